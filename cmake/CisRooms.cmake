@@ -1,0 +1,60 @@
+# The vocabulary of the build: a room is one static library, a test is one program.
+
+# cis_room(NAME SOURCES a.c ... [NEEDS room ...] [LIBS target ...])
+#   NEEDS must agree with src/LAYERS (tools/check_layers.py compares both).
+function(cis_room name)
+    cmake_parse_arguments(R "" "" "SOURCES;NEEDS;LIBS" ${ARGN})
+    string(REPLACE "/" "_" target ${name})
+    add_library(cis_${target} STATIC ${R_SOURCES})
+    target_include_directories(cis_${target} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+    foreach(need ${R_NEEDS})
+        string(REPLACE "/" "_" need ${need})
+        target_link_libraries(cis_${target} PUBLIC cis_${need})
+    endforeach()
+    target_link_libraries(cis_${target} PUBLIC ${R_LIBS} Threads::Threads)
+    set_property(GLOBAL APPEND PROPERTY CIS_ROOM_TARGETS cis_${target})
+endfunction()
+
+# cis_test(NAME SOURCES ... [ROOMS room ...] [LIBS target ...] [LABELS quick|full|torture]
+#          [TIMEOUT seconds] [ARGS ...] [ENVIRONMENT K=V ...] [GUESTS guest ...])
+#   One cmocka program registered with CTest. GUESTS are built first; their folder is CIS_GUESTS_DIR.
+function(cis_test name)
+    cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;ROOMS;LIBS;LABELS;ARGS;ENVIRONMENT;GUESTS" ${ARGN})
+    add_executable(${name} ${T_SOURCES})
+    foreach(room ${T_ROOMS})
+        string(REPLACE "/" "_" room ${room})
+        target_link_libraries(${name} PRIVATE cis_${room})
+    endforeach()
+    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+    target_link_libraries(${name} PRIVATE ${T_LIBS} PkgConfig::CMOCKA Threads::Threads)
+    target_compile_definitions(${name} PRIVATE
+        CIS_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" CIS_TEST_BUILD_DIR="${CMAKE_BINARY_DIR}"
+        CIS_GUESTS_DIR="${CMAKE_BINARY_DIR}/guests" CIS_PROGRAM="${CMAKE_BINARY_DIR}/bin/cis")
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    foreach(guest ${T_GUESTS})
+        add_dependencies(${name} guest_${guest})
+    endforeach()
+    add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
+    if(NOT T_TIMEOUT)
+        set(T_TIMEOUT 120)
+    endif()
+    if(NOT T_LABELS)
+        set(T_LABELS quick)
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}"
+        ENVIRONMENT "${T_ENVIRONMENT}")
+endfunction()
+
+# cis_script_test(NAME COMMAND ... [LABELS ...] [TIMEOUT s]): any program that exits 0 when it passes.
+function(cis_script_test name)
+    cmake_parse_arguments(T "" "TIMEOUT" "COMMAND;LABELS;ENVIRONMENT" ${ARGN})
+    add_test(NAME ${name} COMMAND ${T_COMMAND})
+    if(NOT T_TIMEOUT)
+        set(T_TIMEOUT 120)
+    endif()
+    if(NOT T_LABELS)
+        set(T_LABELS quick)
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}"
+        ENVIRONMENT "CIS_PROGRAM=${CMAKE_BINARY_DIR}/bin/cis;CIS_GUESTS_DIR=${CMAKE_BINARY_DIR}/guests;CIS_SOURCE_DIR=${CMAKE_SOURCE_DIR};CIS_BUILD_DIR=${CMAKE_BINARY_DIR};${T_ENVIRONMENT}")
+endfunction()

@@ -1,0 +1,18 @@
+/* Host memory that a guest can cause is charged to its run before it is allocated. One thread (the
+ * run's) charges; the peak is for the report. */
+#ifndef CIS_BASE_BUDGET_H
+#define CIS_BASE_BUDGET_H
+
+#include <stdint.h>
+#include "base/error.h"
+
+struct cis_budget {
+    uint64_t limit, used, peak; /* bytes */
+};
+
+/* CIS_E_BUDGET "WHAT: host-side budget of N bytes used up" and nothing charged, or CIS_OK. */
+cis_code cis_budget_charge(struct cis_budget *budget, uint64_t bytes, const char *what,
+                           struct cis_error *err);
+void cis_budget_release(struct cis_budget *budget, uint64_t bytes);
+
+#endif

@@ -1,0 +1,34 @@
+/* A cancellation token: fired once from any thread (or a signal handler's helper thread), seen by
+ * the epoch callback through one atomic load and by blocking waits through an eventfd. The eventfd
+ * is made at the first blocking wait, so that runs that never block pay no system call. */
+#ifndef CIS_BASE_CANCEL_H
+#define CIS_BASE_CANCEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/error.h"
+
+typedef struct cis_cancel cis_cancel;
+
+cis_code cis_cancel_new(cis_cancel **out_cancel, struct cis_error *err);
+cis_cancel *cis_cancel_ref(cis_cancel *cancel);
+void cis_cancel_unref(cis_cancel *cancel);
+/* Idempotent; any thread. */
+void cis_cancel_fire(cis_cancel *cancel);
+bool cis_cancel_fired(const cis_cancel *cancel); /* NULL: false */
+/* A descriptor that is readable from the firing on; owned by the token. -1 for NULL or when none
+ * can be had (then waits must poll in short steps). */
+int cis_cancel_fd(cis_cancel *cancel);
+
+/* What a blocking operation has to respect: it ends at the deadline or when cancelled. */
+struct cis_stop {
+    uint64_t deadline_ns; /* cis_clock_mono_ns, CIS_NEVER for none */
+    cis_cancel *cancel;   /* borrowed, may be NULL */
+};
+/* CIS_OK, CIS_E_CANCELLED or CIS_E_DEADLINE ("WHAT: time limit reached"). */
+cis_code cis_stop_check(const struct cis_stop *stop, const char *what, struct cis_error *err);
+/* Waits until fd has events (poll(2) bits; fd -1: only time), the deadline or the cancellation. */
+cis_code cis_stop_wait(const struct cis_stop *stop, int fd, short events, const char *what,
+                       struct cis_error *err);
+
+#endif

@@ -1,0 +1,87 @@
+#include "base/crypto.h"
+
+#include <sodium.h>
+#include "base/clock.h"
+
+_Static_assert(CIS_SHA256_BYTES == crypto_hash_sha256_BYTES, "sha256");
+_Static_assert(CIS_ED25519_SIG_BYTES == crypto_sign_BYTES, "ed25519");
+_Static_assert(CIS_ED25519_SECRET_BYTES == crypto_sign_SECRETKEYBYTES, "ed25519");
+
+cis_code cis_crypto_init(struct cis_error *err)
+{
+    if (sodium_init() < 0) {
+        return cis_fail(err, CIS_E_INTERNAL, "libsodium: cannot initialise");
+    }
+    return CIS_OK;
+}
+
+void cis_random_bytes(void *out, size_t len)
+{
+    randombytes_buf(out, len);
+}
+
+void cis_sha256(struct cis_bytes data, uint8_t out[CIS_SHA256_BYTES])
+{
+    crypto_hash_sha256(out, data.ptr, data.len);
+}
+
+void cis_mac(const uint8_t key[CIS_MAC_KEY_BYTES], const struct cis_bytes *parts, size_t n,
+             uint8_t out[CIS_MAC_BYTES])
+{
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, key, CIS_MAC_KEY_BYTES, CIS_MAC_BYTES);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t len[8];
+        for (int b = 0; b < 8; b++) {
+            len[b] = (uint8_t)((uint64_t)parts[i].len >> (8 * b));
+        }
+        crypto_generichash_update(&state, len, sizeof len);
+        crypto_generichash_update(&state, parts[i].ptr, parts[i].len);
+    }
+    crypto_generichash_final(&state, out, CIS_MAC_BYTES);
+    sodium_memzero(&state, sizeof state);
+}
+
+bool cis_mac_eq(const uint8_t a[CIS_MAC_BYTES], const uint8_t b[CIS_MAC_BYTES])
+{
+    return sodium_memcmp(a, b, CIS_MAC_BYTES) == 0;
+}
+
+void cis_ed25519_keypair(uint8_t pub[CIS_ED25519_PUBLIC_BYTES],
+                         uint8_t secret[CIS_ED25519_SECRET_BYTES])
+{
+    crypto_sign_keypair(pub, secret);
+}
+
+void cis_ed25519_sign(const uint8_t secret[CIS_ED25519_SECRET_BYTES], struct cis_bytes data,
+                      uint8_t sig[CIS_ED25519_SIG_BYTES])
+{
+    crypto_sign_detached(sig, NULL, data.ptr, data.len, secret);
+}
+
+bool cis_ed25519_verify(const uint8_t pub[CIS_ED25519_PUBLIC_BYTES], struct cis_bytes data,
+                        const uint8_t sig[CIS_ED25519_SIG_BYTES])
+{
+    return crypto_sign_verify_detached(sig, data.ptr, data.len, pub) == 0;
+}
+
+void cis_wipe(void *ptr, size_t len)
+{
+    sodium_memzero(ptr, len);
+}
+
+void cis_id_new(char out[27])
+{
+    static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    uint64_t ms = (uint64_t)cis_clock_wall_ms();
+    uint8_t rnd[16];
+    randombytes_buf(rnd, sizeof rnd);
+    for (int i = 9; i >= 0; i--) {
+        out[i] = digits[ms & 31];
+        ms >>= 5;
+    }
+    for (int i = 0; i < 16; i++) {
+        out[10 + i] = digits[rnd[i] & 31];
+    }
+    out[26] = 0;
+}

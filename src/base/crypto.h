@@ -1,0 +1,36 @@
+/* libsodium behind the few operations that cis needs: digests, keyed digests, Ed25519, random.
+ * Call cis_crypto_init once before anything else (cheap, thread safe, idempotent). */
+#ifndef CIS_BASE_CRYPTO_H
+#define CIS_BASE_CRYPTO_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+#define CIS_SHA256_BYTES 32
+#define CIS_MAC_BYTES 32
+#define CIS_MAC_KEY_BYTES 32
+#define CIS_ED25519_PUBLIC_BYTES 32
+#define CIS_ED25519_SECRET_BYTES 64
+#define CIS_ED25519_SIG_BYTES 64
+
+cis_code cis_crypto_init(struct cis_error *err);
+void cis_random_bytes(void *out, size_t len);
+void cis_sha256(struct cis_bytes data, uint8_t out[CIS_SHA256_BYTES]);
+/* Keyed BLAKE2b over several parts, each prefixed by its 64-bit length, so that no two part lists
+ * give the same input. */
+void cis_mac(const uint8_t key[CIS_MAC_KEY_BYTES], const struct cis_bytes *parts, size_t n,
+             uint8_t out[CIS_MAC_BYTES]);
+/* Constant time. */
+bool cis_mac_eq(const uint8_t a[CIS_MAC_BYTES], const uint8_t b[CIS_MAC_BYTES]);
+void cis_ed25519_keypair(uint8_t pub[CIS_ED25519_PUBLIC_BYTES],
+                         uint8_t secret[CIS_ED25519_SECRET_BYTES]);
+void cis_ed25519_sign(const uint8_t secret[CIS_ED25519_SECRET_BYTES], struct cis_bytes data,
+                      uint8_t sig[CIS_ED25519_SIG_BYTES]);
+bool cis_ed25519_verify(const uint8_t pub[CIS_ED25519_PUBLIC_BYTES], struct cis_bytes data,
+                        const uint8_t sig[CIS_ED25519_SIG_BYTES]);
+/* Overwrites a secret; never optimised away. */
+void cis_wipe(void *ptr, size_t len);
+/* Sortable unique id: milliseconds and 80 random bits, 26 characters of Crockford base 32 + NUL. */
+void cis_id_new(char out[27]);
+
+#endif

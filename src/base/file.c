@@ -1,0 +1,225 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/crypto.h"
+#include "base/mem.h"
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+    }
+}
+
+cis_code cis_file_read_fd(int fd, const char *name, struct cis_buf *buf, struct cis_error *err)
+{
+    size_t step = 65536;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        if ((uint64_t)st.st_size > buf->max) {
+            return cis_fail(err, CIS_E_LIMIT, "%s: larger than %zu bytes", name, buf->max);
+        }
+        step = (size_t)st.st_size + 1;
+    } else if (S_ISDIR(st.st_mode)) {
+        return cis_fail(err, CIS_E_INVALID, "%s: is a directory", name);
+    }
+    for (;;) {
+        size_t room = buf->max - buf->len + 1; /* one more than allowed shows that there is more */
+        size_t want = step < room ? step : room;
+        if (want > buf->max - buf->len) {
+            char extra[1];
+            if (buf->len == buf->max) {
+                ssize_t more = read(fd, extra, 1);
+                if (more < 0 && errno == EINTR) {
+                    continue;
+                }
+                if (more < 0) {
+                    return cis_fail_sys(err, CIS_E_IO, errno, "%s", name);
+                }
+                if (more == 0) {
+                    return CIS_OK;
+                }
+                return cis_fail(err, CIS_E_LIMIT, "%s: larger than %zu bytes", name, buf->max);
+            }
+            want = buf->max - buf->len;
+        }
+        uint8_t *at = cis_buf_reserve(buf, want);
+        if (at == NULL) {
+            return cis_buf_check(buf, name, err);
+        }
+        ssize_t n = read(fd, at, want);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return cis_fail_sys(err, CIS_E_IO, errno, "%s", name);
+        }
+        buf->len += (size_t)n;
+        buf->ptr[buf->len] = 0;
+        if (n == 0) {
+            return CIS_OK;
+        }
+        step = 65536 + buf->len / 2;
+    }
+}
+
+cis_code cis_file_read(const char *path, struct cis_buf *buf, struct cis_error *err)
+{
+    CIS_CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return cis_fail_sys(err, errno == ENOENT || errno == ENOTDIR ? CIS_E_NOTFOUND : CIS_E_IO,
+                            errno, "%s", path);
+    }
+    return cis_file_read_fd(fd, path, buf, err);
+}
+
+int cis_fd_write_all(int fd, const void *ptr, size_t len)
+{
+    const uint8_t *p = ptr;
+    while (len != 0) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return errno;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int sync_parent(const char *path)
+{
+    CIS_CLEANUP(cis_freep) char *dir = cis_strdup(path);
+    if (dir == NULL) {
+        return ENOMEM;
+    }
+    char *slash = strrchr(dir, '/');
+    if (slash == NULL) {
+        dir[0] = '.';
+        dir[1] = 0;
+    } else {
+        slash[slash == dir ? 1 : 0] = 0;
+    }
+    CIS_CLEANUP(close_fd) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) != 0 ? errno : 0;
+}
+
+cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
+                        struct cis_error *err)
+{
+    uint8_t rnd[8];
+    char hex[17];
+    cis_random_bytes(rnd, sizeof rnd);
+    cis_hex(rnd, sizeof rnd, hex);
+    CIS_CLEANUP(cis_freep) char *temp = cis_alloc(strlen(path) + 32);
+    if (temp == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
+    }
+    snprintf(temp, strlen(path) + 32, "%s.tmp-%s", path, hex);
+    CIS_CLEANUP(close_fd) int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
+    }
+    int sys = cis_fd_write_all(fd, data.ptr, data.len);
+    if (sys == 0 && fsync(fd) != 0) {
+        sys = errno;
+    }
+    if (sys == 0 && rename(temp, path) != 0) {
+        sys = errno;
+    }
+    if (sys != 0) {
+        unlink(temp);
+        return cis_fail_sys(err, CIS_E_IO, sys, "%s", path);
+    }
+    sys = sync_parent(path);
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: folder", path);
+}
+
+cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *copy = cis_strdup(path);
+    if (copy == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
+    }
+    for (char *p = copy + 1;; p++) {
+        if (*p != '/' && *p != 0) {
+            continue;
+        }
+        char kept = *p;
+        *p = 0;
+        if (mkdir(copy, mode) != 0 && errno != EEXIST) {
+            return cis_fail_sys(err, CIS_E_IO, errno, "%s", copy);
+        }
+        if (kept == 0) {
+            break;
+        }
+        *p = kept;
+    }
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        return cis_fail(err, CIS_E_IO, "%s: not a directory", path);
+    }
+    return CIS_OK;
+}
+
+static int remove_at(int dir, const char *name, int depth)
+{
+    if (unlinkat(dir, name, 0) == 0 || errno == ENOENT) {
+        return 0;
+    }
+    if (errno != EISDIR && errno != EPERM) {
+        return errno;
+    }
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return errno;
+    }
+    DIR *list = depth > 200 ? NULL : fdopendir(fd);
+    if (list == NULL) {
+        close(fd);
+        return depth > 200 ? ELOOP : ENOMEM;
+    }
+    int sys = 0;
+    for (struct dirent *e; sys == 0 && (e = readdir(list)) != NULL;) {
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+            sys = remove_at(dirfd(list), e->d_name, depth + 1);
+        }
+    }
+    closedir(list);
+    if (sys == 0 && unlinkat(dir, name, AT_REMOVEDIR) != 0) {
+        sys = errno;
+    }
+    return sys;
+}
+
+cis_code cis_file_remove_tree(const char *path, struct cis_error *err)
+{
+    int sys = remove_at(AT_FDCWD, path, 0);
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: cannot remove", path);
+}
+
+bool cis_file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+char *cis_path_join(const char *a, const char *b)
+{
+    size_t na = strlen(a), nb = strlen(b);
+    char *path = cis_alloc(na + nb + 2);
+    if (path != NULL) {
+        memcpy(path, a, na);
+        path[na] = '/';
+        memcpy(path + na + 1, b, nb + 1);
+    }
+    return path;
+}

@@ -1,0 +1,25 @@
+/* Small files of the host: configuration, modules, keys. Bounded reads, atomic writes. */
+#ifndef CIS_BASE_FILE_H
+#define CIS_BASE_FILE_H
+
+#include <stdbool.h>
+#include "base/buf.h"
+
+/* Whole regular file (or pipe) into buf; CIS_E_NOTFOUND, CIS_E_LIMIT over buf->max, CIS_E_IO. */
+cis_code cis_file_read(const char *path, struct cis_buf *buf, struct cis_error *err);
+/* From a descriptor until its end. `name` is for messages. */
+cis_code cis_file_read_fd(int fd, const char *name, struct cis_buf *buf, struct cis_error *err);
+/* Written to a temporary name in the same folder, fsynced, renamed: whole or not at all. */
+cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
+                        struct cis_error *err);
+/* Like mkdir -p; every folder made gets mode. */
+cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err);
+/* rm -rf that never follows a symlink. */
+cis_code cis_file_remove_tree(const char *path, struct cis_error *err);
+bool cis_file_exists(const char *path);
+/* "a/b": join; caller frees. NULL when out of memory. */
+char *cis_path_join(const char *a, const char *b);
+/* Writes everything; retries EINTR. 0 or errno. */
+int cis_fd_write_all(int fd, const void *ptr, size_t len);
+
+#endif

@@ -1,0 +1,249 @@
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+void cis_process_result_done(struct cis_process_result *result)
+{
+    cis_buf_done(&result->output);
+    cis_buf_done(&result->errors);
+}
+
+struct pipes {
+    int in[2], out[2], errs[2], report[2]; /* report: the child's errno before exec, close-on-exec */
+};
+
+static void shut(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+static void pipes_done(struct pipes *p)
+{
+    int *all = p->in;
+    for (size_t i = 0; i < sizeof *p / sizeof(int); i++) {
+        shut(&all[i]);
+    }
+}
+
+static char *find_program(const char *name)
+{
+    if (strchr(name, '/') != NULL) {
+        return cis_strdup(name);
+    }
+    const char *path = getenv("PATH");
+    struct cis_str rest = cis_str_of(path != NULL ? path : "/usr/local/bin:/usr/bin:/bin"), dir;
+    for (bool more = true; more;) {
+        more = cis_str_split(&rest, ':', &dir);
+        if (dir.len == 0 || dir.ptr[0] != '/') {
+            continue; /* a relative entry would run a file of the current folder */
+        }
+        CIS_CLEANUP(cis_freep) char *folder = cis_strndup(dir.ptr, dir.len);
+        char *full = folder != NULL ? cis_path_join(folder, name) : NULL;
+        if (full != NULL && access(full, X_OK) == 0) {
+            return full;
+        }
+        cis_free(full);
+    }
+    return NULL;
+}
+
+/* Runs between fork and exec: only async-signal-safe calls. */
+static _Noreturn void child(const struct cis_process_options *o, const char *program,
+                            struct pipes *p, pid_t parent)
+{
+    static const char *const no_env[] = {NULL};
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (getppid() != parent) {
+        _exit(127);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int s = 1; s < 32; s++) {
+        signal(s, SIG_DFL);
+    }
+    int sys = 0;
+    if (dup2(p->in[0], 0) < 0 || dup2(p->out[1], 1) < 0 || dup2(p->errs[1], 2) < 0) {
+        sys = errno;
+    }
+    struct rlimit core = {0, 0};
+    setrlimit(RLIMIT_CORE, &core);
+    if (sys == 0 && o->memory_bytes != 0) {
+        struct rlimit r = {o->memory_bytes, o->memory_bytes};
+        sys = setrlimit(RLIMIT_AS, &r) != 0 ? errno : 0;
+    }
+    if (sys == 0 && o->cpu_seconds != 0) {
+        struct rlimit r = {o->cpu_seconds, o->cpu_seconds + 1};
+        sys = setrlimit(RLIMIT_CPU, &r) != 0 ? errno : 0;
+    }
+    if (sys == 0 && o->cwd != NULL && chdir(o->cwd) != 0) {
+        sys = errno;
+    }
+    /* Nothing but 0–2 and the report pipe crosses: files opened without O_CLOEXEC elsewhere in an
+     * embedder's process must not reach the child. */
+    syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);
+    if (sys == 0) {
+        const char *const *env = o->envp != NULL ? o->envp : no_env;
+        execve(program, (char *const *)(uintptr_t)o->argv, (char *const *)(uintptr_t)env);
+        sys = errno;
+    }
+    ssize_t unused = write(p->report[1], &sys, sizeof sys);
+    (void)unused;
+    _exit(127);
+}
+
+static cis_code pump(const struct cis_process_options *o, struct pipes *p,
+                     struct cis_process_result *r, struct cis_error *err)
+{
+    size_t sent = 0;
+    int bell = cis_cancel_fd(o->stop.cancel);
+    if (o->input.len == 0) {
+        shut(&p->in[1]);
+    }
+    while (p->out[0] >= 0 || p->errs[0] >= 0) {
+        CIS_TRY(cis_stop_check(&o->stop, o->argv[0], err));
+        struct pollfd fds[4] = {{.fd = p->out[0], .events = POLLIN},
+                                {.fd = p->errs[0], .events = POLLIN},
+                                {.fd = p->in[1], .events = POLLOUT},
+                                {.fd = bell, .events = POLLIN}};
+        int ms = cis_clock_poll_ms(o->stop.deadline_ns);
+        if (bell < 0 && o->stop.cancel != NULL && (ms < 0 || ms > 20)) {
+            ms = 20;
+        }
+        if (poll(fds, 4, ms) < 0 && errno != EINTR) {
+            return cis_fail_sys(err, CIS_E_IO, errno, "%s: poll", o->argv[0]);
+        }
+        char block[16384];
+        if (fds[0].revents != 0) {
+            ssize_t n = read(p->out[0], block, sizeof block);
+            if (n > 0) {
+                cis_buf_add(&r->output, block, (size_t)n);
+                CIS_TRY(cis_buf_check(&r->output, "output of the command", err));
+            } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+                shut(&p->out[0]);
+            }
+        }
+        if (fds[1].revents != 0) {
+            ssize_t n = read(p->errs[0], block, sizeof block);
+            if (n > 0) {
+                size_t room = r->errors.max - r->errors.len;
+                cis_buf_add(&r->errors, block, (size_t)n < room ? (size_t)n : room);
+            } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+                shut(&p->errs[0]);
+            }
+        }
+        if (fds[2].revents != 0) {
+            ssize_t n = write(p->in[1], o->input.ptr + sent, o->input.len - sent);
+            if (n > 0) {
+                sent += (size_t)n;
+            }
+            if (sent == o->input.len || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+                shut(&p->in[1]); /* a child that reads only part of its input is no failure */
+            }
+        }
+    }
+    return CIS_OK;
+}
+
+/* Waits for the exit until the stop condition; pidfd, so that no other child is ever reaped. */
+static cis_code reap(const struct cis_process_options *o, pid_t pid, int *status,
+                     struct cis_error *err)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0u);
+    cis_code code = CIS_OK;
+    if (fd >= 0) {
+        code = cis_stop_wait(&o->stop, fd, POLLIN, o->argv[0], err);
+        close(fd);
+    }
+    if (code != CIS_OK) {
+        kill(-pid, SIGKILL);
+        kill(pid, SIGKILL);
+    }
+    while (waitpid(pid, status, 0) < 0 && errno == EINTR) {
+    }
+    return code;
+}
+
+cis_code cis_process_run(const struct cis_process_options *o,
+                         struct cis_process_result *out_result, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *program = find_program(o->argv[0]);
+    if (program == NULL) {
+        return cis_fail(err, CIS_E_NOTFOUND, "%s: no such program in PATH", o->argv[0]);
+    }
+    CIS_CLEANUP(pipes_done) struct pipes p = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    if (pipe2(p.in, O_CLOEXEC) != 0 || pipe2(p.out, O_CLOEXEC) != 0 ||
+        pipe2(p.errs, O_CLOEXEC) != 0 || pipe2(p.report, O_CLOEXEC) != 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s: pipe", o->argv[0]);
+    }
+    fcntl(p.in[1], F_SETFL, O_NONBLOCK);
+    /* SIGPIPE of a child that does not read its input must not end the host. */
+    sigset_t pipe_set, old;
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        child(o, program, &p, parent);
+    }
+    if (pid < 0) {
+        int sys = errno;
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        return cis_fail_sys(err, CIS_E_IO, sys, "%s: fork", o->argv[0]);
+    }
+    setpgid(pid, pid);
+    shut(&p.in[0]);
+    shut(&p.out[1]);
+    shut(&p.errs[1]);
+    shut(&p.report[1]);
+    int sys = 0, status = 0;
+    ssize_t told;
+    while ((told = read(p.report[0], &sys, sizeof sys)) < 0 && errno == EINTR) {
+    }
+    struct cis_process_result r = {CIS_BUF_INIT(o->output_max), CIS_BUF_INIT(o->errors_max), 0, 0};
+    cis_code code = CIS_OK;
+    if (told == (ssize_t)sizeof sys) {
+        code = cis_fail_sys(err, CIS_E_IO, sys, "%s: cannot start", o->argv[0]);
+    } else {
+        code = pump(o, &p, &r, err);
+    }
+    if (code != CIS_OK) {
+        kill(-pid, SIGKILL);
+        kill(pid, SIGKILL);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
+    } else {
+        code = reap(o, pid, &status, err);
+        kill(-pid, SIGKILL); /* what the child left behind in its group */
+    }
+    struct timespec zero = {0, 0};
+    while (sigtimedwait(&pipe_set, NULL, &zero) == SIGPIPE) {
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (code != CIS_OK) {
+        cis_process_result_done(&r);
+        return code;
+    }
+    r.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    r.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    *out_result = r;
+    return CIS_OK;
+}

@@ -1,0 +1,34 @@
+/* Child processes under limits: the compiler and AI commands. A child gets its own process group, a
+ * given environment, only descriptors 0–2 (and `extra_fd` as 3), and is killed with its whole group
+ * at the deadline, on cancellation, or when the parent dies. Never goes through a shell. */
+#ifndef CIS_BASE_PROCESS_H
+#define CIS_BASE_PROCESS_H
+
+#include "base/buf.h"
+#include "base/cancel.h"
+
+struct cis_process_options {
+    const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH unless it has a slash */
+    const char *const *envp; /* NULL: empty environment */
+    const char *cwd;         /* NULL: the parent's */
+    struct cis_bytes input;  /* given on stdin, which is then closed */
+    uint64_t memory_bytes;   /* RLIMIT_AS, 0: none */
+    uint64_t cpu_seconds;    /* RLIMIT_CPU, 0: none */
+    size_t output_max;       /* stdout bytes kept; one more ends the child with CIS_E_LIMIT */
+    size_t errors_max;       /* stderr bytes kept; the rest is dropped */
+    struct cis_stop stop;
+};
+
+struct cis_process_result {
+    struct cis_buf output, errors; /* owned; cis_process_result_done */
+    int exit_code;                 /* -1 when ended by a signal */
+    int signal;
+};
+
+/* Fails when the child could not be started, waited for, or was stopped (deadline, cancellation,
+ * too much output). A child that ended by itself is CIS_OK, whatever its exit code. */
+cis_code cis_process_run(const struct cis_process_options *options,
+                         struct cis_process_result *out_result, struct cis_error *err);
+void cis_process_result_done(struct cis_process_result *result);
+
+#endif

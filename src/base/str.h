@@ -1,0 +1,63 @@
+/* Borrowed views of text and bytes: pointer and length travel together and own nothing. */
+#ifndef CIS_BASE_STR_H
+#define CIS_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct cis_str { /* text, not NUL-terminated */
+    const char *ptr;
+    size_t len;
+};
+
+struct cis_bytes {
+    const uint8_t *ptr;
+    size_t len;
+};
+
+#define CIS_STR(literal) ((struct cis_str){(literal), sizeof(literal) - 1})
+#define CIS_STR_FMT "%.*s"
+#define CIS_STR_ARG(s) ((int)((s).len > 4096 ? 4096 : (s).len)), (s).ptr
+
+static inline struct cis_str cis_str_of(const char *text)
+{
+    return (struct cis_str){text, text != NULL ? strlen(text) : 0};
+}
+
+static inline struct cis_bytes cis_bytes_of(const void *ptr, size_t len)
+{
+    return (struct cis_bytes){ptr, len};
+}
+
+static inline bool cis_str_eq(struct cis_str a, struct cis_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline bool cis_str_is(struct cis_str a, const char *text)
+{
+    return cis_str_eq(a, cis_str_of(text));
+}
+
+bool cis_str_starts(struct cis_str text, struct cis_str prefix);
+/* Splits at the first sep: *head is what comes before, *text what comes after. False: no sep, *head
+ * is all and *text is empty. */
+bool cis_str_split(struct cis_str *text, char sep, struct cis_str *head);
+struct cis_str cis_str_trim(struct cis_str text);
+/* Strict: digits only, no sign, no overflow, not empty. */
+bool cis_str_u64(struct cis_str text, uint64_t *out);
+/* "128MiB", "64KiB", "1GiB", "512", also K M G (binary) with optional B. */
+bool cis_str_size(struct cis_str text, uint64_t *out_bytes);
+/* "30s", "1500ms", "2m", "1h", plain number = seconds. Nanoseconds. */
+bool cis_str_duration(struct cis_str text, uint64_t *out_ns);
+/* Well-formed UTF-8 (no surrogates, no overlong forms, ≤ U+10FFFF). */
+bool cis_utf8_valid(const void *ptr, size_t len);
+/* Largest n ≤ cap such that the first n bytes end on a character boundary. */
+size_t cis_utf8_floor(const void *ptr, size_t len, size_t cap);
+/* Lower-case hexadecimal; out has 2*len+1 bytes. */
+void cis_hex(const void *ptr, size_t len, char *out);
+bool cis_unhex(struct cis_str text, uint8_t *out, size_t out_len);
+
+#endif

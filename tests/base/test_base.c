@@ -1,0 +1,227 @@
+#include "harness.h"
+
+#include <signal.h>
+#include "base/buf.h"
+#include "base/budget.h"
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/file.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/process.h"
+
+static void an_error_message_is_one_line_cut_at_a_character(void **state)
+{
+    (void)state;
+    struct cis_error err;
+    assert_int_equal(cis_fail(&err, CIS_E_IO, "a\nb\x01" "c"), CIS_E_IO);
+    assert_string_equal(err.msg, "a b?c");
+    char text[400];
+    memset(text, 'x', sizeof text);
+    memcpy(text + CIS_ERROR_MSG_MAX - 2, "\xC3\xA9", 2);
+    text[399] = 0;
+    cis_fail(&err, CIS_E_IO, "%s", text);
+    assert_true(cis_utf8_valid(err.msg, strlen(err.msg)));
+    assert_int_equal(cis_error_prefix(&err, CIS_E_IO, "up"), CIS_E_IO);
+    assert_memory_equal(err.msg, "up: xxx", 7);
+}
+
+static void every_code_has_a_name_and_an_exit_code(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CIS_E_COUNT_; i++) {
+        assert_true(strlen(cis_code_name((cis_code)i)) > 1);
+        assert_true(cis_code_skill_exit((cis_code)i) >= 0);
+    }
+    assert_string_equal(cis_code_name((cis_code)9999), "INTERNAL");
+    assert_int_equal(cis_code_skill_exit(CIS_E_DEADLINE), 6);
+    assert_int_equal(cis_code_run_exit(CIS_E_TRAP), 134);
+}
+
+static void sizes_and_durations_are_read_strictly(void **state)
+{
+    (void)state;
+    uint64_t v;
+    assert_true(cis_str_size(CIS_STR("128MiB"), &v) && v == 128ull << 20);
+    assert_true(cis_str_size(CIS_STR("64K"), &v) && v == 65536);
+    assert_true(cis_str_duration(CIS_STR("30s"), &v) && v == 30 * CIS_NS_PER_S);
+    assert_true(cis_str_duration(CIS_STR("1500ms"), &v) && v == 1500 * CIS_NS_PER_MS);
+    assert_false(cis_str_size(CIS_STR("-1"), &v));
+    assert_false(cis_str_size(CIS_STR("1e3"), &v));
+    assert_false(cis_str_size(CIS_STR(""), &v));
+    assert_false(cis_str_size(CIS_STR("99999999999999TiB"), &v));
+    assert_false(cis_str_duration(CIS_STR("5 s"), &v));
+    assert_false(cis_str_u64(CIS_STR("18446744073709551616"), &v));
+    assert_true(cis_str_u64(CIS_STR("18446744073709551615"), &v) && v == UINT64_MAX);
+}
+
+static void utf8_is_judged_by_the_unicode_table(void **state)
+{
+    (void)state;
+    assert_true(cis_utf8_valid("h\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", 10));
+    assert_false(cis_utf8_valid("\xC0\x80", 2));
+    assert_false(cis_utf8_valid("\xED\xA0\x80", 3));
+    assert_false(cis_utf8_valid("\xF4\x90\x80\x80", 4));
+    assert_false(cis_utf8_valid("\xE2\x82", 2));
+    assert_int_equal(cis_utf8_floor("a\xE2\x82\xAC", 4, 3), 1);
+    assert_int_equal(cis_utf8_floor("a\xE2\x82\xAC", 4, 4), 4);
+}
+
+static void a_buffer_fails_once_and_stays_failed(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(8);
+    cis_buf_text(&b, "12345678");
+    assert_ok(cis_buf_check(&b, "b", err));
+    cis_buf_byte(&b, 'x');
+    cis_buf_text(&b, "");
+    assert_fails(CIS_E_LIMIT, "larger than 8", cis_buf_check(&b, "b", err));
+    assert_null(cis_buf_take(&b, NULL));
+}
+
+static void json_text_is_escaped_and_repaired(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(1000);
+    cis_buf_json(&b, (struct cis_str){"a\"\\\n\x01\xFF\xC3\xA9", 8});
+    assert_string_equal(cis_buf_cstr(&b), "\"a\\\"\\\\\\n\\u0001\xEF\xBF\xBD\xC3\xA9\"");
+}
+
+static void a_map_keeps_insertion_order_over_ten_thousand_keys(void **state)
+{
+    (void)state;
+    struct cis_map map = CIS_MAP_INIT;
+    char key[32];
+    for (int i = 0; i < 10000; i++) {
+        snprintf(key, sizeof key, "key-%d", i);
+        assert_ok(cis_map_set(&map, cis_str_of(key), cis_strdup(key), NULL, err));
+    }
+    cis_free(cis_map_remove(&map, CIS_STR("key-5")));
+    assert_null(cis_map_get(&map, CIS_STR("key-5")));
+    assert_string_equal(cis_map_get(&map, CIS_STR("key-9999")), "key-9999");
+    int n = 0;
+    cis_map_foreach(&map, e)
+    {
+        n++;
+    }
+    assert_int_equal(n, 9999);
+    assert_int_equal(map.live, 9999);
+    cis_map_done(&map, cis_free);
+}
+
+static void a_file_is_written_whole_and_read_bounded(void **state)
+{
+    (void)state;
+    char *dir = test_dir_new();
+    CIS_CLEANUP(cis_freep) char *path = cis_path_join(dir, "f");
+    assert_ok(cis_file_write(path, cis_bytes_of("hello", 5), 0600, err));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(5);
+    assert_ok(cis_file_read(path, &b, err));
+    assert_string_equal(cis_buf_cstr(&b), "hello");
+    CIS_CLEANUP(cis_buf_done) struct cis_buf small = CIS_BUF_INIT(4);
+    assert_fails(CIS_E_LIMIT, "larger than 4", cis_file_read(path, &small, err));
+    assert_fails(CIS_E_NOTFOUND, "nothere", cis_file_read("/nothere", &small, err));
+    assert_fails(CIS_E_INVALID, "directory", cis_file_read(dir, &small, err));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf zero = CIS_BUF_INIT(1 << 20);
+    assert_fails(CIS_E_LIMIT, "larger", cis_file_read("/dev/zero", &zero, err));
+    assert_ok(cis_file_remove_tree(dir, err));
+    assert_false(cis_file_exists(dir));
+    free(dir);
+}
+
+static void a_child_gets_its_input_and_nothing_else(void **state)
+{
+    (void)state;
+    const char *argv[] = {"sh", "-c", "cat; echo ${HOME-none}; ls /proc/self/fd | wc -l; exit 3", NULL};
+    const char *envp[] = {"PATH=/usr/bin:/bin", NULL};
+    struct cis_process_options o = {.argv = argv, .envp = envp, .input = cis_bytes_of("in\n", 3),
+                                    .output_max = 100, .errors_max = 100,
+                                    .stop = {CIS_NEVER, NULL}};
+    struct cis_process_result r;
+    assert_ok(cis_process_run(&o, &r, err));
+    assert_string_equal(cis_buf_cstr(&r.output), "in\nnone\n4\n");
+    assert_int_equal(r.exit_code, 3);
+    cis_process_result_done(&r);
+}
+
+static void a_child_is_ended_at_the_deadline_with_its_group(void **state)
+{
+    (void)state;
+    const char *argv[] = {"/bin/sh", "-c", "sleep 1000 & echo $!; wait", NULL};
+    struct cis_process_options o = {.argv = argv, .output_max = 100, .errors_max = 10};
+    o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 200 * CIS_NS_PER_MS);
+    struct cis_process_result r;
+    assert_fails(CIS_E_DEADLINE, "time limit", cis_process_run(&o, &r, err));
+    const char *flood[] = {"/bin/sh", "-c", "while :; do echo xxxxxxxxxxxxxxxx; done", NULL};
+    o.argv = flood;
+    o.stop.deadline_ns = CIS_NEVER;
+    assert_fails(CIS_E_LIMIT, "larger than 100", cis_process_run(&o, &r, err));
+    const char *none[] = {"no-such-program-here", NULL};
+    o.argv = none;
+    assert_fails(CIS_E_NOTFOUND, "no-such-program", cis_process_run(&o, &r, err));
+}
+
+static void a_wait_ends_when_cancelled(void **state)
+{
+    (void)state;
+    cis_cancel *c = NULL;
+    assert_ok(cis_cancel_new(&c, err));
+    assert_false(cis_cancel_fired(c));
+    cis_cancel_fire(c);
+    struct cis_stop stop = {CIS_NEVER, c};
+    assert_fails(CIS_E_CANCELLED, "nap", cis_stop_wait(&stop, -1, 0, "nap", err));
+    cis_cancel_unref(c);
+}
+
+static void a_budget_refuses_what_it_cannot_hold(void **state)
+{
+    (void)state;
+    struct cis_budget b = {.limit = 100};
+    assert_ok(cis_budget_charge(&b, 100, "x", err));
+    assert_fails(CIS_E_BUDGET, "100 bytes", cis_budget_charge(&b, 1, "x", err));
+    assert_fails(CIS_E_BUDGET, "100 bytes", cis_budget_charge(&b, UINT64_MAX, "x", err));
+    cis_budget_release(&b, 50);
+    assert_ok(cis_budget_charge(&b, 50, "x", err));
+    assert_int_equal(b.peak, 100);
+}
+
+static void a_signature_of_other_bytes_does_not_verify(void **state)
+{
+    (void)state;
+    uint8_t pub[32], secret[64], sig[64];
+    cis_ed25519_keypair(pub, secret);
+    cis_ed25519_sign(secret, cis_bytes_of("abc", 3), sig);
+    assert_true(cis_ed25519_verify(pub, cis_bytes_of("abc", 3), sig));
+    assert_false(cis_ed25519_verify(pub, cis_bytes_of("abd", 3), sig));
+    uint8_t m1[32], m2[32], key[32] = {1};
+    struct cis_bytes ab[] = {{(const uint8_t *)"ab", 2}, {(const uint8_t *)"c", 1}};
+    struct cis_bytes bc[] = {{(const uint8_t *)"a", 1}, {(const uint8_t *)"bc", 2}};
+    cis_mac(key, ab, 2, m1);
+    cis_mac(key, bc, 2, m2);
+    assert_false(cis_mac_eq(m1, m2));
+}
+
+int main(void)
+{
+    struct cis_error err;
+    if (cis_crypto_init(&err) != CIS_OK) {
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_error_message_is_one_line_cut_at_a_character),
+        cmocka_unit_test(every_code_has_a_name_and_an_exit_code),
+        cmocka_unit_test(sizes_and_durations_are_read_strictly),
+        cmocka_unit_test(utf8_is_judged_by_the_unicode_table),
+        cmocka_unit_test(a_buffer_fails_once_and_stays_failed),
+        cmocka_unit_test(json_text_is_escaped_and_repaired),
+        cmocka_unit_test(a_map_keeps_insertion_order_over_ten_thousand_keys),
+        cmocka_unit_test(a_file_is_written_whole_and_read_bounded),
+        cmocka_unit_test(a_child_gets_its_input_and_nothing_else),
+        cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),
+        cmocka_unit_test(a_wait_ends_when_cancelled),
+        cmocka_unit_test(a_budget_refuses_what_it_cannot_hold),
+        cmocka_unit_test(a_signature_of_other_bytes_does_not_verify),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,53 @@
+/* cmocka with its own includes, and the few helpers that every test program uses. */
+#ifndef CIS_TESTS_HARNESS_H
+#define CIS_TESTS_HARNESS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "base/error.h"
+
+/* The call succeeds, or the test fails with the error's message. */
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        struct cis_error err_ = {0};                                                               \
+        struct cis_error *err = &err_;                                                             \
+        cis_code code_ = (call);                                                                   \
+        if (code_ != CIS_OK) {                                                                     \
+            fail_msg("%s: %s (%s)", #call, err->msg, cis_code_name(code_));                        \
+        }                                                                                          \
+    } while (0)
+
+/* The call fails with exactly this code, and its message contains the text. Use `err` in the call. */
+#define assert_fails(expected, text, call)                                                         \
+    do {                                                                                           \
+        struct cis_error err_ = {0};                                                               \
+        struct cis_error *err = &err_;                                                             \
+        cis_code code_ = (call);                                                                   \
+        if (code_ != (expected)) {                                                                 \
+            fail_msg("%s: got %s (%s)", #call, cis_code_name(code_), err->msg);                    \
+        }                                                                                          \
+        if (strstr(err->msg, (text)) == NULL) {                                                    \
+            fail_msg("%s: message \"%s\" lacks \"%s\"", #call, err->msg, (text));                  \
+        }                                                                                          \
+    } while (0)
+
+/* A fresh folder under TMPDIR, and its removal (tests: setup and teardown). */
+static inline char *test_dir_new(void)
+{
+    const char *base = getenv("TMPDIR");
+    char *path = NULL;
+    if (asprintf(&path, "%s/cis-test-XXXXXX", base != NULL ? base : "/tmp") < 0 ||
+        mkdtemp(path) == NULL) {
+        abort();
+    }
+    return path;
+}
+
+#endif
