@@ -1,0 +1,69 @@
+/* Images: validated, compiled modules. Magic, version, layer and features are checked from a scan
+ * before anything is compiled; refusals never compile. */
+#ifndef CIS_ENGINE_IMAGE_H
+#define CIS_ENGINE_IMAGE_H
+
+#include "engine/engine.h"
+
+typedef struct cis_image cis_image;
+
+enum cis_feature {
+    CIS_FEATURE_MEMORY64 = 1,
+    CIS_FEATURE_EXCEPTIONS = 2,
+    CIS_FEATURE_THREADS = 4 /* shared memory: recognised, always refused */
+};
+
+enum cis_extern_kind { CIS_EXTERN_FUNC, CIS_EXTERN_MEMORY, CIS_EXTERN_TABLE, CIS_EXTERN_GLOBAL,
+                       CIS_EXTERN_TAG, CIS_EXTERN_OTHER };
+
+/* One import or export. Function types are written "iI:f" (i i32, I i64, f f32, F f64, v v128,
+ * r reference; parameters, colon, results). */
+struct cis_extern {
+    struct cis_str module; /* imports only */
+    struct cis_str name;
+    enum cis_extern_kind kind;
+    const char *type;               /* functions as above, others readable text; NUL-terminated */
+    uint64_t min_pages, max_pages;  /* memories, in units of 64 KiB; max UINT64_MAX: none */
+};
+
+struct cis_image_info {
+    bool component;
+    uint8_t sha256[32];
+    char sha256_hex[65];
+    unsigned features; /* enum cis_feature used */
+    struct cis_extern *imports, *exports;
+    size_t nimports, nexports;
+    uint64_t memories, tables, functions;
+    uint64_t min_memory_bytes; /* sum over all defined and imported memories */
+    uint64_t table_elements;   /* sum of minimums */
+    const char *json;          /* the scan as JSON, for inspect */
+};
+
+struct cis_image_options {
+    const char *name;        /* for messages; NULL: "module" */
+    unsigned features;       /* enum cis_feature that are switched on */
+    bool fuel;               /* compile with fuel metering */
+    uint64_t memory_limit;   /* of the runs to come: above a slot's size means on-demand */
+    struct cis_stop stop;    /* for waiting on the compiler */
+};
+
+/* Scan only: text (.wat) or binary, never compiles. Free with cis_image_info_free. Checks magic,
+ * version, well-formedness and the feature switches (options->features). */
+cis_code cis_image_scan(struct cis_bytes wasm, const struct cis_image_options *options,
+                        struct cis_image_info **out_info, struct cis_error *err);
+void cis_image_info_free(struct cis_image_info *info);
+
+/* From the memory cache, the disk cache or the compiler. Text is converted first. One compile for
+ * any number of concurrent calls with the same bytes and options. A failed compile is remembered by
+ * digest. CIS_E_INVALID, _UNSUPPORTED, _LIMIT (compiler limits, named), _DEADLINE, _CANCELLED. */
+cis_code cis_image_load(cis_engine *engine, struct cis_bytes wasm,
+                        const struct cis_image_options *options, cis_image **out_image,
+                        struct cis_error *err);
+cis_image *cis_image_ref(cis_image *image);
+void cis_image_unref(cis_image *image);
+const struct cis_image_info *cis_image_info(const cis_image *image);
+/* NULL when absent. */
+const struct cis_extern *cis_image_export(const cis_image *image, struct cis_str name);
+const struct cis_extern *cis_info_export(const struct cis_image_info *info, struct cis_str name);
+
+#endif

@@ -1,0 +1,54 @@
+/* Memory of one run: an overlay of the run's own writes and of what it has read, over a memory
+ * service. Reads repeat; writes are seen by the run at once and by nobody else before the commit.
+ * One thread (the run's). Everything held is charged to the run's budget. */
+#ifndef CIS_SERVICE_MEMORY_MEMORY_H
+#define CIS_SERVICE_MEMORY_MEMORY_H
+
+#include "base/budget.h"
+#include "base/map.h"
+#include "cis/service.h"
+#include "store/store.h"
+
+typedef struct cis_memory_view cis_memory_view;
+
+/* service NULL: every call is CIS_E_PROVIDER "no memory service". call outlives the view. */
+cis_code cis_memory_view_new(const struct cis_memory_service *service, const struct cis_call *call,
+                             struct cis_budget *budget, cis_memory_view **out_view,
+                             struct cis_error *err);
+void cis_memory_view_free(cis_memory_view *view);
+/* *out borrowed until the next call that changes this key; found false: absent. A key "@SKILL/KEY"
+ * that is absent in the own namespace reads the public entry KEY of SKILL. */
+cis_code cis_memory_view_get(cis_memory_view *view, struct cis_str key, struct cis_bytes *out_value,
+                             bool *out_found, struct cis_error *err);
+/* CIS_E_INVALID: key empty or > 1024 bytes, value > 10 MiB. */
+cis_code cis_memory_view_set(cis_memory_view *view, struct cis_str key, struct cis_bytes value,
+                             struct cis_error *err);
+cis_code cis_memory_view_delete(cis_memory_view *view, struct cis_str key, struct cis_error *err);
+/* JSON [{"key","value","domain","category"}]: the service's hits merged with the run's own writes. */
+cis_code cis_memory_view_search(cis_memory_view *view, struct cis_str query, uint32_t limit,
+                                struct cis_buf *out_json, struct cis_error *err);
+/* The run's net changes in order of first write; borrowed. NULL when there are none. */
+cis_code cis_memory_view_ops(cis_memory_view *view, const struct cis_memory_op **out_ops,
+                             size_t *out_n, struct cis_error *err);
+
+/* The memory service over a store. Borrows the store. commit() applies the ops alone; a run on this
+ * service commits through cis_store_commit instead, together with its record. */
+struct cis_store_memory {
+    struct cis_memory_service service;
+    cis_store *store;
+    uint64_t quota_bytes, quota_keys;
+};
+void cis_store_memory_init(struct cis_store_memory *memory, cis_store *store, uint64_t quota_bytes,
+                           uint64_t quota_keys);
+/* The store behind a service made by cis_store_memory_init, NULL for an embedder's own. */
+struct cis_store_memory *cis_store_memory_of(const struct cis_memory_service *service);
+
+/* Export and import of namespaces as JSON lines: {"schema":1,"ns","key","value" | "base64","public",
+ * "category"}; import is one transaction and refuses damaged lines by number. */
+cis_code cis_memory_export(cis_store *store, struct cis_str tenant, struct cis_str ns,
+                           struct cis_sink *out, const struct cis_stop *stop, struct cis_error *err);
+cis_code cis_memory_import(cis_store *store, struct cis_str tenant, struct cis_str into_ns,
+                           struct cis_str text, uint64_t quota_bytes, uint64_t *out_count,
+                           const struct cis_stop *stop, struct cis_error *err);
+
+#endif

@@ -1,0 +1,56 @@
+/* The CIS guest ABIs: tables of host functions, which of them an image uses, its entry point, and
+ * how input and output travel. Facts are in docs/abi.md (generated from the tables). */
+#ifndef CIS_SKILLABI_SKILLABI_H
+#define CIS_SKILLABI_SKILLABI_H
+
+#include "engine/guest.h"
+#include "host/host.h"
+
+/* All core tables: env-packed, env-buffer, cis-direct, cis-sdk, env-plain, cis-io, and WASI's.
+ * For linking, inspect, docs/abi.md and the test that no row lacks a test. */
+const struct cis_hostfn_table *const *cis_skillabi_tables(size_t *out_n);
+
+enum cis_convention { CIS_CONVENTION_AUTO, CIS_CONVENTION_TEXT, CIS_CONVENTION_NUMBERS };
+
+struct cis_skillabi_options {
+    const char *abi;    /* NULL: by the imports; else the name of a table: only its rows (and cis-io,
+                           wasi) are linked where names collide */
+    const char *method; /* NULL: probe */
+    const char *event;  /* NULL: "run" */
+    enum cis_convention convention;
+};
+
+/* What would be used; for inspect and before a run. Strings are static or point into the info. */
+struct cis_skillabi_plan {
+    const char *abis[8]; /* tables in use */
+    size_t nabis;
+    struct cis_str entry;   /* export that is called; empty when none */
+    const char *entry_type; /* its function type */
+    const char *kind;       /* "event" "handle-event" "text" "execute" "main" "command" "method"
+                               "init" "numbers" "component" */
+    const char *allocator;  /* "malloc" "alloc" "cabi_realloc" "__wbindgen_malloc" "memory.grow" "" */
+    uint32_t grants;        /* enum cis_grant bits that its imports would need */
+    bool has_init, has_shutdown;
+};
+/* CIS_E_ENTRY lists the exports; CIS_E_IMPORT names an import nobody provides; CIS_E_UNSUPPORTED for
+ * what this build does not run. The plan is filled as far as known even on failure. */
+cis_code cis_skillabi_plan(const struct cis_image_info *info,
+                           const struct cis_skillabi_options *options,
+                           struct cis_skillabi_plan *out, struct cis_error *err);
+/* Binds the image to the rows chosen by the plan's rules. */
+cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *options,
+                           cis_program **out_program, struct cis_error *err);
+
+struct cis_skillabi_result {
+    struct cis_buf value; /* the result as JSON text or the bytes the guest wrote; owned */
+    bool is_json;
+    bool success;         /* false: the skill reported failure (exit 1) */
+    int64_t code;         /* the entry point's own code, 0 when it has none */
+};
+/* skill_init, the entry point or method with the host's input, skill_shutdown. CIS_OK also for a
+ * skill that reports failure; other codes as cis_guest_call. */
+cis_code cis_skillabi_run(cis_guest *guest, struct cis_host *host,
+                          const struct cis_skillabi_options *options,
+                          struct cis_skillabi_result *out, struct cis_error *err);
+
+#endif

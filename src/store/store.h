@@ -1,0 +1,119 @@
+/* The store: versioned rows behind one vtable; sqlite/ is the embedded default. This header owns the
+ * operations; a backend implements them and passes tests/store's contract suite.
+ *
+ * Threads: a store is used by any number of threads at once. Deadlines: every operation that may
+ * wait takes a cis_stop. No operation leaves a transaction open when it returns. Errors: CIS_E_STORE
+ * with file and reason; CIS_E_NOTFOUND; CIS_E_QUOTA; CIS_E_CONFLICT. */
+#ifndef CIS_STORE_STORE_H
+#define CIS_STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/cancel.h"
+
+typedef struct cis_store cis_store;
+
+/* ---- key-value: (tenant, namespace, key) → bytes ---- */
+struct cis_kv_entry {
+    struct cis_str ns, key;
+    struct cis_bytes value;
+    bool is_public;
+    struct cis_str category;
+    int64_t updated_ms;
+    uint64_t version; /* grows by one with each change of the tenant's store */
+};
+typedef bool cis_kv_each(void *self, const struct cis_kv_entry *entry); /* false: stop */
+
+struct cis_kv_op {
+    struct cis_str ns, key;
+    struct cis_bytes value;
+    bool remove;
+    int8_t is_public;         /* -1: keep what the entry has (private when new) */
+    struct cis_str category;  /* ptr NULL: keep */
+};
+
+/* ---- runs ---- */
+struct cis_run_row {
+    char id[27];
+    struct cis_str skill, status; /* "file:x" or installed name; "ok", "failed", "trap", … */
+    int32_t exit_code;
+    int64_t started_ms, ended_ms;
+    struct cis_str report; /* JSON */
+};
+typedef bool cis_run_each(void *self, const struct cis_run_row *row);
+
+/* ---- the commit of a run: memory, the skill's config and the run's record, all or nothing ---- */
+struct cis_store_commit {
+    const struct cis_run_row *run;
+    const struct cis_kv_op *kv;
+    size_t nkv;
+    const struct cis_kv_op *config; /* ns = skill name, key/value text */
+    size_t nconfig;
+    uint64_t quota_bytes; /* of the tenant's key-value data (keys + values), 0: none */
+    uint64_t quota_keys;  /* 0: none */
+};
+
+/* ---- registry: one row an installed skill ---- */
+struct cis_skill_row {
+    struct cis_str name, version, source, sha256; /* of the module, hex; source: path or URL */
+    struct cis_str manifest;                      /* JSON form of the manifest */
+    struct cis_str grants;                        /* canonical JSON array (policy/grant.h) */
+    struct cis_str signer;                        /* hex public key or "" */
+    struct cis_str digest;                        /* sha256 of the signed manifest + files, hex */
+    int64_t installed_ms;
+};
+typedef bool cis_skill_each(void *self, const struct cis_skill_row *row);
+
+struct cis_store_ops {
+    uint32_t size;
+    void (*close)(cis_store *store);
+    cis_code (*kv_get)(cis_store *, struct cis_str tenant, struct cis_str ns, struct cis_str key,
+                       cis_kv_each *each, void *self, bool *out_found, const struct cis_stop *stop,
+                       struct cis_error *err);
+    /* In byte order of the key; `after` excludes keys up to and including it (ptr NULL: none). */
+    cis_code (*kv_list)(cis_store *, struct cis_str tenant, struct cis_str ns, struct cis_str prefix,
+                        struct cis_str after, uint32_t limit, cis_kv_each *each, void *self,
+                        const struct cis_stop *stop, struct cis_error *err);
+    /* Substring and full text over keys and text values: own namespace, and public entries of
+     * others. ns ptr NULL: the whole tenant. Exact key first, then full-text rank, then substring. */
+    cis_code (*kv_search)(cis_store *, struct cis_str tenant, struct cis_str ns, struct cis_str query,
+                          uint32_t limit, cis_kv_each *each, void *self, const struct cis_stop *stop,
+                          struct cis_error *err);
+    cis_code (*kv_namespaces)(cis_store *, struct cis_str tenant, cis_kv_each *each, void *self,
+                              const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*kv_usage)(cis_store *, struct cis_str tenant, uint64_t *out_bytes, uint64_t *out_keys,
+                         const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*commit)(cis_store *, struct cis_str tenant, const struct cis_store_commit *commit,
+                       const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*run_get)(cis_store *, struct cis_str tenant, struct cis_str id, cis_run_each *each,
+                        void *self, const struct cis_stop *stop, struct cis_error *err);
+    /* Newest first; skill ptr NULL: all. */
+    cis_code (*run_list)(cis_store *, struct cis_str tenant, struct cis_str skill, uint32_t limit,
+                         cis_run_each *each, void *self, const struct cis_stop *stop,
+                         struct cis_error *err);
+    cis_code (*config_list)(cis_store *, struct cis_str tenant, struct cis_str skill,
+                            cis_kv_each *each, void *self, const struct cis_stop *stop,
+                            struct cis_error *err);
+    cis_code (*config_apply)(cis_store *, struct cis_str tenant, const struct cis_kv_op *ops,
+                             size_t nops, const struct cis_stop *stop, struct cis_error *err);
+    /* Installed skills belong to the tenant. put replaces; remove also removes config (not memory). */
+    cis_code (*skill_put)(cis_store *, struct cis_str tenant, const struct cis_skill_row *row,
+                          const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*skill_get)(cis_store *, struct cis_str tenant, struct cis_str name,
+                          cis_skill_each *each, void *self, const struct cis_stop *stop,
+                          struct cis_error *err);
+    cis_code (*skill_list)(cis_store *, struct cis_str tenant, cis_skill_each *each, void *self,
+                           const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*skill_remove)(cis_store *, struct cis_str tenant, struct cis_str name,
+                             const struct cis_stop *stop, struct cis_error *err);
+    /* One line for doctor: backend, version, location, journal mode. */
+    cis_code (*describe)(cis_store *, struct cis_buf *out, struct cis_error *err);
+};
+
+struct cis_store { /* embedded first in a backend's own struct */
+    const struct cis_store_ops *ops;
+};
+
+#define CIS_TENANT_MAX 64u /* [a-z0-9][a-z0-9._-]*, judged by cis_tenant_valid */
+bool cis_tenant_valid(struct cis_str name);
+
+#endif
