@@ -24,7 +24,8 @@
         }                                                                                          \
     } while (0)
 
-/* The call fails with exactly this code, and its message contains the text. Use `err` in the call. */
+/* The call fails with exactly this code, and its message contains the text. Use `err` in the call.
+ */
 #define assert_fails(expected, text, call)                                                         \
     do {                                                                                           \
         struct cis_error err_ = {0};                                                               \

@@ -1,7 +1,7 @@
 /* The services a run may use: memory, AI, HTTP, log. libcis has an implementation of each; an
  * embedder replaces any by a struct of callbacks. Entries are called from the thread of the run, at
- * the same time for different runs, so an implementation is thread safe; it holds no lock of libcis.
- * A callback that blocks must return soon after `deadline_ns` (CLOCK_MONOTONIC) or once
+ * the same time for different runs, so an implementation is thread safe; it holds no lock of
+ * libcis. A callback that blocks must return soon after `deadline_ns` (CLOCK_MONOTONIC) or once
  * cis_call_cancelled says so. `size` is set by the INIT macros. */
 #ifndef CIS_SERVICE_H
 #define CIS_SERVICE_H
@@ -23,11 +23,11 @@ struct cis_sink {
 
 /* For whom a service works. All text NUL-terminated and valid for the call. */
 struct cis_call {
-    const char *tenant;    /* "default" */
-    const char *skill;     /* memory namespace: installed name, or "file:STEM" */
+    const char *tenant; /* "default" */
+    const char *skill;  /* memory namespace: installed name, or "file:STEM" */
     const char *run_id;
-    uint64_t deadline_ns;  /* CLOCK_MONOTONIC, UINT64_MAX: none */
-    void *stop;            /* opaque: cis_call_cancelled, cis_call_wait_fd */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC, UINT64_MAX: none */
+    void *stop;           /* opaque: cis_call_cancelled, cis_call_wait_fd */
 };
 CIS_API bool cis_call_cancelled(const struct cis_call *call);
 /* Readable once the run is cancelled; -1 when there is none. Borrowed. */
@@ -45,7 +45,7 @@ struct cis_memory_op { /* one change of a run; applied all together or not at al
 };
 
 struct cis_memory_hit {
-    const char *skill;    /* owner: another skill's public entry, or the caller's own */
+    const char *skill; /* owner: another skill's public entry, or the caller's own */
     const char *key;
     size_t key_len;
     const void *value;
@@ -60,22 +60,27 @@ struct cis_memory_service {
     /* Writes the value into out. *out_found false: absent (CIS_E_OK all the same). */
     enum cis_code (*get)(void *self, const struct cis_call *call, const char *key, size_t key_len,
                          struct cis_sink *out, bool *out_found, struct cis_error *err);
-    /* At most limit hits, best first: own entries and public entries of the tenant's other skills. */
+    /* At most limit hits, best first: own entries and public entries of the tenant's other skills.
+     */
     enum cis_code (*search)(void *self, const struct cis_call *call, const char *query,
                             size_t query_len, uint32_t limit, void *each_self,
                             bool (*each)(void *each_self, const struct cis_memory_hit *hit),
                             struct cis_error *err);
-    /* Own keys with the prefix, in byte order, at most limit, after `after` (NULL: from the start). */
+    /* Own keys with the prefix, in byte order, at most limit, after `after` (NULL: from the start).
+     */
     enum cis_code (*list)(void *self, const struct cis_call *call, const char *prefix,
                           size_t prefix_len, uint32_t limit, void *each_self,
                           bool (*each)(void *each_self, const char *key, size_t key_len,
                                        size_t value_len),
                           struct cis_error *err);
     /* Called once at the end of a run that is kept. CIS_E_QUOTA, CIS_E_CONFLICT. */
-    enum cis_code (*commit)(void *self, const struct cis_call *call, const struct cis_memory_op *ops,
-                            size_t nops, struct cis_error *err);
+    enum cis_code (*commit)(void *self, const struct cis_call *call,
+                            const struct cis_memory_op *ops, size_t nops, struct cis_error *err);
 };
-#define CIS_MEMORY_SERVICE_INIT {sizeof(struct cis_memory_service), 0, 0, 0, 0, 0}
+#define CIS_MEMORY_SERVICE_INIT                                                                    \
+    {                                                                                              \
+        sizeof(struct cis_memory_service), 0, 0, 0, 0, 0                                           \
+    }
 
 /* ---- AI ---- */
 struct cis_ai_request {
@@ -84,16 +89,20 @@ struct cis_ai_request {
     uint32_t max_tokens; /* 0: the service's default */
 };
 struct cis_ai_usage {
-    uint64_t input_tokens, output_tokens; /* as told by the provider, else estimated: 4 bytes a token */
+    uint64_t input_tokens,
+        output_tokens; /* as told by the provider, else estimated: 4 bytes a token */
 };
 struct cis_ai_service {
     uint32_t size;
     void *self;
-    enum cis_code (*chat)(void *self, const struct cis_call *call, const struct cis_ai_request *request,
-                          struct cis_sink *out_text, struct cis_ai_usage *out_usage,
-                          struct cis_error *err);
+    enum cis_code (*chat)(void *self, const struct cis_call *call,
+                          const struct cis_ai_request *request, struct cis_sink *out_text,
+                          struct cis_ai_usage *out_usage, struct cis_error *err);
 };
-#define CIS_AI_SERVICE_INIT {sizeof(struct cis_ai_service), 0, 0}
+#define CIS_AI_SERVICE_INIT                                                                        \
+    {                                                                                              \
+        sizeof(struct cis_ai_service), 0, 0                                                        \
+    }
 
 /* ---- HTTP: the request was allowed by its origin already; an implementation must still judge the
  * address behind the name and every redirect with `judge`. ---- */
@@ -121,20 +130,26 @@ struct cis_http_service {
     uint32_t size;
     void *self;
     enum cis_code (*send)(void *self, const struct cis_call *call,
-                          const struct cis_http_request *request, struct cis_http_response *response,
-                          struct cis_error *err);
+                          const struct cis_http_request *request,
+                          struct cis_http_response *response, struct cis_error *err);
 };
-#define CIS_HTTP_SERVICE_INIT {sizeof(struct cis_http_service), 0, 0}
+#define CIS_HTTP_SERVICE_INIT                                                                      \
+    {                                                                                              \
+        sizeof(struct cis_http_service), 0, 0                                                      \
+    }
 
 /* ---- log: lines of a guest, already cut to the run's caps, control characters replaced ---- */
 enum cis_log_level { CIS_LOG_TRACE, CIS_LOG_DEBUG, CIS_LOG_INFO, CIS_LOG_WARN, CIS_LOG_ERROR };
 struct cis_log_service {
     uint32_t size;
     void *self;
-    void (*line)(void *self, const struct cis_call *call, enum cis_log_level level, const char *text,
-                 size_t len);
+    void (*line)(void *self, const struct cis_call *call, enum cis_log_level level,
+                 const char *text, size_t len);
 };
-#define CIS_LOG_SERVICE_INIT {sizeof(struct cis_log_service), 0, 0}
+#define CIS_LOG_SERVICE_INIT                                                                       \
+    {                                                                                              \
+        sizeof(struct cis_log_service), 0, 0                                                       \
+    }
 
 struct cis_services { /* NULL: that service is absent and its calls fail with a clear message */
     const struct cis_memory_service *memory;

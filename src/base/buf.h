@@ -29,7 +29,8 @@ void cis_buf_json(struct cis_buf *buf, struct cis_str text);
 uint8_t *cis_buf_reserve(struct cis_buf *buf, size_t len);
 /* CIS_OK, or the sticky failure with `what` named in err. */
 cis_code cis_buf_check(const struct cis_buf *buf, const char *what, struct cis_error *err);
-/* Gives the memory away (free with cis_free); buf is empty afterwards. NULL when empty or failed. */
+/* Gives the memory away (free with cis_free); buf is empty afterwards. NULL when empty or failed.
+ */
 uint8_t *cis_buf_take(struct cis_buf *buf, size_t *out_len);
 /* NUL-terminated content, "" when empty. Borrowed. */
 const char *cis_buf_cstr(const struct cis_buf *buf);

@@ -51,7 +51,8 @@ void cis_clock_iso(int64_t wall_ms, char out[32])
     int ms = (int)(wall_ms % 1000);
     struct tm tm;
     char date[24];
-    if (gmtime_r(&seconds, &tm) == NULL || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm) == 0) {
+    if (gmtime_r(&seconds, &tm) == NULL ||
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm) == 0) {
         memcpy(out, "-", 2);
         return;
     }

@@ -1,5 +1,6 @@
 /* The only door to malloc: rooms allocate through these so that tests can make the n-th allocation
- * fail (cis_mem_fail_after) and count what is live. Library code never aborts: NULL is an answer. */
+ * fail (cis_mem_fail_after) and count what is live. Library code never aborts: NULL is an answer.
+ */
 #ifndef CIS_BASE_MEM_H
 #define CIS_BASE_MEM_H
 

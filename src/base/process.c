@@ -22,7 +22,8 @@ void cis_process_result_done(struct cis_process_result *result)
 }
 
 struct pipes {
-    int in[2], out[2], errs[2], report[2]; /* report: the child's errno before exec, close-on-exec */
+    int in[2], out[2], errs[2],
+        report[2]; /* report: the child's errno before exec, close-on-exec */
 };
 
 static void shut(int *fd)
@@ -182,8 +183,8 @@ static cis_code reap(const struct cis_process_options *o, pid_t pid, int *status
     return code;
 }
 
-cis_code cis_process_run(const struct cis_process_options *o,
-                         struct cis_process_result *out_result, struct cis_error *err)
+cis_code cis_process_run(const struct cis_process_options *o, struct cis_process_result *out_result,
+                         struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) char *program = find_program(o->argv[0]);
     if (program == NULL) {

@@ -8,7 +8,8 @@
 #include "base/cancel.h"
 
 struct cis_process_options {
-    const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH unless it has a slash */
+    const char *const
+        *argv; /* NULL-terminated; argv[0] is looked up in PATH unless it has a slash */
     const char *const *envp; /* NULL: empty environment */
     const char *cwd;         /* NULL: the parent's */
     struct cis_bytes input;  /* given on stdin, which is then closed */

@@ -74,8 +74,8 @@ static bool scaled(struct cis_str text, uint64_t *out, const char *const *units,
 
 bool cis_str_size(struct cis_str text, uint64_t *out_bytes)
 {
-    static const char *const units[] = {"",  "B",  "K",   "KB", "KiB", "M",   "MB",
-                                        "MiB", "G", "GB", "GiB", "T",  "TiB", NULL};
+    static const char *const units[] = {"",    "B", "K",  "KB",  "KiB", "M",   "MB",
+                                        "MiB", "G", "GB", "GiB", "T",   "TiB", NULL};
     static const uint64_t k = 1024, m = 1024 * 1024, g = 1024 * 1024 * 1024ull;
     const uint64_t factors[] = {1, 1, k, k, k, m, m, m, g, g, g, g * k, g * k};
     return scaled(text, out_bytes, units, factors);

@@ -1,5 +1,5 @@
-/* The engine: compiled code, its caches, CPU slots and the epoch ticker. The only room that includes
- * wasmtime.h; nothing of it shows in these headers.
+/* The engine: compiled code, its caches, CPU slots and the epoch ticker. The only room that
+ * includes wasmtime.h; nothing of it shows in these headers.
  *
  *   cis_engine   one per process is usual; thread safe; outlives everything made from it
  *   cis_image    one compiled module, shared by threads; reference counted      (engine/image.h)
@@ -20,11 +20,11 @@ struct cis_engine_options {
     const char *cache_dir;    /* compiled code; NULL: memory only */
     const char *cache_key;    /* file with the cache's MAC key, made if absent, outside cache_dir */
     uint64_t cache_max_bytes; /* 0: 1 GiB */
-    const char *compiler;     /* program run as `COMPILER __compile`; NULL needs compile_in_process */
-    bool compile_in_process;  /* explicit opt-in: a hostile module then costs this process */
-    uint64_t compile_memory;  /* RLIMIT_AS of the child; 0: 2 GiB */
-    uint64_t compile_ns;      /* wall and CPU time of the child; 0: 60 s */
-    uint32_t compile_jobs;    /* children at once; 0: number of cores */
+    const char *compiler; /* program run as `COMPILER __compile`; NULL needs compile_in_process */
+    bool compile_in_process; /* explicit opt-in: a hostile module then costs this process */
+    uint64_t compile_memory; /* RLIMIT_AS of the child; 0: 2 GiB */
+    uint64_t compile_ns;     /* wall and CPU time of the child; 0: 60 s */
+    uint32_t compile_jobs;   /* children at once; 0: number of cores */
 };
 
 cis_code cis_engine_open(const struct cis_engine_options *options, cis_engine **out_engine,
@@ -56,8 +56,9 @@ struct cis_cache_entry {
     uint64_t bytes;
     int64_t used_ms; /* wall clock of the last use */
 };
-cis_code cis_cache_list(const char *cache_dir, int (*each)(void *self, const struct cis_cache_entry *),
-                        void *self, struct cis_error *err);
+cis_code cis_cache_list(const char *cache_dir,
+                        int (*each)(void *self, const struct cis_cache_entry *), void *self,
+                        struct cis_error *err);
 cis_code cis_cache_clear(const char *cache_dir, uint64_t *out_bytes, struct cis_error *err);
 cis_code cis_cache_prune(const char *cache_dir, uint64_t max_bytes, uint64_t *out_bytes,
                          struct cis_error *err);

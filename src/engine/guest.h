@@ -1,5 +1,5 @@
-/* A guest: one instance in its own store, with limits, a deadline and its host state. One thread at a
- * time. Everything a host function may ask of the sandbox is here.
+/* A guest: one instance in its own store, with limits, a deadline and its host state. One thread at
+ * a time. Everything a host function may ask of the sandbox is here.
  *
  * Guest memory: keep (offset, length) only. A pointer from cis_guest_at is valid until anything may
  * run guest code or grow its memory (any cis_guest_call, cis_guest_alloc). */
@@ -10,7 +10,7 @@
 #include "engine/program.h"
 
 struct cis_limits {
-    uint64_t memory_bytes;   /* all linear memories and tables together (a table element: 8 bytes) */
+    uint64_t memory_bytes; /* all linear memories and tables together (a table element: 8 bytes) */
     uint64_t table_elements; /* all tables together; 0: 10,000,000 */
     uint64_t fuel;           /* 0: not metered (the image must have been loaded with fuel) */
     uint64_t host_bytes;     /* host-side budget of the run */
@@ -19,11 +19,11 @@ struct cis_limits {
 
 struct cis_guest_options {
     struct cis_limits limits;
-    struct cis_stop stop;    /* deadline and cancellation of everything this guest does */
-    const char *tenant;      /* CPU account; NULL: "default" */
-    uint32_t weight;         /* of the tenant's share; 0: 1 */
-    uint32_t grants;         /* bits of enum cis_grant the trampoline lets through */
-    void *host;              /* for handlers: cis_guest_host */
+    struct cis_stop stop; /* deadline and cancellation of everything this guest does */
+    const char *tenant;   /* CPU account; NULL: "default" */
+    uint32_t weight;      /* of the tenant's share; 0: 1 */
+    uint32_t grants;      /* bits of enum cis_grant the trampoline lets through */
+    void *host;           /* for handlers: cis_guest_host */
     /* One line a host call, when not NULL: row, arguments, results, code, time spent inside. */
     void (*trace)(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                   const union cis_slot *result, cis_code code, uint64_t ns);
@@ -32,22 +32,22 @@ struct cis_guest_options {
 
 /* How a guest ended, recorded before the engine unwinds; messages are never parsed. */
 struct cis_guest_end {
-    cis_code code;           /* CIS_OK while it lives */
-    const char *limit;       /* "time", "memory", "fuel", "host-bytes", … when code is a limit */
+    cis_code code;     /* CIS_OK while it lives */
+    const char *limit; /* "time", "memory", "fuel", "host-bytes", … when code is a limit */
     uint64_t configured, reached;
-    bool exited;             /* ended by a host function asking for exit (WASI proc_exit) */
+    bool exited; /* ended by a host function asking for exit (WASI proc_exit) */
     int32_t exit_code;
-    struct cis_error error;  /* the message */
+    struct cis_error error; /* the message */
 };
 
 struct cis_guest_usage {
-    uint64_t cpu_ns;           /* time executing with a CPU slot */
-    uint64_t wait_ns;          /* time waiting for a slot */
+    uint64_t cpu_ns;  /* time executing with a CPU slot */
+    uint64_t wait_ns; /* time waiting for a slot */
     uint64_t memory_bytes, memory_peak;
-    uint64_t fuel;             /* used, when metered */
+    uint64_t fuel; /* used, when metered */
     uint64_t host_calls;
     uint64_t grants_used[16], grants_refused[16]; /* by enum cis_grant */
-    bool memory_limit_hit;     /* a memory.grow or table.grow was refused by the limit */
+    bool memory_limit_hit; /* a memory.grow or table.grow was refused by the limit */
     uint64_t memory_limit_asked;
 };
 
@@ -70,8 +70,8 @@ void cis_guest_rearm(cis_guest *guest, const struct cis_stop *stop, uint64_t fue
  * larger of both counts (at least 1). `type` is what the caller expects ("ii:i"); another type is
  * CIS_E_ENTRY. Fails with the code in cis_guest_end. A guest that has ended refuses further calls.
  * May be called from a host function (an allocator), at most 16 deep. */
-cis_code cis_guest_call(cis_guest *guest, struct cis_str name, const char *type,
-                        union cis_slot *io, struct cis_error *err);
+cis_code cis_guest_call(cis_guest *guest, struct cis_str name, const char *type, union cis_slot *io,
+                        struct cis_error *err);
 /* Backtrace of the last trap, one frame a line ("  0: name (module+0x1234)"), "" when none. */
 const char *cis_guest_backtrace(const cis_guest *guest);
 
@@ -94,7 +94,8 @@ cis_code cis_guest_exit(cis_guest *guest, int32_t code, struct cis_error *err);
 /* From a handler: records a limit and returns code (CIS_E_BUDGET, …). */
 cis_code cis_guest_limit(cis_guest *guest, cis_code code, const char *limit, uint64_t configured,
                          uint64_t reached, struct cis_error *err);
-/* A handler refused by a finer rule than the row's grant (an origin, a name): counted for the report. */
+/* A handler refused by a finer rule than the row's grant (an origin, a name): counted for the
+ * report. */
 void cis_guest_refused(cis_guest *guest, unsigned grant);
 
 #endif

@@ -13,8 +13,14 @@ enum cis_feature {
     CIS_FEATURE_THREADS = 4 /* shared memory: recognised, always refused */
 };
 
-enum cis_extern_kind { CIS_EXTERN_FUNC, CIS_EXTERN_MEMORY, CIS_EXTERN_TABLE, CIS_EXTERN_GLOBAL,
-                       CIS_EXTERN_TAG, CIS_EXTERN_OTHER };
+enum cis_extern_kind {
+    CIS_EXTERN_FUNC,
+    CIS_EXTERN_MEMORY,
+    CIS_EXTERN_TABLE,
+    CIS_EXTERN_GLOBAL,
+    CIS_EXTERN_TAG,
+    CIS_EXTERN_OTHER
+};
 
 /* One import or export. Function types are written "iI:f" (i i32, I i64, f f32, F f64, v v128,
  * r reference; parameters, colon, results). */
@@ -22,8 +28,8 @@ struct cis_extern {
     struct cis_str module; /* imports only */
     struct cis_str name;
     enum cis_extern_kind kind;
-    const char *type;               /* functions as above, others readable text; NUL-terminated */
-    uint64_t min_pages, max_pages;  /* memories, in units of 64 KiB; max UINT64_MAX: none */
+    const char *type;              /* functions as above, others readable text; NUL-terminated */
+    uint64_t min_pages, max_pages; /* memories, in units of 64 KiB; max UINT64_MAX: none */
 };
 
 struct cis_image_info {
@@ -40,11 +46,11 @@ struct cis_image_info {
 };
 
 struct cis_image_options {
-    const char *name;        /* for messages; NULL: "module" */
-    unsigned features;       /* enum cis_feature that are switched on */
-    bool fuel;               /* compile with fuel metering */
-    uint64_t memory_limit;   /* of the runs to come: above a slot's size means on-demand */
-    struct cis_stop stop;    /* for waiting on the compiler */
+    const char *name;      /* for messages; NULL: "module" */
+    unsigned features;     /* enum cis_feature that are switched on */
+    bool fuel;             /* compile with fuel metering */
+    uint64_t memory_limit; /* of the runs to come: above a slot's size means on-demand */
+    struct cis_stop stop;  /* for waiting on the compiler */
 };
 
 /* Scan only: text (.wat) or binary, never compiles. Free with cis_image_info_free. Checks magic,

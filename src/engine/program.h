@@ -24,18 +24,18 @@ typedef cis_code cis_hostfn_handler(cis_guest *guest, union cis_slot *io, struct
 
 struct cis_hostfn {
     const char *module, *name;
-    const char *type;            /* "iiii:i" as in struct cis_extern */
-    uint8_t grant;               /* enum cis_grant (policy/grant.h); the trampoline checks it */
-    uint8_t cost;                /* host calls cost fuel: 1 plain, 10 touches the store, 100 network */
-    bool ends_when_denied;       /* the ABI has no way to say no: a refusal ends the run (DENIED) */
-    int64_t denied;              /* value returned when the grant is missing */
+    const char *type;      /* "iiii:i" as in struct cis_extern */
+    uint8_t grant;         /* enum cis_grant (policy/grant.h); the trampoline checks it */
+    uint8_t cost;          /* host calls cost fuel: 1 plain, 10 touches the store, 100 network */
+    bool ends_when_denied; /* the ABI has no way to say no: a refusal ends the run (DENIED) */
+    int64_t denied;        /* value returned when the grant is missing */
     cis_hostfn_handler *handler;
-    const char *params;          /* names for --trace and docs: "key,klen,out,olen" */
-    const char *doc;             /* one sentence */
+    const char *params; /* names for --trace and docs: "key,klen,out,olen" */
+    const char *doc;    /* one sentence */
 };
 
 struct cis_hostfn_table {
-    const char *abi;             /* "cis-1", "env-packed", "wasi_snapshot_preview1" … */
+    const char *abi; /* "cis-1", "env-packed", "wasi_snapshot_preview1" … */
     const struct cis_hostfn *rows;
     size_t nrows;
 };
@@ -45,8 +45,8 @@ typedef const struct cis_hostfn *cis_resolver(void *self, const struct cis_exter
 
 /* Binds every function import. An import that nothing provides is CIS_E_IMPORT naming the first one
  * with its type and how many more. `env.memory` is provided by the engine from the guest's own
- * import limits (1 to 8192 pages), other non-function imports are CIS_E_IMPORT. Programs are kept in
- * the image: the same rows give the same program. */
+ * import limits (1 to 8192 pages), other non-function imports are CIS_E_IMPORT. Programs are kept
+ * in the image: the same rows give the same program. */
 cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
                           cis_program **out_program, struct cis_error *err);
 cis_program *cis_program_ref(cis_program *program);

@@ -1,7 +1,7 @@
 /* What a run's host functions act on, whatever the ABI: input, output, log, memory view, config,
  * services, grants. One per run, owned by run/; reached by cis_guest_host. One thread.
- * Handlers of skillabi/ and wasi/ use the verbs here, so that caps, budgets and refusals are the same
- * in every ABI. */
+ * Handlers of skillabi/ and wasi/ use the verbs here, so that caps, budgets and refusals are the
+ * same in every ABI. */
 #ifndef CIS_HOST_HOST_H
 #define CIS_HOST_HOST_H
 
@@ -15,29 +15,29 @@
 struct cis_host {
     struct cis_call call;
     struct cis_services services;
-    struct cis_grants grants;          /* what this run may do */
-    struct cis_budget budget;          /* host bytes of the run; the guest shares it */
-    const char *skill;                 /* name shown in results */
+    struct cis_grants grants; /* what this run may do */
+    struct cis_budget budget; /* host bytes of the run; the guest shares it */
+    const char *skill;        /* name shown in results */
 
-    struct cis_bytes input;            /* JSON, borrowed */
-    size_t input_pos;                  /* for stdin-like readers */
-    struct cis_buf output;             /* cis.output_write, WASI stdout */
+    struct cis_bytes input; /* JSON, borrowed */
+    size_t input_pos;       /* for stdin-like readers */
+    struct cis_buf output;  /* cis.output_write, WASI stdout */
     bool output_written;
-    struct cis_buf errors;             /* WASI stderr: turned into log lines by cis_host_stderr */
+    struct cis_buf errors; /* WASI stderr: turned into log lines by cis_host_stderr */
 
     cis_memory_view *memory;
-    struct cis_map config;             /* key → struct cis_host_value *, the skill's own [config] */
+    struct cis_map config; /* key → struct cis_host_value *, the skill's own [config] */
     bool config_dirty;
 
-    struct cis_buf log;                /* lines kept for the report: JSON array items */
+    struct cis_buf log; /* lines kept for the report: JSON array items */
     uint64_t log_lines, log_dropped, log_lines_max;
     uint64_t ai_calls, ai_calls_max, ai_tokens, ai_tokens_max;
     uint64_t http_calls, http_bytes_in, http_bytes_out;
-    uint64_t http_body_max;            /* of one response */
+    uint64_t http_body_max; /* of one response */
 
-    const char *const *args;           /* WASI: args and environment, NULL-terminated */
+    const char *const *args; /* WASI: args and environment, NULL-terminated */
     const char *const *env;
-    bool fixed_clock;                  /* reserved for replay */
+    bool fixed_clock; /* reserved for replay */
 };
 
 struct cis_host_value {

@@ -45,7 +45,7 @@ struct cis_origin {
 
 struct cis_net_rule {
     enum { CIS_NET_TCP, CIS_NET_UDP, CIS_NET_LISTEN, CIS_NET_BIND } kind;
-    char *host; /* canonical host or CIDR */
+    char *host;    /* canonical host or CIDR */
     uint16_t port; /* 0 = any, for BIND unused */
 };
 

@@ -8,11 +8,11 @@
 
 /* A vetted URL in canonical form. Everything owned; cis_url_done. */
 struct cis_url {
-    char *scheme;      /* "http" | "https" */
-    char *host;        /* canonical; v6 without brackets */
-    uint16_t port;     /* explicit */
-    char *target;      /* path and query, at least "/" */
-    bool is_address;   /* host is a literal IPv4 or IPv6 address */
+    char *scheme;    /* "http" | "https" */
+    char *host;      /* canonical; v6 without brackets */
+    uint16_t port;   /* explicit */
+    char *target;    /* path and query, at least "/" */
+    bool is_address; /* host is a literal IPv4 or IPv6 address */
 };
 void cis_url_done(struct cis_url *url);
 /* Refuses (CIS_E_DENIED or CIS_E_INVALID) everything that two parsers could read differently:

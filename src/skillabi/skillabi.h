@@ -13,8 +13,8 @@ const struct cis_hostfn_table *const *cis_skillabi_tables(size_t *out_n);
 enum cis_convention { CIS_CONVENTION_AUTO, CIS_CONVENTION_TEXT, CIS_CONVENTION_NUMBERS };
 
 struct cis_skillabi_options {
-    const char *abi;    /* NULL: by the imports; else the name of a table: only its rows (and cis-io,
-                           wasi) are linked where names collide */
+    const char *abi; /* NULL: by the imports; else the name of a table: only its rows (and cis-io,
+                        wasi) are linked where names collide */
     const char *method; /* NULL: probe */
     const char *event;  /* NULL: "run" */
     enum cis_convention convention;
@@ -28,12 +28,13 @@ struct cis_skillabi_plan {
     const char *entry_type; /* its function type */
     const char *kind;       /* "event" "handle-event" "text" "execute" "main" "command" "method"
                                "init" "numbers" "component" */
-    const char *allocator;  /* "malloc" "alloc" "cabi_realloc" "__wbindgen_malloc" "memory.grow" "" */
-    uint32_t grants;        /* enum cis_grant bits that its imports would need */
+    const char
+        *allocator;  /* "malloc" "alloc" "cabi_realloc" "__wbindgen_malloc" "memory.grow" "" */
+    uint32_t grants; /* enum cis_grant bits that its imports would need */
     bool has_init, has_shutdown;
 };
-/* CIS_E_ENTRY lists the exports; CIS_E_IMPORT names an import nobody provides; CIS_E_UNSUPPORTED for
- * what this build does not run. The plan is filled as far as known even on failure. */
+/* CIS_E_ENTRY lists the exports; CIS_E_IMPORT names an import nobody provides; CIS_E_UNSUPPORTED
+ * for what this build does not run. The plan is filled as far as known even on failure. */
 cis_code cis_skillabi_plan(const struct cis_image_info *info,
                            const struct cis_skillabi_options *options,
                            struct cis_skillabi_plan *out, struct cis_error *err);
@@ -44,8 +45,8 @@ cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *
 struct cis_skillabi_result {
     struct cis_buf value; /* the result as JSON text or the bytes the guest wrote; owned */
     bool is_json;
-    bool success;         /* false: the skill reported failure (exit 1) */
-    int64_t code;         /* the entry point's own code, 0 when it has none */
+    bool success; /* false: the skill reported failure (exit 1) */
+    int64_t code; /* the entry point's own code, 0 when it has none */
 };
 /* skill_init, the entry point or method with the host's input, skill_shutdown. CIS_OK also for a
  * skill that reports failure; other codes as cis_guest_call. */

@@ -1,9 +1,9 @@
-/* The store: versioned rows behind one vtable; sqlite/ is the embedded default. This header owns the
- * operations; a backend implements them and passes tests/store's contract suite.
+/* The store: versioned rows behind one vtable; sqlite/ is the embedded default. This header owns
+ * the operations; a backend implements them and passes tests/store's contract suite.
  *
  * Threads: a store is used by any number of threads at once. Deadlines: every operation that may
- * wait takes a cis_stop. No operation leaves a transaction open when it returns. Errors: CIS_E_STORE
- * with file and reason; CIS_E_NOTFOUND; CIS_E_QUOTA; CIS_E_CONFLICT. */
+ * wait takes a cis_stop. No operation leaves a transaction open when it returns. Errors:
+ * CIS_E_STORE with file and reason; CIS_E_NOTFOUND; CIS_E_QUOTA; CIS_E_CONFLICT. */
 #ifndef CIS_STORE_STORE_H
 #define CIS_STORE_STORE_H
 
@@ -27,8 +27,8 @@ struct cis_kv_op {
     struct cis_str ns, key;
     struct cis_bytes value;
     bool remove;
-    int8_t is_public;         /* -1: keep what the entry has (private when new) */
-    struct cis_str category;  /* ptr NULL: keep */
+    int8_t is_public;        /* -1: keep what the entry has (private when new) */
+    struct cis_str category; /* ptr NULL: keep */
 };
 
 /* ---- runs ---- */
@@ -70,18 +70,20 @@ struct cis_store_ops {
                        cis_kv_each *each, void *self, bool *out_found, const struct cis_stop *stop,
                        struct cis_error *err);
     /* In byte order of the key; `after` excludes keys up to and including it (ptr NULL: none). */
-    cis_code (*kv_list)(cis_store *, struct cis_str tenant, struct cis_str ns, struct cis_str prefix,
-                        struct cis_str after, uint32_t limit, cis_kv_each *each, void *self,
-                        const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*kv_list)(cis_store *, struct cis_str tenant, struct cis_str ns,
+                        struct cis_str prefix, struct cis_str after, uint32_t limit,
+                        cis_kv_each *each, void *self, const struct cis_stop *stop,
+                        struct cis_error *err);
     /* Substring and full text over keys and text values: own namespace, and public entries of
-     * others. ns ptr NULL: the whole tenant. Exact key first, then full-text rank, then substring. */
-    cis_code (*kv_search)(cis_store *, struct cis_str tenant, struct cis_str ns, struct cis_str query,
-                          uint32_t limit, cis_kv_each *each, void *self, const struct cis_stop *stop,
-                          struct cis_error *err);
+     * others. ns ptr NULL: the whole tenant. Exact key first, then full-text rank, then substring.
+     */
+    cis_code (*kv_search)(cis_store *, struct cis_str tenant, struct cis_str ns,
+                          struct cis_str query, uint32_t limit, cis_kv_each *each, void *self,
+                          const struct cis_stop *stop, struct cis_error *err);
     cis_code (*kv_namespaces)(cis_store *, struct cis_str tenant, cis_kv_each *each, void *self,
                               const struct cis_stop *stop, struct cis_error *err);
-    cis_code (*kv_usage)(cis_store *, struct cis_str tenant, uint64_t *out_bytes, uint64_t *out_keys,
-                         const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*kv_usage)(cis_store *, struct cis_str tenant, uint64_t *out_bytes,
+                         uint64_t *out_keys, const struct cis_stop *stop, struct cis_error *err);
     cis_code (*commit)(cis_store *, struct cis_str tenant, const struct cis_store_commit *commit,
                        const struct cis_stop *stop, struct cis_error *err);
     cis_code (*run_get)(cis_store *, struct cis_str tenant, struct cis_str id, cis_run_each *each,
@@ -95,7 +97,8 @@ struct cis_store_ops {
                             struct cis_error *err);
     cis_code (*config_apply)(cis_store *, struct cis_str tenant, const struct cis_kv_op *ops,
                              size_t nops, const struct cis_stop *stop, struct cis_error *err);
-    /* Installed skills belong to the tenant. put replaces; remove also removes config (not memory). */
+    /* Installed skills belong to the tenant. put replaces; remove also removes config (not memory).
+     */
     cis_code (*skill_put)(cis_store *, struct cis_str tenant, const struct cis_skill_row *row,
                           const struct cis_stop *stop, struct cis_error *err);
     cis_code (*skill_get)(cis_store *, struct cis_str tenant, struct cis_str name,

@@ -15,7 +15,10 @@ static void an_error_message_is_one_line_cut_at_a_character(void **state)
 {
     (void)state;
     struct cis_error err;
-    assert_int_equal(cis_fail(&err, CIS_E_IO, "a\nb\x01" "c"), CIS_E_IO);
+    assert_int_equal(cis_fail(&err, CIS_E_IO,
+                              "a\nb\x01"
+                              "c"),
+                     CIS_E_IO);
     assert_string_equal(err.msg, "a b?c");
     char text[400];
     memset(text, 'x', sizeof text);
@@ -101,8 +104,7 @@ static void a_map_keeps_insertion_order_over_ten_thousand_keys(void **state)
     assert_null(cis_map_get(&map, CIS_STR("key-5")));
     assert_string_equal(cis_map_get(&map, CIS_STR("key-9999")), "key-9999");
     int n = 0;
-    cis_map_foreach(&map, e)
-    {
+    cis_map_foreach (&map, e) {
         n++;
     }
     assert_int_equal(n, 9999);
@@ -133,10 +135,14 @@ static void a_file_is_written_whole_and_read_bounded(void **state)
 static void a_child_gets_its_input_and_nothing_else(void **state)
 {
     (void)state;
-    const char *argv[] = {"sh", "-c", "cat; echo ${HOME-none}; ls /proc/self/fd | wc -l; exit 3", NULL};
+    const char *argv[] = {"sh", "-c", "cat; echo ${HOME-none}; ls /proc/self/fd | wc -l; exit 3",
+                          NULL};
     const char *envp[] = {"PATH=/usr/bin:/bin", NULL};
-    struct cis_process_options o = {.argv = argv, .envp = envp, .input = cis_bytes_of("in\n", 3),
-                                    .output_max = 100, .errors_max = 100,
+    struct cis_process_options o = {.argv = argv,
+                                    .envp = envp,
+                                    .input = cis_bytes_of("in\n", 3),
+                                    .output_max = 100,
+                                    .errors_max = 100,
                                     .stop = {CIS_NEVER, NULL}};
     struct cis_process_result r;
     assert_ok(cis_process_run(&o, &r, err));

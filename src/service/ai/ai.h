@@ -1,26 +1,26 @@
-/* AI providers behind struct cis_ai_service: OpenAI-compatible chat completions, Anthropic messages,
- * Ollama chat, and commands. There is no default that pretends to answer: provider "none" fails and
- * says how to configure one. The key is read from the environment variable named api_key_env (or
- * api_key_file) at each call, is sent to the configured base_url's origin only, and appears in no
- * log, report or error. */
+/* AI providers behind struct cis_ai_service: OpenAI-compatible chat completions, Anthropic
+ * messages, Ollama chat, and commands. There is no default that pretends to answer: provider "none"
+ * fails and says how to configure one. The key is read from the environment variable named
+ * api_key_env (or api_key_file) at each call, is sent to the configured base_url's origin only, and
+ * appears in no log, report or error. */
 #ifndef CIS_SERVICE_AI_AI_H
 #define CIS_SERVICE_AI_AI_H
 
 #include "service/http/http.h"
 
 struct cis_ai_config {
-    const char *provider;     /* "none" "openai" "anthropic" "ollama" "command" */
+    const char *provider; /* "none" "openai" "anthropic" "ollama" "command" */
     const char *model;
-    const char *base_url;     /* NULL: the provider's own; loopback is allowed: the user wrote it */
-    const char *api_key_env;  /* NULL: OPENAI_API_KEY, ANTHROPIC_API_KEY */
+    const char *base_url;    /* NULL: the provider's own; loopback is allowed: the user wrote it */
+    const char *api_key_env; /* NULL: OPENAI_API_KEY, ANTHROPIC_API_KEY */
     const char *api_key_file;
-    const char *command;      /* preset "claude" "kimi" "opencode", or a program (unsafe_command) */
+    const char *command; /* preset "claude" "kimi" "opencode", or a program (unsafe_command) */
     const char *const *command_args;
-    bool command_stdin;       /* prompt on stdin, else as the last argument after -- */
+    bool command_stdin; /* prompt on stdin, else as the last argument after -- */
     bool unsafe_command;
-    uint32_t max_tokens;      /* 0: 1024 */
-    double temperature;       /* < 0: not sent */
-    uint64_t timeout_ns;      /* 0: 60 s; the run's deadline wins when earlier */
+    uint32_t max_tokens; /* 0: 1024 */
+    double temperature;  /* < 0: not sent */
+    uint64_t timeout_ns; /* 0: 60 s; the run's deadline wins when earlier */
 };
 
 typedef struct cis_ai cis_ai;

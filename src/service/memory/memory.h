@@ -24,7 +24,8 @@ cis_code cis_memory_view_get(cis_memory_view *view, struct cis_str key, struct c
 cis_code cis_memory_view_set(cis_memory_view *view, struct cis_str key, struct cis_bytes value,
                              struct cis_error *err);
 cis_code cis_memory_view_delete(cis_memory_view *view, struct cis_str key, struct cis_error *err);
-/* JSON [{"key","value","domain","category"}]: the service's hits merged with the run's own writes. */
+/* JSON [{"key","value","domain","category"}]: the service's hits merged with the run's own writes.
+ */
 cis_code cis_memory_view_search(cis_memory_view *view, struct cis_str query, uint32_t limit,
                                 struct cis_buf *out_json, struct cis_error *err);
 /* The run's net changes in order of first write; borrowed. NULL when there are none. */
@@ -43,10 +44,11 @@ void cis_store_memory_init(struct cis_store_memory *memory, cis_store *store, ui
 /* The store behind a service made by cis_store_memory_init, NULL for an embedder's own. */
 struct cis_store_memory *cis_store_memory_of(const struct cis_memory_service *service);
 
-/* Export and import of namespaces as JSON lines: {"schema":1,"ns","key","value" | "base64","public",
- * "category"}; import is one transaction and refuses damaged lines by number. */
+/* Export and import of namespaces as JSON lines: {"schema":1,"ns","key","value" |
+ * "base64","public", "category"}; import is one transaction and refuses damaged lines by number. */
 cis_code cis_memory_export(cis_store *store, struct cis_str tenant, struct cis_str ns,
-                           struct cis_sink *out, const struct cis_stop *stop, struct cis_error *err);
+                           struct cis_sink *out, const struct cis_stop *stop,
+                           struct cis_error *err);
 cis_code cis_memory_import(cis_store *store, struct cis_str tenant, struct cis_str into_ns,
                            struct cis_str text, uint64_t quota_bytes, uint64_t *out_count,
                            const struct cis_stop *stop, struct cis_error *err);

@@ -1,0 +1,85 @@
+/* The command line: one table of commands, one option parser, one file a command (cmd_*.c). Help,
+ * man pages and shell completion come from the same table. A new command is one file and one line
+ * in commands.def. */
+#ifndef CIS_CLI_CLI_H
+#define CIS_CLI_CLI_H
+
+#include <stdio.h>
+#include "base/buf.h"
+#include "base/cancel.h"
+
+/* One option of a command. A row with value NULL is a flag. */
+struct cis_cli_option {
+    const char *name;    /* "--json" without the dashes: "json" */
+    char letter;         /* 'j' or 0 */
+    const char *value;   /* "FILE", NULL for a flag */
+    const char *help;    /* one line */
+    bool many;           /* may be given more than once */
+    const char *choices; /* "c|go|wat" for completion and checking, NULL: free */
+};
+
+struct cis_cli;
+
+struct cis_cli_command {
+    const char *name;     /* "skill install"; one or two words */
+    const char *args;     /* "PATH [--yes]…": positional part of the usage line: "PATH" */
+    const char *summary;  /* one line, lower case, no full stop */
+    const char *help;     /* paragraphs for --help and the man page, may be NULL */
+    const char *examples; /* lines "cis … \n", may be NULL */
+    const struct cis_cli_option *options; /* ends with a row whose name is NULL; may be NULL */
+    int min_args,
+        max_args; /* positional arguments; max -1: any number (then -- is passed through) */
+    bool hidden;
+    int (*run)(struct cis_cli *cli); /* returns the exit code */
+};
+
+/* Options every command has: --tenant T, --json, --home DIR, --help. */
+extern const struct cis_cli_option cis_cli_common_options[];
+/* All commands; ends with NULL. */
+extern const struct cis_cli_command *const cis_cli_commands[];
+
+struct cis_config;
+struct cis_lib;
+
+/* One invocation, given to the command's run(). */
+struct cis_cli {
+    const struct cis_cli_command *command;
+    const char *const *args; /* positional arguments, NULL-terminated */
+    int nargs;
+    const char *program; /* absolute path of this program (for `__compile`) */
+    cis_cancel *cancel;  /* fired by the first Ctrl-C or SIGTERM; a second one ends the process */
+    bool json;           /* --json */
+    const char *tenant;  /* --tenant or configured, checked */
+    const char *home;    /* --home or NULL */
+    struct cis_cli_given *given; /* parsed options; use the functions below */
+    int ngiven;
+};
+
+/* Was the option given? */
+bool cis_cli_has(const struct cis_cli *cli, const char *name);
+/* Last value given, NULL when absent. */
+const char *cis_cli_value(const struct cis_cli *cli, const char *name);
+/* The i-th value of an option that may be given many times, NULL past the last. */
+const char *cis_cli_nth(const struct cis_cli *cli, const char *name, int i);
+/* Values with units; absent: *out untouched, true. Bad text: prints the usage error, false. */
+bool cis_cli_size(const struct cis_cli *cli, const char *name, uint64_t *out_bytes);
+bool cis_cli_duration(const struct cis_cli *cli, const char *name, uint64_t *out_ns);
+bool cis_cli_number(const struct cis_cli *cli, const char *name, uint64_t *out);
+
+/* Prints "cis COMMAND: message" on stderr (with --json also {"schema":1,"error":{code,message}} on
+ * stdout) and returns the exit code of err->code for `cis skill …`. */
+int cis_cli_fail(const struct cis_cli *cli, const struct cis_error *err);
+/* Usage error: message and the usage line on stderr; returns 2. */
+int cis_cli_usage(const struct cis_cli *cli, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Text to stdout; a closed or full stdout is exit 7 "stdout: …" at the end of main. */
+void cis_cli_out(const void *ptr, size_t len);
+void cis_cli_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "TEXT", "@FILE" or "-" (stdin) into buf; messages name the option. */
+cis_code cis_cli_input(const char *spec, struct cis_buf *buf, struct cis_error *err);
+/* yes/no on the terminal; false without one. */
+bool cis_cli_confirm(const char *question);
+/* Text safe for a terminal: control characters of untrusted text replaced. Appends to out. */
+void cis_cli_printable(struct cis_buf *out, struct cis_str text);
+
+#endif
