@@ -7,15 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/error.h"
+#include "cis/cancel.h"
 
-typedef struct cis_cancel cis_cancel;
-
-cis_code cis_cancel_new(cis_cancel **out_cancel, struct cis_error *err);
-cis_cancel *cis_cancel_ref(cis_cancel *cancel);
-void cis_cancel_unref(cis_cancel *cancel);
-/* Idempotent; any thread. */
-void cis_cancel_fire(cis_cancel *cancel);
-bool cis_cancel_fired(const cis_cancel *cancel); /* NULL: false */
 /* A descriptor that is readable from the firing on; owned by the token. -1 for NULL or when none
  * can be had (then waits must poll in short steps). */
 int cis_cancel_fd(cis_cancel *cancel);

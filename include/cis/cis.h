@@ -1,0 +1,11 @@
+/* Everything libcis offers. */
+#ifndef CIS_CIS_H
+#define CIS_CIS_H
+
+#include "cis/cancel.h"
+#include "cis/error.h"
+#include "cis/runtime.h"
+#include "cis/service.h"
+#include "cis/skill.h"
+
+#endif

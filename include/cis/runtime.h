@@ -1,0 +1,147 @@
+/* The runtime: load WebAssembly modules, keep instances, run skills once.
+ *
+ *   cis_runtime   engine, caches, store and services; thread safe; one per process is usual
+ *   cis_module    a compiled module; reference counted; used by any number of threads
+ *   cis_instance  one instance with its own memory; one thread at a time
+ *   cis_result    what a run left behind; plain data, any thread
+ *
+ * Sizes are bytes, times are milliseconds unless a name says otherwise. Text is UTF-8. Option
+ * structs start with `size`, set by their INIT macro; zero or NULL means the default. A plain
+ * returned pointer is borrowed from its parent; a pointer through `out_` is yours to free. */
+#ifndef CIS_RUNTIME_H
+#define CIS_RUNTIME_H
+
+#include "cis/cancel.h"
+#include "cis/service.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cis_runtime cis_runtime;
+typedef struct cis_module cis_module;
+typedef struct cis_instance cis_instance;
+typedef struct cis_result cis_result;
+
+struct cis_runtime_config {
+    uint32_t size;
+    uint64_t max_memory;         /* memories and tables of one guest; 512 MiB */
+    uint64_t max_execution_time; /* of one run, milliseconds; 30,000 */
+    bool enable_wasi;            /* provide wasi_snapshot_preview1 and wasi_unstable */
+    bool memory64;               /* accept modules with 64-bit memories */
+    bool exceptions;             /* accept modules with exceptions */
+    bool compile_in_process;     /* without `compiler`: a hostile module then costs this process */
+    const char *compiler;        /* path of the `cis` program, run as a limited child to compile */
+    const char *data_dir;  /* SQLite store for memory, runs and skills; NULL: nothing is kept */
+    const char *cache_dir; /* compiled code; NULL: in memory only */
+    const char *cache_key_file;   /* with cache_dir: its key, outside of it */
+    uint32_t cpu_slots;           /* guests executing at once; 0: cores */
+    uint32_t pool_slots;          /* pooled instances; 0: from the system's limits */
+    struct cis_services services; /* memory NULL: the store's; others NULL: absent */
+};
+#define CIS_RUNTIME_CONFIG_INIT                                                                    \
+    {                                                                                              \
+        sizeof(struct cis_runtime_config), 512ull << 20, 30000, true, false, false, false, 0, 0,   \
+            0, 0, 0, 0,                                                                            \
+        {                                                                                          \
+            0, 0, 0, 0                                                                             \
+        }                                                                                          \
+    }
+
+/* config NULL: the defaults (nothing kept, no services, no compiler: then modules cannot be
+ * compiled until compile_in_process or compiler is set, and loading says so). */
+CIS_API enum cis_code cis_runtime_new(const struct cis_runtime_config *config,
+                                      cis_runtime **out_runtime, struct cis_error *err);
+/* Everything made from it must be gone. NULL is allowed. */
+CIS_API void cis_runtime_free(cis_runtime *runtime);
+/* "cis 0.1.0, Wasmtime 48.0.8"; static. */
+CIS_API const char *cis_version(void);
+
+/* ---- modules ---- */
+/* Binary or text. name (may be NULL) is for messages. Compiled once for any number of threads. */
+CIS_API enum cis_code cis_module_load(cis_runtime *runtime, const void *wasm, size_t len,
+                                      const char *name, cis_module **out_module,
+                                      struct cis_error *err);
+CIS_API cis_module *cis_module_ref(cis_module *module);
+CIS_API void cis_module_unref(cis_module *module);
+/* Imports, exports, memories, ABIs and entry point as JSON; owned by the module. */
+CIS_API const char *cis_module_inspect(cis_module *module);
+
+/* ---- instances ---- */
+enum cis_value_kind { CIS_I32, CIS_I64, CIS_F32, CIS_F64 };
+struct cis_value {
+    enum cis_value_kind kind;
+    union {
+        int32_t i32;
+        int64_t i64;
+        float f32;
+        double f64;
+    } of;
+};
+
+struct cis_run_options {
+    uint32_t size;
+    const char *tenant;        /* "default" */
+    const char *skill;         /* memory namespace and name in the report; "file:module" */
+    const char *const *grants; /* NULL-terminated, grammar of docs/grants; NULL: none */
+    uint64_t memory;           /* 0: the runtime's max_memory */
+    uint64_t time_ms;          /* 0: the runtime's max_execution_time */
+    uint64_t fuel;             /* 0: not metered */
+    uint64_t output_max;       /* 0: 256 MiB */
+    const char *abi, *method, *event, *convention; /* as the flags of `cis skill run` */
+    const char *const *config;                     /* "K=V", NULL-terminated */
+    bool tx_always;     /* keep memory writes even when the skill reports failure */
+    cis_cancel *cancel; /* borrowed until the run ends */
+    /* One line a host call: "cis.memory_get(key=\"a\", …) = 3 [120 ns]". */
+    void (*trace)(void *self, const char *line);
+    void *trace_self;
+};
+#define CIS_RUN_OPTIONS_INIT                                                                       \
+    {                                                                                              \
+        sizeof(struct cis_run_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0         \
+    }
+
+/* Fresh memory; the time limit counts anew for each call. options NULL: defaults. */
+CIS_API enum cis_code cis_instance_new(cis_runtime *runtime, cis_module *module,
+                                       const struct cis_run_options *options,
+                                       cis_instance **out_instance, struct cis_error *err);
+CIS_API void cis_instance_free(cis_instance *instance);
+/* Calls an export by name. *inout_nresults: room in results, then how many there are.
+ * Memory-service writes made during a call that succeeds are committed when it ends. */
+CIS_API enum cis_code cis_instance_call(cis_instance *instance, const char *name,
+                                        const struct cis_value *args, size_t nargs,
+                                        struct cis_value *results, size_t *inout_nresults,
+                                        struct cis_error *err);
+CIS_API uint64_t cis_instance_memory_size(cis_instance *instance);
+/* CIS_E_BADPTR when the range is outside the guest's memory; nothing is copied then. */
+CIS_API enum cis_code cis_instance_read_memory(cis_instance *instance, uint64_t offset, void *out,
+                                               size_t len, struct cis_error *err);
+CIS_API enum cis_code cis_instance_write_memory(cis_instance *instance, uint64_t offset,
+                                                const void *data, size_t len,
+                                                struct cis_error *err);
+
+/* ---- runs ---- */
+/* One run of a skill: fresh instance, JSON in, result and report out. Returns CIS_OK whenever there
+ * is a result to look at, also for traps, limits and failures of the skill: see cis_result_code. */
+CIS_API enum cis_code cis_run(cis_runtime *runtime, cis_module *module, const char *input_json,
+                              size_t input_len, const struct cis_run_options *options,
+                              cis_result **out_result, struct cis_error *err);
+CIS_API void cis_result_free(cis_result *result);
+/* CIS_E_OK, _FAILED (the skill said so), _TRAP, _DEADLINE, … and its message. */
+CIS_API enum cis_code cis_result_code(const cis_result *result);
+CIS_API const char *cis_result_message(const cis_result *result);
+/* The skill's output: JSON text, or the bytes it wrote. NUL-terminated beyond *out_len. */
+CIS_API const char *cis_result_output(const cis_result *result, size_t *out_len);
+/* The report, JSON, "schema":1. */
+CIS_API const char *cis_result_report(const cis_result *result, size_t *out_len);
+
+/* All in one: load, run with defaults, hand out the output (free with cis_output_free). */
+CIS_API enum cis_code cis_execute_wasm(cis_runtime *runtime, const void *wasm, size_t wasm_len,
+                                       const char *input_json, size_t input_len, char **out_output,
+                                       size_t *out_len, struct cis_error *err);
+CIS_API void cis_output_free(char *output);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
