@@ -1,0 +1,129 @@
+/* A skill's manifest (skill.toml): what it is, what it asks for, what it promises. Pure: text in,
+ * plain struct out; nothing here grants anything. docs/manifest.md is the reference.
+ *
+ * Owns: everything in struct cis_manifest (cis_manifest_done). Threads: plain data.
+ * Limits: 1 MiB of text, CIS_MANIFEST_ITEMS_MAX entries a list, names as cis_skill_name_valid. */
+#ifndef CIS_SKILL_MANIFEST_H
+#define CIS_SKILL_MANIFEST_H
+
+#include "base/buf.h"
+#include "base/crypto.h"
+#include "policy/grant.h"
+
+#define CIS_MANIFEST_MAX (1u << 20)
+#define CIS_MANIFEST_FILE "skill.toml"
+#define CIS_MANIFEST_ITEMS_MAX 1000
+#define CIS_MODULE_MAX (100u << 20)
+#define CIS_SKILL_NAME_MAX 256u
+
+enum cis_skill_type { CIS_SKILL_WASM, CIS_SKILL_COMPONENT, CIS_SKILL_NATIVE };
+
+/* How an export takes and gives values. The values equal enum cis_convention (skillabi). */
+enum cis_export_convention { CIS_EXPORT_AUTO, CIS_EXPORT_TEXT, CIS_EXPORT_NUMBERS };
+
+struct cis_manifest_export { /* one name of [exports] functions, events or commands */
+    enum { CIS_EXPORT_FUNCTION, CIS_EXPORT_EVENT, CIS_EXPORT_COMMAND } kind;
+    char *name;
+    char *description; /* "" when not given */
+    enum cis_export_convention convention;
+};
+
+struct cis_skill_limits { /* 0: not given */
+    uint64_t memory_bytes, time_ns, fuel, output_bytes, files;
+};
+
+enum cis_setting_type {
+    CIS_SETTING_ANY,
+    CIS_SETTING_STRING,
+    CIS_SETTING_INTEGER,
+    CIS_SETTING_NUMBER,
+    CIS_SETTING_BOOLEAN,
+    CIS_SETTING_ARRAY,
+    CIS_SETTING_OBJECT
+};
+
+/* One key of [config.schema] and [config.defaults]. Values are text everywhere outside the
+ * manifest: a string as it is, anything else as JSON. */
+struct cis_manifest_setting {
+    char *key, *description;
+    enum cis_setting_type type;
+    bool in_schema, required;
+    char *fallback; /* the default; NULL: none */
+    char **choices; /* enum; nchoices 0: any */
+    size_t nchoices;
+};
+
+struct cis_manifest_dependency {
+    char *name, *version;
+};
+
+struct cis_manifest {
+    char *name, *version, *description, *author, *license, *homepage;
+    enum cis_skill_type type;
+    char *entry;             /* path of the module inside the skill's folder, checked */
+    char *abi;               /* NULL: by the imports (skill-abi.md §1) */
+    struct cis_grants asked; /* [permissions] without command */
+    bool asks_command;       /* reserved: install refuses it */
+    bool bare; /* a module without a manifest: asks for nothing, gets what the user says */
+    struct cis_skill_limits limits;
+    char sha256[65]; /* [integrity] sha256 of the module, hex; "" when not given */
+    bool has_signature, has_key;
+    uint8_t signature[CIS_ED25519_SIG_BYTES];
+    uint8_t key[CIS_ED25519_PUBLIC_BYTES]; /* a claim; counts only when the keyring has it */
+    char *method; /* [exports] entry: method called by default; NULL: probe */
+    enum cis_export_convention convention; /* of every export without its own */
+    struct cis_manifest_export *exports;
+    size_t nexports;
+    struct cis_manifest_setting *settings;
+    size_t nsettings;
+    bool has_schema; /* [config.schema] present: only its keys may be set */
+    struct cis_manifest_dependency *dependencies;
+    size_t ndependencies;
+    char **warnings; /* unknown keys, one line each, with file and line */
+    size_t nwarnings;
+    char *json;          /* canonical JSON of the whole manifest (sorted keys, compact) */
+    char *unsigned_json; /* the same without integrity.signature: what a signature covers */
+};
+
+#define CIS_MANIFEST_INIT ((struct cis_manifest){0})
+
+/* Reads TOML text. name is for messages ("skill.toml:7: permissions.network: …").
+ * Fails: CIS_E_INVALID with the line for syntax, wrong types and bad values. */
+cis_code cis_manifest_parse(struct cis_str toml, const char *name, struct cis_manifest *out,
+                            struct cis_error *err);
+/* The part behind TOML: {"value": …, "lines": {…}} as cis_toml_to_json writes it, or (lines absent)
+ * the canonical JSON of a registry row given as {"value": …}. */
+cis_code cis_manifest_parse_json(struct cis_str json, const char *name, struct cis_manifest *out,
+                                 struct cis_error *err);
+/* A registry row's manifest: bare JSON as in cis_manifest.json. */
+cis_code cis_manifest_parse_row(struct cis_str json, struct cis_manifest *out,
+                                struct cis_error *err);
+/* What a module without a manifest gets: its name, version 0.0.0, the module as entry. */
+cis_code cis_manifest_bare(struct cis_str name, struct cis_str entry, bool component,
+                           struct cis_manifest *out, struct cis_error *err);
+void cis_manifest_done(struct cis_manifest *manifest);
+
+/* [a-z0-9][a-z0-9._-]*, at most 256 bytes: never "file:…", never a path. */
+bool cis_skill_name_valid(struct cis_str name);
+/* A relative path that stays inside its folder: UTF-8, no control characters, no backslash, no
+ * empty,
+ * "." or ".." component, at most 32 components, 255 bytes each and 1,024 in all. */
+bool cis_skill_path_valid(struct cis_str path);
+const char *cis_skill_type_name(enum cis_skill_type type);
+const char *cis_setting_type_name(enum cis_setting_type type);
+
+/* The smaller of both where both are given (0: not given). */
+struct cis_skill_limits cis_skill_limits_meet(const struct cis_skill_limits *manifest,
+                                              const struct cis_skill_limits *user);
+/* NULL when [config] does not name it. */
+const struct cis_manifest_setting *cis_manifest_setting_find(const struct cis_manifest *manifest,
+                                                             struct cis_str key);
+/* May key have this value? With a schema only its keys, of the right type, one of enum.
+ * Fails: CIS_E_USAGE naming key and what is allowed. */
+cis_code cis_manifest_setting_check(const struct cis_manifest *manifest, struct cis_str key,
+                                    struct cis_str value, struct cis_error *err);
+/* AUTO when the manifest says nothing about this export. */
+enum cis_export_convention cis_manifest_convention(const struct cis_manifest *manifest,
+                                                   struct cis_str export_name);
+
+#endif

@@ -1,0 +1,106 @@
+/* Installing a skill: a folder, an archive or a single module is staged in a private folder,
+ * checked there, and only then moved into place and entered in the registry.
+ *
+ *   stage    copy or unpack under the limits, read the manifest, check module, checksum, signature
+ *   plan     compare with what is installed: which requests need an answer
+ *   commit   move into place (rename), then the registry row; kill -9 at any point leaves the old
+ * or the new skill, and at worst a folder that the next install sweeps away
+ *
+ * Owns: cis_package_done removes what was staged and not committed. Threads: one package, one
+ * thread; many processes may install at once. */
+#ifndef CIS_SKILL_PACKAGE_H
+#define CIS_SKILL_PACKAGE_H
+
+#include "skill/keyring.h"
+#include "skill/registry.h"
+
+#define CIS_PACKAGE_ENTRIES_MAX 10000u
+#define CIS_PACKAGE_BYTES_MAX (256ull << 20)
+
+enum cis_package_signature {
+    CIS_PACKAGE_UNSIGNED, /* no signature, or policy off */
+    CIS_PACKAGE_UNKNOWN,  /* verifies, but its key is not in the keyring: counts as unsigned */
+    CIS_PACKAGE_TRUSTED   /* verifies with a key of the keyring */
+};
+
+struct cis_package_file { /* a regular file of the package; sorted by path */
+    char *path;
+    uint64_t size;
+    char sha256[65];
+};
+
+struct cis_package {
+    char *dir;    /* staged content; NULL once committed */
+    int lock;     /* keeps sweepers away while we live; -1: none */
+    char *source; /* as given by the user */
+    struct cis_manifest manifest;
+    struct cis_package_file *files; /* all but skill.toml */
+    size_t nfiles;
+    uint64_t bytes;
+    char sha256[65]; /* of the module */
+    char digest[65]; /* sha256 of the signed bytes (docs/manifest.md) */
+    enum cis_package_signature signature;
+    char key[65]; /* the key whose signature verifies, hex; "" unsigned */
+};
+#define CIS_PACKAGE_INIT ((struct cis_package){.lock = -1})
+
+/* Stages PATH: a folder, a .tar, .tar.gz, .tgz or .tar.zst archive, or a .wasm or .wat module. name
+ * (ptr NULL: the manifest's, or the file's stem) renames it. Hidden files (.git) are not part of a
+ * skill. Fails: CIS_E_INVALID, CIS_E_LIMIT, CIS_E_CHECKSUM, CIS_E_SIGNATURE (a signature that does
+ * not verify; or policy require and no trusted one), CIS_E_DENIED (command), CIS_E_UNSUPPORTED
+ * (native). */
+cis_code cis_package_stage(const struct cis_skill_home *home, struct cis_str tenant,
+                           const char *path, struct cis_str name, struct cis_package *out,
+                           struct cis_error *err);
+void cis_package_done(struct cis_package *package);
+/* Checks again whether the key is trusted (after the user said so). */
+cis_code cis_package_trust_again(const struct cis_skill_home *home, struct cis_package *package,
+                                 struct cis_error *err);
+
+/* What the user wants, from the command line or an embedder. */
+struct cis_install_answers {
+    const struct cis_str *allow, *deny;
+    size_t nallow, ndeny;
+    bool yes; /* grants every request of a skill that is not installed yet; never widens one */
+};
+
+struct cis_install_plan {
+    char *installed_version; /* NULL: not installed yet */
+    bool same_identity; /* the same signer (or, unsigned, the same module) as what is installed */
+    struct cis_grants granted; /* kept from before, and what the answers decide */
+    char **undecided;          /* requests that need an answer, canonical text */
+    size_t nundecided;
+};
+#define CIS_INSTALL_PLAN_INIT ((struct cis_install_plan){0})
+
+/* Fails: CIS_E_USAGE for an --allow or --deny that names nothing it asks for. */
+cis_code cis_install_plan_make(const struct cis_skill_home *home, struct cis_str tenant,
+                               const struct cis_package *package,
+                               const struct cis_install_answers *answers,
+                               struct cis_install_plan *out, struct cis_error *err);
+/* The user said yes on a terminal (true), or no: none of the undecided. */
+cis_code cis_install_plan_answer(struct cis_install_plan *plan, const struct cis_package *package,
+                                 bool granted, struct cis_error *err);
+/* CIS_E_DENIED while anything is undecided, with the list. */
+cis_code cis_install_plan_check(const struct cis_install_plan *plan,
+                                const struct cis_package *package, struct cis_error *err);
+void cis_install_plan_done(struct cis_install_plan *plan);
+
+/* Fails with CIS_E_CONFLICT when the skill was installed by someone else since the plan. */
+cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str tenant,
+                            struct cis_package *package, const struct cis_install_plan *plan,
+                            struct cis_error *err);
+
+/* Signs the skill in DIR: sets sha256, key and signature under [integrity] of its skill.toml. */
+cis_code cis_package_sign(const char *dir, const uint8_t secret[CIS_ED25519_SECRET_BYTES],
+                          struct cis_error *err);
+/* The bytes a signature covers: docs/manifest.md. */
+void cis_package_signed_bytes(const char *unsigned_json, const struct cis_package_file *files,
+                              size_t nfiles, struct cis_buf *out);
+
+/* `cis skill new`: writes a project that builds and runs. CIS_E_EXISTS when DIR is there already.
+ */
+cis_code cis_skill_new(const char *dir, struct cis_str name, const char *lang,
+                       struct cis_error *err);
+
+#endif

@@ -1,0 +1,91 @@
+/* Installed skills: the registry row (in the store) is the truth, the folder under
+ * DATA/skills/TENANT/NAME/VERSION-DIGEST holds the content. This header opens, lists, changes and
+ * removes them; package.h installs them.
+ *
+ * Threads: functions only share the store and the file system; any number of threads and processes
+ * at once. A folder that no row names is an orphan of a killed install and is swept away by the
+ * next install or removal. */
+#ifndef CIS_SKILL_REGISTRY_H
+#define CIS_SKILL_REGISTRY_H
+
+#include "skill/manifest.h"
+#include "store/store.h"
+
+enum cis_signature_policy {
+    CIS_SIGNATURE_WARN,   /* unsigned or unknown key: a warning; a wrong signature is refused */
+    CIS_SIGNATURE_OFF,    /* signatures are not looked at: everything counts as unsigned */
+    CIS_SIGNATURE_REQUIRE /* installs and runs only what a trusted key has signed */
+};
+/* "off" | "warn" | "require". */
+bool cis_signature_policy_parse(struct cis_str text, enum cis_signature_policy *out);
+
+/* Where skills live. All borrowed; must outlive the calls. */
+struct cis_skill_home {
+    cis_store *store;
+    const char *data_dir;   /* skills are in DATA/skills */
+    const char *config_dir; /* the keyring is CONFIG/trusted-keys.json */
+    enum cis_signature_policy policy;
+    struct cis_stop stop; /* for waits on the store; CIS_NEVER and NULL for none */
+};
+
+struct cis_skill_value { /* one effective config value */
+    char *key, *value;
+    bool from_default; /* of the manifest, not set by the user or a run */
+};
+
+/* An installed skill, ready to run. Everything owned; cis_skill_close. */
+struct cis_installed {
+    char *name;            /* installed name: memory namespace, config, reports */
+    char *dir;             /* its folder */
+    char *module_path;     /* for messages: the bytes below are what was verified */
+    struct cis_buf module; /* read once and checked against the row's sha256 */
+    char sha256[65];       /* of the module */
+    char digest[65];       /* of manifest and files */
+    char signer[65];       /* trusted key that signed it, hex; "" unsigned */
+    char *source;
+    int64_t installed_ms;
+    struct cis_manifest manifest;   /* from the row, not from the folder */
+    struct cis_grants granted;      /* what the user granted */
+    struct cis_grants grants;       /* manifest ∩ granted: what a run may use */
+    struct cis_skill_value *config; /* defaults, then what was set */
+    size_t nconfig;
+};
+
+/* Opens NAME for a run. limits, exports and abi are in .manifest.
+ * Fails: CIS_E_NOTFOUND (not installed), CIS_E_CHECKSUM (the module is not what was installed),
+ * CIS_E_SIGNATURE (policy require, and its signer is not or no longer trusted). */
+cis_code cis_skill_open(const struct cis_skill_home *home, struct cis_str tenant,
+                        struct cis_str name, struct cis_installed *out, struct cis_error *err);
+/* The same without reading the module (.module empty): info, config, grants. */
+cis_code cis_skill_lookup(const struct cis_skill_home *home, struct cis_str tenant,
+                          struct cis_str name, struct cis_installed *out, struct cis_error *err);
+void cis_skill_close(struct cis_installed *skill);
+/* Every required setting has a value in `have` (key → anything). CIS_E_USAGE names what is missing
+ * and how to set it. Callers add their own --config values to the skill's before asking. */
+cis_code cis_skill_config_complete(const struct cis_manifest *manifest, const char *name,
+                                   bool (*have)(void *self, struct cis_str key), void *self,
+                                   struct cis_error *err);
+
+/* Rows in order of the name; each gets a borrowed row and returns false to stop. */
+cis_code cis_skill_list(const struct cis_skill_home *home, struct cis_str tenant,
+                        cis_skill_each *each, void *self, struct cis_error *err);
+/* Adds or takes away grants of an installed skill. Only what the manifest asks for can be granted
+ * (a bare module: anything but command). CIS_E_DENIED names what it does not ask for. */
+cis_code cis_skill_grant(const struct cis_skill_home *home, struct cis_str tenant,
+                         struct cis_str name, const struct cis_str *texts, size_t n,
+                         struct cis_error *err);
+cis_code cis_skill_revoke(const struct cis_skill_home *home, struct cis_str tenant,
+                          struct cis_str name, const struct cis_str *texts, size_t n,
+                          struct cis_error *err);
+/* Sets (value ptr NULL: unsets) one config value, judged by the schema. */
+cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str tenant,
+                              struct cis_str name, struct cis_str key, struct cis_str value,
+                              struct cis_error *err);
+/* Row first, then the folder. Memory stays. */
+cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tenant,
+                          struct cis_str name, struct cis_error *err);
+/* Recomputes every digest of an installed skill and checks its signature. */
+cis_code cis_skill_verify(const struct cis_skill_home *home, struct cis_str tenant,
+                          struct cis_str name, struct cis_error *err);
+
+#endif
