@@ -1,0 +1,30 @@
+/* What commands need of the installation: configuration, store, engine, services. Each is opened
+ * when first asked for and closed with the app; all are borrowed from it. Every command uses this,
+ * none opens a store or reads a setting by itself. One thread. */
+#ifndef CIS_CLI_APP_H
+#define CIS_CLI_APP_H
+
+#include "cis/service.h"
+#include "cli/cli.h"
+#include "engine/engine.h"
+#include "store/store.h"
+
+typedef struct cis_app cis_app;
+struct cis_config;
+
+/* Reads the configuration (flags of cli > environment > file > defaults). */
+cis_code cis_app_open(const struct cis_cli *cli, cis_app **out_app, struct cis_error *err);
+void cis_app_close(cis_app *app);
+const struct cis_config *cis_app_config(const cis_app *app);
+/* Folders, made on first use: data (store, skills), cache (compiled code), config (keyring). */
+const char *cis_app_data_dir(const cis_app *app);
+const char *cis_app_cache_dir(const cis_app *app);
+const char *cis_app_config_dir(const cis_app *app);
+cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err);
+cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error *err);
+/* Memory over the store, HTTP, AI as configured, log lines to stderr ("LEVEL skill: text"). */
+cis_code cis_app_services(cis_app *app, struct cis_services *out_services, struct cis_error *err);
+/* A stop for store work of this command: cancelled by Ctrl-C, at most 60 s. */
+struct cis_stop cis_app_stop(const cis_app *app);
+
+#endif

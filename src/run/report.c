@@ -1,0 +1,199 @@
+/* The report of a run as JSON. Fields are only ever added. */
+#include "run/session.h"
+
+#include <inttypes.h>
+#include "base/clock.h"
+
+const char *cis_run_status(cis_code code)
+{
+    switch (code) {
+    case CIS_E_OK:
+        return "ok";
+    case CIS_E_FAILED:
+        return "failed";
+    case CIS_E_TRAP:
+    case CIS_E_BADPTR:
+        return "trap";
+    case CIS_E_DEADLINE:
+    case CIS_E_MEMORY:
+    case CIS_E_FUEL:
+    case CIS_E_BUDGET:
+    case CIS_E_LIMIT:
+        return "limit";
+    case CIS_E_CANCELLED:
+        return "cancelled";
+    case CIS_E_CONFLICT:
+        return "conflict";
+    case CIS_E_QUOTA:
+        return "quota";
+    case CIS_E_DENIED:
+    case CIS_E_CHECKSUM:
+    case CIS_E_SIGNATURE:
+    case CIS_E_EXISTS:
+        return "denied";
+    case CIS_E_USAGE:
+    case CIS_E_NOTFOUND:
+    case CIS_E_INVALID:
+    case CIS_E_UNSUPPORTED:
+    case CIS_E_IMPORT:
+    case CIS_E_ENTRY:
+    case CIS_E_STORE:
+    case CIS_E_IO:
+    case CIS_E_NET:
+    case CIS_E_PROVIDER:
+    case CIS_E_NOMEM:
+    case CIS_E_INTERNAL:
+    case CIS_E_COUNT_:
+        return "error";
+    }
+    return "error";
+}
+
+static void field_text(struct cis_buf *out, const char *name, struct cis_str text)
+{
+    cis_buf_printf(out, ",\"%s\":", name);
+    cis_buf_json(out, text);
+}
+
+static void field_u64(struct cis_buf *out, const char *name, uint64_t value)
+{
+    cis_buf_printf(out, ",\"%s\":%" PRIu64, name, value);
+}
+
+static void result(const struct cis_report *r, size_t max, struct cis_buf *out)
+{
+    struct cis_str value = cis_buf_view(&r->outcome->output);
+    if (value.len == 0) {
+        cis_buf_text(out, ",\"result\":null");
+    } else if (value.len > max) {
+        cis_buf_text(out, ",\"result\":null,\"result_omitted\":true");
+    } else if (r->outcome->is_json) {
+        cis_buf_text(out, ",\"result\":");
+        cis_buf_str(out, cis_str_trim(value));
+    } else {
+        field_text(out, "result_text", value);
+    }
+}
+
+static void grants(const struct cis_guest_usage *usage, struct cis_buf *out)
+{
+    const uint64_t *lists[] = {usage->grants_used, usage->grants_refused};
+    static const char *const names[] = {"used", "refused"};
+    cis_buf_text(out, ",\"grants\":{");
+    for (int l = 0; l < 2; l++) {
+        cis_buf_printf(out, "%s\"%s\":{", l != 0 ? "," : "", names[l]);
+        bool first = true;
+        for (unsigned g = 1; g < CIS_GRANT_COUNT; g++) {
+            if (lists[l][g] != 0) {
+                cis_buf_printf(out, "%s\"%s\":%" PRIu64, first ? "" : ",",
+                               cis_grant_name((enum cis_grant)g), lists[l][g]);
+                first = false;
+            }
+        }
+        cis_buf_byte(out, '}');
+    }
+    cis_buf_byte(out, '}');
+}
+
+static void limit(const struct cis_report *r, struct cis_buf *out)
+{
+    const char *name = NULL;
+    uint64_t configured = 0, reached = 0;
+    if (r->end != NULL && r->end->limit != NULL) {
+        name = r->end->limit;
+        configured = r->end->configured;
+        reached = r->end->reached;
+    } else if (r->usage->memory_limit_hit) {
+        name = "memory";
+        configured = r->session->request.limits.memory_bytes;
+        reached = r->usage->memory_limit_asked;
+    }
+    if (name != NULL) {
+        cis_buf_printf(out,
+                       ",\"limit_hit\":{\"limit\":\"%s\",\"configured\":%" PRIu64
+                       ",\"reached\":%" PRIu64 "}",
+                       name, configured, reached);
+    }
+}
+
+static void changes(const struct cis_report *r, struct cis_buf *out)
+{
+    const struct cis_session_changes *c = r->changes;
+    size_t set = 0, removed = 0;
+    for (size_t i = 0; i < c->nmemory; i++) {
+        removed += c->memory[i].value == NULL;
+        set += c->memory[i].value != NULL;
+    }
+    cis_buf_printf(out,
+                   ",\"changes\":{\"committed\":%s,\"memory_set\":%zu,\"memory_deleted\":%zu,"
+                   "\"config_set\":%zu,\"memory_keys\":[",
+                   r->committed ? "true" : "false", set, removed, c->nconfig);
+    for (size_t i = 0; i < c->nmemory && i < 100; i++) {
+        if (i != 0) {
+            cis_buf_byte(out, ',');
+        }
+        cis_buf_json(out, (struct cis_str){c->memory[i].key, c->memory[i].key_len});
+    }
+    cis_buf_text(out, "]}");
+}
+
+void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_buf *out)
+{
+    const cis_session *s = r->session;
+    const struct cis_host *h = &s->host;
+    char started[32], ended[32];
+    cis_clock_iso(s->started_ms, started);
+    cis_clock_iso(r->ended_ms, ended);
+    cis_buf_printf(out, "{\"schema\":1,\"id\":\"%s\"", s->id);
+    field_text(out, "skill", cis_str_of(s->request.skill));
+    field_text(out, "tenant", cis_str_of(s->request.tenant));
+    cis_buf_printf(out, ",\"status\":\"%s\",\"code\":\"%s\",\"exit_code\":%d",
+                   cis_run_status(r->outcome->code), cis_code_name(r->outcome->code),
+                   cis_code_skill_exit(r->outcome->code));
+    if (r->outcome->code != CIS_OK) {
+        field_text(out, "message", cis_str_of(r->outcome->error.msg));
+    }
+    cis_buf_printf(out, ",\"skill_code\":%" PRId64, r->skill_code);
+    if (r->entry != NULL) {
+        field_text(out, "entry", cis_str_of(r->entry));
+    }
+    field_text(out, "module", cis_str_of(cis_image_info(s->request.image)->sha256_hex));
+    cis_buf_printf(out, ",\"started\":\"%s\",\"ended\":\"%s\"", started, ended);
+    field_u64(out, "wall_us", r->wall_ns / 1000);
+    field_u64(out, "guest_us", r->usage->cpu_ns / 1000);
+    field_u64(out, "wait_us", r->usage->wait_ns / 1000);
+    field_u64(out, "memory_peak", r->usage->memory_peak);
+    field_u64(out, "memory_limit", s->request.limits.memory_bytes);
+    field_u64(out, "time_limit_ms",
+              s->request.time_ns == CIS_NEVER ? 0 : s->request.time_ns / CIS_NS_PER_MS);
+    field_u64(out, "host_bytes_peak", h->budget.peak);
+    if (s->request.limits.fuel != 0) {
+        field_u64(out, "fuel", r->usage->fuel);
+        field_u64(out, "fuel_limit", s->request.limits.fuel);
+    }
+    field_u64(out, "input_bytes", h->input.len);
+    field_u64(out, "output_bytes", r->outcome->output.len);
+    field_u64(out, "host_calls", r->usage->host_calls);
+    grants(r->usage, out);
+    limit(r, out);
+    changes(r, out);
+    if (h->ai_calls != 0) {
+        cis_buf_printf(out, ",\"ai\":{\"calls\":%" PRIu64 ",\"tokens\":%" PRIu64 "}", h->ai_calls,
+                       h->ai_tokens);
+    }
+    if (h->http_calls != 0) {
+        cis_buf_printf(out,
+                       ",\"http\":{\"calls\":%" PRIu64 ",\"bytes_in\":%" PRIu64
+                       ",\"bytes_out\":%" PRIu64 "}",
+                       h->http_calls, h->http_bytes_in, h->http_bytes_out);
+    }
+    cis_buf_printf(out, ",\"log_lines\":%" PRIu64 ",\"log_dropped\":%" PRIu64 ",\"log\":[",
+                   h->log_lines, h->log_dropped);
+    cis_buf_str(out, cis_buf_view(&h->log));
+    cis_buf_byte(out, ']');
+    if (r->outcome->backtrace != NULL && r->outcome->backtrace[0] != 0) {
+        field_text(out, "backtrace", cis_str_of(r->outcome->backtrace));
+    }
+    result(r, result_max, out);
+    cis_buf_byte(out, '}');
+}

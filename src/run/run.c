@@ -1,0 +1,152 @@
+/* One run from request to outcome: open, call, close the guest, commit or discard, report. */
+#include "run/session.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+void cis_run_outcome_done(struct cis_run_outcome *outcome)
+{
+    cis_buf_done(&outcome->output);
+    cis_buf_done(&outcome->report);
+    cis_free(outcome->backtrace);
+    outcome->backtrace = NULL;
+}
+
+/* Calls the skill in an open session and takes over its result. */
+static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_code)
+{
+    struct cis_skillabi_result result = {.value = CIS_BUF_INIT(s->request.output_max)};
+    o->code = cis_skillabi_run(s->guest, &s->host, &s->request.abi, &result, &o->error);
+    if (o->code == CIS_OK && !result.success) {
+        o->code = cis_fail(&o->error, CIS_E_FAILED, "%s: the skill reported failure (code %lld)",
+                           s->request.skill, (long long)result.code);
+    }
+    *out_skill_code = result.code;
+    o->output = result.value;
+    o->is_json = result.is_json;
+}
+
+static cis_code write_commit(cis_session *s, const struct cis_session_changes *c,
+                             const struct cis_run_row *row, struct cis_error *err)
+{
+    const struct cis_memory_service *service = s->host.services.memory;
+    struct cis_store_memory *mine = service != NULL ? cis_store_memory_of(service) : NULL;
+    bool together = mine != NULL && mine->store == s->request.store;
+    if (!together && c->nmemory != 0) {
+        /* An embedder's own memory: first its commit, then our record of it. */
+        CIS_TRY(service->commit(service->self, &s->host.call, c->memory, c->nmemory, err));
+    }
+    if (s->request.store == NULL) {
+        return CIS_OK;
+    }
+    struct cis_store_commit commit = {.run = row,
+                                      .kv = together ? c->kv : NULL,
+                                      .nkv = together ? c->nmemory : 0,
+                                      .config = c->config,
+                                      .nconfig = c->nconfig,
+                                      .quota_bytes = together ? mine->quota_bytes : 0,
+                                      .quota_keys = together ? mine->quota_keys : 0};
+    /* The run's own deadline is over when it used it up; the record is written all the same. */
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 30 * CIS_NS_PER_S), NULL};
+    return s->request.store->ops->commit(s->request.store, cis_str_of(s->request.tenant), &commit,
+                                         &stop, err);
+}
+
+static void make_report(struct cis_report *r, size_t result_max, struct cis_buf *out)
+{
+    cis_buf_reset(out);
+    cis_report_write(r, result_max, out);
+}
+
+static cis_code store_and_report(cis_session *s, struct cis_report *r, struct cis_run_outcome *o,
+                                 struct cis_session_changes *changes, struct cis_error *err)
+{
+    for (int attempt = 0;; attempt++) {
+        r->committed = changes->nmemory != 0 || changes->nconfig != 0;
+        r->changes = changes;
+        r->ended_ms = cis_clock_wall_ms();
+        r->wall_ns = cis_clock_mono_ns() - s->started_ns;
+        make_report(r, CIS_STORED_RESULT_MAX, &o->report);
+        CIS_TRY(cis_buf_check(&o->report, "report", err));
+        struct cis_run_row row = {.skill = cis_str_of(s->request.skill),
+                                  .status = cis_str_of(cis_run_status(o->code)),
+                                  .exit_code = cis_code_skill_exit(o->code),
+                                  .started_ms = s->started_ms,
+                                  .ended_ms = r->ended_ms,
+                                  .report = cis_buf_view(&o->report)};
+        memcpy(row.id, s->id, sizeof row.id);
+        struct cis_error why;
+        cis_code code = write_commit(s, changes, &row, &why);
+        if (code == CIS_OK) {
+            return CIS_OK;
+        }
+        /* Nothing was kept: say so, and try once more to keep at least the record of that. */
+        if (o->code == CIS_OK || code != CIS_E_STORE) {
+            o->code = code;
+            o->error = why;
+        }
+        cis_session_changes_done(changes);
+        if (attempt != 0) {
+            make_report(r, CIS_STORED_RESULT_MAX, &o->report);
+            return CIS_OK;
+        }
+    }
+}
+
+static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_code,
+                       struct cis_error *err)
+{
+    struct cis_guest_usage usage = {0};
+    struct cis_guest_end end = {0};
+    struct cis_skillabi_plan plan = {0};
+    if (s->guest != NULL) {
+        cis_guest_usage(s->guest, &usage);
+        end = *cis_guest_end(s->guest);
+        o->backtrace = cis_strdup(cis_guest_backtrace(s->guest));
+        cis_guest_free(s->guest); /* its memory is not held while the store is waited for */
+        s->guest = NULL;
+    }
+    bool keep = o->code == CIS_OK || (s->request.tx_always && o->code == CIS_E_FAILED);
+    struct cis_session_changes changes = {0};
+    CIS_TRY(cis_session_changes(s, keep, &changes, err));
+    cis_skillabi_plan(cis_image_info(s->request.image), &s->request.abi, &plan, NULL);
+    CIS_CLEANUP(cis_freep)
+    char *entry = cis_strndup(plan.entry.ptr != NULL ? plan.entry.ptr : "", plan.entry.len);
+    struct cis_report r = {.session = s,
+                           .usage = &usage,
+                           .end = &end,
+                           .outcome = o,
+                           .entry = entry,
+                           .skill_code = skill_code};
+    cis_code code = store_and_report(s, &r, o, &changes, err);
+    if (code == CIS_OK && o->output.len > CIS_STORED_RESULT_MAX) {
+        make_report(&r, SIZE_MAX, &o->report);
+        code = cis_buf_check(&o->report, "report", err);
+    }
+    cis_session_changes_done(&changes);
+    return code;
+}
+
+cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_outcome *out_outcome,
+                         struct cis_error *err)
+{
+    cis_session *s = NULL;
+    struct cis_run_outcome o = {.output = CIS_BUF_INIT(0), .report = CIS_BUF_INIT(SIZE_MAX / 4)};
+    int64_t skill_code = 0;
+    o.code = cis_session_open(request, &s, &o.error);
+    if (s == NULL) {
+        return cis_fail(err, o.code, "%s", o.error.msg);
+    }
+    memcpy(o.id, s->id, sizeof o.id);
+    if (o.code == CIS_OK) {
+        call(s, &o, &skill_code);
+    }
+    cis_code code = finish(s, &o, skill_code, err);
+    cis_session_close(s);
+    if (code != CIS_OK) {
+        cis_run_outcome_done(&o);
+        return code;
+    }
+    *out_outcome = o;
+    return CIS_OK;
+}

@@ -1,0 +1,82 @@
+/* One run: the unit of isolation, limits, undo and audit. A session is a guest with its host state;
+ * a run opens one, calls the skill, closes it, and then commits or discards what it changed,
+ * together with its record, in one transaction. No lock and no transaction is held while the guest
+ * runs.
+ *
+ * Threads: any number of runs at once; one session is used by one thread at a time. */
+#ifndef CIS_RUN_RUN_H
+#define CIS_RUN_RUN_H
+
+#include "host/host.h"
+#include "skillabi/skillabi.h"
+
+#define CIS_OUTPUT_MAX_DEFAULT (256ull << 20)
+#define CIS_HOST_BYTES_DEFAULT (1ull << 30)
+#define CIS_LOG_LINES_MAX_DEFAULT 10000u
+#define CIS_AI_CALLS_MAX_DEFAULT 100u
+#define CIS_AI_TOKENS_MAX_DEFAULT 1000000u
+#define CIS_HTTP_BODY_MAX_DEFAULT (64ull << 20)
+#define CIS_STORED_RESULT_MAX 65536u /* result bytes kept in a run's record */
+
+struct cis_run_config_pair {
+    struct cis_str key, value;
+};
+
+struct cis_run_request {
+    cis_engine *engine;
+    cis_image *image;
+    cis_store *store;                /* run records and the skill's config; NULL: nothing is kept */
+    struct cis_services services;    /* NULL entries: absent */
+    const char *tenant;              /* NULL: "default" */
+    const char *skill;               /* installed name, or "file:STEM" */
+    const struct cis_grants *grants; /* NULL: none */
+    struct cis_limits limits;        /* zeros: defaults; memory_bytes must be set */
+    uint64_t time_ns;                /* CIS_NEVER: none */
+    uint64_t output_max;             /* 0: CIS_OUTPUT_MAX_DEFAULT */
+    uint64_t ai_calls_max, ai_tokens_max; /* 0: defaults */
+    uint32_t weight;                      /* of the tenant's CPU share, 0: 1 */
+    cis_cancel *cancel;                   /* may be NULL */
+    struct cis_skillabi_options abi;
+    struct cis_bytes input;                   /* JSON, judged by the caller; borrowed */
+    const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
+    size_t nconfig;
+    bool tx_always; /* keep writes of a run that failed */
+    void (*trace)(void *self, const char *line);
+    void *trace_self;
+};
+
+typedef struct cis_session cis_session;
+
+/* A guest ready to be called. On failure *out_session may still be set (there is a report to
+ * write); close it in any case. */
+cis_code cis_session_open(const struct cis_run_request *request, cis_session **out_session,
+                          struct cis_error *err);
+cis_guest *cis_session_guest(cis_session *session); /* NULL when it could not be made */
+struct cis_host *cis_session_host(cis_session *session);
+/* New deadline for the next call of a kept session. */
+void cis_session_rearm(cis_session *session);
+/* Writes made since the last commit go to the memory service; with no run record. */
+cis_code cis_session_commit(cis_session *session, struct cis_error *err);
+/* Forgets them instead. */
+cis_code cis_session_discard(cis_session *session, struct cis_error *err);
+void cis_session_close(cis_session *session);
+
+struct cis_run_outcome {
+    cis_code code;          /* CIS_OK, CIS_E_FAILED, _TRAP, _DEADLINE, … */
+    struct cis_error error; /* message when code is not CIS_OK */
+    struct cis_buf output;  /* the result: JSON text or bytes; owned */
+    bool is_json;
+    struct cis_buf report; /* JSON with the whole result; owned */
+    char id[27];
+    char *backtrace; /* "" or lines; owned */
+};
+
+/* The whole run. CIS_OK when there is an outcome, whatever it says; else nothing ran and there is
+ * no record (bad request, out of memory). */
+cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_outcome *out_outcome,
+                         struct cis_error *err);
+void cis_run_outcome_done(struct cis_run_outcome *outcome);
+/* "ok" "failed" "trap" "limit" "cancelled" "conflict" "denied" "error"; static. */
+const char *cis_run_status(cis_code code);
+
+#endif

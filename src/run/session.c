@@ -1,0 +1,218 @@
+/* Opening and closing a guest with its host state, and what it changed. */
+#include "run/session.h"
+
+#include <stdlib.h>
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/mem.h"
+
+static cis_code take_config(cis_session *s, struct cis_error *err)
+{
+    const struct cis_run_request *r = &s->request;
+    for (size_t i = 0; i < r->nconfig; i++) {
+        const struct cis_run_config_pair *p = &r->config[i];
+        CIS_TRY(cis_host_config_set(&s->host, p->key, p->value, err));
+    }
+    cis_map_foreach (&s->host.config, e) {
+        ((struct cis_host_value *)e->value)->changed = false;
+    }
+    s->host.config_dirty = false;
+    return CIS_OK;
+}
+
+static void init_host(cis_session *s)
+{
+    const struct cis_run_request *r = &s->request;
+    struct cis_host *h = &s->host;
+    h->call = (struct cis_call){.tenant = r->tenant,
+                                .skill = r->skill,
+                                .run_id = s->id,
+                                .deadline_ns = s->stop.deadline_ns,
+                                .stop = &s->stop};
+    h->services = r->services;
+    h->budget.limit = r->limits.host_bytes;
+    h->skill = r->skill;
+    h->input = r->input;
+    h->output = CIS_BUF_INIT(r->output_max);
+    h->errors = CIS_BUF_INIT(CIS_LOG_LINE_MAX);
+    h->log = CIS_BUF_INIT(16u << 20);
+    h->log_lines_max = CIS_LOG_LINES_MAX_DEFAULT;
+    h->ai_calls_max = r->ai_calls_max;
+    h->ai_tokens_max = r->ai_tokens_max;
+    h->http_body_max = CIS_HTTP_BODY_MAX_DEFAULT;
+    h->config = CIS_MAP_INIT;
+}
+
+static void fill_defaults(struct cis_run_request *r)
+{
+    if (r->tenant == NULL) {
+        r->tenant = "default";
+    }
+    if (r->limits.host_bytes == 0) {
+        r->limits.host_bytes = CIS_HOST_BYTES_DEFAULT;
+    }
+    if (r->output_max == 0) {
+        r->output_max = CIS_OUTPUT_MAX_DEFAULT;
+    }
+    if (r->ai_calls_max == 0) {
+        r->ai_calls_max = CIS_AI_CALLS_MAX_DEFAULT;
+    }
+    if (r->ai_tokens_max == 0) {
+        r->ai_tokens_max = CIS_AI_TOKENS_MAX_DEFAULT;
+    }
+}
+
+static void set_deadline(cis_session *s)
+{
+    s->started_ns = cis_clock_mono_ns();
+    s->stop.deadline_ns = cis_clock_after(s->started_ns, s->request.time_ns);
+    s->stop.cancel = s->request.cancel;
+    s->host.call.deadline_ns = s->stop.deadline_ns;
+}
+
+static cis_code start(cis_session *s, struct cis_error *err)
+{
+    const struct cis_run_request *r = &s->request;
+    if (r->grants != NULL) {
+        CIS_TRY(cis_grants_copy(r->grants, &s->host.grants, err));
+    }
+    CIS_TRY(cis_memory_view_new(s->host.services.memory, &s->host.call, &s->host.budget,
+                                &s->host.memory, err));
+    CIS_TRY(take_config(s, err));
+    CIS_TRY(cis_skillabi_link(r->image, &r->abi, &s->program, err));
+    struct cis_guest_options o = {.limits = r->limits,
+                                  .stop = s->stop,
+                                  .tenant = r->tenant,
+                                  .weight = r->weight,
+                                  .grants = s->host.grants.bits,
+                                  .host = &s->host};
+    if (r->trace != NULL) {
+        o.trace = cis_trace_line;
+        o.trace_self = s;
+    }
+    return cis_guest_new(r->engine, s->program, &o, &s->guest, err);
+}
+
+cis_code cis_session_open(const struct cis_run_request *request, cis_session **out_session,
+                          struct cis_error *err)
+{
+    cis_session *s = cis_zalloc(sizeof *s);
+    if (s == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "run: out of memory");
+    }
+    s->request = *request;
+    fill_defaults(&s->request);
+    cis_id_new(s->id);
+    s->started_ms = cis_clock_wall_ms();
+    set_deadline(s);
+    init_host(s);
+    *out_session = s;
+    return start(s, err);
+}
+
+cis_guest *cis_session_guest(cis_session *session)
+{
+    return session->guest;
+}
+
+struct cis_host *cis_session_host(cis_session *session)
+{
+    return &session->host;
+}
+
+void cis_session_rearm(cis_session *session)
+{
+    set_deadline(session);
+    cis_guest_rearm(session->guest, &session->stop, session->request.limits.fuel);
+}
+
+cis_code cis_session_discard(cis_session *session, struct cis_error *err)
+{
+    cis_memory_view *fresh = NULL;
+    CIS_TRY(cis_memory_view_new(session->host.services.memory, &session->host.call,
+                                &session->host.budget, &fresh, err));
+    cis_memory_view_free(session->host.memory);
+    session->host.memory = fresh;
+    return CIS_OK;
+}
+
+cis_code cis_session_commit(cis_session *session, struct cis_error *err)
+{
+    const struct cis_memory_service *service = session->host.services.memory;
+    const struct cis_memory_op *ops;
+    size_t n;
+    CIS_TRY(cis_memory_view_ops(session->host.memory, &ops, &n, err));
+    if (n == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(service->commit(service->self, &session->host.call, ops, n, err));
+    return cis_session_discard(session, err); /* what was written is now read from the service */
+}
+
+void cis_session_close(cis_session *session)
+{
+    if (session == NULL) {
+        return;
+    }
+    cis_guest_free(session->guest);
+    cis_program_unref(session->program);
+    cis_memory_view_free(session->host.memory);
+    cis_grants_done(&session->host.grants);
+    cis_map_done(&session->host.config, cis_free);
+    cis_buf_done(&session->host.output);
+    cis_buf_done(&session->host.errors);
+    cis_buf_done(&session->host.log);
+    cis_free(session);
+}
+
+cis_code cis_session_changes(cis_session *session, bool keep, struct cis_session_changes *out,
+                             struct cis_error *err)
+{
+    struct cis_session_changes c = {0};
+    if (!keep || session->host.memory == NULL) {
+        *out = c;
+        return CIS_OK;
+    }
+    struct cis_str ns = cis_str_of(session->request.skill);
+    CIS_TRY(cis_memory_view_ops(session->host.memory, &c.memory, &c.nmemory, err));
+    if (c.nmemory != 0) {
+        c.kv = cis_calloc(c.nmemory, sizeof *c.kv);
+        if (c.kv == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "commit of %zu memory keys: out of memory",
+                            c.nmemory);
+        }
+    }
+    for (size_t i = 0; i < c.nmemory; i++) {
+        const struct cis_memory_op *op = &c.memory[i];
+        c.kv[i] = (struct cis_kv_op){.ns = ns,
+                                     .key = {op->key, op->key_len},
+                                     .value = {op->value, op->value_len},
+                                     .remove = op->value == NULL,
+                                     .is_public = -1};
+    }
+    if (session->host.config_dirty) {
+        c.config = cis_calloc(session->host.config.count, sizeof *c.config);
+        if (c.config == NULL) {
+            cis_free(c.kv);
+            return cis_fail(err, CIS_E_NOMEM, "commit of config: out of memory");
+        }
+        cis_map_foreach (&session->host.config, e) {
+            const struct cis_host_value *v = e->value;
+            if (v->changed) {
+                c.config[c.nconfig++] = (struct cis_kv_op){.ns = ns,
+                                                           .key = e->key,
+                                                           .value = cis_bytes_of(v->text, v->len),
+                                                           .is_public = -1};
+            }
+        }
+    }
+    *out = c;
+    return CIS_OK;
+}
+
+void cis_session_changes_done(struct cis_session_changes *changes)
+{
+    cis_free(changes->kv);
+    cis_free(changes->config);
+    *changes = (struct cis_session_changes){0};
+}

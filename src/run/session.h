@@ -1,0 +1,49 @@
+/* Inside run/: what a session holds. */
+#ifndef CIS_RUN_SESSION_H
+#define CIS_RUN_SESSION_H
+
+#include "run/run.h"
+
+struct cis_session {
+    struct cis_run_request request; /* copied; what it points to is borrowed from the caller */
+    struct cis_host host;
+    struct cis_stop stop;
+    cis_guest *guest;
+    cis_program *program;
+    char id[27];
+    uint64_t started_ns;
+    int64_t started_ms;
+};
+
+/* The ops of the session's memory view and of its changed config, for a commit. */
+struct cis_session_changes {
+    const struct cis_memory_op *memory;
+    size_t nmemory;
+    struct cis_kv_op *kv; /* owned */
+    struct cis_kv_op *config;
+    size_t nconfig;
+};
+cis_code cis_session_changes(cis_session *session, bool keep, struct cis_session_changes *out,
+                             struct cis_error *err);
+void cis_session_changes_done(struct cis_session_changes *changes);
+
+struct cis_report {
+    const cis_session *session;
+    const struct cis_guest_usage *usage;
+    const struct cis_guest_end *end;
+    const struct cis_run_outcome *outcome;
+    const struct cis_session_changes *changes;
+    const char *entry;
+    bool committed;
+    uint64_t wall_ns;
+    int64_t ended_ms;
+    int64_t skill_code;
+};
+/* result_max: bytes of the result that go into the report. */
+void cis_report_write(const struct cis_report *report, size_t result_max, struct cis_buf *out);
+
+/* Text of one traced host call. */
+void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_slot *args,
+                    const union cis_slot *result, cis_code code, uint64_t ns);
+
+#endif
