@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/process.h"
@@ -208,6 +209,35 @@ static void a_signature_of_other_bytes_does_not_verify(void **state)
     assert_false(cis_mac_eq(m1, m2));
 }
 
+static void json_is_judged_without_building_it(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"1",
+                                       " {} ",
+                                       "[]",
+                                       "[1,2.5,-0,1e9,1E-7]",
+                                       "null",
+                                       "\"\\u00e9\\n\"",
+                                       "{\"a\":{\"b\":[true,false,null,\"x\"]},\"c\":0}"};
+    static const char *const bad[] = {
+        "",           "{",   "[1,]",    "{\"a\"}",     "{a:1}",    "01",   "1.",
+        "-",          "+1",  "\"\\x\"", "\"\\u12g4\"", "nul",      "[1]]", "1 2",
+        "{\"a\":1,}", "\"a", "'a'",     "\"\x01\"",    "\"\xff\"", "[1}",  "NaN"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(cis_json_valid(good[i], strlen(good[i]), NULL));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (cis_json_valid(bad[i], strlen(bad[i]), NULL)) {
+            fail_msg("accepted %s", bad[i]);
+        }
+    }
+    char deep[2 * CIS_JSON_DEPTH_MAX + 3];
+    memset(deep, '[', CIS_JSON_DEPTH_MAX + 1);
+    memset(deep + CIS_JSON_DEPTH_MAX + 1, ']', CIS_JSON_DEPTH_MAX + 1);
+    assert_false(cis_json_valid(deep, 2 * CIS_JSON_DEPTH_MAX + 2, NULL));
+    assert_true(cis_json_valid(deep + 1, 2 * CIS_JSON_DEPTH_MAX, NULL));
+}
+
 int main(void)
 {
     struct cis_error err;
@@ -221,6 +251,7 @@ int main(void)
         cmocka_unit_test(utf8_is_judged_by_the_unicode_table),
         cmocka_unit_test(a_buffer_fails_once_and_stays_failed),
         cmocka_unit_test(json_text_is_escaped_and_repaired),
+        cmocka_unit_test(json_is_judged_without_building_it),
         cmocka_unit_test(a_map_keeps_insertion_order_over_ten_thousand_keys),
         cmocka_unit_test(a_file_is_written_whole_and_read_bounded),
         cmocka_unit_test(a_child_gets_its_input_and_nothing_else),
