@@ -27,7 +27,7 @@ struct cis_call {
     const char *skill;  /* memory namespace: installed name, or "file:STEM" */
     const char *run_id;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, UINT64_MAX: none */
-    void *stop;           /* opaque: cis_call_cancelled, cis_call_wait_fd */
+    void *stop;           /* opaque (NULL: none): cis_call_cancelled, cis_call_wait_fd */
 };
 CIS_API bool cis_call_cancelled(const struct cis_call *call);
 /* Readable once the run is cancelled; -1 when there is none. Borrowed. */

@@ -1,7 +1,10 @@
 /* What a run's host functions act on, whatever the ABI: input, output, log, memory view, config,
  * services, grants. One per run, owned by run/; reached by cis_guest_host. One thread.
  * Handlers of skillabi/ and wasi/ use the verbs here, so that caps, budgets and refusals are the
- * same in every ABI. */
+ * same in every ABI.
+ *
+ * `guest` may be NULL in every verb (a native skill): then there is no CPU slot to give back and
+ * nobody to count a refusal for. Caps that are 0 mean none, except where a field says otherwise. */
 #ifndef CIS_HOST_HOST_H
 #define CIS_HOST_HOST_H
 
@@ -11,6 +14,11 @@
 #include "service/memory/memory.h"
 
 #define CIS_LOG_LINE_MAX (10u * 1024u)
+#define CIS_HOST_CONFIG_KEY_MAX 1024u
+#define CIS_HOST_CONFIG_VALUE_MAX (100u * 1024u)
+#define CIS_HOST_HTTP_HEADERS_MAX 200u            /* a request's */
+#define CIS_HOST_HTTP_HEADERS_BYTES (64u * 1024u) /* as JSON text */
+#define CIS_HOST_HTTP_REDIRECTS 5u
 
 struct cis_host {
     struct cis_call call;
@@ -29,15 +37,20 @@ struct cis_host {
     struct cis_map config; /* key → struct cis_host_value *, the skill's own [config] */
     bool config_dirty;
 
-    struct cis_buf log; /* lines kept for the report: JSON array items */
+    struct cis_buf
+        log; /* lines kept for the report: JSON array items {"level","text"} with commas */
     uint64_t log_lines, log_dropped, log_lines_max;
     uint64_t ai_calls, ai_calls_max, ai_tokens, ai_tokens_max;
     uint64_t http_calls, http_bytes_in, http_bytes_out;
-    uint64_t http_body_max; /* of one response */
+    uint64_t http_body_max; /* of one response; 0: 16 MiB */
 
-    const char *const *args; /* WASI: args and environment, NULL-terminated */
-    const char *const *env;
-    bool fixed_clock; /* reserved for replay */
+    const char *const *args; /* WASI: args and environment, NULL-terminated; NULL: none */
+    const char *const *env;  /* "NAME=VALUE"; what the run granted, nothing of the host's own */
+    bool no_clock;           /* clocks and random are on unless switched off: the start-up code */
+    bool no_random;          /* of most toolchains asks for both before anything else */
+    bool fixed_clock;        /* every clock shows clock_ns (replay, tests) */
+    uint64_t clock_ns;
+    uint32_t wasi_closed; /* bit n: the guest closed its descriptor n of stdio */
 };
 
 struct cis_host_value {
@@ -46,22 +59,40 @@ struct cis_host_value {
     char text[]; /* NUL-terminated */
 };
 
+/* For struct cis_guest_options: the coarse grants of the run plus clocks and random as above. */
+uint32_t cis_host_guest_grants(const struct cis_host *host);
 /* One line to the log service and the report: cut to CIS_LOG_LINE_MAX at a character, control
  * characters replaced, invalid UTF-8 repaired, counted; past the cap dropped and counted. */
 void cis_host_log(struct cis_host *host, enum cis_log_level level, struct cis_str text);
+/* Bytes of a stderr: whole lines become log lines of level warn, the rest waits for its end. */
+void cis_host_stderr(struct cis_host *host, struct cis_bytes data);
+/* The end of the guest ends its last line too. */
+void cis_host_stderr_flush(struct cis_host *host);
 /* Appends to the output under the output cap (CIS_E_BUDGET → limit "output"). */
 cis_code cis_host_output(struct cis_host *host, cis_guest *guest, struct cis_bytes data,
                          struct cis_error *err);
-/* AI call under the run's budget of calls and tokens; blocks with the CPU slot given back. */
+/* AI call under the run's budget of calls and tokens; blocks with the CPU slot given back.
+ * Appends the answer to out, under out->max. What the answer holds is charged during the call.
+ * Fails: DENIED, LIMIT (calls or tokens of the run used up, or an answer over out->max), BUDGET,
+ * PROVIDER, NET, DEADLINE (of the provider; when the run's own has passed the guest is over),
+ * CANCELLED. After a failure ask cis_host_alive before going on. */
 cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str prompt,
                      struct cis_buf *out, struct cis_error *err);
-/* HTTP under the run's grants. headers: JSON object text or empty. The response body and headers go
- * to the buffers (charged). CIS_E_DENIED: origin not granted (counted as refused), nothing sent. */
+/* HTTP under the run's grants. headers: JSON object text or empty, values strings or arrays of
+ * strings; those that belong to the host (Host, Content-Length, Connection and the other hop-by-hop
+ * ones) are left out. The response headers (lower-case names, repeated ones joined by ", ") and
+ * body go to the buffers, under their max, charged during the call.
+ * Fails: UNSUPPORTED (method), INVALID (URL), USAGE (headers), DENIED (origin not granted, counted
+ * as refused, nothing sent; or the address behind it), LIMIT (response larger than a cap), PROVIDER
+ * (no HTTP service), NET, BUDGET, DEADLINE, CANCELLED. */
 cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str method,
                        struct cis_str url, struct cis_str headers, struct cis_bytes body,
                        uint16_t *out_status, struct cis_buf *out_headers_json,
                        struct cis_buf *out_body, struct cis_error *err);
-/* Config of the skill: absent → *out ptr NULL. set: CIS_E_BUDGET. */
+/* CIS_OK while the run may go on, else CIS_E_DEADLINE or CIS_E_CANCELLED. A handler whose service
+ * failed for another reason answers its guest with a code; one whose run is over returns this. */
+cis_code cis_host_alive(const struct cis_host *host, struct cis_error *err);
+/* Config of the skill: absent → *out ptr NULL. set: INVALID key or value, BUDGET, NOMEM. */
 void cis_host_config_get(struct cis_host *host, struct cis_str key, struct cis_str *out);
 cis_code cis_host_config_set(struct cis_host *host, struct cis_str key, struct cis_str value,
                              struct cis_error *err);
