@@ -18,6 +18,7 @@ struct cis_skillabi_options {
     const char *method; /* NULL: probe */
     const char *event;  /* NULL: "run" */
     enum cis_convention convention;
+    bool no_wasi; /* the runtime's enable_wasi is off: WASI imports are provided by nobody */
 };
 
 /* What would be used; for inspect and before a run. Strings are static or point into the info. */

@@ -1,0 +1,60 @@
+/* Inside lib/: the objects behind the public handles. */
+#ifndef CIS_LIB_INTERNAL_H
+#define CIS_LIB_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "cis/cis.h"
+#include "lib/lib.h"
+#include "run/run.h"
+
+struct cis_runtime {
+    cis_engine *engine;
+    cis_store *store; /* NULL: nothing is kept */
+    struct cis_store_memory store_memory;
+    struct cis_services services;
+    uint64_t max_memory, max_time_ms;
+    unsigned features;
+    bool wasi;
+};
+
+/* An image for one way of running: metered or not, within a pool slot or larger. */
+struct cis_module {
+    atomic_uint refs;
+    cis_runtime *runtime; /* borrowed */
+    char *name;
+    uint8_t *bytes; /* kept: another variant may have to be compiled later */
+    size_t len;
+    pthread_mutex_t lock;
+    struct {
+        cis_image *image;
+        bool fuel;
+        uint64_t memory_limit;
+    } variants[4];
+    char *inspect;
+};
+
+/* The variant for these limits, compiled on first use. Borrowed from the module. */
+cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit,
+                            const struct cis_stop *stop, cis_image **out_image,
+                            struct cis_error *err);
+
+/* A request made from public options, and what it borrows. */
+struct cis_lib_request {
+    struct cis_run_request request;
+    struct cis_grants grants;
+    struct cis_run_config_pair config[64];
+    char *skill; /* "file:NAME" when the options name none */
+};
+cis_code cis_lib_request_make(cis_runtime *runtime, cis_module *module,
+                              const struct cis_run_options *options, struct cis_lib_request *out,
+                              struct cis_error *err);
+void cis_lib_request_done(struct cis_lib_request *request);
+/* Runs it and wraps the outcome. */
+cis_code cis_lib_run(struct cis_lib_request *request, const char *input_json, size_t input_len,
+                     cis_result **out_result, struct cis_error *err);
+/* A result that a native skill made. */
+cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct cis_buf *output,
+                            const char *skill, cis_result **out_result, struct cis_error *err);
+
+#endif

@@ -1,0 +1,118 @@
+/* cis_module: bytes and the compiled variants of them. */
+#include "lib/internal.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit,
+                            const struct cis_stop *stop, cis_image **out_image,
+                            struct cis_error *err)
+{
+    enum { N = sizeof module->variants / sizeof *module->variants };
+    cis_image *found = NULL;
+    pthread_mutex_lock(&module->lock);
+    for (int i = 0; i < N && found == NULL; i++) {
+        if (module->variants[i].image != NULL && module->variants[i].fuel == fuel &&
+            module->variants[i].memory_limit >= memory_limit) {
+            found = module->variants[i].image;
+        }
+    }
+    pthread_mutex_unlock(&module->lock);
+    if (found != NULL) {
+        *out_image = found;
+        return CIS_OK;
+    }
+    struct cis_image_options o = {.name = module->name,
+                                  .features = module->runtime->features,
+                                  .fuel = fuel,
+                                  .memory_limit = memory_limit,
+                                  .stop = *stop};
+    /* Not under the lock: compiling takes long. The engine makes one of concurrent calls. */
+    CIS_TRY(cis_image_load(module->runtime->engine, cis_bytes_of(module->bytes, module->len), &o,
+                           &found, err));
+    bool kept = false;
+    pthread_mutex_lock(&module->lock);
+    for (int i = 0; i < N && !kept; i++) {
+        if (module->variants[i].image == NULL) {
+            module->variants[i].image = found;
+            module->variants[i].fuel = fuel;
+            module->variants[i].memory_limit = memory_limit;
+            kept = true;
+        }
+    }
+    pthread_mutex_unlock(&module->lock);
+    if (!kept) {
+        cis_image_unref(found);
+        return cis_fail(err, CIS_E_LIMIT, "%s: more than %d combinations of fuel and memory limit",
+                        module->name, (int)N);
+    }
+    *out_image = found;
+    return CIS_OK;
+}
+
+cis_code cis_module_load(cis_runtime *runtime, const void *wasm, size_t len, const char *name,
+                         cis_module **out_module, struct cis_error *err)
+{
+    cis_module *m = cis_zalloc(sizeof *m);
+    if (m == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "module: out of memory");
+    }
+    atomic_init(&m->refs, 1);
+    pthread_mutex_init(&m->lock, NULL);
+    m->runtime = runtime;
+    m->name = cis_strdup(name != NULL ? name : "module");
+    m->bytes = cis_alloc(len);
+    m->len = len;
+    cis_code code = CIS_OK;
+    if (m->name == NULL || m->bytes == NULL) {
+        code = cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name != NULL ? name : "module");
+    } else {
+        memcpy(m->bytes, wasm, len);
+        struct cis_stop stop = {CIS_NEVER, NULL};
+        cis_image *image;
+        code = cis_module_variant(m, false, runtime->max_memory, &stop, &image, err);
+    }
+    if (code != CIS_OK) {
+        cis_module_unref(m);
+        return code;
+    }
+    *out_module = m;
+    return CIS_OK;
+}
+
+cis_module *cis_module_ref(cis_module *module)
+{
+    atomic_fetch_add_explicit(&module->refs, 1, memory_order_relaxed);
+    return module;
+}
+
+void cis_module_unref(cis_module *module)
+{
+    if (module == NULL || atomic_fetch_sub_explicit(&module->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof module->variants / sizeof *module->variants; i++) {
+        cis_image_unref(module->variants[i].image);
+    }
+    pthread_mutex_destroy(&module->lock);
+    cis_free(module->inspect);
+    cis_free(module->name);
+    cis_free(module->bytes);
+    cis_free(module);
+}
+
+const char *cis_module_inspect(cis_module *module)
+{
+    pthread_mutex_lock(&module->lock);
+    if (module->inspect == NULL) {
+        struct cis_buf json = CIS_BUF_INIT(64u << 20);
+        const struct cis_skillabi_options none = {.no_wasi = !module->runtime->wasi};
+        const struct cis_image_info *info = cis_image_info(module->variants[0].image);
+        if (cis_inspect_json(info, module->name, &none, &json, NULL) == CIS_OK) {
+            module->inspect = (char *)cis_buf_take(&json, NULL);
+        }
+        cis_buf_done(&json);
+    }
+    pthread_mutex_unlock(&module->lock);
+    return module->inspect != NULL ? module->inspect : "{}";
+}

@@ -1,0 +1,155 @@
+/* cis_run, cis_execute_wasm and what they leave behind. */
+#include "lib/internal.h"
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+struct cis_result {
+    struct cis_run_outcome outcome;
+};
+
+cis_code cis_lib_run(struct cis_lib_request *q, const char *input_json, size_t input_len,
+                     cis_result **out_result, struct cis_error *err)
+{
+    size_t at;
+    if (input_json == NULL) {
+        input_json = "null";
+        input_len = 4;
+    }
+    if (!cis_json_valid(input_json, input_len, &at)) {
+        return cis_fail(err, CIS_E_USAGE, "input: not JSON (at byte %zu)", at);
+    }
+    q->request.input = cis_bytes_of(input_json, input_len);
+    cis_result *result = cis_zalloc(sizeof *result);
+    if (result == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "run: out of memory");
+    }
+    cis_code code = cis_run_execute(&q->request, &result->outcome, err);
+    if (code != CIS_OK) {
+        cis_free(result);
+        return code;
+    }
+    *out_result = result;
+    return CIS_OK;
+}
+
+cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct cis_buf *output,
+                            const char *skill, cis_result **out_result, struct cis_error *err)
+{
+    cis_result *r = cis_zalloc(sizeof *r);
+    if (r == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", skill);
+    }
+    struct cis_run_outcome *o = &r->outcome;
+    o->code = code;
+    if (code != CIS_OK) {
+        o->error = *why;
+    }
+    cis_id_new(o->id);
+    o->report = CIS_BUF_INIT(SIZE_MAX / 4);
+    o->is_json = cis_json_valid(output->ptr, output->len, NULL);
+    cis_buf_printf(&o->report, "{\"schema\":1,\"id\":\"%s\",\"native\":true,\"skill\":", o->id);
+    cis_buf_json(&o->report, cis_str_of(skill));
+    cis_buf_printf(&o->report, ",\"status\":\"%s\",\"code\":\"%s\",\"exit_code\":%d",
+                   cis_run_status(code), cis_code_name(code), cis_code_skill_exit(code));
+    if (code != CIS_OK) {
+        cis_buf_text(&o->report, ",\"message\":");
+        cis_buf_json(&o->report, cis_str_of(o->error.msg));
+    }
+    cis_buf_text(&o->report, ",\"result\":");
+    if (o->is_json) {
+        cis_buf_str(&o->report, cis_buf_view(output));
+    } else {
+        cis_buf_json(&o->report, cis_buf_view(output));
+    }
+    cis_buf_byte(&o->report, '}');
+    o->output = *output;
+    *output = CIS_BUF_INIT(output->max);
+    *out_result = r;
+    return CIS_OK;
+}
+
+cis_code cis_run(cis_runtime *runtime, cis_module *module, const char *input_json, size_t input_len,
+                 const struct cis_run_options *options, cis_result **out_result,
+                 struct cis_error *err)
+{
+    struct cis_lib_request q;
+    CIS_TRY(cis_lib_request_make(runtime, module, options, &q, err));
+    cis_code code = cis_lib_run(&q, input_json, input_len, out_result, err);
+    cis_lib_request_done(&q);
+    return code;
+}
+
+void cis_result_free(cis_result *result)
+{
+    if (result != NULL) {
+        cis_run_outcome_done(&result->outcome);
+        cis_free(result);
+    }
+}
+
+cis_code cis_result_code(const cis_result *result)
+{
+    return result->outcome.code;
+}
+
+const char *cis_result_message(const cis_result *result)
+{
+    return result->outcome.code != CIS_OK ? result->outcome.error.msg : "";
+}
+
+const char *cis_result_output(const cis_result *result, size_t *out_len)
+{
+    if (out_len != NULL) {
+        *out_len = result->outcome.output.len;
+    }
+    return cis_buf_cstr(&result->outcome.output);
+}
+
+const char *cis_result_report(const cis_result *result, size_t *out_len)
+{
+    if (out_len != NULL) {
+        *out_len = result->outcome.report.len;
+    }
+    return cis_buf_cstr(&result->outcome.report);
+}
+
+cis_code cis_execute_wasm(cis_runtime *runtime, const void *wasm, size_t wasm_len,
+                          const char *input_json, size_t input_len, char **out_output,
+                          size_t *out_len, struct cis_error *err)
+{
+    cis_module *module = NULL;
+    cis_result *result = NULL;
+    CIS_TRY(cis_module_load(runtime, wasm, wasm_len, NULL, &module, err));
+    static const char *const own_memory[] = {"memory", NULL};
+    struct cis_run_options options = CIS_RUN_OPTIONS_INIT;
+    options.grants = own_memory;
+    cis_code code = cis_run(runtime, module, input_json, input_len, &options, &result, err);
+    cis_module_unref(module);
+    if (code != CIS_OK) {
+        return code;
+    }
+    code = result->outcome.code;
+    if (code != CIS_OK) {
+        cis_fail(err, code, "%s", result->outcome.error.msg);
+    } else {
+        size_t len = result->outcome.output.len;
+        char *text = (char *)cis_buf_take(&result->outcome.output, NULL);
+        *out_output = text != NULL ? text : cis_strdup("");
+        if (out_len != NULL) {
+            *out_len = len;
+        }
+        if (*out_output == NULL) {
+            code = cis_fail(err, CIS_E_NOMEM, "result: out of memory");
+        }
+    }
+    cis_result_free(result);
+    return code;
+}
+
+void cis_output_free(char *output)
+{
+    cis_free(output);
+}

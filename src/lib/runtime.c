@@ -1,0 +1,99 @@
+/* cis_runtime: engine, store and services put together from a config. */
+#include "lib/internal.h"
+
+#include <stdio.h>
+#include "base/crypto.h"
+#include "base/mem.h"
+#include "store/sqlite/sqlite.h"
+
+static char version_text[96];
+
+static void make_version(void)
+{
+    snprintf(version_text, sizeof version_text, "cis %s, %s", CIS_VERSION, cis_engine_version());
+}
+
+const char *cis_version(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_version);
+    return version_text;
+}
+
+bool cis_call_cancelled(const struct cis_call *call)
+{
+    const struct cis_stop *stop = call->stop;
+    return stop != NULL && cis_cancel_fired(stop->cancel);
+}
+
+int cis_call_wait_fd(const struct cis_call *call)
+{
+    const struct cis_stop *stop = call->stop;
+    return stop != NULL ? cis_cancel_fd(stop->cancel) : -1;
+}
+
+static cis_code open_parts(cis_runtime *r, const struct cis_runtime_config *c,
+                           struct cis_error *err)
+{
+    struct cis_engine_options o = {.pool_slots = c->pool_slots,
+                                   .cpu_slots = c->cpu_slots,
+                                   .cache_dir = c->cache_dir,
+                                   .cache_key = c->cache_key_file,
+                                   .compiler = c->compiler,
+                                   .compile_in_process = c->compile_in_process};
+    if (c->cache_dir != NULL && c->cache_key_file == NULL) {
+        return cis_fail(err, CIS_E_USAGE, "cache_dir needs cache_key_file, outside of it");
+    }
+    CIS_TRY(cis_engine_open(&o, &r->engine, err));
+    if (c->data_dir != NULL) {
+        CIS_TRY(cis_store_sqlite_open(c->data_dir, &r->store, err));
+        if (r->services.memory == NULL) {
+            cis_store_memory_init(&r->store_memory, r->store, 0, 0);
+            r->services.memory = &r->store_memory.service;
+        }
+    }
+    return CIS_OK;
+}
+
+cis_code cis_runtime_new(const struct cis_runtime_config *config, cis_runtime **out_runtime,
+                         struct cis_error *err)
+{
+    static const struct cis_runtime_config defaults = CIS_RUNTIME_CONFIG_INIT;
+    const struct cis_runtime_config *c = config != NULL ? config : &defaults;
+    if (c->size != sizeof *c) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "runtime config: size is %u, not %zu (use CIS_RUNTIME_CONFIG_INIT)",
+                        c->size, sizeof *c);
+    }
+    CIS_TRY(cis_crypto_init(err));
+    cis_runtime *r = cis_zalloc(sizeof *r);
+    if (r == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "runtime: out of memory");
+    }
+    r->max_memory = c->max_memory != 0 ? c->max_memory : defaults.max_memory;
+    r->max_time_ms =
+        c->max_execution_time != 0 ? c->max_execution_time : defaults.max_execution_time;
+    r->features =
+        (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
+    r->wasi = c->enable_wasi;
+    r->services = c->services;
+    cis_code code = open_parts(r, c, err);
+    if (code != CIS_OK) {
+        cis_runtime_free(r);
+        return code;
+    }
+    *out_runtime = r;
+    return CIS_OK;
+}
+
+void cis_runtime_free(cis_runtime *runtime)
+{
+    if (runtime == NULL) {
+        return;
+    }
+    cis_engine_close(runtime->engine);
+    if (runtime->store != NULL) {
+        runtime->store->ops->close(runtime->store);
+    }
+    cis_free(runtime);
+}
