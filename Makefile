@@ -1,0 +1,55 @@
+# The front door. Each target installs what is missing (tools/setup), builds what it needs and
+# stops at the first failure. The build itself is CMake: see CMakePresets.json.
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+
+.PHONY: build demo check tsan coverage torture bench install format clean setup help
+
+build: setup ## the program, at build/bin/cis
+	@test -f build/release/build.ninja || cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target cis
+	@mkdir -p build/bin && ln -sfn ../release/bin/cis build/bin/cis
+	@echo "built build/bin/cis"
+
+demo: build ## install an example skill, run it, show what it left behind
+	cmake --build --preset release -j $(JOBS) --target skills
+	@tools/demo.sh
+
+check: build/dev/.built build/asan/.built ## all tests, also under the sanitizers; the summary comes last
+	@mkdir -p build/check && cp tools/check.ctest build/check/CTestTestfile.cmake
+	@ctest --test-dir build/check -LE '^torture$$' -j $(JOBS) --output-on-failure --no-tests=error
+
+build/%/.built: setup
+	@test -f build/$*/build.ninja || cmake --preset $*
+	cmake --build --preset $* -j $(JOBS)
+
+tsan: build/tsan/.built ## tests under the thread sanitizer
+	ctest --preset tsan -j $(JOBS)
+
+coverage: build/coverage/.built ## line coverage of the tests
+	ctest --preset coverage -j $(JOBS)
+	@tools/coverage.sh build/coverage
+
+torture: build/dev/.built ## the long runs
+	ctest --preset torture --no-tests=error
+
+bench: build ## figures, with ratios to the peers
+	cmake --build --preset release -j $(JOBS)
+	@bench/run build/release
+
+install: build ## program, library, headers, man pages; PREFIX=/usr/local, DESTDIR=
+	cmake --build --preset release -j $(JOBS)
+	cmake --install build/release --prefix $(PREFIX)
+
+format: ## clang-format every C file
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+setup:
+	@tools/setup
+
+clean: ## remove everything that was built (not the cached engine)
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20

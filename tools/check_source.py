@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""House rules that a script can hold. Findings fail; warnings are only printed.
+
+    check_source.py           everything but the two below
+    check_source.py headers   each public header compiles alone, as C11 and as C++
+    check_source.py format    clang-format agrees (skipped with exit 77 without clang-format 14)
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
+SKIP_DIRS = {".git", "build", "target", "__pycache__", "node_modules"}
+GENERATED = {"engine/Cargo.lock", "LICENSE"}
+LONG_FILE = 400
+findings, warnings = [], []
+
+BANNED = {
+    "strcpy": "cis_strndup or cis_buf",
+    "strcat": "cis_buf",
+    "sprintf": "snprintf or cis_buf_printf",
+    "vsprintf": "vsnprintf",
+    "gets": "fgets",
+    "strtok": "cis_str_split",
+    "atoi": "cis_str_u64",
+    "atol": "cis_str_u64",
+    "atoll": "cis_str_u64",
+    "gmtime": "gmtime_r",
+    "localtime": "UTC only",
+    "system": "base/process.h",
+    "popen": "base/process.h",
+    "tmpnam": "mkdtemp",
+    "mktemp": "mkdtemp",
+    "getaddrinfo": "c-ares: it cannot be interrupted",
+    "gethostbyname": "c-ares",
+    "alloca": "cis_alloc",
+    "rand": "cis_random",
+    "exit": "an error code (only main and children after fork end the process)",
+    "abort": "an error code",
+}
+# Where a banned call is right after all: (file prefix, call).
+ALLOWED = [("tests/", "abort"), ("tests/", "exit"), ("tests/", "system"), ("bench/", "exit")]
+HEAP = {"malloc", "calloc", "realloc", "free", "strdup", "strndup", "asprintf", "vasprintf", "reallocarray"}
+MACHINE = re.compile(r"(?<![\w.$})-])/(?:root|work)/|(?<![\w.$})-])/home/(?!USER|user|you)\w")
+URL = re.compile(r"https?://[\w.-]+")
+
+
+def tree():
+    for folder, dirs, names in os.walk(ROOT):
+        dirs[:] = sorted(d for d in dirs if d not in SKIP_DIRS)
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if name != ".git" and not os.path.islink(path):
+                yield os.path.relpath(path, ROOT)
+
+
+def without_comments(text):
+    """Comments and literals blanked, lines kept."""
+    out, i = [], 0
+    pattern = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
+    for match in pattern.finditer(text):
+        out.append(text[i : match.start()])
+        blank = re.sub(r"[^\n]", " ", match.group(0))
+        if match.group(0)[0] in "\"'":
+            blank = match.group(0)[0] + blank[1:-1] + match.group(0)[0]
+        out.append(blank)
+        i = match.end()
+    return "".join(out) + text[i:]
+
+
+def is_host_code(path):
+    """C of the program, the library, its tests; guests have their own libc and rules."""
+    return path.startswith(("src/", "tests/", "bench/", "include/")) and "/guests/" not in path
+
+
+def check_calls(path, text):
+    code = without_comments(text)
+    for number, line in enumerate(code.split("\n"), 1):
+        for match in re.finditer(r"(?<![\w.>])([a-z_0-9]+)\s*\(", line):
+            call = match.group(1)
+            if call in BANNED and not any(path.startswith(p) and call == c for p, c in ALLOWED):
+                finding(path, number, f"{call}: use {BANNED[call]}")
+            if call in HEAP and path.startswith("src/") and not path.startswith("src/base/"):
+                finding(path, number, f"{call}: memory comes from base/mem.h")
+
+
+def check_own_header(path, text):
+    own = path[len("src/") : -2] + ".h"
+    if not os.path.exists(os.path.join(ROOT, "src", own)):
+        return
+    first = re.search(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', text, re.M)
+    if first is None or first.group(1) != own:
+        finding(path, 1, f"the first #include is not its own header {own}")
+
+
+def check_text(path, text):
+    if text and not text.endswith("\n"):
+        finding(path, text.count("\n") + 1, "no newline at the end")
+    for number, line in enumerate(text.split("\n"), 1):
+        if line != line.rstrip() and not path.endswith(".md"):
+            finding(path, number, "white space at the end of the line")
+        if "\r" in line:
+            finding(path, number, "carriage return")
+        if path.endswith((".c", ".h")) and "\t" in line:
+            finding(path, number, "tab")
+        if path != "tools/check_source.py" and MACHINE.search(line):
+            finding(path, number, "a path of one machine")
+        if path.startswith(("tools/", "cmake/", ".ci/")) or path in ("Makefile", "CMakeLists.txt"):
+            if URL.search(line) and "localhost" not in line and "127.0.0.1" not in line:
+                finding(path, number, "a build script names a server")
+
+
+def check_links(path, text):
+    for number, line in enumerate(text.split("\n"), 1):
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", line):
+            if re.match(r"[a-z]+:", target):
+                continue
+            if not os.path.exists(os.path.normpath(os.path.join(ROOT, os.path.dirname(path), target))):
+                finding(path, number, f"link to {target}, which is not there")
+
+
+def finding(path, line, text):
+    findings.append(f"{path}:{line}: {text}")
+
+
+def check_tree():
+    files = 0
+    for path in tree():
+        with open(os.path.join(ROOT, path), "rb") as handle:
+            data = handle.read()
+        if path in GENERATED or b"\0" in data:
+            continue
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            if path.startswith(("src/", "include/", "docs/")):
+                finding(path, 1, "not UTF-8")
+            continue
+        files += 1
+        binary_like = path.startswith("tests/") and not path.endswith((".c", ".h", ".txt", ".md", ".py"))
+        if not binary_like:
+            check_text(path, text)
+        if path.endswith((".c", ".h")) and is_host_code(path):
+            check_calls(path, text)
+        if path.endswith(".c") and path.startswith("src/"):
+            check_own_header(path, text)
+        if path.endswith(".md"):
+            check_links(path, text)
+        lines = text.count("\n")
+        if path.endswith((".c", ".h", ".py", ".rs")) and lines > LONG_FILE and "tests/" not in path:
+            warnings.append(f"{path}: {lines} lines; good files have 150 to {LONG_FILE}")
+    return files
+
+
+def check_headers():
+    """Each public header alone, with nothing but the C library."""
+    headers = sorted(os.listdir(os.path.join(ROOT, "include", "cis")))
+    headers = [name for name in headers if name.endswith(".h")]
+    common = ["-pedantic", "-Werror", "-Wall", "-Wextra", "-fsyntax-only", "-I", os.path.join(ROOT, "include")]
+    compilers = [("cc", "-std=c11", "c"), ("c++", "-std=c++11", "c++")]
+    for name in headers:
+        for compiler, standard, language in compilers:
+            source = f"#include <cis/{name}>\n#include <cis/{name}>\nint main(void);\n"
+            run = subprocess.run(
+                [compiler, standard, *common, "-x", language, "-"],
+                input=source, capture_output=True, text=True, check=False,
+            )
+            if run.returncode != 0:
+                finding(f"include/cis/{name}", 1, f"{compiler} {standard}:\n{run.stderr.strip()}")
+    return 2 * len(headers)
+
+
+def check_format():
+    tool = shutil.which("clang-format-14") or shutil.which("clang-format")
+    version = subprocess.run([tool, "--version"], capture_output=True, text=True).stdout if tool else ""
+    if " 14." not in version:
+        print(f"skipped: clang-format 14 is the one that decides, this is: {version.strip() or 'none'}")
+        sys.exit(77)
+    paths = [p for p in tree() if p.endswith((".c", ".h")) and p.startswith(
+        ("src/", "tests/", "bench/", "include/", "examples/", "sdk/"))]
+    for path in paths:
+        run = subprocess.run([tool, "--dry-run", path], cwd=ROOT, capture_output=True, text=True, check=False)
+        places = re.findall(r":(\d+):\d+: (?:warning|error): code should be clang-formatted", run.stderr)
+        if places:
+            finding(path, int(places[0]), f"clang-format would change {len(places)} places (make format)")
+    return len(paths)
+
+
+def main():
+    what = sys.argv[1] if len(sys.argv) > 1 else "tree"
+    checked = {"tree": check_tree, "headers": check_headers, "format": check_format}[what]()
+    for text in warnings:
+        print("warning:", text)
+    for text in findings:
+        print(text)
+    print(f"{what}: {checked} checked, {len(findings)} findings, {len(warnings)} warnings")
+    return 1 if findings else 0
+
+
+sys.exit(main())
