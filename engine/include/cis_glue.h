@@ -54,17 +54,15 @@ uint64_t cis_glue_engine_fingerprint(const wasm_engine_t *engine);
 /* ---- stores ---- */
 /* Asked before any linear memory or table of the store grows or is made (then current is 0). The
  * answer false makes the grow instruction return -1, and instantiation fail. `self` must outlive
- * the store; the struct itself is copied. The counts are of the whole store. */
+ * the store; the struct itself is copied. The counts are of the whole store. A growth
+ * beyond the memory's own maximum fails without a question; one that was allowed can only fail when
+ * the operating system has no memory left, so what was charged for it may stay charged. */
 struct cis_glue_limiter {
     void *self;
     bool (*memory_growing)(void *self, uint64_t current, uint64_t desired, bool has_max,
                            uint64_t max);
     bool (*table_growing)(void *self, uint64_t current, uint64_t desired, bool has_max,
                           uint64_t max); /* in elements */
-    /* A growth that was allowed and then failed (above its own maximum, or no memory): undo the
-     * charge of the last allowed question. May be NULL. */
-    void (*memory_grow_failed)(void *self);
-    void (*table_grow_failed)(void *self);
     uint64_t max_instances, max_tables, max_memories;
 };
 void cis_glue_store_limiter(wasmtime_store_t *store, const struct cis_glue_limiter *limiter);
@@ -81,15 +79,18 @@ int cis_glue_error_trap_code(const wasmtime_error_t *error);
 /* ---- scan ---- */
 enum cis_glue_scan_status {
     CIS_GLUE_SCAN_OK = 0,
-    CIS_GLUE_SCAN_INVALID = 1,  /* not WebAssembly, or malformed: text is the reason */
-    CIS_GLUE_SCAN_FEATURE = 2,  /* needs a switched-off feature: text is its name */
-    CIS_GLUE_SCAN_TOO_LARGE = 3 /* a count or the answer is above a bound: text says which */
+    CIS_GLUE_SCAN_INVALID = 1,   /* not WebAssembly, or malformed: text is the reason */
+    CIS_GLUE_SCAN_FEATURE = 2,   /* needs a feature that is off: text is its name */
+    CIS_GLUE_SCAN_TOO_LARGE = 3, /* a count or the answer is above a bound: text says which */
+    CIS_GLUE_SCAN_STOPPED = 4    /* keep_going said no */
 };
 /* Validates a binary with the features that the switches allow and describes it as JSON; never
  * compiles. `out` is the JSON (OK) or the text named above. Feature names: "memory64",
- * "exceptions", "threads", "gc", "function-references", "component-async", or the validator's own
- * name. See engine/src/scan.rs for the JSON. */
-int cis_glue_scan(const uint8_t *wasm, size_t len, uint32_t features, struct cis_glue_text *out);
+ * "exceptions", "threads", "gc", "function-references", "legacy-exceptions", "component-async", or
+ * the validator's own name. keep_going (may be NULL) is asked now and then and may end the scan.
+ * The JSON is described in engine/src/scan.rs. */
+int cis_glue_scan(const uint8_t *wasm, size_t len, uint32_t features,
+                  bool (*keep_going)(void *self), void *self, struct cis_glue_text *out);
 
 /* ---- TOML ---- */
 /* 0: out is {"value": …, "lines": {"a.b": 3}}. Otherwise the line of the mistake (1 when unknown)

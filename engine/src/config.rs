@@ -1,0 +1,124 @@
+//! Engines: which WebAssembly features exist here, and how a pool is sized.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use wasmparser::WasmFeatures;
+use wasmtime::{Config, Engine, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime_c_api::{wasm_engine_t, wasmtime, wasmtime_error_t};
+
+pub const MEMORY64: u32 = 1;
+pub const EXCEPTIONS: u32 = 2;
+
+/// The one definition of what is accepted, used by the scan and by every engine. Threads, GC, typed
+/// function references and component async are never on. Exceptions need Wasmtime's GC heap.
+pub fn features(switches: u32) -> WasmFeatures {
+    let mut f = WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL;
+    f.remove(WasmFeatures::THREADS | WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES);
+    f.set(WasmFeatures::MEMORY64, switches & MEMORY64 != 0);
+    f.set(WasmFeatures::EXCEPTIONS, switches & EXCEPTIONS != 0);
+    f.set(WasmFeatures::GC_TYPES, switches & EXCEPTIONS != 0);
+    f
+}
+
+#[repr(C)]
+pub struct EngineConfig {
+    size: u32,
+    features: u32,
+    fuel: bool,
+    compiler: bool,
+    slot_bytes: u64,
+    stack_bytes: u64,
+    pool_slots: u32,
+    pool_tables: u32,
+    table_elements: u64,
+}
+
+fn make(c: &EngineConfig) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    let wanted = features(c.features);
+    for (_, flag) in WasmFeatures::all().iter_names() {
+        // Multi-bit flags (reference types, bulk memory) contain their one-bit halves.
+        config.wasm_features(flag, wanted.contains(flag));
+    }
+    config.shared_memory(false);
+    config.relaxed_simd_deterministic(true);
+    config.consume_fuel(c.fuel);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(usize::try_from(c.stack_bytes)?);
+    // Frames carry function names; file and line would need the guest's DWARF, parsed at a trap.
+    config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
+    config.compiler_inlining(Inlining::No);
+    config.memory_reservation(c.slot_bytes);
+    config.memory_guard_size(32 << 20);
+    config.memory_may_move(true);
+    config.memory_init_cow(true);
+    config.enable_compiler(c.compiler);
+    if c.pool_slots > 0 {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_core_instances(c.pool_slots)
+            .total_component_instances(c.pool_slots)
+            .total_memories(c.pool_slots)
+            .total_tables(c.pool_slots.saturating_mul(c.pool_tables.max(1)))
+            .total_stacks(0)
+            .max_memories_per_module(1)
+            .max_tables_per_module(c.pool_tables)
+            .table_elements(usize::try_from(c.table_elements)?)
+            .max_memory_size(usize::try_from(c.slot_bytes)?)
+            .max_core_instance_size(1 << 20)
+            // A slot returned to the pool keeps no page of its guest.
+            .linear_memory_keep_resident(0)
+            .table_keep_resident(0);
+        pool.total_gc_heaps(if c.features & EXCEPTIONS != 0 {
+            c.pool_slots
+        } else {
+            0
+        });
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    } else {
+        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    }
+    Engine::new(&config)
+}
+
+/// # Safety
+/// Pointers as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cis_glue_engine_new(
+    config: *const EngineConfig,
+    out: *mut *mut wasm_engine_t,
+) -> Option<Box<wasmtime_error_t>> {
+    // SAFETY: by the contract.
+    let c = unsafe { &*config };
+    if c.size as usize != std::mem::size_of::<EngineConfig>() {
+        return Some(Box::new(
+            wasmtime::format_err!("cis_glue_engine_config of another version").into(),
+        ));
+    }
+    match make(c) {
+        Ok(engine) => {
+            // wasm_engine_t is repr(C) with the Engine as its only field, and has no public
+            // constructor; both facts are asserted here.
+            const {
+                assert!(size_of::<wasm_engine_t>() == size_of::<Engine>());
+                assert!(align_of::<wasm_engine_t>() == align_of::<Engine>());
+            }
+            // SAFETY: same layout, see above; the box is freed as wasm_engine_t, which drops the
+            // Engine.
+            unsafe { out.write(Box::into_raw(Box::new(engine)).cast()) };
+            None
+        }
+        Err(e) => Some(Box::new(e.into())),
+    }
+}
+
+/// # Safety
+/// `engine` is a live engine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cis_glue_engine_fingerprint(engine: *const wasm_engine_t) -> u64 {
+    // SAFETY: layout asserted in cis_glue_engine_new.
+    let engine = unsafe { &*engine.cast::<Engine>() };
+    let mut h = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut h);
+    env!("CARGO_PKG_VERSION").hash(&mut h);
+    "wasmtime 48.0.8".hash(&mut h);
+    h.finish()
+}
