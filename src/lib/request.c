@@ -73,7 +73,7 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
     q->request.abi.event = o->event;
     q->request.abi.no_wasi = !runtime->wasi;
     q->request.config = q->config;
-    q->request.tx_always = o->tx_always;
+    q->request.tx = o->tx_always ? CIS_TX_ALWAYS : CIS_TX_ON_SUCCESS;
     q->request.trace = o->trace;
     q->request.trace_self = o->trace_self;
     CIS_TRY(cis_convention_parse(o->convention, &q->request.abi.convention, err));

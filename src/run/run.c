@@ -24,6 +24,7 @@ static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_c
     *out_skill_code = result.code;
     o->output = result.value;
     o->is_json = result.is_json;
+    o->raw = s->host.output_written;
 }
 
 static cis_code write_commit(cis_session *s, const struct cis_session_changes *c,
@@ -106,7 +107,8 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
         cis_guest_free(s->guest); /* its memory is not held while the store is waited for */
         s->guest = NULL;
     }
-    bool keep = o->code == CIS_OK || (s->request.tx_always && o->code == CIS_E_FAILED);
+    bool keep = s->request.tx != CIS_TX_DISCARD &&
+                (o->code == CIS_OK || (o->code == CIS_E_FAILED && s->request.tx == CIS_TX_ALWAYS));
     struct cis_session_changes changes = {0};
     CIS_TRY(cis_session_changes(s, keep, &changes, err));
     cis_skillabi_plan(cis_image_info(s->request.image), &s->request.abi, &plan, NULL);

@@ -22,6 +22,13 @@ struct cis_run_config_pair {
     struct cis_str key, value;
 };
 
+/* What becomes of a run's writes. Traps, limits and cancellation always discard. */
+enum cis_tx {
+    CIS_TX_ON_SUCCESS, /* discarded when the skill reports failure */
+    CIS_TX_ALWAYS,
+    CIS_TX_DISCARD
+};
+
 struct cis_run_request {
     cis_engine *engine;
     cis_image *image;
@@ -40,7 +47,7 @@ struct cis_run_request {
     struct cis_bytes input;                   /* JSON, judged by the caller; borrowed */
     const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
     size_t nconfig;
-    bool tx_always; /* keep writes of a run that failed */
+    enum cis_tx tx; /* what becomes of its writes */
     void (*trace)(void *self, const char *line);
     void *trace_self;
 };
@@ -66,6 +73,7 @@ struct cis_run_outcome {
     struct cis_error error; /* message when code is not CIS_OK */
     struct cis_buf output;  /* the result: JSON text or bytes; owned */
     bool is_json;
+    bool raw;              /* bytes that the guest wrote itself, not a returned value */
     struct cis_buf report; /* JSON with the whole result; owned */
     char id[27];
     char *backtrace; /* "" or lines; owned */

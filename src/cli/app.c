@@ -1,0 +1,184 @@
+/* Opening what commands need, once, from the configuration. */
+#include "cli/app.h"
+
+#include <pthread.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "service/ai/ai.h"
+#include "service/memory/memory.h"
+#include "store/sqlite/sqlite.h"
+
+struct cis_app {
+    const struct cis_cli *cli;
+    struct cis_config *config;
+    cis_store *store;
+    struct cis_store_memory memory;
+    cis_engine *engine;
+    cis_http_client *http;
+    cis_ai *ai;
+    struct cis_log_service log;
+    bool services_open;
+};
+
+cis_code cis_app_open(const struct cis_cli *cli, cis_app **out_app, struct cis_error *err)
+{
+    cis_app *app = cis_zalloc(sizeof *app);
+    if (app == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    app->cli = cli;
+    struct cis_config_flags flags = {.home = cli->home, .store = cis_cli_value(cli, "store")};
+    cis_code code = cis_config_load(&flags, &app->config, err);
+    if (code != CIS_OK) {
+        cis_free(app);
+        return code;
+    }
+    for (size_t i = 0; app->config->warnings != NULL && app->config->warnings[i] != NULL; i++) {
+        fprintf(stderr, "cis: warning: %s\n", app->config->warnings[i]);
+    }
+    *out_app = app;
+    return CIS_OK;
+}
+
+void cis_app_close(cis_app *app)
+{
+    if (app == NULL) {
+        return;
+    }
+    cis_ai_free(app->ai);
+    cis_http_client_free(app->http);
+    cis_engine_close(app->engine);
+    if (app->store != NULL) {
+        app->store->ops->close(app->store);
+    }
+    cis_config_free(app->config);
+    cis_free(app);
+}
+
+const struct cis_config *cis_app_config(const cis_app *app)
+{
+    return app->config;
+}
+
+const char *cis_app_data_dir(const cis_app *app)
+{
+    return app->config->data_dir;
+}
+
+const char *cis_app_cache_dir(const cis_app *app)
+{
+    return app->config->cache_dir;
+}
+
+const char *cis_app_config_dir(const cis_app *app)
+{
+    return app->config->config_dir;
+}
+
+struct cis_stop cis_app_stop(const cis_app *app)
+{
+    return (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), 60 * CIS_NS_PER_S),
+                             app->cli->cancel};
+}
+
+cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err)
+{
+    if (app->store == NULL) {
+        struct cis_str where = cis_str_of(app->config->store);
+        if (!cis_str_starts(where, CIS_STR("sqlite:"))) {
+            return cis_fail(err, CIS_E_UNSUPPORTED,
+                            "store %s: this version keeps data in SQLite only (sqlite:DIR)",
+                            app->config->store);
+        }
+        CIS_TRY(cis_file_mkdirs(app->config->data_dir, 0700, err));
+        CIS_TRY(cis_store_sqlite_open(where.ptr + strlen("sqlite:"), &app->store, err));
+    }
+    *out_store = app->store;
+    return CIS_OK;
+}
+
+cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error *err)
+{
+    if (app->engine == NULL) {
+        const struct cis_config *c = app->config;
+        CIS_CLEANUP(cis_freep) char *code_dir = cis_path_join(c->cache_dir, "code");
+        CIS_CLEANUP(cis_freep) char *key = cis_path_join(c->data_dir, "cache.key");
+        if (code_dir == NULL || key == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "engine: out of memory");
+        }
+        CIS_TRY(cis_file_mkdirs(c->data_dir, 0700, err));
+        CIS_TRY(cis_file_mkdirs(c->cache_dir, 0700, err));
+        uint64_t slots = c->slots;
+        if (!cis_cli_number(app->cli, "slots", &slots) || slots > 4096) {
+            return cis_fail(err, CIS_E_USAGE, "--slots: at most 4096");
+        }
+        struct cis_engine_options o = {.pool_slots = c->pool_slots,
+                                       .cpu_slots = (uint32_t)slots,
+                                       .cache_dir = code_dir,
+                                       .cache_key = key,
+                                       .cache_max_bytes = c->cache_max,
+                                       .compiler = app->cli->program,
+                                       .compile_memory = c->compile_memory,
+                                       .compile_ns = c->compile_time_ns};
+        CIS_TRY(cis_engine_open(&o, &app->engine, err));
+    }
+    *out_engine = app->engine;
+    return CIS_OK;
+}
+
+/* One line, one write: lines of concurrent runs do not mix. */
+static void log_line(void *self, const struct cis_call *call, enum cis_log_level level,
+                     const char *text, size_t len)
+{
+    static const char *const names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR"};
+    (void)self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
+    cis_buf_printf(&line, "%-5s %s: ", names[level <= CIS_LOG_ERROR ? level : CIS_LOG_ERROR],
+                   call->skill);
+    cis_cli_printable(&line, (struct cis_str){text, len});
+    cis_buf_byte(&line, '\n');
+    cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
+}
+
+static cis_code open_ai(cis_app *app, struct cis_error *err)
+{
+    const struct cis_config *c = app->config;
+    struct cis_ai_config ai = {.provider = c->ai_provider,
+                               .model = c->ai_model,
+                               .base_url = c->ai_base_url,
+                               .api_key_env = c->ai_api_key_env,
+                               .api_key_file = c->ai_api_key_file,
+                               .command = c->ai_command,
+                               .command_args = (const char *const *)c->ai_command_args,
+                               .command_stdin = c->ai_command_stdin,
+                               .unsafe_command = c->ai_unsafe_command,
+                               .max_tokens = c->ai_max_tokens,
+                               .temperature = c->ai_temperature,
+                               .timeout_ns = c->ai_timeout_ns};
+    return cis_ai_new(&ai, app->http, &app->ai, err);
+}
+
+cis_code cis_app_services(cis_app *app, struct cis_services *out_services, struct cis_error *err)
+{
+    if (!app->services_open) {
+        cis_store *store;
+        CIS_TRY(cis_app_store(app, &store, err));
+        cis_store_memory_init(&app->memory, store, app->config->memory_quota_bytes,
+                              app->config->memory_quota_keys);
+        struct cis_http_client_options http = {.ca_file = app->config->ca_file,
+                                               .dns_servers = app->config->dns_servers};
+        CIS_TRY(cis_http_client_new(&http, &app->http, err));
+        CIS_TRY(open_ai(app, err));
+        app->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
+        app->log.line = log_line;
+        app->services_open = true;
+    }
+    *out_services = (struct cis_services){.memory = &app->memory.service,
+                                          .ai = cis_ai_service(app->ai),
+                                          .http = cis_http_client_service(app->http),
+                                          .log = &app->log};
+    return CIS_OK;
+}

@@ -1,0 +1,118 @@
+/* `cis inspect`: what is in a module, without compiling it. */
+#include "cli/app.h"
+
+#include <jansson.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "lib/lib.h"
+#include "skill/manifest.h"
+
+static void print_list(const json_t *list, const char *title, bool imports)
+{
+    size_t i;
+    json_t *item;
+    cis_cli_printf("%s: %zu\n", title, json_array_size(list));
+    json_array_foreach(list, i, item)
+    {
+        const char *module = json_string_value(json_object_get(item, "module"));
+        CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1 << 20);
+        cis_buf_text(&line, "  ");
+        if (imports && module != NULL) {
+            cis_cli_printable(&line, cis_str_of(module));
+            cis_buf_byte(&line, '.');
+        }
+        cis_cli_printable(&line, cis_str_of(json_string_value(json_object_get(item, "name"))));
+        cis_buf_printf(&line, "  %s ", json_string_value(json_object_get(item, "kind")));
+        cis_cli_printable(&line, cis_str_of(json_string_value(json_object_get(item, "type"))));
+        cis_buf_byte(&line, '\n');
+        cis_cli_out(line.ptr, line.len);
+    }
+}
+
+static void print_words(const json_t *list, const char *title)
+{
+    size_t i;
+    json_t *item;
+    cis_cli_printf("%s:", title);
+    json_array_foreach(list, i, item)
+    {
+        cis_cli_printf(" %s", json_string_value(item));
+    }
+    cis_cli_printf("%s\n", json_array_size(list) == 0 ? " none" : "");
+}
+
+static void print_readable(const char *text, const char *name)
+{
+    json_t *o = json_loads(text, JSON_ALLOW_NUL, NULL);
+    if (o == NULL) {
+        cis_cli_printf("%s\n", text);
+        return;
+    }
+    cis_cli_printf("%s: %s, sha256 %s\n", name, json_string_value(json_object_get(o, "layer")),
+                   json_string_value(json_object_get(o, "sha256")));
+    print_words(json_object_get(o, "features"), "features");
+    cis_cli_printf("memories: %lld, at least %lld bytes\n",
+                   (long long)json_integer_value(json_object_get(o, "memories")),
+                   (long long)json_integer_value(json_object_get(o, "min_memory_bytes")));
+    print_list(json_object_get(o, "imports"), "imports", true);
+    print_list(json_object_get(o, "exports"), "exports", false);
+    print_words(json_object_get(o, "abis"), "abis");
+    const char *entry = json_string_value(json_object_get(o, "entry"));
+    if (entry != NULL) {
+        cis_cli_printf("entry: %s (%s)\n", entry,
+                       json_string_value(json_object_get(o, "entry_kind")));
+    }
+    print_words(json_object_get(o, "needs"), "grants needed");
+    const char *why = json_string_value(json_object_get(o, "why_not"));
+    cis_cli_printf("runs: %s%s\n", why == NULL ? "yes" : "no: ", why == NULL ? "" : why);
+    json_decref(o);
+}
+
+static cis_code inspect(const struct cis_cli *cli, struct cis_buf *json, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(CIS_MODULE_MAX);
+    struct cis_image_options o = {.name = cli->args[0],
+                                  .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
+                                  .stop = {CIS_NEVER, cli->cancel}};
+    struct cis_skillabi_options abi = {.abi = cis_cli_value(cli, "abi"),
+                                       .method = cis_cli_value(cli, "method")};
+    struct cis_image_info *info = NULL;
+    CIS_TRY(cis_file_read(cli->args[0], &bytes, err));
+    CIS_TRY(cis_image_scan(cis_buf_bytes(&bytes), &o, &info, err));
+    cis_code code = cis_inspect_json(info, cli->args[0], &abi, json, err);
+    cis_image_info_free(info);
+    return code;
+}
+
+static int run(struct cis_cli *cli)
+{
+    struct cis_error err = {0};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(256u << 20);
+    if (inspect(cli, &json, &err) != CIS_OK) {
+        return cis_cli_fail(cli, &err);
+    }
+    if (cli->json) {
+        cis_cli_out(json.ptr, json.len);
+        cis_cli_out("\n", 1);
+    } else {
+        print_readable(cis_buf_cstr(&json), cli->args[0]);
+    }
+    return 0;
+}
+
+static const struct cis_cli_option options[] = {
+    {"abi", 0, "NAME", "judge with this guest ABI", false, NULL},
+    {"method", 0, "NAME", "judge this export as the entry point", false, NULL},
+    {NULL, 0, NULL, NULL, false, NULL}};
+
+const struct cis_cli_command cis_cmd_inspect = {
+    .name = "inspect",
+    .args = "FILE",
+    .summary = "show imports, exports, ABI, entry point and needed grants of a module",
+    .help = "Reads the module without compiling it. Function types are written iI:f: parameters, "
+            "colon,\nresults; i is i32, I i64, f f32, F f64.",
+    .examples = "  cis inspect skill.wasm\n  cis inspect skill.wasm --json\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run};

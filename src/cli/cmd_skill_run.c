@@ -1,0 +1,414 @@
+/* `cis skill run` and `cis skill call`: one run of a module file or an installed skill. */
+#include "cli/app.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "lib/lib.h"
+#include "run/run.h"
+#include "skill/registry.h"
+
+#define INPUT_MAX (1ull << 30)
+
+/* What a run is made from; everything here lives until the outcome is printed. */
+struct job {
+    const struct cis_cli *cli;
+    cis_app *app;
+    struct cis_installed skill; /* an installed skill … */
+    bool installed;
+    struct cis_buf module; /* … or a file */
+    char *name;            /* "file:STEM" or the installed name */
+    const char *label;     /* for messages: the file, or the name */
+    struct cis_grants grants;
+    struct cis_buf input;
+    struct cis_run_config_pair config[256];
+    struct cis_run_request request;
+    cis_image *image;
+};
+
+static void job_done(struct job *j)
+{
+    cis_image_unref(j->image);
+    if (j->installed) {
+        cis_skill_close(&j->skill);
+    }
+    cis_buf_done(&j->module);
+    cis_buf_done(&j->input);
+    cis_grants_done(&j->grants);
+    cis_free(j->name);
+    cis_app_close(j->app);
+}
+
+static cis_code read_input(struct job *j, struct cis_error *err)
+{
+    const char *spec = cis_cli_value(j->cli, "input");
+    size_t at;
+    CIS_TRY(cis_cli_input(spec != NULL ? spec : "{}", &j->input, err));
+    if (!cis_json_valid(j->input.ptr, j->input.len, &at)) {
+        return cis_fail(err, CIS_E_USAGE, "--input: not JSON (at byte %zu)", at);
+    }
+    return CIS_OK;
+}
+
+/* "dir/init-wizard.wasm" → "file:init-wizard" */
+static char *file_namespace(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash != NULL ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+    size_t n = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
+    char *name = cis_alloc(n + sizeof "file:");
+    if (name != NULL) {
+        memcpy(name, "file:", 5);
+        memcpy(name + 5, base, n);
+        name[5 + n] = 0;
+    }
+    return name;
+}
+
+/* --allow G, --http X and --net X; an installed skill gets only what its manifest asks for. */
+static cis_code add_grants(struct job *j, struct cis_error *err)
+{
+    static const char *const options[] = {"allow", "http", "net"};
+    static const char *const prefixes[] = {"", "http=", "net="};
+    struct cis_grants extra CIS_CLEANUP(cis_grants_done) = CIS_GRANTS_INIT;
+    for (int o = 0; o < 3; o++) {
+        const char *text;
+        for (int i = 0; (text = cis_cli_nth(j->cli, options[o], i)) != NULL; i++) {
+            CIS_CLEANUP(cis_buf_done) struct cis_buf one = CIS_BUF_INIT(16384);
+            cis_buf_text(&one, prefixes[o]);
+            cis_buf_text(&one, text);
+            CIS_TRY(cis_buf_check(&one, "grant", err));
+            CIS_TRY(cis_grants_add(&extra, cis_buf_view(&one), err));
+            if (j->installed && !j->skill.manifest.bare &&
+                !cis_grants_cover(&j->skill.manifest.asked, &extra)) {
+                return cis_fail(err, CIS_E_DENIED, "%s: its manifest does not ask for %s",
+                                j->skill.name, cis_buf_cstr(&one));
+            }
+            CIS_TRY(cis_grants_add(&j->grants, cis_buf_view(&one), err));
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code open_file(struct job *j, const char *path, struct cis_error *err)
+{
+    j->label = path;
+    j->name = file_namespace(path);
+    if (j->name == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
+    }
+    CIS_TRY(cis_file_read(path, &j->module, err));
+    /* A bare file: log and its own memory, nothing else. */
+    return cis_grants_add(&j->grants, CIS_STR("memory"), err);
+}
+
+static cis_code open_installed(struct job *j, const char *name, struct cis_error *err)
+{
+    struct cis_skill_home home = {.data_dir = cis_app_data_dir(j->app),
+                                  .config_dir = cis_app_config_dir(j->app),
+                                  .stop = cis_app_stop(j->app)};
+    j->label = name;
+    CIS_TRY(cis_app_store(j->app, &home.store, err));
+    if (!cis_signature_policy_parse(cis_str_of(cis_app_config(j->app)->signature_policy),
+                                    &home.policy)) {
+        return cis_fail(err, CIS_E_INVALID, "skills.signature_policy: not off, warn or require");
+    }
+    CIS_TRY(cis_skill_open(&home, cis_str_of(j->cli->tenant), cis_str_of(name), &j->skill, err));
+    j->installed = true;
+    j->name = cis_strdup(name);
+    if (j->name == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
+    }
+    return cis_grants_copy(&j->skill.grants, &j->grants, err);
+}
+
+static cis_code put_config(struct job *j, struct cis_str key, struct cis_str value,
+                           struct cis_error *err)
+{
+    for (size_t i = 0; i < j->request.nconfig; i++) {
+        if (cis_str_eq(j->config[i].key, key)) {
+            j->config[i].value = value;
+            return CIS_OK;
+        }
+    }
+    if (j->request.nconfig == sizeof j->config / sizeof *j->config) {
+        return cis_fail(err, CIS_E_USAGE, "config: more than %zu values", j->request.nconfig);
+    }
+    j->config[j->request.nconfig++] = (struct cis_run_config_pair){key, value};
+    return CIS_OK;
+}
+
+static bool have_config(void *self, struct cis_str key)
+{
+    const struct job *j = self;
+    for (size_t i = 0; i < j->request.nconfig; i++) {
+        if (cis_str_eq(j->config[i].key, key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static cis_code take_config(struct job *j, struct cis_error *err)
+{
+    for (size_t i = 0; j->installed && i < j->skill.nconfig; i++) {
+        CIS_TRY(put_config(j, cis_str_of(j->skill.config[i].key),
+                           cis_str_of(j->skill.config[i].value), err));
+    }
+    const char *text;
+    for (int i = 0; (text = cis_cli_nth(j->cli, "config", i)) != NULL; i++) {
+        struct cis_str value = cis_str_of(text), key;
+        if (!cis_str_split(&value, '=', &key) || key.len == 0) {
+            return cis_fail(err, CIS_E_USAGE, "--config %s: not KEY=VALUE", text);
+        }
+        if (j->installed) {
+            CIS_TRY(cis_manifest_setting_check(&j->skill.manifest, key, value, err));
+        }
+        CIS_TRY(put_config(j, key, value, err));
+    }
+    if (j->installed) {
+        CIS_TRY(cis_skill_config_complete(&j->skill.manifest, j->name, have_config, j, err));
+    }
+    j->request.config = j->config;
+    return CIS_OK;
+}
+
+static cis_code take_limits(struct job *j, struct cis_error *err)
+{
+    const struct cis_config *c = cis_app_config(j->app);
+    struct cis_run_request *r = &j->request;
+    struct cis_skill_limits mine = {c->memory, c->time_ns, c->fuel, c->output_max, 0};
+    if (!cis_cli_size(j->cli, "memory", &mine.memory_bytes) ||
+        !cis_cli_duration(j->cli, "time", &mine.time_ns) ||
+        !cis_cli_number(j->cli, "fuel", &mine.fuel) ||
+        !cis_cli_size(j->cli, "output", &mine.output_bytes)) {
+        return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
+    }
+    if (mine.memory_bytes == 0 || mine.time_ns == 0) {
+        return cis_fail(err, CIS_E_USAGE, "--memory and --time: must not be 0");
+    }
+    if (j->installed) {
+        mine = cis_skill_limits_meet(&j->skill.manifest.limits, &mine);
+    }
+    r->limits.memory_bytes = mine.memory_bytes;
+    r->limits.fuel = mine.fuel;
+    r->limits.host_bytes = c->host_bytes;
+    r->time_ns = mine.time_ns;
+    r->output_max = mine.output_bytes;
+    r->ai_calls_max = c->ai_calls_max;
+    r->ai_tokens_max = c->ai_tokens_max;
+    return CIS_OK;
+}
+
+static void take_exports(struct job *j)
+{
+    struct cis_skillabi_options *abi = &j->request.abi;
+    const struct cis_manifest *m = &j->skill.manifest;
+    if (!j->installed) {
+        return;
+    }
+    if (abi->abi == NULL) {
+        abi->abi = m->abi;
+    }
+    if (abi->method == NULL) {
+        abi->method = m->method;
+    }
+    if (abi->convention == CIS_CONVENTION_AUTO && abi->method != NULL) {
+        abi->convention = (enum cis_convention)cis_manifest_convention(m, cis_str_of(abi->method));
+    }
+}
+
+static void trace_line(void *self, const char *line)
+{
+    (void)self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
+    cis_buf_text(&text, "host  ");
+    cis_cli_printable(&text, cis_str_of(line));
+    cis_buf_byte(&text, '\n');
+    cis_fd_write_all(STDERR_FILENO, text.ptr, text.len);
+}
+
+static cis_code load_image(struct job *j, struct cis_error *err)
+{
+    const struct cis_config *c = cis_app_config(j->app);
+    struct cis_image_options o = {.name = j->label,
+                                  .fuel = j->request.limits.fuel != 0,
+                                  .memory_limit = j->request.limits.memory_bytes,
+                                  .stop = {CIS_NEVER, j->cli->cancel}};
+    o.features =
+        (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
+    const char *feature;
+    for (int i = 0; (feature = cis_cli_nth(j->cli, "enable", i)) != NULL; i++) {
+        o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
+    }
+    const struct cis_buf *bytes = j->installed ? &j->skill.module : &j->module;
+    CIS_TRY(cis_app_engine(j->app, &j->request.engine, err));
+    return cis_image_load(j->request.engine, cis_buf_bytes(bytes), &o, &j->image, err);
+}
+
+static cis_code prepare(struct job *j, const char *name, const char *method, struct cis_error *err)
+{
+    struct cis_run_request *r = &j->request;
+    const char *file = cis_cli_value(j->cli, "wasm"), *tx = cis_cli_value(j->cli, "tx");
+    CIS_TRY(cis_convention_parse(cis_cli_value(j->cli, "convention"), &r->abi.convention, err));
+    CIS_TRY(read_input(j, err));
+    CIS_TRY(cis_app_open(j->cli, &j->app, err));
+    CIS_TRY(file != NULL ? open_file(j, file, err) : open_installed(j, name, err));
+    CIS_TRY(add_grants(j, err));
+    CIS_TRY(take_config(j, err));
+    CIS_TRY(take_limits(j, err));
+    r->abi.abi = cis_cli_value(j->cli, "abi");
+    r->abi.method = method != NULL ? method : cis_cli_value(j->cli, "method");
+    r->abi.event = cis_cli_value(j->cli, "event");
+    take_exports(j);
+    r->tenant = j->cli->tenant;
+    r->skill = j->name;
+    r->grants = &j->grants;
+    r->cancel = j->cli->cancel;
+    r->input = cis_buf_bytes(&j->input);
+    r->tx = tx == NULL || strcmp(tx, "commit-on-success") == 0 ? CIS_TX_ON_SUCCESS
+            : strcmp(tx, "always") == 0                        ? CIS_TX_ALWAYS
+                                                               : CIS_TX_DISCARD;
+    r->trace = cis_cli_has(j->cli, "trace") ? trace_line : NULL;
+    CIS_TRY(cis_app_store(j->app, &r->store, err));
+    CIS_TRY(cis_app_services(j->app, &r->services, err));
+    CIS_TRY(load_image(j, err));
+    r->image = j->image;
+    return CIS_OK;
+}
+
+static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
+{
+    if (j->cli->json) {
+        cis_cli_out(o->report.ptr, o->report.len);
+        cis_cli_out("\n", 1);
+    } else if (o->code == CIS_OK || o->code == CIS_E_FAILED) {
+        cis_cli_out(o->output.ptr, o->output.len);
+        if (!o->raw && o->output.len != 0) {
+            cis_cli_out("\n", 1);
+        }
+    }
+    if (o->code != CIS_OK) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1 << 20);
+        cis_buf_printf(&text, "cis skill run: %s: ", j->label);
+        cis_cli_printable(&text, cis_str_of(o->error.msg));
+        cis_buf_byte(&text, '\n');
+        if (o->backtrace != NULL) {
+            cis_cli_printable(&text, cis_str_of(o->backtrace));
+        }
+        cis_fd_write_all(STDERR_FILENO, text.ptr, text.len);
+    }
+    return cis_code_skill_exit(o->code);
+}
+
+static int run_job(struct cis_cli *cli, const char *name, const char *method)
+{
+    struct job *j CIS_CLEANUP(cis_freep) = cis_zalloc(sizeof *j);
+    struct cis_error err = {0};
+    struct cis_run_outcome outcome = {0};
+    if (j == NULL) {
+        cis_fail(&err, CIS_E_NOMEM, "out of memory");
+        return cis_cli_fail(cli, &err);
+    }
+    j->cli = cli;
+    j->module = CIS_BUF_INIT(CIS_MODULE_MAX);
+    j->input = CIS_BUF_INIT(INPUT_MAX);
+    cis_code code = prepare(j, name, method, &err);
+    if (code == CIS_OK) {
+        code = cis_run_execute(&j->request, &outcome, &err);
+    }
+    int exit_code;
+    if (code == CIS_OK) {
+        exit_code = print_outcome(j, &outcome);
+        cis_run_outcome_done(&outcome);
+    } else {
+        exit_code = code == CIS_E_USAGE && err.msg[0] == 0 ? cis_code_skill_exit(code)
+                                                           : cis_cli_fail(cli, &err);
+    }
+    job_done(j);
+    return exit_code;
+}
+
+static int skill_run(struct cis_cli *cli)
+{
+    bool file = cis_cli_has(cli, "wasm");
+    if (file == (cli->nargs == 1)) {
+        return cis_cli_usage(cli, file ? "--wasm and NAME exclude each other"
+                                       : "NAME or --wasm FILE is missing");
+    }
+    return run_job(cli, cli->nargs == 1 ? cli->args[0] : NULL, NULL);
+}
+
+static int skill_call(struct cis_cli *cli)
+{
+    bool file = cis_cli_has(cli, "wasm");
+    if (cli->nargs != (file ? 1 : 2)) {
+        return cis_cli_usage(cli, "NAME METHOD, or --wasm FILE METHOD");
+    }
+    return run_job(cli, file ? NULL : cli->args[0], cli->args[file ? 0 : 1]);
+}
+
+#define RUN_OPTIONS                                                                                  \
+    {"wasm", 0,   "FILE", "run a module file (.wasm or .wat) instead of an installed skill",         \
+     false,  NULL},                                                                                  \
+        {"input", 'i', "JSON", "input: JSON text, @FILE, or - for stdin (default {})", false, NULL}, \
+        {"allow", 0,   "GRANT", "allow for this run, e.g. ai or http=https://api.example.com",       \
+         true,    NULL},                                                                             \
+        {"http", 0, "ORIGIN", "same as --allow http=ORIGIN", true, NULL},                            \
+        {"net", 0, "RULE", "same as --allow net=RULE", true, NULL},                                  \
+        {"memory", 0, "SIZE", "limit of memories and tables (default 128MiB)", false, NULL},         \
+        {"time", 0, "TIME", "time limit, e.g. 30s or 500ms (default 30s)", false, NULL},             \
+        {"fuel", 0, "N", "deterministic limit of instructions", false, NULL},                        \
+        {"output", 0, "SIZE", "limit of the output (default 256MiB)", false, NULL},                  \
+        {"event", 0, "NAME", "name of the event for skill_on_event (default run)", false, NULL},     \
+        {"abi", 0, "NAME", "guest ABI when imports are ambiguous (see cis inspect)", false, NULL},   \
+        {"convention", 0, "KIND", "how arguments and results travel", false, "auto|text|numbers"},   \
+        {"config", 0, "K=V", "config value for this run", true, NULL},                               \
+        {"enable", 0, "FEATURE", "accept modules that use it", true, "memory64|exceptions"},         \
+        {"slots", 0, "N", "guests executing at once (default: cores)", false, NULL},                 \
+        {"trace", 0, "WHAT", "print one line a host call on stderr", false, "host"},                 \
+    {                                                                                                \
+        "tx", 0, "WHEN", "keep memory writes when", false, "commit-on-success|always|discard"        \
+    }
+
+static const struct cis_cli_option run_options[] = {
+    RUN_OPTIONS,
+    {"method", 0, "NAME", "call this export instead of the entry point", false, NULL},
+    {NULL, 0, NULL, NULL, false, NULL}};
+static const struct cis_cli_option call_options[] = {RUN_OPTIONS,
+                                                     {NULL, 0, NULL, NULL, false, NULL}};
+
+const struct cis_cli_command cis_cmd_skill_run = {
+    .name = "skill run",
+    .args = "[NAME]",
+    .summary = "run a skill once: JSON in, result out",
+    .help =
+        "Runs an installed skill, or a module file with --wasm, in a fresh sandbox. The output "
+        "alone goes\nto stdout, log lines to stderr; --json prints the report instead. A module "
+        "file gets log and its\nown memory namespace file:STEM, nothing else, unless --allow "
+        "says so.\n\nExit codes: 0 ok, 1 the skill reported failure, 2 usage, 3 cannot be "
+        "loaded, 4 refused, 5 trap,\n6 limit, 7 store or host failure, 8 conflict, 130 "
+        "cancelled.",
+    .examples = "  cis skill run --wasm init-wizard.wasm --input '{\"name\":\"Ada\"}'\n"
+                "  cis skill run summarise --input @text.json --json\n"
+                "  cis skill run --wasm add.wat --method add --input '[1,1]'\n",
+    .options = run_options,
+    .max_args = 1,
+    .run = skill_run};
+
+const struct cis_cli_command cis_cmd_skill_call = {
+    .name = "skill call",
+    .args = "NAME METHOD",
+    .summary = "call one method of a skill by name",
+    .help = "Like `cis skill run NAME --method METHOD`.",
+    .examples = "  cis skill call memory-organizer skill_parse_keywords --input '\"some text\"'\n",
+    .options = call_options,
+    .min_args = 1,
+    .max_args = 2,
+    .run = skill_call};
