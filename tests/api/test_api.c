@@ -1,0 +1,376 @@
+/* libcis through its public headers. */
+#include "harness.h"
+
+#include <pthread.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "cis/cis.h"
+#include "system/guests.h"
+
+static cis_runtime *runtime_new(struct cis_runtime_config *config)
+{
+    struct cis_runtime_config defaults = CIS_RUNTIME_CONFIG_INIT;
+    if (config == NULL) {
+        config = &defaults;
+    }
+    config->compile_in_process = true;
+    config->pool_slots = 16;
+    cis_runtime *runtime = NULL;
+    assert_ok(cis_runtime_new(config, &runtime, err));
+    return runtime;
+}
+
+static cis_module *load(cis_runtime *runtime, const char *wat)
+{
+    cis_module *module = NULL;
+    assert_ok(cis_module_load(runtime, wat, strlen(wat), "guest", &module, err));
+    return module;
+}
+
+static cis_result *run(cis_runtime *runtime, const char *wat, const char *input,
+                       const struct cis_run_options *options)
+{
+    cis_module *module = load(runtime, wat);
+    cis_result *result = NULL;
+    assert_ok(cis_run(runtime, module, input, strlen(input), options, &result, err));
+    cis_module_unref(module);
+    return result;
+}
+
+static void the_defaults_are_those_of_the_design(void **state)
+{
+    (void)state;
+    const struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    assert_int_equal(c.max_memory, 512ull << 20);
+    assert_int_equal(c.max_execution_time, 30000);
+    assert_true(c.enable_wasi);
+    struct cis_runtime_config bad = CIS_RUNTIME_CONFIG_INIT;
+    bad.size = 8;
+    cis_runtime *r = NULL;
+    assert_fails(CIS_E_USAGE, "size is 8", cis_runtime_new(&bad, &r, err));
+    assert_null(r);
+}
+
+static void execute_wasm_turns_bytes_and_inputs_into_a_value(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    char *out = NULL;
+    size_t len = 0;
+    assert_ok(cis_execute_wasm(r, GUEST_ECHO, strlen(GUEST_ECHO), "{\"a\":[1,{\"b\":null}]}", 20,
+                               &out, &len, err));
+    assert_string_equal(out, "{\"a\":[1,{\"b\":null}]}");
+    assert_int_equal(len, 20);
+    cis_output_free(out);
+    out = NULL;
+    assert_fails(CIS_E_TRAP, "unreachable",
+                 cis_execute_wasm(r, GUEST_TRAP, strlen(GUEST_TRAP), "{}", 2, &out, &len, err));
+    assert_fails(CIS_E_USAGE, "not JSON",
+                 cis_execute_wasm(r, GUEST_ECHO, strlen(GUEST_ECHO), "{a}", 3, &out, &len, err));
+    assert_fails(CIS_E_INVALID, "module",
+                 cis_execute_wasm(r, "\0asmxxxx", 8, "{}", 2, &out, &len, err));
+    assert_null(out);
+    cis_runtime_free(r);
+}
+
+static void an_instance_is_called_and_its_memory_read_and_written(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    cis_module *m = load(r, "(module (memory (export \"memory\") 1)"
+                            " (func (export \"peek\") (param i32) (result i32)"
+                            "  (i32.load (local.get 0)))"
+                            " (func (export \"mix\") (param i64 f32 f64) (result f64)"
+                            "  (f64.add (local.get 2) (f64.promote_f32 (local.get 1))))"
+                            " (func (export \"boom\") unreachable))");
+    cis_instance *in = NULL;
+    assert_ok(cis_instance_new(r, m, NULL, &in, err));
+    uint32_t word = 0xCAFE, back = 0;
+    assert_ok(cis_instance_write_memory(in, 64, &word, 4, err));
+    struct cis_value arg = {CIS_I32, {.i32 = 64}}, result[2];
+    size_t n = 2;
+    assert_ok(cis_instance_call(in, "peek", &arg, 1, result, &n, err));
+    assert_int_equal(n, 1);
+    assert_int_equal(result[0].of.i32, 0xCAFE);
+    assert_ok(cis_instance_read_memory(in, 64, &back, 4, err));
+    assert_int_equal(back, word);
+    assert_int_equal(cis_instance_memory_size(in), 65536);
+    assert_fails(CIS_E_BADPTR, "read", cis_instance_read_memory(in, 65533, &back, 4, err));
+    assert_fails(CIS_E_BADPTR, "write", cis_instance_write_memory(in, UINT64_MAX, &back, 4, err));
+    struct cis_value mixed[] = {
+        {CIS_I64, {.i64 = 1}}, {CIS_F32, {.f32 = 1.5f}}, {CIS_F64, {.f64 = 2}}};
+    n = 2;
+    assert_ok(cis_instance_call(in, "mix", mixed, 3, result, &n, err));
+    assert_true(result[0].kind == CIS_F64 && result[0].of.f64 == 3.5);
+    assert_fails(CIS_E_ENTRY, "nothere",
+                 cis_instance_call(in, "nothere", NULL, 0, NULL, NULL, err));
+    assert_fails(CIS_E_USAGE, "arguments", cis_instance_call(in, "peek", NULL, 0, result, &n, err));
+    assert_fails(CIS_E_USAGE, "argument 0 is of type i",
+                 cis_instance_call(in, "peek", &mixed[1], 1, result, &n, err));
+    n = 0;
+    assert_fails(CIS_E_USAGE, "room for 0", cis_instance_call(in, "peek", &arg, 1, NULL, &n, err));
+    n = 2;
+    assert_fails(CIS_E_TRAP, "unreachable",
+                 cis_instance_call(in, "boom", NULL, 0, result, &n, err));
+    cis_instance_free(in);
+    cis_module_unref(m);
+    cis_runtime_free(r);
+}
+
+static void a_module_says_what_it_imports_and_exports(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    cis_module *m = load(r, GUEST_SET);
+    assert_non_null(strstr(cis_module_inspect(m), "\"memory_set\""));
+    assert_non_null(strstr(cis_module_inspect(m), "\"needs\":[\"memory_write\"]"));
+    cis_module_unref(m);
+    cis_runtime_free(r);
+}
+
+static void limits_and_grants_of_a_run_are_its_own(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    o.time_ms = 50;
+    cis_result *result = run(r, GUEST_LOOP, "{}", &o);
+    assert_int_equal(cis_result_code(result), CIS_E_DEADLINE);
+    assert_non_null(strstr(cis_result_report(result, NULL), "\"limit\":\"time\""));
+    cis_result_free(result);
+    o = (struct cis_run_options)CIS_RUN_OPTIONS_INIT;
+    o.memory = 64u << 20;
+    result = run(r, GUEST_GROW, "{}", &o);
+    assert_int_equal(cis_result_code(result), CIS_E_OK);
+    assert_string_equal(cis_result_output(result, NULL), "3");
+    assert_non_null(strstr(cis_result_report(result, NULL), "\"limit_hit\":{\"limit\":\"memory\""));
+    cis_result_free(result);
+    o = (struct cis_run_options)CIS_RUN_OPTIONS_INIT;
+    o.fuel = 100000;
+    result = run(r, GUEST_LOOP, "{}", &o);
+    assert_int_equal(cis_result_code(result), CIS_E_FUEL);
+    cis_result_free(result);
+    o = (struct cis_run_options)CIS_RUN_OPTIONS_INIT;
+    result = run(r, GUEST_SET, "{}", &o); /* no grant: refused, and the run goes on */
+    assert_int_equal(cis_result_code(result), CIS_E_OK);
+    assert_non_null(strstr(cis_result_report(result, NULL), "\"refused\":{\"memory_write\":1}"));
+    cis_result_free(result);
+    const char *const bad[] = {"everything", NULL};
+    o.grants = bad;
+    cis_module *m = load(r, GUEST_ADD);
+    assert_fails(CIS_E_USAGE, "everything", cis_run(r, m, "[]", 2, &o, &result, err));
+    cis_module_unref(m);
+    cis_runtime_free(r);
+}
+
+static void *fire_soon(void *cancel)
+{
+    usleep(20000);
+    cis_cancel_fire(cancel);
+    return NULL;
+}
+
+static void a_run_is_cancelled_from_another_thread(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    assert_ok(cis_cancel_new(&o.cancel, err));
+    pthread_t thread;
+    pthread_create(&thread, NULL, fire_soon, o.cancel);
+    cis_result *result = run(r, GUEST_LOOP, "{}", &o);
+    pthread_join(thread, NULL);
+    assert_int_equal(cis_result_code(result), CIS_E_CANCELLED);
+    cis_result_free(result);
+    cis_cancel_unref(o.cancel);
+    cis_runtime_free(r);
+}
+
+static void memory_lives_in_the_store_and_only_when_the_run_is_kept(void **state)
+{
+    (void)state;
+    char *dir = test_dir_new();
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    c.data_dir = dir;
+    cis_runtime *r = runtime_new(&c);
+    const char *const grants[] = {"memory", NULL};
+    static const char get[] =
+        "(module (import \"cis\" \"memory_get\" (func $g (param i32 i32 i32 i32) (result i32)))"
+        " (memory (export \"memory\") 1) (data (i32.const 0) \"k\")"
+        " (func (export \"has\") (result i32) (call $g (i32.const 0) (i32.const 1) (i32.const 8)"
+        "  (i32.const 8))))";
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    o.skill = "pair";
+    o.grants = grants;
+    o.method = "skill_trap";
+    cis_result *result = run(r, GUEST_SET, "{}", &o);
+    assert_int_equal(cis_result_code(result), CIS_E_TRAP);
+    cis_result_free(result);
+    o.method = "skill_execute";
+    struct cis_run_options reader = o;
+    reader.method = "has";
+    reader.convention = "numbers";
+    result = run(r, get, "[]", &reader);
+    assert_string_equal(cis_result_output(result, NULL), "-1");
+    cis_result_free(result);
+    result = run(r, GUEST_SET, "{}", &o);
+    assert_int_equal(cis_result_code(result), CIS_E_OK);
+    cis_result_free(result);
+    result = run(r, get, "[]", &reader);
+    assert_string_equal(cis_result_output(result, NULL), "1");
+    cis_result_free(result);
+    reader.tenant = "other";
+    result = run(r, get, "[]", &reader);
+    assert_string_equal(cis_result_output(result, NULL), "-1");
+    cis_result_free(result);
+    cis_runtime_free(r);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
+static enum cis_code shout(void *self, const struct cis_call *call, const char *method,
+                           const char *input, size_t len, struct cis_sink *out,
+                           struct cis_error *err)
+{
+    (void)call;
+    (void)method;
+    if (self != NULL) {
+        snprintf(err->msg, sizeof err->msg, "not today");
+        return err->code = CIS_E_FAILED;
+    }
+    out->write(out->self, "{\"heard\":", 9);
+    out->write(out->self, input, len);
+    out->write(out->self, "}", 1);
+    return CIS_E_OK;
+}
+
+static bool count(void *self, const char *name, const char *version, bool native)
+{
+    (void)name;
+    (void)version;
+    *(int *)self += native ? 10 : 1;
+    return true;
+}
+
+static void skills_in_wasm_and_c_are_called_by_name(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    cis_skills *s = NULL;
+    assert_ok(cis_skills_new(r, &s, err));
+    struct cis_skill_options o = CIS_SKILL_OPTIONS_INIT;
+    o.name = "echo";
+    o.version = "1.0.0";
+    o.description = "gives back its input";
+    o.wasm_bytes = GUEST_ECHO;
+    o.wasm_len = strlen(GUEST_ECHO);
+    assert_ok(cis_skills_load_wasm(s, NULL, NULL, 0, &o, err));
+    assert_ok(cis_skills_load_wasm(s, "add", GUEST_ADD, strlen(GUEST_ADD), NULL, err));
+    assert_ok(cis_skills_register_native(s, "shout", shout, NULL, err));
+    assert_ok(cis_skills_register_native(s, "grumpy", shout, s, err));
+    assert_fails(CIS_E_EXISTS, "add",
+                 cis_skills_load_wasm(s, "add", GUEST_ADD, strlen(GUEST_ADD), NULL, err));
+    assert_fails(CIS_E_USAGE, "Bad/Name",
+                 cis_skills_register_native(s, "Bad/Name", shout, NULL, err));
+    int n = 0;
+    cis_skills_each(s, &n, count);
+    assert_int_equal(n, 22);
+    cis_result *result = NULL;
+    assert_ok(cis_skills_call(s, "echo", NULL, "{\"x\":1}", 7, NULL, &result, err));
+    assert_string_equal(cis_result_output(result, NULL), "{\"x\":1}");
+    cis_result_free(result);
+    assert_ok(cis_skills_call(s, "add", "add", "[1,1]", 5, NULL, &result, err));
+    assert_string_equal(cis_result_output(result, NULL), "2");
+    cis_result_free(result);
+    assert_ok(cis_skills_call(s, "shout", NULL, "[1]", 3, NULL, &result, err));
+    assert_string_equal(cis_result_output(result, NULL), "{\"heard\":[1]}");
+    cis_result_free(result);
+    assert_ok(cis_skills_call(s, "grumpy", NULL, "[1]", 3, NULL, &result, err));
+    assert_int_equal(cis_result_code(result), CIS_E_FAILED);
+    assert_string_equal(cis_result_message(result), "not today");
+    cis_result_free(result);
+    assert_fails(CIS_E_NOTFOUND, "nobody",
+                 cis_skills_call(s, "nobody", NULL, "1", 1, NULL, &result, err));
+    assert_ok(cis_skills_remove(s, "echo", err));
+    assert_fails(CIS_E_NOTFOUND, "echo", cis_skills_remove(s, "echo", err));
+    cis_skills_free(s);
+    cis_runtime_free(r);
+}
+
+struct racer {
+    cis_runtime *runtime;
+    int bad;
+};
+
+static void *race(void *arg)
+{
+    struct racer *racer = arg;
+    char *out = NULL;
+    struct cis_error err;
+    for (int i = 0; i < 20; i++) {
+        if (cis_execute_wasm(racer->runtime, GUEST_ECHO, strlen(GUEST_ECHO), "[7]", 3, &out, NULL,
+                             &err) != CIS_OK ||
+            strcmp(out, "[7]") != 0) {
+            racer->bad++;
+        }
+        cis_output_free(out);
+        out = NULL;
+    }
+    return NULL;
+}
+
+static void one_runtime_serves_many_threads(void **state)
+{
+    (void)state;
+    struct racer racers[16];
+    pthread_t threads[16];
+    cis_runtime *r = runtime_new(NULL);
+    for (int i = 0; i < 16; i++) {
+        racers[i] = (struct racer){r, 0};
+        pthread_create(&threads[i], NULL, race, &racers[i]);
+    }
+    for (int i = 0; i < 16; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(racers[i].bad, 0);
+    }
+    cis_runtime_free(r);
+}
+
+static void without_wasi_its_imports_are_provided_by_nobody(void **state)
+{
+    (void)state;
+    static const char guest[] =
+        "(module (import \"wasi_snapshot_preview1\" \"sched_yield\" (func (result i32)))"
+        " (memory (export \"memory\") 1) (func (export \"_start\")))";
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    c.enable_wasi = false;
+    cis_runtime *r = runtime_new(&c);
+    cis_result *result = run(r, guest, "{}", NULL);
+    assert_int_equal(cis_result_code(result), CIS_E_IMPORT);
+    assert_non_null(strstr(cis_result_message(result), "sched_yield"));
+    cis_result_free(result);
+    cis_runtime_free(r);
+    r = runtime_new(NULL);
+    result = run(r, guest, "{}", NULL);
+    assert_int_equal(cis_result_code(result), CIS_E_OK);
+    cis_result_free(result);
+    cis_runtime_free(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_defaults_are_those_of_the_design),
+        cmocka_unit_test(execute_wasm_turns_bytes_and_inputs_into_a_value),
+        cmocka_unit_test(an_instance_is_called_and_its_memory_read_and_written),
+        cmocka_unit_test(a_module_says_what_it_imports_and_exports),
+        cmocka_unit_test(limits_and_grants_of_a_run_are_its_own),
+        cmocka_unit_test(a_run_is_cancelled_from_another_thread),
+        cmocka_unit_test(memory_lives_in_the_store_and_only_when_the_run_is_kept),
+        cmocka_unit_test(skills_in_wasm_and_c_are_called_by_name),
+        cmocka_unit_test(one_runtime_serves_many_threads),
+        cmocka_unit_test(without_wasi_its_imports_are_provided_by_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+/* System tests drive the program as a user does: arguments in, exit code, stdout and stderr out.
+ * Each test gets its own CIS_HOME. */
+#ifndef CIS_TESTS_SYSTEM_H
+#define CIS_TESTS_SYSTEM_H
+
+#include "harness.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/process.h"
+
+struct sys {
+    char *home;             /* CIS_HOME of the test */
+    struct cis_bytes input; /* stdin of the next run */
+    const char *env[16];    /* more "K=V", NULL-terminated */
+    uint64_t timeout_ns;    /* 0: 100 s */
+    struct cis_process_result last;
+    bool has_last;
+    char path[4096];
+};
+
+static inline void sys_forget(struct sys *s)
+{
+    if (s->has_last) {
+        cis_process_result_done(&s->last);
+        s->has_last = false;
+    }
+}
+
+static inline int sys_setup(void **state)
+{
+    struct sys *s = calloc(1, sizeof *s);
+    s->home = test_dir_new();
+    *state = s;
+    return 0;
+}
+
+static inline int sys_teardown(void **state)
+{
+    struct sys *s = *state;
+    sys_forget(s);
+    struct cis_error err;
+    int failed = cis_file_remove_tree(s->home, &err) != CIS_OK;
+    free(s->home);
+    free(s);
+    return failed;
+}
+
+/* Runs any program; the result is in s->last until the next run. Returns the exit code, or 128 +
+ * signal. */
+static inline int sys_exec(struct sys *s, const char *const *argv)
+{
+    char home[4200];
+    snprintf(home, sizeof home, "CIS_HOME=%s", s->home);
+    const char *envp[32] = {"PATH=/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin", home,
+                            "LC_ALL=C.UTF-8"};
+    int n = 3;
+    const char *asan = getenv("ASAN_OPTIONS"), *tsan = getenv("TSAN_OPTIONS");
+    char asan_env[1024], tsan_env[1024];
+    if (asan != NULL) {
+        snprintf(asan_env, sizeof asan_env, "ASAN_OPTIONS=%s", asan);
+        envp[n++] = asan_env;
+    }
+    if (tsan != NULL) {
+        snprintf(tsan_env, sizeof tsan_env, "TSAN_OPTIONS=%s", tsan);
+        envp[n++] = tsan_env;
+    }
+    for (int i = 0; s->env[i] != NULL; i++) {
+        envp[n++] = s->env[i];
+    }
+    envp[n] = NULL;
+    sys_forget(s);
+    struct cis_process_options o = {.argv = argv,
+                                    .envp = envp,
+                                    .input = s->input,
+                                    .output_max = 1u << 30,
+                                    .errors_max = 64u << 20};
+    o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(),
+                                         s->timeout_ns != 0 ? s->timeout_ns : 100 * CIS_NS_PER_S);
+    struct cis_error err = {0};
+    if (cis_process_run(&o, &s->last, &err) != CIS_OK) {
+        fail_msg("%s: %s", argv[0], err.msg);
+    }
+    s->has_last = true;
+    return s->last.signal != 0 ? 128 + s->last.signal : s->last.exit_code;
+}
+
+/* cis(s, "skill", "run", …): the program under test. */
+#define cis(s, ...) sys_exec((s), (const char *const[]){CIS_PROGRAM, __VA_ARGS__, NULL})
+
+static inline const char *sys_out(const struct sys *s)
+{
+    return cis_buf_cstr(&s->last.output);
+}
+
+static inline const char *sys_err(const struct sys *s)
+{
+    return cis_buf_cstr(&s->last.errors);
+}
+
+#define assert_exit(s, expected, call)                                                             \
+    do {                                                                                           \
+        int exit_ = (call);                                                                        \
+        if (exit_ != (expected)) {                                                                 \
+            fail_msg("%s: exit %d, not %d\nstdout: %.2000s\nstderr: %.2000s", #call, exit_,        \
+                     (expected), sys_out(s), sys_err(s));                                          \
+        }                                                                                          \
+    } while (0)
+
+#define assert_contains(text, part)                                                                \
+    do {                                                                                           \
+        if (strstr((text), (part)) == NULL) {                                                      \
+            fail_msg("\"%.3000s\" lacks \"%s\"", (text), (part));                                  \
+        }                                                                                          \
+    } while (0)
+
+#define assert_lacks(text, part)                                                                   \
+    do {                                                                                           \
+        if (strstr((text), (part)) != NULL) {                                                      \
+            fail_msg("\"%.3000s\" has \"%s\"", (text), (part));                                    \
+        }                                                                                          \
+    } while (0)
+
+/* A file in the test's folder; the path is valid until the next call. */
+static inline const char *sys_file(struct sys *s, const char *name, const void *data, size_t len)
+{
+    snprintf(s->path, sizeof s->path, "%s/%s", s->home, name);
+    assert_ok(cis_file_write(s->path, cis_bytes_of(data, len), 0600, err));
+    return s->path;
+}
+
+static inline char *sys_wat(struct sys *s, const char *name, const char *text)
+{
+    return strdup(sys_file(s, name, text, strlen(text)));
+}
+
+#endif
