@@ -1,0 +1,3 @@
+module cissdk
+
+go 1.24
