@@ -20,6 +20,12 @@
 #define CIS_HOST_HTTP_HEADERS_BYTES (64u * 1024u) /* as JSON text */
 #define CIS_HOST_HTTP_REDIRECTS 5u
 
+struct cis_host_stdio {
+    uint8_t stream; /* 0: the one of its number; 1 to 3: stdin, stdout, stderr; 255: closed */
+    uint8_t flags;  /* WASI fdflags */
+    uint64_t rights_dropped;
+};
+
 struct cis_host {
     struct cis_call call;
     struct cis_services services;
@@ -50,7 +56,8 @@ struct cis_host {
     bool no_random;          /* of most toolchains asks for both before anything else */
     bool fixed_clock;        /* every clock shows clock_ns (replay, tests) */
     uint64_t clock_ns;
-    uint32_t wasi_closed; /* bit n: the guest closed its descriptor n of stdio */
+    uint64_t mono_base_ns;          /* zero point of the guest's monotonic clock, 0: not set yet */
+    struct cis_host_stdio stdio[3]; /* WASI's descriptors 0 to 2; zero: as at the start */
 };
 
 struct cis_host_value {

@@ -1,0 +1,72 @@
+/* Arguments and environment: two lists of strings, laid out as C expects them. */
+#include "wasi/p1/internal.h"
+
+static bool measure(const char *const *list, uint32_t *out_count, uint32_t *out_bytes)
+{
+    uint64_t count = 0, bytes = 0;
+    for (; list != NULL && list[count] != NULL; count++) {
+        bytes += strlen(list[count]) + 1;
+    }
+    *out_count = (uint32_t)count;
+    *out_bytes = (uint32_t)bytes;
+    return count <= UINT32_MAX / 4 && bytes <= UINT32_MAX;
+}
+
+static cis_code sizes(cis_guest *guest, union cis_slot *io, const char *const *list)
+{
+    uint32_t count, bytes;
+    if (!measure(list, &count, &bytes)) {
+        return cis_wasi_answer(io, CIS_WASI_OVERFLOW);
+    }
+    if (cis_guest_at(guest, io[0].u32, 4) == NULL || cis_guest_at(guest, io[1].u32, 4) == NULL) {
+        return cis_wasi_answer(io, CIS_WASI_FAULT);
+    }
+    cis_wasi_put32(guest, io[0].u32, count);
+    cis_wasi_put32(guest, io[1].u32, bytes);
+    return cis_wasi_answer(io, CIS_WASI_OK);
+}
+
+static cis_code copy(cis_guest *guest, union cis_slot *io, const char *const *list)
+{
+    uint32_t count, bytes, text_at = io[1].u32;
+    if (!measure(list, &count, &bytes)) {
+        return cis_wasi_answer(io, CIS_WASI_OVERFLOW);
+    }
+    uint8_t *pointers = cis_guest_at(guest, io[0].u32, 4ull * count);
+    uint8_t *text = cis_guest_at(guest, text_at, bytes);
+    if (pointers == NULL || text == NULL) {
+        return cis_wasi_answer(io, CIS_WASI_FAULT);
+    }
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t len = strlen(list[i]) + 1;
+        cis_put_le32(pointers + 4ull * i, text_at + used);
+        memcpy(text + used, list[i], len);
+        used += (uint32_t)len;
+    }
+    return cis_wasi_answer(io, CIS_WASI_OK);
+}
+
+cis_code cis_wasi_args_sizes_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    (void)err;
+    return sizes(guest, io, cis_host_of(guest)->args);
+}
+
+cis_code cis_wasi_args_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    (void)err;
+    return copy(guest, io, cis_host_of(guest)->args);
+}
+
+cis_code cis_wasi_environ_sizes_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    (void)err;
+    return sizes(guest, io, cis_host_of(guest)->env);
+}
+
+cis_code cis_wasi_environ_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    (void)err;
+    return copy(guest, io, cis_host_of(guest)->env);
+}

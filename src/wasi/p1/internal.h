@@ -1,0 +1,36 @@
+/* Inside wasi/p1/: the handlers' names and the few steps that most of them share. */
+#ifndef CIS_WASI_P1_INTERNAL_H
+#define CIS_WASI_P1_INTERNAL_H
+
+#include "base/le.h"
+#include "host/host.h"
+#include "wasi/p1/abi.h"
+
+#define BOTH(n, t, g, c, p, d) cis_hostfn_handler cis_wasi_##n;
+#define SPLIT(n, t, g, c, p, d) cis_hostfn_handler cis_wasi_##n, cis_wasi_##n##_old;
+#define NEW(n, t, g, c, p, d) cis_hostfn_handler cis_wasi_##n;
+#include "wasi/p1/table.def"
+#undef BOTH
+#undef SPLIT
+#undef NEW
+
+/* A handler's normal end: the errno is the result, the guest goes on. */
+static inline cis_code cis_wasi_answer(union cis_slot *io, enum cis_wasi_errno error)
+{
+    io[0].i64 = 0;
+    io[0].i32 = (int32_t)error;
+    return CIS_OK;
+}
+
+/* Writes one integer of the guest's; false: the pointer is outside its memory. */
+bool cis_wasi_put32(cis_guest *guest, uint32_t at, uint32_t value);
+bool cis_wasi_put64(cis_guest *guest, uint32_t at, uint64_t value);
+
+/* What a descriptor is. No other exists: nothing is preopened. */
+enum cis_wasi_stream { CIS_WASI_STDIN, CIS_WASI_STDOUT, CIS_WASI_STDERR, CIS_WASI_NONE };
+enum cis_wasi_stream cis_wasi_fd(const struct cis_host *host, uint32_t fd);
+
+/* Time of a clock as the guest sees it; false: no such clock. */
+bool cis_wasi_now(cis_guest *guest, uint32_t clock, uint64_t *out_ns);
+
+#endif

@@ -1,0 +1,52 @@
+/* The process: exit, signals, yielding; and random bytes. */
+#include "base/crypto.h"
+#include "wasi/p1/internal.h"
+
+cis_code cis_wasi_proc_exit(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    return cis_guest_exit(guest, io[0].i32, err);
+}
+
+/* Dispositions of POSIX; a guest has no handlers, for WASI has no way to set one. */
+cis_code cis_wasi_proc_raise(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    enum { NONE = 0, CHLD = 16, CONT = 17, STOP = 18, TTOU = 21, URG = 22, WINCH = 27, SYS = 30 };
+    uint32_t signal = io[0].u32;
+    if (signal > SYS) {
+        return cis_wasi_answer(io, CIS_WASI_INVAL);
+    }
+    if (signal == NONE || signal == CHLD || signal == CONT || signal == URG || signal == WINCH) {
+        return cis_wasi_answer(io, CIS_WASI_OK);
+    }
+    if (signal >= STOP && signal <= TTOU) { /* nobody could continue it */
+        return cis_wasi_answer(io, CIS_WASI_NOTSUP);
+    }
+    return cis_guest_exit(guest, 128 + (int32_t)signal, err);
+}
+
+cis_code cis_wasi_sched_yield(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    cis_guest_block(guest);
+    CIS_TRY(cis_guest_unblock(guest, err));
+    return cis_wasi_answer(io, CIS_WASI_OK);
+}
+
+#define RANDOM_STEP (64u * 1024u) /* about a tenth of a millisecond */
+
+cis_code cis_wasi_random_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    uint32_t len = io[1].u32;
+    uint8_t *at = cis_guest_at(guest, io[0].u32, len);
+    if (at == NULL) {
+        return cis_wasi_answer(io, CIS_WASI_FAULT);
+    }
+    for (uint32_t done = 0; done < len;) {
+        uint32_t step = len - done < RANDOM_STEP ? len - done : RANDOM_STEP;
+        cis_random_bytes(at + done, step);
+        done += step;
+        if (done < len) {
+            CIS_TRY(cis_stop_check(cis_guest_stop(guest), "random_get", err));
+        }
+    }
+    return cis_wasi_answer(io, CIS_WASI_OK);
+}
