@@ -1,3 +1,4 @@
+/* What holds for every backend: names and limits of rows. */
 #include "store/store.h"
 
 bool cis_tenant_valid(struct cis_str name)
@@ -13,4 +14,65 @@ bool cis_tenant_valid(struct cis_str name)
         }
     }
     return true;
+}
+
+cis_code cis_store_tenant_check(struct cis_str name, struct cis_error *err)
+{
+    if (!cis_tenant_valid(name)) {
+        return cis_fail(err, CIS_E_INVALID,
+                        "tenant \"" CIS_STR_FMT "\": not [a-z0-9][a-z0-9._-]* of at most %u bytes",
+                        (int)(name.len > 64 ? 64 : name.len), name.ptr != NULL ? name.ptr : "",
+                        CIS_TENANT_MAX);
+    }
+    return CIS_OK;
+}
+
+static cis_code op_check(const struct cis_kv_op *op, const char *what, struct cis_error *err)
+{
+    if (op->ns.len == 0 || op->ns.len > CIS_STORE_NAME_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "%s: namespace of %zu bytes, allowed are 1 to %u", what,
+                        op->ns.len, CIS_STORE_NAME_MAX);
+    }
+    if (op->key.len == 0 || op->key.len > CIS_STORE_KEY_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "%s: key of %zu bytes, allowed are 1 to %u", what,
+                        op->key.len, CIS_STORE_KEY_MAX);
+    }
+    if (!op->remove && op->value.len > CIS_STORE_VALUE_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "%s: value of %zu bytes, allowed are %u", what,
+                        op->value.len, CIS_STORE_VALUE_MAX);
+    }
+    if (op->category.ptr != NULL && op->category.len > CIS_STORE_CATEGORY_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "%s: category of %zu bytes, allowed are %u", what,
+                        op->category.len, CIS_STORE_CATEGORY_MAX);
+    }
+    return CIS_OK;
+}
+
+static cis_code run_check(const struct cis_run_row *run, struct cis_error *err)
+{
+    if (strnlen(run->id, sizeof run->id) != sizeof run->id - 1) {
+        return cis_fail(err, CIS_E_INVALID, "run: id is not 26 characters");
+    }
+    if (run->skill.len > CIS_STORE_NAME_MAX || run->status.len > 64) {
+        return cis_fail(err, CIS_E_INVALID, "run %s: name or status too long", run->id);
+    }
+    if (run->report.len > CIS_STORE_REPORT_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "run %s: report of %zu bytes, allowed are %u", run->id,
+                        run->report.len, CIS_STORE_REPORT_MAX);
+    }
+    return CIS_OK;
+}
+
+cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct cis_error *err)
+{
+    if (commit->run != NULL) {
+        CIS_TRY(run_check(commit->run, err));
+    }
+    for (size_t i = 0; i < commit->nkv; i++) {
+        CIS_TRY(op_check(&commit->kv[i], "memory", err));
+    }
+    for (size_t i = 0; i < commit->nconfig; i++) {
+        CIS_TRY(op_check(&commit->config[i], "config", err));
+    }
+    return CIS_OK;
 }

@@ -2,8 +2,15 @@
  * the operations; a backend implements them and passes tests/store's contract suite.
  *
  * Threads: a store is used by any number of threads at once. Deadlines: every operation that may
- * wait takes a cis_stop. No operation leaves a transaction open when it returns. Errors:
- * CIS_E_STORE with file and reason; CIS_E_NOTFOUND; CIS_E_QUOTA; CIS_E_CONFLICT. */
+ * wait takes a cis_stop (NULL: none; a wait for another process's lock still ends after
+ * CIS_STORE_LOCK_NS). No operation leaves a transaction open when it returns. Errors: CIS_E_STORE
+ * with file and reason; CIS_E_NOTFOUND; CIS_E_INVALID (a row outside the limits below);
+ * CIS_E_QUOTA; CIS_E_EXISTS; CIS_E_CONFLICT; CIS_E_DEADLINE and CIS_E_CANCELLED from the stop.
+ *
+ * Callbacks get borrowed rows that are valid during the call, return false to stop, and do not call
+ * the store: it may hold its last connection for them.
+ *
+ * A tenant that was never written to is empty and is not made by reading. */
 #ifndef CIS_STORE_STORE_H
 #define CIS_STORE_STORE_H
 
@@ -12,6 +19,18 @@
 
 typedef struct cis_store cis_store;
 
+/* Limits of rows, the same in every backend. */
+#define CIS_STORE_KEY_MAX 1024u
+#define CIS_STORE_VALUE_MAX (10u * 1024u * 1024u)
+#define CIS_STORE_NAME_MAX 300u /* namespaces, skills */
+#define CIS_STORE_CATEGORY_MAX 256u
+#define CIS_STORE_REPORT_MAX (16u * 1024u * 1024u)
+#define CIS_STORE_CONFIG_KEYS_MAX 1000u /* of one skill */
+#define CIS_STORE_CONFIG_BYTES_MAX (1024u * 1024u)
+#define CIS_STORE_SEARCH_MAX 1000u /* hits of one search */
+#define CIS_STORE_RUNS_KEPT 10000u /* newest run records of a tenant; older ones go */
+#define CIS_STORE_LOCK_NS (30ull * 1000000000ull)
+
 /* ---- key-value: (tenant, namespace, key) → bytes ---- */
 struct cis_kv_entry {
     struct cis_str ns, key;
@@ -19,7 +38,7 @@ struct cis_kv_entry {
     bool is_public;
     struct cis_str category;
     int64_t updated_ms;
-    uint64_t version; /* grows by one with each change of the tenant's store */
+    uint64_t version; /* of the commit that wrote it: grows by one with each of the tenant's */
 };
 typedef bool cis_kv_each(void *self, const struct cis_kv_entry *entry); /* false: stop */
 
@@ -29,6 +48,14 @@ struct cis_kv_op {
     bool remove;
     int8_t is_public;        /* -1: keep what the entry has (private when new) */
     struct cis_str category; /* ptr NULL: keep */
+};
+
+struct cis_kv_query {
+    struct cis_str ns; /* ptr NULL: every namespace, ordered by (ns, key); no prefix, no after */
+    struct cis_str prefix; /* empty: all keys */
+    struct cis_str after;  /* keys up to and including it are left out; ptr NULL: none */
+    uint32_t limit;        /* 0: no limit */
+    bool values;           /* false: entries have value.ptr NULL and the right value.len */
 };
 
 /* ---- runs ---- */
@@ -42,12 +69,17 @@ struct cis_run_row {
 typedef bool cis_run_each(void *self, const struct cis_run_row *row);
 
 /* ---- the commit of a run: memory, the skill's config and the run's record, all or nothing ---- */
+/* A commit without kv and config is a record only: it is atomic and outlives the process, but is
+ * not forced to the disk by itself; power loss may take the last of them (with the commit after it,
+ * they are safe). Every other commit is on the disk when it returns. */
 struct cis_store_commit {
-    const struct cis_run_row *run;
+    const struct cis_run_row *run; /* NULL: a change without a run (command line, import) */
     const struct cis_kv_op *kv;
     size_t nkv;
     const struct cis_kv_op *config; /* ns = skill name, key/value text */
     size_t nconfig;
+    /* Quotas are exact under concurrency. A commit that ends above one and above where it began is
+     * CIS_E_QUOTA; shrinking is always possible. */
     uint64_t quota_bytes; /* of the tenant's key-value data (keys + values), 0: none */
     uint64_t quota_keys;  /* 0: none */
 };
@@ -69,32 +101,35 @@ struct cis_store_ops {
     cis_code (*kv_get)(cis_store *, struct cis_str tenant, struct cis_str ns, struct cis_str key,
                        cis_kv_each *each, void *self, bool *out_found, const struct cis_stop *stop,
                        struct cis_error *err);
-    /* In byte order of the key; `after` excludes keys up to and including it (ptr NULL: none). */
-    cis_code (*kv_list)(cis_store *, struct cis_str tenant, struct cis_str ns,
-                        struct cis_str prefix, struct cis_str after, uint32_t limit,
+    /* In byte order of the key, from one snapshot. */
+    cis_code (*kv_list)(cis_store *, struct cis_str tenant, const struct cis_kv_query *query,
                         cis_kv_each *each, void *self, const struct cis_stop *stop,
                         struct cis_error *err);
-    /* Substring and full text over keys and text values: own namespace, and public entries of
-     * others. ns ptr NULL: the whole tenant. Exact key first, then full-text rank, then substring.
-     */
+    /* Substring and full text over keys and text values (store/text.h says what is text): own
+     * namespace, and public entries of others; ns ptr NULL: the whole tenant. An entry is found
+     * when every word of the query is part of its key or text. Exact keys first, then by rank,
+     * where the query as one phrase counts more. The query is never taken as syntax. */
     cis_code (*kv_search)(cis_store *, struct cis_str tenant, struct cis_str ns,
                           struct cis_str query, uint32_t limit, cis_kv_each *each, void *self,
                           const struct cis_stop *stop, struct cis_error *err);
+    /* Only entry.ns is set. */
     cis_code (*kv_namespaces)(cis_store *, struct cis_str tenant, cis_kv_each *each, void *self,
                               const struct cis_stop *stop, struct cis_error *err);
     cis_code (*kv_usage)(cis_store *, struct cis_str tenant, uint64_t *out_bytes,
                          uint64_t *out_keys, const struct cis_stop *stop, struct cis_error *err);
     cis_code (*commit)(cis_store *, struct cis_str tenant, const struct cis_store_commit *commit,
                        const struct cis_stop *stop, struct cis_error *err);
+    /* id may be a prefix that only one run has; CIS_E_USAGE when more do, CIS_E_NOTFOUND. */
     cis_code (*run_get)(cis_store *, struct cis_str tenant, struct cis_str id, cis_run_each *each,
                         void *self, const struct cis_stop *stop, struct cis_error *err);
-    /* Newest first; skill ptr NULL: all. */
+    /* Newest first; skill ptr NULL: all; reports are left empty. */
     cis_code (*run_list)(cis_store *, struct cis_str tenant, struct cis_str skill, uint32_t limit,
                          cis_run_each *each, void *self, const struct cis_stop *stop,
                          struct cis_error *err);
     cis_code (*config_list)(cis_store *, struct cis_str tenant, struct cis_str skill,
                             cis_kv_each *each, void *self, const struct cis_stop *stop,
                             struct cis_error *err);
+    /* CIS_E_QUOTA past the limits of one skill's config. */
     cis_code (*config_apply)(cis_store *, struct cis_str tenant, const struct cis_kv_op *ops,
                              size_t nops, const struct cis_stop *stop, struct cis_error *err);
     /* Installed skills belong to the tenant. put replaces; remove also removes config (not memory).
@@ -118,5 +153,8 @@ struct cis_store { /* embedded first in a backend's own struct */
 
 #define CIS_TENANT_MAX 64u /* [a-z0-9][a-z0-9._-]*, judged by cis_tenant_valid */
 bool cis_tenant_valid(struct cis_str name);
+/* What a commit may hold, judged before a backend does anything. */
+cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct cis_error *err);
+cis_code cis_store_tenant_check(struct cis_str name, struct cis_error *err);
 
 #endif

@@ -1,12 +1,13 @@
-/* The embedded store: one SQLite file a tenant (DIR/tenants/NAME.db) and a catalogue (DIR/catalogue.db).
- * Write-ahead log, full durability at commit. Any number of threads and processes at once. */
+/* The embedded store: one SQLite file a tenant (DIR/tenants/NAME.db) and a catalogue
+ * (DIR/catalogue.db). Write-ahead log, full durability at commit. Any number of threads and
+ * processes at once. */
 #ifndef CIS_STORE_SQLITE_SQLITE_H
 #define CIS_STORE_SQLITE_SQLITE_H
 
 #include "store/store.h"
 
-/* Makes the folder (0700) and files (0600) as needed. Migrates older schemas forward; a newer schema
- * is refused (CIS_E_STORE, both versions named). */
+/* Makes the folder (0700) and files (0600) as needed. Migrates older schemas forward; a newer
+ * schema is refused (CIS_E_STORE, both versions named). */
 cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct cis_error *err);
 
 #endif

@@ -1,0 +1,166 @@
+/* What the files of the SQLite backend share: connections, their pool, prepared statements, and the
+ * queue in which writes of one tenant join a transaction. Not for other rooms. */
+#ifndef CIS_STORE_SQLITE_INTERNAL_H
+#define CIS_STORE_SQLITE_INTERNAL_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include "base/map.h"
+#include "store/sqlite/sqlite.h"
+
+/* ---- statements: one text each, prepared once a connection ---- */
+enum sql_id {
+#define SQL(id, text) SQL_##id,
+#include "store/sqlite/statements.def"
+#undef SQL
+    SQL_COUNT
+};
+
+#define SQL_CONNECTIONS_MAX 64u        /* of one store */
+#define SQL_TENANT_CONNECTIONS_MAX 16u /* of one tenant */
+#define SQL_BATCH_MAX 64u              /* writes that join one transaction */
+
+struct sql_tenant;
+struct sql_store;
+
+/* Used by one thread at a time, the one that took it from the pool. */
+struct sql_conn {
+    sqlite3 *db;
+    char *path;
+    sqlite3_stmt *stmts[SQL_COUNT];
+    const struct cis_stop *stop; /* of the operation at work; NULL: none */
+    uint64_t waiting_since_ns;   /* busy handler */
+    bool broken;                 /* closed instead of returned to the pool */
+    bool full_sync;
+    struct sql_store *store;
+    struct sql_tenant *tenant;
+    struct sql_conn *next;
+};
+
+struct sql_job;
+
+/* Lives as long as the store. Everything is guarded by the store's lock. */
+struct sql_tenant {
+    char name[CIS_TENANT_MAX + 1];
+    unsigned open; /* connections, idle or not */
+    bool known;    /* its file exists */
+    bool led;      /* a thread leads the queue */
+    struct sql_job *first, *last;
+    pthread_cond_t moved; /* the queue's lead or a job's state changed */
+};
+
+struct sql_store {
+    cis_store base;
+    char *dir; /* real path */
+    pthread_mutex_t lock;
+    pthread_cond_t freed;  /* a connection came back or was closed */
+    struct sql_conn *idle; /* last used first */
+    unsigned open;
+    struct cis_map tenants; /* name → struct sql_tenant * */
+};
+
+/* ---- open.c: files and connections ---- */
+cis_code cis_sql_dir_prepare(const char *dir, char **out_real, struct cis_error *err);
+/* Is there a file for this tenant? */
+bool cis_sql_tenant_exists(const struct sql_store *store, const char *tenant);
+/* A connection to the tenant's file, made and entered into the catalogue when it is not there. */
+cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const struct cis_stop *stop,
+                           struct sql_conn **out_conn, struct cis_error *err);
+void cis_sql_conn_close(struct sql_conn *conn);
+/* The lock of another process or connection: waits in growing steps, wakes at once on cancellation.
+ * False: the stop or CIS_STORE_LOCK_NS is over. */
+bool cis_sql_busy_wait(struct sql_conn *conn, int count);
+
+/* ---- schema.c ---- */
+struct sql_schema {
+    const char *name;         /* "tenant", "catalogue" */
+    const char *const *steps; /* steps[i] brings version i to i + 1 */
+    int version;              /* number of steps */
+};
+extern const struct sql_schema cis_sql_tenant_schema, cis_sql_catalogue_schema;
+/* Brings the file forward in one transaction; refuses newer schemas and files of others. */
+cis_code cis_sql_migrate(struct sql_conn *conn, const struct sql_schema *schema,
+                         struct cis_error *err);
+
+/* ---- sql.c ---- */
+/* Code and message for a result code of SQLite. */
+cis_code cis_sql_fail(struct sql_conn *conn, int rc, const char *what, struct cis_error *err);
+cis_code cis_sql_exec(struct sql_conn *conn, const char *text, const char *what,
+                      struct cis_error *err);
+/* The prepared statement, reset, without bindings; give it back with sql_release
+ * (CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL). */
+cis_code cis_sql_get(struct sql_conn *conn, enum sql_id id, sqlite3_stmt **out_stmt,
+                     struct cis_error *err);
+void cis_sql_release(sqlite3_stmt **stmt);
+/* Texts and bytes are bound as blobs, so that they compare as bytes; borrowed until release. */
+void cis_sql_bind(sqlite3_stmt *stmt, int at, const void *ptr, size_t len);
+static inline void cis_sql_bind_str(sqlite3_stmt *stmt, int at, struct cis_str text)
+{
+    cis_sql_bind(stmt, at, text.ptr, text.len);
+}
+/* One step that must not give a row. */
+cis_code cis_sql_done(struct sql_conn *conn, sqlite3_stmt *stmt, const char *what,
+                      struct cis_error *err);
+/* *out_row: is there one? */
+cis_code cis_sql_row(struct sql_conn *conn, sqlite3_stmt *stmt, const char *what, bool *out_row,
+                     struct cis_error *err);
+/* Valid until the next step; never NULL. */
+struct cis_bytes cis_sql_bytes(sqlite3_stmt *stmt, int column);
+struct cis_str cis_sql_str(sqlite3_stmt *stmt, int column);
+
+/* ---- pool.c ---- */
+/* A connection for the tenant. create false and no file: CIS_OK and *out_conn NULL. */
+cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool create,
+                      const struct cis_stop *stop, struct sql_conn **out_conn,
+                      struct cis_error *err);
+void cis_sql_give(struct sql_conn **conn); /* NULL inside is allowed; CIS_CLEANUP */
+/* Under the lock. */
+struct sql_tenant *cis_sql_tenant_of(struct sql_store *store, struct cis_str name);
+/* Waits on cond under the store's lock until woken, at most until the stop ends. */
+cis_code cis_sql_wait(struct sql_store *store, pthread_cond_t *cond, const struct cis_stop *stop,
+                      const char *what, struct cis_error *err);
+
+/* ---- queue.c: writes ---- */
+typedef cis_code sql_apply(struct sql_conn *conn, const void *arg, struct cis_error *err);
+/* Runs apply inside a transaction, alone or together with others of the tenant; CIS_OK means
+ * committed (durable: on the disk). apply may run more than once, each time from the start. */
+cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
+                       const void *arg, bool durable, const struct cis_stop *stop,
+                       struct cis_error *err);
+
+/* ---- the operations, one file a noun ---- */
+#define OP(name, ...) cis_code cis_sql_##name(cis_store *store, struct cis_str tenant, __VA_ARGS__)
+OP(kv_get, struct cis_str ns, struct cis_str key, cis_kv_each *each, void *self, bool *out_found,
+   const struct cis_stop *stop, struct cis_error *err);
+OP(kv_list, const struct cis_kv_query *query, cis_kv_each *each, void *self,
+   const struct cis_stop *stop, struct cis_error *err);
+OP(kv_search, struct cis_str ns, struct cis_str query, uint32_t limit, cis_kv_each *each,
+   void *self, const struct cis_stop *stop, struct cis_error *err);
+OP(kv_namespaces, cis_kv_each *each, void *self, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(kv_usage, uint64_t *out_bytes, uint64_t *out_keys, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(commit, const struct cis_store_commit *commit, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(config_apply, const struct cis_kv_op *ops, size_t nops, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(config_list, struct cis_str skill, cis_kv_each *each, void *self, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(run_get, struct cis_str id, cis_run_each *each, void *self, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(run_list, struct cis_str skill, uint32_t limit, cis_run_each *each, void *self,
+   const struct cis_stop *stop, struct cis_error *err);
+OP(skill_put, const struct cis_skill_row *row, const struct cis_stop *stop, struct cis_error *err);
+OP(skill_get, struct cis_str name, cis_skill_each *each, void *self, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(skill_list, cis_skill_each *each, void *self, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(skill_remove, struct cis_str name, const struct cis_stop *stop, struct cis_error *err);
+#undef OP
+/* Inserts a run's record; used by commit. */
+cis_code cis_sql_run_put(struct sql_conn *conn, const struct cis_run_row *run, uint64_t version,
+                         struct cis_error *err);
+/* A column set of kv statements: ns key value length public category updated version. */
+void cis_sql_kv_entry(sqlite3_stmt *stmt, struct cis_kv_entry *out);
+
+#endif

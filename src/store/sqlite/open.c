@@ -1,0 +1,249 @@
+/* Files and connections: who may own them, how they are opened, what is switched off. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "store/sqlite/internal.h"
+
+static cis_code dir_check(const char *path, struct cis_error *err)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0) {
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s", path);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return cis_fail(err, CIS_E_DENIED, "%s: not a folder", path);
+    }
+    if (st.st_uid != geteuid()) {
+        return cis_fail(err, CIS_E_DENIED, "%s: the store belongs to another user (uid %u)", path,
+                        (unsigned)st.st_uid);
+    }
+    if ((st.st_mode & 022) != 0) {
+        return cis_fail(err, CIS_E_DENIED,
+                        "%s: other users may write to the store (mode %03o); chmod it to 700", path,
+                        (unsigned)st.st_mode & 0777);
+    }
+    return CIS_OK;
+}
+
+cis_code cis_sql_dir_prepare(const char *dir, char **out_real, struct cis_error *err)
+{
+    CIS_TRY(cis_file_mkdirs(dir, 0700, err));
+    /* The way to the store is the user's own affair; below it nothing may be a symbolic link. */
+    CIS_CLEANUP(cis_freep) char *real = realpath(dir, NULL);
+    if (real == NULL) {
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s", dir);
+    }
+    CIS_TRY(dir_check(real, err));
+    CIS_CLEANUP(cis_freep) char *tenants = cis_path_join(real, "tenants");
+    if (tenants == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", dir);
+    }
+    if (mkdir(tenants, 0700) != 0 && errno != EEXIST) {
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s", tenants);
+    }
+    CIS_TRY(dir_check(tenants, err));
+    *out_real = cis_take(&real);
+    return CIS_OK;
+}
+
+static char *tenant_path(const struct sql_store *store, const char *tenant)
+{
+    size_t n = strlen(store->dir) + CIS_TENANT_MAX + 16;
+    char *path = cis_alloc(n);
+    if (path != NULL) {
+        snprintf(path, n, "%s/tenants/%s.db", store->dir, tenant);
+    }
+    return path;
+}
+
+bool cis_sql_tenant_exists(const struct sql_store *store, const char *tenant)
+{
+    CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
+    struct stat st;
+    return path == NULL || lstat(path, &st) == 0; /* no memory: the open that follows says so */
+}
+
+static void sync_folder_of(const char *path)
+{
+    CIS_CLEANUP(cis_freep) char *dir = cis_strndup(path, (size_t)(strrchr(path, '/') - path));
+    int fd = dir != NULL ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        (void)fsync(fd); /* best effort: the file is empty until its first transaction */
+        close(fd);
+    }
+}
+
+/* The file exists, is ours alone, and is no link. It is made with mknod and looked at with lstat:
+ * closing any descriptor of a database drops this process's locks on it. The folder is closed to
+ * others, so nobody changes it between the look and the open. */
+static cis_code file_prepare(const char *path, struct cis_error *err)
+{
+    struct stat st;
+    if (mknod(path, S_IFREG | 0600, 0) == 0) {
+        sync_folder_of(path);
+    } else if (errno != EEXIST) {
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s", path);
+    }
+    if (lstat(path, &st) != 0) {
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s", path);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return cis_fail(err, CIS_E_DENIED, "%s: %s", path,
+                        S_ISLNK(st.st_mode) ? "is a symbolic link" : "not a regular file");
+    }
+    if (st.st_uid != geteuid()) {
+        return cis_fail(err, CIS_E_DENIED, "%s: belongs to another user (uid %u)", path,
+                        (unsigned)st.st_uid);
+    }
+    if ((st.st_mode & 077) != 0 && chmod(path, st.st_mode & 0700) != 0) {
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s: closing it to others", path);
+    }
+    return CIS_OK;
+}
+
+bool cis_sql_busy_wait(struct sql_conn *conn, int count)
+{
+    uint64_t now = cis_clock_mono_ns();
+    if (count == 0) {
+        conn->waiting_since_ns = now;
+    } else if (now - conn->waiting_since_ns > CIS_STORE_LOCK_NS) {
+        return false;
+    }
+    struct cis_stop nap = {CIS_NEVER, NULL};
+    if (conn->stop != NULL) {
+        if (cis_stop_check(conn->stop, "", NULL) != CIS_OK) {
+            return false;
+        }
+        nap = *conn->stop;
+    }
+    uint64_t step = CIS_NS_PER_MS << (count < 3 ? count : 3);
+    uint64_t until = cis_clock_after(now, step);
+    nap.deadline_ns = nap.deadline_ns < until ? nap.deadline_ns : until;
+    (void)cis_stop_wait(&nap, -1, 0, "", NULL);
+    return true;
+}
+
+static int on_busy(void *self, int count)
+{
+    return cis_sql_busy_wait(self, count);
+}
+
+static int on_progress(void *self)
+{
+    const struct sql_conn *conn = self;
+    return conn->stop != NULL && cis_stop_check(conn->stop, "", NULL) != CIS_OK;
+}
+
+static cis_code harden(struct sql_conn *conn, struct cis_error *err)
+{
+    static const struct {
+        int what, value;
+    } switches[] = {
+        {SQLITE_DBCONFIG_DEFENSIVE, 1},
+        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+        {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
+        {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+        {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+        {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+        {SQLITE_DBCONFIG_DQS_DML, 0},
+        {SQLITE_DBCONFIG_DQS_DDL, 0},
+        /* A short-lived process would pay two more fsyncs at its end; the log stays beside the
+         * file and is folded in by a later commit. */
+        {SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1},
+    };
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
+        int rc = sqlite3_db_config(conn->db, switches[i].what, switches[i].value, NULL);
+        if (rc != SQLITE_OK) {
+            return cis_sql_fail(conn, rc, "settings", err);
+        }
+    }
+    sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH, 64 * 1024 * 1024);
+    sqlite3_limit(conn->db, SQLITE_LIMIT_ATTACHED, 0);
+    sqlite3_busy_handler(conn->db, on_busy, conn);
+    sqlite3_progress_handler(conn->db, 2000, on_progress, conn);
+    conn->full_sync = true;
+    return cis_sql_exec(conn,
+                        "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
+                        "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;"
+                        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 500;"
+                        "PRAGMA journal_size_limit = 67108864",
+                        "settings", err);
+}
+
+void cis_sql_conn_close(struct sql_conn *conn)
+{
+    if (conn == NULL) {
+        return;
+    }
+    for (int i = 0; i < SQL_COUNT; i++) {
+        sqlite3_finalize(conn->stmts[i]);
+    }
+    sqlite3_close_v2(conn->db);
+    cis_free(conn->path);
+    cis_free(conn);
+}
+
+static void conn_drop(struct sql_conn **conn)
+{
+    cis_sql_conn_close(*conn);
+}
+
+static cis_code file_open(const char *path, const struct sql_schema *schema,
+                          const struct cis_stop *stop, struct sql_conn **out_conn,
+                          struct cis_error *err)
+{
+    CIS_CLEANUP(conn_drop) struct sql_conn *conn = cis_zalloc(sizeof *conn);
+    if (conn == NULL || (conn->path = cis_strdup(path)) == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
+    }
+    conn->stop = stop;
+    CIS_TRY(file_prepare(path, err));
+    int rc = sqlite3_open_v2(path, &conn->db,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
+                                 SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
+                             NULL);
+    if (rc != SQLITE_OK) {
+        return cis_sql_fail(conn, rc, "open", err);
+    }
+    CIS_TRY(harden(conn, err));
+    CIS_TRY(cis_sql_migrate(conn, schema, err));
+    conn->stop = NULL;
+    *out_conn = cis_take(&conn);
+    return CIS_OK;
+}
+
+static cis_code catalogue_enter(const struct sql_store *store, const char *tenant,
+                                const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *path = cis_path_join(store->dir, "catalogue.db");
+    if (path == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+    }
+    CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
+    CIS_TRY(file_open(path, &cis_sql_catalogue_schema, stop, &conn, err));
+    conn->stop = stop;
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_TENANT_PUT, &st, err));
+    cis_sql_bind_str(st, 1, cis_str_of(tenant));
+    sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
+    return cis_sql_done(conn, st, "entering the tenant", err);
+}
+
+cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const struct cis_stop *stop,
+                           struct sql_conn **out_conn, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
+    if (path == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+    }
+    if (!cis_sql_tenant_exists(store, tenant)) {
+        CIS_TRY(catalogue_enter(store, tenant, stop, err));
+    }
+    return file_open(path, &cis_sql_tenant_schema, stop, out_conn, err);
+}

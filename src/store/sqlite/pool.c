@@ -1,0 +1,169 @@
+/* The pool: a bounded number of open connections, per store and per tenant. Idle ones are kept in
+ * the order of last use; when the store is full the one idle longest is closed for the newcomer. */
+#include <errno.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/sqlite/internal.h"
+
+struct sql_tenant *cis_sql_tenant_of(struct sql_store *store, struct cis_str name)
+{
+    struct sql_tenant *t = cis_map_get(&store->tenants, name);
+    if (t != NULL) {
+        return t;
+    }
+    t = cis_zalloc(sizeof *t);
+    if (t == NULL || cis_map_set(&store->tenants, name, t, NULL, NULL) != CIS_OK) {
+        cis_free(t);
+        return NULL;
+    }
+    memcpy(t->name, name.ptr, name.len);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->moved, &attr);
+    pthread_condattr_destroy(&attr);
+    return t;
+}
+
+cis_code cis_sql_wait(struct sql_store *store, pthread_cond_t *cond, const struct cis_stop *stop,
+                      const char *what, struct cis_error *err)
+{
+    if (stop == NULL || (stop->deadline_ns == CIS_NEVER && stop->cancel == NULL)) {
+        pthread_cond_wait(cond, &store->lock);
+        return CIS_OK;
+    }
+    CIS_TRY(cis_stop_check(stop, what, err));
+    uint64_t until = stop->deadline_ns;
+    if (stop->cancel != NULL) {
+        /* A condition variable cannot be rung by a cancellation token: look at it in short steps.
+         */
+        uint64_t step = cis_clock_after(cis_clock_mono_ns(), 5 * CIS_NS_PER_MS);
+        until = until < step ? until : step;
+    }
+    struct timespec at = {(time_t)(until / CIS_NS_PER_S), (long)(until % CIS_NS_PER_S)};
+    (void)pthread_cond_timedwait(cond, &store->lock, &at);
+    return CIS_OK;
+}
+
+/* Out of the idle list: the tenant's own, or with tenant NULL the one idle longest. */
+static struct sql_conn *unlink_idle(struct sql_store *store, const struct sql_tenant *tenant)
+{
+    struct sql_conn **found = NULL;
+    for (struct sql_conn **at = &store->idle; *at != NULL; at = &(*at)->next) {
+        if (tenant == NULL || (*at)->tenant == tenant) {
+            found = at;
+            if (tenant != NULL) {
+                break;
+            }
+        }
+    }
+    struct sql_conn *conn = found != NULL ? *found : NULL;
+    if (conn != NULL) {
+        *found = conn->next;
+        conn->next = NULL;
+    }
+    return conn;
+}
+
+/* Waits for an idle connection or for room for a new one. *out_conn NULL: room is reserved.
+ * *out_evicted is to be closed outside the lock. */
+static cis_code reserve(struct sql_store *store, struct sql_tenant *tenant,
+                        const struct cis_stop *stop, struct sql_conn **out_conn,
+                        struct sql_conn **out_evicted, struct cis_error *err)
+{
+    for (;;) {
+        struct sql_conn *conn = unlink_idle(store, tenant);
+        if (conn == NULL && tenant->open < SQL_TENANT_CONNECTIONS_MAX) {
+            struct sql_conn *old = NULL;
+            if (store->open >= SQL_CONNECTIONS_MAX && (old = unlink_idle(store, NULL)) != NULL) {
+                old->tenant->open--;
+                store->open--;
+                *out_evicted = old;
+            }
+            if (store->open < SQL_CONNECTIONS_MAX) {
+                store->open++;
+                tenant->open++;
+                return CIS_OK;
+            }
+        }
+        if (conn != NULL) {
+            *out_conn = conn;
+            return CIS_OK;
+        }
+        CIS_TRY(cis_sql_wait(store, &store->freed, stop, "waiting for a store connection", err));
+    }
+}
+
+static void unreserve(struct sql_store *store, struct sql_tenant *tenant)
+{
+    pthread_mutex_lock(&store->lock);
+    store->open--;
+    tenant->open--;
+    pthread_cond_broadcast(&store->freed);
+    pthread_mutex_unlock(&store->lock);
+}
+
+cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool create,
+                      const struct cis_stop *stop, struct sql_conn **out_conn,
+                      struct cis_error *err)
+{
+    CIS_TRY(cis_store_tenant_check(tenant, err));
+    if (stop != NULL) {
+        CIS_TRY(cis_stop_check(stop, "store", err));
+    }
+    struct sql_conn *conn = NULL, *evicted = NULL;
+    pthread_mutex_lock(&store->lock);
+    struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
+    cis_code code = t == NULL ? cis_fail(err, CIS_E_NOMEM, "store: out of memory") : CIS_OK;
+    if (code == CIS_OK && !create && !t->known) {
+        t->known = cis_sql_tenant_exists(store, t->name);
+        if (!t->known) {
+            pthread_mutex_unlock(&store->lock);
+            *out_conn = NULL;
+            return CIS_OK;
+        }
+    }
+    if (code == CIS_OK) {
+        code = reserve(store, t, stop, &conn, &evicted, err);
+    }
+    pthread_mutex_unlock(&store->lock);
+    cis_sql_conn_close(evicted);
+    if (code == CIS_OK && conn == NULL) {
+        code = cis_sql_conn_open(store, t->name, stop, &conn, err);
+        if (code != CIS_OK) {
+            unreserve(store, t);
+        }
+    }
+    if (code == CIS_OK) {
+        conn->store = store;
+        conn->tenant = t;
+        conn->stop = stop;
+        *out_conn = conn;
+    }
+    return code;
+}
+
+void cis_sql_give(struct sql_conn **conn_)
+{
+    struct sql_conn *conn = *conn_;
+    if (conn == NULL) {
+        return;
+    }
+    struct sql_store *store = conn->store;
+    conn->stop = NULL;
+    if (!sqlite3_get_autocommit(conn->db)) {
+        (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+        conn->broken |= !sqlite3_get_autocommit(conn->db);
+    }
+    if (conn->broken) {
+        struct sql_tenant *t = conn->tenant;
+        cis_sql_conn_close(conn);
+        unreserve(store, t);
+        return;
+    }
+    pthread_mutex_lock(&store->lock);
+    conn->next = store->idle;
+    store->idle = conn;
+    pthread_cond_broadcast(&store->freed);
+    pthread_mutex_unlock(&store->lock);
+}

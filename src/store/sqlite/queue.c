@@ -1,0 +1,238 @@
+/* Group commit. Writes of one tenant queue up; the first thread that finds no leader leads: it
+ * takes the database's write lock, then whatever waits by then, applies each in a savepoint of its
+ * own and commits them with one fsync. A write that fails takes nothing with it. A write may leave
+ * the queue at its deadline as long as no leader has taken it; after that it waits for the outcome,
+ * which is never guessed. */
+#include "base/clock.h"
+#include "store/sqlite/internal.h"
+
+enum job_state { JOB_WAITING, JOB_TAKEN, JOB_DONE };
+
+struct sql_job {
+    sql_apply *apply;
+    const void *arg;
+    bool durable;
+    const struct cis_stop *stop;
+    enum job_state state;
+    bool failed; /* by itself: left out when the batch is applied again */
+    cis_code code;
+    struct cis_error error;
+    struct sql_job *next;
+};
+
+static void append(struct sql_tenant *t, struct sql_job *job)
+{
+    if (t->last != NULL) {
+        t->last->next = job;
+    } else {
+        t->first = job;
+    }
+    t->last = job;
+}
+
+static void withdraw(struct sql_tenant *t, struct sql_job *job)
+{
+    struct sql_job *before = NULL;
+    struct sql_job **at = &t->first;
+    while (*at != NULL && *at != job) {
+        before = *at;
+        at = &before->next;
+    }
+    if (*at == job) {
+        *at = job->next;
+        if (t->last == job) {
+            t->last = before;
+        }
+        job->next = NULL;
+    }
+}
+
+/* The leader's own job first, then waiting ones in order; records only when the transaction was
+ * begun for records. */
+static size_t take_batch(struct sql_tenant *t, struct sql_job *own, struct sql_job **batch)
+{
+    size_t n = 0;
+    withdraw(t, own);
+    own->state = JOB_TAKEN;
+    batch[n++] = own;
+    for (struct sql_job *j = t->first, *next; j != NULL && n < SQL_BATCH_MAX; j = next) {
+        next = j->next;
+        if (own->durable || !j->durable) {
+            withdraw(t, j);
+            j->state = JOB_TAKEN;
+            batch[n++] = j;
+        }
+    }
+    return n;
+}
+
+static cis_code step(struct sql_conn *conn, enum sql_id id, const char *what, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, id, &st, err));
+    return cis_sql_done(conn, st, what, err);
+}
+
+/* Takes the write lock. Records alone are not forced to the disk (store.h, cis_store_commit). */
+static cis_code begin(struct sql_conn *conn, bool durable, struct cis_error *err)
+{
+    if (conn->full_sync != durable) {
+        CIS_TRY(cis_sql_exec(conn,
+                             durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+                             "begin", err));
+        conn->full_sync = durable;
+    }
+    return step(conn, SQL_BEGIN, "begin", err);
+}
+
+static cis_code apply_one(struct sql_conn *conn, struct sql_job *job, bool alone)
+{
+    struct cis_error *err = &job->error;
+    conn->stop = job->stop;
+    if (job->stop != NULL) {
+        CIS_TRY(cis_stop_check(job->stop, "commit", err));
+    }
+    if (alone) {
+        return job->apply(conn, job->arg, err);
+    }
+    CIS_TRY(step(conn, SQL_SAVE, "savepoint", err));
+    cis_code code = job->apply(conn, job->arg, err);
+    if (code != CIS_OK && !sqlite3_get_autocommit(conn->db) &&
+        sqlite3_exec(conn->db, "ROLLBACK TO job", NULL, NULL, NULL) != SQLITE_OK) {
+        (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    if (sqlite3_get_autocommit(conn->db)) {
+        return code != CIS_OK ? code : cis_fail(err, CIS_E_STORE, "commit: transaction lost");
+    }
+    struct cis_error ignored;
+    cis_code released = step(conn, SQL_SAVE_DONE, "savepoint", code == CIS_OK ? err : &ignored);
+    return code != CIS_OK ? code : released;
+}
+
+/* One pass over the batch inside the open transaction. False: the transaction was lost with a job
+ * that is now marked failed; the rest has to start again. */
+static bool apply_all(struct sql_conn *conn, struct sql_job **batch, size_t n)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        left += !batch[i]->failed;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct sql_job *job = batch[i];
+        if (job->failed) {
+            continue;
+        }
+        job->code = apply_one(conn, job, left == 1);
+        if (job->code != CIS_OK) {
+            job->failed = true;
+            if (left == 1 || sqlite3_get_autocommit(conn->db)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void fail_rest(struct sql_job **batch, size_t n, cis_code code, const struct cis_error *why)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!batch[i]->failed) {
+            batch[i]->failed = true;
+            batch[i]->code = code;
+            batch[i]->error = *why;
+        }
+    }
+}
+
+static void run_batch(struct sql_conn *conn, struct sql_job **batch, size_t n)
+{
+    struct cis_error why;
+    bool durable = conn->full_sync;
+    while (!apply_all(conn, batch, n)) {
+        if (!sqlite3_get_autocommit(conn->db)) {
+            (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+        }
+        size_t left = 0;
+        for (size_t i = 0; i < n; i++) {
+            left += !batch[i]->failed;
+        }
+        if (left == 0) {
+            return;
+        }
+        conn->stop = NULL; /* the others were taken; the lock wait is bounded by itself */
+        cis_code code = begin(conn, durable, &why);
+        if (code != CIS_OK) {
+            fail_rest(batch, n, code, &why);
+            return;
+        }
+    }
+    conn->stop = NULL;
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        any = any || !batch[i]->failed;
+    }
+    cis_code code = any ? step(conn, SQL_COMMIT, "commit", &why) : CIS_OK;
+    if (code != CIS_OK) {
+        fail_rest(batch, n, code, &why);
+    }
+}
+
+/* The connection and the write lock first: who waits meanwhile joins, or leaves in time. */
+static cis_code lead(struct sql_store *store, struct sql_tenant *t, struct sql_job *own,
+                     struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+    CIS_TRY(cis_sql_take(store, cis_str_of(t->name), true, own->stop, &conn, err));
+    CIS_TRY(begin(conn, own->durable, err));
+    struct sql_job *batch[SQL_BATCH_MAX];
+    pthread_mutex_lock(&store->lock);
+    size_t n = take_batch(t, own, batch);
+    pthread_mutex_unlock(&store->lock);
+    run_batch(conn, batch, n);
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < n; i++) {
+        batch[i]->state = JOB_DONE;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return CIS_OK;
+}
+
+cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
+                       const void *arg, bool durable, const struct cis_stop *stop,
+                       struct cis_error *err)
+{
+    CIS_TRY(cis_store_tenant_check(tenant, err));
+    struct sql_job job = {.apply = apply, .arg = arg, .durable = durable, .stop = stop};
+    pthread_mutex_lock(&store->lock);
+    struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
+    if (t == NULL) {
+        pthread_mutex_unlock(&store->lock);
+        return cis_fail(err, CIS_E_NOMEM, "store: out of memory");
+    }
+    append(t, &job);
+    cis_code code = CIS_OK;
+    while (code == CIS_OK && t->led && job.state == JOB_WAITING) {
+        code = cis_sql_wait(store, &t->moved, stop, "commit", err);
+    }
+    while (job.state == JOB_TAKEN) {
+        code = CIS_OK;
+        (void)cis_sql_wait(store, &t->moved, NULL, "commit", NULL);
+    }
+    if (job.state == JOB_WAITING && code == CIS_OK) {
+        t->led = true;
+        pthread_mutex_unlock(&store->lock);
+        code = lead(store, t, &job, err);
+        pthread_mutex_lock(&store->lock);
+        t->led = false;
+        pthread_cond_broadcast(&t->moved);
+    }
+    if (job.state == JOB_WAITING) {
+        withdraw(t, &job);
+    }
+    t->known |= job.state == JOB_DONE;
+    pthread_mutex_unlock(&store->lock);
+    if (job.state == JOB_DONE && job.code != CIS_OK && err != NULL) {
+        *err = job.error;
+    }
+    return job.state == JOB_DONE ? job.code : code;
+}
