@@ -249,7 +249,11 @@ static cis_code load_image(struct job *j, struct cis_error *err)
     }
     const struct cis_buf *bytes = j->installed ? &j->skill.module : &j->module;
     CIS_TRY(cis_app_engine(j->app, &j->request.engine, err));
-    return cis_image_load(j->request.engine, cis_buf_bytes(bytes), &o, &j->image, err);
+    CIS_TRY(cis_image_load(j->request.engine, cis_buf_bytes(bytes), &o, &j->image, err));
+    struct cis_engine_stats stats;
+    cis_engine_stats(j->request.engine, &stats);
+    j->request.compiled_code = stats.compiled != 0 ? "compiled" : "disk";
+    return CIS_OK;
 }
 
 static cis_code prepare(struct job *j, const char *name, const char *method, struct cis_error *err)

@@ -158,6 +158,9 @@ void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_
         field_text(out, "entry", cis_str_of(r->entry));
     }
     field_text(out, "module", cis_str_of(cis_image_info(s->request.image)->sha256_hex));
+    if (s->request.compiled_code != NULL) {
+        field_text(out, "compiled_code", cis_str_of(s->request.compiled_code));
+    }
     cis_buf_printf(out, ",\"started\":\"%s\",\"ended\":\"%s\"", started, ended);
     field_u64(out, "wall_us", r->wall_ns / 1000);
     field_u64(out, "guest_us", r->usage->cpu_ns / 1000);

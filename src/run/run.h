@@ -47,7 +47,8 @@ struct cis_run_request {
     struct cis_bytes input;                   /* JSON, judged by the caller; borrowed */
     const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
     size_t nconfig;
-    enum cis_tx tx; /* what becomes of its writes */
+    const char *compiled_code; /* "compiled", "disk" or "memory" for the report; NULL: unknown */
+    enum cis_tx tx;            /* what becomes of its writes */
     void (*trace)(void *self, const char *line);
     void *trace_self;
 };

@@ -1,0 +1,152 @@
+/* Limits as a user sees them: which one, configured, reached; and what is left behind. */
+#include "system/system.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include "system/guests.h"
+
+static void s0_4_an_endless_loop_ends_at_its_deadline(void **state)
+{
+    struct sys *s = *state;
+    char *loop = sys_wat(s, "loop.wat", GUEST_LOOP);
+    assert_exit(s, 6, cis(s, "skill", "run", "--wasm", loop, "--time", "100ms"));
+    assert_contains(sys_err(s), "time");
+    assert_exit(s, 6, cis(s, "skill", "run", "--wasm", loop, "--time", "100ms", "--json"));
+    assert_contains(sys_out(s), "\"limit\":\"time\",\"configured\":100");
+    assert_contains(sys_out(s), "\"status\":\"limit\"");
+    free(loop);
+}
+
+static void s0_4_memory_grow_past_the_cap_fails_inside_the_guest(void **state)
+{
+    struct sys *s = *state;
+    char *grow = sys_wat(s, "grow.wat", GUEST_GROW);
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", grow));
+    assert_string_equal(sys_out(s), "7\n"); /* 128 MiB: one page and seven times 16 MiB */
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", grow, "--memory", "64MiB", "--json"));
+    assert_contains(sys_out(s), "\"limit_hit\":{\"limit\":\"memory\",\"configured\":67108864");
+    assert_contains(sys_out(s), "\"status\":\"ok\"");
+    free(grow);
+}
+
+static void s1_10_a_minimum_above_the_cap_is_refused_before_the_start(void **state)
+{
+    struct sys *s = *state;
+    char *big = sys_wat(s, "big.wat",
+                        "(module (memory (export \"memory\") 8200) (func $s unreachable) (start "
+                        "$s) (func (export \"main\") (result i32) (i32.const 0)))");
+    assert_exit(s, 6, cis(s, "skill", "run", "--wasm", big, "--memory", "512MiB"));
+    assert_contains(sys_err(s), "memory");
+    assert_contains(sys_err(s), "536870912");
+    free(big);
+}
+
+static void fuel_is_a_deterministic_limit(void **state)
+{
+    struct sys *s = *state;
+    char *loop = sys_wat(s, "loop.wat", GUEST_LOOP), *add = sys_wat(s, "add.wat", GUEST_ADD);
+    assert_exit(s, 6, cis(s, "skill", "run", "--wasm", loop, "--fuel", "100000"));
+    assert_contains(sys_err(s), "fuel");
+    assert_exit(s, 0,
+                cis(s, "skill", "run", "--wasm", add, "--method", "add", "--input", "[1,1]",
+                    "--fuel", "1000", "--json"));
+    char *first = strdup(strstr(sys_out(s), "\"fuel\":"));
+    *strchr(first, ',') = 0;
+    assert_exit(s, 0,
+                cis(s, "skill", "run", "--wasm", add, "--method", "add", "--input", "[1,1]",
+                    "--fuel", "1000", "--json"));
+    assert_contains(sys_out(s), first);
+    free(first);
+    free(loop);
+    free(add);
+}
+
+static void the_output_is_capped_by_name(void **state)
+{
+    struct sys *s = *state;
+    char *echo = sys_wat(s, "echo.wat", GUEST_ECHO);
+    assert_exit(
+        s, 6, cis(s, "skill", "run", "--wasm", echo, "--input", "\"0123456789\"", "--output", "8"));
+    assert_contains(sys_err(s), "output");
+    free(echo);
+}
+
+static void deep_recursion_is_a_trap_and_the_host_lives(void **state)
+{
+    struct sys *s = *state;
+    char *deep = sys_wat(s, "deep.wat",
+                         "(module (memory (export \"memory\") 1) (func $f (param i32) (result i32) "
+                         "(i32.add (i32.const 1) (call $f (local.get 0)))) (func (export \"main\") "
+                         "(result i32) (call $f (i32.const 0))))");
+    assert_exit(s, 5, cis(s, "skill", "run", "--wasm", deep));
+    assert_contains(sys_err(s), "stack");
+    free(deep);
+}
+
+/* The first Ctrl-C cancels: 130, nothing kept, and the record of the run says so. */
+static void ctrl_c_cancels_a_run(void **state)
+{
+    struct sys *s = *state;
+    char *loop = sys_wat(s, "loop.wat", GUEST_LOOP), script[9000];
+    snprintf(script, sizeof script,
+             "'%s' skill run --wasm '%s' --time 60s --trace host & pid=$!; "
+             "while [ -z \"$(ls '%s/data' 2>/dev/null)\" ]; do :; done; "
+             "sleep 1; kill -INT $pid; wait $pid; echo code $?",
+             CIS_PROGRAM, loop, s->home);
+    const char *argv[] = {"/bin/sh", "-c", script, NULL};
+    assert_exit(s, 0, sys_exec(s, argv));
+    assert_contains(sys_out(s), "code 130");
+    assert_exit(s, 0, cis(s, "runs", "list", "--json"));
+    assert_contains(sys_out(s), "\"cancelled\"");
+    free(loop);
+}
+
+/* A small hostile module must not take the host down: compiling is limited too. */
+static void a_compile_bomb_is_a_named_limit(void **state)
+{
+    struct sys *s = *state;
+    size_t n = 0, max = 8u << 20;
+    char *wat = malloc(max);
+    n += (size_t)snprintf(
+        wat + n, max - n,
+        "(module (memory (export \"memory\") 1) (func (export \"main\") (result i32) (local i32)");
+    for (int i = 0; i < 60000; i++) {
+        n += (size_t)snprintf(wat + n, max - n,
+                              "(block(br_if 0(local.get 0))(i32.store(local.get "
+                              "0)(call_indirect(result i32)(local.get 0))))");
+    }
+    n += (size_t)snprintf(wat + n, max - n, "(i32.const 0)) (table 1 funcref))");
+    char *bomb = sys_wat(s, "bomb.wat", wat);
+    char *config = NULL;
+    assert_true(asprintf(&config, "%s/config", s->home) > 0);
+    assert_ok(cis_file_mkdirs(config, 0700, err));
+    static const char limits[] = "[engine]\ncompile_memory = \"256MiB\"\ncompile_time = \"2s\"\n";
+    sys_file(s, "config/config.toml", limits, sizeof limits - 1);
+    int code = cis(s, "skill", "run", "--wasm", bomb);
+    if (code != 0 && code != 6) {
+        fail_msg("exit %d: %s", code, sys_err(s));
+    }
+    if (code == 6) {
+        assert_contains(sys_err(s), "compil");
+    }
+    free(config);
+    free(bomb);
+    free(wat);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(s0_4_an_endless_loop_ends_at_its_deadline),
+        T(s0_4_memory_grow_past_the_cap_fails_inside_the_guest),
+        T(s1_10_a_minimum_above_the_cap_is_refused_before_the_start),
+        T(fuel_is_a_deterministic_limit),
+        T(the_output_is_capped_by_name),
+        T(deep_recursion_is_a_trap_and_the_host_lives),
+        T(ctrl_c_cancels_a_run),
+        T(a_compile_bomb_is_a_named_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
