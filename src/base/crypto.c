@@ -4,6 +4,7 @@
 #include "base/clock.h"
 
 _Static_assert(CIS_SHA256_BYTES == crypto_hash_sha256_BYTES, "sha256");
+_Static_assert(sizeof(struct cis_sha256_state) >= sizeof(crypto_hash_sha256_state), "sha256 state");
 _Static_assert(CIS_ED25519_SIG_BYTES == crypto_sign_BYTES, "ed25519");
 _Static_assert(CIS_ED25519_SECRET_BYTES == crypto_sign_SECRETKEYBYTES, "ed25519");
 
@@ -23,6 +24,21 @@ void cis_random_bytes(void *out, size_t len)
 void cis_sha256(struct cis_bytes data, uint8_t out[CIS_SHA256_BYTES])
 {
     crypto_hash_sha256(out, data.ptr, data.len);
+}
+
+void cis_sha256_init(struct cis_sha256_state *state)
+{
+    crypto_hash_sha256_init((crypto_hash_sha256_state *)state->opaque);
+}
+
+void cis_sha256_update(struct cis_sha256_state *state, struct cis_bytes data)
+{
+    crypto_hash_sha256_update((crypto_hash_sha256_state *)state->opaque, data.ptr, data.len);
+}
+
+void cis_sha256_final(struct cis_sha256_state *state, uint8_t out[CIS_SHA256_BYTES])
+{
+    crypto_hash_sha256_final((crypto_hash_sha256_state *)state->opaque, out);
 }
 
 void cis_mac(const uint8_t key[CIS_MAC_KEY_BYTES], const struct cis_bytes *parts, size_t n,

@@ -16,6 +16,13 @@
 cis_code cis_crypto_init(struct cis_error *err);
 void cis_random_bytes(void *out, size_t len);
 void cis_sha256(struct cis_bytes data, uint8_t out[CIS_SHA256_BYTES]);
+/* The same in pieces, for files that are not read whole. */
+struct cis_sha256_state {
+    _Alignas(16) uint8_t opaque[128];
+};
+void cis_sha256_init(struct cis_sha256_state *state);
+void cis_sha256_update(struct cis_sha256_state *state, struct cis_bytes data);
+void cis_sha256_final(struct cis_sha256_state *state, uint8_t out[CIS_SHA256_BYTES]);
 /* Keyed BLAKE2b over several parts, each prefixed by its 64-bit length, so that no two part lists
  * give the same input. */
 void cis_mac(const uint8_t key[CIS_MAC_KEY_BYTES], const struct cis_bytes *parts, size_t n,

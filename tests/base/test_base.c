@@ -238,6 +238,27 @@ static void json_is_judged_without_building_it(void **state)
     assert_true(cis_json_valid(deep + 1, 2 * CIS_JSON_DEPTH_MAX, NULL));
 }
 
+static void sha256_in_pieces_is_the_sha256_of_the_whole(void **state)
+{
+    (void)state;
+    uint8_t data[1000], whole[CIS_SHA256_BYTES], pieces[CIS_SHA256_BYTES];
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)i;
+    }
+    cis_sha256(cis_bytes_of(data, sizeof data), whole);
+    struct cis_sha256_state st;
+    cis_sha256_init(&st);
+    cis_sha256_update(&st, cis_bytes_of(data, 1));
+    cis_sha256_update(&st, cis_bytes_of(data + 1, 998));
+    cis_sha256_update(&st, cis_bytes_of(data + 999, 1));
+    cis_sha256_final(&st, pieces);
+    assert_memory_equal(whole, pieces, sizeof whole);
+    char hex[65];
+    cis_sha256(cis_bytes_of("abc", 3), whole);
+    cis_hex(whole, sizeof whole, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
 int main(void)
 {
     struct cis_error err;
@@ -258,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),
         cmocka_unit_test(a_wait_ends_when_cancelled),
         cmocka_unit_test(a_budget_refuses_what_it_cannot_hold),
+        cmocka_unit_test(sha256_in_pieces_is_the_sha256_of_the_whole),
         cmocka_unit_test(a_signature_of_other_bytes_does_not_verify),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
