@@ -30,7 +30,9 @@ struct cis_package_file { /* a regular file of the package; sorted by path */
 };
 
 struct cis_package {
-    char *dir;    /* staged content; NULL once committed */
+    char *name;   /* it will be installed as */
+    char *stage;  /* private folder, removed by cis_package_done */
+    char *dir;    /* the content inside */
     int lock;     /* keeps sweepers away while we live; -1: none */
     char *source; /* as given by the user */
     struct cis_manifest manifest;
@@ -47,8 +49,7 @@ struct cis_package {
 /* Stages PATH: a folder, a .tar, .tar.gz, .tgz or .tar.zst archive, or a .wasm or .wat module. name
  * (ptr NULL: the manifest's, or the file's stem) renames it. Hidden files (.git) are not part of a
  * skill. Fails: CIS_E_INVALID, CIS_E_LIMIT, CIS_E_CHECKSUM, CIS_E_SIGNATURE (a signature that does
- * not verify; or policy require and no trusted one), CIS_E_DENIED (command), CIS_E_UNSUPPORTED
- * (native). */
+ * not verify), CIS_E_DENIED (asks for command), CIS_E_UNSUPPORTED (native). */
 cis_code cis_package_stage(const struct cis_skill_home *home, struct cis_str tenant,
                            const char *path, struct cis_str name, struct cis_package *out,
                            struct cis_error *err);
@@ -65,7 +66,8 @@ struct cis_install_answers {
 };
 
 struct cis_install_plan {
-    char *installed_version; /* NULL: not installed yet */
+    char *installed_version;   /* NULL: not installed yet */
+    char installed_digest[65]; /* what the plan was made against; "" not installed */
     bool same_identity; /* the same signer (or, unsigned, the same module) as what is installed */
     struct cis_grants granted; /* kept from before, and what the answers decide */
     char **undecided;          /* requests that need an answer, canonical text */
@@ -73,14 +75,14 @@ struct cis_install_plan {
 };
 #define CIS_INSTALL_PLAN_INIT ((struct cis_install_plan){0})
 
-/* Fails: CIS_E_USAGE for an --allow or --deny that names nothing it asks for. */
+/* Fails: CIS_E_USAGE for an --allow or --deny that names nothing it asks for; CIS_E_SIGNATURE when
+ * the policy requires a trusted signature and there is none. */
 cis_code cis_install_plan_make(const struct cis_skill_home *home, struct cis_str tenant,
                                const struct cis_package *package,
                                const struct cis_install_answers *answers,
                                struct cis_install_plan *out, struct cis_error *err);
-/* The user said yes on a terminal (true), or no: none of the undecided. */
-cis_code cis_install_plan_answer(struct cis_install_plan *plan, const struct cis_package *package,
-                                 bool granted, struct cis_error *err);
+/* The user said yes on a terminal to all that is undecided. */
+cis_code cis_install_plan_grant(struct cis_install_plan *plan, struct cis_error *err);
 /* CIS_E_DENIED while anything is undecided, with the list. */
 cis_code cis_install_plan_check(const struct cis_install_plan *plan,
                                 const struct cis_package *package, struct cis_error *err);

@@ -1,0 +1,322 @@
+/* Who may do what after an install (plan), and the install itself (commit). Grants bind to the name
+ * and to who signed it; unsigned, to the very module. Whatever is new needs an answer of its own.
+ */
+#include "skill/package.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "skill/place.h"
+#include "skill/tree.h"
+
+void cis_install_plan_done(struct cis_install_plan *plan)
+{
+    cis_free(plan->installed_version);
+    cis_grants_done(&plan->granted);
+    cis_texts_free(plan->undecided, plan->nundecided);
+    *plan = CIS_INSTALL_PLAN_INIT;
+}
+
+static bool empty(const struct cis_grants *set)
+{
+    return set->bits == 0 && !set->network && set->nhttp == 0 && set->nnet == 0 && set->nenv == 0;
+}
+
+/* into ∪= a ∩ b; *out_any: there was something. */
+static cis_code merge_common(struct cis_grants *into, const struct cis_grants *a,
+                             const struct cis_grants *b, bool *out_any, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_grants_done) struct cis_grants common = CIS_GRANTS_INIT;
+    CIS_TRY(cis_grants_intersect(a, b, &common, err));
+    *out_any = !empty(&common);
+    return into != NULL ? cis_grants_merge(into, &common, err) : CIS_OK;
+}
+
+struct deciding {
+    const struct cis_package *package;
+    const struct cis_install_answers *answers;
+    struct cis_grants allow, deny; /* the answers as sets */
+    struct cis_installed old;      /* when installed */
+    bool fresh;
+};
+
+static void deciding_done(struct deciding *d)
+{
+    cis_grants_done(&d->allow);
+    cis_grants_done(&d->deny);
+    cis_skill_close(&d->old);
+}
+
+/* An answer about something that was not asked is a mistake, told as one. */
+static cis_code read_answers(struct deciding *d, struct cis_error *err)
+{
+    const struct cis_install_answers *a = d->answers;
+    const struct cis_manifest *m = &d->package->manifest;
+    for (size_t i = 0; i < a->nallow; i++) {
+        CIS_CLEANUP(cis_grants_done) struct cis_grants one = CIS_GRANTS_INIT;
+        CIS_TRY(cis_grants_add(&one, a->allow[i], err));
+        bool any = m->bare;
+        if (!any) {
+            CIS_TRY(merge_common(NULL, &m->asked, &one, &any, err));
+        }
+        if (!any || cis_grants_has(&one, CIS_GRANT_COMMAND)) {
+            return cis_fail(err, CIS_E_USAGE, "--allow %.*s: %s does not ask for it",
+                            (int)a->allow[i].len, a->allow[i].ptr, d->package->name);
+        }
+        CIS_TRY(cis_grants_merge(&d->allow, &one, err));
+    }
+    CIS_CLEANUP(cis_grants_done) struct cis_grants asked = CIS_GRANTS_INIT;
+    for (size_t i = 0; i < a->ndeny; i++) {
+        CIS_CLEANUP(cis_grants_done) struct cis_grants one = CIS_GRANTS_INIT;
+        CIS_TRY(cis_grants_add(&one, a->deny[i], err));
+        char **texts = NULL;
+        size_t n = 0;
+        CIS_TRY(cis_grant_texts(&m->asked, &texts, &n, err));
+        bool any = false;
+        cis_code code = CIS_OK;
+        for (size_t k = 0; code == CIS_OK && k < n; k++) {
+            struct cis_grants item = CIS_GRANTS_INIT;
+            code = cis_grants_add(&item, cis_str_of(texts[k]), err);
+            any = any || cis_grants_cover(&one, &item);
+            cis_grants_done(&item);
+        }
+        cis_texts_free(texts, n);
+        CIS_TRY(code);
+        if (!any) {
+            return cis_fail(err, CIS_E_USAGE, "--deny %.*s: nothing %s asks for is covered by it",
+                            (int)a->deny[i].len, a->deny[i].ptr, d->package->name);
+        }
+        CIS_TRY(cis_grants_merge(&d->deny, &one, err));
+    }
+    return CIS_OK;
+}
+
+static cis_code add_undecided(struct cis_install_plan *plan, const char *text,
+                              struct cis_error *err)
+{
+    char **grown = cis_realloc(plan->undecided, (plan->nundecided + 1) * sizeof *grown);
+    if (grown == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "install: out of memory");
+    }
+    plan->undecided = grown;
+    grown[plan->nundecided] = cis_strdup(text);
+    if (grown[plan->nundecided] == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "install: out of memory");
+    }
+    plan->nundecided++;
+    return CIS_OK;
+}
+
+static cis_code decide(struct deciding *d, struct cis_install_plan *plan, const char *text,
+                       struct cis_error *err)
+{
+    CIS_CLEANUP(cis_grants_done) struct cis_grants item = CIS_GRANTS_INIT;
+    CIS_TRY(cis_grants_add(&item, cis_str_of(text), err));
+    if (cis_grants_cover(&d->deny, &item)) {
+        return cis_grants_remove(&plan->granted, cis_str_of(text), err);
+    }
+    bool allowed = false;
+    CIS_TRY(merge_common(&plan->granted, &d->allow, &item, &allowed, err));
+    if (allowed) {
+        return CIS_OK;
+    }
+    if (plan->same_identity && cis_grants_cover(&d->old.manifest.asked, &item)) {
+        return CIS_OK; /* as it was answered then */
+    }
+    if (d->fresh && d->answers->yes) {
+        return cis_grants_merge(&plan->granted, &item, err);
+    }
+    return add_undecided(plan, text, err);
+}
+
+static cis_code compare_installed(struct deciding *d, struct cis_install_plan *plan,
+                                  struct cis_error *err)
+{
+    const struct cis_package *p = d->package;
+    if (d->fresh) {
+        return CIS_OK;
+    }
+    plan->installed_version = cis_strdup(d->old.manifest.version);
+    if (plan->installed_version == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "install: out of memory");
+    }
+    memcpy(plan->installed_digest, d->old.digest, sizeof plan->installed_digest);
+    const char *signer = p->signature == CIS_PACKAGE_TRUSTED ? p->key : "";
+    plan->same_identity = strcmp(signer, d->old.signer) == 0 &&
+                          (signer[0] != 0 || strcmp(p->sha256, d->old.sha256) == 0);
+    if (!plan->same_identity) {
+        return CIS_OK;
+    }
+    return p->manifest.bare && d->old.manifest.bare
+               ? cis_grants_merge(&plan->granted, &d->old.granted, err)
+               : cis_grants_intersect(&d->old.granted, &p->manifest.asked, &plan->granted, err);
+}
+
+cis_code cis_install_plan_make(const struct cis_skill_home *home, struct cis_str tenant,
+                               const struct cis_package *package,
+                               const struct cis_install_answers *answers,
+                               struct cis_install_plan *out, struct cis_error *err)
+{
+    if (home->policy == CIS_SIGNATURE_REQUIRE && package->signature != CIS_PACKAGE_TRUSTED) {
+        return cis_fail(err, CIS_E_SIGNATURE,
+                        package->key[0] != 0
+                            ? "%s: signed by a key that is not trusted: cis skill trust %s"
+                            : "%s: not signed, and the configuration requires it%s",
+                        package->name, package->key);
+    }
+    CIS_CLEANUP(cis_install_plan_done) struct cis_install_plan plan = CIS_INSTALL_PLAN_INIT;
+    CIS_CLEANUP(deciding_done) struct deciding d = {.package = package, .answers = answers};
+    cis_code code = cis_row_read(home, tenant, cis_str_of(package->name), &d.old, err);
+    if (code != CIS_OK && code != CIS_E_NOTFOUND) {
+        return code;
+    }
+    d.fresh = code == CIS_E_NOTFOUND;
+    CIS_TRY(read_answers(&d, err));
+    CIS_TRY(compare_installed(&d, &plan, err));
+    if (package->manifest.bare) { /* asks for nothing; what the user names is what it gets */
+        CIS_TRY(cis_grants_merge(&plan.granted, &d.allow, err));
+    }
+    char **texts = NULL;
+    size_t n = 0;
+    CIS_TRY(cis_grant_texts(&package->manifest.asked, &texts, &n, err));
+    code = CIS_OK;
+    for (size_t i = 0; code == CIS_OK && i < n; i++) {
+        code = decide(&d, &plan, texts[i], err);
+    }
+    cis_texts_free(texts, n);
+    CIS_TRY(code);
+    *out = plan;
+    plan = CIS_INSTALL_PLAN_INIT;
+    return CIS_OK;
+}
+
+cis_code cis_install_plan_grant(struct cis_install_plan *plan, struct cis_error *err)
+{
+    for (size_t i = 0; i < plan->nundecided; i++) {
+        CIS_TRY(cis_grants_add(&plan->granted, cis_str_of(plan->undecided[i]), err));
+    }
+    cis_texts_free(plan->undecided, plan->nundecided);
+    plan->undecided = NULL;
+    plan->nundecided = 0;
+    return CIS_OK;
+}
+
+cis_code cis_install_plan_check(const struct cis_install_plan *plan,
+                                const struct cis_package *package, struct cis_error *err)
+{
+    if (plan->nundecided == 0) {
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf list = CIS_BUF_INIT(1u << 20);
+    for (size_t i = 0; i < plan->nundecided; i++) {
+        cis_buf_printf(&list, " %s", plan->undecided[i]);
+    }
+    bool widens = plan->installed_version != NULL;
+    return cis_fail(err, CIS_E_DENIED, "%s: %s not granted or denied yet:%s", package->name,
+                    widens ? "an update never widens by itself; answer each with --allow or --deny,"
+                           : "answer with --yes, or each with --allow or --deny,",
+                    cis_buf_cstr(&list));
+}
+
+/* ---- commit ---- */
+
+static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_str tenant,
+                                 const struct cis_package *p, const struct cis_install_plan *plan,
+                                 char **out_old_dir, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_skill_close) struct cis_installed now = {0};
+    cis_code code = cis_row_read(home, tenant, cis_str_of(p->name), &now, err);
+    if (code != CIS_OK && code != CIS_E_NOTFOUND) {
+        return code;
+    }
+    if (strcmp(code == CIS_OK ? now.digest : "", plan->installed_digest) != 0) {
+        return cis_fail(err, CIS_E_CONFLICT,
+                        "%s: was installed or removed by someone else just now", p->name);
+    }
+    if (code == CIS_OK) {
+        *out_old_dir = cis_strdup(now.dir);
+        if (*out_old_dir == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", p->name);
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code sync_path(const char *path, bool whole, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_close_fd) int fd = -1;
+    CIS_TRY(cis_tree_open_root(path, &fd, err));
+    return (whole ? syncfs(fd) : fsync(fd)) == 0 ? CIS_OK
+                                                 : cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
+}
+
+/* The staged folder takes its place; a folder that is there already (the same content, installed
+ * again) is exchanged in one step and goes with the stage. */
+static cis_code move_in(const struct cis_package *p, const char *parent, const char *target,
+                        struct cis_error *err)
+{
+    CIS_TRY(cis_file_mkdirs(parent, 0700, err));
+    CIS_TRY(cis_place_mark(p->dir, err));
+    CIS_TRY(sync_path(p->dir, true, err));
+    unsigned how = cis_file_exists(target) ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+    if (renameat2(AT_FDCWD, p->dir, AT_FDCWD, target, how) != 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s", target);
+    }
+    return sync_path(parent, false, err);
+}
+
+static cis_code put_row(const struct cis_skill_home *home, struct cis_str tenant,
+                        const struct cis_package *p, const struct cis_install_plan *plan,
+                        struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf grants = CIS_BUF_INIT(4u << 20);
+    cis_grants_json(&plan->granted, &grants);
+    CIS_TRY(cis_buf_check(&grants, p->name, err));
+    struct cis_skill_row row = {
+        .name = cis_str_of(p->name),
+        .version = cis_str_of(p->manifest.version),
+        .source = cis_str_of(p->source),
+        .sha256 = cis_str_of(p->sha256),
+        .manifest = cis_str_of(p->manifest.json),
+        .grants = cis_buf_view(&grants),
+        .signer = cis_str_of(p->signature == CIS_PACKAGE_TRUSTED ? p->key : ""),
+        .digest = cis_str_of(p->digest),
+        .installed_ms = cis_clock_wall_ms(),
+    };
+    return home->store->ops->skill_put(home->store, tenant, &row, &home->stop, err);
+}
+
+cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str tenant,
+                            struct cis_package *p, const struct cis_install_plan *plan,
+                            struct cis_error *err)
+{
+    CIS_TRY(cis_install_plan_check(plan, p, err));
+    struct cis_str name = cis_str_of(p->name);
+    CIS_CLEANUP(cis_freep) char *parent = cis_place_skill(home, tenant, name);
+    CIS_CLEANUP(cis_freep)
+    char *target = cis_place_version(home, tenant, name, cis_str_of(p->manifest.version),
+                                     cis_str_of(p->digest));
+    if (parent == NULL || target == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", p->name);
+    }
+    CIS_CLEANUP(cis_close_fd) int lock = -1;
+    CIS_TRY(cis_place_lock(home, tenant, &lock, err));
+    CIS_CLEANUP(cis_freep) char *old_dir = NULL;
+    CIS_TRY(still_as_planned(home, tenant, p, plan, &old_dir, err));
+    cis_place_sweep(home, tenant);
+    CIS_TRY(move_in(p, parent, target, err));
+    bool replaces = old_dir != NULL && strcmp(old_dir, target) != 0;
+    if (replaces && cis_file_exists(old_dir)) {
+        CIS_TRY(cis_place_mark(old_dir, err));
+    }
+    CIS_TRY(put_row(home, tenant, p, plan, err)); /* from here on it is installed */
+    cis_place_unmark(target);
+    if (replaces) {
+        (void)cis_file_remove_tree(old_dir, NULL);
+    }
+    return CIS_OK;
+}
