@@ -60,6 +60,7 @@ void cis_guest_free(cis_guest *guest);
 void *cis_guest_host(const cis_guest *guest);
 struct cis_budget *cis_guest_budget(cis_guest *guest);
 const struct cis_stop *cis_guest_stop(const cis_guest *guest);
+const struct cis_limits *cis_guest_limits(const cis_guest *guest);
 const struct cis_guest_end *cis_guest_end(const cis_guest *guest);
 void cis_guest_usage(cis_guest *guest, struct cis_guest_usage *out);
 cis_program *cis_guest_program(const cis_guest *guest);

@@ -26,6 +26,13 @@ struct cis_host_stdio {
     uint64_t rights_dropped;
 };
 
+/* Guest memory that skillabi/ grew for a guest without an allocator of its own; kind is its note of
+ * how this guest allocates (0: not looked at yet). */
+struct cis_host_heap {
+    uint64_t next, end;
+    uint32_t kind;
+};
+
 struct cis_host {
     struct cis_call call;
     struct cis_services services;
@@ -39,6 +46,7 @@ struct cis_host {
     bool output_written;
     struct cis_buf errors; /* WASI stderr: turned into log lines by cis_host_stderr */
 
+    struct cis_host_heap heap;
     cis_memory_view *memory;
     struct cis_map config; /* key → struct cis_host_value *, the skill's own [config] */
     bool config_dirty;

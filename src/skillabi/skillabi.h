@@ -19,6 +19,8 @@ struct cis_skillabi_options {
     const char *event;  /* NULL: "run" */
     enum cis_convention convention;
     bool no_wasi; /* the runtime's enable_wasi is off: WASI imports are provided by nobody */
+    bool kept;    /* a further call of a guest that was started before: _initialize and skill_init
+                     have run, and skill_shutdown waits for the last call */
 };
 
 /* What would be used; for inspect and before a run. Strings are static or point into the info. */
@@ -43,6 +45,11 @@ cis_code cis_skillabi_plan(const struct cis_image_info *info,
 cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *options,
                            cis_program **out_program, struct cis_error *err);
 
+/* What a reactor needs before its exports may be called: _initialize, once. cis_skillabi_run does
+ * it; who calls exports by cis_guest_call does it first. */
+cis_code cis_skillabi_start(cis_guest *guest, struct cis_error *err);
+
+/* Initialise with zeros or a CIS_BUF_INIT value; untouched on failure. */
 struct cis_skillabi_result {
     struct cis_buf value; /* the result as JSON text or the bytes the guest wrote; owned */
     bool is_json;
@@ -54,5 +61,8 @@ struct cis_skillabi_result {
 cis_code cis_skillabi_run(cis_guest *guest, struct cis_host *host,
                           const struct cis_skillabi_options *options,
                           struct cis_skillabi_result *out, struct cis_error *err);
+
+/* docs/abi.md: every table, row by row (tools/gen_abi writes it, a test compares). */
+void cis_skillabi_docs(struct cis_buf *out);
 
 #endif
