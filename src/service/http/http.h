@@ -1,7 +1,13 @@
 /* HTTP client on libcurl under the network policy (policy/net.h): names resolved with c-ares, every
  * address vetted and pinned, redirects vetted again, nothing taken from the environment.
  * Implements struct cis_http_service; thread safe; connections are kept alive per origin within one
- * client and never shared between runs of different tenants. */
+ * client and never shared between runs of different tenants.
+ *
+ * request.body_max is literal (0: no body byte is accepted); at most 20 redirects are followed; no
+ * compression is asked for or undone. Codes: INVALID (request, URL), DENIED (not granted, no
+ * address, an address that may not be reached, a redirect to such), LIMIT (body, headers,
+ * redirects), NET (the server or the way to it), DEADLINE, CANCELLED, NOMEM. On failure the sink may
+ * have been given a part of the body. request.grants must be set. */
 #ifndef CIS_SERVICE_HTTP_HTTP_H
 #define CIS_SERVICE_HTTP_HTTP_H
 
