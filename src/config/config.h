@@ -1,6 +1,9 @@
 /* Settings of an installation: flags > environment > config.toml > defaults; every value knows
  * where it came from. One struct, read once at start, plain data afterwards.
  *
+ * Every setting NAME is also the environment variable CIS_NAME, upper case, dots as underscores
+ * (limits.memory: CIS_LIMITS_MEMORY), except lists. An empty variable counts as not set.
+ *
  * config.toml lives in $XDG_CONFIG_HOME/cis (~/.config/cis), or $CIS_HOME/config when CIS_HOME (or
  * --home) is set; then data and cache are $CIS_HOME/data and $CIS_HOME/cache. */
 #ifndef CIS_CONFIG_CONFIG_H
@@ -12,6 +15,7 @@ struct cis_config {
     char *data_dir, *cache_dir, *config_dir; /* absolute */
     char *file;                              /* config.toml that was read, or would be */
     char *store;                             /* "sqlite:DIR" or a postgres:// URL (CIS_STORE) */
+    char *tenant;                            /* "default" (CIS_TENANT) */
     /* [limits]: of skills run from the command line */
     uint64_t memory;             /* 128 MiB */
     uint64_t time_ns;            /* 30 s */
@@ -20,6 +24,10 @@ struct cis_config {
     uint64_t host_bytes;         /* 1 GiB */
     uint64_t memory_quota_bytes; /* key-value bytes of a tenant, 1 GiB */
     uint64_t memory_quota_keys;  /* 1,000,000 */
+    /* [runtime]: of modules run by the C API's names; cis_runtime_config has the same defaults */
+    uint64_t max_memory;            /* 512 MiB */
+    uint64_t max_execution_time_ns; /* 30,000 ms; a plain number is milliseconds */
+    bool enable_wasi;               /* true */
     /* [engine] */
     uint32_t slots;           /* 0: cores */
     uint32_t pool_slots;      /* 0: automatic */
@@ -48,7 +56,8 @@ struct cis_config_flags { /* what the command line said; NULL: nothing */
     const char *store;
 };
 
-/* CIS_E_INVALID "config.toml:12: limits.memory: …"; an absent file is no error. */
+/* CIS_E_INVALID "…/config.toml:12: limits.memory: …", CIS_E_USAGE for a flag or a variable; an
+ * absent file is no error, one that anybody may write is. */
 cis_code cis_config_load(const struct cis_config_flags *flags, struct cis_config **out_config,
                          struct cis_error *err);
 void cis_config_free(struct cis_config *config);

@@ -84,7 +84,7 @@ static cis_code start(cis_session *s, struct cis_error *err)
                                   .stop = s->stop,
                                   .tenant = r->tenant,
                                   .weight = r->weight,
-                                  .grants = s->host.grants.bits,
+                                  .grants = cis_host_guest_grants(&s->host),
                                   .host = &s->host};
     if (r->trace != NULL) {
         o.trace = cis_trace_line;
