@@ -51,6 +51,11 @@ wasmtime_error_t *cis_glue_engine_new(const struct cis_glue_engine_config *confi
  * CPU features in use and tunables. */
 uint64_t cis_glue_engine_fingerprint(const wasm_engine_t *engine);
 
+/* Compiles to an artefact for wasmtime_module_deserialize (or the component's) without loading it;
+ * out holds its bytes. */
+wasmtime_error_t *cis_glue_precompile(const wasm_engine_t *engine, const uint8_t *wasm, size_t len,
+                                      bool component, struct cis_glue_text *out);
+
 /* ---- stores ---- */
 /* Asked before any linear memory or table of the store grows or is made (then current is 0). The
  * answer false makes the grow instruction return -1, and instantiation fail. `self` must outlive

@@ -1,5 +1,6 @@
 //! Engines: which WebAssembly features exist here, and how a pool is sized.
 
+use crate::{GlueText, slice};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use wasmparser::WasmFeatures;
 use wasmtime::{Config, Engine, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -121,4 +122,30 @@ pub unsafe extern "C" fn cis_glue_engine_fingerprint(engine: *const wasm_engine_
     env!("CARGO_PKG_VERSION").hash(&mut h);
     "wasmtime 48.0.8".hash(&mut h);
     h.finish()
+}
+
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cis_glue_precompile(
+    engine: *const wasm_engine_t,
+    wasm: *const u8,
+    len: usize,
+    component: bool,
+    out: *mut GlueText,
+) -> Option<Box<wasmtime_error_t>> {
+    // SAFETY: layout asserted in cis_glue_engine_new, the rest by the contract.
+    let (engine, bytes) = unsafe { (&*engine.cast::<Engine>(), slice(wasm, len)) };
+    let made = if component {
+        engine.precompile_component(bytes)
+    } else {
+        engine.precompile_module(bytes)
+    };
+    match made {
+        Ok(code) => {
+            GlueText::set(out, code);
+            None
+        }
+        Err(e) => Some(Box::new(e.into())),
+    }
 }

@@ -19,8 +19,8 @@ pub struct GlueText {
 }
 
 impl GlueText {
-    pub(crate) fn set(out: *mut GlueText, text: String) {
-        let bytes = text.into_bytes().into_boxed_slice();
+    pub(crate) fn set(out: *mut GlueText, text: impl Into<Vec<u8>>) {
+        let bytes = text.into().into_boxed_slice();
         let len = bytes.len();
         let ptr = Box::into_raw(bytes) as *mut u8;
         // SAFETY: the header asks for a valid, writable struct.

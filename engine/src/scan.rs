@@ -7,7 +7,7 @@
 //!  "exports":[{"name":"memory","kind":"memory","type":"memory","min":2,"max":10}, …],
 //!  "memories":[{"min":2,"max":10,"imported":false,"bits":32}],
 //!  "tables":[{"min":1,"max":1,"imported":false,"type":"funcref"}],
-//!  "functions":12,"globals":3,"start":false,"code_bytes":900,"data_bytes":80,
+//!  "table_grow":false,"functions":12,"globals":3,"start":false,"code_bytes":900,"data_bytes":80,
 //!  "custom":["name","producers"],"name_section":"ok"}
 //! ```
 //! A component has "layer":"component", imports and exports with "name" and "kind" (module, func,
@@ -20,8 +20,8 @@ use serde_json::{Map, Value, json};
 use std::ffi::c_void;
 use wasmparser::types::{EntityType, Types};
 use wasmparser::{
-    Encoding, Error, Export, Import, Imports, KnownCustom, MemoryType, Name, Parser, Payload,
-    TableType, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
+    Encoding, Error, Export, Import, Imports, KnownCustom, MemoryType, Name, Operator, Parser,
+    Payload, TableType, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
 };
 
 const OK: i32 = 0;
@@ -34,6 +34,8 @@ const STOPPED: i32 = 4;
 const MAX_JSON: usize = 32 << 20;
 const MAX_EXTERNS: usize = 200_000;
 const MAX_CUSTOM: usize = 64;
+/// Tables with at most this maximum need no look at the code (CIS_ENGINE_POOL_ELEMENTS).
+const POOL_ELEMENTS: u64 = 20_000;
 /// Validated code between two questions whether to go on.
 const TICK_BYTES: usize = 1 << 18;
 
@@ -61,6 +63,7 @@ struct Scan<'a> {
     tables: Vec<(TableType, bool)>,
     tags: u64,
     functions: u64,
+    grows: bool,
     globals: u64,
     modules: u64,
     components: u64,
@@ -86,6 +89,7 @@ impl<'a> Scan<'a> {
             tables: Vec::new(),
             tags: 0,
             functions: 0,
+            grows: false,
             globals: 0,
             modules: 0,
             components: 0,
@@ -255,6 +259,23 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    /// Does the body grow a table? Asked only while it is not known and some table has no small
+    /// maximum: a pool slot holds tables of a fixed size.
+    fn look_for_growth(&mut self, body: &wasmparser::FunctionBody<'a>) -> Result<(), Fault> {
+        let open = |t: &TableType| t.maximum.is_none_or(|max| max > POOL_ELEMENTS);
+        if self.grows || !self.tables.iter().any(|(t, _)| open(t)) {
+            return Ok(());
+        }
+        let mut reader = body.get_operators_reader()?;
+        while !reader.eof() {
+            if matches!(reader.read()?, Operator::TableGrow { .. }) {
+                self.grows = true;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     fn run(
         bytes: &'a [u8],
         set: WasmFeatures,
@@ -284,6 +305,7 @@ impl<'a> Scan<'a> {
                     since += body.range().len() + 64;
                     let mut check = func.into_validator(allocations);
                     check.validate(&body)?;
+                    scan.look_for_growth(&body)?;
                     allocations = check.into_allocations();
                 }
                 ValidPayload::Ok => since += 1024,
@@ -368,6 +390,7 @@ impl<'a> Scan<'a> {
             })
             .collect();
         out.insert("tables".into(), tables.into());
+        out.insert("table_grow".into(), self.grows.into());
         out.insert("functions".into(), self.functions.into());
         out.insert("globals".into(), self.globals.into());
         out.insert("tags".into(), self.tags.into());
@@ -456,10 +479,12 @@ fn signature(types: &Types, id: wasmparser::types::CoreTypeId) -> String {
 }
 
 fn limits(min: u64, max: Option<u64>) -> Map<String, Value> {
+    // Readers of JSON stop at 63 bits; nothing of that size can be had anyway.
+    let clamp = |n: u64| n.min(i64::MAX as u64);
     let mut item = Map::new();
-    item.insert("min".into(), min.into());
+    item.insert("min".into(), clamp(min).into());
     if let Some(max) = max {
-        item.insert("max".into(), max.into());
+        item.insert("max".into(), clamp(max).into());
     }
     item
 }

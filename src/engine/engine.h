@@ -38,6 +38,7 @@ struct cis_engine_stats { /* counters since open; for tests, doctor and reports 
     uint64_t pool_slots, pool_live, ondemand_live, slots_busy, slots_waiting;
     uint64_t profiles; /* engine profiles made so far */
     bool pooled;       /* false: the pool's reservation was refused */
+    bool disk_cache;   /* the cache folder is in use */
 };
 void cis_engine_stats(cis_engine *engine, struct cis_engine_stats *out);
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <cis_glue.h>
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/map.h"
 #include "engine/engine.h"
@@ -35,23 +36,37 @@ struct cis_profile {
     atomic_uint live;
 };
 
-/* The ticker advances the epoch of every profile each millisecond while at least one guest runs. */
+/* The ticker advances the epoch of every profile each millisecond while at least one guest runs,
+ * and for a short while after, so that a stream of short calls does not wake a thread each time. */
 struct cis_ticker {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t thread;
-    bool started, stop;
+    bool started;
+    atomic_bool stop;
+    atomic_bool awake; /* ticking: false only while the thread sleeps on `wake` */
     atomic_uint busy;  /* guests executing now */
     atomic_ullong now; /* clock of the last tick, for cheap reads in epoch callbacks */
 };
+#define CIS_IMAGE_BUCKETS 256u
 #define CIS_TICK_NS 1000000ull
 
 struct cis_image_slot; /* image.c */
 struct cis_slots;      /* slots.c: CPU slots */
 
+/* On-disk cache of compiled code (cache.c). fd -1: none. */
+struct cis_cache {
+    int fd; /* the folder */
+    char *path;
+    uint64_t max_bytes;
+    uint8_t key[CIS_MAC_KEY_BYTES];
+};
+
 struct cis_engine {
-    struct cis_engine_options options; /* strings owned, defaults filled in */
-    uint32_t pool_slots;               /* wanted; a refused reservation halves it */
+    struct cis_engine_options options; /* defaults filled in; strings are the engine's own */
+    char *strings[3];
+    uint32_t pool_slots; /* wanted of every pool; a refused reservation halves it */
+    bool pool_refused;
     pthread_mutex_t profiles_lock;
     /* Filled once and then only read; the ticker reads it without the lock. */
     _Atomic(struct cis_profile *) profiles[CIS_ENGINE_PROFILES];
@@ -60,15 +75,14 @@ struct cis_engine {
 
     pthread_mutex_t images_lock; /* image.c: memory cache and negative cache */
     pthread_cond_t images_done;
-    struct cis_map images; /* key → struct cis_image_slot * */
+    struct cis_image_slot *images[CIS_IMAGE_BUCKETS];
     uint64_t images_clock;
 
-    pthread_mutex_t jobs_lock; /* compile.c: compiler jobs running */
+    pthread_mutex_t jobs_lock; /* compile.c: compilers running */
     pthread_cond_t jobs_done;
     uint32_t jobs;
 
-    bool cache_usable; /* cache.c: key loaded, folder is ours */
-    uint8_t cache_key[CIS_MAC_KEY_BYTES];
+    struct cis_cache cache;
 
     atomic_ullong compiled, memory_hits, disk_hits, disk_rejected, compile_failures;
     atomic_ullong ondemand_live;
@@ -86,10 +100,20 @@ struct cis_image {
     struct cis_program *programs;
 };
 
-/* Profile for these settings, made when first asked for. */
+/* Profile for these settings, made when first asked for. The one for pooled instances is on-demand
+ * when no pool could be had. */
 cis_code cis_profile_get(struct cis_engine *engine, unsigned features, bool fuel, bool pooled,
                          struct cis_profile **out, struct cis_error *err);
+void cis_profile_free(struct cis_profile *profile);
+/* An engine on its own, for the compiler's child process. */
+cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, uint64_t slot_bytes,
+                            wasm_engine_t **out, struct cis_error *err);
 
+/* image.c: empties the memory cache when the engine closes. */
+void cis_images_done(struct cis_engine *engine);
+
+cis_code cis_ticker_open(struct cis_engine *engine, struct cis_error *err);
+void cis_ticker_close(struct cis_engine *engine);
 /* Around every execution of guest code: the ticker runs while the count is not 0. Any thread; two
  * atomic operations unless the ticker has to be woken. */
 void cis_ticker_begin(struct cis_engine *engine);
@@ -100,14 +124,74 @@ cis_code cis_slots_open(struct cis_engine *engine, uint32_t slots, struct cis_sl
                         struct cis_error *err);
 void cis_slots_close(struct cis_slots *slots);
 void cis_slots_count(struct cis_slots *slots, uint64_t *out_busy, uint64_t *out_waiting);
+/* Called by the ticker after each tick: wakes waiters whose token was fired. */
+void cis_slots_sweep(struct cis_slots *slots);
 
 /* program.c: frees what hangs on image->programs; called when the image dies. A program borrows its
  * image while it is cached there and holds a reference on it for every reference held from outside.
  */
 void cis_image_programs_free(struct cis_image *image);
 
+/* Bytes of a module as given, "binary" or text. */
+#define CIS_MODULE_MAX (256u << 20)
+#define CIS_MODULE_TEXT_MAX (16u << 20)
+#define CIS_ARTEFACT_MAX (1024ull << 20)
+
+/* scan.c. Text is converted: *out_binary is then filled, else it stays empty and wasm itself is the
+ * binary. Refuses native code, other magics and versions. */
+cis_code cis_module_binary(struct cis_bytes wasm, const char *name, struct cis_buf *out_binary,
+                           struct cis_error *err);
+/* Scan of a binary; digest is of the bytes as the user gave them. */
+cis_code cis_info_scan(struct cis_bytes binary, const uint8_t digest[CIS_SHA256_BYTES],
+                       const struct cis_image_options *options, struct cis_image_info **out_info,
+                       struct cis_error *err);
+/* From the JSON of an earlier scan. */
+cis_code cis_info_from_json(struct cis_str json, const uint8_t digest[CIS_SHA256_BYTES],
+                            struct cis_image_info **out_info, struct cis_error *err);
+/* Do instances fit a pool slot of this size when their memory is limited to `limit`? */
+bool cis_info_fits_pool(const struct cis_image_info *info, uint64_t slot_bytes, uint64_t limit);
+
+/* compile.c. The artefact of a valid binary, by the child or in process. CIS_E_LIMIT names time or
+ * memory; CIS_E_DEADLINE and _CANCELLED are the caller's stop. */
+struct cis_compile_job {
+    struct cis_bytes binary;
+    const char *name;
+    unsigned features;
+    bool fuel;
+    uint64_t fingerprint; /* of the profile that will load the artefact */
+    struct cis_stop stop;
+};
+cis_code cis_compile(struct cis_engine *engine, const struct cis_compile_job *job,
+                     struct cis_buf *out_artefact, struct cis_error *err);
+/* Waits on a condition variable until it is signalled, the deadline or (in short steps) the
+ * cancellation; may wake for nothing. The lock is held. */
+cis_code cis_engine_wait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct cis_stop *stop,
+                         const char *what, struct cis_error *err);
+
+/* cache.c */
+struct cis_cache_key {
+    uint8_t sha256[CIS_SHA256_BYTES]; /* of the module as given */
+    unsigned features;
+    bool fuel;
+    uint64_t fingerprint; /* version, target, CPU features, tunables */
+};
+/* A folder or key that others could write is CIS_E_DENIED; one that cannot be made is no cache. */
+cis_code cis_cache_open(struct cis_cache *cache, const struct cis_engine_options *options,
+                        struct cis_error *err);
+void cis_cache_close(struct cis_cache *cache);
+enum cis_cache_found { CIS_CACHE_MISS, CIS_CACHE_HIT, CIS_CACHE_BAD };
+/* HIT: *out_file owns the verified bytes that both views point into. BAD: the file was refused and
+ * removed. */
+enum cis_cache_found cis_cache_get(struct cis_cache *cache, const struct cis_cache_key *key,
+                                   struct cis_buf *out_file, struct cis_str *out_json,
+                                   struct cis_bytes *out_artefact);
+/* Best effort: a cache that cannot be written costs a compile later. */
+void cis_cache_put(struct cis_cache *cache, const struct cis_cache_key *key, struct cis_str json,
+                   struct cis_bytes artefact);
+void cis_cache_drop(struct cis_cache *cache, const struct cis_cache_key *key);
+
 /* Takes the message out of a Wasmtime error or trap (whichever is not NULL), deletes it and fails
- * with code: "NAME: first line of the message". */
+ * with code: "NAME: message", causes joined by ": ". */
 cis_code cis_engine_fail(struct cis_error *err, cis_code code, const char *name,
                          wasmtime_error_t *error, wasm_trap_t *trap);
 

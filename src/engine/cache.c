@@ -1,0 +1,265 @@
+/* The on-disk cache of compiled code. It is native code, so a file only counts when its keyed
+ * digest covers what it is (module, profile, engine version, CPU features, lengths) and every byte
+ * of it, and when nobody else could have written there. A file is read once into private memory;
+ * what was verified is what is loaded. */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "engine/cache_dir.h"
+
+#define ENTRY_MAGIC "CISCODE1"
+
+struct entry_head { /* followed by the scan's JSON and the artefact */
+    char magic[8];
+    uint8_t mac[CIS_MAC_BYTES];
+    uint64_t json_len, code_len;
+};
+_Static_assert(sizeof(struct entry_head) == 56, "layout of a cache file");
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+    }
+}
+
+/* ---- key file and folder ---- */
+
+static cis_code key_outside(const char *dir, const char *key, struct cis_error *err)
+{
+    size_t n = strlen(dir);
+    while (n > 1 && dir[n - 1] == '/') {
+        n--;
+    }
+    if (strncmp(dir, key, n) == 0 && key[n] == '/') {
+        return cis_fail(err, CIS_E_USAGE, "%s: the cache's key must lie outside the cache %s", key,
+                        dir);
+    }
+    return CIS_OK;
+}
+
+/* Makes the key when there is none. link() lets exactly one of many processes win, and nobody ever
+ * sees half a key. */
+static cis_code key_make(const char *path, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *dir = cis_strdup(path);
+    char *slash = dir != NULL ? strrchr(dir, '/') : NULL;
+    if (slash != NULL && slash != dir) {
+        *slash = 0;
+        CIS_TRY(cis_file_mkdirs(dir, 0700, err));
+    }
+    uint8_t key[CIS_MAC_KEY_BYTES], rnd[8];
+    char hex[17];
+    cis_random_bytes(key, sizeof key);
+    cis_random_bytes(rnd, sizeof rnd);
+    cis_hex(rnd, sizeof rnd, hex);
+    char temp[4096];
+    if ((size_t)snprintf(temp, sizeof temp, "%s.%s", path, hex) >= sizeof temp) {
+        return cis_fail(err, CIS_E_USAGE, "%s: path too long", path);
+    }
+    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int sys = fd < 0 ? errno : cis_fd_write_all(fd, key, sizeof key);
+    cis_wipe(key, sizeof key);
+    if (fd >= 0) {
+        sys = sys == 0 && fsync(fd) != 0 ? errno : sys;
+        close(fd);
+        sys = sys == 0 && link(temp, path) != 0 && errno != EEXIST ? errno : sys;
+        unlink(temp);
+    }
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: cache key", path);
+}
+
+static cis_code key_read(struct cis_cache *cache, const char *path, struct cis_error *err)
+{
+    CIS_CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) {
+        CIS_TRY(key_make(path, err));
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    }
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return cis_fail_sys(err, errno == ELOOP ? CIS_E_DENIED : CIS_E_IO, errno, "%s: cache key",
+                            path);
+    }
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+        return cis_fail(err, CIS_E_DENIED,
+                        "%s: the cache's key must be a file of this user with mode 0600", path);
+    }
+    uint8_t extra[CIS_MAC_KEY_BYTES + 1];
+    ssize_t n = read(fd, extra, sizeof extra);
+    if (n != CIS_MAC_KEY_BYTES) {
+        return cis_fail(err, CIS_E_DENIED, "%s: the cache's key is damaged (remove it)", path);
+    }
+    memcpy(cache->key, extra, CIS_MAC_KEY_BYTES);
+    cis_wipe(extra, sizeof extra);
+    return CIS_OK;
+}
+
+cis_code cis_cache_open(struct cis_cache *cache, const struct cis_engine_options *options,
+                        struct cis_error *err)
+{
+    cache->fd = -1;
+    if (options->cache_dir == NULL) {
+        return CIS_OK;
+    }
+    if (options->cache_key == NULL) {
+        return cis_fail(err, CIS_E_USAGE, "%s: a cache needs a key file", options->cache_dir);
+    }
+    CIS_TRY(key_outside(options->cache_dir, options->cache_key, err));
+    int fd = -1;
+    struct cis_error why = {0};
+    cis_code code = cis_cache_dir_open(options->cache_dir, true, &fd, &why);
+    code = code == CIS_OK ? key_read(cache, options->cache_key, &why) : code;
+    if (code == CIS_OK && (cache->path = cis_strdup(options->cache_dir)) == NULL) {
+        code = cis_fail(&why, CIS_E_NOMEM, "cache: out of memory");
+    }
+    if (code != CIS_OK) {
+        close_fd(&fd);
+        /* A home that cannot be written costs time; one that others can write costs the host. */
+        if (code == CIS_E_IO) {
+            return CIS_OK;
+        }
+        if (err != NULL) {
+            *err = why;
+        }
+        return code;
+    }
+    cache->fd = fd;
+    cache->max_bytes = options->cache_max_bytes;
+    return CIS_OK;
+}
+
+void cis_cache_close(struct cis_cache *cache)
+{
+    close_fd(&cache->fd);
+    cache->fd = -1;
+    cis_free(cache->path);
+    cache->path = NULL;
+    cis_wipe(cache->key, sizeof cache->key);
+}
+
+/* ---- entries ---- */
+
+static void entry_name(const struct cis_cache_key *key, char out[CIS_CACHE_NAME])
+{
+    char hex[2 * CIS_SHA256_BYTES + 1];
+    cis_hex(key->sha256, sizeof key->sha256, hex);
+    snprintf(out, CIS_CACHE_NAME, "%s-%016llx-%u%u", hex, (unsigned long long)key->fingerprint,
+             key->features & 7u, key->fuel ? 1u : 0u);
+}
+
+static void entry_mac(const struct cis_cache *cache, const struct cis_cache_key *key,
+                      struct cis_bytes json, struct cis_bytes code, uint8_t out[CIS_MAC_BYTES])
+{
+    static const char version[] = "cis code cache 1, Wasmtime " WASMTIME_VERSION;
+    uint64_t profile[5] = {key->features, key->fuel, key->fingerprint, json.len, code.len};
+    const struct cis_bytes parts[] = {{(const uint8_t *)version, sizeof version},
+                                      {key->sha256, sizeof key->sha256},
+                                      {(const uint8_t *)profile, sizeof profile},
+                                      json,
+                                      code};
+    cis_mac(cache->key, parts, sizeof parts / sizeof *parts, out);
+}
+
+static bool entry_valid(const struct cis_cache *cache, const struct cis_cache_key *key,
+                        const struct cis_buf *file, struct cis_bytes *json, struct cis_bytes *code)
+{
+    struct entry_head head;
+    if (file->len < sizeof head) {
+        return false;
+    }
+    memcpy(&head, file->ptr, sizeof head);
+    uint64_t body = file->len - sizeof head;
+    if (memcmp(head.magic, ENTRY_MAGIC, sizeof head.magic) != 0 || head.json_len > body ||
+        head.code_len != body - head.json_len) {
+        return false;
+    }
+    *json = (struct cis_bytes){file->ptr + sizeof head, (size_t)head.json_len};
+    *code = (struct cis_bytes){json->ptr + json->len, (size_t)head.code_len};
+    uint8_t mac[CIS_MAC_BYTES];
+    entry_mac(cache, key, *json, *code, mac);
+    return cis_mac_eq(mac, head.mac);
+}
+
+enum cis_cache_found cis_cache_get(struct cis_cache *cache, const struct cis_cache_key *key,
+                                   struct cis_buf *out_file, struct cis_str *out_json,
+                                   struct cis_bytes *out_artefact)
+{
+    if (cache->fd < 0) {
+        return CIS_CACHE_MISS;
+    }
+    char name[CIS_CACHE_NAME];
+    entry_name(key, name);
+    CIS_CLEANUP(close_fd)
+    int fd = openat(cache->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno != ELOOP) {
+        return CIS_CACHE_MISS;
+    }
+    struct stat st;
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf file = CIS_BUF_INIT((size_t)CIS_ARTEFACT_MAX + CIS_MODULE_MAX);
+    struct cis_bytes json, code;
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & 022) != 0 || cis_file_read_fd(fd, name, &file, NULL) != CIS_OK ||
+        !entry_valid(cache, key, &file, &json, &code)) {
+        unlinkat(cache->fd, name, 0);
+        return CIS_CACHE_BAD;
+    }
+    futimens(fd, NULL); /* the clock of the LRU */
+    *out_json = (struct cis_str){(const char *)json.ptr, json.len};
+    *out_artefact = code;
+    *out_file = file;
+    file = CIS_BUF_INIT(0);
+    return CIS_CACHE_HIT;
+}
+
+static bool write_entry(int fd, const struct entry_head *head, struct cis_str json,
+                        struct cis_bytes code)
+{
+    /* No fsync: after a crash a torn file fails its digest and is compiled again. */
+    return cis_fd_write_all(fd, head, sizeof *head) == 0 &&
+           cis_fd_write_all(fd, json.ptr, json.len) == 0 &&
+           cis_fd_write_all(fd, code.ptr, code.len) == 0;
+}
+
+void cis_cache_put(struct cis_cache *cache, const struct cis_cache_key *key, struct cis_str json,
+                   struct cis_bytes code)
+{
+    if (cache->fd < 0 || json.len + code.len + sizeof(struct entry_head) > cache->max_bytes) {
+        return;
+    }
+    struct entry_head head = {.magic = ENTRY_MAGIC, .json_len = json.len, .code_len = code.len};
+    entry_mac(cache, key, (struct cis_bytes){(const uint8_t *)json.ptr, json.len}, code, head.mac);
+    char name[CIS_CACHE_NAME], temp[sizeof CIS_CACHE_TEMP + 32];
+    uint8_t rnd[16];
+    cis_random_bytes(rnd, sizeof rnd);
+    memcpy(temp, CIS_CACHE_TEMP, sizeof CIS_CACHE_TEMP);
+    cis_hex(rnd, sizeof rnd, temp + sizeof CIS_CACHE_TEMP - 1);
+    entry_name(key, name);
+    int fd = openat(cache->fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return;
+    }
+    bool written = write_entry(fd, &head, json, code);
+    close(fd);
+    if (!written || renameat(cache->fd, temp, cache->fd, name) != 0) {
+        unlinkat(cache->fd, temp, 0);
+        return;
+    }
+    cis_cache_dir_prune(cache->fd, cache->max_bytes, NULL);
+}
+
+void cis_cache_drop(struct cis_cache *cache, const struct cis_cache_key *key)
+{
+    char name[CIS_CACHE_NAME];
+    if (cache->fd >= 0) {
+        entry_name(key, name);
+        unlinkat(cache->fd, name, 0);
+    }
+}

@@ -1,0 +1,228 @@
+/* Opening and closing an engine, its defaults, counters and messages. */
+#include "engine/internal.h"
+
+#include <stdio.h>
+#include <unistd.h>
+#include "base/mem.h"
+
+#define MAPPINGS_PER_INSTANCE                                                                      \
+    4u                      /* measured: linear memory with a copy-on-write image, guard, table */
+#define MAPPINGS_LEFT 4096u /* for everything else in the process */
+#define DEFAULT_POOL_SLOTS 1000u
+#define DEFAULT_CACHE_BYTES (1ull << 30)
+#define DEFAULT_COMPILE_BYTES (2ull << 30)
+#define DEFAULT_COMPILE_NS (60 * CIS_NS_PER_S)
+
+const char *cis_engine_version(void)
+{
+    return "Wasmtime " WASMTIME_VERSION " (Apache-2.0 WITH LLVM-exception)";
+}
+
+static uint32_t cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 && n < 4096 ? (uint32_t)n : 1;
+}
+
+/* An instance beyond vm.max_map_count would fail in the middle of a call; the pool ends before. */
+static uint32_t pool_default(void)
+{
+    unsigned long mappings = 65530;
+    FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+    if (f != NULL) {
+        if (fscanf(f, "%lu", &mappings) != 1) {
+            mappings = 65530;
+        }
+        fclose(f);
+    }
+    unsigned long fit =
+        mappings > MAPPINGS_LEFT ? (mappings - MAPPINGS_LEFT) / MAPPINGS_PER_INSTANCE : 0;
+    return fit < DEFAULT_POOL_SLOTS ? (uint32_t)fit : DEFAULT_POOL_SLOTS;
+}
+
+static cis_code own(struct cis_engine *e, size_t at, const char *text, const char **out,
+                    struct cis_error *err)
+{
+    if (text == NULL) {
+        return CIS_OK;
+    }
+    e->strings[at] = cis_strdup(text);
+    *out = e->strings[at];
+    return *out != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "engine: out of memory");
+}
+
+static cis_code fill_options(struct cis_engine *e, const struct cis_engine_options *given,
+                             struct cis_error *err)
+{
+    struct cis_engine_options *o = &e->options;
+    *o = *given;
+    o->cache_dir = o->cache_key = o->compiler = NULL;
+    o->slot_bytes = o->slot_bytes != 0 ? o->slot_bytes : CIS_ENGINE_SLOT_BYTES;
+    o->slot_bytes = (o->slot_bytes + 0xffff) & ~0xffffull;
+    o->cpu_slots = o->cpu_slots != 0 ? o->cpu_slots : cores();
+    o->cache_max_bytes = o->cache_max_bytes != 0 ? o->cache_max_bytes : DEFAULT_CACHE_BYTES;
+    o->compile_memory = o->compile_memory != 0 ? o->compile_memory : DEFAULT_COMPILE_BYTES;
+    o->compile_ns = o->compile_ns != 0 ? o->compile_ns : DEFAULT_COMPILE_NS;
+    o->compile_jobs = o->compile_jobs != 0 ? o->compile_jobs : cores();
+    e->pool_slots = o->pool_slots != 0 ? o->pool_slots : pool_default();
+    if (given->compiler == NULL && !given->compile_in_process) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "engine: give the compiler's program, or opt in to compile in process");
+    }
+    CIS_TRY(own(e, 0, given->cache_dir, &o->cache_dir, err));
+    CIS_TRY(own(e, 1, given->cache_key, &o->cache_key, err));
+    return own(e, 2, given->compiler, &o->compiler, err);
+}
+
+static void init_locks(struct cis_engine *e)
+{
+    pthread_condattr_t mono;
+    pthread_condattr_init(&mono);
+    pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+    pthread_mutex_init(&e->profiles_lock, NULL);
+    pthread_mutex_init(&e->images_lock, NULL);
+    pthread_cond_init(&e->images_done, &mono);
+    pthread_mutex_init(&e->jobs_lock, NULL);
+    pthread_cond_init(&e->jobs_done, &mono);
+    pthread_condattr_destroy(&mono);
+}
+
+cis_code cis_engine_open(const struct cis_engine_options *options, cis_engine **out_engine,
+                         struct cis_error *err)
+{
+    CIS_TRY(cis_crypto_init(err));
+    struct cis_engine *e = cis_zalloc(sizeof *e);
+    if (e == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "engine: out of memory");
+    }
+    e->cache.fd = -1;
+    init_locks(e);
+    cis_code code = fill_options(e, options, err);
+    code = code == CIS_OK ? cis_cache_open(&e->cache, &e->options, err) : code;
+    code = code == CIS_OK ? cis_slots_open(e, e->options.cpu_slots, &e->slots, err) : code;
+    code = code == CIS_OK ? cis_ticker_open(e, err) : code;
+    if (code != CIS_OK) {
+        cis_engine_close(e);
+        return code;
+    }
+    *out_engine = e;
+    return CIS_OK;
+}
+
+void cis_engine_close(cis_engine *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    cis_ticker_close(e);
+    cis_images_done(e);
+    cis_slots_close(e->slots);
+    for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
+        cis_profile_free(atomic_load(&e->profiles[i]));
+    }
+    cis_cache_close(&e->cache);
+    pthread_mutex_destroy(&e->profiles_lock);
+    pthread_mutex_destroy(&e->images_lock);
+    pthread_cond_destroy(&e->images_done);
+    pthread_mutex_destroy(&e->jobs_lock);
+    pthread_cond_destroy(&e->jobs_done);
+    for (size_t i = 0; i < sizeof e->strings / sizeof *e->strings; i++) {
+        cis_free(e->strings[i]);
+    }
+    cis_free(e);
+}
+
+void cis_engine_stats(cis_engine *e, struct cis_engine_stats *out)
+{
+    struct cis_engine_stats s = {
+        .compiled = atomic_load(&e->compiled),
+        .memory_hits = atomic_load(&e->memory_hits),
+        .disk_hits = atomic_load(&e->disk_hits),
+        .disk_rejected = atomic_load(&e->disk_rejected),
+        .compile_failures = atomic_load(&e->compile_failures),
+        .ondemand_live = atomic_load(&e->ondemand_live),
+        .disk_cache = e->cache.fd >= 0,
+    };
+    pthread_mutex_lock(&e->profiles_lock);
+    s.pooled = !e->pool_refused;
+    s.pool_slots = e->pool_refused ? 0 : e->pool_slots;
+    pthread_mutex_unlock(&e->profiles_lock);
+    for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
+        struct cis_profile *p = atomic_load(&e->profiles[i]);
+        if (p != NULL) {
+            s.profiles++;
+            s.pool_live += p->pooled ? atomic_load(&p->live) : 0;
+        }
+    }
+    cis_slots_count(e->slots, &s.slots_busy, &s.slots_waiting);
+    *out = s;
+}
+
+cis_code cis_engine_wait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct cis_stop *stop,
+                         const char *what, struct cis_error *err)
+{
+    CIS_TRY(cis_stop_check(stop, what, err));
+    uint64_t until = stop->deadline_ns;
+    if (stop->cancel != NULL) { /* nobody signals for a cancellation: look at it in short steps */
+        uint64_t soon = cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_MS);
+        until = soon < until ? soon : until;
+    }
+    if (until == CIS_NEVER) {
+        pthread_cond_wait(cond, lock);
+        return CIS_OK;
+    }
+    struct timespec at = {.tv_sec = (time_t)(until / CIS_NS_PER_S),
+                          .tv_nsec = (long)(until % CIS_NS_PER_S)};
+    pthread_cond_timedwait(cond, lock, &at);
+    return CIS_OK;
+}
+
+/* "0: text" in a chain of several causes. */
+static struct cis_str without_number(struct cis_str line)
+{
+    size_t i = 0;
+    while (i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9') {
+        i++;
+    }
+    if (i != 0 && i + 1 < line.len && line.ptr[i] == ':' && line.ptr[i + 1] == ' ') {
+        line.ptr += i + 2;
+        line.len -= i + 2;
+    }
+    return line;
+}
+
+cis_code cis_engine_fail(struct cis_error *err, cis_code code, const char *name,
+                         wasmtime_error_t *error, wasm_trap_t *trap)
+{
+    wasm_name_t text = {0};
+    if (error != NULL) {
+        wasmtime_error_message(error, &text);
+        wasmtime_error_delete(error);
+    } else if (trap != NULL) {
+        wasm_trap_message(trap, &text);
+        wasm_trap_delete(trap);
+    }
+    struct cis_str rest = {text.data, text.size}, line;
+    if (rest.len != 0 && rest.ptr[rest.len - 1] == 0) {
+        rest.len--; /* traps end with a NUL */
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf flat = CIS_BUF_INIT(CIS_ERROR_MSG_MAX * 4);
+    bool frames = false; /* between "… wasm backtrace:" and "Caused by:" */
+    for (bool more = true; more && flat.failed == CIS_OK;) {
+        more = cis_str_split(&rest, '\n', &line);
+        line = cis_str_trim(line);
+        if (cis_str_is(line, "Caused by:")) {
+            frames = false;
+        } else if (line.len != 0 && !frames) {
+            frames = line.len > 15 && cis_str_eq((struct cis_str){line.ptr + line.len - 15, 15},
+                                                 CIS_STR("wasm backtrace:"));
+            if (!frames) {
+                cis_buf_text(&flat, flat.len != 0 ? ": " : "");
+                cis_buf_str(&flat, without_number(line));
+            }
+        }
+    }
+    cis_fail(err, code, "%s: %s", name, flat.len != 0 ? cis_buf_cstr(&flat) : "unknown failure");
+    wasm_byte_vec_delete(&text);
+    return code;
+}

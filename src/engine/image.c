@@ -1,0 +1,350 @@
+/* Images: the memory cache over disk cache and compiler. One thread loads a module, the others that
+ * want the same wait for it; what cannot be loaded is remembered too. */
+#include "engine/internal.h"
+
+#include <stdio.h>
+#include "base/mem.h"
+
+#define IMAGES_MAX 256u   /* loaded modules kept although nobody holds them */
+#define FAILURES_MAX 256u /* remembered refusals */
+
+enum slot_state { SLOT_EMPTY, SLOT_LOADING, SLOT_READY, SLOT_FAILED };
+
+/* What makes two loads the same. Names differ in messages only. */
+struct image_key {
+    uint8_t sha256[CIS_SHA256_BYTES];
+    uint8_t features, fuel, small; /* small: the limit fits a pool slot */
+};
+
+struct cis_image_slot {
+    struct cis_image_slot *next; /* in its bucket */
+    struct image_key key;
+    enum slot_state state;
+    unsigned waiters;         /* threads that hold a pointer to the slot */
+    struct cis_image *image;  /* READY: the cache's own reference */
+    struct cis_error failure; /* FAILED; the message without the name of the module */
+    uint64_t used;
+};
+
+cis_image *cis_image_ref(cis_image *image)
+{
+    atomic_fetch_add_explicit(&image->refs, 1, memory_order_relaxed);
+    return image;
+}
+
+void cis_image_unref(cis_image *image)
+{
+    if (image == NULL || atomic_fetch_sub_explicit(&image->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    cis_image_programs_free(image);
+    if (image->module != NULL) {
+        wasmtime_module_delete(image->module);
+    }
+    cis_image_info_free(image->info);
+    cis_free(image->name);
+    pthread_mutex_destroy(&image->programs_lock);
+    cis_free(image);
+}
+
+const struct cis_image_info *cis_image_info(const cis_image *image)
+{
+    return image->info;
+}
+
+const struct cis_extern *cis_image_export(const cis_image *image, struct cis_str name)
+{
+    return cis_info_export(image->info, name);
+}
+
+/* ---- one load ---- */
+
+struct load {
+    struct cis_engine *engine;
+    struct cis_bytes wasm; /* as given: text or binary */
+    const char *name;
+    struct cis_image_options options;
+    struct image_key key;
+};
+
+static struct cis_cache_key disk_key(const struct load *l, const struct cis_profile *profile)
+{
+    struct cis_cache_key key = {
+        .features = l->key.features, .fuel = l->key.fuel != 0, .fingerprint = profile->fingerprint};
+    memcpy(key.sha256, l->key.sha256, sizeof key.sha256);
+    return key;
+}
+
+/* Loads the artefact into the pooled engine when its instances fit a slot, else (or when the pool
+ * does not want it: too many globals or imports for a slot) into the on-demand one. */
+static cis_code adopt(const struct load *l, struct cis_image_info *info, struct cis_bytes artefact,
+                      struct cis_image **out, struct cis_error *err)
+{
+    struct cis_engine *e = l->engine;
+    bool pooled = cis_info_fits_pool(info, e->options.slot_bytes, l->options.memory_limit);
+    wasmtime_module_t *module = NULL;
+    struct cis_profile *profile = NULL;
+    for (int attempt = pooled ? 0 : 1; attempt < 2 && module == NULL; attempt++) {
+        CIS_TRY(cis_profile_get(e, l->key.features, l->key.fuel != 0, attempt == 0, &profile, err));
+        wasmtime_error_t *error =
+            wasmtime_module_deserialize(profile->wasm, artefact.ptr, artefact.len, &module);
+        if (error != NULL) {
+            module = NULL;
+            cis_engine_fail(err, CIS_E_INTERNAL, l->name, error, NULL);
+        }
+    }
+    if (module == NULL) {
+        return CIS_E_INTERNAL;
+    }
+    struct cis_image *image = cis_zalloc(sizeof *image);
+    char *name = cis_strdup(l->name);
+    if (image == NULL || name == NULL) {
+        wasmtime_module_delete(module);
+        cis_free(image);
+        cis_free(name);
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->name);
+    }
+    image->engine = e;
+    image->profile = profile;
+    image->module = module;
+    image->info = info;
+    image->name = name;
+    atomic_init(&image->refs, 1);
+    pthread_mutex_init(&image->programs_lock, NULL);
+    *out = image;
+    return CIS_OK;
+}
+
+/* CIS_E_NOTFOUND: not there, or refused. */
+static cis_code from_disk(const struct load *l, const struct cis_profile *profile,
+                          struct cis_image **out, struct cis_error *err)
+{
+    struct cis_engine *e = l->engine;
+    struct cis_cache_key key = disk_key(l, profile);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(0);
+    struct cis_str json;
+    struct cis_bytes artefact;
+    enum cis_cache_found found = cis_cache_get(&e->cache, &key, &file, &json, &artefact);
+    struct cis_image_info *info = NULL;
+    if (found == CIS_CACHE_HIT) {
+        cis_code code = cis_info_from_json(json, key.sha256, &info, err);
+        code = code == CIS_OK ? adopt(l, info, artefact, out, err) : code;
+        if (code == CIS_OK) {
+            atomic_fetch_add(&e->disk_hits, 1);
+            return CIS_OK;
+        }
+        cis_image_info_free(info);
+        if (code == CIS_E_NOMEM) {
+            return code;
+        }
+        cis_cache_drop(&e->cache, &key); /* ours, but this engine does not take it */
+    }
+    if (found != CIS_CACHE_MISS) {
+        atomic_fetch_add(&e->disk_rejected, 1);
+    }
+    return CIS_E_NOTFOUND;
+}
+
+static cis_code from_compiler(const struct load *l, const struct cis_profile *profile,
+                              struct cis_image **out, struct cis_error *err)
+{
+    struct cis_engine *e = l->engine;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf converted = CIS_BUF_INIT(CIS_MODULE_MAX);
+    CIS_TRY(cis_module_binary(l->wasm, l->name, &converted, err));
+    struct cis_bytes binary = converted.len != 0 ? cis_buf_bytes(&converted) : l->wasm;
+    struct cis_image_info *info = NULL;
+    CIS_TRY(cis_info_scan(binary, l->key.sha256, &l->options, &info, err));
+    struct cis_compile_job job = {.binary = binary,
+                                  .name = l->name,
+                                  .features = l->key.features,
+                                  .fuel = l->key.fuel != 0,
+                                  .fingerprint = profile->fingerprint,
+                                  .stop = l->options.stop};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf artefact = CIS_BUF_INIT(CIS_ARTEFACT_MAX);
+    cis_code code = CIS_OK;
+    if (info->component) {
+        code =
+            cis_fail(err, CIS_E_UNSUPPORTED,
+                     "%s: is a component; this version inspects components but runs core modules "
+                     "only",
+                     l->name);
+    }
+    code = code == CIS_OK ? cis_compile(e, &job, &artefact, err) : code;
+    code = code == CIS_OK ? adopt(l, info, cis_buf_bytes(&artefact), out, err) : code;
+    if (code != CIS_OK) {
+        cis_image_info_free(info);
+        return code;
+    }
+    struct cis_cache_key key = disk_key(l, profile);
+    cis_cache_put(&e->cache, &key, cis_str_of(info->json), cis_buf_bytes(&artefact));
+    return CIS_OK;
+}
+
+static cis_code load_now(const struct load *l, struct cis_image **out, struct cis_error *err)
+{
+    /* Pooled and on-demand engines have the same fingerprint: this one names both. */
+    struct cis_profile *profile;
+    CIS_TRY(cis_profile_get(l->engine, l->key.features, l->key.fuel != 0, false, &profile, err));
+    cis_code code = from_disk(l, profile, out, err);
+    return code == CIS_E_NOTFOUND ? from_compiler(l, profile, out, err) : code;
+}
+
+/* ---- the memory cache ---- */
+
+/* A failure that the next try would meet again: it lies in the bytes, not in this moment. */
+static bool lasting(cis_code code)
+{
+    return code == CIS_E_INVALID || code == CIS_E_UNSUPPORTED || code == CIS_E_LIMIT;
+}
+
+static void slot_free(struct cis_image_slot *slot)
+{
+    cis_image_unref(slot->image);
+    cis_free(slot);
+}
+
+/* Keeps at most max entries in this state: those used longest ago go, unless they are in use. */
+static void evict(struct cis_engine *e, enum slot_state state, size_t max)
+{
+    size_t n = 0;
+    struct cis_image_slot **oldest = NULL;
+    for (size_t b = 0; b < CIS_IMAGE_BUCKETS; b++) {
+        for (struct cis_image_slot **at = &e->images[b]; *at != NULL; at = &(*at)->next) {
+            struct cis_image_slot *slot = *at;
+            if (slot->state != state) {
+                continue;
+            }
+            n++;
+            bool held = slot->image != NULL && atomic_load(&slot->image->refs) > 1;
+            if (slot->waiters == 0 && !held && (oldest == NULL || slot->used < (*oldest)->used)) {
+                oldest = at;
+            }
+        }
+    }
+    if (n > max && oldest != NULL) {
+        struct cis_image_slot *gone = *oldest;
+        *oldest = gone->next;
+        slot_free(gone);
+    }
+}
+
+static cis_code slot_get(struct cis_engine *e, const struct image_key *key,
+                         struct cis_image_slot **out, struct cis_error *err)
+{
+    struct cis_image_slot **bucket = &e->images[key->sha256[0] % CIS_IMAGE_BUCKETS], *slot;
+    for (slot = *bucket; slot != NULL; slot = slot->next) {
+        if (memcmp(&slot->key, key, sizeof *key) == 0) {
+            *out = slot;
+            return CIS_OK;
+        }
+    }
+    slot = cis_zalloc(sizeof *slot);
+    if (slot == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "image: out of memory");
+    }
+    slot->key = *key;
+    slot->next = *bucket;
+    *bucket = slot;
+    *out = slot;
+    return CIS_OK;
+}
+
+/* The lock is held and the slot ours (LOADING). */
+static cis_code slot_fill(struct cis_engine *e, struct cis_image_slot *slot, const struct load *l,
+                          struct cis_error *err)
+{
+    pthread_mutex_unlock(&e->images_lock);
+    struct cis_error why = {0};
+    struct cis_image *image = NULL;
+    cis_code code = load_now(l, &image, &why);
+    pthread_mutex_lock(&e->images_lock);
+    slot->state = code == CIS_OK ? SLOT_READY : lasting(code) ? SLOT_FAILED : SLOT_EMPTY;
+    slot->image = image;
+    slot->failure = why;
+    size_t prefix = strlen(l->name);
+    if (strncmp(why.msg, l->name, prefix) == 0 && strncmp(why.msg + prefix, ": ", 2) == 0) {
+        memmove(slot->failure.msg, why.msg + prefix + 2, sizeof why.msg - prefix - 2);
+    }
+    pthread_cond_broadcast(&e->images_done);
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
+    return code;
+}
+
+static cis_code slot_wait(struct cis_engine *e, struct cis_image_slot *slot, const struct load *l,
+                          struct cis_image **out, struct cis_error *err)
+{
+    for (;;) {
+        switch (slot->state) {
+        case SLOT_READY:
+            atomic_fetch_add(&e->memory_hits, 1);
+            *out = cis_image_ref(slot->image);
+            return CIS_OK;
+        case SLOT_FAILED:
+            return cis_fail(err, slot->failure.code, "%s: %s", l->name, slot->failure.msg);
+        case SLOT_LOADING:
+            CIS_TRY(
+                cis_engine_wait(&e->images_done, &e->images_lock, &l->options.stop, l->name, err));
+            break;
+        case SLOT_EMPTY:
+            slot->state = SLOT_LOADING;
+            CIS_TRY(slot_fill(e, slot, l, err));
+            *out = cis_image_ref(slot->image);
+            return CIS_OK;
+        }
+    }
+}
+
+cis_code cis_image_load(cis_engine *e, struct cis_bytes wasm,
+                        const struct cis_image_options *options, cis_image **out_image,
+                        struct cis_error *err)
+{
+    struct load l = {.engine = e,
+                     .wasm = wasm,
+                     .name = options->name != NULL ? options->name : "module",
+                     .options = *options};
+    if (wasm.len > CIS_MODULE_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes", l.name, CIS_MODULE_MAX);
+    }
+    if (l.options.stop.deadline_ns == 0) {
+        l.options.stop.deadline_ns = CIS_NEVER;
+    }
+    cis_sha256(wasm, l.key.sha256);
+    l.key.features = options->features & (CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS);
+    l.key.fuel = options->fuel ? 1 : 0;
+    l.key.small = options->memory_limit <= e->options.slot_bytes ? 1 : 0;
+
+    pthread_mutex_lock(&e->images_lock);
+    struct cis_image_slot *slot = NULL;
+    struct cis_image *image = NULL;
+    cis_code code = slot_get(e, &l.key, &slot, err);
+    if (code == CIS_OK) {
+        slot->used = ++e->images_clock;
+        slot->waiters++;
+        bool loaded = slot->state == SLOT_EMPTY;
+        code = slot_wait(e, slot, &l, &image, err);
+        slot->waiters--;
+        if (loaded || code != CIS_OK) {
+            evict(e, SLOT_READY, IMAGES_MAX);
+            evict(e, SLOT_FAILED, FAILURES_MAX);
+            evict(e, SLOT_EMPTY, 0);
+        }
+    }
+    pthread_mutex_unlock(&e->images_lock);
+    if (code == CIS_OK) {
+        *out_image = image;
+    }
+    return code;
+}
+
+void cis_images_done(struct cis_engine *e)
+{
+    for (size_t b = 0; b < CIS_IMAGE_BUCKETS; b++) {
+        while (e->images[b] != NULL) {
+            struct cis_image_slot *slot = e->images[b];
+            e->images[b] = slot->next;
+            slot_free(slot);
+        }
+    }
+}

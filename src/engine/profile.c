@@ -1,0 +1,102 @@
+/* Engine profiles: one Wasmtime engine for each combination of features, fuel and allocation that
+ * was asked for. */
+#include "engine/internal.h"
+
+#include "base/mem.h"
+
+#define SMALLEST_POOL 8u
+
+cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, uint64_t slot_bytes,
+                            wasm_engine_t **out, struct cis_error *err)
+{
+    struct cis_glue_engine_config config = {
+        .size = sizeof config,
+        .features = features & (CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS),
+        .fuel = fuel,
+        .compiler = true,
+        .slot_bytes = slot_bytes,
+        .stack_bytes = CIS_ENGINE_STACK_BYTES,
+        .pool_slots = pool_slots,
+        .pool_tables = CIS_ENGINE_POOL_TABLES,
+        .table_elements = CIS_ENGINE_POOL_ELEMENTS,
+    };
+    wasmtime_error_t *error = cis_glue_engine_new(&config, out);
+    return error == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_NOMEM, "engine", error, NULL);
+}
+
+/* A refused reservation halves the pool of this and all later profiles, then there is none. */
+static cis_code make_pooled(struct cis_engine *e, struct cis_profile *p, struct cis_error *err)
+{
+    while (!e->pool_refused) {
+        if (e->pool_slots < SMALLEST_POOL && e->options.pool_slots != e->pool_slots) {
+            break;
+        }
+        if (cis_profile_engine(p->features, p->fuel, e->pool_slots, e->options.slot_bytes, &p->wasm,
+                               err) == CIS_OK) {
+            p->pooled = true;
+            p->pool_slots = e->pool_slots;
+            return CIS_OK;
+        }
+        e->pool_slots /= 2;
+        if (e->pool_slots == 0) {
+            break;
+        }
+    }
+    e->pool_refused = true;
+    return CIS_OK;
+}
+
+static cis_code make(struct cis_engine *e, unsigned features, bool fuel, bool pooled,
+                     struct cis_profile **out, struct cis_error *err)
+{
+    struct cis_profile *p = cis_zalloc(sizeof *p);
+    if (p == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "engine: out of memory");
+    }
+    p->owner = e;
+    p->features = features;
+    p->fuel = fuel;
+    cis_code code = pooled ? make_pooled(e, p, err) : CIS_OK;
+    if (code == CIS_OK && p->wasm == NULL) {
+        code = cis_profile_engine(features, fuel, 0, e->options.slot_bytes, &p->wasm, err);
+    }
+    if (code != CIS_OK) {
+        cis_free(p);
+        return code;
+    }
+    p->fingerprint = cis_glue_engine_fingerprint(p->wasm);
+    *out = p;
+    return CIS_OK;
+}
+
+cis_code cis_profile_get(struct cis_engine *e, unsigned features, bool fuel, bool pooled,
+                         struct cis_profile **out, struct cis_error *err)
+{
+    features &= CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS;
+    size_t at = features | (fuel ? 4u : 0u) | (pooled ? 8u : 0u);
+    struct cis_profile *p = atomic_load_explicit(&e->profiles[at], memory_order_acquire);
+    if (p != NULL) {
+        *out = p;
+        return CIS_OK;
+    }
+    pthread_mutex_lock(&e->profiles_lock);
+    p = atomic_load(&e->profiles[at]);
+    cis_code code = p != NULL ? CIS_OK : make(e, features, fuel, pooled, &p, err);
+    if (code == CIS_OK) {
+        atomic_store_explicit(&e->profiles[at], p, memory_order_release);
+    }
+    pthread_mutex_unlock(&e->profiles_lock);
+    if (code == CIS_OK) {
+        *out = p;
+    }
+    return code;
+}
+
+void cis_profile_free(struct cis_profile *profile)
+{
+    if (profile == NULL) {
+        return;
+    }
+    wasm_engine_delete(profile->wasm);
+    cis_free(profile);
+}

@@ -1,0 +1,121 @@
+/* The ticker thread: one epoch a millisecond for all profiles, while anything runs. */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+/* Ticks without a guest before the thread goes to sleep. */
+#define LINGER 64
+
+static void sleep_until(uint64_t ns)
+{
+    struct timespec at = {.tv_sec = (time_t)(ns / CIS_NS_PER_S),
+                          .tv_nsec = (long)(ns % CIS_NS_PER_S)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) {
+    }
+}
+
+static void tick(struct cis_engine *e, uint64_t now)
+{
+    atomic_store_explicit(&e->ticker.now, now, memory_order_relaxed);
+    for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
+        struct cis_profile *p = atomic_load_explicit(&e->profiles[i], memory_order_acquire);
+        if (p != NULL) {
+            wasmtime_engine_increment_epoch(p->wasm);
+        }
+    }
+    cis_slots_sweep(e->slots);
+}
+
+/* Sleeps until a guest runs. False: the engine closes. */
+static bool rest(struct cis_ticker *t)
+{
+    pthread_mutex_lock(&t->lock);
+    atomic_store(&t->awake, false);
+    /* The other half of cis_ticker_begin: it counts first and looks at `awake` then, here it is the
+     * other way round, so that one of the two always sees the other. */
+    while (!atomic_load(&t->stop) && atomic_load(&t->busy) == 0) {
+        pthread_cond_wait(&t->wake, &t->lock);
+    }
+    atomic_store(&t->awake, true);
+    bool go_on = !atomic_load(&t->stop);
+    pthread_mutex_unlock(&t->lock);
+    return go_on;
+}
+
+static void *run(void *arg)
+{
+    struct cis_engine *e = arg;
+    struct cis_ticker *t = &e->ticker;
+    uint64_t next = 0;
+    unsigned idle = LINGER;
+    for (;;) {
+        if (atomic_load(&t->busy) != 0) {
+            idle = 0;
+        } else if (atomic_load(&t->stop) || ++idle > LINGER) {
+            if (!rest(t)) {
+                return NULL;
+            }
+            idle = 0;
+            next = 0;
+        }
+        uint64_t now = cis_clock_mono_ns();
+        /* After a delay there is one tick, not a burst of those that were missed. */
+        next = next + CIS_TICK_NS > now ? next + CIS_TICK_NS : now + CIS_TICK_NS;
+        sleep_until(next);
+        tick(e, cis_clock_mono_ns());
+    }
+}
+
+cis_code cis_ticker_open(struct cis_engine *e, struct cis_error *err)
+{
+    struct cis_ticker *t = &e->ticker;
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->wake, NULL);
+    atomic_store(&t->now, cis_clock_mono_ns());
+    atomic_store(&t->awake, true);
+    /* Signals of the program go to its own threads. */
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int sys = pthread_create(&t->thread, NULL, run, e);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (sys != 0) {
+        return cis_fail_sys(err, CIS_E_NOMEM, sys, "engine: ticker thread");
+    }
+    t->started = true;
+    return CIS_OK;
+}
+
+void cis_ticker_close(struct cis_engine *e)
+{
+    struct cis_ticker *t = &e->ticker;
+    if (!t->started) {
+        return;
+    }
+    pthread_mutex_lock(&t->lock);
+    atomic_store(&t->stop, true);
+    pthread_cond_signal(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    pthread_join(t->thread, NULL);
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->wake);
+    t->started = false;
+}
+
+void cis_ticker_begin(struct cis_engine *e)
+{
+    struct cis_ticker *t = &e->ticker;
+    atomic_fetch_add(&t->busy, 1);
+    if (!atomic_load(&t->awake)) {
+        pthread_mutex_lock(&t->lock);
+        pthread_cond_signal(&t->wake);
+        pthread_mutex_unlock(&t->lock);
+    }
+}
+
+void cis_ticker_end(struct cis_engine *e)
+{
+    atomic_fetch_sub(&e->ticker.busy, 1);
+}
