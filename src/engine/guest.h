@@ -10,11 +10,11 @@
 #include "engine/program.h"
 
 struct cis_limits {
-    uint64_t memory_bytes; /* all linear memories and tables together (a table element: 8 bytes) */
+    /* All linear memories and tables together (a table element: 8 bytes); 0: 128 MiB. */
+    uint64_t memory_bytes;
     uint64_t table_elements; /* all tables together; 0: 10,000,000 */
     uint64_t fuel;           /* 0: not metered (the image must have been loaded with fuel) */
     uint64_t host_bytes;     /* host-side budget of the run */
-    uint64_t stack_bytes;    /* guest stack; 0: 512 KiB (engine-wide) */
 };
 
 struct cis_guest_options {
@@ -32,10 +32,14 @@ struct cis_guest_options {
 
 /* How a guest ended, recorded before the engine unwinds; messages are never parsed. */
 struct cis_guest_end {
-    cis_code code;     /* CIS_OK while it lives */
-    const char *limit; /* "time", "memory", "fuel", "host-bytes", … when code is a limit */
+    cis_code code; /* CIS_OK while it lives */
+    /* When code is a limit: "time" (nanoseconds), "memory", "host-bytes" (bytes), "fuel" (units),
+     * "pool" (instances), or a name that a handler gave (cis_guest_limit). */
+    const char *limit;
     uint64_t configured, reached;
-    bool exited; /* ended by a host function asking for exit (WASI proc_exit) */
+    /* Ended by a host function asking for exit (WASI proc_exit). Then code is CIS_E_FAILED whatever
+     * the exit code, 0 included: look here first. */
+    bool exited;
     int32_t exit_code;
     struct cis_error error; /* the message */
 };
@@ -52,7 +56,9 @@ struct cis_guest_usage {
 };
 
 /* Instantiates (runs the start function, under deadline and slots). A minimum above the limits is
- * CIS_E_MEMORY before anything runs. */
+ * CIS_E_MEMORY before anything runs; CIS_E_LIMIT "pool" when no place in the instance pool became
+ * free in time. On failure *out_guest is NULL (out of memory) or a guest that has ended, whose end,
+ * usage and backtrace can be read: free it in any case. */
 cis_code cis_guest_new(cis_engine *engine, cis_program *program,
                        const struct cis_guest_options *options, cis_guest **out_guest,
                        struct cis_error *err);

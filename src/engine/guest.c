@@ -1,0 +1,383 @@
+/* Guests: a store with its limits, an instance in it, calls into it, and its end. */
+#include "engine/guest_in.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define MEMORY_DEFAULT (128ull << 20)
+
+/* ---- deadline, cancellation, slices ---- */
+
+static cis_code out_of_time(cis_guest *guest, uint64_t now)
+{
+    uint64_t limit = guest->stop.deadline_ns - guest->armed_ns;
+    return cis_guest_ended(guest, CIS_E_DEADLINE, "time", limit, now - guest->armed_ns,
+                           "time limit of %llu ms reached",
+                           (unsigned long long)(limit / CIS_NS_PER_MS));
+}
+
+static cis_code stop_check(cis_guest *guest, uint64_t now)
+{
+    if (cis_cancel_fired(guest->stop.cancel)) {
+        return cis_guest_ended(guest, CIS_E_CANCELLED, NULL, 0, 0, "cancelled");
+    }
+    if (now >= guest->stop.deadline_ns) {
+        return out_of_time(guest, now);
+    }
+    return CIS_OK;
+}
+
+/* No slot came in time, or the wait was cancelled. */
+static cis_code slot_lost(cis_guest *guest, cis_code code)
+{
+    if (code == CIS_E_DEADLINE) {
+        return out_of_time(guest, cis_clock_mono_ns());
+    }
+    return cis_guest_ended(guest, code, NULL, 0, 0, "cancelled");
+}
+
+static cis_code slot_take(cis_guest *guest)
+{
+    cis_code code = cis_slots_take(guest->engine->slots, &guest->turn, &guest->stop, NULL);
+    return code == CIS_OK ? stop_check(guest, guest->turn.slice_ns) : slot_lost(guest, code);
+}
+
+/* Each tick while guest code runs. */
+static wasmtime_error_t *on_epoch(wasmtime_context_t *context, void *data, uint64_t *delta,
+                                  wasmtime_update_deadline_kind_t *kind)
+{
+    (void)context;
+    cis_guest *guest = data;
+    uint64_t now = cis_clock_mono_ns();
+    cis_code code = stop_check(guest, now);
+    if (code == CIS_OK) {
+        code = cis_slots_tick(guest->engine->slots, &guest->turn, now, &guest->stop, NULL);
+        code = code == CIS_OK ? stop_check(guest, guest->turn.slice_ns) : slot_lost(guest, code);
+    }
+    if (code != CIS_OK) {
+        return wasmtime_error_new("ended by its limits");
+    }
+    *delta = 1;
+    *kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
+    return NULL;
+}
+
+/* ---- entering ---- */
+
+struct entry {
+    cis_guest *guest;
+    const wasmtime_func_t *func; /* NULL: instantiate */
+    union cis_slot *io;
+    size_t nio;
+    wasmtime_error_t *error;
+    wasm_trap_t *trap;
+};
+
+static void enter(void *arg)
+{
+    struct entry *e = arg;
+    cis_guest *guest = e->guest;
+    if (e->func == NULL) {
+        e->error = cis_program_instantiate(guest, &e->trap);
+    } else {
+        e->error = wasmtime_func_call_unchecked(guest->context, e->func,
+                                                (wasmtime_val_raw_t *)e->io, e->nio, &e->trap);
+    }
+}
+
+/* Runs guest code: with a CPU slot, on a stack with room, the epoch armed. */
+static cis_code execute(struct entry *e, struct cis_error *err)
+{
+    cis_guest *guest = e->guest;
+    bool outer = guest->depth == 0;
+    if (outer && slot_take(guest) != CIS_OK) {
+        cis_slots_give(guest->engine->slots, &guest->turn);
+        return cis_guest_end_fail(guest, err);
+    }
+    if (!guest->turn.held) {
+        return cis_fail(err, CIS_E_INTERNAL, "guest called between block and unblock");
+    }
+    if (outer) {
+        wasmtime_context_set_epoch_deadline(guest->context, 1);
+    }
+    guest->depth++;
+    struct cis_error low = {0};
+    cis_code code = cis_stack_run(!outer, enter, e, &low);
+    guest->depth--;
+    guest->mem_fresh = false;
+    if (outer) {
+        cis_slots_give(guest->engine->slots, &guest->turn);
+    }
+    if (code != CIS_OK) {
+        (void)cis_guest_ended_with(guest, &low);
+    } else if (e->error != NULL || e->trap != NULL) {
+        return cis_guest_unwound(guest, e->error, e->trap, err);
+    }
+    return guest->end.code == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);
+}
+
+/* ---- making and freeing ---- */
+
+static cis_code too_large(cis_guest *guest, uint64_t asked)
+{
+    guest->memory_limit_hit = true;
+    guest->memory_limit_asked = asked;
+    return cis_guest_ended(guest, CIS_E_MEMORY, "memory", guest->limits.memory_bytes, asked,
+                           "%s: needs %llu bytes of memory to start, the limit is %llu",
+                           guest->program->image->name, (unsigned long long)asked,
+                           (unsigned long long)guest->limits.memory_bytes);
+}
+
+/* What can be said before anything is made: the module's own minimums. */
+static cis_code check_minimums(cis_guest *guest)
+{
+    const struct cis_image_info *info = guest->program->image->info;
+    uint64_t tables =
+        info->table_elements < UINT64_MAX / 16 ? info->table_elements * 8 : UINT64_MAX / 2;
+    uint64_t need =
+        info->min_memory_bytes > UINT64_MAX - tables ? UINT64_MAX : info->min_memory_bytes + tables;
+    return need > guest->limits.memory_bytes ? too_large(guest, need) : CIS_OK;
+}
+
+static cis_code set_fuel(cis_guest *guest, uint64_t fuel)
+{
+    const cis_image *image = guest->program->image;
+    if (!image->profile->fuel) {
+        if (fuel == 0) {
+            return CIS_OK;
+        }
+        return cis_guest_ended(guest, CIS_E_USAGE, NULL, 0, 0,
+                               "%s: was compiled without fuel metering", image->name);
+    }
+    guest->limits.fuel = fuel;
+    wasmtime_error_t *e = wasmtime_context_set_fuel(guest->context, fuel != 0 ? fuel : UINT64_MAX);
+    if (e != NULL) {
+        wasmtime_error_delete(e);
+        return cis_guest_ended(guest, CIS_E_INTERNAL, NULL, 0, 0, "fuel cannot be set");
+    }
+    return CIS_OK;
+}
+
+static cis_code make_store(cis_guest *guest)
+{
+    guest->store = wasmtime_store_new(guest->program->image->profile->wasm, guest, NULL);
+    guest->context = wasmtime_store_context(guest->store);
+    cis_guest_limiter(guest);
+    wasmtime_store_epoch_deadline_callback(guest->store, on_epoch, guest, NULL);
+    return set_fuel(guest, guest->limits.fuel);
+}
+
+static cis_code instantiate(cis_guest *guest)
+{
+    struct entry e = {.guest = guest};
+    cis_code code = execute(&e, NULL);
+    /* The limiter's no at instantiation comes back as an error without a trap code. */
+    if (code == CIS_E_LIMIT && guest->memory_limit_hit) {
+        guest->end.code = CIS_OK;
+        return too_large(guest, guest->memory_limit_asked);
+    }
+    if (code == CIS_OK) {
+        cis_guest_find_memory(guest);
+    }
+    return code;
+}
+
+static cis_code start(cis_guest *guest, const struct cis_guest_options *o)
+{
+    struct cis_error err = {0};
+    if (cis_slots_join(guest->engine->slots, o->tenant, o->weight, &guest->turn, &err) != CIS_OK) {
+        return cis_guest_ended_with(guest, &err);
+    }
+    CIS_TRY(check_minimums(guest));
+    struct cis_profile *profile = guest->program->image->profile;
+    cis_code code = cis_pool_enter(profile, &guest->stop, &err);
+    if (code == CIS_E_LIMIT) {
+        return cis_guest_ended(guest, code, "pool", profile->pool_slots, profile->pool_slots, "%s",
+                               err.msg);
+    }
+    if (code != CIS_OK) {
+        return cis_guest_ended_with(guest, &err);
+    }
+    guest->in_pool = true;
+    CIS_TRY(make_store(guest));
+    return instantiate(guest);
+}
+
+cis_code cis_guest_new(cis_engine *engine, cis_program *program,
+                       const struct cis_guest_options *options, cis_guest **out_guest,
+                       struct cis_error *err)
+{
+    cis_guest *guest = cis_zalloc(sizeof *guest);
+    if (guest == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "guest: out of memory");
+    }
+    guest->engine = engine;
+    guest->program = cis_program_ref(program);
+    guest->limits = options->limits;
+    if (guest->limits.memory_bytes == 0) {
+        guest->limits.memory_bytes = MEMORY_DEFAULT;
+    }
+    guest->budget.limit = options->limits.host_bytes;
+    guest->stop = options->stop;
+    guest->armed_ns = cis_clock_mono_ns();
+    guest->grants = options->grants;
+    guest->host = options->host;
+    guest->trace = options->trace;
+    guest->trace_self = options->trace_self;
+    *out_guest = guest;
+    return start(guest, options) == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);
+}
+
+void cis_guest_free(cis_guest *guest)
+{
+    if (guest == NULL) {
+        return;
+    }
+    if (guest->store != NULL) {
+        wasmtime_store_delete(guest->store);
+    }
+    cis_slots_leave(guest->engine->slots, &guest->turn);
+    if (guest->in_pool) {
+        cis_pool_leave(guest->program->image->profile);
+    }
+    cis_program_unref(guest->program);
+    cis_free(guest->backtrace);
+    cis_free(guest);
+}
+
+void cis_guest_rearm(cis_guest *guest, const struct cis_stop *stop, uint64_t fuel)
+{
+    if (guest->end.code != CIS_OK) {
+        return;
+    }
+    guest->stop = *stop;
+    guest->armed_ns = cis_clock_mono_ns();
+    (void)set_fuel(guest, fuel);
+}
+
+/* ---- calls ---- */
+
+cis_code cis_guest_call(cis_guest *guest, struct cis_str name, const char *type, union cis_slot *io,
+                        struct cis_error *err)
+{
+    if (guest->end.code != CIS_OK) {
+        return cis_guest_end_fail(guest, err);
+    }
+    const cis_image *image = guest->program->image;
+    const struct cis_extern *export = cis_image_export(image, name);
+    if (export == NULL || export->kind != CIS_EXTERN_FUNC || strcmp(export->type, type) != 0) {
+        return cis_fail(err, CIS_E_ENTRY, "%s: exports no function " CIS_STR_FMT " of type (%s)",
+                        image->name, CIS_STR_ARG(name), type);
+    }
+    if (guest->depth >= CIS_CALL_DEPTH_MAX) {
+        (void)cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0,
+                              "%s: calls between guest and host nested deeper than %u", image->name,
+                              CIS_CALL_DEPTH_MAX);
+        return cis_guest_end_fail(guest, err);
+    }
+    wasmtime_extern_t item;
+    if (!wasmtime_instance_export_get(guest->context, &guest->instance, name.ptr, name.len,
+                                      &item) ||
+        item.kind != WASMTIME_EXTERN_FUNC) {
+        return cis_fail(err, CIS_E_INTERNAL, "%s: export " CIS_STR_FMT " is lost", image->name,
+                        CIS_STR_ARG(name));
+    }
+    struct entry e = {
+        .guest = guest, .func = &item.of.func, .io = io, .nio = cis_functype_slots(type)};
+    return execute(&e, err);
+}
+
+void cis_guest_block(cis_guest *guest)
+{
+    cis_slots_give(guest->engine->slots, &guest->turn);
+}
+
+cis_code cis_guest_unblock(cis_guest *guest, struct cis_error *err)
+{
+    if (guest->turn.held) {
+        return CIS_OK;
+    }
+    if (slot_take(guest) != CIS_OK) {
+        return cis_guest_end_fail(guest, err);
+    }
+    return CIS_OK;
+}
+
+/* ---- ends and answers ---- */
+
+cis_code cis_guest_exit(cis_guest *guest, int32_t code, struct cis_error *err)
+{
+    if (guest->end.code == CIS_OK) {
+        (void)cis_guest_ended(guest, CIS_E_FAILED, NULL, 0, 0, "exited with code %d", code);
+        guest->end.exited = true;
+        guest->end.exit_code = code;
+    }
+    return cis_guest_end_fail(guest, err);
+}
+
+cis_code cis_guest_limit(cis_guest *guest, cis_code code, const char *limit, uint64_t configured,
+                         uint64_t reached, struct cis_error *err)
+{
+    (void)cis_guest_ended(guest, code, limit, configured, reached,
+                          "limit \"%s\" reached: %llu of %llu", limit, (unsigned long long)reached,
+                          (unsigned long long)configured);
+    return cis_guest_end_fail(guest, err);
+}
+
+void cis_guest_refused(cis_guest *guest, unsigned grant)
+{
+    if (grant < 16) {
+        guest->grants_refused[grant]++;
+        guest->grants_used[grant] -= guest->grants_used[grant] != 0;
+    }
+}
+
+void *cis_guest_host(const cis_guest *guest)
+{
+    return guest->host;
+}
+
+struct cis_budget *cis_guest_budget(cis_guest *guest)
+{
+    return &guest->budget;
+}
+
+const struct cis_stop *cis_guest_stop(const cis_guest *guest)
+{
+    return &guest->stop;
+}
+
+const struct cis_guest_end *cis_guest_end(const cis_guest *guest)
+{
+    return &guest->end;
+}
+
+cis_program *cis_guest_program(const cis_guest *guest)
+{
+    return guest->program;
+}
+
+void cis_guest_usage(cis_guest *guest, struct cis_guest_usage *out)
+{
+    *out = (struct cis_guest_usage){.cpu_ns = guest->turn.cpu_ns,
+                                    .wait_ns = guest->turn.wait_ns,
+                                    .memory_bytes = guest->memory_bytes,
+                                    .memory_peak = guest->memory_peak,
+                                    .host_calls = guest->host_calls,
+                                    .memory_limit_hit = guest->memory_limit_hit,
+                                    .memory_limit_asked = guest->memory_limit_asked};
+    memcpy(out->grants_used, guest->grants_used, sizeof out->grants_used);
+    memcpy(out->grants_refused, guest->grants_refused, sizeof out->grants_refused);
+    if (guest->turn.held) {
+        out->cpu_ns += cis_clock_mono_ns() - guest->turn.charged_ns;
+    }
+    uint64_t left = 0;
+    if (guest->limits.fuel != 0 && guest->context != NULL) {
+        wasmtime_error_t *e = wasmtime_context_get_fuel(guest->context, &left);
+        if (e == NULL) {
+            out->fuel = guest->limits.fuel - left;
+        } else {
+            wasmtime_error_delete(e);
+        }
+    }
+}

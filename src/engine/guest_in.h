@@ -1,0 +1,98 @@
+/* Inside the executing half of the engine room: what program.c, guest.c, memory.c and trap.c share.
+ * Not included outside src/engine. */
+#ifndef CIS_ENGINE_GUEST_IN_H
+#define CIS_ENGINE_GUEST_IN_H
+
+#include "engine/guest.h"
+#include "engine/internal.h"
+#include "engine/slots.h"
+
+#define CIS_CALL_DEPTH_MAX 16u /* guest calls nested through host functions */
+
+/* A row as a program uses it; what the trampoline needs stands together. */
+struct cis_bound {
+    cis_hostfn_handler *handler;
+    const struct cis_hostfn *row;
+    uint32_t grant_bit; /* 0: needs nothing */
+    uint8_t grant, cost;
+    char result; /* i I f F, or 0 for none */
+    bool metered;
+};
+
+struct cis_program {
+    cis_image *image; /* borrowed while cached in it; one reference for each of refs */
+    atomic_uint refs;
+    struct cis_program *next; /* in image->programs */
+    wasmtime_instance_pre_t *pre;
+    /* Guests that import a memory: it belongs to one store, so that there is no instance-pre. */
+    wasmtime_linker_t *linker;
+    wasm_memorytype_t *memory;
+    size_t nbound;
+    struct cis_bound bound[]; /* one for each function import, in order */
+};
+
+struct cis_guest {
+    cis_engine *engine;
+    cis_program *program;
+    wasmtime_store_t *store;
+    wasmtime_context_t *context;
+    wasmtime_instance_t instance;
+
+    /* Hot in the trampoline. */
+    uint32_t grants;
+    uint16_t depth;
+    bool in_pool;
+    bool mem_fresh; /* mem_base and mem_size are as the guest left them */
+    uint8_t *mem_base;
+    uint64_t mem_size;
+    wasmtime_memory_t memory;
+    bool has_memory;
+    uint64_t host_calls;
+    uint64_t grants_used[16], grants_refused[16];
+
+    struct cis_turn turn;
+    struct cis_stop stop;
+    uint64_t armed_ns; /* when the deadline was set: configured = deadline - armed */
+    struct cis_limits limits;
+    struct cis_budget budget;
+    void *host;
+    void (*trace)(void *self, const struct cis_hostfn *row, const union cis_slot *args,
+                  const union cis_slot *result, cis_code code, uint64_t ns);
+    void *trace_self;
+
+    uint64_t memory_bytes, memory_peak; /* memories and tables of the store */
+    uint64_t table_elements;
+    bool memory_limit_hit;
+    uint64_t memory_limit_asked;
+
+    struct cis_guest_end end;
+    char *backtrace;
+};
+
+/* program.c: an instance of the program in the guest's store, after the limiter is set. */
+wasmtime_error_t *cis_program_instantiate(cis_guest *guest, wasm_trap_t **out_trap);
+/* Slots that a call of type "ii:i" needs: the larger of both counts, at least 1. */
+size_t cis_functype_slots(const char *type);
+
+/* memory.c */
+void cis_guest_limiter(cis_guest *guest);
+void cis_guest_find_memory(cis_guest *guest);
+
+/* trap.c: the end is recorded once; the first record counts. */
+cis_code cis_guest_ended(cis_guest *guest, cis_code code, const char *limit, uint64_t configured,
+                         uint64_t reached, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+/* The same with a message that somebody wrote already. */
+cis_code cis_guest_ended_with(cis_guest *guest, const struct cis_error *error);
+/* Records what the engine returned (deletes it) unless an end is recorded already, and the
+ * backtrace. Returns the code of the end, copied to err. */
+cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_t *trap,
+                           struct cis_error *err);
+/* The recorded end as an error of the caller. */
+cis_code cis_guest_end_fail(const cis_guest *guest, struct cis_error *err);
+
+/* stack.c: runs fn(arg) here if the native stack has room for a guest, else on a thread of its own.
+ * CIS_E_LIMIT when no thread can be had, or when nested calls leave too little. */
+cis_code cis_stack_run(bool nested, void (*fn)(void *arg), void *arg, struct cis_error *err);
+
+#endif

@@ -1,0 +1,430 @@
+/* Programs: an image whose imports are bound to rows of host functions, and the trampoline that
+ * every host call goes through. */
+#include "engine/guest_in.h"
+
+#include <stdio.h>
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define SLOTS_MAX 16u /* parameters or results of a host function */
+#define MEMORY_PAGES_MAX 8192u
+
+_Static_assert(sizeof(union cis_slot) == sizeof(wasmtime_val_raw_t), "same layout");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw values are little-endian");
+
+/* ---- the trampoline ---- */
+
+static void set_result(union cis_slot *io, char type, int64_t value)
+{
+    switch (type) {
+    case 'i':
+        io->i32 = (int32_t)value;
+        break;
+    case 'I':
+        io->i64 = value;
+        break;
+    case 'f':
+        io->f32 = (float)value;
+        break;
+    case 'F':
+        io->f64 = (double)value;
+        break;
+    default:
+        break;
+    }
+}
+
+static cis_code refuse(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
+{
+    guest->grants_refused[bound->grant]++;
+    if (bound->row->ends_when_denied) {
+        return cis_guest_ended(guest, CIS_E_DENIED, NULL, 0, 0,
+                               "%s.%s: refused by policy, and the call has no way to say so",
+                               bound->row->module, bound->row->name);
+    }
+    set_result(io, bound->result, bound->row->denied);
+    return CIS_OK;
+}
+
+static cis_code burn(cis_guest *guest, uint64_t cost)
+{
+    uint64_t left = 0;
+    wasmtime_error_t *e = wasmtime_context_get_fuel(guest->context, &left);
+    if (e == NULL && left >= cost) {
+        e = wasmtime_context_set_fuel(guest->context, left - cost);
+    } else if (e == NULL) {
+        e = wasmtime_context_set_fuel(guest->context, 0);
+        if (e == NULL) {
+            return cis_guest_ended(guest, CIS_E_FUEL, "fuel", guest->limits.fuel,
+                                   guest->limits.fuel, "fuel of %llu units used up",
+                                   (unsigned long long)guest->limits.fuel);
+        }
+    }
+    if (e != NULL) {
+        wasmtime_error_delete(e);
+        return cis_guest_ended(guest, CIS_E_INTERNAL, NULL, 0, 0, "fuel cannot be accounted");
+    }
+    return CIS_OK;
+}
+
+static wasm_trap_t *unwind(cis_guest *guest)
+{
+    const char *msg = guest->end.error.msg;
+    return wasmtime_trap_new(msg, strlen(msg));
+}
+
+static cis_code perform(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
+{
+    guest->mem_fresh = false; /* the guest ran and may have grown its memory */
+    if ((guest->grants & bound->grant_bit) != bound->grant_bit) {
+        return refuse(guest, bound, io);
+    }
+    guest->grants_used[bound->grant]++;
+    guest->host_calls++;
+    if (bound->metered) {
+        CIS_TRY(burn(guest, bound->cost));
+    }
+    struct cis_error err;
+    err.sys = 0;
+    err.msg[0] = 0;
+    cis_code code = bound->handler(guest, io, &err);
+    if (__builtin_expect(code != CIS_OK, 0)) {
+        err.code = code;
+        return cis_guest_ended_with(guest, &err);
+    }
+    return guest->end.code; /* a nested call may have ended the guest, whatever the handler says */
+}
+
+static wasm_trap_t *traced(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
+                           size_t n)
+{
+    union cis_slot args[SLOTS_MAX] = {0};
+    memcpy(args, io, (n < SLOTS_MAX ? n : SLOTS_MAX) * sizeof *io);
+    uint64_t start = cis_clock_mono_ns();
+    cis_code code = perform(guest, bound, io);
+    uint64_t ns = cis_clock_mono_ns() - start;
+    union cis_slot none = {0};
+    guest->trace(guest->trace_self, bound->row, args, bound->result != 0 ? io : &none, code, ns);
+    return code == CIS_OK ? NULL : unwind(guest);
+}
+
+/* Every host call: trace, grant, charge, handler, and the end recorded before the guest unwinds. */
+static wasm_trap_t *trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw,
+                               size_t n)
+{
+    const struct cis_bound *bound = env;
+    cis_guest *guest = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    union cis_slot *io = (union cis_slot *)raw;
+    if (__builtin_expect(guest->trace != NULL, 0)) {
+        return traced(guest, bound, io, n);
+    }
+    return perform(guest, bound, io) == CIS_OK ? NULL : unwind(guest);
+}
+
+/* ---- function types ---- */
+
+static wasm_valkind_t valkind(char c)
+{
+    switch (c) {
+    case 'I':
+        return WASM_I64;
+    case 'f':
+        return WASM_F32;
+    case 'F':
+        return WASM_F64;
+    default:
+        return WASM_I32;
+    }
+}
+
+size_t cis_functype_slots(const char *type)
+{
+    const char *colon = strchr(type, ':');
+    size_t params = colon != NULL ? (size_t)(colon - type) : strlen(type);
+    size_t results = colon != NULL ? strlen(colon + 1) : 0;
+    size_t n = params > results ? params : results;
+    return n > 0 ? n : 1;
+}
+
+static void valtypes(const char *text, size_t n, wasm_valtype_vec_t *out)
+{
+    wasm_valtype_vec_new_uninitialized(out, n);
+    for (size_t i = 0; i < n; i++) {
+        out->data[i] = wasm_valtype_new(valkind(text[i]));
+    }
+}
+
+/* False for types that host functions do not have: references, vectors, too many. */
+static bool functype_ok(const char *type)
+{
+    size_t len = strlen(type);
+    return len == strspn(type, "iIfF:") && strchr(type, ':') != NULL &&
+           strchr(type, ':') == strrchr(type, ':') && cis_functype_slots(type) <= SLOTS_MAX;
+}
+
+static wasm_functype_t *functype(const char *type)
+{
+    const char *colon = strchr(type, ':');
+    wasm_valtype_vec_t params, results;
+    valtypes(type, (size_t)(colon - type), &params);
+    valtypes(colon + 1, strlen(colon + 1), &results);
+    return wasm_functype_new(&params, &results); /* takes both */
+}
+
+/* ---- linking ---- */
+
+static void program_free(cis_program *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    if (p->pre != NULL) {
+        wasmtime_instance_pre_delete(p->pre);
+    }
+    if (p->linker != NULL) {
+        wasmtime_linker_delete(p->linker);
+    }
+    if (p->memory != NULL) {
+        wasm_memorytype_delete(p->memory);
+    }
+    cis_free(p);
+}
+
+static void program_freep(cis_program **p)
+{
+    program_free(*p);
+}
+
+void cis_image_programs_free(struct cis_image *image)
+{
+    while (image->programs != NULL) {
+        cis_program *p = image->programs;
+        image->programs = p->next;
+        program_free(p);
+    }
+}
+
+static struct cis_bound bind(const struct cis_hostfn *row, bool metered)
+{
+    return (struct cis_bound){.handler = row->handler,
+                              .row = row,
+                              .grant_bit = row->grant != 0 ? 1u << row->grant : 0,
+                              .grant = row->grant,
+                              .cost = row->cost,
+                              .result = strchr(row->type, ':')[1],
+                              .metered = metered};
+}
+
+static bool is_memory(const struct cis_extern *import)
+{
+    return import->kind == CIS_EXTERN_MEMORY && cis_str_is(import->module, "env") &&
+           cis_str_is(import->name, "memory");
+}
+
+/* Fills in the rows; names the first import that nothing provides and counts the others. */
+static cis_code resolve_all(cis_image *image, cis_resolver *resolve, void *self, cis_program *p,
+                            struct cis_error *err)
+{
+    const struct cis_extern *first = NULL;
+    size_t missing = 0, memories = 0;
+    for (size_t i = 0; i < image->info->nimports; i++) {
+        const struct cis_extern *import = &image->info->imports[i];
+        if (is_memory(import) && memories++ == 0) {
+            continue;
+        }
+        const struct cis_hostfn *row =
+            import->kind == CIS_EXTERN_FUNC ? resolve(self, import) : NULL;
+        if (row == NULL || strcmp(row->type, import->type) != 0) {
+            first = first != NULL ? first : import;
+            missing++;
+            continue;
+        }
+        if (row->grant >= 16 || row->handler == NULL || !functype_ok(row->type)) {
+            return cis_fail(err, CIS_E_INTERNAL, "host function %s.%s: malformed row", row->module,
+                            row->name);
+        }
+        p->bound[p->nbound++] = bind(row, image->profile->fuel);
+    }
+    if (missing == 0) {
+        return CIS_OK;
+    }
+    char more[48] = "";
+    if (missing > 1) {
+        snprintf(more, sizeof more, " (and %zu more)", missing - 1);
+    }
+    return cis_fail(err, CIS_E_IMPORT,
+                    "%s: imports " CIS_STR_FMT "." CIS_STR_FMT " (%s), which nothing provides%s",
+                    image->name, CIS_STR_ARG(first->module), CIS_STR_ARG(first->name), first->type,
+                    more);
+}
+
+static cis_code import_memory(cis_image *image, const struct cis_extern *import, cis_program *p,
+                              struct cis_error *err)
+{
+    uint64_t max = import->max_pages < MEMORY_PAGES_MAX ? import->max_pages : MEMORY_PAGES_MAX;
+    if (import->min_pages > MEMORY_PAGES_MAX) {
+        return cis_fail(err, CIS_E_IMPORT,
+                        "%s: imports env.memory of %llu pages; 1 to %u can be provided",
+                        image->name, (unsigned long long)import->min_pages, MEMORY_PAGES_MAX);
+    }
+    bool wide = strstr(import->type, "i64") != NULL;
+    wasmtime_error_t *e =
+        wasmtime_memorytype_new(import->min_pages, true, max, wide, false, 16, &p->memory);
+    return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, image->name, e, NULL);
+}
+
+static cis_code define_all(cis_image *image, cis_program *p, wasmtime_linker_t *linker,
+                           struct cis_error *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < image->info->nimports; i++) {
+        const struct cis_extern *import = &image->info->imports[i];
+        if (import->kind != CIS_EXTERN_FUNC) {
+            CIS_TRY(import_memory(image, import, p, err));
+            continue;
+        }
+        struct cis_bound *b = &p->bound[n++];
+        wasm_functype_t *type = functype(b->row->type);
+        wasmtime_error_t *e = wasmtime_linker_define_func_unchecked(
+            linker, import->module.ptr, import->module.len, import->name.ptr, import->name.len,
+            type, trampoline, b, NULL);
+        wasm_functype_delete(type);
+        if (e != NULL) {
+            return cis_engine_fail(err, CIS_E_IMPORT, image->name, e, NULL);
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code build(cis_image *image, cis_program *p, struct cis_error *err)
+{
+    wasmtime_linker_t *linker = wasmtime_linker_new(image->profile->wasm);
+    wasmtime_linker_allow_shadowing(linker, true); /* a module may import a function twice */
+    cis_code code = define_all(image, p, linker, err);
+    if (code == CIS_OK && p->memory != NULL) {
+        p->linker = cis_take(&linker);
+        return CIS_OK;
+    }
+    if (code == CIS_OK) {
+        wasmtime_error_t *e = wasmtime_linker_instantiate_pre(linker, image->module, &p->pre);
+        if (e != NULL) {
+            code = cis_engine_fail(err, CIS_E_IMPORT, image->name, e, NULL);
+        }
+    }
+    wasmtime_linker_delete(linker);
+    return code;
+}
+
+static cis_program *find(cis_image *image, const cis_program *like)
+{
+    for (cis_program *p = image->programs; p != NULL; p = p->next) {
+        size_t i = 0;
+        while (i < p->nbound && i < like->nbound && p->bound[i].row == like->bound[i].row) {
+            i++;
+        }
+        if (i == p->nbound && i == like->nbound) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
+                          cis_program **out_program, struct cis_error *err)
+{
+    if (image->info->component || image->module == NULL) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "%s: is a component; only core modules can be linked", image->name);
+    }
+    CIS_CLEANUP(program_freep)
+    cis_program *p = cis_zalloc(sizeof *p + image->info->nimports * sizeof(struct cis_bound));
+    if (p == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", image->name);
+    }
+    p->image = image;
+    CIS_TRY(resolve_all(image, resolve, self, p, err));
+    pthread_mutex_lock(&image->programs_lock);
+    cis_program *found = find(image, p);
+    cis_code code = CIS_OK;
+    if (found == NULL) {
+        code = build(image, p, err);
+        if (code == CIS_OK) {
+            p->next = image->programs;
+            image->programs = found = cis_take(&p);
+        }
+    }
+    if (found != NULL) {
+        *out_program = cis_program_ref(found);
+    }
+    pthread_mutex_unlock(&image->programs_lock);
+    return code;
+}
+
+cis_program *cis_program_ref(cis_program *program)
+{
+    if (program != NULL) {
+        atomic_fetch_add_explicit(&program->refs, 1, memory_order_relaxed);
+        cis_image_ref(program->image);
+    }
+    return program;
+}
+
+void cis_program_unref(cis_program *program)
+{
+    if (program != NULL) {
+        atomic_fetch_sub_explicit(&program->refs, 1, memory_order_release);
+        cis_image_unref(program->image); /* the last one frees the program with the image */
+    }
+}
+
+cis_image *cis_program_image(const cis_program *program)
+{
+    return program->image;
+}
+
+/* ---- instances ---- */
+
+/* A memory made by the host is private to the store: mapped for it, unmapped with it, and counted
+ * by the limiter like one of the guest's own. The functions come out of the linker in the order of
+ * the module's imports. */
+static wasmtime_error_t *instantiate_with_memory(cis_guest *guest, wasm_trap_t **out_trap)
+{
+    const cis_program *p = guest->program;
+    const cis_image *image = p->image;
+    wasmtime_error_t *e = wasmtime_memory_new(guest->context, p->memory, &guest->memory);
+    if (e != NULL) {
+        return e;
+    }
+    guest->has_memory = true;
+    size_t n = image->info->nimports;
+    wasmtime_extern_t *imports = cis_calloc(n, sizeof *imports);
+    if (imports == NULL) {
+        return wasmtime_error_new("out of memory");
+    }
+    for (size_t i = 0; i < n && e == NULL; i++) {
+        const struct cis_extern *import = &image->info->imports[i];
+        if (import->kind == CIS_EXTERN_MEMORY) {
+            imports[i].kind = WASMTIME_EXTERN_MEMORY;
+            imports[i].of.memory = guest->memory;
+        } else if (!wasmtime_linker_get(p->linker, guest->context, import->module.ptr,
+                                        import->module.len, import->name.ptr, import->name.len,
+                                        &imports[i])) {
+            e = wasmtime_error_new("an import is missing in the linker");
+        }
+    }
+    if (e == NULL) {
+        e = wasmtime_instance_new(guest->context, image->module, imports, n, &guest->instance,
+                                  out_trap);
+    }
+    cis_free(imports);
+    return e;
+}
+
+wasmtime_error_t *cis_program_instantiate(cis_guest *guest, wasm_trap_t **out_trap)
+{
+    if (guest->program->memory != NULL) {
+        return instantiate_with_memory(guest, out_trap);
+    }
+    return wasmtime_instance_pre_instantiate(guest->program->pre, guest->context, &guest->instance,
+                                             out_trap);
+}

@@ -1,0 +1,202 @@
+/* How a guest ends: recorded as values before the engine unwinds, from trap codes after it; and the
+ * backtrace as text. Messages of the engine are never parsed. */
+#include "engine/guest_in.h"
+
+#include <stdio.h>
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define BACKTRACE_MAX 16384u
+#define NAME_MAX_BYTES 256u
+
+/* ---- recording ---- */
+
+cis_code cis_guest_ended(cis_guest *guest, cis_code code, const char *limit, uint64_t configured,
+                         uint64_t reached, const char *fmt, ...)
+{
+    struct cis_guest_end *end = &guest->end;
+    if (end->code == CIS_OK) {
+        va_list args;
+        va_start(args, fmt);
+        (void)cis_fail_v(&end->error, code, fmt, args);
+        va_end(args);
+        end->code = code;
+        end->limit = limit;
+        end->configured = configured;
+        end->reached = reached;
+    }
+    return end->code;
+}
+
+static uint64_t span(uint64_t from, uint64_t to)
+{
+    return to == CIS_NEVER ? CIS_NEVER : to > from ? to - from : 0;
+}
+
+/* A handler's failure: limits that the engine knows about get their numbers. */
+cis_code cis_guest_ended_with(cis_guest *guest, const struct cis_error *error)
+{
+    const char *msg = error->msg[0] != 0 ? error->msg : cis_code_text(error->code);
+    switch (error->code) {
+    case CIS_E_DEADLINE:
+        return cis_guest_ended(guest, error->code, "time",
+                               span(guest->armed_ns, guest->stop.deadline_ns),
+                               span(guest->armed_ns, cis_clock_mono_ns()), "%s", msg);
+    case CIS_E_BUDGET:
+        return cis_guest_ended(guest, error->code, "host-bytes", guest->budget.limit,
+                               guest->budget.used, "%s", msg);
+    case CIS_E_MEMORY:
+        return cis_guest_ended(guest, error->code, "memory", guest->limits.memory_bytes,
+                               guest->memory_limit_asked, "%s", msg);
+    default:
+        return cis_guest_ended(guest, error->code, NULL, 0, 0, "%s", msg);
+    }
+}
+
+cis_code cis_guest_end_fail(const cis_guest *guest, struct cis_error *err)
+{
+    if (err != NULL) {
+        *err = guest->end.error;
+    }
+    return guest->end.code;
+}
+
+/* ---- traps ---- */
+
+static const char *trap_text(int code)
+{
+    switch (code) {
+    case WASMTIME_TRAP_CODE_STACK_OVERFLOW:
+        return "stack overflow: calls nested too deep";
+    case WASMTIME_TRAP_CODE_MEMORY_OUT_OF_BOUNDS:
+        return "memory access out of bounds";
+    case WASMTIME_TRAP_CODE_HEAP_MISALIGNED:
+        return "atomic access not aligned";
+    case WASMTIME_TRAP_CODE_TABLE_OUT_OF_BOUNDS:
+        return "table access out of bounds";
+    case WASMTIME_TRAP_CODE_INDIRECT_CALL_TO_NULL:
+        return "indirect call of a null table entry";
+    case WASMTIME_TRAP_CODE_BAD_SIGNATURE:
+        return "indirect call with another function type";
+    case WASMTIME_TRAP_CODE_INTEGER_OVERFLOW:
+        return "integer overflow";
+    case WASMTIME_TRAP_CODE_INTEGER_DIVISION_BY_ZERO:
+        return "integer divided by zero";
+    case WASMTIME_TRAP_CODE_BAD_CONVERSION_TO_INTEGER:
+        return "invalid conversion to integer";
+    case WASMTIME_TRAP_CODE_UNREACHABLE_CODE_REACHED:
+        return "unreachable code reached";
+    case WASMTIME_TRAP_CODE_ATOMIC_WAIT_NON_SHARED_MEMORY:
+        return "atomic wait on a memory that is not shared";
+    case WASMTIME_TRAP_CODE_NULL_REFERENCE:
+        return "null reference";
+    case WASMTIME_TRAP_CODE_ALLOCATION_TOO_LARGE:
+        return "allocation too large";
+    case WASMTIME_TRAP_CODE_UNCAUGHT_EXCEPTION:
+        return "exception not caught";
+    default:
+        return NULL;
+    }
+}
+
+/* A function's name as the guest's name section has it: cut, and without control characters (done
+ * by cis_fail for messages, here for the backtrace). */
+static void frame_name(const wasm_frame_t *frame, struct cis_buf *out)
+{
+    const wasm_name_t *name = wasmtime_frame_func_name(frame);
+    if (name == NULL || name->size == 0) {
+        cis_buf_printf(out, "function[%u]", wasm_frame_func_index(frame));
+        return;
+    }
+    size_t n = cis_utf8_floor(name->data, name->size, NAME_MAX_BYTES);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = (uint8_t)name->data[i];
+        cis_buf_byte(out, c < 0x20 || c == 0x7f ? '?' : c);
+    }
+}
+
+/* Writes the backtrace; answers the name of the innermost function, NULL without frames. */
+static char *describe(cis_guest *guest, wasm_frame_vec_t *frames)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf trace = CIS_BUF_INIT(BACKTRACE_MAX);
+    char *top = NULL;
+    for (size_t i = 0; i < frames->size; i++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(NAME_MAX_BYTES + 32);
+        frame_name(frames->data[i], &name);
+        cis_buf_printf(&trace, "%3zu: %s (%s+0x%zx)\n", i, cis_buf_cstr(&name),
+                       guest->program->image->name, wasm_frame_module_offset(frames->data[i]));
+        if (i == 0) {
+            top = cis_strdup(cis_buf_cstr(&name));
+        }
+    }
+    if (trace.len > 0) {
+        cis_free(guest->backtrace);
+        guest->backtrace = cis_strndup(cis_buf_cstr(&trace), trace.len);
+    }
+    return top;
+}
+
+static char *backtrace(cis_guest *guest, const wasmtime_error_t *error, const wasm_trap_t *trap)
+{
+    wasm_frame_vec_t frames = {0};
+    if (trap != NULL) {
+        wasm_trap_trace(trap, &frames);
+    } else {
+        wasmtime_error_wasm_trace(error, &frames);
+    }
+    char *top = describe(guest, &frames);
+    wasm_frame_vec_delete(&frames);
+    return top;
+}
+
+static cis_code trapped(cis_guest *guest, int code, const char *top)
+{
+    const char *text = trap_text(code);
+    if (code == WASMTIME_TRAP_CODE_OUT_OF_FUEL) {
+        return cis_guest_ended(guest, CIS_E_FUEL, "fuel", guest->limits.fuel, guest->limits.fuel,
+                               "fuel of %llu units used up",
+                               (unsigned long long)guest->limits.fuel);
+    }
+    char other[32];
+    if (text == NULL) {
+        snprintf(other, sizeof other, "trap code %d", code);
+        text = other;
+    }
+    return cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0, "%s: %s%s%s", guest->program->image->name,
+                           text, top != NULL ? " in " : "", top != NULL ? top : "");
+}
+
+cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_t *trap,
+                           struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *top = backtrace(guest, error, trap);
+    wasmtime_trap_code_t code = 0;
+    int trap_code = -1;
+    if (trap != NULL) {
+        trap_code = wasmtime_trap_code(trap, &code) ? code : WASMTIME_TRAP_CODE_UNCAUGHT_EXCEPTION;
+    } else {
+        trap_code = cis_glue_error_trap_code(error);
+    }
+    if (guest->end.code == CIS_OK && trap_code >= 0) {
+        (void)trapped(guest, trap_code, top);
+    }
+    if (guest->end.code == CIS_OK) {
+        struct cis_error text = {0};
+        (void)cis_engine_fail(&text, CIS_E_LIMIT, guest->program->image->name, error, trap);
+        return cis_guest_ended_with(guest, &text) == CIS_OK ? CIS_OK
+                                                            : cis_guest_end_fail(guest, err);
+    }
+    if (error != NULL) {
+        wasmtime_error_delete(error);
+    }
+    if (trap != NULL) {
+        wasm_trap_delete(trap);
+    }
+    return cis_guest_end_fail(guest, err);
+}
+
+const char *cis_guest_backtrace(const cis_guest *guest)
+{
+    return guest->backtrace != NULL ? guest->backtrace : "";
+}
