@@ -3,17 +3,19 @@
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
+# Configuring builds the engine when there is none yet: with the Rust that tools/setup found.
+CMAKE = PATH="$$(tools/setup --rust-dir):$$PATH" cmake
 
 .PHONY: build demo check tsan coverage torture bench install format clean setup help
 
 build: setup ## the program, at build/bin/cis
-	@test -f build/release/build.ninja || cmake --preset release
-	cmake --build --preset release -j $(JOBS) --target cis
+	@test -f build/release/build.ninja || $(CMAKE) --preset release
+	@$(CMAKE) --build --preset release -j $(JOBS) --target cis
 	@mkdir -p build/bin && ln -sfn ../release/bin/cis build/bin/cis
 	@echo "built build/bin/cis"
 
 demo: build ## install an example skill, run it, show what it left behind
-	cmake --build --preset release -j $(JOBS) --target skills
+	@$(CMAKE) --build --preset release -j $(JOBS) --target skills
 	@tools/demo.sh
 
 check: build/dev/.built build/asan/.built ## all tests, also under the sanitizers; the summary comes last
@@ -21,8 +23,8 @@ check: build/dev/.built build/asan/.built ## all tests, also under the sanitizer
 	@ctest --test-dir build/check -LE '^torture$$' -j $(JOBS) --output-on-failure --no-tests=error
 
 build/%/.built: setup
-	@test -f build/$*/build.ninja || cmake --preset $*
-	cmake --build --preset $* -j $(JOBS)
+	@test -f build/$*/build.ninja || $(CMAKE) --preset $*
+	@$(CMAKE) --build --preset $* -j $(JOBS)
 
 tsan: build/tsan/.built ## tests under the thread sanitizer
 	ctest --preset tsan -j $(JOBS)
@@ -35,11 +37,11 @@ torture: build/dev/.built ## the long runs
 	ctest --preset torture --no-tests=error
 
 bench: build ## figures, with ratios to the peers
-	cmake --build --preset release -j $(JOBS)
+	@$(CMAKE) --build --preset release -j $(JOBS)
 	@bench/run build/release
 
 install: build ## program, library, headers, man pages; PREFIX=/usr/local, DESTDIR=
-	cmake --build --preset release -j $(JOBS)
+	@$(CMAKE) --build --preset release -j $(JOBS)
 	cmake --install build/release --prefix $(PREFIX)
 
 format: ## clang-format every C file
