@@ -14,6 +14,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
 SKIP_DIRS = {".git", "build", "target", "__pycache__", "node_modules"}
 GENERATED = {"engine/Cargo.lock", "LICENSE"}
+VERBATIM = {"tests/guests/seed002.c"}  # text of others that must stay as it is
 LONG_FILE = 400
 findings, warnings = [], []
 
@@ -130,7 +131,7 @@ def check_tree():
     for path in tree():
         with open(os.path.join(ROOT, path), "rb") as handle:
             data = handle.read()
-        if path in GENERATED or b"\0" in data:
+        if path in GENERATED or path in VERBATIM or b"\0" in data:
             continue
         try:
             text = data.decode()
@@ -178,7 +179,7 @@ def check_format():
     if " 14." not in version:
         print(f"skipped: clang-format 14 is the one that decides, this is: {version.strip() or 'none'}")
         sys.exit(77)
-    paths = [p for p in tree() if p.endswith((".c", ".h")) and p.startswith(
+    paths = [p for p in tree() if p.endswith((".c", ".h")) and p not in VERBATIM and p.startswith(
         ("src/", "tests/", "bench/", "include/", "examples/", "sdk/"))]
     for path in paths:
         run = subprocess.run([tool, "--dry-run", path], cwd=ROOT, capture_output=True, text=True, check=False)

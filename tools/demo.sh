@@ -1,0 +1,30 @@
+#!/bin/bash
+# Installs an example skill into an empty home, runs it twice on real input and shows what there is
+# to see: its log, its result, its memory, the report of the run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cis=$PWD/build/bin/cis
+skill=build/release/skills/memory-organizer
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export CIS_HOME=$work/home
+
+show() {
+    printf '\n\033[1m$ %s\033[0m\n' "cis $*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9]*m//g'; fi
+    "$cis" "$@"
+    echo
+}
+
+echo "What the skill asks for, before anything runs:"
+show inspect "$skill/skill.wasm"
+show skill install "$skill" --yes
+echo "A run: log lines on stderr, the result alone on stdout."
+show skill run memory-organizer --input @examples/skills/memory-organizer/input.json
+echo "What it keeps in its memory:"
+show memory get keywords/top --skill memory-organizer
+echo "A second run merges with what it knows. This time the report instead of the result:"
+show skill run memory-organizer --json --input '{"text":"The guest asks, the host decides.","top":3}'
+echo "Every run is on record:"
+show runs list
+echo "demo: done"
