@@ -17,7 +17,8 @@ cis_code cis_memory_view_new(const struct cis_memory_service *service, const str
                              struct cis_error *err);
 void cis_memory_view_free(cis_memory_view *view);
 /* *out borrowed until the next call that changes this key; found false: absent. A key "@SKILL/KEY"
- * that is absent in the own namespace reads the public entry KEY of SKILL. */
+ * that is absent in the own namespace reads the public entry KEY of SKILL (the store's service does
+ * this). CIS_E_INVALID: as set. CIS_E_BUDGET: what was read no longer fits the run's budget. */
 cis_code cis_memory_view_get(cis_memory_view *view, struct cis_str key, struct cis_bytes *out_value,
                              bool *out_found, struct cis_error *err);
 /* CIS_E_INVALID: key empty or > 1024 bytes, value > 10 MiB. */
@@ -44,13 +45,17 @@ void cis_store_memory_init(struct cis_store_memory *memory, cis_store *store, ui
 /* The store behind a service made by cis_store_memory_init, NULL for an embedder's own. */
 struct cis_store_memory *cis_store_memory_of(const struct cis_memory_service *service);
 
-/* Export and import of namespaces as JSON lines: {"schema":1,"ns","key","value" |
- * "base64","public", "category"}; import is one transaction and refuses damaged lines by number. */
+/* Export and import of namespaces as JSON lines:
+ * {"schema":1,"ns","key","value","public","category", "updated_ms"}; binary values are "base64"
+ * instead of "value", binary keys "key_base64". Export is one snapshot (ns ptr NULL: the whole
+ * tenant). Import is one transaction under the quota; a damaged line is CIS_E_INVALID "line N: …"
+ * and nothing is changed. into_ns ptr NULL: where it came from. */
+#define CIS_MEMORY_IMPORT_MAX (256u * 1024u * 1024u)
 cis_code cis_memory_export(cis_store *store, struct cis_str tenant, struct cis_str ns,
                            struct cis_sink *out, const struct cis_stop *stop,
                            struct cis_error *err);
-cis_code cis_memory_import(cis_store *store, struct cis_str tenant, struct cis_str into_ns,
-                           struct cis_str text, uint64_t quota_bytes, uint64_t *out_count,
+cis_code cis_memory_import(const struct cis_store_memory *memory, struct cis_str tenant,
+                           struct cis_str into_ns, struct cis_str text, uint64_t *out_count,
                            const struct cis_stop *stop, struct cis_error *err);
 
 #endif

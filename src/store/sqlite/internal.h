@@ -62,7 +62,8 @@ struct sql_store {
 /* ---- open.c: files and connections ---- */
 cis_code cis_sql_dir_prepare(const char *dir, char **out_real, struct cis_error *err);
 /* Is there a file for this tenant? */
-bool cis_sql_tenant_exists(const struct sql_store *store, const char *tenant);
+cis_code cis_sql_tenant_exists(const struct sql_store *store, const char *tenant, bool *out,
+                               struct cis_error *err);
 /* A connection to the tenant's file, made and entered into the catalogue when it is not there. */
 cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const struct cis_stop *stop,
                            struct sql_conn **out_conn, struct cis_error *err);

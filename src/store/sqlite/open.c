@@ -62,11 +62,16 @@ static char *tenant_path(const struct sql_store *store, const char *tenant)
     return path;
 }
 
-bool cis_sql_tenant_exists(const struct sql_store *store, const char *tenant)
+cis_code cis_sql_tenant_exists(const struct sql_store *store, const char *tenant, bool *out,
+                               struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
+    if (path == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+    }
     struct stat st;
-    return path == NULL || lstat(path, &st) == 0; /* no memory: the open that follows says so */
+    *out = lstat(path, &st) == 0;
+    return CIS_OK;
 }
 
 static void sync_folder_of(const char *path)
@@ -242,7 +247,9 @@ cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const st
     if (path == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
     }
-    if (!cis_sql_tenant_exists(store, tenant)) {
+    bool exists;
+    CIS_TRY(cis_sql_tenant_exists(store, tenant, &exists, err));
+    if (!exists) {
         CIS_TRY(catalogue_enter(store, tenant, stop, err));
     }
     return file_open(path, &cis_sql_tenant_schema, stop, out_conn, err);

@@ -116,8 +116,8 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
     struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
     cis_code code = t == NULL ? cis_fail(err, CIS_E_NOMEM, "store: out of memory") : CIS_OK;
     if (code == CIS_OK && !create && !t->known) {
-        t->known = cis_sql_tenant_exists(store, t->name);
-        if (!t->known) {
+        code = cis_sql_tenant_exists(store, t->name, &t->known, err);
+        if (code == CIS_OK && !t->known) {
             pthread_mutex_unlock(&store->lock);
             *out_conn = NULL;
             return CIS_OK;
