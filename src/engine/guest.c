@@ -347,6 +347,11 @@ const struct cis_stop *cis_guest_stop(const cis_guest *guest)
     return &guest->stop;
 }
 
+const struct cis_limits *cis_guest_limits(const cis_guest *guest)
+{
+    return &guest->limits;
+}
+
 const struct cis_guest_end *cis_guest_end(const cis_guest *guest)
 {
     return &guest->end;

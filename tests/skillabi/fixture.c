@@ -117,9 +117,8 @@ static cis_code ai_chat(void *self, const struct cis_call *call, const struct ci
     return CIS_OK;
 }
 
-static cis_code http_send(void *self, const struct cis_call *call,
-                          const struct cis_http_request *r, struct cis_http_response *response,
-                          struct cis_error *err)
+static cis_code http_send(void *self, const struct cis_call *call, const struct cis_http_request *r,
+                          struct cis_http_response *response, struct cis_error *err)
 {
     struct fake *f = self;
     (void)call;
@@ -153,8 +152,12 @@ void abi_init(struct abi *a)
 {
     memset(a, 0, sizeof *a);
     a->limits = (struct cis_limits){.memory_bytes = 256u << 20, .host_bytes = 512u << 20};
-    a->fake = (struct fake){.answer = "yes", .answer_len = 3, .status = 200, .body = "pong",
-                            .body_len = 4, .log = CIS_BUF_INIT(1u << 20)};
+    a->fake = (struct fake){.answer = "yes",
+                            .answer_len = 3,
+                            .status = 200,
+                            .body = "pong",
+                            .body_len = 4,
+                            .log = CIS_BUF_INIT(1u << 20)};
     a->memory = (struct cis_memory_service)CIS_MEMORY_SERVICE_INIT;
     a->memory.self = &a->fake;
     a->memory.get = memory_get;
@@ -172,8 +175,11 @@ void abi_init(struct abi *a)
     a->log.line = log_line;
     a->stop = (struct cis_stop){CIS_NEVER, NULL};
     struct cis_host *h = &a->host;
-    h->call = (struct cis_call){.tenant = "default", .skill = "file:test", .run_id = "r",
-                                .deadline_ns = CIS_NEVER, .stop = &a->stop};
+    h->call = (struct cis_call){.tenant = "default",
+                                .skill = "file:test",
+                                .run_id = "r",
+                                .deadline_ns = CIS_NEVER,
+                                .stop = &a->stop};
     h->services = (struct cis_services){&a->memory, &a->ai, &a->http, &a->log};
     h->budget.limit = 512u << 20;
     h->skill = "file:test";
@@ -197,9 +203,8 @@ cis_code abi_try(struct abi *a, struct cis_bytes wasm, const struct cis_skillabi
                  const char *grants)
 {
     grant(a, grants);
-    const struct cis_image_options load = {.name = "test",
-                                           .memory_limit = a->limits.memory_bytes,
-                                           .stop = a->stop};
+    const struct cis_image_options load = {
+        .name = "test", .memory_limit = a->limits.memory_bytes, .stop = a->stop};
     struct cis_error *err = &a->err;
     CIS_TRY(cis_image_load(abi_engine(), wasm, &load, &a->image, err));
     CIS_TRY(cis_skillabi_link(a->image, options, &a->program, err));
