@@ -1,6 +1,7 @@
 /* Every key of skill.toml, its wrong types with their lines, the flat shape, settings. */
 #include "harness.h"
 
+#include <stdbool.h>
 #include "base/mem.h"
 #include "skill/manifest.h"
 
@@ -33,8 +34,8 @@ static void every_key_is_read(void **state)
               "random = true\ndns = true\n"
               "[limits]\nmemory = \"64MiB\"\ntime = \"1500ms\"\nfuel = 1000000\n"
               "output = 4096\nfiles = 7\n"
-              "[integrity]\nsha256 = \"ABababababababababababababababababababababababababab"
-              "ababababababab\"\n"
+              "[integrity]\nsha256 = \"ABababababababababababababababab"
+              "abababababababababababababababab\"\n"
               "[exports]\nconvention = \"text\"\nentry = \"go\"\n"
               "functions = [\"go\", { name = \"add\", convention = \"numbers\" }]\n"
               "events = [\"run\"]\ncommands = [{ name = \"tidy\", description = \"Tidies\" }]\n"
@@ -72,8 +73,12 @@ static void every_key_is_read(void **state)
     assert_int_equal(m.nexports, 4);
     assert_int_equal(cis_manifest_convention(&m, CIS_STR("add")), CIS_EXPORT_NUMBERS);
     assert_int_equal(cis_manifest_convention(&m, CIS_STR("go")), CIS_EXPORT_TEXT);
-    assert_int_equal(m.exports[3].kind, CIS_EXPORT_COMMAND);
-    assert_string_equal(m.exports[3].description, "Tidies");
+    bool command = false;
+    for (size_t i = 0; i < m.nexports; i++) {
+        command = command || (m.exports[i].kind == CIS_EXPORT_COMMAND &&
+                              strcmp(m.exports[i].description, "Tidies") == 0);
+    }
+    assert_true(command);
     assert_true(m.has_schema);
     assert_int_equal(m.nsettings, 2);
     assert_string_equal(cis_manifest_setting_find(&m, CIS_STR("mode"))->fallback, "a");
@@ -109,7 +114,7 @@ static void the_flat_shape_is_read(void **state)
                     &m, err));
     assert_string_equal(m.name, "flat");
     assert_string_equal(m.entry, "target/x.wasm");
-    grants_are(&m.asked, "[\"ai\",\"http=https://a.example:443\",\"memory=read\"]");
+    grants_are(&m.asked, "[\"ai\",\"http=https://a.example\",\"memory=read\"]");
     assert_int_equal(m.nwarnings, 0);
     cis_manifest_done(&m);
 }
