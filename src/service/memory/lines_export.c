@@ -31,7 +31,7 @@ static void add_bytes(struct cis_buf *out, const char *text_name, const char *bi
 {
     bool text = cis_utf8_valid(data.ptr, data.len) &&
                 (data.len == 0 || memchr(data.ptr, 0, data.len) == NULL);
-    cis_buf_printf(out, ",\"%s\":", text ? text_name : binary_name);
+    cis_buf_printf(out, "\"%s\":", text ? text_name : binary_name);
     if (text) {
         cis_buf_json(out, (struct cis_str){(const char *)data.ptr, data.len});
     } else {
@@ -39,18 +39,30 @@ static void add_bytes(struct cis_buf *out, const char *text_name, const char *bi
     }
 }
 
+void cis_memory_entry_json(struct cis_buf *out, const struct cis_kv_entry *entry)
+{
+    add_bytes(out, "ns", "ns_base64", cis_bytes_of(entry->ns.ptr, entry->ns.len));
+    cis_buf_byte(out, ',');
+    add_bytes(out, "key", "key_base64", cis_bytes_of(entry->key.ptr, entry->key.len));
+    cis_buf_byte(out, ',');
+    if (entry->value.ptr == NULL) {
+        cis_buf_printf(out, "\"bytes\":%zu", entry->value.len);
+    } else {
+        add_bytes(out, "value", "base64", entry->value);
+    }
+    cis_buf_printf(out, ",\"public\":%s,\"category\":", entry->is_public ? "true" : "false");
+    cis_buf_json(out, entry->category);
+    cis_buf_printf(out, ",\"updated_ms\":%lld", (long long)entry->updated_ms);
+}
+
 static bool write_line(void *self, const struct cis_kv_entry *e)
 {
     struct exporter *x = self;
     struct cis_buf *line = &x->line;
     cis_buf_reset(line);
-    cis_buf_text(line, "{\"schema\":1");
-    add_bytes(line, "ns", "ns_base64", cis_bytes_of(e->ns.ptr, e->ns.len));
-    add_bytes(line, "key", "key_base64", cis_bytes_of(e->key.ptr, e->key.len));
-    add_bytes(line, "value", "base64", e->value);
-    cis_buf_printf(line, ",\"public\":%s,\"category\":", e->is_public ? "true" : "false");
-    cis_buf_json(line, e->category);
-    cis_buf_printf(line, ",\"updated_ms\":%lld}\n", (long long)e->updated_ms);
+    cis_buf_text(line, "{\"schema\":1,");
+    cis_memory_entry_json(line, e);
+    cis_buf_text(line, "}\n");
     x->code = cis_buf_check(line, "export", &x->error);
     if (x->code == CIS_OK && !x->out->write(x->out->self, line->ptr, line->len)) {
         x->code = cis_fail(&x->error, CIS_E_IO, "export: the output takes no more");

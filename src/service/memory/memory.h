@@ -50,6 +50,9 @@ struct cis_store_memory *cis_store_memory_of(const struct cis_memory_service *se
  * instead of "value", binary keys "key_base64". Export is one snapshot (ns ptr NULL: the whole
  * tenant). Import is one transaction under the quota; a damaged line is CIS_E_INVALID "line N: …"
  * and nothing is changed. into_ns ptr NULL: where it came from. */
+/* "ns":…,"key":…,"value":…,"public":…,"category":…,"updated_ms":… without braces; an entry listed
+ * without its value has "bytes":N instead. */
+void cis_memory_entry_json(struct cis_buf *out, const struct cis_kv_entry *entry);
 #define CIS_MEMORY_IMPORT_MAX (256u * 1024u * 1024u)
 cis_code cis_memory_export(cis_store *store, struct cis_str tenant, struct cis_str ns,
                            struct cis_sink *out, const struct cis_stop *stop,

@@ -1,0 +1,154 @@
+/* `cis memory export|import`: namespaces as JSON lines. */
+#include "cli/memory_names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "service/memory/memory.h"
+
+/* ---- export: to stdout, or to a temporary file that takes the name when it is whole ---- */
+
+struct target {
+    char *temp;
+    int fd; /* -1: stdout */
+    int sys;
+};
+
+static void target_done(struct target *t)
+{
+    if (t->fd >= 0) {
+        close(t->fd);
+        unlink(t->temp);
+    }
+    cis_free(t->temp);
+}
+
+static cis_code target_open(struct target *t, const char *path, struct cis_error *err)
+{
+    size_t n = strlen(path) + sizeof ".XXXXXX";
+    t->temp = cis_alloc(n);
+    if (t->temp == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    snprintf(t->temp, n, "%s.XXXXXX", path);
+    t->fd = mkostemp(t->temp, O_CLOEXEC); /* mode 0600: memory is private */
+    return t->fd >= 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
+}
+
+static bool target_write(void *self, const void *data, size_t len)
+{
+    struct target *t = self;
+    if (t->fd < 0) {
+        cis_cli_out(data, len);
+        return true; /* a full stdout is told at the end of main */
+    }
+    t->sys = cis_fd_write_all(t->fd, data, len);
+    return t->sys == 0;
+}
+
+static cis_code target_keep(struct target *t, const char *path, struct cis_error *err)
+{
+    if (fsync(t->fd) != 0 || rename(t->temp, path) != 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
+    }
+    close(t->fd);
+    t->fd = -1;
+    return CIS_OK;
+}
+
+static cis_code export_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
+{
+    const char *path = cis_cli_value(cmd->cli, "output");
+    CIS_CLEANUP(target_done) struct target t = {.fd = -1};
+    struct cis_str ns;
+    CIS_TRY(cis_memory_cmd_ns(cmd, &ns, err));
+    if (path != NULL) {
+        CIS_TRY(target_open(&t, path, err));
+    }
+    struct cis_sink sink = {&t, target_write};
+    cis_code code = cis_memory_export(cmd->store, cmd->tenant, ns, &sink, &cmd->stop, err);
+    if (t.sys != 0) {
+        return cis_fail_sys(err, CIS_E_IO, t.sys, "%s", path);
+    }
+    return code == CIS_OK && path != NULL ? target_keep(&t, path, err) : code;
+}
+
+static cis_code import_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
+{
+    const struct cis_config *config = cis_app_config(cmd->app);
+    const char *path = cmd->cli->args[0];
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_MEMORY_IMPORT_MAX);
+    CIS_TRY(strcmp(path, "-") == 0 ? cis_file_read_fd(STDIN_FILENO, "stdin", &text, err)
+                                   : cis_file_read(path, &text, err));
+    struct cis_str ns;
+    CIS_TRY(cis_memory_cmd_ns(cmd, &ns, err));
+    struct cis_store_memory memory;
+    cis_store_memory_init(&memory, cmd->store, config->memory_quota_bytes,
+                          config->memory_quota_keys);
+    uint64_t n = 0;
+    cis_code code =
+        cis_memory_import(&memory, cmd->tenant, ns, cis_buf_view(&text), &n, &cmd->stop, err);
+    if (code == CIS_E_INVALID) {
+        return cis_error_prefix(err, code, "%s", path);
+    }
+    if (code == CIS_OK) {
+        cis_cli_printf(cmd->cli->json ? "{\"schema\":1,\"imported\":%" PRIu64 "}\n"
+                                      : "%" PRIu64 " entries imported\n",
+                       n);
+    }
+    return code;
+}
+
+static int run_with(const struct cis_cli *cli,
+                    cis_code (*verb)(struct cis_memory_cmd *cmd, struct cis_error *err))
+{
+    struct cis_error err = {0};
+    CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
+    cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
+    if (code == CIS_OK) {
+        code = verb(&cmd, &err);
+    }
+    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
+}
+
+static int run_export(struct cis_cli *cli)
+{
+    return run_with(cli, export_verb);
+}
+
+static int run_import(struct cis_cli *cli)
+{
+    return run_with(cli, import_verb);
+}
+
+static const struct cis_cli_option export_options[] = {
+    {"skill", 0, "NAME", "only this skill's memory (default: the whole tenant)", false, NULL},
+    {"output", 'o', "FILE", "write to FILE (mode 0600) instead of stdout", false, NULL},
+    {NULL, 0, NULL, NULL, false, NULL}};
+
+const struct cis_cli_command cis_cmd_memory_export = {
+    .name = "memory export",
+    .summary = "write memory as JSON lines",
+    .help = "One JSON object a line, of one moment: ns, key, value (base64 when it is not text),\n"
+            "public, category, updated_ms. `cis memory import` reads it.",
+    .options = export_options,
+    .run = run_export};
+
+static const struct cis_cli_option import_options[] = {
+    {"skill", 0, "NAME", "into this skill's memory, wherever it came from", false, NULL},
+    {NULL, 0, NULL, NULL, false, NULL}};
+
+const struct cis_cli_command cis_cmd_memory_import = {
+    .name = "memory import",
+    .args = "FILE|-",
+    .summary = "read memory from JSON lines, all or nothing",
+    .options = import_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_import};

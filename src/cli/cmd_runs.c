@@ -1,0 +1,199 @@
+/* `cis runs list|show`: records of finished runs. */
+#include "cli/memory_names.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include "base/clock.h"
+#include "base/mem.h"
+
+struct listing {
+    bool json;
+    uint64_t n;
+};
+
+static bool print_row(void *self, const struct cis_run_row *row)
+{
+    struct listing *l = self;
+    char started[32];
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
+    cis_clock_iso(row->started_ms, started);
+    if (l->json) {
+        cis_buf_printf(&line, "%s{\"id\":\"%s\",\"skill\":", l->n != 0 ? "," : "", row->id);
+        cis_buf_json(&line, row->skill);
+        cis_buf_text(&line, ",\"status\":");
+        cis_buf_json(&line, row->status);
+        cis_buf_printf(&line,
+                       ",\"exit_code\":%d,\"started\":\"%s\",\"started_ms\":%" PRId64
+                       ",\"ended_ms\":%" PRId64 "}",
+                       row->exit_code, started, row->started_ms, row->ended_ms);
+    } else {
+        cis_buf_printf(&line, "%s  %s  %-9.*s %3d %6" PRId64 " ms  ", row->id, started,
+                       CIS_STR_ARG(row->status), row->exit_code, row->ended_ms - row->started_ms);
+        cis_cli_printable(&line, row->skill);
+        cis_buf_byte(&line, '\n');
+    }
+    cis_cli_out(line.ptr, line.len);
+    l->n++;
+    return true;
+}
+
+static cis_code list_runs(struct cis_memory_cmd *cmd, uint32_t limit, struct cis_error *err)
+{
+    struct listing l = {.json = cmd->cli->json};
+    if (l.json) {
+        cis_cli_printf("{\"schema\":1,\"runs\":[");
+    }
+    struct cis_str skill = cis_str_of(cmd->own[0] != 0 ? cmd->own : NULL);
+    CIS_TRY(cmd->store->ops->run_list(cmd->store, cmd->tenant, skill, limit, print_row, &l,
+                                      &cmd->stop, err));
+    if (l.n == 0 && cmd->file[0] != 0) { /* no such skill ran: a bare file of that name? */
+        CIS_TRY(cmd->store->ops->run_list(cmd->store, cmd->tenant, cis_str_of(cmd->file), limit,
+                                          print_row, &l, &cmd->stop, err));
+    }
+    if (l.json) {
+        cis_cli_printf("]}\n");
+    }
+    return CIS_OK;
+}
+
+static int run_list(struct cis_cli *cli)
+{
+    uint64_t limit = 20;
+    if (!cis_cli_number(cli, "limit", &limit)) {
+        return cis_code_skill_exit(CIS_E_USAGE);
+    }
+    if (limit > UINT32_MAX) {
+        return cis_cli_usage(cli, "--limit %" PRIu64 ": too many", limit);
+    }
+    struct cis_error err = {0};
+    CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
+    cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
+    if (code == CIS_OK) {
+        code = list_runs(&cmd, (uint32_t)limit, &err);
+    }
+    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
+}
+
+static const struct cis_cli_option list_options[] = {
+    {"skill", 0, "NAME", "only runs of this skill, or of a bare file with this stem", false, NULL},
+    {"limit", 0, "N", "at most N runs, 0 for all (default 20)", false, NULL},
+    {NULL, 0, NULL, NULL, false, NULL}};
+
+const struct cis_cli_command cis_cmd_runs_list = {
+    .name = "runs list",
+    .summary = "list finished runs, newest first",
+    .help =
+        "One line a run: id, start, status, exit code, time, skill. The newest 10,000 are kept.",
+    .options = list_options,
+    .run = run_list};
+
+/* ---- show ---- */
+
+/* One line "name: value" for each simple field; lists and objects as compact JSON. */
+static void summarise(struct cis_buf *out, const json_t *report)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)report, name, value)
+    {
+        if (strcmp(name, "schema") == 0 || strcmp(name, "log") == 0 ||
+            (json_is_object(value) && json_object_size(value) == 0)) {
+            continue;
+        }
+        cis_buf_printf(out, "%-16s ", name);
+        if (json_is_string(value)) {
+            cis_cli_printable(
+                out, (struct cis_str){json_string_value(value), json_string_length(value)});
+        } else {
+            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+            cis_cli_printable(out, cis_str_of(text != NULL ? text : "?"));
+            cis_free(text);
+        }
+        cis_buf_byte(out, '\n');
+    }
+}
+
+static void show_log(struct cis_buf *out, const json_t *report)
+{
+    size_t i;
+    const json_t *line;
+    const json_t *log = json_object_get(report, "log");
+    if (json_array_size(log) != 0) {
+        cis_buf_text(out, "log:\n");
+    }
+    json_array_foreach(log, i, line)
+    {
+        const char *text = json_string_value(json_object_get(line, "text"));
+        const char *level = json_string_value(json_object_get(line, "level"));
+        cis_buf_printf(out, "  %-5s ", level != NULL ? level : "");
+        cis_cli_printable(out, cis_str_of(text != NULL ? text : json_string_value(line)));
+        cis_buf_byte(out, '\n');
+    }
+}
+
+struct shown {
+    bool json;
+    cis_code code;
+    struct cis_error error;
+};
+
+static bool print_run(void *self, const struct cis_run_row *row)
+{
+    struct shown *s = self;
+    if (s->json) {
+        cis_cli_out(row->report.ptr, row->report.len);
+        cis_cli_out("\n", 1);
+        return false;
+    }
+    json_error_t why;
+    json_t *report = json_loadb(row->report.ptr, row->report.len, JSON_ALLOW_NUL, &why);
+    if (!json_is_object(report)) {
+        json_decref(report);
+        s->code = cis_fail(&s->error, CIS_E_STORE, "run %s: its report is damaged: %s", row->id,
+                           why.text);
+        return false;
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4u * CIS_STORE_REPORT_MAX);
+    summarise(&out, report);
+    show_log(&out, report);
+    json_decref(report);
+    s->code = cis_buf_check(&out, "report", &s->error);
+    if (s->code == CIS_OK) {
+        cis_cli_out(out.ptr, out.len);
+    }
+    return false;
+}
+
+static int run_show(struct cis_cli *cli)
+{
+    struct cis_error err = {0};
+    struct shown s = {.json = cli->json, .code = CIS_OK};
+    char id[27] = "";
+    for (size_t i = 0; cli->args[0][i] != 0 && i < sizeof id - 1; i++) {
+        char c = cli->args[0][i];
+        id[i] = c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
+    }
+    struct cis_str wanted = cis_str_of(strlen(cli->args[0]) < sizeof id ? id : cli->args[0]);
+    CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
+    cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
+    if (code == CIS_OK) {
+        code =
+            cmd.store->ops->run_get(cmd.store, cmd.tenant, wanted, print_run, &s, &cmd.stop, &err);
+    }
+    if (code == CIS_OK && s.code != CIS_OK) {
+        code = s.code;
+        err = s.error;
+    }
+    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
+}
+
+const struct cis_cli_command cis_cmd_runs_show = {
+    .name = "runs show",
+    .args = "ID",
+    .summary = "show the report of a run",
+    .help =
+        "ID may be the beginning of an id, as long as only one run begins so. --json prints the\n"
+        "report as it was recorded.",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_show};
