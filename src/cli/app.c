@@ -20,7 +20,6 @@ struct cis_app {
     cis_http_client *http;
     cis_ai *ai;
     struct cis_log_service log;
-    bool services_open;
 };
 
 cis_code cis_app_open(const struct cis_cli *cli, cis_app **out_app, struct cis_error *err)
@@ -161,24 +160,27 @@ static cis_code open_ai(cis_app *app, struct cis_error *err)
     return cis_ai_new(&ai, app->http, &app->ai, err);
 }
 
-cis_code cis_app_services(cis_app *app, struct cis_services *out_services, struct cis_error *err)
+cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_services,
+                          struct cis_error *err)
 {
-    if (!app->services_open) {
+    if (app->log.line == NULL) {
         cis_store *store;
         CIS_TRY(cis_app_store(app, &store, err));
         cis_store_memory_init(&app->memory, store, app->config->memory_quota_bytes,
                               app->config->memory_quota_keys);
+        app->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
+        app->log.line = log_line;
+    }
+    if (network && app->ai == NULL) {
         struct cis_http_client_options http = {.ca_file = app->config->ca_file,
                                                .dns_servers = app->config->dns_servers};
         CIS_TRY(cis_http_client_new(&http, &app->http, err));
         CIS_TRY(open_ai(app, err));
-        app->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
-        app->log.line = log_line;
-        app->services_open = true;
     }
-    *out_services = (struct cis_services){.memory = &app->memory.service,
-                                          .ai = cis_ai_service(app->ai),
-                                          .http = cis_http_client_service(app->http),
-                                          .log = &app->log};
+    *out_services = (struct cis_services){.memory = &app->memory.service, .log = &app->log};
+    if (network) {
+        out_services->ai = cis_ai_service(app->ai);
+        out_services->http = cis_http_client_service(app->http);
+    }
     return CIS_OK;
 }

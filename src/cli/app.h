@@ -22,8 +22,11 @@ const char *cis_app_cache_dir(const cis_app *app);
 const char *cis_app_config_dir(const cis_app *app);
 cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err);
 cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error *err);
-/* Memory over the store, HTTP, AI as configured, log lines to stderr ("LEVEL skill: text"). */
-cis_code cis_app_services(cis_app *app, struct cis_services *out_services, struct cis_error *err);
+/* Memory over the store, log lines to stderr ("LEVEL skill: text"), and with `network` HTTP and AI
+ * as configured: they take milliseconds to start and are not needed by a run that may not use them.
+ */
+cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_services,
+                          struct cis_error *err);
 /* A stop for store work of this command: cancelled by Ctrl-C, at most 60 s. */
 struct cis_stop cis_app_stop(const cis_app *app);
 

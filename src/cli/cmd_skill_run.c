@@ -281,7 +281,9 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
                                                                : CIS_TX_DISCARD;
     r->trace = cis_cli_has(j->cli, "trace") ? trace_line : NULL;
     CIS_TRY(cis_app_store(j->app, &r->store, err));
-    CIS_TRY(cis_app_services(j->app, &r->services, err));
+    bool network =
+        cis_grants_has(&j->grants, CIS_GRANT_HTTP) || cis_grants_has(&j->grants, CIS_GRANT_AI);
+    CIS_TRY(cis_app_services(j->app, network, &r->services, err));
     CIS_TRY(load_image(j, err));
     r->image = j->image;
     return CIS_OK;
