@@ -93,10 +93,32 @@ static cis_module *load(const char *wat, size_t len)
     return m;
 }
 
+/* A memory service that has nothing and keeps nothing: reads are measured in the run's overlay. */
+static enum cis_code nothing(void *self, const struct cis_call *call, const char *key,
+                             size_t key_len, struct cis_sink *out, bool *out_found,
+                             struct cis_error *err)
+{
+    (void)self, (void)call, (void)key, (void)key_len, (void)out, (void)err;
+    *out_found = false;
+    return CIS_E_OK;
+}
+
+static enum cis_code forget(void *self, const struct cis_call *call,
+                            const struct cis_memory_op *ops, size_t nops, struct cis_error *err)
+{
+    (void)self, (void)call, (void)ops, (void)nops, (void)err;
+    return CIS_E_OK;
+}
+
+static struct cis_memory_service no_memory = CIS_MEMORY_SERVICE_INIT;
+
 static void open_runtime(void)
 {
     struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
     struct cis_error err;
+    no_memory.get = nothing;
+    no_memory.commit = forget;
+    config.services.memory = &no_memory;
     config.compile_in_process = true;
     config.max_memory = 128u << 20;
     if (cis_runtime_new(&config, &runtime, &err) != CIS_E_OK) {
@@ -213,7 +235,7 @@ static void host_calls(void)
             double t = bench_now();
             enum cis_code code = cis_instance_call(instance, calls[c], &v, 1, NULL, NULL, &err);
             rounds[r] = (bench_now() - t) / 1e6;
-            if (code != CIS_E_OK && code != CIS_E_PROVIDER) {
+            if (code != CIS_E_OK) {
                 die(calls[c], err.msg);
             }
             cis_instance_free(instance);
