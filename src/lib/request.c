@@ -2,7 +2,6 @@
 #include "lib/internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -53,9 +52,13 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
     for (size_t i = 0; o->grants != NULL && o->grants[i] != NULL; i++) {
         CIS_TRY(cis_grants_add(&q->grants, cis_str_of(o->grants[i]), err));
     }
-    if (o->skill == NULL && asprintf(&q->skill, "file:%s", module->name) < 0) {
-        q->skill = NULL;
-        return cis_fail(err, CIS_E_NOMEM, "run: out of memory");
+    if (o->skill == NULL) {
+        size_t len = strlen(module->name) + sizeof "file:";
+        q->skill = cis_alloc(len);
+        if (q->skill == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "run: out of memory");
+        }
+        snprintf(q->skill, len, "file:%s", module->name);
     }
     q->request.engine = runtime->engine;
     q->request.store = runtime->store;
@@ -108,6 +111,6 @@ cis_code cis_lib_request_make(cis_runtime *runtime, cis_module *module,
 void cis_lib_request_done(struct cis_lib_request *request)
 {
     cis_grants_done(&request->grants);
-    free(request->skill);
+    cis_free(request->skill);
     request->skill = NULL;
 }

@@ -20,18 +20,6 @@ const char *cis_version(void)
     return version_text;
 }
 
-bool cis_call_cancelled(const struct cis_call *call)
-{
-    const struct cis_stop *stop = call->stop;
-    return stop != NULL && cis_cancel_fired(stop->cancel);
-}
-
-int cis_call_wait_fd(const struct cis_call *call)
-{
-    const struct cis_stop *stop = call->stop;
-    return stop != NULL ? cis_cancel_fd(stop->cancel) : -1;
-}
-
 static cis_code open_parts(cis_runtime *r, const struct cis_runtime_config *c,
                            struct cis_error *err)
 {

@@ -6,8 +6,8 @@
  * request.body_max is literal (0: no body byte is accepted); at most 20 redirects are followed; no
  * compression is asked for or undone. Codes: INVALID (request, URL), DENIED (not granted, no
  * address, an address that may not be reached, a redirect to such), LIMIT (body, headers,
- * redirects), NET (the server or the way to it), DEADLINE, CANCELLED, NOMEM. On failure the sink may
- * have been given a part of the body. request.grants must be set. */
+ * redirects), NET (the server or the way to it), DEADLINE, CANCELLED, NOMEM. On failure the sink
+ * may have been given a part of the body. request.grants must be set. */
 #ifndef CIS_SERVICE_HTTP_HTTP_H
 #define CIS_SERVICE_HTTP_HTTP_H
 
