@@ -118,7 +118,7 @@ static CURLcode set_surroundings(CURL *c, const struct cis_http_client *client, 
 #define SET(option, value) (e = e != CURLE_OK ? e : curl_easy_setopt(c, CURLOPT_##option, (value)))
     SET(CURLU, x->url);
     SET(PROTOCOLS_STR, "http,https");
-    SET(REDIR_PROTOCOLS_STR, "");
+    SET(REDIR_PROTOCOLS_STR, "http,https");
     SET(FOLLOWLOCATION, 0L);
     SET(PROXY, ""); /* and so no proxy from the environment */
     SET(NOPROXY, "*");
