@@ -24,7 +24,8 @@ cis_code cis_file_read_fd(int fd, const char *name, struct cis_buf *buf, struct 
         if ((uint64_t)st.st_size > buf->max) {
             return cis_fail(err, CIS_E_LIMIT, "%s: larger than %zu bytes", name, buf->max);
         }
-        step = (size_t)st.st_size + 1;
+        /* Files of /proc say 0 bytes and may answer only the first read. */
+        step = st.st_size != 0 ? (size_t)st.st_size + 1 : step;
     } else if (S_ISDIR(st.st_mode)) {
         return cis_fail(err, CIS_E_INVALID, "%s: is a directory", name);
     }

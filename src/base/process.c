@@ -64,6 +64,12 @@ static char *find_program(const char *name)
     return NULL;
 }
 
+bool cis_process_exists(const char *program)
+{
+    CIS_CLEANUP(cis_freep) char *path = find_program(program);
+    return path != NULL && access(path, X_OK) == 0;
+}
+
 /* Runs between fork and exec: only async-signal-safe calls. */
 static _Noreturn void child(const struct cis_process_options *o, const char *program,
                             struct pipes *p, pid_t parent)

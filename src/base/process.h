@@ -31,5 +31,7 @@ struct cis_process_result {
 cis_code cis_process_run(const struct cis_process_options *options,
                          struct cis_process_result *out_result, struct cis_error *err);
 void cis_process_result_done(struct cis_process_result *result);
+/* Would argv[0] be found? */
+bool cis_process_exists(const char *program);
 
 #endif

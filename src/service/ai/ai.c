@@ -4,21 +4,46 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/process.h"
 #include "service/ai/internal.h"
 
 #define TOKENS_DEFAULT 1024u
 #define TIMEOUT_DEFAULT (60 * CIS_NS_PER_S)
+
+const cis_ai *cis_ai_of(const struct cis_ai_service *service)
+{
+    return service->self;
+}
+
+static cis_code provider_check(const struct cis_ai *ai, struct cis_error *err)
+{
+    if (ai->dialect == NULL && ai->command == NULL) {
+        return cis_fail(err, CIS_E_PROVIDER,
+                        "ai: no provider is configured; set [ai] provider (openai, anthropic, "
+                        "ollama or command) in config.toml, see cis config show");
+    }
+    if (ai->dialect != NULL && ai->model == NULL) {
+        return cis_fail(err, CIS_E_PROVIDER, "ai: no model; set [ai] model in config.toml");
+    }
+    return CIS_OK;
+}
+
+cis_code cis_ai_ready(const cis_ai *ai, struct cis_error *err)
+{
+    CIS_TRY(provider_check(ai, err));
+    if (ai->command != NULL && !cis_process_exists(ai->command)) {
+        return cis_fail(err, CIS_E_PROVIDER, "ai command %s: no such program in PATH", ai->command);
+    }
+    CIS_CLEANUP(cis_ai_key_done) struct cis_buf key = CIS_BUF_INIT(0);
+    return cis_ai_key_read(ai, &key, err);
+}
 
 static enum cis_code chat(void *self, const struct cis_call *call,
                           const struct cis_ai_request *request, struct cis_sink *out_text,
                           struct cis_ai_usage *out_usage, struct cis_error *err)
 {
     const struct cis_ai *ai = self;
-    if (ai->dialect == NULL && ai->command == NULL) {
-        return cis_fail(err, CIS_E_PROVIDER,
-                        "ai: no provider is configured; set [ai] provider (openai, anthropic, "
-                        "ollama or command) in config.toml, see cis config show");
-    }
+    CIS_TRY(provider_check(ai, err));
     if (request->prompt_len > CIS_AI_PROMPT_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "ai: a prompt of more than %u bytes", CIS_AI_PROMPT_MAX);
     }

@@ -40,6 +40,10 @@ cis_code cis_ai_new(const struct cis_ai_config *config, cis_http_client *http, c
                     struct cis_error *err);
 void cis_ai_free(cis_ai *ai);
 const struct cis_ai_service *cis_ai_service(cis_ai *ai);
+/* The provider behind a service that cis_ai_service gave out. */
+const cis_ai *cis_ai_of(const struct cis_ai_service *service);
+/* Is everything there that a call needs (provider, model, key, program)? Asks nobody. */
+cis_code cis_ai_ready(const cis_ai *ai, struct cis_error *err);
 /* "openai gpt-x at https://…" for doctor; never the key. */
 void cis_ai_describe(const cis_ai *ai, struct cis_buf *out);
 

@@ -64,9 +64,6 @@ cis_code cis_ai_http_chat(const struct cis_ai *ai, const struct cis_call *call,
                           struct cis_buf *out_text, struct cis_ai_usage *out_usage,
                           struct cis_error *err)
 {
-    if (ai->model == NULL) {
-        return cis_fail(err, CIS_E_PROVIDER, "ai: no model; set [ai] model in config.toml");
-    }
     CIS_CLEANUP(secret_done) struct cis_buf key = CIS_BUF_INIT(0);
     CIS_CLEANUP(secret_done) struct cis_buf bearer = CIS_BUF_INIT(16384);
     CIS_CLEANUP(cis_buf_done) struct cis_buf url = CIS_BUF_INIT(8192);
