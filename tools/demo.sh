@@ -17,7 +17,7 @@ show() {
 }
 
 echo "What the skill asks for, before anything runs:"
-show inspect "$skill/skill.wasm"
+show inspect "$skill/memory-organizer.wasm"
 show skill install "$skill" --yes
 echo "A run: log lines on stderr, the result alone on stdout."
 show skill run memory-organizer --input @examples/skills/memory-organizer/input.json

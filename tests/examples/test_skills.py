@@ -48,13 +48,13 @@ class Server:
 
 
 class Case(unittest.TestCase):
+    cache = tempfile.TemporaryDirectory()  # compiled code is shared by all tests, data is not
+
     def setUp(self):
         home = tempfile.TemporaryDirectory()
         self.addCleanup(home.cleanup)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("CIS_", "XDG_"))}
-        self.env["CIS_HOME"] = home.name
-        if "CIS_TEST_CACHE" in os.environ:
-            self.env["CIS_CACHE_DIR"] = os.environ["CIS_TEST_CACHE"]
+        self.env.update(XDG_DATA_HOME=home.name, XDG_CONFIG_HOME=self.cache.name, XDG_CACHE_HOME=self.cache.name)
 
     def serve(self, body, kind):
         server = Server(body, kind)
@@ -67,7 +67,7 @@ class Case(unittest.TestCase):
         return run
 
     def skill(self, name, text, *args, exit_code=0):
-        module = os.path.join(BUILT, name, "skill.wasm")
+        module = os.path.join(BUILT, name, name + ".wasm")
         run = self.cis("skill", "run", "--wasm", module, "--input", text, *args, exit_code=exit_code)
         return json.loads(run.stdout), run.stderr
 
@@ -100,7 +100,7 @@ class InitWizard(Case):
     def test_a_failed_run_leaves_no_memory(self):
         answer, _ = self.skill("init-wizard", '{"project":"no/name"}', exit_code=1)
         self.assertFalse(answer["success"])
-        self.assertEqual(self.cis("memory", "list", "--skill", "skill", "--json").stdout.count('"key"'), 0)
+        self.assertEqual(self.cis("memory", "list", "--skill", "init-wizard", "--json").stdout.count('"key"'), 0)
 
     def test_unusual_names_come_back_unharmed(self):
         answer, _ = self.skill("init-wizard", '{"project":"a\\u002db","features":["\\ud83d\\ude00","\\"q\\\\"]}')
@@ -162,7 +162,7 @@ class Summarise(Case):
         self.assertEqual(answer["error"], "no summary")
 
 
-@unittest.skipUnless(os.path.exists(os.path.join(BUILT, "fetch", "skill.wasm")), "no Go: fetch was not built")
+@unittest.skipUnless(os.path.exists(os.path.join(BUILT, "fetch", "fetch.wasm")), "no Go: fetch was not built")
 class Fetch(Case):
     def test_answers_as_expected_from_a_granted_origin(self):
         server = self.serve(b"hello", "text/plain")
