@@ -37,7 +37,7 @@ torture: build/dev/.built ## the long runs
 	ctest --preset torture --no-tests=error
 
 bench: build ## figures, with ratios to the peers
-	@$(CMAKE) --build --preset release -j $(JOBS)
+	@$(CMAKE) --build --preset release -j $(JOBS) --target benches
 	@bench/run build/release
 
 install: build ## program, library, headers, man pages; PREFIX=/usr/local, DESTDIR=
