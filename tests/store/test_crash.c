@@ -1,0 +1,160 @@
+/* SIGKILL at any moment: children commit runs that each write several keys and a record, are killed
+ * at random moments, and afterwards every run is wholly there or not at all, and every run that was
+ * acknowledged is there. Argument: the number of kills (default 12). */
+#include "harness.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/file.h"
+#include "base/map.h"
+#include "store/sqlite/sqlite.h"
+#include "contract.h"
+
+#define KEYS 5
+#define CHILDREN 2
+
+static int kills = 12;
+
+struct acknowledged {
+    char id[26];
+};
+
+/* Commits until killed; writes each id to the pipe once its commit has returned. */
+static void commit_for_ever(const char *dir, int fd)
+{
+    cis_store *s = NULL;
+    if (cis_store_sqlite_open(dir, &s, NULL) != CIS_OK) {
+        _exit(1);
+    }
+    for (;;) {
+        struct cis_run_row run;
+        struct cis_kv_op ops[KEYS + 1];
+        char keys[KEYS][40];
+        store_run_row(&run, "a", "ok");
+        for (int i = 0; i < KEYS; i++) {
+            snprintf(keys[i], sizeof keys[i], "%s/%d", run.id, i);
+            ops[i] = store_put("a", keys[i], "a value of some length, searchable");
+        }
+        ops[KEYS] = store_put("a", "latest", run.id);
+        struct cis_store_commit c = {.run = &run, .kv = ops, .nkv = KEYS + 1};
+        if (s->ops->commit(s, T, &c, NULL, NULL) != CIS_OK || write(fd, run.id, 26) != 26) {
+            _exit(1);
+        }
+    }
+}
+
+struct audit {
+    cis_store *store;
+    struct cis_map keys; /* run id → count as a pointer */
+    size_t runs;
+    uint64_t bytes, entries;
+    bool latest_known;
+};
+
+static bool count_key(void *self, const struct cis_kv_entry *e)
+{
+    struct audit *a = self;
+    a->bytes += e->key.len + e->value.len;
+    a->entries++;
+    if (e->key.len > 26) {
+        struct cis_str id = {e->key.ptr, 26};
+        uintptr_t n = (uintptr_t)cis_map_get(&a->keys, id) + 1;
+        assert_ok(cis_map_set(&a->keys, id, (void *)n, NULL, err));
+    }
+    return true;
+}
+
+static bool check_run(void *self, const struct cis_run_row *row)
+{
+    struct audit *a = self;
+    assert_int_equal((uintptr_t)cis_map_get(&a->keys, cis_str_of(row->id)), KEYS);
+    a->runs++;
+    return true;
+}
+
+static void audit(const char *dir, int fd, size_t *out_runs)
+{
+    struct audit a = {.keys = CIS_MAP_INIT};
+    assert_ok(cis_store_sqlite_open(dir, &a.store, err));
+    const struct cis_store_ops *ops = a.store->ops;
+    assert_ok(ops->kv_list(a.store, T, &(struct cis_kv_query){.ns = CIS_STR("a")}, count_key, &a,
+                           NULL, err));
+    assert_ok(ops->run_list(a.store, T, (struct cis_str){NULL, 0}, 0, check_run, &a, NULL, err));
+    assert_int_equal(a.runs, a.keys.live); /* no key without its run */
+    uint64_t bytes, entries;
+    assert_ok(ops->kv_usage(a.store, T, &bytes, &entries, NULL, err));
+    assert_int_equal(bytes, a.bytes);
+    assert_int_equal(entries, a.entries);
+    struct acknowledged one;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (poll(&p, 1, 0) > 0 && read(fd, one.id, sizeof one.id) == (ssize_t)sizeof one.id) {
+        assert_non_null(cis_map_get(&a.keys, (struct cis_str){one.id, 26}));
+    }
+    *out_runs = a.runs;
+    cis_map_done(&a.keys, NULL);
+    ops->close(a.store);
+}
+
+/* Ends the children after a random time that begins with the first acknowledged run. */
+static void kill_round(const char *dir, int round, size_t *out_runs)
+{
+    int fds[2];
+    pid_t pids[CHILDREN];
+    assert_int_equal(pipe(fds), 0);
+    fflush(NULL);
+    for (int i = 0; i < CHILDREN; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            close(fds[0]);
+            commit_for_ever(dir, fds[1]);
+        }
+    }
+    close(fds[1]);
+    uint16_t random;
+    cis_random_bytes(&random, sizeof random);
+    if (round % 3 != 0) { /* every third round dies while opening or migrating */
+        struct pollfd p = {.fd = fds[0], .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 60000), 1);
+    }
+    usleep(random % 20000u); /* not a wait: the moment of death */
+    for (int i = 0; i < CHILDREN; i++) {
+        kill(pids[i], SIGKILL);
+    }
+    for (int i = 0; i < CHILDREN; i++) {
+        int status = 0;
+        waitpid(pids[i], &status, 0);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
+    audit(dir, fds[0], out_runs);
+    close(fds[0]);
+}
+
+static void a_killed_run_is_wholly_there_or_not_at_all(void **state)
+{
+    (void)state;
+    char *dir = test_dir_new();
+    size_t runs = 0;
+    for (int round = 0; round < kills; round++) {
+        if (round % 25 == 24) { /* begin anew: the first steps of a store die as well */
+            assert_ok(cis_file_remove_tree(dir, err));
+        }
+        kill_round(dir, round, &runs);
+    }
+    assert_true(runs > 0);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        kills = (int)strtol(argv[1], NULL, 10);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_killed_run_is_wholly_there_or_not_at_all),
+    };
+    return cmocka_run_group_tests_name("store crash", tests, NULL, NULL);
+}
