@@ -71,16 +71,20 @@ cis_code cis_abi_conclude(struct cis_abi_call *r, int64_t code, bool is_code,
 {
     struct cis_host *host = r->host;
     bool written = host->output_written;
-    struct cis_skillabi_result result = {.code = code};
+    struct cis_skillabi_result result = {.code = r->has_text && !is_code && !r->exited ? 0 : code};
     bool number = !is_code && !r->exited && r->returned && cis_abi_is(r, "main") && !r->has_text;
     result.success =
         is_code || r->exited ? code == 0 : (number && !written) || succeeded(r, code, written);
     if (written) {
-        result.value = host->output; /* moved: the run's output is the result's now */
-        host->output = CIS_BUF_INIT(0);
+        /* Moved, not copied: it is the caller's now, and a further call starts afresh. */
+        result.value = host->output;
+        host->output = CIS_BUF_INIT(host->output.max);
+        host->output_written = false;
+        cis_budget_release(&host->budget, result.value.len);
     } else if (r->has_text && !is_code && !r->exited) {
         result.value = r->text;
         r->text = CIS_BUF_INIT(0);
+        cis_budget_release(&host->budget, cis_abi_is(r, "numbers") ? 0 : result.value.len);
     } else {
         result.value = CIS_BUF_INIT(host->output.max > 4096 ? host->output.max : 4096);
         if (number) {

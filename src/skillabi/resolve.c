@@ -115,7 +115,7 @@ static bool provided(const struct cis_abi_choice *choice, const struct cis_exter
 
 static void other_types(const struct cis_extern *import, struct cis_buf *out)
 {
-    const char *sep = "; provided ";
+    const char *sep = "; there is ";
     for (size_t i = 0; i < NTABLES; i++) {
         const struct cis_hostfn *row = find(tables[i], import, NULL);
         if (row != NULL) {
@@ -141,25 +141,26 @@ cis_code cis_abi_imports_check(const struct cis_abi_choice *choice,
     if (first == NULL) {
         return CIS_OK;
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ERROR_MSG_MAX);
-    if (more != 0) {
-        cis_buf_printf(&text, " (and %zu more)", more);
-    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf type = CIS_BUF_INIT(1024);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf notes = CIS_BUF_INIT(1024);
     if (first->kind == CIS_EXTERN_FUNC) {
-        cis_buf_text(&text, " of type ");
-        cis_abi_type_text(first->type, &text);
-        if (choice->no_wasi && is_wasi(first->module)) {
-            cis_buf_text(&text, "; WASI is switched off");
-        } else {
-            other_types(first, &text);
-        }
+        cis_abi_type_text(first->type, &type);
     } else {
-        cis_buf_printf(&text, " (%s)", first->type);
+        cis_buf_text(&type, first->type);
+    }
+    if (more != 0) {
+        cis_buf_printf(&notes, " (and %zu more)", more);
+    }
+    if (choice->no_wasi && is_wasi(first->module)) {
+        cis_buf_text(&notes, "; WASI is switched off");
+    } else if (first->kind == CIS_EXTERN_FUNC) {
+        other_types(first, &notes);
     }
     int module = first->module.len > 64 ? 64 : (int)first->module.len;
     int name = first->name.len > 64 ? 64 : (int)first->name.len;
-    return cis_fail(err, CIS_E_IMPORT, "imports %.*s.%.*s, which nothing provides%s", module,
-                    first->module.ptr, name, first->name.ptr, cis_buf_cstr(&text));
+    return cis_fail(err, CIS_E_IMPORT, "imports %.*s.%.*s of type %.60s, which no ABI provides%s",
+                    module, first->module.ptr, name, first->name.ptr, cis_buf_cstr(&type),
+                    cis_buf_cstr(&notes));
 }
 
 static const struct cis_hostfn *resolve(void *self, const struct cis_extern *import)

@@ -3,6 +3,7 @@
 #define CIS_TESTS_SKILLABI_FIXTURE_H
 
 #include "harness.h"
+#include "base/clock.h"
 #include "skillabi/skillabi.h"
 
 #define ALL_GRANTS "memory ai network clocks"
@@ -86,7 +87,7 @@ int io_tests(void);
 int table_tests(void);
 int resolve_tests(void);
 int entry_tests(void);
-int run_tests(void);
+int call_tests(void);
 int guest_tests(void);
 int coverage_tests(void);
 
