@@ -180,7 +180,7 @@ static void services(struct doctor *d)
     } else {
         say(d, OK, "http ca", c->ca_file != NULL ? c->ca_file : "the system's", NULL);
     }
-    if (cis_app_services(d->app, &services, &err) != CIS_OK) {
+    if (cis_app_services(d->app, true, &services, &err) != CIS_OK) {
         say_error(d, "services", &err);
         return;
     }
