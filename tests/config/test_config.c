@@ -1,0 +1,331 @@
+/* Settings: defaults, file, environment and flags over one another, and what is refused. */
+#include "harness.h"
+
+#include <sys/stat.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "config/config.h"
+
+static char *home;
+static struct cis_config *config;
+static struct cis_config_flags flags;
+
+static int setup(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"CIS_HOME",       "CIS_STORE",       "CIS_LIMITS_MEMORY",
+                                        "CIS_AI_MODEL",   "CIS_TENANT",      "XDG_DATA_HOME",
+                                        "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "CIS_LIMITS_TIME"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        unsetenv(names[i]);
+    }
+    home = test_dir_new();
+    flags = (struct cis_config_flags){.home = home};
+    config = NULL;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cis_config_free(config);
+    assert_ok(cis_file_remove_tree(home, err));
+    free(home);
+    return 0;
+}
+
+static void write_file(const char *text, unsigned mode)
+{
+    CIS_CLEANUP(cis_freep) char *dir = cis_path_join(home, "config");
+    CIS_CLEANUP(cis_freep) char *file = cis_path_join(dir, "config.toml");
+    assert_ok(cis_file_mkdirs(dir, 0700, err));
+    assert_ok(cis_file_write(file, cis_bytes_of(text, strlen(text)), mode, err));
+    assert_int_equal(chmod(file, mode), 0);
+}
+
+struct wanted {
+    const char *name;
+    char value[256], origin[64];
+};
+
+static void look(void *self, const char *name, const char *value, const char *origin)
+{
+    struct wanted *w = self;
+    if (strcmp(w->name, name) == 0) {
+        snprintf(w->value, sizeof w->value, "%s", value);
+        snprintf(w->origin, sizeof w->origin, "%s", origin);
+    }
+}
+
+static void assert_setting(const char *name, const char *value, const char *origin)
+{
+    struct wanted w = {.name = name};
+    cis_config_each(config, &w, look);
+    assert_string_equal(w.value, value);
+    assert_string_equal(w.origin, origin);
+}
+
+/* ---- where values come from ---- */
+static void without_anything_the_defaults_hold(void **state)
+{
+    (void)state;
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_int_equal(config->memory, 128u << 20);
+    assert_int_equal(config->time_ns, 30 * CIS_NS_PER_S);
+    assert_int_equal(config->max_memory, 512u << 20);
+    assert_int_equal(config->max_execution_time_ns, 30000 * CIS_NS_PER_MS);
+    assert_true(config->enable_wasi);
+    assert_string_equal(config->ai_provider, "none");
+    assert_string_equal(config->signature_policy, "warn");
+    assert_string_equal(config->tenant, "default");
+    assert_null(config->ca_file);
+    assert_true(config->ai_temperature < 0);
+    assert_null(config->warnings);
+    assert_setting("limits.memory", "128MiB", "default");
+    assert_setting("limits.time", "30s", "default");
+    assert_setting("config_file", config->file, "absent");
+}
+
+static void the_file_sets_values_and_their_lines_are_known(void **state)
+{
+    (void)state;
+    write_file("# comment\n"
+               "tenant = \"acme\"\n"
+               "[limits]\n"
+               "memory = \"64MiB\"\n"
+               "time = 5\n"
+               "output = 1048576\n"
+               "[runtime]\n"
+               "max_execution_time = 1500\n"
+               "enable_wasi = false\n"
+               "[engine]\n"
+               "slots = 3\n"
+               "[ai]\n"
+               "provider = \"openai\"\n"
+               "temperature = 0.5\n"
+               "command_args = [\"-a\", \"b c\"]\n",
+               0600);
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_int_equal(config->memory, 64u << 20);
+    assert_int_equal(config->time_ns, 5 * CIS_NS_PER_S);
+    assert_int_equal(config->output_max, 1u << 20);
+    assert_int_equal(config->max_execution_time_ns, 1500 * CIS_NS_PER_MS);
+    assert_false(config->enable_wasi);
+    assert_int_equal(config->slots, 3);
+    assert_string_equal(config->ai_command_args[1], "b c");
+    assert_null(config->ai_command_args[2]);
+    assert_setting("tenant", "acme", "config.toml:2");
+    assert_setting("limits.memory", "64MiB", "config.toml:4");
+    assert_setting("runtime.max_execution_time", "1500ms", "config.toml:8");
+    assert_setting("ai.temperature", "0.5", "config.toml:14");
+    assert_setting("ai.command_args", "\"-a\" \"b c\"", "config.toml:15");
+    assert_setting("limits.output", "1MiB", "config.toml:6");
+    assert_null(config->warnings);
+}
+
+static void the_environment_is_over_the_file_and_flags_over_both(void **state)
+{
+    (void)state;
+    write_file("store = \"sqlite:/from/file\"\n[limits]\nmemory = \"64MiB\"\n", 0600);
+    setenv("CIS_LIMITS_MEMORY", "32MiB", 1);
+    setenv("CIS_AI_MODEL", "m", 1);
+    setenv("CIS_TENANT", "", 1); /* empty: not set */
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_setting("limits.memory", "32MiB", "environment CIS_LIMITS_MEMORY");
+    assert_setting("ai.model", "m", "environment CIS_AI_MODEL");
+    assert_setting("tenant", "default", "default");
+    assert_setting("store", "sqlite:/from/file", "config.toml:1");
+    cis_config_free(config);
+    setenv("CIS_STORE", "postgres://u@h/db", 1);
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_setting("store", "postgres://u@h/db", "environment CIS_STORE");
+    cis_config_free(config);
+    flags.store = "sqlite:/from/flag";
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_setting("store", "sqlite:/from/flag", "flag --store");
+}
+
+static void folders_follow_home_then_xdg(void **state)
+{
+    (void)state;
+    char expected[4096];
+    assert_ok(cis_config_load(&flags, &config, err));
+    snprintf(expected, sizeof expected, "%s/data", home);
+    assert_setting("data_dir", expected, "flag --home");
+    snprintf(expected, sizeof expected, "sqlite:%s/data", home);
+    assert_setting("store", expected, "default");
+    cis_config_free(config);
+    setenv("CIS_HOME", home, 1);
+    assert_ok(cis_config_load(NULL, &config, err));
+    snprintf(expected, sizeof expected, "%s/cache", home);
+    assert_setting("cache_dir", expected, "environment CIS_HOME");
+    cis_config_free(config);
+    unsetenv("CIS_HOME");
+    setenv("XDG_DATA_HOME", home, 1);
+    setenv("XDG_CACHE_HOME", "relative", 1); /* ignored, as the standard says */
+    setenv("XDG_CONFIG_HOME", home, 1);
+    char *old = cis_strdup(getenv("HOME") != NULL ? getenv("HOME") : "/");
+    setenv("HOME", "/home/u", 1);
+    assert_ok(cis_config_load(NULL, &config, err));
+    snprintf(expected, sizeof expected, "%s/cis", home);
+    assert_setting("data_dir", expected, "environment XDG_DATA_HOME");
+    assert_setting("cache_dir", "/home/u/.cache/cis", "default");
+    snprintf(expected, sizeof expected, "%s/cis/config.toml", home);
+    assert_setting("config_file", expected, "absent");
+    setenv("HOME", old, 1);
+    cis_free(old);
+}
+
+static void a_relative_home_becomes_absolute(void **state)
+{
+    (void)state;
+    char here[4096];
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(home), 0);
+    flags.home = "sub";
+    cis_code code = cis_config_load(&flags, &config, NULL);
+    assert_int_equal(chdir(here), 0);
+    assert_int_equal(code, CIS_OK);
+    assert_int_equal(config->data_dir[0], '/');
+    assert_non_null(strstr(config->data_dir, "/sub/data"));
+}
+
+/* ---- what is wrong ---- */
+static void unknown_keys_and_tables_are_warnings_that_name_them(void **state)
+{
+    (void)state;
+    write_file("colour = 1\n[limits]\nmemroy = 1\n[deep.er]\nx = 1\n", 0600);
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_non_null(config->warnings);
+    unsigned found = 0;
+    for (size_t i = 0; config->warnings[i] != NULL; i++) {
+        found |= strstr(config->warnings[i], ":1: unknown key colour") != NULL ? 1u : 0;
+        found |= strstr(config->warnings[i], ":3: unknown key limits.memroy") != NULL ? 2u : 0;
+        found |= strstr(config->warnings[i], "unknown table deep") != NULL ? 4u : 0;
+    }
+    assert_int_equal(found, 7);
+}
+
+static void wrong_types_and_values_are_errors_with_their_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"[limits]\nmemory = true\n", "config.toml:2: limits.memory: expected a size"},
+        {"[limits]\nmemory = \"lots\"\n", "config.toml:2: limits.memory: expected a size"},
+        {"[limits]\n\nmemory = -1\n", "config.toml:3: limits.memory: expected a size"},
+        {"[limits]\nmemory = 1\n", "out of range (64KiB to 4GiB)"},
+        {"[limits]\nmemory = \"99TiB\"\n", "out of range"},
+        {"[limits]\ntime = \"30 parsecs\"\n", "limits.time: expected a time"},
+        {"[limits]\ntime = 0\n", "out of range"},
+        {"[limits]\nfuel = \"much\"\n", "limits.fuel: expected a whole number"},
+        {"[limits]\nfuel = 1.5\n", "limits.fuel: expected a whole number"},
+        {"limits = 3\n", "unknown"},
+        {"tenant = 7\n", "tenant: expected a text"},
+        {"tenant = \"\"\n", "tenant: expected text"},
+        {"tenant = \"a\\u0000b\"\n", "tenant: expected text"},
+        {"[engine]\nslots = 5000\n", "engine.slots: out of range (0 to 4096)"},
+        {"[engine]\nmemory64 = 1\n", "expected true or false"},
+        {"[engine]\nmemory64 = \"true\"\n", "expected true or false"},
+        {"[skills]\nsignature_policy = \"maybe\"\n", "expected one of off|warn|require"},
+        {"[ai]\nprovider = \"offer\"\n", "expected one of none|"},
+        {"[ai]\nprovider = \"none|openai\"\n", "expected one of none|"},
+        {"[ai]\ntemperature = 3.0\n", "out of range (0 to 2)"},
+        {"[ai]\ntemperature = nan\n", "ai.temperature"},
+        {"[ai]\ncommand_args = [1]\n", "item 1 is not a text"},
+        {"[ai]\ncommand_args = \"-a\"\n", "expected a list"},
+        {"[ai]\napi_key = \"sk-secret\"\n", "a key does not belong in this file"},
+        {"[limits\n", "config.toml:1"},
+        {"tenant = \"a\"\ntenant = \"b\"\n", "config.toml:2"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_file(cases[i].text, 0600);
+        struct cis_error err = {0};
+        cis_code code = cis_config_load(&flags, &config, &err);
+        if (strcmp(cases[i].message, "unknown") == 0) {
+            assert_int_equal(code, CIS_OK);
+            assert_non_null(strstr(config->warnings[0], "unknown key limits"));
+            cis_config_free(config);
+            config = NULL;
+            continue;
+        }
+        if (code != CIS_E_INVALID || strstr(err.msg, cases[i].message) == NULL) {
+            fail_msg("%s: %s (%s)", cases[i].text, err.msg, cis_code_name(code));
+        }
+        assert_null(strstr(err.msg, "sk-secret"));
+    }
+}
+
+static void a_bad_variable_or_flag_is_a_usage_error_that_names_it(void **state)
+{
+    (void)state;
+    setenv("CIS_LIMITS_TIME", "soon", 1);
+    assert_fails(CIS_E_USAGE, "environment CIS_LIMITS_TIME: expected a time",
+                 cis_config_load(&flags, &config, err));
+    unsetenv("CIS_LIMITS_TIME");
+    static const char *const stores[] = {"mysql://x", "sqlite:", "", "/plain/path"};
+    for (size_t i = 0; i < sizeof stores / sizeof *stores; i++) {
+        flags.store = stores[i];
+        assert_fails(CIS_E_USAGE, "sqlite:DIR", cis_config_load(&flags, &config, err));
+    }
+    flags.store = NULL;
+    flags.home = "";
+    assert_fails(CIS_E_USAGE, "--home", cis_config_load(&flags, &config, err));
+}
+
+static void a_file_that_anybody_may_write_is_refused(void **state)
+{
+    (void)state;
+    write_file("tenant = \"x\"\n", 0606);
+    assert_fails(CIS_E_INVALID, "anybody may write", cis_config_load(&flags, &config, err));
+}
+
+static void a_huge_file_is_refused(void **state)
+{
+    (void)state;
+    size_t len = (1u << 20) + 2;
+    char *text = cis_alloc(len);
+    memset(text, '\n', len - 1);
+    text[len - 1] = 0;
+    write_file(text, 0600);
+    cis_free(text);
+    assert_fails(CIS_E_LIMIT, "config.toml", cis_config_load(&flags, &config, err));
+}
+
+static void no_allocation_failure_leaks_or_crashes(void **state)
+{
+    (void)state;
+    write_file("tenant = \"acme\"\nodd = 1\n[ai]\ncommand_args = [\"a\", \"b\"]\n", 0600);
+    for (size_t n = 0;; n++) {
+        cis_mem_fail_after(n);
+        cis_code code = cis_config_load(&flags, &config, NULL);
+        cis_mem_fail_after(SIZE_MAX);
+        if (code == CIS_OK) {
+            break;
+        }
+        assert_null(config);
+        assert_true(n < 2000);
+    }
+    assert_string_equal(config->tenant, "acme");
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(without_anything_the_defaults_hold),
+        T(the_file_sets_values_and_their_lines_are_known),
+        T(the_environment_is_over_the_file_and_flags_over_both),
+        T(folders_follow_home_then_xdg),
+        T(a_relative_home_becomes_absolute),
+        T(unknown_keys_and_tables_are_warnings_that_name_them),
+        T(wrong_types_and_values_are_errors_with_their_line),
+        T(a_bad_variable_or_flag_is_a_usage_error_that_names_it),
+        T(a_file_that_anybody_may_write_is_refused),
+        T(a_huge_file_is_refused),
+        T(no_allocation_failure_leaks_or_crashes),
+    };
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
