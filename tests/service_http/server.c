@@ -106,7 +106,8 @@ struct cis_str httpd_header(const struct httpd_request *request, const char *nam
 
 static bool read_head(struct httpd_conn *conn, struct httpd_request *request)
 {
-    while (memmem(request->head.ptr, request->head.len, "\r\n\r\n", 4) == NULL) {
+    while (request->head.len == 0 ||
+           memmem(request->head.ptr, request->head.len, "\r\n\r\n", 4) == NULL) {
         char byte; /* one at a time, so that nothing of the body is taken along */
         if (move(conn, &byte, NULL, 1) != 1) {
             return false;
