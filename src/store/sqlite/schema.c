@@ -19,11 +19,10 @@ static const char *const tenant_steps[] = {
     " version INTEGER NOT NULL, value BLOB NOT NULL, UNIQUE (ns, key)) STRICT;"
     "CREATE INDEX kv_by_key ON kv (key);"
     "CREATE VIRTUAL TABLE kv_text USING fts5(key, text, content='', tokenize='trigram');"
-    "CREATE TABLE run (n INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE,"
+    "CREATE TABLE run (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
     " skill BLOB NOT NULL, status BLOB NOT NULL, exit_code INTEGER NOT NULL,"
     " started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, version INTEGER,"
     " report BLOB NOT NULL) STRICT;"
-    "CREATE INDEX run_by_skill ON run (skill, n);"
     "CREATE TABLE config (skill BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
     " PRIMARY KEY (skill, key)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE skill (name BLOB PRIMARY KEY NOT NULL, version BLOB NOT NULL,"
@@ -126,15 +125,18 @@ cis_code cis_sql_migrate(struct sql_conn *conn, const struct sql_schema *schema,
                          struct cis_error *err)
 {
     int64_t version;
-    CIS_TRY(judge(conn, schema, &version, err));
-    if (version == schema->version) {
-        return CIS_OK;
+    /* One snapshot for all that is judged: another process may be making the file right now. */
+    CIS_TRY(cis_sql_exec(conn, "BEGIN", "reading the schema version", err));
+    cis_code code = judge(conn, schema, &version, err);
+    (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+    if (code != CIS_OK || version == schema->version) {
+        return code;
     }
     if (version == 0) {
         CIS_TRY(use_wal(conn, err));
     }
     CIS_TRY(cis_sql_exec(conn, "BEGIN IMMEDIATE", "migration", err));
-    cis_code code = climb(conn, schema, err);
+    code = climb(conn, schema, err);
     if (code != CIS_OK) {
         (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
     }
