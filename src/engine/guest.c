@@ -1,8 +1,9 @@
 /* Guests: a store with its limits, an instance in it, calls into it, and its end. */
-#include "engine/guest_in.h"
+#include "engine/guest.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/guest_in.h"
 
 #define MEMORY_DEFAULT (128ull << 20)
 

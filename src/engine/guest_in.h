@@ -7,7 +7,8 @@
 #include "engine/internal.h"
 #include "engine/slots.h"
 
-#define CIS_CALL_DEPTH_MAX 16u /* guest calls nested through host functions */
+#define CIS_HOSTFN_SLOTS_MAX 16u /* parameters or results of a host function */
+#define CIS_CALL_DEPTH_MAX 16u   /* guest calls nested through host functions */
 
 /* A row as a program uses it; what the trampoline needs stands together. */
 struct cis_bound {
@@ -68,6 +69,10 @@ struct cis_guest {
     struct cis_guest_end end;
     char *backtrace;
 };
+
+/* trampoline.c; env is a struct cis_bound. */
+wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw,
+                            size_t n);
 
 /* program.c: an instance of the program in the guest's store, after the limiter is set. */
 wasmtime_error_t *cis_program_instantiate(cis_guest *guest, wasm_trap_t **out_trap);

@@ -16,21 +16,6 @@ struct cis_tenant {
     struct cis_wait_list waiters;
 };
 
-struct cis_slots {
-    struct cis_engine *engine;
-    pthread_mutex_t lock;
-    uint32_t total, busy;
-    uint64_t waiting;
-    uint64_t clock;         /* virtual time of the latest grant */
-    struct cis_map tenants; /* name → struct cis_tenant * */
-    size_t sweep_at;
-    struct cis_tenant **heap; /* tenants with waiters, least virtual time first */
-    size_t nheap, heap_cap;
-    struct cis_wait_ring ring; /* waiters that can be cancelled */
-    struct cis_wait_list pool; /* waiters for a place in an instance pool */
-    atomic_uint pool_waiting;
-};
-
 cis_code cis_slots_open(struct cis_engine *engine, uint32_t total, struct cis_slots **out,
                         struct cis_error *err)
 {
@@ -367,87 +352,4 @@ cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t
         return lost(code, err);
     }
     return CIS_OK;
-}
-
-/* ---- places in the instance pools ---- */
-
-static bool pool_try(struct cis_profile *p)
-{
-    unsigned live = atomic_load(&p->live);
-    while (live < p->pool_slots) {
-        if (atomic_compare_exchange_weak(&p->live, &live, live + 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static cis_code pool_wait(struct cis_profile *p, const struct cis_stop *stop, struct cis_error *err)
-{
-    struct cis_slots *s = p->owner->slots;
-    struct cis_waiter w;
-    cis_wait_init(&w, stop->cancel, p);
-    enum cis_wait_state end = CIS_WAIT_GRANTED;
-    cis_ticker_begin(p->owner); /* for the sweep: perhaps no guest runs now */
-    pthread_mutex_lock(&s->lock);
-    atomic_fetch_add(&s->pool_waiting, 1); /* before the last look: see cis_pool_leave */
-    if (!pool_try(p)) {
-        cis_wait_append(&s->pool, &w);
-        cis_wait_ring_add(&s->ring, &w);
-        end = cis_wait_sleep(&w, &s->lock, stop->deadline_ns);
-        if (end != CIS_WAIT_GRANTED) {
-            cis_wait_remove(&s->pool, &w);
-            cis_wait_ring_remove(&s->ring, &w);
-        }
-    }
-    atomic_fetch_sub(&s->pool_waiting, 1);
-    pthread_mutex_unlock(&s->lock);
-    cis_ticker_end(p->owner);
-    cis_wait_done(&w);
-    if (end == CIS_WAIT_CANCELLED) {
-        return cis_fail(err, CIS_E_CANCELLED, "cancelled while waiting for the instance pool");
-    }
-    if (end != CIS_WAIT_GRANTED) {
-        return cis_fail(err, CIS_E_LIMIT,
-                        "limit \"pool\": all %u instances were in use until the "
-                        "time limit",
-                        p->pool_slots);
-    }
-    return CIS_OK;
-}
-
-cis_code cis_pool_enter(struct cis_profile *profile, const struct cis_stop *stop,
-                        struct cis_error *err)
-{
-    if (!profile->pooled) {
-        atomic_fetch_add(&profile->owner->ondemand_live, 1);
-        return CIS_OK;
-    }
-    if (atomic_load(&profile->owner->slots->pool_waiting) == 0 && pool_try(profile)) {
-        return CIS_OK;
-    }
-    return pool_wait(profile, stop, err);
-}
-
-void cis_pool_leave(struct cis_profile *profile)
-{
-    if (!profile->pooled) {
-        atomic_fetch_sub(&profile->owner->ondemand_live, 1);
-        return;
-    }
-    struct cis_slots *s = profile->owner->slots;
-    atomic_fetch_sub(&profile->live, 1);
-    if (atomic_load(&s->pool_waiting) == 0) {
-        return;
-    }
-    pthread_mutex_lock(&s->lock);
-    for (struct cis_waiter *w = s->pool.head; w != NULL; w = w->next) {
-        if (w->what == profile && pool_try(profile)) {
-            cis_wait_remove(&s->pool, w);
-            cis_wait_ring_remove(&s->ring, w);
-            cis_wait_wake(w, CIS_WAIT_GRANTED);
-            break;
-        }
-    }
-    pthread_mutex_unlock(&s->lock);
 }

@@ -15,11 +15,27 @@
 #define CIS_ENGINE_SLOTS_H
 
 #include "engine/internal.h"
+#include "engine/wait.h"
 
 #define CIS_SLOTS_SLICE_NS (4 * CIS_TICK_NS)
 #define CIS_SLOTS_WEIGHT_MAX 1024u
 
 struct cis_tenant;
+
+struct cis_slots {
+    struct cis_engine *engine;
+    pthread_mutex_t lock;
+    uint32_t total, busy;
+    uint64_t waiting;
+    uint64_t clock;         /* virtual time of the latest grant */
+    struct cis_map tenants; /* name → struct cis_tenant * */
+    size_t sweep_at;
+    struct cis_tenant **heap; /* tenants with waiters, least virtual time first */
+    size_t nheap, heap_cap;
+    struct cis_wait_ring ring; /* waiters that can be cancelled */
+    struct cis_wait_list pool; /* waiters for a place in an instance pool */
+    atomic_uint pool_waiting;
+};
 
 /* One guest's standing; embedded in the guest and used by its thread only. */
 struct cis_turn {

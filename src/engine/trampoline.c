@@ -1,0 +1,113 @@
+/* The trampoline: every host call goes through it. Trace, grant check, charge, handler, and the end
+ * recorded before the guest unwinds. No locks, no allocation and, without a trace, no clock. */
+#include "engine/guest_in.h"
+
+#include "base/clock.h"
+
+_Static_assert(sizeof(union cis_slot) == sizeof(wasmtime_val_raw_t), "same layout");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw values are little-endian");
+
+static void set_result(union cis_slot *io, char type, int64_t value)
+{
+    switch (type) {
+    case 'i':
+        io->i32 = (int32_t)value;
+        break;
+    case 'I':
+        io->i64 = value;
+        break;
+    case 'f':
+        io->f32 = (float)value;
+        break;
+    case 'F':
+        io->f64 = (double)value;
+        break;
+    default:
+        break;
+    }
+}
+
+static cis_code refuse(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
+{
+    guest->grants_refused[bound->grant]++;
+    if (bound->row->ends_when_denied) {
+        return cis_guest_ended(guest, CIS_E_DENIED, NULL, 0, 0,
+                               "%s.%s: refused by policy, and the call has no way to say so",
+                               bound->row->module, bound->row->name);
+    }
+    set_result(io, bound->result, bound->row->denied);
+    return CIS_OK;
+}
+
+static cis_code burn(cis_guest *guest, uint64_t cost)
+{
+    uint64_t left = 0;
+    wasmtime_error_t *e = wasmtime_context_get_fuel(guest->context, &left);
+    if (e == NULL && left >= cost) {
+        e = wasmtime_context_set_fuel(guest->context, left - cost);
+    } else if (e == NULL) {
+        e = wasmtime_context_set_fuel(guest->context, 0);
+        if (e == NULL) {
+            return cis_guest_ended(guest, CIS_E_FUEL, "fuel", guest->limits.fuel,
+                                   guest->limits.fuel, "fuel of %llu units used up",
+                                   (unsigned long long)guest->limits.fuel);
+        }
+    }
+    if (e != NULL) {
+        wasmtime_error_delete(e);
+        return cis_guest_ended(guest, CIS_E_INTERNAL, NULL, 0, 0, "fuel cannot be accounted");
+    }
+    return CIS_OK;
+}
+
+static wasm_trap_t *unwind(cis_guest *guest)
+{
+    const char *msg = guest->end.error.msg;
+    return wasmtime_trap_new(msg, strlen(msg));
+}
+
+static cis_code perform(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
+{
+    guest->mem_fresh = false; /* the guest ran and may have grown its memory */
+    if ((guest->grants & bound->grant_bit) != bound->grant_bit) {
+        return refuse(guest, bound, io);
+    }
+    guest->grants_used[bound->grant]++;
+    guest->host_calls++;
+    if (bound->metered) {
+        CIS_TRY(burn(guest, bound->cost));
+    }
+    struct cis_error err;
+    err.sys = 0;
+    err.msg[0] = 0;
+    cis_code code = bound->handler(guest, io, &err);
+    if (__builtin_expect(code != CIS_OK, 0)) {
+        err.code = code;
+        return cis_guest_ended_with(guest, &err);
+    }
+    return guest->end.code; /* a nested call may have ended the guest, whatever the handler says */
+}
+
+static wasm_trap_t *traced(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
+                           size_t n)
+{
+    union cis_slot args[CIS_HOSTFN_SLOTS_MAX] = {0};
+    memcpy(args, io, (n < CIS_HOSTFN_SLOTS_MAX ? n : CIS_HOSTFN_SLOTS_MAX) * sizeof *io);
+    uint64_t start = cis_clock_mono_ns();
+    cis_code code = perform(guest, bound, io);
+    uint64_t ns = cis_clock_mono_ns() - start;
+    union cis_slot none = {0};
+    guest->trace(guest->trace_self, bound->row, args, bound->result != 0 ? io : &none, code, ns);
+    return code == CIS_OK ? NULL : unwind(guest);
+}
+
+wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t n)
+{
+    const struct cis_bound *bound = env;
+    cis_guest *guest = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    union cis_slot *io = (union cis_slot *)raw;
+    if (__builtin_expect(guest->trace != NULL, 0)) {
+        return traced(guest, bound, io, n);
+    }
+    return perform(guest, bound, io) == CIS_OK ? NULL : unwind(guest);
+}
