@@ -1,0 +1,29 @@
+/* What the `cis skill …` commands share: the place of installed skills, and ways to print them. */
+#ifndef CIS_CLI_SKILL_H
+#define CIS_CLI_SKILL_H
+
+#include <jansson.h>
+#include "cli/app.h"
+#include "skill/keyring.h"
+#include "skill/registry.h"
+
+/* Opens the store; everything in *out is borrowed from the app. */
+cis_code cis_cli_skill_home(cis_app *app, struct cis_skill_home *out, struct cis_error *err);
+/* A line of untrusted text on stdout or stderr, safe for a terminal. */
+void cis_cli_line(FILE *to, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* {"schema":1, …} with the object's keys on stdout; takes the reference. */
+cis_code cis_cli_json(json_t *object, struct cis_error *err);
+/* Canonical grants as a JSON array. NULL: out of memory. */
+json_t *cis_cli_grants_json(const struct cis_grants *set);
+/* The same in one line, "none" when empty. */
+void cis_cli_grants_text(const struct cis_grants *set, struct cis_buf *out);
+/* What a grant lets a skill do, in plain words; static. */
+const char *cis_cli_grant_words(const char *grant);
+/* "" or the name the user gave the key. Borrowed from the ring. */
+const char *cis_cli_key_label(const struct cis_keyring *ring, const char *hex);
+/* Runs body with an open home and closes everything after it. */
+int cis_cli_with_home(struct cis_cli *cli,
+                      cis_code (*body)(struct cis_cli *cli, const struct cis_skill_home *home,
+                                       struct cis_error *err));
+
+#endif
