@@ -32,9 +32,10 @@ int cis_cli_with_home(struct cis_cli *cli,
     if (code == CIS_OK) {
         code = body(cli, &home, &err);
     }
-    int exit_code = code == CIS_OK    ? 0
-                    : err.msg[0] == 0 ? cis_code_skill_exit(code) /* told already */
-                                      : cis_cli_fail(cli, &err);
+    int exit_code = code == CIS_OK ? 0 : cis_code_skill_exit(code);
+    if (code != CIS_OK && err.code == code) { /* else the body has told it already */
+        exit_code = cis_cli_fail(cli, &err);
+    }
     cis_app_close(app);
     return exit_code;
 }

@@ -170,9 +170,10 @@ cis_code cis_install_plan_make(const struct cis_skill_home *home, struct cis_str
     }
     CIS_CLEANUP(cis_install_plan_done) struct cis_install_plan plan = CIS_INSTALL_PLAN_INIT;
     CIS_CLEANUP(deciding_done) struct deciding d = {.package = package, .answers = answers};
-    cis_code code = cis_row_read(home, tenant, cis_str_of(package->name), &d.old, err);
+    struct cis_error why = {0};
+    cis_code code = cis_row_read(home, tenant, cis_str_of(package->name), &d.old, &why);
     if (code != CIS_OK && code != CIS_E_NOTFOUND) {
-        return code;
+        return cis_fail(err, code, "%s", why.msg);
     }
     d.fresh = code == CIS_E_NOTFOUND;
     CIS_TRY(read_answers(&d, err));
@@ -213,13 +214,17 @@ cis_code cis_install_plan_check(const struct cis_install_plan *plan,
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf list = CIS_BUF_INIT(1u << 20);
     for (size_t i = 0; i < plan->nundecided; i++) {
-        cis_buf_printf(&list, " %s", plan->undecided[i]);
+        if (list.len > 80) { /* the message is one line; the plan holds all of them */
+            cis_buf_printf(&list, " and %zu more", plan->nundecided - i);
+            break;
+        }
+        cis_buf_printf(&list, " %.60s", plan->undecided[i]);
     }
-    bool widens = plan->installed_version != NULL;
-    return cis_fail(err, CIS_E_DENIED, "%s: %s not granted or denied yet:%s", package->name,
-                    widens ? "an update never widens by itself; answer each with --allow or --deny,"
-                           : "answer with --yes, or each with --allow or --deny,",
-                    cis_buf_cstr(&list));
+    return cis_fail(err, CIS_E_DENIED, "%.64s: asks for%s: answer %s", package->name,
+                    cis_buf_cstr(&list),
+                    plan->installed_version != NULL
+                        ? "each with --allow or --deny (--yes never widens an installed skill)"
+                        : "with --yes, or each with --allow or --deny");
 }
 
 /* ---- commit ---- */
@@ -229,9 +234,10 @@ static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_s
                                  char **out_old_dir, struct cis_error *err)
 {
     CIS_CLEANUP(cis_skill_close) struct cis_installed now = {0};
-    cis_code code = cis_row_read(home, tenant, cis_str_of(p->name), &now, err);
+    struct cis_error why = {0};
+    cis_code code = cis_row_read(home, tenant, cis_str_of(p->name), &now, &why);
     if (code != CIS_OK && code != CIS_E_NOTFOUND) {
-        return code;
+        return cis_fail(err, code, "%s", why.msg);
     }
     if (strcmp(code == CIS_OK ? now.digest : "", plan->installed_digest) != 0) {
         return cis_fail(err, CIS_E_CONFLICT,

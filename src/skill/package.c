@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -279,12 +281,13 @@ cis_code cis_package_stage(const struct cis_skill_home *home, struct cis_str ten
                            struct cis_error *err)
 {
     CIS_CLEANUP(cis_package_done) struct cis_package p = CIS_PACKAGE_INIT;
-    p.source = cis_strdup(path);
+    char real[PATH_MAX];
+    if (realpath(path, real) == NULL) {
+        return cis_fail_sys(err, errno == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, errno, "%s", path);
+    }
+    p.source = cis_strdup(real);
     if (p.source == NULL) {
         return no_memory(path, err);
-    }
-    for (size_t n = strlen(p.source); n > 1 && p.source[n - 1] == '/';) {
-        p.source[--n] = 0;
     }
     CIS_TRY(cis_place_stage(home, tenant, &p.stage, &p.lock, err));
     bool bare = false;

@@ -17,6 +17,12 @@ void cis_texts_free(char **texts, size_t n)
     cis_free(texts);
 }
 
+static bool add_text(char **texts, size_t *n, const char *text)
+{
+    texts[*n] = text != NULL ? cis_strdup(text) : NULL;
+    return texts[*n] != NULL && ++*n > 0;
+}
+
 cis_code cis_grant_texts(const struct cis_grants *set, char ***out_texts, size_t *out_n,
                          struct cis_error *err)
 {
@@ -24,17 +30,19 @@ cis_code cis_grant_texts(const struct cis_grants *set, char ***out_texts, size_t
     cis_grants_json(set, &json);
     CIS_TRY(cis_buf_check(&json, "grants", err));
     CIS_CLEANUP(drop_json) json_t *list = json_loadb(cis_buf_cstr(&json), json.len, 0, NULL);
-    size_t n = json_array_size(list);
-    char **texts = cis_calloc(n + 1, sizeof *texts);
-    for (size_t i = 0; texts != NULL && i < n; i++) {
-        texts[i] = cis_strdup(json_string_value(json_array_get(list, i)));
-        if (texts[i] == NULL) {
-            cis_texts_free(texts, i);
-            texts = NULL;
+    char **texts = cis_calloc(json_array_size(list) + 2, sizeof *texts);
+    size_t n = 0;
+    bool ok = list != NULL && texts != NULL;
+    for (size_t i = 0; ok && i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (text != NULL && strcmp(text, "memory") == 0) { /* each half can be answered alone */
+            ok = add_text(texts, &n, "memory=read") && add_text(texts, &n, "memory=write");
+        } else {
+            ok = add_text(texts, &n, text);
         }
     }
-    if (list == NULL || texts == NULL) {
-        cis_free(texts);
+    if (!ok) {
+        cis_texts_free(texts, n);
         return cis_fail(err, CIS_E_NOMEM, "grants: out of memory");
     }
     *out_texts = texts;
