@@ -322,7 +322,7 @@ cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str te
     CIS_TRY(put_row(home, tenant, p, plan, err)); /* from here on it is installed */
     cis_place_unmark(target);
     if (replaces) {
-        (void)cis_file_remove_tree(old_dir, NULL);
+        cis_place_retire(home, tenant, old_dir);
     }
     return CIS_OK;
 }

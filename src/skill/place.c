@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 #include "base/file.h"
@@ -149,6 +150,24 @@ bool cis_place_marked(const char *dir)
     return path != NULL && cis_file_exists(path);
 }
 
+void cis_place_retire(const struct cis_skill_home *home, struct cis_str tenant, const char *dir)
+{
+    char id[27];
+    cis_id_new(id);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
+    cis_buf_printf(&path, "%s/skills/", home->data_dir);
+    cis_buf_str(&path, tenant);
+    cis_buf_text(&path, "/.incoming");
+    if (cis_buf_check(&path, dir, NULL) != CIS_OK ||
+        cis_file_mkdirs(cis_buf_cstr(&path), 0700, NULL) != CIS_OK) {
+        return;
+    }
+    cis_buf_printf(&path, "/%s", id);
+    if (path.failed == CIS_OK && rename(dir, cis_buf_cstr(&path)) == 0) {
+        (void)cis_file_remove_tree(cis_buf_cstr(&path), NULL);
+    }
+}
+
 /* ---- the sweep ---- */
 
 struct sweep {
@@ -204,7 +223,7 @@ static void sweep_version(struct sweep *s, const char *path)
     if (cis_map_get(&s->used, cis_str_of(path)) != NULL) {
         cis_place_unmark(path);
     } else {
-        (void)cis_file_remove_tree(path, NULL);
+        cis_place_retire(s->home, s->tenant, path);
     }
 }
 

@@ -28,6 +28,9 @@ cis_code cis_place_stage(const struct cis_skill_home *home, struct cis_str tenan
                          int *out_lock, struct cis_error *err);
 /* With the lock held: removes what killed installs and removals left. Best effort. */
 void cis_place_sweep(const struct cis_skill_home *home, struct cis_str tenant);
+/* With the lock held: takes a folder that no row names away. It leaves its place by one rename, so
+ * that a removal that is killed half way leaves nothing that looks like a skill. Best effort. */
+void cis_place_retire(const struct cis_skill_home *home, struct cis_str tenant, const char *dir);
 /* Makes or removes the mark of a folder that no row names. */
 cis_code cis_place_mark(const char *dir, struct cis_error *err);
 void cis_place_unmark(const char *dir);

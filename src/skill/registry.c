@@ -293,7 +293,7 @@ cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tena
         CIS_TRY(cis_place_mark(s.dir, err)); /* killed after the row is gone: the sweep sees it */
     }
     CIS_TRY(home->store->ops->skill_remove(home->store, tenant, name, &home->stop, err));
-    (void)cis_file_remove_tree(s.dir, NULL);
+    cis_place_retire(home, tenant, s.dir);
     cis_place_sweep(home, tenant);
     return CIS_OK;
 }
