@@ -1,9 +1,10 @@
 /* Images: the memory cache over disk cache and compiler. One thread loads a module, the others that
  * want the same wait for it; what cannot be loaded is remembered too. */
-#include "engine/internal.h"
+#include "engine/image.h"
 
 #include <stdio.h>
 #include "base/mem.h"
+#include "engine/internal.h"
 
 #define IMAGES_MAX 256u   /* loaded modules kept although nobody holds them */
 #define FAILURES_MAX 256u /* remembered refusals */

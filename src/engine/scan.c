@@ -264,6 +264,32 @@ static bool looks_like_text(struct cis_bytes wasm)
     return false;
 }
 
+/* The text parser shows its place in a picture below the message ("--> <anon>:LINE:COLUMN"). */
+static cis_code text_error(struct cis_error *err, const char *name, wasmtime_error_t *error)
+{
+    static const char arrow[] = "<anon>:";
+    wasm_name_t text = {0};
+    wasmtime_error_message(error, &text);
+    struct cis_str all = {text.data, text.size}, first;
+    const char *at = memmem(all.ptr, all.len, arrow, sizeof arrow - 1);
+    if (at == NULL) {
+        wasm_byte_vec_delete(&text);
+        return cis_engine_fail(err, CIS_E_INVALID, name, error, NULL);
+    }
+    at += sizeof arrow - 1;
+    struct cis_str place = {at, 0};
+    size_t left = all.len - (size_t)(at - all.ptr);
+    while (place.len < left && strchr("0123456789:", at[place.len]) != NULL) {
+        place.len++;
+    }
+    cis_str_split(&all, '\n', &first);
+    cis_fail(err, CIS_E_INVALID, "%s:" CIS_STR_FMT ": " CIS_STR_FMT, name, CIS_STR_ARG(place),
+             CIS_STR_ARG(first));
+    wasm_byte_vec_delete(&text);
+    wasmtime_error_delete(error);
+    return CIS_E_INVALID;
+}
+
 static cis_code from_text(struct cis_bytes wasm, const char *name, struct cis_buf *out,
                           struct cis_error *err)
 {
@@ -274,7 +300,7 @@ static cis_code from_text(struct cis_bytes wasm, const char *name, struct cis_bu
     wasm_byte_vec_t binary = {0};
     wasmtime_error_t *error = wasmtime_wat2wasm((const char *)wasm.ptr, wasm.len, &binary);
     if (error != NULL) {
-        return cis_engine_fail(err, CIS_E_INVALID, name, error, NULL);
+        return text_error(err, name, error);
     }
     cis_buf_add(out, binary.data, binary.size);
     wasm_byte_vec_delete(&binary);
