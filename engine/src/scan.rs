@@ -548,7 +548,12 @@ fn everything() -> WasmFeatures {
 }
 
 /// A feature whose absence alone makes the module invalid.
-fn missing(bytes: &[u8], keep: Keep, this: *mut c_void) -> Result<Option<&'static str>, Fault> {
+fn missing(
+    bytes: &[u8],
+    on: u32,
+    keep: Keep,
+    this: *mut c_void,
+) -> Result<Option<&'static str>, Fault> {
     let all = everything();
     if let Err(fault) = Scan::run(bytes, all, keep, this) {
         return match fault {
@@ -579,6 +584,9 @@ fn missing(bytes: &[u8], keep: Keep, this: *mut c_void) -> Result<Option<&'stati
         (WasmFeatures::CUSTOM_PAGE_SIZES, "custom-page-sizes"),
     ];
     for (set, name) in asked {
+        if features(on).contains(set) {
+            continue; // on already: not what is missing
+        }
         match Scan::run(bytes, all.difference(set), keep, this) {
             Err(Fault::Invalid(_)) => return Ok(Some(name)),
             Err(other) => return Err(other),
@@ -610,12 +618,12 @@ fn scan(bytes: &[u8], on: u32, keep: Keep, this: *mut c_void) -> (i32, String) {
                 return (FEATURE, name.into());
             }
             Err(Fault::Invalid(e)) => {
-                // Without a sign that a switch could help there is no point in trying the others.
-                let hopeful = match feature_name(&e).as_deref() {
-                    Some("memory64" | "exceptions" | "gc") => true,
-                    Some(_) => false,
-                    None => used != 0 || undecided(&e),
-                };
+                // The validator does not always say which feature it misses (a 64-bit limit read
+                // as a 32-bit one is just malformed), so only another feature ends the search.
+                let hopeful = matches!(
+                    feature_name(&e).as_deref(),
+                    None | Some("memory64" | "exceptions" | "gc")
+                );
                 first = Some(first.unwrap_or(e));
                 if !hopeful {
                     break;
@@ -632,30 +640,15 @@ fn scan(bytes: &[u8], on: u32, keep: Keep, this: *mut c_void) -> (i32, String) {
             return (FEATURE, name);
         }
     }
-    match missing(bytes, keep, this) {
+    match missing(bytes, on, keep, this) {
         Ok(Some(name)) => (FEATURE, name.into()),
-        Ok(None) => explain(Fault::Invalid(error)),
+        // Invalid for another reason: say the one that is left when everything allowed is on.
+        Ok(None) => match Scan::run(bytes, features(on), keep, this) {
+            Err(fault) => explain(fault),
+            Ok(_) => explain(Fault::Invalid(error)),
+        },
         Err(fault) => explain(fault),
     }
-}
-
-/// Errors that a switched-off feature may cause without the validator saying so (limits flags and
-/// section codes that only exist with the feature).
-fn undecided(e: &Error) -> bool {
-    let text = e.message();
-    [
-        "memory",
-        "table",
-        "i64",
-        "i32",
-        "tag",
-        "exn",
-        "section",
-        "flag",
-        "type mismatch",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
 }
 
 fn explain(fault: Fault) -> (i32, String) {

@@ -21,7 +21,7 @@
 
 struct place { /* a folder with room for a cache and its key */
     char *root;
-    char cache[512], key[512];
+    char cache[400], key[400];
 };
 
 static inline int place_setup(void **state)

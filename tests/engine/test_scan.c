@@ -53,10 +53,11 @@ static void text_is_listed_with_types_and_limits(void **state)
 static void a_component_is_listed_by_names(void **state)
 {
     (void)state;
-    struct cis_image_info *info = scan("(component (import \"wasi:cli/stdout@0.2.0\" (instance))"
-                                       " (core module $m (memory 3)) (core instance (instantiate $m))"
-                                       " (type $t (func)) (export \"a:b/c\" (instance 0)))",
-                                       0);
+    struct cis_image_info *info =
+        scan("(component (import \"wasi:cli/stdout@0.2.0\" (instance))"
+             " (core module $m (memory 3)) (core instance (instantiate $m))"
+             " (type $t (func)) (export \"a:b/c\" (instance 0)))",
+             0);
     assert_true(info->component);
     assert_int_equal(info->nimports, 1);
     assert_true(cis_str_is(info->imports[0].name, "wasi:cli/stdout@0.2.0"));
@@ -93,7 +94,8 @@ static void ten_thousand_imports_are_listed(void **state)
 static void switches_are_named_and_work(void **state)
 {
     (void)state;
-    assert_refused(CIS_E_UNSUPPORTED, "t.wasm: uses 64-bit memory", wat("(module (memory i64 1))"), 0);
+    assert_refused(CIS_E_UNSUPPORTED, "t.wasm: uses 64-bit memory", wat("(module (memory i64 1))"),
+                   0);
     assert_refused(CIS_E_UNSUPPORTED, "--enable memory64", wat("(module (memory i64 1))"),
                    CIS_FEATURE_EXCEPTIONS);
     struct cis_image_info *info = scan("(module (memory i64 1))", CIS_FEATURE_MEMORY64);
@@ -140,12 +142,17 @@ static void what_no_switch_allows_is_refused_by_name(void **state)
 static void bytes_that_are_no_module_are_named(void **state)
 {
     (void)state;
-    assert_refused(CIS_E_INVALID, "native code (ELF)", cis_bytes_of("\x7f" "ELF\2\1\1\0\0\0", 10), 0);
+    assert_refused(CIS_E_INVALID, "native code (ELF)",
+                   cis_bytes_of("\x7f"
+                                "ELF\2\1\1\0\0\0",
+                                10),
+                   0);
     assert_refused(CIS_E_INVALID, "t.wasm: not WebAssembly (empty", cis_bytes_of("", 0), 0);
     assert_refused(CIS_E_INVALID, "wrong magic", cis_bytes_of("hello there", 11), 0);
     assert_refused(CIS_E_INVALID, "cut off in its header", cis_bytes_of("\0asm\1", 5), 0);
     assert_refused(CIS_E_INVALID, "version 2.0", cis_bytes_of("\0asm\2\0\0\0", 8), 0);
-    assert_refused(CIS_E_INVALID, "t.wasm: not a valid", cis_bytes_of("\0asm\1\0\0\0\1\x7f", 10), 0);
+    assert_refused(CIS_E_INVALID, "t.wasm: not a valid", cis_bytes_of("\0asm\1\0\0\0\1\x7f", 10),
+                   0);
 }
 
 static void mistakes_in_text_have_line_and_column(void **state)
@@ -176,8 +183,7 @@ static void a_malformed_name_section_is_noted_and_left_alone(void **state)
 static void huge_tables_and_memories_are_counted_not_made(void **state)
 {
     (void)state;
-    struct cis_image_info *info =
-        scan("(module (table 10000000 funcref) (memory 65536))", 0);
+    struct cis_image_info *info = scan("(module (table 10000000 funcref) (memory 65536))", 0);
     assert_int_equal(info->table_elements, 10000000);
     assert_int_equal(info->min_memory_bytes, 65536ull * 65536);
     cis_image_info_free(info);
@@ -190,19 +196,31 @@ static void huge_tables_and_memories_are_counted_not_made(void **state)
 static void a_description_that_would_explode_is_a_named_limit(void **state)
 {
     (void)state;
-    struct cis_buf text = CIS_BUF_INIT(4u << 20);
-    cis_buf_text(&text, "(module (func $f (param");
-    for (int i = 0; i < 1000; i++) {
-        cis_buf_text(&text, " i32");
+    struct cis_buf m = CIS_BUF_INIT(64u << 20), s = CIS_BUF_INIT(64u << 20);
+    put_header(&m);
+    cis_buf_add(&s, "\1\x60\0\0", 4);
+    put_section(&m, 1, &s);
+    cis_buf_add(&s, "\1\0", 2);
+    put_section(&m, 3, &s);
+    put_leb(&s, 400);
+    for (int i = 0; i < 400; i++) { /* names as long as they may be */
+        put_leb(&s, 100000);
+        cis_buf_printf(&s, "%0100000d", i);
+        cis_buf_add(&s, "\0\0", 2);
     }
-    cis_buf_text(&text, "))");
-    for (int i = 0; i < 40000; i++) {
-        cis_buf_printf(&text, "(export \"e%d\" (func $f))", i);
-    }
-    cis_buf_text(&text, ")");
-    assert_refused(CIS_E_LIMIT, "names and types of its imports and exports", cis_buf_bytes(&text),
-                   0);
-    cis_buf_done(&text);
+    put_section(&m, 7, &s);
+    assert_int_equal(m.failed, CIS_OK);
+    assert_refused(CIS_E_LIMIT, "names and types of its imports and exports", cis_buf_bytes(&m), 0);
+    cis_buf_done(&m);
+    cis_buf_done(&s);
+}
+
+static void a_mistake_is_named_also_where_a_switch_is_missing(void **state)
+{
+    (void)state;
+    const char *text = "(module (memory i64 1) (func (result i32)))";
+    assert_refused(CIS_E_INVALID, "nothing on stack", wat(text), CIS_FEATURE_MEMORY64);
+    assert_refused(CIS_E_INVALID, "memory64 must be enabled", wat(text), 0);
 }
 
 static void a_scan_ends_at_the_deadline(void **state)
@@ -220,8 +238,9 @@ static void toml_becomes_json_with_lines(void **state)
 {
     (void)state;
     struct cis_buf out = CIS_BUF_INIT(4096);
-    assert_ok(cis_toml_to_json(CIS_STR("name = 'x'\n\n[grants]\nhttp = ['a', 'b']\nat = 1979-05-27\n"),
-                               "skill.toml", &out, err));
+    assert_ok(
+        cis_toml_to_json(CIS_STR("name = 'x'\n\n[grants]\nhttp = ['a', 'b']\nat = 1979-05-27\n"),
+                         "skill.toml", &out, err));
     assert_string_equal(cis_buf_cstr(&out),
                         "{\"value\":{\"grants\":{\"at\":\"1979-05-27\",\"http\":[\"a\",\"b\"]},"
                         "\"name\":\"x\"},\"lines\":{\"grants\":3,\"grants.at\":5,\"grants.http\":4,"
@@ -249,8 +268,8 @@ static void mistakes_in_toml_have_their_line(void **state)
         cis_buf_byte(&deep, '[');
     }
     out = CIS_BUF_INIT(4096);
-    assert_fails(CIS_E_INVALID, "skill.toml:1: ",
-                 cis_toml_to_json(cis_buf_view(&deep), "skill.toml", &out, err));
+    assert_fails(CIS_E_INVALID,
+                 "skill.toml:1: ", cis_toml_to_json(cis_buf_view(&deep), "skill.toml", &out, err));
     cis_buf_done(&deep);
 }
 
@@ -269,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_malformed_name_section_is_noted_and_left_alone),
         cmocka_unit_test(huge_tables_and_memories_are_counted_not_made),
         cmocka_unit_test(a_description_that_would_explode_is_a_named_limit),
+        cmocka_unit_test(a_mistake_is_named_also_where_a_switch_is_missing),
         cmocka_unit_test(a_scan_ends_at_the_deadline),
         cmocka_unit_test(toml_becomes_json_with_lines),
         cmocka_unit_test(mistakes_in_toml_have_their_line),

@@ -1,0 +1,440 @@
+/* Loading images: one compile for many threads, limits of the compiler, what is remembered, and
+ * which instances are pooled. */
+#include "engine/image.h"
+
+#include <pthread.h>
+#include "base/clock.h"
+#include "engine/internal.h"
+#include "fixture.h"
+#include "modules.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+static cis_engine *open_with(const struct cis_engine_options *options)
+{
+    cis_engine *engine = NULL;
+    assert_ok(cis_engine_open(options, &engine, err));
+    return engine;
+}
+
+static struct cis_engine_options memory_only(void)
+{
+    return (struct cis_engine_options){.pool_slots = 16, .compiler = HELPER};
+}
+
+static const struct cis_image_options plain = {.name = "t.wasm"};
+
+static struct cis_buf bomb(void)
+{
+    struct cis_buf m = CIS_BUF_INIT(1u << 20);
+    put_bomb(&m, 5000, 10000); /* 90 KB */
+    assert_int_equal(m.failed, CIS_OK);
+    return m;
+}
+
+/* ---- happy ---- */
+
+struct shared {
+    cis_engine *engine;
+    pthread_barrier_t barrier;
+    atomic_uint ok;
+};
+
+static void *load_together(void *arg)
+{
+    struct shared *s = arg;
+    pthread_barrier_wait(&s->barrier);
+    cis_image *image = NULL;
+    if (cis_image_load(s->engine, wat(ADD_WAT), &plain, &image, NULL) == CIS_OK) {
+        atomic_fetch_add(&s->ok, cis_image_export(image, CIS_STR("add")) != NULL);
+        cis_image_unref(image);
+    }
+    return NULL;
+}
+
+static void sixty_four_first_calls_are_one_compile(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    struct shared s = {.engine = open_with(&options)};
+    pthread_t threads[64];
+    pthread_barrier_init(&s.barrier, NULL, 64);
+    for (size_t i = 0; i < 64; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, load_together, &s), 0);
+    }
+    for (size_t i = 0; i < 64; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(atomic_load(&s.ok), 64);
+    struct cis_engine_stats st = stats_of(s.engine);
+    assert_int_equal(st.compiled, 1);
+    assert_int_equal(st.memory_hits, 63);
+    pthread_barrier_destroy(&s.barrier);
+    cis_engine_close(s.engine);
+}
+
+static void in_process_is_an_opt_in(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = {.pool_slots = 16};
+    cis_engine *engine = NULL;
+    assert_fails(CIS_E_USAGE, "opt in", cis_engine_open(&options, &engine, err));
+    options.compile_in_process = true;
+    engine = open_with(&options);
+    cis_image *image = NULL;
+    assert_ok(cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
+    cis_image_unref(image);
+    assert_int_equal(stats_of(engine).compiled, 1);
+    cis_engine_close(engine);
+}
+
+static void every_profile_compiles_in_the_child(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    cis_engine *engine = open_with(&options);
+    static const char *const texts[] = {ADD_WAT, "(module (memory i64 1))", "(module (tag))",
+                                        "(module (memory i64 1) (tag))"};
+    for (unsigned features = 0; features < 4; features++) {
+        for (int fuel = 0; fuel < 2; fuel++) {
+            struct cis_image_options o = {.name = "t.wasm", .features = features, .fuel = fuel};
+            cis_image *image = NULL;
+            assert_ok(cis_image_load(engine, wat(texts[features]), &o, &image, err));
+            assert_true(image->profile->pooled);
+            cis_image_unref(image);
+        }
+    }
+    assert_int_equal(stats_of(engine).compiled, 8);
+    cis_engine_close(engine);
+}
+
+static void text_is_a_module_too(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    cis_engine *engine = open_with(&options);
+    cis_image *image = NULL;
+    assert_fails(CIS_E_INVALID,
+                 "t.wasm:1:9: ", cis_image_load(engine, wat("(module frob)"), &plain, &image, err));
+    assert_fails(CIS_E_INVALID, "native code (ELF)",
+                 cis_image_load(engine,
+                                cis_bytes_of("\x7f"
+                                             "ELF\2\1\1\0",
+                                             8),
+                                &plain, &image, err));
+    assert_int_equal(stats_of(engine).compiled, 0);
+    cis_engine_close(engine);
+}
+
+/* ---- edge: pooled or not ---- */
+
+static bool is_pooled(cis_engine *engine, const char *text, uint64_t limit)
+{
+    struct cis_image_options options = {.name = "t.wasm", .memory_limit = limit};
+    cis_image *image = NULL;
+    assert_ok(cis_image_load(engine, wat(text), &options, &image, err));
+    bool pooled = image->profile->pooled;
+    cis_image_unref(image);
+    return pooled;
+}
+
+static void what_does_not_fit_a_slot_is_on_demand_never_refused(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    cis_engine *engine = open_with(&options);
+    assert_true(is_pooled(engine, ADD_WAT, 128u << 20));
+    assert_false(is_pooled(engine, ADD_WAT, 1ull << 30)); /* a limit above the slot */
+    assert_false(is_pooled(engine, "(module (memory 1) (memory 1))", 0));
+    assert_false(is_pooled(engine, "(module (memory 8193))", 0));
+    assert_true(is_pooled(engine, "(module (table 20000 20000 funcref))", 0));
+    assert_false(is_pooled(engine, "(module (table 20001 20001 funcref))", 0));
+    assert_true(is_pooled(engine, "(module (table 1 funcref))", 0)); /* no maximum, never grows */
+    assert_false(is_pooled(engine,
+                           "(module (table 1 funcref) (func (export \"g\") (drop (table.grow "
+                           "(ref.null func) (i32.const 1)))))",
+                           0));
+    assert_false(is_pooled(engine,
+                           "(module (table 1 1 funcref) (table 1 1 funcref) (table 1 1 funcref)"
+                           " (table 1 1 funcref) (table 1 1 funcref))",
+                           0));
+    cis_engine_close(engine);
+}
+
+static void too_many_globals_for_a_slot_are_on_demand(void **state)
+{
+    (void)state;
+    struct cis_buf text = CIS_BUF_INIT(8u << 20);
+    cis_buf_text(&text, "(module");
+    for (int i = 0; i < 70000; i++) {
+        cis_buf_text(&text, "(global i32 (i32.const 1))");
+    }
+    cis_buf_text(&text, ")");
+    struct cis_engine_options options = memory_only();
+    cis_engine *engine = open_with(&options);
+    assert_false(is_pooled(engine, cis_buf_cstr(&text), 0));
+    cis_engine_close(engine);
+    cis_buf_done(&text);
+}
+
+static void a_refused_reservation_halves_the_pool(void **state)
+{
+    (void)state;
+    if (SANITIZED) {
+        skip(); /* shadow memory leaves another address space */
+    }
+    struct cis_engine_options options = memory_only();
+    options.pool_slots = 512;
+    options.slot_bytes = 1ull << 40; /* 512 TiB: more than there is; some power of two of it fits */
+    cis_engine *engine = open_with(&options);
+    assert_true(is_pooled(engine, ADD_WAT, 1 << 20));
+    struct cis_engine_stats s = stats_of(engine);
+    assert_true(s.pooled && s.pool_slots > 0 && s.pool_slots < 512);
+    cis_engine_close(engine);
+}
+
+static void without_any_pool_guests_are_on_demand(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    options.slot_bytes = 1ull << 46;
+    cis_engine *engine = open_with(&options);
+    assert_false(is_pooled(engine, ADD_WAT, 1 << 20));
+    struct cis_engine_stats s = stats_of(engine);
+    assert_false(s.pooled);
+    assert_int_equal(s.pool_slots, 0);
+    cis_engine_close(engine);
+}
+
+static void ten_thousand_imports_load(void **state)
+{
+    (void)state;
+    struct cis_buf text = CIS_BUF_INIT(4u << 20);
+    cis_buf_text(&text, "(module");
+    for (int i = 0; i < 10000; i++) {
+        cis_buf_printf(&text, "(import \"env\" \"f%d\" (func))", i);
+    }
+    cis_buf_text(&text, ")");
+    struct cis_engine_options options = memory_only();
+    cis_engine *engine = open_with(&options);
+    is_pooled(engine, cis_buf_cstr(&text), 0);
+    assert_int_equal(stats_of(engine).compiled, 1);
+    cis_engine_close(engine);
+    cis_buf_done(&text);
+}
+
+/* ---- hostile ---- */
+
+static void a_bomb_ends_at_the_memory_limit_and_is_remembered(void **state)
+{
+    (void)state;
+    if (SANITIZED) {
+        skip(); /* no RLIMIT_AS beside shadow memory */
+    }
+    struct cis_engine_options options = memory_only();
+    options.compile_memory = 300u << 20;
+    cis_engine *engine = open_with(&options);
+    struct cis_buf m = bomb();
+    cis_image *image = NULL;
+    assert_fails(CIS_E_LIMIT,
+                 "t.wasm: compiling it needs more than 300 MiB (compiler memory limit)",
+                 cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+    struct cis_image_options other = {.name = "other.wasm"};
+    assert_fails(CIS_E_LIMIT, "other.wasm: compiling it needs more than 300 MiB",
+                 cis_image_load(engine, cis_buf_bytes(&m), &other, &image, err));
+    assert_int_equal(stats_of(engine).compile_failures, 1);
+    assert_ok(cis_image_load(engine, wat(ADD_WAT), &plain, &image, err)); /* the host lives */
+    cis_image_unref(image);
+    cis_buf_done(&m);
+    cis_engine_close(engine);
+}
+
+static void a_bomb_ends_at_the_time_limit_and_is_remembered(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    options.compile_ns = 200 * CIS_NS_PER_MS;
+    cis_engine *engine = open_with(&options);
+    struct cis_buf m = bomb();
+    cis_image *image = NULL;
+    for (int i = 0; i < 2; i++) {
+        assert_fails(CIS_E_LIMIT,
+                     "t.wasm: compiling it takes more than 0.2 s (compiler time limit)",
+                     cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+    }
+    assert_int_equal(stats_of(engine).compile_failures, 1);
+    cis_buf_done(&m);
+    cis_engine_close(engine);
+}
+
+static void the_callers_deadline_is_not_the_modules_fault(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    cis_engine *engine = open_with(&options);
+    struct cis_buf m = bomb();
+    cis_image *image = NULL;
+    for (int i = 0; i < 2; i++) {
+        struct cis_image_options o = plain;
+        o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 100 * CIS_NS_PER_MS);
+        assert_fails(CIS_E_DEADLINE, "time limit",
+                     cis_image_load(engine, cis_buf_bytes(&m), &o, &image, err));
+    }
+    assert_int_equal(stats_of(engine).compile_failures, 2); /* tried again, not remembered */
+    cis_buf_done(&m);
+    cis_engine_close(engine);
+}
+
+struct victim {
+    cis_engine *engine;
+    struct cis_bytes wasm;
+    cis_cancel *cancel;
+    cis_code code;
+};
+
+static void *load_victim(void *arg)
+{
+    struct victim *v = arg;
+    struct cis_image_options o = plain;
+    o.stop = (struct cis_stop){CIS_NEVER, v->cancel};
+    cis_image *image = NULL;
+    v->code = cis_image_load(v->engine, v->wasm, &o, &image, NULL);
+    return NULL;
+}
+
+static void wait_for_job(cis_engine *engine, uint32_t jobs)
+{
+    for (bool busy = false; !busy;) {
+        pthread_mutex_lock(&engine->jobs_lock);
+        busy = engine->jobs == jobs;
+        pthread_mutex_unlock(&engine->jobs_lock);
+        usleep(1000);
+    }
+}
+
+static void a_compile_is_cancelled_from_another_thread_and_the_next_waits_its_turn(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    options.compile_jobs = 1;
+    struct victim v = {.engine = open_with(&options)};
+    struct cis_buf m = bomb();
+    v.wasm = cis_buf_bytes(&m);
+    assert_ok(cis_cancel_new(&v.cancel, err));
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, load_victim, &v), 0);
+    wait_for_job(v.engine, 1);
+    /* The one job is taken: another module waits until its deadline. */
+    struct cis_image_options o = plain;
+    o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 50 * CIS_NS_PER_MS);
+    cis_image *image = NULL;
+    assert_fails(CIS_E_DEADLINE, "t.wasm", cis_image_load(v.engine, wat(ADD_WAT), &o, &image, err));
+    cis_cancel_fire(v.cancel);
+    pthread_join(thread, NULL);
+    assert_int_equal(v.code, CIS_E_CANCELLED);
+    assert_ok(cis_image_load(v.engine, wat(ADD_WAT), &plain, &image, err));
+    cis_image_unref(image);
+    cis_cancel_unref(v.cancel);
+    cis_buf_done(&m);
+    cis_engine_close(v.engine);
+}
+
+static void waiters_take_over_when_the_loader_is_cancelled(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    options.compile_ns = 300 * CIS_NS_PER_MS;
+    struct victim v = {.engine = open_with(&options)};
+    struct cis_buf m = bomb();
+    v.wasm = cis_buf_bytes(&m);
+    assert_ok(cis_cancel_new(&v.cancel, err));
+    struct victim patient = v;
+    patient.cancel = NULL;
+    pthread_t a, b;
+    assert_int_equal(pthread_create(&a, NULL, load_victim, &v), 0);
+    wait_for_job(v.engine, 1);
+    assert_int_equal(pthread_create(&b, NULL, load_victim, &patient), 0);
+    cis_cancel_fire(v.cancel);
+    pthread_join(a, NULL);
+    pthread_join(b, NULL);
+    assert_int_equal(v.code, CIS_E_CANCELLED);
+    assert_int_equal(patient.code, CIS_E_LIMIT); /* its own try, to the compiler's limit */
+    cis_cancel_unref(v.cancel);
+    cis_buf_done(&m);
+    cis_engine_close(v.engine);
+}
+
+/* ---- broken ---- */
+
+static void a_compiler_that_is_missing_or_another_program_is_named(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    options.compiler = "/nonexistent/cis";
+    cis_engine *engine = open_with(&options);
+    cis_image *image = NULL;
+    assert_fails(CIS_E_IO, "/nonexistent/cis: cannot start",
+                 cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
+    cis_engine_close(engine);
+    options.compiler = "/bin/true";
+    engine = open_with(&options);
+    assert_fails(CIS_E_INTERNAL, "/bin/true __compile ended with code 0",
+                 cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
+    cis_engine_close(engine);
+}
+
+static void components_are_refused_clearly(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    cis_engine *engine = open_with(&options);
+    cis_image *image = NULL;
+    assert_fails(CIS_E_UNSUPPORTED, "t.wasm: is a component",
+                 cis_image_load(engine, wat("(component)"), &plain, &image, err));
+    assert_int_equal(stats_of(engine).compiled, 0);
+    cis_engine_close(engine);
+}
+
+static void refusals_never_compile(void **state)
+{
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    options.compiler = "/nonexistent/cis";
+    cis_engine *engine = open_with(&options);
+    cis_image *image = NULL;
+    assert_fails(CIS_E_UNSUPPORTED, "--enable memory64",
+                 cis_image_load(engine, wat("(module (memory i64 1))"), &plain, &image, err));
+    assert_fails(CIS_E_UNSUPPORTED, "shared memory",
+                 cis_image_load(engine, wat("(module (memory 1 1 shared))"), &plain, &image, err));
+    struct cis_engine_stats s = stats_of(engine);
+    assert_int_equal(s.compiled + s.compile_failures, 0);
+    cis_engine_close(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sixty_four_first_calls_are_one_compile),
+        cmocka_unit_test(in_process_is_an_opt_in),
+        cmocka_unit_test(every_profile_compiles_in_the_child),
+        cmocka_unit_test(text_is_a_module_too),
+        cmocka_unit_test(what_does_not_fit_a_slot_is_on_demand_never_refused),
+        cmocka_unit_test(too_many_globals_for_a_slot_are_on_demand),
+        cmocka_unit_test(a_refused_reservation_halves_the_pool),
+        cmocka_unit_test(without_any_pool_guests_are_on_demand),
+        cmocka_unit_test(ten_thousand_imports_load),
+        cmocka_unit_test(a_bomb_ends_at_the_memory_limit_and_is_remembered),
+        cmocka_unit_test(a_bomb_ends_at_the_time_limit_and_is_remembered),
+        cmocka_unit_test(the_callers_deadline_is_not_the_modules_fault),
+        cmocka_unit_test(a_compile_is_cancelled_from_another_thread_and_the_next_waits_its_turn),
+        cmocka_unit_test(waiters_take_over_when_the_loader_is_cancelled),
+        cmocka_unit_test(a_compiler_that_is_missing_or_another_program_is_named),
+        cmocka_unit_test(components_are_refused_clearly),
+        cmocka_unit_test(refusals_never_compile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
