@@ -58,11 +58,12 @@ struct cis_host {
     uint64_t http_calls, http_bytes_in, http_bytes_out;
     uint64_t http_body_max; /* of one response; 0: 16 MiB */
 
-    const char *const *args; /* WASI: args and environment, NULL-terminated; NULL: none */
-    const char *const *env;  /* "NAME=VALUE"; what the run granted, nothing of the host's own */
-    bool no_clock;           /* clocks and random are on unless switched off: the start-up code */
-    bool no_random;          /* of most toolchains asks for both before anything else */
-    bool fixed_clock;        /* every clock shows clock_ns (replay, tests) */
+    /* WASI: arguments and environment, NULL-terminated lists; NULL: only a name, and nothing. */
+    const char *const *args;
+    const char *const *env; /* "NAME=VALUE"; what the run granted, nothing of the host's own */
+    bool no_clock;          /* clocks and random are on unless switched off: the start-up code */
+    bool no_random;         /* of most toolchains asks for both before anything else */
+    bool fixed_clock;       /* every clock shows clock_ns (replay, tests) */
     uint64_t clock_ns;
     uint64_t mono_base_ns;          /* zero point of the guest's monotonic clock, 0: not set yet */
     struct cis_host_stdio stdio[3]; /* WASI's descriptors 0 to 2; zero: as at the start */

@@ -118,12 +118,17 @@ static void arguments_and_environment_arrive_as_c_strings(void **state)
     assert_string_equal((char *)guest.memory + get32(16), "K=V");
 }
 
-static void a_run_without_arguments_has_none(void **state)
+static void a_run_without_arguments_has_a_name_and_no_environment(void **state)
 {
     (void)state;
     assert_errno(OK, "args_sizes_get", 0, 4);
+    assert_int_equal(get32(0), 1);
+    assert_int_equal(get32(4), 6);
+    assert_errno(OK, "args_get", 16, 64);
+    assert_string_equal((char *)guest.memory + get32(16), "skill");
+    assert_errno(OK, "environ_sizes_get", 0, 4);
     assert_int_equal(get64(0), 0);
-    assert_errno(OK, "args_get", MEMORY, MEMORY); /* nothing to write at the very end */
+    assert_errno(OK, "environ_get", MEMORY, MEMORY); /* nothing to write at the very end */
 }
 
 static void arguments_never_leave_the_memory(void **state)
@@ -806,7 +811,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(arguments_and_environment_arrive_as_c_strings),
-        T(a_run_without_arguments_has_none),
+        T(a_run_without_arguments_has_a_name_and_no_environment),
         T(arguments_never_leave_the_memory),
         T(clocks_tell_time_and_resolution),
         T(a_fixed_clock_stands_still),

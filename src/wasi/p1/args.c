@@ -47,16 +47,24 @@ static cis_code copy(cis_guest *guest, union cis_slot *io, const char *const *li
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
+/* A program may look at its own name without asking whether it has one. */
+static const char *const *args_of(cis_guest *guest)
+{
+    static const char *const nameless[] = {"skill", NULL};
+    const struct cis_host *host = cis_host_of(guest);
+    return host->args != NULL ? host->args : nameless;
+}
+
 cis_code cis_wasi_args_sizes_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
-    return sizes(guest, io, cis_host_of(guest)->args);
+    return sizes(guest, io, args_of(guest));
 }
 
 cis_code cis_wasi_args_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
-    return copy(guest, io, cis_host_of(guest)->args);
+    return copy(guest, io, args_of(guest));
 }
 
 cis_code cis_wasi_environ_sizes_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
