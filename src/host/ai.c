@@ -28,8 +28,8 @@ static cis_code within(struct cis_host *host, struct cis_str prompt, uint32_t *o
     return CIS_OK;
 }
 
-static cis_code ask(struct cis_host *host, cis_guest *guest, struct cis_str prompt,
-                    struct cis_buf *out, struct cis_error *err)
+cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str prompt,
+                     struct cis_buf *out, struct cis_error *err)
 {
     CIS_TRY(cis_host_need(host, guest, CIS_GRANT_AI, "ai", err));
     const struct cis_ai_service *service = host->services.ai;
@@ -64,12 +64,4 @@ static cis_code ask(struct cis_host *host, cis_guest *guest, struct cis_str prom
         return cis_fail(err, text.code, "%s", text.own.msg);
     }
     return code != CIS_OK ? code : back;
-}
-
-cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str prompt,
-                     struct cis_buf *out, struct cis_error *err)
-{
-    struct cis_error why = {0};
-    cis_code code = ask(host, guest, prompt, out, &why);
-    return cis_host_told(host, code, &why, err);
 }

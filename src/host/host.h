@@ -3,6 +3,9 @@
  * Handlers of skillabi/ and wasi/ use the verbs here, so that caps, budgets and refusals are the
  * same in every ABI.
  *
+ * The verbs report, they do not log: the ABI tells the user the reason of a failure, with the name
+ * of the host function, for the guest itself learns only a number.
+ *
  * `guest` may be NULL in every verb (a native skill): then there is no CPU slot to give back and
  * nobody to count a refusal for. Caps that are 0 mean none, except where a field says otherwise. */
 #ifndef CIS_HOST_HOST_H

@@ -199,10 +199,10 @@ static cis_code judge(struct cis_host *host, cis_guest *guest, struct cis_str te
                     url.scheme, url.host, url.port, url.scheme, url.host, url.port);
 }
 
-static cis_code send_one(struct cis_host *host, cis_guest *guest, struct cis_str method,
-                         struct cis_str url, struct cis_str headers, struct cis_bytes body,
-                         uint16_t *out_status, struct cis_buf *out_headers_json,
-                         struct cis_buf *out_body, struct cis_error *err)
+cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str method,
+                       struct cis_str url, struct cis_str headers, struct cis_bytes body,
+                       uint16_t *out_status, struct cis_buf *out_headers_json,
+                       struct cis_buf *out_body, struct cis_error *err)
 {
     char verb[8];
     CIS_TRY(method_check(method, verb, err));
@@ -256,15 +256,4 @@ static cis_code send_one(struct cis_host *host, cis_guest *guest, struct cis_str
     CIS_TRY(cis_buf_check(out_headers_json, "http response headers", err));
     *out_status = response.status;
     return CIS_OK;
-}
-
-cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str method,
-                       struct cis_str url, struct cis_str headers, struct cis_bytes body,
-                       uint16_t *out_status, struct cis_buf *out_headers_json,
-                       struct cis_buf *out_body, struct cis_error *err)
-{
-    struct cis_error why = {0};
-    cis_code code = send_one(host, guest, method, url, headers, body, out_status, out_headers_json,
-                             out_body, &why);
-    return cis_host_told(host, code, &why, err);
 }

@@ -26,9 +26,4 @@ struct cis_host_sink {
 bool cis_host_sink_write(void *self, const void *data, size_t len);
 void cis_host_sink_done(struct cis_host_sink *sink);
 
-/* The guest learns only a number of its ABI: the user gets the reason as a log line. Hands code and
- * message on. */
-cis_code cis_host_told(struct cis_host *host, cis_code code, const struct cis_error *why,
-                       struct cis_error *err);
-
 #endif

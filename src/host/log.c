@@ -1,5 +1,5 @@
 /* Log lines of a guest: made printable, cut and counted here, once for every ABI. */
-#include "host/internal.h"
+#include "host/host.h"
 
 static const char *level_name(enum cis_log_level level)
 {
@@ -146,16 +146,4 @@ void cis_host_stderr_flush(struct cis_host *host)
         cis_host_log(host, CIS_LOG_WARN, cis_buf_view(&host->errors));
         cis_buf_reset(&host->errors);
     }
-}
-
-cis_code cis_host_told(struct cis_host *host, cis_code code, const struct cis_error *why,
-                       struct cis_error *err)
-{
-    if (code != CIS_OK) {
-        cis_host_log(host, CIS_LOG_WARN, cis_str_of(why->msg));
-        if (err != NULL) {
-            *err = *why;
-        }
-    }
-    return code;
 }

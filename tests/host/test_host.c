@@ -336,7 +336,6 @@ static void what_stops_an_answer_is_what_is_told(void **state)
     assert_fails(CIS_E_BUDGET, "ai answer", ask("x", &out, err));
     host.budget.limit = 100000;
     assert_fails(CIS_E_PROVIDER, "unhappy", ask("x", &out, err));
-    assert_non_null(strstr(logged.lines, "provider is unhappy")); /* the guest gets a number only */
     assert_int_equal(host.budget.used, host.log.len);
     ai.code = CIS_OK;
     guest.unblock_code = CIS_E_DEADLINE;
