@@ -658,8 +658,70 @@ static void old_run_records_are_forgotten(void **state)
                  f->store->ops->run_get(f->store, T, cis_str_of(first), NULL, NULL, NULL, err));
 }
 
+/* ---- SQLite's own allocations ---- */
+
+static sqlite3_mem_methods real_mem;
+static _Thread_local long sqlite_allocations_left = -1; /* -1: no limit */
+
+static bool sqlite_fails(void)
+{
+    return sqlite_allocations_left >= 0 && sqlite_allocations_left-- == 0;
+}
+
+static void *failing_malloc(int n)
+{
+    return sqlite_fails() ? NULL : real_mem.xMalloc(n);
+}
+
+static void *failing_realloc(void *p, int n)
+{
+    return sqlite_fails() ? NULL : real_mem.xRealloc(p, n);
+}
+
+static void sqlite_can_run_out_of_memory(void)
+{
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_mem), SQLITE_OK);
+    sqlite3_mem_methods mine = real_mem;
+    mine.xMalloc = failing_malloc;
+    mine.xRealloc = failing_realloc;
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &mine), SQLITE_OK);
+}
+
+static void when_sqlite_runs_out_of_memory_a_commit_is_there_or_not(void **state)
+{
+    struct fixture *f = *state;
+    int failed = 0;
+    for (long n = 0; n < 1500; n += 11) {
+        char key[2][32];
+        snprintf(key[0], sizeof key[0], "first%ld", n);
+        snprintf(key[1], sizeof key[1], "second%ld", n);
+        struct cis_kv_op ops[] = {store_put("a", key[0], "some text"),
+                                  store_put("a", key[1], "more text")};
+        struct cis_error err = {0};
+        reopen(f);
+        if (n % 2 != 0) { /* every second time with everything prepared already */
+            assert_int_equal(put_one(f->store, "warm", NULL, &err), CIS_OK);
+        }
+        sqlite_allocations_left = n;
+        cis_code code = store_apply(f->store, ops, 2, &err);
+        sqlite_allocations_left = -1;
+        if (code != CIS_OK && code != CIS_E_NOMEM && code != CIS_E_STORE) {
+            fail_msg("allocation %ld: %s: %s", n, cis_code_name(code), err.msg);
+        }
+        char *first = store_get(f->store, "a", key[0]), *second = store_get(f->store, "a", key[1]);
+        assert_int_equal(first != NULL, code == CIS_OK);
+        assert_int_equal(second != NULL, code == CIS_OK);
+        free(first);
+        free(second);
+        failed += code != CIS_OK;
+    }
+    assert_true(failed > 20);
+    assert_ok(use_everything(f->store, err));
+}
+
 int main(void)
 {
+    sqlite_can_run_out_of_memory();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(files_are_for_the_owner_only),
@@ -684,6 +746,7 @@ int main(void)
         TEST(more_tenants_than_connections_work),
         TEST(a_tenant_that_holds_all_its_connections_waits_in_time),
         TEST(old_run_records_are_forgotten),
+        TEST(when_sqlite_runs_out_of_memory_a_commit_is_there_or_not),
     };
     return cmocka_run_group_tests_name("store/sqlite", tests, NULL, NULL);
 }
