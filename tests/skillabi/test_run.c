@@ -1,6 +1,8 @@
 /* Entry points, conventions, and what an answer means. */
 #include "skillabi/fixture.h"
 
+#include "base/mem.h"
+
 static struct abi a;
 
 static int open_guest(void **state)
@@ -529,6 +531,86 @@ static void an_allocator_that_lies_about_the_input_is_a_bad_pointer(void **state
     assert_non_null(strstr(a.err.msg, "not in its memory"));
 }
 
+/* ---- ends in odd places ---- */
+#define EXIT_IMPORT "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))"
+
+static void an_exit_from_an_entry_point_is_its_code(void **state)
+{
+    (void)state;
+    opens("(module " EXIT_IMPORT ECHO_IMPORT MEMORY
+          "(func (export \"skill_execute\") (param i32 i32) (result i32) " ECHO_BODY
+          "(call $exit (i32.sub (local.get 1) (i32.const 1))) (i32.const 9))"
+          "(func (export \"skill_shutdown\") unreachable))");
+    runs("7", NULL, true, "7");
+    assert_true(cis_guest_end(a.guest)->exited);
+}
+
+static void an_exit_with_a_code_is_a_failure(void **state)
+{
+    (void)state;
+    opens("(module " EXIT_IMPORT MEMORY "(func (export \"main\") (result i32)"
+          " (call $exit (i32.const 4)) (i32.const 0)))");
+    runs("7", NULL, false, "{\"success\":false,\"code\":4,\"skill\":\"file:test\"}");
+}
+
+static void an_exit_from_the_allocator_ends_the_run(void **state)
+{
+    (void)state;
+    opens(
+        "(module " EXIT_IMPORT
+        "(import \"env\" \"host_memory_get\" (func $g (param i32 i32) (result i64)))"
+        "(import \"env\" \"host_memory_set\" (func $s (param i32 i32 i32 i32) (result i32)))" MEMORY
+        "(func (export \"malloc\") (param i32) (result i32) (call $exit (i32.const 6))"
+        " (i32.const 4096)) (func (export \"main\") (result i32)"
+        " (drop (call $s (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1)))"
+        " (drop (call $g (i32.const 0) (i32.const 1))) (unreachable)))");
+    runs("7", NULL, false, "{\"success\":false,\"code\":6,\"skill\":\"file:test\"}");
+}
+
+static void an_allocator_that_asks_for_memory_itself_for_ever_is_a_trap(void **state)
+{
+    (void)state;
+    opens(
+        "(module (import \"env\" \"host_memory_get\" (func $g (param i32 i32) (result i64)))"
+        "(import \"env\" \"host_memory_set\" (func $s (param i32 i32 i32 i32) (result i32)))" MEMORY
+        "(func $get (drop (call $g (i32.const 0) (i32.const 1))))"
+        "(func (export \"malloc\") (param i32) (result i32) (call $get) (i32.const 4096))"
+        "(func (export \"main\") (result i32)"
+        " (drop (call $s (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1)))"
+        " (call $get) (i32.const 0)))");
+    assert_int_equal(abi_run(&a, "1", NULL), CIS_E_TRAP);
+    assert_non_null(strstr(a.err.msg, "nested deeper"));
+}
+
+static void a_service_that_outlives_the_deadline_ends_the_run(void **state)
+{
+    (void)state;
+    a.fake.ai_code = CIS_E_DEADLINE;
+    abi_open_table(&a, "env-buffer", true, "ai");
+    a.stop.deadline_ns = 1;
+    assert_int_equal(abi_call_code(&a, "host_ai_chat", 0, 1, 4096, 100), CIS_E_DEADLINE);
+}
+
+static void each_allocation_of_the_host_may_fail(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"abi_packed.wasm", "abi_buffer.wasm", "abi_direct.wasm",
+                                        "abi_plain.wasm", "shape_wizard.wasm"};
+    for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+        cis_code code = CIS_E_NOMEM;
+        for (size_t n = 0; n < 100; n++) { /* more than any of them needs */
+            abi_close(&a);
+            abi_init(&a);
+            abi_open_file(&a, files[f], "memory ai http=https://api.example.com");
+            cis_mem_fail_after(n);
+            code = abi_run(&a, "[1]", NULL);
+            cis_mem_fail_after(SIZE_MAX);
+            assert_true(code == CIS_OK || code == CIS_E_NOMEM);
+        }
+        assert_int_equal(code, CIS_OK);
+    }
+}
+
 int call_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -561,6 +643,12 @@ int call_tests(void)
         T(numbers_that_do_not_fit_are_a_usage_error),
         T(an_input_too_large_for_the_memory_ends_with_the_named_limit),
         T(an_allocator_that_lies_about_the_input_is_a_bad_pointer),
+        T(an_exit_from_an_entry_point_is_its_code),
+        T(an_exit_with_a_code_is_a_failure),
+        T(an_exit_from_the_allocator_ends_the_run),
+        T(an_allocator_that_asks_for_memory_itself_for_ever_is_a_trap),
+        T(a_service_that_outlives_the_deadline_ends_the_run),
+        T(each_allocation_of_the_host_may_fail),
     };
     return cmocka_run_group_tests_name("run", tests, NULL, NULL);
 }
