@@ -109,11 +109,11 @@ cis_code cis_manifest_bare(struct cis_str name, struct cis_str entry, bool compo
                            struct cis_manifest *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(65536);
-    cis_buf_text(&json, "{\"bare\":true,\"skill\":{\"entry\":");
+    cis_buf_text(&json, "[\"bare\",{\"skill\":{\"entry\":");
     cis_buf_json(&json, entry);
     cis_buf_text(&json, ",\"name\":");
     cis_buf_json(&json, name);
-    cis_buf_printf(&json, ",\"type\":\"%s\",\"version\":\"0.0.0\"}}",
+    cis_buf_printf(&json, ",\"type\":\"%s\",\"version\":\"0.0.0\"}}]",
                    component ? "component" : "wasm");
     CIS_TRY(cis_buf_check(&json, "manifest", err));
     return cis_manifest_parse_row(cis_buf_view(&json), out, err);

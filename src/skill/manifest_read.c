@@ -222,17 +222,28 @@ static cis_code canonical(struct cis_manifest_reader *r, const json_t *value)
     return dump(r, bare, &r->m->unsigned_json);
 }
 
+/* A module without a manifest is ["bare", {…}] in its row: no TOML document can say that. */
+static const json_t *bare_value(const json_t *root)
+{
+    const char *word = json_string_value(json_array_get(root, 0));
+    return json_array_size(root) == 2 && word != NULL && strcmp(word, "bare") == 0
+               ? json_array_get(root, 1)
+               : NULL;
+}
+
 static cis_code read_value(struct cis_manifest_reader *r, const json_t *value, bool row)
 {
+    const json_t *whole = value;
+    if (row && bare_value(value) != NULL) {
+        value = bare_value(value);
+        r->m->bare = true;
+    }
     if (!json_is_object(value)) {
         return cis_fail(r->err, CIS_E_INVALID, "%s: not a table", r->name);
     }
     bool flat = json_object_get(value, "skill") == NULL;
-    bool bare = row && json_object_get(value, "bare") != NULL; /* ours: files cannot say it */
     CIS_TRY(cis_manifest_table(r, "", value, cis_manifest_top_keys,
-                               bare   ? cis_manifest_row_keys
-                               : flat ? cis_manifest_flat_keys
-                                      : NULL));
+                               flat ? cis_manifest_flat_keys : NULL));
     if (r->m->name == NULL) {
         return cis_fail(r->err, CIS_E_INVALID, "%s: skill.name is missing", r->name);
     }
@@ -246,7 +257,7 @@ static cis_code read_value(struct cis_manifest_reader *r, const json_t *value, b
     CIS_TRY(set_default(r, &r->m->homepage, ""));
     CIS_TRY(set_default(r, &r->m->entry, "skill.wasm"));
     CIS_TRY(cis_manifest_config_check(r));
-    return canonical(r, value);
+    return canonical(r, whole);
 }
 
 static cis_code parse(struct cis_str json, const char *name, bool row, struct cis_manifest *out,

@@ -50,9 +50,8 @@ char *cis_manifest_json(const json_t *value);
 /* Text of a config value: a string as it is, anything else as compact JSON. Caller frees. */
 char *cis_manifest_value_text(const json_t *value);
 
-/* Top level: always; when there is no [skill]; in a registry row of a module without a manifest. */
-extern const struct cis_manifest_key cis_manifest_top_keys[], cis_manifest_flat_keys[],
-    cis_manifest_row_keys[];
+/* Top level: always; when there is no [skill]. */
+extern const struct cis_manifest_key cis_manifest_top_keys[], cis_manifest_flat_keys[];
 extern const struct cis_manifest_key cis_manifest_exports_keys[], cis_manifest_config_keys[];
 cis_code cis_manifest_permissions(struct cis_manifest_reader *r, const char *path,
                                   const json_t *value);

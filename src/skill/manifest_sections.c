@@ -298,16 +298,6 @@ const struct cis_manifest_key cis_manifest_top_keys[] = {
     {NULL, NULL, 0, 0},
 };
 
-static cis_code read_bare(struct cis_manifest_reader *r, const char *path, const json_t *value)
-{
-    return cis_manifest_flag(r, path, value, &r->m->bare);
-}
-
-const struct cis_manifest_key cis_manifest_row_keys[] = {
-    {"bare", read_bare, 0, 0},
-    {NULL, NULL, 0, 0},
-};
-
 const struct cis_manifest_key cis_manifest_flat_keys[] = {
     {"name", read_name, 0, 0},
     {"version", read_version, 0, 0},

@@ -288,11 +288,25 @@ static void command_is_noted_and_never_becomes_a_grant(void **state)
 static void a_file_cannot_call_itself_bare(void **state)
 {
     (void)state;
-    struct cis_manifest m = CIS_MANIFEST_INIT;
-    assert_ok(parse("bare = true\n" HEAD, &m, err));
-    assert_false(m.bare);
-    assert_int_equal(m.nwarnings, 1);
-    cis_manifest_done(&m);
+    static const char *const tries[] = {"bare = true\n" HEAD, HEAD "bare = true\n",
+                                        "bare = true\nname = \"a\"\nversion = \"1.0.0\"\n"};
+    for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+        struct cis_manifest m = CIS_MANIFEST_INIT, row = CIS_MANIFEST_INIT;
+        assert_ok(parse(tries[i], &m, err));
+        assert_false(m.bare);
+        assert_int_equal(m.nwarnings, 1);
+        assert_ok(cis_manifest_parse_row(cis_str_of(m.json), &row, err));
+        assert_false(row.bare); /* nor through the registry */
+        cis_manifest_done(&m);
+        cis_manifest_done(&row);
+    }
+    struct cis_manifest bare = CIS_MANIFEST_INIT, row = CIS_MANIFEST_INIT;
+    assert_ok(cis_manifest_bare(CIS_STR("b"), CIS_STR("skill.wasm"), false, &bare, err));
+    assert_ok(cis_manifest_parse_row(cis_str_of(bare.json), &row, err));
+    assert_true(bare.bare && row.bare);
+    assert_string_equal(bare.json, row.json);
+    cis_manifest_done(&bare);
+    cis_manifest_done(&row);
 }
 
 static void a_manifest_is_the_same_after_the_registry(void **state)
