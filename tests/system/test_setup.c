@@ -1,0 +1,156 @@
+/* `cis config show` and `cis doctor`, and what the settings do; a WASI command as a skill. */
+#include "system/system.h"
+
+#include <jansson.h>
+#include <sys/stat.h>
+
+static void write_config(struct sys *s, const char *text)
+{
+    char dir[4200];
+    snprintf(dir, sizeof dir, "%s/config", s->home);
+    assert_ok(cis_file_mkdirs(dir, 0700, err));
+    sys_file(s, "config/config.toml", text, strlen(text));
+}
+
+static void config_show_tells_each_value_and_where_it_came_from(void **state)
+{
+    struct sys *s = *state;
+    write_config(s, "[limits]\nmemory = \"64MiB\"\n[ai]\nmodel = \"m\"\n");
+    s->env[0] = "CIS_LIMITS_TIME=5s";
+    assert_exit(s, 0, cis(s, "config", "show"));
+    assert_contains(sys_out(s), "64MiB  (config.toml:2)");
+    assert_contains(sys_out(s), "5s  (environment CIS_LIMITS_TIME)");
+    assert_contains(sys_out(s), "1GiB  (default)");
+    assert_exit(s, 0, cis(s, "config", "show", "--json"));
+    json_t *root = json_loads(sys_out(s), 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(root, "schema")), 1);
+    bool found = false;
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(root, "settings"), i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (strcmp(name, "limits.memory") == 0) {
+            found = true;
+            assert_string_equal(json_string_value(json_object_get(item, "value")), "64MiB");
+            assert_string_equal(json_string_value(json_object_get(item, "origin")),
+                                "config.toml:2");
+        }
+    }
+    assert_true(found);
+    json_decref(root);
+}
+
+static void a_broken_config_is_named_with_its_line_and_nothing_runs(void **state)
+{
+    struct sys *s = *state;
+    write_config(s, "[limits]\n\nmemory = true\n");
+    assert_exit(s, 3, cis(s, "config", "show"));
+    assert_contains(sys_err(s), "config.toml:3: limits.memory: expected a size");
+    assert_exit(s, 3, cis(s, "cache", "list"));
+    write_config(s, "[limits]\nmemroy = 1\n");
+    assert_exit(s, 0, cis(s, "config", "show"));
+    assert_contains(sys_err(s), "config.toml:2: unknown key limits.memroy");
+    s->env[0] = "CIS_LIMITS_TIME=soon";
+    assert_exit(s, 2, cis(s, "config", "show"));
+    assert_contains(sys_err(s), "CIS_LIMITS_TIME");
+}
+
+static void doctor_finds_a_fresh_installation_in_order(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0, cis(s, "doctor"));
+    assert_contains(sys_out(s), "Wasmtime");
+    assert_contains(sys_out(s), "sqlite:");
+    assert_contains(sys_out(s), "vm.max_map_count");
+    assert_exit(s, 0, cis(s, "doctor", "--json"));
+    json_t *root = json_loads(sys_out(s), 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(root, "schema")), 1);
+    assert_int_equal(json_integer_value(json_object_get(root, "bad")), 0);
+    assert_true(json_array_size(json_object_get(root, "checks")) >= 10);
+    json_decref(root);
+}
+
+static void doctor_names_what_is_bad_and_ends_with_7(void **state)
+{
+    struct sys *s = *state;
+    char dir[4200];
+    snprintf(dir, sizeof dir, "%s/cache", s->home);
+    assert_ok(cis_file_mkdirs(dir, 0700, err));
+    assert_int_equal(chmod(dir, 0777), 0);
+    assert_exit(s, 7, cis(s, "doctor"));
+    assert_contains(sys_out(s), "others may write it");
+    assert_int_equal(chmod(dir, 0700), 0);
+    write_config(s, "[http]\nca_file = \"/nonexistent.pem\"\n");
+    assert_exit(s, 7, cis(s, "doctor"));
+    assert_contains(sys_out(s), "http.ca_file");
+}
+
+static void doctor_looks_for_the_ai_key_and_never_prints_it(void **state)
+{
+    struct sys *s = *state;
+    write_config(s, "[ai]\nprovider = \"openai\"\nmodel = \"m-1\"\napi_key_env = \"MY_KEY\"\n");
+    assert_exit(s, 7, cis(s, "doctor"));
+    assert_contains(sys_out(s), "MY_KEY");
+    s->env[0] = "MY_KEY=sk-very-secret-key";
+    assert_exit(s, 0, cis(s, "doctor"));
+    assert_contains(sys_out(s), "openai m-1 at https://api.openai.com/v1");
+    assert_lacks(sys_out(s), "sk-very");
+    assert_exit(s, 0, cis(s, "doctor", "--json"));
+    assert_lacks(sys_out(s), "sk-very");
+    assert_exit(s, 0, cis(s, "config", "show"));
+    assert_lacks(sys_out(s), "sk-very");
+    write_config(s, "[ai]\nprovider = \"command\"\ncommand = \"no-such-program-here\"\n"
+                    "unsafe_command = true\n");
+    assert_exit(s, 7, cis(s, "doctor"));
+    assert_contains(sys_out(s), "no such program");
+}
+
+/* Copies stdin to stdout, writes "hm\n" to stderr, exits with 3 when stdin was empty. */
+#define GUEST_CAT                                                                                  \
+    "(module (import \"wasi_snapshot_preview1\" \"fd_read\""                                       \
+    "  (func $r (param i32 i32 i32 i32) (result i32)))"                                            \
+    " (import \"wasi_snapshot_preview1\" \"fd_write\""                                             \
+    "  (func $w (param i32 i32 i32 i32) (result i32)))"                                            \
+    " (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $x (param i32)))"                     \
+    " (import \"wasi_snapshot_preview1\" \"path_open\""                                            \
+    "  (func $o (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))"                        \
+    " (memory (export \"memory\") 2) (data (i32.const 32) \"hm\\n/etc/passwd\")"                   \
+    " (func (export \"_start\") (local $n i32)"                                                    \
+    "  (if (i32.ne (call $o (i32.const 3) (i32.const 0) (i32.const 35) (i32.const 11)"             \
+    "   (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 60))"                   \
+    "   (i32.const 8)) (then unreachable))"                                                        \
+    "  (i32.store (i32.const 0) (i32.const 1000)) (i32.store (i32.const 4) (i32.const 65536))"     \
+    "  (drop (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))"                  \
+    "  (local.set $n (i32.load (i32.const 16)))"                                                   \
+    "  (i32.store (i32.const 4) (local.get $n))"                                                   \
+    "  (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))"                  \
+    "  (i32.store (i32.const 0) (i32.const 32)) (i32.store (i32.const 4) (i32.const 3))"           \
+    "  (drop (call $w (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 16)))"                  \
+    "  (if (i32.eq (local.get $n) (i32.const 2)) (then (call $x (i32.const 3))))))"
+
+static void a_wasi_command_reads_its_input_and_writes_its_output(void **state)
+{
+    struct sys *s = *state;
+    char *cat = sys_wat(s, "cat.wat", GUEST_CAT);
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", cat, "--input", "{\"a\":[1,2]}"));
+    assert_contains(sys_out(s), "{\"a\":[1,2]}");
+    assert_contains(sys_err(s), "hm");
+    assert_exit(s, 1, cis(s, "skill", "run", "--wasm", cat, "--input", "{}"));
+    assert_contains(sys_err(s), "3");
+    free(cat);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, sys_setup, sys_teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(config_show_tells_each_value_and_where_it_came_from),
+        T(doctor_finds_a_fresh_installation_in_order),
+        T(a_wasi_command_reads_its_input_and_writes_its_output),
+        T(a_broken_config_is_named_with_its_line_and_nothing_runs),
+        T(doctor_names_what_is_bad_and_ends_with_7),
+        T(doctor_looks_for_the_ai_key_and_never_prints_it),
+    };
+    return cmocka_run_group_tests_name("system_setup", tests, NULL, NULL);
+}
