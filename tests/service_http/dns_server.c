@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #define TYPE_A 1
@@ -20,8 +21,9 @@
 struct dns_server {
     const struct dns_row *rows;
     unsigned nrows;
-    unsigned asked[32]; /* A questions by row, for rebinding */
-    int fd, stop_fd;
+    unsigned asked[32];        /* A questions by row, for rebinding */
+    int fd, listener, stop_fd; /* UDP and TCP on the same port */
+    int tcp;                   /* the one TCP connection at a time, or -1 */
     char address[32];
     pthread_t thread;
     pthread_mutex_t lock;
@@ -174,7 +176,20 @@ static void note(struct dns_server *s, const char *name)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void answer(struct dns_server *s, const uint8_t *msg, size_t len,
+/* from NULL: fd is a TCP connection, where a length goes first. */
+static void send_answer(int fd, const struct cis_buf *out, const struct sockaddr *from,
+                        socklen_t from_len)
+{
+    if (from != NULL) {
+        sendto(fd, out->ptr, out->len, 0, from, from_len);
+        return;
+    }
+    uint8_t head[2] = {(uint8_t)(out->len >> 8), (uint8_t)out->len};
+    cis_fd_write_all(fd, head, 2);
+    cis_fd_write_all(fd, out->ptr, out->len);
+}
+
+static void answer(struct dns_server *s, int fd, const uint8_t *msg, size_t len,
                    const struct sockaddr *from, socklen_t from_len)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(512);
@@ -205,22 +220,63 @@ static void answer(struct dns_server *s, const uint8_t *msg, size_t len,
         cis_buf_add(&out, records.ptr, records.len);
     }
     if (row == NULL || row->kind != DNS_SILENT) {
-        sendto(s->fd, out.ptr, out.len, 0, from, from_len);
+        if (from != NULL && out.len > 512) { /* too long for a datagram: the header says so */
+            out.ptr[2] |= 0x02;
+            out.ptr[7] = 0;
+            out.len = end;
+        }
+        send_answer(fd, &out, from, from_len);
     }
     note(s, cis_buf_cstr(&name));
+}
+
+static bool read_all(int fd, uint8_t *to, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = recv(fd, to, len, 0);
+        if (n <= 0) {
+            return false;
+        }
+        to += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* One question of the TCP connection; it closes with its client. */
+static void serve_tcp(struct dns_server *s)
+{
+    uint8_t head[2], msg[1500];
+    size_t len = 0;
+    bool more = read_all(s->tcp, head, 2);
+    if (more) {
+        len = (size_t)(head[0] << 8 | head[1]);
+        more = len <= sizeof msg && read_all(s->tcp, msg, len);
+    }
+    if (more) {
+        answer(s, s->tcp, msg, len, NULL, 0);
+    } else {
+        close(s->tcp);
+        s->tcp = -1;
+    }
 }
 
 static void *serve(void *arg)
 {
     struct dns_server *s = arg;
     for (;;) {
-        struct pollfd fds[2] = {{.fd = s->fd, .events = POLLIN},
-                                {.fd = s->stop_fd, .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0 && errno != EINTR) {
+        struct pollfd fds[4] = {{.fd = s->fd, .events = POLLIN},
+                                {.fd = s->stop_fd, .events = POLLIN},
+                                {.fd = s->tcp < 0 ? s->listener : -1, .events = POLLIN},
+                                {.fd = s->tcp, .events = POLLIN}};
+        if ((poll(fds, 4, -1) < 0 && errno != EINTR) || fds[1].revents != 0) {
             return NULL;
         }
-        if (fds[1].revents != 0) {
-            return NULL;
+        if (fds[3].revents != 0) {
+            serve_tcp(s);
+        }
+        if (fds[2].revents != 0) {
+            s->tcp = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
         }
         uint8_t msg[1500];
         struct sockaddr_storage from;
@@ -228,17 +284,35 @@ static void *serve(void *arg)
         ssize_t n =
             recvfrom(s->fd, msg, sizeof msg, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
         if (n > 0) {
-            answer(s, msg, (size_t)n, (struct sockaddr *)&from, from_len);
+            answer(s, s->fd, msg, (size_t)n, (struct sockaddr *)&from, from_len);
         }
     }
+}
+
+/* UDP and TCP on one port: another program may have the one that is free for UDP, so try again. */
+static bool bind_both(struct dns_server *s)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        struct sockaddr_in addr = {.sin_family = AF_INET};
+        socklen_t len = sizeof addr;
+        inet_pton(AF_INET, "127.0.0.1", &addr.sin_addr);
+        s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (s->fd >= 0 && s->listener >= 0 && bind(s->fd, (struct sockaddr *)&addr, len) == 0 &&
+            getsockname(s->fd, (struct sockaddr *)&addr, &len) == 0 &&
+            bind(s->listener, (struct sockaddr *)&addr, len) == 0 && listen(s->listener, 16) == 0) {
+            snprintf(s->address, sizeof s->address, "127.0.0.1:%u", (unsigned)ntohs(addr.sin_port));
+            return true;
+        }
+        close(s->fd);
+        close(s->listener);
+    }
+    return false;
 }
 
 dns_server *dns_start(const struct dns_row *rows, unsigned n)
 {
     struct dns_server *s = cis_zalloc(sizeof *s);
-    struct sockaddr_in addr = {.sin_family = AF_INET};
-    socklen_t len = sizeof addr;
-    inet_pton(AF_INET, "127.0.0.1", &addr.sin_addr);
     if (s == NULL || n > sizeof s->asked / sizeof *s->asked) {
         cis_free(s);
         return NULL;
@@ -246,17 +320,14 @@ dns_server *dns_start(const struct dns_row *rows, unsigned n)
     s->rows = rows;
     s->nrows = n;
     s->names = CIS_BUF_INIT(1u << 20);
-    s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    s->tcp = -1;
     s->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
-    if (s->fd < 0 || s->stop_fd < 0 || bind(s->fd, (struct sockaddr *)&addr, len) != 0 ||
-        getsockname(s->fd, (struct sockaddr *)&addr, &len) != 0 ||
-        pthread_create(&s->thread, NULL, serve, s) != 0) {
+    if (s->stop_fd < 0 || !bind_both(s) || pthread_create(&s->thread, NULL, serve, s) != 0) {
         cis_free(s);
         return NULL;
     }
-    snprintf(s->address, sizeof s->address, "127.0.0.1:%u", (unsigned)ntohs(addr.sin_port));
     return s;
 }
 
@@ -270,6 +341,10 @@ void dns_stop(dns_server *server)
     }
     pthread_join(server->thread, NULL);
     close(server->fd);
+    close(server->listener);
+    if (server->tcp >= 0) {
+        close(server->tcp);
+    }
     close(server->stop_fd);
     cis_buf_done(&server->names);
     pthread_mutex_destroy(&server->lock);

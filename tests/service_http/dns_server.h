@@ -1,6 +1,6 @@
-/* A DNS server for tests: UDP on loopback, one thread, answers from a table by the first label of
- * the question. Rows with an answer list of their own get further addresses at each question, which
- * is what a rebinding server does. */
+/* A DNS server for tests: UDP and TCP on loopback, one thread, answers from a table by the first
+ * label of the question. Rows with an answer list of their own get further addresses at each
+ * question, which is what a rebinding server does. */
 #ifndef CIS_TESTS_DNS_SERVER_H
 #define CIS_TESTS_DNS_SERVER_H
 

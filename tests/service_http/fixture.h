@@ -32,21 +32,21 @@ struct fetch {
     cis_cancel *cancel;
 };
 
-static bool fetched_header(void *self, const char *name, const char *value)
+static inline bool fetched_header(void *self, const char *name, const char *value)
 {
     struct fetched *f = self;
     cis_buf_printf(&f->headers, "%s: %s\n", name, value);
     return true;
 }
 
-static bool fetched_body(void *self, const void *data, size_t len)
+static inline bool fetched_body(void *self, const void *data, size_t len)
 {
     struct fetched *f = self;
     cis_buf_add(&f->body, data, len);
     return f->body.failed == CIS_OK;
 }
 
-static struct fetched *fetch(struct fetch f)
+static inline struct fetched *fetch(struct fetch f)
 {
     struct fetched *got = cis_zalloc(sizeof *got);
     assert_non_null(got);
@@ -79,7 +79,7 @@ static struct fetched *fetch(struct fetch f)
     return got;
 }
 
-static void fetched_free(struct fetched *got)
+static inline void fetched_free(struct fetched *got)
 {
     cis_buf_done(&got->headers);
     cis_buf_done(&got->body);
@@ -110,7 +110,8 @@ static void fetched_free(struct fetched *got)
     } while (0)
 
 /* "http://127.0.0.1:PORT/path"; four texts live at a time. */
-static const char *at_host(const char *scheme, const char *host, uint16_t port, const char *path)
+static inline const char *at_host(const char *scheme, const char *host, uint16_t port,
+                                  const char *path)
 {
     static char texts[4][8192];
     static unsigned turn;
@@ -120,7 +121,7 @@ static const char *at_host(const char *scheme, const char *host, uint16_t port, 
 }
 #define at(server, path) at_host("http", "127.0.0.1", httpd_port(server), (path))
 
-static void grant(struct cis_grants *grants, const char *url_origin)
+static inline void grant(struct cis_grants *grants, const char *url_origin)
 {
     char text[300];
     snprintf(text, sizeof text, "http=%s", url_origin);
@@ -133,8 +134,8 @@ struct world {
     struct cis_grants grants; /* http to the server at 127.0.0.1 */
 };
 
-static struct world world_new(const struct httpd_options *server_options,
-                              const struct cis_http_client_options *client_options)
+static inline struct world world_new(const struct httpd_options *server_options,
+                                     const struct cis_http_client_options *client_options)
 {
     struct world w = {0};
     w.server = httpd_start(server_options);
@@ -144,7 +145,7 @@ static struct world world_new(const struct httpd_options *server_options,
     return w;
 }
 
-static void world_done(struct world *w)
+static inline void world_done(struct world *w)
 {
     cis_http_client_free(w->client);
     httpd_stop(w->server);

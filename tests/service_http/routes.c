@@ -19,7 +19,8 @@ bool httpd_reply(struct httpd_conn *conn, unsigned status, const char *type, con
         cis_buf_printf(&head, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, len);
     }
     cis_buf_text(&head, "\r\n");
-    return httpd_write(conn, head.ptr, head.len) && (bodiless || httpd_write(conn, body, len));
+    return httpd_write(conn, head.ptr, head.len) &&
+           (bodiless || conn->head || httpd_write(conn, body, len));
 }
 
 static bool reply_text(struct httpd_conn *conn, unsigned status, const char *text)
@@ -72,9 +73,7 @@ static bool route_echo(struct httpd_conn *conn, struct httpd_request *request)
 
 static bool route_hello(struct httpd_conn *conn, struct httpd_request *request)
 {
-    if (strcmp(request->method, "HEAD") == 0) {
-        return send_text(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
-    }
+    (void)request;
     return reply_text(conn, 200, "hello");
 }
 
@@ -225,6 +224,7 @@ bool httpd_route(struct httpd_conn *conn, struct httpd_request *request)
         {"/gzip", false, route_gzip},       {"/raw/", true, route_raw},
     };
     size_t len = strcspn(request->target, "?");
+    conn->head = strcmp(request->method, "HEAD") == 0;
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         size_t n = strlen(routes[i].path);
         if ((routes[i].prefix ? len > n : len == n) &&

@@ -106,14 +106,15 @@ struct cis_str httpd_header(const struct httpd_request *request, const char *nam
 
 static bool read_head(struct httpd_conn *conn, struct httpd_request *request)
 {
-    while (request->head.len == 0 ||
-           memmem(request->head.ptr, request->head.len, "\r\n\r\n", 4) == NULL) {
+    while (request->head.len < 4 ||
+           memcmp(request->head.ptr + request->head.len - 4, "\r\n\r\n", 4) != 0) {
         char byte; /* one at a time, so that nothing of the body is taken along */
         if (move(conn, &byte, NULL, 1) != 1) {
             return false;
         }
         cis_buf_byte(&request->head, (uint8_t)byte);
-        if (request->head.failed != CIS_OK) {
+        bool letter = (byte >= 'A' && byte <= 'Z') || request->head.len > 1;
+        if (request->head.failed != CIS_OK || !letter) { /* not HTTP, a TLS greeting perhaps */
             return false;
         }
     }
@@ -343,7 +344,8 @@ httpd *httpd_start(const struct httpd_options *options)
     if (server == NULL) {
         return NULL;
     }
-    signal(SIGPIPE, SIG_IGN); /* TLS writes have no MSG_NOSIGNAL */
+    struct sigaction ignore = {.sa_handler = SIG_IGN}; /* TLS writes have no MSG_NOSIGNAL */
+    sigaction(SIGPIPE, &ignore, NULL);
     server->options = options != NULL ? *options : none;
     server->listener = -1;
     server->stop_fd = eventfd(0, EFD_CLOEXEC);

@@ -12,6 +12,7 @@ struct httpd_conn {
     pthread_t thread;
     int fd;
     SSL *ssl;
+    bool head; /* the request is HEAD: no body goes out */
     bool done; /* under server->lock: the thread is about to end */
 };
 

@@ -200,6 +200,10 @@ static cis_code verdict(const struct exchange *x, CURLcode result, const char *h
     case CURLE_OK:
         return x->reply->final ? CIS_OK : cis_fail(err, CIS_E_NET, "%s: no response", host);
     case CURLE_OUT_OF_MEMORY:
+        if (x->reply->in_block || x->reply->bytes > 0) {
+            /* curl 7.88 says so of one header line above 100 KiB, too. */
+            return cis_fail(err, CIS_E_LIMIT, "%s: a response header is too long", host);
+        }
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", host);
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
@@ -236,6 +240,7 @@ cis_code cis_http_exchange(struct cis_http_client *client, struct cis_http_lane 
     }
     /* Forgets every option, also the pointers into this frame; the connection stays. */
     curl_easy_reset(lane->easy);
+    curl_easy_setopt(lane->easy, CURLOPT_NOSIGNAL, 1L); /* also while it is cleaned up */
     if (code != CIS_OK) {
         return code;
     }

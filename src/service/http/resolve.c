@@ -127,11 +127,12 @@ static cis_code step(ares_channel channel, const struct cis_call *call, uint64_t
 {
     ares_socket_t socks[ARES_GETSOCK_MAXNUM];
     struct pollfd fds[ARES_GETSOCK_MAXNUM + 1];
-    int mask = ares_getsock(channel, socks, ARES_GETSOCK_MAXNUM);
+    /* Bit i: wants to read socket i, bit 16 + i: to write (the macros shift a signed 1). */
+    unsigned mask = (unsigned)ares_getsock(channel, socks, ARES_GETSOCK_MAXNUM);
     nfds_t n = 0;
     for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-        short events = (short)((ARES_GETSOCK_READABLE((unsigned)mask, i) ? POLLIN : 0) |
-                               (ARES_GETSOCK_WRITABLE((unsigned)mask, i) ? POLLOUT : 0));
+        short events = (short)(((mask >> i & 1) != 0 ? POLLIN : 0) |
+                               ((mask >> (16 + i) & 1) != 0 ? POLLOUT : 0));
         if (events != 0) {
             fds[n++] = (struct pollfd){.fd = socks[i], .events = events};
         }
