@@ -76,10 +76,9 @@ cis_code cis_abi_conclude(struct cis_abi_call *r, int64_t code, bool is_code,
     result.success =
         is_code || r->exited ? code == 0 : (number && !written) || succeeded(r, code, written);
     if (written) {
-        /* Moved, not copied: it is the caller's now, and a further call starts afresh. */
+        /* Moved, not copied: it is the caller's now. output_written stays to tell of it. */
         result.value = host->output;
         host->output = CIS_BUF_INIT(host->output.max);
-        host->output_written = false;
         cis_budget_release(&host->budget, result.value.len);
     } else if (r->has_text && !is_code && !r->exited) {
         result.value = r->text;

@@ -83,6 +83,7 @@ cis_code cis_skillabi_run(cis_guest *guest, struct cis_host *host,
 {
     struct cis_abi_call r = {.guest = guest, .host = host, .options = options};
     r.text = CIS_BUF_INIT(host->output.max);
+    host->output_written = host->output.len != 0; /* of the call before, or of a start function */
     const struct cis_image_info *info = cis_image_info(cis_program_image(cis_guest_program(guest)));
     CIS_TRY(cis_skillabi_plan(info, options, &r.plan, err));
     cis_code code = run(&r, out, err);

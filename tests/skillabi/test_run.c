@@ -153,6 +153,7 @@ static void skill_execute_gets_the_input(void **state)
     opens("(module " ECHO_IMPORT MEMORY "(func (export \"skill_execute\") (param i32 i32)"
           " (result i32) " ECHO_BODY "(i32.const 0)))");
     runs("{\"a\":[1,2]}", NULL, true, "{\"a\":[1,2]}");
+    assert_true(a.host.output_written);
 }
 
 static void skill_on_event_gets_the_event_and_the_data(void **state)
