@@ -14,6 +14,7 @@ struct cis_guest {
     struct cis_stop stop;
     struct cis_guest_end end;
     uint64_t cpu_ns;
+    uint64_t burned; /* fuel */
     unsigned blocked, unblocked;
     unsigned refused[CIS_GRANT_COUNT];
     cis_code unblock_code; /* what cis_guest_unblock answers */

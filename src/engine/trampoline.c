@@ -60,6 +60,18 @@ static cis_code burn(cis_guest *guest, uint64_t cost)
     return CIS_OK;
 }
 
+cis_code cis_guest_burn(cis_guest *guest, uint64_t units, struct cis_error *err)
+{
+    if (guest->limits.fuel == 0 || units == 0) {
+        return CIS_OK;
+    }
+    cis_code code = burn(guest, units);
+    if (code != CIS_OK && err != NULL) {
+        *err = guest->end.error;
+    }
+    return code;
+}
+
 static wasm_trap_t *unwind(cis_guest *guest)
 {
     const char *msg = guest->end.error.msg;

@@ -268,6 +268,27 @@ static void host_calls_cost_fuel(void **state)
     assert_true(calls > 1);
 }
 
+static void work_that_grows_with_a_number_costs_fuel_by_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *type;
+        uint64_t args[4];
+    } calls[] = {{"poll_oneoff", "iiii:i", {0, 0, 2000, 100}},
+                 {"random_get", "ii:i", {0, 2 * PAGE}},
+                 {"fd_write", "iiii:i", {2, 0, 1, 100}}};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        start(0, cis_clock_mono_ns() + 60 * CIS_NS_PER_S, 1000);
+        cis_put_le32(memory(4), 2 * PAGE);
+        int got;
+        assert_fails(CIS_E_FUEL, "fuel",
+                     call(calls[i].name, calls[i].type, calls[i].args, 4, &got, err));
+        assert_string_equal(cis_guest_end(guest)->limit, "fuel");
+        cis_guest_free(guest);
+        guest = NULL;
+    }
+}
+
 static int open_engine(void **state)
 {
     (void)state;
@@ -295,6 +316,7 @@ int main(void)
         T(a_sleep_beyond_the_deadline_ends_as_a_time_limit),
         T(output_past_its_cap_ends_as_that_limit),
         T(host_calls_cost_fuel),
+        T(work_that_grows_with_a_number_costs_fuel_by_it),
     };
     return cmocka_run_group_tests_name("wasi_engine", tests, open_engine, close_engine);
 }

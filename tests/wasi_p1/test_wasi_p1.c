@@ -702,6 +702,7 @@ static void a_million_subscriptions_cost_the_host_no_memory_and_end_at_the_deadl
     assert_errno(OK, "poll_oneoff", 0, 48 * n, n, 80 * n);
     assert_int_equal(get32(80 * n), n);
     assert_int_equal(get64(48 * n + 32 * (n - 1)), n - 1);
+    assert_int_equal(guest.burned, n); /* and each is charged */
     assert_int_equal(host.budget.peak, 0);
     guest.stop.deadline_ns = 1;
     union cis_slot io[4] = {{.u32 = 0}, {.u32 = 48 * n}, {.u32 = n}, {.u32 = 80 * n}};

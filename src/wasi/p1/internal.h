@@ -22,6 +22,8 @@ static inline cis_code cis_wasi_answer(union cis_slot *io, enum cis_wasi_errno e
     return CIS_OK;
 }
 
+#define CIS_WASI_BYTES_A_FUEL 64u /* moving bytes costs the guest a unit for each so many */
+
 /* Writes one integer of the guest's; false: the pointer is outside its memory. */
 bool cis_wasi_put32(cis_guest *guest, uint32_t at, uint32_t value);
 bool cis_wasi_put64(cis_guest *guest, uint32_t at, uint64_t value);

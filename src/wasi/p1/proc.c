@@ -40,6 +40,7 @@ cis_code cis_wasi_random_get(cis_guest *guest, union cis_slot *io, struct cis_er
     if (at == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
+    CIS_TRY(cis_guest_burn(guest, len / CIS_WASI_BYTES_A_FUEL, err));
     for (uint32_t done = 0; done < len;) {
         uint32_t step = len - done < RANDOM_STEP ? len - done : RANDOM_STEP;
         cis_random_bytes(at + done, step);

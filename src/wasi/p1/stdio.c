@@ -66,6 +66,7 @@ cis_code cis_wasi_fd_write(cis_guest *guest, union cis_slot *io, struct cis_erro
         const uint8_t *iov = iovs + i * sizeof(struct cis_wasi_iovec);
         uint32_t len = cis_le32(iov + offsetof(struct cis_wasi_iovec, len));
         if (len != 0) {
+            CIS_TRY(cis_guest_burn(guest, len / CIS_WASI_BYTES_A_FUEL, err));
             const uint8_t *from = cis_guest_at(guest, cis_le32(iov), len);
             CIS_TRY(write_stream(guest, stream, (struct cis_bytes){from, len}, err));
             total += len;
@@ -77,7 +78,6 @@ cis_code cis_wasi_fd_write(cis_guest *guest, union cis_slot *io, struct cis_erro
 
 cis_code cis_wasi_fd_read(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
     struct cis_host *host = cis_host_of(guest);
     if (cis_wasi_fd(host, io[0].u32) != CIS_WASI_STDIN) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
@@ -102,6 +102,7 @@ cis_code cis_wasi_fd_read(cis_guest *guest, union cis_slot *io, struct cis_error
         /* Checked again: a buffer before this one may lie over the array. */
         void *to = take != 0 ? cis_guest_at(guest, cis_le32(iov), len) : NULL;
         if (to != NULL) {
+            CIS_TRY(cis_guest_burn(guest, take / CIS_WASI_BYTES_A_FUEL, err));
             memcpy(to, host->input.ptr + host->input_pos, take);
             host->input_pos += take;
             total += (uint32_t)take;
