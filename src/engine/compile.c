@@ -130,8 +130,16 @@ static cis_code compile_child(struct cis_engine *e, const struct cis_compile_job
 
     const char *const argv[] = {e->options.compiler, "__compile", NULL};
     /* Few threads and arenas: both count against the address space on machines with many cores. */
-    const char *const envp[] = {"RAYON_NUM_THREADS=4", "MALLOC_ARENA_MAX=2", "RUST_BACKTRACE=0",
-                                NULL};
+    const char *const envp[] = {
+        "RAYON_NUM_THREADS=4",
+        "MALLOC_ARENA_MAX=2",
+        "RUST_BACKTRACE=0",
+#if defined(__SANITIZE_THREAD__)
+        /* The compiler's own threads are not instrumented. */
+        "TSAN_OPTIONS=report_bugs=0",
+#endif
+        NULL
+    };
     uint64_t limit = cis_clock_after(cis_clock_mono_ns(), e->options.compile_ns);
     bool own_limit = limit < job->stop.deadline_ns;
     struct cis_process_options options = {
