@@ -200,6 +200,7 @@ static void answer(struct dns_server *s, int fd, const uint8_t *msg, size_t len,
     if (end == 0) {
         return;
     }
+    note(s, cis_buf_cstr(&name)); /* before the answer: who has the answer sees it counted */
     const struct dns_row *row = find_row(s, cis_buf_cstr(&name));
     if (row == NULL) {
         rcode = 3;
@@ -227,7 +228,6 @@ static void answer(struct dns_server *s, int fd, const uint8_t *msg, size_t len,
         }
         send_answer(fd, &out, from, from_len);
     }
-    note(s, cis_buf_cstr(&name));
 }
 
 static bool read_all(int fd, uint8_t *to, size_t len)
@@ -365,9 +365,12 @@ unsigned dns_questions(dns_server *server)
     return n;
 }
 
-const char *dns_names(dns_server *server)
+char *dns_names(dns_server *server)
 {
-    return cis_buf_cstr(&server->names);
+    pthread_mutex_lock(&server->lock);
+    char *copy = cis_strdup(cis_buf_cstr(&server->names));
+    pthread_mutex_unlock(&server->lock);
+    return copy;
 }
 
 void dns_wait_questions(dns_server *server, unsigned n)

@@ -33,8 +33,8 @@ void dns_stop(dns_server *server);
 /* "127.0.0.1:PORT", for cis_http_client_options.dns_servers. Borrowed. */
 const char *dns_address(const dns_server *server);
 unsigned dns_questions(dns_server *server); /* A and AAAA together */
-/* The names asked for, "a.test. a.test. …"; borrowed, valid once the server is idle. */
-const char *dns_names(dns_server *server);
+/* The names asked for, "a.test. a.test. "; yours to cis_free. */
+char *dns_names(dns_server *server);
 void dns_wait_questions(dns_server *server, unsigned n);
 
 #endif
