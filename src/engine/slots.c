@@ -6,13 +6,15 @@
 #include "base/mem.h"
 #include "engine/wait.h"
 
+#define PATIENCE CIS_SLOTS_SLICE_NS
+#define OFFER_EVERY (CIS_TICK_NS / 4)
 #define TENANTS_SWEEP 256u /* accounts kept before idle ones are looked for */
 
 struct cis_tenant {
     uint32_t weight;
-    uint32_t refs;  /* guests joined */
-    uint64_t vtime; /* nanoseconds held / weight */
-    size_t place;   /* in the heap, when it has waiters */
+    atomic_uint refs; /* guests joined; grows under the lock only */
+    uint64_t vtime;   /* nanoseconds held / weight */
+    size_t place;     /* in the heap, when it has waiters */
     struct cis_wait_list waiters;
 };
 
@@ -26,7 +28,12 @@ cis_code cis_slots_open(struct cis_engine *engine, uint32_t total, struct cis_sl
     s->engine = engine;
     s->total = total != 0 ? total : 1;
     s->sweep_at = TENANTS_SWEEP;
-    pthread_mutex_init(&s->lock, NULL);
+    /* Held for well under a microsecond: sleeping for it would cost more than the work inside. */
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&s->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
     *out = s;
     return CIS_OK;
 }
@@ -47,13 +54,6 @@ void cis_slots_count(struct cis_slots *slots, uint64_t *out_busy, uint64_t *out_
     pthread_mutex_lock(&slots->lock);
     *out_busy = slots->busy;
     *out_waiting = slots->waiting;
-    pthread_mutex_unlock(&slots->lock);
-}
-
-void cis_slots_sweep(struct cis_slots *slots)
-{
-    pthread_mutex_lock(&slots->lock);
-    cis_wait_sweep(&slots->ring, slots->waiting + atomic_load(&slots->pool_waiting));
     pthread_mutex_unlock(&slots->lock);
 }
 
@@ -115,7 +115,7 @@ static void forget_idle(struct cis_slots *s)
     struct cis_map kept = CIS_MAP_INIT;
     cis_map_foreach (&s->tenants, e) {
         struct cis_tenant *t = e->value;
-        if ((t->refs != 0 || t->vtime > s->clock) &&
+        if ((atomic_load(&t->refs) != 0 || t->vtime > s->clock) &&
             cis_map_set(&kept, e->key, t, NULL, NULL) != CIS_OK) {
             cis_map_done(&kept, NULL);
             return;
@@ -166,7 +166,7 @@ cis_code cis_slots_join(struct cis_slots *slots, const char *tenant, uint32_t we
         t = add(slots, name);
     }
     if (t != NULL) {
-        t->refs++;
+        atomic_fetch_add(&t->refs, 1);
         if (weight != 0) {
             t->weight = weight < CIS_SLOTS_WEIGHT_MAX ? weight : CIS_SLOTS_WEIGHT_MAX;
         }
@@ -185,9 +185,7 @@ void cis_slots_leave(struct cis_slots *slots, struct cis_turn *turn)
         return;
     }
     cis_slots_give(slots, turn);
-    pthread_mutex_lock(&slots->lock);
-    turn->tenant->refs--;
-    pthread_mutex_unlock(&slots->lock);
+    atomic_fetch_sub(&turn->tenant->refs, 1);
     turn->tenant = NULL;
 }
 
@@ -244,12 +242,60 @@ static void grant_next(struct cis_slots *s)
     cis_wait_wake(w, CIS_WAIT_GRANTED);
 }
 
+/* Handing each free slot to the longest waiter makes a stream of short calls pay a switch of
+ * threads per call. So for a short while the slot stays free: the waiter is told, and whoever asks
+ * first has it. Nobody is passed by for longer than PATIENCE, and no tenant gets ahead of another
+ * by more than a slice. */
+static bool patient(struct cis_slots *s, uint64_t now)
+{
+    return now - s->heap[0]->waiters.head->since_ns < PATIENCE;
+}
+
+static bool may_pass(struct cis_slots *s, const struct cis_tenant *t, uint64_t now)
+{
+    return s->nheap == 0 || (patient(s, now) && t->vtime <= s->heap[0]->vtime + CIS_SLOTS_SLICE_NS);
+}
+
+static void offer(struct cis_slots *s, uint64_t now)
+{
+    if (s->nheap == 0) {
+        return;
+    }
+    if (!patient(s, now)) {
+        grant_next(s);
+    } else if (now - s->offered_ns > OFFER_EVERY) {
+        s->offered_ns = now;
+        cis_wait_wake(s->heap[0]->waiters.head, CIS_WAIT_OFFERED);
+    }
+}
+
+/* Sleeps until a slot is granted or an offered one is still there. */
+static enum cis_wait_state await(struct cis_slots *s, struct cis_tenant *t, struct cis_waiter *w,
+                                 uint64_t deadline_ns)
+{
+    for (;;) {
+        enum cis_wait_state end = cis_wait_sleep(w, &s->lock, deadline_ns);
+        if (end != CIS_WAIT_OFFERED) {
+            return end;
+        }
+        w->state = CIS_WAIT_SLEEPING;
+        if (s->busy < s->total) {
+            unqueue(s, t, w);
+            granted(s, t);
+            s->busy++;
+            return CIS_WAIT_GRANTED;
+        }
+    }
+}
+
 /* Queues and sleeps; the caller holds the lock and no slot. */
-static cis_code queue(struct cis_slots *s, struct cis_turn *turn, const struct cis_stop *stop)
+static cis_code queue(struct cis_slots *s, struct cis_turn *turn, uint64_t now,
+                      const struct cis_stop *stop)
 {
     struct cis_tenant *t = turn->tenant;
     struct cis_waiter w;
     cis_wait_init(&w, stop->cancel, NULL);
+    w.since_ns = now;
     arrive(s, t);
     bool first = t->waiters.head == NULL;
     cis_wait_append(&t->waiters, &w);
@@ -260,9 +306,10 @@ static cis_code queue(struct cis_slots *s, struct cis_turn *turn, const struct c
     cis_wait_ring_add(&s->ring, &w);
     s->waiting++;
     grant_next(s);
-    enum cis_wait_state end = cis_wait_sleep(&w, &s->lock, stop->deadline_ns);
+    enum cis_wait_state end = await(s, t, &w, stop->deadline_ns);
     if (end != CIS_WAIT_GRANTED) {
         unqueue(s, t, &w);
+        grant_next(s); /* perhaps this one was told of a free slot */
     }
     cis_wait_done(&w);
     switch (end) {
@@ -272,6 +319,7 @@ static cis_code queue(struct cis_slots *s, struct cis_turn *turn, const struct c
     case CIS_WAIT_CANCELLED:
         return CIS_E_CANCELLED;
     case CIS_WAIT_SLEEPING:
+    case CIS_WAIT_OFFERED:
         break;
     }
     return CIS_E_DEADLINE;
@@ -292,13 +340,13 @@ cis_code cis_slots_take(struct cis_slots *slots, struct cis_turn *turn, const st
     pthread_mutex_lock(&slots->lock);
     cis_code code = CIS_OK;
     uint64_t start = cis_clock_mono_ns(), now = start;
-    if (slots->busy < slots->total && slots->nheap == 0) {
+    if (slots->busy < slots->total && may_pass(slots, turn->tenant, now)) {
         arrive(slots, turn->tenant);
         granted(slots, turn->tenant);
         slots->busy++;
         turn->held = true;
     } else {
-        code = queue(slots, turn, stop);
+        code = queue(slots, turn, now, stop);
         now = cis_clock_mono_ns();
         turn->wait_ns += now - start;
     }
@@ -317,10 +365,11 @@ void cis_slots_give(struct cis_slots *slots, struct cis_turn *turn)
         return;
     }
     pthread_mutex_lock(&slots->lock);
-    charge(slots, turn, cis_clock_mono_ns());
+    uint64_t now = cis_clock_mono_ns();
+    charge(slots, turn, now);
     turn->held = false;
     slots->busy--;
-    grant_next(slots);
+    offer(slots, now);
     pthread_mutex_unlock(&slots->lock);
     cis_ticker_end(slots->engine);
 }
@@ -338,7 +387,7 @@ cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t
     if (slots->nheap != 0 && slots->heap[0]->vtime <= t->vtime) {
         turn->held = false;
         slots->busy--;
-        code = queue(slots, turn, stop);
+        code = queue(slots, turn, now_ns, stop);
         now_ns = cis_clock_mono_ns();
         turn->wait_ns += now_ns - turn->charged_ns;
         turn->charged_ns = now_ns;
@@ -352,4 +401,14 @@ cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t
         return lost(code, err);
     }
     return CIS_OK;
+}
+
+void cis_slots_sweep(struct cis_slots *slots)
+{
+    pthread_mutex_lock(&slots->lock);
+    while (slots->nheap != 0 && slots->busy < slots->total) {
+        grant_next(slots); /* left free for whoever came by, see offer() */
+    }
+    cis_wait_sweep(&slots->ring, slots->waiting + atomic_load(&slots->pool_waiting));
+    pthread_mutex_unlock(&slots->lock);
 }

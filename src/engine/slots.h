@@ -28,6 +28,7 @@ struct cis_slots {
     uint32_t total, busy;
     uint64_t waiting;
     uint64_t clock;         /* virtual time of the latest grant */
+    uint64_t offered_ns;    /* when a waiter was last told of a free slot */
     struct cis_map tenants; /* name → struct cis_tenant * */
     size_t sweep_at;
     struct cis_tenant **heap; /* tenants with waiters, least virtual time first */

@@ -7,13 +7,19 @@
 #include <pthread.h>
 #include "base/cancel.h"
 
-enum cis_wait_state { CIS_WAIT_SLEEPING, CIS_WAIT_GRANTED, CIS_WAIT_CANCELLED };
+enum cis_wait_state {
+    CIS_WAIT_SLEEPING,
+    CIS_WAIT_OFFERED, /* woken to look for itself; still in the queue */
+    CIS_WAIT_GRANTED,
+    CIS_WAIT_CANCELLED
+};
 
 struct cis_waiter { /* on the waiting thread's stack */
     pthread_cond_t wake;
     enum cis_wait_state state;
     cis_cancel *cancel;
-    const void *what;                         /* the owner's mark */
+    const void *what; /* the owner's mark */
+    uint64_t since_ns;
     struct cis_waiter *next, *prev;           /* in the queue */
     struct cis_waiter *ring_next, *ring_prev; /* among those that can be cancelled */
 };
