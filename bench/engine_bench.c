@@ -286,6 +286,9 @@ struct looper {
 static void *loop_main(void *arg)
 {
     struct looper *l = arg;
+    if (l->deadline == 0) {
+        l->deadline = cis_clock_mono_ns() + CIS_NS_PER_S;
+    }
     cis_guest *guest = NULL;
     struct cis_guest_options o = {.limits = {.memory_bytes = 128u << 20, .host_bytes = 1u << 20},
                                   .stop = {.deadline_ns = l->deadline}};
@@ -303,9 +306,13 @@ static void *loop_main(void *arg)
     return NULL;
 }
 
+enum deadlines { OWN_START, SAME_INSTANT, STAGGERED };
+
 static void overshoot(cis_engine *engine, cis_program *program, const char *entry, int n,
-                      uint64_t stagger_ns)
+                      enum deadlines kind)
 {
+    static const char *const names[] = {"1 s from each start", "the same instant",
+                                        "staggered by 2 ms"};
     struct looper *l = calloc((size_t)n, sizeof *l);
     double *over = calloc((size_t)n, sizeof *over);
     pthread_attr_t attr;
@@ -313,7 +320,8 @@ static void overshoot(cis_engine *engine, cis_program *program, const char *entr
     pthread_attr_setstacksize(&attr, 1u << 20);
     uint64_t first = cis_clock_mono_ns() + CIS_NS_PER_S;
     for (int i = 0; i < n; i++) {
-        l[i] = (struct looper){engine, program, entry, first + (uint64_t)i * stagger_ns, 0, 0};
+        uint64_t at = first + (kind == STAGGERED ? (uint64_t)i * 2 * CIS_NS_PER_MS : 0);
+        l[i] = (struct looper){engine, program, entry, kind == OWN_START ? 0 : at, 0, 0};
         if (pthread_create(&l[i].thread, &attr, loop_main, &l[i]) != 0) {
             exit(1);
         }
@@ -322,8 +330,7 @@ static void overshoot(cis_engine *engine, cis_program *program, const char *entr
         pthread_join(l[i].thread, NULL);
         over[i] = l[i].over_ms;
     }
-    printf("  %4d x %-5s %-32s %9.2f ms p50, %8.2f ms p99, %8.2f ms worst\n", n, entry,
-           stagger_ns != 0 ? "staggered deadlines" : "same deadline",
+    printf("  %4d x %-5s %-22s %9.2f ms p50, %8.2f ms p99, %8.2f ms worst\n", n, entry, names[kind],
            bench_percentile(over, (size_t)n, 50), bench_percentile(over, (size_t)n, 99),
            bench_percentile(over, (size_t)n, 100));
     free(l);
@@ -334,13 +341,13 @@ static void overshoots(cis_engine *engine, cis_program *program)
 {
     static const int counts[] = {1, 64, 1000};
     printf("deadline overshoot, limit 1 s\n");
-    for (int stagger = 0; stagger < 2; stagger++) {
+    for (int kind = OWN_START; kind <= STAGGERED; kind++) {
         for (size_t i = 0; i < 3; i++) {
-            overshoot(engine, program, "spin", counts[i], stagger ? 2 * CIS_NS_PER_MS : 0);
+            overshoot(engine, program, "spin", counts[i], (enum deadlines)kind);
         }
     }
-    overshoot(engine, program, "fill", 1, 0);
-    overshoot(engine, program, "fill", 8, 0);
+    overshoot(engine, program, "fill", 1, OWN_START);
+    overshoot(engine, program, "fill", 8, OWN_START);
 }
 
 struct worker {
