@@ -12,6 +12,19 @@ void cis_run_outcome_done(struct cis_run_outcome *outcome)
     outcome->backtrace = NULL;
 }
 
+/* The guest knows an instant, the user a span: the time limit is told as it was configured. */
+static void tell_time(const cis_session *s, struct cis_run_outcome *o, struct cis_guest_end *end)
+{
+    if (o->code != CIS_E_DEADLINE || s->request.time_ns == CIS_NEVER) {
+        return;
+    }
+    end->limit = "time";
+    end->configured = s->request.time_ns / CIS_NS_PER_MS;
+    end->reached = (cis_clock_mono_ns() - s->started_ns) / CIS_NS_PER_MS;
+    cis_fail(&o->error, o->code, "time limit of %llu ms reached",
+             (unsigned long long)end->configured);
+}
+
 /* Calls the skill in an open session and takes over its result. */
 static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_code)
 {
@@ -108,6 +121,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
         cis_guest_free(s->guest); /* its memory is not held while the store is waited for */
         s->guest = NULL;
     }
+    tell_time(s, o, &end);
     bool keep = s->request.tx != CIS_TX_DISCARD &&
                 (o->code == CIS_OK || (o->code == CIS_E_FAILED && s->request.tx == CIS_TX_ALWAYS));
     struct cis_session_changes changes = {0};

@@ -4,6 +4,8 @@
  * Writes its port to FILE once it listens. Ends on SIGTERM, SIGINT, or when stdin closes (--keep:
  * not for that, for shells that start it in the background with an empty stdin). */
 #include <errno.h>
+#include <sys/stat.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,7 +93,16 @@ int main(int argc, char **argv)
     char text[16];
     int n = snprintf(text, sizeof text, "%u\n", (unsigned)httpd_port(server));
     struct cis_error err;
-    if (cis_file_write(port_file, cis_bytes_of(text, (size_t)n), 0644, &err) != CIS_OK) {
+    struct stat st;
+    if (stat(port_file, &st) == 0 && S_ISFIFO(st.st_mode)) {
+        /* Whoever waits for the port reads a pipe: written to, not replaced. */
+        int fd = open(port_file, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || cis_fd_write_all(fd, text, (size_t)n) != 0) {
+            fprintf(stderr, "httpd: %s: cannot write\n", port_file);
+            return 1;
+        }
+        close(fd);
+    } else if (cis_file_write(port_file, cis_bytes_of(text, (size_t)n), 0644, &err) != CIS_OK) {
         fprintf(stderr, "httpd: %s\n", err.msg);
         return 1;
     }
