@@ -28,6 +28,8 @@ if(CIS_SANITIZE)
     string(REPLACE ";" "," _cis_san "${CIS_SANITIZE}")
     add_compile_options(-fsanitize=${_cis_san} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${_cis_san})
+    # Instrumented code hides value ranges from the compiler: these two then warn about nothing.
+    add_compile_options(-Wno-format-truncation -Wno-maybe-uninitialized)
 endif()
 if(CIS_COVERAGE)
     add_compile_options(--coverage)
