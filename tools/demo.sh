@@ -10,8 +10,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export CIS_HOME=$work/home
 
+# show ARGS…: the command line, then what it prints, ended by a newline if it has none.
 show() {
-    printf '\n\033[1m$ %s\033[0m\n' "cis $*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9]*m//g'; fi
+    printf '\n$ cis %s\n' "$*"
     "$cis" "$@"
     echo
 }
@@ -24,7 +25,13 @@ show skill run memory-organizer --input @examples/skills/memory-organizer/input.
 echo "What it keeps in its memory:"
 show memory get keywords/top --skill memory-organizer
 echo "A second run merges with what it knows. This time the report instead of the result:"
-show skill run memory-organizer --json --input '{"text":"The guest asks, the host decides.","top":3}'
+show skill run memory-organizer --json --input '{"text":"The guest asks, the host decides.","top":3}' |
+    while IFS= read -r line; do
+        case $line in
+        '{"schema"'*) printf '%s\n' "$line" | python3 -m json.tool --indent 2 ;;
+        *) printf '%s\n' "$line" ;;
+        esac
+    done
 echo "Every run is on record:"
 show runs list
 echo "demo: done"
