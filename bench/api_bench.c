@@ -330,6 +330,106 @@ static void live(void)
     cis_runtime_free(big);
 }
 
+/* ---- a large module: what a cache of compiled code is for ---- */
+struct bytes {
+    unsigned char *at;
+    size_t n;
+};
+
+static void put(struct bytes *b, const void *data, size_t n)
+{
+    memcpy(b->at + b->n, data, n);
+    b->n += n;
+}
+
+static void put_leb(struct bytes *b, size_t value, int width)
+{
+    for (int i = 0; i < width; i++, value >>= 7) {
+        b->at[b->n++] = (unsigned char)((value & 127) | (i + 1 < width ? 128 : 0));
+    }
+}
+
+enum { FUNCTIONS = 40000, STEPS = 85 };
+
+/* Sections 1 (type), 3 (functions), 7 (one export) and 10 (code) by hand; ~20 MB. */
+static struct bytes large_wasm(void)
+{
+    struct bytes b = {malloc(32u << 20), 0};
+    put(&b, "\0asm\1\0\0\0\x01\x06\x01\x60\x01\x7f\x01\x7f\x03", 17);
+    put_leb(&b, FUNCTIONS + 5, 5);
+    put_leb(&b, FUNCTIONS, 5);
+    memset(b.at + b.n, 0, FUNCTIONS);
+    b.n += FUNCTIONS;
+    put(&b,
+        "\x07\x05\x01\x01"
+        "f\0\0\x0a",
+        8);
+    size_t body = 1 + 2 + STEPS * 6 + 1;
+    put_leb(&b, 5 + FUNCTIONS * (5 + body), 5);
+    put_leb(&b, FUNCTIONS, 5);
+    unsigned seed = 1;
+    for (int f = 0; f < FUNCTIONS; f++) {
+        put_leb(&b, body, 5);
+        put(&b, "\0\x20\0", 3);
+        for (int i = 0; i < STEPS; i++) {
+            static const unsigned char ops[] = {0x6a, 0x6b, 0x6c, 0x71, 0x72, 0x73};
+            b.at[b.n++] = 0x41; /* i32.const */
+            put_leb(&b, (unsigned)rand_r(&seed) & 0xFFFFFFF, 4);
+            b.at[b.n - 1] &= 0x3f; /* positive */
+            b.at[b.n++] = ops[rand_r(&seed) % 6];
+        }
+        b.at[b.n++] = 0x0b;
+    }
+    return b;
+}
+
+static double start_once(const struct bytes *wasm, const char *dir)
+{
+    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
+    struct cis_error err;
+    char cache[300], key[300];
+    snprintf(cache, sizeof cache, "%s/code", dir);
+    snprintf(key, sizeof key, "%s/key", dir);
+    config.compile_in_process = true;
+    config.cache_dir = cache;
+    config.cache_key_file = key;
+    cis_runtime *r = NULL;
+    cis_module *m = NULL;
+    if (cis_runtime_new(&config, &r, &err) != CIS_E_OK) {
+        die("runtime", err.msg);
+    }
+    double t = bench_now();
+    if (cis_module_load(r, wasm->at, wasm->n, "large", &m, &err) != CIS_E_OK) {
+        die("large module", err.msg);
+    }
+    t = bench_now() - t;
+    cis_module_unref(m);
+    cis_runtime_free(r);
+    return t / 1e6;
+}
+
+static void large_module(void)
+{
+    char dir[] = "/tmp/cis-bench-XXXXXX", command[64];
+    struct bytes wasm = large_wasm();
+    if (mkdtemp(dir) == NULL) {
+        die("large module", "no temporary folder");
+    }
+    double first = start_once(&wasm, dir), again[ROUNDS];
+    for (int r = 0; r < ROUNDS; r++) {
+        again[r] = start_once(&wasm, dir);
+    }
+    struct bench_spread s = bench_spread(again, ROUNDS);
+    printf(
+        "module of %.1f MB             first start %.0f ms, second %.0f ms (%.0f to %.0f), %.0fx\n",
+        (double)wasm.n / 1e6, first, s.median, s.min, s.max, first / s.median);
+    free(wasm.at);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    if (system(command) != 0) {
+        die("large module", "cannot clean up");
+    }
+}
+
 int main(void)
 {
     open_runtime();
@@ -340,5 +440,6 @@ int main(void)
     cis_module_unref(module);
     cis_runtime_free(runtime);
     live();
+    large_module();
     return 0;
 }
