@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <wasm.h>
 #include <wasmtime.h>
+#include "base/file.h"
 #include "bench/measure.h"
 #include "cis/cis.h"
 
@@ -410,7 +411,7 @@ static double start_once(const struct bytes *wasm, const char *dir)
 
 static void large_module(void)
 {
-    char dir[] = "/tmp/cis-bench-XXXXXX", command[64];
+    char dir[] = "/tmp/cis-bench-XXXXXX";
     struct bytes wasm = large_wasm();
     if (mkdtemp(dir) == NULL) {
         die("large module", "no temporary folder");
@@ -424,9 +425,9 @@ static void large_module(void)
         "module of %.1f MB             first start %.0f ms, second %.0f ms (%.0f to %.0f), %.0fx\n",
         (double)wasm.n / 1e6, first, s.median, s.min, s.max, first / s.median);
     free(wasm.at);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    if (system(command) != 0) {
-        die("large module", "cannot clean up");
+    struct cis_error err;
+    if (cis_file_remove_tree(dir, &err) != CIS_E_OK) {
+        die("clean up", err.msg);
     }
 }
 
