@@ -22,19 +22,32 @@ struct cis_app {
     struct cis_log_service log;
 };
 
-cis_code cis_app_open(const struct cis_cli *cli, cis_app **out_app, struct cis_error *err)
+cis_code cis_app_open(struct cis_cli *cli, cis_app **out_app, struct cis_error *err)
 {
     cis_app *app = cis_zalloc(sizeof *app);
     if (app == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
     app->cli = cli;
-    struct cis_config_flags flags = {.home = cli->home, .store = cis_cli_value(cli, "store")};
+    struct cis_config_flags flags = {.home = cli->home,
+                                     .store = cis_cli_value(cli, "store"),
+                                     .tenant = cis_cli_value(cli, "tenant"),
+                                     .max_memory = cis_cli_value(cli, "max-memory"),
+                                     .max_execution_time = cis_cli_value(cli, "max-execution-time"),
+                                     .enable_wasi = cis_cli_value(cli, "enable-wasi")};
     cis_code code = cis_config_load(&flags, &app->config, err);
     if (code != CIS_OK) {
         cis_free(app);
         return code;
     }
+    if (!cis_tenant_valid(cis_str_of(app->config->tenant))) {
+        code = cis_fail(err, CIS_E_USAGE,
+                        "tenant %s: not [a-z0-9][a-z0-9._-]* of at most %u characters",
+                        app->config->tenant, CIS_TENANT_MAX);
+        cis_app_close(app);
+        return code;
+    }
+    cli->tenant = app->config->tenant;
     for (size_t i = 0; app->config->warnings != NULL && app->config->warnings[i] != NULL; i++) {
         fprintf(stderr, "cis: warning: %s\n", app->config->warnings[i]);
     }

@@ -12,8 +12,9 @@
 typedef struct cis_app cis_app;
 struct cis_config;
 
-/* Reads the configuration (flags of cli > environment > file > defaults). */
-cis_code cis_app_open(const struct cis_cli *cli, cis_app **out_app, struct cis_error *err);
+/* Reads the configuration (flags of cli > environment > file > defaults); cli->tenant is then the
+ * configured one, until the app is closed. */
+cis_code cis_app_open(struct cis_cli *cli, cis_app **out_app, struct cis_error *err);
 void cis_app_close(cis_app *app);
 const struct cis_config *cis_app_config(const cis_app *app);
 /* Folders, made on first use: data (store, skills), cache (compiled code), config (keyring). */

@@ -49,7 +49,7 @@ struct cis_cli {
     const char *program; /* absolute path of this program (for `__compile`) */
     cis_cancel *cancel;  /* fired by the first Ctrl-C or SIGTERM; a second one ends the process */
     bool json;           /* --json */
-    const char *tenant;  /* --tenant or configured, checked */
+    const char *tenant;  /* --tenant or, once an app is open, configured; checked */
     const char *home;    /* --home or NULL */
     struct cis_cli_given *given; /* parsed options; use the functions below */
     int ngiven;

@@ -10,7 +10,7 @@
 
 typedef cis_code memory_verb(struct cis_memory_cmd *cmd, struct cis_error *err);
 
-static int with_memory(const struct cis_cli *cli, memory_verb *verb)
+static int with_memory(struct cis_cli *cli, memory_verb *verb)
 {
     struct cis_error err = {0};
     CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};

@@ -105,7 +105,7 @@ static cis_code import_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     return code;
 }
 
-static int run_with(const struct cis_cli *cli,
+static int run_with(struct cis_cli *cli,
                     cis_code (*verb)(struct cis_memory_cmd *cmd, struct cis_error *err))
 {
     struct cis_error err = {0};

@@ -1,5 +1,5 @@
 /* `cis skill run` and `cis skill call`: one run of a module file or an installed skill. */
-#include "cli/app.h"
+#include "cli/skill.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,13 +11,13 @@
 #include "config/config.h"
 #include "lib/lib.h"
 #include "run/run.h"
-#include "skill/registry.h"
+#include "service/ai/ai.h"
 
 #define INPUT_MAX (1ull << 30)
 
 /* What a run is made from; everything here lives until the outcome is printed. */
 struct job {
-    const struct cis_cli *cli;
+    struct cis_cli *cli;
     cis_app *app;
     struct cis_installed skill; /* an installed skill … */
     bool installed;
@@ -96,6 +96,30 @@ static cis_code add_grants(struct job *j, struct cis_error *err)
     return CIS_OK;
 }
 
+/* --deny G takes away what was granted before; clocks and random, which are on for everybody, too.
+ */
+static cis_code take_grants_away(struct job *j, struct cis_error *err)
+{
+    const struct cis_config *c = cis_app_config(j->app);
+    struct cis_run_request *r = &j->request;
+    r->no_clock = !c->enable_clocks && !cis_grants_has(&j->grants, CIS_GRANT_CLOCKS);
+    r->no_random = !c->enable_random && !cis_grants_has(&j->grants, CIS_GRANT_RANDOM);
+    const char *text;
+    for (int i = 0; (text = cis_cli_nth(j->cli, "deny", i)) != NULL; i++) {
+        CIS_TRY(cis_grants_remove(&j->grants, cis_str_of(text), err));
+        r->no_clock |= strcmp(text, "clocks") == 0;
+        r->no_random |= strcmp(text, "random") == 0;
+    }
+    for (size_t i = 0; i < j->grants.nenv; i++) {
+        if (cis_ai_key_is_in(c->ai_api_key_env, j->grants.env[i])) {
+            return cis_fail(err, CIS_E_DENIED,
+                            "env=%s: the key of an AI provider stays on the host",
+                            j->grants.env[i]);
+        }
+    }
+    return CIS_OK;
+}
+
 static cis_code open_file(struct job *j, const char *path, struct cis_error *err)
 {
     j->label = path;
@@ -110,15 +134,9 @@ static cis_code open_file(struct job *j, const char *path, struct cis_error *err
 
 static cis_code open_installed(struct job *j, const char *name, struct cis_error *err)
 {
-    struct cis_skill_home home = {.data_dir = cis_app_data_dir(j->app),
-                                  .config_dir = cis_app_config_dir(j->app),
-                                  .stop = cis_app_stop(j->app)};
+    struct cis_skill_home home;
     j->label = name;
-    CIS_TRY(cis_app_store(j->app, &home.store, err));
-    if (!cis_signature_policy_parse(cis_str_of(cis_app_config(j->app)->signature_policy),
-                                    &home.policy)) {
-        return cis_fail(err, CIS_E_INVALID, "skills.signature_policy: not off, warn or require");
-    }
+    CIS_TRY(cis_cli_skill_home(j->app, &home, err));
     CIS_TRY(cis_skill_open(&home, cis_str_of(j->cli->tenant), cis_str_of(name), &j->skill, err));
     j->installed = true;
     j->name = cis_strdup(name);
@@ -184,6 +202,13 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
     const struct cis_config *c = cis_app_config(j->app);
     struct cis_run_request *r = &j->request;
     struct cis_skill_limits mine = {c->memory, c->time_ns, c->fuel, c->output_max, 0};
+    /* [runtime] is over what is configured and asked for; a flag is over the configuration. */
+    if (!cis_cli_has(j->cli, "memory") || cis_cli_has(j->cli, "max-memory")) {
+        r->limits.memory_bytes = c->max_memory;
+    }
+    if (!cis_cli_has(j->cli, "time") || cis_cli_has(j->cli, "max-execution-time")) {
+        r->time_ns = c->max_execution_time_ns;
+    }
     if (!cis_cli_size(j->cli, "memory", &mine.memory_bytes) ||
         !cis_cli_duration(j->cli, "time", &mine.time_ns) ||
         !cis_cli_number(j->cli, "fuel", &mine.fuel) ||
@@ -196,6 +221,8 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
     if (j->installed) {
         mine = cis_skill_limits_meet(&j->skill.manifest.limits, &mine);
     }
+    struct cis_skill_limits most = {r->limits.memory_bytes, r->time_ns, 0, 0, 0};
+    mine = cis_skill_limits_meet(&most, &mine);
     r->limits.memory_bytes = mine.memory_bytes;
     r->limits.fuel = mine.fuel;
     r->limits.host_bytes = c->host_bytes;
@@ -265,11 +292,13 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     CIS_TRY(cis_app_open(j->cli, &j->app, err));
     CIS_TRY(file != NULL ? open_file(j, file, err) : open_installed(j, name, err));
     CIS_TRY(add_grants(j, err));
+    CIS_TRY(take_grants_away(j, err));
     CIS_TRY(take_config(j, err));
     CIS_TRY(take_limits(j, err));
     r->abi.abi = cis_cli_value(j->cli, "abi");
     r->abi.method = method != NULL ? method : cis_cli_value(j->cli, "method");
     r->abi.event = cis_cli_value(j->cli, "event");
+    r->abi.no_wasi = !cis_app_config(j->app)->enable_wasi;
     take_exports(j);
     r->tenant = j->cli->tenant;
     r->skill = j->name;
@@ -302,7 +331,8 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
     }
     if (o->code != CIS_OK) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1 << 20);
-        cis_buf_printf(&text, "cis skill run: %s: ", j->label);
+        bool told = cis_str_starts(cis_str_of(o->error.msg), cis_str_of(j->label));
+        cis_buf_printf(&text, "cis skill run: %s%s", told ? "" : j->label, told ? "" : ": ");
         cis_cli_printable(&text, cis_str_of(o->error.msg));
         cis_buf_byte(&text, '\n');
         if (o->backtrace != NULL) {
@@ -368,8 +398,18 @@ static int skill_call(struct cis_cli *cli)
          true,    NULL},                                                                             \
         {"http", 0, "ORIGIN", "same as --allow http=ORIGIN", true, NULL},                            \
         {"net", 0, "RULE", "same as --allow net=RULE", true, NULL},                                  \
+        {"deny", 0, "GRANT", "take away for this run, also clocks and random", true, NULL},          \
         {"memory", 0, "SIZE", "limit of memories and tables (default 128MiB)", false, NULL},         \
         {"time", 0, "TIME", "time limit, e.g. 30s or 500ms (default 30s)", false, NULL},             \
+        {"max-memory", 0,   "SIZE", "no limit above this (default: [runtime] max_memory, 512MiB)",   \
+         false,        NULL},                                                                        \
+        {"max-execution-time",                                                                       \
+         0,                                                                                          \
+         "MS",                                                                                       \
+         "the same for time (default: 30000, milliseconds)",                                         \
+         false,                                                                                      \
+         NULL},                                                                                      \
+        {"enable-wasi", 0, "BOOL", "provide WASI (default: true)", false, "true|false"},             \
         {"fuel", 0, "N", "deterministic limit of instructions", false, NULL},                        \
         {"output", 0, "SIZE", "limit of the output (default 256MiB)", false, NULL},                  \
         {"event", 0, "NAME", "name of the event for skill_on_event (default run)", false, NULL},     \
@@ -398,7 +438,13 @@ const struct cis_cli_command cis_cmd_skill_run = {
         "Runs an installed skill, or a module file with --wasm, in a fresh sandbox. The output "
         "alone goes\nto stdout, log lines to stderr; --json prints the report instead. A module "
         "file gets log and its\nown memory namespace file:STEM, nothing else, unless --allow "
-        "says so.\n\nExit codes: 0 ok, 1 the skill reported failure, 2 usage, 3 cannot be "
+        "says so. Bytes that the skill\nwrote are printed as they are; a value that it returned is "
+        "printed as JSON with a newline.\n\nLimits: flags, then the environment (CIS_LIMITS_TIME), "
+        "then config.toml, then defaults; a manifest\nand [runtime] only make them smaller. Clocks "
+        "and random numbers are on unless --deny clocks,\n--deny random or [runtime] "
+        "enable_clocks, "
+        "enable_random say no.\n\nExit codes: 0 ok, 1 the skill reported failure, 2 usage, 3 "
+        "cannot be "
         "loaded, 4 refused, 5 trap,\n6 limit, 7 store or host failure, 8 conflict, 130 "
         "cancelled.",
     .examples = "  cis skill run --wasm init-wizard.wasm --input '{\"name\":\"Ada\"}'\n"

@@ -26,7 +26,7 @@ const struct cis_cli_command *const cis_cli_commands[] = {
     NULL};
 
 const struct cis_cli_option cis_cli_common_options[] = {
-    {"tenant", 0, "T", "work as tenant T (default: default)", false, NULL},
+    {"tenant", 0, "T", "work as tenant T (default: CIS_TENANT, config, or default)", false, NULL},
     {"json", 0, NULL, "machine-readable output on stdout", false, NULL},
     {"home", 0, "DIR", "keep data under DIR instead of CIS_HOME", false, NULL},
     {"help", 'h', NULL, "show this help", false, NULL},

@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-cis_code cis_memory_cmd_open(const struct cis_cli *cli, struct cis_memory_cmd *out,
-                             struct cis_error *err)
+cis_code cis_memory_cmd_open(struct cis_cli *cli, struct cis_memory_cmd *out, struct cis_error *err)
 {
     const char *skill = cis_cli_value(cli, "skill");
     out->cli = cli;
@@ -18,8 +17,8 @@ cis_code cis_memory_cmd_open(const struct cis_cli *cli, struct cis_memory_cmd *o
             snprintf(out->file, sizeof out->file, "file:%s", skill);
         }
     }
-    out->tenant = cis_str_of(cli->tenant);
     CIS_TRY(cis_app_open(cli, &out->app, err));
+    out->tenant = cis_str_of(cli->tenant);
     CIS_TRY(cis_app_store(out->app, &out->store, err));
     out->stop = cis_app_stop(out->app);
     return CIS_OK;

@@ -17,7 +17,7 @@ struct cis_memory_cmd {
     char file[CIS_NS_TEXT_MAX]; /* "file:NAME", "" when NAME has a colon itself */
 };
 
-cis_code cis_memory_cmd_open(const struct cis_cli *cli, struct cis_memory_cmd *out,
+cis_code cis_memory_cmd_open(struct cis_cli *cli, struct cis_memory_cmd *out,
                              struct cis_error *err);
 void cis_memory_cmd_done(struct cis_memory_cmd *cmd);
 /* For commands on a whole namespace: NAME when such a skill is installed or has entries, else

@@ -208,6 +208,35 @@ static cis_code environment(struct cis_config *c, struct cis_error *err)
     return CIS_OK;
 }
 
+static cis_code take_flags(struct cis_config *c, const struct cis_config_flags *flags,
+                           struct cis_error *err)
+{
+    const struct {
+        const char *setting, *flag, *value;
+    } rows[] = {
+        {"tenant", "tenant", flags->tenant},
+        {"runtime.max_memory", "max-memory", flags->max_memory},
+        {"runtime.max_execution_time", "max-execution-time", flags->max_execution_time},
+        {"runtime.enable_wasi", "enable-wasi", flags->enable_wasi},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        for (size_t i = 0; rows[r].value != NULL && i < cis_settings_count; i++) {
+            struct cis_error why = {0};
+            if (strcmp(cis_settings[i].name, rows[r].setting) != 0) {
+                continue;
+            }
+            cis_code code =
+                cis_setting_from_text(&cis_settings[i], c, cis_str_of(rows[r].value), &why);
+            if (code != CIS_OK) {
+                return cis_fail(err, code == CIS_E_INVALID ? CIS_E_USAGE : code, "--%s %s: %s",
+                                rows[r].flag, rows[r].value, why.msg);
+            }
+            cis_origin_set(c, CIS_ORIGIN_SETTINGS + i, "flag --%s", rows[r].flag);
+        }
+    }
+    return CIS_OK;
+}
+
 /* "sqlite:DIR" with DIR absolute, or a PostgreSQL URL as it is. */
 static cis_code store_place(struct cis_config *c, const char *flag, struct cis_error *err)
 {
@@ -256,6 +285,9 @@ cis_code cis_config_load(const struct cis_config_flags *flags, struct cis_config
     CIS_TRY(defaults(c, err));
     CIS_TRY(read_file(c, err));
     CIS_TRY(environment(c, err));
+    if (flags != NULL) {
+        CIS_TRY(take_flags(c, flags, err));
+    }
     CIS_TRY(store_place(c, flags != NULL ? flags->store : NULL, err));
     *out_config = cis_take(&c);
     return CIS_OK;

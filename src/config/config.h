@@ -24,10 +24,11 @@ struct cis_config {
     uint64_t host_bytes;         /* 1 GiB */
     uint64_t memory_quota_bytes; /* key-value bytes of a tenant, 1 GiB */
     uint64_t memory_quota_keys;  /* 1,000,000 */
-    /* [runtime]: of modules run by the C API's names; cis_runtime_config has the same defaults */
-    uint64_t max_memory;            /* 512 MiB */
-    uint64_t max_execution_time_ns; /* 30,000 ms; a plain number is milliseconds */
-    bool enable_wasi;               /* true */
+    /* [runtime]: ceilings of every run; cis_runtime_config has the same names and defaults */
+    uint64_t max_memory;               /* 512 MiB */
+    uint64_t max_execution_time_ns;    /* 30,000 ms; a plain number is milliseconds */
+    bool enable_wasi;                  /* true */
+    bool enable_clocks, enable_random; /* true; off: only with the grant clocks or random */
     /* [engine] */
     uint32_t slots;           /* 0: cores */
     uint32_t pool_slots;      /* 0: automatic */
@@ -54,6 +55,9 @@ struct cis_config {
 struct cis_config_flags { /* what the command line said; NULL: nothing */
     const char *home;
     const char *store;
+    const char *tenant;
+    /* --max-memory, --max-execution-time, --enable-wasi: as the settings of [runtime] */
+    const char *max_memory, *max_execution_time, *enable_wasi;
 };
 
 /* CIS_E_INVALID "…/config.toml:12: limits.memory: …", CIS_E_USAGE for a flag or a variable; an

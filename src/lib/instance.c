@@ -34,6 +34,12 @@ cis_code cis_instance_new(cis_runtime *runtime, cis_module *module,
         in->q.request.input = cis_bytes_of("null", 4);
         code = cis_session_open(&in->q.request, &in->session, err);
     }
+    if (code == CIS_OK) { /* a reactor's own start: once, before any of its exports */
+        code = cis_skillabi_start(cis_session_guest(in->session), err);
+    }
+    if (code == CIS_OK) {
+        code = cis_session_commit(in->session, err);
+    }
     if (code != CIS_OK) {
         cis_instance_free(in);
         return code;

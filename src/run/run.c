@@ -117,7 +117,8 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     if (s->guest != NULL) {
         cis_guest_usage(s->guest, &usage);
         end = *cis_guest_end(s->guest);
-        o->backtrace = cis_strdup(cis_guest_backtrace(s->guest));
+        /* An exit unwinds the guest like a trap; where it stood then is no news to anybody. */
+        o->backtrace = cis_strdup(end.exited ? "" : cis_guest_backtrace(s->guest));
         cis_guest_free(s->guest); /* its memory is not held while the store is waited for */
         s->guest = NULL;
     }

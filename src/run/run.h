@@ -47,6 +47,7 @@ struct cis_run_request {
     struct cis_bytes input;                   /* JSON, judged by the caller; borrowed */
     const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
     size_t nconfig;
+    bool no_clock, no_random;  /* switched off for this run */
     const char *compiled_code; /* "compiled", "disk" or "memory" for the report; NULL: unknown */
     enum cis_tx tx;            /* what becomes of its writes */
     void (*trace)(void *self, const char *line);

@@ -1,6 +1,7 @@
 /* Opening and closing a guest with its host state, and what it changed. */
 #include "run/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -18,6 +19,40 @@ static cis_code take_config(cis_session *s, struct cis_error *err)
     }
     s->host.config_dirty = false;
     return CIS_OK;
+}
+
+/* Of the process's environment the guest sees what env=NAME grants name, and nothing else. */
+static cis_code take_env(cis_session *s, struct cis_error *err)
+{
+    const struct cis_grants *grants = &s->host.grants;
+    size_t n = 0;
+    if (grants->nenv == 0) {
+        return CIS_OK;
+    }
+    s->env = cis_calloc(grants->nenv + 1, sizeof *s->env);
+    for (size_t i = 0; s->env != NULL && i < grants->nenv; i++) {
+        const char *value = getenv(grants->env[i]);
+        if (value == NULL) {
+            continue;
+        }
+        size_t len = strlen(grants->env[i]) + strlen(value) + sizeof "=";
+        CIS_TRY(cis_budget_charge(&s->host.budget, len, "environment", err));
+        s->env[n] = cis_alloc(len);
+        if (s->env[n] == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "environment: out of memory");
+        }
+        snprintf(s->env[n++], len, "%s=%s", grants->env[i], value);
+    }
+    s->host.env = (const char *const *)s->env;
+    return s->env != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "environment: out of memory");
+}
+
+static void free_env(char **env)
+{
+    for (size_t i = 0; env != NULL && env[i] != NULL; i++) {
+        cis_free(env[i]);
+    }
+    cis_free(env);
 }
 
 static void init_host(cis_session *s)
@@ -40,6 +75,8 @@ static void init_host(cis_session *s)
     h->ai_calls_max = r->ai_calls_max;
     h->ai_tokens_max = r->ai_tokens_max;
     h->http_body_max = CIS_HTTP_BODY_MAX_DEFAULT;
+    h->no_clock = r->no_clock;
+    h->no_random = r->no_random;
     h->config = CIS_MAP_INIT;
 }
 
@@ -75,6 +112,7 @@ static cis_code start(cis_session *s, struct cis_error *err)
     const struct cis_run_request *r = &s->request;
     if (r->grants != NULL) {
         CIS_TRY(cis_grants_copy(r->grants, &s->host.grants, err));
+        CIS_TRY(take_env(s, err));
     }
     CIS_TRY(cis_memory_view_new(s->host.services.memory, &s->host.call, &s->host.budget,
                                 &s->host.memory, err));
@@ -159,6 +197,7 @@ void cis_session_close(cis_session *session)
     cis_memory_view_free(session->host.memory);
     cis_grants_done(&session->host.grants);
     cis_map_done(&session->host.config, cis_free);
+    free_env(session->env);
     cis_buf_done(&session->host.output);
     cis_buf_done(&session->host.errors);
     cis_buf_done(&session->host.log);

@@ -10,6 +10,7 @@ struct cis_session {
     struct cis_stop stop;
     cis_guest *guest;
     cis_program *program;
+    char **env; /* "NAME=VALUE" of the variables that are granted and set, NULL-terminated */
     char id[27];
     uint64_t started_ns;
     int64_t started_ms;

@@ -72,7 +72,10 @@ void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_sl
         cis_buf_text(&line, " = ");
         slot_text(&line, type[1], result);
     }
-    if (code != CIS_OK) {
+    const struct cis_guest_end *end = s->guest != NULL ? cis_guest_end(s->guest) : NULL;
+    if (end != NULL && end->exited) { /* the end that the guest asked for */
+        cis_buf_printf(&line, " exit %" PRId32, end->exit_code);
+    } else if (code != CIS_OK) {
         cis_buf_printf(&line, " ! %s", cis_code_name(code));
     }
     cis_buf_printf(&line, " [%" PRIu64 " ns]", ns);

@@ -38,10 +38,10 @@ EXPORT("execute") char *execute(const char *input)
     out_len = 0;
     say_number("absent", memory_get(P("input"), 5, P(buf), sizeof buf));
     memory_set(P("input"), 5, P(input), (i32)len_of(input));
-    say_text("get", buf, (u32)memory_get(P("input"), 5, P(buf), sizeof buf));
+    say_got("get", buf, memory_get(P("input"), 5, P(buf), sizeof buf));
     say_number("length", memory_get(P("input"), 5, 0, 0));
-    say_text("ai", buf, (u32)ai_prompt(P("hi"), 2, P(buf), sizeof buf));
-    say_text("http", buf, (u32)http_request(P(url), sizeof url - 1, 0, 0, P(buf), sizeof buf));
+    say_got("ai", buf, ai_prompt(P("hi"), 2, P(buf), sizeof buf));
+    say_got("http", buf, http_request(P(url), sizeof url - 1, 0, 0, P(buf), sizeof buf));
     put("}\0", 2);
     return out;
 }

@@ -66,6 +66,16 @@ static inline void say_text(const char *name, const char *text, u32 len)
     put("\"", 1);
 }
 
+/* What a call left in text, or the code that it answered instead. */
+static inline void say_got(const char *name, const char *text, i32 n)
+{
+    if (n < 0) {
+        say_number(name, n);
+    } else {
+        say_text(name, text, (u32)n);
+    }
+}
+
 static inline i32 finish(void)
 {
     put("}", 1);

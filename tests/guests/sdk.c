@@ -33,10 +33,10 @@ EXPORT("skill_handle_event") i32 skill_handle_event(const char *event, i32 len)
     say_number("first", event[0]);
     say_number("absent", host_memory_get(P("k"), 1, block, 1000));
     say_number("set", host_memory_set(P("k"), 1, P("value"), 5));
-    say_text("get", buf, (u32)host_memory_get(P("k"), 1, block, 1000));
+    say_got("get", buf, host_memory_get(P("k"), 1, block, 1000));
     say_number("delete", host_memory_delete(P("k"), 1));
-    say_text("ai", buf, (u32)host_ai_chat(P("hi"), 2, block, 1000));
-    say_text("http", buf, (u32)host_http_post(P(url), sizeof url - 1, P("ping"), 4, block, 1000));
+    say_got("ai", buf, host_ai_chat(P("hi"), 2, block, 1000));
+    say_got("http", buf, host_http_post(P(url), sizeof url - 1, P("ping"), 4, block, 1000));
     say_number("now", host_now() > 1600000000000 ? 1 : 0);
     host_free(block, 1000);
     say_number("again", host_alloc(1000) == block ? 1 : 0);

@@ -44,6 +44,9 @@ const struct cis_ai_service *cis_ai_service(cis_ai *ai);
 const cis_ai *cis_ai_of(const struct cis_ai_service *service);
 /* Is everything there that a call needs (provider, model, key, program)? Asks nobody. */
 cis_code cis_ai_ready(const cis_ai *ai, struct cis_error *err);
+/* Is this the variable that holds a key: the configured one (may be NULL), or a provider's own? No
+ * grant reaches it. */
+bool cis_ai_key_is_in(const char *api_key_env, const char *variable);
 /* "openai gpt-x at https://…" for doctor; never the key. */
 void cis_ai_describe(const cis_ai *ai, struct cis_buf *out);
 

@@ -38,6 +38,17 @@ static void trim(struct cis_buf *key)
     }
 }
 
+bool cis_ai_key_is_in(const char *api_key_env, const char *variable)
+{
+    static const char *const providers[] = {"openai", "anthropic", "ollama"};
+    bool is = api_key_env != NULL && strcmp(api_key_env, variable) == 0;
+    for (size_t i = 0; !is && i < sizeof providers / sizeof *providers; i++) {
+        const struct cis_ai_dialect *dialect = cis_ai_dialect_of(providers[i]);
+        is = dialect != NULL && dialect->key_env != NULL && strcmp(dialect->key_env, variable) == 0;
+    }
+    return is;
+}
+
 cis_code cis_ai_key_read(const struct cis_ai *ai, struct cis_buf *out_key, struct cis_error *err)
 {
     /* All at once: a growing buffer would leave copies behind. */
