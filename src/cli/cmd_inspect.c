@@ -73,7 +73,8 @@ static cis_code inspect(const struct cis_cli *cli, struct cis_buf *json, struct 
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(CIS_MODULE_MAX);
     struct cis_image_options o = {.name = cli->args[0],
                                   .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
-                                  .stop = {CIS_NEVER, cli->cancel}};
+                                  .stop = {CIS_NEVER, cli->cancel},
+                                  .compiler = cli->program};
     struct cis_skillabi_options abi = {.abi = cis_cli_value(cli, "abi"),
                                        .method = cis_cli_value(cli, "method")};
     struct cis_image_info *info = NULL;

@@ -30,6 +30,7 @@ int cis_cli_with_home(struct cis_cli *cli,
         code = cis_cli_skill_home(app, &home, &err);
     }
     if (code == CIS_OK) {
+        home.compiler = cli->program;
         code = body(cli, &home, &err);
     }
     int exit_code = code == CIS_OK ? 0 : cis_code_skill_exit(code);

@@ -64,6 +64,9 @@ static cis_code compile_request(struct cis_bytes input, uint64_t *out_fingerprin
     if (request.magic != CIS_CHILD_MAGIC || request.len != binary.len) {
         return cis_fail(err, CIS_E_USAGE, "request cut off or of another version");
     }
+    if (request.job == CIS_CHILD_SCAN) {
+        return cis_child_examine(binary, request.name, request.features, out, err);
+    }
     wasm_engine_t *engine = NULL;
     CIS_TRY(cis_profile_engine(request.features, request.fuel != 0, 0, request.slot_bytes, &engine,
                                err));

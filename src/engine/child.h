@@ -5,21 +5,27 @@
 
 #include "engine/internal.h"
 
-#define CIS_CHILD_MAGIC 0x31434943u /* "CIC1" */
+#define CIS_CHILD_MAGIC 0x32434943u /* "CIC2" */
 #define CIS_CHILD_NO_MEMORY 77      /* exit code: the memory limit was in the way */
+
+enum cis_child_job {
+    CIS_CHILD_COMPILE, /* a binary → the artefact */
+    CIS_CHILD_SCAN     /* text or binary → struct cis_child_scan, JSON, the binary of a text */
+};
 
 struct cis_child_request { /* followed by `len` bytes of module */
     uint32_t magic;
     uint32_t features;
     uint32_t fuel;
-    uint32_t reserved;
+    uint32_t job; /* enum cis_child_job */
     uint64_t slot_bytes;
     uint64_t len;
-    char name[96]; /* for messages */
+    char name[480]; /* for messages */
 };
-_Static_assert(sizeof(struct cis_child_request) == 128, "layout of the request");
+_Static_assert(sizeof(struct cis_child_request) == 512, "layout of the request");
 
-struct cis_child_answer { /* followed by `len` bytes: the artefact, or a message when code is set */
+struct cis_child_answer { /* followed by `len` bytes: what was asked for, or a message when code is
+                             set */
     uint32_t magic;
     uint32_t code;
     uint64_t fingerprint;
@@ -27,8 +33,16 @@ struct cis_child_answer { /* followed by `len` bytes: the artefact, or a message
 };
 _Static_assert(sizeof(struct cis_child_answer) == 24, "layout of the answer");
 
+struct cis_child_scan {
+    uint64_t json_len;
+};
+
 /* Compiles with this engine and appends the artefact. */
 cis_code cis_compile_with(wasm_engine_t *engine, struct cis_bytes binary, const char *name,
                           struct cis_buf *out, struct cis_error *err);
+
+/* Text to binary and the scan, as the body of an answer. */
+cis_code cis_child_examine(struct cis_bytes wasm, const char *name, unsigned features,
+                           struct cis_buf *out, struct cis_error *err);
 
 #endif

@@ -20,8 +20,8 @@
 
 /* ---- how many at once ---- */
 
-static cis_code job_begin(struct cis_engine *e, const struct cis_stop *stop, const char *name,
-                          struct cis_error *err)
+cis_code cis_child_turn_begin(struct cis_engine *e, const struct cis_stop *stop, const char *name,
+                              struct cis_error *err)
 {
     cis_code code = CIS_OK;
     pthread_mutex_lock(&e->jobs_lock);
@@ -35,7 +35,7 @@ static cis_code job_begin(struct cis_engine *e, const struct cis_stop *stop, con
     return code;
 }
 
-static void job_end(struct cis_engine *e)
+void cis_child_turn_end(struct cis_engine *e)
 {
     pthread_mutex_lock(&e->jobs_lock);
     e->jobs--;
@@ -55,8 +55,15 @@ static cis_code compile_here(struct cis_engine *e, const struct cis_compile_job 
 
 /* ---- in a child ---- */
 
+static cis_code too_slow(const struct cis_child_limits *l, const struct cis_child_work *w,
+                         struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_LIMIT, "%s: %s it takes more than %.1f s (compiler time limit)",
+                    w->name, w->doing, (double)l->ns / (double)CIS_NS_PER_S);
+}
+
 /* The child was stopped from outside: by its limits, or because it crashed. */
-static cis_code explain_death(struct cis_engine *e, const struct cis_compile_job *job,
+static cis_code explain_death(const struct cis_child_limits *l, const struct cis_child_work *w,
                               const struct cis_process_result *r, struct cis_error *err)
 {
     struct cis_str said = cis_buf_view(&r->errors);
@@ -65,70 +72,65 @@ static cis_code explain_death(struct cis_engine *e, const struct cis_compile_job
                      (said.len != 0 && memmem(said.ptr, said.len, "memory allocation of", 20));
     if (no_memory || r->signal == SIGKILL) {
         return cis_fail(err, CIS_E_LIMIT,
-                        "%s: compiling it needs more than %llu MiB (compiler memory limit)",
-                        job->name, (unsigned long long)(e->options.compile_memory >> 20));
+                        "%s: %s it needs more than %llu MiB (compiler memory limit)", w->name,
+                        w->doing, (unsigned long long)(l->memory_bytes >> 20));
     }
     if (r->signal == SIGXCPU) {
-        return cis_fail(err, CIS_E_LIMIT,
-                        "%s: compiling it takes more than %.1f s (compiler time limit)", job->name,
-                        (double)e->options.compile_ns / (double)CIS_NS_PER_S);
+        return too_slow(l, w, err);
     }
     if (r->signal != 0) {
-        return cis_fail(err, CIS_E_INTERNAL, "%s: the compiler crashed on it (signal %d)",
-                        job->name, r->signal);
+        return cis_fail(err, CIS_E_INTERNAL, "%s: the compiler crashed on it (signal %d)", w->name,
+                        r->signal);
     }
     struct cis_str first;
     cis_str_split(&said, '\n', &first);
     return cis_fail(err, CIS_E_INTERNAL, "%s: %s __compile ended with code %d: " CIS_STR_FMT,
-                    job->name, e->options.compiler, r->exit_code, CIS_STR_ARG(first));
+                    w->name, l->program, r->exit_code, CIS_STR_ARG(first));
 }
 
-static cis_code read_answer(struct cis_engine *e, const struct cis_compile_job *job,
-                            struct cis_process_result *r, struct cis_buf *out,
-                            struct cis_error *err)
+static cis_code read_answer(const struct cis_child_limits *l, const struct cis_child_work *w,
+                            const struct cis_process_result *r, uint64_t *out_fingerprint,
+                            struct cis_buf *out, struct cis_error *err)
 {
     struct cis_child_answer answer;
     if (r->exit_code != 0 || r->output.len < sizeof answer) {
-        return explain_death(e, job, r, err);
+        return explain_death(l, w, r, err);
     }
     memcpy(&answer, r->output.ptr, sizeof answer);
     const uint8_t *body = r->output.ptr + sizeof answer;
     size_t len = r->output.len - sizeof answer;
     if (answer.magic != CIS_CHILD_MAGIC || answer.len != len) {
-        return cis_fail(err, CIS_E_INTERNAL, "%s: the compiler's answer is damaged", job->name);
+        return cis_fail(err, CIS_E_INTERNAL, "%s: the compiler's answer is damaged", w->name);
     }
     if (answer.code != CIS_OK) {
         cis_code code = answer.code < CIS_E_COUNT_ ? (cis_code)answer.code : CIS_E_INTERNAL;
         return cis_fail(err, code, CIS_STR_FMT,
                         CIS_STR_ARG(((struct cis_str){(const char *)body, len})));
     }
-    if (answer.fingerprint != job->fingerprint) {
-        return cis_fail(err, CIS_E_INTERNAL,
-                        "%s: the compiler %s is of another build than this program", job->name,
-                        e->options.compiler);
-    }
+    *out_fingerprint = answer.fingerprint;
     cis_buf_add(out, body, len);
-    return cis_buf_check(out, "compiled code", err);
+    return cis_buf_check(out, "the compiler's answer", err);
 }
 
-static cis_code compile_child(struct cis_engine *e, const struct cis_compile_job *job,
-                              struct cis_buf *out, struct cis_error *err)
+cis_code cis_child_run(const struct cis_child_limits *l, const struct cis_child_work *w,
+                       uint64_t *out_fingerprint, struct cis_buf *out, struct cis_error *err)
 {
     struct cis_child_request request = {
         .magic = CIS_CHILD_MAGIC,
-        .features = job->features,
-        .fuel = job->fuel,
-        .slot_bytes = e->options.slot_bytes,
-        .len = job->binary.len,
+        .features = w->features,
+        .fuel = w->fuel,
+        .job = w->job,
+        .slot_bytes = w->slot_bytes,
+        .len = w->input.len,
     };
-    snprintf(request.name, sizeof request.name, "%s", job->name);
+    snprintf(request.name, sizeof request.name, "%s", w->name);
     CIS_CLEANUP(cis_buf_done)
     struct cis_buf input = CIS_BUF_INIT(sizeof request + (size_t)CIS_MODULE_MAX);
     cis_buf_add(&input, &request, sizeof request);
-    cis_buf_add(&input, job->binary.ptr, job->binary.len);
-    CIS_TRY(cis_buf_check(&input, job->name, err));
+    cis_buf_add(&input, w->input.ptr, w->input.len);
+    CIS_TRY(cis_buf_check(&input, w->name, err));
 
-    const char *const argv[] = {e->options.compiler, "__compile", NULL};
+    const char *const argv[] = {l->program, "__compile", NULL};
     /* Few threads and arenas: both count against the address space on machines with many cores. */
     const char *const envp[] = {
         "RAYON_NUM_THREADS=4",
@@ -140,38 +142,57 @@ static cis_code compile_child(struct cis_engine *e, const struct cis_compile_job
 #endif
         NULL
     };
-    uint64_t limit = cis_clock_after(cis_clock_mono_ns(), e->options.compile_ns);
-    bool own_limit = limit < job->stop.deadline_ns;
+    uint64_t limit = cis_clock_after(cis_clock_mono_ns(), l->ns);
+    bool own_limit = limit < w->stop.deadline_ns;
     struct cis_process_options options = {
         .argv = argv,
         .envp = envp,
         .input = cis_buf_bytes(&input),
-        .memory_bytes = CHILD_HAS_SHADOW ? 0 : e->options.compile_memory,
-        .cpu_seconds = (e->options.compile_ns + CIS_NS_PER_S - 1) / CIS_NS_PER_S,
+        .memory_bytes = CHILD_HAS_SHADOW ? 0 : l->memory_bytes,
+        .cpu_seconds = (l->ns + CIS_NS_PER_S - 1) / CIS_NS_PER_S,
         .output_max = CIS_ARTEFACT_MAX,
         .errors_max = STDERR_KEPT,
-        .stop = {own_limit ? limit : job->stop.deadline_ns, job->stop.cancel},
+        .stop = {own_limit ? limit : w->stop.deadline_ns, w->stop.cancel},
     };
     struct cis_process_result result = {0};
     cis_code code = cis_process_run(&options, &result, err);
     if (code == CIS_E_DEADLINE && own_limit) {
-        return cis_fail(err, CIS_E_LIMIT,
-                        "%s: compiling it takes more than %.1f s (compiler time limit)", job->name,
-                        (double)e->options.compile_ns / (double)CIS_NS_PER_S);
+        return too_slow(l, w, err);
     }
     CIS_TRY(code);
-    code = read_answer(e, job, &result, out, err);
+    code = read_answer(l, w, &result, out_fingerprint, out, err);
     cis_process_result_done(&result);
     return code;
+}
+
+static cis_code compile_child(struct cis_engine *e, const struct cis_compile_job *job,
+                              struct cis_buf *out, struct cis_error *err)
+{
+    const struct cis_child_limits limits = {e->options.compiler, e->options.compile_memory,
+                                            e->options.compile_ns};
+    const struct cis_child_work work = {.job = CIS_CHILD_COMPILE,
+                                        .input = job->binary,
+                                        .name = job->name,
+                                        .doing = "compiling",
+                                        .features = job->features,
+                                        .fuel = job->fuel,
+                                        .slot_bytes = e->options.slot_bytes,
+                                        .stop = job->stop};
+    uint64_t fingerprint = 0;
+    CIS_TRY(cis_child_run(&limits, &work, &fingerprint, out, err));
+    if (fingerprint != job->fingerprint) {
+        return cis_fail(err, CIS_E_INTERNAL,
+                        "%s: the compiler %s is of another build than this program", job->name,
+                        e->options.compiler);
+    }
+    return CIS_OK;
 }
 
 cis_code cis_compile(struct cis_engine *e, const struct cis_compile_job *job,
                      struct cis_buf *out_artefact, struct cis_error *err)
 {
-    CIS_TRY(job_begin(e, &job->stop, job->name, err));
     cis_code code = e->options.compile_in_process ? compile_here(e, job, out_artefact, err)
                                                   : compile_child(e, job, out_artefact, err);
-    job_end(e);
     atomic_fetch_add(code == CIS_OK ? &e->compiled : &e->compile_failures, 1);
     return code;
 }

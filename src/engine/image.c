@@ -146,15 +146,51 @@ static cis_code from_disk(const struct load *l, const struct cis_profile *profil
     return CIS_E_NOTFOUND;
 }
 
+/* One turn among the children for both, reading and compiling. */
+struct turn {
+    struct cis_engine *engine;
+    bool held;
+};
+
+static void turn_end(struct turn *turn)
+{
+    if (turn->held) {
+        cis_child_turn_end(turn->engine);
+        turn->held = false;
+    }
+}
+
+static cis_code turn_take(struct turn *turn, const struct load *l, struct cis_error *err)
+{
+    if (!turn->held) {
+        CIS_TRY(cis_child_turn_begin(turn->engine, &l->options.stop, l->name, err));
+        turn->held = true;
+    }
+    return CIS_OK;
+}
+
+static cis_code examine(const struct load *l, struct turn *turn, struct cis_buf *converted,
+                        struct cis_image_info **out, struct cis_error *err)
+{
+    const struct cis_engine_options *o = &l->engine->options;
+    const struct cis_child_limits limits = {.program = o->compile_in_process ? NULL : o->compiler,
+                                            .memory_bytes = o->compile_memory,
+                                            .ns = o->compile_ns};
+    if (cis_module_is_large(l->wasm)) {
+        CIS_TRY(turn_take(turn, l, err));
+    }
+    return cis_module_examine(l->wasm, l->key.sha256, &l->options, &limits, converted, out, err);
+}
+
 static cis_code from_compiler(const struct load *l, const struct cis_profile *profile,
                               struct cis_image **out, struct cis_error *err)
 {
     struct cis_engine *e = l->engine;
     CIS_CLEANUP(cis_buf_done) struct cis_buf converted = CIS_BUF_INIT(CIS_MODULE_MAX);
-    CIS_TRY(cis_module_binary(l->wasm, l->name, &converted, err));
-    struct cis_bytes binary = converted.len != 0 ? cis_buf_bytes(&converted) : l->wasm;
     struct cis_image_info *info = NULL;
-    CIS_TRY(cis_info_scan(binary, l->key.sha256, &l->options, &info, err));
+    CIS_CLEANUP(turn_end) struct turn turn = {e, false};
+    CIS_TRY(examine(l, &turn, &converted, &info, err));
+    struct cis_bytes binary = converted.len != 0 ? cis_buf_bytes(&converted) : l->wasm;
     struct cis_compile_job job = {.binary = binary,
                                   .name = l->name,
                                   .features = l->key.features,
@@ -170,7 +206,9 @@ static cis_code from_compiler(const struct load *l, const struct cis_profile *pr
                      "only",
                      l->name);
     }
+    code = code == CIS_OK ? turn_take(&turn, l, err) : code;
     code = code == CIS_OK ? cis_compile(e, &job, &artefact, err) : code;
+    turn_end(&turn);
     code = code == CIS_OK ? adopt(l, info, cis_buf_bytes(&artefact), out, err) : code;
     if (code != CIS_OK) {
         cis_image_info_free(info);

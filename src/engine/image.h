@@ -51,10 +51,14 @@ struct cis_image_options {
     bool fuel;             /* compile with fuel metering */
     uint64_t memory_limit; /* of the runs to come: above a slot's size means on-demand */
     struct cis_stop stop;  /* for waiting on the compiler */
+    /* For cis_image_scan alone: run as `COMPILER __compile` to read modules that are not small;
+     * NULL: this process reads them, however long that takes. */
+    const char *compiler;
 };
 
 /* Scan only: text (.wat) or binary, never compiles. Free with cis_image_info_free. Checks magic,
- * version, well-formedness and the feature switches (options->features). */
+ * version, well-formedness and the feature switches (options->features). Reading a hostile module
+ * can cost as much as compiling it, so that is the compiler's work too, under the same limits. */
 cis_code cis_image_scan(struct cis_bytes wasm, const struct cis_image_options *options,
                         struct cis_image_info **out_info, struct cis_error *err);
 void cis_image_info_free(struct cis_image_info *info);

@@ -141,18 +141,49 @@ void cis_image_programs_free(struct cis_image *image);
  * binary. Refuses native code, other magics and versions. */
 cis_code cis_module_binary(struct cis_bytes wasm, const char *name, struct cis_buf *out_binary,
                            struct cis_error *err);
-/* Scan of a binary; digest is of the bytes as the user gave them. */
-cis_code cis_info_scan(struct cis_bytes binary, const uint8_t digest[CIS_SHA256_BYTES],
-                       const struct cis_image_options *options, struct cis_image_info **out_info,
-                       struct cis_error *err);
+/* Scan of a binary, as JSON. */
+cis_code cis_scan_json(struct cis_bytes binary, const struct cis_image_options *options,
+                       struct cis_buf *out_json, struct cis_error *err);
+/* Text to binary (out_binary stays empty for a binary) and the scan; digest is of the bytes as the
+ * user gave them. In this process when the module is small or there is no compiler. */
+struct cis_child_limits;
+bool cis_module_is_large(struct cis_bytes wasm);
+cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA256_BYTES],
+                            const struct cis_image_options *options,
+                            const struct cis_child_limits *limits, struct cis_buf *out_binary,
+                            struct cis_image_info **out_info, struct cis_error *err);
 /* From the JSON of an earlier scan. */
 cis_code cis_info_from_json(struct cis_str json, const uint8_t digest[CIS_SHA256_BYTES],
                             struct cis_image_info **out_info, struct cis_error *err);
 /* Do instances fit a pool slot of this size when their memory is limited to `limit`? */
 bool cis_info_fits_pool(const struct cis_image_info *info, uint64_t slot_bytes, uint64_t limit);
 
-/* compile.c. The artefact of a valid binary, by the child or in process. CIS_E_LIMIT names time or
- * memory; CIS_E_DEADLINE and _CANCELLED are the caller's stop. */
+/* The child process and what it may use; program NULL: there is none. */
+struct cis_child_limits {
+    const char *program;
+    uint64_t memory_bytes, ns;
+};
+#define CIS_COMPILE_BYTES_DEFAULT (2ull << 30)
+#define CIS_COMPILE_NS_DEFAULT (60 * CIS_NS_PER_S)
+/* The same as cis_compile, for a scan in the child: the answer's body. */
+struct cis_child_work {
+    uint32_t job; /* enum cis_child_job */
+    struct cis_bytes input;
+    const char *name, *doing; /* "NAME: DOING it takes more than …" */
+    unsigned features;
+    bool fuel;
+    uint64_t slot_bytes;
+    struct cis_stop stop;
+};
+cis_code cis_child_run(const struct cis_child_limits *limits, const struct cis_child_work *work,
+                       uint64_t *out_fingerprint, struct cis_buf *out, struct cis_error *err);
+/* A turn among the children of this engine; end it when begin was CIS_OK. */
+cis_code cis_child_turn_begin(struct cis_engine *engine, const struct cis_stop *stop,
+                              const char *name, struct cis_error *err);
+void cis_child_turn_end(struct cis_engine *engine);
+
+/* compile.c. The artefact of a valid binary, by the child or in process; in a turn of the caller.
+ * CIS_E_LIMIT names time or memory; CIS_E_DEADLINE and _CANCELLED are the caller's stop. */
 struct cis_compile_job {
     struct cis_bytes binary;
     const char *name;

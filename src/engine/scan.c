@@ -213,9 +213,8 @@ static bool keep_going(void *self)
     return cis_stop_check(self, "scan", NULL) == CIS_OK;
 }
 
-cis_code cis_info_scan(struct cis_bytes binary, const uint8_t digest[CIS_SHA256_BYTES],
-                       const struct cis_image_options *options, struct cis_image_info **out_info,
-                       struct cis_error *err)
+cis_code cis_scan_json(struct cis_bytes binary, const struct cis_image_options *options,
+                       struct cis_buf *out_json, struct cis_error *err)
 {
     const char *name = options->name != NULL ? options->name : "module";
     struct cis_stop stop = options->stop;
@@ -229,7 +228,8 @@ cis_code cis_info_scan(struct cis_bytes binary, const uint8_t digest[CIS_SHA256_
     cis_code code = CIS_OK;
     switch (status) {
     case CIS_GLUE_SCAN_OK:
-        code = cis_info_from_json(answer, digest, out_info, err);
+        cis_buf_str(out_json, answer);
+        code = cis_buf_check(out_json, name, err);
         break;
     case CIS_GLUE_SCAN_FEATURE:
         code = refuse_feature(answer, name, err);
@@ -335,17 +335,4 @@ cis_code cis_module_binary(struct cis_bytes wasm, const char *name, struct cis_b
                         name, (unsigned)wasm.ptr[4], (unsigned)wasm.ptr[5], (unsigned)wasm.ptr[6]);
     }
     return CIS_OK;
-}
-
-cis_code cis_image_scan(struct cis_bytes wasm, const struct cis_image_options *options,
-                        struct cis_image_info **out_info, struct cis_error *err)
-{
-    CIS_TRY(cis_crypto_init(err));
-    CIS_CLEANUP(cis_buf_done) struct cis_buf converted = CIS_BUF_INIT(CIS_MODULE_MAX);
-    CIS_TRY(
-        cis_module_binary(wasm, options->name != NULL ? options->name : "module", &converted, err));
-    uint8_t digest[CIS_SHA256_BYTES];
-    cis_sha256(wasm, digest);
-    return cis_info_scan(converted.len != 0 ? cis_buf_bytes(&converted) : wasm, digest, options,
-                         out_info, err);
 }

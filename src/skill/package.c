@@ -140,8 +140,9 @@ static cis_code read_manifest(struct cis_package *p, int root, struct cis_error 
 
 /* ---- checks ---- */
 
-static cis_code check_module(struct cis_package *p, int root, bool bare, const char *entry,
-                             bool *out_component, struct cis_error *err)
+static cis_code check_module(const struct cis_skill_home *home, struct cis_package *p, int root,
+                             bool bare, const char *entry, bool *out_component,
+                             struct cis_error *err)
 {
     CIS_CLEANUP(cis_close_fd) int fd = -1;
     struct cis_error why = {0};
@@ -162,8 +163,9 @@ static cis_code check_module(struct cis_package *p, int root, bool bare, const c
     }
     /* Switches for features are the run's; here only what the module is counts. */
     struct cis_image_options options = {.name = entry,
-                                        .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS};
-    options.stop.deadline_ns = UINT64_MAX;
+                                        .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
+                                        .stop = {UINT64_MAX, home->stop.cancel},
+                                        .compiler = home->compiler};
     struct cis_image_info *info = NULL;
     CIS_TRY(cis_image_scan(cis_buf_bytes(&module), &options, &info, err));
     *out_component = info->component;
@@ -262,7 +264,8 @@ static cis_code check_all(const struct cis_skill_home *home, struct cis_package 
         CIS_TRY(set_name(p, name.ptr != NULL ? name : cis_str_of(p->manifest.name), err));
     }
     bool component = false;
-    CIS_TRY(check_module(p, root, bare, bare ? bare_entry : p->manifest.entry, &component, err));
+    CIS_TRY(
+        check_module(home, p, root, bare, bare ? bare_entry : p->manifest.entry, &component, err));
     if (bare) {
         CIS_TRY(cis_manifest_bare(cis_str_of(p->name), cis_str_of(bare_entry), component,
                                   &p->manifest, err));

@@ -26,6 +26,7 @@ struct cis_skill_home {
     const char *config_dir; /* the keyring is CONFIG/trusted-keys.json */
     enum cis_signature_policy policy;
     struct cis_stop stop; /* for waits on the store; CIS_NEVER and NULL for none */
+    const char *compiler; /* reads modules to be installed (engine/image.h); NULL: this process */
 };
 
 struct cis_skill_value { /* one effective config value */

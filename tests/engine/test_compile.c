@@ -418,6 +418,81 @@ static void refusals_never_compile(void **state)
     cis_engine_close(engine);
 }
 
+/* Reading a module can cost as much as compiling it: the same child, the same limits. */
+static void a_module_that_is_slow_to_read_ends_at_the_time_limit(void **state)
+{
+    (void)state;
+    struct cis_buf m = CIS_BUF_INIT(8u << 20);
+    put_slow_to_read(&m, 2500000);
+    assert_int_equal(m.failed, CIS_OK);
+    struct cis_engine_options options = memory_only();
+    options.compile_ns = CIS_NS_PER_S / 2;
+    cis_engine *engine = open_with(&options);
+    cis_image *image = NULL;
+    assert_fails(CIS_E_LIMIT, "t.wasm: reading it takes more than 0.5 s",
+                 cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+    assert_int_equal(stats_of(engine).compiled + stats_of(engine).compile_failures, 0);
+    struct cis_image_options stopped = {
+        .name = "t.wasm",
+        .compiler = HELPER,
+        .stop = {cis_clock_after(cis_clock_mono_ns(), CIS_NS_PER_S / 10), NULL}};
+    struct cis_image_info *info = NULL;
+    assert_fails(CIS_E_DEADLINE, "", cis_image_scan(cis_buf_bytes(&m), &stopped, &info, err));
+    assert_null(info);
+    cis_engine_close(engine);
+    cis_buf_done(&m);
+}
+
+static void a_module_that_is_large_to_read_ends_at_the_memory_limit(void **state)
+{
+    (void)state;
+    if (SANITIZED) {
+        skip(); /* no limit of the address space then */
+    }
+    struct cis_buf m = CIS_BUF_INIT(64u << 20);
+    put_large_to_read(&m, 40000);
+    assert_int_equal(m.failed, CIS_OK);
+    struct cis_engine_options options = memory_only();
+    options.compile_memory = 256u << 20;
+    cis_engine *engine = open_with(&options);
+    cis_image *image = NULL;
+    assert_fails(CIS_E_LIMIT, "t.wasm: reading it needs more than 256 MiB",
+                 cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+    cis_engine_close(engine);
+    cis_buf_done(&m);
+}
+
+static void what_the_child_reads_is_what_this_process_reads(void **state)
+{
+    (void)state;
+    struct cis_buf text = CIS_BUF_INIT(1u << 20), broken = CIS_BUF_INIT(1u << 20);
+    cis_buf_text(&text, "(module (memory (export \"memory\") 1)");
+    for (int i = 0; i < 4000; i++) {
+        cis_buf_printf(&text, "(func (export \"f%d\"))", i);
+    }
+    cis_buf_add(&broken, text.ptr, text.len);
+    cis_buf_text(&text, ")");
+    cis_buf_text(&broken, "(func frob))");
+    struct cis_image_options options[2] = {{.name = "t.wasm"},
+                                           {.name = "t.wasm", .compiler = HELPER}};
+    struct cis_image_info *info[2] = {NULL, NULL};
+    struct cis_error said[2];
+    for (int i = 0; i < 2; i++) {
+        assert_ok(cis_image_scan(cis_buf_bytes(&text), &options[i], &info[i], err));
+        assert_int_equal(info[i]->nexports, 4001);
+        assert_int_equal(
+            cis_image_scan(cis_buf_bytes(&broken), &options[i], &info[1 - i], &said[i]),
+            CIS_E_INVALID);
+    }
+    assert_string_equal(info[0]->json, info[1]->json);
+    assert_string_equal(info[0]->sha256_hex, info[1]->sha256_hex);
+    assert_string_equal(said[0].msg, said[1].msg);
+    cis_image_info_free(info[0]);
+    cis_image_info_free(info[1]);
+    cis_buf_done(&text);
+    cis_buf_done(&broken);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +513,9 @@ int main(void)
         cmocka_unit_test(a_compiler_that_is_missing_or_another_program_is_named),
         cmocka_unit_test(components_are_refused_clearly),
         cmocka_unit_test(refusals_never_compile),
+        cmocka_unit_test(a_module_that_is_slow_to_read_ends_at_the_time_limit),
+        cmocka_unit_test(a_module_that_is_large_to_read_ends_at_the_memory_limit),
+        cmocka_unit_test(what_the_child_reads_is_what_this_process_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,103 @@
+/* Reading a module that may be hostile. Validation is not linear: a few megabytes can ask for
+ * minutes (branches that carry a thousand values each) or gigabytes (types), and neither the
+ * validator nor the text parser can be stopped half way. So whatever is not small is read by the
+ * compiler's child process, under its limits; this process sees the JSON of the scan and the binary
+ * of a text. */
+#include "base/mem.h"
+#include "engine/child.h"
+
+#define SMALL 65536u              /* the worst text or binary of this size costs under a second */
+#define SCAN_JSON_MAX (64u << 20) /* the glue's own limit is 32 MiB before escaping */
+
+static cis_code here(struct cis_bytes wasm, const struct cis_image_options *options,
+                     struct cis_buf *out_binary, struct cis_buf *out_json, struct cis_error *err)
+{
+    const char *name = options->name != NULL ? options->name : "module";
+    CIS_TRY(cis_module_binary(wasm, name, out_binary, err));
+    return cis_scan_json(out_binary->len != 0 ? cis_buf_bytes(out_binary) : wasm, options, out_json,
+                         err);
+}
+
+cis_code cis_child_examine(struct cis_bytes wasm, const char *name, unsigned features,
+                           struct cis_buf *out, struct cis_error *err)
+{
+    const struct cis_image_options options = {.name = name, .features = features};
+    struct cis_child_scan head = {0};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf binary = CIS_BUF_INIT(CIS_MODULE_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(SCAN_JSON_MAX);
+    CIS_TRY(here(wasm, &options, &binary, &json, err));
+    head.json_len = json.len;
+    cis_buf_add(out, &head, sizeof head);
+    cis_buf_add(out, json.ptr, json.len);
+    cis_buf_add(out, binary.ptr, binary.len);
+    return cis_buf_check(out, name, err);
+}
+
+static cis_code in_child(struct cis_bytes wasm, const struct cis_image_options *options,
+                         const struct cis_child_limits *limits, struct cis_buf *out_binary,
+                         struct cis_buf *out_json, struct cis_error *err)
+{
+    const char *name = options->name != NULL ? options->name : "module";
+    struct cis_child_work work = {.job = CIS_CHILD_SCAN,
+                                  .input = wasm,
+                                  .name = name,
+                                  .doing = "reading",
+                                  .features = options->features,
+                                  .stop = options->stop};
+    if (work.stop.deadline_ns == 0) {
+        work.stop.deadline_ns = CIS_NEVER;
+    }
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf answer = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + SCAN_JSON_MAX);
+    uint64_t unused;
+    CIS_TRY(cis_child_run(limits, &work, &unused, &answer, err));
+    struct cis_child_scan head;
+    if (answer.len < sizeof head) {
+        return cis_fail(err, CIS_E_INTERNAL, "%s: the scan's answer is damaged", name);
+    }
+    memcpy(&head, answer.ptr, sizeof head);
+    if (head.json_len > answer.len - sizeof head) {
+        return cis_fail(err, CIS_E_INTERNAL, "%s: the scan's answer is damaged", name);
+    }
+    const uint8_t *json = answer.ptr + sizeof head, *binary = json + head.json_len;
+    cis_buf_add(out_json, json, (size_t)head.json_len);
+    cis_buf_add(out_binary, binary, answer.len - sizeof head - (size_t)head.json_len);
+    CIS_TRY(cis_buf_check(out_json, name, err));
+    return cis_buf_check(out_binary, name, err);
+}
+
+bool cis_module_is_large(struct cis_bytes wasm)
+{
+    return wasm.len > SMALL;
+}
+
+cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA256_BYTES],
+                            const struct cis_image_options *options,
+                            const struct cis_child_limits *limits, struct cis_buf *out_binary,
+                            struct cis_image_info **out_info, struct cis_error *err)
+{
+    const char *name = options->name != NULL ? options->name : "module";
+    if (wasm.len > CIS_MODULE_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes", name, CIS_MODULE_MAX);
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(SCAN_JSON_MAX);
+    if (!cis_module_is_large(wasm) || limits->program == NULL) {
+        CIS_TRY(here(wasm, options, out_binary, &json, err));
+    } else {
+        CIS_TRY(in_child(wasm, options, limits, out_binary, &json, err));
+    }
+    return cis_info_from_json(cis_buf_view(&json), digest, out_info, err);
+}
+
+cis_code cis_image_scan(struct cis_bytes wasm, const struct cis_image_options *options,
+                        struct cis_image_info **out_info, struct cis_error *err)
+{
+    CIS_TRY(cis_crypto_init(err));
+    const struct cis_child_limits limits = {.program = options->compiler,
+                                            .memory_bytes = CIS_COMPILE_BYTES_DEFAULT,
+                                            .ns = CIS_COMPILE_NS_DEFAULT};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf converted = CIS_BUF_INIT(CIS_MODULE_MAX);
+    uint8_t digest[CIS_SHA256_BYTES];
+    cis_sha256(wasm, digest);
+    return cis_module_examine(wasm, digest, options, &limits, &converted, out_info, err);
+}
