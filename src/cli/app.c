@@ -49,7 +49,9 @@ cis_code cis_app_open(struct cis_cli *cli, cis_app **out_app, struct cis_error *
     }
     cli->tenant = app->config->tenant;
     for (size_t i = 0; app->config->warnings != NULL && app->config->warnings[i] != NULL; i++) {
-        fprintf(stderr, "cis: warning: %s\n", app->config->warnings[i]);
+        CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
+        cis_cli_printable_line(&line, cis_str_of(app->config->warnings[i]));
+        fprintf(stderr, "cis: warning: %s\n", cis_buf_cstr(&line));
     }
     *out_app = app;
     return CIS_OK;

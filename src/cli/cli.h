@@ -81,5 +81,9 @@ cis_code cis_cli_input(const char *spec, struct cis_buf *buf, struct cis_error *
 bool cis_cli_confirm(const char *question);
 /* Text safe for a terminal: control characters of untrusted text replaced. Appends to out. */
 void cis_cli_printable(struct cis_buf *out, struct cis_str text);
+/* The same for what is to be one line: a name with a line break in it could pass for two rows. */
+void cis_cli_printable_line(struct cis_buf *out, struct cis_str text);
+/* What a skill or a stored value says, to stdout: the very bytes, but printable on a terminal. */
+void cis_cli_foreign(const void *ptr, size_t len);
 
 #endif

@@ -7,6 +7,23 @@
 #include "lib/lib.h"
 #include "skill/manifest.h"
 
+/* Names come from the module, or from whoever named the file. */
+static void print_line(const char *before, const char *text, const char *after)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1 << 20);
+    cis_buf_text(&line, before);
+    cis_cli_printable_line(&line, cis_str_of(text));
+    cis_buf_text(&line, after);
+    cis_buf_byte(&line, '\n');
+    cis_cli_out(line.ptr, line.len);
+}
+
+static struct cis_str text_at(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return (struct cis_str){json_string_value(value), json_string_length(value)};
+}
+
 static void print_list(const json_t *list, const char *title, bool imports)
 {
     size_t i;
@@ -14,16 +31,15 @@ static void print_list(const json_t *list, const char *title, bool imports)
     cis_cli_printf("%s: %zu\n", title, json_array_size(list));
     json_array_foreach(list, i, item)
     {
-        const char *module = json_string_value(json_object_get(item, "module"));
         CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1 << 20);
         cis_buf_text(&line, "  ");
-        if (imports && module != NULL) {
-            cis_cli_printable(&line, cis_str_of(module));
+        if (imports && text_at(item, "module").ptr != NULL) {
+            cis_cli_printable_line(&line, text_at(item, "module"));
             cis_buf_byte(&line, '.');
         }
-        cis_cli_printable(&line, cis_str_of(json_string_value(json_object_get(item, "name"))));
+        cis_cli_printable_line(&line, text_at(item, "name"));
         cis_buf_printf(&line, "  %s ", json_string_value(json_object_get(item, "kind")));
-        cis_cli_printable(&line, cis_str_of(json_string_value(json_object_get(item, "type"))));
+        cis_cli_printable_line(&line, text_at(item, "type"));
         cis_buf_byte(&line, '\n');
         cis_cli_out(line.ptr, line.len);
     }
@@ -48,8 +64,10 @@ static void print_readable(const char *text, const char *name)
         cis_cli_printf("%s\n", text);
         return;
     }
-    cis_cli_printf("%s: %s, sha256 %s\n", name, json_string_value(json_object_get(o, "layer")),
+    CIS_CLEANUP(cis_buf_done) struct cis_buf what = CIS_BUF_INIT(256);
+    cis_buf_printf(&what, ": %s, sha256 %s", json_string_value(json_object_get(o, "layer")),
                    json_string_value(json_object_get(o, "sha256")));
+    print_line("", name, cis_buf_cstr(&what));
     print_words(json_object_get(o, "features"), "features");
     cis_cli_printf("memories: %lld, at least %lld bytes\n",
                    (long long)json_integer_value(json_object_get(o, "memories")),
@@ -59,12 +77,13 @@ static void print_readable(const char *text, const char *name)
     print_words(json_object_get(o, "abis"), "abis");
     const char *entry = json_string_value(json_object_get(o, "entry"));
     if (entry != NULL) {
-        cis_cli_printf("entry: %s (%s)\n", entry,
-                       json_string_value(json_object_get(o, "entry_kind")));
+        CIS_CLEANUP(cis_buf_done) struct cis_buf kind = CIS_BUF_INIT(256);
+        cis_buf_printf(&kind, " (%s)", json_string_value(json_object_get(o, "entry_kind")));
+        print_line("entry: ", entry, cis_buf_cstr(&kind));
     }
     print_words(json_object_get(o, "needs"), "grants needed");
     const char *why = json_string_value(json_object_get(o, "why_not"));
-    cis_cli_printf("runs: %s%s\n", why == NULL ? "yes" : "no: ", why == NULL ? "" : why);
+    print_line(why == NULL ? "runs: yes" : "runs: no: ", why == NULL ? "" : why, "");
     json_decref(o);
 }
 

@@ -52,7 +52,7 @@ static bool print_value(void *self, const struct cis_kv_entry *entry)
         cis_cli_out(out.ptr, out.len);
         return false;
     }
-    cis_cli_out(entry->value.ptr, entry->value.len);
+    cis_cli_foreign(entry->value.ptr, entry->value.len);
     bool line = entry->value.len != 0 && entry->value.ptr[entry->value.len - 1] == '\n';
     if (isatty(STDOUT_FILENO) && !line) {
         cis_cli_out("\n", 1);
@@ -187,7 +187,8 @@ struct listing {
 static void add_shown(struct cis_buf *out, struct cis_str text, size_t max)
 {
     size_t from = out->len;
-    cis_cli_printable(out, (struct cis_str){text.ptr, cis_utf8_floor(text.ptr, text.len, max)});
+    cis_cli_printable_line(out,
+                           (struct cis_str){text.ptr, cis_utf8_floor(text.ptr, text.len, max)});
     for (size_t i = from; i < out->len; i++) {
         if (out->ptr[i] == '\n' || out->ptr[i] == '\t') {
             out->ptr[i] = ' ';

@@ -29,7 +29,7 @@ static bool print_row(void *self, const struct cis_run_row *row)
     } else {
         cis_buf_printf(&line, "%s  %s  %-9.*s %3d %6" PRId64 " ms  ", row->id, started,
                        CIS_STR_ARG(row->status), row->exit_code, row->ended_ms - row->started_ms);
-        cis_cli_printable(&line, row->skill);
+        cis_cli_printable_line(&line, row->skill);
         cis_buf_byte(&line, '\n');
     }
     cis_cli_out(line.ptr, line.len);
@@ -102,11 +102,11 @@ static void summarise(struct cis_buf *out, const json_t *report)
         }
         cis_buf_printf(out, "%-16s ", name);
         if (json_is_string(value)) {
-            cis_cli_printable(
+            cis_cli_printable_line(
                 out, (struct cis_str){json_string_value(value), json_string_length(value)});
         } else {
             char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-            cis_cli_printable(out, cis_str_of(text != NULL ? text : "?"));
+            cis_cli_printable_line(out, cis_str_of(text != NULL ? text : "?"));
             cis_free(text);
         }
         cis_buf_byte(out, '\n');

@@ -33,7 +33,7 @@ static cis_code get(const struct cis_cli *cli, const struct cis_installed *s, co
                                           v->from_default ? "default" : "set"),
                                 err);
         }
-        cis_cli_out(v->value, strlen(v->value)); /* as it is: for scripts */
+        cis_cli_foreign(v->value, strlen(v->value)); /* as it is: for scripts */
         cis_cli_out("\n", 1);
         return CIS_OK;
     }

@@ -256,7 +256,7 @@ static void trace_line(void *self, const char *line)
     (void)self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
     cis_buf_text(&text, "host  ");
-    cis_cli_printable(&text, cis_str_of(line));
+    cis_cli_printable_line(&text, cis_str_of(line));
     cis_buf_byte(&text, '\n');
     cis_fd_write_all(STDERR_FILENO, text.ptr, text.len);
 }
@@ -324,7 +324,7 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
         cis_cli_out(o->report.ptr, o->report.len);
         cis_cli_out("\n", 1);
     } else if (o->code == CIS_OK || o->code == CIS_E_FAILED) {
-        cis_cli_out(o->output.ptr, o->output.len);
+        cis_cli_foreign(o->output.ptr, o->output.len);
         if (!o->raw && o->output.len != 0) {
             cis_cli_out("\n", 1);
         }
@@ -332,8 +332,10 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
     if (o->code != CIS_OK) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1 << 20);
         bool told = cis_str_starts(cis_str_of(o->error.msg), cis_str_of(j->label));
-        cis_buf_printf(&text, "cis skill run: %s%s", told ? "" : j->label, told ? "" : ": ");
-        cis_cli_printable(&text, cis_str_of(o->error.msg));
+        cis_buf_text(&text, "cis skill run: ");
+        cis_cli_printable_line(&text, cis_str_of(told ? "" : j->label));
+        cis_buf_text(&text, told ? "" : ": ");
+        cis_cli_printable_line(&text, cis_str_of(o->error.msg));
         cis_buf_byte(&text, '\n');
         if (o->backtrace != NULL) {
             cis_cli_printable(&text, cis_str_of(o->backtrace));

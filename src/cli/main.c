@@ -109,6 +109,22 @@ void cis_cli_printf(const char *fmt, ...)
     va_end(args);
 }
 
+/* C0, DEL and C1 (U+0080–U+009F) could steer the terminal; U+2028–U+202E and U+2066–U+2069 make a
+ * line read as two or in another order. */
+static bool steers(const char *p, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    if (n == 1) {
+        return (u[0] < 0x20 && u[0] != '\n' && u[0] != '\t') || u[0] == 0x7f;
+    }
+    if (n == 2) {
+        return u[0] == 0xC2 && u[1] < 0xA0;
+    }
+    return n == 3 && u[0] == 0xE2 &&
+           ((u[1] == 0x80 && u[2] >= 0xA8 && u[2] <= 0xAE) ||
+            (u[1] == 0x81 && u[2] >= 0xA6 && u[2] <= 0xA9));
+}
+
 void cis_cli_printable(struct cis_buf *out, struct cis_str text)
 {
     for (size_t i = 0; i < text.len;) {
@@ -118,9 +134,7 @@ void cis_cli_printable(struct cis_buf *out, struct cis_str text)
                ((unsigned char)text.ptr[i + n] & 0xC0) == 0x80) {
             n++;
         }
-        /* C0, DEL and C1 (U+0080–U+009F) could steer the terminal. */
-        bool c1 = c == 0xC2 && n == 2 && (unsigned char)text.ptr[i + 1] < 0xA0;
-        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f || c1) {
+        if (steers(text.ptr + i, n)) {
             cis_buf_byte(out, '?');
         } else if (cis_utf8_valid(text.ptr + i, n)) {
             cis_buf_add(out, text.ptr + i, n);
@@ -132,10 +146,40 @@ void cis_cli_printable(struct cis_buf *out, struct cis_str text)
     }
 }
 
+void cis_cli_printable_line(struct cis_buf *out, struct cis_str text)
+{
+    struct cis_str part;
+    for (bool more = true; more;) {
+        more = cis_str_split(&text, '\n', &part);
+        cis_cli_printable(out, part);
+        if (more) {
+            cis_buf_byte(out, ' ');
+        }
+    }
+}
+
+void cis_cli_foreign(const void *ptr, size_t len)
+{
+    if (!isatty(STDOUT_FILENO)) {
+        cis_cli_out(ptr, len);
+        return;
+    }
+    /* In pieces, each ending between characters: a value may have 256 MiB. */
+    struct cis_str rest = {ptr, len};
+    while (rest.len != 0) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf safe = CIS_BUF_INIT(1u << 20);
+        size_t n = cis_utf8_floor(rest.ptr, rest.len, 65536);
+        n = n != 0 ? n : rest.len < 65536 ? rest.len : 65536;
+        cis_cli_printable(&safe, (struct cis_str){rest.ptr, n});
+        cis_cli_out(safe.ptr, safe.len);
+        rest = (struct cis_str){rest.ptr + n, rest.len - n};
+    }
+}
+
 int cis_cli_fail(const struct cis_cli *cli, const struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
-    cis_cli_printable(&line, cis_str_of(err->msg));
+    cis_cli_printable_line(&line, cis_str_of(err->msg));
     fprintf(stderr, "cis %s: %s\n", cli->command->name, cis_buf_cstr(&line));
     if (cli->json) {
         cis_buf_reset(&line);

@@ -53,7 +53,7 @@ void cis_cli_line(FILE *to, const char *fmt, ...)
     text = n >= 0 ? (char *)cis_buf_reserve(&raw, (size_t)n + 1) : NULL;
     if (text != NULL) {
         vsnprintf(text, (size_t)n + 1, fmt, again);
-        cis_cli_printable(&safe, (struct cis_str){text, (size_t)n});
+        cis_cli_printable_line(&safe, (struct cis_str){text, (size_t)n});
         cis_buf_byte(&safe, '\n');
     }
     va_end(again);

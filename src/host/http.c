@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <strings.h>
+#include "base/json.h"
 #include "base/mem.h"
 #include "policy/net.h"
 
@@ -77,6 +78,10 @@ static cis_code headers_read(struct cis_str text, struct headers *out, struct ci
     if (text.len > CIS_HOST_HTTP_HEADERS_BYTES) {
         return cis_fail(err, CIS_E_USAGE, "http headers: larger than %u bytes",
                         CIS_HOST_HTTP_HEADERS_BYTES);
+    }
+    /* The parser calls itself for each level, on the stack of a guest's host call. */
+    if (!cis_json_valid(text.ptr, text.len, NULL)) {
+        return cis_fail(err, CIS_E_USAGE, "http headers: not a JSON object");
     }
     json_error_t at;
     out->json = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &at);

@@ -158,9 +158,27 @@ struct cis_host *cis_session_host(cis_session *session)
     return &session->host;
 }
 
+/* What one call wrote is not the next one's: a session that is kept would slowly use up the caps
+ * and the host bytes of a single run. */
+static void forget_call(struct cis_host *host)
+{
+    cis_budget_release(&host->budget, (uint64_t)host->output.len + host->log.len);
+    struct cis_buf *kept[] = {&host->output, &host->log, &host->errors};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        size_t max = kept[i]->max;
+        cis_buf_done(kept[i]); /* not only emptied: what it holds is no longer charged */
+        *kept[i] = CIS_BUF_INIT(max);
+    }
+    host->output_written = false;
+    host->log_lines = host->log_dropped = 0;
+    host->ai_calls = host->ai_tokens = 0;
+    host->http_calls = host->http_bytes_in = host->http_bytes_out = 0;
+}
+
 void cis_session_rearm(cis_session *session)
 {
     set_deadline(session);
+    forget_call(&session->host);
     cis_guest_rearm(session->guest, &session->stop, session->request.limits.fuel);
 }
 

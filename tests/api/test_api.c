@@ -118,6 +118,44 @@ static void an_instance_is_called_and_its_memory_read_and_written(void **state)
     cis_runtime_free(r);
 }
 
+/* Output, log lines and host bytes of one call are not those of the next: an instance may be kept
+ * for years. */
+static void a_kept_instance_does_not_use_up_the_caps_of_one_call(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    cis_module *m =
+        load(r, "(module"
+                " (import \"env\" \"host_log\" (func $log (param i32 i32 i32)))"
+                " (import \"wasi_snapshot_preview1\" \"fd_write\""
+                "  (func $write (param i32 i32 i32 i32) (result i32)))"
+                " (memory (export \"memory\") 1)"
+                " (data (i32.const 0) \"\\40\\00\\00\\00\\00\\10\\00\\00\")"
+                " (func (export \"say\") (result i32) (local i32)"
+                "  (local.set 0 (i32.const 100))"
+                "  (loop (call $log (i32.const 1) (i32.const 64) (i32.const 8192))"
+                "   (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))"
+                "  (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))"
+                " (func (export \"more\") (result i32)"
+                "  (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))"
+                "  (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))");
+    struct cis_run_options options = CIS_RUN_OPTIONS_INIT;
+    options.output_max = 5000;
+    cis_instance *in = NULL;
+    assert_ok(cis_instance_new(r, m, &options, &in, err));
+    struct cis_value result[1];
+    for (int i = 0; i < 500; i++) { /* 400 MB of log lines and 2 MB of output in all */
+        size_t n = 1;
+        assert_ok(cis_instance_call(in, "say", NULL, 0, result, &n, err));
+        assert_int_equal(result[0].of.i32, 0);
+    }
+    size_t n = 1;
+    assert_fails(CIS_E_BUDGET, "output", cis_instance_call(in, "more", NULL, 0, result, &n, err));
+    cis_instance_free(in);
+    cis_module_unref(m);
+    cis_runtime_free(r);
+}
+
 static void a_module_says_what_it_imports_and_exports(void **state)
 {
     (void)state;
@@ -364,6 +402,7 @@ int main(void)
         cmocka_unit_test(the_defaults_are_those_of_the_design),
         cmocka_unit_test(execute_wasm_turns_bytes_and_inputs_into_a_value),
         cmocka_unit_test(an_instance_is_called_and_its_memory_read_and_written),
+        cmocka_unit_test(a_kept_instance_does_not_use_up_the_caps_of_one_call),
         cmocka_unit_test(a_module_says_what_it_imports_and_exports),
         cmocka_unit_test(limits_and_grants_of_a_run_are_its_own),
         cmocka_unit_test(a_run_is_cancelled_from_another_thread),

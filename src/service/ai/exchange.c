@@ -1,6 +1,7 @@
 /* One question and answer over HTTP. */
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "service/ai/internal.h"
 
@@ -40,7 +41,9 @@ static cis_code understand(const struct cis_ai *ai, uint16_t status, const struc
                            struct cis_str key, struct cis_buf *out_text,
                            struct cis_ai_usage *out_usage, struct cis_error *err)
 {
-    json_auto_t *reply = json_loadb(cis_buf_cstr(body), body->len, JSON_ALLOW_NUL, NULL);
+    json_auto_t *reply = cis_json_valid(body->ptr, body->len, NULL) /* and not too deep */
+                             ? json_loadb(cis_buf_cstr(body), body->len, JSON_ALLOW_NUL, NULL)
+                             : NULL;
     if (status != 200) {
         return refused(ai, status, reply, key, err);
     }
