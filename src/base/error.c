@@ -100,7 +100,8 @@ cis_code cis_fail_sys(struct cis_error *err, cis_code code, int sys, const char 
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    cis_fail(err, code, "%s: %s", text, strerror_r(sys, why, sizeof why));
+    cis_fail(err, code, "%s%s%s", text, sys != 0 ? ": " : "",
+             sys != 0 ? strerror_r(sys, why, sizeof why) : "");
     err->sys = sys;
     return code;
 }

@@ -518,6 +518,7 @@ const struct cis_cli_command cis_cmd_version = {.name = "version",
 int main(int argc, char **argv)
 {
     keep_standard_descriptors();
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write, told as one */
     if (argc == 2 && strcmp(argv[1], "__compile") == 0) {
         return cis_engine_compile_child();
     }

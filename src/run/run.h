@@ -86,7 +86,7 @@ struct cis_run_outcome {
 cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_outcome *out_outcome,
                          struct cis_error *err);
 void cis_run_outcome_done(struct cis_run_outcome *outcome);
-/* "ok" "failed" "trap" "limit" "cancelled" "conflict" "denied" "error"; static. */
+/* "ok" "failed" "trap" "limit" "cancelled" "conflict" "quota" "denied" "error"; static. */
 const char *cis_run_status(cis_code code);
 
 #endif

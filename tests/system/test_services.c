@@ -111,6 +111,65 @@ static size_t requests(const struct server *v)
     return n;
 }
 
+/* The same request through every ABI; what came back is the output. */
+static void s0_2_http_is_posted_through_every_abi(void **state)
+{
+    struct server *v = *state;
+    static const struct {
+        const char *name, *type, *call;
+    } abis[] = {
+        {"\"env\" \"host_http_post\"", "(param i32 i32 i32 i32) (result i64)",
+         "(local.set $r (call $http %s)) (drop (call $out (i32.wrap_i64 (i64.shr_u (local.get $r)"
+         " (i64.const 32))) (i32.wrap_i64 (local.get $r))))"},
+        {"\"env\" \"host_http_request\"",
+         "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)",
+         "(drop (call $out (i32.const 65536) (call $http (i32.const 600) (i32.const 4)"
+         " (i32.const 0) (i32.const %zu) (i32.const 0) (i32.const 0) (i32.const 512) (i32.const 4)"
+         " (i32.const 65536) (i32.const 65536))))"},
+        {"\"cis\" \"http_request\"", "(param i32 i32 i32 i32 i32 i32) (result i32)",
+         "(drop (call $out (i32.const 65536) (call $http %s (i32.const 65536) (i32.const "
+         "65536))))"},
+        {"\"cis\" \"host_http_post\"", "(param i32 i32 i32 i32 i32 i32) (result i32)",
+         "(drop (call $out (i32.const 65536) (call $http %s (i32.const 65536) (i32.const "
+         "65536))))"},
+        {"\"env\" \"http_post\"", "(param i32 i32 i32 i32 i32) (result i32)",
+         "(drop (call $http %s (i32.const 1024))) (drop (call $out (i32.load (i32.const 1024))"
+         " (i32.load (i32.const 1028))))"},
+    };
+    for (size_t i = 0; i < sizeof abis / sizeof *abis; i++) {
+        char url[128], args[256], call[1024], text[4096];
+        snprintf(url, sizeof url, "%s/echo", v->origin);
+        snprintf(args, sizeof args, "(i32.const 0) (i32.const %zu) (i32.const 512) (i32.const 4)",
+                 strlen(url));
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        if (i == 1) {
+            snprintf(call, sizeof call, abis[i].call, strlen(url));
+        } else {
+            snprintf(call, sizeof call, abis[i].call, args);
+        }
+#pragma GCC diagnostic pop
+        snprintf(text, sizeof text,
+                 "(module (import %s (func $http %s))"
+                 " (import \"cis\" \"output_write\" (func $out (param i32 i32) (result i32)))"
+                 " (memory (export \"memory\") 4) (data (i32.const 0) \"%s\")"
+                 " (data (i32.const 512) \"ping\") (data (i32.const 600) \"POST\")"
+                 " (func (export \"skill_execute\") (param i32 i32) (result i32) (local $r i64)"
+                 "  %s (i32.const 0)))",
+                 abis[i].name, abis[i].type, url, call);
+        char *guest = sys_wat(v->sys, "post.wat", text);
+        size_t before = requests(v);
+        assert_exit(v->sys, 0, cis(v->sys, "skill", "run", "--wasm", guest));
+        assert_lacks(sys_out(v->sys), "ping");
+        assert_int_equal(requests(v), before);
+        assert_exit(v->sys, 0, cis(v->sys, "skill", "run", "--wasm", guest, "--http", v->origin));
+        assert_contains(sys_out(v->sys), "ping");
+        assert_contains(sys_out(v->sys), "POST");
+        assert_true(requests(v) > before); /* a line a header */
+        free(guest);
+    }
+}
+
 static void a_granted_origin_is_reached_and_no_other(void **state)
 {
     struct server *v = *state;
@@ -221,6 +280,7 @@ static void without_a_provider_the_call_fails_and_the_report_says_how_to_configu
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(s0_2_http_is_posted_through_every_abi),
         T(a_granted_origin_is_reached_and_no_other),
         T(a_redirect_to_another_origin_is_judged_again),
         T(a_slow_or_lying_server_ends_in_time_and_by_name),
