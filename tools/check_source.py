@@ -140,6 +140,22 @@ def check_named_tests():
                     finding(page, number, f"no test is called {name}")
 
 
+def check_requirements():
+    """docs/requirements.md: every name in the last column is a test function."""
+    page = "docs/requirements.md"
+    known = set()
+    for path in tree():
+        if path.startswith("tests/") and path.endswith(".c"):
+            with open(os.path.join(ROOT, path), encoding="utf-8") as handle:
+                known.update(re.findall(r"^static void (\w+)\(void \*\*state\)\n\{", handle.read(), re.M))
+    with open(os.path.join(ROOT, page), encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            cells = line.strip().strip("|").split("|")
+            for name in re.findall(r"`([^`]+)`", cells[-1]) if len(cells) > 1 else []:
+                if name not in known:
+                    finding(page, number, f"no test function is called {name}")
+
+
 def finding(path, line, text):
     findings.append(f"{path}:{line}: {text}")
 
@@ -171,6 +187,7 @@ def check_tree():
         if path.endswith((".c", ".h", ".py", ".rs")) and lines > LONG_FILE and "tests/" not in path:
             warnings.append(f"{path}: {lines} lines; good files have 150 to {LONG_FILE}")
     check_named_tests()
+    check_requirements()
     return files
 
 

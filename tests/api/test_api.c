@@ -118,6 +118,34 @@ static void an_instance_is_called_and_its_memory_read_and_written(void **state)
     cis_runtime_free(r);
 }
 
+static void a_reactor_is_initialised_before_its_instance_is_called(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    cis_module *m = load(r, "(module (memory (export \"memory\") 1) (global $n (mut i32)"
+                            " (i32.const 0)) (func (export \"_initialize\")"
+                            "  (global.set $n (i32.add (global.get $n) (i32.const 40))))"
+                            " (func (export \"next\") (result i32)"
+                            "  (global.set $n (i32.add (global.get $n) (i32.const 1)))"
+                            "  (global.get $n)))");
+    cis_instance *in = NULL;
+    assert_ok(cis_instance_new(r, m, NULL, &in, err));
+    for (int32_t expected = 41; expected < 43; expected++) { /* once, not before each call */
+        struct cis_value result;
+        size_t n = 1;
+        assert_ok(cis_instance_call(in, "next", NULL, 0, &result, &n, err));
+        assert_int_equal(result.of.i32, expected);
+    }
+    cis_instance_free(in);
+    cis_module_unref(m);
+    m = load(r, "(module (func (export \"_initialize\") unreachable))");
+    in = NULL;
+    assert_fails(CIS_E_TRAP, "unreachable", cis_instance_new(r, m, NULL, &in, err));
+    assert_null(in);
+    cis_module_unref(m);
+    cis_runtime_free(r);
+}
+
 /* Output, log lines and host bytes of one call are not those of the next: an instance may be kept
  * for years. */
 static void a_kept_instance_does_not_use_up_the_caps_of_one_call(void **state)
@@ -402,6 +430,7 @@ int main(void)
         cmocka_unit_test(the_defaults_are_those_of_the_design),
         cmocka_unit_test(execute_wasm_turns_bytes_and_inputs_into_a_value),
         cmocka_unit_test(an_instance_is_called_and_its_memory_read_and_written),
+        cmocka_unit_test(a_reactor_is_initialised_before_its_instance_is_called),
         cmocka_unit_test(a_kept_instance_does_not_use_up_the_caps_of_one_call),
         cmocka_unit_test(a_module_says_what_it_imports_and_exports),
         cmocka_unit_test(limits_and_grants_of_a_run_are_its_own),

@@ -1,6 +1,7 @@
 /* One test for each exit code of `cis skill run` (docs/errors.md), and what a run leaves behind. */
 #include "system/system.h"
 
+#include <jansson.h>
 #include "system/guests.h"
 
 #define RUN(s, ...) cis(s, "skill", "run", "--wasm", __VA_ARGS__)
@@ -141,6 +142,39 @@ static void exit_6_every_limit_says_which_and_how_much(void **state)
     free(big);
 }
 
+/* docs/report.md names every field that is written. */
+static void every_field_of_the_report_is_documented(void **state)
+{
+    struct sys *s = *state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf page = CIS_BUF_INIT(1u << 20);
+    assert_ok(cis_file_read(CIS_TEST_SOURCE_DIR "/docs/report.md", &page, err));
+    char *trap = sys_wat(s, "trap.wat", GUEST_TRAP), *add = sys_wat(s, "add.wat", GUEST_ADD);
+    char *loop = sys_wat(s, "loop.wat", GUEST_LOOP);
+    for (int i = 0; i < 3; i++) {
+        if (i == 0) {
+            assert_exit(s, 5, RUN(s, trap, "--json"));
+        } else if (i == 1) {
+            assert_exit(s, 0, RUN(s, add, "--method", "add", "--input", "[1,1]", "--json"));
+        } else {
+            assert_exit(s, 6, RUN(s, loop, "--fuel", "1000", "--json"));
+        }
+        json_t *report = json_loads(sys_out(s), 0, NULL);
+        assert_non_null(report);
+        const char *name;
+        json_t *value;
+        json_object_foreach(report, name, value)
+        {
+            char quoted[64];
+            snprintf(quoted, sizeof quoted, "`%s`", name);
+            assert_contains(cis_buf_cstr(&page), quoted);
+        }
+        json_decref(report);
+    }
+    free(trap);
+    free(add);
+    free(loop);
+}
+
 static void exit_7_a_store_that_cannot_be_written_or_read(void **state)
 {
     struct sys *s = *state;
@@ -208,6 +242,7 @@ int main(void)
         T(exit_4_a_commit_over_the_quota_keeps_nothing_and_names_it),
         T(exit_5_a_trap_keeps_nothing),
         T(exit_6_every_limit_says_which_and_how_much),
+        T(every_field_of_the_report_is_documented),
         T(exit_7_a_store_that_cannot_be_written_or_read),
         T(exit_130_a_cancelled_run_keeps_nothing),
     };

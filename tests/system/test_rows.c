@@ -138,6 +138,17 @@ static void s0_3_sixty_four_mebibytes_pass_every_abi_and_entry_point(void **stat
     free(text);
 }
 
+static void s0_6_a_program_with_libcis_executes_bytes_and_gets_the_value(void **state)
+{
+    struct sys *s = *state;
+    const char *argv[] = {CIS_EXAMPLES_DIR "/example_embed", GUEST("echo"), "{\"a\":[1,2]}", NULL};
+    assert_exit(s, 0, sys_exec(s, argv));
+    assert_string_equal(sys_out(s), "{\"a\":[1,2]}\n");
+    argv[1] = GUEST("shape_wizard");
+    assert_exit(s, 0, sys_exec(s, argv));
+    assert_contains(sys_out(s), "\"done\":true");
+}
+
 static void s0_7_an_init_wizard_runs_from_a_bare_file_with_log_and_memory_in_sight(void **state)
 {
     struct sys *s = *state;
@@ -416,6 +427,75 @@ static void s2_4_only_granted_variables_are_in_the_environment(void **state)
     free(guest);
 }
 
+/* Compiled skills in the wild: no import, no allocator, NUL-terminated texts; stack in the first
+ * MiB.
+ */
+static void the_four_shapes_of_real_skills_run(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0, RUN(s, GUEST("shape_init")));
+    assert_string_equal(sys_out(s),
+                        "{\"success\":true,\"code\":0,\"skill\":\"file:shape_init\"}\n");
+    assert_exit(s, 0, RUN(s, GUEST("shape_events"), "--input", "{\"a\":1}"));
+    assert_contains(sys_out(s), "\"success\":true");
+    assert_exit(s, 0, RUN(s, GUEST("shape_wizard")));
+    assert_string_equal(sys_out(s), "{\"steps\":[\"shell\",\"memory\",\"ai\"],\"done\":true}\n");
+    assert_exit(s, 0,
+                RUN(s, GUEST("shape_organizer"), "--method", "skill_parse_keywords", "--input",
+                    "\"red and blue\""));
+    assert_string_equal(sys_out(s), "[\"red\",\"and\",\"blue\"]\n");
+    assert_exit(s, 0,
+                RUN(s, GUEST("shape_organizer"), "--method", "skill_on_memory_write", "--input",
+                    "{\"key\":\"two words\"}"));
+    assert_exit(
+        s, 1,
+        RUN(s, GUEST("shape_organizer"), "--method", "skill_on_memory_write", "--input", "[]"));
+    assert_exit(s, 3, RUN(s, GUEST("shape_organizer"), "--method", "absent"));
+    assert_contains(sys_err(s), "skill_parse_keywords");
+}
+
+static void event_abi_convention_config_and_slots_take_effect(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0, RUN(s, GUEST("abi_plain"), "--input", "5", "--event", "tick"));
+    assert_contains(sys_out(s), "{\"event\":\"tick\",");
+    /* host_memory_set is the same in two ABIs: 0 is success in one, 1 in the other. */
+    char *both = sys_wat(
+        s, "both.wat",
+        "(module (import \"env\" \"host_memory_set\" (func $set (param i32 i32 i32 i32) (result"
+        " i32))) (memory (export \"memory\") 1) (data (i32.const 0) \"kv\") (func (export \"put\")"
+        " (result i32) (call $set (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 1))))");
+    assert_exit(s, 0, RUN(s, both, "--method", "put", "--input", "[]", "--abi", "env-packed"));
+    assert_string_equal(sys_out(s), "0\n");
+    assert_exit(s, 0, RUN(s, both, "--method", "put", "--input", "[]", "--abi", "env-buffer"));
+    assert_string_equal(sys_out(s), "1\n");
+    assert_exit(s, 2, RUN(s, both, "--method", "put", "--input", "[]", "--abi", "morse"));
+    /* As numbers the two arguments are the input's; as text they are its place and length. */
+    char *add =
+        sys_wat(s, "add.wat",
+                "(module (memory (export \"memory\") 1) (func (export \"f\") (param i32 i32)"
+                " (result i32) (local.get 1)))");
+    assert_exit(s, 0, RUN(s, add, "--method", "f", "--input", "[7,5000]"));
+    assert_string_equal(sys_out(s), "5000\n");
+    assert_exit(
+        s, 0,
+        RUN(s, add, "--method", "f", "--input", "[7,5000]", "--convention", "text", "--json"));
+    assert_string_equal(report_of(s, "skill_code"), "8");
+    char *config = sys_wat(
+        s, "config.wat",
+        "(module (import \"env\" \"host_config_get\" (func $get (param i32 i32 i32 i32) (result"
+        " i32))) (import \"cis\" \"output_write\" (func $out (param i32 i32) (result i32)))"
+        " (memory (export \"memory\") 1) (data (i32.const 0) \"tone\") (func (export"
+        " \"skill_execute\") (param i32 i32) (result i32) (call $out (i32.const 64) (call $get"
+        " (i32.const 0) (i32.const 4) (i32.const 64) (i32.const 64)))))");
+    assert_exit(s, 0, RUN(s, config, "--config", "tone=kind", "--slots", "1"));
+    assert_string_equal(sys_out(s), "kind");
+    assert_exit(s, 2, RUN(s, config, "--slots", "5000"));
+    free(both);
+    free(add);
+    free(config);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
 
 int main(void)
@@ -424,6 +504,7 @@ int main(void)
         T(s0_2_and_s0_5_every_function_of_every_abi_is_called_from_c),
         T(s0_2_guests_built_with_go_run_as_command_and_as_reactor),
         T(s0_3_sixty_four_mebibytes_pass_every_abi_and_entry_point),
+        T(s0_6_a_program_with_libcis_executes_bytes_and_gets_the_value),
         T(s0_7_an_init_wizard_runs_from_a_bare_file_with_log_and_memory_in_sight),
         T(s1_1_a_skill_is_registered_loaded_run_and_its_result_reported),
         T(s1_2_the_runtime_settings_have_one_name_in_file_environment_and_flag),
@@ -436,6 +517,8 @@ int main(void)
         T(s2_4_no_file_of_the_host_is_in_reach),
         T(s2_4_clocks_and_random_are_denied_by_flag_or_configuration),
         T(s2_4_only_granted_variables_are_in_the_environment),
+        T(the_four_shapes_of_real_skills_run),
+        T(event_abi_convention_config_and_slots_take_effect),
     };
     return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
 }
