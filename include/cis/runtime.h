@@ -95,10 +95,12 @@ struct cis_run_options {
     /* One line a host call: "cis.memory_get(key=\"a\", …) = 3 [120 ns]". */
     void (*trace)(void *self, const char *line);
     void *trace_self;
+    /* Taken away from grants for this run, and "clocks" and "random", which are on otherwise. */
+    const char *const *deny; /* NULL-terminated; NULL: nothing */
 };
 #define CIS_RUN_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        sizeof(struct cis_run_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0         \
+        sizeof(struct cis_run_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0, 0      \
     }
 
 /* Fresh memory; the time limit counts anew for each call. options NULL: defaults. */

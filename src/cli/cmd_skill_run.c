@@ -332,7 +332,7 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
     if (o->code != CIS_OK) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1 << 20);
         bool told = cis_str_starts(cis_str_of(o->error.msg), cis_str_of(j->label));
-        cis_buf_text(&text, "cis skill run: ");
+        cis_buf_printf(&text, "cis %s: ", j->cli->command->name);
         cis_cli_printable_line(&text, cis_str_of(told ? "" : j->label));
         cis_buf_text(&text, told ? "" : ": ");
         cis_cli_printable_line(&text, cis_str_of(o->error.msg));

@@ -489,6 +489,13 @@ static int help_run(struct cis_cli *cli)
         argv[i] = (char *)(uintptr_t)cli->args[i];
     }
     const struct cis_cli_command *found = find_command(argc, argv, &words);
+    for (int i = 0; found == NULL && argc == 1 && cis_cli_commands[i] != NULL; i++) {
+        struct cis_str name = cis_str_of(cis_cli_commands[i]->name), group;
+        if (cis_str_split(&name, ' ', &group) && cis_str_is(group, argv[0])) {
+            overview(stdout, argv[0]);
+            return 0;
+        }
+    }
     return found != NULL ? command_help(found) : cis_cli_usage(cli, "no command %s", cli->args[0]);
 }
 

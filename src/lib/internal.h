@@ -49,6 +49,9 @@ struct cis_lib_request {
 cis_code cis_lib_request_make(cis_runtime *runtime, cis_module *module,
                               const struct cis_run_options *options, struct cis_lib_request *out,
                               struct cis_error *err);
+/* Takes options->deny away from the request's grants. */
+cis_code cis_lib_request_deny(struct cis_lib_request *request,
+                              const struct cis_run_options *options, struct cis_error *err);
 void cis_lib_request_done(struct cis_lib_request *request);
 /* Runs it and wraps the outcome. */
 cis_code cis_lib_run(struct cis_lib_request *request, const char *input_json, size_t input_len,

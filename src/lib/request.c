@@ -38,6 +38,17 @@ static cis_code add_config(struct cis_lib_request *q, const char *const *pairs,
     return CIS_OK;
 }
 
+cis_code cis_lib_request_deny(struct cis_lib_request *q, const struct cis_run_options *o,
+                              struct cis_error *err)
+{
+    for (size_t i = 0; o->deny != NULL && o->deny[i] != NULL; i++) {
+        CIS_TRY(cis_grants_remove(&q->grants, cis_str_of(o->deny[i]), err));
+        q->request.no_clock |= strcmp(o->deny[i], "clocks") == 0;
+        q->request.no_random |= strcmp(o->deny[i], "random") == 0;
+    }
+    return CIS_OK;
+}
+
 static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_run_options *o,
                      struct cis_lib_request *q, struct cis_error *err)
 {
@@ -52,6 +63,7 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
     for (size_t i = 0; o->grants != NULL && o->grants[i] != NULL; i++) {
         CIS_TRY(cis_grants_add(&q->grants, cis_str_of(o->grants[i]), err));
     }
+    CIS_TRY(cis_lib_request_deny(q, o, err));
     if (o->skill == NULL) {
         size_t len = strlen(module->name) + sizeof "file:";
         q->skill = cis_alloc(len);

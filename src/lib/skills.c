@@ -250,6 +250,9 @@ static cis_code call_wasm(cis_skills *skills, struct entry *e, const char *metho
         cis_grants_done(&q.grants);
         q.grants = granted;
         q.request.services = e->services;
+        code = cis_lib_request_deny(&q, &o, err);
+    }
+    if (code == CIS_OK) {
         code = cis_lib_run(&q, input, len, out_result, err);
     }
     cis_lib_request_done(&q);

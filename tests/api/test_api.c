@@ -237,6 +237,45 @@ static void *fire_soon(void *cancel)
     return NULL;
 }
 
+static void what_is_denied_is_taken_away_for_one_run(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    const char *const memory[] = {"memory", NULL};
+    const char *const deny[] = {"memory=write", "random", NULL};
+    static const char guest[] =
+        "(module (import \"env\" \"memory_set\" (func $set (param i32 i32 i32 i32) (result i32)))"
+        " (import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result"
+        " i32))) (memory (export \"memory\") 1) (func (export \"main\") (result i32)"
+        " (i32.add (call $set (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1))"
+        "  (call $random (i32.const 0) (i32.const 8)))))";
+    static const char refused[] = "\"refused\":{\"memory_write\":1,\"random\":1}";
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    o.grants = memory;
+    o.deny = deny;
+    cis_result *result = run(r, guest, "{}", &o);
+    assert_non_null(strstr(cis_result_report(result, NULL), refused));
+    cis_result_free(result);
+    o.deny = NULL;
+    result = run(r, guest, "{}", &o);
+    assert_non_null(
+        strstr(cis_result_report(result, NULL), "\"used\":{\"memory_write\":1,\"random\":1}"));
+    cis_result_free(result);
+    /* Also of what a skill was loaded with. */
+    cis_skills *skills = NULL;
+    struct cis_skill_options so = CIS_SKILL_OPTIONS_INIT;
+    so.grants = memory;
+    assert_ok(cis_skills_new(r, &skills, err));
+    assert_ok(cis_skills_load_wasm(skills, "set", guest, sizeof guest - 1, &so, err));
+    o.grants = NULL;
+    o.deny = deny;
+    assert_ok(cis_skills_call(skills, "set", NULL, "{}", 2, &o, &result, err));
+    assert_non_null(strstr(cis_result_report(result, NULL), refused));
+    cis_result_free(result);
+    cis_skills_free(skills);
+    cis_runtime_free(r);
+}
+
 static void a_run_is_cancelled_from_another_thread(void **state)
 {
     (void)state;
@@ -434,6 +473,7 @@ int main(void)
         cmocka_unit_test(a_kept_instance_does_not_use_up_the_caps_of_one_call),
         cmocka_unit_test(a_module_says_what_it_imports_and_exports),
         cmocka_unit_test(limits_and_grants_of_a_run_are_its_own),
+        cmocka_unit_test(what_is_denied_is_taken_away_for_one_run),
         cmocka_unit_test(a_run_is_cancelled_from_another_thread),
         cmocka_unit_test(memory_lives_in_the_store_and_only_when_the_run_is_kept),
         cmocka_unit_test(skills_in_wasm_and_c_are_called_by_name),

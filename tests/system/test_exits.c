@@ -76,6 +76,15 @@ static void exit_3_what_cannot_be_loaded_leaves_no_record(void **state)
     assert_contains(sys_out(s), "{\"schema\":1,\"error\":{\"code\":\"NOTFOUND\"");
     assert_exit(s, 3, cis(s, "skill", "run", "not-installed"));
     runs_are(s, 0);
+    /* A module that loads and does not fit does leave one. */
+    char *gpu = sys_wat(s, "gpu.wat",
+                        "(module (import \"env\" \"gpu\" (func (param i32) (result i64))) (func"
+                        " (export \"main\") (result i32) (i32.const 0)))");
+    assert_exit(s, 3, RUN(s, gpu, "--json"));
+    assert_contains(sys_out(s), "\"status\":\"error\",\"code\":\"IMPORT\",\"exit_code\":3");
+    assert_contains(sys_err(s), "env.gpu of type (i32) -> i64");
+    runs_are(s, 1);
+    free(gpu);
 }
 
 static void exit_4_a_commit_over_the_quota_keeps_nothing_and_names_it(void **state)

@@ -341,6 +341,10 @@ static void every_command_has_help_and_version_names_the_engine(void **state)
     assert_exit(s, 0, cis(s, "--help"));
     assert_exit(s, 0, cis(s, "skill", "run", "--help"));
     assert_contains(sys_out(s), "--wasm FILE");
+    assert_exit(s, 0, cis(s, "help", "skill"));
+    assert_contains(sys_out(s), "skill keygen");
+    assert_lacks(sys_out(s), "memory get");
+    assert_exit(s, 2, cis(s, "help", "nothing"));
     assert_exit(s, 0, cis(s, "doctor"));
     assert_contains(sys_out(s), "max_map_count");
     assert_exit(s, 0, cis(s, "config", "show"));
