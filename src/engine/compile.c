@@ -138,7 +138,7 @@ cis_code cis_child_run(const struct cis_child_limits *l, const struct cis_child_
         "RUST_BACKTRACE=0",
 #if defined(__SANITIZE_THREAD__)
         /* The compiler's own threads are not instrumented. */
-        "TSAN_OPTIONS=report_bugs=0",
+        "TSAN_OPTIONS=report_bugs=0:atexit_sleep_ms=0",
 #endif
         NULL
     };
