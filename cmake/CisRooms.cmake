@@ -38,11 +38,21 @@ function(cis_test name)
     if(NOT T_TIMEOUT)
         set(T_TIMEOUT 120)
     endif()
+    if(CIS_SANITIZE)
+        math(EXPR T_TIMEOUT "${T_TIMEOUT} * 4")
+    endif()
     if(NOT T_LABELS)
         set(T_LABELS quick)
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}"
         ENVIRONMENT "${T_ENVIRONMENT}")
+endfunction()
+
+# cis_torture(TEST ARGS...): the program of an ordinary test with the arguments of its long form,
+#   registered as TEST_torture for `make torture` only.
+function(cis_torture name)
+    add_test(NAME ${name}_torture COMMAND ${name} ${ARGN})
+    set_tests_properties(${name}_torture PROPERTIES TIMEOUT 1800 LABELS torture RUN_SERIAL ON)
 endfunction()
 
 # cis_script_test(NAME COMMAND ... [LABELS ...] [TIMEOUT s]): any program that exits 0 when it passes.

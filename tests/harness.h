@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "base/error.h"
@@ -49,6 +50,20 @@ __attribute__((weak, visibility("default"))) __sighandler_t signal(int number,
     (void)number;
     (void)handler;
     return SIG_DFL;
+}
+
+/* Where a test kills at random moments or changes random bytes: a seed of its own in every run,
+ * printed; CIS_TEST_SEED repeats one. The moments are the same again, what the machine does in
+ * between is not. */
+static inline unsigned test_seed(void)
+{
+    const char *text = getenv("CIS_TEST_SEED");
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    unsigned seed = text != NULL ? (unsigned)strtoul(text, NULL, 10)
+                                 : (unsigned)now.tv_nsec ^ (unsigned)getpid() << 8;
+    print_message("seed: CIS_TEST_SEED=%u\n", seed);
+    return seed;
 }
 
 /* A fresh folder under TMPDIR, and its removal (tests: setup and teardown). */

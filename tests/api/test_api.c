@@ -2,6 +2,8 @@
 #include "harness.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -230,10 +232,24 @@ static void limits_and_grants_of_a_run_are_its_own(void **state)
     cis_runtime_free(r);
 }
 
-static void *fire_soon(void *cancel)
+struct firing {
+    cis_cancel *cancel;
+    atomic_bool started;
+};
+
+static void note_start(void *self, const char *line)
 {
-    usleep(20000);
-    cis_cancel_fire(cancel);
+    (void)line;
+    atomic_store(&((struct firing *)self)->started, true);
+}
+
+static void *fire_when_started(void *arg)
+{
+    struct firing *f = arg;
+    while (!atomic_load(&f->started)) {
+        sched_yield();
+    }
+    cis_cancel_fire(f->cancel);
     return NULL;
 }
 
@@ -281,14 +297,18 @@ static void a_run_is_cancelled_from_another_thread(void **state)
     (void)state;
     cis_runtime *r = runtime_new(NULL);
     struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
-    assert_ok(cis_cancel_new(&o.cancel, err));
+    struct firing f = {0};
+    assert_ok(cis_cancel_new(&f.cancel, err));
+    o.cancel = f.cancel;
+    o.trace = note_start; /* the guest calls the host once and never comes back */
+    o.trace_self = &f;
     pthread_t thread;
-    pthread_create(&thread, NULL, fire_soon, o.cancel);
-    cis_result *result = run(r, GUEST_LOOP, "{}", &o);
+    pthread_create(&thread, NULL, fire_when_started, &f);
+    cis_result *result = run(r, GUEST_CALL_LOOP, "{}", &o);
     pthread_join(thread, NULL);
     assert_int_equal(cis_result_code(result), CIS_E_CANCELLED);
     cis_result_free(result);
-    cis_cancel_unref(o.cancel);
+    cis_cancel_unref(f.cancel);
     cis_runtime_free(r);
 }
 

@@ -1,13 +1,18 @@
 /* The on-disk cache of compiled code: reused, bounded, shared by processes; and every way in which
- * a file there can be wrong. Nothing wrong is ever loaded: the module is compiled again. */
+ * a file there can be wrong. Nothing wrong is ever loaded: the module is compiled again.
+ * Argument: how often each of many processes uses a cache that others empty (default 5). */
 #include "engine/engine.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <utime.h>
 #include "fixture.h"
+
+static int beside_rounds = 5;
 
 static cis_engine *open_engine(const struct place *p)
 {
@@ -249,6 +254,57 @@ static void many_processes_share_one_cache(void **state)
     assert_int_equal(entries(p, names, 8), 3); /* and no half-written file is left */
 }
 
+/* Removes what the others are about to read, until told to stop. */
+static int child_removes(const struct place *p, int stop_fd, bool clear)
+{
+    struct pollfd told = {.fd = stop_fd, .events = POLLIN};
+    while (poll(&told, 1, 0) == 0) {
+        uint64_t freed = 0;
+        cis_code code = clear ? cis_cache_clear(p->cache, &freed, NULL)
+                              : cis_cache_prune(p->cache, 10000, &freed, NULL);
+        if (code != CIS_OK) {
+            return 4;
+        }
+        sched_yield();
+    }
+    return 0;
+}
+
+static void processes_run_beside_others_that_clear_and_prune(void **state)
+{
+    struct place *p = *state;
+    enum { ALL = 16, REMOVERS = 4 };
+    pid_t pids[ALL];
+    int told[2];
+    assert_int_equal(pipe(told), 0);
+    for (int i = 0; i < ALL; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            close(told[1]);
+            int bad = 0;
+            if (i < REMOVERS) {
+                bad = child_removes(p, told[0], i % 2 == 0);
+            }
+            for (int k = 0; i >= REMOVERS && bad == 0 && k < beside_rounds; k++) {
+                bad = child_loads(p);
+            }
+            _exit(bad);
+        }
+        assert_true(pids[i] > 0);
+    }
+    close(told[0]);
+    for (int i = ALL - 1; i >= 0; i--) {
+        int status;
+        if (i == REMOVERS - 1) { /* all that load are done: the pipe ends, and so do these */
+            close(told[1]);
+        }
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    assert_int_equal(load_once(p, ADD_WAT, false).disk_rejected, 0);
+}
+
 static void a_folder_that_cannot_be_made_is_no_cache(void **state)
 {
     struct place *p = *state;
@@ -408,10 +464,15 @@ static void a_key_that_others_can_read_is_refused(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) {
+        beside_rounds = (int)strtol(argv[1], NULL, 10);
+    }
     const struct CMUnitTest tests[] = {
-        T(many_processes_share_one_cache), /* first: it forks while there is one thread */
+        /* First: they fork while there is one thread. */
+        T(many_processes_share_one_cache),
+        T(processes_run_beside_others_that_clear_and_prune),
         T(a_second_engine_compiles_nothing),
         T(the_scan_survives_the_cache),
         T(fuel_and_plain_are_different_entries),

@@ -3,6 +3,7 @@
 #include "engine/image.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include "base/clock.h"
 #include "engine/internal.h"
 #include "fixture.h"
@@ -13,6 +14,8 @@
 #else
 #define SANITIZED 0
 #endif
+
+static int first_rounds = 1; /* the argument: how often 64 threads ask at once */
 
 static cis_engine *open_with(const struct cis_engine_options *options)
 {
@@ -59,22 +62,24 @@ static void *load_together(void *arg)
 static void sixty_four_first_calls_are_one_compile(void **state)
 {
     (void)state;
-    struct cis_engine_options options = memory_only();
-    struct shared s = {.engine = open_with(&options)};
-    pthread_t threads[64];
-    pthread_barrier_init(&s.barrier, NULL, 64);
-    for (size_t i = 0; i < 64; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, load_together, &s), 0);
+    for (int round = 0; round < first_rounds; round++) {
+        struct cis_engine_options options = memory_only();
+        struct shared s = {.engine = open_with(&options)};
+        pthread_t threads[64];
+        pthread_barrier_init(&s.barrier, NULL, 64);
+        for (size_t i = 0; i < 64; i++) {
+            assert_int_equal(pthread_create(&threads[i], NULL, load_together, &s), 0);
+        }
+        for (size_t i = 0; i < 64; i++) {
+            pthread_join(threads[i], NULL);
+        }
+        assert_int_equal(atomic_load(&s.ok), 64);
+        struct cis_engine_stats st = stats_of(s.engine);
+        assert_int_equal(st.compiled, 1);
+        assert_int_equal(st.memory_hits, 63);
+        pthread_barrier_destroy(&s.barrier);
+        cis_engine_close(s.engine);
     }
-    for (size_t i = 0; i < 64; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    assert_int_equal(atomic_load(&s.ok), 64);
-    struct cis_engine_stats st = stats_of(s.engine);
-    assert_int_equal(st.compiled, 1);
-    assert_int_equal(st.memory_hits, 63);
-    pthread_barrier_destroy(&s.barrier);
-    cis_engine_close(s.engine);
 }
 
 static void in_process_is_an_opt_in(void **state)
@@ -281,13 +286,15 @@ static void the_callers_deadline_is_not_the_modules_fault(void **state)
     cis_engine *engine = open_with(&options);
     struct cis_buf m = bomb();
     cis_image *image = NULL;
-    for (int i = 0; i < 2; i++) {
+    /* Tried again, not remembered; a short time may be over before the first try. */
+    uint64_t ns = 100 * CIS_NS_PER_MS;
+    while (stats_of(engine).compile_failures < 2) {
         struct cis_image_options o = plain;
-        o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 100 * CIS_NS_PER_MS);
+        o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), ns);
         assert_fails(CIS_E_DEADLINE, "time limit",
                      cis_image_load(engine, cis_buf_bytes(&m), &o, &image, err));
+        ns = ns * 3 / 2;
     }
-    assert_int_equal(stats_of(engine).compile_failures, 2); /* tried again, not remembered */
     cis_buf_done(&m);
     cis_engine_close(engine);
 }
@@ -315,7 +322,7 @@ static void wait_for_job(cis_engine *engine, uint32_t jobs)
         pthread_mutex_lock(&engine->jobs_lock);
         busy = engine->jobs == jobs;
         pthread_mutex_unlock(&engine->jobs_lock);
-        usleep(1000);
+        sched_yield();
     }
 }
 
@@ -426,16 +433,16 @@ static void a_module_that_is_slow_to_read_ends_at_the_time_limit(void **state)
     put_slow_to_read(&m, 2500000);
     assert_int_equal(m.failed, CIS_OK);
     struct cis_engine_options options = memory_only();
-    options.compile_ns = CIS_NS_PER_S / 2;
+    options.compile_ns = CIS_NS_PER_S / 10; /* on the fastest machine too short */
     cis_engine *engine = open_with(&options);
     cis_image *image = NULL;
-    assert_fails(CIS_E_LIMIT, "t.wasm: reading it takes more than 0.5 s",
+    assert_fails(CIS_E_LIMIT, "t.wasm: reading it takes more than 0.1 s",
                  cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
     assert_int_equal(stats_of(engine).compiled + stats_of(engine).compile_failures, 0);
     struct cis_image_options stopped = {
         .name = "t.wasm",
         .compiler = HELPER,
-        .stop = {cis_clock_after(cis_clock_mono_ns(), CIS_NS_PER_S / 10), NULL}};
+        .stop = {cis_clock_after(cis_clock_mono_ns(), CIS_NS_PER_S / 50), NULL}};
     struct cis_image_info *info = NULL;
     assert_fails(CIS_E_DEADLINE, "", cis_image_scan(cis_buf_bytes(&m), &stopped, &info, err));
     assert_null(info);
@@ -493,8 +500,11 @@ static void what_the_child_reads_is_what_this_process_reads(void **state)
     cis_buf_done(&broken);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) {
+        first_rounds = (int)strtol(argv[1], NULL, 10);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sixty_four_first_calls_are_one_compile),
         cmocka_unit_test(in_process_is_an_opt_in),

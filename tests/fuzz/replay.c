@@ -1,6 +1,6 @@
 /* Runs a libFuzzer entry without libFuzzer: every file of a corpus folder as it is, then cut at
- * random places and with bytes changed, from a fixed seed. So each corpus is an ordinary test, and
- * the same entry links with -fsanitize=fuzzer for long runs. */
+ * random places and with bytes changed, from a fixed seed or that of CIS_TEST_SEED. So each corpus
+ * is an ordinary test, and the same entry links with -fsanitize=fuzzer for long runs. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -70,6 +70,9 @@ int main(int argc, char **argv)
     unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 500;
     DIR *list = argc > 1 ? opendir(argv[1]) : NULL;
     int files = 0;
+    if (getenv("CIS_TEST_SEED") != NULL) {
+        seed ^= strtoull(getenv("CIS_TEST_SEED"), NULL, 10) << 1;
+    }
     if (list == NULL) {
         fprintf(stderr, "usage: %s CORPUS [ROUNDS]\n", argv[0]);
         return 2;

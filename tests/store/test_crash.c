@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include "base/clock.h"
-#include "base/crypto.h"
 #include "base/file.h"
 #include "base/map.h"
 #include "store/sqlite/sqlite.h"
@@ -99,7 +98,7 @@ static void audit(const char *dir, int fd, size_t *out_runs)
 }
 
 /* Ends the children after a random time that begins with the first acknowledged run. */
-static void kill_round(const char *dir, int round, size_t *out_runs)
+static void kill_round(const char *dir, int round, unsigned *seed, size_t *out_runs)
 {
     int fds[2];
     pid_t pids[CHILDREN];
@@ -113,13 +112,11 @@ static void kill_round(const char *dir, int round, size_t *out_runs)
         }
     }
     close(fds[1]);
-    uint16_t random;
-    cis_random_bytes(&random, sizeof random);
     if (round % 3 != 0) { /* every third round dies while opening or migrating */
         struct pollfd p = {.fd = fds[0], .events = POLLIN};
         assert_int_equal(poll(&p, 1, 60000), 1);
     }
-    usleep(random % 20000u); /* not a wait: the moment of death */
+    usleep((useconds_t)rand_r(seed) % 20000u); /* not a wait: the moment of death */
     for (int i = 0; i < CHILDREN; i++) {
         kill(pids[i], SIGKILL);
     }
@@ -137,11 +134,12 @@ static void a_killed_run_is_wholly_there_or_not_at_all(void **state)
     (void)state;
     char *dir = test_dir_new();
     size_t runs = 0;
+    unsigned seed = test_seed();
     for (int round = 0; round < kills; round++) {
         if (round % 25 == 24) { /* begin anew: the first steps of a store die as well */
             assert_ok(cis_file_remove_tree(dir, err));
         }
-        kill_round(dir, round, &runs);
+        kill_round(dir, round, &seed, &runs);
     }
     assert_true(runs > 0);
     assert_ok(cis_file_remove_tree(dir, err));

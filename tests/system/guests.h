@@ -8,6 +8,11 @@
 #define GUEST_LOOP                                                                                 \
     "(module (memory (export \"memory\") 1) (func (export \"main\") (result i32)"                  \
     " (loop $l (br $l)) (i32.const 0)))"
+/* Calls the host once, then never again. */
+#define GUEST_CALL_LOOP                                                                            \
+    "(module (import \"cis\" \"input_len\" (func $len (result i64)))"                              \
+    " (memory (export \"memory\") 1) (func (export \"main\") (result i32) (drop (call $len))"      \
+    " (loop $l (br $l)) (i32.const 0)))"
 #define GUEST_TRAP                                                                                 \
     "(module (memory (export \"memory\") 1)"                                                       \
     " (func $inner_most unreachable) (func $middle (call $inner_most))"                            \

@@ -108,12 +108,16 @@ static void a_killed_run_is_wholly_there_or_not_at_all(void **state)
         "  (drop (call $set (i32.const 1) (i32.const 1) (i32.const 64) (local.get $l)))"
         "  (i32.const 0)))");
     assert_exit(s, 0, cis(s, "skill", "run", "--wasm", guest, "--input", "0"));
-    unsigned seed = (unsigned)getpid();
+    /* How long a whole run takes here decides which moments are worth dying in. */
+    uint64_t whole = cis_clock_mono_ns();
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", guest, "--input", "0"));
+    unsigned whole_us = (unsigned)((cis_clock_mono_ns() - whole) / 1000);
+    unsigned seed = test_seed();
     const char *rounds_text = getenv("CIS_KILL_ROUNDS");
     int rounds = rounds_text != NULL ? (int)strtol(rounds_text, NULL, 10) : 40;
-    print_message("seed %u, %d rounds\n", seed, rounds);
     char home[4200], input[32];
     snprintf(home, sizeof home, "CIS_HOME=%s", s->home);
+    int kept = 0;
     for (int i = 1; i <= rounds; i++) {
         snprintf(input, sizeof input, "%d", i);
         pid_t pid = fork();
@@ -132,16 +136,60 @@ static void a_killed_run_is_wholly_there_or_not_at_all(void **state)
             execve(CIS_PROGRAM, argv, envp);
             _exit(127);
         }
-        usleep((useconds_t)(rand_r(&seed) % 30000));
+        usleep((useconds_t)rand_r(&seed) % (whole_us + whole_us / 2)); /* the moment of death */
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
         assert_exit(s, 0, cis(s, "memory", "get", "a", "--skill", "pair"));
         char *a = strdup(sys_out(s));
         assert_exit(s, 0, cis(s, "memory", "get", "b", "--skill", "pair"));
         assert_string_equal(sys_out(s), a);
+        kept += strtol(a, NULL, 10) == i;
         free(a);
     }
+    print_message("%d kills, %d of them after the commit\n", rounds, kept);
     free(guest);
+}
+
+/* Sixteen processes run two modules over one cache while it is cleared and pruned. */
+static void runs_go_on_while_the_cache_is_emptied_beside_them(void **state)
+{
+    struct sys *s = *state;
+    char *add = sys_wat(s, "add.wat", GUEST_ADD), *echo = sys_wat(s, "echo.wat", GUEST_ECHO);
+    const char *rounds_text = getenv("CIS_CACHE_ROUNDS");
+    int rounds = rounds_text != NULL ? (int)strtol(rounds_text, NULL, 10) : 2;
+    pid_t pids[16];
+    for (int i = 0; i < 16; i++) {
+        pids[i] = fork();
+        if (pids[i] != 0) {
+            assert_true(pids[i] > 0);
+            continue;
+        }
+        int bad = 0;
+        for (int k = 0; bad == 0 && k < (i < 2 ? rounds * 4 : rounds); k++) {
+            if (i == 0) {
+                bad = cis(s, "cache", "clear");
+            } else if (i == 1) {
+                bad = cis(s, "cache", "prune", "--max", "4KiB");
+            } else if (i % 2 == 0) {
+                bad = run_add(s, add) != 0 || strstr(sys_out(s), "\"result\":2") == NULL;
+            } else {
+                bad = cis(s, "skill", "run", "--wasm", echo, "--input", "[3]") != 0 ||
+                      strcmp(sys_out(s), "[3]") != 0;
+            }
+        }
+        if (bad != 0) {
+            fprintf(stderr, "process %d: %s%s\n", i, sys_out(s), sys_err(s));
+        }
+        _exit(bad);
+    }
+    for (int i = 0; i < 16; i++) {
+        int status;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    free(add);
+    free(echo);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
@@ -152,6 +200,7 @@ int main(void)
         T(a_damaged_or_truncated_cache_file_is_recompiled),
         T(an_entry_of_another_module_never_passes),
         T(a_killed_run_is_wholly_there_or_not_at_all),
+        T(runs_go_on_while_the_cache_is_emptied_beside_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,12 +87,14 @@ static void deep_recursion_is_a_trap_and_the_host_lives(void **state)
 static void ctrl_c_cancels_a_run(void **state)
 {
     struct sys *s = *state;
-    char *loop = sys_wat(s, "loop.wat", GUEST_LOOP), script[9000];
+    char *loop = sys_wat(s, "loop.wat", GUEST_CALL_LOOP), script[13000];
+    /* It runs when its host call has been traced. */
     snprintf(script, sizeof script,
-             "'%s' skill run --wasm '%s' --time 60s --trace host & pid=$!; "
-             "while [ -z \"$(ls '%s/data' 2>/dev/null)\" ]; do :; done; "
-             "sleep 1; kill -INT $pid; wait $pid; echo code $?",
-             CIS_PROGRAM, loop, s->home);
+             "mkfifo '%s/trace'; "
+             "'%s' skill run --wasm '%s' --time 60s --trace host 2>'%s/trace' & pid=$!; "
+             "{ while read -r line; do case $line in *input_len*) kill -INT $pid; esac; done; } "
+             "<'%s/trace'; wait $pid; echo code $?",
+             s->home, CIS_PROGRAM, loop, s->home, s->home);
     const char *argv[] = {"/bin/sh", "-c", script, NULL};
     assert_exit(s, 0, sys_exec(s, argv));
     assert_contains(sys_out(s), "code 130");
