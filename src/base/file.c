@@ -73,8 +73,10 @@ cis_code cis_file_read(const char *path, struct cis_buf *buf, struct cis_error *
 {
     CIS_CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return cis_fail_sys(err, errno == ENOENT || errno == ENOTDIR ? CIS_E_NOTFOUND : CIS_E_IO,
-                            errno, "%s", path);
+        cis_code code = errno == ENOENT || errno == ENOTDIR ? CIS_E_NOTFOUND
+                        : errno == EACCES                   ? CIS_E_INVALID /* not ours to read */
+                                                            : CIS_E_IO;
+        return cis_fail_sys(err, code, errno, "%s", path);
     }
     return cis_file_read_fd(fd, path, buf, err);
 }

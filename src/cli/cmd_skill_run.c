@@ -48,7 +48,12 @@ static cis_code read_input(struct job *j, struct cis_error *err)
 {
     const char *spec = cis_cli_value(j->cli, "input");
     size_t at;
-    CIS_TRY(cis_cli_input(spec != NULL ? spec : "{}", &j->input, err));
+    struct cis_error why;
+    cis_code code = cis_cli_input(spec != NULL ? spec : "{}", &j->input, &why);
+    if (code != CIS_OK) { /* a file that the user named wrongly, unless the machine is at fault */
+        bool named = code == CIS_E_NOTFOUND || code == CIS_E_INVALID;
+        return cis_fail(err, named ? CIS_E_USAGE : code, "--input: %s", why.msg);
+    }
     if (!cis_json_valid(j->input.ptr, j->input.len, &at)) {
         return cis_fail(err, CIS_E_USAGE, "--input: not JSON (at byte %zu)", at);
     }

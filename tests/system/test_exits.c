@@ -2,6 +2,7 @@
 #include "system/system.h"
 
 #include <jansson.h>
+#include <sys/stat.h>
 #include "system/guests.h"
 
 #define RUN(s, ...) cis(s, "skill", "run", "--wasm", __VA_ARGS__)
@@ -65,6 +66,8 @@ static void exit_2_wrong_usage_leaves_no_record(void **state)
     assert_exit(s, 2, RUN(s, set, "--input", "nonsense"));
     assert_exit(s, 2, RUN(s, set, "--input", ""));
     assert_exit(s, 2, RUN(s, set, "--deny", "x=y"));
+    assert_exit(s, 2, RUN(s, set, "--input", "@/nothere.json"));
+    assert_contains(sys_err(s), "--input: /nothere.json: No such file");
     runs_are(s, 0);
     free(set);
 }
@@ -76,6 +79,13 @@ static void exit_3_what_cannot_be_loaded_leaves_no_record(void **state)
     assert_contains(sys_out(s), "{\"schema\":1,\"error\":{\"code\":\"NOTFOUND\"");
     assert_exit(s, 3, cis(s, "skill", "run", "not-installed"));
     runs_are(s, 0);
+    char *locked = sys_wat(s, "locked.wat", GUEST_SET);
+    assert_int_equal(chmod(locked, 0), 0);
+    if (access(locked, R_OK) != 0) { /* not for root */
+        assert_exit(s, 3, RUN(s, locked));
+        assert_contains(sys_err(s), "Permission denied");
+    }
+    free(locked);
     /* A module that loads and does not fit does leave one. */
     char *gpu = sys_wat(s, "gpu.wat",
                         "(module (import \"env\" \"gpu\" (func (param i32) (result i64))) (func"

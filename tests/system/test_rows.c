@@ -125,6 +125,25 @@ static void s0_3_sixty_four_mebibytes_pass_every_abi_and_entry_point(void **stat
         assert_memory_equal(at, text, len);
         free(guest);
     }
+    /* One that must hold it twice: more than the default of 128 MiB, which is named. */
+    char *twice = sys_wat(
+        s, "twice.wat",
+        "(module (import \"cis\" \"output_write\" (func $out (param i32 i32) (result i32)))"
+        " (memory (export \"memory\") 16) (func (export \"skill_execute\") (param $p i32) (param $n"
+        " i32) (result i32) (local $q i32) (local.set $q (memory.grow (i32.add (i32.const 1)"
+        "  (i32.shr_u (local.get $n) (i32.const 16)))))"
+        " (if (i32.eq (local.get $q) (i32.const -1)) (then (return (i32.const -2))))"
+        " (local.set $q (i32.mul (local.get $q) (i32.const 65536)))"
+        " (memory.copy (local.get $q) (local.get $p) (local.get $n))"
+        " (call $out (local.get $q) (local.get $n))))");
+    assert_exit(s, 1, RUN(s, twice, "--input", "-", "--json"));
+    assert_string_equal(report_of(s, "skill_code"), "-2");
+    assert_contains(report_of(s, "limit_hit"), "\"limit\":\"memory\"");
+    assert_contains(report_of(s, "limit_hit"), "\"configured\":134217728");
+    assert_exit(s, 0, RUN(s, twice, "--input", "-", "--memory", "512MiB"));
+    assert_int_equal(s->last.output.len, len);
+    assert_memory_equal(s->last.output.ptr, text, len);
+    free(twice);
     /* A WASI command, and cis.input_read in steps: these hold a part at a time. */
     assert_exit(s, 0, RUN(s, GUEST("cat"), "--input", "-"));
     assert_int_equal(s->last.output.len, len);
