@@ -41,6 +41,25 @@ static void config_show_tells_each_value_and_where_it_came_from(void **state)
     json_decref(root);
 }
 
+/* docs/config.md names every setting. */
+static void every_setting_is_documented(void **state)
+{
+    struct sys *s = *state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf page = CIS_BUF_INIT(1u << 20);
+    assert_ok(cis_file_read(CIS_TEST_SOURCE_DIR "/docs/config.md", &page, err));
+    assert_exit(s, 0, cis(s, "config", "show", "--json"));
+    json_t *all = json_loads(sys_out(s), 0, NULL);
+    json_t *settings = json_object_get(all, "settings");
+    assert_true(json_array_size(settings) > 30);
+    for (size_t i = 0; i < json_array_size(settings); i++) {
+        char quoted[64];
+        snprintf(quoted, sizeof quoted, "`%s`",
+                 json_string_value(json_object_get(json_array_get(settings, i), "name")));
+        assert_contains(cis_buf_cstr(&page), quoted);
+    }
+    json_decref(all);
+}
+
 static void a_broken_config_is_named_with_its_line_and_nothing_runs(void **state)
 {
     struct sys *s = *state;
@@ -148,6 +167,7 @@ int main(void)
         T(config_show_tells_each_value_and_where_it_came_from),
         T(doctor_finds_a_fresh_installation_in_order),
         T(a_wasi_command_reads_its_input_and_writes_its_output),
+        T(every_setting_is_documented),
         T(a_broken_config_is_named_with_its_line_and_nothing_runs),
         T(doctor_names_what_is_bad_and_ends_with_7),
         T(doctor_looks_for_the_ai_key_and_never_prints_it),
