@@ -1,0 +1,276 @@
+/* Modules written to harm whoever loads them, through the program: each is refused by name, traps
+ * or ends at a limit that is named, and the next run is as good as ever. Exit codes: 3 the module,
+ * 5 a trap, 6 a limit. */
+#include "system/system.h"
+
+#include "engine/modules.h"
+#include "system/guests.h"
+
+#define WASM(s) sizeof(s) - 1, s
+
+static const char *wasm_file(struct sys *s, struct cis_buf *m)
+{
+    assert_int_equal(m->failed, CIS_OK);
+    const char *path = sys_file(s, "m.wasm", m->ptr, m->len);
+    cis_buf_done(m);
+    return path;
+}
+
+static void config(struct sys *s, const char *text)
+{
+    CIS_CLEANUP(cis_freep) char *dir = cis_path_join(s->home, "config");
+    assert_ok(cis_file_mkdirs(dir, 0700, err));
+    sys_file(s, "config/config.toml", text, strlen(text));
+}
+
+static void the_host_lives(struct sys *s)
+{
+    char *add = sys_wat(s, "add.wat", GUEST_ADD);
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", add, "--method", "add", "--input", "[1,1]"));
+    assert_string_equal(sys_out(s), "2\n");
+    free(add);
+}
+
+static const char small_compiler[] =
+    "[engine]\ncompile_memory = \"256MiB\"\ncompile_time = \"2s\"\n";
+
+/* ---- happy: odd, but valid ---- */
+
+static void put_main_seven(struct cis_buf *m)
+{
+    put_header(m);
+    cis_buf_add(m, "\1\5\1\x60\0\1\x7f\3\2\1\0\7\x08\1\4main\0\0\x0a\6\1\4\0\x41\7\x0b", 29);
+}
+
+static void names_that_cannot_be_read_are_left_alone(void **state)
+{
+    static const struct {
+        size_t len;
+        const char *bytes;
+    } sections[] = {
+        {WASM("\0\x0b\4name\1\xff\xff\xff\xff\x0f")}, /* a length of 4 GiB */
+        {WASM("\0\x07\4name\1\x7f")},                 /* cut off */
+        {WASM("\0\x0a\4name\1\3\1\0\x7f")},           /* a name longer than its section */
+        {WASM("\0\x0c\4name\0\5\4\x1b[2J")},          /* escapes as the module's name */
+        {WASM("\0\x05\4name")},                       /* nothing */
+    };
+    struct sys *s = *state;
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        struct cis_buf m = CIS_BUF_INIT(4096), body = CIS_BUF_INIT(4096);
+        put_main_seven(&m);
+        /* The length byte of the section is made right here. */
+        cis_buf_add(&body, sections[i].bytes + 2, sections[i].len - 2);
+        put_section(&m, 0, &body);
+        cis_buf_done(&body);
+        const char *path = wasm_file(s, &m);
+        assert_exit(s, 0, cis(s, "skill", "run", "--wasm", path));
+        assert_string_equal(sys_out(s), "7\n");
+        assert_exit(s, 0, cis(s, "inspect", s->path));
+        assert_lacks(sys_out(s), "\x1b");
+    }
+}
+
+static void tables_that_grow_past_the_limit_are_told_no(void **state)
+{
+    struct sys *s = *state;
+    char *grow = sys_wat(s, "grow.wat",
+                         "(module (table 1 funcref) (memory (export \"memory\") 1)"
+                         " (func (export \"main\") (result i32)"
+                         "  (table.grow (ref.null func) (i32.const 2000000000))))");
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", grow));
+    assert_string_equal(sys_out(s), "-1\n");
+    free(grow);
+    the_host_lives(s);
+}
+
+static void a_branch_table_of_60000_targets_runs(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf wat = CIS_BUF_INIT(1u << 20);
+    cis_buf_text(&wat, "(module (func (export \"main\") (result i32) (block (br_table");
+    for (int i = 0; i < 60000; i++) {
+        cis_buf_text(&wat, " 0");
+    }
+    cis_buf_text(&wat, " (i32.const 59999))) (i32.const 5)))");
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", wasm_file(s, &wat)));
+    assert_string_equal(sys_out(s), "5\n");
+}
+
+/* ---- refused ---- */
+
+static void what_is_no_module_is_refused_by_name(void **state)
+{
+    static const struct {
+        size_t len;
+        const char *bytes, *says;
+    } files[] = {
+        {WASM(""), "empty"},
+        {WASM("\x7f"
+              "ELF\2\1\1\0"),
+         "native code (ELF)"},
+        {WASM("\0as"), "wrong magic"},
+        {WASM("\0asm\1\0"), "cut off"},
+        {WASM("\0asm\2\0\0\0"), "version 2"},
+        {WASM("\0asm\1\0\0\0\1\xff\xff\xff\xff\x0f"), "not a valid WebAssembly module"},
+        {WASM("\0asm\1\0\0\0\1\6\xff\xff\xff\xff\x0f\x60"), "not a valid WebAssembly module"},
+        {WASM("\0asm\1\0\0\0\x0a\1\1"), "not a valid WebAssembly module"},
+        {WASM("((((((((((((((((((((((((((((("), "1:2: "},
+        {WASM("(module (func (unknown))"), "1:"},
+        {WASM("(module (memory 1 1 shared))"), "shared memory"},
+        {WASM("(module (type (struct)))"), "garbage-collected"},
+        {WASM("(module (func (param externref)))"), "externref"},
+        {WASM("(module (memory i64 1))"), "memory64"},
+        {WASM("(component)"), "component"},
+    };
+    struct sys *s = *state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const char *path = sys_file(s, "m.wasm", files[i].bytes, files[i].len);
+        assert_exit(s, 3, cis(s, "skill", "run", "--wasm", path));
+        assert_contains(sys_err(s), files[i].says);
+        assert_int_equal(s->last.output.len, 0);
+    }
+    the_host_lives(s);
+}
+
+static void ten_thousand_imports_that_nobody_provides_are_one_line(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf wat = CIS_BUF_INIT(1u << 20);
+    cis_buf_text(&wat, "(module");
+    for (int i = 0; i < 10000; i++) {
+        cis_buf_printf(&wat, " (import \"env\" \"\\1b[31m%d\" (func))", i);
+    }
+    cis_buf_text(&wat, " (func (export \"main\")))");
+    assert_exit(s, 3, cis(s, "skill", "run", "--wasm", wasm_file(s, &wat)));
+    assert_true(s->last.errors.len < 500);
+    assert_contains(sys_err(s), "9999 more");
+    assert_lacks(sys_err(s), "\x1b");
+    the_host_lives(s);
+}
+
+static void names_of_a_module_cannot_steer_the_terminal_or_forge_a_line(void **state)
+{
+    struct sys *s = *state;
+    char *wat = sys_wat(s, "esc.wat",
+                        "(module (import \"m\\1b[31m\\u{202e}\\0aruns: yes\" \"x\\1b]0;t\\07\" "
+                        "(func)) (func (export \"e\\0aruns: yes\\c2\\9b2J\")))");
+    assert_exit(s, 0, cis(s, "inspect", wat));
+    assert_lacks(sys_out(s), "\x1b");
+    assert_lacks(sys_out(s), "\xe2\x80\xae");
+    assert_lacks(sys_out(s), "\xc2\x9b");
+    assert_lacks(sys_out(s), "\nruns: yes");
+    assert_exit(s, 3, cis(s, "skill", "run", "--wasm", wat));
+    assert_lacks(sys_err(s), "\x1b");
+    assert_lacks(sys_err(s), "\nruns: yes");
+    free(wat);
+}
+
+/* ---- traps ---- */
+
+static void what_fails_at_the_start_is_a_trap(void **state)
+{
+    static const char *const modules[] = {
+        "(module (memory 1) (data (i32.const 65536) \"x\") (func (export \"main\")))",
+        "(module (table 1 funcref) (func $f) (elem (i32.const 1) $f) (func (export \"main\")))",
+        "(module (func $f (call $f)) (start $f) (func (export \"main\")))",
+        "(module (func $f unreachable) (start $f) (func (export \"main\")))",
+    };
+    struct sys *s = *state;
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+        char *wat = sys_wat(s, "m.wat", modules[i]);
+        assert_exit(s, 5, cis(s, "skill", "run", "--wasm", wat));
+        free(wat);
+    }
+    the_host_lives(s);
+}
+
+/* ---- limits ---- */
+
+static void what_never_ends_ends_at_the_time_limit(void **state)
+{
+    static const char *const modules[] = {
+        "(module (func $f (loop (br 0))) (start $f) (func (export \"main\")))",
+        /* each instruction works on all of a large memory */
+        "(module (memory 1600) (func (export \"main\") (loop"
+        " (memory.fill (i32.const 0) (i32.const 1) (i32.const 104857600)) (br 0))))",
+        "(module (memory 1600) (func (export \"main\") (loop"
+        " (memory.copy (i32.const 0) (i32.const 1) (i32.const 104857599)) (br 0))))",
+        "(module (func $f (param i32) (if (local.get 0) (then"
+        " (call $f (i32.sub (local.get 0) (i32.const 1)))"
+        " (call $f (i32.sub (local.get 0) (i32.const 1))))))"
+        " (func (export \"main\") (call $f (i32.const 60))))",
+    };
+    struct sys *s = *state;
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+        char *wat = sys_wat(s, "m.wat", modules[i]);
+        assert_exit(s, 6,
+                    cis(s, "skill", "run", "--wasm", wat, "--time", "100ms", "--memory", "256MiB"));
+        assert_contains(sys_err(s), "time limit");
+        free(wat);
+    }
+    the_host_lives(s);
+}
+
+static void huge_tables_and_memories_are_refused_before_the_start(void **state)
+{
+    static const char *const modules[] = {
+        "(module (table 4000000000 funcref) (func (export \"main\")))",
+        "(module (table 9000000 funcref) (table 9000000 funcref) (func (export \"main\")))",
+        "(module (memory 65536) (func (export \"main\")))",
+        "(module (memory 4000) (memory 4000) (memory 4000) (func (export \"main\")))",
+    };
+    struct sys *s = *state;
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+        char *wat = sys_wat(s, "m.wat", modules[i]);
+        assert_exit(s, 6, cis(s, "skill", "run", "--wasm", wat));
+        assert_contains(sys_err(s), "memory");
+        free(wat);
+    }
+    the_host_lives(s);
+}
+
+/* 90 KB that ask for seconds and gigabytes of compiling. */
+static void compile_bombs_are_a_named_limit(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf m = CIS_BUF_INIT(1u << 20);
+    config(s, small_compiler);
+    put_bomb(&m, 5000, 10000);
+    assert_true(m.len < 102400);
+    assert_exit(s, 6, cis(s, "skill", "run", "--wasm", wasm_file(s, &m)));
+    assert_contains(sys_err(s), "compiling it");
+    assert_contains(sys_err(s), "limit");
+    the_host_lives(s);
+}
+
+/* 7 MB that ask for seconds of validation: read in the compiler's process, under its limits. */
+static void modules_that_are_slow_to_read_are_a_named_limit(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf m = CIS_BUF_INIT(8u << 20);
+    config(s, "[engine]\ncompile_time = \"1s\"\n");
+    put_slow_to_read(&m, 2500000);
+    assert_exit(s, 6, cis(s, "skill", "run", "--wasm", wasm_file(s, &m)));
+    assert_contains(sys_err(s), "reading it takes more than");
+    the_host_lives(s);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(names_that_cannot_be_read_are_left_alone),
+        T(tables_that_grow_past_the_limit_are_told_no),
+        T(a_branch_table_of_60000_targets_runs),
+        T(what_is_no_module_is_refused_by_name),
+        T(ten_thousand_imports_that_nobody_provides_are_one_line),
+        T(names_of_a_module_cannot_steer_the_terminal_or_forge_a_line),
+        T(what_fails_at_the_start_is_a_trap),
+        T(what_never_ends_ends_at_the_time_limit),
+        T(huge_tables_and_memories_are_refused_before_the_start),
+        T(compile_bombs_are_a_named_limit),
+        T(modules_that_are_slow_to_read_are_a_named_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
