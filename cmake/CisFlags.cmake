@@ -29,7 +29,8 @@ if(CIS_SANITIZE)
     add_compile_options(-fsanitize=${_cis_san} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${_cis_san})
     # Instrumented code hides value ranges from the compiler: these two then warn about nothing.
-    add_compile_options(-Wno-format-truncation -Wno-maybe-uninitialized)
+    add_compile_options($<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
+                        $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endif()
 if(CIS_COVERAGE)
     add_compile_options(--coverage)

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "base/crypto.h"
 #include "base/file.h"
@@ -476,6 +477,16 @@ static void keep_standard_descriptors(void)
     }
 }
 
+/* A core file would hold keys, inputs and memories of guests. */
+static void no_core_files(void)
+{
+    struct rlimit core;
+    if (getrlimit(RLIMIT_CORE, &core) == 0) {
+        core.rlim_cur = 0;
+        setrlimit(RLIMIT_CORE, &core);
+    }
+}
+
 static int help_run(struct cis_cli *cli)
 {
     if (cli->nargs == 0) {
@@ -526,6 +537,7 @@ int main(int argc, char **argv)
 {
     keep_standard_descriptors();
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write, told as one */
+    no_core_files();
     if (argc == 2 && strcmp(argv[1], "__compile") == 0) {
         return cis_engine_compile_child();
     }

@@ -69,7 +69,6 @@ static cis_code read_answers(struct deciding *d, struct cis_error *err)
         }
         CIS_TRY(cis_grants_merge(&d->allow, &one, err));
     }
-    CIS_CLEANUP(cis_grants_done) struct cis_grants asked = CIS_GRANTS_INIT;
     for (size_t i = 0; i < a->ndeny; i++) {
         CIS_CLEANUP(cis_grants_done) struct cis_grants one = CIS_GRANTS_INIT;
         CIS_TRY(cis_grants_add(&one, a->deny[i], err));

@@ -21,8 +21,10 @@ enum cis_skill_type { CIS_SKILL_WASM, CIS_SKILL_COMPONENT, CIS_SKILL_NATIVE };
 /* How an export takes and gives values. The values equal enum cis_convention (skillabi). */
 enum cis_export_convention { CIS_EXPORT_AUTO, CIS_EXPORT_TEXT, CIS_EXPORT_NUMBERS };
 
+enum cis_export_kind { CIS_EXPORT_FUNCTION, CIS_EXPORT_EVENT, CIS_EXPORT_COMMAND };
+
 struct cis_manifest_export { /* one name of [exports] functions, events or commands */
-    enum { CIS_EXPORT_FUNCTION, CIS_EXPORT_EVENT, CIS_EXPORT_COMMAND } kind;
+    enum cis_export_kind kind;
     char *name;
     char *description; /* "" when not given */
     enum cis_export_convention convention;

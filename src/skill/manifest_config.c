@@ -68,7 +68,7 @@ static cis_code read_export(struct cis_manifest_reader *r, const char *path, con
 }
 
 static cis_code read_exports(struct cis_manifest_reader *r, const char *path, const json_t *value,
-                             int kind)
+                             enum cis_export_kind kind)
 {
     CIS_TRY(cis_manifest_list(r, path, value));
     struct cis_manifest *m = r->m;

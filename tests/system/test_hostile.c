@@ -255,6 +255,23 @@ static void modules_that_are_slow_to_read_are_a_named_limit(void **state)
     the_host_lives(s);
 }
 
+/* ---- what is left behind ---- */
+
+static void a_crash_leaves_no_core_file(void **state)
+{
+    struct sys *s = *state;
+    char *loop = sys_wat(s, "loop.wat", GUEST_LOOP), script[9000];
+    snprintf(script, sizeof script,
+             "ulimit -c unlimited 2>/dev/null; '%s' skill run --wasm '%s' --time 60s & pid=$!; "
+             "while [ -z \"$(ls '%s/data' 2>/dev/null)\" ]; do :; done; "
+             "grep 'core file' /proc/$pid/limits; kill -KILL $pid; wait $pid",
+             CIS_PROGRAM, loop, s->home);
+    const char *argv[] = {"/bin/sh", "-c", script, NULL};
+    sys_exec(s, argv);
+    assert_contains(sys_out(s), "Max core file size        0 ");
+    free(loop);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
 
 int main(void)
@@ -271,6 +288,7 @@ int main(void)
         T(huge_tables_and_memories_are_refused_before_the_start),
         T(compile_bombs_are_a_named_limit),
         T(modules_that_are_slow_to_read_are_a_named_limit),
+        T(a_crash_leaves_no_core_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

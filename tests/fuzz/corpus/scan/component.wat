@@ -1,0 +1,1 @@
+(component (core module (memory 1)) (component) (import "a" (func (param "x" u32))))

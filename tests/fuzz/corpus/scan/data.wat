@@ -1,0 +1,1 @@
+(module (memory (export "memory") 1) (table 2 8 funcref) (func $f) (elem (i32.const 0) $f) (data (i32.const 8) "hi") (start $f) (global (mut i32) (i32.const 3)))

@@ -1,0 +1,1 @@
+(module (func (param i32) (result i32) (block (loop (br_table 0 1 0 (local.get 0)))) (if (result i32) (local.get 0) (then (i32.const 1)) (else (i32.const 2)))))

@@ -1,0 +1,1 @@
+(module (import "env" "log" (func (param i32 i64 f32 f64))) (import "a" "m" (memory 1 4)) (import "a" "t" (table 1 funcref)) (import "a" "g" (global i32)) (export "m" (memory 0)))

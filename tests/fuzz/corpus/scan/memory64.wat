@@ -1,0 +1,1 @@
+(module (memory i64 1) (table 1 funcref) (func (drop (table.grow (ref.null func) (i32.const 1)))))
