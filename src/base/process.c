@@ -42,6 +42,27 @@ static void pipes_done(struct pipes *p)
     }
 }
 
+/* None of them is 0, 1 or 2, though these may be closed in an embedder's process: the child could
+ * not put one in the place of another. */
+static int pipe_make(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return errno;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (ends[i] > 2) {
+            continue;
+        }
+        int higher = fcntl(ends[i], F_DUPFD_CLOEXEC, 3);
+        if (higher < 0) {
+            return errno;
+        }
+        close(ends[i]);
+        ends[i] = higher;
+    }
+    return 0;
+}
+
 static char *find_program(const char *name)
 {
     if (strchr(name, '/') != NULL) {
@@ -197,9 +218,12 @@ cis_code cis_process_run(const struct cis_process_options *o, struct cis_process
         return cis_fail(err, CIS_E_NOTFOUND, "%s: no such program in PATH", o->argv[0]);
     }
     CIS_CLEANUP(pipes_done) struct pipes p = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    if (pipe2(p.in, O_CLOEXEC) != 0 || pipe2(p.out, O_CLOEXEC) != 0 ||
-        pipe2(p.errs, O_CLOEXEC) != 0 || pipe2(p.report, O_CLOEXEC) != 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "%s: pipe", o->argv[0]);
+    int(*const all[])[2] = {&p.in, &p.out, &p.errs, &p.report};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        int failed = pipe_make(*all[i]);
+        if (failed != 0) {
+            return cis_fail_sys(err, CIS_E_IO, failed, "%s: pipe", o->argv[0]);
+        }
     }
     fcntl(p.in[1], F_SETFL, O_NONBLOCK);
     /* SIGPIPE of a child that does not read its input must not end the host. */

@@ -1,6 +1,8 @@
 #include "harness.h"
 
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "base/buf.h"
 #include "base/budget.h"
 #include "base/cancel.h"
@@ -152,6 +154,32 @@ static void a_child_gets_its_input_and_nothing_else(void **state)
     cis_process_result_done(&r);
 }
 
+/* A daemon may have closed 0, 1 and 2: the pipes must not land there. */
+static void a_child_has_its_streams_though_the_parent_has_none(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *argv[] = {"/bin/sh", "-c", "cat; echo err >&2", NULL};
+        struct cis_process_options o = {.argv = argv,
+                                        .input = cis_bytes_of("in\n", 3),
+                                        .output_max = 100,
+                                        .errors_max = 100,
+                                        .stop = {CIS_NEVER, NULL}};
+        struct cis_process_result r;
+        for (int fd = 0; fd < 3; fd++) {
+            close(fd);
+        }
+        bool ok = cis_process_run(&o, &r, NULL) == CIS_OK &&
+                  strcmp(cis_buf_cstr(&r.output), "in\n") == 0 &&
+                  strcmp(cis_buf_cstr(&r.errors), "err\n") == 0;
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void a_child_is_ended_at_the_deadline_with_its_group(void **state)
 {
     (void)state;
@@ -276,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_map_keeps_insertion_order_over_ten_thousand_keys),
         cmocka_unit_test(a_file_is_written_whole_and_read_bounded),
         cmocka_unit_test(a_child_gets_its_input_and_nothing_else),
+        cmocka_unit_test(a_child_has_its_streams_though_the_parent_has_none),
         cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),
         cmocka_unit_test(a_wait_ends_when_cancelled),
         cmocka_unit_test(a_budget_refuses_what_it_cannot_hold),
