@@ -98,6 +98,15 @@ struct cis_stop cis_app_stop(const cis_app *app)
                              app->cli->cancel};
 }
 
+static cis_code make_folder(const char *path, struct cis_error *err)
+{
+    cis_code code = cis_file_mkdirs(path, 0700, err);
+    return code == CIS_OK
+               ? code
+               : cis_error_prefix(err, code, "%s cannot be made (CIS_HOME names another place)",
+                                  path);
+}
+
 cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err)
 {
     if (app->store == NULL) {
@@ -107,7 +116,7 @@ cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *er
                             "store %s: this version keeps data in SQLite only (sqlite:DIR)",
                             app->config->store);
         }
-        CIS_TRY(cis_file_mkdirs(app->config->data_dir, 0700, err));
+        CIS_TRY(make_folder(app->config->data_dir, err));
         CIS_TRY(cis_store_sqlite_open(where.ptr + strlen("sqlite:"), &app->store, err));
     }
     *out_store = app->store;
@@ -123,8 +132,8 @@ cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error 
         if (code_dir == NULL || key == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "engine: out of memory");
         }
-        CIS_TRY(cis_file_mkdirs(c->data_dir, 0700, err));
-        CIS_TRY(cis_file_mkdirs(c->cache_dir, 0700, err));
+        CIS_TRY(make_folder(c->data_dir, err));
+        CIS_TRY(make_folder(c->cache_dir, err));
         uint64_t slots = c->slots;
         if (!cis_cli_number(app->cli, "slots", &slots) || slots > 4096) {
             return cis_fail(err, CIS_E_USAGE, "--slots: at most 4096");

@@ -69,12 +69,14 @@ bool cis_cli_number(const struct cis_cli *cli, const char *name, uint64_t *out);
 /* Prints "cis COMMAND: message" on stderr (with --json also {"schema":1,"error":{code,message}} on
  * stdout) and returns the exit code of err->code for `cis skill …`. */
 int cis_cli_fail(const struct cis_cli *cli, const struct cis_error *err);
-/* Usage error: message and the usage line on stderr; returns 2. */
+/* Usage error: the same, and the usage line on stderr; returns 2. */
 int cis_cli_usage(const struct cis_cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Text to stdout; a closed or full stdout is exit 7 "stdout: …" at the end of main. */
 void cis_cli_out(const void *ptr, size_t len);
 void cis_cli_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Reads a file (NULL: stdin) that may keep us waiting: the first signal ends the process then. */
+cis_code cis_cli_read(const char *path, struct cis_buf *buf, struct cis_error *err);
 /* "TEXT", "@FILE" or "-" (stdin) into buf; messages name the option. */
 cis_code cis_cli_input(const char *spec, struct cis_buf *buf, struct cis_error *err);
 /* yes/no on the terminal; false without one. */

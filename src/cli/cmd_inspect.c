@@ -3,7 +3,6 @@
 
 #include <jansson.h>
 #include "base/clock.h"
-#include "base/file.h"
 #include "lib/lib.h"
 #include "skill/manifest.h"
 
@@ -97,7 +96,7 @@ static cis_code inspect(const struct cis_cli *cli, struct cis_buf *json, struct 
     struct cis_skillabi_options abi = {.abi = cis_cli_value(cli, "abi"),
                                        .method = cis_cli_value(cli, "method")};
     struct cis_image_info *info = NULL;
-    CIS_TRY(cis_file_read(cli->args[0], &bytes, err));
+    CIS_TRY(cis_cli_read(cli->args[0], &bytes, err));
     CIS_TRY(cis_image_scan(cis_buf_bytes(&bytes), &o, &info, err));
     cis_code code = cis_inspect_json(info, cli->args[0], &abi, json, err);
     cis_image_info_free(info);

@@ -84,8 +84,7 @@ static cis_code import_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     const struct cis_config *config = cis_app_config(cmd->app);
     const char *path = cmd->cli->args[0];
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_MEMORY_IMPORT_MAX);
-    CIS_TRY(strcmp(path, "-") == 0 ? cis_file_read_fd(STDIN_FILENO, "stdin", &text, err)
-                                   : cis_file_read(path, &text, err));
+    CIS_TRY(cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, &text, err));
     struct cis_str ns;
     CIS_TRY(cis_memory_cmd_ns(cmd, &ns, err));
     struct cis_store_memory memory;

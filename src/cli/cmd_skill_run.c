@@ -132,7 +132,7 @@ static cis_code open_file(struct job *j, const char *path, struct cis_error *err
     if (j->name == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
     }
-    CIS_TRY(cis_file_read(path, &j->module, err));
+    CIS_TRY(cis_cli_read(path, &j->module, err));
     /* A bare file: log and its own memory, nothing else. */
     return cis_grants_add(&j->grants, CIS_STR("memory"), err);
 }

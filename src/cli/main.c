@@ -177,20 +177,27 @@ void cis_cli_foreign(const void *ptr, size_t len)
     }
 }
 
-int cis_cli_fail(const struct cis_cli *cli, const struct cis_error *err)
+/* One line on stderr; with --json the same as an object on stdout. `command` may be NULL. */
+static int tell(const struct cis_cli_command *command, bool json, cis_code code, const char *text)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
-    cis_cli_printable_line(&line, cis_str_of(err->msg));
-    fprintf(stderr, "cis %s: %s\n", cli->command->name, cis_buf_cstr(&line));
-    if (cli->json) {
+    cis_cli_printable_line(&line, cis_str_of(text));
+    fprintf(stderr, "cis%s%s: %s\n", command != NULL ? " " : "",
+            command != NULL ? command->name : "", cis_buf_cstr(&line));
+    if (json) {
         cis_buf_reset(&line);
-        cis_buf_printf(&line, "{\"schema\":1,\"error\":{\"code\":\"%s\",\"message\":",
-                       cis_code_name(err->code));
-        cis_buf_json(&line, cis_str_of(err->msg));
+        cis_buf_printf(
+            &line, "{\"schema\":1,\"error\":{\"code\":\"%s\",\"message\":", cis_code_name(code));
+        cis_buf_json(&line, cis_str_of(text));
         cis_buf_text(&line, "}}\n");
         cis_cli_out(line.ptr, line.len);
     }
-    return cis_code_skill_exit(err->code);
+    return cis_code_skill_exit(code);
+}
+
+int cis_cli_fail(const struct cis_cli *cli, const struct cis_error *err)
+{
+    return tell(cli->command, cli->json, err->code, err->msg);
 }
 
 static void usage_line(FILE *to, const struct cis_cli_command *command)
@@ -202,23 +209,44 @@ static void usage_line(FILE *to, const struct cis_cli_command *command)
 
 int cis_cli_usage(const struct cis_cli *cli, const char *fmt, ...)
 {
+    char text[1024];
     va_list args;
     va_start(args, fmt);
-    fprintf(stderr, "cis %s: ", cli->command->name);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    int code = tell(cli->command, cli->json, CIS_E_USAGE, text);
     usage_line(stderr, cli->command);
-    return cis_code_skill_exit(CIS_E_USAGE);
+    return code;
+}
+
+/* What the signal thread finds: while a file or stdin is read nothing has begun that would have to
+ * be ended in order, and the read may wait for ever (a FIFO, a terminal). */
+enum { PHASE_OTHER, PHASE_READING, PHASE_CANCELLED };
+static atomic_int phase;
+
+cis_code cis_cli_read(const char *path, struct cis_buf *buf, struct cis_error *err)
+{
+    int was = PHASE_OTHER;
+    if (!atomic_compare_exchange_strong(&phase, &was, PHASE_READING)) {
+        return cis_fail(err, CIS_E_CANCELLED, "cancelled");
+    }
+    cis_code code = path == NULL ? cis_file_read_fd(STDIN_FILENO, "stdin", buf, err)
+                                 : cis_file_read(path, buf, err);
+    was = PHASE_READING;
+    while (!atomic_compare_exchange_strong(&phase, &was, PHASE_OTHER)) {
+        pause(); /* the signal thread is ending the process */
+        was = PHASE_READING;
+    }
+    return code;
 }
 
 cis_code cis_cli_input(const char *spec, struct cis_buf *buf, struct cis_error *err)
 {
     if (strcmp(spec, "-") == 0) {
-        return cis_file_read_fd(STDIN_FILENO, "stdin", buf, err);
+        return cis_cli_read(NULL, buf, err);
     }
     if (spec[0] == '@') {
-        return cis_file_read(spec + 1, buf, err);
+        return cis_cli_read(spec + 1, buf, err);
     }
     cis_buf_text(buf, spec);
     return cis_buf_check(buf, "input", err);
@@ -410,10 +438,23 @@ static int check_common(struct cis_cli *cli)
     return -1;
 }
 
+static int finish(int code)
+{
+    if (atomic_load(&out_errno) == 0 && fflush(stdout) != 0) {
+        atomic_store(&out_errno, errno);
+    }
+    int sys = atomic_load(&out_errno);
+    if (sys != 0 && sys != EPIPE) {
+        fprintf(stderr, "cis: stdout: %s\n", strerror(sys));
+        return code == 0 ? cis_code_skill_exit(CIS_E_IO) : code;
+    }
+    return code;
+}
+
 /* Signals are taken by one thread, so that nothing has to be async-signal-safe. */
 static void *signal_thread(void *arg)
 {
-    cis_cancel *cancel = arg;
+    const struct cis_cli *cli = arg;
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
@@ -423,13 +464,16 @@ static void *signal_thread(void *arg)
             if (n++ > 0) {
                 _exit(cis_code_skill_exit(CIS_E_CANCELLED));
             }
-            cis_cancel_fire(cancel);
+            cis_cancel_fire(cli->cancel);
+            if (atomic_exchange(&phase, PHASE_CANCELLED) == PHASE_READING) {
+                _exit(finish(tell(cli->command, cli->json, CIS_E_CANCELLED, "cancelled")));
+            }
         }
     }
     return NULL;
 }
 
-static cis_code start_signals(cis_cancel *cancel, struct cis_error *err)
+static cis_code start_signals(struct cis_cli *cli, struct cis_error *err)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -438,7 +482,7 @@ static cis_code start_signals(cis_cancel *cancel, struct cis_error *err)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of stdout, told as one */
     pthread_t thread;
-    int sys = pthread_create(&thread, NULL, signal_thread, cancel);
+    int sys = pthread_create(&thread, NULL, signal_thread, cli);
     if (sys != 0) {
         return cis_fail_sys(err, CIS_E_INTERNAL, sys, "signal thread");
     }
@@ -451,19 +495,6 @@ static char *own_path(const char *argv0)
     char path[4096];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     return n > 0 ? cis_strndup(path, (size_t)n) : cis_strdup(argv0);
-}
-
-static int finish(int code)
-{
-    if (atomic_load(&out_errno) == 0 && fflush(stdout) != 0) {
-        atomic_store(&out_errno, errno);
-    }
-    int sys = atomic_load(&out_errno);
-    if (sys != 0 && sys != EPIPE) {
-        fprintf(stderr, "cis: stdout: %s\n", strerror(sys));
-        return code == 0 ? cis_code_skill_exit(CIS_E_IO) : code;
-    }
-    return code;
 }
 
 static void keep_standard_descriptors(void)
@@ -533,6 +564,16 @@ const struct cis_cli_command cis_cmd_version = {.name = "version",
                                                     "versions and licences of cis and its engine",
                                                 .run = version_run};
 
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     keep_standard_descriptors();
@@ -542,7 +583,7 @@ int main(int argc, char **argv)
         return cis_engine_compile_child();
     }
     struct cis_error err;
-    struct cis_cli cli = {0};
+    struct cis_cli cli = {.json = wants_json(argc, argv)}; /* also for errors before parsing */
     int words;
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         cli.command = &cis_cmd_version;
@@ -563,10 +604,14 @@ int main(int argc, char **argv)
         if (group && help) {
             return overview(stdout, argv[1]), finish(0);
         }
-        fprintf(stderr, "cis: no command %s%s%s\n", argv[1], group && argc > 2 ? " " : "",
-                group && argc > 2 ? argv[2] : "");
-        overview(stderr, group ? argv[1] : NULL);
-        return 2;
+        if (group && argc == 2) {
+            return overview(stderr, argv[1]), 2;
+        }
+        char text[512];
+        snprintf(text, sizeof text, "no command %.200s%s%.200s (see cis %s%s)", argv[1],
+                 group ? " " : "", group ? argv[2] : "", group ? argv[1] : "help",
+                 group ? " --help" : "");
+        return finish(tell(NULL, cli.json, CIS_E_USAGE, text));
     }
     cli.program = own_path(argv[0]);
     int code = parse(&cli, argc - 1 - words, argv + 1 + words);
@@ -578,13 +623,13 @@ int main(int argc, char **argv)
     }
     if (code < 0) {
         if (cis_crypto_init(&err) != CIS_OK || cis_cancel_new(&cli.cancel, &err) != CIS_OK ||
-            start_signals(cli.cancel, &err) != CIS_OK) {
+            start_signals(&cli, &err) != CIS_OK) {
             code = cis_cli_fail(&cli, &err);
         } else {
             code = cli.command->run(&cli);
         }
     }
-    /* The token stays: the signal thread may still hold it. */
+    /* The token stays: the signal thread may still hold it (and cli, until main returns). */
     cis_free((void *)(uintptr_t)cli.program);
     cis_free((void *)(uintptr_t)cli.args);
     cis_free(cli.given);

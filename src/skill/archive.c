@@ -146,7 +146,8 @@ static cis_code unpack_entry(struct cis_tree *tree, struct archive *a, struct ar
 
 cis_code cis_tree_unpack(struct cis_tree *tree, const char *path, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CIS_CLEANUP(cis_close_fd)
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not keep us */
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {
         return cis_fail_sys(err, errno == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, errno, "%s", path);

@@ -110,9 +110,9 @@ static cis_code fill(struct cis_package *p, const char *path, bool *out_bare, st
     CIS_CLEANUP(cis_tree_done) struct cis_tree tree = CIS_TREE_INIT(root, base_name(path));
     if (S_ISDIR(st.st_mode)) {
         CIS_TRY(cis_tree_copy(&tree, path, err));
-    } else if (is_archive(path)) {
+    } else if (S_ISREG(st.st_mode) && is_archive(path)) {
         CIS_TRY(cis_tree_unpack(&tree, path, err));
-    } else if (ends(path, ".wasm") || ends(path, ".wat")) {
+    } else if (S_ISREG(st.st_mode) && (ends(path, ".wasm") || ends(path, ".wat"))) {
         *out_bare = true;
         CIS_TRY(stage_module(&tree, path, ends(path, ".wat") ? "skill.wat" : "skill.wasm", err));
     } else {
