@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -98,13 +99,42 @@ static void maps(struct doctor *d)
 }
 
 /* ---- the installation ---- */
+enum { FREE_MIN = 1 << 20 }; /* bytes without which a run may find no room for its report */
+
+/* Whether mkdir -p would get through: the nearest folder above that exists lets this user write. */
+static bool can_be_made(const char *path)
+{
+    CIS_CLEANUP(cis_freep) char *above = cis_strdup(path);
+    struct stat st;
+    char *slash;
+    while (above != NULL && (slash = strrchr(above, '/')) != NULL) {
+        slash[slash == above ? 1 : 0] = 0;
+        if (stat(above, &st) == 0) {
+            return S_ISDIR(st.st_mode) && access(above, W_OK | X_OK) == 0;
+        }
+        if (slash == above) {
+            break;
+        }
+    }
+    return false;
+}
+
+static bool full(const char *path)
+{
+    struct statvfs v;
+    return statvfs(path, &v) == 0 && v.f_blocks != 0 &&
+           v.f_bavail < ((fsblkcnt_t)FREE_MIN + v.f_frsize - 1) / v.f_frsize;
+}
+
 static void folder(struct doctor *d, const char *what, const char *path)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(8192);
     struct stat st;
     if (stat(path, &st) != 0) {
-        cis_buf_printf(&text, "%s: made at first use", path);
-        say(d, OK, what, cis_buf_cstr(&text), NULL);
+        bool can = can_be_made(path);
+        cis_buf_printf(&text, can ? "%s: made at first use" : "%s: cannot be made", path);
+        say(d, can ? OK : BAD, what, cis_buf_cstr(&text),
+            can ? NULL : "set CIS_HOME to a folder that this user may write");
         return;
     }
     cis_buf_printf(&text, "%s, mode %04o", path, (unsigned)(st.st_mode & 07777));
@@ -114,6 +144,8 @@ static void folder(struct doctor *d, const char *what, const char *path)
         say(d, BAD, what, cis_buf_cstr(&text), "belongs to another user");
     } else if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         say(d, BAD, what, cis_buf_cstr(&text), "others may write it: chmod go-w");
+    } else if (full(path)) {
+        say(d, BAD, what, cis_buf_cstr(&text), "its disk is full");
     } else {
         say(d, OK, what, cis_buf_cstr(&text), NULL);
     }

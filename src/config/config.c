@@ -168,6 +168,9 @@ static cis_code read_file(struct cis_config *c, struct cis_error *err)
                    ? CIS_OK
                    : cis_fail_sys(err, CIS_E_IO, errno, "%s", c->file);
     }
+    if (!S_ISREG(st.st_mode)) { /* reading a FIFO would wait for a writer */
+        return cis_fail(err, CIS_E_INVALID, "%s: not a regular file", c->file);
+    }
     if ((st.st_mode & S_IWOTH) != 0) { /* it can name a program to run */
         return cis_fail(err, CIS_E_INVALID, "%s: anybody may write it (chmod o-w)", c->file);
     }

@@ -49,7 +49,8 @@ cis_code cis_key_read_public(const char *hex_or_path, uint8_t out[CIS_ED25519_PU
 cis_code cis_key_read_secret(const char *path, uint8_t out[CIS_ED25519_SECRET_BYTES],
                              struct cis_error *err)
 {
-    CIS_CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CIS_CLEANUP(close_fd)
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not keep us */
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {
         return cis_fail_sys(err, errno == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, errno, "%.100s",

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void write_config(struct sys *s, const char *text)
 {
@@ -105,6 +106,55 @@ static void doctor_names_what_is_bad_and_ends_with_7(void **state)
     assert_contains(sys_out(s), "http.ca_file");
 }
 
+static void doctor_says_when_a_folder_cannot_be_made(void **state)
+{
+    struct sys *s = *state;
+    sys_file(s, "file", "", 0);
+    char home[4200];
+    snprintf(home, sizeof home, "%s/file/home", s->home); /* below a file: for root, too */
+    assert_exit(s, 7, cis(s, "doctor", "--home", home));
+    assert_contains(sys_out(s), "file/home/config: cannot be made");
+    assert_lacks(sys_out(s), "made at first use");
+}
+
+/* A small disk of the test's own, in a mount namespace; where those are refused there is no test.
+ */
+static void doctor_names_a_full_disk_and_what_was_stored_stays(void **state)
+{
+    struct sys *s = *state;
+    const char *const can[] = {
+        "/usr/bin/unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", s->home, NULL};
+    if (access(can[0], X_OK) != 0 || sys_exec(s, can) != 0) {
+        skip();
+    }
+    static const char script[] = "mount -t tmpfs -o size=4m tmpfs \"$CIS_HOME\" || exit 90; "
+                                 "\"$0\" memory set kept v --skill s || exit 91; "
+                                 "dd if=/dev/zero of=\"$CIS_HOME/fill\" bs=4k 2>/dev/null; "
+                                 "\"$0\" memory set lost v --skill s --json; echo \"exit $?\"; "
+                                 "\"$0\" memory get kept --skill s; echo; \"$0\" doctor";
+    const char *const argv[] = {can[0], "-m", "sh", "-c", script, CIS_PROGRAM, NULL};
+    assert_exit(s, 7, sys_exec(s, argv));
+    assert_contains(sys_err(s), "no space left");
+    assert_contains(sys_out(s), "\"code\":\"STORE\"");
+    assert_contains(sys_out(s), "exit 7\nv\n");
+    assert_contains(sys_out(s), "its disk is full");
+}
+
+static void a_config_that_is_no_file_is_refused_not_waited_for(void **state)
+{
+    struct sys *s = *state;
+    char path[4200];
+    snprintf(path, sizeof path, "%s/config", s->home);
+    assert_ok(cis_file_mkdirs(path, 0700, err));
+    snprintf(path, sizeof path, "%s/config/config.toml", s->home);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_exit(s, 3, cis(s, "runs", "list"));
+    assert_contains(sys_err(s), "config.toml: not a regular file");
+    assert_exit(s, 4, cis(s, "skill", "sign", s->home, "--key", path));
+    assert_contains(sys_err(s), "only its owner may read");
+    assert_int_equal(unlink(path), 0);
+}
+
 static void doctor_looks_for_the_ai_key_and_never_prints_it(void **state)
 {
     struct sys *s = *state;
@@ -170,6 +220,9 @@ int main(void)
         T(every_setting_is_documented),
         T(a_broken_config_is_named_with_its_line_and_nothing_runs),
         T(doctor_names_what_is_bad_and_ends_with_7),
+        T(doctor_says_when_a_folder_cannot_be_made),
+        T(doctor_names_a_full_disk_and_what_was_stored_stays),
+        T(a_config_that_is_no_file_is_refused_not_waited_for),
         T(doctor_looks_for_the_ai_key_and_never_prints_it),
     };
     return cmocka_run_group_tests_name("system_setup", tests, NULL, NULL);
