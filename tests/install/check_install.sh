@@ -43,6 +43,8 @@ example=$CIS_SOURCE_DIR/examples/embed/embed.c
 {
     cc "$example" -o "$work/shared" $(pkg-config --cflags --libs cis) -Wl,-rpath,"$prefix/lib"
     cc "$example" -o "$work/static" $(pkg-config --cflags --libs cis-static)
+    # libcis.so holds what it uses: --static must not drag in what Debian has as shared only.
+    cc "$example" -o "$work/both" $(pkg-config --static --cflags --libs cis)
     printf '#include <cis/cis.h>\nint main() { return cis_version() == nullptr; }\n' >"$work/use.cc"
     c++ "$work/use.cc" -o "$work/cxx" $(pkg-config --cflags --libs cis) -Wl,-rpath,"$prefix/lib"
 }
