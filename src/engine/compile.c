@@ -159,6 +159,9 @@ cis_code cis_child_run(const struct cis_child_limits *l, const struct cis_child_
     if (code == CIS_E_DEADLINE && own_limit) {
         return too_slow(l, w, err);
     }
+    if (code == CIS_E_CANCELLED) {
+        return cis_fail(err, code, "%s: cancelled while %s", w->name, w->doing);
+    }
     CIS_TRY(code);
     code = read_answer(l, w, &result, out_fingerprint, out, err);
     cis_process_result_done(&result);
