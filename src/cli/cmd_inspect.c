@@ -37,8 +37,12 @@ static void print_list(const json_t *list, const char *title, bool imports)
             cis_buf_byte(&line, '.');
         }
         cis_cli_printable_line(&line, text_at(item, "name"));
-        cis_buf_printf(&line, "  %s ", json_string_value(json_object_get(item, "kind")));
-        cis_cli_printable_line(&line, text_at(item, "type"));
+        struct cis_str kind = text_at(item, "kind"), type = text_at(item, "type");
+        cis_buf_printf(&line, "  " CIS_STR_FMT, CIS_STR_ARG(kind));
+        if (!cis_str_eq(kind, type)) { /* of a component the kind says all */
+            cis_buf_byte(&line, ' ');
+            cis_cli_printable_line(&line, type);
+        }
         cis_buf_byte(&line, '\n');
         cis_cli_out(line.ptr, line.len);
     }

@@ -13,7 +13,8 @@ cis_code cis_compile_with(wasm_engine_t *engine, struct cis_bytes binary, const 
                           struct cis_buf *out, struct cis_error *err)
 {
     struct cis_glue_text code = {0};
-    wasmtime_error_t *error = cis_glue_precompile(engine, binary.ptr, binary.len, false, &code);
+    bool component = binary.len >= 8 && binary.ptr[6] == 1; /* the layer in the header */
+    wasmtime_error_t *error = cis_glue_precompile(engine, binary.ptr, binary.len, component, &code);
     if (error != NULL) {
         return cis_engine_fail(err, CIS_E_INVALID, name, error, NULL);
     }

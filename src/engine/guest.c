@@ -67,7 +67,9 @@ static wasmtime_error_t *on_epoch(wasmtime_context_t *context, void *data, uint6
 
 struct entry {
     cis_guest *guest;
-    const wasmtime_func_t *func; /* NULL: instantiate */
+    wasmtime_error_t *(*fn)(cis_guest *guest, void *arg); /* a component's call */
+    void *arg;
+    const wasmtime_func_t *func; /* neither: instantiate */
     union cis_slot *io;
     size_t nio;
     wasmtime_error_t *error;
@@ -78,7 +80,9 @@ static void enter(void *arg)
 {
     struct entry *e = arg;
     cis_guest *guest = e->guest;
-    if (e->func == NULL) {
+    if (e->fn != NULL) {
+        e->error = e->fn(guest, e->arg);
+    } else if (e->func == NULL) {
         e->error = cis_program_instantiate(guest, &e->trap);
     } else {
         e->error = wasmtime_func_call_unchecked(guest->context, e->func,
@@ -117,6 +121,13 @@ static cis_code execute(struct entry *e, struct cis_error *err)
     return guest->end.code == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);
 }
 
+cis_code cis_guest_execute(cis_guest *guest, wasmtime_error_t *(*fn)(cis_guest *guest, void *arg),
+                           void *arg, struct cis_error *err)
+{
+    struct entry e = {.guest = guest, .fn = fn, .arg = arg};
+    return execute(&e, err);
+}
+
 /* ---- making and freeing ---- */
 
 static cis_code too_large(cis_guest *guest, uint64_t asked)
@@ -133,6 +144,9 @@ static cis_code too_large(cis_guest *guest, uint64_t asked)
 static cis_code check_minimums(cis_guest *guest)
 {
     const struct cis_image_info *info = guest->program->image->info;
+    if (info->component) {
+        return CIS_OK; /* its modules share memories: the limiter counts what is really made */
+    }
     uint64_t tables =
         info->table_elements < UINT64_MAX / 16 ? info->table_elements * 8 : UINT64_MAX / 2;
     uint64_t need =
@@ -164,6 +178,9 @@ static cis_code make_store(cis_guest *guest)
     guest->store = wasmtime_store_new(guest->program->image->profile->wasm, guest, NULL);
     guest->context = wasmtime_store_context(guest->store);
     cis_guest_limiter(guest);
+    if (guest->program->components != NULL) {
+        cis_component_limits(guest);
+    }
     wasmtime_store_epoch_deadline_callback(guest->store, on_epoch, guest, NULL);
     return set_fuel(guest, guest->limits.fuel);
 }
@@ -177,7 +194,7 @@ static cis_code instantiate(cis_guest *guest)
         guest->end.code = CIS_OK;
         return too_large(guest, guest->memory_limit_asked);
     }
-    if (code == CIS_OK) {
+    if (code == CIS_OK && guest->program->components == NULL) {
         cis_guest_find_memory(guest);
     }
     return code;
@@ -201,7 +218,9 @@ static cis_code start(cis_guest *guest, const struct cis_guest_options *o)
     }
     guest->in_pool = true;
     CIS_TRY(make_store(guest));
-    return instantiate(guest);
+    CIS_TRY(instantiate(guest));
+    guest->started = true;
+    return CIS_OK;
 }
 
 cis_code cis_guest_new(cis_engine *engine, cis_program *program,
@@ -218,12 +237,14 @@ cis_code cis_guest_new(cis_engine *engine, cis_program *program,
     if (guest->limits.memory_bytes == 0) {
         guest->limits.memory_bytes = MEMORY_DEFAULT;
     }
-    guest->budget.limit = options->limits.host_bytes;
+    guest->own_budget.limit = options->limits.host_bytes;
+    guest->budget = options->budget != NULL ? options->budget : &guest->own_budget;
     guest->stop = options->stop;
     guest->armed_ns = cis_clock_mono_ns();
     guest->grants = options->grants;
     guest->host = options->host;
     guest->trace = options->trace;
+    guest->trace_iface = options->trace_iface;
     guest->trace_self = options->trace_self;
     *out_guest = guest;
     return start(guest, options) == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);
@@ -340,7 +361,7 @@ void *cis_guest_host(const cis_guest *guest)
 
 struct cis_budget *cis_guest_budget(cis_guest *guest)
 {
-    return &guest->budget;
+    return guest->budget;
 }
 
 const struct cis_stop *cis_guest_stop(const cis_guest *guest)

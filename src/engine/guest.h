@@ -9,6 +9,13 @@
 #include "base/budget.h"
 #include "engine/program.h"
 
+/* One line a host call of a component: row, arguments, result (NULL: none), code, time inside. */
+struct cis_ifacefn;
+struct cis_val;
+typedef void cis_iface_trace(void *self, const struct cis_ifacefn *row, const struct cis_val *args,
+                             size_t nargs, const struct cis_val *result, cis_code code,
+                             uint64_t ns);
+
 struct cis_limits {
     /* All linear memories and tables together (a table element: 8 bytes); 0: 128 MiB. */
     uint64_t memory_bytes;
@@ -27,7 +34,11 @@ struct cis_guest_options {
     /* One line a host call, when not NULL: row, arguments, results, code, time spent inside. */
     void (*trace)(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                   const union cis_slot *result, cis_code code, uint64_t ns);
+    cis_iface_trace *trace_iface;
     void *trace_self;
+    /* Charged for what the engine holds for the guest; NULL: one of its own with
+     * limits.host_bytes. */
+    struct cis_budget *budget;
 };
 
 /* How a guest ended, recorded before the engine unwinds; messages are never parsed. */

@@ -7,8 +7,9 @@
 #include "engine/internal.h"
 #include "engine/slots.h"
 
-#define CIS_HOSTFN_SLOTS_MAX 16u /* parameters or results of a host function */
-#define CIS_CALL_DEPTH_MAX 16u   /* guest calls nested through host functions */
+#define CIS_HOSTFN_SLOTS_MAX 16u        /* parameters or results of a host function */
+#define CIS_COMPONENT_INSTANCES_MAX 32u /* core instances; tools make one to seven */
+#define CIS_CALL_DEPTH_MAX 16u          /* guest calls nested through host functions */
 
 /* A row as a program uses it; what the trampoline needs stands together. */
 struct cis_bound {
@@ -28,6 +29,10 @@ struct cis_program {
     /* Guests that import a memory: it belongs to one store, so that there is no instance-pre. */
     wasmtime_linker_t *linker;
     wasm_memorytype_t *memory;
+    /* Components; no instance-pre there, and rows of another kind. */
+    wasmtime_component_linker_t *components;
+    struct cis_bound_iface *ifaces; /* one for each imported function, in order */
+    size_t nifaces;
     size_t nbound;
     struct cis_bound bound[]; /* one for each function import, in order */
 };
@@ -38,11 +43,13 @@ struct cis_guest {
     wasmtime_store_t *store;
     wasmtime_context_t *context;
     wasmtime_instance_t instance;
+    wasmtime_component_instance_t component;
 
     /* Hot in the trampoline. */
     uint32_t grants;
     uint16_t depth;
     bool in_pool;
+    bool started;   /* instantiated */
     bool mem_fresh; /* mem_base and mem_size are as the guest left them */
     uint8_t *mem_base;
     uint64_t mem_size;
@@ -55,10 +62,13 @@ struct cis_guest {
     struct cis_stop stop;
     uint64_t armed_ns; /* when the deadline was set: configured = deadline - armed */
     struct cis_limits limits;
-    struct cis_budget budget;
+    struct cis_budget *budget; /* the run's, or own_budget */
+    struct cis_budget own_budget;
+    uint64_t values_bytes; /* charged for values of the component calls going on */
     void *host;
     void (*trace)(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                   const union cis_slot *result, cis_code code, uint64_t ns);
+    cis_iface_trace *trace_iface;
     void *trace_self;
 
     uint64_t memory_bytes, memory_peak; /* memories and tables of the store */
@@ -74,10 +84,20 @@ struct cis_guest {
 wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw,
                             size_t n);
 
+/* program.c */
+void cis_program_free(cis_program *program);
 /* program.c: an instance of the program in the guest's store, after the limiter is set. */
 wasmtime_error_t *cis_program_instantiate(cis_guest *guest, wasm_trap_t **out_trap);
 /* Slots that a call of type "ii:i" needs: the larger of both counts, at least 1. */
 size_t cis_functype_slots(const char *type);
+
+/* guest.c: runs fn with a CPU slot, on a stack with room, the epoch armed; the end is recorded. */
+cis_code cis_guest_execute(cis_guest *guest, wasmtime_error_t *(*fn)(cis_guest *guest, void *arg),
+                           void *arg, struct cis_error *err);
+
+/* component_call.c */
+void cis_component_limits(cis_guest *guest);
+wasmtime_error_t *cis_component_instantiate(cis_guest *guest);
 
 /* memory.c */
 void cis_guest_limiter(cis_guest *guest);

@@ -42,6 +42,9 @@ void cis_image_unref(cis_image *image)
     if (image->module != NULL) {
         wasmtime_module_delete(image->module);
     }
+    if (image->component != NULL) {
+        wasmtime_component_delete(image->component);
+    }
     cis_image_info_free(image->info);
     cis_free(image->name);
     pthread_mutex_destroy(&image->programs_lock);
@@ -84,23 +87,35 @@ static cis_code adopt(const struct load *l, struct cis_image_info *info, struct 
     struct cis_engine *e = l->engine;
     bool pooled = cis_info_fits_pool(info, e->options.slot_bytes, l->options.memory_limit);
     wasmtime_module_t *module = NULL;
+    wasmtime_component_t *component = NULL;
     struct cis_profile *profile = NULL;
-    for (int attempt = pooled ? 0 : 1; attempt < 2 && module == NULL; attempt++) {
+    bool loaded = false;
+    for (int attempt = pooled ? 0 : 1; attempt < 2 && !loaded; attempt++) {
         CIS_TRY(cis_profile_get(e, l->key.features, l->key.fuel != 0, attempt == 0, &profile, err));
         wasmtime_error_t *error =
-            wasmtime_module_deserialize(profile->wasm, artefact.ptr, artefact.len, &module);
-        if (error != NULL) {
+            info->component
+                ? wasmtime_component_deserialize(profile->wasm, artefact.ptr, artefact.len,
+                                                 &component)
+                : wasmtime_module_deserialize(profile->wasm, artefact.ptr, artefact.len, &module);
+        loaded = error == NULL;
+        if (!loaded) {
             module = NULL;
+            component = NULL;
             cis_engine_fail(err, CIS_E_INTERNAL, l->name, error, NULL);
         }
     }
-    if (module == NULL) {
+    if (!loaded) {
         return CIS_E_INTERNAL;
     }
     struct cis_image *image = cis_zalloc(sizeof *image);
     char *name = cis_strdup(l->name);
     if (image == NULL || name == NULL) {
-        wasmtime_module_delete(module);
+        if (module != NULL) {
+            wasmtime_module_delete(module);
+        }
+        if (component != NULL) {
+            wasmtime_component_delete(component);
+        }
         cis_free(image);
         cis_free(name);
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->name);
@@ -108,6 +123,7 @@ static cis_code adopt(const struct load *l, struct cis_image_info *info, struct 
     image->engine = e;
     image->profile = profile;
     image->module = module;
+    image->component = component;
     image->info = info;
     image->name = name;
     atomic_init(&image->refs, 1);
@@ -198,15 +214,7 @@ static cis_code from_compiler(const struct load *l, const struct cis_profile *pr
                                   .fingerprint = profile->fingerprint,
                                   .stop = l->options.stop};
     CIS_CLEANUP(cis_buf_done) struct cis_buf artefact = CIS_BUF_INIT(CIS_ARTEFACT_MAX);
-    cis_code code = CIS_OK;
-    if (info->component) {
-        code =
-            cis_fail(err, CIS_E_UNSUPPORTED,
-                     "%s: is a component; this version inspects components but runs core modules "
-                     "only",
-                     l->name);
-    }
-    code = code == CIS_OK ? turn_take(&turn, l, err) : code;
+    cis_code code = turn_take(&turn, l, err);
     code = code == CIS_OK ? cis_compile(e, &job, &artefact, err) : code;
     turn_end(&turn);
     code = code == CIS_OK ? adopt(l, info, cis_buf_bytes(&artefact), out, err) : code;

@@ -90,8 +90,9 @@ struct cis_engine {
 
 struct cis_image {
     struct cis_engine *engine;
-    struct cis_profile *profile; /* the engine to make stores on; profile->pooled */
-    wasmtime_module_t *module;
+    struct cis_profile *profile;     /* the engine to make stores on; profile->pooled */
+    wasmtime_module_t *module;       /* a core module, or */
+    wasmtime_component_t *component; /* a component */
     struct cis_image_info *info;
     atomic_uint refs;
     char *name; /* as given by the first loader, for messages */

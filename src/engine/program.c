@@ -60,7 +60,7 @@ static wasm_functype_t *functype(const char *type)
 
 /* ---- linking ---- */
 
-static void program_free(cis_program *p)
+void cis_program_free(cis_program *p)
 {
     if (p == NULL) {
         return;
@@ -74,12 +74,16 @@ static void program_free(cis_program *p)
     if (p->memory != NULL) {
         wasm_memorytype_delete(p->memory);
     }
+    if (p->components != NULL) {
+        wasmtime_component_linker_delete(p->components);
+    }
+    cis_free(p->ifaces);
     cis_free(p);
 }
 
 static void program_freep(cis_program **p)
 {
-    program_free(*p);
+    cis_program_free(*p);
 }
 
 void cis_image_programs_free(struct cis_image *image)
@@ -87,7 +91,7 @@ void cis_image_programs_free(struct cis_image *image)
     while (image->programs != NULL) {
         cis_program *p = image->programs;
         image->programs = p->next;
-        program_free(p);
+        cis_program_free(p);
     }
 }
 
@@ -219,9 +223,9 @@ static cis_program *find(cis_image *image, const cis_program *like)
 cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
                           cis_program **out_program, struct cis_error *err)
 {
-    if (image->info->component || image->module == NULL) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "%s: is a component; only core modules can be linked", image->name);
+    if (image->module == NULL) {
+        return cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a component, not a core module",
+                        image->name);
     }
     CIS_CLEANUP(program_freep)
     cis_program *p = cis_zalloc(sizeof *p + image->info->nimports * sizeof(struct cis_bound));
@@ -309,6 +313,9 @@ static wasmtime_error_t *instantiate_with_memory(cis_guest *guest, wasm_trap_t *
 
 wasmtime_error_t *cis_program_instantiate(cis_guest *guest, wasm_trap_t **out_trap)
 {
+    if (guest->program->components != NULL) {
+        return cis_component_instantiate(guest);
+    }
     if (guest->program->memory != NULL) {
         return instantiate_with_memory(guest, out_trap);
     }

@@ -44,8 +44,8 @@ cis_code cis_guest_ended_with(cis_guest *guest, const struct cis_error *error)
                                span(guest->armed_ns, guest->stop.deadline_ns),
                                span(guest->armed_ns, cis_clock_mono_ns()), "%s", msg);
     case CIS_E_BUDGET:
-        return cis_guest_ended(guest, error->code, "host-bytes", guest->budget.limit,
-                               guest->budget.used, "%s", msg);
+        return cis_guest_ended(guest, error->code, "host-bytes", guest->budget->limit,
+                               guest->budget->used, "%s", msg);
     case CIS_E_MEMORY:
         return cis_guest_ended(guest, error->code, "memory", guest->limits.memory_bytes,
                                guest->memory_limit_asked, "%s", msg);
@@ -93,6 +93,20 @@ static const char *trap_text(int code)
         return "null reference";
     case WASMTIME_TRAP_CODE_ALLOCATION_TOO_LARGE:
         return "allocation too large";
+    case WASMTIME_TRAP_CODE_CANNOT_ENTER_COMPONENT:
+        return "component entered again before it was left";
+    case WASMTIME_TRAP_CODE_CANNOT_LEAVE_COMPONENT:
+        return "host called while values were handed over";
+    case WASMTIME_TRAP_CODE_INVALID_CHAR:
+        return "not a character";
+    case WASMTIME_TRAP_CODE_STRING_OUT_OF_BOUNDS:
+        return "text outside the memory";
+    case WASMTIME_TRAP_CODE_LIST_OUT_OF_BOUNDS:
+        return "list outside the memory";
+    case WASMTIME_TRAP_CODE_INVALID_DISCRIMINANT:
+        return "value of no case of its type";
+    case WASMTIME_TRAP_CODE_UNALIGNED_POINTER:
+        return "pointer not aligned";
     case WASMTIME_TRAP_CODE_UNCAUGHT_EXCEPTION:
         return "exception not caught";
     default:
@@ -182,8 +196,12 @@ cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_
         (void)trapped(guest, trap_code, top);
     }
     if (guest->end.code == CIS_OK) {
+        /* Code of a component may break the rules of calls (text that is not UTF-8, values past
+         * cis_guest_hostcall_max): an end like a trap, without a trap's code. */
+        bool broke = guest->program->components != NULL && guest->started;
         struct cis_error text = {0};
-        (void)cis_engine_fail(&text, CIS_E_LIMIT, guest->program->image->name, error, trap);
+        (void)cis_engine_fail(&text, broke ? CIS_E_TRAP : CIS_E_LIMIT, guest->program->image->name,
+                              error, trap);
         return cis_guest_ended_with(guest, &text) == CIS_OK ? CIS_OK
                                                             : cis_guest_end_fail(guest, err);
     }

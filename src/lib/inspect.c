@@ -4,19 +4,22 @@
 #include <inttypes.h>
 #include "policy/grant.h"
 
-static void externs(const struct cis_extern *list, size_t n, bool imports, struct cis_buf *out)
+/* Of a component the kind says all; its imports have no module. */
+static void externs(const struct cis_extern *list, size_t n, bool component, bool imports,
+                    struct cis_buf *out)
 {
     static const char *const kinds[] = {"func", "memory", "table", "global", "tag", "other"};
     for (size_t i = 0; i < n; i++) {
         cis_buf_text(out, i != 0 ? ",{" : "{");
-        if (imports) {
+        if (imports && !component) {
             cis_buf_text(out, "\"module\":");
             cis_buf_json(out, list[i].module);
             cis_buf_byte(out, ',');
         }
         cis_buf_text(out, "\"name\":");
         cis_buf_json(out, list[i].name);
-        cis_buf_printf(out, ",\"kind\":\"%s\",\"type\":", kinds[list[i].kind]);
+        cis_buf_printf(
+            out, ",\"kind\":\"%s\",\"type\":", component ? list[i].type : kinds[list[i].kind]);
         cis_buf_json(out, cis_str_of(list[i].type));
         cis_buf_byte(out, '}');
     }
@@ -50,9 +53,9 @@ cis_code cis_inspect_json(const struct cis_image_info *info, const char *name,
                    "],\"memories\":%" PRIu64 ",\"min_memory_bytes\":%" PRIu64 ",\"tables\":%" PRIu64
                    ",\"functions\":%" PRIu64 ",\"imports\":[",
                    info->memories, info->min_memory_bytes, info->tables, info->functions);
-    externs(info->imports, info->nimports, true, out);
+    externs(info->imports, info->nimports, info->component, true, out);
     cis_buf_text(out, "],\"exports\":[");
-    externs(info->exports, info->nexports, false, out);
+    externs(info->exports, info->nexports, info->component, false, out);
     cis_buf_text(out, "],\"abis\":[");
     for (size_t i = 0; i < plan.nabis; i++) {
         cis_buf_printf(out, "%s\"%s\"", i != 0 ? "," : "", plan.abis[i]);

@@ -83,6 +83,12 @@ cis_code cis_instance_call(cis_instance *instance, const char *name, const struc
     enum { SLOTS = 64 };
     union cis_slot io[SLOTS] = {0};
     const struct cis_extern *export = cis_image_export(instance->q.request.image, cis_str_of(name));
+    if (cis_image_info(instance->q.request.image)->component) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "%s: functions of a component cannot be called "
+                        "with numbers",
+                        name);
+    }
     if (export == NULL || export->kind != CIS_EXTERN_FUNC) {
         return cis_fail(err, CIS_E_ENTRY, "no exported function %s", name);
     }

@@ -123,9 +123,11 @@ static cis_code start(cis_session *s, struct cis_error *err)
                                   .tenant = r->tenant,
                                   .weight = r->weight,
                                   .grants = cis_host_guest_grants(&s->host),
-                                  .host = &s->host};
+                                  .host = &s->host,
+                                  .budget = &s->host.budget};
     if (r->trace != NULL) {
         o.trace = cis_trace_line;
+        o.trace_iface = cis_trace_typed;
         o.trace_self = s;
     }
     return cis_guest_new(r->engine, s->program, &o, &s->guest, err);

@@ -47,4 +47,8 @@ void cis_report_write(const struct cis_report *report, size_t result_max, struct
 void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                     const union cis_slot *result, cis_code code, uint64_t ns);
 
+/* The same for a component's call. */
+void cis_trace_typed(void *self, const struct cis_ifacefn *row, const cis_val *args, size_t nargs,
+                     const cis_val *result, cis_code code, uint64_t ns);
+
 #endif

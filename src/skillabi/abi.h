@@ -15,6 +15,7 @@
 #define CIS_ABI_METHOD_MAX 16u
 #define CIS_ABI_URL_MAX 8192u
 #define CIS_ABI_SEARCH_RESULTS 10u
+#define CIS_ABI_LIST_MAX (1u << 20)    /* bytes of a list<u8>: each costs the host far more */
 #define CIS_ABI_ANSWER_MAX (16u << 20) /* of an AI; an HTTP body has the run's own cap */
 
 extern const struct cis_hostfn_table cis_abi_env_packed, cis_abi_env_buffer, cis_abi_cis_direct,
@@ -41,8 +42,10 @@ void cis_abi_log(cis_guest *guest, enum cis_log_level level, union cis_slot ptr,
                  union cis_slot len);
 
 /* ---- how a failed verb is answered ---- */
-/* io[0] = answer and CIS_OK when the run may go on after `code`; else what ends the run. What the
- * user should know (no provider, network, store) becomes a log line that names fn. */
+/* CIS_OK when the run may go on after `code`, else what ends it. What the user should know (no
+ * provider, network, store) becomes a log line that names fn. */
+cis_code cis_abi_survive(cis_guest *guest, const char *fn, cis_code code, struct cis_error *err);
+/* io[0] = answer and CIS_OK when the run may go on after `code`, as above. */
 cis_code cis_abi_answer(cis_guest *guest, union cis_slot *io, const char *fn, cis_code code,
                         int64_t answer, struct cis_error *err);
 static inline cis_code cis_abi_return(union cis_slot *io, int64_t value)
@@ -101,7 +104,18 @@ cis_code cis_abi_imports_check(const struct cis_abi_choice *choice,
                                const struct cis_image_info *info, struct cis_error *err);
 
 /* ---- calling (entry.c, run.c, numbers.c) ---- */
-cis_code cis_abi_component(struct cis_error *err);
+/* Components (component.c). */
+cis_code cis_abi_component_plan(const struct cis_image_info *info,
+                                const struct cis_skillabi_options *options,
+                                struct cis_skillabi_plan *plan, struct cis_error *err);
+cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_options *options,
+                                cis_program **out_program, struct cis_error *err);
+cis_code cis_abi_component_run(cis_guest *guest, struct cis_host *host,
+                               struct cis_skillabi_result *out, struct cis_error *err);
+/* "; exports: memory, add, …" as far as it fits, then how many more (entry.c). */
+void cis_abi_list_exports(const struct cis_image_info *info, struct cis_buf *out);
+/* {"success":…,"code":…,"skill":… without the closing brace (answer.c). */
+void cis_abi_status_json(struct cis_buf *out, bool success, int64_t code, const char *skill);
 /* Text form of "ii:i": "(i32, i32) -> i32". */
 void cis_abi_type_text(const char *type, struct cis_buf *out);
 /* Calls an export with numbers from the input (a JSON array, a number, or nothing). */

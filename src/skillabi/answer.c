@@ -43,12 +43,11 @@ cis_code cis_abi_take_answer(struct cis_abi_call *r, struct cis_error *err)
     return cis_buf_check(&r->text, "result", err);
 }
 
-static void status_json(struct cis_buf *out, bool success, int64_t code, const char *skill)
+void cis_abi_status_json(struct cis_buf *out, bool success, int64_t code, const char *skill)
 {
     cis_buf_printf(
         out, "{\"success\":%s,\"code\":%" PRId64 ",\"skill\":", success ? "true" : "false", code);
     cis_buf_json(out, cis_str_of(skill != NULL ? skill : ""));
-    cis_buf_byte(out, '}');
 }
 
 /* Whether the entry point's value means success, when it is a code. */
@@ -90,7 +89,8 @@ cis_code cis_abi_conclude(struct cis_abi_call *r, int64_t code, bool is_code,
             cis_buf_printf(&result.value, "%" PRId64, code);
             result.code = 0;
         } else {
-            status_json(&result.value, result.success, code, host->skill);
+            cis_abi_status_json(&result.value, result.success, code, host->skill);
+            cis_buf_byte(&result.value, '}');
         }
     }
     cis_code check = cis_buf_check(&result.value, "result", err);

@@ -74,8 +74,7 @@ static bool worth_a_line(cis_code code)
            code == CIS_E_DEADLINE || code == CIS_E_MEMORY;
 }
 
-cis_code cis_abi_answer(cis_guest *guest, union cis_slot *io, const char *fn, cis_code code,
-                        int64_t answer, struct cis_error *err)
+cis_code cis_abi_survive(cis_guest *guest, const char *fn, cis_code code, struct cis_error *err)
 {
     const struct cis_guest_end *end = cis_guest_end(guest);
     if (end->exited || end->code != CIS_OK) {
@@ -89,6 +88,13 @@ cis_code cis_abi_answer(cis_guest *guest, union cis_slot *io, const char *fn, ci
     if (worth_a_line(code)) {
         log_why(guest, CIS_LOG_WARN, fn, why.msg[0] != 0 ? why.msg : cis_code_text(code));
     }
+    return CIS_OK;
+}
+
+cis_code cis_abi_answer(cis_guest *guest, union cis_slot *io, const char *fn, cis_code code,
+                        int64_t answer, struct cis_error *err)
+{
+    CIS_TRY(cis_abi_survive(guest, fn, code, err));
     return cis_abi_return(io, answer);
 }
 

@@ -1,5 +1,11 @@
 /* docs/abi.md, written from the tables so that it cannot say something else than the code does. */
-#include "skillabi/abi.h"
+#include "skillabi/iface.h"
+
+static const char *const component =
+    "The typed form, for components (WIT text: `share/cis/wit/cis-skill.wit`; more in "
+    "[component.md](component.md)). A component imports any of the interfaces, in any version "
+    "0.1.x, and exports `run: func(input: string) -> result<string, string>`. Without its grant a "
+    "call answers `err(denied)`. `error` is `" CIS_IFACE_ERROR "`.";
 
 static const struct {
     const char *abi, *text;
@@ -68,6 +74,24 @@ static void table(const struct cis_hostfn_table *t, struct cis_buf *out)
     }
 }
 
+static void interfaces(const struct cis_iface_table *t, struct cis_buf *out)
+{
+    cis_buf_printf(out, "\n## %s@%s (components)\n\n%s\n\n", t->abi, t->version, component);
+    cis_buf_text(out, "| function | type | needs | what it does |\n| --- | --- | --- | --- |\n");
+    for (size_t i = 0; i < t->nrows; i++) {
+        const struct cis_ifacefn *row = &t->rows[i];
+        /* The error is the same everywhere. */
+        const char *error = strstr(row->type, CIS_IFACE_ERROR);
+        int len = error != NULL ? (int)(error - row->type) : (int)strlen(row->type);
+        cis_buf_printf(out, "| `%s.%s(%s)` | `%.*s%s` | %s | ", row->interface, row->name,
+                       row->params, len, row->type, error != NULL ? "error>" : "",
+                       row->grant == CIS_GRANT_NONE ? "none"
+                                                    : cis_grant_name((enum cis_grant)row->grant));
+        cell(out, row->doc);
+        cis_buf_text(out, " |\n");
+    }
+}
+
 static const char *const head =
     "# Guest ABI reference\n\n"
     "<!-- Written by `gen_abi` from the tables in src/skillabi; a test compares. -->\n\n"
@@ -110,5 +134,9 @@ void cis_skillabi_docs(struct cis_buf *out)
     cis_buf_text(out, head);
     for (size_t i = 0; i < n; i++) {
         table(tables[i], out);
+    }
+    const struct cis_iface_table *const *components = cis_skillabi_interfaces(&n);
+    for (size_t i = 0; i < n; i++) {
+        interfaces(components[i], out);
     }
 }

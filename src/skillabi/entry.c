@@ -1,12 +1,6 @@
 /* The plan of a run: which tables an image uses and which export is its entry point. */
 #include "skillabi/abi.h"
 
-cis_code cis_abi_component(struct cis_error *err)
-{
-    return cis_fail(err, CIS_E_UNSUPPORTED,
-                    "a component (cis:skill): this version runs core modules only");
-}
-
 void cis_abi_type_text(const char *type, struct cis_buf *out)
 {
     const char *sep = "(";
@@ -76,8 +70,7 @@ static bool has(const struct cis_image_info *info, const char *name, const char 
     return e != NULL && one_of(e->type, types, n);
 }
 
-/* "; exports: memory, add, …" as far as it fits, then how many more. */
-static void list_exports(const struct cis_image_info *info, struct cis_buf *out)
+void cis_abi_list_exports(const struct cis_image_info *info, struct cis_buf *out)
 {
     if (info->nexports == 0) {
         cis_buf_text(out, "; it exports nothing");
@@ -107,7 +100,7 @@ static cis_code no_entry(const struct cis_image_info *info, const char *what, st
         cis_abi_type_text(type, &text);
         cis_buf_text(&text, " does not take text (--convention numbers)");
     } else {
-        list_exports(info, &text);
+        cis_abi_list_exports(info, &text);
     }
     return cis_fail(err, CIS_E_ENTRY, "%s", cis_buf_cstr(&text));
 }
@@ -209,9 +202,9 @@ cis_code cis_skillabi_plan(const struct cis_image_info *info,
     static const char *const plain[] = {":i", ":"};
     struct cis_skillabi_plan plan = {.allocator = ""};
     if (info->component) {
-        plan.kind = "component";
+        cis_code code = cis_abi_component_plan(info, options, &plan, err);
         *out = plan;
-        return cis_abi_component(err);
+        return code;
     }
     plan.allocator = cis_abi_allocator(info);
     plan.has_init = has(info, "skill_init", plain, 2);

@@ -173,7 +173,7 @@ cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *
 {
     const struct cis_image_info *info = cis_image_info(image);
     if (info->component) {
-        return cis_abi_component(err);
+        return cis_abi_component_link(image, options, out_program, err);
     }
     struct cis_abi_choice choice;
     CIS_TRY(cis_abi_choose(info, options, &choice, err));

@@ -3,12 +3,15 @@
 #ifndef CIS_SKILLABI_SKILLABI_H
 #define CIS_SKILLABI_SKILLABI_H
 
-#include "engine/guest.h"
+#include "engine/component.h"
 #include "host/host.h"
 
 /* All core tables: env-packed, env-buffer, cis-direct, cis-sdk, env-plain, cis-io, and WASI's.
  * For linking, inspect, docs/abi.md and the test that no row lacks a test. */
 const struct cis_hostfn_table *const *cis_skillabi_tables(size_t *out_n);
+
+/* The interfaces of components; the same uses. */
+const struct cis_iface_table *const *cis_skillabi_interfaces(size_t *out_n);
 
 enum cis_convention { CIS_CONVENTION_AUTO, CIS_CONVENTION_TEXT, CIS_CONVENTION_NUMBERS };
 

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include "base/clock.h"
 #include "engine/internal.h"
+#include "engine/component.h"
 #include "fixture.h"
 #include "modules.h"
 
@@ -406,15 +407,23 @@ static void a_compiler_that_is_missing_or_another_program_is_named(void **state)
     cis_engine_close(engine);
 }
 
-static void components_are_refused_clearly(void **state)
+static void components_are_loaded_and_linked_as_components_only(void **state)
 {
     (void)state;
     struct cis_engine_options options = memory_only();
     cis_engine *engine = open_with(&options);
     cis_image *image = NULL;
-    assert_fails(CIS_E_UNSUPPORTED, "t.wasm: is a component",
-                 cis_image_load(engine, wat("(component)"), &plain, &image, err));
-    assert_int_equal(stats_of(engine).compiled, 0);
+    cis_program *program = NULL;
+    assert_ok(cis_image_load(engine, wat("(component)"), &plain, &image, err));
+    assert_true(cis_image_info(image)->component);
+    assert_int_equal(stats_of(engine).compiled, 1);
+    assert_fails(CIS_E_UNSUPPORTED, "t.wasm: is a component, not a core module",
+                 cis_program_link(image, NULL, NULL, &program, err));
+    cis_image_unref(image);
+    assert_ok(cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
+    assert_fails(CIS_E_UNSUPPORTED, "t.wasm: is a core module, not a component",
+                 cis_component_link(image, NULL, NULL, &program, err));
+    cis_image_unref(image);
     cis_engine_close(engine);
 }
 
@@ -530,7 +539,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_compile_is_cancelled_from_another_thread_and_the_next_waits_its_turn),
         cmocka_unit_test(waiters_take_over_when_the_loader_is_cancelled),
         cmocka_unit_test(a_compiler_that_is_missing_or_another_program_is_named),
-        cmocka_unit_test(components_are_refused_clearly),
+        cmocka_unit_test(components_are_loaded_and_linked_as_components_only),
         cmocka_unit_test(refusals_never_compile),
         cmocka_unit_test(a_module_that_is_slow_to_read_ends_at_the_time_limit),
         cmocka_unit_test(a_module_that_is_large_to_read_ends_at_the_memory_limit),

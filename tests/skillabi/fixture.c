@@ -44,6 +44,37 @@ static void trace(void *self, const struct cis_hostfn *row, const union cis_slot
     }
 }
 
+static const struct cis_ifacefn *typed[ROWS_MAX];
+static size_t ntyped;
+
+bool abi_iface_was_called(const struct cis_ifacefn *row)
+{
+    for (size_t i = 0; i < ntyped; i++) {
+        if (typed[i] == row) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void trace_iface(void *self, const struct cis_ifacefn *row, const cis_val *args,
+                        size_t nargs, const cis_val *result, cis_code code, uint64_t ns)
+{
+    struct abi *a = self;
+    (void)ns;
+    cis_buf_reset(&a->traced);
+    for (size_t i = 0; i < nargs; i++) {
+        cis_val_print(cis_val_nth(args, i), &a->traced);
+        cis_buf_byte(&a->traced, ' ');
+    }
+    if (result != NULL && code == CIS_OK) {
+        cis_val_print(result, &a->traced);
+    }
+    if (!abi_iface_was_called(row) && ntyped < ROWS_MAX) {
+        typed[ntyped++] = row;
+    }
+}
+
 /* ---- fake services ---- */
 static cis_code memory_get(void *self, const struct cis_call *call, const char *key, size_t key_len,
                            struct cis_sink *out, bool *out_found, struct cis_error *err)
@@ -151,6 +182,7 @@ static void log_line(void *self, const struct cis_call *call, enum cis_log_level
 void abi_init(struct abi *a)
 {
     memset(a, 0, sizeof *a);
+    a->traced = CIS_BUF_INIT(1u << 16);
     a->limits = (struct cis_limits){.memory_bytes = 256u << 20, .host_bytes = 512u << 20};
     a->fake = (struct fake){.answer = "yes",
                             .answer_len = 3,
@@ -214,7 +246,10 @@ cis_code abi_try(struct abi *a, struct cis_bytes wasm, const struct cis_skillabi
                                         .stop = a->stop,
                                         .grants = cis_host_guest_grants(&a->host),
                                         .host = &a->host,
-                                        .trace = trace};
+                                        .trace = trace,
+                                        .trace_iface = trace_iface,
+                                        .trace_self = a,
+                                        .budget = &a->host.budget};
     return cis_guest_new(abi_engine(), a->program, &o, &a->guest, err);
 }
 
@@ -317,6 +352,7 @@ void abi_close(struct abi *a)
     cis_buf_done(&a->host.errors);
     cis_buf_done(&a->host.log);
     cis_buf_done(&a->fake.log);
+    cis_buf_done(&a->traced);
     cis_buf_done(&a->result.value);
 }
 

@@ -42,6 +42,7 @@ struct abi {
     struct fake fake;
     struct cis_skillabi_result result;
     struct cis_error err;
+    struct cis_buf traced; /* arguments and result of the last call of a component */
     struct cis_memory_service memory;
     struct cis_ai_service ai;
     struct cis_http_service http;
@@ -76,6 +77,7 @@ uint64_t abi_refused(struct abi *a, enum cis_grant grant);
 
 /* Rows that the suite has called, by "abi/module.name type". */
 bool abi_was_called(const struct cis_hostfn *row);
+bool abi_iface_was_called(const struct cis_ifacefn *row);
 
 /* The groups, one file each. */
 int packed_tests(void);
@@ -89,6 +91,7 @@ int resolve_tests(void);
 int entry_tests(void);
 int call_tests(void);
 int guest_tests(void);
+int component_tests(void);
 int coverage_tests(void);
 
 #endif

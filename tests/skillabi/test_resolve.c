@@ -209,11 +209,11 @@ static void the_allocator_is_found_by_name_and_type(void **state)
     assert_string_equal(plan.allocator, "memory.grow");
 }
 
-static void a_component_is_refused_by_name(void **state)
+static void a_component_without_run_is_no_skill(void **state)
 {
     (void)state;
     struct cis_skillabi_plan plan = {0};
-    assert_fails(CIS_E_UNSUPPORTED, "core modules only", plan_of("(component)", NULL, &plan, err));
+    assert_fails(CIS_E_ENTRY, "it exports nothing", plan_of("(component)", NULL, &plan, err));
     assert_string_equal(plan.kind, "component");
 }
 
@@ -232,7 +232,7 @@ int resolve_tests(void)
         cmocka_unit_test(an_import_nobody_provides_is_named_with_its_type_and_how_many_more),
         cmocka_unit_test(linking_refuses_what_the_plan_refuses),
         cmocka_unit_test(wasi_is_nobodys_when_it_is_switched_off),
-        cmocka_unit_test(a_component_is_refused_by_name),
+        cmocka_unit_test(a_component_without_run_is_no_skill),
     };
     return cmocka_run_group_tests_name("resolve", tests, NULL, NULL);
 }

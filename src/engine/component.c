@@ -1,0 +1,291 @@
+/* Components: which row serves which function of an imported interface. The calls themselves are in
+ * component_call.c. */
+#include "engine/component.h"
+
+#include <stdio.h>
+#include "base/mem.h"
+#include "engine/component_in.h"
+
+#define EXTERNS_MAX                                                                                \
+    1000u /* imports of a component, functions of an interface: the C API's access                 \
+             to the n-th takes n steps */
+
+/* ---- walking the imports ---- */
+
+struct link {
+    cis_image *image;
+    cis_iface_resolver *resolve;
+    void *self;
+    struct cis_bound_iface *bound;
+    size_t n, cap, missing;
+    char first[160]; /* the first import that cannot be provided */
+};
+
+static const wasm_engine_t *engine_of(const cis_image *image)
+{
+    return image->profile->wasm;
+}
+
+static void lacks(struct link *l, struct cis_str interface, struct cis_str name, const char *why)
+{
+    if (l->missing++ == 0) {
+        int i = interface.len > 64 ? 64 : (int)interface.len;
+        int n = name.len > 48 ? 48 : (int)name.len;
+        snprintf(l->first, sizeof l->first, "%.*s%s%.*s%s", i, interface.ptr,
+                 name.len != 0 ? "." : "", n, name.ptr, why);
+    }
+}
+
+static cis_code bind(struct link *l, const struct cis_ifacefn *row, struct cis_error *err)
+{
+    if (row->grant >= 16 || row->handler == NULL || (row->grant != 0 && row->refuse == NULL)) {
+        return cis_fail(err, CIS_E_INTERNAL, "host function %s.%s: malformed row", row->interface,
+                        row->name);
+    }
+    if (l->n == l->cap) {
+        size_t cap = l->cap != 0 ? 2 * l->cap : 32;
+        struct cis_bound_iface *more = cis_realloc(l->bound, cap * sizeof *more);
+        if (more == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+        }
+        l->bound = more;
+        l->cap = cap;
+    }
+    l->bound[l->n++] = (struct cis_bound_iface){.row = row,
+                                                .grant_bit = row->grant != 0 ? 1u << row->grant : 0,
+                                                .metered = l->image->profile->fuel,
+                                                .has_result = strstr(row->type, ") -> ") != NULL};
+    return CIS_OK;
+}
+
+static cis_code resolve_func(struct link *l, struct cis_str interface, struct cis_str name,
+                             const wasmtime_component_func_type_t *type, struct cis_error *err)
+{
+    const struct cis_ifacefn *row = l->resolve(l->self, interface, name);
+    if (row == NULL) {
+        lacks(l, interface, name, "");
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
+    cis_functext(type, &text);
+    if (text.failed == CIS_E_NOMEM) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+    }
+    if (text.failed != CIS_OK || strcmp(cis_buf_cstr(&text), row->type) != 0) {
+        lacks(l, interface, name, " with another type");
+        return CIS_OK;
+    }
+    return bind(l, row, err);
+}
+
+/* Called for each function of an interface; defining is the second walk, in the same order. */
+typedef cis_code each_func(struct link *l, wasmtime_component_linker_instance_t *into,
+                           struct cis_str interface, struct cis_str name,
+                           const wasmtime_component_func_type_t *type, struct cis_error *err);
+
+static cis_code on_resolve(struct link *l, wasmtime_component_linker_instance_t *into,
+                           struct cis_str interface, struct cis_str name,
+                           const wasmtime_component_func_type_t *type, struct cis_error *err)
+{
+    (void)into;
+    return resolve_func(l, interface, name, type, err);
+}
+
+static cis_code on_define(struct link *l, wasmtime_component_linker_instance_t *into,
+                          struct cis_str interface, struct cis_str name,
+                          const wasmtime_component_func_type_t *type, struct cis_error *err)
+{
+    (void)interface, (void)type;
+    wasmtime_error_t *e = wasmtime_component_linker_instance_add_func(
+        into, name.ptr, name.len, cis_iface_trampoline, &l->bound[l->n++], NULL);
+    return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
+}
+
+static cis_code too_many(const struct link *l, const char *what, struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_LIMIT, "%s: has more than %u %s", l->image->name, EXTERNS_MAX, what);
+}
+
+static cis_code walk_interface(struct link *l, struct cis_str interface,
+                               const wasmtime_component_instance_type_t *type, each_func *each,
+                               wasmtime_component_linker_instance_t *into, struct cis_error *err)
+{
+    const wasm_engine_t *engine = engine_of(l->image);
+    size_t n = wasmtime_component_instance_type_export_count(type, engine);
+    if (n > EXTERNS_MAX) {
+        return too_many(l, "functions in an interface", err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct cis_str name;
+        wasmtime_component_item_t item;
+        if (!wasmtime_component_instance_type_export_nth(type, engine, i, &name.ptr, &name.len,
+                                                         &item)) {
+            continue;
+        }
+        cis_code code = CIS_OK;
+        if (item.kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC) {
+            code = each(l, into, interface, name, item.of.component_func, err);
+        } else if (item.kind != WASMTIME_COMPONENT_ITEM_TYPE) {
+            lacks(l, interface, name, "");
+        }
+        wasmtime_component_item_delete(&item);
+        CIS_TRY(code);
+    }
+    return CIS_OK;
+}
+
+static cis_code walk_import(struct link *l, struct cis_str name,
+                            const wasmtime_component_item_t *item, each_func *each,
+                            wasmtime_component_linker_instance_t *root, struct cis_error *err)
+{
+    if (item->kind == WASMTIME_COMPONENT_ITEM_TYPE) {
+        return CIS_OK; /* another name for a plain type */
+    }
+    if (item->kind != WASMTIME_COMPONENT_ITEM_COMPONENT_INSTANCE) {
+        lacks(l, name, CIS_STR(""), "");
+        return CIS_OK;
+    }
+    wasmtime_component_linker_instance_t *into = NULL;
+    if (root != NULL) {
+        wasmtime_error_t *e =
+            wasmtime_component_linker_instance_add_instance(root, name.ptr, name.len, &into);
+        if (e != NULL) {
+            return cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
+        }
+    }
+    cis_code code = walk_interface(l, name, item->of.component_instance, each, into, err);
+    if (into != NULL) {
+        wasmtime_component_linker_instance_delete(into);
+    }
+    return code;
+}
+
+static cis_code walk(struct link *l, const wasmtime_component_type_t *type, each_func *each,
+                     wasmtime_component_linker_instance_t *root, struct cis_error *err)
+{
+    const wasm_engine_t *engine = engine_of(l->image);
+    size_t n = wasmtime_component_type_import_count(type, engine);
+    if (n > EXTERNS_MAX) {
+        return too_many(l, "imports", err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct cis_str name;
+        wasmtime_component_item_t item;
+        if (wasmtime_component_type_import_nth(type, engine, i, &name.ptr, &name.len, &item)) {
+            cis_code code = walk_import(l, name, &item, each, root, err);
+            wasmtime_component_item_delete(&item);
+            CIS_TRY(code);
+        }
+    }
+    return CIS_OK;
+}
+
+/* ---- linking ---- */
+
+static cis_code define(struct link *l, const wasmtime_component_type_t *type, cis_program *p,
+                       struct cis_error *err)
+{
+    p->components = wasmtime_component_linker_new(engine_of(l->image));
+    wasmtime_component_linker_instance_t *root = wasmtime_component_linker_root(p->components);
+    l->n = 0;
+    cis_code code = walk(l, type, on_define, root, err);
+    wasmtime_component_linker_instance_delete(root);
+    return code;
+}
+
+static cis_program *find(const cis_image *image, const struct link *l)
+{
+    for (cis_program *p = image->programs; p != NULL; p = p->next) {
+        size_t i = 0;
+        while (i < p->nifaces && i < l->n && p->ifaces[i].row == l->bound[i].row) {
+            i++;
+        }
+        if (i == p->nifaces && i == l->n) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* The lock of the image's programs is held. */
+static cis_code make(struct link *l, const wasmtime_component_type_t *type, cis_program **out,
+                     struct cis_error *err)
+{
+    cis_program *p = cis_zalloc(sizeof *p);
+    if (p == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+    }
+    p->image = l->image;
+    p->ifaces = l->bound;
+    p->nifaces = l->n;
+    cis_code code = define(l, type, p, err);
+    if (code != CIS_OK) {
+        p->ifaces = NULL;
+        cis_program_free(p);
+        return code;
+    }
+    l->bound = NULL;
+    p->next = l->image->programs;
+    l->image->programs = *out = p;
+    return CIS_OK;
+}
+
+static cis_code link_type(struct link *l, const wasmtime_component_type_t *type, cis_program **out,
+                          struct cis_error *err)
+{
+    CIS_TRY(walk(l, type, on_resolve, NULL, err));
+    if (l->missing != 0) {
+        char more[48] = "";
+        if (l->missing > 1) {
+            snprintf(more, sizeof more, " (and %zu more)", l->missing - 1);
+        }
+        return cis_fail(err, CIS_E_IMPORT, "%s: imports %s, which nothing provides%s",
+                        l->image->name, l->first, more);
+    }
+    pthread_mutex_lock(&l->image->programs_lock);
+    cis_program *found = find(l->image, l);
+    cis_code code = found == NULL ? make(l, type, &found, err) : CIS_OK;
+    if (code == CIS_OK) {
+        *out = cis_program_ref(found);
+    }
+    pthread_mutex_unlock(&l->image->programs_lock);
+    return code;
+}
+
+cis_code cis_component_link(cis_image *image, cis_iface_resolver *resolve, void *self,
+                            cis_program **out_program, struct cis_error *err)
+{
+    if (image->component == NULL) {
+        return cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a core module, not a component",
+                        image->name);
+    }
+    struct link l = {.image = image, .resolve = resolve, .self = self};
+    wasmtime_component_type_t *type = wasmtime_component_type(image->component);
+    cis_code code = link_type(&l, type, out_program, err);
+    wasmtime_component_type_delete(type);
+    cis_free(l.bound);
+    return code;
+}
+
+cis_code cis_component_export_type(cis_image *image, struct cis_str name, struct cis_buf *out,
+                                   struct cis_error *err)
+{
+    wasmtime_component_item_t item;
+    bool found = false;
+    if (image->component != NULL) {
+        wasmtime_component_type_t *type = wasmtime_component_type(image->component);
+        if (wasmtime_component_type_export_get(type, engine_of(image), name.ptr, name.len, &item)) {
+            found = item.kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC;
+            if (found) {
+                cis_functext(item.of.component_func, out);
+            }
+            wasmtime_component_item_delete(&item);
+        }
+        wasmtime_component_type_delete(type);
+    }
+    if (!found) {
+        return cis_fail(err, CIS_E_NOTFOUND, "%s: exports no function " CIS_STR_FMT, image->name,
+                        CIS_STR_ARG(name));
+    }
+    return cis_buf_check(out, "type of an export", err);
+}

@@ -1,0 +1,107 @@
+/* Components: host functions of interfaces as rows of tables, decoded values, typed calls. The same
+ * programs, guests, limits and ends as core modules have (program.h, guest.h).
+ *
+ * A value is decoded by the engine before a handler sees it and encoded after; handlers read and
+ * build it with the functions here and never touch the guest's memory. What a guest can make the
+ * engine decode in one call is bounded before it is built (cis_guest_hostcall_max); what a handler
+ * builds is charged to the run's budget before it is built, until the call has returned. */
+#ifndef CIS_ENGINE_COMPONENT_H
+#define CIS_ENGINE_COMPONENT_H
+
+#include "base/buf.h"
+#include "engine/guest.h"
+
+typedef struct cis_val cis_val; /* one value, or the first of an array */
+
+/* ---- tables ---- */
+
+/* Results start out as nothing and have to be built. Codes as for cis_hostfn_handler: CIS_OK lets
+ * the guest go on with *result, anything else ends the run. result is NULL for functions without.
+ */
+typedef cis_code cis_ifacefn_handler(cis_guest *guest, const cis_val *args, cis_val *result,
+                                     struct cis_error *err);
+
+struct cis_ifacefn {
+    const char *interface; /* "cis:skill/memory", without the version */
+    const char *name;
+    const char *type; /* as cis_component_export_type writes it */
+    uint8_t grant;    /* enum cis_grant; the trampoline checks it */
+    uint8_t cost;     /* as in struct cis_hostfn */
+    cis_ifacefn_handler *handler;
+    cis_ifacefn_handler *refuse; /* builds the answer when the grant is missing */
+    const char *params;          /* names: "key,value" */
+    const char *doc;             /* one sentence */
+};
+
+struct cis_iface_table {
+    const char *abi;     /* "cis:skill" */
+    const char *version; /* "0.1.0" */
+    const struct cis_ifacefn *rows;
+    size_t nrows;
+};
+
+/* Finds the row for a function of an imported interface ("cis:skill/memory@0.1.0"). */
+typedef const struct cis_ifacefn *cis_iface_resolver(void *self, struct cis_str interface,
+                                                     struct cis_str name);
+
+/* Binds every function of every imported interface. What nothing provides is CIS_E_IMPORT naming
+ * interface, version and function; so is a function of another type. Types that an interface
+ * exports need no row; resources, modules and functions outside an interface have none. */
+cis_code cis_component_link(cis_image *image, cis_iface_resolver *resolve, void *self,
+                            cis_program **out_program, struct cis_error *err);
+/* "func(string, option<u32>) -> result<string, enum{a,b}>" of an exported function; names of
+ * parameters are no part of it, those of fields and cases are. CIS_E_NOTFOUND: no such function. */
+cis_code cis_component_export_type(cis_image *image, struct cis_str name, struct cis_buf *out,
+                                   struct cis_error *err);
+
+/* ---- calls ---- */
+
+typedef struct cis_vals cis_vals; /* owned values of one call: arguments and result */
+
+cis_code cis_vals_new(cis_guest *guest, size_t nargs, cis_vals **out_vals, struct cis_error *err);
+void cis_vals_free(cis_vals *vals);
+cis_val *cis_vals_arg(cis_vals *vals, size_t i);
+const cis_val *cis_vals_result(const cis_vals *vals);
+/* Calls an exported function that returns a value; `type` is what the caller expects. The limits,
+ * ends and refusals of cis_guest_call. */
+cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *type, cis_vals *vals,
+                            struct cis_error *err);
+/* Bytes of values that one call may bring from the guest; more of them is a trap. Elements of a
+ * list count 32 bytes each, text its length. */
+uint64_t cis_guest_hostcall_max(const cis_guest *guest);
+
+/* ---- reading (the caller knows the type) ---- */
+
+const cis_val *cis_val_nth(const cis_val *array, size_t i);
+struct cis_str cis_val_text(const cis_val *val); /* string, enum, or the name of a variant's case */
+uint64_t cis_val_uint(const cis_val *val);       /* bool, u8 to u64 */
+size_t cis_val_len(const cis_val *val);          /* of a list, record or tuple */
+const cis_val *cis_val_at(const cis_val *val, size_t i); /* its i-th item */
+/* Of an option, a variant's case, a result; NULL without. */
+const cis_val *cis_val_inner(const cis_val *val);
+bool cis_val_is_ok(const cis_val *result);
+/* Copies a list<u8>; room for cis_val_len bytes. */
+void cis_val_copy_bytes(const cis_val *list, uint8_t *out);
+/* For --trace: text of a value, long ones cut. */
+void cis_val_print(const cis_val *val, struct cis_buf *out);
+
+/* ---- building ----
+ * Fail with CIS_E_BUDGET before anything is built, and with CIS_E_INVALID for text that is not
+ * UTF-8. Names are static. Inner values are built where *out_inner says. */
+cis_code cis_val_set_text(cis_guest *guest, cis_val *out, struct cis_str text,
+                          struct cis_error *err);
+cis_code cis_val_set_bytes(cis_guest *guest, cis_val *out, struct cis_bytes bytes,
+                           struct cis_error *err);
+void cis_val_set_u16(cis_val *out, uint16_t n);
+void cis_val_set_u64(cis_val *out, uint64_t n);
+void cis_val_set_none(cis_val *out);
+cis_val *cis_val_set_some(cis_val *out);
+/* out_inner NULL: without a value. */
+void cis_val_set_result(cis_val *out, bool is_ok, cis_val **out_inner);
+void cis_val_set_variant(cis_val *out, const char *name, cis_val **out_inner);
+void cis_val_set_record(cis_val *out, const char *const *names, size_t n);
+void cis_val_set_tuple(cis_val *out, size_t n);
+cis_code cis_val_set_list(cis_guest *guest, cis_val *out, size_t n, struct cis_error *err);
+cis_val *cis_val_item(cis_val *val, size_t i); /* of a record, tuple or list, to build in */
+
+#endif

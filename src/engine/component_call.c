@@ -1,0 +1,179 @@
+/* Components: the trampoline of typed host calls, their limits, and typed calls into the guest. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/component_in.h"
+
+#define HOSTCALL_MAX (128ull << 20)
+#define ARGS_MAX 8u
+
+/* ---- host calls ---- */
+
+static cis_code perform(cis_guest *guest, const struct cis_bound_iface *bound, const cis_val *args,
+                        cis_val *result)
+{
+    const struct cis_ifacefn *row = bound->row;
+    struct cis_error err = {0};
+    cis_code code;
+    if ((guest->grants & bound->grant_bit) != bound->grant_bit) {
+        guest->grants_refused[row->grant]++;
+        code = row->refuse(guest, args, result, &err);
+    } else {
+        guest->grants_used[row->grant]++;
+        guest->host_calls++;
+        if (bound->metered) {
+            CIS_TRY(cis_guest_burn(guest, row->cost, NULL));
+        }
+        code = row->handler(guest, args, result, &err);
+    }
+    if (code != CIS_OK) {
+        err.code = code;
+        return cis_guest_ended_with(guest, &err);
+    }
+    return guest->end.code;
+}
+
+wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
+                                       const wasmtime_component_func_type_t *type,
+                                       wasmtime_component_val_t *args, size_t nargs,
+                                       wasmtime_component_val_t *results, size_t nresults)
+{
+    (void)type;
+    const struct cis_bound_iface *bound = env;
+    cis_guest *guest = wasmtime_context_get_data(context);
+    const cis_val *in = (const cis_val *)args;
+    cis_val *out = nresults != 0 ? (cis_val *)results : NULL;
+    uint64_t before = guest->values_bytes, start = 0;
+    if (guest->trace_iface != NULL) {
+        start = cis_clock_mono_ns();
+    }
+    cis_code code = perform(guest, bound, in, out);
+    if (guest->trace_iface != NULL) {
+        guest->trace_iface(guest->trace_self, bound->row, in, nargs, out, code,
+                           cis_clock_mono_ns() - start);
+    }
+    cis_budget_release(guest->budget, guest->values_bytes - before);
+    guest->values_bytes = before;
+    return code == CIS_OK ? NULL : wasmtime_error_new(guest->end.error.msg);
+}
+
+/* ---- instances and calls ---- */
+
+uint64_t cis_guest_hostcall_max(const cis_guest *guest)
+{
+    /* A list of bytes costs the host nearly three times what the engine counts for it: within a
+     * third of the budget, what one call decodes stays within the budget. */
+    uint64_t third = guest->limits.host_bytes / 3;
+    return third < HOSTCALL_MAX ? third : HOSTCALL_MAX;
+}
+
+void cis_component_limits(cis_guest *guest)
+{
+    uint64_t handles = guest->limits.host_bytes / 4096;
+    cis_glue_store_hostcall_fuel(guest->store, cis_guest_hostcall_max(guest));
+    cis_glue_store_max_handles(guest->store, handles < 100000 ? handles : 100000);
+}
+
+wasmtime_error_t *cis_component_instantiate(cis_guest *guest)
+{
+    return wasmtime_component_linker_instantiate(guest->program->components, guest->context,
+                                                 guest->program->image->component,
+                                                 &guest->component);
+}
+
+struct cis_vals {
+    cis_guest *guest;
+    uint64_t before; /* the guest's values_bytes */
+    size_t n;
+    wasmtime_component_val_t result;
+    wasmtime_component_val_t args[ARGS_MAX];
+};
+
+cis_code cis_vals_new(cis_guest *guest, size_t nargs, cis_vals **out_vals, struct cis_error *err)
+{
+    if (nargs > ARGS_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "more than %u arguments", ARGS_MAX);
+    }
+    cis_vals *vals = cis_zalloc(sizeof *vals); /* zero is the engine's "false": a plain value */
+    if (vals == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "call: out of memory");
+    }
+    vals->guest = guest;
+    vals->before = guest->values_bytes;
+    vals->n = nargs;
+    *out_vals = vals;
+    return CIS_OK;
+}
+
+void cis_vals_free(cis_vals *vals)
+{
+    if (vals == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < vals->n; i++) {
+        wasmtime_component_val_delete(&vals->args[i]);
+    }
+    wasmtime_component_val_delete(&vals->result);
+    cis_budget_release(vals->guest->budget, vals->guest->values_bytes - vals->before);
+    vals->guest->values_bytes = vals->before;
+    cis_free(vals);
+}
+
+cis_val *cis_vals_arg(cis_vals *vals, size_t i)
+{
+    return (cis_val *)&vals->args[i];
+}
+
+const cis_val *cis_vals_result(const cis_vals *vals)
+{
+    return (const cis_val *)&vals->result;
+}
+
+static bool find_func(cis_guest *guest, struct cis_str name, wasmtime_component_func_t *out)
+{
+    wasmtime_component_export_index_t *index = wasmtime_component_instance_get_export_index(
+        &guest->component, guest->context, NULL, name.ptr, name.len);
+    if (index == NULL) {
+        return false;
+    }
+    bool found =
+        wasmtime_component_instance_get_func(&guest->component, guest->context, index, out);
+    wasmtime_component_export_index_delete(index);
+    return found;
+}
+
+static bool has_type(cis_guest *guest, const wasmtime_component_func_t *func, const char *type)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
+    wasmtime_component_func_type_t *t = wasmtime_component_func_type(func, guest->context);
+    cis_functext(t, &text);
+    wasmtime_component_func_type_delete(t);
+    return text.failed == CIS_OK && strcmp(cis_buf_cstr(&text), type) == 0;
+}
+
+struct component_call {
+    const wasmtime_component_func_t *func;
+    cis_vals *vals;
+};
+
+static wasmtime_error_t *call_now(cis_guest *guest, void *arg)
+{
+    struct component_call *c = arg;
+    return wasmtime_component_func_call(c->func, guest->context, c->vals->args, c->vals->n,
+                                        &c->vals->result, 1);
+}
+
+cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *type, cis_vals *vals,
+                            struct cis_error *err)
+{
+    if (guest->end.code != CIS_OK) {
+        return cis_guest_end_fail(guest, err);
+    }
+    wasmtime_component_func_t func;
+    if (guest->program->components == NULL || !find_func(guest, name, &func) ||
+        !has_type(guest, &func, type)) {
+        return cis_fail(err, CIS_E_ENTRY, "%s: exports no function " CIS_STR_FMT " of type %s",
+                        guest->program->image->name, CIS_STR_ARG(name), type);
+    }
+    struct component_call c = {&func, vals};
+    return cis_guest_execute(guest, call_now, &c, err);
+}

@@ -1,0 +1,232 @@
+/* Skills as components: which interfaces they may import, their entry point `run`, and the call.
+ * Versions follow semantic versioning: 0.1.x is one interface, whatever x. */
+#include <stdio.h>
+#include "base/json.h"
+#include "skillabi/abi.h"
+
+#define RUN_TYPE "func(string) -> result<string, string>"
+
+/* ---- names ---- */
+
+/* "cis:skill/memory@0.1.3" → "cis:skill/memory", and the version behind the @. */
+static struct cis_str split_version(struct cis_str name, struct cis_str *out_version)
+{
+    struct cis_str head;
+    *out_version = name;
+    cis_str_split(out_version, '@', &head);
+    return head;
+}
+
+/* Three numbers, as far as a release version goes; a pre-release matches nothing. */
+static bool version_numbers(struct cis_str text, uint64_t out[3])
+{
+    struct cis_str part;
+    for (int i = 0; i < 3; i++) {
+        bool more = cis_str_split(&text, '.', &part);
+        if (more != (i < 2) || !cis_str_u64(part, &out[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Compatible: the same major version, for 0.x the same minor one, for 0.0.x the same patch. */
+static bool version_fits(struct cis_str wanted, const char *have)
+{
+    uint64_t w[3], h[3];
+    if (!version_numbers(wanted, w) || !version_numbers(cis_str_of(have), h)) {
+        return false;
+    }
+    return w[0] == h[0] && (h[0] != 0 || (w[1] == h[1] && (h[1] != 0 || w[2] == h[2])));
+}
+
+/* The table that has this interface, and in *out_grants what all its functions together need. */
+static const struct cis_iface_table *table_of(struct cis_str interface, uint32_t *out_grants)
+{
+    size_t n;
+    const struct cis_iface_table *const *tables = cis_skillabi_interfaces(&n);
+    struct cis_str version, name = split_version(interface, &version);
+    for (size_t t = 0; t < n; t++) {
+        bool found = false;
+        for (size_t i = 0; i < tables[t]->nrows; i++) {
+            const struct cis_ifacefn *row = &tables[t]->rows[i];
+            if (cis_str_is(name, row->interface)) {
+                *out_grants |= row->grant != CIS_GRANT_NONE ? CIS_GRANT_BIT(row->grant) : 0;
+                found = true;
+            }
+        }
+        if (found && version_fits(version, tables[t]->version)) {
+            return tables[t];
+        }
+    }
+    return NULL;
+}
+
+static const struct cis_ifacefn *resolve(void *self, struct cis_str interface, struct cis_str name)
+{
+    (void)self;
+    uint32_t grants = 0;
+    const struct cis_iface_table *table = table_of(interface, &grants);
+    struct cis_str version, plain = split_version(interface, &version);
+    for (size_t i = 0; table != NULL && i < table->nrows; i++) {
+        const struct cis_ifacefn *row = &table->rows[i];
+        if (cis_str_is(plain, row->interface) && cis_str_is(name, row->name)) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+/* ---- the plan ---- */
+
+static cis_code refuse_import(const struct cis_extern *import, size_t more, struct cis_error *err)
+{
+    char rest[48] = "";
+    int n = import->name.len > 96 ? 96 : (int)import->name.len;
+    if (more != 0) {
+        snprintf(rest, sizeof rest, " (and %zu more)", more);
+    }
+    if (cis_str_starts(import->name, CIS_STR("wasi:"))) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "imports %.*s%s: components with WASI 0.2 come with a later version; this "
+                        "one runs components that import cis:skill only",
+                        n, import->name.ptr, rest);
+    }
+    return cis_fail(err, CIS_E_IMPORT,
+                    "imports %.*s (%s)%s, which nothing provides; there is cis:skill@0.1.x: "
+                    "memory, ai, http, log, config",
+                    n, import->name.ptr, import->type, rest);
+}
+
+static cis_code check_imports(const struct cis_image_info *info, struct cis_skillabi_plan *plan,
+                              struct cis_error *err)
+{
+    const struct cis_extern *first = NULL;
+    size_t missing = 0;
+    for (size_t i = 0; i < info->nimports; i++) {
+        const struct cis_extern *import = &info->imports[i];
+        uint32_t grants = 0;
+        const struct cis_iface_table *table =
+            strcmp(import->type, "instance") == 0 ? table_of(import->name, &grants) : NULL;
+        if (table != NULL) {
+            plan->abis[0] = table->abi;
+            plan->nabis = 1;
+            plan->grants |= grants;
+        } else if (strcmp(import->type, "type") != 0) {
+            first = first != NULL ? first : import;
+            missing++;
+        }
+    }
+    return missing == 0 ? CIS_OK : refuse_import(first, missing - 1, err);
+}
+
+static cis_code check_entry(const struct cis_image_info *info,
+                            const struct cis_skillabi_options *options,
+                            struct cis_skillabi_plan *plan, struct cis_error *err)
+{
+    const struct cis_extern *run = cis_info_export(info, CIS_STR("run"));
+    const char *method = options != NULL ? options->method : NULL;
+    if (run != NULL && run->kind == CIS_EXTERN_FUNC &&
+        (method == NULL || strcmp(method, "run") == 0)) {
+        plan->entry = run->name;
+        plan->entry_type = RUN_TYPE;
+        plan->abis[0] = "cis:skill"; /* also without an import */
+        plan->nabis = 1;
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ERROR_MSG_MAX - 1);
+    cis_buf_printf(&text, "a component is entered by its exported function run%s%.64s",
+                   method != NULL ? ", not " : "", method != NULL ? method : "");
+    cis_abi_list_exports(info, &text);
+    return cis_fail(err, CIS_E_ENTRY, "%s", cis_buf_cstr(&text));
+}
+
+cis_code cis_abi_component_plan(const struct cis_image_info *info,
+                                const struct cis_skillabi_options *options,
+                                struct cis_skillabi_plan *plan, struct cis_error *err)
+{
+    struct cis_error why = {0};
+    plan->kind = "component";
+    cis_code imports = check_imports(info, plan, err);
+    cis_code entry = check_entry(info, options, plan, &why);
+    CIS_TRY(imports);
+    if (options != NULL && options->abi != NULL && strcmp(options->abi, "cis:skill") != 0) {
+        return cis_fail(err, CIS_E_USAGE, "abi %s: is for core modules; a component uses cis:skill",
+                        options->abi);
+    }
+    return entry == CIS_OK ? CIS_OK : cis_fail(err, entry, "%s", why.msg);
+}
+
+cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_options *options,
+                                cis_program **out_program, struct cis_error *err)
+{
+    struct cis_skillabi_plan plan = {.allocator = ""};
+    CIS_TRY(cis_abi_component_plan(cis_image_info(image), options, &plan, err));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf type = CIS_BUF_INIT(4096);
+    CIS_TRY(cis_component_export_type(image, plan.entry, &type, err));
+    if (strcmp(cis_buf_cstr(&type), RUN_TYPE) != 0) {
+        return cis_fail(err, CIS_E_ENTRY, "exports run as %.120s; it has to be %s",
+                        cis_buf_cstr(&type), RUN_TYPE);
+    }
+    return cis_component_link(image, resolve, NULL, out_program, err);
+}
+
+/* ---- the call ---- */
+
+/* ok: the text is the result. err: the skill reported failure, with the text as its reason. */
+static cis_code take_result(cis_guest *guest, const struct cis_host *host, const cis_val *value,
+                            struct cis_skillabi_result *out, struct cis_error *err)
+{
+    struct cis_str text = cis_val_text(cis_val_inner(value));
+    size_t max = host->output.max > 4096 ? host->output.max : 4096;
+    struct cis_skillabi_result result = {.success = cis_val_is_ok(value),
+                                         .value = CIS_BUF_INIT(max)};
+    result.code = result.success ? 0 : 1;
+    if (text.len > host->output.max) {
+        return cis_guest_limit(guest, CIS_E_BUDGET, "output", host->output.max, text.len, err);
+    }
+    if (result.success) {
+        cis_buf_str(&result.value, text);
+    } else {
+        cis_abi_status_json(&result.value, false, 1, host->skill);
+        cis_buf_text(&result.value, ",\"error\":");
+        cis_buf_json(&result.value, text);
+        cis_buf_byte(&result.value, '}');
+    }
+    cis_code code = cis_buf_check(&result.value, "result", err);
+    if (code != CIS_OK) {
+        cis_buf_done(&result.value);
+        return code;
+    }
+    result.is_json = cis_json_valid(result.value.ptr, result.value.len, NULL);
+    cis_buf_done(&out->value);
+    *out = result;
+    return CIS_OK;
+}
+
+static cis_code call(cis_guest *guest, struct cis_host *host, cis_vals *vals,
+                     struct cis_skillabi_result *out, struct cis_error *err)
+{
+    struct cis_str input = {(const char *)host->input.ptr, host->input.len};
+    cis_code code = cis_val_set_text(guest, cis_vals_arg(vals, 0), input, err);
+    if (code == CIS_E_INVALID) {
+        return cis_fail(err, CIS_E_USAGE, "input: not UTF-8, and run takes text");
+    }
+    if (code == CIS_E_BUDGET) {
+        return cis_guest_limit(guest, code, "host-bytes", host->budget.limit,
+                               host->budget.used + 2 * (uint64_t)input.len, err);
+    }
+    CIS_TRY(code);
+    CIS_TRY(cis_component_call(guest, CIS_STR("run"), RUN_TYPE, vals, err));
+    return take_result(guest, host, cis_vals_result(vals), out, err);
+}
+
+cis_code cis_abi_component_run(cis_guest *guest, struct cis_host *host,
+                               struct cis_skillabi_result *out, struct cis_error *err)
+{
+    cis_vals *vals = NULL;
+    CIS_TRY(cis_vals_new(guest, 1, &vals, err));
+    cis_code code = call(guest, host, vals, out, err);
+    cis_vals_free(vals);
+    return code;
+}

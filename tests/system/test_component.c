@@ -1,0 +1,142 @@
+/* Components as a user runs them. */
+#include "system/system.h"
+
+#define ALL CIS_TEST_SOURCE_DIR "/tests/guests/component_all.wat"
+
+static void a_component_runs_and_its_result_is_the_output(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", ALL, "--input", "\"eHello\""));
+    assert_string_equal(sys_out(s), "Hello\n");
+    assert_exit(s, 1, cis(s, "skill", "run", "--wasm", ALL, "--input", "\"Eno luck\""));
+    assert_contains(sys_out(s), "\"error\":\"no luck\"");
+}
+
+static void its_memory_is_kept_and_read_by_the_next_run(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", ALL, "--input", "\"sblue\"", "--json"));
+    assert_contains(sys_out(s), "\"grants\":{\"used\":{\"memory_write\":1},\"refused\":{}}");
+    assert_contains(sys_out(s), "\"changes\":{\"committed\":true,\"memory_set\":1");
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", ALL, "--input", "\"gk\""));
+    assert_string_equal(sys_out(s), "blue\n");
+    assert_exit(s, 0, cis(s, "memory", "get", "k", "--skill", "component_all"));
+    assert_contains(sys_out(s), "blue");
+}
+
+static void inspect_shows_interfaces_entry_and_grants(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0, cis(s, "inspect", ALL, "--json"));
+    assert_contains(sys_out(s), "\"layer\":\"component\"");
+    assert_contains(sys_out(s), "{\"name\":\"cis:skill/ai@0.1.7\",\"kind\":\"instance\"");
+    assert_contains(sys_out(s), "\"exports\":[{\"name\":\"run\",\"kind\":\"func\"");
+    assert_contains(sys_out(s), "\"abis\":[\"cis:skill\"],\"entry\":\"run\"");
+    assert_contains(sys_out(s), "\"needs\":[\"memory_read\",\"memory_write\",\"ai\",\"http\"]");
+    assert_contains(sys_out(s), "\"runs\":true");
+    char *wasi =
+        sys_wat(s, "wasi.wat", "(component (import \"wasi:cli/stdout@0.2.3\" (instance)))");
+    assert_exit(s, 0, cis(s, "inspect", wasi));
+    assert_contains(sys_out(s), "  wasi:cli/stdout@0.2.3  instance");
+    assert_contains(sys_out(s), "runs: no: imports wasi:cli/stdout@0.2.3");
+    free(wasi);
+}
+
+static void an_installed_component_runs_by_name(void **state)
+{
+    struct sys *s = *state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf wat = CIS_BUF_INIT(1u << 20);
+    char path[4200];
+    assert_ok(cis_file_read(ALL, &wat, err));
+    static const char manifest[] =
+        "[skill]\nname = \"typed\"\nversion = \"1.0.0\"\ntype = \"component\"\n"
+        "entry = \"skill.wat\"\n[permissions]\nmemory_read = true\nmemory_write = true\n";
+    snprintf(path, sizeof path, "%s/typed", s->home);
+    assert_ok(cis_file_mkdirs(path, 0700, err));
+    sys_file(s, "typed/skill.wat", wat.ptr, wat.len);
+    sys_file(s, "typed/skill.toml", manifest, sizeof manifest - 1);
+    assert_exit(s, 0, cis(s, "skill", "install", path, "--yes"));
+    assert_exit(s, 0, cis(s, "skill", "run", "typed", "--input", "\"sred\""));
+    assert_exit(s, 0, cis(s, "skill", "run", "typed", "--input", "\"gk\""));
+    assert_string_equal(sys_out(s), "red\n");
+    assert_exit(s, 0, cis(s, "skill", "run", "typed", "--input", "\"ahow\""));
+    assert_string_equal(sys_out(s), "err 0\n");
+}
+
+static void sixty_four_mebibytes_pass_through_a_component(void **state)
+{
+    struct sys *s = *state;
+    size_t n = ((size_t)64 << 20) + 3;
+    char *text = cis_alloc(n);
+    assert_non_null(text);
+    memset(text, 'x', n);
+    memcpy(text, "\"e", 2);
+    text[n - 1] = '"';
+    s->input = cis_bytes_of(text, n);
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", ALL, "--input", "-", "--memory", "256MiB"));
+    assert_int_equal(s->last.output.len, ((size_t)64 << 20) + 1);
+    assert_memory_equal(s->last.output.ptr, text + 2, (size_t)64 << 20);
+    cis_free(text);
+}
+
+static void a_refused_call_is_reported_and_traced(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0,
+                cis(s, "skill", "run", "--wasm", ALL, "--input", "\"hhttps://example.com/\"",
+                    "--trace", "host", "--json"));
+    assert_contains(sys_out(s), "\"refused\":{\"http\":1}");
+    assert_contains(sys_out(s), "\"result_text\":\"err 0\"");
+    assert_contains(sys_err(s), "host  cis:skill/http.send(request={method: \"GET\", url: "
+                                "\"https://example.com/\", headers: [(\"X-Ask\", \"yes\")], body: "
+                                "none}) = err(denied)");
+}
+
+static void what_nothing_provides_is_refused_by_name(void **state)
+{
+    struct sys *s = *state;
+    char *wasi =
+        sys_wat(s, "wasi.wat", "(component (import \"wasi:cli/stdout@0.2.3\" (instance)))");
+    assert_exit(s, 3, cis(s, "skill", "run", "--wasm", wasi));
+    assert_contains(sys_err(s), "WASI 0.2 come with a later version");
+    char *gpu = sys_wat(s, "gpu.wat", "(component (import \"acme:gpu/cores@1.0.0\" (instance)))");
+    assert_exit(s, 3, cis(s, "skill", "run", "--wasm", gpu));
+    assert_contains(sys_err(s), "imports acme:gpu/cores@1.0.0 (instance), which nothing provides");
+    free(wasi);
+    free(gpu);
+}
+
+static void its_limits_and_traps_have_the_exit_codes_of_modules(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(
+        s, 6,
+        cis(s, "skill", "run", "--wasm", ALL, "--input", "\"L\"", "--time", "100ms", "--json"));
+    assert_contains(sys_out(s), "\"limit\":\"time\",\"configured\":100");
+    assert_exit(s, 6,
+                cis(s, "skill", "run", "--wasm", ALL, "--input", "\"L\"", "--fuel", "100000"));
+    assert_contains(sys_err(s), "fuel");
+    assert_exit(
+        s, 5,
+        cis(s, "skill", "run", "--wasm", ALL, "--input", "\"M\"", "--memory", "64MiB", "--json"));
+    assert_contains(sys_out(s), "\"limit_hit\":{\"limit\":\"memory\",\"configured\":67108864");
+    assert_exit(s, 5, cis(s, "skill", "run", "--wasm", ALL, "--input", "\"T\""));
+    assert_contains(sys_err(s), "0: inner_most (");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_component_runs_and_its_result_is_the_output),
+        T(its_memory_is_kept_and_read_by_the_next_run),
+        T(inspect_shows_interfaces_entry_and_grants),
+        T(an_installed_component_runs_by_name),
+        T(sixty_four_mebibytes_pass_through_a_component),
+        T(a_refused_call_is_reported_and_traced),
+        T(what_nothing_provides_is_refused_by_name),
+        T(its_limits_and_traps_have_the_exit_codes_of_modules),
+    };
+    return cmocka_run_group_tests_name("components", tests, NULL, NULL);
+}
