@@ -5,7 +5,8 @@
 #
 #   usage: tools/build-engine.sh [--print-key]
 #   CIS_ENGINE_CACHE   folder of the prefixes   (default: ${XDG_CACHE_HOME:-~/.cache}/cis-engine)
-#   CARGO_TARGET_DIR   kept build folder; without it a temporary one is used and removed
+#   CARGO_TARGET_DIR   kept build folder; without it one in the cache, removed when the engine is
+#                      done, so that a build that was interrupted goes on where it ended
 #   CARGO, RUSTC       the toolchain (Rust >= 1.95)
 set -eu
 cd "$(dirname "$0")/../engine"
@@ -56,11 +57,13 @@ if [ -e "$prefix/lib/libcis_engine.a" ]; then
 fi
 
 stage=$(mktemp -d "$cache/stage.XXXXXX")
+target=
 trap 'rm -rf "$stage"' EXIT INT TERM
 if [ -z "${CARGO_TARGET_DIR:-}" ]; then
-    CARGO_TARGET_DIR=$stage/target
+    target=$cache/$key.target
+    CARGO_TARGET_DIR=$target
     export CARGO_TARGET_DIR
-    say "building Wasmtime once for this user (about four minutes on two cores) into $prefix"
+    say "building Wasmtime once for this user (about six minutes on two cores) into $prefix"
 else
     say "building into $prefix"
 fi
@@ -72,7 +75,9 @@ headers=$(grep '"reason":"build-script-executed"' "$stage/messages" | grep 'wasm
     sed 's/.*"out_dir":"\([^"]*\)".*/\1/')
 library=$(grep '"reason":"compiler-artifact"' "$stage/messages" |
     sed -n 's/.*"\([^"]*\/libcis_engine\.a\)".*/\1/p')
-wasmtime=$("$CARGO" metadata --format-version 1 --locked --offline 2>/dev/null |
+# Not from `cargo metadata`: that wants the packages of every other platform too, which a machine
+# that builds for the first time does not have.
+wasmtime=$(grep '"reason":"compiler-artifact"' "$stage/messages" |
     grep -o '"manifest_path":"[^"]*/wasmtime-[0-9][0-9.]*/Cargo.toml"' | head -n 1 |
     sed 's/"manifest_path":"\(.*\)\/Cargo.toml"/\1/')
 for path in "$headers/include/wasmtime/conf.h" "$library" "$wasmtime/LICENSE"; do
@@ -89,4 +94,7 @@ cp "$wasmtime/LICENSE" "$out/share/licenses/wasmtime/LICENSE"
 cp Cargo.lock "$out/share/licenses/wasmtime/Cargo.lock"
 cp "$library" "$out/lib/libcis_engine.a"
 mv "$out" "$prefix"
+if [ -n "$target" ]; then
+    rm -rf "$target"
+fi
 echo "$prefix"
