@@ -583,8 +583,9 @@ int main(int argc, char **argv)
         return cis_engine_compile_child();
     }
     struct cis_error err;
-    struct cis_cli cli = {.json = wants_json(argc, argv)}; /* also for errors before parsing */
+    static struct cis_cli cli; /* the signal thread may look at it after main has returned */
     int words;
+    cli.json = wants_json(argc, argv); /* also for errors before parsing */
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         cli.command = &cis_cmd_version;
         return finish(version_run(&cli));
@@ -629,7 +630,7 @@ int main(int argc, char **argv)
             code = cli.command->run(&cli);
         }
     }
-    /* The token stays: the signal thread may still hold it (and cli, until main returns). */
+    /* The token stays: the signal thread may still hold it. */
     cis_free((void *)(uintptr_t)cli.program);
     cis_free((void *)(uintptr_t)cli.args);
     cis_free(cli.given);
