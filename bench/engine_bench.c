@@ -2,6 +2,7 @@
  * live instances, deadlines of many loops, threads, and what the code generator's settings cost.
  * The bare engine is the same Wasmtime engine with the same module, without our layers. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -337,6 +338,39 @@ static void overshoot(cis_engine *engine, cis_program *program, const char *entr
     free(over);
 }
 
+/* A thread of the host's own beside the guests: it sleeps a millisecond and notes how late it is.
+ */
+struct server {
+    atomic_bool stop;
+    double late_ms[20000];
+    size_t n;
+};
+
+static void *server_main(void *arg)
+{
+    struct server *s = arg;
+    while (!atomic_load(&s->stop) && s->n < sizeof s->late_ms / sizeof *s->late_ms) {
+        struct timespec nap = {0, 1000000};
+        uint64_t due = cis_clock_mono_ns() + CIS_NS_PER_MS;
+        nanosleep(&nap, NULL);
+        s->late_ms[s->n++] = (double)(cis_clock_mono_ns() - due) / 1e6;
+    }
+    return NULL;
+}
+
+static void beside(cis_engine *engine, cis_program *program)
+{
+    static struct server s;
+    pthread_t thread;
+    pthread_create(&thread, NULL, server_main, &s);
+    overshoot(engine, program, "spin", 1000, OWN_START);
+    atomic_store(&s.stop, true);
+    pthread_join(thread, NULL);
+    printf("  a host thread beside those, late by   %9.2f ms p50, %8.2f ms p99, %8.2f ms worst\n",
+           bench_percentile(s.late_ms, s.n, 50), bench_percentile(s.late_ms, s.n, 99),
+           bench_percentile(s.late_ms, s.n, 100));
+}
+
 static void overshoots(cis_engine *engine, cis_program *program)
 {
     static const int counts[] = {1, 64, 1000};
@@ -346,6 +380,7 @@ static void overshoots(cis_engine *engine, cis_program *program)
             overshoot(engine, program, "spin", counts[i], (enum deadlines)kind);
         }
     }
+    beside(engine, program);
     overshoot(engine, program, "fill", 1, OWN_START);
     overshoot(engine, program, "fill", 8, OWN_START);
 }

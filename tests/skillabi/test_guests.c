@@ -252,8 +252,17 @@ static bool have(const char *name)
     return access(path, R_OK) == 0;
 }
 
+/* Compiling a Go program in this process takes the thread sanitizer many minutes. */
+static void skip_under_tsan(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    skip();
+#endif
+}
+
 static void a_go_command_runs(void **state)
 {
+    skip_under_tsan();
     (void)state;
     if (!have("go_command.wasm")) {
         skip();
@@ -270,6 +279,7 @@ static void a_go_command_runs(void **state)
 
 static void a_go_reactor_runs(void **state)
 {
+    skip_under_tsan();
     (void)state;
     if (!have("go_reactor.wasm")) {
         skip();
