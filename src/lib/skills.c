@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "skill/manifest.h"
 
 struct entry {
     atomic_uint refs;
@@ -58,23 +59,10 @@ void cis_skills_free(cis_skills *skills)
     cis_free(skills);
 }
 
-static bool name_ok(const char *name)
-{
-    size_t n = strlen(name);
-    for (size_t i = 0; i < n; i++) {
-        char c = name[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        if (!plain && (i == 0 || (c != '.' && c != '_' && c != '-'))) {
-            return false;
-        }
-    }
-    return n != 0 && n <= 256;
-}
-
 static cis_code entry_new(const char *name, const char *version, const char *description,
                           struct entry **out, struct cis_error *err)
 {
-    if (!name_ok(name)) {
+    if (!cis_skill_name_valid(cis_str_of(name))) {
         return cis_fail(err, CIS_E_USAGE, "skill %s: not [a-z0-9][a-z0-9._-]*, at most 256", name);
     }
     struct entry *e = cis_zalloc(sizeof *e);
