@@ -190,7 +190,8 @@ static void store(struct doctor *d)
     uint64_t bytes = 0, keys = 0;
     if (code == CIS_OK) {
         struct cis_stop stop = cis_app_stop(d->app);
-        code = store->ops->kv_usage(store, cis_str_of(d->cli->tenant), &bytes, &keys, &stop, &err);
+        code = store->ops->kv_usage(store, cis_str_of(d->cli->tenant), CIS_VIEW_HEAD, &bytes, &keys,
+                                    &stop, &err);
     }
     if (code != CIS_OK) {
         say_error(d, "store", &err);

@@ -258,8 +258,8 @@ static cis_code list_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     if (cli->json) {
         cis_cli_printf("{\"schema\":1,\"entries\":[");
     }
-    CIS_TRY(cmd->store->ops->kv_list(cmd->store, cmd->tenant, &query, print_entry, &l, &cmd->stop,
-                                     err));
+    CIS_TRY(cmd->store->ops->kv_list(cmd->store, cmd->tenant, CIS_VIEW_HEAD, &query, print_entry,
+                                     &l, &cmd->stop, err));
     if (cli->json) {
         cis_cli_printf("]}\n");
     }
@@ -304,8 +304,9 @@ static cis_code search_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     if (cli->json) {
         cis_cli_printf("{\"schema\":1,\"entries\":[");
     }
-    CIS_TRY(cmd->store->ops->kv_search(cmd->store, cmd->tenant, ns, cis_str_of(cli->args[0]),
-                                       (uint32_t)limit, print_entry, &l, &cmd->stop, err));
+    CIS_TRY(cmd->store->ops->kv_search(cmd->store, cmd->tenant, CIS_VIEW_HEAD, ns,
+                                       cis_str_of(cli->args[0]), (uint32_t)limit, print_entry, &l,
+                                       &cmd->stop, err));
     if (cli->json) {
         cis_cli_printf("]}\n");
     }

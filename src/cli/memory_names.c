@@ -64,7 +64,8 @@ cis_code cis_memory_cmd_ns(struct cis_memory_cmd *cmd, struct cis_str *out, stru
     }
     if (!mine) {
         struct cis_kv_query query = {.ns = cis_str_of(cmd->own), .limit = 1};
-        CIS_TRY(ops->kv_list(cmd->store, cmd->tenant, &query, note_entry, &mine, &cmd->stop, err));
+        CIS_TRY(ops->kv_list(cmd->store, cmd->tenant, CIS_VIEW_HEAD, &query, note_entry, &mine,
+                             &cmd->stop, err));
     }
     *out = cis_str_of(mine ? cmd->own : cmd->file);
     return CIS_OK;
@@ -76,8 +77,9 @@ cis_code cis_memory_cmd_find(struct cis_memory_cmd *cmd, struct cis_str key, cis
     const char *const names[] = {cmd->own, cmd->file};
     for (int i = 0; i < 2 && names[i][0] != 0; i++) {
         bool found = false;
-        CIS_TRY(cmd->store->ops->kv_get(cmd->store, cmd->tenant, cis_str_of(names[i]), key, each,
-                                        self, &found, &cmd->stop, err));
+        CIS_TRY(cmd->store->ops->kv_get(cmd->store, cmd->tenant, CIS_VIEW_HEAD,
+                                        cis_str_of(names[i]), key, each, self, &found, &cmd->stop,
+                                        err));
         if (found) {
             *out_ns = cis_str_of(names[i]);
             return CIS_OK;

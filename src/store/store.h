@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/cancel.h"
+#include "store/fs.h"
 
 typedef struct cis_store cis_store;
 
@@ -31,14 +32,16 @@ typedef struct cis_store cis_store;
 #define CIS_STORE_RUNS_KEPT 10000u /* newest run records of a tenant; older ones go */
 #define CIS_STORE_LOCK_NS (30ull * 1000000000ull)
 
-/* ---- key-value: (tenant, namespace, key) → bytes ---- */
+/* ---- key-value: (tenant, view, namespace, key) → bytes; versioned like files (store/fs.h) ---- */
+/* The head of the tenant's current ref, as it is at the call. */
+#define CIS_VIEW_HEAD ((struct cis_view){0, 0})
 struct cis_kv_entry {
     struct cis_str ns, key;
     struct cis_bytes value;
     bool is_public;
     struct cis_str category;
     int64_t updated_ms;
-    uint64_t version; /* of the commit that wrote it: grows by one with each of the tenant's */
+    uint64_t version; /* the epoch of the commit that wrote it */
 };
 typedef bool cis_kv_each(void *self, const struct cis_kv_entry *entry); /* false: stop */
 
@@ -73,7 +76,14 @@ typedef bool cis_run_each(void *self, const struct cis_run_row *row);
  * not forced to the disk by itself; power loss may take the last of them (with the commit after it,
  * they are safe). Every other commit is on the disk when it returns. */
 struct cis_store_commit {
-    const struct cis_run_row *run; /* NULL: a change without a run (command line, import) */
+    const struct cis_run_row *run;  /* NULL: a change without a run (command line, import) */
+    struct cis_str ref;             /* which branch; empty: the tenant's current one */
+    const struct cis_fs_commit *fs; /* NULL: files are not changed */
+    struct cis_fs_committed *out;   /* may be NULL */
+    const char *kind, *note;        /* for the log; NULL: "run" with a run, else "memory", and "" */
+    uint64_t fence;                 /* of the lease this writer holds, 0: none */
+    bool strict_memory;             /* memory keys conflict: with base, what was written after it */
+    struct cis_view base;           /* of strict memory, when fs is NULL */
     const struct cis_kv_op *kv;
     size_t nkv;
     const struct cis_kv_op *config; /* ns = skill name, key/value text */
@@ -98,25 +108,27 @@ typedef bool cis_skill_each(void *self, const struct cis_skill_row *row);
 struct cis_store_ops {
     uint32_t size;
     void (*close)(cis_store *store);
-    cis_code (*kv_get)(cis_store *, struct cis_str tenant, struct cis_str ns, struct cis_str key,
-                       cis_kv_each *each, void *self, bool *out_found, const struct cis_stop *stop,
-                       struct cis_error *err);
+    cis_code (*kv_get)(cis_store *, struct cis_str tenant, struct cis_view at, struct cis_str ns,
+                       struct cis_str key, cis_kv_each *each, void *self, bool *out_found,
+                       const struct cis_stop *stop, struct cis_error *err);
     /* In byte order of the key, from one snapshot. */
-    cis_code (*kv_list)(cis_store *, struct cis_str tenant, const struct cis_kv_query *query,
-                        cis_kv_each *each, void *self, const struct cis_stop *stop,
-                        struct cis_error *err);
+    cis_code (*kv_list)(cis_store *, struct cis_str tenant, struct cis_view at,
+                        const struct cis_kv_query *query, cis_kv_each *each, void *self,
+                        const struct cis_stop *stop, struct cis_error *err);
     /* Substring and full text over keys and text values (store/text.h says what is text): own
      * namespace, and public entries of others; ns ptr NULL: the whole tenant. An entry is found
      * when every word of the query is part of its key or text. Exact keys first, then by rank,
      * where the query as one phrase counts more. The query is never taken as syntax. */
-    cis_code (*kv_search)(cis_store *, struct cis_str tenant, struct cis_str ns,
+    cis_code (*kv_search)(cis_store *, struct cis_str tenant, struct cis_view at, struct cis_str ns,
                           struct cis_str query, uint32_t limit, cis_kv_each *each, void *self,
                           const struct cis_stop *stop, struct cis_error *err);
     /* Only entry.ns is set. */
-    cis_code (*kv_namespaces)(cis_store *, struct cis_str tenant, cis_kv_each *each, void *self,
-                              const struct cis_stop *stop, struct cis_error *err);
-    cis_code (*kv_usage)(cis_store *, struct cis_str tenant, uint64_t *out_bytes,
-                         uint64_t *out_keys, const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*kv_namespaces)(cis_store *, struct cis_str tenant, struct cis_view at,
+                              cis_kv_each *each, void *self, const struct cis_stop *stop,
+                              struct cis_error *err);
+    cis_code (*kv_usage)(cis_store *, struct cis_str tenant, struct cis_view at,
+                         uint64_t *out_bytes, uint64_t *out_keys, const struct cis_stop *stop,
+                         struct cis_error *err);
     cis_code (*commit)(cis_store *, struct cis_str tenant, const struct cis_store_commit *commit,
                        const struct cis_stop *stop, struct cis_error *err);
     /* id may be a prefix that only one run has; CIS_E_USAGE when more do, CIS_E_NOTFOUND. */
@@ -149,6 +161,7 @@ struct cis_store_ops {
 
 struct cis_store { /* embedded first in a backend's own struct */
     const struct cis_store_ops *ops;
+    const struct cis_store_fs_ops *fs;
 };
 
 #define CIS_TENANT_MAX 64u /* [a-z0-9][a-z0-9._-]*, judged by cis_tenant_valid */

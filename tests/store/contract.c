@@ -79,8 +79,8 @@ char *store_get(cis_store *store, const char *ns, const char *key)
 {
     char *value = NULL;
     bool found = false;
-    assert_ok(store->ops->kv_get(store, T, cis_str_of(ns), cis_str_of(key), keep_value, &value,
-                                 &found, NULL, err));
+    assert_ok(store->ops->kv_get(store, T, CIS_VIEW_HEAD, cis_str_of(ns), cis_str_of(key),
+                                 keep_value, &value, &found, NULL, err));
     assert_int_equal(found, value != NULL);
     return value;
 }
@@ -115,7 +115,7 @@ static bool note_entry(void *self, const struct cis_kv_entry *e)
 static void assert_list(cis_store *store, const struct cis_kv_query *query, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    assert_ok(store->ops->kv_list(store, T, query, note_entry, &out, NULL, err));
+    assert_ok(store->ops->kv_list(store, T, CIS_VIEW_HEAD, query, note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -123,15 +123,15 @@ static void assert_search(cis_store *store, const char *ns, const char *query, c
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
     struct cis_str in = ns != NULL ? cis_str_of(ns) : (struct cis_str){NULL, 0};
-    assert_ok(
-        store->ops->kv_search(store, T, in, cis_str_of(query), 100, note_entry, &out, NULL, err));
+    assert_ok(store->ops->kv_search(store, T, CIS_VIEW_HEAD, in, cis_str_of(query), 100, note_entry,
+                                    &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
 static void assert_usage(cis_store *store, uint64_t bytes, uint64_t keys)
 {
     uint64_t b = 99, k = 99;
-    assert_ok(store->ops->kv_usage(store, T, &b, &k, NULL, err));
+    assert_ok(store->ops->kv_usage(store, T, CIS_VIEW_HEAD, &b, &k, NULL, err));
     assert_int_equal(b, bytes);
     assert_int_equal(k, keys);
 }
@@ -174,7 +174,8 @@ static void keys_and_values_are_any_bytes(void **state)
     assert_ok(store_apply(s, &op, 1, err));
     char *got = NULL;
     bool found = false;
-    assert_ok(s->ops->kv_get(s, T, op.ns, op.key, keep_value, &got, &found, NULL, err));
+    assert_ok(
+        s->ops->kv_get(s, T, CIS_VIEW_HEAD, op.ns, op.key, keep_value, &got, &found, NULL, err));
     assert_true(found);
     free(got);
     assert_usage(s, 9, 1);
@@ -192,8 +193,8 @@ static void assert_flags(cis_store *s, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
     bool found;
-    assert_ok(
-        s->ops->kv_get(s, T, CIS_STR("a"), CIS_STR("k"), keep_flags, &out, &found, NULL, err));
+    assert_ok(s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), keep_flags, &out,
+                             &found, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -241,7 +242,7 @@ static void a_list_is_in_byte_order_with_prefix_after_and_limit(void **state)
     assert_list(s, &(struct cis_kv_query){.ns = n, .after = CIS_STR(""), .limit = 1}, "n/a ");
     assert_list(s, &(struct cis_kv_query){.limit = 2}, "m/a/9 n/a ");
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(100);
-    assert_ok(s->ops->kv_namespaces(s, T, note_entry, &out, NULL, err));
+    assert_ok(s->ops->kv_namespaces(s, T, CIS_VIEW_HEAD, note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "m/ n/ ");
 }
 
@@ -250,11 +251,11 @@ static void an_unknown_tenant_is_empty_and_not_made(void **state)
     cis_store *s = store_of(state);
     struct cis_str t = CIS_STR("ghost");
     bool found = true;
-    assert_ok(
-        s->ops->kv_get(s, t, CIS_STR("a"), CIS_STR("k"), note_entry, NULL, &found, NULL, err));
+    assert_ok(s->ops->kv_get(s, t, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
+                             &found, NULL, err));
     assert_false(found);
     uint64_t bytes, keys;
-    assert_ok(s->ops->kv_usage(s, t, &bytes, &keys, NULL, err));
+    assert_ok(s->ops->kv_usage(s, t, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(bytes + keys, 0);
     assert_fails(CIS_E_NOTFOUND, "no such run",
                  s->ops->run_get(s, t, CIS_STR("01"), NULL, NULL, NULL, err));
@@ -268,8 +269,8 @@ static void tenants_do_not_see_each_other(void **state)
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
     assert_ok(s->ops->commit(s, CIS_STR("one"), &c, NULL, err));
     bool found = true;
-    assert_ok(s->ops->kv_get(s, CIS_STR("two"), CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
-                             &found, NULL, err));
+    assert_ok(s->ops->kv_get(s, CIS_STR("two"), CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"),
+                             note_entry, NULL, &found, NULL, err));
     assert_false(found);
 }
 
@@ -337,8 +338,8 @@ static void search_sees_own_entries_and_public_ones_of_others_only(void **state)
     ops[1].is_public = 1;
     assert_ok(store_apply(s, ops, 3, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(
-        s->ops->kv_search(s, T, CIS_STR("a"), CIS_STR("shared"), 100, note_entry, &out, NULL, err));
+    assert_ok(s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("shared"), 100,
+                                note_entry, &out, NULL, err));
     assert_non_null(strstr(cis_buf_cstr(&out), "a/mine"));
     assert_non_null(strstr(cis_buf_cstr(&out), "b/open"));
     assert_null(strstr(cis_buf_cstr(&out), "b/shut"));
@@ -357,8 +358,8 @@ static void search_takes_no_syntax_from_the_query(void **state)
                                       "'",    "%",      "*",       "\\"};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-        assert_ok(s->ops->kv_search(s, T, CIS_STR("a"), cis_str_of(odd[i]), 10, note_entry, &out,
-                                    NULL, err));
+        assert_ok(s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(odd[i]), 10,
+                                    note_entry, &out, NULL, err));
         bool there = strstr("say \"hello\" AND NOT key:* OR (this)", odd[i]) != NULL;
         assert_int_equal(out.len != 0, there);
     }
@@ -373,18 +374,20 @@ static void search_queries_are_bounded_text(void **state)
     memset(big, 'x', sizeof big);
     struct cis_str a = CIS_STR("a");
     assert_fails(CIS_E_INVALID, "query of 4098",
-                 s->ops->kv_search(s, T, a, (struct cis_str){big, sizeof big}, 10, note_entry, NULL,
-                                   NULL, err));
-    assert_fails(CIS_E_INVALID, "empty",
-                 s->ops->kv_search(s, T, a, CIS_STR(" \t"), 10, note_entry, NULL, NULL, err));
+                 s->ops->kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, sizeof big}, 10,
+                                   note_entry, NULL, NULL, err));
+    assert_fails(
+        CIS_E_INVALID, "empty",
+        s->ops->kv_search(s, T, CIS_VIEW_HEAD, a, CIS_STR(" \t"), 10, note_entry, NULL, NULL, err));
     assert_fails(CIS_E_INVALID, "not text",
-                 s->ops->kv_search(s, T, a, CIS_STR("a\xff"), 10, note_entry, NULL, NULL, err));
+                 s->ops->kv_search(s, T, CIS_VIEW_HEAD, a, CIS_STR("a\xff"), 10, note_entry, NULL,
+                                   NULL, err));
     for (size_t i = 0; i < CIS_QUERY_MAX; i += 4) {
         memcpy(big + i, "abc ", 4);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(s->ops->kv_search(s, T, a, (struct cis_str){big, CIS_QUERY_MAX}, 10, note_entry, &out,
-                                NULL, err));
+    assert_ok(s->ops->kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, CIS_QUERY_MAX}, 10,
+                                note_entry, &out, NULL, err));
 }
 
 static void search_finds_binary_values_by_key_and_long_ones_by_their_beginning(void **state)
@@ -643,14 +646,14 @@ static void an_ended_stop_ends_every_operation_before_it_begins(void **state)
     cis_cancel_fire(cancel);
     struct cis_stop late = {1, NULL}, gone = {CIS_NEVER, cancel};
     bool found;
-    assert_fails(
-        CIS_E_DEADLINE, "time limit",
-        s->ops->kv_get(s, T, CIS_STR("a"), CIS_STR("k"), note_entry, NULL, &found, &late, err));
+    assert_fails(CIS_E_DEADLINE, "time limit",
+                 s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
+                                &found, &late, err));
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
     assert_fails(CIS_E_CANCELLED, "cancelled", s->ops->commit(s, T, &c, &gone, err));
-    assert_fails(
-        CIS_E_CANCELLED, "cancelled",
-        s->ops->kv_search(s, T, CIS_STR("a"), CIS_STR("abc"), 1, note_entry, NULL, &gone, err));
+    assert_fails(CIS_E_CANCELLED, "cancelled",
+                 s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("abc"), 1, note_entry,
+                                   NULL, &gone, err));
     cis_cancel_unref(cancel);
     assert_value(s, "a", "k", "v");
 }
@@ -666,9 +669,10 @@ static cis_code all_operations(cis_store *s, struct cis_error *err)
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
     bool found;
     CIS_TRY(s->ops->commit(s, T, &c, NULL, err));
-    CIS_TRY(s->ops->kv_get(s, T, CIS_STR("a"), CIS_STR("k1"), note_entry, &out, &found, NULL, err));
-    CIS_TRY(
-        s->ops->kv_search(s, T, CIS_STR("a"), CIS_STR("ext so"), 9, note_entry, &out, NULL, err));
+    CIS_TRY(s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k1"), note_entry, &out,
+                           &found, NULL, err));
+    CIS_TRY(s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("ext so"), 9, note_entry,
+                              &out, NULL, err));
     CIS_TRY(s->ops->run_list(s, T, (struct cis_str){NULL, 0}, 9, note_run, &out, NULL, err));
     CIS_TRY(s->ops->describe(s, &out, err));
     return CIS_OK;

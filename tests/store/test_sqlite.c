@@ -84,8 +84,8 @@ static bool ignore(void *self, const struct cis_kv_entry *entry)
 static cis_code get_one(cis_store *store, const char *key, struct cis_error *err)
 {
     bool found;
-    return store->ops->kv_get(store, T, CIS_STR("a"), cis_str_of(key), ignore, NULL, &found, NULL,
-                              err);
+    return store->ops->kv_get(store, T, CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(key), ignore, NULL,
+                              &found, NULL, err);
 }
 
 /* ---- files ---- */
@@ -122,8 +122,8 @@ static void reading_makes_no_files(void **state)
 {
     struct fixture *f = *state;
     bool found;
-    assert_ok(f->store->ops->kv_get(f->store, CIS_STR("typo"), CIS_STR("a"), CIS_STR("k"), ignore,
-                                    NULL, &found, NULL, err));
+    assert_ok(f->store->ops->kv_get(f->store, CIS_STR("typo"), CIS_VIEW_HEAD, CIS_STR("a"),
+                                    CIS_STR("k"), ignore, NULL, &found, NULL, err));
     char path[600];
     snprintf(path, sizeof path, "%s/tenants/typo.db", f->dir);
     assert_false(cis_file_exists(path));
@@ -276,10 +276,13 @@ static cis_code use_everything(cis_store *s, struct cis_error *err)
     struct cis_kv_op ops[] = {store_put("a", "first", "other text"), store_put("a", "fresh", "x"),
                               store_del("a", "k007")};
     struct cis_store_commit c = {.run = &run, .kv = ops, .nkv = 3};
-    CIS_TRY(s->ops->kv_get(s, T, CIS_STR("a"), CIS_STR("first"), ignore, NULL, &found, NULL, err));
-    CIS_TRY(s->ops->kv_list(s, T, &(struct cis_kv_query){.values = true}, ignore, NULL, NULL, err));
-    CIS_TRY(s->ops->kv_search(s, T, CIS_STR("a"), CIS_STR("value"), 50, ignore, NULL, NULL, err));
-    CIS_TRY(s->ops->kv_usage(s, T, &bytes, &keys, NULL, err));
+    CIS_TRY(s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("first"), ignore, NULL,
+                           &found, NULL, err));
+    CIS_TRY(s->ops->kv_list(s, T, CIS_VIEW_HEAD, &(struct cis_kv_query){.values = true}, ignore,
+                            NULL, NULL, err));
+    CIS_TRY(s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("value"), 50, ignore, NULL,
+                              NULL, err));
+    CIS_TRY(s->ops->kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     return s->ops->commit(s, T, &c, NULL, err);
 }
 
@@ -598,7 +601,8 @@ static void processes_that_write_at_once_lose_nothing(void **state)
     }
     reopen(f);
     uint64_t bytes, keys;
-    assert_ok(f->store->ops->kv_usage(f->store, CIS_STR("shared"), &bytes, &keys, NULL, err));
+    assert_ok(f->store->ops->kv_usage(f->store, CIS_STR("shared"), CIS_VIEW_HEAD, &bytes, &keys,
+                                      NULL, err));
     assert_int_equal(keys, 4 * PROCESS_WRITES / 2);
 }
 

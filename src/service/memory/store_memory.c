@@ -36,14 +36,14 @@ static enum cis_code memory_get(void *self, const struct cis_call *call, const c
     struct cis_str tenant = cis_str_of(call->tenant), name = {key, key_len};
     struct found f = {.out = out};
     bool there = false;
-    CIS_TRY(m->store->ops->kv_get(m->store, tenant, cis_str_of(call->skill), name, give_value, &f,
-                                  &there, &stop, err));
+    CIS_TRY(m->store->ops->kv_get(m->store, tenant, CIS_VIEW_HEAD, cis_str_of(call->skill), name,
+                                  give_value, &f, &there, &stop, err));
     if (!there && key_len > 1 && key[0] == '@') {
         struct cis_str rest = {key + 1, key_len - 1}, skill;
         if (cis_str_split(&rest, '/', &skill) && skill.len != 0 && rest.len != 0) {
             f.public_only = true;
-            CIS_TRY(m->store->ops->kv_get(m->store, tenant, skill, rest, give_value, &f, &there,
-                                          &stop, err));
+            CIS_TRY(m->store->ops->kv_get(m->store, tenant, CIS_VIEW_HEAD, skill, rest, give_value,
+                                          &f, &there, &stop, err));
         }
     }
     *out_found = f.hit;
@@ -84,9 +84,9 @@ static enum cis_code memory_search(void *self, const struct cis_call *call, cons
     const struct cis_store_memory *m = self;
     struct cis_stop stop = stop_of(call);
     struct hits h = {each_self, each};
-    return m->store->ops->kv_search(m->store, cis_str_of(call->tenant), cis_str_of(call->skill),
-                                    (struct cis_str){query, query_len}, limit, give_hit, &h, &stop,
-                                    err);
+    return m->store->ops->kv_search(m->store, cis_str_of(call->tenant), CIS_VIEW_HEAD,
+                                    cis_str_of(call->skill), (struct cis_str){query, query_len},
+                                    limit, give_hit, &h, &stop, err);
 }
 
 struct keys {
@@ -111,8 +111,8 @@ static enum cis_code memory_list(void *self, const struct cis_call *call, const 
     struct keys k = {each_self, each};
     struct cis_kv_query query = {
         .ns = cis_str_of(call->skill), .prefix = {prefix, prefix_len}, .limit = limit};
-    return m->store->ops->kv_list(m->store, cis_str_of(call->tenant), &query, give_key, &k, &stop,
-                                  err);
+    return m->store->ops->kv_list(m->store, cis_str_of(call->tenant), CIS_VIEW_HEAD, &query,
+                                  give_key, &k, &stop, err);
 }
 
 static enum cis_code memory_commit(void *self, const struct cis_call *call,

@@ -129,18 +129,21 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
                        const void *arg, bool durable, const struct cis_stop *stop,
                        struct cis_error *err);
 
+/* Until memory is versioned: any other view is CIS_E_UNSUPPORTED. */
+cis_code cis_sql_view_is_head(struct cis_view at, struct cis_error *err);
+
 /* ---- the operations, one file a noun ---- */
 #define OP(name, ...) cis_code cis_sql_##name(cis_store *store, struct cis_str tenant, __VA_ARGS__)
-OP(kv_get, struct cis_str ns, struct cis_str key, cis_kv_each *each, void *self, bool *out_found,
+OP(kv_get, struct cis_view at, struct cis_str ns, struct cis_str key, cis_kv_each *each, void *self,
+   bool *out_found, const struct cis_stop *stop, struct cis_error *err);
+OP(kv_list, struct cis_view at, const struct cis_kv_query *query, cis_kv_each *each, void *self,
    const struct cis_stop *stop, struct cis_error *err);
-OP(kv_list, const struct cis_kv_query *query, cis_kv_each *each, void *self,
+OP(kv_search, struct cis_view at, struct cis_str ns, struct cis_str query, uint32_t limit,
+   cis_kv_each *each, void *self, const struct cis_stop *stop, struct cis_error *err);
+OP(kv_namespaces, struct cis_view at, cis_kv_each *each, void *self, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(kv_usage, struct cis_view at, uint64_t *out_bytes, uint64_t *out_keys,
    const struct cis_stop *stop, struct cis_error *err);
-OP(kv_search, struct cis_str ns, struct cis_str query, uint32_t limit, cis_kv_each *each,
-   void *self, const struct cis_stop *stop, struct cis_error *err);
-OP(kv_namespaces, cis_kv_each *each, void *self, const struct cis_stop *stop,
-   struct cis_error *err);
-OP(kv_usage, uint64_t *out_bytes, uint64_t *out_keys, const struct cis_stop *stop,
-   struct cis_error *err);
 OP(commit, const struct cis_store_commit *commit, const struct cis_stop *stop,
    struct cis_error *err);
 OP(config_apply, const struct cis_kv_op *ops, size_t nops, const struct cis_stop *stop,

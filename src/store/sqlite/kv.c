@@ -18,6 +18,13 @@ void cis_sql_kv_entry(sqlite3_stmt *stmt, struct cis_kv_entry *out)
                                  .version = (uint64_t)sqlite3_column_int64(stmt, 7)};
 }
 
+cis_code cis_sql_view_is_head(struct cis_view at, struct cis_error *err)
+{
+    return at.branch == 0 ? CIS_OK
+                          : cis_fail(err, CIS_E_UNSUPPORTED,
+                                     "memory of an older state: this store keeps the newest only");
+}
+
 static cis_code each_entry(struct sql_conn *conn, sqlite3_stmt *st, const char *what,
                            cis_kv_each *each, void *self, struct cis_error *err)
 {
@@ -35,10 +42,11 @@ static cis_code each_entry(struct sql_conn *conn, sqlite3_stmt *st, const char *
     }
 }
 
-cis_code cis_sql_kv_get(cis_store *store, struct cis_str tenant, struct cis_str ns,
-                        struct cis_str key, cis_kv_each *each, void *self, bool *out_found,
-                        const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_kv_get(cis_store *store, struct cis_str tenant, struct cis_view at,
+                        struct cis_str ns, struct cis_str key, cis_kv_each *each, void *self,
+                        bool *out_found, const struct cis_stop *stop, struct cis_error *err)
 {
+    CIS_TRY(cis_sql_view_is_head(at, err));
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
     bool row = false;
@@ -101,10 +109,11 @@ static cis_code range_of(const struct cis_kv_query *q, struct range *r, struct c
     return CIS_OK;
 }
 
-cis_code cis_sql_kv_list(cis_store *store, struct cis_str tenant, const struct cis_kv_query *query,
-                         cis_kv_each *each, void *self, const struct cis_stop *stop,
-                         struct cis_error *err)
+cis_code cis_sql_kv_list(cis_store *store, struct cis_str tenant, struct cis_view at,
+                         const struct cis_kv_query *query, cis_kv_each *each, void *self,
+                         const struct cis_stop *stop, struct cis_error *err)
 {
+    CIS_TRY(cis_sql_view_is_head(at, err));
     struct range range;
     CIS_TRY(range_of(query, &range, err));
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
@@ -129,9 +138,11 @@ cis_code cis_sql_kv_list(cis_store *store, struct cis_str tenant, const struct c
     return each_entry(conn, st, "listing memory", each, self, err);
 }
 
-cis_code cis_sql_kv_namespaces(cis_store *store, struct cis_str tenant, cis_kv_each *each,
-                               void *self, const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_kv_namespaces(cis_store *store, struct cis_str tenant, struct cis_view at,
+                               cis_kv_each *each, void *self, const struct cis_stop *stop,
+                               struct cis_error *err)
 {
+    CIS_TRY(cis_sql_view_is_head(at, err));
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
     if (conn == NULL) {
@@ -149,9 +160,11 @@ cis_code cis_sql_kv_namespaces(cis_store *store, struct cis_str tenant, cis_kv_e
     return CIS_OK;
 }
 
-cis_code cis_sql_kv_usage(cis_store *store, struct cis_str tenant, uint64_t *out_bytes,
-                          uint64_t *out_keys, const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_kv_usage(cis_store *store, struct cis_str tenant, struct cis_view at,
+                          uint64_t *out_bytes, uint64_t *out_keys, const struct cis_stop *stop,
+                          struct cis_error *err)
 {
+    CIS_TRY(cis_sql_view_is_head(at, err));
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
     uint64_t bytes = 0, keys = 0;

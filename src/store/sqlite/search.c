@@ -161,10 +161,12 @@ static cis_code tell(struct search *s, cis_kv_each *each, void *self, struct cis
     return CIS_OK;
 }
 
-cis_code cis_sql_kv_search(cis_store *store, struct cis_str tenant, struct cis_str ns,
-                           struct cis_str query, uint32_t limit, cis_kv_each *each, void *self,
-                           const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_kv_search(cis_store *store, struct cis_str tenant, struct cis_view at,
+                           struct cis_str ns, struct cis_str query, uint32_t limit,
+                           cis_kv_each *each, void *self, const struct cis_stop *stop,
+                           struct cis_error *err)
 {
+    CIS_TRY(cis_sql_view_is_head(at, err));
     CIS_CLEANUP(cis_freep) struct cis_query *q = cis_alloc(sizeof *q);
     CIS_CLEANUP(cis_freep) struct search *s = cis_alloc(sizeof *s);
     if (q == NULL || s == NULL) {

@@ -1,0 +1,91 @@
+/* How a commit is judged and written, once for all backends: conflicts, merges, quotas, the packed
+ * keys. A backend calls cis_commit_apply inside its transaction with the primitives below; the
+ * function holds no state between calls and may be called again after a rolled-back try.
+ *
+ * Order of locks: ref, branch, usage. First committer wins; the other gets CIS_E_CONFLICT, whose
+ * message names the path's last name or the key. */
+#ifndef CIS_STORE_COMMIT_H
+#define CIS_STORE_COMMIT_H
+
+#include "store/fs.h"
+#include "store/store.h"
+
+/* ---- changed keys of a commit, packed ---- */
+enum cis_key_kind {
+    CIS_KEY_DIRENT = 1,  /* parent, name, ino (0: removed), type: conflicts by (parent, name) */
+    CIS_KEY_INODE = 2,   /* ino, gone: a file's data, links or attributes; conflicts by ino */
+    CIS_KEY_DIRATTR = 3, /* ino: explicit attributes of a directory; conflicts by ino */
+    CIS_KEY_DIRGONE = 4, /* ino: a directory was removed; conflicts with names added to it */
+    CIS_KEY_MOVED = 5,   /* ino, parent: a directory is elsewhere now */
+    CIS_KEY_MEMORY = 6,  /* ns, key: conflicts only for strict memory */
+};
+
+struct cis_key {
+    enum cis_key_kind kind;
+    uint64_t ino;        /* the directory for DIRENT */
+    uint64_t target;     /* DIRENT: ino or 0; MOVED: new parent; INODE: 1 when gone */
+    uint32_t type;       /* DIRENT: type bits */
+    struct cis_str name; /* DIRENT: name; MEMORY: key */
+    struct cis_str ns;   /* MEMORY */
+};
+
+/* Appends in ascending (kind, ino, name) order; the caller sorts. */
+void cis_keys_add(struct cis_buf *buf, const struct cis_key *key);
+/* Reads the next key at *at; names are borrowed from the blob. *out_more false at the end.
+ * CIS_E_DAMAGED: the blob is not what cis_keys_add writes. */
+cis_code cis_keys_next(struct cis_bytes keys, size_t *at, struct cis_key *out, bool *out_more,
+                       struct cis_error *err);
+
+/* ---- what a backend provides inside its transaction ---- */
+typedef struct cis_commit_txn cis_commit_txn;
+
+struct cis_commit_head {
+    struct cis_view head; /* of the branch that the ref names now */
+    uint64_t files, bytes;
+    uint64_t kv_bytes, kv_keys;
+    uint64_t fence; /* of a lease that has not run out, 0: none */
+    uint64_t quota_files, quota_bytes;
+    uint64_t floor; /* views of the branch below it are gone */
+    int64_t now_ms;
+};
+
+/* Rows to insert at (branch, epoch), then the commit's row, then the head moves. */
+struct cis_commit_rows {
+    struct cis_view at;
+    const struct cis_fs_dirent *dirents;
+    size_t ndirents;
+    const struct cis_fs_inode *inodes; /* gone ones are tombstones */
+    size_t ninodes;
+    const struct cis_fs_new_extent *extents; /* new_chunk resolved by the backend from chunks */
+    size_t nextents;
+    const struct cis_fs_chunk *chunks;
+    size_t nchunks;
+    const struct cis_kv_op *kv; /* written by the backend's own code, which counts bytes and keys */
+    size_t nkv;
+    const struct cis_fs_commit_row *row;
+    uint64_t files, bytes, kv_bytes, kv_keys; /* at the new head */
+};
+
+struct cis_commit_txn_ops {
+    /* Locks ref (empty: the current), branch and usage, in that order. */
+    cis_code (*head)(cis_commit_txn *, struct cis_str ref, struct cis_commit_head *out,
+                     struct cis_error *err);
+    /* Keys of the branch's commits with after < epoch ≤ upto, oldest first. */
+    cis_code (*keys)(cis_commit_txn *, uint64_t branch, uint64_t after, uint64_t upto,
+                     cis_fs_commit_each *each, void *self, struct cis_error *err);
+    cis_code (*inodes)(cis_commit_txn *, struct cis_view at, const uint64_t *inos, size_t n,
+                       cis_fs_inode_each *each, void *self, struct cis_error *err);
+    /* Applies the memory operations at the epoch and says how much they grew. */
+    cis_code (*kv)(cis_commit_txn *, struct cis_view at, const struct cis_kv_op *ops, size_t n,
+                   int64_t *out_bytes, int64_t *out_keys, struct cis_error *err);
+    cis_code (*write)(cis_commit_txn *, const struct cis_commit_rows *rows, struct cis_error *err);
+};
+
+/* Judges and writes the filesystem's and the memory's part of the commit. */
+cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *txn,
+                          const struct cis_store_commit *commit, struct cis_fs_committed *out,
+                          struct cis_error *err);
+/* Is what the caller hands in well formed (sorted, names valid, sizes in range)? */
+cis_code cis_fs_commit_check(const struct cis_fs_commit *commit, struct cis_error *err);
+
+#endif

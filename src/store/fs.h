@@ -1,0 +1,359 @@
+/* The versioned rows of the filesystem: what a backend stores and answers for it. Part of the
+ * store's vtable (store.h); this header owns the rows and their operations, store/commit.h the
+ * rules by which a commit is judged, store/chunk.h how file content is packed.
+ *
+ * Model. Rows never change while they are retained; each carries the branch and the epoch that
+ * wrote it. A view is (branch, epoch): it sees, for every key, the row with the greatest epoch at
+ * most its own, looking first at its branch and then at the ancestors the branch was forked from. A
+ * ref is a name that points at a branch; forks, snapshots and rollbacks write one row each whatever
+ * the tree holds.
+ *
+ * Callbacks get borrowed rows, valid during the call; false stops; they do not call the store.
+ * Threads, deadlines and errors as in store.h, and: CIS_E_NOTFOUND (ref, branch, snapshot),
+ * CIS_E_EXPIRED (the view's rows may have been squashed), CIS_E_DAMAGED (a row or chunk that fails
+ * its check: the message names it). */
+#ifndef CIS_STORE_FS_H
+#define CIS_STORE_FS_H
+
+#include "base/buf.h"
+#include "base/cancel.h"
+
+typedef struct cis_store cis_store;
+
+#define CIS_FS_NAME_MAX 255u                /* bytes of an entry's name */
+#define CIS_FS_TARGET_MAX 4095u             /* bytes of a symlink's target */
+#define CIS_FS_BLOCK 65536u                 /* bytes of file content behind one extent */
+#define CIS_FS_INLINE_MAX 1024u             /* a file up to this size may live in its inode's row */
+#define CIS_FS_SIZE_MAX (INT64_MAX - 65536) /* bytes of a file: about 8 EiB */
+#define CIS_FS_REF_MAX 128u /* bytes of a ref's or snapshot's name, cis_fs_ref_valid */
+#define CIS_FS_ROOT 1u      /* inode number of every tree's root */
+#define CIS_FS_MAIN "main"  /* the ref every tenant has */
+
+struct cis_view {
+    uint64_t branch, epoch;
+};
+
+/* Times are exact: seconds may be negative. */
+struct cis_fs_time {
+    int64_t s;
+    uint32_t ns;
+};
+
+struct cis_fs_inode {
+    uint64_t ino, epoch; /* epoch: of the row */
+    uint32_t mode;       /* type and permission bits as in stat(2) */
+    uint32_t nlink, uid, gid;
+    uint64_t rdev;
+    uint64_t size;   /* bytes; directories: 0; symlinks: length of the target */
+    uint64_t stored; /* bytes that are not holes, in whole blocks */
+    uint64_t parent; /* directories: where it is (the root: itself); others: 0 */
+    struct cis_fs_time atime, mtime, ctime, btime;
+    bool gone;             /* a tombstone: the last name was removed at this epoch */
+    bool is_inline;        /* content is in data, there are no extents */
+    struct cis_bytes data; /* symlink target, or inline content */
+};
+
+struct cis_fs_dirent {
+    uint64_t parent, ino; /* ino 0: a whiteout */
+    uint64_t epoch;
+    uint32_t mode; /* type bits only */
+    struct cis_str name;
+};
+
+struct cis_fs_extent {
+    uint64_t block; /* offset / CIS_FS_BLOCK */
+    uint64_t chunk; /* 0: an explicit hole */
+    uint64_t epoch;
+};
+
+/* One step of a walk. dirent.ino 0: there is no such name and the walk ends here (inode NULL);
+ * dirent.epoch is then that of the whiteout, 0 without one. */
+typedef bool cis_fs_step_each(void *self, size_t index, const struct cis_fs_dirent *dirent,
+                              const struct cis_fs_inode *inode);
+/* inode NULL when attributes were not asked for. */
+typedef bool cis_fs_dirent_each(void *self, const struct cis_fs_dirent *dirent,
+                                const struct cis_fs_inode *inode);
+typedef bool cis_fs_inode_each(void *self, const struct cis_fs_inode *inode);
+typedef bool cis_fs_extent_each(void *self, const struct cis_fs_extent *extent);
+
+/* ---- chunks: content of at most one block, packed by store/chunk.h ---- */
+struct cis_fs_chunk {
+    uint8_t hash[32];        /* keyed with the tenant's key, of the unpacked content */
+    struct cis_bytes packed; /* head and payload */
+};
+
+/* A read of unpacked bytes [off, off + len) of a chunk; what the chunk does not reach is zeros. */
+struct cis_fs_read {
+    uint64_t chunk;
+    uint32_t off, len;
+    uint8_t *dst;
+    cis_code code; /* out: CIS_OK, CIS_E_DAMAGED (bad or absent chunk), CIS_E_STORE */
+};
+
+/* ---- what a commit changes ---- */
+/* Rows as they are after the commit, without epoch. Content rules: a file that shrank has explicit
+ * holes for every dropped block and a boundary chunk with a zeroed tail. */
+struct cis_fs_new_extent {
+    uint64_t ino, block;
+    uint64_t chunk;    /* an existing chunk; 0 with new_chunk < 0: an explicit hole */
+    int32_t new_chunk; /* index into the commit's chunks, -1: none */
+};
+
+/* How a directory that got or lost names changes: merged into the head's row, whatever others did
+ * to it meanwhile. Times become the later of both. */
+struct cis_fs_delta {
+    uint64_t ino;
+    int32_t nlink; /* subdirectories added minus removed */
+    struct cis_fs_time mtime, ctime;
+};
+
+enum cis_fs_inode_kind {
+    CIS_FS_PUT,     /* a file's whole row (a new one, or any change of data, nlink or attributes) */
+    CIS_FS_GONE,    /* the last name of a file, or a directory, was removed */
+    CIS_FS_DIRATTR, /* explicit chmod, chown, utimens of a directory: attributes exactly as given;
+                     * nlink and parent are merged from the head */
+    CIS_FS_MOVED,   /* a directory's parent changed (may come beside DIRATTR of the same inode) */
+};
+
+struct cis_fs_change {
+    enum cis_fs_inode_kind kind;
+    bool is_new; /* the inode does not exist at the base: no conflict is possible */
+    struct cis_fs_inode inode;
+};
+
+/* The filesystem's part of a commit. Arrays are sorted: dirents by (parent, name), changes by (ino,
+ * kind), extents by (ino, block), deltas by ino. A whiteout for a name that the base does not have
+ * is left out. */
+struct cis_fs_commit {
+    struct cis_view base;
+    const struct cis_fs_dirent *dirents;
+    size_t ndirents;
+    const struct cis_fs_change *changes;
+    size_t nchanges;
+    const struct cis_fs_delta *deltas;
+    size_t ndeltas;
+    const struct cis_fs_new_extent *extents;
+    size_t nextents;
+    const struct cis_fs_chunk *chunks; /* written in the commit itself: at most CIS_FS_BLOCK packed
+                                        * bytes together; more goes through chunk_put before */
+    size_t nchunks;
+    int64_t files, bytes; /* logical growth: inodes but the root; sum of file sizes */
+};
+
+struct cis_fs_committed {
+    struct cis_view view; /* of the commit; the base's view when nothing changed */
+    uint64_t files, bytes;
+};
+
+/* A commit as the log shows it. keys: store/commit.h, decoded by cis_keys_next. */
+struct cis_fs_commit_row {
+    uint64_t branch, epoch;
+    char run[27];        /* run id, "" for a change without a run */
+    struct cis_str kind; /* "run", "fs", "mount", "import", "undo", "merge", "restore", … */
+    struct cis_str note; /* one line: the command, the skill */
+    int64_t time_ms;
+    uint64_t files, bytes; /* logical, after it */
+    struct cis_bytes keys;
+};
+typedef bool cis_fs_commit_each(void *self, const struct cis_fs_commit_row *row);
+
+/* ---- refs, branches, snapshots ---- */
+struct cis_fs_ref {
+    char name[CIS_FS_REF_MAX + 1];
+    struct cis_view head;
+    uint64_t files, bytes; /* logical, at the head */
+    uint64_t parent;       /* branch it was forked from, 0 */
+    uint64_t fork_epoch;
+    int64_t created_ms;
+    bool current; /* what commands use when no branch is named */
+    /* A lease that has not run out: who may alone commit, by which fencing number; "" and 0: none.
+     */
+    char holder[128];
+    uint64_t fence;
+};
+typedef bool cis_fs_ref_each(void *self, const struct cis_fs_ref *ref);
+
+struct cis_fs_snapshot {
+    char name[CIS_FS_REF_MAX + 1];
+    struct cis_view view;
+    int64_t created_ms;
+    uint64_t files, bytes;
+    struct cis_str note; /* at most 1,024 bytes */
+    char id[27];
+};
+typedef bool cis_fs_snapshot_each(void *self, const struct cis_fs_snapshot *snapshot);
+
+/* ---- tenants and quotas ---- */
+struct cis_tenant {
+    char name[65];
+    int64_t created_ms;
+    uint64_t quota_files, quota_bytes; /* logical, of each branch's head; 0: none */
+    uint64_t quota_stored;             /* bytes of chunks, all branches and history; 0: none */
+    uint64_t quota_snapshots;          /* 0: none */
+    uint64_t stored, snapshots;        /* used now */
+    uint8_t key[32]; /* of the content hash; random, made with the tenant. Secret */
+};
+typedef bool cis_tenant_each(void *self, const struct cis_tenant *tenant);
+
+/* ---- maintenance: gc and fsck are written once above these (history/) ---- */
+struct cis_fs_pin {
+    uint64_t id;
+    struct cis_view view;
+    int64_t until_ms; /* database clock */
+};
+typedef bool cis_fs_pin_each(void *self, const struct cis_fs_pin *pin);
+
+enum cis_fs_table { CIS_FS_DIRENTS, CIS_FS_INODES, CIS_FS_EXTENTS };
+/* A row's key, for scans and squash. name only for dirents; block only for extents. */
+struct cis_fs_key {
+    enum cis_fs_table table;
+    uint64_t branch, ino, block, epoch;
+    struct cis_str name;
+};
+/* Every row of a table of one branch in key order (epoch last, ascending), as stored. */
+typedef bool cis_fs_row_each(void *self, const struct cis_fs_key *key,
+                             const struct cis_fs_dirent *dirent, const struct cis_fs_inode *inode,
+                             const struct cis_fs_extent *extent);
+struct cis_fs_chunk_info {
+    uint64_t id;
+    int64_t stamp_ms;
+    uint64_t bytes; /* packed */
+    uint8_t hash[32];
+};
+typedef bool cis_fs_chunk_each(void *self, const struct cis_fs_chunk_info *info);
+
+#define CIS_FS_ARGS const struct cis_stop *stop, struct cis_error *err
+
+struct cis_store_fs_ops {
+    uint32_t size;
+
+    /* ---- tenants. Opening one that does not exist is CIS_E_NOTFOUND; the first write makes it. */
+    cis_code (*tenant_create)(cis_store *, struct cis_str name, uint32_t root_uid,
+                              uint32_t root_gid, CIS_FS_ARGS); /* CIS_E_EXISTS */
+    cis_code (*tenant_get)(cis_store *, struct cis_str name, struct cis_tenant *out, CIS_FS_ARGS);
+    cis_code (*tenant_list)(cis_store *, cis_tenant_each *each, void *self, CIS_FS_ARGS);
+    /* The quota fields of in; lowering below what is used is allowed and stops growth. */
+    cis_code (*tenant_quota)(cis_store *, struct cis_str name, const struct cis_tenant *in,
+                             CIS_FS_ARGS);
+    /* With all its data. */
+    cis_code (*tenant_delete)(cis_store *, struct cis_str name, CIS_FS_ARGS);
+
+    /* ---- reads at a view ---- */
+    /* names[0] in dir, names[1] in what was found, …: every step's entry and inode in one trip. A
+     * step below something that is no directory is not taken. */
+    cis_code (*walk)(cis_store *, struct cis_str tenant, struct cis_view at, uint64_t dir,
+                     const struct cis_str *names, size_t n, cis_fs_step_each *each, void *self,
+                     CIS_FS_ARGS);
+    /* In the order asked; absent and gone ones are left out. */
+    cis_code (*inodes)(cis_store *, struct cis_str tenant, struct cis_view at, const uint64_t *inos,
+                       size_t n, cis_fs_inode_each *each, void *self, CIS_FS_ARGS);
+    /* Live entries in byte order of the name, after `after` (len 0: from the start), at most max.
+     */
+    cis_code (*list)(cis_store *, struct cis_str tenant, struct cis_view at, uint64_t dir,
+                     struct cis_str after, uint32_t max, bool attributes, cis_fs_dirent_each *each,
+                     void *self, CIS_FS_ARGS);
+    /* Blocks [first, first + count) that have an extent (explicit holes included), in order. */
+    cis_code (*extents)(cis_store *, struct cis_str tenant, struct cis_view at, uint64_t ino,
+                        uint64_t first, uint64_t count, cis_fs_extent_each *each, void *self,
+                        CIS_FS_ARGS);
+    /* CIS_OK when the reads were tried: each has its own code. */
+    cis_code (*chunk_read)(cis_store *, struct cis_str tenant, struct cis_fs_read *reads, size_t n,
+                           CIS_FS_ARGS);
+
+    /* ---- writes before a commit ---- */
+    /* A range of inode numbers that no other caller ever gets. Not durable by itself: a commit that
+     * uses them is. */
+    cis_code (*reserve_inodes)(cis_store *, struct cis_str tenant, uint32_t n, uint64_t *out_first,
+                               CIS_FS_ARGS);
+    /* Stores what is not there yet (same hash = same content), stamps all; durable when a commit
+     * that names them returns. CIS_E_QUOTA: the stored cap. Any order in, ids in the same order. */
+    cis_code (*chunk_put)(cis_store *, struct cis_str tenant, const struct cis_fs_chunk *chunks,
+                          size_t n, uint64_t *out_ids, CIS_FS_ARGS);
+    /* Stamps chunks that extents will newly name; out_lost[i]: it is gone, store it again. */
+    cis_code (*chunk_touch)(cis_store *, struct cis_str tenant, const uint64_t *ids, size_t n,
+                            bool *out_lost, CIS_FS_ARGS);
+
+    /* ---- refs ---- */
+    cis_code (*ref_get)(cis_store *, struct cis_str tenant, struct cis_str name,
+                        struct cis_fs_ref *out, CIS_FS_ARGS); /* name empty: the current one */
+    cis_code (*ref_list)(cis_store *, struct cis_str tenant, cis_fs_ref_each *each, void *self,
+                         CIS_FS_ARGS);
+    /* One branch row and its lineage for each name, all or none, one durable commit; CIS_E_EXISTS.
+     */
+    cis_code (*fork)(cis_store *, struct cis_str tenant, struct cis_view from,
+                     const struct cis_str *names, size_t n, CIS_FS_ARGS);
+    /* Rollback: a new branch forked from the view, and the ref points at it. CIS_E_CONFLICT when
+     * the ref's head is not `expect` any more, or it is leased under another fence. */
+    cis_code (*ref_move)(cis_store *, struct cis_str tenant, struct cis_str name,
+                         struct cis_view expect, struct cis_view to, uint64_t fence,
+                         struct cis_view *out_head, CIS_FS_ARGS);
+    cis_code (*ref_switch)(cis_store *, struct cis_str tenant, struct cis_str name, CIS_FS_ARGS);
+    /* Not the current one (CIS_E_USAGE). Its rows go with the next gc unless a fork needs them. */
+    cis_code (*ref_remove)(cis_store *, struct cis_str tenant, struct cis_str name, CIS_FS_ARGS);
+    /* Is the view's history still there in full? CIS_E_NOTFOUND: never was; CIS_E_EXPIRED. The out
+     * view names the branch that owns the epoch. */
+    cis_code (*view_check)(cis_store *, struct cis_str tenant, struct cis_view view,
+                           struct cis_view *out_owner, CIS_FS_ARGS);
+    /* Only one holder at a time: CIS_E_CONFLICT names the other. Renewed with the same fence;
+     * fence 0 takes a new lease with a greater number than any before. ttl_ms 0 gives it back. */
+    cis_code (*lease)(cis_store *, struct cis_str tenant, struct cis_str ref, const char *holder,
+                      uint64_t fence, uint32_t ttl_ms, uint64_t *out_fence, CIS_FS_ARGS);
+
+    /* ---- commits and snapshots ---- */
+    /* Commits of a branch with after < epoch ≤ upto (own branch only, not its ancestors'), oldest
+     * first; newest: newest first. limit 0: all. keys false: rows have empty keys. */
+    cis_code (*commits)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t after,
+                        uint64_t upto, bool newest, uint32_t limit, bool keys,
+                        cis_fs_commit_each *each, void *self, CIS_FS_ARGS);
+    /* The commit of a run; CIS_E_NOTFOUND: it changed nothing, or never committed. */
+    cis_code (*commit_of_run)(cis_store *, struct cis_str tenant, const char *run,
+                              cis_fs_commit_each *each, void *self, CIS_FS_ARGS);
+    cis_code (*snapshot_put)(cis_store *, struct cis_str tenant,
+                             const struct cis_fs_snapshot *snapshot, CIS_FS_ARGS); /* CIS_E_EXISTS,
+                                                                                    * CIS_E_QUOTA */
+    /* name empty: all, in order of creation. */
+    cis_code (*snapshots)(cis_store *, struct cis_str tenant, struct cis_str name,
+                          cis_fs_snapshot_each *each, void *self, CIS_FS_ARGS);
+    cis_code (*snapshot_remove)(cis_store *, struct cis_str tenant, struct cis_str name,
+                                CIS_FS_ARGS);
+
+    /* ---- pins: id 0 makes one, ttl_ms 0 drops it. CIS_E_EXPIRED: it had lapsed. ---- */
+    cis_code (*pin)(cis_store *, struct cis_str tenant, struct cis_view view, uint64_t id,
+                    uint32_t ttl_ms, uint64_t *out_id, CIS_FS_ARGS);
+    cis_code (*pins)(cis_store *, struct cis_str tenant, cis_fs_pin_each *each, void *self,
+                     CIS_FS_ARGS);
+
+    /* ---- maintenance ---- */
+    /* Rows of one branch as they are, no ancestors, from one snapshot of the database; after NULL:
+     * from the start, at most limit rows (0: all). */
+    cis_code (*scan)(cis_store *, struct cis_str tenant, enum cis_fs_table table, uint64_t branch,
+                     const struct cis_fs_key *after, uint32_t limit, cis_fs_row_each *each,
+                     void *self, CIS_FS_ARGS);
+    /* Deletes rows by key, in one short transaction under the branch's lock, and records that views
+     * of the branch below floor are gone (0: leave as is). */
+    cis_code (*squash)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t floor,
+                       const struct cis_fs_key *keys, size_t n, CIS_FS_ARGS);
+    /* A branch with no ref, fork, snapshot or pin on it, with all its rows; CIS_E_CONFLICT else. */
+    cis_code (*branch_remove)(cis_store *, struct cis_str tenant, uint64_t branch, CIS_FS_ARGS);
+    /* Every branch, with parent and fork epoch (name: "" without a ref). */
+    cis_code (*branches)(cis_store *, struct cis_str tenant, cis_fs_ref_each *each, void *self,
+                         CIS_FS_ARGS);
+    cis_code (*chunk_list)(cis_store *, struct cis_str tenant, uint64_t after, uint32_t limit,
+                           cis_fs_chunk_each *each, void *self, CIS_FS_ARGS);
+    /* Deletes those of ids whose stamp is older than before_ms; *out_removed counts. */
+    cis_code (*chunk_remove)(cis_store *, struct cis_str tenant, const uint64_t *ids, size_t n,
+                             int64_t before_ms, uint64_t *out_removed, CIS_FS_ARGS);
+    /* The database's clock, and its own check of its files ("" when whole). */
+    cis_code (*clock)(cis_store *, int64_t *out_ms, CIS_FS_ARGS);
+    cis_code (*check)(cis_store *, struct cis_str tenant, struct cis_buf *out_faults, CIS_FS_ARGS);
+};
+#undef CIS_FS_ARGS
+
+/* [A-Za-z0-9_][A-Za-z0-9._@/-]*, no "..", no trailing '/', at most CIS_FS_REF_MAX bytes. */
+bool cis_fs_ref_valid(struct cis_str name);
+/* Neither "." nor ".." nor empty, no '/' and no NUL, at most CIS_FS_NAME_MAX bytes. */
+bool cis_fs_name_valid(struct cis_str name);
+/* -1, 0, 1. */
+int cis_fs_time_cmp(struct cis_fs_time a, struct cis_fs_time b);
+
+#endif

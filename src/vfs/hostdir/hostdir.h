@@ -1,0 +1,27 @@
+/* A folder of the host as a filesystem. Every step is openat2 beneath the root (RESOLVE_BENEATH,
+ * no magic links, no crossing by symlinks: nodes are O_PATH descriptors, names are single
+ * components), so a rename on the host cannot lead out. Files open with O_NONBLOCK, O_NOCTTY,
+ * O_CLOEXEC; only regular files, directories and symlinks are shown unless devices are asked for.
+ *
+ * Descriptors: one a live node, at most `nodes_max`; beyond it ENFILE. */
+#ifndef CIS_VFS_HOSTDIR_HOSTDIR_H
+#define CIS_VFS_HOSTDIR_HOSTDIR_H
+
+#include "vfs/vfs.h"
+
+struct cis_hostdir_options {
+    uint32_t size;
+    bool read_only;
+    bool devices;       /* fifos, sockets and devices too */
+    uint32_t nodes_max; /* 0: 4096 */
+};
+#define CIS_HOSTDIR_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        .size = sizeof(struct cis_hostdir_options)                                                 \
+    }
+
+/* CIS_E_NOTFOUND, CIS_E_DENIED, CIS_E_INVALID (not a directory), CIS_E_UNSUPPORTED (no openat2). */
+cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *options,
+                          cis_vfs **out_vfs, struct cis_error *err);
+
+#endif

@@ -1,0 +1,101 @@
+/* The versioned filesystem as a cis_vfs. A cis_forest holds what all views of a store share: caches
+ * and inode numbers. A layered filesystem is one view of a tenant's branch with an overlay of its
+ * own changes above it; nothing else sees them before the commit.
+ *
+ * Overlay: entries, inodes and extents stay in memory, charged to options.budget; chunk bytes
+ * beyond options.dirty_bytes go to the store's chunks before the commit (unnamed until then, and
+ * collected by gc when the commit never comes).
+ *
+ * Threads: everything here by any number of threads at once; a commit freezes the overlay at an
+ * operation boundary, and operations go on above it. No lock is held while the store is waited for
+ * that a read from the cache needs. */
+#ifndef CIS_VFS_LAYERED_LAYERED_H
+#define CIS_VFS_LAYERED_LAYERED_H
+
+#include "base/budget.h"
+#include "store/store.h"
+#include "vfs/vfs.h"
+
+typedef struct cis_forest cis_forest;
+
+struct cis_forest_options {
+    uint32_t size;
+    uint32_t entries;     /* cached names, negatives included; 0: 262,144 */
+    uint32_t inodes;      /* 0: 262,144 */
+    uint64_t chunk_bytes; /* unpacked content; 0: 64 MiB */
+    uint32_t readahead;   /* blocks read ahead of a sequential reader; 0: 16 */
+};
+#define CIS_FOREST_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        .size = sizeof(struct cis_forest_options)                                                  \
+    }
+
+/* Borrows the store. */
+cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *options,
+                        cis_forest **out_forest, struct cis_error *err);
+void cis_forest_free(cis_forest *forest); /* after its filesystems */
+
+struct cis_layered_options {
+    uint32_t size;
+    struct cis_str tenant;
+    struct cis_str ref; /* empty: the current one */
+    struct cis_view at; /* branch 0: the ref's head. Any other view is read-only */
+    bool read_only;
+    /* Commit-and-continue: sync and flush commit (kind `kind`), and the view moves on to the new
+     * head. Otherwise they only check, and cis_layered_commit ends the view's changes. */
+    bool auto_commit;
+    const char *kind, *note;   /* of commits, for the log */
+    uint64_t fence;            /* of a lease held on the ref, 0: none */
+    struct cis_budget *budget; /* of overlay metadata; NULL: a limit of 1 GiB of its own */
+    uint64_t dirty_bytes;      /* content held in memory before it spills; 0: 16 MiB */
+    bool no_compress;
+    void (*clock)(struct timespec *out); /* NULL: the system's */
+};
+#define CIS_LAYERED_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        .size = sizeof(struct cis_layered_options)                                                 \
+    }
+
+/* The tenant is made when it does not exist and this is not read-only. CIS_E_NOTFOUND,
+ * CIS_E_EXPIRED. Views that are not a head take a pin and renew it. */
+cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *options,
+                          const struct cis_stop *stop, cis_vfs **out_vfs, struct cis_error *err);
+
+/* The view that reads see below the overlay. */
+struct cis_view cis_layered_view(cis_vfs *vfs);
+
+struct cis_layered_change {
+    char what;           /* 'A' added, 'M' modified, 'D' removed, 'R' renamed (from → path) */
+    struct cis_str path; /* from the root, without the leading slash */
+    struct cis_str from;
+    uint32_t mode;
+    uint64_t size, old_size;
+};
+/* What a commit would change now, in path order. false stops. */
+typedef bool cis_layered_change_each(void *self, const struct cis_layered_change *change);
+cis_code cis_layered_changes(cis_vfs *vfs, cis_layered_change_each *each, void *self,
+                             const struct cis_stop *stop, struct cis_error *err);
+bool cis_layered_dirty(cis_vfs *vfs);
+
+/* Commits the overlay as one epoch, together with what `with` brings (run record, memory, config;
+ * its fs, ref, base and out fields are filled in here). with NULL: the files alone. Afterwards the
+ * view is the new head and the overlay is empty. CIS_E_CONFLICT and CIS_E_QUOTA leave the overlay
+ * as it was, to look at, save as a fork, or discard. */
+cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
+                            struct cis_fs_committed *out, const struct cis_stop *stop,
+                            struct cis_error *err);
+/* The overlay becomes the first commit of a new branch forked from the base. */
+cis_code cis_layered_save_fork(cis_vfs *vfs, struct cis_str ref, const struct cis_stop *stop,
+                               struct cis_error *err);
+/* Forgets the overlay; open files of new inodes answer ESTALE. */
+void cis_layered_discard(cis_vfs *vfs);
+
+/* Counters since the forest was made, for tests and doctor. */
+struct cis_forest_stats {
+    uint64_t entry_hits, entry_misses, inode_hits, inode_misses, chunk_hits, chunk_misses;
+    uint64_t store_reads;                  /* calls of the store */
+    uint64_t entries, inodes, chunk_bytes; /* held now */
+};
+void cis_forest_stats(cis_forest *forest, struct cis_forest_stats *out);
+
+#endif

@@ -1,0 +1,178 @@
+/* One filesystem as programs see it: files, directories, links, by node. Implemented by layered/
+ * (versioned, over the store) and hostdir/ (a folder of the host, beneath its root); stacked by
+ * shims (read-only, union, faults). WASI, FUSE and `cis fs` use only this and walk.h.
+ *
+ * Results are Linux errnos, 0 for success: Linux is the oracle for what each situation gives. What
+ * a number cannot say (the database's own words for an EIO) goes to call->err when the caller gave
+ * one. ESTALE: the view has expired. EDQUOT: a quota; ENOSPC: the stored cap. EINTR: call->stop.
+ *
+ * Nodes. A cis_node names a file of one cis_vfs while a reference on it is held, whatever happens
+ * to its names. Operations that give a node give one reference with it; vfs->root needs none.
+ *
+ * Threads: a cis_vfs is used by any number of threads at once; no lock of it is held while another
+ * process or the database is waited for, unless a slot says so. An open file too.
+ *
+ * Names are bytes without '/' and NUL, never "." or ".."; the callers of this interface judge them
+ * (walk.h does), implementations may assert it. */
+#ifndef CIS_VFS_VFS_H
+#define CIS_VFS_VFS_H
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include "base/buf.h"
+#include "base/cancel.h"
+
+typedef struct cis_vfs cis_vfs;
+typedef struct cis_vfs_file cis_vfs_file;
+typedef uint64_t cis_node; /* 0: none */
+
+#define CIS_VFS_NAME_MAX 255u
+#define CIS_VFS_PATH_MAX 4096u
+#define CIS_VFS_LINKS_MAX 40u     /* symlinks followed by one walk */
+#define CIS_VFS_APPEND UINT64_MAX /* as an offset: at the end, whatever it is then */
+
+/* Who asks. Permission bits are judged by whoever knows users (the kernel, for FUSE); inside the
+ * sandbox only mounts and grants count. uid and gid own what is made. */
+struct cis_vfs_call {
+    uint32_t uid, gid;
+    const struct cis_stop *stop; /* may be NULL */
+    struct cis_error *err;       /* may be NULL */
+};
+
+struct cis_vfs_attr {
+    uint64_t ino;
+    uint64_t version; /* grows with every change of content or attributes, where the filesystem has
+                       * such a number; else derived from ctime */
+    uint32_t mode, nlink, uid, gid;
+    uint64_t rdev, size, blocks; /* blocks: of 512 bytes */
+    struct timespec atime, mtime, ctime, btime;
+};
+
+enum cis_vfs_set_bits {
+    CIS_VFS_SET_MODE = 1,
+    CIS_VFS_SET_UID = 2,
+    CIS_VFS_SET_GID = 4,
+    CIS_VFS_SET_SIZE = 8,
+    CIS_VFS_SET_ATIME = 16,
+    CIS_VFS_SET_MTIME = 32,
+    CIS_VFS_SET_ATIME_NOW = 64,
+    CIS_VFS_SET_MTIME_NOW = 128,
+};
+struct cis_vfs_set {
+    unsigned bits;
+    uint32_t mode, uid, gid; /* mode: 07777 */
+    uint64_t size;
+    struct timespec atime, mtime;
+};
+
+/* What to make: the type bits of mode choose. Modes are stored as given (umask is the caller's);
+ * a setgid directory gives its group, and to directories its bit. */
+struct cis_vfs_make {
+    uint32_t mode; /* S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK | 07777 */
+    uint64_t rdev;
+    struct cis_str target; /* of a symlink, 1 … 4095 bytes */
+};
+
+struct cis_vfs_entry {
+    struct cis_str name; /* borrowed during the call */
+    uint64_t ino;
+    uint32_t type;   /* S_IFMT bits */
+    uint64_t cookie; /* where to go on after this entry; never 0 */
+};
+/* attr NULL unless asked for; false: does not fit, stop before it. */
+typedef bool cis_vfs_entry_each(void *self, const struct cis_vfs_entry *entry,
+                                const struct cis_vfs_attr *attr);
+
+struct cis_vfs_usage {
+    uint64_t bytes, bytes_free; /* UINT64_MAX: no limit known */
+    uint64_t files, files_free;
+};
+
+struct cis_vfs_ops {
+    uint32_t size;    /* of this struct */
+    const char *name; /* "layered", "hostdir", … */
+
+    /* Frees the filesystem; no open files and no callers are left. Uncommitted changes are lost. */
+    void (*close)(cis_vfs *);
+
+    /* ---- nodes ---- */
+    int (*lookup)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name,
+                  cis_node *out_node, struct cis_vfs_attr *out_attr);
+    void (*ref)(cis_vfs *, cis_node, uint64_t n);
+    void (*forget)(cis_vfs *, cis_node, uint64_t n);
+    int (*getattr)(cis_vfs *, const struct cis_vfs_call *, cis_node, struct cis_vfs_attr *out);
+    int (*setattr)(cis_vfs *, const struct cis_vfs_call *, cis_node, const struct cis_vfs_set *,
+                   struct cis_vfs_attr *out); /* out may be NULL */
+    int (*readlink)(cis_vfs *, const struct cis_vfs_call *, cis_node, struct cis_buf *out);
+
+    /* ---- names. Anything that exists already is EEXIST ---- */
+    int (*make)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name,
+                const struct cis_vfs_make *, cis_node *out_node, struct cis_vfs_attr *out_attr);
+    int (*link)(cis_vfs *, const struct cis_vfs_call *, cis_node file, cis_node dir,
+                struct cis_str name, struct cis_vfs_attr *out_attr);
+    int (*unlink)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name);
+    int (*rmdir)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name);
+    /* flags: 0, RENAME_NOREPLACE, RENAME_EXCHANGE; others EINVAL. */
+    int (*rename)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name,
+                  cis_node to_dir, struct cis_str to_name, unsigned flags);
+
+    /* ---- open files. flags: O_RDONLY, O_WRONLY, O_RDWR, O_TRUNC, O_APPEND, O_SYNC, O_DSYNC,
+     * O_DIRECTORY; others are ignored. Directories open with O_RDONLY. ---- */
+    int (*open)(cis_vfs *, const struct cis_vfs_call *, cis_node, int flags,
+                cis_vfs_file **out_file);
+    /* Makes a regular file and opens it, as one step (O_CREAT | O_EXCL). */
+    int (*create)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name,
+                  uint32_t mode, int flags, cis_vfs_file **out_file, cis_node *out_node,
+                  struct cis_vfs_attr *out_attr);
+    void (*release)(cis_vfs_file *);
+    /* Reads until iov is full or the file ends. EBADF: not open for it. EISDIR. */
+    int (*read)(cis_vfs_file *, const struct cis_vfs_call *, const struct iovec *iov, int niov,
+                uint64_t offset, size_t *out_n);
+    /* offset CIS_VFS_APPEND, or a file opened with O_APPEND: at the end, as one step. All is
+     * written or, at a quota, the part that fits (an error only when nothing did). */
+    int (*write)(cis_vfs_file *, const struct cis_vfs_call *, const struct iovec *iov, int niov,
+                 uint64_t offset, size_t *out_n, uint64_t *out_end);
+    int (*sync)(cis_vfs_file *, const struct cis_vfs_call *, bool data_only);
+    /* mode as in fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE; EOPNOTSUPP. */
+    int (*allocate)(cis_vfs_file *, const struct cis_vfs_call *, int mode, uint64_t offset,
+                    uint64_t len);
+    int (*seek)(cis_vfs_file *, const struct cis_vfs_call *, uint64_t offset, int whence,
+                uint64_t *out_offset); /* SEEK_DATA, SEEK_HOLE; ENXIO */
+    /* Entries after the cookie (0: from the start), "." and ".." first. A listing shows each name
+     * that exists throughout exactly once; it is fixed when read from 0 and names removed since are
+     * left out, so that cookies stay valid whatever changes. attributes: attr is given. */
+    int (*readdir)(cis_vfs_file *, const struct cis_vfs_call *, uint64_t cookie, bool attributes,
+                   cis_vfs_entry_each *each, void *self);
+
+    int (*statfs)(cis_vfs *, const struct cis_vfs_call *, struct cis_vfs_usage *out);
+    /* Makes everything done so far durable, where the filesystem commits by itself (a mount, a
+     * session); elsewhere checks for errors only. */
+    int (*flush)(cis_vfs *, const struct cis_vfs_call *);
+};
+
+/* Embedded first in an implementation's own struct. */
+struct cis_vfs {
+    const struct cis_vfs_ops *ops;
+    cis_node root;
+    bool read_only; /* every change is EROFS; checked by the implementation too */
+};
+struct cis_vfs_file {
+    cis_vfs *vfs;
+    cis_node node;
+    int flags;
+};
+
+static inline void cis_vfs_close(cis_vfs *vfs)
+{
+    if (vfs != NULL) {
+        vfs->ops->close(vfs);
+    }
+}
+
+bool cis_vfs_name_valid(struct cis_str name);
+/* The code a host operation ends with when a filesystem said errno `no` about `what`. */
+cis_code cis_vfs_fail(struct cis_error *err, int no, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

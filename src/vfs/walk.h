@@ -1,0 +1,98 @@
+/* Paths: mounts joined to one tree, and the walk through it, one component at a time beneath a
+ * root. There is no look-up by string: a walk holds a reference on every directory it stands in, so
+ * renames beside it change where it goes but never let it out. Absolute symlinks and ".." stop at
+ * the place the walk began beneath (policy below). Verbs with the meaning of their *at(2) calls are
+ * what WASI and `cis fs` use.
+ *
+ * A namespace is built by one thread and then used by any number at once. It borrows its
+ * filesystems. */
+#ifndef CIS_VFS_WALK_H
+#define CIS_VFS_WALK_H
+
+#include "vfs/vfs.h"
+
+typedef struct cis_ns cis_ns;
+#define CIS_NS_MOUNTS_MAX 64u
+
+/* An empty namespace: its root is a read-only directory that shows the mount points. */
+cis_code cis_ns_new(cis_ns **out_ns, struct cis_error *err);
+void cis_ns_free(cis_ns *ns);
+/* Mounts the directory `root` of vfs (0: vfs->root) at an absolute path. "/" covers everything; a
+ * path below a mounted filesystem must be a directory there (as in mount(2)); elsewhere it is made
+ * in the namespace. read_only: every change through this mount is EROFS. Longest prefix wins;
+ * rename and link between mounts are EXDEV; removing or renaming a mount point is EBUSY.
+ * CIS_E_INVALID, CIS_E_EXISTS (mounted already), CIS_E_LIMIT. */
+cis_code cis_ns_mount(cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node root, bool read_only,
+                      struct cis_error *err);
+
+/* A directory that a walk may start from and must stay beneath; holds references. */
+typedef struct cis_dir cis_dir;
+/* The directory at an absolute path of the namespace. */
+int cis_dir_root(cis_ns *ns, const struct cis_vfs_call *call, struct cis_str path,
+                 cis_dir **out_dir);
+void cis_dir_free(cis_dir *dir);
+/* Borrowed: "/" and the names walked through; for messages and for a process's own idea of it. */
+struct cis_str cis_dir_path(const cis_dir *dir);
+
+enum cis_walk_flags {
+    CIS_WALK_NOFOLLOW = 1, /* the last component is not followed when it is a symlink */
+    /* Absolute paths and symlinks start again at `beneath` (FUSE-less `cis fs`, chroot-like);
+     * without it they are EPERM, as is ".." above it (WASI). With it ".." there stays there. */
+    CIS_WALK_CHROOT = 2,
+};
+
+/* What a walk found. done() it. */
+struct cis_found {
+    cis_vfs *vfs;
+    bool read_only; /* by the mount */
+    cis_node dir;   /* of the last name; holds a reference; 0 when the path ended in "." or
+                     * ".." or at a mount point */
+    char name[CIS_VFS_NAME_MAX + 1];
+    size_t name_len;
+    bool must_be_dir;         /* a trailing slash, or "." */
+    bool is_mount;            /* the path names a mount point */
+    cis_node node;            /* 0: the last name does not exist; holds a reference */
+    struct cis_vfs_attr attr; /* of node */
+};
+/* beneath: NULL is start itself. Missing intermediate directories are ENOENT; a missing last name
+ * is success with node 0. Empty path ENOENT, NUL inside EINVAL, too long ENAMETOOLONG, too many
+ * symlinks ELOOP. */
+int cis_walk(const cis_dir *start, const cis_dir *beneath, const struct cis_vfs_call *call,
+             struct cis_str path, unsigned flags, struct cis_found *out);
+void cis_found_done(struct cis_found *found);
+
+/* ---- verbs (flags: enum cis_walk_flags) ---- */
+int cis_at_stat(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                unsigned flags, struct cis_vfs_attr *out);
+/* open_flags: O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW and those of cis_vfs_ops.open. */
+int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
+                struct cis_vfs_attr *out_attr);
+/* A directory to walk from, beneath which further walks stay. */
+int cis_at_dir(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+               unsigned flags, cis_dir **out_dir);
+/* Directories, symlinks, fifos, …: see struct cis_vfs_make. */
+int cis_at_make(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                unsigned flags, const struct cis_vfs_make *make);
+int cis_at_set(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+               unsigned flags, const struct cis_vfs_set *set);
+int cis_at_readlink(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                    unsigned flags, struct cis_buf *out);
+/* flags: of the source (linkat's AT_SYMLINK_FOLLOW is the absence of CIS_WALK_NOFOLLOW). */
+int cis_at_link(const cis_dir *from, struct cis_str path, const cis_dir *to, struct cis_str to_path,
+                const struct cis_vfs_call *call, unsigned flags);
+int cis_at_unlink(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                  unsigned flags);
+int cis_at_rmdir(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                 unsigned flags);
+int cis_at_rename(const cis_dir *from, struct cis_str path, const cis_dir *to,
+                  struct cis_str to_path, const struct cis_vfs_call *call, unsigned flags,
+                  unsigned rename_flags);
+static inline void cis_vfs_file_close(cis_vfs_file *file)
+{
+    if (file != NULL) {
+        file->vfs->ops->release(file);
+    }
+}
+
+#endif
