@@ -245,10 +245,10 @@ static void migration_climbs_step_by_step_and_a_failing_step_changes_nothing(voi
     struct fixture *f = *state;
     char path[600];
     snprintf(path, sizeof path, "%s/climb.db", f->dir);
-    static const char *const steps[] = {
-        "CREATE TABLE t (a INTEGER) STRICT; INSERT INTO t VALUES (1)",
-        "ALTER TABLE t ADD COLUMN b INTEGER DEFAULT 7",
-        "CREATE TABLE u (a); CREATE TABLE t (clash)"};
+    static const struct sql_step steps[] = {
+        {"CREATE TABLE t (a INTEGER) STRICT; INSERT INTO t VALUES (1)", NULL},
+        {"ALTER TABLE t ADD COLUMN b INTEGER DEFAULT 7", NULL},
+        {"CREATE TABLE u (a); CREATE TABLE t (clash)", NULL}};
     struct sql_schema one = {"test", steps, 1}, two = {"test", steps, 2},
                       three = {"test", steps, 3};
     struct sql_conn conn = {.path = path};

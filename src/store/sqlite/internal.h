@@ -73,10 +73,14 @@ void cis_sql_conn_close(struct sql_conn *conn);
 bool cis_sql_busy_wait(struct sql_conn *conn, int count);
 
 /* ---- schema.c ---- */
+struct sql_step {
+    const char *text;
+    cis_code (*fill)(struct sql_conn *conn, struct cis_error *err); /* after it; NULL: nothing */
+};
 struct sql_schema {
-    const char *name;         /* "tenant", "catalogue" */
-    const char *const *steps; /* steps[i] brings version i to i + 1 */
-    int version;              /* number of steps */
+    const char *name;             /* "tenant", "catalogue" */
+    const struct sql_step *steps; /* steps[i] brings version i to i + 1 */
+    int version;                  /* number of steps */
 };
 extern const struct sql_schema cis_sql_tenant_schema, cis_sql_catalogue_schema;
 /* Brings the file forward in one transaction; refuses newer schemas and files of others. */

@@ -6,11 +6,18 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include "base/clock.h"
+#include "base/crypto.h"
 #include "store/sqlite/internal.h"
+
+static void finalize(sqlite3_stmt **st)
+{
+    sqlite3_finalize(*st);
+}
 
 #define APPLICATION_ID 0x43495331 /* "CIS1" */
 
-static const char *const tenant_steps[] = {
+static const char first[] =
     "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL,"
     " kv_bytes INTEGER NOT NULL, kv_keys INTEGER NOT NULL) STRICT;"
     "INSERT INTO head VALUES (1, 0, 0, 0);"
@@ -27,12 +34,88 @@ static const char *const tenant_steps[] = {
     " PRIMARY KEY (skill, key)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE skill (name BLOB PRIMARY KEY NOT NULL, version BLOB NOT NULL,"
     " source BLOB NOT NULL, sha256 BLOB NOT NULL, manifest BLOB NOT NULL, grants BLOB NOT NULL,"
-    " signer BLOB NOT NULL, digest BLOB NOT NULL, installed_ms INTEGER NOT NULL) STRICT;",
+    " signer BLOB NOT NULL, digest BLOB NOT NULL, installed_ms INTEGER NOT NULL) STRICT;";
+
+/* Versioned rows: refs, branches, commits, files. inode.attr is packed by store/row.h, epoch.keys
+ * by store/commit.h, chunk.data by store/chunk.h (NULL: the chunk is in the chunk file). A name
+ * whose ino is 0 is a whiteout, an extent whose chunk is 0 a hole. Branch 1 is what the store held
+ * before: its head is the last version, and nothing older can be opened. */
+static const char files[] =
+    "CREATE TABLE tree (one INTEGER PRIMARY KEY CHECK (one = 1), created_ms INTEGER NOT NULL,"
+    " hash_key BLOB NOT NULL CHECK (length(hash_key) = 32), current BLOB NOT NULL,"
+    " next_ino INTEGER NOT NULL, next_fence INTEGER NOT NULL, stored INTEGER NOT NULL,"
+    " quota_files INTEGER NOT NULL, quota_bytes INTEGER NOT NULL,"
+    " quota_stored INTEGER NOT NULL, quota_snapshots INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE ref (name BLOB PRIMARY KEY NOT NULL, branch INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, holder BLOB NOT NULL DEFAULT x'',"
+    " fence INTEGER NOT NULL DEFAULT 0, until_ms INTEGER NOT NULL DEFAULT 0)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE INDEX ref_by_branch ON ref (branch);"
+    "CREATE TABLE branch (id INTEGER PRIMARY KEY AUTOINCREMENT, parent INTEGER NOT NULL,"
+    " fork_epoch INTEGER NOT NULL, head INTEGER NOT NULL, floor INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " kv_bytes INTEGER NOT NULL, kv_keys INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX branch_by_parent ON branch (parent);"
+    "CREATE TABLE lineage (branch INTEGER NOT NULL, depth INTEGER NOT NULL,"
+    " ancestor INTEGER NOT NULL, max_epoch INTEGER NOT NULL, PRIMARY KEY (branch, depth))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE epoch (n INTEGER PRIMARY KEY, branch INTEGER NOT NULL, epoch INTEGER NOT NULL,"
+    " run BLOB, kind BLOB NOT NULL, note BLOB NOT NULL, time_ms INTEGER NOT NULL,"
+    " files INTEGER NOT NULL, bytes INTEGER NOT NULL, kv_bytes INTEGER NOT NULL,"
+    " kv_keys INTEGER NOT NULL, keys BLOB NOT NULL, UNIQUE (branch, epoch)) STRICT;"
+    "CREATE UNIQUE INDEX epoch_by_run ON epoch (run) WHERE run IS NOT NULL;"
+    "CREATE TABLE snapshot (n INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB NOT NULL UNIQUE,"
+    " id BLOB NOT NULL, branch INTEGER NOT NULL, epoch INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " note BLOB NOT NULL) STRICT;"
+    "CREATE TABLE pin (id INTEGER PRIMARY KEY AUTOINCREMENT, branch INTEGER NOT NULL,"
+    " epoch INTEGER NOT NULL, until_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE dirent (branch INTEGER NOT NULL, parent INTEGER NOT NULL, name BLOB NOT NULL,"
+    " epoch INTEGER NOT NULL, ino INTEGER NOT NULL, mode INTEGER NOT NULL,"
+    " PRIMARY KEY (branch, parent, name, epoch)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE inode (branch INTEGER NOT NULL, ino INTEGER NOT NULL, epoch INTEGER NOT NULL,"
+    " attr BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (branch, ino, epoch))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE extent (branch INTEGER NOT NULL, ino INTEGER NOT NULL, block INTEGER NOT NULL,"
+    " epoch INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (branch, ino, block, epoch))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE chunk (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32), stamp_ms INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, data BLOB) STRICT;";
+
+/* What a tree begins with: branch 1 by the name of main, and its root. */
+static cis_code plant(struct sql_conn *conn, struct cis_error *err)
+{
+    uint8_t key[32];
+    cis_random_bytes(key, sizeof key);
+    CIS_CLEANUP(finalize) sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(
+        conn->db, "INSERT INTO tree VALUES (1, ?1, ?2, x'6d61696e', 2, 1, 0, 0, 0, 0, 0)", -1, &st,
+        NULL);
+    if (rc != SQLITE_OK) {
+        return cis_sql_fail(conn, rc, "migration", err);
+    }
+    sqlite3_bind_int64(st, 1, cis_clock_wall_ms());
+    cis_sql_bind(st, 2, key, sizeof key);
+    CIS_TRY(cis_sql_done(conn, st, "migration", err));
+    return cis_sql_exec(conn,
+                        "INSERT INTO branch SELECT 1, 0, 0, version, version, created_ms, 0, 0,"
+                        " kv_bytes, kv_keys FROM head, tree;"
+                        "INSERT INTO lineage VALUES (1, 0, 1, 9223372036854775807);"
+                        "INSERT INTO ref (name, branch, created_ms) SELECT current, 1, created_ms"
+                        " FROM tree;",
+                        "migration", err);
+}
+
+static const struct sql_step tenant_steps[] = {
+    {first, NULL},
+    {files, plant},
 };
 
-static const char *const catalogue_steps[] = {
-    "CREATE TABLE tenant (name BLOB PRIMARY KEY NOT NULL, created_ms INTEGER NOT NULL)"
-    " STRICT, WITHOUT ROWID;",
+static const struct sql_step catalogue_steps[] = {
+    {"CREATE TABLE tenant (name BLOB PRIMARY KEY NOT NULL, created_ms INTEGER NOT NULL)"
+     " STRICT, WITHOUT ROWID;",
+     NULL},
 };
 
 #define SCHEMA(label, list)                                                                        \
@@ -88,7 +171,11 @@ static cis_code climb(struct sql_conn *conn, const struct sql_schema *schema, st
     CIS_TRY(judge(conn, schema, &version, err)); /* again: another process may have been here */
     for (; version < schema->version; version++) {
         char set[64];
-        CIS_TRY(cis_sql_exec(conn, schema->steps[version], "migration", err));
+        const struct sql_step *step = &schema->steps[version];
+        CIS_TRY(cis_sql_exec(conn, step->text, "migration", err));
+        if (step->fill != NULL) {
+            CIS_TRY(step->fill(conn, err));
+        }
         snprintf(set, sizeof set, "PRAGMA user_version = %d", (int)version + 1);
         CIS_TRY(cis_sql_exec(conn, set, "migration", err));
     }

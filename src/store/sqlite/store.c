@@ -1,5 +1,6 @@
 /* The store object: open, close, and the table of operations. */
 #include "base/mem.h"
+#include "store/sqlite/fs_ops.h"
 #include "store/sqlite/internal.h"
 
 static void tenant_free(void *tenant)
@@ -67,6 +68,7 @@ cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct ci
         return code;
     }
     s->base.ops = &ops;
+    s->base.fs = &cis_sql_fs_ops;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

@@ -1,0 +1,76 @@
+/* The filesystem's operations on SQLite, one line each; what they do is said in store/fs.h. Not for
+ * other rooms. */
+#ifndef CIS_STORE_SQLITE_FS_OPS_H
+#define CIS_STORE_SQLITE_FS_OPS_H
+
+#include "store/store.h"
+
+extern const struct cis_store_fs_ops cis_sql_fs_ops;
+
+#define OP(name, ...)                                                                              \
+    cis_code cis_sql_##name(cis_store *store, struct cis_str tenant, __VA_ARGS__,                  \
+                            const struct cis_stop *stop, struct cis_error *err)
+
+/* ---- fs_tenant.c ---- */
+OP(tenant_create, uint32_t root_uid, uint32_t root_gid);
+OP(tenant_get, struct cis_tenant *out);
+OP(tenant_quota, const struct cis_tenant *in);
+cis_code cis_sql_tenant_list(cis_store *store, cis_tenant_each *each, void *self,
+                             const struct cis_stop *stop, struct cis_error *err);
+cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const struct cis_stop *stop,
+                               struct cis_error *err);
+
+/* ---- fs_read.c, fs_list.c, fs_extent.c: reads at a view ---- */
+OP(walk, struct cis_view at, uint64_t dir, const struct cis_str *names, size_t n,
+   cis_fs_step_each *each, void *self);
+OP(inodes, struct cis_view at, const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self);
+OP(list, struct cis_view at, uint64_t dir, struct cis_str after, uint32_t max, bool attributes,
+   cis_fs_dirent_each *each, void *self);
+OP(extents, struct cis_view at, uint64_t ino, uint64_t first, uint64_t count,
+   cis_fs_extent_each *each, void *self);
+
+/* ---- chunk.c ---- */
+OP(chunk_read, struct cis_fs_read *reads, size_t n);
+OP(chunk_put, const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_ids);
+OP(chunk_touch, const uint64_t *ids, size_t n, bool *out_lost);
+OP(chunk_list, uint64_t after, uint32_t limit, cis_fs_chunk_each *each, void *self);
+OP(chunk_remove, const uint64_t *ids, size_t n, int64_t before_ms, uint64_t *out_removed);
+
+/* ---- fs_commit.c ---- */
+OP(reserve_inodes, uint32_t n, uint64_t *out_first);
+OP(commits, uint64_t branch, uint64_t after, uint64_t upto, bool newest, uint32_t limit, bool keys,
+   cis_fs_commit_each *each, void *self);
+OP(commit_of_run, const char *run, cis_fs_commit_each *each, void *self);
+
+/* ---- fs_ref.c ---- */
+OP(ref_get, struct cis_str name, struct cis_fs_ref *out);
+OP(ref_list, cis_fs_ref_each *each, void *self);
+OP(branches, cis_fs_ref_each *each, void *self);
+OP(fork, struct cis_view from, const struct cis_str *names, size_t n);
+OP(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, uint64_t fence,
+   struct cis_view *out_head);
+OP(ref_switch, struct cis_str name);
+OP(ref_remove, struct cis_str name);
+OP(view_check, struct cis_view view, struct cis_view *out_owner);
+OP(lease, struct cis_str ref, const char *holder, uint64_t fence, uint32_t ttl_ms,
+   uint64_t *out_fence);
+
+/* ---- fs_snapshot.c ---- */
+OP(snapshot_put, const struct cis_fs_snapshot *snapshot);
+OP(snapshots, struct cis_str name, cis_fs_snapshot_each *each, void *self);
+OP(snapshot_remove, struct cis_str name);
+OP(pin, struct cis_view view, uint64_t id, uint32_t ttl_ms, uint64_t *out_id);
+cis_code cis_sql_pins(cis_store *store, struct cis_str tenant, cis_fs_pin_each *each, void *self,
+                      const struct cis_stop *stop, struct cis_error *err);
+
+/* ---- fs_scan.c: maintenance ---- */
+OP(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
+   cis_fs_row_each *each, void *self);
+OP(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n);
+OP(branch_remove, uint64_t branch);
+OP(check, struct cis_buf *out_faults);
+cis_code cis_sql_clock(cis_store *store, int64_t *out_ms, const struct cis_stop *stop,
+                       struct cis_error *err);
+#undef OP
+
+#endif
