@@ -33,7 +33,7 @@ struct cis_cli_command {
     int (*run)(struct cis_cli *cli); /* returns the exit code */
 };
 
-/* Options every command has: --tenant T, --json, --home DIR, --help. */
+/* Options every command has: --tenant T, --store URL, --json, --home DIR, --help. */
 extern const struct cis_cli_option cis_cli_common_options[];
 /* All commands; ends with NULL. */
 extern const struct cis_cli_command *const cis_cli_commands[];

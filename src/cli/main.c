@@ -28,6 +28,8 @@ const struct cis_cli_command *const cis_cli_commands[] = {
 
 const struct cis_cli_option cis_cli_common_options[] = {
     {"tenant", 0, "T", "work as tenant T (default: CIS_TENANT, config, or default)", false, NULL},
+    {"store", 0, "URL", "where data is kept (default: CIS_STORE, config, or the data folder)",
+     false, NULL},
     {"json", 0, NULL, "machine-readable output on stdout", false, NULL},
     {"home", 0, "DIR", "keep data under DIR instead of CIS_HOME", false, NULL},
     {"help", 'h', NULL, "show this help", false, NULL},

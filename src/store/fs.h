@@ -200,6 +200,7 @@ struct cis_fs_pin {
     uint64_t id;
     struct cis_view view;
     int64_t until_ms; /* database clock */
+    int64_t since_ms; /* when it was made; chunks stamped after the oldest pin are not swept */
 };
 typedef bool cis_fs_pin_each(void *self, const struct cis_fs_pin *pin);
 
@@ -317,7 +318,9 @@ struct cis_store_fs_ops {
     cis_code (*snapshot_remove)(cis_store *, struct cis_str tenant, struct cis_str name,
                                 CIS_FS_ARGS);
 
-    /* ---- pins: id 0 makes one, ttl_ms 0 drops it. CIS_E_EXPIRED: it had lapsed. ---- */
+    /* ---- pins: id 0 makes one, ttl_ms 0 drops it. CIS_E_EXPIRED: it had lapsed, or the view is
+     * below its branch's floor and no snapshot, fork or pin holds it. A writer takes one before it
+     * stores chunks that a later commit will name: gc goes by the oldest pin's since_ms. ---- */
     cis_code (*pin)(cis_store *, struct cis_str tenant, struct cis_view view, uint64_t id,
                     uint32_t ttl_ms, uint64_t *out_id, CIS_FS_ARGS);
     cis_code (*pins)(cis_store *, struct cis_str tenant, cis_fs_pin_each *each, void *self,
@@ -330,7 +333,9 @@ struct cis_store_fs_ops {
                      const struct cis_fs_key *after, uint32_t limit, cis_fs_row_each *each,
                      void *self, CIS_FS_ARGS);
     /* Deletes rows by key, in one short transaction under the branch's lock, and records that views
-     * of the branch below floor are gone (0: leave as is). */
+     * of the branch below floor are gone (0: leave as is; n 0: only this) but those that a
+     * snapshot, a fork or a pin holds now. From then on no new one can be made below it elsewhere.
+     */
     cis_code (*squash)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t floor,
                        const struct cis_fs_key *keys, size_t n, CIS_FS_ARGS);
     /* A branch with no ref, fork, snapshot or pin on it, with all its rows; CIS_E_CONFLICT else. */
