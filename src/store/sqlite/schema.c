@@ -69,7 +69,7 @@ static const char files[] =
     " created_ms INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     " note BLOB NOT NULL) STRICT;"
     "CREATE TABLE pin (id INTEGER PRIMARY KEY AUTOINCREMENT, branch INTEGER NOT NULL,"
-    " epoch INTEGER NOT NULL, until_ms INTEGER NOT NULL) STRICT;"
+    " epoch INTEGER NOT NULL, until_ms INTEGER NOT NULL, since_ms INTEGER NOT NULL) STRICT;"
     "CREATE TABLE dirent (branch INTEGER NOT NULL, parent INTEGER NOT NULL, name BLOB NOT NULL,"
     " epoch INTEGER NOT NULL, ino INTEGER NOT NULL, mode INTEGER NOT NULL,"
     " PRIMARY KEY (branch, parent, name, epoch)) STRICT, WITHOUT ROWID;"
