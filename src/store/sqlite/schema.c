@@ -37,8 +37,9 @@ static const char first[] =
     " signer BLOB NOT NULL, digest BLOB NOT NULL, installed_ms INTEGER NOT NULL) STRICT;";
 
 /* Versioned rows: refs, branches, commits, files. inode.attr is packed by store/row.h, epoch.keys
- * by store/commit.h, chunk.data by store/chunk.h (NULL: the chunk is in the chunk file). A name
- * whose ino is 0 is a whiteout, an extent whose chunk is 0 a hole. Branch 1 is what the store held
+ * by store/commit.h, chunk.data by store/chunk.h: the whole chunk when place is -1, else its head
+ * only, and the payload is in the chunk file from byte `place` on. A name whose ino is 0 is a
+ * whiteout, an extent whose chunk is 0 a hole. Branch 1 is what the store held
  * before: its head is the last version, and nothing older can be opened. */
 static const char files[] =
     "CREATE TABLE tree (one INTEGER PRIMARY KEY CHECK (one = 1), created_ms INTEGER NOT NULL,"
@@ -81,7 +82,7 @@ static const char files[] =
     " STRICT, WITHOUT ROWID;"
     "CREATE TABLE chunk (id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32), stamp_ms INTEGER NOT NULL,"
-    " bytes INTEGER NOT NULL, data BLOB) STRICT;";
+    " bytes INTEGER NOT NULL, place INTEGER NOT NULL, data BLOB NOT NULL) STRICT;";
 
 /* What a tree begins with: branch 1 by the name of main, and its root. */
 static cis_code plant(struct sql_conn *conn, struct cis_error *err)
