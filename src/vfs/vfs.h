@@ -38,6 +38,10 @@ struct cis_vfs_call {
     uint32_t uid, gid;
     const struct cis_stop *stop; /* may be NULL */
     struct cis_error *err;       /* may be NULL */
+    /* A hint for lookup: the rest of the path that the walk will take below the name it asks for
+     * (as text, slashes and all; it may hold "." and ".."). A filesystem whose look-ups cost a
+     * round trip may fetch several at once. Borrowed during the call; empty: nothing known. */
+    struct cis_str ahead;
 };
 
 struct cis_vfs_attr {
@@ -93,12 +97,15 @@ struct cis_vfs_ops {
     uint32_t size;    /* of this struct */
     const char *name; /* "layered", "hostdir", … */
 
+    /* Of the slots below, `out_` pointers are never NULL unless a slot says so. */
+
     /* Frees the filesystem; no open files and no callers are left. Uncommitted changes are lost. */
     void (*close)(cis_vfs *);
 
     /* ---- nodes ---- */
     int (*lookup)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name,
                   cis_node *out_node, struct cis_vfs_attr *out_attr);
+    /* Of the root too, where they change nothing. */
     void (*ref)(cis_vfs *, cis_node, uint64_t n);
     void (*forget)(cis_vfs *, cis_node, uint64_t n);
     int (*getattr)(cis_vfs *, const struct cis_vfs_call *, cis_node, struct cis_vfs_attr *out);
@@ -161,6 +168,7 @@ struct cis_vfs_file {
     cis_vfs *vfs;
     cis_node node;
     int flags;
+    bool read_only; /* set by walk.h: opened through a read-only mount; see cis_file_set */
 };
 
 static inline void cis_vfs_close(cis_vfs *vfs)

@@ -25,13 +25,15 @@ void cis_ns_free(cis_ns *ns);
 cis_code cis_ns_mount(cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node root, bool read_only,
                       struct cis_error *err);
 
-/* A directory that a walk may start from and must stay beneath; holds references. */
+/* A directory that a walk may start from and must stay beneath. It holds references on itself and
+ * on the directories it was reached through: ".." goes back along them. Any threads at once. */
 typedef struct cis_dir cis_dir;
 /* The directory at an absolute path of the namespace. */
 int cis_dir_root(cis_ns *ns, const struct cis_vfs_call *call, struct cis_str path,
                  cis_dir **out_dir);
 void cis_dir_free(cis_dir *dir);
-/* Borrowed: "/" and the names walked through; for messages and for a process's own idea of it. */
+/* Borrowed: "/" and the names walked through; for messages and for a process's own idea of it.
+ * Empty when longer than CIS_VFS_PATH_MAX. */
 struct cis_str cis_dir_path(const cis_dir *dir);
 
 enum cis_walk_flags {
@@ -39,24 +41,28 @@ enum cis_walk_flags {
     /* Absolute paths and symlinks start again at `beneath` (FUSE-less `cis fs`, chroot-like);
      * without it they are EPERM, as is ".." above it (WASI). With it ".." there stays there. */
     CIS_WALK_CHROOT = 2,
+    /* The last component is a name to make, remove or rename: never followed, not even before a
+     * slash, and what it names may be anything; must_be_dir tells of the slash. */
+    CIS_WALK_NAME = 4,
 };
 
 /* What a walk found. done() it. */
 struct cis_found {
     cis_vfs *vfs;
-    bool read_only; /* by the mount */
+    bool read_only; /* by the mount, or the filesystem is */
+    uint32_t mount; /* number of the mount that the last name stands in */
     cis_node dir;   /* of the last name; holds a reference; 0 when the path ended in "." or
                      * ".." or at a mount point */
-    char name[CIS_VFS_NAME_MAX + 1];
+    char name[CIS_VFS_NAME_MAX + 1]; /* of dir; also ".", "..", or "/" for a path of slashes */
     size_t name_len;
     bool must_be_dir;         /* a trailing slash, or "." */
     bool is_mount;            /* the path names a mount point */
     cis_node node;            /* 0: the last name does not exist; holds a reference */
     struct cis_vfs_attr attr; /* of node */
 };
-/* beneath: NULL is start itself. Missing intermediate directories are ENOENT; a missing last name
- * is success with node 0. Empty path ENOENT, NUL inside EINVAL, too long ENAMETOOLONG, too many
- * symlinks ELOOP. */
+/* beneath: NULL is start itself; else a directory that start was reached through (EINVAL). Missing
+ * intermediate directories are ENOENT; a missing last name is success with node 0. Empty path
+ * ENOENT, NUL inside EINVAL, too long ENAMETOOLONG, too many symlinks ELOOP. */
 int cis_walk(const cis_dir *start, const cis_dir *beneath, const struct cis_vfs_call *call,
              struct cis_str path, unsigned flags, struct cis_found *out);
 void cis_found_done(struct cis_found *found);
@@ -88,6 +94,10 @@ int cis_at_rmdir(const cis_dir *dir, const struct cis_vfs_call *call, struct cis
 int cis_at_rename(const cis_dir *from, struct cis_str path, const cis_dir *to,
                   struct cis_str to_path, const struct cis_vfs_call *call, unsigned flags,
                   unsigned rename_flags);
+
+/* ---- open files, whose mount may be read-only where their filesystem is not ---- */
+int cis_file_set(cis_vfs_file *file, const struct cis_vfs_call *call, const struct cis_vfs_set *set,
+                 struct cis_vfs_attr *out); /* out may be NULL */
 static inline void cis_vfs_file_close(cis_vfs_file *file)
 {
     if (file != NULL) {

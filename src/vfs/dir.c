@@ -1,0 +1,154 @@
+#include "vfs/walk.h"
+
+#include <errno.h>
+#include "base/mem.h"
+#include "vfs/internal.h"
+
+/* A chain is a list that shares its upper part with other chains: a directory handle costs one link
+ * for each name walked, however deep it stands. */
+
+struct cis_dir *cis_dir_push(const struct cis_dir *up, const struct cis_mount *mount, cis_node node,
+                             struct cis_str name)
+{
+    struct cis_dir *dir = cis_zalloc(sizeof *dir + name.len);
+    if (dir == NULL) {
+        node_put(mount->vfs, node);
+        return NULL;
+    }
+    atomic_init(&dir->refs, 1);
+    dir->depth = up != NULL ? up->depth + 1 : 0;
+    dir->up = up != NULL ? cis_dir_ref(up) : NULL;
+    dir->mount = mount;
+    dir->node = node;
+    dir->name_len = (uint16_t)name.len;
+    memcpy(dir->name, name.ptr, name.len);
+    return dir;
+}
+
+/* Not recursive: a chain can be as long as a tree is deep. */
+void cis_dir_free(cis_dir *dir)
+{
+    while (dir != NULL && atomic_fetch_sub_explicit(&dir->refs, 1, memory_order_acq_rel) == 1) {
+        struct cis_dir *up = dir->up;
+        node_put(dir->mount->vfs, dir->node);
+        cis_free(dir->path);
+        cis_free(dir);
+        dir = up;
+    }
+}
+
+struct cis_str cis_dir_path(const cis_dir *dir)
+{
+    return (struct cis_str){dir->path_len > 0 ? dir->path : "", dir->path_len};
+}
+
+static size_t path_length(const struct cis_dir *dir)
+{
+    size_t len = 0;
+    for (const struct cis_dir *d = dir; d->up != NULL; d = d->up) {
+        len += d->name_len + 1u;
+        if (len > CIS_VFS_PATH_MAX) {
+            return 0;
+        }
+    }
+    return len == 0 ? 1 : len;
+}
+
+int cis_dir_name(struct cis_dir **dir)
+{
+    struct cis_dir *d = *dir;
+    if (d->path != NULL) {
+        return 0;
+    }
+    if (atomic_load_explicit(&d->refs, memory_order_acquire) > 1) {
+        /* Part of other chains, where others read it: one of its own. */
+        node_ref(d->mount->vfs, d->node);
+        struct cis_dir *own =
+            cis_dir_push(d->up, d->mount, d->node, (struct cis_str){d->name, d->name_len});
+        if (own == NULL) {
+            return ENOMEM;
+        }
+        cis_dir_free(d);
+        *dir = d = own;
+    }
+    size_t len = path_length(d);
+    char *path = cis_alloc(len + 1);
+    if (path == NULL) {
+        return ENOMEM;
+    }
+    path[len] = '\0';
+    if (len == 1) {
+        path[0] = '/';
+    }
+    size_t at = len;
+    for (const struct cis_dir *up = d; len > 1 && up->up != NULL; up = up->up) {
+        at -= up->name_len;
+        memcpy(path + at, up->name, up->name_len);
+        path[--at] = '/';
+    }
+    d->path = path;
+    d->path_len = len;
+    return 0;
+}
+
+/* The chain of a finished walk: its base, its frames (whose references move into it), and the
+ * directory that was found by its name. */
+static int chain_of(struct walk *w, struct cis_found *found, struct cis_dir **out_dir)
+{
+    struct cis_dir *dir = cis_dir_ref(w->base);
+    uint32_t taken = 0;
+    while (dir != NULL && taken < w->nframes) {
+        const struct walk_frame *f = &w->frames[taken++];
+        struct cis_dir *next = cis_dir_push(dir, f->mount, f->node, f->name);
+        cis_dir_free(dir);
+        dir = next;
+    }
+    for (uint32_t i = taken; i < w->nframes; i++) {
+        node_put(w->frames[i].mount->vfs, w->frames[i].node);
+    }
+    w->nframes = 0;
+    if (dir != NULL && (found->dir != 0 || found->is_mount)) {
+        cis_node node = found->node;
+        found->node = 0;
+        struct cis_dir *next =
+            cis_dir_push(dir, w->end, node, (struct cis_str){found->name, found->name_len});
+        cis_dir_free(dir);
+        dir = next;
+    }
+    int no = dir == NULL ? ENOMEM : cis_dir_name(&dir);
+    if (no != 0) {
+        cis_dir_free(dir);
+        return no;
+    }
+    *out_dir = dir;
+    return 0;
+}
+
+int cis_at_dir(const cis_dir *from, const struct cis_vfs_call *call, struct cis_str path,
+               unsigned flags, cis_dir **out_dir)
+{
+    struct walk w;
+    struct cis_found found = {0};
+    int no = cis_walk_begin(&w, from, NULL, call, flags);
+    if (no == 0) {
+        no = cis_walk_run(&w, path, &found);
+    }
+    if (no == 0) {
+        no = found.node == 0 ? ENOENT : !S_ISDIR(found.attr.mode) ? ENOTDIR : 0;
+        if (no == 0) {
+            no = chain_of(&w, &found, out_dir);
+        }
+        cis_found_done(&found);
+    }
+    cis_walk_end(&w);
+    return no;
+}
+
+int cis_dir_root(cis_ns *ns, const struct cis_vfs_call *call, struct cis_str path,
+                 cis_dir **out_dir)
+{
+    if (path.len == 0 || path.ptr[0] != '/') {
+        return path.len == 0 ? ENOENT : EINVAL;
+    }
+    return cis_at_dir(ns->root, call, path, CIS_WALK_CHROOT, out_dir);
+}

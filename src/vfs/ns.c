@@ -1,0 +1,247 @@
+#include "vfs/walk.h"
+
+#include <errno.h>
+#include "base/mem.h"
+#include "vfs/internal.h"
+
+/* Mounts are kept in order of their paths' length and joined anew whenever one is added, so that
+ * the order in which they are given does not matter: "/" may come last. */
+
+static int root_renew(struct cis_ns *ns);
+
+cis_code cis_ns_new(cis_ns **out_ns, struct cis_error *err)
+{
+    struct cis_ns *ns = cis_zalloc(sizeof *ns);
+    struct cis_mount *m = cis_zalloc(sizeof *m);
+    char *path = cis_strdup("");
+    if (ns == NULL || m == NULL || path == NULL || cis_rootfs_new(&ns->base) != 0) {
+        cis_free(path);
+        cis_free(m);
+        cis_free(ns);
+        return cis_fail(err, CIS_E_NOMEM, "namespace");
+    }
+    *m = (struct cis_mount){
+        .vfs = ns->base, .root = ns->base->root, .read_only = true, .path = path};
+    ns->mounts[0] = m;
+    ns->nmounts = 1;
+    if (root_renew(ns) != 0) {
+        cis_ns_free(ns);
+        return cis_fail(err, CIS_E_NOMEM, "namespace");
+    }
+    *out_ns = ns;
+    return CIS_OK;
+}
+
+static void mounts_part(struct cis_ns *ns)
+{
+    for (uint32_t i = 0; i < ns->nmounts; i++) {
+        struct cis_mount *m = ns->mounts[i];
+        if (m->covered != 0) {
+            node_put(m->parent->vfs, m->covered);
+        }
+        m->covered = 0;
+        m->parent = m->children = m->sibling = NULL;
+    }
+}
+
+static void mount_free(struct cis_mount *m)
+{
+    node_put(m->vfs, m->root);
+    cis_free(m->path);
+    cis_free(m);
+}
+
+void cis_ns_free(cis_ns *ns)
+{
+    if (ns == NULL) {
+        return;
+    }
+    cis_dir_free(ns->root);
+    mounts_part(ns);
+    for (uint32_t i = ns->nmounts; i-- > 0;) {
+        mount_free(ns->mounts[i]);
+    }
+    cis_vfs_close(ns->base);
+    cis_free(ns);
+}
+
+/* The canonical form of an absolute path without ".", "..": "/a/b", "" for the root. */
+static cis_code path_canonical(struct cis_str path, char **out, struct cis_error *err)
+{
+    if (path.len == 0 || path.ptr[0] != '/' || path.len >= CIS_VFS_PATH_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "mount point " CIS_STR_FMT ": not an absolute path",
+                        CIS_STR_ARG(path));
+    }
+    char *text = cis_alloc(path.len + 1);
+    if (text == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "mount point");
+    }
+    size_t n = 0;
+    struct cis_str rest = path, name;
+    for (bool more = true; more;) {
+        more = cis_str_split(&rest, '/', &name);
+        if (name.len == 0) {
+            continue;
+        }
+        if (!cis_vfs_name_valid(name)) {
+            cis_free(text);
+            return cis_fail(err, CIS_E_INVALID,
+                            "mount point " CIS_STR_FMT ": only plain names make its path",
+                            CIS_STR_ARG(path));
+        }
+        text[n++] = '/';
+        memcpy(text + n, name.ptr, name.len);
+        n += name.len;
+    }
+    text[n] = '\0';
+    *out = text;
+    return CIS_OK;
+}
+
+/* One step down from (*m, *node): the name below it, made where the namespace owns the directory.
+ * Takes over and gives a reference. */
+static int step_down(struct cis_ns *ns, struct cis_mount **m, cis_node *node, struct cis_str name)
+{
+    struct cis_vfs_call call = {0};
+    struct cis_vfs_attr attr;
+    cis_vfs *vfs = (*m)->vfs;
+    cis_node next = 0;
+    int no = vfs->ops->lookup(vfs, &call, *node, name, &next, &attr);
+    if (no == ENOENT && vfs == ns->base) {
+        no = cis_rootfs_mkdir(vfs, *node, name, &next);
+        attr.mode = S_IFDIR;
+    }
+    if (no == 0 && !S_ISDIR(attr.mode)) {
+        node_put(vfs, next);
+        no = ENOTDIR;
+    }
+    node_put(vfs, *node);
+    if (no != 0) {
+        return no;
+    }
+    *node = next;
+    for (struct cis_mount *on; (on = mount_on(*m, *node)) != NULL;) {
+        node_put((*m)->vfs, *node);
+        *m = on;
+        *node = on->root;
+        node_ref(on->vfs, on->root);
+    }
+    return 0;
+}
+
+static int mount_join(struct cis_ns *ns, struct cis_mount *mount)
+{
+    struct cis_mount *m = ns->mounts[0];
+    cis_node node = m->root;
+    struct cis_mount *top = mount_on(m, node);
+    if (top != NULL) {
+        m = top;
+        node = m->root;
+    }
+    node_ref(m->vfs, node);
+    struct cis_str rest = {mount->path, strlen(mount->path)}, name;
+    for (bool more = rest.len > 0; more;) {
+        more = cis_str_split(&rest, '/', &name);
+        int no = name.len > 0 ? step_down(ns, &m, &node, name) : 0;
+        if (no != 0) {
+            return no;
+        }
+    }
+    mount->parent = m;
+    mount->covered = node; /* with the reference */
+    mount->sibling = m->children;
+    m->children = mount;
+    return 0;
+}
+
+/* Walks from the namespace's root begin on what covers "/". */
+static int root_renew(struct cis_ns *ns)
+{
+    struct cis_mount *m = ns->mounts[0];
+    struct cis_mount *top = mount_on(m, m->root);
+    m = top != NULL ? top : m;
+    node_ref(m->vfs, m->root);
+    struct cis_dir *root = cis_dir_push(NULL, m, m->root, CIS_STR(""));
+    if (root == NULL) {
+        return ENOMEM;
+    }
+    cis_dir_free(ns->root);
+    ns->root = root;
+    return 0;
+}
+
+/* Short paths first: a parent is joined before what stands in it. */
+static int mounts_join(struct cis_ns *ns, uint32_t *out_failed)
+{
+    mounts_part(ns);
+    for (uint32_t i = 1; i < ns->nmounts; i++) {
+        int no = mount_join(ns, ns->mounts[i]);
+        if (no != 0) {
+            *out_failed = i;
+            return no;
+        }
+    }
+    *out_failed = 0;
+    return root_renew(ns);
+}
+
+static cis_code root_check(cis_vfs *vfs, cis_node root, const char *path, struct cis_error *err)
+{
+    struct cis_vfs_call call = {.err = err};
+    struct cis_vfs_attr attr;
+    int no = vfs->ops->getattr(vfs, &call, root, &attr);
+    if (no == 0 && !S_ISDIR(attr.mode)) {
+        no = ENOTDIR;
+    }
+    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "mount at %s/", path);
+}
+
+cis_code cis_ns_mount(cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node root, bool read_only,
+                      struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *canonical = NULL;
+    CIS_TRY(path_canonical(path, &canonical, err));
+    root = root != 0 ? root : vfs->root;
+    CIS_TRY(root_check(vfs, root, canonical, err));
+    uint32_t at = 1;
+    size_t len = strlen(canonical);
+    while (at < ns->nmounts && strlen(ns->mounts[at]->path) <= len) {
+        if (strcmp(ns->mounts[at]->path, canonical) == 0) {
+            return cis_fail(err, CIS_E_EXISTS, "mount point %s/: mounted already", canonical);
+        }
+        at++;
+    }
+    if (ns->nmounts > CIS_NS_MOUNTS_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "mount point %s/: more than %u mounts", canonical,
+                        CIS_NS_MOUNTS_MAX);
+    }
+    struct cis_mount *m = cis_zalloc(sizeof *m);
+    if (m == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "mount");
+    }
+    node_ref(vfs, root);
+    *m = (struct cis_mount){.id = ns->nmounts,
+                            .vfs = vfs,
+                            .root = root,
+                            .read_only = read_only,
+                            .path = cis_take(&canonical)};
+    memmove(&ns->mounts[at + 1], &ns->mounts[at], (ns->nmounts - at) * sizeof *ns->mounts);
+    ns->mounts[at] = m;
+    ns->nmounts++;
+    uint32_t failed = 0;
+    int no = mounts_join(ns, &failed);
+    if (no == 0) {
+        return CIS_OK;
+    }
+    cis_code code = no == ENOENT || no == ENOTDIR
+                        ? cis_fail(err, CIS_E_INVALID,
+                                   "mount point %s/: not a directory of what is mounted above it",
+                                   ns->mounts[failed]->path)
+                        : cis_vfs_fail(err, no, "mount point %s/", ns->mounts[failed]->path);
+    mounts_part(ns);
+    memmove(&ns->mounts[at], &ns->mounts[at + 1], (ns->nmounts - at - 1) * sizeof *ns->mounts);
+    ns->nmounts--;
+    mount_free(m);
+    (void)mounts_join(ns, &failed); /* as it was, which worked */
+    return code;
+}

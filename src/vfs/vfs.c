@@ -1,0 +1,68 @@
+#include "vfs/vfs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include "base/error.h"
+
+bool cis_vfs_name_valid(struct cis_str name)
+{
+    if (name.len == 0 || name.len > CIS_VFS_NAME_MAX || cis_str_is(name, ".") ||
+        cis_str_is(name, "..")) {
+        return false;
+    }
+    return memchr(name.ptr, '/', name.len) == NULL && memchr(name.ptr, 0, name.len) == NULL;
+}
+
+static cis_code code_of(int no)
+{
+    switch (no) {
+    case 0:
+        return CIS_OK;
+    case ENOENT:
+        return CIS_E_NOTFOUND;
+    case EEXIST:
+        return CIS_E_EXISTS;
+    case EPERM:
+    case EACCES:
+    case EROFS:
+        return CIS_E_DENIED;
+    case EDQUOT:
+    case ENOSPC:
+        return CIS_E_QUOTA;
+    case ESTALE:
+        return CIS_E_EXPIRED;
+    case EINTR:
+        return CIS_E_CANCELLED;
+    case ENOMEM:
+        return CIS_E_NOMEM;
+    case ENFILE:
+    case EMFILE:
+    case EFBIG:
+        return CIS_E_LIMIT;
+    case EOPNOTSUPP:
+    case ENOSYS:
+        return CIS_E_UNSUPPORTED;
+    case EINVAL:
+    case EISDIR:
+    case ENOTDIR:
+    case ENOTEMPTY:
+    case ELOOP:
+    case EXDEV:
+    case EBUSY:
+    case ENAMETOOLONG:
+        return CIS_E_INVALID;
+    default:
+        return CIS_E_IO;
+    }
+}
+
+cis_code cis_vfs_fail(struct cis_error *err, int no, const char *fmt, ...)
+{
+    char text[CIS_ERROR_MSG_MAX];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    return n < 0 ? cis_fail(err, CIS_E_INTERNAL, "message cannot be formed")
+                 : cis_fail_sys(err, code_of(no), no, "%s", text);
+}

@@ -1,0 +1,352 @@
+#include "vfs/walk.h"
+
+#include <errno.h>
+#include "base/mem.h"
+#include "vfs/internal.h"
+
+/* Where the walk stands. */
+static inline struct walk_frame here(const struct walk *w)
+{
+    if (w->nframes > 0) {
+        return w->frames[w->nframes - 1];
+    }
+    return (struct walk_frame){w->base->mount, w->base->node, {"", 0}};
+}
+
+int cis_walk_begin(struct walk *w, const cis_dir *start, const cis_dir *beneath,
+                   const struct cis_vfs_call *call, unsigned flags)
+{
+    w->base = start;
+    w->floor = start;
+    w->frames = w->inline_frames;
+    w->nframes = 0;
+    w->cap = WALK_FRAMES;
+    w->nlinks = 0;
+    w->flags = flags;
+    w->must_be_dir = false;
+    w->end = NULL;
+    w->call = *call;
+    if (beneath == NULL || beneath == start) {
+        return 0;
+    }
+    const cis_dir *up = start;
+    while (up != NULL && up->depth > beneath->depth) {
+        up = up->up;
+    }
+    if (up == NULL || up->mount != beneath->mount || up->node != beneath->node) {
+        return EINVAL;
+    }
+    w->floor = up;
+    return 0;
+}
+
+static void frames_drop(struct walk *w)
+{
+    while (w->nframes > 0) {
+        const struct walk_frame *f = &w->frames[--w->nframes];
+        node_put(f->mount->vfs, f->node);
+    }
+}
+
+void cis_walk_end(struct walk *w)
+{
+    frames_drop(w);
+    for (uint32_t i = 0; i < w->nlinks; i++) {
+        cis_buf_done(&w->links[i]);
+    }
+    if (w->frames != w->inline_frames) {
+        cis_free(w->frames);
+    }
+}
+
+static int frames_grow(struct walk *w)
+{
+    uint32_t cap = w->cap * 2;
+    struct walk_frame *more = cis_calloc(cap, sizeof *more);
+    if (more == NULL) {
+        return ENOMEM;
+    }
+    memcpy(more, w->frames, w->nframes * sizeof *more);
+    if (w->frames != w->inline_frames) {
+        cis_free(w->frames);
+    }
+    w->frames = more;
+    w->cap = cap;
+    return 0;
+}
+
+/* Takes over the reference on node. */
+static inline int frame_push(struct walk *w, const struct cis_mount *mount, cis_node node,
+                             struct cis_str name)
+{
+    if (w->nframes == w->cap && frames_grow(w) != 0) {
+        node_put(mount->vfs, node);
+        return ENOMEM;
+    }
+    w->frames[w->nframes++] = (struct walk_frame){mount, node, name};
+    return 0;
+}
+
+/* ".." goes back along the directories walked through; the filesystem is never asked. */
+static int step_up(struct walk *w)
+{
+    if (w->nframes > 0) {
+        const struct walk_frame *f = &w->frames[--w->nframes];
+        node_put(f->mount->vfs, f->node);
+    } else if (w->base != w->floor) {
+        w->base = w->base->up;
+    } else if ((w->flags & CIS_WALK_CHROOT) == 0) {
+        return EPERM;
+    }
+    return 0;
+}
+
+static int step_root(struct walk *w)
+{
+    if ((w->flags & CIS_WALK_CHROOT) == 0) {
+        return EPERM;
+    }
+    frames_drop(w);
+    w->base = w->floor;
+    return 0;
+}
+
+static inline void skip_slashes(struct cis_str *text)
+{
+    while (text->len > 0 && *text->ptr == '/') {
+        text->ptr++;
+        text->len--;
+    }
+}
+
+static inline struct cis_str next_name(struct cis_str *text)
+{
+    size_t n = 0;
+    while (n < text->len && text->ptr[n] != '/') {
+        n++;
+    }
+    struct cis_str name = {text->ptr, n};
+    text->ptr += n;
+    text->len -= n;
+    return name;
+}
+
+/* The walk ends at a directory it stands in: ".", "..", a path of slashes, or a link to "/". */
+static int end_here(struct walk *w, const char *how, struct cis_found *out)
+{
+    struct walk_frame at = here(w);
+    cis_vfs *vfs = at.mount->vfs;
+    int no = vfs->ops->getattr(vfs, &w->call, at.node, &out->attr);
+    if (no != 0) {
+        return no;
+    }
+    node_ref(vfs, at.node);
+    out->vfs = vfs;
+    out->read_only = at.mount->read_only || vfs->read_only;
+    out->mount = at.mount->id;
+    out->dir = 0;
+    out->name_len = strlen(how);
+    memcpy(out->name, how, out->name_len + 1);
+    out->must_be_dir = true;
+    out->is_mount = false;
+    out->node = at.node;
+    return 0;
+}
+
+/* The walk ends at a name; node 0: which does not exist. Takes over the reference. out->attr is
+ * filled. */
+static int end_name(struct walk *w, struct cis_str name, cis_node node, struct cis_found *out)
+{
+    struct walk_frame at = here(w);
+    out->mount = at.mount->id;
+    out->name_len = name.len;
+    memcpy(out->name, name.ptr, name.len);
+    out->name[name.len] = '\0';
+    out->must_be_dir = w->must_be_dir;
+    out->is_mount = false;
+    const struct cis_mount *top = at.mount;
+    if (node != 0 && at.mount->children != NULL) {
+        for (struct cis_mount *on; (on = mount_on(top, node)) != NULL;) {
+            node_put(top->vfs, node);
+            top = on;
+            node = on->root;
+            node_ref(on->vfs, node);
+            out->is_mount = true;
+        }
+    }
+    w->end = top;
+    out->vfs = top->vfs;
+    out->read_only = top->read_only || top->vfs->read_only;
+    out->node = node;
+    out->dir = 0;
+    if (out->is_mount) {
+        int no = top->vfs->ops->getattr(top->vfs, &w->call, node, &out->attr);
+        if (no != 0) {
+            node_put(top->vfs, node);
+            return no;
+        }
+        return 0;
+    }
+    out->dir = at.node;
+    node_ref(at.mount->vfs, at.node);
+    return 0;
+}
+
+/* Reads the target of a link into a buffer that lives as long as the walk, and puts it before the
+ * rest of the path. */
+static int follow(struct walk *w, cis_node link, struct cis_str *text, struct cis_str *rests,
+                  uint32_t *nrests)
+{
+    if (w->nlinks == CIS_VFS_LINKS_MAX) {
+        return ELOOP;
+    }
+    cis_vfs *vfs = here(w).mount->vfs;
+    struct cis_buf *target = &w->links[w->nlinks];
+    *target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    w->nlinks++;
+    int no = vfs->ops->readlink(vfs, &w->call, link, target);
+    if (no != 0) {
+        return no;
+    }
+    if (target->failed != CIS_OK) {
+        return target->failed == CIS_E_NOMEM ? ENOMEM : ENAMETOOLONG;
+    }
+    if (target->len == 0) {
+        return ENOENT;
+    }
+    skip_slashes(text);
+    if (text->len > 0) {
+        rests[(*nrests)++] = *text; /* fewer than links: no overflow */
+    }
+    *text = cis_buf_view(target);
+    return text->ptr[0] == '/' ? step_root(w) : 0;
+}
+
+/* Into a directory, and onto what is mounted there. Takes over the reference. */
+static inline int step_into(struct walk *w, const struct cis_mount *mount, cis_node node,
+                            struct cis_str name)
+{
+    if (mount->children != NULL) {
+        for (struct cis_mount *on; (on = mount_on(mount, node)) != NULL;) {
+            node_put(mount->vfs, node);
+            mount = on;
+            node = on->root;
+            node_ref(on->vfs, node);
+        }
+    }
+    return frame_push(w, mount, node, name);
+}
+
+static inline bool follows_last(const struct walk *w)
+{
+    return (w->flags & CIS_WALK_NAME) == 0 &&
+           ((w->flags & CIS_WALK_NOFOLLOW) == 0 || w->must_be_dir);
+}
+
+static int path_check(struct cis_str path)
+{
+    if (path.len == 0) {
+        return ENOENT;
+    }
+    if (path.len >= CIS_VFS_PATH_MAX) {
+        return ENAMETOOLONG;
+    }
+    return memchr(path.ptr, 0, path.len) != NULL ? EINVAL : 0;
+}
+
+/* One component after the other. `rests` is the explicit stack of what comes after the links that
+ * are being walked; none of them is empty, so a name is the last one when the stack is. */
+int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out)
+{
+    struct cis_str rests[CIS_VFS_LINKS_MAX];
+    uint32_t nrests = 0;
+    struct cis_str text = path;
+    int no = path_check(path);
+    if (no == 0 && text.ptr[0] == '/') {
+        no = step_root(w);
+    }
+    for (; no == 0;) {
+        skip_slashes(&text);
+        if (text.len == 0) {
+            if (nrests == 0) {
+                return end_here(w, "/", out);
+            }
+            text = rests[--nrests];
+            continue;
+        }
+        struct cis_str name = next_name(&text);
+        bool slash = text.len > 0;
+        skip_slashes(&text);
+        bool last = text.len == 0 && nrests == 0;
+        if (name.ptr[0] == '.' && name.len <= 2 && (name.len == 1 || name.ptr[1] == '.')) {
+            no = name.len == 2 ? step_up(w) : 0;
+            if (no == 0 && last) {
+                return end_here(w, name.len == 2 ? ".." : ".", out);
+            }
+            continue;
+        }
+        if (last && slash) {
+            w->must_be_dir = true;
+            if ((w->flags & WALK_CREATE) != 0) {
+                return EISDIR;
+            }
+        }
+        if (name.len > CIS_VFS_NAME_MAX) {
+            return ENAMETOOLONG;
+        }
+        struct walk_frame at = here(w);
+        cis_vfs *vfs = at.mount->vfs;
+        cis_node node = 0;
+        w->call.ahead = text;
+        no = vfs->ops->lookup(vfs, &w->call, at.node, name, &node, &out->attr);
+        if (no == ENOENT && last) {
+            return end_name(w, name, 0, out);
+        }
+        if (no != 0) {
+            return no;
+        }
+        uint32_t type = out->attr.mode & S_IFMT;
+        if (type == S_IFLNK && (!last || follows_last(w))) {
+            no = follow(w, node, &text, rests, &nrests);
+            node_put(vfs, node);
+            continue;
+        }
+        if (last) {
+            if (w->must_be_dir && type != S_IFDIR && (w->flags & CIS_WALK_NAME) == 0) {
+                node_put(vfs, node);
+                return ENOTDIR;
+            }
+            return end_name(w, name, node, out);
+        }
+        if (type != S_IFDIR) {
+            node_put(vfs, node);
+            return ENOTDIR;
+        }
+        no = step_into(w, at.mount, node, name);
+    }
+    return no;
+}
+
+int cis_walk(const cis_dir *start, const cis_dir *beneath, const struct cis_vfs_call *call,
+             struct cis_str path, unsigned flags, struct cis_found *out)
+{
+    struct walk w;
+    int no = cis_walk_begin(&w, start, beneath, call, flags);
+    if (no == 0) {
+        no = cis_walk_run(&w, path, out);
+    }
+    cis_walk_end(&w);
+    return no;
+}
+
+void cis_found_done(struct cis_found *found)
+{
+    if (found->dir != 0) {
+        node_put(found->vfs, found->dir);
+        found->dir = 0;
+    }
+    if (found->node != 0) {
+        node_put(found->vfs, found->node);
+        found->node = 0;
+    }
+}
