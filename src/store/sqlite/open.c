@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "store/sqlite/internal.h"
+#include "store/sqlite/pagesum.h"
 
 static cis_code dir_check(const char *path, struct cis_error *err)
 {
@@ -145,6 +146,18 @@ static int on_progress(void *self)
     return conn->stop != NULL && cis_stop_check(conn->stop, "", NULL) != CIS_OK;
 }
 
+/* For a file that is made now; one that is there keeps what it has. Rows with a file's content in
+ * them (CIS_FS_INLINE_MAX) fit pages of this size without overflow. */
+static cis_code shape(struct sql_conn *conn, struct cis_error *err)
+{
+    int reserve = CIS_SQL_SUM_BYTES;
+    int rc = sqlite3_file_control(conn->db, NULL, SQLITE_FCNTL_RESERVE_BYTES, &reserve);
+    if (rc != SQLITE_OK) {
+        return cis_sql_fail(conn, rc, "reserving bytes for checksums", err);
+    }
+    return cis_sql_exec(conn, "PRAGMA page_size = 8192", "settings", err);
+}
+
 static cis_code harden(struct sql_conn *conn, struct cis_error *err)
 {
     static const struct {
@@ -209,14 +222,19 @@ static cis_code file_open(const char *path, const struct sql_schema *schema,
     }
     conn->stop = stop;
     CIS_TRY(file_prepare(path, err));
-    int rc = sqlite3_open_v2(path, &conn->db,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
-                                 SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
-                             NULL);
+    int rc = cis_sql_pagesum_register();
+    if (rc != SQLITE_OK) {
+        return cis_sql_fail(conn, rc, "open", err);
+    }
+    rc = sqlite3_open_v2(path, &conn->db,
+                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
+                             SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
+                         CIS_SQL_VFS);
     if (rc != SQLITE_OK) {
         return cis_sql_fail(conn, rc, "open", err);
     }
     CIS_TRY(harden(conn, err));
+    CIS_TRY(shape(conn, err));
     CIS_TRY(cis_sql_migrate(conn, schema, err));
     conn->stop = NULL;
     *out_conn = cis_take(&conn);

@@ -37,10 +37,10 @@ static const char first[] =
     " signer BLOB NOT NULL, digest BLOB NOT NULL, installed_ms INTEGER NOT NULL) STRICT;";
 
 /* Versioned rows: refs, branches, commits, files. inode.attr is packed by store/row.h, epoch.keys
- * by store/commit.h, chunk.data by store/chunk.h: the whole chunk when place is -1, else its head
- * only, and the payload is in the chunk file from byte `place` on. A name whose ino is 0 is a
- * whiteout, an extent whose chunk is 0 a hole. Branch 1 is what the store held
- * before: its head is the last version, and nothing older can be opened. */
+ * by store/commit.h, chunk.head by store/chunk.h. A chunk's payload is in the chunk file from byte
+ * `place` on, or, when that is -1, in table payload: apart from the chunk's row, which every use
+ * stamps anew. A name whose ino is 0 is a whiteout, an extent whose chunk is 0 a hole. Branch 1 is
+ * what the store held before: its head is the last version, and nothing older can be opened. */
 static const char files[] =
     "CREATE TABLE tree (one INTEGER PRIMARY KEY CHECK (one = 1), created_ms INTEGER NOT NULL,"
     " hash_key BLOB NOT NULL CHECK (length(hash_key) = 32), current BLOB NOT NULL,"
@@ -82,7 +82,8 @@ static const char files[] =
     " STRICT, WITHOUT ROWID;"
     "CREATE TABLE chunk (id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32), stamp_ms INTEGER NOT NULL,"
-    " bytes INTEGER NOT NULL, place INTEGER NOT NULL, data BLOB NOT NULL) STRICT;";
+    " bytes INTEGER NOT NULL, place INTEGER NOT NULL, head BLOB NOT NULL) STRICT;"
+    "CREATE TABLE payload (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;";
 
 /* What a tree begins with: branch 1 by the name of main, and its root. */
 static cis_code plant(struct sql_conn *conn, struct cis_error *err)

@@ -1,12 +1,21 @@
 /* Statements and errors of one connection. */
 #include "base/clock.h"
 #include "store/sqlite/internal.h"
+#include "store/sqlite/pagesum.h"
 
 static const char *const texts[SQL_COUNT] = {
 #define SQL(id, text) [SQL_##id] = (text),
 #include "store/sqlite/statements.def"
 #undef SQL
 };
+
+static cis_code damaged_page(struct sql_conn *conn, const char *what, struct cis_error *err)
+{
+    sqlite3_int64 page = 0;
+    (void)sqlite3_file_control(conn->db, NULL, CIS_SQL_FCNTL_BAD_PAGE, &page);
+    return cis_fail(err, CIS_E_DAMAGED, "%s: %s: page %lld of the file is damaged", conn->path,
+                    what, (long long)page);
+}
 
 cis_code cis_sql_fail(struct sql_conn *conn, int rc, const char *what, struct cis_error *err)
 {
@@ -30,10 +39,13 @@ cis_code cis_sql_fail(struct sql_conn *conn, int rc, const char *what, struct ci
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         conn->broken = true;
-        return cis_fail(err, CIS_E_STORE, "%s: %s: the file is damaged (%s)", path, what,
+        return cis_fail(err, CIS_E_DAMAGED, "%s: %s: the file is damaged (%s)", path, what,
                         sqlite3_errstr(rc));
     case SQLITE_IOERR:
         conn->broken = true;
+        if (rc == SQLITE_IOERR_DATA) {
+            return damaged_page(conn, what, err);
+        }
         return cis_fail_sys(err, CIS_E_STORE, sqlite3_system_errno(conn->db), "%s: %s: %s", path,
                             what, sqlite3_errstr(rc));
     default:

@@ -1,0 +1,392 @@
+/* Page sums: an SQLite VFS over the default one that keeps 8 bytes of checksum at the end of every
+ * page of a database file (they are reserved there, so SQLite never uses them) and checks them when
+ * a page is read, so that a flipped bit is an error and never a wrong answer.
+ *
+ * The sum covers the page's number too: a page in another's place does not pass. It is made where a
+ * page enters the database file. A page in the write-ahead log is covered by SQLite's own frame
+ * checksum, which SQLite looks at in recovery only; here it is checked at every read. Files without
+ * the reserved bytes (made before, or by others) pass unchecked. One object a file, used by the one
+ * thread that uses the connection. */
+#include <stdatomic.h>
+#include "base/le.h"
+#include "base/mem.h"
+#include "store/sqlite/pagesum.h"
+
+#define SUM_BYTES 8u
+#define PAGE_MAX 65536
+#define WAL_HEAD 32
+#define FRAME_HEAD 24
+#define SHM_WRITE_LOCK 0 /* the writer's lock among those of the log's index */
+
+struct sum_file {
+    sqlite3_file base;
+    struct sum_file *db; /* of a log: its database */
+    bool on;             /* pages carry sums */
+    bool swapped;        /* of a log: its checksums are of big-endian words */
+    bool known;          /* … and that was looked up */
+    uint32_t page;       /* bytes */
+    /* Frames of the log from here on are of the transaction at work: SQLite may have written a page
+     * again and puts the checksums right when it commits. */
+    sqlite3_int64 own;
+    sqlite3_int64 bad; /* page that failed last, 0: none */
+    uint8_t *scratch;
+};
+
+static sqlite3_file *below(sqlite3_file *file)
+{
+    return (sqlite3_file *)((struct sum_file *)file + 1);
+}
+
+/* ---- sums ---- */
+
+static uint64_t be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Eight lanes, each step of which is a bijection of its word: a change within one word always
+ * changes the sum of its lane. n is a multiple of 8. */
+uint64_t cis_sql_page_sum(const uint8_t *page, size_t n, uint64_t number)
+{
+    static const uint64_t odd = 0x9e3779b97f4a7c15u;
+    uint64_t lane[8];
+    for (unsigned i = 0; i < 8; i++) {
+        lane[i] = (number + i + 1) * odd;
+    }
+    size_t at = 0;
+    for (; at + 64 <= n; at += 64) {
+        for (unsigned i = 0; i < 8; i++) {
+            uint64_t v = lane[i] ^ cis_le64(page + at + 8 * i);
+            lane[i] = (v << 29 | v >> 35) * odd;
+        }
+    }
+    for (unsigned i = 0; at + 8 <= n; at += 8, i++) {
+        uint64_t v = lane[i] ^ cis_le64(page + at);
+        lane[i] = (v << 29 | v >> 35) * odd;
+    }
+    uint64_t sum = n;
+    for (unsigned i = 0; i < 8; i++) {
+        sum = (sum ^ lane[i]) * odd;
+        sum ^= sum >> 32;
+    }
+    return sum != 0 ? sum : 1; /* 0 is what a foreign writer leaves there */
+}
+
+static bool page_sized(int amount)
+{
+    return amount >= 512 && amount <= PAGE_MAX && (amount & (amount - 1)) == 0;
+}
+
+/* Is this a whole page of the file? A connection that opened an empty file reads its first page by
+ * another size until it has seen the head that somebody wrote meanwhile. */
+static bool whole_page(const struct sum_file *db, int amount, sqlite3_int64 at)
+{
+    return db->on && page_sized(amount) && (uint32_t)amount == db->page && at % amount == 0;
+}
+
+static bool page_right(const uint8_t *page, int amount, sqlite3_int64 at)
+{
+    size_t n = (size_t)amount - SUM_BYTES;
+    return cis_le64(page + n) == cis_sql_page_sum(page, n, (uint64_t)(at / amount) + 1);
+}
+
+/* The frame checksum as the file format of SQLite defines it, over n bytes (a multiple of 8). */
+static void frame_sum(bool swapped, const uint8_t *p, size_t n, uint32_t sum[2])
+{
+    uint32_t a = sum[0], b = sum[1];
+    for (size_t i = 0; i < n; i += 8) {
+        a += (swapped ? (uint32_t)be32(p + i) : cis_le32(p + i)) + b;
+        b += (swapped ? (uint32_t)be32(p + i + 4) : cis_le32(p + i + 4)) + a;
+    }
+    sum[0] = a;
+    sum[1] = b;
+}
+
+/* ---- is the file one with sums? ---- */
+
+static void learn(struct sum_file *f, const uint8_t *head)
+{
+    static const char magic[] = "SQLite format 3"; /* with its NUL */
+    if (memcmp(head, magic, sizeof magic) == 0) {
+        uint32_t page = (uint32_t)head[16] << 8 | head[17];
+        f->page = page == 1 ? PAGE_MAX : page;
+        f->on |= head[20] == SUM_BYTES;
+    }
+}
+
+/* At open. A file whose head says that it has no sums, but where the first page is right once that
+ * byte is put right, or the second page is, has damage there. */
+static void look(struct sum_file *f, sqlite3_file *file)
+{
+    uint8_t head[100];
+    sqlite3_file *real = below(file);
+    if (real->pMethods->xRead(real, head, sizeof head, 0) != SQLITE_OK) {
+        return;
+    }
+    learn(f, head);
+    if (f->on || !page_sized((int)f->page)) {
+        return;
+    }
+    int n = (int)f->page;
+    if (f->scratch == NULL) {
+        f->scratch = cis_alloc(PAGE_MAX);
+    }
+    if (f->scratch == NULL || real->pMethods->xRead(real, f->scratch, n, 0) != SQLITE_OK) {
+        return;
+    }
+    f->scratch[20] = SUM_BYTES;
+    f->on = page_right(f->scratch, n, 0) ||
+            (real->pMethods->xRead(real, f->scratch, n, n) == SQLITE_OK &&
+             page_right(f->scratch, n, n));
+}
+
+/* ---- files ---- */
+
+static int sum_close(sqlite3_file *file)
+{
+    struct sum_file *f = (struct sum_file *)file;
+    cis_free(f->scratch);
+    f->scratch = NULL;
+    return below(file)->pMethods->xClose(below(file));
+}
+
+static int fault(struct sum_file *db, sqlite3_int64 page)
+{
+    db->bad = page;
+    return SQLITE_IOERR_DATA;
+}
+
+static int db_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at)
+{
+    struct sum_file *f = (struct sum_file *)file;
+    int rc = below(file)->pMethods->xRead(below(file), out, amount, at);
+    if (rc == SQLITE_OK && at == 0 && amount >= 100) {
+        learn(f, out);
+    }
+    if (!whole_page(f, amount, at)) {
+        return rc;
+    }
+    if (rc == SQLITE_IOERR_SHORT_READ && at != 0) {
+        return fault(f, at / amount + 1); /* cut: SQLite would go on with zeros */
+    }
+    if (rc == SQLITE_OK) {
+        if (!page_right(out, amount, at)) {
+            return fault(f, at / amount + 1);
+        }
+        /* What is in memory and in the log has zeros there: so a page that another program put into
+         * the file is told from a damaged one. */
+        memset((uint8_t *)out + amount - SUM_BYTES, 0, SUM_BYTES);
+    }
+    return rc;
+}
+
+static int db_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 at)
+{
+    struct sum_file *f = (struct sum_file *)file;
+    sqlite3_file *real = below(file);
+    if (at == 0 && amount >= 100) {
+        learn(f, data);
+    }
+    if (!whole_page(f, amount, at)) {
+        return real->pMethods->xWrite(real, data, amount, at);
+    }
+    if (f->scratch == NULL && (f->scratch = cis_alloc(PAGE_MAX)) == NULL) {
+        return SQLITE_IOERR_NOMEM;
+    }
+    size_t n = (size_t)amount - SUM_BYTES;
+    memcpy(f->scratch, data, n);
+    cis_put_le64(f->scratch + n, cis_sql_page_sum(f->scratch, n, (uint64_t)(at / amount) + 1));
+    return real->pMethods->xWrite(real, f->scratch, amount, at);
+}
+
+/* A page out of the log: the frame's checksum goes on from that of the frame before, or from the
+ * log's head. */
+static int frame_check(struct sum_file *f, sqlite3_file *real, const uint8_t *page, int amount,
+                       sqlite3_int64 at)
+{
+    uint8_t head[FRAME_HEAD], before[WAL_HEAD];
+    sqlite3_int64 frame = at - FRAME_HEAD, step = FRAME_HEAD + (sqlite3_int64)amount;
+    bool first = frame == WAL_HEAD;
+    int rc = real->pMethods->xRead(real, head, FRAME_HEAD, frame);
+    if (rc == SQLITE_OK && (first || !f->known)) {
+        rc = real->pMethods->xRead(real, before, WAL_HEAD, 0);
+        f->swapped = (before[3] & 1) != 0;
+        f->known = rc == SQLITE_OK;
+    }
+    uint8_t *sum_at = before + 24;
+    if (rc == SQLITE_OK && !first) {
+        rc = real->pMethods->xRead(real, before, FRAME_HEAD, frame - step);
+        sum_at = before + 16;
+    }
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+    uint32_t sum[2] = {(uint32_t)be32(sum_at), (uint32_t)be32(sum_at + 4)};
+    frame_sum(f->swapped, head, 8, sum);
+    frame_sum(f->swapped, page, (size_t)amount, sum);
+    bool right = sum[0] == be32(head + 16) && sum[1] == be32(head + 20);
+    return right ? SQLITE_OK : fault(f->db, (sqlite3_int64)be32(head));
+}
+
+static int wal_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at)
+{
+    struct sum_file *f = (struct sum_file *)file;
+    sqlite3_file *real = below(file);
+    int rc = real->pMethods->xRead(real, out, amount, at);
+    bool page = whole_page(f->db, amount, 0) && at >= WAL_HEAD + FRAME_HEAD &&
+                (at - WAL_HEAD - FRAME_HEAD) % (FRAME_HEAD + amount) == 0;
+    if (!page || at - FRAME_HEAD >= f->db->own) {
+        return rc;
+    }
+    if (rc == SQLITE_IOERR_SHORT_READ) {
+        return fault(f->db, 0);
+    }
+    return rc == SQLITE_OK ? frame_check(f, real, out, amount, at) : rc;
+}
+
+static int wal_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 at)
+{
+    struct sum_file *f = (struct sum_file *)file;
+    if (at < f->db->own) {
+        f->db->own = at;
+    }
+    if (at == 0) {
+        f->known = false;
+    }
+    return below(file)->pMethods->xWrite(below(file), data, amount, at);
+}
+
+static int sum_shm_lock(sqlite3_file *file, int offset, int n, int flags)
+{
+    struct sum_file *f = (struct sum_file *)file;
+    if (offset == SHM_WRITE_LOCK) {
+        f->own = INT64_MAX; /* a transaction begins or is over */
+    }
+    return below(file)->pMethods->xShmLock(below(file), offset, n, flags);
+}
+
+static int sum_control(sqlite3_file *file, int op, void *arg)
+{
+    if (op == CIS_SQL_FCNTL_BAD_PAGE) {
+        *(sqlite3_int64 *)arg = ((struct sum_file *)file)->bad;
+        return SQLITE_OK;
+    }
+    if (op == CIS_SQL_FCNTL_HAS_SUMS) {
+        *(int *)arg = ((struct sum_file *)file)->on;
+        return SQLITE_OK;
+    }
+    return below(file)->pMethods->xFileControl(below(file), op, arg);
+}
+
+/* ---- the rest passes through ---- */
+
+static int sum_truncate(sqlite3_file *file, sqlite3_int64 size)
+{
+    return below(file)->pMethods->xTruncate(below(file), size);
+}
+
+static int sum_sync(sqlite3_file *file, int flags)
+{
+    return below(file)->pMethods->xSync(below(file), flags);
+}
+
+static int sum_size(sqlite3_file *file, sqlite3_int64 *out)
+{
+    return below(file)->pMethods->xFileSize(below(file), out);
+}
+
+static int sum_lock(sqlite3_file *file, int level)
+{
+    return below(file)->pMethods->xLock(below(file), level);
+}
+
+static int sum_unlock(sqlite3_file *file, int level)
+{
+    return below(file)->pMethods->xUnlock(below(file), level);
+}
+
+static int sum_reserved(sqlite3_file *file, int *out)
+{
+    return below(file)->pMethods->xCheckReservedLock(below(file), out);
+}
+
+static int sum_sector(sqlite3_file *file)
+{
+    return below(file)->pMethods->xSectorSize(below(file));
+}
+
+static int sum_device(sqlite3_file *file)
+{
+    return below(file)->pMethods->xDeviceCharacteristics(below(file));
+}
+
+static int sum_shm_map(sqlite3_file *file, int page, int size, int extend, void volatile **out)
+{
+    return below(file)->pMethods->xShmMap(below(file), page, size, extend, out);
+}
+
+static void sum_shm_barrier(sqlite3_file *file)
+{
+    below(file)->pMethods->xShmBarrier(below(file));
+}
+
+static int sum_shm_unmap(sqlite3_file *file, int remove)
+{
+    return below(file)->pMethods->xShmUnmap(below(file), remove);
+}
+
+/* Version 2: without xFetch there is no memory map. */
+#define METHODS(read, write)                                                                       \
+    {                                                                                              \
+        2, sum_close, read, write, sum_truncate, sum_sync, sum_size, sum_lock, sum_unlock,         \
+            sum_reserved, sum_control, sum_sector, sum_device, sum_shm_map, sum_shm_lock,          \
+            sum_shm_barrier, sum_shm_unmap, NULL, NULL                                             \
+    }
+static const sqlite3_io_methods db_methods = METHODS(db_read, db_write);
+static const sqlite3_io_methods wal_methods = METHODS(wal_read, wal_write);
+
+static int sum_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
+{
+    sqlite3_vfs *real = vfs->pAppData;
+    if ((flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) == 0) {
+        return real->xOpen(real, name, file, flags, out);
+    }
+    struct sum_file *f = (struct sum_file *)file;
+    *f = (struct sum_file){.own = INT64_MAX};
+    int rc = real->xOpen(real, name, below(file), flags, out);
+    if (below(file)->pMethods == NULL) {
+        return rc;
+    }
+    if ((flags & SQLITE_OPEN_WAL) != 0) {
+        f->db = (struct sum_file *)sqlite3_database_file_object(name);
+    }
+    file->pMethods = f->db != NULL ? &wal_methods : &db_methods;
+    if (rc == SQLITE_OK && f->db == NULL) {
+        look(f, file);
+    }
+    return rc;
+}
+
+int cis_sql_pagesum_register(void)
+{
+    static sqlite3_vfs vfs; /* SQLite keeps it until the process ends */
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+    sqlite3_vfs *real = sqlite3_vfs_find(NULL); /* initialises SQLite */
+    if (real == NULL) {
+        return SQLITE_ERROR;
+    }
+    int rc = SQLITE_OK;
+    while (atomic_flag_test_and_set(&busy)) {
+    }
+    if (sqlite3_vfs_find(CIS_SQL_VFS) == NULL) {
+        vfs = *real;
+        vfs.zName = CIS_SQL_VFS;
+        vfs.pAppData = real;
+        vfs.pNext = NULL;
+        vfs.szOsFile = (int)sizeof(struct sum_file) + real->szOsFile;
+        vfs.xOpen = sum_open;
+        rc = sqlite3_vfs_register(&vfs, 0);
+    }
+    atomic_flag_clear(&busy);
+    return rc;
+}
