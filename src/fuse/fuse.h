@@ -1,0 +1,41 @@
+/* A cis_vfs as a mount of the host, through libfuse's low-level interface. The kernel judges
+ * permissions (default_permissions) and keeps advisory locks; everything else is the filesystem's.
+ *
+ * Nodes: a node of the filesystem is the kernel's while it holds look-ups on it. Inode numbers are
+ * never reused, so generations are not needed.
+ *
+ * Threads: requests are answered by a fixed number of worker threads; cis_fuse_stop may be called
+ * from any thread, and from a signal handler. */
+#ifndef CIS_FUSE_FUSE_H
+#define CIS_FUSE_FUSE_H
+
+#include "vfs/vfs.h"
+
+typedef struct cis_fuse cis_fuse;
+
+struct cis_fuse_options {
+    uint32_t size;
+    bool read_only;
+    bool allow_other;   /* users beside the one who mounts; the system may refuse it */
+    bool exclusive;     /* nobody else changes what is mounted: the kernel may keep what it knows */
+    const char *fsname; /* what mount(8) shows; NULL: "cis" */
+    unsigned threads;   /* 0: 4 */
+};
+#define CIS_FUSE_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        .size = sizeof(struct cis_fuse_options)                                                    \
+    }
+
+/* Mounts vfs on an existing directory; borrowed until cis_fuse_free. When it returns the mount is
+ * there and waits for cis_fuse_run. CIS_E_NOTFOUND, CIS_E_DENIED, CIS_E_UNSUPPORTED (no /dev/fuse).
+ */
+cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_options *options,
+                        cis_fuse **out_fuse, struct cis_error *err);
+/* Answers requests until the mount is gone (umount) or cis_fuse_stop. */
+cis_code cis_fuse_run(cis_fuse *fuse, struct cis_error *err);
+/* Ends cis_fuse_run, now or when it begins. Async-signal-safe. */
+void cis_fuse_stop(cis_fuse *fuse);
+/* Unmounts (files still open elsewhere answer an error from then on) and frees. */
+void cis_fuse_free(cis_fuse *fuse);
+
+#endif

@@ -1,0 +1,64 @@
+/* What the files of the mount share. */
+#ifndef CIS_FUSE_INTERNAL_H
+#define CIS_FUSE_INTERNAL_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+#include <stdatomic.h>
+#include "fuse/fuse.h"
+
+#define FUSE_IO_MAX (1u << 20) /* bytes of one read or write */
+
+struct cis_fuse {
+    cis_vfs *vfs;
+    struct fuse_session *session;
+    bool mounted, exclusive;
+    unsigned threads;
+    int stop_fd;       /* eventfd: readable from cis_fuse_stop on */
+    double keep;       /* seconds the kernel may keep names and attributes */
+    atomic_int failed; /* errno that ended a worker */
+};
+
+extern const struct fuse_lowlevel_ops cis_fuse_ops;
+
+/* The kernel's number for a node and back. The root is 1; others are moved up by one, so that none
+ * meets it. */
+static inline fuse_ino_t fuse_id(const struct cis_fuse *f, cis_node node)
+{
+    return node == f->vfs->root ? FUSE_ROOT_ID : node + 1;
+}
+
+static inline cis_node fuse_node(const struct cis_fuse *f, fuse_ino_t id)
+{
+    return id == FUSE_ROOT_ID ? f->vfs->root : id - 1;
+}
+
+static inline struct cis_fuse *fuse_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+static inline cis_vfs_file *fuse_file(const struct fuse_file_info *fi)
+{
+    return (cis_vfs_file *)(uintptr_t)fi->fh; /* NOLINT: libfuse keeps handles as numbers */
+}
+
+static inline struct cis_vfs_call fuse_call(fuse_req_t req)
+{
+    const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    return (struct cis_vfs_call){.uid = ctx->uid, .gid = ctx->gid};
+}
+
+void cis_fuse_stat(const struct cis_vfs_attr *attr, struct stat *out);
+void cis_fuse_entry(const struct cis_fuse *f, cis_node node, const struct cis_vfs_attr *attr,
+                    struct fuse_entry_param *out);
+/* A worker's own buffer of FUSE_IO_MAX bytes; NULL: out of memory. */
+uint8_t *cis_fuse_scratch(void);
+
+/* dir.c */
+void cis_fuse_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                      struct fuse_file_info *fi);
+void cis_fuse_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                          struct fuse_file_info *fi);
+
+#endif

@@ -1,0 +1,462 @@
+/* Requests of the kernel as calls of the filesystem. Permissions were judged before they come here;
+ * suid and sgid bits are dropped by the kernel with a setattr of its own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include "fuse/internal.h"
+
+#define BLOCK_SIZE 65536 /* preferred transfer: a block of the layered filesystem */
+
+void cis_fuse_stat(const struct cis_vfs_attr *a, struct stat *out)
+{
+    *out = (struct stat){.st_ino = a->ino,
+                         .st_mode = a->mode,
+                         .st_nlink = a->nlink,
+                         .st_uid = a->uid,
+                         .st_gid = a->gid,
+                         .st_rdev = a->rdev,
+                         .st_size = (off_t)a->size,
+                         .st_blocks = (blkcnt_t)a->blocks,
+                         .st_blksize = BLOCK_SIZE,
+                         .st_atim = a->atime,
+                         .st_mtim = a->mtime,
+                         .st_ctim = a->ctime};
+}
+
+void cis_fuse_entry(const struct cis_fuse *f, cis_node node, const struct cis_vfs_attr *attr,
+                    struct fuse_entry_param *out)
+{
+    *out = (struct fuse_entry_param){
+        .ino = fuse_id(f, node), .attr_timeout = f->keep, .entry_timeout = f->keep};
+    cis_fuse_stat(attr, &out->attr);
+}
+
+/* The kernel did not take the node: it holds no look-up on it. */
+static void reply_entry(fuse_req_t req, cis_node node, const struct cis_vfs_attr *attr)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct fuse_entry_param e;
+    cis_fuse_entry(f, node, attr, &e);
+    if (fuse_reply_entry(req, &e) == -ENOENT) {
+        f->vfs->ops->forget(f->vfs, node, 1);
+    }
+}
+
+static void reply_attr(fuse_req_t req, int no, const struct cis_vfs_attr *attr)
+{
+    if (no != 0) {
+        fuse_reply_err(req, no);
+        return;
+    }
+    struct stat st;
+    cis_fuse_stat(attr, &st);
+    fuse_reply_attr(req, &st, fuse_of(req)->keep);
+}
+
+static void op_init(void *self, struct fuse_conn_info *conn)
+{
+    const struct cis_fuse *f = self;
+    conn->max_write = FUSE_IO_MAX;
+    conn->max_readahead = FUSE_IO_MAX;
+    conn->time_gran = 1;
+    if (f->exclusive && (conn->capable & FUSE_CAP_CACHE_SYMLINKS) != 0) {
+        conn->want |= FUSE_CAP_CACHE_SYMLINKS;
+    }
+    /* No write-back cache: a write that a quota refuses has to fail in write(2), not later. */
+    conn->want &= ~(unsigned)FUSE_CAP_WRITEBACK_CACHE;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    if (strlen(name) > CIS_VFS_NAME_MAX) {
+        fuse_reply_err(req, ENAMETOOLONG);
+        return;
+    }
+    cis_node node;
+    struct cis_vfs_attr attr;
+    int no =
+        f->vfs->ops->lookup(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), &node, &attr);
+    if (no == 0) {
+        reply_entry(req, node, &attr);
+    } else if (no == ENOENT && f->exclusive) {
+        /* The kernel may remember that there is nothing. */
+        fuse_reply_entry(req, &(struct fuse_entry_param){.entry_timeout = f->keep});
+    } else {
+        fuse_reply_err(req, no);
+    }
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    if (ino != FUSE_ROOT_ID) {
+        f->vfs->ops->forget(f->vfs, fuse_node(f, ino), n);
+    }
+    fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    for (size_t i = 0; i < count; i++) {
+        if (forgets[i].ino != FUSE_ROOT_ID) {
+            f->vfs->ops->forget(f->vfs, fuse_node(f, forgets[i].ino), forgets[i].nlookup);
+        }
+    }
+    fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_attr attr;
+    int no = f->vfs->ops->getattr(f->vfs, &call, fuse_node(f, ino), &attr);
+    reply_attr(req, no, &attr);
+}
+
+static struct cis_vfs_set set_of(const struct stat *st, int to_set)
+{
+    static const struct {
+        int fuse;
+        unsigned vfs;
+    } bits[] = {
+        {FUSE_SET_ATTR_MODE, CIS_VFS_SET_MODE},   {FUSE_SET_ATTR_UID, CIS_VFS_SET_UID},
+        {FUSE_SET_ATTR_GID, CIS_VFS_SET_GID},     {FUSE_SET_ATTR_SIZE, CIS_VFS_SET_SIZE},
+        {FUSE_SET_ATTR_ATIME, CIS_VFS_SET_ATIME}, {FUSE_SET_ATTR_MTIME, CIS_VFS_SET_MTIME},
+    };
+    struct cis_vfs_set set = {.mode = st->st_mode & 07777u,
+                              .uid = st->st_uid,
+                              .gid = st->st_gid,
+                              .size = (uint64_t)st->st_size,
+                              .atime = st->st_atim,
+                              .mtime = st->st_mtim};
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+        set.bits |= (to_set & bits[i].fuse) != 0 ? bits[i].vfs : 0;
+    }
+    if ((to_set & FUSE_SET_ATTR_ATIME_NOW) != 0) {
+        set.bits = (set.bits & ~(unsigned)CIS_VFS_SET_ATIME) | CIS_VFS_SET_ATIME_NOW;
+    }
+    if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0) {
+        set.bits = (set.bits & ~(unsigned)CIS_VFS_SET_MTIME) | CIS_VFS_SET_MTIME_NOW;
+    }
+    return set;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+                       struct fuse_file_info *fi)
+{
+    (void)fi;
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_set set = set_of(st, to_set);
+    struct cis_vfs_attr attr;
+    int no = (to_set & FUSE_SET_ATTR_SIZE) != 0 && st->st_size < 0
+                 ? EINVAL
+                 : f->vfs->ops->setattr(f->vfs, &call, fuse_node(f, ino), &set, &attr);
+    reply_attr(req, no, &attr);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    int no = f->vfs->ops->readlink(f->vfs, &call, fuse_node(f, ino), &target);
+    if (no == 0 && target.failed != CIS_OK) {
+        no = ENOMEM;
+    }
+    if (no == 0) {
+        fuse_reply_readlink(req, cis_buf_cstr(&target));
+    } else {
+        fuse_reply_err(req, no);
+    }
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
+                 const struct cis_vfs_make *what)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    cis_node node;
+    struct cis_vfs_attr attr;
+    int no = strlen(name) > CIS_VFS_NAME_MAX
+                 ? ENAMETOOLONG
+                 : f->vfs->ops->make(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), what,
+                                     &node, &attr);
+    if (no == 0) {
+        reply_entry(req, node, &attr);
+    } else {
+        fuse_reply_err(req, no);
+    }
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    make(
+        req, parent, name,
+        &(struct cis_vfs_make){.mode = (mode & S_IFMT) != 0 ? mode : mode | S_IFREG, .rdev = rdev});
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    make(req, parent, name, &(struct cis_vfs_make){.mode = S_IFDIR | (mode & 07777u)});
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    make(req, parent, name,
+         &(struct cis_vfs_make){.mode = S_IFLNK | 0777, .target = cis_str_of(target)});
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    cis_node node = fuse_node(f, ino);
+    struct cis_vfs_attr attr;
+    int no = f->vfs->ops->link(f->vfs, &call, node, fuse_node(f, parent), cis_str_of(name), &attr);
+    if (no != 0) {
+        fuse_reply_err(req, no);
+        return;
+    }
+    f->vfs->ops->ref(f->vfs, node, 1); /* the answer counts as a look-up */
+    reply_entry(req, node, &attr);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    fuse_reply_err(req, f->vfs->ops->unlink(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    fuse_reply_err(req, f->vfs->ops->rmdir(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to,
+                      const char *to_name, unsigned flags)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    int no = strlen(to_name) > CIS_VFS_NAME_MAX
+                 ? ENAMETOOLONG
+                 : f->vfs->ops->rename(f->vfs, &call, fuse_node(f, parent), cis_str_of(name),
+                                       fuse_node(f, to), cis_str_of(to_name), flags);
+    fuse_reply_err(req, no);
+}
+
+static void fill_handle(const struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi)
+{
+    fi->fh = (uintptr_t)file;
+    fi->keep_cache = f->exclusive;
+    fi->cache_readdir = f->exclusive;
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    cis_vfs_file *file;
+    int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), fi->flags, &file);
+    if (no != 0) {
+        fuse_reply_err(req, no);
+        return;
+    }
+    fill_handle(f, file, fi);
+    if (fuse_reply_open(req, fi) == -ENOENT) {
+        f->vfs->ops->release(file);
+    }
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    fi->flags = O_RDONLY | O_DIRECTORY;
+    op_open(req, ino, fi);
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    const struct cis_vfs_ops *ops = f->vfs->ops;
+    cis_node dir = fuse_node(f, parent), node = 0;
+    struct cis_str entry = cis_str_of(name);
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file = NULL;
+    int no = entry.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG
+                                          : ops->create(f->vfs, &call, dir, entry, mode & 07777u,
+                                                        fi->flags, &file, &node, &attr);
+    if (no == EEXIST && (fi->flags & O_EXCL) == 0) { /* made since the kernel looked */
+        no = ops->lookup(f->vfs, &call, dir, entry, &node, &attr);
+        if (no == 0 && (no = ops->open(f->vfs, &call, node, fi->flags, &file)) != 0) {
+            ops->forget(f->vfs, node, 1);
+        }
+    }
+    if (no != 0) {
+        fuse_reply_err(req, no);
+        return;
+    }
+    fill_handle(f, file, fi);
+    struct fuse_entry_param e;
+    cis_fuse_entry(f, node, &attr, &e);
+    if (fuse_reply_create(req, &e, fi) == -ENOENT) {
+        ops->release(file);
+        ops->forget(f->vfs, node, 1);
+    }
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    fuse_of(req)->vfs->ops->release(fuse_file(fi));
+    fuse_reply_err(req, 0);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                    struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct cis_vfs_call call = fuse_call(req);
+    uint8_t *buf = cis_fuse_scratch();
+    if (buf == NULL || off < 0) {
+        fuse_reply_err(req, buf == NULL ? ENOMEM : EINVAL);
+        return;
+    }
+    struct iovec iov = {buf, size < FUSE_IO_MAX ? size : FUSE_IO_MAX};
+    size_t n = 0;
+    int no = fuse_of(req)->vfs->ops->read(fuse_file(fi), &call, &iov, 1, (uint64_t)off, &n);
+    if (no == 0) {
+        fuse_reply_buf(req, (const char *)buf, n);
+    } else {
+        fuse_reply_err(req, no);
+    }
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+                     struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct cis_vfs_call call = fuse_call(req);
+    struct iovec iov = {.iov_len = size};
+    memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; write only reads it */
+    size_t n = 0;
+    uint64_t end;
+    int no = off < 0 ? EINVAL
+                     : fuse_of(req)->vfs->ops->write(fuse_file(fi), &call, &iov, 1, (uint64_t)off,
+                                                     &n, &end);
+    if (no == 0) {
+        fuse_reply_write(req, n);
+    } else {
+        fuse_reply_err(req, no);
+    }
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct cis_vfs_call call = fuse_call(req);
+    fuse_reply_err(req, fuse_of(req)->vfs->ops->sync(fuse_file(fi), &call, data_only != 0));
+}
+
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+    (void)ino, (void)data_only, (void)fi;
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    fuse_reply_err(req, f->vfs->ops->flush(f->vfs, &call));
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                         struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct cis_vfs_call call = fuse_call(req);
+    int no = off < 0 || len <= 0 ? EINVAL
+                                 : fuse_of(req)->vfs->ops->allocate(fuse_file(fi), &call, mode,
+                                                                    (uint64_t)off, (uint64_t)len);
+    fuse_reply_err(req, no);
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+                     struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct cis_vfs_call call = fuse_call(req);
+    uint64_t at = 0;
+    int no = off < 0
+                 ? ENXIO
+                 : fuse_of(req)->vfs->ops->seek(fuse_file(fi), &call, (uint64_t)off, whence, &at);
+    if (no == 0) {
+        fuse_reply_lseek(req, (off_t)at);
+    } else {
+        fuse_reply_err(req, no);
+    }
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    (void)ino;
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_usage u;
+    int no = f->vfs->ops->statfs(f->vfs, &call, &u);
+    if (no != 0) {
+        fuse_reply_err(req, no);
+        return;
+    }
+    /* No quota: much, but not so much that sums of it overflow somewhere. */
+    const uint64_t plenty = 1ull << 50;
+    uint64_t bytes_free = u.bytes_free < plenty ? u.bytes_free : plenty;
+    uint64_t files_free = u.files_free < plenty ? u.files_free : plenty;
+    fuse_reply_statfs(req, &(struct statvfs){.f_bsize = BLOCK_SIZE,
+                                             .f_frsize = 512,
+                                             .f_blocks = (u.bytes + bytes_free + 511) / 512,
+                                             .f_bfree = bytes_free / 512,
+                                             .f_bavail = bytes_free / 512,
+                                             .f_files = u.files + files_free,
+                                             .f_ffree = files_free,
+                                             .f_favail = files_free,
+                                             .f_namemax = CIS_VFS_NAME_MAX});
+}
+
+/* Not here, on purpose: flush (closing decides nothing), locks (the kernel keeps them for one
+ * mount), extended attributes. */
+const struct fuse_lowlevel_ops cis_fuse_ops = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .readlink = op_readlink,
+    .mknod = op_mknod,
+    .mkdir = op_mkdir,
+    .symlink = op_symlink,
+    .link = op_link,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
+    .rename = op_rename,
+    .open = op_open,
+    .create = op_create,
+    .release = op_release,
+    .read = op_read,
+    .write = op_write,
+    .fsync = op_fsync,
+    .opendir = op_opendir,
+    .readdir = cis_fuse_readdir,
+    .readdirplus = cis_fuse_readdirplus,
+    .releasedir = op_release,
+    .fsyncdir = op_fsyncdir,
+    .fallocate = op_fallocate,
+    .lseek = op_lseek,
+    .statfs = op_statfs,
+};

@@ -1,0 +1,175 @@
+/* The mount itself: session, workers, stop. libfuse's own loop cannot be ended from another thread
+ * without a signal, so the workers poll the device together with an eventfd. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "fuse/internal.h"
+
+#define THREADS_MAX 64u
+
+static _Thread_local uint8_t *scratch;
+
+uint8_t *cis_fuse_scratch(void)
+{
+    if (scratch == NULL) {
+        scratch = cis_alloc(FUSE_IO_MAX);
+    }
+    return scratch;
+}
+
+/* True: a request may wait. */
+static bool wait_request(const struct cis_fuse *f)
+{
+    struct pollfd fds[2] = {{.fd = fuse_session_fd(f->session), .events = POLLIN},
+                            {.fd = f->stop_fd, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0) {
+        if (errno != EINTR) {
+            return false;
+        }
+    }
+    return fds[1].revents == 0;
+}
+
+static void *work(void *self)
+{
+    struct cis_fuse *f = self;
+    struct fuse_buf buf = {.mem = NULL};
+    while (!fuse_session_exited(f->session) && wait_request(f)) {
+        int n = fuse_session_receive_buf(f->session, &buf);
+        if (n > 0) {
+            fuse_session_process_buf(f->session, &buf);
+        } else if (n == 0) {
+            break; /* unmounted */
+        } else if (n != -EINTR && n != -EAGAIN) {
+            int none = 0;
+            (void)atomic_compare_exchange_strong(&f->failed, &none, -n);
+            break;
+        }
+    }
+    cis_fuse_stop(f); /* one leaves, all leave */
+    free(buf.mem);    /* libfuse's allocation */
+    cis_free(scratch);
+    scratch = NULL;
+    return NULL;
+}
+
+cis_code cis_fuse_run(cis_fuse *fuse, struct cis_error *err)
+{
+    pthread_t threads[THREADS_MAX];
+    unsigned n = 0;
+    int rc = 0;
+    while (n + 1 < fuse->threads && (rc = pthread_create(&threads[n], NULL, work, fuse)) == 0) {
+        n++;
+    }
+    if (rc == 0 || n != 0) {
+        (void)work(fuse);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    int failed = atomic_load(&fuse->failed);
+    return failed == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, failed, "mount: reading requests");
+}
+
+void cis_fuse_stop(cis_fuse *fuse)
+{
+    uint64_t one = 1;
+    ssize_t n = write(fuse->stop_fd, &one, sizeof one); /* full means it is readable already */
+    (void)n;
+}
+
+void cis_fuse_free(cis_fuse *fuse)
+{
+    if (fuse == NULL) {
+        return;
+    }
+    if (fuse->mounted) {
+        fuse_session_unmount(fuse->session);
+    }
+    if (fuse->session != NULL) {
+        fuse_session_destroy(fuse->session);
+    }
+    if (fuse->stop_fd >= 0) {
+        close(fuse->stop_fd);
+    }
+    cis_free(fuse);
+}
+
+static cis_code judge_place(const char *dir, struct cis_error *err)
+{
+    struct stat st;
+    if (stat(dir, &st) != 0) {
+        return cis_fail_sys(err, errno == ENOENT ? CIS_E_NOTFOUND : CIS_E_DENIED, errno, "%s", dir);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return cis_fail(err, CIS_E_USAGE, "%s: not a directory", dir);
+    }
+    if (access("/dev/fuse", R_OK | W_OK) != 0) {
+        return cis_fail_sys(err, CIS_E_UNSUPPORTED, errno, "/dev/fuse: this system cannot mount");
+    }
+    return CIS_OK;
+}
+
+static cis_code start(cis_fuse *f, const char *dir, const struct cis_fuse_options *o,
+                      struct cis_error *err)
+{
+    struct cis_buf text = CIS_BUF_INIT(1024);
+    cis_buf_printf(&text, "fsname=%s,subtype=cis,default_permissions%s%s",
+                   o->fsname != NULL ? o->fsname : "cis", o->read_only ? ",ro" : "",
+                   o->allow_other ? ",allow_other" : "");
+    const char *list[] = {"cis", "-o", cis_buf_cstr(&text)};
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    int rc = 0;
+    for (size_t i = 0; i < 3 && rc == 0; i++) {
+        rc = fuse_opt_add_arg(&args, list[i]);
+    }
+    if (rc == 0 && cis_buf_check(&text, "mount options", err) == CIS_OK) {
+        f->session = fuse_session_new(&args, &cis_fuse_ops, sizeof cis_fuse_ops, f);
+    }
+    fuse_opt_free_args(&args);
+    cis_buf_done(&text);
+    if (f->session == NULL) {
+        return cis_fail(err, CIS_E_INTERNAL, "%s: the mount's options were refused", dir);
+    }
+    errno = 0;
+    if (fuse_session_mount(f->session, dir) != 0) {
+        return cis_fail_sys(err, CIS_E_DENIED, errno != 0 ? errno : EPERM, "%s: cannot mount", dir);
+    }
+    f->mounted = true;
+    /* Several workers wake for one request: whoever comes late must not block in read. */
+    int fd = fuse_session_fd(f->session);
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s: mount", dir);
+    }
+    return CIS_OK;
+}
+
+cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_options *options,
+                        cis_fuse **out_fuse, struct cis_error *err)
+{
+    CIS_TRY(judge_place(dir, err));
+    cis_fuse *f = cis_zalloc(sizeof *f);
+    if (f == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "mount: out of memory");
+    }
+    f->vfs = vfs;
+    f->exclusive = options->exclusive;
+    f->keep = options->exclusive ? 3600.0 : 0.0;
+    f->threads = options->threads == 0 ? 4 : options->threads;
+    f->threads = f->threads > THREADS_MAX ? THREADS_MAX : f->threads;
+    f->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    cis_code code = f->stop_fd < 0 ? cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: eventfd")
+                                   : start(f, dir, options, err);
+    if (code != CIS_OK) {
+        cis_fuse_free(f);
+        return code;
+    }
+    *out_fuse = f;
+    return CIS_OK;
+}
