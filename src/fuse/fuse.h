@@ -20,6 +20,7 @@ struct cis_fuse_options {
     bool exclusive;     /* nobody else changes what is mounted: the kernel may keep what it knows */
     const char *fsname; /* what mount(8) shows; NULL: "cis" */
     unsigned threads;   /* 0: 4 */
+    int stop_fd;        /* readable: the same as cis_fuse_stop; -1: none. Borrowed */
 };
 #define CIS_FUSE_OPTIONS_INIT                                                                      \
     {                                                                                              \

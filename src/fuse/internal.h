@@ -4,10 +4,17 @@
 
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include "fuse/fuse.h"
 
 #define FUSE_IO_MAX (1u << 20) /* bytes of one read or write */
+
+/* An open file of the kernel. In a list, because a mount may end while files are open. */
+struct fuse_handle {
+    cis_vfs_file *file;
+    struct fuse_handle *next, **link;
+};
 
 struct cis_fuse {
     cis_vfs *vfs;
@@ -15,8 +22,11 @@ struct cis_fuse {
     bool mounted, exclusive;
     unsigned threads;
     int stop_fd;       /* eventfd: readable from cis_fuse_stop on */
+    int other_stop_fd; /* the same by somebody else; -1: none */
     double keep;       /* seconds the kernel may keep names and attributes */
     atomic_int failed; /* errno that ended a worker */
+    pthread_mutex_t lock;
+    struct fuse_handle *handles; /* open files; under the lock */
 };
 
 extern const struct fuse_lowlevel_ops cis_fuse_ops;
@@ -38,10 +48,19 @@ static inline struct cis_fuse *fuse_of(fuse_req_t req)
     return fuse_req_userdata(req);
 }
 
+static inline struct fuse_handle *fuse_handle_of(const struct fuse_file_info *fi)
+{
+    return (struct fuse_handle *)(uintptr_t)fi->fh; /* libfuse keeps handles as numbers */
+}
+
 static inline cis_vfs_file *fuse_file(const struct fuse_file_info *fi)
 {
-    return (cis_vfs_file *)(uintptr_t)fi->fh; /* NOLINT: libfuse keeps handles as numbers */
+    return fuse_handle_of(fi)->file;
 }
+
+/* Takes the file; ENOMEM: it was released. */
+int cis_fuse_handle_add(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi);
+void cis_fuse_handle_drop(struct cis_fuse *f, struct fuse_handle *handle);
 
 static inline struct cis_vfs_call fuse_call(fuse_req_t req)
 {

@@ -253,26 +253,26 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     fuse_reply_err(req, no);
 }
 
-static void fill_handle(const struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi)
+static int fill_handle(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi)
 {
-    fi->fh = (uintptr_t)file;
     fi->keep_cache = f->exclusive;
     fi->cache_readdir = f->exclusive;
+    return cis_fuse_handle_add(f, file, fi);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    const struct cis_fuse *f = fuse_of(req);
+    struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = fuse_call(req);
     cis_vfs_file *file;
     int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), fi->flags, &file);
+    if (no == 0) {
+        no = fill_handle(f, file, fi);
+    }
     if (no != 0) {
         fuse_reply_err(req, no);
-        return;
-    }
-    fill_handle(f, file, fi);
-    if (fuse_reply_open(req, fi) == -ENOENT) {
-        f->vfs->ops->release(file);
+    } else if (fuse_reply_open(req, fi) == -ENOENT) {
+        cis_fuse_handle_drop(f, fuse_handle_of(fi));
     }
 }
 
@@ -285,7 +285,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
-    const struct cis_fuse *f = fuse_of(req);
+    struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = fuse_call(req);
     const struct cis_vfs_ops *ops = f->vfs->ops;
     cis_node dir = fuse_node(f, parent), node = 0;
@@ -301,15 +301,17 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
             ops->forget(f->vfs, node, 1);
         }
     }
+    if (no == 0 && (no = fill_handle(f, file, fi)) != 0) {
+        ops->forget(f->vfs, node, 1);
+    }
     if (no != 0) {
         fuse_reply_err(req, no);
         return;
     }
-    fill_handle(f, file, fi);
     struct fuse_entry_param e;
     cis_fuse_entry(f, node, &attr, &e);
     if (fuse_reply_create(req, &e, fi) == -ENOENT) {
-        ops->release(file);
+        cis_fuse_handle_drop(f, fuse_handle_of(fi));
         ops->forget(f->vfs, node, 1);
     }
 }
@@ -317,7 +319,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    fuse_of(req)->vfs->ops->release(fuse_file(fi));
+    cis_fuse_handle_drop(fuse_of(req), fuse_handle_of(fi));
     fuse_reply_err(req, 0);
 }
 

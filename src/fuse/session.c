@@ -22,17 +22,50 @@ uint8_t *cis_fuse_scratch(void)
     return scratch;
 }
 
+int cis_fuse_handle_add(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi)
+{
+    struct fuse_handle *h = cis_alloc(sizeof *h);
+    if (h == NULL) {
+        file->vfs->ops->release(file);
+        return ENOMEM;
+    }
+    h->file = file;
+    pthread_mutex_lock(&f->lock);
+    h->next = f->handles;
+    h->link = &f->handles;
+    if (h->next != NULL) {
+        h->next->link = &h->next;
+    }
+    f->handles = h;
+    pthread_mutex_unlock(&f->lock);
+    fi->fh = (uintptr_t)h;
+    return 0;
+}
+
+void cis_fuse_handle_drop(struct cis_fuse *f, struct fuse_handle *h)
+{
+    pthread_mutex_lock(&f->lock);
+    *h->link = h->next;
+    if (h->next != NULL) {
+        h->next->link = h->link;
+    }
+    pthread_mutex_unlock(&f->lock);
+    h->file->vfs->ops->release(h->file);
+    cis_free(h);
+}
+
 /* True: a request may wait. */
 static bool wait_request(const struct cis_fuse *f)
 {
-    struct pollfd fds[2] = {{.fd = fuse_session_fd(f->session), .events = POLLIN},
-                            {.fd = f->stop_fd, .events = POLLIN}};
-    while (poll(fds, 2, -1) < 0) {
+    struct pollfd fds[3] = {{.fd = fuse_session_fd(f->session), .events = POLLIN},
+                            {.fd = f->stop_fd, .events = POLLIN},
+                            {.fd = f->other_stop_fd, .events = POLLIN}};
+    while (poll(fds, 3, -1) < 0) {
         if (errno != EINTR) {
             return false;
         }
     }
-    return fds[1].revents == 0;
+    return fds[1].revents == 0 && fds[2].revents == 0;
 }
 
 static void *work(void *self)
@@ -94,6 +127,10 @@ void cis_fuse_free(cis_fuse *fuse)
     if (fuse->session != NULL) {
         fuse_session_destroy(fuse->session);
     }
+    while (fuse->handles != NULL) { /* open when the mount ended */
+        cis_fuse_handle_drop(fuse, fuse->handles);
+    }
+    pthread_mutex_destroy(&fuse->lock);
     if (fuse->stop_fd >= 0) {
         close(fuse->stop_fd);
     }
@@ -163,6 +200,8 @@ cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_opt
     f->keep = options->exclusive ? 3600.0 : 0.0;
     f->threads = options->threads == 0 ? 4 : options->threads;
     f->threads = f->threads > THREADS_MAX ? THREADS_MAX : f->threads;
+    f->other_stop_fd = options->stop_fd;
+    pthread_mutex_init(&f->lock, NULL);
     f->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     cis_code code = f->stop_fd < 0 ? cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: eventfd")
                                    : start(f, dir, options, err);
