@@ -74,6 +74,23 @@ void cis_fuse_entry(const struct cis_fuse *f, cis_node node, const struct cis_vf
 /* A worker's own buffer of FUSE_IO_MAX bytes; NULL: out of memory. */
 uint8_t *cis_fuse_scratch(void);
 
+/* io.c */
+void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void cis_fuse_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                        struct fuse_file_info *fi);
+void cis_fuse_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                      struct fuse_file_info *fi);
+void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+                       struct fuse_file_info *fi);
+void cis_fuse_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
+void cis_fuse_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
+void cis_fuse_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                           struct fuse_file_info *fi);
+void cis_fuse_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+                       struct fuse_file_info *fi);
+
 /* dir.c */
 void cis_fuse_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                       struct fuse_file_info *fi);

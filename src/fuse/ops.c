@@ -253,157 +253,6 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     fuse_reply_err(req, no);
 }
 
-static int fill_handle(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi)
-{
-    fi->keep_cache = f->exclusive;
-    fi->cache_readdir = f->exclusive;
-    return cis_fuse_handle_add(f, file, fi);
-}
-
-static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
-    cis_vfs_file *file;
-    int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), fi->flags, &file);
-    if (no == 0) {
-        no = fill_handle(f, file, fi);
-    }
-    if (no != 0) {
-        fuse_reply_err(req, no);
-    } else if (fuse_reply_open(req, fi) == -ENOENT) {
-        cis_fuse_handle_drop(f, fuse_handle_of(fi));
-    }
-}
-
-static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    fi->flags = O_RDONLY | O_DIRECTORY;
-    op_open(req, ino, fi);
-}
-
-static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                      struct fuse_file_info *fi)
-{
-    struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
-    const struct cis_vfs_ops *ops = f->vfs->ops;
-    cis_node dir = fuse_node(f, parent), node = 0;
-    struct cis_str entry = cis_str_of(name);
-    struct cis_vfs_attr attr;
-    cis_vfs_file *file = NULL;
-    int no = entry.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG
-                                          : ops->create(f->vfs, &call, dir, entry, mode & 07777u,
-                                                        fi->flags, &file, &node, &attr);
-    if (no == EEXIST && (fi->flags & O_EXCL) == 0) { /* made since the kernel looked */
-        no = ops->lookup(f->vfs, &call, dir, entry, &node, &attr);
-        if (no == 0 && (no = ops->open(f->vfs, &call, node, fi->flags, &file)) != 0) {
-            ops->forget(f->vfs, node, 1);
-        }
-    }
-    if (no == 0 && (no = fill_handle(f, file, fi)) != 0) {
-        ops->forget(f->vfs, node, 1);
-    }
-    if (no != 0) {
-        fuse_reply_err(req, no);
-        return;
-    }
-    struct fuse_entry_param e;
-    cis_fuse_entry(f, node, &attr, &e);
-    if (fuse_reply_create(req, &e, fi) == -ENOENT) {
-        cis_fuse_handle_drop(f, fuse_handle_of(fi));
-        ops->forget(f->vfs, node, 1);
-    }
-}
-
-static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    (void)ino;
-    cis_fuse_handle_drop(fuse_of(req), fuse_handle_of(fi));
-    fuse_reply_err(req, 0);
-}
-
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-                    struct fuse_file_info *fi)
-{
-    (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
-    uint8_t *buf = cis_fuse_scratch();
-    if (buf == NULL || off < 0) {
-        fuse_reply_err(req, buf == NULL ? ENOMEM : EINVAL);
-        return;
-    }
-    struct iovec iov = {buf, size < FUSE_IO_MAX ? size : FUSE_IO_MAX};
-    size_t n = 0;
-    int no = fuse_of(req)->vfs->ops->read(fuse_file(fi), &call, &iov, 1, (uint64_t)off, &n);
-    if (no == 0) {
-        fuse_reply_buf(req, (const char *)buf, n);
-    } else {
-        fuse_reply_err(req, no);
-    }
-}
-
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
-                     struct fuse_file_info *fi)
-{
-    (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
-    struct iovec iov = {.iov_len = size};
-    memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; write only reads it */
-    size_t n = 0;
-    uint64_t end;
-    int no = off < 0 ? EINVAL
-                     : fuse_of(req)->vfs->ops->write(fuse_file(fi), &call, &iov, 1, (uint64_t)off,
-                                                     &n, &end);
-    if (no == 0) {
-        fuse_reply_write(req, n);
-    } else {
-        fuse_reply_err(req, no);
-    }
-}
-
-static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
-{
-    (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
-    fuse_reply_err(req, fuse_of(req)->vfs->ops->sync(fuse_file(fi), &call, data_only != 0));
-}
-
-static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
-{
-    (void)ino, (void)data_only, (void)fi;
-    const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
-    fuse_reply_err(req, f->vfs->ops->flush(f->vfs, &call));
-}
-
-static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
-                         struct fuse_file_info *fi)
-{
-    (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
-    int no = off < 0 || len <= 0 ? EINVAL
-                                 : fuse_of(req)->vfs->ops->allocate(fuse_file(fi), &call, mode,
-                                                                    (uint64_t)off, (uint64_t)len);
-    fuse_reply_err(req, no);
-}
-
-static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
-                     struct fuse_file_info *fi)
-{
-    (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
-    uint64_t at = 0;
-    int no = off < 0
-                 ? ENXIO
-                 : fuse_of(req)->vfs->ops->seek(fuse_file(fi), &call, (uint64_t)off, whence, &at);
-    if (no == 0) {
-        fuse_reply_lseek(req, (off_t)at);
-    } else {
-        fuse_reply_err(req, no);
-    }
-}
-
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     (void)ino;
@@ -447,18 +296,18 @@ const struct fuse_lowlevel_ops cis_fuse_ops = {
     .unlink = op_unlink,
     .rmdir = op_rmdir,
     .rename = op_rename,
-    .open = op_open,
-    .create = op_create,
-    .release = op_release,
-    .read = op_read,
-    .write = op_write,
-    .fsync = op_fsync,
-    .opendir = op_opendir,
+    .open = cis_fuse_op_open,
+    .create = cis_fuse_op_create,
+    .release = cis_fuse_op_release,
+    .read = cis_fuse_op_read,
+    .write = cis_fuse_op_write,
+    .fsync = cis_fuse_op_fsync,
+    .opendir = cis_fuse_op_opendir,
     .readdir = cis_fuse_readdir,
     .readdirplus = cis_fuse_readdirplus,
-    .releasedir = op_release,
-    .fsyncdir = op_fsyncdir,
-    .fallocate = op_fallocate,
-    .lseek = op_lseek,
+    .releasedir = cis_fuse_op_release,
+    .fsyncdir = cis_fuse_op_fsyncdir,
+    .fallocate = cis_fuse_op_fallocate,
+    .lseek = cis_fuse_op_lseek,
     .statfs = op_statfs,
 };

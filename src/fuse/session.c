@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "base/mem.h"
@@ -85,7 +84,7 @@ static void *work(void *self)
         }
     }
     cis_fuse_stop(f); /* one leaves, all leave */
-    free(buf.mem);    /* libfuse's allocation */
+    cis_free(buf.mem);
     cis_free(scratch);
     scratch = NULL;
     return NULL;
