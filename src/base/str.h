@@ -41,6 +41,14 @@ static inline bool cis_str_is(struct cis_str a, const char *text)
     return cis_str_eq(a, cis_str_of(text));
 }
 
+/* By bytes, a prefix first: <0, 0, >0. */
+static inline int cis_str_cmp(struct cis_str a, struct cis_str b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+    int order = n != 0 ? memcmp(a.ptr, b.ptr, n) : 0;
+    return order != 0 ? order : a.len < b.len ? -1 : a.len > b.len;
+}
+
 bool cis_str_starts(struct cis_str text, struct cis_str prefix);
 /* Splits at the first sep: *head is what comes before, *text what comes after. False: no sep, *head
  * is all and *text is empty. */

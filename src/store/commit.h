@@ -13,7 +13,8 @@
 /* ---- changed keys of a commit, packed ---- */
 enum cis_key_kind {
     CIS_KEY_DIRENT = 1,  /* parent, name, ino (0: removed), type: conflicts by (parent, name) */
-    CIS_KEY_INODE = 2,   /* ino, gone: a file's data, links or attributes; conflicts by ino */
+    CIS_KEY_INODE = 2,   /* ino, gone: a file's data, links or attributes; conflicts by ino. A new
+                          * file has none: the key of its name shows it */
     CIS_KEY_DIRATTR = 3, /* ino: explicit attributes of a directory; conflicts by ino */
     CIS_KEY_DIRGONE = 4, /* ino: a directory was removed; conflicts with names added to it */
     CIS_KEY_MOVED = 5,   /* ino, parent: a directory is elsewhere now */
@@ -29,10 +30,12 @@ struct cis_key {
     struct cis_str ns;   /* MEMORY */
 };
 
-/* Appends in ascending (kind, ino, name) order; the caller sorts. */
+/* The order of keys in a blob: kind, then (ino, name), or (ns, key) of memory. */
+int cis_key_cmp(const struct cis_key *a, const struct cis_key *b);
+/* Appends; the caller brings them in order, each once. buf holds nothing but keys. */
 void cis_keys_add(struct cis_buf *buf, const struct cis_key *key);
-/* Reads the next key at *at; names are borrowed from the blob. *out_more false at the end.
- * CIS_E_DAMAGED: the blob is not what cis_keys_add writes. */
+/* Reads the next key at *at (0: the first); names are borrowed from the blob. *out_more false at
+ * the end. CIS_E_DAMAGED: the blob is not what cis_keys_add writes. */
 cis_code cis_keys_next(struct cis_bytes keys, size_t *at, struct cis_key *out, bool *out_more,
                        struct cis_error *err);
 
@@ -45,7 +48,8 @@ struct cis_commit_head {
     uint64_t kv_bytes, kv_keys;
     uint64_t fence; /* of a lease that has not run out, 0: none */
     uint64_t quota_files, quota_bytes;
-    uint64_t floor; /* views of the branch below it are gone */
+    uint64_t floor; /* a base below it is CIS_E_EXPIRED: the branch's fork epoch at least, since
+                     * what came before has its keys elsewhere; and where views are gone */
     int64_t now_ms;
 };
 
@@ -60,7 +64,7 @@ struct cis_commit_rows {
     size_t nextents;
     const struct cis_fs_chunk *chunks;
     size_t nchunks;
-    const struct cis_kv_op *kv; /* written by the backend's own code, which counts bytes and keys */
+    const struct cis_kv_op *kv; /* the kv primitive has applied them; for the record */
     size_t nkv;
     const struct cis_fs_commit_row *row;
     uint64_t files, bytes, kv_bytes, kv_keys; /* at the new head */
@@ -70,22 +74,28 @@ struct cis_commit_txn_ops {
     /* Locks ref (empty: the current), branch and usage, in that order. */
     cis_code (*head)(cis_commit_txn *, struct cis_str ref, struct cis_commit_head *out,
                      struct cis_error *err);
-    /* Keys of the branch's commits with after < epoch ≤ upto, oldest first. */
+    /* Keys of the branch's commits with after < epoch ≤ upto, oldest first, none left out. */
     cis_code (*keys)(cis_commit_txn *, uint64_t branch, uint64_t after, uint64_t upto,
                      cis_fs_commit_each *each, void *self, struct cis_error *err);
     cis_code (*inodes)(cis_commit_txn *, struct cis_view at, const uint64_t *inos, size_t n,
                        cis_fs_inode_each *each, void *self, struct cis_error *err);
-    /* Applies the memory operations at the epoch and says how much they grew. */
+    /* Applies the memory operations at the epoch and says how much they grew; called before write,
+     * and not at all without operations. */
     cis_code (*kv)(cis_commit_txn *, struct cis_view at, const struct cis_kv_op *ops, size_t n,
                    int64_t *out_bytes, int64_t *out_keys, struct cis_error *err);
     cis_code (*write)(cis_commit_txn *, const struct cis_commit_rows *rows, struct cis_error *err);
 };
 
-/* Judges and writes the filesystem's and the memory's part of the commit. */
+/* Judges and writes the filesystem's and the memory's part of the commit. What is well formed is
+ * the caller's to check before it takes locks (cis_store_commit_check). A commit that changes
+ * neither files nor memory asks and writes nothing: *out is its base, with counts 0.
+ *
+ * CIS_E_CONFLICT, CIS_E_EXPIRED (base below the floor), CIS_E_QUOTA, CIS_E_INVALID (a base that is
+ * ahead of the head), CIS_E_DAMAGED (a commit's keys are missing or malformed). */
 cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *txn,
                           const struct cis_store_commit *commit, struct cis_fs_committed *out,
                           struct cis_error *err);
-/* Is what the caller hands in well formed (sorted, names valid, sizes in range)? */
+/* Is what the caller hands in well formed (sorted, each key once, names valid, sizes in range)? */
 cis_code cis_fs_commit_check(const struct cis_fs_commit *commit, struct cis_error *err);
 
 #endif

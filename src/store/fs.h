@@ -108,11 +108,13 @@ struct cis_fs_delta {
 };
 
 enum cis_fs_inode_kind {
-    CIS_FS_PUT,     /* a file's whole row (a new one, or any change of data, nlink or attributes) */
-    CIS_FS_GONE,    /* the last name of a file, or a directory, was removed */
-    CIS_FS_DIRATTR, /* explicit chmod, chown, utimens of a directory: attributes exactly as given;
-                     * nlink and parent are merged from the head */
-    CIS_FS_MOVED,   /* a directory's parent changed (may come beside DIRATTR of the same inode) */
+    CIS_FS_PUT,  /* a file's whole row (a new one, or any change of data, nlink or attributes), or
+                  * a new directory's: as it is in the end, without a delta */
+    CIS_FS_GONE, /* the last name of a file, or a directory, was removed; mode says which */
+    CIS_FS_DIRATTR, /* explicit chmod, chown, utimens of a directory: attributes as given; nlink and
+                     * parent are merged from the head, and times that were not set from both */
+    CIS_FS_MOVED,   /* a directory's parent changed (may come beside DIRATTR of the same inode);
+                     * only parent and ctime count */
 };
 
 struct cis_fs_change {

@@ -1,5 +1,5 @@
 /* What holds for every backend: names and limits of rows. */
-#include "store/store.h"
+#include "store/commit.h"
 
 bool cis_tenant_valid(struct cis_str name)
 {
@@ -74,5 +74,5 @@ cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct ci
     for (size_t i = 0; i < commit->nconfig; i++) {
         CIS_TRY(op_check(&commit->config[i], "config", err));
     }
-    return CIS_OK;
+    return commit->fs != NULL ? cis_fs_commit_check(commit->fs, err) : CIS_OK;
 }

@@ -1,0 +1,344 @@
+#include "store/judge.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include "base/mem.h"
+
+#define KEYS_MAX (256u << 20) /* bytes of one commit's changed keys: some ten million names */
+
+void cis_judge_done(struct cis_judge *judge)
+{
+    cis_free(judge->kv);
+    cis_free(judge->names);
+    judge->kv = NULL;
+    judge->names = NULL;
+}
+
+static int kv_cmp(const struct cis_kv_op *a, const struct cis_kv_op *b)
+{
+    int ns = cis_str_cmp(a->ns, b->ns);
+    return ns != 0 ? ns : cis_str_cmp(a->key, b->key);
+}
+
+static int kv_sort(const void *a, const void *b)
+{
+    return kv_cmp(*(const struct cis_kv_op *const *)a, *(const struct cis_kv_op *const *)b);
+}
+
+cis_code cis_judge_init(struct cis_judge *judge, const struct cis_store_commit *commit,
+                        struct cis_error *err)
+{
+    static const struct cis_fs_commit none;
+    *judge = (struct cis_judge){.fs = commit->fs != NULL ? commit->fs : &none,
+                                .strict = commit->strict_memory,
+                                .base = commit->fs != NULL ? commit->fs->base : commit->base};
+    for (size_t i = 0; i < judge->fs->nchanges; i++) {
+        judge->moved |= judge->fs->changes[i].kind == CIS_FS_MOVED;
+    }
+    if (commit->nkv == 0) {
+        return CIS_OK;
+    }
+    judge->kv = cis_calloc(commit->nkv, sizeof *judge->kv);
+    if (judge->kv == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "commit: out of memory");
+    }
+    for (size_t i = 0; i < commit->nkv; i++) {
+        judge->kv[i] = &commit->kv[i];
+    }
+    qsort(judge->kv, commit->nkv, sizeof *judge->kv, kv_sort);
+    for (size_t i = 0; i < commit->nkv; i++) {
+        if (judge->nkv == 0 || kv_cmp(judge->kv[judge->nkv - 1], judge->kv[i]) != 0) {
+            judge->kv[judge->nkv++] = judge->kv[i];
+        }
+    }
+    return CIS_OK;
+}
+
+/* ---- my keys ---- */
+
+/* What a change's key is; false: it has none. */
+static bool change_key(const struct cis_fs_change *change, struct cis_key *out)
+{
+    const struct cis_fs_inode *in = &change->inode;
+    bool dir = S_ISDIR(in->mode);
+    *out = (struct cis_key){.ino = in->ino};
+    switch (change->kind) {
+    case CIS_FS_PUT:
+        out->kind = CIS_KEY_INODE;
+        return !change->is_new;
+    case CIS_FS_GONE:
+        out->kind = dir ? CIS_KEY_DIRGONE : CIS_KEY_INODE;
+        out->target = dir ? 0 : 1;
+        return true;
+    case CIS_FS_DIRATTR:
+        out->kind = CIS_KEY_DIRATTR;
+        return true;
+    case CIS_FS_MOVED:
+        out->kind = CIS_KEY_MOVED;
+        out->target = in->parent;
+        return true;
+    }
+    return false;
+}
+
+cis_code cis_judge_keys(const struct cis_judge *judge, struct cis_buf *out, struct cis_error *err)
+{
+    const struct cis_fs_commit *fs = judge->fs;
+    struct cis_key key;
+    out->max = KEYS_MAX;
+    for (size_t i = 0; i < fs->ndirents; i++) {
+        const struct cis_fs_dirent *e = &fs->dirents[i];
+        key = (struct cis_key){.kind = CIS_KEY_DIRENT,
+                               .ino = e->parent,
+                               .name = e->name,
+                               .target = e->ino,
+                               .type = e->mode};
+        cis_keys_add(out, &key);
+    }
+    for (enum cis_key_kind kind = CIS_KEY_INODE; kind <= CIS_KEY_MOVED; kind++) {
+        for (size_t i = 0; i < fs->nchanges; i++) {
+            if (change_key(&fs->changes[i], &key) && key.kind == kind) {
+                cis_keys_add(out, &key);
+            }
+        }
+    }
+    for (size_t i = 0; i < judge->nkv; i++) {
+        key = (struct cis_key){
+            .kind = CIS_KEY_MEMORY, .ns = judge->kv[i]->ns, .name = judge->kv[i]->key};
+        cis_keys_add(out, &key);
+    }
+    return cis_buf_check(out, "commit: changed keys", err);
+}
+
+/* ---- look-ups among my changes ---- */
+
+/* The first entry of mine at or after (dir, name). */
+static size_t dirent_floor(const struct cis_fs_commit *fs, uint64_t dir, struct cis_str name)
+{
+    size_t low = 0, high = fs->ndirents;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct cis_fs_dirent *e = &fs->dirents[mid];
+        if (e->parent < dir || (e->parent == dir && cis_str_cmp(e->name, name) < 0)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+const struct cis_fs_change *cis_judge_change(const struct cis_fs_commit *fs, uint64_t ino,
+                                             size_t *out_n)
+{
+    size_t low = 0, high = fs->nchanges, n = 0;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (fs->changes[mid].inode.ino < ino) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    while (low + n < fs->nchanges && fs->changes[low + n].inode.ino == ino) {
+        n++;
+    }
+    *out_n = n;
+    return fs->changes + low;
+}
+
+/* Does one of my changes of the inode have a key of this kind? */
+static bool changed_as(const struct cis_fs_commit *fs, uint64_t ino, enum cis_key_kind kind)
+{
+    size_t n;
+    const struct cis_fs_change *change = cis_judge_change(fs, ino, &n);
+    struct cis_key key;
+    for (size_t i = 0; i < n; i++) {
+        if (change_key(&change[i], &key) && key.kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool remembered(const struct cis_judge *judge, const struct cis_key *key)
+{
+    struct cis_kv_op op = {.ns = key->ns, .key = key->name};
+    size_t low = 0, high = judge->nkv;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int order = kv_cmp(judge->kv[mid], &op);
+        if (order == 0) {
+            return true;
+        }
+        *(order < 0 ? &low : &high) = order < 0 ? mid + 1 : mid;
+    }
+    return false;
+}
+
+/* ---- messages: by a name where this commit knows one ---- */
+
+static cis_code lost_name(struct cis_judge *judge, struct cis_str name)
+{
+    return cis_fail(judge->err, CIS_E_CONFLICT, "another run changed \"" CIS_STR_FMT "\" first",
+                    CIS_STR_ARG(name));
+}
+
+static cis_code lost_inode(struct cis_judge *judge, uint64_t ino, const char *how)
+{
+    const struct cis_fs_commit *fs = judge->fs;
+    for (size_t i = 0; i < fs->ndirents; i++) {
+        if (fs->dirents[i].ino == ino) {
+            return cis_fail(judge->err, CIS_E_CONFLICT, "another run %s \"" CIS_STR_FMT "\" first",
+                            how, CIS_STR_ARG(fs->dirents[i].name));
+        }
+    }
+    return cis_fail(judge->err, CIS_E_CONFLICT, "another run %s inode %llu first", how,
+                    (unsigned long long)ino);
+}
+
+/* ---- their keys ---- */
+
+/* Another name in a directory that I removed: a conflict if it is still there in the end. */
+static cis_code name_note(struct cis_judge *judge, const struct cis_key *key)
+{
+    size_t i = 0;
+    while (i < judge->nnames &&
+           (judge->names[i].dir != key->ino ||
+            !cis_str_eq((struct cis_str){judge->names[i].text, judge->names[i].len}, key->name))) {
+        i++;
+    }
+    if (key->target == 0) {
+        if (i < judge->nnames) {
+            judge->names[i] = judge->names[--judge->nnames];
+        }
+        return CIS_OK;
+    }
+    if (i < judge->nnames) {
+        return CIS_OK;
+    }
+    if (judge->nnames == judge->names_cap) {
+        size_t cap = judge->names_cap != 0 ? judge->names_cap * 2 : 8;
+        void *more = cis_realloc(judge->names, cap * sizeof *judge->names);
+        if (more == NULL) {
+            return cis_fail(judge->err, CIS_E_NOMEM, "commit: out of memory");
+        }
+        judge->names = more;
+        judge->names_cap = cap;
+    }
+    struct cis_judge_name *name = &judge->names[judge->nnames++];
+    name->dir = key->ino;
+    name->len = (uint16_t)key->name.len;
+    memcpy(name->text, key->name.ptr, key->name.len);
+    return CIS_OK;
+}
+
+static cis_code dirent_judge(struct cis_judge *judge, const struct cis_key *key)
+{
+    const struct cis_fs_commit *fs = judge->fs;
+    size_t at = dirent_floor(fs, key->ino, key->name);
+    if (at < fs->ndirents && fs->dirents[at].parent == key->ino &&
+        cis_str_eq(fs->dirents[at].name, key->name)) {
+        return lost_name(judge, key->name);
+    }
+    return changed_as(fs, key->ino, CIS_KEY_DIRGONE) ? name_note(judge, key) : CIS_OK;
+}
+
+/* They removed a directory: nothing of mine may have happened to it or in it. */
+static cis_code dirgone_judge(struct cis_judge *judge, uint64_t dir)
+{
+    const struct cis_fs_commit *fs = judge->fs;
+    size_t at = dirent_floor(fs, dir, (struct cis_str){"", 0});
+    if (at < fs->ndirents && fs->dirents[at].parent == dir) {
+        return cis_fail(judge->err, CIS_E_CONFLICT,
+                        "another run removed the directory of \"" CIS_STR_FMT "\" first",
+                        CIS_STR_ARG(fs->dirents[at].name));
+    }
+    if (changed_as(fs, dir, CIS_KEY_DIRATTR) || changed_as(fs, dir, CIS_KEY_MOVED) ||
+        changed_as(fs, dir, CIS_KEY_DIRGONE)) {
+        return lost_inode(judge, dir, "removed");
+    }
+    return CIS_OK;
+}
+
+static cis_code key_judge(struct cis_judge *judge, const struct cis_key *key)
+{
+    const struct cis_fs_commit *fs = judge->fs;
+    switch (key->kind) {
+    case CIS_KEY_DIRENT:
+        return dirent_judge(judge, key);
+    case CIS_KEY_INODE:
+        return changed_as(fs, key->ino, CIS_KEY_INODE)
+                   ? lost_inode(judge, key->ino, key->target != 0 ? "removed" : "changed")
+                   : CIS_OK;
+    case CIS_KEY_DIRATTR:
+        return changed_as(fs, key->ino, CIS_KEY_DIRATTR)
+                   ? lost_inode(judge, key->ino, "changed the attributes of")
+                   : CIS_OK;
+    case CIS_KEY_DIRGONE:
+        return dirgone_judge(judge, key->ino);
+    case CIS_KEY_MOVED:
+        judge->their_moved = true;
+        return changed_as(fs, key->ino, CIS_KEY_MOVED) ? lost_inode(judge, key->ino, "moved")
+                                                       : CIS_OK;
+    case CIS_KEY_MEMORY:
+        return judge->strict && remembered(judge, key)
+                   ? cis_fail(judge->err, CIS_E_CONFLICT,
+                              "another run changed the memory key \"" CIS_STR_FMT "\" first",
+                              CIS_STR_ARG(key->name))
+                   : CIS_OK;
+    }
+    return CIS_OK;
+}
+
+static bool commit_judge(void *self, const struct cis_fs_commit_row *row)
+{
+    struct cis_judge *judge = self;
+    struct cis_key key, before = {0};
+    size_t at = 0;
+    bool more = true;
+    if (row->epoch != judge->next_epoch) {
+        judge->code =
+            cis_fail(judge->err, CIS_E_DAMAGED, "commit %llu of branch %llu is missing",
+                     (unsigned long long)judge->next_epoch, (unsigned long long)judge->base.branch);
+        return false;
+    }
+    judge->next_epoch++;
+    for (bool first = true; judge->code == CIS_OK; first = false) {
+        judge->code = cis_keys_next(row->keys, &at, &key, &more, judge->err);
+        if (judge->code != CIS_OK || !more) {
+            break;
+        }
+        if (!first && cis_key_cmp(&before, &key) >= 0) {
+            judge->code = cis_fail(judge->err, CIS_E_DAMAGED, "changed keys: not in order");
+            break;
+        }
+        judge->code = key_judge(judge, &key);
+        before = key;
+    }
+    return judge->code == CIS_OK;
+}
+
+cis_code cis_judge_since(struct cis_judge *judge, const struct cis_commit_txn_ops *ops,
+                         cis_commit_txn *txn, struct cis_view head, struct cis_error *err)
+{
+    uint64_t after = judge->base.epoch;
+    if (after == head.epoch) {
+        return CIS_OK;
+    }
+    judge->next_epoch = after + 1;
+    judge->err = err;
+    judge->code = CIS_OK;
+    CIS_TRY(ops->keys(txn, head.branch, after, head.epoch, commit_judge, judge, err));
+    CIS_TRY(judge->code);
+    if (judge->next_epoch != head.epoch + 1) {
+        return cis_fail(err, CIS_E_DAMAGED, "commit %llu of branch %llu is missing",
+                        (unsigned long long)judge->next_epoch, (unsigned long long)head.branch);
+    }
+    if (judge->nnames != 0) {
+        return cis_fail(err, CIS_E_CONFLICT,
+                        "another run put \"%.*s\" into a directory that was to be removed",
+                        (int)judge->names[0].len, judge->names[0].text);
+    }
+    return CIS_OK;
+}
