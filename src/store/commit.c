@@ -326,7 +326,7 @@ static cis_code count(uint64_t now, int64_t growth, uint64_t quota, const char *
                         (unsigned long long)now, (long long)growth);
     }
     if (growth > 0 && quota != 0 && after > quota) {
-        return cis_fail(err, CIS_E_QUOTA, "%s: %llu would be used, allowed are %llu", what,
+        return cis_fail(err, CIS_E_QUOTA, "%s: %llu would be used, the quota is %llu", what,
                         (unsigned long long)after, (unsigned long long)quota);
     }
     *out = after;

@@ -432,7 +432,7 @@ static void a_commit_is_all_or_nothing(void **state)
     struct cis_kv_op config = store_put("a", "mode", "fast");
     struct cis_store_commit c = {
         .run = &run, .kv = ops, .nkv = 2, .config = &config, .nconfig = 1, .quota_bytes = 13};
-    assert_fails(CIS_E_QUOTA, "14 bytes after this run, the quota is 13",
+    assert_fails(CIS_E_QUOTA, "memory bytes: 14 would be used, the quota is 13",
                  s->ops->commit(s, T, &c, NULL, err));
     assert_value(s, "a", "k1", NULL);
     assert_usage(s, 0, 0);
@@ -444,7 +444,7 @@ static void a_commit_is_all_or_nothing(void **state)
     assert_string_equal(cis_buf_cstr(&out), "");
     c.quota_bytes = 14;
     c.quota_keys = 1;
-    assert_fails(CIS_E_QUOTA, "2 keys", s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_QUOTA, "memory keys: 2", s->ops->commit(s, T, &c, NULL, err));
     c.quota_keys = 2;
     assert_ok(s->ops->commit(s, T, &c, NULL, err));
     assert_value(s, "a", "k2", "12345");

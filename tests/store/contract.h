@@ -13,6 +13,7 @@ struct store_backend {
     void (*place_free)(void *place);
 };
 int store_contract_run(const struct store_backend *backend);
+int store_contract_refs_run(const struct store_backend *backend);
 
 /* Short forms for tests. */
 #define T CIS_STR("default")

@@ -681,7 +681,7 @@ static void quotas_are_exact_and_stop_only_growth(void **state)
     assert_ok(apply(&set, NULL, err));
     set_init(&set, txn.head.head);
     op_write_g(&set);
-    assert_fails(CIS_E_QUOTA, "bytes of files: 100005 would be used, allowed are 100000",
+    assert_fails(CIS_E_QUOTA, "bytes of files: 100005 would be used, the quota is 100000",
                  apply(&set, NULL, err));
     /* Lowered below what is used: shrinking goes on. */
     txn.head.quota_files = 1;

@@ -25,5 +25,6 @@ static void place_free(void *place)
 int main(void)
 {
     static const struct store_backend backend = {"sqlite", open_at, place_new, place_free};
-    return store_contract_run(&backend);
+    int failed = store_contract_run(&backend);
+    return failed + store_contract_refs_run(&backend);
 }

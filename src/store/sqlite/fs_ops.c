@@ -16,12 +16,6 @@
         return cis_fail(err, CIS_E_UNSUPPORTED, #name ": not in this build");                      \
     }
 
-MISSING(tenant_create, uint32_t root_uid, uint32_t root_gid)
-MISSING(tenant_get, struct cis_tenant *out)
-MISSING_PLAIN(tenant_list, cis_tenant_each *each, void *self)
-MISSING(tenant_quota, const struct cis_tenant *in)
-MISSING_PLAIN(tenant_delete, struct cis_str name)
-
 MISSING(walk, struct cis_view at, uint64_t dir, const struct cis_str *names, size_t n,
         cis_fs_step_each *each, void *self)
 MISSING(inodes, struct cis_view at, const uint64_t *inos, size_t n, cis_fs_inode_each *each,
@@ -36,29 +30,6 @@ MISSING(chunk_put, const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_id
 MISSING(chunk_touch, const uint64_t *ids, size_t n, bool *out_lost)
 MISSING(chunk_list, uint64_t after, uint32_t limit, cis_fs_chunk_each *each, void *self)
 MISSING(chunk_remove, const uint64_t *ids, size_t n, int64_t before_ms, uint64_t *out_removed)
-
-MISSING(reserve_inodes, uint32_t n, uint64_t *out_first)
-MISSING(commits, uint64_t branch, uint64_t after, uint64_t upto, bool newest, uint32_t limit,
-        bool keys, cis_fs_commit_each *each, void *self)
-MISSING(commit_of_run, const char *run, cis_fs_commit_each *each, void *self)
-
-MISSING(ref_get, struct cis_str name, struct cis_fs_ref *out)
-MISSING(ref_list, cis_fs_ref_each *each, void *self)
-MISSING(branches, cis_fs_ref_each *each, void *self)
-MISSING(fork, struct cis_view from, const struct cis_str *names, size_t n)
-MISSING(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, uint64_t fence,
-        struct cis_view *out_head)
-MISSING(ref_switch, struct cis_str name)
-MISSING(ref_remove, struct cis_str name)
-MISSING(view_check, struct cis_view view, struct cis_view *out_owner)
-MISSING(lease, struct cis_str ref, const char *holder, uint64_t fence, uint32_t ttl_ms,
-        uint64_t *out_fence)
-
-MISSING(snapshot_put, const struct cis_fs_snapshot *snapshot)
-MISSING(snapshots, struct cis_str name, cis_fs_snapshot_each *each, void *self)
-MISSING(snapshot_remove, struct cis_str name)
-MISSING(pin, struct cis_view view, uint64_t id, uint32_t ttl_ms, uint64_t *out_id)
-MISSING(pins, cis_fs_pin_each *each, void *self)
 
 MISSING(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after,
         uint32_t limit, cis_fs_row_each *each, void *self)

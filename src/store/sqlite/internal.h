@@ -32,6 +32,7 @@ struct sql_conn {
     uint64_t waiting_since_ns;   /* busy handler */
     bool broken;                 /* closed instead of returned to the pool */
     bool full_sync;
+    uint64_t life; /* of the tenant's file, see struct sql_tenant */
     struct sql_store *store;
     struct sql_tenant *tenant;
     struct sql_conn *next;
@@ -44,6 +45,7 @@ struct sql_tenant {
     char name[CIS_TENANT_MAX + 1];
     unsigned open; /* connections, idle or not */
     bool known;    /* its file exists */
+    uint64_t life; /* grows when the tenant is deleted: connections of before are closed */
     bool led;      /* a thread leads the queue */
     struct sql_job *first, *last;
     pthread_cond_t moved; /* the queue's lead or a job's state changed */
@@ -68,6 +70,15 @@ cis_code cis_sql_tenant_exists(const struct sql_store *store, const char *tenant
 cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const struct cis_stop *stop,
                            struct sql_conn **out_conn, struct cis_error *err);
 void cis_sql_conn_close(struct sql_conn *conn);
+/* Outside the pool, for one use: close it with cis_sql_conn_close. */
+cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_stop *stop,
+                                struct sql_conn **out_conn, struct cis_error *err);
+/* Makes an empty file for the tenant; CIS_E_EXISTS. Under the catalogue's lock. */
+cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
+                             struct cis_error *err);
+/* Removes the files of a tenant whose log is folded in. */
+cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant,
+                               struct cis_error *err);
 /* The lock of another process or connection: waits in growing steps, wakes at once on cancellation.
  * False: the stop or CIS_STORE_LOCK_NS is over. */
 bool cis_sql_busy_wait(struct sql_conn *conn, int count);
@@ -86,6 +97,9 @@ extern const struct sql_schema cis_sql_tenant_schema, cis_sql_catalogue_schema;
 /* Brings the file forward in one transaction; refuses newer schemas and files of others. */
 cis_code cis_sql_migrate(struct sql_conn *conn, const struct sql_schema *schema,
                          struct cis_error *err);
+
+/* The root of an empty tree. */
+void cis_sql_root(struct cis_fs_inode *out, uint32_t uid, uint32_t gid);
 
 /* ---- sql.c ---- */
 /* Code and message for a result code of SQLite. */
@@ -119,6 +133,8 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
                       const struct cis_stop *stop, struct sql_conn **out_conn,
                       struct cis_error *err);
 void cis_sql_give(struct sql_conn **conn); /* NULL inside is allowed; CIS_CLEANUP */
+/* The tenant's file goes: idle connections are closed, others when they come back. */
+void cis_sql_forget(struct sql_store *store, struct cis_str tenant);
 /* Under the lock. */
 struct sql_tenant *cis_sql_tenant_of(struct sql_store *store, struct cis_str name);
 /* Waits on cond under the store's lock until woken, at most until the stop ends. */
@@ -132,9 +148,46 @@ typedef cis_code sql_apply(struct sql_conn *conn, const void *arg, struct cis_er
 cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
                        const void *arg, bool durable, const struct cis_stop *stop,
                        struct cis_error *err);
+/* For what does not make the tenant: CIS_E_NOTFOUND when there is none. */
+cis_code cis_sql_write_existing(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
+                                const void *arg, bool durable, const struct cis_stop *stop,
+                                struct cis_error *err);
 
-/* Until memory is versioned: any other view is CIS_E_UNSUPPORTED. */
-cis_code cis_sql_view_is_head(struct cis_view at, struct cis_error *err);
+/* ---- view.c: views and the branches that own them ---- */
+/* For reading: begins a transaction, which cis_sql_give ends, and makes CIS_VIEW_HEAD the head of
+ * the current ref. CIS_E_NOTFOUND: there was never such a view, or the tenant is being deleted;
+ * CIS_E_EXPIRED: its rows may be gone. */
+cis_code cis_sql_view_open(struct sql_conn *conn, struct cis_view at, struct cis_view *out_view,
+                           struct cis_error *err);
+/* The branch that owns the view's epoch; errors as above. Inside a transaction. */
+cis_code cis_sql_view_owner(struct sql_conn *conn, struct cis_view at, struct cis_view *out_owner,
+                            struct cis_error *err);
+struct sql_counts {
+    int64_t files, bytes, kv_bytes, kv_keys;
+};
+/* Logical counts at an owner's view. */
+cis_code cis_sql_view_counts(struct sql_conn *conn, struct cis_view owner, struct sql_counts *out,
+                             struct cis_error *err);
+/* Is the tenant's tree there? CIS_E_NOTFOUND when another process is deleting it; the connection is
+ * not used again then. */
+cis_code cis_sql_tree_check(struct sql_conn *conn, struct cis_error *err);
+/* CIS_E_NOTFOUND when the tenant has no file: for operations that do not make it. */
+cis_code cis_sql_tenant_require(struct sql_store *store, struct cis_str tenant,
+                                struct cis_error *err);
+/* Numbers of callers above what SQLite holds mean "the greatest". */
+static inline int64_t cis_sql_i64(uint64_t n)
+{
+    return n > INT64_MAX ? INT64_MAX : (int64_t)n;
+}
+static inline void cis_sql_bind_view(sqlite3_stmt *stmt, struct cis_view view)
+{
+    sqlite3_bind_int64(stmt, 1, cis_sql_i64(view.branch));
+    sqlite3_bind_int64(stmt, 2, cis_sql_i64(view.epoch));
+}
+
+/* ---- kv.c: memory inside a commit ---- */
+cis_code cis_sql_kv_apply(struct sql_conn *conn, struct cis_view at, const struct cis_kv_op *ops,
+                          size_t n, int64_t *out_bytes, int64_t *out_keys, struct cis_error *err);
 
 /* ---- the operations, one file a noun ---- */
 #define OP(name, ...) cis_code cis_sql_##name(cis_store *store, struct cis_str tenant, __VA_ARGS__)
@@ -168,7 +221,7 @@ OP(skill_remove, struct cis_str name, const struct cis_stop *stop, struct cis_er
 /* Inserts a run's record; used by commit. */
 cis_code cis_sql_run_put(struct sql_conn *conn, const struct cis_run_row *run, uint64_t version,
                          struct cis_error *err);
-/* A column set of kv statements: ns key value length public category updated version. */
+/* A column set of kv statements: ns key value length public category updated epoch. */
 void cis_sql_kv_entry(sqlite3_stmt *stmt, struct cis_kv_entry *out);
 
 #endif

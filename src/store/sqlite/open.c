@@ -241,21 +241,63 @@ static cis_code file_open(const char *path, const struct sql_schema *schema,
     return CIS_OK;
 }
 
-static cis_code catalogue_enter(const struct sql_store *store, const char *tenant,
-                                const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_stop *stop,
+                                struct sql_conn **out_conn, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) char *path = cis_path_join(store->dir, "catalogue.db");
     if (path == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
     }
+    CIS_TRY(file_open(path, &cis_sql_catalogue_schema, stop, out_conn, err));
+    (*out_conn)->stop = stop;
+    return CIS_OK;
+}
+
+static cis_code catalogue_enter(const struct sql_store *store, const char *tenant,
+                                const struct cis_stop *stop, struct cis_error *err)
+{
     CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
-    CIS_TRY(file_open(path, &cis_sql_catalogue_schema, stop, &conn, err));
-    conn->stop = stop;
+    CIS_TRY(cis_sql_catalogue_open(store, stop, &conn, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_TENANT_PUT, &st, err));
     cis_sql_bind_str(st, 1, cis_str_of(tenant));
     sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
     return cis_sql_done(conn, st, "entering the tenant", err);
+}
+
+cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
+                             struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
+    if (path == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+    }
+    if (mknod(path, S_IFREG | 0600, 0) != 0) {
+        return errno == EEXIST ? cis_fail(err, CIS_E_EXISTS, "tenant %s: exists already", tenant)
+                               : cis_fail_sys(err, CIS_E_STORE, errno, "%s", path);
+    }
+    sync_folder_of(path);
+    return CIS_OK;
+}
+
+cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant,
+                               struct cis_error *err)
+{
+    /* The database last: a log that outlived it would be taken for the next one's. */
+    static const char *const ends[] = {"-wal", "-shm", ""};
+    CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
+    if (path == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+    }
+    size_t len = strlen(path); /* tenant_path leaves room for the ends */
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        memcpy(path + len, ends[i], strlen(ends[i]) + 1);
+        if (unlink(path) != 0 && errno != ENOENT) {
+            return cis_fail_sys(err, CIS_E_STORE, errno, "%s", path);
+        }
+    }
+    sync_folder_of(path);
+    return CIS_OK;
 }
 
 cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const struct cis_stop *stop,

@@ -112,6 +112,7 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
         CIS_TRY(cis_stop_check(stop, "store", err));
     }
     struct sql_conn *conn = NULL, *evicted = NULL;
+    uint64_t life = 0;
     pthread_mutex_lock(&store->lock);
     struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
     cis_code code = t == NULL ? cis_fail(err, CIS_E_NOMEM, "store: out of memory") : CIS_OK;
@@ -125,6 +126,7 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
     }
     if (code == CIS_OK) {
         code = reserve(store, t, stop, &conn, &evicted, err);
+        life = t->life;
     }
     pthread_mutex_unlock(&store->lock);
     cis_sql_conn_close(evicted);
@@ -135,6 +137,9 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
         }
     }
     if (code == CIS_OK) {
+        if (conn->store == NULL) {
+            conn->life = life;
+        }
         conn->store = store;
         conn->tenant = t;
         conn->stop = stop;
@@ -155,15 +160,39 @@ void cis_sql_give(struct sql_conn **conn_)
         (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
         conn->broken |= !sqlite3_get_autocommit(conn->db);
     }
-    if (conn->broken) {
+    pthread_mutex_lock(&store->lock);
+    if (conn->broken || conn->life != conn->tenant->life) {
         struct sql_tenant *t = conn->tenant;
+        pthread_mutex_unlock(&store->lock);
         cis_sql_conn_close(conn);
         unreserve(store, t);
         return;
     }
-    pthread_mutex_lock(&store->lock);
     conn->next = store->idle;
     store->idle = conn;
     pthread_cond_broadcast(&store->freed);
     pthread_mutex_unlock(&store->lock);
+}
+
+void cis_sql_forget(struct sql_store *store, struct cis_str tenant)
+{
+    struct sql_conn *gone = NULL, *conn;
+    pthread_mutex_lock(&store->lock);
+    struct sql_tenant *t = cis_map_get(&store->tenants, tenant);
+    if (t != NULL) {
+        t->known = false;
+        t->life++;
+        while ((conn = unlink_idle(store, t)) != NULL) {
+            store->open--;
+            t->open--;
+            conn->next = gone;
+            gone = conn;
+        }
+        pthread_cond_broadcast(&store->freed);
+    }
+    pthread_mutex_unlock(&store->lock);
+    while ((conn = gone) != NULL) {
+        gone = conn->next;
+        cis_sql_conn_close(conn);
+    }
 }

@@ -82,7 +82,8 @@ static cis_code begin(struct sql_conn *conn, bool durable, struct cis_error *err
                              "begin", err));
         conn->full_sync = durable;
     }
-    return step(conn, SQL_BEGIN, "begin", err);
+    CIS_TRY(step(conn, SQL_BEGIN, "begin", err));
+    return cis_sql_tree_check(conn, err);
 }
 
 static cis_code apply_one(struct sql_conn *conn, struct sql_job *job, bool alone)
@@ -235,4 +236,12 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
         *err = job.error;
     }
     return job.state == JOB_DONE ? job.code : code;
+}
+
+cis_code cis_sql_write_existing(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
+                                const void *arg, bool durable, const struct cis_stop *stop,
+                                struct cis_error *err)
+{
+    CIS_TRY(cis_sql_tenant_require(store, tenant, err));
+    return cis_sql_write(store, tenant, apply, arg, durable, stop, err);
 }

@@ -1,13 +1,14 @@
 /* Schemas as lists of forward steps. A released step never changes; a change is a new step.
  *
- * Names, keys and values are BLOBs: guests choose them, and blobs compare as bytes. `head` holds
- * what a commit counts under the writer's lock; its version is the epoch that the filesystem's rows
- * will carry too. Rows of kv have an id of their own because the search index names rows, not keys.
- */
+ * Names, keys and values are BLOBs: guests choose them, and blobs compare as bytes. Rows of memory
+ * have an id of their own because the search index names rows, not keys. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "store/row.h"
 #include "store/sqlite/internal.h"
 
 static void finalize(sqlite3_stmt **st)
@@ -83,7 +84,48 @@ static const char files[] =
     "CREATE TABLE chunk (id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32), stamp_ms INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL, place INTEGER NOT NULL, head BLOB NOT NULL) STRICT;"
-    "CREATE TABLE payload (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;";
+    "CREATE TABLE payload (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+    /* What was memory keeps its ids, which the search index names, and its versions, which are
+     * epochs of branch 1. */
+    "CREATE TABLE memory (id INTEGER PRIMARY KEY AUTOINCREMENT, branch INTEGER NOT NULL,"
+    " ns BLOB NOT NULL, key BLOB NOT NULL, epoch INTEGER NOT NULL, gone INTEGER NOT NULL,"
+    " public INTEGER NOT NULL, category BLOB NOT NULL, updated_ms INTEGER NOT NULL,"
+    " value BLOB NOT NULL, UNIQUE (branch, ns, key, epoch)) STRICT;"
+    "INSERT INTO memory SELECT id, 1, ns, key, version, 0, public, category, updated_ms, value"
+    " FROM kv ORDER BY id;"
+    "CREATE INDEX memory_by_key ON memory (key, ns);"
+    "ALTER TABLE kv_text RENAME TO memory_text;"
+    "DROP TABLE kv;";
+
+void cis_sql_root(struct cis_fs_inode *out, uint32_t uid, uint32_t gid)
+{
+    int64_t now = cis_clock_wall_ms();
+    struct cis_fs_time t = {now / 1000, (uint32_t)(now % 1000) * 1000000u};
+    *out = (struct cis_fs_inode){.ino = CIS_FS_ROOT,
+                                 .mode = S_IFDIR | 0755,
+                                 .nlink = 2,
+                                 .uid = uid,
+                                 .gid = gid,
+                                 .parent = CIS_FS_ROOT,
+                                 .atime = t,
+                                 .mtime = t,
+                                 .ctime = t,
+                                 .btime = t};
+}
+
+static cis_code root_put(struct sql_conn *conn, struct cis_error *err)
+{
+    struct cis_fs_inode root;
+    cis_sql_root(&root, geteuid(), getegid());
+    uint8_t attr[CIS_ROW_MAX];
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_INODE_PUT, &st, err));
+    cis_sql_bind_view(st, (struct cis_view){1, 0});
+    sqlite3_bind_int64(st, 3, CIS_FS_ROOT);
+    cis_sql_bind(st, 4, attr, cis_inode_pack(&root, attr));
+    cis_sql_bind(st, 5, "", 0);
+    return cis_sql_done(conn, st, "migration", err);
+}
 
 /* What a tree begins with: branch 1 by the name of main, and its root. */
 static cis_code plant(struct sql_conn *conn, struct cis_error *err)
@@ -100,12 +142,18 @@ static cis_code plant(struct sql_conn *conn, struct cis_error *err)
     sqlite3_bind_int64(st, 1, cis_clock_wall_ms());
     cis_sql_bind(st, 2, key, sizeof key);
     CIS_TRY(cis_sql_done(conn, st, "migration", err));
+    CIS_TRY(root_put(conn, err));
     return cis_sql_exec(conn,
                         "INSERT INTO branch SELECT 1, 0, 0, version, version, created_ms, 0, 0,"
                         " kv_bytes, kv_keys FROM head, tree;"
                         "INSERT INTO lineage VALUES (1, 0, 1, 9223372036854775807);"
                         "INSERT INTO ref (name, branch, created_ms) SELECT current, 1, created_ms"
-                        " FROM tree;",
+                        " FROM tree;"
+                        "INSERT INTO epoch (branch, epoch, kind, note, time_ms, files, bytes,"
+                        " kv_bytes, kv_keys, keys) SELECT 1, version, x'6d656d6f7279', x'',"
+                        " created_ms, 0, 0, kv_bytes, kv_keys, x'' FROM head, tree"
+                        " WHERE version > 0;"
+                        "DROP TABLE head;",
                         "migration", err);
 }
 

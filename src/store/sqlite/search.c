@@ -1,7 +1,8 @@
 /* Searching memory. A guest's query never becomes FTS syntax: its words are quoted strings, joined
  * by AND. The trigram index finds substrings of three characters and more; shorter words are looked
  * for in what the others found, or, when there are only short ones, in the newest entries up to
- * SCAN_BYTES. */
+ * SCAN_BYTES. The index holds every version of an entry; a hit counts when the view sees that one.
+ */
 #include "base/mem.h"
 #include "store/sqlite/internal.h"
 #include "store/text.h"
@@ -12,6 +13,7 @@
 struct search {
     struct sql_conn *conn;
     const struct cis_query *query;
+    struct cis_view view;
     struct cis_str ns; /* ptr NULL: the whole tenant */
     uint32_t limit;
     int64_t ids[CIS_STORE_SEARCH_MAX]; /* hits so far, best first */
@@ -38,6 +40,7 @@ static void add(struct search *s, int64_t id)
 
 static void bind_scope(const struct search *s, sqlite3_stmt *st, int at)
 {
+    cis_sql_bind_view(st, s->view);
     cis_sql_bind_str(st, at, s->ns);
     sqlite3_bind_int(st, at + 1, s->ns.ptr == NULL);
 }
@@ -46,9 +49,9 @@ static cis_code find_exact(struct search *s, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(s->conn, SQL_KV_EXACT, &st, err));
-    cis_sql_bind_str(st, 1, s->query->whole);
-    bind_scope(s, st, 2);
-    sqlite3_bind_int64(st, 4, s->limit);
+    cis_sql_bind_str(st, 3, s->query->whole);
+    bind_scope(s, st, 4);
+    sqlite3_bind_int64(st, 6, s->limit);
     for (bool row = true; row;) {
         CIS_TRY(cis_sql_row(s->conn, st, "searching memory", &row, err));
         if (row) {
@@ -103,8 +106,8 @@ static cis_code find_indexed(struct search *s, struct cis_error *err)
     CIS_TRY(cis_buf_check(&match, "search", err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(s->conn, SQL_KV_MATCH, &st, err));
-    sqlite3_bind_text(st, 1, cis_buf_cstr(&match), (int)match.len, SQLITE_STATIC);
-    bind_scope(s, st, 2);
+    sqlite3_bind_text(st, 3, cis_buf_cstr(&match), (int)match.len, SQLITE_STATIC);
+    bind_scope(s, st, 4);
     size_t seen = 0;
     for (bool row = true; row && s->n < s->limit;) {
         CIS_TRY(cis_sql_row(s->conn, st, "searching memory", &row, err));
@@ -119,7 +122,7 @@ static cis_code find_by_scan(struct search *s, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(s->conn, SQL_KV_SCAN, &st, err));
-    bind_scope(s, st, 1);
+    bind_scope(s, st, 3);
     size_t seen = 0;
     for (bool row = true; row && s->n < s->limit && seen < SCAN_BYTES;) {
         CIS_TRY(cis_sql_row(s->conn, st, "searching memory", &row, err));
@@ -166,7 +169,6 @@ cis_code cis_sql_kv_search(cis_store *store, struct cis_str tenant, struct cis_v
                            cis_kv_each *each, void *self, const struct cis_stop *stop,
                            struct cis_error *err)
 {
-    CIS_TRY(cis_sql_view_is_head(at, err));
     CIS_CLEANUP(cis_freep) struct cis_query *q = cis_alloc(sizeof *q);
     CIS_CLEANUP(cis_freep) struct search *s = cis_alloc(sizeof *s);
     if (q == NULL || s == NULL) {
@@ -183,8 +185,7 @@ cis_code cis_sql_kv_search(cis_store *store, struct cis_str tenant, struct cis_v
                          .ns = ns,
                          .limit = limit < CIS_STORE_SEARCH_MAX ? limit : CIS_STORE_SEARCH_MAX,
                          .scratch = CIS_BUF_INIT(CIS_TEXT_PEEK)};
-    /* One snapshot for all statements; cis_sql_give ends it. */
-    CIS_TRY(cis_sql_exec(conn, "BEGIN", "searching memory", err));
+    CIS_TRY(cis_sql_view_open(conn, at, &s->view, err));
     cis_code code = find_all(s, err);
     cis_buf_done(&s->scratch);
     return code == CIS_OK ? tell(s, each, self, err) : code;

@@ -1,37 +1,9 @@
-/* A commit: key-value and config changes, the run's record, and the quota, in the transaction that
- * the queue holds open. */
-#include <inttypes.h>
+/* A commit: memory, config changes and the run's record beside the rows of files (fs_commit.c), in
+ * the transaction that the queue holds open. */
 #include "base/clock.h"
+#include "store/sqlite/fs_commit.h"
 #include "store/sqlite/internal.h"
 #include "store/text.h"
-
-struct head {
-    int64_t version, bytes, keys;
-};
-
-static cis_code head_get(struct sql_conn *conn, struct head *out, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_HEAD_GET, &st, err));
-    bool row;
-    CIS_TRY(cis_sql_row(conn, st, "reading the head", &row, err));
-    if (!row) {
-        return cis_fail(err, CIS_E_STORE, "%s: the file is damaged (no head)", conn->path);
-    }
-    *out = (struct head){sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1),
-                         sqlite3_column_int64(st, 2)};
-    return CIS_OK;
-}
-
-static cis_code head_set(struct sql_conn *conn, const struct head *head, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_HEAD_SET, &st, err));
-    sqlite3_bind_int64(st, 1, head->version);
-    sqlite3_bind_int64(st, 2, head->bytes);
-    sqlite3_bind_int64(st, 3, head->keys);
-    return cis_sql_done(conn, st, "writing the head", err);
-}
 
 static cis_code index_change(struct sql_conn *conn, enum sql_id id, int64_t row, struct cis_str key,
                              struct cis_str text, struct cis_error *err)
@@ -46,71 +18,104 @@ static cis_code index_change(struct sql_conn *conn, enum sql_id id, int64_t row,
     return cis_sql_done(conn, st, "indexing memory", err);
 }
 
-static cis_code insert(struct sql_conn *conn, const struct cis_kv_op *op, struct head *head,
-                       struct cis_error *err)
+struct grown {
+    int64_t bytes, keys;
+};
+
+/* The row of the entry's new version. old: of SQL_KV_OLD, on a row or NULL. */
+static cis_code put_version(struct sql_conn *conn, struct cis_view at, const struct cis_kv_op *op,
+                            sqlite3_stmt *old, struct cis_error *err)
 {
+    struct cis_bytes category = {(const uint8_t *)op->category.ptr, op->category.len};
+    int64_t is_public = op->is_public == 1;
+    if (old != NULL && op->category.ptr == NULL) {
+        category = cis_sql_bytes(old, 3);
+    }
+    if (old != NULL && op->is_public < 0) {
+        is_public = sqlite3_column_int64(old, 2);
+    }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_KV_INSERT, &st, err));
-    cis_sql_bind_str(st, 1, op->ns);
-    cis_sql_bind_str(st, 2, op->key);
-    cis_sql_bind(st, 3, op->value.ptr, op->value.len);
-    sqlite3_bind_int(st, 4, op->is_public == 1);
-    cis_sql_bind_str(st, 5, op->category);
-    sqlite3_bind_int64(st, 6, cis_clock_wall_ms());
-    sqlite3_bind_int64(st, 7, head->version);
+    cis_sql_bind_view(st, at);
+    cis_sql_bind_str(st, 3, op->ns);
+    cis_sql_bind_str(st, 4, op->key);
+    sqlite3_bind_int(st, 5, op->remove);
+    sqlite3_bind_int64(st, 6, op->remove ? 0 : is_public);
+    cis_sql_bind(st, 7, category.ptr, op->remove ? 0 : category.len);
+    sqlite3_bind_int64(st, 8, cis_clock_wall_ms());
+    cis_sql_bind(st, 9, op->value.ptr, op->remove ? 0 : op->value.len);
     CIS_TRY(cis_sql_done(conn, st, "writing memory", err));
-    head->keys++;
-    head->bytes += (int64_t)(op->key.len + op->value.len);
-    return index_change(conn, SQL_TEXT_ADD, sqlite3_last_insert_rowid(conn->db), op->key,
-                        cis_text_of(op->value), err);
+    return op->remove ? CIS_OK
+                      : index_change(conn, SQL_TEXT_ADD, sqlite3_last_insert_rowid(conn->db),
+                                     op->key, cis_text_of(op->value), err);
 }
 
-/* old: the row of SQL_KV_OLD, whose texts the index was given. */
-static cis_code change(struct sql_conn *conn, const struct cis_kv_op *op, sqlite3_stmt *old,
-                       struct head *head, struct cis_error *err)
+/* Takes back what this very commit wrote for the key before. */
+static cis_code drop_version(struct sql_conn *conn, const struct cis_kv_op *op, sqlite3_stmt *old,
+                             struct cis_error *err)
 {
     int64_t id = sqlite3_column_int64(old, 0);
-    struct cis_str text = cis_text_of(cis_sql_bytes(old, 5));
-    struct cis_str fresh = op->remove ? (struct cis_str){"", 0} : cis_text_of(op->value);
-    head->bytes -= sqlite3_column_int64(old, 1);
-    if (op->remove || !cis_str_eq(text, fresh)) {
-        CIS_TRY(index_change(conn, SQL_TEXT_REMOVE, id, op->key, text, err));
+    if (sqlite3_column_int64(old, 4) == 0) {
+        CIS_TRY(index_change(conn, SQL_TEXT_REMOVE, id, op->key, cis_text_of(cis_sql_bytes(old, 7)),
+                             err));
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, op->remove ? SQL_KV_DELETE : SQL_KV_UPDATE, &st, err));
+    CIS_TRY(cis_sql_get(conn, SQL_KV_DELETE, &st, err));
     sqlite3_bind_int64(st, 1, id);
-    if (op->remove) {
-        head->keys--;
-        head->bytes -= (int64_t)op->key.len;
-        return cis_sql_done(conn, st, "deleting memory", err);
-    }
-    bool keep_category = op->category.ptr == NULL;
-    struct cis_bytes category = cis_sql_bytes(old, 3);
-    cis_sql_bind(st, 2, op->value.ptr, op->value.len);
-    sqlite3_bind_int64(st, 3, op->is_public < 0 ? sqlite3_column_int64(old, 2) : op->is_public);
-    cis_sql_bind(st, 4, keep_category ? (const void *)category.ptr : op->category.ptr,
-                 keep_category ? category.len : op->category.len);
-    sqlite3_bind_int64(st, 5, cis_clock_wall_ms());
-    sqlite3_bind_int64(st, 6, head->version);
-    CIS_TRY(cis_sql_done(conn, st, "writing memory", err));
-    head->bytes += (int64_t)op->value.len;
-    return cis_str_eq(text, fresh) ? CIS_OK
-                                   : index_change(conn, SQL_TEXT_ADD, id, op->key, fresh, err);
+    return cis_sql_done(conn, st, "writing memory", err);
 }
 
-static cis_code kv_apply(struct sql_conn *conn, const struct cis_kv_op *op, struct head *head,
-                         struct cis_error *err)
+static cis_code kv_apply(struct sql_conn *conn, struct cis_view at, const struct cis_kv_op *op,
+                         struct grown *grown, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *old = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_KV_OLD, &old, err));
-    cis_sql_bind_str(old, 1, op->ns);
-    cis_sql_bind_str(old, 2, op->key);
+    cis_sql_bind_view(old, at);
+    cis_sql_bind_str(old, 3, op->ns);
+    cis_sql_bind_str(old, 4, op->key);
     bool row;
     CIS_TRY(cis_sql_row(conn, old, "reading memory", &row, err));
-    if (row) {
-        return change(conn, op, old, head, err);
+    bool live = row && sqlite3_column_int64(old, 4) == 0;
+    if (op->remove && !live) {
+        return CIS_OK;
     }
-    return op->remove ? CIS_OK : insert(conn, op, head, err);
+    if (live) {
+        grown->keys--;
+        grown->bytes -= sqlite3_column_int64(old, 1) + (int64_t)op->key.len;
+    }
+    if (!op->remove) {
+        grown->keys++;
+        grown->bytes += (int64_t)(op->key.len + op->value.len);
+    }
+    /* The old row's columns are read until the new row is in: two rows of one epoch cannot be. */
+    struct cis_kv_op kept = *op;
+    char category[CIS_STORE_CATEGORY_MAX];
+    if (row && sqlite3_column_int64(old, 5) != 0) {
+        if (live && op->category.ptr == NULL) {
+            struct cis_bytes was = cis_sql_bytes(old, 3);
+            size_t len = was.len < sizeof category ? was.len : sizeof category;
+            memcpy(category, was.ptr, len);
+            kept.category = (struct cis_str){category, len};
+        }
+        if (live && op->is_public < 0) {
+            kept.is_public = (int8_t)(sqlite3_column_int64(old, 2) == 1);
+        }
+        CIS_TRY(drop_version(conn, op, old, err));
+        live = false;
+    }
+    return put_version(conn, at, &kept, live ? old : NULL, err);
+}
+
+cis_code cis_sql_kv_apply(struct sql_conn *conn, struct cis_view at, const struct cis_kv_op *ops,
+                          size_t n, int64_t *out_bytes, int64_t *out_keys, struct cis_error *err)
+{
+    struct grown grown = {0, 0};
+    for (size_t i = 0; i < n; i++) {
+        CIS_TRY(kv_apply(conn, at, &ops[i], &grown, err));
+    }
+    *out_bytes = grown.bytes;
+    *out_keys = grown.keys;
+    return CIS_OK;
 }
 
 static cis_code config_limits(struct sql_conn *conn, struct cis_str skill, struct cis_error *err)
@@ -150,40 +155,26 @@ static cis_code config_apply(struct sql_conn *conn, const struct cis_kv_op *ops,
     return CIS_OK;
 }
 
-static cis_code quota_check(const struct cis_store_commit *c, const struct head *before,
-                            const struct head *after, struct cis_error *err)
-{
-    if (c->quota_bytes != 0 && after->bytes > before->bytes &&
-        (uint64_t)after->bytes > c->quota_bytes) {
-        return cis_fail(err, CIS_E_QUOTA,
-                        "memory: %" PRId64 " bytes after this run, the quota is %" PRIu64,
-                        after->bytes, c->quota_bytes);
-    }
-    if (c->quota_keys != 0 && after->keys > before->keys && (uint64_t)after->keys > c->quota_keys) {
-        return cis_fail(err, CIS_E_QUOTA,
-                        "memory: %" PRId64 " keys after this run, the quota is %" PRIu64,
-                        after->keys, c->quota_keys);
-    }
-    return CIS_OK;
-}
+struct job {
+    const struct cis_store_commit *commit;
+    struct cis_fs_committed done;
+};
 
 static cis_code apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
-    const struct cis_store_commit *c = arg;
-    struct head before = {0, 0, 0};
-    uint64_t version = 0;
-    if (c->nkv != 0 || c->nconfig != 0) {
-        CIS_TRY(head_get(conn, &before, err));
-        struct head head = before;
-        version = (uint64_t)++head.version;
-        for (size_t i = 0; i < c->nkv; i++) {
-            CIS_TRY(kv_apply(conn, &c->kv[i], &head, err));
-        }
-        CIS_TRY(config_apply(conn, c->config, c->nconfig, err));
-        CIS_TRY(quota_check(c, &before, &head, err));
-        CIS_TRY(head_set(conn, &head, err));
+    struct job *job = *(struct job *const *)arg;
+    const struct cis_store_commit *c = job->commit;
+    uint64_t epoch = 0;
+    if (c->nkv != 0 || c->fs != NULL || c->out != NULL) {
+        CIS_TRY(cis_sql_commit_rows(conn, c, &job->done, &epoch, err));
     }
-    return c->run != NULL ? cis_sql_run_put(conn, c->run, version, err) : CIS_OK;
+    CIS_TRY(config_apply(conn, c->config, c->nconfig, err));
+    return c->run != NULL ? cis_sql_run_put(conn, c->run, epoch, err) : CIS_OK;
+}
+
+static bool changes_files(const struct cis_fs_commit *fs)
+{
+    return fs != NULL && (fs->ndirents | fs->nchanges | fs->ndeltas | fs->nextents) != 0;
 }
 
 cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
@@ -191,11 +182,16 @@ cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
                         struct cis_error *err)
 {
     CIS_TRY(cis_store_commit_check(commit, err));
-    if (commit->run == NULL && commit->nkv == 0 && commit->nconfig == 0) {
+    bool durable = commit->nkv != 0 || commit->nconfig != 0 || changes_files(commit->fs);
+    if (commit->run == NULL && !durable && commit->out == NULL) {
         return CIS_OK;
     }
-    bool durable = commit->nkv != 0 || commit->nconfig != 0;
-    return cis_sql_write((struct sql_store *)store, tenant, apply, commit, durable, stop, err);
+    struct job job = {.commit = commit}, *arg = &job;
+    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, apply, &arg, durable, stop, err));
+    if (commit->out != NULL) {
+        *commit->out = job.done;
+    }
+    return CIS_OK;
 }
 
 cis_code cis_sql_config_apply(cis_store *store, struct cis_str tenant, const struct cis_kv_op *ops,

@@ -1,0 +1,379 @@
+/* What store/commit.h asks of a backend inside its transaction, inode numbers, and the log. Rows go
+ * in one by one in key order through statements that stay prepared and bound: no row allocates. */
+#include "store/sqlite/fs_commit.h"
+
+#include <inttypes.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/row.h"
+#include "store/sqlite/fs_ops.h"
+
+struct cis_commit_txn {
+    struct sql_conn *conn;
+    uint64_t epoch; /* written; 0: none yet */
+};
+
+static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_commit_head *out,
+                         struct cis_error *err)
+{
+    struct sql_conn *conn = txn->conn;
+    int64_t now = cis_clock_wall_ms();
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_COMMIT_HEAD, &st, err));
+    cis_sql_bind_str(st, 1, ref);
+    sqlite3_bind_int64(st, 2, now);
+    bool row;
+    CIS_TRY(cis_sql_row(conn, st, "reading the head", &row, err));
+    if (!row) {
+        CIS_TRY(cis_sql_tree_check(conn, err));
+        return cis_fail(err, CIS_E_NOTFOUND, "branch " CIS_STR_FMT ": no such branch",
+                        CIS_STR_ARG(ref));
+    }
+    uint64_t n[10];
+    for (int i = 0; i < 10; i++) {
+        n[i] = (uint64_t)sqlite3_column_int64(st, i);
+    }
+    *out = (struct cis_commit_head){.head = {n[0], n[1]},
+                                    .files = n[2],
+                                    .bytes = n[3],
+                                    .kv_bytes = n[4],
+                                    .kv_keys = n[5],
+                                    .fence = n[6],
+                                    .quota_files = n[7],
+                                    .quota_bytes = n[8],
+                                    .floor = n[9],
+                                    .now_ms = now};
+    return CIS_OK;
+}
+
+static void commit_row_of(sqlite3_stmt *st, struct cis_fs_commit_row *out)
+{
+    *out = (struct cis_fs_commit_row){.branch = (uint64_t)sqlite3_column_int64(st, 0),
+                                      .epoch = (uint64_t)sqlite3_column_int64(st, 1),
+                                      .kind = cis_sql_str(st, 3),
+                                      .note = cis_sql_str(st, 4),
+                                      .time_ms = sqlite3_column_int64(st, 5),
+                                      .files = (uint64_t)sqlite3_column_int64(st, 6),
+                                      .bytes = (uint64_t)sqlite3_column_int64(st, 7),
+                                      .keys = cis_sql_bytes(st, 8)};
+    struct cis_bytes run = cis_sql_bytes(st, 2);
+    if (run.len == sizeof out->run - 1) {
+        memcpy(out->run, run.ptr, run.len);
+    }
+}
+
+static cis_code each_commit(struct sql_conn *conn, sqlite3_stmt *st, cis_fs_commit_each *each,
+                            void *self, size_t *out_n, struct cis_error *err)
+{
+    *out_n = 0;
+    for (bool wanted = true; wanted;) {
+        bool row;
+        CIS_TRY(cis_sql_row(conn, st, "reading commits", &row, err));
+        if (!row) {
+            break;
+        }
+        struct cis_fs_commit_row commit;
+        commit_row_of(st, &commit);
+        ++*out_n;
+        wanted = each(self, &commit);
+    }
+    return CIS_OK;
+}
+
+static cis_code log_read(struct sql_conn *conn, enum sql_id id, uint64_t branch, uint64_t after,
+                         uint64_t upto, uint32_t limit, bool keys, cis_fs_commit_each *each,
+                         void *self, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, id, &st, err));
+    cis_sql_bind_view(st, (struct cis_view){branch, after});
+    sqlite3_bind_int64(st, 3, cis_sql_i64(upto));
+    sqlite3_bind_int64(st, 4, limit != 0 ? (int64_t)limit : -1);
+    sqlite3_bind_int(st, 5, keys);
+    size_t n;
+    return each_commit(conn, st, each, self, &n, err);
+}
+
+static cis_code txn_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
+                         cis_fs_commit_each *each, void *self, struct cis_error *err)
+{
+    return log_read(txn->conn, SQL_COMMITS, branch, after, upto, 0, true, each, self, err);
+}
+
+static cis_code txn_inodes(cis_commit_txn *txn, struct cis_view at, const uint64_t *inos, size_t n,
+                           cis_fs_inode_each *each, void *self, struct cis_error *err)
+{
+    struct sql_conn *conn = txn->conn;
+    for (size_t i = 0; i < n; i++) {
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_INODE_SEEN, &st, err));
+        cis_sql_bind_view(st, at);
+        sqlite3_bind_int64(st, 3, cis_sql_i64(inos[i]));
+        bool row;
+        CIS_TRY(cis_sql_row(conn, st, "reading an inode", &row, err));
+        if (!row) {
+            continue;
+        }
+        struct cis_fs_inode inode = {.ino = inos[i],
+                                     .epoch = (uint64_t)sqlite3_column_int64(st, 0),
+                                     .data = cis_sql_bytes(st, 2)};
+        CIS_TRY(cis_inode_unpack(cis_sql_bytes(st, 1), &inode, err));
+        if (!inode.gone && !each(self, &inode)) {
+            break;
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code txn_kv(cis_commit_txn *txn, struct cis_view at, const struct cis_kv_op *ops,
+                       size_t n, int64_t *out_bytes, int64_t *out_keys, struct cis_error *err)
+{
+    return cis_sql_kv_apply(txn->conn, at, ops, n, out_bytes, out_keys, err);
+}
+
+/* ---- rows ---- */
+
+/* Bindings stay from row to row; cis_sql_release drops them at the end. */
+static cis_code put_row(struct sql_conn *conn, sqlite3_stmt *st, const char *what,
+                        struct cis_error *err)
+{
+    int rc = sqlite3_step(st);
+    sqlite3_reset(st);
+    return rc == SQLITE_DONE ? CIS_OK : cis_sql_fail(conn, rc, what, err);
+}
+
+static cis_code put_dirents(struct sql_conn *conn, const struct cis_commit_rows *rows,
+                            struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_DIRENT_PUT, &st, err));
+    cis_sql_bind_view(st, rows->at);
+    for (size_t i = 0; i < rows->ndirents; i++) {
+        const struct cis_fs_dirent *d = &rows->dirents[i];
+        sqlite3_bind_int64(st, 3, cis_sql_i64(d->parent));
+        cis_sql_bind_str(st, 4, d->name);
+        sqlite3_bind_int64(st, 5, cis_sql_i64(d->ino));
+        sqlite3_bind_int64(st, 6, d->mode);
+        CIS_TRY(put_row(conn, st, "writing a name", err));
+    }
+    return CIS_OK;
+}
+
+static cis_code put_inodes(struct sql_conn *conn, const struct cis_commit_rows *rows,
+                           struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_INODE_PUT, &st, err));
+    cis_sql_bind_view(st, rows->at);
+    for (size_t i = 0; i < rows->ninodes; i++) {
+        const struct cis_fs_inode *inode = &rows->inodes[i];
+        uint8_t attr[CIS_ROW_MAX];
+        sqlite3_bind_int64(st, 3, cis_sql_i64(inode->ino));
+        cis_sql_bind(st, 4, attr, cis_inode_pack(inode, attr));
+        cis_sql_bind(st, 5, inode->data.ptr, inode->data.len);
+        CIS_TRY(put_row(conn, st, "writing an inode", err));
+    }
+    return CIS_OK;
+}
+
+static cis_code put_extents(struct sql_conn *conn, const struct cis_commit_rows *rows,
+                            const uint64_t *chunks, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_EXTENT_PUT, &st, err));
+    cis_sql_bind_view(st, rows->at);
+    for (size_t i = 0; i < rows->nextents; i++) {
+        const struct cis_fs_new_extent *x = &rows->extents[i];
+        uint64_t chunk = x->chunk;
+        if (x->new_chunk >= 0) {
+            if ((size_t)x->new_chunk >= rows->nchunks) {
+                return cis_fail(err, CIS_E_INVALID, "commit: an extent names no chunk");
+            }
+            chunk = chunks[x->new_chunk];
+        }
+        sqlite3_bind_int64(st, 3, cis_sql_i64(x->ino));
+        sqlite3_bind_int64(st, 4, cis_sql_i64(x->block));
+        sqlite3_bind_int64(st, 5, cis_sql_i64(chunk));
+        CIS_TRY(put_row(conn, st, "writing an extent", err));
+        if (sqlite3_changes(conn->db) != 1) {
+            return cis_fail(err, CIS_E_EXPIRED, "commit: chunk %" PRIu64 " is gone", chunk);
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code put_commit(struct sql_conn *conn, const struct cis_commit_rows *rows,
+                           struct cis_error *err)
+{
+    const struct cis_fs_commit_row *c = rows->row;
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_EPOCH_PUT, &st, err));
+    cis_sql_bind_view(st, rows->at);
+    if (c->run[0] != 0) {
+        cis_sql_bind_str(st, 3, cis_str_of(c->run));
+    }
+    cis_sql_bind_str(st, 4, c->kind);
+    cis_sql_bind_str(st, 5, c->note);
+    sqlite3_bind_int64(st, 6, c->time_ms);
+    const uint64_t counts[4] = {rows->files, rows->bytes, rows->kv_bytes, rows->kv_keys};
+    for (int i = 0; i < 4; i++) {
+        sqlite3_bind_int64(st, 7 + i, cis_sql_i64(counts[i]));
+    }
+    cis_sql_bind(st, 11, c->keys.ptr, c->keys.len);
+    int rc = sqlite3_step(st);
+    if (rc == SQLITE_CONSTRAINT_UNIQUE && c->run[0] != 0) {
+        return cis_fail(err, CIS_E_EXISTS, "run %s: recorded already", c->run);
+    }
+    if (rc != SQLITE_DONE) {
+        return cis_sql_fail(conn, rc, "writing the commit", err);
+    }
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *move = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_HEAD_MOVE, &move, err));
+    cis_sql_bind_view(move, rows->at);
+    for (int i = 0; i < 4; i++) {
+        sqlite3_bind_int64(move, 3 + i, cis_sql_i64(counts[i]));
+    }
+    CIS_TRY(cis_sql_done(conn, move, "moving the head", err));
+    return sqlite3_changes(conn->db) == 1
+               ? CIS_OK
+               : cis_fail(err, CIS_E_INTERNAL, "commit: the head is not where it was");
+}
+
+static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *rows,
+                          struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) uint64_t *chunks = cis_calloc(rows->nchunks + 1, sizeof *chunks);
+    if (chunks == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "commit: out of memory");
+    }
+    for (size_t i = 0; i < rows->nchunks; i++) {
+        CIS_TRY(cis_sql_chunk_store(txn->conn, &rows->chunks[i], &chunks[i], err));
+    }
+    CIS_TRY(put_dirents(txn->conn, rows, err));
+    CIS_TRY(put_inodes(txn->conn, rows, err));
+    CIS_TRY(put_extents(txn->conn, rows, chunks, err));
+    CIS_TRY(put_commit(txn->conn, rows, err));
+    txn->epoch = rows->at.epoch;
+    return CIS_OK;
+}
+
+static const struct cis_commit_txn_ops txn_ops = {
+    .head = txn_head, .keys = txn_keys, .inodes = txn_inodes, .kv = txn_kv, .write = txn_write};
+
+cis_code cis_sql_commit_rows(struct sql_conn *conn, const struct cis_store_commit *commit,
+                             struct cis_fs_committed *out, uint64_t *out_epoch,
+                             struct cis_error *err)
+{
+    struct cis_commit_txn txn = {conn, 0};
+    CIS_TRY(cis_commit_apply(&txn_ops, &txn, commit, out, err));
+    *out_epoch = txn.epoch;
+    return CIS_OK;
+}
+
+/* ---- chunks of a commit ---- */
+
+static cis_code stored_add(struct sql_conn *conn, size_t bytes, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_STORED_ADD, &st, err));
+    sqlite3_bind_int64(st, 1, (int64_t)bytes);
+    CIS_TRY(cis_sql_done(conn, st, "counting what is stored", err));
+    return sqlite3_changes(conn->db) == 1
+               ? CIS_OK
+               : cis_fail(err, CIS_E_QUOTA, "stored data: the quota does not allow %zu bytes more",
+                          bytes);
+}
+
+cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *chunk,
+                             uint64_t *out_id, struct cis_error *err)
+{
+    int64_t now = cis_clock_wall_ms();
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *keep = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_KEEP, &keep, err));
+    cis_sql_bind(keep, 1, chunk->hash, sizeof chunk->hash);
+    sqlite3_bind_int64(keep, 2, now);
+    bool row;
+    CIS_TRY(cis_sql_row(conn, keep, "stamping a chunk", &row, err));
+    if (row) {
+        *out_id = (uint64_t)sqlite3_column_int64(keep, 0);
+        bool more;
+        return cis_sql_row(conn, keep, "stamping a chunk", &more, err);
+    }
+    CIS_TRY(stored_add(conn, chunk->packed.len, err));
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_ADD, &st, err));
+    cis_sql_bind(st, 1, chunk->hash, sizeof chunk->hash);
+    sqlite3_bind_int64(st, 2, now);
+    sqlite3_bind_int64(st, 3, (int64_t)chunk->packed.len);
+    cis_sql_bind(st, 4, chunk->packed.ptr, chunk->packed.len);
+    CIS_TRY(cis_sql_done(conn, st, "storing a chunk", err));
+    *out_id = (uint64_t)sqlite3_last_insert_rowid(conn->db);
+    return CIS_OK;
+}
+
+/* ---- inode numbers ---- */
+
+struct reserve {
+    uint32_t n;
+    uint64_t *first;
+};
+
+static cis_code reserve(struct sql_conn *conn, const void *arg, struct cis_error *err)
+{
+    const struct reserve *r = arg;
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_INO_RESERVE, &st, err));
+    sqlite3_bind_int64(st, 1, r->n);
+    bool row;
+    CIS_TRY(cis_sql_row(conn, st, "reserving inode numbers", &row, err));
+    if (!row) {
+        return cis_sql_tree_check(conn, err);
+    }
+    *r->first = (uint64_t)sqlite3_column_int64(st, 0);
+    CIS_TRY(cis_sql_row(conn, st, "reserving inode numbers", &row, err));
+    return CIS_OK;
+}
+
+cis_code cis_sql_reserve_inodes(cis_store *store, struct cis_str tenant, uint32_t n,
+                                uint64_t *out_first, const struct cis_stop *stop,
+                                struct cis_error *err)
+{
+    if (n == 0) {
+        return cis_fail(err, CIS_E_INVALID, "inode numbers: none asked for");
+    }
+    uint64_t first = 0;
+    struct reserve r = {n, &first};
+    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, reserve, &r, false, stop, err));
+    *out_first = first;
+    return CIS_OK;
+}
+
+/* ---- the log ---- */
+
+cis_code cis_sql_commits(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t after,
+                         uint64_t upto, bool newest, uint32_t limit, bool keys,
+                         cis_fs_commit_each *each, void *self, const struct cis_stop *stop,
+                         struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+    CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
+    return conn == NULL ? CIS_OK
+                        : log_read(conn, newest ? SQL_COMMITS_NEWEST : SQL_COMMITS, branch, after,
+                                   upto, limit, keys, each, self, err);
+}
+
+cis_code cis_sql_commit_of_run(cis_store *store, struct cis_str tenant, const char *run,
+                               cis_fs_commit_each *each, void *self, const struct cis_stop *stop,
+                               struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+    CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
+    size_t n = 0;
+    if (conn != NULL) {
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_COMMIT_OF_RUN, &st, err));
+        cis_sql_bind_str(st, 1, cis_str_of(run));
+        CIS_TRY(each_commit(conn, st, each, self, &n, err));
+    }
+    return n != 0 ? CIS_OK : cis_fail(err, CIS_E_NOTFOUND, "run %s: no commit", run);
+}

@@ -1,0 +1,17 @@
+/* The rows of a commit inside the queue's transaction. */
+#ifndef CIS_STORE_SQLITE_FS_COMMIT_H
+#define CIS_STORE_SQLITE_FS_COMMIT_H
+
+#include "store/commit.h"
+#include "store/sqlite/internal.h"
+
+/* Files and memory, judged by cis_commit_apply. *out_epoch: of the commit, 0 when nothing changed
+ * (out then names the head, or the base when files were given). */
+cis_code cis_sql_commit_rows(struct sql_conn *conn, const struct cis_store_commit *commit,
+                             struct cis_fs_committed *out, uint64_t *out_epoch,
+                             struct cis_error *err);
+/* Makes room in the stored cap and stores a chunk inside a transaction; found or new. */
+cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *chunk,
+                             uint64_t *out_id, struct cis_error *err);
+
+#endif
