@@ -18,6 +18,12 @@ static unsigned walk_flags(unsigned flags)
     return flags & (CIS_WALK_NOFOLLOW | CIS_WALK_CHROOT);
 }
 
+/* A name to act on that no directory can hold: judged where Linux looks it up. */
+static bool too_long(const struct cis_found *found)
+{
+    return found->dir != 0 && found->name_len == 0;
+}
+
 /* A walk to something that has to exist. */
 static int find(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
                 unsigned flags, struct cis_found *out)
@@ -136,7 +142,9 @@ static int open_once(const cis_dir *dir, const struct cis_vfs_call *call, struct
     if (no != 0) {
         return no;
     }
-    if (found.node != 0) {
+    if (too_long(&found)) {
+        no = ENAMETOOLONG;
+    } else if (found.node != 0) {
         no = open_found(&found, call, open_flags, out_file, out_attr);
     } else if ((open_flags & O_CREAT) == 0) {
         no = ENOENT;
@@ -223,6 +231,9 @@ int cis_at_readlink(const cis_dir *dir, const struct cis_vfs_call *call, struct 
 /* May something be made at this name? is_folder: a slash after it is then right. */
 static int make_check(const struct cis_found *found, bool is_folder)
 {
+    if (too_long(found)) {
+        return ENAMETOOLONG;
+    }
     if (found->node != 0) {
         return EEXIST;
     }
@@ -307,7 +318,7 @@ static int unlink_check(const struct cis_found *found)
         return EROFS;
     }
     if (found->node == 0) {
-        return ENOENT;
+        return too_long(found) ? ENAMETOOLONG : ENOENT;
     }
     if (is_dir(found)) {
         return EISDIR;
@@ -343,7 +354,7 @@ static int rmdir_check(const struct cis_found *found)
         return EROFS;
     }
     if (found->node == 0) {
-        return ENOENT;
+        return too_long(found) ? ENAMETOOLONG : ENOENT;
     }
     return is_dir(found) ? 0 : ENOTDIR;
 }
@@ -381,7 +392,10 @@ static int rename_check(const struct cis_found *old, const struct cis_found *to,
         return EROFS;
     }
     if (old->node == 0) {
-        return ENOENT;
+        return too_long(old) ? ENAMETOOLONG : ENOENT;
+    }
+    if (too_long(to)) {
+        return ENAMETOOLONG;
     }
     if (keep && to->node != 0) {
         return EEXIST;

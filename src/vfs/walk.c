@@ -292,7 +292,9 @@ int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out)
             }
         }
         if (name.len > CIS_VFS_NAME_MAX) {
-            return ENAMETOOLONG;
+            return last && (w->flags & CIS_WALK_NAME) != 0
+                       ? end_name(w, (struct cis_str){name.ptr, 0}, 0, out)
+                       : ENAMETOOLONG;
         }
         struct walk_frame at = here(w);
         cis_vfs *vfs = at.mount->vfs;
