@@ -117,6 +117,43 @@ static void reads_repeat_whatever_others_commit(void **state)
     assert_sees(f->view, "absent", NULL);
 }
 
+/* Also of keys that the run has not looked at before, and in search. */
+static void all_reads_of_a_run_see_one_state(void **state)
+{
+    struct fixture *f = *state;
+    cis_memory_view *later = NULL, *before = NULL;
+    assert_ok(cis_memory_view_new(&f->memory.service, &f->call, &f->budget, &before, err));
+    assert_sees(before, "j", NULL); /* there is no such tenant yet, and that is a state too */
+    store_set(f, "me", "k", "old", -1);
+    store_set(f, "me", "j", "first text", -1);
+    assert_sees(f->view, "k", "old");
+    store_set(f, "me", "k", "new", -1);
+    store_set(f, "me", "j", "second text", -1);
+    store_set(f, "me", "fresh", "more text", -1);
+    assert_sees(f->view, "j", "first text");
+    assert_sees(f->view, "fresh", NULL);
+    assert_finds(f->view, "text", 10,
+                 "[{\"key\":\"j\",\"value\":\"first text\",\"domain\":\"Private\","
+                 "\"category\":\"\"}]");
+    assert_sees(before, "k", NULL);
+    assert_finds(before, "text", 10, "[]");
+    assert_ok(cis_memory_view_new(&f->memory.service, &f->call, &f->budget, &later, err));
+    assert_sees(later, "j", "second text");
+    cis_memory_view_free(later);
+    cis_memory_view_free(before);
+}
+
+static void reads_may_begin_at_a_state_of_before(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_fs_ref ref;
+    store_set(f, "me", "k", "old", -1);
+    assert_ok(f->store->fs->ref_get(f->store, CIS_STR("default"), CIS_STR(""), &ref, NULL, err));
+    store_set(f, "me", "k", "new", -1);
+    cis_memory_view_fix(f->view, ref.head);
+    assert_sees(f->view, "k", "old");
+}
+
 static void ops_are_the_net_changes_in_order_of_first_write(void **state)
 {
     struct fixture *f = *state;
@@ -480,6 +517,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(writes_are_seen_by_the_run_at_once_and_by_others_after_the_commit),
         TEST(reads_repeat_whatever_others_commit),
+        TEST(all_reads_of_a_run_see_one_state),
+        TEST(reads_may_begin_at_a_state_of_before),
         TEST(ops_are_the_net_changes_in_order_of_first_write),
         TEST(public_entries_of_others_are_read_by_skill_and_key),
         TEST(namespaces_that_only_look_alike_stay_apart),

@@ -16,6 +16,8 @@ struct memory_entry {
 
 struct cis_memory_view {
     const struct cis_memory_service *service;
+    struct cis_store_memory fixed; /* what service points at once reads see one state */
+    bool is_fixed;
     const struct cis_call *call;
     struct cis_budget *budget;
     struct cis_map entries; /* key → struct memory_entry * */
@@ -28,6 +30,8 @@ struct cis_memory_view {
 /* The key is one a skill may use. */
 cis_code cis_memory_key_check(struct cis_str key, struct cis_error *err);
 cis_code cis_memory_view_ready(const cis_memory_view *view, struct cis_error *err);
+/* Before a read of the service: from now on all reads see one state. */
+cis_code cis_memory_view_reads(cis_memory_view *view, struct cis_error *err);
 /* Charge and remember, so that freeing the view gives all of it back. */
 cis_code cis_memory_view_charge(cis_memory_view *view, uint64_t bytes, struct cis_error *err);
 void cis_memory_view_release(cis_memory_view *view, uint64_t bytes);

@@ -1,5 +1,7 @@
 /* Memory of one run: an overlay of the run's own writes and of what it has read, over a memory
- * service. Reads repeat; writes are seen by the run at once and by nobody else before the commit.
+ * service. Reads repeat; over the store's service they all see one state, that of the first read,
+ * whatever this or other processes commit meanwhile. Writes are seen by the run at once and by
+ * nobody else before the commit.
  * One thread (the run's). Everything held is charged to the run's budget. */
 #ifndef CIS_SERVICE_MEMORY_MEMORY_H
 #define CIS_SERVICE_MEMORY_MEMORY_H
@@ -16,6 +18,9 @@ cis_code cis_memory_view_new(const struct cis_memory_service *service, const str
                              struct cis_budget *budget, cis_memory_view **out_view,
                              struct cis_error *err);
 void cis_memory_view_free(cis_memory_view *view);
+/* Reads see the memory of this view (store/fs.h), such as the one a run's files begin from. Before
+ * the first read, over the store's service; does nothing over another. */
+void cis_memory_view_fix(cis_memory_view *view, struct cis_view at);
 /* *out borrowed until the next call that changes this key; found false: absent. A key "@SKILL/KEY"
  * that is absent in the own namespace reads the public entry KEY of SKILL (the store's service does
  * this). CIS_E_INVALID: as set. CIS_E_BUDGET: what was read no longer fits the run's budget. */
@@ -39,9 +44,14 @@ struct cis_store_memory {
     struct cis_memory_service service;
     cis_store *store;
     uint64_t quota_bytes, quota_keys;
+    struct cis_view at; /* what reads see; CIS_VIEW_HEAD: what is there at each read */
+    bool empty;         /* there is nothing to read: no such tenant when it was looked at */
 };
 void cis_store_memory_init(struct cis_store_memory *memory, cis_store *store, uint64_t quota_bytes,
                            uint64_t quota_keys);
+/* A copy of a memory whose reads all see what is there now. */
+cis_code cis_store_memory_now(const struct cis_store_memory *memory, const struct cis_call *call,
+                              struct cis_store_memory *out, struct cis_error *err);
 /* The store behind a service made by cis_store_memory_init, NULL for an embedder's own. */
 struct cis_store_memory *cis_store_memory_of(const struct cis_memory_service *service);
 

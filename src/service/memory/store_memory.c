@@ -36,14 +36,18 @@ static enum cis_code memory_get(void *self, const struct cis_call *call, const c
     struct cis_str tenant = cis_str_of(call->tenant), name = {key, key_len};
     struct found f = {.out = out};
     bool there = false;
-    CIS_TRY(m->store->ops->kv_get(m->store, tenant, CIS_VIEW_HEAD, cis_str_of(call->skill), name,
+    if (m->empty) {
+        *out_found = false;
+        return CIS_OK;
+    }
+    CIS_TRY(m->store->ops->kv_get(m->store, tenant, m->at, cis_str_of(call->skill), name,
                                   give_value, &f, &there, &stop, err));
     if (!there && key_len > 1 && key[0] == '@') {
         struct cis_str rest = {key + 1, key_len - 1}, skill;
         if (cis_str_split(&rest, '/', &skill) && skill.len != 0 && rest.len != 0) {
             f.public_only = true;
-            CIS_TRY(m->store->ops->kv_get(m->store, tenant, CIS_VIEW_HEAD, skill, rest, give_value,
-                                          &f, &there, &stop, err));
+            CIS_TRY(m->store->ops->kv_get(m->store, tenant, m->at, skill, rest, give_value, &f,
+                                          &there, &stop, err));
         }
     }
     *out_found = f.hit;
@@ -84,9 +88,10 @@ static enum cis_code memory_search(void *self, const struct cis_call *call, cons
     const struct cis_store_memory *m = self;
     struct cis_stop stop = stop_of(call);
     struct hits h = {each_self, each};
-    return m->store->ops->kv_search(m->store, cis_str_of(call->tenant), CIS_VIEW_HEAD,
-                                    cis_str_of(call->skill), (struct cis_str){query, query_len},
-                                    limit, give_hit, &h, &stop, err);
+    return m->empty ? CIS_OK
+                    : m->store->ops->kv_search(
+                          m->store, cis_str_of(call->tenant), m->at, cis_str_of(call->skill),
+                          (struct cis_str){query, query_len}, limit, give_hit, &h, &stop, err);
 }
 
 struct keys {
@@ -111,8 +116,9 @@ static enum cis_code memory_list(void *self, const struct cis_call *call, const 
     struct keys k = {each_self, each};
     struct cis_kv_query query = {
         .ns = cis_str_of(call->skill), .prefix = {prefix, prefix_len}, .limit = limit};
-    return m->store->ops->kv_list(m->store, cis_str_of(call->tenant), CIS_VIEW_HEAD, &query,
-                                  give_key, &k, &stop, err);
+    return m->empty ? CIS_OK
+                    : m->store->ops->kv_list(m->store, cis_str_of(call->tenant), m->at, &query,
+                                             give_key, &k, &stop, err);
 }
 
 static enum cis_code memory_commit(void *self, const struct cis_call *call,
@@ -149,6 +155,27 @@ void cis_store_memory_init(struct cis_store_memory *memory, cis_store *store, ui
                                         .store = store,
                                         .quota_bytes = quota_bytes,
                                         .quota_keys = quota_keys};
+}
+
+cis_code cis_store_memory_now(const struct cis_store_memory *memory, const struct cis_call *call,
+                              struct cis_store_memory *out, struct cis_error *err)
+{
+    struct cis_stop stop = stop_of(call);
+    struct cis_fs_ref ref = {.name = ""};
+    struct cis_error why;
+    cis_code code = memory->store->fs->ref_get(memory->store, cis_str_of(call->tenant), CIS_STR(""),
+                                               &ref, &stop, &why);
+    if (code != CIS_OK && code != CIS_E_NOTFOUND) {
+        if (err != NULL) {
+            *err = why;
+        }
+        return code;
+    }
+    *out = *memory;
+    out->service.self = out;
+    out->at = ref.head;
+    out->empty = code == CIS_E_NOTFOUND;
+    return CIS_OK;
 }
 
 struct cis_store_memory *cis_store_memory_of(const struct cis_memory_service *service)

@@ -116,11 +116,35 @@ static bool take_bytes(void *self, const void *data, size_t len)
     return r->code == CIS_OK;
 }
 
+void cis_memory_view_fix(cis_memory_view *view, struct cis_view at)
+{
+    const struct cis_store_memory *mine = cis_store_memory_of(view->service);
+    if (mine != NULL && !view->is_fixed) {
+        view->fixed = *mine;
+        view->fixed.at = at;
+        view->fixed.service.self = &view->fixed;
+        view->service = &view->fixed.service;
+        view->is_fixed = true;
+    }
+}
+
+cis_code cis_memory_view_reads(cis_memory_view *view, struct cis_error *err)
+{
+    const struct cis_store_memory *mine = cis_store_memory_of(view->service);
+    if (mine != NULL && !view->is_fixed) {
+        CIS_TRY(cis_store_memory_now(mine, view->call, &view->fixed, err));
+        view->service = &view->fixed.service;
+        view->is_fixed = true;
+    }
+    return CIS_OK;
+}
+
 static cis_code fetch(cis_memory_view *view, struct cis_str key, struct reader *r, bool *out_found,
                       struct cis_error *err)
 {
     struct cis_sink sink = {r, take_bytes};
     bool found = false;
+    CIS_TRY(cis_memory_view_reads(view, err));
     cis_code code =
         view->service->get(view->service->self, view->call, key.ptr, key.len, &sink, &found, err);
     if (r->code != CIS_OK) { /* the sink said no: its reason is the true one */

@@ -101,7 +101,8 @@ static bool on_hit(void *self, const struct cis_memory_hit *hit)
 
 static cis_code search(struct merge *m, struct cis_str query, struct cis_error *err)
 {
-    const cis_memory_view *view = m->view;
+    cis_memory_view *view = m->view;
+    CIS_TRY(cis_memory_view_reads(view, err));
     /* Deleted and overwritten entries may take places among the service's hits. */
     uint64_t want = (uint64_t)m->left + view->ndirty;
     cis_code code = view->service->search(
