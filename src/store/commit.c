@@ -55,19 +55,25 @@ static cis_code fence_check(const struct apply *a, struct cis_error *err)
                      : cis_fail(err, CIS_E_CONFLICT, "the lease on the branch was lost");
 }
 
-static cis_code base_check(const struct apply *a, struct cis_error *err)
+static cis_code base_check(struct apply *a, struct cis_error *err)
 {
     struct cis_view base = a->judge.base, head = a->head.head;
     if (base.branch != head.branch) {
         return cis_fail(err, CIS_E_CONFLICT,
                         "the branch was rolled back or switched since this run began");
     }
-    if (base.epoch < a->head.floor) {
-        return cis_fail(err, CIS_E_EXPIRED, "the state this run began from is no longer kept");
+    if (base.epoch > head.epoch || base.epoch < a->head.fork_epoch) {
+        return cis_fail(err, CIS_E_INVALID,
+                        "the commit's base %llu is not in the branch's %llu to %llu",
+                        (unsigned long long)base.epoch, (unsigned long long)a->head.fork_epoch,
+                        (unsigned long long)head.epoch);
     }
-    if (base.epoch > head.epoch) {
-        return cis_fail(err, CIS_E_INVALID, "the commit's base %llu is ahead of the head %llu",
-                        (unsigned long long)base.epoch, (unsigned long long)head.epoch);
+    bool kept = base.epoch >= a->head.floor;
+    if (!kept) {
+        CIS_TRY(a->ops->kept(a->txn, base, &kept, err));
+    }
+    if (!kept) {
+        return cis_fail(err, CIS_E_EXPIRED, "the state this run began from is no longer kept");
     }
     return CIS_OK;
 }

@@ -48,8 +48,8 @@ struct cis_commit_head {
     uint64_t kv_bytes, kv_keys;
     uint64_t fence; /* of a lease that has not run out, 0: none */
     uint64_t quota_files, quota_bytes;
-    uint64_t floor; /* a base below it is CIS_E_EXPIRED: the branch's fork epoch at least, since
-                     * what came before has its keys elsewhere; and where views are gone */
+    uint64_t floor;      /* a base below it is CIS_E_EXPIRED unless it is kept */
+    uint64_t fork_epoch; /* a base below it is no base: what came before is another branch's log */
     int64_t now_ms;
 };
 
@@ -84,6 +84,8 @@ struct cis_commit_txn_ops {
     cis_code (*kv)(cis_commit_txn *, struct cis_view at, const struct cis_kv_op *ops, size_t n,
                    int64_t *out_bytes, int64_t *out_keys, struct cis_error *err);
     cis_code (*write)(cis_commit_txn *, const struct cis_commit_rows *rows, struct cis_error *err);
+    /* Does a snapshot, a fork or a pin hold a view below its branch's floor? */
+    cis_code (*kept)(cis_commit_txn *, struct cis_view view, bool *out, struct cis_error *err);
 };
 
 /* Judges and writes the filesystem's and the memory's part of the commit. What is well formed is

@@ -122,8 +122,16 @@ static cis_code write_rows(cis_commit_txn *txn, const struct cis_commit_rows *ro
     return CIS_OK;
 }
 
-const struct cis_commit_txn_ops fake_txn_ops = {take_head, give_keys, give_inodes, grow_kv,
-                                                write_rows};
+static cis_code is_kept(cis_commit_txn *txn, struct cis_view view, bool *out, struct cis_error *err)
+{
+    (void)view;
+    (void)err;
+    *out = txn->kept;
+    return CIS_OK;
+}
+
+const struct cis_commit_txn_ops fake_txn_ops = {take_head, give_keys,  give_inodes,
+                                                grow_kv,   write_rows, is_kept};
 
 /* ---- what the head holds ---- */
 

@@ -27,6 +27,7 @@ struct cis_commit_txn {
     size_t ncommits;
     size_t nextents;
     int64_t kv_bytes, kv_keys; /* growth that the next commit reports */
+    bool kept;                 /* views below the floor */
     unsigned asked_inodes, asked_keys, asked_head;
 };
 

@@ -633,11 +633,14 @@ static void a_base_elsewhere_below_the_floor_or_ahead_is_refused(void **state)
     op_create(&set);
     assert_fails(CIS_E_CONFLICT, "rolled back or switched", apply(&set, NULL, err));
     set.fs.base = (struct cis_view){base.branch, base.epoch + 1};
-    assert_fails(CIS_E_INVALID, "ahead", apply(&set, NULL, err));
+    assert_fails(CIS_E_INVALID, "not in the branch", apply(&set, NULL, err));
     set.fs.base = base;
     txn.head.floor = base.epoch + 1;
     assert_fails(CIS_E_EXPIRED, "no longer kept", apply(&set, NULL, err));
-    txn.head.floor = base.epoch;
+    txn.head.fork_epoch = base.epoch + 1;
+    assert_fails(CIS_E_INVALID, "not in the branch", apply(&set, NULL, err));
+    txn.head.fork_epoch = base.epoch;
+    txn.kept = true; /* a pin holds it */
     assert_ok(apply(&set, NULL, err));
 }
 

@@ -29,8 +29,8 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
         return cis_fail(err, CIS_E_NOTFOUND, "branch " CIS_STR_FMT ": no such branch",
                         CIS_STR_ARG(ref));
     }
-    uint64_t n[10];
-    for (int i = 0; i < 10; i++) {
+    uint64_t n[11];
+    for (int i = 0; i < 11; i++) {
         n[i] = (uint64_t)sqlite3_column_int64(st, i);
     }
     *out = (struct cis_commit_head){.head = {n[0], n[1]},
@@ -42,6 +42,7 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
                                     .quota_files = n[7],
                                     .quota_bytes = n[8],
                                     .floor = n[9],
+                                    .fork_epoch = n[10],
                                     .now_ms = now};
     return CIS_OK;
 }
@@ -129,6 +130,12 @@ static cis_code txn_kv(cis_commit_txn *txn, struct cis_view at, const struct cis
                        size_t n, int64_t *out_bytes, int64_t *out_keys, struct cis_error *err)
 {
     return cis_sql_kv_apply(txn->conn, at, ops, n, out_bytes, out_keys, err);
+}
+
+static cis_code txn_kept(cis_commit_txn *txn, struct cis_view view, bool *out,
+                         struct cis_error *err)
+{
+    return cis_sql_view_kept(txn->conn, view, out, err);
 }
 
 /* ---- rows ---- */
@@ -257,8 +264,12 @@ static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *row
     return CIS_OK;
 }
 
-static const struct cis_commit_txn_ops txn_ops = {
-    .head = txn_head, .keys = txn_keys, .inodes = txn_inodes, .kv = txn_kv, .write = txn_write};
+static const struct cis_commit_txn_ops txn_ops = {.head = txn_head,
+                                                  .keys = txn_keys,
+                                                  .inodes = txn_inodes,
+                                                  .kv = txn_kv,
+                                                  .write = txn_write,
+                                                  .kept = txn_kept};
 
 cis_code cis_sql_commit_rows(struct sql_conn *conn, const struct cis_store_commit *commit,
                              struct cis_fs_committed *out, uint64_t *out_epoch,

@@ -162,6 +162,9 @@ cis_code cis_sql_view_open(struct sql_conn *conn, struct cis_view at, struct cis
 /* The branch that owns the view's epoch; errors as above. Inside a transaction. */
 cis_code cis_sql_view_owner(struct sql_conn *conn, struct cis_view at, struct cis_view *out_owner,
                             struct cis_error *err);
+/* Does a snapshot, a fork or a pin hold a view below its branch's floor? */
+cis_code cis_sql_view_kept(struct sql_conn *conn, struct cis_view owner, bool *out,
+                           struct cis_error *err);
 struct sql_counts {
     int64_t files, bytes, kv_bytes, kv_keys;
 };

@@ -43,9 +43,8 @@ static cis_code head_of(struct sql_conn *conn, struct cis_view *out, struct cis_
     return CIS_OK;
 }
 
-/* Does a snapshot, a fork or a pin hold a view below its branch's floor? */
-static cis_code is_kept(struct sql_conn *conn, struct cis_view owner, bool *out,
-                        struct cis_error *err)
+cis_code cis_sql_view_kept(struct sql_conn *conn, struct cis_view owner, bool *out,
+                           struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_VIEW_KEPT, &st, err));
@@ -81,7 +80,7 @@ cis_code cis_sql_view_owner(struct sql_conn *conn, struct cis_view at, struct ci
     }
     if (at.epoch < (uint64_t)floor) {
         bool kept;
-        CIS_TRY(is_kept(conn, owner, &kept, err));
+        CIS_TRY(cis_sql_view_kept(conn, owner, &kept, err));
         if (!kept) {
             return cis_fail(err, CIS_E_EXPIRED,
                             "branch %" PRIu64 " at epoch %" PRIu64
