@@ -3,6 +3,7 @@
 #ifndef CIS_VFS_INTERNAL_H
 #define CIS_VFS_INTERNAL_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include "vfs/walk.h"
 
@@ -108,5 +109,41 @@ int cis_walk_begin(struct walk *w, const cis_dir *start, const cis_dir *beneath,
 /* Leaves the directories in w; `out` holds its own references. */
 int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out);
 void cis_walk_end(struct walk *w);
+
+/* ---- what the verbs share ---- */
+
+static inline unsigned walk_flags(unsigned flags)
+{
+    return flags & (CIS_WALK_NOFOLLOW | CIS_WALK_CHROOT);
+}
+
+/* A name to act on that no directory can hold: judged where Linux looks it up. */
+static inline bool too_long(const struct cis_found *found)
+{
+    return found->dir != 0 && found->name_len == 0;
+}
+
+/* A walk to something that has to exist. */
+static inline int find(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                       unsigned flags, struct cis_found *out)
+{
+    int no = cis_walk(dir, NULL, call, path, flags, out);
+    if (no == 0 && out->node == 0) {
+        cis_found_done(out);
+        no = ENOENT;
+    }
+    return no;
+}
+
+static inline int find_name(const cis_dir *dir, const struct cis_vfs_call *call,
+                            struct cis_str path, unsigned flags, struct cis_found *out)
+{
+    return cis_walk(dir, NULL, call, path, (flags & CIS_WALK_CHROOT) | CIS_WALK_NAME, out);
+}
+
+static inline bool is_dir(const struct cis_found *found)
+{
+    return S_ISDIR(found->attr.mode);
+}
 
 #endif

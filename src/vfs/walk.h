@@ -54,11 +54,11 @@ struct cis_found {
     cis_node dir;   /* of the last name; holds a reference; 0 when the path ended in "." or
                      * ".." or at a mount point */
     char name[CIS_VFS_NAME_MAX + 1]; /* of dir; also ".", "..", or "/" for a path of slashes */
-    size_t name_len; /* 0: longer than any name may be (only with CIS_WALK_NAME) */
-    bool must_be_dir;         /* a trailing slash, or "." */
-    bool is_mount;            /* the path names a mount point */
-    cis_node node;            /* 0: the last name does not exist; holds a reference */
-    struct cis_vfs_attr attr; /* of node */
+    size_t name_len;                 /* 0: longer than any name may be (only with CIS_WALK_NAME) */
+    bool must_be_dir;                /* a trailing slash, or "." */
+    bool is_mount;                   /* the path names a mount point */
+    cis_node node;                   /* 0: the last name does not exist; holds a reference */
+    struct cis_vfs_attr attr;        /* of node */
 };
 /* beneath: NULL is start itself; else a directory that start was reached through (EINVAL). Missing
  * intermediate directories are ENOENT; a missing last name is success with node 0. Empty path

@@ -127,7 +127,7 @@ static int resolve(struct model *m, const char *path, enum follow follow, struct
         return ENAMETOOLONG;
     }
     snprintf(text, sizeof text, "%s", path);
-    strcpy(out->dot, "/");
+    snprintf(out->dot, sizeof out->dot, "/");
     for (char *p = text;;) {
         while (*p == '/') {
             p++;
@@ -195,15 +195,15 @@ static int resolve(struct model *m, const char *path, enum follow follow, struct
             if (next[0] == '/') {
                 at = m->root;
             }
-            strcpy(text, next);
+            memcpy(text, next, strlen(next) + 1);
             free(next);
-            strcpy(out->dot, "/");
+            snprintf(out->dot, sizeof out->dot, "/");
             p = text;
             continue;
         }
         if (last) {
             out->dir = at;
-            strcpy(out->name, name);
+            memcpy(out->name, name, sizeof name);
             out->dot[0] = '\0';
             out->inode = found;
             if (found != NULL && out->slash && !S_ISDIR(found->mode) && follow != PARENT) {
