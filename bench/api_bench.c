@@ -431,16 +431,31 @@ static void large_module(void)
     }
 }
 
-int main(void)
+/* With a word as argument: only that part. */
+static bool wanted(int argc, char **argv, const char *part)
 {
+    return argc < 2 || strcmp(argv[1], part) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
     open_runtime();
-    cold_calls();
-    warm_calls();
-    host_calls();
-    throughput();
+    if (wanted(argc, argv, "calls")) {
+        cold_calls();
+        warm_calls();
+        host_calls();
+    }
+    if (wanted(argc, argv, "threads")) {
+        throughput();
+    }
     cis_module_unref(module);
     cis_runtime_free(runtime);
-    live();
-    large_module();
+    if (wanted(argc, argv, "live")) {
+        live();
+    }
+    if (wanted(argc, argv, "large")) {
+        large_module();
+    }
     return 0;
 }

@@ -282,6 +282,7 @@ struct looper {
     uint64_t deadline;
     double over_ms;
     pthread_t thread;
+    pthread_barrier_t *all; /* threads of a pool: they outlive their guests */
 };
 
 static void *loop_main(void *arg)
@@ -304,6 +305,7 @@ static void *loop_main(void *arg)
         exit(1);
     }
     cis_guest_free(guest);
+    pthread_barrier_wait(l->all);
     return NULL;
 }
 
@@ -317,12 +319,14 @@ static void overshoot(cis_engine *engine, cis_program *program, const char *entr
     struct looper *l = calloc((size_t)n, sizeof *l);
     double *over = calloc((size_t)n, sizeof *over);
     pthread_attr_t attr;
+    pthread_barrier_t all;
+    pthread_barrier_init(&all, NULL, (unsigned)n);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 1u << 20);
     uint64_t first = cis_clock_mono_ns() + CIS_NS_PER_S;
     for (int i = 0; i < n; i++) {
         uint64_t at = first + (kind == STAGGERED ? (uint64_t)i * 2 * CIS_NS_PER_MS : 0);
-        l[i] = (struct looper){engine, program, entry, kind == OWN_START ? 0 : at, 0, 0};
+        l[i] = (struct looper){engine, program, entry, kind == OWN_START ? 0 : at, 0, 0, &all};
         if (pthread_create(&l[i].thread, &attr, loop_main, &l[i]) != 0) {
             exit(1);
         }
@@ -331,6 +335,7 @@ static void overshoot(cis_engine *engine, cis_program *program, const char *entr
         pthread_join(l[i].thread, NULL);
         over[i] = l[i].over_ms;
     }
+    pthread_barrier_destroy(&all);
     printf("  %4d x %-5s %-22s %9.2f ms p50, %8.2f ms p99, %8.2f ms worst\n", n, entry, names[kind],
            bench_percentile(over, (size_t)n, 50), bench_percentile(over, (size_t)n, 99),
            bench_percentile(over, (size_t)n, 100));
@@ -479,31 +484,52 @@ static void compare(const char *title, const char *entry, struct bare_guest *a, 
     print_spread("ratio", ratio, "x ");
 }
 
-int main(void)
+/* With a word as argument: only that part. */
+static bool wanted(int argc, char **argv, const char *part)
+{
+    return argc < 2 || strcmp(argv[1], part) == 0;
+}
+
+static void settings(void)
+{
+    struct bare_guest with = configured(true, 512u << 20), without = configured(false, 512u << 20);
+    struct bare_guest wide = configured(true, 4ull << 30);
+    compare("compute loop, one turn", "compute", &without, "no epochs", &with, "epochs");
+    compare("load/store loop, one turn", "memory_loop", &wide, "4 GiB reservations", &with,
+            "512 MiB slots");
+}
+
+int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     cis_engine *engine = open_engine(1100);
     cis_program *program = link_text(engine, guest_text), *env = link_text(engine, env_text);
     const cis_image *image = cis_program_image(program);
     struct bare bare = bare_link(image->profile->wasm, image->module);
-    cold_calls(engine, program, env, &bare);
-    warm_and_host_calls(engine, program, &bare);
-    throughputs(engine, program, &bare);
-    overshoots(engine, program);
-    struct bare_guest with = configured(true, 512u << 20), without = configured(false, 512u << 20);
-    struct bare_guest wide = configured(true, 4ull << 30);
-    compare("compute loop, one turn", "compute", &without, "no epochs", &with, "epochs");
-    compare("load/store loop, one turn", "memory_loop", &wide, "4 GiB reservations", &with,
-            "512 MiB slots");
+    if (wanted(argc, argv, "calls")) {
+        cold_calls(engine, program, env, &bare);
+        warm_and_host_calls(engine, program, &bare);
+    }
+    if (wanted(argc, argv, "threads")) {
+        throughputs(engine, program, &bare);
+    }
+    if (wanted(argc, argv, "deadlines")) {
+        overshoots(engine, program);
+    }
+    if (wanted(argc, argv, "settings")) {
+        settings();
+    }
     wasmtime_instance_pre_delete(bare.pre);
     cis_program_unref(env);
     cis_program_unref(program);
     cis_engine_close(engine);
 
-    engine = open_engine(LIVE + 1);
-    program = link_text(engine, guest_text);
-    live(engine, program);
-    cis_program_unref(program);
-    cis_engine_close(engine);
+    if (wanted(argc, argv, "live")) {
+        engine = open_engine(LIVE + 1);
+        program = link_text(engine, guest_text);
+        live(engine, program);
+        cis_program_unref(program);
+        cis_engine_close(engine);
+    }
     return 0;
 }

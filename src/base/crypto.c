@@ -1,6 +1,9 @@
 #include "base/crypto.h"
 
+#include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
+#include <string.h>
 #include "base/clock.h"
 
 _Static_assert(CIS_SHA256_BYTES == crypto_hash_sha256_BYTES, "sha256");
@@ -86,12 +89,46 @@ void cis_wipe(void *ptr, size_t len)
     sodium_memzero(ptr, len);
 }
 
+/* Names only have to differ: their randomness is asked of the kernel in portions, one for each
+ * thread. A child after fork asks for its own, or both would give the same names. */
+struct portion {
+    uint8_t bytes[256];
+    size_t left;
+    unsigned generation;
+};
+static atomic_uint generation = 1;
+static pthread_once_t watching = PTHREAD_ONCE_INIT;
+
+static void forked(void)
+{
+    atomic_fetch_add(&generation, 1);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forked);
+}
+
+static void id_bytes(uint8_t *out, size_t len)
+{
+    static _Thread_local struct portion mine;
+    unsigned now = atomic_load_explicit(&generation, memory_order_relaxed);
+    if (mine.generation != now || mine.left < len) {
+        pthread_once(&watching, watch_forks);
+        randombytes_buf(mine.bytes, sizeof mine.bytes);
+        mine.left = sizeof mine.bytes;
+        mine.generation = now;
+    }
+    mine.left -= len;
+    memcpy(out, mine.bytes + mine.left, len);
+}
+
 void cis_id_new(char out[27])
 {
     static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     uint64_t ms = (uint64_t)cis_clock_wall_ms();
     uint8_t rnd[16];
-    randombytes_buf(rnd, sizeof rnd);
+    id_bytes(rnd, sizeof rnd);
     for (int i = 9; i >= 0; i--) {
         out[i] = digits[ms & 31];
         ms >>= 5;

@@ -195,7 +195,8 @@ static cis_code define(struct link *l, const wasmtime_component_type_t *type, ci
 
 static cis_program *find(const cis_image *image, const struct link *l)
 {
-    for (cis_program *p = image->programs; p != NULL; p = p->next) {
+    cis_program *p = atomic_load_explicit(&image->programs, memory_order_acquire);
+    for (; p != NULL; p = p->next) {
         size_t i = 0;
         while (i < p->nifaces && i < l->n && p->ifaces[i].row == l->bound[i].row) {
             i++;
@@ -225,8 +226,9 @@ static cis_code make(struct link *l, const wasmtime_component_type_t *type, cis_
         return code;
     }
     l->bound = NULL;
-    p->next = l->image->programs;
-    l->image->programs = *out = p;
+    p->next = atomic_load(&l->image->programs);
+    atomic_store_explicit(&l->image->programs, p, memory_order_release);
+    *out = p;
     return CIS_OK;
 }
 

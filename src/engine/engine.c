@@ -150,7 +150,7 @@ void cis_engine_stats(cis_engine *e, struct cis_engine_stats *out)
         struct cis_profile *p = atomic_load(&e->profiles[i]);
         if (p != NULL) {
             s.profiles++;
-            s.pool_live += p->pooled ? atomic_load(&p->live) : 0;
+            s.pool_live += cis_permits_used(&p->places);
         }
     }
     cis_slots_count(e->slots, &s.slots_busy, &s.slots_waiting);

@@ -34,7 +34,8 @@ static cis_code slot_lost(cis_guest *guest, cis_code code)
     if (code == CIS_E_DEADLINE) {
         return out_of_time(guest, cis_clock_mono_ns());
     }
-    return cis_guest_ended(guest, code, NULL, 0, 0, "cancelled");
+    return cis_guest_ended(guest, code, NULL, 0, 0,
+                           code == CIS_E_CANCELLED ? "cancelled" : "cpu slots: out of memory");
 }
 
 static cis_code slot_take(cis_guest *guest)
@@ -203,12 +204,10 @@ static cis_code instantiate(cis_guest *guest)
 static cis_code start(cis_guest *guest, const struct cis_guest_options *o)
 {
     struct cis_error err = {0};
-    if (cis_slots_join(guest->engine->slots, o->tenant, o->weight, &guest->turn, &err) != CIS_OK) {
-        return cis_guest_ended_with(guest, &err);
-    }
+    cis_slots_join(o->tenant, o->weight, &guest->turn);
     CIS_TRY(check_minimums(guest));
     struct cis_profile *profile = guest->program->image->profile;
-    cis_code code = cis_pool_enter(profile, &guest->stop, &err);
+    cis_code code = cis_pool_enter(profile, &guest->stop, &guest->pool_cell, &err);
     if (code == CIS_E_LIMIT) {
         return cis_guest_ended(guest, code, "pool", profile->pool_slots, profile->pool_slots, "%s",
                                err.msg);
@@ -232,7 +231,7 @@ cis_code cis_guest_new(cis_engine *engine, cis_program *program,
         return cis_fail(err, CIS_E_NOMEM, "guest: out of memory");
     }
     guest->engine = engine;
-    guest->program = cis_program_ref(program);
+    guest->program = program;
     guest->limits = options->limits;
     if (guest->limits.memory_bytes == 0) {
         guest->limits.memory_bytes = MEMORY_DEFAULT;
@@ -260,9 +259,8 @@ void cis_guest_free(cis_guest *guest)
     }
     cis_slots_leave(guest->engine->slots, &guest->turn);
     if (guest->in_pool) {
-        cis_pool_leave(guest->program->image->profile);
+        cis_pool_leave(guest->program->image->profile, guest->pool_cell);
     }
-    cis_program_unref(guest->program);
     cis_free(guest->backtrace);
     cis_free(guest);
 }

@@ -27,7 +27,7 @@ struct cis_limits {
 struct cis_guest_options {
     struct cis_limits limits;
     struct cis_stop stop; /* deadline and cancellation of everything this guest does */
-    const char *tenant;   /* CPU account; NULL: "default" */
+    const char *tenant;   /* CPU account, borrowed while the guest lives; NULL: "default" */
     uint32_t weight;      /* of the tenant's share; 0: 1 */
     uint32_t grants;      /* bits of enum cis_grant the trampoline lets through */
     void *host;           /* for handlers: cis_guest_host */
@@ -66,10 +66,11 @@ struct cis_guest_usage {
     uint64_t memory_limit_asked;
 };
 
-/* Instantiates (runs the start function, under deadline and slots). A minimum above the limits is
- * CIS_E_MEMORY before anything runs; CIS_E_LIMIT "pool" when no place in the instance pool became
- * free in time. On failure *out_guest is NULL (out of memory) or a guest that has ended, whose end,
- * usage and backtrace can be read: free it in any case. */
+/* Instantiates (runs the start function, under deadline and slots). The program is borrowed until
+ * the guest is freed. A minimum above the limits is CIS_E_MEMORY before anything runs; CIS_E_LIMIT
+ * "pool" when no place in the instance pool became free in time. On failure *out_guest is NULL (out
+ * of memory) or a guest that has ended, whose end, usage and backtrace can be read: free it in any
+ * case. */
 cis_code cis_guest_new(cis_engine *engine, cis_program *program,
                        const struct cis_guest_options *options, cis_guest **out_guest,
                        struct cis_error *err);

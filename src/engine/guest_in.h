@@ -22,8 +22,7 @@ struct cis_bound {
 };
 
 struct cis_program {
-    cis_image *image; /* borrowed while cached in it; one reference for each of refs */
-    atomic_uint refs;
+    cis_image *image;         /* lives in it: a reference to the program is one to the image */
     struct cis_program *next; /* in image->programs */
     wasmtime_instance_pre_t *pre;
     /* Guests that import a memory: it belongs to one store, so that there is no instance-pre. */
@@ -59,6 +58,7 @@ struct cis_guest {
     uint64_t grants_used[16], grants_refused[16];
 
     struct cis_turn turn;
+    uint32_t pool_cell; /* of the place in the pool, when in_pool */
     struct cis_stop stop;
     uint64_t armed_ns; /* when the deadline was set: configured = deadline - armed */
     struct cis_limits limits;

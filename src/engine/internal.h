@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "engine/engine.h"
 #include "engine/image.h"
+#include "engine/permits.h"
 #include "engine/program.h"
 
 #define CIS_ENGINE_SLOT_BYTES (512ull << 20)
@@ -31,9 +32,9 @@ struct cis_profile {
     bool pooled;
     uint32_t pool_slots; /* 0 when not pooled */
     uint64_t fingerprint;
-    /* Pooled instances alive, for guest.c: it takes a permit before it instantiates and waits for
-     * one (under the run's deadline) when pool_slots are taken. */
-    atomic_uint live;
+    /* For pooled instances: guest.c takes one before it instantiates and waits for it (under the
+     * run's deadline) when all are taken. */
+    struct cis_permits places;
 };
 
 /* The ticker advances the epoch of every profile each millisecond while at least one guest runs,
@@ -45,8 +46,6 @@ struct cis_ticker {
     bool started;
     atomic_bool stop;
     atomic_bool awake; /* ticking: false only while the thread sleeps on `wake` */
-    atomic_uint busy;  /* guests executing now */
-    atomic_ullong now; /* clock of the last tick, for cheap reads in epoch callbacks */
 };
 #define CIS_IMAGE_BUCKETS 256u
 #define CIS_TICK_NS 1000000ull
@@ -94,11 +93,14 @@ struct cis_image {
     wasmtime_module_t *module;       /* a core module, or */
     wasmtime_component_t *component; /* a component */
     struct cis_image_info *info;
-    atomic_uint refs;
     char *name; /* as given by the first loader, for messages */
-
-    pthread_mutex_t programs_lock; /* program.c: programs made from this image */
-    struct cis_program *programs;
+    /* program.c: programs made from this image. Read without the lock: entries are added in front
+     * and stay as long as the image. */
+    _Atomic(struct cis_program *) programs;
+    char gap[64]; /* what all threads read is not on the line that all threads write */
+    atomic_uint refs;
+    char gap2[64];
+    pthread_mutex_t programs_lock; /* who adds one */
 };
 
 /* Profile for these settings, made when first asked for. The one for pooled instances is on-demand
@@ -115,17 +117,19 @@ void cis_images_done(struct cis_engine *engine);
 
 cis_code cis_ticker_open(struct cis_engine *engine, struct cis_error *err);
 void cis_ticker_close(struct cis_engine *engine);
-/* Around every execution of guest code: the ticker runs while the count is not 0. Any thread; two
- * atomic operations unless the ticker has to be woken. */
-void cis_ticker_begin(struct cis_engine *engine);
-void cis_ticker_end(struct cis_engine *engine);
+/* After a slot was taken or somebody began to wait. Any thread; one atomic read unless the ticker
+ * sleeps. */
+void cis_ticker_wake(struct cis_engine *engine);
 
 /* slots.c */
 cis_code cis_slots_open(struct cis_engine *engine, uint32_t slots, struct cis_slots **out,
                         struct cis_error *err);
 void cis_slots_close(struct cis_slots *slots);
 void cis_slots_count(struct cis_slots *slots, uint64_t *out_busy, uint64_t *out_waiting);
-/* Called by the ticker after each tick: wakes waiters whose token was fired. */
+/* Nobody runs and nobody waits. */
+bool cis_slots_idle(struct cis_slots *slots);
+/* Called by the ticker after each tick: hands out what is free, ends waits whose token was fired.
+ */
 void cis_slots_sweep(struct cis_slots *slots);
 
 /* program.c: frees what hangs on image->programs; called when the image dies. A program borrows its

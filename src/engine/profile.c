@@ -65,6 +65,11 @@ static cis_code make(struct cis_engine *e, unsigned features, bool fuel, bool po
         return code;
     }
     p->fingerprint = cis_glue_engine_fingerprint(p->wasm);
+    code = cis_permits_open(&p->places, p->pool_slots, e->options.cpu_slots, err);
+    if (code != CIS_OK) {
+        cis_profile_free(p);
+        return code;
+    }
     *out = p;
     return CIS_OK;
 }
@@ -98,5 +103,6 @@ void cis_profile_free(struct cis_profile *profile)
         return;
     }
     wasm_engine_delete(profile->wasm);
+    cis_permits_close(&profile->places);
     cis_free(profile);
 }

@@ -88,10 +88,11 @@ static void program_freep(cis_program **p)
 
 void cis_image_programs_free(struct cis_image *image)
 {
-    while (image->programs != NULL) {
-        cis_program *p = image->programs;
-        image->programs = p->next;
+    cis_program *p = atomic_load(&image->programs);
+    while (p != NULL) {
+        cis_program *next = p->next;
         cis_program_free(p);
+        p = next;
     }
 }
 
@@ -208,7 +209,8 @@ static cis_code build(cis_image *image, cis_program *p, struct cis_error *err)
 
 static cis_program *find(cis_image *image, const cis_program *like)
 {
-    for (cis_program *p = image->programs; p != NULL; p = p->next) {
+    cis_program *p = atomic_load_explicit(&image->programs, memory_order_acquire);
+    for (; p != NULL; p = p->next) {
         size_t i = 0;
         while (i < p->nbound && i < like->nbound && p->bound[i].row == like->bound[i].row) {
             i++;
@@ -234,27 +236,26 @@ cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
     }
     p->image = image;
     CIS_TRY(resolve_all(image, resolve, self, p, err));
-    pthread_mutex_lock(&image->programs_lock);
     cis_program *found = find(image, p);
-    cis_code code = CIS_OK;
     if (found == NULL) {
-        code = build(image, p, err);
-        if (code == CIS_OK) {
-            p->next = image->programs;
-            image->programs = found = cis_take(&p);
+        pthread_mutex_lock(&image->programs_lock);
+        found = find(image, p);
+        cis_code code = found == NULL ? build(image, p, err) : CIS_OK;
+        if (code == CIS_OK && found == NULL) {
+            found = cis_take(&p);
+            found->next = atomic_load(&image->programs);
+            atomic_store_explicit(&image->programs, found, memory_order_release);
         }
+        pthread_mutex_unlock(&image->programs_lock);
+        CIS_TRY(code);
     }
-    if (found != NULL) {
-        *out_program = cis_program_ref(found);
-    }
-    pthread_mutex_unlock(&image->programs_lock);
-    return code;
+    *out_program = cis_program_ref(found);
+    return CIS_OK;
 }
 
 cis_program *cis_program_ref(cis_program *program)
 {
     if (program != NULL) {
-        atomic_fetch_add_explicit(&program->refs, 1, memory_order_relaxed);
         cis_image_ref(program->image);
     }
     return program;
@@ -263,7 +264,6 @@ cis_program *cis_program_ref(cis_program *program)
 void cis_program_unref(cis_program *program)
 {
     if (program != NULL) {
-        atomic_fetch_sub_explicit(&program->refs, 1, memory_order_release);
         cis_image_unref(program->image); /* the last one frees the program with the image */
     }
 }
@@ -290,6 +290,7 @@ static wasmtime_error_t *instantiate_with_memory(cis_guest *guest, wasm_trap_t *
     size_t n = image->info->nimports;
     wasmtime_extern_t *imports = cis_calloc(n, sizeof *imports);
     if (imports == NULL) {
+        (void)cis_guest_ended(guest, CIS_E_NOMEM, NULL, 0, 0, "%s: out of memory", image->name);
         return wasmtime_error_new("out of memory");
     }
     for (size_t i = 0; i < n && e == NULL; i++) {

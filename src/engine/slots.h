@@ -2,54 +2,58 @@
  * takes one (waiting in its tenant's queue), gives it back when it is done or blocks, and hands it
  * over when its slice is used up and somebody waits who is more entitled.
  *
- * Fairness is start-time fair queueing. Every tenant has a virtual time: the time its guests held
- * slots, divided by its weight. A free slot goes to the waiting tenant with the smallest virtual
- * time, first come first served inside a tenant. A tenant that comes back from being idle starts at
- * the clock of the queue (the virtual time of the latest grant), so that idleness earns nothing,
- * while time used beyond a slice (one long bulk instruction) stays a debt.
+ * While nobody waits, taking and giving are one atomic operation each on a line of the thread's CPU
+ * and nothing is charged: time that nobody else wanted is nobody's debt. The lock and the accounts
+ * are for the moments when somebody waits.
  *
- * A waiter sleeps on its own condition variable until it is granted a slot, its deadline passes or
- * it is cancelled; the ticker looks through the waiters' cancellation tokens a few at a time.
- * Threads: any. Included by src/engine only. */
+ * Fairness is start-time fair queueing. Every tenant has a virtual time: the time its guests held
+ * slots while others waited, divided by its weight. A free slot goes to the waiting tenant with the
+ * smallest virtual time, first come first served inside a tenant. A tenant that comes back from
+ * being idle starts at the clock of the queue (the virtual time of the latest grant), so that
+ * idleness earns nothing, while time used beyond a slice (one long bulk instruction) stays a debt.
+ *
+ * A waiter sleeps until it is granted a slot, its deadline passes, or the ticker finds that its
+ * token was fired. Threads: any. Included by src/engine only. */
 #ifndef CIS_ENGINE_SLOTS_H
 #define CIS_ENGINE_SLOTS_H
 
+#include "engine/account.h"
 #include "engine/internal.h"
-#include "engine/wait.h"
+#include "engine/permits.h"
 
 #define CIS_SLOTS_SLICE_NS (4 * CIS_TICK_NS)
 #define CIS_SLOTS_WEIGHT_MAX 1024u
 
-struct cis_tenant;
-
 struct cis_slots {
     struct cis_engine *engine;
+    struct cis_permits cpus;
+    char gap[64]; /* what every call reads is seldom written, what is written often lies below */
+    atomic_uint waiting;      /* guests that wait for a slot */
+    atomic_uint pool_waiting; /* and for a place in an instance pool */
+    char gap2[64];
     pthread_mutex_t lock;
-    uint32_t total, busy;
-    uint64_t waiting;
-    uint64_t clock;         /* virtual time of the latest grant */
-    uint64_t offered_ns;    /* when a waiter was last told of a free slot */
-    struct cis_map tenants; /* name → struct cis_tenant * */
-    size_t sweep_at;
-    struct cis_tenant **heap; /* tenants with waiters, least virtual time first */
-    size_t nheap, heap_cap;
-    struct cis_wait_ring ring; /* waiters that can be cancelled */
+    uint64_t offered_ns; /* when a waiter was last told of a free slot */
+    struct cis_accounts accounts;
+    struct cis_wait_ring ring;
     struct cis_wait_list pool; /* waiters for a place in an instance pool */
-    atomic_uint pool_waiting;
 };
 
 /* One guest's standing; embedded in the guest and used by its thread only. */
 struct cis_turn {
-    struct cis_tenant *tenant;
+    const char *name; /* of the tenant, borrowed */
+    uint32_t weight;
+    struct cis_tenant *tenant; /* its account, once it was needed */
     bool held;
+    bool arrived;        /* the account knows of the latest request */
+    uint32_t cell;       /* of the slot held */
     uint64_t charged_ns; /* clock up to which the time held is accounted */
     uint64_t slice_ns;   /* clock at which the current slice began */
     uint64_t cpu_ns, wait_ns;
 };
 
-/* The tenant's account, made when first named; a weight that is not 0 replaces the one before. */
-cis_code cis_slots_join(struct cis_slots *slots, const char *tenant, uint32_t weight,
-                        struct cis_turn *out_turn, struct cis_error *err);
+/* The tenant's name (NULL: "default") is borrowed until cis_slots_leave. A weight that is not 0
+ * replaces the one before, from the first time on that this guest meets others who wait. */
+void cis_slots_join(const char *tenant, uint32_t weight, struct cis_turn *out_turn);
 void cis_slots_leave(struct cis_slots *slots, struct cis_turn *turn);
 
 /* Waits for a slot. CIS_E_DEADLINE or CIS_E_CANCELLED: none is held. */
@@ -64,7 +68,9 @@ cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t
 /* A place in the instance pool of a profile: waits while all are taken. CIS_E_LIMIT names the pool
  * when the deadline passes first. On-demand profiles only count. */
 cis_code cis_pool_enter(struct cis_profile *profile, const struct cis_stop *stop,
-                        struct cis_error *err);
-void cis_pool_leave(struct cis_profile *profile);
+                        uint32_t *out_cell, struct cis_error *err);
+void cis_pool_leave(struct cis_profile *profile, uint32_t cell);
+/* Takes one out that waits there; the lock of the slots is held. */
+void cis_pool_unqueue(struct cis_slots *slots, struct cis_waiter *w);
 
 #endif

@@ -16,9 +16,8 @@ static void sleep_until(uint64_t ns)
     }
 }
 
-static void tick(struct cis_engine *e, uint64_t now)
+static void tick(struct cis_engine *e)
 {
-    atomic_store_explicit(&e->ticker.now, now, memory_order_relaxed);
     for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
         struct cis_profile *p = atomic_load_explicit(&e->profiles[i], memory_order_acquire);
         if (p != NULL) {
@@ -28,14 +27,15 @@ static void tick(struct cis_engine *e, uint64_t now)
     cis_slots_sweep(e->slots);
 }
 
-/* Sleeps until a guest runs. False: the engine closes. */
-static bool rest(struct cis_ticker *t)
+/* Sleeps until a guest runs or waits. False: the engine closes. */
+static bool rest(struct cis_engine *e)
 {
+    struct cis_ticker *t = &e->ticker;
     pthread_mutex_lock(&t->lock);
     atomic_store(&t->awake, false);
-    /* The other half of cis_ticker_begin: it counts first and looks at `awake` then, here it is the
-     * other way round, so that one of the two always sees the other. */
-    while (!atomic_load(&t->stop) && atomic_load(&t->busy) == 0) {
+    /* The other half of cis_ticker_wake: a guest takes its slot (or counts itself as waiting) and
+     * looks at `awake` then, here it is the other way round, so that one always sees the other. */
+    while (!atomic_load(&t->stop) && cis_slots_idle(e->slots)) {
         pthread_cond_wait(&t->wake, &t->lock);
     }
     atomic_store(&t->awake, true);
@@ -48,23 +48,23 @@ static void *run(void *arg)
 {
     struct cis_engine *e = arg;
     struct cis_ticker *t = &e->ticker;
-    uint64_t next = 0;
+    uint64_t due = 0;
     unsigned idle = LINGER;
     for (;;) {
-        if (atomic_load(&t->busy) != 0) {
+        if (!cis_slots_idle(e->slots)) {
             idle = 0;
         } else if (atomic_load(&t->stop) || ++idle > LINGER) {
-            if (!rest(t)) {
+            if (!rest(e)) {
                 return NULL;
             }
             idle = 0;
-            next = 0;
+            due = 0;
         }
         uint64_t now = cis_clock_mono_ns();
         /* After a delay there is one tick, not a burst of those that were missed. */
-        next = next + CIS_TICK_NS > now ? next + CIS_TICK_NS : now + CIS_TICK_NS;
-        sleep_until(next);
-        tick(e, cis_clock_mono_ns());
+        due = due + CIS_TICK_NS > now ? due + CIS_TICK_NS : now + CIS_TICK_NS;
+        sleep_until(due);
+        tick(e);
     }
 }
 
@@ -73,7 +73,6 @@ cis_code cis_ticker_open(struct cis_engine *e, struct cis_error *err)
     struct cis_ticker *t = &e->ticker;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
-    atomic_store(&t->now, cis_clock_mono_ns());
     atomic_store(&t->awake, true);
     /* Signals of the program go to its own threads. */
     sigset_t all, old;
@@ -104,18 +103,12 @@ void cis_ticker_close(struct cis_engine *e)
     t->started = false;
 }
 
-void cis_ticker_begin(struct cis_engine *e)
+void cis_ticker_wake(struct cis_engine *e)
 {
     struct cis_ticker *t = &e->ticker;
-    atomic_fetch_add(&t->busy, 1);
     if (!atomic_load(&t->awake)) {
         pthread_mutex_lock(&t->lock);
         pthread_cond_signal(&t->wake);
         pthread_mutex_unlock(&t->lock);
     }
-}
-
-void cis_ticker_end(struct cis_engine *e)
-{
-    atomic_fetch_sub(&e->ticker.busy, 1);
 }

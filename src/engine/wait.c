@@ -1,120 +1,122 @@
 #include "engine/wait.h"
 
 #include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 #include "base/clock.h"
 
-void cis_wait_init(struct cis_waiter *w, cis_cancel *cancel, const void *what)
+void cis_wait_init(struct cis_waiter *w, const struct cis_stop *stop, void *what, uint64_t now)
 {
-    *w = (struct cis_waiter){.cancel = cancel, .what = what};
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    *w = (struct cis_waiter){
+        .cancel = stop->cancel, .deadline_ns = stop->deadline_ns, .since_ns = now, .what = what};
 }
 
-void cis_wait_done(struct cis_waiter *w)
+/* ---- the ring ---- */
+
+static void ring_add(struct cis_wait_ring *ring, struct cis_waiter *w)
 {
-    pthread_cond_destroy(&w->wake);
+    struct cis_waiter *at = ring->at;
+    if (w->cancel == NULL) {
+        return;
+    }
+    if (at == NULL) {
+        ring->at = w->ring_next = w->ring_prev = w;
+        return;
+    }
+    w->ring_next = at;
+    w->ring_prev = at->ring_prev;
+    w->ring_prev->ring_next = w;
+    at->ring_prev = w;
 }
 
-void cis_wait_append(struct cis_wait_list *list, struct cis_waiter *w)
+static void ring_remove(struct cis_wait_ring *ring, struct cis_waiter *w)
 {
+    if (w->ring_next == NULL) {
+        return;
+    }
+    if (ring->at == w) {
+        ring->at = w->ring_next != w ? w->ring_next : NULL;
+    }
+    w->ring_prev->ring_next = w->ring_next;
+    w->ring_next->ring_prev = w->ring_prev;
+    w->ring_next = w->ring_prev = NULL;
+}
+
+/* ---- queues ---- */
+
+void cis_wait_add(struct cis_wait_list *list, struct cis_wait_ring *ring, struct cis_waiter *w)
+{
+    w->list = list;
     w->prev = list->tail;
-    w->next = NULL;
     if (list->tail != NULL) {
         list->tail->next = w;
     } else {
         list->head = w;
     }
     list->tail = w;
+    ring_add(ring, w);
 }
 
-void cis_wait_remove(struct cis_wait_list *list, struct cis_waiter *w)
+void cis_wait_remove(struct cis_wait_ring *ring, struct cis_waiter *w)
 {
-    if (w->prev != NULL) {
-        w->prev->next = w->next;
-    } else {
-        list->head = w->next;
-    }
-    if (w->next != NULL) {
-        w->next->prev = w->prev;
-    } else {
-        list->tail = w->prev;
-    }
+    struct cis_wait_list *list = w->list;
+    *(w->prev != NULL ? &w->prev->next : &list->head) = w->next;
+    *(w->next != NULL ? &w->next->prev : &list->tail) = w->prev;
     w->next = w->prev = NULL;
+    w->list = NULL;
+    ring_remove(ring, w);
 }
 
-void cis_wait_ring_add(struct cis_wait_ring *ring, struct cis_waiter *w)
-{
-    if (w->cancel == NULL) {
-        return;
-    }
-    if (ring->at == NULL) {
-        ring->at = w->ring_next = w->ring_prev = w;
-        return;
-    }
-    w->ring_next = ring->at;
-    w->ring_prev = ring->at->ring_prev;
-    w->ring_prev->ring_next = w;
-    w->ring_next->ring_prev = w;
-}
+/* ---- sleeping ---- */
 
-void cis_wait_ring_remove(struct cis_wait_ring *ring, struct cis_waiter *w)
+_Static_assert(sizeof(atomic_uint) == 4, "the kernel sleeps on 32 bits");
+
+enum cis_wait_state cis_wait_sleep(struct cis_waiter *w)
 {
-    if (w->ring_next == NULL) {
-        return;
-    }
-    if (w->ring_next == w) {
-        ring->at = NULL;
-    } else {
-        w->ring_prev->ring_next = w->ring_next;
-        w->ring_next->ring_prev = w->ring_prev;
-        if (ring->at == w) {
-            ring->at = w->ring_next;
+    struct timespec until = {.tv_sec = (time_t)(w->deadline_ns / CIS_NS_PER_S),
+                             .tv_nsec = (long)(w->deadline_ns % CIS_NS_PER_S)};
+    const struct timespec *timeout = w->deadline_ns != CIS_NEVER ? &until : NULL;
+    unsigned state;
+    while ((state = atomic_load(&w->state)) == CIS_WAIT_SLEEPING) {
+        /* With a bit set the time is an instant of the monotonic clock. */
+        if (syscall(SYS_futex, &w->state, FUTEX_WAIT_BITSET_PRIVATE, CIS_WAIT_SLEEPING, timeout,
+                    NULL, FUTEX_BITSET_MATCH_ANY) != 0 &&
+            errno == ETIMEDOUT) {
+            return CIS_WAIT_EXPIRED;
         }
     }
-    w->ring_next = w->ring_prev = NULL;
-}
-
-enum cis_wait_state cis_wait_sleep(struct cis_waiter *w, pthread_mutex_t *lock,
-                                   uint64_t deadline_ns)
-{
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / CIS_NS_PER_S),
-                             .tv_nsec = (long)(deadline_ns % CIS_NS_PER_S)};
-    /* Cancelled before the ring knew the waiter: the sweep would find it too, a tick later. */
-    if (w->state == CIS_WAIT_SLEEPING && cis_cancel_fired(w->cancel)) {
-        w->state = CIS_WAIT_CANCELLED;
-    }
-    while (w->state == CIS_WAIT_SLEEPING) {
-        if (deadline_ns == CIS_NEVER) {
-            pthread_cond_wait(&w->wake, lock);
-        } else if (pthread_cond_timedwait(&w->wake, lock, &until) == ETIMEDOUT) {
-            break;
-        }
-    }
-    return w->state;
+    return (enum cis_wait_state)state;
 }
 
 void cis_wait_wake(struct cis_waiter *w, enum cis_wait_state state)
 {
-    w->state = state;
-    /* Under the lock: the waiter owns the condition variable and is gone once it sees the state. */
-    pthread_cond_signal(&w->wake);
+    atomic_store(&w->state, (unsigned)state);
+    /* From here on w may be gone. The kernel only compares the address; at worst it wakes somebody
+     * who sleeps in the same place of a reused stack, and that one looks and sleeps again. */
+    syscall(SYS_futex, &w->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-void cis_wait_sweep(struct cis_wait_ring *ring, uint64_t waiting)
+/* ---- looking ---- */
+
+uint64_t cis_wait_looks(uint64_t waiting)
 {
-    uint64_t look = waiting / CIS_WAIT_ROUNDS + 64;
-    for (; look > 0 && ring->at != NULL; look--) {
+    return waiting / CIS_WAIT_ROUNDS + 64;
+}
+
+struct cis_waiter *cis_wait_cancelled(struct cis_wait_ring *ring, uint64_t *look)
+{
+    while (*look != 0 && ring->at != NULL) {
+        --*look;
         struct cis_waiter *w = ring->at;
         ring->at = w->ring_next;
-        if (w->state == CIS_WAIT_SLEEPING && cis_cancel_fired(w->cancel)) {
-            cis_wait_wake(w, CIS_WAIT_CANCELLED);
+        if (cis_cancel_fired(w->cancel)) {
+            return w;
         }
-        if (ring->at == w) {
-            break;
+        if (w->ring_next == w) {
+            *look = 0;
         }
     }
+    return NULL;
 }

@@ -25,9 +25,9 @@ struct cis_module {
     char *name;
     uint8_t *bytes; /* kept: another variant may have to be compiled later */
     size_t len;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* who adds a variant, or writes `inspect` */
     struct {
-        cis_image *image;
+        _Atomic(cis_image *) image; /* set last and never changed: read without the lock */
         bool fuel;
         uint64_t memory_limit;
     } variants[4];
@@ -39,11 +39,13 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
                             const struct cis_stop *stop, cis_image **out_image,
                             struct cis_error *err);
 
-/* A request made from public options, and what it borrows. */
+/* A request made from public options, and what it borrows: the names are its own, as an instance is
+ * kept longer than the options it was made with. */
 struct cis_lib_request {
     struct cis_run_request request;
     struct cis_grants grants;
     struct cis_run_config_pair config[64];
+    char tenant[CIS_TENANT_MAX + 1];
     char *skill; /* "file:NAME" when the options name none */
 };
 cis_code cis_lib_request_make(cis_runtime *runtime, cis_module *module,

@@ -10,17 +10,13 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
 {
     enum { N = sizeof module->variants / sizeof *module->variants };
     cis_image *found = NULL;
-    pthread_mutex_lock(&module->lock);
-    for (int i = 0; i < N && found == NULL; i++) {
-        if (module->variants[i].image != NULL && module->variants[i].fuel == fuel &&
+    for (int i = 0; i < N; i++) {
+        found = atomic_load_explicit(&module->variants[i].image, memory_order_acquire);
+        if (found != NULL && module->variants[i].fuel == fuel &&
             module->variants[i].memory_limit >= memory_limit) {
-            found = module->variants[i].image;
+            *out_image = found;
+            return CIS_OK;
         }
-    }
-    pthread_mutex_unlock(&module->lock);
-    if (found != NULL) {
-        *out_image = found;
-        return CIS_OK;
     }
     struct cis_image_options o = {.name = module->name,
                                   .features = module->runtime->features,
@@ -33,10 +29,10 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
     bool kept = false;
     pthread_mutex_lock(&module->lock);
     for (int i = 0; i < N && !kept; i++) {
-        if (module->variants[i].image == NULL) {
-            module->variants[i].image = found;
+        if (atomic_load(&module->variants[i].image) == NULL) {
             module->variants[i].fuel = fuel;
             module->variants[i].memory_limit = memory_limit;
+            atomic_store_explicit(&module->variants[i].image, found, memory_order_release);
             kept = true;
         }
     }
@@ -92,7 +88,7 @@ void cis_module_unref(cis_module *module)
         return;
     }
     for (size_t i = 0; i < sizeof module->variants / sizeof *module->variants; i++) {
-        cis_image_unref(module->variants[i].image);
+        cis_image_unref(atomic_load(&module->variants[i].image));
     }
     pthread_mutex_destroy(&module->lock);
     cis_free(module->inspect);
@@ -107,7 +103,7 @@ const char *cis_module_inspect(cis_module *module)
     if (module->inspect == NULL) {
         struct cis_buf json = CIS_BUF_INIT(64u << 20);
         const struct cis_skillabi_options none = {.no_wasi = !module->runtime->wasi};
-        const struct cis_image_info *info = cis_image_info(module->variants[0].image);
+        const struct cis_image_info *info = cis_image_info(atomic_load(&module->variants[0].image));
         if (cis_inspect_json(info, module->name, &none, &json, NULL) == CIS_OK) {
             module->inspect = (char *)cis_buf_take(&json, NULL);
         }

@@ -64,19 +64,20 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
         CIS_TRY(cis_grants_add(&q->grants, cis_str_of(o->grants[i]), err));
     }
     CIS_TRY(cis_lib_request_deny(q, o, err));
-    if (o->skill == NULL) {
-        size_t len = strlen(module->name) + sizeof "file:";
-        q->skill = cis_alloc(len);
-        if (q->skill == NULL) {
-            return cis_fail(err, CIS_E_NOMEM, "run: out of memory");
-        }
-        snprintf(q->skill, len, "file:%s", module->name);
+    memcpy(q->tenant, tenant.ptr, tenant.len);
+    q->tenant[tenant.len] = 0;
+    const char *name = o->skill != NULL ? o->skill : module->name;
+    size_t len = strlen(name) + sizeof "file:";
+    q->skill = cis_alloc(len);
+    if (q->skill == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "run: out of memory");
     }
+    snprintf(q->skill, len, "%s%s", o->skill != NULL ? "" : "file:", name);
     q->request.engine = runtime->engine;
     q->request.store = runtime->store;
     q->request.services = runtime->services;
-    q->request.tenant = tenant.ptr;
-    q->request.skill = o->skill != NULL ? o->skill : q->skill;
+    q->request.tenant = q->tenant;
+    q->request.skill = q->skill;
     q->request.grants = &q->grants;
     q->request.limits.memory_bytes = o->memory != 0 ? o->memory : runtime->max_memory;
     q->request.limits.fuel = o->fuel;

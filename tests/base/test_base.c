@@ -287,6 +287,72 @@ static void sha256_in_pieces_is_the_sha256_of_the_whole(void **state)
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+static void an_instant_is_written_as_the_calendar_has_it(void **state)
+{
+    (void)state;
+    static const int64_t some[] = {0,
+                                   951782399999,  /* the last of 2000-02-28 */
+                                   951868800000,  /* 2000-03-01: a leap year of the 400 */
+                                   4107542400000, /* 2100-03-01: none of the 100 */
+                                   1793620800123,
+                                   -1,
+                                   -62135596800000,
+                                   253402300799999};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        for (int64_t day = 0; day < 1500; day++) {
+            int64_t ms = some[i] + day * 86400000, part = ((ms % 1000) + 1000) % 1000;
+            time_t seconds = (time_t)((ms - part) / 1000);
+            struct tm tm;
+            char expected[64], date[32], got[32];
+            assert_non_null(gmtime_r(&seconds, &tm));
+            if (tm.tm_year > 9999 - 1900) {
+                break;
+            }
+            strftime(date, sizeof date, "-%m-%dT%H:%M:%S", &tm);
+            snprintf(expected, sizeof expected, "%04d%s.%03dZ", tm.tm_year + 1900, date, (int)part);
+            cis_clock_iso(ms, got);
+            assert_string_equal(got, expected);
+        }
+    }
+    char far[32];
+    cis_clock_iso(INT64_MAX, far);
+    assert_string_equal(far, "-");
+    cis_clock_iso(INT64_MIN, far);
+    assert_string_equal(far, "-");
+}
+
+static void names_differ_and_those_of_a_forked_child_too(void **state)
+{
+    (void)state;
+    enum { N = 64 };
+    char ours[N][27], theirs[N][27];
+    int ends[2];
+    cis_id_new(ours[0]); /* a portion is there before the fork */
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        for (int i = 0; i < N; i++) {
+            cis_id_new(theirs[i]);
+        }
+        _exit(write(ends[1], theirs, sizeof theirs) == sizeof theirs ? 0 : 1);
+    }
+    int status;
+    close(ends[1]);
+    assert_int_equal(read(ends[0], theirs, sizeof theirs), sizeof theirs);
+    close(ends[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    for (int i = 1; i < N; i++) {
+        cis_id_new(ours[i]);
+    }
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < N; j++) { /* the random half: the time may be the same */
+            assert_true(strcmp(ours[i] + 10, theirs[j] + 10) != 0);
+            assert_true(i == j || strcmp(ours[i] + 10, ours[j] + 10) != 0);
+        }
+    }
+}
+
 int main(void)
 {
     struct cis_error err;
@@ -308,6 +374,8 @@ int main(void)
         cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),
         cmocka_unit_test(a_wait_ends_when_cancelled),
         cmocka_unit_test(a_budget_refuses_what_it_cannot_hold),
+        cmocka_unit_test(an_instant_is_written_as_the_calendar_has_it),
+        cmocka_unit_test(names_differ_and_those_of_a_forked_child_too),
         cmocka_unit_test(sha256_in_pieces_is_the_sha256_of_the_whole),
         cmocka_unit_test(a_signature_of_other_bytes_does_not_verify),
     };

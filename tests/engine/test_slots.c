@@ -99,6 +99,23 @@ static void release(struct runner *r)
     pthread_join(r->thread, NULL);
 }
 
+static void await_busy(struct fixture *f)
+{
+    struct cis_engine_stats stats = {0};
+    while (stats.slots_busy == 0) {
+        sched_yield();
+        cis_engine_stats(f->engine, &stats);
+    }
+}
+
+static void stop_spinning(struct runner *r)
+{
+    cis_cancel_fire(r->options.stop.cancel);
+    pthread_join(r->thread, NULL);
+    assert_int_equal(r->code, CIS_E_CANCELLED);
+    cis_cancel_unref(r->options.stop.cancel);
+}
+
 static uint64_t in_ms(uint64_t ms)
 {
     return cis_clock_after(cis_clock_mono_ns(), ms * CIS_NS_PER_MS);
@@ -338,8 +355,14 @@ static void cancellation_wakes_a_guest_that_waits_for_the_pool(void **state)
 static void accounts_of_many_tenants_do_not_pile_up_into_failures(void **state)
 {
     (void)state;
-    struct fixture f = open_with(2, 1);
-    for (int i = 0; i < 2000; i++) {
+    struct fixture f = open_with(3, 1);
+    struct runner noise; /* who meets nobody needs no account */
+    runner_init(&noise, &f, "spin");
+    noise.options.tenant = "noise";
+    assert_ok(cis_cancel_new(&noise.options.stop.cancel, err));
+    runner_start(&noise);
+    await_busy(&f);
+    for (int i = 0; i < 300; i++) {
         char name[32];
         snprintf(name, sizeof name, "tenant-%d", i);
         struct runner r;
@@ -348,6 +371,41 @@ static void accounts_of_many_tenants_do_not_pile_up_into_failures(void **state)
         runner_main(&r);
         assert_int_equal(r.code, CIS_OK);
     }
+    stop_spinning(&noise);
+    close_all(&f);
+}
+
+/* Two tenants loop for a while, the first one from before anybody else came. */
+static void loop_beside(struct fixture *f, const char *first, const char *second, uint64_t ms,
+                        uint64_t out_ns[2])
+{
+    struct runner r[2];
+    for (size_t i = 0; i < 2; i++) {
+        runner_init(&r[i], f, "spin");
+        r[i].options.tenant = i == 0 ? first : second;
+        assert_ok(cis_cancel_new(&r[i].options.stop.cancel, err));
+        runner_start(&r[i]);
+        await_busy(f);
+    }
+    struct cis_stop span = {.deadline_ns = in_ms(ms)};
+    assert_int_equal(cis_stop_wait(&span, -1, 0, "span", NULL), CIS_E_DEADLINE);
+    for (size_t i = 0; i < 2; i++) {
+        stop_spinning(&r[i]);
+        out_ns[i] = r[i].usage.cpu_ns;
+    }
+}
+
+static void tenant_that_comes_back_has_saved_nothing_up(void **state)
+{
+    (void)state;
+    struct fixture f = open_with(4, 1);
+    uint64_t ns[2];
+    loop_beside(&f, "idle", "other", 50, ns);
+    loop_beside(&f, "busy", "other", 1200, ns);
+    loop_beside(&f, "idle", "other", 400, ns);
+    print_message("back: %llu ns, other: %llu ns\n", (unsigned long long)ns[0],
+                  (unsigned long long)ns[1]);
+    assert_true(ns[1] * 3 > ns[0]); /* it would have the slot alone all the time */
     close_all(&f);
 }
 
@@ -395,6 +453,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(full_pool_is_a_named_limit_at_the_deadline),
         cmocka_unit_test(cancellation_wakes_a_guest_that_waits_for_the_pool),
         cmocka_unit_test(accounts_of_many_tenants_do_not_pile_up_into_failures),
+        cmocka_unit_test(tenant_that_comes_back_has_saved_nothing_up),
         cmocka_unit_test(no_way_out_of_a_guest_keeps_a_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
