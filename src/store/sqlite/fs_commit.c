@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "store/row.h"
 #include "store/sqlite/fs_ops.h"
+#include "store/sqlite/read.h"
 
 struct cis_commit_txn {
     struct sql_conn *conn;
@@ -278,47 +279,6 @@ cis_code cis_sql_commit_rows(struct sql_conn *conn, const struct cis_store_commi
     struct cis_commit_txn txn = {conn, 0};
     CIS_TRY(cis_commit_apply(&txn_ops, &txn, commit, out, err));
     *out_epoch = txn.epoch;
-    return CIS_OK;
-}
-
-/* ---- chunks of a commit ---- */
-
-static cis_code stored_add(struct sql_conn *conn, size_t bytes, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_STORED_ADD, &st, err));
-    sqlite3_bind_int64(st, 1, (int64_t)bytes);
-    CIS_TRY(cis_sql_done(conn, st, "counting what is stored", err));
-    return sqlite3_changes(conn->db) == 1
-               ? CIS_OK
-               : cis_fail(err, CIS_E_QUOTA, "stored data: the quota does not allow %zu bytes more",
-                          bytes);
-}
-
-cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *chunk,
-                             uint64_t *out_id, struct cis_error *err)
-{
-    int64_t now = cis_clock_wall_ms();
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *keep = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_KEEP, &keep, err));
-    cis_sql_bind(keep, 1, chunk->hash, sizeof chunk->hash);
-    sqlite3_bind_int64(keep, 2, now);
-    bool row;
-    CIS_TRY(cis_sql_row(conn, keep, "stamping a chunk", &row, err));
-    if (row) {
-        *out_id = (uint64_t)sqlite3_column_int64(keep, 0);
-        bool more;
-        return cis_sql_row(conn, keep, "stamping a chunk", &more, err);
-    }
-    CIS_TRY(stored_add(conn, chunk->packed.len, err));
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_ADD, &st, err));
-    cis_sql_bind(st, 1, chunk->hash, sizeof chunk->hash);
-    sqlite3_bind_int64(st, 2, now);
-    sqlite3_bind_int64(st, 3, (int64_t)chunk->packed.len);
-    cis_sql_bind(st, 4, chunk->packed.ptr, chunk->packed.len);
-    CIS_TRY(cis_sql_done(conn, st, "storing a chunk", err));
-    *out_id = (uint64_t)sqlite3_last_insert_rowid(conn->db);
     return CIS_OK;
 }
 

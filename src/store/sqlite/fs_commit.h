@@ -10,8 +10,4 @@
 cis_code cis_sql_commit_rows(struct sql_conn *conn, const struct cis_store_commit *commit,
                              struct cis_fs_committed *out, uint64_t *out_epoch,
                              struct cis_error *err);
-/* Makes room in the stored cap and stores a chunk inside a transaction; found or new. */
-cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *chunk,
-                             uint64_t *out_id, struct cis_error *err);
-
 #endif

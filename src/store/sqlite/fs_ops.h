@@ -29,7 +29,7 @@ OP(list, struct cis_view at, uint64_t dir, struct cis_str after, uint32_t max, b
 OP(extents, struct cis_view at, uint64_t ino, uint64_t first, uint64_t count,
    cis_fs_extent_each *each, void *self);
 
-/* ---- chunk.c ---- */
+/* ---- chunk.c, chunk_read.c, chunk_gc.c ---- */
 OP(chunk_read, struct cis_fs_read *reads, size_t n);
 OP(chunk_put, const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_ids);
 OP(chunk_touch, const uint64_t *ids, size_t n, bool *out_lost);
@@ -63,7 +63,7 @@ OP(pin, struct cis_view view, uint64_t id, uint32_t ttl_ms, uint64_t *out_id);
 cis_code cis_sql_pins(cis_store *store, struct cis_str tenant, cis_fs_pin_each *each, void *self,
                       const struct cis_stop *stop, struct cis_error *err);
 
-/* ---- fs_scan.c: maintenance ---- */
+/* ---- fs_scan.c, fs_remove.c, fs_check.c: maintenance ---- */
 OP(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
    cis_fs_row_each *each, void *self);
 OP(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n);

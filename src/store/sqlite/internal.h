@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include "base/map.h"
 #include "store/sqlite/sqlite.h"
 
@@ -20,8 +21,20 @@ enum sql_id {
 #define SQL_TENANT_CONNECTIONS_MAX 16u /* of one tenant */
 #define SQL_BATCH_MAX 64u              /* writes that join one transaction */
 
+#define SQL_READERS 8u /* idle readers of one tenant */
+#define SQL_SEEN 16u   /* views that an open transaction is known to hold */
+#define SQL_QUICK 64u
+#define SQL_SNAPSHOT_NS (100ull * 1000000ull) /* how long a read transaction is used */
+#define SQL_READER_CACHE "PRAGMA cache_size = -16384"
+
 struct sql_tenant;
 struct sql_store;
+struct cis_chunk_codec;
+
+struct sql_seen {
+    struct cis_view at, owner;
+    bool forked;
+};
 
 /* Used by one thread at a time, the one that took it from the pool. */
 struct sql_conn {
@@ -36,6 +49,18 @@ struct sql_conn {
     struct sql_store *store;
     struct sql_tenant *tenant;
     struct sql_conn *next;
+    /* reader.c */
+    bool reader;  /* was one before */
+    bool reading; /* a read transaction is open, since: */
+    uint64_t began_ns;
+    struct sql_seen seen[SQL_SEEN];
+    sqlite3_stmt **versions[2]; /* versions.c: one statement an ancestor */
+    size_t nversions[2];
+    /* chunk.c */
+    int chunk_fd;       /* -1: not open */
+    sqlite3_blob *blob; /* of table payload, within the read transaction */
+    struct cis_chunk_codec *codec;
+    uint8_t *payload; /* room for one */
 };
 
 struct sql_job;
@@ -43,12 +68,17 @@ struct sql_job;
 /* Lives as long as the store. Everything is guarded by the store's lock. */
 struct sql_tenant {
     char name[CIS_TENANT_MAX + 1];
-    unsigned open; /* connections, idle or not */
-    bool known;    /* its file exists */
-    uint64_t life; /* grows when the tenant is deleted: connections of before are closed */
-    bool led;      /* a thread leads the queue */
+    unsigned open;         /* connections, idle or not */
+    bool known;            /* its file exists */
+    atomic_bool swept;     /* chunk_gc.c: its chunk file, for left over bytes */
+    _Atomic uint64_t life; /* grows when the tenant is deleted: connections of before are closed */
+    bool led;              /* a thread leads the queue */
     struct sql_job *first, *last;
     pthread_cond_t moved; /* the queue's lead or a job's state changed */
+    struct sql_slot {     /* not under the lock; no two in one cache line */
+        _Atomic(struct sql_conn *) conn;
+        char apart[64 - sizeof(void *)];
+    } readers[SQL_READERS];
 };
 
 struct sql_store {
@@ -59,6 +89,13 @@ struct sql_store {
     struct sql_conn *idle; /* last used first */
     unsigned open;
     struct cis_map tenants; /* name → struct sql_tenant * */
+    atomic_uint waiters;    /* threads that wait for freed */
+    /* reader.c */
+    _Atomic(struct sql_tenant *) quick[SQL_QUICK]; /* some of tenants, by hash, without the lock */
+    atomic_uint reading;                           /* open read transactions */
+    pthread_t keeper;
+    pthread_cond_t keeper_wake;
+    bool has_keeper, closing;
 };
 
 /* ---- open.c: files and connections ---- */
@@ -106,6 +143,9 @@ void cis_sql_root(struct cis_fs_inode *out, uint32_t uid, uint32_t gid);
 cis_code cis_sql_fail(struct sql_conn *conn, int rc, const char *what, struct cis_error *err);
 cis_code cis_sql_exec(struct sql_conn *conn, const char *text, const char *what,
                       struct cis_error *err);
+/* One more copy of a statement; it lives as long as the connection. */
+cis_code cis_sql_prepare(struct sql_conn *conn, enum sql_id id, sqlite3_stmt **out_stmt,
+                         struct cis_error *err);
 /* The prepared statement, reset, without bindings; give it back with sql_release
  * (CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL). */
 cis_code cis_sql_get(struct sql_conn *conn, enum sql_id id, sqlite3_stmt **out_stmt,
@@ -140,6 +180,14 @@ struct sql_tenant *cis_sql_tenant_of(struct sql_store *store, struct cis_str nam
 /* Waits on cond under the store's lock until woken, at most until the stop ends. */
 cis_code cis_sql_wait(struct sql_store *store, pthread_cond_t *cond, const struct cis_stop *stop,
                       const char *what, struct cis_error *err);
+
+/* ---- reader.c (more in read.h) ---- */
+/* An idle reader of the tenant as an ordinary connection; NULL. Any thread. */
+struct sql_conn *cis_sql_reader_steal(struct sql_tenant *tenant);
+/* Ends the read transaction of a connection that is nobody else's. */
+void cis_sql_read_end(struct sql_conn *conn);
+void cis_sql_keeper_wake(struct sql_store *store);
+void cis_sql_keeper_stop(struct sql_store *store);
 
 /* ---- queue.c: writes ---- */
 typedef cis_code sql_apply(struct sql_conn *conn, const void *arg, struct cis_error *err);
@@ -221,6 +269,10 @@ OP(skill_list, cis_skill_each *each, void *self, const struct cis_stop *stop,
    struct cis_error *err);
 OP(skill_remove, struct cis_str name, const struct cis_stop *stop, struct cis_error *err);
 #undef OP
+/* Adds to or removes from the search index (SQL_TEXT_ADD, SQL_TEXT_REMOVE) what it has of a row of
+ * memory: its key and text. */
+cis_code cis_sql_text_change(struct sql_conn *conn, enum sql_id id, int64_t row, struct cis_str key,
+                             struct cis_str text, struct cis_error *err);
 /* Inserts a run's record; used by commit. */
 cis_code cis_sql_run_put(struct sql_conn *conn, const struct cis_run_row *run, uint64_t version,
                          struct cis_error *err);

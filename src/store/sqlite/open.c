@@ -8,8 +8,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "store/chunk.h"
 #include "store/sqlite/internal.h"
 #include "store/sqlite/pagesum.h"
+#include "store/sqlite/read.h"
 
 static cis_code dir_check(const char *path, struct cis_error *err)
 {
@@ -199,10 +201,22 @@ void cis_sql_conn_close(struct sql_conn *conn)
     if (conn == NULL) {
         return;
     }
+    if (conn->reading) {
+        cis_sql_read_end(conn);
+    }
     for (int i = 0; i < SQL_COUNT; i++) {
         sqlite3_finalize(conn->stmts[i]);
     }
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t n = 0; n < conn->nversions[i]; n++) {
+            sqlite3_finalize(conn->versions[i][n]);
+        }
+        cis_free(conn->versions[i]);
+    }
     sqlite3_close_v2(conn->db);
+    cis_sql_chunk_file_closep(&conn->chunk_fd);
+    cis_chunk_codec_free(conn->codec);
+    cis_free(conn->payload);
     cis_free(conn->path);
     cis_free(conn);
 }
@@ -217,7 +231,11 @@ static cis_code file_open(const char *path, const struct sql_schema *schema,
                           struct cis_error *err)
 {
     CIS_CLEANUP(conn_drop) struct sql_conn *conn = cis_zalloc(sizeof *conn);
-    if (conn == NULL || (conn->path = cis_strdup(path)) == NULL) {
+    if (conn != NULL) {
+        conn->chunk_fd = -1;
+        conn->path = cis_strdup(path);
+    }
+    if (conn == NULL || conn->path == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
     }
     conn->stop = stop;
@@ -288,6 +306,13 @@ cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant
     CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
     if (path == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+    }
+    CIS_CLEANUP(cis_freep) char *chunks = cis_sql_chunk_file_path(path);
+    if (chunks == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+    }
+    if (unlink(chunks) != 0 && errno != ENOENT) {
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s", chunks);
     }
     size_t len = strlen(path); /* tenant_path leaves room for the ends */
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {

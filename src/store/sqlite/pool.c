@@ -65,6 +65,18 @@ static struct sql_conn *unlink_idle(struct sql_store *store, const struct sql_te
     return conn;
 }
 
+/* Somebody's idle reader, from a tenant with as few readers as may be: any. */
+static struct sql_conn *steal_any(struct sql_store *store)
+{
+    cis_map_foreach (&store->tenants, e) {
+        struct sql_conn *conn = cis_sql_reader_steal(e->value);
+        if (conn != NULL) {
+            return conn;
+        }
+    }
+    return NULL;
+}
+
 /* Waits for an idle connection or for room for a new one. *out_conn NULL: room is reserved.
  * *out_evicted is to be closed outside the lock. */
 static cis_code reserve(struct sql_store *store, struct sql_tenant *tenant,
@@ -73,9 +85,13 @@ static cis_code reserve(struct sql_store *store, struct sql_tenant *tenant,
 {
     for (;;) {
         struct sql_conn *conn = unlink_idle(store, tenant);
+        if (conn == NULL && tenant->open >= SQL_TENANT_CONNECTIONS_MAX) {
+            conn = cis_sql_reader_steal(tenant);
+        }
         if (conn == NULL && tenant->open < SQL_TENANT_CONNECTIONS_MAX) {
             struct sql_conn *old = NULL;
-            if (store->open >= SQL_CONNECTIONS_MAX && (old = unlink_idle(store, NULL)) != NULL) {
+            if (store->open >= SQL_CONNECTIONS_MAX &&
+                ((old = unlink_idle(store, NULL)) != NULL || (old = steal_any(store)) != NULL)) {
                 old->tenant->open--;
                 store->open--;
                 *out_evicted = old;
@@ -125,11 +141,17 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
         }
     }
     if (code == CIS_OK) {
+        atomic_fetch_add(&store->waiters, 1); /* before it looks into the readers' slots */
         code = reserve(store, t, stop, &conn, &evicted, err);
         life = t->life;
+        atomic_fetch_sub(&store->waiters, 1);
     }
     pthread_mutex_unlock(&store->lock);
     cis_sql_conn_close(evicted);
+    if (conn != NULL && conn->broken) { /* a reader whose transaction did not end */
+        cis_sql_conn_close(conn);
+        conn = NULL;
+    }
     if (code == CIS_OK && conn == NULL) {
         code = cis_sql_conn_open(store, t->name, stop, &conn, err);
         if (code != CIS_OK) {
@@ -156,6 +178,9 @@ void cis_sql_give(struct sql_conn **conn_)
     }
     struct sql_store *store = conn->store;
     conn->stop = NULL;
+    if (conn->reading) {
+        cis_sql_read_end(conn);
+    }
     if (!sqlite3_get_autocommit(conn->db)) {
         (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
         conn->broken |= !sqlite3_get_autocommit(conn->db);
@@ -182,7 +207,7 @@ void cis_sql_forget(struct sql_store *store, struct cis_str tenant)
     if (t != NULL) {
         t->known = false;
         t->life++;
-        while ((conn = unlink_idle(store, t)) != NULL) {
+        while ((conn = unlink_idle(store, t)) != NULL || (conn = cis_sql_reader_steal(t)) != NULL) {
             store->open--;
             t->open--;
             conn->next = gone;

@@ -61,15 +61,18 @@ cis_code cis_sql_exec(struct sql_conn *conn, const char *text, const char *what,
     return rc == SQLITE_OK ? CIS_OK : cis_sql_fail(conn, rc, what, err);
 }
 
+cis_code cis_sql_prepare(struct sql_conn *conn, enum sql_id id, sqlite3_stmt **out_stmt,
+                         struct cis_error *err)
+{
+    int rc = sqlite3_prepare_v3(conn->db, texts[id], -1, SQLITE_PREPARE_PERSISTENT, out_stmt, NULL);
+    return rc == SQLITE_OK ? CIS_OK : cis_sql_fail(conn, rc, "preparing a statement", err);
+}
+
 cis_code cis_sql_get(struct sql_conn *conn, enum sql_id id, sqlite3_stmt **out_stmt,
                      struct cis_error *err)
 {
     if (conn->stmts[id] == NULL) {
-        int rc = sqlite3_prepare_v3(conn->db, texts[id], -1, SQLITE_PREPARE_PERSISTENT,
-                                    &conn->stmts[id], NULL);
-        if (rc != SQLITE_OK) {
-            return cis_sql_fail(conn, rc, "preparing a statement", err);
-        }
+        CIS_TRY(cis_sql_prepare(conn, id, &conn->stmts[id], err));
     }
     *out_stmt = conn->stmts[id];
     return CIS_OK;

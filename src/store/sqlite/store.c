@@ -16,6 +16,13 @@ static void store_close(cis_store *store)
     if (s == NULL) {
         return;
     }
+    cis_sql_keeper_stop(s);
+    cis_map_foreach (&s->tenants, e) {
+        struct sql_conn *conn;
+        while ((conn = cis_sql_reader_steal(e->value)) != NULL) {
+            cis_sql_conn_close(conn);
+        }
+    }
     while (s->idle != NULL) {
         struct sql_conn *conn = s->idle;
         s->idle = conn->next;
@@ -23,6 +30,7 @@ static void store_close(cis_store *store)
     }
     cis_map_done(&s->tenants, tenant_free);
     pthread_cond_destroy(&s->freed);
+    pthread_cond_destroy(&s->keeper_wake);
     pthread_mutex_destroy(&s->lock);
     cis_free(s->dir);
     cis_free(s);
@@ -74,6 +82,7 @@ cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct ci
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->freed, &attr);
+    pthread_cond_init(&s->keeper_wake, &attr);
     pthread_condattr_destroy(&attr);
     *out_store = &s->base;
     return CIS_OK;

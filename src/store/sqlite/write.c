@@ -5,7 +5,7 @@
 #include "store/sqlite/internal.h"
 #include "store/text.h"
 
-static cis_code index_change(struct sql_conn *conn, enum sql_id id, int64_t row, struct cis_str key,
+cis_code cis_sql_text_change(struct sql_conn *conn, enum sql_id id, int64_t row, struct cis_str key,
                              struct cis_str text, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
@@ -46,8 +46,8 @@ static cis_code put_version(struct sql_conn *conn, struct cis_view at, const str
     cis_sql_bind(st, 9, op->value.ptr, op->remove ? 0 : op->value.len);
     CIS_TRY(cis_sql_done(conn, st, "writing memory", err));
     return op->remove ? CIS_OK
-                      : index_change(conn, SQL_TEXT_ADD, sqlite3_last_insert_rowid(conn->db),
-                                     op->key, cis_text_of(op->value), err);
+                      : cis_sql_text_change(conn, SQL_TEXT_ADD, sqlite3_last_insert_rowid(conn->db),
+                                            op->key, cis_text_of(op->value), err);
 }
 
 /* Takes back what this very commit wrote for the key before. */
@@ -56,8 +56,8 @@ static cis_code drop_version(struct sql_conn *conn, const struct cis_kv_op *op, 
 {
     int64_t id = sqlite3_column_int64(old, 0);
     if (sqlite3_column_int64(old, 4) == 0) {
-        CIS_TRY(index_change(conn, SQL_TEXT_REMOVE, id, op->key, cis_text_of(cis_sql_bytes(old, 7)),
-                             err));
+        CIS_TRY(cis_sql_text_change(conn, SQL_TEXT_REMOVE, id, op->key,
+                                    cis_text_of(cis_sql_bytes(old, 7)), err));
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_KV_DELETE, &st, err));

@@ -1,0 +1,262 @@
+/* Chunks: storing, stamping and reading them. A payload of 2 KiB and more that comes by chunk_put
+ * goes into the chunk file, and is on the disk before any row names it; smaller ones, and all that
+ * come inside a commit, are rows of table payload: one sync then covers everything. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/chunk.h"
+#include "store/sqlite/fs_ops.h"
+#include "store/sqlite/read.h"
+
+#define BATCH_CHUNKS 4096u
+#define BATCH_BYTES (16u << 20)
+#define FILE_MIN 2048u /* bytes of payload from which on a chunk goes into the file */
+
+/* ---- rows, inside a transaction ---- */
+
+cis_code cis_sql_stored_add(struct sql_conn *conn, int64_t bytes, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_STORED_ADD, &st, err));
+    sqlite3_bind_int64(st, 1, bytes);
+    bool row;
+    CIS_TRY(cis_sql_row(conn, st, "counting what is stored", &row, err));
+    if (!row) {
+        return cis_fail(err, CIS_E_NOTFOUND, "%s: the tenant is deleted", conn->path);
+    }
+    int64_t stored = sqlite3_column_int64(st, 0), quota = sqlite3_column_int64(st, 1);
+    if (bytes > 0 && quota != 0 && stored > quota) {
+        return cis_fail(err, CIS_E_QUOTA,
+                        "%" PRId64 " bytes stored with this, the tenant's cap is %" PRId64, stored,
+                        quota);
+    }
+    return CIS_OK;
+}
+
+/* *out_id 0: there is no such chunk. */
+static cis_code stamp_by_hash(struct sql_conn *conn, const uint8_t hash[32], int64_t now_ms,
+                              uint64_t *out_id, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_STAMP_HASH, &st, err));
+    cis_sql_bind(st, 1, hash, 32);
+    sqlite3_bind_int64(st, 2, now_ms);
+    bool row;
+    CIS_TRY(cis_sql_row(conn, st, "stamping a chunk", &row, err));
+    *out_id = row ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+    return row ? cis_sql_row(conn, st, "stamping a chunk", &row, err) : CIS_OK;
+}
+
+static cis_code insert(struct sql_conn *conn, const struct cis_fs_chunk *chunk, int64_t place,
+                       int64_t now_ms, uint64_t *out_id, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_PUT, &st, err));
+    cis_sql_bind(st, 1, chunk->hash, sizeof chunk->hash);
+    sqlite3_bind_int64(st, 2, now_ms);
+    sqlite3_bind_int64(st, 3, (int64_t)chunk->packed.len);
+    sqlite3_bind_int64(st, 4, place);
+    cis_sql_bind(st, 5, chunk->packed.ptr, CIS_CHUNK_HEAD);
+    CIS_TRY(cis_sql_done(conn, st, "storing a chunk", err));
+    int64_t id = sqlite3_last_insert_rowid(conn->db);
+    if (place == SQL_NO_PLACE) {
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *put = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_PAYLOAD_PUT, &put, err));
+        sqlite3_bind_int64(put, 1, id);
+        cis_sql_bind(put, 2, chunk->packed.ptr + CIS_CHUNK_HEAD,
+                     chunk->packed.len - CIS_CHUNK_HEAD);
+        CIS_TRY(cis_sql_done(conn, put, "storing a chunk", err));
+    }
+    *out_id = (uint64_t)id;
+    return CIS_OK;
+}
+
+static cis_code chunk_check(const struct cis_fs_chunk *chunk, struct cis_error *err)
+{
+    size_t n = chunk->packed.len;
+    return n > CIS_CHUNK_HEAD && n <= CIS_CHUNK_PACKED_MAX && cis_chunk_len(chunk->packed.ptr) != 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_INVALID, "chunk: %zu bytes that are no chunk", n);
+}
+
+cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *chunk,
+                             uint64_t *out_id, struct cis_error *err)
+{
+    CIS_TRY(chunk_check(chunk, err));
+    int64_t now = cis_clock_wall_ms();
+    CIS_TRY(stamp_by_hash(conn, chunk->hash, now, out_id, err));
+    if (*out_id != 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_sql_stored_add(conn, (int64_t)chunk->packed.len, err));
+    return insert(conn, chunk, SQL_NO_PLACE, now, out_id, err);
+}
+
+/* ---- chunk_put ---- */
+
+struct put {
+    const struct cis_fs_chunk **chunks; /* in hash order: neighbours in the index */
+    size_t n;
+    uint64_t *ids;
+    int64_t *places; /* of those appended to the file, else SQL_NO_PLACE */
+    bool *unused;    /* appended, but somebody else stored the same meanwhile */
+};
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct cis_fs_chunk *const *x = a, *const *y = b;
+    int order = memcmp((*x)->hash, (*y)->hash, 32);
+    return order != 0 ? order : (*x > *y) - (*x < *y);
+}
+
+static cis_code put_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
+{
+    const struct put *p = arg;
+    int64_t now = cis_clock_wall_ms(), grown = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        CIS_TRY(stamp_by_hash(conn, p->chunks[i]->hash, now, &p->ids[i], err));
+        p->unused[i] = p->ids[i] != 0 && p->places[i] != SQL_NO_PLACE;
+        if (p->ids[i] == 0) {
+            CIS_TRY(insert(conn, p->chunks[i], p->places[i], now, &p->ids[i], err));
+            grown += (int64_t)p->chunks[i]->packed.len;
+        }
+    }
+    return grown != 0 ? cis_sql_stored_add(conn, grown, err) : CIS_OK;
+}
+
+/* Which of the chunks are there already? The answer may be old: put_apply looks again. Also the
+ * database's path, which the caller frees. */
+static cis_code known(struct sql_store *store, struct cis_str tenant, const struct put *p,
+                      bool *out_known, char **out_path, const struct cis_stop *stop,
+                      struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+    CIS_TRY(cis_sql_take(store, tenant, true, stop, &conn, err));
+    CIS_TRY(cis_sql_exec(conn, "BEGIN", "begin", err)); /* cis_sql_give ends it */
+    for (size_t i = 0; i < p->n; i++) {
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_CHUNK_BY_HASH, &st, err));
+        cis_sql_bind(st, 1, p->chunks[i]->hash, 32);
+        CIS_TRY(cis_sql_row(conn, st, "looking for a chunk", &out_known[i], err));
+        out_known[i] |= i > 0 && memcmp(p->chunks[i]->hash, p->chunks[i - 1]->hash, 32) == 0;
+    }
+    *out_path = cis_strdup(conn->path);
+    return *out_path != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
+}
+
+/* Payloads that are worth a place in the file. */
+static cis_code append(const struct put *p, const bool *is_known, const char *path, int *fd,
+                       const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) struct cis_bytes *payloads = cis_calloc(p->n, sizeof *payloads);
+    CIS_CLEANUP(cis_freep) int64_t *places = cis_calloc(p->n, sizeof *places);
+    if (payloads == NULL || places == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        struct cis_bytes all = p->chunks[i]->packed;
+        p->places[i] = SQL_NO_PLACE;
+        if (!is_known[i] && all.len - CIS_CHUNK_HEAD >= FILE_MIN) {
+            payloads[n++] = cis_bytes_of(all.ptr + CIS_CHUNK_HEAD, all.len - CIS_CHUNK_HEAD);
+            p->places[i] = 0;
+        }
+    }
+    if (n == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_sql_chunk_file_open(path, true, fd, err));
+    CIS_TRY(cis_sql_chunk_file_append(*fd, payloads, n, places, stop, err));
+    for (size_t i = 0, at = 0; i < p->n; i++) {
+        p->places[i] = p->places[i] == 0 ? places[at++] : SQL_NO_PLACE;
+    }
+    return CIS_OK;
+}
+
+static cis_code put_batch(struct sql_store *store, struct cis_str tenant, const struct put *p,
+                          const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) bool *is_known = cis_calloc(p->n, sizeof *is_known);
+    CIS_CLEANUP(cis_freep) char *path = NULL;
+    CIS_CLEANUP(cis_sql_chunk_file_closep) int fd = -1; /* and with it the lock IN_FLIGHT */
+    if (is_known == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
+    }
+    CIS_TRY(known(store, tenant, p, is_known, &path, stop, err));
+    CIS_TRY(append(p, is_known, path, &fd, stop, err));
+    cis_code code = cis_sql_write(store, tenant, put_apply, p, false, stop, err);
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->places[i] != SQL_NO_PLACE && (p->unused[i] || code == CIS_E_QUOTA)) {
+            cis_sql_chunk_file_punch(fd, p->places[i],
+                                     (int64_t)(p->chunks[i]->packed.len - CIS_CHUNK_HEAD));
+        }
+    }
+    return code;
+}
+
+cis_code cis_sql_chunk_put(cis_store *store, struct cis_str tenant,
+                           const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_ids,
+                           const struct cis_stop *stop, struct cis_error *err)
+{
+    size_t cap = n < BATCH_CHUNKS ? n : BATCH_CHUNKS;
+    CIS_CLEANUP(cis_freep) const struct cis_fs_chunk **order = cis_calloc(cap, sizeof *order);
+    CIS_CLEANUP(cis_freep) uint64_t *ids = cis_calloc(cap, sizeof *ids);
+    CIS_CLEANUP(cis_freep) int64_t *places = cis_calloc(cap, sizeof *places);
+    CIS_CLEANUP(cis_freep) bool *unused = cis_calloc(cap, sizeof *unused);
+    if (order == NULL || ids == NULL || places == NULL || unused == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
+    }
+    for (size_t i = 0; i < n; i++) {
+        CIS_TRY(chunk_check(&chunks[i], err));
+    }
+    for (size_t done = 0; done < n;) {
+        struct put p = {order, 0, ids, places, unused};
+        for (size_t bytes = 0; p.n < cap && done < n && bytes < BATCH_BYTES; done++) {
+            order[p.n++] = &chunks[done];
+            bytes += chunks[done].packed.len;
+        }
+        qsort(order, p.n, sizeof *order, by_hash);
+        CIS_TRY(put_batch((struct sql_store *)store, tenant, &p, stop, err));
+        for (size_t i = 0; i < p.n; i++) {
+            out_ids[order[i] - chunks] = ids[i];
+        }
+    }
+    return CIS_OK;
+}
+
+/* ---- chunk_touch ---- */
+
+struct touch {
+    const uint64_t *ids;
+    size_t n;
+    bool *lost;
+};
+
+static cis_code touch_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
+{
+    const struct touch *t = arg;
+    int64_t now = cis_clock_wall_ms();
+    for (size_t i = 0; i < t->n; i++) {
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_CHUNK_STAMP, &st, err));
+        sqlite3_bind_int64(st, 1, cis_sql_i64(t->ids[i]));
+        sqlite3_bind_int64(st, 2, now);
+        CIS_TRY(cis_sql_done(conn, st, "stamping a chunk", err));
+        t->lost[i] = sqlite3_changes(conn->db) == 0;
+    }
+    return CIS_OK;
+}
+
+cis_code cis_sql_chunk_touch(cis_store *store, struct cis_str tenant, const uint64_t *ids, size_t n,
+                             bool *out_lost, const struct cis_stop *stop, struct cis_error *err)
+{
+    for (size_t done = 0; done < n;) {
+        struct touch t = {ids + done, n - done < BATCH_CHUNKS ? n - done : BATCH_CHUNKS,
+                          out_lost + done};
+        CIS_TRY(
+            cis_sql_write((struct sql_store *)store, tenant, touch_apply, &t, false, stop, err));
+        done += t.n;
+    }
+    return CIS_OK;
+}

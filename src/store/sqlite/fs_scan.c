@@ -1,0 +1,151 @@
+/* Maintenance by rows: scans of one branch as it is stored, squash, the clock. */
+#include <inttypes.h>
+#include "base/clock.h"
+#include "store/sqlite/fs_ops.h"
+#include "store/sqlite/read.h"
+
+static const enum sql_id scans[] = {[CIS_FS_DIRENTS] = SQL_SCAN_DIRENT,
+                                    [CIS_FS_INODES] = SQL_SCAN_INODE,
+                                    [CIS_FS_EXTENTS] = SQL_SCAN_EXTENT};
+
+static void bind_scan(sqlite3_stmt *st, enum cis_fs_table table, uint64_t branch,
+                      const struct cis_fs_key *after, uint32_t limit)
+{
+    static const struct cis_fs_key none = {.ino = 0}; /* below every key: numbers begin at 1 */
+    const struct cis_fs_key *k = after != NULL ? after : &none;
+    int at = 3;
+    sqlite3_bind_int64(st, 1, cis_sql_i64(branch));
+    sqlite3_bind_int64(st, 2, cis_sql_i64(k->ino));
+    if (table == CIS_FS_DIRENTS) {
+        cis_sql_bind_str(st, at++, k->name);
+    } else if (table == CIS_FS_EXTENTS) {
+        sqlite3_bind_int64(st, at++, cis_sql_i64(k->block));
+    }
+    sqlite3_bind_int64(st, at++, cis_sql_i64(k->epoch));
+    sqlite3_bind_int64(st, at, limit != 0 ? (int64_t)limit : -1);
+}
+
+/* Columns in the order of the key, then the values. */
+static cis_code scan_row(struct sql_conn *conn, sqlite3_stmt *st, enum cis_fs_table table,
+                         uint64_t branch, cis_fs_row_each *each, void *self, bool *out_more,
+                         struct cis_error *err)
+{
+    struct cis_fs_key key = {
+        .table = table, .branch = branch, .ino = (uint64_t)sqlite3_column_int64(st, 0)};
+    if (table == CIS_FS_DIRENTS) {
+        key.name = cis_sql_str(st, 1);
+        key.epoch = (uint64_t)sqlite3_column_int64(st, 2);
+        struct cis_fs_dirent d = {.parent = key.ino,
+                                  .ino = (uint64_t)sqlite3_column_int64(st, 3),
+                                  .epoch = key.epoch,
+                                  .mode = (uint32_t)sqlite3_column_int64(st, 4),
+                                  .name = key.name};
+        *out_more = each(self, &key, &d, NULL, NULL);
+    } else if (table == CIS_FS_INODES) {
+        struct cis_fs_inode inode;
+        CIS_TRY(cis_sql_inode_row(conn, st, 1, key.ino, &inode, err));
+        key.epoch = inode.epoch;
+        *out_more = each(self, &key, NULL, &inode, NULL);
+    } else {
+        key.block = (uint64_t)sqlite3_column_int64(st, 1);
+        key.epoch = (uint64_t)sqlite3_column_int64(st, 2);
+        struct cis_fs_extent x = {key.block, (uint64_t)sqlite3_column_int64(st, 3), key.epoch};
+        *out_more = each(self, &key, NULL, NULL, &x);
+    }
+    return CIS_OK;
+}
+
+cis_code cis_sql_scan(cis_store *store, struct cis_str tenant, enum cis_fs_table table,
+                      uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
+                      cis_fs_row_each *each, void *self, const struct cis_stop *stop,
+                      struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
+    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, CIS_VIEW_HEAD, stop, &r, err));
+    if (!r.fresh) { /* it reads what is stored now */
+        CIS_TRY(cis_sql_reader_renew(&r, err));
+    }
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(r.conn, scans[table], &st, err));
+    bind_scan(st, table, branch, after, limit);
+    for (bool more = true; more;) {
+        bool row;
+        CIS_TRY(cis_sql_row(r.conn, st, "scanning", &row, err));
+        if (!row) {
+            break;
+        }
+        CIS_TRY(scan_row(r.conn, st, table, branch, each, self, &more, err));
+    }
+    return CIS_OK;
+}
+
+/* ---- squash ---- */
+
+struct squash {
+    uint64_t branch, floor;
+    const struct cis_fs_key *keys;
+    size_t n;
+};
+
+static cis_code squash_row(struct sql_conn *conn, uint64_t branch, const struct cis_fs_key *key,
+                           struct cis_error *err)
+{
+    static const enum sql_id ids[] = {[CIS_FS_DIRENTS] = SQL_SQUASH_DIRENT,
+                                      [CIS_FS_INODES] = SQL_SQUASH_INODE,
+                                      [CIS_FS_EXTENTS] = SQL_SQUASH_EXTENT};
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, ids[key->table], &st, err));
+    int at = 3;
+    sqlite3_bind_int64(st, 1, cis_sql_i64(branch));
+    sqlite3_bind_int64(st, 2, cis_sql_i64(key->ino));
+    if (key->table == CIS_FS_DIRENTS) {
+        cis_sql_bind_str(st, at++, key->name);
+    } else if (key->table == CIS_FS_EXTENTS) {
+        sqlite3_bind_int64(st, at++, cis_sql_i64(key->block));
+    }
+    sqlite3_bind_int64(st, at, cis_sql_i64(key->epoch));
+    return cis_sql_done(conn, st, "squashing", err);
+}
+
+static cis_code squash_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
+{
+    const struct squash *s = arg;
+    {
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_BRANCH_FLOOR, &st, err));
+        sqlite3_bind_int64(st, 1, cis_sql_i64(s->branch));
+        sqlite3_bind_int64(st, 2, cis_sql_i64(s->floor));
+        CIS_TRY(cis_sql_done(conn, st, "squashing", err));
+        if (sqlite3_changes(conn->db) == 0) {
+            return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", s->branch);
+        }
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        CIS_TRY(squash_row(conn, s->branch, &s->keys[i], err));
+    }
+    return CIS_OK;
+}
+
+cis_code cis_sql_squash(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t floor,
+                        const struct cis_fs_key *keys, size_t n, const struct cis_stop *stop,
+                        struct cis_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (keys[i].branch != branch || keys[i].table > CIS_FS_EXTENTS) {
+            return cis_fail(err, CIS_E_INVALID, "squash: a row of another branch");
+        }
+    }
+    CIS_TRY(cis_sql_tenant_require((struct sql_store *)store, tenant, err));
+    struct squash s = {branch, floor, keys, n};
+    return cis_sql_write((struct sql_store *)store, tenant, squash_apply, &s, true, stop, err);
+}
+
+cis_code cis_sql_clock(cis_store *store, int64_t *out_ms, const struct cis_stop *stop,
+                       struct cis_error *err)
+{
+    (void)store;
+    (void)stop;
+    (void)err;
+    *out_ms = cis_clock_wall_ms(); /* all its processes are on this machine */
+    return CIS_OK;
+}

@@ -1,0 +1,319 @@
+/* Readers: idle connections that keep a read transaction open, so that a read at a view costs its
+ * statements and no BEGIN, COMMIT or lock. They wait in slots of their tenant, which are taken and
+ * given back by one atomic exchange.
+ *
+ * A read must see every commit that was acknowledged before it began, by whatever process. It names
+ * what it wants to see, a view, and rows at a view never change: a transaction that knows the view
+ * is new enough. One that does not know it is begun again and asked once more.
+ *
+ * An open read transaction keeps the write-ahead log from starting over. So no transaction is used
+ * for longer than SQL_SNAPSHOT_NS, and a thread of the store, the keeper, ends those that lie idle;
+ * it sleeps while there is none. */
+#include <inttypes.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/chunk.h"
+#include "store/sqlite/read.h"
+
+/* ---- transactions ---- */
+
+static void forget(struct sql_conn *conn)
+{
+    if (conn->reading) {
+        conn->reading = false;
+        atomic_fetch_sub(&conn->store->reading, 1);
+    }
+}
+
+void cis_sql_read_end(struct sql_conn *conn)
+{
+    sqlite3_blob_close(conn->blob); /* an open one would hold the transaction */
+    conn->blob = NULL;
+    if (conn->db != NULL && !sqlite3_get_autocommit(conn->db) &&
+        sqlite3_exec(conn->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
+        conn->broken = true;
+    }
+    forget(conn);
+}
+
+static cis_code read_begin(struct sql_conn *conn, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_READ_BEGIN, &st, err));
+    CIS_TRY(cis_sql_done(conn, st, "begin", err));
+    conn->reading = true;
+    conn->began_ns = cis_clock_mono_ns();
+    memset(conn->seen, 0, sizeof conn->seen);
+    if (atomic_fetch_add(&conn->store->reading, 1) == 0) {
+        cis_sql_keeper_wake(conn->store);
+    }
+    return CIS_OK;
+}
+
+/* ---- slots ---- */
+
+/* A thread tends to find the connection it gave back, warm. */
+static unsigned preferred(void)
+{
+    uint64_t id = (uint64_t)(uintptr_t)pthread_self();
+    return (unsigned)(((id >> 6) * 0x9e3779b97f4a7c15u) >> 56) % SQL_READERS;
+}
+
+static struct sql_conn *slot_take(struct sql_tenant *t)
+{
+    unsigned first = preferred();
+    for (unsigned i = 0; i < SQL_READERS; i++) {
+        struct sql_slot *slot = &t->readers[(first + i) % SQL_READERS];
+        if (atomic_load_explicit(&slot->conn, memory_order_relaxed) != NULL) {
+            struct sql_conn *conn = atomic_exchange(&slot->conn, NULL);
+            if (conn != NULL) {
+                return conn;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool slot_put(struct sql_tenant *t, struct sql_conn *conn)
+{
+    unsigned first = preferred();
+    for (unsigned i = 0; i < SQL_READERS; i++) {
+        struct sql_slot *slot = &t->readers[(first + i) % SQL_READERS];
+        struct sql_conn *none = NULL;
+        if (atomic_load_explicit(&slot->conn, memory_order_relaxed) == NULL &&
+            atomic_compare_exchange_strong(&slot->conn, &none, conn)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct sql_conn *cis_sql_reader_steal(struct sql_tenant *t)
+{
+    struct sql_conn *conn = slot_take(t);
+    if (conn != NULL) {
+        cis_sql_read_end(conn);
+    }
+    return conn;
+}
+
+static struct sql_tenant *tenant_find(struct sql_store *store, struct cis_str name)
+{
+    uint64_t hash = name.len;
+    for (size_t i = 0; i < name.len; i++) {
+        hash = (hash ^ (unsigned char)name.ptr[i]) * 0x100000001b3u;
+    }
+    _Atomic(struct sql_tenant *) *quick = &store->quick[(hash >> 20) % SQL_QUICK];
+    struct sql_tenant *t = atomic_load_explicit(quick, memory_order_acquire);
+    if (t != NULL && cis_str_eq(cis_str_of(t->name), name)) {
+        return t;
+    }
+    if (!cis_tenant_valid(name)) {
+        return NULL; /* cis_sql_take says why */
+    }
+    pthread_mutex_lock(&store->lock);
+    t = cis_sql_tenant_of(store, name);
+    pthread_mutex_unlock(&store->lock);
+    atomic_store_explicit(quick, t, memory_order_release);
+    return t;
+}
+
+/* ---- the keeper ---- */
+
+/* Into a slot; else, or when it is broken, to the pool. Who waits for a connection looks into the
+ * slots again. */
+static void put_back(struct sql_conn *conn)
+{
+    struct sql_store *store = conn->store;
+    if (conn->broken || conn->life != atomic_load(&conn->tenant->life) ||
+        !slot_put(conn->tenant, conn)) {
+        cis_sql_give(&conn);
+        return;
+    }
+    if (atomic_load(&store->waiters) != 0) {
+        pthread_mutex_lock(&store->lock);
+        pthread_cond_broadcast(&store->freed);
+        pthread_mutex_unlock(&store->lock);
+    }
+}
+
+/* Ends transactions that lie idle for too long. */
+static void sweep(struct sql_tenant *t, uint64_t now)
+{
+    for (unsigned i = 0; i < SQL_READERS; i++) {
+        struct sql_conn *conn = atomic_exchange(&t->readers[i].conn, NULL);
+        if (conn == NULL) {
+            continue;
+        }
+        if (conn->reading && now - conn->began_ns >= SQL_SNAPSHOT_NS) {
+            cis_sql_read_end(conn);
+        }
+        put_back(conn);
+    }
+}
+
+/* The tenants that have readers, at most n of them; a store with more is swept in turns. */
+static size_t tenants_with_readers(struct sql_store *store, struct sql_tenant **out, size_t n)
+{
+    size_t found = 0;
+    cis_map_foreach (&store->tenants, e) {
+        struct sql_tenant *t = e->value;
+        bool any = false;
+        for (unsigned i = 0; i < SQL_READERS && !any; i++) {
+            any = atomic_load_explicit(&t->readers[i].conn, memory_order_relaxed) != NULL;
+        }
+        if (any && found < n) {
+            out[found++] = t;
+        }
+    }
+    return found;
+}
+
+static void *keeper_main(void *arg)
+{
+    struct sql_store *store = arg;
+    pthread_mutex_lock(&store->lock);
+    while (!store->closing) {
+        if (atomic_load(&store->reading) == 0) {
+            pthread_cond_wait(&store->keeper_wake, &store->lock);
+            continue;
+        }
+        uint64_t until = cis_clock_after(cis_clock_mono_ns(), SQL_SNAPSHOT_NS);
+        struct timespec at = {(time_t)(until / CIS_NS_PER_S), (long)(until % CIS_NS_PER_S)};
+        (void)pthread_cond_timedwait(&store->keeper_wake, &store->lock, &at);
+        struct sql_tenant *tenants[SQL_CONNECTIONS_MAX];
+        size_t n = tenants_with_readers(store, tenants, SQL_CONNECTIONS_MAX);
+        pthread_mutex_unlock(&store->lock);
+        for (size_t i = 0; i < n; i++) {
+            sweep(tenants[i], cis_clock_mono_ns());
+        }
+        pthread_mutex_lock(&store->lock);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return NULL;
+}
+
+/* Without a thread (none to be had) transactions are still begun anew when they are used, and the
+ * log grows while readers lie idle. */
+void cis_sql_keeper_wake(struct sql_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    if (!store->has_keeper && !store->closing) {
+        store->has_keeper = pthread_create(&store->keeper, NULL, keeper_main, store) == 0;
+    }
+    pthread_cond_signal(&store->keeper_wake);
+    pthread_mutex_unlock(&store->lock);
+}
+
+void cis_sql_keeper_stop(struct sql_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    store->closing = true;
+    pthread_cond_signal(&store->keeper_wake);
+    pthread_mutex_unlock(&store->lock);
+    if (store->has_keeper) {
+        pthread_join(store->keeper, NULL);
+    }
+}
+
+/* ---- taking and giving ---- */
+
+/* Rows at a view are those at the same epoch of the branch that owns it: a fork that has no commit
+ * of its own yet costs nothing. */
+static cis_code judge(struct sql_reader *r, struct cis_view at, struct cis_error *err)
+{
+    struct sql_conn *conn = r->conn;
+    struct sql_seen *seen = &conn->seen[(at.branch ^ at.epoch) % SQL_SEEN];
+    if (seen->at.branch != at.branch || seen->at.epoch != at.epoch) {
+        struct cis_view owner;
+        CIS_TRY(cis_sql_view_owner(conn, at, &owner, err));
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_HAS_ANCESTORS, &st, err));
+        sqlite3_bind_int64(st, 1, (int64_t)owner.branch);
+        bool row;
+        CIS_TRY(cis_sql_row(conn, st, "reading a branch", &row, err));
+        *seen = (struct sql_seen){at, owner, row};
+    }
+    r->at = seen->owner;
+    r->forked = seen->forked;
+    return CIS_OK;
+}
+
+cis_code cis_sql_reader_renew(struct sql_reader *r, struct cis_error *err)
+{
+    if (r->conn->reading) {
+        cis_sql_read_end(r->conn);
+    }
+    r->fresh = true;
+    return r->conn->broken ? cis_fail(err, CIS_E_STORE, "%s: transaction lost", r->conn->path)
+                           : read_begin(r->conn, err);
+}
+
+static cis_code prepare(struct sql_reader *r, struct cis_view at, struct cis_error *err)
+{
+    struct sql_conn *conn = r->conn;
+    if (conn->stop != NULL) {
+        CIS_TRY(cis_stop_check(conn->stop, "store", err));
+    }
+    if (!conn->reading || cis_clock_mono_ns() - conn->began_ns >= SQL_SNAPSHOT_NS) {
+        CIS_TRY(cis_sql_reader_renew(r, err));
+    }
+    if (at.branch == 0) {
+        return CIS_OK;
+    }
+    struct cis_error ignored;
+    cis_code code = judge(r, at, r->fresh ? err : &ignored);
+    if (code != CIS_OK && !r->fresh) {
+        CIS_TRY(cis_sql_reader_renew(r, err));
+        code = judge(r, at, err);
+    }
+    return code;
+}
+
+cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, struct cis_view at,
+                             const struct cis_stop *stop, struct sql_reader *out,
+                             struct cis_error *err)
+{
+    struct sql_reader r = {.conn = NULL};
+    struct sql_tenant *t = tenant_find(store, tenant);
+    if (t != NULL) {
+        r.conn = slot_take(t);
+    }
+    if (r.conn != NULL && r.conn->life != atomic_load(&t->life)) { /* of a deleted tenant */
+        struct sql_conn *old = cis_take(&r.conn);
+        cis_sql_give(&old);
+    }
+    if (r.conn != NULL) {
+        r.conn->stop = stop;
+    } else {
+        CIS_TRY(cis_sql_take(store, tenant, false, stop, &r.conn, err));
+        if (r.conn == NULL) {
+            return cis_fail(err, CIS_E_NOTFOUND, "tenant " CIS_STR_FMT ": no such tenant",
+                            CIS_STR_ARG(tenant));
+        }
+        if (!r.conn->reader) { /* reads want a larger cache than commits do */
+            r.conn->reader = true;
+            (void)sqlite3_exec(r.conn->db, SQL_READER_CACHE, NULL, NULL, NULL);
+        }
+    }
+    cis_code code = prepare(&r, at, err);
+    if (code != CIS_OK) {
+        cis_sql_reader_give(&r);
+        return code;
+    }
+    *out = r;
+    return CIS_OK;
+}
+
+void cis_sql_reader_give(struct sql_reader *r)
+{
+    struct sql_conn *conn = cis_take(&r->conn);
+    if (conn == NULL) {
+        return;
+    }
+    conn->stop = NULL;
+    if (conn->reading && sqlite3_get_autocommit(conn->db)) {
+        forget(conn); /* an error ended it */
+    }
+    put_back(conn);
+}
