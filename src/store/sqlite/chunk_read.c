@@ -86,8 +86,8 @@ static cis_code try_one(struct sql_reader *r, const struct cis_fs_read *read, st
 {
     struct place p;
     bool found;
-    if (read->len > CIS_FS_BLOCK || read->off > CIS_FS_BLOCK - read->len) {
-        return cis_fail(err, CIS_E_INVALID, "chunk %" PRIu64 ": bytes beyond a block", read->chunk);
+    if (read->off > UINT32_MAX - read->len) {
+        return cis_fail(err, CIS_E_INVALID, "bytes beyond any chunk");
     }
     CIS_TRY(find(r->conn, read->chunk, &p, &found, err));
     if (!found && !r->fresh) { /* stored since this transaction began */
