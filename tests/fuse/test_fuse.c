@@ -1,0 +1,115 @@
+/* The mount over a folder of the host: what programs see is what they see without it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include "harness.h"
+#include "base/file.h"
+#include "mounted.h"
+#include "transcript.h"
+#include "fuse/fuse.h"
+#include "vfs/hostdir/hostdir.h"
+
+static cis_vfs *open_host(const void *arg)
+{
+    struct cis_hostdir_options o = CIS_HOSTDIR_OPTIONS_INIT;
+    o.devices = true;
+    o.nodes_max = 16384;
+    cis_vfs *vfs = NULL;
+    struct cis_error err;
+    return cis_hostdir_open(arg, &o, &vfs, &err) == CIS_OK ? vfs : NULL;
+}
+
+static void run_in(const char *base, const struct transcript_row *row, struct cis_buf *out)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", base, row->name);
+    assert_int_equal(mkdir(path, 0755), 0);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    row->run(fd, out);
+    close(fd);
+}
+
+static void programs_see_the_same_through_the_mount(void **state)
+{
+    (void)state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    char *under = test_dir_new(), *beside = test_dir_new();
+    struct mounted m;
+    assert_true(mounted_start(&m, open_host, under));
+    for (size_t i = 0; i < transcript_count; i++) {
+        const struct transcript_row *row = &transcript_rows[i];
+        if (row->as_root && geteuid() != 0) {
+            printf("%s: needs root\n", row->name);
+            continue;
+        }
+        struct cis_buf host = CIS_BUF_INIT(16 << 20), mount = CIS_BUF_INIT(16 << 20);
+        run_in(beside, row, &host);
+        run_in(m.dir, row, &mount);
+        transcript_compare(row->name, &host, &mount);
+        cis_buf_done(&host);
+        cis_buf_done(&mount);
+    }
+    assert_int_equal(mounted_stop(&m), 0);
+    struct cis_error err;
+    assert_int_equal(cis_file_remove_tree(under, &err), CIS_OK);
+    assert_int_equal(cis_file_remove_tree(beside, &err), CIS_OK);
+    free(under);
+    free(beside);
+}
+
+static void a_mount_ends_while_files_are_open(void **state)
+{
+    (void)state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    char *under = test_dir_new();
+    struct mounted m;
+    assert_true(mounted_start(&m, open_host, under));
+    char path[512];
+    snprintf(path, sizeof path, "%s/f", m.dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "x", 1), 1);
+    assert_int_equal(mounted_stop(&m), 0);
+    char byte;
+    assert_int_equal(pread(fd, &byte, 1, 0), -1);
+    close(fd);
+    snprintf(path, sizeof path, "%s/f", under);
+    assert_true(cis_file_exists(path));
+    struct cis_error err;
+    assert_int_equal(cis_file_remove_tree(under, &err), CIS_OK);
+    free(under);
+}
+
+static void a_place_that_is_not_there_is_named(void **state)
+{
+    (void)state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    char *under = test_dir_new();
+    cis_vfs *vfs = open_host(under);
+    cis_fuse *fuse;
+    struct cis_fuse_options o = CIS_FUSE_OPTIONS_INIT;
+    assert_fails(CIS_E_NOTFOUND, "/nowhere/at/all",
+                 cis_fuse_mount(vfs, "/nowhere/at/all", &o, &fuse, err));
+    assert_fails(CIS_E_USAGE, "not a directory",
+                 cis_fuse_mount(vfs, "/proc/self/status", &o, &fuse, err));
+    cis_vfs_close(vfs);
+    rmdir(under);
+    free(under);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(programs_see_the_same_through_the_mount),
+        cmocka_unit_test(a_mount_ends_while_files_are_open),
+        cmocka_unit_test(a_place_that_is_not_there_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
