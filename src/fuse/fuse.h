@@ -9,6 +9,7 @@
 #ifndef CIS_FUSE_FUSE_H
 #define CIS_FUSE_FUSE_H
 
+#include "base/cancel.h"
 #include "vfs/vfs.h"
 
 typedef struct cis_fuse cis_fuse;
@@ -20,7 +21,7 @@ struct cis_fuse_options {
     bool exclusive;     /* nobody else changes what is mounted: the kernel may keep what it knows */
     const char *fsname; /* what mount(8) shows; NULL: "cis" */
     unsigned threads;   /* 0: 4 */
-    int stop_fd;        /* readable: the same as cis_fuse_stop; -1: none. Borrowed */
+    cis_cancel *cancel; /* fired: the same as cis_fuse_stop; borrowed, may be NULL */
 };
 #define CIS_FUSE_OPTIONS_INIT                                                                      \
     {                                                                                              \

@@ -22,7 +22,7 @@ struct cis_fuse {
     bool mounted, exclusive;
     unsigned threads;
     int stop_fd;       /* eventfd: readable from cis_fuse_stop on */
-    int other_stop_fd; /* the same by somebody else; -1: none */
+    int cancel_fd;     /* of the caller's token; -1: none */
     double keep;       /* seconds the kernel may keep names and attributes */
     atomic_int failed; /* errno that ended a worker */
     pthread_mutex_t lock;

@@ -58,7 +58,7 @@ static bool wait_request(const struct cis_fuse *f)
 {
     struct pollfd fds[3] = {{.fd = fuse_session_fd(f->session), .events = POLLIN},
                             {.fd = f->stop_fd, .events = POLLIN},
-                            {.fd = f->other_stop_fd, .events = POLLIN}};
+                            {.fd = f->cancel_fd, .events = POLLIN}};
     while (poll(fds, 3, -1) < 0) {
         if (errno != EINTR) {
             return false;
@@ -199,7 +199,7 @@ cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_opt
     f->keep = options->exclusive ? 3600.0 : 0.0;
     f->threads = options->threads == 0 ? 4 : options->threads;
     f->threads = f->threads > THREADS_MAX ? THREADS_MAX : f->threads;
-    f->other_stop_fd = options->stop_fd;
+    f->cancel_fd = options->cancel != NULL ? cis_cancel_fd(options->cancel) : -1;
     pthread_mutex_init(&f->lock, NULL);
     f->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     cis_code code = f->stop_fd < 0 ? cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: eventfd")

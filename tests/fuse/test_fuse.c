@@ -23,7 +23,9 @@ static void run_in(const char *base, const struct transcript_row *row, struct ci
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", base, row->name);
-    assert_int_equal(mkdir(path, 0755), 0);
+    if (mkdir(path, 0755) != 0) {
+        fail_msg("%s: %s", path, strerror(errno));
+    }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(fd >= 0);
     row->run(fd, out);
@@ -41,9 +43,8 @@ static void programs_see_the_same_through_the_mount(void **state)
     assert_true(mounted_start(&m, open_host, under));
     for (size_t i = 0; i < transcript_count; i++) {
         const struct transcript_row *row = &transcript_rows[i];
-        if (row->as_root && geteuid() != 0) {
-            printf("%s: needs root\n", row->name);
-            continue;
+        if (row->owners) {
+            continue; /* in a folder of the host everything belongs to who serves it */
         }
         struct cis_buf host = CIS_BUF_INIT(16 << 20), mount = CIS_BUF_INIT(16 << 20);
         run_in(beside, row, &host);

@@ -13,7 +13,7 @@ typedef void transcript_group(int dir, struct cis_buf *out);
 struct transcript_row {
     const char *name;
     transcript_group *run;
-    bool as_root; /* needs root to change users */
+    bool owners; /* needs root, and a filesystem where files belong to who made them */
 };
 extern const struct transcript_row transcript_rows[];
 extern const size_t transcript_count;
