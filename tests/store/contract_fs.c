@@ -1,0 +1,55 @@
+/* The contract of the versioned filesystem: its groups of tests. */
+#include "harness.h"
+
+#include "tree.h"
+
+static const struct store_backend *backend;
+
+static int setup(void **state)
+{
+    struct fs_fixture *f = calloc(1, sizeof *f);
+    f->backend = backend;
+    f->place = backend->place_new();
+    f->s = backend->open(f->place);
+    assert_ok(f->s->fs->tenant_create(f->s, T, 1000, 1001, NULL, err));
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fs_fixture *f = *state;
+    f->s->ops->close(f->s);
+    f->backend->place_free(f->place);
+    free(f);
+    return 0;
+}
+
+cis_store *fs_reopen(void **state)
+{
+    struct fs_fixture *f = *state;
+    f->s->ops->close(f->s);
+    f->s = f->backend->open(f->place);
+    return f->s;
+}
+
+int store_fs_contract_run(const struct store_backend *which, int argc, char **argv)
+{
+    static const struct fs_test *const groups[] = {fs_tests_read, fs_tests_chunk, fs_tests_branch,
+                                                   fs_tests_keep, fs_tests_race,  fs_tests_model};
+    static struct CMUnitTest tests[128];
+    size_t n = 0;
+    backend = which;
+    if (argc > 2) {
+        fs_random_steps = (unsigned)strtoul(argv[2], NULL, 10);
+    }
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+        for (const struct fs_test *test = groups[g]; test->name != NULL; test++) {
+            if (argc < 2 || strstr(test->name, argv[1]) != NULL) {
+                assert_true(n < sizeof tests / sizeof *tests);
+                tests[n++] = (struct CMUnitTest){test->name, test->run, setup, teardown, NULL};
+            }
+        }
+    }
+    return _cmocka_run_group_tests(which->name, tests, n, NULL, NULL);
+}
