@@ -145,6 +145,24 @@ static void fail_rest(struct sql_job **batch, size_t n, cis_code code, const str
     }
 }
 
+/* A commit that failed may have reached the log all the same: when the disk fails between its last
+ * frame and the sync, whoever reads the log next finds it whole. Another commit over the same place
+ * in the log makes the failure true; when that fails as well, the answer says what is not known. */
+static void settle(struct sql_conn *conn, struct cis_error *why)
+{
+    struct cis_error ignored;
+    if (!sqlite3_get_autocommit(conn->db)) {
+        (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    if (begin(conn, true, &ignored) == CIS_OK && step(conn, SQL_SETTLE, "", &ignored) == CIS_OK &&
+        step(conn, SQL_COMMIT, "", &ignored) == CIS_OK) {
+        return;
+    }
+    static const char text[] = "; whether it was kept is not known until the store opens again";
+    size_t room = sizeof why->msg - sizeof text, len = strnlen(why->msg, room);
+    memcpy(why->msg + len, text, sizeof text);
+}
+
 static void run_batch(struct sql_conn *conn, struct sql_job **batch, size_t n)
 {
     struct cis_error why;
@@ -174,6 +192,7 @@ static void run_batch(struct sql_conn *conn, struct sql_job **batch, size_t n)
     }
     cis_code code = any ? step(conn, SQL_COMMIT, "commit", &why) : CIS_OK;
     if (code != CIS_OK) {
+        settle(conn, &why);
         fail_rest(batch, n, code, &why);
     }
 }

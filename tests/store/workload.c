@@ -1,0 +1,347 @@
+#include "harness.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include "base/file.h"
+#include "store/chunk.h"
+#include "store/sqlite/internal.h"
+#include "store/sqlite/sqlite.h"
+#include "contract.h"
+#include "workload.h"
+
+#define FILES 3
+#define KEYS 5
+#define CYCLE 8 /* five runs, a fork, a snapshot, a move */
+
+static void run_id(unsigned i, char out[27])
+{
+    snprintf(out, 27, "01WRK%021u", i);
+}
+
+/* ---- a run ---- */
+
+struct work {
+    char names[FILES][32], keys[KEYS][32];
+    struct cis_fs_dirent dirents[FILES];
+    struct cis_fs_change changes[FILES];
+    struct cis_fs_delta delta;
+    struct cis_fs_new_extent extent;
+    struct cis_fs_chunk chunk;
+    uint8_t content[5000], packed[CIS_CHUNK_PACKED_MAX];
+    struct cis_kv_op ops[KEYS + 2], config;
+    struct cis_fs_commit fs;
+};
+
+static void work_files(struct work *w, unsigned i, uint64_t ino)
+{
+    struct cis_fs_time t = {1700000000 + i, i};
+    for (unsigned f = 0; f < FILES; f++) {
+        bool big = f == FILES - 1;
+        snprintf(w->names[f], sizeof w->names[f], "f%06u-%u", i, f);
+        w->dirents[f] = (struct cis_fs_dirent){
+            .parent = 1, .ino = ino + f, .mode = S_IFREG, .name = cis_str_of(w->names[f])};
+        w->changes[f] = (struct cis_fs_change){
+            .kind = CIS_FS_PUT,
+            .is_new = true,
+            .inode = {.ino = ino + f,
+                      .mode = S_IFREG | 0644,
+                      .nlink = 1,
+                      .size = big ? sizeof w->content : 9,
+                      .stored = big ? CIS_FS_BLOCK : 0,
+                      .atime = t,
+                      .mtime = t,
+                      .ctime = t,
+                      .btime = t,
+                      .is_inline = !big,
+                      .data = big ? (struct cis_bytes){NULL, 0} : cis_bytes_of("some text", 9)}};
+    }
+    w->delta = (struct cis_fs_delta){.ino = 1, .mtime = t, .ctime = t};
+    w->extent = (struct cis_fs_new_extent){.ino = ino + FILES - 1, .new_chunk = 0};
+}
+
+static cis_code work_chunk(struct work *w, unsigned i, const struct cis_tenant *tenant,
+                           struct cis_error *err)
+{
+    cis_chunk_codec *codec = NULL;
+    CIS_TRY(cis_chunk_codec_new(&codec, err));
+    for (size_t at = 0; at < sizeof w->content; at++) {
+        w->content[at] = (uint8_t)((at * 2654435761u + i * 40503u) >> 7);
+    }
+    struct cis_bytes content = {w->content, sizeof w->content};
+    cis_chunk_hash(tenant->key, content, w->chunk.hash);
+    w->chunk.packed =
+        (struct cis_bytes){w->packed, cis_chunk_pack(codec, content, true, w->packed)};
+    cis_chunk_codec_free(codec);
+    return CIS_OK;
+}
+
+static void work_memory(struct work *w, unsigned i)
+{
+    for (unsigned k = 0; k < KEYS; k++) {
+        snprintf(w->keys[k], sizeof w->keys[k], "k%06u-%u", i, k);
+        w->ops[k] = store_put("a", w->keys[k], "a value of some length, searchable");
+    }
+    w->ops[KEYS] = store_put("a", "latest", w->keys[0]);
+    w->ops[KEYS + 1] = i % 2 == 0 ? store_put("a", "flag", "up") : store_del("a", "flag");
+    w->config = store_put("a", "last", w->keys[0]);
+}
+
+static cis_code run_step(cis_store *s, unsigned i, struct cis_error *err)
+{
+    struct cis_tenant tenant;
+    struct cis_fs_ref ref;
+    struct cis_run_row run;
+    uint64_t ino = 0;
+    CIS_TRY(s->fs->reserve_inodes(s, T, FILES, &ino, NULL, err)); /* makes the tenant, too */
+    CIS_TRY(s->fs->tenant_get(s, T, &tenant, NULL, err));
+    CIS_TRY(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    struct work *w = calloc(1, sizeof *w);
+    work_files(w, i, ino);
+    work_memory(w, i);
+    cis_code code = work_chunk(w, i, &tenant, err);
+    w->fs = (struct cis_fs_commit){.base = ref.head,
+                                   .dirents = w->dirents,
+                                   .ndirents = FILES,
+                                   .changes = w->changes,
+                                   .nchanges = FILES,
+                                   .deltas = &w->delta,
+                                   .ndeltas = 1,
+                                   .extents = &w->extent,
+                                   .nextents = 1,
+                                   .chunks = &w->chunk,
+                                   .nchunks = 1,
+                                   .files = FILES,
+                                   .bytes = 18 + sizeof w->content};
+    store_run_row(&run, "a", "ok");
+    run_id(i, run.id);
+    struct cis_store_commit c = {.run = &run,
+                                 .fs = &w->fs,
+                                 .kv = w->ops,
+                                 .nkv = KEYS + 2,
+                                 .config = &w->config,
+                                 .nconfig = 1};
+    if (code == CIS_OK) {
+        code = s->ops->commit(s, T, &c, NULL, err);
+    }
+    free(w);
+    return code;
+}
+
+/* ---- steps ---- */
+
+static void ref_name(unsigned i, char out[32])
+{
+    snprintf(out, 32, "b%06u", i);
+}
+
+static cis_code fork_step(cis_store *s, unsigned i, struct cis_error *err)
+{
+    char name[32];
+    struct cis_fs_ref ref;
+    ref_name(i, name);
+    struct cis_str names[] = {cis_str_of(name)};
+    CIS_TRY(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    return s->fs->fork(s, T, ref.head, names, 1, NULL, err);
+}
+
+static cis_code snapshot_step(cis_store *s, unsigned i, struct cis_error *err)
+{
+    struct cis_fs_ref ref;
+    CIS_TRY(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    struct cis_fs_snapshot snapshot = {.view = ref.head, .note = CIS_STR("a note")};
+    snprintf(snapshot.name, sizeof snapshot.name, "s%06u", i);
+    return s->fs->snapshot_put(s, T, &snapshot, NULL, err);
+}
+
+/* The fork of two steps before goes back to the first commit there was. */
+static cis_code move_step(cis_store *s, unsigned i, struct cis_error *err)
+{
+    char name[32];
+    struct cis_fs_ref ref;
+    ref_name(i - 2, name);
+    CIS_TRY(s->fs->ref_get(s, T, cis_str_of(name), &ref, NULL, err));
+    if (ref.head.epoch == 1) {
+        return CIS_OK;
+    }
+    struct cis_view out;
+    return s->fs->ref_move(s, T, cis_str_of(name), ref.head, (struct cis_view){1, 1}, 0, &out, NULL,
+                           err);
+}
+
+cis_code workload_step(cis_store *s, unsigned i, struct cis_error *err)
+{
+    struct cis_error why = {0};
+    cis_code code = i % CYCLE < 5    ? run_step(s, i, &why)
+                    : i % CYCLE == 5 ? fork_step(s, i, &why)
+                    : i % CYCLE == 6 ? snapshot_step(s, i, &why)
+                                     : move_step(s, i, &why);
+    if (code == CIS_E_EXISTS) {
+        return CIS_OK;
+    }
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
+    return code;
+}
+
+/* ---- the audit ---- */
+
+static bool seen_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    (void)row;
+    *(bool *)self = true;
+    return true;
+}
+
+static bool seen_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
+{
+    (void)snapshot;
+    *(bool *)self = true;
+    return true;
+}
+
+static void assert_ok_or_absent(cis_code code, const struct cis_error *why)
+{
+    if (code != CIS_OK && code != CIS_E_NOTFOUND) {
+        fail_msg("%s", why->msg);
+    }
+}
+
+static bool is_there(cis_store *s, unsigned i)
+{
+    char name[32];
+    bool seen = false;
+    struct cis_error why = {0};
+    struct cis_fs_ref ref;
+    switch (i % CYCLE) {
+    case 5:
+    case 7:
+        ref_name(i % CYCLE == 5 ? i : i - 2, name);
+        seen = s->fs->ref_get(s, T, cis_str_of(name), &ref, NULL, &why) == CIS_OK;
+        assert_ok_or_absent(seen ? CIS_OK : why.code, &why);
+        return seen && (i % CYCLE == 5 || ref.head.epoch == 1);
+    case 6:
+        snprintf(name, sizeof name, "s%06u", i);
+        assert_ok_or_absent(
+            s->fs->snapshots(s, T, cis_str_of(name), seen_snapshot, &seen, NULL, &why), &why);
+        return seen;
+    default: {
+        char id[27];
+        run_id(i, id);
+        assert_ok_or_absent(s->fs->commit_of_run(s, T, id, seen_commit, &seen, NULL, &why), &why);
+        return seen;
+    }
+    }
+}
+
+static long long number(sqlite3 *db, const char *text)
+{
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(db, text, -1, &st, NULL) != SQLITE_OK) {
+        fail_msg("%s: %s", text, sqlite3_errmsg(db));
+    }
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    long long n = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return n;
+}
+
+/* Each counts rows that should not be. */
+static const char *const faults[] = {
+    "SELECT count(*) FROM epoch e WHERE"
+    " (SELECT count(*) FROM dirent d WHERE d.branch = e.branch AND d.epoch = e.epoch) <> 3"
+    " OR (SELECT count(*) FROM inode i WHERE i.branch = e.branch AND i.epoch = e.epoch) <> 4"
+    " OR (SELECT count(*) FROM extent x WHERE x.branch = e.branch AND x.epoch = e.epoch) <> 1"
+    " OR NOT EXISTS (SELECT 1 FROM run r WHERE r.id = e.run AND r.version = e.epoch)",
+    "SELECT count(*) FROM (SELECT branch, epoch FROM dirent UNION ALL"
+    " SELECT branch, epoch FROM inode WHERE epoch > 0 UNION ALL SELECT branch, epoch FROM extent"
+    " UNION ALL SELECT branch, epoch FROM memory) r WHERE NOT EXISTS"
+    " (SELECT 1 FROM epoch e WHERE e.branch = r.branch AND e.epoch = r.epoch)",
+    "SELECT count(*) FROM branch b WHERE head <> fork_epoch +"
+    " (SELECT count(*) FROM epoch WHERE branch = b.id)",
+    "SELECT count(*) FROM ref r WHERE NOT EXISTS (SELECT 1 FROM branch WHERE id = r.branch)",
+    "SELECT count(*) FROM branch b WHERE NOT EXISTS"
+    " (SELECT 1 FROM lineage WHERE branch = b.id AND depth = 0 AND ancestor = b.id)"
+    " OR (parent <> 0 AND NOT EXISTS"
+    " (SELECT 1 FROM lineage WHERE branch = b.id AND depth = 1 AND ancestor = b.parent))",
+    "SELECT count(*) FROM extent x WHERE chunk <> 0 AND NOT EXISTS"
+    " (SELECT 1 FROM chunk WHERE id = x.chunk)",
+    "SELECT count(*) FROM run WHERE NOT EXISTS (SELECT 1 FROM epoch WHERE run = run.id)",
+    "SELECT count(*) FROM inode WHERE ino >= (SELECT next_ino FROM tree)",
+    "SELECT stored <> (SELECT total(bytes) FROM chunk) FROM tree",
+};
+
+static void audit_rows(cis_store *s)
+{
+    CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+    assert_ok(cis_sql_take((struct sql_store *)s, T, true, NULL, &conn, err));
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        if (number(conn->db, faults[i]) != 0) {
+            fail_msg("not 0: %s", faults[i]);
+        }
+    }
+    sqlite3_stmt *st = NULL;
+    assert_int_equal(sqlite3_prepare_v2(conn->db, "PRAGMA integrity_check", -1, &st, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
+    sqlite3_finalize(st);
+    assert_ok(cis_sql_exec(conn, "INSERT INTO memory_text (memory_text) VALUES ('integrity-check')",
+                           "checking the index", err));
+}
+
+struct counted {
+    uint64_t bytes, keys;
+};
+
+static bool count_entry(void *self, const struct cis_kv_entry *e)
+{
+    struct counted *c = self;
+    c->bytes += e->key.len + e->value.len;
+    c->keys++;
+    return true;
+}
+
+static void audit_memory(cis_store *s, unsigned runs)
+{
+    struct counted c = {0, 0};
+    uint64_t bytes, keys;
+    struct cis_kv_query query = {.ns = CIS_STR("a"), .prefix = CIS_STR("")};
+    assert_ok(s->ops->kv_list(s, T, CIS_VIEW_HEAD, &query, count_entry, &c, NULL, err));
+    assert_ok(s->ops->kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_int_equal(c.bytes, bytes);
+    assert_int_equal(c.keys, keys);
+    c.keys = 0;
+    query.prefix = CIS_STR("k");
+    assert_ok(s->ops->kv_list(s, T, CIS_VIEW_HEAD, &query, count_entry, &c, NULL, err));
+    assert_int_equal(c.keys, runs * KEYS);
+}
+
+unsigned workload_audit(const char *dir, unsigned acked)
+{
+    cis_store *s = NULL;
+    unsigned n = 0, runs = 0;
+    assert_ok(cis_store_sqlite_open(dir, &s, err));
+    while (is_there(s, n)) {
+        runs += n % CYCLE < 5;
+        n++;
+    }
+    for (unsigned i = n; i < n + 2 * CYCLE; i++) {
+        assert_false(is_there(s, i));
+    }
+    if (n < acked) {
+        fail_msg("step %u was acknowledged and is not there", n);
+    }
+    char path[1024];
+    snprintf(path, sizeof path, "%s/tenants/default.db", dir);
+    if (cis_file_exists(path)) {
+        struct cis_fs_ref ref;
+        assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_int_equal(ref.files, runs * FILES);
+        assert_int_equal(ref.bytes, runs * (18 + 5000));
+        audit_memory(s, runs);
+        audit_rows(s);
+    }
+    s->ops->close(s);
+    return n;
+}
