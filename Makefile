@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 # Configuring builds the engine when there is none yet: with the Rust that tools/setup found.
 CMAKE = PATH="$$(tools/setup --rust-dir):$$PATH" cmake
 
-.PHONY: build demo check tsan coverage torture bench install format clean setup help
+.PHONY: build demo check tsan coverage torture bench install format clean clean-engine setup help
 
 build: setup ## the program, at build/bin/cis
 	@test -f build/release/build.ninja || $(CMAKE) --preset release
@@ -52,6 +52,9 @@ setup:
 
 clean: ## remove everything that was built (not the cached engine)
 	rm -rf build
+
+clean-engine: setup ## remove engines of earlier versions from the user's cache
+	@PATH="$$(tools/setup --rust-dir):$$PATH" tools/clean-engine.sh
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20

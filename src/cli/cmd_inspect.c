@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include "base/clock.h"
+#include "config/config.h"
 #include "lib/lib.h"
 #include "skill/manifest.h"
 
@@ -90,13 +91,16 @@ static void print_readable(const char *text, const char *name)
     json_decref(o);
 }
 
-static cis_code inspect(const struct cis_cli *cli, struct cis_buf *json, struct cis_error *err)
+static cis_code inspect(const struct cis_cli *cli, const struct cis_config *config,
+                        struct cis_buf *json, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(CIS_MODULE_MAX);
     struct cis_image_options o = {.name = cli->args[0],
                                   .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
                                   .stop = {CIS_NEVER, cli->cancel},
-                                  .compiler = cli->program};
+                                  .compiler = cli->program,
+                                  .compile_memory = config->compile_memory,
+                                  .compile_ns = config->compile_time_ns};
     struct cis_skillabi_options abi = {.abi = cis_cli_value(cli, "abi"),
                                        .method = cis_cli_value(cli, "method")};
     struct cis_image_info *info = NULL;
@@ -111,7 +115,11 @@ static int run(struct cis_cli *cli)
 {
     struct cis_error err = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(256u << 20);
-    if (inspect(cli, &json, &err) != CIS_OK) {
+    cis_app *app = NULL;
+    cis_code code = cis_app_open(cli, &app, &err);
+    code = code == CIS_OK ? inspect(cli, cis_app_config(app), &json, &err) : code;
+    cis_app_close(app);
+    if (code != CIS_OK) {
         return cis_cli_fail(cli, &err);
     }
     if (cli->json) {

@@ -31,6 +31,8 @@ int cis_cli_with_home(struct cis_cli *cli,
     }
     if (code == CIS_OK) {
         home.compiler = cli->program;
+        home.compile_memory = cis_app_config(app)->compile_memory;
+        home.compile_ns = cis_app_config(app)->compile_time_ns;
         code = body(cli, &home, &err);
     }
     int exit_code = code == CIS_OK ? 0 : cis_code_skill_exit(code);

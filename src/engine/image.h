@@ -52,8 +52,10 @@ struct cis_image_options {
     uint64_t memory_limit; /* of the runs to come: above a slot's size means on-demand */
     struct cis_stop stop;  /* for waiting on the compiler */
     /* For cis_image_scan alone: run as `COMPILER __compile` to read modules that are not small;
-     * NULL: this process reads them, however long that takes. */
+     * NULL: this process reads them, however long that takes. What that process may use; 0: as
+     * struct cis_engine_options has it. */
     const char *compiler;
+    uint64_t compile_memory, compile_ns;
 };
 
 /* Scan only: text (.wat) or binary, never compiles. Free with cis_image_info_free. Checks magic,

@@ -165,7 +165,9 @@ static cis_code check_module(const struct cis_skill_home *home, struct cis_packa
     struct cis_image_options options = {.name = entry,
                                         .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
                                         .stop = {UINT64_MAX, home->stop.cancel},
-                                        .compiler = home->compiler};
+                                        .compiler = home->compiler,
+                                        .compile_memory = home->compile_memory,
+                                        .compile_ns = home->compile_ns};
     struct cis_image_info *info = NULL;
     CIS_TRY(cis_image_scan(cis_buf_bytes(&module), &options, &info, err));
     *out_component = info->component;

@@ -354,6 +354,56 @@ static void memory_lives_in_the_store_and_only_when_the_run_is_kept(void **state
     free(dir);
 }
 
+/* ---- an embedder's memory of which another version was written meanwhile ---- */
+
+static enum cis_code has_nothing(void *self, const struct cis_call *call, const char *key,
+                                 size_t key_len, struct cis_sink *out, bool *out_found,
+                                 struct cis_error *err)
+{
+    (void)self, (void)call, (void)key, (void)key_len, (void)out, (void)err;
+    *out_found = false;
+    return CIS_E_OK;
+}
+
+static enum cis_code comes_too_late(void *self, const struct cis_call *call,
+                                    const struct cis_memory_op *ops, size_t nops,
+                                    struct cis_error *err)
+{
+    (void)call;
+    ++*(int *)self;
+    assert_int_equal(nops, 1);
+    snprintf(err->msg, sizeof err->msg, "\"%.*s\" was written by another run first",
+             (int)ops[0].key_len, ops[0].key);
+    return err->code = CIS_E_CONFLICT;
+}
+
+static void a_commit_that_meets_another_is_a_conflict_with_exit_8(void **state)
+{
+    (void)state;
+    int commits = 0;
+    struct cis_memory_service memory = CIS_MEMORY_SERVICE_INIT;
+    memory.self = &commits;
+    memory.get = has_nothing;
+    memory.commit = comes_too_late;
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    c.services.memory = &memory;
+    cis_runtime *r = runtime_new(&c);
+    const char *const grants[] = {"memory", NULL};
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    o.grants = grants;
+    o.method = "skill_execute";
+    cis_result *result = run(r, GUEST_SET, "{}", &o);
+    assert_int_equal(commits, 1);
+    assert_int_equal(cis_result_code(result), CIS_E_CONFLICT);
+    assert_string_equal(cis_result_message(result), "\"k\" was written by another run first");
+    const char *report = cis_result_report(result, NULL);
+    assert_non_null(
+        strstr(report, "\"status\":\"conflict\",\"code\":\"CONFLICT\",\"exit_code\":8"));
+    assert_non_null(strstr(report, "\"changes\":{\"committed\":false,\"memory_set\":0"));
+    cis_result_free(result);
+    cis_runtime_free(r);
+}
+
 static enum cis_code shout(void *self, const struct cis_call *call, const char *method,
                            const char *input, size_t len, struct cis_sink *out,
                            struct cis_error *err)
@@ -496,6 +546,7 @@ int main(void)
         cmocka_unit_test(what_is_denied_is_taken_away_for_one_run),
         cmocka_unit_test(a_run_is_cancelled_from_another_thread),
         cmocka_unit_test(memory_lives_in_the_store_and_only_when_the_run_is_kept),
+        cmocka_unit_test(a_commit_that_meets_another_is_a_conflict_with_exit_8),
         cmocka_unit_test(skills_in_wasm_and_c_are_called_by_name),
         cmocka_unit_test(one_runtime_serves_many_threads),
         cmocka_unit_test(without_wasi_its_imports_are_provided_by_nobody),

@@ -469,7 +469,10 @@ static void a_list_is_bounded_by_the_budget_before_it_is_built(void **state)
     a.limits.host_bytes = 60 * MIB; /* a third is less than 32 bytes for each of them */
     open_with(&a, ALL_GRANTS);
     assert_int_equal(cis_guest_hostcall_max(a.guest), 20 * MIB);
-    assert_ends(&a, "B", CIS_E_TRAP, "too much data");
+    assert_ends(&a, "B", CIS_E_BUDGET, "host-call");
+    assert_string_equal(cis_guest_end(a.guest)->limit, "host-call");
+    assert_int_equal(cis_guest_end(a.guest)->configured, 20 * MIB);
+    assert_int_equal(cis_guest_end(a.guest)->reached, 20 * MIB + 1);
     abi_close(&a);
 }
 

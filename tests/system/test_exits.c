@@ -2,7 +2,9 @@
 #include "system/system.h"
 
 #include <jansson.h>
+#include <pty.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include "system/guests.h"
 
 #define RUN(s, ...) cis(s, "skill", "run", "--wasm", __VA_ARGS__)
@@ -223,6 +225,61 @@ static void exit_7_a_store_that_cannot_be_written_or_read(void **state)
     free(set);
 }
 
+/* What the program writes to its terminal, until it has asked its question. */
+static void await_question(int terminal)
+{
+    char text[4096] = "";
+    size_t n = 0;
+    while (n + 1 < sizeof text) {
+        ssize_t got = read(terminal, text + n, sizeof text - 1 - n);
+        if (got <= 0) {
+            fail_msg("no question: %s", text);
+        }
+        n += (size_t)got;
+        text[n] = 0;
+        if (strstr(text, "[y/N] ") != NULL) {
+            return;
+        }
+    }
+    fail_msg("no question in %s", text);
+}
+
+/* A question waits for its answer as long as the user thinks; the world goes on meanwhile. */
+static void exit_8_a_skill_that_was_installed_while_the_question_waited(void **state)
+{
+    struct sys *s = *state;
+    char *folder = NULL, *home = NULL;
+    assert_true(asprintf(&folder, "%s/new", s->home) > 0 &&
+                asprintf(&home, "CIS_HOME=%s", s->home) > 0);
+    assert_ok(cis_file_mkdirs(folder, 0700, err));
+    static const char manifest[] = "[skill]\nname = \"new\"\nversion = \"1.0.0\"\n"
+                                   "[permissions]\nai_call = true\n";
+    sys_file(s, "new/skill.toml", manifest, sizeof manifest - 1);
+    sys_file(s, "new/skill.wasm", GUEST_SET, sizeof GUEST_SET - 1); /* text is a module too */
+    int terminal;
+    pid_t pid = forkpty(&terminal, NULL, NULL, NULL);
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        putenv(home);
+        execl(CIS_PROGRAM, "cis", "skill", "install", folder, (char *)NULL);
+        _exit(99);
+    }
+    await_question(terminal);
+    assert_exit(s, 0, cis(s, "skill", "install", folder, "--yes"));
+    assert_int_equal(write(terminal, "y\n", 2), 2);
+    char text[4096];
+    while (read(terminal, text, sizeof text) > 0) { /* until it has ended and hung up */
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 8);
+    close(terminal);
+    assert_exit(s, 0, cis(s, "skill", "info", "new")); /* the other one's stands */
+    free(home);
+    free(folder);
+}
+
 static void exit_130_a_cancelled_run_keeps_nothing(void **state)
 {
     struct sys *s = *state;
@@ -263,6 +320,7 @@ int main(void)
         T(exit_6_every_limit_says_which_and_how_much),
         T(every_field_of_the_report_is_documented),
         T(exit_7_a_store_that_cannot_be_written_or_read),
+        T(exit_8_a_skill_that_was_installed_while_the_question_waited),
         T(exit_130_a_cancelled_run_keeps_nothing),
     };
     return cmocka_run_group_tests_name("exit codes", tests, NULL, NULL);

@@ -250,8 +250,14 @@ static void modules_that_are_slow_to_read_are_a_named_limit(void **state)
     struct cis_buf m = CIS_BUF_INIT(8u << 20);
     config(s, "[engine]\ncompile_time = \"1s\"\n");
     put_slow_to_read(&m, 2500000);
-    assert_exit(s, 6, cis(s, "skill", "run", "--wasm", wasm_file(s, &m)));
-    assert_contains(sys_err(s), "reading it takes more than");
+    char *file = strdup(wasm_file(s, &m));
+    assert_exit(s, 6, cis(s, "skill", "run", "--wasm", file));
+    assert_contains(sys_err(s), "reading it takes more than 1.0 s");
+    assert_exit(s, 6, cis(s, "inspect", file));
+    assert_contains(sys_err(s), "reading it takes more than 1.0 s");
+    assert_exit(s, 6, cis(s, "skill", "install", file, "--yes"));
+    assert_contains(sys_err(s), "reading it takes more than 1.0 s");
+    free(file);
     the_host_lives(s);
 }
 

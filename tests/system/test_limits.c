@@ -103,6 +103,30 @@ static void ctrl_c_cancels_a_run(void **state)
     free(loop);
 }
 
+/* The second one ends what does not come to its end: here output that nobody reads. */
+static void the_second_ctrl_c_ends_a_program_that_hangs(void **state)
+{
+    struct sys *s = *state;
+    enum { LARGE = 2 << 20 }; /* more than a pipe holds */
+    char *echo = sys_wat(s, "echo.wat", GUEST_ECHO), *text = malloc(LARGE), script[20000];
+    memset(text, 'x', LARGE);
+    text[0] = text[LARGE - 1] = '"';
+    char *input = strdup(sys_file(s, "input.json", text, LARGE));
+    /* One byte was read: it writes, and after 64 KiB hangs. After the first signal it is still
+     * there a while later, cancelled or not; the next ones are one too many. */
+    snprintf(script, sizeof script,
+             "mkfifo '%s/out'; exec 3<>'%s/out'; "
+             "'%s' skill run --wasm '%s' --memory 64MiB --input '@%s' >&3 3<&- & pid=$!; "
+             "head -c 1 <&3; kill -INT $pid; sleep 1; kill -0 $pid && echo hangs; "
+             "kill -INT $pid; wait $pid; echo code $?",
+             s->home, s->home, CIS_PROGRAM, echo, input);
+    assert_exit(s, 0, sys_exec(s, (const char *const[]){"/bin/sh", "-c", script, NULL}));
+    assert_string_equal(sys_out(s), "\"hangs\ncode 130\n");
+    free(input);
+    free(text);
+    free(echo);
+}
+
 /* A small hostile module must not take the host down: compiling is limited too. */
 static void a_compile_bomb_is_a_named_limit(void **state)
 {
@@ -148,6 +172,7 @@ int main(void)
         T(the_output_is_capped_by_name),
         T(deep_recursion_is_a_trap_and_the_host_lives),
         T(ctrl_c_cancels_a_run),
+        T(the_second_ctrl_c_ends_a_program_that_hangs),
         T(a_compile_bomb_is_a_named_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
