@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,4 +166,20 @@ bool op_chroot_prepare(void)
     snprintf(map, sizeof map, "0 %u 1", gid);
     write_text("/proc/self/gid_map", map);
     return true;
+}
+
+void remove_deep(const char *path)
+{
+    char *const paths[] = {(char *)(uintptr_t)path, NULL};
+    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOSTAT, NULL);
+    for (FTSENT *e; walk != NULL && (e = fts_read(walk)) != NULL;) {
+        if (e->fts_info == FTS_DP) {
+            rmdir(e->fts_accpath);
+        } else if (e->fts_info != FTS_D) {
+            unlink(e->fts_accpath);
+        }
+    }
+    if (walk != NULL) {
+        fts_close(walk);
+    }
 }

@@ -84,6 +84,8 @@ bool op_same(const struct op *op, const struct op_result *a, const struct op_res
 void op_fill(uint32_t seed, uint64_t offset, uint8_t *out, size_t len);
 /* Makes chroot possible where it is not: before any thread starts. */
 bool op_chroot_prepare(void);
+/* rm -rf for trees of any depth. */
+void remove_deep(const char *path);
 void listing_sort(struct cis_buf *lines);
 
 #endif

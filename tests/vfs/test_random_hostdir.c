@@ -2,7 +2,6 @@
  * errno by errno and byte by byte. Masked: sizes of folders, blocks, inode numbers, times that
  * nobody set. --seed N --ops N repeats. */
 #include <fcntl.h>
-#include "base/file.h"
 #include "harness.h"
 #include "vfs/hostdir/hostdir.h"
 #include "vfs/random.h"
@@ -42,7 +41,7 @@ static void random_operations_are_as_on_linux_and_in_the_model(void **state)
     same = same && random_compare(&run);
     random_end(&run);
     cis_vfs_close(vfs);
-    assert_ok(cis_file_remove_tree(base, err));
+    remove_deep(base);
     free(base);
     assert_true(same);
 }

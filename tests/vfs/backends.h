@@ -1,0 +1,9 @@
+/* The filesystems that the contract suite and the random runs know. */
+#ifndef CIS_TESTS_VFS_BACKENDS_H
+#define CIS_TESTS_VFS_BACKENDS_H
+
+#include "vfs/contract.h"
+
+extern const struct contract_backend backend_hostdir;
+
+#endif
