@@ -116,7 +116,7 @@ enum follow {
 /* path as it is now, with links put in as text. */
 static int resolve(struct model *m, const char *path, enum follow follow, struct where *out)
 {
-    static char text[200000];
+    static char text[20000], next[20000]; /* what is tried here has short paths */
     struct inode *at = m->root;
     int links = 0;
     memset(out, 0, sizeof *out);
@@ -188,15 +188,13 @@ static int resolve(struct model *m, const char *path, enum follow follow, struct
             if (++links > 40) {
                 return ELOOP;
             }
-            char *next = malloc(sizeof text);
-            snprintf(next, sizeof text, "%.*s%s%s", (int)found->size, (char *)found->data,
+            snprintf(next, sizeof next, "%.*s%s%s", (int)found->size, (char *)found->data,
                      last ? "" : "/", rest);
             found->atime = false;
             if (next[0] == '/') {
                 at = m->root;
             }
             memcpy(text, next, strlen(next) + 1);
-            free(next);
             snprintf(out->dot, sizeof out->dot, "/");
             p = text;
             continue;
