@@ -1,0 +1,356 @@
+/* What the files of the PostgreSQL backend share: connections that are always in pipeline mode,
+ * their pool, prepared statements, parameters in binary form, and the runners of reads and write
+ * transactions. Not for other rooms. */
+#ifndef CIS_STORE_POSTGRES_INTERNAL_H
+#define CIS_STORE_POSTGRES_INTERNAL_H
+
+#include <libpq-fe.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/map.h"
+#include "store/chunk.h"
+#include "store/postgres/postgres.h"
+
+enum pg_id {
+#define PG(id, types, text) PG_##id,
+#include "store/postgres/statements.def"
+#undef PG
+    PG_COUNT
+};
+
+#define PG_ARGS_MAX 16
+#define PG_QUEUE_MAX 4096u             /* statements under way on one connection */
+#define PG_ROWS_MAX 4000u              /* rows of one insert */
+#define PG_BYTES_MAX (8u << 20)        /* about: parameter bytes of one insert */
+#define PG_ARRAY_MAX (64u << 20)       /* of one array parameter */
+#define PG_RETRIES 8                   /* of deadlocks and lost connections before a commit */
+#define PG_TOKEN_KEPT_MS (3600 * 1000) /* after that nobody asks for the outcome of a commit */
+
+#define PG_SEEN 64u /* views whose owner a connection remembers */
+
+struct pg_store;
+
+/* A view as its owner has it. */
+struct pg_own {
+    struct cis_view view;
+    bool forked; /* the branch has ancestors */
+};
+
+/* Lives as long as the store; guarded by the store's lock. */
+struct pg_tenant {
+    char name[CIS_TENANT_MAX + 1];
+    int64_t id; /* 0: not known, or does not exist */
+    uint64_t ino_next, ino_left;
+    bool ino_taking; /* a thread gets more of them */
+};
+
+/* Used by one thread at a time. Every statement goes through the pipeline: send, …, sync, then the
+ * results in the same order. */
+struct pg_conn {
+    PGconn *pg;
+    struct pg_store *store;
+    int64_t tenant; /* whom the session is bound to; 0: nobody, every statement on rows fails */
+    const struct cis_stop *stop; /* of the operation at work; NULL: none */
+    bool prepared[PG_COUNT];
+    struct {
+        struct cis_view at;
+        struct pg_own own;
+    } seen[PG_SEEN];
+    uint16_t queue[PG_QUEUE_MAX]; /* what results are still to come: statement, or a mark */
+    uint32_t first, queued;       /* of queue, which is a ring */
+    uint32_t syncs;               /* of them marks for a sync */
+    bool unsynced;                /* something was sent after the last sync */
+    cis_chunk_codec *codec;       /* made when it is needed first */
+    bool single;                  /* rows of the result at work come one by one */
+    bool told;                    /* a row was handed out: what is at work cannot start again */
+    bool lost;                    /* the connection is gone */
+    bool again;        /* the transaction may be tried again: deadlock, tenant made anew */
+    bool ended;        /* the operation's stop is over */
+    enum pg_id failed; /* the statement that failed, and how */
+    char sqlstate[6];
+    struct pg_conn *next;
+};
+
+struct pg_store {
+    cis_store base;
+    char *url;   /* secret: it may hold a password */
+    char *place; /* for messages: host and database */
+    uint32_t max, connect_ms, commit_ms;
+    pthread_mutex_t lock;
+    pthread_cond_t freed;
+    struct pg_conn *idle; /* last used first */
+    unsigned open;
+    atomic_bool reached;    /* was connected once: a server that is gone now is coming back */
+    atomic_uint commits;    /* since the last look at old tokens */
+    atomic_uint records;    /* since the last look at old run records */
+    struct cis_map tenants; /* name → struct pg_tenant * */
+};
+
+/* ---- args.c: parameters ---- */
+struct pg_array {
+    struct cis_buf buf;
+    uint32_t n;
+};
+#define PG_ARRAY_INIT                                                                              \
+    {                                                                                              \
+        CIS_BUF_INIT(PG_ARRAY_MAX), 0                                                              \
+    }
+/* Arrays are borrowed until the statement is sent. */
+struct pg_args {
+    int n;
+    bool failed;
+    const char *ptr[PG_ARGS_MAX];
+    int len[PG_ARGS_MAX];
+    uint8_t num[PG_ARGS_MAX][8];
+};
+void cis_pg_arg_int(struct pg_args *args, int64_t value);
+/* Above what bigint holds: the greatest, which no key has. */
+void cis_pg_arg_u64(struct pg_args *args, uint64_t value);
+void cis_pg_arg_bytes(struct pg_args *args, const void *ptr, size_t len);
+static inline void cis_pg_arg_str(struct pg_args *args, struct cis_str text)
+{
+    cis_pg_arg_bytes(args, text.ptr, text.len);
+}
+void cis_pg_arg_null(struct pg_args *args);
+void cis_pg_arg_ints(struct pg_args *args, struct pg_array *array);
+void cis_pg_arg_blobs(struct pg_args *args, struct pg_array *array);
+void cis_pg_arg_texts(struct pg_args *args, struct pg_array *array);
+void cis_pg_array_int(struct pg_array *array, int64_t value);
+void cis_pg_array_u64(struct pg_array *array, uint64_t value);
+void cis_pg_array_bytes(struct pg_array *array, const void *ptr, size_t len);
+void cis_pg_array_reset(struct pg_array *array);
+void cis_pg_array_done(struct pg_array *array);
+
+/* ---- results ---- */
+void cis_pg_clear(PGresult **result); /* CIS_CLEANUP */
+/* 0 for NULL and for anything that is no number. */
+int64_t cis_pg_int(const PGresult *result, int row, int column);
+static inline uint64_t cis_pg_u64(const PGresult *result, int row, int column)
+{
+    int64_t value = cis_pg_int(result, row, column);
+    return value > 0 ? (uint64_t)value : 0;
+}
+struct cis_bytes cis_pg_bytes(const PGresult *result, int row, int column);
+struct cis_str cis_pg_str(const PGresult *result, int row, int column);
+/* Copies at most size - 1 bytes and ends them with NUL. */
+void cis_pg_text(const PGresult *result, int row, int column, char *out, size_t size);
+
+/* ---- conn.c ---- */
+cis_code cis_pg_conn_open(struct pg_store *store, const char *url, const struct cis_stop *stop,
+                          struct pg_conn **out_conn, struct cis_error *err);
+void cis_pg_conn_close(struct pg_conn *conn);
+/* Is the idle connection still there? Costs one poll. */
+bool cis_pg_conn_alive(struct pg_conn *conn);
+/* Queues a statement, prepared on this connection when it is used first. */
+cis_code cis_pg_send(struct pg_conn *conn, enum pg_id id, const struct pg_args *args,
+                     struct cis_error *err);
+/* A text without parameters (session settings, schema steps; one statement). */
+cis_code cis_pg_send_text(struct pg_conn *conn, const char *text, struct cis_error *err);
+cis_code cis_pg_sync(struct pg_conn *conn, struct cis_error *err);
+/* The result of the next statement `id` that was sent; those before it must have succeeded. */
+cis_code cis_pg_next(struct pg_conn *conn, enum pg_id id, PGresult **out_result,
+                     struct cis_error *err);
+/* Row by row: *out_row NULL after the last. */
+cis_code cis_pg_next_row(struct pg_conn *conn, enum pg_id id, PGresult **out_row,
+                         struct cis_error *err);
+/* All that is left, to the last sync; the first failure. */
+cis_code cis_pg_finish(struct pg_conn *conn, struct cis_error *err);
+/* send, sync, next, finish. */
+cis_code cis_pg_ask(struct pg_conn *conn, enum pg_id id, const struct pg_args *args,
+                    PGresult **out_result, struct cis_error *err);
+/* Stops a result that is read row by row and forgets the rest of it. */
+void cis_pg_settle_rows(struct pg_conn *conn);
+/* Gives up what is under way and brings the session back outside a transaction, or marks it lost.
+ */
+void cis_pg_settle(struct pg_conn *conn);
+const char *cis_pg_statement(enum pg_id id);
+
+/* ---- pool.c ---- */
+/* A connection bound to the tenant. create false and no tenant: CIS_OK and *out_conn NULL. */
+cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
+                     const struct cis_stop *stop, struct pg_conn **out_conn, struct cis_error *err);
+/* Bound to nobody. */
+cis_code cis_pg_take_free(struct pg_store *store, const struct cis_stop *stop,
+                          struct pg_conn **out_conn, struct cis_error *err);
+/* Whosever it is: for what touches no rows. */
+cis_code cis_pg_take_any(struct pg_store *store, const struct cis_stop *stop,
+                         struct pg_conn **out_conn, struct cis_error *err);
+void cis_pg_give(struct pg_conn **conn); /* NULL inside is allowed; CIS_CLEANUP */
+/* Waits on store->freed under the store's lock, at most until the stop ends. */
+cis_code cis_pg_wait(struct pg_store *store, const struct cis_stop *stop, const char *what,
+                     struct cis_error *err);
+cis_code cis_pg_bind(struct pg_conn *conn, int64_t tenant, struct cis_error *err);
+/* Under the lock. NULL: out of memory. */
+struct pg_tenant *cis_pg_tenant_of(struct pg_store *store, struct cis_str name);
+/* What was known of the tenant's number is wrong: it was deleted, maybe made again. */
+void cis_pg_tenant_forget(struct pg_store *store, struct cis_str name, int64_t id);
+
+/* ---- work.c: running operations ---- */
+typedef cis_code pg_work(struct pg_conn *conn, void *arg, struct cis_error *err);
+/* Runs work on a bound connection, again on another when that one turns out to be lost before a row
+ * was handed out (then work must not have called back). No such tenant: work is not run; CIS_OK and
+ * *out_absent, or CIS_E_NOTFOUND when that is NULL. */
+cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
+                     bool *out_absent, const struct cis_stop *stop, struct cis_error *err);
+/* For work that found nothing: is the tenant still the one the session is bound to? Else
+ * CIS_E_EXPIRED, upon which the runner looks for it again. */
+cis_code cis_pg_alive(struct pg_conn *conn, struct cis_error *err);
+struct pg_write {
+    pg_work *work; /* sends inside an open transaction; may leave statements unsynced and unread.
+                    * Run again from the start after a deadlock or a lost connection */
+    void *arg;
+    /* Code and message for a statement's failure (conn->failed, conn->sqlstate); CIS_OK: as is. */
+    cis_code (*explain)(struct pg_conn *conn, void *arg, struct cis_error *err);
+    bool create;     /* the tenant, when it is not there; else CIS_E_NOTFOUND */
+    bool slow;       /* may take as long as it takes */
+    bool lazy;       /* need not be on the disk by itself */
+    bool repeatable; /* doing it twice is the same as once: its outcome is not asked for */
+};
+cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struct pg_write *write,
+                      const struct cis_stop *stop, struct cis_error *err);
+
+/* ---- tenant.c ---- */
+/* Makes the tenant with an empty tree and binds the session to it. *out_id 0: there is one. */
+cis_code cis_pg_tenant_make(struct pg_conn *conn, const char *name, uint32_t uid, uint32_t gid,
+                            int64_t *out_id, struct cis_error *err);
+
+/* ---- steps.c ---- */
+/* [v] brings version v to v + 1; NULL after the last, here and in each list. */
+extern const char *const *const cis_pg_schema_steps[];
+
+/* ---- view.c ---- */
+struct pg_owner { /* of a view: the branch that wrote its epoch, and what was counted there */
+    struct cis_view view;
+    bool forked; /* the branch has ancestors */
+    uint64_t files, bytes, kv_bytes, kv_keys;
+};
+/* CIS_E_NOTFOUND, CIS_E_EXPIRED. hold: nothing of the view is squashed until the transaction ends.
+ */
+cis_code cis_pg_view_owner(struct pg_conn *conn, struct cis_view view, bool hold,
+                           struct pg_owner *out, struct cis_error *err);
+/* Before a read: the same rows are seen at *out_own. Branch 0: the current head. Who owns a view is
+ * remembered by the connection, since it never changes. */
+cis_code cis_pg_view_enter(struct pg_conn *conn, struct cis_view at, struct pg_own *out_own,
+                           struct cis_error *err);
+/* Behind the read, in the same trip: whether its rows may have been squashed before it saw them. */
+cis_code cis_pg_view_send(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err);
+/* Reads the rest of the trip. */
+cis_code cis_pg_view_judge(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err);
+void cis_pg_args_view(struct pg_args *args, const struct pg_conn *conn, struct cis_view view);
+
+/* ---- rows.c, log.c ---- */
+/* out has parent and name; CIS_E_DAMAGED for what no writer makes. */
+cis_code cis_pg_dirent_row(const PGresult *result, int row, int ino, int epoch, int mode,
+                           struct cis_fs_dirent *out, struct cis_error *err);
+/* What the entry names, which is there, alive and of the type it says; columns from `first`: epoch,
+ * attributes, content. */
+cis_code cis_pg_entry_inode(const PGresult *result, int row, int first,
+                            const struct cis_fs_dirent *dirent, struct cis_fs_inode *out,
+                            struct cis_error *err);
+/* At most PG_ROWS_MAX, in the order asked; rows: number, epoch, attributes, content. */
+cis_code cis_pg_inodes_ask(struct pg_conn *conn, const struct pg_own *own, const uint64_t *inos,
+                           size_t n, PGresult **out_rows, struct cis_error *err);
+void cis_pg_commit_row(const PGresult *result, int row, struct cis_fs_commit_row *out);
+cis_code cis_pg_inode_row(const PGresult *result, int row, int first, uint64_t ino,
+                          struct cis_fs_inode *out, struct cis_error *err);
+
+/* ---- parts of a commit ---- */
+/* Stores the chunks, which are sorted by hash and distinct; ids[i] for chunks[order[i]].
+ * *out_bytes: of those that were not there, to be counted by cis_pg_stored_add in the same
+ * transaction. */
+cis_code cis_pg_chunks_send(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
+                            const uint32_t *order, size_t n, struct cis_error *err);
+cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
+                            const uint32_t *order, size_t n, uint64_t *ids, uint64_t *out_bytes,
+                            struct cis_error *err);
+cis_code cis_pg_stored_add(struct pg_conn *conn, int64_t bytes, struct cis_error *err);
+/* By hash, each once; returns how many. order has room for n. */
+size_t cis_pg_chunks_order(const struct cis_fs_chunk *chunks, size_t n, uint32_t *order);
+/* Memory: keys asked for under the lock, then what becomes of them. */
+struct pg_kv;
+cis_code cis_pg_kv_new(const struct cis_kv_op *ops, size_t n, struct pg_kv **out_kv,
+                       struct cis_error *err);
+void cis_pg_kv_free(struct pg_kv *kv);
+cis_code cis_pg_kv_old_send(struct pg_conn *conn, const struct pg_kv *kv, struct cis_str ref,
+                            struct cis_error *err);
+cis_code cis_pg_kv_old_next(struct pg_conn *conn, struct pg_kv *kv, struct cis_error *err);
+cis_code cis_pg_kv_write(struct pg_conn *conn, struct pg_kv *kv, struct cis_view at,
+                         int64_t *out_bytes, int64_t *out_keys, struct cis_error *err);
+cis_code cis_pg_run_send(struct pg_conn *conn, const struct cis_run_row *run, uint64_t version,
+                         struct cis_error *err);
+cis_code cis_pg_config_send(struct pg_conn *conn, const struct cis_kv_op *ops, size_t n,
+                            struct cis_error *err);
+cis_code cis_pg_config_check(struct pg_conn *conn, const struct cis_kv_op *ops, size_t n,
+                             struct cis_error *err);
+void cis_pg_kv_entry(const PGresult *result, int row, struct cis_kv_entry *out);
+
+/* ---- the operations, one file a noun ---- */
+#define PG_END const struct cis_stop *stop, struct cis_error *err
+#define OP(name, ...) cis_code cis_pg_##name(cis_store *store, __VA_ARGS__)
+#define OPT(name, ...) OP(name, struct cis_str tenant, __VA_ARGS__)
+OPT(kv_get, struct cis_view at, struct cis_str ns, struct cis_str key, cis_kv_each *each,
+    void *self, bool *out_found, PG_END);
+OPT(kv_list, struct cis_view at, const struct cis_kv_query *query, cis_kv_each *each, void *self,
+    PG_END);
+OPT(kv_search, struct cis_view at, struct cis_str ns, struct cis_str query, uint32_t limit,
+    cis_kv_each *each, void *self, PG_END);
+OPT(kv_namespaces, struct cis_view at, cis_kv_each *each, void *self, PG_END);
+OPT(kv_usage, struct cis_view at, uint64_t *out_bytes, uint64_t *out_keys, PG_END);
+OPT(commit, const struct cis_store_commit *commit, PG_END);
+OPT(config_apply, const struct cis_kv_op *ops, size_t nops, PG_END);
+OPT(config_list, struct cis_str skill, cis_kv_each *each, void *self, PG_END);
+OPT(run_get, struct cis_str id, cis_run_each *each, void *self, PG_END);
+OPT(run_list, struct cis_str skill, uint32_t limit, cis_run_each *each, void *self, PG_END);
+OPT(skill_put, const struct cis_skill_row *row, PG_END);
+OPT(skill_get, struct cis_str name, cis_skill_each *each, void *self, PG_END);
+OPT(skill_list, cis_skill_each *each, void *self, PG_END);
+OPT(skill_remove, struct cis_str name, PG_END);
+
+OP(tenant_create, struct cis_str name, uint32_t uid, uint32_t gid, PG_END);
+OP(tenant_get, struct cis_str name, struct cis_tenant *out, PG_END);
+OP(tenant_list, cis_tenant_each *each, void *self, PG_END);
+OP(tenant_quota, struct cis_str name, const struct cis_tenant *in, PG_END);
+OP(tenant_delete, struct cis_str name, PG_END);
+OPT(walk, struct cis_view at, uint64_t dir, const struct cis_str *names, size_t n,
+    cis_fs_step_each *each, void *self, PG_END);
+OPT(inodes, struct cis_view at, const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self,
+    PG_END);
+OPT(list, struct cis_view at, uint64_t dir, struct cis_str after, uint32_t max, bool attributes,
+    cis_fs_dirent_each *each, void *self, PG_END);
+OPT(extents, struct cis_view at, uint64_t ino, uint64_t first, uint64_t count,
+    cis_fs_extent_each *each, void *self, PG_END);
+OPT(chunk_read, struct cis_fs_read *reads, size_t n, PG_END);
+OPT(reserve_inodes, uint32_t n, uint64_t *out_first, PG_END);
+OPT(chunk_put, const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_ids, PG_END);
+OPT(chunk_touch, const uint64_t *ids, size_t n, bool *out_lost, PG_END);
+OPT(ref_get, struct cis_str name, struct cis_fs_ref *out, PG_END);
+OPT(ref_list, cis_fs_ref_each *each, void *self, PG_END);
+OPT(fork, struct cis_view from, const struct cis_str *names, size_t n, PG_END);
+OPT(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, uint64_t fence,
+    struct cis_view *out_head, PG_END);
+OPT(ref_switch, struct cis_str name, PG_END);
+OPT(ref_remove, struct cis_str name, PG_END);
+OPT(view_check, struct cis_view view, struct cis_view *out_owner, PG_END);
+OPT(lease, struct cis_str ref, const char *holder, uint64_t fence, uint32_t ttl_ms,
+    uint64_t *out_fence, PG_END);
+OPT(commits, uint64_t branch, uint64_t after, uint64_t upto, bool newest, uint32_t limit, bool keys,
+    cis_fs_commit_each *each, void *self, PG_END);
+OPT(commit_of_run, const char *run, cis_fs_commit_each *each, void *self, PG_END);
+OPT(snapshot_put, const struct cis_fs_snapshot *snapshot, PG_END);
+OPT(snapshots, struct cis_str name, cis_fs_snapshot_each *each, void *self, PG_END);
+OPT(snapshot_remove, struct cis_str name, PG_END);
+OPT(pin, struct cis_view view, uint64_t id, uint32_t ttl_ms, uint64_t *out_id, PG_END);
+OPT(pins, cis_fs_pin_each *each, void *self, PG_END);
+OPT(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
+    cis_fs_row_each *each, void *self, PG_END);
+OPT(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n, PG_END);
+OPT(branch_remove, uint64_t branch, PG_END);
+OPT(branches, cis_fs_ref_each *each, void *self, PG_END);
+OPT(chunk_list, uint64_t after, uint32_t limit, cis_fs_chunk_each *each, void *self, PG_END);
+OPT(chunk_remove, const uint64_t *ids, size_t n, int64_t before_ms, uint64_t *out_removed, PG_END);
+OP(clock, int64_t *out_ms, PG_END);
+OPT(check, struct cis_buf *out_faults, PG_END);
+#undef OP
+#undef OPT
+
+#endif

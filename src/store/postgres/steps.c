@@ -1,0 +1,136 @@
+/* The schema as a list of versions, each a list of statements; versions are only ever appended.
+ * They run as cis_owner. Every table but `schema` begins with the tenant and is guarded: also its
+ * owner sees and writes only rows of the tenant in the setting cis.tenant, and fails without that
+ * setting.
+ *
+ * Rows of dirent, inode, extent, memory and epoch are written once; the hot rows (branch, usage,
+ * ref, pin) have room on their page so that updates stay on it. Chunks are not compressed by the
+ * server: they are by store/chunk.h, and what is stored as it is can be read in slices. */
+#include "store/postgres/internal.h"
+
+#define GUARD(table)                                                                               \
+    "ALTER TABLE cis." table " ENABLE ROW LEVEL SECURITY",                                         \
+        "ALTER TABLE cis." table " FORCE ROW LEVEL SECURITY",                                      \
+        "CREATE POLICY tenant ON cis." table                                                       \
+        " USING (tenant = current_setting('cis.tenant')::bigint)"                                  \
+        " WITH CHECK (tenant = current_setting('cis.tenant')::bigint)",                            \
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON cis." table " TO cis_app"
+#define N " bigint NOT NULL"
+#define B " bytea NOT NULL"
+#define HOT                                                                                        \
+    " WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, "                                 \
+    "autovacuum_vacuum_threshold = 1000)"
+#define FUNCTION(head, body)                                                                       \
+    "CREATE FUNCTION cis." head " LANGUAGE sql SECURITY DEFINER "                                  \
+    "SET search_path = pg_catalog, pg_temp AS $$ " body " $$"
+
+static const char *const version_1[] = {
+    "CREATE TABLE cis.schema (one boolean PRIMARY KEY CHECK (one), version bigint NOT NULL)",
+    "GRANT SELECT ON cis.schema TO cis_app",
+
+    /* Names of tenants: the application reaches them through four functions. */
+    "CREATE TABLE cis.tenant (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name bytea NOT "
+    "NULL"
+    " UNIQUE, created_ms bigint NOT NULL)",
+    "ALTER TABLE cis.tenant ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE cis.tenant FORCE ROW LEVEL SECURITY",
+    "CREATE POLICY directory ON cis.tenant TO cis_owner USING (true) WITH CHECK (true)",
+    FUNCTION("tenant_id(wanted bytea) RETURNS bigint STABLE",
+             "SELECT t.id FROM cis.tenant t WHERE t.name = wanted"),
+    FUNCTION("tenant_make(wanted bytea, at_ms bigint) RETURNS bigint",
+             "INSERT INTO cis.tenant (name, created_ms) VALUES (wanted, at_ms) "
+             "ON CONFLICT DO NOTHING RETURNING id"),
+    FUNCTION("tenant_names() RETURNS TABLE (id bigint, name bytea, created_ms bigint) STABLE",
+             "SELECT t.id, t.name, t.created_ms FROM cis.tenant t"),
+    FUNCTION("tenant_drop() RETURNS bigint",
+             "DELETE FROM cis.tenant t WHERE t.id = current_setting('cis.tenant')::bigint "
+             "RETURNING t.id"),
+    "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cis FROM PUBLIC",
+    "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA cis TO cis_app",
+
+    "CREATE TABLE cis.tree (tenant bigint PRIMARY KEY, created_ms" N ", quota_files" N
+    ", quota_bytes" N ", quota_stored" N ", quota_snapshots" N ", hash_key" B ", current" B ")",
+    GUARD("tree"),
+    "CREATE TABLE cis.usage (tenant bigint PRIMARY KEY, stored" N ", next_ino" N ")" HOT,
+    GUARD("usage"),
+    "CREATE TABLE cis.token (tenant" N ", fenced" N ", token" B ", PRIMARY KEY (tenant, token))",
+    GUARD("token"),
+
+    "CREATE SEQUENCE cis.branch_id START 2",
+    "CREATE SEQUENCE cis.fence_id",
+    "GRANT USAGE ON SEQUENCE cis.branch_id, cis.fence_id TO cis_app",
+    "CREATE TABLE cis.ref (tenant" N ", branch" N ", created_ms" N
+    ", fence bigint NOT NULL DEFAULT 0"
+    ", until_ms bigint NOT NULL DEFAULT 0, name" B ", holder bytea NOT NULL DEFAULT ''"
+    ", PRIMARY KEY (tenant, name))" HOT,
+    "CREATE INDEX ref_by_branch ON cis.ref (tenant, branch)",
+    GUARD("ref"),
+    "CREATE TABLE cis.branch (tenant" N ", id" N ", parent" N ", fork_epoch" N ", head" N
+    ", floor" N ", created_ms" N ", files" N ", bytes" N ", kv_bytes" N ", kv_keys" N
+    ", PRIMARY KEY (tenant, id))" HOT,
+    "CREATE INDEX branch_by_parent ON cis.branch (tenant, parent, fork_epoch)",
+    GUARD("branch"),
+    "CREATE TABLE cis.lineage (tenant" N ", branch" N ", depth" N ", ancestor" N ", max_epoch" N
+    ", PRIMARY KEY (tenant, branch, depth))",
+    GUARD("lineage"),
+    "CREATE TABLE cis.epoch (tenant" N ", branch" N ", epoch" N ", time_ms" N ", files" N
+    ", bytes" N ", kv_bytes" N ", kv_keys" N ", run bytea, kind" B ", note" B ", keys" B
+    ", PRIMARY KEY (tenant, branch, epoch))",
+    "CREATE UNIQUE INDEX epoch_by_run ON cis.epoch (tenant, run) WHERE run IS NOT NULL",
+    GUARD("epoch"),
+    "CREATE TABLE cis.snapshot (tenant" N ", n bigint GENERATED ALWAYS AS IDENTITY, branch" N
+    ", epoch" N ", created_ms" N ", files" N ", bytes" N ", name" B ", id" B ", note" B
+    ", PRIMARY KEY (tenant, name))",
+    "CREATE INDEX snapshot_by_view ON cis.snapshot (tenant, branch, epoch)",
+    GUARD("snapshot"),
+    "CREATE TABLE cis.pin (tenant" N ", id bigint GENERATED ALWAYS AS IDENTITY, branch" N
+    ", epoch" N ", since_ms" N ", until_ms" N ", PRIMARY KEY (tenant, id))" HOT,
+    "CREATE INDEX pin_by_view ON cis.pin (tenant, branch, epoch)",
+    GUARD("pin"),
+
+    "CREATE TABLE cis.dirent (tenant" N ", branch" N ", parent" N ", epoch" N ", ino" N
+    ", mode integer NOT NULL, name" B ", PRIMARY KEY (tenant, branch, parent, name, epoch))",
+    GUARD("dirent"),
+    "CREATE TABLE cis.inode (tenant" N ", branch" N ", ino" N ", epoch" N ", attr" B ", data" B
+    ", PRIMARY KEY (tenant, branch, ino, epoch))",
+    "ALTER TABLE cis.inode ALTER COLUMN data SET STORAGE MAIN",
+    GUARD("inode"),
+    "CREATE TABLE cis.extent (tenant" N ", branch" N ", ino" N ", block" N ", epoch" N ", chunk" N
+    ", PRIMARY KEY (tenant, branch, ino, block, epoch))",
+    GUARD("extent"),
+    "CREATE TABLE cis.chunk (tenant" N ", id bigint GENERATED ALWAYS AS IDENTITY, stamp_ms" N
+    ", bytes" N ", hash" B ", head" B ", data" B
+    ", PRIMARY KEY (tenant, id), UNIQUE (tenant, hash)) WITH (fillfactor = 80)",
+    "ALTER TABLE cis.chunk ALTER COLUMN data SET STORAGE EXTERNAL",
+    GUARD("chunk"),
+
+    "CREATE TABLE cis.memory (tenant" N ", branch" N ", epoch" N
+    ", id bigint GENERATED ALWAYS AS IDENTITY, updated_ms" N ", gone" N ", public" N ", ns" B
+    ", key" B ", category" B ", value" B
+    ", PRIMARY KEY (tenant, branch, ns, key, epoch), UNIQUE (tenant, id))",
+    "ALTER TABLE cis.memory ALTER COLUMN value SET STORAGE EXTERNAL",
+    GUARD("memory"),
+    "CREATE TABLE cis.run (tenant" N ", n bigint GENERATED ALWAYS AS IDENTITY, exit_code" N
+    ", started_ms" N ", ended_ms" N ", version" N ", id" B ", skill" B ", status" B ", report" B
+    ", PRIMARY KEY (tenant, n), UNIQUE (tenant, id))",
+    GUARD("run"),
+    "CREATE TABLE cis.config (tenant" N ", skill" B ", key" B ", value" B
+    ", PRIMARY KEY (tenant, skill, key))",
+    GUARD("config"),
+    "CREATE TABLE cis.skill (tenant" N ", installed_ms" N ", name" B ", version" B ", source" B
+    ", sha256" B ", manifest" B ", grants" B ", signer" B ", digest" B
+    ", PRIMARY KEY (tenant, name))",
+    GUARD("skill"),
+    NULL,
+};
+
+const char *const *const cis_pg_schema_steps[] = {version_1, NULL};
+
+int cis_pg_schema_version(void)
+{
+    int n = 0;
+    while (cis_pg_schema_steps[n] != NULL) {
+        n++;
+    }
+    return n;
+}

@@ -1,0 +1,262 @@
+/* Running an operation: reads are repeated on another connection when theirs was lost; a write is
+ * one transaction, repeated after a deadlock or a connection lost before its COMMIT was sent. When
+ * the connection is lost later, the outcome is asked for, never guessed and never tried blindly:
+ * every transaction writes a random token, and whoever wants to know whether it was committed tries
+ * to insert the same token as a fence. The server lets only one of the two stand. */
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "store/postgres/internal.h"
+
+enum { TOKEN_BYTES = 16, PRUNE_EVERY = 256 };
+
+struct token {
+    uint8_t bytes[TOKEN_BYTES]; /* milliseconds, then random: old ones are a range of the index */
+};
+
+static cis_code absent(struct cis_str tenant, bool *out_absent, struct cis_error *err)
+{
+    if (out_absent != NULL) {
+        *out_absent = true;
+        return CIS_OK;
+    }
+    return cis_fail(err, CIS_E_NOTFOUND, "tenant " CIS_STR_FMT ": no such tenant",
+                    CIS_STR_ARG(tenant));
+}
+
+cis_code cis_pg_alive(struct pg_conn *conn, struct cis_error *err)
+{
+    struct pg_args args = {0};
+    cis_pg_arg_int(&args, conn->tenant);
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    CIS_TRY(cis_pg_ask(conn, PG_ALIVE, &args, &res, err));
+    if (PQntuples(res) != 0) {
+        return CIS_OK;
+    }
+    conn->again = true;
+    return cis_fail(err, CIS_E_EXPIRED, "the tenant was deleted");
+}
+
+/* After a failure: is it worth another try, on another connection? */
+static bool try_again(struct pg_conn *conn, struct cis_str tenant, int attempt)
+{
+    if (attempt >= PG_RETRIES || conn->told || conn->ended) {
+        return false;
+    }
+    if (conn->again) {
+        cis_pg_tenant_forget(conn->store, tenant, conn->tenant);
+    }
+    return conn->again || conn->lost;
+}
+
+cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
+                     bool *out_absent, const struct cis_stop *stop, struct cis_error *err)
+{
+    for (int attempt = 0;; attempt++) {
+        CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
+        CIS_TRY(cis_pg_take(store, tenant, false, stop, &conn, err));
+        if (conn == NULL) {
+            return absent(tenant, out_absent, err);
+        }
+        cis_code code = work(conn, arg, err);
+        if (code == CIS_OK || !try_again(conn, tenant, attempt)) {
+            return code;
+        }
+    }
+}
+
+/* ---- writes ---- */
+static void token_new(struct token *token)
+{
+    int64_t now = cis_clock_wall_ms();
+    cis_random_bytes(token->bytes, sizeof token->bytes);
+    for (int i = 0; i < 8; i++) {
+        token->bytes[i] = (uint8_t)((uint64_t)now >> (56 - 8 * i));
+    }
+}
+
+static cis_code send_token(struct pg_conn *conn, enum pg_id id, const struct token *token,
+                           struct cis_error *err)
+{
+    struct pg_args args = {0};
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_bytes(&args, token->bytes, sizeof token->bytes);
+    return cis_pg_send(conn, id, &args, err);
+}
+
+static cis_code send_begin(struct pg_conn *conn, const struct pg_write *write,
+                           struct cis_error *err)
+{
+    struct pg_args version = {0}, limit = {0};
+    cis_pg_arg_int(&version, cis_pg_schema_version());
+    cis_pg_arg_int(&limit, write->slow ? 0 : conn->store->commit_ms);
+    CIS_TRY(cis_pg_send(conn, PG_BEGIN, NULL, err));
+    CIS_TRY(cis_pg_send(conn, PG_LIMIT, &limit, err));
+    if (write->lazy) {
+        CIS_TRY(cis_pg_send(conn, PG_LAZY, NULL, err));
+    }
+    return cis_pg_send(conn, PG_SCHEMA, &version, err);
+}
+
+/* COMMIT and what work left unread. From here on the run's own deadline does not count. */
+static cis_code send_commit(struct pg_conn *conn, const struct pg_write *write,
+                            const struct token *token, struct cis_error *err)
+{
+    if (!write->repeatable) {
+        CIS_TRY(send_token(conn, PG_TOKEN_PUT, token, err));
+    }
+    CIS_TRY(cis_pg_send(conn, PG_COMMIT, NULL, err));
+    CIS_TRY(cis_pg_sync(conn, err));
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    CIS_TRY(cis_pg_next(conn, PG_COMMIT, &res, err));
+    CIS_TRY(cis_pg_finish(conn, err));
+    /* In a transaction that had failed, COMMIT succeeds as ROLLBACK. */
+    return strcmp(PQcmdStatus(res), "COMMIT") == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_STORE, "%s: the transaction was rolled back",
+                          conn->store->place);
+}
+
+static cis_code fence(struct pg_conn *conn, const struct token *token, bool *out_committed,
+                      struct cis_error *err)
+{
+    CIS_TRY(send_token(conn, PG_TOKEN_FENCE, token, err)); /* waits for a COMMIT at work */
+    CIS_TRY(send_token(conn, PG_TOKEN_GET, token, err));
+    CIS_TRY(cis_pg_sync(conn, err));
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    CIS_TRY(cis_pg_next(conn, PG_TOKEN_GET, &res, err));
+    CIS_TRY(cis_pg_finish(conn, err));
+    if (PQntuples(res) != 1) {
+        return cis_fail(err, CIS_E_INTERNAL, "store: the fence of a commit is gone");
+    }
+    *out_committed = cis_pg_int(res, 0, 0) == 0;
+    return CIS_OK;
+}
+
+/* The statements of the fence are one transaction of their own: there is one sync for both. */
+static cis_code ask_outcome(struct pg_store *store, struct cis_str tenant, int64_t id,
+                            const struct token *token, bool *out_committed, struct cis_error *err)
+{
+    struct cis_stop own = {cis_clock_after(cis_clock_mono_ns(), store->commit_ms * CIS_NS_PER_MS),
+                           NULL};
+    struct cis_error why = {0};
+    while (cis_stop_check(&own, "", NULL) == CIS_OK) {
+        CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
+        cis_code code = cis_pg_take_free(store, &own, &conn, &why);
+        if (code == CIS_OK) {
+            code = cis_pg_bind(conn, id, &why);
+        }
+        if (code == CIS_OK) {
+            code = fence(conn, token, out_committed, &why);
+        }
+        if (code == CIS_OK) {
+            return CIS_OK;
+        }
+        struct cis_stop nap = {cis_clock_after(cis_clock_mono_ns(), 50 * CIS_NS_PER_MS), NULL};
+        (void)cis_stop_wait(&nap, -1, 0, "", NULL);
+    }
+    return cis_fail(err, CIS_E_STORE,
+                    "tenant " CIS_STR_FMT ": the connection was lost during the commit and the "
+                    "server cannot be asked: whether it was committed is not known (%s)",
+                    CIS_STR_ARG(tenant), why.msg);
+}
+
+enum outcome { DONE, AGAIN, FAILED };
+
+static enum outcome attempt_write(struct pg_conn *conn, struct cis_str tenant,
+                                  const struct pg_write *write, struct token *token, int attempt,
+                                  bool *out_sent, cis_code *out_code, struct cis_error *err)
+{
+    cis_code code = send_begin(conn, write, err);
+    if (code == CIS_OK) {
+        code = write->work(conn, write->arg, err);
+    }
+    if (code == CIS_OK && conn->stop != NULL) {
+        code = cis_stop_check(conn->stop, "commit", err);
+    }
+    if (code == CIS_OK) {
+        struct cis_stop own = {
+            cis_clock_after(cis_clock_mono_ns(), conn->store->commit_ms * CIS_NS_PER_MS), NULL};
+        conn->stop = &own;
+        *out_sent = true;
+        code = send_commit(conn, write, token, err);
+        conn->lost |= conn->ended;
+        conn->stop = NULL;
+    }
+    *out_code = code;
+    if (code == CIS_OK) {
+        return DONE;
+    }
+    if (!conn->lost) {
+        *out_sent = false; /* the server said that it failed */
+        if (write->explain != NULL && conn->sqlstate[0] != 0) {
+            struct cis_error better = {0};
+            cis_code other = write->explain(conn, write->arg, &better);
+            if (other != CIS_OK && err != NULL) {
+                *err = better;
+            }
+            *out_code = other != CIS_OK ? other : code;
+        }
+    }
+    return try_again(conn, tenant, attempt) ? AGAIN : FAILED;
+}
+
+static void prune_tokens(struct pg_conn *conn)
+{
+    if (atomic_fetch_add(&conn->store->commits, 1) % PRUNE_EVERY != PRUNE_EVERY - 1) {
+        return;
+    }
+    struct token old = {{0}};
+    uint64_t before = (uint64_t)(cis_clock_wall_ms() - PG_TOKEN_KEPT_MS);
+    for (int i = 0; i < 8; i++) {
+        old.bytes[i] = (uint8_t)(before >> (56 - 8 * i));
+    }
+    if (send_token(conn, PG_TOKEN_PRUNE, &old, NULL) == CIS_OK &&
+        cis_pg_sync(conn, NULL) == CIS_OK) {
+        (void)cis_pg_finish(conn, NULL); /* another commit will try again */
+    }
+}
+
+cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struct pg_write *write,
+                      const struct cis_stop *stop, struct cis_error *err)
+{
+    for (int attempt = 0;; attempt++) {
+        struct token token;
+        cis_code code = CIS_OK;
+        bool sent = false;
+        int64_t id;
+        token_new(&token);
+        {
+            CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
+            CIS_TRY(cis_pg_take(store, tenant, write->create, stop, &conn, err));
+            if (conn == NULL) {
+                return absent(tenant, NULL, err);
+            }
+            id = conn->tenant;
+            conn->sqlstate[0] = 0;
+            switch (attempt_write(conn, tenant, write, &token, attempt, &sent, &code, err)) {
+            case DONE:
+                if (!write->repeatable) {
+                    prune_tokens(conn);
+                }
+                return CIS_OK;
+            case FAILED:
+                if (!sent || write->repeatable) {
+                    return code;
+                }
+                break;
+            case AGAIN:
+                break;
+            }
+        }
+        if (sent && !write->repeatable) {
+            bool committed;
+            CIS_TRY(ask_outcome(store, tenant, id, &token, &committed, err));
+            if (committed) {
+                return CIS_OK;
+            }
+            if (attempt >= PG_RETRIES) {
+                return code;
+            }
+        }
+    }
+}
