@@ -1,0 +1,151 @@
+/* Blocks of a file that differ from the base. A block reads as: its buffer in [lo, hi); elsewhere
+ * what is below it up to `under`; zeros beyond. So a partial write keeps only what was written, and
+ * what is below is read when something else has to know it. All functions run under all stripes. */
+#include "vfs/layered/view.h"
+
+struct lay_block *cis_lay_block_find(const struct lay_node *node, uint64_t block)
+{
+    return cis_lay_table_get(&node->blocks, block);
+}
+
+struct lay_buf *cis_lay_buf_ref(struct lay_buf *buf)
+{
+    atomic_fetch_add_explicit(&buf->refs, 1, memory_order_relaxed);
+    return buf;
+}
+
+void cis_lay_buf_unref(struct lay_buf *buf)
+{
+    if (buf != NULL && atomic_fetch_sub_explicit(&buf->refs, 1, memory_order_acq_rel) == 1) {
+        cis_free(buf);
+    }
+}
+
+static uint32_t under_of(const struct lay_node *node, uint64_t block)
+{
+    uint64_t start = block * CIS_FS_BLOCK;
+    return node->keep > start ? lay_min32(node->keep - start, CIS_FS_BLOCK) : 0;
+}
+
+int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
+                       struct lay_block **out)
+{
+    struct lay_block *b = cis_lay_block_find(node, block);
+    if (b != NULL) {
+        *out = b;
+        return 0;
+    }
+    int no = cis_lay_charge(op, sizeof *b);
+    if (no != 0) {
+        return no;
+    }
+    b = cis_zalloc(sizeof *b);
+    if (b == NULL || !cis_lay_table_ready(&node->blocks)) {
+        cis_free(b);
+        cis_lay_release(op->v, sizeof *b);
+        return ENOMEM;
+    }
+    b->block = block;
+    b->node = node;
+    b->under = under_of(node, block);
+    b->from_base = b->under > 0;
+    cis_lay_table_put(&node->blocks, block, b);
+    *out = b;
+    return 0;
+}
+
+static void unlist(struct lay_view *v, struct lay_block *b)
+{
+    if (!b->listed) {
+        return;
+    }
+    *(b->newer != NULL ? &b->newer->older : &v->newest) = b->older;
+    *(b->older != NULL ? &b->older->newer : &v->oldest) = b->newer;
+    b->newer = b->older = NULL;
+    b->listed = false;
+}
+
+static void list(struct lay_view *v, struct lay_block *b)
+{
+    if (b->listed) {
+        return;
+    }
+    b->older = v->newest;
+    *(v->newest != NULL ? &v->newest->newer : &v->oldest) = b;
+    v->newest = b;
+    b->listed = true;
+}
+
+void cis_lay_block_clear(struct lay_view *v, struct lay_block *b)
+{
+    unlist(v, b);
+    if (b->buf != NULL) {
+        v->dirty -= b->buf->cap;
+        cis_lay_buf_unref(b->buf);
+        b->buf = NULL;
+    }
+    b->lo = b->hi = 0;
+}
+
+void cis_lay_block_drop(struct lay_view *v, struct lay_block *b)
+{
+    cis_lay_block_clear(v, b);
+    (void)cis_lay_table_remove(&b->node->blocks, b->block);
+    cis_lay_release(v, sizeof *b);
+    cis_free(b);
+}
+
+int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
+{
+    struct lay_view *v = op->v;
+    if (b->buf != NULL && b->buf->cap >= cap && atomic_load(&b->buf->refs) == 1) {
+        return 0;
+    }
+    uint32_t room = 1024;
+    while (room < cap) {
+        room *= 4;
+    }
+    room = b->buf != NULL && b->buf->cap > room ? b->buf->cap : room;
+    struct lay_buf *buf = cis_alloc(sizeof *buf + room);
+    if (buf == NULL) {
+        return ENOMEM;
+    }
+    atomic_init(&buf->refs, 1);
+    buf->cap = room;
+    if (b->buf != NULL) {
+        memcpy(buf->data + b->lo, b->buf->data + b->lo, b->hi - b->lo);
+        v->dirty -= b->buf->cap;
+        cis_lay_buf_unref(b->buf);
+    }
+    b->buf = buf;
+    v->dirty += room;
+    list(v, b);
+    return 0;
+}
+
+void cis_lay_cut(struct lay_view *v, struct lay_node *node, uint64_t size)
+{
+    uint64_t first = (size + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK; /* that goes altogether */
+    for (size_t i = 0; size < node->now.size && i < node->blocks.cap;) {
+        struct lay_block *b = node->blocks.slots[i].value;
+        if (b == NULL || b->block < first) {
+            i++;
+            continue;
+        }
+        cis_lay_block_drop(v, b); /* another one may have moved to this slot */
+        i = 0 < i ? i - 1 : 0;
+    }
+    node->keep = node->keep < size ? node->keep : size;
+    node->cut = node->cut < size ? node->cut : size;
+    struct lay_block *b =
+        size % CIS_FS_BLOCK != 0 ? cis_lay_block_find(node, size / CIS_FS_BLOCK) : NULL;
+    if (b != NULL) {
+        uint32_t end = (uint32_t)(size % CIS_FS_BLOCK);
+        b->under = lay_min32(b->under, end);
+        b->hi = lay_min32(b->hi, end);
+        b->gen = ++v->gen;
+        if (b->hi <= b->lo) {
+            cis_lay_block_clear(v, b);
+        }
+    }
+}

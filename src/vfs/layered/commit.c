@@ -1,0 +1,388 @@
+/* Commit, discard, save as a fork. One commit of a view at a time; operations go on above it. */
+#include "vfs/layered/view.h"
+
+#include <stdio.h>
+#include "store/commit.h"
+
+static cis_code code_of(int no, const struct cis_error *err)
+{
+    if (no == 0 || err->code != CIS_OK) {
+        return no == 0 ? CIS_OK : err->code;
+    }
+    return no == ENOMEM ? CIS_E_NOMEM : no == ESTALE ? CIS_E_EXPIRED : CIS_E_IO;
+}
+
+/* Under v->committing and v->spilling: both end here. */
+static cis_code finish(struct lay_view *v, cis_code code, const struct cis_error *why,
+                       struct cis_error *err)
+{
+    pthread_mutex_unlock(&v->spilling);
+    pthread_mutex_unlock(&v->committing);
+    if (code != CIS_OK && err != NULL) {
+        *err = *why;
+        if (err->code == CIS_OK) {
+            cis_fail(err, code, "commit: %s", cis_code_name(code));
+        }
+    }
+    return code;
+}
+
+static bool changes_something(const struct lay_frozen *f)
+{
+    return f->ndirents != 0 || f->nchanges != 0 || f->ndeltas != 0 || f->nextents != 0;
+}
+
+static struct cis_fs_commit commit_of(const struct lay_frozen *f, struct cis_view base)
+{
+    return (struct cis_fs_commit){
+        .base = base,
+        .dirents = f->dirents,
+        .ndirents = f->ndirents,
+        .changes = f->changes,
+        .nchanges = f->nchanges,
+        .deltas = f->deltas,
+        .ndeltas = f->ndeltas,
+        .extents = f->extents,
+        .nextents = f->nextents,
+        .chunks = f->chunks,
+        .nchunks = f->nchunks,
+        .files = f->files,
+        .bytes = f->bytes,
+    };
+}
+
+/* ---- what others committed in between, against what is left of the overlay ---- */
+struct between {
+    struct lay_view *v;
+    const struct lay_frozen *frozen;
+    bool broken;
+};
+
+static bool is_mine(const struct between *b, const struct cis_key *key)
+{
+    const struct lay_view *v = b->v;
+    if (key->kind == CIS_KEY_DIRENT) {
+        struct lay_hash hash = cis_lay_hash(&v->forest->key, key->ino, key->name);
+        return cis_lay_name_find(v, hash) != NULL;
+    }
+    const struct lay_node *node = cis_lay_table_get(&v->nodes, key->ino);
+    if (node == NULL) {
+        return false;
+    }
+    switch (key->kind) {
+    case CIS_KEY_INODE:
+        return node->row || node->gone;
+    case CIS_KEY_DIRATTR:
+        return node->dirattr;
+    case CIS_KEY_DIRGONE:
+        return true;
+    case CIS_KEY_MOVED:
+        return node->moved;
+    default:
+        return false;
+    }
+}
+
+static bool see_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    struct between *b = self;
+    size_t at = 0;
+    for (;;) {
+        struct cis_key key;
+        bool more;
+        if (cis_keys_next(row->keys, &at, &key, &more, NULL) != CIS_OK) {
+            b->broken = true;
+            return false;
+        }
+        if (!more) {
+            return true;
+        }
+        if (key.kind != CIS_KEY_MEMORY && is_mine(b, &key)) {
+            b->broken = true;
+            return false;
+        }
+    }
+}
+
+/* The rest of the overlay began at the old base: it may not go over what others did since. */
+static void check_between(struct lay_view *v, const struct lay_frozen *f, uint64_t upto,
+                          const struct cis_stop *stop)
+{
+    struct between b = {v, f, false};
+    if (upto <= f->base.epoch) {
+        return;
+    }
+    cis_lay_lock_all(v); /* rare: another writer of the branch committed at the same time */
+    if (v->names.count != 0 || v->nodes.count != 0) {
+        cis_code code = v->forest->store->fs->commits(v->forest->store, cis_str_of(v->tenant->name),
+                                                      f->base.branch, f->base.epoch, upto, false, 0,
+                                                      true, see_commit, &b, stop, NULL);
+        if (code != CIS_OK || b.broken) {
+            snprintf(v->conflict, sizeof v->conflict,
+                     "another run changed the same files while an earlier part was committed");
+        }
+    }
+    cis_lay_unlock_all(v);
+}
+
+/* ---- commit ---- */
+/* Rows for the caches: all that are known exactly. Directories that others may have changed too are
+ * read again. */
+static cis_code tell_line(struct lay_view *v, struct lay_frozen *f, struct cis_view at,
+                          struct lay_line **line, const struct cis_stop *stop,
+                          struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep)
+    struct cis_fs_inode *rows = cis_calloc(f->nchanges + 1, sizeof *rows);
+    CIS_CLEANUP(cis_freep)
+    uint64_t *closed = cis_calloc(f->nchanges + f->ndeltas + 1, sizeof *closed);
+    struct lay_news news = {
+        .dirents = f->dirents, .ndirents = f->ndirents, .inodes = rows, .closed = closed};
+    if (rows == NULL || closed == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "commit: out of memory");
+    }
+    for (size_t i = 0; i < f->nchanges; i++) {
+        if (f->changes[i].kind == CIS_FS_PUT) {
+            rows[news.ninodes] = f->changes[i].inode;
+            rows[news.ninodes++].epoch = at.epoch;
+        } else {
+            closed[news.nclosed++] = f->changes[i].inode.ino;
+        }
+    }
+    for (size_t i = 0; i < f->ndeltas; i++) {
+        closed[news.nclosed++] = f->deltas[i].ino;
+    }
+    return cis_lay_line_committed(v->forest, line, at, &news, stop, err);
+}
+
+static void move_on(struct lay_view *v, struct lay_frozen *f, const struct cis_fs_committed *done,
+                    const struct cis_stop *stop)
+{
+    struct lay_line *old = v->line, *line = old;
+    cis_lay_line_hold(old); /* operations may still look at it through v->line */
+    if (tell_line(v, f, done->view, &line, stop, NULL) != CIS_OK) {
+        atomic_store(&v->expired, true); /* out of memory: committed, but of no more use */
+    }
+    cis_lay_settle(f, line, done);
+    cis_lay_line_leave(v->forest, old);
+    check_between(v, f, done->view.epoch - 1, stop);
+}
+
+static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
+                              const struct cis_store_commit *with, struct cis_fs_committed *out,
+                              const struct cis_stop *stop, struct cis_error *err)
+{
+    struct cis_vfs_call call = {.stop = stop, .err = err};
+    struct cis_fs_committed done = {
+        .view = f->base, .files = v->base_files, .bytes = v->base_bytes};
+    int no = cis_lay_flatten(f, &call);
+    if (no != 0) {
+        cis_lay_thaw(f);
+        return code_of(no, err);
+    }
+    if (changes_something(f) || with != NULL) {
+        struct cis_fs_commit fs = commit_of(f, f->base);
+        struct cis_store_commit c = with != NULL ? *with : (struct cis_store_commit){0};
+        c.fs = &fs;
+        c.ref = cis_str_of(v->ref);
+        c.base = f->base;
+        c.out = &done;
+        c.fence = v->fence != 0 ? v->fence : c.fence;
+        c.kind = c.kind != NULL || v->kind[0] == 0 ? c.kind : v->kind;
+        c.note = c.note != NULL || v->note[0] == 0 ? c.note : v->note;
+        cis_code code = v->forest->store->ops->commit(v->forest->store, cis_str_of(v->tenant->name),
+                                                      &c, stop, err);
+        if (code != CIS_OK) {
+            cis_lay_thaw(f);
+            return code;
+        }
+    }
+    if (done.view.branch == f->base.branch && done.view.epoch > f->base.epoch) {
+        move_on(v, f, &done, stop);
+    } else {
+        done.view = f->base;
+        cis_lay_thaw(f);
+    }
+    if (out != NULL) {
+        *out = done;
+    }
+    return CIS_OK;
+}
+
+cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
+                            struct cis_fs_committed *out, const struct cis_stop *stop,
+                            struct cis_error *err)
+{
+    struct lay_view *v = lay_of(vfs);
+    struct cis_error why = {0};
+    struct cis_vfs_call call = {.stop = stop, .err = &why};
+    struct lay_frozen frozen;
+    if (vfs->read_only && with == NULL) {
+        return cis_fail(err, CIS_E_DENIED, "a read-only view has nothing to commit");
+    }
+    pthread_mutex_lock(&v->committing);
+    pthread_mutex_lock(&v->spilling);
+    if (v->conflict[0] != 0) {
+        return finish(v, cis_fail(&why, CIS_E_CONFLICT, "%s", v->conflict), &why, err);
+    }
+    if (atomic_load(&v->expired)) {
+        return finish(v, cis_fail(&why, CIS_E_EXPIRED, "the view has expired"), &why, err);
+    }
+    int no = cis_lay_spill_end(v, &call);
+    if (no == 0 && v->ngone > 0) { /* files without a name that are still held */
+        no = cis_lay_errno(cis_lay_pin(v, v->at, stop, &why));
+    }
+    no = no != 0 ? no : cis_lay_freeze(v, &call, &frozen);
+    if (no != 0) {
+        return finish(v, code_of(no, &why), &why, err);
+    }
+    cis_code code = commit_frozen(v, &frozen, with, out, stop, &why);
+    cis_lay_frozen_done(&frozen);
+    if (code == CIS_OK) {
+        cis_lay_unpin_idle(v, stop);
+    }
+    return finish(v, code, &why, err);
+}
+
+int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
+{
+    struct lay_view *v = lay_of(vfs);
+    if (!v->auto_commit) {
+        return atomic_load(&v->expired) ? ESTALE : 0;
+    }
+    if (!cis_layered_dirty(vfs)) {
+        return 0;
+    }
+    cis_code code = cis_layered_commit(vfs, NULL, NULL, lay_stop(call), lay_err(call));
+    return code == CIS_E_QUOTA ? EDQUOT : code == CIS_E_CONFLICT ? EIO : cis_lay_errno(code);
+}
+
+int cis_lay_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
+{
+    (void)data_only;
+    return file->vfs->read_only ? 0 : cis_lay_flush(file->vfs, call);
+}
+
+/* ---- the rest ---- */
+static cis_code fork_and_commit(struct lay_view *v, struct cis_str ref, struct lay_frozen *f,
+                                const struct cis_stop *stop, struct cis_error *err)
+{
+    struct cis_vfs_call call = {.stop = stop, .err = err};
+    cis_store *store = v->forest->store;
+    struct cis_str tenant = cis_str_of(v->tenant->name);
+    struct cis_fs_ref made;
+    int no = cis_lay_flatten(f, &call);
+    if (no != 0) {
+        return code_of(no, err);
+    }
+    CIS_TRY(store->fs->fork(store, tenant, f->base, &ref, 1, stop, err));
+    CIS_TRY(store->fs->ref_get(store, tenant, ref, &made, stop, err));
+    if (!changes_something(f)) {
+        return CIS_OK;
+    }
+    struct cis_fs_commit fs = commit_of(f, made.head);
+    struct cis_fs_committed done;
+    struct cis_store_commit c = {.fs = &fs,
+                                 .ref = ref,
+                                 .base = made.head,
+                                 .out = &done,
+                                 .kind = v->kind[0] != 0 ? v->kind : "fs",
+                                 .note = v->note[0] != 0 ? v->note : "saved as a fork"};
+    cis_code code = store->ops->commit(store, tenant, &c, stop, err);
+    if (code != CIS_OK) { /* a fork without the work would be misleading */
+        (void)store->fs->ref_remove(store, tenant, ref, NULL, NULL);
+    }
+    return code;
+}
+
+cis_code cis_layered_save_fork(cis_vfs *vfs, struct cis_str ref, const struct cis_stop *stop,
+                               struct cis_error *err)
+{
+    struct lay_view *v = lay_of(vfs);
+    struct cis_error why = {0};
+    struct cis_vfs_call call = {.stop = stop, .err = &why};
+    struct lay_frozen frozen;
+    if (!cis_fs_ref_valid(ref)) {
+        return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\" is no name for a branch",
+                        CIS_STR_ARG(ref));
+    }
+    pthread_mutex_lock(&v->committing);
+    pthread_mutex_lock(&v->spilling);
+    int no = cis_lay_spill_end(v, &call);
+    no = no != 0 ? no : cis_lay_freeze(v, &call, &frozen);
+    if (no != 0) {
+        return finish(v, code_of(no, &why), &why, err);
+    }
+    cis_code code = fork_and_commit(v, ref, &frozen, stop, &why);
+    cis_lay_thaw(&frozen);
+    cis_lay_frozen_done(&frozen);
+    return finish(v, code, &why, err);
+}
+
+void cis_lay_drop_all(struct lay_view *v)
+{
+    for (size_t i = 0; i < v->nodes.cap;) {
+        if (v->nodes.slots[i].value != NULL) {
+            cis_lay_node_drop(v, v->nodes.slots[i].value); /* another one may move here */
+        } else {
+            i++;
+        }
+    }
+    /* What moved over the end of the table to its start. */
+    while (v->nodes.count != 0) {
+        lay_table_each(&v->nodes, s)
+        {
+            cis_lay_node_drop(v, s->value);
+            break;
+        }
+    }
+}
+
+void cis_layered_discard(cis_vfs *vfs)
+{
+    struct lay_view *v = lay_of(vfs);
+    pthread_mutex_lock(&v->committing);
+    pthread_mutex_lock(&v->spilling);
+    cis_lay_load_free(v, cis_take(&v->load));
+    cis_lay_lock_all(v);
+    cis_lay_drop_all(v);
+    v->files = v->bytes = 0;
+    v->gen++;
+    v->moves++;
+    v->name_changes++;
+    v->conflict[0] = 0;
+    cis_lay_unlock_all(v);
+    pthread_mutex_unlock(&v->spilling);
+    pthread_mutex_unlock(&v->committing);
+}
+
+bool cis_layered_dirty(cis_vfs *vfs)
+{
+    struct lay_view *v = lay_of(vfs);
+    bool dirty = false;
+    cis_lay_lock_all(v);
+    lay_table_each(&v->nodes, s)
+    {
+        const struct lay_node *n = s->value;
+        dirty = n->is_new ? !n->gone
+                          : n->names != NULL || n->row || n->dirattr || n->moved || n->touched ||
+                                n->blocks.count > 0 || (n->gone && !n->gone_committed);
+        if (n->gone && n->gone_committed) {
+            dirty = false;
+        }
+        if (dirty) {
+            break;
+        }
+    }
+    cis_lay_unlock_all(v);
+    return dirty;
+}
+
+struct cis_view cis_layered_view(cis_vfs *vfs)
+{
+    struct lay_view *v = lay_of(vfs);
+    struct lay_stripe *s = cis_lay_lock_one(v);
+    struct cis_view at = v->at;
+    pthread_mutex_unlock(&s->lock);
+    return at;
+}

@@ -1,0 +1,93 @@
+/* Open files: a reference on the node and what a reader is at. */
+#include "vfs/layered/view.h"
+
+struct lay_file *cis_lay_file_new(struct lay_view *v, int flags)
+{
+    struct lay_file *f = cis_zalloc(sizeof *f);
+    if (f != NULL) {
+        f->file.vfs = &v->vfs;
+        f->file.flags = flags & ~(O_TRUNC | O_DIRECTORY);
+        pthread_mutex_init(&f->lock, NULL);
+    }
+    return f;
+}
+
+void cis_lay_file_free(struct lay_file *file)
+{
+    pthread_mutex_destroy(&file->lock);
+    cis_free(file);
+}
+
+struct open {
+    uint64_t ino;
+    int flags;
+    bool is_dir;
+};
+
+static int open_step(struct lay_op *op, void *arg)
+{
+    struct open *o = arg;
+    struct cis_fs_inode row;
+    int no = cis_lay_inode(op, o->ino, &row, NULL);
+    if (no != 0) {
+        return no;
+    }
+    bool writes = (o->flags & O_ACCMODE) != O_RDONLY || (o->flags & O_TRUNC) != 0;
+    o->is_dir = S_ISDIR(row.mode);
+    if (!o->is_dir && (o->flags & O_DIRECTORY) != 0) {
+        return ENOTDIR;
+    }
+    if (o->is_dir && writes) {
+        return EISDIR;
+    }
+    if (S_ISLNK(row.mode)) {
+        return ELOOP;
+    }
+    if (!o->is_dir && !S_ISREG(row.mode)) {
+        return ENXIO; /* nobody is at the other end */
+    }
+    if (writes && op->v->vfs.read_only) {
+        return EROFS;
+    }
+    return cis_lay_refs_add(&op->stripe->refs, o->ino, 0, 1) ? 0 : ENOMEM;
+}
+
+int cis_lay_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node ino, int flags,
+                      cis_vfs_file **out_file)
+{
+    struct lay_view *v = lay_of(vfs);
+    struct open o = {ino, flags, false};
+    struct lay_file *f = cis_lay_file_new(v, flags);
+    if (f == NULL) {
+        return ENOMEM;
+    }
+    f->file.node = ino;
+    int no = cis_lay_do(v, call, false, open_step, &o);
+    if (no == 0 && (flags & O_TRUNC) != 0) {
+        no = cis_lay_resize(v, call, ino, 0);
+        if (no != 0) {
+            cis_lay_forget(vfs, ino, 1);
+        }
+    }
+    if (no != 0) {
+        cis_lay_file_free(f);
+        return no;
+    }
+    f->file.flags |= o.is_dir ? O_DIRECTORY : 0;
+    *out_file = &f->file;
+    return 0;
+}
+
+void cis_lay_release_file(cis_vfs_file *file)
+{
+    struct lay_view *v = lay_of(file->vfs);
+    struct lay_file *f = lay_file_of(file);
+    if (f->charged != 0) {
+        cis_lay_lock_all(v);
+        cis_lay_release(v, f->charged);
+        cis_lay_unlock_all(v);
+    }
+    cis_lay_blob_unref(f->listing);
+    cis_lay_forget(file->vfs, file->node, 1);
+    cis_lay_file_free(f);
+}

@@ -1,0 +1,288 @@
+/* The forest itself: made, freed, counted; tenants and inode numbers; rows into and out of the
+ * caches. */
+#include "vfs/layered/forest.h"
+
+#include <unistd.h>
+#include "base/crypto.h"
+#include "base/mem.h"
+#include "vfs/layered/view.h"
+
+enum { NUMBERS_FIRST = 64, NUMBERS_MOST = 4096 };
+
+cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *options,
+                        cis_forest **out_forest, struct cis_error *err)
+{
+    if (store->fs == NULL) {
+        return cis_fail(err, CIS_E_UNSUPPORTED, "this store keeps no files");
+    }
+    cis_forest *f = cis_zalloc(sizeof *f);
+    if (f == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "forest: out of memory");
+    }
+    f->store = store;
+    f->options = (struct cis_forest_options)CIS_FOREST_OPTIONS_INIT;
+    if (options != NULL) {
+        memcpy(&f->options, options,
+               options->size < sizeof f->options ? options->size : sizeof f->options);
+    }
+    f->options.entries = f->options.entries != 0 ? f->options.entries : 262144;
+    f->options.inodes = f->options.inodes != 0 ? f->options.inodes : 262144;
+    f->options.chunk_bytes = f->options.chunk_bytes != 0 ? f->options.chunk_bytes : 32u << 20;
+    f->options.readahead = f->options.readahead != 0 ? f->options.readahead : 16;
+    if (f->options.readahead > LAY_READAHEAD_MAX) {
+        f->options.readahead = LAY_READAHEAD_MAX;
+    }
+    pthread_mutex_init(&f->lock, NULL);
+    f->next_uid = 1;
+    cis_random_bytes(&f->key, sizeof f->key);
+    cis_code code = cis_crypto_init(err);
+    code = code != CIS_OK
+               ? code
+               : cis_lay_sets_init(&f->entries, f->options.entries, LAY_ENTRY_WORDS, err);
+    code = code != CIS_OK ? code
+                          : cis_lay_sets_init(&f->inodes, f->options.inodes, LAY_INODE_WORDS, err);
+    code = code != CIS_OK ? code : cis_lay_blobs_init(&f->blobs, f->options.chunk_bytes, err);
+    code = code != CIS_OK ? code : cis_lay_pack_new(&f->pack, err);
+    if (code != CIS_OK) {
+        cis_forest_free(f);
+        return code;
+    }
+    *out_forest = f;
+    return CIS_OK;
+}
+
+void cis_forest_free(cis_forest *forest)
+{
+    if (forest == NULL) {
+        return;
+    }
+    cis_lay_pack_free(forest->pack);
+    for (struct lay_line *l = forest->lines, *next; l != NULL; l = next) {
+        next = l->next;
+        pthread_mutex_destroy(&l->forward);
+        cis_free(l);
+    }
+    for (struct lay_tenant *t = forest->tenants, *next; t != NULL; t = next) {
+        next = t->next;
+        pthread_mutex_destroy(&t->numbers);
+        cis_wipe(t->key, sizeof t->key);
+        cis_free(t);
+    }
+    cis_lay_blobs_done(&forest->blobs);
+    cis_lay_sets_done(&forest->entries);
+    cis_lay_sets_done(&forest->inodes);
+    pthread_mutex_destroy(&forest->lock);
+    cis_free(forest);
+}
+
+void cis_forest_stats(cis_forest *forest, struct cis_forest_stats *out)
+{
+    struct lay_counters *c = &forest->counters;
+    *out = (struct cis_forest_stats){
+        .entry_hits = atomic_load(&c->entry_hits),
+        .entry_misses = atomic_load(&c->entry_misses),
+        .inode_hits = atomic_load(&c->inode_hits),
+        .inode_misses = atomic_load(&c->inode_misses),
+        .chunk_hits = atomic_load(&c->chunk_hits),
+        .chunk_misses = atomic_load(&c->chunk_misses),
+        .store_reads = atomic_load(&c->store_reads),
+        .entries = atomic_load(&forest->entries.held),
+        .inodes = atomic_load(&forest->inodes.held),
+        .chunk_bytes = cis_lay_blobs_bytes(&forest->blobs),
+    };
+    pthread_mutex_lock(&forest->lock);
+    for (struct lay_view *v = forest->views; v != NULL; v = v->next) {
+        cis_lay_view_hits(v, &out->entry_hits, &out->inode_hits);
+    }
+    pthread_mutex_unlock(&forest->lock);
+}
+
+/* ---- tenants ---- */
+static struct lay_tenant *known_tenant(cis_forest *forest, struct cis_str name)
+{
+    pthread_mutex_lock(&forest->lock);
+    struct lay_tenant *t = forest->tenants;
+    while (t != NULL && !cis_str_is(name, t->name)) {
+        t = t->next;
+    }
+    pthread_mutex_unlock(&forest->lock);
+    return t;
+}
+
+cis_code cis_lay_tenant(cis_forest *forest, struct cis_str name, bool may_make,
+                        const struct cis_stop *stop, struct lay_tenant **out,
+                        struct cis_tenant *out_row, struct cis_error *err)
+{
+    struct cis_tenant row;
+    const struct cis_store_fs_ops *fs = forest->store->fs;
+    CIS_TRY(cis_store_tenant_check(name, err));
+    cis_code code = fs->tenant_get(forest->store, name, &row, stop, err);
+    if (code == CIS_E_NOTFOUND && may_make) {
+        code = fs->tenant_create(forest->store, name, getuid(), getgid(), stop, err);
+        if (code == CIS_OK || code == CIS_E_EXISTS) {
+            code = fs->tenant_get(forest->store, name, &row, stop, err);
+        }
+    }
+    CIS_TRY(code);
+    *out_row = row;
+    cis_wipe(out_row->key, sizeof out_row->key);
+    struct lay_tenant *t = known_tenant(forest, name);
+    if (t != NULL && memcmp(t->key, row.key, sizeof t->key) == 0) {
+        cis_wipe(&row, sizeof row);
+        *out = t;
+        return CIS_OK;
+    }
+    /* New here, or removed and made again: then the old one stays for the views that hold it. */
+    struct lay_tenant *made = cis_zalloc(sizeof *made);
+    if (made == NULL) {
+        cis_wipe(&row, sizeof row);
+        return cis_fail(err, CIS_E_NOMEM, "tenant: out of memory");
+    }
+    memcpy(made->name, name.ptr, name.len);
+    memcpy(made->key, row.key, sizeof made->key);
+    cis_wipe(&row, sizeof row);
+    pthread_mutex_init(&made->numbers, NULL);
+    made->batch = NUMBERS_FIRST;
+    pthread_mutex_lock(&forest->lock);
+    made->uid = (uint32_t)forest->next_uid++;
+    made->next = forest->tenants;
+    forest->tenants = made;
+    pthread_mutex_unlock(&forest->lock);
+    *out = made;
+    return CIS_OK;
+}
+
+cis_code cis_lay_ino_new(cis_forest *forest, struct lay_tenant *tenant, const struct cis_stop *stop,
+                         uint64_t *out_ino, struct cis_error *err)
+{
+    cis_code code = CIS_OK;
+    pthread_mutex_lock(&tenant->numbers);
+    if (tenant->next_ino == tenant->end_ino) {
+        uint64_t first;
+        code = forest->store->fs->reserve_inodes(forest->store, cis_str_of(tenant->name),
+                                                 tenant->batch, &first, stop, err);
+        if (code == CIS_OK) {
+            tenant->next_ino = first;
+            tenant->end_ino = first + tenant->batch;
+            tenant->batch = tenant->batch < NUMBERS_MOST ? tenant->batch * 4 : NUMBERS_MOST;
+        }
+    }
+    if (code == CIS_OK) {
+        *out_ino = tenant->next_ino++;
+    }
+    pthread_mutex_unlock(&tenant->numbers);
+    return code;
+}
+
+/* ---- rows in the caches ---- */
+void cis_lay_entry_put(cis_forest *forest, struct lay_line *line, uint64_t epoch,
+                       struct lay_hash hash, const struct lay_entry *entry)
+{
+    uint64_t row[LAY_ENTRY_WORDS] = {hash.a, hash.b,     line->uid,  entry->epoch,
+                                     epoch,  entry->ino, entry->type};
+    cis_lay_sets_put(&forest->entries, row, &line->moving);
+}
+
+bool cis_lay_entry_get(cis_forest *forest, struct lay_line *line, uint64_t epoch,
+                       struct lay_hash hash, struct lay_entry *out)
+{
+    uint64_t row[LAY_ENTRY_WORDS];
+    if (!cis_lay_sets_get(&forest->entries, hash.a, hash.b, line->uid, epoch, row)) {
+        return false;
+    }
+    *out = (struct lay_entry){row[LAY_W_DATA], row[LAY_W_FROM], (uint32_t)row[LAY_W_DATA + 1]};
+    return true;
+}
+
+enum {
+    I_MODE = LAY_W_DATA,
+    I_OWNER,
+    I_RDEV,
+    I_SIZE,
+    I_STORED,
+    I_PARENT,
+    I_ATIME,
+    I_MTIME,
+    I_CTIME,
+    I_BTIME,
+    I_NS_AM,
+    I_NS_CB,
+    I_LINKS,
+};
+
+static uint64_t pair(uint32_t high, uint32_t low)
+{
+    return (uint64_t)high << 32 | low;
+}
+
+void cis_lay_inode_put(cis_forest *forest, struct lay_line *line, uint64_t epoch,
+                       const struct cis_fs_inode *row)
+{
+    if (row->data.len > 0) {
+        struct lay_blob_key key = cis_lay_inline_key(line, row->ino, row->epoch);
+        struct lay_blob *blob = cis_lay_blob_new(&key, row->data.len);
+        if (blob != NULL) { /* without it the row is read again when content is wanted */
+            memcpy(blob->data, row->data.ptr, row->data.len);
+            cis_lay_blob_put(&forest->blobs, blob);
+            cis_lay_blob_unref(blob);
+        }
+    }
+    uint64_t w[LAY_INODE_WORDS] = {row->ino, 1, line->uid, row->epoch, epoch};
+    w[I_MODE] = pair(row->mode, row->is_inline ? 1 : 0);
+    w[I_OWNER] = pair(row->uid, row->gid);
+    w[I_RDEV] = row->rdev;
+    w[I_SIZE] = row->size;
+    w[I_STORED] = row->stored;
+    w[I_PARENT] = row->parent;
+    w[I_ATIME] = (uint64_t)row->atime.s;
+    w[I_MTIME] = (uint64_t)row->mtime.s;
+    w[I_CTIME] = (uint64_t)row->ctime.s;
+    w[I_BTIME] = (uint64_t)row->btime.s;
+    w[I_NS_AM] = pair(row->atime.ns, row->mtime.ns);
+    w[I_NS_CB] = pair(row->ctime.ns, row->btime.ns);
+    w[I_LINKS] = row->nlink;
+    cis_lay_sets_put(&forest->inodes, w, &line->moving);
+}
+
+bool cis_lay_inode_get(cis_forest *forest, struct lay_line *line, uint64_t epoch, uint64_t ino,
+                       struct cis_fs_inode *out)
+{
+    uint64_t w[LAY_INODE_WORDS];
+    if (!cis_lay_sets_get(&forest->inodes, ino, 1, line->uid, epoch, w)) {
+        return false;
+    }
+    *out = (struct cis_fs_inode){
+        .ino = ino,
+        .epoch = w[LAY_W_FROM],
+        .mode = (uint32_t)(w[I_MODE] >> 32),
+        .is_inline = (w[I_MODE] & 1) != 0,
+        .uid = (uint32_t)(w[I_OWNER] >> 32),
+        .gid = (uint32_t)w[I_OWNER],
+        .rdev = w[I_RDEV],
+        .size = w[I_SIZE],
+        .stored = w[I_STORED],
+        .parent = w[I_PARENT],
+        .nlink = (uint32_t)w[I_LINKS],
+        .atime = {(int64_t)w[I_ATIME], (uint32_t)(w[I_NS_AM] >> 32)},
+        .mtime = {(int64_t)w[I_MTIME], (uint32_t)w[I_NS_AM]},
+        .ctime = {(int64_t)w[I_CTIME], (uint32_t)(w[I_NS_CB] >> 32)},
+        .btime = {(int64_t)w[I_BTIME], (uint32_t)w[I_NS_CB]},
+    };
+    return true;
+}
+
+struct lay_blob_key cis_lay_inline_key(const struct lay_line *line, uint64_t ino, uint64_t epoch)
+{
+    return (struct lay_blob_key){LAY_INLINE, {line->uid, ino, epoch, 0}};
+}
+
+struct lay_blob_key cis_lay_extents_key(const struct lay_line *line, uint64_t ino, uint64_t epoch,
+                                        uint64_t group)
+{
+    return (struct lay_blob_key){LAY_EXTENTS, {line->uid, ino, epoch, group}};
+}
+
+struct lay_blob_key cis_lay_listing_key(const struct lay_line *line, uint64_t dir, uint64_t epoch)
+{
+    return (struct lay_blob_key){LAY_LISTING, {line->uid, dir, epoch, 0}};
+}

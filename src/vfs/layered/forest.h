@@ -1,0 +1,194 @@
+/* What all views of a forest share, for the files of this room: caches of names and inodes
+ * (sets.c), of immutable content (blobs.c), lines (one a tenant and branch, which know up to which
+ * epoch the caches were carried forward), inode numbers, helper threads that pack (pack.c).
+ *
+ * A cached row is valid for views with from ≤ epoch ≤ to. `to` of the newest row of a key is
+ * LAY_OPEN: valid for every view of the line that exists. When a line learns of newer commits it
+ * closes the rows whose keys they changed (line.c) before any view of the newer epoch exists, so
+ * nothing is cleared and older views stay right.
+ *
+ * Locks are leaves: nothing is called while one is held. The store is never asked under one, but
+ * for a line's own `forward` mutex and a tenant's `numbers` mutex. */
+#ifndef CIS_VFS_LAYERED_FOREST_H
+#define CIS_VFS_LAYERED_FOREST_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/mem.h"
+#include "store/chunk.h"
+#include "vfs/layered/layered.h"
+
+#define LAY_OPEN UINT64_MAX
+#define LAY_GROUP 64u /* blocks in one cached piece of a file's extents */
+#define LAY_READAHEAD_MAX 64u
+#define LAY_HELPERS_MAX 4u /* threads that pack */
+
+/* ---- hash.c: a name in a directory as 128 bits, keyed: the caches hold no names ---- */
+struct lay_hash {
+    uint64_t a, b;
+};
+struct lay_key {
+    uint64_t k0, k1;
+};
+struct lay_hash cis_lay_hash(const struct lay_key *key, uint64_t parent, struct cis_str name);
+static inline uint64_t cis_lay_mix(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= 0x9e3779b97f4a7c15ull;
+    x ^= x >> 29;
+    x *= 0xbf58476d1ce4e5b9ull;
+    return x ^ x >> 32;
+}
+
+/* ---- sets.c: fixed-size rows in sets of eight ways; readers take no lock ---- */
+enum { LAY_ENTRY_WORDS = 8, LAY_INODE_WORDS = 18, LAY_WORDS_MAX = 18 };
+enum { LAY_W_KEY0, LAY_W_KEY1, LAY_W_LINE, LAY_W_FROM, LAY_W_TO, LAY_W_DATA };
+
+struct lay_sets {
+    struct lay_set *heads;
+    _Atomic uint64_t *slots;
+    uint32_t words;
+    uint64_t mask;
+    _Atomic uint64_t held;
+};
+cis_code cis_lay_sets_init(struct lay_sets *sets, uint32_t rows, uint32_t words,
+                           struct cis_error *err);
+void cis_lay_sets_done(struct lay_sets *sets);
+/* The row of the key that is valid at the epoch, copied to out. */
+bool cis_lay_sets_get(struct lay_sets *sets, uint64_t key0, uint64_t key1, uint64_t line,
+                      uint64_t epoch, uint64_t *out);
+/* row[LAY_W_TO] is the epoch it was read at; it becomes LAY_OPEN when the line has not begun to
+ * move beyond it. */
+void cis_lay_sets_put(struct lay_sets *sets, uint64_t *row, const _Atomic uint64_t *line_moving);
+/* Rows of the key that are open and older than epoch end before it. True: there was one. */
+bool cis_lay_sets_close(struct lay_sets *sets, uint64_t key0, uint64_t key1, uint64_t line,
+                        uint64_t epoch);
+
+/* ---- blobs.c: immutable content by key, counted, bounded in bytes ---- */
+enum lay_kind { LAY_CHUNK = 1, LAY_PIECE, LAY_EXTENTS, LAY_INLINE, LAY_LISTING };
+struct lay_blob_key {
+    enum lay_kind kind;
+    uint64_t w[4];
+};
+struct lay_blob {
+    atomic_uint refs;
+    struct lay_blob_key key;
+    uint32_t len;
+    bool used; /* again since the clock came by */
+    struct lay_blob *chain, *newer, *older;
+    uint8_t data[];
+};
+struct lay_blobs {
+    struct lay_blob_shard *shards;
+    uint32_t nshards;
+};
+cis_code cis_lay_blobs_init(struct lay_blobs *blobs, uint64_t bytes, struct cis_error *err);
+void cis_lay_blobs_done(struct lay_blobs *blobs);
+/* With a reference; NULL: not there. */
+struct lay_blob *cis_lay_blob_get(struct lay_blobs *blobs, const struct lay_blob_key *key);
+/* One reference, content to be filled in before anyone else sees it; NULL: out of memory. */
+struct lay_blob *cis_lay_blob_new(const struct lay_blob_key *key, size_t len);
+/* Offers it to the cache; the caller keeps its reference. */
+void cis_lay_blob_put(struct lay_blobs *blobs, struct lay_blob *blob);
+void cis_lay_blob_unref(struct lay_blob *blob);
+void cis_lay_blob_unrefp(struct lay_blob **blob);
+uint64_t cis_lay_blobs_bytes(struct lay_blobs *blobs);
+
+/* ---- rows in the form of this room ---- */
+struct lay_entry { /* ino 0: there is no such name */
+    uint64_t ino, epoch;
+    uint32_t type;
+};
+/* ---- tenants and lines ---- */
+struct lay_tenant {
+    char name[CIS_TENANT_MAX + 1];
+    uint32_t uid;
+    uint8_t key[32]; /* of content hashes */
+    pthread_mutex_t numbers;
+    uint64_t next_ino, end_ino;
+    uint32_t batch;
+    struct lay_tenant *next;
+};
+struct lay_line {
+    struct lay_tenant *tenant;
+    uint64_t branch;
+    uint64_t uid;            /* of cached rows */
+    _Atomic uint64_t moving; /* carried forward to here, or on the way */
+    uint64_t known;          /* carried forward to here; under forward */
+    pthread_mutex_t forward;
+    atomic_uint views; /* and operations that hold it */
+    bool unlisted;     /* replaced: goes with its last view; under the forest's lock */
+    struct lay_line *next;
+};
+
+/* Hits of names and inodes are counted in the views' stripes (view.h): counting them here would
+ * make every look-up of two threads meet. */
+struct lay_counters {
+    _Atomic uint64_t entry_misses, inode_misses, chunk_hits, chunk_misses, store_reads;
+    _Atomic uint64_t entry_hits, inode_hits; /* of views that are closed */
+};
+
+struct cis_forest {
+    cis_store *store;
+    struct cis_forest_options options;
+    struct lay_key key;
+    struct lay_sets entries, inodes;
+    struct lay_blobs blobs;
+    struct lay_counters counters;
+    pthread_mutex_t lock; /* of the two lists and of uids */
+    struct lay_tenant *tenants;
+    struct lay_line *lines;
+    size_t nlines;
+    uint64_t next_uid;
+    struct lay_pack *pack;
+    struct lay_view *views;
+    _Atomic uint64_t recent[256]; /* chunks of which a piece was read lately (chunk.c) */
+};
+
+/* Rows read at epoch (row.epoch ≤ epoch), into the caches. */
+void cis_lay_entry_put(cis_forest *forest, struct lay_line *line, uint64_t epoch,
+                       struct lay_hash hash, const struct lay_entry *entry);
+bool cis_lay_entry_get(cis_forest *forest, struct lay_line *line, uint64_t epoch,
+                       struct lay_hash hash, struct lay_entry *out);
+/* Content of a row (inline, link target) goes to the blobs. */
+void cis_lay_inode_put(cis_forest *forest, struct lay_line *line, uint64_t epoch,
+                       const struct cis_fs_inode *row);
+bool cis_lay_inode_get(cis_forest *forest, struct lay_line *line, uint64_t epoch, uint64_t ino,
+                       struct cis_fs_inode *out);
+struct lay_blob_key cis_lay_inline_key(const struct lay_line *line, uint64_t ino, uint64_t epoch);
+struct lay_blob_key cis_lay_extents_key(const struct lay_line *line, uint64_t ino, uint64_t epoch,
+                                        uint64_t group);
+struct lay_blob_key cis_lay_listing_key(const struct lay_line *line, uint64_t dir, uint64_t epoch);
+
+/* The tenant, made in the store when may_make and it is not there. Borrowed from the forest.
+ * out_row: its quotas and use (the key is wiped). */
+cis_code cis_lay_tenant(cis_forest *forest, struct cis_str name, bool may_make,
+                        const struct cis_stop *stop, struct lay_tenant **out,
+                        struct cis_tenant *out_row, struct cis_error *err);
+cis_code cis_lay_ino_new(cis_forest *forest, struct lay_tenant *tenant, const struct cis_stop *stop,
+                         uint64_t *out_ino, struct cis_error *err);
+
+/* The line of a branch, carried forward to epoch when it was behind; give back with line_leave. */
+cis_code cis_lay_line_enter(cis_forest *forest, struct lay_tenant *tenant, struct cis_view at,
+                            const struct cis_stop *stop, struct lay_line **out,
+                            struct cis_error *err);
+void cis_lay_line_leave(cis_forest *forest, struct lay_line *line);
+void cis_lay_line_hold(struct lay_line *line);
+/* New rows of an own commit, so that they need not be read again; keys of others between the line's
+ * state and `at` are read first. Rows of directories may be left out when their merged form is not
+ * known (row.ino listed in closed only). */
+struct lay_news {
+    const struct cis_fs_dirent *dirents;
+    size_t ndirents;
+    const struct cis_fs_inode *inodes;
+    size_t ninodes;
+    const uint64_t *closed;
+    size_t nclosed;
+};
+cis_code cis_lay_line_committed(cis_forest *forest, struct lay_line **line, struct cis_view at,
+                                const struct lay_news *news, const struct cis_stop *stop,
+                                struct cis_error *err);
+
+#define cis_lay_count(counter) atomic_fetch_add_explicit(&(counter), 1, memory_order_relaxed)
+
+#endif

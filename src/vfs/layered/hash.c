@@ -1,0 +1,65 @@
+/* SipHash-1-3 with 128 bits of result, over (parent, name). The key is random per forest, so nobody
+ * who chooses names can aim for two that meet; 128 bits make a chance meeting impossible in
+ * practice, which is why the caches compare hashes and store no names. */
+#include "vfs/layered/forest.h"
+
+#include "base/le.h"
+
+static inline uint64_t turn(uint64_t x, unsigned by)
+{
+    return x << by | x >> (64 - by);
+}
+
+#define ROUND(v0, v1, v2, v3)                                                                      \
+    do {                                                                                           \
+        v0 += v1;                                                                                  \
+        v2 += v3;                                                                                  \
+        v1 = turn(v1, 13) ^ v0;                                                                    \
+        v3 = turn(v3, 16) ^ v2;                                                                    \
+        v0 = turn(v0, 32) + v3;                                                                    \
+        v2 += v1;                                                                                  \
+        v1 = turn(v1, 17) ^ v2;                                                                    \
+        v3 = turn(v3, 21) ^ v0;                                                                    \
+        v2 = turn(v2, 32);                                                                         \
+    } while (0)
+
+static inline uint64_t tail(const char *p, size_t n)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++) {
+        v |= (uint64_t)(uint8_t)p[i] << 8 * i;
+    }
+    return v;
+}
+
+struct lay_hash cis_lay_hash(const struct lay_key *key, uint64_t parent, struct cis_str name)
+{
+    uint64_t v0 = key->k0 ^ 0x736f6d6570736575ull, v1 = key->k1 ^ 0x646f72616e646f6dull ^ 0xee;
+    uint64_t v2 = key->k0 ^ 0x6c7967656e657261ull, v3 = key->k1 ^ 0x7465646279746573ull;
+    v3 ^= parent;
+    ROUND(v0, v1, v2, v3);
+    v0 ^= parent;
+    const char *p = name.ptr;
+    size_t left = name.len;
+    for (; left >= 8; p += 8, left -= 8) {
+        uint64_t m = cis_le64(p);
+        v3 ^= m;
+        ROUND(v0, v1, v2, v3);
+        v0 ^= m;
+    }
+    uint64_t last = (uint64_t)(name.len + 8) << 56 | tail(p, left);
+    v3 ^= last;
+    ROUND(v0, v1, v2, v3);
+    v0 ^= last;
+    v2 ^= 0xee;
+    ROUND(v0, v1, v2, v3);
+    ROUND(v0, v1, v2, v3);
+    ROUND(v0, v1, v2, v3);
+    struct lay_hash h = {.a = v0 ^ v1 ^ v2 ^ v3};
+    v1 ^= 0xdd;
+    ROUND(v0, v1, v2, v3);
+    ROUND(v0, v1, v2, v3);
+    ROUND(v0, v1, v2, v3);
+    h.b = v0 ^ v1 ^ v2 ^ v3;
+    return h;
+}

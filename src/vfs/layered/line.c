@@ -1,0 +1,284 @@
+/* Lines: what the caches know of one branch, and how they move on with its commits. A line that
+ * cannot be carried forward (its log is gone, too long or damaged) is replaced by a new one, whose
+ * caches are empty; views of the old one go on with it. */
+#include "vfs/layered/forest.h"
+
+#include "base/mem.h"
+#include "store/commit.h"
+
+enum { LINES_MAX = 1024, COMMITS_MAX = 10000 };
+
+static struct lay_line *line_new(cis_forest *forest, struct lay_tenant *tenant, struct cis_view at,
+                                 struct cis_error *err)
+{
+    struct lay_line *line = cis_zalloc(sizeof *line);
+    if (line == NULL) {
+        cis_fail(err, CIS_E_NOMEM, "branch cache: out of memory");
+        return NULL;
+    }
+    line->tenant = tenant;
+    line->branch = at.branch;
+    line->known = at.epoch;
+    atomic_init(&line->moving, at.epoch);
+    atomic_init(&line->views, 1);
+    pthread_mutex_init(&line->forward, NULL);
+    pthread_mutex_lock(&forest->lock);
+    line->uid = forest->next_uid++;
+    pthread_mutex_unlock(&forest->lock);
+    return line;
+}
+
+static void line_free(struct lay_line *line)
+{
+    pthread_mutex_destroy(&line->forward);
+    cis_free(line);
+}
+
+/* Under the forest's lock: the one in the list, with a reference. */
+static struct lay_line *line_find(cis_forest *forest, const struct lay_tenant *tenant,
+                                  uint64_t branch)
+{
+    for (struct lay_line **at = &forest->lines; *at != NULL; at = &(*at)->next) {
+        struct lay_line *line = *at;
+        if (line->tenant == tenant && line->branch == branch) {
+            *at = line->next; /* to the front */
+            line->next = forest->lines;
+            forest->lines = line;
+            atomic_fetch_add(&line->views, 1);
+            return line;
+        }
+    }
+    return NULL;
+}
+
+/* Under the forest's lock: the oldest line that nobody uses goes when there are too many. */
+static struct lay_line *line_spare(cis_forest *forest)
+{
+    struct lay_line **last = NULL;
+    if (forest->nlines <= LINES_MAX) {
+        return NULL;
+    }
+    for (struct lay_line **at = &forest->lines; *at != NULL; at = &(*at)->next) {
+        if (atomic_load(&(*at)->views) == 0) {
+            last = at;
+        }
+    }
+    struct lay_line *line = last != NULL ? *last : NULL;
+    if (line != NULL) {
+        *last = line->next;
+        forest->nlines--;
+    }
+    return line;
+}
+
+static void line_list(cis_forest *forest, struct lay_line *line, struct lay_line *instead)
+{
+    pthread_mutex_lock(&forest->lock);
+    if (instead != NULL) {
+        for (struct lay_line **at = &forest->lines; *at != NULL; at = &(*at)->next) {
+            if (*at == instead) {
+                *at = instead->next;
+                instead->unlisted = true;
+                forest->nlines--;
+                break;
+            }
+        }
+    }
+    line->next = forest->lines;
+    forest->lines = line;
+    forest->nlines++;
+    struct lay_line *spare = line_spare(forest);
+    pthread_mutex_unlock(&forest->lock);
+    if (spare != NULL) {
+        line_free(spare);
+    }
+}
+
+void cis_lay_line_hold(struct lay_line *line)
+{
+    atomic_fetch_add(&line->views, 1);
+}
+
+void cis_lay_line_leave(cis_forest *forest, struct lay_line *line)
+{
+    if (line == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&forest->lock);
+    bool last = atomic_fetch_sub(&line->views, 1) == 1 && line->unlisted;
+    pthread_mutex_unlock(&forest->lock);
+    if (last) {
+        line_free(line);
+    }
+}
+
+/* ---- forward ---- */
+struct forward {
+    cis_forest *forest;
+    struct lay_line *line;
+    uint64_t next; /* epoch that must come now */
+    bool broken;
+};
+
+static void close_inode(struct forward *w, uint64_t ino, uint64_t epoch)
+{
+    cis_lay_sets_close(&w->forest->inodes, ino, 1, w->line->uid, epoch);
+}
+
+static void close_entry(struct forward *w, uint64_t dir, struct cis_str name, uint64_t ino,
+                        uint32_t type, uint64_t epoch)
+{
+    struct lay_hash h = cis_lay_hash(&w->forest->key, dir, name);
+    if (cis_lay_sets_close(&w->forest->entries, h.a, h.b, w->line->uid, epoch)) {
+        /* Somebody asked for it before: what it is now is in the key. */
+        struct lay_entry now = {ino, epoch, type};
+        uint64_t row[LAY_ENTRY_WORDS] = {h.a, h.b, w->line->uid, epoch, epoch, now.ino, now.type};
+        if (atomic_load(&w->line->moving) == epoch) {
+            cis_lay_sets_put(&w->forest->entries, row, &w->line->moving);
+        }
+    }
+    close_inode(w, dir, epoch);
+}
+
+static bool forward_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    struct forward *w = self;
+    size_t at = 0;
+    if (row->epoch != w->next) {
+        w->broken = true; /* the log has a gap */
+        return false;
+    }
+    for (;;) {
+        struct cis_key key;
+        bool more;
+        if (cis_keys_next(row->keys, &at, &key, &more, NULL) != CIS_OK) {
+            w->broken = true;
+            return false;
+        }
+        if (!more) {
+            break;
+        }
+        if (key.kind == CIS_KEY_DIRENT) {
+            close_entry(w, key.ino, key.name, key.target, key.type, row->epoch);
+        } else if (key.kind != CIS_KEY_MEMORY) {
+            close_inode(w, key.ino, row->epoch);
+        }
+    }
+    w->next++;
+    return true;
+}
+
+/* Under line->forward. False: the line is of no use for the epoch. */
+static bool forward_to(cis_forest *forest, struct lay_line *line, uint64_t epoch,
+                       const struct cis_stop *stop, struct cis_error *err, cis_code *out_code)
+{
+    *out_code = CIS_OK;
+    if (line->known >= epoch) {
+        return true;
+    }
+    if (epoch - line->known > COMMITS_MAX || atomic_load(&line->moving) != line->known) {
+        return false;
+    }
+    struct forward w = {forest, line, line->known + 1, false};
+    atomic_store(&line->moving, epoch); /* before any key: see cis_lay_sets_put */
+    cis_lay_count(forest->counters.store_reads);
+    cis_code code = forest->store->fs->commits(forest->store, cis_str_of(line->tenant->name),
+                                               line->branch, line->known, epoch, false, 0, true,
+                                               forward_commit, &w, stop, err);
+    if (code == CIS_OK && !w.broken && w.next == epoch + 1) {
+        line->known = epoch;
+        return true;
+    }
+    /* moving stays ahead: nothing that is read now stays open, and nobody enters this line. */
+    if (code == CIS_E_DEADLINE || code == CIS_E_CANCELLED) {
+        *out_code = code;
+    }
+    return false;
+}
+
+/* A new line in the place of one that cannot go on. */
+static cis_code replace(cis_forest *forest, struct lay_line **line, struct cis_view at,
+                        struct cis_error *err)
+{
+    struct lay_line *old = *line, *made = line_new(forest, old->tenant, at, err);
+    if (made == NULL) {
+        return CIS_E_NOMEM;
+    }
+    line_list(forest, made, old);
+    cis_lay_line_leave(forest, old);
+    *line = made;
+    return CIS_OK;
+}
+
+cis_code cis_lay_line_enter(cis_forest *forest, struct lay_tenant *tenant, struct cis_view at,
+                            const struct cis_stop *stop, struct lay_line **out,
+                            struct cis_error *err)
+{
+    pthread_mutex_lock(&forest->lock);
+    struct lay_line *line = line_find(forest, tenant, at.branch);
+    pthread_mutex_unlock(&forest->lock);
+    if (line == NULL) {
+        line = line_new(forest, tenant, at, err);
+        if (line == NULL) {
+            return CIS_E_NOMEM;
+        }
+        line_list(forest, line, NULL); /* two at once: the older one is used up by its view */
+        *out = line;
+        return CIS_OK;
+    }
+    cis_code code;
+    pthread_mutex_lock(&line->forward);
+    bool good = forward_to(forest, line, at.epoch, stop, err, &code);
+    pthread_mutex_unlock(&line->forward);
+    if (code == CIS_OK && !good) {
+        code = replace(forest, &line, at, err);
+    }
+    if (code != CIS_OK) {
+        cis_lay_line_leave(forest, line);
+        return code;
+    }
+    *out = line;
+    return CIS_OK;
+}
+
+static void put_news(cis_forest *forest, struct lay_line *line, uint64_t epoch,
+                     const struct lay_news *news)
+{
+    struct forward w = {forest, line, epoch, false};
+    for (size_t i = 0; i < news->nclosed; i++) {
+        close_inode(&w, news->closed[i], epoch);
+    }
+    for (size_t i = 0; i < news->ndirents; i++) {
+        const struct cis_fs_dirent *d = &news->dirents[i];
+        struct lay_hash h = cis_lay_hash(&forest->key, d->parent, d->name);
+        cis_lay_sets_close(&forest->entries, h.a, h.b, line->uid, epoch);
+        close_inode(&w, d->parent, epoch);
+        struct lay_entry entry = {d->ino, epoch, d->mode & S_IFMT};
+        cis_lay_entry_put(forest, line, epoch, h, &entry);
+    }
+    for (size_t i = 0; i < news->ninodes; i++) {
+        close_inode(&w, news->inodes[i].ino, epoch);
+        if (!news->inodes[i].gone) {
+            struct cis_fs_inode row = news->inodes[i];
+            row.epoch = epoch;
+            cis_lay_inode_put(forest, line, epoch, &row);
+        }
+    }
+}
+
+cis_code cis_lay_line_committed(cis_forest *forest, struct lay_line **line, struct cis_view at,
+                                const struct lay_news *news, const struct cis_stop *stop,
+                                struct cis_error *err)
+{
+    struct lay_line *l = *line;
+    cis_code code;
+    pthread_mutex_lock(&l->forward);
+    bool good = l->branch == at.branch && forward_to(forest, l, at.epoch - 1, stop, err, &code);
+    if (good && l->known == at.epoch - 1) {
+        atomic_store(&l->moving, at.epoch);
+        put_news(forest, l, at.epoch, news);
+        l->known = at.epoch;
+    }
+    pthread_mutex_unlock(&l->forward);
+    return good ? CIS_OK : replace(forest, line, at, err);
+}

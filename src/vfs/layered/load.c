@@ -1,0 +1,180 @@
+/* Blocks as they were at one moment, on their way to the store: made whole, packed by helpers, put.
+ * Buffers are shared with the overlay, which copies before it writes to one. */
+#include "vfs/layered/view.h"
+
+struct lay_load *cis_lay_load_new(struct lay_view *v, size_t cap)
+{
+    struct lay_load *load = cis_zalloc(sizeof *load);
+    if (load == NULL) {
+        return NULL;
+    }
+    load->cap = cap;
+    load->batch.jobs = cis_calloc(cap, sizeof *load->batch.jobs);
+    load->stills = cis_calloc(cap, sizeof *load->stills);
+    load->made = cis_calloc(cap, sizeof(struct lay_buf *));
+    load->ids = cis_calloc(cap, sizeof *load->ids);
+    load->batch.compress = v->compress;
+    memcpy(load->batch.key, v->tenant->key, sizeof load->batch.key);
+    if (load->batch.jobs == NULL || load->stills == NULL || load->made == NULL ||
+        load->ids == NULL) {
+        cis_lay_load_free(v, load);
+        return NULL;
+    }
+    return load;
+}
+
+void cis_lay_load_free(struct lay_view *v, struct lay_load *load)
+{
+    if (load == NULL) {
+        return;
+    }
+    if (load->begun) {
+        cis_lay_pack_wait(v->forest->pack, &load->batch);
+    }
+    for (size_t i = 0; i < load->batch.n; i++) {
+        cis_lay_buf_unref(load->stills[i].buf);
+        cis_lay_buf_unref(load->made[i]);
+        cis_free(load->batch.jobs[i].packed);
+    }
+    cis_free(load->batch.jobs);
+    cis_free(load->stills);
+    cis_free((void *)load->made);
+    cis_free(load->ids);
+    cis_free(load);
+}
+
+struct lay_still cis_lay_still(const struct lay_block *b)
+{
+    uint64_t start = b->block * CIS_FS_BLOCK, size = b->node->now.size;
+    return (struct lay_still){
+        .ino = b->node->ino,
+        .block = b->block,
+        .gen = b->gen,
+        .buf = b->buf != NULL ? cis_lay_buf_ref(b->buf) : NULL,
+        .lo = b->lo,
+        .hi = b->hi,
+        .under = b->under,
+        .from_base = b->from_base,
+        .chunk = b->chunk,
+        .base = b->node->base,
+        .len = size > start ? lay_min32(size - start, CIS_FS_BLOCK) : 0,
+    };
+}
+
+struct below {
+    const struct lay_still *s;
+    uint64_t chunk;
+    struct lay_blob *blob;
+};
+
+static int below_step(struct lay_op *op, void *arg)
+{
+    struct below *b = arg;
+    const struct lay_still *s = b->s;
+    if (s->base.is_inline) {
+        return cis_lay_inline(op, s->ino, s->base.epoch, &b->blob);
+    }
+    return cis_lay_base_chunk(op, s->ino, s->base.epoch, s->block, &b->chunk);
+}
+
+int cis_lay_still_read(struct lay_view *v, const struct cis_vfs_call *call,
+                       const struct lay_still *s, uint8_t *out)
+{
+    uint32_t under = lay_min32(s->under, s->len);
+    struct below b = {s, s->from_base ? 0 : s->chunk, NULL};
+    int no = 0;
+    memset(out, 0, s->len);
+    if (under > 0 && s->from_base) {
+        no = cis_lay_do(v, call, false, below_step, &b);
+    }
+    if (no == 0 && b.blob != NULL) {
+        memcpy(out, b.blob->data, lay_min32(under, b.blob->len));
+    } else if (no == 0 && under > 0 && b.chunk != 0) {
+        struct lay_piece piece = {b.chunk, 0, under, CIS_FS_BLOCK, out};
+        no = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, true, s->ino);
+    }
+    cis_lay_blob_unref(b.blob);
+    uint32_t hi = lay_min32(s->hi, s->len);
+    if (no == 0 && s->buf != NULL && hi > s->lo) {
+        memcpy(out + s->lo, s->buf->data + s->lo, hi - s->lo);
+    }
+    return no;
+}
+
+/* The still's content: its buffer as it is when that is all there is, else put together. */
+static int make_whole(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load,
+                      size_t i)
+{
+    const struct lay_still *s = &load->stills[i];
+    struct cis_bytes *content = &load->batch.jobs[i].content;
+    uint32_t hi = lay_min32(s->hi, s->len);
+    if (s->buf != NULL && s->lo == 0 && hi >= lay_min32(s->under, s->len)) {
+        *content = (struct cis_bytes){s->buf->data, hi}; /* zeros after it */
+        return 0;
+    }
+    struct lay_buf *made = cis_alloc(sizeof *made + s->len);
+    if (made == NULL) {
+        return ENOMEM;
+    }
+    atomic_init(&made->refs, 1);
+    made->cap = s->len;
+    load->made[i] = made;
+    *content = (struct cis_bytes){made->data, s->len};
+    return cis_lay_still_read(v, call, s, made->data);
+}
+
+int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load)
+{
+    for (size_t i = 0; i < load->batch.n; i++) {
+        int no = make_whole(v, call, load, i);
+        if (no != 0) {
+            return no;
+        }
+    }
+    load->begun = true;
+    cis_lay_pack_begin(v->forest->pack, &load->batch);
+    return 0;
+}
+
+int cis_lay_load_wait(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load)
+{
+    cis_lay_pack_wait(v->forest->pack, &load->batch);
+    load->begun = false;
+    for (size_t i = 0; i < load->batch.n; i++) {
+        if (load->batch.jobs[i].code != CIS_OK) {
+            return cis_lay_fail(call, cis_lay_errno(load->batch.jobs[i].code), "packing failed");
+        }
+    }
+    return 0;
+}
+
+int cis_lay_load_put(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load)
+{
+    CIS_CLEANUP(cis_freep)
+    struct cis_fs_chunk *chunks = cis_calloc(load->batch.n, sizeof *chunks);
+    CIS_CLEANUP(cis_freep) uint64_t *ids = cis_calloc(load->batch.n, sizeof *ids);
+    size_t n = 0;
+    if (chunks == NULL || ids == NULL) {
+        return ENOMEM;
+    }
+    for (size_t i = 0; i < load->batch.n; i++) {
+        const struct lay_job *job = &load->batch.jobs[i];
+        if (job->len > 0) {
+            memcpy(chunks[n].hash, job->hash, sizeof job->hash);
+            chunks[n++].packed = (struct cis_bytes){job->packed, job->packed_len};
+        }
+    }
+    if (n > 0) {
+        cis_code code =
+            v->forest->store->fs->chunk_put(v->forest->store, cis_str_of(v->tenant->name), chunks,
+                                            n, ids, lay_stop(call), lay_err(call));
+        if (code != CIS_OK) {
+            return cis_lay_errno(code);
+        }
+    }
+    n = 0;
+    for (size_t i = 0; i < load->batch.n; i++) {
+        load->ids[i] = load->batch.jobs[i].len > 0 ? ids[n++] : 0;
+    }
+    return 0;
+}

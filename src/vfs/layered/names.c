@@ -1,0 +1,329 @@
+/* Making and removing names: make, link, unlink, rmdir. Everything that can fail comes before the
+ * first change. */
+#include "vfs/layered/view.h"
+
+void cis_lay_dir_changed(struct lay_view *v, struct lay_node *dir, int links,
+                         struct cis_fs_time now)
+{
+    dir->now.mtime = dir->now.ctime = now;
+    dir->now.nlink = (uint32_t)((int64_t)dir->now.nlink + links);
+    dir->dlinks += links;
+    dir->touched = true;
+    cis_lay_touch(v, dir);
+}
+
+void cis_lay_node_unlinked(struct lay_view *v, struct lay_node *node, struct cis_fs_time now)
+{
+    bool dir = S_ISDIR(node->now.mode);
+    node->now.ctime = now;
+    node->now.nlink = dir ? 0 : node->now.nlink - 1;
+    node->row = !dir;
+    cis_lay_touch(v, node);
+    if (node->now.nlink == 0) {
+        v->files--;
+        v->bytes -= S_ISREG(node->now.mode) ? (int64_t)node->now.size : 0;
+        cis_lay_node_gone(v, node);
+    }
+}
+
+/* Two names to change at most, with their directories. */
+static int ready(struct lay_op *op, uint64_t dir, struct cis_str name,
+                 const struct lay_found *found, struct lay_node **out_dir,
+                 struct lay_name **out_name)
+{
+    int no = cis_lay_node_get(op, dir, out_dir);
+    return no != 0 ? no : cis_lay_name_ready(op, *out_dir, name, found, out_name);
+}
+
+/* ---- make ---- */
+struct make {
+    uint64_t dir;
+    struct cis_str name;
+    const struct cis_vfs_make *make;
+    uint64_t ino;
+    struct cis_vfs_attr *out_attr;
+    uint64_t refs;
+};
+
+static struct cis_fs_inode new_row(const struct lay_op *op, const struct make *m,
+                                   const struct cis_fs_inode *dir, struct cis_fs_time now)
+{
+    struct cis_fs_inode row = {
+        .ino = m->ino,
+        .epoch = op->v->at.epoch,
+        .mode = m->make->mode,
+        .nlink = S_ISDIR(m->make->mode) ? 2 : 1,
+        .uid = op->call != NULL ? op->call->uid : 0,
+        .gid = op->call != NULL ? op->call->gid : 0,
+        .rdev = S_ISCHR(m->make->mode) || S_ISBLK(m->make->mode) ? m->make->rdev : 0,
+        .size = S_ISLNK(m->make->mode) ? m->make->target.len : 0,
+        .parent = S_ISDIR(m->make->mode) ? m->dir : 0,
+        .atime = now,
+        .mtime = now,
+        .ctime = now,
+        .btime = now,
+        .is_inline = S_ISREG(m->make->mode),
+    };
+    if ((dir->mode & S_ISGID) != 0) {
+        row.gid = dir->gid;
+        row.mode |= S_ISDIR(row.mode) ? (uint32_t)S_ISGID : 0;
+    }
+    return row;
+}
+
+static int make_step(struct lay_op *op, void *arg)
+{
+    struct make *m = arg;
+    struct lay_view *v = op->v;
+    struct cis_fs_inode dir_row;
+    struct lay_found found;
+    struct lay_node *dir, *node;
+    struct lay_name *name;
+    int no = cis_lay_dir(op, m->dir, &dir_row);
+    no = no != 0 ? no : cis_lay_find(op, m->dir, m->name, &found);
+    no = no != 0 ? no : found.ino != 0 ? EEXIST : cis_lay_quota_file(op);
+    if (no == 0 && S_ISDIR(m->make->mode) && dir_row.nlink >= INT32_MAX) {
+        no = EMLINK;
+    }
+    no = no != 0 ? no : ready(op, m->dir, m->name, &found, &dir, &name);
+    if (no != 0) {
+        return no;
+    }
+    struct cis_fs_time now;
+    cis_lay_now(v, &now);
+    struct cis_fs_inode row = new_row(op, m, &dir_row, now);
+    no = cis_lay_node_make(op, &row, true, &node);
+    if (no == 0 && S_ISLNK(row.mode)) {
+        no = cis_lay_charge(op, row.size);
+        if (no == 0) {
+            node->charged += row.size;
+            node->target = cis_strndup(m->make->target.ptr, m->make->target.len);
+            no = node->target == NULL ? ENOMEM : 0;
+        }
+        if (no != 0) {
+            cis_lay_node_drop(v, node);
+        }
+    }
+    if (no == 0 && !cis_lay_refs_add(&op->stripe->refs, m->ino, m->dir, (int64_t)m->refs)) {
+        cis_lay_node_drop(v, node);
+        no = ENOMEM;
+    }
+    if (no != 0) {
+        cis_lay_name_settle(v, dir, name);
+        return no;
+    }
+    node->hint = m->dir;
+    cis_lay_name_set(v, dir, name, m->ino, row.mode & S_IFMT);
+    cis_lay_dir_changed(v, dir, S_ISDIR(row.mode) ? 1 : 0, now);
+    v->files++;
+    if (m->out_attr != NULL) {
+        cis_lay_attr(v, &node->now, node, m->out_attr);
+    }
+    return 0;
+}
+
+static bool make_valid(const struct cis_vfs_make *make)
+{
+    switch (make->mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFIFO:
+    case S_IFSOCK:
+    case S_IFCHR:
+    case S_IFBLK:
+        return (make->mode & ~(uint32_t)(S_IFMT | 07777)) == 0;
+    case S_IFLNK:
+        return make->target.len >= 1 && make->target.len <= CIS_FS_TARGET_MAX &&
+               memchr(make->target.ptr, 0, make->target.len) == NULL;
+    default:
+        return false;
+    }
+}
+
+/* refs: references that the new node begins with. */
+static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64_t dir,
+                     struct cis_str name, const struct cis_vfs_make *make, uint64_t refs,
+                     uint64_t *out_ino, struct cis_vfs_attr *out_attr)
+{
+    if (v->vfs.read_only) {
+        return EROFS;
+    }
+    if (!make_valid(make)) {
+        return S_ISLNK(make->mode) && make->target.len > CIS_FS_TARGET_MAX ? ENAMETOOLONG : EINVAL;
+    }
+    if (name.len > CIS_FS_NAME_MAX) {
+        return ENAMETOOLONG;
+    }
+    struct make m = {dir, name, make, 0, out_attr, refs};
+    cis_code code = cis_lay_ino_new(v->forest, v->tenant, lay_stop(call), &m.ino, lay_err(call));
+    int no = cis_lay_errno(code);
+    no = no != 0 ? no : cis_lay_do(v, call, true, make_step, &m);
+    if (no == 0) {
+        *out_ino = m.ino;
+    }
+    return no;
+}
+
+int cis_lay_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                 const struct cis_vfs_make *make, cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    return make_node(lay_of(vfs), call, dir, name, make, 1, out_node, out_attr);
+}
+
+int cis_lay_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                   uint32_t mode, int flags, cis_vfs_file **out_file, cis_node *out_node,
+                   struct cis_vfs_attr *out_attr)
+{
+    struct cis_vfs_make make = {.mode = S_IFREG | (mode & 07777)};
+    struct lay_file *f = cis_lay_file_new(lay_of(vfs), flags);
+    if (f == NULL) {
+        return ENOMEM;
+    }
+    /* One reference for the caller, one for the open file. */
+    int no = make_node(lay_of(vfs), call, dir, name, &make, 2, &f->file.node, out_attr);
+    if (no != 0) {
+        cis_lay_file_free(f);
+        return no;
+    }
+    *out_node = f->file.node;
+    *out_file = &f->file;
+    return 0;
+}
+
+/* ---- link ---- */
+struct link {
+    uint64_t file, dir;
+    struct cis_str name;
+    struct cis_vfs_attr *out_attr;
+};
+
+static int link_step(struct lay_op *op, void *arg)
+{
+    const struct link *l = arg;
+    struct lay_view *v = op->v;
+    struct cis_fs_inode row;
+    struct lay_found found;
+    struct lay_node *dir, *node;
+    struct lay_name *name;
+    int no = cis_lay_dir(op, l->dir, &row);
+    no = no != 0 ? no : cis_lay_find(op, l->dir, l->name, &found);
+    no = no != 0 ? no : found.ino != 0 ? EEXIST : cis_lay_inode(op, l->file, &row, &node);
+    if (no != 0) {
+        return no;
+    }
+    if (S_ISDIR(row.mode)) {
+        return EPERM;
+    }
+    if (row.nlink == 0) {
+        return ENOENT;
+    }
+    if (row.nlink >= INT32_MAX) {
+        return EMLINK;
+    }
+    no = cis_lay_node_get(op, l->file, &node);
+    no = no != 0 ? no : ready(op, l->dir, l->name, &found, &dir, &name);
+    if (no != 0) {
+        return no;
+    }
+    struct cis_fs_time now;
+    cis_lay_now(v, &now);
+    node->now.nlink++;
+    node->now.ctime = now;
+    node->row = true;
+    cis_lay_touch(v, node);
+    cis_lay_name_set(v, dir, name, node->ino, node->now.mode & S_IFMT);
+    cis_lay_dir_changed(v, dir, 0, now);
+    if (l->out_attr != NULL) {
+        cis_lay_attr(v, &node->now, node, l->out_attr);
+    }
+    return 0;
+}
+
+int cis_lay_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
+                 struct cis_str name, struct cis_vfs_attr *out_attr)
+{
+    struct link l = {file, dir, name, out_attr};
+    if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
+        return vfs->read_only ? EROFS : ENAMETOOLONG;
+    }
+    return cis_lay_do(lay_of(vfs), call, true, link_step, &l);
+}
+
+/* ---- unlink, rmdir ---- */
+int cis_lay_empty(struct lay_op *op, const struct cis_fs_inode *row, const struct lay_node *node)
+{
+    if (node != NULL && node->nnames > 0) {
+        return ENOTEMPTY;
+    }
+    if (node != NULL && node->is_new) {
+        return 0;
+    }
+    struct lay_blob *list;
+    int no = cis_lay_base_listing(op, row->ino, node != NULL ? node->base.epoch : row->epoch, false,
+                                  &list);
+    if (no != 0) {
+        return no;
+    }
+    uint64_t n = 0, removed = node != NULL ? node->ngone : 0;
+    struct lay_listed e;
+    for (size_t at = 0; at < list->len && n <= removed; n++) {
+        at += lay_listed_at(list->data + at, &e);
+    }
+    cis_lay_blob_unref(list);
+    return n > removed ? ENOTEMPTY : 0;
+}
+
+struct removal {
+    uint64_t dir;
+    struct cis_str name;
+    bool is_dir;
+};
+
+static int remove_step(struct lay_op *op, void *arg)
+{
+    const struct removal *r = arg;
+    struct lay_view *v = op->v;
+    struct cis_fs_inode row;
+    struct lay_found found;
+    struct lay_node *dir, *node;
+    struct lay_name *name;
+    int no = cis_lay_dir(op, r->dir, &row);
+    no = no != 0 ? no : cis_lay_find(op, r->dir, r->name, &found);
+    no = no != 0 ? no : found.ino == 0 ? ENOENT : cis_lay_inode(op, found.ino, &row, &node);
+    if (no == 0 && S_ISDIR(row.mode) != r->is_dir) {
+        no = r->is_dir ? ENOTDIR : EISDIR;
+    }
+    no = no != 0 || !r->is_dir ? no : cis_lay_empty(op, &row, node);
+    no = no != 0 ? no : cis_lay_node_get(op, found.ino, &node);
+    no = no != 0 ? no : ready(op, r->dir, r->name, &found, &dir, &name);
+    if (no != 0) {
+        return no;
+    }
+    struct cis_fs_time now;
+    cis_lay_now(v, &now);
+    cis_lay_name_set(v, dir, name, 0, 0);
+    cis_lay_dir_changed(v, dir, r->is_dir ? -1 : 0, now);
+    v->moves += r->is_dir ? 1 : 0;
+    cis_lay_node_unlinked(v, node, now);
+    return 0;
+}
+
+static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name, bool is_dir)
+{
+    struct removal r = {dir, name, is_dir};
+    if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
+        return vfs->read_only ? EROFS : ENAMETOOLONG;
+    }
+    return cis_lay_do(lay_of(vfs), call, true, remove_step, &r);
+}
+
+int cis_lay_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name)
+{
+    return remove_name(vfs, call, dir, name, false);
+}
+
+int cis_lay_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name)
+{
+    return remove_name(vfs, call, dir, name, true);
+}

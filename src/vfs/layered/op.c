@@ -1,0 +1,161 @@
+/* How an operation runs: under a lock until it is done or says what it misses. */
+#include "vfs/layered/view.h"
+
+#include <sched.h>
+#include <stdarg.h>
+
+void cis_lay_op_init(struct lay_op *op, struct lay_view *v, const struct cis_vfs_call *call)
+{
+    op->v = v;
+    op->call = call;
+    op->stripe = NULL;
+    op->all = false;
+    op->nentries = op->ninodes = op->nblobs = 0;
+    op->need.line = NULL;
+}
+
+void cis_lay_op_done(struct lay_op *op)
+{
+    unsigned n = op->nblobs < LAY_BAG ? op->nblobs : LAY_BAG;
+    for (unsigned i = 0; i < n; i++) {
+        cis_lay_blob_unref(op->blobs[i]);
+    }
+    op->nblobs = 0;
+}
+
+void cis_lay_lock_all(struct lay_view *v)
+{
+    for (size_t i = 0; i < LAY_STRIPES; i++) {
+        pthread_mutex_lock(&v->stripes[i].lock);
+    }
+}
+
+void cis_lay_unlock_all(struct lay_view *v)
+{
+    for (size_t i = LAY_STRIPES; i-- > 0;) {
+        pthread_mutex_unlock(&v->stripes[i].lock);
+    }
+}
+
+struct lay_stripe *cis_lay_lock_one(struct lay_view *v)
+{
+    /* Threads on different processors take different stripes; which one is for speed only. */
+    struct lay_stripe *s = &v->stripes[(unsigned)sched_getcpu() % LAY_STRIPES];
+    pthread_mutex_lock(&s->lock);
+    return s;
+}
+
+static void begin(struct lay_op *op, bool all)
+{
+    op->all = all;
+    if (all) {
+        cis_lay_lock_all(op->v);
+        op->stripe = &op->v->stripes[0];
+    } else {
+        op->stripe = cis_lay_lock_one(op->v);
+    }
+}
+
+static void end(struct lay_op *op)
+{
+    if (op->all) {
+        cis_lay_unlock_all(op->v);
+    } else {
+        pthread_mutex_unlock(&op->stripe->lock);
+    }
+    op->stripe = NULL;
+    op->all = false;
+}
+
+int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg)
+{
+    for (;;) {
+        if (atomic_load_explicit(&op->v->expired, memory_order_relaxed)) {
+            return cis_lay_fail(op->call, ESTALE, "this state of the files is no longer kept");
+        }
+        begin(op, all);
+        int no = step(op, arg);
+        if (no == LAY_NEED) { /* the view may move while the store is asked */
+            op->need.at = op->need.line != NULL ? op->need.at : op->v->at;
+            op->need.line = op->need.line != NULL ? op->need.line : op->v->line;
+            cis_lay_line_hold(op->need.line);
+        }
+        end(op);
+        if (no != LAY_NEED) {
+            return no;
+        }
+        no = cis_lay_fetch(op);
+        cis_lay_line_leave(op->v->forest, op->need.line);
+        op->need.line = NULL;
+        if (no != 0) {
+            return no;
+        }
+    }
+}
+
+int cis_lay_do(struct lay_view *v, const struct cis_vfs_call *call, bool all, lay_step *step,
+               void *arg)
+{
+    struct lay_op op;
+    cis_lay_op_init(&op, v, call);
+    int no = cis_lay_run(&op, all, step, arg);
+    cis_lay_op_done(&op);
+    return no;
+}
+
+int cis_lay_errno(cis_code code)
+{
+    switch (code) {
+    case CIS_OK:
+        return 0;
+    case CIS_E_NOTFOUND:
+        return ENOENT;
+    case CIS_E_EXISTS:
+        return EEXIST;
+    case CIS_E_DENIED:
+        return EACCES;
+    case CIS_E_INVALID:
+    case CIS_E_USAGE:
+        return EINVAL;
+    case CIS_E_UNSUPPORTED:
+        return EOPNOTSUPP;
+    case CIS_E_QUOTA:
+    case CIS_E_BUDGET:
+    case CIS_E_LIMIT:
+        return ENOSPC;
+    case CIS_E_NOMEM:
+    case CIS_E_MEMORY:
+        return ENOMEM;
+    case CIS_E_EXPIRED:
+    case CIS_E_CONFLICT:
+        return ESTALE;
+    case CIS_E_DEADLINE:
+    case CIS_E_CANCELLED:
+        return EINTR;
+    default:
+        return EIO;
+    }
+}
+
+int cis_lay_fail(const struct cis_vfs_call *call, int no, const char *fmt, ...)
+{
+    static const struct {
+        int no;
+        cis_code code;
+    } codes[] = {
+        {EDQUOT, CIS_E_QUOTA}, {ENOSPC, CIS_E_BUDGET},  {ENOMEM, CIS_E_NOMEM},
+        {EIO, CIS_E_DAMAGED},  {ESTALE, CIS_E_EXPIRED},
+    };
+    if (call == NULL || call->err == NULL) {
+        return no;
+    }
+    cis_code code = CIS_E_IO;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        code = codes[i].no == no ? codes[i].code : code;
+    }
+    va_list args;
+    va_start(args, fmt);
+    cis_fail_v(call->err, code, fmt, args);
+    va_end(args);
+    return no;
+}

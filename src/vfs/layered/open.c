@@ -1,0 +1,218 @@
+/* Opening and closing a view, its table of operations, what it says about itself. */
+#include "vfs/layered/view.h"
+
+#include <stdio.h>
+#include <time.h>
+#include "base/clock.h"
+
+#define OWN_BUDGET (1ull << 30)
+#define DIRTY_BYTES (16ull << 20)
+
+static void close_view(cis_vfs *vfs);
+
+int cis_lay_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs_usage *out)
+{
+    struct lay_view *v = lay_of(vfs);
+    (void)call;
+    cis_lay_lock_all(v);
+    uint64_t files = v->base_files + (uint64_t)v->files, bytes = v->base_bytes + (uint64_t)v->bytes;
+    *out = (struct cis_vfs_usage){
+        .bytes = bytes,
+        .bytes_free = v->quota_bytes == 0      ? UINT64_MAX
+                      : bytes < v->quota_bytes ? v->quota_bytes - bytes
+                                               : 0,
+        .files = files,
+        .files_free = v->quota_files == 0      ? UINT64_MAX
+                      : files < v->quota_files ? v->quota_files - files
+                                               : 0,
+    };
+    cis_lay_unlock_all(v);
+    return 0;
+}
+
+const struct cis_vfs_ops cis_lay_ops = {
+    .size = sizeof(struct cis_vfs_ops),
+    .name = "layered",
+    .close = close_view,
+    .lookup = cis_lay_lookup,
+    .ref = cis_lay_ref,
+    .forget = cis_lay_forget,
+    .getattr = cis_lay_getattr,
+    .setattr = cis_lay_setattr,
+    .readlink = cis_lay_readlink,
+    .make = cis_lay_make,
+    .link = cis_lay_link,
+    .unlink = cis_lay_unlink,
+    .rmdir = cis_lay_rmdir,
+    .rename = cis_lay_rename,
+    .open = cis_lay_open_file,
+    .create = cis_lay_create,
+    .release = cis_lay_release_file,
+    .read = cis_lay_read,
+    .write = cis_lay_write,
+    .sync = cis_lay_sync,
+    .allocate = cis_lay_allocate,
+    .seek = cis_lay_seek,
+    .readdir = cis_lay_readdir,
+    .statfs = cis_lay_statfs,
+    .flush = cis_lay_flush,
+};
+
+void cis_lay_view_hits(struct lay_view *v, uint64_t *entry_hits, uint64_t *inode_hits)
+{
+    for (size_t i = 0; i < LAY_STRIPES; i++) {
+        pthread_mutex_lock(&v->stripes[i].lock);
+        *entry_hits += v->stripes[i].entry_hits;
+        *inode_hits += v->stripes[i].inode_hits;
+        pthread_mutex_unlock(&v->stripes[i].lock);
+    }
+}
+
+static void view_list(struct lay_view *v)
+{
+    cis_forest *f = v->forest;
+    pthread_mutex_lock(&f->lock);
+    v->next = f->views;
+    v->link = &f->views;
+    if (v->next != NULL) {
+        v->next->link = &v->next;
+    }
+    f->views = v;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void view_unlist(struct lay_view *v)
+{
+    cis_forest *f = v->forest;
+    uint64_t entry_hits = 0, inode_hits = 0;
+    pthread_mutex_lock(&f->lock);
+    cis_lay_view_hits(v, &entry_hits, &inode_hits);
+    *v->link = v->next;
+    if (v->next != NULL) {
+        v->next->link = v->link;
+    }
+    pthread_mutex_unlock(&f->lock);
+    atomic_fetch_add(&f->counters.entry_hits, entry_hits);
+    atomic_fetch_add(&f->counters.inode_hits, inode_hits);
+}
+
+static void view_free(struct lay_view *v)
+{
+    cis_lay_load_free(v, cis_take(&v->load));
+    cis_lay_drop_all(v);
+    cis_lay_table_done(&v->nodes);
+    cis_lay_table_done(&v->names);
+    cis_lay_unpin(v);
+    cis_lay_line_leave(v->forest, v->line);
+    for (size_t i = 0; i < LAY_STRIPES; i++) {
+        pthread_mutex_destroy(&v->stripes[i].lock);
+        cis_free(v->stripes[i].refs.slots);
+    }
+    for (size_t i = 0; i < LAY_WRITE_LOCKS; i++) {
+        pthread_mutex_destroy(&v->writes[i]);
+    }
+    pthread_mutex_destroy(&v->committing);
+    pthread_mutex_destroy(&v->spilling);
+    pthread_mutex_destroy(&v->pinning);
+    cis_free(v);
+}
+
+static void close_view(cis_vfs *vfs)
+{
+    struct lay_view *v = lay_of(vfs);
+    view_unlist(v);
+    view_free(v);
+}
+
+static void real_time(struct timespec *out)
+{
+    clock_gettime(CLOCK_REALTIME, out);
+}
+
+static struct lay_view *view_new(cis_forest *forest, const struct cis_layered_options *o)
+{
+    struct lay_view *v = cis_zalloc(sizeof *v);
+    if (v == NULL) {
+        return NULL;
+    }
+    v->forest = forest;
+    v->vfs = (cis_vfs){&cis_lay_ops, CIS_FS_ROOT, o->read_only};
+    for (size_t i = 0; i < LAY_STRIPES; i++) {
+        pthread_mutex_init(&v->stripes[i].lock, NULL);
+    }
+    for (size_t i = 0; i < LAY_WRITE_LOCKS; i++) {
+        pthread_mutex_init(&v->writes[i], NULL);
+    }
+    pthread_mutex_init(&v->committing, NULL);
+    pthread_mutex_init(&v->spilling, NULL);
+    pthread_mutex_init(&v->pinning, NULL);
+    snprintf(v->kind, sizeof v->kind, "%s", o->kind != NULL ? o->kind : "");
+    snprintf(v->note, sizeof v->note, "%s", o->note != NULL ? o->note : "");
+    v->auto_commit = o->auto_commit;
+    v->compress = !o->no_compress;
+    v->fence = o->fence;
+    v->dirty_max = o->dirty_bytes != 0 ? o->dirty_bytes : DIRTY_BYTES;
+    v->clock = o->clock != NULL ? o->clock : real_time;
+    v->own_budget.limit = OWN_BUDGET;
+    v->budget = o->budget != NULL ? o->budget : &v->own_budget;
+    return v;
+}
+
+/* Which state is looked at: the ref's head, or another one that is still kept. */
+static cis_code find_state(struct lay_view *v, const struct cis_layered_options *o,
+                           const struct cis_stop *stop, struct cis_error *err)
+{
+    const struct cis_store_fs_ops *fs = v->forest->store->fs;
+    struct cis_str tenant = cis_str_of(v->tenant->name);
+    struct cis_fs_ref ref;
+    v->head = true;
+    if (o->at.branch == 0 || o->ref.len > 0) {
+        CIS_TRY(fs->ref_get(v->forest->store, tenant, o->ref, &ref, stop, err));
+        snprintf(v->ref, sizeof v->ref, "%s", ref.name);
+        v->at = ref.head;
+        v->base_files = ref.files;
+        v->base_bytes = ref.bytes;
+    }
+    if (o->at.branch != 0 && (o->at.branch != v->at.branch || o->at.epoch != v->at.epoch)) {
+        v->head = false;
+        v->vfs.read_only = true;
+        CIS_TRY(fs->view_check(v->forest->store, tenant, o->at, &v->at, stop, err));
+        CIS_TRY(cis_lay_pin(v, v->at, stop, err));
+    } else if (o->at.branch != 0 && o->ref.len == 0) {
+        v->vfs.read_only = true;
+    }
+    atomic_store(&v->opened_ns, cis_clock_mono_ns());
+    return CIS_OK;
+}
+
+cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *options,
+                          const struct cis_stop *stop, cis_vfs **out_vfs, struct cis_error *err)
+{
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    struct lay_view *v = view_new(forest, &o);
+    struct cis_tenant tenant;
+    if (v == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "view: out of memory");
+    }
+    cis_code code = cis_lay_tenant(forest, o.tenant, !o.read_only, stop, &v->tenant, &tenant, err);
+    if (code == CIS_OK) {
+        v->quota_files = tenant.quota_files;
+        v->quota_bytes = tenant.quota_bytes;
+        v->quota_stored = tenant.quota_stored;
+        v->stored = tenant.stored;
+        code = find_state(v, &o, stop, err);
+    }
+    code =
+        code != CIS_OK ? code : cis_lay_line_enter(forest, v->tenant, v->at, stop, &v->line, err);
+    if (code != CIS_OK) {
+        if (v->tenant == NULL) {
+            atomic_store(&v->pin, 0);
+        }
+        view_free(v);
+        return code;
+    }
+    view_list(v);
+    *out_vfs = &v->vfs;
+    return CIS_OK;
+}

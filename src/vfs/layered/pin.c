@@ -1,0 +1,79 @@
+/* Pins: a view that is not its branch's head, or has become old, is kept by a pin that is renewed
+ * whenever the store is asked. A pin that lapsed is taken again when the state is still there. */
+#include "vfs/layered/view.h"
+
+#include "base/clock.h"
+
+#define PIN_TTL_MS (30u * 60u * 1000u)
+#define RENEW_NS (5ull * 60ull * CIS_NS_PER_S)
+#define UNPINNED_NS (2ull * 60ull * CIS_NS_PER_S)
+
+/* Under v->pinning. */
+static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
+                    struct cis_error *err)
+{
+    const struct cis_store_fs_ops *fs = v->forest->store->fs;
+    struct cis_str tenant = cis_str_of(v->tenant->name);
+    uint64_t id = atomic_load(&v->pin);
+    cis_code code = CIS_E_EXPIRED;
+    if (id != 0) {
+        code = fs->pin(v->forest->store, tenant, v->pinned_at, id, PIN_TTL_MS, &id, stop, err);
+    }
+    if (code == CIS_E_EXPIRED) {
+        v->pinned_at = id != 0 ? v->pinned_at : at;
+        code = fs->pin(v->forest->store, tenant, v->pinned_at, 0, PIN_TTL_MS, &id, stop, err);
+    }
+    if (code == CIS_OK) {
+        atomic_store(&v->pin, id);
+        atomic_store(&v->pinned_ns, cis_clock_mono_ns());
+    } else if (code == CIS_E_EXPIRED || code == CIS_E_NOTFOUND) {
+        atomic_store(&v->expired, true);
+    }
+    return code;
+}
+
+cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
+                     struct cis_error *err)
+{
+    pthread_mutex_lock(&v->pinning);
+    cis_code code = atomic_load(&v->pin) != 0 ? CIS_OK : pin(v, at, stop, err);
+    pthread_mutex_unlock(&v->pinning);
+    return code;
+}
+
+int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call)
+{
+    uint64_t now = cis_clock_mono_ns();
+    bool pinned = atomic_load(&v->pin) != 0;
+    uint64_t since = pinned ? atomic_load(&v->pinned_ns) : atomic_load(&v->opened_ns);
+    if (now < since || now - since < (pinned ? RENEW_NS : UNPINNED_NS)) {
+        return 0;
+    }
+    struct cis_view at = cis_layered_view(&v->vfs);
+    pthread_mutex_lock(&v->pinning);
+    cis_code code = pin(v, at, lay_stop(call), lay_err(call));
+    pthread_mutex_unlock(&v->pinning);
+    return cis_lay_errno(code);
+}
+
+void cis_lay_unpin(struct lay_view *v)
+{
+    uint64_t id = atomic_exchange(&v->pin, 0);
+    if (id != 0) {
+        (void)v->forest->store->fs->pin(v->forest->store, cis_str_of(v->tenant->name), v->pinned_at,
+                                        id, 0, &id, NULL, NULL);
+    }
+}
+
+void cis_lay_unpin_idle(struct lay_view *v, const struct cis_stop *stop)
+{
+    (void)stop;
+    cis_lay_lock_all(v);
+    bool needed = !v->head || v->ngone != 0 || v->nodes.count != 0;
+    cis_lay_unlock_all(v);
+    pthread_mutex_lock(&v->pinning);
+    if (!needed) {
+        cis_lay_unpin(v);
+    }
+    pthread_mutex_unlock(&v->pinning);
+}

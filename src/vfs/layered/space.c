@@ -1,0 +1,330 @@
+/* The space of a file: size, holes, room. */
+#include "vfs/layered/view.h"
+
+#include <linux/falloc.h>
+#include <unistd.h>
+
+struct resize {
+    uint64_t ino, size;
+};
+
+static int resize_step(struct lay_op *op, void *arg)
+{
+    const struct resize *r = arg;
+    struct lay_view *v = op->v;
+    struct cis_fs_inode row;
+    struct lay_node *node;
+    int no = cis_lay_inode(op, r->ino, &row, NULL);
+    if (no == 0 && !S_ISREG(row.mode)) {
+        no = S_ISDIR(row.mode) ? EISDIR : EINVAL;
+    }
+    if (no == 0 && r->size > CIS_FS_SIZE_MAX) {
+        no = EFBIG;
+    }
+    if (no == 0 && r->size > row.size && row.nlink > 0 &&
+        cis_lay_quota_bytes(op, row.size, r->size) < r->size) {
+        no = cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
+                          (unsigned long long)v->quota_bytes);
+    }
+    no = no != 0 ? no : cis_lay_node_get(op, r->ino, &node);
+    if (no != 0) {
+        return no;
+    }
+    cis_lay_cut(v, node, r->size);
+    v->bytes += node->gone ? 0 : (int64_t)(r->size - node->now.size);
+    node->now.size = r->size;
+    node->now.is_inline = r->size <= CIS_FS_INLINE_MAX;
+    cis_lay_now(v, &node->now.mtime);
+    node->now.ctime = node->now.mtime;
+    node->row = true;
+    cis_lay_touch(v, node);
+    return 0;
+}
+
+int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, uint64_t size)
+{
+    struct resize r = {ino, size};
+    pthread_mutex_t *lock = cis_lay_write_lock(v, ino);
+    pthread_mutex_lock(lock);
+    int no = cis_lay_do(v, call, true, resize_step, &r);
+    pthread_mutex_unlock(lock);
+    return no;
+}
+
+/* ---- holes ---- */
+struct punch {
+    uint64_t ino, from, to; /* whole blocks: [from, to) in blocks */
+};
+
+static int punch_step(struct lay_op *op, void *arg)
+{
+    struct punch *p = arg;
+    struct lay_view *v = op->v;
+    struct lay_node *node;
+    struct lay_block *b;
+    int no = cis_lay_node_get(op, p->ino, &node);
+    if (no != 0) {
+        return no;
+    }
+    uint64_t kept = (node->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
+    for (uint64_t i = p->from; i < p->to && i < kept; i++) { /* the base shows no more */
+        no = cis_lay_block_make(op, node, i, &b);
+        if (no != 0) {
+            return no;
+        }
+    }
+    lay_table_each(&node->blocks, s)
+    {
+        b = s->value;
+        if (b->block >= p->from && b->block < p->to) {
+            cis_lay_block_clear(v, b);
+            b->under = 0;
+            b->from_base = false;
+            b->chunk = 0;
+            b->gen = v->gen + 1;
+        }
+    }
+    cis_lay_now(v, &node->now.mtime);
+    node->now.ctime = node->now.mtime;
+    node->row = true;
+    cis_lay_touch(v, node);
+    return 0;
+}
+
+static int size_step(struct lay_op *op, void *arg)
+{
+    struct resize *r = arg;
+    struct cis_fs_inode row;
+    int no = cis_lay_inode(op, r->ino, &row, NULL);
+    r->size = no == 0 ? row.size : 0;
+    return no;
+}
+
+/* [from, to) becomes zeros; under the file's write lock. */
+static int zero(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, uint64_t from,
+                uint64_t to)
+{
+    uint64_t first = (from + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK, last = to / CIS_FS_BLOCK;
+    size_t n;
+    if (first >= last) { /* no whole block: at most two parts */
+        while (from < to) {
+            int no = cis_lay_write_at(v, call, ino, NULL, 0, false, from, to - from, &n, NULL);
+            if (no != 0) {
+                return no;
+            }
+            from += n;
+        }
+        return 0;
+    }
+    int no = 0;
+    if (from < first * CIS_FS_BLOCK) {
+        no = zero(v, call, ino, from, first * CIS_FS_BLOCK);
+    }
+    if (no == 0 && last * CIS_FS_BLOCK < to) {
+        no = zero(v, call, ino, last * CIS_FS_BLOCK, to);
+    }
+    struct punch p = {ino, first, last};
+    return no != 0 ? no : cis_lay_do(v, call, true, punch_step, &p);
+}
+
+static int allocate(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, int mode,
+                    uint64_t offset, uint64_t end)
+{
+    struct resize r = {ino, 0};
+    int no = cis_lay_do(v, call, false, size_step, &r);
+    if (no != 0) {
+        return no;
+    }
+    bool keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+    if (!keep && end > r.size) {
+        struct resize grow = {ino, end};
+        no = cis_lay_do(v, call, true, resize_step, &grow);
+    }
+    uint64_t to = end < r.size ? end : r.size;
+    if (no == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0 && offset < to) {
+        no = zero(v, call, ino, offset, to);
+    }
+    return no;
+}
+
+int cis_lay_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,
+                     uint64_t len)
+{
+    struct lay_view *v = lay_of(file->vfs);
+    if (len == 0) {
+        return EINVAL;
+    }
+    if ((file->flags & O_ACCMODE) == O_RDONLY) {
+        return EBADF;
+    }
+    if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE &&
+        mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) && mode != FALLOC_FL_ZERO_RANGE &&
+        mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)) {
+        return EOPNOTSUPP;
+    }
+    if (offset > CIS_FS_SIZE_MAX || len > CIS_FS_SIZE_MAX - offset) {
+        return EFBIG;
+    }
+    if (v->vfs.read_only) {
+        return EROFS;
+    }
+    pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
+    pthread_mutex_lock(lock);
+    int no = allocate(v, call, file->node, mode, offset, offset + len);
+    pthread_mutex_unlock(lock);
+    return no;
+}
+
+/* ---- seek ---- */
+struct seek {
+    uint64_t ino, block; /* looked at */
+    bool data;           /* wanted */
+    uint64_t size;
+    bool found, ask;
+    struct cis_fs_inode base;
+    uint64_t keep;
+    struct cis_view at;
+};
+
+static int is_data(struct lay_op *op, const struct lay_node *node, const struct cis_fs_inode *base,
+                   uint64_t keep, uint64_t block, bool *out)
+{
+    const struct lay_block *b = node != NULL ? cis_lay_block_find(node, block) : NULL;
+    uint64_t chunk = 0;
+    if (b != NULL && (b->buf != NULL || !b->from_base)) {
+        *out = b->buf != NULL || (b->chunk != 0 && b->under > 0);
+        return 0;
+    }
+    if (block * CIS_FS_BLOCK >= keep) {
+        *out = false;
+        return 0;
+    }
+    if (base->is_inline) {
+        *out = true;
+        return 0;
+    }
+    int no = cis_lay_base_chunk(op, base->ino, base->epoch, block, &chunk);
+    *out = chunk != 0;
+    return no;
+}
+
+/* Goes on block by block while what it needs is there; over a long hole of the base it asks. */
+static int seek_step(struct lay_op *op, void *arg)
+{
+    struct seek *s = arg;
+    struct cis_fs_inode row;
+    struct lay_node *node;
+    int no = cis_lay_inode(op, s->ino, &row, &node);
+    if (no != 0) {
+        return no;
+    }
+    s->size = row.size;
+    s->base = node != NULL ? node->base : row;
+    s->keep = node != NULL ? node->keep : row.size;
+    s->at = cis_lay_base_at(op->v, node);
+    s->found = s->ask = false;
+    for (unsigned n = 0; s->block * CIS_FS_BLOCK < row.size; s->block++, n++) {
+        bool data;
+        if (n == LAY_GROUP * 2) {
+            s->ask = true;
+            return 0;
+        }
+        no = is_data(op, node, &s->base, s->keep, s->block, &data);
+        if (no != 0) {
+            return no;
+        }
+        if (data == s->data) {
+            s->found = true;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+struct next_data {
+    uint64_t block;
+    bool found;
+};
+
+static bool got_extent(void *self, const struct cis_fs_extent *extent)
+{
+    struct next_data *n = self;
+    n->found = extent->chunk != 0;
+    n->block = extent->block;
+    return !n->found;
+}
+
+static int next_step(struct lay_op *op, void *arg)
+{
+    struct seek *s = arg;
+    struct lay_node *node = cis_lay_table_get(&op->v->nodes, s->ino);
+    uint64_t best = (s->size + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
+    best = s->found && s->block < best ? s->block : best;
+    if (node != NULL) {
+        lay_table_each(&node->blocks, slot)
+        {
+            const struct lay_block *b = slot->value;
+            if (b->block >= s->keep && b->block < best) { /* keep: from where, see skip_hole */
+                best = b->block;
+            }
+        }
+    }
+    s->block = best;
+    return 0;
+}
+
+/* Over a hole: to the next extent of the base or block of the overlay, whichever comes first. */
+static int skip_hole(struct lay_view *v, const struct cis_vfs_call *call, struct seek *s)
+{
+    struct next_data next = {0, false};
+    cis_forest *f = v->forest;
+    uint64_t end = (s->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK, from = s->block;
+    if (from < end && !s->base.is_inline) {
+        cis_lay_count(f->counters.store_reads);
+        cis_code code =
+            f->store->fs->extents(f->store, cis_str_of(v->tenant->name), s->at, s->ino, from,
+                                  end - from, got_extent, &next, lay_stop(call), lay_err(call));
+        if (code != CIS_OK) {
+            return cis_lay_errno(code);
+        }
+    }
+    s->found = next.found;
+    s->block = next.found ? next.block : 0;
+    s->keep = from;
+    return cis_lay_do(v, call, false, next_step, s);
+}
+
+int cis_lay_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
+                 uint64_t *out_offset)
+{
+    struct lay_view *v = lay_of(file->vfs);
+    if (whence != SEEK_DATA && whence != SEEK_HOLE) {
+        return EINVAL;
+    }
+    if ((file->flags & O_DIRECTORY) != 0) {
+        return EISDIR;
+    }
+    struct seek s = {
+        .ino = file->node, .block = offset / CIS_FS_BLOCK, .data = whence == SEEK_DATA};
+    for (;;) {
+        int no = cis_lay_do(v, call, false, seek_step, &s);
+        if (no == 0 && offset >= s.size) {
+            no = ENXIO;
+        }
+        if (no == 0 && s.ask && s.data) {
+            no = skip_hole(v, call, &s);
+        }
+        if (no != 0) {
+            return no;
+        }
+        if (!s.ask) {
+            break;
+        }
+    }
+    if (!s.found && s.data) {
+        return ENXIO;
+    }
+    uint64_t at = s.found ? s.block * CIS_FS_BLOCK : s.size;
+    *out_offset = at > offset ? at : offset;
+    return 0;
+}

@@ -1,0 +1,99 @@
+/* Beyond dirty_max, blocks go to the store before the commit: oldest first. While one load is
+ * packed by helpers, the one before it is stored by the writer that found memory full. */
+#include "vfs/layered/view.h"
+
+enum { LOAD_BLOCKS = 32, LOAD_BYTES = LOAD_BLOCKS * CIS_FS_BLOCK };
+
+/* Under all stripes: the oldest dirty blocks that are not on their way. */
+static void gather(struct lay_view *v, struct lay_load *load)
+{
+    uint64_t bytes = 0;
+    for (struct lay_block *b = v->oldest, *next; b != NULL; b = next) {
+        next = b->newer;
+        if (load->batch.n == load->cap || bytes >= LOAD_BYTES) {
+            break;
+        }
+        if (atomic_load(&b->buf->refs) > 1) {
+            continue; /* in a load, or in a commit */
+        }
+        bytes += b->buf->cap;
+        load->stills[load->batch.n++] = cis_lay_still(b);
+    }
+}
+
+/* The blocks of a stored load give up their buffers, unless they were written to since. */
+static void settle(struct lay_view *v, const struct lay_load *load)
+{
+    cis_lay_lock_all(v);
+    for (size_t i = 0; i < load->batch.n; i++) {
+        const struct lay_still *s = &load->stills[i];
+        struct lay_node *node = cis_lay_table_get(&v->nodes, s->ino);
+        struct lay_block *b = node != NULL ? cis_lay_block_find(node, s->block) : NULL;
+        if (b == NULL || b->buf != s->buf || b->gen != s->gen) {
+            continue;
+        }
+        cis_lay_block_clear(v, b);
+        b->from_base = false;
+        b->chunk = load->ids[i];
+        b->under = load->ids[i] != 0 ? CIS_FS_BLOCK : 0;
+        v->stored += load->batch.jobs[i].packed_len;
+    }
+    cis_lay_unlock_all(v);
+}
+
+int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call)
+{
+    struct lay_load *load = cis_take(&v->load);
+    if (load == NULL) {
+        return 0;
+    }
+    int no = cis_lay_load_wait(v, call, load);
+    no = no != 0 ? no : cis_lay_load_put(v, call, load);
+    if (no == 0) {
+        settle(v, load);
+    }
+    cis_lay_load_free(v, load);
+    return no;
+}
+
+static int begin_next(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load **out)
+{
+    struct lay_load *load = cis_lay_load_new(v, LOAD_BLOCKS * 4);
+    if (load == NULL) {
+        return ENOMEM;
+    }
+    cis_lay_lock_all(v);
+    gather(v, load);
+    cis_lay_unlock_all(v);
+    int no = load->batch.n > 0 ? cis_lay_load_begin(v, call, load) : 0;
+    if (no != 0 || load->batch.n == 0) {
+        cis_lay_load_free(v, load);
+        load = NULL;
+    }
+    *out = load;
+    return no;
+}
+
+int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
+{
+    uint64_t limit = all ? 0 : v->dirty_max;
+    int no = 0;
+    pthread_mutex_lock(&v->spilling);
+    if (v->pin == 0) { /* keeps what is stored now until the commit names it */
+        no = cis_lay_errno(cis_lay_pin(v, v->at, lay_stop(call), lay_err(call)));
+    }
+    bool more = true;
+    while (no == 0 && more && atomic_load(&v->dirty) > limit) {
+        struct lay_load *next = NULL;
+        no = begin_next(v, call, &next);
+        more = next != NULL || v->load != NULL;
+        int end = cis_lay_spill_end(v, call);
+        v->load = next;
+        no = no != 0 ? no : end;
+    }
+    if (all && no == 0) {
+        no = cis_lay_spill_end(v, call);
+    }
+    pthread_mutex_unlock(&v->spilling);
+    return no;
+}

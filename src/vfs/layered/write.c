@@ -1,0 +1,242 @@
+/* Writing: block by block, each under the lock for as long as its bytes are copied. One writer of a
+ * file at a time; what has to be read first (a write that leaves a gap to what the block holds
+ * already) is read with only the file's write lock held. */
+#include "vfs/layered/view.h"
+
+enum { NEED_UNDER = -3, NEED_ROOM = -4 };
+
+struct write {
+    uint64_t ino, off, len;
+    const struct iovec *iov; /* NULL: zeros */
+    int niov, at;
+    size_t iov_off;
+    bool append, first;
+    bool exact;           /* what is stored is known */
+    uint64_t block;       /* whose lower content is missing, or was read */
+    const uint8_t *under; /* of that block */
+    uint64_t fits;        /* out: what of len the quota allows */
+    uint64_t did;         /* out */
+};
+
+static void copy_in(struct write *w, uint8_t *dst, size_t len)
+{
+    if (w->iov == NULL) {
+        memset(dst, 0, len);
+        return;
+    }
+    while (len > 0) {
+        const struct iovec *v = &w->iov[w->at];
+        size_t n = v->iov_len - w->iov_off < len ? v->iov_len - w->iov_off : len;
+        memcpy(dst, (const uint8_t *)v->iov_base + w->iov_off, n);
+        dst += n;
+        len -= n;
+        w->iov_off += n;
+        if (w->iov_off == v->iov_len) {
+            w->at++;
+            w->iov_off = 0;
+        }
+    }
+}
+
+/* Where the write begins, and how much of it fits. */
+static int begin(struct lay_op *op, struct write *w, const struct lay_node *node)
+{
+    w->off = w->append ? node->now.size : w->off;
+    if (w->off >= CIS_FS_SIZE_MAX) {
+        return EFBIG;
+    }
+    w->len = CIS_FS_SIZE_MAX - w->off < w->len ? CIS_FS_SIZE_MAX - w->off : w->len;
+    uint64_t end = w->off + w->len;
+    if (!node->gone) {
+        end = end > node->now.size ? cis_lay_quota_bytes(op, node->now.size, end) : end;
+    }
+    if (end <= w->off) {
+        return cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
+                            (unsigned long long)op->v->quota_bytes);
+    }
+    w->len = end - w->off;
+    if (op->v->quota_stored != 0 &&
+        op->v->stored + op->v->dirty + w->len + CIS_FS_BLOCK > op->v->quota_stored) {
+        /* By what it could take at most it is too much: after a spill that is known exactly. */
+        if (!w->exact) {
+            return NEED_ROOM;
+        }
+        return cis_lay_fail(op->call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
+                            (unsigned long long)op->v->quota_stored);
+    }
+    w->first = false;
+    return 0;
+}
+
+static int room_check(struct lay_view *v, const struct cis_vfs_call *call, struct write *w)
+{
+    struct cis_tenant row;
+    int no = cis_lay_spill(v, call, true);
+    if (no == 0) {
+        no = cis_lay_errno(v->forest->store->fs->tenant_get(
+            v->forest->store, cis_str_of(v->tenant->name), &row, lay_stop(call), lay_err(call)));
+    }
+    if (no != 0) {
+        return no;
+    }
+    cis_lay_lock_all(v);
+    v->stored = row.stored;
+    v->quota_stored = row.quota_stored;
+    cis_lay_unlock_all(v);
+    w->exact = true;
+    return 0;
+}
+
+/* Makes [from, to) contiguous with what the buffer holds. */
+static int join(struct write *w, struct lay_block *b, uint32_t from, uint32_t to)
+{
+    if (b->lo == b->hi || (from <= b->hi && to >= b->lo)) {
+        return 0;
+    }
+    uint32_t gap_from = from > b->hi ? b->hi : to, gap_to = from > b->hi ? from : b->lo;
+    if (gap_from >= b->under) { /* zeros */
+        memset(b->buf->data + gap_from, 0, gap_to - gap_from);
+    } else if (w->under == NULL || w->block != b->block) {
+        w->block = b->block;
+        return NEED_UNDER;
+    } else {
+        memcpy(b->buf->data + gap_from, w->under + gap_from, gap_to - gap_from);
+    }
+    if (from > b->hi) {
+        b->hi = from;
+    } else {
+        b->lo = to;
+    }
+    return 0;
+}
+
+static int write_step(struct lay_op *op, void *arg)
+{
+    struct write *w = arg;
+    struct lay_view *v = op->v;
+    struct lay_node *node;
+    struct lay_block *b;
+    int no = cis_lay_node_get(op, w->ino, &node);
+    if (no == 0 && w->first) {
+        no = begin(op, w, node);
+    }
+    if (no != 0) {
+        return no;
+    }
+    uint32_t from = (uint32_t)(w->off % CIS_FS_BLOCK);
+    uint32_t to = lay_min32(from + (w->len < CIS_FS_BLOCK ? w->len : CIS_FS_BLOCK), CIS_FS_BLOCK);
+    no = cis_lay_block_make(op, node, w->off / CIS_FS_BLOCK, &b);
+    no = no != 0 ? no : cis_lay_block_room(op, b, b->hi > to ? b->hi : to);
+    no = no != 0 ? no : join(w, b, from, to);
+    if (no != 0) {
+        return no;
+    }
+    copy_in(w, b->buf->data + from, to - from);
+    b->lo = b->lo == b->hi || from < b->lo ? from : b->lo;
+    b->hi = to > b->hi ? to : b->hi;
+    if (b->lo == 0 && b->hi >= b->under) { /* nothing below shows through */
+        b->under = 0;
+        b->from_base = false;
+        b->chunk = 0;
+    }
+    uint64_t end = w->off + (to - from);
+    if (end > node->now.size) {
+        v->bytes += node->gone ? 0 : (int64_t)(end - node->now.size);
+        node->now.size = end;
+    }
+    node->now.is_inline = node->now.size <= CIS_FS_INLINE_MAX;
+    cis_lay_now(v, &node->now.mtime);
+    node->now.ctime = node->now.mtime;
+    node->row = true;
+    cis_lay_touch(v, node);
+    b->gen = node->gen;
+    w->did = to - from;
+    return 0;
+}
+
+int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
+                     const struct iovec *iov, int niov, bool append, uint64_t offset, uint64_t len,
+                     size_t *out_n, uint64_t *out_end)
+{
+    struct write w = {.ino = ino,
+                      .off = offset,
+                      .len = len,
+                      .iov = iov,
+                      .niov = niov,
+                      .append = append,
+                      .first = true};
+    uint8_t *under = NULL;
+    uint64_t done = 0;
+    int no = 0;
+    do {
+        if (atomic_load_explicit(&v->dirty, memory_order_relaxed) > v->dirty_max) {
+            no = cis_lay_spill(v, call, false); /* before more is accepted */
+            if (no != 0) {
+                break;
+            }
+        }
+        no = cis_lay_do(v, call, true, write_step, &w);
+        if (no == NEED_ROOM) {
+            no = room_check(v, call, &w);
+            continue;
+        }
+        if (no == NEED_UNDER) {
+            under = under != NULL ? under : cis_alloc(CIS_FS_BLOCK);
+            no = under == NULL ? ENOMEM : cis_lay_under_read(v, call, ino, w.block, under);
+            w.under = under;
+            continue;
+        }
+        if (no == 0) {
+            done += w.did;
+            w.off += w.did;
+            w.len -= w.did;
+        }
+    } while (no == 0 && w.len > 0);
+    cis_free(under);
+    if (no != 0 && done == 0) {
+        return no;
+    }
+    *out_n = done;
+    if (out_end != NULL) {
+        *out_end = w.off;
+    }
+    return 0;
+}
+
+static uint64_t total_of(const struct iovec *iov, int niov)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < niov; i++) {
+        sum = sum + iov[i].iov_len < sum ? UINT64_MAX : sum + iov[i].iov_len;
+    }
+    return sum;
+}
+
+int cis_lay_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                  int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
+{
+    struct lay_view *v = lay_of(file->vfs);
+    if ((file->flags & O_ACCMODE) == O_RDONLY) {
+        return EBADF;
+    }
+    if (v->vfs.read_only) {
+        return EROFS;
+    }
+    bool append = offset == CIS_VFS_APPEND || (file->flags & O_APPEND) != 0;
+    uint64_t len = total_of(iov, niov);
+    if (len == 0) {
+        *out_n = 0;
+        if (out_end != NULL) {
+            *out_end = append ? 0 : offset;
+        }
+        return 0;
+    }
+    pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
+    pthread_mutex_lock(lock);
+    int no = cis_lay_write_at(v, call, file->node, iov, niov, append, offset, len, out_n, out_end);
+    pthread_mutex_unlock(lock);
+    if (no == 0 && (file->flags & (O_SYNC | O_DSYNC)) != 0) {
+        no = cis_lay_sync(file, call, false);
+    }
+    return no;
+}
