@@ -183,8 +183,10 @@ static cis_code mark(struct sql_store *store, struct cis_str tenant, const struc
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_take(store, tenant, true, stop, &conn, err));
     conn->broken = true; /* it is not used again */
-    CIS_TRY(cis_sql_exec(conn, "BEGIN IMMEDIATE; DELETE FROM tree; COMMIT", "deleting the tenant",
-                         err));
+    CIS_TRY(cis_sql_exec(conn,
+                         "BEGIN IMMEDIATE; DELETE FROM tree; DELETE FROM lineage;"
+                         "DELETE FROM branch; COMMIT",
+                         "deleting the tenant", err));
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(conn->db, "PRAGMA wal_checkpoint(TRUNCATE)", -1, &st, NULL);
     if (rc == SQLITE_OK) {

@@ -301,19 +301,16 @@ cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
 cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant,
                                struct cis_error *err)
 {
-    /* The database last: a log that outlived it would be taken for the next one's. */
-    static const char *const ends[] = {"-wal", "-shm", ""};
     CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
-    if (path == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
-    }
-    CIS_CLEANUP(cis_freep) char *chunks = cis_sql_chunk_file_path(path);
+    CIS_CLEANUP(cis_freep) char *chunks = path != NULL ? cis_sql_chunk_file_path(path) : NULL;
     if (chunks == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
     }
     if (unlink(chunks) != 0 && errno != ENOENT) {
         return cis_fail_sys(err, CIS_E_STORE, errno, "%s", chunks);
     }
+    /* The database last: a log that outlived it would be taken for the next one's. */
+    static const char *const ends[] = {"-wal", "-shm", ""};
     size_t len = strlen(path); /* tenant_path leaves room for the ends */
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         memcpy(path + len, ends[i], strlen(ends[i]) + 1);
