@@ -178,6 +178,40 @@ static void a_view_that_never_was_is_not_found(void **state)
     assert_int_equal(out.epoch, one.epoch);
 }
 
+static void squashing_leaves_what_a_view_from_the_floor_on_or_one_that_is_held_sees(void **state)
+{
+    cis_store *s = ((struct fixture *)*state)->s;
+    put(s, "", "k", "1");
+    put(s, "", "gone", "x");
+    struct cis_view held = put(s, "", "k", "2");
+    put(s, "", "gone", NULL);
+    put(s, "", "k", "3");
+    struct cis_view fork = put(s, "", "k", "4");
+    put(s, "", "k", "5");
+    struct cis_view floor = put(s, "", "j", "text");
+    struct cis_view last = put(s, "", "k", "6");
+    struct cis_fs_snapshot snapshot = {.view = held, .name = "held"};
+    assert_ok(s->fs->snapshot_put(s, T, &snapshot, NULL, err));
+    fork_at(s, fork, "side");
+    put(s, "side", "gone", "again");
+    put(s, "side", "gone", NULL);
+    assert_ok(s->fs->squash(s, T, floor.branch, floor.epoch, NULL, 0, NULL, err));
+    assert_memory(s, held, "gone=x k=2 ");
+    assert_memory(s, fork, "k=4 ");
+    assert_memory(s, floor, "j=text k=5 ");
+    assert_memory(s, last, "j=text k=6 ");
+    assert_found(s, held, "gone", "gone=x ");
+    assert_found(s, last, "text", "j=text ");
+    struct cis_view side = ref(s, "side").head, old = {floor.branch, floor.epoch - 1};
+    assert_memory(s, side, "k=4 ");
+    assert_ok(s->fs->squash(s, T, side.branch, side.epoch, NULL, 0, NULL, err));
+    assert_memory(s, side, "k=4 ");
+    uint64_t bytes, keys;
+    assert_fails(CIS_E_EXPIRED, "expired", s->ops->kv_usage(s, T, old, &bytes, &keys, NULL, err));
+    put(s, "", "gone", "new");
+    assert_memory(s, CIS_VIEW_HEAD, "gone=new j=text k=6 ");
+}
+
 /* ---- forks ---- */
 
 static void a_fork_begins_with_what_was_there_and_goes_its_own_way(void **state)
@@ -752,6 +786,7 @@ int store_contract_refs_run(const struct store_backend *which)
         TEST(memory_is_read_as_it_was_at_the_view),
         TEST(one_commit_may_write_a_key_more_than_once),
         TEST(a_view_that_never_was_is_not_found),
+        TEST(squashing_leaves_what_a_view_from_the_floor_on_or_one_that_is_held_sees),
         TEST(a_fork_begins_with_what_was_there_and_goes_its_own_way),
         TEST(forks_of_forks_see_each_ancestor_up_to_where_they_left_it),
         TEST(forks_of_one_call_are_made_all_or_none),

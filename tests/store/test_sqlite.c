@@ -667,6 +667,49 @@ static void old_run_records_are_forgotten(void **state)
                  f->store->ops->run_get(f->store, T, cis_str_of(first), NULL, NULL, NULL, err));
 }
 
+/* ---- old versions of memory ---- */
+
+static long long count_of(const char *path, const char *text)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, text, -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    long long n = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return n;
+}
+
+static void old_versions_of_memory_are_squashed_in_short_transactions(void **state)
+{
+    struct fixture *f = *state;
+    cis_store *s = f->store;
+    for (int i = 0; i < 1300; i++) { /* one key of many versions among keys of few */
+        char key[16], value[32];
+        snprintf(key, sizeof key, "k%03d", i % 40);
+        snprintf(value, sizeof value, "version number %d", i);
+        struct cis_kv_op ops[] = {store_put("a", "many", value), store_put("a", key, value),
+                                  store_del("a", "k007")};
+        assert_ok(store_apply(s, ops, 3, err));
+    }
+    static const char rows[] = "SELECT count(*) FROM memory";
+    long long before = count_of(f->db, rows);
+    assert_true(before > 2600);
+    struct cis_fs_ref ref;
+    assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(s->fs->squash(s, T, ref.head.branch, ref.head.epoch, NULL, 0, NULL, err));
+    uint64_t bytes, keys;
+    assert_ok(s->ops->kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_int_equal(keys, 41);
+    assert_int_equal(count_of(f->db, rows), 41);
+    assert_int_equal(count_of(f->db, "SELECT count(*) FROM memory WHERE gone"), 0);
+    char *value = store_get(s, "a", "many");
+    assert_string_equal(value, "version number 1299");
+    free(value);
+}
+
 /* ---- SQLite's own allocations ---- */
 
 static sqlite3_mem_methods real_mem;
@@ -755,6 +798,7 @@ int main(void)
         TEST(more_tenants_than_connections_work),
         TEST(a_tenant_that_holds_all_its_connections_waits_in_time),
         TEST(old_run_records_are_forgotten),
+        TEST(old_versions_of_memory_are_squashed_in_short_transactions),
         TEST(when_sqlite_runs_out_of_memory_a_commit_is_there_or_not),
     };
     return cmocka_run_group_tests_name("store/sqlite", tests, NULL, NULL);

@@ -137,7 +137,10 @@ cis_code cis_sql_squash(cis_store *store, struct cis_str tenant, uint64_t branch
     }
     CIS_TRY(cis_sql_tenant_require((struct sql_store *)store, tenant, err));
     struct squash s = {branch, floor, keys, n};
-    return cis_sql_write((struct sql_store *)store, tenant, squash_apply, &s, true, stop, err);
+    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, squash_apply, &s, true, stop, err));
+    return floor != 0
+               ? cis_sql_memory_squash((struct sql_store *)store, tenant, branch, floor, stop, err)
+               : CIS_OK;
 }
 
 cis_code cis_sql_clock(cis_store *store, int64_t *out_ms, const struct cis_stop *stop,

@@ -236,7 +236,13 @@ static inline void cis_sql_bind_view(sqlite3_stmt *stmt, struct cis_view view)
     sqlite3_bind_int64(stmt, 2, cis_sql_i64(view.epoch));
 }
 
-/* ---- kv.c: memory inside a commit ---- */
+/* ---- kv_squash.c ---- */
+/* Drops versions of memory that only views below the floor would see, but for those that a
+ * snapshot, a fork or a pin holds. */
+cis_code cis_sql_memory_squash(struct sql_store *store, struct cis_str tenant, uint64_t branch,
+                               uint64_t floor, const struct cis_stop *stop, struct cis_error *err);
+
+/* ---- write.c: memory inside a commit ---- */
 cis_code cis_sql_kv_apply(struct sql_conn *conn, struct cis_view at, const struct cis_kv_op *ops,
                           size_t n, int64_t *out_bytes, int64_t *out_keys, struct cis_error *err);
 
