@@ -71,7 +71,7 @@ static bool add_plus(struct listing *l, const struct cis_vfs_call *call, cis_nod
         if (vfs->ops->lookup(vfs, call, dir, (struct cis_str){name, p->len}, &node, &attr) != 0) {
             return true; /* gone meanwhile */
         }
-        cis_fuse_entry(l->f, node, &attr, &e);
+        cis_fuse_entry(l->f, dir, node, &attr, &e);
     }
     size_t n = fuse_add_direntry_plus(l->req, (char *)l->out + l->used, l->max - l->used, name, &e,
                                       (off_t)p->cookie);

@@ -43,6 +43,12 @@ static inline cis_node fuse_node(const struct cis_fuse *f, fuse_ino_t id)
     return id == FUSE_ROOT_ID ? f->vfs->root : id - 1;
 }
 
+/* Must nothing of the node be kept? */
+static inline bool fuse_fickle(const struct cis_fuse *f, cis_node node)
+{
+    return f->vfs->ops->fickle != NULL && f->vfs->ops->fickle(f->vfs, node);
+}
+
 static inline struct cis_fuse *fuse_of(fuse_req_t req)
 {
     return fuse_req_userdata(req);
@@ -69,8 +75,8 @@ static inline struct cis_vfs_call fuse_call(fuse_req_t req)
 }
 
 void cis_fuse_stat(const struct cis_vfs_attr *attr, struct stat *out);
-void cis_fuse_entry(const struct cis_fuse *f, cis_node node, const struct cis_vfs_attr *attr,
-                    struct fuse_entry_param *out);
+void cis_fuse_entry(const struct cis_fuse *f, cis_node dir, cis_node node,
+                    const struct cis_vfs_attr *attr, struct fuse_entry_param *out);
 /* A worker's own buffer of FUSE_IO_MAX bytes; NULL: out of memory. */
 uint8_t *cis_fuse_scratch(void);
 

@@ -4,10 +4,13 @@
 #include <string.h>
 #include "fuse/internal.h"
 
-static int fill_handle(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi)
+static int fill_handle(struct cis_fuse *f, cis_node node, cis_vfs_file *file,
+                       struct fuse_file_info *fi)
 {
-    fi->keep_cache = f->exclusive;
-    fi->cache_readdir = f->exclusive;
+    bool fickle = fuse_fickle(f, node);
+    fi->direct_io = fickle;
+    fi->keep_cache = f->exclusive && !fickle;
+    fi->cache_readdir = f->exclusive && !fickle;
     return cis_fuse_handle_add(f, file, fi);
 }
 
@@ -18,7 +21,7 @@ void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     cis_vfs_file *file;
     int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), fi->flags, &file);
     if (no == 0) {
-        no = fill_handle(f, file, fi);
+        no = fill_handle(f, fuse_node(f, ino), file, fi);
     }
     if (no != 0) {
         fuse_reply_err(req, no);
@@ -52,7 +55,7 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
             ops->forget(f->vfs, node, 1);
         }
     }
-    if (no == 0 && (no = fill_handle(f, file, fi)) != 0) {
+    if (no == 0 && (no = fill_handle(f, node, file, fi)) != 0) {
         ops->forget(f->vfs, node, 1);
     }
     if (no != 0) {
@@ -60,7 +63,7 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
         return;
     }
     struct fuse_entry_param e;
-    cis_fuse_entry(f, node, &attr, &e);
+    cis_fuse_entry(f, dir, node, &attr, &e);
     if (fuse_reply_create(req, &e, fi) == -ENOENT) {
         cis_fuse_handle_drop(f, fuse_handle_of(fi));
         ops->forget(f->vfs, node, 1);

@@ -23,34 +23,38 @@ void cis_fuse_stat(const struct cis_vfs_attr *a, struct stat *out)
                          .st_ctim = a->ctime};
 }
 
-void cis_fuse_entry(const struct cis_fuse *f, cis_node node, const struct cis_vfs_attr *attr,
-                    struct fuse_entry_param *out)
+void cis_fuse_entry(const struct cis_fuse *f, cis_node dir, cis_node node,
+                    const struct cis_vfs_attr *attr, struct fuse_entry_param *out)
 {
-    *out = (struct fuse_entry_param){
-        .ino = fuse_id(f, node), .attr_timeout = f->keep, .entry_timeout = f->keep};
+    double keep = fuse_fickle(f, node) ? 0.0 : f->keep;
+    *out = (struct fuse_entry_param){.ino = fuse_id(f, node),
+                                     .attr_timeout = keep,
+                                     .entry_timeout = fuse_fickle(f, dir) ? 0.0 : keep};
     cis_fuse_stat(attr, &out->attr);
 }
 
 /* The kernel did not take the node: it holds no look-up on it. */
-static void reply_entry(fuse_req_t req, cis_node node, const struct cis_vfs_attr *attr)
+static void reply_entry(fuse_req_t req, fuse_ino_t parent, cis_node node,
+                        const struct cis_vfs_attr *attr)
 {
     const struct cis_fuse *f = fuse_of(req);
     struct fuse_entry_param e;
-    cis_fuse_entry(f, node, attr, &e);
+    cis_fuse_entry(f, fuse_node(f, parent), node, attr, &e);
     if (fuse_reply_entry(req, &e) == -ENOENT) {
         f->vfs->ops->forget(f->vfs, node, 1);
     }
 }
 
-static void reply_attr(fuse_req_t req, int no, const struct cis_vfs_attr *attr)
+static void reply_attr(fuse_req_t req, fuse_ino_t ino, int no, const struct cis_vfs_attr *attr)
 {
+    const struct cis_fuse *f = fuse_of(req);
     if (no != 0) {
         fuse_reply_err(req, no);
         return;
     }
     struct stat st;
     cis_fuse_stat(attr, &st);
-    fuse_reply_attr(req, &st, fuse_of(req)->keep);
+    fuse_reply_attr(req, &st, fuse_fickle(f, fuse_node(f, ino)) ? 0.0 : f->keep);
 }
 
 static void op_init(void *self, struct fuse_conn_info *conn)
@@ -79,8 +83,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     int no =
         f->vfs->ops->lookup(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), &node, &attr);
     if (no == 0) {
-        reply_entry(req, node, &attr);
-    } else if (no == ENOENT && f->exclusive) {
+        reply_entry(req, parent, node, &attr);
+    } else if (no == ENOENT && f->exclusive && !fuse_fickle(f, fuse_node(f, parent))) {
         /* The kernel may remember that there is nothing. */
         fuse_reply_entry(req, &(struct fuse_entry_param){.entry_timeout = f->keep});
     } else {
@@ -115,7 +119,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct cis_vfs_call call = fuse_call(req);
     struct cis_vfs_attr attr;
     int no = f->vfs->ops->getattr(f->vfs, &call, fuse_node(f, ino), &attr);
-    reply_attr(req, no, &attr);
+    reply_attr(req, ino, no, &attr);
 }
 
 static struct cis_vfs_set set_of(const struct stat *st, int to_set)
@@ -157,7 +161,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
     int no = (to_set & FUSE_SET_ATTR_SIZE) != 0 && st->st_size < 0
                  ? EINVAL
                  : f->vfs->ops->setattr(f->vfs, &call, fuse_node(f, ino), &set, &attr);
-    reply_attr(req, no, &attr);
+    reply_attr(req, ino, no, &attr);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -188,7 +192,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
                  : f->vfs->ops->make(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), what,
                                      &node, &attr);
     if (no == 0) {
-        reply_entry(req, node, &attr);
+        reply_entry(req, parent, node, &attr);
     } else {
         fuse_reply_err(req, no);
     }
@@ -224,7 +228,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
         return;
     }
     f->vfs->ops->ref(f->vfs, node, 1); /* the answer counts as a look-up */
-    reply_entry(req, node, &attr);
+    reply_entry(req, parent, node, &attr);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -115,6 +115,17 @@ void cis_fuse_stop(cis_fuse *fuse)
     (void)n;
 }
 
+void cis_fuse_invalidate(cis_fuse *fuse, cis_node dir, struct cis_str name)
+{
+    /* An error means that it knew nothing. */
+    if (name.len == 0) {
+        (void)fuse_lowlevel_notify_inval_inode(fuse->session, fuse_id(fuse, dir), 0, 0);
+    } else {
+        (void)fuse_lowlevel_notify_inval_entry(fuse->session, fuse_id(fuse, dir), name.ptr,
+                                               name.len);
+    }
+}
+
 void cis_fuse_free(cis_fuse *fuse)
 {
     if (fuse == NULL) {

@@ -156,6 +156,9 @@ struct cis_vfs_ops {
     /* Makes everything done so far durable, where the filesystem commits by itself (a mount, a
      * session); elsewhere checks for errors only. */
     int (*flush)(cis_vfs *, const struct cis_vfs_call *);
+    /* Does this node (a directory: what is in it) change by itself, so that nobody may remember
+     * what it was? NULL: none does. */
+    bool (*fickle)(cis_vfs *, cis_node);
 };
 
 /* Embedded first in an implementation's own struct. */

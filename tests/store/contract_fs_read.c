@@ -111,13 +111,13 @@ static void a_walk_of_many_names_is_one_call(void **state)
     cis_store *s = fs_store(state);
     struct tree *t = tree_new(s, "main");
     uint64_t dir = CIS_FS_ROOT;
-    char path[64 * 2] = "";
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(256);
     for (int i = 0; i < 60; i++) {
         dir = tree_mkdir(t, dir, "d");
-        strcat(path, i != 0 ? "/d" : "d");
+        cis_buf_text(&path, i != 0 ? "/d" : "d");
     }
     struct cis_view at = tree_commit(t);
-    assert_true(tree_find(s, at, path) == dir);
+    assert_true(tree_find(s, at, cis_buf_cstr(&path)) == dir);
 }
 
 struct order {

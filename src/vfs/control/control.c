@@ -1,0 +1,601 @@
+/* The filesystem above: each operation goes to the tree its node belongs to. Changes are only for
+ * the working head, and wait while it is switched. */
+#include "vfs/control/internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+#include "base/mem.h"
+
+static bool is_name(struct cis_str name)
+{
+    return cis_str_is(name, CIS_CONTROL_NAME);
+}
+
+/* ---- changes ---- */
+
+/* Begins a change of the node's tree: EROFS, or 0 with turn held. */
+static int change_begin(struct ctl *c, cis_node node, struct ctl_slot **out_slot,
+                        cis_node *out_below)
+{
+    if (ctl_is(node)) {
+        return EPERM;
+    }
+    pthread_rwlock_rdlock(&c->turn);
+    struct ctl_slot *slot = ctl_slot_of(c, node, out_below);
+    if (slot != c->slots[atomic_load(&c->current)] || atomic_load(&c->sealed)) {
+        pthread_rwlock_unlock(&c->turn);
+        return EROFS;
+    }
+    *out_slot = slot;
+    return 0;
+}
+
+static void change_end(struct ctl *c)
+{
+    pthread_rwlock_unlock(&c->turn);
+}
+
+static unsigned slot_number(const struct ctl *c, const struct ctl_slot *slot)
+{
+    unsigned i = 0;
+    while (c->slots[i] != slot) {
+        i++;
+    }
+    return i;
+}
+
+/* A node of a tree below as one of ours, counted. */
+static int node_out(struct ctl *c, struct ctl_slot *slot, cis_node below, cis_node *out_node,
+                    struct cis_vfs_attr *attr)
+{
+    unsigned number = slot == c->slots[0] ? 0 : slot_number(c, slot);
+    if (below > CTL_LOW) {
+        slot->vfs->ops->forget(slot->vfs, below, 1);
+        return EOVERFLOW;
+    }
+    if (number != 0) {
+        atomic_fetch_add(&slot->refs, 1);
+    }
+    *out_node = (cis_node)number << CTL_SHIFT | below;
+    if (attr != NULL && !slot->head) {
+        attr->ino |= (uint64_t)number << CTL_SHIFT;
+    }
+    return 0;
+}
+
+/* ---- nodes ---- */
+
+static int op_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    struct ctl *c = ctl_of(vfs);
+    if (ctl_is(dir)) {
+        return ctl_tree_lookup(c, call, ctl_id_of(dir), name, out_node, out_attr);
+    }
+    if (dir == vfs->root && is_name(name)) {
+        return ctl_tree_lookup(c, call, CTL_NONE, name, out_node, out_attr);
+    }
+    cis_node below, node;
+    struct ctl_slot *slot = ctl_slot_of(c, dir, &below);
+    int no = slot->vfs->ops->lookup(slot->vfs, call, below, name, &node, out_attr);
+    return no != 0 ? no : node_out(c, slot, node, out_node, out_attr);
+}
+
+static void count(cis_vfs *vfs, cis_node node, uint64_t n, bool more)
+{
+    struct ctl *c = ctl_of(vfs);
+    if (ctl_is(node) || node == vfs->root) {
+        return;
+    }
+    cis_node below;
+    struct ctl_slot *slot = ctl_slot_of(c, node, &below);
+    if (more) {
+        slot->vfs->ops->ref(slot->vfs, below, n);
+    } else if (below != slot->vfs->root) {
+        slot->vfs->ops->forget(slot->vfs, below, n);
+    }
+    if (slot != c->slots[0]) {
+        atomic_fetch_add(&slot->refs, more ? n : (uint64_t)0 - n);
+    }
+}
+
+static void op_ref(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    count(vfs, node, n, true);
+}
+
+static void op_forget(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    count(vfs, node, n, false);
+}
+
+static int op_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                      struct cis_vfs_attr *out)
+{
+    struct ctl *c = ctl_of(vfs);
+    if (ctl_is(node)) {
+        ctl_tree_attr(c, ctl_id_of(node), out);
+        return 0;
+    }
+    cis_node below;
+    struct ctl_slot *slot = ctl_slot_of(c, node, &below);
+    int no = slot->vfs->ops->getattr(slot->vfs, call, below, out);
+    if (no == 0 && !slot->head) {
+        out->ino |= node & ~CTL_LOW;
+    }
+    return no;
+}
+
+static int op_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                      const struct cis_vfs_set *set, struct cis_vfs_attr *out)
+{
+    struct ctl *c = ctl_of(vfs);
+    if (ctl_is(node)) { /* O_TRUNC of a shell's ">" */
+        enum ctl_id id = ctl_id_of(node);
+        if (ctl_rows[id].kind != CTL_VERB || (set->bits & 07u) != 0 || set->size != 0) {
+            return EPERM;
+        }
+        if (out != NULL) {
+            ctl_tree_attr(c, id, out);
+        }
+        return 0;
+    }
+    struct ctl_slot *slot;
+    cis_node below;
+    int no = change_begin(c, node, &slot, &below);
+    if (no == 0) {
+        no = slot->vfs->ops->setattr(slot->vfs, call, below, set, out);
+        change_end(c);
+    }
+    return no;
+}
+
+static int op_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                       struct cis_buf *out)
+{
+    cis_node below;
+    if (ctl_is(node)) {
+        return EINVAL;
+    }
+    struct ctl_slot *slot = ctl_slot_of(ctl_of(vfs), node, &below);
+    return slot->vfs->ops->readlink(slot->vfs, call, below, out);
+}
+
+/* ---- names ---- */
+
+static int op_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                   const struct cis_vfs_make *make, cis_node *out_node,
+                   struct cis_vfs_attr *out_attr)
+{
+    struct ctl *c = ctl_of(vfs);
+    struct ctl_slot *slot;
+    cis_node below, node;
+    if (dir == vfs->root && is_name(name)) {
+        return EEXIST;
+    }
+    int no = change_begin(c, dir, &slot, &below);
+    if (no == 0) {
+        no = slot->vfs->ops->make(slot->vfs, call, below, name, make, &node, out_attr);
+        if (no == 0) {
+            no = node_out(c, slot, node, out_node, out_attr);
+        }
+        change_end(c);
+    }
+    return no;
+}
+
+static int op_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
+                   struct cis_str name, struct cis_vfs_attr *out_attr)
+{
+    struct ctl *c = ctl_of(vfs);
+    struct ctl_slot *slot;
+    cis_node below, below_file;
+    if (dir == vfs->root && is_name(name)) {
+        return EEXIST;
+    }
+    if (ctl_is(file)) {
+        return EXDEV;
+    }
+    int no = change_begin(c, dir, &slot, &below);
+    if (no == 0) {
+        no = ctl_slot_of(c, file, &below_file) != slot
+                 ? EXDEV
+                 : slot->vfs->ops->link(slot->vfs, call, below_file, below, name, out_attr);
+        change_end(c);
+    }
+    return no;
+}
+
+static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name, bool is_dir)
+{
+    struct ctl *c = ctl_of(vfs);
+    struct ctl_slot *slot;
+    cis_node below;
+    if (dir == vfs->root && is_name(name)) {
+        return EPERM;
+    }
+    int no = change_begin(c, dir, &slot, &below);
+    if (no == 0) {
+        no = is_dir ? slot->vfs->ops->rmdir(slot->vfs, call, below, name)
+                    : slot->vfs->ops->unlink(slot->vfs, call, below, name);
+        change_end(c);
+    }
+    return no;
+}
+
+static int op_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name)
+{
+    return remove_name(vfs, call, dir, name, false);
+}
+
+static int op_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                    struct cis_str name)
+{
+    return remove_name(vfs, call, dir, name, true);
+}
+
+static int op_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, cis_node to_dir, struct cis_str to_name, unsigned flags)
+{
+    struct ctl *c = ctl_of(vfs);
+    struct ctl_slot *slot;
+    cis_node below, below_to;
+    if ((dir == vfs->root && is_name(name)) || (to_dir == vfs->root && is_name(to_name))) {
+        return EPERM;
+    }
+    if (ctl_is(to_dir)) {
+        return EPERM;
+    }
+    int no = change_begin(c, dir, &slot, &below);
+    if (no == 0) {
+        no = ctl_slot_of(c, to_dir, &below_to) != slot
+                 ? EXDEV
+                 : slot->vfs->ops->rename(slot->vfs, call, below, name, below_to, to_name, flags);
+        change_end(c);
+    }
+    return no;
+}
+
+/* ---- open files ---- */
+
+/* Takes the file of a tree. */
+static int file_out(struct ctl *c, struct ctl_slot *slot, cis_node node, int flags,
+                    cis_vfs_file *below, cis_vfs_file **out_file)
+{
+    struct ctl_file *file = cis_zalloc(sizeof *file);
+    if (file == NULL) {
+        below->vfs->ops->release(below);
+        return ENOMEM;
+    }
+    file->base = (cis_vfs_file){.vfs = &c->vfs, .node = node, .flags = flags};
+    file->below = below;
+    file->slot = slot;
+    *out_file = &file->base;
+    return 0;
+}
+
+static int op_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
+                   cis_vfs_file **out_file)
+{
+    struct ctl *c = ctl_of(vfs);
+    struct ctl_slot *slot;
+    cis_vfs_file *file;
+    cis_node below;
+    if (ctl_is(node)) {
+        return ctl_tree_open(c, ctl_id_of(node), flags, out_file);
+    }
+    bool change = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+    int no = 0;
+    if (change) {
+        no = change_begin(c, node, &slot, &below);
+    } else {
+        slot = ctl_slot_of(c, node, &below);
+    }
+    if (no == 0) {
+        no = slot->vfs->ops->open(slot->vfs, call, below, flags, &file);
+        if (change) {
+            change_end(c);
+        }
+    }
+    return no != 0 ? no : file_out(c, slot, node, flags, file, out_file);
+}
+
+static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+                     cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    struct ctl *c = ctl_of(vfs);
+    struct ctl_slot *slot;
+    cis_vfs_file *file;
+    cis_node below, node;
+    if (dir == vfs->root && is_name(name)) {
+        return EEXIST;
+    }
+    int no = change_begin(c, dir, &slot, &below);
+    if (no != 0) {
+        return no;
+    }
+    no = slot->vfs->ops->create(slot->vfs, call, below, name, mode, flags, &file, &node, out_attr);
+    if (no == 0 && (no = node_out(c, slot, node, out_node, out_attr)) != 0) {
+        file->vfs->ops->release(file);
+    } else if (no == 0 && (no = file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
+        op_forget(vfs, *out_node, 1);
+    }
+    change_end(c);
+    return no;
+}
+
+static struct ctl_file *file_of(cis_vfs_file *file)
+{
+    return (struct ctl_file *)file;
+}
+
+static void op_release(cis_vfs_file *base)
+{
+    struct ctl_file *file = file_of(base);
+    if (file->below != NULL) {
+        file->below->vfs->ops->release(file->below);
+    }
+    cis_buf_done(&file->text);
+    cis_free(file);
+}
+
+static int read_text(const struct ctl_file *file, const struct iovec *iov, int niov,
+                     uint64_t offset, size_t *out_n)
+{
+    size_t done = 0;
+    if (ctl_rows[file->id].kind != CTL_READ) {
+        return ctl_rows[file->id].kind == CTL_DIR ? EISDIR : EBADF;
+    }
+    for (int i = 0; i < niov && offset < file->text.len - done; i++) {
+        size_t rest = file->text.len - done - (size_t)offset;
+        size_t n = iov[i].iov_len < rest ? iov[i].iov_len : rest;
+        memcpy(iov[i].iov_base, file->text.ptr + offset + done, n);
+        done += n;
+    }
+    *out_n = done;
+    return 0;
+}
+
+static int op_read(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
+                   int niov, uint64_t offset, size_t *out_n)
+{
+    struct ctl_file *file = file_of(base);
+    return file->below != NULL
+               ? file->below->vfs->ops->read(file->below, call, iov, niov, offset, out_n)
+               : read_text(file, iov, niov, offset, out_n);
+}
+
+/* A verb acts on what one write brings, wherever the writer thinks it is in the file. */
+static int write_verb(struct ctl_file *file, const struct iovec *iov, int niov, size_t *out_n,
+                      uint64_t *out_end)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CTL_VERB_MAX);
+    if (ctl_rows[file->id].kind != CTL_VERB) {
+        return EBADF;
+    }
+    for (int i = 0; i < niov; i++) {
+        cis_buf_add(&text, iov[i].iov_base, iov[i].iov_len);
+    }
+    if (text.failed != CIS_OK) {
+        return text.failed == CIS_E_NOMEM ? ENOMEM : E2BIG;
+    }
+    int no = ctl_verb(ctl_of(file->base.vfs), file->id, cis_buf_view(&text));
+    if (no == 0) {
+        *out_n = text.len;
+        *out_end = text.len;
+    }
+    return no;
+}
+
+/* A file that was opened before a switch stays the file of its tree: it cannot be written. */
+static int file_change_begin(struct ctl_file *file)
+{
+    struct ctl *c = ctl_of(file->base.vfs);
+    pthread_rwlock_rdlock(&c->turn);
+    if (file->slot != c->slots[atomic_load(&c->current)] || atomic_load(&c->sealed)) {
+        pthread_rwlock_unlock(&c->turn);
+        return EROFS;
+    }
+    return 0;
+}
+
+static int op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
+                    int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
+{
+    struct ctl_file *file = file_of(base);
+    if (file->below == NULL) {
+        return write_verb(file, iov, niov, out_n, out_end);
+    }
+    int no = file_change_begin(file);
+    if (no == 0) {
+        no = file->below->vfs->ops->write(file->below, call, iov, niov, offset, out_n, out_end);
+        change_end(ctl_of(base->vfs));
+    }
+    return no;
+}
+
+static int op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only)
+{
+    struct ctl_file *file = file_of(base);
+    return file->below != NULL ? file->below->vfs->ops->sync(file->below, call, data_only) : 0;
+}
+
+static int op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mode,
+                       uint64_t offset, uint64_t len)
+{
+    struct ctl_file *file = file_of(base);
+    if (file->below == NULL) {
+        return EOPNOTSUPP;
+    }
+    int no = file_change_begin(file);
+    if (no == 0) {
+        no = file->below->vfs->ops->allocate(file->below, call, mode, offset, len);
+        change_end(ctl_of(base->vfs));
+    }
+    return no;
+}
+
+static int op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t offset, int whence,
+                   uint64_t *out_offset)
+{
+    struct ctl_file *file = file_of(base);
+    return file->below != NULL
+               ? file->below->vfs->ops->seek(file->below, call, offset, whence, out_offset)
+               : EINVAL;
+}
+
+/* Entries of a snapshot's tree carry the numbers that look-ups in it give. */
+struct relist {
+    const struct ctl_file *file;
+    cis_vfs_entry_each *each;
+    void *self;
+};
+
+static bool relist(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
+{
+    const struct relist *r = self;
+    uint64_t slot = r->file->base.node & ~CTL_LOW;
+    struct cis_vfs_entry out = *entry;
+    struct cis_vfs_attr moved;
+    out.ino |= slot;
+    if (attr != NULL) {
+        moved = *attr;
+        moved.ino |= slot;
+    }
+    return r->each(r->self, &out, attr != NULL ? &moved : NULL);
+}
+
+static int op_readdir(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t cookie,
+                      bool attributes, cis_vfs_entry_each *each, void *self)
+{
+    struct ctl_file *file = file_of(base);
+    if (file->below == NULL) {
+        return ctl_rows[file->id].kind == CTL_DIR
+                   ? ctl_tree_readdir(file, cookie, attributes, each, self)
+                   : ENOTDIR;
+    }
+    const struct cis_vfs_ops *ops = file->below->vfs->ops;
+    struct relist again = {file, each, self};
+    return file->slot->head ? ops->readdir(file->below, call, cookie, attributes, each, self)
+                            : ops->readdir(file->below, call, cookie, attributes, relist, &again);
+}
+
+/* ---- the whole ---- */
+
+static int op_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs_usage *out)
+{
+    cis_vfs *head = cis_control_head(vfs);
+    return head->ops->statfs(head, call, out);
+}
+
+static int op_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
+{
+    cis_vfs *head = cis_control_head(vfs);
+    return head->ops->flush(head, call);
+}
+
+static bool op_fickle(cis_vfs *vfs, cis_node node)
+{
+    (void)vfs;
+    return ctl_is(node);
+}
+
+static void op_close(cis_vfs *vfs)
+{
+    struct ctl *c = ctl_of(vfs);
+    for (unsigned i = 0; i < c->nslots; i++) {
+        cis_vfs_close(c->slots[i]->vfs);
+        cis_free(c->slots[i]);
+    }
+    pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->verb);
+    pthread_rwlock_destroy(&c->turn);
+    cis_free(c->tenant);
+    cis_free(c->ref);
+    cis_free(c);
+}
+
+static const struct cis_vfs_ops control_ops = {
+    .size = sizeof(struct cis_vfs_ops),
+    .name = "control",
+    .close = op_close,
+    .lookup = op_lookup,
+    .ref = op_ref,
+    .forget = op_forget,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .readlink = op_readlink,
+    .make = op_make,
+    .link = op_link,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
+    .rename = op_rename,
+    .open = op_open,
+    .create = op_create,
+    .release = op_release,
+    .read = op_read,
+    .write = op_write,
+    .sync = op_sync,
+    .allocate = op_allocate,
+    .seek = op_seek,
+    .readdir = op_readdir,
+    .statfs = op_statfs,
+    .flush = op_flush,
+    .fickle = op_fickle,
+};
+
+cis_code cis_control_new(cis_vfs *head, const struct cis_control_options *options,
+                         cis_vfs **out_vfs, struct cis_error *err)
+{
+    struct ctl *c = cis_zalloc(sizeof *c);
+    struct ctl_slot *slot = cis_zalloc(sizeof *slot);
+    char *tenant = cis_strndup(options->tenant.ptr, options->tenant.len);
+    char *ref = cis_strndup(options->ref.len != 0 ? options->ref.ptr : "", options->ref.len);
+    if (c == NULL || slot == NULL || tenant == NULL || ref == NULL) {
+        cis_free(c);
+        cis_free(slot);
+        cis_free(tenant);
+        cis_free(ref);
+        return cis_fail(err, CIS_E_NOMEM, "mount: out of memory");
+    }
+    *slot = (struct ctl_slot){.vfs = head, .head = true};
+    c->vfs = (cis_vfs){.ops = &control_ops, .root = head->root, .read_only = head->read_only};
+    c->o = *options;
+    c->tenant = tenant;
+    c->ref = ref;
+    c->o.tenant = cis_str_of(tenant);
+    c->o.ref = cis_str_of(ref);
+    c->slots[c->nslots++] = slot;
+    clock_gettime(CLOCK_REALTIME, &c->born);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->verb, NULL);
+    pthread_rwlock_init(&c->turn, NULL);
+    *out_vfs = &c->vfs;
+    return CIS_OK;
+}
+
+void cis_control_seal(cis_vfs *vfs)
+{
+    struct ctl *c = ctl_of(vfs);
+    pthread_rwlock_wrlock(&c->turn);
+    atomic_store(&c->sealed, true);
+    pthread_rwlock_unlock(&c->turn);
+}
+
+void cis_control_note(cis_vfs *vfs, const char *text)
+{
+    struct ctl *c = ctl_of(vfs);
+    pthread_mutex_lock(&c->lock);
+    snprintf(c->last_error, sizeof c->last_error, "%s", text);
+    pthread_mutex_unlock(&c->lock);
+}
+
+cis_vfs *cis_control_head(cis_vfs *vfs)
+{
+    struct ctl *c = ctl_of(vfs);
+    return c->slots[atomic_load(&c->current)]->vfs;
+}

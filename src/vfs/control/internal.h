@@ -1,0 +1,138 @@
+/* What the files of this room share. A node is a slot (which tree) above 48 bits of that tree's own
+ * node; the control files are a slot of their own. The head that was there first is slot 0: its
+ * nodes are unchanged. */
+#ifndef CIS_VFS_CONTROL_INTERNAL_H
+#define CIS_VFS_CONTROL_INTERNAL_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include "vfs/control/control.h"
+
+#define CTL_SHIFT 48
+#define CTL_LOW ((1ull << CTL_SHIFT) - 1)
+#define CTL_SLOTS 1024u /* heads and snapshots that are open at once */
+#define CTL_SLOT 0x3fffull
+#define CTL_TEXT_MAX (64u << 20) /* bytes of one control file */
+#define CTL_VERB_MAX 4096u
+
+enum ctl_kind { CTL_DIR, CTL_READ, CTL_VERB };
+enum ctl_id {
+    CTL_NONE, /* the root of the tree below */
+    CTL_TARBOX,
+    CTL_LAYERS,
+    CTL_STATS,
+    CTL_SNAPSHOTS,
+    CTL_CURRENT,
+    CTL_LIST,
+    CTL_TREE,
+    CTL_DIFF,
+    CTL_NEW,
+    CTL_SWITCH,
+    CTL_DROP,
+    CTL_USAGE,
+    CTL_LAST_ERROR,
+    CTL_MOUNT,
+    CTL_COUNT
+};
+struct ctl_row {
+    enum ctl_id parent;
+    enum ctl_kind kind;
+    const char *name;
+};
+extern const struct ctl_row ctl_rows[CTL_COUNT];
+
+struct ctl_slot {
+    cis_vfs *vfs;
+    struct cis_view view; /* of a snapshot */
+    bool head;            /* it is, or was, the working head */
+    atomic_uint_fast64_t refs;
+};
+
+struct ctl {
+    cis_vfs vfs;
+    struct cis_control_options o;
+    char *tenant, *ref;
+    struct timespec born;
+    pthread_mutex_t lock; /* slots, last_error */
+    struct ctl_slot *slots[CTL_SLOTS];
+    unsigned nslots;
+    atomic_uint current;   /* slot of the head */
+    pthread_rwlock_t turn; /* changes of the head read, a switch writes */
+    atomic_bool sealed;
+    pthread_mutex_t verb; /* one verb at a time; never waited for */
+    char last_error[CIS_ERROR_MSG_MAX];
+};
+
+struct ctl_file {
+    cis_vfs_file base;
+    cis_vfs_file *below; /* of a tree; NULL: a control file, with id and text */
+    const struct ctl_slot *slot;
+    enum ctl_id id;
+    struct cis_buf text;
+};
+
+static inline struct ctl *ctl_of(cis_vfs *vfs)
+{
+    return (struct ctl *)vfs;
+}
+
+static inline cis_node ctl_node(enum ctl_id id)
+{
+    return CTL_SLOT << CTL_SHIFT | id;
+}
+
+static inline bool ctl_is(cis_node node)
+{
+    return node >> CTL_SHIFT == CTL_SLOT;
+}
+
+static inline enum ctl_id ctl_id_of(cis_node node)
+{
+    return (enum ctl_id)(node & CTL_LOW);
+}
+
+/* A node's slot; the root is that of the head as it is now. */
+static inline struct ctl_slot *ctl_slot_of(struct ctl *c, cis_node node, cis_node *out_below)
+{
+    if (node == c->vfs.root) {
+        struct ctl_slot *head = c->slots[atomic_load(&c->current)];
+        *out_below = head->vfs->root;
+        return head;
+    }
+    *out_below = node & CTL_LOW;
+    return c->slots[node >> CTL_SHIFT];
+}
+
+/* ---- tree.c: the control files as a tree ---- */
+int ctl_tree_lookup(struct ctl *c, const struct cis_vfs_call *call, enum ctl_id dir,
+                    struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr);
+void ctl_tree_attr(const struct ctl *c, enum ctl_id id, struct cis_vfs_attr *out);
+int ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_file);
+int ctl_tree_readdir(struct ctl_file *file, uint64_t cookie, bool attributes,
+                     cis_vfs_entry_each *each, void *self);
+
+/* ---- slot.c: trees that are open ---- */
+/* The slot of a snapshot's tree, with one reference. */
+cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_slot,
+                           struct cis_error *err);
+/* Another head: the caller holds turn for writing. Owns vfs afterwards. */
+cis_code ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err);
+/* Is the tree of this view in use? */
+bool ctl_slot_used(struct ctl *c, struct cis_view view);
+
+/* ---- layers.c: what the files say, and what the verbs do ---- */
+cis_code ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis_error *err);
+/* 0 or an errno; the message is in last_error. */
+int ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text);
+/* The snapshot of a name (exact) or an id; each gets a borrowed row. */
+struct ctl_snapshot {
+    bool found;
+    char name[CIS_FS_REF_MAX + 1];
+    struct cis_view view;
+};
+cis_code ctl_snapshot_find(struct ctl *c, struct cis_str name, struct ctl_snapshot *out,
+                           struct cis_error *err);
+int ctl_errno(cis_code code);
+
+#endif
