@@ -1,0 +1,316 @@
+/* Copying trees between two filesystems, node by node: no path is looked up twice, so renames
+ * beside it lead nowhere else. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "history/internal.h"
+#include "history/move.h"
+#include "history/tree.h"
+
+#define PIECE (1u << 20)
+
+struct copy {
+    cis_vfs *to;
+    const struct cis_vfs_call *from_call, *to_call;
+    const struct cis_copy_options *options;
+    const struct cis_found *target;
+    struct {
+        cis_node *at; /* directories being filled; a reference each */
+        size_t n, cap;
+    } dirs;
+    struct cis_map linked; /* inode here → node there, with a reference */
+    struct numbers nodes;  /* those references */
+    uint8_t *piece;
+    cis_move_progress *progress;
+    void *self;
+    struct cis_move_counts *counts;
+};
+
+static void copy_done(struct copy *c)
+{
+    for (size_t i = 0; i < c->dirs.n; i++) {
+        c->to->ops->forget(c->to, c->dirs.at[i], 1);
+    }
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        c->to->ops->forget(c->to, c->nodes.at[i], 1);
+    }
+    cis_free(c->dirs.at);
+    cis_numbers_done(&c->nodes);
+    cis_map_done(&c->linked, NULL);
+    cis_free(c->piece);
+}
+
+static cis_code failed(const struct cis_tree_entry *e, int no, struct cis_error *err)
+{
+    return cis_vfs_fail(err, no, "%.*s", CIS_STR_ARG(e->path));
+}
+
+/* Where the entry goes: the directory being filled and its name, or the target itself. */
+static void place(const struct copy *c, const struct cis_tree_entry *e, cis_node *dir,
+                  struct cis_str *name)
+{
+    bool top = e->depth == 0;
+    *dir = top ? c->target->dir : c->dirs.at[c->dirs.n - 1];
+    *name = top ? (struct cis_str){c->target->name, c->target->name_len} : e->name;
+}
+
+static void attributes(const struct copy *c, const struct cis_vfs_attr *from,
+                       struct cis_vfs_set *out)
+{
+    *out = (struct cis_vfs_set){.bits = CIS_VFS_SET_ATIME | CIS_VFS_SET_MTIME,
+                                .mode = from->mode & 07777 & ~c->options->clear,
+                                .uid = from->uid,
+                                .gid = from->gid,
+                                .atime = from->atime,
+                                .mtime = from->mtime};
+    if (!S_ISLNK(from->mode)) {
+        out->bits |= CIS_VFS_SET_MODE;
+    }
+    if (c->options->owner) {
+        out->bits |= CIS_VFS_SET_UID | CIS_VFS_SET_GID;
+    }
+}
+
+/* ---- content ---- */
+static int write_all(struct copy *c, cis_vfs_file *out, size_t len, uint64_t off)
+{
+    for (size_t done = 0; done < len;) {
+        struct iovec v = {c->piece + done, len - done};
+        size_t n = 0;
+        uint64_t end;
+        int no = c->to->ops->write(out, c->to_call, &v, 1, off + done, &n, &end);
+        if (no != 0 || n == 0) {
+            return no != 0 ? no : ENOSPC;
+        }
+        done += n;
+    }
+    return 0;
+}
+
+static cis_code copy_range(struct copy *c, const struct cis_tree_entry *e, cis_vfs_file *in,
+                           cis_vfs_file *out, uint64_t from, uint64_t to, struct cis_error *err)
+{
+    while (from < to) {
+        struct iovec v = {c->piece, to - from < PIECE ? (size_t)(to - from) : PIECE};
+        size_t n = 0;
+        int no = e->vfs->ops->read(in, c->from_call, &v, 1, from, &n);
+        if (no == 0 && n != 0) {
+            no = write_all(c, out, n, from);
+        }
+        if (no != 0) {
+            return failed(e, no, err);
+        }
+        if (n == 0) {
+            break; /* it got shorter */
+        }
+        from += n;
+        c->counts->bytes += n;
+        if (c->progress != NULL && !c->progress(c->self, c->counts, e->path)) {
+            return cis_fail(err, CIS_E_CANCELLED, "cancelled");
+        }
+        CIS_TRY(cis_stop_check(c->to_call->stop, "copy", err));
+    }
+    return CIS_OK;
+}
+
+/* Holes stay holes, where the source tells them. */
+static cis_code copy_content(struct copy *c, const struct cis_tree_entry *e, cis_vfs_file *in,
+                             cis_vfs_file *out, struct cis_error *err)
+{
+    uint64_t size = e->attr->size, at = 0;
+    while (at < size) {
+        uint64_t data = at, hole = size;
+        int no = e->vfs->ops->seek(in, c->from_call, at, SEEK_DATA, &data);
+        if (no == ENXIO) {
+            break;
+        }
+        if (no == 0) {
+            no = e->vfs->ops->seek(in, c->from_call, data, SEEK_HOLE, &hole);
+        }
+        if (no != 0) { /* it cannot tell */
+            data = at;
+            hole = size;
+        }
+        CIS_TRY(copy_range(c, e, in, out, data, hole < size ? hole : size, err));
+        at = hole;
+    }
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
+    int no = cis_file_set(out, c->to_call, &set, NULL);
+    return no == 0 ? CIS_OK : failed(e, no, err);
+}
+
+static cis_code copy_file(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
+                          struct cis_str name, cis_node *out_node, struct cis_error *err)
+{
+    cis_vfs_file *in = NULL, *out = NULL;
+    struct cis_vfs_attr made;
+    int no = e->vfs->ops->open(e->vfs, c->from_call, e->node, O_RDONLY, &in);
+    if (no == 0) {
+        no = c->to->ops->create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
+    }
+    cis_code code = no == 0 ? copy_content(c, e, in, out, err) : failed(e, no, err);
+    cis_vfs_file_close(out);
+    cis_vfs_file_close(in);
+    return code;
+}
+
+/* ---- everything else ---- */
+static cis_code make_other(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
+                           struct cis_str name, cis_node *out_node, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
+    struct cis_vfs_attr made;
+    struct cis_vfs_make make = {.mode = e->attr->mode & ~c->options->clear, .rdev = e->attr->rdev};
+    int no = 0;
+    if (S_ISLNK(make.mode)) {
+        no = e->vfs->ops->readlink(e->vfs, c->from_call, e->node, &target);
+        make.target = cis_buf_view(&target);
+    }
+    if (S_ISDIR(make.mode)) {
+        make.mode = S_IFDIR | 0700;
+    }
+    if (no == 0) {
+        no = c->to->ops->make(c->to, c->to_call, dir, name, &make, out_node, &made);
+    }
+    return no == 0 ? CIS_OK : failed(e, no, err);
+}
+
+/* What stands in the way: a directory takes a directory; anything else is removed. */
+static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
+                      struct cis_str name, cis_node *out_dir, struct cis_error *err)
+{
+    struct cis_vfs_attr there;
+    cis_node node = 0;
+    *out_dir = 0;
+    int no = c->to->ops->lookup(c->to, c->to_call, dir, name, &node, &there);
+    if (no == ENOENT) {
+        return CIS_OK;
+    }
+    if (no != 0) {
+        return failed(e, no, err);
+    }
+    if (S_ISDIR(there.mode) && S_ISDIR(e->attr->mode)) {
+        *out_dir = node;
+        return CIS_OK;
+    }
+    c->to->ops->forget(c->to, node, 1);
+    if (S_ISDIR(there.mode)) {
+        return cis_fail(err, CIS_E_EXISTS, "%.*s: a directory of that name is there",
+                        CIS_STR_ARG(e->path));
+    }
+    no = c->to->ops->unlink(c->to, c->to_call, dir, name);
+    return no == 0 || no == ENOENT ? CIS_OK : failed(e, no, err);
+}
+
+static cis_code keep_link(struct copy *c, const struct cis_vfs_attr *attr, cis_node node,
+                          struct cis_error *err)
+{
+    if (attr->nlink < 2) {
+        return CIS_OK;
+    }
+    c->to->ops->ref(c->to, node, 1);
+    uint64_t *slot = vec_add(&c->nodes);
+    if (slot == NULL) {
+        c->to->ops->forget(c->to, node, 1);
+        return cis_history_nomem(err);
+    }
+    *slot = node;
+    return cis_ids_set(&c->linked, attr->ino, (void *)(uintptr_t)node, err);
+}
+
+static cis_code set(struct copy *c, const struct cis_tree_entry *e, cis_node node,
+                    struct cis_error *err)
+{
+    struct cis_vfs_set want;
+    attributes(c, e->attr, &want);
+    int no = c->to->ops->setattr(c->to, c->to_call, node, &want, NULL);
+    return no == 0 ? CIS_OK : failed(e, no, err);
+}
+
+static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
+                         struct cis_str name, struct cis_error *err)
+{
+    cis_node node = (cis_node)(uintptr_t)cis_ids_get(&c->linked, e->attr->ino);
+    if (node != 0 && e->attr->nlink > 1) {
+        struct cis_vfs_attr attr;
+        int no = c->to->ops->link(c->to, c->to_call, node, dir, name, &attr);
+        return no == 0 ? CIS_OK : failed(e, no, err);
+    }
+    node = 0;
+    CIS_TRY(S_ISREG(e->attr->mode) ? copy_file(c, e, dir, name, &node, err)
+                                   : make_other(c, e, dir, name, &node, err));
+    cis_code code = keep_link(c, e->attr, node, err);
+    if (code == CIS_OK) {
+        code = set(c, e, node, err);
+    }
+    c->to->ops->forget(c->to, node, 1);
+    return code;
+}
+
+static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
+                      struct cis_error *err)
+{
+    struct copy *c = self;
+    cis_node dir, node = 0;
+    struct cis_str name;
+    (void)descend;
+    if (e->after) { /* times last: filling it changed them */
+        node = c->dirs.at[--c->dirs.n];
+        cis_code code = set(c, e, node, err);
+        c->to->ops->forget(c->to, node, 1);
+        return code;
+    }
+    place(c, e, &dir, &name);
+    if (e->depth == 0 && S_ISDIR(e->attr->mode) && c->target->node != 0 &&
+        S_ISDIR(c->target->attr.mode)) { /* the root, too, which has no name */
+        node = c->target->node;
+        c->to->ops->ref(c->to, node, 1);
+    } else {
+        CIS_TRY(clear(c, e, dir, name, &node, err));
+    }
+    c->counts->files++;
+    if (c->progress != NULL && !c->progress(c->self, c->counts, e->path)) {
+        return cis_fail(err, CIS_E_CANCELLED, "cancelled");
+    }
+    if (!S_ISDIR(e->attr->mode)) {
+        return copy_one(c, e, dir, name, err);
+    }
+    if (node == 0) {
+        CIS_TRY(make_other(c, e, dir, name, &node, err));
+    }
+    cis_node *slot = vec_add(&c->dirs);
+    if (slot == NULL) {
+        c->to->ops->forget(c->to, node, 1);
+        return cis_history_nomem(err);
+    }
+    *slot = node;
+    return CIS_OK;
+}
+
+cis_code cis_history_copy(const struct cis_found *from, const struct cis_vfs_call *from_call,
+                          const struct cis_found *to, const struct cis_vfs_call *to_call,
+                          const struct cis_copy_options *options, cis_move_progress *progress,
+                          void *self, struct cis_move_counts *counts, struct cis_error *err)
+{
+    CIS_CLEANUP(copy_done)
+    struct copy c = {.to = to->vfs,
+                     .from_call = from_call,
+                     .to_call = to_call,
+                     .options = options,
+                     .target = to,
+                     .linked = CIS_MAP_INIT,
+                     .progress = progress,
+                     .self = self,
+                     .counts = counts};
+    c.piece = cis_alloc(PIECE);
+    if (c.piece == NULL) {
+        return cis_history_nomem(err);
+    }
+    if (to->read_only) {
+        return cis_vfs_fail(err, EROFS, "%s", to->name);
+    }
+    return cis_tree_walk(from->vfs, from->node, &from->attr,
+                         (struct cis_str){from->name, from->name_len},
+                         CIS_TREE_NODES | CIS_TREE_AFTER, from_call, visit, &c, err);
+}

@@ -1,0 +1,388 @@
+/* What differs between two views of one tenant. All branches descend from one, so two views always
+ * have a last common state: what the commits since then touched is looked up in both, and nothing
+ * else is. */
+#include "history/internal.h"
+
+#include <stdlib.h>
+
+struct found {
+    struct cis_change change;
+    size_t order;
+};
+
+struct diff {
+    const struct cis_history *h;
+    struct cis_view view[2];
+    struct touched touched;
+    struct rows rows[2];
+    struct places places[2];
+    struct numbers inos;
+    struct {
+        struct found *at;
+        size_t n, cap;
+    } found;
+    struct arena arena;
+    struct cis_error *err;
+};
+
+static void diff_done(struct diff *d)
+{
+    cis_touched_done(&d->touched);
+    cis_numbers_done(&d->inos);
+    for (int i = 0; i < 2; i++) {
+        cis_rows_done(&d->rows[i]);
+        cis_places_done(&d->places[i]);
+    }
+    cis_free(d->found.at);
+    cis_arena_done(&d->arena);
+}
+
+static bool times_same(struct cis_fs_time a, struct cis_fs_time b)
+{
+    return a.s == b.s && a.ns == b.ns;
+}
+
+/* Content first: a file whose time of change is the same holds the same. */
+static bool content_differs(const struct cis_fs_inode *a, const struct cis_fs_inode *b)
+{
+    return !is_dir(a->mode) && (a->size != b->size || !times_same(a->mtime, b->mtime));
+}
+
+static bool attributes_differ(const struct cis_fs_inode *a, const struct cis_fs_inode *b)
+{
+    return a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->rdev != b->rdev;
+}
+
+static cis_code path_of(struct diff *d, int side, const struct link *link, struct cis_str *out)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 24);
+    if (link->parent == 0) { /* the root itself */
+        *out = CIS_STR("");
+        return CIS_OK;
+    }
+    CIS_TRY(cis_places_path(&d->places[side], link->parent, link->name, &path, d->err));
+    return cis_arena_str(&d->arena, cis_buf_view(&path), out, d->err);
+}
+
+/* A change of what is called `was` at the first view and `is` at the second; NULL: not there. */
+static cis_code add(struct diff *d, char what, const struct link *was, const struct link *is)
+{
+    struct found *f = vec_add(&d->found);
+    if (f == NULL) {
+        return cis_history_nomem(d->err);
+    }
+    *f = (struct found){.change = {.what = what}, .order = d->found.n};
+    struct cis_change *c = &f->change;
+    const struct cis_fs_inode *a = NULL, *b = NULL;
+    if (was != NULL) {
+        c->old_ino = was->ino[0];
+        a = cis_rows_find(&d->rows[0], c->old_ino);
+    }
+    if (is != NULL) {
+        c->ino = is->ino[1];
+        b = cis_rows_find(&d->rows[1], c->ino);
+    }
+    c->old_mode = a != NULL ? a->mode : 0;
+    c->old_size = a != NULL ? a->size : 0;
+    c->mode = b != NULL ? b->mode : 0;
+    c->size = b != NULL ? b->size : 0;
+    c->content = a == NULL || b == NULL || content_differs(a, b) || a->ino != b->ino;
+    struct cis_str path = {NULL, 0}, from = {NULL, 0};
+    if (is != NULL) {
+        CIS_TRY(path_of(d, 1, is, &path));
+    }
+    if (is == NULL || what == 'R') {
+        CIS_TRY(path_of(d, 0, was, is == NULL ? &path : &from));
+    }
+    c = &d->found.at[d->found.n - 1].change;
+    c->path = path;
+    c->from = from;
+    return CIS_OK;
+}
+
+struct end {
+    uint64_t ino;
+    struct link *link;
+    bool paired;
+};
+
+static int end_cmp(const void *a, const void *b)
+{
+    const struct end *x = a, *y = b;
+    if (x->ino != y->ino) {
+        return x->ino < y->ino ? -1 : 1;
+    }
+    return x->link < y->link ? -1 : x->link > y->link;
+}
+
+struct ends {
+    struct end *at;
+    size_t n, cap;
+};
+
+static cis_code add_end(struct ends *v, uint64_t ino, struct link *link, struct cis_error *err)
+{
+    struct end *e = vec_add(v);
+    if (e == NULL) {
+        return cis_history_nomem(err);
+    }
+    *e = (struct end){.ino = ino, .link = link};
+    return CIS_OK;
+}
+
+static cis_code pair_renames(struct diff *d, struct ends *gone, struct ends *come)
+{
+    qsort(gone->at, gone->n, sizeof *gone->at, end_cmp);
+    qsort(come->at, come->n, sizeof *come->at, end_cmp);
+    for (size_t i = 0, k = 0; i < gone->n && k < come->n;) {
+        if (gone->at[i].ino < come->at[k].ino) {
+            i++;
+        } else if (gone->at[i].ino > come->at[k].ino) {
+            k++;
+        } else {
+            gone->at[i].paired = come->at[k].paired = true;
+            CIS_TRY(add(d, 'R', gone->at[i].link, come->at[k].link));
+            i++;
+            k++;
+        }
+    }
+    return CIS_OK;
+}
+
+static int end_link_cmp(const void *a, const void *b)
+{
+    const struct end *x = a, *y = b;
+    return x->link < y->link ? -1 : x->link > y->link;
+}
+
+/* What is left: a name whose file is another one now, names that went, names that came. */
+static cis_code tell_ends(struct diff *d, struct ends *gone, struct ends *come)
+{
+    qsort(gone->at, gone->n, sizeof *gone->at, end_link_cmp);
+    qsort(come->at, come->n, sizeof *come->at, end_link_cmp);
+    size_t k = 0;
+    for (size_t i = 0; i < gone->n; i++) {
+        struct end *g = &gone->at[i];
+        while (k < come->n && come->at[k].link < g->link) {
+            k++;
+        }
+        struct end *c = k < come->n && come->at[k].link == g->link ? &come->at[k] : NULL;
+        if (c != NULL && c->paired) {
+            continue; /* replaced by a rename, which says so */
+        }
+        if (g->paired) {
+            continue;
+        }
+        if (c != NULL && !is_dir(g->link->type[0]) && !is_dir(g->link->type[1])) {
+            c->paired = true;
+            CIS_TRY(add(d, 'M', g->link, g->link));
+        } else {
+            CIS_TRY(add(d, 'D', g->link, NULL));
+        }
+    }
+    for (size_t i = 0; i < come->n; i++) {
+        if (!come->at[i].paired) {
+            CIS_TRY(add(d, 'A', NULL, come->at[i].link));
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code names(struct diff *d)
+{
+    struct ends gone = {0}, come = {0};
+    cis_code code = CIS_OK;
+    for (size_t i = 0; i < d->touched.links.n && code == CIS_OK; i++) {
+        struct link *l = &d->touched.links.at[i];
+        if (l->ino[0] == l->ino[1]) {
+            continue;
+        }
+        if (l->ino[0] != 0) {
+            code = add_end(&gone, l->ino[0], l, d->err);
+        }
+        if (code == CIS_OK && l->ino[1] != 0) {
+            code = add_end(&come, l->ino[1], l, d->err);
+        }
+    }
+    if (code == CIS_OK && gone.n != 0 && come.n != 0) {
+        code = pair_renames(d, &gone, &come);
+    }
+    if (code == CIS_OK && (gone.n != 0 || come.n != 0)) {
+        struct end none;
+        gone.at = gone.at != NULL ? gone.at : &none;
+        come.at = come.at != NULL ? come.at : &none;
+        code = tell_ends(d, &gone, &come);
+        gone.at = gone.at != &none ? gone.at : NULL;
+        come.at = come.at != &none ? come.at : NULL;
+    }
+    cis_free(gone.at);
+    cis_free(come.at);
+    return code;
+}
+
+/* ---- files that changed under names that did not ---- */
+
+/* How many of the file's names at the second view are among the touched ones; tells those that the
+ * file had at both. */
+static cis_code known_names(struct diff *d, const struct ends *by_ino, uint64_t ino, size_t *out)
+{
+    size_t low = 0, high = by_ino->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (by_ino->at[mid].ino < ino) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    for (*out = 0; low < by_ino->n && by_ino->at[low].ino == ino; low++) {
+        struct link *l = by_ino->at[low].link;
+        ++*out;
+        if (l->ino[0] == l->ino[1]) {
+            CIS_TRY(add(d, 'M', l, l));
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code directory(struct diff *d, uint64_t ino)
+{
+    struct link self = {.ino = {ino, ino}};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 24);
+    if (ino != CIS_FS_ROOT) {
+        CIS_TRY(cis_places_path(&d->places[1], ino, CIS_STR(""), &path, d->err));
+    }
+    CIS_TRY(add(d, 'M', &self, &self));
+    struct cis_str text = cis_buf_view(&path);
+    if (text.len != 0) {
+        text.len--; /* the slash behind it */
+    }
+    return cis_arena_str(&d->arena, text, &d->found.at[d->found.n - 1].change.path, d->err);
+}
+
+static cis_code files_by(struct diff *d, const struct ends *by_ino)
+{
+    struct numbers hidden = {0};
+    struct links links = {0};
+    cis_code code = CIS_OK;
+    for (size_t i = 0; i < d->touched.inos.n && code == CIS_OK; i++) {
+        uint64_t ino = d->touched.inos.at[i];
+        const struct cis_fs_inode *a = cis_rows_find(&d->rows[0], ino);
+        const struct cis_fs_inode *b = cis_rows_find(&d->rows[1], ino);
+        size_t known = 0;
+        if (a == NULL || b == NULL || (!content_differs(a, b) && !attributes_differ(a, b))) {
+            continue;
+        }
+        if (is_dir(b->mode)) {
+            code = directory(d, ino);
+            continue;
+        }
+        code = known_names(d, by_ino, ino, &known);
+        if (code == CIS_OK && known < b->nlink) {
+            code = cis_numbers_add(&hidden, ino, d->err);
+        }
+    }
+    if (code == CIS_OK && hidden.n != 0) {
+        code = cis_places_find(d->h, d->view[1], &hidden, &links, &d->arena, d->err);
+    }
+    for (size_t i = 0; i < links.n && code == CIS_OK; i++) {
+        struct link *l = &links.at[i];
+        l->ino[1] = l->ino[0];
+        bool told = d->touched.links.n != 0 && bsearch(l, d->touched.links.at, d->touched.links.n,
+                                                       sizeof *l, cis_link_cmp) != NULL;
+        if (!told) {
+            code = add(d, 'M', l, l);
+        }
+    }
+    cis_numbers_done(&hidden);
+    cis_free(links.at);
+    return code;
+}
+
+static cis_code files(struct diff *d)
+{
+    struct ends by_ino = {0};
+    cis_code code = CIS_OK;
+    for (size_t i = 0; i < d->touched.links.n && code == CIS_OK; i++) {
+        struct link *l = &d->touched.links.at[i];
+        if (l->ino[1] != 0) {
+            code = add_end(&by_ino, l->ino[1], l, d->err);
+        }
+    }
+    if (by_ino.n != 0) {
+        qsort(by_ino.at, by_ino.n, sizeof *by_ino.at, end_cmp);
+    }
+    if (code == CIS_OK) {
+        code = files_by(d, &by_ino);
+    }
+    cis_free(by_ino.at);
+    return code;
+}
+
+static int found_cmp(const void *a, const void *b)
+{
+    const struct found *x = a, *y = b;
+    struct cis_str p = x->change.path, q = y->change.path;
+    size_t n = p.len < q.len ? p.len : q.len;
+    int order = n != 0 ? memcmp(p.ptr, q.ptr, n) : 0;
+    order = order != 0 ? order : (p.len > q.len) - (p.len < q.len);
+    return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+static cis_code read_both(struct diff *d)
+{
+    for (size_t i = 0; i < d->touched.inos.n; i++) {
+        CIS_TRY(cis_numbers_add(&d->inos, d->touched.inos.at[i], d->err));
+    }
+    for (int side = 0; side < 2; side++) {
+        CIS_TRY(cis_links_read(d->h, d->view[side], &d->touched.links, side, d->err));
+        for (size_t i = 0; i < d->touched.links.n; i++) {
+            if (d->touched.links.at[i].ino[side] != 0) {
+                CIS_TRY(cis_numbers_add(&d->inos, d->touched.links.at[i].ino[side], d->err));
+            }
+        }
+    }
+    cis_numbers_sort(&d->inos);
+    for (int side = 0; side < 2; side++) {
+        CIS_TRY(cis_rows_read(d->h, d->view[side], &d->inos, &d->rows[side], d->err));
+    }
+    return CIS_OK;
+}
+
+static cis_code run(struct diff *d)
+{
+    CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
+    CIS_TRY(cis_branches_load(d->h, &branches, d->err));
+    struct cis_view common = cis_branches_common(&branches, d->view[0], d->view[1]);
+    if (common.branch == 0) {
+        return cis_fail(d->err, CIS_E_DAMAGED, "the branches have no common state");
+    }
+    for (int side = 0; side < 2; side++) {
+        CIS_TRY(cis_touched_add(d->h, &branches, common, d->view[side], &d->touched, d->err));
+    }
+    cis_touched_sort(&d->touched);
+    CIS_TRY(read_both(d));
+    CIS_TRY(names(d));
+    CIS_TRY(files(d));
+    if (d->found.n != 0) {
+        qsort(d->found.at, d->found.n, sizeof *d->found.at, found_cmp);
+    }
+    return CIS_OK;
+}
+
+cis_code cis_history_diff(const struct cis_history *h, struct cis_view a, struct cis_view b,
+                          cis_change_each *each, void *self, struct cis_error *err)
+{
+    struct diff d = {.h = h, .view = {a, b}, .err = err};
+    for (int side = 0; side < 2; side++) {
+        cis_places_init(&d.places[side], h, d.view[side]);
+    }
+    cis_code code = run(&d);
+    for (size_t i = 0; i < d.found.n && code == CIS_OK; i++) {
+        if (!each(self, &d.found.at[i].change)) {
+            break;
+        }
+    }
+    diff_done(&d);
+    return code;
+}

@@ -1,0 +1,64 @@
+/* A commit in the making, from rows instead of from file operations: names and files as they shall
+ * be at the head of a branch. Link counts, deltas of directories, counts of files and bytes follow
+ * from the names. Nothing is written before cis_edit_commit. Internal to this room; one thread. */
+#ifndef CIS_HISTORY_EDIT_H
+#define CIS_HISTORY_EDIT_H
+
+#include "history/internal.h"
+
+struct edit_file {
+    struct cis_fs_inode head; /* at the base; ino 0: not there */
+    struct cis_fs_inode row;  /* as it shall be */
+    int64_t links;            /* names added minus removed */
+    int32_t subdirs;          /* directories: subdirectories added minus removed */
+    bool put;                 /* a file's row changes, or something new is made */
+    bool attrs, moved, names; /* directories: explicit attributes, parent, entries */
+    bool gone;                /* directories: removed */
+};
+
+struct edit {
+    const struct cis_history *h;
+    struct cis_fs_ref ref; /* the branch, as it was when this began */
+    struct cis_view base;
+    struct cis_fs_time now;
+    struct cis_map files; /* ino → struct edit_file */
+    struct {
+        struct cis_fs_dirent *at;
+        size_t n, cap;
+    } dirents;
+    struct {
+        struct cis_fs_new_extent *at;
+        size_t n, cap;
+    } extents;
+    struct numbers chunks; /* existing ones that will be named */
+    struct arena arena;
+    const struct cis_kv_op *kv;
+    size_t nkv;
+    uint64_t next_ino, left_inos;
+};
+
+/* CIS_E_CONFLICT when somebody holds a lease on the branch. */
+cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_str ref,
+                       struct cis_error *err);
+void cis_edit_done(struct edit *e);
+/* The file's record, with its row at the base when it is there. Borrowed from e. */
+cis_code cis_edit_file(struct edit *e, uint64_t ino, struct edit_file **out, struct cis_error *err);
+/* A new inode number. */
+cis_code cis_edit_number(struct edit *e, uint64_t *out, struct cis_error *err);
+/* The name that is old_ino at the base (0: none) shall be ino (0: none). Modes: type bits. */
+cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uint64_t old_ino,
+                       uint32_t old_mode, uint64_t ino, uint32_t mode, struct cis_error *err);
+/* A file's row, or a new directory's, becomes this; nlink and gone follow from the names. */
+cis_code cis_edit_put(struct edit *e, const struct cis_fs_inode *row, struct cis_error *err);
+/* The file's blocks become these chunks of the tenant, holes where there are none. */
+cis_code cis_edit_content(struct edit *e, uint64_t ino, const struct extents *want,
+                          struct cis_error *err);
+/* Everything below a directory of the base goes, and it itself (its name is the caller's to
+ * change).
+ */
+cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err);
+/* out->changes counts names and files. Nothing to do: no commit, out->at.view is the base. */
+cis_code cis_edit_commit(struct edit *e, const char *kind, const char *note,
+                         struct cis_history_done *out, struct cis_error *err);
+
+#endif

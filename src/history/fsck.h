@@ -1,0 +1,40 @@
+/* Findings of fsck while it runs. Internal to this room. */
+#ifndef CIS_HISTORY_FSCK_H
+#define CIS_HISTORY_FSCK_H
+
+#include "history/internal.h"
+#include "history/maintain.h"
+
+struct finding {
+    const char *what;
+    uint64_t ino; /* whose path is looked up when told; 0: none */
+    struct cis_str text;
+};
+struct fsck {
+    const struct cis_history *h;
+    bool data;
+    struct cis_branches branches;
+    struct {
+        struct finding *at;
+        size_t n, cap;
+    } findings;
+    struct arena arena;
+    struct cis_history_pin pin;
+    struct cis_fsck_counts counts;
+    cis_fault_each *each;
+    void *self;
+    bool stopped;
+    struct cis_error *err;
+};
+
+cis_code cis_fsck_found(struct fsck *f, const char *what, uint64_t ino, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Tells what was found, by the names that the view has; label: "" or "main: ". */
+cis_code cis_fsck_tell(struct fsck *f, struct cis_view view, const char *label);
+/* Damage is a finding; anything else ends the check. */
+bool cis_fsck_is_damage(cis_code code);
+cis_code cis_fsck_view(struct fsck *f, struct cis_view view, const char *label, uint64_t files,
+                       uint64_t bytes);
+cis_code cis_fsck_chunks(struct fsck *f);
+
+#endif

@@ -1,0 +1,378 @@
+/* One state of a tree: every name leads to a file of its type, every file has as many names as it
+ * says, every directory one, and is where it says; nothing is there without a name; counts agree.
+ */
+#include "history/fsck.h"
+
+#include <stdlib.h>
+
+#define PAGE 4096u
+
+/* A name: what it leads to and where it is. */
+struct name {
+    uint64_t ino, parent;
+    uint32_t type;
+};
+struct walk {
+    struct fsck *f;
+    struct cis_view view;
+    struct {
+        struct name *at;
+        size_t n, cap;
+    } names;
+    struct cis_map dirs; /* found already */
+    struct numbers todo;
+    uint64_t dir; /* being listed */
+    uint32_t seen;
+    char last[CIS_FS_NAME_MAX + 1];
+    size_t last_len;
+    uint64_t files, bytes;
+    bool broken; /* something could not be read: what is missing is not told again */
+    cis_code code;
+};
+
+static cis_code note_dir(struct walk *w, uint64_t ino)
+{
+    static char mark;
+    if (cis_ids_get(&w->dirs, ino) != NULL) {
+        return CIS_OK; /* a second name, told when names are counted */
+    }
+    CIS_TRY(cis_ids_set(&w->dirs, ino, &mark, w->f->err));
+    return cis_numbers_add(&w->todo, ino, w->f->err);
+}
+
+static bool take_name(void *self, const struct cis_fs_dirent *dirent,
+                      const struct cis_fs_inode *inode)
+{
+    struct walk *w = self;
+    (void)inode;
+    w->seen++;
+    struct name *n = vec_add(&w->names);
+    if (n == NULL) {
+        w->code = cis_history_nomem(w->f->err);
+        return false;
+    }
+    *n = (struct name){dirent->ino, w->dir, dirent->mode & 0170000};
+    if (!cis_fs_name_valid(dirent->name)) {
+        w->code = cis_fsck_found(w->f, "name", w->dir, "a name of %zu bytes that cannot be",
+                                 dirent->name.len);
+    }
+    if (dirent->name.len <= CIS_FS_NAME_MAX) {
+        memcpy(w->last, dirent->name.ptr, dirent->name.len);
+        w->last_len = dirent->name.len;
+    }
+    if (w->code == CIS_OK && is_dir(dirent->mode)) {
+        w->code = note_dir(w, dirent->ino);
+    }
+    return w->code == CIS_OK;
+}
+
+static cis_code list_dir(struct walk *w, uint64_t dir)
+{
+    const struct cis_history *h = w->f->h;
+    struct cis_error why = {0};
+    w->dir = dir;
+    w->last_len = 0;
+    do {
+        w->seen = 0;
+        cis_code code = h->store->fs->list(h->store, h->tenant, w->view, dir,
+                                           (struct cis_str){w->last, w->last_len}, PAGE, false,
+                                           take_name, w, h->stop, &why);
+        CIS_TRY(w->code);
+        if (cis_fsck_is_damage(code)) {
+            w->broken = true;
+            return cis_fsck_found(w->f, "directory", dir, "cannot be listed: %s", why.msg);
+        }
+        if (code != CIS_OK) {
+            return cis_fail(w->f->err, code, "%s", why.msg);
+        }
+    } while (w->seen == PAGE);
+    return cis_history_pin_keep(h, &w->f->pin, w->f->err);
+}
+
+/* ---- files, by inode ---- */
+static int name_cmp(const void *a, const void *b)
+{
+    const struct name *x = a, *y = b;
+    if (x->ino != y->ino) {
+        return x->ino < y->ino ? -1 : 1;
+    }
+    return x->parent < y->parent ? -1 : x->parent > y->parent;
+}
+
+static cis_code check_content(struct walk *w, const struct cis_fs_inode *row)
+{
+    struct extents extents = {0};
+    struct cis_error why = {0};
+    cis_code code = CIS_OK;
+    uint64_t blocks = row->size / CIS_FS_BLOCK + (row->size % CIS_FS_BLOCK != 0 ? 1 : 0);
+    if (row->is_inline) {
+        return row->data.len == row->size
+                   ? CIS_OK
+                   : cis_fsck_found(w->f, "file", row->ino, "size %llu, content of %zu bytes",
+                                    (unsigned long long)row->size, row->data.len);
+    }
+    if (!is_file(row->mode) || (row->size == 0 && row->stored == 0)) {
+        return CIS_OK;
+    }
+    code = cis_extents_read(w->f->h, w->view, row->ino, &extents, &why);
+    if (cis_fsck_is_damage(code)) {
+        code = cis_fsck_found(w->f, "file", row->ino, "its blocks cannot be read: %s", why.msg);
+    } else if (code != CIS_OK) {
+        cis_fail(w->f->err, code, "%s", why.msg);
+    }
+    for (size_t i = 0; i < extents.n && code == CIS_OK; i++) {
+        if (extents.at[i].chunk != 0 && extents.at[i].block >= blocks) {
+            code = cis_fsck_found(w->f, "file", row->ino, "content behind its end of %llu bytes",
+                                  (unsigned long long)row->size);
+            break;
+        }
+    }
+    cis_extents_done(&extents);
+    return code;
+}
+
+/* names[0 … n): all names of one inode; subdirs: how many directories it holds. */
+static cis_code check_inode(struct walk *w, const struct cis_fs_inode *row,
+                            const struct name *names, size_t n, uint64_t subdirs)
+{
+    struct fsck *f = w->f;
+    w->files += row->ino != CIS_FS_ROOT ? 1 : 0;
+    w->bytes += is_file(row->mode) ? row->size : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (names[i].type != (row->mode & 0170000)) {
+            CIS_TRY(cis_fsck_found(f, "name", row->ino, "its name says another type (%o)",
+                                   names[i].type));
+        }
+    }
+    if (!is_dir(row->mode)) {
+        if (row->nlink != n) {
+            CIS_TRY(cis_fsck_found(f, "file", row->ino, "link count %u, %zu names", row->nlink, n));
+        }
+        return check_content(w, row);
+    }
+    uint64_t parent = n != 0 ? names[0].parent : row->ino == CIS_FS_ROOT ? CIS_FS_ROOT : 0;
+    if (n > 1) {
+        CIS_TRY(cis_fsck_found(f, "directory", row->ino, "it has %zu names", n));
+    } else if (row->parent != parent) {
+        CIS_TRY(cis_fsck_found(f, "directory", row->ino, "its row says that it is in inode %llu",
+                               (unsigned long long)row->parent));
+    }
+    return row->nlink == 2 + subdirs || w->broken
+               ? CIS_OK
+               : cis_fsck_found(f, "directory", row->ino, "link count %u, %llu subdirectories",
+                                row->nlink, (unsigned long long)subdirs);
+}
+
+static cis_code read_rows(struct walk *w, const struct numbers *inos, struct rows *rows)
+{
+    struct cis_error why = {0};
+    cis_code code = cis_rows_read(w->f->h, w->view, inos, rows, &why);
+    if (!cis_fsck_is_damage(code)) {
+        return code == CIS_OK ? CIS_OK : cis_fail(w->f->err, code, "%s", why.msg);
+    }
+    rows->n = 0; /* one by one, to name those that are damaged */
+    for (size_t i = 0; i < inos->n; i++) {
+        struct numbers one = {.at = inos->at + i, .n = 1};
+        code = cis_rows_read(w->f->h, w->view, &one, rows, &why);
+        if (cis_fsck_is_damage(code)) {
+            w->broken = true;
+            CIS_TRY(
+                cis_fsck_found(w->f, "file", inos->at[i], "its row cannot be read: %s", why.msg));
+        } else if (code != CIS_OK) {
+            return cis_fail(w->f->err, code, "%s", why.msg);
+        }
+    }
+    return CIS_OK;
+}
+
+struct subdirs {
+    uint64_t *of; /* parents of directories, ascending, with repeats */
+    size_t n, cap;
+};
+
+static int number_cmp(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static uint64_t count_of(const struct subdirs *s, uint64_t dir)
+{
+    struct numbers v = {.at = s->of, .n = s->n};
+    return cis_numbers_at(&v, dir + 1) - cis_numbers_at(&v, dir);
+}
+
+static cis_code check_page(struct walk *w, const struct numbers *inos, size_t *at,
+                           const struct subdirs *subdirs)
+{
+    struct rows rows = {0};
+    bool broken = w->broken;
+    cis_code code = read_rows(w, inos, &rows);
+    for (size_t i = 0; i < inos->n && code == CIS_OK; i++) {
+        uint64_t ino = inos->at[i];
+        size_t from = *at;
+        const struct cis_fs_inode *row = cis_rows_find(&rows, ino);
+        while (*at < w->names.n && w->names.at[*at].ino == ino) {
+            ++*at;
+        }
+        if (row != NULL) {
+            code = check_inode(w, row, w->names.at + from, *at - from, count_of(subdirs, ino));
+        } else if (!w->broken || broken) {
+            code = cis_fsck_found(w->f, "name", ino, "its file is not there");
+        }
+    }
+    cis_rows_done(&rows);
+    return code;
+}
+
+static cis_code check_files(struct walk *w)
+{
+    struct subdirs subdirs = {0};
+    struct numbers page = {0};
+    cis_code code = CIS_OK;
+    size_t at = 0;
+    if (w->names.n > 1) {
+        qsort(w->names.at, w->names.n, sizeof *w->names.at, name_cmp);
+    }
+    subdirs.of = cis_calloc(w->names.n + 1, sizeof *subdirs.of);
+    if (subdirs.of == NULL) {
+        return cis_history_nomem(w->f->err);
+    }
+    for (size_t i = 0; i < w->names.n; i++) {
+        if (is_dir(w->names.at[i].type)) {
+            subdirs.of[subdirs.n++] = w->names.at[i].parent;
+        }
+    }
+    qsort(subdirs.of, subdirs.n, sizeof *subdirs.of, number_cmp);
+    code = cis_numbers_add(&page, CIS_FS_ROOT, w->f->err);
+    for (size_t i = 0; i < w->names.n && code == CIS_OK; i++) {
+        code = cis_numbers_add(&page, w->names.at[i].ino, w->f->err);
+        if (code == CIS_OK && page.n == PAGE) {
+            uint64_t last = page.at[--page.n]; /* it may have more names than are seen yet */
+            code = check_page(w, &page, &at, &subdirs);
+            page.at[0] = last;
+            page.n = 1;
+        }
+    }
+    if (code == CIS_OK) {
+        code = check_page(w, &page, &at, &subdirs);
+    }
+    cis_numbers_done(&page);
+    cis_free(subdirs.of);
+    return code;
+}
+
+/* ---- files without a name ---- */
+struct orphans {
+    struct walk *w;
+    struct numbers found;
+    uint64_t upto;
+    struct cis_fs_key after;
+    uint32_t seen;
+    cis_code code;
+};
+
+static bool named(const struct walk *w, uint64_t ino)
+{
+    size_t low = 0, high = w->names.n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (w->names.at[mid].ino < ino) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return ino == CIS_FS_ROOT || (low < w->names.n && w->names.at[low].ino == ino);
+}
+
+static bool take_inode(void *self, const struct cis_fs_key *key, const struct cis_fs_dirent *dirent,
+                       const struct cis_fs_inode *inode, const struct cis_fs_extent *extent)
+{
+    struct orphans *o = self;
+    (void)dirent;
+    (void)extent;
+    o->seen++;
+    o->after = *key;
+    o->after.name = (struct cis_str){NULL, 0};
+    if (key->epoch <= o->upto && !inode->gone && !named(o->w, key->ino)) {
+        o->code = cis_numbers_add(&o->found, key->ino, o->w->f->err);
+    }
+    return o->code == CIS_OK;
+}
+
+static cis_code scan_orphans(struct orphans *o, uint64_t branch)
+{
+    struct fsck *f = o->w->f;
+    struct cis_error why = {0};
+    bool first = true;
+    do {
+        o->seen = 0;
+        cis_code code =
+            f->h->store->fs->scan(f->h->store, f->h->tenant, CIS_FS_INODES, branch,
+                                  first ? NULL : &o->after, PAGE, take_inode, o, f->h->stop, &why);
+        CIS_TRY(o->code);
+        if (cis_fsck_is_damage(code)) {
+            return cis_fsck_found(f, "branch", 0, "files of branch %llu cannot be read: %s",
+                                  (unsigned long long)branch, why.msg);
+        }
+        if (code != CIS_OK) {
+            return cis_fail(f->err, code, "%s", why.msg);
+        }
+        first = false;
+    } while (o->seen == PAGE);
+    return CIS_OK;
+}
+
+static cis_code check_orphans(struct walk *w)
+{
+    struct orphans o = {.w = w, .upto = w->view.epoch};
+    struct rows rows = {0};
+    cis_code code = CIS_OK;
+    for (uint64_t branch = w->view.branch; branch != 0 && code == CIS_OK;) {
+        const struct cis_branch *b = cis_branches_find(&w->f->branches, branch);
+        code = scan_orphans(&o, branch);
+        branch = b != NULL && b->parent < b->id ? b->parent : 0;
+        o.upto = b != NULL && b->fork_epoch < o.upto ? b->fork_epoch : o.upto;
+    }
+    if (code == CIS_OK && o.found.n != 0) {
+        cis_numbers_sort(&o.found);
+        code = read_rows(w, &o.found, &rows);
+    }
+    for (size_t i = 0; i < rows.n && code == CIS_OK; i++) {
+        code = cis_fsck_found(w->f, "file", rows.at[i].ino, "it has no name");
+    }
+    cis_rows_done(&rows);
+    cis_numbers_done(&o.found);
+    return code;
+}
+
+cis_code cis_fsck_view(struct fsck *f, struct cis_view view, const char *label, uint64_t files,
+                       uint64_t bytes)
+{
+    struct walk w = {.f = f, .view = view, .dirs = CIS_MAP_INIT};
+    cis_code code = note_dir(&w, CIS_FS_ROOT);
+    while (code == CIS_OK && w.todo.n != 0) {
+        code = list_dir(&w, w.todo.at[--w.todo.n]);
+    }
+    if (code == CIS_OK) {
+        f->counts.names += w.names.n;
+        code = check_files(&w);
+    }
+    if (code == CIS_OK) {
+        f->counts.files += w.files;
+        code = check_orphans(&w);
+    }
+    if (code == CIS_OK && !w.broken && (w.files != files || w.bytes != bytes)) {
+        code = cis_fsck_found(f, "branch", 0, "says %llu files with %llu bytes, has %llu with %llu",
+                              (unsigned long long)files, (unsigned long long)bytes,
+                              (unsigned long long)w.files, (unsigned long long)w.bytes);
+    }
+    if (code == CIS_OK) {
+        code = cis_fsck_tell(f, view, label);
+    }
+    cis_free(w.names.at);
+    cis_map_done(&w.dirs, NULL);
+    cis_numbers_done(&w.todo);
+    return code;
+}

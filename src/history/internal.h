@@ -1,0 +1,132 @@
+/* Shared by the files of this room only: growing arrays, copies of names, keys that commits
+ * touched, and where directories are. */
+#ifndef CIS_HISTORY_INTERNAL_H
+#define CIS_HISTORY_INTERNAL_H
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "history/history.h"
+#include "store/commit.h"
+
+/* ---- growing arrays: struct { T *at; size_t n, cap; } ---- */
+bool cis_history_grow(void **at, size_t *cap, size_t each);
+/* A new last element (not initialised), NULL when out of memory. */
+#define vec_add(v)                                                                                 \
+    ((v)->n < (v)->cap || cis_history_grow((void **)&(v)->at, &(v)->cap, sizeof *(v)->at)          \
+         ? &(v)->at[(v)->n++]                                                                      \
+         : NULL)
+cis_code cis_history_nomem(struct cis_error *err);
+
+struct numbers {
+    uint64_t *at;
+    size_t n, cap;
+};
+void cis_numbers_done(struct numbers *v);
+cis_code cis_numbers_add(struct numbers *v, uint64_t x, struct cis_error *err);
+void cis_numbers_sort(struct numbers *v); /* ascending, each once */
+bool cis_numbers_has(const struct numbers *v, uint64_t x);
+/* Index of the first element ≥ x. */
+size_t cis_numbers_at(const struct numbers *v, uint64_t x);
+
+/* ---- copies of names, freed together ---- */
+struct arena {
+    struct arena_block *head;
+};
+void cis_arena_done(struct arena *arena);
+void *cis_arena_alloc(struct arena *arena, size_t len, struct cis_error *err); /* aligned to 8 */
+cis_code cis_arena_str(struct arena *arena, struct cis_str text, struct cis_str *out,
+                       struct cis_error *err);
+
+/* uint64 → pointer, on cis_map. */
+void *cis_ids_get(const struct cis_map *map, uint64_t id);
+cis_code cis_ids_set(struct cis_map *map, uint64_t id, void *value, struct cis_error *err);
+
+/* ---- one name: (directory, name) → file ---- */
+struct link {
+    uint64_t parent;
+    struct cis_str name;
+    uint64_t ino[3]; /* at the views asked for; 0: no such name */
+    uint32_t type[3];
+};
+struct links {
+    struct link *at;
+    size_t n, cap;
+};
+int cis_link_cmp(const void *a, const void *b); /* by (parent, name) */
+
+/* ---- what commits touched ---- */
+struct memory_key {
+    struct cis_str ns, key;
+};
+struct touched {
+    struct links links;   /* sorted, each once */
+    struct numbers inos;  /* files and directories whose rows changed */
+    struct numbers attrs; /* directories with explicit attributes */
+    struct {
+        struct memory_key *at;
+        size_t n, cap;
+    } memory;
+    struct arena arena;
+};
+void cis_touched_done(struct touched *t);
+/* Keys of the commits after `from` that led to `to`; from is an ancestor state of to. */
+cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches *branches,
+                         struct cis_view from, struct cis_view to, struct touched *t,
+                         struct cis_error *err);
+void cis_touched_sort(struct touched *t);
+/* Fills ino[side] and type[side] of every link by the view. */
+cis_code cis_links_read(const struct cis_history *h, struct cis_view view, struct links *links,
+                        int side, struct cis_error *err);
+
+/* ---- rows of inodes at a view, with their data ---- */
+struct rows {
+    struct cis_fs_inode *at; /* by ino */
+    size_t n, cap;
+    struct arena arena;
+};
+void cis_rows_done(struct rows *rows);
+cis_code cis_rows_read(const struct cis_history *h, struct cis_view view,
+                       const struct numbers *inos, struct rows *out, struct cis_error *err);
+const struct cis_fs_inode *cis_rows_find(const struct rows *rows, uint64_t ino);
+/* One row; out->ino 0 when it is not there. Data is not kept. */
+cis_code cis_row_read(const struct cis_history *h, struct cis_view view, uint64_t ino,
+                      struct cis_fs_inode *out, struct cis_error *err);
+
+/* ---- extents of one file ---- */
+struct extents {
+    struct cis_fs_extent *at; /* by block */
+    size_t n, cap;
+};
+void cis_extents_done(struct extents *v);
+cis_code cis_extents_read(const struct cis_history *h, struct cis_view view, uint64_t ino,
+                          struct extents *out, struct cis_error *err);
+
+/* ---- where directories are at a view ---- */
+struct places {
+    const struct cis_history *h;
+    struct cis_view view;
+    struct cis_map dirs;   /* ino → struct link (parent, name) */
+    struct cis_map listed; /* directories whose entries are in dirs */
+    struct arena arena;
+};
+void cis_places_init(struct places *p, const struct cis_history *h, struct cis_view view);
+void cis_places_done(struct places *p);
+/* Path of a name, from the root without the leading slash, appended to out. */
+cis_code cis_places_path(struct places *p, uint64_t parent, struct cis_str name,
+                         struct cis_buf *out, struct cis_error *err);
+/* Every name of the inodes (sorted) at the view, by one pass over the names of its lineage. */
+cis_code cis_places_find(const struct cis_history *h, struct cis_view view,
+                         const struct numbers *inos, struct links *out, struct arena *arena,
+                         struct cis_error *err);
+
+static inline bool is_dir(uint32_t mode)
+{
+    return (mode & 0170000) == 0040000;
+}
+static inline bool is_file(uint32_t mode)
+{
+    return (mode & 0170000) == 0100000;
+}
+
+#endif

@@ -1,0 +1,150 @@
+#include "history/retain.h"
+
+void cis_retain_done(struct retain *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        cis_numbers_done(&r->at[i].held);
+    }
+    cis_free(r->at);
+    cis_branches_done(&r->branches);
+    *r = (struct retain){0};
+}
+
+struct window {
+    struct kept *kept;
+    uint64_t runs, seen;
+    int64_t after_ms; /* what was replaced later than this stays */
+};
+
+/* Newest first: a commit that is recent keeps the state before it too, since that was the head
+ * until then. */
+static bool widen(void *self, const struct cis_fs_commit_row *row)
+{
+    struct window *w = self;
+    bool young = row->time_ms > w->after_ms;
+    if (w->seen++ >= w->runs && !young) {
+        return false;
+    }
+    uint64_t from = young && row->epoch > 0 ? row->epoch - 1 : row->epoch;
+    if (from < w->kept->branch.fork_epoch) {
+        from = w->kept->branch.fork_epoch;
+    }
+    if (from < w->kept->from) {
+        w->kept->from = from;
+    }
+    return true;
+}
+
+cis_code cis_retain_windows(const struct cis_history *h, const struct cis_retention *keep,
+                            struct retain *out, struct cis_error *err)
+{
+    struct retain r = {.grace_ms = keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS};
+    int64_t age = keep->age_ms > r.grace_ms ? keep->age_ms : r.grace_ms;
+    CIS_TRY(h->store->fs->clock(h->store, &r.now_ms, h->stop, err));
+    CIS_TRY(cis_branches_load(h, &r.branches, err));
+    r.at = cis_calloc(r.branches.n + 1, sizeof *r.at);
+    r.n = r.at != NULL ? r.branches.n : 0;
+    cis_code code = r.at != NULL ? CIS_OK : cis_history_nomem(err);
+    for (size_t i = 0; i < r.n && code == CIS_OK; i++) {
+        struct kept *k = &r.at[i];
+        k->branch = r.branches.at[i];
+        k->live = k->branch.named || k->branch.created_ms > r.now_ms - age;
+        k->from = k->branch.head;
+        if (k->live) {
+            struct window w = {.kept = k, .runs = keep->runs, .after_ms = r.now_ms - age};
+            code = h->store->fs->commits(h->store, h->tenant, k->branch.id, k->branch.fork_epoch,
+                                         k->branch.head, true, 0, false, widen, &w, h->stop, err);
+        }
+    }
+    if (code != CIS_OK) {
+        cis_retain_done(&r);
+        return code;
+    }
+    *out = r;
+    return CIS_OK;
+}
+
+static struct kept *find(struct retain *r, uint64_t branch)
+{
+    size_t low = 0, high = r->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (r->at[mid].branch.id < branch) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low < r->n && r->at[low].branch.id == branch ? &r->at[low] : NULL;
+}
+
+/* A view holds the state of its branch at its epoch, and of every ancestor at what it sees of it.
+ */
+static cis_code hold(struct retain *r, struct cis_view view, struct cis_error *err)
+{
+    for (struct kept *k = find(r, view.branch); k != NULL;) {
+        CIS_TRY(cis_numbers_add(&k->held, view.epoch, err));
+        if (k->branch.parent == 0 || k->branch.parent >= k->branch.id) {
+            break;
+        }
+        view.epoch = view.epoch < k->branch.fork_epoch ? view.epoch : k->branch.fork_epoch;
+        k = find(r, k->branch.parent);
+    }
+    return CIS_OK;
+}
+
+struct holding {
+    struct retain *r;
+    cis_code code;
+    struct cis_error *err;
+};
+
+static bool hold_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
+{
+    struct holding *x = self;
+    x->code = hold(x->r, snapshot->view, x->err);
+    return x->code == CIS_OK;
+}
+
+static bool hold_pin(void *self, const struct cis_fs_pin *pin)
+{
+    struct holding *x = self;
+    if (pin->until_ms >= x->r->now_ms) {
+        x->code = hold(x->r, pin->view, x->err);
+    }
+    return x->code == CIS_OK;
+}
+
+cis_code cis_retain_held(const struct cis_history *h, struct retain *r, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_branches_done) struct cis_branches now = {0};
+    struct holding x = {.r = r, .err = err};
+    CIS_TRY(
+        h->store->fs->snapshots(h->store, h->tenant, CIS_STR(""), hold_snapshot, &x, h->stop, err));
+    CIS_TRY(x.code);
+    CIS_TRY(h->store->fs->pins(h->store, h->tenant, hold_pin, &x, h->stop, err));
+    CIS_TRY(x.code);
+    CIS_TRY(cis_branches_load(h, &now, err)); /* forks made since the windows were looked at, too */
+    for (size_t i = 0; i < now.n; i++) {
+        const struct cis_branch *b = &now.at[i];
+        struct kept *k = find(r, b->id);
+        if (k == NULL) {
+            CIS_TRY(hold(r, (struct cis_view){b->parent, b->fork_epoch}, err));
+        } else if (k->live) {
+            CIS_TRY(hold(r, (struct cis_view){b->id, k->from}, err));
+        }
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        cis_numbers_sort(&r->at[i].held);
+    }
+    return CIS_OK;
+}
+
+bool cis_retain_shows(const struct kept *k, uint64_t epoch, uint64_t next)
+{
+    if (k->live && next > k->from) {
+        return true;
+    }
+    size_t i = cis_numbers_at(&k->held, epoch);
+    return i < k->held.n && k->held.at[i] < next;
+}

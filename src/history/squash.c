@@ -1,0 +1,381 @@
+/* Rows that no view shows any more. First every branch's floor is set: from then on nobody can
+ * begin to look at what is below it, so that what is found to be held afterwards is all there will
+ * be. Then tables are read in pages, in key order, and rows deleted in small batches: extents
+ * first, so that a file's tombstone is the last of it; older rows of a key before younger ones, so
+ * that being stopped between two batches never lets a removed name show through. */
+#include "history/retain.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "store/fs.h"
+
+#define BATCH 1000u
+
+struct tomb {
+    uint64_t ino, epoch;
+};
+struct tombs {
+    struct tomb *at; /* by (ino, epoch) */
+    size_t n, cap;
+};
+
+struct doomed {
+    struct cis_fs_key key;
+    bool absence; /* goes only if no ancestor shows the key */
+};
+
+/* One table of one branch. The row in hand waits for the next one, which says whether it was
+ * replaced. */
+struct pass {
+    const struct cis_history *h;
+    const struct kept *kept;
+    const struct tombs *tombs;
+    enum cis_fs_table table;
+    bool has_row, is_absence, older_stays;
+    struct cis_fs_key row;
+    char name[CIS_FS_NAME_MAX + 1];
+    struct {
+        struct doomed *at;
+        size_t n, cap;
+    } doomed;
+    struct arena arena;
+    uint32_t seen;
+    uint64_t kept_rows, removed;
+    cis_code code;
+    struct cis_error *err;
+};
+
+static uint64_t tomb_after(const struct tombs *tombs, uint64_t ino, uint64_t epoch)
+{
+    size_t low = 0, high = tombs->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct tomb *t = &tombs->at[mid];
+        if (t->ino < ino || (t->ino == ino && t->epoch <= epoch)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low < tombs->n && tombs->at[low].ino == ino ? tombs->at[low].epoch : UINT64_MAX;
+}
+
+static cis_code doom(struct pass *p, bool absence)
+{
+    struct doomed *d = vec_add(&p->doomed);
+    if (d == NULL) {
+        return cis_history_nomem(p->err);
+    }
+    *d = (struct doomed){.key = p->row, .absence = absence};
+    return cis_arena_str(&p->arena, p->row.name, &d->key.name, p->err);
+}
+
+/* The row in hand is replaced at next. */
+static cis_code judge(struct pass *p, uint64_t next)
+{
+    if (!p->has_row) {
+        return CIS_OK;
+    }
+    p->has_row = false;
+    uint64_t end = next;
+    if (p->table == CIS_FS_EXTENTS) {
+        uint64_t tomb = tomb_after(p->tombs, p->row.ino, p->row.epoch);
+        end = tomb < end ? tomb : end;
+    }
+    if (!cis_retain_shows(p->kept, p->row.epoch, end)) {
+        return doom(p, false);
+    }
+    if (p->is_absence && !p->older_stays) {
+        return doom(p, p->kept->branch.parent != 0);
+    }
+    p->older_stays = true;
+    p->kept_rows++;
+    return CIS_OK;
+}
+
+static bool same_key(const struct cis_fs_key *a, const struct cis_fs_key *b)
+{
+    return a->ino == b->ino && a->block == b->block && cis_str_eq(a->name, b->name);
+}
+
+static bool take_row(void *self, const struct cis_fs_key *key, const struct cis_fs_dirent *dirent,
+                     const struct cis_fs_inode *inode, const struct cis_fs_extent *extent)
+{
+    struct pass *p = self;
+    p->seen++;
+    if (key->name.len > CIS_FS_NAME_MAX) {
+        p->code = cis_fail(p->err, CIS_E_DAMAGED, "directory %llu: a name is too long",
+                           (unsigned long long)key->ino);
+        return false;
+    }
+    bool same = p->has_row && same_key(&p->row, key);
+    p->code = judge(p, same ? key->epoch : UINT64_MAX);
+    if (!same) {
+        p->older_stays = false;
+    }
+    memcpy(p->name, key->name.ptr != NULL ? key->name.ptr : "", key->name.len);
+    p->row = *key;
+    p->row.name = (struct cis_str){p->name, key->name.len};
+    p->has_row = true;
+    p->is_absence = p->table == CIS_FS_DIRENTS  ? dirent->ino == 0
+                    : p->table == CIS_FS_INODES ? inode->gone
+                                                : extent->chunk == 0;
+    return p->code == CIS_OK;
+}
+
+/* ---- does an ancestor show the key? ---- */
+static bool note_step(void *self, size_t index, const struct cis_fs_dirent *dirent,
+                      const struct cis_fs_inode *inode)
+{
+    (void)index;
+    (void)inode;
+    *(bool *)self = dirent->ino != 0;
+    return false;
+}
+
+static bool note_inode(void *self, const struct cis_fs_inode *inode)
+{
+    *(bool *)self = !inode->gone;
+    return false;
+}
+
+static bool note_extent(void *self, const struct cis_fs_extent *extent)
+{
+    *(bool *)self = extent->chunk != 0;
+    return false;
+}
+
+static cis_code ancestor_shows(const struct pass *p, const struct cis_fs_key *key, bool *out)
+{
+    const struct cis_history *h = p->h;
+    struct cis_view at = {p->kept->branch.parent, p->kept->branch.fork_epoch};
+    *out = false;
+    switch (key->table) {
+    case CIS_FS_DIRENTS:
+        return h->store->fs->walk(h->store, h->tenant, at, key->ino, &key->name, 1, note_step, out,
+                                  h->stop, p->err);
+    case CIS_FS_INODES:
+        return h->store->fs->inodes(h->store, h->tenant, at, &key->ino, 1, note_inode, out, h->stop,
+                                    p->err);
+    case CIS_FS_EXTENTS:
+        return h->store->fs->extents(h->store, h->tenant, at, key->ino, key->block, 1, note_extent,
+                                     out, h->stop, p->err);
+    }
+    return CIS_OK;
+}
+
+static cis_code flush(struct pass *p, bool dry_run)
+{
+    struct cis_fs_key keys[BATCH];
+    size_t n = 0;
+    for (size_t i = 0; i < p->doomed.n; i++) {
+        bool shows = false;
+        if (p->doomed.at[i].absence) {
+            CIS_TRY(ancestor_shows(p, &p->doomed.at[i].key, &shows));
+        }
+        if (shows) {
+            p->kept_rows++;
+        } else {
+            keys[n++] = p->doomed.at[i].key;
+        }
+        if (n == BATCH || (n != 0 && i + 1 == p->doomed.n)) {
+            if (!dry_run) {
+                CIS_TRY(p->h->store->fs->squash(p->h->store, p->h->tenant, p->kept->branch.id, 0,
+                                                keys, n, p->h->stop, p->err));
+            }
+            p->removed += n;
+            n = 0;
+        }
+    }
+    p->doomed.n = 0;
+    cis_arena_done(&p->arena);
+    return CIS_OK;
+}
+
+static cis_code run_pass(struct pass *p, uint32_t batch, bool dry_run)
+{
+    struct cis_fs_key after;
+    char after_name[CIS_FS_NAME_MAX + 1];
+    bool first = true;
+    do {
+        p->seen = 0;
+        CIS_TRY(p->h->store->fs->scan(p->h->store, p->h->tenant, p->table, p->kept->branch.id,
+                                      first ? NULL : &after, batch, take_row, p, p->h->stop,
+                                      p->err));
+        CIS_TRY(p->code);
+        if (p->seen < batch) {
+            CIS_TRY(judge(p, UINT64_MAX));
+        }
+        after = p->row;
+        memcpy(after_name, p->name, sizeof after_name);
+        after.name.ptr = after_name;
+        CIS_TRY(flush(p, dry_run));
+        first = false;
+    } while (p->seen == batch);
+    return CIS_OK;
+}
+
+/* ---- tombstones of a branch: extents end there ---- */
+struct tomb_scan {
+    struct tombs *out;
+    struct cis_fs_key last;
+    uint32_t seen;
+    bool full;
+};
+
+static bool take_tomb(void *self, const struct cis_fs_key *key, const struct cis_fs_dirent *dirent,
+                      const struct cis_fs_inode *inode, const struct cis_fs_extent *extent)
+{
+    struct tomb_scan *s = self;
+    (void)dirent;
+    (void)extent;
+    s->seen++;
+    s->last = *key;
+    s->last.name = (struct cis_str){NULL, 0};
+    if (inode->gone) {
+        struct tomb *t = vec_add(s->out);
+        s->full = t == NULL;
+        if (t != NULL) {
+            *t = (struct tomb){key->ino, key->epoch};
+        }
+    }
+    return !s->full;
+}
+
+#define PAGE 4096u
+
+static cis_code read_tombs(const struct cis_history *h, uint64_t branch, struct tombs *out,
+                           struct cis_error *err)
+{
+    struct tomb_scan s = {.out = out};
+    bool first = true;
+    do {
+        s.seen = 0;
+        CIS_TRY(h->store->fs->scan(h->store, h->tenant, CIS_FS_INODES, branch,
+                                   first ? NULL : &s.last, PAGE, take_tomb, &s, h->stop, err));
+        if (s.full) {
+            return cis_history_nomem(err);
+        }
+        first = false;
+    } while (s.seen == PAGE);
+    return CIS_OK;
+}
+
+static cis_code squash_branch(const struct cis_history *h, const struct kept *kept,
+                              const struct cis_retention *keep, struct cis_gc_counts *out,
+                              struct cis_error *err)
+{
+    static const enum cis_fs_table order[] = {CIS_FS_EXTENTS, CIS_FS_DIRENTS, CIS_FS_INODES};
+    struct tombs tombs = {0};
+    uint32_t batch = keep->batch != 0 && keep->batch < BATCH ? keep->batch : BATCH;
+    cis_code code = read_tombs(h, kept->branch.id, &tombs, err);
+    for (int i = 0; i < 3 && code == CIS_OK; i++) {
+        struct pass p = {.h = h, .kept = kept, .tombs = &tombs, .table = order[i], .err = err};
+        code = run_pass(&p, batch, keep->dry_run);
+        out->rows += p.removed;
+        out->rows_kept += p.kept_rows;
+        cis_free(p.doomed.at);
+        cis_arena_done(&p.arena);
+    }
+    cis_free(tombs.at);
+    return code;
+}
+
+/* ---- all branches ---- */
+static cis_code set_floors(const struct cis_history *h, const struct retain *r,
+                           struct cis_error *err)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const struct kept *k = &r->at[i];
+        uint64_t floor = k->live ? k->from : k->branch.head + 1;
+        if (floor != 0) {
+            CIS_TRY(h->store->fs->squash(h->store, h->tenant, k->branch.id, floor, NULL, 0, h->stop,
+                                         err));
+        }
+    }
+    return CIS_OK;
+}
+
+struct expiring {
+    struct links found; /* names only */
+    struct arena arena;
+    int64_t before_ms;
+    cis_code code;
+    struct cis_error *err;
+};
+
+static bool take_conflict(void *self, const struct cis_fs_ref *ref)
+{
+    struct expiring *x = self;
+    struct cis_str name = cis_str_of(ref->name);
+    if (cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX)) && ref->created_ms < x->before_ms &&
+        !ref->current && ref->holder[0] == 0) {
+        struct link *l = vec_add(&x->found);
+        x->code = l != NULL ? cis_arena_str(&x->arena, name, &l->name, x->err)
+                            : cis_history_nomem(x->err);
+    }
+    return x->code == CIS_OK;
+}
+
+/* The work of conflicts that nobody came back for. */
+static cis_code expire_conflicts(const struct cis_history *h, const struct cis_retention *keep,
+                                 struct cis_error *err)
+{
+    struct expiring x = {.err = err};
+    int64_t now;
+    CIS_TRY(h->store->fs->clock(h->store, &now, h->stop, err));
+    x.before_ms = now - keep->age_ms;
+    cis_code code = h->store->fs->ref_list(h->store, h->tenant, take_conflict, &x, h->stop, err);
+    code = code == CIS_OK ? x.code : code;
+    for (size_t i = 0; i < x.found.n && code == CIS_OK && !keep->dry_run; i++) {
+        code = h->store->fs->ref_remove(h->store, h->tenant, x.found.at[i].name, h->stop, err);
+        code = code == CIS_E_NOTFOUND ? CIS_OK : code;
+    }
+    cis_free(x.found.at);
+    cis_arena_done(&x.arena);
+    return code;
+}
+
+cis_code cis_history_squash(const struct cis_history *h, const struct cis_retention *keep,
+                            struct cis_gc_counts *out, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_retain_done) struct retain r = {0};
+    CIS_TRY(expire_conflicts(h, keep, err));
+    CIS_TRY(cis_retain_windows(h, keep, &r, err));
+    if (!keep->dry_run) {
+        CIS_TRY(set_floors(h, &r, err));
+    }
+    CIS_TRY(cis_retain_held(h, &r, err));
+    for (size_t i = r.n; i-- > 0;) { /* forks before what they were forked from */
+        const struct kept *k = &r.at[i];
+        if (!k->live && k->held.n == 0) {
+            struct cis_error why = {0};
+            cis_code code =
+                keep->dry_run
+                    ? CIS_OK
+                    : h->store->fs->branch_remove(h->store, h->tenant, k->branch.id, h->stop, &why);
+            if (code == CIS_OK) {
+                out->branches++;
+                continue;
+            }
+            if (code != CIS_E_CONFLICT && code != CIS_E_NOTFOUND) {
+                return cis_fail(err, code, "%s", why.msg);
+            }
+            if (code == CIS_E_NOTFOUND) {
+                continue;
+            }
+        }
+        CIS_TRY(squash_branch(h, k, keep, out, err));
+    }
+    return CIS_OK;
+}
+
+cis_code cis_history_gc(const struct cis_history *h, const struct cis_retention *keep,
+                        struct cis_gc_counts *out, struct cis_error *err)
+{
+    struct cis_gc_counts counts = {0};
+    CIS_TRY(cis_history_squash(h, keep, &counts, err));
+    CIS_TRY(cis_history_sweep(h, keep, &counts, err));
+    *out = counts;
+    return CIS_OK;
+}

@@ -1,0 +1,38 @@
+/* Making one tree what another is, by rows: the core of restore and of sending to another store.
+ * Internal to this room. */
+#ifndef CIS_HISTORY_SYNC_H
+#define CIS_HISTORY_SYNC_H
+
+#include "history/edit.h"
+#include "history/move.h"
+
+/* Chunks of the source as chunks of the target. */
+struct chunk_map;
+cis_code cis_chunk_map_new(const struct cis_history *from, const struct cis_history *to,
+                           struct cis_move_counts *counts, struct chunk_map **out,
+                           struct cis_error *err);
+void cis_chunk_map_free(struct chunk_map *map);
+/* Replaces the chunks of a file's extents; what the target lacks is stored there first. */
+cis_code cis_chunk_map_extents(struct chunk_map *map, struct extents *extents,
+                               struct cis_error *err);
+
+struct sync {
+    const struct cis_history *from;
+    struct cis_view view;
+    struct edit edit;         /* of the target; opened by the caller */
+    struct chunk_map *chunks; /* NULL: the same tenant, chunks are shared */
+    struct cis_map inos;      /* of the source → of the target: hard links */
+    struct links dirs;        /* still to do: parent: source, ino[0]: target, ino[1]: it is new */
+    struct cis_move_counts *counts; /* may be NULL */
+    cis_move_progress *progress;    /* may be NULL */
+    void *self;
+    struct cis_error *err;
+};
+
+/* The target's directory becomes what the source's is, with all below it. */
+cis_code cis_sync_dirs(struct sync *s, uint64_t from, uint64_t to);
+/* `path` of the target's head becomes what it is at the source. */
+cis_code cis_sync_path(struct sync *s, struct cis_str path);
+void cis_sync_done(struct sync *s);
+
+#endif

@@ -1,0 +1,226 @@
+#include "history/tree.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include "history/internal.h"
+
+struct item {
+    struct cis_str name;
+    struct cis_vfs_attr attr;
+};
+struct level {
+    cis_node node;
+    struct cis_vfs_attr attr;
+    struct {
+        struct item *at;
+        size_t n, cap;
+    } items;
+    size_t next, path_len, name_at; /* of its own path */
+    cis_node dir;
+    bool last;
+    struct arena names;
+};
+struct walk {
+    cis_vfs *vfs;
+    const struct cis_vfs_call *call;
+    unsigned flags;
+    cis_tree_visit *visit;
+    void *self;
+    struct {
+        struct level *at;
+        size_t n, cap;
+    } levels;
+    struct cis_buf path;
+    struct cis_error *err;
+};
+
+struct reading {
+    struct level *level;
+    struct walk *w;
+    uint64_t cookie;
+    bool any;
+    cis_code code;
+};
+
+static bool take(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
+{
+    struct reading *r = self;
+    r->any = true;
+    r->cookie = entry->cookie;
+    if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..")) {
+        return true;
+    }
+    struct item *item = vec_add(&r->level->items);
+    if (item == NULL) {
+        r->code = cis_history_nomem(r->w->err);
+        return false;
+    }
+    *item = (struct item){.attr = attr != NULL ? *attr : (struct cis_vfs_attr){0}};
+    if (attr == NULL) {
+        item->attr.mode = entry->type;
+        item->attr.ino = entry->ino;
+    }
+    r->code = cis_arena_str(&r->level->names, entry->name, &item->name, r->w->err);
+    return r->code == CIS_OK;
+}
+
+static int item_cmp(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    size_t n = x->name.len < y->name.len ? x->name.len : y->name.len;
+    int order = n != 0 ? memcmp(x->name.ptr, y->name.ptr, n) : 0;
+    return order != 0 ? order : (x->name.len > y->name.len) - (x->name.len < y->name.len);
+}
+
+static cis_code failed(struct walk *w, int no, const char *what)
+{
+    return cis_vfs_fail(w->err, no, "%s%.*s", what, CIS_STR_ARG(cis_buf_view(&w->path)));
+}
+
+static cis_code read_level(struct walk *w, struct level *level)
+{
+    cis_vfs_file *file = NULL;
+    struct reading r = {.level = level, .w = w};
+    int no = w->vfs->ops->open(w->vfs, w->call, level->node, O_RDONLY | O_DIRECTORY, &file);
+    while (no == 0 && r.code == CIS_OK) {
+        r.any = false;
+        no = w->vfs->ops->readdir(file, w->call, r.cookie, true, take, &r);
+        if (!r.any) {
+            break;
+        }
+    }
+    if (file != NULL) {
+        w->vfs->ops->release(file);
+    }
+    if (no != 0) {
+        return failed(w, no, "");
+    }
+    if (level->items.n > 1) {
+        qsort(level->items.at, level->items.n, sizeof *level->items.at, item_cmp);
+    }
+    return r.code;
+}
+
+static void level_done(struct walk *w, struct level *level)
+{
+    if (level->node != 0 && w->levels.n != 0) {
+        w->vfs->ops->forget(w->vfs, level->node, 1);
+    }
+    cis_free(level->items.at);
+    cis_arena_done(&level->names);
+}
+
+static cis_code tell(struct walk *w, cis_node node, const struct cis_vfs_attr *attr, size_t name_at,
+                     bool after, bool last, cis_node dir, bool *descend)
+{
+    struct cis_str path = cis_buf_view(&w->path);
+    struct cis_tree_entry e = {.vfs = w->vfs,
+                               .dir = dir,
+                               .node = node,
+                               .name = {path.ptr + name_at, path.len - name_at},
+                               .path = path,
+                               .attr = attr,
+                               .depth = (unsigned)w->levels.n - (after ? 1 : 0),
+                               .after = after,
+                               .last = last};
+    return w->visit(w->self, &e, descend, w->err);
+}
+
+/* Visits node and goes into it when it is a directory. The reference is the level's from here. */
+static cis_code enter(struct walk *w, cis_node dir, cis_node node, const struct cis_vfs_attr *attr,
+                      size_t name_at, bool last)
+{
+    bool descend = true;
+    cis_code code = tell(w, node, attr, name_at, false, last, dir, &descend);
+    struct level *level = NULL;
+    if (code == CIS_OK && descend && is_dir(attr->mode)) {
+        level = vec_add(&w->levels);
+        code = level != NULL ? CIS_OK : cis_history_nomem(w->err);
+    }
+    if (level == NULL) {
+        if (node != 0 && w->levels.n != 0) {
+            w->vfs->ops->forget(w->vfs, node, 1);
+        }
+        return code;
+    }
+    *level = (struct level){.node = node,
+                            .attr = *attr,
+                            .path_len = w->path.len,
+                            .name_at = name_at,
+                            .dir = dir,
+                            .last = last};
+    return read_level(w, level);
+}
+
+static cis_code look_up(struct walk *w, cis_node dir, struct item *item, cis_node *out)
+{
+    *out = 0;
+    if (!is_dir(item->attr.mode) && (w->flags & CIS_TREE_NODES) == 0) {
+        return CIS_OK;
+    }
+    int no = w->vfs->ops->lookup(w->vfs, w->call, dir, item->name, out, &item->attr);
+    return no == 0 ? CIS_OK : failed(w, no, "");
+}
+
+static cis_code leave(struct walk *w)
+{
+    struct level *level = &w->levels.at[w->levels.n - 1];
+    cis_code code = CIS_OK;
+    bool descend = true;
+    if ((w->flags & CIS_TREE_AFTER) != 0) {
+        w->path.len = level->path_len;
+        code = tell(w, level->node, &level->attr, level->name_at, true, level->last, level->dir,
+                    &descend);
+    }
+    struct level done = *level;
+    w->levels.n--;
+    level_done(w, &done);
+    return code;
+}
+
+static cis_code next(struct walk *w)
+{
+    struct level *level = &w->levels.at[w->levels.n - 1];
+    if (level->next == level->items.n) {
+        return leave(w);
+    }
+    struct item *item = &level->items.at[level->next++];
+    bool last = level->next == level->items.n;
+    cis_node node, dir = level->node;
+    w->path.len = level->path_len;
+    if (w->path.len == 0 || w->path.ptr[w->path.len - 1] != '/') {
+        cis_buf_byte(&w->path, '/');
+    }
+    size_t name_at = w->path.len;
+    cis_buf_str(&w->path, item->name);
+    CIS_TRY(cis_buf_check(&w->path, "path", w->err));
+    CIS_TRY(cis_stop_check(w->call->stop, "walk", w->err));
+    CIS_TRY(look_up(w, dir, item, &node));
+    struct cis_vfs_attr attr = item->attr;
+    return enter(w, dir, node, &attr, name_at, last);
+}
+
+cis_code cis_tree_walk(cis_vfs *vfs, cis_node node, const struct cis_vfs_attr *attr,
+                       struct cis_str path, unsigned flags, const struct cis_vfs_call *call,
+                       cis_tree_visit *visit, void *self, struct cis_error *err)
+{
+    struct walk w = {.vfs = vfs,
+                     .call = call,
+                     .flags = flags,
+                     .visit = visit,
+                     .self = self,
+                     .path = CIS_BUF_INIT(64u << 20),
+                     .err = err};
+    cis_buf_str(&w.path, path);
+    cis_code code = enter(&w, 0, node, attr, 0, true);
+    while (code == CIS_OK && w.levels.n != 0) {
+        code = next(&w);
+    }
+    while (w.levels.n != 0) {
+        struct level done = w.levels.at[--w.levels.n];
+        level_done(&w, &done);
+    }
+    cis_free(w.levels.at);
+    cis_buf_done(&w.path);
+    return code;
+}

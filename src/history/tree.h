@@ -1,0 +1,29 @@
+/* Going through a tree of a vfs, directory by directory, in order of names, without recursion. */
+#ifndef CIS_HISTORY_TREE_H
+#define CIS_HISTORY_TREE_H
+
+#include "vfs/vfs.h"
+
+struct cis_tree_entry {
+    cis_vfs *vfs;
+    cis_node dir;  /* 0 for the first */
+    cis_node node; /* directories always, others with CIS_TREE_NODES; else 0. Borrowed */
+    struct cis_str name, path;
+    const struct cis_vfs_attr *attr;
+    unsigned depth; /* 0: where the walk began */
+    bool after;     /* a directory once more, behind what is in it */
+    bool last;      /* of its directory */
+};
+enum cis_tree_flags {
+    CIS_TREE_NODES = 1, /* node is set for everything */
+    CIS_TREE_AFTER = 2, /* directories are visited behind their entries too */
+};
+/* *descend (true) may be set false for a directory. An error ends the walk. */
+typedef cis_code cis_tree_visit(void *self, const struct cis_tree_entry *entry, bool *descend,
+                                struct cis_error *err);
+/* From node (a directory or not), which messages and paths call `path`. */
+cis_code cis_tree_walk(cis_vfs *vfs, cis_node node, const struct cis_vfs_attr *attr,
+                       struct cis_str path, unsigned flags, const struct cis_vfs_call *call,
+                       cis_tree_visit *visit, void *self, struct cis_error *err);
+
+#endif
