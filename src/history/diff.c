@@ -42,10 +42,36 @@ static bool times_same(struct cis_fs_time a, struct cis_fs_time b)
     return a.s == b.s && a.ns == b.ns;
 }
 
-/* Content first: a file whose time of change is the same holds the same. */
-static bool content_differs(const struct cis_fs_inode *a, const struct cis_fs_inode *b)
+static cis_code blocks_differ(struct diff *d, const struct cis_fs_inode *a,
+                              const struct cis_fs_inode *b, bool *out)
 {
-    return !is_dir(a->mode) && (a->size != b->size || !times_same(a->mtime, b->mtime));
+    struct extents x = {0}, y = {0};
+    cis_code code = cis_extents_read(d->h, d->view[0], a->ino, &x, d->err);
+    if (code == CIS_OK) {
+        code = cis_extents_read(d->h, d->view[1], b->ino, &y, d->err);
+    }
+    *out = !cis_extents_same(&x, &y);
+    cis_extents_done(&x);
+    cis_extents_done(&y);
+    return code;
+}
+
+/* A time of modification can be set back by hand, the time of change cannot: with both the same
+ * nothing has to be read. */
+static cis_code content_differs(struct diff *d, const struct cis_fs_inode *a,
+                                const struct cis_fs_inode *b, bool *out)
+{
+    *out = !is_dir(a->mode) && (a->size != b->size || !times_same(a->mtime, b->mtime));
+    if (*out || !is_file(a->mode) ||
+        (a->ino == b->ino && (a->epoch == b->epoch || times_same(a->ctime, b->ctime)))) {
+        return CIS_OK;
+    }
+    if (a->is_inline || b->is_inline) {
+        *out = a->is_inline != b->is_inline || a->data.len != b->data.len ||
+               (a->data.len != 0 && memcmp(a->data.ptr, b->data.ptr, a->data.len) != 0);
+        return CIS_OK;
+    }
+    return blocks_differ(d, a, b, out);
 }
 
 static bool attributes_differ(const struct cis_fs_inode *a, const struct cis_fs_inode *b)
@@ -86,7 +112,11 @@ static cis_code add(struct diff *d, char what, const struct link *was, const str
     c->old_size = a != NULL ? a->size : 0;
     c->mode = b != NULL ? b->mode : 0;
     c->size = b != NULL ? b->size : 0;
-    c->content = a == NULL || b == NULL || content_differs(a, b) || a->ino != b->ino;
+    bool content = a == NULL || b == NULL;
+    if (!content) {
+        CIS_TRY(content_differs(d, a, b, &content));
+    }
+    d->found.at[d->found.n - 1].change.content = content;
     struct cis_str path = {NULL, 0}, from = {NULL, 0};
     if (is != NULL) {
         CIS_TRY(path_of(d, 1, is, &path));
@@ -155,6 +185,18 @@ static int end_link_cmp(const void *a, const void *b)
     return x->link < y->link ? -1 : x->link > y->link;
 }
 
+/* Another file by the same name: told unless it looks the same in all respects. */
+static cis_code replaced(struct diff *d, const struct link *link)
+{
+    const struct cis_fs_inode *a = cis_rows_find(&d->rows[0], link->ino[0]);
+    const struct cis_fs_inode *b = cis_rows_find(&d->rows[1], link->ino[1]);
+    bool differs = true;
+    if (a != NULL && b != NULL && !attributes_differ(a, b) && is_file(a->mode)) {
+        CIS_TRY(content_differs(d, a, b, &differs));
+    }
+    return differs ? add(d, 'M', link, link) : CIS_OK;
+}
+
 /* What is left: a name whose file is another one now, names that went, names that came. */
 static cis_code tell_ends(struct diff *d, struct ends *gone, struct ends *come)
 {
@@ -175,7 +217,7 @@ static cis_code tell_ends(struct diff *d, struct ends *gone, struct ends *come)
         }
         if (c != NULL && !is_dir(g->link->type[0]) && !is_dir(g->link->type[1])) {
             c->paired = true;
-            CIS_TRY(add(d, 'M', g->link, g->link));
+            CIS_TRY(replaced(d, g->link));
         } else {
             CIS_TRY(add(d, 'D', g->link, NULL));
         }
@@ -270,7 +312,12 @@ static cis_code files_by(struct diff *d, const struct ends *by_ino)
         const struct cis_fs_inode *a = cis_rows_find(&d->rows[0], ino);
         const struct cis_fs_inode *b = cis_rows_find(&d->rows[1], ino);
         size_t known = 0;
-        if (a == NULL || b == NULL || (!content_differs(a, b) && !attributes_differ(a, b))) {
+        bool differs = false;
+        if (a == NULL || b == NULL) {
+            continue;
+        }
+        code = content_differs(d, a, b, &differs);
+        if (code != CIS_OK || (!differs && !attributes_differ(a, b))) {
             continue;
         }
         if (is_dir(b->mode)) {

@@ -278,7 +278,7 @@ static cis_code build_dir(struct edit *e, struct building *b, struct edit_file *
         b->files++;
         return add_change(b, CIS_FS_PUT, true, &f->row, err);
     }
-    if (f->attrs) {
+    if (f->attrs || (f->exact && f->names)) {
         CIS_TRY(add_change(b, CIS_FS_DIRATTR, false, &f->row, err));
     }
     if (f->moved && f->row.parent != f->head.parent) {

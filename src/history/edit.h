@@ -13,6 +13,7 @@ struct edit_file {
     int32_t subdirs;          /* directories: subdirectories added minus removed */
     bool put;                 /* a file's row changes, or something new is made */
     bool attrs, moved, names; /* directories: explicit attributes, parent, entries */
+    bool exact;               /* directories: attributes stay as in row though names change */
     bool gone;                /* directories: removed */
 };
 

@@ -102,6 +102,9 @@ void cis_extents_done(struct extents *v);
 cis_code cis_extents_read(const struct cis_history *h, struct cis_view view, uint64_t ino,
                           struct extents *out, struct cis_error *err);
 
+/* Holes count as nothing. */
+bool cis_extents_same(const struct extents *a, const struct extents *b);
+
 /* ---- where directories are at a view ---- */
 struct places {
     const struct cis_history *h;

@@ -110,6 +110,25 @@ cis_code cis_extents_read(const struct cis_history *h, struct cis_view view, uin
     return r.full ? cis_history_nomem(err) : CIS_OK;
 }
 
+bool cis_extents_same(const struct extents *a, const struct extents *b)
+{
+    size_t i = 0, k = 0;
+    for (;;) {
+        while (i < a->n && a->at[i].chunk == 0) {
+            i++;
+        }
+        while (k < b->n && b->at[k].chunk == 0) {
+            k++;
+        }
+        if (i == a->n || k == b->n || a->at[i].block != b->at[k].block ||
+            a->at[i].chunk != b->at[k].chunk) {
+            return i == a->n && k == b->n;
+        }
+        i++;
+        k++;
+    }
+}
+
 #define READS 16u
 struct read_plan {
     struct cis_fs_read reads[READS];

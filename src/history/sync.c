@@ -6,6 +6,7 @@ void cis_sync_done(struct sync *s)
 {
     cis_edit_done(&s->edit);
     cis_map_done(&s->inos, NULL);
+    cis_map_done(&s->taken, NULL);
     cis_free(s->dirs.at);
     cis_chunk_map_free(s->chunks);
 }
@@ -132,25 +133,6 @@ static bool data_same(const struct cis_fs_inode *a, const struct cis_fs_inode *b
            (a->data.len == 0 || memcmp(a->data.ptr, b->data.ptr, a->data.len) == 0);
 }
 
-static bool extents_same(const struct extents *a, const struct extents *b)
-{
-    size_t i = 0, k = 0;
-    for (;;) {
-        while (i < a->n && a->at[i].chunk == 0) {
-            i++;
-        }
-        while (k < b->n && b->at[k].chunk == 0) {
-            k++;
-        }
-        if (i == a->n || k == b->n || a->at[i].block != b->at[k].block ||
-            a->at[i].chunk != b->at[k].chunk) {
-            return i == a->n && k == b->n;
-        }
-        i++;
-        k++;
-    }
-}
-
 /* The content of src as the target's chunks: into dst_ino unless dst is the same already. */
 static cis_code put_file(struct sync *s, const struct cis_fs_inode *src, uint64_t ino,
                          const struct cis_fs_inode *dst)
@@ -170,7 +152,7 @@ static cis_code put_file(struct sync *s, const struct cis_fs_inode *src, uint64_
     bool same = dst != NULL && attributes_same(src, dst) && data_same(src, dst);
     if (code == CIS_OK && same && is_file(src->mode)) {
         code = cis_extents_read(s->edit.h, s->edit.base, ino, &have, s->err);
-        same = extents_same(&want, &have);
+        same = cis_extents_same(&want, &have);
     }
     if (code == CIS_OK && !same) {
         code = cis_edit_put(&s->edit, &row, s->err);
@@ -183,28 +165,59 @@ static cis_code put_file(struct sync *s, const struct cis_fs_inode *src, uint64_
     return code;
 }
 
-/* A target's file is written over when it is the very same file, or one that has no other name. */
+/* A target's file is written over when it is the very same file; in another tenant, whose whole
+ * tree is gone through, when nothing else was written over it. */
 static bool may_reuse(const struct sync *s, const struct cis_fs_inode *src,
                       const struct cis_fs_inode *dst)
 {
     if (dst == NULL || (src->mode & 0170000) != (dst->mode & 0170000)) {
         return false;
     }
-    return s->chunks == NULL ? src->ino == dst->ino : is_file(src->mode) && dst->nlink == 1;
+    return s->chunks == NULL ? src->ino == dst->ino
+                             : is_file(src->mode) && cis_ids_get(&s->taken, dst->ino) == NULL;
+}
+
+/* Another file that looks the same in every respect may stay (same tenant only). */
+static cis_code may_stay(struct sync *s, const struct cis_fs_inode *src,
+                         const struct cis_fs_inode *dst, bool *out)
+{
+    struct extents a = {0}, b = {0};
+    *out = s->chunks == NULL && dst != NULL && attributes_same(src, dst) && data_same(src, dst) &&
+           src->nlink == dst->nlink;
+    if (!*out || !is_file(src->mode)) {
+        return CIS_OK;
+    }
+    cis_code code = cis_extents_read(s->from, s->view, src->ino, &a, s->err);
+    if (code == CIS_OK) {
+        code = cis_extents_read(s->edit.h, s->edit.base, dst->ino, &b, s->err);
+    }
+    *out = cis_extents_same(&a, &b);
+    cis_extents_done(&a);
+    cis_extents_done(&b);
+    return code;
 }
 
 static cis_code sync_file(struct sync *s, uint64_t parent, struct cis_str name,
                           const struct cis_fs_inode *src, const struct cis_fs_inode *dst)
 {
     uint64_t ino = (uint64_t)(uintptr_t)cis_ids_get(&s->inos, src->ino);
-    bool first = ino == 0;
-    if (first && may_reuse(s, src, dst)) {
+    bool first = ino == 0, stays = false;
+    if (first) {
+        CIS_TRY(may_stay(s, src, dst, &stays));
+    }
+    if (stays) {
         ino = dst->ino;
+    } else if (first && may_reuse(s, src, dst)) {
+        static char mark;
+        ino = dst->ino;
+        CIS_TRY(cis_ids_set(&s->taken, ino, &mark, s->err));
     } else if (first) {
         CIS_TRY(number(s, src, &ino));
     }
-    if (first) {
+    if (first && !stays) {
         CIS_TRY(put_file(s, src, ino, dst != NULL && ino == dst->ino ? dst : NULL));
+    }
+    if (first) {
         CIS_TRY(cis_ids_set(&s->inos, src->ino, (void *)(uintptr_t)ino, s->err));
     }
     if (dst != NULL && is_dir(dst->mode)) {
@@ -232,10 +245,11 @@ static cis_code set_dir(struct sync *s, const struct cis_fs_inode *src,
                         const struct cis_fs_inode *dst)
 {
     struct edit_file *dir;
+    CIS_TRY(cis_edit_file(&s->edit, dst->ino, &dir, s->err));
+    dir->exact = true;
     if (attributes_same(src, dst)) {
         return CIS_OK;
     }
-    CIS_TRY(cis_edit_file(&s->edit, dst->ino, &dir, s->err));
     dir->attrs = true;
     dir->row.mode = src->mode;
     dir->row.uid = src->uid;
@@ -406,7 +420,8 @@ cis_code cis_history_restore(const struct cis_history *h, struct cis_view from, 
                              struct cis_error *err)
 {
     CIS_CLEANUP(cis_sync_done)
-    struct sync s = {.from = h, .view = from, .inos = CIS_MAP_INIT, .err = err};
+    struct sync s = {
+        .from = h, .view = from, .inos = CIS_MAP_INIT, .taken = CIS_MAP_INIT, .err = err};
     struct cis_view owner;
     CIS_TRY(h->store->fs->view_check(h->store, h->tenant, from, &owner, h->stop, err));
     CIS_TRY(cis_edit_open(&s.edit, h, how->ref, err));

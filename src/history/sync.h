@@ -22,6 +22,7 @@ struct sync {
     struct edit edit;         /* of the target; opened by the caller */
     struct chunk_map *chunks; /* NULL: the same tenant, chunks are shared */
     struct cis_map inos;      /* of the source → of the target: hard links */
+    struct cis_map taken;     /* of the target: written over */
     struct links dirs;        /* still to do: parent: source, ino[0]: target, ino[1]: it is new */
     struct cis_move_counts *counts; /* may be NULL */
     cis_move_progress *progress;    /* may be NULL */

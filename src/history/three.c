@@ -127,20 +127,7 @@ static cis_code contents_same(struct three *t, int x, int y, uint64_t ino, bool 
     if (code == CIS_OK) {
         code = cis_extents_read(t->h, t->view[y], ino, &b, t->err);
     }
-    size_t i = 0, k = 0;
-    for (bool more = code == CIS_OK; more;) {
-        while (i < a.n && a.at[i].chunk == 0) {
-            i++;
-        }
-        while (k < b.n && b.at[k].chunk == 0) {
-            k++;
-        }
-        more =
-            i < a.n && k < b.n && a.at[i].block == b.at[k].block && a.at[i].chunk == b.at[k].chunk;
-        i += more ? 1 : 0;
-        k += more ? 1 : 0;
-    }
-    *out = i == a.n && k == b.n;
+    *out = cis_extents_same(&a, &b);
     cis_extents_done(&a);
     cis_extents_done(&b);
     return code;

@@ -1,0 +1,42 @@
+/* Trees made by rows, without a filesystem above them: short verbs, each one commit. Times grow by
+ * a nanosecond a change, so that runs are the same. */
+#ifndef CIS_TESTS_HISTORY_FIXTURE_H
+#define CIS_TESTS_HISTORY_FIXTURE_H
+
+#include "harness.h"
+#include "history/edit.h"
+#include "history/history.h"
+
+struct fx {
+    char *dir;
+    cis_store *store;
+    struct cis_history h;
+};
+
+int fx_setup(void **state);
+int fx_teardown(void **state);
+void fx_open(struct fx *fx, const char *dir);
+
+/* ref "": the current one. Paths have no leading slash; missing directories are made. */
+void fx_write(struct fx *fx, const char *ref, const char *path, const void *data, size_t len);
+void fx_text(struct fx *fx, const char *ref, const char *path, const char *text);
+void fx_mkdir(struct fx *fx, const char *ref, const char *path);
+void fx_remove(struct fx *fx, const char *ref, const char *path);
+void fx_rename(struct fx *fx, const char *ref, const char *from, const char *to);
+void fx_link(struct fx *fx, const char *ref, const char *from, const char *to);
+void fx_chmod(struct fx *fx, const char *ref, const char *path, uint32_t mode);
+void fx_memory(struct fx *fx, const char *ref, const char *key, const char *value);
+
+struct cis_view fx_head(struct fx *fx, const char *ref);
+void fx_fork(struct fx *fx, struct cis_view from, const char *name);
+void fx_snapshot(struct fx *fx, struct cis_view view, const char *name);
+/* The tree as text, a line a name: "path type mode nlink size hash". Free it. Inode numbers and
+ * times are left out. */
+char *fx_dump(const struct cis_history *h, struct cis_view view);
+/* The same with rows' times and numbers: equal only for the very same rows. */
+char *fx_dump_exact(const struct cis_history *h, struct cis_view view);
+uint64_t fx_ino(struct fx *fx, const char *ref, const char *path);
+/* fsck finds nothing. */
+void fx_whole(struct fx *fx);
+
+#endif
