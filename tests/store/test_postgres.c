@@ -1,0 +1,671 @@
+/* What is PostgreSQL's alone: who sees what, as whom statements run, stops while waiting for locks,
+ * the schema, URLs, and commits whose connection is cut or whose server is killed. */
+#include "harness.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/chunk.h"
+#include "store/postgres/postgres.h"
+#include "tools/pgcluster.h"
+#include "tools/pgproxy.h"
+#include "contract.h"
+
+static struct pgcluster *cluster;
+static int rounds = 4; /* of killed servers */
+
+struct fixture {
+    char *url;
+    cis_store *s;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    f->url = pgcluster_store(cluster);
+    assert_ok(cis_store_postgres_open(f->url, NULL, &f->s, NULL, err));
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    f->s->ops->close(f->s);
+    pgcluster_drop(cluster, f->url);
+    free(f);
+    return 0;
+}
+
+/* ---- raw connections ---- */
+static const char *db_of(const struct fixture *f, char out[32])
+{
+    const char *name = strstr(f->url, "@/") + 2;
+    snprintf(out, 32, "%.*s", (int)strcspn(name, "?"), name);
+    return out;
+}
+
+static PGconn *raw(const struct fixture *f, const char *user)
+{
+    char db[32];
+    return pgcluster_connect(cluster, user, db_of(f, db));
+}
+
+/* The first value as text, malloc'ed, or how many rows were changed; the statement succeeds. */
+static __attribute__((format(printf, 2, 0))) char *value_v(PGconn *conn, const char *fmt,
+                                                           va_list args)
+{
+    char sql[4096];
+    vsnprintf(sql, sizeof sql, fmt, args);
+    PGresult *res = PQexec(conn, sql);
+    ExecStatusType status = PQresultStatus(res);
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        fail_msg("%s: %s", sql, PQerrorMessage(conn));
+    }
+    char *out = strdup(PQntuples(res) != 0 ? PQgetvalue(res, 0, 0) : PQcmdTuples(res));
+    PQclear(res);
+    return out;
+}
+
+static __attribute__((format(printf, 2, 3))) char *value(PGconn *conn, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *text = value_v(conn, fmt, args);
+    va_end(args);
+    return text;
+}
+
+static __attribute__((format(printf, 2, 3))) long number(PGconn *conn, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *text = value_v(conn, fmt, args);
+    va_end(args);
+    long n = strtol(text, NULL, 10);
+    free(text);
+    return n;
+}
+
+static void run(PGconn *conn, const char *sql)
+{
+    free(value(conn, "%s", sql));
+}
+
+static void assert_refused(PGconn *conn, const char *sql, const char *sqlstate)
+{
+    PGresult *res = PQexec(conn, sql);
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    if (state == NULL || strcmp(state, sqlstate) != 0) {
+        fail_msg("%s: got %s (%s)", sql, state != NULL ? state : "success", PQerrorMessage(conn));
+    }
+    PQclear(res);
+}
+
+/* ---- isolation ---- */
+/* At least one row in every table that has a tenant. */
+static void fill(cis_store *s, struct cis_str tenant)
+{
+    struct cis_run_row row;
+    uint8_t packed[CIS_CHUNK_PACKED_MAX];
+    cis_chunk_codec *codec = NULL;
+    store_run_row(&row, "a", "ok");
+    struct cis_kv_op kv = store_put("a", "k", "secret"), config = store_put("a", "mode", "x");
+    struct cis_store_commit c = {.run = &row, .kv = &kv, .nkv = 1, .config = &config, .nconfig = 1};
+    assert_ok(s->ops->commit(s, tenant, &c, NULL, err));
+    struct cis_skill_row skill = {.name = CIS_STR("web"), .version = CIS_STR("1")};
+    assert_ok(s->ops->skill_put(s, tenant, &skill, NULL, err));
+    assert_ok(cis_chunk_codec_new(&codec, err));
+    struct cis_fs_chunk chunk = {.hash = {1}};
+    size_t n = cis_chunk_pack(codec, cis_bytes_of("some content", 12), false, packed);
+    chunk.packed = cis_bytes_of(packed, n);
+    cis_chunk_codec_free(codec);
+    uint64_t id = 0, ino = 0, pin = 0;
+    assert_ok(s->fs->chunk_put(s, tenant, &chunk, 1, &id, NULL, err));
+    assert_ok(s->fs->reserve_inodes(s, tenant, 1, &ino, NULL, err));
+    struct cis_fs_ref ref;
+    assert_ok(s->fs->ref_get(s, tenant, CIS_STR(""), &ref, NULL, err));
+    struct cis_fs_dirent dirent = {
+        .parent = 1, .ino = ino, .mode = 0100000, .name = CIS_STR("file")};
+    struct cis_fs_change change = {
+        .kind = CIS_FS_PUT,
+        .is_new = true,
+        .inode = {.ino = ino, .mode = 0100644, .nlink = 1, .size = 12, .stored = 65536}};
+    struct cis_fs_delta delta = {.ino = 1};
+    struct cis_fs_new_extent extent = {.ino = ino, .chunk = id, .new_chunk = -1};
+    struct cis_fs_commit fs = {.base = ref.head,
+                               .dirents = &dirent,
+                               .ndirents = 1,
+                               .changes = &change,
+                               .nchanges = 1,
+                               .deltas = &delta,
+                               .ndeltas = 1,
+                               .extents = &extent,
+                               .nextents = 1,
+                               .files = 1,
+                               .bytes = 12};
+    c = (struct cis_store_commit){.fs = &fs, .kind = "fs"};
+    assert_ok(s->ops->commit(s, tenant, &c, NULL, err));
+    struct cis_fs_snapshot snapshot = {.name = "snap", .view = ref.head};
+    assert_ok(s->fs->snapshot_put(s, tenant, &snapshot, NULL, err));
+    assert_ok(s->fs->pin(s, tenant, ref.head, 0, 600000, &pin, NULL, err));
+    struct cis_str side = CIS_STR("side");
+    assert_ok(s->fs->fork(s, tenant, ref.head, &side, 1, NULL, err));
+}
+
+#define TABLES                                                                                     \
+    "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class c WHERE relkind = 'r' AND "    \
+    "relnamespace = 'cis'::regnamespace AND EXISTS (SELECT 1 FROM pg_attribute a WHERE "           \
+    "a.attrelid = c.oid AND a.attname = 'tenant')"
+
+/* One table, seen with another tenant's setting. */
+static void assert_shut(PGconn *admin, PGconn *app, const char *table, const char *victim)
+{
+    assert_true(number(admin, "SELECT count(*) FROM cis.%s WHERE tenant = %s", table, victim) > 0);
+    assert_int_equal(number(app, "SELECT count(*) FROM cis.%s WHERE tenant = %s", table, victim),
+                     0);
+    long all = number(app,
+                      "SELECT count(*) FROM cis.%s WHERE tenant = "
+                      "current_setting('cis.tenant')::bigint",
+                      table);
+    assert_int_equal(number(app, "SELECT count(*) FROM cis.%s", table), all);
+    assert_int_equal(
+        number(app, "UPDATE cis.%s SET tenant = tenant WHERE tenant = %s", table, victim), 0);
+    assert_int_equal(number(app, "DELETE FROM cis.%s WHERE tenant = %s", table, victim), 0);
+    char sql[512];
+    char *row = value(admin, "SELECT to_json(x)::text FROM cis.%s x WHERE tenant = %s LIMIT 1",
+                      table, victim);
+    char *quoted = PQescapeLiteral(app, row, strlen(row));
+    char *insert = NULL;
+    assert_true(asprintf(&insert,
+                         "INSERT INTO cis.%s OVERRIDING SYSTEM VALUE SELECT * FROM "
+                         "json_populate_record(NULL::cis.%s, %s)",
+                         table, table, quoted) > 0);
+    assert_refused(app, insert, "42501");
+    if (all > 0) { /* one of its own may not be given away either */
+        snprintf(sql, sizeof sql, "UPDATE cis.%s SET tenant = %s", table, victim);
+        assert_refused(app, sql, "42501");
+    }
+    PQfreemem(quoted);
+    free(insert);
+    free(row);
+}
+
+static void with_another_tenants_setting_nothing_is_seen_or_written(void **state)
+{
+    struct fixture *f = *state;
+    fill(f->s, CIS_STR("victim"));
+    fill(f->s, CIS_STR("other"));
+    PGconn *admin = raw(f, "postgres"), *app = raw(f, "worker");
+    char *victim = value(admin, "SELECT id FROM cis.tenant WHERE name = 'victim'");
+    char *tables = value(admin, TABLES);
+    int n = 0;
+    for (int as_role = 0; as_role < 2; as_role++) {
+        if (as_role == 1) {
+            run(app, "SET ROLE cis_app");
+        }
+        free(value(app, "SELECT set_config('cis.tenant', cis.tenant_id('other')::text, false)"));
+        CIS_CLEANUP(cis_freep) char *list = cis_strdup(tables);
+        struct cis_str rest = cis_str_of(list), table;
+        for (bool more = true; more; n++) {
+            char name[64];
+            more = cis_str_split(&rest, ' ', &table);
+            snprintf(name, sizeof name, "%.*s", (int)table.len, table.ptr);
+            assert_shut(admin, app, name, victim);
+        }
+    }
+    assert_true(n >= 2 * 16);
+    assert_refused(app, "SELECT * FROM cis.tenant", "42501");
+    assert_refused(app, "UPDATE cis.schema SET version = 9", "42501");
+    assert_refused(app, "CREATE TABLE cis.mine (n int)", "42501");
+    assert_refused(app, "ALTER TABLE cis.memory NO FORCE ROW LEVEL SECURITY", "42501");
+    PQfinish(admin);
+    PQfinish(app);
+    free(victim);
+    free(tables);
+}
+
+static void without_a_tenant_every_statement_fails(void **state)
+{
+    struct fixture *f = *state;
+    fill(f->s, CIS_STR("victim"));
+    PGconn *app = raw(f, "worker");
+    assert_refused(app, "SELECT * FROM cis.memory", "42704");
+    assert_refused(app, "DELETE FROM cis.dirent", "42704");
+    run(app, "SET cis.tenant = '1'");
+    run(app, "RESET cis.tenant"); /* now it is there, and empty */
+    assert_refused(app, "SELECT * FROM cis.memory", "22P02");
+    PQfinish(app);
+}
+
+/* Every change of every table is made as cis_app, which owns nothing. */
+static void all_work_is_done_as_a_role_that_owns_nothing(void **state)
+{
+    struct fixture *f = *state;
+    PGconn *admin = raw(f, "postgres");
+    run(admin, "CREATE FUNCTION public.as_app() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+               "IF current_user <> 'cis_app' THEN RAISE 'as %', current_user; END IF; "
+               "IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$");
+    char *tables = value(admin, TABLES);
+    struct cis_str rest = cis_str_of(tables), table;
+    for (bool more = true; more;) {
+        more = cis_str_split(&rest, ' ', &table);
+        free(value(admin,
+                   "CREATE TRIGGER watch BEFORE INSERT OR UPDATE OR DELETE ON cis.%.*s "
+                   "FOR EACH ROW EXECUTE FUNCTION public.as_app()",
+                   (int)table.len, table.ptr));
+    }
+    fill(f->s, CIS_STR("default"));
+    assert_refused(admin, "DELETE FROM cis.memory", "P0001"); /* the watch works */
+    char *owned = value(admin, "SELECT count(*) FROM pg_class WHERE relowner = "
+                               "'cis_app'::regrole");
+    assert_string_equal(owned, "0");
+    free(owned);
+    free(tables);
+    PQfinish(admin);
+}
+
+static void a_user_without_the_role_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    char db[32];
+    cis_store *s = NULL;
+    PGconn *admin = raw(f, "postgres");
+    run(admin,
+        "DO $$ BEGIN CREATE ROLE stranger LOGIN; EXCEPTION WHEN duplicate_object THEN END $$");
+    PQfinish(admin);
+    char *url = pgcluster_url(cluster, "stranger", db_of(f, db));
+    assert_fails(CIS_E_DENIED, "cis_app", cis_store_postgres_open(url, NULL, &s, NULL, err));
+    free(url);
+}
+
+/* ---- stops ---- */
+struct late {
+    cis_cancel *cancel;
+    long ms;
+};
+
+static void *fire_late(void *arg)
+{
+    struct late *l = arg;
+    struct timespec t = {0, l->ms * 1000000};
+    nanosleep(&t, NULL);
+    cis_cancel_fire(l->cancel);
+    return NULL;
+}
+
+static void a_wait_for_a_lock_ends_with_the_stop_and_leaves_nothing_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_kv_op op = store_put("a", "k", "v");
+    assert_ok(store_apply(f->s, &op, 1, err));
+    PGconn *admin = raw(f, "postgres");
+    run(admin, "BEGIN");
+    run(admin, "SELECT 1 FROM cis.branch FOR UPDATE");
+    struct cis_store_commit c = {.kv = &op, .nkv = 1};
+    for (int i = 0; i < 24; i++) { /* more often than there are connections */
+        struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 20 * CIS_NS_PER_MS), NULL};
+        assert_fails(CIS_E_DEADLINE, "time limit", f->s->ops->commit(f->s, T, &c, &stop, err));
+    }
+    struct late late = {.ms = 50};
+    pthread_t thread;
+    assert_ok(cis_cancel_new(&late.cancel, err));
+    assert_int_equal(pthread_create(&thread, NULL, fire_late, &late), 0);
+    struct cis_stop stop = {CIS_NEVER, late.cancel};
+    uint64_t before = cis_clock_mono_ns();
+    assert_fails(CIS_E_CANCELLED, "cancelled", f->s->ops->commit(f->s, T, &c, &stop, err));
+    assert_true(cis_clock_mono_ns() - before < 5 * CIS_NS_PER_S);
+    pthread_join(thread, NULL);
+    cis_cancel_unref(late.cancel);
+    run(admin, "ROLLBACK");
+    assert_ok(store_apply(f->s, &op, 1, err));
+    char *busy = value(admin, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'worker' AND "
+                              "state LIKE '%%transaction%%'");
+    assert_string_equal(busy, "0");
+    free(busy);
+    PQfinish(admin);
+}
+
+static void a_full_pool_is_waited_for_until_the_deadline(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_store_postgres_options o = CIS_STORE_POSTGRES_OPTIONS_INIT;
+    cis_store *s = NULL;
+    o.connections = 1;
+    assert_ok(cis_store_postgres_open(f->url, &o, &s, NULL, err));
+    struct cis_kv_op op = store_put("a", "k", "v");
+    assert_ok(store_apply(s, &op, 1, err));
+    struct cis_store_commit c = {.kv = &op, .nkv = 1};
+    assert_ok(s->ops->commit(s, CIS_STR("another"), &c, NULL, err)); /* bound anew each time */
+    char *text = store_get(s, "a", "k");
+    assert_string_equal(text, "v");
+    free(text);
+    s->ops->close(s);
+}
+
+/* ---- schema ---- */
+static void note(void *self, bool bad, const char *what, const char *text)
+{
+    if (bad) {
+        cis_buf_printf(self, "%s: %s\n", what, text);
+    }
+}
+
+static void init_is_repeatable_and_check_says_what_is_missing(void **state)
+{
+    struct fixture *f = *state;
+    char db[32];
+    int version = 0, from = 0;
+    char *url = pgcluster_url(cluster, "postgres", db_of(f, db));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+    assert_ok(cis_pg_admin_init(url, NULL, &version, NULL, err));
+    assert_int_equal(version, cis_pg_schema_version());
+    assert_ok(cis_pg_admin_migrate(url, &from, &version, NULL, err));
+    assert_int_equal(from, version);
+    assert_fails(CIS_E_NOTFOUND, "no role ghost",
+                 cis_pg_admin_init(url, "ghost", &version, NULL, err));
+    assert_ok(cis_pg_admin_check(url, note, &out, NULL, err));
+    assert_string_equal(cis_buf_cstr(&out), "fsync: off: has to be on (a commit has to be on the "
+                                            "disk)\n");
+    PGconn *admin = raw(f, "postgres");
+    run(admin, "ALTER TABLE cis.memory NO FORCE ROW LEVEL SECURITY");
+    run(admin, "ALTER TABLE cis.inode DISABLE ROW LEVEL SECURITY");
+    cis_buf_reset(&out);
+    assert_ok(cis_pg_admin_check(url, note, &out, NULL, err));
+    assert_non_null(strstr(cis_buf_cstr(&out), "row security: not forced on: inode memory\n"));
+    PQfinish(admin);
+    free(url);
+    url = pgcluster_url(cluster, "postgres", "postgres");
+    cis_buf_reset(&out);
+    assert_ok(cis_pg_admin_check(url, note, &out, NULL, err));
+    assert_non_null(strstr(cis_buf_cstr(&out), "schema: no store of cis in this database"));
+    assert_fails(CIS_E_NOTFOUND, "no store", cis_pg_admin_migrate(url, &from, &version, NULL, err));
+    cis_store *s = NULL;
+    assert_fails(CIS_E_STORE, "cis store init", cis_store_postgres_open(url, NULL, &s, NULL, err));
+    free(url);
+}
+
+static void another_schema_version_is_refused_also_while_open(void **state)
+{
+    struct fixture *f = *state;
+    cis_store *s = NULL;
+    struct cis_kv_op op = store_put("a", "k", "v");
+    assert_ok(store_apply(f->s, &op, 1, err));
+    PGconn *admin = raw(f, "postgres");
+    run(admin, "UPDATE cis.schema SET version = 99");
+    assert_fails(CIS_E_STORE, "changed to another version", store_apply(f->s, &op, 1, err));
+    assert_fails(CIS_E_STORE, "schema version 99",
+                 cis_store_postgres_open(f->url, NULL, &s, NULL, err));
+    run(admin, "UPDATE cis.schema SET version = 1");
+    assert_ok(store_apply(f->s, &op, 1, err));
+    PQfinish(admin);
+}
+
+static void assert_redacted(const char *url, const char *expected)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
+    cis_store_postgres_redact(cis_str_of(url), &out);
+    assert_string_equal(cis_buf_cstr(&out), expected);
+}
+
+static void a_password_is_in_no_message(void **state)
+{
+    (void)state;
+    assert_redacted("postgres://u:secret@h:5/d", "postgres://u:***@h:5/d");
+    assert_redacted("postgresql://u:se@cr:et@h/d?sslmode=require&password=x&sslpassword=y",
+                    "postgresql://u:***@h/d?sslmode=require&password=***&sslpassword=***");
+    assert_redacted("postgres://h/d", "postgres://h/d");
+    assert_redacted("postgres:///d?host=/tmp", "postgres:///d?host=/tmp");
+    cis_store *s = NULL;
+    struct cis_error err = {0};
+    assert_int_not_equal(
+        cis_store_postgres_open("postgres://u:secret@/d?host=/nowhere", NULL, &s, NULL, &err),
+        CIS_OK);
+    assert_null(strstr(err.msg, "secret"));
+    assert_non_null(strstr(err.msg, "cannot connect"));
+}
+
+/* ---- cut connections ---- */
+static cis_store *through(const struct fixture *f, const struct pgproxy *proxy, uint32_t commit_ms)
+{
+    struct cis_store_postgres_options o = CIS_STORE_POSTGRES_OPTIONS_INIT;
+    cis_store *s = NULL;
+    char db[32], url[256];
+    o.commit_ms = commit_ms;
+    o.connect_ms = 2000;
+    snprintf(url, sizeof url, "postgres://worker@/%s?host=%s", db_of(f, db), pgproxy_dir(proxy));
+    assert_ok(cis_store_postgres_open(url, &o, &s, NULL, err));
+    return s;
+}
+
+static uint64_t head_epoch(cis_store *s)
+{
+    struct cis_fs_ref ref;
+    assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    return ref.head.epoch;
+}
+
+static void a_commit_that_is_cut_anywhere_happens_exactly_once(void **state)
+{
+    struct fixture *f = *state;
+    struct pgproxy *proxy = pgproxy_start(pgcluster_dir(cluster));
+    cis_store *s = through(f, proxy, 20000);
+    struct cis_kv_op op = store_put("a", "k", "first");
+    assert_ok(store_apply(s, &op, 1, err));
+    for (int cut = PGPROXY_NONE; cut < PGPROXY_CUTS; cut++) {
+        for (int with_run = 0; with_run < 2; with_run++) {
+            char key[32];
+            snprintf(key, sizeof key, "cut-%d-%d", cut, with_run);
+            op = store_put("a", key, "v");
+            struct cis_run_row row;
+            store_run_row(&row, "a", "ok");
+            struct cis_store_commit c = {.run = with_run != 0 ? &row : NULL, .kv = &op, .nkv = 1};
+            uint64_t before = head_epoch(f->s);
+            pgproxy_arm(proxy, (enum pgproxy_cut)cut);
+            struct cis_error err = {0};
+            cis_code code = s->ops->commit(s, T, &c, NULL, &err);
+            if (code != CIS_OK) {
+                fail_msg("cut %d: %s", cut, err.msg);
+            }
+            if (cut != PGPROXY_NONE && !pgproxy_fired(proxy)) {
+                fail_msg("cut %d: not reached", cut);
+            }
+            assert_int_equal(head_epoch(f->s), before + 1);
+            char *text = store_get(f->s, "a", key);
+            assert_string_equal(text, "v");
+            free(text);
+        }
+    }
+    uint64_t bytes, keys;
+    assert_ok(f->s->ops->kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_int_equal(keys, 1 + 2 * PGPROXY_CUTS);
+    s->ops->close(s);
+    pgproxy_stop(proxy);
+}
+
+static void other_writes_that_are_cut_happen_exactly_once_too(void **state)
+{
+    struct fixture *f = *state;
+    struct pgproxy *proxy = pgproxy_start(pgcluster_dir(cluster));
+    cis_store *s = through(f, proxy, 20000);
+    struct cis_kv_op op = store_put("a", "k", "first");
+    assert_ok(store_apply(s, &op, 1, err));
+    for (int cut = PGPROXY_NONE; cut < PGPROXY_CUTS; cut++) {
+        struct cis_fs_ref ref;
+        char name[32];
+        snprintf(name, sizeof name, "fork%d", cut);
+        struct cis_str fork = cis_str_of(name);
+        assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+        pgproxy_arm(proxy, (enum pgproxy_cut)cut);
+        assert_ok(s->fs->fork(s, T, ref.head, &fork, 1, NULL, err));
+        assert_ok(s->fs->ref_get(f->s, T, fork, &ref, NULL, err));
+        struct cis_fs_snapshot snapshot = {.view = ref.head};
+        memcpy(snapshot.name, name, sizeof name);
+        pgproxy_arm(proxy, (enum pgproxy_cut)cut);
+        assert_ok(s->fs->snapshot_put(s, T, &snapshot, NULL, err));
+        struct cis_view moved;
+        pgproxy_arm(proxy, (enum pgproxy_cut)cut);
+        assert_ok(s->fs->ref_move(s, T, fork, ref.head, ref.head, 0, &moved, NULL, err));
+        assert_ok(s->fs->ref_get(f->s, T, fork, &ref, NULL, err));
+        assert_int_equal(ref.head.branch, moved.branch);
+    }
+    s->ops->close(s);
+    pgproxy_stop(proxy);
+}
+
+static void an_outcome_that_cannot_be_asked_for_is_said_to_be_unknown(void **state)
+{
+    struct fixture *f = *state;
+    struct pgproxy *proxy = pgproxy_start(pgcluster_dir(cluster));
+    cis_store *s = through(f, proxy, 600);
+    struct cis_kv_op op = store_put("a", "k", "first");
+    assert_ok(store_apply(s, &op, 1, err));
+    for (int cut = PGPROXY_BEFORE_BIND; cut < PGPROXY_CUTS; cut += 5) {
+        pgproxy_shut_at_cut(proxy);
+        pgproxy_arm(proxy, (enum pgproxy_cut)cut);
+        op = store_put("a", "k", "second");
+        assert_fails(CIS_E_STORE, "is not known", store_apply(s, &op, 1, err));
+        pgproxy_shut(proxy, false);
+        assert_ok(store_apply(s, &op, 1, err)); /* comes back */
+    }
+    s->ops->close(s);
+    pgproxy_stop(proxy);
+}
+
+/* ---- killed servers ---- */
+#define WRITERS 4
+#define ACKED_MAX 100000
+
+struct writer {
+    cis_store *s;
+    int id;
+    atomic_bool *stop;
+    atomic_int *tried; /* by all */
+    unsigned n, acked, failed, unknown;
+    uint8_t result[ACKED_MAX]; /* 1 acknowledged, 2 refused, 3 not known */
+};
+
+static void *write_pairs(void *arg)
+{
+    struct writer *w = arg;
+    while (!atomic_load(w->stop) && w->n < ACKED_MAX) {
+        char one[32], two[32];
+        snprintf(one, sizeof one, "w%d-%06u-a", w->id, w->n);
+        snprintf(two, sizeof two, "w%d-%06u-b", w->id, w->n);
+        struct cis_kv_op ops[] = {store_put("a", one, "x"), store_put("a", two, "y")};
+        struct cis_run_row row;
+        store_run_row(&row, "a", "ok");
+        struct cis_store_commit c = {.run = &row, .kv = ops, .nkv = 2};
+        struct cis_error err = {0};
+        cis_code code = w->s->ops->commit(w->s, T, &c, NULL, &err);
+        bool unknown = code == CIS_E_STORE && strstr(err.msg, "is not known") != NULL;
+        w->result[w->n++] = code == CIS_OK ? 1 : unknown ? 3 : 2;
+        atomic_fetch_add(w->tried, 1);
+    }
+    return NULL;
+}
+
+static void acknowledged_commits_survive_a_killed_server(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_store_postgres_options o = CIS_STORE_POSTGRES_OPTIONS_INIT;
+    cis_store *s = NULL;
+    atomic_bool stop = false;
+    atomic_int tried = 0;
+    pthread_t threads[WRITERS];
+    unsigned seed = test_seed();
+    o.connect_ms = 30000;
+    assert_ok(cis_store_postgres_open(f->url, &o, &s, NULL, err));
+    struct writer *w = calloc(WRITERS, sizeof *w);
+    for (int i = 0; i < WRITERS; i++) {
+        w[i].s = s;
+        w[i].id = i;
+        w[i].stop = &stop;
+        w[i].tried = &tried;
+        assert_int_equal(pthread_create(&threads[i], NULL, write_pairs, &w[i]), 0);
+    }
+    for (int i = 0; i < rounds; i++) {
+        int until = atomic_load(&tried) + 20 + (int)(rand_r(&seed) % 60);
+        while (atomic_load(&tried) < until) {
+            struct timespec t = {0, 200000};
+            nanosleep(&t, NULL);
+        }
+        struct timespec t = {0, (long)(rand_r(&seed) % 3000) * 1000};
+        nanosleep(&t, NULL);
+        pgcluster_kill(cluster);
+        pgcluster_again(cluster);
+    }
+    atomic_store(&stop, true);
+    unsigned whole = 0, acked = 0;
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        for (unsigned k = 0; k < w[i].n; k++) {
+            char one[32], two[32];
+            snprintf(one, sizeof one, "w%d-%06u-a", i, k);
+            snprintf(two, sizeof two, "w%d-%06u-b", i, k);
+            char *a = store_get(s, "a", one), *b = store_get(s, "a", two);
+            if ((a != NULL) != (b != NULL)) {
+                fail_msg("%s: half of a commit", one);
+            }
+            if (w[i].result[k] == 1 && a == NULL) {
+                fail_msg("%s: acknowledged and lost", one);
+            }
+            if (w[i].result[k] == 2 && a != NULL) {
+                fail_msg("%s: refused and there", one);
+            }
+            whole += a != NULL;
+            acked += w[i].result[k] == 1;
+            free(a);
+            free(b);
+        }
+    }
+    assert_int_equal(head_epoch(s), whole); /* none twice */
+    print_message("%u commits, %u acknowledged, %d kills\n", whole, acked, rounds);
+    assert_true(acked > 50);
+    free(w);
+    s->ops->close(s);
+}
+
+static void reads_go_on_after_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_kv_op op = store_put("a", "k", "v");
+    assert_ok(store_apply(f->s, &op, 1, err));
+    pgcluster_kill(cluster);
+    pgcluster_again(cluster);
+    char *text = store_get(f->s, "a", "k");
+    assert_string_equal(text, "v");
+    free(text);
+    assert_ok(store_apply(f->s, &op, 1, err));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        rounds = (int)strtol(argv[1], NULL, 10);
+    }
+    cluster = pgcluster_start(NULL);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(with_another_tenants_setting_nothing_is_seen_or_written),
+        TEST(without_a_tenant_every_statement_fails),
+        TEST(all_work_is_done_as_a_role_that_owns_nothing),
+        TEST(a_user_without_the_role_is_refused),
+        TEST(a_wait_for_a_lock_ends_with_the_stop_and_leaves_nothing_behind),
+        TEST(a_full_pool_is_waited_for_until_the_deadline),
+        TEST(init_is_repeatable_and_check_says_what_is_missing),
+        TEST(another_schema_version_is_refused_also_while_open),
+        TEST(a_password_is_in_no_message),
+        TEST(a_commit_that_is_cut_anywhere_happens_exactly_once),
+        TEST(other_writes_that_are_cut_happen_exactly_once_too),
+        TEST(an_outcome_that_cannot_be_asked_for_is_said_to_be_unknown),
+        TEST(reads_go_on_after_a_restart),
+        TEST(acknowledged_commits_survive_a_killed_server),
+    };
+    int failed = cmocka_run_group_tests_name("postgres", tests, NULL, NULL);
+    pgcluster_stop(cluster);
+    return failed;
+}
