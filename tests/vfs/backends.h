@@ -4,6 +4,8 @@
 
 #include "vfs/contract.h"
 
-extern const struct contract_backend backend_hostdir;
+extern const struct contract_backend backend_hostdir, backend_union;
+/* The folder below, of a place of backend_union. */
+const char *backend_union_lower(void *place, char *out, size_t cap);
 
 #endif

@@ -758,7 +758,7 @@ static const struct subject_ops model_ops = {model_apply, model_free};
 subject *model_new(void)
 {
     struct model *m = calloc(1, sizeof *m);
-    m->base = (subject){&model_ops, "model"};
+    m->base = (subject){&model_ops, "model", false};
     m->root = inode_new(S_IFDIR | 0755);
     m->root->parent = m->root;
     return &m->base;
@@ -768,7 +768,7 @@ subject *model_copy(const subject *model)
 {
     struct model *from = (struct model *)(uintptr_t)model;
     struct model *m = calloc(1, sizeof *m);
-    m->base = (subject){&model_ops, "model"};
+    m->base = (subject){&model_ops, "model", false};
     m->root = tree_copy(from->root, NULL);
     copies_forget(from->root);
     return &m->base;

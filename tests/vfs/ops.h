@@ -51,6 +51,7 @@ struct op_result {
     uint64_t n;        /* bytes read or written, offset found */
     bool has_attr;     /* attr: mode, nlink, size, and times that are known */
     bool atime, mtime; /* the model knows them: set explicitly */
+    bool loose_atime;  /* not compared */
     struct cis_vfs_attr attr;
     struct cis_buf data; /* read bytes, link target, listing ("name type\n", sorted) */
 };
@@ -63,6 +64,7 @@ struct subject_ops {
 struct subject {
     const struct subject_ops *ops;
     const char *name;
+    bool loose_atime; /* reads of its own move times of access */
 };
 
 /* A namespace of its own with vfs at its root; the filesystem is borrowed. */

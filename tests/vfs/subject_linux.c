@@ -202,7 +202,7 @@ static const struct subject_ops host_ops = {host_apply, host_free};
 subject *subject_linux(const char *path)
 {
     struct subject_host *s = calloc(1, sizeof *s);
-    s->base = (subject){&host_ops, "linux"};
+    s->base = (subject){&host_ops, "linux", false};
     s->real = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (unsigned i = 0; i < OP_SLOTS; i++) {

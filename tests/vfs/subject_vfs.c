@@ -172,7 +172,7 @@ subject *subject_vfs(const char *name, cis_vfs *vfs)
 {
     struct subject_fs *s = calloc(1, sizeof *s);
     struct cis_error err = {0};
-    s->base = (subject){&fs_ops, name};
+    s->base = (subject){&fs_ops, name, false};
     s->call = (struct cis_vfs_call){.uid = geteuid(), .gid = getegid()};
     if (cis_ns_new(&s->ns, &err) != CIS_OK ||
         cis_ns_mount(s->ns, CIS_STR("/"), vfs, 0, false, &err) != CIS_OK ||

@@ -1,0 +1,327 @@
+#include "vfs/union/internal.h"
+
+#include <stdio.h>
+#include <unistd.h>
+#include "base/mem.h"
+
+#define COPY_BYTES 65536u
+#define TIMES (CIS_VFS_SET_ATIME | CIS_VFS_SET_MTIME)
+
+static int times_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node node,
+                     const struct cis_vfs_attr *attr)
+{
+    struct cis_vfs_set set = {.bits = TIMES, .atime = attr->atime, .mtime = attr->mtime};
+    return u->up->ops->setattr(u->up, call, node, &set, NULL);
+}
+
+/* The copy looks as its original does. Owners only where they differ: not everybody may give files
+ * away, and an upper filesystem that has no owners of its own gives none. */
+static int attr_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node node,
+                    const struct cis_vfs_attr *attr)
+{
+    struct cis_vfs_attr now;
+    int no = u->up->ops->getattr(u->up, call, node, &now);
+    struct cis_vfs_set set = {.uid = attr->uid, .gid = attr->gid, .mode = attr->mode & 07777};
+    if (no == 0 && (now.uid != attr->uid || now.gid != attr->gid)) {
+        set.bits = CIS_VFS_SET_UID | CIS_VFS_SET_GID;
+        no = u->up->ops->setattr(u->up, call, node, &set, NULL);
+        no = no == EPERM ? 0 : no;
+    }
+    if (no == 0 && !S_ISLNK(attr->mode)) {
+        set.bits = CIS_VFS_SET_MODE;
+        no = u->up->ops->setattr(u->up, call, node, &set, NULL);
+    }
+    return no == 0 ? times_put(u, call, node, attr) : no;
+}
+
+static struct cis_vfs_call as_owner(const struct cis_vfs_call *call,
+                                    const struct cis_vfs_attr *attr)
+{
+    struct cis_vfs_call own = *call;
+    own.uid = attr->uid;
+    own.gid = attr->gid;
+    return own;
+}
+
+/* ---- folders ---- */
+
+static int mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
+                    const char *lower_path)
+{
+    struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_str_of(lower_path)};
+    struct cis_vfs_attr attr;
+    cis_node mark = 0;
+    if (make.target.len >= CIS_VFS_PATH_MAX) {
+        return ENAMETOOLONG;
+    }
+    int no = u->up->ops->make(u->up, call, folder, CIS_STR(UNION_MARK), &make, &mark, &attr);
+    if (no == 0) {
+        part_put(u->up, mark);
+    }
+    return no == EEXIST ? 0 : no;
+}
+
+static int home_make(struct unionfs *u, const struct cis_vfs_call *call)
+{
+    struct cis_vfs_make make = {.mode = S_IFDIR | 0700};
+    struct cis_vfs_attr attr;
+    int no =
+        u->up->ops->make(u->up, call, u->up->root, CIS_STR(UNION_HOME), &make, &u->home, &attr);
+    return no == EEXIST
+               ? u->up->ops->lookup(u->up, call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr)
+               : no;
+}
+
+/* The root's copy is the upper root itself. */
+static int copy_root(struct unionfs *u, const struct cis_vfs_call *call)
+{
+    struct cis_vfs_attr attr;
+    int no = u->low->ops->getattr(u->low, call, u->low->root, &attr);
+    if (no == 0) {
+        no = home_make(u, call);
+    }
+    if (no == 0) {
+        no = mark_put(u, call, u->up->root, "/");
+    }
+    if (no == 0) {
+        no = attr_put(u, call, u->up->root, &attr);
+    }
+    if (no == 0) {
+        unode_copied(u, &u->root, u->up->root);
+    }
+    return no;
+}
+
+int home_get(struct unionfs *u, const struct cis_vfs_call *call)
+{
+    int no = u->root.upper == 0 ? copy_root(u, call) : 0;
+    return no != 0 || u->home != 0 ? no : home_make(u, call);
+}
+
+/* Its parent has an upper part. */
+static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
+{
+    struct cis_vfs_attr attr, above, made;
+    cis_node parent = dir->parent->upper, node = 0;
+    int no = u->low->ops->getattr(u->low, call, dir->lower, &attr);
+    if (no == 0) {
+        no = u->up->ops->getattr(u->up, call, parent, &above);
+    }
+    struct cis_vfs_call owner = as_owner(call, &attr);
+    struct cis_vfs_make make = {.mode = S_IFDIR | 0700};
+    if (no == 0) {
+        no = u->up->ops->make(u->up, &owner, parent, cis_str_of(dir->name), &make, &node, &made);
+    }
+    if (no != 0) {
+        return no;
+    }
+    no = mark_put(u, &owner, node, dir->lower_path);
+    if (no == 0) {
+        no = attr_put(u, &owner, node, &attr);
+    }
+    if (no == 0) {
+        no = times_put(u, call, parent, &above);
+    }
+    if (no != 0) {
+        (void)u->up->ops->unlink(u->up, call, node, CIS_STR(UNION_MARK));
+        (void)u->up->ops->rmdir(u->up, call, parent, cis_str_of(dir->name));
+        part_put(u->up, node);
+        return no;
+    }
+    pthread_mutex_lock(&u->table);
+    dir->parent->overlap_known = false;
+    dir->overlap_known = false;
+    pthread_mutex_unlock(&u->table);
+    unode_copied(u, dir, node);
+    return 0;
+}
+
+int copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
+{
+    int no = home_get(u, call);
+    while (no == 0 && dir->upper == 0) {
+        if (dir->gone) {
+            return ENOENT;
+        }
+        struct unode *top = dir;
+        while (top->parent->upper == 0) {
+            top = top->parent;
+        }
+        no = copy_one_folder(u, call, top);
+    }
+    return no;
+}
+
+/* ---- files ---- */
+
+static int copy_part(struct unionfs *u, const struct cis_vfs_call *call, cis_vfs_file *from,
+                     cis_vfs_file *to, uint8_t *bytes, uint64_t start, uint64_t end)
+{
+    for (uint64_t at = start; at < end;) {
+        struct iovec iov = {bytes, end - at < COPY_BYTES ? end - at : COPY_BYTES};
+        size_t n = 0, put = 0;
+        uint64_t after = 0;
+        int no = u->low->ops->read(from, call, &iov, 1, at, &n);
+        if (no != 0 || n == 0) {
+            return no; /* it became shorter meanwhile */
+        }
+        iov.iov_len = n;
+        no = u->up->ops->write(to, call, &iov, 1, at, &put, &after);
+        if (no != 0 || put < n) {
+            return no != 0 ? no : ENOSPC;
+        }
+        at += n;
+    }
+    return 0;
+}
+
+/* Holes stay holes. */
+static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_node from_node,
+                     cis_vfs_file *to, uint64_t size)
+{
+    cis_vfs_file *from = NULL;
+    int no = u->low->ops->open(u->low, call, from_node, O_RDONLY, &from);
+    uint8_t *bytes = no == 0 ? cis_alloc(COPY_BYTES) : NULL;
+    if (no == 0 && bytes == NULL) {
+        no = ENOMEM;
+    }
+    for (uint64_t at = 0; no == 0 && at < size;) {
+        uint64_t start = at, end = size;
+        no = u->low->ops->seek(from, call, at, SEEK_DATA, &start);
+        if (no == ENXIO) {
+            no = 0;
+            break;
+        }
+        if (no == 0) {
+            no = u->low->ops->seek(from, call, start, SEEK_HOLE, &end);
+        }
+        end = end < size ? end : size;
+        if (no == 0) {
+            no = copy_part(u, call, from, to, bytes, start, end);
+        }
+        at = end;
+    }
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
+    if (no == 0) {
+        no = u->up->ops->setattr(u->up, call, to->node, &set, NULL);
+    }
+    cis_free(bytes);
+    if (from != NULL) {
+        u->low->ops->release(from);
+    }
+    return no;
+}
+
+/* A finished copy under a name of the home folder. */
+static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+                     const struct cis_vfs_attr *attr, bool data, struct cis_str temp,
+                     cis_node *out_node)
+{
+    struct cis_vfs_call owner = as_owner(call, attr);
+    struct cis_vfs_attr made;
+    cis_node copy = 0;
+    int no;
+    if (S_ISREG(attr->mode)) {
+        cis_vfs_file *to = NULL;
+        no = u->up->ops->create(u->up, &owner, u->home, temp, 0600, O_RDWR, &to, &copy, &made);
+        if (no == 0) {
+            no = data ? copy_data(u, call, node->lower, to, attr->size) : 0;
+            u->up->ops->release(to);
+        }
+    } else {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+        struct cis_vfs_make make = {.mode = attr->mode, .rdev = attr->rdev};
+        no = S_ISLNK(attr->mode) ? u->low->ops->readlink(u->low, call, node->lower, &target) : 0;
+        make.target = cis_buf_view(&target);
+        if (no == 0) {
+            no = u->up->ops->make(u->up, &owner, u->home, temp, &make, &copy, &made);
+        }
+    }
+    if (no == 0) {
+        no = attr_put(u, &owner, copy, attr);
+    }
+    if (no != 0 && copy != 0) {
+        (void)u->up->ops->unlink(u->up, call, u->home, temp);
+        part_put(u->up, copy);
+    }
+    *out_node = copy;
+    return no;
+}
+
+/* names held for writing: the copy goes to its place. */
+static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+                      const struct cis_vfs_attr *attr, struct cis_str temp, cis_node copy)
+{
+    if (node->gone) {
+        return u->up->ops->unlink(u->up, call, u->home, temp);
+    }
+    if (node->key[0] != '\0') {
+        struct cis_vfs_attr made;
+        int no = u->up->ops->getattr(u->up, call, copy, &made);
+        return no == 0 ? index_add(u, call, temp, node->key, attr->nlink, made.ino) : no;
+    }
+    struct cis_vfs_attr above;
+    int no = copy_folder(u, call, node->parent);
+    if (no == 0) {
+        no = u->up->ops->getattr(u->up, call, node->parent->upper, &above);
+    }
+    if (no == 0) {
+        no = u->up->ops->rename(u->up, call, u->home, temp, node->parent->upper,
+                                cis_str_of(node->name), 0);
+    }
+    return no == 0 ? times_put(u, call, node->parent->upper, &above) : no;
+}
+
+int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node, bool data)
+{
+    char text[32];
+    int n =
+        snprintf(text, sizeof text, "w%llu", (unsigned long long)atomic_fetch_add(&u->temps, 1));
+    struct cis_str temp = {text, (size_t)n};
+    struct cis_vfs_attr attr;
+    cis_node copy = 0;
+    if (u->vfs.read_only) {
+        return EROFS;
+    }
+    pthread_mutex_lock(&u->copying);
+    if (node->upper != 0) {
+        pthread_mutex_unlock(&u->copying);
+        return 0;
+    }
+    pthread_rwlock_wrlock(&u->names);
+    int no = home_get(u, call);
+    pthread_rwlock_unlock(&u->names);
+    if (no == 0) {
+        no = u->low->ops->getattr(u->low, call, node->lower, &attr);
+    }
+    if (no == 0) {
+        no = copy_temp(u, call, node, &attr, data, temp, &copy);
+    }
+    if (no == 0) {
+        pthread_rwlock_wrlock(&u->names);
+        no = copy_place(u, call, node, &attr, temp, copy);
+        if (no == 0) {
+            unode_copied(u, node, copy);
+        } else {
+            (void)u->up->ops->unlink(u->up, call, u->home, temp);
+            part_put(u->up, copy);
+        }
+        pthread_rwlock_unlock(&u->names);
+    }
+    pthread_mutex_unlock(&u->copying);
+    return no;
+}
+
+int copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node)
+{
+    if (node->upper != 0) {
+        return 0;
+    }
+    if (node->type != S_IFDIR) {
+        return copy_file(u, call, node, true);
+    }
+    pthread_rwlock_wrlock(&u->names);
+    int no = copy_folder(u, call, node);
+    pthread_rwlock_unlock(&u->names);
+    return no;
+}

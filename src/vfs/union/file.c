@@ -1,0 +1,143 @@
+#include "vfs/union/internal.h"
+
+#include "base/mem.h"
+
+int ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up, cis_vfs_file *low,
+              cis_vfs_file **out)
+{
+    struct ufile *file = cis_zalloc(sizeof *file);
+    if (file == NULL) {
+        if (up != NULL) {
+            u->up->ops->release(up);
+        }
+        if (low != NULL) {
+            u->low->ops->release(low);
+        }
+        return ENOMEM;
+    }
+    file->file = (cis_vfs_file){.vfs = &u->vfs, .node = (cis_node)(uintptr_t)node, .flags = flags};
+    file->node = unode_ref(u, node);
+    atomic_init(&file->up, up);
+    file->low = low;
+    pthread_mutex_init(&file->lock, NULL);
+    *out = &file->file;
+    return 0;
+}
+
+int union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node_id, int flags,
+                    cis_vfs_file **out_file)
+{
+    struct unionfs *u = union_of(vfs);
+    struct unode *node = unode_of(node_id);
+    bool changes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+    if (node->type == S_IFDIR) {
+        return changes ? EISDIR : ufile_new(u, node, flags, NULL, NULL, out_file);
+    }
+    if ((flags & O_DIRECTORY) != 0) {
+        return ENOTDIR;
+    }
+    if (node->type == S_IFLNK) {
+        return ELOOP;
+    }
+    if (vfs->read_only && changes) {
+        return EROFS;
+    }
+    int no = changes ? copy_file(u, call, node, (flags & O_TRUNC) == 0) : 0;
+    cis_vfs_file *up = NULL, *low = NULL;
+    if (no == 0) {
+        no = node->upper != 0 ? u->up->ops->open(u->up, call, node->upper, flags, &up)
+                              : u->low->ops->open(u->low, call, node->lower, flags, &low);
+    }
+    return no == 0 ? ufile_new(u, node, flags, up, low, out_file) : no;
+}
+
+void union_release(cis_vfs_file *file)
+{
+    struct unionfs *u = union_of(file->vfs);
+    struct ufile *own = ufile_of(file);
+    if (own->up != NULL) {
+        u->up->ops->release(own->up);
+    }
+    if (own->low != NULL) {
+        u->low->ops->release(own->low);
+    }
+    union_listing_unref(own->listing);
+    pthread_mutex_destroy(&own->lock);
+    unode_put(u, own->node, 1);
+    cis_free(own);
+}
+
+/* The open part: a reader of the lower one goes over to the copy as soon as there is one. */
+static int part_now(struct ufile *own, const struct cis_vfs_call *call, cis_vfs_file **out)
+{
+    cis_vfs_file *up = atomic_load(&own->up);
+    cis_node upper = own->node->upper;
+    int no = 0;
+    if (up == NULL && upper != 0) {
+        struct unionfs *u = union_of(own->file.vfs);
+        pthread_mutex_lock(&own->lock);
+        up = atomic_load(&own->up);
+        if (up == NULL) {
+            no = u->up->ops->open(u->up, call, upper, O_RDONLY, &up);
+            if (no == 0) {
+                atomic_store(&own->up, up);
+            }
+        }
+        pthread_mutex_unlock(&own->lock);
+    }
+    *out = up != NULL ? up : own->low;
+    return no;
+}
+
+static bool is_folder(const struct ufile *own)
+{
+    return own->node->type == S_IFDIR;
+}
+
+int union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+               int niov, uint64_t offset, size_t *out_n)
+{
+    cis_vfs_file *part = NULL;
+    if (is_folder(ufile_of(file))) {
+        return EISDIR;
+    }
+    int no = part_now(ufile_of(file), call, &part);
+    return no == 0 ? part->vfs->ops->read(part, call, iov, niov, offset, out_n) : no;
+}
+
+int union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
+{
+    cis_vfs_file *up = ufile_of(file)->up;
+    if ((file->flags & O_ACCMODE) == O_RDONLY) {
+        return EBADF;
+    }
+    return up->vfs->ops->write(up, call, iov, niov, offset, out_n, out_end);
+}
+
+int union_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
+{
+    cis_vfs_file *up = ufile_of(file)->up;
+    return up != NULL ? up->vfs->ops->sync(up, call, data_only) : 0;
+}
+
+int union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,
+                   uint64_t len)
+{
+    cis_vfs_file *up = ufile_of(file)->up;
+    if ((file->flags & O_ACCMODE) == O_RDONLY) {
+        return len == 0 ? EINVAL : EBADF;
+    }
+    return up->vfs->ops->allocate(up, call, mode, offset, len);
+}
+
+int union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
+               uint64_t *out_offset)
+{
+    cis_vfs_file *part = NULL;
+    if (is_folder(ufile_of(file))) {
+        return EISDIR;
+    }
+    int no = part_now(ufile_of(file), call, &part);
+    return no == 0 ? part->vfs->ops->seek(part, call, offset, whence, out_offset) : no;
+}

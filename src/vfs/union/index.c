@@ -1,0 +1,148 @@
+/* Lower files with several names. A copy at one of the names would part them, so the copy lives in
+ * the home folder, and every lower name of the file leads to it:
+ *   fKEY   the copy, one link to it
+ *   uINO   symlink: which copy an upper file is, when it is found by an upper name; its lower links
+ *   nKEY   symlink: how many lower names do not show any more; stays
+ * KEY is the lower inode number and its time of birth, so that a number that the host gives anew is
+ * not taken for the old file. */
+#include "vfs/union/internal.h"
+
+#include <stdio.h>
+#include "base/clock.h"
+
+struct home_name {
+    char text[UNION_KEY + 2];
+    struct cis_str str;
+};
+
+static void home_name(char kind, const char *key, struct home_name *out)
+{
+    int n = snprintf(out->text, sizeof out->text, "%c%s", kind, key);
+    out->str = (struct cis_str){out->text, (size_t)n};
+}
+
+void index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY])
+{
+    snprintf(out, UNION_KEY, "%llx-%llx", (unsigned long long)lower->ino,
+             (unsigned long long)lower->btime.tv_sec * CIS_NS_PER_S +
+                 (unsigned long long)lower->btime.tv_nsec);
+}
+
+int index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+               cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    struct home_name name;
+    home_name('f', key, &name);
+    return u->home == 0 ? ENOENT
+                        : u->up->ops->lookup(u->up, call, u->home, name.str, out_node, out_attr);
+}
+
+/* The text of a symlink of the home folder, NUL-terminated; "" when it is not there. */
+static void note_read(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str name,
+                      struct cis_buf *out)
+{
+    cis_node node = 0;
+    struct cis_vfs_attr attr;
+    if (u->home != 0 && u->up->ops->lookup(u->up, call, u->home, name, &node, &attr) == 0) {
+        if (u->up->ops->readlink(u->up, call, node, out) != 0) {
+            cis_buf_reset(out);
+        }
+        part_put(u->up, node);
+    }
+}
+
+static int note_write(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str name,
+                      const char *text)
+{
+    int no = home_get(u, call);
+    struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_str_of(text)};
+    struct cis_vfs_attr attr;
+    cis_node node = 0;
+    if (no == 0) {
+        no = u->up->ops->unlink(u->up, call, u->home, name);
+    }
+    if (no == 0 || no == ENOENT) {
+        no = u->up->ops->make(u->up, call, u->home, name, &make, &node, &attr);
+    }
+    if (no == 0) {
+        part_put(u->up, node);
+    }
+    return no;
+}
+
+bool index_of_upper(struct unionfs *u, const struct cis_vfs_call *call, uint64_t upper_ino,
+                    char out_key[UNION_KEY], uint32_t *out_links)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    struct home_name name;
+    char ino[24];
+    snprintf(ino, sizeof ino, "%llx", (unsigned long long)upper_ino);
+    home_name('u', ino, &name);
+    note_read(u, call, name.str, &text);
+    struct cis_str links = cis_buf_view(&text), key;
+    uint64_t n = 0;
+    if (!cis_str_split(&links, ' ', &key) || key.len >= UNION_KEY || !cis_str_u64(links, &n)) {
+        return false;
+    }
+    memcpy(out_key, key.ptr, key.len);
+    out_key[key.len] = '\0';
+    *out_links = (uint32_t)n;
+    return true;
+}
+
+int index_add(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str temp,
+              const char *key, uint32_t lower_links, uint64_t upper_ino)
+{
+    struct home_name name;
+    char ino[24], text[UNION_KEY + 16];
+    snprintf(ino, sizeof ino, "%llx", (unsigned long long)upper_ino);
+    snprintf(text, sizeof text, "%s %u", key, lower_links);
+    home_name('u', ino, &name);
+    int no = note_write(u, call, name.str, text);
+    home_name('f', key, &name);
+    return no == 0 ? u->up->ops->rename(u->up, call, u->home, temp, u->home, name.str, 0) : no;
+}
+
+uint32_t index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const char *key)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    struct home_name name;
+    uint64_t n = 0;
+    home_name('n', key, &name);
+    note_read(u, call, name.str, &text);
+    return cis_str_u64(cis_buf_view(&text), &n) ? (uint32_t)n : 0;
+}
+
+void index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+                uint32_t lower_links)
+{
+    cis_node copy = 0;
+    struct cis_vfs_attr attr;
+    struct home_name name;
+    char ino[24];
+    if (index_hidden(u, call, key) < lower_links || index_copy(u, call, key, &copy, &attr) != 0) {
+        return;
+    }
+    part_put(u->up, copy);
+    if (attr.nlink <= 1) {
+        home_name('f', key, &name);
+        (void)u->up->ops->unlink(u->up, call, u->home, name.str);
+        snprintf(ino, sizeof ino, "%llx", (unsigned long long)attr.ino);
+        home_name('u', ino, &name);
+        (void)u->up->ops->unlink(u->up, call, u->home, name.str);
+    }
+}
+
+int index_hide(struct unionfs *u, const struct cis_vfs_call *call, const struct cis_vfs_attr *lower)
+{
+    struct home_name name;
+    char key[UNION_KEY], text[16];
+    index_key(lower, key);
+    snprintf(text, sizeof text, "%u", index_hidden(u, call, key) + 1);
+    home_name('n', key, &name);
+    int no = note_write(u, call, name.str, text);
+    if (no == 0) {
+        index_tidy(u, call, key, lower->nlink);
+    }
+    return no;
+}

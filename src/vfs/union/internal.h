@@ -1,0 +1,218 @@
+/* What the files of this room share: nodes that join an upper and a lower file, the look at a name
+ * in both, copying up. */
+#ifndef CIS_VFS_UNION_INTERNAL_H
+#define CIS_VFS_UNION_INTERNAL_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include "vfs/union/union.h"
+
+#define UNION_MARK CIS_UNION_RESERVED "-lower" /* symlink: the lower folder's path */
+#define UNION_HOME CIS_UNION_RESERVED          /* folder in the root: what has no other place */
+#define UNION_BUCKETS 1024u
+#define UNION_KEPT 64u /* folders whose nodes are kept for the next walk */
+#define UNION_KEY 64
+
+/* A file of the union. Folders have both parts when one continues the other; other files have the
+ * upper part as soon as they are copied up. */
+struct unode {
+    struct unode *unext, *lnext; /* in the tables by part */
+    uint64_t refs;
+    _Atomic cis_node upper; /* 0, then set once; referenced, as lower is */
+    cis_node lower;
+    uint32_t type;
+    uint64_t ino;
+    /* Where a lower part is to be copied to; not looked at for what has an upper part. Of folders,
+     * always the place they are at. */
+    struct unode *parent;
+    char *name;
+    char *lower_path; /* of folders with a lower part: "/", "/a/b" */
+    bool gone;        /* removed: it has no place */
+    /* Lower files with several names: see index.c. */
+    char key[UNION_KEY]; /* "" else */
+    uint32_t lower_links;
+    /* Folders. */
+    bool overlap_known;
+    uint32_t overlap;       /* lower subfolders that the upper one hides or continues */
+    _Atomic uint64_t moves; /* names that came or went, for listings */
+};
+
+struct unionfs {
+    cis_vfs vfs;
+    cis_vfs *up, *low;
+    struct unode root;
+    pthread_rwlock_t names;  /* see union.h */
+    pthread_mutex_t copying; /* one file at a time; taken before names */
+    pthread_mutex_t table;   /* refs, buckets, kept; taken last */
+    struct unode *by_upper[UNION_BUCKETS], *by_lower[UNION_BUCKETS];
+    struct unode *kept[UNION_KEPT];
+    uint32_t next_kept;
+    cis_node home; /* of the upper root; 0: not made yet; referenced */
+    _Atomic uint64_t temps;
+};
+
+static inline struct unionfs *union_of(cis_vfs *vfs)
+{
+    return (struct unionfs *)vfs;
+}
+
+static inline struct unode *unode_of(cis_node node)
+{
+    return (struct unode *)(uintptr_t)node;
+}
+
+static inline bool is_reserved(struct cis_str name)
+{
+    return cis_str_starts(name, CIS_STR(CIS_UNION_RESERVED));
+}
+
+static inline bool is_whiteout(const struct cis_vfs_attr *attr)
+{
+    return S_ISCHR(attr->mode) && attr->rdev == 0;
+}
+
+static inline void part_put(cis_vfs *vfs, cis_node node)
+{
+    if (node != 0 && node != vfs->root) {
+        vfs->ops->forget(vfs, node, 1);
+    }
+}
+
+/* ---- node.c ---- */
+struct unode *unode_ref(struct unionfs *u, struct unode *node);
+void unode_put(struct unionfs *u, struct unode *node, uint64_t n);
+/* The node of an upper or lower part (0: none), whose references are taken over; made when it is
+ * not there. place: parent and name. ENOMEM. */
+struct unode_parts {
+    cis_node upper, lower;
+    struct cis_vfs_attr attr; /* of the part that shows */
+    const char *lower_path;   /* of folders */
+    const char *key;          /* "" or that of a file with several lower names */
+    uint32_t lower_links;
+};
+int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *parent,
+              struct cis_str name, struct unode **out);
+/* A copy was made; the reference is taken over. */
+void unode_copied(struct unionfs *u, struct unode *node, cis_node upper);
+/* A folder or lower file is elsewhere now. */
+int unode_place(struct unionfs *u, struct unode *node, struct unode *parent, struct cis_str name);
+void unode_keep(struct unionfs *u, struct unode *node);
+void unode_drop_kept(struct unionfs *u);
+
+/* ---- look.c: names lock held ---- */
+struct seen {
+    bool upper, whiteout, lower; /* which of them has the name; lower only when nothing hides it */
+    cis_node node;               /* of that part; referenced */
+    struct cis_vfs_attr attr;    /* of that part */
+};
+/* ENOENT when neither has it (seen->whiteout is set all the same). */
+int union_look(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+               struct cis_str name, struct seen *out);
+/* The node of what was seen; takes over its reference. */
+int union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+               struct cis_str name, const struct seen *seen, struct unode **out);
+/* Both. */
+int union_find(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+               struct cis_str name, struct unode **out);
+int union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+               struct cis_vfs_attr *out);
+/* Does the lower part of dir have the name, whatever hides it? */
+bool union_lower_has(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                     struct cis_str name, struct cis_vfs_attr *out_attr);
+int union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                 cis_node *out_node, struct cis_vfs_attr *out_attr);
+
+/* ---- index.c: lower files with several names ---- */
+void index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY]);
+/* The copy, referenced; ENOENT. */
+int index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+               cis_node *out_node, struct cis_vfs_attr *out_attr);
+/* Puts the finished copy `temp` of the home folder where all names find it. */
+int index_add(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str temp,
+              const char *key, uint32_t lower_links, uint64_t upper_ino);
+/* Of an upper file with several names: is it such a copy? */
+bool index_of_upper(struct unionfs *u, const struct cis_vfs_call *call, uint64_t upper_ino,
+                    char out_key[UNION_KEY], uint32_t *out_links);
+/* Lower names of the file that do not show any more. */
+uint32_t index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const char *key);
+/* One more; the copy goes with the last name. */
+int index_hide(struct unionfs *u, const struct cis_vfs_call *call,
+               const struct cis_vfs_attr *lower);
+/* An upper name of the file went: the copy goes with the last name. */
+void index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+                uint32_t lower_links);
+
+/* ---- copy.c ---- */
+/* The folder has an upper part afterwards, and those above it. names held for writing. */
+int copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir);
+/* The file has an upper part afterwards. No lock held. */
+int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node, bool data);
+int copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node);
+int home_get(struct unionfs *u, const struct cis_vfs_call *call);
+
+/* ---- names.c, rename.c ---- */
+/* names held for writing: a lower name shows no more; the upper folder is there. */
+int name_hide(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+              struct cis_str name);
+/* A whiteout makes room. */
+int name_clear(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+               struct cis_str name);
+/* The upper part of a folder that shows nothing: marks and whiteouts go, then itself. */
+int folder_remove(struct unionfs *u, const struct cis_vfs_call *call, struct unode *parent,
+                  struct cis_str name, struct unode *dir);
+/* What dir shows changed under this name. */
+void name_moved(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                struct cis_str name);
+int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+               const struct cis_vfs_make *make, cis_node *out_node, struct cis_vfs_attr *out_attr);
+int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                 uint32_t mode, int flags, cis_vfs_file **out_file, cis_node *out_node,
+                 struct cis_vfs_attr *out_attr);
+int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
+               struct cis_str name, struct cis_vfs_attr *out_attr);
+int union_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name);
+int union_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name);
+int union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                 cis_node to_dir, struct cis_str to_name, unsigned flags);
+
+/* ---- file.c, listing.c ---- */
+struct union_listing;
+struct ufile {
+    cis_vfs_file file;
+    struct unode *node; /* referenced */
+    _Atomic(cis_vfs_file *) up;
+    cis_vfs_file *low;
+    pthread_mutex_t lock; /* of `up` being opened, and of listing */
+    struct union_listing *listing;
+};
+static inline struct ufile *ufile_of(cis_vfs_file *file)
+{
+    return (struct ufile *)file;
+}
+int ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up, cis_vfs_file *low,
+              cis_vfs_file **out);
+int union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
+                    cis_vfs_file **out_file);
+void union_release(cis_vfs_file *file);
+int union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+               int niov, uint64_t offset, size_t *out_n);
+int union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                int niov, uint64_t offset, size_t *out_n, uint64_t *out_end);
+int union_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only);
+int union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,
+                   uint64_t len);
+int union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
+               uint64_t *out_offset);
+int union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
+                  bool attributes, cis_vfs_entry_each *each, void *self);
+void union_listing_unref(struct union_listing *listing);
+/* names held: does the folder show any entry? */
+int union_is_empty(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                   bool *out_empty);
+/* Every entry of one part, "." and ".." too. */
+int part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, cis_vfs_entry_each *each,
+              void *self);
+
+#endif

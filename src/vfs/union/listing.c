@@ -1,0 +1,228 @@
+/* Listings of two folders as one: the upper entries, then the lower ones that none of them hides.
+ * Read whole when asked for from the start, and kept, so that cookies stay right. */
+#include "vfs/union/internal.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+
+#define LISTING_MAX (256u * 1024u * 1024u)
+
+struct item {
+    uint64_t ino;
+    uint32_t name, type;
+    uint16_t name_len;
+    bool look; /* what it is shown as has to be looked up */
+};
+
+struct union_listing {
+    _Atomic uint32_t refs;
+    struct cis_buf items, names;
+    uint64_t moves; /* of the folder when it was read */
+};
+
+void union_listing_unref(struct union_listing *listing)
+{
+    if (listing != NULL && atomic_fetch_sub(&listing->refs, 1) == 1) {
+        cis_buf_done(&listing->items);
+        cis_buf_done(&listing->names);
+        cis_free(listing);
+    }
+}
+
+int part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, cis_vfs_entry_each *each,
+              void *self)
+{
+    cis_vfs_file *file = NULL;
+    int no = vfs->ops->open(vfs, call, dir, O_RDONLY | O_DIRECTORY, &file);
+    if (no == 0) {
+        no = vfs->ops->readdir(file, call, 0, false, each, self);
+        vfs->ops->release(file);
+    }
+    return no;
+}
+
+struct gather {
+    struct unionfs *u;
+    const struct cis_vfs_call *call;
+    const struct unode *dir;
+    struct union_listing *listing;
+    struct cis_map hidden; /* names that the upper folder has */
+    bool upper;
+    int no;
+};
+
+static void item_add(struct gather *g, struct cis_str name, uint64_t ino, uint32_t type, bool look)
+{
+    struct union_listing *l = g->listing;
+    struct item item = {ino, (uint32_t)l->names.len, type, (uint16_t)name.len, look};
+    cis_buf_add(&l->items, &item, sizeof item);
+    cis_buf_str(&l->names, name);
+    if (l->items.failed != CIS_OK || l->names.failed != CIS_OK) {
+        g->no = ENOMEM;
+    }
+}
+
+/* A character device may be a whiteout: its number has to be seen. */
+static bool gather_whiteout(struct gather *g, const struct cis_vfs_entry *entry)
+{
+    cis_node node = 0;
+    struct cis_vfs_attr attr;
+    if (entry->type != S_IFCHR ||
+        g->u->up->ops->lookup(g->u->up, g->call, g->dir->upper, entry->name, &node, &attr) != 0) {
+        return false;
+    }
+    part_put(g->u->up, node);
+    return is_whiteout(&attr);
+}
+
+static bool gather_each(void *self, const struct cis_vfs_entry *entry,
+                        const struct cis_vfs_attr *attr)
+{
+    (void)attr;
+    struct gather *g = self;
+    if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..") || is_reserved(entry->name)) {
+        return true;
+    }
+    if (!g->upper) {
+        if (cis_map_get(&g->hidden, entry->name) == NULL) {
+            bool look = entry->type == S_IFREG && g->u->home != 0; /* a copy may stand for it */
+            item_add(g, entry->name, entry->ino << 1 | 1, entry->type, look);
+        }
+        return g->no == 0;
+    }
+    if (g->dir->lower != 0 && cis_map_set(&g->hidden, entry->name, g, NULL, NULL) != CIS_OK) {
+        g->no = ENOMEM;
+    }
+    if (!gather_whiteout(g, entry)) {
+        item_add(g, entry->name, entry->ino << 1, entry->type, entry->type == S_IFDIR);
+    }
+    return g->no == 0;
+}
+
+/* names held. */
+static int listing_new(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                       struct union_listing **out)
+{
+    struct union_listing *listing = cis_zalloc(sizeof *listing);
+    if (listing == NULL) {
+        return ENOMEM;
+    }
+    atomic_init(&listing->refs, 1);
+    listing->items = CIS_BUF_INIT(LISTING_MAX);
+    listing->names = CIS_BUF_INIT(LISTING_MAX);
+    listing->moves = dir->moves;
+    struct gather g = {
+        .u = u, .call = call, .dir = dir, .listing = listing, .hidden = CIS_MAP_INIT};
+    int no = 0;
+    if (!dir->gone) {
+        item_add(&g, CIS_STR("."), dir->ino, S_IFDIR, false);
+        item_add(&g, CIS_STR(".."), dir->parent != NULL ? dir->parent->ino : dir->ino, S_IFDIR,
+                 false);
+        g.upper = true;
+        no = dir->upper != 0 ? part_list(u->up, call, dir->upper, gather_each, &g) : 0;
+        g.upper = false;
+        if (no == 0 && dir->lower != 0) {
+            no = part_list(u->low, call, dir->lower, gather_each, &g);
+        }
+    }
+    cis_map_done(&g.hidden, NULL);
+    no = no != 0 ? no : g.no;
+    if (no != 0) {
+        union_listing_unref(listing);
+        return no;
+    }
+    *out = listing;
+    return 0;
+}
+
+int union_is_empty(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                   bool *out_empty)
+{
+    struct union_listing *listing = NULL;
+    int no = listing_new(u, call, dir, &listing);
+    if (no == 0) {
+        *out_empty = listing->items.len <= 2 * sizeof(struct item);
+        union_listing_unref(listing);
+    }
+    return no;
+}
+
+static int listing_get(struct ufile *own, const struct cis_vfs_call *call, uint64_t cookie,
+                       struct union_listing **out)
+{
+    struct unionfs *u = union_of(own->file.vfs);
+    struct union_listing *fresh = NULL;
+    pthread_mutex_lock(&own->lock);
+    if (own->listing == NULL || cookie == 0) {
+        pthread_mutex_unlock(&own->lock);
+        pthread_rwlock_rdlock(&u->names);
+        int no = listing_new(u, call, own->node, &fresh);
+        pthread_rwlock_unlock(&u->names);
+        if (no != 0) {
+            return no;
+        }
+        pthread_mutex_lock(&own->lock);
+        union_listing_unref(own->listing);
+        own->listing = fresh;
+    }
+    *out = own->listing;
+    atomic_fetch_add(&own->listing->refs, 1);
+    pthread_mutex_unlock(&own->lock);
+    return 0;
+}
+
+/* As the entry is now; false: it is gone. */
+static bool item_look(struct ufile *own, const struct cis_vfs_call *call, struct cis_str name,
+                      struct cis_vfs_attr *out)
+{
+    struct unionfs *u = union_of(own->file.vfs);
+    struct unode *node = NULL, *dir = own->node;
+    bool up = cis_str_is(name, ".."), self = cis_str_is(name, ".");
+    pthread_rwlock_rdlock(&u->names);
+    int no = 0;
+    if (up || self) {
+        node = unode_ref(u, up && dir->parent != NULL ? dir->parent : dir);
+    } else {
+        no = union_find(u, call, dir, name, &node);
+    }
+    if (no == 0) {
+        no = union_attr(u, call, node, out);
+    }
+    pthread_rwlock_unlock(&u->names);
+    unode_put(u, node, 1);
+    return no == 0;
+}
+
+int union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
+                  bool attributes, cis_vfs_entry_each *each, void *self)
+{
+    struct ufile *own = ufile_of(file);
+    struct union_listing *listing = NULL;
+    if (own->node->type != S_IFDIR) {
+        return ENOTDIR;
+    }
+    int no = listing_get(own, call, cookie, &listing);
+    if (no != 0) {
+        return no;
+    }
+    const struct item *items = (const struct item *)(const void *)listing->items.ptr;
+    uint64_t count = listing->items.len / sizeof *items;
+    for (uint64_t i = cookie; i < count; i++) {
+        struct cis_str name = {(const char *)listing->names.ptr + items[i].name, items[i].name_len};
+        struct cis_vfs_entry entry = {name, items[i].ino, items[i].type, i + 1};
+        struct cis_vfs_attr attr;
+        bool changed = i >= 2 && listing->moves != own->node->moves;
+        if (attributes || items[i].look || changed) {
+            if (!item_look(own, call, name, &attr)) {
+                continue;
+            }
+            entry.ino = attr.ino;
+            entry.type = attr.mode & S_IFMT;
+        }
+        if (!each(self, &entry, attributes ? &attr : NULL)) {
+            break;
+        }
+    }
+    union_listing_unref(listing);
+    return 0;
+}

@@ -1,0 +1,266 @@
+#include "vfs/union/internal.h"
+
+#include <stdio.h>
+#include "base/mem.h"
+
+int union_look(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+               struct cis_str name, struct seen *out)
+{
+    *out = (struct seen){0};
+    if (dir->type != S_IFDIR) {
+        return ENOTDIR;
+    }
+    if (dir->gone || is_reserved(name)) {
+        return ENOENT;
+    }
+    if (dir->upper != 0) {
+        int no = u->up->ops->lookup(u->up, call, dir->upper, name, &out->node, &out->attr);
+        if (no == 0 && is_whiteout(&out->attr)) {
+            part_put(u->up, out->node);
+            out->node = 0;
+            out->whiteout = true;
+            return ENOENT;
+        }
+        if (no != ENOENT) {
+            out->upper = no == 0;
+            return no;
+        }
+    }
+    if (dir->lower == 0) {
+        return ENOENT;
+    }
+    int no = u->low->ops->lookup(u->low, call, dir->lower, name, &out->node, &out->attr);
+    out->lower = no == 0;
+    return no;
+}
+
+bool union_lower_has(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                     struct cis_str name, struct cis_vfs_attr *out_attr)
+{
+    cis_node node = 0;
+    if (dir->lower == 0 ||
+        u->low->ops->lookup(u->low, call, dir->lower, name, &node, out_attr) != 0) {
+        return false;
+    }
+    part_put(u->low, node);
+    return true;
+}
+
+/* ---- folders: which lower one an upper one continues ---- */
+
+/* A path of the lower filesystem, as the mark has it. 0: not there any more. */
+static cis_node lower_at(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str path)
+{
+    cis_node at = u->low->root;
+    struct cis_str rest = path, name;
+    for (bool more = true; more && at != 0;) {
+        more = cis_str_split(&rest, '/', &name);
+        if (name.len == 0) {
+            continue;
+        }
+        struct cis_vfs_attr attr;
+        cis_node next = 0;
+        if (u->low->ops->lookup(u->low, call, at, name, &next, &attr) == 0 && !S_ISDIR(attr.mode)) {
+            part_put(u->low, next);
+            next = 0;
+        }
+        part_put(u->low, at);
+        at = next;
+    }
+    return at;
+}
+
+/* The lower path that the mark of an upper folder names; empty: none. */
+static int mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_buf *out)
+{
+    cis_node mark = 0;
+    struct cis_vfs_attr attr;
+    int no = u->up->ops->lookup(u->up, call, dir, CIS_STR(UNION_MARK), &mark, &attr);
+    if (no != 0) {
+        return no == ENOENT ? 0 : no;
+    }
+    no = u->up->ops->readlink(u->up, call, mark, out);
+    part_put(u->up, mark);
+    return no;
+}
+
+static int upper_folder(struct unionfs *u, const struct cis_vfs_call *call,
+                        struct unode_parts *parts, struct cis_buf *path)
+{
+    int no = mark_read(u, call, parts->upper, path);
+    if (no == 0 && path->len > 0) {
+        parts->lower = lower_at(u, call, cis_buf_view(path));
+        parts->lower_path = parts->lower != 0 ? cis_buf_cstr(path) : NULL;
+    }
+    return no;
+}
+
+static int lower_folder(const struct unode *dir, struct cis_str name, struct unode_parts *parts,
+                        struct cis_buf *path)
+{
+    bool root = strcmp(dir->lower_path, "/") == 0;
+    cis_buf_printf(path, "%s/%.*s", root ? "" : dir->lower_path, (int)name.len, name.ptr);
+    parts->lower_path = cis_buf_cstr(path);
+    return path->failed != CIS_OK ? ENOMEM : 0;
+}
+
+/* ---- nodes ---- */
+
+static int lower_file(struct unionfs *u, const struct cis_vfs_call *call,
+                      const struct cis_vfs_attr *attr, struct unode_parts *parts,
+                      char key[UNION_KEY])
+{
+    if (attr->nlink < 2) {
+        return 0;
+    }
+    index_key(attr, key);
+    parts->key = key;
+    parts->lower_links = attr->nlink;
+    struct cis_vfs_attr copy;
+    int no = index_copy(u, call, key, &parts->upper, &copy);
+    if (no == 0) {
+        parts->attr = copy;
+    }
+    return no == ENOENT ? 0 : no;
+}
+
+int union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+               struct cis_str name, const struct seen *seen, struct unode **out)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 20);
+    char key[UNION_KEY] = "";
+    struct unode_parts parts = {.attr = seen->attr, .key = ""};
+    bool folder = S_ISDIR(seen->attr.mode);
+    int no = 0;
+    if (seen->upper) {
+        parts.upper = seen->node;
+        if (folder) {
+            no = upper_folder(u, call, &parts, &path);
+        } else if (seen->attr.nlink > 1 &&
+                   index_of_upper(u, call, seen->attr.ino, key, &parts.lower_links)) {
+            parts.key = key;
+        }
+    } else {
+        parts.lower = seen->node;
+        no = folder ? lower_folder(dir, name, &parts, &path)
+                    : lower_file(u, call, &seen->attr, &parts, key);
+    }
+    if (no != 0) {
+        part_put(u->up, parts.upper);
+        part_put(u->low, parts.lower);
+        return no;
+    }
+    if (folder && parts.upper != 0 && parts.lower != 0) {
+        struct cis_vfs_attr lower;
+        no = u->low->ops->getattr(u->low, call, parts.lower, &lower);
+        parts.attr = no == 0 ? lower : parts.attr;
+        no = unode_get(u, &parts, dir, name, out);
+        return no;
+    }
+    return unode_get(u, &parts, dir, name, out);
+}
+
+int union_find(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+               struct cis_str name, struct unode **out)
+{
+    struct seen seen;
+    int no = union_look(u, call, dir, name, &seen);
+    return no == 0 ? union_node(u, call, dir, name, &seen, out) : no;
+}
+
+/* ---- attributes ---- */
+
+struct overlap {
+    struct unionfs *u;
+    const struct cis_vfs_call *call;
+    const struct unode *dir;
+    uint32_t n;
+};
+
+static bool overlap_each(void *self, const struct cis_vfs_entry *entry,
+                         const struct cis_vfs_attr *attr)
+{
+    (void)attr;
+    struct overlap *o = self;
+    struct cis_vfs_attr lower;
+    if (!cis_str_is(entry->name, ".") && !cis_str_is(entry->name, "..") &&
+        !is_reserved(entry->name) && union_lower_has(o->u, o->call, o->dir, entry->name, &lower) &&
+        S_ISDIR(lower.mode)) {
+        o->n++;
+    }
+    return true;
+}
+
+/* A folder has a link for each subfolder that shows: the lower ones, but those that the upper one
+ * hides or continues, and the upper ones. */
+static int folder_links(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                        struct cis_vfs_attr *attr)
+{
+    struct cis_vfs_attr lower;
+    int no = u->low->ops->getattr(u->low, call, dir->lower, &lower);
+    if (no != 0) {
+        return no;
+    }
+    if (!dir->overlap_known) {
+        struct overlap o = {u, call, dir, 0};
+        no = part_list(u->up, call, dir->upper, overlap_each, &o);
+        if (no != 0) {
+            return no;
+        }
+        pthread_mutex_lock(&u->table);
+        dir->overlap = o.n;
+        dir->overlap_known = true;
+        pthread_mutex_unlock(&u->table);
+    }
+    uint32_t home = dir == &u->root && u->home != 0 ? 1u : 0u;
+    uint32_t less = 2 + dir->overlap + home;
+    attr->nlink = lower.nlink < 2                     ? 1
+                  : lower.nlink + attr->nlink >= less ? lower.nlink + attr->nlink - less
+                                                      : 1;
+    return 0;
+}
+
+int union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+               struct cis_vfs_attr *out)
+{
+    cis_node upper = node->upper;
+    int no = upper != 0 ? u->up->ops->getattr(u->up, call, upper, out)
+                        : u->low->ops->getattr(u->low, call, node->lower, out);
+    if (no != 0) {
+        return no;
+    }
+    out->ino = node->ino;
+    if (node->gone) {
+        out->nlink = node->type == S_IFDIR || upper == 0 ? 0 : out->nlink;
+    } else if (node->type == S_IFDIR && node->lower != 0 && upper != 0) {
+        no = folder_links(u, call, node, out);
+    } else if (node->key[0] != '\0') {
+        uint32_t own = upper != 0 ? out->nlink - (out->nlink > 0 ? 1 : 0) : 0;
+        uint32_t hidden = index_hidden(u, call, node->key);
+        out->nlink = own + (node->lower_links > hidden ? node->lower_links - hidden : 0);
+    }
+    return no;
+}
+
+int union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                 cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    struct unionfs *u = union_of(vfs);
+    struct unode *node = NULL;
+    pthread_rwlock_rdlock(&u->names);
+    int no = union_find(u, call, unode_of(dir), name, &node);
+    if (no == 0) {
+        no = union_attr(u, call, node, out_attr);
+        if (no != 0) {
+            unode_put(u, node, 1);
+        } else if (node->type == S_IFDIR) {
+            unode_keep(u, node);
+        }
+    }
+    pthread_rwlock_unlock(&u->names);
+    if (no == 0) {
+        *out_node = (cis_node)(uintptr_t)node;
+    }
+    return no;
+}

@@ -1,0 +1,289 @@
+#include "vfs/union/internal.h"
+
+void name_moved(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                struct cis_str name)
+{
+    struct cis_vfs_attr lower;
+    atomic_fetch_add(&dir->moves, 1);
+    if (dir->lower != 0 && union_lower_has(u, call, dir, name, &lower) && S_ISDIR(lower.mode)) {
+        pthread_mutex_lock(&u->table);
+        dir->overlap_known = false;
+        pthread_mutex_unlock(&u->table);
+    }
+}
+
+int name_hide(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+              struct cis_str name)
+{
+    struct cis_vfs_make make = {.mode = S_IFCHR};
+    struct cis_vfs_attr attr;
+    cis_node node = 0;
+    int no = u->up->ops->make(u->up, call, dir->upper, name, &make, &node, &attr);
+    if (no == 0) {
+        part_put(u->up, node);
+    }
+    return no;
+}
+
+int name_clear(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+               struct cis_str name)
+{
+    int no = u->up->ops->unlink(u->up, call, dir->upper, name);
+    return no == ENOENT ? 0 : no;
+}
+
+/* ---- making ---- */
+
+static int make_begin(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                      struct cis_str name)
+{
+    struct seen seen;
+    if (u->vfs.read_only) {
+        return EROFS;
+    }
+    if (name.len > CIS_VFS_NAME_MAX) {
+        return ENAMETOOLONG;
+    }
+    if (is_reserved(name)) {
+        return EPERM;
+    }
+    int no = union_look(u, call, dir, name, &seen);
+    if (no == 0) {
+        part_put(seen.upper ? u->up : u->low, seen.node);
+        return EEXIST;
+    }
+    if (no != ENOENT || dir->gone) {
+        return no;
+    }
+    no = copy_folder(u, call, dir);
+    return no == 0 && seen.whiteout ? name_clear(u, call, dir, name) : no;
+}
+
+/* The node of what was just made in the upper folder; takes over the reference. */
+static int make_end(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                    struct cis_str name, cis_node made, const struct cis_vfs_attr *attr,
+                    struct unode **out_node, struct cis_vfs_attr *out_attr)
+{
+    struct unode_parts parts = {.upper = made, .attr = *attr, .key = ""};
+    int no = unode_get(u, &parts, dir, name, out_node);
+    name_moved(u, call, dir, name);
+    if (no == 0) {
+        no = union_attr(u, call, *out_node, out_attr);
+        if (no != 0) {
+            unode_put(u, *out_node, 1);
+        }
+    }
+    return no;
+}
+
+/* When it fails after the whiteout went, the lower name must not come back. */
+static void make_failed(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                        struct cis_str name)
+{
+    struct cis_vfs_attr attr;
+    if (dir->upper != 0 && union_lower_has(u, call, dir, name, &attr)) {
+        (void)name_hide(u, call, dir, name);
+    }
+}
+
+int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
+               struct cis_str name, const struct cis_vfs_make *make, cis_node *out_node,
+               struct cis_vfs_attr *out_attr)
+{
+    struct unionfs *u = union_of(vfs);
+    struct unode *dir = unode_of(dir_node), *node = NULL;
+    struct cis_vfs_attr attr;
+    cis_node made = 0;
+    if (S_ISCHR(make->mode) && make->rdev == 0) {
+        return EPERM;
+    }
+    pthread_rwlock_wrlock(&u->names);
+    int no = make_begin(u, call, dir, name);
+    if (no == 0) {
+        no = u->up->ops->make(u->up, call, dir->upper, name, make, &made, &attr);
+        if (no != 0) {
+            make_failed(u, call, dir, name);
+        }
+    }
+    if (no == 0) {
+        no = make_end(u, call, dir, name, made, &attr, &node, out_attr);
+    }
+    pthread_rwlock_unlock(&u->names);
+    if (no == 0) {
+        *out_node = (cis_node)(uintptr_t)node;
+    }
+    return no;
+}
+
+int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
+                 struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+                 cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    struct unionfs *u = union_of(vfs);
+    struct unode *dir = unode_of(dir_node), *node = NULL;
+    struct cis_vfs_attr attr;
+    cis_node made = 0;
+    cis_vfs_file *up = NULL;
+    pthread_rwlock_wrlock(&u->names);
+    int no = make_begin(u, call, dir, name);
+    if (no == 0) {
+        no = u->up->ops->create(u->up, call, dir->upper, name, mode, flags, &up, &made, &attr);
+        if (no != 0) {
+            make_failed(u, call, dir, name);
+        }
+    }
+    if (no == 0) {
+        no = make_end(u, call, dir, name, made, &attr, &node, out_attr);
+    }
+    pthread_rwlock_unlock(&u->names);
+    if (no == 0) {
+        no = ufile_new(u, node, flags, up, NULL, out_file);
+        if (no != 0) {
+            unode_put(u, node, 1);
+        }
+    } else if (up != NULL) {
+        u->up->ops->release(up);
+    }
+    if (no == 0) {
+        *out_node = (cis_node)(uintptr_t)node;
+    }
+    return no;
+}
+
+int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir_node,
+               struct cis_str name, struct cis_vfs_attr *out_attr)
+{
+    struct unionfs *u = union_of(vfs);
+    struct unode *node = unode_of(file), *dir = unode_of(dir_node);
+    if (u->vfs.read_only) {
+        return EROFS;
+    }
+    if (node->type == S_IFDIR) {
+        return EPERM;
+    }
+    if (node->gone) {
+        return ENOENT;
+    }
+    int no = copy_file(u, call, node, true);
+    if (no != 0) {
+        return no;
+    }
+    pthread_rwlock_wrlock(&u->names);
+    struct cis_vfs_attr attr;
+    no = make_begin(u, call, dir, name);
+    if (no == 0) {
+        no = u->up->ops->link(u->up, call, node->upper, dir->upper, name, &attr);
+        if (no != 0) {
+            make_failed(u, call, dir, name);
+        }
+        name_moved(u, call, dir, name);
+    }
+    if (no == 0) {
+        no = union_attr(u, call, node, out_attr);
+    }
+    pthread_rwlock_unlock(&u->names);
+    return no;
+}
+
+/* ---- removing ---- */
+
+/* names held for writing. What the name shows is `node`. */
+static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                        struct cis_str name, const struct seen *seen, struct unode *node)
+{
+    struct cis_vfs_attr lower;
+    bool below = union_lower_has(u, call, dir, name, &lower);
+    int no = copy_folder(u, call, dir);
+    if (no == 0 && seen->upper) {
+        no = node->type == S_IFDIR ? folder_remove(u, call, dir, name, node)
+                                   : u->up->ops->unlink(u->up, call, dir->upper, name);
+    }
+    if (no == 0 && below) {
+        no = name_hide(u, call, dir, name);
+    }
+    if (no != 0) {
+        return no;
+    }
+    if (seen->lower && node->key[0] != '\0') {
+        no = index_hide(u, call, &lower);
+    } else if (node->key[0] != '\0') {
+        index_tidy(u, call, node->key, node->lower_links);
+    } else if (node->type == S_IFDIR || !seen->upper) {
+        node->gone = true;
+    }
+    name_moved(u, call, dir, name);
+    return no;
+}
+
+static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
+                       struct cis_str name, bool folder)
+{
+    struct unionfs *u = union_of(vfs);
+    struct unode *dir = unode_of(dir_node), *node = NULL;
+    struct seen seen;
+    bool empty = true;
+    if (u->vfs.read_only) {
+        return EROFS;
+    }
+    pthread_rwlock_wrlock(&u->names);
+    int no = name.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG : union_look(u, call, dir, name, &seen);
+    if (no == 0) {
+        no = union_node(u, call, dir, name, &seen, &node);
+    }
+    if (no == 0 && (node->type == S_IFDIR) != folder) {
+        no = folder ? ENOTDIR : EISDIR;
+    }
+    if (no == 0 && folder) {
+        no = union_is_empty(u, call, node, &empty);
+        no = no == 0 && !empty ? ENOTEMPTY : no;
+    }
+    if (no == 0) {
+        no = remove_shown(u, call, dir, name, &seen, node);
+    }
+    pthread_rwlock_unlock(&u->names);
+    unode_put(u, node, 1);
+    return no;
+}
+
+int union_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name)
+{
+    return remove_name(vfs, call, dir, name, false);
+}
+
+int union_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name)
+{
+    return remove_name(vfs, call, dir, name, true);
+}
+
+/* ---- the upper part of an empty folder ---- */
+
+struct leftovers {
+    struct cis_buf names; /* each with its NUL */
+};
+
+static bool leftover_each(void *self, const struct cis_vfs_entry *entry,
+                          const struct cis_vfs_attr *attr)
+{
+    (void)attr;
+    struct leftovers *l = self;
+    if (!cis_str_is(entry->name, ".") && !cis_str_is(entry->name, "..")) {
+        cis_buf_str(&l->names, entry->name);
+        cis_buf_byte(&l->names, 0);
+    }
+    return l->names.failed == CIS_OK;
+}
+
+int folder_remove(struct unionfs *u, const struct cis_vfs_call *call, struct unode *parent,
+                  struct cis_str name, struct unode *dir)
+{
+    struct leftovers l = {CIS_BUF_INIT(1u << 30)};
+    int no = part_list(u->up, call, dir->upper, leftover_each, &l);
+    no = no == 0 && l.names.failed != CIS_OK ? ENOMEM : no;
+    for (size_t at = 0; no == 0 && at < l.names.len;) {
+        struct cis_str left = cis_str_of((const char *)l.names.ptr + at);
+        no = u->up->ops->unlink(u->up, call, dir->upper, left);
+        at += left.len + 1;
+    }
+    cis_buf_done(&l.names);
+    return no == 0 ? u->up->ops->rmdir(u->up, call, parent->upper, name) : no;
+}

@@ -1,0 +1,219 @@
+#include "vfs/union/internal.h"
+
+#include "base/mem.h"
+
+static struct unode **bucket(struct unode **table, cis_node part)
+{
+    return &table[(part * 0x9E3779B97F4A7C15ull) >> 54];
+}
+_Static_assert(UNION_BUCKETS == 1u << (64 - 54), "the hash has as many bits as there are buckets");
+
+static struct unode *find_upper(struct unionfs *u, cis_node part)
+{
+    struct unode *n = *bucket(u->by_upper, part);
+    while (n != NULL && n->upper != part) {
+        n = n->unext;
+    }
+    return n;
+}
+
+static struct unode *find_lower(struct unionfs *u, cis_node part)
+{
+    struct unode *n = *bucket(u->by_lower, part);
+    while (n != NULL && n->lower != part) {
+        n = n->lnext;
+    }
+    return n;
+}
+
+static void add_upper(struct unionfs *u, struct unode *node)
+{
+    struct unode **b = bucket(u->by_upper, node->upper);
+    node->unext = *b;
+    *b = node;
+}
+
+static void add_lower(struct unionfs *u, struct unode *node)
+{
+    struct unode **b = bucket(u->by_lower, node->lower);
+    node->lnext = *b;
+    *b = node;
+}
+
+static void table_remove(struct unionfs *u, struct unode *node)
+{
+    if (node->upper != 0) {
+        struct unode **at = bucket(u->by_upper, node->upper);
+        while (*at != node) {
+            at = &(*at)->unext;
+        }
+        *at = node->unext;
+    }
+    if (node->lower != 0) {
+        struct unode **at = bucket(u->by_lower, node->lower);
+        while (*at != node) {
+            at = &(*at)->lnext;
+        }
+        *at = node->lnext;
+    }
+}
+
+struct unode *unode_ref(struct unionfs *u, struct unode *node)
+{
+    if (node != &u->root) {
+        pthread_mutex_lock(&u->table);
+        node->refs++;
+        pthread_mutex_unlock(&u->table);
+    }
+    return node;
+}
+
+static void unode_free(struct unionfs *u, struct unode *node)
+{
+    part_put(u->up, node->upper);
+    part_put(u->low, node->lower);
+    cis_free(node->name);
+    cis_free(node->lower_path);
+    cis_free(node);
+}
+
+/* A node holds its parent: not recursive, trees are deep. */
+void unode_put(struct unionfs *u, struct unode *node, uint64_t n)
+{
+    while (node != NULL && node != &u->root) {
+        pthread_mutex_lock(&u->table);
+        node->refs -= n;
+        bool last = node->refs == 0;
+        if (last) {
+            table_remove(u, node);
+        }
+        pthread_mutex_unlock(&u->table);
+        if (!last) {
+            return;
+        }
+        struct unode *parent = node->parent;
+        unode_free(u, node);
+        node = parent;
+        n = 1;
+    }
+}
+
+/* Upper and lower numbers are kept apart by their last bit. A folder that continues a lower one
+ * keeps that one's number, so that it stays the same when it is copied up. */
+static uint64_t shown_ino(const struct unode_parts *parts)
+{
+    bool lower = parts->upper == 0 || (S_ISDIR(parts->attr.mode) && parts->lower != 0);
+    return parts->attr.ino << 1 | (lower ? 1u : 0u);
+}
+
+static struct unode *unode_new(const struct unode_parts *parts, struct unode *parent,
+                               struct cis_str name)
+{
+    struct unode *node = cis_zalloc(sizeof *node);
+    if (node == NULL) {
+        return NULL;
+    }
+    node->refs = 1;
+    node->upper = parts->upper;
+    node->lower = parts->lower;
+    node->type = parts->attr.mode & S_IFMT;
+    node->ino = shown_ino(parts);
+    node->lower_links = parts->lower_links;
+    memcpy(node->key, parts->key, strlen(parts->key) + 1);
+    node->parent = parent;
+    node->name = cis_strndup(name.ptr, name.len);
+    node->lower_path = parts->lower_path != NULL ? cis_strdup(parts->lower_path) : NULL;
+    if (node->name == NULL || (parts->lower_path != NULL && node->lower_path == NULL)) {
+        cis_free(node->name);
+        cis_free(node->lower_path);
+        cis_free(node);
+        return NULL;
+    }
+    return node;
+}
+
+int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *parent,
+              struct cis_str name, struct unode **out)
+{
+    struct unode *fresh = unode_new(parts, parent, name);
+    if (fresh == NULL) {
+        part_put(u->up, parts->upper);
+        part_put(u->low, parts->lower);
+        return ENOMEM;
+    }
+    unode_ref(u, parent);
+    pthread_mutex_lock(&u->table);
+    struct unode *old = parts->upper != 0 ? find_upper(u, parts->upper) : NULL;
+    if (old == NULL && parts->lower != 0) {
+        old = find_lower(u, parts->lower);
+    }
+    if (old != NULL) {
+        old->refs++;
+    } else {
+        if (fresh->upper != 0) {
+            add_upper(u, fresh);
+        }
+        if (fresh->lower != 0) {
+            add_lower(u, fresh);
+        }
+    }
+    pthread_mutex_unlock(&u->table);
+    if (old != NULL) {
+        unode_free(u, fresh); /* with the references that came */
+        unode_put(u, parent, 1);
+    }
+    *out = old != NULL ? old : fresh;
+    return 0;
+}
+
+void unode_copied(struct unionfs *u, struct unode *node, cis_node upper)
+{
+    pthread_mutex_lock(&u->table);
+    atomic_store(&node->upper, upper);
+    if (node != &u->root) {
+        add_upper(u, node);
+    }
+    pthread_mutex_unlock(&u->table);
+}
+
+int unode_place(struct unionfs *u, struct unode *node, struct unode *parent, struct cis_str name)
+{
+    char *copy = cis_strndup(name.ptr, name.len);
+    if (copy == NULL) {
+        return ENOMEM;
+    }
+    cis_free(node->name);
+    node->name = copy;
+    struct unode *old = node->parent;
+    node->parent = unode_ref(u, parent);
+    unode_put(u, old, 1);
+    return 0;
+}
+
+void unode_keep(struct unionfs *u, struct unode *node)
+{
+    if (node == &u->root) {
+        return;
+    }
+    pthread_mutex_lock(&u->table);
+    for (uint32_t i = 0; i < UNION_KEPT; i++) {
+        if (u->kept[i] == node) {
+            pthread_mutex_unlock(&u->table);
+            return;
+        }
+    }
+    struct unode *old = u->kept[u->next_kept % UNION_KEPT];
+    u->kept[u->next_kept++ % UNION_KEPT] = node;
+    node->refs++;
+    pthread_mutex_unlock(&u->table);
+    unode_put(u, old, 1);
+}
+
+void unode_drop_kept(struct unionfs *u)
+{
+    for (uint32_t i = 0; i < UNION_KEPT; i++) {
+        struct unode *old = u->kept[i];
+        u->kept[i] = NULL;
+        unode_put(u, old, 1);
+    }
+}

@@ -1,0 +1,225 @@
+#include "vfs/union/internal.h"
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1u
+#define RENAME_EXCHANGE 2u
+#endif
+#define RENAME_TRIES 1000 /* a source that others keep replacing by lower files */
+
+/* One side of a rename: a name and what it shows. */
+struct side {
+    struct unode *dir, *node; /* node referenced; NULL: nothing */
+    struct cis_str name;
+    struct seen seen;
+    bool below; /* the lower folder has the name */
+    struct cis_vfs_attr lower;
+};
+
+static int side_find(struct unionfs *u, const struct cis_vfs_call *call, struct side *s)
+{
+    if (s->name.len > CIS_VFS_NAME_MAX) {
+        return ENAMETOOLONG;
+    }
+    int no = union_look(u, call, s->dir, s->name, &s->seen);
+    s->below = union_lower_has(u, call, s->dir, s->name, &s->lower);
+    return no == 0 ? union_node(u, call, s->dir, s->name, &s->seen, &s->node) : no;
+}
+
+static bool is_below(const struct unode *dir, const struct unode *of)
+{
+    for (; dir != NULL; dir = dir->parent) {
+        if (dir == of) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int rename_judge(struct unionfs *u, const struct cis_vfs_call *call, struct side *a,
+                        struct side *b, unsigned flags)
+{
+    bool exchange = (flags & RENAME_EXCHANGE) != 0;
+    bool folder = a->node->type == S_IFDIR;
+    bool to_folder = b->node != NULL && b->node->type == S_IFDIR;
+    if (b->node != NULL && (flags & RENAME_NOREPLACE) != 0) {
+        return EEXIST;
+    }
+    if (b->node == NULL && exchange) {
+        return ENOENT;
+    }
+    if (folder && is_below(b->dir, a->node)) {
+        return EINVAL;
+    }
+    if (to_folder && is_below(a->dir, b->node)) {
+        return exchange ? EINVAL : ENOTEMPTY;
+    }
+    if (b->node == NULL || exchange || a->node == b->node) {
+        return 0;
+    }
+    if (folder != to_folder) {
+        return folder ? ENOTDIR : EISDIR;
+    }
+    bool empty = true;
+    int no = to_folder ? union_is_empty(u, call, b->node, &empty) : 0;
+    return no == 0 && !empty ? ENOTEMPTY : no;
+}
+
+/* A file that lives in the home folder gets an upper name where it shows, so that it can be moved.
+ */
+static int name_upper(struct unionfs *u, const struct cis_vfs_call *call, struct side *s)
+{
+    struct cis_vfs_attr attr;
+    if (s->seen.upper || s->node->type == S_IFDIR || s->node->key[0] == '\0') {
+        return 0;
+    }
+    int no = u->up->ops->link(u->up, call, s->node->upper, s->dir->upper, s->name, &attr);
+    return no == 0 ? index_hide(u, call, &s->lower) : no;
+}
+
+/* What stands at the target makes room: folders that show nothing, and whiteouts. */
+static int target_clear(struct unionfs *u, const struct cis_vfs_call *call, struct side *b)
+{
+    if (b->seen.whiteout) {
+        return name_clear(u, call, b->dir, b->name);
+    }
+    if (b->node != NULL && b->node->type == S_IFDIR && b->seen.upper) {
+        return folder_remove(u, call, b->dir, b->name, b->node);
+    }
+    return 0;
+}
+
+static int target_gone(struct unionfs *u, const struct cis_vfs_call *call, struct side *b)
+{
+    if (b->node == NULL) {
+        return 0;
+    }
+    if (b->node->key[0] != '\0') {
+        if (b->seen.lower) {
+            return index_hide(u, call, &b->lower);
+        }
+        index_tidy(u, call, b->node->key, b->node->lower_links);
+    } else if (b->node->type == S_IFDIR || !b->seen.upper) {
+        b->node->gone = true;
+    }
+    return 0;
+}
+
+static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, struct side *a,
+                        struct side *b, unsigned flags)
+{
+    bool exchange = (flags & RENAME_EXCHANGE) != 0;
+    int no = copy_folder(u, call, a->dir);
+    if (no == 0) {
+        no = copy_folder(u, call, b->dir);
+    }
+    if (no == 0) {
+        no = name_upper(u, call, a);
+    }
+    if (no == 0) {
+        no = exchange ? name_upper(u, call, b) : target_clear(u, call, b);
+    }
+    if (no == 0) {
+        no = u->up->ops->rename(u->up, call, a->dir->upper, a->name, b->dir->upper, b->name,
+                                exchange ? RENAME_EXCHANGE : 0);
+        if (no != 0 && b->seen.whiteout && b->below) {
+            (void)name_hide(u, call, b->dir, b->name); /* what was hidden stays so */
+        }
+    }
+    if (no == 0 && !exchange && a->below) {
+        no = name_hide(u, call, a->dir, a->name);
+    }
+    if (no == 0 && !exchange) {
+        no = target_gone(u, call, b);
+    }
+    if (no == 0) {
+        no = unode_place(u, a->node, b->dir, b->name);
+    }
+    if (no == 0 && exchange) {
+        no = unode_place(u, b->node, a->dir, a->name);
+    }
+    name_moved(u, call, a->dir, a->name);
+    name_moved(u, call, b->dir, b->name);
+    return no;
+}
+
+/* names held for writing. EAGAIN: *out_copy is to be copied up first, without the lock. */
+static int rename_once(struct unionfs *u, const struct cis_vfs_call *call, struct side *a,
+                       struct side *b, unsigned flags, struct unode **out_copy)
+{
+    int no = side_find(u, call, a);
+    if (no != 0) {
+        return no;
+    }
+    no = side_find(u, call, b);
+    if (no == ENOENT && !b->dir->gone) {
+        no = is_reserved(b->name) ? EPERM : 0;
+    }
+    if (no == 0) {
+        no = rename_judge(u, call, a, b, flags);
+    }
+    if (no != 0 || a->node == b->node) {
+        return no;
+    }
+    bool both = (flags & RENAME_EXCHANGE) != 0;
+    struct unode *lower = a->node->upper == 0           ? a->node
+                          : both && b->node->upper == 0 ? b->node
+                                                        : NULL;
+    if (lower != NULL && lower->type != S_IFDIR) {
+        *out_copy = unode_ref(u, lower);
+        return EAGAIN;
+    }
+    if (lower != NULL) {
+        no = copy_folder(u, call, lower);
+        if (no == 0 && both && b->node->upper == 0) {
+            no = b->node->type == S_IFDIR ? copy_folder(u, call, b->node) : EAGAIN;
+            if (no == EAGAIN) {
+                *out_copy = unode_ref(u, b->node);
+                return no;
+            }
+        }
+        if (no != 0) {
+            return no;
+        }
+    }
+    /* Copying may have given them upper names: look again. */
+    struct seen again;
+    for (int i = 0; i < 2; i++) {
+        struct side *s = i == 0 ? a : b;
+        if (s->node != NULL && !s->seen.upper && s->node->key[0] == '\0' &&
+            union_look(u, call, s->dir, s->name, &again) == 0) {
+            part_put(again.upper ? u->up : u->low, again.node);
+            s->seen = again;
+        }
+    }
+    return rename_apply(u, call, a, b, flags);
+}
+
+int union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                 cis_node to_dir, struct cis_str to_name, unsigned flags)
+{
+    struct unionfs *u = union_of(vfs);
+    if (u->vfs.read_only) {
+        return EROFS;
+    }
+    if ((flags | RENAME_NOREPLACE | RENAME_EXCHANGE) != (RENAME_NOREPLACE | RENAME_EXCHANGE) ||
+        flags == (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
+        return EINVAL;
+    }
+    int no = EAGAIN;
+    for (int i = 0; no == EAGAIN && i < RENAME_TRIES; i++) {
+        struct side a = {.dir = unode_of(dir), .name = name};
+        struct side b = {.dir = unode_of(to_dir), .name = to_name};
+        struct unode *copy = NULL;
+        pthread_rwlock_wrlock(&u->names);
+        no = rename_once(u, call, &a, &b, flags, &copy);
+        pthread_rwlock_unlock(&u->names);
+        unode_put(u, a.node, 1);
+        unode_put(u, b.node, 1);
+        if (no == EAGAIN) {
+            int copied = copy_file(u, call, copy, true);
+            no = copied != 0 ? copied : EAGAIN;
+            unode_put(u, copy, 1);
+        }
+    }
+    return no;
+}

@@ -1,0 +1,196 @@
+#include "vfs/union/union.h"
+
+#include "base/mem.h"
+#include "vfs/union/internal.h"
+
+static void union_ref(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    struct unionfs *u = union_of(vfs);
+    if (unode_of(node) != &u->root) {
+        pthread_mutex_lock(&u->table);
+        unode_of(node)->refs += n;
+        pthread_mutex_unlock(&u->table);
+    }
+}
+
+static void union_forget(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    unode_put(union_of(vfs), unode_of(node), n);
+}
+
+static int union_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                         struct cis_vfs_attr *out)
+{
+    struct unionfs *u = union_of(vfs);
+    pthread_rwlock_rdlock(&u->names);
+    int no = union_attr(u, call, unode_of(node), out);
+    pthread_rwlock_unlock(&u->names);
+    return no;
+}
+
+/* What no file takes is refused before it is copied. */
+static int set_check(const struct unode *node, const struct cis_vfs_set *set)
+{
+    if ((set->bits & CIS_VFS_SET_SIZE) != 0 && node->type != S_IFREG) {
+        return node->type == S_IFDIR ? EISDIR : EINVAL;
+    }
+    if ((set->bits & CIS_VFS_SET_SIZE) != 0 && set->size > INT64_MAX) {
+        return EINVAL;
+    }
+    return (set->bits & CIS_VFS_SET_MODE) != 0 && node->type == S_IFLNK ? EOPNOTSUPP : 0;
+}
+
+static int union_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node id,
+                         const struct cis_vfs_set *set, struct cis_vfs_attr *out)
+{
+    struct unionfs *u = union_of(vfs);
+    struct unode *node = unode_of(id);
+    if (vfs->read_only) {
+        return EROFS;
+    }
+    int no = set_check(node, set);
+    if (no == 0 && (set->bits & CIS_VFS_SET_SIZE) != 0 && set->size == 0) {
+        no = copy_file(u, call, node, false);
+    }
+    if (no == 0) {
+        no = copy_any(u, call, node);
+    }
+    if (no == 0) {
+        no = u->up->ops->setattr(u->up, call, node->upper, set, NULL);
+    }
+    return no == 0 && out != NULL ? union_getattr(vfs, call, id, out) : no;
+}
+
+static int union_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node id,
+                          struct cis_buf *out)
+{
+    struct unionfs *u = union_of(vfs);
+    struct unode *node = unode_of(id);
+    if (node->type != S_IFLNK) {
+        return EINVAL;
+    }
+    return node->upper != 0 ? u->up->ops->readlink(u->up, call, node->upper, out)
+                            : u->low->ops->readlink(u->low, call, node->lower, out);
+}
+
+static int union_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs_usage *out)
+{
+    struct unionfs *u = union_of(vfs);
+    return u->up->ops->statfs(u->up, call, out);
+}
+
+static int union_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
+{
+    struct unionfs *u = union_of(vfs);
+    return u->up->ops->flush(u->up, call);
+}
+
+static void union_close(cis_vfs *vfs)
+{
+    struct unionfs *u = union_of(vfs);
+    unode_drop_kept(u);
+    part_put(u->up, u->home);
+    pthread_rwlock_destroy(&u->names);
+    pthread_mutex_destroy(&u->copying);
+    pthread_mutex_destroy(&u->table);
+    cis_free(u->root.lower_path);
+    cis_free(u);
+}
+
+static const struct cis_vfs_ops union_ops = {
+    .size = sizeof(struct cis_vfs_ops),
+    .name = "union",
+    .close = union_close,
+    .lookup = union_lookup,
+    .ref = union_ref,
+    .forget = union_forget,
+    .getattr = union_getattr,
+    .setattr = union_setattr,
+    .readlink = union_readlink,
+    .make = union_make,
+    .link = union_link,
+    .unlink = union_unlink,
+    .rmdir = union_rmdir,
+    .rename = union_rename,
+    .open = union_open_file,
+    .create = union_create,
+    .release = union_release,
+    .read = union_read,
+    .write = union_write,
+    .sync = union_sync,
+    .allocate = union_allocate,
+    .seek = union_seek,
+    .readdir = union_readdir,
+    .statfs = union_statfs,
+    .flush = union_flush,
+};
+
+static bool any_entry(void *self, const struct cis_vfs_entry *entry,
+                      const struct cis_vfs_attr *attr)
+{
+    (void)attr;
+    bool *any = self;
+    *any = *any || (!cis_str_is(entry->name, ".") && !cis_str_is(entry->name, "..") &&
+                    !is_reserved(entry->name));
+    return !*any;
+}
+
+/* The upper root is a union's when it carries the mark, and fresh when it is empty. */
+static cis_code upper_begin(struct unionfs *u, struct cis_error *err)
+{
+    struct cis_vfs_call call = {.err = err};
+    struct cis_vfs_attr attr;
+    cis_node mark = 0;
+    bool any = false;
+    int no = u->up->ops->lookup(u->up, &call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr);
+    if (no == 0 || no == ENOENT) {
+        no = u->up->ops->lookup(u->up, &call, u->up->root, CIS_STR(UNION_MARK), &mark, &attr);
+    }
+    if (no == 0) {
+        part_put(u->up, mark);
+        u->root.upper = u->up->root;
+        return CIS_OK;
+    }
+    if (no == ENOENT) {
+        no = part_list(u->up, &call, u->up->root, any_entry, &any);
+    }
+    if (no != 0) {
+        return cis_vfs_fail(err, no, "union: upper filesystem");
+    }
+    return any ? cis_fail(err, CIS_E_INVALID,
+                          "union: the upper filesystem has content that is no union's")
+               : CIS_OK;
+}
+
+cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, cis_vfs **out_vfs, struct cis_error *err)
+{
+    struct unionfs *u = cis_zalloc(sizeof *u);
+    char *path = cis_strdup("/");
+    struct cis_vfs_call call = {.err = err};
+    struct cis_vfs_attr attr;
+    if (u == NULL || path == NULL) {
+        cis_free(path);
+        cis_free(u);
+        return cis_fail(err, CIS_E_NOMEM, "union");
+    }
+    u->vfs = (cis_vfs){&union_ops, (cis_node)(uintptr_t)&u->root, upper->read_only};
+    u->up = upper;
+    u->low = lower;
+    u->root = (struct unode){.refs = 1, .lower = lower->root, .type = S_IFDIR, .lower_path = path};
+    pthread_rwlock_init(&u->names, NULL);
+    pthread_mutex_init(&u->copying, NULL);
+    pthread_mutex_init(&u->table, NULL);
+    int no = lower->ops->getattr(lower, &call, lower->root, &attr);
+    cis_code code =
+        no == 0 ? upper_begin(u, err) : cis_vfs_fail(err, no, "union: lower filesystem");
+    if (code != CIS_OK) {
+        union_close(&u->vfs);
+        return code;
+    }
+    u->root.ino = attr.ino << 1 | 1;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    u->temps = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+    *out_vfs = &u->vfs;
+    return CIS_OK;
+}
