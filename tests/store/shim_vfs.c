@@ -1,9 +1,11 @@
 #include "harness.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include "base/file.h"
 #include "shim_vfs.h"
 
@@ -272,6 +274,91 @@ static int shim_delete(sqlite3_vfs *vfs, const char *name, int sync)
         if (recording) {
             note(EVENT_DELETE, name, sync, NULL, 0);
         }
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+/* ---- the chunk file ---- */
+
+ssize_t __real_pwritev(int fd, const struct iovec *v, int n, off_t at);
+int __real_ftruncate(int fd, off_t size);
+int __real_fdatasync(int fd);
+ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at);
+int __wrap_ftruncate(int fd, off_t size);
+int __wrap_fdatasync(int fd);
+
+static bool is_chunk_file(int fd, char path[1024])
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, 1023);
+    path[n > 0 ? n : 0] = 0;
+    return n > 7 && strcmp(path + n - 7, ".chunks") == 0;
+}
+
+/* Under the lock: does it fail? Then errno says why. */
+static bool fails(bool is_sync)
+{
+    int rc = judge(is_sync);
+    errno = (rc & 0xff) == SQLITE_FULL ? ENOSPC : EIO;
+    return rc != SQLITE_OK;
+}
+
+ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at)
+{
+    char path[1024];
+    if (!is_chunk_file(fd, path)) {
+        return __real_pwritev(fd, v, n, at);
+    }
+    pthread_mutex_lock(&lock);
+    if (kill_at >= 0 && count == kill_at) {
+        (void)__real_pwritev(fd, v, (n + 1) / 2, at);
+        raise(SIGKILL);
+    }
+    ssize_t wrote = fails(false) ? -1 : __real_pwritev(fd, v, n, at);
+    ssize_t left = recording ? wrote : 0;
+    for (int i = 0; i < n && left > 0; i++) {
+        ssize_t len = (ssize_t)v[i].iov_len < left ? (ssize_t)v[i].iov_len : left;
+        note(EVENT_WRITE, path, at, v[i].iov_base, (int)len);
+        at += len;
+        left -= len;
+    }
+    pthread_mutex_unlock(&lock);
+    return wrote;
+}
+
+int __wrap_ftruncate(int fd, off_t size)
+{
+    char path[1024];
+    if (!is_chunk_file(fd, path)) {
+        return __real_ftruncate(fd, size);
+    }
+    pthread_mutex_lock(&lock);
+    if (kill_at >= 0 && count == kill_at) {
+        raise(SIGKILL);
+    }
+    int rc = fails(false) ? -1 : __real_ftruncate(fd, size);
+    if (recording && rc == 0) {
+        note(EVENT_TRUNCATE, path, size, NULL, 0);
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+int __wrap_fdatasync(int fd)
+{
+    char path[1024];
+    if (!is_chunk_file(fd, path)) {
+        return __real_fdatasync(fd);
+    }
+    pthread_mutex_lock(&lock);
+    if (kill_at >= 0 && count == kill_at) {
+        raise(SIGKILL);
+    }
+    int rc = fails(true) ? -1 : recording ? 0 : __real_fdatasync(fd);
+    if (recording && rc == 0) {
+        note(EVENT_SYNC, path, 0, NULL, 0);
     }
     pthread_mutex_unlock(&lock);
     return rc;

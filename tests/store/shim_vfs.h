@@ -1,6 +1,8 @@
 /* An SQLite VFS between SQLite and the disk, for tests: it counts what reaches the disk, fails or
  * kills at the nth such operation, and records operations so that the state after a power loss at
- * any of them can be made again. One per process; any thread. */
+ * any of them can be made again. The chunk file beside a database, which SQLite does not know,
+ * comes by here as well: programs that use this are linked with --wrap (see CMakeLists.txt). One
+ * per process; any thread. */
 #ifndef CIS_TESTS_STORE_SHIM_VFS_H
 #define CIS_TESTS_STORE_SHIM_VFS_H
 

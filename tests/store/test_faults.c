@@ -1,5 +1,5 @@
 /* The disk that loses power, fails, or is full. Argument: the number of power losses and of
- * failures (default 40 each; the long form 700). */
+ * failures (default 30 each). */
 #include "harness.h"
 
 #include <sqlite3.h>
@@ -9,7 +9,7 @@
 #include "shim_vfs.h"
 #include "workload.h"
 
-static int many = 40;
+static int many = 30;
 
 static int by_event(const void *a, const void *b)
 {

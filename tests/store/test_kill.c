@@ -1,7 +1,7 @@
 /* SIGKILL at the nth statement and in the middle of the nth write to the disk. A child goes through
  * the steps of workload.h and tells each that returned; it is killed, and what it left is audited:
  * every step whole or absent, every one that was told there. Argument: the number of kills (default
- * 60), half at statements, half at writes. */
+ * 40), half at statements, half at writes. */
 #include "harness.h"
 
 #include <signal.h>
@@ -16,7 +16,7 @@
 #define ROUNDS_PER_STORE 20 /* then a new one: the first steps of a store die as well */
 #define STEPS 8             /* of one child */
 
-static int kills = 60;
+static int kills = 40;
 static long statements, kill_at_statement = -1;
 
 static int on_statement(unsigned what, void *self, void *statement, void *text)
