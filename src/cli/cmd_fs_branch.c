@@ -51,7 +51,7 @@ static cis_code fork_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     size_t n = count != 0 ? (size_t)count : (size_t)cmd->cli->nargs;
     CIS_CLEANUP(cis_freep) struct cis_str *names = cis_calloc(n, sizeof *names);
     CIS_CLEANUP(cis_freep)
-    char(*text)[CIS_FS_REF_MAX + 16] = cis_calloc(n, sizeof *text);
+    char(*text)[CIS_FS_REF_MAX + 32] = cis_calloc(n, sizeof *text);
     if (names == NULL || text == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }

@@ -4,7 +4,7 @@
 
 #include "store/store.h"
 
-/* "sqlite:DIR", a plain folder's path, "postgres://…" or "postgresql://…". The folder is made. */
+/* "sqlite:DIR" (the folder is made), "postgres://…" or "postgresql://…". */
 cis_code cis_cli_store_open(const char *name, cis_store **out_store, struct cis_error *err);
 
 #endif
