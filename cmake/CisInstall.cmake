@@ -3,8 +3,19 @@
 if(NOT TARGET cis OR CIS_SANITIZE OR CIS_COVERAGE)
     return()
 endif()
-get_property(_cis_rooms GLOBAL PROPERTY CIS_ROOM_TARGETS)
-list(REMOVE_DUPLICATES _cis_rooms)
+get_property(_cis_all_rooms GLOBAL PROPERTY CIS_ROOM_TARGETS)
+# The rooms of the library: those that lib/ stands on. Others are the program's alone, with their
+# foreign libraries.
+set(_cis_rooms "")
+set(_cis_next cis_lib)
+while(_cis_next)
+    list(POP_FRONT _cis_next _room)
+    if(_room IN_LIST _cis_all_rooms AND NOT _room IN_LIST _cis_rooms)
+        list(APPEND _cis_rooms ${_room})
+        get_target_property(_needs ${_room} LINK_LIBRARIES)
+        list(APPEND _cis_next ${_needs})
+    endif()
+endwhile()
 
 # Shared: every room whole, so that each CIS_API function is there, and nothing else is exported.
 # The engine archive exports its own C API unless told otherwise.

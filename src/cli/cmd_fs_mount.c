@@ -1,0 +1,326 @@
+/* `cis fs mount DIR`, `cis fs umount DIR`. A mount that is not in the foreground is a process of
+ * its own, started as the hidden command `__mount`, which answers through a pipe when it is there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/process.h"
+#include "cli/mount.h"
+
+#define READY_FD 3
+#define UMOUNT_NS (60 * CIS_NS_PER_S)
+
+/* ---- serving ---- */
+
+struct serve {
+    const struct cis_cli *cli;
+    const char *dir;
+    int ready_fd; /* -1: in the foreground */
+};
+
+static bool is_ready(void *self)
+{
+    struct serve *s = self;
+    if (s->ready_fd >= 0) {
+        bool told = write(s->ready_fd, "R", 1) == 1;
+        close(s->ready_fd);
+        s->ready_fd = -1;
+        return told;
+    }
+    if (s->cli->json) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+        cis_buf_text(&out, "{\"schema\":1,\"mounted\":");
+        cis_buf_json(&out, cis_str_of(s->dir));
+        cis_buf_printf(&out, ",\"pid\":%d}\n", (int)getpid());
+        cis_cli_out(out.ptr, out.len);
+        fflush(stdout);
+    }
+    return true;
+}
+
+static cis_code serve(struct cis_cli *cli, struct serve *s, struct cis_error *err)
+{
+    struct cis_mount_options o = {.dir = s->dir,
+                                  .branch = cis_cli_value(cli, "branch"),
+                                  .snapshot = cis_cli_value(cli, "snapshot"),
+                                  .read_only = cis_cli_has(cli, "read-only"),
+                                  .allow_other = cis_cli_has(cli, "allow-other"),
+                                  .ready = is_ready,
+                                  .self = s};
+    cis_app *app = NULL;
+    CIS_TRY(cis_app_open(cli, &app, err));
+    cis_code code = cis_mount_serve(app, cli, &o, err);
+    cis_app_close(app);
+    return code;
+}
+
+/* The daemon's side: "E", the code, a space, the message, when it does not come up. */
+static int run_daemon(struct cis_cli *cli)
+{
+    struct serve s = {cli, cli->args[0], READY_FD};
+    struct cis_error err = {0};
+    cis_code code = serve(cli, &s, &err);
+    if (code != CIS_OK && s.ready_fd >= 0) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1024);
+        cis_buf_printf(&text, "E%d %s", (int)code, err.msg);
+        (void)cis_fd_write_all(s.ready_fd, text.ptr, text.len);
+    }
+    return code == CIS_OK || code == CIS_E_CANCELLED ? 0 : cis_code_skill_exit(code);
+}
+
+static const struct cis_cli_option mount_options[] = {
+    {"foreground", 'f', NULL, "serve it here, until Ctrl-C or umount", false, NULL},
+    {"branch", 'b', "NAME", "the branch to mount (default: the current one)", false, NULL},
+    {"snapshot", 0, "NAME", "mount a snapshot instead, read-only", false, NULL},
+    {"read-only", 'r', NULL, "the branch as it is now; others may write to it", false, NULL},
+    {"allow-other", 0, NULL, "other users may look in, by the files' permissions", false, NULL},
+    {NULL, 0, NULL, NULL, false, NULL}};
+
+const struct cis_cli_command cis_cmd_mount_daemon = {.name = "__mount",
+                                                     .args = "DIR",
+                                                     .summary = "serve a mount",
+                                                     .options = mount_options,
+                                                     .min_args = 1,
+                                                     .max_args = 1,
+                                                     .hidden = true,
+                                                     .run = run_daemon};
+
+/* ---- mount ---- */
+
+extern char **environ;
+
+static cis_code spawn_daemon(const char *const *argv, int ready, pid_t *out_pid,
+                             struct cis_error *err)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&attr);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, ready, READY_FD);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
+    char *args[24];
+    memcpy(args, argv, sizeof args); /* posix_spawn changes none of them */
+    int rc = posix_spawn(out_pid, argv[0], &files, &attr, args, environ);
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attr);
+    return rc == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_INTERNAL, rc, "%s", argv[0]);
+}
+
+/* What the daemon says; the end of the pipe without a word: it died. */
+static cis_code await(int fd, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf said = CIS_BUF_INIT(1024);
+    CIS_TRY(cis_file_read_fd(fd, "mount", &said, err));
+    struct cis_str text = cis_buf_view(&said), number;
+    uint64_t code;
+    if (cis_str_is(text, "R")) {
+        return CIS_OK;
+    }
+    if (text.len < 2 || text.ptr[0] != 'E') {
+        return cis_fail(err, CIS_E_INTERNAL, "the mount's process ended before it was ready");
+    }
+    text.ptr++;
+    text.len--;
+    cis_str_split(&text, ' ', &number);
+    bool known = cis_str_u64(number, &code) && code != CIS_OK && code < CIS_E_COUNT_;
+    return cis_fail(err, known ? (cis_code)code : CIS_E_INTERNAL, CIS_STR_FMT, CIS_STR_ARG(text));
+}
+
+static cis_code start_daemon(const struct cis_cli *cli, const char *dir, pid_t *out_pid,
+                             struct cis_error *err)
+{
+    static const char *const passed[] = {"branch", "snapshot", "tenant", "store"};
+    const char *argv[24] = {cli->program, "__mount", dir};
+    size_t n = 3;
+    int pipes[2];
+    static const char *const names[] = {"--branch", "--snapshot", "--tenant", "--store"};
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {
+        if (cis_cli_value(cli, passed[i]) != NULL) {
+            argv[n++] = names[i];
+            argv[n++] = cis_cli_value(cli, passed[i]);
+        }
+    }
+    if (cli->home != NULL) {
+        argv[n++] = "--home";
+        argv[n++] = cli->home;
+    }
+    if (cis_cli_has(cli, "read-only")) {
+        argv[n++] = "--read-only";
+    }
+    if (cis_cli_has(cli, "allow-other")) {
+        argv[n++] = "--allow-other";
+    }
+    if (pipe2(pipes, O_CLOEXEC) != 0) {
+        return cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: pipe");
+    }
+    cis_code code = spawn_daemon(argv, pipes[1], out_pid, err);
+    close(pipes[1]);
+    if (code == CIS_OK) {
+        code = await(pipes[0], err);
+    }
+    close(pipes[0]);
+    return code;
+}
+
+static int run_mount(struct cis_cli *cli)
+{
+    struct cis_error err = {0};
+    cis_code code;
+    pid_t pid = 0;
+    char dir[PATH_MAX];
+    if (realpath(cli->args[0], dir) == NULL) {
+        code = cis_fail_sys(&err, errno == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, errno, "%s",
+                            cli->args[0]);
+        return cis_cli_fail(cli, &err);
+    }
+    if (cis_cli_has(cli, "foreground")) {
+        struct serve s = {cli, dir, -1};
+        code = serve(cli, &s, &err);
+    } else {
+        code = start_daemon(cli, dir, &pid, &err);
+        if (code == CIS_OK && cli->json) {
+            CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+            cis_buf_text(&out, "{\"schema\":1,\"mounted\":");
+            cis_buf_json(&out, cis_str_of(dir));
+            cis_buf_printf(&out, ",\"pid\":%d}\n", (int)pid);
+            cis_cli_out(out.ptr, out.len);
+        }
+    }
+    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
+}
+
+const struct cis_cli_command cis_cmd_fs_mount = {
+    .name = "fs mount",
+    .args = "DIR",
+    .summary = "mount a branch or a snapshot on a folder",
+    .help =
+        "Returns when the mount is there; with -f it serves it until Ctrl-C or `cis fs umount`. "
+        "What programs write is committed within 5 seconds, and at once by fsync(2).\n\n"
+        "Only the mount may write to its branch meanwhile: it holds a lease. If the lease is lost, "
+        "what was not committed is saved as a fork, and the mount only reads from then on. With "
+        "--read-only the branch is shown as it is now and others may go on writing to it.\n\n"
+        "DIR/.tarbox shows and changes layers: layers/list, layers/new, layers/switch, "
+        "snapshots/NAME/ and more.",
+    .examples = "  cis fs mount work\n"
+                "  cis fs mount old --snapshot before-upgrade\n"
+                "  echo checkpoint > work/.tarbox/layers/new\n",
+    .options = mount_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_mount};
+
+/* ---- umount ---- */
+
+/* Who serves it, by its control file; 0: this is no mount of ours. */
+static pid_t server_of(const char *dir)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    CIS_CLEANUP(cis_freep) char *path = cis_path_join(dir, ".tarbox/mount");
+    if (path == NULL || cis_file_read(path, &text, NULL) != CIS_OK) {
+        return 0;
+    }
+    json_t *json = json_loadb((const char *)text.ptr, text.len, 0, NULL);
+    json_int_t pid = json_integer_value(json_object_get(json, "pid"));
+    json_decref(json);
+    return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+/* What was written is safe before the mount goes, and a failure of that is told. */
+static cis_code sync_mount(const char *dir, struct cis_error *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int no = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return no == 0 || no == EROFS ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "%s: committing", dir);
+}
+
+static cis_code unmount(const char *dir, struct cis_error *err)
+{
+    if (umount2(dir, UMOUNT_NOFOLLOW) == 0) {
+        return CIS_OK;
+    }
+    if (errno != EPERM) {
+        return cis_fail_sys(err, errno == EBUSY ? CIS_E_CONFLICT : CIS_E_IO, errno, "%s", dir);
+    }
+    const char *const argv[] = {"fusermount3", "-u", "--", dir, NULL};
+    const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL};
+    struct cis_process_options o = {
+        .argv = argv, .envp = envp, .output_max = 4096, .errors_max = 4096};
+    struct cis_process_result result = {.exit_code = 0};
+    o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), UMOUNT_NS);
+    CIS_TRY(cis_process_run(&o, &result, err));
+    cis_code code = CIS_OK;
+    if (result.exit_code != 0) {
+        struct cis_str why = cis_str_trim(cis_buf_view(&result.errors));
+        code = cis_fail(err, CIS_E_IO, "%s: " CIS_STR_FMT, dir, CIS_STR_ARG(why));
+    }
+    cis_process_result_done(&result);
+    return code;
+}
+
+/* Until the server has ended: then the lease is given back and another mount may come. */
+static cis_code await_end(pid_t pid, const struct cis_cli *cli, struct cis_error *err)
+{
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), UMOUNT_NS), cli->cancel};
+    while (kill(pid, 0) == 0) {
+        struct cis_stop step = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_MS),
+                                cli->cancel};
+        CIS_TRY(cis_stop_check(&stop, "waiting for the mount's process", err));
+        (void)cis_stop_wait(&step, -1, 0, "umount", NULL);
+    }
+    return CIS_OK;
+}
+
+static int run_umount(struct cis_cli *cli)
+{
+    struct cis_error err = {0};
+    char dir[PATH_MAX];
+    pid_t pid = realpath(cli->args[0], dir) != NULL ? server_of(dir) : 0;
+    cis_code code = CIS_OK;
+    if (pid == 0) {
+        code = cis_fail(&err, CIS_E_NOTFOUND, "%s: not a mount of cis", cli->args[0]);
+    }
+    if (code == CIS_OK) {
+        code = sync_mount(dir, &err);
+    }
+    if (code == CIS_OK) {
+        code = unmount(dir, &err);
+    }
+    if (code == CIS_OK) {
+        code = await_end(pid, cli, &err);
+    }
+    if (code == CIS_OK && cli->json) {
+        cis_cli_printf("{\"schema\":1,\"unmounted\":true}\n");
+    }
+    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
+}
+
+const struct cis_cli_command cis_cmd_fs_umount = {
+    .name = "fs umount",
+    .args = "DIR",
+    .summary = "end a mount",
+    .help = "What was written is committed first; files that are still open there keep the mount "
+            "(exit 8).",
+    .examples = "  cis fs umount work\n",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_umount};
