@@ -4,7 +4,7 @@
 
 #include "vfs/contract.h"
 
-extern const struct contract_backend backend_hostdir, backend_union;
+extern const struct contract_backend backend_hostdir, backend_union, backend_layered;
 /* The folder below, of a place of backend_union. */
 const char *backend_union_lower(void *place, char *out, size_t cap);
 

@@ -2,7 +2,7 @@
  * and upward links, nothing} with {"", /, //, /., /.., /x} after the name: the same as Linux and
  * the model, and nothing but the tree's own names is ever reached. */
 #include <fcntl.h>
-#include "vfs/backends.h"
+#include "vfs/backend_layered.h"
 #include "vfs/model.h"
 
 static subject *subjects[3]; /* model, filesystem, Linux */
@@ -215,6 +215,7 @@ static void linking_every_path_to_every_path(void **state)
 
 int main(void)
 {
+    stores_start();
     bool chroot_works = op_chroot_prepare();
     char *real = test_dir_new();
     (void)!chmod(real, 0755);
@@ -243,5 +244,6 @@ int main(void)
     backend->end(place);
     remove_deep(real);
     free(real);
+    stores_stop();
     return failed;
 }
