@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include "bench/measure.h"
+#include "service/memory/memory.h"
 #include "store/sqlite/sqlite.h"
 #include "vfs/layered/layered.h"
 #include "vfs/walk.h"
@@ -29,10 +30,9 @@ struct bench {
     bool first;
     uint8_t *big;
     uint32_t seed;
-    struct cis_kv_op *memory; /* the run's, committed with its files */
-    size_t nmemory;
-    char (*keys)[32];
-    char (*values)[32];
+    struct cis_store_memory service;
+    struct cis_budget budget;
+    cis_memory_view *memory; /* the run's */
 };
 
 static const struct cis_str tenant = {"bench", 5};
@@ -51,15 +51,42 @@ static void fill(struct bench *b, uint8_t *ptr, size_t len)
     }
 }
 
+static void memory_open(struct bench *b)
+{
+    static const struct cis_call call = {
+        .tenant = "bench", .skill = "bench", .run_id = "", .deadline_ns = UINT64_MAX};
+    struct cis_error err;
+    b->budget = (struct cis_budget){.limit = 1u << 30};
+    if (cis_memory_view_new(&b->service.service, &call, &b->budget, &b->memory, &err) != CIS_OK) {
+        die("memory", 0, &err);
+    }
+}
+
 static void commit(struct bench *b)
 {
     struct cis_error err;
-    struct cis_store_commit with = {.kv = b->memory, .nkv = b->nmemory, .kind = "run"};
+    const struct cis_memory_op *ops;
+    size_t n = 0;
+    if (cis_memory_view_ops(b->memory, &ops, &n, &err) != CIS_OK) {
+        die("memory", 0, &err);
+    }
+    struct cis_kv_op *kv = calloc(n + 1, sizeof *kv);
+    for (size_t i = 0; i < n; i++) {
+        kv[i] = (struct cis_kv_op){.ns = CIS_STR("bench"),
+                                   .key = {ops[i].key, ops[i].key_len},
+                                   .value = {ops[i].value, ops[i].value_len},
+                                   .is_public = -1};
+    }
+    struct cis_store_commit with = {.kv = kv, .nkv = n, .kind = "run"};
     struct cis_fs_committed done;
     if (cis_layered_commit(b->vfs, &with, &done, NULL, &err) != CIS_OK) {
         die("commit", 0, &err);
     }
-    b->nmemory = 0;
+    free(kv);
+    if (b->each) { /* the next operation is another run */
+        cis_memory_view_free(b->memory);
+        memory_open(b);
+    }
 }
 
 typedef int bench_op(struct bench *b, int i);
@@ -74,8 +101,9 @@ static const struct cis_vfs_call call;
 static int write_file(struct bench *b, const char *path, uint8_t *data, size_t len)
 {
     cis_vfs_file *file;
+    struct cis_vfs_attr attr;
     int no = cis_at_open(b->root, &call, cis_str_of(path), 0, O_WRONLY | O_CREAT | O_TRUNC, 0644,
-                         &file, NULL);
+                         &file, &attr);
     size_t n = 0;
     uint64_t end;
     if (no == 0) {
@@ -88,7 +116,8 @@ static int write_file(struct bench *b, const char *path, uint8_t *data, size_t l
 static int read_file(struct bench *b, const char *path, uint8_t *data, size_t len)
 {
     cis_vfs_file *file;
-    int no = cis_at_open(b->root, &call, cis_str_of(path), 0, O_RDONLY, 0, &file, NULL);
+    struct cis_vfs_attr attr;
+    int no = cis_at_open(b->root, &call, cis_str_of(path), 0, O_RDONLY, 0, &file, &attr);
     size_t n = 0;
     if (no == 0) {
         no = file->vfs->ops->read(file, &call, &(struct iovec){data, len}, 1, 0, &n);
@@ -160,32 +189,29 @@ static int op_read_big(struct bench *b, int i)
 
 static int op_kv_set(struct bench *b, int i)
 {
-    snprintf(b->keys[i], sizeof b->keys[i], "key-%d", i);
-    snprintf(b->values[i], sizeof b->values[i], "{\"value\":%d}", i);
-    b->memory[b->nmemory++] =
-        (struct cis_kv_op){.ns = CIS_STR("bench"),
-                           .key = cis_str_of(b->keys[i]),
-                           .value = cis_bytes_of(b->values[i], strlen(b->values[i])),
-                           .is_public = -1};
-    return 0;
-}
-
-static bool same_value(void *self, const struct cis_kv_entry *e)
-{
-    const char *value = self;
-    return e->value.len == strlen(value) && memcmp(e->value.ptr, value, e->value.len) == 0;
+    char key[32], value[32];
+    struct cis_error err;
+    snprintf(key, sizeof key, "key-%d", i);
+    snprintf(value, sizeof value, "{\"value\":%d}", i);
+    return cis_memory_view_set(b->memory, cis_str_of(key), cis_bytes_of(value, strlen(value)),
+                               &err) == CIS_OK
+               ? 0
+               : EIO;
 }
 
 static int op_kv_get(struct bench *b, int i)
 {
     char key[32], value[32];
     bool found = false;
+    struct cis_bytes got;
     struct cis_error err;
     snprintf(key, sizeof key, "key-%d", i);
     snprintf(value, sizeof value, "{\"value\":%d}", i);
-    cis_code code = b->store->ops->kv_get(b->store, tenant, CIS_VIEW_HEAD, CIS_STR("bench"),
-                                          cis_str_of(key), same_value, value, &found, NULL, &err);
-    return code == CIS_OK && found ? 0 : EIO;
+    cis_code code = cis_memory_view_get(b->memory, cis_str_of(key), &got, &found, &err);
+    return code == CIS_OK && found && got.len == strlen(value) &&
+                   memcmp(got.ptr, value, got.len) == 0
+               ? 0
+               : EIO;
 }
 
 /* The rate counts the commit that makes it durable. */
@@ -257,7 +283,9 @@ static void run(struct bench *b, const char *ref, bool each)
     }
     b->each = each;
     b->first = true;
+    memory_open(b);
     all(b);
+    cis_memory_view_free(b->memory);
     cis_dir_free(b->root);
     cis_ns_free(b->ns);
     cis_vfs_close(b->vfs);
@@ -272,9 +300,6 @@ int main(int argc, char **argv)
         return 2;
     }
     b.big = malloc(BIG);
-    b.memory = calloc((size_t)b.n, sizeof *b.memory);
-    b.keys = calloc((size_t)b.n, sizeof *b.keys);
-    b.values = calloc((size_t)b.n, sizeof *b.values);
     struct cis_forest_options forest = CIS_FOREST_OPTIONS_INIT;
     cis_code code;
 #ifdef CIS_BENCH_POSTGRES
@@ -289,6 +314,7 @@ int main(int argc, char **argv)
     if (code != CIS_OK || cis_forest_new(b.store, &forest, &b.forest, &err) != CIS_OK) {
         die("store", 0, &err);
     }
+    cis_store_memory_init(&b.service, b.store, 0, 0);
     printf("{\"run\": {");
     run(&b, CIS_FS_MAIN, false);
     printf("}, \"each\": {");

@@ -1,0 +1,224 @@
+/* `cis fs mount` and `cis fs umount` as a user has them: what programs see through the mount is
+ * what they see in a folder of the host, it is there again after the next mount, and the branch is
+ * held while it is mounted. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include "system/system.h"
+#include "mounted.h"
+#include "transcript.h"
+
+struct place {
+    struct sys *sys;
+    char *dir;
+    bool mounted;
+};
+
+static int run(struct place *p, const char *verb, const char *option, const char *value)
+{
+    const char *argv[8] = {CIS_PROGRAM, "fs", verb};
+    int n = 3;
+    if (option != NULL) {
+        argv[n++] = option;
+        if (value != NULL) {
+            argv[n++] = value;
+        }
+    }
+    argv[n++] = p->dir;
+    return sys_exec(p->sys, argv);
+}
+
+static void mount_it(struct place *p, const char *option, const char *value)
+{
+    if (run(p, "mount", option, value) != 0) {
+        fail_msg("cis fs mount: %s", cis_buf_cstr(&p->sys->last.errors));
+    }
+    p->mounted = true;
+}
+
+static void umount_it(struct place *p)
+{
+    if (run(p, "umount", NULL, NULL) != 0) {
+        fail_msg("cis fs umount: %s", cis_buf_cstr(&p->sys->last.errors));
+    }
+    p->mounted = false;
+}
+
+static int setup(void **state)
+{
+    struct place *p = calloc(1, sizeof *p);
+    void *sys;
+    sys_setup(&sys);
+    p->sys = sys;
+    p->dir = test_dir_new();
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    void *sys = p->sys;
+    if (p->mounted) { /* the test failed: nothing may stay mounted */
+        (void)sys_exec(p->sys, (const char *const[]){"fusermount3", "-u", "-z", p->dir, NULL});
+    }
+    rmdir(p->dir);
+    free(p->dir);
+    int failed = sys_teardown(&sys);
+    free(p);
+    return failed;
+}
+
+static void in_folder(const char *base, const struct transcript_row *row, struct cis_buf *out)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", base, row->name);
+    if (mkdir(path, 0755) != 0) {
+        fail_msg("%s: %s", path, strerror(errno));
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    row->run(fd, out);
+    assert_int_equal(close_range((unsigned)fd, ~0u, 0), 0); /* and what the row left open */
+}
+
+static void programs_see_in_a_mount_what_they_see_in_a_folder(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    char *beside = test_dir_new();
+    bool root = geteuid() == 0;
+    mount_it(p, root ? "--allow-other" : NULL, NULL);
+    if (root) { /* other users walk in: the root of the tree is ours to open */
+        assert_int_equal(chmod(p->dir, 0755), 0);
+        assert_int_equal(chmod(beside, 0755), 0);
+    }
+    for (size_t i = 0; i < transcript_count; i++) {
+        const struct transcript_row *row = &transcript_rows[i];
+        if (row->owners && !root) {
+            continue;
+        }
+        struct cis_buf host = CIS_BUF_INIT(16 << 20), mount = CIS_BUF_INIT(16 << 20);
+        in_folder(beside, row, &host);
+        in_folder(p->dir, row, &mount);
+        transcript_compare(row->name, &host, &mount);
+        cis_buf_done(&host);
+        cis_buf_done(&mount);
+    }
+    umount_it(p);
+    struct cis_error err;
+    assert_int_equal(cis_file_remove_tree(beside, &err), CIS_OK);
+    free(beside);
+}
+
+static void put(struct place *p, const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", p->dir, name);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void assert_text(struct place *p, const char *name, const char *text)
+{
+    char path[512], got[256] = "";
+    snprintf(path, sizeof path, "%s/%s", p->dir, name);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    assert_non_null(fgets(got, sizeof got, f));
+    fclose(f);
+    assert_string_equal(got, text);
+}
+
+static void what_was_written_is_there_at_the_next_mount(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    mount_it(p, NULL, NULL);
+    put(p, "kept", "once written");
+    umount_it(p);
+    mount_it(p, NULL, NULL);
+    assert_text(p, "kept", "once written");
+    umount_it(p);
+}
+
+static void a_mounted_branch_is_held(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    mount_it(p, NULL, NULL);
+    char *second = test_dir_new();
+    assert_int_equal(
+        sys_exec(p->sys, (const char *const[]){CIS_PROGRAM, "fs", "mount", second, NULL}), 8);
+    assert_non_null(strstr(cis_buf_cstr(&p->sys->last.errors), "in use by mount"));
+    umount_it(p);
+    assert_int_equal(
+        sys_exec(p->sys, (const char *const[]){CIS_PROGRAM, "fs", "mount", second, NULL}), 0);
+    assert_int_equal(
+        sys_exec(p->sys, (const char *const[]){CIS_PROGRAM, "fs", "umount", second, NULL}), 0);
+    rmdir(second);
+    free(second);
+}
+
+static void a_read_only_mount_changes_nothing(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    mount_it(p, NULL, NULL);
+    put(p, "f", "text");
+    umount_it(p);
+    mount_it(p, "--read-only", NULL);
+    char path[512];
+    snprintf(path, sizeof path, "%s/f", p->dir);
+    static const int flags[] = {O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_APPEND,
+                                O_RDWR | O_CREAT};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        assert_int_equal(open(path, flags[i] | O_CLOEXEC, 0644), -1);
+        assert_int_equal(errno, EROFS);
+    }
+    assert_int_equal(unlink(path), -1);
+    assert_int_equal(errno, EROFS);
+    assert_text(p, "f", "text");
+    umount_it(p);
+}
+
+static void places_and_states_that_are_not_there_are_named(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    assert_int_equal(run(p, "mount", "--snapshot", "never"), 3);
+    assert_non_null(strstr(cis_buf_cstr(&p->sys->last.errors), "never"));
+    assert_int_equal(run(p, "mount", "--branch", "never"), 3);
+    assert_int_equal(run(p, "umount", NULL, NULL), 3);
+    assert_non_null(strstr(cis_buf_cstr(&p->sys->last.errors), "no mount of cis"));
+    assert_int_equal(sys_exec(p->sys, (const char *const[]){CIS_PROGRAM, "fs", "mount",
+                                                            "/nowhere/at/all", NULL}),
+                     3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(programs_see_in_a_mount_what_they_see_in_a_folder, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_was_written_is_there_at_the_next_mount, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_mounted_branch_is_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_read_only_mount_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(places_and_states_that_are_not_there_are_named, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
