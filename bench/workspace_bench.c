@@ -294,11 +294,13 @@ static void run(struct bench *b, const char *ref, bool each)
 int main(int argc, char **argv)
 {
     struct cis_error err;
-    struct bench b = {.seed = 1, .n = argc > 2 ? atoi(argv[2]) : 1000};
-    if (argc < 2 || b.n < 1) {
+    struct bench b = {.seed = 1, .n = 1000};
+    uint64_t n = 1000;
+    if (argc < 2 || (argc > 2 && (!cis_str_u64(cis_str_of(argv[2]), &n) || n < 1 || n > 1000000))) {
         fprintf(stderr, "usage: workspace_bench FOLDER N\n");
         return 2;
     }
+    b.n = (int)n;
     b.big = malloc(BIG);
     struct cis_forest_options forest = CIS_FOREST_OPTIONS_INIT;
     cis_code code;

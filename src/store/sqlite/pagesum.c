@@ -7,10 +7,11 @@
  * checksum, which SQLite looks at in recovery only; here it is checked at every read. Files without
  * the reserved bytes (made before, or by others) pass unchecked. One object a file, used by the one
  * thread that uses the connection. */
+#include "store/sqlite/pagesum.h"
+
 #include <stdatomic.h>
 #include "base/le.h"
 #include "base/mem.h"
-#include "store/sqlite/pagesum.h"
 
 #define SUM_BYTES 8u
 #define PAGE_MAX 65536
