@@ -289,7 +289,7 @@ static int by_path(const void *a, const void *b)
         return x->path != NULL ? -1 : y->path != NULL;
     }
     int order = strcmp(x->path, y->path);
-    return order != 0 ? order : x->what - y->what;
+    return order != 0 ? order : (x->name == NULL) - (y->name == NULL);
 }
 
 /* The same path twice (a name that came, and its file that changed): once. */

@@ -1,0 +1,675 @@
+/* Views: what each sees, what a commit makes of the overlay, conflicts, forks, changes, what is
+ * left of files without a name. */
+#include "fixture.h"
+
+#include <linux/fs.h>
+#include <linux/falloc.h>
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    fixture_open(f, NULL);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_close(*state);
+    free(*state);
+    return 0;
+}
+
+static uint64_t store_reads(struct fixture *f)
+{
+    struct cis_forest_stats stats;
+    cis_forest_stats(f->forest, &stats);
+    return stats.store_reads;
+}
+
+static int remove_file(cis_vfs *vfs, uint64_t dir, const char *name)
+{
+    return vfs->ops->unlink(vfs, &nobody, dir, cis_str_of(name));
+}
+
+static int move(cis_vfs *vfs, uint64_t dir, const char *name, uint64_t to, const char *to_name)
+{
+    return vfs->ops->rename(vfs, &nobody, dir, cis_str_of(name), to, cis_str_of(to_name), 0);
+}
+
+/* ---- happy ---- */
+
+static void a_commit_is_seen_by_later_views_and_by_none_before(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *a = view_main(f), *b = view_main(f);
+    must_write(a, 1, "hello", "world", 5);
+    assert_int_equal(find(b, 1, "hello", &(uint64_t){0}, NULL), ENOENT);
+    must_commit(a);
+    assert_int_equal(find(b, 1, "hello", &(uint64_t){0}, NULL), ENOENT);
+    must_hold(a, 1, "hello", "world");
+    cis_vfs *c = view_main(f);
+    must_hold(c, 1, "hello", "world");
+    assert_int_equal(find(b, 1, "hello", &(uint64_t){0}, NULL), ENOENT);
+    assert_true(cis_layered_view(c).epoch > cis_layered_view(b).epoch);
+    cis_vfs_close(a);
+    cis_vfs_close(b);
+    cis_vfs_close(c);
+}
+
+static void views_of_old_epochs_see_their_own_state_through_shared_caches(void **state)
+{
+    struct fixture *f = *state;
+    enum { EPOCHS = 20 };
+    struct cis_view at[EPOCHS];
+    cis_vfs *w = view_main(f);
+    for (int i = 0; i < EPOCHS; i++) {
+        char text[32], name[32];
+        snprintf(text, sizeof text, "state %d", i);
+        snprintf(name, sizeof name, "only%d", i);
+        must_write(w, 1, "file", text, strlen(text));
+        must_write(w, 1, name, "x", 1);
+        if (i > 0) {
+            snprintf(name, sizeof name, "only%d", i - 1);
+            assert_int_equal(remove_file(w, 1, name), 0);
+        }
+        must_commit(w);
+        at[i] = cis_layered_view(w);
+    }
+    for (int turn = 0; turn < 2; turn++) { /* once filling the caches, once from them */
+        for (int i = EPOCHS - 1; i >= 0; i--) {
+            char text[32], want[64];
+            cis_vfs *v = view_at(f, at[i]);
+            snprintf(text, sizeof text, "state %d", i);
+            snprintf(want, sizeof want, "file only%d ", i);
+            must_hold(v, 1, "file", text);
+            char *list = must_list(v, 1);
+            assert_string_equal(list, want);
+            free(list);
+            cis_vfs_close(v);
+        }
+    }
+    cis_vfs_close(w);
+}
+
+static void what_a_commit_wrote_is_not_read_again(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    uint64_t dir = must_mkdir(v, 1, "dir");
+    for (int i = 0; i < 50; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%d", i);
+        must_write(v, dir, name, "small", 5);
+    }
+    must_commit(v);
+    uint64_t before = store_reads(f);
+    for (int i = 0; i < 50; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%d", i);
+        must_hold(v, dir, name, "small");
+    }
+    assert_int_equal(store_reads(f), before);
+    cis_vfs_close(v);
+}
+
+static void caches_move_on_with_the_commits_of_others(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    must_write(v, 1, "a", "one", 3);
+    must_write(v, 1, "b", "two", 3);
+    must_commit(v);
+    must_hold(v, 1, "a", "one");
+    /* Another process: a forest of its own. */
+    cis_forest *other = NULL;
+    assert_ok(cis_forest_new(f->store, NULL, &other, err));
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    cis_vfs *w = NULL;
+    assert_ok(cis_layered_open(other, &o, NULL, &w, err));
+    must_write(w, 1, "b", "changed", 7);
+    must_commit(w);
+    cis_vfs *now = view_main(f);
+    uint64_t before = store_reads(f);
+    must_hold(now, 1, "a", "one");
+    assert_int_equal(store_reads(f), before); /* still cached */
+    must_hold(now, 1, "b", "changed");
+    assert_true(store_reads(f) > before);
+    must_hold(v, 1, "b", "two");
+    cis_vfs_close(now);
+    cis_vfs_close(w);
+    cis_vfs_close(v);
+    cis_forest_free(other);
+}
+
+static void content_survives_commit_and_reopening(void **state)
+{
+    struct fixture *f = *state;
+    static const size_t sizes[] = {0, 1, 1024, 1025, 4096, 65535, 65536, 65537, 300000};
+    size_t most = 300000;
+    uint8_t *data = malloc(most);
+    cis_vfs *v = view_main(f);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char name[32];
+        noise(i, data, sizes[i]);
+        snprintf(name, sizeof name, "s%zu", sizes[i]);
+        must_write(v, 1, name, data, sizes[i]);
+    }
+    must_commit(v);
+    cis_vfs_close(v);
+    fixture_reopen(f, NULL);
+    v = view_main(f);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char name[32];
+        size_t n;
+        noise(i, data, sizes[i]);
+        snprintf(name, sizeof name, "s%zu", sizes[i]);
+        char *have = must_read(v, 1, name, &n);
+        assert_int_equal(n, sizes[i]);
+        assert_memory_equal(have, data, n);
+        free(have);
+    }
+    cis_vfs_close(v);
+    free(data);
+}
+
+static void what_was_cut_off_stays_zero(void **state)
+{
+    struct fixture *f = *state;
+    size_t len = 200000;
+    uint8_t *data = malloc(len), *zeros = calloc(1, len);
+    noise(7, data, len);
+    cis_vfs *v = view_main(f);
+    must_write(v, 1, "file", data, len);
+    must_commit(v);
+    uint64_t ino = must_find(v, 1, "file");
+    cis_vfs_file *file = must_open(v, ino, O_RDWR);
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = 70000};
+    assert_int_equal(v->ops->setattr(v, &nobody, ino, &set, NULL), 0);
+    must_commit(v);
+    set.size = len;
+    assert_int_equal(v->ops->setattr(v, &nobody, ino, &set, NULL), 0);
+    for (int turn = 0; turn < 2; turn++) {
+        uint8_t *have = malloc(len);
+        assert_int_equal(read_at(file, 0, have, len), len);
+        assert_memory_equal(have, data, 70000);
+        assert_memory_equal(have + 70000, zeros, len - 70000);
+        free(have);
+        must_commit(v);
+    }
+    v->ops->release(file);
+    v->ops->forget(v, ino, 1);
+    cis_vfs_close(v);
+    free(data);
+    free(zeros);
+}
+
+struct seen {
+    char text[4096];
+};
+
+static bool see(void *self, const struct cis_layered_change *c)
+{
+    struct seen *s = self;
+    size_t at = strlen(s->text);
+    snprintf(s->text + at, sizeof s->text - at, "%c %.*s%s%.*s\n", c->what, (int)c->path.len,
+             c->path.ptr, c->from.len != 0 ? " < " : "", (int)c->from.len,
+             c->from.ptr != NULL ? c->from.ptr : "");
+    return true;
+}
+
+static void changes_are_shown_as_paths_in_order(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    uint64_t dir = must_mkdir(v, 1, "dir");
+    uint64_t deep = must_mkdir(v, dir, "deep");
+    must_write(v, deep, "gone", "1", 1);
+    must_write(v, deep, "moved", "2", 1);
+    must_write(v, deep, "edited", "3", 1);
+    must_write(v, 1, "replaced", "4", 1);
+    must_write(v, 1, "same", "5", 1);
+    must_commit(v);
+    struct seen s = {""};
+    assert_ok(cis_layered_changes(v, see, &s, NULL, err));
+    assert_string_equal(s.text, "");
+    assert_int_equal(remove_file(v, deep, "gone"), 0);
+    assert_int_equal(move(v, deep, "moved", 1, "arrived"), 0);
+    must_write(v, deep, "edited", "33", 2);
+    must_write(v, 1, "tmp", "44", 2);
+    assert_int_equal(move(v, 1, "tmp", 1, "replaced"), 0);
+    must_write(v, deep, "added", "6", 1);
+    must_write(v, deep, "for a moment", "7", 1);
+    assert_int_equal(remove_file(v, deep, "for a moment"), 0);
+    assert_ok(cis_layered_changes(v, see, &s, NULL, err));
+    assert_string_equal(s.text, "R arrived < dir/deep/moved\n"
+                                "A dir/deep/added\n"
+                                "M dir/deep/edited\n"
+                                "D dir/deep/gone\n"
+                                "M replaced\n");
+    assert_true(cis_layered_dirty(v));
+    cis_vfs_close(v);
+}
+
+static void the_work_of_a_conflict_is_saved_as_a_fork(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *a = view_main(f), *b = view_main(f);
+    must_write(a, 1, "file", "first", 5);
+    must_write(b, 1, "file", "second", 6);
+    uint8_t *big = malloc(300000);
+    noise(3, big, 300000);
+    must_write(b, 1, "big", big, 300000);
+    must_commit(a);
+    assert_fails(CIS_E_CONFLICT, "file", cis_layered_commit(b, NULL, NULL, NULL, err));
+    must_hold(b, 1, "file", "second"); /* as it was */
+    assert_ok(cis_layered_save_fork(b, CIS_STR("lost"), NULL, err));
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    o.ref = CIS_STR("lost");
+    cis_vfs *fork = view_open(f, &o);
+    must_hold(fork, 1, "file", "second");
+    size_t n;
+    char *have = must_read(fork, 1, "big", &n);
+    assert_int_equal(n, 300000);
+    assert_memory_equal(have, big, n);
+    free(have);
+    free(big);
+    cis_layered_discard(b);
+    assert_false(cis_layered_dirty(b));
+    assert_int_equal(find(b, 1, "file", &(uint64_t){0}, NULL), ENOENT);
+    cis_vfs *main = view_main(f);
+    must_hold(main, 1, "file", "first");
+    cis_vfs_close(main);
+    cis_vfs_close(fork);
+    cis_vfs_close(a);
+    cis_vfs_close(b);
+}
+
+/* ---- edge ---- */
+
+static void a_file_without_a_name_lives_on_for_those_who_hold_it(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    o.auto_commit = true;
+    o.kind = "mount";
+    cis_vfs *v = view_open(f, &o);
+    uint8_t data[100000], have[100000];
+    noise(1, data, sizeof data);
+    must_write(v, 1, "old", data, sizeof data);
+    must_write(v, 1, "small", "inline", 6);
+    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    uint64_t old = must_find(v, 1, "old"), small = must_find(v, 1, "small");
+    cis_vfs_file *a = must_open(v, old, O_RDWR), *b = must_open(v, small, O_RDONLY);
+    must_write(v, 1, "fresh", "never committed", 15);
+    uint64_t fresh = must_find(v, 1, "fresh");
+    cis_vfs_file *c = must_open(v, fresh, O_RDWR);
+    assert_int_equal(remove_file(v, 1, "old"), 0);
+    assert_int_equal(remove_file(v, 1, "small"), 0);
+    assert_int_equal(remove_file(v, 1, "fresh"), 0);
+    for (int turn = 0; turn < 3; turn++) {
+        assert_int_equal(read_at(a, 0, have, sizeof have), sizeof have);
+        assert_memory_equal(have, data, sizeof data);
+        assert_int_equal(read_at(b, 0, have, sizeof have), 6);
+        assert_int_equal(read_at(c, 0, have, sizeof have), 15);
+        assert_int_equal(must_stat(v, old).nlink, 0);
+        data[50] = (uint8_t)turn;
+        assert_int_equal(write_at(a, 50, data + 50, 1), 0);
+        must_write(v, 1, "other", &turn, sizeof turn);
+        assert_int_equal(v->ops->flush(v, &nobody), 0);
+    }
+    v->ops->release(a);
+    v->ops->release(b);
+    v->ops->release(c);
+    v->ops->forget(v, old, 1);
+    v->ops->forget(v, small, 1);
+    v->ops->forget(v, fresh, 1);
+    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    assert_false(cis_layered_dirty(v));
+    char *list = must_list(v, 1);
+    assert_string_equal(list, "other ");
+    free(list);
+    struct cis_vfs_usage usage;
+    assert_int_equal(v->ops->statfs(v, &nobody, &usage), 0);
+    assert_int_equal(usage.files, 1);
+    assert_int_equal(usage.bytes, 4);
+    cis_vfs_close(v);
+}
+
+static void a_run_that_changed_nothing_makes_no_epoch(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    must_write(v, 1, "a", "x", 1);
+    must_commit(v);
+    struct cis_view at = cis_layered_view(v);
+    must_hold(v, 1, "a", "x");
+    must_commit(v);
+    assert_int_equal(cis_layered_view(v).epoch, at.epoch);
+    cis_vfs_close(v);
+}
+
+static void removed_names_and_moved_directories_are_committed(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    uint64_t a = must_mkdir(v, 1, "a"), b = must_mkdir(v, 1, "b");
+    uint64_t in = must_mkdir(v, a, "in");
+    must_write(v, in, "file", "x", 1);
+    must_commit(v);
+    assert_int_equal(move(v, a, "in", b, "there"), 0);
+    assert_int_equal(v->ops->rmdir(v, &nobody, 1, CIS_STR("a")), 0);
+    assert_int_equal(move(v, 1, "b", in, "self"), EINVAL);
+    must_commit(v);
+    cis_vfs_close(v);
+    fixture_reopen(f, NULL);
+    v = view_main(f);
+    char *list = must_list(v, 1);
+    assert_string_equal(list, "b ");
+    free(list);
+    b = must_find(v, 1, "b");
+    assert_int_equal(must_stat(v, b).nlink, 3);
+    in = must_find(v, b, "there");
+    must_hold(v, in, "file", "x");
+    cis_vfs_close(v);
+}
+
+static void a_spilled_file_is_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    o.dirty_bytes = 256 * 1024;
+    cis_vfs *v = view_open(f, &o);
+    size_t len = 5000000;
+    uint8_t *data = malloc(len);
+    noise(9, data, len);
+    must_write(v, 1, "file", data, len);
+    uint64_t ino = must_find(v, 1, "file");
+    cis_vfs_file *file = must_open(v, ino, O_RDWR);
+    for (size_t i = 0; i < 200; i++) { /* into spilled blocks too */
+        size_t at = (i * 7919 * 113) % (len - 100);
+        noise(i, data + at, 100);
+        assert_int_equal(write_at(file, at, data + at, 100), 0);
+    }
+    v->ops->release(file);
+    v->ops->forget(v, ino, 1);
+    for (int turn = 0; turn < 2; turn++) {
+        size_t n;
+        char *have = must_read(v, 1, "file", &n);
+        assert_int_equal(n, len);
+        assert_memory_equal(have, data, len);
+        free(have);
+        must_commit(v);
+    }
+    cis_vfs_close(v);
+    free(data);
+}
+
+static void a_small_edit_of_a_large_file_stores_at_most_two_chunks(void **state)
+{
+    struct fixture *f = *state;
+    size_t len = 64u << 20;
+    uint8_t *data = malloc(len);
+    noise(5, data, len);
+    cis_vfs *v = view_main(f);
+    must_write(v, 1, "large", data, len);
+    must_commit(v);
+    struct cis_tenant before, after;
+    assert_ok(f->store->fs->tenant_get(f->store, TENANT, &before, NULL, err));
+    uint64_t ino = must_find(v, 1, "large");
+    cis_vfs_file *file = must_open(v, ino, O_RDWR);
+    noise(6, data, 4096);
+    assert_int_equal(write_at(file, (len / 2) + 65536 - 2048, data, 4096), 0);
+    v->ops->release(file);
+    v->ops->forget(v, ino, 1);
+    must_commit(v);
+    assert_ok(f->store->fs->tenant_get(f->store, TENANT, &after, NULL, err));
+    assert_true(after.stored > before.stored);
+    assert_true(after.stored - before.stored <= 2 * CIS_FS_BLOCK + 1024);
+    cis_vfs_close(v);
+    free(data);
+}
+
+static void holes_are_found_and_made(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    uint8_t one[1] = {1};
+    must_write(v, 1, "sparse", one, 1);
+    uint64_t ino = must_find(v, 1, "sparse"), at;
+    cis_vfs_file *file = must_open(v, ino, O_RDWR);
+    assert_int_equal(write_at(file, 1ull << 40, one, 1), 0);
+    for (int turn = 0; turn < 2; turn++) {
+        assert_int_equal(v->ops->seek(file, &nobody, 65536, SEEK_DATA, &at), 0);
+        assert_int_equal(at, 1ull << 40);
+        assert_int_equal(v->ops->seek(file, &nobody, 0, SEEK_HOLE, &at), 0);
+        assert_int_equal(at, 65536);
+        assert_true(must_stat(v, ino).blocks <= 512);
+        must_commit(v);
+    }
+    assert_int_equal(
+        v->ops->allocate(file, &nobody, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536), 0);
+    must_commit(v);
+    assert_int_equal(v->ops->seek(file, &nobody, 0, SEEK_DATA, &at), 0);
+    assert_int_equal(at, 1ull << 40);
+    uint8_t have = 9;
+    assert_int_equal(read_at(file, 0, &have, 1), 1);
+    assert_int_equal(have, 0);
+    v->ops->release(file);
+    v->ops->forget(v, ino, 1);
+    cis_vfs_close(v);
+}
+
+/* ---- denied ---- */
+
+static void a_view_that_is_not_the_head_is_read_only(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    must_write(v, 1, "a", "x", 1);
+    must_commit(v);
+    struct cis_view old = cis_layered_view(v);
+    must_write(v, 1, "a", "y", 1);
+    must_commit(v);
+    cis_vfs *at = view_at(f, old);
+    struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
+    uint64_t ino = must_find(at, 1, "a");
+    struct cis_vfs_attr attr;
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE};
+    cis_vfs_file *file;
+    assert_int_equal(at->ops->make(at, &nobody, 1, CIS_STR("n"), &make, &ino, &attr), EROFS);
+    assert_int_equal(at->ops->setattr(at, &nobody, ino, &set, NULL), EROFS);
+    assert_int_equal(remove_file(at, 1, "a"), EROFS);
+    assert_int_equal(at->ops->open(at, &nobody, ino, O_RDWR, &file), EROFS);
+    assert_int_equal(at->ops->open(at, &nobody, ino, O_RDONLY | O_TRUNC, &file), EROFS);
+    assert_fails(CIS_E_DENIED, "read-only", cis_layered_commit(at, NULL, NULL, NULL, err));
+    must_hold(at, 1, "a", "x");
+    cis_vfs_close(at);
+    cis_vfs_close(v);
+}
+
+static void open_files_of_discarded_inodes_are_stale(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    must_write(v, 1, "old", "kept", 4);
+    must_commit(v);
+    must_write(v, 1, "new", "x", 1);
+    must_write(v, 1, "old", "changed", 7);
+    uint64_t ino = must_find(v, 1, "new");
+    cis_vfs_file *file = must_open(v, ino, O_RDWR);
+    cis_layered_discard(v);
+    struct iovec iov = {&(char){0}, 1};
+    size_t n;
+    uint64_t end;
+    assert_int_equal(v->ops->read(file, &nobody, &iov, 1, 0, &n), ESTALE);
+    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 0, &n, &end), ESTALE);
+    v->ops->release(file);
+    v->ops->forget(v, ino, 1);
+    must_hold(v, 1, "old", "kept");
+    must_commit(v);
+    cis_vfs_close(v);
+}
+
+static void the_quota_is_met_to_the_last_byte_and_file(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs_close(view_main(f));
+    struct cis_tenant quota = {.quota_files = 3, .quota_bytes = 100000};
+    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    cis_vfs *v = view_main(f);
+    uint8_t *data = calloc(1, 200000);
+    must_write(v, 1, "a", data, 99999);
+    must_write(v, 1, "b", "", 0);
+    uint64_t ino = must_find(v, 1, "b"), end, made;
+    cis_vfs_file *file = must_open(v, ino, O_RDWR);
+    struct iovec iov = {data, 5000};
+    size_t n = 0;
+    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 0, &n, &end), 0);
+    assert_int_equal(n, 1); /* what fits */
+    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 1, &n, &end), EDQUOT);
+    struct cis_vfs_make make = {.mode = S_IFREG | 0644};
+    struct cis_vfs_attr attr;
+    assert_int_equal(v->ops->make(v, &nobody, 1, CIS_STR("c"), &make, &made, &attr), 0);
+    assert_int_equal(v->ops->make(v, &nobody, 1, CIS_STR("d"), &make, &made, &attr), EDQUOT);
+    must_commit(v);
+    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 1, &n, &end), EDQUOT);
+    assert_int_equal(v->ops->make(v, &nobody, 1, CIS_STR("d"), &make, &made, &attr), EDQUOT);
+    assert_int_equal(remove_file(v, 1, "c"), 0);
+    assert_int_equal(remove_file(v, 1, "a"), 0);
+    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 1, &n, &end), 0);
+    assert_int_equal(n, 5000);
+    must_commit(v);
+    struct cis_vfs_usage usage;
+    assert_int_equal(v->ops->statfs(v, &nobody, &usage), 0);
+    assert_int_equal(usage.files, 1);
+    assert_int_equal(usage.bytes, 5001);
+    assert_int_equal(usage.bytes_free, 100000 - 5001);
+    v->ops->release(file);
+    v->ops->forget(v, ino, 1);
+    v->ops->forget(v, made, 1);
+    cis_vfs_close(v);
+    free(data);
+}
+
+static void the_stored_cap_refuses_before_the_write_is_accepted(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs_close(view_main(f));
+    struct cis_tenant quota = {.quota_stored = 2u << 20};
+    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    o.auto_commit = true;
+    cis_vfs *v = view_open(f, &o);
+    must_write(v, 1, "file", "", 0);
+    uint64_t ino = must_find(v, 1, "file"), end, done = 0;
+    cis_vfs_file *file = must_open(v, ino, O_RDWR);
+    uint8_t *data = malloc(65536);
+    int no = 0;
+    while (no == 0 && done < 8u << 20) {
+        struct iovec iov = {data, 65536};
+        size_t n = 0;
+        noise(done, data, 65536);
+        no = v->ops->write(file, &nobody, &iov, 1, done, &n, &end);
+        done += no == 0 ? n : 0;
+    }
+    assert_int_equal(no, ENOSPC);
+    assert_true(done >= 1u << 20 && done < 3u << 20);
+    assert_int_equal(v->ops->sync(file, &nobody, false), 0); /* what was accepted is kept */
+    for (uint64_t at = 0; at < done; at += 65536) {
+        uint8_t have[65536];
+        noise(at, data, 65536);
+        assert_int_equal(read_at(file, at, have, 65536), 65536);
+        assert_memory_equal(have, data, 65536);
+    }
+    v->ops->release(file);
+    v->ops->forget(v, ino, 1);
+    cis_vfs_close(v);
+    free(data);
+}
+
+static void overlay_metadata_is_charged_to_the_budget(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_budget budget = {.limit = 100000};
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    o.budget = &budget;
+    cis_vfs *v = view_open(f, &o);
+    struct cis_vfs_make make = {.mode = S_IFREG | 0644};
+    int no = 0, made = 0;
+    struct cis_error err = {0};
+    struct cis_vfs_call call = {.err = &err};
+    for (; no == 0 && made < 100000; made += no == 0) {
+        char name[16];
+        struct cis_vfs_attr attr;
+        uint64_t ino;
+        snprintf(name, sizeof name, "f%d", made);
+        no = v->ops->make(v, &call, 1, cis_str_of(name), &make, &ino, &attr);
+        if (no == 0) {
+            v->ops->forget(v, ino, 1);
+        }
+    }
+    assert_int_equal(no, ENOSPC);
+    assert_true(made > 50 && made < 1000);
+    assert_non_null(strstr(err.msg, "budget"));
+    assert_true(budget.used > 0 && budget.used <= budget.limit);
+    must_commit(v);
+    assert_int_equal(budget.used, 0);
+    must_write(v, 1, "again", "x", 1);
+    cis_layered_discard(v);
+    assert_int_equal(budget.used, 0);
+    cis_vfs_close(v);
+}
+
+static void an_expired_view_is_stale(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    must_write(v, 1, "a", "x", 1);
+    must_commit(v);
+    struct cis_view old = cis_layered_view(v);
+    must_write(v, 1, "a", "y", 1);
+    must_commit(v);
+    struct cis_view head = cis_layered_view(v);
+    assert_ok(f->store->fs->squash(f->store, TENANT, head.branch, head.epoch, NULL, 0, NULL, err));
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    o.at = old;
+    cis_vfs *at;
+    assert_fails(CIS_E_EXPIRED, "", cis_layered_open(f->forest, &o, NULL, &at, err));
+    cis_vfs_close(v);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_commit_is_seen_by_later_views_and_by_none_before),
+        TEST(views_of_old_epochs_see_their_own_state_through_shared_caches),
+        TEST(what_a_commit_wrote_is_not_read_again),
+        TEST(caches_move_on_with_the_commits_of_others),
+        TEST(content_survives_commit_and_reopening),
+        TEST(what_was_cut_off_stays_zero),
+        TEST(changes_are_shown_as_paths_in_order),
+        TEST(the_work_of_a_conflict_is_saved_as_a_fork),
+        TEST(a_file_without_a_name_lives_on_for_those_who_hold_it),
+        TEST(a_run_that_changed_nothing_makes_no_epoch),
+        TEST(removed_names_and_moved_directories_are_committed),
+        TEST(a_spilled_file_is_whole),
+        TEST(a_small_edit_of_a_large_file_stores_at_most_two_chunks),
+        TEST(holes_are_found_and_made),
+        TEST(a_view_that_is_not_the_head_is_read_only),
+        TEST(open_files_of_discarded_inodes_are_stale),
+        TEST(the_quota_is_met_to_the_last_byte_and_file),
+        TEST(the_stored_cap_refuses_before_the_write_is_accepted),
+        TEST(overlay_metadata_is_charged_to_the_budget),
+        TEST(an_expired_view_is_stale),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
