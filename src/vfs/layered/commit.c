@@ -209,6 +209,16 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
     return CIS_OK;
 }
 
+/* One that loses its last name after this, and before the overlay is frozen, is pinned by the commit
+ * after it: superseded rows stay for minutes whoever wants them. */
+static bool has_gone(struct lay_view *v)
+{
+    struct lay_stripe *s = cis_lay_lock_one(v);
+    bool gone = v->ngone > 0;
+    pthread_mutex_unlock(&s->lock);
+    return gone;
+}
+
 cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
                             struct cis_fs_committed *out, const struct cis_stop *stop,
                             struct cis_error *err)
@@ -229,7 +239,7 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
         return finish(v, cis_fail(&why, CIS_E_EXPIRED, "the view has expired"), &why, err);
     }
     int no = cis_lay_spill_end(v, &call);
-    if (no == 0 && v->ngone > 0) { /* files without a name that are still held */
+    if (no == 0 && has_gone(v)) { /* files without a name that are still held */
         no = cis_lay_errno(cis_lay_pin(v, v->at, stop, &why));
     }
     no = no != 0 ? no : cis_lay_freeze(v, &call, &frozen);

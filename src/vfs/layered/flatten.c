@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { LOAD_JOBS = 256, LOAD_BYTES = 4 << 20 };
+enum { LOAD_JOBS = 1024, LOAD_BYTES = 4 << 20 };
 
 static int add_extent(struct lay_frozen *f, uint64_t ino, uint64_t block, uint64_t chunk, bool had)
 {

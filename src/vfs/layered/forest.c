@@ -27,7 +27,7 @@ cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *optio
     }
     f->options.entries = f->options.entries != 0 ? f->options.entries : 262144;
     f->options.inodes = f->options.inodes != 0 ? f->options.inodes : 262144;
-    f->options.chunk_bytes = f->options.chunk_bytes != 0 ? f->options.chunk_bytes : 32u << 20;
+    f->options.chunk_bytes = f->options.chunk_bytes != 0 ? f->options.chunk_bytes : 24u << 20;
     f->options.readahead = f->options.readahead != 0 ? f->options.readahead : 16;
     if (f->options.readahead > LAY_READAHEAD_MAX) {
         f->options.readahead = LAY_READAHEAD_MAX;

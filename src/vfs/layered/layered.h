@@ -22,7 +22,7 @@ struct cis_forest_options {
     uint32_t size;
     uint32_t entries;     /* cached names, negatives included; 0: 262,144 */
     uint32_t inodes;      /* 0: 262,144 */
-    uint64_t chunk_bytes; /* unpacked content; 0: 64 MiB */
+    uint64_t chunk_bytes; /* unpacked content; 0: 24 MiB */
     uint32_t readahead;   /* blocks read ahead of a sequential reader; 0: 16 */
 };
 #define CIS_FOREST_OPTIONS_INIT                                                                    \

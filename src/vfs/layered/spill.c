@@ -2,7 +2,7 @@
  * packed by helpers, the one before it is stored by the writer that found memory full. */
 #include "vfs/layered/view.h"
 
-enum { LOAD_BLOCKS = 32, LOAD_BYTES = LOAD_BLOCKS * CIS_FS_BLOCK };
+enum { LOAD_JOBS = 1024, LOAD_BYTES = 4 << 20 };
 
 /* Under all stripes: the oldest dirty blocks that are not on their way. */
 static void gather(struct lay_view *v, struct lay_load *load)
@@ -58,7 +58,7 @@ int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call)
 
 static int begin_next(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load **out)
 {
-    struct lay_load *load = cis_lay_load_new(v, LOAD_BLOCKS * 4);
+    struct lay_load *load = cis_lay_load_new(v, LOAD_JOBS);
     if (load == NULL) {
         return ENOMEM;
     }

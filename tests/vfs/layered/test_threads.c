@@ -123,7 +123,7 @@ static void *commit_same_name(void *arg)
     char text[16];
     w->vfs = try_view(w->f);
     pthread_barrier_wait(w->barrier);
-    snprintf(text, sizeof text, "%d", w->index);
+    snprintf(text, sizeof text, "%02d", w->index);
     w->no = put(w->vfs, 1, "prize", text, strlen(text));
     pthread_barrier_wait(w->barrier);
     w->code = cis_layered_commit(w->vfs, NULL, NULL, NULL, NULL);
