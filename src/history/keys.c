@@ -51,6 +51,8 @@ static cis_code take_key(struct touched *t, const struct cis_key *key, struct ci
     case CIS_KEY_DIRGONE:
     case CIS_KEY_MOVED:
         return cis_numbers_add(&t->inos, key->ino, err);
+    case CIS_KEY_DIRTIME:
+        return CIS_OK;
     case CIS_KEY_MEMORY:
         return take_memory(t, key, err);
     }

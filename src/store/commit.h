@@ -19,6 +19,8 @@ enum cis_key_kind {
     CIS_KEY_DIRGONE = 4, /* ino: a directory was removed; conflicts with names added to it */
     CIS_KEY_MOVED = 5,   /* ino, parent: a directory is elsewhere now */
     CIS_KEY_MEMORY = 6,  /* ns, key: conflicts only for strict memory */
+    CIS_KEY_DIRTIME = 7, /* ino: only times of a directory changed (a name came and went, or it was
+                          * renamed in its place): for caches, never a conflict */
 };
 
 struct cis_key {

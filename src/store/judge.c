@@ -81,6 +81,22 @@ static bool change_key(const struct cis_fs_change *change, struct cis_key *out)
     return false;
 }
 
+/* The first entry of mine at or after (dir, name). */
+static size_t dirent_floor(const struct cis_fs_commit *fs, uint64_t dir, struct cis_str name)
+{
+    size_t low = 0, high = fs->ndirents;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct cis_fs_dirent *e = &fs->dirents[mid];
+        if (e->parent < dir || (e->parent == dir && cis_str_cmp(e->name, name) < 0)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
 cis_code cis_judge_keys(const struct cis_judge *judge, struct cis_buf *out, struct cis_error *err)
 {
     const struct cis_fs_commit *fs = judge->fs;
@@ -107,26 +123,17 @@ cis_code cis_judge_keys(const struct cis_judge *judge, struct cis_buf *out, stru
             .kind = CIS_KEY_MEMORY, .ns = judge->kv[i]->ns, .name = judge->kv[i]->key};
         cis_keys_add(out, &key);
     }
+    for (size_t i = 0; i < fs->ndeltas; i++) {
+        size_t at = dirent_floor(fs, fs->deltas[i].ino, (struct cis_str){"", 0});
+        if (at == fs->ndirents || fs->dirents[at].parent != fs->deltas[i].ino) {
+            key = (struct cis_key){.kind = CIS_KEY_DIRTIME, .ino = fs->deltas[i].ino};
+            cis_keys_add(out, &key);
+        }
+    }
     return cis_buf_check(out, "commit: changed keys", err);
 }
 
 /* ---- look-ups among my changes ---- */
-
-/* The first entry of mine at or after (dir, name). */
-static size_t dirent_floor(const struct cis_fs_commit *fs, uint64_t dir, struct cis_str name)
-{
-    size_t low = 0, high = fs->ndirents;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        const struct cis_fs_dirent *e = &fs->dirents[mid];
-        if (e->parent < dir || (e->parent == dir && cis_str_cmp(e->name, name) < 0)) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return low;
-}
 
 const struct cis_fs_change *cis_judge_change(const struct cis_fs_commit *fs, uint64_t ino,
                                              size_t *out_n)
@@ -287,6 +294,8 @@ static cis_code key_judge(struct cis_judge *judge, const struct cis_key *key)
                               "another run changed the memory key \"" CIS_STR_FMT "\" first",
                               CIS_STR_ARG(key->name))
                    : CIS_OK;
+    case CIS_KEY_DIRTIME:
+        return CIS_OK;
     }
     return CIS_OK;
 }

@@ -57,6 +57,7 @@ void cis_keys_add(struct cis_buf *buf, const struct cis_key *key)
         break;
     case CIS_KEY_DIRATTR:
     case CIS_KEY_DIRGONE:
+    case CIS_KEY_DIRTIME:
     case CIS_KEY_MEMORY:
         break;
     }
@@ -103,7 +104,7 @@ static bool get_dirent(struct cis_bytes keys, size_t *at, struct cis_key *key)
 static bool get_key(struct cis_bytes keys, size_t *at, struct cis_key *key)
 {
     uint8_t kind = keys.ptr[(*at)++];
-    if (kind < CIS_KEY_DIRENT || kind > CIS_KEY_MEMORY) {
+    if (kind < CIS_KEY_DIRENT || kind > CIS_KEY_DIRTIME) {
         return false;
     }
     key->kind = (enum cis_key_kind)kind;
@@ -123,6 +124,7 @@ static bool get_key(struct cis_bytes keys, size_t *at, struct cis_key *key)
         return cis_varint_get(keys, at, &key->target) && key->target != 0;
     case CIS_KEY_DIRATTR:
     case CIS_KEY_DIRGONE:
+    case CIS_KEY_DIRTIME:
     case CIS_KEY_MEMORY:
         return true;
     }

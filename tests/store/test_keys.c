@@ -16,6 +16,7 @@ static const struct cis_key keys[] = {
     {.kind = CIS_KEY_MOVED, .ino = 5, .target = 1},
     {.kind = CIS_KEY_MEMORY, .ns = {"n", 1}, .name = {"k\0\xfe", 3}},
     {.kind = CIS_KEY_MEMORY, .ns = {"na", 2}, .name = {"a", 1}},
+    {.kind = CIS_KEY_DIRTIME, .ino = 1},
 };
 #define KEYS (sizeof keys / sizeof *keys)
 
@@ -82,7 +83,7 @@ static void malformed_keys_are_damage(void **state)
     (void)state;
     static const char *const bad[] = {
         "\x02\x03\x01",               /* another version */
-        "\x01\x07\x01",               /* no such kind */
+        "\x01\x08\x01",               /* no such kind */
         "\x01\x03\x80\x00",           /* a number in a long form */
         "\x01\x01\x01\x01/\x01\x08",  /* a name with a slash */
         "\x01\x01\x01\x02..\x01\x08", /* ".." */

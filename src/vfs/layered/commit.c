@@ -209,8 +209,8 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
     return CIS_OK;
 }
 
-/* One that loses its last name after this, and before the overlay is frozen, is pinned by the commit
- * after it: superseded rows stay for minutes whoever wants them. */
+/* One that loses its last name after this, and before the overlay is frozen, is pinned by the
+ * commit after it: superseded rows stay for minutes whoever wants them. */
 static bool has_gone(struct lay_view *v)
 {
     struct lay_stripe *s = cis_lay_lock_one(v);

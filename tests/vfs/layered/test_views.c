@@ -143,6 +143,35 @@ static void caches_move_on_with_the_commits_of_others(void **state)
     cis_forest_free(other);
 }
 
+static void times_of_a_directory_where_a_file_came_and_went_reach_other_caches(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    uint64_t dir = must_mkdir(v, 1, "dir"), sub = must_mkdir(v, dir, "sub");
+    must_commit(v);
+    struct cis_vfs_attr was = must_stat(v, dir), sub_was = must_stat(v, sub);
+    cis_forest *other = NULL;
+    assert_ok(cis_forest_new(f->store, NULL, &other, err));
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    cis_vfs *w = NULL;
+    assert_ok(cis_layered_open(other, &o, NULL, &w, err));
+    must_write(w, dir, "moment", "x", 1);
+    assert_int_equal(remove_file(w, dir, "moment"), 0);
+    must_commit(w);
+    assert_int_equal(move(w, dir, "sub", dir, "named"), 0);
+    must_commit(w);
+    cis_vfs *now = view_main(f);
+    struct cis_vfs_attr is = must_stat(now, dir), sub_is = must_stat(now, sub);
+    assert_memory_not_equal(&is.mtime, &was.mtime, sizeof is.mtime);
+    assert_memory_not_equal(&sub_is.ctime, &sub_was.ctime, sizeof is.ctime);
+    assert_memory_equal(&sub_is.mtime, &sub_was.mtime, sizeof is.mtime);
+    cis_vfs_close(now);
+    cis_vfs_close(w);
+    cis_vfs_close(v);
+    cis_forest_free(other);
+}
+
 static void content_survives_commit_and_reopening(void **state)
 {
     struct fixture *f = *state;
@@ -654,6 +683,7 @@ int main(void)
         TEST(views_of_old_epochs_see_their_own_state_through_shared_caches),
         TEST(what_a_commit_wrote_is_not_read_again),
         TEST(caches_move_on_with_the_commits_of_others),
+        TEST(times_of_a_directory_where_a_file_came_and_went_reach_other_caches),
         TEST(content_survives_commit_and_reopening),
         TEST(what_was_cut_off_stays_zero),
         TEST(changes_are_shown_as_paths_in_order),
