@@ -6,10 +6,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/store.h"
 #include "config/config.h"
 #include "service/ai/ai.h"
 #include "service/memory/memory.h"
-#include "store/sqlite/sqlite.h"
 
 struct cis_app {
     const struct cis_cli *cli;
@@ -110,14 +110,8 @@ static cis_code make_folder(const char *path, struct cis_error *err)
 cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err)
 {
     if (app->store == NULL) {
-        struct cis_str where = cis_str_of(app->config->store);
-        if (!cis_str_starts(where, CIS_STR("sqlite:"))) {
-            return cis_fail(err, CIS_E_UNSUPPORTED,
-                            "store %s: this version keeps data in SQLite only (sqlite:DIR)",
-                            app->config->store);
-        }
         CIS_TRY(make_folder(app->config->data_dir, err));
-        CIS_TRY(cis_store_sqlite_open(where.ptr + strlen("sqlite:"), &app->store, err));
+        CIS_TRY(cis_cli_store_open(app->config->store, &app->store, err));
     }
     *out_store = app->store;
     return CIS_OK;

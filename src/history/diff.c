@@ -62,11 +62,11 @@ static cis_code content_differs(struct diff *d, const struct cis_fs_inode *a,
                                 const struct cis_fs_inode *b, bool *out)
 {
     *out = !is_dir(a->mode) && (a->size != b->size || !times_same(a->mtime, b->mtime));
-    if (*out || !is_file(a->mode) ||
+    if (*out || is_dir(a->mode) ||
         (a->ino == b->ino && (a->epoch == b->epoch || times_same(a->ctime, b->ctime)))) {
         return CIS_OK;
     }
-    if (a->is_inline || b->is_inline) {
+    if (!is_file(a->mode) || a->is_inline || b->is_inline) {
         *out = a->is_inline != b->is_inline || a->data.len != b->data.len ||
                (a->data.len != 0 && memcmp(a->data.ptr, b->data.ptr, a->data.len) != 0);
         return CIS_OK;
@@ -191,7 +191,7 @@ static cis_code replaced(struct diff *d, const struct link *link)
     const struct cis_fs_inode *a = cis_rows_find(&d->rows[0], link->ino[0]);
     const struct cis_fs_inode *b = cis_rows_find(&d->rows[1], link->ino[1]);
     bool differs = true;
-    if (a != NULL && b != NULL && !attributes_differ(a, b) && is_file(a->mode)) {
+    if (a != NULL && b != NULL && !attributes_differ(a, b)) {
         CIS_TRY(content_differs(d, a, b, &differs));
     }
     return differs ? add(d, 'M', link, link) : CIS_OK;

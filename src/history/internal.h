@@ -90,8 +90,8 @@ cis_code cis_rows_read(const struct cis_history *h, struct cis_view view,
                        const struct numbers *inos, struct rows *out, struct cis_error *err);
 const struct cis_fs_inode *cis_rows_find(const struct rows *rows, uint64_t ino);
 /* One row; out->ino 0 when it is not there. Data is not kept. */
-cis_code cis_history_row(const struct cis_history *h, struct cis_view view, uint64_t ino,
-                         struct cis_fs_inode *out, struct cis_error *err);
+cis_code cis_history_row_read(const struct cis_history *h, struct cis_view view, uint64_t ino,
+                              struct cis_fs_inode *out, struct cis_error *err);
 
 /* ---- extents of one file ---- */
 struct extents {

@@ -85,7 +85,7 @@ static cis_code find_dir(struct places *p, uint64_t dir, const struct link **out
         return CIS_OK;
     }
     struct cis_fs_inode row;
-    CIS_TRY(cis_history_row(p->h, p->view, dir, &row, err));
+    CIS_TRY(cis_history_row_read(p->h, p->view, dir, &row, err));
     if (row.ino == dir && is_dir(row.mode) && row.parent != 0) {
         CIS_TRY(list_dir(p, row.parent, err));
         *out = cis_ids_get(&p->dirs, dir);

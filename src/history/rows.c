@@ -70,8 +70,8 @@ static bool take_one(void *self, const struct cis_fs_inode *inode)
     return false;
 }
 
-cis_code cis_history_row(const struct cis_history *h, struct cis_view view, uint64_t ino,
-                         struct cis_fs_inode *out, struct cis_error *err)
+cis_code cis_history_row_read(const struct cis_history *h, struct cis_view view, uint64_t ino,
+                              struct cis_fs_inode *out, struct cis_error *err)
 {
     *out = (struct cis_fs_inode){0};
     return h->store->fs->inodes(h->store, h->tenant, view, &ino, 1, take_one, out, h->stop, err);

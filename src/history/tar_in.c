@@ -5,6 +5,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include "history/internal.h"
@@ -306,7 +307,6 @@ static cis_code open_archive(struct in *in, int fd)
     (void)archive_read_support_filter_xz(in->a);
     (void)archive_read_support_filter_bzip2(in->a);
     if (archive_read_support_format_tar(in->a) != ARCHIVE_OK ||
-        archive_read_set_options(in->a, "hdrcharset=BINARY") < ARCHIVE_WARN ||
         archive_read_open_fd(in->a, fd, 65536) != ARCHIVE_OK) {
         return broken(in);
     }
@@ -328,9 +328,9 @@ static cis_code set_folders(struct in *in)
     return CIS_OK;
 }
 
-cis_code cis_history_tar_read(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
-                              cis_move_progress *progress, void *self, struct cis_move_counts *out,
-                              struct cis_error *err)
+static cis_code read_tar(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
+                         cis_move_progress *progress, void *self, struct cis_move_counts *out,
+                         struct cis_error *err)
 {
     CIS_CLEANUP(cis_found_done) struct cis_found root = {0};
     CIS_CLEANUP(in_done)
@@ -357,4 +357,21 @@ cis_code cis_history_tar_read(const cis_dir *dir, const struct cis_vfs_call *cal
     CIS_TRY(set_folders(&in));
     *out = in.counts;
     return CIS_OK;
+}
+
+/* Names are UTF-8 for libarchive, as when writing; bytes that are not stay as they are. */
+cis_code cis_history_tar_read(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
+                              cis_move_progress *progress, void *self, struct cis_move_counts *out,
+                              struct cis_error *err)
+{
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), was = (locale_t)0;
+    if (utf8 != (locale_t)0) {
+        was = uselocale(utf8);
+    }
+    cis_code code = read_tar(dir, call, fd, progress, self, out, err);
+    if (utf8 != (locale_t)0) {
+        uselocale(was);
+        freelocale(utf8);
+    }
+    return code;
 }

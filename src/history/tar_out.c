@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -198,9 +199,9 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     return archive_write_header(o->a, o->entry) >= ARCHIVE_WARN ? CIS_OK : broken(o, err);
 }
 
-cis_code cis_history_tar_write(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
-                               cis_move_progress *progress, void *self, struct cis_move_counts *out,
-                               struct cis_error *err)
+static cis_code write_tar(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
+                          cis_move_progress *progress, void *self, struct cis_move_counts *out,
+                          struct cis_error *err)
 {
     CIS_CLEANUP(out_done)
     struct out o = {.call = call, .linked = CIS_MAP_INIT, .progress = progress, .self = self};
@@ -215,10 +216,9 @@ cis_code cis_history_tar_write(const cis_dir *dir, const struct cis_vfs_call *ca
     if (o.a == NULL || o.entry == NULL || o.piece == NULL) {
         return cis_history_nomem(err);
     }
-    if (archive_write_set_format_pax_restricted(o.a) != ARCHIVE_OK ||
+    if (archive_write_set_format_pax(o.a) != ARCHIVE_OK ||
         archive_write_set_bytes_per_block(o.a, 65536) != ARCHIVE_OK ||
         archive_write_set_bytes_in_last_block(o.a, 1) != ARCHIVE_OK ||
-        archive_write_set_options(o.a, "hdrcharset=BINARY") != ARCHIVE_OK ||
         archive_write_open_fd(o.a, fd) != ARCHIVE_OK) {
         return broken(&o, err);
     }
@@ -229,4 +229,22 @@ cis_code cis_history_tar_write(const cis_dir *dir, const struct cis_vfs_call *ca
     }
     *out = o.counts;
     return CIS_OK;
+}
+
+/* Names are UTF-8 for libarchive, whatever the process's own locale is: in the C locale it would
+ * mark every one that is not ASCII as binary, which other tars complain of. */
+cis_code cis_history_tar_write(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
+                               cis_move_progress *progress, void *self, struct cis_move_counts *out,
+                               struct cis_error *err)
+{
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), was = (locale_t)0;
+    if (utf8 != (locale_t)0) {
+        was = uselocale(utf8);
+    }
+    cis_code code = write_tar(dir, call, fd, progress, self, out, err);
+    if (utf8 != (locale_t)0) {
+        uselocale(was);
+        freelocale(utf8);
+    }
+    return code;
 }

@@ -158,7 +158,7 @@ static void diff_sees_content_behind_times_that_were_set_back(void **state)
     fx_text(fx, "main", "a", "1111");
     struct cis_view a = fx_head(fx, "main");
     struct cis_fs_inode was;
-    assert_ok(cis_history_row(&fx->h, a, fx_ino(fx, "main", "a"), &was, err));
+    assert_ok(cis_history_row_read(&fx->h, a, fx_ino(fx, "main", "a"), &was, err));
     assert_ok(cis_edit_open(&e, &fx->h, CIS_STR("main"), err));
     assert_ok(cis_edit_file(&e, was.ino, &file, err));
     file->row.data = (struct cis_bytes){(const uint8_t *)"2222", 4};

@@ -1,0 +1,165 @@
+/* `cis fs merge|undo|restore`: changes that are made of other states. */
+#include <inttypes.h>
+#include "cli/fs.h"
+
+struct telling {
+    const struct cis_cli *cli;
+    uint64_t n;
+};
+
+/* One line a conflict on stderr; with --json they go into the object of the answer. */
+static bool tell_conflict(void *self, const struct cis_conflict *c)
+{
+    struct telling *t = self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    if (t->cli->json) {
+        cis_buf_text(&line, t->n == 0 ? "{\"schema\":1,\"conflicts\":[{\"path\":" : ",{\"path\":");
+        cis_buf_json(&line, c->path);
+        cis_buf_text(&line, ",\"why\":");
+        cis_buf_json(&line, cis_str_of(c->why));
+        cis_buf_byte(&line, '}');
+        cis_fs_flush(&line);
+    } else {
+        cis_cli_printable_line(&line, c->path);
+        fprintf(stderr, "conflict: %s: %s\n", cis_buf_cstr(&line), c->why);
+    }
+    t->n++;
+    return true;
+}
+
+static cis_code finish(struct cis_fs_cmd *cmd, cis_code code, const struct telling *t,
+                       const struct cis_history_done *done)
+{
+    if (code == CIS_E_CONFLICT && cmd->cli->json && t->n != 0) {
+        cis_cli_printf("]}\n");
+    }
+    if (code == CIS_OK && cmd->cli->json) {
+        cis_cli_printf("{\"schema\":1,\"changes\":%" PRIu64 ",\"branch\":%" PRIu64
+                       ",\"epoch\":%" PRIu64 ",\"conflicts\":[]}\n",
+                       done->changes, done->at.view.branch, done->at.view.epoch);
+    } else if (code == CIS_OK) {
+        cis_cli_printf(done->changes == 0 ? "nothing to do\n" : "%" PRIu64 " changes\n",
+                       done->changes);
+    }
+    return code;
+}
+
+static struct cis_history_commit how_of(struct cis_fs_cmd *cmd, struct telling *t)
+{
+    t->cli = cmd->cli;
+    return (struct cis_history_commit){.ref = cis_fs_branch(cmd),
+                                       .note = cmd->note,
+                                       .conflict = tell_conflict,
+                                       .self = t,
+                                       .dry_run = cis_cli_has(cmd->cli, "dry-run")};
+}
+
+static cis_code merge_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct telling t = {.n = 0};
+    struct cis_history_commit how = how_of(cmd, &t);
+    struct cis_history_done done = {0};
+    struct cis_rev theirs;
+    CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cmd->cli->args[0]), &theirs, err));
+    return finish(cmd, cis_history_merge(&cmd->h, theirs.view, &how, &done, err), &t, &done);
+}
+
+static int run_merge(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, merge_verb);
+}
+
+static const struct cis_cli_option merge_options[] = {
+    {"dry-run", 0, NULL, "find conflicts, change nothing", false, NULL},
+    {"branch", 0, "NAME", "merge into this branch (default: the current one)", false, NULL},
+    CIS_FS_END_OPTION};
+
+const struct cis_cli_command cis_cmd_fs_merge = {
+    .name = "fs merge",
+    .args = "REV",
+    .summary = "take what another branch did into this one",
+    .help = "Names and files that changed on one side only are taken, since both were one or were "
+            "merged\n"
+            "last. What both changed to different ends is a conflict: all are listed, nothing is "
+            "changed,\n"
+            "and the exit code is 8. Skill memory goes by the same rule. A merge is one commit.",
+    .examples = "  cis fs merge try-it\n",
+    .options = merge_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_merge};
+
+/* ---- undo ---- */
+static cis_code undo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct telling t = {.n = 0};
+    struct cis_history_commit how = how_of(cmd, &t);
+    struct cis_history_done done = {0};
+    struct cis_rev commit;
+    const char *rev = cmd->cli->nargs != 0 ? cmd->cli->args[0] : "";
+    CIS_TRY(cis_history_resolve(&cmd->h, *rev != 0 ? cis_str_of(rev) : cis_fs_branch(cmd), &commit,
+                                err));
+    return finish(cmd, cis_history_undo(&cmd->h, commit.view, &how, &done, err), &t, &done);
+}
+
+static int run_undo(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, undo_verb);
+}
+
+static const struct cis_cli_option undo_options[] = {
+    {"dry-run", 0, NULL, "find conflicts, change nothing", false, NULL},
+    CIS_FS_BRANCH_OPTION,
+    CIS_FS_END_OPTION};
+
+const struct cis_cli_command cis_cmd_fs_undo = {
+    .name = "fs undo",
+    .args = "[REV]",
+    .summary = "take back one commit and keep what came after it",
+    .help =
+        "REV is the state that the commit left: a run's id, NAME@EPOCH; the last commit unless\n"
+        "given. What was changed again since is a conflict. An undo is a commit itself and can be\n"
+        "undone.",
+    .examples = "  cis fs undo\n  cis fs undo 01KAJ2E4M5V3Q8Z6W7X9Y0ABCD\n",
+    .options = undo_options,
+    .max_args = 1,
+    .run = run_undo};
+
+/* ---- restore ---- */
+static cis_code restore_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct telling t = {.n = 0};
+    struct cis_history_commit how = how_of(cmd, &t);
+    struct cis_history_done done = {0};
+    struct cis_rev from;
+    CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cis_cli_value(cmd->cli, "from")), &from, err));
+    return finish(
+        cmd,
+        cis_history_restore(&cmd->h, from.view, cis_str_of(cmd->cli->args[0]), &how, &done, err),
+        &t, &done);
+}
+
+static int run_restore(struct cis_cli *cli)
+{
+    return cis_cli_has(cli, "from") ? cis_fs_run(cli, restore_verb)
+                                    : cis_cli_usage(cli, "--from REV is needed: which state?");
+}
+
+static const struct cis_cli_option restore_options[] = {
+    {"from", 0, "REV", "the state to take it from", false, NULL},
+    {"dry-run", 0, NULL, "count, change nothing", false, NULL},
+    CIS_FS_BRANCH_OPTION,
+    CIS_FS_END_OPTION};
+
+const struct cis_cli_command cis_cmd_fs_restore = {
+    .name = "fs restore",
+    .args = "PATH",
+    .summary = "make a file or directory what it was",
+    .help = "A directory comes back with all below it, and what was added there since goes. "
+            "Content is\n"
+            "shared with the old state, not copied. One commit.",
+    .examples = "  cis fs restore /src --from snapshot:monday\n",
+    .options = restore_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_restore};

@@ -1,0 +1,79 @@
+/* What `cis fs …` commands share: the tenant's history, and for those that touch files a view of a
+ * branch as a tree, whose changes are one commit at the end or none. */
+#ifndef CIS_CLI_FS_H
+#define CIS_CLI_FS_H
+
+#include "cli/app.h"
+#include "history/history.h"
+#include "history/move.h"
+#include "vfs/layered/layered.h"
+#include "vfs/walk.h"
+
+struct cis_fs_cmd {
+    struct cis_cli *cli;
+    cis_app *app;
+    cis_store *store;
+    struct cis_stop stop; /* cancelled by Ctrl-C; no deadline: copies may take long */
+    struct cis_history h;
+    char note[512]; /* for the log: the command line */
+    /* cis_fs_cmd_tree */
+    struct cis_rev rev;
+    cis_forest *forest;
+    cis_vfs *vfs;
+    cis_ns *ns;
+    cis_dir *root;
+    struct cis_vfs_call call;
+    struct cis_error why; /* what call->err is */
+    uint64_t shown_ns;    /* of the progress line */
+    bool shown;
+};
+
+typedef cis_code cis_fs_verb(struct cis_fs_cmd *cmd, struct cis_error *err);
+/* Opens the store, runs the verb, reports: the whole run() of a command. */
+int cis_fs_run(struct cis_cli *cli, cis_fs_verb *verb);
+
+/* --branch, or empty for the current one. */
+struct cis_str cis_fs_branch(const struct cis_fs_cmd *cmd);
+/* The tree of --at REV (read only) or of --branch's head. */
+cis_code cis_fs_cmd_tree(struct cis_fs_cmd *cmd, bool write, struct cis_error *err);
+/* Everything changed in the tree is one commit. */
+cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err);
+/* errno of a vfs call about a path. */
+cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int no, const char *path, struct cis_error *err);
+/* cis_walk from the root, as a user writes paths: with or without the leading slash. */
+cis_code cis_fs_cmd_walk(struct cis_fs_cmd *cmd, const char *path, unsigned flags,
+                         struct cis_found *out, struct cis_error *err);
+/* The same, and it has to be there. */
+cis_code cis_fs_cmd_find(struct cis_fs_cmd *cmd, const char *path, unsigned flags,
+                         struct cis_found *out, struct cis_error *err);
+
+/* ---- output ---- */
+/* A name or path: its bytes, made safe on a terminal. */
+void cis_fs_name(struct cis_buf *out, struct cis_str name);
+const char *cis_fs_type(uint32_t mode); /* "file", "directory", … */
+void cis_fs_mode(uint32_t mode, char out[11]);
+/* {"type":…,"mode":…,…} without braces. */
+void cis_fs_attr_json(struct cis_buf *out, const struct cis_vfs_attr *attr);
+void cis_fs_time(struct cis_buf *out, struct timespec t);
+/* "1.5 MiB" */
+void cis_fs_size(struct cis_buf *out, uint64_t bytes);
+/* Prints what is in out and empties it. */
+void cis_fs_flush(struct cis_buf *out);
+/* For cis_move_progress: a line on stderr, on a terminal, from the second second on. */
+bool cis_fs_progress(void *cmd, const struct cis_move_counts *counts, struct cis_str path);
+
+#define CIS_FS_BRANCH_OPTION                                                                       \
+    {                                                                                              \
+        "branch", 0, "NAME", "work on this branch (default: the current one)", false, NULL         \
+    }
+#define CIS_FS_AT_OPTION                                                                           \
+    {                                                                                              \
+        "at", 0, "REV", "look at this state: a branch, snapshot, run, NAME@EPOCH, REV~N", false,   \
+            NULL                                                                                   \
+    }
+#define CIS_FS_END_OPTION                                                                          \
+    {                                                                                              \
+        NULL, 0, NULL, NULL, false, NULL                                                           \
+    }
+
+#endif

@@ -1,0 +1,23 @@
+#include "cli/store.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "store/postgres/postgres.h"
+#include "store/sqlite/sqlite.h"
+
+cis_code cis_cli_store_open(const char *name, cis_store **out_store, struct cis_error *err)
+{
+    struct cis_str where = cis_str_of(name);
+    if (cis_store_postgres_is_url(where)) {
+        struct cis_store_postgres_options o = CIS_STORE_POSTGRES_OPTIONS_INIT;
+        struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 60 * CIS_NS_PER_S), NULL};
+        return cis_store_postgres_open(name, &o, out_store, &stop, err);
+    }
+    if (!cis_str_starts(where, CIS_STR("sqlite:"))) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "store %s: neither sqlite:DIR nor postgres://USER@HOST/DATABASE", name);
+    }
+    const char *dir = name + strlen("sqlite:");
+    CIS_TRY(cis_file_mkdirs(dir, 0700, err));
+    return cis_store_sqlite_open(dir, out_store, err);
+}
