@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -278,16 +280,21 @@ static cis_code unmount(const char *dir, struct cis_error *err)
 }
 
 /* Until the server has ended: then the lease is given back and another mount may come. */
-static cis_code await_end(pid_t pid, const struct cis_cli *cli, struct cis_error *err)
+static cis_code await_end(int server, const struct cis_cli *cli, struct cis_error *err)
 {
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), UMOUNT_NS), cli->cancel};
-    while (kill(pid, 0) == 0) {
-        struct cis_stop step = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_MS),
-                                cli->cancel};
-        CIS_TRY(cis_stop_check(&stop, "waiting for the mount's process", err));
-        (void)cis_stop_wait(&step, -1, 0, "umount", NULL);
+    return server >= 0 ? cis_stop_wait(&stop, server, POLLIN, "waiting for the mount's end", err)
+                       : CIS_OK;
+}
+
+/* Was the server killed? The mount is still there then, and answers nothing. */
+static bool is_dead(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        close(fd);
     }
-    return CIS_OK;
+    return fd < 0 && errno == ENOTCONN;
 }
 
 static int run_umount(struct cis_cli *cli)
@@ -295,21 +302,29 @@ static int run_umount(struct cis_cli *cli)
     struct cis_error err = {0};
     char dir[PATH_MAX];
     pid_t pid = realpath(cli->args[0], dir) != NULL ? server_of(dir) : 0;
+    int server = -1; /* by descriptor: nobody may have to reap it */
     cis_code code = CIS_OK;
-    if (pid == 0) {
+    bool dead = pid == 0 && is_dead(cli->args[0]);
+    if (dead) {
+        code = unmount(cli->args[0], &err);
+    } else if (pid == 0) {
         code = cis_fail(&err, CIS_E_NOTFOUND, "%s: not a mount of cis", cli->args[0]);
     }
-    if (code == CIS_OK) {
+    if (code == CIS_OK && !dead) {
+        server = (int)syscall(SYS_pidfd_open, pid, 0);
         code = sync_mount(dir, &err);
     }
-    if (code == CIS_OK) {
+    if (code == CIS_OK && !dead) {
         code = unmount(dir, &err);
     }
     if (code == CIS_OK) {
-        code = await_end(pid, cli, &err);
+        code = await_end(server, cli, &err);
     }
     if (code == CIS_OK && cli->json) {
         cis_cli_printf("{\"schema\":1,\"unmounted\":true}\n");
+    }
+    if (server >= 0) {
+        close(server);
     }
     return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
 }

@@ -495,7 +495,8 @@ static int op_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_v
 static int op_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
 {
     cis_vfs *head = cis_control_head(vfs);
-    return head->ops->flush(head, call);
+    /* What a sealed head still has went elsewhere, or nowhere: that was told when it was sealed. */
+    return atomic_load(&ctl_of(vfs)->sealed) ? EROFS : head->ops->flush(head, call);
 }
 
 static bool op_fickle(cis_vfs *vfs, cis_node node)

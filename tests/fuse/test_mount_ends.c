@@ -1,0 +1,330 @@
+/* What happens to a mount: its lease is taken, its server is killed, its layers are switched, its
+ * quota is full. Through the kernel, as programs meet it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include "system/system.h"
+#include "mounted.h"
+#include "store/sqlite/sqlite.h"
+
+#define T CIS_STR("default")
+
+struct place {
+    struct sys *sys;
+    char *dir;
+    cis_store *store; /* the same that the mount uses, from outside */
+};
+
+static void cis_ok(struct place *p, const char *verb, const char *option, const char *value)
+{
+    const char *argv[8] = {CIS_PROGRAM, "fs", verb, p->dir, option, value, NULL};
+    int code = sys_exec(p->sys, argv);
+    if (code != 0) {
+        fail_msg("cis fs %s: exit %d: %s", verb, code, sys_err(p->sys));
+    }
+}
+
+static void store_open(struct place *p)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/data", p->sys->home);
+    assert_ok(cis_store_sqlite_open(path, &p->store, err));
+}
+
+static int setup(void **state)
+{
+    struct place *p = calloc(1, sizeof *p);
+    void *sys;
+    sys_setup(&sys);
+    p->sys = sys;
+    p->dir = test_dir_new();
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    void *sys = p->sys;
+    (void)sys_exec(p->sys, (const char *const[]){"fusermount3", "-u", "-z", "-q", p->dir, NULL});
+    rmdir(p->dir);
+    free(p->dir);
+    if (p->store != NULL) {
+        p->store->ops->close(p->store);
+    }
+    int failed = sys_teardown(&sys);
+    free(p);
+    return failed;
+}
+
+static const char *in(const struct place *p, const char *name)
+{
+    static char paths[4][512];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", p->dir, name);
+    return path;
+}
+
+/* 0 or errno. */
+static int put(const struct place *p, const char *name, const char *text)
+{
+    int fd = open(in(p, name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return errno;
+    }
+    ssize_t n = write(fd, text, strlen(text));
+    int no = n < 0 ? errno : 0;
+    if (close(fd) != 0 && no == 0) {
+        no = errno;
+    }
+    return no;
+}
+
+static void assert_text(const struct place *p, const char *name, const char *expected)
+{
+    char text[4096];
+    int fd = open(in(p, name), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fail_msg("%s: %s", name, strerror(errno));
+    }
+    ssize_t n = read(fd, text, sizeof text - 1);
+    assert_true(n >= 0);
+    text[n] = 0;
+    close(fd);
+    assert_string_equal(text, expected);
+}
+
+static bool text_has(const struct place *p, const char *name, const char *part)
+{
+    char text[8192] = "";
+    int fd = open(in(p, name), O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_true(read(fd, text, sizeof text - 1) >= 0);
+    close(fd);
+    return strstr(text, part) != NULL;
+}
+
+static pid_t server(const struct place *p)
+{
+    char text[512] = "";
+    int fd = open(in(p, ".tarbox/mount"), O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    json_t *json = json_loads(text, 0, NULL);
+    pid_t pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
+    json_decref(json);
+    assert_true(pid > 1);
+    return pid;
+}
+
+static struct cis_fs_ref ref_of(struct place *p)
+{
+    struct cis_fs_ref ref;
+    assert_ok(p->store->fs->ref_get(p->store, T, CIS_STR("main"), &ref, NULL, err));
+    return ref;
+}
+
+struct found {
+    char name[CIS_FS_REF_MAX + 1];
+};
+
+static bool find_lost(void *self, const struct cis_fs_ref *ref)
+{
+    struct found *found = self;
+    if (strstr(ref->name, "@lost-") != NULL) {
+        memcpy(found->name, ref->name, sizeof found->name);
+    }
+    return true;
+}
+
+static void a_mount_that_lost_its_lease_saves_a_fork_and_only_reads(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    cis_ok(p, "mount", NULL, NULL);
+    assert_int_equal(put(p, "before", "committed"), 0);
+    cis_ok(p, "umount", NULL, NULL);
+    cis_ok(p, "mount", NULL, NULL);
+    store_open(p);
+    struct cis_fs_ref ref = ref_of(p);
+    uint64_t fence;
+    assert_true(ref.fence != 0);
+    /* Given back in its name, and taken by another. */
+    assert_ok(p->store->fs->lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 0, &fence,
+                                  NULL, err));
+    assert_ok(
+        p->store->fs->lease(p->store, T, CIS_STR("main"), "thief", 0, 600000, &fence, NULL, err));
+    assert_int_equal(put(p, "after", "not committed"), 0);
+    int fd = open(in(p, "after"), O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    (void)fsync(fd); /* fails, or the keeper was first */
+    for (int i = 0; i < 200 && !text_has(p, ".tarbox/last_error", "read-only"); i++) {
+        struct timespec step = {.tv_nsec = 50000000};
+        nanosleep(&step, NULL);
+    }
+    assert_true(text_has(p, ".tarbox/last_error", "read-only from now on"));
+    assert_int_equal(put(p, "more", "x"), EROFS);
+    assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+    assert_int_equal(errno, EROFS);
+    close(fd);
+    assert_text(p, "before", "committed");
+    struct found found = {""};
+    assert_ok(p->store->fs->ref_list(p->store, T, find_lost, &found, NULL, err));
+    assert_string_not_equal(found.name, "");
+    assert_string_equal(ref_of(p).holder, "thief"); /* and is not given back by us */
+    cis_ok(p, "umount", NULL, NULL);
+    assert_string_equal(ref_of(p).holder, "thief");
+    cis_ok(p, "mount", "--branch", found.name);
+    assert_text(p, "after", "not committed");
+    assert_text(p, "before", "committed");
+    cis_ok(p, "umount", NULL, NULL);
+}
+
+static void a_killed_server_leaves_what_was_synced(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    cis_ok(p, "mount", NULL, NULL);
+    int fd = open(in(p, "synced"), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(write(fd, "safe", 4), 4);
+    assert_int_equal(fsync(fd), 0);
+    close(fd);
+    assert_int_equal(kill(server(p), SIGKILL), 0);
+    struct stat st;
+    for (int i = 0; i < 200 && put(p, "late", "x") != ENOTCONN; i++) {
+        struct timespec step = {.tv_nsec = 20000000};
+        nanosleep(&step, NULL);
+    }
+    assert_int_equal(put(p, "late", "x"), ENOTCONN);
+    cis_ok(p, "umount", NULL, NULL);
+    assert_int_equal(stat(p->dir, &st), 0);
+    /* The dead one still holds the lease for a moment: who only reads needs none. */
+    cis_ok(p, "mount", "--read-only", NULL);
+    assert_text(p, "synced", "safe");
+    cis_ok(p, "umount", NULL, NULL);
+}
+
+static void a_switch_is_seen_by_everyone_at_once(void **state)
+{
+    struct place *p = *state;
+    struct stat st;
+    if (!mounted_possible()) {
+        skip();
+    }
+    cis_ok(p, "mount", NULL, NULL);
+    assert_int_equal(mkdir(in(p, "dir"), 0755), 0);
+    assert_int_equal(mkdir(in(p, "dir/sub"), 0755), 0);
+    assert_int_equal(put(p, "dir/sub/file", "one"), 0);
+    assert_int_equal(put(p, "gone", "x"), 0);
+    assert_int_equal(put(p, ".tarbox/layers/new", "first"), 0);
+    assert_int_equal(put(p, "dir/sub/file", "number two"), 0);
+    assert_int_equal(unlink(in(p, "gone")), 0);
+    assert_int_equal(mkdir(in(p, "extra"), 0755), 0);
+    assert_int_equal(put(p, "dir/sub/later", "y"), 0);
+    assert_text(p, "dir/sub/file", "number two"); /* the kernel has it */
+    assert_int_equal(stat(in(p, "gone"), &st), -1);
+    int old = open(in(p, "dir/sub/file"), O_RDWR | O_CLOEXEC),
+        inside = open(in(p, "dir/sub"), O_RDONLY);
+    assert_int_equal(put(p, ".tarbox/layers/switch", "{\"layer\":\"first\"}\n"), 0);
+    assert_text(p, "dir/sub/file", "one");
+    assert_text(p, "gone", "x");
+    assert_int_equal(stat(in(p, "extra"), &st), -1);
+    assert_int_equal(stat(in(p, "dir/sub/later"), &st), -1);
+    assert_int_equal(stat(in(p, "dir/sub/file"), &st), 0);
+    assert_int_equal(st.st_size, 3);
+    char text[16] = "";
+    assert_int_equal(pread(old, text, sizeof text - 1, 0), 10); /* what was open stays */
+    assert_string_equal(text, "number two");
+    assert_int_equal(pwrite(old, "z", 1, 0), -1);
+    assert_int_equal(errno, EROFS);
+    assert_int_equal(fstatat(inside, "later", &st, 0), 0);
+    close(old);
+    close(inside);
+    assert_int_equal(put(p, "dir/sub/file", "three"), 0);
+    assert_text(p, ".tarbox/snapshots/first/dir/sub/file", "one");
+    assert_int_equal(put(p, ".tarbox/snapshots/first/gone", "no"), EROFS);
+    cis_ok(p, "umount", NULL, NULL);
+    cis_ok(p, "mount", NULL, NULL);
+    assert_text(p, "dir/sub/file", "three");
+    cis_ok(p, "umount", NULL, NULL);
+    cis_ok(p, "mount", "--snapshot", "first");
+    assert_text(p, "dir/sub/file", "one");
+    assert_int_equal(put(p, "new", "x"), EROFS);
+    cis_ok(p, "umount", NULL, NULL);
+}
+
+static void a_full_quota_is_told_to_who_writes(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    store_open(p);
+    assert_ok(p->store->fs->tenant_create(p->store, T, 0, 0, NULL, err));
+    struct cis_tenant quota = {.quota_files = 3, .quota_bytes = 100000};
+    assert_ok(p->store->fs->tenant_quota(p->store, T, &quota, NULL, err));
+    cis_ok(p, "mount", NULL, NULL);
+    struct statvfs vfs;
+    assert_int_equal(statvfs(p->dir, &vfs), 0);
+    assert_true(vfs.f_ffree == 3 && vfs.f_bavail * vfs.f_frsize <= 100000 &&
+                vfs.f_bavail * vfs.f_frsize > 99000);
+    char *big = calloc(1, 100001);
+    memset(big, 'b', 100000);
+    assert_int_equal(put(p, "a", big), 0);
+    assert_int_equal(put(p, "b", "x"), EDQUOT);
+    assert_int_equal(truncate(in(p, "a"), 10), 0);
+    assert_int_equal(put(p, "b", "x"), 0);
+    assert_int_equal(put(p, "c", "x"), 0);
+    assert_int_equal(put(p, "d", "x"), EDQUOT);
+    assert_int_equal(unlink(in(p, "b")), 0);
+    assert_int_equal(put(p, "d", "x"), 0);
+    free(big);
+    cis_ok(p, "umount", NULL, NULL);
+    struct cis_fs_ref ref = ref_of(p);
+    assert_true(ref.files == 3 && ref.bytes == 12);
+}
+
+static void snapshots_are_mounted_beside_the_branch(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    struct place other = {.sys = p->sys, .dir = test_dir_new()};
+    cis_ok(p, "mount", NULL, NULL);
+    assert_int_equal(put(p, "f", "one"), 0);
+    assert_int_equal(put(p, ".tarbox/layers/new", "one"), 0);
+    cis_ok(&other, "mount", "--snapshot", "one");
+    for (int i = 0; i < 20; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "now %d", i);
+        assert_int_equal(put(p, "f", text), 0);
+        assert_text(p, "f", text);
+        assert_text(&other, "f", "one");
+    }
+    cis_ok(&other, "umount", NULL, NULL);
+    cis_ok(p, "umount", NULL, NULL);
+    rmdir(other.dir);
+    free(other.dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        ROW(a_mount_that_lost_its_lease_saves_a_fork_and_only_reads),
+        ROW(a_killed_server_leaves_what_was_synced),
+        ROW(a_switch_is_seen_by_everyone_at_once),
+        ROW(a_full_quota_is_told_to_who_writes),
+        ROW(snapshots_are_mounted_beside_the_branch),
+#undef ROW
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
