@@ -572,8 +572,8 @@ static void strict_memory_conflicts_and_ordinary_memory_does_not(void **state)
     assert_memory(s, CIS_VIEW_HEAD, "j=x k=x ");
 }
 
-#define CROWD 16
-#define CROWD_FILES 12
+#define CROWD 64
+#define CROWD_FILES 4
 
 struct writer {
     cis_store *s;
@@ -628,6 +628,106 @@ static void writers_of_distinct_names_all_commit_and_of_the_same_name_one(void *
     assert_int_equal(r.files, CROWD * CROWD_FILES + CROWD_FILES);
     assert_int_equal(r.bytes, CROWD * CROWD_FILES * 7 + CROWD_FILES * 3);
     assert_int_equal(r.head.epoch, 1 + CROWD * CROWD_FILES + CROWD_FILES);
+}
+
+/* All write the same strict key from the same base. */
+static void *write_strict(void *arg)
+{
+    struct writer *w = arg;
+    char value[16];
+    snprintf(value, sizeof value, "%d", w->id);
+    struct cis_kv_op op = store_put("a", "same", value);
+    struct cis_store_commit c = {
+        .kv = &op, .nkv = 1, .strict_memory = true, .base = {1, (uint64_t)w->conflicts}};
+    struct cis_error err = {0};
+    cis_code code = w->s->ops->commit(w->s, T, &c, NULL, &err);
+    if (code != CIS_OK && code != CIS_E_CONFLICT) {
+        fprintf(stderr, "strict: %s\n", err.msg);
+        abort();
+    }
+    w->conflicts = code == CIS_E_CONFLICT;
+    return NULL;
+}
+
+static void of_writers_of_one_strict_key_one_wins_each_round(void **state)
+{
+    cis_store *s = ((struct fixture *)*state)->s;
+    for (unsigned round = 1; round <= 4; round++) {
+        assert_int_equal(put(s, "", "other", "x").epoch, 2 * round - 1);
+        pthread_t threads[CROWD];
+        struct writer writers[CROWD];
+        unsigned conflicts = 0;
+        for (int i = 0; i < CROWD; i++) {
+            writers[i] = (struct writer){s, i, 2 * round - 1};
+            assert_int_equal(pthread_create(&threads[i], NULL, write_strict, &writers[i]), 0);
+        }
+        for (int i = 0; i < CROWD; i++) {
+            pthread_join(threads[i], NULL);
+            conflicts += writers[i].conflicts;
+        }
+        assert_int_equal(conflicts, CROWD - 1);
+    }
+}
+
+/* Each writes files of 7 bytes until it is refused. */
+static void *write_until_full(void *arg)
+{
+    struct writer *w = arg;
+    for (int i = 0;; i++) {
+        char name[32];
+        struct file f;
+        snprintf(name, sizeof name, "w%02d-%03d", w->id, i);
+        file_new(w->s, &f, name, 7);
+        struct cis_error err = {0};
+        cis_code code = file_commit(w->s, &f, NULL, &err);
+        if (code == CIS_E_QUOTA) {
+            return NULL;
+        }
+        if (code != CIS_OK) {
+            fprintf(stderr, "%s: %s\n", name, err.msg);
+            abort();
+        }
+    }
+}
+
+static void fill(cis_store *s)
+{
+    pthread_t threads[16];
+    struct writer writers[16];
+    for (int i = 0; i < 16; i++) {
+        writers[i] = (struct writer){s, i, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_until_full, &writers[i]), 0);
+    }
+    for (int i = 0; i < 16; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void a_quota_is_filled_by_many_to_the_last_file_and_never_over(void **state)
+{
+    cis_store *s = ((struct fixture *)*state)->s;
+    put(s, "", "k", "v");
+    struct cis_tenant quota = {.quota_files = 101};
+    assert_ok(s->fs->tenant_quota(s, T, &quota, NULL, err));
+    fill(s);
+    assert_int_equal(ref(s, "").files, 101);
+    assert_int_equal(ref(s, "").bytes, 707);
+}
+
+static void a_quota_is_filled_by_many_to_the_last_byte_and_never_over(void **state)
+{
+    cis_store *s = ((struct fixture *)*state)->s;
+    put(s, "", "k", "v");
+    struct cis_tenant quota = {.quota_bytes = 700};
+    assert_ok(s->fs->tenant_quota(s, T, &quota, NULL, err));
+    fill(s);
+    assert_int_equal(ref(s, "").bytes, 700);
+    assert_int_equal(ref(s, "").files, 100);
+    struct file more;
+    file_new(s, &more, "one", 1);
+    assert_fails(CIS_E_QUOTA, "700", file_commit(s, &more, NULL, err));
+    file_new(s, &more, "none", 0);
+    assert_ok(file_commit(s, &more, NULL, err));
 }
 
 static void inode_numbers_are_given_once(void **state)
@@ -802,6 +902,9 @@ int store_contract_refs_run(const struct store_backend *which)
         TEST(quotas_of_files_and_bytes_hold_at_the_head),
         TEST(strict_memory_conflicts_and_ordinary_memory_does_not),
         TEST(writers_of_distinct_names_all_commit_and_of_the_same_name_one),
+        TEST(of_writers_of_one_strict_key_one_wins_each_round),
+        TEST(a_quota_is_filled_by_many_to_the_last_file_and_never_over),
+        TEST(a_quota_is_filled_by_many_to_the_last_byte_and_never_over),
         TEST(inode_numbers_are_given_once),
         TEST(snapshots_name_views_for_good),
         TEST(pins_hold_a_view_until_they_lapse),
