@@ -3,8 +3,10 @@
 #include "harness.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include "base/file.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
@@ -238,6 +240,83 @@ static void an_empty_store_of_the_first_schema_opens(void **state)
     free(value);
 }
 
+/* ---- killed while it is brought forward ---- */
+
+static long statements, kill_at = -1;
+
+static int on_statement(unsigned what, void *self, void *statement, void *text)
+{
+    (void)what;
+    (void)self;
+    (void)statement;
+    (void)text;
+    if (statements++ == kill_at) {
+        raise(SIGKILL);
+    }
+    return 0;
+}
+
+static int watch(sqlite3 *db, char **out_message, const struct sqlite3_api_routines *api)
+{
+    (void)out_message;
+    (void)api;
+    return sqlite3_trace_v2(db, SQLITE_TRACE_STMT | SQLITE_TRACE_PROFILE, on_statement, NULL);
+}
+
+static bool opening_dies_at(const char *dir, long statement)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        cis_store *s = NULL;
+        struct cis_fs_ref ref;
+        kill_at = statement;
+        bool fine = sqlite3_auto_extension((void (*)(void))watch) == SQLITE_OK &&
+                    cis_store_sqlite_open(dir, &s, NULL) == CIS_OK &&
+                    s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, NULL) == CIS_OK;
+        _exit(fine ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    assert_true(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    return killed;
+}
+
+static void a_process_killed_while_it_migrates_leaves_a_store_that_the_next_one_opens(void **state)
+{
+    struct fixture *f = *state;
+    int killed = 0;
+    for (long n = 0;; n += 3) {
+        char *outer = f->dir;
+        char inner[600];
+        snprintf(inner, sizeof inner, "%s/%ld", outer, n);
+        assert_int_equal(mkdir(inner, 0700), 0);
+        f->dir = inner;
+        store_1(f, content_1);
+        f->s->ops->close(f->s); /* nothing was opened yet */
+        bool died = opening_dies_at(inner, n);
+        assert_ok(cis_store_sqlite_open(inner, &f->s, err));
+        uint64_t bytes, keys;
+        assert_ok(f->s->ops->kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+        assert_int_equal(bytes, 68);
+        assert_int_equal(keys, 3);
+        CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
+        assert_ok(f->s->ops->kv_search(f->s, T, CIS_VIEW_HEAD, CIS_STR("notes"), CIS_STR("apples"),
+                                       9, note_key, &out, NULL, err));
+        assert_string_equal(cis_buf_cstr(&out), "shopping open ");
+        f->s->ops->close(f->s);
+        f->s = NULL;
+        f->dir = outer;
+        killed += died;
+        if (!died) {
+            break;
+        }
+    }
+    assert_true(killed > 20);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -247,6 +326,7 @@ int main(void)
         TEST(its_runs_config_and_skills_are_kept),
         TEST(it_goes_on_as_branch_one_and_nothing_older_is_open),
         TEST(an_empty_store_of_the_first_schema_opens),
+        TEST(a_process_killed_while_it_migrates_leaves_a_store_that_the_next_one_opens),
     };
     return cmocka_run_group_tests_name("store/sqlite migration", tests, NULL, NULL);
 }
