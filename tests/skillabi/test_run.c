@@ -132,9 +132,9 @@ static void a_long_list_of_exports_ends_with_a_count(void **state)
 {
     (void)state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf wat = CIS_BUF_INIT(1u << 20);
-    cis_buf_text(&wat, "(module ");
+    cis_buf_text(&wat, "(module (func $f)"); /* one function under many names: one to compile */
     for (int i = 0; i < 1000; i++) {
-        cis_buf_printf(&wat, "(func (export \"export_number_%d\"))", i);
+        cis_buf_printf(&wat, "(export \"export_number_%d\" (func $f))", i);
     }
     cis_buf_text(&wat, ")");
     opens(cis_buf_cstr(&wat));

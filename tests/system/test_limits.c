@@ -106,6 +106,9 @@ static void ctrl_c_cancels_a_run(void **state)
 /* The second one ends what does not come to its end: here output that nobody reads. */
 static void the_second_ctrl_c_ends_a_program_that_hangs(void **state)
 {
+#if defined(__SANITIZE_THREAD__)
+    skip(); /* the sanitizer's own _exit flushes stdout first, which is what hangs */
+#endif
     struct sys *s = *state;
     enum { LARGE = 2 << 20 }; /* more than a pipe holds */
     char *echo = sys_wat(s, "echo.wat", GUEST_ECHO), *text = malloc(LARGE), script[20000];
