@@ -79,6 +79,10 @@ void cis_touched_sort(struct touched *t);
 cis_code cis_links_read(const struct cis_history *h, struct cis_view view, struct links *links,
                         int side, struct cis_error *err);
 
+/* The same by names alone, whether their files are there or not. */
+cis_code cis_links_list(const struct cis_history *h, struct cis_view view, struct links *links,
+                        int side, struct cis_error *err);
+
 /* ---- rows of inodes at a view, with their data ---- */
 struct rows {
     struct cis_fs_inode *at; /* by ino */

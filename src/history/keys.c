@@ -207,6 +207,12 @@ static cis_code list_links(const struct cis_history *h, struct cis_view view, st
                            size_t n, int side, struct cis_error *err)
 {
     struct reading_links r = {.at = at, .n = n, .side = side};
+    struct cis_str first = at->name;
+    if (first.len != 0 && first.len <= CIS_FS_NAME_MAX && first.ptr[first.len - 1] != 0) {
+        memcpy(r.last, first.ptr, first.len); /* just before the first name that is wanted */
+        r.last[first.len - 1] = (char)(r.last[first.len - 1] - 1);
+        r.last_len = first.len;
+    }
     for (;;) {
         r.seen = 0;
         CIS_TRY(h->store->fs->list(h->store, h->tenant, view, at->parent,
@@ -218,8 +224,8 @@ static cis_code list_links(const struct cis_history *h, struct cis_view view, st
     }
 }
 
-cis_code cis_links_read(const struct cis_history *h, struct cis_view view, struct links *links,
-                        int side, struct cis_error *err)
+static cis_code read_links(const struct cis_history *h, struct cis_view view, struct links *links,
+                           int side, size_t list_from, struct cis_error *err)
 {
     for (size_t i = 0, n; i < links->n; i += n) {
         struct link *at = &links->at[i];
@@ -229,7 +235,7 @@ cis_code cis_links_read(const struct cis_history *h, struct cis_view view, struc
             at[k].ino[side] = 0;
             at[k].type[side] = 0;
         }
-        if (n >= LIST_FROM) {
+        if (n >= list_from) {
             CIS_TRY(list_links(h, view, at, n, side, err));
             continue;
         }
@@ -240,4 +246,16 @@ cis_code cis_links_read(const struct cis_history *h, struct cis_view view, struc
         }
     }
     return CIS_OK;
+}
+
+cis_code cis_links_read(const struct cis_history *h, struct cis_view view, struct links *links,
+                        int side, struct cis_error *err)
+{
+    return read_links(h, view, links, side, LIST_FROM, err);
+}
+
+cis_code cis_links_list(const struct cis_history *h, struct cis_view view, struct links *links,
+                        int side, struct cis_error *err)
+{
+    return read_links(h, view, links, side, 1, err);
 }

@@ -204,7 +204,7 @@ cis_code cis_places_find(const struct cis_history *h, struct cis_view view,
         }
     }
     out->n = kept;
-    CIS_TRY(cis_links_read(h, view, out, 0, err));
+    CIS_TRY(cis_links_list(h, view, out, 0, err));
     kept = 0;
     for (size_t i = 0; i < out->n; i++) { /* what the view has no more */
         if (cis_numbers_has(inos, out->at[i].ino[0])) {

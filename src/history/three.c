@@ -247,6 +247,30 @@ static cis_code check_removed(struct three *t)
     return CIS_OK;
 }
 
+/* Both gave one file new names: it would end with more than anybody gave it. */
+static cis_code check_names(struct three *t)
+{
+    for (size_t i = 0; i < t->inos.n; i++) {
+        uint64_t ino = t->inos.at[i];
+        const struct cis_fs_inode *base = row_at(t, BASE, ino), *theirs = row_at(t, THEIRS, ino);
+        const struct edit_file *file = cis_ids_get(&t->edit.files, ino);
+        if (base == NULL || theirs == NULL || file == NULL) {
+            continue;
+        }
+        if (file->head.ino == 0) {
+            if (file->links > 0 && !file->put) {
+                CIS_TRY(cis_three_conflict(t, NULL, ino, "named anew there, removed here"));
+            }
+            continue;
+        }
+        int64_t meant = is_dir(base->mode) ? 0 : (int64_t)theirs->nlink - (int64_t)base->nlink;
+        if (file->links > meant) {
+            CIS_TRY(cis_three_conflict(t, NULL, ino, "renamed on both sides"));
+        }
+    }
+    return CIS_OK;
+}
+
 #define DEPTH_MAX 65536
 
 static cis_code check_moved(struct three *t)
@@ -302,6 +326,7 @@ cis_code cis_three_run(struct three *t, const struct cis_branches *branches)
     }
     if (t->conflicts.n == 0) {
         CIS_TRY(check_removed(t));
+        CIS_TRY(check_names(t));
         CIS_TRY(check_moved(t));
     }
     return cis_three_memory(t);

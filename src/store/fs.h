@@ -342,7 +342,8 @@ struct cis_store_fs_ops {
                        const struct cis_fs_key *keys, size_t n, CIS_FS_ARGS);
     /* A branch with no ref, fork, snapshot or pin on it, with all its rows; CIS_E_CONFLICT else. */
     cis_code (*branch_remove)(cis_store *, struct cis_str tenant, uint64_t branch, CIS_FS_ARGS);
-    /* Every branch, with parent and fork epoch (name: "" without a ref). */
+    /* Every branch, with parent and fork epoch. Without a ref the name is "", and created_ms is
+     * when it lost its name (ref_move, ref_remove): gc lets those who still read it finish. */
     cis_code (*branches)(cis_store *, struct cis_str tenant, cis_fs_ref_each *each, void *self,
                          CIS_FS_ARGS);
     cis_code (*chunk_list)(cis_store *, struct cis_str tenant, uint64_t after, uint32_t limit,

@@ -39,9 +39,20 @@ int fx_teardown(void **state)
     return failed;
 }
 
+static __thread struct cis_history_pin pinned;
+
 static void begin(struct fx *fx, struct edit *e, const char *ref)
 {
     assert_ok(cis_edit_open(e, &fx->h, cis_str_of(ref), err));
+    while (fx->pin) {
+        cis_code code = cis_history_pin(&fx->h, e->base, &pinned, NULL);
+        if (code == CIS_OK) {
+            break;
+        }
+        assert_int_equal(code, CIS_E_EXPIRED); /* the head moved on, and this one went */
+        cis_edit_done(e);
+        assert_ok(cis_edit_open(e, &fx->h, cis_str_of(ref), err));
+    }
     e->now.ns = 1 + atomic_fetch_add(&ticks, 1) % 999999998u;
 }
 
@@ -49,6 +60,9 @@ static void end(struct edit *e, const char *note)
 {
     struct cis_history_done done;
     assert_ok(cis_edit_commit(e, "fs", note, &done, err));
+    if (pinned.id != 0) {
+        cis_history_pin_drop(e->h, &pinned);
+    }
     cis_edit_done(e);
 }
 

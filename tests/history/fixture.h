@@ -11,6 +11,7 @@ struct fx {
     char *dir;
     cis_store *store;
     struct cis_history h;
+    bool pin; /* a commit's base is pinned: for tests where nothing else keeps it */
 };
 
 int fx_setup(void **state);

@@ -228,6 +228,16 @@ static cis_code not_leased(const struct cis_fs_ref *ref, uint64_t fence, struct 
                : cis_fail(err, CIS_E_CONFLICT, "branch %s: in use by %s", ref->name, ref->holder);
 }
 
+/* From now on the branch's time is when it lost its name: gc lets its readers finish. */
+static cis_code branch_left(struct sql_conn *conn, uint64_t branch, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_BRANCH_LEFT, &st, err));
+    sqlite3_bind_int64(st, 1, cis_sql_i64(branch));
+    sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
+    return cis_sql_done(conn, st, "leaving a branch", err);
+}
+
 static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct move *m = arg;
@@ -240,6 +250,7 @@ static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_er
     struct cis_view owner, made = {0, m->to.epoch};
     CIS_TRY(cis_sql_view_owner(conn, m->to, &owner, err));
     CIS_TRY(branch_make(conn, owner, cis_clock_wall_ms(), &made.branch, err));
+    CIS_TRY(branch_left(conn, ref.head.branch, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_REF_MOVE, &st, err));
     cis_sql_bind_str(st, 1, cis_str_of(ref.name));
@@ -295,6 +306,7 @@ static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_
                         ref.name);
     }
     CIS_TRY(not_leased(&ref, 0, err));
+    CIS_TRY(branch_left(conn, ref.head.branch, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_REF_DELETE, &st, err));
     cis_sql_bind_str(st, 1, *name);

@@ -1,0 +1,578 @@
+/* gc and fsck: what may go goes, what must stay stays, whatever else happens meanwhile; planted
+ * damage is named. */
+#include "fixture.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include "base/clock.h"
+#include "history/maintain.h"
+
+static struct cis_gc_counts gc(struct fx *fx, uint64_t runs)
+{
+    struct cis_retention keep = {.runs = runs, .grace_ms = 1, .batch = 7};
+    struct cis_gc_counts out;
+    usleep(5000); /* past the grace of a millisecond */
+    assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
+    return out;
+}
+
+static void fill(uint8_t *at, size_t n, uint32_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        at[i] = (uint8_t)(seed >> 24);
+    }
+}
+
+static void big(struct fx *fx, const char *ref, const char *path, uint32_t seed)
+{
+    uint8_t *data = malloc(200000);
+    fill(data, 200000, seed);
+    fx_write(fx, ref, path, data, 200000);
+    free(data);
+}
+
+static uint64_t stored(struct fx *fx)
+{
+    struct cis_tenant t;
+    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
+    return t.stored;
+}
+
+/* ---- gc ---- */
+static void nothing_goes_before_ten_minutes_are_over(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_retention keep = {.runs = 0, .age_ms = 0};
+    struct cis_gc_counts out;
+    big(fx, "main", "a", 1);
+    struct cis_view old = fx_head(fx, "main");
+    char *before = fx_dump_exact(&fx->h, old);
+    big(fx, "main", "a", 2);
+    assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
+    assert_int_equal(out.rows, 0);
+    assert_int_equal(out.chunks, 0);
+    char *after = fx_dump_exact(&fx->h, old);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+}
+
+static void old_states_and_their_content_go_and_opening_them_is_an_error(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_view view, owner;
+    struct cis_history_pin pin;
+    for (uint32_t i = 0; i < 10; i++) {
+        big(fx, "main", "a", i);
+        big(fx, "main", i % 2 != 0 ? "gone" : "d/e/gone", 100 + i);
+        fx_remove(fx, "main", i % 2 != 0 ? "gone" : "d");
+    }
+    char *before = fx_dump_exact(&fx->h, fx_head(fx, "main"));
+    struct cis_gc_counts out = gc(fx, 0);
+    assert_true(out.rows > 30);
+    assert_true(out.chunks > 30);
+    char *after = fx_dump_exact(&fx->h, fx_head(fx, "main"));
+    assert_string_equal(before, after);
+    assert_true(stored(fx) < 250000);
+    view = fx_head(fx, "main");
+    view.epoch -= 5;
+    assert_fails(CIS_E_EXPIRED, "",
+                 fx->store->fs->view_check(fx->store, fx->h.tenant, view, &owner, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_history_pin(&fx->h, view, &pin, err));
+    assert_fails(CIS_E_EXPIRED, "",
+                 fx->store->fs->fork(fx->store, fx->h.tenant, view, &(struct cis_str){"x", 1}, 1,
+                                     NULL, err));
+    fx_whole(fx);
+    out = gc(fx, 0); /* a second time there is nothing left to do */
+    assert_int_equal(out.rows, 0);
+    assert_int_equal(out.chunks, 0);
+    free(before);
+    free(after);
+}
+
+static void snapshots_forks_pins_and_the_last_runs_stay_as_they_were(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_view view[40];
+    char *dump[40];
+    struct cis_history_pin pin;
+    for (uint32_t i = 0; i < 40; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "d%u/f%u", i % 3, i % 5);
+        big(fx, "main", name, i);
+        if (i % 4 == 3) {
+            snprintf(name, sizeof name, "d%u", (i + 1) % 3);
+            if (fx_ino(fx, "main", name) != 0) {
+                fx_remove(fx, "main", name);
+            }
+        }
+        view[i] = fx_head(fx, "main");
+        dump[i] = fx_dump_exact(&fx->h, view[i]);
+    }
+    fx_snapshot(fx, view[5], "five");
+    fx_snapshot(fx, view[6], "six");
+    fx_fork(fx, view[11], "eleven");
+    fx_remove(fx, "eleven", "d1");
+    assert_ok(cis_history_pin(&fx->h, view[17], &pin, err));
+    struct cis_view eleven = fx_head(fx, "eleven");
+    fx_fork(fx, eleven, "of-eleven");
+    char *of_eleven = fx_dump_exact(&fx->h, eleven);
+    gc(fx, 3);
+    static const int stay[] = {5, 6, 11, 17, 38, 39};
+    for (size_t i = 0; i < sizeof stay / sizeof *stay; i++) {
+        char *now = fx_dump_exact(&fx->h, view[stay[i]]);
+        assert_string_equal(now, dump[stay[i]]);
+        free(now);
+    }
+    char *now = fx_dump_exact(&fx->h, fx_head(fx, "of-eleven"));
+    assert_string_equal(now, of_eleven);
+    free(now);
+    free(of_eleven);
+    fx_whole(fx);
+    cis_history_pin_drop(&fx->h, &pin);
+    assert_ok(fx->store->fs->snapshot_remove(fx->store, fx->h.tenant, CIS_STR("five"), NULL, err));
+    assert_true(gc(fx, 3).rows > 0);
+    struct cis_view owner;
+    assert_fails(CIS_E_EXPIRED, "",
+                 fx->store->fs->view_check(fx->store, fx->h.tenant, view[5], &owner, NULL, err));
+    now = fx_dump_exact(&fx->h, view[6]);
+    assert_string_equal(now, dump[6]);
+    free(now);
+    fx_whole(fx);
+    for (int i = 0; i < 40; i++) {
+        free(dump[i]);
+    }
+}
+
+static void what_a_fork_removed_stays_removed_whatever_is_squashed(void **state)
+{
+    struct fx *fx = *state;
+    big(fx, "main", "d/a", 1);
+    fx_text(fx, "main", "d/b", "1");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_remove(fx, "side", "d");
+    fx_text(fx, "side", "d/b", "again");
+    fx_remove(fx, "side", "d/b");
+    char *before = fx_dump_exact(&fx->h, fx_head(fx, "side"));
+    gc(fx, 0);
+    gc(fx, 0);
+    char *after = fx_dump_exact(&fx->h, fx_head(fx, "side"));
+    assert_string_equal(before, after);
+    fx_whole(fx);
+    free(before);
+    free(after);
+}
+
+static void a_dropped_branch_goes_and_what_was_forked_from_it_stays(void **state)
+{
+    struct fx *fx = *state;
+    big(fx, "main", "base", 1);
+    fx_fork(fx, fx_head(fx, "main"), "mid");
+    big(fx, "mid", "of-mid", 2);
+    fx_fork(fx, fx_head(fx, "mid"), "leaf");
+    big(fx, "mid", "later", 3);
+    fx_fork(fx, fx_head(fx, "main"), "alone");
+    big(fx, "alone", "x", 4);
+    char *before = fx_dump_exact(&fx->h, fx_head(fx, "leaf"));
+    uint64_t full = stored(fx);
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("mid"), NULL, err));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("alone"), NULL, err));
+    struct cis_gc_counts out = gc(fx, 100);
+    assert_int_equal(out.branches, 1); /* alone: mid still carries leaf */
+    assert_true(stored(fx) < full - 300000);
+    char *after = fx_dump_exact(&fx->h, fx_head(fx, "leaf"));
+    assert_string_equal(before, after);
+    fx_whole(fx);
+    free(before);
+    free(after);
+}
+
+static void a_branch_that_was_just_dropped_stays_for_its_readers(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_retention keep = {.runs = 0, .age_ms = 0, .grace_ms = 60000};
+    struct cis_gc_counts out;
+    fx_text(fx, "main", "a", "1");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, "side", "b", "1");
+    struct cis_view view = fx_head(fx, "side");
+    char *before = fx_dump_exact(&fx->h, view);
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), NULL, err));
+    assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
+    assert_int_equal(out.branches, 0);
+    char *after = fx_dump_exact(&fx->h, view);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+}
+
+static void the_forks_of_old_conflicts_go(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_fs_ref ref;
+    struct cis_gc_counts out;
+    struct cis_retention keep = {.runs = 1, .age_ms = 3600000, .grace_ms = 1};
+    fx_text(fx, "main", "a", "1");
+    fx_fork(fx, fx_head(fx, "main"), CIS_CONFLICT_PREFIX "01");
+    assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
+    assert_ok(
+        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
+    gc(fx, 1);
+    assert_fails(
+        CIS_E_NOTFOUND, "",
+        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
+}
+
+/* ---- everything at once ---- */
+#define WRITERS 16
+#define READERS 16
+struct crowd {
+    struct fx *fx;
+    atomic_bool stop;
+    atomic_uint commits, reads, expired, gcs;
+    atomic_uint wrong;
+};
+struct worker {
+    struct crowd *crowd;
+    uint32_t n;
+    pthread_t thread;
+};
+
+static void *write_for_ever(void *arg)
+{
+    struct worker *w = arg;
+    struct fx *fx = w->crowd->fx;
+    uint8_t *data = malloc(150000);
+    for (uint32_t i = 0; !atomic_load(&w->crowd->stop); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "w%u/f%u", w->n, i % 4);
+        size_t n = i % 3 == 0 ? 100 : 70000 + i % 7 * 10000;
+        fill(data, n, i % 5 == 0 ? 7 : w->n * 1000 + i); /* some content is everybody's */
+        fx_write(fx, "main", name, data, n);
+        if (i % 6 == 5) {
+            fx_remove(fx, "main", name);
+        }
+        atomic_fetch_add(&w->crowd->commits, 1);
+    }
+    free(data);
+    return NULL;
+}
+
+static void *read_for_ever(void *arg)
+{
+    struct worker *w = arg;
+    struct fx *fx = w->crowd->fx;
+    while (!atomic_load(&w->crowd->stop)) {
+        struct cis_history_pin pin;
+        struct cis_view view = fx_head(fx, "main");
+        if (cis_history_pin(&fx->h, view, &pin, NULL) != CIS_OK) {
+            atomic_fetch_add(&w->crowd->expired, 1);
+            continue;
+        }
+        char *first = fx_dump_exact(&fx->h, view);
+        for (int i = 0; i < 4; i++) {
+            usleep(20000);
+            char *again = fx_dump_exact(&fx->h, view);
+            if (strcmp(first, again) != 0) {
+                atomic_fetch_add(&w->crowd->wrong, 1);
+            }
+            free(again);
+            atomic_fetch_add(&w->crowd->reads, 1);
+        }
+        free(first);
+        cis_history_pin_drop(&fx->h, &pin);
+    }
+    return NULL;
+}
+
+static void *collect_for_ever(void *arg)
+{
+    struct worker *w = arg;
+    struct cis_retention keep = {.runs = 2, .grace_ms = 1, .batch = 50};
+    while (!atomic_load(&w->crowd->stop)) {
+        struct cis_gc_counts out;
+        assert_ok(cis_history_gc(&w->crowd->fx->h, &keep, &out, err));
+        atomic_fetch_add(&w->crowd->gcs, 1);
+    }
+    return NULL;
+}
+
+static void sixteen_writers_and_readers_never_notice_gc(void **state)
+{
+    struct fx *fx = *state;
+    struct crowd crowd = {.fx = fx};
+    struct worker workers[WRITERS + READERS + 1];
+    fx->pin = true;
+    const char *seconds = getenv("CIS_CROWD_SECONDS");
+    uint64_t until = cis_clock_after(cis_clock_mono_ns(),
+                                     (uint64_t)(seconds != NULL ? strtoul(seconds, NULL, 10) : 6) *
+                                         CIS_NS_PER_S);
+    for (uint32_t i = 0; i < WRITERS + READERS + 1; i++) {
+        workers[i] = (struct worker){&crowd, i, 0};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL,
+                                        i < WRITERS             ? write_for_ever
+                                        : i < WRITERS + READERS ? read_for_ever
+                                                                : collect_for_ever,
+                                        &workers[i]),
+                         0);
+    }
+    char *kept[64];
+    int n = 0;
+    while (cis_clock_mono_ns() < until) {
+        struct cis_history_pin pin;
+        struct cis_view view = fx_head(fx, "main");
+        if (cis_history_pin(&fx->h, view, &pin, NULL) == CIS_OK && n < 64) {
+            char name[32];
+            snprintf(name, sizeof name, "snap-%d", n);
+            fx_snapshot(fx, view, name);
+            if (n % 2 == 0) {
+                snprintf(name, sizeof name, "fork-%d", n);
+                fx_fork(fx, view, name);
+            }
+            kept[n++] = fx_dump_exact(&fx->h, view);
+            cis_history_pin_drop(&fx->h, &pin);
+        }
+        usleep(200000);
+    }
+    atomic_store(&crowd.stop, true);
+    for (uint32_t i = 0; i < WRITERS + READERS + 1; i++) {
+        pthread_join(workers[i].thread, NULL);
+    }
+    print_message("%u commits, %u reads of old states, %u collections, %u pins too late\n",
+                  atomic_load(&crowd.commits), atomic_load(&crowd.reads), atomic_load(&crowd.gcs),
+                  atomic_load(&crowd.expired));
+    assert_int_equal(atomic_load(&crowd.wrong), 0);
+    assert_true(atomic_load(&crowd.commits) > 16);
+    assert_true(atomic_load(&crowd.gcs) > 1);
+    for (int i = 0; i < n; i++) {
+        char name[32];
+        struct cis_rev rev;
+        snprintf(name, sizeof name, "snapshot:snap-%d", i);
+        assert_ok(cis_history_resolve(&fx->h, cis_str_of(name), &rev, err));
+        char *now = fx_dump_exact(&fx->h, rev.view);
+        assert_string_equal(now, kept[i]);
+        free(now);
+        if (i % 2 == 0) {
+            snprintf(name, sizeof name, "fork-%d", i);
+            now = fx_dump_exact(&fx->h, fx_head(fx, name));
+            assert_string_equal(now, kept[i]);
+            free(now);
+        }
+        free(kept[i]);
+    }
+    fx_whole(fx);
+}
+
+/* ---- forks of something big ---- */
+static void a_thousand_forks_of_a_big_tree_are_one_short_command(void **state)
+{
+    struct fx *fx = *state;
+    const uint32_t files = 100000;
+    struct edit e;
+    struct cis_history_done done;
+    assert_ok(cis_edit_open(&e, &fx->h, CIS_STR("main"), err));
+    struct cis_fs_inode dir = {.mode = S_IFDIR | 0755, .parent = CIS_FS_ROOT};
+    for (uint32_t i = 0; i < files; i++) {
+        struct cis_fs_inode row = {.mode = S_IFREG | 0644, .size = 4, .is_inline = true};
+        char name[32];
+        if (i % 1000 == 0) {
+            assert_ok(cis_edit_number(&e, &dir.ino, err));
+            assert_ok(cis_edit_put(&e, &dir, err));
+            snprintf(name, sizeof name, "d%u", i / 1000);
+            assert_ok(
+                cis_edit_name(&e, CIS_FS_ROOT, cis_str_of(name), 0, 0, dir.ino, dir.mode, err));
+        }
+        row.data = (struct cis_bytes){(const uint8_t *)"text", 4};
+        assert_ok(cis_edit_number(&e, &row.ino, err));
+        assert_ok(cis_edit_put(&e, &row, err));
+        snprintf(name, sizeof name, "f%u", i);
+        assert_ok(cis_edit_name(&e, dir.ino, cis_str_of(name), 0, 0, row.ino, row.mode, err));
+    }
+    assert_ok(cis_edit_commit(&e, "fs", "many", &done, err));
+    cis_edit_done(&e);
+    static char names[1000][16];
+    static struct cis_str refs[1000];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(names[i], sizeof names[i], "agent-%d", i);
+        refs[i] = cis_str_of(names[i]);
+    }
+    uint64_t from = cis_clock_mono_ns();
+    assert_ok(fx->store->fs->fork(fx->store, fx->h.tenant, done.at.view, refs, 1000, NULL, err));
+    uint64_t took = cis_clock_mono_ns() - from;
+    print_message("1,000 forks of %u files: %" PRIu64 " ms\n", files,
+                  (uint64_t)(took / CIS_NS_PER_MS));
+    assert_true(took < 5 * CIS_NS_PER_S);
+    fx_text(fx, "agent-7", "d1/f1000", "changed");
+    assert_int_equal(fx_ino(fx, "agent-7", "d99/f99999"), fx_ino(fx, "main", "d99/f99999"));
+    struct cis_fsck_counts counts;
+    assert_ok(cis_history_fsck(&fx->h, false, NULL, NULL, &counts, err));
+    assert_int_equal(counts.faults, 0);
+    assert_int_equal(counts.views, 2); /* 999 of them are one state */
+}
+
+/* ---- fsck ---- */
+static bool note_fault(void *self, const struct cis_fault *f)
+{
+    cis_buf_printf(self, "%s %.*s: %.*s\n", f->what, (int)f->path.len, f->path.ptr,
+                   (int)f->text.len, f->text.ptr);
+    return true;
+}
+
+static void fsck_says(struct fx *fx, bool data, const char *expected)
+{
+    struct cis_fsck_counts counts;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    assert_ok(cis_history_fsck(&fx->h, data, note_fault, &text, &counts, err));
+    assert_true(counts.faults > 0);
+    if (strstr(cis_buf_cstr(&text), expected) == NULL) {
+        fail_msg("\"%s\" lacks \"%s\"", cis_buf_cstr(&text), expected);
+    }
+}
+
+static void delete_row(struct fx *fx, enum cis_fs_table table, uint64_t ino, const char *name)
+{
+    struct cis_view head = fx_head(fx, "main");
+    struct cis_fs_key key = {.table = table, .branch = head.branch, .ino = ino};
+    key.name = cis_str_of(name != NULL ? name : "");
+    for (key.epoch = 0; key.epoch <= head.epoch; key.epoch++) { /* whichever wrote it */
+        assert_ok(
+            fx->store->fs->squash(fx->store, fx->h.tenant, head.branch, 0, &key, 1, NULL, err));
+    }
+    usleep(150000); /* reads of a state may go on in one transaction for 100 ms */
+}
+
+static void plant(struct fx *fx)
+{
+    big(fx, "main", "d/big", 1);
+    fx_text(fx, "main", "d/small", "1");
+    fx_text(fx, "main", "d/e/x", "1");
+    fx_link(fx, "main", "d/small", "second");
+    fx_whole(fx);
+}
+
+static void fsck_finds_a_name_without_a_file(void **state)
+{
+    struct fx *fx = *state;
+    plant(fx);
+    delete_row(fx, CIS_FS_INODES, fx_ino(fx, "main", "d/big"), NULL);
+    fsck_says(fx, false, "name d/big: main: its file is not there");
+}
+
+static void fsck_finds_a_file_without_a_name(void **state)
+{
+    struct fx *fx = *state;
+    plant(fx);
+    delete_row(fx, CIS_FS_DIRENTS, fx_ino(fx, "main", "d"), "big");
+    fsck_says(fx, false, "it has no name");
+}
+
+static void fsck_finds_a_wrong_link_count(void **state)
+{
+    struct fx *fx = *state;
+    plant(fx);
+    delete_row(fx, CIS_FS_DIRENTS, CIS_FS_ROOT, "second");
+    fsck_says(fx, false, "file d/small: main: link count 2, 1 names");
+}
+
+static void fsck_finds_a_wrong_number_of_subdirectories(void **state)
+{
+    struct fx *fx = *state;
+    plant(fx);
+    delete_row(fx, CIS_FS_DIRENTS, fx_ino(fx, "main", "d"), "e");
+    fsck_says(fx, false, "directory d: main: link count 3, 0 subdirectories");
+}
+
+static bool take_ids(void *self, const struct cis_fs_chunk_info *info)
+{
+    struct numbers *v = self;
+    return cis_numbers_add(v, info->id, NULL) == CIS_OK;
+}
+
+static void fsck_names_the_file_whose_content_is_not_there(void **state)
+{
+    struct fx *fx = *state;
+    struct numbers ids = {0};
+    uint64_t removed;
+    plant(fx);
+    assert_ok(
+        fx->store->fs->chunk_list(fx->store, fx->h.tenant, 0, 100, take_ids, &ids, NULL, err));
+    assert_ok(fx->store->fs->chunk_remove(fx->store, fx->h.tenant, &ids.at[1], 1, INT64_MAX,
+                                          &removed, NULL, err));
+    assert_int_equal(removed, 1);
+    fsck_says(fx, false, "chunk d/big: branch 1: bytes 65536 to 131071: chunk");
+    cis_numbers_done(&ids);
+}
+
+/* Flips a byte in the middle of every file of the store that is named so. */
+static int flip(const char *dir, const char *suffix)
+{
+    DIR *d = opendir(dir);
+    int n = 0;
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        char path[4096];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        size_t len = strlen(e->d_name), tail = strlen(suffix);
+        if (e->d_name[0] == '.' || stat(path, &st) != 0) {
+            continue;
+        }
+        if (S_ISDIR(st.st_mode)) {
+            n += flip(path, suffix);
+        } else if (len > tail && strcmp(e->d_name + len - tail, suffix) == 0 && st.st_size > 5000) {
+            FILE *f = fopen(path, "r+b");
+            fseek(f, st.st_size / 2, SEEK_SET);
+            int c = fgetc(f);
+            fseek(f, st.st_size / 2, SEEK_SET);
+            fputc(c ^ 0x40, f);
+            fclose(f);
+            n++;
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    return n;
+}
+
+static void fsck_with_data_names_the_file_with_a_flipped_bit(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_fsck_counts counts;
+    plant(fx);
+    big(fx, "main", "d/other", 2);
+    fx->store->ops->close(fx->store);
+    assert_int_equal(flip(fx->dir, ".chunks"), 1);
+    fx_open(fx, fx->dir);
+    assert_ok(cis_history_fsck(&fx->h, false, NULL, NULL, &counts, err));
+    assert_int_equal(counts.faults, 0); /* names and counts are whole */
+    fsck_says(fx, true, "is damaged");
+    fsck_says(fx, true, "chunk d/");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(nothing_goes_before_ten_minutes_are_over),
+        TEST(old_states_and_their_content_go_and_opening_them_is_an_error),
+        TEST(snapshots_forks_pins_and_the_last_runs_stay_as_they_were),
+        TEST(what_a_fork_removed_stays_removed_whatever_is_squashed),
+        TEST(a_dropped_branch_goes_and_what_was_forked_from_it_stays),
+        TEST(a_branch_that_was_just_dropped_stays_for_its_readers),
+        TEST(the_forks_of_old_conflicts_go),
+        TEST(sixteen_writers_and_readers_never_notice_gc),
+        TEST(a_thousand_forks_of_a_big_tree_are_one_short_command),
+        TEST(fsck_finds_a_name_without_a_file),
+        TEST(fsck_finds_a_file_without_a_name),
+        TEST(fsck_finds_a_wrong_link_count),
+        TEST(fsck_finds_a_wrong_number_of_subdirectories),
+        TEST(fsck_names_the_file_whose_content_is_not_there),
+        TEST(fsck_with_data_names_the_file_with_a_flipped_bit),
+    };
+    return cmocka_run_group_tests_name("keep", tests, NULL, NULL);
+}
