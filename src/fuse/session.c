@@ -1,7 +1,7 @@
-/* The mount itself: session, workers, stop. libfuse's own loop cannot be ended from another thread
- * without a signal, so the workers poll the device together with an eventfd. */
+/* The mount itself: session, workers, stop. The workers block in reading the device, where a
+ * request wakes exactly one of them; whoever runs the mount waits for its end and cancels them
+ * there, the only place where they can be cancelled. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -53,56 +53,77 @@ void cis_fuse_handle_drop(struct cis_fuse *f, struct fuse_handle *h)
     cis_free(h);
 }
 
-/* True: a request may wait. */
-static bool wait_request(const struct cis_fuse *f)
+struct worker {
+    struct cis_fuse *f;
+    pthread_t thread;
+    struct fuse_buf buf; /* libfuse's allocation */
+};
+
+static void worker_end(void *self)
 {
-    struct pollfd fds[3] = {{.fd = fuse_session_fd(f->session), .events = POLLIN},
-                            {.fd = f->stop_fd, .events = POLLIN},
-                            {.fd = f->cancel_fd, .events = POLLIN}};
-    while (poll(fds, 3, -1) < 0) {
-        if (errno != EINTR) {
-            return false;
-        }
+    struct worker *w = self;
+    cis_fuse_stop(w->f); /* one leaves, all leave */
+    cis_free(w->buf.mem);
+    cis_free(scratch);
+    scratch = NULL;
+}
+
+/* False: this worker ends. */
+static bool serve_one(struct worker *w)
+{
+    struct cis_fuse *f = w->f;
+    int was;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &was);
+    int n = fuse_session_receive_buf(f->session, &w->buf);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
+    if (n > 0) {
+        fuse_session_process_buf(f->session, &w->buf);
+    } else if (n < 0 && n != -EINTR && n != -EAGAIN) {
+        int none = 0;
+        (void)atomic_compare_exchange_strong(&f->failed, &none, -n);
+        return false;
     }
-    return fds[1].revents == 0 && fds[2].revents == 0;
+    return n != 0 && !fuse_session_exited(f->session); /* 0: unmounted */
 }
 
 static void *work(void *self)
 {
-    struct cis_fuse *f = self;
-    struct fuse_buf buf = {.mem = NULL};
-    while (!fuse_session_exited(f->session) && wait_request(f)) {
-        int n = fuse_session_receive_buf(f->session, &buf);
-        if (n > 0) {
-            fuse_session_process_buf(f->session, &buf);
-        } else if (n == 0) {
-            break; /* unmounted */
-        } else if (n != -EINTR && n != -EAGAIN) {
-            int none = 0;
-            (void)atomic_compare_exchange_strong(&f->failed, &none, -n);
-            break;
-        }
+    int was;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
+    pthread_cleanup_push(worker_end, self);
+    while (serve_one(self)) {
     }
-    cis_fuse_stop(f); /* one leaves, all leave */
-    cis_free(buf.mem);
-    cis_free(scratch);
-    scratch = NULL;
+    pthread_cleanup_pop(1);
     return NULL;
+}
+
+static void wait_end(const struct cis_fuse *f)
+{
+    struct pollfd fds[2] = {{.fd = f->stop_fd, .events = POLLIN},
+                            {.fd = f->cancel_fd, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 && errno == EINTR) {
+    }
 }
 
 cis_code cis_fuse_run(cis_fuse *fuse, struct cis_error *err)
 {
-    pthread_t threads[THREADS_MAX];
+    CIS_CLEANUP(cis_freep) struct worker *workers = cis_calloc(fuse->threads, sizeof *workers);
     unsigned n = 0;
-    int rc = 0;
-    while (n + 1 < fuse->threads && (rc = pthread_create(&threads[n], NULL, work, fuse)) == 0) {
-        n++;
+    int rc = workers == NULL ? ENOMEM : 0;
+    while (rc == 0 && n < fuse->threads) {
+        workers[n].f = fuse;
+        rc = pthread_create(&workers[n].thread, NULL, work, &workers[n]);
+        n += rc == 0;
     }
-    if (rc == 0 || n != 0) {
-        (void)work(fuse);
+    if (n == 0) {
+        return cis_fail_sys(err, CIS_E_LIMIT, rc, "mount: no thread for it");
+    }
+    wait_end(fuse);
+    for (unsigned i = 0; i < n; i++) {
+        pthread_cancel(workers[i].thread);
     }
     for (unsigned i = 0; i < n; i++) {
-        pthread_join(threads[i], NULL);
+        pthread_join(workers[i].thread, NULL);
     }
     int failed = atomic_load(&fuse->failed);
     return failed == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, failed, "mount: reading requests");
@@ -188,12 +209,6 @@ static cis_code start(cis_fuse *f, const char *dir, const struct cis_fuse_option
         return cis_fail_sys(err, CIS_E_DENIED, errno != 0 ? errno : EPERM, "%s: cannot mount", dir);
     }
     f->mounted = true;
-    /* Several workers wake for one request: whoever comes late must not block in read. */
-    int fd = fuse_session_fd(f->session);
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "%s: mount", dir);
-    }
     return CIS_OK;
 }
 
