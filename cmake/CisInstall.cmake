@@ -46,7 +46,7 @@ add_custom_command(OUTPUT ${_cis_static}
 add_custom_target(cis_static ALL DEPENDS ${_cis_static})
 
 # What the static library needs, by pkg-config name (tests/install links with exactly this).
-set(CIS_PC_REQUIRES "libsodium jansson sqlite3 libcurl libcares libarchive libzstd")
+set(CIS_PC_REQUIRES "libsodium jansson sqlite3 libpq libcurl libcares libarchive libzstd")
 file(RELATIVE_PATH CIS_PC_UP /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 foreach(_pc cis cis-static)
     configure_file(${CMAKE_SOURCE_DIR}/cmake/${_pc}.pc.in ${CMAKE_BINARY_DIR}/${_pc}.pc @ONLY)

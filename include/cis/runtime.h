@@ -32,8 +32,9 @@ struct cis_runtime_config {
     bool exceptions;             /* accept modules with exceptions */
     bool compile_in_process;     /* without `compiler`: a hostile module then costs this process */
     const char *compiler;        /* path of the `cis` program, run as a limited child to compile */
-    const char *data_dir;  /* SQLite store for memory, runs and skills; NULL: nothing is kept */
-    const char *cache_dir; /* compiled code; NULL: in memory only */
+    const char *data_dir; /* store of memory, runs and skills: a folder (SQLite), or postgres://…;
+                           * NULL: nothing is kept */
+    const char *cache_dir;        /* compiled code; NULL: in memory only */
     const char *cache_key_file;   /* with cache_dir: its key, outside of it */
     uint32_t cpu_slots;           /* guests executing at once; 0: cores */
     uint32_t pool_slots;          /* pooled instances; 0: from the system's limits */

@@ -111,7 +111,7 @@ cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *er
 {
     if (app->store == NULL) {
         CIS_TRY(make_folder(app->config->data_dir, err));
-        CIS_TRY(cis_cli_store_open(app->config->store, &app->store, err));
+        CIS_TRY(cis_cli_store_open(app->config->store, app->cli->cancel, &app->store, err));
     }
     *out_store = app->store;
     return CIS_OK;

@@ -198,8 +198,12 @@ static void store(struct doctor *d)
         return;
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(8192);
-    cis_buf_printf(&text, "%s; tenant %s: %" PRIu64 " keys, %" PRIu64 " bytes",
-                   cis_app_config(d->app)->store, d->cli->tenant, keys, bytes);
+    if (store->ops->describe(store, &text, &err) != CIS_OK) {
+        say_error(d, "store", &err);
+        return;
+    }
+    cis_buf_printf(&text, "; tenant %s: %" PRIu64 " keys, %" PRIu64 " bytes", d->cli->tenant, keys,
+                   bytes);
     say(d, OK, "store", cis_buf_cstr(&text), NULL);
 }
 

@@ -41,7 +41,7 @@ static cis_code send_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(cis_store_tenant_check(name, err));
     CIS_TRY(
         cis_history_resolve(&cmd->h, at != NULL ? cis_str_of(at) : cis_fs_branch(cmd), &from, err));
-    CIS_TRY(cis_cli_store_open(cis_cli_value(cli, "to"), &other, err));
+    CIS_TRY(cis_cli_store_open(cis_cli_value(cli, "to"), cli->cancel, &other, err));
     struct cis_history to = {other, name, &cmd->stop};
     struct cis_history_pin pin;
     cis_code code = cis_history_pin(&cmd->h, from.view, &pin, err);

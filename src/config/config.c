@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/url.h"
 #include "config/internal.h"
 #include "engine/engine.h"
 
@@ -181,6 +182,12 @@ static cis_code read_file(struct cis_config *c, struct cis_error *err)
 }
 
 /* ---- environment and flags ---- */
+static bool is_postgres(struct cis_str text)
+{
+    return cis_str_starts(text, CIS_STR("postgres://")) ||
+           cis_str_starts(text, CIS_STR("postgresql://"));
+}
+
 static void variable_name(const char *setting, char out[64])
 {
     size_t n = 4;
@@ -207,6 +214,32 @@ static cis_code environment(struct cis_config *c, struct cis_error *err)
             return cis_fail(err, code, "environment %s: %s", variable, why.msg);
         }
         cis_origin_set(c, CIS_ORIGIN_SETTINGS + i, "environment %s", variable);
+    }
+    return CIS_OK;
+}
+
+/* Names that other programs use too. They count only where nothing of ours says otherwise, and
+ * DATABASE_URL only when it is a database that can hold the store: it may be another program's. */
+static cis_code foreign_environment(struct cis_config *c, struct cis_error *err)
+{
+    static const struct {
+        const char *setting, *variable;
+    } rows[] = {{"store", "DATABASE_URL"}, {"tenant", "TARBOX_TENANT_ID"}};
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        const char *value = getenv(rows[r].variable);
+        for (size_t i = 0; value != NULL && value[0] != 0 && i < cis_settings_count; i++) {
+            bool open = strcmp(cis_settings[i].name, rows[r].setting) == 0 &&
+                        strcmp(c->origins[CIS_ORIGIN_SETTINGS + i].text, "default") == 0;
+            if (!open || (r == 0 && !is_postgres(cis_str_of(value)))) {
+                continue;
+            }
+            struct cis_error why = {0};
+            cis_code code = cis_setting_from_text(&cis_settings[i], c, cis_str_of(value), &why);
+            if (code != CIS_OK) {
+                return cis_fail(err, CIS_E_USAGE, "environment %s: %s", rows[r].variable, why.msg);
+            }
+            cis_origin_set(c, CIS_ORIGIN_SETTINGS + i, "environment %s", rows[r].variable);
+        }
     }
     return CIS_OK;
 }
@@ -253,15 +286,16 @@ static cis_code store_place(struct cis_config *c, const char *flag, struct cis_e
         }
     }
     struct cis_str where = cis_str_of(c->store);
-    if (cis_str_starts(where, CIS_STR("postgres://")) ||
-        cis_str_starts(where, CIS_STR("postgresql://"))) {
+    if (is_postgres(where)) {
         return CIS_OK;
     }
     CIS_CLEANUP(cis_freep) char *dir = NULL;
     if (c->store != NULL) {
         if (!cis_str_starts(where, CIS_STR("sqlite:")) || where.len == prefix) {
+            CIS_CLEANUP(cis_buf_done) struct cis_buf shown = CIS_BUF_INIT(16384);
+            cis_url_redact(where, &shown);
             return cis_fail(err, CIS_E_USAGE, "store \"%s\": expected sqlite:DIR or postgres://…",
-                            c->store);
+                            cis_buf_cstr(&shown));
         }
         CIS_TRY(cis_config_absolute(c->store + prefix, &dir, err));
     }
@@ -288,6 +322,7 @@ cis_code cis_config_load(const struct cis_config_flags *flags, struct cis_config
     CIS_TRY(defaults(c, err));
     CIS_TRY(read_file(c, err));
     CIS_TRY(environment(c, err));
+    CIS_TRY(foreign_environment(c, err));
     if (flags != NULL) {
         CIS_TRY(take_flags(c, flags, err));
     }
@@ -306,8 +341,10 @@ void cis_config_each(const struct cis_config *config, void *self,
     each(self, "config_file", config->file, config->origins[CIS_ORIGIN_FILE].text);
     for (size_t i = 0; i < cis_settings_count; i++) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf value = CIS_BUF_INIT(1u << 20);
+        CIS_CLEANUP(cis_buf_done) struct cis_buf shown = CIS_BUF_INIT(1u << 20);
         cis_setting_print(&cis_settings[i], config, &value);
-        each(self, cis_settings[i].name, cis_buf_cstr(&value),
+        cis_url_redact(cis_buf_view(&value), &shown);
+        each(self, cis_settings[i].name, cis_buf_cstr(&shown),
              config->origins[CIS_ORIGIN_SETTINGS + i].text);
     }
 }

@@ -2,7 +2,9 @@
  * where it came from. One struct, read once at start, plain data afterwards.
  *
  * Every setting NAME is also the environment variable CIS_NAME, upper case, dots as underscores
- * (limits.memory: CIS_LIMITS_MEMORY), except lists. An empty variable counts as not set.
+ * (limits.memory: CIS_LIMITS_MEMORY), except lists. An empty variable counts as not set. Where
+ * neither variable nor file nor flag says anything, DATABASE_URL (a postgres URL) names the store
+ * and TARBOX_TENANT_ID the tenant.
  *
  * config.toml lives in $XDG_CONFIG_HOME/cis (~/.config/cis), or $CIS_HOME/config when CIS_HOME (or
  * --home) is set; then data and cache are $CIS_HOME/data and $CIS_HOME/cache. */
@@ -65,8 +67,8 @@ struct cis_config_flags { /* what the command line said; NULL: nothing */
 cis_code cis_config_load(const struct cis_config_flags *flags, struct cis_config **out_config,
                          struct cis_error *err);
 void cis_config_free(struct cis_config *config);
-/* Every setting in order: "limits.memory", its value as text, and where it came from ("default",
- * "config.toml:3", "environment CIS_STORE", "flag --home"). */
+/* Every setting in order: "limits.memory", its value as text (a URL without its password), and
+ * where it came from ("default", "config.toml:3", "environment CIS_STORE", "flag --home"). */
 void cis_config_each(const struct cis_config *config, void *self,
                      void (*each)(void *self, const char *name, const char *value,
                                   const char *origin));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 
 static char version_text[96];
@@ -34,7 +35,9 @@ static cis_code open_parts(cis_runtime *r, const struct cis_runtime_config *c,
     }
     CIS_TRY(cis_engine_open(&o, &r->engine, err));
     if (c->data_dir != NULL) {
-        CIS_TRY(cis_store_sqlite_open(c->data_dir, &r->store, err));
+        bool server = cis_store_postgres_is_url(cis_str_of(c->data_dir));
+        CIS_TRY(server ? cis_store_postgres_open(c->data_dir, NULL, &r->store, NULL, err)
+                       : cis_store_sqlite_open(c->data_dir, &r->store, err));
         if (r->services.memory == NULL) {
             cis_store_memory_init(&r->store_memory, r->store, 0, 0);
             r->services.memory = &r->store_memory.service;

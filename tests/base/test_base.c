@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "base/url.h"
 
 static void an_error_message_is_one_line_cut_at_a_character(void **state)
 {
@@ -353,6 +354,30 @@ static void names_differ_and_those_of_a_forked_child_too(void **state)
     }
 }
 
+static void assert_redacted(const char *url, const char *expected)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
+    cis_url_redact(cis_str_of(url), &out);
+    assert_string_equal(cis_buf_cstr(&out), expected);
+}
+
+static void a_url_is_shown_without_its_passwords(void **state)
+{
+    (void)state;
+    assert_redacted("postgres://u:secret@h:5/d", "postgres://u:***@h:5/d");
+    assert_redacted("postgresql://u:s/e@cr:et@h/d?sslmode=require&password=x&sslpassword=y&a",
+                    "postgresql://u:***@h/d?sslmode=require&password=***&sslpassword=***&a");
+    assert_redacted("postgres://:x@/d", "postgres://:***@/d");
+    assert_redacted("postgres://u@h/d", "postgres://u@h/d");
+    assert_redacted("postgres:///d?host=/tmp", "postgres:///d?host=/tmp");
+    assert_redacted("https://h:5/a:b@c", "https://h:***@c"); /* rather too much */
+    assert_redacted("https://h/a:b@c", "https://h/a:b@c");
+    assert_redacted("sqlite:/a/b", "sqlite:/a/b");
+    assert_redacted("", "");
+    assert_redacted("://", "://");
+    assert_redacted("x://?", "x://?");
+}
+
 int main(void)
 {
     struct cis_error err;
@@ -378,6 +403,7 @@ int main(void)
         cmocka_unit_test(names_differ_and_those_of_a_forked_child_too),
         cmocka_unit_test(sha256_in_pieces_is_the_sha256_of_the_whole),
         cmocka_unit_test(a_signature_of_other_bytes_does_not_verify),
+        cmocka_unit_test(a_url_is_shown_without_its_passwords),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

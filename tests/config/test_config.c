@@ -16,7 +16,8 @@ static int setup(void **state)
     (void)state;
     static const char *const names[] = {"CIS_HOME",       "CIS_STORE",       "CIS_LIMITS_MEMORY",
                                         "CIS_AI_MODEL",   "CIS_TENANT",      "XDG_DATA_HOME",
-                                        "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "CIS_LIMITS_TIME"};
+                                        "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "CIS_LIMITS_TIME",
+                                        "DATABASE_URL",   "TARBOX_TENANT_ID"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         unsetenv(names[i]);
     }
@@ -144,6 +145,30 @@ static void the_environment_is_over_the_file_and_flags_over_both(void **state)
     flags.store = "sqlite:/from/flag";
     assert_ok(cis_config_load(&flags, &config, err));
     assert_setting("store", "sqlite:/from/flag", "flag --store");
+}
+
+static void names_of_other_programs_count_where_nothing_else_does(void **state)
+{
+    (void)state;
+    setenv("DATABASE_URL", "postgresql://u:secret@h/db", 1);
+    setenv("TARBOX_TENANT_ID", "box", 1);
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_setting("store", "postgresql://u:***@h/db", "environment DATABASE_URL");
+    assert_setting("tenant", "box", "environment TARBOX_TENANT_ID");
+    assert_string_equal(config->store, "postgresql://u:secret@h/db");
+    cis_config_free(config);
+    setenv("DATABASE_URL", "mysql://u@h/db", 1); /* another program's */
+    setenv("CIS_TENANT", "mine", 1);
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_setting("tenant", "mine", "environment CIS_TENANT");
+    assert_non_null(strstr(config->store, "sqlite:"));
+    cis_config_free(config);
+    setenv("DATABASE_URL", "postgres://u@h/db", 1);
+    write_file("store = \"sqlite:/from/file\"\ntenant = \"filed\"\n", 0600);
+    unsetenv("CIS_TENANT");
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_setting("store", "sqlite:/from/file", "config.toml:1");
+    assert_setting("tenant", "filed", "config.toml:2");
 }
 
 static void folders_follow_home_then_xdg(void **state)
@@ -318,6 +343,7 @@ int main(void)
         T(without_anything_the_defaults_hold),
         T(the_file_sets_values_and_their_lines_are_known),
         T(the_environment_is_over_the_file_and_flags_over_both),
+        T(names_of_other_programs_count_where_nothing_else_does),
         T(folders_follow_home_then_xdg),
         T(a_relative_home_becomes_absolute),
         T(unknown_keys_and_tables_are_warnings_that_name_them),

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "base/mem.h"
+#include "base/url.h"
 #include "store/postgres/internal.h"
 
 struct admin {
@@ -21,7 +22,7 @@ static cis_code admin_open(struct admin *admin, const char *url, const struct ci
                            struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf place = CIS_BUF_INIT(1024);
-    cis_store_postgres_redact(cis_str_of(url), &place);
+    cis_url_redact(cis_str_of(url), &place);
     CIS_TRY(cis_buf_check(&place, "store", err));
     admin->store.place = (char *)cis_buf_take(&place, NULL);
     admin->store.connect_ms = 10000;

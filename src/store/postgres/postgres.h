@@ -28,8 +28,6 @@ cis_code cis_store_postgres_open(const char *url, const struct cis_store_postgre
                                  cis_store **out_store, const struct cis_stop *stop,
                                  struct cis_error *err);
 bool cis_store_postgres_is_url(struct cis_str text);
-/* The URL without its password, for messages; at most 512 bytes. */
-void cis_store_postgres_redact(struct cis_str url, struct cis_buf *out);
 
 /* ---- for `cis store`: with the rights of the URL's user ---- */
 /* Makes what is missing of roles, schema and tables, in one transaction; harmless when all is

@@ -1,55 +1,13 @@
 /* The store object: open, close, the tables of operations, and URLs. */
 #include <stdio.h>
 #include "base/mem.h"
+#include "base/url.h"
 #include "store/postgres/internal.h"
 
 bool cis_store_postgres_is_url(struct cis_str text)
 {
     return cis_str_starts(text, CIS_STR("postgres://")) ||
            cis_str_starts(text, CIS_STR("postgresql://"));
-}
-
-/* scheme://user:password@host/db?password=…: what follows a colon before the @ of the authority,
- * and the value of every parameter that may be one. */
-void cis_store_postgres_redact(struct cis_str url, struct cis_buf *out)
-{
-    struct cis_str rest = url, scheme, query = {NULL, 0};
-    if (!cis_store_postgres_is_url(url)) {
-        cis_buf_text(out, "postgres");
-        return;
-    }
-    cis_str_split(&rest, ':', &scheme);
-    cis_buf_str(out, scheme);
-    cis_buf_text(out, "://");
-    rest.ptr += 2;
-    rest.len -= 2;
-    const char *mark = memchr(rest.ptr, '?', rest.len);
-    if (mark != NULL) {
-        query = (struct cis_str){mark + 1, rest.len - (size_t)(mark - rest.ptr) - 1};
-        rest.len = (size_t)(mark - rest.ptr);
-    }
-    size_t at = rest.len; /* the last @: a password may hold one */
-    while (at > 0 && rest.ptr[at - 1] != '@') {
-        at--;
-    }
-    const char *colon = at > 0 ? memchr(rest.ptr, ':', at) : NULL;
-    if (colon != NULL) {
-        cis_buf_add(out, rest.ptr, (size_t)(colon - rest.ptr));
-        cis_buf_text(out, ":***@");
-        cis_buf_add(out, rest.ptr + at, rest.len - at);
-    } else {
-        cis_buf_str(out, rest);
-    }
-    for (char sep = '?'; query.len != 0; sep = '&') {
-        struct cis_str pair, name;
-        cis_str_split(&query, '&', &pair);
-        bool secret = memmem(pair.ptr, pair.len, "pass", 4) != NULL;
-        struct cis_str value = pair;
-        cis_str_split(&value, '=', &name);
-        cis_buf_byte(out, (uint8_t)sep);
-        cis_buf_str(out, secret ? name : pair);
-        cis_buf_text(out, secret ? "=***" : "");
-    }
 }
 
 static void tenant_free(void *tenant)
@@ -186,7 +144,7 @@ static cis_code fill(struct pg_store *s, const char *url,
         return cis_fail(err, CIS_E_USAGE, "postgres store: expected a postgres:// URL");
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf place = CIS_BUF_INIT(4096);
-    cis_store_postgres_redact(cis_str_of(url), &place);
+    cis_url_redact(cis_str_of(url), &place);
     CIS_TRY(cis_buf_check(&place, "postgres store: URL", err));
     s->place = (char *)cis_buf_take(&place, NULL);
     s->url = cis_strdup(url);
