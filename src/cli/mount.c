@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "fuse/fuse.h"
+#include "history/history.h"
 #include "vfs/control/control.h"
 #include "vfs/layered/layered.h"
 
@@ -126,6 +127,39 @@ static cis_code open_tree(void *self, struct cis_view at, bool head, cis_vfs **o
     return cis_layered_open(m->forest, &o, &stop, out_vfs, err);
 }
 
+struct differences {
+    struct cis_buf *out;
+    bool more;
+};
+
+static bool note_change(void *self, const struct cis_change *change)
+{
+    struct differences *d = self;
+    cis_buf_printf(d->out, "%s{\"change\":\"%c\",\"path\":", d->more ? "," : "", change->what);
+    cis_buf_json(d->out, change->path);
+    if (change->what == 'R') {
+        cis_buf_text(d->out, ",\"from\":");
+        cis_buf_json(d->out, change->from);
+    }
+    cis_buf_printf(d->out, ",\"size\":%" PRIu64 ",\"old_size\":%" PRIu64 "}", change->size,
+                   change->old_size);
+    d->more = true;
+    return d->out->failed == CIS_OK;
+}
+
+static cis_code diff_trees(void *self, struct cis_view from, struct cis_view to,
+                           struct cis_buf *out, struct cis_error *err)
+{
+    const struct mount *m = self;
+    struct cis_stop stop = call_stop();
+    struct cis_history history = {.store = m->store, .tenant = m->tenant, .stop = &stop};
+    struct differences differences = {out, false};
+    cis_buf_text(out, "[");
+    CIS_TRY(cis_history_diff(&history, from, to, note_change, &differences, err));
+    cis_buf_text(out, "]\n");
+    return CIS_OK;
+}
+
 static void kernel_forgets(void *self, cis_node dir, struct cis_str name)
 {
     const struct mount *m = self;
@@ -146,6 +180,7 @@ static cis_code open_trees(struct mount *m, struct cis_error *err)
     control.uid = geteuid();
     control.gid = getegid();
     control.open = open_tree;
+    control.diff = diff_trees;
     control.switched = kernel_forgets;
     control.self = m;
     cis_code code = cis_control_new(head, &control, &m->vfs, err);

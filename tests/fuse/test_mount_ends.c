@@ -230,6 +230,9 @@ static void a_switch_is_seen_by_everyone_at_once(void **state)
     assert_int_equal(put(p, "dir/sub/later", "y"), 0);
     assert_text(p, "dir/sub/file", "number two"); /* the kernel has it */
     assert_int_equal(stat(in(p, "gone"), &st), -1);
+    assert_true(text_has(p, ".tarbox/layers/diff", "\"change\":\"M\",\"path\":\"dir/sub/file\""));
+    assert_true(text_has(p, ".tarbox/layers/diff", "\"change\":\"D\",\"path\":\"gone\""));
+    assert_true(text_has(p, ".tarbox/layers/diff", "\"change\":\"A\",\"path\":\"dir/sub/later\""));
     int old = open(in(p, "dir/sub/file"), O_RDWR | O_CLOEXEC),
         inside = open(in(p, "dir/sub"), O_RDONLY);
     assert_int_equal(put(p, ".tarbox/layers/switch", "{\"layer\":\"first\"}\n"), 0);

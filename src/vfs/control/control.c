@@ -259,23 +259,7 @@ static int op_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     return no;
 }
 
-/* ---- open files ---- */
-
-/* Takes the file of a tree. */
-static int file_out(struct ctl *c, struct ctl_slot *slot, cis_node node, int flags,
-                    cis_vfs_file *below, cis_vfs_file **out_file)
-{
-    struct ctl_file *file = cis_zalloc(sizeof *file);
-    if (file == NULL) {
-        below->vfs->ops->release(below);
-        return ENOMEM;
-    }
-    file->base = (cis_vfs_file){.vfs = &c->vfs, .node = node, .flags = flags};
-    file->below = below;
-    file->slot = slot;
-    *out_file = &file->base;
-    return 0;
-}
+/* ---- opening ---- */
 
 static int op_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
                    cis_vfs_file **out_file)
@@ -300,7 +284,7 @@ static int op_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
             change_end(c);
         }
     }
-    return no != 0 ? no : file_out(c, slot, node, flags, file, out_file);
+    return no != 0 ? no : ctl_file_out(c, slot, node, flags, file, out_file);
 }
 
 static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
@@ -321,167 +305,11 @@ static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     no = slot->vfs->ops->create(slot->vfs, call, below, name, mode, flags, &file, &node, out_attr);
     if (no == 0 && (no = node_out(c, slot, node, out_node, out_attr)) != 0) {
         file->vfs->ops->release(file);
-    } else if (no == 0 && (no = file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
+    } else if (no == 0 && (no = ctl_file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
         op_forget(vfs, *out_node, 1);
     }
     change_end(c);
     return no;
-}
-
-static struct ctl_file *file_of(cis_vfs_file *file)
-{
-    return (struct ctl_file *)file;
-}
-
-static void op_release(cis_vfs_file *base)
-{
-    struct ctl_file *file = file_of(base);
-    if (file->below != NULL) {
-        file->below->vfs->ops->release(file->below);
-    }
-    cis_buf_done(&file->text);
-    cis_free(file);
-}
-
-static int read_text(const struct ctl_file *file, const struct iovec *iov, int niov,
-                     uint64_t offset, size_t *out_n)
-{
-    size_t done = 0;
-    if (ctl_rows[file->id].kind != CTL_READ) {
-        return ctl_rows[file->id].kind == CTL_DIR ? EISDIR : EBADF;
-    }
-    for (int i = 0; i < niov && offset < file->text.len - done; i++) {
-        size_t rest = file->text.len - done - (size_t)offset;
-        size_t n = iov[i].iov_len < rest ? iov[i].iov_len : rest;
-        memcpy(iov[i].iov_base, file->text.ptr + offset + done, n);
-        done += n;
-    }
-    *out_n = done;
-    return 0;
-}
-
-static int op_read(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
-                   int niov, uint64_t offset, size_t *out_n)
-{
-    struct ctl_file *file = file_of(base);
-    return file->below != NULL
-               ? file->below->vfs->ops->read(file->below, call, iov, niov, offset, out_n)
-               : read_text(file, iov, niov, offset, out_n);
-}
-
-/* A verb acts on what one write brings, wherever the writer thinks it is in the file. */
-static int write_verb(struct ctl_file *file, const struct iovec *iov, int niov, size_t *out_n,
-                      uint64_t *out_end)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CTL_VERB_MAX);
-    if (ctl_rows[file->id].kind != CTL_VERB) {
-        return EBADF;
-    }
-    for (int i = 0; i < niov; i++) {
-        cis_buf_add(&text, iov[i].iov_base, iov[i].iov_len);
-    }
-    if (text.failed != CIS_OK) {
-        return text.failed == CIS_E_NOMEM ? ENOMEM : E2BIG;
-    }
-    int no = ctl_verb(ctl_of(file->base.vfs), file->id, cis_buf_view(&text));
-    if (no == 0) {
-        *out_n = text.len;
-        *out_end = text.len;
-    }
-    return no;
-}
-
-/* A file that was opened before a switch stays the file of its tree: it cannot be written. */
-static int file_change_begin(struct ctl_file *file)
-{
-    struct ctl *c = ctl_of(file->base.vfs);
-    pthread_rwlock_rdlock(&c->turn);
-    if (file->slot != c->slots[atomic_load(&c->current)] || atomic_load(&c->sealed)) {
-        pthread_rwlock_unlock(&c->turn);
-        return EROFS;
-    }
-    return 0;
-}
-
-static int op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
-                    int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
-{
-    struct ctl_file *file = file_of(base);
-    if (file->below == NULL) {
-        return write_verb(file, iov, niov, out_n, out_end);
-    }
-    int no = file_change_begin(file);
-    if (no == 0) {
-        no = file->below->vfs->ops->write(file->below, call, iov, niov, offset, out_n, out_end);
-        change_end(ctl_of(base->vfs));
-    }
-    return no;
-}
-
-static int op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only)
-{
-    struct ctl_file *file = file_of(base);
-    return file->below != NULL ? file->below->vfs->ops->sync(file->below, call, data_only) : 0;
-}
-
-static int op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mode,
-                       uint64_t offset, uint64_t len)
-{
-    struct ctl_file *file = file_of(base);
-    if (file->below == NULL) {
-        return EOPNOTSUPP;
-    }
-    int no = file_change_begin(file);
-    if (no == 0) {
-        no = file->below->vfs->ops->allocate(file->below, call, mode, offset, len);
-        change_end(ctl_of(base->vfs));
-    }
-    return no;
-}
-
-static int op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t offset, int whence,
-                   uint64_t *out_offset)
-{
-    struct ctl_file *file = file_of(base);
-    return file->below != NULL
-               ? file->below->vfs->ops->seek(file->below, call, offset, whence, out_offset)
-               : EINVAL;
-}
-
-/* Entries of a snapshot's tree carry the numbers that look-ups in it give. */
-struct relist {
-    const struct ctl_file *file;
-    cis_vfs_entry_each *each;
-    void *self;
-};
-
-static bool relist(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
-{
-    const struct relist *r = self;
-    uint64_t slot = r->file->base.node & ~CTL_LOW;
-    struct cis_vfs_entry out = *entry;
-    struct cis_vfs_attr moved;
-    out.ino |= slot;
-    if (attr != NULL) {
-        moved = *attr;
-        moved.ino |= slot;
-    }
-    return r->each(r->self, &out, attr != NULL ? &moved : NULL);
-}
-
-static int op_readdir(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t cookie,
-                      bool attributes, cis_vfs_entry_each *each, void *self)
-{
-    struct ctl_file *file = file_of(base);
-    if (file->below == NULL) {
-        return ctl_rows[file->id].kind == CTL_DIR
-                   ? ctl_tree_readdir(file, cookie, attributes, each, self)
-                   : ENOTDIR;
-    }
-    const struct cis_vfs_ops *ops = file->below->vfs->ops;
-    struct relist again = {file, each, self};
-    return file->slot->head ? ops->readdir(file->below, call, cookie, attributes, each, self)
-                            : ops->readdir(file->below, call, cookie, attributes, relist, &again);
 }
 
 /* ---- the whole ---- */
@@ -537,13 +365,13 @@ static const struct cis_vfs_ops control_ops = {
     .rename = op_rename,
     .open = op_open,
     .create = op_create,
-    .release = op_release,
-    .read = op_read,
-    .write = op_write,
-    .sync = op_sync,
-    .allocate = op_allocate,
-    .seek = op_seek,
-    .readdir = op_readdir,
+    .release = ctl_op_release,
+    .read = ctl_op_read,
+    .write = ctl_op_write,
+    .sync = ctl_op_sync,
+    .allocate = ctl_op_allocate,
+    .seek = ctl_op_seek,
+    .readdir = ctl_op_readdir,
     .statfs = op_statfs,
     .flush = op_flush,
     .fickle = op_fickle,

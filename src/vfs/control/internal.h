@@ -112,6 +112,23 @@ int ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_f
 int ctl_tree_readdir(struct ctl_file *file, uint64_t cookie, bool attributes,
                      cis_vfs_entry_each *each, void *self);
 
+/* ---- file.c: open files ---- */
+/* Takes the file of a tree. */
+int ctl_file_out(struct ctl *c, struct ctl_slot *slot, cis_node node, int flags,
+                 cis_vfs_file *below, cis_vfs_file **out_file);
+void ctl_op_release(cis_vfs_file *base);
+int ctl_op_read(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
+                int niov, uint64_t offset, size_t *out_n);
+int ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
+                 int niov, uint64_t offset, size_t *out_n, uint64_t *out_end);
+int ctl_op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only);
+int ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mode, uint64_t offset,
+                    uint64_t len);
+int ctl_op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t offset, int whence,
+                uint64_t *out_offset);
+int ctl_op_readdir(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t cookie,
+                   bool attributes, cis_vfs_entry_each *each, void *self);
+
 /* ---- slot.c: trees that are open ---- */
 /* The slot of a snapshot's tree, with one reference. */
 cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_slot,
@@ -121,7 +138,9 @@ cis_code ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err);
 /* Is the tree of this view in use? */
 bool ctl_slot_used(struct ctl *c, struct cis_view view);
 
-/* ---- layers.c: what the files say, and what the verbs do ---- */
+/* ---- layers.c: what the files say; verbs.c: what the verbs do ---- */
+cis_code ctl_head_flush(struct ctl *c, struct cis_error *err);
+cis_code ctl_head_view(struct ctl *c, struct cis_view *out, struct cis_error *err);
 cis_code ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis_error *err);
 /* 0 or an errno; the message is in last_error. */
 int ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text);
