@@ -13,7 +13,10 @@ int cis_at_stat(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
                 unsigned flags, struct cis_vfs_attr *out)
 {
     struct cis_found found;
-    int no = find(dir, call, path, walk_flags(flags), &found);
+    int no;
+    if (!cis_walk_peek(dir, call, path, flags, &found, &no)) {
+        no = find(dir, call, path, walk_flags(flags), &found);
+    }
     if (no == 0) {
         *out = found.attr;
         cis_found_done(&found);
@@ -121,6 +124,25 @@ static int open_once(const cis_dir *dir, const struct cis_vfs_call *call, struct
     return no;
 }
 
+/* What exists and is at hand; ESTALE: it went meanwhile, or it has to be walked to. */
+static int open_quick(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                      unsigned flags, int open_flags, cis_vfs_file **out_file,
+                      struct cis_vfs_attr *out_attr)
+{
+    struct cis_found found;
+    int no;
+    if (!cis_walk_peek(dir, call, path, flags, &found, &no)) {
+        return ESTALE;
+    }
+    if (no == 0) {
+        no = open_found(&found, call, open_flags, out_file, out_attr);
+    }
+    if (no == 0) {
+        (*out_file)->read_only = found.read_only;
+    }
+    return no;
+}
+
 int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
                 unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
                 struct cis_vfs_attr *out_attr)
@@ -135,6 +157,12 @@ int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
     }
     if ((open_flags & O_CREAT) != 0) {
         walk |= WALK_CREATE | ((open_flags & O_EXCL) != 0 ? CIS_WALK_NAME : 0u);
+    }
+    if ((open_flags & O_CREAT) == 0) {
+        int quick = open_quick(dir, call, path, walk, open_flags, out_file, out_attr);
+        if (quick != ESTALE) {
+            return quick;
+        }
     }
     int no = 0;
     bool again = true;

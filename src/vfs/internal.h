@@ -109,6 +109,10 @@ int cis_walk_begin(struct walk *w, const cis_dir *start, const cis_dir *beneath,
 /* Leaves the directories in w; `out` holds its own references. */
 int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out);
 void cis_walk_end(struct walk *w);
+/* The plain case (names only, one filesystem, all at hand) without references: *out_no is 0 or
+ * ENOENT. False: walk. */
+bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct cis_str path,
+                   unsigned flags, struct cis_found *out, int *out_no);
 
 /* ---- what the verbs share ---- */
 

@@ -159,6 +159,14 @@ struct cis_vfs_ops {
     /* Does this node (a directory: what is in it) change by itself, so that nobody may remember
      * what it was? NULL: none does. */
     bool (*fickle)(cis_vfs *, cis_node);
+
+    /* May be NULL. Several look-ups at once, from memory only, without giving references: for
+     * filesystems whose nodes can be named without one (they answer ESTALE once it is gone).
+     * names[0] in dir, names[1] in what was found, …, up to what is no directory. *out_n: how many
+     * were found; the last one is *out_node, with its attributes. ENOENT: the next one does not
+     * exist. EAGAIN: something is not at hand, or anything unusual: look up one by one. */
+    int (*peek)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, const struct cis_str *names,
+                size_t n, size_t *out_n, cis_node *out_node, struct cis_vfs_attr *out_attr);
 };
 
 /* Embedded first in an implementation's own struct. */

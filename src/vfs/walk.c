@@ -149,6 +149,7 @@ static int end_here(struct walk *w, const char *how, struct cis_found *out)
     memcpy(out->name, how, out->name_len + 1);
     out->must_be_dir = true;
     out->is_mount = false;
+    out->borrowed = false;
     out->node = at.node;
     return 0;
 }
@@ -164,6 +165,7 @@ static int end_name(struct walk *w, struct cis_str name, cis_node node, struct c
     out->name[name.len] = '\0';
     out->must_be_dir = w->must_be_dir;
     out->is_mount = false;
+    out->borrowed = false;
     const struct cis_mount *top = at.mount;
     if (node != 0 && at.mount->children != NULL) {
         for (struct cis_mount *on; (on = mount_on(top, node)) != NULL;) {
@@ -343,6 +345,10 @@ int cis_walk(const cis_dir *start, const cis_dir *beneath, const struct cis_vfs_
 
 void cis_found_done(struct cis_found *found)
 {
+    if (found->borrowed) {
+        found->node = 0;
+        return;
+    }
     if (found->dir != 0) {
         node_put(found->vfs, found->dir);
         found->dir = 0;

@@ -55,6 +55,7 @@ struct cis_found {
                      * ".." or at a mount point */
     char name[CIS_VFS_NAME_MAX + 1]; /* of dir; also ".", "..", or "/" for a path of slashes */
     size_t name_len;                 /* 0: longer than any name may be (only with CIS_WALK_NAME) */
+    bool borrowed;                   /* by verbs that need no references: node has none */
     bool must_be_dir;                /* a trailing slash, or "." */
     bool is_mount;                   /* the path names a mount point */
     cis_node node;                   /* 0: the last name does not exist; holds a reference */

@@ -340,6 +340,27 @@ static void an_unlinked_open_file_stays(void **state)
     assert_content("f", "another");
 }
 
+/* Who holds a node may open it, named or not; who does not, never gets a part of it. */
+static void an_unlinked_file_opens_for_who_holds_it(void **state)
+{
+    (void)state;
+    const struct cis_vfs_ops *ops = fx.vfs->ops;
+    cis_vfs_file *file = NULL;
+    cis_node node = 0;
+    struct cis_vfs_attr attr;
+    t_write_file("f", "content");
+    fx_reopen(false);
+    assert_no(0, ops->lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f"), &node, &attr));
+    assert_no(0, t_unlink("f"));
+    assert_no(0, ops->open(fx.vfs, &fx.call, node, 2, &file));
+    assert_file_bytes(file, 0, "content", 7);
+    assert_no(0, t_write(file, 7, "!", 1));
+    ops->forget(fx.vfs, node, 1);
+    assert_file_bytes(file, 0, "content!", 8);
+    cis_vfs_file_close(file);
+    assert_no(ENOENT, t_open("f", 0, &file));
+}
+
 static void a_replaced_open_file_stays(void **state)
 {
     (void)state;
@@ -474,6 +495,7 @@ const struct CMUnitTest contract_names[] = {
     CONTRACT_TEST(paths_of_4095_bytes_are_walked),
     CONTRACT_TEST(deep_trees_work),
     CONTRACT_TEST(an_unlinked_open_file_stays),
+    CONTRACT_TEST(an_unlinked_file_opens_for_who_holds_it),
     CONTRACT_TEST(a_replaced_open_file_stays),
     CONTRACT_TEST(a_removed_folder_takes_no_names),
     CONTRACT_TEST(one_file_is_one_node),

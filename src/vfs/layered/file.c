@@ -21,16 +21,22 @@ void cis_lay_file_free(struct lay_file *file)
 struct open {
     uint64_t ino;
     int flags;
-    bool is_dir;
+    bool is_dir, gone;
 };
 
 static int open_step(struct lay_op *op, void *arg)
 {
     struct open *o = arg;
     struct cis_fs_inode row;
-    int no = cis_lay_inode(op, o->ino, &row, NULL);
+    struct lay_node *node;
+    int no = cis_lay_inode(op, o->ino, &row, &node);
     if (no != 0) {
         return no;
+    }
+    /* Without a name it is there only for those who hold it; who that is, all stripes know. */
+    o->gone = node != NULL && node->gone;
+    if (o->gone && (!op->all || cis_lay_refs_sum(op->v, o->ino, NULL) <= 0)) {
+        return ESTALE;
     }
     bool writes = (o->flags & O_ACCMODE) != O_RDONLY || (o->flags & O_TRUNC) != 0;
     o->is_dir = S_ISDIR(row.mode);
@@ -56,13 +62,16 @@ int cis_lay_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node in
                       cis_vfs_file **out_file)
 {
     struct lay_view *v = lay_of(vfs);
-    struct open o = {ino, flags, false};
+    struct open o = {ino, flags, false, false};
     struct lay_file *f = cis_lay_file_new(v, flags);
     if (f == NULL) {
         return ENOMEM;
     }
     f->file.node = ino;
     int no = cis_lay_do(v, call, false, open_step, &o);
+    if (no == ESTALE && o.gone) {
+        no = cis_lay_do(v, call, true, open_step, &o);
+    }
     if (no == 0 && (flags & O_TRUNC) != 0) {
         no = cis_lay_resize(v, call, ino, 0);
         if (no != 0) {

@@ -281,6 +281,53 @@ int cis_lay_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     return cis_lay_do(lay_of(vfs), call, false, lookup_step, &l);
 }
 
+struct peek {
+    uint64_t dir;
+    const struct cis_str *names;
+    size_t n;
+    size_t *out_n;
+    cis_node *out_node;
+    struct cis_vfs_attr *out_attr;
+};
+
+/* All names under one lock; what lies between needs no more than its entry. */
+static int peek_step(struct lay_op *op, void *arg)
+{
+    const struct peek *p = arg;
+    uint64_t dir = p->dir;
+    struct cis_fs_inode row;
+    struct lay_node *node;
+    for (size_t i = 0; i < p->n; i++) {
+        struct lay_found found;
+        if (cis_lay_find(op, dir, p->names[i], &found) != 0) {
+            return EAGAIN;
+        }
+        if (found.ino == 0) {
+            return cis_lay_dir(op, dir, &row) == 0 ? ENOENT : EAGAIN;
+        }
+        dir = found.ino;
+        if (i + 1 < p->n && found.type == S_IFDIR) {
+            continue;
+        }
+        if (cis_lay_inode(op, dir, &row, &node) != 0) {
+            return EAGAIN;
+        }
+        *p->out_n = i + 1;
+        *p->out_node = dir;
+        cis_lay_attr(op->v, &row, node, p->out_attr);
+        return 0;
+    }
+    return EAGAIN;
+}
+
+int cis_lay_peek(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                 const struct cis_str *names, size_t n, size_t *out_n, cis_node *out_node,
+                 struct cis_vfs_attr *out_attr)
+{
+    struct peek p = {dir, names, n, out_n, out_node, out_attr};
+    return cis_lay_do(lay_of(vfs), call, false, peek_step, &p);
+}
+
 static void settle_refs(struct lay_view *v, uint64_t ino)
 {
     cis_lay_lock_all(v);

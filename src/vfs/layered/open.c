@@ -35,6 +35,7 @@ const struct cis_vfs_ops cis_lay_ops = {
     .name = "layered",
     .close = close_view,
     .lookup = cis_lay_lookup,
+    .peek = cis_lay_peek,
     .ref = cis_lay_ref,
     .forget = cis_lay_forget,
     .getattr = cis_lay_getattr,

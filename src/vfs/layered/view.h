@@ -509,6 +509,8 @@ int cis_lay_parent(struct lay_view *v, const struct cis_vfs_call *call, uint64_t
 #define LAY_CALL cis_vfs *vfs, const struct cis_vfs_call *call
 int cis_lay_lookup(LAY_CALL, cis_node dir, struct cis_str name, cis_node *out_node,
                    struct cis_vfs_attr *out_attr);
+int cis_lay_peek(LAY_CALL, cis_node dir, const struct cis_str *names, size_t n, size_t *out_n,
+                 cis_node *out_node, struct cis_vfs_attr *out_attr);
 void cis_lay_ref(cis_vfs *vfs, cis_node node, uint64_t n);
 void cis_lay_forget(cis_vfs *vfs, cis_node node, uint64_t n);
 int cis_lay_statfs(LAY_CALL, struct cis_vfs_usage *out);

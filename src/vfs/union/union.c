@@ -162,6 +162,18 @@ static cis_code upper_begin(struct unionfs *u, struct cis_error *err)
                : CIS_OK;
 }
 
+/* Changes of names do not wait for ever behind those who look. */
+static void locks_init(struct unionfs *u)
+{
+    pthread_rwlockattr_t fair;
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&u->names, &fair);
+    pthread_rwlockattr_destroy(&fair);
+    pthread_mutex_init(&u->copying, NULL);
+    pthread_mutex_init(&u->table, NULL);
+}
+
 cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, cis_vfs **out_vfs, struct cis_error *err)
 {
     struct unionfs *u = cis_zalloc(sizeof *u);
@@ -177,9 +189,7 @@ cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, cis_vfs **out_vfs, struc
     u->up = upper;
     u->low = lower;
     u->root = (struct unode){.refs = 1, .lower = lower->root, .type = S_IFDIR, .lower_path = path};
-    pthread_rwlock_init(&u->names, NULL);
-    pthread_mutex_init(&u->copying, NULL);
-    pthread_mutex_init(&u->table, NULL);
+    locks_init(u);
     int no = lower->ops->getattr(lower, &call, lower->root, &attr);
     cis_code code =
         no == 0 ? upper_begin(u, err) : cis_vfs_fail(err, no, "union: lower filesystem");
