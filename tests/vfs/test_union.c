@@ -1,0 +1,415 @@
+/* A union over a folder that has something in it: what the contract cannot see. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include "vfs/backend_layered.h"
+#include "vfs/union/union.h"
+
+static char lower[4200];
+
+static int setup(void **state)
+{
+    int failed = fx_setup(state);
+    backend_union_lower(fx.place, lower, sizeof lower);
+    return failed;
+}
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, fx_teardown)
+
+static const char *below(const char *name)
+{
+    static char path[2][4400];
+    static int turn;
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", lower, name);
+    return path[turn];
+}
+
+static void host_file(const char *name, const char *text)
+{
+    int fd = open(below(name), O_CREAT | O_WRONLY | O_TRUNC, 0640);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void host_dir(const char *name)
+{
+    assert_int_equal(mkdir(below(name), 0750), 0);
+}
+
+static void assert_host(const char *name, const char *text)
+{
+    char got[100] = "";
+    int fd = open(below(name), O_RDONLY);
+    assert_true(fd >= 0);
+    assert_true(read(fd, got, sizeof got - 1) >= 0);
+    close(fd);
+    assert_string_equal(got, text);
+}
+
+static bool list_each(void *self, const struct cis_vfs_entry *entry,
+                      const struct cis_vfs_attr *attr)
+{
+    struct cis_buf *out = self;
+    (void)attr;
+    cis_buf_printf(out, "%.*s\n", (int)entry->name.len, entry->name.ptr);
+    return true;
+}
+
+static void assert_list(const char *path, const char *want)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf got = CIS_BUF_INIT(65536);
+    cis_vfs_file *file = NULL;
+    assert_no(0, t_open(path, O_RDONLY | O_DIRECTORY, &file));
+    assert_no(0, file->vfs->ops->readdir(file, &fx.call, 0, false, list_each, &got));
+    cis_vfs_file_close(file);
+    assert_string_equal(cis_buf_cstr(&got), want);
+}
+
+static uint32_t links(const char *path)
+{
+    struct cis_vfs_attr attr;
+    assert_no(0, t_lstat(path, &attr));
+    return attr.nlink;
+}
+
+static uint64_t ino(const char *path)
+{
+    struct cis_vfs_attr attr;
+    assert_no(0, t_lstat(path, &attr));
+    return attr.ino;
+}
+
+static void changes_go_to_the_upper_part_only(void **state)
+{
+    (void)state;
+    host_dir("d");
+    host_file("d/f", "below");
+    host_file("g", "stays");
+    assert_content("d/f", "below");
+    t_write_file("d/f", "above");
+    assert_no(0, t_unlink("g"));
+    assert_no(0, t_mkdir("d/new"));
+    assert_content("d/f", "above");
+    assert_host("d/f", "below");
+    assert_host("g", "stays");
+    fx_reopen(false);
+    assert_content("d/f", "above");
+    assert_list("/", ".\n..\nd\n");
+    assert_int_equal(links("d"), 3);
+    assert_int_equal(links("/"), 3);
+}
+
+static void nothing_of_the_union_itself_is_shown(void **state)
+{
+    (void)state;
+    struct cis_vfs_attr attr;
+    struct cis_vfs_make device = {.mode = S_IFCHR | 0600};
+    host_dir("d");
+    host_file("d/f", "x");
+    host_file("d/.cis-union-below", "hidden");
+    assert_no(0, t_unlink("d/f"));
+    assert_list("/", ".\n..\nd\n");
+    assert_list("d", ".\n..\n");
+    static const char *const hidden[] = {".cis-union", "d/.cis-union-lower", "d/.cis-union-below",
+                                         "d/f", "d/.cis-union/x"};
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
+        assert_no(ENOENT, t_lstat(hidden[i], &attr));
+    }
+    assert_no(EPERM, t_mkdir(".cis-union"));
+    assert_no(EPERM, t_mkdir("d/.cis-union-mine"));
+    t_write_file("f", "");
+    assert_no(EPERM, t_rename("f", ".cis-union-f", 0));
+    assert_no(EPERM, t_link("f", "d/.cis-union-f"));
+    assert_no(EPERM, cis_at_make(fx.root, &fx.call, CIS_STR("whiteout"), 0, &device));
+    assert_no(0, t_rmdir("d")); /* what it holds is not shown, so it is empty */
+    fx_reopen(false);
+    assert_list("/", ".\n..\nf\n");
+}
+
+static void a_lower_file_with_several_names_stays_one_file(void **state)
+{
+    (void)state;
+    host_dir("d");
+    host_file("a", "one");
+    assert_int_equal(link(below("a"), below("b")), 0);
+    assert_int_equal(link(below("a"), below("d/c")), 0);
+    assert_int_equal(links("a"), 3);
+    cis_vfs_file *reader = NULL;
+    assert_no(0, t_open("b", O_RDONLY, &reader));
+    t_write_file("a", "two!");
+    assert_file_bytes(reader, 0, "two!", 4);
+    cis_vfs_file_close(reader);
+    for (int opened = 0; opened < 2; opened++) {
+        assert_content("b", "two!");
+        assert_content("d/c", "two!");
+        assert_int_equal(links("d/c"), 3);
+        assert_int_equal(ino("a"), ino("b"));
+        assert_int_equal(ino("a"), ino("d/c"));
+        fx_reopen(false);
+    }
+    assert_no(0, t_unlink("a"));
+    assert_int_equal(links("b"), 2);
+    assert_no(0, t_link("d/c", "e"));
+    assert_int_equal(links("b"), 3);
+    assert_no(0, t_rename("b", "d/b", 0));
+    assert_int_equal(links("e"), 3);
+    t_write_file("d/b", "three");
+    fx_reopen(false);
+    assert_content("e", "three");
+    assert_content("d/c", "three");
+    assert_no(0, t_unlink("e"));
+    assert_no(0, t_unlink("d/b"));
+    assert_int_equal(links("d/c"), 1);
+    assert_no(0, t_unlink("d/c"));
+    assert_list("/", ".\n..\nd\n");
+    assert_host("a", "one");
+}
+
+static void unlinking_lower_names_counts_without_a_copy(void **state)
+{
+    (void)state;
+    host_file("a", "x");
+    assert_int_equal(link(below("a"), below("b")), 0);
+    assert_no(0, t_unlink("a"));
+    assert_int_equal(links("b"), 1);
+    fx_reopen(false);
+    assert_int_equal(links("b"), 1);
+    assert_content("b", "x");
+}
+
+static void lower_folders_are_renamed_with_all_they_hold(void **state)
+{
+    (void)state;
+    host_dir("d");
+    host_dir("d/e");
+    host_dir("d/e/f");
+    host_file("d/e/f/g", "deep");
+    assert_no(0, t_rename("d/e", "moved", 0));
+    assert_content("moved/f/g", "deep");
+    assert_list("d", ".\n..\n");
+    assert_no(0, t_rename("moved/f", "d/e", 0));
+    assert_content("d/e/g", "deep");
+    t_write_file("d/e/g", "changed");
+    fx_reopen(false);
+    assert_content("d/e/g", "changed");
+    assert_list("moved", ".\n..\n");
+    assert_no(0, t_rename("d", "moved", 0));
+    assert_content("moved/e/g", "changed");
+    assert_list("/", ".\n..\nmoved\n");
+    assert_no(EINVAL, t_rename("moved", "moved/e/x", 0));
+    assert_host("d/e/f/g", "deep");
+    assert_int_equal(links("moved"), 3);
+}
+
+static void a_new_folder_over_a_removed_one_is_empty(void **state)
+{
+    (void)state;
+    host_dir("d");
+    host_file("d/f", "old");
+    host_dir("d/sub");
+    assert_no(ENOTEMPTY, t_rmdir("d"));
+    assert_no(0, t_unlink("d/f"));
+    assert_no(0, t_rmdir("d/sub"));
+    assert_no(0, t_rmdir("d"));
+    assert_no(0, t_mkdir("d"));
+    assert_list("d", ".\n..\n");
+    t_write_file("d/f", "new");
+    fx_reopen(false);
+    assert_list("d", ".\n..\nf\n");
+    assert_content("d/f", "new");
+    assert_int_equal(links("d"), 2);
+}
+
+static void copies_keep_attributes_and_leave_their_folder_alone(void **state)
+{
+    (void)state;
+    struct timespec times[2] = {{1000, 1}, {2000, 999999999}};
+    struct cis_vfs_set mode = {.bits = CIS_VFS_SET_MODE, .mode = 0604};
+    struct cis_vfs_attr a;
+    host_dir("d");
+    host_file("d/f", "x");
+    assert_int_equal(symlink("target", below("d/s")), 0);
+    assert_int_equal(utimensat(AT_FDCWD, below("d/f"), times, 0), 0);
+    assert_int_equal(utimensat(AT_FDCWD, below("d"), times, 0), 0);
+    assert_no(0, t_set("d/f", &mode));
+    fx_reopen(false);
+    assert_no(0, t_stat("d/f", &a));
+    assert_int_equal(a.mode, S_IFREG | 0604);
+    assert_memory_equal(&a.mtime, &times[1], sizeof a.mtime);
+    assert_no(0, t_stat("d", &a));
+    assert_int_equal(a.mode, S_IFDIR | 0750);
+    assert_memory_equal(&a.mtime, &times[1], sizeof a.mtime);
+    assert_no(0, t_link("d/s", "s"));
+    assert_int_equal(links("s"), 2);
+}
+
+static void holes_stay_holes_and_memory_stays_small(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20, DATA = 64 };
+    char *bytes = malloc(MIB);
+    memset(bytes, 'x', MIB);
+    int fd = open(below("big"), O_CREAT | O_WRONLY, 0644);
+    for (int i = 0; i < DATA; i++) {
+        bytes[0] = (char)i;
+        assert_int_equal(pwrite(fd, bytes, MIB, (off_t)i * 16 * MIB), MIB);
+    }
+    assert_int_equal(ftruncate(fd, (off_t)4096 * MIB), 0);
+    close(fd);
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    cis_vfs_file *file = NULL;
+    assert_no(0, t_open("big", O_RDWR, &file));
+    getrusage(RUSAGE_SELF, &after);
+    print_message("copied 64 MiB of data in a file of 4 GiB: %ld KiB more memory\n",
+                  after.ru_maxrss - before.ru_maxrss);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 48 * 1024);
+    struct cis_vfs_attr attr;
+    assert_no(0, t_stat("big", &attr));
+    assert_int_equal(attr.size, 4096ull * MIB);
+    assert_true(attr.blocks * 512 < 200ull * MIB);
+    for (int i = 0; i < DATA; i += 9) {
+        bytes[0] = (char)i;
+        assert_file_bytes(file, (uint64_t)i * 16 * MIB, bytes, MIB);
+    }
+    memset(bytes, 0, MIB);
+    assert_file_bytes(file, 5 * (uint64_t)MIB, bytes, MIB);
+    cis_vfs_file_close(file);
+    free(bytes);
+}
+
+static void emptying_a_file_copies_nothing(void **state)
+{
+    (void)state;
+    host_file("f", "long text that nobody wants");
+    t_write_file("f", "short");
+    assert_content("f", "short");
+    host_file("g", "too");
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE};
+    assert_no(0, t_set("g", &set));
+    assert_content("g", "");
+}
+
+static void an_unlinked_lower_file_may_still_be_changed_by_who_holds_it(void **state)
+{
+    (void)state;
+    cis_vfs_file *reader = NULL, *writer = NULL;
+    struct cis_vfs_attr attr;
+    host_file("f", "below");
+    assert_no(0, t_open("f", O_RDONLY, &reader));
+    assert_no(0, t_unlink("f"));
+    assert_file_bytes(reader, 0, "below", 5);
+    assert_no(0, fx.vfs->ops->getattr(fx.vfs, &fx.call, reader->node, &attr));
+    assert_int_equal(attr.nlink, 0);
+    assert_no(0, fx.vfs->ops->open(fx.vfs, &fx.call, reader->node, O_RDWR, &writer));
+    assert_no(0, t_write(writer, 0, "B", 1));
+    assert_file_bytes(reader, 0, "Below", 5);
+    assert_no(ENOENT,
+              fx.vfs->ops->link(fx.vfs, &fx.call, reader->node, fx.vfs->root, CIS_STR("x"), &attr));
+    cis_vfs_file_close(reader);
+    cis_vfs_file_close(writer);
+    assert_list("/", ".\n..\n");
+    assert_host("f", "below");
+}
+
+static void what_changes_below_shows_where_nothing_was_copied(void **state)
+{
+    (void)state;
+    struct cis_vfs_attr attr;
+    host_dir("d");
+    t_write_file("d/own", "own");
+    host_file("d/later", "later");
+    assert_content("d/later", "later");
+    assert_list("d", ".\n..\nown\nlater\n");
+    assert_int_equal(rename(below("d"), below("elsewhere")), 0);
+    fx_reopen(false);
+    assert_content("d/own", "own"); /* the copy stays, what it continued is gone */
+    assert_no(ENOENT, t_lstat("d/later", &attr));
+    assert_content("elsewhere/later", "later");
+}
+
+static void a_foreign_upper_part_is_refused(void **state)
+{
+    (void)state;
+    cis_vfs *vfs = NULL;
+    t_write_file("f", "");
+    /* The union itself, as an upper part, has content and no mark. */
+    assert_fails(CIS_E_INVALID, "no union's", cis_union_open(fx.vfs, fx.vfs, &vfs, err));
+}
+
+static void *open_for_writing(void *arg)
+{
+    struct cis_vfs_call call = fx.call;
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file = NULL;
+    int *failed = arg;
+    for (int i = 0; i < 40; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "d/f%d", i);
+        *failed += cis_at_open(fx.root, &call, cis_str_of(name), 0, O_RDWR, 0, &file, &attr) != 0;
+        if (*failed != 0) {
+            return NULL;
+        }
+        char got[8] = "";
+        struct iovec iov = {got, 7};
+        size_t n = 0;
+        *failed +=
+            file->vfs->ops->read(file, &call, &iov, 1, 0, &n) != 0 || strcmp(got, "content") != 0;
+        cis_vfs_file_close(file);
+    }
+    return NULL;
+}
+
+static void threads_copy_each_file_once(void **state)
+{
+    (void)state;
+    char name[32], want[600] = ".\n..\n";
+    host_dir("d");
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "d/f%d", i);
+        host_file(name, "content");
+    }
+    pthread_t threads[4];
+    int failed[4] = {0};
+    for (int i = 0; i < 4; i++) {
+        pthread_create(&threads[i], NULL, open_for_writing, &failed[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(failed[i], 0);
+    }
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "d/f%d", i);
+        assert_content(name, "content");
+        assert_int_equal(links(name), 1);
+        assert_no(0, t_unlink(name));
+    }
+    assert_list("d", want);
+}
+
+int main(void)
+{
+    umask(022);
+    stores_start();
+    fx.backend = &CONTRACT_BACKEND;
+    const struct CMUnitTest tests[] = {
+        T(changes_go_to_the_upper_part_only),
+        T(nothing_of_the_union_itself_is_shown),
+        T(a_lower_file_with_several_names_stays_one_file),
+        T(unlinking_lower_names_counts_without_a_copy),
+        T(lower_folders_are_renamed_with_all_they_hold),
+        T(a_new_folder_over_a_removed_one_is_empty),
+        T(copies_keep_attributes_and_leave_their_folder_alone),
+        T(holes_stay_holes_and_memory_stays_small),
+        T(emptying_a_file_copies_nothing),
+        T(an_unlinked_lower_file_may_still_be_changed_by_who_holds_it),
+        T(what_changes_below_shows_where_nothing_was_copied),
+        T(a_foreign_upper_part_is_refused),
+        T(threads_copy_each_file_once),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    stores_stop();
+    return failed;
+}
