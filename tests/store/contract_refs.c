@@ -354,6 +354,31 @@ static bool note_tenant(void *self, const struct cis_tenant *t)
     return true;
 }
 
+static bool keep_inode(void *self, const struct cis_fs_inode *inode)
+{
+    *(struct cis_fs_inode *)self = *inode;
+    return true;
+}
+
+static void a_tenant_begins_with_a_root_of_the_given_owner(void **state)
+{
+    cis_store *s = ((struct refs_fixture *)*state)->s;
+    struct cis_str name = CIS_STR("bob");
+    struct cis_fs_ref main;
+    struct cis_fs_inode root = {0};
+    uint64_t one = CIS_FS_ROOT;
+    assert_ok(s->fs->tenant_create(s, name, 1000, 1001, NULL, err));
+    assert_ok(s->fs->ref_get(s, name, CIS_STR(""), &main, NULL, err));
+    assert_string_equal(main.name, "main");
+    assert_int_equal(main.files, 0);
+    assert_ok(s->fs->inodes(s, name, main.head, &one, 1, keep_inode, &root, NULL, err));
+    assert_int_equal(root.mode, 040755);
+    assert_int_equal(root.nlink, 2);
+    assert_int_equal(root.uid, 1000);
+    assert_int_equal(root.gid, 1001);
+    assert_int_equal(root.parent, CIS_FS_ROOT);
+}
+
 static void tenants_are_made_listed_limited_and_deleted(void **state)
 {
     struct refs_fixture *f = *state;
@@ -419,6 +444,7 @@ int store_contract_refs_run(const struct store_backend *which)
         TEST(a_lease_that_ran_out_is_given_to_the_next),
         TEST(snapshots_name_views_for_good),
         TEST(pins_hold_a_view_until_they_lapse),
+        TEST(a_tenant_begins_with_a_root_of_the_given_owner),
         TEST(tenants_are_made_listed_limited_and_deleted),
         TEST(a_deleted_tenant_is_gone_and_its_name_free),
     };

@@ -667,6 +667,29 @@ static void old_run_records_are_forgotten(void **state)
                  f->store->ops->run_get(f->store, T, cis_str_of(first), NULL, NULL, NULL, err));
 }
 
+/* ---- a deletion that was cut short ---- */
+
+static void a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again(void **state)
+{
+    struct fixture *f = *state;
+    {
+        CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+        assert_ok(cis_sql_take((struct sql_store *)f->store, T, true, NULL, &conn, err));
+        assert_ok(cis_sql_exec(conn, "DELETE FROM tree; DELETE FROM lineage; DELETE FROM branch",
+                               "marking", err));
+    }
+    assert_fails(CIS_E_NOTFOUND, "being deleted", put_one(f->store, "k", NULL, err));
+    reopen(f);
+    assert_fails(CIS_E_NOTFOUND, "being deleted", get_one(f->store, "first", err));
+    struct cis_fs_ref ref;
+    assert_fails(CIS_E_NOTFOUND, "being deleted",
+                 f->store->fs->ref_get(f->store, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(f->store->fs->tenant_create(f->store, T, 7, 8, NULL, err));
+    assert_ok(put_one(f->store, "k", NULL, err));
+    char *value = store_get(f->store, "a", "first");
+    assert_null(value);
+}
+
 /* ---- old versions of memory ---- */
 
 static long long count_of(const char *path, const char *text)
@@ -798,6 +821,7 @@ int main(void)
         TEST(more_tenants_than_connections_work),
         TEST(a_tenant_that_holds_all_its_connections_waits_in_time),
         TEST(old_run_records_are_forgotten),
+        TEST(a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again),
         TEST(old_versions_of_memory_are_squashed_in_short_transactions),
         TEST(when_sqlite_runs_out_of_memory_a_commit_is_there_or_not),
     };

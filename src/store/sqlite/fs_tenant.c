@@ -26,19 +26,6 @@ static cis_code name_of(struct cis_str tenant, struct name *out, struct cis_erro
 
 /* ---- making ---- */
 
-static cis_code enter(struct sql_conn *conn, const struct sql_store *store, const char *name,
-                      struct cis_error *err)
-{
-    CIS_TRY(cis_sql_exec(conn, "BEGIN IMMEDIATE", "making the tenant", err));
-    CIS_TRY(cis_sql_tenant_make(store, name, err));
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_TENANT_PUT, &st, err));
-    cis_sql_bind_str(st, 1, cis_str_of(name));
-    sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
-    CIS_TRY(cis_sql_done(conn, st, "making the tenant", err));
-    return cis_sql_exec(conn, "COMMIT", "making the tenant", err);
-}
-
 static cis_code own_root(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const uint32_t *owner = arg;
@@ -51,6 +38,21 @@ static cis_code own_root(struct sql_conn *conn, const void *arg, struct cis_erro
     return cis_sql_done(conn, st, "making the tenant", err);
 }
 
+/* Is this the file of a tenant whose deletion was cut short? */
+static bool is_marked(cis_store *store, struct cis_str tenant, const struct cis_stop *stop)
+{
+    struct cis_tenant there;
+    return cis_sql_tenant_get(store, tenant, &there, stop, NULL) == CIS_E_NOTFOUND;
+}
+
+static cis_code make(struct sql_store *store, const char *name, const struct cis_stop *stop,
+                     struct cis_error *err)
+{
+    /* Entered first: a name without a file is nothing, a file without a name is not listed. */
+    CIS_TRY(cis_sql_catalogue_enter(store, name, stop, err));
+    return cis_sql_tenant_make(store, name, err);
+}
+
 cis_code cis_sql_tenant_create(cis_store *store, struct cis_str tenant, uint32_t root_uid,
                                uint32_t root_gid, const struct cis_stop *stop,
                                struct cis_error *err)
@@ -58,11 +60,12 @@ cis_code cis_sql_tenant_create(cis_store *store, struct cis_str tenant, uint32_t
     struct sql_store *s = (struct sql_store *)store;
     struct name name;
     CIS_TRY(name_of(tenant, &name, err));
-    {
-        CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
-        CIS_TRY(cis_sql_catalogue_open(s, stop, &conn, err));
-        CIS_TRY(enter(conn, s, name.text, err));
+    cis_code code = make(s, name.text, stop, err);
+    if (code == CIS_E_EXISTS && is_marked(store, tenant, stop)) {
+        CIS_TRY(cis_sql_tenant_delete(store, tenant, stop, err));
+        code = make(s, name.text, stop, err);
     }
+    CIS_TRY(code);
     const uint32_t owner[2] = {root_uid, root_gid};
     return cis_sql_write(s, tenant, own_root, owner, true, stop, err);
 }
@@ -131,25 +134,24 @@ cis_code cis_sql_tenant_list(cis_store *store, cis_tenant_each *each, void *self
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(NAMES_MAX);
     CIS_TRY(names_read((struct sql_store *)store, &names, stop, err));
+    cis_code first = CIS_OK; /* a damaged tenant does not hide the others */
     for (size_t at = 0; at < names.len; at += sizeof(struct name)) {
         struct cis_tenant tenant;
         struct cis_error why;
         const char *name = (const char *)names.ptr + at;
         cis_code code = cis_sql_tenant_get(store, cis_str_of(name), &tenant, stop, &why);
-        if (code == CIS_E_NOTFOUND) { /* entered but not made, or being deleted */
-            continue;
-        }
-        if (code != CIS_OK) {
+        if (code == CIS_OK) {
+            if (!each(self, &tenant)) {
+                break;
+            }
+        } else if (code != CIS_E_NOTFOUND && first == CIS_OK) { /* else: not made, or going */
+            first = code;
             if (err != NULL) {
                 *err = why;
             }
-            return code;
-        }
-        if (!each(self, &tenant)) {
-            break;
         }
     }
-    return CIS_OK;
+    return first;
 }
 
 /* ---- quotas ---- */
@@ -211,12 +213,16 @@ cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const st
     CIS_TRY(cis_sql_tenant_require(s, tenant, err));
     CIS_TRY(mark(s, tenant, stop, err));
     cis_sql_forget(s, tenant);
+    {
+        /* Before the file: from then on the name is free, and its row would be another's. */
+        CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
+        CIS_TRY(cis_sql_catalogue_open(s, stop, &conn, err));
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_TENANT_DELETE, &st, err));
+        cis_sql_bind_str(st, 1, tenant);
+        CIS_TRY(cis_sql_done(conn, st, "deleting the tenant", err));
+    }
     CIS_TRY(cis_sql_tenant_unlink(s, name.text, err));
     cis_sql_forget(s, tenant); /* who opened the marked file in between */
-    CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
-    CIS_TRY(cis_sql_catalogue_open(s, stop, &conn, err));
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_TENANT_DELETE, &st, err));
-    cis_sql_bind_str(st, 1, tenant);
-    return cis_sql_done(conn, st, "deleting the tenant", err);
+    return CIS_OK;
 }

@@ -110,7 +110,9 @@ void cis_sql_conn_close(struct sql_conn *conn);
 /* Outside the pool, for one use: close it with cis_sql_conn_close. */
 cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_stop *stop,
                                 struct sql_conn **out_conn, struct cis_error *err);
-/* Makes an empty file for the tenant; CIS_E_EXISTS. Under the catalogue's lock. */
+cis_code cis_sql_catalogue_enter(const struct sql_store *store, const char *tenant,
+                                 const struct cis_stop *stop, struct cis_error *err);
+/* Makes an empty file for the tenant; CIS_E_EXISTS. */
 cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
                              struct cis_error *err);
 /* Removes the files of a tenant whose log is folded in. */

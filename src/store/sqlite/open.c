@@ -183,7 +183,8 @@ static cis_code harden(struct sql_conn *conn, struct cis_error *err)
             return cis_sql_fail(conn, rc, "settings", err);
         }
     }
-    sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH, 64 * 1024 * 1024);
+    /* The keys of one commit are the longest value (store/commit.h). */
+    sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH, 272 * 1024 * 1024);
     sqlite3_limit(conn->db, SQLITE_LIMIT_ATTACHED, 0);
     sqlite3_busy_handler(conn->db, on_busy, conn);
     sqlite3_progress_handler(conn->db, 2000, on_progress, conn);
@@ -271,8 +272,8 @@ cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_
     return CIS_OK;
 }
 
-static cis_code catalogue_enter(const struct sql_store *store, const char *tenant,
-                                const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_catalogue_enter(const struct sql_store *store, const char *tenant,
+                                 const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_catalogue_open(store, stop, &conn, err));
@@ -332,7 +333,7 @@ cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const st
     bool exists;
     CIS_TRY(cis_sql_tenant_exists(store, tenant, &exists, err));
     if (!exists) {
-        CIS_TRY(catalogue_enter(store, tenant, stop, err));
+        CIS_TRY(cis_sql_catalogue_enter(store, tenant, stop, err));
     }
     return file_open(path, &cis_sql_tenant_schema, stop, out_conn, err);
 }

@@ -6,7 +6,7 @@
 static cis_code deleted(struct sql_conn *conn, struct cis_error *err)
 {
     conn->broken = true; /* the name may come to stand for another file */
-    return cis_fail(err, CIS_E_NOTFOUND, "%s: the tenant is deleted", conn->path);
+    return cis_fail(err, CIS_E_NOTFOUND, "%s: the tenant is being deleted", conn->path);
 }
 
 cis_code cis_sql_tree_check(struct sql_conn *conn, struct cis_error *err)
