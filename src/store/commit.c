@@ -50,9 +50,10 @@ static cis_code fence_check(const struct apply *a, struct cis_error *err)
     if (mine == theirs) {
         return CIS_OK;
     }
-    return mine == 0 ? cis_fail(err, CIS_E_CONFLICT,
-                                "the branch is leased: a mount or a session alone may write to it")
-                     : cis_fail(err, CIS_E_CONFLICT, "the lease on the branch was lost");
+    return mine == 0
+               ? cis_fail(err, CIS_E_CONFLICT,
+                          "the branch is in use by %s, which alone may write to it", a->head.holder)
+               : cis_fail(err, CIS_E_CONFLICT, "the lease on the branch was lost");
 }
 
 static cis_code base_check(struct apply *a, struct cis_error *err)

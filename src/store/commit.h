@@ -48,7 +48,8 @@ struct cis_commit_head {
     struct cis_view head; /* of the branch that the ref names now */
     uint64_t files, bytes;
     uint64_t kv_bytes, kv_keys;
-    uint64_t fence; /* of a lease that has not run out, 0: none */
+    uint64_t fence;   /* of a lease that has not run out, 0: none */
+    char holder[128]; /* who has it, for the message */
     uint64_t quota_files, quota_bytes;
     uint64_t floor;      /* a base below it is CIS_E_EXPIRED unless it is kept */
     uint64_t fork_epoch; /* a base below it is no base: what came before is another branch's log */

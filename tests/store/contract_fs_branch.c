@@ -243,6 +243,7 @@ static void a_directory_that_others_filled_or_removed_is_a_conflict(void **state
 static void commits_of_other_branches_do_not_conflict(void **state)
 {
     cis_store *s = fs_store(state);
+    write_text(s, "main", "before", "x");
     struct cis_view base = write_text(s, "main", "f", "base");
     fork_one(s, base, "side");
     struct tree *main_run = tree_new(s, "main"), *side_run = tree_new(s, "side");
@@ -258,12 +259,37 @@ static void commits_of_other_branches_do_not_conflict(void **state)
     assert_fails(CIS_E_CONFLICT, "", tree_try(astray, NULL, err));
     /* A view of the side from before it was forked is no base either: what came between is not in
      * its log. */
-    if (base.epoch > 1) {
-        struct cis_view past = {tree_head(s, "side").branch, base.epoch - 1};
-        astray = tree_new_at(s, "side", past);
-        tree_file(astray, CIS_FS_ROOT, "f", "x");
-        assert_fails(CIS_E_INVALID, "not in the branch", tree_try(astray, NULL, err));
-    }
+    struct cis_view past = {tree_head(s, "side").branch, base.epoch - 1};
+    astray = tree_new_at(s, "side", past);
+    tree_file(astray, CIS_FS_ROOT, "f", "x");
+    assert_fails(CIS_E_INVALID, "not in the branch", tree_try(astray, NULL, err));
+}
+
+static void a_leased_branch_takes_commits_of_its_holder_only(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_view base = write_text(s, "main", "f", "base");
+    uint64_t fence = 0;
+    assert_ok(s->fs->lease(s, T, CIS_STR("main"), "mount of here", 0, 600000, &fence, NULL, err));
+    struct tree *other = tree_new(s, "main"), *mine = tree_new(s, "main");
+    struct tree *old = tree_new(s, "main");
+    tree_file(other, CIS_FS_ROOT, "other", "x");
+    tree_file(mine, CIS_FS_ROOT, "mine", "x");
+    tree_file(old, CIS_FS_ROOT, "old", "x");
+    mine->commit.fence = fence;
+    old->commit.fence = fence;
+    assert_fails(CIS_E_CONFLICT, "in use by mount of here", tree_try(other, NULL, err));
+    tree_commit(mine);
+    uint64_t next = 0;
+    struct cis_view head;
+    assert_fails(
+        CIS_E_CONFLICT, "mount of here",
+        s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), base, 0, &head, NULL, err));
+    assert_ok(s->fs->lease(s, T, CIS_STR("main"), "mount of here", fence, 0, &next, NULL, err));
+    assert_ok(s->fs->lease(s, T, CIS_STR("main"), "the next", 0, 600000, &next, NULL, err));
+    assert_true(next > fence);
+    assert_fails(CIS_E_CONFLICT, "lease on the branch was lost", tree_try(old, NULL, err));
+    assert_names(s, tree_head(s, "main"), "", "f mine");
 }
 
 const struct fs_test fs_tests_branch[] = {
@@ -277,5 +303,6 @@ const struct fs_test fs_tests_branch[] = {
     FS_TEST(runs_from_one_base_merge_in_a_directory_and_conflict_in_a_file),
     FS_TEST(a_directory_that_others_filled_or_removed_is_a_conflict),
     FS_TEST(commits_of_other_branches_do_not_conflict),
+    FS_TEST(a_leased_branch_takes_commits_of_its_holder_only),
     {NULL, NULL},
 };

@@ -615,7 +615,8 @@ static void a_lease_of_another_and_a_lost_lease_refuse(void **state)
     set_init(&set, txn.head.head);
     op_create(&set);
     txn.head.fence = 7;
-    assert_fails(CIS_E_CONFLICT, "leased", apply(&set, NULL, err));
+    memcpy(txn.head.holder, "mount of x", 11);
+    assert_fails(CIS_E_CONFLICT, "in use by mount of x", apply(&set, NULL, err));
     set.commit.fence = 6;
     assert_fails(CIS_E_CONFLICT, "lease on the branch was lost", apply(&set, NULL, err));
     txn.head.fence = 0; /* ran out */

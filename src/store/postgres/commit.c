@@ -86,8 +86,11 @@ static cis_code head_of(cis_commit_txn *txn, struct cis_str ref, const PGresult 
                                  .kv_keys = cis_pg_u64(branch, 0, 6),
                                  .quota_files = cis_pg_u64(branch, 0, 7),
                                  .quota_bytes = cis_pg_u64(branch, 0, 8),
+                                 .fork_epoch = cis_pg_u64(branch, 0, 9),
                                  .fence = cis_pg_int(name, 0, 4) > now ? cis_pg_u64(name, 0, 3) : 0,
                                  .now_ms = now};
+    struct cis_str holder = cis_pg_str(name, 0, 2);
+    snprintf(out->holder, sizeof out->holder, CIS_STR_FMT, CIS_STR_ARG(holder));
     return CIS_OK;
 }
 

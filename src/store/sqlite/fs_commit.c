@@ -3,6 +3,7 @@
 #include "store/sqlite/fs_commit.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/row.h"
@@ -45,6 +46,8 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
                                     .floor = n[9],
                                     .fork_epoch = n[10],
                                     .now_ms = now};
+    struct cis_str holder = cis_sql_str(st, 11);
+    snprintf(out->holder, sizeof out->holder, CIS_STR_FMT, CIS_STR_ARG(holder));
     return CIS_OK;
 }
 
