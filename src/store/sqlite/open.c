@@ -205,6 +205,7 @@ void cis_sql_conn_close(struct sql_conn *conn)
     if (conn->reading) {
         cis_sql_read_end(conn);
     }
+    sqlite3_blob_close(conn->blob); /* when an error had ended the transaction before */
     for (int i = 0; i < SQL_COUNT; i++) {
         sqlite3_finalize(conn->stmts[i]);
     }

@@ -29,7 +29,7 @@ struct sum_file {
     /* Frames of the log from here on are of the transaction at work: SQLite may have written a page
      * again and puts the checksums right when it commits. */
     sqlite3_int64 own;
-    sqlite3_int64 bad; /* page that failed last, 0: none */
+    sqlite3_int64 bad; /* page that failed last, 0: none; negative: it has no sum at all */
     uint8_t *scratch;
 };
 
@@ -172,7 +172,8 @@ static int db_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at)
     }
     if (rc == SQLITE_OK) {
         if (!page_right(out, amount, at)) {
-            return fault(f, at / amount + 1);
+            bool none = cis_le64((uint8_t *)out + amount - SUM_BYTES) == 0;
+            return fault(f, none ? -(at / amount + 1) : at / amount + 1);
         }
         /* What is in memory and in the log has zeros there: so a page that another program put into
          * the file is told from a damaged one. */
@@ -372,14 +373,21 @@ int cis_sql_pagesum_register(void)
 {
     static sqlite3_vfs vfs; /* SQLite keeps it until the process ends */
     static atomic_flag busy = ATOMIC_FLAG_INIT;
-    sqlite3_vfs *real = sqlite3_vfs_find(NULL); /* initialises SQLite */
-    if (real == NULL) {
-        return SQLITE_ERROR;
-    }
+    static bool tried;
     int rc = SQLITE_OK;
     while (atomic_flag_test_and_set(&busy)) {
     }
-    if (sqlite3_vfs_find(CIS_SQL_VFS) == NULL) {
+    if (!tried) {
+        /* A lock around every allocation, for statistics that nobody reads: without them two
+         * threads read twice as much as one. Refused, without harm, when the program uses SQLite
+         * already. */
+        (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+        tried = true;
+    }
+    sqlite3_vfs *real = sqlite3_vfs_find(NULL); /* initialises SQLite */
+    if (real == NULL) {
+        rc = SQLITE_ERROR;
+    } else if (sqlite3_vfs_find(CIS_SQL_VFS) == NULL) {
         vfs = *real;
         vfs.zName = CIS_SQL_VFS;
         vfs.pAppData = real;

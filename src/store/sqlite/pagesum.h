@@ -12,8 +12,9 @@
 #define CIS_SQL_VFS "cis-pagesum"
 #define CIS_SQL_SUM_BYTES 8
 
-/* File controls: the page that failed last (sqlite3_int64, 0: none or not known); has the file sums
- * (int). A read that fails its check is SQLITE_IOERR_DATA. */
+/* File controls: the page that failed last (sqlite3_int64, 0: none or not known; negative: another
+ * program put it into the file, without a sum, or its end was overwritten with zeros); has the file
+ * sums (int). A read that fails its check is SQLITE_IOERR_DATA. */
 #define CIS_SQL_FCNTL_BAD_PAGE 0x43495301
 #define CIS_SQL_FCNTL_HAS_SUMS 0x43495302
 

@@ -19,6 +19,8 @@
 
 static void forget(struct sql_conn *conn)
 {
+    sqlite3_blob_close(conn->blob);
+    conn->blob = NULL;
     if (conn->reading) {
         conn->reading = false;
         atomic_fetch_sub(&conn->store->reading, 1);
@@ -27,7 +29,7 @@ static void forget(struct sql_conn *conn)
 
 void cis_sql_read_end(struct sql_conn *conn)
 {
-    sqlite3_blob_close(conn->blob); /* an open one would hold the transaction */
+    sqlite3_blob_close(conn->blob); /* open, it would hold the transaction */
     conn->blob = NULL;
     if (conn->db != NULL && !sqlite3_get_autocommit(conn->db) &&
         sqlite3_exec(conn->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {

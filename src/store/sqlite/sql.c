@@ -13,6 +13,11 @@ static cis_code damaged_page(struct sql_conn *conn, const char *what, struct cis
 {
     sqlite3_int64 page = 0;
     (void)sqlite3_file_control(conn->db, NULL, CIS_SQL_FCNTL_BAD_PAGE, &page);
+    if (page < 0) {
+        return cis_fail(err, CIS_E_DAMAGED,
+                        "%s: %s: page %lld has no checksum: damaged, or written by another program",
+                        conn->path, what, -(long long)page);
+    }
     return cis_fail(err, CIS_E_DAMAGED, "%s: %s: page %lld of the file is damaged", conn->path,
                     what, (long long)page);
 }
