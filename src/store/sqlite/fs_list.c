@@ -5,7 +5,7 @@
 #include "store/sqlite/read.h"
 
 struct list {
-    const struct sql_reader *reader;
+    struct sql_reader *reader;
     uint64_t dir;
     uint32_t left;
     bool attributes;

@@ -26,10 +26,14 @@ cis_code cis_sql_inode_row(struct sql_conn *conn, sqlite3_stmt *st, int first, u
     return CIS_OK;
 }
 
-cis_code cis_sql_inode_at(struct sql_conn *conn, struct cis_view at, bool forked, uint64_t ino,
-                          struct cis_fs_inode *out, bool *out_found, struct cis_error *err)
+cis_code cis_sql_inode_at(struct sql_reader *r, uint64_t ino, struct cis_fs_inode *out,
+                          bool *out_found, struct cis_error *err)
 {
+    struct sql_conn *conn = r->conn;
+    struct cis_view at;
+    bool forked;
     sqlite3_stmt *st;
+    CIS_TRY(cis_sql_chain_view(r, ino, &at, &forked, err));
     CIS_TRY(cis_sql_get(conn, forked ? SQL_INODE_AT_FORKED : SQL_INODE_AT, &st, err));
     sqlite3_reset(st); /* the last row was the caller's until now */
     cis_sql_bind_view(st, at);
@@ -47,14 +51,12 @@ cis_code cis_sql_inode_at(struct sql_conn *conn, struct cis_view at, bool forked
 
 void cis_sql_inode_release(const struct sql_reader *r)
 {
-    sqlite3_stmt *st = r->conn->stmts[r->forked ? SQL_INODE_AT_FORKED : SQL_INODE_AT];
-    if (st != NULL) {
-        sqlite3_reset(st);
-    }
+    sqlite3_reset(r->conn->stmts[SQL_INODE_AT]); /* NULL is allowed */
+    sqlite3_reset(r->conn->stmts[SQL_INODE_AT_FORKED]);
 }
 
 /* One name in a directory. out->ino 0: not there. */
-static cis_code dirent_at(const struct sql_reader *r, uint64_t dir, struct cis_str name,
+static cis_code dirent_at(struct sql_reader *r, uint64_t dir, struct cis_str name,
                           struct cis_fs_dirent *out, struct cis_error *err)
 {
     struct sql_conn *conn = r->conn;
@@ -62,9 +64,12 @@ static cis_code dirent_at(const struct sql_reader *r, uint64_t dir, struct cis_s
     if (name.len == 0 || name.len > CIS_FS_NAME_MAX) {
         return CIS_OK;
     }
+    struct cis_view at;
+    bool forked;
+    CIS_TRY(cis_sql_chain_view(r, dir, &at, &forked, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, r->forked ? SQL_DIRENT_AT_FORKED : SQL_DIRENT_AT, &st, err));
-    cis_sql_bind_view(st, r->at);
+    CIS_TRY(cis_sql_get(conn, forked ? SQL_DIRENT_AT_FORKED : SQL_DIRENT_AT, &st, err));
+    cis_sql_bind_view(st, at);
     sqlite3_bind_int64(st, 3, cis_sql_i64(dir));
     cis_sql_bind_str(st, 4, name);
     bool row;
@@ -84,11 +89,11 @@ static cis_code dirent_at(const struct sql_reader *r, uint64_t dir, struct cis_s
     return CIS_OK;
 }
 
-cis_code cis_sql_entry_inode(const struct sql_reader *r, const struct cis_fs_dirent *dirent,
+cis_code cis_sql_entry_inode(struct sql_reader *r, const struct cis_fs_dirent *dirent,
                              struct cis_fs_inode *out, struct cis_error *err)
 {
     bool found;
-    CIS_TRY(cis_sql_inode_at(r->conn, r->at, r->forked, dirent->ino, out, &found, err));
+    CIS_TRY(cis_sql_inode_at(r, dirent->ino, out, &found, err));
     if (!found || out->gone || (out->mode & S_IFMT) != dirent->mode) {
         return cis_fail(err, CIS_E_DAMAGED,
                         "%s: entry \"" CIS_STR_FMT "\" of directory %" PRIu64 ": inode %" PRIu64
@@ -101,8 +106,8 @@ cis_code cis_sql_entry_inode(const struct sql_reader *r, const struct cis_fs_dir
     return CIS_OK;
 }
 
-static cis_code walk(const struct sql_reader *r, uint64_t dir, const struct cis_str *names,
-                     size_t n, cis_fs_step_each *each, void *self, struct cis_error *err)
+static cis_code walk(struct sql_reader *r, uint64_t dir, const struct cis_str *names, size_t n,
+                     cis_fs_step_each *each, void *self, struct cis_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         struct cis_fs_dirent dirent;
@@ -132,13 +137,13 @@ cis_code cis_sql_walk(cis_store *store, struct cis_str tenant, struct cis_view a
     return code;
 }
 
-static cis_code inodes(const struct sql_reader *r, const uint64_t *inos, size_t n,
+static cis_code inodes(struct sql_reader *r, const uint64_t *inos, size_t n,
                        cis_fs_inode_each *each, void *self, struct cis_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         struct cis_fs_inode inode;
         bool found;
-        CIS_TRY(cis_sql_inode_at(r->conn, r->at, r->forked, inos[i], &inode, &found, err));
+        CIS_TRY(cis_sql_inode_at(r, inos[i], &inode, &found, err));
         if (found && !inode.gone && !each(self, &inode)) {
             return CIS_OK;
         }

@@ -31,6 +31,16 @@ struct sql_tenant;
 struct sql_store;
 struct cis_chunk_codec;
 
+#define SQL_CHAINS 4u
+struct sql_chain { /* chain.c */
+    struct cis_view at, first;
+    enum { SQL_CHAIN_NEW, SQL_CHAIN_QUIET, SQL_CHAIN_LOUD } state;
+    uint32_t uses;
+    uint64_t made;     /* the lowest is replaced */
+    uint64_t *touched; /* open addressing, 0 is free */
+    size_t cap;
+};
+
 struct sql_seen {
     struct cis_view at, owner;
     bool forked;
@@ -54,6 +64,8 @@ struct sql_conn {
     bool reading; /* a read transaction is open, since: */
     uint64_t began_ns;
     struct sql_seen seen[SQL_SEEN];
+    struct sql_chain chains[SQL_CHAINS];
+    uint64_t chains_made;
     sqlite3_stmt **versions[2]; /* versions.c: one statement an ancestor */
     size_t nversions[2];
     /* chunk.c */

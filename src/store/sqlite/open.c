@@ -219,6 +219,9 @@ void cis_sql_conn_close(struct sql_conn *conn)
     cis_sql_chunk_file_closep(&conn->chunk_fd);
     cis_chunk_codec_free(conn->codec);
     cis_free(conn->payload);
+    for (size_t i = 0; i < SQL_CHAINS; i++) {
+        cis_free(conn->chains[i].touched);
+    }
     cis_free(conn->path);
     cis_free(conn);
 }

@@ -15,6 +15,7 @@ struct sql_reader {
     struct cis_view at; /* by the branch that owns the epoch: see reader.c */
     bool forked;        /* that branch has ancestors */
     bool fresh;
+    struct sql_chain *chain; /* of a forked view */
 };
 cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, struct cis_view at,
                              const struct cis_stop *stop, struct sql_reader *out,
@@ -23,15 +24,22 @@ void cis_sql_reader_give(struct sql_reader *reader); /* CIS_CLEANUP; without con
 /* Ends the transaction and begins another: everything committed until now is seen. */
 cis_code cis_sql_reader_renew(struct sql_reader *reader, struct cis_error *err);
 
-/* ---- fs_read.c: inside any transaction ---- */
-/* One inode at the view, tombstones included; *out_found false: no row. inode->data is valid until
- * the statement's next use on this connection. */
-cis_code cis_sql_inode_at(struct sql_conn *conn, struct cis_view at, bool forked, uint64_t ino,
-                          struct cis_fs_inode *out, bool *out_found, struct cis_error *err);
+/* ---- chain.c: which branch may know an inode ---- */
+struct sql_chain *cis_sql_chain_of(struct sql_conn *conn, struct cis_view at);
+/* Where rows of the inode, or names in that directory, are to be looked for: the reader's view, or
+ * one of its first ancestor. */
+cis_code cis_sql_chain_view(struct sql_reader *reader, uint64_t ino, struct cis_view *out,
+                            bool *out_forked, struct cis_error *err);
+
+/* ---- fs_read.c ---- */
+/* One inode at the reader's view, tombstones included; *out_found false: no row. inode->data is
+ * valid until the next call. */
+cis_code cis_sql_inode_at(struct sql_reader *reader, uint64_t ino, struct cis_fs_inode *out,
+                          bool *out_found, struct cis_error *err);
 /* Done with inodes of this reader. */
 void cis_sql_inode_release(const struct sql_reader *reader);
 /* The live inode that an entry names; anything else is damage. */
-cis_code cis_sql_entry_inode(const struct sql_reader *reader, const struct cis_fs_dirent *dirent,
+cis_code cis_sql_entry_inode(struct sql_reader *reader, const struct cis_fs_dirent *dirent,
                              struct cis_fs_inode *out, struct cis_error *err);
 /* A row of table inode as a struct: columns first, first + 1, … are epoch, attr, data. */
 cis_code cis_sql_inode_row(struct sql_conn *conn, sqlite3_stmt *st, int first, uint64_t ino,
@@ -55,7 +63,7 @@ struct sql_range {
     struct cis_str after; /* dirents: keys above it */
     int64_t first, end;   /* extents: first <= block < end */
 };
-cis_code cis_sql_versions(const struct sql_reader *reader, const struct sql_range *range,
+cis_code cis_sql_versions(struct sql_reader *reader, const struct sql_range *range,
                           sql_version_each *each, void *self, struct cis_error *err);
 
 /* ---- chunk.c: inside the transaction of a commit ---- */

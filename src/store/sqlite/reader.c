@@ -238,6 +238,7 @@ static cis_code judge(struct sql_reader *r, struct cis_view at, struct cis_error
     }
     r->at = seen->owner;
     r->forked = seen->forked;
+    r->chain = r->forked ? cis_sql_chain_of(conn, r->at) : NULL;
     return CIS_OK;
 }
 

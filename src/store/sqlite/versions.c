@@ -145,18 +145,21 @@ static cis_code cursors_add(struct cursors *c, size_t *cap, struct cis_error *er
     return CIS_OK;
 }
 
-static cis_code cursors_open(const struct sql_reader *r, const struct sql_range *range,
-                             struct cursors *c, struct cis_error *err)
+static cis_code cursors_open(struct sql_reader *r, const struct sql_range *range, struct cursors *c,
+                             struct cis_error *err)
 {
     size_t cap = 0;
-    int64_t epoch = cis_sql_i64(r->at.epoch);
-    if (!r->forked) {
+    struct cis_view at;
+    bool forked;
+    CIS_TRY(cis_sql_chain_view(r, range->id, &at, &forked, err));
+    int64_t epoch = cis_sql_i64(at.epoch);
+    if (!forked) {
         CIS_TRY(cursors_add(c, &cap, err));
-        return cursor_open(r->conn, range, 0, cis_sql_i64(r->at.branch), epoch, &c->at[0], err);
+        return cursor_open(r->conn, range, 0, cis_sql_i64(at.branch), epoch, &c->at[0], err);
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(r->conn, SQL_ANCESTORS, &st, err));
-    sqlite3_bind_int64(st, 1, cis_sql_i64(r->at.branch));
+    sqlite3_bind_int64(st, 1, cis_sql_i64(at.branch));
     for (size_t nth = 0;; nth++) {
         bool row;
         CIS_TRY(cis_sql_row(r->conn, st, "reading the lineage", &row, err));
@@ -171,7 +174,7 @@ static cis_code cursors_open(const struct sql_reader *r, const struct sql_range 
     }
 }
 
-cis_code cis_sql_versions(const struct sql_reader *r, const struct sql_range *range,
+cis_code cis_sql_versions(struct sql_reader *r, const struct sql_range *range,
                           sql_version_each *each, void *self, struct cis_error *err)
 {
     CIS_CLEANUP(cursors_done) struct cursors c = {NULL, 0};
