@@ -1,6 +1,6 @@
 /* Flipped bits and cut files. A store with a tree, contents in rows, in the database and in the
  * chunk file, versions, forks, snapshots and memory is damaged at random; every single answer is
- * then the one that was given before, or an error that says so. Argument: rounds (default 60). */
+ * then the one that was given before, or an error that says so. Argument: rounds (default 25). */
 #include "harness.h"
 
 #include <sqlite3.h>
@@ -17,7 +17,20 @@
 #define EPOCHS 6
 #define ANSWERS 4000
 
-static int rounds = 60;
+static int rounds = 25;
+static uint64_t random_state;
+
+static void seed(void)
+{
+    random_state = test_seed();
+}
+
+/* 0 <= n < range. */
+static long pick(long range)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (long)((random_state >> 20) % (uint64_t)range);
+}
 
 struct fixture {
     char *dir;
@@ -482,18 +495,18 @@ static void flipped_bits_of_the_database_are_never_a_wrong_answer(void **state)
 {
     struct fixture *f = *state;
     struct run *r = begin(f);
-    srand(test_seed());
+    seed();
     size_t refused = 0, whole = 0, told = 0;
     for (int round = 0; round < rounds; round++) {
         restore(f);
         char what[64];
-        int bits = 1 + rand() % 4;
+        int bits = 1 + (int)pick(4);
         long range = round % 5 == 0 ? 200 : size_of(f->db); /* also at the head */
         for (int i = 0; i < bits; i++) {
             flip(f->db,
                  (long)(((unsigned long)rand() << 20 ^ (unsigned long)rand()) %
                         (unsigned long)range),
-                 (unsigned)rand() % 8);
+                 (unsigned)pick(8));
         }
         snprintf(what, sizeof what, "round %d, %d bits of the database", round, bits);
         size_t n = after(f, r, what);
@@ -511,12 +524,11 @@ static void a_cut_database_is_never_a_wrong_answer(void **state)
 {
     struct fixture *f = *state;
     struct run *r = begin(f);
-    srand(test_seed());
+    seed();
     for (int round = 0; round < rounds / 2; round++) {
         restore(f);
         char what[64];
-        long to = (long)(((unsigned long)rand() << 20 ^ (unsigned long)rand()) %
-                         (unsigned long)size_of(f->db));
+        long to = pick(size_of(f->db));
         to = round % 4 == 0 ? to / 8192 * 8192 : to;
         assert_int_equal(truncate(f->db, to), 0);
         snprintf(what, sizeof what, "round %d, cut to %ld", round, to);
@@ -533,20 +545,20 @@ static void damage_in_the_chunk_file_costs_its_chunks_and_nothing_else(void **st
 {
     struct fixture *f = *state;
     struct run *r = begin(f);
-    srand(test_seed());
+    seed();
     for (int round = 0; round < rounds; round++) {
         restore(f);
         char what[64];
         long size = size_of(f->chunks);
         if (round % 4 == 0) {
-            long to = rand() % size;
+            long to = pick(size);
             assert_int_equal(truncate(f->chunks, to), 0);
             snprintf(what, sizeof what, "round %d, chunk file cut to %ld", round, to);
             (void)after(f, r, what);
             assert_true(check_tells(f));
         } else {
-            long at = rand() % size;
-            flip(f->chunks, at, (unsigned)rand() % 8);
+            long at = pick(size);
+            flip(f->chunks, at, (unsigned)pick(8));
             snprintf(what, sizeof what, "round %d, bit in the chunk file at %ld", round, at);
             /* At most one chunk, which both branches may name; zeros between payloads are none's.
              */
@@ -592,7 +604,7 @@ static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
 {
     struct fixture *f = *state;
     struct run *r = begin(f);
-    srand(test_seed());
+    seed();
     size_t refused = 0;
     for (int round = 0; round < rounds / 2; round++) {
         restore(f);
@@ -608,7 +620,7 @@ static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
         survey_all(&r->before, f, r->heads);
         long size = size_of(f->wal);
         for (int i = 0; i < 100; i++) {
-            flip(f->wal, 32 + rand() % (size - 32), (unsigned)rand() % 8);
+            flip(f->wal, 32 + pick(size - 32), (unsigned)pick(8));
         }
         cis_store *reader = NULL; /* knows nothing yet; the writer keeps the log's index alive */
         assert_ok(cis_store_sqlite_open(f->dir, &reader, err));
