@@ -503,10 +503,7 @@ static void flipped_bits_of_the_database_are_never_a_wrong_answer(void **state)
         int bits = 1 + (int)pick(4);
         long range = round % 5 == 0 ? 200 : size_of(f->db); /* also at the head */
         for (int i = 0; i < bits; i++) {
-            flip(f->db,
-                 (long)(((unsigned long)rand() << 20 ^ (unsigned long)rand()) %
-                        (unsigned long)range),
-                 (unsigned)pick(8));
+            flip(f->db, pick(range), (unsigned)pick(8));
         }
         snprintf(what, sizeof what, "round %d, %d bits of the database", round, bits);
         size_t n = after(f, r, what);
