@@ -132,25 +132,20 @@ static cis_code tell_line(struct lay_view *v, struct lay_frozen *f, struct cis_v
                           struct lay_line **line, const struct cis_stop *stop,
                           struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep)
-    struct cis_fs_inode *rows = cis_calloc(f->nchanges + 1, sizeof *rows);
-    CIS_CLEANUP(cis_freep)
-    uint64_t *closed = cis_calloc(f->nchanges + f->ndeltas + 1, sizeof *closed);
-    struct lay_news news = {
-        .dirents = f->dirents, .ndirents = f->ndirents, .inodes = rows, .closed = closed};
-    if (rows == NULL || closed == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "commit: out of memory");
-    }
+    struct lay_news news = {.dirents = f->dirents,
+                            .ndirents = f->ndirents,
+                            .inodes = f->news_rows,
+                            .closed = f->news_closed};
     for (size_t i = 0; i < f->nchanges; i++) {
         if (f->changes[i].kind == CIS_FS_PUT) {
-            rows[news.ninodes] = f->changes[i].inode;
-            rows[news.ninodes++].epoch = at.epoch;
+            f->news_rows[news.ninodes] = f->changes[i].inode;
+            f->news_rows[news.ninodes++].epoch = at.epoch;
         } else {
-            closed[news.nclosed++] = f->changes[i].inode.ino;
+            f->news_closed[news.nclosed++] = f->changes[i].inode.ino;
         }
     }
     for (size_t i = 0; i < f->ndeltas; i++) {
-        closed[news.nclosed++] = f->deltas[i].ino;
+        f->news_closed[news.nclosed++] = f->deltas[i].ino;
     }
     return cis_lay_line_committed(v->forest, line, at, &news, stop, err);
 }

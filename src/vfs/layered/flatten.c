@@ -320,7 +320,9 @@ static int by_place(const void *a, const void *b)
 static int finish(struct lay_frozen *f)
 {
     f->extents = cis_calloc(f->nmaking + 1, sizeof *f->extents);
-    if (f->extents == NULL) {
+    f->news_rows = cis_calloc(f->nchanges + 1, sizeof *f->news_rows);
+    f->news_closed = cis_calloc(f->nchanges + f->ndeltas + 1, sizeof *f->news_closed);
+    if (f->extents == NULL || f->news_rows == NULL || f->news_closed == NULL) {
         return ENOMEM;
     }
     if (f->nmaking > 0) {

@@ -69,6 +69,8 @@ void cis_lay_frozen_done(struct lay_frozen *f)
     cis_free(f->stills);
     cis_free(f->making);
     cis_free(f->extents);
+    cis_free(f->news_rows);
+    cis_free(f->news_closed);
     cis_free(f->chunks);
 }
 

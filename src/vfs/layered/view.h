@@ -459,6 +459,9 @@ struct lay_frozen {
     uint64_t dropping;                  /* inode whose extents are asked for */
     struct cis_fs_chunk *chunks;        /* in the commit itself: of `packing` */
     size_t nchunks;
+    /* for the caches, after it: had before, so that no memory can be missing then */
+    struct cis_fs_inode *news_rows;
+    uint64_t *news_closed;
 };
 /* Copies what is to be committed, shares buffers, marks names and nodes as held. */
 int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out);
