@@ -45,9 +45,9 @@ enum { LAY_ENTRY_WORDS = 8, LAY_INODE_WORDS = 18, LAY_WORDS_MAX = 18 };
 enum { LAY_W_KEY0, LAY_W_KEY1, LAY_W_LINE, LAY_W_FROM, LAY_W_TO, LAY_W_DATA };
 
 struct lay_sets {
-    struct lay_set *heads;
-    _Atomic uint64_t *slots;
-    uint32_t words;
+    uint8_t *sets;  /* each: its head, then its rows, so that a row costs one page */
+    size_t stride;  /* bytes of a set */
+    uint32_t words; /* of a row */
     uint64_t mask;
     _Atomic uint64_t held;
 };

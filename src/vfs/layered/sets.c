@@ -13,6 +13,7 @@ struct lay_set {
     uint32_t hand;
     _Atomic uint32_t tags[WAYS]; /* 0: empty */
     _Atomic uint8_t used[WAYS];
+    _Atomic uint64_t rows[]; /* WAYS of them, sets->words each */
 };
 
 cis_code cis_lay_sets_init(struct lay_sets *sets, uint32_t rows, uint32_t words,
@@ -24,9 +25,9 @@ cis_code cis_lay_sets_init(struct lay_sets *sets, uint32_t rows, uint32_t words,
     }
     sets->words = words;
     sets->mask = n - 1;
-    sets->heads = cis_calloc(n, sizeof *sets->heads);
-    sets->slots = cis_calloc(n * WAYS, words * sizeof *sets->slots);
-    if (sets->heads == NULL || sets->slots == NULL) {
+    sets->stride = sizeof(struct lay_set) + WAYS * words * sizeof(uint64_t);
+    sets->sets = cis_calloc(n, sets->stride);
+    if (sets->sets == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "cache of %u rows: out of memory", rows);
     }
     return CIS_OK;
@@ -34,10 +35,8 @@ cis_code cis_lay_sets_init(struct lay_sets *sets, uint32_t rows, uint32_t words,
 
 void cis_lay_sets_done(struct lay_sets *sets)
 {
-    cis_free(sets->heads);
-    cis_free((void *)(uintptr_t)sets->slots);
-    sets->heads = NULL;
-    sets->slots = NULL;
+    cis_free(sets->sets);
+    sets->sets = NULL;
 }
 
 struct place {
@@ -49,9 +48,8 @@ struct place {
 static inline struct place place_of(struct lay_sets *sets, uint64_t key0, uint64_t line)
 {
     uint64_t h = cis_lay_mix(key0 ^ line * 0xd6e8feb86659fd93ull);
-    uint64_t at = h & sets->mask;
-    return (struct place){&sets->heads[at], sets->slots + at * WAYS * sets->words,
-                          (uint32_t)(h >> 32) | 1};
+    struct lay_set *set = (struct lay_set *)(void *)(sets->sets + (h & sets->mask) * sets->stride);
+    return (struct place){set, set->rows, (uint32_t)(h >> 32) | 1};
 }
 
 static inline bool is_key(const _Atomic uint64_t *slot, uint64_t key0, uint64_t key1, uint64_t line)
