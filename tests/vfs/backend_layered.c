@@ -4,16 +4,28 @@
 #include "vfs/ops.h"
 #include "vfs/union/union.h"
 
-struct layered_place *layered_begin(void)
+static void open_store(struct layered_place *place)
 {
-    struct layered_place *place = calloc(1, sizeof *place);
     struct cis_forest_options small = CIS_FOREST_OPTIONS_INIT;
     small.entries = small.inodes = 512; /* so that caches are left, too */
     small.chunk_bytes = 2u << 20;
-    place->store_place = store_place_new();
     place->store = store_place_open(place->store_place);
     assert_ok(cis_forest_new(place->store, &small, &place->forest, err));
+}
+
+struct layered_place *layered_begin(void)
+{
+    struct layered_place *place = calloc(1, sizeof *place);
+    place->store_place = store_place_new();
+    open_store(place);
     return place;
+}
+
+void layered_reopen(struct layered_place *place)
+{
+    cis_forest_free(place->forest);
+    place->store->ops->close(place->store);
+    open_store(place);
 }
 
 void layered_end(struct layered_place *place)

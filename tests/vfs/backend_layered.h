@@ -24,6 +24,8 @@ struct layered_place {
 };
 struct layered_place *layered_begin(void);
 void layered_end(struct layered_place *place);
+/* Store and forest anew; no views are open. */
+void layered_reopen(struct layered_place *place);
 /* ref "": main. view branch 0: the head. */
 cis_vfs *layered_open(struct layered_place *place, const char *ref, struct cis_view view,
                       bool read_only);

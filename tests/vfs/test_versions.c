@@ -1,7 +1,9 @@
 /* A branch and its history against the model: random operations on several open files, and between
  * them commits, discards, views opened anew, snapshots, forks, rollbacks, overlays saved as forks.
- * The model's states are deep copies. Each state that is kept is opened now and then and has to be
- * as it was, to the byte. --seed N --ops N repeats. */
+ * The model's states are deep copies. Old history is squashed and swept, too, caches are emptied,
+ * and fsck proves the whole in between. Each state that is kept is opened now and then and has to
+ * be as it was, to the byte. --seed N --ops N repeats. */
+#include "history/maintain.h"
 #include "vfs/backend_layered.h"
 #include "vfs/random.h"
 
@@ -10,6 +12,7 @@
 struct state { /* of the past; content is the model's */
     struct cis_view view;
     subject *content;
+    bool held; /* a snapshot: gc leaves it */
 };
 
 struct world {
@@ -20,7 +23,7 @@ struct world {
     subject *committed; /* what the head of ref holds */
     struct state kept[KEPT];
     size_t nkept, made; /* made: names given */
-    uint64_t counts[10];
+    uint64_t counts[16];
 };
 
 static struct random_args args;
@@ -43,13 +46,13 @@ static void detach(struct world *w)
     subject_close_slots(w->run.model);
 }
 
-static void keep(struct world *w, struct cis_view view, const subject *content)
+static void keep(struct world *w, struct cis_view view, const subject *content, bool held)
 {
     size_t at = w->nkept < KEPT ? w->nkept++ : random_next(&w->run) % KEPT;
     if (w->kept[at].content != NULL) {
         w->kept[at].content->ops->free(w->kept[at].content);
     }
-    w->kept[at] = (struct state){view, model_copy(content)};
+    w->kept[at] = (struct state){view, model_copy(content), held};
 }
 
 /* ---- what happens between operations ---- */
@@ -61,7 +64,7 @@ static bool do_commit(struct world *w)
     assert_ok(cis_layered_commit(w->vfs, NULL, &done, NULL, err));
     assert_false(cis_layered_dirty(w->vfs));
     model_assign(w->committed, w->run.model);
-    keep(w, done.view, w->committed);
+    keep(w, done.view, w->committed, false);
     return true;
 }
 
@@ -118,7 +121,7 @@ static bool do_snapshot(struct world *w)
     snprintf(snapshot.name, sizeof snapshot.name, "s%zu", w->made++);
     assert_ok(
         w->place->store->fs->snapshot_put(w->place->store, LAYERED_TENANT, &snapshot, NULL, err));
-    keep(w, snapshot.view, w->committed);
+    keep(w, snapshot.view, w->committed, true);
     return true;
 }
 
@@ -187,20 +190,80 @@ static bool do_count(struct world *w)
     return true;
 }
 
+/* Store and forest are opened again: nothing is cached. */
+static bool do_cold(struct world *w)
+{
+    random_note(&w->run, "everything is closed and opened again");
+    detach(w);
+    model_assign(w->run.model, w->committed);
+    layered_reopen(w->place);
+    attach(w);
+    return true;
+}
+
+static bool fault_each(void *self, const struct cis_fault *fault)
+{
+    (void)self;
+    print_message("%s " CIS_STR_FMT ": " CIS_STR_FMT "\n", fault->what, CIS_STR_ARG(fault->path),
+                  CIS_STR_ARG(fault->text));
+    return true;
+}
+
+static bool do_fsck(struct world *w)
+{
+    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL};
+    struct cis_fsck_counts counts = {0};
+    random_note(&w->run, "fsck");
+    assert_ok(cis_history_fsck(&h, true, fault_each, NULL, &counts, err));
+    return counts.faults == 0;
+}
+
+/* What gc may take goes at once: states that nothing holds are forgotten here as well. */
+static bool do_gc(struct world *w)
+{
+    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL};
+    struct cis_retention keep_little = {.runs = 1, .grace_ms = 1, .batch = 50};
+    struct cis_gc_counts counts = {0};
+    random_note(&w->run, "gc");
+    assert_ok(cis_history_gc(&h, &keep_little, &counts, err));
+    size_t n = 0;
+    for (size_t i = 0; i < w->nkept; i++) {
+        if (w->kept[i].held) {
+            w->kept[n++] = w->kept[i];
+        } else {
+            w->kept[i].content->ops->free(w->kept[i].content);
+        }
+    }
+    for (size_t i = n; i < w->nkept; i++) {
+        w->kept[i].content = NULL;
+    }
+    w->nkept = n;
+    return true;
+}
+
 static const struct {
     bool (*run)(struct world *);
     unsigned weight;
     const char *name;
 } events[] = {
-    {do_commit, 40, "commits"},        {do_discard, 6, "discards"},   {do_reopen, 8, "reopened"},
-    {do_look_back, 20, "looked back"}, {do_snapshot, 5, "snapshots"}, {do_fork, 4, "forks"},
-    {do_rollback, 4, "rollbacks"},     {do_save_fork, 3, "saved"},    {do_count, 10, "counted"},
+    {do_commit, 40, "commits"},
+    {do_discard, 6, "discards"},
+    {do_reopen, 8, "reopened"},
+    {do_look_back, 20, "looked back"},
+    {do_snapshot, 5, "snapshots"},
+    {do_fork, 4, "forks"},
+    {do_cold, 2, "cold"},
+    {do_fsck, 2, "fsck"},
+    {do_gc, 1, "gc"},
+    {do_rollback, 4, "rollbacks"},
+    {do_save_fork, 3, "saved"},
+    {do_count, 10, "counted"},
 };
 #define EVENTS (sizeof events / sizeof *events)
 
 static bool event(struct world *w)
 {
-    unsigned at = (unsigned)(random_next(&w->run) % 100);
+    unsigned at = (unsigned)(random_next(&w->run) % 105);
     for (size_t i = 0; i < EVENTS; i++) {
         if (at < events[i].weight) {
             w->counts[i]++;
@@ -231,7 +294,7 @@ static bool round_of(uint64_t seed, uint64_t ops, uint64_t counts[EVENTS])
     for (size_t i = 0; same && i < w.nkept; i++) {
         same = compare_with(&w, layered_open(w.place, "", w.kept[i].view, true), w.kept[i].content);
     }
-    same = same && random_compare(&w.run);
+    same = same && random_compare(&w.run) && do_fsck(&w);
     for (size_t i = 0; i < EVENTS; i++) {
         counts[i] += w.counts[i];
     }
