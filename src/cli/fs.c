@@ -124,6 +124,10 @@ cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int no, const char *path, struc
     if (no == EIO && cmd->why.code != CIS_OK) {
         return cis_fail(err, cmd->why.code, "%s: %s", path, cmd->why.msg);
     }
+    size_t len = strlen(path);
+    if (len > 160) { /* the reason has to fit behind it */
+        return cis_vfs_fail(err, no, "%.70s...%s", path, path + len - 70);
+    }
     return cis_vfs_fail(err, no, "%s", path);
 }
 

@@ -7,13 +7,39 @@
 #include "base/file.h"
 #include "history/maintain.h"
 #include "store/chunk.h"
+#include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
+#include "tools/pgcluster.h"
 
 static _Atomic uint32_t ticks;
 
+static struct pgcluster *cluster; /* NULL: SQLite */
+
+bool fx_is_sqlite(void)
+{
+    return cluster == NULL;
+}
+
+int fx_run(int (*run)(void))
+{
+#ifdef FX_POSTGRES
+    cluster = pgcluster_start(NULL);
+#endif
+    int failed = run();
+    if (cluster != NULL) {
+        pgcluster_stop(cluster);
+    }
+    return failed;
+}
+
 void fx_open(struct fx *fx, const char *dir)
 {
-    assert_ok(cis_store_sqlite_open(dir, &fx->store, err));
+    if (cluster != NULL) {
+        fx->url = pgcluster_store(cluster);
+        assert_ok(cis_store_postgres_open(fx->url, NULL, &fx->store, NULL, err));
+    } else {
+        assert_ok(cis_store_sqlite_open(dir, &fx->store, err));
+    }
     fx->h = (struct cis_history){fx->store, CIS_STR("t"), NULL};
 }
 
@@ -28,11 +54,19 @@ int fx_setup(void **state)
     return 0;
 }
 
+void fx_close(struct fx *fx)
+{
+    fx->store->ops->close(fx->store);
+    if (cluster != NULL) {
+        pgcluster_drop(cluster, fx->url);
+    }
+}
+
 int fx_teardown(void **state)
 {
     struct fx *fx = *state;
     struct cis_error err;
-    fx->store->ops->close(fx->store);
+    fx_close(fx);
     int failed = cis_file_remove_tree(fx->dir, &err) != CIS_OK;
     free(fx->dir);
     free(fx);

@@ -8,7 +8,7 @@
 #include "history/history.h"
 
 struct fx {
-    char *dir;
+    char *dir, *url;
     cis_store *store;
     struct cis_history h;
     bool pin; /* a commit's base is pinned: for tests where nothing else keeps it */
@@ -16,7 +16,11 @@ struct fx {
 
 int fx_setup(void **state);
 int fx_teardown(void **state);
+/* An empty store: a folder's, or a database of a private server in the programs built for it. */
 void fx_open(struct fx *fx, const char *dir);
+void fx_close(struct fx *fx);
+bool fx_is_sqlite(void);
+int fx_run(int (*run)(void));
 
 /* ref "": the current one. Paths have no leading slash; missing directories are made. */
 void fx_write(struct fx *fx, const char *ref, const char *path, const void *data, size_t len);

@@ -337,7 +337,7 @@ static void only_content_that_the_other_store_lacks_is_sent(void **state)
     free(here);
     free(there);
     free(big);
-    other.store->ops->close(other.store);
+    fx_close(&other);
     assert_int_equal(cis_file_remove_tree(other.dir, &ignored), CIS_OK);
     free(other.dir);
 }
@@ -448,7 +448,7 @@ static void texts_that_share_nothing_are_compared_in_bounded_time(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(states_have_names),
@@ -470,4 +470,9 @@ int main(void)
         cmocka_unit_test(texts_that_share_nothing_are_compared_in_bounded_time),
     };
     return cmocka_run_group_tests_name("history", tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return fx_run(run);
 }

@@ -542,6 +542,9 @@ static void fsck_with_data_names_the_file_with_a_flipped_bit(void **state)
 {
     struct fx *fx = *state;
     struct cis_fsck_counts counts;
+    if (!fx_is_sqlite()) {
+        skip(); /* a server's files are its own: its checksums are tested with it */
+    }
     plant(fx);
     big(fx, "main", "d/other", 2);
     fx->store->ops->close(fx->store);
@@ -555,7 +558,7 @@ static void fsck_with_data_names_the_file_with_a_flipped_bit(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(nothing_goes_before_ten_minutes_are_over),
@@ -575,4 +578,9 @@ int main(void)
         TEST(fsck_with_data_names_the_file_with_a_flipped_bit),
     };
     return cmocka_run_group_tests_name("keep", tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return fx_run(run);
 }

@@ -283,7 +283,7 @@ static void a_dry_run_finds_conflicts_and_changes_nothing(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_pair_of_changes_merges_or_is_a_named_conflict),
@@ -293,4 +293,9 @@ int main(void)
         TEST(a_dry_run_finds_conflicts_and_changes_nothing),
     };
     return cmocka_run_group_tests_name("merge", tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return fx_run(run);
 }
