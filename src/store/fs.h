@@ -335,9 +335,9 @@ struct cis_store_fs_ops {
                      const struct cis_fs_key *after, uint32_t limit, cis_fs_row_each *each,
                      void *self, CIS_FS_ARGS);
     /* Deletes rows by key, in one short transaction under the branch's lock, and records that views
-     * of the branch below floor are gone (0: leave as is; n 0: only this) but those that a
-     * snapshot, a fork or a pin holds now. From then on no new one can be made below it elsewhere.
-     */
+     * of the branch below floor are gone (0: leave as is; n 0: only this; never lowered; at most
+     * the head + 1, for a branch that nobody's ref names) but those that a snapshot, a fork or a
+     * pin holds now. From then on no new one can be made below it elsewhere. */
     cis_code (*squash)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t floor,
                        const struct cis_fs_key *keys, size_t n, CIS_FS_ARGS);
     /* A branch with no ref, fork, snapshot or pin on it, with all its rows; CIS_E_CONFLICT else. */

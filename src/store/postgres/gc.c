@@ -157,7 +157,7 @@ static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
         CIS_TRY(cis_pg_alive(conn, err));
         return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", q->branch);
     }
-    if (q->floor > cis_pg_u64(res, 0, 0)) {
+    if (q->floor > cis_pg_u64(res, 0, 0) + 1) { /* one above: nothing of it is anybody's head */
         return cis_fail(err, CIS_E_INVALID, "branch %" PRIu64 ": a floor above its head",
                         q->branch);
     }
