@@ -1,9 +1,10 @@
 #!/bin/bash
 # Real programs through `cis fs mount`, and the same on the host: git, a CMake build, SQLite's locks,
 # tar with hard links and holes. What is left must be identical, also in the next mount.
-# usage: programs.sh [long]     long: 100,000 files in one folder, a 4 GiB file
+# usage: programs.sh [long|postgres]
+#   long: also 100,000 files in one folder, a 4 GiB file; postgres: the store is a server of its own
 set -euo pipefail
-long=${1:-}
+kind=${1:-}
 if ! (: <>/dev/fuse) 2>/dev/null; then
     echo "no mount is possible here: /dev/fuse cannot be opened"
     exit 0
@@ -15,10 +16,13 @@ export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_AUTHOR_DATE="2026-01-01T
 export GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE TZ=UTC LC_ALL=C
 mnt=$work/mnt host=$work/host
 mkdir "$mnt" "$host"
-mounted=
+mounted= server=
 cleanup() {
     if [ -n "$mounted" ]; then
         "$cis" fs umount "$mnt" || true
+    fi
+    if [ -n "$server" ]; then
+        $as "$bin/pg_ctl" -D "$work/pg/data" -m immediate stop >/dev/null || true
     fi
     rm -rf "$work"
 }
@@ -52,6 +56,24 @@ both() { # a function, in the host's folder and in the mount
     (cd "$mnt" && "$1") >"$work/mnt.log" 2>&1 || { cat "$work/mnt.log"; fail "$1 in the mount"; }
     same "$2"
 }
+
+# ---- a server, as an unprivileged user when root runs this ----
+as=
+if [ "$kind" = postgres ]; then
+    bin=$(pg_config --bindir)
+    mkdir "$work/pg"
+    if [ "$(id -u)" = 0 ]; then
+        as="runuser -u nobody --"
+        chown nobody "$work/pg"
+        chmod a+x "$work"
+    fi
+    $as "$bin/initdb" -k -D "$work/pg/data" -A trust -U admin >/dev/null
+    $as "$bin/pg_ctl" -D "$work/pg/data" -l "$work/pg/log" -w \
+        -o "-k $work/pg -c listen_addresses='' -c fsync=off" start >/dev/null
+    server=1
+    export CIS_STORE="postgres://admin@/postgres?host=$work/pg"
+    "$cis" store init >/dev/null
+fi
 
 # ---- git ----
 git init -q -b main "$work/origin"
@@ -199,7 +221,7 @@ done
 down
 echo "git, cmake, sqlite, tar: identical, and again in the next mount"
 
-if [ "$long" = long ]; then
+if [ "$kind" = long ]; then
     up
     mkdir "$mnt/many"
     (cd "$mnt/many" && seq 100000 | xargs touch)
