@@ -39,6 +39,7 @@ torture: build/dev/.built ## the long runs
 bench: build ## figures, with ratios to the peers
 	@$(CMAKE) --build --preset release -j $(JOBS) --target benches
 	@bench/run build/release
+	@bench/mount build/release
 
 install: build ## program, library, headers, man pages; PREFIX=/usr/local, DESTDIR=
 	@$(CMAKE) --build --preset release -j $(JOBS)

@@ -15,7 +15,10 @@ static void plain(struct cis_buf *out, struct cis_str text)
         if (start && (c == '.' || c == '\'')) {
             cis_buf_text(out, "\\&");
         }
-        if (c == '\\') {
+        if (cis_str_starts((struct cis_str){text.ptr + i, text.len - i}, CIS_STR("…"))) {
+            cis_buf_text(out, "..."); /* not every device has the character */
+            i += strlen("…") - 1;
+        } else if (c == '\\') {
             cis_buf_text(out, "\\e");
         } else if (c == '-') {
             cis_buf_text(out, "\\-");
