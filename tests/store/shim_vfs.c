@@ -14,7 +14,7 @@
 /* ---- what is to happen ---- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static long count, syncs, fail_at = -1, kill_at = -1, failed;
+static long count, syncs, reads, fail_at = -1, kill_at = -1, failed;
 static int fail_code;
 static unsigned fail_how;
 static bool recording;
@@ -79,7 +79,7 @@ static int judge(bool is_sync)
 {
     long all = count++, of_syncs = syncs;
     syncs += is_sync;
-    bool counts = is_sync || (fail_how & SHIM_SYNCS) == 0;
+    bool counts = (is_sync || (fail_how & SHIM_SYNCS) == 0) && (fail_how & SHIM_READS) == 0;
     long now = (fail_how & SHIM_SYNCS) != 0 ? of_syncs : all;
     bool first = counts && now == fail_at;
     bool later = (fail_how & SHIM_LASTING) != 0 && failed != 0;
@@ -113,6 +113,14 @@ static int shim_close(sqlite3_file *file)
 
 static int shim_read(sqlite3_file *file, void *out, int len, sqlite3_int64 at)
 {
+    pthread_mutex_lock(&lock);
+    bool fault = reads++ == fail_at && (fail_how & SHIM_READS) != 0;
+    failed += fault;
+    int code = fail_code;
+    pthread_mutex_unlock(&lock);
+    if (fault) {
+        return code;
+    }
     return real_of(file)->pMethods->xRead(real_of(file), out, len, at);
 }
 
@@ -389,7 +397,8 @@ long shim_count(void)
 void shim_fail(long n, int code, unsigned how)
 {
     pthread_mutex_lock(&lock);
-    fail_at = n < 0 ? -1 : (how & SHIM_SYNCS) != 0 ? syncs + n : count + n;
+    long now = (how & SHIM_SYNCS) != 0 ? syncs : (how & SHIM_READS) != 0 ? reads : count;
+    fail_at = n < 0 ? -1 : now + n;
     fail_code = code;
     fail_how = how;
     failed = 0;

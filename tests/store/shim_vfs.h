@@ -14,9 +14,9 @@ void shim_register(void);
 
 /* Operations (write, truncate, sync, delete) since the process began. */
 long shim_count(void);
-/* The operation (or the sync) after n more answers with the result code; once, or, lasting, with
- * all operations after it. n < 0: off. */
-enum { SHIM_LASTING = 1, SHIM_SYNCS = 2 };
+/* The operation (or the sync, or the read) after n more answers with the result code; once, or,
+ * lasting, with all operations after it. n < 0: off. */
+enum { SHIM_LASTING = 1, SHIM_SYNCS = 2, SHIM_READS = 4 };
 void shim_fail(long n, int code, unsigned how);
 /* How many operations were failed since shim_fail. */
 long shim_failed(void);
