@@ -215,17 +215,42 @@ static void lease_lost(struct mount *m, const struct cis_error *why)
     }
 }
 
-static void flush(struct mount *m)
+/* A machine that slept finds its lease run out, and usually nobody took it meanwhile: it is ours
+ * again if nothing was committed since, which the kernel would not know. */
+static bool regain(struct mount *m)
 {
     struct cis_stop stop = call_stop();
-    struct cis_error err = {0};
-    struct cis_vfs_call call = {.stop = &stop, .err = &err};
+    struct cis_fs_ref ref;
+    struct cis_view mine = cis_layered_view(cis_control_head(m->vfs));
+    uint64_t fence = 0;
+    return m->store->fs->lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, m->fence,
+                               LEASE_MS, &fence, &stop, NULL) == CIS_OK &&
+           m->store->fs->ref_get(m->store, m->tenant, cis_str_of(m->ref), &ref, &stop, NULL) ==
+               CIS_OK &&
+           ref.head.branch == mine.branch && ref.head.epoch == mine.epoch;
+}
+
+static cis_code flush_once(struct mount *m, struct cis_error *err)
+{
+    struct cis_stop stop = call_stop();
+    struct cis_vfs_call call = {.stop = &stop, .err = err};
     int no = m->vfs->ops->flush(m->vfs, &call);
     if (no == 0 || no == EROFS) { /* sealed: told when it was */
-        return;
+        return CIS_OK;
     }
-    if (err.code == CIS_OK) {
-        (void)cis_fail_sys(&err, CIS_E_IO, no, "flush");
+    return err->code != CIS_OK ? err->code : cis_fail_sys(err, CIS_E_IO, no, "flush");
+}
+
+static void flush(struct mount *m)
+{
+    struct cis_error err = {0};
+    cis_code code = flush_once(m, &err);
+    if (code == CIS_E_CONFLICT && regain(m)) {
+        err = (struct cis_error){0};
+        code = flush_once(m, &err);
+    }
+    if (code == CIS_OK) {
+        return;
     }
     if (err.code == CIS_E_CONFLICT || err.code == CIS_E_EXPIRED) {
         lease_lost(m, &err);

@@ -185,6 +185,32 @@ static void a_mount_that_lost_its_lease_saves_a_fork_and_only_reads(void **state
     cis_ok(p, "umount", NULL, NULL);
 }
 
+static void a_lease_that_ran_out_unnoticed_is_taken_again(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    cis_ok(p, "mount", NULL, NULL);
+    store_open(p);
+    struct cis_fs_ref ref = ref_of(p);
+    uint64_t fence;
+    assert_int_equal(put(p, "f", "written while it was held"), 0);
+    /* As after a long sleep: given a millisecond in its name, it runs out, and nobody takes it. */
+    assert_ok(p->store->fs->lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 1, &fence,
+                                  NULL, err));
+    for (int i = 0; i < 400 && ref_of(p).files == 0; i++) {
+        struct timespec step = {.tv_nsec = 20000000};
+        nanosleep(&step, NULL);
+    }
+    assert_int_equal(ref_of(p).files, 1); /* committed by the keeper */
+    assert_true(ref_of(p).fence == ref.fence);
+    assert_int_equal(put(p, "g", "and it goes on"), 0);
+    assert_false(text_has(p, ".tarbox/last_error", "read-only"));
+    cis_ok(p, "umount", NULL, NULL);
+    assert_int_equal(ref_of(p).files, 2);
+}
+
 static void a_killed_server_leaves_what_was_synced(void **state)
 {
     struct place *p = *state;
@@ -323,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         ROW(a_mount_that_lost_its_lease_saves_a_fork_and_only_reads),
+        ROW(a_lease_that_ran_out_unnoticed_is_taken_again),
         ROW(a_killed_server_leaves_what_was_synced),
         ROW(a_switch_is_seen_by_everyone_at_once),
         ROW(a_full_quota_is_told_to_who_writes),
