@@ -265,7 +265,7 @@ static void s0_3_sixty_four_mebibytes_go_in_and_come_out(void **state)
     text[0] = '"';
     text[len - 1] = '"';
     s->input = cis_bytes_of(text, len);
-    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", echo, "--input", "-"));
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", echo, "--input", "-", "--time", "90s"));
     assert_int_equal(s->last.output.len, len);
     assert_memory_equal(s->last.output.ptr, text, len);
     /* A guest that must hold it all: under the default the run ends with a limit that is named. */
@@ -278,7 +278,9 @@ static void s0_3_sixty_four_mebibytes_go_in_and_come_out(void **state)
         "    (i32.const 16)))) (i32.const -1)) (then (i32.const 0)) (else (local.get $p))))"
         " (func (export \"free\") (param i32))"
         " (func (export \"execute\") (param $p i32) (result i32) (local.get $p)))");
-    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", hold, "--input", "-", "--memory", "512MiB"));
+    assert_exit(s, 0,
+                cis(s, "skill", "run", "--wasm", hold, "--input", "-", "--memory", "512MiB",
+                    "--time", "90s"));
     assert_int_equal(s->last.output.len, len + 1);
     assert_exit(s, 6, cis(s, "skill", "run", "--wasm", hold, "--input", "-", "--memory", "32MiB"));
     assert_contains(sys_err(s), "memory");
