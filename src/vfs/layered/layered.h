@@ -47,7 +47,7 @@ struct cis_layered_options {
     const char *kind, *note;   /* of commits, for the log */
     uint64_t fence;            /* of a lease held on the ref, 0: none */
     struct cis_budget *budget; /* of overlay metadata; NULL: a limit of 1 GiB of its own */
-    uint64_t dirty_bytes;      /* content held in memory before it spills; 0: 16 MiB */
+    uint64_t dirty_bytes;      /* content held in memory before it spills; 0: 12 MiB */
     bool no_compress;
     void (*clock)(struct timespec *out); /* NULL: the system's */
 };

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 
 #define OWN_BUDGET (1ull << 30)
-#define DIRTY_BYTES (16ull << 20)
+#define DIRTY_BYTES (12ull << 20)
 
 static void close_view(cis_vfs *vfs);
 
