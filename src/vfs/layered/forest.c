@@ -2,6 +2,7 @@
  * caches. */
 #include "vfs/layered/forest.h"
 
+#include <time.h>
 #include <unistd.h>
 #include "base/crypto.h"
 #include "base/mem.h"
@@ -33,6 +34,12 @@ cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *optio
         f->options.readahead = LAY_READAHEAD_MAX;
     }
     pthread_mutex_init(&f->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&f->keep, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&f->kept, NULL);
     f->next_uid = 1;
     cis_random_bytes(&f->key, sizeof f->key);
     cis_code code = cis_crypto_init(err);
@@ -56,6 +63,9 @@ void cis_forest_free(cis_forest *forest)
     if (forest == NULL) {
         return;
     }
+    cis_lay_keeper_end(forest);
+    pthread_cond_destroy(&forest->keep);
+    pthread_cond_destroy(&forest->kept);
     cis_lay_pack_free(forest->pack);
     for (struct lay_line *l = forest->lines, *next; l != NULL; l = next) {
         next = l->next;

@@ -142,6 +142,9 @@ struct cis_forest {
     uint64_t next_uid;
     struct lay_pack *pack;
     struct lay_view *views;
+    pthread_t keeper;          /* renews pins (pin.c) */
+    pthread_cond_t keep, kept; /* it is to look; it looked at a view */
+    bool keeping, ending;
     _Atomic uint64_t recent[256]; /* chunks of which a piece was read lately (chunk.c) */
 };
 

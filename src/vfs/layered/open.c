@@ -79,6 +79,7 @@ static void view_list(struct lay_view *v)
         v->next->link = &v->next;
     }
     f->views = v;
+    cis_lay_keeper_start(f);
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -87,6 +88,9 @@ static void view_unlist(struct lay_view *v)
     cis_forest *f = v->forest;
     uint64_t entry_hits = 0, inode_hits = 0;
     pthread_mutex_lock(&f->lock);
+    while (v->kept) {
+        pthread_cond_wait(&f->kept, &f->lock);
+    }
     cis_lay_view_hits(v, &entry_hits, &inode_hits);
     *v->link = v->next;
     if (v->next != NULL) {

@@ -1,7 +1,9 @@
 /* Pins: a view that is not its branch's head, or has become old, is kept by a pin that is renewed
- * whenever the store is asked. A pin that lapsed is taken again when the state is still there. */
+ * whenever the store is asked, and by a thread of the forest for views that ask nothing for long. A
+ * pin that lapsed is taken again when the state is still there. */
 #include "vfs/layered/view.h"
 
+#include <time.h>
 #include "base/clock.h"
 
 #define PIN_TTL_MS (30u * 60u * 1000u)
@@ -76,4 +78,47 @@ void cis_lay_unpin_idle(struct lay_view *v, const struct cis_stop *stop)
         cis_lay_unpin(v);
     }
     pthread_mutex_unlock(&v->pinning);
+}
+
+/* ---- the keeper ---- */
+#define KEEP_S 60
+
+static void *keeper(void *arg)
+{
+    cis_forest *f = arg;
+    pthread_mutex_lock(&f->lock);
+    while (!f->ending) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += KEEP_S;
+        (void)pthread_cond_timedwait(&f->keep, &f->lock, &until);
+        for (struct lay_view *v = f->views; v != NULL && !f->ending; v = v->next) {
+            v->kept = true; /* stays in the list until then */
+            pthread_mutex_unlock(&f->lock);
+            (void)cis_lay_alive(v, NULL);
+            pthread_mutex_lock(&f->lock);
+            v->kept = false;
+            pthread_cond_broadcast(&f->kept);
+        }
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+void cis_lay_keeper_start(cis_forest *forest)
+{
+    if (!forest->keeping) { /* without it pins are renewed by those who ask */
+        forest->keeping = pthread_create(&forest->keeper, NULL, keeper, forest) == 0;
+    }
+}
+
+void cis_lay_keeper_end(cis_forest *forest)
+{
+    pthread_mutex_lock(&forest->lock);
+    forest->ending = true;
+    pthread_cond_broadcast(&forest->keep);
+    pthread_mutex_unlock(&forest->lock);
+    if (forest->keeping) {
+        pthread_join(forest->keeper, NULL);
+    }
 }

@@ -120,6 +120,7 @@ struct lay_view {
     struct lay_stripe stripes[LAY_STRIPES];
     pthread_mutex_t writes[LAY_WRITE_LOCKS];
     struct lay_view *next, **link; /* of the forest */
+    bool kept;                     /* looked at by the keeper; under the forest's lock */
 
     char ref[CIS_FS_REF_MAX + 1];
     char kind[64], note[256];
@@ -482,6 +483,8 @@ int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call);
 cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
                      struct cis_error *err);
 void cis_lay_unpin(struct lay_view *v);
+void cis_lay_keeper_start(cis_forest *forest); /* under the forest's lock */
+void cis_lay_keeper_end(cis_forest *forest);
 /* After a commit: a pin that was only for what was not committed goes. */
 void cis_lay_unpin_idle(struct lay_view *v, const struct cis_stop *stop);
 

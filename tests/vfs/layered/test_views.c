@@ -2,8 +2,10 @@
  * left of files without a name. */
 #include "fixture.h"
 
-#include <linux/fs.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
+#include "vfs/layered/view.h"
+#include "vfs/walk.h"
 
 static int setup(void **state)
 {
@@ -170,6 +172,37 @@ static void times_of_a_directory_where_a_file_came_and_went_reach_other_caches(v
     cis_vfs_close(w);
     cis_vfs_close(v);
     cis_forest_free(other);
+}
+
+static void a_cold_path_of_five_names_costs_two_trips_at_most(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    uint64_t dir = 1;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    for (int i = 0; i < 4; i++) {
+        dir = must_mkdir(v, dir, names[i]);
+    }
+    must_write(v, dir, "file", "x", 1);
+    must_commit(v);
+    cis_vfs_close(v);
+    fixture_reopen(f, NULL);
+    v = view_main(f);
+    cis_ns *ns = NULL;
+    cis_dir *root = NULL;
+    assert_ok(cis_ns_new(&ns, err));
+    assert_ok(cis_ns_mount(ns, CIS_STR("/"), v, 0, false, err));
+    assert_int_equal(cis_dir_root(ns, &nobody, CIS_STR("/"), &root), 0);
+    struct cis_vfs_attr attr;
+    uint64_t before = store_reads(f);
+    assert_int_equal(cis_at_stat(root, &nobody, CIS_STR("a/b/c/d/file"), 0, &attr), 0);
+    assert_true(store_reads(f) - before <= 2);
+    before = store_reads(f);
+    assert_int_equal(cis_at_stat(root, &nobody, CIS_STR("a/b/c/d/file"), 0, &attr), 0);
+    assert_int_equal(store_reads(f), before);
+    cis_dir_free(root);
+    cis_ns_free(ns);
+    cis_vfs_close(v);
 }
 
 static void content_survives_commit_and_reopening(void **state)
@@ -656,6 +689,39 @@ static void overlay_metadata_is_charged_to_the_budget(void **state)
     cis_vfs_close(v);
 }
 
+static bool count_pin(void *self, const struct cis_fs_pin *pin)
+{
+    *(int *)self += pin->view.epoch != 0;
+    return true;
+}
+
+static void a_view_that_became_old_takes_a_pin_before_it_asks(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    must_write(v, 1, "a", "x", 1);
+    must_commit(v);
+    int pins = 0;
+    assert_ok(f->store->fs->pins(f->store, TENANT, count_pin, &pins, NULL, err));
+    assert_int_equal(pins, 0);
+    cis_vfs *old = view_main(f);
+    atomic_fetch_sub(&lay_of(old)->opened_ns, 10ull * 60 * 1000000000); /* ten minutes */
+    must_hold(v, 1, "a", "x");
+    assert_int_equal(find(old, 1, "nothing", &(uint64_t){0}, NULL), ENOENT);
+    assert_ok(f->store->fs->pins(f->store, TENANT, count_pin, &pins, NULL, err));
+    assert_int_equal(pins, 1);
+    must_write(v, 1, "a", "y", 1);
+    must_commit(v);
+    struct cis_view head = cis_layered_view(v);
+    assert_ok(f->store->fs->squash(f->store, TENANT, head.branch, head.epoch, NULL, 0, NULL, err));
+    must_hold(old, 1, "a", "x"); /* kept */
+    cis_vfs_close(old);
+    pins = 0;
+    assert_ok(f->store->fs->pins(f->store, TENANT, count_pin, &pins, NULL, err));
+    assert_int_equal(pins, 0);
+    cis_vfs_close(v);
+}
+
 static void an_expired_view_is_stale(void **state)
 {
     struct fixture *f = *state;
@@ -684,6 +750,7 @@ int main(void)
         TEST(what_a_commit_wrote_is_not_read_again),
         TEST(caches_move_on_with_the_commits_of_others),
         TEST(times_of_a_directory_where_a_file_came_and_went_reach_other_caches),
+        TEST(a_cold_path_of_five_names_costs_two_trips_at_most),
         TEST(content_survives_commit_and_reopening),
         TEST(what_was_cut_off_stays_zero),
         TEST(changes_are_shown_as_paths_in_order),
@@ -699,6 +766,7 @@ int main(void)
         TEST(the_quota_is_met_to_the_last_byte_and_file),
         TEST(the_stored_cap_refuses_before_the_write_is_accepted),
         TEST(overlay_metadata_is_charged_to_the_budget),
+        TEST(a_view_that_became_old_takes_a_pin_before_it_asks),
         TEST(an_expired_view_is_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
