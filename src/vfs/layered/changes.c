@@ -254,6 +254,59 @@ static int pair_renames(struct items *s)
     return 0;
 }
 
+/* Nobody remembers where the file was found: the whole tree is looked through, as it is now. */
+struct search {
+    uint64_t dir, ino;
+    uint64_t *dirs; /* still to be looked through */
+    size_t n, cap;
+    bool found;
+};
+
+static bool search_add(struct search *s, uint64_t dir)
+{
+    if (s->n == s->cap) {
+        size_t cap = s->cap != 0 ? s->cap * 2 : 256;
+        uint64_t *more = cis_realloc(s->dirs, cap * sizeof *more);
+        if (more == NULL) {
+            return false;
+        }
+        s->dirs = more;
+        s->cap = cap;
+    }
+    s->dirs[s->n++] = dir;
+    return true;
+}
+
+static bool searched(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
+{
+    struct search *s = self;
+    (void)attr;
+    if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..")) {
+        return true;
+    }
+    s->found = entry->ino == s->ino;
+    return !s->found && (!S_ISDIR(entry->type) || search_add(s, entry->ino));
+}
+
+static int search_for(struct items *items, uint64_t ino, uint64_t *out_dir)
+{
+    struct search s = {.ino = ino};
+    cis_vfs *vfs = &items->v->vfs;
+    int no = search_add(&s, CIS_FS_ROOT) ? 0 : ENOMEM;
+    while (no == 0 && s.n > 0 && !s.found) {
+        cis_vfs_file *file;
+        *out_dir = s.dirs[--s.n];
+        no = vfs->ops->open(vfs, items->call, *out_dir, O_RDONLY | O_DIRECTORY, &file);
+        if (no == 0) {
+            no = vfs->ops->readdir(file, items->call, 0, false, searched, &s);
+            vfs->ops->release(file);
+        }
+    }
+    cis_free(s.dirs);
+    *out_dir = s.found ? *out_dir : 0;
+    return no;
+}
+
 static int describe(struct items *s, struct item *i)
 {
     struct sizes z = {i, {0}, {0}};
@@ -270,8 +323,11 @@ static int describe(struct items *s, struct item *i)
         return full_path(s, i->dir, base, i->name, i->len, &i->path);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(CIS_FS_NAME_MAX);
+    if (i->ino != CIS_FS_ROOT && i->dir == 0) {
+        no = search_for(s, i->ino, &i->dir);
+    }
     struct where w = {i->dir, i->ino, false, &name, false};
-    if (i->ino != CIS_FS_ROOT && i->dir != 0) {
+    if (no == 0 && i->ino != CIS_FS_ROOT && i->dir != 0) {
         no = cis_lay_do(s->v, s->call, false, where_step, &w);
     }
     if (no == 0 && (w.found || i->ino == CIS_FS_ROOT)) {

@@ -55,7 +55,9 @@ static int open_step(struct lay_op *op, void *arg)
     if (writes && op->v->vfs.read_only) {
         return EROFS;
     }
-    return cis_lay_refs_add(&op->stripe->refs, o->ino, 0, 1) ? 0 : ENOMEM;
+    uint64_t dir =
+        op->stripe->seen[o->ino % 32].ino == o->ino ? op->stripe->seen[o->ino % 32].dir : 0;
+    return cis_lay_refs_add(&op->stripe->refs, o->ino, dir, 1) ? 0 : ENOMEM;
 }
 
 int cis_lay_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node ino, int flags,

@@ -305,6 +305,7 @@ static int peek_step(struct lay_op *op, void *arg)
         if (found.ino == 0) {
             return cis_lay_dir(op, dir, &row) == 0 ? ENOENT : EAGAIN;
         }
+        uint64_t above = dir;
         dir = found.ino;
         if (i + 1 < p->n && found.type == S_IFDIR) {
             continue;
@@ -312,6 +313,8 @@ static int peek_step(struct lay_op *op, void *arg)
         if (cis_lay_inode(op, dir, &row, &node) != 0) {
             return EAGAIN;
         }
+        op->stripe->seen[found.ino % 32].ino = found.ino;
+        op->stripe->seen[found.ino % 32].dir = above;
         *p->out_n = i + 1;
         *p->out_node = dir;
         cis_lay_attr(op->v, &row, node, p->out_attr);

@@ -81,6 +81,9 @@ int64_t cis_lay_refs_sum(const struct lay_view *v, uint64_t ino, uint64_t *out_h
     int64_t sum = 0;
     for (size_t i = 0; i < LAY_STRIPES; i++) {
         const struct lay_refs *refs = &v->stripes[i].refs;
+        if (out_hint != NULL && *out_hint == 0 && v->stripes[i].seen[ino % 32].ino == ino) {
+            *out_hint = v->stripes[i].seen[ino % 32].dir;
+        }
         if (refs->cap == 0) {
             continue;
         }

@@ -50,6 +50,9 @@ struct lay_stripe {
     pthread_mutex_t lock;
     struct lay_refs refs;
     uint64_t entry_hits, inode_hits;
+    struct { /* where nodes were found that nobody took a reference on: hints like lay_ref.dir */
+        uint64_t ino, dir;
+    } seen[32];
     char apart[64];
 };
 /* Adds n (may be negative) under the stripe's lock. False: out of memory. */

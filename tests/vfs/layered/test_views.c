@@ -314,6 +314,40 @@ static void changes_are_shown_as_paths_in_order(void **state)
     cis_vfs_close(v);
 }
 
+static void changes_of_files_found_by_path_or_by_nobody_have_their_paths(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    uint64_t dir = must_mkdir(v, 1, "dir"), sub = must_mkdir(v, dir, "sub");
+    must_write(v, sub, "by path", "1", 1);
+    must_write(v, sub, "by number", "2", 1);
+    must_commit(v);
+    uint64_t ino = must_find(v, sub, "by number");
+    v->ops->forget(v, ino, 1);
+    cis_vfs_close(v);
+    v = view_main(f);
+    cis_ns *ns = NULL;
+    cis_dir *root = NULL;
+    assert_ok(cis_ns_new(&ns, err));
+    assert_ok(cis_ns_mount(ns, CIS_STR("/"), v, 0, false, err));
+    assert_int_equal(cis_dir_root(ns, &nobody, CIS_STR("/"), &root), 0);
+    cis_vfs_file *file = NULL;
+    struct cis_vfs_attr attr;
+    assert_int_equal(
+        cis_at_open(root, &nobody, CIS_STR("dir/sub/by path"), 0, O_RDWR, 0, &file, &attr), 0);
+    assert_int_equal(write_at(file, 0, "x", 1), 0);
+    v->ops->release(file);
+    file = must_open(v, ino, O_RDWR);
+    assert_int_equal(write_at(file, 0, "y", 1), 0);
+    v->ops->release(file);
+    struct seen s = {""};
+    assert_ok(cis_layered_changes(v, see, &s, NULL, err));
+    assert_string_equal(s.text, "M dir/sub/by number\nM dir/sub/by path\n");
+    cis_dir_free(root);
+    cis_ns_free(ns);
+    cis_vfs_close(v);
+}
+
 static void the_work_of_a_conflict_is_saved_as_a_fork(void **state)
 {
     struct fixture *f = *state;
@@ -754,6 +788,7 @@ int main(void)
         TEST(content_survives_commit_and_reopening),
         TEST(what_was_cut_off_stays_zero),
         TEST(changes_are_shown_as_paths_in_order),
+        TEST(changes_of_files_found_by_path_or_by_nobody_have_their_paths),
         TEST(the_work_of_a_conflict_is_saved_as_a_fork),
         TEST(a_file_without_a_name_lives_on_for_those_who_hold_it),
         TEST(a_run_that_changed_nothing_makes_no_epoch),
