@@ -14,12 +14,52 @@ static int fill_handle(struct cis_fuse *f, cis_node node, cis_vfs_file *file,
     return cis_fuse_handle_add(f, file, fi);
 }
 
+/* The kernel leaves it to us to cut a file that is opened with O_TRUNC, and so to drop what a write
+ * by others than root drops. It knows the mode from before. */
+static bool in_group(fuse_req_t req, gid_t gid)
+{
+    gid_t groups[256];
+    int n = fuse_req_ctx(req)->gid != gid ? fuse_req_getgroups(req, 256, groups) : 0;
+    bool found = fuse_req_ctx(req)->gid == gid;
+    for (int i = 0; i < n && i < 256 && !found; i++) {
+        found = groups[i] == gid;
+    }
+    return found;
+}
+
+/* The kernel leaves it to us to cut a file that is opened with O_TRUNC, and so to drop what a write
+ * by others than root drops. It knows the mode from before. */
+static int drop_privileges(fuse_req_t req, const struct cis_vfs_call *call, fuse_ino_t ino,
+                           int flags)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_attr attr;
+    if ((flags & O_TRUNC) == 0 || call->uid == 0) {
+        return 0;
+    }
+    int no = f->vfs->ops->getattr(f->vfs, call, fuse_node(f, ino), &attr);
+    if (no != 0 || !S_ISREG(attr.mode) || (attr.mode & (S_ISUID | S_ISGID)) == 0) {
+        return no;
+    }
+    uint32_t drop = S_ISUID;
+    if ((attr.mode & S_IXGRP) != 0 || !in_group(req, attr.gid)) {
+        drop |= S_ISGID;
+    }
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = attr.mode & 07777u & ~drop};
+    no = f->vfs->ops->setattr(f->vfs, call, fuse_node(f, ino), &set, NULL);
+    (void)fuse_lowlevel_notify_inval_inode(f->session, ino, -1, 0); /* attributes only: no lock */
+    return no;
+}
+
 void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = fuse_call(req);
     cis_vfs_file *file;
     int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), fi->flags, &file);
+    if (no == 0 && (no = drop_privileges(req, &call, ino, fi->flags)) != 0) {
+        file->vfs->ops->release(file);
+    }
     if (no == 0) {
         no = fill_handle(f, fuse_node(f, ino), file, fi);
     }

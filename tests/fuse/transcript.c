@@ -367,6 +367,12 @@ static void as_user(int d, struct cis_buf *out, unsigned uid, unsigned gid,
     cis_buf_printf(out, "child: %d\n", status);
 }
 
+static int cut_file(int d, const char *name)
+{
+    int fd = openat(d, name, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    return fd < 0 ? -1 : close(fd);
+}
+
 static void stranger(int d, struct cis_buf *out)
 {
     SAY(out, openat(d, "secret", O_RDONLY));
@@ -389,6 +395,9 @@ static void stranger(int d, struct cis_buf *out)
     tell_stat(out, d, "setgid/dir", 0);
     SAY(out, make_file(d, "suid", "written by another"));
     tell_stat(out, d, "suid", 0);
+    tell_stat(out, d, "cut", 0);
+    SAY(out, cut_file(d, "cut"));
+    tell_stat(out, d, "cut", 0);
 }
 
 static void permissions(int d, struct cis_buf *out)
@@ -410,7 +419,12 @@ static void permissions(int d, struct cis_buf *out)
     SAY(out, fchmodat(d, "setgid", 02777, 0));
     SAY(out, make_file(d, "suid", "x"));
     SAY(out, fchmodat(d, "suid", 06777, 0));
+    SAY(out, make_file(d, "cut", "x"));
+    SAY(out, fchmodat(d, "cut", 06777, 0));
     as_user(d, out, 65534, 65534, stranger);
+    SAY(out, fchmodat(d, "cut", 06777, 0));
+    SAY(out, cut_file(d, "cut"));
+    tell_stat(out, d, "cut", 0);
     SAY(out, fchmodat(d, "suid", 06777, 0));
     SAY(out, fchownat(d, "suid", 1, 1, 0));
     tell_stat(out, d, "suid", 0);
