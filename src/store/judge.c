@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include "base/mem.h"
 
+#define NAMES_MAX 64u
 #define KEYS_MAX (256u << 20) /* bytes of one commit's changed keys: some ten million names */
 
 void cis_judge_done(struct cis_judge *judge)
@@ -206,7 +207,16 @@ static cis_code lost_inode(struct cis_judge *judge, uint64_t ino, const char *ho
 
 /* ---- their keys ---- */
 
-/* Another name in a directory that I removed: a conflict if it is still there in the end. */
+static cis_code filled(const struct cis_judge *judge, struct cis_str name)
+{
+    return cis_fail(judge->err, CIS_E_CONFLICT,
+                    "another run put \"" CIS_STR_FMT "\" into a directory that was to be removed",
+                    CIS_STR_ARG(name));
+}
+
+/* Another name in a directory that I removed: a conflict if it is still there in the end. Looked at
+ * under the lock, so only few are remembered; that all of more than these went again is not worth
+ * the time. */
 static cis_code name_note(struct cis_judge *judge, const struct cis_key *key)
 {
     size_t i = 0;
@@ -223,6 +233,9 @@ static cis_code name_note(struct cis_judge *judge, const struct cis_key *key)
     }
     if (i < judge->nnames) {
         return CIS_OK;
+    }
+    if (judge->nnames == NAMES_MAX) {
+        return filled(judge, key->name);
     }
     if (judge->nnames == judge->names_cap) {
         size_t cap = judge->names_cap != 0 ? judge->names_cap * 2 : 8;
@@ -345,9 +358,7 @@ cis_code cis_judge_since(struct cis_judge *judge, const struct cis_commit_txn_op
                         (unsigned long long)judge->next_epoch, (unsigned long long)head.branch);
     }
     if (judge->nnames != 0) {
-        return cis_fail(err, CIS_E_CONFLICT,
-                        "another run put \"%.*s\" into a directory that was to be removed",
-                        (int)judge->names[0].len, judge->names[0].text);
+        return filled(judge, (struct cis_str){judge->names[0].text, judge->names[0].len});
     }
     return CIS_OK;
 }
