@@ -237,7 +237,7 @@ static void a_branch_is_leased_to_one_holder(void **state)
     assert_int_equal(refs_ref(s, "main").fence, one);
     struct cis_kv_op op = store_put("a", "k", "w");
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    assert_fails(CIS_E_CONFLICT, "leased", s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "in use by mount of /a", s->ops->commit(s, T, &c, NULL, err));
     c.fence = one;
     assert_ok(s->ops->commit(s, T, &c, NULL, err));
     assert_fails(CIS_E_CONFLICT, "in use by",

@@ -690,6 +690,22 @@ static void a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again(void
     assert_null(value);
 }
 
+static void a_tenant_that_another_process_reads_is_deleted_in_two_steps(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open_v2(f->db, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN; SELECT count(*) FROM memory", NULL, NULL, NULL),
+                     SQLITE_OK);
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 300 * CIS_NS_PER_MS), NULL};
+    assert_fails(CIS_E_CONFLICT, "delete it again",
+                 f->store->fs->tenant_delete(f->store, T, &stop, err));
+    assert_fails(CIS_E_NOTFOUND, "being deleted", get_one(f->store, "first", err));
+    sqlite3_close_v2(db);
+    assert_ok(f->store->fs->tenant_delete(f->store, T, NULL, err));
+    assert_false(cis_file_exists(f->db));
+}
+
 /* ---- old versions of memory ---- */
 
 static long long count_of(const char *path, const char *text)
@@ -822,6 +838,7 @@ int main(void)
         TEST(a_tenant_that_holds_all_its_connections_waits_in_time),
         TEST(old_run_records_are_forgotten),
         TEST(a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again),
+        TEST(a_tenant_that_another_process_reads_is_deleted_in_two_steps),
         TEST(old_versions_of_memory_are_squashed_in_short_transactions),
         TEST(when_sqlite_runs_out_of_memory_a_commit_is_there_or_not),
     };

@@ -96,8 +96,10 @@ cis_code cis_sql_snapshots(cis_store *store, struct cis_str tenant, struct cis_s
     size_t n = 0;
     if (conn != NULL) {
         CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-        CIS_TRY(cis_sql_get(conn, SQL_SNAPSHOT_LIST, &st, err));
-        cis_sql_bind_str(st, 1, name);
+        CIS_TRY(cis_sql_get(conn, name.len != 0 ? SQL_SNAPSHOT_GET : SQL_SNAPSHOT_LIST, &st, err));
+        if (name.len != 0) {
+            cis_sql_bind_str(st, 1, name);
+        }
         for (bool wanted = true; wanted; n++) {
             bool row;
             CIS_TRY(cis_sql_row(conn, st, "listing snapshots", &row, err));

@@ -199,7 +199,9 @@ static cis_code mark(struct sql_store *store, struct cis_str tenant, const struc
     if (rc != SQLITE_ROW) {
         return cis_sql_fail(conn, rc, "deleting the tenant", err);
     }
-    return busy ? cis_fail(err, CIS_E_CONFLICT, "tenant " CIS_STR_FMT ": somebody is reading it",
+    return busy ? cis_fail(err, CIS_E_CONFLICT,
+                           "tenant " CIS_STR_FMT ": deleted, but somebody still reads its files;"
+                           " delete it again to free them",
                            CIS_STR_ARG(tenant))
                 : CIS_OK;
 }

@@ -70,6 +70,7 @@ static const char files[] =
     " id BLOB NOT NULL, branch INTEGER NOT NULL, epoch INTEGER NOT NULL,"
     " created_ms INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     " note BLOB NOT NULL) STRICT;"
+    "CREATE INDEX snapshot_by_view ON snapshot (branch, epoch);"
     "CREATE TABLE pin (id INTEGER PRIMARY KEY AUTOINCREMENT, branch INTEGER NOT NULL,"
     " epoch INTEGER NOT NULL, until_ms INTEGER NOT NULL, since_ms INTEGER NOT NULL) STRICT;"
     "CREATE TABLE dirent (branch INTEGER NOT NULL, parent INTEGER NOT NULL, name BLOB NOT NULL,"
