@@ -25,7 +25,10 @@ enum sql_id {
 #define SQL_SEEN 16u   /* views that an open transaction is known to hold */
 #define SQL_QUICK 64u
 #define SQL_SNAPSHOT_NS (100ull * 1000000ull) /* how long a read transaction is used */
-#define SQL_READER_CACHE "PRAGMA cache_size = -16384"
+/* KiB of pages that readers keep: one up to MAX, all together little more than ALL, since the nth
+ * gets an nth of it. Taken only as far as it is used. */
+#define SQL_READER_CACHE_MAX 65536u
+#define SQL_READER_CACHE_ALL 131072u
 
 struct sql_tenant;
 struct sql_store;

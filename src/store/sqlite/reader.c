@@ -10,6 +10,7 @@
  * for longer than SQL_SNAPSHOT_NS, and a thread of the store, the keeper, ends those that lie idle;
  * it sleeps while there is none. */
 #include <inttypes.h>
+#include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/chunk.h"
@@ -273,6 +274,19 @@ static cis_code prepare(struct sql_reader *r, struct cis_view at, struct cis_err
     return code;
 }
 
+/* Reads want a larger cache than commits do. */
+static void cache_grow(struct sql_store *store, struct sql_conn *conn)
+{
+    pthread_mutex_lock(&store->lock);
+    unsigned kib = SQL_READER_CACHE_ALL / (store->open != 0 ? store->open : 1);
+    pthread_mutex_unlock(&store->lock);
+    char text[64];
+    snprintf(text, sizeof text, "PRAGMA cache_size = -%u",
+             kib < SQL_READER_CACHE_MAX ? kib : SQL_READER_CACHE_MAX);
+    conn->reader = true;
+    (void)sqlite3_exec(conn->db, text, NULL, NULL, NULL);
+}
+
 cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, struct cis_view at,
                              const struct cis_stop *stop, struct sql_reader *out,
                              struct cis_error *err)
@@ -294,9 +308,8 @@ cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, str
             return cis_fail(err, CIS_E_NOTFOUND, "tenant " CIS_STR_FMT ": no such tenant",
                             CIS_STR_ARG(tenant));
         }
-        if (!r.conn->reader) { /* reads want a larger cache than commits do */
-            r.conn->reader = true;
-            (void)sqlite3_exec(r.conn->db, SQL_READER_CACHE, NULL, NULL, NULL);
+        if (!r.conn->reader) {
+            cache_grow(store, r.conn);
         }
     }
     cis_code code = prepare(&r, at, err);
