@@ -154,13 +154,31 @@ static cis_code leftovers(struct sql_reader *r, struct cis_error *err)
     return CIS_OK;
 }
 
-static cis_code after_removal(struct sql_store *s, struct cis_str tenant, struct removed *removed,
-                              const struct cis_stop *stop, struct cis_error *err)
+/* Besides: bytes that killed writers left become holes, once; and payloads move into the file. */
+static cis_code besides(struct sql_store *s, struct cis_str tenant, const struct cis_stop *stop,
+                        struct cis_error *err)
 {
-    CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
-    CIS_TRY(cis_sql_reader_take(s, tenant, CIS_VIEW_HEAD, stop, &r, err));
-    punch_all(r.conn->path, removed);
-    return atomic_exchange(&r.conn->tenant->swept, true) ? CIS_OK : leftovers(&r, err);
+    {
+        CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
+        CIS_TRY(cis_sql_reader_take(s, tenant, CIS_VIEW_HEAD, stop, &r, err));
+        if (!atomic_exchange(&r.conn->tenant->swept, true)) {
+            CIS_TRY(leftovers(&r, err));
+        }
+    }
+    return cis_sql_chunks_move(s, tenant, stop, err);
+}
+
+static cis_code remove_batch(struct sql_store *s, struct cis_str tenant, const struct removal *r,
+                             const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_TRY(cis_sql_write(s, tenant, remove_apply, r, true, stop, err));
+    if (r->out->nholes == 0) {
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+    CIS_TRY(cis_sql_take(s, tenant, true, stop, &conn, err));
+    punch_all(conn->path, r->out);
+    return CIS_OK;
 }
 
 cis_code cis_sql_chunk_remove(cis_store *store, struct cis_str tenant, const uint64_t *ids,
@@ -178,11 +196,11 @@ cis_code cis_sql_chunk_remove(cis_store *store, struct cis_str tenant, const uin
     for (size_t done = 0; done < n;) {
         struct removed removed = {0, 0, holes};
         struct removal r = {ids + done, n - done < cap ? n - done : cap, before_ms, &removed};
-        CIS_TRY(cis_sql_write(s, tenant, remove_apply, &r, true, stop, err));
-        CIS_TRY(after_removal(s, tenant, &removed, stop, err));
+        CIS_TRY(remove_batch(s, tenant, &r, stop, err));
         total += removed.count;
         done += r.n;
     }
+    CIS_TRY(besides(s, tenant, stop, err));
     *out_removed = total;
     return CIS_OK;
 }

@@ -75,6 +75,11 @@ cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *c
 /* Counts bytes that chunks begin (or, negative, cease) to take, under the tenant's cap. */
 cis_code cis_sql_stored_add(struct sql_conn *conn, int64_t bytes, struct cis_error *err);
 
+/* ---- chunk_move.c ---- */
+/* Some payloads of table payload go into the chunk file. */
+cis_code cis_sql_chunks_move(struct sql_store *store, struct cis_str tenant,
+                             const struct cis_stop *stop, struct cis_error *err);
+
 /* ---- chunk_file.c: payloads beside the database, TENANT.chunks ----
  * Bytes are appended and never changed; what was removed becomes a hole. */
 #define SQL_NO_PLACE (-1) /* in table payload */
