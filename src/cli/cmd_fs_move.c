@@ -43,16 +43,11 @@ static cis_code send_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         cis_history_resolve(&cmd->h, at != NULL ? cis_str_of(at) : cis_fs_branch(cmd), &from, err));
     CIS_TRY(cis_cli_store_open(cis_cli_value(cli, "to"), cli->cancel, &other, err));
     struct cis_history to = {other, name, &cmd->stop};
-    struct cis_history_pin pin;
-    cis_code code = cis_history_pin(&cmd->h, from.view, &pin, err);
-    if (code == CIS_OK) {
-        code = cis_history_send(&cmd->h, from.view, &to,
-                                cis_str_of(branch != NULL     ? branch
-                                           : from.ref[0] != 0 ? from.ref
-                                                              : CIS_FS_MAIN),
-                                cmd->note, cis_fs_progress, cmd, &counts, err);
-        cis_history_pin_drop(&cmd->h, &pin);
-    }
+    cis_code code = cis_history_send(&cmd->h, from.view, &to,
+                                     cis_str_of(branch != NULL     ? branch
+                                                : from.ref[0] != 0 ? from.ref
+                                                                   : CIS_FS_MAIN),
+                                     cmd->note, cis_fs_progress, cmd, &counts, err);
     other->ops->close(other);
     CIS_TRY(code);
     return told(cmd, &counts, false);

@@ -11,6 +11,9 @@ static atomic_int out_errno; /* first failure of stdout, told once at the end of
 
 void cis_cli_out(const void *ptr, size_t len)
 {
+    if (len == 0) { /* an empty buffer has no memory at all */
+        return;
+    }
     if (atomic_load(&out_errno) == 0 && fwrite(ptr, 1, len, stdout) != len) {
         atomic_store(&out_errno, errno != 0 ? errno : EIO);
     }

@@ -421,14 +421,24 @@ cis_code cis_history_diff(const struct cis_history *h, struct cis_view a, struct
                           cis_change_each *each, void *self, struct cis_error *err)
 {
     struct diff d = {.h = h, .view = {a, b}, .err = err};
+    struct cis_history_pin pin[2] = {{0}, {0}};
+    cis_code code = CIS_OK;
     for (int side = 0; side < 2; side++) {
         cis_places_init(&d.places[side], h, d.view[side]);
     }
-    cis_code code = run(&d);
+    for (int side = 0; side < 2 && code == CIS_OK; side++) { /* nothing goes while it is read */
+        code = cis_history_pin(h, d.view[side], &pin[side], err);
+    }
+    if (code == CIS_OK) {
+        code = run(&d);
+    }
     for (size_t i = 0; i < d.found.n && code == CIS_OK; i++) {
         if (!each(self, &d.found.at[i].change)) {
             break;
         }
+    }
+    for (int side = 0; side < 2; side++) {
+        cis_history_pin_drop(h, &pin[side]);
     }
     diff_done(&d);
     return code;

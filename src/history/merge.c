@@ -229,9 +229,8 @@ static cis_code finish(struct three *t, const struct cis_branches *branches,
                        const struct cis_history_commit *how, const char *kind, const char *note,
                        struct cis_history_done *out)
 {
-    for (int side = 0; side < 3; side++) {
-        CIS_TRY(t->h->store->fs->view_check(t->h->store, t->h->tenant, t->view[side],
-                                            &(struct cis_view){0, 0}, t->h->stop, t->err));
+    for (int side = BASE; side <= THEIRS; side++) { /* nothing of them goes while they are read */
+        CIS_TRY(cis_history_pin(t->h, t->view[side], &t->pin[side], t->err));
     }
     CIS_TRY(cis_three_run(t, branches));
     CIS_TRY(cis_three_judge(t, how));

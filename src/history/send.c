@@ -257,17 +257,11 @@ static cis_code send_to(struct sync *s, const struct cis_history *to, struct cis
                         const char *note, struct cis_error *err)
 {
     struct cis_history_done done;
-    struct cis_history_pin pin = {0};
     CIS_TRY(cis_chunk_map_new(s->from, to, s->counts, &s->chunks, err));
     CIS_TRY(cis_edit_open(&s->edit, to, ref, err));
-    CIS_TRY(
-        cis_history_pin(to, s->edit.base, &pin, err)); /* what is stored stays until the commit */
-    cis_code code = cis_sync_dirs(s, CIS_FS_ROOT, CIS_FS_ROOT);
-    if (code == CIS_OK) {
-        code = cis_edit_commit(&s->edit, "import", note, &done, err);
-    }
-    cis_history_pin_drop(to, &pin);
-    return code;
+    CIS_TRY(cis_history_pin(to, s->edit.base, &s->to_pin, err)); /* what is stored stays */
+    CIS_TRY(cis_sync_dirs(s, CIS_FS_ROOT, CIS_FS_ROOT));
+    return cis_edit_commit(&s->edit, "import", note, &done, err);
 }
 
 cis_code cis_history_send(const struct cis_history *from, struct cis_view view,
@@ -288,6 +282,7 @@ cis_code cis_history_send(const struct cis_history *from, struct cis_view view,
                      .progress = progress,
                      .self = self,
                      .err = err};
+    CIS_TRY(cis_history_pin(from, view, &s.from_pin, err));
     CIS_TRY(make_branch(to, to_ref, &made, err));
     cis_code code = send_to(&s, to, to_ref, note, err);
     if (code == CIS_OK) {

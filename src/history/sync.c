@@ -4,6 +4,10 @@
 
 void cis_sync_done(struct sync *s)
 {
+    cis_history_pin_drop(s->from, &s->from_pin);
+    if (s->edit.h != NULL) {
+        cis_history_pin_drop(s->edit.h, &s->to_pin);
+    }
     cis_edit_done(&s->edit);
     cis_map_done(&s->inos, NULL);
     cis_map_done(&s->taken, NULL);
@@ -322,10 +326,19 @@ static cis_code sync_dir(struct sync *s, const struct link *todo)
     return CIS_OK;
 }
 
+static cis_code keep_pins(struct sync *s)
+{
+    if (s->from_pin.id != 0) {
+        CIS_TRY(cis_history_pin_keep(s->from, &s->from_pin, s->err));
+    }
+    return s->to_pin.id != 0 ? cis_history_pin_keep(s->edit.h, &s->to_pin, s->err) : CIS_OK;
+}
+
 static cis_code sync_all(struct sync *s)
 {
     while (s->dirs.n != 0) {
         struct link todo = s->dirs.at[--s->dirs.n];
+        CIS_TRY(keep_pins(s));
         CIS_TRY(sync_dir(s, &todo));
     }
     return CIS_OK;
@@ -422,8 +435,7 @@ cis_code cis_history_restore(const struct cis_history *h, struct cis_view from, 
     CIS_CLEANUP(cis_sync_done)
     struct sync s = {
         .from = h, .view = from, .inos = CIS_MAP_INIT, .taken = CIS_MAP_INIT, .err = err};
-    struct cis_view owner;
-    CIS_TRY(h->store->fs->view_check(h->store, h->tenant, from, &owner, h->stop, err));
+    CIS_TRY(cis_history_pin(h, from, &s.from_pin, err));
     CIS_TRY(cis_edit_open(&s.edit, h, how->ref, err));
     cis_code code = cis_sync_path(&s, path);
     if (code == CIS_E_NOTFOUND) {

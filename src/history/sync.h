@@ -24,8 +24,9 @@ struct sync {
     struct cis_map inos;      /* of the source → of the target: hard links */
     struct cis_map taken;     /* of the target: written over */
     struct links dirs;        /* still to do: parent: source, ino[0]: target, ino[1]: it is new */
-    struct cis_move_counts *counts; /* may be NULL */
-    cis_move_progress *progress;    /* may be NULL */
+    struct cis_history_pin from_pin, to_pin; /* id 0: none */
+    struct cis_move_counts *counts;          /* may be NULL */
+    cis_move_progress *progress;             /* may be NULL */
     void *self;
     struct cis_error *err;
 };

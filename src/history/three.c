@@ -4,6 +4,8 @@
 
 void cis_three_done(struct three *t)
 {
+    cis_history_pin_drop(t->h, &t->pin[BASE]);
+    cis_history_pin_drop(t->h, &t->pin[THEIRS]);
     cis_edit_done(&t->edit);
     cis_touched_done(&t->touched);
     cis_numbers_done(&t->inos);

@@ -16,6 +16,7 @@ struct three_conflict {
 struct three {
     const struct cis_history *h;
     struct cis_view view[3];
+    struct cis_history_pin pin[2]; /* of BASE and THEIRS */
     struct edit edit;
     struct touched touched;
     struct numbers inos;
