@@ -7,5 +7,6 @@
 #include "cis/runtime.h"
 #include "cis/service.h"
 #include "cis/skill.h"
+#include "cis/workspace.h"
 
 #endif

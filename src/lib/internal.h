@@ -7,10 +7,13 @@
 #include "cis/cis.h"
 #include "lib/lib.h"
 #include "run/run.h"
+#include "vfs/layered/layered.h"
 
 struct cis_runtime {
     cis_engine *engine;
-    cis_store *store; /* NULL: nothing is kept */
+    cis_store *store;     /* NULL: nothing is kept */
+    pthread_mutex_t lock; /* who makes the forest */
+    cis_forest *forest;   /* caches of all workspaces; made with the first */
     struct cis_store_memory store_memory;
     struct cis_services services;
     uint64_t max_memory, max_time_ms;
@@ -58,6 +61,10 @@ void cis_lib_request_done(struct cis_lib_request *request);
 /* Runs it and wraps the outcome. */
 cis_code cis_lib_run(struct cis_lib_request *request, const char *input_json, size_t input_len,
                      cis_result **out_result, struct cis_error *err);
+/* The forest of the runtime's store. CIS_E_USAGE without a store. */
+cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct cis_error *err);
+/* NULL: "default". Judged. */
+cis_code cis_lib_tenant(const char *name, struct cis_str *out, struct cis_error *err);
 /* A result that a native skill made. */
 cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct cis_buf *output,
                             const char *skill, cis_result **out_result, struct cis_error *err);

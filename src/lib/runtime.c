@@ -68,6 +68,7 @@ cis_code cis_runtime_new(const struct cis_runtime_config *config, cis_runtime **
         (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
     r->wasi = c->enable_wasi;
     r->services = c->services;
+    pthread_mutex_init(&r->lock, NULL);
     cis_code code = open_parts(r, c, err);
     if (code != CIS_OK) {
         cis_runtime_free(r);
@@ -83,6 +84,8 @@ void cis_runtime_free(cis_runtime *runtime)
         return;
     }
     cis_engine_close(runtime->engine);
+    cis_forest_free(runtime->forest);
+    pthread_mutex_destroy(&runtime->lock);
     if (runtime->store != NULL) {
         runtime->store->ops->close(runtime->store);
     }

@@ -1,0 +1,141 @@
+/* The versioned filesystem of a tenant: files by path, every change one commit or none, snapshots,
+ * forks, rollback, diff, log, merge, restore, undo.
+ *
+ *   cis_workspace   one state of one branch, with changes of its own that nobody else sees before
+ *                   cis_workspace_commit. Any number of threads at once; made from a runtime that
+ *                   has a store (data_dir) and closed before it.
+ *
+ * States are named as on the command line: "" the current branch, "main", "main@12" (its epoch 12),
+ * "snapshot:NAME" or NAME, "run:ID" or ID, "REV~3". Paths are UTF-8 or any bytes without NUL, from
+ * the root of the tree, with or without a leading slash; ".." and symlinks stay inside the tree.
+ *
+ * Errors: CIS_E_NOTFOUND (no such path or state), CIS_E_EXISTS, CIS_E_DENIED (a read-only state),
+ * CIS_E_USAGE (a directory where a file is needed and the like), CIS_E_QUOTA, CIS_E_CONFLICT
+ * (another commit changed the same name or file first, or the branch is mounted), CIS_E_EXPIRED (a
+ * state that is no longer kept), CIS_E_DAMAGED, CIS_E_STORE. Nothing is half done. */
+#ifndef CIS_WORKSPACE_H
+#define CIS_WORKSPACE_H
+
+#include "cis/runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cis_workspace cis_workspace;
+
+struct cis_workspace_options {
+    uint32_t size;
+    const char *tenant; /* NULL: "default" */
+    const char *state;  /* NULL: the current branch's head. Anything but a head is read-only */
+    bool read_only;
+    cis_cancel *cancel; /* ends what waits; borrowed, may be NULL */
+};
+#define CIS_WORKSPACE_OPTIONS_INIT                                                                 \
+    {                                                                                              \
+        sizeof(struct cis_workspace_options), 0, 0, false, 0                                       \
+    }
+
+/* options NULL: the defaults. CIS_E_USAGE: the runtime keeps nothing (no data_dir). */
+CIS_API enum cis_code cis_workspace_open(cis_runtime *runtime,
+                                         const struct cis_workspace_options *options,
+                                         cis_workspace **out_workspace, struct cis_error *err);
+/* Uncommitted changes are lost. NULL is allowed. */
+CIS_API void cis_workspace_close(cis_workspace *workspace);
+
+/* ---- files ---- */
+struct cis_file_info {
+    uint64_t size, inode;
+    uint32_t mode, nlink, uid, gid; /* mode: type and permission bits as in stat(2) */
+    int64_t mtime_s;
+    uint32_t mtime_ns;
+};
+/* Symlinks are followed. */
+CIS_API enum cis_code cis_workspace_stat(cis_workspace *workspace, const char *path,
+                                         struct cis_file_info *out_info, struct cis_error *err);
+/* Up to len bytes from offset; *out_n less than len: the end of the file. */
+CIS_API enum cis_code cis_workspace_read(cis_workspace *workspace, const char *path,
+                                         uint64_t offset, void *buf, size_t len, size_t *out_n,
+                                         struct cis_error *err);
+/* At offset; the file is made (mode 0644) when it does not exist. truncate: it ends where this
+ * ends.
+ */
+CIS_API enum cis_code cis_workspace_write(cis_workspace *workspace, const char *path,
+                                          uint64_t offset, const void *data, size_t len,
+                                          bool truncate, struct cis_error *err);
+CIS_API enum cis_code cis_workspace_mkdir(cis_workspace *workspace, const char *path,
+                                          struct cis_error *err);
+CIS_API enum cis_code cis_workspace_symlink(cis_workspace *workspace, const char *target,
+                                            const char *path, struct cis_error *err);
+/* A file, a symlink or an empty directory. */
+CIS_API enum cis_code cis_workspace_remove(cis_workspace *workspace, const char *path,
+                                           struct cis_error *err);
+/* Replaces what is at `to` as rename(2) does. */
+CIS_API enum cis_code cis_workspace_rename(cis_workspace *workspace, const char *from,
+                                           const char *to, struct cis_error *err);
+/* Without "." and ".."; false stops. name: NUL-terminated, valid for the call; the callback may not
+ * use the workspace. */
+typedef bool cis_workspace_entry(void *self, const char *name, const struct cis_file_info *info);
+CIS_API enum cis_code cis_workspace_list(cis_workspace *workspace, const char *path,
+                                         cis_workspace_entry *each, void *self,
+                                         struct cis_error *err);
+
+/* ---- committing ---- */
+/* All changes so far as one durable commit; the workspace goes on at the new head. note: one line
+ * for the log, may be NULL. *out_epoch (may be NULL): of the commit, or of the state when nothing
+ * had changed. After CIS_E_CONFLICT or CIS_E_QUOTA the changes are still here. */
+CIS_API enum cis_code cis_workspace_commit(cis_workspace *workspace, const char *note,
+                                           uint64_t *out_epoch, struct cis_error *err);
+/* The changes become the first commit of a new branch instead: what to do after a conflict. */
+CIS_API enum cis_code cis_workspace_save(cis_workspace *workspace, const char *branch,
+                                         struct cis_error *err);
+CIS_API void cis_workspace_discard(cis_workspace *workspace);
+
+/* ---- what changed ---- */
+/* what: 'A' added, 'M' changed, 'D' removed, 'R' renamed (from → path). Texts NUL-terminated. */
+typedef bool cis_workspace_change(void *self, char what, const char *path, const char *from);
+/* Not committed yet. */
+CIS_API enum cis_code cis_workspace_changes(cis_workspace *workspace, cis_workspace_change *each,
+                                            void *self, struct cis_error *err);
+
+/* ---- history of a tenant (NULL: "default") ---- */
+CIS_API enum cis_code cis_tenant_snapshot(cis_runtime *runtime, const char *tenant,
+                                          const char *state, const char *name, const char *note,
+                                          struct cis_error *err);
+CIS_API enum cis_code cis_tenant_snapshot_remove(cis_runtime *runtime, const char *tenant,
+                                                 const char *name, struct cis_error *err);
+/* One small durable write, whatever the tree holds. */
+CIS_API enum cis_code cis_tenant_fork(cis_runtime *runtime, const char *tenant, const char *state,
+                                      const char *branch, struct cis_error *err);
+CIS_API enum cis_code cis_tenant_switch(cis_runtime *runtime, const char *tenant,
+                                        const char *branch, struct cis_error *err);
+/* The branch (NULL: the current one) is what it was at state; what came after stays reachable by
+ * its epoch. */
+CIS_API enum cis_code cis_tenant_rollback(cis_runtime *runtime, const char *tenant,
+                                          const char *branch, const char *state,
+                                          struct cis_error *err);
+CIS_API enum cis_code cis_tenant_diff(cis_runtime *runtime, const char *tenant, const char *from,
+                                      const char *to, cis_workspace_change *each, void *self,
+                                      struct cis_error *err);
+/* Newest first. */
+typedef bool cis_tenant_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
+                               const char *note, const char *run);
+CIS_API enum cis_code cis_tenant_log(cis_runtime *runtime, const char *tenant, const char *state,
+                                     uint32_t limit, cis_tenant_commit *each, void *self,
+                                     struct cis_error *err);
+/* Takes what changed in `from` into the branch (NULL: the current one). CIS_E_CONFLICT names the
+ * first path that changed on both sides. */
+CIS_API enum cis_code cis_tenant_merge(cis_runtime *runtime, const char *tenant, const char *branch,
+                                       const char *from, struct cis_error *err);
+/* The inverse of what the state's last commit did, as a new commit. */
+CIS_API enum cis_code cis_tenant_undo(cis_runtime *runtime, const char *tenant, const char *branch,
+                                      const char *state, struct cis_error *err);
+/* path is again what it was at state, with everything below it. */
+CIS_API enum cis_code cis_tenant_restore(cis_runtime *runtime, const char *tenant,
+                                         const char *branch, const char *state, const char *path,
+                                         struct cis_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

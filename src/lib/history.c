@@ -1,0 +1,193 @@
+/* The history of a tenant for embedders: src/history with states given as text. */
+#include "base/crypto.h"
+#include "base/mem.h"
+#include "history/history.h"
+#include "lib/internal.h"
+
+#define NOTE_MAX 1024u
+
+static cis_code begin(cis_runtime *runtime, const char *tenant, struct cis_history *out,
+                      struct cis_error *err)
+{
+    if (runtime->store == NULL) {
+        return cis_fail(err, CIS_E_USAGE, "the runtime keeps nothing: its config has no data_dir");
+    }
+    *out = (struct cis_history){.store = runtime->store};
+    return cis_lib_tenant(tenant, &out->tenant, err);
+}
+
+static cis_code begin_at(cis_runtime *runtime, const char *tenant, const char *state,
+                         struct cis_history *out, struct cis_rev *out_rev, struct cis_error *err)
+{
+    CIS_TRY(begin(runtime, tenant, out, err));
+    return cis_history_resolve(out, cis_str_of(state != NULL ? state : ""), out_rev, err);
+}
+
+static cis_code name_check(const char *name, const char *what, struct cis_error *err)
+{
+    return cis_fs_ref_valid(cis_str_of(name))
+               ? CIS_OK
+               : cis_fail(err, CIS_E_USAGE, "%s %.100s: not a valid name", what, name);
+}
+
+cis_code cis_tenant_snapshot(cis_runtime *runtime, const char *tenant, const char *state,
+                             const char *name, const char *note, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_rev rev;
+    struct cis_fs_snapshot s = {.note = cis_str_of(note != NULL ? note : "")};
+    CIS_TRY(name_check(name, "snapshot", err));
+    if (s.note.len > NOTE_MAX) {
+        return cis_fail(err, CIS_E_USAGE, "snapshot %s: a note of more than %u bytes", name,
+                        NOTE_MAX);
+    }
+    CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
+    cis_id_new(s.id);
+    memcpy(s.name, name, strlen(name) + 1); /* valid names fit */
+    s.view = rev.view;
+    return h.store->fs->snapshot_put(h.store, h.tenant, &s, NULL, err);
+}
+
+cis_code cis_tenant_snapshot_remove(cis_runtime *runtime, const char *tenant, const char *name,
+                                    struct cis_error *err)
+{
+    struct cis_history h;
+    CIS_TRY(begin(runtime, tenant, &h, err));
+    return h.store->fs->snapshot_remove(h.store, h.tenant, cis_str_of(name), NULL, err);
+}
+
+cis_code cis_tenant_fork(cis_runtime *runtime, const char *tenant, const char *state,
+                         const char *branch, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_rev rev;
+    struct cis_str name = cis_str_of(branch);
+    CIS_TRY(name_check(branch, "branch", err));
+    CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
+    return h.store->fs->fork(h.store, h.tenant, rev.view, &name, 1, NULL, err);
+}
+
+cis_code cis_tenant_switch(cis_runtime *runtime, const char *tenant, const char *branch,
+                           struct cis_error *err)
+{
+    struct cis_history h;
+    CIS_TRY(begin(runtime, tenant, &h, err));
+    return h.store->fs->ref_switch(h.store, h.tenant, cis_str_of(branch), NULL, err);
+}
+
+cis_code cis_tenant_rollback(cis_runtime *runtime, const char *tenant, const char *branch,
+                             const char *state, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_rev rev;
+    struct cis_view head;
+    CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
+    return cis_history_rollback(&h, cis_str_of(branch != NULL ? branch : ""), rev.view, &head, err);
+}
+
+struct diff {
+    cis_workspace_change *each;
+    void *self;
+    struct cis_buf path, from;
+};
+
+static bool give_change(void *self, const struct cis_change *change)
+{
+    struct diff *d = self;
+    cis_buf_reset(&d->path);
+    cis_buf_reset(&d->from);
+    cis_buf_str(&d->path, change->path);
+    cis_buf_str(&d->from, change->from);
+    return d->path.failed == CIS_OK && d->from.failed == CIS_OK &&
+           d->each(d->self, change->what, cis_buf_cstr(&d->path), cis_buf_cstr(&d->from));
+}
+
+cis_code cis_tenant_diff(cis_runtime *runtime, const char *tenant, const char *from, const char *to,
+                         cis_workspace_change *each, void *self, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_rev a, b;
+    CIS_TRY(begin_at(runtime, tenant, from, &h, &a, err));
+    CIS_TRY(cis_history_resolve(&h, cis_str_of(to != NULL ? to : ""), &b, err));
+    struct diff d = {each, self, CIS_BUF_INIT(1u << 20), CIS_BUF_INIT(1u << 20)};
+    cis_code code = cis_history_diff(&h, a.view, b.view, give_change, &d, err);
+    if (code == CIS_OK) {
+        code = cis_buf_check(&d.path, "changed path", err);
+    }
+    cis_buf_done(&d.path);
+    cis_buf_done(&d.from);
+    return code;
+}
+
+struct log {
+    cis_tenant_commit *each;
+    void *self;
+    struct cis_buf kind, note;
+};
+
+static bool give_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    struct log *l = self;
+    cis_buf_reset(&l->kind);
+    cis_buf_reset(&l->note);
+    cis_buf_str(&l->kind, row->kind);
+    cis_buf_str(&l->note, row->note);
+    return l->kind.failed == CIS_OK && l->note.failed == CIS_OK &&
+           l->each(l->self, row->epoch, row->time_ms, cis_buf_cstr(&l->kind),
+                   cis_buf_cstr(&l->note), row->run);
+}
+
+cis_code cis_tenant_log(cis_runtime *runtime, const char *tenant, const char *state, uint32_t limit,
+                        cis_tenant_commit *each, void *self, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_rev rev;
+    CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
+    struct log l = {each, self, CIS_BUF_INIT(65536), CIS_BUF_INIT(65536)};
+    cis_code code = cis_history_log(&h, rev.view, limit, false, give_commit, &l, err);
+    if (code == CIS_OK) {
+        code = cis_buf_check(&l.note, "note of a commit", err);
+    }
+    cis_buf_done(&l.kind);
+    cis_buf_done(&l.note);
+    return code;
+}
+
+static struct cis_history_commit commit_on(const char *branch, const char *note)
+{
+    return (struct cis_history_commit){.ref = cis_str_of(branch != NULL ? branch : ""),
+                                       .note = note};
+}
+
+cis_code cis_tenant_merge(cis_runtime *runtime, const char *tenant, const char *branch,
+                          const char *from, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_rev theirs;
+    struct cis_history_done done;
+    struct cis_history_commit how = commit_on(branch, from);
+    CIS_TRY(begin_at(runtime, tenant, from, &h, &theirs, err));
+    return cis_history_merge(&h, theirs.view, &how, &done, err);
+}
+
+cis_code cis_tenant_undo(cis_runtime *runtime, const char *tenant, const char *branch,
+                         const char *state, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_rev commit;
+    struct cis_history_done done;
+    struct cis_history_commit how = commit_on(branch, state);
+    CIS_TRY(begin_at(runtime, tenant, state, &h, &commit, err));
+    return cis_history_undo(&h, commit.view, &how, &done, err);
+}
+
+cis_code cis_tenant_restore(cis_runtime *runtime, const char *tenant, const char *branch,
+                            const char *state, const char *path, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_rev from;
+    struct cis_history_done done;
+    struct cis_history_commit how = commit_on(branch, path);
+    CIS_TRY(begin_at(runtime, tenant, state, &h, &from, err));
+    return cis_history_restore(&h, from.view, cis_str_of(path), &how, &done, err);
+}

@@ -1,0 +1,344 @@
+/* cis_workspace: a layered filesystem with a namespace around it, by path. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "history/history.h"
+#include "lib/internal.h"
+#include "vfs/walk.h"
+
+struct cis_workspace {
+    cis_vfs *vfs;
+    cis_ns *ns;
+    cis_dir *root;
+    cis_cancel *cancel; /* borrowed */
+    struct cis_stop stop;
+};
+
+cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct cis_error *err)
+{
+    if (runtime->store == NULL) {
+        return cis_fail(err, CIS_E_USAGE, "the runtime keeps nothing: its config has no data_dir");
+    }
+    cis_code code = CIS_OK;
+    pthread_mutex_lock(&runtime->lock);
+    if (runtime->forest == NULL) {
+        code = cis_forest_new(runtime->store, NULL, &runtime->forest, err);
+    }
+    pthread_mutex_unlock(&runtime->lock);
+    if (code == CIS_OK) {
+        *out_forest = runtime->forest;
+    }
+    return code;
+}
+
+cis_code cis_lib_tenant(const char *name, struct cis_str *out, struct cis_error *err)
+{
+    *out = cis_str_of(name != NULL ? name : "default");
+    return cis_tenant_valid(*out)
+               ? CIS_OK
+               : cis_fail(err, CIS_E_USAGE, "tenant: not [a-z0-9][a-z0-9._-]* of at most %u bytes",
+                          CIS_TENANT_MAX);
+}
+
+/* ---- opening ---- */
+
+static cis_code open_view(cis_workspace *w, cis_forest *forest, cis_store *store,
+                          const struct cis_workspace_options *o, struct cis_error *err)
+{
+    struct cis_layered_options layered = CIS_LAYERED_OPTIONS_INIT;
+    struct cis_rev rev;
+    CIS_TRY(cis_lib_tenant(o->tenant, &layered.tenant, err));
+    layered.read_only = o->read_only;
+    layered.kind = "fs";
+    if (o->state != NULL && o->state[0] != 0) {
+        struct cis_history h = {store, layered.tenant, &w->stop};
+        CIS_TRY(cis_history_resolve(&h, cis_str_of(o->state), &rev, err));
+        layered.ref = cis_str_of(rev.ref);
+        if (!rev.head) {
+            layered.at = rev.view;
+        }
+    }
+    CIS_TRY(cis_layered_open(forest, &layered, &w->stop, &w->vfs, err));
+    CIS_TRY(cis_ns_new(&w->ns, err));
+    CIS_TRY(cis_ns_mount(w->ns, CIS_STR("/"), w->vfs, 0, false, err));
+    struct cis_vfs_call call = {.stop = &w->stop};
+    int no = cis_dir_root(w->ns, &call, CIS_STR("/"), &w->root);
+    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "/");
+}
+
+cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_options *options,
+                            cis_workspace **out_workspace, struct cis_error *err)
+{
+    static const struct cis_workspace_options defaults = CIS_WORKSPACE_OPTIONS_INIT;
+    const struct cis_workspace_options *o = options != NULL ? options : &defaults;
+    if (o->size != sizeof *o) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "workspace options: size is %u, not %zu (use CIS_WORKSPACE_OPTIONS_INIT)",
+                        o->size, sizeof *o);
+    }
+    cis_forest *forest;
+    CIS_TRY(cis_lib_forest(runtime, &forest, err));
+    cis_workspace *w = cis_zalloc(sizeof *w);
+    if (w == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "workspace: out of memory");
+    }
+    w->stop = (struct cis_stop){CIS_NEVER, o->cancel};
+    cis_code code = open_view(w, forest, runtime->store, o, err);
+    if (code != CIS_OK) {
+        cis_workspace_close(w);
+        return code;
+    }
+    *out_workspace = w;
+    return CIS_OK;
+}
+
+void cis_workspace_close(cis_workspace *workspace)
+{
+    if (workspace == NULL) {
+        return;
+    }
+    cis_dir_free(workspace->root);
+    cis_ns_free(workspace->ns);
+    cis_vfs_close(workspace->vfs);
+    cis_free(workspace);
+}
+
+/* ---- files ---- */
+
+struct act { /* one call on a path */
+    struct cis_vfs_call call;
+    struct cis_error why;
+    struct cis_str path;
+};
+
+static void begin(const cis_workspace *w, const char *path, struct act *out)
+{
+    *out = (struct act){.path = cis_str_of(path[0] == 0 ? "/" : path)};
+    out->call = (struct cis_vfs_call){
+        .uid = geteuid(), .gid = getegid(), .stop = &w->stop, .err = &out->why};
+}
+
+/* What the store itself said about an EIO says more than the number. */
+static cis_code end(const struct act *act, int no, struct cis_error *err)
+{
+    if (no == 0) {
+        return CIS_OK;
+    }
+    if (no == EIO && act->why.code != CIS_OK) {
+        return cis_fail(err, act->why.code, CIS_STR_FMT ": %s", CIS_STR_ARG(act->path),
+                        act->why.msg);
+    }
+    return cis_vfs_fail(err, no, CIS_STR_FMT, CIS_STR_ARG(act->path));
+}
+
+static void info_of(const struct cis_vfs_attr *attr, struct cis_file_info *out)
+{
+    *out = (struct cis_file_info){.size = attr->size,
+                                  .inode = attr->ino,
+                                  .mode = attr->mode,
+                                  .nlink = attr->nlink,
+                                  .uid = attr->uid,
+                                  .gid = attr->gid,
+                                  .mtime_s = attr->mtime.tv_sec,
+                                  .mtime_ns = (uint32_t)attr->mtime.tv_nsec};
+}
+
+cis_code cis_workspace_stat(cis_workspace *workspace, const char *path,
+                            struct cis_file_info *out_info, struct cis_error *err)
+{
+    struct act act;
+    struct cis_vfs_attr attr;
+    begin(workspace, path, &act);
+    CIS_TRY(
+        end(&act, cis_at_stat(workspace->root, &act.call, act.path, CIS_WALK_CHROOT, &attr), err));
+    info_of(&attr, out_info);
+    return CIS_OK;
+}
+
+cis_code cis_workspace_read(cis_workspace *workspace, const char *path, uint64_t offset, void *buf,
+                            size_t len, size_t *out_n, struct cis_error *err)
+{
+    struct act act;
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file;
+    begin(workspace, path, &act);
+    CIS_TRY(end(&act,
+                cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT, O_RDONLY, 0,
+                            &file, &attr),
+                err));
+    struct iovec iov = {buf, len};
+    size_t n = 0;
+    int no = file->vfs->ops->read(file, &act.call, &iov, 1, offset, &n);
+    cis_vfs_file_close(file);
+    CIS_TRY(end(&act, no, err));
+    *out_n = n;
+    return CIS_OK;
+}
+
+cis_code cis_workspace_write(cis_workspace *workspace, const char *path, uint64_t offset,
+                             const void *data, size_t len, bool truncate, struct cis_error *err)
+{
+    struct act act;
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file;
+    begin(workspace, path, &act);
+    if (offset > INT64_MAX || len > INT64_MAX - offset) {
+        return end(&act, EFBIG, err);
+    }
+    CIS_TRY(end(&act,
+                cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT,
+                            O_WRONLY | O_CREAT | (truncate && offset == 0 ? O_TRUNC : 0), 0644,
+                            &file, &attr),
+                err));
+    struct iovec iov = {.iov_len = len};
+    memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; write only reads it */
+    size_t n = 0;
+    uint64_t at;
+    int no = len == 0 ? 0 : file->vfs->ops->write(file, &act.call, &iov, 1, offset, &n, &at);
+    if (no == 0 && n < len) {
+        no = EDQUOT; /* a part fitted */
+    }
+    if (no == 0 && truncate && offset != 0) {
+        struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = offset + len};
+        no = cis_file_set(file, &act.call, &set, NULL);
+    }
+    cis_vfs_file_close(file);
+    return end(&act, no, err);
+}
+
+static cis_code make(cis_workspace *w, const char *path, const struct cis_vfs_make *what,
+                     struct cis_error *err)
+{
+    struct act act;
+    begin(w, path, &act);
+    return end(&act, cis_at_make(w->root, &act.call, act.path, CIS_WALK_CHROOT, what), err);
+}
+
+cis_code cis_workspace_mkdir(cis_workspace *workspace, const char *path, struct cis_error *err)
+{
+    return make(workspace, path, &(struct cis_vfs_make){.mode = S_IFDIR | 0755}, err);
+}
+
+cis_code cis_workspace_symlink(cis_workspace *workspace, const char *target, const char *path,
+                               struct cis_error *err)
+{
+    return make(workspace, path,
+                &(struct cis_vfs_make){.mode = S_IFLNK | 0777, .target = cis_str_of(target)}, err);
+}
+
+cis_code cis_workspace_remove(cis_workspace *workspace, const char *path, struct cis_error *err)
+{
+    struct act act;
+    begin(workspace, path, &act);
+    int no = cis_at_unlink(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
+    if (no == EISDIR) {
+        no = cis_at_rmdir(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
+    }
+    return end(&act, no, err);
+}
+
+cis_code cis_workspace_rename(cis_workspace *workspace, const char *from, const char *to,
+                              struct cis_error *err)
+{
+    struct act act;
+    begin(workspace, from, &act);
+    return end(&act,
+               cis_at_rename(workspace->root, act.path, workspace->root, cis_str_of(to), &act.call,
+                             CIS_WALK_CHROOT, 0),
+               err);
+}
+
+struct listing {
+    cis_workspace_entry *each;
+    void *self;
+};
+
+static bool give_entry(void *self, const struct cis_vfs_entry *entry,
+                       const struct cis_vfs_attr *attr)
+{
+    const struct listing *l = self;
+    struct cis_file_info info;
+    char name[CIS_VFS_NAME_MAX + 1];
+    if (cis_str_eq(entry->name, CIS_STR(".")) || cis_str_eq(entry->name, CIS_STR("..")) ||
+        entry->name.len > CIS_VFS_NAME_MAX) {
+        return true;
+    }
+    memcpy(name, entry->name.ptr, entry->name.len);
+    name[entry->name.len] = 0;
+    info_of(attr, &info);
+    return l->each(l->self, name, &info);
+}
+
+cis_code cis_workspace_list(cis_workspace *workspace, const char *path, cis_workspace_entry *each,
+                            void *self, struct cis_error *err)
+{
+    struct act act;
+    struct cis_vfs_attr attr;
+    cis_vfs_file *dir;
+    begin(workspace, path, &act);
+    CIS_TRY(end(&act,
+                cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT,
+                            O_RDONLY | O_DIRECTORY, 0, &dir, &attr),
+                err));
+    struct listing l = {each, self};
+    int no = dir->vfs->ops->readdir(dir, &act.call, 0, true, give_entry, &l);
+    cis_vfs_file_close(dir);
+    return end(&act, no, err);
+}
+
+/* ---- committing ---- */
+
+cis_code cis_workspace_commit(cis_workspace *workspace, const char *note, uint64_t *out_epoch,
+                              struct cis_error *err)
+{
+    struct cis_store_commit with = {.kind = "fs", .note = note};
+    struct cis_fs_committed done;
+    CIS_TRY(cis_layered_commit(workspace->vfs, &with, &done, &workspace->stop, err));
+    if (out_epoch != NULL) {
+        *out_epoch = done.view.epoch;
+    }
+    return CIS_OK;
+}
+
+cis_code cis_workspace_save(cis_workspace *workspace, const char *branch, struct cis_error *err)
+{
+    return cis_layered_save_fork(workspace->vfs, cis_str_of(branch), &workspace->stop, err);
+}
+
+void cis_workspace_discard(cis_workspace *workspace)
+{
+    cis_layered_discard(workspace->vfs);
+}
+
+struct changes {
+    cis_workspace_change *each;
+    void *self;
+    struct cis_buf path, from;
+};
+
+static bool give_change(void *self, const struct cis_layered_change *change)
+{
+    struct changes *c = self;
+    cis_buf_reset(&c->path);
+    cis_buf_reset(&c->from);
+    cis_buf_str(&c->path, change->path);
+    cis_buf_str(&c->from, change->from);
+    return c->path.failed == CIS_OK && c->from.failed == CIS_OK &&
+           c->each(c->self, change->what, cis_buf_cstr(&c->path), cis_buf_cstr(&c->from));
+}
+
+cis_code cis_workspace_changes(cis_workspace *workspace, cis_workspace_change *each, void *self,
+                               struct cis_error *err)
+{
+    struct changes c = {each, self, CIS_BUF_INIT(1u << 20), CIS_BUF_INIT(1u << 20)};
+    cis_code code = cis_layered_changes(workspace->vfs, give_change, &c, &workspace->stop, err);
+    if (code == CIS_OK) {
+        code = cis_buf_check(&c.path, "changed path", err);
+    }
+    cis_buf_done(&c.path);
+    cis_buf_done(&c.from);
+    return code;
+}

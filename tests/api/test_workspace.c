@@ -1,0 +1,336 @@
+/* The versioned filesystem through the public header alone. */
+#include <errno.h>
+#include <pthread.h>
+#include "cis/cis.h"
+#include "harness.h"
+#include "base/file.h"
+
+struct place {
+    char *dir;
+    cis_runtime *runtime;
+};
+
+static int setup(void **state)
+{
+    struct place *p = calloc(1, sizeof *p);
+    struct cis_error err;
+    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
+    p->dir = test_dir_new();
+    config.data_dir = p->dir;
+    config.compile_in_process = true;
+    *state = p;
+    return cis_runtime_new(&config, &p->runtime, &err) == CIS_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    struct cis_error err;
+    cis_runtime_free(p->runtime);
+    int failed = cis_file_remove_tree(p->dir, &err) != CIS_OK;
+    free(p->dir);
+    free(p);
+    return failed;
+}
+
+static cis_workspace *open_at(struct place *p, const char *state)
+{
+    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    cis_workspace *w = NULL;
+    o.state = state;
+    assert_ok(cis_workspace_open(p->runtime, &o, &w, err));
+    return w;
+}
+
+static void put(cis_workspace *w, const char *path, const char *text)
+{
+    assert_ok(cis_workspace_write(w, path, 0, text, strlen(text), true, err));
+}
+
+static void assert_text(cis_workspace *w, const char *path, const char *text)
+{
+    char got[256];
+    size_t n = 0;
+    assert_ok(cis_workspace_read(w, path, 0, got, sizeof got, &n, err));
+    assert_int_equal(n, strlen(text));
+    assert_memory_equal(got, text, n);
+}
+
+/* One commit that puts a text; returns its epoch. */
+static uint64_t put_commit(struct place *p, const char *path, const char *text)
+{
+    cis_workspace *w = open_at(p, NULL);
+    uint64_t epoch = 0;
+    put(w, path, text);
+    assert_ok(cis_workspace_commit(w, "a test", &epoch, err));
+    cis_workspace_close(w);
+    return epoch;
+}
+
+static void changes_are_seen_by_others_after_the_commit_only(void **state)
+{
+    struct place *p = *state;
+    cis_workspace *mine = open_at(p, NULL);
+    put(mine, "/notes.txt", "mine");
+    cis_workspace *early = open_at(p, NULL);
+    struct cis_file_info info;
+    assert_fails(CIS_E_NOTFOUND, "notes.txt", cis_workspace_stat(early, "notes.txt", &info, err));
+    uint64_t epoch = 0;
+    assert_ok(cis_workspace_commit(mine, "first", &epoch, err));
+    assert_int_equal(epoch, 1);
+    assert_fails(CIS_E_NOTFOUND, "notes.txt", cis_workspace_stat(early, "notes.txt", &info, err));
+    cis_workspace *late = open_at(p, NULL);
+    assert_text(late, "notes.txt", "mine");
+    assert_ok(cis_workspace_stat(late, "notes.txt", &info, err));
+    assert_int_equal(info.size, 4);
+    assert_int_equal(info.mode, 0100644);
+    cis_workspace_close(early);
+    cis_workspace_close(late);
+    cis_workspace_close(mine);
+}
+
+static bool count_entry(void *self, const char *name, const struct cis_file_info *info)
+{
+    int *n = self;
+    assert_true(strcmp(name, "d") == 0 || strcmp(name, "l") == 0 || strcmp(name, "g") == 0);
+    assert_true(info->inode > 1);
+    (*n)++;
+    return true;
+}
+
+static void files_directories_and_links_by_path(void **state)
+{
+    struct place *p = *state;
+    cis_workspace *w = open_at(p, NULL);
+    assert_ok(cis_workspace_mkdir(w, "d", err));
+    put(w, "d/f", "0123456789");
+    assert_ok(cis_workspace_write(w, "d/f", 4, "XY", 2, false, err));
+    assert_text(w, "d/f", "0123XY6789");
+    assert_ok(cis_workspace_write(w, "d/f", 2, "end", 3, true, err));
+    assert_text(w, "d/f", "01end");
+    assert_ok(cis_workspace_symlink(w, "d/f", "l", err));
+    assert_text(w, "l", "01end");
+    assert_ok(cis_workspace_rename(w, "d/f", "g", err));
+    int n = 0;
+    assert_ok(cis_workspace_list(w, "/", count_entry, &n, err));
+    assert_int_equal(n, 3);
+    assert_fails(CIS_E_EXISTS, "d", cis_workspace_mkdir(w, "d", err));
+    assert_ok(cis_workspace_remove(w, "d", err));
+    assert_ok(cis_workspace_remove(w, "l", err));
+    assert_ok(cis_workspace_symlink(w, "/../../etc/passwd", "out", err));
+    struct cis_file_info info;
+    assert_fails(CIS_E_NOTFOUND, "out", cis_workspace_stat(w, "out", &info, err));
+    char byte;
+    size_t got = 7;
+    assert_ok(cis_workspace_read(w, "g", 5, &byte, 1, &got, err));
+    assert_int_equal(got, 0);
+    cis_workspace_close(w);
+}
+
+static bool note_change(void *self, char what, const char *path, const char *from)
+{
+    char *text = self;
+    size_t n = strlen(text);
+    snprintf(text + n, 256 - n, "%c %s%s%s;", what, from, from[0] != 0 ? ">" : "", path);
+    return true;
+}
+
+static bool note_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
+                        const char *note, const char *run)
+{
+    char *text = self;
+    size_t n = strlen(text);
+    assert_true(time_ms > 0);
+    assert_string_equal(run, "");
+    snprintf(text + n, 256 - n, "%d %s %s;", (int)epoch, kind, note);
+    return true;
+}
+
+static void states_are_kept_compared_and_brought_back(void **state)
+{
+    struct place *p = *state;
+    put_commit(p, "a", "one");
+    assert_ok(cis_tenant_snapshot(p->runtime, NULL, NULL, "before", "a note", err));
+    assert_fails(CIS_E_EXISTS, "before",
+                 cis_tenant_snapshot(p->runtime, NULL, NULL, "before", NULL, err));
+    put_commit(p, "a", "two");
+    put_commit(p, "b", "new");
+    char text[256] = "";
+    assert_ok(cis_tenant_diff(p->runtime, NULL, "before", "", note_change, text, err));
+    assert_string_equal(text, "M a;A b;");
+    text[0] = 0;
+    assert_ok(cis_tenant_log(p->runtime, NULL, "", 2, note_commit, text, err));
+    assert_string_equal(text, "3 fs a test;2 fs a test;");
+    cis_workspace *old = open_at(p, "before");
+    assert_text(old, "a", "one");
+    assert_fails(CIS_E_DENIED, "a", cis_workspace_write(old, "a", 0, "x", 1, true, err));
+    cis_workspace_close(old);
+    assert_ok(cis_tenant_restore(p->runtime, NULL, NULL, "before", "a", err));
+    cis_workspace *now = open_at(p, NULL);
+    assert_text(now, "a", "one");
+    assert_text(now, "b", "new");
+    cis_workspace_close(now);
+    assert_ok(cis_tenant_undo(p->runtime, NULL, NULL, "main@3", err));
+    now = open_at(p, NULL);
+    struct cis_file_info info;
+    assert_fails(CIS_E_NOTFOUND, "b", cis_workspace_stat(now, "b", &info, err));
+    cis_workspace_close(now);
+    assert_ok(cis_tenant_rollback(p->runtime, NULL, NULL, "main@2", err));
+    now = open_at(p, NULL);
+    assert_text(now, "a", "two");
+    cis_workspace_close(now);
+    assert_ok(cis_tenant_snapshot_remove(p->runtime, NULL, "before", err));
+    assert_fails(CIS_E_NOTFOUND, "before",
+                 cis_tenant_diff(p->runtime, NULL, "before", "", note_change, text, err));
+}
+
+static void a_fork_goes_its_own_way_and_comes_back(void **state)
+{
+    struct place *p = *state;
+    put_commit(p, "shared", "base");
+    assert_ok(cis_tenant_fork(p->runtime, NULL, NULL, "trial", err));
+    cis_workspace *trial = open_at(p, "trial");
+    put(trial, "tried", "it works");
+    assert_ok(cis_workspace_commit(trial, NULL, NULL, err));
+    cis_workspace_close(trial);
+    put_commit(p, "other", "meanwhile");
+    cis_workspace *now = open_at(p, NULL);
+    struct cis_file_info info;
+    assert_fails(CIS_E_NOTFOUND, "tried", cis_workspace_stat(now, "tried", &info, err));
+    cis_workspace_close(now);
+    assert_ok(cis_tenant_merge(p->runtime, NULL, NULL, "trial", err));
+    now = open_at(p, NULL);
+    assert_text(now, "tried", "it works");
+    assert_text(now, "other", "meanwhile");
+    cis_workspace_close(now);
+    assert_ok(cis_tenant_switch(p->runtime, NULL, "trial", err));
+    now = open_at(p, NULL);
+    assert_fails(CIS_E_NOTFOUND, "other", cis_workspace_stat(now, "other", &info, err));
+    cis_workspace_close(now);
+    assert_fails(CIS_E_USAGE, "no good", cis_tenant_fork(p->runtime, NULL, NULL, "no good", err));
+}
+
+static void who_comes_second_gets_a_conflict_and_loses_nothing(void **state)
+{
+    struct place *p = *state;
+    put_commit(p, "f", "base");
+    cis_workspace *first = open_at(p, NULL), *second = open_at(p, NULL);
+    put(first, "f", "first");
+    put(second, "f", "second");
+    assert_ok(cis_workspace_commit(first, NULL, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "first", cis_workspace_commit(second, NULL, NULL, err));
+    assert_text(second, "f", "second");
+    char text[256] = "";
+    assert_ok(cis_workspace_changes(second, note_change, text, err));
+    assert_string_equal(text, "M f;");
+    assert_ok(cis_workspace_save(second, "kept", err));
+    cis_workspace_close(second);
+    cis_workspace_close(first);
+    cis_workspace *kept = open_at(p, "kept"), *head = open_at(p, "main");
+    assert_text(kept, "f", "second");
+    assert_text(head, "f", "first");
+    put(kept, "f", "thrown away");
+    cis_workspace_discard(kept);
+    assert_text(kept, "f", "second");
+    cis_workspace_close(kept);
+    cis_workspace_close(head);
+}
+
+static void *writer(void *self)
+{
+    struct place *p = ((void **)self)[0];
+    int n = *(int *)((void **)self)[1];
+    struct cis_error err;
+    for (int i = 0; i < 20; i++) {
+        cis_workspace *w;
+        char path[64];
+        snprintf(path, sizeof path, "t%d-%d", n, i);
+        if (cis_workspace_open(p->runtime, NULL, &w, &err) != CIS_OK ||
+            cis_workspace_write(w, path, 0, path, strlen(path), true, &err) != CIS_OK ||
+            cis_workspace_commit(w, NULL, NULL, &err) != CIS_OK) {
+            fprintf(stderr, "%s: %s\n", path, err.msg);
+            return self;
+        }
+        cis_workspace_close(w);
+    }
+    return NULL;
+}
+
+static bool count_any(void *self, const char *name, const struct cis_file_info *info)
+{
+    (void)name, (void)info;
+    (*(int *)self)++;
+    return true;
+}
+
+static void threads_with_files_of_their_own_all_commit(void **state)
+{
+    pthread_t threads[8];
+    int numbers[8];
+    void *args[8][2];
+    for (int i = 0; i < 8; i++) {
+        numbers[i] = i;
+        args[i][0] = *state;
+        args[i][1] = &numbers[i];
+        assert_int_equal(pthread_create(&threads[i], NULL, writer, args[i]), 0);
+    }
+    for (int i = 0; i < 8; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    cis_workspace *w = open_at(*state, NULL);
+    int n = 0;
+    assert_ok(cis_workspace_list(w, "", count_any, &n, err));
+    assert_int_equal(n, 160);
+    cis_workspace_close(w);
+}
+
+static void a_runtime_that_keeps_nothing_says_so(void **state)
+{
+    (void)state;
+    cis_runtime *runtime;
+    cis_workspace *w;
+    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
+    config.compile_in_process = true;
+    assert_ok(cis_runtime_new(&config, &runtime, err));
+    assert_fails(CIS_E_USAGE, "data_dir", cis_workspace_open(runtime, NULL, &w, err));
+    assert_fails(CIS_E_USAGE, "data_dir", cis_tenant_snapshot(runtime, NULL, NULL, "x", NULL, err));
+    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    o.size = 1;
+    assert_fails(CIS_E_USAGE, "size", cis_workspace_open(runtime, &o, &w, err));
+    cis_runtime_free(runtime);
+}
+
+static void states_and_tenants_that_cannot_be_are_named(void **state)
+{
+    struct place *p = *state;
+    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    cis_workspace *w;
+    o.state = "nowhere";
+    put_commit(p, "f", "x");
+    assert_fails(CIS_E_NOTFOUND, "nowhere", cis_workspace_open(p->runtime, &o, &w, err));
+    o.state = NULL;
+    o.tenant = "Not/Valid";
+    assert_fails(CIS_E_USAGE, "tenant", cis_workspace_open(p->runtime, &o, &w, err));
+    o.tenant = "absent";
+    o.read_only = true;
+    assert_fails(CIS_E_NOTFOUND, "absent", cis_workspace_open(p->runtime, &o, &w, err));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(changes_are_seen_by_others_after_the_commit_only),
+        TEST(files_directories_and_links_by_path),
+        TEST(states_are_kept_compared_and_brought_back),
+        TEST(a_fork_goes_its_own_way_and_comes_back),
+        TEST(who_comes_second_gets_a_conflict_and_loses_nothing),
+        TEST(threads_with_files_of_their_own_all_commit),
+        cmocka_unit_test(a_runtime_that_keeps_nothing_says_so),
+        TEST(states_and_tenants_that_cannot_be_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
