@@ -501,6 +501,30 @@ static void a_name_that_came_and_went_does_not_stop_rmdir(void **state)
     fake_tree_check(&txn);
 }
 
+/* What is remembered under the lock is bounded: past it a conflict, though all names went again. */
+static void very_many_names_that_came_and_went_stop_rmdir(void **state)
+{
+    (void)state;
+    struct cis_view base = txn.head.head;
+    struct change_set set, mine;
+    char names[100][8];
+    set_init(&mine, base);
+    op_rmdir(&mine);
+    for (int i = 0; i < 200; i++) {
+        uint64_t ino = NEW + 200 + (uint64_t)(i % 100);
+        snprintf(names[i % 100], sizeof names[0], "n%d", i % 100);
+        set_init(&set, txn.head.head);
+        entry(&set, D, names[i % 100], i < 100 ? ino : 0, S_IFREG);
+        change(&set, i < 100 ? CIS_FS_PUT : CIS_FS_GONE, ino, S_IFREG | 0600)->is_new = i < 100;
+        delta(&set, D, 0, 20);
+        assert_ok(apply(&set, NULL, err));
+        if (i == 30) { /* few are remembered one by one */
+            assert_fails(CIS_E_CONFLICT, "put \"n0\" into", apply(&mine, NULL, err));
+        }
+    }
+    assert_fails(CIS_E_CONFLICT, "put \"n64\" into a directory", apply(&mine, NULL, err));
+}
+
 static void moves_that_tie_no_knot_merge(void **state)
 {
     (void)state;
@@ -856,6 +880,7 @@ int main(void)
         ROW(a_directory_moved_by_one_and_changed_by_the_other_is_both),
         ROW(times_of_a_directory_that_is_gone_are_dropped),
         ROW(a_name_that_came_and_went_does_not_stop_rmdir),
+        ROW(very_many_names_that_came_and_went_stop_rmdir),
         ROW(moves_that_tie_no_knot_merge),
         ROW(a_knot_over_a_new_directory_of_mine_is_found),
         ROW(strict_memory_keys_conflict_and_ordinary_ones_do_not),
