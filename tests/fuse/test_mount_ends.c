@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include "system/system.h"
 #include "mounted.h"
 #include "store/sqlite/sqlite.h"
@@ -237,6 +239,73 @@ static void a_killed_server_leaves_what_was_synced(void **state)
     cis_ok(p, "umount", NULL, NULL);
 }
 
+/* Writes numbered files, each synced, until the mount is gone; what was synced last is in *acked.
+ */
+static void write_until_it_ends(const struct place *p, int round, volatile int *acked)
+{
+    for (int i = 1;; i++) {
+        char name[64], text[64];
+        snprintf(name, sizeof name, "r%d-%d", round, i);
+        int n = snprintf(text, sizeof text, "round %d file %d", round, i);
+        int fd = open(in(p, name), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0 || write(fd, text, (size_t)n) != n || fsync(fd) != 0) {
+            _exit(0);
+        }
+        close(fd);
+        *acked = i;
+        if (i % 3 == 0) { /* and something that is not synced */
+            (void)put(p, "unsynced", text);
+        }
+    }
+}
+
+static int kill_rounds = 6;
+
+static void no_killed_server_loses_what_was_synced(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    unsigned seed = test_seed();
+    volatile int *acked =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(acked != MAP_FAILED);
+    for (int round = 0; round < kill_rounds; round++) {
+        cis_ok(p, "mount", NULL, NULL);
+        pid_t target = server(p);
+        *acked = 0;
+        pid_t writer = fork();
+        if (writer == 0) {
+            write_until_it_ends(p, round, acked);
+        }
+        struct timespec wait = {.tv_nsec = 1000000 * (20 + rand_r(&seed) % 400)};
+        nanosleep(&wait, NULL);
+        assert_int_equal(kill(target, SIGKILL), 0);
+        assert_int_equal(waitpid(writer, NULL, 0), writer);
+        cis_ok(p, "umount", NULL, NULL);
+        cis_ok(p, "mount", "--read-only", NULL);
+        for (int i = 1; i <= *acked; i++) {
+            char name[64], text[64];
+            snprintf(name, sizeof name, "r%d-%d", round, i);
+            snprintf(text, sizeof text, "round %d file %d", round, i);
+            assert_text(p, name, text);
+        }
+        cis_ok(p, "umount", NULL, NULL);
+        if (p->store == NULL) {
+            store_open(p);
+        }
+        struct cis_fs_ref ref = ref_of(p); /* the dead one's lease, given back for it */
+        uint64_t fence;
+        assert_ok(p->store->fs->lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 0,
+                                      &fence, NULL, err));
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
+    assert_ok(p->store->fs->check(p->store, T, &faults, NULL, err));
+    assert_string_equal(cis_buf_cstr(&faults), "");
+    munmap((void *)(uintptr_t)acked, 4096);
+}
+
 static void a_switch_is_seen_by_everyone_at_once(void **state)
 {
     struct place *p = *state;
@@ -344,13 +413,17 @@ static void snapshots_are_mounted_beside_the_branch(void **state)
     free(other.dir);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) {
+        kill_rounds = (int)strtol(argv[1], NULL, 10);
+    }
     const struct CMUnitTest tests[] = {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         ROW(a_mount_that_lost_its_lease_saves_a_fork_and_only_reads),
         ROW(a_lease_that_ran_out_unnoticed_is_taken_again),
         ROW(a_killed_server_leaves_what_was_synced),
+        ROW(no_killed_server_loses_what_was_synced),
         ROW(a_switch_is_seen_by_everyone_at_once),
         ROW(a_full_quota_is_told_to_who_writes),
         ROW(snapshots_are_mounted_beside_the_branch),
