@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include "base/mem.h"
 #include "vfs/backend_layered.h"
 #include "vfs/union/union.h"
 
@@ -339,6 +340,71 @@ static void a_foreign_upper_part_is_refused(void **state)
     assert_fails(CIS_E_INVALID, "no union's", cis_union_open(fx.vfs, fx.vfs, &vfs, err));
 }
 
+static int one_of_each(size_t step)
+{
+    cis_vfs_file *file = NULL;
+    int no;
+    switch (step) {
+    case 0:
+        no = t_open("d/f", O_RDWR, &file);
+        if (no == 0) {
+            cis_vfs_file_close(file);
+        }
+        return no;
+    case 1:
+        return t_unlink("d/g");
+    case 2:
+        return t_rename("d", "e", 0);
+    case 3:
+        return t_link("a", "e/c");
+    case 4:
+        return t_rename("b", "e/h", 0);
+    default:
+        return t_mkdir("e/new");
+    }
+}
+
+/* Every step with each allocation failing in turn: it is done or not, and what is there is whole.
+ */
+static void memory_that_runs_out_leaves_the_old_or_the_new(void **state)
+{
+    (void)state;
+    size_t failures = 0;
+    host_dir("d");
+    host_file("d/f", "f");
+    host_file("d/g", "g");
+    host_file("d/h", "h");
+    host_file("a", "two names");
+    assert_int_equal(link(below("a"), below("b")), 0);
+    for (size_t step = 0; step < 6; step++) {
+        int no = ENOMEM;
+        for (size_t n = 0; no != 0; n++) {
+            cis_mem_fail_after(n);
+            no = one_of_each(step);
+            cis_mem_fail_after(SIZE_MAX);
+            if (no == (step == 1 || step == 2 || step == 4 ? ENOENT : EEXIST)) {
+                break; /* it was done before memory ran out */
+            }
+            if (no != 0) {
+                if (no != ENOMEM && no != ENOSPC && no != EIO) {
+                    fail_msg("step %zu, allocation %zu: %s", step, n, strerror(no));
+                }
+                failures++;
+            }
+        }
+    }
+    assert_true(failures > 10);
+    fx_reopen(false);
+    assert_list("/", ".\n..\ne\na\n");
+    assert_content("e/f", "f");
+    assert_content("e/c", "two names");
+    assert_content("e/h", "two names");
+    struct cis_vfs_attr attr;
+    assert_no(ENOENT, t_lstat("e/g", &attr));
+    assert_no(0, t_lstat("e/new", &attr));
+    assert_no(ENOENT, t_lstat("b", &attr));
+}
+
 static void *open_for_writing(void *arg)
 {
     struct cis_vfs_call call = fx.call;
@@ -407,6 +473,7 @@ int main(void)
         T(an_unlinked_lower_file_may_still_be_changed_by_who_holds_it),
         T(what_changes_below_shows_where_nothing_was_copied),
         T(a_foreign_upper_part_is_refused),
+        T(memory_that_runs_out_leaves_the_old_or_the_new),
         T(threads_copy_each_file_once),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

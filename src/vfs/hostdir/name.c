@@ -56,15 +56,18 @@ int host_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struc
     }
     cis_node node = 0;
     struct cis_vfs_attr attr;
-    if (no == 0) {
-        no = host_lookup(vfs, call, dir, name, &node, &attr);
-    }
     if (no != 0) {
         return no;
     }
-    no = mode_mend(fs, node, make->mode, &attr);
-    if (no != 0) {
-        host_forget(vfs, node, 1);
+    no = host_lookup(vfs, call, dir, name, &node, &attr);
+    if (no == 0) {
+        no = mode_mend(fs, node, make->mode, &attr);
+    }
+    if (no != 0) { /* not half made */
+        unlinkat(host_node_of(dir)->fd, text.text, S_ISDIR(make->mode) ? AT_REMOVEDIR : 0);
+        if (node != 0) {
+            host_forget(vfs, node, 1);
+        }
         return no;
     }
     *out_node = node;
@@ -103,6 +106,7 @@ int host_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, str
         close(fd);
     }
     if (no != 0) {
+        unlinkat(host_node_of(dir)->fd, text.text, 0); /* not half made */
         if (node != 0) {
             host_forget(vfs, node, 1);
         }

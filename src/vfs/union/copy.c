@@ -98,34 +98,56 @@ int home_get(struct unionfs *u, const struct cis_vfs_call *call)
     return no != 0 || u->home != 0 ? no : home_make(u, call);
 }
 
-/* Its parent has an upper part. */
-static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
+static struct cis_str temp_name(struct unionfs *u, char out[32])
 {
-    struct cis_vfs_attr attr, above, made;
-    cis_node parent = dir->parent->upper, node = 0;
-    int no = u->low->ops->getattr(u->low, call, dir->lower, &attr);
-    if (no == 0) {
-        no = u->up->ops->getattr(u->up, call, parent, &above);
-    }
-    struct cis_vfs_call owner = as_owner(call, &attr);
+    int n = snprintf(out, 32, "w%llu", (unsigned long long)atomic_fetch_add(&u->temps, 1));
+    return (struct cis_str){out, (size_t)n};
+}
+
+/* With its mark and attributes, under a name of the home folder: a folder without the mark would
+ * hide what it has below. */
+static int temp_folder(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                       const struct cis_vfs_attr *attr, struct cis_str temp, cis_node *out_node)
+{
+    struct cis_vfs_call owner = as_owner(call, attr);
     struct cis_vfs_make make = {.mode = S_IFDIR | 0700};
-    if (no == 0) {
-        no = u->up->ops->make(u->up, &owner, parent, cis_str_of(dir->name), &make, &node, &made);
-    }
+    struct cis_vfs_attr made;
+    cis_node node = 0;
+    int no = u->up->ops->make(u->up, &owner, u->home, temp, &make, &node, &made);
     if (no != 0) {
         return no;
     }
     no = mark_put(u, &owner, node, dir->lower_path);
     if (no == 0) {
-        no = attr_put(u, &owner, node, &attr);
+        no = attr_put(u, &owner, node, attr);
+    }
+    *out_node = node;
+    return no;
+}
+
+/* Its parent has an upper part. */
+static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
+{
+    char text[32];
+    struct cis_str temp = temp_name(u, text);
+    struct cis_vfs_attr attr, above;
+    cis_node parent = dir->parent->upper, node = 0;
+    int no = u->low->ops->getattr(u->low, call, dir->lower, &attr);
+    if (no == 0) {
+        no = u->up->ops->getattr(u->up, call, parent, &above);
     }
     if (no == 0) {
-        no = times_put(u, call, parent, &above);
+        no = temp_folder(u, call, dir, &attr, temp, &node);
+    }
+    if (no == 0) {
+        no = u->up->ops->rename(u->up, call, u->home, temp, parent, cis_str_of(dir->name), 0);
     }
     if (no != 0) {
-        (void)u->up->ops->unlink(u->up, call, node, CIS_STR(UNION_MARK));
-        (void)u->up->ops->rmdir(u->up, call, parent, cis_str_of(dir->name));
-        part_put(u->up, node);
+        if (node != 0) {
+            (void)u->up->ops->unlink(u->up, call, node, CIS_STR(UNION_MARK));
+            part_put(u->up, node);
+        }
+        (void)u->up->ops->rmdir(u->up, call, u->home, temp);
         return no;
     }
     pthread_mutex_lock(&u->table);
@@ -133,7 +155,7 @@ static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, s
     dir->overlap_known = false;
     pthread_mutex_unlock(&u->table);
     unode_copied(u, dir, node);
-    return 0;
+    return times_put(u, call, parent, &above);
 }
 
 int copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
@@ -275,9 +297,7 @@ static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct
 int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node, bool data)
 {
     char text[32];
-    int n =
-        snprintf(text, sizeof text, "w%llu", (unsigned long long)atomic_fetch_add(&u->temps, 1));
-    struct cis_str temp = {text, (size_t)n};
+    struct cis_str temp = temp_name(u, text);
     struct cis_vfs_attr attr;
     cis_node copy = 0;
     if (u->vfs.read_only) {
