@@ -114,6 +114,14 @@ static bool do_look_back(struct world *w)
     return compare_with(w, vfs, s->content);
 }
 
+static bool snapshot_each(void *self, const struct cis_fs_snapshot *snapshot)
+{
+    *(struct cis_view *)self = snapshot->view;
+    return true;
+}
+
+/* What a snapshot is of, its row says: a branch that was just forked has its state from its parent,
+ * and may be gone one day. */
 static bool do_snapshot(struct world *w)
 {
     struct cis_fs_snapshot snapshot = {.view = cis_layered_view(w->vfs)};
@@ -121,7 +129,12 @@ static bool do_snapshot(struct world *w)
     snprintf(snapshot.name, sizeof snapshot.name, "s%zu", w->made++);
     assert_ok(
         w->place->store->fs->snapshot_put(w->place->store, LAYERED_TENANT, &snapshot, NULL, err));
-    keep(w, snapshot.view, w->committed, true);
+    struct cis_view view = {0, 0};
+    assert_ok(w->place->store->fs->snapshots(w->place->store, LAYERED_TENANT,
+                                             cis_str_of(snapshot.name), snapshot_each, &view, NULL,
+                                             err));
+    assert_true(view.branch != 0);
+    keep(w, view, w->committed, true);
     return true;
 }
 
