@@ -148,6 +148,38 @@ static void snapshots_forks_pins_and_the_last_runs_stay_as_they_were(void **stat
     }
 }
 
+static bool take_value(void *self, const struct cis_kv_entry *entry)
+{
+    cis_buf_add(self, entry->value.ptr, entry->value.len);
+    return false;
+}
+
+static void memory_is(struct fx *fx, struct cis_view view, const char *expected)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf value = CIS_BUF_INIT(65536);
+    bool found;
+    assert_ok(fx->store->ops->kv_get(fx->store, fx->h.tenant, view, CIS_STR("skill"), CIS_STR("k"),
+                                     take_value, &value, &found, NULL, err));
+    assert_string_equal(cis_buf_cstr(&value), expected);
+}
+
+static void memory_of_kept_states_stays_too(void **state)
+{
+    struct fx *fx = *state;
+    fx_memory(fx, "main", "k", "first");
+    fx_memory(fx, "main", "k", "kept");
+    struct cis_view kept = fx_head(fx, "main");
+    fx_snapshot(fx, kept, "kept");
+    fx_memory(fx, "main", "k", "third");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_memory(fx, "main", "k", "last");
+    gc(fx, 0);
+    gc(fx, 0);
+    memory_is(fx, kept, "kept");
+    memory_is(fx, fx_head(fx, "side"), "third");
+    memory_is(fx, fx_head(fx, "main"), "last");
+}
+
 static void what_a_fork_removed_stays_removed_whatever_is_squashed(void **state)
 {
     struct fx *fx = *state;
@@ -564,6 +596,7 @@ static int run(void)
         TEST(nothing_goes_before_ten_minutes_are_over),
         TEST(old_states_and_their_content_go_and_opening_them_is_an_error),
         TEST(snapshots_forks_pins_and_the_last_runs_stay_as_they_were),
+        TEST(memory_of_kept_states_stays_too),
         TEST(what_a_fork_removed_stays_removed_whatever_is_squashed),
         TEST(a_dropped_branch_goes_and_what_was_forked_from_it_stays),
         TEST(a_branch_that_was_just_dropped_stays_for_its_readers),
