@@ -170,13 +170,26 @@ static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
+static cis_code squash_memory(struct pg_conn *conn, void *arg, struct cis_error *err)
+{
+    const struct squash *q = arg;
+    struct pg_args args = {0};
+    cis_pg_args_view(&args, conn, (struct cis_view){q->branch, q->floor});
+    CIS_TRY(cis_pg_send(conn, PG_SQUASH_MEMORY, &args, err));
+    return cis_pg_send(conn, PG_SQUASH_DELETED, &args, err);
+}
+
 cis_code cis_pg_squash(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t floor,
                        const struct cis_fs_key *keys, size_t n, const struct cis_stop *stop,
                        struct cis_error *err)
 {
     struct squash q = {branch, floor, keys, n};
     struct pg_write write = {.work = squash, .arg = &q, .slow = true, .repeatable = true};
-    return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
+    CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
+    /* Nothing can be made below the floor any more; what holds a view there is looked at again. */
+    struct pg_write memory = {
+        .work = squash_memory, .arg = &q, .slow = true, .lazy = true, .repeatable = true};
+    return floor != 0 ? cis_pg_write((struct pg_store *)store, tenant, &memory, stop, err) : CIS_OK;
 }
 
 /* ---- branches ---- */

@@ -236,6 +236,9 @@ cis_code cis_pg_view_enter(struct pg_conn *conn, struct cis_view at, struct pg_o
 cis_code cis_pg_view_send(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err);
 /* Reads the rest of the trip. */
 cis_code cis_pg_view_judge(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err);
+/* The same when the first row has the floor, read in the same snapshot as the rest. */
+cis_code cis_pg_view_floor(struct pg_conn *conn, const struct pg_own *own, const PGresult *result,
+                           int column, struct cis_error *err);
 void cis_pg_args_view(struct pg_args *args, const struct pg_conn *conn, struct cis_view view);
 
 /* ---- rows.c, log.c ---- */

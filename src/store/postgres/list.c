@@ -4,8 +4,6 @@
 #include "base/mem.h"
 #include "store/postgres/internal.h"
 
-#define NO_LIMIT UINT64_MAX
-
 struct list {
     struct cis_view at;
     uint64_t dir;
@@ -227,13 +225,13 @@ cis_code cis_pg_list(cis_store *store, struct cis_str tenant, struct cis_view at
     struct list l = {.at = at,
                      .dir = dir,
                      .after = CIS_BUF_INIT(65536),
-                     .left = max != 0 ? max : NO_LIMIT,
+                     .left = max,
                      .attributes = attributes,
                      .each = each,
                      .self = self};
     cis_buf_str(&l.after, after);
     cis_code code = cis_buf_check(&l.after, "list", err);
-    if (code == CIS_OK) {
+    if (code == CIS_OK && max != 0) {
         code = cis_pg_read((struct pg_store *)store, tenant, list, &l, NULL, stop, err);
     }
     cis_buf_done(&l.after);

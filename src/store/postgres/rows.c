@@ -88,20 +88,26 @@ static cis_code walk_send(struct pg_conn *conn, const struct walk *w, const stru
         cis_pg_arg_blobs(&args, &names);
     }
     CIS_TRY(cis_pg_send(conn, id, &args, err));
-    return cis_pg_view_send(conn, own, err);
+    return cis_pg_sync(conn, err);
 }
 
+/* Rows of steps; of a walk the first row is the directory it begins in. */
 static cis_code walk_tell(const struct walk *w, const PGresult *res, struct cis_error *err)
 {
     uint64_t dir = w->dir;
-    size_t n = (size_t)PQntuples(res);
+    int skip = w->n == 1 ? 0 : 1;
+    size_t n = (size_t)PQntuples(res) - (size_t)skip;
     bool is_dir = true;
+    if (w->n == 1 && PQgetisnull(res, 0, 1)) {
+        n = 0;
+    }
     for (size_t i = 0; i < n && i < w->n; i++) {
+        int at = (int)i + skip;
         struct cis_fs_dirent d = {.parent = dir, .name = w->names[i]};
         struct cis_fs_inode inode;
-        CIS_TRY(cis_pg_dirent_row(res, (int)i, 1, 2, 3, &d, err));
+        CIS_TRY(cis_pg_dirent_row(res, at, 1, 2, 3, &d, err));
         if (d.ino != 0) {
-            CIS_TRY(cis_pg_entry_inode(res, (int)i, 4, &d, &inode, err));
+            CIS_TRY(cis_pg_entry_inode(res, at, 4, &d, &inode, err));
         }
         if (!w->each(w->self, i, &d, d.ino != 0 ? &inode : NULL) || d.ino == 0) {
             return CIS_OK;
@@ -126,7 +132,11 @@ static cis_code walk(struct pg_conn *conn, void *arg, struct cis_error *err)
     enum pg_id id = w->n == 1 ? one : own.forked ? PG_WALK_FORKED : PG_WALK;
     CIS_TRY(walk_send(conn, w, &own, id, err));
     CIS_TRY(cis_pg_next(conn, id, &res, err));
-    CIS_TRY(cis_pg_view_judge(conn, &own, err));
+    CIS_TRY(cis_pg_finish(conn, err));
+    CIS_TRY(cis_pg_view_floor(conn, &own, res, 7, err));
+    if (PQntuples(res) == 0) { /* removed between the two looks */
+        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", own.view.branch);
+    }
     conn->told = true;
     return walk_tell(w, res, err);
 }

@@ -105,7 +105,13 @@ cis_code cis_pg_view_judge(struct pg_conn *conn, const struct pg_own *own, struc
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     CIS_TRY(cis_pg_next(conn, PG_FLOOR, &res, err));
     CIS_TRY(cis_pg_finish(conn, err));
-    if (PQntuples(res) == 1 && cis_pg_u64(res, 0, 0) <= own->view.epoch) {
+    return cis_pg_view_floor(conn, own, res, 0, err);
+}
+
+cis_code cis_pg_view_floor(struct pg_conn *conn, const struct pg_own *own, const PGresult *res,
+                           int column, struct cis_error *err)
+{
+    if (PQntuples(res) != 0 && cis_pg_u64(res, 0, column) <= own->view.epoch) {
         return CIS_OK;
     }
     struct pg_owner owner; /* below the floor, or removed: something may still hold it */
