@@ -21,6 +21,7 @@
 #define ROUNDS 3
 
 static cis_store *s;
+static uint64_t state; /* of next(), the same sequence on both stores */
 static const char *what;
 static uint64_t dirs[DIRS], top[3];
 
@@ -33,6 +34,12 @@ static uint64_t dirs[DIRS], top[3];
             exit(1);                                                                               \
         }                                                                                          \
     } while (0)
+
+static int next(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (int)(state >> 40);
+}
 
 static void row(const char *name, double n, double ns, const char *unit)
 {
@@ -142,17 +149,17 @@ static void walks(void)
         size_t found = 0;
         double t = bench_now();
         for (int i = 0; i < n; i++) {
-            snprintf(name, sizeof name, "file%06d", rand() % FILES);
+            snprintf(name, sizeof name, "file%06d", next() % FILES);
             struct cis_str one = cis_str_of(name);
             MUST(
-                s->fs->walk(s, T, at, dirs[rand() % DIRS], &one, 1, count_step, &found, NULL, err));
+                s->fs->walk(s, T, at, dirs[next() % DIRS], &one, 1, count_step, &found, NULL, err));
         }
         t = bench_now() - t;
         best1 = t < best1 ? t : best1;
         t = bench_now();
         for (int i = 0; i < n / 4; i++) {
-            snprintf(name, sizeof name, "file%06d", rand() % FILES);
-            snprintf(dir, sizeof dir, "dir%06d", rand() % DIRS);
+            snprintf(name, sizeof name, "file%06d", next() % FILES);
+            snprintf(dir, sizeof dir, "dir%06d", next() % DIRS);
             struct cis_str path[] = {CIS_STR("top000000"), CIS_STR("top000000"),
                                      CIS_STR("top000000"), cis_str_of(dir), cis_str_of(name)};
             MUST(s->fs->walk(s, T, at, CIS_FS_ROOT, path, 5, count_step, &found, NULL, err));
@@ -260,8 +267,8 @@ static void chunks(void)
         best = t < best ? t : best;
         t = bench_now();
         for (int k = 0; k < 20000; k += 1) {
-            reads[0] = (struct cis_fs_read){.chunk = ids[rand() % CHUNKS],
-                                            .off = (uint32_t)(rand() % 16) * 4096,
+            reads[0] = (struct cis_fs_read){.chunk = ids[next() % CHUNKS],
+                                            .off = (uint32_t)(next() % 16) * 4096,
                                             .len = 4096,
                                             .dst = out};
             MUST(s->fs->chunk_read(s, T, reads, 1, NULL, err));
@@ -279,8 +286,8 @@ static void chunks(void)
         t = bench_now();
         for (int k = 0; k < 20000; k += 64) {
             for (int i = 0; i < 64; i++) {
-                reads[i] = (struct cis_fs_read){.chunk = ids[rand() % CHUNKS],
-                                                .off = (uint32_t)(rand() % 16) * 4096,
+                reads[i] = (struct cis_fs_read){.chunk = ids[next() % CHUNKS],
+                                                .off = (uint32_t)(next() % 16) * 4096,
                                                 .len = 4096,
                                                 .dst = out + (size_t)i * 4096};
             }
@@ -349,7 +356,7 @@ static void probe(const char *dir)
 static void all(const char *name)
 {
     what = name;
-    srand(1);
+    state = 1;
     MUST(s->fs->tenant_create(s, T, 0, 0, NULL, err));
     build();
     walks();

@@ -414,6 +414,42 @@ static void a_password_is_in_no_message(void **state)
     assert_non_null(strstr(err.msg, "cannot connect"));
 }
 
+/* Two programs; one deletes the tenant and makes it again under the other. */
+static void a_tenant_made_again_elsewhere_is_not_taken_for_the_old_one(void **state)
+{
+    struct fixture *f = *state;
+    cis_store *other = NULL;
+    uint64_t old_ino = 0, ino = 0;
+    struct cis_fs_ref ref;
+    assert_ok(cis_store_postgres_open(f->url, NULL, &other, NULL, err));
+    struct cis_kv_op op = store_put("a", "k", "old");
+    assert_ok(store_apply(f->s, &op, 1, err));
+    assert_ok(f->s->fs->reserve_inodes(f->s, T, 1, &old_ino, NULL, err));
+    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(other->fs->tenant_delete(other, T, NULL, err));
+    op = store_put("a", "k", "new");
+    assert_ok(store_apply(other, &op, 1, err));
+    struct cis_fs_dirent dirent = {
+        .parent = 1, .ino = old_ino, .mode = 0100000, .name = CIS_STR("file")};
+    struct cis_fs_change change = {
+        .kind = CIS_FS_PUT, .is_new = true, .inode = {.ino = old_ino, .mode = 0100644, .nlink = 1}};
+    struct cis_fs_commit fs = {.base = ref.head,
+                               .dirents = &dirent,
+                               .ndirents = 1,
+                               .changes = &change,
+                               .nchanges = 1,
+                               .files = 1};
+    struct cis_store_commit c = {.fs = &fs, .kind = "fs"};
+    assert_fails(CIS_E_EXPIRED, "was deleted", f->s->ops->commit(f->s, T, &c, NULL, err));
+    char *text = store_get(f->s, "a", "k");
+    assert_string_equal(text, "new");
+    free(text);
+    assert_ok(f->s->fs->reserve_inodes(f->s, T, 1, &ino, NULL, err));
+    assert_ok(other->fs->reserve_inodes(other, T, 1, &old_ino, NULL, err));
+    assert_int_not_equal(ino, old_ino);
+    other->ops->close(other);
+}
+
 /* ---- cut connections ---- */
 static cis_store *through(const struct fixture *f, const struct pgproxy *proxy, uint32_t commit_ms)
 {
@@ -647,6 +683,7 @@ int main(int argc, char **argv)
         TEST(init_is_repeatable_and_check_says_what_is_missing),
         TEST(another_schema_version_is_refused_also_while_open),
         TEST(a_password_is_in_no_message),
+        TEST(a_tenant_made_again_elsewhere_is_not_taken_for_the_old_one),
         TEST(a_commit_that_is_cut_anywhere_happens_exactly_once),
         TEST(other_writes_that_are_cut_happen_exactly_once_too),
         TEST(an_outcome_that_cannot_be_asked_for_is_said_to_be_unknown),

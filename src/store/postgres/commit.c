@@ -319,7 +319,13 @@ static cis_code work(struct pg_conn *conn, void *arg, struct cis_error *err)
     const struct cis_store_commit *c = txn->commit;
     txn->conn = conn;
     txn->epoch = txn->fresh = 0;
-    CIS_TRY(cis_commit_apply(&txn_ops, txn, c, &txn->out, err));
+    cis_code code = cis_commit_apply(&txn_ops, txn, c, &txn->out, err);
+    if (code == CIS_E_EXPIRED && conn->again && c->fs != NULL) {
+        /* Deleted, and maybe made again under the same name: what this run began from and the
+         * numbers of its new files were the other tenant's. */
+        conn->again = false;
+    }
+    CIS_TRY(code);
     if (!changes(c) && c->nconfig != 0) { /* else it went with the locks */
         CIS_TRY(cis_pg_config_send(conn, c->config, c->nconfig, err));
         CIS_TRY(cis_pg_sync(conn, err));

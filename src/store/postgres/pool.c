@@ -66,7 +66,7 @@ static struct pg_conn *unlink_idle(struct pg_store *store, int64_t tenant, bool 
 {
     struct pg_conn **found = NULL;
     for (struct pg_conn **at = &store->idle; *at != NULL; at = &(*at)->next) {
-        if (any || (*at)->tenant == tenant) {
+        if (any || (*at)->tenant == tenant || (tenant == 0 && (*at)->tenant < 0)) {
             found = at;
             if (!any) {
                 break;
@@ -184,13 +184,13 @@ cis_code cis_pg_bind(struct pg_conn *conn, int64_t tenant, struct cis_error *err
     return CIS_OK;
 }
 
-static cis_code take(struct pg_store *store, int64_t tenant, const struct cis_stop *stop,
-                     struct pg_conn **out_conn, struct cis_error *err)
+/* *out_lost: it failed because the connection went away under it, not because there is no server.
+ */
+static cis_code take_once(struct pg_store *store, int64_t tenant, const struct cis_stop *stop,
+                          struct pg_conn **out_conn, bool *out_lost, struct cis_error *err)
 {
-    if (stop != NULL) {
-        CIS_TRY(cis_stop_check(stop, "store", err));
-    }
     CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
+    *out_lost = false;
     CIS_TRY(reserve(store, tenant, stop, &conn, err));
     bool fresh = conn == NULL;
     if (fresh) {
@@ -203,10 +203,26 @@ static cis_code take(struct pg_store *store, int64_t tenant, const struct cis_st
     conn->stop = stop;
     conn->told = conn->again = false;
     if (fresh || conn->tenant != tenant) {
-        CIS_TRY(cis_pg_bind(conn, tenant, err));
+        cis_code code = cis_pg_bind(conn, tenant, err);
+        *out_lost = conn->lost;
+        CIS_TRY(code);
     }
     *out_conn = cis_take(&conn);
     return CIS_OK;
+}
+
+static cis_code take(struct pg_store *store, int64_t tenant, const struct cis_stop *stop,
+                     struct pg_conn **out_conn, struct cis_error *err)
+{
+    bool lost = true;
+    cis_code code = CIS_OK;
+    for (int i = 0; lost && i < PG_RETRIES; i++) {
+        if (stop != NULL) {
+            CIS_TRY(cis_stop_check(stop, "store", err));
+        }
+        code = take_once(store, tenant, stop, out_conn, &lost, err);
+    }
+    return code;
 }
 
 cis_code cis_pg_take_free(struct pg_store *store, const struct cis_stop *stop,
@@ -244,6 +260,33 @@ static cis_code find_tenant(struct pg_conn *conn, const char *name, bool create,
     return cis_fail(err, CIS_E_CONFLICT, "tenant %s: made and deleted at the same time", name);
 }
 
+static cis_code take_bound(struct pg_store *store, struct pg_tenant *t, int64_t id, bool create,
+                           const struct cis_stop *stop, struct pg_conn **out_conn, bool *out_lost,
+                           struct cis_error *err)
+{
+    CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
+    *out_lost = false;
+    CIS_TRY(take(store, id, stop, &conn, err));
+    if (id == 0) {
+        cis_code code = find_tenant(conn, t->name, create, &id, err);
+        if (code == CIS_OK && id != 0 && conn->tenant != id) {
+            code = cis_pg_bind(conn, id, err);
+        }
+        *out_lost = conn->lost;
+        CIS_TRY(code);
+        pthread_mutex_lock(&store->lock);
+        t->id = id;
+        t->ino_left = 0;
+        pthread_mutex_unlock(&store->lock);
+    }
+    if (id != 0) {
+        *out_conn = cis_take(&conn);
+    } else {
+        *out_conn = NULL;
+    }
+    return CIS_OK;
+}
+
 cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
                      const struct cis_stop *stop, struct pg_conn **out_conn, struct cis_error *err)
 {
@@ -255,24 +298,12 @@ cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
     if (t == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "store: out of memory");
     }
-    CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
-    CIS_TRY(take(store, id, stop, &conn, err));
-    if (id == 0) {
-        CIS_TRY(find_tenant(conn, t->name, create, &id, err));
-        pthread_mutex_lock(&store->lock);
-        t->id = id;
-        t->ino_left = 0;
-        pthread_mutex_unlock(&store->lock);
-        if (id == 0) {
-            *out_conn = NULL;
-            return CIS_OK;
-        }
-        if (conn->tenant != id) {
-            CIS_TRY(cis_pg_bind(conn, id, err));
-        }
+    bool lost = true;
+    cis_code code = CIS_OK;
+    for (int i = 0; lost && i < PG_RETRIES; i++) {
+        code = take_bound(store, t, id, create, stop, out_conn, &lost, err);
     }
-    *out_conn = cis_take(&conn);
-    return CIS_OK;
+    return code;
 }
 
 void cis_pg_give(struct pg_conn **conn_)
