@@ -45,11 +45,15 @@ struct place {
     uint32_t tag;
 };
 
+/* Numbers near each other (files made together) are in sets near each other, four to a set: listing
+ * a directory touches few pages. Hashes of names have no neighbours. */
 static inline struct place place_of(struct lay_sets *sets, uint64_t key0, uint64_t line)
 {
-    uint64_t h = cis_lay_mix(key0 ^ line * 0xd6e8feb86659fd93ull);
-    struct lay_set *set = (struct lay_set *)(void *)(sets->sets + (h & sets->mask) * sets->stride);
-    return (struct place){set, set->rows, (uint32_t)(h >> 32) | 1};
+    uint64_t h = cis_lay_mix(key0 >> 6 ^ line * 0xd6e8feb86659fd93ull);
+    uint64_t at = (h + ((key0 & 63) >> 2)) & sets->mask;
+    struct lay_set *set = (struct lay_set *)(void *)(sets->sets + at * sets->stride);
+    uint32_t tag = ((uint32_t)(h >> 32) ^ (uint32_t)(key0 & 63) * 0x9e3779b1u) | 1;
+    return (struct place){set, set->rows, tag};
 }
 
 static inline bool is_key(const _Atomic uint64_t *slot, uint64_t key0, uint64_t key1, uint64_t line)
