@@ -23,13 +23,17 @@ static inline uint64_t turn(uint64_t x, unsigned by)
         v2 = turn(v2, 32);                                                                         \
     } while (0)
 
+/* Fewer than eight bytes as a number, in loads that overlap. */
 static inline uint64_t tail(const char *p, size_t n)
 {
-    uint64_t v = 0;
-    for (size_t i = 0; i < n; i++) {
-        v |= (uint64_t)(uint8_t)p[i] << 8 * i;
+    if (n >= 4) {
+        return cis_le32(p) | (uint64_t)cis_le32(p + n - 4) << 8 * (n - 4);
     }
-    return v;
+    if (n == 0) {
+        return 0;
+    }
+    return (uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 * (n / 2) |
+           (uint64_t)(uint8_t)p[n - 1] << 8 * (n - 1);
 }
 
 struct lay_hash cis_lay_hash(const struct lay_key *key, uint64_t parent, struct cis_str name)
