@@ -1,41 +1,25 @@
-/* One view with its overlay, for the files of this room.
+/* One view and its operations, for the files of this room.
  *
- * Locks of a view, in this order:
- *   writes[ino]   one writer of a file's content at a time; held while the store is asked
- *   spilling      one batch of blocks on its way to the store; held while the store is asked
- *   stripes       everything else. A reader holds one stripe, a writer all of them: so readers on
- *                 different processors do not meet. Never held while the store is asked: an
- * operation that misses something says what (struct lay_op.need), lets go, fetches, and begins
- *                 again. Nothing is changed before all that is needed is there. */
+ * Locks of a view, in this order. writes[ino]: one writer of a file's content at a time, held while
+ * the store is asked. committing and spilling: one commit, one load of blocks on its way to the
+ * store, held while the store is asked. stripes: everything else; a reader holds one stripe, a
+ * writer all of them, so readers on different processors do not meet.
+ *
+ * Stripes are never held while the store is asked: an operation that misses something says what
+ * (struct lay_op.need), lets go, fetches it, and begins again. Nothing is changed before all that
+ * is needed is there. */
 #ifndef CIS_VFS_LAYERED_VIEW_H
 #define CIS_VFS_LAYERED_VIEW_H
 
 #include <errno.h>
 #include <fcntl.h>
-#include "vfs/layered/forest.h"
+#include "vfs/layered/flow.h"
+#include "vfs/layered/overlay.h"
 
 #define LAY_STRIPES 8u
 #define LAY_WRITE_LOCKS 32u
 #define LAY_NEED (-1) /* instead of an errno: something must be fetched first */
 #define LAY_BAG 8u
-
-/* ---- table.c: 64-bit key → pointer ---- */
-struct lay_table {
-    struct lay_slot {
-        uint64_t key;
-        void *value; /* NULL: empty */
-    } * slots;
-    size_t cap, count;
-};
-void cis_lay_table_done(struct lay_table *table);
-void *cis_lay_table_get(const struct lay_table *table, uint64_t key);
-/* Room for one more, so that the next put cannot fail. */
-bool cis_lay_table_ready(struct lay_table *table);
-void cis_lay_table_put(struct lay_table *table, uint64_t key, void *value);
-void *cis_lay_table_remove(struct lay_table *table, uint64_t key);
-#define lay_table_each(table, s)                                                                   \
-    for (struct lay_slot *s = (table)->slots; s != NULL && s < (table)->slots + (table)->cap; s++) \
-        if (s->value != NULL)
 
 /* ---- refs.c: references on nodes, counted per stripe and exact as a sum ---- */
 struct lay_refs {
@@ -59,60 +43,6 @@ struct lay_stripe {
 bool cis_lay_refs_add(struct lay_refs *refs, uint64_t ino, uint64_t dir, int64_t n);
 bool cis_lay_refs_untidy(const struct lay_refs *refs);
 void cis_lay_refs_tidy(struct lay_view *v); /* takes all stripes */
-
-/* ---- the overlay ---- */
-struct lay_buf { /* bytes of a block; shared with a commit or a spill: copied before a write */
-    atomic_uint refs;
-    uint32_t cap;
-    uint8_t data[];
-};
-struct lay_block {
-    uint64_t block;
-    struct lay_node *node;
-    struct lay_buf *buf; /* NULL: none of its own */
-    uint32_t lo, hi;     /* bytes of buf that count */
-    uint32_t under;      /* bytes of what is below that still count; zeros beyond */
-    bool from_base;      /* below is the base, else chunk */
-    uint64_t chunk;      /* below, when not from_base; 0: a hole */
-    uint64_t gen;
-    struct lay_block *newer, *older; /* of the dirty list, while buf is there */
-    bool listed;
-};
-struct lay_name { /* an entry that differs from the base, or did */
-    struct lay_hash hash;
-    uint64_t parent, ino; /* ino 0: removed */
-    uint64_t base_ino;    /* 0: not in the base */
-    uint32_t type, base_type;
-    uint64_t gen;
-    struct lay_name *chain;       /* same hash.a */
-    struct lay_name *next, *prev; /* of the directory */
-    bool held;                    /* in a commit that is on its way: stays */
-    uint8_t len;
-    char name[];
-};
-struct lay_node {
-    uint64_t ino;
-    struct cis_fs_inode now;  /* data is empty */
-    struct cis_fs_inode base; /* the row below; not for is_new */
-    char *target;             /* of a new symlink */
-    uint64_t hint;            /* a directory that names it */
-    uint64_t gen;
-    uint64_t keep;           /* bytes of the base's content that count */
-    bool is_new;             /* not in the base */
-    bool row;                /* a file's row is to be written */
-    bool dirattr, moved;     /* directories */
-    bool touched;            /* a directory's times or links changed */
-    bool gone;               /* no name is left, or a removed directory */
-    bool gone_committed;     /* … and the base knows */
-    bool held;               /* in a commit that is on its way: stays */
-    uint64_t cut;            /* the least size since that commit was frozen */
-    int32_t dlinks;          /* directories: links against the base */
-    struct cis_view held_at; /* gone_committed: where its content is still to be read */
-    struct lay_table blocks;
-    struct lay_name *names;
-    uint64_t nnames, ngone; /* entries with ino != 0, and removed ones of the base */
-    uint64_t charged;
-};
 
 struct lay_view {
     cis_vfs vfs;
@@ -257,61 +187,6 @@ int cis_lay_base_chunk(struct lay_op *op, uint64_t ino, uint64_t epoch, uint64_t
 /* Where a node's base is read: the view, or what it is held at. */
 struct cis_view cis_lay_base_at(const struct lay_view *v, const struct lay_node *node);
 
-/* ---- overlay.c: under all stripes ---- */
-int cis_lay_charge(struct lay_op *op, uint64_t bytes);
-void cis_lay_release(struct lay_view *v, uint64_t bytes);
-/* The overlay's node of an inode, made from the base's row when there is none. */
-int cis_lay_node_get(struct lay_op *op, uint64_t ino, struct lay_node **out);
-int cis_lay_node_make(struct lay_op *op, const struct cis_fs_inode *row, bool is_new,
-                      struct lay_node **out);
-void cis_lay_node_drop(struct lay_view *v, struct lay_node *node); /* and its content and names */
-struct lay_name *cis_lay_name_find(const struct lay_view *v, struct lay_hash hash);
-/* Makes sure that the directory has a name object for it, so that setting it cannot fail. */
-int cis_lay_name_ready(struct lay_op *op, struct lay_node *dir, struct cis_str name,
-                       const struct lay_found *found, struct lay_name **out);
-void cis_lay_name_set(struct lay_view *v, struct lay_node *dir, struct lay_name *name, uint64_t ino,
-                      uint32_t type);
-/* Takes it out when it is what the base has. */
-void cis_lay_name_settle(struct lay_view *v, struct lay_node *dir, struct lay_name *name);
-/* The last name or link is gone: forget it, or keep it for those who hold it. */
-void cis_lay_node_gone(struct lay_view *v, struct lay_node *node);
-void cis_lay_node_reap(struct lay_view *v, struct lay_node *node);
-bool cis_lay_node_clean(const struct lay_node *node);
-int64_t cis_lay_refs_sum(const struct lay_view *v, uint64_t ino, uint64_t *out_hint);
-void cis_lay_touch(struct lay_view *v, struct lay_node *node);
-void cis_lay_now(const struct lay_view *v, struct cis_fs_time *out);
-
-/* ---- names.c ---- */
-/* Is the directory empty? 0, ENOTEMPTY, LAY_NEED. */
-int cis_lay_empty(struct lay_op *op, const struct cis_fs_inode *row, const struct lay_node *node);
-/* A directory got or lost a name; links: subdirectories more or less. */
-void cis_lay_dir_changed(struct lay_view *v, struct lay_node *dir, int links,
-                         struct cis_fs_time now);
-/* One name less of a file, or a directory that is removed. */
-void cis_lay_node_unlinked(struct lay_view *v, struct lay_node *node, struct cis_fs_time now);
-
-/* ---- block.c ---- */
-struct lay_block *cis_lay_block_find(const struct lay_node *node, uint64_t block);
-int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
-                       struct lay_block **out);
-void cis_lay_block_drop(struct lay_view *v, struct lay_block *b);
-void cis_lay_block_clear(struct lay_view *v, struct lay_block *b); /* forgets its buffer */
-/* A buffer of its own with room for `cap` bytes. */
-int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap);
-struct lay_buf *cis_lay_buf_ref(struct lay_buf *buf);
-void cis_lay_buf_unref(struct lay_buf *buf);
-void cis_lay_cut(struct lay_view *v, struct lay_node *node, uint64_t size);
-static inline uint64_t cis_lay_word(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-static inline uint32_t lay_min32(uint64_t a, uint64_t b)
-{
-    return (uint32_t)(a < b ? a : b);
-}
-
 /* ---- content.c: chunks through the cache ---- */
 #define LAY_PIECES_MAX 80u
 struct lay_piece { /* len bytes of a chunk from off, to dst */
@@ -345,139 +220,6 @@ pthread_mutex_t *cis_lay_write_lock(struct lay_view *v, uint64_t ino);
 int cis_lay_quota_file(const struct lay_op *op);
 /* How much of growing from `from` to `to` bytes fits; at least from. */
 uint64_t cis_lay_quota_bytes(const struct lay_op *op, uint64_t from, uint64_t to);
-
-/* ---- pack.c: hashing and packing on helper threads ---- */
-struct lay_pack;
-struct lay_job {
-    struct cis_bytes content; /* in; cut of trailing zeros by the packer */
-    uint8_t *packed;          /* out: to be freed; NULL when all zeros */
-    uint32_t packed_len;
-    uint32_t len; /* out: content without trailing zeros; 0: all zeros */
-    uint8_t hash[32];
-    cis_code code;
-};
-struct lay_batch {
-    struct lay_job *jobs;
-    size_t n;
-    _Atomic size_t taken;
-    size_t done, helpers; /* under pack's lock */
-    uint8_t key[32];
-    bool compress;
-    struct lay_batch *next;
-};
-cis_code cis_lay_pack_new(struct lay_pack **out, struct cis_error *err);
-void cis_lay_pack_free(struct lay_pack *pack);
-/* Helpers begin with it; wait() takes part. The batch belongs to the pack until wait returns. */
-void cis_lay_pack_begin(struct lay_pack *pack, struct lay_batch *batch);
-void cis_lay_pack_wait(struct lay_pack *pack, struct lay_batch *batch);
-
-/* ---- load.c: blocks as they were, on their way to the store ---- */
-struct lay_still { /* a block as it was when it was taken; buf is shared */
-    uint64_t ino, block, gen;
-    struct lay_buf *buf;
-    uint32_t lo, hi, under;
-    bool from_base;
-    uint64_t chunk;
-    struct cis_fs_inode base; /* the file's row below */
-    uint32_t len;             /* bytes of the block that the file reaches */
-    size_t slot;              /* of what is being made (flatten.c) */
-};
-struct lay_load {
-    struct lay_batch batch;
-    struct lay_still *stills; /* one a job */
-    struct lay_buf **made;    /* content put together, one a job or NULL */
-    uint64_t *ids;            /* out of cis_lay_load_put; 0: all zeros */
-    size_t cap;
-    uint64_t bytes; /* of content, about */
-    bool begun;
-};
-struct lay_load *cis_lay_load_new(struct lay_view *v, size_t cap);
-void cis_lay_load_free(struct lay_view *v, struct lay_load *load); /* waits for its helpers */
-struct lay_still cis_lay_still(const struct lay_block *b);         /* shares the buffer */
-/* Content of every still is made whole (read what is below), then packing begins. */
-int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
-/* Packed; the error of a job. */
-int cis_lay_load_wait(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
-/* Stores all chunks of it. */
-int cis_lay_load_put(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
-/* [0, len) of a block: what is below, and the buffer over it. */
-int cis_lay_still_read(struct lay_view *v, const struct cis_vfs_call *call,
-                       const struct lay_still *s, uint8_t *out);
-
-/* ---- spill.c ---- */
-/* Brings whole blocks to the store, oldest first, until there is room again. all: all of them. */
-int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all);
-/* Waits for what is on its way; under v->spilling. */
-int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call);
-
-/* ---- freeze.c: what a commit is made of ---- */
-struct lay_frozen_name { /* in no order */
-    struct lay_hash hash;
-    uint64_t ino;
-    uint32_t type;
-};
-struct lay_frozen_file { /* a regular file, link or other non-directory with a row to write */
-    size_t change;       /* its place in changes */
-    uint64_t keep;
-    struct cis_fs_inode base;
-    bool is_new, content;
-    size_t first, n; /* in stills: its blocks in order */
-    char *target;
-};
-struct lay_frozen_node {
-    uint64_t ino, gen;
-    int32_t dlinks;
-    bool gone;
-    struct cis_fs_inode now;
-};
-struct lay_extent { /* being made */
-    struct cis_fs_new_extent row;
-    bool had; /* the base has a chunk there */
-};
-struct lay_frozen {
-    struct lay_view *v;
-    struct cis_view base;
-    int64_t files, bytes;
-    struct cis_fs_dirent *dirents;
-    struct lay_frozen_name *names; /* as many */
-    size_t ndirents;
-    char *text; /* of the names */
-    struct cis_fs_change *changes;
-    size_t nchanges;
-    struct cis_fs_delta *deltas;
-    size_t ndeltas;
-    struct lay_frozen_node *nodes;
-    size_t nnodes;
-    struct lay_frozen_file *frozen_files;
-    size_t nfiles;
-    struct lay_still *stills;
-    size_t nstills;
-    /* flatten.c */
-    struct lay_extent *making;
-    size_t nmaking, making_cap;
-    struct cis_fs_new_extent *extents;
-    size_t nextents;
-    struct lay_blob **inlines;          /* one a file or NULL: content of its row */
-    struct lay_load *filling, *packing; /* the one before it */
-    bool stored;                        /* a load was stored */
-    uint64_t dropping;                  /* inode whose extents are asked for */
-    struct cis_fs_chunk *chunks;        /* in the commit itself: of `packing` */
-    size_t nchunks;
-    /* for the caches, after it: had before, so that no memory can be missing then */
-    struct cis_fs_inode *news_rows;
-    uint64_t *news_closed;
-};
-/* Copies what is to be committed, shares buffers, marks names and nodes as held. */
-int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out);
-void cis_lay_frozen_done(struct lay_frozen *frozen);
-/* The commit did not happen: nothing is held any more. */
-void cis_lay_thaw(struct lay_frozen *frozen);
-/* It did: the overlay keeps what came after, above the view of the commit. */
-void cis_lay_settle(struct lay_frozen *frozen, struct lay_line *line,
-                    const struct cis_fs_committed *done);
-
-/* ---- flatten.c: content of the frozen files: chunks stored, extents, inline bytes ---- */
-int cis_lay_flatten(struct lay_frozen *frozen, const struct cis_vfs_call *call);
 
 /* ---- open.c, pin.c ---- */
 void cis_lay_view_hits(struct lay_view *v, uint64_t *entry_hits, uint64_t *inode_hits);

@@ -1,0 +1,141 @@
+/* From the overlay to the store: blocks packed by helper threads, spilled before a commit or stored
+ * with it; what a commit is made of. For the files of this room. */
+#ifndef CIS_VFS_LAYERED_FLOW_H
+#define CIS_VFS_LAYERED_FLOW_H
+
+#include "vfs/layered/overlay.h"
+
+/* ---- pack.c: hashing and packing on helper threads ---- */
+struct lay_pack;
+struct lay_job {
+    struct cis_bytes content; /* in; cut of trailing zeros by the packer */
+    uint8_t *packed;          /* out: to be freed; NULL when all zeros */
+    uint32_t packed_len;
+    uint32_t len; /* out: content without trailing zeros; 0: all zeros */
+    uint8_t hash[32];
+    cis_code code;
+};
+struct lay_batch {
+    struct lay_job *jobs;
+    size_t n;
+    _Atomic size_t taken;
+    size_t done, helpers; /* under pack's lock */
+    uint8_t key[32];
+    bool compress;
+    struct lay_batch *next;
+};
+cis_code cis_lay_pack_new(struct lay_pack **out, struct cis_error *err);
+void cis_lay_pack_free(struct lay_pack *pack);
+/* Helpers begin with it; wait() takes part. The batch belongs to the pack until wait returns. */
+void cis_lay_pack_begin(struct lay_pack *pack, struct lay_batch *batch);
+void cis_lay_pack_wait(struct lay_pack *pack, struct lay_batch *batch);
+
+/* ---- load.c: blocks as they were, on their way to the store ---- */
+struct lay_still { /* a block as it was when it was taken; buf is shared */
+    uint64_t ino, block, gen;
+    struct lay_buf *buf;
+    uint32_t lo, hi, under;
+    bool from_base;
+    uint64_t chunk;
+    struct cis_fs_inode base; /* the file's row below */
+    uint32_t len;             /* bytes of the block that the file reaches */
+    size_t slot;              /* of what is being made (flatten.c) */
+};
+struct lay_load {
+    struct lay_batch batch;
+    struct lay_still *stills; /* one a job */
+    struct lay_buf **made;    /* content put together, one a job or NULL */
+    uint64_t *ids;            /* out of cis_lay_load_put; 0: all zeros */
+    size_t cap;
+    uint64_t bytes; /* of content, about */
+    bool begun;
+};
+struct lay_load *cis_lay_load_new(struct lay_view *v, size_t cap);
+void cis_lay_load_free(struct lay_view *v, struct lay_load *load); /* waits for its helpers */
+struct lay_still cis_lay_still(const struct lay_block *b);         /* shares the buffer */
+/* Content of every still is made whole (read what is below), then packing begins. */
+int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
+/* Packed; the error of a job. */
+int cis_lay_load_wait(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
+/* Stores all chunks of it. */
+int cis_lay_load_put(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
+/* [0, len) of a block: what is below, and the buffer over it. */
+int cis_lay_still_read(struct lay_view *v, const struct cis_vfs_call *call,
+                       const struct lay_still *s, uint8_t *out);
+
+/* ---- spill.c ---- */
+/* Brings whole blocks to the store, oldest first, until there is room again. all: all of them. */
+int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all);
+/* Waits for what is on its way; under v->spilling. */
+int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call);
+
+/* ---- freeze.c: what a commit is made of ---- */
+struct lay_frozen_name { /* in no order */
+    struct lay_hash hash;
+    uint64_t ino;
+    uint32_t type;
+};
+struct lay_frozen_file { /* a regular file, link or other non-directory with a row to write */
+    size_t change;       /* its place in changes */
+    uint64_t keep;
+    struct cis_fs_inode base;
+    bool is_new, content;
+    size_t first, n; /* in stills: its blocks in order */
+    char *target;
+};
+struct lay_frozen_node {
+    uint64_t ino, gen;
+    int32_t dlinks;
+    bool gone;
+    struct cis_fs_inode now;
+};
+struct lay_extent { /* being made */
+    struct cis_fs_new_extent row;
+    bool had; /* the base has a chunk there */
+};
+struct lay_frozen {
+    struct lay_view *v;
+    struct cis_view base;
+    int64_t files, bytes;
+    struct cis_fs_dirent *dirents;
+    struct lay_frozen_name *names; /* as many */
+    size_t ndirents;
+    char *text; /* of the names */
+    struct cis_fs_change *changes;
+    size_t nchanges;
+    struct cis_fs_delta *deltas;
+    size_t ndeltas;
+    struct lay_frozen_node *nodes;
+    size_t nnodes;
+    struct lay_frozen_file *frozen_files;
+    size_t nfiles;
+    struct lay_still *stills;
+    size_t nstills;
+    /* flatten.c */
+    struct lay_extent *making;
+    size_t nmaking, making_cap;
+    struct cis_fs_new_extent *extents;
+    size_t nextents;
+    struct lay_blob **inlines;          /* one a file or NULL: content of its row */
+    struct lay_load *filling, *packing; /* the one before it */
+    bool stored;                        /* a load was stored */
+    uint64_t dropping;                  /* inode whose extents are asked for */
+    struct cis_fs_chunk *chunks;        /* in the commit itself: of `packing` */
+    size_t nchunks;
+    /* for the caches, after it: had before, so that no memory can be missing then */
+    struct cis_fs_inode *news_rows;
+    uint64_t *news_closed;
+};
+/* Copies what is to be committed, shares buffers, marks names and nodes as held. */
+int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out);
+void cis_lay_frozen_done(struct lay_frozen *frozen);
+/* The commit did not happen: nothing is held any more. */
+void cis_lay_thaw(struct lay_frozen *frozen);
+/* It did: the overlay keeps what came after, above the view of the commit. */
+void cis_lay_settle(struct lay_frozen *frozen, struct lay_line *line,
+                    const struct cis_fs_committed *done);
+
+/* ---- flatten.c: content of the frozen files: chunks stored, extents, inline bytes ---- */
+int cis_lay_flatten(struct lay_frozen *frozen, const struct cis_vfs_call *call);
+
+#endif
