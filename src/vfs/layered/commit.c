@@ -87,21 +87,15 @@ static bool see_commit(void *self, const struct cis_fs_commit_row *row)
 {
     struct between *b = self;
     size_t at = 0;
-    for (;;) {
+    bool more = true;
+    cis_lay_lock_all(b->v);
+    while (more && !b->broken) {
         struct cis_key key;
-        bool more;
-        if (cis_keys_next(row->keys, &at, &key, &more, NULL) != CIS_OK) {
-            b->broken = true;
-            return false;
-        }
-        if (!more) {
-            return true;
-        }
-        if (key.kind != CIS_KEY_MEMORY && is_mine(b, &key)) {
-            b->broken = true;
-            return false;
-        }
+        b->broken = cis_keys_next(row->keys, &at, &key, &more, NULL) != CIS_OK ||
+                    (more && key.kind != CIS_KEY_MEMORY && is_mine(b, &key));
     }
+    cis_lay_unlock_all(b->v);
+    return !b->broken;
 }
 
 /* The rest of the overlay began at the old base: it may not go over what others did since. */
@@ -112,17 +106,13 @@ static void check_between(struct lay_view *v, const struct lay_frozen *f, uint64
     if (upto <= f->base.epoch) {
         return;
     }
-    cis_lay_lock_all(v); /* rare: another writer of the branch committed at the same time */
-    if (v->names.count != 0 || v->nodes.count != 0) {
-        cis_code code = v->forest->store->fs->commits(v->forest->store, cis_str_of(v->tenant->name),
-                                                      f->base.branch, f->base.epoch, upto, false, 0,
-                                                      true, see_commit, &b, stop, NULL);
-        if (code != CIS_OK || b.broken) {
-            snprintf(v->conflict, sizeof v->conflict,
-                     "another run changed the same files while an earlier part was committed");
-        }
+    cis_code code = v->forest->store->fs->commits(v->forest->store, cis_str_of(v->tenant->name),
+                                                  f->base.branch, f->base.epoch, upto, false, 0,
+                                                  true, see_commit, &b, stop, NULL);
+    if (code != CIS_OK || b.broken) {
+        snprintf(v->conflict, sizeof v->conflict,
+                 "another run changed the same files while an earlier part was committed");
     }
-    cis_lay_unlock_all(v);
 }
 
 /* ---- commit ---- */

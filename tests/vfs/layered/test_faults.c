@@ -13,6 +13,8 @@ struct faulty {
     cis_store *below;
     atomic_long left; /* calls until one fails; negative: none */
     atomic_long calls;
+    void (*before_commit)(void *arg); /* once */
+    void *arg;
 };
 
 static struct faulty *faulty_of(cis_store *store)
@@ -30,49 +32,95 @@ static cis_code fails(cis_store *store, struct cis_error *err)
 }
 
 #define BELOW faulty_of(store)->below
-#define FS BELOW->fs
 #define TAIL const struct cis_stop *stop, struct cis_error *err
-#define CALL(call)                                                                                 \
-    {                                                                                              \
+#define PASS_ON(name, ...)                                                                         \
+    do {                                                                                           \
         CIS_TRY(fails(store, err));                                                                \
-        return call;                                                                               \
-    }
+        return BELOW->fs->name(BELOW, __VA_ARGS__, stop, err);                                     \
+    } while (0)
 
 static cis_code f_tenant_get(cis_store *store, struct cis_str t, struct cis_tenant *out, TAIL)
-    CALL(FS->tenant_get(BELOW, t, out, stop, err)) static cis_code
-    f_walk(cis_store *store, struct cis_str t, struct cis_view at, uint64_t dir,
-           const struct cis_str *names, size_t n, cis_fs_step_each *each, void *self, TAIL)
-        CALL(FS->walk(BELOW, t, at, dir, names, n, each, self, stop, err)) static cis_code
-    f_inodes(cis_store *store, struct cis_str t, struct cis_view at, const uint64_t *inos, size_t n,
-             cis_fs_inode_each *each, void *self, TAIL)
-        CALL(FS->inodes(BELOW, t, at, inos, n, each, self, stop, err)) static cis_code
-    f_list(cis_store *store, struct cis_str t, struct cis_view at, uint64_t dir,
-           struct cis_str after, uint32_t max, bool attributes, cis_fs_dirent_each *each,
-           void *self, TAIL) CALL(FS->list(BELOW, t, at, dir, after, max, attributes, each, self,
-                                           stop, err)) static cis_code
-    f_extents(cis_store *store, struct cis_str t, struct cis_view at, uint64_t ino, uint64_t first,
-              uint64_t count, cis_fs_extent_each *each, void *self, TAIL)
-        CALL(FS->extents(BELOW, t, at, ino, first, count, each, self, stop, err)) static cis_code
-    f_chunk_read(cis_store *store, struct cis_str t, struct cis_fs_read *reads, size_t n, TAIL)
-        CALL(FS->chunk_read(BELOW, t, reads, n, stop, err)) static cis_code
-    f_reserve(cis_store *store, struct cis_str t, uint32_t n, uint64_t *out, TAIL)
-        CALL(FS->reserve_inodes(BELOW, t, n, out, stop, err)) static cis_code
-    f_chunk_put(cis_store *store, struct cis_str t, const struct cis_fs_chunk *chunks, size_t n,
-                uint64_t *ids, TAIL)
-        CALL(FS->chunk_put(BELOW, t, chunks, n, ids, stop, err)) static cis_code
-    f_ref_get(cis_store *store, struct cis_str t, struct cis_str name, struct cis_fs_ref *out, TAIL)
-        CALL(FS->ref_get(BELOW, t, name, out, stop, err)) static cis_code
-    f_commits(cis_store *store, struct cis_str t, uint64_t branch, uint64_t after, uint64_t upto,
-              bool newest, uint32_t limit, bool keys, cis_fs_commit_each *each, void *self, TAIL)
-        CALL(FS->commits(BELOW, t, branch, after, upto, newest, limit, keys, each, self, stop,
-                         err)) static cis_code
-    f_pin(cis_store *store, struct cis_str t, struct cis_view view, uint64_t id, uint32_t ttl,
-          uint64_t *out, TAIL)
-        CALL(FS->pin(BELOW, t, view, id, ttl, out, stop, err)) static cis_code
-    f_commit(cis_store *store, struct cis_str t, const struct cis_store_commit *c, TAIL)
-        CALL(BELOW->ops->commit(BELOW, t, c, stop, err))
+{
+    PASS_ON(tenant_get, t, out);
+}
 
-            static void faulty_init(struct faulty *s, cis_store *below)
+static cis_code f_walk(cis_store *store, struct cis_str t, struct cis_view at, uint64_t dir,
+                       const struct cis_str *names, size_t n, cis_fs_step_each *each, void *self,
+                       TAIL)
+{
+    PASS_ON(walk, t, at, dir, names, n, each, self);
+}
+
+static cis_code f_inodes(cis_store *store, struct cis_str t, struct cis_view at,
+                         const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self, TAIL)
+{
+    PASS_ON(inodes, t, at, inos, n, each, self);
+}
+
+static cis_code f_list(cis_store *store, struct cis_str t, struct cis_view at, uint64_t dir,
+                       struct cis_str after, uint32_t max, bool attributes,
+                       cis_fs_dirent_each *each, void *self, TAIL)
+{
+    PASS_ON(list, t, at, dir, after, max, attributes, each, self);
+}
+
+static cis_code f_extents(cis_store *store, struct cis_str t, struct cis_view at, uint64_t ino,
+                          uint64_t first, uint64_t count, cis_fs_extent_each *each, void *self,
+                          TAIL)
+{
+    PASS_ON(extents, t, at, ino, first, count, each, self);
+}
+
+static cis_code f_chunk_read(cis_store *store, struct cis_str t, struct cis_fs_read *reads,
+                             size_t n, TAIL)
+{
+    PASS_ON(chunk_read, t, reads, n);
+}
+
+static cis_code f_reserve_inodes(cis_store *store, struct cis_str t, uint32_t n, uint64_t *out,
+                                 TAIL)
+{
+    PASS_ON(reserve_inodes, t, n, out);
+}
+
+static cis_code f_chunk_put(cis_store *store, struct cis_str t, const struct cis_fs_chunk *chunks,
+                            size_t n, uint64_t *ids, TAIL)
+{
+    PASS_ON(chunk_put, t, chunks, n, ids);
+}
+
+static cis_code f_ref_get(cis_store *store, struct cis_str t, struct cis_str name,
+                          struct cis_fs_ref *out, TAIL)
+{
+    PASS_ON(ref_get, t, name, out);
+}
+
+static cis_code f_commits(cis_store *store, struct cis_str t, uint64_t branch, uint64_t after,
+                          uint64_t upto, bool newest, uint32_t limit, bool keys,
+                          cis_fs_commit_each *each, void *self, TAIL)
+{
+    PASS_ON(commits, t, branch, after, upto, newest, limit, keys, each, self);
+}
+
+static cis_code f_pin(cis_store *store, struct cis_str t, struct cis_view view, uint64_t id,
+                      uint32_t ttl, uint64_t *out, TAIL)
+{
+    PASS_ON(pin, t, view, id, ttl, out);
+}
+
+static cis_code f_commit(cis_store *store, struct cis_str t, const struct cis_store_commit *c, TAIL)
+{
+    struct faulty *s = faulty_of(store);
+    void (*hook)(void *) = s->before_commit;
+    s->before_commit = NULL;
+    if (hook != NULL) {
+        hook(s->arg);
+    }
+    CIS_TRY(fails(store, err));
+    return BELOW->ops->commit(BELOW, t, c, stop, err);
+}
+
+static void faulty_init(struct faulty *s, cis_store *below)
 {
     s->below = below;
     s->ops = *below->ops;
@@ -85,7 +133,7 @@ static cis_code f_tenant_get(cis_store *store, struct cis_str t, struct cis_tena
     s->fs.list = f_list;
     s->fs.extents = f_extents;
     s->fs.chunk_read = f_chunk_read;
-    s->fs.reserve_inodes = f_reserve;
+    s->fs.reserve_inodes = f_reserve_inodes;
     s->fs.chunk_put = f_chunk_put;
     s->fs.ref_get = f_ref_get;
     s->fs.commits = f_commits;
@@ -366,6 +414,53 @@ static void every_allocation_of_an_operation_may_fail_once(void **state)
     assert_true(count > 30);
 }
 
+struct meanwhile {
+    struct faults *x;
+    cis_vfs *mine;
+};
+
+/* While the commit is on its way: another writer commits, and this one goes on with the same file.
+ */
+static void both_write(void *arg)
+{
+    struct meanwhile *m = arg;
+    cis_vfs *theirs = view_main(&m->x->f);
+    must_write(theirs, must_find(theirs, 1, "dir"), "small", "theirs", 6);
+    must_commit(theirs);
+    cis_vfs_close(theirs);
+    must_write(m->mine, must_find(m->mine, 1, "dir"), "small", "mine", 4);
+}
+
+static void what_came_after_a_commit_began_does_not_go_over_what_others_did(void **state)
+{
+    struct faults *x = *state;
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    cis_vfs *v = NULL;
+    o.tenant = TENANT;
+    o.auto_commit = true;
+    assert_ok(cis_forest_new(&x->store.base, NULL, &x->forest, err));
+    assert_ok(cis_layered_open(x->forest, &o, NULL, &v, err));
+    struct meanwhile m = {x, v};
+    x->store.before_commit = both_write;
+    x->store.arg = &m;
+    must_write(v, 1, "first", "part", 4);
+    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    must_hold(v, 1, "first", "part");
+    uint64_t dir = must_find(v, 1, "dir");
+    must_hold(v, dir, "small", "mine"); /* as it was left, to look at */
+    assert_fails(CIS_E_CONFLICT, "another run", cis_layered_commit(v, NULL, NULL, NULL, err));
+    cis_vfs *now = view_main(&x->f);
+    must_hold(now, must_find(now, 1, "dir"), "small", "theirs");
+    must_hold(now, 1, "first", "part");
+    cis_layered_discard(v);
+    must_hold(v, dir, "small", "theirs");
+    must_write(v, dir, "small", "after", 5);
+    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    cis_vfs_close(now);
+    cis_vfs_close(v);
+    cis_forest_free(x->forest);
+}
+
 static void a_damaged_chunk_is_an_error_of_its_range_only(void **state)
 {
     struct faults *x = *state;
@@ -417,6 +512,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_of_the_store_may_fail_once),
         cmocka_unit_test(every_allocation_of_an_operation_may_fail_once),
+        cmocka_unit_test_setup_teardown(
+            what_came_after_a_commit_began_does_not_go_over_what_others_did, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_chunk_is_an_error_of_its_range_only, setup,
                                         teardown),
     };
