@@ -470,6 +470,67 @@ static uint64_t head_epoch(cis_store *s)
     return ref.head.epoch;
 }
 
+static cis_code new_file(cis_store *s, struct cis_view base, const char *name, uint64_t ino,
+                         struct cis_error *err)
+{
+    struct cis_kv_op kv = store_put("a", name, "v");
+    struct cis_fs_dirent dirent = {
+        .parent = 1, .ino = ino, .mode = 0100000, .name = cis_str_of(name)};
+    struct cis_fs_change change = {
+        .kind = CIS_FS_PUT, .is_new = true, .inode = {.ino = ino, .mode = 0100644, .nlink = 1}};
+    struct cis_fs_delta delta = {.ino = 1, .mtime = {5, 0}, .ctime = {5, 0}};
+    struct cis_fs_commit fs = {.base = base,
+                               .dirents = &dirent,
+                               .ndirents = 1,
+                               .changes = &change,
+                               .nchanges = 1,
+                               .deltas = &delta,
+                               .ndeltas = 1,
+                               .files = 1};
+    struct cis_run_row row;
+    store_run_row(&row, "a", "ok");
+    struct cis_store_commit c = {.run = &row, .fs = &fs, .kv = &kv, .nkv = 1};
+    return s->ops->commit(s, T, &c, NULL, err);
+}
+
+static bool any_step(void *self, size_t i, const struct cis_fs_dirent *d,
+                     const struct cis_fs_inode *inode)
+{
+    (void)self;
+    (void)i;
+    (void)d;
+    (void)inode;
+    return true;
+}
+
+static void trips_to_the_server_are_few(void **state)
+{
+    struct fixture *f = *state;
+    struct pgproxy *proxy = pgproxy_start(pgcluster_dir(cluster));
+    cis_store *s = through(f, proxy, 20000);
+    struct cis_fs_ref ref;
+    uint64_t ino = 0;
+    assert_ok(s->fs->reserve_inodes(s, T, 8, &ino, NULL, err));
+    assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(new_file(s, ref.head, "first", ino, err));
+    (void)pgproxy_trips(proxy);
+    assert_ok(new_file(s, ref.head, "behind", ino + 1, err)); /* others have committed since */
+    assert_in_range(pgproxy_trips(proxy), 2, 5);
+    assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    (void)pgproxy_trips(proxy);
+    assert_ok(new_file(s, ref.head, "ahead", ino + 2, err));
+    assert_in_range(pgproxy_trips(proxy), 2, 3);
+    struct cis_str path[] = {CIS_STR("a"), CIS_STR("b"), CIS_STR("c"), CIS_STR("d"), CIS_STR("e")};
+    assert_ok(s->fs->walk(s, T, ref.head, 1, path, 5, any_step, NULL, NULL, err));
+    assert_in_range(pgproxy_trips(proxy), 1, 2); /* a view it has not seen */
+    assert_ok(s->fs->walk(s, T, ref.head, 1, path, 5, any_step, NULL, NULL, err));
+    assert_int_equal(pgproxy_trips(proxy), 1);
+    assert_ok(s->fs->walk(s, T, ref.head, 1, path, 1, any_step, NULL, NULL, err));
+    assert_int_equal(pgproxy_trips(proxy), 1);
+    s->ops->close(s);
+    pgproxy_stop(proxy);
+}
+
 static void a_commit_that_is_cut_anywhere_happens_exactly_once(void **state)
 {
     struct fixture *f = *state;
@@ -684,6 +745,7 @@ int main(int argc, char **argv)
         TEST(another_schema_version_is_refused_also_while_open),
         TEST(a_password_is_in_no_message),
         TEST(a_tenant_made_again_elsewhere_is_not_taken_for_the_old_one),
+        TEST(trips_to_the_server_are_few),
         TEST(a_commit_that_is_cut_anywhere_happens_exactly_once),
         TEST(other_writes_that_are_cut_happen_exactly_once_too),
         TEST(an_outcome_that_cannot_be_asked_for_is_said_to_be_unknown),

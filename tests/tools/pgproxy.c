@@ -22,7 +22,7 @@ struct pgproxy {
     pthread_t accepter;
     pthread_t links[LINKS_MAX];
     int nlinks;
-    atomic_int cut;
+    atomic_int cut, trips;
     atomic_bool fired, shut, shut_at_cut, ending;
 };
 
@@ -112,6 +112,9 @@ static bool upward(struct link *l, const uint8_t *m, size_t len)
 {
     int cut = atomic_load(&l->proxy->cut);
     bool typed = l->up.started;
+    if (typed && m[0] == 'S') {
+        atomic_fetch_add(&l->proxy->trips, 1);
+    }
     if (cut == PGPROXY_NONE || !typed) {
         send_all(l->server, m, len);
         return true;
@@ -296,6 +299,11 @@ void pgproxy_arm(struct pgproxy *p, enum pgproxy_cut cut)
 bool pgproxy_fired(struct pgproxy *p)
 {
     return atomic_load(&p->fired);
+}
+
+int pgproxy_trips(struct pgproxy *p)
+{
+    return atomic_exchange(&p->trips, 0);
 }
 
 void pgproxy_shut(struct pgproxy *p, bool shut)

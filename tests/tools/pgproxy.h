@@ -30,6 +30,8 @@ const char *pgproxy_dir(const struct pgproxy *proxy);
 void pgproxy_arm(struct pgproxy *proxy, enum pgproxy_cut cut);
 /* Was it? */
 bool pgproxy_fired(struct pgproxy *proxy);
+/* How often clients asked for an answer (sync) since the last call. */
+int pgproxy_trips(struct pgproxy *proxy);
 /* true: new connections are refused. */
 void pgproxy_shut(struct pgproxy *proxy, bool shut);
 /* With a cut: also shut from that moment on. */
