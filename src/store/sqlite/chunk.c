@@ -100,6 +100,7 @@ struct put {
     size_t n;
     uint64_t *ids;
     int64_t *places; /* of those appended to the file, else SQL_NO_PLACE */
+    int fd;          /* of the file appended to, -1: none was */
     bool *unused;    /* appended, but somebody else stored the same meanwhile */
 };
 
@@ -114,6 +115,7 @@ static cis_code put_apply(struct sql_conn *conn, const void *arg, struct cis_err
 {
     const struct put *p = arg;
     int64_t now = cis_clock_wall_ms(), grown = 0;
+    CIS_TRY(cis_sql_chunk_file_there(p->fd, err));
     for (size_t i = 0; i < p->n; i++) {
         CIS_TRY(stamp_by_hash(conn, p->chunks[i]->hash, now, &p->ids[i], err));
         p->unused[i] = p->ids[i] != 0 && p->places[i] != SQL_NO_PLACE;
@@ -174,7 +176,7 @@ static cis_code append(const struct put *p, const bool *is_known, const char *pa
     return CIS_OK;
 }
 
-static cis_code put_batch(struct sql_store *store, struct cis_str tenant, const struct put *p,
+static cis_code put_batch(struct sql_store *store, struct cis_str tenant, struct put *p,
                           const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) bool *is_known = cis_calloc(p->n, sizeof *is_known);
@@ -185,6 +187,7 @@ static cis_code put_batch(struct sql_store *store, struct cis_str tenant, const 
     }
     CIS_TRY(known(store, tenant, p, is_known, &path, stop, err));
     CIS_TRY(append(p, is_known, path, &fd, stop, err));
+    p->fd = fd;
     cis_code code = cis_sql_write(store, tenant, put_apply, p, false, stop, err);
     for (size_t i = 0; i < p->n; i++) {
         if (p->places[i] != SQL_NO_PLACE && (p->unused[i] || code == CIS_E_QUOTA)) {
@@ -211,7 +214,7 @@ cis_code cis_sql_chunk_put(cis_store *store, struct cis_str tenant,
         CIS_TRY(chunk_check(&chunks[i], err));
     }
     for (size_t done = 0; done < n;) {
-        struct put p = {order, 0, ids, places, unused};
+        struct put p = {order, 0, ids, places, -1, unused};
         for (size_t bytes = 0; p.n < cap && done < n && bytes < BATCH_BYTES; done++) {
             order[p.n++] = &chunks[done];
             bytes += chunks[done].packed.len;

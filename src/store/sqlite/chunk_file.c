@@ -77,6 +77,14 @@ cis_code cis_sql_chunk_file_open(const char *db_path, bool create, int *out_fd,
     return CIS_OK;
 }
 
+cis_code cis_sql_chunk_file_there(int fd, struct cis_error *err)
+{
+    struct stat st;
+    return fd < 0 || (fstat(fd, &st) == 0 && st.st_nlink != 0)
+               ? CIS_OK
+               : cis_fail(err, CIS_E_NOTFOUND, "chunk file: the tenant is deleted");
+}
+
 void cis_sql_chunk_file_closep(int *fd)
 {
     if (*fd >= 0) {

@@ -16,6 +16,7 @@ struct moved {
     struct cis_bytes payloads[MOVE_CHUNKS];
     int64_t places[MOVE_CHUNKS];
     bool unused[MOVE_CHUNKS]; /* removed meanwhile, or moved by another */
+    int fd;
     struct cis_buf room;
     char *db_path;
 };
@@ -58,6 +59,7 @@ static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_er
 {
     const struct moved *m = arg;
     bool *unused = ((struct moved *)(uintptr_t)arg)->unused;
+    CIS_TRY(cis_sql_chunk_file_there(m->fd, err));
     for (size_t i = 0; i < m->n; i++) {
         {
             CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
@@ -98,6 +100,7 @@ cis_code cis_sql_chunks_move(struct sql_store *store, struct cis_str tenant,
     int fd = -1; /* and with it the lock on bytes in flight */
     CIS_TRY(cis_sql_chunk_file_open(m->db_path, true, &fd, err));
     CIS_TRY(cis_sql_chunk_file_append(fd, m->payloads, m->n, m->places, stop, err));
+    m->fd = fd;
     CIS_TRY(cis_sql_write(store, tenant, move_apply, m, true, stop, err));
     for (size_t i = 0; i < m->n; i++) {
         if (m->unused[i]) {

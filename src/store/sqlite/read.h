@@ -95,6 +95,9 @@ char *cis_sql_chunk_file_path(const char *db_path);
 cis_code cis_sql_chunk_file_append(int fd, const struct cis_bytes *payloads, size_t n,
                                    int64_t *out_places, const struct cis_stop *stop,
                                    struct cis_error *err);
+/* Asked inside the transaction that names what was appended: a tenant may be deleted and made again
+ * meanwhile, and these bytes are then in no file of it. CIS_E_NOTFOUND. -1 is fine. */
+cis_code cis_sql_chunk_file_there(int fd, struct cis_error *err);
 /* CIS_E_DAMAGED: the file does not reach so far. */
 cis_code cis_sql_chunk_file_read(int fd, int64_t place, void *out, size_t len,
                                  struct cis_error *err);

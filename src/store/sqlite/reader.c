@@ -155,7 +155,7 @@ static void sweep(struct sql_tenant *t, uint64_t now)
     }
 }
 
-/* The tenants that have readers, at most n of them; a store with more is swept in turns. */
+/* The tenants that have readers: no more than there are connections. */
 static size_t tenants_with_readers(struct sql_store *store, struct sql_tenant **out, size_t n)
 {
     size_t found = 0;
@@ -265,11 +265,14 @@ static cis_code prepare(struct sql_reader *r, struct cis_view at, struct cis_err
     if (at.branch == 0) {
         return CIS_OK;
     }
-    struct cis_error ignored;
-    cis_code code = judge(r, at, r->fresh ? err : &ignored);
-    if (code != CIS_OK && !r->fresh) {
+    struct cis_error why = {0};
+    cis_code code = judge(r, at, &why);
+    if (code != CIS_OK && !r->fresh && !conn->broken) {
         CIS_TRY(cis_sql_reader_renew(r, err));
-        code = judge(r, at, err);
+        code = judge(r, at, &why);
+    }
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
     }
     return code;
 }
