@@ -1,6 +1,5 @@
 #include "history/edit.h"
 
-
 cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_str ref,
                        struct cis_error *err)
 {
