@@ -76,14 +76,31 @@ static void list(struct lay_view *v, struct lay_block *b)
     b->listed = true;
 }
 
+/* What fits into its inode's row is never worth a chunk: like the row it stays in memory until the
+ * commit, charged to the budget, and does not count as content that could be spilled. */
+static bool stays(const struct lay_block *b, uint32_t cap)
+{
+    return b->block == 0 && cap <= CIS_FS_INLINE_MAX;
+}
+
+static void buf_drop(struct lay_view *v, struct lay_block *b)
+{
+    if (b->buf == NULL) {
+        return;
+    }
+    if (stays(b, b->buf->cap)) {
+        cis_lay_release(v, b->buf->cap);
+    } else {
+        v->dirty -= b->buf->cap;
+    }
+    cis_lay_buf_unref(b->buf);
+    b->buf = NULL;
+}
+
 void cis_lay_block_clear(struct lay_view *v, struct lay_block *b)
 {
     unlist(v, b);
-    if (b->buf != NULL) {
-        v->dirty -= b->buf->cap;
-        cis_lay_buf_unref(b->buf);
-        b->buf = NULL;
-    }
+    buf_drop(v, b);
     b->lo = b->hi = 0;
 }
 
@@ -106,20 +123,28 @@ int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
         room *= 4;
     }
     room = b->buf != NULL && b->buf->cap > room ? b->buf->cap : room;
+    int no = stays(b, room) ? cis_lay_charge(op, room) : 0;
+    if (no != 0) {
+        return no;
+    }
     struct lay_buf *buf = cis_alloc(sizeof *buf + room);
     if (buf == NULL) {
+        if (stays(b, room)) {
+            cis_lay_release(v, room);
+        }
         return ENOMEM;
     }
     atomic_init(&buf->refs, 1);
     buf->cap = room;
     if (b->buf != NULL) {
         memcpy(buf->data + b->lo, b->buf->data + b->lo, b->hi - b->lo);
-        v->dirty -= b->buf->cap;
-        cis_lay_buf_unref(b->buf);
+        buf_drop(v, b);
     }
     b->buf = buf;
-    v->dirty += room;
-    list(v, b);
+    if (!stays(b, room)) {
+        v->dirty += room;
+        list(v, b);
+    }
     return 0;
 }
 
