@@ -8,7 +8,9 @@
 #include "base/mem.h"
 
 #define HOST_STATX (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
-#define HOST_TRIES 64 /* openat2 says EAGAIN when renames beside it leave it unsure */
+/* openat2 says EAGAIN when renames beside it leave it unsure, and EXDEV when the file it had found
+ * was moved out of the folder before it was done: a single name, never "..", cannot lead out. */
+#define HOST_TRIES 64
 
 bool host_shown(const struct hostdir *fs, uint32_t mode)
 {
@@ -72,7 +74,7 @@ int host_open_name(int dir, const char *name, uint64_t flags, uint32_t mode)
     long fd = -1;
     for (int i = 0; i < HOST_TRIES; i++) {
         fd = syscall(SYS_openat2, dir, name, &how, sizeof how);
-        if (fd >= 0 || errno != EAGAIN) {
+        if (fd >= 0 || (errno != EAGAIN && errno != EXDEV)) {
             break;
         }
     }
