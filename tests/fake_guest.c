@@ -48,15 +48,20 @@ uint64_t cis_guest_memory_size(cis_guest *guest)
     return guest->size;
 }
 
-void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
+const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
+{
+    return cis_guest_out(guest, ptr, len);
+}
+
+void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
 {
     return ptr <= guest->size && len <= guest->size - ptr ? guest->memory + ptr : NULL;
 }
 
-cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what, void **out,
-                        struct cis_error *err)
+cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what,
+                        const void **out, struct cis_error *err)
 {
-    void *at = cis_guest_at(guest, ptr, len);
+    const void *at = cis_guest_at(guest, ptr, len);
     if (at == NULL) {
         return cis_fail(err, CIS_E_BADPTR, "%s: outside the memory", what);
     }

@@ -26,6 +26,7 @@ void cis_glue_text_free(struct cis_glue_text *text);
 /* Same values as enum cis_feature. */
 #define CIS_GLUE_MEMORY64 1u
 #define CIS_GLUE_EXCEPTIONS 2u
+#define CIS_GLUE_CANONICAL_NAN 8u /* every NaN an instruction makes has the same bits */
 
 /* "48.0.8". Static, NUL-terminated. */
 const char *cis_glue_wasmtime_version(void);

@@ -14,6 +14,7 @@ const KEEP_RESIDENT: usize = 256 << 10;
 
 pub const MEMORY64: u32 = 1;
 pub const EXCEPTIONS: u32 = 2;
+pub const CANONICAL_NAN: u32 = 8;
 
 /// The one definition of what is accepted, used by the scan and by every engine. Threads, GC, typed
 /// function references and component async are never on. Exceptions need Wasmtime's GC heap.
@@ -48,6 +49,7 @@ fn make(c: &EngineConfig) -> wasmtime::Result<Engine> {
     }
     config.shared_memory(false);
     config.relaxed_simd_deterministic(true);
+    config.cranelift_nan_canonicalization(c.features & CANONICAL_NAN != 0);
     config.consume_fuel(c.fuel);
     config.epoch_interruption(true);
     config.max_wasm_stack(usize::try_from(c.stack_bytes)?);

@@ -150,8 +150,8 @@ static void entry_name(const struct cis_cache_key *key, char out[CIS_CACHE_NAME]
 {
     char hex[2 * CIS_SHA256_BYTES + 1];
     cis_hex(key->sha256, sizeof key->sha256, hex);
-    snprintf(out, CIS_CACHE_NAME, "%s-%016llx-%u%u", hex, (unsigned long long)key->fingerprint,
-             key->features & 7u, key->fuel ? 1u : 0u);
+    snprintf(out, CIS_CACHE_NAME, "%s-%016llx-%x%u", hex, (unsigned long long)key->fingerprint,
+             key->features & 15u, key->fuel ? 1u : 0u);
 }
 
 static void entry_mac(const struct cis_cache *cache, const struct cis_cache_key *key,

@@ -97,10 +97,13 @@ const char *cis_guest_backtrace(const cis_guest *guest);
 /* The guest's memory: exported "memory" or imported env.memory. 0 when it has none. */
 uint64_t cis_guest_memory_size(cis_guest *guest);
 /* NULL unless [ptr, ptr+len) lies in the memory as it is now. len 0 at the very end is allowed. */
-void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len);
+const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len);
+/* Like cis_guest_at, for bytes that the host is going to write: a run that is recorded takes note
+ * of them. Host functions write into guest memory through this alone. */
+void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len);
 /* Like cis_guest_at, but a pointer outside is CIS_E_BADPTR naming `what`. */
-cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what, void **out,
-                        struct cis_error *err);
+cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what,
+                        const void **out, struct cis_error *err);
 /* memory.grow on behalf of the host: byte offset of the new pages. */
 cis_code cis_guest_grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, struct cis_error *err);
 

@@ -358,7 +358,7 @@ cis_code cis_image_load(cis_engine *e, struct cis_bytes wasm,
         l.options.stop.deadline_ns = CIS_NEVER;
     }
     cis_sha256(wasm, l.key.sha256);
-    l.key.features = options->features & (CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS);
+    l.key.features = options->features & CIS_FEATURES_COMPILED;
     l.key.fuel = options->fuel ? 1 : 0;
     l.key.small = options->memory_limit <= e->options.slot_bytes ? 1 : 0;
 

@@ -10,7 +10,10 @@ typedef struct cis_image cis_image;
 enum cis_feature {
     CIS_FEATURE_MEMORY64 = 1,
     CIS_FEATURE_EXCEPTIONS = 2,
-    CIS_FEATURE_THREADS = 4 /* shared memory: recognised, always refused */
+    CIS_FEATURE_THREADS = 4, /* shared memory: recognised, always refused */
+    /* No feature of modules but a way to compile them: NaNs have the same bits on every machine, at
+     * some cost for code that computes with floats. For runs that are recorded. */
+    CIS_FEATURE_CANONICAL_NAN = 8
 };
 
 enum cis_extern_kind {

@@ -20,14 +20,16 @@
 #define CIS_ENGINE_POOL_TABLES 4u
 #define CIS_ENGINE_POOL_ELEMENTS 20000u /* of one pooled table */
 #define CIS_ENGINE_POOL_MEMORIES 1u     /* per module that still fits a pool slot */
-#define CIS_ENGINE_PROFILES 16
+#define CIS_ENGINE_PROFILES 32
+#define CIS_FEATURES_COMPILED                                                                      \
+    (CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS | CIS_FEATURE_CANONICAL_NAN)
 
 /* Fuel and features are engine-wide in Wasmtime, so there is one engine a combination, made when
  * first needed. Pooled and on-demand engines load the same artefacts. */
 struct cis_profile {
     struct cis_engine *owner;
     wasm_engine_t *wasm;
-    unsigned features; /* CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS */
+    unsigned features; /* those of CIS_FEATURES_COMPILED */
     bool fuel;
     bool pooled;
     uint32_t pool_slots; /* 0 when not pooled */

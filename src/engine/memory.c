@@ -100,7 +100,7 @@ uint64_t cis_guest_memory_size(cis_guest *guest)
     return guest->mem_size;
 }
 
-void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
+void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
 {
     static char nothing; /* for empty spans of a guest without a memory */
     if (!guest->mem_fresh) {
@@ -112,10 +112,15 @@ void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
     return guest->mem_base != NULL ? (void *)(guest->mem_base + ptr) : &nothing;
 }
 
-cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what, void **out,
-                        struct cis_error *err)
+const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
 {
-    void *p = cis_guest_at(guest, ptr, len);
+    return cis_guest_out(guest, ptr, len);
+}
+
+cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what,
+                        const void **out, struct cis_error *err)
+{
+    const void *p = cis_guest_at(guest, ptr, len);
     if (p == NULL) {
         return cis_fail(err, CIS_E_BADPTR,
                         "%s: %llu bytes at 0x%llx are outside the guest's memory of %llu bytes",

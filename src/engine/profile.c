@@ -11,7 +11,7 @@ cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, u
 {
     struct cis_glue_engine_config config = {
         .size = sizeof config,
-        .features = features & (CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS),
+        .features = features & CIS_FEATURES_COMPILED,
         .fuel = fuel,
         .compiler = true,
         .slot_bytes = slot_bytes,
@@ -77,8 +77,8 @@ static cis_code make(struct cis_engine *e, unsigned features, bool fuel, bool po
 cis_code cis_profile_get(struct cis_engine *e, unsigned features, bool fuel, bool pooled,
                          struct cis_profile **out, struct cis_error *err)
 {
-    features &= CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS;
-    size_t at = features | (fuel ? 4u : 0u) | (pooled ? 8u : 0u);
+    features &= CIS_FEATURES_COMPILED;
+    size_t at = features | (fuel ? 4u : 0u) | (pooled ? 16u : 0u);
     struct cis_profile *p = atomic_load_explicit(&e->profiles[at], memory_order_acquire);
     if (p != NULL) {
         *out = p;

@@ -13,6 +13,7 @@
 
 #include "cis/service.h"
 #include "engine/guest.h"
+#include "host/world.h"
 #include "policy/grant.h"
 #include "service/memory/memory.h"
 
@@ -70,6 +71,7 @@ struct cis_host {
     uint64_t clock_ns;
     uint64_t mono_base_ns;          /* zero point of the guest's monotonic clock, 0: not set yet */
     struct cis_host_stdio stdio[3]; /* WASI's descriptors 0 to 2; zero: as at the start */
+    struct cis_world world;         /* what a WASI program finds; zeros for a skill without files */
 };
 
 struct cis_host_value {

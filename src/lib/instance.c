@@ -127,7 +127,7 @@ uint64_t cis_instance_memory_size(cis_instance *instance)
 cis_code cis_instance_read_memory(cis_instance *instance, uint64_t offset, void *out, size_t len,
                                   struct cis_error *err)
 {
-    void *at;
+    const void *at;
     CIS_TRY(cis_guest_span(cis_session_guest(instance->session), offset, len, "read", &at, err));
     memcpy(out, at, len);
     return CIS_OK;
@@ -136,8 +136,9 @@ cis_code cis_instance_read_memory(cis_instance *instance, uint64_t offset, void 
 cis_code cis_instance_write_memory(cis_instance *instance, uint64_t offset, const void *data,
                                    size_t len, struct cis_error *err)
 {
-    void *at;
-    CIS_TRY(cis_guest_span(cis_session_guest(instance->session), offset, len, "write", &at, err));
-    memcpy(at, data, len);
+    cis_guest *guest = cis_session_guest(instance->session);
+    const void *span;
+    CIS_TRY(cis_guest_span(guest, offset, len, "write", &span, err));
+    memcpy(cis_guest_out(guest, offset, len), data, len);
     return CIS_OK;
 }

@@ -8,6 +8,7 @@
 #define CIS_RUN_RUN_H
 
 #include "host/host.h"
+#include "run/files.h"
 #include "skillabi/skillabi.h"
 
 #define CIS_OUTPUT_MAX_DEFAULT (256ull << 20)
@@ -29,6 +30,21 @@ enum cis_tx {
     CIS_TX_DISCARD
 };
 
+/* A program instead of a skill: WASI's _start (or a reactor's _initialize), or one export. */
+struct cis_run_program {
+    const char *const *args; /* NULL-terminated; args[0]: the program's own name */
+    const char *const *env;  /* "NAME=VALUE", NULL-terminated, may be NULL; all that it sees */
+    struct cis_host_stream std[3]; /* copied; kept buffers come back in the outcome */
+    const int *listeners;
+    size_t nlisteners;
+    const char *invoke;             /* an export called with numbers; NULL: _start */
+    const char *const *invoke_args; /* NULL-terminated; NULL: none are given, show the type */
+    bool fixed_clock;
+    uint64_t clock_ns;
+    bool seeded;
+    uint8_t seed[32];
+};
+
 struct cis_run_request {
     cis_engine *engine;
     cis_image *image;
@@ -47,7 +63,15 @@ struct cis_run_request {
     struct cis_bytes input;                   /* JSON, judged by the caller; borrowed */
     const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
     size_t nconfig;
-    bool no_clock, no_random;  /* switched off for this run */
+    bool no_clock, no_random; /* switched off for this run */
+    /* Files: the same for programs and skills. Nothing is mounted unless it is said here. */
+    cis_forest *forest;
+    const struct cis_run_mount *mounts;
+    size_t nmounts;
+    bool read_only;
+    uint32_t files_max;                    /* open descriptors; 0: CIS_WORLD_FILES_MAX */
+    const char *fork;                      /* the workspace's changes become this new branch */
+    const struct cis_run_program *program; /* NULL: a skill */
     const char *compiled_code; /* "compiled", "disk" or "memory" for the report; NULL: unknown */
     enum cis_tx tx;            /* what becomes of its writes */
     void (*trace)(void *self, const char *line);
@@ -79,6 +103,11 @@ struct cis_run_outcome {
     struct cis_buf report; /* JSON with the whole result; owned */
     char id[27];
     char *backtrace; /* "" or lines; owned */
+    bool exited;     /* a program ended by itself, with this code */
+    int32_t exit_code;
+    struct cis_host_stream std[3];   /* a program's; kept buffers are owned */
+    struct cis_run_files_kept files; /* fork points into the outcome */
+    char fork[CIS_FS_REF_MAX + 1];
 };
 
 /* The whole run. CIS_OK when there is an outcome, whatever it says; else nothing ran and there is

@@ -31,7 +31,7 @@ bool cis_abi_has_memory(cis_guest *guest)
 
 bool cis_abi_write(cis_guest *guest, uint32_t ptr, const void *data, size_t len)
 {
-    void *at = cis_guest_at(guest, ptr, len);
+    void *at = cis_guest_out(guest, ptr, len);
     if (at == NULL) {
         return false;
     }

@@ -54,7 +54,7 @@ static cis_code memory_get_call(cis_guest *guest, union cis_slot *io, struct cis
 
 static cis_code memory_set_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    void *key, *value;
+    const void *key, *value;
     CIS_TRY(cis_guest_span(guest, io[0].u32, io[1].u32, "memory_set: key", &key, err));
     CIS_TRY(cis_guest_span(guest, io[2].u32, io[3].u32, "memory_set: value", &value, err));
     struct cis_str name = {key, io[1].u32};

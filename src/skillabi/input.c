@@ -28,8 +28,9 @@ static cis_code give(struct cis_abi_call *r, const struct piece *pieces, size_t 
                                usage.memory_bytes + total, err);
     }
     CIS_TRY(code);
-    uint8_t *at;
-    CIS_TRY(cis_guest_span(r->guest, block.ptr, total, "input", (void **)&at, err));
+    const void *span;
+    CIS_TRY(cis_guest_span(r->guest, block.ptr, total, "input", &span, err));
+    uint8_t *at = cis_guest_out(r->guest, block.ptr, total);
     for (size_t i = 0; i < n; i++) {
         if (pieces[i].len != 0) {
             memcpy(at, pieces[i].ptr, pieces[i].len);

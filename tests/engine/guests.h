@@ -36,11 +36,11 @@ static inline cis_code h_note(cis_guest *g, union cis_slot *io, struct cis_error
 
 static inline cis_code h_sum(cis_guest *g, union cis_slot *io, struct cis_error *err)
 {
-    void *p = NULL;
+    const void *p = NULL;
     uint32_t len = io[1].u32, sum = 0;
     CIS_TRY(cis_guest_span(g, io[0].u32, len, "t.sum", &p, err));
     for (uint32_t i = 0; i < len; i++) {
-        sum += ((uint8_t *)p)[i];
+        sum += ((const uint8_t *)p)[i];
     }
     io[0].u32 = sum;
     return CIS_OK;

@@ -155,7 +155,7 @@ static void imported_memory_is_seen_by_guest_and_host(void **state)
     use(f, ENV_MEMORY);
     assert_int_equal(call_i(f, "f", 7), 18);
     assert_int_equal(cis_guest_memory_size(f->guest), 2 * 65536);
-    assert_int_equal(((uint8_t *)cis_guest_at(f->guest, 18, 1))[0], 7);
+    assert_int_equal(((const uint8_t *)cis_guest_at(f->guest, 18, 1))[0], 7);
 }
 
 static void imported_memory_counts_and_starts_clean_each_time(void **state)
@@ -168,7 +168,7 @@ static void imported_memory_counts_and_starts_clean_each_time(void **state)
     cis_guest_usage(f->guest, &u);
     assert_int_equal(u.memory_bytes, 12 * 65536);
     assert_true(u.memory_limit_hit);
-    memset(cis_guest_at(f->guest, 0, 12 * 65536), 0xa5, 12 * 65536);
+    memset(cis_guest_out(f->guest, 0, 12 * 65536), 0xa5, 12 * 65536);
     cis_guest_free(f->guest);
     struct cis_guest_options o = options_for(&f->host);
     f->guest = guest_with(f->engine, f->program, &o);
@@ -240,7 +240,7 @@ static void pointers_are_checked_against_the_memory_as_it_is(void **state)
 {
     struct fixture *f = *state;
     use(f, "(module (memory (export \"memory\") 1))");
-    void *p = NULL;
+    const void *p = NULL;
     assert_non_null(cis_guest_at(f->guest, 0, 65536));
     assert_non_null(cis_guest_at(f->guest, 65536, 0));
     assert_null(cis_guest_at(f->guest, 65537, 0));

@@ -393,7 +393,7 @@ cis_code abi_call_code(struct abi *a, const char *name, ...)
 
 uint32_t abi_put(struct abi *a, uint32_t at, const char *text)
 {
-    char *to = cis_guest_at(a->guest, at, strlen(text));
+    char *to = cis_guest_out(a->guest, at, strlen(text));
     assert_non_null(to);
     memcpy(to, text, strlen(text));
     return at;

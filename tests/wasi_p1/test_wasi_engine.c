@@ -136,7 +136,7 @@ static cis_code call(const char *name, const char *type, const uint64_t *args, s
 
 static uint8_t *memory(uint32_t at)
 {
-    uint8_t *p = cis_guest_at(guest, at, 64);
+    uint8_t *p = cis_guest_out(guest, at, 64);
     assert_non_null(p);
     return p;
 }

@@ -32,8 +32,8 @@ static cis_code copy(cis_guest *guest, union cis_slot *io, const char *const *li
     if (!measure(list, &count, &bytes)) {
         return cis_wasi_answer(io, CIS_WASI_OVERFLOW);
     }
-    uint8_t *pointers = cis_guest_at(guest, io[0].u32, 4ull * count);
-    uint8_t *text = cis_guest_at(guest, text_at, bytes);
+    uint8_t *pointers = cis_guest_out(guest, io[0].u32, 4ull * count);
+    uint8_t *text = cis_guest_out(guest, text_at, bytes);
     if (pointers == NULL || text == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }

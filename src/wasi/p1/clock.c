@@ -6,7 +6,7 @@
 
 bool cis_wasi_put32(cis_guest *guest, uint32_t at, uint32_t value)
 {
-    void *p = cis_guest_at(guest, at, sizeof value);
+    void *p = cis_guest_out(guest, at, sizeof value);
     if (p != NULL) {
         cis_put_le32(p, value);
     }
@@ -15,7 +15,7 @@ bool cis_wasi_put32(cis_guest *guest, uint32_t at, uint32_t value)
 
 bool cis_wasi_put64(cis_guest *guest, uint32_t at, uint64_t value)
 {
-    void *p = cis_guest_at(guest, at, sizeof value);
+    void *p = cis_guest_out(guest, at, sizeof value);
     if (p != NULL) {
         cis_put_le64(p, value);
     }

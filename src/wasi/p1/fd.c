@@ -109,7 +109,7 @@ cis_code cis_wasi_fd_fdstat_get(cis_guest *guest, union cis_slot *io, struct cis
     if (cis_wasi_fd(host, fd) == CIS_WASI_NONE) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
-    uint8_t *out = cis_guest_at(guest, io[1].u32, sizeof(struct cis_wasi_fdstat));
+    uint8_t *out = cis_guest_out(guest, io[1].u32, sizeof(struct cis_wasi_fdstat));
     if (out == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
@@ -160,7 +160,7 @@ static cis_code filestat(cis_guest *guest, union cis_slot *io, size_t size)
     if (cis_wasi_fd(cis_host_of(guest), io[0].u32) == CIS_WASI_NONE) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
-    void *out = cis_guest_at(guest, io[1].u32, size);
+    void *out = cis_guest_out(guest, io[1].u32, size);
     if (out == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }

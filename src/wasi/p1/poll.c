@@ -130,7 +130,7 @@ static cis_code report(cis_guest *guest, const struct poll *p, uint64_t now, uin
 {
     const uint8_t *subs = cis_guest_at(guest, p->subs, (uint64_t)p->n * p->layout->size);
     uint8_t *events =
-        cis_guest_at(guest, p->events, (uint64_t)p->n * sizeof(struct cis_wasi_event));
+        cis_guest_out(guest, p->events, (uint64_t)p->n * sizeof(struct cis_wasi_event));
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->n; i++) {
         struct wish w;

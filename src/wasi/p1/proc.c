@@ -36,7 +36,7 @@ cis_code cis_wasi_sched_yield(cis_guest *guest, union cis_slot *io, struct cis_e
 cis_code cis_wasi_random_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
     uint32_t len = io[1].u32;
-    uint8_t *at = cis_guest_at(guest, io[0].u32, len);
+    uint8_t *at = cis_guest_out(guest, io[0].u32, len);
     if (at == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }

@@ -100,7 +100,7 @@ cis_code cis_wasi_fd_read(cis_guest *guest, union cis_slot *io, struct cis_error
             break;
         }
         /* Checked again: a buffer before this one may lie over the array. */
-        void *to = take != 0 ? cis_guest_at(guest, cis_le32(iov), len) : NULL;
+        void *to = take != 0 ? cis_guest_out(guest, cis_le32(iov), take) : NULL;
         if (to != NULL) {
             CIS_TRY(cis_guest_burn(guest, take / CIS_WASI_BYTES_A_FUEL, err));
             memcpy(to, host->input.ptr + host->input_pos, take);
