@@ -24,12 +24,6 @@
 #define CIS_HOST_HTTP_HEADERS_BYTES (64u * 1024u) /* as JSON text */
 #define CIS_HOST_HTTP_REDIRECTS 5u
 
-struct cis_host_stdio {
-    uint8_t stream; /* 0: the one of its number; 1 to 3: stdin, stdout, stderr; 255: closed */
-    uint8_t flags;  /* WASI fdflags */
-    uint64_t rights_dropped;
-};
-
 /* Guest memory that skillabi/ grew for a guest without an allocator of its own; kind is its note of
  * how this guest allocates (0: not looked at yet). */
 struct cis_host_heap {
@@ -69,9 +63,9 @@ struct cis_host {
     bool no_random;         /* of most toolchains asks for both before anything else */
     bool fixed_clock;       /* every clock shows clock_ns (replay, tests) */
     uint64_t clock_ns;
-    uint64_t mono_base_ns;          /* zero point of the guest's monotonic clock, 0: not set yet */
-    struct cis_host_stdio stdio[3]; /* WASI's descriptors 0 to 2; zero: as at the start */
-    struct cis_world world;         /* what a WASI program finds; zeros for a skill without files */
+    uint64_t mono_base_ns;  /* zero point of the guest's monotonic clock, 0: not set yet */
+    struct cis_world world; /* what a WASI program finds; zeros for a skill without files */
+    struct cis_wasi *wasi;  /* its descriptors, made and closed by wasi/p1; NULL: not needed yet */
 };
 
 struct cis_host_value {

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "wasi/p1/p1.h"
 
 static cis_code take_config(cis_session *s, struct cis_error *err)
 {
@@ -213,6 +214,7 @@ void cis_session_close(cis_session *session)
         return;
     }
     cis_guest_free(session->guest);
+    cis_wasi_p1_end(&session->host);
     cis_program_unref(session->program);
     cis_memory_view_free(session->host.memory);
     cis_grants_done(&session->host.grants);

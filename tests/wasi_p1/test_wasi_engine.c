@@ -109,6 +109,7 @@ static int teardown(void **state)
     (void)state;
     cis_guest_free(guest);
     guest = NULL;
+    cis_wasi_p1_end(&host);
     cis_buf_done(&host.output);
     cis_buf_done(&host.errors);
     cis_buf_done(&host.log);

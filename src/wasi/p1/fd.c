@@ -2,24 +2,13 @@
  * errno that Linux gives for a pipe. */
 #include "wasi/p1/internal.h"
 
-#define CLOSED 0xFFu
-
-enum cis_wasi_stream cis_wasi_fd(const struct cis_host *host, uint32_t fd)
-{
-    if (fd > 2 || host->stdio[fd].stream == CLOSED) {
-        return CIS_WASI_NONE;
-    }
-    uint8_t stream = host->stdio[fd].stream; /* 0: the one of this number */
-    return stream == 0 ? (enum cis_wasi_stream)fd : (enum cis_wasi_stream)(stream - 1);
-}
-
 /* A function that a pipe answers with one errno, whatever else it is given. */
 #define ON_STREAM(name, error)                                                                     \
     cis_code cis_wasi_##name(cis_guest *guest, union cis_slot *io, struct cis_error *err)          \
     {                                                                                              \
-        (void)err;                                                                                 \
-        bool open = cis_wasi_fd(cis_host_of(guest), io[0].u32) != CIS_WASI_NONE;                   \
-        return cis_wasi_answer(io, open ? (error) : CIS_WASI_BADF);                                \
+        struct cis_wasi_fd *f;                                                                     \
+        CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));                                           \
+        return cis_wasi_answer(io, f != NULL ? (error) : CIS_WASI_BADF);                           \
     }
 
 ON_STREAM(fd_allocate, CIS_WASI_SPIPE)
@@ -37,16 +26,19 @@ ON_STREAM(fd_prestat_dir_name, CIS_WASI_BADF)
 
 cis_code cis_wasi_fd_advise(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    if (cis_wasi_fd(cis_host_of(guest), io[0].u32) == CIS_WASI_NONE) {
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
     return cis_wasi_answer(io, io[3].u32 > 5 ? CIS_WASI_INVAL : CIS_WASI_SPIPE);
 }
 
-static cis_code seek(cis_guest *guest, union cis_slot *io)
+static cis_code seek(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    if (cis_wasi_fd(cis_host_of(guest), io[0].u32) == CIS_WASI_NONE) {
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
     /* Three origins in both modules, in another order; on a pipe the order makes no difference. */
@@ -55,58 +47,34 @@ static cis_code seek(cis_guest *guest, union cis_slot *io)
 
 cis_code cis_wasi_fd_seek(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    return seek(guest, io);
+    return seek(guest, io, err);
 }
 
 cis_code cis_wasi_fd_seek_old(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    return seek(guest, io);
+    return seek(guest, io, err);
 }
 
 cis_code cis_wasi_fd_close(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    struct cis_host *host = cis_host_of(guest);
-    if (cis_wasi_fd(host, io[0].u32) == CIS_WASI_NONE) {
-        return cis_wasi_answer(io, CIS_WASI_BADF);
-    }
-    host->stdio[io[0].u32] = (struct cis_host_stdio){.stream = CLOSED};
-    return cis_wasi_answer(io, CIS_WASI_OK);
+    struct cis_wasi *w;
+    CIS_TRY(cis_wasi_of(guest, &w, err));
+    return cis_wasi_answer(io, cis_wasi_errno_of(cis_wasi_close(w, io[0].u32)));
 }
 
+/* The target must be open too: a guest cannot choose the numbers of new descriptors. */
 cis_code cis_wasi_fd_renumber(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    struct cis_host *host = cis_host_of(guest);
-    uint32_t from = io[0].u32, to = io[1].u32;
-    enum cis_wasi_stream stream = cis_wasi_fd(host, from);
-    /* The target must be open too: a guest cannot choose the numbers of new descriptors. */
-    if (stream == CIS_WASI_NONE || cis_wasi_fd(host, to) == CIS_WASI_NONE) {
-        return cis_wasi_answer(io, CIS_WASI_BADF);
-    }
-    if (from != to) {
-        host->stdio[to] = host->stdio[from];
-        host->stdio[to].stream = (uint8_t)(stream + 1);
-        host->stdio[from] = (struct cis_host_stdio){.stream = CLOSED};
-    }
-    return cis_wasi_answer(io, CIS_WASI_OK);
-}
-
-static uint64_t rights_of(const struct cis_host *host, uint32_t fd)
-{
-    uint64_t rights = CIS_WASI_RIGHT_SET_FLAGS | CIS_WASI_RIGHT_FILESTAT_GET | CIS_WASI_RIGHT_POLL;
-    rights |= cis_wasi_fd(host, fd) == CIS_WASI_STDIN ? CIS_WASI_RIGHT_READ : CIS_WASI_RIGHT_WRITE;
-    return rights & ~host->stdio[fd].rights_dropped;
+    struct cis_wasi *w;
+    CIS_TRY(cis_wasi_of(guest, &w, err));
+    return cis_wasi_answer(io, cis_wasi_errno_of(cis_wasi_renumber(w, io[0].u32, io[1].u32)));
 }
 
 cis_code cis_wasi_fd_fdstat_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    struct cis_host *host = cis_host_of(guest);
-    uint32_t fd = io[0].u32;
-    if (cis_wasi_fd(host, fd) == CIS_WASI_NONE) {
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
     uint8_t *out = cis_guest_out(guest, io[1].u32, sizeof(struct cis_wasi_fdstat));
@@ -114,17 +82,18 @@ cis_code cis_wasi_fd_fdstat_get(cis_guest *guest, union cis_slot *io, struct cis
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
     memset(out, 0, sizeof(struct cis_wasi_fdstat)); /* filetype 0: unknown, so no terminal */
-    cis_put_le16(out + offsetof(struct cis_wasi_fdstat, flags), host->stdio[fd].flags);
-    cis_put_le64(out + offsetof(struct cis_wasi_fdstat, rights_base), rights_of(host, fd));
+    cis_put_le16(out + offsetof(struct cis_wasi_fdstat, flags), f->flags);
+    cis_put_le64(out + offsetof(struct cis_wasi_fdstat, rights_base), f->rights);
+    cis_put_le64(out + offsetof(struct cis_wasi_fdstat, rights_inheriting), f->inheriting);
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
 cis_code cis_wasi_fd_fdstat_set_flags(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    struct cis_host *host = cis_host_of(guest);
-    uint32_t fd = io[0].u32, flags = io[1].u32;
-    if (cis_wasi_fd(host, fd) == CIS_WASI_NONE) {
+    uint32_t flags = io[1].u32;
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
     if (flags > 31) {
@@ -133,31 +102,33 @@ cis_code cis_wasi_fd_fdstat_set_flags(cis_guest *guest, union cis_slot *io, stru
     if ((flags & (CIS_WASI_FDFLAG_DSYNC | CIS_WASI_FDFLAG_RSYNC | CIS_WASI_FDFLAG_SYNC)) != 0) {
         return cis_wasi_answer(io, CIS_WASI_NOTSUP);
     }
-    host->stdio[fd].flags = (uint8_t)flags;
+    f->flags = (uint16_t)flags;
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
 cis_code cis_wasi_fd_fdstat_set_rights(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    struct cis_host *host = cis_host_of(guest);
-    uint32_t fd = io[0].u32;
     uint64_t base = io[1].u64, inheriting = io[2].u64;
-    if (cis_wasi_fd(host, fd) == CIS_WASI_NONE) {
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
-    uint64_t have = rights_of(host, fd);
-    if ((base & ~have) != 0 || inheriting != 0) { /* rights are only ever dropped */
+    if ((base & ~f->rights) != 0 ||
+        (inheriting & ~f->inheriting) != 0) { /* rights are only ever dropped */
         return cis_wasi_answer(io, CIS_WASI_NOTCAPABLE);
     }
-    host->stdio[fd].rights_dropped |= have & ~base;
+    f->rights = base;
+    f->inheriting = inheriting;
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
 /* A pipe has no attributes that a guest should know. */
-static cis_code filestat(cis_guest *guest, union cis_slot *io, size_t size)
+static cis_code filestat(cis_guest *guest, union cis_slot *io, size_t size, struct cis_error *err)
 {
-    if (cis_wasi_fd(cis_host_of(guest), io[0].u32) == CIS_WASI_NONE) {
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
     void *out = cis_guest_out(guest, io[1].u32, size);
@@ -170,12 +141,10 @@ static cis_code filestat(cis_guest *guest, union cis_slot *io, size_t size)
 
 cis_code cis_wasi_fd_filestat_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    return filestat(guest, io, sizeof(struct cis_wasi_filestat));
+    return filestat(guest, io, sizeof(struct cis_wasi_filestat), err);
 }
 
 cis_code cis_wasi_fd_filestat_get_old(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    return filestat(guest, io, sizeof(struct cis_wasi_filestat_old));
+    return filestat(guest, io, sizeof(struct cis_wasi_filestat_old), err);
 }

@@ -5,6 +5,7 @@
 #include "base/le.h"
 #include "host/host.h"
 #include "wasi/p1/abi.h"
+#include "wasi/p1/fds.h"
 
 #define BOTH(n, t, g, c, p, d) cis_hostfn_handler cis_wasi_##n;
 #define SPLIT(n, t, g, c, p, d) cis_hostfn_handler cis_wasi_##n, cis_wasi_##n##_old;
@@ -28,9 +29,16 @@ static inline cis_code cis_wasi_answer(union cis_slot *io, enum cis_wasi_errno e
 bool cis_wasi_put32(cis_guest *guest, uint32_t at, uint32_t value);
 bool cis_wasi_put64(cis_guest *guest, uint32_t at, uint64_t value);
 
-/* What a descriptor is. No other exists: nothing is preopened. */
+/* errno.c: Linux's number as WASI's. */
+enum cis_wasi_errno cis_wasi_errno_of(int no);
+
+/* Which standard stream a descriptor is; its number for a guest that has moved none. */
 enum cis_wasi_stream { CIS_WASI_STDIN, CIS_WASI_STDOUT, CIS_WASI_STDERR, CIS_WASI_NONE };
-enum cis_wasi_stream cis_wasi_fd(const struct cis_host *host, uint32_t fd);
+static inline enum cis_wasi_stream cis_wasi_stream_of(const struct cis_wasi_fd *f)
+{
+    return f != NULL && f->kind == CIS_WASI_STREAM ? (enum cis_wasi_stream)f->stream
+                                                   : CIS_WASI_NONE;
+}
 
 /* Time of a clock as the guest sees it; false: no such clock. */
 bool cis_wasi_now(cis_guest *guest, uint32_t clock, uint64_t *out_ns);

@@ -58,7 +58,7 @@ static void read_clock(const struct layout *l, const uint8_t *sub, const struct 
 
 static void read_stream(const struct cis_host *host, uint32_t fd, struct wish *w)
 {
-    enum cis_wasi_stream stream = cis_wasi_fd(host, fd);
+    enum cis_wasi_stream stream = cis_wasi_stream_of(cis_wasi_at(host->wasi, fd));
     bool wants_input = w->tag == CIS_WASI_EVENT_READ;
     if (stream == CIS_WASI_NONE || (stream == CIS_WASI_STDIN) != wants_input) {
         w->error = CIS_WASI_BADF;
@@ -168,6 +168,8 @@ static cis_code poll_with(cis_guest *guest, union cis_slot *io, const struct lay
 {
     struct poll p = {.layout = layout, .subs = io[0].u32, .events = io[1].u32, .n = io[2].u32};
     uint32_t out = io[3].u32, n = 0;
+    struct cis_wasi *w;
+    CIS_TRY(cis_wasi_of(guest, &w, err));
     if (p.n == 0) {
         return cis_wasi_answer(io, CIS_WASI_INVAL);
     }

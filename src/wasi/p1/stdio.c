@@ -49,7 +49,9 @@ static cis_code write_stream(cis_guest *guest, enum cis_wasi_stream stream, stru
 
 cis_code cis_wasi_fd_write(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    enum cis_wasi_stream stream = cis_wasi_fd(cis_host_of(guest), io[0].u32);
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    enum cis_wasi_stream stream = cis_wasi_stream_of(f);
     if (stream == CIS_WASI_NONE || stream == CIS_WASI_STDIN) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
@@ -79,7 +81,9 @@ cis_code cis_wasi_fd_write(cis_guest *guest, union cis_slot *io, struct cis_erro
 cis_code cis_wasi_fd_read(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
     struct cis_host *host = cis_host_of(guest);
-    if (cis_wasi_fd(host, io[0].u32) != CIS_WASI_STDIN) {
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    if (cis_wasi_stream_of(f) != CIS_WASI_STDIN) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
     const uint8_t *iovs;

@@ -1,0 +1,233 @@
+/* The table of descriptors: numbers, growth, what closing an entry gives back. */
+#include "wasi/p1/fds.h"
+
+#include <errno.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "wasi/p1/p1.h"
+
+#define FIRST 64u             /* numbers at the start */
+#define FILES_MOST (1u << 20) /* Linux's nr_open; whatever the run allows */
+
+static void release(struct cis_wasi *w, struct cis_wasi_fd *f)
+{
+    switch ((enum cis_wasi_kind)f->kind) {
+    case CIS_WASI_DIR:
+        cis_vfs_file_close(f->listing);
+        if (f->preopen == NULL) {
+            cis_dir_free(f->dir);
+        }
+        break;
+    case CIS_WASI_FILE:
+        cis_vfs_file_close(f->file);
+        break;
+    case CIS_WASI_LISTENER:
+    case CIS_WASI_SOCKET:
+        if (!f->borrowed) {
+            close(f->sock);
+        }
+        break;
+    case CIS_WASI_FREE:
+    case CIS_WASI_CLOSED:
+    case CIS_WASI_STREAM:
+        break;
+    }
+    cis_budget_release(&w->host->budget, CIS_WASI_FD_BYTES);
+    *f = (struct cis_wasi_fd){.kind = CIS_WASI_FREE};
+}
+
+/* Twice as many places. ENFILE, ENOMEM. */
+static int grow(struct cis_wasi *w, uint32_t cap)
+{
+    uint64_t bytes = (uint64_t)cap * sizeof *w->fds + cap / 8;
+    if (cis_budget_charge(&w->host->budget, bytes - w->charged, "descriptors", NULL) != CIS_OK) {
+        return ENFILE;
+    }
+    struct cis_wasi_fd *fds = cis_calloc(cap, sizeof *fds);
+    uint64_t *used = cis_calloc(cap / 64, sizeof *used);
+    if (fds == NULL || used == NULL) {
+        cis_free(fds);
+        cis_free(used);
+        cis_budget_release(&w->host->budget, bytes - w->charged);
+        return ENOMEM;
+    }
+    if (w->cap != 0) {
+        memcpy(fds, w->fds, w->cap * sizeof *fds);
+        memcpy(used, w->used, w->cap / 8);
+    }
+    cis_free(w->fds);
+    cis_free(w->used);
+    w->fds = fds;
+    w->used = used;
+    w->cap = cap;
+    w->charged = bytes;
+    return 0;
+}
+
+/* The lowest free number, which may be w->cap. */
+static uint32_t lowest(const struct cis_wasi *w)
+{
+    for (uint32_t word = w->low / 64; word < w->cap / 64; word++) {
+        uint64_t open = ~w->used[word];
+        if (open != 0) {
+            return word * 64 + (uint32_t)__builtin_ctzll(open);
+        }
+    }
+    return w->cap;
+}
+
+static int place(struct cis_wasi *w, const struct cis_wasi_fd *entry, uint32_t at)
+{
+    if (at >= w->max) {
+        return EMFILE;
+    }
+    if (cis_budget_charge(&w->host->budget, CIS_WASI_FD_BYTES, "descriptors", NULL) != CIS_OK) {
+        return ENFILE;
+    }
+    int no = at < w->cap ? 0 : grow(w, w->cap * 2);
+    if (no != 0) {
+        cis_budget_release(&w->host->budget, CIS_WASI_FD_BYTES);
+        return no;
+    }
+    w->fds[at] = *entry;
+    w->used[at / 64] |= 1ull << (at % 64);
+    w->low = at + 1;
+    return 0;
+}
+
+int cis_wasi_add(struct cis_wasi *w, const struct cis_wasi_fd *entry, uint32_t *out_fd)
+{
+    uint32_t at = lowest(w);
+    int no = place(w, entry, at);
+    if (no == 0) {
+        *out_fd = at;
+    }
+    return no;
+}
+
+int cis_wasi_close(struct cis_wasi *w, uint32_t fd)
+{
+    struct cis_wasi_fd *f = cis_wasi_at(w, fd);
+    if (f == NULL) {
+        return EBADF;
+    }
+    release(w, f);
+    w->used[fd / 64] &= ~(1ull << (fd % 64));
+    w->low = fd < w->low ? fd : w->low;
+    return 0;
+}
+
+int cis_wasi_renumber(struct cis_wasi *w, uint32_t from, uint32_t to)
+{
+    struct cis_wasi_fd *old = cis_wasi_at(w, from), *onto = cis_wasi_at(w, to);
+    if (old == NULL || onto == NULL) {
+        return EBADF;
+    }
+    if (from == to) {
+        return 0;
+    }
+    release(w, onto);
+    *onto = *old;
+    *old = (struct cis_wasi_fd){.kind = CIS_WASI_FREE};
+    w->used[from / 64] &= ~(1ull << (from % 64));
+    w->low = from < w->low ? from : w->low;
+    return 0;
+}
+
+#define STREAM_RIGHTS (CIS_WASI_RIGHT_SET_FLAGS | CIS_WASI_RIGHT_FILESTAT_GET | CIS_WASI_RIGHT_POLL)
+
+static int add_streams(struct cis_wasi *w)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        bool closed = w->host->world.std[i].kind == CIS_STREAM_CLOSED;
+        struct cis_wasi_fd f = {.kind = closed ? CIS_WASI_CLOSED : CIS_WASI_STREAM,
+                                .stream = (uint8_t)i,
+                                .rights = STREAM_RIGHTS |
+                                          (i == 0 ? CIS_WASI_RIGHT_READ : CIS_WASI_RIGHT_WRITE)};
+        int no = place(w, &f, i);
+        if (no != 0) {
+            return no;
+        }
+    }
+    return 0;
+}
+
+static int add_world(struct cis_wasi *w)
+{
+    const struct cis_world *world = &w->host->world;
+    int no = add_streams(w);
+    uint32_t fd;
+    for (size_t i = 0; no == 0 && i < world->ndirs; i++) {
+        struct cis_wasi_fd f = {.kind = CIS_WASI_DIR,
+                                .rights = CIS_WASI_RIGHTS_DIR,
+                                .inheriting = CIS_WASI_RIGHTS_DIR | CIS_WASI_RIGHTS_FILE,
+                                .dir = world->dirs[i].dir,
+                                .preopen = &world->dirs[i]};
+        no = cis_wasi_add(w, &f, &fd);
+    }
+    for (size_t i = 0; no == 0 && i < world->nlisteners; i++) {
+        struct cis_wasi_fd f = {.kind = CIS_WASI_LISTENER,
+                                .borrowed = true,
+                                .sock = world->listeners[i],
+                                .rights = CIS_WASI_RIGHTS_LISTENER,
+                                .inheriting = CIS_WASI_RIGHTS_SOCKET};
+        no = cis_wasi_add(w, &f, &fd);
+    }
+    return no;
+}
+
+cis_code cis_wasi_make(struct cis_host *host, struct cis_error *err)
+{
+    if (host->wasi != NULL) {
+        return CIS_OK;
+    }
+    struct cis_wasi *w = cis_zalloc(sizeof *w);
+    if (w == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "descriptors: out of memory");
+    }
+    w->host = host;
+    w->max = host->world.files_max != 0 ? host->world.files_max : CIS_WORLD_FILES_MAX;
+    w->max = w->max < FILES_MOST ? w->max : FILES_MOST;
+    host->wasi = w;
+    int no = grow(w, FIRST);
+    if (no == 0) {
+        no = add_world(w);
+    }
+    if (no != 0) {
+        cis_wasi_p1_end(host);
+    }
+    switch (no) {
+    case 0:
+        return CIS_OK;
+    case EMFILE:
+        return cis_fail(err, CIS_E_LIMIT,
+                        "descriptors: the program begins with more than %u of them", w->max);
+    case ENFILE:
+        return cis_fail(err, CIS_E_BUDGET, "descriptors: host-side budget used up");
+    default:
+        return cis_fail(err, CIS_E_NOMEM, "descriptors: out of memory");
+    }
+}
+
+cis_code cis_wasi_p1_start(struct cis_host *host, struct cis_error *err)
+{
+    return cis_wasi_make(host, err);
+}
+
+void cis_wasi_p1_end(struct cis_host *host)
+{
+    struct cis_wasi *w = host->wasi;
+    if (w == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < w->cap; i++) {
+        if (w->fds[i].kind != CIS_WASI_FREE) {
+            release(w, &w->fds[i]);
+        }
+    }
+    cis_budget_release(&host->budget, w->charged);
+    cis_free(w->fds);
+    cis_free(w->used);
+    cis_free(w);
+    host->wasi = NULL;
+}
