@@ -82,8 +82,9 @@ CIS_API enum cis_code cis_workspace_list(cis_workspace *workspace, const char *p
 
 /* ---- committing ---- */
 /* All changes so far as one durable commit; the workspace goes on at the new head. note: one line
- * for the log, may be NULL. *out_epoch (may be NULL): of the commit, or of the state when nothing
- * had changed. After CIS_E_CONFLICT or CIS_E_QUOTA the changes are still here. */
+ * for the log, at most 1,024 bytes, may be NULL. *out_epoch (may be NULL): of the commit, or of the
+ * state when nothing had changed. After CIS_E_CONFLICT or CIS_E_QUOTA the changes are still here.
+ */
 CIS_API enum cis_code cis_workspace_commit(cis_workspace *workspace, const char *note,
                                            uint64_t *out_epoch, struct cis_error *err);
 /* The changes become the first commit of a new branch instead: what to do after a conflict. */
@@ -99,6 +100,7 @@ CIS_API enum cis_code cis_workspace_changes(cis_workspace *workspace, cis_worksp
                                             void *self, struct cis_error *err);
 
 /* ---- history of a tenant (NULL: "default") ---- */
+/* note: at most 1,024 bytes, may be NULL. */
 CIS_API enum cis_code cis_tenant_snapshot(cis_runtime *runtime, const char *tenant,
                                           const char *state, const char *name, const char *note,
                                           struct cis_error *err);

@@ -268,8 +268,8 @@ static cis_code snapshot_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_rev of;
     const char *note = cis_cli_value(cmd->cli, "note");
     s.note = cis_str_of(note != NULL ? note : "");
-    if (s.note.len > 1024) {
-        return cis_fail(err, CIS_E_USAGE, "--note: at most 1024 bytes");
+    if (s.note.len > CIS_FS_NOTE_MAX) {
+        return cis_fail(err, CIS_E_USAGE, "--note: at most %u bytes", CIS_FS_NOTE_MAX);
     }
     cis_id_new(s.id);
     if (cmd->cli->nargs != 0) {

@@ -2,6 +2,7 @@
 #include "cli/app.h"
 
 #include "base/clock.h"
+#include "cli/store.h"
 #include "config/config.h"
 #include "store/postgres/postgres.h"
 
@@ -44,6 +45,12 @@ static void told(const struct store_cmd *cmd, int from, int to)
 }
 
 /* ---- the embedded store: made and brought forward by being opened ---- */
+/* For what is not to make it. */
+static cis_code must_exist(const struct store_cmd *cmd, struct cis_error *err)
+{
+    return cis_cli_store_find(cis_app_config(cmd->app)->store, err);
+}
+
 static bool open_tenant(void *self, const struct cis_tenant *tenant)
 {
     struct store_cmd *cmd = self;
@@ -88,6 +95,7 @@ static cis_code init_verb(struct store_cmd *cmd, struct cis_error *err)
 static cis_code migrate_verb(struct store_cmd *cmd, struct cis_error *err)
 {
     int from, to;
+    CIS_TRY(must_exist(cmd, err));
     if (cmd->url == NULL) {
         return open_embedded(cmd, err);
     }
@@ -153,6 +161,7 @@ static cis_code check_tenants(struct store_cmd *cmd, struct cis_error *err)
 
 static cis_code check_verb(struct store_cmd *cmd, struct cis_error *err)
 {
+    CIS_TRY(must_exist(cmd, err));
     if (cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"checks\":[");
     }
@@ -206,7 +215,9 @@ const struct cis_cli_command cis_cmd_store_init = {
 const struct cis_cli_command cis_cmd_store_check = {
     .name = "store check",
     .summary = "check the database: settings, roles, row security, schema, pages",
-    .help = "Demands page checksums of a PostgreSQL server. Ends with 7 when something is bad.",
+    .help =
+        "Demands page checksums of a PostgreSQL server. Ends with 7 when something is bad, with 3 "
+        "when there is no store; none is made.",
     .examples = "cis store check --store postgres://admin@db.example/agents\n",
     .run = run_check};
 

@@ -6,6 +6,13 @@
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 
+cis_code cis_cli_store_find(const char *name, struct cis_error *err)
+{
+    return cis_str_starts(cis_str_of(name), CIS_STR("sqlite:"))
+               ? cis_store_sqlite_find(name + strlen("sqlite:"), err)
+               : CIS_OK;
+}
+
 cis_code cis_cli_store_open(const char *name, cis_cancel *cancel, cis_store **out_store,
                             struct cis_error *err)
 {

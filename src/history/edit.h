@@ -58,8 +58,9 @@ cis_code cis_edit_content(struct edit *e, uint64_t ino, const struct extents *wa
  * change).
  */
 cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err);
-/* out->changes counts names and files. Nothing to do: no commit, out->at.view is the base. */
-cis_code cis_edit_commit(struct edit *e, const char *kind, const char *note,
+/* out->changes counts names and files. Nothing to do: no commit, out->at.view is the base. Of the
+ * note, CIS_FS_NOTE_MAX bytes are kept. */
+cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,
                          struct cis_history_done *out, struct cis_error *err);
 
 #endif

@@ -195,9 +195,13 @@ static cis_code write_all(struct edit *e, struct building *b, const char *kind, 
     return e->h->store->ops->commit(e->h->store, e->h->tenant, &commit, e->h->stop, err);
 }
 
-cis_code cis_edit_commit(struct edit *e, const char *kind, const char *note,
+cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,
                          struct cis_history_done *out, struct cis_error *err)
 {
+    char note[CIS_FS_NOTE_MAX + 1];
+    size_t n = cis_utf8_floor(full, strlen(full), CIS_FS_NOTE_MAX);
+    memcpy(note, full, n);
+    note[n] = 0;
     struct building b = {0};
     struct cis_history_done done = {0};
     cis_code code = CIS_OK;

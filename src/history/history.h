@@ -88,7 +88,7 @@ struct cis_conflict {
 typedef bool cis_conflict_each(void *self, const struct cis_conflict *conflict);
 struct cis_history_commit {
     struct cis_str ref;
-    const char *note;            /* for the log */
+    const char *note;            /* for the log; cut to CIS_FS_NOTE_MAX bytes */
     cis_conflict_each *conflict; /* may be NULL: told before the call fails */
     void *self;
     bool dry_run; /* conflicts are found, nothing is written */

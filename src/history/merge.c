@@ -248,15 +248,16 @@ cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
     CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .err = err};
-    char note[1024];
+    char note[CIS_FS_NOTE_MAX];
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
     CIS_TRY(cis_branches_load(h, &branches, err));
     t.view[OURS] = t.edit.base;
     t.view[THEIRS] = cis_branches_owner(&branches, theirs);
     CIS_TRY(merge_base(h, &branches, t.view[OURS], t.view[THEIRS], &t.view[BASE], err));
-    snprintf(note, sizeof note, "%.900s [merged %llu@%llu]",
-             how->note != NULL ? how->note : "merge", (unsigned long long)t.view[THEIRS].branch,
-             (unsigned long long)t.view[THEIRS].epoch);
+    const char *said = how->note != NULL ? how->note : "merge";
+    snprintf(note, sizeof note, "%.*s [merged %llu@%llu]", /* room for the mark at its end */
+             (int)cis_utf8_floor(said, strlen(said), CIS_FS_NOTE_MAX - 64), said,
+             (unsigned long long)t.view[THEIRS].branch, (unsigned long long)t.view[THEIRS].epoch);
     return finish(&t, &branches, how, "merge", note, out);
 }
 

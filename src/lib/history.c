@@ -4,8 +4,6 @@
 #include "history/history.h"
 #include "lib/internal.h"
 
-#define NOTE_MAX 1024u
-
 static cis_code begin(cis_runtime *runtime, const char *tenant, struct cis_history *out,
                       struct cis_error *err)
 {
@@ -37,9 +35,9 @@ cis_code cis_tenant_snapshot(cis_runtime *runtime, const char *tenant, const cha
     struct cis_rev rev;
     struct cis_fs_snapshot s = {.note = cis_str_of(note != NULL ? note : "")};
     CIS_TRY(name_check(name, "snapshot", err));
-    if (s.note.len > NOTE_MAX) {
+    if (s.note.len > CIS_FS_NOTE_MAX) {
         return cis_fail(err, CIS_E_USAGE, "snapshot %s: a note of more than %u bytes", name,
-                        NOTE_MAX);
+                        CIS_FS_NOTE_MAX);
     }
     CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
     cis_id_new(s.id);

@@ -296,6 +296,9 @@ cis_code cis_workspace_commit(cis_workspace *workspace, const char *note, uint64
 {
     struct cis_store_commit with = {.kind = "fs", .note = note};
     struct cis_fs_committed done;
+    if (note != NULL && strnlen(note, CIS_FS_NOTE_MAX + 1) > CIS_FS_NOTE_MAX) {
+        return cis_fail(err, CIS_E_USAGE, "commit: a note of more than %u bytes", CIS_FS_NOTE_MAX);
+    }
     CIS_TRY(cis_layered_commit(workspace->vfs, &with, &done, &workspace->stop, err));
     if (out_epoch != NULL) {
         *out_epoch = done.view.epoch;

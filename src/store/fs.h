@@ -25,9 +25,10 @@ typedef struct cis_store cis_store;
 #define CIS_FS_BLOCK 65536u                 /* bytes of file content behind one extent */
 #define CIS_FS_INLINE_MAX 1024u             /* a file up to this size may live in its inode's row */
 #define CIS_FS_SIZE_MAX (INT64_MAX - 65536) /* bytes of a file: about 8 EiB */
-#define CIS_FS_REF_MAX 128u /* bytes of a ref's or snapshot's name, cis_fs_ref_valid */
-#define CIS_FS_ROOT 1u      /* inode number of every tree's root */
-#define CIS_FS_MAIN "main"  /* the ref every tenant has */
+#define CIS_FS_REF_MAX 128u   /* bytes of a ref's or snapshot's name, cis_fs_ref_valid */
+#define CIS_FS_NOTE_MAX 1024u /* bytes of the note of a commit or snapshot */
+#define CIS_FS_ROOT 1u        /* inode number of every tree's root */
+#define CIS_FS_MAIN "main"    /* the ref every tenant has */
 
 struct cis_view {
     uint64_t branch, epoch;
@@ -152,7 +153,7 @@ struct cis_fs_commit_row {
     uint64_t branch, epoch;
     char run[27];        /* run id, "" for a change without a run */
     struct cis_str kind; /* "run", "fs", "mount", "import", "undo", "merge", "restore", … */
-    struct cis_str note; /* one line: the command, the skill */
+    struct cis_str note; /* one line: the command, the skill; at most CIS_FS_NOTE_MAX bytes */
     int64_t time_ms;
     uint64_t files, bytes; /* logical, after it */
     struct cis_bytes keys;
@@ -180,7 +181,7 @@ struct cis_fs_snapshot {
     struct cis_view view;
     int64_t created_ms;
     uint64_t files, bytes;
-    struct cis_str note; /* at most 1,024 bytes */
+    struct cis_str note; /* at most CIS_FS_NOTE_MAX bytes */
     char id[27];
 };
 typedef bool cis_fs_snapshot_each(void *self, const struct cis_fs_snapshot *snapshot);

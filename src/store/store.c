@@ -68,6 +68,10 @@ cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct ci
     if (commit->run != NULL) {
         CIS_TRY(run_check(commit->run, err));
     }
+    if (commit->note != NULL && strnlen(commit->note, CIS_FS_NOTE_MAX + 1) > CIS_FS_NOTE_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "commit: a note of more than %u bytes",
+                        CIS_FS_NOTE_MAX);
+    }
     for (size_t i = 0; i < commit->nkv; i++) {
         CIS_TRY(op_check(&commit->kv[i], "memory", err));
     }

@@ -184,6 +184,51 @@ static void states_are_kept_compared_and_brought_back(void **state)
                  cis_tenant_diff(p->runtime, NULL, "before", "", note_change, text, err));
 }
 
+static void notes_are_bounded(void **state)
+{
+    struct place *p = *state;
+    char note[1026];
+    memset(note, 'n', sizeof note);
+    note[1025] = 0;
+    cis_workspace *w = open_at(p, NULL);
+    put(w, "/file", "text");
+    assert_fails(CIS_E_USAGE, "1024", cis_workspace_commit(w, note, NULL, err));
+    note[1024] = 0;
+    assert_ok(cis_workspace_commit(w, note, NULL, err));
+    put(w, "/file", "more");
+    assert_ok(cis_workspace_commit(w, NULL, NULL, err));
+    cis_workspace_close(w);
+    note[1024] = 'n';
+    assert_fails(CIS_E_USAGE, "1024", cis_tenant_snapshot(p->runtime, NULL, "", "s", note, err));
+}
+
+/* The log names what was restored: as much of it as a note holds. */
+static void a_path_longer_than_a_note_is_restored(void **state)
+{
+    struct place *p = *state;
+    char path[1600] = "";
+    cis_workspace *w = open_at(p, NULL);
+    for (int i = 0; i < 6; i++) {
+        size_t n = strlen(path);
+        path[n] = '/';
+        memset(path + n + 1, 'a' + i, 250);
+        path[n + 251] = 0;
+        if (i < 5) {
+            assert_ok(cis_workspace_mkdir(w, path, err));
+        }
+    }
+    put(w, path, "old");
+    uint64_t epoch = 0;
+    assert_ok(cis_workspace_commit(w, NULL, &epoch, err));
+    put(w, path, "new");
+    assert_ok(cis_workspace_commit(w, NULL, NULL, err));
+    cis_workspace_close(w);
+    assert_ok(cis_tenant_restore(p->runtime, NULL, NULL, "main@1", path, err));
+    w = open_at(p, NULL);
+    assert_text(w, path, "old");
+    cis_workspace_close(w);
+}
+
 static void a_fork_goes_its_own_way_and_comes_back(void **state)
 {
     struct place *p = *state;
@@ -326,6 +371,8 @@ int main(void)
         TEST(changes_are_seen_by_others_after_the_commit_only),
         TEST(files_directories_and_links_by_path),
         TEST(states_are_kept_compared_and_brought_back),
+        TEST(notes_are_bounded),
+        TEST(a_path_longer_than_a_note_is_restored),
         TEST(a_fork_goes_its_own_way_and_comes_back),
         TEST(who_comes_second_gets_a_conflict_and_loses_nothing),
         TEST(threads_with_files_of_their_own_all_commit),

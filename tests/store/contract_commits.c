@@ -44,6 +44,19 @@ static void the_log_lists_commits_of_a_branch_both_ways(void **state)
                  s->fs->commit_of_run(s, T, run.id, note_commit, &out, NULL, err));
 }
 
+static void a_note_is_kept_up_to_its_limit_and_refused_above(void **state)
+{
+    cis_store *s = ((struct refs_fixture *)*state)->s;
+    char note[CIS_FS_NOTE_MAX + 2];
+    memset(note, 'n', sizeof note);
+    note[CIS_FS_NOTE_MAX + 1] = 0;
+    struct cis_kv_op op = store_put("a", "k", "v");
+    struct cis_store_commit c = {.kv = &op, .nkv = 1, .kind = "fs", .note = note};
+    assert_fails(CIS_E_INVALID, "1024", s->ops->commit(s, T, &c, NULL, err));
+    note[CIS_FS_NOTE_MAX] = 0;
+    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+}
+
 static void a_run_is_committed_once(void **state)
 {
     cis_store *s = ((struct refs_fixture *)*state)->s;
@@ -373,6 +386,7 @@ int refs_commits_run(const char *name)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, refs_setup, refs_teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_log_lists_commits_of_a_branch_both_ways),
+        TEST(a_note_is_kept_up_to_its_limit_and_refused_above),
         TEST(a_run_is_committed_once),
         TEST(a_record_or_config_alone_makes_no_epoch),
         TEST(files_of_two_writers_merge_and_the_same_name_conflicts),

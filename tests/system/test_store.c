@@ -1,5 +1,6 @@
 /* The program on a PostgreSQL server: `cis store`, how the server is named, what is shown of it. */
 #include "system/system.h"
+#include <sys/stat.h>
 #include "tools/pgcluster.h"
 
 static struct pgcluster *cluster;
@@ -53,6 +54,30 @@ static void runs_memory_and_doctor_work_on_the_server(void **state)
     assert_lacks(sys_out(s), "pa55word");
     free(guest);
     s->env[0] = NULL;
+}
+
+static void check_of_a_folder_without_a_store_makes_none(void **state)
+{
+    struct sys *s = *state;
+    static const char *const verbs[] = {"check", "migrate"};
+    char dir[600], store[700], tenants[700];
+    struct stat st;
+    snprintf(dir, sizeof dir, "%s/nothing-here", s->home);
+    snprintf(store, sizeof store, "sqlite:%s", dir);
+    snprintf(tenants, sizeof tenants, "%s/tenants", dir);
+    for (size_t i = 0; i < 2; i++) {
+        assert_exit(s, 3, cis(s, "store", verbs[i], "--store", store));
+        assert_contains(sys_err(s), "nothing-here: there is no store in this folder");
+        assert_exit(s, 3, cis(s, "store", verbs[i], "--store", store, "--json"));
+        assert_int_equal(lstat(dir, &st), -1);
+    }
+    assert_int_equal(mkdir(dir, 0700), 0); /* an empty folder is none either */
+    assert_exit(s, 3, cis(s, "store", "check", "--store", store));
+    assert_int_equal(rmdir(dir), 0);
+    assert_exit(s, 0, cis(s, "store", "init", "--store", store));
+    assert_int_equal(lstat(tenants, &st), 0);
+    assert_exit(s, 0, cis(s, "store", "check", "--store", store));
+    assert_exit(s, 0, cis(s, "store", "migrate", "--store", store));
 }
 
 static void the_password_is_never_shown(void **state)
@@ -119,6 +144,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
     const struct CMUnitTest tests[] = {
         TEST(init_makes_the_schema_and_check_looks_at_it),
+        TEST(check_of_a_folder_without_a_store_makes_none),
         TEST(runs_memory_and_doctor_work_on_the_server),
         TEST(the_password_is_never_shown),
         TEST(names_of_other_programs_count_where_ours_say_nothing),

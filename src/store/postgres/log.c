@@ -97,8 +97,6 @@ cis_code cis_pg_commit_of_run(cis_store *store, struct cis_str tenant, const cha
 }
 
 /* ---- snapshots ---- */
-#define NOTE_MAX 1024u
-
 static cis_code exists(const struct cis_fs_snapshot *s, struct cis_error *err)
 {
     return cis_fail(err, CIS_E_EXISTS, "snapshot %s: exists already", s->name);
@@ -151,9 +149,9 @@ cis_code cis_pg_snapshot_put(cis_store *store, struct cis_str tenant,
         return cis_fail(err, CIS_E_INVALID, "\"%.*s\": not a name for a snapshot",
                         (int)CIS_FS_REF_MAX, copy.name);
     }
-    if (copy.note.len > NOTE_MAX) {
+    if (copy.note.len > CIS_FS_NOTE_MAX) {
         return cis_fail(err, CIS_E_INVALID, "snapshot %s: note of %zu bytes, allowed are %u",
-                        copy.name, copy.note.len, NOTE_MAX);
+                        copy.name, copy.note.len, CIS_FS_NOTE_MAX);
     }
     if (copy.id[0] == 0) {
         cis_id_new(copy.id);

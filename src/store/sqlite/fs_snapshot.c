@@ -6,8 +6,6 @@
 #include "store/sqlite/fs_ops.h"
 #include "store/sqlite/internal.h"
 
-#define NOTE_MAX 1024u
-
 static cis_code snapshot_quota(struct sql_conn *conn, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
@@ -62,9 +60,9 @@ cis_code cis_sql_snapshot_put(cis_store *store, struct cis_str tenant,
         return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a snapshot",
                         CIS_STR_ARG(name));
     }
-    if (snapshot->note.len > NOTE_MAX) {
+    if (snapshot->note.len > CIS_FS_NOTE_MAX) {
         return cis_fail(err, CIS_E_INVALID, "snapshot %s: note of %zu bytes, allowed are %u",
-                        snapshot->name, snapshot->note.len, NOTE_MAX);
+                        snapshot->name, snapshot->note.len, CIS_FS_NOTE_MAX);
     }
     size_t id = strnlen(snapshot->id, sizeof snapshot->id);
     if (id != 0 && id != sizeof snapshot->id - 1) {

@@ -55,6 +55,26 @@ cis_code cis_sql_dir_prepare(const char *dir, char **out_real, struct cis_error 
     return CIS_OK;
 }
 
+cis_code cis_store_sqlite_find(const char *dir, struct cis_error *err)
+{
+    /* Opening makes the folder, the first tenant the catalogue: either shows a store. */
+    static const char *const parts[] = {"catalogue.db", "tenants"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        CIS_CLEANUP(cis_freep) char *path = cis_path_join(dir, parts[i]);
+        if (path == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", dir);
+        }
+        struct stat st;
+        if (lstat(path, &st) == 0) {
+            return CIS_OK;
+        }
+        if (errno != ENOENT && errno != ENOTDIR) {
+            return cis_fail_sys(err, CIS_E_STORE, errno, "%s", path);
+        }
+    }
+    return cis_fail(err, CIS_E_NOTFOUND, "%s: there is no store in this folder", dir);
+}
+
 static char *tenant_path(const struct sql_store *store, const char *tenant)
 {
     size_t n = strlen(store->dir) + CIS_TENANT_MAX + 16;

@@ -8,6 +8,8 @@
 
 /* Makes the folder (0700) and files (0600) as needed. Migrates older schemas forward; a newer
  * schema is refused (CIS_E_STORE, both versions named). */
+/* CIS_E_NOTFOUND when there is no store in the folder; makes nothing. */
+cis_code cis_store_sqlite_find(const char *dir, struct cis_error *err);
 cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct cis_error *err);
 
 #endif
