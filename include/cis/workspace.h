@@ -12,7 +12,8 @@
  * Errors: CIS_E_NOTFOUND (no such path or state), CIS_E_EXISTS, CIS_E_DENIED (a read-only state),
  * CIS_E_USAGE (a directory where a file is needed and the like), CIS_E_QUOTA, CIS_E_CONFLICT
  * (another commit changed the same name or file first, or the branch is mounted), CIS_E_EXPIRED (a
- * state that is no longer kept), CIS_E_DAMAGED, CIS_E_STORE. Nothing is half done. */
+ * state that is no longer kept), CIS_E_DAMAGED, CIS_E_STORE. Nothing is half done: a write that
+ * does not fit writes nothing, and a commit beside it has all of it or nothing. */
 #ifndef CIS_WORKSPACE_H
 #define CIS_WORKSPACE_H
 

@@ -188,24 +188,21 @@ cis_code cis_workspace_write(cis_workspace *workspace, const char *path, uint64_
     if (offset > INT64_MAX || len > INT64_MAX - offset) {
         return end(&act, EFBIG, err);
     }
-    CIS_TRY(end(&act,
-                cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT,
-                            O_WRONLY | O_CREAT | (truncate && offset == 0 ? O_TRUNC : 0), 0644,
-                            &file, &attr),
-                err));
-    struct iovec iov = {.iov_len = len};
-    memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; write only reads it */
-    size_t n = 0;
-    uint64_t at;
-    int no = len == 0 ? 0 : file->vfs->ops->write(file, &act.call, &iov, 1, offset, &n, &at);
-    if (no == 0 && n < len) {
-        no = EDQUOT; /* a part fitted */
+    int no = cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT, O_WRONLY, 0, &file,
+                         &attr);
+    bool made = no == ENOENT;
+    if (made) {
+        no = cis_layered_fits(workspace->vfs, &act.call, len == 0 && !truncate ? 0 : offset + len);
+        no = no != 0 ? no
+                     : cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT,
+                                   O_WRONLY | O_CREAT, 0644, &file, &attr);
     }
-    if (no == 0 && truncate && offset != 0) {
-        struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = offset + len};
-        no = cis_file_set(file, &act.call, &set, NULL);
-    }
+    CIS_TRY(end(&act, no, err));
+    no = cis_layered_write_whole(file, &act.call, offset, data, len, truncate);
     cis_vfs_file_close(file);
+    if (no != 0 && made) { /* what else could not be foreseen: memory, the store */
+        (void)cis_at_unlink(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
+    }
     return end(&act, no, err);
 }
 

@@ -1,9 +1,10 @@
-/* The versioned filesystem through the public header alone. */
+/* The versioned filesystem through the public header; quotas are set behind its back. */
 #include <errno.h>
 #include <pthread.h>
 #include "cis/cis.h"
 #include "harness.h"
 #include "base/file.h"
+#include "store/sqlite/sqlite.h"
 
 struct place {
     char *dir;
@@ -229,6 +230,34 @@ static void a_path_longer_than_a_note_is_restored(void **state)
     cis_workspace_close(w);
 }
 
+static void a_write_above_the_quota_leaves_everything_as_it_was(void **state)
+{
+    struct place *p = *state;
+    static char big[200000];
+    cis_store *store = NULL;
+    struct cis_tenant quota = {.quota_bytes = 100000};
+    put_commit(p, "/old", "old text");
+    assert_ok(cis_store_sqlite_open(p->dir, &store, err));
+    assert_ok(store->fs->tenant_quota(store, CIS_STR("default"), &quota, NULL, err));
+    store->ops->close(store);
+    cis_workspace *w = open_at(p, NULL);
+    struct cis_file_info info;
+    assert_fails(CIS_E_QUOTA, "old", cis_workspace_write(w, "old", 0, big, sizeof big, true, err));
+    assert_fails(CIS_E_QUOTA, "old", cis_workspace_write(w, "old", 4, big, sizeof big, true, err));
+    assert_fails(CIS_E_QUOTA, "old", cis_workspace_write(w, "old", 0, big, sizeof big, false, err));
+    assert_fails(CIS_E_QUOTA, "new", cis_workspace_write(w, "new", 0, big, sizeof big, true, err));
+    assert_text(w, "old", "old text");
+    assert_fails(CIS_E_NOTFOUND, "new", cis_workspace_stat(w, "new", &info, err));
+    uint64_t epoch = 0;
+    assert_ok(cis_workspace_commit(w, NULL, &epoch, err));
+    assert_int_equal(epoch, 1); /* there was nothing to commit */
+    assert_ok(cis_workspace_write(w, "new", 0, big, 100000 - 8, true, err));
+    assert_ok(cis_workspace_write(w, "old", 4, "sold", 4, true, err));
+    assert_ok(cis_workspace_write(w, "old", 3, NULL, 0, true, err));
+    assert_text(w, "old", "old");
+    cis_workspace_close(w);
+}
+
 static void a_fork_goes_its_own_way_and_comes_back(void **state)
 {
     struct place *p = *state;
@@ -373,6 +402,7 @@ int main(void)
         TEST(states_are_kept_compared_and_brought_back),
         TEST(notes_are_bounded),
         TEST(a_path_longer_than_a_note_is_restored),
+        TEST(a_write_above_the_quota_leaves_everything_as_it_was),
         TEST(a_fork_goes_its_own_way_and_comes_back),
         TEST(who_comes_second_gets_a_conflict_and_loses_nothing),
         TEST(threads_with_files_of_their_own_all_commit),

@@ -78,9 +78,9 @@ static void list(struct lay_view *v, struct lay_block *b)
 
 /* What fits into its inode's row is never worth a chunk: like the row it stays in memory until the
  * commit, charged to the budget, and does not count as content that could be spilled. */
-static bool stays(const struct lay_block *b, uint32_t cap)
+static bool stays(uint64_t block, uint32_t cap)
 {
-    return b->block == 0 && cap <= CIS_FS_INLINE_MAX;
+    return block == 0 && cap <= CIS_FS_INLINE_MAX;
 }
 
 static void buf_drop(struct lay_view *v, struct lay_block *b)
@@ -88,7 +88,7 @@ static void buf_drop(struct lay_view *v, struct lay_block *b)
     if (b->buf == NULL) {
         return;
     }
-    if (stays(b, b->buf->cap)) {
+    if (stays(b->block, b->buf->cap)) {
         cis_lay_release(v, b->buf->cap);
     } else {
         v->dirty -= b->buf->cap;
@@ -123,13 +123,13 @@ int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
         room *= 4;
     }
     room = b->buf != NULL && b->buf->cap > room ? b->buf->cap : room;
-    int no = stays(b, room) ? cis_lay_charge(op, room) : 0;
+    int no = stays(b->block, room) ? cis_lay_charge(op, room) : 0;
     if (no != 0) {
         return no;
     }
     struct lay_buf *buf = cis_alloc(sizeof *buf + room);
     if (buf == NULL) {
-        if (stays(b, room)) {
+        if (stays(b->block, room)) {
             cis_lay_release(v, room);
         }
         return ENOMEM;
@@ -141,11 +141,71 @@ int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
         buf_drop(v, b);
     }
     b->buf = buf;
-    if (!stays(b, room)) {
+    if (!stays(b->block, room)) {
         v->dirty += room;
         list(v, b);
     }
     return 0;
+}
+
+/* ---- taking back ---- */
+int cis_lay_block_save(struct lay_op *op, const struct lay_node *node, uint64_t block,
+                       bool with_buf, struct lay_saved *out)
+{
+    const struct lay_block *b = cis_lay_block_find(node, block);
+    *out = (struct lay_saved){.block = block, .existed = b != NULL};
+    if (b == NULL || !with_buf) {
+        return 0;
+    }
+    if (b->buf != NULL && stays(b->block, b->buf->cap)) {
+        int no = cis_lay_charge(op, b->buf->cap);
+        if (no != 0) {
+            return no;
+        }
+    }
+    *out = (struct lay_saved){.block = block,
+                              .chunk = b->chunk,
+                              .buf = b->buf != NULL ? cis_lay_buf_ref(b->buf) : NULL,
+                              .lo = b->lo,
+                              .hi = b->hi,
+                              .under = b->under,
+                              .from_base = b->from_base,
+                              .existed = true,
+                              .whole = true};
+    return 0;
+}
+
+void cis_lay_block_forget(struct lay_view *v, struct lay_saved *saved)
+{
+    struct lay_buf *buf = cis_take(&saved->buf);
+    if (buf != NULL && stays(saved->block, buf->cap)) {
+        cis_lay_release(v, buf->cap);
+    }
+    cis_lay_buf_unref(buf);
+}
+
+void cis_lay_block_restore(struct lay_view *v, struct lay_node *node, struct lay_saved *saved)
+{
+    struct lay_block *b = cis_lay_block_find(node, saved->block);
+    if (b != NULL && !saved->existed) {
+        cis_lay_block_drop(v, b);
+    }
+    if (b == NULL || !saved->whole) {
+        cis_lay_block_forget(v, saved);
+        return;
+    }
+    cis_lay_block_clear(v, b);
+    b->chunk = saved->chunk;
+    b->lo = saved->lo;
+    b->hi = saved->hi;
+    b->under = saved->under;
+    b->from_base = saved->from_base;
+    b->buf = cis_take(&saved->buf); /* with its charge */
+    b->gen = ++v->gen;
+    if (b->buf != NULL && !stays(b->block, b->buf->cap)) {
+        v->dirty += b->buf->cap;
+        list(v, b);
+    }
 }
 
 void cis_lay_cut(struct lay_view *v, struct lay_node *node, uint64_t size)

@@ -90,6 +90,14 @@ cis_code cis_layered_save_fork(cis_vfs *vfs, struct cis_str ref, const struct ci
 /* Forgets the overlay; open files of new inodes answer ESTALE. */
 void cis_layered_discard(cis_vfs *vfs);
 
+/* Writes all of data at offset of an open file and, with truncate, ends the file behind it; or
+ * changes nothing: EDQUOT, ENOSPC and whatever else a write says. A commit meanwhile has all of it
+ * or nothing: one of more than a block waits for a commit that is on its way. */
+int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset,
+                            const void *data, size_t len, bool truncate);
+/* Does the quota allow a new file of so many bytes? 0 or EDQUOT; the write judges again. */
+int cis_layered_fits(cis_vfs *vfs, const struct cis_vfs_call *call, uint64_t bytes);
+
 /* Counters since the forest was made, for tests and doctor. */
 struct cis_forest_stats {
     uint64_t entry_hits, entry_misses, inode_hits, inode_misses, chunk_hits, chunk_misses;

@@ -122,6 +122,20 @@ void cis_lay_block_drop(struct lay_view *v, struct lay_block *b);
 void cis_lay_block_clear(struct lay_view *v, struct lay_block *b); /* forgets its buffer */
 /* A buffer of its own with room for `cap` bytes. */
 int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap);
+/* A block as it is before a write that may have to be taken back. with_buf: its bytes, too, which
+ * are shared until they are written over; without, only whether it was there. */
+struct lay_saved {
+    uint64_t block, chunk;
+    struct lay_buf *buf;
+    uint32_t lo, hi, under;
+    bool from_base, existed, whole;
+};
+/* Of the block that may not exist yet. Charged as long as it is kept. */
+int cis_lay_block_save(struct lay_op *op, const struct lay_node *node, uint64_t block,
+                       bool with_buf, struct lay_saved *out);
+void cis_lay_block_forget(struct lay_view *v, struct lay_saved *saved);
+/* Cannot fail; takes what was saved. */
+void cis_lay_block_restore(struct lay_view *v, struct lay_node *node, struct lay_saved *saved);
 struct lay_buf *cis_lay_buf_ref(struct lay_buf *buf);
 void cis_lay_buf_unref(struct lay_buf *buf);
 void cis_lay_cut(struct lay_view *v, struct lay_node *node, uint64_t size);

@@ -5,12 +5,24 @@
 
 enum { NEED_UNDER = -3, NEED_ROOM = -4 };
 
+struct undo { /* what a write that is whole or nothing began with */
+    bool begun,
+        bufs; /* bufs: more than one block is written, so an earlier one may have to go back */
+    uint64_t size;
+    struct cis_fs_time mtime, ctime;
+    bool is_inline, row;
+    size_t n;
+    struct lay_saved *saved; /* one a block */
+};
+
 struct write {
     uint64_t ino, off, len;
     const struct iovec *iov; /* NULL: zeros */
     int niov, at;
     size_t iov_off;
     bool append, first;
+    bool cut;             /* what lies behind it goes */
+    struct undo *undo;    /* NULL: at a quota the part that fits is written */
     bool exact;           /* what is stored is known */
     uint64_t block;       /* whose lower content is missing, or was read */
     const uint8_t *under; /* of that block */
@@ -45,12 +57,15 @@ static int begin(struct lay_op *op, struct write *w, const struct lay_node *node
     if (w->off >= CIS_FS_SIZE_MAX) {
         return EFBIG;
     }
+    if (w->undo != NULL && w->len > CIS_FS_SIZE_MAX - w->off) {
+        return EFBIG;
+    }
     w->len = CIS_FS_SIZE_MAX - w->off < w->len ? CIS_FS_SIZE_MAX - w->off : w->len;
     uint64_t end = w->off + w->len;
     if (!node->gone) {
         end = end > node->now.size ? cis_lay_quota_bytes(op, node->now.size, end) : end;
     }
-    if (end <= w->off) {
+    if (end <= w->off || (w->undo != NULL && end < w->off + w->len)) {
         return cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
                             (unsigned long long)op->v->quota_bytes);
     }
@@ -110,6 +125,36 @@ static int join(struct write *w, struct lay_block *b, uint32_t from, uint32_t to
     return 0;
 }
 
+static int remember(struct lay_op *op, const struct write *w, const struct lay_node *node)
+{
+    struct undo *u = w->undo;
+    uint64_t block = w->off / CIS_FS_BLOCK;
+    if (!u->begun) {
+        u->begun = true;
+        u->size = node->now.size;
+        u->mtime = node->now.mtime;
+        u->ctime = node->now.ctime;
+        u->is_inline = node->now.is_inline;
+        u->row = node->row;
+    }
+    if (u->n > 0 && u->saved[u->n - 1].block == block) {
+        return 0;
+    }
+    int no = cis_lay_block_save(op, node, block, u->bufs, &u->saved[u->n]);
+    u->n += no == 0;
+    return no;
+}
+
+/* The end of the file is where the write ended. */
+static void cut(struct lay_view *v, struct lay_node *node, uint64_t end)
+{
+    if (node->now.size > end) {
+        cis_lay_cut(v, node, end);
+        v->bytes += node->gone ? 0 : -(int64_t)(node->now.size - end);
+        node->now.size = end;
+    }
+}
+
 static int write_step(struct lay_op *op, void *arg)
 {
     struct write *w = arg;
@@ -119,6 +164,9 @@ static int write_step(struct lay_op *op, void *arg)
     int no = cis_lay_node_get(op, w->ino, &node);
     if (no == 0 && w->first) {
         no = begin(op, w, node);
+    }
+    if (no == 0 && w->undo != NULL) {
+        no = remember(op, w, node);
     }
     if (no != 0) {
         return no;
@@ -144,14 +192,52 @@ static int write_step(struct lay_op *op, void *arg)
         v->bytes += node->gone ? 0 : (int64_t)(end - node->now.size);
         node->now.size = end;
     }
-    node->now.is_inline = node->now.size <= CIS_FS_INLINE_MAX;
     cis_lay_now(v, &node->now.mtime);
     node->now.ctime = node->now.mtime;
     node->row = true;
     cis_lay_touch(v, node);
     b->gen = node->gen;
     w->did = to - from;
+    if (w->cut && w->did == w->len) {
+        cut(v, node, end);
+    }
+    node->now.is_inline = node->now.size <= CIS_FS_INLINE_MAX;
     return 0;
+}
+
+static int run(struct lay_view *v, const struct cis_vfs_call *call, struct write *w,
+               uint64_t *out_done)
+{
+    uint8_t *under = NULL;
+    uint64_t done = 0;
+    int no = 0;
+    do {
+        if (atomic_load_explicit(&v->dirty, memory_order_relaxed) > v->dirty_max) {
+            no = cis_lay_spill(v, call, false); /* before more is accepted */
+            if (no != 0) {
+                break;
+            }
+        }
+        no = cis_lay_do(v, call, true, write_step, w);
+        if (no == NEED_ROOM) {
+            no = room_check(v, call, w);
+            continue;
+        }
+        if (no == NEED_UNDER) {
+            under = under != NULL ? under : cis_alloc(CIS_FS_BLOCK);
+            no = under == NULL ? ENOMEM : cis_lay_under_read(v, call, w->ino, w->block, under);
+            w->under = under;
+            continue;
+        }
+        if (no == 0) {
+            done += w->did;
+            w->off += w->did;
+            w->len -= w->did;
+        }
+    } while (no == 0 && w->len > 0);
+    cis_free(under);
+    *out_done = done;
+    return no;
 }
 
 int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
@@ -165,34 +251,8 @@ int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64
                       .niov = niov,
                       .append = append,
                       .first = true};
-    uint8_t *under = NULL;
-    uint64_t done = 0;
-    int no = 0;
-    do {
-        if (atomic_load_explicit(&v->dirty, memory_order_relaxed) > v->dirty_max) {
-            no = cis_lay_spill(v, call, false); /* before more is accepted */
-            if (no != 0) {
-                break;
-            }
-        }
-        no = cis_lay_do(v, call, true, write_step, &w);
-        if (no == NEED_ROOM) {
-            no = room_check(v, call, &w);
-            continue;
-        }
-        if (no == NEED_UNDER) {
-            under = under != NULL ? under : cis_alloc(CIS_FS_BLOCK);
-            no = under == NULL ? ENOMEM : cis_lay_under_read(v, call, ino, w.block, under);
-            w.under = under;
-            continue;
-        }
-        if (no == 0) {
-            done += w.did;
-            w.off += w.did;
-            w.len -= w.did;
-        }
-    } while (no == 0 && w.len > 0);
-    cis_free(under);
+    uint64_t done;
+    int no = run(v, call, &w, &done);
     if (no != 0 && done == 0) {
         return no;
     }
@@ -201,6 +261,105 @@ int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64
         *out_end = w.off;
     }
     return 0;
+}
+
+/* ---- whole or nothing ---- */
+static void take_back(struct lay_view *v, uint64_t ino, struct undo *u)
+{
+    cis_lay_lock_all(v);
+    struct lay_node *node = cis_lay_table_get(&v->nodes, ino);
+    if (node != NULL && u->begun) {
+        v->bytes -= node->gone ? 0 : (int64_t)(node->now.size - u->size);
+        node->now.size = u->size;
+        node->now.mtime = u->mtime;
+        node->now.ctime = u->ctime;
+        node->now.is_inline = u->is_inline;
+        node->row = u->row;
+        cis_lay_touch(v, node);
+    }
+    while (u->n > 0) {
+        struct lay_saved *saved = &u->saved[--u->n];
+        if (node != NULL) {
+            cis_lay_block_restore(v, node, saved);
+        } else {
+            cis_lay_block_forget(v, saved);
+        }
+    }
+    cis_lay_unlock_all(v);
+}
+
+static void keep(struct lay_view *v, struct undo *u)
+{
+    cis_lay_lock_all(v);
+    while (u->n > 0) {
+        cis_lay_block_forget(v, &u->saved[--u->n]);
+    }
+    cis_lay_unlock_all(v);
+}
+
+int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset,
+                            const void *data, size_t len, bool truncate)
+{
+    struct lay_view *v = lay_of(file->vfs);
+    if ((file->flags & O_ACCMODE) == O_RDONLY) {
+        return EBADF;
+    }
+    if (v->vfs.read_only) {
+        return EROFS;
+    }
+    if (offset > CIS_FS_SIZE_MAX || len > CIS_FS_SIZE_MAX - offset) {
+        return EFBIG;
+    }
+    if (len == 0) {
+        return truncate ? cis_lay_resize(v, call, file->node, offset) : 0;
+    }
+    uint64_t blocks = (offset + len - 1) / CIS_FS_BLOCK - offset / CIS_FS_BLOCK + 1;
+    struct undo undo = {.bufs = blocks > 1, .saved = cis_alloc(blocks * sizeof *undo.saved)};
+    if (undo.saved == NULL) {
+        return ENOMEM;
+    }
+    struct iovec iov = {.iov_len = len};
+    memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; this only reads it */
+    struct write w = {.ino = file->node,
+                      .off = offset,
+                      .len = len,
+                      .iov = &iov,
+                      .niov = 1,
+                      .first = true,
+                      .cut = truncate,
+                      .undo = &undo};
+    pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
+    uint64_t done;
+    if (undo.bufs) { /* a commit must not take half of it; one block is one step */
+        pthread_mutex_lock(&v->committing);
+    }
+    pthread_mutex_lock(lock);
+    int no = run(v, call, &w, &done);
+    if (no != 0) {
+        take_back(v, file->node, &undo);
+    } else {
+        keep(v, &undo);
+    }
+    pthread_mutex_unlock(lock);
+    if (undo.bufs) {
+        pthread_mutex_unlock(&v->committing);
+    }
+    cis_free(undo.saved);
+    return no;
+}
+
+static int fits_step(struct lay_op *op, void *arg)
+{
+    const uint64_t *bytes = arg;
+    return cis_lay_quota_bytes(op, 0, *bytes) == *bytes
+               ? 0
+               : cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
+                              (unsigned long long)op->v->quota_bytes);
+}
+
+int cis_layered_fits(cis_vfs *vfs, const struct cis_vfs_call *call, uint64_t bytes)
+{
+    return cis_lay_do(lay_of(vfs), call, false, fits_step, &bytes);
 }
 
 static uint64_t total_of(const struct iovec *iov, int niov)
