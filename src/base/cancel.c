@@ -115,19 +115,48 @@ cis_code cis_stop_check(const struct cis_stop *stop, const char *what, struct ci
 cis_code cis_stop_wait(const struct cis_stop *stop, int fd, short events, const char *what,
                        struct cis_error *err)
 {
+    struct pollfd fds[2] = {{.fd = fd, .events = events}};
+    size_t ready;
+    return cis_stop_wait_many(stop, fds, 1, CIS_NEVER, what, &ready, err);
+}
+
+/* How long a wait may last: NULL for ever. */
+static const struct timespec *span_until(uint64_t at_ns, struct timespec *out)
+{
+    if (at_ns == CIS_NEVER) {
+        return NULL;
+    }
+    uint64_t now = cis_clock_mono_ns();
+    uint64_t ns = at_ns > now ? at_ns - now : 0;
+    *out = (struct timespec){.tv_sec = (time_t)(ns / CIS_NS_PER_S),
+                             .tv_nsec = (long)(ns % CIS_NS_PER_S)};
+    return out;
+}
+
+cis_code cis_stop_wait_many(const struct cis_stop *stop, struct pollfd *fds, size_t n,
+                            uint64_t until_ns, const char *what, size_t *out_ready,
+                            struct cis_error *err)
+{
     int bell = cis_cancel_fd(stop->cancel);
+    uint64_t end = until_ns < stop->deadline_ns ? until_ns : stop->deadline_ns;
+    fds[n] = (struct pollfd){.fd = bell, .events = POLLIN};
     for (;;) {
         CIS_TRY(cis_stop_check(stop, what, err));
-        struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = bell, .events = POLLIN}};
-        int ms = cis_clock_poll_ms(stop->deadline_ns);
-        if (bell < 0 && stop->cancel != NULL && (ms < 0 || ms > 20)) {
-            ms = 20; /* no eventfd to be had: look at the flag in short steps */
+        uint64_t now = until_ns != CIS_NEVER || bell < 0 ? cis_clock_mono_ns() : 0, look = end;
+        if (bell < 0 && stop->cancel != NULL && look > now + 20 * CIS_NS_PER_MS) {
+            look = now + 20 * CIS_NS_PER_MS; /* no eventfd to be had: look at the flag often */
         }
-        int n = poll(fds, 2, ms);
-        if (n < 0 && errno != EINTR) {
+        struct timespec span;
+        int ready = ppoll(fds, n + (bell >= 0), span_until(look, &span), NULL);
+        if (ready < 0 && errno != EINTR) {
             return cis_fail_sys(err, CIS_E_IO, errno, "%s: poll", what);
         }
-        if (n > 0 && fds[0].revents != 0) {
+        if (ready > 0) {
+            ready -= bell >= 0 && fds[n].revents != 0;
+        }
+        if (ready > 0 || (until_ns != CIS_NEVER && cis_clock_mono_ns() >= until_ns)) {
+            CIS_TRY(ready > 0 ? CIS_OK : cis_stop_check(stop, what, err));
+            *out_ready = ready > 0 ? (size_t)ready : 0;
             return CIS_OK;
         }
     }

@@ -4,7 +4,9 @@
 #ifndef CIS_BASE_CANCEL_H
 #define CIS_BASE_CANCEL_H
 
+#include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "base/error.h"
 #include "cis/cancel.h"
@@ -23,5 +25,11 @@ cis_code cis_stop_check(const struct cis_stop *stop, const char *what, struct ci
 /* Waits until fd has events (poll(2) bits; fd -1: only time), the deadline or the cancellation. */
 cis_code cis_stop_wait(const struct cis_stop *stop, int fd, short events, const char *what,
                        struct cis_error *err);
+/* The same for several at once: n entries of fds, behind which there is room for one more. CIS_OK
+ * when some have events (*out_ready of them, in revents), or with *out_ready 0 when it is until_ns
+ * (cis_clock_mono_ns). It ends at the deadline even where until_ns is the same instant. */
+cis_code cis_stop_wait_many(const struct cis_stop *stop, struct pollfd *fds, size_t n,
+                            uint64_t until_ns, const char *what, size_t *out_ready,
+                            struct cis_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 
 _Static_assert(CIS_SHA256_BYTES == crypto_hash_sha256_BYTES, "sha256");
 _Static_assert(sizeof(struct cis_sha256_state) >= sizeof(crypto_hash_sha256_state), "sha256 state");
+_Static_assert(CIS_SEED_BYTES == crypto_stream_chacha20_KEYBYTES, "chacha20");
 _Static_assert(CIS_ED25519_SIG_BYTES == crypto_sign_BYTES, "ed25519");
 _Static_assert(CIS_ED25519_SECRET_BYTES == crypto_sign_SECRETKEYBYTES, "ed25519");
 
@@ -22,6 +23,17 @@ cis_code cis_crypto_init(struct cis_error *err)
 void cis_random_bytes(void *out, size_t len)
 {
     randombytes_buf(out, len);
+}
+
+void cis_random_seeded(const uint8_t seed[CIS_SEED_BYTES], uint64_t *block, void *out, size_t len)
+{
+    static const uint8_t nonce[crypto_stream_chacha20_NONCEBYTES] = {'c', 'i', 's', '-',
+                                                                     's', 'e', 'e', 'd'};
+    if (len != 0) {
+        memset(out, 0, len);
+        crypto_stream_chacha20_xor_ic(out, out, len, nonce, *block, seed);
+        *block += (len - 1) / CIS_SEED_BLOCK + 1;
+    }
 }
 
 void cis_sha256(struct cis_bytes data, uint8_t out[CIS_SHA256_BYTES])

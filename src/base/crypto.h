@@ -15,6 +15,11 @@
 
 cis_code cis_crypto_init(struct cis_error *err);
 void cis_random_bytes(void *out, size_t len);
+#define CIS_SEED_BYTES 32
+#define CIS_SEED_BLOCK 64u
+/* Bytes that the seed alone decides: the key stream of ChaCha20, from block *block on, which is
+ * advanced past the last block touched. What is left of that one is never given out. */
+void cis_random_seeded(const uint8_t seed[CIS_SEED_BYTES], uint64_t *block, void *out, size_t len);
 void cis_sha256(struct cis_bytes data, uint8_t out[CIS_SHA256_BYTES]);
 /* The same in pieces, for files that are not read whole. */
 struct cis_sha256_state {

@@ -22,8 +22,9 @@ enum cis_stream_kind {
 
 struct cis_host_stream {
     enum cis_stream_kind kind;
-    int fd;                 /* FD: borrowed */
-    bool terminal;          /* FD: isatty said so when the run began */
+    int fd;         /* FD: borrowed */
+    bool terminal;  /* FD: isatty said so when the run began */
+    uint8_t manner; /* FD: how it is moved, found at its first use (stream_fd.c); 0 at first */
     struct cis_bytes bytes; /* BYTES: borrowed */
     size_t pos;
     struct cis_buf kept; /* KEEP: owned by whoever made the stream */
@@ -47,7 +48,10 @@ struct cis_world {
     struct cis_host_stream std[3];
     const struct cis_world_dir *dirs;
     size_t ndirs;
-    const int *listeners; /* listening sockets of the host, numbered after the directories */
+    /* Listening sockets of the host, numbered after the directories. O_NONBLOCK, or nobody else
+     * accepts from them: a connection that another took leaves accept(2) waiting past the end of
+     * the run, and it cannot be asked not to. */
+    const int *listeners;
     size_t nlisteners;
     uint32_t files_max; /* 0: CIS_WORLD_FILES_MAX */
     uint32_t uid, gid;  /* who owns what the program makes */

@@ -2,8 +2,10 @@
 #include "wasi/p1/fds.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include "base/mem.h"
+#include "wasi/p1/internal.h"
 #include "wasi/p1/p1.h"
 
 #define FIRST 64u             /* numbers at the start */
@@ -134,16 +136,18 @@ int cis_wasi_renumber(struct cis_wasi *w, uint32_t from, uint32_t to)
     return 0;
 }
 
-#define STREAM_RIGHTS (CIS_WASI_RIGHT_SET_FLAGS | CIS_WASI_RIGHT_FILESTAT_GET | CIS_WASI_RIGHT_POLL)
-
 static int add_streams(struct cis_wasi *w)
 {
     for (uint32_t i = 0; i < 3; i++) {
-        bool closed = w->host->world.std[i].kind == CIS_STREAM_CLOSED;
-        struct cis_wasi_fd f = {.kind = closed ? CIS_WASI_CLOSED : CIS_WASI_STREAM,
-                                .stream = (uint8_t)i,
-                                .rights = STREAM_RIGHTS |
-                                          (i == 0 ? CIS_WASI_RIGHT_READ : CIS_WASI_RIGHT_WRITE)};
+        const struct cis_host_stream *stream = &w->host->world.std[i];
+        struct cis_wasi_fd f = {.kind = CIS_WASI_STREAM, .stream = (uint8_t)i};
+        if (stream->kind == CIS_STREAM_CLOSED) {
+            f.kind = CIS_WASI_CLOSED;
+        } else {
+            int mode = cis_host_stream_mode(w->host, stream);
+            f.flags = mode >= 0 && (mode & O_APPEND) != 0 ? CIS_WASI_FDFLAG_APPEND : 0;
+            f.rights = cis_wasi_stream_rights(w->host, stream);
+        }
         int no = place(w, &f, i);
         if (no != 0) {
             return no;

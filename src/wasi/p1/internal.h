@@ -3,7 +3,7 @@
 #define CIS_WASI_P1_INTERNAL_H
 
 #include "base/le.h"
-#include "host/host.h"
+#include "host/stream.h"
 #include "wasi/p1/abi.h"
 #include "wasi/p1/fds.h"
 
@@ -31,6 +31,18 @@ bool cis_wasi_put64(cis_guest *guest, uint32_t at, uint64_t value);
 
 /* errno.c: Linux's number as WASI's. */
 enum cis_wasi_errno cis_wasi_errno_of(int no);
+
+/* stdio.c: an array of a guest's buffers, all of them in its memory and of 4 GiB together at most.
+ * out: the host writes into them. Empty ones are left out; iov has CIS_WASI_IOVS_MAX places. */
+enum cis_wasi_errno cis_wasi_buffers(cis_guest *guest, uint32_t at, uint32_t n, bool out,
+                                     struct iovec *iov, int *out_n, uint32_t *out_total);
+/* Reads or writes what is no file: STREAM, LISTENER, SOCKET. */
+cis_code cis_wasi_stream_move(cis_guest *guest, struct cis_wasi_fd *f, bool write,
+                              struct cis_stream_move *move, struct cis_error *err);
+/* Their filetype: a character device is a terminal and nothing else. */
+uint8_t cis_wasi_stream_type(const struct cis_host *host, const struct cis_wasi_fd *f);
+uint64_t cis_wasi_stream_rights(const struct cis_host *host, const struct cis_host_stream *stream);
+uint8_t cis_wasi_mode_type(uint32_t mode); /* of S_IFMT bits */
 
 /* Which standard stream a descriptor is; its number for a guest that has moved none. */
 enum cis_wasi_stream { CIS_WASI_STDIN, CIS_WASI_STDOUT, CIS_WASI_STDERR, CIS_WASI_NONE };

@@ -1,117 +1,142 @@
-/* Reading and writing the standard streams. The array of buffers stays in the guest's memory: it is
- * checked as a whole, then each buffer before its use; a call that finds one outside transfers
- * nothing. */
+/* Reading and writing: the buffers of a guest, and the descriptors that are no files (standard
+ * streams and sockets). Buffers are judged as a whole before anything is moved: a call that finds
+ * one outside the memory transfers nothing. */
+#include <fcntl.h>
 #include "wasi/p1/internal.h"
 
-#define STEP (64u * 1024u) /* log bytes between two looks at the deadline */
-
-/* The array at `at`, every buffer in memory, and the sum of their lengths below 4 GiB. */
-static enum cis_wasi_errno iovs_check(cis_guest *guest, uint32_t at, uint32_t n,
-                                      const uint8_t **out_iovs)
+enum cis_wasi_errno cis_wasi_buffers(cis_guest *guest, uint32_t at, uint32_t n, bool out,
+                                     struct iovec *iov, int *out_n, uint32_t *out_total)
 {
     if (n > CIS_WASI_IOVS_MAX) {
         return CIS_WASI_INVAL;
     }
-    const uint8_t *iovs = cis_guest_at(guest, at, (uint64_t)n * sizeof(struct cis_wasi_iovec));
-    if (iovs == NULL) {
+    const uint8_t *list = cis_guest_at(guest, at, (uint64_t)n * sizeof(struct cis_wasi_iovec));
+    if (list == NULL) {
         return CIS_WASI_FAULT;
     }
     uint64_t total = 0;
+    int used = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const uint8_t *iov = iovs + i * sizeof(struct cis_wasi_iovec);
-        uint32_t len = cis_le32(iov + offsetof(struct cis_wasi_iovec, len));
-        total += len;
-        if (len != 0 && cis_guest_at(guest, cis_le32(iov), len) == NULL) {
+        const uint8_t *one = list + i * sizeof(struct cis_wasi_iovec);
+        uint32_t buf = cis_le32(one);
+        uint32_t len = cis_le32(one + offsetof(struct cis_wasi_iovec, len));
+        if (len == 0) {
+            continue;
+        }
+        const void *from = out ? cis_guest_out(guest, buf, len) : cis_guest_at(guest, buf, len);
+        if (from == NULL) {
             return CIS_WASI_FAULT;
         }
+        iov[used++] = (struct iovec){(void *)(uintptr_t)from, len};
+        total += len;
     }
-    *out_iovs = iovs;
-    return total > UINT32_MAX ? CIS_WASI_INVAL : CIS_WASI_OK; /* the result would not fit */
+    if (total > UINT32_MAX) { /* the result would not fit */
+        return CIS_WASI_INVAL;
+    }
+    *out_n = used;
+    *out_total = (uint32_t)total;
+    return CIS_WASI_OK;
 }
 
-static cis_code write_stream(cis_guest *guest, enum cis_wasi_stream stream, struct cis_bytes data,
-                             struct cis_error *err)
+cis_code cis_wasi_stream_move(cis_guest *guest, struct cis_wasi_fd *f, bool write,
+                              struct cis_stream_move *move, struct cis_error *err)
 {
     struct cis_host *host = cis_host_of(guest);
-    if (stream == CIS_WASI_STDOUT) {
-        return cis_host_output(host, guest, data, err);
+    struct cis_host_stream socket = {.kind = CIS_STREAM_FD, .fd = f->sock};
+    struct cis_host_stream *stream =
+        f->kind == CIS_WASI_STREAM ? &host->world.std[f->stream] : &socket;
+    move->nowait = (f->flags & CIS_WASI_FDFLAG_NONBLOCK) != 0;
+    return write ? cis_host_stream_write(host, guest, stream, move, err)
+                 : cis_host_stream_read(host, guest, stream, move, err);
+}
+
+static cis_code transfer(cis_guest *guest, union cis_slot *io, bool write, struct cis_error *err)
+{
+    struct cis_wasi_fd *f;
+    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    if (f == NULL || f->kind == CIS_WASI_DIR || f->kind == CIS_WASI_FILE) {
+        return cis_wasi_answer(io, CIS_WASI_BADF);
     }
-    while (data.len != 0) {
-        size_t step = data.len < STEP ? data.len : STEP;
-        cis_host_stderr(host, (struct cis_bytes){data.ptr, step});
-        data = (struct cis_bytes){data.ptr + step, data.len - step};
-        if (data.len != 0) {
-            CIS_TRY(cis_stop_check(cis_guest_stop(guest), "stderr", err));
-        }
+    struct iovec iov[CIS_WASI_IOVS_MAX];
+    struct cis_stream_move move = {.iov = iov, .offset = CIS_STREAM_HERE};
+    uint32_t total, out = io[3].u32;
+    enum cis_wasi_errno error =
+        cis_wasi_buffers(guest, io[1].u32, io[2].u32, !write, iov, &move.niov, &total);
+    if (error == CIS_WASI_OK && cis_guest_at(guest, out, 4) == NULL) {
+        error = CIS_WASI_FAULT;
     }
-    return CIS_OK;
+    if (error != CIS_WASI_OK) {
+        return cis_wasi_answer(io, error);
+    }
+    CIS_TRY(cis_guest_burn(guest, write ? total / CIS_WASI_BYTES_A_FUEL : 0, err));
+    CIS_TRY(cis_wasi_stream_move(guest, f, write, &move, err));
+    CIS_TRY(cis_guest_burn(guest, write ? 0 : move.n / CIS_WASI_BYTES_A_FUEL, err));
+    if (move.error == 0) {
+        cis_wasi_put32(guest, out, (uint32_t)move.n);
+    }
+    return cis_wasi_answer(io, cis_wasi_errno_of(move.error));
 }
 
 cis_code cis_wasi_fd_write(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    struct cis_wasi_fd *f;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
-    enum cis_wasi_stream stream = cis_wasi_stream_of(f);
-    if (stream == CIS_WASI_NONE || stream == CIS_WASI_STDIN) {
-        return cis_wasi_answer(io, CIS_WASI_BADF);
-    }
-    const uint8_t *iovs;
-    uint32_t n = io[2].u32, out = io[3].u32, total = 0;
-    enum cis_wasi_errno error = iovs_check(guest, io[1].u32, n, &iovs);
-    if (error != CIS_WASI_OK) {
-        return cis_wasi_answer(io, error);
-    }
-    if (cis_guest_at(guest, out, 4) == NULL) {
-        return cis_wasi_answer(io, CIS_WASI_FAULT);
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        const uint8_t *iov = iovs + i * sizeof(struct cis_wasi_iovec);
-        uint32_t len = cis_le32(iov + offsetof(struct cis_wasi_iovec, len));
-        if (len != 0) {
-            CIS_TRY(cis_guest_burn(guest, len / CIS_WASI_BYTES_A_FUEL, err));
-            const uint8_t *from = cis_guest_at(guest, cis_le32(iov), len);
-            CIS_TRY(write_stream(guest, stream, (struct cis_bytes){from, len}, err));
-            total += len;
-        }
-    }
-    cis_wasi_put32(guest, out, total);
-    return cis_wasi_answer(io, CIS_WASI_OK);
+    return transfer(guest, io, true, err);
 }
 
 cis_code cis_wasi_fd_read(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    struct cis_host *host = cis_host_of(guest);
-    struct cis_wasi_fd *f;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
-    if (cis_wasi_stream_of(f) != CIS_WASI_STDIN) {
-        return cis_wasi_answer(io, CIS_WASI_BADF);
+    return transfer(guest, io, false, err);
+}
+
+uint8_t cis_wasi_mode_type(uint32_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return CIS_WASI_FILETYPE_REGULAR_FILE;
+    case S_IFDIR:
+        return CIS_WASI_FILETYPE_DIRECTORY;
+    case S_IFLNK:
+        return CIS_WASI_FILETYPE_SYMBOLIC_LINK;
+    case S_IFBLK:
+        return CIS_WASI_FILETYPE_BLOCK_DEVICE;
+    case S_IFCHR:
+        return CIS_WASI_FILETYPE_CHARACTER_DEVICE;
+    case S_IFSOCK:
+        return CIS_WASI_FILETYPE_SOCKET_STREAM;
+    default:
+        return CIS_WASI_FILETYPE_UNKNOWN;
     }
-    const uint8_t *iovs;
-    uint32_t n = io[2].u32, out = io[3].u32, total = 0;
-    enum cis_wasi_errno error = iovs_check(guest, io[1].u32, n, &iovs);
-    if (error != CIS_WASI_OK) {
-        return cis_wasi_answer(io, error);
+}
+
+uint8_t cis_wasi_stream_type(const struct cis_host *host, const struct cis_wasi_fd *f)
+{
+    struct cis_host_stream socket = {.kind = CIS_STREAM_FD, .fd = f->sock};
+    const struct cis_host_stream *stream =
+        f->kind == CIS_WASI_STREAM ? &host->world.std[f->stream] : &socket;
+    struct stat st;
+    cis_host_stream_stat(host, stream, &st);
+    if (S_ISSOCK(st.st_mode)) {
+        return cis_host_stream_datagrams(stream) ? CIS_WASI_FILETYPE_SOCKET_DGRAM
+                                                 : CIS_WASI_FILETYPE_SOCKET_STREAM;
     }
-    if (cis_guest_at(guest, out, 4) == NULL) {
-        return cis_wasi_answer(io, CIS_WASI_FAULT);
+    /* A C library takes each character device for a terminal. */
+    return S_ISCHR(st.st_mode) && !stream->terminal ? CIS_WASI_FILETYPE_UNKNOWN
+                                                    : cis_wasi_mode_type(st.st_mode);
+}
+
+uint64_t cis_wasi_stream_rights(const struct cis_host *host, const struct cis_host_stream *stream)
+{
+    struct stat st;
+    int mode = cis_host_stream_mode(host, stream);
+    cis_host_stream_stat(host, stream, &st);
+    uint64_t rights = CIS_WASI_RIGHT_SET_FLAGS | CIS_WASI_RIGHT_FILESTAT_GET | CIS_WASI_RIGHT_POLL;
+    if (S_ISREG(st.st_mode)) {
+        rights = CIS_WASI_RIGHTS_FILE & ~(CIS_WASI_RIGHT_READ | CIS_WASI_RIGHT_WRITE);
+    } else if (S_ISSOCK(st.st_mode)) {
+        rights |= CIS_WASI_RIGHT_SHUTDOWN | CIS_WASI_RIGHT_ACCEPT;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        const uint8_t *iov = iovs + i * sizeof(struct cis_wasi_iovec);
-        uint32_t len = cis_le32(iov + offsetof(struct cis_wasi_iovec, len));
-        size_t left = host->input.len - host->input_pos;
-        size_t take = len < left ? len : left;
-        if (take > UINT32_MAX - total) {
-            break;
-        }
-        /* Checked again: a buffer before this one may lie over the array. */
-        void *to = take != 0 ? cis_guest_out(guest, cis_le32(iov), take) : NULL;
-        if (to != NULL) {
-            CIS_TRY(cis_guest_burn(guest, take / CIS_WASI_BYTES_A_FUEL, err));
-            memcpy(to, host->input.ptr + host->input_pos, take);
-            host->input_pos += take;
-            total += (uint32_t)take;
-        }
+    if (mode >= 0) {
+        rights |= (mode & O_ACCMODE) != O_WRONLY ? CIS_WASI_RIGHT_READ : 0;
+        rights |= (mode & O_ACCMODE) != O_RDONLY ? CIS_WASI_RIGHT_WRITE : 0;
     }
-    cis_wasi_put32(guest, out, total);
-    return cis_wasi_answer(io, CIS_WASI_OK);
+    return rights;
 }
