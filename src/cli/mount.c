@@ -206,7 +206,7 @@ static void lease_lost(struct mount *m, const struct cis_error *why)
         return;
     }
     snprintf(name, sizeof name, "%.80s@lost-%" PRId64, m->ref, cis_clock_wall_ms() / 1000);
-    if (cis_layered_save_fork(head, cis_str_of(name), &stop, &err) == CIS_OK) {
+    if (cis_layered_commit_fork(head, cis_str_of(name), NULL, NULL, &stop, &err) == CIS_OK) {
         snprintf(err.msg, sizeof err.msg, "what was not committed is branch %.90s (%.80s)", name,
                  why->msg);
         tell(m, "read-only from now on", &err);

@@ -17,9 +17,6 @@ struct cis_retention {
 #define CIS_RETENTION_DEFAULT                                                                      \
     ((struct cis_retention){.runs = 100, .age_ms = 7ll * 24 * 3600 * 1000})
 #define CIS_RETENTION_GRACE_MS (10ll * 60 * 1000)
-/* Forks that keep the work of a conflict are made below this name; gc removes them when they are
- * older than the retention's age. */
-#define CIS_CONFLICT_PREFIX "conflict/"
 
 struct cis_gc_counts {
     uint64_t branches, rows, chunks; /* removed */

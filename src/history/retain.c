@@ -128,6 +128,9 @@ cis_code cis_retain_held(const struct cis_history *h, struct retain *r, struct c
     for (size_t i = 0; i < now.n; i++) {
         const struct cis_branch *b = &now.at[i];
         struct kept *k = find(r, b->id);
+        if (b->parent == 0) { /* the empty tree that everything began with (store/fs.h) */
+            CIS_TRY(hold(r, (struct cis_view){b->id, 0}, err));
+        }
         if (k == NULL) {
             CIS_TRY(hold(r, (struct cis_view){b->parent, b->fork_epoch}, err));
         } else if (k->live) {

@@ -305,7 +305,8 @@ cis_code cis_workspace_commit(cis_workspace *workspace, const char *note, uint64
 
 cis_code cis_workspace_save(cis_workspace *workspace, const char *branch, struct cis_error *err)
 {
-    return cis_layered_save_fork(workspace->vfs, cis_str_of(branch), &workspace->stop, err);
+    return cis_layered_commit_fork(workspace->vfs, cis_str_of(branch), NULL, NULL, &workspace->stop,
+                                   err);
 }
 
 void cis_workspace_discard(cis_workspace *workspace)

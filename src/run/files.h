@@ -4,13 +4,16 @@
  *
  * Kinds of mounts:
  *   workspace  a branch of the tenant (its changes are the run's commit), or a state of it,
- * read-only host       a folder of the host: written through (rw), never written (ro), or cow:
- * reads fall through, changes go to a branch of the tenant, made for this run unless it is named
+ * read-only host       a folder of the host: written through (rw), or never written (ro) cow a
+ * folder of the host that is only read: changes go to a branch of the tenant, which holds nothing
+ * else and is made by the commit unless it is there already
  *
- * One branch at most is written by the commit that also holds the run's record and memory; the
- * branches of cow mounts are committed before it and are nobody else's.
+ * One commit carries the run's record and memory: that of the workspace that is written, else of
+ * the first cow branch. Other cow branches are committed before it. No branch is made before its
+ * commit: a run that is killed leaves nothing but chunks that nobody names, which gc collects.
  *
- * Threads: opened and closed by the run's thread. No lock and no transaction is held in between. */
+ * Threads: opened, committed and closed by the run's thread. No lock and no transaction is held in
+ * between. */
 #ifndef CIS_RUN_FILES_H
 #define CIS_RUN_FILES_H
 
@@ -21,15 +24,15 @@
 enum cis_mount_mode { CIS_MOUNT_RW, CIS_MOUNT_RO, CIS_MOUNT_COW };
 
 struct cis_run_mount {
-    const char *guest; /* absolute path in the program's tree, "/workspace" */
-    const char *host;  /* folder of the host; NULL: a workspace */
+    /* Where the program finds it: "/workspace"; "." and "sub" are told as they are, and stand at
+     * "/" and "/sub". */
+    const char *guest;
+    const char *host; /* folder of the host; NULL: a workspace */
     enum cis_mount_mode mode;
     bool devices;       /* host: fifos, sockets and devices too */
     const char *branch; /* workspace: NULL: the current one. cow: the branch that takes the changes;
                          * NULL: "cow-RUNID" */
-    const char *state;  /* workspace: a snapshot or other state (history's grammar, resolved by the
-                         * caller into `at`); read-only */
-    struct cis_view at; /* of state */
+    struct cis_view at; /* workspace: branch not 0: this state, read-only */
 };
 #define CIS_RUN_MOUNTS_MAX 32u
 
@@ -38,6 +41,7 @@ typedef struct cis_run_files cis_run_files;
 struct cis_run_files_options {
     cis_forest *forest; /* NULL: no store: workspace and cow mounts are CIS_E_USAGE */
     const char *tenant, *run_id;
+    const char *note; /* of commits, for the log */
     const struct cis_run_mount *mounts;
     size_t nmounts;
     bool read_only;            /* every mount */
@@ -46,31 +50,46 @@ struct cis_run_files_options {
 };
 
 /* Names the mount in every error: CIS_E_NOTFOUND, CIS_E_USAGE (two mounts at one path, a path that
- * is not absolute, a second workspace to write), CIS_E_CONFLICT (the branch is mounted: by whom),
- * CIS_E_EXPIRED, … */
+ * no program could use, a second workspace to write), CIS_E_CONFLICT (the branch is mounted: by
+ * whom), CIS_E_EXPIRED, … */
 cis_code cis_run_files_open(const struct cis_run_files_options *options, cis_run_files **out_files,
                             struct cis_error *err);
-/* For struct cis_world; valid while the files are open. */
+/* For struct cis_world; valid while the files are open, in the order of the mounts. */
 const struct cis_world_dir *cis_run_files_dirs(const cis_run_files *files, size_t *out_n);
-/* Is there a branch whose commit is the run's commit (else the record is committed alone)? */
-bool cis_run_files_commits(const cis_run_files *files);
-/* What would be committed, path as the guest knows it. */
+
+/* What each mount is, in the same order; text is borrowed. */
+struct cis_run_mounted {
+    const char *guest, *host; /* host: as an absolute path, NULL: a workspace */
+    const char *kind;         /* "workspace", "snapshot", "host", "cow" */
+    const char *branch;       /* that takes the changes, or is read; NULL: none */
+    bool read_only, devices;
+    bool committed;        /* by cis_run_files_commit, or kept by _rescue */
+    const char *fork;      /* kept as this branch instead; NULL */
+    struct cis_view base;  /* what it began from; branch 0: a folder of the host */
+    struct cis_view after; /* once it is committed */
+};
+const struct cis_run_mounted *cis_run_files_mounted(const cis_run_files *files, size_t *out_n);
+
+/* Has anything changed that a commit would write? */
+bool cis_run_files_dirty(const cis_run_files *files);
+/* What it is, each path as the program knows it; of a cow mount everything by which its branch
+ * differs from the folder, where that is from this run or from those before it. */
 cis_code cis_run_files_changes(cis_run_files *files, cis_layered_change_each *each, void *self,
                                const struct cis_stop *stop, struct cis_error *err);
 
-struct cis_run_files_kept {
-    struct cis_view view; /* of the workspace after the run; branch 0: there is none */
-    uint64_t base_epoch;
-    bool changed;
-    struct cis_str fork; /* where the changes went instead; empty: nowhere. Owned by the files */
-};
-/* Commits cow branches, then the workspace with what `with` brings (run record, memory, config).
- * fork not NULL: the workspace's changes become the first commit of this new branch, and `with` is
- * committed without files. CIS_E_CONFLICT and CIS_E_QUOTA: the changes were saved as the branch
- * out->fork where that was possible, nothing of `with` is written. */
+/* Commits what changed, and with it what `with` brings (run record, memory, config). fork not NULL:
+ * the workspace's changes and the memory become the first commit of this new branch. After
+ * CIS_E_CONFLICT, CIS_E_QUOTA and CIS_E_EXISTS nothing of `with` is written and the changes are
+ * still there: rescue, or discard, them. Without files that changed, `with` is committed alone. */
 cis_code cis_run_files_commit(cis_run_files *files, const char *fork,
-                              const struct cis_store_commit *with, struct cis_run_files_kept *out,
+                              const struct cis_store_commit *with, const struct cis_stop *stop,
                               struct cis_error *err);
+/* After a commit that was refused: what it would have written becomes branches below
+ * CIS_CONFLICT_PREFIX, named by the run, with `with`. */
+cis_code cis_run_files_rescue(cis_run_files *files, const struct cis_store_commit *with,
+                              const struct cis_stop *stop, struct cis_error *err);
+/* The names that rescue would use, in the mounts' `fork` fields: for a record written with it. */
+void cis_run_files_plan_rescue(cis_run_files *files);
 /* Forgets every change that a branch would have taken. */
 void cis_run_files_discard(cis_run_files *files);
 void cis_run_files_close(cis_run_files *files); /* after the guest; NULL is allowed */

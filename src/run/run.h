@@ -70,7 +70,7 @@ struct cis_run_request {
     size_t nmounts;
     bool read_only;
     uint32_t files_max;                    /* open descriptors; 0: CIS_WORLD_FILES_MAX */
-    const char *fork;                      /* the workspace's changes become this new branch */
+    const char *fork;                      /* what it changes becomes this new branch */
     const struct cis_run_program *program; /* NULL: a skill */
     const char *compiled_code; /* "compiled", "disk" or "memory" for the report; NULL: unknown */
     enum cis_tx tx;            /* what becomes of its writes */
@@ -105,9 +105,10 @@ struct cis_run_outcome {
     char *backtrace; /* "" or lines; owned */
     bool exited;     /* a program ended by itself, with this code */
     int32_t exit_code;
-    struct cis_host_stream std[3];   /* a program's; kept buffers are owned */
-    struct cis_run_files_kept files; /* fork points into the outcome */
-    char fork[CIS_FS_REF_MAX + 1];
+    struct cis_host_stream std[3]; /* a program's; kept buffers are owned */
+    struct cis_view files;         /* the commit of its files; branch 0: none */
+    char
+        branch[CIS_FS_REF_MAX + 1]; /* of it; below CIS_CONFLICT_PREFIX when it had to be rescued */
 };
 
 /* The whole run. CIS_OK when there is an outcome, whatever it says; else nothing ran and there is

@@ -401,15 +401,26 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
 {
     CIS_CLEANUP(apply_done) struct apply a = {.ops = ops, .txn = txn, .commit = commit};
     bool files = commit->fs != NULL && fs_changes(commit->fs);
-    if (!files && commit->nkv == 0) {
-        *out =
-            (struct cis_fs_committed){.view = commit->fs != NULL ? commit->fs->base : commit->base};
+    bool changes = files || commit->nkv != 0;
+    struct cis_view base = commit->fs != NULL ? commit->fs->base : commit->base;
+    if (!changes && !commit->fork) {
+        *out = (struct cis_fs_committed){.view = base};
         return CIS_OK;
     }
     CIS_TRY(cis_judge_init(&a.judge, commit, err));
     CIS_TRY(cis_judge_keys(&a.judge, &a.keys, err));
     CIS_TRY(rows_build(&a, err));
+    if (commit->fork) {
+        CIS_TRY(ops->fork(txn, commit->ref, base, err));
+    }
     CIS_TRY(ops->head(txn, commit->ref, &a.head, err));
+    if (commit->fork) {
+        a.judge.base = a.head.head;
+    }
+    if (!changes) {
+        *out = (struct cis_fs_committed){a.head.head, a.head.files, a.head.bytes};
+        return CIS_OK;
+    }
     CIS_TRY(fence_check(&a, err));
     /* Memory alone goes onto whatever the head is, unless it asked to be judged by its base. */
     if (files || (commit->strict_memory && a.judge.base.branch != 0)) {

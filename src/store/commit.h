@@ -74,6 +74,10 @@ struct cis_commit_rows {
 };
 
 struct cis_commit_txn_ops {
+    /* A branch forked from the view, and ref as its name; before head, and only for commits that
+     * ask for it. CIS_E_EXISTS. */
+    cis_code (*fork)(cis_commit_txn *, struct cis_str ref, struct cis_view from,
+                     struct cis_error *err);
     /* Locks ref (empty: the current), branch and usage, in that order. */
     cis_code (*head)(cis_commit_txn *, struct cis_str ref, struct cis_commit_head *out,
                      struct cis_error *err);
@@ -93,7 +97,8 @@ struct cis_commit_txn_ops {
 
 /* Judges and writes the filesystem's and the memory's part of the commit. What is well formed is
  * the caller's to check before it takes locks (cis_store_commit_check). A commit that changes
- * neither files nor memory asks and writes nothing: *out is its base, with counts 0.
+ * neither files nor memory asks and writes nothing (a fork makes its branch all the same): *out is
+ * its base, with counts 0.
  *
  * CIS_E_CONFLICT, CIS_E_EXPIRED (base below the floor), CIS_E_QUOTA, CIS_E_INVALID (a base that is
  * ahead of the head), CIS_E_DAMAGED (a commit's keys are missing or malformed). */

@@ -6,7 +6,8 @@
  * wrote it. A view is (branch, epoch): it sees, for every key, the row with the greatest epoch at
  * most its own, looking first at its branch and then at the ancestors the branch was forked from. A
  * ref is a name that points at a branch; forks, snapshots and rollbacks write one row each whatever
- * the tree holds.
+ * the tree holds. A tenant begins with the empty tree at epoch 0, and that view of any branch is
+ * kept for ever: what shares nothing with the files is forked from it.
  *
  * Callbacks get borrowed rows, valid during the call; false stops; they do not call the store.
  * Threads, deadlines and errors as in store.h, and: CIS_E_NOTFOUND (ref, branch, snapshot),
@@ -29,6 +30,9 @@ typedef struct cis_store cis_store;
 #define CIS_FS_NOTE_MAX 1024u /* bytes of the note of a commit or snapshot */
 #define CIS_FS_ROOT 1u        /* inode number of every tree's root */
 #define CIS_FS_MAIN "main"    /* the ref every tenant has */
+/* Forks that keep the work of a conflict are made below this name; gc removes them when they are
+ * older than the retention's age. */
+#define CIS_CONFLICT_PREFIX "conflict/"
 
 struct cis_view {
     uint64_t branch, epoch;

@@ -78,5 +78,11 @@ cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct ci
     for (size_t i = 0; i < commit->nconfig; i++) {
         CIS_TRY(op_check(&commit->config[i], "config", err));
     }
+    if (commit->fork && !cis_fs_ref_valid(commit->ref)) {
+        struct cis_str ref = commit->ref;
+        return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a branch",
+                        (int)(ref.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : ref.len),
+                        ref.ptr != NULL ? ref.ptr : "");
+    }
     return commit->fs != NULL ? cis_fs_commit_check(commit->fs, err) : CIS_OK;
 }

@@ -82,8 +82,11 @@ struct cis_store_commit {
     struct cis_fs_committed *out;   /* may be NULL */
     const char *kind, *note;        /* for the log; NULL: "run" with a run, else "memory", and "" */
     uint64_t fence;                 /* of the lease this writer holds, 0: none */
-    bool strict_memory;             /* memory keys conflict: with base, what was written after it */
-    struct cis_view base;           /* of strict memory, when fs is NULL */
+    /* ref is a new branch, forked from fs->base (without files: base), and this is its first
+     * commit: it is there when the commit is. CIS_E_EXISTS. */
+    bool fork;
+    bool strict_memory;   /* memory keys conflict: with base, what was written after it */
+    struct cis_view base; /* of strict memory, when fs is NULL */
     const struct cis_kv_op *kv;
     size_t nkv;
     const struct cis_kv_op *config; /* ns = skill name, key/value text */

@@ -43,6 +43,26 @@ static uint64_t stored(struct fx *fx)
 }
 
 /* ---- gc ---- */
+static void the_empty_tree_outlives_every_gc(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "a", "one");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    for (int i = 0; i < 5; i++) {
+        fx_text(fx, "main", "a", i % 2 != 0 ? "x" : "yy");
+        fx_text(fx, "side", "b", i % 2 != 0 ? "x" : "yy");
+    }
+    gc(fx, 0);
+    struct cis_view zero = {fx_head(fx, "side").branch, 0};
+    char *tree = fx_dump(&fx->h, zero);
+    assert_true(strchr(tree, '\n') == NULL || strchr(tree, '\n')[1] == 0); /* the root alone */
+    free(tree);
+    fx_fork(fx, zero, "apart");
+    fx_text(fx, "apart", "own", "x");
+    gc(fx, 0);
+    fx_whole(fx);
+}
+
 static void nothing_goes_before_ten_minutes_are_over(void **state)
 {
     struct fx *fx = *state;
@@ -593,6 +613,7 @@ static void fsck_with_data_names_the_file_with_a_flipped_bit(void **state)
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(the_empty_tree_outlives_every_gc),
         TEST(nothing_goes_before_ten_minutes_are_over),
         TEST(old_states_and_their_content_go_and_opening_them_is_an_error),
         TEST(snapshots_forks_pins_and_the_last_runs_stay_as_they_were),

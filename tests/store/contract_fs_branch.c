@@ -292,7 +292,74 @@ static void a_leased_branch_takes_commits_of_its_holder_only(void **state)
     assert_names(s, tree_head(s, "main"), "", "f mine");
 }
 
+static void a_branch_is_made_by_its_first_commit_or_not_at_all(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_view base = write_text(s, "main", "f", "base");
+    struct cis_fs_ref ref;
+    struct tree *t = tree_new_at(s, "main", base);
+    tree_text(t, tree_find(s, base, "f"), "mine");
+    t->commit.ref = CIS_STR("mine");
+    t->commit.fork = true;
+    struct cis_run_row run = {.id = "01AAAAAAAAAAAAAAAAAAAAAAAA",
+                              .skill = CIS_STR("x"),
+                              .status = CIS_STR("ok"),
+                              .report = CIS_STR("{}")};
+    t->commit.run = &run;
+    struct cis_view made = tree_commit(t);
+    assert_int_equal(made.epoch, base.epoch + 1);
+    assert_true(made.branch != base.branch);
+    assert_ok(s->fs->ref_get(s, T, CIS_STR("mine"), &ref, NULL, err));
+    assert_true(ref.head.branch == made.branch && ref.head.epoch == made.epoch);
+    assert_true(ref.parent == base.branch && ref.fork_epoch == base.epoch);
+    assert_text(s, made, "f", "mine");
+    assert_text(s, tree_head(s, "main"), "f", "base");
+    /* The name is taken: nothing of the commit is there. */
+    t = tree_new_at(s, "main", base);
+    tree_file(t, CIS_FS_ROOT, "g", "other");
+    t->commit.ref = CIS_STR("mine");
+    t->commit.fork = true;
+    assert_fails(CIS_E_EXISTS, "mine", tree_try(t, NULL, err));
+    assert_names(s, tree_head(s, "mine"), "", "f");
+    t = tree_new_at(s, "main", base);
+    tree_file(t, CIS_FS_ROOT, "g", "other");
+    t->commit.ref = CIS_STR("../x");
+    t->commit.fork = true;
+    assert_fails(CIS_E_INVALID, "not a name", tree_try(t, NULL, err));
+    /* Without changes the branch is made all the same. */
+    t = tree_new_at(s, "main", base);
+    t->commit.ref = CIS_STR("same");
+    t->commit.fork = true;
+    made = tree_commit(t);
+    assert_int_equal(made.epoch, base.epoch);
+    assert_text(s, tree_head(s, "same"), "f", "base");
+}
+
+static void the_empty_tree_is_there_below_every_floor(void **state)
+{
+    cis_store *s = fs_store(state);
+    write_text(s, "main", "f", "one");
+    struct cis_view head = write_text(s, "main", "f", "two");
+    assert_ok(s->fs->squash(s, T, head.branch, head.epoch, NULL, 0, NULL, err));
+    struct cis_view old = {head.branch, head.epoch - 1}, zero = {head.branch, 0}, owner;
+    assert_fails(CIS_E_EXPIRED, "expired", s->fs->view_check(s, T, old, &owner, NULL, err));
+    assert_ok(s->fs->view_check(s, T, zero, &owner, NULL, err));
+    assert_int_equal(owner.epoch, 0);
+    assert_names(s, owner, "", "");
+    struct tree *t = tree_new_at(s, "main", owner);
+    tree_file(t, CIS_FS_ROOT, "alone", "x");
+    t->commit.ref = CIS_STR("apart");
+    t->commit.fork = true;
+    tree_commit(t);
+    assert_names(s, tree_head(s, "apart"), "", "alone");
+    struct cis_view far = tree_head(s, "apart");
+    far.epoch = 0; /* of a fork it is the same one */
+    assert_names(s, far, "", "");
+}
+
 const struct fs_test fs_tests_branch[] = {
+    FS_TEST(a_branch_is_made_by_its_first_commit_or_not_at_all),
+    FS_TEST(the_empty_tree_is_there_below_every_floor),
     FS_TEST(a_fork_sees_its_base_and_its_own_changes_only),
     FS_TEST(what_a_fork_removed_stays_in_its_parent),
     FS_TEST(an_ancestor_is_seen_up_to_the_smallest_bound_on_the_way),

@@ -130,8 +130,12 @@ static cis_code is_kept(cis_commit_txn *txn, struct cis_view view, bool *out, st
     return CIS_OK;
 }
 
-const struct cis_commit_txn_ops fake_txn_ops = {take_head, give_keys,  give_inodes,
-                                                grow_kv,   write_rows, is_kept};
+const struct cis_commit_txn_ops fake_txn_ops = {.head = take_head,
+                                                .keys = give_keys,
+                                                .inodes = give_inodes,
+                                                .kv = grow_kv,
+                                                .write = write_rows,
+                                                .kept = is_kept};
 
 /* ---- what the head holds ---- */
 

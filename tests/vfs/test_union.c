@@ -102,6 +102,81 @@ static void changes_go_to_the_upper_part_only(void **state)
     assert_int_equal(links("/"), 3);
 }
 
+static bool change_each(void *self, const struct cis_union_change *c)
+{
+    cis_buf_printf(self, "%c %.*s%s%.*s\n", c->what, (int)c->path.len, c->path.ptr,
+                   c->from.len != 0 ? " < " : "", (int)c->from.len, c->from.ptr);
+    return true;
+}
+
+static int line_cmp(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In the order of lines: folders are looked at in no order. */
+static void assert_changes(const char *want)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf got = CIS_BUF_INIT(65536);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf sorted = CIS_BUF_INIT(65536);
+    char *lines[100];
+    size_t n = 0;
+    assert_no(0, cis_union_changes(fx.vfs, &fx.call, change_each, &got));
+    cis_buf_byte(&got, 0);
+    for (char *save = NULL, *l = strtok_r((char *)got.ptr, "\n", &save); l != NULL;
+         l = strtok_r(NULL, "\n", &save)) {
+        lines[n++] = l;
+    }
+    qsort(lines, n, sizeof *lines, line_cmp);
+    for (size_t i = 0; i < n; i++) {
+        cis_buf_printf(&sorted, "%s\n", lines[i]);
+    }
+    assert_string_equal(cis_buf_cstr(&sorted), want);
+}
+
+static void changes_are_told_as_paths(void **state)
+{
+    (void)state;
+    host_dir("d");
+    host_dir("d/deep");
+    host_file("d/deep/f", "below");
+    host_file("d/same", "opened, never written");
+    host_file("gone", "x");
+    host_file("kind", "a file");
+    host_dir("old");
+    host_file("old/inside", "x");
+    host_dir("emptied");
+    host_file("emptied/f", "x");
+    host_file("one", "linked");
+    assert_int_equal(link(below("one"), below("d/two")), 0);
+    assert_changes("");
+    cis_vfs_file *file = NULL;
+    assert_no(0, t_open("d/same", O_RDWR, &file));
+    cis_vfs_file_close(file);
+    assert_changes("");
+    t_write_file("d/deep/f", "above and longer");
+    t_write_file("d/added", "new");
+    assert_no(0, t_unlink("gone"));
+    assert_no(0, t_unlink("kind"));
+    assert_no(0, t_mkdir("kind"));
+    assert_no(0, t_rename("old", "d/new", 0));
+    assert_no(0, t_unlink("emptied/f"));
+    assert_no(0, t_rmdir("emptied"));
+    assert_no(0, t_mkdir("emptied"));
+    t_write_file("emptied/other", "x");
+    t_write_file("one", "both names");
+    static const char want[] = "A d/added\nA emptied\nA emptied/other\nA kind\nD emptied\n"
+                               "D gone\nD kind\nD old\nM d/deep/f\nM d/two\nM one\n"
+                               "R d/new < old\n";
+    assert_changes(want);
+    fx_reopen(false);
+    assert_changes(want);
+    assert_no(0, t_rename("d/new", "old", 0));
+    assert_no(0, t_unlink("d/added"));
+    assert_changes("A emptied\nA emptied/other\nA kind\nD emptied\nD gone\nD kind\n"
+                   "M d/deep/f\nM d/two\nM one\n");
+}
+
 static void nothing_of_the_union_itself_is_shown(void **state)
 {
     (void)state;
@@ -464,6 +539,7 @@ int main(void)
     fx.backend = &CONTRACT_BACKEND;
     const struct CMUnitTest tests[] = {
         T(changes_go_to_the_upper_part_only),
+        T(changes_are_told_as_paths),
         T(nothing_of_the_union_itself_is_shown),
         T(a_lower_file_with_several_names_stays_one_file),
         T(unlinking_lower_names_counts_without_a_copy),

@@ -183,7 +183,7 @@ static bool do_save_fork(struct world *w)
     char name[64];
     random_note(&w->run, "the overlay is saved as a fork");
     snprintf(name, sizeof name, "saved%zu", w->made++);
-    assert_ok(cis_layered_save_fork(w->vfs, cis_str_of(name), NULL, err));
+    assert_ok(cis_layered_commit_fork(w->vfs, cis_str_of(name), NULL, NULL, NULL, err));
     cis_vfs *vfs = layered_open(w->place, name, (struct cis_view){0, 0}, true);
     return compare_with(w, vfs, w->run.model);
 }

@@ -94,6 +94,17 @@ static cis_code head_of(cis_commit_txn *txn, struct cis_str ref, const PGresult 
     return CIS_OK;
 }
 
+/* A trip of its own: the locks that follow are on its rows. */
+static cis_code txn_fork(cis_commit_txn *txn, struct cis_str ref, struct cis_view from,
+                         struct cis_error *err)
+{
+    CIS_TRY(cis_pg_fork_in(txn->conn, from, &ref, 1, err));
+    CIS_TRY(cis_pg_sync(txn->conn, err));
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    CIS_TRY(cis_pg_next(txn->conn, PG_FORK, &res, err));
+    return cis_pg_finish(txn->conn, err);
+}
+
 static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_commit_head *out,
                          struct cis_error *err)
 {
@@ -298,7 +309,8 @@ static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *row
     return CIS_OK;
 }
 
-static const struct cis_commit_txn_ops txn_ops = {.head = txn_head,
+static const struct cis_commit_txn_ops txn_ops = {.fork = txn_fork,
+                                                  .head = txn_head,
                                                   .keys = txn_keys,
                                                   .inodes = txn_inodes,
                                                   .kv = txn_kv,
@@ -309,8 +321,9 @@ static const struct cis_commit_txn_ops txn_ops = {.head = txn_head,
 static bool changes(const struct cis_store_commit *c)
 {
     const struct cis_fs_commit *fs = c->fs;
-    return c->nkv != 0 || (fs != NULL && (fs->ndirents != 0 || fs->nchanges != 0 ||
-                                          fs->ndeltas != 0 || fs->nextents != 0));
+    return c->fork || c->nkv != 0 ||
+           (fs != NULL &&
+            (fs->ndirents != 0 || fs->nchanges != 0 || fs->ndeltas != 0 || fs->nextents != 0));
 }
 
 static cis_code work(struct pg_conn *conn, void *arg, struct cis_error *err)
@@ -342,6 +355,9 @@ static cis_code explain(struct pg_conn *conn, void *arg, struct cis_error *err)
     if ((conn->failed == PG_RUN_PUT || conn->failed == PG_EPOCH_PUT) && run != NULL &&
         strcmp(conn->sqlstate, "23505") == 0) {
         return cis_fail(err, CIS_E_EXISTS, "run %s: recorded already", run->id);
+    }
+    if (txn->commit->fork) {
+        CIS_TRY(cis_pg_fork_explain(conn, txn->commit->ref, err));
     }
     if (conn->failed == PG_EXTENTS_PUT && strcmp(conn->sqlstate, "23502") == 0) {
         return cis_fail(err, CIS_E_EXPIRED, "commit: a chunk that it names is gone");

@@ -241,6 +241,12 @@ cis_code cis_pg_view_floor(struct pg_conn *conn, const struct pg_own *own, const
                            int column, struct cis_error *err);
 void cis_pg_args_view(struct pg_args *args, const struct pg_conn *conn, struct cis_view view);
 
+/* ---- ref.c: new branches by these names, in the transaction; the last statement is sent, not
+ * awaited. explain: another made the name between the look and the insert. ---- */
+cis_code cis_pg_fork_in(struct pg_conn *conn, struct cis_view from, const struct cis_str *of,
+                        size_t n, struct cis_error *err);
+cis_code cis_pg_fork_explain(struct pg_conn *conn, struct cis_str name, struct cis_error *err);
+
 /* ---- rows.c, log.c ---- */
 /* out has parent and name; CIS_E_DAMAGED for what no writer makes. */
 cis_code cis_pg_dirent_row(const PGresult *result, int row, int ino, int epoch, int mode,

@@ -154,17 +154,17 @@ static void args_counts(struct pg_args *args, const struct pg_owner *owner)
     cis_pg_arg_u64(args, owner->kv_keys);
 }
 
-static cis_code fork_work(struct pg_conn *conn, void *arg, struct cis_error *err)
+cis_code cis_pg_fork_in(struct pg_conn *conn, struct cis_view from, const struct cis_str *of,
+                        size_t n, struct cis_error *err)
 {
-    const struct fork *f = arg;
     struct pg_owner owner;
     CIS_CLEANUP(cis_pg_array_done) struct pg_array names = PG_ARRAY_INIT;
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     struct pg_args there = {0}, args = {0};
-    for (size_t i = 0; i < f->n; i++) {
-        cis_pg_array_bytes(&names, f->names[i].ptr, f->names[i].len);
+    for (size_t i = 0; i < n; i++) {
+        cis_pg_array_bytes(&names, of[i].ptr, of[i].len);
     }
-    CIS_TRY(cis_pg_view_owner(conn, f->from, true, &owner, err));
+    CIS_TRY(cis_pg_view_owner(conn, from, true, &owner, err));
     cis_pg_arg_int(&there, conn->tenant);
     cis_pg_arg_blobs(&there, &names);
     CIS_TRY(cis_pg_ask(conn, PG_REFS_TAKEN, &there, &res, err));
@@ -177,12 +177,22 @@ static cis_code fork_work(struct pg_conn *conn, void *arg, struct cis_error *err
     return cis_pg_send(conn, PG_FORK, &args, err);
 }
 
-/* Another made the name between the look and the insert. */
+cis_code cis_pg_fork_explain(struct pg_conn *conn, struct cis_str name, struct cis_error *err)
+{
+    return conn->failed == PG_FORK && strcmp(conn->sqlstate, "23505") == 0 ? taken(name, err)
+                                                                           : CIS_OK;
+}
+
+static cis_code fork_work(struct pg_conn *conn, void *arg, struct cis_error *err)
+{
+    const struct fork *f = arg;
+    return cis_pg_fork_in(conn, f->from, f->names, f->n, err);
+}
+
 static cis_code fork_explain(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     const struct fork *f = arg;
-    return conn->failed == PG_FORK && strcmp(conn->sqlstate, "23505") == 0 ? taken(f->names[0], err)
-                                                                           : CIS_OK;
+    return cis_pg_fork_explain(conn, f->names[0], err);
 }
 
 cis_code cis_pg_fork(cis_store *store, struct cis_str tenant, struct cis_view from,

@@ -51,6 +51,12 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
     return CIS_OK;
 }
 
+static cis_code txn_fork(cis_commit_txn *txn, struct cis_str ref, struct cis_view from,
+                         struct cis_error *err)
+{
+    return cis_sql_fork_in(txn->conn, from, &ref, 1, err);
+}
+
 static void commit_row_of(sqlite3_stmt *st, struct cis_fs_commit_row *out)
 {
     *out = (struct cis_fs_commit_row){.branch = (uint64_t)sqlite3_column_int64(st, 0),
@@ -268,7 +274,8 @@ static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *row
     return CIS_OK;
 }
 
-static const struct cis_commit_txn_ops txn_ops = {.head = txn_head,
+static const struct cis_commit_txn_ops txn_ops = {.fork = txn_fork,
+                                                  .head = txn_head,
                                                   .keys = txn_keys,
                                                   .inodes = txn_inodes,
                                                   .kv = txn_kv,

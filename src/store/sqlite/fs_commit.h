@@ -10,4 +10,7 @@
 cis_code cis_sql_commit_rows(struct sql_conn *conn, const struct cis_store_commit *commit,
                              struct cis_fs_committed *out, uint64_t *out_epoch,
                              struct cis_error *err);
+/* fs_ref.c: new branches by these names, in the transaction that is open. */
+cis_code cis_sql_fork_in(struct sql_conn *conn, struct cis_view from, const struct cis_str *names,
+                         size_t n, struct cis_error *err);
 #endif

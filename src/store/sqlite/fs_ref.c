@@ -2,6 +2,7 @@
  * the tree holds. */
 #include <inttypes.h>
 #include "base/clock.h"
+#include "store/sqlite/fs_commit.h"
 #include "store/sqlite/fs_ops.h"
 #include "store/sqlite/internal.h"
 
@@ -188,16 +189,22 @@ static cis_code fork_one(struct sql_conn *conn, struct cis_view owner, struct ci
     return cis_sql_done(conn, st, "making a branch", err);
 }
 
+cis_code cis_sql_fork_in(struct sql_conn *conn, struct cis_view from, const struct cis_str *names,
+                         size_t n, struct cis_error *err)
+{
+    struct cis_view owner;
+    CIS_TRY(cis_sql_view_owner(conn, from, &owner, err));
+    int64_t now = cis_clock_wall_ms();
+    for (size_t i = 0; i < n; i++) {
+        CIS_TRY(fork_one(conn, owner, names[i], now, err));
+    }
+    return CIS_OK;
+}
+
 static cis_code fork_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct fork *f = arg;
-    struct cis_view owner;
-    CIS_TRY(cis_sql_view_owner(conn, f->from, &owner, err));
-    int64_t now = cis_clock_wall_ms();
-    for (size_t i = 0; i < f->n; i++) {
-        CIS_TRY(fork_one(conn, owner, f->names[i], now, err));
-    }
-    return CIS_OK;
+    return cis_sql_fork_in(conn, f->from, f->names, f->n, err);
 }
 
 cis_code cis_sql_fork(cis_store *store, struct cis_str tenant, struct cis_view from,

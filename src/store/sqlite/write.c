@@ -165,7 +165,7 @@ static cis_code apply(struct sql_conn *conn, const void *arg, struct cis_error *
     struct job *job = *(struct job *const *)arg;
     const struct cis_store_commit *c = job->commit;
     uint64_t epoch = 0;
-    if (c->nkv != 0 || c->fs != NULL || c->out != NULL) {
+    if (c->nkv != 0 || c->fs != NULL || c->out != NULL || c->fork) {
         CIS_TRY(cis_sql_commit_rows(conn, c, &job->done, &epoch, err));
     }
     CIS_TRY(config_apply(conn, c->config, c->nconfig, err));
@@ -182,7 +182,8 @@ cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
                         struct cis_error *err)
 {
     CIS_TRY(cis_store_commit_check(commit, err));
-    bool durable = commit->nkv != 0 || commit->nconfig != 0 || changes_files(commit->fs);
+    bool durable =
+        commit->nkv != 0 || commit->nconfig != 0 || commit->fork || changes_files(commit->fs);
     if (commit->run == NULL && !durable && commit->out == NULL) {
         return CIS_OK;
     }

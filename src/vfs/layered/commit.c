@@ -215,6 +215,9 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
     if (vfs->read_only && with == NULL) {
         return cis_fail(err, CIS_E_DENIED, "a read-only view has nothing to commit");
     }
+    if (v->empty) {
+        return cis_fail(err, CIS_E_USAGE, "the empty tree is nobody's head: commit it as a fork");
+    }
     pthread_mutex_lock(&v->committing);
     pthread_mutex_lock(&v->spilling);
     if (v->conflict[0] != 0) {
@@ -259,48 +262,44 @@ int cis_lay_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_
 }
 
 /* ---- the rest ---- */
-static cis_code fork_and_commit(struct lay_view *v, struct cis_str ref, struct lay_frozen *f,
-                                const struct cis_stop *stop, struct cis_error *err)
+static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay_frozen *f,
+                              const struct cis_store_commit *with, struct cis_fs_committed *out,
+                              const struct cis_stop *stop, struct cis_error *err)
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
-    cis_store *store = v->forest->store;
-    struct cis_str tenant = cis_str_of(v->tenant->name);
-    struct cis_fs_ref made;
     int no = cis_lay_flatten(f, &call);
     if (no != 0) {
         return code_of(no, err);
     }
-    CIS_TRY(store->fs->fork(store, tenant, f->base, &ref, 1, stop, err));
-    CIS_TRY(store->fs->ref_get(store, tenant, ref, &made, stop, err));
-    if (!changes_something(f)) {
-        return CIS_OK;
+    struct cis_fs_commit fs = commit_of(f, f->base);
+    struct cis_fs_committed done = {.view = f->base};
+    struct cis_store_commit c = with != NULL ? *with : (struct cis_store_commit){.kind = "fs"};
+    c.fs = &fs;
+    c.ref = ref;
+    c.base = f->base;
+    c.fork = true;
+    c.fence = 0;
+    c.out = &done;
+    if (v->kind[0] != 0 && (with == NULL || c.kind == NULL)) {
+        c.kind = v->kind;
     }
-    struct cis_fs_commit fs = commit_of(f, made.head);
-    struct cis_fs_committed done;
-    struct cis_store_commit c = {.fs = &fs,
-                                 .ref = ref,
-                                 .base = made.head,
-                                 .out = &done,
-                                 .kind = v->kind[0] != 0 ? v->kind : "fs",
-                                 .note = v->note[0] != 0 ? v->note : "saved as a fork"};
-    cis_code code = store->ops->commit(store, tenant, &c, stop, err);
-    if (code != CIS_OK) { /* a fork without the work would be misleading */
-        (void)store->fs->ref_remove(store, tenant, ref, NULL, NULL);
+    c.note = c.note != NULL ? c.note : v->note[0] != 0 ? v->note : "saved as a fork";
+    CIS_TRY(v->forest->store->ops->commit(v->forest->store, cis_str_of(v->tenant->name), &c, stop,
+                                          err));
+    if (out != NULL) {
+        *out = done;
     }
-    return code;
+    return CIS_OK;
 }
 
-cis_code cis_layered_save_fork(cis_vfs *vfs, struct cis_str ref, const struct cis_stop *stop,
-                               struct cis_error *err)
+cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
+                                 const struct cis_store_commit *with, struct cis_fs_committed *out,
+                                 const struct cis_stop *stop, struct cis_error *err)
 {
     struct lay_view *v = lay_of(vfs);
     struct cis_error why = {0};
     struct cis_vfs_call call = {.stop = stop, .err = &why};
     struct lay_frozen frozen;
-    if (!cis_fs_ref_valid(ref)) {
-        return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\" is no name for a branch",
-                        CIS_STR_ARG(ref));
-    }
     pthread_mutex_lock(&v->committing);
     pthread_mutex_lock(&v->spilling);
     int no = cis_lay_spill_end(v, &call);
@@ -308,7 +307,7 @@ cis_code cis_layered_save_fork(cis_vfs *vfs, struct cis_str ref, const struct ci
     if (no != 0) {
         return finish(v, code_of(no, &why), &why, err);
     }
-    cis_code code = fork_and_commit(v, ref, &frozen, stop, &why);
+    cis_code code = commit_forked(v, ref, &frozen, with, out, stop, &why);
     cis_lay_thaw(&frozen);
     cis_lay_frozen_done(&frozen);
     return finish(v, code, &why, err);

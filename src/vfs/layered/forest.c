@@ -58,6 +58,11 @@ cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *optio
     return CIS_OK;
 }
 
+cis_store *cis_forest_store(const cis_forest *forest)
+{
+    return forest->store;
+}
+
 void cis_forest_free(cis_forest *forest)
 {
     if (forest == NULL) {

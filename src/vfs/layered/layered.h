@@ -34,6 +34,7 @@ struct cis_forest_options {
 cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *options,
                         cis_forest **out_forest, struct cis_error *err);
 void cis_forest_free(cis_forest *forest); /* after its filesystems */
+cis_store *cis_forest_store(const cis_forest *forest);
 
 struct cis_layered_options {
     uint32_t size;
@@ -41,6 +42,9 @@ struct cis_layered_options {
     struct cis_str ref; /* empty: the current one */
     struct cis_view at; /* branch 0: the ref's head. Any other view is read-only */
     bool read_only;
+    /* Not a state of the ref but the empty tree that the tenant began with: its changes can only
+     * become a new branch (cis_layered_commit_fork). */
+    bool empty;
     /* Commit-and-continue: sync and flush commit (kind `kind`), and the view moves on to the new
      * head. Otherwise they only check, and cis_layered_commit ends the view's changes. */
     bool auto_commit;
@@ -84,9 +88,12 @@ bool cis_layered_dirty(cis_vfs *vfs);
 cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
                             struct cis_fs_committed *out, const struct cis_stop *stop,
                             struct cis_error *err);
-/* The overlay becomes the first commit of a new branch forked from the base. */
-cis_code cis_layered_save_fork(cis_vfs *vfs, struct cis_str ref, const struct cis_stop *stop,
-                               struct cis_error *err);
+/* The same onto a new branch, forked from the base and made by the commit itself: it is there when
+ * the commit is, even when nothing changed. The view stays at its base with its overlay. with NULL:
+ * the files alone; out may be NULL. CIS_E_EXISTS. */
+cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
+                                 const struct cis_store_commit *with, struct cis_fs_committed *out,
+                                 const struct cis_stop *stop, struct cis_error *err);
 /* Forgets the overlay; open files of new inodes answer ESTALE. */
 void cis_layered_discard(cis_vfs *vfs);
 

@@ -153,7 +153,8 @@ static struct lay_view *view_new(cis_forest *forest, const struct cis_layered_op
     pthread_mutex_init(&v->pinning, NULL);
     snprintf(v->kind, sizeof v->kind, "%s", o->kind != NULL ? o->kind : "");
     snprintf(v->note, sizeof v->note, "%s", o->note != NULL ? o->note : "");
-    v->auto_commit = o->auto_commit;
+    v->empty = o->empty;
+    v->auto_commit = o->auto_commit && !o->empty;
     v->compress = !o->no_compress;
     v->fence = o->fence;
     v->dirty_max = o->dirty_bytes != 0 ? o->dirty_bytes : DIRTY_BYTES;
@@ -178,7 +179,11 @@ static cis_code find_state(struct lay_view *v, const struct cis_layered_options 
         v->base_files = ref.files;
         v->base_bytes = ref.bytes;
     }
-    if (o->at.branch != 0 && (o->at.branch != v->at.branch || o->at.epoch != v->at.epoch)) {
+    if (o->empty) { /* kept for ever: needs no pin */
+        struct cis_view zero = {v->at.branch, 0};
+        v->base_files = v->base_bytes = 0;
+        CIS_TRY(fs->view_check(v->forest->store, tenant, zero, &v->at, stop, err));
+    } else if (o->at.branch != 0 && (o->at.branch != v->at.branch || o->at.epoch != v->at.epoch)) {
         v->head = false;
         v->vfs.read_only = true;
         CIS_TRY(fs->view_check(v->forest->store, tenant, o->at, &v->at, stop, err));

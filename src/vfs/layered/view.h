@@ -57,7 +57,7 @@ struct lay_view {
 
     char ref[CIS_FS_REF_MAX + 1];
     char kind[64], note[256];
-    bool head, auto_commit, compress;
+    bool head, empty, auto_commit, compress;
     uint64_t fence, dirty_max;
     void (*clock)(struct timespec *out);
 

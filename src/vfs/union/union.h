@@ -29,4 +29,20 @@
  * no union's. */
 cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, cis_vfs **out_vfs, struct cis_error *err);
 
+struct cis_union_change {
+    char what; /* 'A' added, 'M' changed, 'D' removed, 'R' a folder renamed (from → path) */
+    struct cis_str path; /* from the root, without the leading slash */
+    struct cis_str from; /* 'R': where the lower one has it */
+    uint32_t mode;       /* 'D': of what was removed */
+    uint64_t size, old_size;
+};
+typedef bool cis_union_change_each(void *self, const struct cis_union_change *change);
+/* What the upper one makes of the lower one as it is now. A removed folder is one change; what
+ * replaced something of another kind is a 'D' and then an 'A'. A folder comes before what is in it.
+ * A file that was copied and has the size, mode and times of the lower one is no change. Not to be
+ * used while names change. false stops. Costs the upper one's entries, and the whole tree when
+ * lower files with several names were changed. */
+int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_change_each *each,
+                      void *self);
+
 #endif

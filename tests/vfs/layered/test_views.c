@@ -360,7 +360,7 @@ static void the_work_of_a_conflict_is_saved_as_a_fork(void **state)
     must_commit(a);
     assert_fails(CIS_E_CONFLICT, "file", cis_layered_commit(b, NULL, NULL, NULL, err));
     must_hold(b, 1, "file", "second"); /* as it was */
-    assert_ok(cis_layered_save_fork(b, CIS_STR("lost"), NULL, err));
+    assert_ok(cis_layered_commit_fork(b, CIS_STR("lost"), NULL, NULL, NULL, err));
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = TENANT;
     o.ref = CIS_STR("lost");
@@ -381,6 +381,43 @@ static void the_work_of_a_conflict_is_saved_as_a_fork(void **state)
     cis_vfs_close(fork);
     cis_vfs_close(a);
     cis_vfs_close(b);
+}
+
+static void the_empty_tree_is_changed_into_a_branch_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *main = view_main(f);
+    must_write(main, 1, "theirs", "x", 1);
+    must_commit(main);
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    o.empty = true;
+    cis_vfs *v = view_open(f, &o);
+    char *list = must_list(v, 1);
+    assert_string_equal(list, "");
+    free(list);
+    uint8_t *big = malloc(300000);
+    noise(3, big, 300000);
+    must_write(v, 1, "mine", big, 300000);
+    free(big);
+    assert_fails(CIS_E_USAGE, "fork", cis_layered_commit(v, NULL, NULL, NULL, err));
+    struct cis_fs_committed done;
+    assert_ok(cis_layered_commit_fork(v, CIS_STR("apart"), NULL, &done, NULL, err));
+    assert_int_equal(done.files, 1);
+    assert_int_equal(done.bytes, 300000);
+    assert_fails(CIS_E_EXISTS, "apart",
+                 cis_layered_commit_fork(v, CIS_STR("apart"), NULL, NULL, NULL, err));
+    cis_vfs_close(v);
+    o.empty = false;
+    o.ref = CIS_STR("apart");
+    v = view_open(f, &o);
+    list = must_list(v, 1);
+    assert_string_equal(list, "mine ");
+    free(list);
+    must_write(v, 1, "more", "x", 1);
+    must_commit(v);
+    cis_vfs_close(v);
+    cis_vfs_close(main);
 }
 
 /* ---- edge ---- */
@@ -790,6 +827,7 @@ int main(void)
         TEST(changes_are_shown_as_paths_in_order),
         TEST(changes_of_files_found_by_path_or_by_nobody_have_their_paths),
         TEST(the_work_of_a_conflict_is_saved_as_a_fork),
+        TEST(the_empty_tree_is_changed_into_a_branch_of_its_own),
         TEST(a_file_without_a_name_lives_on_for_those_who_hold_it),
         TEST(a_run_that_changed_nothing_makes_no_epoch),
         TEST(removed_names_and_moved_directories_are_committed),

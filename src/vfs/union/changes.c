@@ -1,0 +1,427 @@
+/* What the upper filesystem makes of the lower one: its entries, each compared with what it hides.
+ * Folders wait in a stack of their own; paths are text, for every one of them is told. */
+#include "vfs/union/internal.h"
+
+#include "base/mem.h"
+
+#define PATH_BYTES (1u << 20)
+
+struct folder {
+    cis_node upper, lower; /* referenced; lower 0: the upper one's alone */
+    char *path;            /* "a/b", "" of the root */
+    char *lower_path;      /* "/a/b"; NULL: none */
+};
+
+struct entry {
+    char *name;
+    uint32_t type;
+};
+
+struct changes {
+    struct unionfs *u;
+    const struct cis_vfs_call *call;
+    cis_union_change_each *each;
+    void *self;
+    struct folder *stack;
+    size_t n, cap;
+    struct entry *entries; /* of the folder that is looked at */
+    size_t nentries, entries_cap;
+    bool stopped;
+    int no;
+};
+
+static void folder_done(struct changes *c, struct folder *f)
+{
+    part_put(c->u->up, f->upper);
+    part_put(c->u->low, f->lower);
+    cis_free(f->path);
+    cis_free(f->lower_path);
+}
+
+static void entries_drop(struct changes *c)
+{
+    for (size_t i = 0; i < c->nentries; i++) {
+        cis_free(c->entries[i].name);
+    }
+    c->nentries = 0;
+}
+
+static void *grown(void *list, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap) {
+        return list;
+    }
+    size_t more = *cap != 0 ? *cap * 2 : 64;
+    void *new_list = cis_realloc(list, more * size);
+    *cap = new_list != NULL ? more : *cap;
+    return new_list;
+}
+
+/* Takes over the references and the lower path. */
+static int push(struct changes *c, cis_node upper, cis_node lower, const char *path,
+                char *lower_path)
+{
+    struct folder *list = grown(c->stack, c->n, &c->cap, sizeof *list);
+    struct folder f = {upper, lower, cis_strdup(path), lower_path};
+    c->stack = list != NULL ? list : c->stack;
+    if (list == NULL || f.path == NULL) {
+        folder_done(c, &f);
+        return ENOMEM;
+    }
+    c->stack[c->n++] = f;
+    return 0;
+}
+
+static void tell(struct changes *c, char what, const char *path, const char *from,
+                 const struct cis_vfs_attr *now, const struct cis_vfs_attr *was)
+{
+    struct cis_union_change change = {.what = what,
+                                      .path = cis_str_of(path),
+                                      .from = cis_str_of(from != NULL ? from : ""),
+                                      .mode = now != NULL ? now->mode : was->mode,
+                                      .size = now != NULL ? now->size : 0,
+                                      .old_size = was != NULL ? was->size : 0};
+    if (!c->stopped) {
+        c->stopped = !c->each(c->self, &change);
+    }
+}
+
+/* ---- one entry of an upper folder ---- */
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static int same_target(struct changes *c, cis_node upper, cis_node lower, bool *out)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf a = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    int no = c->u->up->ops->readlink(c->u->up, c->call, upper, &a);
+    no = no == 0 ? c->u->low->ops->readlink(c->u->low, c->call, lower, &b) : no;
+    *out = no == 0 && cis_str_eq(cis_buf_view(&a), cis_buf_view(&b));
+    return no;
+}
+
+/* A copy that nobody wrote to has all of its original's attributes. */
+static int compare(struct changes *c, const char *path, cis_node upper,
+                   const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was)
+{
+    bool same = now->mode == was->mode;
+    int no = 0;
+    if (S_ISLNK(now->mode) && S_ISLNK(was->mode)) {
+        no = same_target(c, upper, lower, &same);
+    } else if (S_ISREG(now->mode)) {
+        same = same && now->size == was->size && same_time(now->mtime, was->mtime);
+    }
+    if (no == 0 && !same) {
+        tell(c, 'M', path, NULL, now, was);
+    }
+    return no;
+}
+
+static int lower_walk(struct changes *c, struct cis_str path, cis_node *out)
+{
+    cis_vfs *low = c->u->low;
+    cis_node at = low->root;
+    struct cis_str rest = path, name;
+    for (bool more = true; more;) {
+        struct cis_vfs_attr attr;
+        cis_node next = 0;
+        more = cis_str_split(&rest, '/', &name);
+        if (name.len == 0) {
+            continue;
+        }
+        int no = low->ops->lookup(low, c->call, at, name, &next, &attr);
+        part_put(low, at);
+        if (no == 0 && !S_ISDIR(attr.mode)) {
+            part_put(low, next);
+            no = ENOTDIR;
+        }
+        if (no != 0) {
+            return no;
+        }
+        at = next;
+    }
+    *out = at;
+    return 0;
+}
+
+/* Which lower folder an upper one continues: NULL when none, or when it is not there any more. */
+static int continued(struct changes *c, cis_node upper, cis_node *out_lower, char **out_path)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    cis_vfs *up = c->u->up;
+    cis_node mark = 0;
+    struct cis_vfs_attr attr;
+    *out_lower = 0;
+    *out_path = NULL;
+    int no = up->ops->lookup(up, c->call, upper, CIS_STR(UNION_MARK), &mark, &attr);
+    if (no != 0) {
+        return no == ENOENT ? 0 : no;
+    }
+    no = up->ops->readlink(up, c->call, mark, &text);
+    part_put(up, mark);
+    if (no != 0) {
+        return no;
+    }
+    no = lower_walk(c, cis_buf_view(&text), out_lower);
+    if (no != 0) {
+        *out_lower = 0;
+        return no == ENOENT || no == ENOTDIR ? 0 : no;
+    }
+    *out_path = cis_strdup(cis_buf_cstr(&text));
+    if (*out_path == NULL) {
+        part_put(c->u->low, *out_lower);
+        return ENOMEM;
+    }
+    return 0;
+}
+
+struct pair {
+    cis_node upper, lower;
+    struct cis_vfs_attr now, was; /* lower 0: none */
+};
+
+/* Takes over p->upper; p->lower stays the caller's. */
+static int folder_entry(struct changes *c, const struct folder *dir, const char *name,
+                        const char *path, struct pair *p)
+{
+    cis_node lower;
+    char *lower_path;
+    int no = continued(c, p->upper, &lower, &lower_path);
+    if (no != 0) {
+        part_put(c->u->up, p->upper);
+        return no;
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(PATH_BYTES);
+    if (dir->lower_path != NULL) {
+        bool root = strcmp(dir->lower_path, "/") == 0;
+        cis_buf_printf(&here, "%s/%s", root ? "" : dir->lower_path, name);
+    }
+    bool in_place = lower_path != NULL && strcmp(lower_path, cis_buf_cstr(&here)) == 0;
+    if (!in_place && p->lower != 0) {
+        tell(c, 'D', path, NULL, NULL, &p->was);
+    }
+    if (in_place && p->lower != 0) {
+        no = compare(c, path, p->upper, &p->now, p->lower, &p->was);
+    } else if (lower_path != NULL) {
+        tell(c, 'R', path, lower_path + 1, &p->now, NULL);
+    } else {
+        tell(c, 'A', path, NULL, &p->now, NULL);
+    }
+    if (no != 0) {
+        part_put(c->u->up, p->upper);
+        part_put(c->u->low, lower);
+        cis_free(lower_path);
+        return no;
+    }
+    return push(c, p->upper, lower, path, lower_path);
+}
+
+static int look_at(struct changes *c, const struct folder *dir, const struct entry *e)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
+    struct cis_str name = cis_str_of(e->name);
+    struct pair p = {0};
+    cis_vfs *up = c->u->up, *low = c->u->low;
+    cis_buf_printf(&path, "%s%s%s", dir->path, dir->path[0] != 0 ? "/" : "", e->name);
+    int no = up->ops->lookup(up, c->call, dir->upper, name, &p.upper, &p.now);
+    if (no == 0 && dir->lower != 0) {
+        no = low->ops->lookup(low, c->call, dir->lower, name, &p.lower, &p.was);
+        no = no == ENOENT ? 0 : no;
+    }
+    if (no == 0 && path.failed != CIS_OK) {
+        no = ENOMEM;
+    }
+    if (no == 0 && S_ISDIR(p.now.mode)) {
+        no = folder_entry(c, dir, e->name, cis_buf_cstr(&path), &p);
+        p.upper = 0;
+    } else if (no == 0 && is_whiteout(&p.now)) {
+        if (p.lower != 0) {
+            tell(c, 'D', cis_buf_cstr(&path), NULL, NULL, &p.was);
+        }
+    } else if (no == 0) {
+        bool same_kind = p.lower != 0 && (p.now.mode & S_IFMT) == (p.was.mode & S_IFMT);
+        if (p.lower != 0 && !same_kind) {
+            tell(c, 'D', cis_buf_cstr(&path), NULL, NULL, &p.was);
+        }
+        if (same_kind) {
+            no = compare(c, cis_buf_cstr(&path), p.upper, &p.now, p.lower, &p.was);
+        } else {
+            tell(c, 'A', cis_buf_cstr(&path), NULL, &p.now, NULL);
+        }
+    }
+    part_put(up, p.upper);
+    part_put(low, p.lower);
+    return no;
+}
+
+/* ---- folders ---- */
+
+static bool gather(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
+{
+    struct changes *c = self;
+    (void)attr;
+    if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..") || is_reserved(entry->name)) {
+        return true;
+    }
+    struct entry *list = grown(c->entries, c->nentries, &c->entries_cap, sizeof *list);
+    char *name = cis_strndup(entry->name.ptr, entry->name.len);
+    c->entries = list != NULL ? list : c->entries;
+    if (list == NULL || name == NULL) {
+        cis_free(name);
+        c->no = ENOMEM;
+        return false;
+    }
+    c->entries[c->nentries++] = (struct entry){name, entry->type};
+    return true;
+}
+
+static int folder_look(struct changes *c, const struct folder *dir)
+{
+    c->no = 0;
+    int no = part_list(c->u->up, c->call, dir->upper, gather, c);
+    no = no != 0 ? no : c->no;
+    for (size_t i = 0; i < c->nentries && no == 0 && !c->stopped; i++) {
+        no = look_at(c, dir, &c->entries[i]);
+    }
+    entries_drop(c);
+    return no;
+}
+
+/* ---- lower files with several names, whose copy is in the home folder ---- */
+
+static int linked_file(struct changes *c, const char *path, const struct seen *seen)
+{
+    char key[UNION_KEY];
+    struct cis_vfs_attr copy;
+    cis_node node = 0;
+    index_key(&seen->attr, key);
+    int no = index_copy(c->u, c->call, key, &node, &copy);
+    if (no == 0) {
+        no = compare(c, path, node, &copy, seen->node, &seen->attr);
+        part_put(c->u->up, node);
+    }
+    return no == ENOENT ? 0 : no;
+}
+
+struct linked {
+    struct unode *dir; /* referenced */
+    char *path;
+};
+
+static int linked_look(struct changes *c, struct linked *at, struct linked **stack, size_t *n,
+                       size_t *cap, const char *name)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
+    struct seen seen;
+    struct unode *node = NULL;
+    int no = union_look(c->u, c->call, at->dir, cis_str_of(name), &seen);
+    if (no != 0) {
+        return no == ENOENT ? 0 : no;
+    }
+    cis_buf_printf(&path, "%s%s%s", at->path, at->path[0] != 0 ? "/" : "", name);
+    if (!S_ISDIR(seen.attr.mode)) {
+        if (seen.lower && S_ISREG(seen.attr.mode) && seen.attr.nlink > 1) {
+            no = linked_file(c, cis_buf_cstr(&path), &seen);
+        }
+        part_put(seen.upper ? c->u->up : c->u->low, seen.node);
+        return no;
+    }
+    no = union_node(c->u, c->call, at->dir, cis_str_of(name), &seen, &node);
+    if (no != 0) {
+        return no;
+    }
+    struct linked *list = grown(*stack, *n, cap, sizeof *list);
+    char *copy = cis_strdup(cis_buf_cstr(&path));
+    *stack = list != NULL ? list : *stack;
+    if (list == NULL || copy == NULL) {
+        cis_free(copy);
+        unode_put(c->u, node, 1);
+        return ENOMEM;
+    }
+    (*stack)[(*n)++] = (struct linked){node, copy};
+    return 0;
+}
+
+static int linked_files(struct changes *c)
+{
+    struct linked *stack = NULL;
+    size_t n = 0, cap = 0;
+    struct linked at = {&c->u->root, cis_strdup("")};
+    int no = at.path != NULL ? 0 : ENOMEM;
+    for (bool more = no == 0; more && no == 0 && !c->stopped;) {
+        c->no = 0;
+        if (at.dir->lower != 0) {
+            no = part_list(c->u->low, c->call, at.dir->lower, gather, c);
+            no = no != 0 ? no : c->no;
+        }
+        if (no == 0 && at.dir->upper != 0) { /* folders that only the upper one has, or moved */
+            no = part_list(c->u->up, c->call, at.dir->upper, gather, c);
+            no = no != 0 ? no : c->no;
+        }
+        for (size_t i = 0; i < c->nentries && no == 0 && !c->stopped; i++) {
+            bool again = false; /* in both */
+            for (size_t k = 0; k < i && S_ISDIR(c->entries[i].type) && !again; k++) {
+                again = strcmp(c->entries[k].name, c->entries[i].name) == 0;
+            }
+            no = again ? 0 : linked_look(c, &at, &stack, &n, &cap, c->entries[i].name);
+        }
+        entries_drop(c);
+        more = n > 0;
+        if (more) {
+            unode_put(c->u, at.dir, 1);
+            cis_free(at.path);
+            at = stack[--n];
+        }
+    }
+    unode_put(c->u, at.dir, 1);
+    cis_free(at.path);
+    for (; n > 0; n--) {
+        unode_put(c->u, stack[n - 1].dir, 1);
+        cis_free(stack[n - 1].path);
+    }
+    cis_free(stack);
+    return no;
+}
+
+static bool any_copy(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
+{
+    bool *any = self;
+    (void)attr;
+    *any = *any || (entry->name.len != 0 && entry->name.ptr[0] == 'f');
+    return !*any;
+}
+
+int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_change_each *each,
+                      void *self)
+{
+    struct unionfs *u = union_of(vfs);
+    struct changes c = {.u = u, .call = call, .each = each, .self = self};
+    int no = 0;
+    pthread_rwlock_rdlock(&u->names);
+    if (u->root.upper != 0) {
+        char *root = cis_strdup("/");
+        no = root != NULL ? push(&c, u->up->root, u->low->root, "", root) : ENOMEM;
+    }
+    while (no == 0 && c.n > 0 && !c.stopped) {
+        struct folder f = c.stack[--c.n];
+        no = folder_look(&c, &f);
+        folder_done(&c, &f);
+    }
+    bool copies = false;
+    if (no == 0 && u->home != 0 && !c.stopped) {
+        no = part_list(u->up, call, u->home, any_copy, &copies);
+    }
+    if (no == 0 && copies) {
+        no = linked_files(&c);
+    }
+    pthread_rwlock_unlock(&u->names);
+    while (c.n > 0) {
+        folder_done(&c, &c.stack[--c.n]);
+    }
+    cis_free(c.stack);
+    cis_free(c.entries);
+    return no;
+}
