@@ -3,37 +3,21 @@
  * Content does not compress. Each figure is the best of three rounds. */
 #include <fcntl.h>
 #include <pthread.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/crypto.h"
 #include "base/file.h"
-#include "bench/measure.h"
+#include "bench/rows.h"
+#include "bench/store.h"
 #include "store/chunk.h"
 #include "store/commit.h"
-#include "store/postgres/postgres.h"
-#include "store/sqlite/sqlite.h"
-#include "tools/pgcluster.h"
 
-#define T CIS_STR("bench")
 #define DIRS 100
 #define FILES 1000 /* of each */
 #define ROUNDS 3
 
-static cis_store *s;
 static uint64_t state; /* of next(), the same sequence on both stores */
 static const char *what;
 static uint64_t dirs[DIRS], top[3];
-
-#define MUST(call)                                                                                 \
-    do {                                                                                           \
-        struct cis_error err_ = {0};                                                               \
-        struct cis_error *err = &err_;                                                             \
-        if ((call) != CIS_OK) {                                                                    \
-            fprintf(stderr, "%s: %s\n", #call, err->msg);                                          \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static int next(void)
 {
@@ -48,68 +32,6 @@ static void row(const char *name, double n, double ns, const char *unit)
 }
 
 /* ---- trees ---- */
-static struct cis_view head(void)
-{
-    struct cis_fs_ref ref;
-    MUST(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
-    return ref.head;
-}
-
-struct batch {
-    struct cis_fs_dirent *dirents;
-    struct cis_fs_change *changes;
-    char (*names)[24];
-    size_t n;
-};
-
-static int by_name(const void *a, const void *b)
-{
-    const struct cis_fs_dirent *x = a, *y = b;
-    return strcmp(x->name.ptr, y->name.ptr);
-}
-
-/* n new entries of one directory, one commit. */
-static uint64_t make(uint64_t dir, const char *prefix, uint64_t from, size_t n, uint32_t mode)
-{
-    struct batch b = {calloc(n, sizeof *b.dirents), calloc(n, sizeof *b.changes),
-                      calloc(n, sizeof *b.names), n};
-    uint64_t first = 0;
-    struct cis_fs_time now = {1700000000, 0};
-    MUST(s->fs->reserve_inodes(s, T, (uint32_t)n, &first, NULL, err));
-    for (size_t i = 0; i < n; i++) {
-        snprintf(b.names[i], sizeof b.names[i], "%s%06llu", prefix, (unsigned long long)(from + i));
-        b.dirents[i] = (struct cis_fs_dirent){
-            .parent = dir, .ino = first + i, .mode = mode & S_IFMT, .name = cis_str_of(b.names[i])};
-        b.changes[i] = (struct cis_fs_change){.kind = CIS_FS_PUT,
-                                              .is_new = true,
-                                              .inode = {.ino = first + i,
-                                                        .mode = mode,
-                                                        .nlink = S_ISDIR(mode) ? 2 : 1,
-                                                        .parent = S_ISDIR(mode) ? dir : 0,
-                                                        .atime = now,
-                                                        .mtime = now,
-                                                        .ctime = now,
-                                                        .btime = now}};
-    }
-    qsort(b.dirents, n, sizeof *b.dirents, by_name);
-    struct cis_fs_delta delta = {.ino = dir, .mtime = now, .ctime = now};
-    delta.nlink = S_ISDIR(mode) ? (int32_t)n : 0;
-    struct cis_fs_commit fs = {.base = head(),
-                               .dirents = b.dirents,
-                               .ndirents = n,
-                               .changes = b.changes,
-                               .nchanges = n,
-                               .deltas = &delta,
-                               .ndeltas = 1,
-                               .files = (int64_t)n};
-    struct cis_store_commit c = {.fs = &fs, .kind = "bench"};
-    MUST(s->ops->commit(s, T, &c, NULL, err));
-    free(b.dirents);
-    free(b.changes);
-    free(b.names);
-    return first;
-}
-
 static void build(void)
 {
     uint64_t at = CIS_FS_ROOT;
@@ -353,8 +275,10 @@ static void probe(const char *dir)
     row("create and fsync of a file", 200, best, "op/s");
 }
 
-static void all(const char *name)
+static void all(const char *name, const char *dir)
 {
+    struct bench_store b = bench_store_open(name, dir);
+    s = b.store;
     what = name;
     state = 1;
     MUST(s->fs->tenant_create(s, T, 0, 0, NULL, err));
@@ -364,7 +288,7 @@ static void all(const char *name)
     commits();
     writers();
     chunks();
-    s->ops->close(s);
+    bench_store_close(&b);
 }
 
 int main(void)
@@ -374,16 +298,10 @@ int main(void)
     if (mkdtemp(dir) == NULL) {
         return 1;
     }
-    struct pgcluster *cluster = pgcluster_start("fsync = on\nshared_buffers = 512MB\n");
-    char *url = pgcluster_store(cluster);
     probe(dir);
-    MUST(cis_store_sqlite_open(dir, &s, err));
-    all("sqlite");
-    MUST(cis_store_postgres_open(url, NULL, &s, NULL, err));
-    all("postgres");
+    all("sqlite", dir);
+    all("postgres", dir);
     probe(dir);
-    free(url);
-    pgcluster_stop(cluster);
     MUST(cis_file_remove_tree(dir, err));
     return 0;
 }

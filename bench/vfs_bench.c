@@ -1,12 +1,11 @@
-/* The layered filesystem on the embedded store, ext4 (or whatever holds TMPDIR) beside it in the
- * same run. Figures that wait for the disk stand beside a probe of what a sync costs at that
- * moment.
+/* The layered filesystem on the embedded store or a private PostgreSQL server, ext4 (or whatever
+ * holds TMPDIR) beside it in the same run. Figures that wait for the disk stand beside a probe of
+ * what a sync costs at that moment.
  *
  * On a busy machine CIS_BENCH_CPU=1 counts the thread's own time where nothing waits for the disk.
  *
- *     vfs_bench [MIB [PARTS]]      size of the large file, default 1024;
- * stat,create,commit,cold,large
- */
+ *     vfs_bench [MIB [PARTS [STORE]]]      size of the large file, default 1024;
+ *                                          stat,create,commit,cold,large; sqlite or postgres */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,7 +14,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "bench/measure.h"
-#include "store/sqlite/sqlite.h"
+#include "bench/store.h"
 #include "vfs/layered/layered.h"
 #include "vfs/walk.h"
 
@@ -534,7 +533,8 @@ int main(int argc, char **argv)
     }
     char dir[600];
     snprintf(dir, sizeof dir, "%s/store", folder);
-    MUST(cis_store_sqlite_open(dir, &store, err));
+    struct bench_store place = bench_store_open(argc > 3 ? argv[3] : "sqlite", dir);
+    store = place.store;
     fresh_forest(0);
     static const struct {
         const char *name;
@@ -545,12 +545,12 @@ int main(int argc, char **argv)
                  {"cold", bench_cold}, /* lists what create made */
                  {"large", bench_large}};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (argc < 3 || strstr(argv[2], parts[i].name) != NULL) {
+        if (argc < 3 || argv[2][0] == 0 || strstr(argv[2], parts[i].name) != NULL) {
             parts[i].run();
         }
     }
     cis_forest_free(forest);
-    store->ops->close(store);
+    bench_store_close(&place);
     free(noise);
     MUST(cis_file_remove_tree(folder, err));
     return 0;

@@ -2,19 +2,15 @@
  * sizes, once with each operation durable by itself, once all of them in one run with one durable
  * commit. One JSON object on stdout: {"run": {row: rate}, "each": {row: rate}}.
  *
- *   workspace_bench FOLDER N        (FOLDER: empty, for the SQLite store; CIS_BENCH_STORE names a
- *                                    PostgreSQL server instead) */
+ *   workspace_bench FOLDER N [sqlite|postgres]        (FOLDER: empty, for the SQLite store) */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include "bench/measure.h"
+#include "bench/store.h"
 #include "service/memory/memory.h"
-#include "store/sqlite/sqlite.h"
 #include "vfs/layered/layered.h"
 #include "vfs/walk.h"
-#ifdef CIS_BENCH_POSTGRES
-#include "store/postgres/postgres.h"
-#endif
 
 #define DIRS 10
 #define BIG (8u << 20)
@@ -303,17 +299,9 @@ int main(int argc, char **argv)
     b.n = (int)n;
     b.big = malloc(BIG);
     struct cis_forest_options forest = CIS_FOREST_OPTIONS_INIT;
-    cis_code code;
-#ifdef CIS_BENCH_POSTGRES
-    const char *url = getenv("CIS_BENCH_STORE");
-    if (url != NULL) {
-        code = bench_postgres(url, &b.store, &err);
-    } else
-#endif
-    {
-        code = cis_store_sqlite_open(argv[1], &b.store, &err);
-    }
-    if (code != CIS_OK || cis_forest_new(b.store, &forest, &b.forest, &err) != CIS_OK) {
+    struct bench_store at = bench_store_open(argc > 3 ? argv[3] : "sqlite", argv[1]);
+    b.store = at.store;
+    if (cis_forest_new(b.store, &forest, &b.forest, &err) != CIS_OK) {
         die("store", 0, &err);
     }
     cis_store_memory_init(&b.service, b.store, 0, 0);
@@ -323,6 +311,6 @@ int main(int argc, char **argv)
     run(&b, "each", true);
     printf("}}\n");
     cis_forest_free(b.forest);
-    b.store->ops->close(b.store);
+    bench_store_close(&at);
     return 0;
 }
