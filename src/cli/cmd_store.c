@@ -143,7 +143,14 @@ static cis_code check_tenants(struct store_cmd *cmd, struct cis_error *err)
     CIS_TRY(store->ops->describe(store, &where, err));
     finding(cmd, false, "store", cis_buf_cstr(&where));
     struct names names = {CIS_BUF_INIT(64u << 20)};
-    cis_code code = store->fs->tenant_list(store, note_name, &names, &cmd->stop, err);
+    struct cis_error why = {0};
+    cis_code code = store->fs->tenant_list(store, note_name, &names, &cmd->stop, &why);
+    if (code == CIS_E_DAMAGED) { /* one that cannot even be read does not hide the others */
+        finding(cmd, true, "tenants", why.msg);
+        code = CIS_OK;
+    } else if (code != CIS_OK) {
+        *err = why;
+    }
     code = code == CIS_OK ? cis_buf_check(&names.text, "tenants", err) : code;
     for (size_t at = 0; code == CIS_OK && at < names.text.len;) {
         const char *name = (const char *)names.text.ptr + at;

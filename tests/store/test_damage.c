@@ -34,7 +34,7 @@ static long pick(long range)
 
 struct fixture {
     char *dir;
-    char db[512], chunks[512], wal[512], shm[512], good_db[512], good_chunks[512];
+    char db[512], chunks[512], wal[512], shm[512], mark[512], good_db[512], good_chunks[512];
     cis_store *s;
     uint64_t dirs, files; /* first inode numbers */
 };
@@ -204,6 +204,7 @@ static int setup(void **state)
     snprintf(f->db, sizeof f->db, "%s/tenants/default.db", f->dir);
     snprintf(f->wal, sizeof f->wal, "%s/tenants/default.db-wal", f->dir);
     snprintf(f->shm, sizeof f->shm, "%s/tenants/default.db-shm", f->dir);
+    snprintf(f->mark, sizeof f->mark, "%s/tenants/default.db-mark", f->dir);
     snprintf(f->chunks, sizeof f->chunks, "%s/tenants/default.chunks", f->dir);
     snprintf(f->good_db, sizeof f->good_db, "%s/good.db", f->dir);
     snprintf(f->good_chunks, sizeof f->good_chunks, "%s/good.chunks", f->dir);
@@ -243,6 +244,12 @@ static int teardown(void **state)
     free(f->dir);
     free(f);
     return 0;
+}
+
+static cis_code write_one(cis_store *s, struct cis_error *err)
+{
+    struct cis_kv_op op = store_put("another", "key", "value");
+    return store_apply(s, &op, 1, err);
 }
 
 /* ---- all its answers ---- */
@@ -433,6 +440,7 @@ static void restore(struct fixture *f)
     }
     (void)unlink(f->wal);
     (void)unlink(f->shm);
+    (void)unlink(f->mark);
     copy(f->good_db, f->db);
     copy(f->good_chunks, f->chunks);
 }
@@ -568,6 +576,7 @@ static void damage_in_the_chunk_file_costs_its_chunks_and_nothing_else(void **st
     copy(f->good_db, f->db);
     (void)unlink(f->wal);
     (void)unlink(f->shm);
+    (void)unlink(f->mark);
     assert_true(after(f, r, "no chunk file") > 100);
     free(r);
 }
@@ -634,6 +643,104 @@ static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
     free(r);
 }
 
+/* Three commits that are in the log alone, and nobody has the files open. */
+static void leave_log(struct fixture *f, struct run *r)
+{
+    cis_chunk_codec *codec = NULL;
+    restore(f);
+    assert_ok(cis_chunk_codec_new(&codec, err));
+    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+    for (unsigned dir = 0; dir < 3; dir++) {
+        write_files(f, codec, "main", dir, 100);
+    }
+    cis_chunk_codec_free(codec);
+    r->heads[0] = head_of(f->s, "main");
+    survey_all(&r->before, f, r->heads);
+    f->s->ops->close(f->s);
+    f->s = NULL;
+}
+
+/* The log is read anew by whoever opens the files first, and SQLite itself ends it at the first
+ * frame that is not right: what was committed would be gone without a word. */
+static void commits_that_a_damaged_log_hides_are_missed(void **state)
+{
+    struct fixture *f = *state;
+    struct run *r = begin(f);
+    seed();
+    size_t refused = 0, whole = 0;
+    for (int round = 0; round < rounds; round++) {
+        char what[64];
+        leave_log(f, r);
+        long size = size_of(f->wal), at = round % 6 == 0 ? pick(32) : pick(size);
+        if (round % 6 == 1) {
+            assert_int_equal(truncate(f->wal, at), 0);
+        } else {
+            flip(f->wal, at, (unsigned)pick(8));
+        }
+        snprintf(what, sizeof what, "round %d, the log at %ld of %ld", round, at, size);
+        size_t n = after(f, r, what);
+        refused += n != 0;
+        whole += n == 0;
+        if (n != 0) {
+            struct cis_fs_ref ref;
+            assert_fails(CIS_E_DAMAGED, "db-wal: the log is ",
+                         f->s->fs->ref_get(f->s, T, CIS_STR("main"), &ref, NULL, err));
+            assert_fails(CIS_E_DAMAGED, "the last of 2", write_one(f->s, err));
+            assert_true(check_tells(f));
+        }
+    }
+    print_message("%zu rounds refused, %zu whole\n", refused, whole);
+    assert_true(refused > 0 && whole * 5 < (size_t)rounds); /* unused bytes of a frame's head */
+    free(r);
+}
+
+static void a_log_that_is_gone_is_missed_until_its_mark_is_removed(void **state)
+{
+    struct fixture *f = *state;
+    struct run *r = begin(f);
+    struct cis_fs_ref ref;
+    leave_log(f, r);
+    assert_int_equal(unlink(f->wal), 0);
+    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+    assert_fails(CIS_E_DAMAGED, "is gone",
+                 f->s->fs->ref_get(f->s, T, CIS_STR("main"), &ref, NULL, err));
+    assert_int_equal(unlink(f->mark), 0); /* somebody decides to go on without */
+    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR("main"), &ref, NULL, err));
+    assert_int_equal(ref.head.epoch, r->heads[0].epoch - 3);
+    assert_ok(write_one(f->s, err));
+    free(r);
+}
+
+/* What a power loss leaves behind the last sync is no damage, and a mark may be older. */
+static void a_torn_end_of_the_log_is_no_damage(void **state)
+{
+    struct fixture *f = *state;
+    struct run *r = begin(f);
+    seed();
+    for (int round = 0; round < 6; round++) {
+        char what[64], old[600];
+        leave_log(f, r);
+        snprintf(old, sizeof old, "%s/old.mark", f->dir);
+        long size = size_of(f->wal);
+        if (round % 2 == 0) { /* the last commit was never answered: neither mark nor all of it */
+            copy(f->mark, old);
+            assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+            assert_ok(write_one(f->s, err));
+            f->s->ops->close(f->s);
+            f->s = NULL;
+            copy(old, f->mark);
+            long torn = size + 1 + pick(size_of(f->wal) - size - 1);
+            assert_int_equal(truncate(f->wal, torn), 0);
+        } else {
+            assert_int_equal(unlink(f->mark), 0); /* a store of before */
+        }
+        snprintf(what, sizeof what, "round %d", round);
+        assert_int_equal(after(f, r, what), 0);
+        assert_ok(write_one(f->s, err));
+    }
+    free(r);
+}
+
 /* As the sqlite3 program does when it is closed: what is in the log goes into the file, where only
  * a store knows how. Nothing is lost, but nothing vouches for those pages. */
 static void pages_that_another_program_wrote_are_refused_and_told_apart(void **state)
@@ -651,7 +758,11 @@ static void pages_that_another_program_wrote_are_refused_and_told_apart(void **s
                      SQLITE_OK);
     sqlite3_close(db);
     assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-    assert_fails(CIS_E_DAMAGED, "another program", f->s->fs->tenant_get(f->s, T, &t, NULL, err));
+    assert_fails(CIS_E_DAMAGED, "db-wal: the log is gone (another program?)",
+                 f->s->fs->tenant_get(f->s, T, &t, NULL, err));
+    assert_int_equal(unlink(f->mark), 0);
+    assert_fails(CIS_E_DAMAGED, "written by another program",
+                 f->s->fs->tenant_get(f->s, T, &t, NULL, err));
 }
 
 int main(int argc, char **argv)
@@ -665,6 +776,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(damage_in_the_chunk_file_costs_its_chunks_and_nothing_else),
         cmocka_unit_test(a_damaged_chunk_is_named),
         cmocka_unit_test(flipped_bits_of_the_log_are_never_a_wrong_answer),
+        cmocka_unit_test(commits_that_a_damaged_log_hides_are_missed),
+        cmocka_unit_test(a_log_that_is_gone_is_missed_until_its_mark_is_removed),
+        cmocka_unit_test(a_torn_end_of_the_log_is_no_damage),
         cmocka_unit_test(pages_that_another_program_wrote_are_refused_and_told_apart),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -334,8 +334,9 @@ cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant
     if (unlink(chunks) != 0 && errno != ENOENT) {
         return cis_fail_sys(err, CIS_E_STORE, errno, "%s", chunks);
     }
-    /* The database last: a log that outlived it would be taken for the next one's. */
-    static const char *const ends[] = {"-wal", "-shm", ""};
+    /* The mark first: without its log it would tell of a loss. The database last: a log that
+     * outlived it would be taken for the next one's. */
+    static const char *const ends[] = {"-mark", "-wal", "-shm", ""};
     size_t len = strlen(path); /* tenant_path leaves room for the ends */
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         memcpy(path + len, ends[i], strlen(ends[i]) + 1);

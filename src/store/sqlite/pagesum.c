@@ -4,7 +4,8 @@
  *
  * The sum covers the page's number too: a page in another's place does not pass. It is made where a
  * page enters the database file. A page in the write-ahead log is covered by SQLite's own frame
- * checksum, which SQLite looks at in recovery only; here it is checked at every read. Files without
+ * checksum, which SQLite looks at in recovery only; here it is checked at every read, and before a
+ * recovery the log is held against its mark (logmark.h). Files without
  * the reserved bytes (made before, or by others) pass unchecked. One object a file, used by the one
  * thread that uses the connection. */
 #include "store/sqlite/pagesum.h"
@@ -12,12 +13,12 @@
 #include <stdatomic.h>
 #include "base/le.h"
 #include "base/mem.h"
+#include "store/sqlite/logmark.h"
 
 #define SUM_BYTES 8u
 #define PAGE_MAX 65536
-#define WAL_HEAD 32
-#define FRAME_HEAD 24
-#define SHM_WRITE_LOCK 0 /* the writer's lock among those of the log's index */
+#define SHM_WRITE_LOCK 0   /* the writer's lock among those of the log's index … */
+#define SHM_RECOVER_LOCK 2 /* … and that of whoever reads the whole log to make the index */
 
 struct sum_file {
     sqlite3_file base;
@@ -31,6 +32,14 @@ struct sum_file {
     sqlite3_int64 own;
     sqlite3_int64 bad; /* page that failed last, 0: none; negative: it has no sum at all */
     uint8_t *scratch;
+    /* of a database */
+    struct sum_file *wal; /* its log, while that is open */
+    struct sql_mark mark;
+    struct sql_loss loss;
+    bool lost; /* what loss says */
+    sqlite3_int64
+        commit_end;   /* of the log, with the frame that ends the transaction; 0: none yet */
+    uint8_t salts[8]; /* of that frame */
 };
 
 static sqlite3_file *below(sqlite3_file *file)
@@ -39,11 +48,6 @@ static sqlite3_file *below(sqlite3_file *file)
 }
 
 /* ---- sums ---- */
-
-static uint64_t be32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 /* Eight lanes, each step of which is a bijection of its word: a change within one word always
  * changes the sum of its lane. n is a multiple of 8. */
@@ -91,18 +95,6 @@ static bool page_right(const uint8_t *page, int amount, sqlite3_int64 at)
     return cis_le64(page + n) == cis_sql_page_sum(page, n, (uint64_t)(at / amount) + 1);
 }
 
-/* The frame checksum as the file format of SQLite defines it, over n bytes (a multiple of 8). */
-static void frame_sum(bool swapped, const uint8_t *p, size_t n, uint32_t sum[2])
-{
-    uint32_t a = sum[0], b = sum[1];
-    for (size_t i = 0; i < n; i += 8) {
-        a += (swapped ? (uint32_t)be32(p + i) : cis_le32(p + i)) + b;
-        b += (swapped ? (uint32_t)be32(p + i + 4) : cis_le32(p + i + 4)) + a;
-    }
-    sum[0] = a;
-    sum[1] = b;
-}
-
 /* ---- is the file one with sums? ---- */
 
 static void learn(struct sum_file *f, const uint8_t *head)
@@ -148,6 +140,10 @@ static int sum_close(sqlite3_file *file)
     struct sum_file *f = (struct sum_file *)file;
     cis_free(f->scratch);
     f->scratch = NULL;
+    cis_sql_mark_done(&f->mark);
+    if (f->db != NULL) {
+        f->db->wal = NULL;
+    }
     return below(file)->pMethods->xClose(below(file));
 }
 
@@ -206,28 +202,29 @@ static int db_write(sqlite3_file *file, const void *data, int amount, sqlite3_in
 static int frame_check(struct sum_file *f, sqlite3_file *real, const uint8_t *page, int amount,
                        sqlite3_int64 at)
 {
-    uint8_t head[FRAME_HEAD], before[WAL_HEAD];
-    sqlite3_int64 frame = at - FRAME_HEAD, step = FRAME_HEAD + (sqlite3_int64)amount;
-    bool first = frame == WAL_HEAD;
-    int rc = real->pMethods->xRead(real, head, FRAME_HEAD, frame);
+    uint8_t head[CIS_SQL_FRAME_HEAD], before[CIS_SQL_WAL_HEAD];
+    sqlite3_int64 frame = at - CIS_SQL_FRAME_HEAD,
+                  step = CIS_SQL_FRAME_HEAD + (sqlite3_int64)amount;
+    bool first = frame == CIS_SQL_WAL_HEAD;
+    int rc = real->pMethods->xRead(real, head, CIS_SQL_FRAME_HEAD, frame);
     if (rc == SQLITE_OK && (first || !f->known)) {
-        rc = real->pMethods->xRead(real, before, WAL_HEAD, 0);
+        rc = real->pMethods->xRead(real, before, CIS_SQL_WAL_HEAD, 0);
         f->swapped = (before[3] & 1) != 0;
         f->known = rc == SQLITE_OK;
     }
     uint8_t *sum_at = before + 24;
     if (rc == SQLITE_OK && !first) {
-        rc = real->pMethods->xRead(real, before, FRAME_HEAD, frame - step);
+        rc = real->pMethods->xRead(real, before, CIS_SQL_FRAME_HEAD, frame - step);
         sum_at = before + 16;
     }
     if (rc != SQLITE_OK) {
         return rc;
     }
-    uint32_t sum[2] = {(uint32_t)be32(sum_at), (uint32_t)be32(sum_at + 4)};
-    frame_sum(f->swapped, head, 8, sum);
-    frame_sum(f->swapped, page, (size_t)amount, sum);
-    bool right = sum[0] == be32(head + 16) && sum[1] == be32(head + 20);
-    return right ? SQLITE_OK : fault(f->db, (sqlite3_int64)be32(head));
+    uint32_t sum[2] = {cis_sql_be32(sum_at), cis_sql_be32(sum_at + 4)};
+    cis_sql_log_sum(f->swapped, head, 8, sum);
+    cis_sql_log_sum(f->swapped, page, (size_t)amount, sum);
+    bool right = sum[0] == cis_sql_be32(head + 16) && sum[1] == cis_sql_be32(head + 20);
+    return right ? SQLITE_OK : fault(f->db, (sqlite3_int64)cis_sql_be32(head));
 }
 
 static int wal_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at)
@@ -235,15 +232,29 @@ static int wal_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at)
     struct sum_file *f = (struct sum_file *)file;
     sqlite3_file *real = below(file);
     int rc = real->pMethods->xRead(real, out, amount, at);
-    bool page = whole_page(f->db, amount, 0) && at >= WAL_HEAD + FRAME_HEAD &&
-                (at - WAL_HEAD - FRAME_HEAD) % (FRAME_HEAD + amount) == 0;
-    if (!page || at - FRAME_HEAD >= f->db->own) {
+    bool page = whole_page(f->db, amount, 0) && at >= CIS_SQL_WAL_HEAD + CIS_SQL_FRAME_HEAD &&
+                (at - CIS_SQL_WAL_HEAD - CIS_SQL_FRAME_HEAD) % (CIS_SQL_FRAME_HEAD + amount) == 0;
+    if (!page || at - CIS_SQL_FRAME_HEAD >= f->db->own) {
         return rc;
     }
     if (rc == SQLITE_IOERR_SHORT_READ) {
         return fault(f->db, 0);
     }
     return rc == SQLITE_OK ? frame_check(f, real, out, amount, at) : rc;
+}
+
+/* The head of a frame is on its way to the log. */
+static int note_frame(struct sum_file *db, const uint8_t *head, sqlite3_int64 at)
+{
+    sqlite3_int64 end = at + CIS_SQL_FRAME_HEAD + db->page;
+    if (cis_sql_be32(head + 4) != 0 && db->page != 0 && end > db->commit_end) {
+        db->commit_end = end;
+        memcpy(db->salts, head + 8, sizeof db->salts);
+    }
+    return (uint64_t)at < db->mark.end &&
+                   memcmp(db->mark.salts, head + 8, sizeof db->mark.salts) == 0
+               ? cis_sql_mark_lower(&db->mark, (uint64_t)at)
+               : SQLITE_OK;
 }
 
 static int wal_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 at)
@@ -254,6 +265,12 @@ static int wal_write(sqlite3_file *file, const void *data, int amount, sqlite3_i
     }
     if (at == 0) {
         f->known = false;
+        f->db->mark.end = 0; /* another log */
+    } else if (amount == CIS_SQL_FRAME_HEAD) {
+        int rc = note_frame(f->db, data, at);
+        if (rc != SQLITE_OK) {
+            return rc;
+        }
     }
     return below(file)->pMethods->xWrite(below(file), data, amount, at);
 }
@@ -261,10 +278,23 @@ static int wal_write(sqlite3_file *file, const void *data, int amount, sqlite3_i
 static int sum_shm_lock(sqlite3_file *file, int offset, int n, int flags)
 {
     struct sum_file *f = (struct sum_file *)file;
+    const sqlite3_io_methods *real = below(file)->pMethods;
     if (offset == SHM_WRITE_LOCK) {
         f->own = INT64_MAX; /* a transaction begins or is over */
+        f->commit_end = 0;
     }
-    return below(file)->pMethods->xShmLock(below(file), offset, n, flags);
+    int rc = real->xShmLock(below(file), offset, n, flags);
+    bool recovers = flags == (SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) &&
+                    offset <= SHM_RECOVER_LOCK && SHM_RECOVER_LOCK < offset + n;
+    if (rc == SQLITE_OK && recovers && f->wal != NULL) {
+        /* Its end is about to be decided, for all connections: nobody writes. */
+        rc = cis_sql_mark_judge(&f->mark, below(&f->wal->base), &f->loss);
+        f->lost = rc == SQLITE_IOERR_DATA;
+        if (rc != SQLITE_OK) {
+            (void)real->xShmLock(below(file), offset, n, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+        }
+    }
+    return rc;
 }
 
 static int sum_control(sqlite3_file *file, int op, void *arg)
@@ -277,6 +307,11 @@ static int sum_control(sqlite3_file *file, int op, void *arg)
         *(int *)arg = ((struct sum_file *)file)->on;
         return SQLITE_OK;
     }
+    if (op == CIS_SQL_FCNTL_LOSS) {
+        const struct sum_file *f = (const struct sum_file *)file;
+        *(const struct sql_loss **)arg = f->lost ? &f->loss : NULL;
+        return SQLITE_OK;
+    }
     return below(file)->pMethods->xFileControl(below(file), op, arg);
 }
 
@@ -284,12 +319,22 @@ static int sum_control(sqlite3_file *file, int op, void *arg)
 
 static int sum_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
+    struct sum_file *db = ((struct sum_file *)file)->db;
+    int rc = db != NULL ? cis_sql_mark_lower(&db->mark, (uint64_t)size) : SQLITE_OK;
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     return below(file)->pMethods->xTruncate(below(file), size);
 }
 
 static int sum_sync(sqlite3_file *file, int flags)
 {
-    return below(file)->pMethods->xSync(below(file), flags);
+    struct sum_file *db = ((struct sum_file *)file)->db;
+    int rc = below(file)->pMethods->xSync(below(file), flags);
+    if (rc == SQLITE_OK && db != NULL && db->commit_end != 0) {
+        cis_sql_mark_set(&db->mark, db->salts, (uint64_t)db->commit_end);
+    }
+    return rc;
 }
 
 static int sum_size(sqlite3_file *file, sqlite3_int64 *out)
@@ -347,6 +392,23 @@ static int sum_shm_unmap(sqlite3_file *file, int remove)
 static const sqlite3_io_methods db_methods = METHODS(db_read, db_write);
 static const sqlite3_io_methods wal_methods = METHODS(wal_read, wal_write);
 
+/* Bytes of a file object of the VFS below, so that another can follow. */
+static int room_of(const sqlite3_vfs *real)
+{
+    return (real->szOsFile + 15) & ~15;
+}
+
+static int sum_delete(sqlite3_vfs *vfs, const char *name, int sync)
+{
+    sqlite3_vfs *real = vfs->pAppData;
+    size_t len = strlen(name);
+    int rc = SQLITE_OK;
+    if (len > 4 && strcmp(name + len - 4, "-wal") == 0) {
+        rc = cis_sql_mark_remove(real, name);
+    }
+    return rc == SQLITE_OK ? real->xDelete(real, name, sync) : rc;
+}
+
 static int sum_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
 {
     sqlite3_vfs *real = vfs->pAppData;
@@ -361,6 +423,10 @@ static int sum_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
     }
     if ((flags & SQLITE_OPEN_WAL) != 0) {
         f->db = (struct sum_file *)sqlite3_database_file_object(name);
+        f->db->wal = f;
+    } else if (rc == SQLITE_OK) {
+        sqlite3_file *room = (sqlite3_file *)((char *)below(file) + room_of(real));
+        rc = cis_sql_mark_init(&f->mark, real, room, name);
     }
     file->pMethods = f->db != NULL ? &wal_methods : &db_methods;
     if (rc == SQLITE_OK && f->db == NULL) {
@@ -392,8 +458,9 @@ int cis_sql_pagesum_register(void)
         vfs.zName = CIS_SQL_VFS;
         vfs.pAppData = real;
         vfs.pNext = NULL;
-        vfs.szOsFile = (int)sizeof(struct sum_file) + real->szOsFile;
+        vfs.szOsFile = (int)sizeof(struct sum_file) + 2 * room_of(real);
         vfs.xOpen = sum_open;
+        vfs.xDelete = sum_delete;
         rc = sqlite3_vfs_register(&vfs, 0);
     }
     atomic_flag_clear(&busy);

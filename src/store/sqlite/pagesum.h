@@ -17,6 +17,8 @@
  * sums (int). A read that fails its check is SQLITE_IOERR_DATA. */
 #define CIS_SQL_FCNTL_BAD_PAGE 0x43495301
 #define CIS_SQL_FCNTL_HAS_SUMS 0x43495302
+/* What of the log is missing (const struct sql_loss *, NULL: nothing); SQLITE_IOERR_DATA too. */
+#define CIS_SQL_FCNTL_LOSS 0x43495303
 
 /* Idempotent; an SQLite result code. */
 int cis_sql_pagesum_register(void);

@@ -1,6 +1,7 @@
 /* Statements and errors of one connection. */
 #include "base/clock.h"
 #include "store/sqlite/internal.h"
+#include "store/sqlite/logmark.h"
 #include "store/sqlite/pagesum.h"
 
 static const char *const texts[SQL_COUNT] = {
@@ -9,8 +10,31 @@ static const char *const texts[SQL_COUNT] = {
 #undef SQL
 };
 
+static cis_code damaged_log(const struct sql_conn *conn, const struct sql_loss *loss,
+                            struct cis_error *err)
+{
+    char until[32];
+    cis_clock_iso(loss->until_ms, until);
+    if (loss->frame == 0) {
+        return cis_fail(err, CIS_E_DAMAGED,
+                        "%s-wal: the log is gone (another program?) or its head is damaged; it "
+                        "held commits, the last of %s",
+                        conn->path, until);
+    }
+    return cis_fail(err, CIS_E_DAMAGED,
+                    "%s-wal: the log is damaged at page %lld of %lld; behind it are %lld commits, "
+                    "the last of %s",
+                    conn->path, (long long)loss->frame, (long long)loss->frames,
+                    (long long)loss->commits, until);
+}
+
 static cis_code damaged_page(struct sql_conn *conn, const char *what, struct cis_error *err)
 {
+    const struct sql_loss *loss = NULL;
+    (void)sqlite3_file_control(conn->db, NULL, CIS_SQL_FCNTL_LOSS, &loss);
+    if (loss != NULL) {
+        return damaged_log(conn, loss, err);
+    }
     sqlite3_int64 page = 0;
     (void)sqlite3_file_control(conn->db, NULL, CIS_SQL_FCNTL_BAD_PAGE, &page);
     if (page < 0) {

@@ -1,0 +1,59 @@
+/* The log's mark: how much of the write-ahead log had been synced when a commit was last answered.
+ * SQLite ends a log at the first frame that fails its checksum, as a torn write leaves it, and so
+ * loses without a word what a flipped bit hides: every commit behind it. The mark tells the two
+ * apart. It is a file beside the log (NAME-mark), written after the log's sync and not synced
+ * itself: after a power loss it may be older than the log, never newer, so it costs no sync and can
+ * only miss, never accuse. A log without a mark, or with the mark of another log (the salts
+ * differ), is not judged.
+ *
+ * One object a database file, used by the connection's thread. */
+#ifndef CIS_STORE_SQLITE_LOGMARK_H
+#define CIS_STORE_SQLITE_LOGMARK_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CIS_SQL_WAL_HEAD 32
+#define CIS_SQL_FRAME_HEAD 24
+
+struct sql_mark {
+    sqlite3_vfs *vfs;   /* the one below */
+    sqlite3_file *file; /* room for one */
+    char *path;
+    bool open;
+    uint8_t salts[8];
+    uint64_t end; /* what this connection wrote last; 0: nothing */
+};
+
+/* What a log does not hold any more. */
+struct sql_loss {
+    int64_t frame, frames; /* the first bad one of so many, from 1; 0: the head of the log */
+    int64_t commits;       /* that are still to be seen behind it */
+    int64_t until_ms;      /* when the last of them was answered */
+};
+
+/* database: its full path, as SQLite gives it. room: szOsFile bytes. Nothing is opened yet. */
+int cis_sql_mark_init(struct sql_mark *mark, sqlite3_vfs *vfs, sqlite3_file *room,
+                      const char *database);
+void cis_sql_mark_done(struct sql_mark *mark);
+/* Synced: the log with these salts up to `end`. */
+void cis_sql_mark_set(struct sql_mark *mark, const uint8_t salts[8], uint64_t end);
+/* The log is written at `at`, below what the mark says (a commit that failed behind its sync), or
+ * cut there: durable before that. Result codes of SQLite. */
+int cis_sql_mark_lower(struct sql_mark *mark, uint64_t at);
+/* Before a log (path ends in -wal) is removed. */
+int cis_sql_mark_remove(sqlite3_vfs *vfs, const char *log);
+/* Is everything there that the mark says was synced? SQLITE_OK, SQLITE_IOERR_DATA and what is
+ * missing. Reads as much of the log as that; nobody may write to it meanwhile. */
+int cis_sql_mark_judge(struct sql_mark *mark, sqlite3_file *log, struct sql_loss *out_loss);
+
+/* The checksum of the log as the file format of SQLite defines it, over n bytes (a multiple of 8).
+ */
+void cis_sql_log_sum(bool swapped, const uint8_t *p, uint64_t n, uint32_t sum[2]);
+static inline uint32_t cis_sql_be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+#endif
