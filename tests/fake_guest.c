@@ -58,6 +58,26 @@ void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
     return ptr <= guest->size && len <= guest->size - ptr ? guest->memory + ptr : NULL;
 }
 
+void cis_guest_wrote(cis_guest *guest, uint64_t ptr, uint64_t len)
+{
+    (void)guest;
+    (void)ptr;
+    (void)len;
+}
+
+bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len)
+{
+    return cis_guest_at(guest, ptr, len) != NULL;
+}
+
+void cis_guest_shown(cis_guest *guest, unsigned stream, const void *data, size_t len)
+{
+    (void)guest;
+    (void)stream;
+    (void)data;
+    (void)len;
+}
+
 cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what,
                         const void **out, struct cis_error *err)
 {

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/guest_in.h"
+#include "engine/tape_in.h"
 
 #define MEMORY_DEFAULT (128ull << 20)
 
@@ -55,6 +55,9 @@ static wasmtime_error_t *on_epoch(wasmtime_context_t *context, void *data, uint6
     if (code == CIS_OK) {
         code = cis_slots_tick(guest->engine->slots, &guest->turn, now, &guest->stop, NULL);
         code = code == CIS_OK ? stop_check(guest, guest->turn.slice_ns) : slot_lost(guest, code);
+    }
+    if (code == CIS_OK && cis_tape_playing(guest)) {
+        code = cis_tape_tick(guest);
     }
     if (code != CIS_OK) {
         return wasmtime_error_new("ended by its limits");
@@ -222,6 +225,22 @@ static cis_code start(cis_guest *guest, const struct cis_guest_options *o)
     return CIS_OK;
 }
 
+static cis_code start_taped(cis_guest *guest, const struct cis_guest_options *o)
+{
+    if (!cis_tape_recording(guest)) {
+        return start(guest, o);
+    }
+    struct cis_error err = {0};
+    if (cis_tape_start(guest, &guest->limits, &err) != CIS_OK) {
+        return cis_guest_ended_with(guest, &err);
+    }
+    cis_code code = start(guest, o);
+    if (cis_tape_returned(guest, ":", NULL, code, &err) != CIS_OK) {
+        code = cis_guest_ended_with(guest, &err);
+    }
+    return code;
+}
+
 cis_code cis_guest_new(cis_engine *engine, cis_program *program,
                        const struct cis_guest_options *options, cis_guest **out_guest,
                        struct cis_error *err)
@@ -245,14 +264,22 @@ cis_code cis_guest_new(cis_engine *engine, cis_program *program,
     guest->trace = options->trace;
     guest->trace_iface = options->trace_iface;
     guest->trace_self = options->trace_self;
+    guest->tape = options->tape;
+    if (guest->tape != NULL) {
+        guest->tape->guest = guest;
+    }
+    guest->observed = guest->trace != NULL || guest->tape != NULL;
     *out_guest = guest;
-    return start(guest, options) == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);
+    return start_taped(guest, options) == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);
 }
 
 void cis_guest_free(cis_guest *guest)
 {
     if (guest == NULL) {
         return;
+    }
+    if (guest->tape != NULL) {
+        guest->tape->guest = NULL;
     }
     if (guest->store != NULL) {
         wasmtime_store_delete(guest->store);
@@ -272,6 +299,9 @@ void cis_guest_rearm(cis_guest *guest, const struct cis_stop *stop, uint64_t fue
     }
     guest->stop = *stop;
     guest->armed_ns = cis_clock_mono_ns();
+    if (cis_tape_recording(guest)) {
+        cis_tape_rearm(guest, fuel);
+    }
     (void)set_fuel(guest, fuel);
 }
 
@@ -304,7 +334,13 @@ cis_code cis_guest_call(cis_guest *guest, struct cis_str name, const char *type,
     }
     struct entry e = {
         .guest = guest, .func = &item.of.func, .io = io, .nio = cis_functype_slots(type)};
-    return execute(&e, err);
+    if (!cis_tape_recording(guest)) {
+        return execute(&e, err);
+    }
+    CIS_TRY(cis_tape_call(guest, export, io, err));
+    cis_code code = execute(&e, err);
+    cis_code taped = cis_tape_returned(guest, type, io, code, code == CIS_OK ? err : NULL);
+    return code != CIS_OK ? code : taped;
 }
 
 void cis_guest_block(cis_guest *guest)

@@ -39,6 +39,7 @@ struct cis_guest_options {
     /* Charged for what the engine holds for the guest; NULL: one of its own with
      * limits.host_bytes. */
     struct cis_budget *budget;
+    struct cis_tape *tape; /* records the guest (engine/tape.h); NULL: nobody does */
 };
 
 /* How a guest ended, recorded before the engine unwinds; messages are never parsed. */
@@ -101,6 +102,13 @@ const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len);
 /* Like cis_guest_at, for bytes that the host is going to write: a run that is recorded takes note
  * of them. Host functions write into guest memory through this alone. */
 void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len);
+/* Afterwards, where less was written than cis_guest_out was asked for: only the first len bytes at
+ * ptr. Saying nothing is right too and makes the record longer. */
+void cis_guest_wrote(cis_guest *guest, uint64_t ptr, uint64_t len);
+/* Does [ptr, ptr+len) lie in the memory as it is now? For checks ahead of reading or writing. */
+bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len);
+/* Bytes went out by stream 1 or 2 (stdout, stderr): a replay of the run shows them again. */
+void cis_guest_shown(cis_guest *guest, unsigned stream, const void *data, size_t len);
 /* Like cis_guest_at, but a pointer outside is CIS_E_BADPTR naming `what`. */
 cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what,
                         const void **out, struct cis_error *err);

@@ -21,6 +21,11 @@ struct cis_bound {
     bool metered;
 };
 
+struct cis_made_row {
+    struct cis_hostfn row;
+    char *module, *name; /* its own */
+};
+
 struct cis_program {
     cis_image *image;         /* lives in it: a reference to the program is one to the image */
     struct cis_program *next; /* in image->programs */
@@ -32,6 +37,9 @@ struct cis_program {
     wasmtime_component_linker_t *components;
     struct cis_bound_iface *ifaces; /* one for each imported function, in order */
     size_t nifaces;
+    struct cis_made_row
+        *made; /* rows for imports that nobody else has, when a tape answers; owned */
+    size_t nmade;
     size_t nbound;
     struct cis_bound bound[]; /* one for each function import, in order */
 };
@@ -49,9 +57,11 @@ struct cis_guest {
     uint16_t depth;
     bool in_pool;
     bool started;   /* instantiated */
+    bool observed;  /* has a trace or a tape: the trampoline's one question */
     bool mem_fresh; /* mem_base and mem_size are as the guest left them */
     uint8_t *mem_base;
     uint64_t mem_size;
+    struct cis_tape *tape; /* records this guest, or is played by it; or NULL */
     wasmtime_memory_t memory;
     bool has_memory;
     uint64_t host_calls;
@@ -84,6 +94,10 @@ struct cis_guest {
 wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw,
                             size_t n);
 
+/* trampoline.c: of a metered guest. */
+uint64_t cis_guest_fuel_left(cis_guest *guest);
+void cis_guest_fuel_set(cis_guest *guest, uint64_t units);
+
 /* program.c */
 void cis_program_free(cis_program *program);
 /* program.c: an instance of the program in the guest's store, after the limiter is set. */
@@ -100,6 +114,8 @@ void cis_component_limits(cis_guest *guest);
 wasmtime_error_t *cis_component_instantiate(cis_guest *guest);
 
 /* memory.c */
+/* cis_guest_out without a note for the tape. */
+void *cis_guest_peek(cis_guest *guest, uint64_t ptr, uint64_t len);
 void cis_guest_limiter(cis_guest *guest);
 void cis_guest_find_memory(cis_guest *guest);
 

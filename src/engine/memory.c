@@ -1,6 +1,6 @@
 /* Guest memory as host functions see it, and the limit over all memories and tables of a store.
  * A pointer is made from (offset, length) after a check against the memory as it is now. */
-#include "engine/guest_in.h"
+#include "engine/tape_in.h"
 
 #define PAGE 65536ull
 #define TABLE_ELEMENT_BYTES 8u
@@ -23,25 +23,8 @@ static bool fits(cis_guest *guest, uint64_t more)
     return true;
 }
 
-/* What is above a memory's own maximum fails before anybody asks: a no here is always the limit. */
-static bool memory_growing(void *self, uint64_t current, uint64_t desired, bool has_max,
-                           uint64_t max)
+static bool table_fits(cis_guest *guest, uint64_t more)
 {
-    (void)has_max;
-    (void)max;
-    return desired >= current && fits(self, desired - current);
-}
-
-static bool table_growing(void *self, uint64_t current, uint64_t desired, bool has_max,
-                          uint64_t max)
-{
-    (void)has_max;
-    (void)max;
-    cis_guest *guest = self;
-    if (desired < current || desired > UINT32_MAX) {
-        return false;
-    }
-    uint64_t more = desired - current;
     if (more > guest->limits.table_elements - guest->table_elements) {
         guest->memory_limit_hit = true;
         guest->memory_limit_asked = guest->memory_bytes + more * TABLE_ELEMENT_BYTES;
@@ -52,6 +35,36 @@ static bool table_growing(void *self, uint64_t current, uint64_t desired, bool h
     }
     guest->table_elements += more;
     return true;
+}
+
+static bool answer(cis_guest *guest, bool table, uint64_t from, uint64_t to)
+{
+    if (cis_tape_playing(guest) && !cis_tape_may_grow(guest, table, from, to)) {
+        return false;
+    }
+    bool yes = to >= from && (!table || to <= UINT32_MAX) &&
+               (table ? table_fits(guest, to - from) : fits(guest, to - from));
+    if (cis_tape_recording(guest)) {
+        cis_tape_asked(guest, table, from, to, yes);
+    }
+    return yes;
+}
+
+/* What is above a memory's own maximum fails before anybody asks: a no here is always the limit. */
+static bool memory_growing(void *self, uint64_t current, uint64_t desired, bool has_max,
+                           uint64_t max)
+{
+    (void)has_max;
+    (void)max;
+    return answer(self, false, current, desired);
+}
+
+static bool table_growing(void *self, uint64_t current, uint64_t desired, bool has_max,
+                          uint64_t max)
+{
+    (void)has_max;
+    (void)max;
+    return answer(self, true, current, desired);
 }
 
 void cis_guest_limiter(cis_guest *guest)
@@ -100,7 +113,7 @@ uint64_t cis_guest_memory_size(cis_guest *guest)
     return guest->mem_size;
 }
 
-void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
+void *cis_guest_peek(cis_guest *guest, uint64_t ptr, uint64_t len)
 {
     static char nothing; /* for empty spans of a guest without a memory */
     if (!guest->mem_fresh) {
@@ -112,9 +125,41 @@ void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
     return guest->mem_base != NULL ? (void *)(guest->mem_base + ptr) : &nothing;
 }
 
+void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
+{
+    void *at = cis_guest_peek(guest, ptr, len);
+    if (cis_tape_recording(guest) && at != NULL) {
+        cis_tape_note_out(guest, ptr, len);
+    }
+    return at;
+}
+
 const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
 {
-    return cis_guest_out(guest, ptr, len);
+    const void *at = cis_guest_peek(guest, ptr, len);
+    if (cis_tape_recording(guest) && at != NULL) {
+        cis_tape_note_read(guest, ptr, at, len);
+    }
+    return at;
+}
+
+void cis_guest_wrote(cis_guest *guest, uint64_t ptr, uint64_t len)
+{
+    if (cis_tape_recording(guest)) {
+        cis_tape_note_wrote(guest, ptr, len);
+    }
+}
+
+bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len)
+{
+    return cis_guest_peek(guest, ptr, len) != NULL;
+}
+
+void cis_guest_shown(cis_guest *guest, unsigned stream, const void *data, size_t len)
+{
+    if (cis_tape_recording(guest)) {
+        cis_tape_show(guest->tape, stream, data, len);
+    }
 }
 
 cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what,
@@ -131,7 +176,7 @@ cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char
     return CIS_OK;
 }
 
-cis_code cis_guest_grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, struct cis_error *err)
+static cis_code grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, struct cis_error *err)
 {
     uint64_t pages = bytes / PAGE + (bytes % PAGE != 0), before = 0;
     if (!guest->has_memory) {
@@ -147,4 +192,21 @@ cis_code cis_guest_grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, str
     }
     *out_ptr = before * PAGE;
     return CIS_OK;
+}
+
+cis_code cis_guest_grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, struct cis_error *err)
+{
+    uint64_t ptr = 0;
+    bool recording = cis_tape_recording(guest);
+    if (recording) {
+        cis_tape_grow(guest, bytes);
+    }
+    cis_code code = grow(guest, bytes, &ptr, err);
+    if (recording) {
+        cis_tape_grew(guest, code == CIS_OK, ptr);
+    }
+    if (code == CIS_OK) {
+        *out_ptr = ptr;
+    }
+    return code;
 }

@@ -1,6 +1,6 @@
 /* The trampoline: every host call goes through it. Trace, grant check, charge, handler, and the end
  * recorded before the guest unwinds. No locks, no allocation and, without a trace, no clock. */
-#include "engine/guest_in.h"
+#include "engine/tape_in.h"
 
 #include "base/clock.h"
 
@@ -37,6 +37,24 @@ static cis_code refuse(cis_guest *guest, const struct cis_bound *bound, union ci
     }
     set_result(io, bound->result, bound->row->denied);
     return CIS_OK;
+}
+
+uint64_t cis_guest_fuel_left(cis_guest *guest)
+{
+    uint64_t left = 0;
+    wasmtime_error_t *e = wasmtime_context_get_fuel(guest->context, &left);
+    if (e != NULL) {
+        wasmtime_error_delete(e);
+    }
+    return left;
+}
+
+void cis_guest_fuel_set(cis_guest *guest, uint64_t units)
+{
+    wasmtime_error_t *e = wasmtime_context_set_fuel(guest->context, units);
+    if (e != NULL) {
+        wasmtime_error_delete(e);
+    }
 }
 
 static cis_code burn(cis_guest *guest, uint64_t cost)
@@ -100,16 +118,45 @@ static cis_code perform(cis_guest *guest, const struct cis_bound *bound, union c
     return guest->end.code; /* a nested call may have ended the guest, whatever the handler says */
 }
 
-static wasm_trap_t *traced(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
-                           size_t n)
+/* The same with a tape that takes it down, or that answers instead. */
+static cis_code taped(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
 {
-    union cis_slot args[CIS_HOSTFN_SLOTS_MAX] = {0};
+    if (guest->tape->replay) {
+        guest->mem_fresh = false;
+        guest->host_calls++;
+        return cis_tape_answer(guest, bound, io);
+    }
+    guest->mem_fresh = false;
+    cis_code code = cis_tape_enter(guest, bound, io);
+    if (code == CIS_OK) {
+        code = perform(guest, bound, io);
+    }
+    return cis_tape_leave(guest, bound, io, code);
+}
+
+static void trace(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *args,
+                  const union cis_slot *result, cis_code code, uint64_t ns)
+{
+    if (guest->tape != NULL) {
+        guest->tape->paused = true;
+    }
+    guest->trace(guest->trace_self, bound->row, args, result, code, ns);
+    if (guest->tape != NULL) {
+        guest->tape->paused = false;
+    }
+}
+
+static wasm_trap_t *observed(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
+                             size_t n)
+{
+    union cis_slot args[CIS_HOSTFN_SLOTS_MAX] = {0}, none = {0};
     memcpy(args, io, (n < CIS_HOSTFN_SLOTS_MAX ? n : CIS_HOSTFN_SLOTS_MAX) * sizeof *io);
-    uint64_t start = cis_clock_mono_ns();
-    cis_code code = perform(guest, bound, io);
-    uint64_t ns = cis_clock_mono_ns() - start;
-    union cis_slot none = {0};
-    guest->trace(guest->trace_self, bound->row, args, bound->result != 0 ? io : &none, code, ns);
+    uint64_t start = guest->trace != NULL ? cis_clock_mono_ns() : 0;
+    cis_code code = guest->tape != NULL ? taped(guest, bound, io) : perform(guest, bound, io);
+    if (guest->trace != NULL) {
+        trace(guest, bound, args, bound->result != 0 ? io : &none, code,
+              cis_clock_mono_ns() - start);
+    }
     return code == CIS_OK ? NULL : unwind(guest);
 }
 
@@ -118,8 +165,8 @@ wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_r
     const struct cis_bound *bound = env;
     cis_guest *guest = wasmtime_context_get_data(wasmtime_caller_context(caller));
     union cis_slot *io = (union cis_slot *)raw;
-    if (__builtin_expect(guest->trace != NULL, 0)) {
-        return traced(guest, bound, io, n);
+    if (__builtin_expect(guest->observed, 0)) {
+        return observed(guest, bound, io, n);
     }
     return perform(guest, bound, io) == CIS_OK ? NULL : unwind(guest);
 }

@@ -45,6 +45,7 @@ const char *cis_run_status(cis_code code)
     case CIS_E_INTERNAL:
     case CIS_E_EXPIRED:
     case CIS_E_DAMAGED:
+    case CIS_E_DIVERGED:
     case CIS_E_COUNT_:
         return "error";
     }

@@ -1,0 +1,188 @@
+/* Tapes: made, opened, what stands before the first event and after the last. */
+#include "engine/tape.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "engine/tape_in.h"
+
+#define NAME_MAX_BYTES 4096u
+#define ENGINE_MAX_BYTES 64u
+
+static cis_code tape_new(const char *path, bool replay, cis_tape **out, struct cis_error *err)
+{
+    cis_tape *tape = cis_zalloc(sizeof *tape);
+    char *own = cis_strdup(path);
+    if (tape == NULL || own == NULL) {
+        cis_free(tape);
+        cis_free(own);
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
+    }
+    tape->fd = -1;
+    tape->path = own;
+    tape->replay = replay;
+    tape->module = CIS_BUF_INIT(CIS_MODULE_MAX);
+    tape->about = CIS_BUF_INIT(CIS_TAPE_ABOUT_MAX);
+    *out = tape;
+    return CIS_OK;
+}
+
+static void tape_freep(cis_tape **tape)
+{
+    cis_tape_free(*tape);
+}
+
+void cis_tape_free(cis_tape *tape)
+{
+    if (tape == NULL) {
+        return;
+    }
+    if (tape->fd >= 0) {
+        close(tape->fd);
+    }
+    cis_buf_done(&tape->module);
+    cis_buf_done(&tape->about);
+    cis_free(tape->name);
+    cis_free(tape->engine);
+    cis_free(tape->frame);
+    cis_free(tape->path);
+    cis_free(tape);
+}
+
+uint64_t cis_tape_calls(const cis_tape *tape)
+{
+    return tape->calls;
+}
+
+/* ---- recording ---- */
+
+cis_code cis_tape_record(const char *path, const struct cis_tape_source *source, cis_tape **out,
+                         struct cis_error *err)
+{
+    CIS_CLEANUP(tape_freep) cis_tape *tape = NULL;
+    CIS_TRY(tape_new(path, false, &tape, err));
+    if (source->about.len > CIS_TAPE_ABOUT_MAX || source->module.len > CIS_MODULE_MAX ||
+        strlen(source->name) >= NAME_MAX_BYTES) {
+        return cis_fail(err, CIS_E_LIMIT, "%s: too much is to be said about the run", path);
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+    struct stat st;
+    if (fd < 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s: the run cannot be recorded", path);
+    }
+    /* A file that was there before may be open to others, who are not to read this run. */
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        (void)fchmod(fd, 0600);
+    }
+    tape->source = *source;
+    CIS_TRY(cis_tape_file_begin(tape, fd, err));
+    *out = cis_take(&tape);
+    return CIS_OK;
+}
+
+void cis_tape_put_head(cis_tape *tape, const struct cis_image *image)
+{
+    const struct cis_tape_source *s = &tape->source;
+    cis_tape_put_text(tape, cis_str_of(cis_glue_wasmtime_version()));
+    cis_tape_put_number(tape, image->profile->features);
+    cis_tape_put_number(tape, image->profile->fuel);
+    cis_tape_put_text(tape, cis_str_of(s->name));
+    cis_tape_put_text(tape, s->about);
+    cis_tape_put_number(tape, s->module.len);
+    cis_tape_put(tape, s->module.ptr, s->module.len);
+}
+
+cis_code cis_tape_finish(cis_tape *tape, const struct cis_tape_outcome *o, struct cis_error *err)
+{
+    const uint8_t tag = CIS_TAPE_END;
+    cis_tape_put(tape, &tag, 1);
+    cis_tape_put_number(tape, (uint64_t)o->code);
+    cis_tape_put_number(tape, (o->exited ? 1u : 0u) | (o->program ? 2u : 0u));
+    cis_tape_put_number(tape, (uint32_t)o->exit_code);
+    cis_tape_put_text(tape, cis_str_of(o->message));
+    return cis_tape_file_end(tape, err);
+}
+
+/* ---- opening ---- */
+
+/* A long text only grows as its bytes come: its length alone costs nothing. */
+static void get_bytes(cis_tape *tape, struct cis_buf *out)
+{
+    uint64_t left = cis_tape_get_number(tape);
+    if (left > out->max) {
+        cis_tape_damaged(tape, "a module larger than any");
+    }
+    while (left != 0 && tape->failed.code == CIS_OK) {
+        size_t n = left < CIS_TAPE_FRAME_MAX ? (size_t)left : CIS_TAPE_FRAME_MAX;
+        uint8_t *to = cis_buf_reserve(out, n);
+        if (to == NULL) {
+            (void)cis_buf_check(out, tape->path, &tape->failed);
+            return;
+        }
+        cis_tape_get(tape, to, n);
+        out->len += n;
+        left -= n;
+    }
+}
+
+static char *get_text(cis_tape *tape, size_t room)
+{
+    char text[NAME_MAX_BYTES];
+    cis_tape_get_text(tape, text, room);
+    char *own = cis_strdup(text);
+    if (own == NULL && tape->failed.code == CIS_OK) {
+        cis_fail(&tape->failed, CIS_E_NOMEM, "%s: out of memory", tape->path);
+    }
+    return own;
+}
+
+static void get_head(cis_tape *tape)
+{
+    struct cis_tape_head *h = &tape->head;
+    tape->engine = get_text(tape, ENGINE_MAX_BYTES);
+    uint64_t features = cis_tape_get_number(tape), metered = cis_tape_get_number(tape);
+    tape->name = get_text(tape, NAME_MAX_BYTES);
+    get_bytes(tape, &tape->about);
+    get_bytes(tape, &tape->module);
+    if ((features & ~(uint64_t)CIS_FEATURES_COMPILED) != 0 || metered > 1) {
+        cis_tape_damaged(tape, "features that no module has");
+    }
+    if (cis_tape_peek(tape) != CIS_TAPE_START) {
+        cis_tape_damaged(tape, "no guest begins");
+    }
+    h->engine = tape->engine;
+    h->features = (unsigned)features;
+    h->metered = metered != 0;
+    h->name = tape->name;
+    h->about = cis_buf_view(&tape->about);
+    h->module = cis_buf_bytes(&tape->module);
+}
+
+cis_code cis_tape_open(const char *path, cis_tape **out, struct cis_error *err)
+{
+    CIS_CLEANUP(tape_freep) cis_tape *tape = NULL;
+    CIS_TRY(tape_new(path, true, &tape, err));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return cis_fail_sys(err, errno == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, errno, "%s", path);
+    }
+    CIS_TRY(cis_tape_file_begin(tape, fd, err));
+    get_head(tape);
+    CIS_TRY(cis_tape_check(tape, err));
+    uint8_t tag;
+    cis_tape_get(tape, &tag, 1);
+    struct cis_limits *limits = &tape->head.limits;
+    limits->memory_bytes = cis_tape_get_number(tape);
+    limits->table_elements = cis_tape_get_number(tape);
+    limits->fuel = cis_tape_get_number(tape);
+    CIS_TRY(cis_tape_check(tape, err));
+    *out = cis_take(&tape);
+    return CIS_OK;
+}
+
+const struct cis_tape_head *cis_tape_head(const cis_tape *tape)
+{
+    return &tape->head;
+}

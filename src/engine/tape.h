@@ -1,0 +1,95 @@
+/* A tape holds everything that the host did to one guest, in order: each call of an export with its
+ * arguments, each host call with what it answered and every byte that it wrote into the guest's
+ * memory, each answer to a growth of memory, how the guest ended. A guest computes nothing but what
+ * follows from these, so that playing a tape gives the same run again, with no store, no file, no
+ * network and no clock behind it. What the guest does in between is on the tape too, as something
+ * to compare: which host function it called with which arguments, and the bytes that the host read.
+ *
+ * The file: magic, version, then frames with a checksum that goes on from frame to frame, an end
+ * mark in the last. It holds a copy of the module and all that the guest was told: it is as secret
+ * as that, and made for the owner alone. A tape that is read is not trusted: each length is bounded
+ * before it is used, and the guest that it drives is held by limits like any other.
+ *
+ * Memory of the host: 64 KiB and a copy of the module, whatever the length of the run. One thread,
+ * the guest's. A tape serves one guest, and outlives it. */
+#ifndef CIS_ENGINE_TAPE_H
+#define CIS_ENGINE_TAPE_H
+
+#include "engine/guest.h"
+
+typedef struct cis_tape cis_tape;
+
+#define CIS_TAPE_ABOUT_MAX (1u << 20)
+
+/* ---- recording ---- */
+
+struct cis_tape_source {
+    struct cis_bytes module; /* as it was given to cis_image_load */
+    const char *name;        /* of it, as messages have it */
+    struct cis_str about;    /* JSON for people: arguments, mounts; never used for a replay */
+};
+
+/* Makes the file, 0600. What the source points to is borrowed until the guest was made. The image
+ * must have been loaded with CIS_FEATURE_CANONICAL_NAN; give the tape in the guest's options. A
+ * tape that cannot be written (disk full) ends the guest with CIS_E_IO. */
+cis_code cis_tape_record(const char *path, const struct cis_tape_source *source, cis_tape **out,
+                         struct cis_error *err);
+
+/* How the run ended for whoever started it. */
+struct cis_tape_outcome {
+    cis_code code; /* of the run; CIS_E_FAILED with `exited`: look at exit_code */
+    bool exited;
+    bool program; /* a WASI program, not a skill: which table of exit codes holds */
+    int32_t exit_code;
+    char message[224]; /* "" when code is CIS_OK */
+};
+
+/* The end mark. Without it a tape counts as cut off. CIS_E_IO also for any write that failed
+ * before; what was written so far stays in the file. Before the run's changes are committed, so
+ * that no run is kept whose tape is not whole. */
+cis_code cis_tape_finish(cis_tape *tape, const struct cis_tape_outcome *outcome,
+                         struct cis_error *err);
+
+/* Bytes that left the run by stream 1 or 2 (stdout, stderr): a replay shows them again. Bytes in
+ * the guest's memory are noted by their place, so that they come out of the replayed guest. */
+void cis_tape_show(cis_tape *tape, unsigned stream, const void *data, size_t len);
+
+/* ---- replaying ---- */
+
+struct cis_tape_head {
+    struct cis_bytes module;
+    const char *name, *engine; /* engine: version of the WebAssembly engine that recorded it */
+    struct cis_str about;
+    unsigned features; /* for cis_image_load */
+    bool metered;      /* the same: compiled with fuel */
+    struct cis_limits limits;
+};
+
+/* Reads as far as the guest begins. CIS_E_NOTFOUND, _IO, _INVALID (no tape), _UNSUPPORTED (another
+ * version of the format), _DAMAGED. */
+cis_code cis_tape_open(const char *path, cis_tape **out, struct cis_error *err);
+/* Borrowed from the tape. */
+const struct cis_tape_head *cis_tape_head(const cis_tape *tape);
+
+struct cis_tape_player {
+    cis_engine *engine;
+    cis_program *program;             /* by cis_program_link_tape */
+    struct cis_guest_options options; /* stop and traces; the rest comes from the tape */
+    uint64_t memory_max;              /* the tape may not ask for more; 0: any */
+    /* What the run wrote to stdout (1) and stderr (2). */
+    cis_code (*show)(void *self, unsigned stream, const void *data, size_t len,
+                     struct cis_error *err);
+    void *show_self;
+};
+
+/* Plays the whole tape. CIS_OK: the run went as recorded, to the end, which is in *out.
+ * CIS_E_DIVERGED names the first host call that differs by its number and its function;
+ * CIS_E_DAMAGED a tape that is cut off or changed, after which call; CIS_E_CANCELLED, _DEADLINE. */
+cis_code cis_tape_play(cis_tape *tape, const struct cis_tape_player *player,
+                       struct cis_tape_outcome *out, struct cis_error *err);
+
+/* Host calls recorded or played so far. */
+uint64_t cis_tape_calls(const cis_tape *tape);
+void cis_tape_free(cis_tape *tape);
+
+#endif

@@ -1,0 +1,417 @@
+/* What the tests of tapes share: a host that never answers the same twice, guests that use all of
+ * it, runs that are recorded and played, and tapes taken apart and put together again. */
+#ifndef CIS_TESTS_ENGINE_TAPES_H
+#define CIS_TESTS_ENGINE_TAPES_H
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include "base/buf.h"
+#include "base/crc32c.h"
+#include "base/file.h"
+#include "base/le.h"
+#include "base/mem.h"
+#include "engine/tape.h"
+#include "guests.h"
+
+#define TAPE_START 12u /* magic and version */
+
+static uint64_t tape_ticks = 1000; /* goes on over all runs */
+
+static inline cis_code h_now(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    (void)g;
+    (void)err;
+    tape_ticks += 17;
+    io[0].i64 = (int64_t)tape_ticks;
+    return CIS_OK;
+}
+
+static inline cis_code h_real(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    (void)g;
+    (void)err;
+    tape_ticks += 17;
+    io[0].f64 = (double)tape_ticks / 3;
+    return CIS_OK;
+}
+
+/* Fills [ptr, ptr+len) with bytes that are new each time. */
+static inline cis_code h_fill(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    uint32_t len = io[1].u32;
+    uint8_t *p = cis_guest_out(g, io[0].u32, len);
+    if (p == NULL) {
+        return cis_fail(err, CIS_E_BADPTR, "fill: outside");
+    }
+    for (uint32_t i = 0; i < len; i++) {
+        p[i] = (uint8_t)((tape_ticks += 7) >> 2);
+    }
+    return CIS_OK;
+}
+
+/* Asks for 60,000 bytes and writes three. */
+static inline cis_code h_few(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    (void)err;
+    uint32_t ptr = io[0].u32;
+    uint8_t *p = cis_guest_out(g, ptr, 60000);
+    p[0] = p[1] = p[2] = (uint8_t)(tape_ticks += 7);
+    cis_guest_wrote(g, ptr, 3);
+    io[0].i32 = 3;
+    return CIS_OK;
+}
+
+/* Two thousand places, a byte in each. */
+static inline cis_code h_dots(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    (void)err;
+    for (uint32_t i = 0; i < 2000; i++) {
+        uint8_t *p = cis_guest_out(g, io[0].u32 + i * 3, 1);
+        *p = (uint8_t)(tape_ticks += 7);
+    }
+    return CIS_OK;
+}
+
+/* Reads what it is writing: the bytes are the tape's own when it is played. */
+static inline cis_code h_twice(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    (void)err;
+    uint8_t *p = cis_guest_out(g, io[0].u32, 8);
+    memset(p, (int)(uint8_t)(tape_ticks += 7), 8);
+    const uint8_t *again = cis_guest_at(g, io[0].u32 + 4, 8);
+    return again[0] == p[4] ? CIS_OK : CIS_E_INTERNAL;
+}
+
+static inline cis_code h_say(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    const void *p;
+    CIS_TRY(cis_guest_span(g, io[1].u32, io[2].u32, "say", &p, err));
+    cis_guest_shown(g, io[0].u32, p, io[2].u32);
+    return CIS_OK;
+}
+
+static inline cis_code h_tell(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    (void)io;
+    (void)err;
+    cis_guest_shown(g, 2, "told by the host\n", 17);
+    return CIS_OK;
+}
+
+static inline cis_code h_more(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    uint64_t at = 0;
+    if (cis_guest_grow(g, io[0].u32, &at, err) != CIS_OK) {
+        io[0].i32 = -1;
+        return CIS_OK;
+    }
+    memset(cis_guest_out(g, at, 16), (int)(uint8_t)(tape_ticks += 7), 16);
+    io[0].i32 = (int32_t)at;
+    return CIS_OK;
+}
+
+/* Writes, calls the guest, writes again. */
+static inline cis_code h_down(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    union cis_slot arg[1] = {{.i32 = io[0].i32}};
+    uint8_t *p = cis_guest_out(g, 256, 4);
+    cis_put_le32(p, (uint32_t)(tape_ticks += 7));
+    CIS_TRY(cis_guest_call(g, CIS_STR("down"), "i:i", arg, err));
+    p = cis_guest_out(g, 260, 4);
+    cis_put_le32(p, (uint32_t)(tape_ticks += 7));
+    io[0] = arg[0];
+    return CIS_OK;
+}
+
+static inline cis_code h_work(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    return cis_guest_burn(g, (tape_ticks += 7) % 100 + io[0].u32, err);
+}
+
+static inline cis_code h_late(cis_guest *g, union cis_slot *io, struct cis_error *err)
+{
+    (void)g;
+    (void)io;
+    return cis_fail(err, CIS_E_DEADLINE, "a wait took too long");
+}
+
+static const struct cis_hostfn tape_rows[] = {
+    {"t", "now", ":I", 0, 1, false, 0, h_now, "", ""},
+    {"t", "real", ":F", 0, 1, false, 0, h_real, "", ""},
+    {"t", "fill", "ii:", 0, 1, false, 0, h_fill, "ptr,len", ""},
+    {"t", "few", "i:i", 0, 1, false, 0, h_few, "ptr", ""},
+    {"t", "dots", "i:", 0, 1, false, 0, h_dots, "ptr", ""},
+    {"t", "twice", "i:", 0, 1, false, 0, h_twice, "ptr", ""},
+    {"t", "say", "iii:", 0, 1, false, 0, h_say, "stream,ptr,len", ""},
+    {"t", "tell", ":", 0, 1, false, 0, h_tell, "", ""},
+    {"t", "more", "i:i", 0, 1, false, 0, h_more, "bytes", ""},
+    {"t", "down", "i:i", 0, 1, false, 0, h_down, "n", ""},
+    {"t", "work", "i:", 0, 1, false, 0, h_work, "units", ""},
+    {"t", "late", ":", 0, 1, false, 0, h_late, "", ""},
+};
+
+static inline const struct cis_hostfn *tape_resolve(void *self, const struct cis_extern *import)
+{
+    for (size_t i = 0; i < sizeof tape_rows / sizeof *tape_rows; i++) {
+        const struct cis_hostfn *row = &tape_rows[i];
+        if (cis_str_is(import->name, row->name) && strcmp(import->type, row->type) == 0) {
+            return row;
+        }
+    }
+    return test_resolve(self, import);
+}
+
+/* ---- recording and playing ---- */
+
+struct tapes {
+    cis_engine *engine;
+    char *dir;
+    char path[400];
+    struct test_host host;
+    struct cis_limits limits;
+    uint64_t time_ns;
+    bool fuel;
+    cis_guest *guest; /* while a run is recorded */
+    cis_tape *tape;
+    cis_program *program;
+    struct cis_buf shown[3];
+    struct cis_tape_outcome outcome;
+    struct cis_error err;
+};
+
+static inline cis_image *tape_image(struct tapes *f, struct cis_bytes module, bool fuel,
+                                    unsigned features)
+{
+    cis_image *image = NULL;
+    struct cis_image_options o = {.name = "guest.wat",
+                                  .fuel = fuel,
+                                  .features = features,
+                                  .stop = {.deadline_ns = CIS_NEVER}};
+    assert_ok(cis_image_load(f->engine, module, &o, &image, err));
+    return image;
+}
+
+/* Up to the guest's start; its code. */
+static inline cis_code tape_begin(struct tapes *f, const char *wat)
+{
+    struct cis_bytes module = cis_bytes_of(wat, strlen(wat));
+    struct cis_tape_source source = {
+        .module = module, .name = "guest.wat", .about = CIS_STR("{\"args\":[]}")};
+    cis_image *image = tape_image(f, module, f->fuel, CIS_FEATURE_CANONICAL_NAN);
+    assert_ok(cis_program_link(image, tape_resolve, NULL, &f->program, err));
+    cis_image_unref(image);
+    assert_ok(cis_tape_record(f->path, &source, &f->tape, err));
+    struct cis_guest_options o = options_for(&f->host);
+    if (f->limits.memory_bytes != 0) {
+        o.limits = f->limits;
+    }
+    o.tape = f->tape;
+    o.stop.cancel = f->host.fire;
+    o.stop.deadline_ns =
+        f->time_ns != 0 ? cis_clock_after(cis_clock_mono_ns(), f->time_ns) : CIS_NEVER;
+    return cis_guest_new(f->engine, f->program, &o, &f->guest, &f->err);
+}
+
+static inline cis_code tape_call(struct tapes *f, const char *name, const char *type,
+                                 union cis_slot *io)
+{
+    return cis_guest_call(f->guest, cis_str_of(name), type, io, &f->err);
+}
+
+/* The end mark says how the guest ended. */
+static inline cis_code tape_end(struct tapes *f)
+{
+    const struct cis_guest_end *end = cis_guest_end(f->guest);
+    struct cis_tape_outcome o = {
+        .code = end->code, .exited = end->exited, .program = true, .exit_code = end->exit_code};
+    snprintf(o.message, sizeof o.message, "%s", end->error.msg);
+    cis_guest_free(f->guest);
+    f->guest = NULL;
+    struct cis_error err = {0};
+    cis_code code = cis_tape_finish(f->tape, &o, &err);
+    if (code != CIS_OK) {
+        f->err = err;
+    }
+    cis_tape_free(f->tape);
+    f->tape = NULL;
+    cis_program_unref(f->program);
+    f->program = NULL;
+    return code;
+}
+
+/* Records the call of "run". */
+static inline void tape_run(struct tapes *f, const char *wat)
+{
+    union cis_slot io[1] = {{0}};
+    if (tape_begin(f, wat) == CIS_OK) {
+        (void)tape_call(f, "run", ":", io);
+    }
+    assert_ok(tape_end(f));
+}
+
+static inline cis_code tape_shown(void *self, unsigned stream, const void *data, size_t len,
+                                  struct cis_error *err)
+{
+    (void)err;
+    struct tapes *f = self;
+    cis_buf_add(&f->shown[stream], data, len);
+    return CIS_OK;
+}
+
+static inline const struct cis_hostfn *no_rows(void *self, const struct cis_extern *import)
+{
+    (void)self;
+    (void)import;
+    return NULL;
+}
+
+/* Plays f->path; nobody is there to ask: the rows are those with handlers only if `rows`. */
+static inline cis_code tape_play_with(struct tapes *f, cis_resolver *rows)
+{
+    cis_tape *tape = NULL;
+    cis_buf_reset(&f->shown[1]);
+    cis_buf_reset(&f->shown[2]);
+    f->err = (struct cis_error){0};
+    cis_code code = cis_tape_open(f->path, &tape, &f->err);
+    if (code != CIS_OK) {
+        return code;
+    }
+    const struct cis_tape_head *head = cis_tape_head(tape);
+    cis_image *image = NULL;
+    cis_program *program = NULL;
+    struct cis_image_options o = {.name = head->name,
+                                  .fuel = head->metered,
+                                  .features = head->features,
+                                  .stop = {.deadline_ns = CIS_NEVER}};
+    code = cis_image_load(f->engine, head->module, &o, &image, &f->err);
+    if (code == CIS_OK) {
+        code = cis_program_link_tape(image, rows, NULL, &program, &f->err);
+    }
+    if (code == CIS_OK) {
+        struct cis_tape_player player = {
+            .engine = f->engine,
+            .program = program,
+            .options = {.stop = {cis_clock_after(cis_clock_mono_ns(), 20 * CIS_NS_PER_S),
+                                 f->host.fire}},
+            .memory_max = 64u << 20,
+            .show = tape_shown,
+            .show_self = f};
+        code = cis_tape_play(tape, &player, &f->outcome, &f->err);
+    }
+    cis_program_unref(program);
+    cis_image_unref(image);
+    cis_tape_free(tape);
+    return code;
+}
+
+static inline cis_code tape_play(struct tapes *f)
+{
+    return tape_play_with(f, no_rows);
+}
+
+static inline void assert_played(struct tapes *f, cis_code outcome)
+{
+    cis_code code = tape_play(f);
+    if (code != CIS_OK) {
+        fail_msg("%s: %s", cis_code_name(code), f->err.msg);
+    }
+    assert_int_equal(f->outcome.code, outcome);
+}
+
+static inline void assert_differs(struct tapes *f, const char *message)
+{
+    assert_int_equal(tape_play_with(f, tape_resolve), CIS_E_DIVERGED);
+    assert_string_equal(f->err.msg, message);
+}
+
+/* ---- taking tapes apart ---- */
+
+static inline void tape_read(const struct tapes *f, struct cis_buf *out)
+{
+    assert_ok(cis_file_read(f->path, out, err));
+}
+
+static inline void tape_write(const struct tapes *f, const void *data, size_t len)
+{
+    int fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(cis_fd_write_all(fd, data, len), 0);
+    close(fd);
+}
+
+/* The bytes in the frames, without them. */
+static inline void tape_unframe(const struct cis_buf *file, struct cis_buf *out)
+{
+    size_t at = TAPE_START;
+    while (at < file->len) {
+        size_t n = cis_le32(file->ptr + at);
+        cis_buf_add(out, file->ptr + at + 8, n);
+        at += 8 + n;
+    }
+}
+
+static inline void tape_frame(struct tapes *f, const uint8_t *start, const uint8_t *bytes,
+                              size_t len)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
+    cis_buf_add(&out, start, TAPE_START);
+    uint32_t crc = cis_crc32c(0, start, TAPE_START);
+    while (len != 0) {
+        uint8_t header[8];
+        uint32_t n = len < 65536 ? (uint32_t)len : 65536;
+        cis_put_le32(header, n);
+        crc = cis_crc32c(cis_crc32c(crc, header, 4), bytes, n);
+        cis_put_le32(header + 4, crc);
+        cis_buf_add(&out, header, sizeof header);
+        cis_buf_add(&out, bytes, n);
+        bytes += n;
+        len -= n;
+    }
+    tape_write(f, out.ptr, out.len);
+}
+
+/* Changes the one place where `from` stands, under a fresh checksum. */
+static inline void tape_edit(struct tapes *f, const void *from, const void *to, size_t len)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(64u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(64u << 20);
+    tape_read(f, &file);
+    tape_unframe(&file, &bytes);
+    uint8_t *at = memmem(bytes.ptr, bytes.len, from, len);
+    assert_non_null(at);
+    assert_null(memmem(at + 1, bytes.len - (size_t)(at + 1 - bytes.ptr), from, len));
+    memcpy(at, to, len);
+    tape_frame(f, file.ptr, bytes.ptr, bytes.len);
+}
+
+#define tape_edit_text(f, from, to)                                                                \
+    (assert_int_equal(sizeof from, sizeof to), tape_edit(f, from, to, sizeof from - 1))
+
+static inline int tapes_setup(void **state)
+{
+    struct tapes *f = calloc(1, sizeof *f);
+    f->engine = engine_with(16, 2);
+    f->dir = test_dir_new();
+    snprintf(f->path, sizeof f->path, "%s/run.tape", f->dir);
+    f->shown[1] = f->shown[2] = CIS_BUF_INIT(64u << 20);
+    *state = f;
+    return 0;
+}
+
+static inline int tapes_teardown(void **state)
+{
+    struct tapes *f = *state;
+    cis_guest_free(f->guest);
+    cis_tape_free(f->tape);
+    cis_program_unref(f->program);
+    cis_buf_done(&f->shown[1]);
+    cis_buf_done(&f->shown[2]);
+    cis_cancel_unref(f->host.fire);
+    assert_idle(f->engine);
+    cis_engine_close(f->engine);
+    cis_code code = cis_file_remove_tree(f->dir, NULL);
+    free(f->dir);
+    free(f);
+    return code == CIS_OK ? 0 : 1;
+}
+
+#endif
