@@ -3,6 +3,7 @@
 #ifndef CIS_BASE_BUDGET_H
 #define CIS_BASE_BUDGET_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include "base/error.h"
 
@@ -13,6 +14,14 @@ struct cis_budget {
 /* CIS_E_BUDGET "WHAT: host-side budget of N bytes used up" and nothing charged, or CIS_OK. */
 cis_code cis_budget_charge(struct cis_budget *budget, uint64_t bytes, const char *what,
                            struct cis_error *err);
+/* What could still be charged; of NULL: anything. */
+static inline uint64_t cis_budget_left(const struct cis_budget *budget)
+{
+    if (budget == NULL) {
+        return UINT64_MAX;
+    }
+    return budget->used < budget->limit ? budget->limit - budget->used : 0;
+}
 void cis_budget_release(struct cis_budget *budget, uint64_t bytes);
 
 #endif

@@ -110,6 +110,7 @@ typedef bool cis_skill_each(void *self, const struct cis_skill_row *row);
 
 struct cis_store_ops {
     uint32_t size;
+    bool remote; /* reads wait for another process, however little they read */
     void (*close)(cis_store *store);
     cis_code (*kv_get)(cis_store *, struct cis_str tenant, struct cis_view at, struct cis_str ns,
                        struct cis_str key, cis_kv_each *each, void *self, bool *out_found,

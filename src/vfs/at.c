@@ -75,6 +75,7 @@ static int open_found(const struct cis_found *found, const struct cis_vfs_call *
             return no;
         }
     }
+    attr.dev = found->attr.dev;
     *out_file = file;
     *out_attr = attr;
     return 0;
@@ -92,6 +93,7 @@ static int create_found(const struct cis_found *found, const struct cis_vfs_call
                               mode & 07777, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), out_file,
                               &node, out_attr);
     if (no == 0) {
+        out_attr->dev = found->attr.dev;
         node_put(vfs, node);
     }
     return no;
@@ -119,6 +121,7 @@ static int open_once(const cis_dir *dir, const struct cis_vfs_call *call, struct
     }
     if (no == 0) {
         (*out_file)->read_only = found.read_only;
+        (*out_file)->dev = found.attr.dev;
     }
     cis_found_done(&found);
     return no;
@@ -139,6 +142,7 @@ static int open_quick(const cis_dir *dir, const struct cis_vfs_call *call, struc
     }
     if (no == 0) {
         (*out_file)->read_only = found.read_only;
+        (*out_file)->dev = found.attr.dev;
     }
     return no;
 }
@@ -199,7 +203,20 @@ int cis_file_set(cis_vfs_file *file, const struct cis_vfs_call *call, const stru
     if (file->read_only || file->vfs->read_only) {
         return EROFS;
     }
-    return file->vfs->ops->setattr(file->vfs, call, file->node, set, out);
+    int no = file->vfs->ops->setattr(file->vfs, call, file->node, set, out);
+    if (no == 0 && out != NULL) {
+        out->dev = file->dev;
+    }
+    return no;
+}
+
+int cis_file_stat(cis_vfs_file *file, const struct cis_vfs_call *call, struct cis_vfs_attr *out)
+{
+    int no = file->vfs->ops->getattr(file->vfs, call, file->node, out);
+    if (no == 0) {
+        out->dev = file->dev;
+    }
+    return no;
 }
 
 int cis_at_readlink(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,

@@ -37,6 +37,15 @@ void cis_dir_free(cis_dir *dir)
     }
 }
 
+size_t cis_dir_bytes(const cis_dir *dir, const cis_dir *from)
+{
+    size_t bytes = dir->path_len;
+    for (const struct cis_dir *d = dir; d != NULL && d != from; d = d->up) {
+        bytes += sizeof *d + d->name_len;
+    }
+    return bytes;
+}
+
 struct cis_str cis_dir_path(const cis_dir *dir)
 {
     return (struct cis_str){dir->path_len > 0 ? dir->path : "", dir->path_len};

@@ -10,6 +10,7 @@
 /* ---- namespace ---- */
 struct cis_mount {
     uint32_t id;
+    uint32_t dev; /* the same for all mounts of one filesystem */
     bool read_only;
     cis_vfs *vfs;
     cis_node root;

@@ -21,7 +21,7 @@ cis_code cis_ns_new(cis_ns **out_ns, struct cis_error *err)
         return cis_fail(err, CIS_E_NOMEM, "namespace");
     }
     *m = (struct cis_mount){
-        .vfs = ns->base, .root = ns->base->root, .read_only = true, .path = path};
+        .dev = 1, .vfs = ns->base, .root = ns->base->root, .read_only = true, .path = path};
     ns->mounts[0] = m;
     ns->nmounts = 1;
     if (root_renew(ns) != 0) {
@@ -185,6 +185,18 @@ static int mounts_join(struct cis_ns *ns, uint32_t *out_failed)
     return root_renew(ns);
 }
 
+static uint32_t dev_of(const struct cis_ns *ns, const cis_vfs *vfs)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < ns->nmounts; i++) {
+        if (ns->mounts[i]->vfs == vfs) {
+            return ns->mounts[i]->dev;
+        }
+        most = ns->mounts[i]->dev > most ? ns->mounts[i]->dev : most;
+    }
+    return most + 1;
+}
+
 static cis_code root_check(cis_vfs *vfs, cis_node root, const char *path, struct cis_error *err)
 {
     struct cis_vfs_call call = {.err = err};
@@ -221,6 +233,7 @@ cis_code cis_ns_mount(cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node ro
     }
     node_ref(vfs, root);
     *m = (struct cis_mount){.id = ns->nmounts,
+                            .dev = dev_of(ns, vfs),
                             .vfs = vfs,
                             .root = root,
                             .read_only = read_only,

@@ -55,6 +55,7 @@ bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct
     }
     out->vfs = vfs;
     out->read_only = m->read_only || vfs->read_only;
+    out->attr.dev = m->dev;
     out->mount = m->id;
     out->dir = 0;
     out->name_len = 0;

@@ -89,7 +89,7 @@ static int rootfs_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node n
     if (file == NULL) {
         return ENOMEM;
     }
-    *file = (cis_vfs_file){vfs, node, flags, true};
+    *file = (cis_vfs_file){.vfs = vfs, .node = node, .flags = flags, .read_only = true};
     *out_file = file;
     return 0;
 }

@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 #include <time.h>
 #include "base/buf.h"
+#include "base/budget.h"
 #include "base/cancel.h"
 
 typedef struct cis_vfs cis_vfs;
@@ -42,10 +43,27 @@ struct cis_vfs_call {
      * (as text, slashes and all; it may hold "." and ".."). A filesystem whose look-ups cost a
      * round trip may fetch several at once. Borrowed during the call; empty: nothing known. */
     struct cis_str ahead;
+    /* Charged for what an open file holds in memory by itself (a listing), from the caller's thread
+     * until its release; must live as long. NULL: nobody counts. */
+    struct cis_budget *budget;
+    /* Called before the filesystem waits for a database, for another process, or for a disk to take
+     * or give much: for callers who hold something that others want meanwhile. It may be called
+     * many times in one operation and with locks held, so it only notes or lets go, never waits.
+     * NULL: nobody asks. */
+    void (*waits)(void *self);
+    void *self;
 };
+static inline void cis_vfs_waits(const struct cis_vfs_call *call)
+{
+    if (call != NULL && call->waits != NULL) {
+        call->waits(call->self);
+    }
+}
 
 struct cis_vfs_attr {
     uint64_t ino;
+    uint32_t dev;     /* number of the filesystem in its namespace, from 1 on; set by walk.h, 0
+                       * when nothing was walked */
     uint64_t version; /* grows with every change of content or attributes, where the filesystem has
                        * such a number; else derived from ctime */
     uint32_t mode, nlink, uid, gid;
@@ -180,6 +198,7 @@ struct cis_vfs_file {
     cis_node node;
     int flags;
     bool read_only; /* set by walk.h: opened through a read-only mount; see cis_file_set */
+    uint32_t dev;   /* set by walk.h: as in cis_vfs_attr */
 };
 
 static inline void cis_vfs_close(cis_vfs *vfs)

@@ -143,6 +143,7 @@ static int end_here(struct walk *w, const char *how, struct cis_found *out)
     node_ref(vfs, at.node);
     out->vfs = vfs;
     out->read_only = at.mount->read_only || vfs->read_only;
+    out->attr.dev = at.mount->dev;
     out->mount = at.mount->id;
     out->dir = 0;
     out->name_len = strlen(how);
@@ -187,8 +188,10 @@ static int end_name(struct walk *w, struct cis_str name, cis_node node, struct c
             node_put(top->vfs, node);
             return no;
         }
+        out->attr.dev = top->dev;
         return 0;
     }
+    out->attr.dev = top->dev;
     out->dir = at.node;
     node_ref(at.mount->vfs, at.node);
     return 0;

@@ -32,6 +32,8 @@ typedef struct cis_dir cis_dir;
 int cis_dir_root(cis_ns *ns, const struct cis_vfs_call *call, struct cis_str path,
                  cis_dir **out_dir);
 void cis_dir_free(cis_dir *dir);
+/* Bytes of memory that the directory holds and `from`, which it was reached through, does not. */
+size_t cis_dir_bytes(const cis_dir *dir, const cis_dir *from);
 /* Borrowed: "/" and the names walked through; for messages and for a process's own idea of it.
  * Empty when longer than CIS_VFS_PATH_MAX. */
 struct cis_str cis_dir_path(const cis_dir *dir);
@@ -99,6 +101,7 @@ int cis_at_rename(const cis_dir *from, struct cis_str path, const cis_dir *to,
 /* ---- open files, whose mount may be read-only where their filesystem is not ---- */
 int cis_file_set(cis_vfs_file *file, const struct cis_vfs_call *call, const struct cis_vfs_set *set,
                  struct cis_vfs_attr *out); /* out may be NULL */
+int cis_file_stat(cis_vfs_file *file, const struct cis_vfs_call *call, struct cis_vfs_attr *out);
 static inline void cis_vfs_file_close(cis_vfs_file *file)
 {
     if (file != NULL) {

@@ -47,6 +47,7 @@ static cis_code store_describe(cis_store *store, struct cis_buf *out, struct cis
 
 static const struct cis_store_ops ops = {
     .size = sizeof(struct cis_store_ops),
+    .remote = true,
     .close = store_close,
     .kv_get = cis_pg_kv_get,
     .kv_list = cis_pg_kv_list,

@@ -103,6 +103,7 @@ int host_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, str
                 struct cis_vfs_attr *out_attr);
 
 /* ---- file.c ---- */
+#define HOST_MUCH (1u << 20) /* bytes in one call that a disk may take its time for */
 #define HOST_OPEN_ALWAYS (O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define HOST_OPEN_PASSED (O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC | O_DSYNC)
 /* Takes over fd (closed when it fails); takes a reference of its own on node. */

@@ -26,16 +26,35 @@ struct host_listing {
     struct cis_buf items, names;
     struct timespec mtime; /* of the folder, before it was read */
     bool settled;          /* the same mtime later means: nothing has changed */
+    struct cis_budget *budget;
+    uint64_t charged;
 };
 
 void host_listing_unref(struct host_listing *listing)
 {
     if (listing != NULL &&
         atomic_fetch_sub_explicit(&listing->refs, 1, memory_order_acq_rel) == 1) {
+        if (listing->charged != 0) {
+            cis_budget_release(listing->budget, listing->charged);
+        }
         cis_buf_done(&listing->items);
         cis_buf_done(&listing->names);
         cis_free(listing);
     }
+}
+
+static int listing_charge(struct host_listing *listing, struct cis_budget *budget)
+{
+    uint64_t bytes = (uint64_t)listing->items.cap + listing->names.cap;
+    if (budget == NULL) {
+        return 0;
+    }
+    if (cis_budget_charge(budget, bytes, "listing", NULL) != CIS_OK) {
+        return ENOMEM;
+    }
+    listing->budget = budget;
+    listing->charged = bytes;
+    return 0;
 }
 
 static void item_add(struct host_listing *listing, const char *name, uint64_t ino, uint8_t type)
@@ -104,7 +123,8 @@ static bool time_settled(const struct timespec *stamp)
     return now.tv_sec - stamp->tv_sec > 1 || age > (int64_t)LISTING_SETTLED_NS;
 }
 
-static int listing_new(struct host_file *own, struct host_listing **out)
+static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
+                       struct host_listing **out)
 {
     struct hostdir *fs = host_of(own->file.vfs);
     const struct host_node *node = host_node_of(own->file.node);
@@ -120,8 +140,10 @@ static int listing_new(struct host_file *own, struct host_listing **out)
         return ENOMEM;
     }
     atomic_init(&listing->refs, 1);
-    listing->items = CIS_BUF_INIT(LISTING_MAX);
-    listing->names = CIS_BUF_INIT(LISTING_MAX);
+    uint64_t left = cis_budget_left(call->budget) / 2; /* for each of the two buffers */
+    size_t most = left < LISTING_MAX ? (size_t)left : LISTING_MAX;
+    listing->items = CIS_BUF_INIT(most);
+    listing->names = CIS_BUF_INIT(most);
     listing->mtime = attr.mtime;
     listing->settled = time_settled(&attr.mtime);
     struct dots dots = {attr.ino, false};
@@ -129,9 +151,12 @@ static int listing_new(struct host_file *own, struct host_listing **out)
     item_add(listing, "..", 0, DT_DIR);
     no = read_all(fs, fd, node->dev, listing, &dots);
     close(fd);
-    if (no != 0 || listing->items.failed != CIS_OK) {
+    if (no == 0) {
+        no = listing->items.failed != CIS_OK ? ENOMEM : listing_charge(listing, call->budget);
+    }
+    if (no != 0) {
         host_listing_unref(listing);
-        return no != 0 ? no : ENOMEM;
+        return no;
     }
     struct item *items = (struct item *)(void *)listing->items.ptr;
     items[0].ino = attr.ino;
@@ -143,7 +168,8 @@ static int listing_new(struct host_file *own, struct host_listing **out)
     return 0;
 }
 
-static int listing_get(struct host_file *own, uint64_t cookie, struct host_listing **out)
+static int listing_get(struct host_file *own, const struct cis_vfs_call *call, uint64_t cookie,
+                       struct host_listing **out)
 {
     pthread_mutex_lock(&own->lock);
     struct host_listing *listing = own->listing;
@@ -154,7 +180,7 @@ static int listing_get(struct host_file *own, uint64_t cookie, struct host_listi
         return 0;
     }
     pthread_mutex_unlock(&own->lock);
-    int no = listing_new(own, &listing);
+    int no = listing_new(own, call, &listing);
     if (no != 0) {
         return no;
     }
@@ -187,7 +213,6 @@ static int item_stat(const struct hostdir *fs, const struct host_node *dir, cons
 int host_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
                  bool attributes, cis_vfs_entry_each *each, void *self)
 {
-    (void)call;
     struct host_file *own = host_file_of(file);
     struct hostdir *fs = host_of(file->vfs);
     const struct host_node *dir = host_node_of(file->node);
@@ -195,7 +220,7 @@ int host_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t c
         return ENOTDIR;
     }
     struct host_listing *listing = NULL;
-    int no = listing_get(own, cookie, &listing);
+    int no = listing_get(own, call, cookie, &listing);
     if (no != 0) {
         return no;
     }

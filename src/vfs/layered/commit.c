@@ -251,6 +251,7 @@ int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
     if (!cis_layered_dirty(vfs)) {
         return 0;
     }
+    cis_vfs_waits(call);
     cis_code code = cis_layered_commit(vfs, NULL, NULL, lay_stop(call), lay_err(call));
     return code == CIS_E_QUOTA ? EDQUOT : code == CIS_E_CONFLICT ? EIO : cis_lay_errno(code);
 }

@@ -45,6 +45,7 @@ static int read_wanted(struct reading *r)
     if (r->n == 0) {
         return 0;
     }
+    lay_waits(r->v, r->call);
     int no = cis_lay_alive(r->v, r->call);
     if (no != 0) {
         return no;

@@ -244,6 +244,7 @@ int cis_lay_fetch(struct lay_op *op)
 {
     struct fetch f = {op, &op->need, 0, false, 0};
     struct lay_counters *c = &op->v->forest->counters;
+    lay_waits(op->v, op->call);
     int no = cis_lay_alive(op->v, op->call);
     if (no != 0) {
         return no;

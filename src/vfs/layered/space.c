@@ -281,6 +281,7 @@ static int skip_hole(struct lay_view *v, const struct cis_vfs_call *call, struct
     uint64_t end = (s->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK, from = s->block;
     if (from < end && !s->base.is_inline) {
         cis_lay_count(f->counters.store_reads);
+        lay_waits(v, call);
         cis_code code =
             f->store->fs->extents(f->store, cis_str_of(v->tenant->name), s->at, s->ino, from,
                                   end - from, got_extent, &next, lay_stop(call), lay_err(call));

@@ -78,6 +78,7 @@ int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
 {
     uint64_t limit = all ? 0 : v->dirty_max;
     int no = 0;
+    cis_vfs_waits(call);
     pthread_mutex_lock(&v->spilling);
     if (v->pin == 0) { /* keeps what is stored now until the commit names it */
         no = cis_lay_errno(cis_lay_pin(v, v->at, lay_stop(call), lay_err(call)));

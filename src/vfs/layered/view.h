@@ -150,6 +150,14 @@ static inline struct cis_error *lay_err(const struct cis_vfs_call *call)
 {
     return call != NULL ? call->err : NULL;
 }
+/* Before the store is read: an embedded one answers sooner than anybody could do something else
+ * meanwhile. */
+static inline void lay_waits(const struct lay_view *v, const struct cis_vfs_call *call)
+{
+    if (v->forest->store->ops->remote) {
+        cis_vfs_waits(call);
+    }
+}
 static inline const struct cis_stop *lay_stop(const struct cis_vfs_call *call)
 {
     return call != NULL ? call->stop : NULL;

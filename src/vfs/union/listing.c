@@ -18,15 +18,34 @@ struct union_listing {
     _Atomic uint32_t refs;
     struct cis_buf items, names;
     uint64_t moves; /* of the folder when it was read */
+    struct cis_budget *budget;
+    uint64_t charged;
 };
 
 void union_listing_unref(struct union_listing *listing)
 {
     if (listing != NULL && atomic_fetch_sub(&listing->refs, 1) == 1) {
+        if (listing->charged != 0) {
+            cis_budget_release(listing->budget, listing->charged);
+        }
         cis_buf_done(&listing->items);
         cis_buf_done(&listing->names);
         cis_free(listing);
     }
+}
+
+static int listing_charge(struct union_listing *listing, struct cis_budget *budget)
+{
+    uint64_t bytes = (uint64_t)listing->items.cap + listing->names.cap;
+    if (budget == NULL) {
+        return 0;
+    }
+    if (cis_budget_charge(budget, bytes, "listing", NULL) != CIS_OK) {
+        return ENOMEM;
+    }
+    listing->budget = budget;
+    listing->charged = bytes;
+    return 0;
 }
 
 int part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, cis_vfs_entry_each *each,
@@ -108,8 +127,10 @@ static int listing_new(struct unionfs *u, const struct cis_vfs_call *call, const
         return ENOMEM;
     }
     atomic_init(&listing->refs, 1);
-    listing->items = CIS_BUF_INIT(LISTING_MAX);
-    listing->names = CIS_BUF_INIT(LISTING_MAX);
+    uint64_t left = cis_budget_left(call->budget) / 2; /* for each of the two buffers */
+    size_t most = left < LISTING_MAX ? (size_t)left : LISTING_MAX;
+    listing->items = CIS_BUF_INIT(most);
+    listing->names = CIS_BUF_INIT(most);
     listing->moves = dir->moves;
     struct gather g = {
         .u = u, .call = call, .dir = dir, .listing = listing, .hidden = CIS_MAP_INIT};
@@ -127,6 +148,7 @@ static int listing_new(struct unionfs *u, const struct cis_vfs_call *call, const
     }
     cis_map_done(&g.hidden, NULL);
     no = no != 0 ? no : g.no;
+    no = no != 0 ? no : listing_charge(listing, call->budget);
     if (no != 0) {
         union_listing_unref(listing);
         return no;
