@@ -34,7 +34,7 @@ static void release(struct cis_wasi *w, struct cis_wasi_fd *f)
     case CIS_WASI_STREAM:
         break;
     }
-    cis_budget_release(&w->host->budget, CIS_WASI_FD_BYTES);
+    cis_budget_release(&w->host->budget, CIS_WASI_FD_BYTES + f->charged);
     *f = (struct cis_wasi_fd){.kind = CIS_WASI_FREE};
 }
 
@@ -78,17 +78,23 @@ static uint32_t lowest(const struct cis_wasi *w)
     return w->cap;
 }
 
+bool cis_wasi_room(const struct cis_wasi *w)
+{
+    return lowest(w) < w->max;
+}
+
 static int place(struct cis_wasi *w, const struct cis_wasi_fd *entry, uint32_t at)
 {
     if (at >= w->max) {
         return EMFILE;
     }
-    if (cis_budget_charge(&w->host->budget, CIS_WASI_FD_BYTES, "descriptors", NULL) != CIS_OK) {
+    uint64_t bytes = CIS_WASI_FD_BYTES + (uint64_t)entry->charged;
+    if (cis_budget_charge(&w->host->budget, bytes, "descriptors", NULL) != CIS_OK) {
         return ENFILE;
     }
     int no = at < w->cap ? 0 : grow(w, w->cap * 2);
     if (no != 0) {
-        cis_budget_release(&w->host->budget, CIS_WASI_FD_BYTES);
+        cis_budget_release(&w->host->budget, bytes);
         return no;
     }
     w->fds[at] = *entry;

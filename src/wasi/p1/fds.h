@@ -35,7 +35,12 @@ struct cis_wasi_fd {
     bool readable, writable;     /* FILE: as it was opened */
     bool borrowed;               /* LISTENER, SOCKET: not ours to close */
     int sock;                    /* LISTENER, SOCKET: a descriptor of the host */
-    uint64_t rights, inheriting; /* what is told; enforced are mounts and how a file was opened */
+    uint64_t rights, inheriting; /* what is told: as asked for when it was opened */
+    /* What fd_fdstat_set_rights took away, of this descriptor and of those opened beneath it: the
+     * only rights that are enforced. Otherwise mounts and how a file was opened decide. */
+    uint64_t dropped, inherited;
+    uint32_t charged; /* of the run's budget, beside CIS_WASI_FD_BYTES */
+    uint8_t type;     /* FILE: CIS_WASI_FILETYPE_* */
     union {
         struct {
             cis_dir *dir;                        /* owned unless preopen is set */
@@ -80,6 +85,12 @@ static inline struct cis_wasi_fd *cis_wasi_at(const struct cis_wasi *w, uint32_t
     return fd < w->cap && w->fds[fd].kind > CIS_WASI_CLOSED ? &w->fds[fd] : NULL;
 }
 
+/* False: the guest gave this right away (ENOTCAPABLE). */
+static inline bool cis_wasi_may(const struct cis_wasi_fd *f, uint64_t right)
+{
+    return (f->dropped & right) == 0;
+}
+
 /* Both at once, as most handlers need it: *out NULL is EBADF. */
 static inline cis_code cis_wasi_fd(cis_guest *guest, uint32_t fd, struct cis_wasi_fd **out,
                                    struct cis_error *err)
@@ -93,6 +104,8 @@ static inline cis_code cis_wasi_fd(cis_guest *guest, uint32_t fd, struct cis_was
 /* Gives an entry the lowest free number and takes over what it owns; on an error nothing was taken
  * over. EMFILE: files_max of them are open; ENFILE: the run's budget is used up; ENOMEM. */
 int cis_wasi_add(struct cis_wasi *w, const struct cis_wasi_fd *entry, uint32_t *out_fd);
+/* Is there a number left? */
+bool cis_wasi_room(const struct cis_wasi *w);
 /* EBADF. */
 int cis_wasi_close(struct cis_wasi *w, uint32_t fd);
 /* Closes `to` and moves `from` there; both must be open: EBADF. */

@@ -52,6 +52,51 @@ static inline enum cis_wasi_stream cis_wasi_stream_of(const struct cis_wasi_fd *
                                                    : CIS_WASI_NONE;
 }
 
+/* call.c: one operation on files: who asks, what ends it, and the CPU slot, which is given back as
+ * soon as the filesystem says that it waits and taken again by cis_wasi_call_end. */
+struct cis_wasi_call {
+    struct cis_vfs_call vfs;
+    cis_guest *guest;
+    struct cis_error said; /* the filesystem's own words */
+    bool waiting;
+};
+void cis_wasi_call_begin(struct cis_wasi_call *call, cis_guest *guest);
+/* The slot again, or what ended the run meanwhile; a damaged file is told to the user. To be called
+ * before anything else is done to the guest. */
+cis_code cis_wasi_call_end(struct cis_wasi_call *call, int no, struct cis_error *err);
+/* The same, and answers with errno `no`. */
+cis_code cis_wasi_call_answer(struct cis_wasi_call *call, union cis_slot *io, int no,
+                              struct cis_error *err);
+
+/* The standard stream that a descriptor of kind STREAM is; it may be a file of the host. */
+static inline struct cis_host_stream *cis_wasi_std(cis_guest *guest, const struct cis_wasi_fd *f)
+{
+    return &cis_host_of(guest)->world.std[f->stream];
+}
+
+/* file.c: fd_read and fd_write of a descriptor that is a file or a directory. */
+cis_code cis_wasi_file_read(cis_guest *guest, struct cis_wasi_fd *f, union cis_slot *io,
+                            struct cis_error *err);
+cis_code cis_wasi_file_write(cis_guest *guest, struct cis_wasi_fd *f, union cis_slot *io,
+                             struct cis_error *err);
+
+/* dir.c: the directory as an open file of its filesystem, made at the first use. */
+int cis_wasi_listing(struct cis_wasi_call *call, struct cis_wasi_fd *f, cis_vfs_file **out);
+
+/* path.c: where a path of the guest begins and what it says; error: why it cannot be walked (the
+ * descriptor, the pointer, a right that the guest gave away). Valid until the guest runs again. */
+struct cis_wasi_place {
+    struct cis_wasi_fd *f; /* a directory */
+    struct cis_str path;
+    enum cis_wasi_errno error;
+};
+cis_code cis_wasi_place(cis_guest *guest, uint32_t fd, uint32_t path, uint32_t len, uint64_t right,
+                        struct cis_wasi_place *out, struct cis_error *err);
+static inline unsigned cis_wasi_walk(uint32_t lookup_flags)
+{
+    return (lookup_flags & CIS_WASI_LOOKUP_FOLLOW) != 0 ? 0 : CIS_WALK_NOFOLLOW;
+}
+
 /* Time of a clock as the guest sees it; false: no such clock. */
 bool cis_wasi_now(cis_guest *guest, uint32_t clock, uint64_t *out_ns);
 

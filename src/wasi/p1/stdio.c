@@ -54,8 +54,12 @@ static cis_code transfer(cis_guest *guest, union cis_slot *io, bool write, struc
 {
     struct cis_wasi_fd *f;
     CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
-    if (f == NULL || f->kind == CIS_WASI_DIR || f->kind == CIS_WASI_FILE) {
+    if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
+    }
+    if (f->kind == CIS_WASI_DIR || f->kind == CIS_WASI_FILE) {
+        return write ? cis_wasi_file_write(guest, f, io, err)
+                     : cis_wasi_file_read(guest, f, io, err);
     }
     struct iovec iov[CIS_WASI_IOVS_MAX];
     struct cis_stream_move move = {.iov = iov, .offset = CIS_STREAM_HERE};

@@ -1,0 +1,48 @@
+#include "wasi_p1/files/files.h"
+
+#include "fake_guest.h"
+
+#define MEMORY 65536u
+
+static cis_guest guest;
+
+void guest_program_start(void)
+{
+}
+
+void guest_program_stop(void)
+{
+}
+
+void guest_begin(struct cis_host *host)
+{
+    fake_guest_init(&guest, host, MEMORY);
+    memset(guest.memory, 0xAA, MEMORY);
+    FX.memory = MEMORY;
+}
+
+void guest_end(void)
+{
+    fake_guest_done(&guest);
+}
+
+cis_guest *guest_now(void)
+{
+    return &guest;
+}
+
+void guest_deadline(uint64_t deadline_ns)
+{
+    guest.stop.deadline_ns = deadline_ns;
+}
+
+cis_code guest_call(const struct cis_hostfn *row, union cis_slot *io, struct cis_error *err)
+{
+    return row->handler(&guest, io, err);
+}
+
+int guest_blocked(void)
+{
+    assert_int_equal(guest.blocked, guest.unblocked);
+    return (int)guest.blocked;
+}
