@@ -58,11 +58,10 @@ void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
     return ptr <= guest->size && len <= guest->size - ptr ? guest->memory + ptr : NULL;
 }
 
-void cis_guest_wrote(cis_guest *guest, uint64_t ptr, uint64_t len)
+void cis_guest_wrote(cis_guest *guest, uint64_t total)
 {
     (void)guest;
-    (void)ptr;
-    (void)len;
+    (void)total;
 }
 
 bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len)

@@ -102,9 +102,10 @@ const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len);
 /* Like cis_guest_at, for bytes that the host is going to write: a run that is recorded takes note
  * of them. Host functions write into guest memory through this alone. */
 void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len);
-/* Afterwards, where less was written than cis_guest_out was asked for: only the first len bytes at
- * ptr. Saying nothing is right too and makes the record longer. */
-void cis_guest_wrote(cis_guest *guest, uint64_t ptr, uint64_t len);
+/* From a handler, when less was written than it asked for: of all the places that it asked
+ * cis_guest_out for so far, in that order, only the first `total` bytes. Saying nothing is right
+ * too, and makes the record of a run longer. */
+void cis_guest_wrote(cis_guest *guest, uint64_t total);
 /* Does [ptr, ptr+len) lie in the memory as it is now? For checks ahead of reading or writing. */
 bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len);
 /* Bytes went out by stream 1 or 2 (stdout, stderr): a replay of the run shows them again. */

@@ -143,10 +143,10 @@ const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
     return at;
 }
 
-void cis_guest_wrote(cis_guest *guest, uint64_t ptr, uint64_t len)
+void cis_guest_wrote(cis_guest *guest, uint64_t total)
 {
     if (cis_tape_recording(guest)) {
-        cis_tape_note_wrote(guest, ptr, len);
+        cis_tape_note_wrote(guest, total);
     }
 }
 

@@ -87,7 +87,7 @@ void cis_tape_put_head(cis_tape *tape, const struct cis_image *image)
     const struct cis_tape_source *s = &tape->source;
     cis_tape_put_text(tape, cis_str_of(cis_glue_wasmtime_version()));
     cis_tape_put_number(tape, image->profile->features);
-    cis_tape_put_number(tape, image->profile->fuel);
+    cis_tape_put_number(tape, (image->profile->fuel ? 1u : 0u) | (s->program ? 2u : 0u));
     cis_tape_put_text(tape, cis_str_of(s->name));
     cis_tape_put_text(tape, s->about);
     cis_tape_put_number(tape, s->module.len);
@@ -99,7 +99,7 @@ cis_code cis_tape_finish(cis_tape *tape, const struct cis_tape_outcome *o, struc
     const uint8_t tag = CIS_TAPE_END;
     cis_tape_put(tape, &tag, 1);
     cis_tape_put_number(tape, (uint64_t)o->code);
-    cis_tape_put_number(tape, (o->exited ? 1u : 0u) | (o->program ? 2u : 0u));
+    cis_tape_put_number(tape, o->exited ? 1 : 0);
     cis_tape_put_number(tape, (uint32_t)o->exit_code);
     cis_tape_put_text(tape, cis_str_of(o->message));
     return cis_tape_file_end(tape, err);
@@ -142,11 +142,11 @@ static void get_head(cis_tape *tape)
 {
     struct cis_tape_head *h = &tape->head;
     tape->engine = get_text(tape, ENGINE_MAX_BYTES);
-    uint64_t features = cis_tape_get_number(tape), metered = cis_tape_get_number(tape);
+    uint64_t features = cis_tape_get_number(tape), bits = cis_tape_get_number(tape);
     tape->name = get_text(tape, NAME_MAX_BYTES);
     get_bytes(tape, &tape->about);
     get_bytes(tape, &tape->module);
-    if ((features & ~(uint64_t)CIS_FEATURES_COMPILED) != 0 || metered > 1) {
+    if ((features & ~(uint64_t)CIS_FEATURES_COMPILED) != 0 || bits > 3) {
         cis_tape_damaged(tape, "features that no module has");
     }
     if (cis_tape_peek(tape) != CIS_TAPE_START) {
@@ -154,7 +154,8 @@ static void get_head(cis_tape *tape)
     }
     h->engine = tape->engine;
     h->features = (unsigned)features;
-    h->metered = metered != 0;
+    h->metered = (bits & 1) != 0;
+    h->program = (bits & 2) != 0;
     h->name = tape->name;
     h->about = cis_buf_view(&tape->about);
     h->module = cis_buf_bytes(&tape->module);

@@ -27,6 +27,7 @@ struct cis_tape_source {
     struct cis_bytes module; /* as it was given to cis_image_load */
     const char *name;        /* of it, as messages have it */
     struct cis_str about;    /* JSON for people: arguments, mounts; never used for a replay */
+    bool program;            /* a WASI program, not a skill: which table of exit codes holds */
 };
 
 /* Makes the file, 0600. What the source points to is borrowed until the guest was made. The image
@@ -39,7 +40,6 @@ cis_code cis_tape_record(const char *path, const struct cis_tape_source *source,
 struct cis_tape_outcome {
     cis_code code; /* of the run; CIS_E_FAILED with `exited`: look at exit_code */
     bool exited;
-    bool program; /* a WASI program, not a skill: which table of exit codes holds */
     int32_t exit_code;
     char message[224]; /* "" when code is CIS_OK */
 };
@@ -62,6 +62,7 @@ struct cis_tape_head {
     struct cis_str about;
     unsigned features; /* for cis_image_load */
     bool metered;      /* the same: compiled with fuel */
+    bool program;
     struct cis_limits limits;
 };
 
@@ -73,7 +74,7 @@ const struct cis_tape_head *cis_tape_head(const cis_tape *tape);
 
 struct cis_tape_player {
     cis_engine *engine;
-    cis_program *program;             /* by cis_program_link_tape */
+    cis_program *program;             /* its rows' handlers are never called */
     struct cis_guest_options options; /* stop and traces; the rest comes from the tape */
     uint64_t memory_max;              /* the tape may not ask for more; 0: any */
     /* What the run wrote to stdout (1) and stderr (2). */

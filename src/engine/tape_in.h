@@ -135,7 +135,7 @@ cis_code cis_tape_leave(cis_guest *guest, const struct cis_bound *bound, const u
                         cis_code code);
 void cis_tape_note_read(cis_guest *guest, uint64_t ptr, const void *at, uint64_t len);
 void cis_tape_note_out(cis_guest *guest, uint64_t ptr, uint64_t len);
-void cis_tape_note_wrote(cis_guest *guest, uint64_t ptr, uint64_t len);
+void cis_tape_note_wrote(cis_guest *guest, uint64_t total);
 void cis_tape_grow(cis_guest *guest, uint64_t bytes);
 void cis_tape_grew(cis_guest *guest, bool ok, uint64_t ptr);
 void cis_tape_asked(cis_guest *guest, bool table, uint64_t from, uint64_t to, bool yes);

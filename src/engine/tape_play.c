@@ -312,9 +312,7 @@ static cis_code play_end(cis_guest *guest, struct cis_tape_outcome *out)
 {
     cis_tape *tape = guest->tape;
     struct cis_tape_outcome o = {.code = get_code(tape)};
-    uint64_t bits = cis_tape_get_number(tape);
-    o.exited = (bits & 1) != 0;
-    o.program = (bits & 2) != 0;
+    o.exited = cis_tape_get_number(tape) == 1;
     o.exit_code = (int32_t)(uint32_t)cis_tape_get_number(tape);
     cis_tape_get_text(tape, o.message, sizeof o.message);
     (void)cis_tape_file_end(tape, NULL);

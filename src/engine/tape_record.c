@@ -77,15 +77,13 @@ void cis_tape_note_out(cis_guest *guest, uint64_t ptr, uint64_t len)
     tape->crowded = true;
 }
 
-void cis_tape_note_wrote(cis_guest *guest, uint64_t ptr, uint64_t len)
+void cis_tape_note_wrote(cis_guest *guest, uint64_t total)
 {
     cis_tape *tape = guest->tape;
-    for (size_t i = tape->crowded ? 0 : tape->nouts; i-- > 0;) {
+    for (size_t i = 0; i < tape->nouts && !tape->crowded; i++) {
         struct cis_tape_range *r = &tape->outs[i];
-        if (r->ptr == ptr && len <= r->len) {
-            r->len = len;
-            return;
-        }
+        r->len = r->len < total ? r->len : total;
+        total -= r->len;
     }
 }
 

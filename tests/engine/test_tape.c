@@ -247,7 +247,6 @@ static void an_exit_keeps_its_code(void **state)
                 "  (i64.store (i32.const 0) (call $now)) (call $exit (i32.const -7))))");
     assert_played(f, CIS_E_FAILED);
     assert_true(f->outcome.exited);
-    assert_true(f->outcome.program);
     assert_int_equal(f->outcome.exit_code, -7);
 }
 
@@ -407,8 +406,6 @@ static void another_argument_is_told_by_number_and_name(void **state)
     tape_run(f, PLAIN);
     tape_edit_text(f, "const 111", "const 119");
     assert_differs(f, "call 3 (note): argument 1 (n) is 119 here, 111 recorded");
-    assert_int_equal(tape_play(f), CIS_E_DIVERGED);
-    assert_string_equal(f->err.msg, "call 3 (note): argument 1 is 119 here, 111 recorded");
 }
 
 static void other_bytes_that_the_host_reads_are_told(void **state)
@@ -574,13 +571,13 @@ static void another_module_than_the_recorded_one_is_not_played(void **state)
     cis_image *image =
         tape_image(f, cis_bytes_of(LOOP, sizeof LOOP - 1), false, CIS_FEATURE_CANONICAL_NAN);
     struct cis_tape_player player = {.engine = f->engine};
-    assert_ok(cis_program_link_tape(image, no_rows, NULL, &player.program, err));
+    assert_ok(cis_program_link(image, nobody_resolve, NULL, &player.program, err));
     assert_fails(CIS_E_USAGE, "is not the module that was recorded in",
                  cis_tape_play(tape, &player, &f->outcome, err));
     cis_program_unref(player.program);
     cis_image_unref(image);
     image = tape_image(f, cis_bytes_of(PLAIN, sizeof PLAIN - 1), false, 0);
-    assert_ok(cis_program_link_tape(image, no_rows, NULL, &player.program, err));
+    assert_ok(cis_program_link(image, nobody_resolve, NULL, &player.program, err));
     assert_fails(CIS_E_USAGE, "was not loaded as", cis_tape_play(tape, &player, &f->outcome, err));
     cis_program_unref(player.program);
     cis_image_unref(image);
@@ -610,6 +607,7 @@ static void a_tape_tells_what_it_holds(void **state)
     assert_int_equal(head->limits.memory_bytes, 16u << 20);
     assert_int_equal(head->features, CIS_FEATURE_CANONICAL_NAN);
     assert_false(head->metered);
+    assert_true(head->program);
     cis_tape_free(tape);
 }
 
