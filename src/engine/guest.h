@@ -108,6 +108,7 @@ void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len);
 void cis_guest_wrote(cis_guest *guest, uint64_t total);
 /* Does [ptr, ptr+len) lie in the memory as it is now? For checks ahead of reading or writing. */
 bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len);
+bool cis_guest_recorded(const cis_guest *guest);
 /* Bytes went out by stream 1 or 2 (stdout, stderr): a replay of the run shows them again. */
 void cis_guest_shown(cis_guest *guest, unsigned stream, const void *data, size_t len);
 /* Like cis_guest_at, but a pointer outside is CIS_E_BADPTR naming `what`. */

@@ -21,6 +21,11 @@ struct cis_bound {
     bool metered;
 };
 
+struct cis_made_row {
+    struct cis_hostfn row;
+    char *module, *name; /* its own */
+};
+
 struct cis_program {
     cis_image *image;         /* lives in it: a reference to the program is one to the image */
     struct cis_program *next; /* in image->programs */

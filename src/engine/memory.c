@@ -155,6 +155,11 @@ bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len)
     return cis_guest_peek(guest, ptr, len) != NULL;
 }
 
+bool cis_guest_recorded(const cis_guest *guest)
+{
+    return cis_tape_recording(guest);
+}
+
 void cis_guest_shown(cis_guest *guest, unsigned stream, const void *data, size_t len)
 {
     if (cis_tape_recording(guest)) {

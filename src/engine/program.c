@@ -77,6 +77,11 @@ void cis_program_free(cis_program *p)
     if (p->components != NULL) {
         wasmtime_component_linker_delete(p->components);
     }
+    for (size_t i = 0; i < p->nmade; i++) {
+        cis_free(p->made[i].module);
+        cis_free(p->made[i].name);
+    }
+    cis_free(p->made);
     cis_free(p->ifaces);
     cis_free(p);
 }
@@ -107,14 +112,53 @@ static struct cis_bound bind(const struct cis_hostfn *row, bool metered)
                               .metered = metered};
 }
 
+static cis_code never_called(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    (void)guest;
+    (void)io;
+    return cis_fail(err, CIS_E_INTERNAL, "a host function that only a recorded run has");
+}
+
+/* A row for an import as it is; NULL without memory, or for a type that host functions do not
+ * have. */
+static const struct cis_hostfn *make_row(cis_program *p, const cis_image *image,
+                                         const struct cis_extern *import)
+{
+    if (!functype_ok(import->type)) {
+        return NULL;
+    }
+    if (p->made == NULL) {
+        p->made = cis_calloc(image->info->nimports, sizeof *p->made);
+    }
+    if (p->made == NULL) {
+        return NULL;
+    }
+    struct cis_made_row *made = &p->made[p->nmade++];
+    made->module = cis_strndup(import->module.ptr, import->module.len);
+    made->name = cis_strndup(import->name.ptr, import->name.len);
+    made->row = (struct cis_hostfn){.module = made->module,
+                                    .name = made->name,
+                                    .type = import->type,
+                                    .handler = never_called,
+                                    .params = "",
+                                    .doc = ""};
+    return made->module != NULL && made->name != NULL ? &made->row : NULL;
+}
+
 static bool is_memory(const struct cis_extern *import)
 {
     return import->kind == CIS_EXTERN_MEMORY && cis_str_is(import->module, "env") &&
            cis_str_is(import->name, "memory");
 }
 
+struct linking {
+    cis_resolver *resolve;
+    void *self;
+    bool tape;
+};
+
 /* Fills in the rows; names the first import that nothing provides and counts the others. */
-static cis_code resolve_all(cis_image *image, cis_resolver *resolve, void *self, cis_program *p,
+static cis_code resolve_all(cis_image *image, const struct linking *by, cis_program *p,
                             struct cis_error *err)
 {
     const struct cis_extern *first = NULL;
@@ -125,7 +169,11 @@ static cis_code resolve_all(cis_image *image, cis_resolver *resolve, void *self,
             continue;
         }
         const struct cis_hostfn *row =
-            import->kind == CIS_EXTERN_FUNC ? resolve(self, import) : NULL;
+            import->kind == CIS_EXTERN_FUNC ? by->resolve(by->self, import) : NULL;
+        if (by->tape && import->kind == CIS_EXTERN_FUNC &&
+            (row == NULL || strcmp(row->type, import->type) != 0)) {
+            row = make_row(p, image, import);
+        }
         if (row == NULL || strcmp(row->type, import->type) != 0) {
             first = first != NULL ? first : import;
             missing++;
@@ -222,8 +270,8 @@ static cis_program *find(cis_image *image, const cis_program *like)
     return NULL;
 }
 
-cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
-                          cis_program **out_program, struct cis_error *err)
+static cis_code link_by(cis_image *image, const struct linking *by, cis_program **out_program,
+                        struct cis_error *err)
 {
     if (image->module == NULL) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a component, not a core module",
@@ -235,7 +283,7 @@ cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", image->name);
     }
     p->image = image;
-    CIS_TRY(resolve_all(image, resolve, self, p, err));
+    CIS_TRY(resolve_all(image, by, p, err));
     cis_program *found = find(image, p);
     if (found == NULL) {
         pthread_mutex_lock(&image->programs_lock);
@@ -251,6 +299,20 @@ cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
     }
     *out_program = cis_program_ref(found);
     return CIS_OK;
+}
+
+cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
+                          cis_program **out_program, struct cis_error *err)
+{
+    const struct linking by = {resolve, self, false};
+    return link_by(image, &by, out_program, err);
+}
+
+cis_code cis_program_link_tape(cis_image *image, cis_resolver *resolve, void *self,
+                               cis_program **out_program, struct cis_error *err)
+{
+    const struct linking by = {resolve, self, true};
+    return link_by(image, &by, out_program, err);
 }
 
 cis_program *cis_program_ref(cis_program *program)

@@ -49,6 +49,10 @@ typedef const struct cis_hostfn *cis_resolver(void *self, const struct cis_exter
  * in the image: the same rows give the same program. */
 cis_code cis_program_link(cis_image *image, cis_resolver *resolve, void *self,
                           cis_program **out_program, struct cis_error *err);
+/* For playing a tape: an import that `resolve` does not know is bound too, by its own name, for
+ * nobody is going to be asked. */
+cis_code cis_program_link_tape(cis_image *image, cis_resolver *resolve, void *self,
+                               cis_program **out_program, struct cis_error *err);
 cis_program *cis_program_ref(cis_program *program);
 void cis_program_unref(cis_program *program);
 cis_image *cis_program_image(const cis_program *program); /* borrowed */

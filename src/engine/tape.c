@@ -56,6 +56,11 @@ uint64_t cis_tape_calls(const cis_tape *tape)
     return tape->calls;
 }
 
+cis_guest *cis_tape_guest(const cis_tape *tape)
+{
+    return tape->guest;
+}
+
 /* ---- recording ---- */
 
 cis_code cis_tape_record(const char *path, const struct cis_tape_source *source, cis_tape **out,

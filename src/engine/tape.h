@@ -74,7 +74,7 @@ const struct cis_tape_head *cis_tape_head(const cis_tape *tape);
 
 struct cis_tape_player {
     cis_engine *engine;
-    cis_program *program;             /* its rows' handlers are never called */
+    cis_program *program;             /* by cis_program_link_tape: no handler is called */
     struct cis_guest_options options; /* stop and traces; the rest comes from the tape */
     uint64_t memory_max;              /* the tape may not ask for more; 0: any */
     /* What the run wrote to stdout (1) and stderr (2). */
@@ -89,6 +89,8 @@ struct cis_tape_player {
 cis_code cis_tape_play(cis_tape *tape, const struct cis_tape_player *player,
                        struct cis_tape_outcome *out, struct cis_error *err);
 
+/* The guest that is recorded or played; NULL when there is none yet, or no more. */
+cis_guest *cis_tape_guest(const cis_tape *tape);
 /* Host calls recorded or played so far. */
 uint64_t cis_tape_calls(const cis_tape *tape);
 void cis_tape_free(cis_tape *tape);

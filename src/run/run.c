@@ -114,6 +114,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     struct cis_guest_end end = {0};
     struct cis_skillabi_plan plan = {0};
     cis_host_stderr_flush(&s->host);
+    cis_run_tape_end(s, o);
     if (s->guest != NULL) {
         cis_guest_usage(s->guest, &usage);
         end = *cis_guest_end(s->guest);

@@ -7,6 +7,7 @@
 #ifndef CIS_RUN_RUN_H
 #define CIS_RUN_RUN_H
 
+#include "engine/tape.h"
 #include "host/host.h"
 #include "run/files.h"
 #include "skillabi/skillabi.h"
@@ -76,6 +77,7 @@ struct cis_run_request {
     enum cis_tx tx;            /* what becomes of its writes */
     void (*trace)(void *self, const char *line);
     void *trace_self;
+    cis_tape *tape; /* records the run; finished before what it changed is committed. NULL: none */
 };
 
 typedef struct cis_session cis_session;

@@ -125,7 +125,8 @@ static cis_code start(cis_session *s, struct cis_error *err)
                                   .weight = r->weight,
                                   .grants = cis_host_guest_grants(&s->host),
                                   .host = &s->host,
-                                  .budget = &s->host.budget};
+                                  .budget = &s->host.budget,
+                                  .tape = r->tape};
     if (r->trace != NULL) {
         o.trace = cis_trace_line;
         o.trace_iface = cis_trace_typed;

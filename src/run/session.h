@@ -43,9 +43,18 @@ struct cis_report {
 /* result_max: bytes of the result that go into the report. */
 void cis_report_write(const struct cis_report *report, size_t result_max, struct cis_buf *out);
 
+/* record.c: the end mark of the tape, if there is one. A tape that cannot be written ends the run:
+ * what it changed is then not kept. */
+void cis_run_tape_end(cis_session *session, struct cis_run_outcome *outcome);
+
 /* Text of one traced host call. */
 void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                     const union cis_slot *result, cis_code code, uint64_t ns);
+
+/* The same for anybody; guest (may be NULL): whose memory texts are read from. */
+void cis_trace_text(struct cis_buf *line, cis_guest *guest, const struct cis_hostfn *row,
+                    const union cis_slot *args, const union cis_slot *result, cis_code code,
+                    uint64_t ns);
 
 /* The same for a component's call. */
 void cis_trace_typed(void *self, const struct cis_ifacefn *row, const cis_val *args, size_t nargs,

@@ -48,37 +48,44 @@ static bool span_text(struct cis_buf *out, cis_guest *guest, const union cis_slo
     return true;
 }
 
+void cis_trace_text(struct cis_buf *line, cis_guest *guest, const struct cis_hostfn *row,
+                    const union cis_slot *args, const union cis_slot *result, cis_code code,
+                    uint64_t ns)
+{
+    struct cis_str names = cis_str_of(row->params != NULL ? row->params : ""), name, next;
+    cis_buf_printf(line, "%s.%s(", row->module, row->name);
+    const char *type = row->type;
+    for (size_t i = 0; *type != 0 && *type != ':'; type++, i++) {
+        cis_str_split(&names, ',', &name);
+        cis_buf_printf(line, "%s%.*s=", i != 0 ? ", " : "", (int)name.len, name.ptr);
+        struct cis_str rest = names;
+        cis_str_split(&rest, ',', &next);
+        if (*type == 'i' && type[1] == 'i' &&
+            span_text(line, guest, &args[i], &args[i + 1], next)) {
+            continue;
+        }
+        slot_text(line, *type, &args[i]);
+    }
+    cis_buf_byte(line, ')');
+    if (*type == ':' && type[1] != 0 && code == CIS_OK) {
+        cis_buf_text(line, " = ");
+        slot_text(line, type[1], result);
+    }
+    const struct cis_guest_end *end = guest != NULL ? cis_guest_end(guest) : NULL;
+    if (end != NULL && end->exited) { /* the end that the guest asked for */
+        cis_buf_printf(line, " exit %" PRId32, end->exit_code);
+    } else if (code != CIS_OK) {
+        cis_buf_printf(line, " ! %s", cis_code_name(code));
+    }
+    cis_buf_printf(line, " [%" PRIu64 " ns]", ns);
+}
+
 void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                     const union cis_slot *result, cis_code code, uint64_t ns)
 {
     cis_session *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(4096);
-    struct cis_str names = cis_str_of(row->params != NULL ? row->params : ""), name, next;
-    cis_buf_printf(&line, "%s.%s(", row->module, row->name);
-    const char *type = row->type;
-    for (size_t i = 0; *type != 0 && *type != ':'; type++, i++) {
-        cis_str_split(&names, ',', &name);
-        cis_buf_printf(&line, "%s%.*s=", i != 0 ? ", " : "", (int)name.len, name.ptr);
-        struct cis_str rest = names;
-        cis_str_split(&rest, ',', &next);
-        if (*type == 'i' && type[1] == 'i' &&
-            span_text(&line, s->guest, &args[i], &args[i + 1], next)) {
-            continue;
-        }
-        slot_text(&line, *type, &args[i]);
-    }
-    cis_buf_byte(&line, ')');
-    if (*type == ':' && type[1] != 0 && code == CIS_OK) {
-        cis_buf_text(&line, " = ");
-        slot_text(&line, type[1], result);
-    }
-    const struct cis_guest_end *end = s->guest != NULL ? cis_guest_end(s->guest) : NULL;
-    if (end != NULL && end->exited) { /* the end that the guest asked for */
-        cis_buf_printf(&line, " exit %" PRId32, end->exit_code);
-    } else if (code != CIS_OK) {
-        cis_buf_printf(&line, " ! %s", cis_code_name(code));
-    }
-    cis_buf_printf(&line, " [%" PRIu64 " ns]", ns);
+    cis_trace_text(&line, s->guest, row, args, result, code, ns);
     s->request.trace(s->request.trace_self, cis_buf_cstr(&line));
 }
 

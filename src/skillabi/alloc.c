@@ -132,7 +132,7 @@ cis_code cis_abi_alloc(cis_guest *guest, uint64_t len, struct cis_abi_block *out
         return cis_fail(err, CIS_E_MEMORY, "the guest's %s has no room for %llu bytes",
                         kinds[kind].name, (unsigned long long)len);
     }
-    if (cis_guest_at(guest, ptr, len) == NULL) {
+    if (!cis_guest_holds(guest, ptr, len)) {
         return cis_fail(err, CIS_E_BADPTR,
                         "the guest's %s(%llu) answered %u, which is not in its memory",
                         kinds[kind].name, (unsigned long long)len, ptr);

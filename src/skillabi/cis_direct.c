@@ -28,7 +28,7 @@ static cis_code ai_prompt_call(cis_guest *guest, union cis_slot *io, struct cis_
 {
     struct cis_str prompt;
     if (!cis_abi_text(guest, io[0], io[1], &prompt) ||
-        cis_guest_at(guest, io[2].u32, io[3].u32) == NULL) {
+        !cis_guest_holds(guest, io[2].u32, io[3].u32)) {
         return cis_abi_return(io, -1);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ABI_ANSWER_MAX);
@@ -85,7 +85,7 @@ static cis_code http_request_call(cis_guest *guest, union cis_slot *io, struct c
     struct cis_str url;
     struct cis_bytes body;
     if (!cis_abi_text(guest, io[0], io[1], &url) || !cis_abi_bytes(guest, io[2], io[3], &body) ||
-        cis_guest_at(guest, io[4].u32, io[5].u32) == NULL) {
+        !cis_guest_holds(guest, io[4].u32, io[5].u32)) {
         return cis_abi_return(io, -1);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = cis_abi_http_buf(guest);

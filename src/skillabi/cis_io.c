@@ -13,7 +13,7 @@ static cis_code input_read_call(cis_guest *guest, union cis_slot *io, struct cis
     struct cis_bytes input = cis_host_of(guest)->input;
     int64_t offset = io[0].i64;
     uint32_t cap = io[2].u32;
-    if (offset < 0 || cis_guest_at(guest, io[1].u32, cap) == NULL) {
+    if (offset < 0 || !cis_guest_holds(guest, io[1].u32, cap)) {
         return cis_abi_return(io, -2);
     }
     uint64_t left = (uint64_t)offset < input.len ? input.len - (uint64_t)offset : 0;

@@ -118,7 +118,7 @@ static cis_code host_ai_chat_call(cis_guest *guest, union cis_slot *io, struct c
         return cis_abi_return(io, SDK_NOT_INITIALISED);
     }
     if (!cis_abi_text(guest, io[0], io[1], &prompt) ||
-        cis_guest_at(guest, io[2].u32, io[3].u32) == NULL) {
+        !cis_guest_holds(guest, io[2].u32, io[3].u32)) {
         return cis_abi_return(io, SDK_INVALID);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ABI_ANSWER_MAX);
@@ -135,7 +135,7 @@ static cis_code host_http_post_call(cis_guest *guest, union cis_slot *io, struct
         return cis_abi_return(io, SDK_NOT_INITIALISED);
     }
     if (!cis_abi_text(guest, io[0], io[1], &url) || !cis_abi_bytes(guest, io[2], io[3], &body) ||
-        cis_guest_at(guest, io[4].u32, io[5].u32) == NULL) {
+        !cis_guest_holds(guest, io[4].u32, io[5].u32)) {
         return cis_abi_return(io, SDK_INVALID);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = cis_abi_http_buf(guest);

@@ -126,7 +126,7 @@ static cis_code host_ai_chat_call(cis_guest *guest, union cis_slot *io, struct c
     if (!text(guest, io, 0, CIS_ABI_PROMPT_MAX, &prompt) || io[3].u32 > CIS_ABI_OUT_MAX) {
         return cis_abi_return(io, -2);
     }
-    if (cis_guest_at(guest, io[2].u32, io[3].u32) == NULL) {
+    if (!cis_guest_holds(guest, io[2].u32, io[3].u32)) {
         return cis_abi_return(io, -5); /* before tokens are spent on what cannot be delivered */
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf answer = CIS_BUF_INIT(CIS_ABI_ANSWER_MAX);
@@ -226,7 +226,7 @@ static cis_code host_http_request_call(cis_guest *guest, union cis_slot *io, str
         !cis_abi_bytes(guest, io[6], io[7], &body)) {
         return cis_abi_return(io, -3);
     }
-    if (cis_guest_at(guest, io[8].u32, io[9].u32) == NULL) {
+    if (!cis_guest_holds(guest, io[8].u32, io[9].u32)) {
         return cis_abi_return(io, -9); /* before a request is sent whose answer has no place */
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf answer = cis_abi_http_buf(guest);

@@ -42,7 +42,7 @@ static cis_code memory_get_call(cis_guest *guest, union cis_slot *io, struct cis
 {
     struct cis_str key;
     uint32_t out = io[2].u32;
-    if (!cis_abi_text(guest, io[0], io[1], &key) || cis_guest_at(guest, out, 8) == NULL) {
+    if (!cis_abi_text(guest, io[0], io[1], &key) || !cis_guest_holds(guest, out, 8)) {
         return cis_abi_return(io, -1);
     }
     struct cis_abi_block block;
@@ -69,7 +69,7 @@ static cis_code ai_chat_call(cis_guest *guest, union cis_slot *io, struct cis_er
 {
     struct cis_str prompt;
     uint32_t out = io[2].u32;
-    if (!cis_abi_text(guest, io[0], io[1], &prompt) || cis_guest_at(guest, out, 8) == NULL) {
+    if (!cis_abi_text(guest, io[0], io[1], &prompt) || !cis_guest_holds(guest, out, 8)) {
         return cis_abi_return(io, -1);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ABI_ANSWER_MAX);
@@ -84,7 +84,7 @@ static cis_code http_post_call(cis_guest *guest, union cis_slot *io, struct cis_
     struct cis_bytes body;
     uint32_t out = io[4].u32;
     if (!cis_abi_text(guest, io[0], io[1], &url) || !cis_abi_bytes(guest, io[2], io[3], &body) ||
-        cis_guest_at(guest, out, 8) == NULL) {
+        !cis_guest_holds(guest, out, 8)) {
         return cis_abi_return(io, -1);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = cis_abi_http_buf(guest);

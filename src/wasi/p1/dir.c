@@ -115,7 +115,7 @@ cis_code cis_wasi_fd_readdir(cis_guest *guest, union cis_slot *io, struct cis_er
         return cis_wasi_answer(io, f == NULL ? CIS_WASI_BADF : CIS_WASI_NOTDIR);
     }
     l.buf = cis_guest_out(guest, io[1].u32, l.len);
-    if (l.buf == NULL || cis_guest_at(guest, out, 4) == NULL) {
+    if (l.buf == NULL || !cis_guest_holds(guest, out, 4)) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
     if (!cis_wasi_may(f, CIS_WASI_RIGHT_READDIR)) {
@@ -130,6 +130,7 @@ cis_code cis_wasi_fd_readdir(cis_guest *guest, union cis_slot *io, struct cis_er
     }
     CIS_TRY(cis_wasi_call_end(&call, no, err));
     CIS_TRY(cis_guest_burn(guest, l.used / CIS_WASI_BYTES_A_FUEL, err));
+    cis_guest_wrote(guest, l.used);
     if (no == 0) {
         cis_wasi_put32(guest, out, l.used);
     }

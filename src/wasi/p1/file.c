@@ -72,6 +72,9 @@ static cis_code move(cis_guest *guest, struct move *m, int *out_no, struct cis_e
         m->done += got;
         if (no != 0 || got < want) {
             *out_no = m->done == 0 ? no : 0;
+            if (no == 0 && !m->writes) { /* else nobody knows how far it came */
+                cis_guest_wrote(guest, m->done);
+            }
             return CIS_OK;
         }
         first += n;
@@ -107,7 +110,7 @@ static cis_code move_all(cis_guest *guest, struct move *m, union cis_slot *io, u
     if (error == CIS_WASI_OK) {
         error = cis_wasi_buffers(guest, io[1].u32, io[2].u32, !m->writes, m->iov, &m->n, &total);
     }
-    if (error == CIS_WASI_OK && cis_guest_at(guest, out, 4) == NULL) {
+    if (error == CIS_WASI_OK && !cis_guest_holds(guest, out, 4)) {
         error = CIS_WASI_FAULT;
     }
     if (error != CIS_WASI_OK) {
@@ -164,7 +167,7 @@ static cis_code stream_at(cis_guest *guest, struct cis_wasi_fd *f, bool writes, 
         m.offset > INT64_MAX
             ? CIS_WASI_INVAL
             : cis_wasi_buffers(guest, io[1].u32, io[2].u32, !writes, iov, &m.niov, &total);
-    if (error == CIS_WASI_OK && cis_guest_at(guest, out, 4) == NULL) {
+    if (error == CIS_WASI_OK && !cis_guest_holds(guest, out, 4)) {
         error = CIS_WASI_FAULT;
     }
     if (error != CIS_WASI_OK) {

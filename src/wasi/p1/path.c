@@ -131,7 +131,7 @@ cis_code cis_wasi_path_open(cis_guest *guest, union cis_slot *io, struct cis_err
     struct open o;
     uint32_t out = io[8].u32, number;
     CIS_TRY(cis_wasi_place(guest, io[0].u32, io[2].u32, io[3].u32, CIS_WASI_RIGHT_OPEN, &p, err));
-    if (p.error == CIS_WASI_OK && cis_guest_at(guest, out, 4) == NULL) {
+    if (p.error == CIS_WASI_OK && !cis_guest_holds(guest, out, 4)) {
         p.error = CIS_WASI_FAULT;
     }
     if (p.error == CIS_WASI_OK) {
@@ -211,7 +211,7 @@ cis_code cis_wasi_path_readlink(cis_guest *guest, union cis_slot *io, struct cis
     CIS_TRY(
         cis_wasi_place(guest, io[0].u32, io[1].u32, io[2].u32, CIS_WASI_RIGHT_READLINK, &p, err));
     if (p.error == CIS_WASI_OK &&
-        (cis_guest_at(guest, buf, len) == NULL || cis_guest_at(guest, out, 4) == NULL)) {
+        (!cis_guest_holds(guest, buf, len) || !cis_guest_holds(guest, out, 4))) {
         p.error = CIS_WASI_FAULT;
     }
     if (p.error == CIS_WASI_OK && len == 0) {

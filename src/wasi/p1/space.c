@@ -53,7 +53,7 @@ static cis_code seek(cis_guest *guest, union cis_slot *io, const int origins[3],
     if (error == CIS_WASI_OK && f->kind == CIS_WASI_STREAM &&
         cis_host_stream_seek(cis_wasi_std(guest, f), 0, SEEK_CUR, &at) != 0) {
         error = CIS_WASI_SPIPE;
-    } else if (error == CIS_WASI_OK && cis_guest_at(guest, out, 8) == NULL) {
+    } else if (error == CIS_WASI_OK && !cis_guest_holds(guest, out, 8)) {
         error = CIS_WASI_FAULT;
     } else if (error == CIS_WASI_OK && !cis_wasi_may(f, CIS_WASI_RIGHT_SEEK)) {
         error = CIS_WASI_NOTCAPABLE;

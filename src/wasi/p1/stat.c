@@ -150,7 +150,7 @@ static cis_code filestat_fd(cis_guest *guest, union cis_slot *io, const struct l
     struct cis_wasi_fd *f;
     uint32_t at = io[1].u32;
     CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
-    if (f == NULL || cis_guest_at(guest, at, l->size) == NULL) {
+    if (f == NULL || !cis_guest_holds(guest, at, l->size)) {
         return cis_wasi_answer(io, f == NULL ? CIS_WASI_BADF : CIS_WASI_FAULT);
     }
     if (!cis_wasi_may(f, CIS_WASI_RIGHT_FILESTAT_GET)) {
@@ -193,7 +193,7 @@ static cis_code filestat_path(cis_guest *guest, union cis_slot *io, const struct
     if (p.error == CIS_WASI_OK && flags > CIS_WASI_LOOKUP_FOLLOW) {
         p.error = CIS_WASI_INVAL;
     }
-    if (p.error == CIS_WASI_OK && cis_guest_at(guest, at, l->size) == NULL) {
+    if (p.error == CIS_WASI_OK && !cis_guest_holds(guest, at, l->size)) {
         p.error = CIS_WASI_FAULT;
     }
     if (p.error != CIS_WASI_OK) {

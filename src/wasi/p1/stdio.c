@@ -38,6 +38,24 @@ enum cis_wasi_errno cis_wasi_buffers(cis_guest *guest, uint32_t at, uint32_t n, 
     return CIS_WASI_OK;
 }
 
+/* What stdout and stderr took is shown again when the run is played. */
+static cis_code write_recorded(cis_guest *guest, struct cis_host_stream *stream,
+                               struct cis_stream_move *move, struct cis_error *err)
+{
+    struct cis_host *host = cis_host_of(guest);
+    struct iovec was[CIS_WASI_IOVS_MAX];
+    int n = move->niov;
+    memcpy(was, move->iov, (size_t)n * sizeof *was); /* a move uses its buffers up */
+    CIS_TRY(cis_host_stream_write(host, guest, stream, move, err));
+    size_t left = move->n;
+    for (int i = 0; i < n && left != 0; i++) {
+        size_t len = was[i].iov_len < left ? was[i].iov_len : left;
+        cis_guest_shown(guest, (unsigned)(stream - host->world.std), was[i].iov_base, len);
+        left -= len;
+    }
+    return CIS_OK;
+}
+
 cis_code cis_wasi_stream_move(cis_guest *guest, struct cis_wasi_fd *f, bool write,
                               struct cis_stream_move *move, struct cis_error *err)
 {
@@ -46,8 +64,18 @@ cis_code cis_wasi_stream_move(cis_guest *guest, struct cis_wasi_fd *f, bool writ
     struct cis_host_stream *stream =
         f->kind == CIS_WASI_STREAM ? &host->world.std[f->stream] : &socket;
     move->nowait = (f->flags & CIS_WASI_FDFLAG_NONBLOCK) != 0;
-    return write ? cis_host_stream_write(host, guest, stream, move, err)
-                 : cis_host_stream_read(host, guest, stream, move, err);
+    if (!write) {
+        CIS_TRY(cis_host_stream_read(host, guest, stream, move, err));
+        if (move->error == 0) {
+            cis_guest_wrote(guest, move->n);
+        }
+        return CIS_OK;
+    }
+    bool goes_out = f->kind == CIS_WASI_STREAM && f->stream != 0 &&
+                    stream->kind != CIS_STREAM_SKILL && stream->kind != CIS_STREAM_NULL;
+    return goes_out && cis_guest_recorded(guest)
+               ? write_recorded(guest, stream, move, err)
+               : cis_host_stream_write(host, guest, stream, move, err);
 }
 
 static cis_code transfer(cis_guest *guest, union cis_slot *io, bool write, struct cis_error *err)
@@ -66,7 +94,7 @@ static cis_code transfer(cis_guest *guest, union cis_slot *io, bool write, struc
     uint32_t total, out = io[3].u32;
     enum cis_wasi_errno error =
         cis_wasi_buffers(guest, io[1].u32, io[2].u32, !write, iov, &move.niov, &total);
-    if (error == CIS_WASI_OK && cis_guest_at(guest, out, 4) == NULL) {
+    if (error == CIS_WASI_OK && !cis_guest_holds(guest, out, 4)) {
         error = CIS_WASI_FAULT;
     }
     if (error != CIS_WASI_OK) {

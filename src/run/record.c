@@ -1,0 +1,32 @@
+/* The last thing on a run's tape: what it gave to whoever started it. */
+#include "run/session.h"
+
+#include <stdio.h>
+
+/* A skill's result is printed when it has ended, a value with a newline. */
+static void show_result(const cis_session *s, const struct cis_run_outcome *o)
+{
+    if (s->request.program != NULL || (o->code != CIS_OK && o->code != CIS_E_FAILED)) {
+        return;
+    }
+    cis_tape_show(s->request.tape, 1, o->output.ptr, o->output.len);
+    if (!o->raw && o->output.len != 0) {
+        cis_tape_show(s->request.tape, 1, "\n", 1);
+    }
+}
+
+void cis_run_tape_end(cis_session *s, struct cis_run_outcome *o)
+{
+    if (s->request.tape == NULL) {
+        return;
+    }
+    show_result(s, o);
+    struct cis_tape_outcome end = {.code = o->code, .exited = o->exited, .exit_code = o->exit_code};
+    snprintf(end.message, sizeof end.message, "%s", o->code != CIS_OK ? o->error.msg : "");
+    struct cis_error err = {0};
+    cis_code code = cis_tape_finish(s->request.tape, &end, &err);
+    if (code != CIS_OK) {
+        o->code = code;
+        o->error = err;
+    }
+}

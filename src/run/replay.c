@@ -1,0 +1,68 @@
+/* Replays: the module of a tape, linked to rows that name its host functions and are never called.
+ */
+#include "run/replay.h"
+
+#include "run/session.h"
+
+/* By module, name and type: which ABI it was makes no difference when nobody is asked. */
+static const struct cis_hostfn *resolve(void *self, const struct cis_extern *import)
+{
+    (void)self;
+    size_t n;
+    const struct cis_hostfn_table *const *tables = cis_skillabi_tables(&n);
+    for (size_t t = 0; t < n; t++) {
+        for (size_t i = 0; i < tables[t]->nrows; i++) {
+            const struct cis_hostfn *row = &tables[t]->rows[i];
+            if (cis_str_is(import->name, row->name) && cis_str_is(import->module, row->module) &&
+                strcmp(row->type, import->type) == 0) {
+                return row;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void trace(void *self, const struct cis_hostfn *row, const union cis_slot *args,
+                  const union cis_slot *result, cis_code code, uint64_t ns)
+{
+    const struct cis_replay_request *r = self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(4096);
+    cis_trace_text(&line, cis_tape_guest(r->tape), row, args, result, code, ns);
+    r->trace(r->trace_self, cis_buf_cstr(&line));
+}
+
+static cis_code load(const struct cis_replay_request *r, cis_image **out, struct cis_error *err)
+{
+    const struct cis_tape_head *head = cis_tape_head(r->tape);
+    bool given = r->module.len != 0;
+    struct cis_image_options o = {.name = given ? r->module_name : head->name,
+                                  .features = head->features,
+                                  .fuel = head->metered,
+                                  .memory_limit = head->limits.memory_bytes,
+                                  .stop = r->stop};
+    return cis_image_load(r->engine, given ? r->module : head->module, &o, out, err);
+}
+
+cis_code cis_run_replay(const struct cis_replay_request *r, struct cis_tape_outcome *out,
+                        struct cis_error *err)
+{
+    cis_image *image = NULL;
+    cis_program *program = NULL;
+    CIS_TRY(load(r, &image, err));
+    cis_code code = cis_program_link_tape(image, resolve, NULL, &program, err);
+    if (code == CIS_OK) {
+        struct cis_replay_request mine = *r;
+        struct cis_tape_player player = {.engine = r->engine,
+                                         .program = program,
+                                         .options = {.stop = r->stop,
+                                                     .trace = r->trace != NULL ? trace : NULL,
+                                                     .trace_self = &mine},
+                                         .memory_max = r->memory_max,
+                                         .show = r->show,
+                                         .show_self = r->show_self};
+        code = cis_tape_play(r->tape, &player, out, err);
+    }
+    cis_program_unref(program);
+    cis_image_unref(image);
+    return code;
+}
