@@ -307,8 +307,9 @@ int cis_host_stream_times(struct cis_host_stream *s, const struct timespec times
 int cis_host_stream_poll(const struct cis_host *host, const struct cis_host_stream *s, bool write,
                          struct cis_stream_ready *out)
 {
+    int mode = cis_host_stream_mode(host, s);
     *out = (struct cis_stream_ready){.nbytes = 0};
-    if (!opens(host, s, write)) {
+    if (mode < 0 || (mode & O_ACCMODE) == (write ? O_RDONLY : O_WRONLY)) {
         out->error = EBADF;
         return -1;
     }

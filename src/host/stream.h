@@ -72,5 +72,7 @@ int cis_host_stream_poll(const struct cis_host *host, const struct cis_host_stre
  * only with nowait. */
 cis_code cis_host_accept(struct cis_host *host, cis_guest *guest, int listener, bool nowait,
                          int *out_fd, int *out_error, struct cis_error *err);
+/* shutdown(2). */
+int cis_host_shutdown(int sock, int how);
 
 #endif

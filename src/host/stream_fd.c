@@ -145,12 +145,17 @@ static ssize_t move_polled(struct piece *p)
     return move_piece(p);
 }
 
+/* Only in the direction that the descriptor itself is open in: its pipe or terminal would let the
+ * process do more. */
 static ssize_t move_apart(struct piece *p)
 {
     char path[64];
+    int shared = p->fd, mode = fcntl(p->fd, F_GETFL);
+    if (mode < 0 || (mode & O_ACCMODE) == (p->write ? O_RDONLY : O_WRONLY)) {
+        return -EBADF;
+    }
     snprintf(path, sizeof path, "/proc/thread-self/fd/%d", p->fd);
-    int shared = p->fd, flags = p->write ? O_WRONLY : O_RDONLY;
-    p->fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    p->fd = open(path, (p->write ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (p->fd < 0) {
         bool no_reader = errno == ENXIO && p->write;
         p->fd = shared;

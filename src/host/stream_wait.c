@@ -175,6 +175,12 @@ cis_code cis_host_accept(struct cis_host *host, cis_guest *guest, int listener, 
                          int *out_fd, int *out_error, struct cis_error *err)
 {
     struct patience patience = {.events = POLLIN, .what = "sock_accept"};
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens == 0) {
+        *out_error = EINVAL; /* else its bytes would be waited for first */
+        return CIS_OK;
+    }
     for (;;) {
         struct pollfd now = {.fd = listener, .events = POLLIN};
         errno = EAGAIN;
@@ -195,4 +201,9 @@ cis_code cis_host_accept(struct cis_host *host, cis_guest *guest, int listener, 
             return CIS_OK;
         }
     }
+}
+
+int cis_host_shutdown(int sock, int how)
+{
+    return shutdown(sock, how) == 0 ? 0 : errno;
 }

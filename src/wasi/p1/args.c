@@ -18,7 +18,7 @@ static cis_code sizes(cis_guest *guest, union cis_slot *io, const char *const *l
     if (!measure(list, &count, &bytes)) {
         return cis_wasi_answer(io, CIS_WASI_OVERFLOW);
     }
-    if (cis_guest_at(guest, io[0].u32, 4) == NULL || cis_guest_at(guest, io[1].u32, 4) == NULL) {
+    if (!cis_guest_holds(guest, io[0].u32, 4) || !cis_guest_holds(guest, io[1].u32, 4)) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
     cis_wasi_put32(guest, io[0].u32, count);
@@ -26,7 +26,8 @@ static cis_code sizes(cis_guest *guest, union cis_slot *io, const char *const *l
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
-static cis_code copy(cis_guest *guest, union cis_slot *io, const char *const *list)
+static cis_code copy(cis_guest *guest, union cis_slot *io, const char *const *list,
+                     struct cis_error *err)
 {
     uint32_t count, bytes, text_at = io[1].u32;
     if (!measure(list, &count, &bytes)) {
@@ -37,6 +38,7 @@ static cis_code copy(cis_guest *guest, union cis_slot *io, const char *const *li
     if (pointers == NULL || text == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
+    CIS_TRY(cis_guest_burn(guest, bytes / CIS_WASI_BYTES_A_FUEL, err));
     uint32_t used = 0;
     for (uint32_t i = 0; i < count; i++) {
         size_t len = strlen(list[i]) + 1;
@@ -63,8 +65,7 @@ cis_code cis_wasi_args_sizes_get(cis_guest *guest, union cis_slot *io, struct ci
 
 cis_code cis_wasi_args_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    return copy(guest, io, args_of(guest));
+    return copy(guest, io, args_of(guest), err);
 }
 
 cis_code cis_wasi_environ_sizes_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
@@ -75,6 +76,5 @@ cis_code cis_wasi_environ_sizes_get(cis_guest *guest, union cis_slot *io, struct
 
 cis_code cis_wasi_environ_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    (void)err;
-    return copy(guest, io, cis_host_of(guest)->env);
+    return copy(guest, io, cis_host_of(guest)->env, err);
 }

@@ -44,14 +44,6 @@ uint8_t cis_wasi_stream_type(const struct cis_host *host, const struct cis_wasi_
 uint64_t cis_wasi_stream_rights(const struct cis_host *host, const struct cis_host_stream *stream);
 uint8_t cis_wasi_mode_type(uint32_t mode); /* of S_IFMT bits */
 
-/* Which standard stream a descriptor is; its number for a guest that has moved none. */
-enum cis_wasi_stream { CIS_WASI_STDIN, CIS_WASI_STDOUT, CIS_WASI_STDERR, CIS_WASI_NONE };
-static inline enum cis_wasi_stream cis_wasi_stream_of(const struct cis_wasi_fd *f)
-{
-    return f != NULL && f->kind == CIS_WASI_STREAM ? (enum cis_wasi_stream)f->stream
-                                                   : CIS_WASI_NONE;
-}
-
 /* call.c: one operation on files: who asks, what ends it, and the CPU slot, which is given back as
  * soon as the filesystem says that it waits and taken again by cis_wasi_call_end. */
 struct cis_wasi_call {

@@ -1,11 +1,112 @@
 /* poll_oneoff. Subscriptions and events stay in the guest's memory, so that a million of them cost
- * the host nothing but time, and the deadline is looked at while they are read. The streams never
- * block: with one of them in the list, or with a clock already past, the call returns at once. */
+ * the host nothing but time, and the deadline is looked at while they are read: once to learn what
+ * is ready and what to wait for, once to tell. Only descriptors of the host that may have to be
+ * waited for are collected, each once; everything else is ready at once, as files are for poll(2).
+ */
 #include <poll.h>
+#include <sys/ioctl.h>
 #include "base/clock.h"
+#include "base/mem.h"
 #include "wasi/p1/internal.h"
 
 #define LOOK_EVERY 4096u
+#define FEW 32u      /* descriptors that need no memory of their own */
+#define MANY 4096u   /* more in one call are EINVAL, as more than RLIMIT_NOFILE are for poll(2) */
+#define PLACES 8192u /* of the table that finds them: a power of two */
+#define ANY_BYTES 4096u /* what a pipe that is writable takes at once */
+
+#define READ_EVENTS (POLLIN | POLLRDHUP)
+#define END_EVENTS (POLLHUP | POLLERR | POLLNVAL)
+
+/* ---- descriptors of the host, each once ---- */
+
+struct pollset {
+    struct pollfd few[FEW + 1]; /* room for the run's own, as cis_stop_wait_many wants it */
+    struct pollfd *fds;
+    uint16_t *places; /* index + 1 in fds by hash; NULL while there are few */
+    uint32_t n;
+    struct cis_budget *budget;
+};
+#define MANY_BYTES ((MANY + 1) * sizeof(struct pollfd) + PLACES * sizeof(uint16_t))
+
+static void pollset_done(struct pollset *set)
+{
+    if (set->places != NULL) {
+        cis_free(set->fds);
+        cis_free(set->places);
+        cis_budget_release(set->budget, MANY_BYTES);
+    }
+}
+
+static uint16_t *place_of(const struct pollset *set, int fd)
+{
+    uint32_t at = (uint32_t)fd * 2654435761u >> 19;
+    while (set->places[at] != 0 && set->fds[set->places[at] - 1].fd != fd) {
+        at = (at + 1) & (PLACES - 1);
+    }
+    return &set->places[at];
+}
+
+static struct pollfd *pollset_find(const struct pollset *set, int fd)
+{
+    if (set->places != NULL) {
+        uint16_t place = *place_of(set, fd);
+        return place != 0 ? &set->fds[place - 1] : NULL;
+    }
+    for (uint32_t i = 0; i < set->n; i++) {
+        if (set->fds[i].fd == fd) {
+            return &set->fds[i];
+        }
+    }
+    return NULL;
+}
+
+static enum cis_wasi_errno pollset_grow(struct pollset *set)
+{
+    if (cis_budget_charge(set->budget, MANY_BYTES, "poll_oneoff", NULL) != CIS_OK) {
+        return CIS_WASI_NOMEM;
+    }
+    struct pollfd *fds = cis_calloc(MANY + 1, sizeof *fds);
+    uint16_t *places = cis_calloc(PLACES, sizeof *places);
+    if (fds == NULL || places == NULL) {
+        cis_free(fds);
+        cis_free(places);
+        cis_budget_release(set->budget, MANY_BYTES);
+        return CIS_WASI_NOMEM;
+    }
+    memcpy(fds, set->few, set->n * sizeof *fds);
+    set->fds = fds;
+    set->places = places;
+    for (uint32_t i = 0; i < set->n; i++) {
+        *place_of(set, fds[i].fd) = (uint16_t)(i + 1);
+    }
+    return CIS_WASI_OK;
+}
+
+static enum cis_wasi_errno pollset_add(struct pollset *set, int fd, short events)
+{
+    struct pollfd *known = pollset_find(set, fd);
+    if (known != NULL) {
+        known->events |= events;
+        return CIS_WASI_OK;
+    }
+    if (set->n == MANY) {
+        return CIS_WASI_INVAL;
+    }
+    if (set->n == FEW && set->places == NULL) {
+        enum cis_wasi_errno error = pollset_grow(set);
+        if (error != CIS_WASI_OK) {
+            return error;
+        }
+    }
+    if (set->places != NULL) {
+        *place_of(set, fd) = (uint16_t)(set->n + 1);
+    }
+    set->fds[set->n++] = (struct pollfd){.fd = fd, .events = events};
+    return CIS_WASI_OK;
+}
+
+/* ---- subscriptions ---- */
 
 struct layout { /* where the two modules put what */
     size_t size, id, timeout, flags;
@@ -24,11 +125,9 @@ static const struct layout layout_old = {
 struct wish { /* one subscription, read */
     uint8_t tag;
     enum cis_wasi_errno error;
-    uint64_t at_ns; /* clock: when, on the host's monotonic clock */
-    bool is_abs;
-    uint32_t clock;
-    uint64_t timeout;
-    uint64_t nbytes; /* stream */
+    uint64_t at_ns; /* clock: when, on the host's monotonic clock; else 0: ready */
+    int fd;         /* of the host, to be waited for; -1: none */
+    uint64_t nbytes;
     uint16_t flags;
 };
 
@@ -56,17 +155,39 @@ static void read_clock(const struct layout *l, const uint8_t *sub, const struct 
     w->at_ns = cis_clock_after(t->mono, timeout);
 }
 
-static void read_stream(const struct cis_host *host, uint32_t fd, struct wish *w)
+static void read_stream(const struct cis_host *host, const struct cis_host_stream *stream,
+                        struct wish *w)
 {
-    enum cis_wasi_stream stream = cis_wasi_stream_of(cis_wasi_at(host->wasi, fd));
-    bool wants_input = w->tag == CIS_WASI_EVENT_READ;
-    if (stream == CIS_WASI_NONE || (stream == CIS_WASI_STDIN) != wants_input) {
+    struct cis_stream_ready ready;
+    w->fd = cis_host_stream_poll(host, stream, w->tag == CIS_WASI_EVENT_WRITE, &ready);
+    w->error = cis_wasi_errno_of(ready.error);
+    w->nbytes = ready.nbytes;
+    w->flags = ready.hangup ? CIS_WASI_EVENT_HANGUP : 0;
+}
+
+static void read_fd(const struct cis_host *host, uint32_t number, struct wish *w)
+{
+    const struct cis_wasi_fd *f = cis_wasi_at(host->wasi, number);
+    if (f != NULL && !cis_wasi_may(f, CIS_WASI_RIGHT_POLL)) {
+        w->error = CIS_WASI_NOTCAPABLE;
+        return;
+    }
+    switch (f != NULL ? (enum cis_wasi_kind)f->kind : CIS_WASI_FREE) {
+    case CIS_WASI_STREAM:
+        read_stream(host, &host->world.std[f->stream], w);
+        break;
+    case CIS_WASI_LISTENER:
+    case CIS_WASI_SOCKET:
+        w->fd = f->sock;
+        break;
+    case CIS_WASI_DIR:
+    case CIS_WASI_FILE:
+        w->nbytes = ANY_BYTES;
+        break;
+    case CIS_WASI_FREE:
+    case CIS_WASI_CLOSED:
         w->error = CIS_WASI_BADF;
-    } else if (wants_input) {
-        w->nbytes = host->input.len - host->input_pos;
-        w->flags = w->nbytes == 0 ? CIS_WASI_EVENT_HANGUP : 0;
-    } else {
-        w->nbytes = host->output.max - host->output.len;
+        break;
     }
 }
 
@@ -74,15 +195,14 @@ static void read_stream(const struct cis_host *host, uint32_t fd, struct wish *w
 static bool read_wish(cis_guest *guest, const struct layout *l, const uint8_t *sub,
                       const struct times *t, struct wish *w)
 {
-    *w = (struct wish){.tag = sub[offsetof(struct cis_wasi_subscription, tag)], .at_ns = 0};
+    *w = (struct wish){.tag = sub[offsetof(struct cis_wasi_subscription, tag)], .fd = -1};
     if (w->tag > CIS_WASI_EVENT_WRITE) {
         return false;
     }
     if (w->tag == CIS_WASI_EVENT_CLOCK) {
         read_clock(l, sub, t, w);
     } else {
-        read_stream(cis_host_of(guest), cis_le32(sub + offsetof(struct cis_wasi_subscription, of)),
-                    w);
+        read_fd(cis_host_of(guest), cis_le32(sub + offsetof(struct cis_wasi_subscription, of)), w);
     }
     return true;
 }
@@ -98,31 +218,65 @@ static void put_event(uint8_t *out, const uint8_t *sub, const struct wish *w)
     cis_put_le16(out + offsetof(struct cis_wasi_event, flags), w->flags);
 }
 
+/* ---- the call ---- */
+
 struct poll {
     const struct layout *layout;
     uint32_t subs, events, n;
     struct times times;
+    uint64_t earliest; /* of the clocks; 0: something is ready */
+    struct pollset set;
 };
 
-/* Reads all subscriptions; earliest of their times (0: ready now). */
-static cis_code scan(cis_guest *guest, const struct poll *p, uint64_t *out_earliest,
-                     enum cis_wasi_errno *out_error, struct cis_error *err)
+/* Reads all subscriptions. *out_error: the call fails as a whole. */
+static cis_code scan(cis_guest *guest, struct poll *p, enum cis_wasi_errno *out_error,
+                     struct cis_error *err)
 {
     const uint8_t *subs = cis_guest_at(guest, p->subs, (uint64_t)p->n * p->layout->size);
-    uint64_t earliest = CIS_NEVER;
+    p->earliest = CIS_NEVER;
     for (uint32_t i = 0; i < p->n; i++) {
         struct wish w;
         if (!read_wish(guest, p->layout, subs + (size_t)i * p->layout->size, &p->times, &w)) {
             *out_error = CIS_WASI_INVAL;
             return CIS_OK;
         }
-        earliest = w.at_ns < earliest ? w.at_ns : earliest;
+        if (w.fd >= 0) {
+            short events = w.tag == CIS_WASI_EVENT_READ ? READ_EVENTS : POLLOUT;
+            *out_error = pollset_add(&p->set, w.fd, events);
+            if (*out_error != CIS_WASI_OK) {
+                return CIS_OK;
+            }
+        } else {
+            p->earliest = w.at_ns < p->earliest ? w.at_ns : p->earliest;
+        }
         if (i % LOOK_EVERY == LOOK_EVERY - 1) {
             CIS_TRY(cis_stop_check(cis_guest_stop(guest), "poll_oneoff", err));
         }
     }
-    *out_earliest = earliest;
     return CIS_OK;
+}
+
+/* What poll(2) found of one subscription's descriptor; false: nothing. */
+static bool found(const struct pollset *set, struct wish *w)
+{
+    const struct pollfd *p = pollset_find(set, w->fd);
+    bool reads = w->tag == CIS_WASI_EVENT_READ;
+    if (p == NULL || (p->revents & ((reads ? READ_EVENTS : POLLOUT) | END_EVENTS)) == 0) {
+        return false;
+    }
+    int waiting = 0;
+    if ((p->revents & POLLNVAL) != 0) {
+        w->error = CIS_WASI_BADF;
+    } else if (!reads) {
+        w->nbytes = ANY_BYTES;
+    } else if (ioctl(w->fd, FIONREAD, &waiting) == 0 && waiting > 0) {
+        w->nbytes = (uint64_t)waiting;
+    } else { /* a listener has no bytes, but a connection */
+        w->nbytes = (p->revents & POLLIN) != 0 && (p->revents & (POLLRDHUP | POLLHUP)) == 0;
+    }
+    bool ended = (p->revents & (POLLHUP | POLLERR | (reads ? POLLRDHUP : 0))) != 0;
+    w->flags = ended ? CIS_WASI_EVENT_HANGUP : 0;
+    return true;
 }
 
 static cis_code report(cis_guest *guest, const struct poll *p, uint64_t now, uint32_t *out_n,
@@ -135,7 +289,8 @@ static cis_code report(cis_guest *guest, const struct poll *p, uint64_t now, uin
     for (uint32_t i = 0; i < p->n; i++) {
         struct wish w;
         const uint8_t *sub = subs + (size_t)i * p->layout->size;
-        if (read_wish(guest, p->layout, sub, &p->times, &w) && w.at_ns <= now) {
+        if (read_wish(guest, p->layout, sub, &p->times, &w) &&
+            (w.fd >= 0 ? found(&p->set, &w) : w.at_ns <= now)) {
             put_event(events + (size_t)n * sizeof(struct cis_wasi_event), sub, &w);
             n++;
         }
@@ -143,59 +298,63 @@ static cis_code report(cis_guest *guest, const struct poll *p, uint64_t now, uin
             CIS_TRY(cis_stop_check(cis_guest_stop(guest), "poll_oneoff", err));
         }
     }
+    cis_guest_wrote(guest, (uint64_t)n * sizeof(struct cis_wasi_event));
     *out_n = n;
     return CIS_OK;
 }
 
-/* Sleeps until then or the end of the run. */
-static cis_code sleep_until(cis_guest *guest, uint64_t at_ns, struct cis_error *err)
+/* Until something is ready, without a CPU slot; not at all when something is. */
+static cis_code await(cis_guest *guest, struct poll *p, struct cis_error *err)
 {
-    const struct cis_stop *run = cis_guest_stop(guest);
-    struct cis_stop until = *run;
-    until.deadline_ns = at_ns < run->deadline_ns ? at_ns : run->deadline_ns;
-    cis_guest_block(guest);
-    cis_code slept = cis_stop_wait(&until, -1, 0, "poll_oneoff", err);
-    cis_code back = cis_guest_unblock(guest, err);
-    if (slept != CIS_E_DEADLINE) {
-        return slept;
+    size_t ready;
+    if (poll(p->set.fds, p->set.n, 0) > 0 || p->earliest <= p->times.mono) {
+        return CIS_OK;
     }
-    CIS_TRY(back);
-    return cis_stop_check(run, "poll_oneoff", err);
+    cis_guest_block(guest);
+    cis_code waited = cis_stop_wait_many(cis_guest_stop(guest), p->set.fds, p->set.n, p->earliest,
+                                         "poll_oneoff", &ready, err);
+    cis_code back = cis_guest_unblock(guest, waited == CIS_OK ? err : NULL);
+    return waited != CIS_OK ? waited : back;
+}
+
+static cis_code poll_all(cis_guest *guest, union cis_slot *io, struct poll *p,
+                         struct cis_error *err)
+{
+    uint32_t out = io[3].u32, n = 0;
+    enum cis_wasi_errno error = CIS_WASI_OK;
+    CIS_TRY(scan(guest, p, &error, err));
+    if (error != CIS_WASI_OK) {
+        return cis_wasi_answer(io, error);
+    }
+    CIS_TRY(await(guest, p, err));
+    CIS_TRY(report(guest, p, cis_clock_mono_ns(), &n, err));
+    cis_wasi_put32(guest, out, n);
+    return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
 static cis_code poll_with(cis_guest *guest, union cis_slot *io, const struct layout *layout,
                           struct cis_error *err)
 {
     struct poll p = {.layout = layout, .subs = io[0].u32, .events = io[1].u32, .n = io[2].u32};
-    uint32_t out = io[3].u32, n = 0;
     struct cis_wasi *w;
     CIS_TRY(cis_wasi_of(guest, &w, err));
     if (p.n == 0) {
         return cis_wasi_answer(io, CIS_WASI_INVAL);
     }
-    if (cis_guest_at(guest, p.subs, (uint64_t)p.n * layout->size) == NULL ||
-        cis_guest_at(guest, p.events, (uint64_t)p.n * sizeof(struct cis_wasi_event)) == NULL ||
-        cis_guest_at(guest, out, 4) == NULL) {
+    if (!cis_guest_holds(guest, p.subs, (uint64_t)p.n * layout->size) ||
+        !cis_guest_holds(guest, p.events, (uint64_t)p.n * sizeof(struct cis_wasi_event)) ||
+        !cis_guest_holds(guest, io[3].u32, 4)) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
     CIS_TRY(cis_guest_burn(guest, p.n, err));
     p.times.mono = cis_clock_mono_ns();
     cis_wasi_now(guest, CIS_WASI_CLOCK_MONOTONIC, &p.times.guest_mono);
     cis_wasi_now(guest, CIS_WASI_CLOCK_REALTIME, &p.times.guest_real);
-    uint64_t earliest = 0;
-    enum cis_wasi_errno error = CIS_WASI_OK;
-    CIS_TRY(scan(guest, &p, &earliest, &error, err));
-    if (error != CIS_WASI_OK) {
-        return cis_wasi_answer(io, error);
-    }
-    uint64_t now = p.times.mono;
-    if (earliest > now) {
-        CIS_TRY(sleep_until(guest, earliest, err));
-        now = cis_clock_mono_ns();
-    }
-    CIS_TRY(report(guest, &p, now > earliest ? now : earliest, &n, err));
-    cis_wasi_put32(guest, out, n);
-    return cis_wasi_answer(io, CIS_WASI_OK);
+    p.set.fds = p.set.few;
+    p.set.budget = cis_guest_budget(guest);
+    cis_code code = poll_all(guest, io, &p, err);
+    pollset_done(&p.set);
+    return code;
 }
 
 cis_code cis_wasi_poll_oneoff(cis_guest *guest, union cis_slot *io, struct cis_error *err)

@@ -238,6 +238,20 @@ static bool read_times(uint64_t atim, uint64_t mtim, uint32_t flags, struct cis_
     return true;
 }
 
+/* Of the host's file behind a standard stream. */
+static enum cis_wasi_errno set_stream_times(struct cis_host_stream *stream,
+                                            const struct cis_vfs_set *set)
+{
+    const struct timespec now = {.tv_nsec = UTIME_NOW}, same = {.tv_nsec = UTIME_OMIT};
+    const struct timespec times[2] = {(set->bits & CIS_VFS_SET_ATIME) != 0       ? set->atime
+                                      : (set->bits & CIS_VFS_SET_ATIME_NOW) != 0 ? now
+                                                                                 : same,
+                                      (set->bits & CIS_VFS_SET_MTIME) != 0       ? set->mtime
+                                      : (set->bits & CIS_VFS_SET_MTIME_NOW) != 0 ? now
+                                                                                 : same};
+    return cis_wasi_errno_of(cis_host_stream_times(stream, times));
+}
+
 /* io: fd, atim, mtim, flags. */
 cis_code cis_wasi_fd_filestat_set_times(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
@@ -247,7 +261,8 @@ cis_code cis_wasi_fd_filestat_set_times(cis_guest *guest, union cis_slot *io, st
     if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
-    if (f->kind != CIS_WASI_FILE && f->kind != CIS_WASI_DIR) {
+    bool stream = f->kind == CIS_WASI_STREAM && cis_wasi_std(guest, f)->kind == CIS_STREAM_FD;
+    if (f->kind != CIS_WASI_FILE && f->kind != CIS_WASI_DIR && !stream) {
         return cis_wasi_answer(io, CIS_WASI_NOTSUP);
     }
     if (!read_times(io[1].u64, io[2].u64, io[3].u32, &set)) {
@@ -255,6 +270,9 @@ cis_code cis_wasi_fd_filestat_set_times(cis_guest *guest, union cis_slot *io, st
     }
     if (!cis_wasi_may(f, CIS_WASI_RIGHT_SET_TIMES)) {
         return cis_wasi_answer(io, CIS_WASI_NOTCAPABLE);
+    }
+    if (stream) {
+        return cis_wasi_answer(io, set_stream_times(cis_wasi_std(guest, f), &set));
     }
     struct cis_wasi_call call;
     cis_wasi_call_begin(&call, guest);

@@ -89,6 +89,9 @@ static cis_code transfer(cis_guest *guest, union cis_slot *io, bool write, struc
         return write ? cis_wasi_file_write(guest, f, io, err)
                      : cis_wasi_file_read(guest, f, io, err);
     }
+    if (!cis_wasi_may(f, write ? CIS_WASI_RIGHT_WRITE : CIS_WASI_RIGHT_READ)) {
+        return cis_wasi_answer(io, CIS_WASI_NOTCAPABLE);
+    }
     struct iovec iov[CIS_WASI_IOVS_MAX];
     struct cis_stream_move move = {.iov = iov, .offset = CIS_STREAM_HERE};
     uint32_t total, out = io[3].u32;
