@@ -203,6 +203,7 @@ cis_code cis_wasi_make(struct cis_host *host, struct cis_error *err)
     if (no == 0) {
         no = add_world(w);
     }
+    uint32_t max = w->max;
     if (no != 0) {
         cis_wasi_p1_end(host);
     }
@@ -211,7 +212,7 @@ cis_code cis_wasi_make(struct cis_host *host, struct cis_error *err)
         return CIS_OK;
     case EMFILE:
         return cis_fail(err, CIS_E_LIMIT,
-                        "descriptors: the program begins with more than %u of them", w->max);
+                        "descriptors: the program begins with more than %u of them", max);
     case ENFILE:
         return cis_fail(err, CIS_E_BUDGET, "descriptors: host-side budget used up");
     default:

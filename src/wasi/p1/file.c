@@ -116,8 +116,11 @@ static cis_code move_all(cis_guest *guest, struct move *m, union cis_slot *io, u
     if (error != CIS_WASI_OK) {
         return cis_wasi_answer(io, error);
     }
-    int no;
-    CIS_TRY(move(guest, m, &no, err));
+    int no = 0;
+    m->done = 0;
+    if (m->writes || m->offset <= (uint64_t)INT64_MAX - total) { /* no file reaches that far */
+        CIS_TRY(move(guest, m, &no, err));
+    }
     if (no == 0) {
         cis_wasi_put32(guest, out, (uint32_t)m->done);
     }

@@ -23,6 +23,7 @@ void guest_deadline(uint64_t deadline_ns);
 cis_code guest_call(const struct cis_hostfn *row, union cis_slot *io, struct cis_error *err);
 /* How often the CPU slot was given back; -1: this guest does not count. */
 int guest_blocked(void);
+uint64_t guest_burned(void); /* fuel; of the guest without an engine */
 
 /* ---- the world: /w is the filesystem to write, /r the same one read-only ---- */
 #define W 3u /* their descriptors */
@@ -93,8 +94,7 @@ uint32_t w_read(uint32_t fd, uint32_t len);
 void assert_read(uint32_t fd, const char *text);
 void assert_file(const char *path, const char *text);
 struct w_stat {
-    uint64_t dev, ino, nlink, size, atim, mtim, ctim;
-    uint8_t type;
+    uint64_t dev, ino, nlink, size, atim, mtim, ctim, type; /* no padding: they are compared */
 };
 int w_stat(uint32_t dir, const char *path, bool follow, struct w_stat *out);
 void w_fstat(uint32_t fd, struct w_stat *out);

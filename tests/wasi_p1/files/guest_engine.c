@@ -119,3 +119,8 @@ int guest_blocked(void)
 {
     return -1;
 }
+
+uint64_t guest_burned(void)
+{
+    return 0;
+}

@@ -46,3 +46,8 @@ int guest_blocked(void)
     assert_int_equal(guest.blocked, guest.unblocked);
     return (int)guest.blocked;
 }
+
+uint64_t guest_burned(void)
+{
+    return guest.burned;
+}

@@ -18,10 +18,10 @@ int main(void)
         const size_t *n;
     } groups[] = {
 #define G(name) {#name, name, &n##name}
-        G(files_open),
+        G(files_open),  G(files_table), G(files_data),    G(files_dirs),
+        G(files_paths), G(files_times), G(files_hostile),
 #undef G
     };
-    (void)last;
     umask(022);
     stores_start();
     guest_program_start();
@@ -31,6 +31,7 @@ int main(void)
         failed +=
             _cmocka_run_group_tests(groups[i].name, groups[i].tests, *groups[i].n, NULL, NULL);
     }
+    failed += cmocka_run_group_tests_name("last", last, NULL, NULL);
     guest_program_stop();
     stores_stop();
     return failed != 0;
