@@ -255,7 +255,7 @@ static void commits(uint64_t files)
 
 static void all(const char *kind, const uint64_t *sizes, size_t n)
 {
-    strcpy(folder, "/tmp/cis-scale-bench-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/cis-scale-bench-XXXXXX");
     if (mkdtemp(folder) == NULL) {
         exit(1);
     }

@@ -98,6 +98,130 @@ enum cis_glue_scan_status {
 int cis_glue_scan(const uint8_t *wasm, size_t len, uint32_t features,
                   bool (*keep_going)(void *self), void *self, struct cis_glue_text *out);
 
+/* ---- components: host functions whose types are known to the glue ---- */
+/* The C API boxes every value; these functions get slices of the guest's memory and hand slices
+ * back. One C function serves all shapes: arguments in order, one result. */
+struct cis_glue_span {
+    const uint8_t *ptr;
+    size_t len;
+};
+struct cis_glue_pair { /* (text, text), (text, bytes); single items use the first */
+    struct cis_glue_span first, second;
+};
+struct cis_glue_arg {
+    uint64_t n;                /* a number, flags (first is 1), or a resource's representation */
+    struct cis_glue_span span; /* text (UTF-8) or bytes: the guest's memory, during the call */
+    const struct cis_glue_pair *items;
+    const uint32_t *reps; /* a list of resources */
+    size_t nitems;        /* of items or reps, at most 65,536: more ends the guest */
+};
+/* Zero at the start. What it points to stays as it is until the next call into C from this guest,
+ * or the end of the guest. Text has to be UTF-8. */
+struct cis_glue_out {
+    bool failed;    /* the error of the function's own type: number in `error` */
+    bool has;       /* bool; an option that is there; the end of a file */
+    uint32_t error; /* case of the error's enum; streams: 0 the last operation failed (rep and kind:
+                     * its error), 1 closed */
+    uint32_t rep;   /* a resource that is handed out, and its type: the number it was defined by */
+    uint32_t kind;
+    uint64_t n[12]; /* numbers; a stat: type, links, size, three times as seconds and nanoseconds
+                     * (2^32 and more: none) */
+    struct cis_glue_span span;
+    const struct cis_glue_pair *items;
+    const uint32_t *numbers;
+    size_t nitems; /* of items or numbers */
+};
+/* r a resource, s text, b bytes, n u64; E: an error enum. */
+enum cis_glue_shape {
+    CIS_GLUE_QUIET = 0,       /* (r) */
+    CIS_GLUE_POLL = 1,        /* (list<r>) -> list<u32> */
+    CIS_GLUE_BOOL = 2,        /* (r) -> bool */
+    CIS_GLUE_CHILD = 3,       /* (r) -> own r */
+    CIS_GLUE_READ = 4,        /* streams: (r, n) -> result<b, stream-error> */
+    CIS_GLUE_WRITE = 5,       /* (r, b) -> result<_, stream-error> */
+    CIS_GLUE_COUNT = 6,       /* (r) -> result<n, stream-error> */
+    CIS_GLUE_SKIP = 7,        /* (r, n) -> result<n, stream-error> */
+    CIS_GLUE_DONE = 8,        /* (r) -> result<_, stream-error> */
+    CIS_GLUE_ZEROES = 9,      /* (r, n) -> result<_, stream-error> */
+    CIS_GLUE_SPLICE = 10,     /* (r, r, n) -> result<n, stream-error> */
+    CIS_GLUE_BYTES = 11,      /* (n) -> b */
+    CIS_GLUE_U64 = 12,        /* () -> n */
+    CIS_GLUE_U64_PAIR = 13,   /* () -> tuple<n, n> */
+    CIS_GLUE_DATETIME = 14,   /* () -> record { seconds, nanoseconds } */
+    CIS_GLUE_TEXTS = 15,      /* () -> list<s> */
+    CIS_GLUE_TEXT_PAIRS = 16, /* () -> list<tuple<s, s>> */
+    CIS_GLUE_MAKE = 17,       /* (n) -> own r */
+    CIS_GLUE_FILE_READ =
+        20, /* wasi:filesystem, E its error-code: (r, n, n) -> result<tuple<b, bool>, E> */
+    CIS_GLUE_FILE_WRITE = 21,   /* (r, b, n) -> result<n, E> */
+    CIS_GLUE_FILE_TYPE = 22,    /* (r) -> result<descriptor-type, E> */
+    CIS_GLUE_FILE_STAT = 23,    /* (r) -> result<descriptor-stat, E> */
+    CIS_GLUE_FILE_STAT_AT = 24, /* (r, path-flags, s) -> result<descriptor-stat, E> */
+    CIS_GLUE_FILE_OPEN_AT =
+        25, /* (r, path-flags, s, open-flags, descriptor-flags) -> result<own r, E> */
+    CIS_GLUE_FILE_HASH = 26,     /* (r) -> result<metadata-hash-value, E> */
+    CIS_GLUE_FILE_HASH_AT = 27,  /* (r, path-flags, s) -> result<metadata-hash-value, E> */
+    CIS_GLUE_FILE_STREAM = 28,   /* (r, n) -> result<own r, E> */
+    CIS_GLUE_FILE_CHILD = 29,    /* (r) -> result<own r, E> */
+    CIS_GLUE_FILE_DONE = 30,     /* (r) -> result<_, E> */
+    CIS_GLUE_FILE_SIZE = 31,     /* (r, n) -> result<_, E> */
+    CIS_GLUE_FILE_PATH = 32,     /* (r, s) -> result<_, E> */
+    CIS_GLUE_FILE_READLINK = 33, /* (r, s) -> result<s, E> */
+    CIS_GLUE_FILE_ENTRY = 34,    /* (r) -> result<option<directory-entry>, E> */
+    CIS_GLUE_FILE_RENAME = 35,   /* (r, s, r, s) -> result<_, E> */
+    CIS_GLUE_FILE_LINK = 36,     /* (r, path-flags, s, r, s) -> result<_, E> */
+    CIS_GLUE_FILE_SYMLINK = 37,  /* (r, s, s) -> result<_, E> */
+    CIS_GLUE_FIELD_GET = 40,     /* wasi:http, E header-error: (r, s) -> list<b> */
+    CIS_GLUE_FIELD_ENTRIES = 41, /* (r) -> list<tuple<s, b>> */
+    CIS_GLUE_FIELD_APPEND = 42,  /* (r, s, b) -> result<_, E> */
+    CIS_GLUE_FIELD_SET = 43,     /* (r, s, list<b>) -> result<_, E> */
+    CIS_GLUE_FIELD_FROM = 44,    /* (list<tuple<s, b>>) -> result<own r, E> */
+    CIS_GLUE_NET_U64 = 45        /* wasi:sockets, E its error-code: (r, n) -> result<_, E> */
+};
+/* data: of the store (wasmtime_context_get_data). false: the guest has ended, and C has recorded
+ * why; the call fails and the guest unwinds. */
+typedef bool cis_glue_typed(void *env, void *data, const struct cis_glue_arg *args,
+                            struct cis_glue_out *out);
+/* Defines the function in the linker's instance; its type is checked when the component is linked.
+ */
+wasmtime_error_t *cis_glue_add_typed(wasmtime_component_linker_instance_t *into, const char *name,
+                                     size_t name_len, uint32_t shape, cis_glue_typed *call,
+                                     void *env);
+
+/* ---- components: linked once, instantiated often ---- */
+struct cis_glue_pre;
+wasmtime_error_t *cis_glue_pre_new(const wasmtime_component_linker_t *linker,
+                                   const wasmtime_component_t *component,
+                                   struct cis_glue_pre **out_pre);
+wasmtime_error_t *cis_glue_pre_instantiate(const struct cis_glue_pre *pre,
+                                           wasmtime_context_t *context,
+                                           wasmtime_component_instance_t *out_instance);
+void cis_glue_pre_free(struct cis_glue_pre *pre);
+
+/* ---- components as documents. Hostile input can cost as much as compiling it ---- */
+/* A core module of WASI 0.1 as a component. adapter_len 0: the adapter of this engine's version,
+ * for a command or a reactor. */
+wasmtime_error_t *cis_glue_component_new(const uint8_t *module, size_t len, const uint8_t *adapter,
+                                         size_t adapter_len, bool reactor,
+                                         struct cis_glue_text *out);
+/* The world of a component, or a package that was encoded, as WIT text. */
+wasmtime_error_t *cis_glue_wit(const uint8_t *wasm, size_t len, struct cis_glue_text *out);
+
+/* ---- calls as text ---- */
+/* "NAME: func(a: string) -> u32". A part that has no text form shows as <a resource>. */
+void cis_glue_wave_type(const wasmtime_component_func_t *func, wasmtime_context_t *context,
+                        const char *name, size_t len, struct cis_glue_text *out);
+enum cis_glue_wave_status {
+    CIS_GLUE_WAVE_OK = 0,   /* out: the result as text, "" without one */
+    CIS_GLUE_WAVE_TEXT = 1, /* the call's text is wrong: message, and *out_at where */
+    CIS_GLUE_WAVE_TYPE = 2, /* the function's type has a part without text form: what */
+    CIS_GLUE_WAVE_CALL = 3  /* the call failed: *out_error */
+};
+/* text: `name(args)`; run false: only checks. */
+int cis_glue_wave_call(const wasmtime_component_func_t *func, wasmtime_context_t *context,
+                       const char *text, size_t len, bool run, struct cis_glue_text *out,
+                       size_t *out_at, wasmtime_error_t **out_error);
+
 /* ---- TOML ---- */
 /* 0: out is {"value": …, "lines": {"a.b": 3}}. Otherwise the line of the mistake (1 when unknown)
  * and out its description. Datetimes become strings; array items are "a.0", "a.1". */

@@ -5,9 +5,13 @@
 pub use wasmtime_c_api::*;
 
 mod config;
+mod pre;
 mod scan;
 mod store;
 mod toml_json;
+mod typed;
+mod wave;
+mod wit;
 
 use std::ffi::c_char;
 

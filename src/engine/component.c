@@ -14,8 +14,7 @@
 
 struct link {
     cis_image *image;
-    cis_iface_resolver *resolve;
-    void *self;
+    const struct cis_iface_provider *from;
     struct cis_bound_iface *bound;
     size_t n, cap, missing;
     char first[160]; /* the first import that cannot be provided */
@@ -36,12 +35,15 @@ static void lacks(struct link *l, struct cis_str interface, struct cis_str name,
     }
 }
 
-static cis_code bind(struct link *l, const struct cis_ifacefn *row, struct cis_error *err)
+static bool well_formed(const struct cis_ifacefn *row)
 {
-    if (row->grant >= 16 || row->handler == NULL || (row->grant != 0 && row->refuse == NULL)) {
-        return cis_fail(err, CIS_E_INTERNAL, "host function %s.%s: malformed row", row->interface,
-                        row->name);
-    }
+    return row->shape != CIS_SHAPE_VALUES ? row->typed != NULL && row->grant < 16
+                                          : row->handler != NULL && row->grant < 16 &&
+                                                (row->grant == 0 || row->refuse != NULL);
+}
+
+static cis_code bind(struct link *l, struct cis_bound_iface bound, struct cis_error *err)
+{
     if (l->n == l->cap) {
         size_t cap = l->cap != 0 ? 2 * l->cap : 32;
         struct cis_bound_iface *more = cis_realloc(l->bound, cap * sizeof *more);
@@ -51,20 +53,34 @@ static cis_code bind(struct link *l, const struct cis_ifacefn *row, struct cis_e
         l->bound = more;
         l->cap = cap;
     }
-    l->bound[l->n++] = (struct cis_bound_iface){.row = row,
-                                                .grant_bit = row->grant != 0 ? 1u << row->grant : 0,
-                                                .metered = l->image->profile->fuel,
-                                                .has_result = strstr(row->type, ") -> ") != NULL};
+    l->bound[l->n++] = bound;
     return CIS_OK;
+}
+
+static cis_code bind_row(struct link *l, const struct cis_ifacefn *row, struct cis_error *err)
+{
+    if (!well_formed(row)) {
+        return cis_fail(err, CIS_E_INTERNAL, "host function %s.%s: malformed row", row->interface,
+                        row->name);
+    }
+    return bind(l,
+                (struct cis_bound_iface){.row = row,
+                                         .grant_bit = row->grant != 0 ? 1u << row->grant : 0,
+                                         .metered = l->image->profile->fuel,
+                                         .has_result = strstr(row->type, ") -> ") != NULL},
+                err);
 }
 
 static cis_code resolve_func(struct link *l, struct cis_str interface, struct cis_str name,
                              const wasmtime_component_func_type_t *type, struct cis_error *err)
 {
-    const struct cis_ifacefn *row = l->resolve(l->self, interface, name);
+    const struct cis_ifacefn *row = l->from->function(l->from->self, interface, name);
     if (row == NULL) {
         lacks(l, interface, name, "");
         return CIS_OK;
+    }
+    if (row->shape != CIS_SHAPE_VALUES) {
+        return bind_row(l, row, err); /* the engine compares its type when everything is defined */
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
     cis_functext(type, &text);
@@ -75,20 +91,34 @@ static cis_code resolve_func(struct link *l, struct cis_str interface, struct ci
         lacks(l, interface, name, " with another type");
         return CIS_OK;
     }
-    return bind(l, row, err);
+    return bind_row(l, row, err);
 }
 
-/* Called for each function of an interface; defining is the second walk, in the same order. */
+/* Called for each function of an interface, and with type NULL for each resource; defining is the
+ * second walk, in the same order. */
 typedef cis_code each_func(struct link *l, wasmtime_component_linker_instance_t *into,
                            struct cis_str interface, struct cis_str name,
                            const wasmtime_component_func_type_t *type, struct cis_error *err);
+
+static cis_code resolve_resource(struct link *l, struct cis_str interface, struct cis_str name,
+                                 struct cis_error *err)
+{
+    const struct cis_iface_resource *found =
+        l->from->resource != NULL ? l->from->resource(l->from->self, interface, name) : NULL;
+    if (found == NULL) {
+        lacks(l, interface, name, "");
+        return CIS_OK;
+    }
+    return bind(l, (struct cis_bound_iface){.resource = found}, err);
+}
 
 static cis_code on_resolve(struct link *l, wasmtime_component_linker_instance_t *into,
                            struct cis_str interface, struct cis_str name,
                            const wasmtime_component_func_type_t *type, struct cis_error *err)
 {
     (void)into;
-    return resolve_func(l, interface, name, type, err);
+    return type == NULL ? resolve_resource(l, interface, name, err)
+                        : resolve_func(l, interface, name, type, err);
 }
 
 static cis_code on_define(struct link *l, wasmtime_component_linker_instance_t *into,
@@ -96,8 +126,12 @@ static cis_code on_define(struct link *l, wasmtime_component_linker_instance_t *
                           const wasmtime_component_func_type_t *type, struct cis_error *err)
 {
     (void)interface, (void)type;
-    wasmtime_error_t *e = wasmtime_component_linker_instance_add_func(
-        into, name.ptr, name.len, cis_iface_trampoline, &l->bound[l->n++], NULL);
+    struct cis_bound_iface *bound = &l->bound[l->n++];
+    wasmtime_error_t *e = bound->resource != NULL ? cis_resource_define(into, name, bound)
+                          : bound->row->shape != CIS_SHAPE_VALUES
+                              ? cis_typed_define(into, name, bound)
+                              : wasmtime_component_linker_instance_add_func(
+                                    into, name.ptr, name.len, cis_iface_trampoline, bound, NULL);
     return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
 }
 
@@ -125,6 +159,8 @@ static cis_code walk_interface(struct link *l, struct cis_str interface,
         cis_code code = CIS_OK;
         if (item.kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC) {
             code = each(l, into, interface, name, item.of.component_func, err);
+        } else if (item.kind == WASMTIME_COMPONENT_ITEM_RESOURCE) {
+            code = each(l, into, interface, name, NULL, err);
         } else if (item.kind != WASMTIME_COMPONENT_ITEM_TYPE) {
             lacks(l, interface, name, "");
         }
@@ -190,6 +226,11 @@ static cis_code define(struct link *l, const wasmtime_component_type_t *type, ci
     l->n = 0;
     cis_code code = walk(l, type, on_define, root, err);
     wasmtime_component_linker_instance_delete(root);
+    if (code == CIS_OK) {
+        wasmtime_error_t *e =
+            cis_glue_pre_new(p->components, l->image->component, &p->component_pre);
+        code = e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
+    }
     return code;
 }
 
@@ -198,7 +239,8 @@ static cis_program *find(const cis_image *image, const struct link *l)
     cis_program *p = atomic_load_explicit(&image->programs, memory_order_acquire);
     for (; p != NULL; p = p->next) {
         size_t i = 0;
-        while (i < p->nifaces && i < l->n && p->ifaces[i].row == l->bound[i].row) {
+        while (i < p->nifaces && i < l->n && p->ifaces[i].row == l->bound[i].row &&
+               p->ifaces[i].resource == l->bound[i].resource) {
             i++;
         }
         if (i == p->nifaces && i == l->n) {
@@ -254,14 +296,14 @@ static cis_code link_type(struct link *l, const wasmtime_component_type_t *type,
     return code;
 }
 
-cis_code cis_component_link(cis_image *image, cis_iface_resolver *resolve, void *self,
+cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *provider,
                             cis_program **out_program, struct cis_error *err)
 {
     if (image->component == NULL) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a core module, not a component",
                         image->name);
     }
-    struct link l = {.image = image, .resolve = resolve, .self = self};
+    struct link l = {.image = image, .from = provider};
     wasmtime_component_type_t *type = wasmtime_component_type(image->component);
     cis_code code = link_type(&l, type, out_program, err);
     wasmtime_component_type_delete(type);

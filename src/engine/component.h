@@ -4,7 +4,11 @@
  * A value is decoded by the engine before a handler sees it and encoded after; handlers read and
  * build it with the functions here and never touch the guest's memory. What a guest can make the
  * engine decode in one call is bounded before it is built (cis_guest_hostcall_max); what a handler
- * builds is charged to the run's budget before it is built, until the call has returned. */
+ * builds is charged to the run's budget before it is built, until the call has returned.
+ *
+ * Functions with lists, those of streams and the small hot ones have a shape instead, one of those
+ * that the engine knows: their handlers get slices of the guest's memory and hand slices back, and
+ * nothing is boxed or copied in between. */
 #ifndef CIS_ENGINE_COMPONENT_H
 #define CIS_ENGINE_COMPONENT_H
 
@@ -21,12 +25,98 @@ typedef struct cis_val cis_val; /* one value, or the first of an array */
 typedef cis_code cis_ifacefn_handler(cis_guest *guest, const cis_val *args, cis_val *result,
                                      struct cis_error *err);
 
+/* ---- shapes ---- */
+
+/* r a resource, s text, b bytes, n u64. A function of another type than its shape's is refused when
+ * the component is linked. */
+enum cis_shape {
+    CIS_SHAPE_VALUES,         /* no shape: decoded values */
+    CIS_SHAPE_QUIET,          /* (r) */
+    CIS_SHAPE_POLL,           /* (list<r>) -> list<u32> */
+    CIS_SHAPE_BOOL,           /* (r) -> bool */
+    CIS_SHAPE_CHILD,          /* (r) -> own r */
+    CIS_SHAPE_READ,           /* wasi:io streams: (r, n) -> result<b, stream-error> */
+    CIS_SHAPE_WRITE,          /* (r, b) -> result<_, stream-error> */
+    CIS_SHAPE_COUNT,          /* (r) -> result<n, stream-error> */
+    CIS_SHAPE_SKIP,           /* (r, n) -> result<n, stream-error> */
+    CIS_SHAPE_DONE,           /* (r) -> result<_, stream-error> */
+    CIS_SHAPE_ZEROES,         /* (r, n) -> result<_, stream-error> */
+    CIS_SHAPE_SPLICE,         /* (r, r, n) -> result<n, stream-error> */
+    CIS_SHAPE_BYTES,          /* (n) -> b */
+    CIS_SHAPE_U64,            /* () -> n */
+    CIS_SHAPE_U64_PAIR,       /* () -> tuple<n, n> */
+    CIS_SHAPE_DATETIME,       /* () -> record{seconds:u64,nanoseconds:u32} */
+    CIS_SHAPE_TEXTS,          /* () -> list<s> */
+    CIS_SHAPE_TEXT_PAIRS,     /* () -> list<tuple<s, s>> */
+    CIS_SHAPE_MAKE,           /* (n) -> own r */
+    CIS_SHAPE_FILE_READ = 21, /* wasi:filesystem; E: its error-code.
+                               * (r, n, n) -> result<tuple<b, bool>, E> */
+    CIS_SHAPE_FILE_WRITE,     /* (r, b, n) -> result<n, E> */
+    CIS_SHAPE_FILE_TYPE,      /* (r) -> result<descriptor-type, E> */
+    CIS_SHAPE_FILE_STAT,      /* (r) -> result<descriptor-stat, E> */
+    CIS_SHAPE_FILE_STAT_AT,   /* (r, path-flags, s) -> result<descriptor-stat, E> */
+    CIS_SHAPE_FILE_OPEN_AT, /* (r, path-flags, s, open-flags, descriptor-flags) -> result<own, E> */
+    CIS_SHAPE_FILE_HASH,    /* (r) -> result<metadata-hash-value, E> */
+    CIS_SHAPE_FILE_HASH_AT, /* (r, path-flags, s) -> result<metadata-hash-value, E> */
+    CIS_SHAPE_FILE_STREAM,  /* (r, n) -> result<own r, E> */
+    CIS_SHAPE_FILE_CHILD,   /* (r) -> result<own r, E> */
+    CIS_SHAPE_FILE_DONE,    /* (r) -> result<_, E> */
+    CIS_SHAPE_FILE_SIZE,    /* (r, n) -> result<_, E> */
+    CIS_SHAPE_FILE_PATH,    /* (r, s) -> result<_, E> */
+    CIS_SHAPE_FILE_READLINK,  /* (r, s) -> result<s, E> */
+    CIS_SHAPE_FILE_ENTRY,     /* (r) -> result<option<directory-entry>, E> */
+    CIS_SHAPE_FILE_RENAME,    /* (r, s, r, s) -> result<_, E> */
+    CIS_SHAPE_FILE_LINK,      /* (r, path-flags, s, r, s) -> result<_, E> */
+    CIS_SHAPE_FILE_SYMLINK,   /* (r, s, s) -> result<_, E> */
+    CIS_SHAPE_FIELD_GET = 41, /* wasi:http fields; E: header-error. (r, s) -> list<b> */
+    CIS_SHAPE_FIELD_ENTRIES,  /* (r) -> list<tuple<s, b>> */
+    CIS_SHAPE_FIELD_APPEND,   /* (r, s, b) -> result<_, E> */
+    CIS_SHAPE_FIELD_SET,      /* (r, s, list<b>) -> result<_, E> */
+    CIS_SHAPE_FIELD_FROM,     /* (list<tuple<s, b>>) -> result<own r, E> */
+    CIS_SHAPE_NET_U64,        /* wasi:sockets; E: its error-code. (r, n) -> result<_, E> */
+};
+
+struct cis_pair { /* (text, text), (text, bytes); single items use the first */
+    struct cis_bytes first, second;
+};
+/* One argument: a number, flags (the first is 1) or a resource's number in n; text or bytes as a
+ * slice of the guest's memory, valid during the call. */
+struct cis_typed {
+    uint64_t n;
+    struct cis_bytes bytes; /* text is UTF-8 */
+    const struct cis_pair *items;
+    const uint32_t *reps; /* a list of resources */
+    size_t nitems;        /* at most 65,536 */
+};
+/* The answer, zero at the start. What it points to stays as it is until this guest calls the host
+ * again, or ends. */
+struct cis_answer {
+    bool failed;    /* the function's own error: its case in `error` */
+    bool has;       /* bool; an option that is there; the end of a file */
+    uint32_t error; /* of streams: 0 the last operation failed (rep, kind: its error), 1 closed */
+    uint32_t rep;   /* a resource handed out, and the kind it was defined as */
+    uint32_t kind;
+    uint64_t n[12]; /* numbers; a stat: type, links, size, then access, modification and change as
+                     * seconds and nanoseconds (2^32 and more: no such time) */
+    struct cis_bytes bytes;
+    const struct cis_pair *items;
+    const uint32_t *numbers;
+    size_t nitems;
+};
+/* Codes as for cis_ifacefn_handler. */
+typedef cis_code cis_typed_handler(cis_guest *guest, const struct cis_typed *args,
+                                   struct cis_answer *out, struct cis_error *err);
+
 struct cis_ifacefn {
     const char *interface; /* "cis:skill/memory", without the version */
     const char *name;
-    const char *type; /* as cis_component_export_type writes it */
-    uint8_t grant;    /* enum cis_grant; the trampoline checks it */
-    uint8_t cost;     /* as in struct cis_hostfn */
+    const char *type; /* as cis_component_export_type writes it; of a shape: for the docs */
+    enum cis_shape shape;
+    cis_typed_handler *typed; /* with a shape, in place of handler and refuse */
+    int32_t denied;           /* with a shape: case of its error when the grant is missing; -1: it
+                               * has none, and the run ends */
+    uint8_t grant;            /* enum cis_grant; the trampoline checks it */
+    uint8_t cost;             /* as in struct cis_hostfn */
     cis_ifacefn_handler *handler;
     cis_ifacefn_handler *refuse; /* builds the answer when the grant is missing */
     const char *params;          /* names: "key,value" */
@@ -40,14 +130,31 @@ struct cis_iface_table {
     size_t nrows;
 };
 
+/* A resource that interfaces hand out. The guest holds handles; `rep` is the host's own number for
+ * the thing behind one, which the guest neither sees nor can forge. */
+struct cis_iface_resource {
+    const char *package; /* "wasi": of interfaces "wasi:…" */
+    const char *name;    /* "input-stream" */
+    uint32_t kind;       /* one number a resource type, the same in every interface */
+    void (*drop)(cis_guest *guest, uint32_t rep); /* the guest's last handle is gone */
+};
+
 /* Finds the row for a function of an imported interface ("cis:skill/memory@0.1.0"). */
 typedef const struct cis_ifacefn *cis_iface_resolver(void *self, struct cis_str interface,
                                                      struct cis_str name);
+/* NULL: nobody provides it. */
+typedef const struct cis_iface_resource *cis_resource_resolver(void *self, struct cis_str interface,
+                                                               struct cis_str name);
+struct cis_iface_provider {
+    cis_iface_resolver *function;
+    cis_resource_resolver *resource; /* may be NULL */
+    void *self;
+};
 
 /* Binds every function of every imported interface. What nothing provides is CIS_E_IMPORT naming
  * interface, version and function; so is a function of another type. Types that an interface
- * exports need no row; resources, modules and functions outside an interface have none. */
-cis_code cis_component_link(cis_image *image, cis_iface_resolver *resolve, void *self,
+ * exports need no row; modules and functions outside an interface have none. */
+cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *provider,
                             cis_program **out_program, struct cis_error *err);
 /* "func(string, option<u32>) -> result<string, enum{a,b}>" of an exported function; names of
  * parameters are no part of it, those of fields and cases are. CIS_E_NOTFOUND: no such function. */

@@ -75,9 +75,8 @@ void cis_component_limits(cis_guest *guest)
 
 wasmtime_error_t *cis_component_instantiate(cis_guest *guest)
 {
-    return wasmtime_component_linker_instantiate(guest->program->components, guest->context,
-                                                 guest->program->image->component,
-                                                 &guest->component);
+    return cis_glue_pre_instantiate(guest->program->component_pre, guest->context,
+                                    &guest->component);
 }
 
 struct cis_vals {

@@ -33,8 +33,9 @@ struct cis_program {
     /* Guests that import a memory: it belongs to one store, so that there is no instance-pre. */
     wasmtime_linker_t *linker;
     wasm_memorytype_t *memory;
-    /* Components; no instance-pre there, and rows of another kind. */
+    /* Components; rows of another kind. */
     wasmtime_component_linker_t *components;
+    struct cis_glue_pre *component_pre;
     struct cis_bound_iface *ifaces; /* one for each imported function, in order */
     size_t nifaces;
     struct cis_made_row

@@ -74,6 +74,7 @@ void cis_program_free(cis_program *p)
     if (p->memory != NULL) {
         wasm_memorytype_delete(p->memory);
     }
+    cis_glue_pre_free(p->component_pre);
     if (p->components != NULL) {
         wasmtime_component_linker_delete(p->components);
     }

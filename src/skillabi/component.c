@@ -168,7 +168,8 @@ cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_opti
         return cis_fail(err, CIS_E_ENTRY, "exports run as %.120s; it has to be %s",
                         cis_buf_cstr(&type), RUN_TYPE);
     }
-    return cis_component_link(image, resolve, NULL, out_program, err);
+    static const struct cis_iface_provider provider = {.function = resolve};
+    return cis_component_link(image, &provider, out_program, err);
 }
 
 /* ---- the call ---- */

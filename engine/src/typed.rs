@@ -1,0 +1,741 @@
+//! Host functions of components whose types are known here: everything with a list, every stream
+//! operation and the small hot ones. Values of the C API are boxed one by one (a list<u8> is 32 bytes
+//! an element); here C gets slices of the guest's memory and hands slices back, which are lowered
+//! into the guest without a copy in between.
+//!
+//! One C function serves all shapes: arguments and result are flat structs. What C hands back is
+//! borrowed until the callback's result has been lowered, which is before C runs again.
+
+use crate::slice;
+use std::ffi::c_void;
+use wasmtime::component::{
+    ComponentType, Lift, LinkerInstance, Lower, ResourceDynamic, WasmList,
+    WasmStr, flags,
+};
+use wasmtime::{AsContext, Result, StoreContextMut, format_err};
+use wasmtime_c_api::{
+    WasmtimeStoreData, wasmtime_component_linker_instance_t, wasmtime_context_get_data,
+    wasmtime_error_t,
+};
+
+/// Elements of a list of texts, bytes or resources that one call may bring.
+const ITEMS_MAX: usize = 65536;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Span {
+    ptr: *const u8,
+    len: usize,
+}
+
+impl Span {
+    fn of(bytes: &[u8]) -> Span {
+        Span {
+            ptr: bytes.as_ptr(),
+            len: bytes.len(),
+        }
+    }
+
+    /// # Safety
+    /// C keeps the bytes until the result of this call was lowered.
+    unsafe fn bytes(self) -> &'static [u8] {
+        // SAFETY: by the contract.
+        unsafe { slice(self.ptr, self.len) }
+    }
+
+    /// # Safety
+    /// As above. Text that is not UTF-8 is the host's mistake: the call fails.
+    unsafe fn text(self) -> Result<&'static str> {
+        // SAFETY: by the contract.
+        std::str::from_utf8(unsafe { self.bytes() })
+            .map_err(|_| format_err!("text of the host is not UTF-8"))
+    }
+}
+
+/// A pair of texts or of a text and bytes; single items use the first.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Pair {
+    first: Span,
+    second: Span,
+}
+
+#[repr(C)]
+pub struct Arg {
+    n: u64, // a number, flags, or the number of a resource
+    span: Span,
+    items: *const Pair,
+    reps: *const u32,
+    nitems: usize,
+}
+
+const NOTHING: Span = Span {
+    ptr: std::ptr::null(),
+    len: 0,
+};
+
+impl Arg {
+    fn number(n: u64) -> Arg {
+        Arg {
+            n,
+            span: NOTHING,
+            items: std::ptr::null(),
+            reps: std::ptr::null(),
+            nitems: 0,
+        }
+    }
+
+    fn span(bytes: &[u8]) -> Arg {
+        Arg {
+            span: Span::of(bytes),
+            ..Arg::number(0)
+        }
+    }
+
+    fn items(items: &[Pair]) -> Arg {
+        Arg {
+            items: items.as_ptr(),
+            nitems: items.len(),
+            ..Arg::number(0)
+        }
+    }
+}
+
+#[repr(C)]
+pub struct Out {
+    failed: bool, // an error of the function's own: `error` says which
+    has: bool,    // an option is there
+    error: u32,
+    rep: u32, // of a resource that is handed out, or of a failed stream's error
+    kind: u32, // the resource's type
+    n: [u64; 12],
+    span: Span,
+    items: *const Pair,
+    numbers: *const u32,
+    nitems: usize,
+}
+
+type Callback =
+    unsafe extern "C" fn(env: *mut c_void, data: *mut c_void, args: *const Arg, out: *mut Out) -> bool;
+
+#[derive(Clone, Copy)]
+struct Host {
+    call: Callback,
+    env: *mut c_void,
+}
+// SAFETY: the pointer is only handed back to C, which allows it from any thread.
+unsafe impl Send for Host {}
+// SAFETY: as above.
+unsafe impl Sync for Host {}
+
+impl Host {
+    fn call(&self, store: &StoreContextMut<'_, WasmtimeStoreData>, args: &[Arg]) -> Result<Out> {
+        let mut out = Out {
+            failed: false,
+            has: false,
+            error: 0,
+            rep: 0,
+            kind: 0,
+            n: [0; 12],
+            span: NOTHING,
+            items: std::ptr::null(),
+            numbers: std::ptr::null(),
+            nitems: 0,
+        };
+        let data = wasmtime_context_get_data(store.as_context());
+        // SAFETY: the contract of cis_glue_add_typed; both pointers live during the call.
+        if unsafe { (self.call)(self.env, data, args.as_ptr(), &mut out) } {
+            Ok(out)
+        } else {
+            // How and why was recorded by C before it said no.
+            Err(format_err!("the host ended the guest"))
+        }
+    }
+}
+
+impl Out {
+    /// # Safety
+    /// C keeps the items until the result of this call was lowered.
+    unsafe fn pairs(&self) -> &'static [Pair] {
+        if self.nitems == 0 {
+            &[]
+        } else {
+            // SAFETY: by the contract.
+            unsafe { std::slice::from_raw_parts(self.items, self.nitems) }
+        }
+    }
+
+    fn own(&self) -> ResourceDynamic {
+        ResourceDynamic::new_own(self.rep, self.kind)
+    }
+}
+
+// ---- what an error is, by the kind of function ----
+
+trait Failure: Sized {
+    fn of(out: &Out) -> Result<Self>;
+}
+
+/// Enums whose cases C names by their number in the interface.
+macro_rules! numbered {
+    ($name:ident { $($case:ident = $text:literal),* $(,)? }) => {
+        #[derive(ComponentType, Lift, Lower, Clone, Copy)]
+        #[component(enum)]
+        #[repr(u8)]
+        enum $name { $(#[component(name = $text)] $case),* }
+        impl $name {
+            fn number(n: u64) -> Result<$name> {
+                const ALL: &[$name] = &[$($name::$case),*];
+                usize::try_from(n).ok().and_then(|n| ALL.get(n)).copied()
+                    .ok_or_else(|| format_err!("the host answered with a case that does not exist"))
+            }
+        }
+        impl Failure for $name {
+            fn of(out: &Out) -> Result<$name> { $name::number(u64::from(out.error)) }
+        }
+    };
+}
+
+numbered!(FileError {
+    Access = "access", WouldBlock = "would-block", Already = "already",
+    BadDescriptor = "bad-descriptor", Busy = "busy", Deadlock = "deadlock", Quota = "quota",
+    Exist = "exist", FileTooLarge = "file-too-large", IllegalByteSequence = "illegal-byte-sequence",
+    InProgress = "in-progress", Interrupted = "interrupted", Invalid = "invalid", Io = "io",
+    IsDirectory = "is-directory", Loop = "loop", TooManyLinks = "too-many-links",
+    MessageSize = "message-size", NameTooLong = "name-too-long", NoDevice = "no-device",
+    NoEntry = "no-entry", NoLock = "no-lock", InsufficientMemory = "insufficient-memory",
+    InsufficientSpace = "insufficient-space", NotDirectory = "not-directory",
+    NotEmpty = "not-empty", NotRecoverable = "not-recoverable", Unsupported = "unsupported",
+    NoTty = "no-tty", NoSuchDevice = "no-such-device", Overflow = "overflow",
+    NotPermitted = "not-permitted", Pipe = "pipe", ReadOnly = "read-only",
+    InvalidSeek = "invalid-seek", TextFileBusy = "text-file-busy", CrossDevice = "cross-device",
+});
+
+numbered!(FileType {
+    Unknown = "unknown", BlockDevice = "block-device", CharacterDevice = "character-device",
+    Directory = "directory", Fifo = "fifo", SymbolicLink = "symbolic-link",
+    RegularFile = "regular-file", Socket = "socket",
+});
+
+numbered!(NetError {
+    Unknown = "unknown", AccessDenied = "access-denied", NotSupported = "not-supported",
+    InvalidArgument = "invalid-argument", OutOfMemory = "out-of-memory", Timeout = "timeout",
+    ConcurrencyConflict = "concurrency-conflict", NotInProgress = "not-in-progress",
+    WouldBlock = "would-block", InvalidState = "invalid-state",
+    NewSocketLimit = "new-socket-limit", AddressNotBindable = "address-not-bindable",
+    AddressInUse = "address-in-use", RemoteUnreachable = "remote-unreachable",
+    ConnectionRefused = "connection-refused", ConnectionReset = "connection-reset",
+    ConnectionAborted = "connection-aborted", DatagramTooLarge = "datagram-too-large",
+    NameUnresolvable = "name-unresolvable",
+    TemporaryResolverFailure = "temporary-resolver-failure",
+    PermanentResolverFailure = "permanent-resolver-failure",
+});
+
+numbered!(HeaderError {
+    InvalidSyntax = "invalid-syntax", Forbidden = "forbidden", Immutable = "immutable",
+});
+
+#[derive(ComponentType, Lift, Lower)]
+#[component(variant)]
+enum StreamError {
+    #[component(name = "last-operation-failed")]
+    Failed(ResourceDynamic),
+    #[component(name = "closed")]
+    Closed,
+}
+
+impl Failure for StreamError {
+    fn of(out: &Out) -> Result<StreamError> {
+        Ok(match out.error {
+            0 => StreamError::Failed(out.own()),
+            _ => StreamError::Closed,
+        })
+    }
+}
+
+flags! {
+    PathFlags {
+        #[component(name = "symlink-follow")] const SYMLINK_FOLLOW;
+    }
+}
+flags! {
+    OpenFlags {
+        #[component(name = "create")] const CREATE;
+        #[component(name = "directory")] const DIRECTORY;
+        #[component(name = "exclusive")] const EXCLUSIVE;
+        #[component(name = "truncate")] const TRUNCATE;
+    }
+}
+flags! {
+    FileFlags {
+        #[component(name = "read")] const READ;
+        #[component(name = "write")] const WRITE;
+        #[component(name = "file-integrity-sync")] const FILE_SYNC;
+        #[component(name = "data-integrity-sync")] const DATA_SYNC;
+        #[component(name = "requested-write-sync")] const WRITE_SYNC;
+        #[component(name = "mutate-directory")] const MUTATE_DIRECTORY;
+    }
+}
+
+// ---- what an answer is ----
+
+trait Answer: Sized {
+    fn of(out: &Out) -> Result<Self>;
+}
+
+impl Answer for () {
+    fn of(_: &Out) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Answer for bool {
+    fn of(out: &Out) -> Result<bool> {
+        Ok(out.has)
+    }
+}
+
+impl Answer for u64 {
+    fn of(out: &Out) -> Result<u64> {
+        Ok(out.n[0])
+    }
+}
+
+impl Answer for (u64, u64) {
+    fn of(out: &Out) -> Result<(u64, u64)> {
+        Ok((out.n[0], out.n[1]))
+    }
+}
+
+impl Answer for ResourceDynamic {
+    fn of(out: &Out) -> Result<ResourceDynamic> {
+        Ok(out.own())
+    }
+}
+
+impl Answer for &'static [u8] {
+    fn of(out: &Out) -> Result<&'static [u8]> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        Ok(unsafe { out.span.bytes() })
+    }
+}
+
+impl Answer for &'static str {
+    fn of(out: &Out) -> Result<&'static str> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        unsafe { out.span.text() }
+    }
+}
+
+impl Answer for (&'static [u8], bool) {
+    fn of(out: &Out) -> Result<(&'static [u8], bool)> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        Ok((unsafe { out.span.bytes() }, out.has))
+    }
+}
+
+impl Answer for &'static [u32] {
+    fn of(out: &Out) -> Result<&'static [u32]> {
+        if out.nitems == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: the contract of cis_glue_add_typed.
+        Ok(unsafe { std::slice::from_raw_parts(out.numbers, out.nitems) })
+    }
+}
+
+impl Answer for Vec<&'static str> {
+    fn of(out: &Out) -> Result<Vec<&'static str>> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        unsafe { out.pairs() }
+            .iter()
+            .map(|p| unsafe { p.first.text() })
+            .collect()
+    }
+}
+
+impl Answer for Vec<&'static [u8]> {
+    fn of(out: &Out) -> Result<Vec<&'static [u8]>> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        Ok(unsafe { out.pairs() }
+            .iter()
+            .map(|p| unsafe { p.first.bytes() })
+            .collect())
+    }
+}
+
+impl Answer for Vec<(&'static str, &'static str)> {
+    fn of(out: &Out) -> Result<Self> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        unsafe { out.pairs() }
+            .iter()
+            .map(|p| unsafe { Ok((p.first.text()?, p.second.text()?)) })
+            .collect()
+    }
+}
+
+impl Answer for Vec<(&'static str, &'static [u8])> {
+    fn of(out: &Out) -> Result<Self> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        unsafe { out.pairs() }
+            .iter()
+            .map(|p| unsafe { Ok((p.first.text()?, p.second.bytes())) })
+            .collect()
+    }
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy)]
+#[component(record)]
+struct Datetime {
+    seconds: u64,
+    nanoseconds: u32,
+}
+
+impl Answer for Datetime {
+    fn of(out: &Out) -> Result<Datetime> {
+        Ok(Datetime {
+            seconds: out.n[0],
+            nanoseconds: u32::try_from(out.n[1])?,
+        })
+    }
+}
+
+#[derive(ComponentType, Lift, Lower)]
+#[component(record)]
+struct MetadataHash {
+    lower: u64,
+    upper: u64,
+}
+
+impl Answer for MetadataHash {
+    fn of(out: &Out) -> Result<MetadataHash> {
+        Ok(MetadataHash {
+            lower: out.n[0],
+            upper: out.n[1],
+        })
+    }
+}
+
+impl Answer for FileType {
+    fn of(out: &Out) -> Result<FileType> {
+        FileType::number(out.n[0])
+    }
+}
+
+#[derive(ComponentType, Lift, Lower)]
+#[component(record)]
+struct Stat {
+    #[component(name = "type")]
+    kind: FileType,
+    #[component(name = "link-count")]
+    links: u64,
+    size: u64,
+    #[component(name = "data-access-timestamp")]
+    accessed: Option<Datetime>,
+    #[component(name = "data-modification-timestamp")]
+    modified: Option<Datetime>,
+    #[component(name = "status-change-timestamp")]
+    changed: Option<Datetime>,
+}
+
+impl Answer for Stat {
+    /// n: type, links, size, then seconds and nanoseconds of each time; nanoseconds of 2^32 and more:
+    /// none.
+    fn of(out: &Out) -> Result<Stat> {
+        let time = |at: usize| {
+            u32::try_from(out.n[at + 1])
+                .ok()
+                .map(|nanoseconds| Datetime {
+                    seconds: out.n[at],
+                    nanoseconds,
+                })
+        };
+        Ok(Stat {
+            kind: FileType::number(out.n[0])?,
+            links: out.n[1],
+            size: out.n[2],
+            accessed: time(3),
+            modified: time(5),
+            changed: time(7),
+        })
+    }
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct DirEntry {
+    #[component(name = "type")]
+    kind: FileType,
+    name: &'static str,
+}
+
+impl Answer for Option<DirEntry> {
+    fn of(out: &Out) -> Result<Option<DirEntry>> {
+        if !out.has {
+            return Ok(None);
+        }
+        Ok(Some(DirEntry {
+            kind: FileType::number(out.n[0])?,
+            // SAFETY: the contract of cis_glue_add_typed.
+            name: unsafe { out.span.text()? },
+        }))
+    }
+}
+
+impl<T: Answer, E: Failure> Answer for Result<T, E> {
+    fn of(out: &Out) -> wasmtime::Result<Result<T, E>> {
+        Ok(if out.failed {
+            Err(E::of(out)?)
+        } else {
+            Ok(T::of(out)?)
+        })
+    }
+}
+
+// ---- what an argument is ----
+
+/// Resources, numbers and flags are numbers; text and bytes are spans of the guest's memory.
+trait Give {
+    fn give<R>(&self, store: &StoreContextMut<'_, WasmtimeStoreData>, then: impl FnOnce(Arg) -> Result<R>)
+    -> Result<R>;
+}
+
+macro_rules! give_number {
+    ($($type:ty: $v:ident => $e:expr),* $(,)?) => { $(
+        impl Give for $type {
+            fn give<R>(&self, _: &StoreContextMut<'_, WasmtimeStoreData>,
+                       then: impl FnOnce(Arg) -> Result<R>) -> Result<R> {
+                let $v = self;
+                then(Arg::number($e))
+            }
+        }
+    )* };
+}
+
+give_number! {
+    ResourceDynamic: r => u64::from(r.rep()),
+    u64: n => *n,
+    PathFlags: f => u64::from(f.as_array()[0]),
+    OpenFlags: f => u64::from(f.as_array()[0]),
+    FileFlags: f => u64::from(f.as_array()[0]),
+}
+
+impl Give for WasmList<u8> {
+    fn give<R>(
+        &self,
+        store: &StoreContextMut<'_, WasmtimeStoreData>,
+        then: impl FnOnce(Arg) -> Result<R>,
+    ) -> Result<R> {
+        then(Arg::span(self.as_le_slice(store)))
+    }
+}
+
+impl Give for WasmStr {
+    fn give<R>(
+        &self,
+        store: &StoreContextMut<'_, WasmtimeStoreData>,
+        then: impl FnOnce(Arg) -> Result<R>,
+    ) -> Result<R> {
+        then(Arg::span(self.to_str(store)?.as_bytes()))
+    }
+}
+
+fn few(n: usize) -> Result<usize> {
+    if n > ITEMS_MAX {
+        return Err(format_err!("a list of {n} items, more than {ITEMS_MAX}"));
+    }
+    Ok(n)
+}
+
+macro_rules! typed {
+    ($into:expr, $name:expr, $host:expr, ($($arg:ident: $type:ty),*) -> $answer:ty) => {{
+        let host = $host;
+        $into.func_wrap($name, move |store: StoreContextMut<'_, WasmtimeStoreData>, ($($arg,)*): ($($type,)*)| {
+            let _ = &store;
+            let out = typed!(@args host, store, [] $($arg)*)?;
+            Ok((<$answer as Answer>::of(&out)?,))
+        })
+    }};
+    (@args $host:ident, $store:ident, [$($done:ident)*] $next:ident $($rest:ident)*) => {
+        $next.give(&$store, |$next| typed!(@args $host, $store, [$($done)* $next] $($rest)*))
+    };
+    (@args $host:ident, $store:ident, [$($done:ident)*]) => {
+        $host.call(&$store, &[$($done),*])
+    };
+}
+
+type Res = ResourceDynamic;
+type FileResult<T> = Result<T, FileError>;
+type StreamResult<T> = Result<T, StreamError>;
+
+/// No return value: a function that only ends, or blocks.
+fn quiet(
+    into: &mut LinkerInstance<'_, WasmtimeStoreData>,
+    name: &str,
+    host: Host,
+) -> Result<()> {
+    into.func_wrap(
+        name,
+        move |store: StoreContextMut<'_, WasmtimeStoreData>, (r,): (Res,)| {
+            host.call(&store, &[Arg::number(u64::from(r.rep()))])?;
+            Ok(())
+        },
+    )
+}
+
+fn poll(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
+    into.func_wrap(
+        name,
+        move |mut store: StoreContextMut<'_, WasmtimeStoreData>, (list,): (WasmList<Res>,)| {
+            let mut reps = Vec::with_capacity(few(list.len())?);
+            for r in list.iter(&mut store)? {
+                reps.push(r?.rep());
+            }
+            let arg = Arg {
+                reps: reps.as_ptr(),
+                nitems: reps.len(),
+                ..Arg::number(0)
+            };
+            let out = host.call(&store, &[arg])?;
+            Ok((<&'static [u32] as Answer>::of(&out)?,))
+        },
+    )
+}
+
+fn fields_from(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
+    into.func_wrap(
+        name,
+        move |mut store: StoreContextMut<'_, WasmtimeStoreData>,
+              (list,): (WasmList<(WasmStr, WasmList<u8>)>,)| {
+            let mut got = Vec::with_capacity(few(list.len())?);
+            for pair in list.iter(&mut store)? {
+                got.push(pair?);
+            }
+            let mut texts = Vec::with_capacity(got.len());
+            for (key, _) in &got {
+                texts.push(key.to_str(&store)?);
+            }
+            let items: Vec<Pair> = got
+                .iter()
+                .zip(&texts)
+                .map(|((_, value), key)| Pair {
+                    first: Span::of(key.as_bytes()),
+                    second: Span::of(value.as_le_slice(&store)),
+                })
+                .collect();
+            let out = host.call(&store, &[Arg::items(&items)])?;
+            Ok((<Result<Res, HeaderError> as Answer>::of(&out)?,))
+        },
+    )
+}
+
+fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
+    into.func_wrap(
+        name,
+        move |mut store: StoreContextMut<'_, WasmtimeStoreData>,
+              (r, key, list): (Res, WasmStr, WasmList<WasmList<u8>>)| {
+            let mut got = Vec::with_capacity(few(list.len())?);
+            for value in list.iter(&mut store)? {
+                got.push(value?);
+            }
+            let items: Vec<Pair> = got
+                .iter()
+                .map(|value| Pair {
+                    first: Span::of(value.as_le_slice(&store)),
+                    second: NOTHING,
+                })
+                .collect();
+            let text = key.to_str(&store)?;
+            let args = [
+                Arg::number(u64::from(r.rep())),
+                Arg::span(text.as_bytes()),
+                Arg::items(&items),
+            ];
+            let out = host.call(&store, &args)?;
+            Ok((<Result<(), HeaderError> as Answer>::of(&out)?,))
+        },
+    )
+}
+
+/// The numbers are those of enum cis_glue_shape.
+fn add(
+    into: &mut LinkerInstance<'_, WasmtimeStoreData>,
+    name: &str,
+    shape: u32,
+    host: Host,
+) -> Result<()> {
+    match shape {
+        0 => quiet(into, name, host),
+        1 => poll(into, name, host),
+        2 => typed!(into, name, host, (r: Res) -> bool),
+        3 => typed!(into, name, host, (r: Res) -> Res),
+        4 => typed!(into, name, host, (r: Res, n: u64) -> StreamResult<&'static [u8]>),
+        5 => typed!(into, name, host, (r: Res, data: WasmList<u8>) -> StreamResult<()>),
+        6 => typed!(into, name, host, (r: Res) -> StreamResult<u64>),
+        7 => typed!(into, name, host, (r: Res, n: u64) -> StreamResult<u64>),
+        8 => typed!(into, name, host, (r: Res) -> StreamResult<()>),
+        9 => typed!(into, name, host, (r: Res, n: u64) -> StreamResult<()>),
+        10 => typed!(into, name, host, (r: Res, from: Res, n: u64) -> StreamResult<u64>),
+        11 => typed!(into, name, host, (n: u64) -> &'static [u8]),
+        12 => typed!(into, name, host, () -> u64),
+        13 => typed!(into, name, host, () -> (u64, u64)),
+        14 => typed!(into, name, host, () -> Datetime),
+        15 => typed!(into, name, host, () -> Vec<&'static str>),
+        16 => typed!(into, name, host, () -> Vec<(&'static str, &'static str)>),
+        17 => typed!(into, name, host, (n: u64) -> Res),
+        20 => typed!(into, name, host, (r: Res, n: u64, at: u64) -> FileResult<(&'static [u8], bool)>),
+        21 => typed!(into, name, host, (r: Res, data: WasmList<u8>, at: u64) -> FileResult<u64>),
+        22 => typed!(into, name, host, (r: Res) -> FileResult<FileType>),
+        23 => typed!(into, name, host, (r: Res) -> FileResult<Stat>),
+        24 => typed!(into, name, host, (r: Res, f: PathFlags, path: WasmStr) -> FileResult<Stat>),
+        25 => typed!(into, name, host,
+            (r: Res, f: PathFlags, path: WasmStr, o: OpenFlags, d: FileFlags) -> FileResult<Res>),
+        26 => typed!(into, name, host, (r: Res) -> FileResult<MetadataHash>),
+        27 => typed!(into, name, host, (r: Res, f: PathFlags, path: WasmStr) -> FileResult<MetadataHash>),
+        28 => typed!(into, name, host, (r: Res, at: u64) -> FileResult<Res>),
+        29 => typed!(into, name, host, (r: Res) -> FileResult<Res>),
+        30 => typed!(into, name, host, (r: Res) -> FileResult<()>),
+        31 => typed!(into, name, host, (r: Res, n: u64) -> FileResult<()>),
+        32 => typed!(into, name, host, (r: Res, path: WasmStr) -> FileResult<()>),
+        33 => typed!(into, name, host, (r: Res, path: WasmStr) -> FileResult<&'static str>),
+        34 => typed!(into, name, host, (r: Res) -> FileResult<Option<DirEntry>>),
+        35 => typed!(into, name, host, (r: Res, path: WasmStr, to: Res, name: WasmStr) -> FileResult<()>),
+        36 => typed!(into, name, host,
+            (r: Res, f: PathFlags, path: WasmStr, to: Res, name: WasmStr) -> FileResult<()>),
+        37 => typed!(into, name, host, (r: Res, text: WasmStr, path: WasmStr) -> FileResult<()>),
+        40 => typed!(into, name, host, (r: Res, key: WasmStr) -> Vec<&'static [u8]>),
+        41 => typed!(into, name, host, (r: Res) -> Vec<(&'static str, &'static [u8])>),
+        42 => typed!(into, name, host, (r: Res, key: WasmStr, v: WasmList<u8>) -> Result<(), HeaderError>),
+        43 => fields_set(into, name, host),
+        44 => fields_from(into, name, host),
+        45 => typed!(into, name, host, (r: Res, n: u64) -> Result<(), NetError>),
+        _ => Err(format_err!("shape {shape} does not exist")),
+    }
+}
+
+fn fail(e: wasmtime::Error) -> Option<Box<wasmtime_error_t>> {
+    Some(Box::new(e.into()))
+}
+
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cis_glue_add_typed(
+    into: *mut wasmtime_component_linker_instance_t<'static>,
+    name: *const u8,
+    name_len: usize,
+    shape: u32,
+    call: Callback,
+    env: *mut c_void,
+) -> Option<Box<wasmtime_error_t>> {
+    // SAFETY: repr(transparent) over the linker's instance.
+    let into = unsafe { &mut *into.cast::<LinkerInstance<'static, WasmtimeStoreData>>() };
+    // SAFETY: by the contract.
+    let Ok(name) = std::str::from_utf8(unsafe { slice(name, name_len) }) else {
+        return fail(format_err!("a name that is not UTF-8"));
+    };
+    match add(into, name, shape, Host { call, env }) {
+        Ok(()) => None,
+        Err(e) => fail(e),
+    }
+}

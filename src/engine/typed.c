@@ -1,0 +1,104 @@
+/* Components: host functions with a shape, and resources. The same grants, costs and ends as every
+ * other host call has. */
+#include "base/clock.h"
+#include "engine/component_in.h"
+
+/* The glue's structs are the ones that handlers see. */
+#define SAME(a, b) _Static_assert((a) == (b), #a " is " #b)
+SAME(sizeof(struct cis_typed), sizeof(struct cis_glue_arg));
+SAME(offsetof(struct cis_typed, bytes), offsetof(struct cis_glue_arg, span));
+SAME(offsetof(struct cis_typed, reps), offsetof(struct cis_glue_arg, reps));
+SAME(sizeof(struct cis_pair), sizeof(struct cis_glue_pair));
+SAME(sizeof(struct cis_answer), sizeof(struct cis_glue_out));
+SAME(offsetof(struct cis_answer, n), offsetof(struct cis_glue_out, n));
+SAME(offsetof(struct cis_answer, bytes), offsetof(struct cis_glue_out, span));
+SAME(offsetof(struct cis_answer, nitems), offsetof(struct cis_glue_out, nitems));
+/* Shapes are the glue's, one higher: 0 says that there is none. */
+SAME(CIS_SHAPE_QUIET - 1, (int)CIS_GLUE_QUIET);
+SAME(CIS_SHAPE_MAKE - 1, (int)CIS_GLUE_MAKE);
+SAME(CIS_SHAPE_FILE_READ - 1, (int)CIS_GLUE_FILE_READ);
+SAME(CIS_SHAPE_FILE_SYMLINK - 1, (int)CIS_GLUE_FILE_SYMLINK);
+SAME(CIS_SHAPE_FIELD_GET - 1, (int)CIS_GLUE_FIELD_GET);
+SAME(CIS_SHAPE_NET_U64 - 1, (int)CIS_GLUE_NET_U64);
+
+static cis_code refuse(cis_guest *guest, const struct cis_bound_iface *bound,
+                       struct cis_answer *out)
+{
+    const struct cis_ifacefn *row = bound->row;
+    guest->grants_refused[row->grant]++;
+    if (row->denied < 0) {
+        return cis_guest_ended(guest, CIS_E_DENIED, NULL, 0, 0,
+                               "%s.%s: refused by policy, and the call has no way to say so",
+                               row->interface, row->name);
+    }
+    out->failed = true;
+    out->error = (uint32_t)row->denied;
+    return CIS_OK;
+}
+
+static cis_code perform(cis_guest *guest, const struct cis_bound_iface *bound,
+                        const struct cis_typed *args, struct cis_answer *out)
+{
+    const struct cis_ifacefn *row = bound->row;
+    if ((guest->grants & bound->grant_bit) != bound->grant_bit) {
+        return refuse(guest, bound, out);
+    }
+    guest->grants_used[row->grant]++;
+    guest->host_calls++;
+    if (bound->metered) {
+        CIS_TRY(cis_guest_burn(guest, row->cost, NULL));
+    }
+    struct cis_error err;
+    err.sys = 0;
+    err.msg[0] = 0;
+    cis_code code = row->typed(guest, args, out, &err);
+    if (code != CIS_OK) {
+        err.code = code;
+        return cis_guest_ended_with(guest, &err);
+    }
+    return guest->end.code;
+}
+
+bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args,
+                          struct cis_glue_out *out)
+{
+    const struct cis_bound_iface *bound = env;
+    cis_guest *guest = data;
+    struct cis_answer *answer = (struct cis_answer *)out;
+    uint64_t start = guest->trace_iface != NULL ? cis_clock_mono_ns() : 0;
+    cis_code code = perform(guest, bound, (const struct cis_typed *)args, answer);
+    if (guest->trace_iface != NULL) {
+        guest->trace_iface(guest->trace_self, bound->row, NULL, 0, NULL, code,
+                           cis_clock_mono_ns() - start);
+    }
+    return code == CIS_OK;
+}
+
+wasmtime_error_t *cis_typed_define(wasmtime_component_linker_instance_t *into, struct cis_str name,
+                                   struct cis_bound_iface *bound)
+{
+    return cis_glue_add_typed(into, name.ptr, name.len, (uint32_t)bound->row->shape - 1,
+                              cis_typed_trampoline, bound);
+}
+
+/* ---- resources ---- */
+
+static wasmtime_error_t *dropped(void *env, wasmtime_context_t *context, uint32_t rep)
+{
+    const struct cis_bound_iface *bound = env;
+    if (bound->resource->drop != NULL) {
+        bound->resource->drop(wasmtime_context_get_data(context), rep);
+    }
+    return NULL;
+}
+
+wasmtime_error_t *cis_resource_define(wasmtime_component_linker_instance_t *into,
+                                      struct cis_str name, struct cis_bound_iface *bound)
+{
+    wasmtime_component_resource_type_t *type =
+        wasmtime_component_resource_type_new_host(bound->resource->kind);
+    wasmtime_error_t *e = wasmtime_component_linker_instance_add_resource(
+        into, name.ptr, name.len, type, dropped, bound, NULL);
+    wasmtime_component_resource_type_delete(type);
+    return e;
+}
