@@ -14,7 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -22,7 +22,10 @@
 
 #define FILE_STEP ((size_t)8 << 20) /* some milliseconds */
 #define OTHER_STEP ((size_t)256)    /* what a terminal that says it is writable takes at once */
-#define MEMORY_DEVICES 1u           /* major number of /dev/null, zero, full, random */
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x00000100 /* since Linux 6.18 */
+#endif
+#define MEMORY_DEVICES 1u /* major number of /dev/null, zero, full, random */
 
 bool cis_host_stream_datagrams(const struct cis_host_stream *s)
 {
@@ -52,7 +55,7 @@ static enum cis_manner look(const struct cis_host_stream *s)
             return CIS_MANNER_FILE;
         }
         /* Opening a terminal's controlling side again would make another terminal. */
-        return s->terminal && st.st_rdev != makedev(5, 2) ? CIS_MANNER_TERMINAL : CIS_MANNER_OTHER;
+        return s->terminal && st.st_rdev != makedev(5, 2) ? CIS_MANNER_APART : CIS_MANNER_OTHER;
     default:
         return CIS_MANNER_OTHER;
     }
@@ -67,6 +70,13 @@ enum cis_manner cis_host_fd_manner(struct cis_host_stream *s)
 }
 
 /* ---- SIGPIPE and SIGXFSZ, which a write would raise in this thread ---- */
+
+/* Files raise one only at a limit, and mostly there is none. */
+static bool file_limited(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY;
+}
 
 struct quiet {
     sigset_t before;
@@ -111,22 +121,26 @@ struct piece {
     const struct iovec *iov;
     int niov;
     uint64_t offset;
-    int rwf; /* RWF_NOWAIT */
+    int rwf;   /* RWF_NOWAIT, RWF_NOSIGNAL */
+    bool loud; /* a write may raise a signal */
 };
 
 static ssize_t move_piece(const struct piece *p)
 {
     off_t at = p->offset == CIS_STREAM_HERE ? -1 : (off_t)p->offset;
-    ssize_t n;
+    struct quiet quiet;
     if (!p->write) {
-        n = preadv2(p->fd, p->iov, p->niov, at, p->rwf);
+        ssize_t n = preadv2(p->fd, p->iov, p->niov, at, p->rwf);
         return n < 0 ? -errno : n;
     }
-    struct quiet quiet;
-    quiet_begin(&quiet);
-    n = pwritev2(p->fd, p->iov, p->niov, at, p->rwf);
+    if (p->loud) {
+        quiet_begin(&quiet);
+    }
+    ssize_t n = pwritev2(p->fd, p->iov, p->niov, at, p->rwf);
     n = n < 0 ? -errno : n;
-    quiet_end(&quiet, n);
+    if (p->loud) {
+        quiet_end(&quiet, n);
+    }
     return n;
 }
 
@@ -167,11 +181,28 @@ static ssize_t move_apart(struct piece *p)
     return n;
 }
 
-static ssize_t move_pipe(struct piece *p)
+static bool unknown(ssize_t n)
 {
+    return n == -EOPNOTSUPP || n == -ENOSYS || n == -EPERM;
+}
+
+/* What this kernel cannot be asked for is found out once for a stream. */
+static ssize_t move_pipe(struct piece *p, struct cis_host_stream *s)
+{
+    if (p->write && s->manner == CIS_MANNER_PIPE) {
+        p->rwf = RWF_NOWAIT | RWF_NOSIGNAL;
+        p->loud = false;
+        ssize_t n = move_piece(p);
+        if (!unknown(n)) {
+            return n;
+        }
+        s->manner = CIS_MANNER_PIPE_LOUD;
+        p->loud = true;
+    }
     p->rwf = RWF_NOWAIT;
     ssize_t n = move_piece(p);
-    if (n == -EOPNOTSUPP || n == -ENOSYS || n == -EPERM) {
+    if (unknown(n)) {
+        s->manner = CIS_MANNER_APART;
         p->rwf = 0;
         return move_apart(p);
     }
@@ -208,19 +239,21 @@ static void take(const struct cis_stream_move *m, size_t most, struct iovec *par
 cis_code cis_host_fd_step(cis_guest *guest, struct cis_host_stream *s, struct cis_stream_move *m,
                           bool write, ssize_t *out_n, struct cis_error *err)
 {
-    struct piece p = {.fd = s->fd, .write = write, .offset = m->offset};
+    struct piece p = {.fd = s->fd, .write = write, .offset = m->offset, .loud = true};
     struct iovec part;
     enum cis_manner manner = cis_host_fd_manner(s);
     take(m, manner == CIS_MANNER_FILE ? FILE_STEP : SIZE_MAX, &part, &p);
     switch (manner) {
     case CIS_MANNER_FILE:
         cis_host_block(guest);
+        p.loud = write && file_limited();
         *out_n = move_piece(&p);
         return cis_host_unblock(guest, err);
     case CIS_MANNER_PIPE:
-        *out_n = move_pipe(&p);
+    case CIS_MANNER_PIPE_LOUD:
+        *out_n = move_pipe(&p, s);
         return CIS_OK;
-    case CIS_MANNER_TERMINAL:
+    case CIS_MANNER_APART:
         *out_n = move_apart(&p);
         return CIS_OK;
     case CIS_MANNER_SOCKET:

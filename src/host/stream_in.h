@@ -11,7 +11,8 @@ enum cis_manner {
     CIS_MANNER_NEW,
     CIS_MANNER_FILE, /* never waits for anybody */
     CIS_MANNER_PIPE,
-    CIS_MANNER_TERMINAL,
+    CIS_MANNER_PIPE_LOUD, /* where the kernel cannot be asked for no signal */
+    CIS_MANNER_APART,     /* terminals; pipes where the kernel cannot be asked not to wait */
     CIS_MANNER_SOCKET,
     CIS_MANNER_DATAGRAM, /* a socket with messages of their own */
     CIS_MANNER_OTHER,

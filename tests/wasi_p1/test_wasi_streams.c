@@ -703,8 +703,10 @@ static void the_side_of_a_terminal_that_controls_it_is_not_opened_again(void **s
     close(slave);
 }
 
-/* ---- a kernel that knows neither preadv2 nor pwritev2 (before Linux 4.6; 6.4 for pipes) ---- */
+/* ---- older kernels ---- */
 
+/* Without preadv2 and pwritev2 (before Linux 4.6; pipes could not be asked before 6.4): of this
+ * thread and those it starts. */
 static void forget_calls(void)
 {
     struct sock_filter code[] = {
@@ -719,17 +721,34 @@ static void forget_calls(void)
     assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
+/* Without RWF_NOSIGNAL (before 6.18). */
+static void forget_nosignal(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pwritev2, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[5])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x100, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
 static void *on_an_older_kernel(void *arg)
 {
+    void (*const forget)(void) = *(void (**)(void))arg;
     int fds[2];
     uint32_t n;
-    (void)arg;
-    forget_calls(); /* of this thread and those it starts */
+    forget();
     void (*const again[])(void **) = {a_pipe_is_waited_for_and_gives_what_is_there,
                                       a_write_takes_everything_however_slow_the_reader,
                                       waiting_for_a_pipe_ends_with_the_run,
                                       a_guest_that_asks_for_it_is_told_to_try_again,
                                       a_pipe_without_readers_is_an_errno_and_no_signal,
+                                      a_file_at_the_size_limit_is_an_errno_and_no_signal,
                                       a_file_is_read_as_far_as_fits_and_written_where_it_stands};
     for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
         live_teardown(NULL);
@@ -748,12 +767,23 @@ static void *on_an_older_kernel(void *arg)
     return NULL;
 }
 
+static void on_a_kernel_that(void (*forget)(void))
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, on_an_older_kernel, &forget), 0);
+    pthread_join(thread, NULL);
+}
+
 static void pipes_work_on_kernels_that_cannot_be_asked_not_to_wait(void **state)
 {
     (void)state;
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, on_an_older_kernel, NULL), 0);
-    pthread_join(thread, NULL);
+    on_a_kernel_that(forget_calls);
+}
+
+static void pipes_work_on_kernels_that_cannot_be_asked_for_no_signal(void **state)
+{
+    (void)state;
+    on_a_kernel_that(forget_nosignal);
 }
 
 /* ---- hostile ---- */
@@ -868,6 +898,7 @@ int main(void)
         T(waiting_for_a_terminal_ends_with_the_run),
         T(the_side_of_a_terminal_that_controls_it_is_not_opened_again),
         T(pipes_work_on_kernels_that_cannot_be_asked_not_to_wait),
+        T(pipes_work_on_kernels_that_cannot_be_asked_for_no_signal),
         T(hostile_buffers_move_nothing_on_any_kind),
         T(more_than_four_gibibytes_in_one_call_are_refused),
         T(moving_bytes_costs_fuel),
