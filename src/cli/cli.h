@@ -30,6 +30,12 @@ struct cis_cli_command {
     int min_args,
         max_args; /* positional arguments; max -1: any number (then -- is passed through) */
     bool hidden;
+    /* It runs somebody's program: what follows the first positional argument is that one's, options
+     * too, and exit codes are those of cis_code_run_exit. */
+    bool foreign;
+    /* "w/workspace": the letter w by itself stands for its option with this value; -wVALUE gives
+     * another. NULL: letters need a value as names do. */
+    const char *alone;
     int (*run)(struct cis_cli *cli); /* returns the exit code */
 };
 

@@ -104,13 +104,13 @@ static void options(struct cis_buf *out, const struct cis_cli_option *rows)
 }
 
 /* Each exit code once, with the texts of all codes that end with it. */
-static void exit_status(struct cis_buf *out)
+static void exit_status(struct cis_buf *out, int (*exit_of)(cis_code code))
 {
     cis_buf_text(out, ".SH EXIT STATUS\n");
     for (int status = 0; status <= 255; status++) {
         bool first = true;
         for (int code = 0; code < CIS_E_COUNT_; code++) {
-            if (cis_code_skill_exit((cis_code)code) != status) {
+            if (exit_of((cis_code)code) != status) {
                 continue;
             }
             if (first) {
@@ -148,7 +148,7 @@ static void command_page(struct cis_buf *out, const struct cis_cli_command *comm
         cis_buf_text(out, ".SH EXAMPLES\n");
         paragraphs(out, command->examples);
     }
-    exit_status(out);
+    exit_status(out, command->foreign ? cis_code_run_exit : cis_code_skill_exit);
     cis_buf_text(out, ".SH SEE ALSO\n.BR cis (1)\n");
 }
 
@@ -184,7 +184,7 @@ static void main_page(struct cis_buf *out)
         cis_buf_printf(out, ".TP\n.B %s\n%s\n", variables[i][0], variables[i][1]);
     }
     cis_buf_text(out, ".PP\n.B cis config show\nprints every setting and where it came from.\n");
-    exit_status(out);
+    exit_status(out, cis_code_skill_exit);
 }
 
 static int man_run(struct cis_cli *cli)

@@ -104,6 +104,7 @@ int cis_cli_parse(struct cis_cli *cli, int argc, char **argv)
     bool all_positional = false;
     for (int i = 0; i < argc; i++) {
         const char *word = argv[i];
+        all_positional |= cli->command->foreign && cli->nargs > 0;
         if (all_positional || word[0] != '-' || word[1] == 0) {
             args[cli->nargs++] = word;
             continue;
@@ -133,6 +134,10 @@ int cis_cli_parse(struct cis_cli *cli, int argc, char **argv)
         }
         if (option->value == NULL && inline_value != NULL) {
             return cis_cli_usage(cli, "--%s takes no value", option->name);
+        }
+        if (inline_value == NULL && cli->command->alone != NULL &&
+            word[1] == *cli->command->alone) {
+            inline_value = cli->command->alone + 1;
         }
         if (option->value != NULL && inline_value == NULL) {
             if (i + 1 >= argc) {

@@ -39,7 +39,7 @@ struct cis_program {
     struct cis_bound_iface *ifaces; /* one for each imported function, in order */
     size_t nifaces;
     struct cis_made_row
-        *made; /* rows for imports that nobody else has, when a tape answers; owned */
+        *made; /* rows for imports that nobody has: to trap, or for a tape to answer; owned */
     size_t nmade;
     size_t nbound;
     struct cis_bound bound[]; /* one for each function import, in order */

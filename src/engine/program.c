@@ -120,6 +120,9 @@ static cis_code never_called(cis_guest *guest, union cis_slot *io, struct cis_er
     return cis_fail(err, CIS_E_INTERNAL, "a host function that only a recorded run has");
 }
 
+const struct cis_hostfn cis_hostfn_missing = {
+    .module = "", .name = "", .type = ":", .doc = "an import that nobody provides"};
+
 /* A row for an import as it is; NULL without memory, or for a type that host functions do not
  * have. */
 static const struct cis_hostfn *make_row(cis_program *p, const cis_image *image,
@@ -171,6 +174,14 @@ static cis_code resolve_all(cis_image *image, const struct linking *by, cis_prog
         }
         const struct cis_hostfn *row =
             import->kind == CIS_EXTERN_FUNC ? by->resolve(by->self, import) : NULL;
+        if (row == &cis_hostfn_missing) {
+            row = make_row(p, image, import);
+            if (row != NULL) { /* the trampoline knows it by that it has no handler */
+                p->made[p->nmade - 1].row.handler = NULL;
+                p->bound[p->nbound++] = bind(row, image->profile->fuel);
+                continue;
+            }
+        }
         if (by->tape && import->kind == CIS_EXTERN_FUNC &&
             (row == NULL || strcmp(row->type, import->type) != 0)) {
             row = make_row(p, image, import);
@@ -256,12 +267,17 @@ static cis_code build(cis_image *image, cis_program *p, struct cis_error *err)
     return code;
 }
 
+static bool same_row(const struct cis_bound *a, const struct cis_bound *b)
+{
+    return a->row == b->row || (a->handler == NULL && b->handler == NULL);
+}
+
 static cis_program *find(cis_image *image, const cis_program *like)
 {
     cis_program *p = atomic_load_explicit(&image->programs, memory_order_acquire);
     for (; p != NULL; p = p->next) {
         size_t i = 0;
-        while (i < p->nbound && i < like->nbound && p->bound[i].row == like->bound[i].row) {
+        while (i < p->nbound && i < like->nbound && same_row(&p->bound[i], &like->bound[i])) {
             i++;
         }
         if (i == p->nbound && i == like->nbound) {

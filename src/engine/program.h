@@ -40,8 +40,10 @@ struct cis_hostfn_table {
     size_t nrows;
 };
 
-/* Finds the row for an import of the image; NULL when nobody provides it. */
+/* Finds the row for an import of the image; NULL when nobody provides it, cis_hostfn_missing when
+ * nobody does and the guest is to trap if it ever calls it. */
 typedef const struct cis_hostfn *cis_resolver(void *self, const struct cis_extern *import);
+extern const struct cis_hostfn cis_hostfn_missing;
 
 /* Binds every function import. An import that nothing provides is CIS_E_IMPORT naming the first one
  * with its type and how many more. `env.memory` is provided by the engine from the guest's own

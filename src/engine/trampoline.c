@@ -107,6 +107,11 @@ static cis_code perform(cis_guest *guest, const struct cis_bound *bound, union c
     if (bound->metered) {
         CIS_TRY(burn(guest, bound->cost));
     }
+    if (__builtin_expect(bound->handler == NULL, 0)) {
+        return cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0,
+                               "called %.80s.%.80s, which nothing provides", bound->row->module,
+                               bound->row->name);
+    }
     struct cis_error err;
     err.sys = 0;
     err.msg[0] = 0;

@@ -531,6 +531,16 @@ void cis_run_files_plan_rescue(cis_run_files *files)
     }
 }
 
+void cis_run_files_drop_rescue(cis_run_files *files)
+{
+    for (size_t i = 0; i < files->n; i++) {
+        struct mount *m = &files->mounts[i];
+        if (!m->info.committed) {
+            cis_free(cis_take(&m->fork));
+        }
+    }
+}
+
 cis_code cis_run_files_rescue(cis_run_files *files, const struct cis_store_commit *with,
                               const struct cis_stop *stop, struct cis_error *err)
 {

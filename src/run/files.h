@@ -90,6 +90,7 @@ cis_code cis_run_files_rescue(cis_run_files *files, const struct cis_store_commi
                               const struct cis_stop *stop, struct cis_error *err);
 /* The names that rescue would use, in the mounts' `fork` fields: for a record written with it. */
 void cis_run_files_plan_rescue(cis_run_files *files);
+void cis_run_files_drop_rescue(cis_run_files *files); /* it failed: nothing is there by them */
 /* Forgets every change that a branch would have taken. */
 void cis_run_files_discard(cis_run_files *files);
 void cis_run_files_close(cis_run_files *files); /* after the guest; NULL is allowed */

@@ -119,6 +119,93 @@ static void limit(const struct cis_report *r, struct cis_buf *out)
     }
 }
 
+/* ---- files ---- */
+
+static bool collect(void *self, const struct cis_layered_change *c)
+{
+    struct cis_file_changes *f = self;
+    f->added += c->what == 'A';
+    f->modified += c->what == 'M';
+    f->removed += c->what == 'D';
+    f->renamed += c->what == 'R';
+    if (f->told == CIS_REPORT_PATHS) {
+        return true;
+    }
+    cis_buf_printf(&f->paths, "%s{\"what\":\"%c\",\"path\":", f->told != 0 ? "," : "", c->what);
+    cis_buf_json(&f->paths, c->path);
+    if (c->from.len != 0) {
+        cis_buf_text(&f->paths, ",\"from\":");
+        cis_buf_json(&f->paths, c->from);
+    }
+    if (c->what != 'D') {
+        cis_buf_printf(&f->paths, ",\"size\":%" PRIu64, c->size);
+    }
+    cis_buf_byte(&f->paths, '}');
+    f->told++;
+    return true;
+}
+
+void cis_file_changes_collect(cis_session *session, struct cis_file_changes *out)
+{
+    *out = (struct cis_file_changes){.paths = CIS_BUF_INIT(64u << 20)};
+    if (session->files == NULL || !cis_run_files_dirty(session->files)) {
+        return;
+    }
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 30 * CIS_NS_PER_S), NULL};
+    out->unknown = cis_run_files_changes(session->files, collect, out, &stop, NULL) != CIS_OK;
+}
+
+static void file_changes(const struct cis_file_changes *f, struct cis_buf *out)
+{
+    cis_buf_printf(out,
+                   ",\"files\":{\"added\":%" PRIu64 ",\"modified\":%" PRIu64 ",\"removed\":%" PRIu64
+                   ",\"renamed\":%" PRIu64,
+                   f->added, f->modified, f->removed, f->renamed);
+    if (f->unknown) {
+        cis_buf_text(out, ",\"incomplete\":true");
+    }
+    cis_buf_text(out, ",\"paths\":[");
+    cis_buf_str(out, cis_buf_view(&f->paths));
+    cis_buf_byte(out, ']');
+    uint64_t all = f->added + f->modified + f->removed + f->renamed;
+    if (all > f->told) {
+        field_u64(out, "omitted", all - f->told);
+    }
+    cis_buf_byte(out, '}');
+}
+
+static void mounts(const cis_session *s, struct cis_buf *out)
+{
+    size_t n = 0;
+    const struct cis_run_mounted *m = s->files != NULL ? cis_run_files_mounted(s->files, &n) : NULL;
+    if (n == 0) {
+        return;
+    }
+    cis_buf_text(out, ",\"mounts\":[");
+    for (size_t i = 0; i < n; i++) {
+        cis_buf_printf(out, "%s{\"kind\":\"%s\"", i != 0 ? "," : "", m[i].kind);
+        field_text(out, "guest", cis_str_of(m[i].guest));
+        if (m[i].host != NULL) {
+            field_text(out, "host", cis_str_of(m[i].host));
+        }
+        if (m[i].branch != NULL) {
+            field_text(out, "branch", cis_str_of(m[i].branch));
+        }
+        if (m[i].base.branch != 0) {
+            field_u64(out, "base_epoch", m[i].base.epoch);
+        }
+        cis_buf_printf(out, ",\"read_only\":%s", m[i].read_only ? "true" : "false");
+        if (m[i].fork != NULL) {
+            field_text(out, "fork", cis_str_of(m[i].fork));
+        }
+        if (m[i].committed) {
+            field_u64(out, "epoch", m[i].after.epoch);
+        }
+        cis_buf_byte(out, '}');
+    }
+    cis_buf_byte(out, ']');
+}
+
 static void changes(const struct cis_report *r, struct cis_buf *out)
 {
     const struct cis_session_changes *c = r->changes;
@@ -137,7 +224,29 @@ static void changes(const struct cis_report *r, struct cis_buf *out)
         }
         cis_buf_json(out, (struct cis_str){c->memory[i].key, c->memory[i].key_len});
     }
-    cis_buf_text(out, "]}");
+    cis_buf_byte(out, ']');
+    if (r->session->files != NULL) {
+        file_changes(r->files, out);
+    }
+    cis_buf_byte(out, '}');
+}
+
+/* A program's own end, beside what cis made of it, and what of its output was kept. */
+static void program(const struct cis_report *r, struct cis_buf *out)
+{
+    static const char *const names[] = {"stdin", "stdout", "stderr"};
+    const struct cis_run_outcome *o = r->outcome;
+    cis_buf_printf(out, ",\"exited\":%s", o->exited ? "true" : "false");
+    if (o->exited) {
+        cis_buf_printf(out, ",\"guest_exit_code\":%" PRId32, o->exit_code);
+    }
+    for (size_t i = 1; i < 3; i++) {
+        const struct cis_host_stream *s = &r->session->host.world.std[i];
+        if (s->kind == CIS_STREAM_KEEP || s->dropped != 0) {
+            cis_buf_printf(out, ",\"%s_bytes\":%zu,\"%s_dropped\":%" PRIu64, names[i], s->kept.len,
+                           names[i], s->dropped);
+        }
+    }
 }
 
 void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_buf *out)
@@ -152,11 +261,15 @@ void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_
     field_text(out, "tenant", cis_str_of(s->request.tenant));
     cis_buf_printf(out, ",\"status\":\"%s\",\"code\":\"%s\",\"exit_code\":%d",
                    cis_run_status(r->outcome->code), cis_code_name(r->outcome->code),
-                   cis_code_skill_exit(r->outcome->code));
+                   cis_run_exit_code(s, r->outcome));
     if (r->outcome->code != CIS_OK) {
         field_text(out, "message", cis_str_of(r->outcome->error.msg));
     }
-    cis_buf_printf(out, ",\"skill_code\":%" PRId64, r->skill_code);
+    if (s->request.program == NULL) {
+        cis_buf_printf(out, ",\"skill_code\":%" PRId64, r->skill_code);
+    } else {
+        program(r, out);
+    }
     if (r->entry != NULL) {
         field_text(out, "entry", cis_str_of(r->entry));
     }
@@ -182,6 +295,7 @@ void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_
     field_u64(out, "host_calls", r->usage->host_calls);
     grants(r->usage, out);
     limit(r, out);
+    mounts(s, out);
     changes(r, out);
     if (h->ai_calls != 0) {
         cis_buf_printf(out, ",\"ai\":{\"calls\":%" PRIu64 ",\"tokens\":%" PRIu64 "}", h->ai_calls,

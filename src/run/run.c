@@ -1,13 +1,21 @@
 /* One run from request to outcome: open, call, close the guest, commit or discard, report. */
 #include "run/session.h"
 
+#include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "run/program.h"
+#include "wasi/p1/p1.h"
+
+#define COMMIT_NS (60 * CIS_NS_PER_S)
 
 void cis_run_outcome_done(struct cis_run_outcome *outcome)
 {
     cis_buf_done(&outcome->output);
     cis_buf_done(&outcome->report);
+    for (size_t i = 0; i < 3; i++) {
+        cis_buf_done(&outcome->std[i].kept);
+    }
     cis_free(outcome->backtrace);
     outcome->backtrace = NULL;
 }
@@ -40,7 +48,41 @@ static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_c
     o->raw = s->host.output_written;
 }
 
-static cis_code write_commit(cis_session *s, const struct cis_session_changes *c,
+/* The same for a program: its exit code is its own, and it has no other result. */
+static void call_program(cis_session *s, struct cis_run_outcome *o)
+{
+    o->output = CIS_BUF_INIT(1u << 20);
+    o->code = cis_run_program_call(s, &o->output, &o->error);
+    const struct cis_guest_end *end = cis_guest_end(s->guest);
+    o->exited = o->code == CIS_OK;
+    o->exit_code = end->exited ? end->exit_code : 0;
+    if (o->exited && o->exit_code != 0) {
+        o->code = cis_fail(&o->error, CIS_E_FAILED, "exited with code %d", o->exit_code);
+    }
+}
+
+/* What is done with what a run changed. */
+enum keeping {
+    KEEP,   /* commit it with the record */
+    RESCUE, /* it could not be: keep it beside, with the record of that */
+    RECORD  /* forget it: the record alone */
+};
+
+static cis_code commit_files(cis_session *s, enum keeping how,
+                             const struct cis_store_commit *commit, const struct cis_stop *stop,
+                             struct cis_error *err)
+{
+    const struct cis_run_request *r = &s->request;
+    if (s->files != NULL && how == RESCUE) {
+        return cis_run_files_rescue(s->files, commit, stop, err);
+    }
+    if (s->files != NULL && how == KEEP) {
+        return cis_run_files_commit(s->files, r->fork, commit, stop, err);
+    }
+    return r->store->ops->commit(r->store, cis_str_of(r->tenant), commit, stop, err);
+}
+
+static cis_code write_commit(cis_session *s, enum keeping how, const struct cis_session_changes *c,
                              const struct cis_run_row *row, struct cis_error *err)
 {
     const struct cis_memory_service *service = s->host.services.memory;
@@ -58,12 +100,12 @@ static cis_code write_commit(cis_session *s, const struct cis_session_changes *c
                                       .nkv = together ? c->nmemory : 0,
                                       .config = c->config,
                                       .nconfig = c->nconfig,
+                                      .note = s->files != NULL ? s->request.skill : NULL,
                                       .quota_bytes = together ? mine->quota_bytes : 0,
                                       .quota_keys = together ? mine->quota_keys : 0};
     /* The run's own deadline is over when it used it up; the record is written all the same. */
-    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 30 * CIS_NS_PER_S), NULL};
-    return s->request.store->ops->commit(s->request.store, cis_str_of(s->request.tenant), &commit,
-                                         &stop, err);
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), COMMIT_NS), NULL};
+    return commit_files(s, how, &commit, &stop, err);
 }
 
 static void make_report(struct cis_report *r, size_t result_max, struct cis_buf *out)
@@ -72,37 +114,88 @@ static void make_report(struct cis_report *r, size_t result_max, struct cis_buf 
     cis_report_write(r, result_max, out);
 }
 
-static cis_code store_and_report(cis_session *s, struct cis_report *r, struct cis_run_outcome *o,
-                                 struct cis_session_changes *changes, struct cis_error *err)
+int cis_run_exit_code(const cis_session *s, const struct cis_run_outcome *o)
 {
-    for (int attempt = 0;; attempt++) {
-        r->committed = changes->nmemory != 0 || changes->nconfig != 0;
-        r->changes = changes;
-        r->ended_ms = cis_clock_wall_ms();
-        r->wall_ns = cis_clock_mono_ns() - s->started_ns;
-        make_report(r, CIS_STORED_RESULT_MAX, &o->report);
-        CIS_TRY(cis_buf_check(&o->report, "report", err));
-        struct cis_run_row row = {.skill = cis_str_of(s->request.skill),
-                                  .status = cis_str_of(cis_run_status(o->code)),
-                                  .exit_code = cis_code_skill_exit(o->code),
-                                  .started_ms = s->started_ms,
-                                  .ended_ms = r->ended_ms,
-                                  .report = cis_buf_view(&o->report)};
-        memcpy(row.id, s->id, sizeof row.id);
+    return s->request.program == NULL ? cis_code_skill_exit(o->code)
+           : o->exited && (o->code == CIS_OK || o->code == CIS_E_FAILED)
+               ? o->exit_code & 0xff
+               : cis_code_run_exit(o->code);
+}
+
+static cis_code write_once(cis_session *s, struct cis_report *r, struct cis_run_outcome *o,
+                           enum keeping how, struct cis_session_changes *changes,
+                           struct cis_error *err)
+{
+    bool files = s->files != NULL && cis_run_files_dirty(s->files);
+    r->committed = how == KEEP && (changes->nmemory != 0 || changes->nconfig != 0 || files);
+    r->changes = changes;
+    r->ended_ms = cis_clock_wall_ms();
+    r->wall_ns = cis_clock_mono_ns() - s->started_ns;
+    make_report(r, CIS_STORED_RESULT_MAX, &o->report);
+    CIS_TRY(cis_buf_check(&o->report, "report", err));
+    struct cis_run_row row = {.skill = cis_str_of(s->request.skill),
+                              .status = cis_str_of(cis_run_status(o->code)),
+                              .exit_code = cis_run_exit_code(s, o),
+                              .started_ms = s->started_ms,
+                              .ended_ms = r->ended_ms,
+                              .report = cis_buf_view(&o->report)};
+    memcpy(row.id, s->id, sizeof row.id);
+    return write_commit(s, how, changes, &row, err);
+}
+
+/* What could not be committed because of what others did is kept beside, if anything can be; what
+ * failed otherwise is forgotten. */
+static enum keeping next_best(cis_session *s, enum keeping how, cis_code code)
+{
+    bool refused = code == CIS_E_CONFLICT || code == CIS_E_QUOTA || code == CIS_E_EXISTS;
+    if (how == KEEP && refused && s->files != NULL && cis_run_files_dirty(s->files)) {
+        cis_run_files_plan_rescue(s->files);
+        return RESCUE;
+    }
+    if (s->files != NULL) {
+        cis_run_files_drop_rescue(s->files);
+        cis_run_files_discard(s->files);
+    }
+    return RECORD;
+}
+
+static void store_and_report(cis_session *s, struct cis_report *r, struct cis_run_outcome *o,
+                             enum keeping how, struct cis_session_changes *changes)
+{
+    for (bool last = false;;) {
         struct cis_error why;
-        cis_code code = write_commit(s, changes, &row, &why);
+        cis_code code = write_once(s, r, o, how, changes, &why);
         if (code == CIS_OK) {
-            return CIS_OK;
+            return;
         }
-        /* Nothing was kept: say so, and try once more to keep at least the record of that. */
-        if (o->code == CIS_OK || code != CIS_E_STORE) {
+        /* Not kept as it was meant to be: say so, and keep at least the record of that. */
+        if (how == KEEP || o->code == CIS_OK) {
             o->code = code;
             o->error = why;
         }
-        cis_session_changes_done(changes);
-        if (attempt != 0) {
+        if (last) {
             make_report(r, CIS_STORED_RESULT_MAX, &o->report);
-            return CIS_OK;
+            return;
+        }
+        how = next_best(s, how, code);
+        if (how == RECORD) {
+            cis_session_changes_done(changes);
+            last = true;
+        }
+    }
+}
+
+/* Where the files are now: of the mount that carried the record. */
+static void tell_files(const cis_session *s, struct cis_run_outcome *o)
+{
+    size_t n = 0;
+    const struct cis_run_mounted *m = s->files != NULL ? cis_run_files_mounted(s->files, &n) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        bool workspace = strcmp(m[i].kind, "workspace") == 0;
+        if (m[i].committed && (workspace || o->branch[0] == 0)) {
+            const char *name = m[i].fork != NULL ? m[i].fork : m[i].branch;
+            o->files = m[i].after;
+            snprintf(o->branch, sizeof o->branch, "%s", name);
         }
     }
 }
@@ -124,25 +217,44 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
         s->guest = NULL;
     }
     tell_time(s, o, &end);
+    cis_wasi_p1_end(&s->host); /* what the guest left open is closed before it is committed */
     bool keep = s->request.tx != CIS_TX_DISCARD &&
                 (o->code == CIS_OK || (o->code == CIS_E_FAILED && s->request.tx == CIS_TX_ALWAYS));
     struct cis_session_changes changes = {0};
     CIS_TRY(cis_session_changes(s, keep, &changes, err));
-    cis_skillabi_plan(cis_image_info(s->request.image), &s->request.abi, &plan, NULL);
+    CIS_CLEANUP(cis_file_changes_done) struct cis_file_changes files = {0};
+    cis_file_changes_collect(s, &files);
+    if (s->request.program == NULL) {
+        cis_skillabi_plan(cis_image_info(s->request.image), &s->request.abi, &plan, NULL);
+    } else {
+        cis_run_program_entry(&s->request, &plan.entry, NULL);
+    }
+    bool changed = s->files != NULL && cis_run_files_dirty(s->files);
+    if (!keep && s->files != NULL) {
+        cis_run_files_discard(s->files);
+    }
     CIS_CLEANUP(cis_freep)
     char *entry = cis_strndup(plan.entry.ptr != NULL ? plan.entry.ptr : "", plan.entry.len);
     struct cis_report r = {.session = s,
                            .usage = &usage,
                            .end = &end,
                            .outcome = o,
+                           .files = &files,
                            .entry = entry,
                            .skill_code = skill_code};
-    cis_code code = store_and_report(s, &r, o, &changes, err);
-    if (code == CIS_OK && o->output.len > CIS_STORED_RESULT_MAX) {
-        make_report(&r, SIZE_MAX, &o->report);
+    store_and_report(s, &r, o, keep ? KEEP : RECORD, &changes);
+    tell_files(s, o);
+    o->dropped_changes = changed && o->branch[0] == 0 && s->request.tx != CIS_TX_DISCARD;
+    cis_code code = cis_buf_check(&o->report, "report", err);
+    if (code == CIS_OK && (o->output.len > CIS_STORED_RESULT_MAX || o->branch[0] != 0)) {
+        make_report(&r, SIZE_MAX, &o->report); /* what is known only now */
         code = cis_buf_check(&o->report, "report", err);
     }
     cis_session_changes_done(&changes);
+    for (size_t i = 0; i < 3 && s->request.program != NULL; i++) {
+        o->std[i] = s->host.world.std[i];
+        s->host.world.std[i].kept = (struct cis_buf){0};
+    }
     return code;
 }
 
@@ -158,7 +270,11 @@ cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_o
     }
     memcpy(o.id, s->id, sizeof o.id);
     if (o.code == CIS_OK) {
-        call(s, &o, &skill_code);
+        if (s->request.program != NULL) {
+            call_program(s, &o);
+        } else {
+            call(s, &o, &skill_code);
+        }
     }
     cis_code code = finish(s, &o, skill_code, err);
     cis_session_close(s);

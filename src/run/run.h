@@ -38,8 +38,9 @@ struct cis_run_program {
     struct cis_host_stream std[3]; /* copied; kept buffers come back in the outcome */
     const int *listeners;
     size_t nlisteners;
-    const char *invoke;             /* an export called with numbers; NULL: _start */
-    const char *const *invoke_args; /* NULL-terminated; NULL: none are given, show the type */
+    const char *invoke; /* an export called with numbers; NULL: _start, or _initialize */
+    const char *const *invoke_args; /* NULL-terminated; the wrong ones: its type is in the error */
+    bool trap_unknown_imports;      /* what nobody provides traps when it is called */
     bool fixed_clock;
     uint64_t clock_ns;
     bool seeded;
@@ -109,9 +110,13 @@ struct cis_run_outcome {
     int32_t exit_code;
     struct cis_host_stream std[3]; /* a program's; kept buffers are owned */
     struct cis_view files;         /* the commit of its files; branch 0: none */
-    char
-        branch[CIS_FS_REF_MAX + 1]; /* of it; below CIS_CONFLICT_PREFIX when it had to be rescued */
+    bool dropped_changes;          /* files were changed, and that is forgotten */
+    /* Of that commit; below CIS_CONFLICT_PREFIX when it had to be rescued. */
+    char branch[CIS_FS_REF_MAX + 1];
 };
+
+/* Does a program find this import (WASI, or a memory of env)? For naming those it does not. */
+bool cis_run_provides(const struct cis_extern *import);
 
 /* The whole run. CIS_OK when there is an outcome, whatever it says; else nothing ran and there is
  * no record (bad request, out of memory). */

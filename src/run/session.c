@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "run/program.h"
 #include "wasi/p1/p1.h"
 
 static cis_code take_config(cis_session *s, struct cis_error *err)
@@ -108,17 +109,51 @@ static void set_deadline(cis_session *s)
     s->host.call.deadline_ns = s->stop.deadline_ns;
 }
 
+static cis_code mount(cis_session *s, struct cis_error *err)
+{
+    const struct cis_run_request *r = &s->request;
+    if (r->nmounts == 0) {
+        return CIS_OK;
+    }
+    struct cis_run_files_options o = {.forest = r->forest,
+                                      .tenant = r->tenant,
+                                      .run_id = s->id,
+                                      .note = r->skill,
+                                      .mounts = r->mounts,
+                                      .nmounts = r->nmounts,
+                                      .read_only = r->read_only,
+                                      .budget = &s->host.budget,
+                                      .stop = &s->stop};
+    return cis_run_files_open(&o, &s->files, err);
+}
+
+static cis_code link(cis_session *s, struct cis_error *err)
+{
+    const struct cis_run_request *r = &s->request;
+    struct cis_str entry;
+    if (r->program == NULL) {
+        return cis_skillabi_link(r->image, &r->abi, &s->program, err);
+    }
+    CIS_TRY(cis_run_program_entry(r, &entry, err));
+    return cis_run_program_link(r, &s->program, err);
+}
+
 static cis_code start(cis_session *s, struct cis_error *err)
 {
     const struct cis_run_request *r = &s->request;
     if (r->grants != NULL) {
         CIS_TRY(cis_grants_copy(r->grants, &s->host.grants, err));
-        CIS_TRY(take_env(s, err));
+        CIS_TRY(r->program == NULL ? take_env(s, err) : CIS_OK);
     }
     CIS_TRY(cis_memory_view_new(s->host.services.memory, &s->host.call, &s->host.budget,
                                 &s->host.memory, err));
     CIS_TRY(take_config(s, err));
-    CIS_TRY(cis_skillabi_link(r->image, &r->abi, &s->program, err));
+    CIS_TRY(link(s, err));
+    CIS_TRY(mount(s, err));
+    cis_run_program_world(s);
+    if (r->program != NULL || s->files != NULL) { /* else made when a skill asks for it */
+        CIS_TRY(cis_wasi_p1_start(&s->host, err));
+    }
     struct cis_guest_options o = {.limits = r->limits,
                                   .stop = s->stop,
                                   .tenant = r->tenant,
@@ -216,6 +251,7 @@ void cis_session_close(cis_session *session)
     }
     cis_guest_free(session->guest);
     cis_wasi_p1_end(&session->host);
+    cis_run_files_close(session->files);
     cis_program_unref(session->program);
     cis_memory_view_free(session->host.memory);
     cis_grants_done(&session->host.grants);
@@ -224,6 +260,9 @@ void cis_session_close(cis_session *session)
     cis_buf_done(&session->host.output);
     cis_buf_done(&session->host.errors);
     cis_buf_done(&session->host.log);
+    for (size_t i = 0; i < 3; i++) {
+        cis_buf_done(&session->host.world.std[i].kept);
+    }
     cis_free(session);
 }
 

@@ -10,6 +10,7 @@ struct cis_session {
     struct cis_stop stop;
     cis_guest *guest;
     cis_program *program;
+    cis_run_files *files; /* NULL: nothing is mounted */
     char **env; /* "NAME=VALUE" of the variables that are granted and set, NULL-terminated */
     char id[27];
     uint64_t started_ns;
@@ -28,18 +29,35 @@ cis_code cis_session_changes(cis_session *session, bool keep, struct cis_session
                              struct cis_error *err);
 void cis_session_changes_done(struct cis_session_changes *changes);
 
+/* What a run did to files, for the report: collected before they are committed. */
+#define CIS_REPORT_PATHS 100u
+struct cis_file_changes {
+    uint64_t added, modified, removed, renamed;
+    uint64_t told;        /* in paths; the rest is only counted */
+    struct cis_buf paths; /* JSON items with commas; owned */
+    bool unknown;         /* they could not be looked through in time */
+};
+void cis_file_changes_collect(cis_session *session, struct cis_file_changes *out);
+static inline void cis_file_changes_done(struct cis_file_changes *changes)
+{
+    cis_buf_done(&changes->paths);
+}
+
 struct cis_report {
     const cis_session *session;
     const struct cis_guest_usage *usage;
     const struct cis_guest_end *end;
     const struct cis_run_outcome *outcome;
     const struct cis_session_changes *changes;
+    const struct cis_file_changes *files;
     const char *entry;
     bool committed;
     uint64_t wall_ns;
     int64_t ended_ms;
     int64_t skill_code;
 };
+/* The exit code of the command that the record is of. */
+int cis_run_exit_code(const cis_session *session, const struct cis_run_outcome *outcome);
 /* result_max: bytes of the result that go into the report. */
 void cis_report_write(const struct cis_report *report, size_t result_max, struct cis_buf *out);
 

@@ -116,8 +116,6 @@ cis_code cis_abi_component_run(cis_guest *guest, struct cis_host *host,
 void cis_abi_list_exports(const struct cis_image_info *info, struct cis_buf *out);
 /* {"success":…,"code":…,"skill":… without the closing brace (answer.c). */
 void cis_abi_status_json(struct cis_buf *out, bool success, int64_t code, const char *skill);
-/* Text form of "ii:i": "(i32, i32) -> i32". */
-void cis_abi_type_text(const char *type, struct cis_buf *out);
 /* Calls an export with numbers from the input (a JSON array, a number, or nothing). */
 cis_code cis_abi_numbers(cis_guest *guest, const struct cis_skillabi_plan *plan,
                          struct cis_bytes input, struct cis_buf *out, struct cis_error *err);

@@ -65,6 +65,9 @@ cis_code cis_skillabi_run(cis_guest *guest, struct cis_host *host,
                           const struct cis_skillabi_options *options,
                           struct cis_skillabi_result *out, struct cis_error *err);
 
+/* Text form of "ii:i": "(i32, i32) -> i32". */
+void cis_abi_type_text(const char *type, struct cis_buf *out);
+
 /* docs/abi.md: every table, row by row (tools/gen_abi writes it, a test compares). */
 void cis_skillabi_docs(struct cis_buf *out);
 

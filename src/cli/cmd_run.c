@@ -1,0 +1,422 @@
+/* `cis run`: one run of a program, a module of WASI 0.1. */
+#include "cli/app.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/program.h"
+#include "config/config.h"
+
+#define MODULE_MAX (1ull << 30)
+
+struct job {
+    struct cis_cli *cli;
+    cis_app *app;
+    struct cis_program_world world;
+    struct cis_buf module;
+    const char **args; /* the program's: its name, what follows on the command line */
+    char *skill;       /* "file:STEM" */
+    const char *label;
+    struct cis_stop stop;
+    cis_forest *forest;
+    cis_image *image;
+    struct cis_run_request request;
+};
+
+static void job_done(struct job *j)
+{
+    cis_image_unref(j->image);
+    cis_forest_free(j->forest);
+    cis_program_world_done(&j->world);
+    cis_buf_done(&j->module);
+    cis_free(j->args);
+    cis_free(j->skill);
+    cis_app_close(j->app);
+}
+
+/* ---- the module ---- */
+
+static cis_code names(struct job *j, struct cis_error *err)
+{
+    const char *path = j->cli->args[0];
+    const char *slash = strrchr(path, '/');
+    const char *base = strcmp(path, "-") == 0 ? "stdin" : slash != NULL ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+    size_t stem = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
+    stem = stem < CIS_STORE_NAME_MAX - 5 ? stem : CIS_STORE_NAME_MAX - 5;
+    j->label = strcmp(path, "-") == 0 ? "stdin" : path;
+    j->args = cis_calloc((size_t)j->cli->nargs + 1, sizeof *j->args);
+    j->skill = cis_alloc(stem + 6);
+    if (j->args == NULL || j->skill == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    memcpy(j->skill, "file:", 5);
+    memcpy(j->skill + 5, base, stem);
+    j->skill[5 + stem] = 0;
+    j->args[0] = base;
+    for (int i = 1; i < j->cli->nargs; i++) {
+        j->args[i] = j->cli->args[i];
+    }
+    return CIS_OK;
+}
+
+/* Whatever is wrong with the file: it cannot be loaded. */
+static cis_code read_module(struct job *j, struct cis_error *err)
+{
+    const char *path = j->cli->args[0];
+    cis_code code = cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, &j->module, err);
+    if (code == CIS_E_IO || code == CIS_E_DENIED) {
+        struct cis_error why = *err;
+        return cis_fail(err, CIS_E_INVALID, "%s", why.msg);
+    }
+    return code;
+}
+
+static cis_code load(struct job *j, struct cis_error *err)
+{
+    const struct cis_config *c = cis_app_config(j->app);
+    struct cis_run_request *r = &j->request;
+    struct cis_image_options o = {.name = j->label,
+                                  .fuel = r->limits.fuel != 0,
+                                  .memory_limit = r->limits.memory_bytes,
+                                  .stop = j->stop};
+    o.features =
+        (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
+    const char *feature;
+    for (int i = 0; (feature = cis_cli_nth(j->cli, "enable", i)) != NULL; i++) {
+        o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
+    }
+    CIS_TRY(cis_app_engine(j->app, &r->engine, err));
+    CIS_TRY(cis_image_load(r->engine, cis_buf_bytes(&j->module), &o, &j->image, err));
+    struct cis_engine_stats stats;
+    cis_engine_stats(r->engine, &stats);
+    r->compiled_code = stats.compiled != 0 ? "compiled" : "disk";
+    r->image = j->image;
+    return CIS_OK;
+}
+
+/* ---- limits ---- */
+
+/* [runtime] has ceilings with defaults that are meant for skills: of a program they count once
+ * somebody has set them. */
+struct ceilings {
+    bool memory, time;
+};
+
+static void see_setting(void *self, const char *name, const char *value, const char *origin)
+{
+    struct ceilings *c = self;
+    (void)value;
+    bool set = strcmp(origin, "default") != 0;
+    c->memory |= set && strcmp(name, "runtime.max_memory") == 0;
+    c->time |= set && strcmp(name, "runtime.max_execution_time") == 0;
+}
+
+static cis_code take_limits(struct job *j, struct cis_error *err)
+{
+    const struct cis_config *c = cis_app_config(j->app);
+    struct cis_run_request *r = &j->request;
+    struct ceilings most = {false, false};
+    cis_config_each(c, &most, see_setting);
+    uint64_t memory = c->max_memory, time_ns = CIS_NEVER, files = 0;
+    if (!cis_cli_size(j->cli, "memory", &memory) || !cis_cli_duration(j->cli, "time", &time_ns) ||
+        !cis_cli_number(j->cli, "fuel", &r->limits.fuel) ||
+        !cis_cli_number(j->cli, "files", &files)) {
+        return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
+    }
+    if (memory == 0 || time_ns == 0 || files > UINT32_MAX) {
+        return cis_fail(err, CIS_E_USAGE, "--memory and --time must not be 0, --files not so many");
+    }
+    r->limits.memory_bytes = most.memory && memory > c->max_memory ? c->max_memory : memory;
+    r->time_ns =
+        most.time && time_ns > c->max_execution_time_ns ? c->max_execution_time_ns : time_ns;
+    r->limits.host_bytes = c->host_bytes;
+    r->files_max = (uint32_t)files;
+    return CIS_OK;
+}
+
+static cis_code take_tx(struct job *j, struct cis_error *err)
+{
+    const char *tx = cis_cli_value(j->cli, "tx");
+    struct cis_run_request *r = &j->request;
+    if (tx == NULL || strcmp(tx, "commit-on-success") == 0) {
+        r->tx = CIS_TX_ON_SUCCESS;
+    } else if (strcmp(tx, "always") == 0) {
+        r->tx = CIS_TX_ALWAYS;
+    } else if (strcmp(tx, "discard") == 0) {
+        r->tx = CIS_TX_DISCARD;
+    } else if (strncmp(tx, "fork=", 5) == 0) {
+        r->fork = tx + 5;
+        if (!cis_fs_ref_valid(cis_str_of(r->fork))) {
+            return cis_fail(err, CIS_E_USAGE, "--tx %.100s: no name for a branch", tx);
+        }
+        for (size_t i = 0; i < j->world.nmounts; i++) {
+            if (j->world.mounts[i].host == NULL) {
+                return CIS_OK;
+            }
+        }
+        return cis_fail(err, CIS_E_USAGE, "--tx %.100s: there is no workspace to fork (-w)", tx);
+    } else {
+        return cis_fail(err, CIS_E_USAGE,
+                        "--tx %.60s: not one of commit-on-success, always, discard, fork=NAME", tx);
+    }
+    return CIS_OK;
+}
+
+/* ---- all of it ---- */
+
+static void trace_line(void *self, const char *line)
+{
+    (void)self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
+    cis_buf_text(&text, "host  ");
+    cis_cli_printable_line(&text, cis_str_of(line));
+    cis_buf_byte(&text, '\n');
+    cis_fd_write_all(STDERR_FILENO, text.ptr, text.len);
+}
+
+static cis_code open_files(struct job *j, struct cis_error *err)
+{
+    struct cis_run_request *r = &j->request;
+    CIS_TRY(cis_app_store(j->app, &r->store, err));
+    if (j->world.needs_store) {
+        struct cis_history h = {r->store, cis_str_of(j->cli->tenant), &j->stop};
+        CIS_TRY(cis_program_resolve(&j->world, &h, err));
+        CIS_TRY(cis_forest_new(r->store, NULL, &j->forest, err));
+    }
+    r->forest = j->forest;
+    r->mounts = j->world.mounts;
+    r->nmounts = j->world.nmounts;
+    return CIS_OK;
+}
+
+static cis_code prepare(struct job *j, struct cis_error *err)
+{
+    struct cis_run_request *r = &j->request;
+    struct cis_cli *cli = j->cli;
+    CIS_TRY(cis_app_open(cli, &j->app, err));
+    CIS_TRY(names(j, err));
+    CIS_TRY(cis_program_mounts(&j->world, cli, err));
+    CIS_TRY(take_limits(j, err));
+    CIS_TRY(take_tx(j, err));
+    CIS_TRY(cis_program_world(&j->world, cli, j->args, cli->json, err));
+    CIS_TRY(cis_program_env_check(&j->world, cis_app_config(j->app)->ai_api_key_env, err));
+    CIS_TRY(read_module(j, err));
+    CIS_TRY(load(j, err));
+    CIS_TRY(open_files(j, err));
+    r->tenant = cli->tenant;
+    r->skill = j->skill;
+    r->cancel = cli->cancel;
+    r->program = &j->world.program;
+    r->read_only = cis_cli_has(cli, "read-only");
+    r->no_clock = cis_cli_has(cli, "no-clock");
+    r->no_random = cis_cli_has(cli, "no-random");
+    r->trace = cis_cli_has(cli, "trace") ? trace_line : NULL;
+    return CIS_OK;
+}
+
+/* ---- what is told afterwards ---- */
+
+static void line_out(const struct job *j, const char *text)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    bool told = cis_str_starts(cis_str_of(text), cis_str_of(j->label));
+    cis_buf_text(&line, "cis run: ");
+    cis_cli_printable_line(&line, cis_str_of(told ? "" : j->label));
+    cis_buf_text(&line, told ? "" : ": ");
+    cis_cli_printable_line(&line, cis_str_of(text));
+    cis_buf_byte(&line, '\n');
+    cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
+}
+
+static void missing_imports(const struct job *j)
+{
+    const struct cis_image_info *info = cis_image_info(j->image);
+    for (size_t i = 0; i < info->nimports; i++) {
+        const struct cis_extern *e = &info->imports[i];
+        if (!cis_run_provides(e)) {
+            CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+            cis_buf_printf(&text, "  " CIS_STR_FMT "." CIS_STR_FMT, CIS_STR_ARG(e->module),
+                           CIS_STR_ARG(e->name));
+            if (e->kind == CIS_EXTERN_FUNC) {
+                cis_abi_type_text(e->type, &text);
+            } else {
+                cis_buf_printf(&text, " %s", e->type);
+            }
+            CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(8192);
+            cis_cli_printable_line(&line, cis_buf_view(&text));
+            cis_buf_byte(&line, '\n');
+            cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
+        }
+    }
+}
+
+static void tell_files(const struct job *j, const struct cis_run_outcome *o)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    bool rescued = cis_str_starts(cis_str_of(o->branch), CIS_STR(CIS_CONFLICT_PREFIX));
+    if (rescued) {
+        cis_buf_printf(&text, "what it changed is kept as branch %s; `cis fs merge %s` takes it in",
+                       o->branch, o->branch);
+    } else if (o->dropped_changes) {
+        cis_buf_text(&text, "what it changed was forgotten");
+    } else if (isatty(STDERR_FILENO) && strncmp(o->branch, "cow-", 4) == 0) {
+        cis_buf_printf(&text,
+                       "the folder is as it was: `cis runs diff %s` shows what was changed, "
+                       "`cis runs apply %s` does it there",
+                       o->id, o->id);
+    }
+    if (text.len != 0) {
+        line_out(j, cis_buf_cstr(&text));
+    }
+}
+
+static int exit_code(const struct cis_run_outcome *o)
+{
+    bool own = o->exited && (o->code == CIS_OK || o->code == CIS_E_FAILED);
+    return own ? o->exit_code & 0xff : cis_code_run_exit(o->code);
+}
+
+/* The report, with what the program wrote when that was kept. */
+static void print_report(const struct cis_run_outcome *o)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf more = CIS_BUF_INIT(256u << 20);
+    cis_buf_text(&more, ",\"stdout\":");
+    cis_buf_json(&more, cis_buf_view(&o->std[1].kept));
+    cis_buf_text(&more, ",\"stderr\":");
+    cis_buf_json(&more, cis_buf_view(&o->std[2].kept));
+    cis_buf_text(&more, "}\n");
+    cis_cli_out(o->report.ptr, o->report.len - 1); /* without its last brace */
+    cis_cli_out(more.ptr, more.len);
+}
+
+static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
+{
+    const char *file = cis_cli_value(j->cli, "report");
+    struct cis_error err = {0};
+    if (j->cli->json) {
+        print_report(o);
+    } else {
+        cis_cli_out(o->output.ptr, o->output.len);
+    }
+    if (o->code != CIS_OK && !(o->code == CIS_E_FAILED && o->exited)) {
+        line_out(j, o->error.msg);
+        if (o->code == CIS_E_IMPORT) {
+            missing_imports(j);
+        }
+        CIS_CLEANUP(cis_buf_done) struct cis_buf trace = CIS_BUF_INIT(1 << 20);
+        cis_cli_printable(&trace, cis_str_of(o->backtrace != NULL ? o->backtrace : ""));
+        cis_fd_write_all(STDERR_FILENO, trace.ptr, trace.len);
+    }
+    tell_files(j, o);
+    if (file != NULL && cis_file_write(file, cis_buf_bytes(&o->report), 0600, &err) != CIS_OK) {
+        line_out(j, err.msg);
+        return cis_code_run_exit(err.code);
+    }
+    return exit_code(o);
+}
+
+static int run(struct cis_cli *cli)
+{
+    struct job *j CIS_CLEANUP(cis_freep) = cis_zalloc(sizeof *j);
+    struct cis_error err = {0};
+    struct cis_run_outcome outcome = {0};
+    if (j == NULL) {
+        cis_fail(&err, CIS_E_NOMEM, "out of memory");
+        return cis_cli_fail(cli, &err), cis_code_run_exit(err.code);
+    }
+    j->cli = cli;
+    j->world = (struct cis_program_world)CIS_PROGRAM_WORLD_INIT;
+    j->module = CIS_BUF_INIT(MODULE_MAX);
+    j->stop = (struct cis_stop){CIS_NEVER, cli->cancel};
+    cis_code code = prepare(j, &err);
+    if (code == CIS_OK) {
+        code = cis_run_execute(&j->request, &outcome, &err);
+    }
+    int exit = cis_code_run_exit(code);
+    if (code == CIS_OK) {
+        exit = print_outcome(j, &outcome);
+        cis_run_outcome_done(&outcome);
+    } else if (code != CIS_E_USAGE || err.msg[0] != 0) {
+        cis_cli_fail(cli, &err);
+    }
+    job_done(j);
+    return exit;
+}
+
+static const struct cis_cli_option options[] = {
+    {"dir", 0, "HOST[::GUEST][:MODE]",
+     "a folder of this machine; MODE: cow (changes go to a branch), ro, rw (default), dev (devices "
+     "too)",
+     true, NULL},
+    {"workspace", 'w', "GUEST[=BRANCH]",
+     "the tenant's files at this path; -w alone: /workspace, the current branch", true, NULL},
+    {"snapshot", 0, "NAME", "the workspace as it was: a snapshot, run, BRANCH@EPOCH; read-only",
+     false, NULL},
+    {"read-only", 0, NULL, "nothing that is mounted can be changed", false, NULL},
+    {"tx", 0, "WHEN",
+     "keep what it changed in branches when: commit-on-success (default), always (whatever its "
+     "exit "
+     "code), discard, fork=NAME (as this new branch)",
+     false, NULL},
+    {"env", 0, "NAME[=VALUE]", "an environment variable; without a value, as it is here", true,
+     NULL},
+    {"stdin", 0, "FILE", "read standard input from this file", false, NULL},
+    {"invoke", 0, "NAME", "call this export with the arguments as numbers, and print its results",
+     false, NULL},
+    {"memory", 0, "SIZE", "limit of memories and tables (default 512MiB)", false, NULL},
+    {"max-memory", 0, "SIZE", "the same; no --memory goes above it", false, NULL},
+    {"time", 0, "TIME", "time limit, e.g. 30s (default: none)", false, NULL},
+    {"max-execution-time", 0, "MS", "the same, in milliseconds", false, NULL},
+    {"fuel", 0, "N", "deterministic limit of instructions", false, NULL},
+    {"files", 0, "N", "open descriptors at once (default 4096)", false, NULL},
+    {"listen", 0, "ADDRESS:PORT", "a listening socket, after the directories", true, NULL},
+    {"no-clock", 0, NULL, "no clocks", false, NULL},
+    {"no-random", 0, NULL, "no random numbers", false, NULL},
+    {"fixed-clock", 0, "TIME", "every clock stands at this instant: RFC 3339, or nanoseconds",
+     false, NULL},
+    {"seed", 0, "SEED", "random numbers from this seed alone: a number, or 64 hex digits", false,
+     NULL},
+    {"trap-unknown-imports", 0, NULL,
+     "run a module with imports that nothing provides; calling one "
+     "is a trap",
+     false, NULL},
+    {"enable", 0, "FEATURE", "accept modules that use it", true, "memory64|exceptions"},
+    {"trace", 0, "WHAT", "print one line a host call on stderr", false, "host"},
+    {"report", 0, "FILE", "write the report there", false, NULL},
+    {NULL, 0, NULL, NULL, false, NULL}};
+
+const struct cis_cli_command cis_cmd_run = {
+    .name = "run",
+    .args = "MODULE [ARGUMENTS]…",
+    .summary = "run a program: a module of WASI 0.1",
+    .help =
+        "Runs a module (.wasm or .wat, - reads it from stdin) in a fresh sandbox. It finds its "
+        "arguments,\nits standard streams, clocks, random numbers, and the folders that are "
+        "mounted for it; nothing\nelse. Everything after MODULE is the program's own.\n\n"
+        "--dir HOST:cow lets it work on a folder without touching it: what it changes becomes a "
+        "branch,\nwhich `cis runs diff ID` shows and `cis runs apply ID` brings to the folder. "
+        "--dir HOST writes to\nthe folder directly. -w is the workspace of the tenant: one commit "
+        "at the end, with the record\nof the run, or none; `cis runs undo ID` takes it back.\n\n"
+        "Changes in branches are kept when the program exits with 0. A trap, a limit, Ctrl-C or a "
+        "killed\nprocess keeps nothing. Two runs that changed the same file: the second one ends "
+        "as a conflict, and\nwhat it did is kept as branch conflict/ID.\n\nWith --json what the "
+        "program writes is kept (16 MiB of stdout, 1 MiB of stderr) and printed with\nthe "
+        "report.\n\n"
+        "Exit codes: the program's own; else 2 usage, 124 time limit, 125 refused, another limit, "
+        "store\nor conflict, 126 cannot be loaded, 130 cancelled, 134 trap.",
+    .examples = "  cis run hello.wasm\n"
+                "  cis run --dir .:cow formatter.wasm src/\n"
+                "  cis run -w --stdin data.csv import.wasm /workspace/db\n"
+                "  cis run --tenant ada --workspace /workspace --time 10s tool.wasm\n"
+                "  cis run --invoke gcd gcd.wat 12 18\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = -1,
+    .foreign = true,
+    .alone = "w/workspace",
+    .run = run};

@@ -1,0 +1,45 @@
+/* What `cis run` is told about a program's world, from words to the structs of run/: mounts,
+ * environment, streams, clock, random bytes, listening sockets. Everything lives until the struct
+ * is done; texts are borrowed from the command line. */
+#ifndef CIS_CLI_PROGRAM_H
+#define CIS_CLI_PROGRAM_H
+
+#include "cli/app.h"
+#include "history/history.h"
+#include "run/run.h"
+
+#define CIS_PROGRAM_LISTENERS_MAX 64
+
+struct cis_program_world {
+    struct cis_run_program program;
+    struct cis_run_mount mounts[CIS_RUN_MOUNTS_MAX];
+    struct cis_rev revs[CIS_RUN_MOUNTS_MAX]; /* of workspaces */
+    size_t nmounts;
+    bool needs_store; /* a workspace or a cow mount */
+    char **texts;     /* owned pieces of options */
+    size_t ntexts;
+    const char **env;
+    int listeners[CIS_PROGRAM_LISTENERS_MAX];
+    int input; /* --stdin, -1 */
+};
+#define CIS_PROGRAM_WORLD_INIT                                                                     \
+    {                                                                                              \
+        .input = -1                                                                                \
+    }
+
+/* --dir, -w, --workspace, --snapshot. CIS_E_USAGE names the option. */
+cis_code cis_program_mounts(struct cis_program_world *w, const struct cis_cli *cli,
+                            struct cis_error *err);
+/* Which branch or state each workspace is: asks the store. */
+cis_code cis_program_resolve(struct cis_program_world *w, const struct cis_history *h,
+                             struct cis_error *err);
+/* --env, --stdin, --listen, --fixed-clock, --seed, --invoke; args: the program's own, its name
+ * first. captured: its output is kept for the report instead of being live. */
+cis_code cis_program_world(struct cis_program_world *w, const struct cis_cli *cli,
+                           const char *const *args, bool captured, struct cis_error *err);
+/* A key of an AI provider is nothing to hand on. */
+cis_code cis_program_env_check(const struct cis_program_world *w, const char *key_env,
+                               struct cis_error *err);
+void cis_program_world_done(struct cis_program_world *w);
+
+#endif

@@ -1,0 +1,279 @@
+/* Programs: linked with WASI alone, entered by _start, _initialize or one export. */
+#include "run/program.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "wasi/p1/p1.h"
+
+#define ARGS_MAX 64u /* parameters or results of one function */
+
+/* ---- linking ---- */
+
+static const struct cis_hostfn *row_of(const struct cis_extern *import)
+{
+    static const struct cis_hostfn_table *const tables[] = {&cis_wasi_p1_table,
+                                                            &cis_wasi_unstable_table};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        for (size_t i = 0; i < tables[t]->nrows; i++) {
+            const struct cis_hostfn *row = &tables[t]->rows[i];
+            if (cis_str_is(import->name, row->name) && cis_str_is(import->module, row->module) &&
+                strcmp(import->type, row->type) == 0) {
+                return row;
+            }
+        }
+    }
+    return NULL;
+}
+
+bool cis_run_provides(const struct cis_extern *import)
+{
+    if (import->kind == CIS_EXTERN_MEMORY) {
+        return cis_str_is(import->module, "env") && cis_str_is(import->name, "memory");
+    }
+    return import->kind == CIS_EXTERN_FUNC && row_of(import) != NULL;
+}
+
+static const struct cis_hostfn *resolve(void *self, const struct cis_extern *import)
+{
+    const bool *trap = self;
+    const struct cis_hostfn *row = row_of(import);
+    return row == NULL && *trap ? &cis_hostfn_missing : row;
+}
+
+cis_code cis_run_program_link(const struct cis_run_request *request, cis_program **out_program,
+                              struct cis_error *err)
+{
+    if (cis_image_info(request->image)->component) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "is a component; programs are modules of WASI 0.1 (cis skill run --wasm "
+                        "runs components)");
+    }
+    bool trap = request->program->trap_unknown_imports;
+    return cis_program_link(request->image, resolve, &trap, out_program, err);
+}
+
+void cis_run_program_world(cis_session *session)
+{
+    const struct cis_run_program *p = session->request.program;
+    struct cis_host *h = &session->host;
+    if (session->files != NULL) {
+        h->world.dirs = cis_run_files_dirs(session->files, &h->world.ndirs);
+    }
+    h->world.files_max = session->request.files_max;
+    h->world.uid = geteuid();
+    h->world.gid = getegid();
+    if (p == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        h->world.std[i] = p->std[i];
+    }
+    h->world.listeners = p->listeners;
+    h->world.nlisteners = p->nlisteners;
+    h->world.seeded = p->seeded;
+    memcpy(h->world.seed, p->seed, sizeof h->world.seed);
+    h->args = p->args;
+    h->env = p->env;
+    h->fixed_clock = p->fixed_clock;
+    h->clock_ns = p->clock_ns;
+}
+
+/* ---- entering ---- */
+
+static const struct cis_extern *function(cis_image *image, const char *name)
+{
+    const struct cis_extern *e = cis_image_export(image, cis_str_of(name));
+    return e != NULL && e->kind == CIS_EXTERN_FUNC ? e : NULL;
+}
+
+static void list_functions(const struct cis_image_info *info, struct cis_buf *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < info->nexports; i++) {
+        const struct cis_extern *e = &info->exports[i];
+        if (e->kind != CIS_EXTERN_FUNC) {
+            continue;
+        }
+        if (out->len + e->name.len + 32 > out->max) {
+            cis_buf_text(out, ", …");
+            return;
+        }
+        cis_buf_printf(out, "%s" CIS_STR_FMT, n++ != 0 ? ", " : "", CIS_STR_ARG(e->name));
+    }
+    if (n == 0) {
+        cis_buf_text(out, "none");
+    }
+}
+
+cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis_str *out,
+                               struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(120);
+    const char *invoke = request->program->invoke;
+    const struct cis_extern *e;
+    if (cis_image_info(request->image)->component) {
+        return CIS_OK; /* refused when it is linked */
+    }
+    if (invoke != NULL) {
+        e = function(request->image, invoke);
+    } else {
+        e = function(request->image, "_start");
+        e = e != NULL ? e : function(request->image, "_initialize");
+    }
+    if (e == NULL) {
+        list_functions(cis_image_info(request->image), &names);
+        return invoke != NULL
+                   ? cis_fail(err, CIS_E_ENTRY, "exports no function %.60s; functions: %s", invoke,
+                              cis_buf_cstr(&names))
+                   : cis_fail(err, CIS_E_ENTRY,
+                              "neither _start nor _initialize; --invoke calls one of: %s",
+                              cis_buf_cstr(&names));
+    }
+    if (invoke == NULL && strcmp(e->type, ":") != 0) {
+        return cis_fail(err, CIS_E_ENTRY, CIS_STR_FMT " takes or gives values, as no program does",
+                        CIS_STR_ARG(e->name));
+    }
+    *out = e->name;
+    return CIS_OK;
+}
+
+/* ---- one function with numbers ---- */
+
+static bool whole(const char *text, int64_t low, uint64_t high, uint64_t *out)
+{
+    bool minus = text[0] == '-';
+    const char *digits = text + (minus ? 1 : 0);
+    bool hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
+    char *end;
+    if (!isdigit((unsigned char)digits[0])) {
+        return false;
+    }
+    errno = 0;
+    uint64_t n = strtoull(digits, &end, hex ? 16 : 10);
+    if (errno != 0 || *end != 0 || (hex && end == digits + 2)) {
+        return false;
+    }
+    if (minus ? n > (uint64_t)0 - (uint64_t)low : n > high) {
+        return false;
+    }
+    *out = minus ? 0 - n : n;
+    return true;
+}
+
+static bool number(char type, const char *text, union cis_slot *out)
+{
+    uint64_t n;
+    char *end;
+    *out = (union cis_slot){.i64 = 0};
+    switch (type) {
+    case 'i':
+        if (!whole(text, INT32_MIN, UINT32_MAX, &n)) {
+            return false;
+        }
+        out->u32 = (uint32_t)n;
+        return true;
+    case 'I':
+        if (!whole(text, INT64_MIN, UINT64_MAX, &n)) {
+            return false;
+        }
+        out->u64 = n;
+        return true;
+    case 'f':
+        out->f32 = strtof(text, &end);
+        return end != text && *end == 0;
+    default:
+        out->f64 = strtod(text, &end);
+        return end != text && *end == 0;
+    }
+}
+
+static void real(double value, bool single, struct cis_buf *out)
+{
+    char text[40];
+    for (int digits = single ? 6 : 15; digits <= 17; digits++) { /* the shortest that reads back */
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        double back = strtod(text, NULL);
+        if (isnan(value) || (single ? (float)back == (float)value : back == value)) {
+            break;
+        }
+    }
+    cis_buf_text(out, text);
+}
+
+static void show(char type, const union cis_slot *slot, struct cis_buf *out)
+{
+    if (type == 'i') {
+        cis_buf_printf(out, "%" PRId32, slot->i32);
+    } else if (type == 'I') {
+        cis_buf_printf(out, "%" PRId64, slot->i64);
+    } else {
+        real(type == 'f' ? (double)slot->f32 : slot->f64, type == 'f', out);
+    }
+    cis_buf_byte(out, '\n');
+}
+
+/* What the function takes, whatever was wrong. */
+static cis_code wrong(const struct cis_extern *e, const char *what, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf type = CIS_BUF_INIT(120);
+    cis_abi_type_text(e->type, &type);
+    int name = e->name.len > 60 ? 60 : (int)e->name.len;
+    return cis_fail(err, CIS_E_USAGE, "%.*s%s: %s", name, e->name.ptr, cis_buf_cstr(&type), what);
+}
+
+static cis_code invoke(cis_session *s, const struct cis_extern *e, struct cis_buf *out,
+                       struct cis_error *err)
+{
+    const char *const *args = s->request.program->invoke_args;
+    size_t params = strcspn(e->type, ":"), n = 0;
+    const char *results = e->type[params] == ':' ? e->type + params + 1 : "";
+    union cis_slot io[ARGS_MAX] = {{.i64 = 0}};
+    char what[64];
+    while (args != NULL && args[n] != NULL) {
+        n++;
+    }
+    if (params > ARGS_MAX || strlen(results) > ARGS_MAX ||
+        strspn(e->type, "iIfF:") != strlen(e->type)) {
+        return wrong(e, "only functions of at most 64 numbers can be called", err);
+    }
+    if (n != params) {
+        snprintf(what, sizeof what, "takes %zu number%s, %zu given", params, params == 1 ? "" : "s",
+                 n);
+        return wrong(e, what, err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!number(e->type[i], args[i], &io[i])) {
+            snprintf(what, sizeof what, "argument %zu, \"%.20s\", does not fit", i + 1, args[i]);
+            return wrong(e, what, err);
+        }
+    }
+    CIS_TRY(cis_guest_call(s->guest, e->name, e->type, io, err));
+    for (size_t i = 0; results[i] != 0; i++) {
+        show(results[i], &io[i], out);
+    }
+    return cis_buf_check(out, "result", err);
+}
+
+cis_code cis_run_program_call(cis_session *s, struct cis_buf *out, struct cis_error *err)
+{
+    cis_image *image = s->request.image;
+    const char *name = s->request.program->invoke;
+    const struct cis_extern *start = function(image, "_start");
+    cis_code code;
+    if (name != NULL) {
+        code = strcmp(name, "_initialize") != 0 && start == NULL ? cis_skillabi_start(s->guest, err)
+                                                                 : CIS_OK;
+        code = code == CIS_OK ? invoke(s, function(image, name), out, err) : code;
+    } else if (start != NULL) {
+        union cis_slot io[1] = {{.i64 = 0}};
+        code = cis_guest_call(s->guest, start->name, start->type, io, err);
+    } else {
+        code = cis_skillabi_start(s->guest, err);
+    }
+    return cis_guest_end(s->guest)->exited ? CIS_OK : code;
+}

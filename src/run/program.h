@@ -1,0 +1,21 @@
+/* Inside run/: programs, which are modules of WASI 0.1: what they are linked with, how they are
+ * entered. Skills are skillabi/'s. */
+#ifndef CIS_RUN_PROGRAM_H
+#define CIS_RUN_PROGRAM_H
+
+#include "run/session.h"
+
+/* WASI's rows and nothing else. An import that nobody provides is CIS_E_IMPORT, or traps when it is
+ * called. A component is CIS_E_UNSUPPORTED. */
+cis_code cis_run_program_link(const struct cis_run_request *request, cis_program **out_program,
+                              struct cis_error *err);
+/* What the guest finds: streams, arguments, directories, listeners; before it is made. */
+void cis_run_program_world(cis_session *session);
+/* The export that will be entered; CIS_E_ENTRY says what there is instead. */
+cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis_str *out,
+                               struct cis_error *err);
+/* _start; a reactor's _initialize; or the function that was named, its results as lines in out.
+ * CIS_OK also when the program exited: see cis_guest_end. */
+cis_code cis_run_program_call(cis_session *session, struct cis_buf *out, struct cis_error *err);
+
+#endif
