@@ -76,7 +76,7 @@ static cis_code commit_files(cis_session *s, enum keeping how,
     if (s->files != NULL && how == RESCUE) {
         return cis_run_files_rescue(s->files, commit, stop, err);
     }
-    if (s->files != NULL && how == KEEP) {
+    if (s->files != NULL && r->forest != NULL && how == KEEP) {
         return cis_run_files_commit(s->files, r->fork, commit, stop, err);
     }
     return r->store->ops->commit(r->store, cis_str_of(r->tenant), commit, stop, err);
