@@ -258,33 +258,42 @@ static bool take_change(void *self, const struct cis_change *c)
     return d->code == CIS_OK;
 }
 
-static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_view b, uint64_t *n,
+                          struct cis_error *err)
 {
-    const struct cis_cli *cli = cmd->cli;
-    struct cis_rev a, b;
-    const char *below = cis_cli_value(cli, "path");
+    const char *below = cis_cli_value(cmd->cli, "path");
     struct diffing d = {.cmd = cmd,
-                        .json = cli->json,
-                        .text = cis_cli_has(cli, "text"),
+                        .json = cmd->cli->json,
+                        .text = cis_cli_has(cmd->cli, "text"),
                         .line = CIS_BUF_INIT(64u << 20),
+                        .n = *n,
                         .err = err};
     while (below != NULL && *below == '/') {
         below++;
     }
     d.below = below != NULL ? below : "";
+    d.view[0] = a;
+    d.view[1] = b;
+    cis_code code = cis_history_diff(&cmd->h, a, b, take_change, &d, err);
+    cis_buf_done(&d.line);
+    *n = d.n;
+    CIS_TRY(code);
+    return d.code;
+}
+
+static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    const struct cis_cli *cli = cmd->cli;
+    struct cis_rev a, b;
+    uint64_t n = 0;
     CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cli->args[0]), &a, err));
     CIS_TRY(cis_history_resolve(&cmd->h, cli->nargs > 1 ? cis_str_of(cli->args[1]) : CIS_STR(""),
                                 &b, err));
-    d.view[0] = a.view;
-    d.view[1] = b.view;
-    if (d.json) {
+    if (cli->json) {
         cis_cli_printf("{\"schema\":1,\"changes\":[");
     }
-    cis_code code = cis_history_diff(&cmd->h, a.view, b.view, take_change, &d, err);
-    cis_buf_done(&d.line);
-    CIS_TRY(code);
-    CIS_TRY(d.code);
-    if (d.json) {
+    CIS_TRY(cis_fs_show_diff(cmd, a.view, b.view, &n, err));
+    if (cli->json) {
         cis_cli_printf("]}\n");
     }
     return CIS_OK;

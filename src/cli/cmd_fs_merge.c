@@ -2,15 +2,10 @@
 #include <inttypes.h>
 #include "cli/fs.h"
 
-struct telling {
-    const struct cis_cli *cli;
-    uint64_t n;
-};
-
 /* One line a conflict on stderr; with --json they go into the object of the answer. */
-static bool tell_conflict(void *self, const struct cis_conflict *c)
+bool cis_fs_tell_conflict(void *self, const struct cis_conflict *c)
 {
-    struct telling *t = self;
+    struct cis_fs_telling *t = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     if (t->cli->json) {
         cis_buf_text(&line, t->n == 0 ? "{\"schema\":1,\"conflicts\":[{\"path\":" : ",{\"path\":");
@@ -27,8 +22,8 @@ static bool tell_conflict(void *self, const struct cis_conflict *c)
     return true;
 }
 
-static cis_code finish(struct cis_fs_cmd *cmd, cis_code code, const struct telling *t,
-                       const struct cis_history_done *done)
+cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code, const struct cis_fs_telling *t,
+                          const struct cis_history_done *done)
 {
     if (code == CIS_E_CONFLICT && cmd->cli->json && t->n != 0) {
         cis_cli_printf("]}\n");
@@ -44,24 +39,25 @@ static cis_code finish(struct cis_fs_cmd *cmd, cis_code code, const struct telli
     return code;
 }
 
-static struct cis_history_commit how_of(struct cis_fs_cmd *cmd, struct telling *t)
+static struct cis_history_commit how_of(struct cis_fs_cmd *cmd, struct cis_fs_telling *t)
 {
     t->cli = cmd->cli;
     return (struct cis_history_commit){.ref = cis_fs_branch(cmd),
                                        .note = cmd->note,
-                                       .conflict = tell_conflict,
+                                       .conflict = cis_fs_tell_conflict,
                                        .self = t,
                                        .dry_run = cis_cli_has(cmd->cli, "dry-run")};
 }
 
 static cis_code merge_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
-    struct telling t = {.n = 0};
+    struct cis_fs_telling t = {.n = 0};
     struct cis_history_commit how = how_of(cmd, &t);
     struct cis_history_done done = {0};
     struct cis_rev theirs;
     CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cmd->cli->args[0]), &theirs, err));
-    return finish(cmd, cis_history_merge(&cmd->h, theirs.view, &how, &done, err), &t, &done);
+    return cis_fs_tell_done(cmd, cis_history_merge(&cmd->h, theirs.view, &how, &done, err), &t,
+                            &done);
 }
 
 static int run_merge(struct cis_cli *cli)
@@ -92,14 +88,15 @@ const struct cis_cli_command cis_cmd_fs_merge = {
 /* ---- undo ---- */
 static cis_code undo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
-    struct telling t = {.n = 0};
+    struct cis_fs_telling t = {.n = 0};
     struct cis_history_commit how = how_of(cmd, &t);
     struct cis_history_done done = {0};
     struct cis_rev commit;
     const char *rev = cmd->cli->nargs != 0 ? cmd->cli->args[0] : "";
     CIS_TRY(cis_history_resolve(&cmd->h, *rev != 0 ? cis_str_of(rev) : cis_fs_branch(cmd), &commit,
                                 err));
-    return finish(cmd, cis_history_undo(&cmd->h, commit.view, &how, &done, err), &t, &done);
+    return cis_fs_tell_done(cmd, cis_history_undo(&cmd->h, commit.view, &how, &done, err), &t,
+                            &done);
 }
 
 static int run_undo(struct cis_cli *cli)
@@ -128,12 +125,12 @@ const struct cis_cli_command cis_cmd_fs_undo = {
 /* ---- restore ---- */
 static cis_code restore_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
-    struct telling t = {.n = 0};
+    struct cis_fs_telling t = {.n = 0};
     struct cis_history_commit how = how_of(cmd, &t);
     struct cis_history_done done = {0};
     struct cis_rev from;
     CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cis_cli_value(cmd->cli, "from")), &from, err));
-    return finish(
+    return cis_fs_tell_done(
         cmd,
         cis_history_restore(&cmd->h, from.view, cis_str_of(cmd->cli->args[0]), &how, &done, err),
         &t, &done);

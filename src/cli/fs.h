@@ -48,6 +48,18 @@ cis_code cis_fs_cmd_find(struct cis_fs_cmd *cmd, const char *path, unsigned flag
                          struct cis_found *out, struct cis_error *err);
 
 /* ---- output ---- */
+/* What differs, as lines, unified text (--text) or JSON items (--json), below --path; *n counts. */
+cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_view b, uint64_t *n,
+                          struct cis_error *err);
+/* One conflict as a line on stderr, or as an item of the JSON that finish ends. */
+struct cis_fs_telling {
+    const struct cis_cli *cli;
+    uint64_t n;
+};
+bool cis_fs_tell_conflict(void *telling, const struct cis_conflict *conflict);
+cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code,
+                          const struct cis_fs_telling *telling,
+                          const struct cis_history_done *done);
 /* A name or path: its bytes, made safe on a terminal. */
 void cis_fs_name(struct cis_buf *out, struct cis_str name);
 const char *cis_fs_type(uint32_t mode); /* "file", "directory", … */

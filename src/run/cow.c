@@ -1,0 +1,279 @@
+/* Looking at a folder through the branch of a cow mount. */
+#include "run/cow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/mem.h"
+#include "run/cow_in.h"
+#include "vfs/hostdir/hostdir.h"
+
+cis_code cow_fail(cis_cow *cow, int no, const char *path, struct cis_error *err)
+{
+    if (no == EIO && cow->why.code != CIS_OK) {
+        return cis_fail(err, cow->why.code, "%.120s: %s", path, cow->why.msg);
+    }
+    return cis_vfs_fail(err, no, "%.160s", path);
+}
+
+cis_code cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs_call *call,
+                       struct cis_error *err)
+{
+    CIS_TRY(cis_ns_new(&tree->ns, err));
+    CIS_TRY(cis_ns_mount(tree->ns, CIS_STR("/"), vfs, 0, false, err));
+    int no = cis_dir_root(tree->ns, call, CIS_STR("/"), &tree->root);
+    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "/");
+}
+
+void cow_tree_close(struct cow_tree *tree)
+{
+    cis_dir_free(cis_take(&tree->root));
+    cis_ns_free(cis_take(&tree->ns));
+}
+
+void cis_cow_close(cis_cow *cow)
+{
+    if (cow == NULL) {
+        return;
+    }
+    cow_tree_close(&cow->above);
+    cow_tree_close(&cow->below);
+    cis_vfs_close(cow->joined);
+    cis_vfs_close(cow->upper);
+    cis_vfs_close(cow->lower);
+    cis_free(cow->folder);
+    cis_free(cow);
+}
+
+static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, struct cis_error *err)
+{
+    struct cis_hostdir_options host = CIS_HOSTDIR_OPTIONS_INIT;
+    struct cis_layered_options view = CIS_LAYERED_OPTIONS_INIT;
+    host.read_only = true;
+    view.tenant = cis_str_of(options->tenant);
+    view.at = options->at;
+    view.read_only = true;
+    CIS_TRY(cis_hostdir_open(cow->folder, &host, &cow->lower, err));
+    CIS_TRY(cis_layered_open(options->forest, &view, &cow->stop, &cow->upper, err));
+    CIS_TRY(cis_union_open(cow->lower, cow->upper, &cow->joined, err));
+    CIS_TRY(cow_tree_open(&cow->below, cow->lower, &cow->call, err));
+    return cow_tree_open(&cow->above, cow->joined, &cow->call, err);
+}
+
+cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
+                      struct cis_error *err)
+{
+    cis_cow *cow = cis_zalloc(sizeof *cow);
+    if (cow == NULL || (cow->folder = cis_strdup(options->folder)) == NULL) {
+        cis_free(cow);
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    cow->stop = options->stop != NULL ? *options->stop : (struct cis_stop){UINT64_MAX, NULL};
+    cow->call = (struct cis_vfs_call){.stop = &cow->stop, .err = &cow->why};
+    cis_code code = open_all(cow, options, err);
+    if (code != CIS_OK) {
+        cis_cow_close(cow);
+        return code;
+    }
+    *out_cow = cow;
+    return CIS_OK;
+}
+
+/* ---- changes ---- */
+
+void cow_changes_done(struct cow_changes *changes)
+{
+    for (size_t i = 0; i < changes->n; i++) {
+        cis_free(changes->at[i].path);
+        cis_free(changes->at[i].from);
+    }
+    cis_free(changes->at);
+    *changes = (struct cow_changes){0};
+}
+
+static bool add(void *self, const struct cis_union_change *c)
+{
+    struct cow_changes *list = self;
+    if (list->n == list->cap) {
+        size_t cap = list->cap != 0 ? list->cap * 2 : 64;
+        struct cow_change *more = cis_realloc(list->at, cap * sizeof *more);
+        if (more == NULL) {
+            list->cap = SIZE_MAX;
+            return false;
+        }
+        list->at = more;
+        list->cap = cap;
+    }
+    struct cow_change *to = &list->at[list->n];
+    *to = (struct cow_change){.what = c->what,
+                              .path = cis_strndup(c->path.ptr, c->path.len),
+                              .mode = c->mode,
+                              .size = c->size,
+                              .old_size = c->old_size,
+                              .number = list->n};
+    to->from = c->from.len != 0 ? cis_strndup(c->from.ptr, c->from.len) : NULL;
+    if (to->path == NULL || (c->from.len != 0 && to->from == NULL)) {
+        cis_free(to->path);
+        cis_free(to->from);
+        list->cap = SIZE_MAX;
+        return false;
+    }
+    list->n++;
+    return true;
+}
+
+/* Bytes in order, '/' before all others: a folder stands before what is in it, and that before
+ * other names that only begin so. Of one path the removal comes first. */
+static int by_path(const void *a, const void *b)
+{
+    const struct cow_change *x = a, *y = b;
+    const unsigned char *p = (const unsigned char *)x->path, *q = (const unsigned char *)y->path;
+    while (*p != 0 && *p == *q) {
+        p++;
+        q++;
+    }
+    if (*p != *q) {
+        int m = *p == 0 ? 0 : *p == '/' ? 1 : *p + 1, n = *q == 0 ? 0 : *q == '/' ? 1 : *q + 1;
+        return m < n ? -1 : 1;
+    }
+    return (x->what != 'D') - (y->what != 'D');
+}
+
+cis_code cow_collect(cis_cow *cow, struct cow_changes *out, struct cis_error *err)
+{
+    struct cow_changes list = {0};
+    int no = cis_union_changes(cow->joined, &cow->call, add, &list);
+    if (no != 0 || list.cap == SIZE_MAX) {
+        cow_changes_done(&list);
+        return no != 0 ? cow_fail(cow, no, cow->folder, err)
+                       : cis_fail(err, CIS_E_NOMEM, "changes: out of memory");
+    }
+    if (list.n != 0) {
+        qsort(list.at, list.n, sizeof *list.at, by_path);
+    }
+    *out = list;
+    return CIS_OK;
+}
+
+cis_code cis_cow_changes(cis_cow *cow, cis_union_change_each *each, void *self,
+                         struct cis_error *err)
+{
+    CIS_CLEANUP(cow_changes_done) struct cow_changes list = {0};
+    CIS_TRY(cow_collect(cow, &list, err));
+    for (size_t i = 0; i < list.n; i++) {
+        const struct cow_change *c = &list.at[i];
+        struct cis_union_change change = {.what = c->what,
+                                          .path = cis_str_of(c->path),
+                                          .from = cis_str_of(c->from != NULL ? c->from : ""),
+                                          .mode = c->mode,
+                                          .size = c->size,
+                                          .old_size = c->old_size};
+        if (!each(self, &change)) {
+            break;
+        }
+    }
+    return CIS_OK;
+}
+
+cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis_buf *out,
+                      struct cis_error *err)
+{
+    const struct cow_tree *tree = folder ? &cow->below : &cow->above;
+    CIS_CLEANUP(cis_freep) char *text = cis_strndup(path.ptr, path.len);
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file = NULL;
+    if (text == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    int no =
+        cis_at_open(tree->root, &cow->call, path, CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file, &attr);
+    for (size_t got = 1; no == 0 && got != 0;) {
+        uint8_t *at = out->len < out->max ? cis_buf_reserve(out, 1) : NULL;
+        size_t room =
+            out->cap - out->len < out->max - out->len ? out->cap - out->len : out->max - out->len;
+        if (at == NULL) { /* full: is there more? */
+            uint8_t more;
+            struct iovec one = {&more, 1};
+            no = file->vfs->ops->read(file, &cow->call, &one, 1, out->len, &got);
+            if (no == 0 && got != 0) {
+                cis_vfs_file_close(file);
+                return cis_fail(err, CIS_E_LIMIT, "%.160s: more than %zu bytes", text, out->max);
+            }
+            break;
+        }
+        struct iovec iov = {at, room};
+        no = file->vfs->ops->read(file, &cow->call, &iov, 1, out->len, &got);
+        out->len += no == 0 ? got : 0;
+    }
+    cis_vfs_file_close(file);
+    return no == 0 ? CIS_OK : cow_fail(cow, no, text, err);
+}
+
+/* ---- listings ---- */
+
+char *cow_path(const char *folder, const char *name)
+{
+    size_t len = strlen(folder) + strlen(name) + 2;
+    char *path = cis_alloc(len);
+    if (path != NULL) {
+        snprintf(path, len, "%s/%s", folder, name);
+    }
+    return path;
+}
+
+static bool list_each(void *self, const struct cis_vfs_entry *entry,
+                      const struct cis_vfs_attr *attr)
+{
+    struct cow_entries *list = self;
+    if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..")) {
+        return true;
+    }
+    if (list->n == list->cap) {
+        size_t cap = list->cap != 0 ? list->cap * 2 : 64;
+        struct cow_entry *more = cis_realloc(list->at, cap * sizeof *more);
+        if (more == NULL) {
+            list->cap = SIZE_MAX;
+            return false;
+        }
+        list->at = more;
+        list->cap = cap;
+    }
+    char *name = cis_strndup(entry->name.ptr, entry->name.len);
+    if (name == NULL) {
+        list->cap = SIZE_MAX;
+        return false;
+    }
+    list->at[list->n++] = (struct cow_entry){name, *attr};
+    return true;
+}
+
+void cow_entries_done(struct cow_entries *entries)
+{
+    for (size_t i = 0; i < entries->n; i++) {
+        cis_free(entries->at[i].name);
+    }
+    cis_free(entries->at);
+    *entries = (struct cow_entries){0};
+}
+
+int cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+             struct cow_entries *out)
+{
+    struct cow_entries list = {0};
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file = NULL;
+    int no = cis_at_open(tree->root, call, cis_str_of(path), CIS_WALK_NOFOLLOW,
+                         O_RDONLY | O_DIRECTORY, 0, &file, &attr);
+    if (no == 0) {
+        no = file->vfs->ops->readdir(file, call, 0, true, list_each, &list);
+        cis_vfs_file_close(file);
+    }
+    no = no == 0 && list.cap == SIZE_MAX ? ENOMEM : no;
+    if (no != 0) {
+        cow_entries_done(&list);
+        return no;
+    }
+    *out = list;
+    return 0;
+}
