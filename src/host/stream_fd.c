@@ -229,7 +229,7 @@ static void take(const struct cis_stream_move *m, size_t most, struct iovec *par
     for (p->niov = 0; p->niov < m->niov && m->iov[p->niov].iov_len <= most - sum; p->niov++) {
         sum += m->iov[p->niov].iov_len;
     }
-    if (p->niov == 0) {
+    if (p->niov == 0 && m->niov != 0) { /* none at all: an empty datagram */
         *part = (struct iovec){m->iov->iov_base, most};
         p->iov = part;
         p->niov = 1;

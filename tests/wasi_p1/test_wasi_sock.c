@@ -333,6 +333,16 @@ static void messages_of_a_datagram_socket_stay_apart(void **state)
     assert_int_equal(cis_le16(live.guest.memory + FLAGS), 0);
     assert_errno(OK, "fd_fdstat_get", 0, RESULT);
     assert_int_equal(live.guest.memory[RESULT], CIS_WASI_FILETYPE_SOCKET_DGRAM);
+    assert_errno(OK, "sock_send", 0, 0, 0, 0, LEN); /* an empty one is one, too */
+    put_iov(0, DATA, 3);
+    assert_errno(OK, "sock_send", 0, 0, 1, 0, LEN);
+    char got[8];
+    assert_int_equal(recv(client, got, sizeof got, 0), 0);
+    assert_int_equal(recv(client, got, sizeof got, 0), 3);
+    tell("lost");
+    assert_errno(OK, "sock_recv", 0, 0, 0, 0, LEN, FLAGS);
+    assert_int_equal(get32(LEN), 0);
+    assert_int_equal(cis_le16(live.guest.memory + FLAGS), 1);
     close(pair[0]);
 }
 
@@ -448,6 +458,67 @@ static void hostile_arguments_move_nothing(void **state)
     close(second);
 }
 
+static void random_calls_on_a_live_world_reach_nothing_outside(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "fd_read",     "fd_write",      "fd_pread",        "fd_pwrite",      "fd_seek",
+        "fd_tell",     "fd_fdstat_get", "fd_filestat_get", "fd_sync",        "fd_advise",
+        "poll_oneoff", "sock_recv",     "sock_send",       "sock_shutdown",  "fd_fdstat_set_flags",
+        "sock_accept", "fd_close",      "fd_renumber",     "fd_prestat_get", "fd_allocate"};
+    uint64_t x = 0x9E3779B97F4A7C15ull; /* xorshift with a fixed seed */
+    unsigned before = open_descriptors();
+    for (int world = 0; world < 200; world++) {
+        int pipes[2], null = open("/dev/null", O_RDWR | O_CLOEXEC), dials[4];
+        FILE *file = tmpfile();
+        assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+        assert_int_equal(write(pipes[1], "some bytes", 10), 10);
+        live_fd(0, pipes[0]);
+        live_fd(1, (world & 1) != 0 ? fileno(file) : pipes[1]);
+        live_fd(2, null);
+        for (int i = 0; i < 4; i++) {
+            dials[i] = dial();
+            assert_int_equal(send(dials[i], "hello", 5, 0), 5);
+        }
+        live.host.world.files_max = 16;
+        live_deadline(20);
+        for (int i = 0; i < 300; i++) {
+            uint64_t args[9];
+            int no;
+            for (size_t k = 0; k < 9; k++) {
+                x ^= x << 13;
+                x ^= x >> 7;
+                x ^= x << 17;
+                args[k] = (x & 7) == 0   ? x
+                          : (x & 7) == 1 ? MEMORY - ((x >> 8) & 63)
+                                         : (x >> 8) % ((x & 8) != 0 ? 8 : 4096);
+            }
+            live.old = (x >> 40) % 2;
+            size_t name = (size_t)(x >> 48) % (sizeof names / sizeof *names);
+            name = live.old != 0 && strcmp(names[name], "sock_accept") == 0 ? 0 : name;
+            struct cis_error error = {0};
+            cis_code code = live_code(names[name], args, 9, &no, &error);
+            assert_true(code == CIS_OK ? no <= 76 : code == CIS_E_DEADLINE);
+        }
+        live.old = 0;
+        cis_wasi_p1_end(&live.host);
+        assert_int_equal(live.host.budget.used, 0);
+        for (int i = 0; i < 4; i++) {
+            close(dials[i]);
+        }
+        struct pollfd queue = {.fd = listener, .events = POLLIN};
+        while (poll(&queue, 1, 0) > 0) { /* what the guest left in it */
+            close(accept(listener, NULL, NULL));
+        }
+        close(pipes[0]);
+        close(pipes[1]);
+        close(null);
+        fclose(file);
+    }
+    live_deadline(0);
+    assert_int_equal(open_descriptors(), before);
+}
+
 #undef T
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
@@ -469,6 +540,7 @@ int main(void)
         T(what_is_no_socket_says_so),
         T(rights_that_were_given_away_are_missed),
         T(hostile_arguments_move_nothing),
+        T(random_calls_on_a_live_world_reach_nothing_outside),
     };
     return cmocka_run_group_tests_name("wasi_sock", tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ struct cis_wasi_fd {
     uint16_t flags;              /* CIS_WASI_FDFLAG_*, as the guest set them */
     bool readable, writable;     /* FILE: as it was opened */
     bool borrowed;               /* LISTENER, SOCKET: not ours to close */
+    uint8_t manner;              /* LISTENER, SOCKET: as in struct cis_host_stream */
     int sock;                    /* LISTENER, SOCKET: a descriptor of the host */
     uint64_t rights, inheriting; /* what is told: as asked for when it was opened */
     /* What fd_fdstat_set_rights took away, of this descriptor and of those opened beneath it: the

@@ -60,12 +60,13 @@ cis_code cis_wasi_stream_move(cis_guest *guest, struct cis_wasi_fd *f, bool writ
                               struct cis_stream_move *move, struct cis_error *err)
 {
     struct cis_host *host = cis_host_of(guest);
-    struct cis_host_stream socket = {.kind = CIS_STREAM_FD, .fd = f->sock};
+    struct cis_host_stream socket = {.kind = CIS_STREAM_FD, .fd = f->sock, .manner = f->manner};
     struct cis_host_stream *stream =
         f->kind == CIS_WASI_STREAM ? &host->world.std[f->stream] : &socket;
     move->nowait = (f->flags & CIS_WASI_FDFLAG_NONBLOCK) != 0;
     if (!write) {
         CIS_TRY(cis_host_stream_read(host, guest, stream, move, err));
+        f->manner = socket.manner;
         if (move->error == 0) {
             cis_guest_wrote(guest, move->n);
         }
