@@ -127,6 +127,12 @@ static void accepting_without_waiting_says_try_again(void **state)
     assert_errno(OK, "sock_accept", LISTENER, CIS_WASI_FDFLAG_NONBLOCK, RESULT);
     uint32_t n, fd = get32(RESULT);
     assert_int_equal(receive(fd, 10, 0, &n), CIS_WASI_AGAIN); /* what its flags asked for */
+    assert_int_equal(receive(fd, 10, PEEK | WAITALL, &n), CIS_WASI_AGAIN);
+    tell("abc");
+    assert_int_equal(receive(fd, 10, PEEK | WAITALL, &n), CIS_WASI_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(receive(fd, 10, WAITALL, &n), CIS_WASI_OK);
+    assert_int_equal(n, 3);
     assert_errno(OK, "fd_close", fd);
     assert_errno(BADF, "sock_recv", fd, 0, 0, 0, LEN, FLAGS);
     assert_int_equal(open_descriptors(), before + 1);

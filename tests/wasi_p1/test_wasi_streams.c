@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -438,6 +439,12 @@ static void a_file_at_the_size_limit_is_an_errno_and_no_signal(void **state)
 
 /* ---- files, devices, directories ---- */
 
+static int type_of(uint32_t fd)
+{
+    assert_errno(OK, "fd_fdstat_get", fd, RESULT);
+    return live.guest.memory[RESULT];
+}
+
 static void a_file_is_read_as_far_as_fits_and_written_where_it_stands(void **state)
 {
     (void)state;
@@ -455,6 +462,49 @@ static void a_file_is_read_as_far_as_fits_and_written_where_it_stands(void **sta
     assert_int_equal(live_write(0, 4, &n), CIS_WASI_OK); /* it is open for both, as here */
     assert_int_equal(lseek(fileno(file), 0, SEEK_CUR), (3 << 20) + 4);
     fclose(file);
+}
+
+static void a_large_file_is_moved_in_steps_between_which_the_run_may_end(void **state)
+{
+    (void)state;
+    const uint32_t size = 20u << 20;
+    uint32_t n;
+    FILE *file = tmpfile();
+    fake_guest_done(&live.guest);
+    fake_guest_init(&live.guest, &live.host, size);
+    live.guest.memory[size - 1] = 'z';
+    live_fd(0, fileno(file));
+    live_fd(1, fileno(file));
+    assert_int_equal(live_write(1, size - DATA, &n), CIS_WASI_OK);
+    assert_int_equal(n, size - DATA);
+    live.guest.memory[size - 1] = 0;
+    rewind(file);
+    assert_int_equal(live_read(0, size - DATA, &n), CIS_WASI_OK);
+    assert_int_equal(n, size - DATA);
+    assert_int_equal(live.guest.memory[size - 1], 'z');
+    live.guest.stop.deadline_ns = 1;
+    put_iov(0, DATA, size - DATA);
+    assert_ends(CIS_E_DEADLINE, "fd_write", 1, 0, 1, RESULT);
+    rewind(file);
+    assert_ends(CIS_E_DEADLINE, "fd_read", 0, 0, 1, RESULT);
+    fclose(file);
+}
+
+static void what_is_neither_file_nor_pipe_is_waited_for_too(void **state)
+{
+    (void)state;
+    uint32_t n;
+    int counter = eventfd(0, EFD_CLOEXEC);
+    live_fd(0, counter);
+    put_iov(0, DATA, 8);
+    assert_waiting("fd_read", 0, 0, 1, RESULT);
+    assert_true(is_blocking(counter));
+    cis_put_le64(live.guest.memory + DATA, 7);
+    assert_int_equal(live_write(0, 8, &n), CIS_WASI_OK);
+    assert_int_equal(live_read(0, 8, &n), CIS_WASI_OK);
+    assert_int_equal(get64(DATA), 7);
+    assert_int_equal(type_of(0), CIS_WASI_FILETYPE_UNKNOWN);
+    close(counter);
 }
 
 static void devices_and_directories_answer_as_the_kernel_does(void **state)
@@ -482,12 +532,6 @@ static void devices_and_directories_answer_as_the_kernel_does(void **state)
     close(dir);
     assert_int_equal(live_read(2, 10, &n), CIS_WASI_BADF); /* closed behind the run's back */
     close(zero);
-}
-
-static int type_of(uint32_t fd)
-{
-    assert_errno(OK, "fd_fdstat_get", fd, RESULT);
-    return live.guest.memory[RESULT];
 }
 
 static void only_a_terminal_is_a_character_device(void **state)
@@ -888,6 +932,8 @@ int main(void)
         T(a_pipe_without_readers_is_an_errno_and_no_signal),
         T(a_file_at_the_size_limit_is_an_errno_and_no_signal),
         T(a_file_is_read_as_far_as_fits_and_written_where_it_stands),
+        T(a_large_file_is_moved_in_steps_between_which_the_run_may_end),
+        T(what_is_neither_file_nor_pipe_is_waited_for_too),
         T(devices_and_directories_answer_as_the_kernel_does),
         T(only_a_terminal_is_a_character_device),
         T(a_redirected_file_is_a_file_to_the_guest),
