@@ -450,6 +450,22 @@ static void a_tenant_made_again_elsewhere_is_not_taken_for_the_old_one(void **st
     other->ops->close(other);
 }
 
+static void a_tenant_made_again_elsewhere_is_deleted_by_its_name(void **state)
+{
+    struct fixture *f = *state;
+    cis_store *other = NULL;
+    struct cis_tenant got;
+    assert_ok(cis_store_postgres_open(f->url, NULL, &other, NULL, err));
+    struct cis_kv_op op = store_put("a", "k", "old");
+    assert_ok(store_apply(f->s, &op, 1, err));
+    assert_ok(other->fs->tenant_delete(other, T, NULL, err));
+    assert_ok(store_apply(other, &op, 1, err));
+    assert_ok(f->s->fs->tenant_delete(f->s, T, NULL, err)); /* it knew the one of before */
+    assert_int_equal(other->fs->tenant_get(other, T, &got, NULL, NULL), CIS_E_NOTFOUND);
+    assert_fails(CIS_E_NOTFOUND, "", f->s->fs->tenant_delete(f->s, T, NULL, err));
+    other->ops->close(other);
+}
+
 /* ---- cut connections ---- */
 static cis_store *through(const struct fixture *f, const struct pgproxy *proxy, uint32_t commit_ms)
 {
@@ -595,6 +611,71 @@ static void other_writes_that_are_cut_happen_exactly_once_too(void **state)
         assert_ok(s->fs->ref_get(f->s, T, fork, &ref, NULL, err));
         assert_int_equal(ref.head.branch, moved.branch);
     }
+    s->ops->close(s);
+    pgproxy_stop(proxy);
+}
+
+/* Rows of tenants that are not listed. */
+static long left_over(PGconn *admin)
+{
+    long n = 0;
+    char *tables = value(admin, TABLES);
+    for (char *at = tables, *table; (table = strsep(&at, " ")) != NULL;) {
+        n += number(admin,
+                    "SELECT count(*) FROM cis.%s WHERE tenant NOT IN (SELECT id FROM cis.tenant)",
+                    table);
+    }
+    free(tables);
+    return n;
+}
+
+static void a_tenant_whose_deletion_is_cut_anywhere_is_gone_and_only_that_one(void **state)
+{
+    struct fixture *f = *state;
+    char db[32];
+    PGconn *admin = pgcluster_connect(cluster, "postgres", db_of(f, db));
+    struct pgproxy *proxy = pgproxy_start(pgcluster_dir(cluster));
+    cis_store *s = through(f, proxy, 20000);
+    struct cis_str victim = CIS_STR("victim"), other = CIS_STR("other");
+    struct cis_tenant got;
+    fill(f->s, other);
+    for (int cut = PGPROXY_NONE; cut < PGPROXY_CUTS; cut++) {
+        fill(f->s, victim);
+        if (cut % 2 == 0) { /* known to the pool, or not yet */
+            assert_ok(s->fs->tenant_get(s, victim, &got, NULL, err));
+        }
+        pgproxy_arm(proxy, (enum pgproxy_cut)cut);
+        struct cis_error err = {0};
+        cis_code code = s->fs->tenant_delete(s, victim, NULL, &err);
+        if (code != CIS_OK) {
+            fail_msg("cut %d: %s", cut, err.msg);
+        }
+        if (cut != PGPROXY_NONE && !pgproxy_fired(proxy)) {
+            fail_msg("cut %d: not reached", cut);
+        }
+        assert_int_equal(s->fs->tenant_get(s, victim, &got, NULL, NULL), CIS_E_NOTFOUND);
+        assert_int_equal(f->s->fs->tenant_get(f->s, victim, &got, NULL, NULL), CIS_E_NOTFOUND);
+        assert_int_equal(left_over(admin), 0);
+        assert_int_equal(number(admin, "SELECT count(*) FROM cis.tenant WHERE name = 'other'"), 1);
+        assert_int_equal(number(admin, "SELECT count(*) FROM cis.chunk"), 1);
+    }
+    /* The server out of reach meanwhile: all of it is there or nothing, and again ends it. */
+    for (int cut = PGPROXY_BEFORE_BIND; cut < PGPROXY_CUTS; cut += 3) {
+        cis_store *hasty = through(f, proxy, 600);
+        fill(f->s, victim);
+        pgproxy_shut_at_cut(proxy);
+        pgproxy_arm(proxy, (enum pgproxy_cut)cut);
+        assert_int_equal(hasty->fs->tenant_delete(hasty, victim, NULL, NULL), CIS_E_STORE);
+        pgproxy_shut(proxy, false);
+        assert_int_equal(left_over(admin), 0);
+        bool there = number(admin, "SELECT count(*) FROM cis.tenant WHERE name = 'victim'") == 1;
+        assert_int_equal(number(admin, "SELECT count(*) FROM cis.chunk"), there ? 2 : 1);
+        cis_code code = hasty->fs->tenant_delete(hasty, victim, NULL, NULL);
+        assert_int_equal(code, there ? CIS_OK : CIS_E_NOTFOUND);
+        assert_int_equal(number(admin, "SELECT count(*) FROM cis.chunk"), 1);
+        hasty->ops->close(hasty);
+    }
+    PQfinish(admin);
     s->ops->close(s);
     pgproxy_stop(proxy);
 }
@@ -745,9 +826,11 @@ int main(int argc, char **argv)
         TEST(another_schema_version_is_refused_also_while_open),
         TEST(a_password_is_in_no_message),
         TEST(a_tenant_made_again_elsewhere_is_not_taken_for_the_old_one),
+        TEST(a_tenant_made_again_elsewhere_is_deleted_by_its_name),
         TEST(trips_to_the_server_are_few),
         TEST(a_commit_that_is_cut_anywhere_happens_exactly_once),
         TEST(other_writes_that_are_cut_happen_exactly_once_too),
+        TEST(a_tenant_whose_deletion_is_cut_anywhere_is_gone_and_only_that_one),
         TEST(an_outcome_that_cannot_be_asked_for_is_said_to_be_unknown),
         TEST(reads_go_on_after_a_restart),
         TEST(acknowledged_commits_survive_a_killed_server),
