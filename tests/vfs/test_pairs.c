@@ -233,7 +233,8 @@ static void a_pair(void **state)
     cis_code code = cis_layered_commit(vfs, NULL, NULL, NULL, NULL);
     if (second->what == ROLLBACK) {
         assert_int_equal(code, CIS_E_CONFLICT);
-        assert_ok(cis_layered_save_fork(vfs, CIS_STR("mine"), NULL, err)); /* nothing is lost */
+        assert_ok(cis_layered_commit_fork(vfs, CIS_STR("mine"), NULL, NULL, NULL,
+                                          err)); /* nothing is lost */
         assert_is(&w, "mine", alone);
     } else if (second->where == BEHIND && !p->first->spills) {
         assert_int_equal(code, CIS_E_EXPIRED);
