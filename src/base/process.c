@@ -98,7 +98,9 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
     static const char *const no_env[] = {NULL};
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (!o->setuid) {
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    }
     if (getppid() != parent) {
         _exit(127);
     }

@@ -15,8 +15,9 @@ struct cis_process_options {
     struct cis_bytes input;  /* given on stdin, which is then closed */
     uint64_t memory_bytes;   /* RLIMIT_AS, 0: none */
     uint64_t cpu_seconds;    /* RLIMIT_CPU, 0: none */
-    size_t output_max;       /* stdout bytes kept; one more ends the child with CIS_E_LIMIT */
-    size_t errors_max;       /* stderr bytes kept; the rest is dropped */
+    bool setuid;       /* programs that run with more rights may: fusermount3. Else none does */
+    size_t output_max; /* stdout bytes kept; one more ends the child with CIS_E_LIMIT */
+    size_t errors_max; /* stderr bytes kept; the rest is dropped */
     struct cis_stop stop;
 };
 

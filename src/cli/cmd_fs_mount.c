@@ -266,7 +266,7 @@ static cis_code unmount(const char *dir, struct cis_error *err)
     const char *const argv[] = {"fusermount3", "-u", "--", dir, NULL};
     const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL};
     struct cis_process_options o = {
-        .argv = argv, .envp = envp, .output_max = 4096, .errors_max = 4096};
+        .argv = argv, .envp = envp, .setuid = true, .output_max = 4096, .errors_max = 4096};
     struct cis_process_result result = {.exit_code = 0};
     o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), UMOUNT_NS);
     CIS_TRY(cis_process_run(&o, &result, err));

@@ -107,7 +107,7 @@ static void answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                    const struct fuse_file_info *fi, bool attributes)
 {
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     struct listing l = {.req = req,
                         .f = f,
                         .out = cis_fuse_scratch(),

@@ -4,8 +4,9 @@
  * Nodes: a node of the filesystem is the kernel's while it holds look-ups on it. Inode numbers are
  * never reused, so generations are not needed.
  *
- * Threads: requests are answered by a fixed number of worker threads; cis_fuse_stop may be called
- * from any thread, and from a signal handler. */
+ * Threads: requests are answered by worker threads, some at first, one more whenever all are stuck;
+ * cis_fuse_stop may be called from any thread, and from a signal handler. A request whose process
+ * got a signal and that still waits half a second later ends with EINTR. */
 #ifndef CIS_FUSE_FUSE_H
 #define CIS_FUSE_FUSE_H
 
@@ -20,7 +21,7 @@ struct cis_fuse_options {
     bool allow_other;   /* users beside the one who mounts; the system may refuse it */
     bool exclusive;     /* nobody else changes what is mounted: the kernel may keep what it knows */
     const char *fsname; /* what mount(8) shows; NULL: "cis" */
-    unsigned threads;   /* 0: 4 */
+    unsigned threads;   /* at first; 0: 4 */
     cis_cancel *cancel; /* fired: the same as cis_fuse_stop; borrowed, may be NULL */
 };
 #define CIS_FUSE_OPTIONS_INIT                                                                      \

@@ -10,6 +10,25 @@
 
 #define FUSE_IO_MAX (1u << 20) /* bytes of one read or write */
 
+#define FUSE_THREADS_MAX 64u
+#define FUSE_BUSY_NS (50ull * 1000000ull) /* all busy for so long: one more thread */
+/* How long an operation goes on when the process that waits for it got a signal. Programs do not
+ * expect EINTR of files, and nearly everything is done before this; what still waits then is stuck.
+ */
+#define FUSE_PATIENCE_NS (500ull * 1000000ull)
+
+/* A thread that serves requests, and what the one at work may be interrupted by. */
+struct fuse_worker {
+    struct cis_fuse *f;
+    pthread_t thread;
+    struct fuse_buf buf; /* libfuse's allocation */
+    pthread_mutex_t lock;
+    fuse_req_t req;    /* at work, or the last one */
+    uint64_t due_ns;   /* when it is interrupted; 0: not */
+    cis_cancel *token; /* fired at most once, then it is another */
+    struct cis_stop stop;
+};
+
 /* An open file of the kernel. In a list, because a mount may end while files are open. */
 struct fuse_handle {
     cis_vfs_file *file;
@@ -22,11 +41,17 @@ struct cis_fuse {
     bool mounted, exclusive;
     unsigned threads;
     int stop_fd;       /* eventfd: readable from cis_fuse_stop on */
+    int interrupt_fd;  /* eventfd: readable when a worker's due_ns was set */
     int cancel_fd;     /* of the caller's token; -1: none */
     double keep;       /* seconds the kernel may keep names and attributes */
     atomic_int failed; /* errno that ended a worker */
     pthread_mutex_t lock;
     struct fuse_handle *handles; /* open files; under the lock */
+    struct fuse_worker *workers; /* FUSE_THREADS_MAX, of which … */
+    unsigned nworkers;           /* … have a thread: it grows until the end, under the lock */
+    bool ending;
+    atomic_uint idle;     /* that wait for a request */
+    atomic_bool watching; /* there was none */
 };
 
 extern const struct fuse_lowlevel_ops cis_fuse_ops;
@@ -68,11 +93,8 @@ static inline cis_vfs_file *fuse_file(const struct fuse_file_info *fi)
 int cis_fuse_handle_add(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi);
 void cis_fuse_handle_drop(struct cis_fuse *f, struct fuse_handle *handle);
 
-static inline struct cis_vfs_call fuse_call(fuse_req_t req)
-{
-    const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    return (struct cis_vfs_call){.uid = ctx->uid, .gid = ctx->gid};
-}
+/* By whom the calling worker's request is, and what ends it early. */
+struct cis_vfs_call cis_fuse_call(fuse_req_t req);
 
 void cis_fuse_stat(const struct cis_vfs_attr *attr, struct stat *out);
 void cis_fuse_entry(const struct cis_fuse *f, cis_node dir, cis_node node,
@@ -96,6 +118,11 @@ void cis_fuse_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, 
                            struct fuse_file_info *fi);
 void cis_fuse_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
                        struct fuse_file_info *fi);
+
+/* copy.c */
+void cis_fuse_op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in,
+                                 struct fuse_file_info *fi_in, fuse_ino_t out, off_t off_out,
+                                 struct fuse_file_info *fi_out, size_t len, int flags);
 
 /* dir.c */
 void cis_fuse_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

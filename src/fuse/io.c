@@ -54,7 +54,7 @@ static int drop_privileges(fuse_req_t req, const struct cis_vfs_call *call, fuse
 void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     cis_vfs_file *file;
     int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), fi->flags, &file);
     if (no == 0 && (no = drop_privileges(req, &call, ino, fi->flags)) != 0) {
@@ -80,7 +80,7 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
                         struct fuse_file_info *fi)
 {
     struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     const struct cis_vfs_ops *ops = f->vfs->ops;
     cis_node dir = fuse_node(f, parent), node = 0;
     struct cis_str entry = cis_str_of(name);
@@ -121,7 +121,7 @@ void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                       struct fuse_file_info *fi)
 {
     (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     uint8_t *buf = cis_fuse_scratch();
     if (buf == NULL || off < 0) {
         fuse_reply_err(req, buf == NULL ? ENOMEM : EINVAL);
@@ -141,7 +141,7 @@ void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
                        struct fuse_file_info *fi)
 {
     (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     struct iovec iov = {.iov_len = size};
     memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; write only reads it */
     size_t n = 0;
@@ -159,7 +159,7 @@ void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
 void cis_fuse_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
     (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     fuse_reply_err(req, fuse_of(req)->vfs->ops->sync(fuse_file(fi), &call, data_only != 0));
 }
 
@@ -167,7 +167,7 @@ void cis_fuse_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct 
 {
     (void)ino, (void)data_only, (void)fi;
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     fuse_reply_err(req, f->vfs->ops->flush(f->vfs, &call));
 }
 
@@ -175,7 +175,7 @@ void cis_fuse_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, 
                            struct fuse_file_info *fi)
 {
     (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     int no = off < 0 || len <= 0 ? EINVAL
                                  : fuse_of(req)->vfs->ops->allocate(fuse_file(fi), &call, mode,
                                                                     (uint64_t)off, (uint64_t)len);
@@ -186,7 +186,7 @@ void cis_fuse_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
                        struct fuse_file_info *fi)
 {
     (void)ino;
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     uint64_t at = 0;
     int no = off < 0
                  ? ENXIO

@@ -73,7 +73,7 @@ static void op_init(void *self, struct fuse_conn_info *conn)
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     if (strlen(name) > CIS_VFS_NAME_MAX) {
         fuse_reply_err(req, ENAMETOOLONG);
         return;
@@ -116,7 +116,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     (void)fi;
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     struct cis_vfs_attr attr;
     int no = f->vfs->ops->getattr(f->vfs, &call, fuse_node(f, ino), &attr);
     reply_attr(req, ino, no, &attr);
@@ -155,7 +155,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 {
     (void)fi;
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     struct cis_vfs_set set = set_of(st, to_set);
     struct cis_vfs_attr attr;
     int no = (to_set & FUSE_SET_ATTR_SIZE) != 0 && st->st_size < 0
@@ -167,7 +167,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     int no = f->vfs->ops->readlink(f->vfs, &call, fuse_node(f, ino), &target);
     if (no == 0 && target.failed != CIS_OK) {
@@ -184,7 +184,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
                  const struct cis_vfs_make *what)
 {
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     cis_node node;
     struct cis_vfs_attr attr;
     int no = strlen(name) > CIS_VFS_NAME_MAX
@@ -219,7 +219,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     cis_node node = fuse_node(f, ino);
     struct cis_vfs_attr attr;
     int no = f->vfs->ops->link(f->vfs, &call, node, fuse_node(f, parent), cis_str_of(name), &attr);
@@ -234,14 +234,14 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     fuse_reply_err(req, f->vfs->ops->unlink(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     fuse_reply_err(req, f->vfs->ops->rmdir(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
 }
 
@@ -249,7 +249,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
                       const char *to_name, unsigned flags)
 {
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     int no = strlen(to_name) > CIS_VFS_NAME_MAX
                  ? ENAMETOOLONG
                  : f->vfs->ops->rename(f->vfs, &call, fuse_node(f, parent), cis_str_of(name),
@@ -261,7 +261,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     (void)ino;
     const struct cis_fuse *f = fuse_of(req);
-    struct cis_vfs_call call = fuse_call(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
     struct cis_vfs_usage u;
     int no = f->vfs->ops->statfs(f->vfs, &call, &u);
     if (no != 0) {
@@ -313,5 +313,6 @@ const struct fuse_lowlevel_ops cis_fuse_ops = {
     .fsyncdir = cis_fuse_op_fsyncdir,
     .fallocate = cis_fuse_op_fallocate,
     .lseek = cis_fuse_op_lseek,
+    .copy_file_range = cis_fuse_op_copy_file_range,
     .statfs = op_statfs,
 };

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Real programs through `cis fs mount`, and the same on the host: git, a CMake build, SQLite's locks,
-# tar with hard links and holes. What is left must be identical, also in the next mount.
+# tar and rsync with hard links and holes. What is left must be identical, also in the next mount.
 # usage: programs.sh [long|postgres]
 #   long: also 100,000 files in one folder, a 4 GiB file; postgres: the store is a server of its own
 set -euo pipefail
@@ -205,21 +205,41 @@ tar_work() {
     rm -rf copy second
 }
 
+# ---- rsync ----
+rsync_work() {
+    rsync -aH --sparse "$work/made/" synced
+    test -z "$(rsync -aHn --checksum --itemize-changes --delete "$work/made/" synced)"
+    test synced/one -ef synced/deep/er/hard
+    # Back out of it, and again into it over what changed there.
+    rm -rf "$work/back"
+    rsync -aH --sparse synced/ "$work/back"
+    test -z "$(rsync -aHn --checksum --itemize-changes --delete "$work/made/" "$work/back")"
+    echo more >>synced/noise
+    rm synced/one synced/sparse
+    mkdir synced/extra
+    rsync -aH --sparse --delete "$work/made/" synced
+    test -z "$(rsync -aHn --checksum --itemize-changes --delete "$work/made/" synced)"
+    rsync -aH --inplace --no-whole-file "$work/made/" synced/inplace
+    test -z "$(rsync -aHn --checksum --itemize-changes --delete "$work/made/" synced/inplace)"
+}
+
 up
 both git_work repo
 cmp "$host/git.log" "$mnt/git.log" || fail "git.log"
 both cmake_work proj
 both sqlite_work sql
 both tar_work tree
+both rsync_work synced
+test "$(stat -c %b "$mnt/synced/sparse")" -lt 2000 || fail "rsync stored a hole"
 test "$(stat -c %b "$mnt/tree/sparse")" -lt 2000 || fail "a hole is stored"
 down
 up --read-only
-for part in repo proj sql tree; do
+for part in repo proj sql tree synced; do
     same "$part"
 done
 (: >"$mnt/x") 2>/dev/null && fail "a read-only mount was written to"
 down
-echo "git, cmake, sqlite, tar: identical, and again in the next mount"
+echo "git, cmake, sqlite, tar, rsync: identical, and again in the next mount"
 
 if [ "$kind" = long ]; then
     up

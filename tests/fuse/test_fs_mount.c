@@ -148,6 +148,40 @@ static void what_was_written_is_there_at_the_next_mount(void **state)
     umount_it(p);
 }
 
+static void a_copied_range_keeps_its_holes(void **state)
+{
+    if (!mounted_possible()) {
+        skip();
+    }
+    struct place *p = *state;
+    char from[600], to[600];
+    mount_it(p, NULL, NULL);
+    snprintf(from, sizeof from, "%s/from", p->dir);
+    snprintf(to, sizeof to, "%s/to", p->dir);
+    int in = open(from, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    int out = open(to, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(ftruncate(in, 64 << 20), 0);
+    assert_int_equal(pwrite(in, "data", 4, 40 << 20), 4);
+    for (off_t done = 0; done < 64 << 20;) { /* a request of it is bounded */
+        ssize_t n = copy_file_range(in, NULL, out, NULL, (size_t)((64 << 20) - done), 0);
+        assert_true(n > 0);
+        done += n;
+    }
+    struct stat st;
+    char text[4];
+    assert_int_equal(fstat(out, &st), 0);
+    assert_int_equal(st.st_size, 64 << 20);
+    assert_int_equal(pread(out, text, 4, 40 << 20), 4);
+    assert_memory_equal(text, "data", 4);
+    assert_int_equal(lseek(out, 0, SEEK_DATA), 40 << 20);
+    assert_int_equal(lseek(out, 40 << 20, SEEK_HOLE), (40 << 20) + 65536);
+    assert_int_equal(lseek(out, (40 << 20) + 65536, SEEK_DATA), -1);
+    assert_int_equal(errno, ENXIO);
+    close(in);
+    close(out);
+    umount_it(p);
+}
+
 static void a_mounted_branch_is_held(void **state)
 {
     struct place *p = *state;
@@ -215,6 +249,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_was_written_is_there_at_the_next_mount, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_copied_range_keeps_its_holes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mounted_branch_is_held, setup, teardown),
         cmocka_unit_test_setup_teardown(a_read_only_mount_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(places_and_states_that_are_not_there_are_named, setup,

@@ -432,6 +432,94 @@ static void permissions(int d, struct cis_buf *out)
     tell_list(out, d, "sticky");
 }
 
+static void put_range(int fd, off_t off, size_t len, unsigned seed)
+{
+    unsigned char *bytes = malloc(len);
+    for (size_t i = 0; i < len; i++) {
+        seed = seed * 1103515245u + 12345u;
+        bytes[i] = (unsigned char)(seed >> 16) | 1; /* never zero */
+    }
+    assert_int_equal(pwrite(fd, bytes, len, off), (ssize_t)len);
+    free(bytes);
+}
+
+/* All of it: its length and a sum. */
+static void tell_sum(struct cis_buf *out, int dir, const char *path)
+{
+    static unsigned char bytes[65536];
+    int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+    unsigned long sum = 5381, total = 0;
+    ssize_t n;
+    while ((n = read(fd, bytes, sizeof bytes)) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            sum = sum * 33 + bytes[i];
+        }
+        total += (unsigned long)n;
+    }
+    cis_buf_printf(out, "content %s: %lu bytes, %lx\n", path, total, sum);
+    close(fd);
+}
+
+static void copy_range(struct cis_buf *out, int in, off_t from, int to_fd, off_t to, size_t len)
+{
+    off_t at = from, into = to;
+    errno = 0;
+    ssize_t n = copy_file_range(in, &at, to_fd, &into, len, 0);
+    cis_buf_printf(out, "copy %zu bytes from %ld to %ld: %zd %s, then at %ld and %ld\n", len,
+                   (long)from, (long)to, n, errno_name(n < 0 ? errno : 0), (long)at, (long)into);
+}
+
+/* Holes, and copies of parts of files with holes. What is written lies on block boundaries, so that
+ * filesystems with other blocks find the same holes. */
+static void ranges(int d, struct cis_buf *out)
+{
+    static const off_t places[] = {0,      100000, 131072, 150000,  196608, 196609,
+                                   524288, 589823, 589824, 1048575, 1048576};
+    int fd = openat(d, "sparse", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    SAY(out, ftruncate(fd, 1 << 20));
+    put_range(fd, 131072, 65536, 1);
+    put_range(fd, 524288, 65536, 2);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        TELL(out, lseek(fd, places[i], SEEK_DATA));
+        TELL(out, lseek(fd, places[i], SEEK_HOLE));
+    }
+    int to = openat(d, "copy", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    copy_range(out, fd, 0, to, 0, 1 << 20);
+    tell_sum(out, d, "copy");
+    copy_range(out, fd, 100000, to, 5, 150000);
+    copy_range(out, fd, 1048000, to, 2000000, 10000);
+    copy_range(out, fd, 1 << 20, to, 0, 100);
+    copy_range(out, fd, 5 << 20, to, 0, 100);
+    copy_range(out, fd, 0, to, 0, 0);
+    tell_sum(out, d, "copy");
+    int full = openat(d, "full", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    put_range(full, 0, 300000, 3);
+    copy_range(out, fd, 200000, full, 50000, 200000); /* a hole over what there is */
+    tell_sum(out, d, "full");
+    copy_range(out, fd, 200000, full, 290000, 100000); /* and over its end */
+    tell_sum(out, d, "full");
+    copy_range(out, fd, 600000, full, 1000000, 100000); /* and behind it */
+    copy_range(out, fd, 180000, full, 180001, 500000);
+    tell_sum(out, d, "full");
+    copy_range(out, full, 0, full, 100, 1000); /* over itself */
+    copy_range(out, full, 1000, full, 1, 1000);
+    copy_range(out, full, 0, full, 2000000, 1 << 20);
+    copy_range(out, full, 131072, full, 0, 65536);
+    tell_sum(out, d, "full");
+    TELL(out, copy_file_range(fd, NULL, full, NULL, 10, 1));
+    int ro = openat(d, "full", O_RDONLY | O_CLOEXEC);
+    int ap = openat(d, "full", O_WRONLY | O_APPEND | O_CLOEXEC);
+    copy_range(out, fd, 0, ro, 0, 10);
+    copy_range(out, fd, 0, ap, 0, 10);
+    copy_range(out, ap, 0, fd, 0, 10);
+    copy_range(out, d, 0, fd, 0, 10);
+    close(ro);
+    close(ap);
+    close(full);
+    close(to);
+    close(fd);
+}
+
 static void many(int d, struct cis_buf *out)
 {
     for (int i = 0; i < 3000; i++) {
@@ -458,9 +546,10 @@ static void many(int d, struct cis_buf *out)
 }
 
 const struct transcript_row transcript_rows[] = {
-    {"names", names, false}, {"links", links, false},           {"renames", renames, false},
-    {"data", data, false},   {"attributes", attributes, false}, {"permissions", permissions, true},
-    {"many", many, false},
+    {"names", names, false},           {"links", links, false},
+    {"renames", renames, false},       {"data", data, false},
+    {"attributes", attributes, false}, {"permissions", permissions, true},
+    {"ranges", ranges, false},         {"many", many, false},
 };
 const size_t transcript_count = sizeof transcript_rows / sizeof *transcript_rows;
 

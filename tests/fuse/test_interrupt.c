@@ -1,0 +1,191 @@
+/* A mount whose database does not answer: whoever waits for it can be stopped by a signal, more of
+ * them than the mount has threads at first, and when the database is back all goes on. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include "system/system.h"
+#include "mounted.h"
+#include "tools/pgcluster.h"
+
+#define WAITERS 9
+
+static struct pgcluster *cluster;
+static char store_env[300];
+
+static void cis_fs(struct sys *s, const char *verb, const char *dir)
+{
+    int code = sys_exec(s, (const char *const[]){CIS_PROGRAM, "fs", verb, dir, NULL});
+    if (code != 0) {
+        fail_msg("cis fs %s: exit %d: %s", verb, code, sys_err(s));
+    }
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+}
+
+/* Asks for something that nobody knows yet: 0: it was there, 1: EINTR, 2: something else. A signal
+ * that is caught does not kill. */
+static pid_t waiter(const char *dir, int n, bool catches)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/d%d/f", dir, n);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct stat st;
+        struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+        if (catches) {
+            sigaction(SIGTERM, &act, NULL);
+        }
+        _exit(stat(path, &st) == 0 ? 0 : errno == EINTR ? 1 : 2);
+    }
+    return pid;
+}
+
+/* Did it end within the time? */
+static bool ended(pid_t pid, uint64_t within_ns, int *out_status)
+{
+    uint64_t until = cis_clock_mono_ns() + within_ns;
+    do {
+        if (waitpid(pid, out_status, WNOHANG) == pid) {
+            return true;
+        }
+        usleep(5000);
+    } while (cis_clock_mono_ns() < until);
+    return false;
+}
+
+static void who_waits_for_the_database_is_stopped_by_a_signal(void **state)
+{
+    if (!mounted_possible()) {
+        skip();
+    }
+    struct sys *s = *state;
+    char *dir = test_dir_new(), path[600];
+    pid_t pids[WAITERS];
+    int status = 0;
+    s->env[0] = store_env;
+    cis_fs(s, "mount", dir);
+    for (int i = 0; i < WAITERS + 1; i++) {
+        snprintf(path, sizeof path, "%s/d%d", dir, i);
+        assert_int_equal(mkdir(path, 0755), 0);
+        strcat(path, "/f");
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_int_equal(write(fd, "text", 4), 4);
+        close(fd);
+    }
+    cis_fs(s, "umount", dir);
+    cis_fs(s, "mount", dir); /* nothing is cached */
+    PGconn *admin = pgcluster_connect(cluster, "postgres", "postgres");
+    PQclear(PQexec(admin, "BEGIN"));
+    PGresult *res = PQexec(admin, "LOCK TABLE cis.dirent, cis.inode IN ACCESS EXCLUSIVE MODE");
+    assert_int_equal(PQresultStatus(res), PGRES_COMMAND_OK);
+    PQclear(res);
+    for (int i = 0; i < WAITERS; i++) {
+        pids[i] = waiter(dir, i, i % 3 == 0);
+    }
+    usleep(300000);
+    for (int i = 0; i < WAITERS; i++) {
+        assert_int_equal(waitpid(pids[i], &status, WNOHANG), 0); /* it waits */
+        assert_int_equal(kill(pids[i], i % 3 == 2 ? SIGKILL : SIGTERM), 0);
+    }
+    for (int i = 0; i < WAITERS; i++) {
+        if (!ended(pids[i], 20 * CIS_NS_PER_S, &status)) {
+            fail_msg("waiter %d still waits", i);
+        }
+        if (i % 3 == 0) {
+            assert_true(WIFEXITED(status));
+            assert_int_equal(WEXITSTATUS(status), 1);
+        } else {
+            assert_true(WIFSIGNALED(status));
+        }
+    }
+    /* One without a signal waits on, and gets its answer. */
+    pid_t last = waiter(dir, WAITERS, false);
+    assert_false(ended(last, 900 * CIS_NS_PER_MS, &status));
+    PQclear(PQexec(admin, "ROLLBACK"));
+    PQfinish(admin);
+    assert_true(ended(last, 20 * CIS_NS_PER_S, &status));
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    for (int i = 0; i < WAITERS; i++) {
+        struct stat st;
+        snprintf(path, sizeof path, "%s/d%d/f", dir, i);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_size, 4);
+    }
+    cis_fs(s, "umount", dir);
+    rmdir(dir);
+    free(dir);
+    s->env[0] = NULL;
+}
+
+/* Programs get signals all the time: a timer does not end what a database answers in time. */
+static void a_signal_does_not_end_what_is_answered_soon(void **state)
+{
+    if (!mounted_possible()) {
+        skip();
+    }
+    struct sys *s = *state;
+    char *dir = test_dir_new(), path[600];
+    s->env[0] = store_env;
+    cis_fs(s, "mount", dir);
+    struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
+    struct itimerval often = {{0, 300}, {0, 300}}, off = {{0, 0}, {0, 0}};
+    sigaction(SIGALRM, &act, &before);
+    setitimer(ITIMER_REAL, &often, NULL);
+    bool all = true;
+    for (int i = 0; i < 300 && all; i++) {
+        snprintf(path, sizeof path, "%s/t%d", dir, i);
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        all = fd >= 0 && write(fd, path, 20) == 20 && (i % 50 != 0 || fsync(fd) == 0) &&
+              close(fd) == 0;
+    }
+    int no = errno;
+    setitimer(ITIMER_REAL, &off, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    if (!all) {
+        fail_msg("%s: %s", path, strerror(no));
+    }
+    cis_fs(s, "umount", dir);
+    rmdir(dir);
+    free(dir);
+    s->env[0] = NULL;
+}
+
+int main(void)
+{
+    if (!mounted_possible()) {
+        return 0;
+    }
+    cluster = pgcluster_start(NULL);
+    char *url = pgcluster_url(cluster, "postgres", "postgres");
+    snprintf(store_env, sizeof store_env, "CIS_STORE=%s", url);
+    struct sys *s;
+    void *state;
+    assert_int_equal(sys_setup(&state), 0);
+    s = state;
+    int code =
+        sys_exec(s, (const char *const[]){CIS_PROGRAM, "store", "init", "--store", url, NULL});
+    if (code != 0) {
+        fprintf(stderr, "cis store init: %s\n", sys_err(s));
+        return 1;
+    }
+    (void)sys_teardown(&state);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(who_waits_for_the_database_is_stopped_by_a_signal,
+                                        sys_setup, sys_teardown),
+        cmocka_unit_test_setup_teardown(a_signal_does_not_end_what_is_answered_soon, sys_setup,
+                                        sys_teardown),
+    };
+    int failed = cmocka_run_group_tests_name("interrupt", tests, NULL, NULL);
+    free(url);
+    pgcluster_stop(cluster);
+    return failed;
+}
