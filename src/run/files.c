@@ -80,12 +80,13 @@ static char *told(const char *guest)
 /* ---- opening ---- */
 
 static cis_code open_host(struct mount *m, const struct cis_run_mount *in, bool read_only,
-                          struct cis_error *err)
+                          struct cis_budget *budget, struct cis_error *err)
 {
     struct cis_hostdir_options o = CIS_HOSTDIR_OPTIONS_INIT;
     char real[PATH_MAX];
     o.read_only = read_only || in->mode != CIS_MOUNT_RW;
     o.devices = in->devices;
+    o.budget = budget;
     CIS_TRY(cis_hostdir_open(in->host, &o, &m->lower, err));
     m->host = cis_strdup(realpath(in->host, real) != NULL ? real : in->host);
     m->info.kind = "host";
@@ -174,7 +175,7 @@ static cis_code open_cow(struct cis_run_files *files, struct mount *m,
     struct cis_layered_options o = view_options(files, in);
     struct cis_fs_ref ref;
     struct cis_error why;
-    CIS_TRY(open_host(m, mount, in->read_only, err));
+    CIS_TRY(open_host(m, mount, in->read_only, in->budget, err));
     if (in->read_only) {
         return CIS_OK; /* nothing can change: the folder alone shows the same */
     }
@@ -192,7 +193,7 @@ static cis_code open_cow(struct cis_run_files *files, struct mount *m,
     o.ref = cis_str_of(m->fresh ? "" : m->branch);
     CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));
     m->info.base = cis_layered_view(m->view);
-    code = cis_union_open(m->lower, m->view, &m->joined, &why);
+    code = cis_union_open(m->lower, m->view, in->budget, &m->joined, &why);
     if (code == CIS_E_INVALID) {
         return cis_fail(err, CIS_E_USAGE,
                         "branch %s holds files of its own, not changes of a folder: take another "
@@ -224,7 +225,7 @@ static cis_code open_one(struct cis_run_files *files, size_t i,
                    : open_workspace(files, m, in, mount, err);
     }
     return mount->mode == CIS_MOUNT_COW ? open_cow(files, m, in, mount, i, err)
-                                        : open_host(m, mount, in->read_only, err);
+                                        : open_host(m, mount, in->read_only, in->budget, err);
 }
 
 /* ---- one namespace ---- */

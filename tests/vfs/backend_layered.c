@@ -111,7 +111,7 @@ static cis_vfs *over_open(void *self, bool read_only)
     options.read_only = true;
     assert_ok(cis_hostdir_open(place->folder, &options, &place->lower, err));
     place->upper = layered_open(place, "", (struct cis_view){0, 0}, read_only);
-    assert_ok(cis_union_open(place->lower, place->upper, &vfs, err));
+    assert_ok(cis_union_open(place->lower, place->upper, NULL, &vfs, err));
     return vfs;
 }
 

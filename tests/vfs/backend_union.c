@@ -48,7 +48,7 @@ static cis_vfs *union_open(void *self, bool read_only)
     assert_ok(cis_hostdir_open(path, &low, &place->lower, err));
     folder(place->base, "upper", path, sizeof path);
     assert_ok(cis_hostdir_open(path, &up, &place->upper, err));
-    assert_ok(cis_union_open(place->lower, place->upper, &vfs, err));
+    assert_ok(cis_union_open(place->lower, place->upper, NULL, &vfs, err));
     return vfs;
 }
 

@@ -91,6 +91,80 @@ static void a_full_table_of_nodes_is_enfile(void **state)
     cis_vfs_close(vfs);
 }
 
+static bool count_each(void *self, const struct cis_vfs_entry *entry,
+                       const struct cis_vfs_attr *attr)
+{
+    (void)entry;
+    (void)attr;
+    ++*(size_t *)self;
+    return true;
+}
+
+static void what_a_folder_holds_is_charged_and_given_back(void **state)
+{
+    (void)state;
+    enum { NAMES = 500 };
+    struct cis_budget budget = {.limit = 30000};
+    struct cis_hostdir_options options = CIS_HOSTDIR_OPTIONS_INIT;
+    struct cis_vfs_attr attr;
+    cis_vfs *vfs = NULL;
+    cis_node nodes[NAMES];
+    cis_vfs_file *files[NAMES], *dir = NULL;
+    char name[32];
+    size_t nnodes = 0, nfiles = 0, listed = 0, before = open_descriptors();
+    int no = 0;
+    options.budget = &budget;
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(name, sizeof name, "a-name-of-some-length-%03d", i);
+        t_write_file(name, "");
+    }
+    assert_ok(cis_hostdir_open(fx.place, &options, &vfs, err));
+    size_t with_root = open_descriptors();
+    while (no == 0 && nnodes < NAMES) {
+        snprintf(name, sizeof name, "a-name-of-some-length-%03d", (int)nnodes);
+        no = vfs->ops->lookup(vfs, &fx.call, vfs->root, cis_str_of(name), &nodes[nnodes], &attr);
+        nnodes += no == 0;
+    }
+    assert_int_equal(no, ENOMEM);
+    assert_in_range(nnodes, 20, 200);
+    assert_int_equal(open_descriptors(), with_root + nnodes); /* what failed holds nothing */
+    vfs->ops->forget(vfs, nodes[--nnodes], 1);
+    vfs->ops->forget(vfs, nodes[--nnodes], 1);
+    for (no = 0; no == 0 && nfiles < NAMES;) {
+        no = vfs->ops->open(vfs, &fx.call, nodes[0], O_RDONLY, &files[nfiles]);
+        nfiles += no == 0;
+    }
+    assert_int_equal(no, ENOMEM);
+    assert_in_range(nfiles, 1, 4);
+    struct stat st;
+    cis_node made = 0;
+    cis_vfs_file *file = NULL;
+    assert_no(ENOMEM, vfs->ops->create(vfs, &fx.call, vfs->root, CIS_STR("new"), 0600, O_RDWR,
+                                       &file, &made, &attr));
+    assert_int_equal(lstat(below("new"), &st), -1); /* not half made */
+    while (nfiles > 0) {
+        vfs->ops->release(files[--nfiles]);
+    }
+    while (nnodes > 0) {
+        vfs->ops->forget(vfs, nodes[--nnodes], 1);
+    }
+    assert_int_equal(budget.used, 0);
+    budget.limit = 4000; /* less than so many names take */
+    assert_no(0, vfs->ops->open(vfs, &fx.call, vfs->root, O_RDONLY | O_DIRECTORY, &dir));
+    assert_no(ENOMEM, vfs->ops->readdir(dir, &fx.call, 0, false, count_each, &listed));
+    budget.limit = 1000000;
+    assert_no(0, vfs->ops->readdir(dir, &fx.call, 0, false, count_each, &listed));
+    assert_int_equal(listed, NAMES + 2);
+    assert_true(budget.used > NAMES * 20);
+    vfs->ops->release(dir);
+    assert_int_equal(budget.used, 0);
+    assert_no(0, vfs->ops->lookup(vfs, &fx.call, vfs->root, CIS_STR("a-name-of-some-length-001"),
+                                  &nodes[0], &attr));
+    cis_vfs_close(vfs); /* also what was never forgotten */
+    assert_int_equal(budget.used, 0);
+    assert_int_equal(open_descriptors(), before);
+}
+
 static void folders_that_cannot_be_opened_say_why(void **state)
 {
     (void)state;
@@ -156,6 +230,7 @@ int main(void)
         CONTRACT_TEST(what_is_not_shown_is_neither_opened_nor_replaced),
         CONTRACT_TEST(a_fifo_without_a_reader_does_not_block),
         CONTRACT_TEST(a_full_table_of_nodes_is_enfile),
+        CONTRACT_TEST(what_a_folder_holds_is_charged_and_given_back),
         CONTRACT_TEST(folders_that_cannot_be_opened_say_why),
         CONTRACT_TEST(memory_that_runs_out_is_an_errno),
     };

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include "base/mem.h"
 #include "vfs/backend_layered.h"
+#include "vfs/hostdir/hostdir.h"
+#include "vfs/ops.h"
 #include "vfs/union/union.h"
 
 static char lower[4200];
@@ -414,7 +416,79 @@ static void a_foreign_upper_part_is_refused(void **state)
     cis_vfs *vfs = NULL;
     t_write_file("f", "");
     /* The union itself, as an upper part, has content and no mark. */
-    assert_fails(CIS_E_INVALID, "no union's", cis_union_open(fx.vfs, fx.vfs, &vfs, err));
+    assert_fails(CIS_E_INVALID, "no union's", cis_union_open(fx.vfs, fx.vfs, NULL, &vfs, err));
+}
+
+static bool count_each(void *self, const struct cis_vfs_entry *entry,
+                       const struct cis_vfs_attr *attr)
+{
+    (void)entry;
+    (void)attr;
+    ++*(size_t *)self;
+    return true;
+}
+
+static void what_a_union_holds_is_charged_and_given_back(void **state)
+{
+    (void)state;
+    enum { NAMES = 100 };
+    struct cis_budget budget = {.limit = 12000};
+    struct cis_hostdir_options devices = CIS_HOSTDIR_OPTIONS_INIT;
+    struct cis_vfs_attr attr;
+    cis_vfs *low = NULL, *up = NULL, *vfs = NULL;
+    cis_vfs_file *file = NULL;
+    cis_node nodes[NAMES];
+    char name[32], *upper = test_dir_new();
+    size_t n = 0, listed = 0;
+    int no = 0;
+    devices.devices = true;
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(name, sizeof name, "name-%03d", i);
+        host_file(name, "lower");
+    }
+    assert_ok(cis_hostdir_open(lower, NULL, &low, err));
+    assert_ok(cis_hostdir_open(upper, &devices, &up, err));
+    assert_ok(cis_union_open(low, up, &budget, &vfs, err));
+    for (; no == 0 && n < NAMES; n += no == 0) {
+        snprintf(name, sizeof name, "name-%03d", (int)n);
+        no = vfs->ops->lookup(vfs, &fx.call, vfs->root, cis_str_of(name), &nodes[n], &attr);
+    }
+    assert_int_equal(no, ENOMEM);
+    assert_in_range(n, 20, 95);
+    while (n > 1) {
+        vfs->ops->forget(vfs, nodes[--n], 1);
+    }
+    /* A copy needs its buffer: without room for it nothing is copied, and the file is what it was.
+     */
+    assert_no(ENOMEM, vfs->ops->open(vfs, &fx.call, nodes[0], O_RDWR, &file));
+    assert_no(0, vfs->ops->open(vfs, &fx.call, nodes[0], O_RDONLY, &file));
+    char text[8] = "";
+    struct iovec iov = {text, 5};
+    size_t got = 0;
+    assert_no(0, vfs->ops->read(file, &fx.call, &iov, 1, 0, &got));
+    assert_string_equal(text, "lower");
+    vfs->ops->release(file);
+    budget.limit = 100000;
+    assert_no(0, vfs->ops->open(vfs, &fx.call, nodes[0], O_RDWR, &file));
+    assert_true(budget.peak > 65536 && budget.used < 12000); /* the buffer was for the copy */
+    vfs->ops->release(file);
+    uint64_t held = budget.used;
+    budget.limit = held + 1000;
+    assert_no(0, vfs->ops->open(vfs, &fx.call, vfs->root, O_RDONLY | O_DIRECTORY, &file));
+    assert_no(ENOMEM, vfs->ops->readdir(file, &fx.call, 0, false, count_each, &listed));
+    budget.limit = 1000000;
+    assert_no(0, vfs->ops->readdir(file, &fx.call, 0, false, count_each, &listed));
+    assert_int_equal(listed, NAMES + 2);
+    assert_true(budget.used > held + NAMES * 10);
+    vfs->ops->release(file);
+    assert_int_equal(budget.used, held);
+    vfs->ops->forget(vfs, nodes[0], 1);
+    cis_vfs_close(vfs);
+    assert_int_equal(budget.used, 0);
+    cis_vfs_close(up);
+    cis_vfs_close(low);
+    remove_deep(upper);
+    free(upper);
 }
 
 static int one_of_each(size_t step)
@@ -551,6 +625,7 @@ int main(void)
         T(an_unlinked_lower_file_may_still_be_changed_by_who_holds_it),
         T(what_changes_below_shows_where_nothing_was_copied),
         T(a_foreign_upper_part_is_refused),
+        T(what_a_union_holds_is_charged_and_given_back),
         T(memory_that_runs_out_leaves_the_old_or_the_new),
         T(threads_copy_each_file_once),
     };

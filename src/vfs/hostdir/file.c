@@ -9,8 +9,12 @@
 
 int host_file_new(struct hostdir *fs, int fd, cis_node node, int flags, cis_vfs_file **out_file)
 {
-    struct host_file *file = cis_zalloc(sizeof *file);
+    int no = host_charge(fs, HOST_FILE_COST);
+    struct host_file *file = no == 0 ? cis_zalloc(sizeof *file) : NULL;
     if (file == NULL) {
+        if (no == 0) {
+            host_release_charge(fs, HOST_FILE_COST);
+        }
         close(fd);
         return ENOMEM;
     }
@@ -62,6 +66,7 @@ void host_release(cis_vfs_file *file)
     host_listing_unref(own->listing);
     pthread_mutex_destroy(&own->lock);
     host_forget(file->vfs, file->node, 1);
+    host_release_charge(host_of(file->vfs), HOST_FILE_COST);
     cis_free(own);
 }
 

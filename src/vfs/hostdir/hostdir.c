@@ -19,6 +19,7 @@ static void host_close(cis_vfs *vfs)
             cis_free(n);
         }
     }
+    host_release_charge(fs, fs->nnodes * HOST_NODE_COST);
     if (fs->root.fd >= 0) {
         close(fs->root.fd);
     }
@@ -127,6 +128,7 @@ cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *op
     fs->vfs = (cis_vfs){&host_ops, (cis_node)(uintptr_t)&fs->root, options->read_only};
     fs->devices = options->devices;
     fs->nodes_max = options->nodes_max != 0 ? options->nodes_max : NODES_DEFAULT;
+    fs->budget = options->budget;
     fs->root.fd = -1;
     fs->proc = -1;
     pthread_mutex_init(&fs->lock, NULL);

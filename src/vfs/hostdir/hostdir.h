@@ -14,6 +14,10 @@ struct cis_hostdir_options {
     bool read_only;
     bool devices;       /* fifos, sockets and devices too */
     uint32_t nodes_max; /* 0: 4096 */
+    /* Charged for what is held: nodes, open files, and listings whose caller names no budget of its
+     * own; what does not fit is ENOMEM. Borrowed until the filesystem is closed; charged by
+     * whoever calls, so all who share it are one thread. NULL: nobody counts. */
+    struct cis_budget *budget;
 };
 #define CIS_HOSTDIR_OPTIONS_INIT                                                                   \
     {                                                                                              \

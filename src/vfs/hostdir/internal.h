@@ -23,6 +23,7 @@ struct hostdir {
     cis_vfs vfs;
     bool devices;
     uint32_t nodes_max, nnodes; /* the root is not counted */
+    struct cis_budget *budget;  /* may be NULL; used under the lock */
     int proc;                   /* the root of procfs: the way from O_PATH to an open file */
     struct host_node root;
     pthread_mutex_t lock; /* of the table and all refs; no system call is made under it */
@@ -67,6 +68,11 @@ static inline int host_name_set(struct host_name *out, struct cis_str name)
 }
 
 /* ---- node.c ---- */
+/* What a node and an open file cost, with their descriptors. */
+#define HOST_NODE_COST (sizeof(struct host_node) + 256u)
+#define HOST_FILE_COST (sizeof(struct host_file) + 256u)
+int host_charge(struct hostdir *fs, uint64_t bytes);
+void host_release_charge(struct hostdir *fs, uint64_t bytes);
 /* What the host says of a descriptor (name "") or of a name below it; links are not followed. */
 int host_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs_attr *out,
               struct host_node *out_id);

@@ -140,7 +140,8 @@ static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
         return ENOMEM;
     }
     atomic_init(&listing->refs, 1);
-    uint64_t left = cis_budget_left(call->budget) / 2; /* for each of the two buffers */
+    struct cis_budget *budget = call->budget != NULL ? call->budget : fs->budget;
+    uint64_t left = cis_budget_left(budget) / 2; /* for each of the two buffers */
     size_t most = left < LISTING_MAX ? (size_t)left : LISTING_MAX;
     listing->items = CIS_BUF_INIT(most);
     listing->names = CIS_BUF_INIT(most);
@@ -152,7 +153,7 @@ static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
     no = read_all(fs, fd, node->dev, listing, &dots);
     close(fd);
     if (no == 0) {
-        no = listing->items.failed != CIS_OK ? ENOMEM : listing_charge(listing, call->budget);
+        no = listing->items.failed != CIS_OK ? ENOMEM : listing_charge(listing, budget);
     }
     if (no != 0) {
         host_listing_unref(listing);

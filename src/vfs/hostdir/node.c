@@ -104,8 +104,29 @@ static bool same_file(const struct host_node *a, const struct host_node *b)
     return a->ino == b->ino && a->dev == b->dev && a->mnt == b->mnt;
 }
 
-/* Under the lock: the node that is there already, or `fresh` put in; NULL: the table is full. */
-static struct host_node *table_put(struct hostdir *fs, struct host_node *fresh)
+int host_charge(struct hostdir *fs, uint64_t bytes)
+{
+    if (fs->budget == NULL) {
+        return 0;
+    }
+    pthread_mutex_lock(&fs->lock);
+    cis_code code = cis_budget_charge(fs->budget, bytes, "open files of a folder", NULL);
+    pthread_mutex_unlock(&fs->lock);
+    return code == CIS_OK ? 0 : ENOMEM;
+}
+
+void host_release_charge(struct hostdir *fs, uint64_t bytes)
+{
+    if (fs->budget != NULL) {
+        pthread_mutex_lock(&fs->lock);
+        cis_budget_release(fs->budget, bytes);
+        pthread_mutex_unlock(&fs->lock);
+    }
+}
+
+/* Under the lock: the node that is there already, or `fresh` put in; NULL: there is no room, see
+ * *out_no. */
+static struct host_node *table_put(struct hostdir *fs, struct host_node *fresh, int *out_no)
 {
     struct host_node **bucket = bucket_of(fs, fresh);
     for (struct host_node *n = *bucket; n != NULL; n = n->next) {
@@ -115,6 +136,12 @@ static struct host_node *table_put(struct hostdir *fs, struct host_node *fresh)
         }
     }
     if (fs->nnodes >= fs->nodes_max) {
+        *out_no = ENFILE;
+        return NULL;
+    }
+    if (fs->budget != NULL &&
+        cis_budget_charge(fs->budget, HOST_NODE_COST, "files of a folder", NULL) != CIS_OK) {
+        *out_no = ENOMEM;
         return NULL;
     }
     fs->nnodes++;
@@ -140,7 +167,7 @@ int host_node_take(struct hostdir *fs, int fd, cis_node *out_node, struct cis_vf
         fresh->fd = fd;
         fresh->refs = 1;
         pthread_mutex_lock(&fs->lock);
-        node = table_put(fs, fresh);
+        node = table_put(fs, fresh, &no);
         pthread_mutex_unlock(&fs->lock);
     }
     if (node != fresh) {
@@ -148,7 +175,7 @@ int host_node_take(struct hostdir *fs, int fd, cis_node *out_node, struct cis_vf
         close(fd);
     }
     if (node == NULL) {
-        return ENFILE;
+        return no;
     }
     *out_node = (cis_node)(uintptr_t)node;
     return 0;
@@ -195,6 +222,9 @@ void host_forget(cis_vfs *vfs, cis_node node, uint64_t n)
         }
         *at = own->next;
         fs->nnodes--;
+        if (fs->budget != NULL) {
+            cis_budget_release(fs->budget, HOST_NODE_COST);
+        }
     }
     pthread_mutex_unlock(&fs->lock);
     if (gone) {

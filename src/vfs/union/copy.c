@@ -203,7 +203,8 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
 {
     cis_vfs_file *from = NULL;
     int no = u->low->ops->open(u->low, call, from_node, O_RDONLY, &from);
-    uint8_t *bytes = no == 0 ? cis_alloc(COPY_BYTES) : NULL;
+    bool charged = no == 0 && (no = union_charge(u, COPY_BYTES)) == 0;
+    uint8_t *bytes = charged ? cis_alloc(COPY_BYTES) : NULL;
     if (no == 0 && bytes == NULL) {
         no = ENOMEM;
     }
@@ -228,6 +229,9 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
         no = u->up->ops->setattr(u->up, call, to->node, &set, NULL);
     }
     cis_free(bytes);
+    if (charged) {
+        union_uncharge(u, COPY_BYTES);
+    }
     if (from != NULL) {
         u->low->ops->release(from);
     }

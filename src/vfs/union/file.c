@@ -5,8 +5,12 @@
 int ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up, cis_vfs_file *low,
               cis_vfs_file **out)
 {
-    struct ufile *file = cis_zalloc(sizeof *file);
+    int no = union_charge(u, sizeof(struct ufile));
+    struct ufile *file = no == 0 ? cis_zalloc(sizeof *file) : NULL;
     if (file == NULL) {
+        if (no == 0) {
+            union_uncharge(u, sizeof(struct ufile));
+        }
         if (up != NULL) {
             u->up->ops->release(up);
         }
@@ -64,6 +68,7 @@ void union_release(cis_vfs_file *file)
     union_listing_unref(own->listing);
     pthread_mutex_destroy(&own->lock);
     unode_put(u, own->node, 1);
+    union_uncharge(u, sizeof *own);
     cis_free(own);
 }
 

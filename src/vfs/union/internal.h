@@ -30,6 +30,7 @@ struct unode {
     char *name;
     char *lower_path; /* of folders with a lower part: "/", "/a/b" */
     bool gone;        /* removed: it has no place */
+    uint64_t charged;
     /* Lower files with several names: see index.c. */
     char key[UNION_KEY]; /* "" else */
     uint32_t lower_links;
@@ -51,6 +52,7 @@ struct unionfs {
     uint32_t next_kept;
     cis_node home; /* of the upper root; 0: not made yet; referenced */
     _Atomic uint64_t temps;
+    struct cis_budget *budget; /* may be NULL; used under table */
 };
 
 static inline struct unionfs *union_of(cis_vfs *vfs)
@@ -81,6 +83,8 @@ static inline void part_put(cis_vfs *vfs, cis_node node)
 }
 
 /* ---- node.c ---- */
+int union_charge(struct unionfs *u, uint64_t bytes); /* ENOMEM */
+void union_uncharge(struct unionfs *u, uint64_t bytes);
 struct unode *unode_ref(struct unionfs *u, struct unode *node);
 void unode_put(struct unionfs *u, struct unode *node, uint64_t n);
 /* The node of an upper or lower part (0: none), whose references are taken over; made when it is

@@ -66,6 +66,8 @@ struct gather {
     const struct unode *dir;
     struct union_listing *listing;
     struct cis_map hidden; /* names that the upper folder has */
+    struct cis_budget *budget;
+    uint64_t charged; /* of hidden, as long as it is there */
     bool upper;
     int no;
 };
@@ -94,6 +96,16 @@ static bool gather_whiteout(struct gather *g, const struct cis_vfs_entry *entry)
     return is_whiteout(&attr);
 }
 
+static bool hide(struct gather *g, struct cis_str name)
+{
+    uint64_t cost = g->budget != NULL ? 64 + name.len : 0;
+    if (cost != 0 && cis_budget_charge(g->budget, cost, "listing", NULL) != CIS_OK) {
+        return false;
+    }
+    g->charged += cost;
+    return cis_map_set(&g->hidden, name, g, NULL, NULL) == CIS_OK;
+}
+
 static bool gather_each(void *self, const struct cis_vfs_entry *entry,
                         const struct cis_vfs_attr *attr)
 {
@@ -109,7 +121,7 @@ static bool gather_each(void *self, const struct cis_vfs_entry *entry,
         }
         return g->no == 0;
     }
-    if (g->dir->lower != 0 && cis_map_set(&g->hidden, entry->name, g, NULL, NULL) != CIS_OK) {
+    if (g->dir->lower != 0 && !hide(g, entry->name)) {
         g->no = ENOMEM;
     }
     if (!gather_whiteout(g, entry)) {
@@ -127,13 +139,18 @@ static int listing_new(struct unionfs *u, const struct cis_vfs_call *call, const
         return ENOMEM;
     }
     atomic_init(&listing->refs, 1);
-    uint64_t left = cis_budget_left(call->budget) / 2; /* for each of the two buffers */
+    struct cis_budget *budget = call->budget != NULL ? call->budget : u->budget;
+    uint64_t left = cis_budget_left(budget) / 2; /* for each of the two buffers */
     size_t most = left < LISTING_MAX ? (size_t)left : LISTING_MAX;
     listing->items = CIS_BUF_INIT(most);
     listing->names = CIS_BUF_INIT(most);
     listing->moves = dir->moves;
-    struct gather g = {
-        .u = u, .call = call, .dir = dir, .listing = listing, .hidden = CIS_MAP_INIT};
+    struct gather g = {.u = u,
+                       .call = call,
+                       .dir = dir,
+                       .listing = listing,
+                       .hidden = CIS_MAP_INIT,
+                       .budget = budget};
     int no = 0;
     if (!dir->gone) {
         item_add(&g, CIS_STR("."), dir->ino, S_IFDIR, false);
@@ -147,8 +164,11 @@ static int listing_new(struct unionfs *u, const struct cis_vfs_call *call, const
         }
     }
     cis_map_done(&g.hidden, NULL);
+    if (g.charged != 0) {
+        cis_budget_release(budget, g.charged);
+    }
     no = no != 0 ? no : g.no;
-    no = no != 0 ? no : listing_charge(listing, call->budget);
+    no = no != 0 ? no : listing_charge(listing, budget);
     if (no != 0) {
         union_listing_unref(listing);
         return no;

@@ -2,6 +2,26 @@
 
 #include "base/mem.h"
 
+int union_charge(struct unionfs *u, uint64_t bytes)
+{
+    if (u->budget == NULL) {
+        return 0;
+    }
+    pthread_mutex_lock(&u->table);
+    cis_code code = cis_budget_charge(u->budget, bytes, "files of a union", NULL);
+    pthread_mutex_unlock(&u->table);
+    return code == CIS_OK ? 0 : ENOMEM;
+}
+
+void union_uncharge(struct unionfs *u, uint64_t bytes)
+{
+    if (u->budget != NULL) {
+        pthread_mutex_lock(&u->table);
+        cis_budget_release(u->budget, bytes);
+        pthread_mutex_unlock(&u->table);
+    }
+}
+
 static struct unode **bucket(struct unode **table, cis_node part)
 {
     return &table[(part * 0x9E3779B97F4A7C15ull) >> 54];
@@ -72,6 +92,7 @@ static void unode_free(struct unionfs *u, struct unode *node)
 {
     part_put(u->up, node->upper);
     part_put(u->low, node->lower);
+    union_uncharge(u, node->charged);
     cis_free(node->name);
     cis_free(node->lower_path);
     cis_free(node);
@@ -106,13 +127,20 @@ static uint64_t shown_ino(const struct unode_parts *parts)
     return parts->attr.ino << 1 | (lower ? 1u : 0u);
 }
 
-static struct unode *unode_new(const struct unode_parts *parts, struct unode *parent,
-                               struct cis_str name)
+static struct unode *unode_new(struct unionfs *u, const struct unode_parts *parts,
+                               struct unode *parent, struct cis_str name)
 {
-    struct unode *node = cis_zalloc(sizeof *node);
-    if (node == NULL) {
+    uint64_t cost = sizeof(struct unode) + name.len + 1;
+    cost += parts->lower_path != NULL ? strlen(parts->lower_path) + 1 : 0;
+    if (union_charge(u, cost) != 0) {
         return NULL;
     }
+    struct unode *node = cis_zalloc(sizeof *node);
+    if (node == NULL) {
+        union_uncharge(u, cost);
+        return NULL;
+    }
+    node->charged = cost;
     node->refs = 1;
     node->upper = parts->upper;
     node->lower = parts->lower;
@@ -124,6 +152,7 @@ static struct unode *unode_new(const struct unode_parts *parts, struct unode *pa
     node->name = cis_strndup(name.ptr, name.len);
     node->lower_path = parts->lower_path != NULL ? cis_strdup(parts->lower_path) : NULL;
     if (node->name == NULL || (parts->lower_path != NULL && node->lower_path == NULL)) {
+        union_uncharge(u, cost);
         cis_free(node->name);
         cis_free(node->lower_path);
         cis_free(node);
@@ -135,7 +164,7 @@ static struct unode *unode_new(const struct unode_parts *parts, struct unode *pa
 int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *parent,
               struct cis_str name, struct unode **out)
 {
-    struct unode *fresh = unode_new(parts, parent, name);
+    struct unode *fresh = unode_new(u, parts, parent, name);
     if (fresh == NULL) {
         part_put(u->up, parts->upper);
         part_put(u->low, parts->lower);
@@ -178,10 +207,13 @@ void unode_copied(struct unionfs *u, struct unode *node, cis_node upper)
 
 int unode_place(struct unionfs *u, struct unode *node, struct unode *parent, struct cis_str name)
 {
-    char *copy = cis_strndup(name.ptr, name.len);
+    char *copy = union_charge(u, name.len) == 0 ? cis_strndup(name.ptr, name.len) : NULL;
     if (copy == NULL) {
         return ENOMEM;
     }
+    uint64_t before = strlen(node->name);
+    union_uncharge(u, before);
+    node->charged += name.len - before;
     cis_free(node->name);
     node->name = copy;
     struct unode *old = node->parent;

@@ -174,7 +174,8 @@ static void locks_init(struct unionfs *u)
     pthread_mutex_init(&u->table, NULL);
 }
 
-cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, cis_vfs **out_vfs, struct cis_error *err)
+cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, struct cis_budget *budget,
+                        cis_vfs **out_vfs, struct cis_error *err)
 {
     struct unionfs *u = cis_zalloc(sizeof *u);
     char *path = cis_strdup("/");
@@ -188,6 +189,7 @@ cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, cis_vfs **out_vfs, struc
     u->vfs = (cis_vfs){&union_ops, (cis_node)(uintptr_t)&u->root, upper->read_only};
     u->up = upper;
     u->low = lower;
+    u->budget = budget;
     u->root = (struct unode){.refs = 1, .lower = lower->root, .type = S_IFDIR, .lower_path = path};
     locks_init(u);
     int no = lower->ops->getattr(lower, &call, lower->root, &attr);

@@ -26,8 +26,12 @@
 #define CIS_UNION_RESERVED ".cis-union"
 
 /* Borrows both. read_only when the upper one is. CIS_E_INVALID: the upper one has content that is
- * no union's. */
-cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, cis_vfs **out_vfs, struct cis_error *err);
+ * no union's. budget: charged for what the union itself holds (nodes, open files, buffers of
+ * copies, listings whose caller names none of its own); what does not fit is ENOMEM. Borrowed until
+ * the union is closed; charged by whoever calls, so all who share it are one thread. NULL: nobody
+ * counts. */
+cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, struct cis_budget *budget,
+                        cis_vfs **out_vfs, struct cis_error *err);
 
 struct cis_union_change {
     char what; /* 'A' added, 'M' changed, 'D' removed, 'R' a folder renamed (from → path) */
