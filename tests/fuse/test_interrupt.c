@@ -75,7 +75,7 @@ static void who_waits_for_the_database_is_stopped_by_a_signal(void **state)
     for (int i = 0; i < WAITERS + 1; i++) {
         snprintf(path, sizeof path, "%s/d%d", dir, i);
         assert_int_equal(mkdir(path, 0755), 0);
-        strcat(path, "/f");
+        snprintf(path, sizeof path, "%s/d%d/f", dir, i);
         int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
         assert_int_equal(write(fd, "text", 4), 4);
         close(fd);
