@@ -46,6 +46,19 @@ size_t cis_dir_bytes(const cis_dir *dir, const cis_dir *from)
     return bytes;
 }
 
+static const struct cis_mount *top_of(const struct cis_dir *dir)
+{
+    while (dir->up != NULL) {
+        dir = dir->up;
+    }
+    return dir->mount;
+}
+
+bool cis_dir_together(const cis_dir *a, const cis_dir *b)
+{
+    return top_of(a) == top_of(b);
+}
+
 struct cis_str cis_dir_path(const cis_dir *dir)
 {
     return (struct cis_str){dir->path_len > 0 ? dir->path : "", dir->path_len};

@@ -34,6 +34,8 @@ int cis_dir_root(cis_ns *ns, const struct cis_vfs_call *call, struct cis_str pat
 void cis_dir_free(cis_dir *dir);
 /* Bytes of memory that the directory holds and `from`, which it was reached through, does not. */
 size_t cis_dir_bytes(const cis_dir *dir, const cis_dir *from);
+/* Are they of one namespace? Device numbers of others have nothing to do with each other. */
+bool cis_dir_together(const cis_dir *a, const cis_dir *b);
 /* Borrowed: "/" and the names walked through; for messages and for a process's own idea of it.
  * Empty when longer than CIS_VFS_PATH_MAX. */
 struct cis_str cis_dir_path(const cis_dir *dir);

@@ -1,10 +1,10 @@
 /* The one place where Linux's numbers become those of WASI 0.1. Every name of WASI but one is a
  * name of POSIX and means the same.
  *
- * ENOTCAPABLE is said by this room itself for rights that a descriptor does not have. Leaving the
+ * ENOTCAPABLE is said by this room itself for rights that a descriptor gave away. Leaving the
  * directory that a path begins at (an absolute path, ".." above it, a link to either) is EPERM
- * here, as vfs says it: what other hosts say, and what a C library shows as "Operation not
- * permitted"; for ENOTCAPABLE most have no name. A number that WASI has no name for is EIO. */
+ * here, as vfs says it: hosts are of two minds about it, and a C library has words for EPERM. A
+ * number that WASI has no name for is EIO. */
 #include <errno.h>
 #include "wasi/p1/internal.h"
 

@@ -162,6 +162,16 @@ static int add_streams(struct cis_wasi *w)
     return 0;
 }
 
+/* Directories of one namespace have the number of the first of them. */
+static uint32_t ns_of(const struct cis_world *world, size_t dir)
+{
+    uint32_t first = 0;
+    while (!cis_dir_together(world->dirs[first].dir, world->dirs[dir].dir)) {
+        first++; /* at the latest itself */
+    }
+    return first;
+}
+
 static int add_world(struct cis_wasi *w)
 {
     const struct cis_world *world = &w->host->world;
@@ -171,6 +181,7 @@ static int add_world(struct cis_wasi *w)
         struct cis_wasi_fd f = {.kind = CIS_WASI_DIR,
                                 .rights = CIS_WASI_RIGHTS_DIR,
                                 .inheriting = CIS_WASI_RIGHTS_DIR | CIS_WASI_RIGHTS_FILE,
+                                .ns = ns_of(world, i),
                                 .dir = world->dirs[i].dir,
                                 .preopen = &world->dirs[i]};
         no = cis_wasi_add(w, &f, &fd);

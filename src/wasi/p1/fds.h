@@ -41,6 +41,7 @@ struct cis_wasi_fd {
      * only rights that are enforced. Otherwise mounts and how a file was opened decide. */
     uint64_t dropped, inherited;
     uint32_t charged; /* of the run's budget, beside CIS_WASI_FD_BYTES */
+    uint32_t ns;      /* DIR, FILE: which of the run's namespaces, for device numbers */
     uint8_t type;     /* FILE: CIS_WASI_FILETYPE_* */
     union {
         struct {

@@ -57,6 +57,7 @@ static enum cis_wasi_errno read_open(const struct cis_wasi_fd *dir, uint32_t loo
     out->fd = (struct cis_wasi_fd){.flags = (uint16_t)fdflags,
                                    .readable = reads || !writes,
                                    .writable = writes,
+                                   .ns = dir->ns,
                                    .rights = rights & ~dir->inherited,
                                    .inheriting = inheriting & ~dir->inherited,
                                    .dropped = dir->inherited,

@@ -107,10 +107,11 @@ static struct timespec time_in(uint64_t ns)
     return (struct timespec){(time_t)(ns / CIS_NS_PER_S), (long)(ns % CIS_NS_PER_S)};
 }
 
-static void put_filestat(uint8_t *out, const struct layout *l, const struct cis_vfs_attr *attr)
+static void put_filestat(uint8_t *out, const struct layout *l, uint32_t ns,
+                         const struct cis_vfs_attr *attr)
 {
     memset(out, 0, l->size);
-    cis_put_le64(out + offsetof(struct cis_wasi_filestat, dev), attr->dev);
+    cis_put_le64(out + offsetof(struct cis_wasi_filestat, dev), (uint64_t)ns << 32 | attr->dev);
     cis_put_le64(out + offsetof(struct cis_wasi_filestat, ino), attr->ino);
     out[offsetof(struct cis_wasi_filestat, filetype)] = cis_wasi_mode_type(attr->mode);
     if (l->narrow) {
@@ -140,7 +141,7 @@ static void put_stream(cis_guest *guest, const struct cis_wasi_fd *f, uint8_t *o
                                      .mtime = st.st_mtim,
                                      .ctime = st.st_ctim};
     }
-    put_filestat(out, l, &attr);
+    put_filestat(out, l, 0, &attr);
     out[offsetof(struct cis_wasi_filestat, filetype)] = type_of(cis_host_of(guest), f);
 }
 
@@ -167,7 +168,7 @@ static cis_code filestat_fd(cis_guest *guest, union cis_slot *io, const struct l
                                       : cis_at_stat(f->dir, &call.vfs, CIS_STR("."), 0, &attr);
     CIS_TRY(cis_wasi_call_end(&call, no, err));
     if (no == 0) {
-        put_filestat(cis_guest_out(guest, at, l->size), l, &attr);
+        put_filestat(cis_guest_out(guest, at, l->size), l, f->ns, &attr);
     }
     return cis_wasi_answer(io, cis_wasi_errno_of(no));
 }
@@ -205,7 +206,7 @@ static cis_code filestat_path(cis_guest *guest, union cis_slot *io, const struct
     int no = cis_at_stat(p.f->dir, &call.vfs, p.path, cis_wasi_walk(flags), &attr);
     CIS_TRY(cis_wasi_call_end(&call, no, err));
     if (no == 0) {
-        put_filestat(cis_guest_out(guest, at, l->size), l, &attr);
+        put_filestat(cis_guest_out(guest, at, l->size), l, p.f->ns, &attr);
     }
     return cis_wasi_answer(io, cis_wasi_errno_of(no));
 }

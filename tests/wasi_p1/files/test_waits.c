@@ -1,0 +1,230 @@
+/* What happens around a call on files: the CPU slot, the end of the run, what the user is told, the
+ * numbers of errors and of devices. Through the guest without an engine, which counts. */
+#include "wasi_p1/files/files.h"
+
+#include <errno.h>
+#include "fake_guest.h"
+#include "vfs/backend_layered.h"
+#include "wasi/p1/internal.h"
+
+/* A filesystem whose operations do what a test says before they do what they are for. */
+static struct cis_vfs_ops changed;
+static const struct cis_vfs_ops *real;
+static int waits, error, held;
+
+static int before(const struct cis_vfs_call *call)
+{
+    for (int i = 0; i < waits; i++) {
+        cis_vfs_waits(call);
+    }
+    held = (int)guest_now()->blocked - (int)guest_now()->unblocked;
+    if (error == EIO || error == ESTALE) {
+        cis_fail(call->err, CIS_E_DAMAGED, "inode 7: chunk 9 of its content is damaged");
+    }
+    return error;
+}
+
+static int read_changed(cis_vfs_file *file, const struct cis_vfs_call *call,
+                        const struct iovec *iov, int niov, uint64_t offset, size_t *out_n)
+{
+    int no = before(call);
+    return no != 0 ? no : real->read(file, call, iov, niov, offset, out_n);
+}
+
+static int open_changed(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
+                        cis_vfs_file **out_file)
+{
+    int no = before(call);
+    return no != 0 ? no : real->open(vfs, call, node, flags, out_file);
+}
+
+static int setup(void **state)
+{
+    files_setup(state);
+    real = FX.vfs->ops;
+    changed = *real;
+    changed.read = read_changed;
+    changed.open = open_changed;
+    FX.vfs->ops = &changed;
+    waits = error = 0;
+    w_file("f", "content");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    FX.vfs->ops = real;
+    return files_teardown(state);
+}
+
+static void the_slot_is_given_back_once_for_a_call_that_waits(void **state)
+{
+    (void)state;
+    uint32_t fd = opened(W, "f", 0, READ, 0);
+    assert_int_equal(guest_blocked(), 0); /* nothing has waited so far */
+    waits = 3;
+    assert_read(fd, "content");
+    assert_int_equal(held, 1); /* while the filesystem was at it there was none */
+    assert_int_equal(guest_blocked(), 1);
+    waits = 1;
+    w_close(opened(W, "f", 0, READ, 0));
+    assert_int_equal(guest_blocked(), 2);
+}
+
+static void what_is_at_hand_costs_no_slot(void **state)
+{
+    (void)state;
+    struct w_stat st;
+    w_dir("d");
+    uint32_t fd = opened(W, "f", 0, READ | WRITE, 0);
+    assert_errno_(CIS_WASI_OK, w_stat(W, "f", true, &st));
+    assert_errno_(CIS_WASI_OK, w_write(fd, "x"));
+    assert_read(fd, "ontent");
+    assert_errno(OK, "fd_readdir", W, BUF, 500, 0, OUT);
+    assert_errno(OK, "path_rename", W, S("f"), W, S("g"));
+    assert_errno(OK, "path_link", W, 0, S("g"), W, S("d/h"));
+    assert_errno(OK, "path_unlink_file", W, S("g"));
+    assert_int_equal(guest_blocked(), 0);
+}
+
+static void a_disk_that_takes_its_time_costs_one(void **state)
+{
+    (void)state;
+    bool host = FX.backend->settle == NULL;
+    FX.vfs->ops = real;
+    uint32_t fd = opened(W, "f", 0, READ | WRITE, 0);
+    assert_errno(OK, "fd_sync", fd);
+    assert_int_equal(guest_blocked(), host ? 1 : 0); /* in a transaction the commit is durable */
+    assert_errno(OK, "fd_datasync", fd);
+    assert_int_equal(guest_blocked(), host ? 2 : 0);
+    for (uint32_t i = 0; i < 32; i++) { /* a mebibyte and more in one call */
+        cis_put_le32(mem(8192 + 8 * i, 8), 0);
+        cis_put_le32(mem(8192 + 8 * i + 4, 4), FX.memory);
+    }
+    assert_errno(OK, "fd_read", fd, 8192, 32, OUT);
+    assert_int_equal(guest_blocked(), host ? 3 : 0);
+}
+
+static void a_run_that_gets_no_slot_again_is_over(void **state)
+{
+    (void)state;
+    uint32_t fd = opened(W, "f", 0, READ, 0);
+    uint64_t used = FX.host.budget.used;
+    waits = 1;
+    guest_now()->unblock_code = CIS_E_DEADLINE;
+    put_iov(0, BUF, 4);
+    union cis_slot io[9] = {{.u32 = fd}, {.u32 = IOVS}, {.u32 = 1}, {.u32 = OUT}};
+    assert_fails(CIS_E_DEADLINE, "", guest_call(row_of("fd_read"), io, err));
+    union cis_slot open[9] = {{.u32 = W}, {.u32 = 0}, {.u32 = put_text("f", 1)}, {.u32 = 1}};
+    open[5].u64 = READ;
+    assert_fails(CIS_E_DEADLINE, "", guest_call(row_of("path_open"), open, err));
+    assert_int_equal(FX.host.budget.used, used); /* and what was opened is closed */
+    guest_now()->unblock_code = CIS_OK;
+    assert_int_equal(opened(W, "f", 0, READ, 0), fd + 1);
+}
+
+static void an_operation_that_was_stopped_ends_the_run(void **state)
+{
+    (void)state;
+    uint32_t fd = opened(W, "f", 0, READ, 0);
+    error = EINTR; /* a stop that nobody asked for is an errno like any other */
+    put_iov(0, BUF, 4);
+    assert_errno(INTR, "fd_read", fd, IOVS, 1, OUT);
+    guest_deadline(1);
+    union cis_slot io[9] = {{.u32 = fd}, {.u32 = IOVS}, {.u32 = 1}, {.u32 = OUT}};
+    assert_fails(CIS_E_DEADLINE, "", guest_call(row_of("fd_read"), io, err));
+}
+
+static void the_user_learns_why_where_the_guest_learns_a_number(void **state)
+{
+    (void)state;
+    uint32_t fd = opened(W, "f", 0, READ, 0);
+    put_iov(0, BUF, 4);
+    error = ENOENT;
+    assert_errno(NOENT, "fd_read", fd, IOVS, 1, OUT);
+    assert_int_equal(FX.host.log_lines, 0);
+    error = EIO;
+    assert_errno(IO, "fd_read", fd, IOVS, 1, OUT);
+    assert_int_equal(FX.host.log_lines, 1);
+    assert_non_null(strstr(cis_buf_cstr(&FX.host.log), "inode 7: chunk 9"));
+    error = ESTALE;
+    assert_errno(STALE, "fd_read", fd, IOVS, 1, OUT);
+    assert_int_equal(FX.host.log_lines, 2);
+    for (int i = 0; i < 3000; i++) { /* as often as the log takes lines */
+        assert_errno(STALE, "fd_read", fd, IOVS, 1, OUT);
+    }
+    assert_int_equal(FX.host.log_lines, FX.host.log_lines_max);
+}
+
+static void each_number_of_linux_is_the_one_of_its_name(void **state)
+{
+    (void)state;
+    unsigned named = 0;
+    for (int no = 0; no < 200; no++) {
+        const char *text = strerrorname_np(no);
+        if (text == NULL || no == 0) {
+            continue;
+        }
+        enum cis_wasi_errno got = cis_wasi_errno_of(no);
+        assert_int_not_equal(got, CIS_WASI_OK);
+        bool found = false;
+        for (int k = 0; k <= CIS_WASI_NOTCAPABLE; k++) {
+            found |= strcmp(text + 1, errno_name(k)) == 0;
+        }
+        if (found) {
+            assert_string_equal(text + 1, errno_name((int)got));
+            named++;
+        }
+    }
+    assert_int_equal(named, 77 - 3); /* but SUCCESS, NOTCAPABLE, and NOTSUP, which Linux spells */
+    assert_int_equal(cis_wasi_errno_of(EOPNOTSUPP), CIS_WASI_NOTSUP); /* another way */
+    assert_int_equal(cis_wasi_errno_of(-1), CIS_WASI_IO);
+    assert_int_equal(cis_wasi_errno_of(100000), CIS_WASI_IO);
+    assert_int_equal(cis_wasi_errno_of(0), CIS_WASI_OK);
+}
+
+static void namespaces_share_no_device_numbers(void **state)
+{
+    (void)state;
+    cis_ns *other = NULL;
+    struct cis_world_dir dirs[3] = {FX.world_dirs[0], {CIS_STR("/o"), NULL}, FX.world_dirs[1]};
+    struct cis_vfs_call call = {0};
+    struct w_stat w, o, r;
+    assert_ok(cis_ns_new(&other, err));
+    assert_ok(cis_ns_mount(other, CIS_STR("/o"), FX.vfs, 0, false, err));
+    assert_int_equal(cis_dir_root(other, &call, CIS_STR("/o"), &dirs[1].dir), 0);
+    cis_wasi_p1_end(&FX.host);
+    FX.host.world.dirs = dirs;
+    FX.host.world.ndirs = 3;
+    assert_ok(cis_wasi_p1_start(&FX.host, err));
+    assert_errno_(CIS_WASI_OK, w_stat(3, "f", true, &w));
+    assert_errno_(CIS_WASI_OK, w_stat(4, "f", true, &o));
+    w_fstat(opened(5, "f", 0, READ, 0), &r);
+    assert_true(w.dev != o.dev);
+    assert_int_equal(w.dev, r.dev);
+    cis_wasi_p1_end(&FX.host);
+    cis_dir_free(dirs[1].dir);
+    cis_ns_free(other);
+    FX.host.world.dirs = FX.world_dirs;
+    FX.host.world.ndirs = 2;
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(the_slot_is_given_back_once_for_a_call_that_waits),
+        T(what_is_at_hand_costs_no_slot),
+        T(a_disk_that_takes_its_time_costs_one),
+        T(a_run_that_gets_no_slot_again_is_over),
+        T(an_operation_that_was_stopped_ends_the_run),
+        T(the_user_learns_why_where_the_guest_learns_a_number),
+        T(each_number_of_linux_is_the_one_of_its_name),
+        T(namespaces_share_no_device_numbers),
+    };
+    stores_start();
+    FX.backend = &CONTRACT_BACKEND;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    stores_stop();
+    return failed;
+}
