@@ -199,8 +199,21 @@ struct cis_tenant {
     uint64_t quota_snapshots;          /* 0: none */
     uint64_t stored, snapshots;        /* used now */
     uint8_t key[32]; /* of the content hash; random, made with the tenant. Secret */
+    /* Which of all the tenants that ever had this name; no secret. NAME#INSTANCE instead of a name
+     * means this one and never a later one of the same name, in the reads at a view, chunk_read,
+     * commits, pin and publish_check: there the other is CIS_E_NOTFOUND or CIS_E_EXPIRED. */
+    char instance[24];
 };
+#define CIS_FS_EXACT_MAX 96u /* bytes of NAME#INSTANCE with its NUL */
 typedef bool cis_tenant_each(void *self, const struct cis_tenant *tenant);
+
+/* ---- branches that other tenants may read ---- */
+struct cis_fs_publish {
+    char tenant[65], ref[CIS_FS_REF_MAX + 1]; /* whose branch */
+    char to[65];
+    int64_t since_ms;
+};
+typedef bool cis_fs_publish_each(void *self, const struct cis_fs_publish *row);
 
 /* ---- maintenance: gc and fsck are written once above these (history/) ---- */
 struct cis_fs_pin {
@@ -333,6 +346,31 @@ struct cis_store_fs_ops {
     cis_code (*pins)(cis_store *, struct cis_str tenant, cis_fs_pin_each *each, void *self,
                      CIS_FS_ARGS);
 
+    /* ---- publishing: the head of a branch, to be read by other tenants ----
+     * Rows are the publisher's. They go with the branch's name (ref_remove) and with either tenant;
+     * a rollback of the branch or a switch changes nothing. No row is made for a name, but for the
+     * tenant that has it now. */
+    /* To all of them or to none; again is fine. CIS_E_NOTFOUND: no such branch, or tenant.
+     * CIS_E_INVALID: to itself. */
+    cis_code (*publish_put)(cis_store *, struct cis_str tenant, struct cis_str ref,
+                            const struct cis_str *to, size_t n, CIS_FS_ARGS);
+    /* n 0: from everybody. CIS_E_NOTFOUND: it is not published to one of them; nothing changed. */
+    cis_code (*publish_remove)(cis_store *, struct cis_str tenant, struct cis_str ref,
+                               const struct cis_str *to, size_t n, CIS_FS_ARGS);
+    /* By the tenant, in order of branch and reader; to the tenant, of publisher and branch. */
+    cis_code (*published_by)(cis_store *, struct cis_str tenant, cis_fs_publish_each *each,
+                             void *self, CIS_FS_ARGS);
+    cis_code (*published_to)(cis_store *, struct cis_str tenant, cis_fs_publish_each *each,
+                             void *self, CIS_FS_ARGS);
+    /* Every reader's way in, in one transaction on the publisher's side: may `reader` read this
+     * branch of `tenant` now? pin 0: out is its head (name, head, files, bytes) and *out_pin a new
+     * pin on it; else that pin is renewed and out not touched. CIS_E_DENIED: it was published and
+     * is no more. CIS_E_NOTFOUND: it never was, and nobody learns whether there is such a branch or
+     * tenant. CIS_E_EXPIRED: the pin lapsed. */
+    cis_code (*publish_check)(cis_store *, struct cis_str tenant, struct cis_str ref,
+                              struct cis_str reader, uint64_t pin, uint32_t ttl_ms,
+                              struct cis_fs_ref *out, uint64_t *out_pin, CIS_FS_ARGS);
+
     /* ---- maintenance ---- */
     /* Rows of one branch as they are, no ancestors, from one snapshot of the database; after NULL:
      * from the start, at most limit rows (0: all). */
@@ -364,6 +402,12 @@ struct cis_store_fs_ops {
 
 /* [A-Za-z0-9_][A-Za-z0-9._@/-]*, no "..", no trailing '/', at most CIS_FS_REF_MAX bytes. */
 bool cis_fs_ref_valid(struct cis_str name);
+/* What publish_check says: was: it is published no more; else it never was, whatever there is. */
+cis_code cis_fs_publish_refuse(struct cis_str tenant, struct cis_str ref, struct cis_str reader,
+                               bool was, struct cis_error *err);
+/* NAME#INSTANCE, or a name: then the instance is empty. */
+void cis_fs_tenant_split(struct cis_str tenant, struct cis_str *out_name,
+                         struct cis_str *out_instance);
 /* Neither "." nor ".." nor empty, no '/' and no NUL, at most CIS_FS_NAME_MAX bytes. */
 bool cis_fs_name_valid(struct cis_str name);
 /* -1, 0, 1. */

@@ -53,6 +53,89 @@ static const char content_1[] =
     " CAST('00' AS BLOB), CAST('{}' AS BLOB), CAST('[\"memory\"]' AS BLOB), x'',"
     " CAST('11' AS BLOB), 1760000000000);";
 
+/* Version 2 of the tenant's schema, as the second release brought a file of the first to it; a file
+ * that it made anew is the same without content. */
+static const char schema_2[] =
+    "CREATE TABLE tree (one INTEGER PRIMARY KEY CHECK (one = 1), created_ms INTEGER NOT NULL,"
+    " hash_key BLOB NOT NULL CHECK (length(hash_key) = 32), current BLOB NOT NULL,"
+    " next_ino INTEGER NOT NULL, next_fence INTEGER NOT NULL, stored INTEGER NOT NULL,"
+    " quota_files INTEGER NOT NULL, quota_bytes INTEGER NOT NULL,"
+    " quota_stored INTEGER NOT NULL, quota_snapshots INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE ref (name BLOB PRIMARY KEY NOT NULL, branch INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, holder BLOB NOT NULL DEFAULT x'',"
+    " fence INTEGER NOT NULL DEFAULT 0, until_ms INTEGER NOT NULL DEFAULT 0)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE INDEX ref_by_branch ON ref (branch);"
+    "CREATE TABLE branch (id INTEGER PRIMARY KEY AUTOINCREMENT, parent INTEGER NOT NULL,"
+    " fork_epoch INTEGER NOT NULL, head INTEGER NOT NULL, floor INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " kv_bytes INTEGER NOT NULL, kv_keys INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX branch_by_parent ON branch (parent);"
+    "CREATE TABLE lineage (branch INTEGER NOT NULL, depth INTEGER NOT NULL,"
+    " ancestor INTEGER NOT NULL, max_epoch INTEGER NOT NULL, PRIMARY KEY (branch, depth))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE epoch (n INTEGER PRIMARY KEY, branch INTEGER NOT NULL, epoch INTEGER NOT NULL,"
+    " run BLOB, kind BLOB NOT NULL, note BLOB NOT NULL, time_ms INTEGER NOT NULL,"
+    " files INTEGER NOT NULL, bytes INTEGER NOT NULL, kv_bytes INTEGER NOT NULL,"
+    " kv_keys INTEGER NOT NULL, keys BLOB NOT NULL, UNIQUE (branch, epoch)) STRICT;"
+    "CREATE UNIQUE INDEX epoch_by_run ON epoch (run) WHERE run IS NOT NULL;"
+    "CREATE TABLE snapshot (n INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB NOT NULL UNIQUE,"
+    " id BLOB NOT NULL, branch INTEGER NOT NULL, epoch INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " note BLOB NOT NULL) STRICT;"
+    "CREATE INDEX snapshot_by_view ON snapshot (branch, epoch);"
+    "CREATE TABLE pin (id INTEGER PRIMARY KEY AUTOINCREMENT, branch INTEGER NOT NULL,"
+    " epoch INTEGER NOT NULL, until_ms INTEGER NOT NULL, since_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE dirent (branch INTEGER NOT NULL, parent INTEGER NOT NULL, name BLOB NOT NULL,"
+    " epoch INTEGER NOT NULL, ino INTEGER NOT NULL, mode INTEGER NOT NULL,"
+    " PRIMARY KEY (branch, parent, name, epoch)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE inode (branch INTEGER NOT NULL, ino INTEGER NOT NULL, epoch INTEGER NOT NULL,"
+    " attr BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (branch, ino, epoch))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE extent (branch INTEGER NOT NULL, ino INTEGER NOT NULL, block INTEGER NOT NULL,"
+    " epoch INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (branch, ino, block, epoch))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE chunk (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32), stamp_ms INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, place INTEGER NOT NULL, head BLOB NOT NULL) STRICT;"
+    "CREATE TABLE payload (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+    "CREATE TABLE memory (id INTEGER PRIMARY KEY AUTOINCREMENT, branch INTEGER NOT NULL,"
+    " ns BLOB NOT NULL, key BLOB NOT NULL, epoch INTEGER NOT NULL, gone INTEGER NOT NULL,"
+    " public INTEGER NOT NULL, category BLOB NOT NULL, updated_ms INTEGER NOT NULL,"
+    " value BLOB NOT NULL, UNIQUE (branch, ns, key, epoch)) STRICT;"
+    "INSERT INTO memory SELECT id, 1, ns, key, version, 0, public, category, updated_ms, value"
+    " FROM kv ORDER BY id;"
+    "CREATE INDEX memory_by_key ON memory (key, ns);"
+    "ALTER TABLE kv_text RENAME TO memory_text;"
+    "DROP TABLE kv;"
+    "INSERT INTO tree VALUES (1, 1760000000000,"
+    " x'000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f', x'6d61696e', 2, 1, 0, 0,"
+    " 0, 0, 0);"
+    "INSERT INTO branch SELECT 1, 0, 0, version, version, created_ms, 0, 0, kv_bytes, kv_keys"
+    " FROM head, tree;"
+    "INSERT INTO lineage VALUES (1, 0, 1, 9223372036854775807);"
+    "INSERT INTO ref (name, branch, created_ms) SELECT current, 1, created_ms FROM tree;"
+    "INSERT INTO epoch (branch, epoch, kind, note, time_ms, files, bytes, kv_bytes, kv_keys, keys)"
+    " SELECT 1, version, x'6d656d6f7279', x'', created_ms, 0, 0, kv_bytes, kv_keys, x''"
+    " FROM head, tree WHERE version > 0;"
+    "DROP TABLE head; PRAGMA user_version = 2;";
+
+/* A file made by it: its root, and "a" with the content "x" in its row, committed as epoch 6. */
+static const char content_2[] =
+    "INSERT INTO inode VALUES (1, 1, 0, x'0100ed83010200000000000180e0bb8e0d00', x'');"
+    "INSERT INTO inode VALUES (1, 2, 6, x'0102a483020100000001000080e0bb8e0d00', x'78');"
+    "INSERT INTO dirent VALUES (1, 1, x'61', 6, 2, 32768);"
+    "INSERT INTO epoch (branch, epoch, kind, note, time_ms, files, bytes, kv_bytes, kv_keys, keys)"
+    " VALUES (1, 6, x'6673', x'', 1760000000001, 1, 1, 68, 3, x'01010101610208');"
+    "UPDATE branch SET head = 6, files = 1, bytes = 1; UPDATE tree SET next_ino = 3;";
+
+static const char catalogue_1[] =
+    "PRAGMA journal_mode = WAL;"
+    "CREATE TABLE tenant (name BLOB PRIMARY KEY NOT NULL, created_ms INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "INSERT INTO tenant VALUES (CAST('default' AS BLOB), 1760000000000);"
+    "PRAGMA user_version = 1; PRAGMA application_id = 1128878897;";
+
 struct fixture {
     char *dir;
     char db[600];
@@ -80,6 +163,20 @@ static void store_1(struct fixture *f, const char *content)
     sql(f->db, schema_1);
     sql(f->db, content);
     assert_int_equal(chmod(f->db, 0600), 0);
+    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+}
+
+/* The same with files, as the second release left it. */
+static void store_2(struct fixture *f)
+{
+    char catalogue[600];
+    store_1(f, content_1);
+    f->s->ops->close(f->s); /* nothing was opened yet */
+    snprintf(catalogue, sizeof catalogue, "%s/catalogue.db", f->dir);
+    sql(f->db, schema_2);
+    sql(f->db, content_2);
+    sql(catalogue, catalogue_1);
+    assert_int_equal(chmod(catalogue, 0600), 0);
     assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
 }
 
@@ -240,6 +337,96 @@ static void an_empty_store_of_the_first_schema_opens(void **state)
     free(value);
 }
 
+/* ---- the second schema ---- */
+
+static bool is_x(void *self, size_t i, const struct cis_fs_dirent *d,
+                 const struct cis_fs_inode *inode)
+{
+    *(bool *)self = i == 0 && d->ino == 2 && inode != NULL && inode->is_inline &&
+                    inode->mode == 0100644 && inode->data.len == 1 && inode->data.ptr[0] == 'x';
+    return true;
+}
+
+static void assert_x(struct fixture *f, struct cis_str tenant, struct cis_view at)
+{
+    struct cis_str name = CIS_STR("a");
+    bool found = false;
+    assert_ok(f->s->fs->walk(f->s, tenant, at, 1, &name, 1, is_x, &found, NULL, err));
+    assert_true(found);
+}
+
+static bool name_tenant(void *self, const struct cis_tenant *tenant)
+{
+    cis_buf_printf(self, "%s ", tenant->name);
+    return true;
+}
+
+static bool name_published(void *self, const struct cis_fs_publish *row)
+{
+    cis_buf_printf(self, "%s/%s>%s ", row->tenant, row->ref, row->to);
+    return true;
+}
+
+static void files_of_the_second_schema_are_kept_and_can_be_published(void **state)
+{
+    struct fixture *f = *state;
+    store_2(f);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
+    struct cis_str bob = CIS_STR("bob"), main_name = CIS_STR("main");
+    struct cis_fs_ref ref;
+    uint64_t pin = 0;
+    assert_ok(f->s->fs->tenant_list(f->s, name_tenant, &out, NULL, err));
+    assert_string_equal(cis_buf_cstr(&out), "default ");
+    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
+    assert_true(ref.head.branch == 1 && ref.head.epoch == 6 && ref.files == 1);
+    assert_x(f, T, ref.head);
+    char *value = store_get(f->s, "notes", "shopping");
+    assert_string_equal(value, "red apples and pears");
+    free(value);
+    assert_ok(f->s->fs->tenant_create(f->s, bob, 0, 0, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no branch main is published to bob",
+                 f->s->fs->publish_check(f->s, T, main_name, bob, 0, 60000, &ref, &pin, NULL, err));
+    assert_ok(f->s->fs->publish_put(f->s, T, main_name, &bob, 1, NULL, err));
+    assert_ok(f->s->fs->publish_check(f->s, T, main_name, bob, 0, 60000, &ref, &pin, NULL, err));
+    assert_x(f, T, ref.head);
+    cis_buf_reset(&out);
+    assert_ok(f->s->fs->published_to(f->s, bob, name_published, &out, NULL, err));
+    assert_string_equal(cis_buf_cstr(&out), "default/main>bob ");
+    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
+    assert_ok(f->s->fs->check(f->s, T, &faults, NULL, err));
+    assert_null(strstr(cis_buf_cstr(&faults), "corrupt"));
+}
+
+/* A program of before that has the file open goes on with it, and what it drops is not published
+ * to anybody afterwards. */
+static void a_branch_dropped_by_an_older_program_is_published_no_more(void **state)
+{
+    struct fixture *f = *state;
+    store_2(f);
+    struct cis_str bob = CIS_STR("bob"), side = CIS_STR("side");
+    struct cis_fs_ref ref;
+    uint64_t pin = 0;
+    sqlite3 *old = NULL;
+    char *why = NULL;
+    assert_ok(f->s->fs->tenant_create(f->s, bob, 0, 0, NULL, err));
+    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(f->s->fs->fork(f->s, T, ref.head, &side, 1, NULL, err));
+    assert_ok(f->s->fs->publish_put(f->s, T, side, &bob, 1, NULL, err));
+    f->s->ops->close(f->s);
+    assert_int_equal(sqlite3_open(f->db, &old), SQLITE_OK);
+    assert_int_equal(sqlite3_db_config(old, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_db_config(old, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_db_config(old, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(old, "DELETE FROM ref WHERE name = CAST('side' AS BLOB)", NULL, NULL, &why),
+        SQLITE_OK);
+    sqlite3_close(old);
+    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+    assert_ok(f->s->fs->fork(f->s, T, ref.head, &side, 1, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no branch side is published to bob",
+                 f->s->fs->publish_check(f->s, T, side, bob, 0, 60000, &ref, &pin, NULL, err));
+}
+
 /* ---- killed while it is brought forward ---- */
 
 static long statements, kill_at = -1;
@@ -326,6 +513,8 @@ int main(void)
         TEST(its_runs_config_and_skills_are_kept),
         TEST(it_goes_on_as_branch_one_and_nothing_older_is_open),
         TEST(an_empty_store_of_the_first_schema_opens),
+        TEST(files_of_the_second_schema_are_kept_and_can_be_published),
+        TEST(a_branch_dropped_by_an_older_program_is_published_no_more),
         TEST(a_process_killed_while_it_migrates_leaves_a_store_that_the_next_one_opens),
     };
     return cmocka_run_group_tests_name("store/sqlite migration", tests, NULL, NULL);

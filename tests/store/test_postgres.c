@@ -5,9 +5,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/mem.h"
 #include "store/chunk.h"
-#include "store/postgres/postgres.h"
+#include "store/postgres/internal.h"
 #include "tools/pgcluster.h"
 #include "tools/pgproxy.h"
 #include "contract.h"
@@ -150,8 +151,11 @@ static void fill(cis_store *s, struct cis_str tenant)
     struct cis_fs_snapshot snapshot = {.name = "snap", .view = ref.head};
     assert_ok(s->fs->snapshot_put(s, tenant, &snapshot, NULL, err));
     assert_ok(s->fs->pin(s, tenant, ref.head, 0, 600000, &pin, NULL, err));
-    struct cis_str side = CIS_STR("side");
+    struct cis_str side = CIS_STR("side"), reader = CIS_STR("reader");
     assert_ok(s->fs->fork(s, tenant, ref.head, &side, 1, NULL, err));
+    cis_code code = s->fs->tenant_create(s, reader, 0, 0, NULL, NULL);
+    assert_true(code == CIS_OK || code == CIS_E_EXISTS);
+    assert_ok(s->fs->publish_put(s, tenant, side, &reader, 1, NULL, err));
 }
 
 #define TABLES                                                                                     \
@@ -223,6 +227,53 @@ static void with_another_tenants_setting_nothing_is_seen_or_written(void **state
     PQfinish(admin);
     PQfinish(app);
     free(victim);
+    free(tables);
+}
+
+/* A reader's session sees that it may ask, and nothing of what it may ask for: that is read in
+ * sessions of the publisher's. */
+static void a_reader_sees_what_is_published_to_it_and_writes_none_of_it(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_str victim = CIS_STR("victim"), other = CIS_STR("other");
+    fill(f->s, victim); /* "side" is published to "reader" */
+    assert_ok(f->s->fs->tenant_create(f->s, other, 0, 0, NULL, err));
+    assert_ok(f->s->fs->publish_put(f->s, victim, CIS_STR("side"), &other, 1, NULL, err));
+    assert_ok(f->s->fs->publish_put(f->s, victim, CIS_STR("main"), &other, 1, NULL, err));
+    assert_ok(f->s->fs->publish_remove(f->s, victim, CIS_STR("main"), &other, 1, NULL, err));
+    PGconn *admin = raw(f, "postgres"), *app = raw(f, "worker");
+    char *id = value(admin, "SELECT id FROM cis.tenant WHERE name = 'victim'");
+    char *tables = value(admin, TABLES), insert[512];
+    assert_int_equal(number(admin, "SELECT count(*) FROM cis.publish"), 3);
+    free(value(app, "SELECT set_config('cis.tenant', cis.tenant_id('other')::text, false)"));
+    assert_int_equal(number(app, "SELECT count(*) FROM cis.publish WHERE ref = 'side'"), 1);
+    struct cis_str rest = cis_str_of(tables), table;
+    for (bool more = true; more;) {
+        more = cis_str_split(&rest, ' ', &table);
+        assert_int_equal(number(app, "SELECT count(*) FROM cis.%.*s WHERE tenant = %s",
+                                (int)table.len, table.ptr, id),
+                         cis_str_is(table, "publish") ? 1 : 0);
+    }
+    assert_int_equal(number(app, "UPDATE cis.publish SET ended_ms = 1, since_ms = 1"), 0);
+    assert_int_equal(number(app, "UPDATE cis.publish SET ref = 'main' WHERE ref = 'side'"), 0);
+    assert_int_equal(number(app, "DELETE FROM cis.publish"), 0);
+    assert_int_equal(number(app, "SELECT count(*) FROM (SELECT 1 FROM cis.publish FOR UPDATE) x"),
+                     0); /* nor can it keep the publisher waiting */
+    snprintf(insert, sizeof insert,
+             "INSERT INTO cis.publish (tenant, ref, reader, since_ms, ended_ms) "
+             "VALUES (%s, 'main', cis.tenant_id('other'), 0, 0)",
+             id);
+    assert_refused(app, insert, "42501");
+    snprintf(insert, sizeof insert,
+             "INSERT INTO cis.publish (tenant, ref, reader, since_ms, ended_ms) VALUES "
+             "(cis.tenant_id('other'), 'side', cis.tenant_id('other'), 0, 0)");
+    assert_refused(app, insert, "23503"); /* a branch of somebody else's is none of its own */
+    free(value(app, "SELECT set_config('cis.tenant', cis.tenant_id('reader')::text, false)"));
+    assert_int_equal(number(app, "SELECT count(*) FROM cis.publish"), 1);
+    assert_int_equal(number(admin, "SELECT count(*) FROM cis.publish"), 3);
+    PQfinish(admin);
+    PQfinish(app);
+    free(id);
     free(tables);
 }
 
@@ -397,9 +448,85 @@ static void another_schema_version_is_refused_also_while_open(void **state)
     assert_fails(CIS_E_STORE, "changed to another version", store_apply(f->s, &op, 1, err));
     assert_fails(CIS_E_STORE, "schema version 99",
                  cis_store_postgres_open(f->url, NULL, &s, NULL, err));
-    run(admin, "UPDATE cis.schema SET version = 1");
+    free(value(admin, "UPDATE cis.schema SET version = %d", cis_pg_schema_version()));
     assert_ok(store_apply(f->s, &op, 1, err));
     PQfinish(admin);
+}
+
+/* A version that was released never changes. */
+static void assert_as_released(int version, const char *expected)
+{
+    uint8_t hash[CIS_SHA256_BYTES];
+    char text[2 * CIS_SHA256_BYTES + 1];
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(1u << 20);
+    for (const char *const *at = cis_pg_schema_steps[version - 1]; *at != NULL; at++) {
+        cis_buf_text(&all, *at);
+        cis_buf_byte(&all, '\n');
+    }
+    cis_sha256(cis_buf_bytes(&all), hash);
+    for (size_t i = 0; i < sizeof hash; i++) {
+        snprintf(text + 2 * i, 3, "%02x", hash[i]);
+    }
+    assert_string_equal(text, expected);
+}
+
+/* The schema as the first release made it, without content. */
+static void make_version_1(PGconn *admin)
+{
+    run(admin, "SET client_min_messages = error");
+    run(admin, "DROP SCHEMA cis CASCADE");
+    run(admin, "CREATE SCHEMA cis AUTHORIZATION cis_owner");
+    run(admin, "SET ROLE cis_owner");
+    run(admin, "GRANT USAGE ON SCHEMA cis TO cis_app");
+    for (const char *const *at = cis_pg_schema_steps[0]; *at != NULL; at++) {
+        run(admin, *at);
+    }
+    run(admin, "INSERT INTO cis.schema (one, version) VALUES (true, 1)");
+    run(admin, "RESET ROLE");
+}
+
+static void a_store_of_the_first_schema_migrates_with_all_that_it_holds(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_str victim = CIS_STR("victim"), bob = CIS_STR("bob"), side = CIS_STR("side");
+    struct cis_fs_ref ref;
+    char db[32];
+    int from = 0, to = 0;
+    uint64_t pin = 0;
+    cis_store *s = NULL;
+    assert_as_released(1, "6a9f3098223b07dfb993becc3faf5dd4bfabf4461bbf9f1dfca69d362efbf344");
+    char *url = pgcluster_url(cluster, "postgres", db_of(f, db));
+    PGconn *admin = raw(f, "postgres");
+    /* With content: all that a later version made is taken away again. */
+    fill(f->s, victim);
+    run(admin, "DROP TABLE cis.publish");
+    run(admin, "DROP FUNCTION cis.tenant_name");
+    run(admin, "UPDATE cis.schema SET version = 1");
+    assert_fails(CIS_E_STORE, "migrate", cis_store_postgres_open(f->url, NULL, &s, NULL, err));
+    assert_ok(cis_pg_admin_migrate(url, &from, &to, NULL, err));
+    assert_true(from == 1 && to == cis_pg_schema_version());
+    assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
+    assert_ok(s->fs->ref_get(s, victim, CIS_STR("main"), &ref, NULL, err));
+    assert_int_equal(ref.files, 1);
+    assert_ok(s->fs->tenant_create(s, bob, 0, 0, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no branch side is published to bob",
+                 s->fs->publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));
+    assert_ok(s->fs->publish_put(s, victim, side, &bob, 1, NULL, err));
+    assert_ok(s->fs->publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));
+    s->ops->close(s);
+    /* Without: the very statements of that release. */
+    make_version_1(admin);
+    assert_ok(cis_pg_admin_migrate(url, &from, &to, NULL, err));
+    assert_true(from == 1 && to == cis_pg_schema_version());
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+    assert_ok(cis_pg_admin_check(url, note, &out, NULL, err));
+    assert_null(strstr(cis_buf_cstr(&out), "row security"));
+    assert_null(strstr(cis_buf_cstr(&out), "schema"));
+    assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
+    fill(s, victim);
+    s->ops->close(s);
+    PQfinish(admin);
+    free(url);
 }
 
 static void a_password_is_in_no_message(void **state)
@@ -817,6 +944,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(with_another_tenants_setting_nothing_is_seen_or_written),
+        TEST(a_reader_sees_what_is_published_to_it_and_writes_none_of_it),
         TEST(without_a_tenant_every_statement_fails),
         TEST(all_work_is_done_as_a_role_that_owns_nothing),
         TEST(a_user_without_the_role_is_refused),
@@ -824,6 +952,7 @@ int main(int argc, char **argv)
         TEST(a_full_pool_is_waited_for_until_the_deadline),
         TEST(init_is_repeatable_and_check_says_what_is_missing),
         TEST(another_schema_version_is_refused_also_while_open),
+        TEST(a_store_of_the_first_schema_migrates_with_all_that_it_holds),
         TEST(a_password_is_in_no_message),
         TEST(a_tenant_made_again_elsewhere_is_not_taken_for_the_old_one),
         TEST(a_tenant_made_again_elsewhere_is_deleted_by_its_name),

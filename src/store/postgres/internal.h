@@ -169,6 +169,11 @@ const char *cis_pg_statement(enum pg_id id);
 /* A connection bound to the tenant. create false and no tenant: CIS_OK and *out_conn NULL. */
 cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
                      const struct cis_stop *stop, struct pg_conn **out_conn, struct cis_error *err);
+/* The same without create; NAME#INSTANCE is that number, whether it is there or not: what it reads
+ * then is nothing. */
+cis_code cis_pg_take_exact(struct pg_store *store, struct cis_str tenant,
+                           const struct cis_stop *stop, struct pg_conn **out_conn,
+                           struct cis_error *err);
 /* Bound to nobody. */
 cis_code cis_pg_take_free(struct pg_store *store, const struct cis_stop *stop,
                           struct pg_conn **out_conn, struct cis_error *err);
@@ -192,6 +197,9 @@ typedef cis_code pg_work(struct pg_conn *conn, void *arg, struct cis_error *err)
  * *out_absent, or CIS_E_NOTFOUND when that is NULL. */
 cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
                      bool *out_absent, const struct cis_stop *stop, struct cis_error *err);
+/* The same for a tenant by name or by NAME#INSTANCE. */
+cis_code cis_pg_read_exact(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
+                           bool *out_absent, const struct cis_stop *stop, struct cis_error *err);
 /* For work that found nothing: is the tenant still the one the session is bound to? Else
  * CIS_E_EXPIRED, upon which the runner looks for it again. */
 cis_code cis_pg_alive(struct pg_conn *conn, struct cis_error *err);
@@ -202,6 +210,7 @@ struct pg_write {
     /* Code and message for a statement's failure (conn->failed, conn->sqlstate); CIS_OK: as is. */
     cis_code (*explain)(struct pg_conn *conn, void *arg, struct cis_error *err);
     bool create;     /* the tenant, when it is not there; else CIS_E_NOTFOUND */
+    bool exact;      /* the tenant may be given as NAME#INSTANCE; not with create */
     bool slow;       /* may take as long as it takes */
     bool lazy;       /* need not be on the disk by itself */
     bool repeatable; /* doing it twice is the same as once: its outcome is not asked for */
@@ -262,6 +271,15 @@ cis_code cis_pg_inodes_ask(struct pg_conn *conn, const struct pg_own *own, const
 void cis_pg_commit_row(const PGresult *result, int row, struct cis_fs_commit_row *out);
 cis_code cis_pg_inode_row(const PGresult *result, int row, int first, uint64_t ino,
                           struct cis_fs_inode *out, struct cis_error *err);
+
+struct pg_pin {
+    struct cis_view view;
+    uint64_t id;
+    uint32_t ttl_ms;
+    uint64_t out;
+};
+/* Makes, renews or drops it: arg is a struct pg_pin. */
+cis_code cis_pg_pin_work(struct pg_conn *conn, void *arg, struct cis_error *err);
 
 /* ---- parts of a commit ---- */
 /* Stores the chunks, which are sorted by hash and distinct; ids[i] for chunks[order[i]].
@@ -350,6 +368,12 @@ OPT(snapshots, struct cis_str name, cis_fs_snapshot_each *each, void *self, PG_E
 OPT(snapshot_remove, struct cis_str name, PG_END);
 OPT(pin, struct cis_view view, uint64_t id, uint32_t ttl_ms, uint64_t *out_id, PG_END);
 OPT(pins, cis_fs_pin_each *each, void *self, PG_END);
+OPT(publish_put, struct cis_str ref, const struct cis_str *to, size_t n, PG_END);
+OPT(publish_remove, struct cis_str ref, const struct cis_str *to, size_t n, PG_END);
+OPT(published_by, cis_fs_publish_each *each, void *self, PG_END);
+OPT(published_to, cis_fs_publish_each *each, void *self, PG_END);
+OPT(publish_check, struct cis_str ref, struct cis_str reader, uint64_t pin, uint32_t ttl_ms,
+    struct cis_fs_ref *out, uint64_t *out_pin, PG_END);
 OPT(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
     cis_fs_row_each *each, void *self, PG_END);
 OPT(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n, PG_END);

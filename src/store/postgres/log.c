@@ -64,7 +64,7 @@ cis_code cis_pg_commits(cis_store *store, struct cis_str tenant, uint64_t branch
                     .each = each,
                     .self = self};
     bool absent;
-    return cis_pg_read((struct pg_store *)store, tenant, commits, &l, &absent, stop, err);
+    return cis_pg_read_exact((struct pg_store *)store, tenant, commits, &l, &absent, stop, err);
 }
 
 static cis_code of_run(struct pg_conn *conn, void *arg, struct cis_error *err)
@@ -235,14 +235,7 @@ cis_code cis_pg_snapshot_remove(cis_store *store, struct cis_str tenant, struct 
 }
 
 /* ---- pins ---- */
-struct pin {
-    struct cis_view view;
-    uint64_t id;
-    uint32_t ttl_ms;
-    uint64_t out;
-};
-
-static cis_code pin_drop(struct pg_conn *conn, const struct pin *p, struct cis_error *err)
+static cis_code pin_drop(struct pg_conn *conn, const struct pg_pin *p, struct cis_error *err)
 {
     struct pg_args args = {0};
     cis_pg_arg_int(&args, conn->tenant);
@@ -250,7 +243,7 @@ static cis_code pin_drop(struct pg_conn *conn, const struct pin *p, struct cis_e
     return cis_pg_send(conn, PG_PIN_DROP, &args, err);
 }
 
-static cis_code pin_renew(struct pg_conn *conn, const struct pin *p, struct cis_error *err)
+static cis_code pin_renew(struct pg_conn *conn, const struct pg_pin *p, struct cis_error *err)
 {
     struct pg_args args = {0};
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
@@ -265,9 +258,9 @@ static cis_code pin_renew(struct pg_conn *conn, const struct pin *p, struct cis_
     return CIS_OK;
 }
 
-static cis_code pin(struct pg_conn *conn, void *arg, struct cis_error *err)
+cis_code cis_pg_pin_work(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    struct pin *p = arg;
+    struct pg_pin *p = arg;
     p->out = p->id;
     if (p->id != 0) {
         return p->ttl_ms == 0 ? pin_drop(conn, p, err) : pin_renew(conn, p, err);
@@ -291,8 +284,9 @@ cis_code cis_pg_pin(cis_store *store, struct cis_str tenant, struct cis_view vie
                     uint32_t ttl_ms, uint64_t *out_id, const struct cis_stop *stop,
                     struct cis_error *err)
 {
-    struct pin p = {view, id, ttl_ms, 0};
-    struct pg_write write = {.work = pin, .arg = &p, .lazy = true, .repeatable = true};
+    struct pg_pin p = {view, id, ttl_ms, 0};
+    struct pg_write write = {
+        .work = cis_pg_pin_work, .arg = &p, .exact = true, .lazy = true, .repeatable = true};
     CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     if (out_id != NULL) {
         *out_id = p.out;

@@ -306,6 +306,24 @@ cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
     return code;
 }
 
+cis_code cis_pg_take_exact(struct pg_store *store, struct cis_str tenant,
+                           const struct cis_stop *stop, struct pg_conn **out_conn,
+                           struct cis_error *err)
+{
+    struct cis_str name, instance;
+    uint64_t number;
+    cis_fs_tenant_split(tenant, &name, &instance);
+    if (instance.len == 0) {
+        return cis_pg_take(store, tenant, false, stop, out_conn, err);
+    }
+    CIS_TRY(cis_store_tenant_check(name, err));
+    if (!cis_str_u64(instance, &number) || number == 0 || number > INT64_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "tenant " CIS_STR_FMT ": not an instance",
+                        CIS_STR_ARG(tenant));
+    }
+    return take(store, (int64_t)number, stop, out_conn, err);
+}
+
 void cis_pg_give(struct pg_conn **conn_)
 {
     struct pg_conn *conn = *conn_;

@@ -147,7 +147,7 @@ cis_code cis_pg_walk(cis_store *store, struct cis_str tenant, struct cis_view at
 {
     struct walk w = {at, dir, names, n, each, self};
     return n == 0 ? CIS_OK
-                  : cis_pg_read((struct pg_store *)store, tenant, walk, &w, NULL, stop, err);
+                  : cis_pg_read_exact((struct pg_store *)store, tenant, walk, &w, NULL, stop, err);
 }
 
 /* ---- inodes ---- */
@@ -205,7 +205,7 @@ cis_code cis_pg_inodes(cis_store *store, struct cis_str tenant, struct cis_view 
                        const struct cis_stop *stop, struct cis_error *err)
 {
     struct inodes q = {at, inos, n, each, self};
-    return cis_pg_read((struct pg_store *)store, tenant, inodes, &q, NULL, stop, err);
+    return cis_pg_read_exact((struct pg_store *)store, tenant, inodes, &q, NULL, stop, err);
 }
 
 /* ---- extents ---- */
@@ -265,5 +265,5 @@ cis_code cis_pg_extents(cis_store *store, struct cis_str tenant, struct cis_view
         return CIS_OK;
     }
     struct extents q = {at, ino, first, count < most - first ? first + count : most, each, self};
-    return cis_pg_read((struct pg_store *)store, tenant, extents, &q, NULL, stop, err);
+    return cis_pg_read_exact((struct pg_store *)store, tenant, extents, &q, NULL, stop, err);
 }

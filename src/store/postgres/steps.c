@@ -124,7 +124,27 @@ static const char *const version_1[] = {
     NULL,
 };
 
-const char *const *const cis_pg_schema_steps[] = {version_1, NULL};
+/* Who may read a branch; ended_ms is when that was taken back, 0: it was not. Rows go with their
+ * branch's name and with either tenant: that is the server's own work, whatever program removes
+ * them. The reader sees what is published to it and can write none of it. It sees no other row of
+ * the publisher: published branches are read in sessions of the publisher's. */
+static const char *const version_2[] = {
+    "CREATE TABLE cis.publish (tenant" N
+    ", reader bigint NOT NULL REFERENCES cis.tenant (id) ON DELETE CASCADE, since_ms" N
+    ", ended_ms" N ", ref" B ", PRIMARY KEY (tenant, ref, reader)"
+    ", FOREIGN KEY (tenant, ref) REFERENCES cis.ref (tenant, name) ON DELETE CASCADE)",
+    "CREATE INDEX publish_by_reader ON cis.publish (reader)",
+    GUARD("publish"),
+    "CREATE POLICY reader ON cis.publish FOR SELECT"
+    " USING (reader = current_setting('cis.tenant')::bigint AND ended_ms = 0)",
+    FUNCTION("tenant_name(wanted bigint) RETURNS bytea STABLE",
+             "SELECT t.name FROM cis.tenant t WHERE t.id = wanted"),
+    "REVOKE ALL ON FUNCTION cis.tenant_name(bigint) FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION cis.tenant_name(bigint) TO cis_app",
+    NULL,
+};
+
+const char *const *const cis_pg_schema_steps[] = {version_1, version_2, NULL};
 
 int cis_pg_schema_version(void)
 {

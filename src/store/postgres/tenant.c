@@ -1,4 +1,6 @@
 /* Tenants: a row in the directory of names, and a tree of their own with a random key. */
+#include <inttypes.h>
+#include <stdio.h>
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "store/postgres/internal.h"
@@ -106,7 +108,7 @@ static cis_code send_get(struct pg_conn *conn, int64_t id, struct cis_error *err
     return cis_pg_send(conn, PG_TREE_GET, &args, err);
 }
 
-static bool row_of(const PGresult *res, struct cis_str name, struct cis_tenant *out)
+static bool row_of(const PGresult *res, int64_t id, struct cis_str name, struct cis_tenant *out)
 {
     struct cis_bytes key = cis_pg_bytes(res, 0, 7);
     if (PQntuples(res) == 0 || key.len != sizeof out->key || name.len > CIS_TENANT_MAX) {
@@ -121,6 +123,7 @@ static bool row_of(const PGresult *res, struct cis_str name, struct cis_tenant *
                                .snapshots = cis_pg_u64(res, 0, 6)};
     memcpy(out->name, name.ptr, name.len);
     memcpy(out->key, key.ptr, key.len);
+    snprintf(out->instance, sizeof out->instance, "%" PRId64, id);
     return true;
 }
 
@@ -137,7 +140,7 @@ static cis_code get(struct pg_conn *conn, void *arg, struct cis_error *err)
     CIS_TRY(cis_pg_sync(conn, err));
     CIS_TRY(cis_pg_next(conn, PG_TREE_GET, &res, err));
     CIS_TRY(cis_pg_finish(conn, err));
-    return row_of(res, g->name, g->out) ? CIS_OK : cis_pg_alive(conn, err);
+    return row_of(res, conn->tenant, g->name, g->out) ? CIS_OK : cis_pg_alive(conn, err);
 }
 
 cis_code cis_pg_tenant_get(cis_store *store, struct cis_str name, struct cis_tenant *out,
@@ -160,7 +163,7 @@ static cis_code show(struct pg_conn *conn, int64_t id, struct cis_str name, cis_
     CIS_TRY(cis_pg_next(conn, PG_TREE_GET, &res, err));
     CIS_TRY(cis_pg_finish(conn, err));
     struct cis_tenant tenant;
-    if (row_of(res, name, &tenant)) { /* else it was deleted meanwhile */
+    if (row_of(res, id, name, &tenant)) { /* else it was deleted meanwhile */
         *out_more = each(self, &tenant);
         cis_wipe(tenant.key, sizeof tenant.key);
     }

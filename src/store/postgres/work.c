@@ -51,9 +51,16 @@ static bool try_again(struct pg_conn *conn, struct cis_str tenant, int attempt)
 cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
                      bool *out_absent, const struct cis_stop *stop, struct cis_error *err)
 {
+    CIS_TRY(cis_store_tenant_check(tenant, err));
+    return cis_pg_read_exact(store, tenant, work, arg, out_absent, stop, err);
+}
+
+cis_code cis_pg_read_exact(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
+                           bool *out_absent, const struct cis_stop *stop, struct cis_error *err)
+{
     for (int attempt = 0;; attempt++) {
         CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
-        CIS_TRY(cis_pg_take(store, tenant, false, stop, &conn, err));
+        CIS_TRY(cis_pg_take_exact(store, tenant, stop, &conn, err));
         if (conn == NULL) {
             return absent(tenant, out_absent, err);
         }
@@ -227,7 +234,8 @@ cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struc
         token_new(&token);
         {
             CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
-            CIS_TRY(cis_pg_take(store, tenant, write->create, stop, &conn, err));
+            CIS_TRY(write->exact ? cis_pg_take_exact(store, tenant, stop, &conn, err)
+                                 : cis_pg_take(store, tenant, write->create, stop, &conn, err));
             if (conn == NULL) {
                 return absent(tenant, NULL, err);
             }

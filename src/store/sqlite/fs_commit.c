@@ -337,10 +337,15 @@ cis_code cis_sql_commits(cis_store *store, struct cis_str tenant, uint64_t branc
                          struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
-    CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
-    return conn == NULL ? CIS_OK
-                        : log_read(conn, newest ? SQL_COMMITS_NEWEST : SQL_COMMITS, branch, after,
-                                   upto, limit, keys, each, self, err);
+    struct cis_str name, instance;
+    cis_fs_tenant_split(tenant, &name, &instance);
+    CIS_TRY(cis_sql_take((struct sql_store *)store, name, false, stop, &conn, err));
+    if (conn == NULL) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_sql_instance_check(conn, instance, err));
+    return log_read(conn, newest ? SQL_COMMITS_NEWEST : SQL_COMMITS, branch, after, upto, limit,
+                    keys, each, self, err);
 }
 
 cis_code cis_sql_commit_of_run(cis_store *store, struct cis_str tenant, const char *run,

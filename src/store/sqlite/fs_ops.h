@@ -63,6 +63,14 @@ OP(pin, struct cis_view view, uint64_t id, uint32_t ttl_ms, uint64_t *out_id);
 cis_code cis_sql_pins(cis_store *store, struct cis_str tenant, cis_fs_pin_each *each, void *self,
                       const struct cis_stop *stop, struct cis_error *err);
 
+/* ---- fs_publish.c ---- */
+OP(publish_put, struct cis_str ref, const struct cis_str *to, size_t n);
+OP(publish_remove, struct cis_str ref, const struct cis_str *to, size_t n);
+OP(published_by, cis_fs_publish_each *each, void *self);
+OP(published_to, cis_fs_publish_each *each, void *self);
+OP(publish_check, struct cis_str ref, struct cis_str reader, uint64_t pin, uint32_t ttl_ms,
+   struct cis_fs_ref *out, uint64_t *out_pin);
+
 /* ---- fs_scan.c, fs_remove.c, fs_check.c: maintenance ---- */
 OP(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
    cis_fs_row_each *each, void *self);

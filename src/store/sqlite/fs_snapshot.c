@@ -137,14 +137,7 @@ cis_code cis_sql_snapshot_remove(cis_store *store, struct cis_str tenant, struct
 
 /* ---- pins ---- */
 
-struct pin {
-    struct cis_view view;
-    uint64_t id;
-    uint32_t ttl_ms;
-    uint64_t *out;
-};
-
-static cis_code pin_make(struct sql_conn *conn, const struct pin *p, int64_t now,
+static cis_code pin_make(struct sql_conn *conn, const struct sql_pin *p, int64_t now,
                          struct cis_error *err)
 {
     struct cis_view owner;
@@ -163,10 +156,11 @@ static cis_code pin_make(struct sql_conn *conn, const struct pin *p, int64_t now
     return CIS_OK;
 }
 
-static cis_code pin_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
+cis_code cis_sql_pin_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
-    const struct pin *p = arg;
+    const struct sql_pin *p = arg;
     int64_t now = cis_clock_wall_ms();
+    CIS_TRY(cis_sql_instance_check(conn, p->instance, err));
     *p->out = p->id;
     if (p->id == 0) {
         return p->ttl_ms != 0 ? pin_make(conn, p, now, err) : CIS_OK;
@@ -191,9 +185,11 @@ cis_code cis_sql_pin(cis_store *store, struct cis_str tenant, struct cis_view vi
                      struct cis_error *err)
 {
     uint64_t got = 0;
-    struct pin p = {view, id, ttl_ms, &got};
-    CIS_TRY(
-        cis_sql_write_existing((struct sql_store *)store, tenant, pin_apply, &p, false, stop, err));
+    struct cis_str name;
+    struct sql_pin p = {view, id, ttl_ms, &got, {NULL, 0}};
+    cis_fs_tenant_split(tenant, &name, &p.instance);
+    CIS_TRY(cis_sql_write_existing((struct sql_store *)store, name, cis_sql_pin_apply, &p, false,
+                                   stop, err));
     if (out_id != NULL) {
         *out_id = got;
     }

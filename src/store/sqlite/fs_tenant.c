@@ -86,6 +86,7 @@ static cis_code tree_read(struct sql_conn *conn, struct cis_tenant *out, struct 
         return cis_fail(err, CIS_E_DAMAGED, "%s: the tenant's key is damaged", conn->path);
     }
     memcpy(out->key, key.ptr, sizeof out->key);
+    cis_sql_instance_of(out->key, out->instance);
     out->created_ms = sqlite3_column_int64(st, 0);
     uint64_t *const fields[6] = {&out->quota_files,     &out->quota_bytes, &out->quota_stored,
                                  &out->quota_snapshots, &out->stored,      &out->snapshots};
@@ -213,6 +214,7 @@ cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const st
     struct name name;
     CIS_TRY(name_of(tenant, &name, err));
     CIS_TRY(cis_sql_tenant_require(s, tenant, err));
+    CIS_TRY(cis_sql_publish_forget(s, tenant, stop, err));
     CIS_TRY(mark(s, tenant, stop, err));
     cis_sql_forget(s, tenant);
     {
@@ -223,6 +225,10 @@ cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const st
         CIS_TRY(cis_sql_get(conn, SQL_TENANT_DELETE, &st, err));
         cis_sql_bind_str(st, 1, tenant);
         CIS_TRY(cis_sql_done(conn, st, "deleting the tenant", err));
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *hints = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_PUBLISHED_FORGET, &hints, err));
+        cis_sql_bind_str(hints, 1, tenant);
+        CIS_TRY(cis_sql_done(conn, hints, "deleting the tenant", err));
     }
     CIS_TRY(cis_sql_tenant_unlink(s, name.text, err));
     cis_sql_forget(s, tenant); /* who opened the marked file in between */

@@ -58,7 +58,8 @@ struct sql_conn {
     uint64_t waiting_since_ns;   /* busy handler */
     bool broken;                 /* closed instead of returned to the pool */
     bool full_sync;
-    uint64_t life; /* of the tenant's file, see struct sql_tenant */
+    uint64_t life;     /* of the tenant's file, see struct sql_tenant */
+    char instance[17]; /* which tenant the file is, "": not looked at yet */
     struct sql_store *store;
     struct sql_tenant *tenant;
     struct sql_conn *next;
@@ -239,6 +240,12 @@ cis_code cis_sql_view_counts(struct sql_conn *conn, struct cis_view owner, struc
 /* Is the tenant's tree there? CIS_E_NOTFOUND when another process is deleting it; the connection is
  * not used again then. */
 cis_code cis_sql_tree_check(struct sql_conn *conn, struct cis_error *err);
+/* Is it the very tenant that was asked for (empty: whichever)? CIS_E_NOTFOUND. A connection's file
+ * never becomes another tenant's. */
+cis_code cis_sql_instance_check(struct sql_conn *conn, struct cis_str instance,
+                                struct cis_error *err);
+/* cis_tenant.instance, from the tenant's key. */
+void cis_sql_instance_of(const uint8_t key[32], char out[17]);
 /* CIS_E_NOTFOUND when the tenant has no file: for operations that do not make it. */
 cis_code cis_sql_tenant_require(struct sql_store *store, struct cis_str tenant,
                                 struct cis_error *err);
@@ -252,6 +259,22 @@ static inline void cis_sql_bind_view(sqlite3_stmt *stmt, struct cis_view view)
     sqlite3_bind_int64(stmt, 1, cis_sql_i64(view.branch));
     sqlite3_bind_int64(stmt, 2, cis_sql_i64(view.epoch));
 }
+
+/* ---- fs_snapshot.c ---- */
+struct sql_pin {
+    struct cis_view view;
+    uint64_t id;
+    uint32_t ttl_ms;
+    uint64_t *out;
+    struct cis_str instance;
+};
+/* Makes, renews or drops it: arg is a struct sql_pin. */
+cis_code cis_sql_pin_apply(struct sql_conn *conn, const void *arg, struct cis_error *err);
+
+/* ---- fs_publish.c ---- */
+/* The tenant goes: what others published to it. */
+cis_code cis_sql_publish_forget(struct sql_store *store, struct cis_str tenant,
+                                const struct cis_stop *stop, struct cis_error *err);
 
 /* ---- kv_squash.c ---- */
 /* Drops versions of memory that only views below the floor would see, but for those that a

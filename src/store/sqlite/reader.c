@@ -295,6 +295,8 @@ cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, str
                              struct cis_error *err)
 {
     struct sql_reader r = {.conn = NULL};
+    struct cis_str whole = tenant, instance;
+    cis_fs_tenant_split(whole, &tenant, &instance);
     struct sql_tenant *t = tenant_find(store, tenant);
     if (t != NULL) {
         r.conn = slot_take(t);
@@ -316,6 +318,7 @@ cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, str
         }
     }
     cis_code code = prepare(&r, at, err);
+    code = code != CIS_OK ? code : cis_sql_instance_check(r.conn, instance, err);
     if (code != CIS_OK) {
         cis_sql_reader_give(&r);
         return code;

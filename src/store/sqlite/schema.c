@@ -158,14 +158,28 @@ static cis_code plant(struct sql_conn *conn, struct cis_error *err)
                         "migration", err);
 }
 
+/* Who may read a branch: the reader is the tenant that had the name then (cis_tenant.instance), and
+ * ended_ms is when that was taken back, 0: it was not. Rows go with their branch's name, also when
+ * a program of before this step removes it. */
+static const char publishing[] =
+    "CREATE TABLE publish (ref BLOB NOT NULL REFERENCES ref (name) ON DELETE CASCADE,"
+    " reader BLOB NOT NULL, instance BLOB NOT NULL, since_ms INTEGER NOT NULL,"
+    " ended_ms INTEGER NOT NULL, PRIMARY KEY (ref, reader)) STRICT, WITHOUT ROWID;";
+
 static const struct sql_step tenant_steps[] = {
     {first, NULL},
     {files, plant},
+    {publishing, NULL},
 };
 
 static const struct sql_step catalogue_steps[] = {
     {"CREATE TABLE tenant (name BLOB PRIMARY KEY NOT NULL, created_ms INTEGER NOT NULL)"
      " STRICT, WITHOUT ROWID;",
+     NULL},
+    /* Where to look for what is published to a tenant. The publisher's own file says what is: a
+     * row here is made before the one there, and may outlive it. */
+    {"CREATE TABLE published (reader BLOB NOT NULL, publisher BLOB NOT NULL,"
+     " PRIMARY KEY (reader, publisher)) STRICT, WITHOUT ROWID;",
      NULL},
 };
 

@@ -1,6 +1,7 @@
 /* Views: which branch owns an epoch, and whether its rows are still there. */
 #include <inttypes.h>
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "store/sqlite/internal.h"
 
 static cis_code deleted(struct sql_conn *conn, struct cis_error *err)
@@ -16,6 +17,42 @@ cis_code cis_sql_tree_check(struct sql_conn *conn, struct cis_error *err)
     bool row;
     CIS_TRY(cis_sql_row(conn, st, "reading the tenant", &row, err));
     return row ? CIS_OK : deleted(conn, err);
+}
+
+void cis_sql_instance_of(const uint8_t key[32], char out[17])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t mac[CIS_MAC_BYTES];
+    struct cis_bytes what = cis_bytes_of("instance", 8);
+    cis_mac(key, &what, 1, mac);
+    for (int i = 0; i < 16; i++) {
+        out[i] = digits[mac[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15];
+    }
+    out[16] = 0;
+}
+
+cis_code cis_sql_instance_check(struct sql_conn *conn, struct cis_str instance,
+                                struct cis_error *err)
+{
+    if (instance.len == 0) {
+        return CIS_OK;
+    }
+    if (conn->instance[0] == 0) {
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_TREE_GET, &st, err));
+        bool row;
+        CIS_TRY(cis_sql_row(conn, st, "reading the tenant", &row, err));
+        struct cis_bytes key = row ? cis_sql_bytes(st, 1) : cis_bytes_of(NULL, 0);
+        if (key.len != 32) {
+            return row ? cis_fail(err, CIS_E_DAMAGED, "%s: the tenant's key is damaged", conn->path)
+                       : deleted(conn, err);
+        }
+        cis_sql_instance_of(key.ptr, conn->instance);
+    }
+    return cis_str_is(instance, conn->instance)
+               ? CIS_OK
+               : cis_fail(err, CIS_E_NOTFOUND, "%s: the tenant was deleted and made again",
+                          conn->path);
 }
 
 cis_code cis_sql_tenant_require(struct sql_store *store, struct cis_str tenant,

@@ -1,0 +1,380 @@
+/* The contract of publishing: who may read which branch of whom, and who learns what. */
+#include "harness.h"
+
+#include <sys/stat.h>
+#include "tree.h"
+
+#define BOB CIS_STR("bob")
+#define EVE CIS_STR("eve")
+
+static void readers(cis_store *s)
+{
+    assert_ok(s->fs->tenant_create(s, BOB, 1, 1, NULL, err));
+    assert_ok(s->fs->tenant_create(s, EVE, 2, 2, NULL, err));
+}
+
+static struct cis_view write_text(cis_store *s, const char *ref, const char *name)
+{
+    struct tree *t = tree_new(s, ref);
+    tree_file(t, CIS_FS_ROOT, name, "text");
+    return tree_commit(t);
+}
+
+static void fork_one(cis_store *s, const char *name)
+{
+    struct cis_str n = cis_str_of(name);
+    assert_ok(s->fs->fork(s, T, tree_head(s, "main"), &n, 1, NULL, err));
+}
+
+static cis_code publish(cis_store *s, const char *ref, struct cis_str to, struct cis_error *err)
+{
+    return s->fs->publish_put(s, T, cis_str_of(ref), &to, 1, NULL, err);
+}
+
+static cis_code unpublish(cis_store *s, const char *ref, struct cis_str to, struct cis_error *err)
+{
+    return s->fs->publish_remove(s, T, cis_str_of(ref), &to, to.len != 0 ? 1 : 0, NULL, err);
+}
+
+/* A first look; pins are left to lapse. */
+static cis_code enter(cis_store *s, const char *ref, struct cis_str reader, struct cis_fs_ref *out,
+                      uint64_t *out_pin, struct cis_error *err)
+{
+    return s->fs->publish_check(s, T, cis_str_of(ref), reader, 0, 600000, out, out_pin, NULL, err);
+}
+
+static cis_code come_back(cis_store *s, const char *ref, struct cis_str reader, uint64_t pin,
+                          struct cis_error *err)
+{
+    uint64_t same = 0;
+    cis_code code =
+        s->fs->publish_check(s, T, cis_str_of(ref), reader, pin, 600000, NULL, &same, NULL, err);
+    assert_true(code != CIS_OK || same == pin);
+    return code;
+}
+
+static bool note(void *self, const struct cis_fs_publish *row)
+{
+    assert_true(row->since_ms > 1600000000000ll);
+    cis_buf_printf(self, "%s/%s>%s ", row->tenant, row->ref, row->to);
+    return true;
+}
+
+static void assert_lists(cis_store *s, struct cis_str tenant, const char *by, const char *to)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+    assert_ok(s->fs->published_by(s, tenant, note, &out, NULL, err));
+    assert_string_equal(cis_buf_cstr(&out), by);
+    cis_buf_reset(&out);
+    assert_ok(s->fs->published_to(s, tenant, note, &out, NULL, err));
+    assert_string_equal(cis_buf_cstr(&out), to);
+}
+
+struct pins {
+    int n;
+    struct cis_view view;
+};
+
+static bool count_pin(void *self, const struct cis_fs_pin *pin)
+{
+    struct pins *p = self;
+    p->n++;
+    p->view = pin->view;
+    return true;
+}
+
+/* ---- happy ---- */
+
+static void a_published_branch_is_read_at_its_head_and_pinned_there(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_fs_ref ref = {.holder = "x"};
+    struct pins pins = {0};
+    uint64_t pin = 0;
+    readers(s);
+    struct cis_view head = write_text(s, "main", "f");
+    assert_ok(publish(s, "main", BOB, err));
+    assert_ok(enter(s, "main", BOB, &ref, &pin, err));
+    assert_string_equal(ref.name, "main");
+    assert_true(ref.head.branch == head.branch && ref.head.epoch == head.epoch);
+    assert_int_equal(ref.files, 1);
+    assert_int_equal(ref.bytes, 4);
+    assert_string_equal(ref.holder, "");
+    assert_true(pin != 0);
+    assert_ok(s->fs->pins(s, T, count_pin, &pins, NULL, err));
+    assert_int_equal(pins.n, 1);
+    assert_true(pins.view.epoch == head.epoch);
+    /* What it pinned stays readable whatever is squashed. */
+    struct cis_view next = write_text(s, "main", "g");
+    assert_ok(s->fs->squash(s, T, next.branch, next.epoch, NULL, 0, NULL, err));
+    assert_text(s, head, "f", "text");
+    assert_ok(come_back(s, "main", BOB, pin, err));
+    assert_ok(enter(s, "main", BOB, &ref, &pin, err));
+    assert_int_equal(ref.head.epoch, next.epoch);
+    /* Nobody pays for it. */
+    struct cis_tenant bob, owner;
+    assert_ok(s->fs->tenant_get(s, BOB, &bob, NULL, err));
+    assert_ok(s->fs->tenant_get(s, T, &owner, NULL, err));
+    assert_int_equal(bob.stored + bob.snapshots + owner.snapshots, 0);
+}
+
+static void lists_tell_both_sides(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_str both[] = {EVE, BOB, EVE};
+    readers(s);
+    fork_one(s, "side");
+    assert_lists(s, T, "", "");
+    assert_lists(s, CIS_STR("nobody"), "", "");
+    assert_ok(publish(s, "side", BOB, err));
+    assert_ok(s->fs->publish_put(s, T, CIS_STR("main"), both, 3, NULL, err));
+    assert_ok(
+        s->fs->publish_put(s, BOB, CIS_STR("main"), &(struct cis_str){"default", 7}, 1, NULL, err));
+    assert_ok(publish(s, "side", BOB, err)); /* again changes nothing */
+    assert_lists(s, T, "default/main>bob default/main>eve default/side>bob ", "bob/main>default ");
+    assert_lists(s, BOB, "bob/main>default ", "default/main>bob default/side>bob ");
+    assert_lists(s, EVE, "", "default/main>eve ");
+    assert_ok(unpublish(s, "main", (struct cis_str){NULL, 0}, err));
+    assert_lists(s, T, "default/side>bob ", "bob/main>default ");
+    assert_lists(s, EVE, "", "");
+}
+
+static void what_is_published_outlives_the_process(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_fs_ref ref;
+    uint64_t pin = 0;
+    readers(s);
+    write_text(s, "main", "f");
+    assert_ok(publish(s, "main", BOB, err));
+    s = fs_reopen(state);
+    assert_ok(enter(s, "main", BOB, &ref, &pin, err));
+    s = fs_reopen(state);
+    assert_ok(come_back(s, "main", BOB, pin, err));
+    assert_lists(s, BOB, "", "default/main>bob ");
+}
+
+/* ---- denied ---- */
+
+static void assert_same_answer(cis_store *s, struct cis_str publisher, const char *ref,
+                               struct cis_str reader)
+{
+    char expected[256];
+    struct cis_error why = {0};
+    struct cis_fs_ref out;
+    uint64_t pin = 0;
+    snprintf(expected, sizeof expected, "tenant %.*s: no branch %s is published to %.*s",
+             (int)publisher.len, publisher.ptr, ref, (int)reader.len, reader.ptr);
+    cis_code code = s->fs->publish_check(s, publisher, cis_str_of(ref), reader, 0, 60000, &out,
+                                         &pin, NULL, &why);
+    assert_int_equal(code, CIS_E_NOTFOUND);
+    assert_int_equal(why.code, CIS_E_NOTFOUND);
+    assert_string_equal(why.msg, expected);
+    assert_int_equal(pin, 0);
+}
+
+static void who_was_never_published_to_learns_nothing(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct pins pins = {0};
+    readers(s);
+    write_text(s, "main", "f");
+    assert_ok(publish(s, "main", BOB, err));
+    assert_same_answer(s, T, "main", EVE);                   /* is there */
+    assert_same_answer(s, T, "ghost", EVE);                  /* is not */
+    assert_same_answer(s, CIS_STR("nobody"), "main", EVE);   /* no such tenant */
+    assert_same_answer(s, T, "main", CIS_STR("a-stranger")); /* nor reader */
+    assert_same_answer(s, T, "ghost", BOB);
+    assert_ok(s->fs->pins(s, T, count_pin, &pins, NULL, err));
+    assert_int_equal(pins.n, 0);
+}
+
+static void what_was_taken_back_is_denied_by_name(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_fs_ref ref;
+    uint64_t pin = 0, other = 0;
+    readers(s);
+    write_text(s, "main", "f");
+    assert_ok(publish(s, "main", BOB, err));
+    assert_ok(publish(s, "main", EVE, err));
+    assert_ok(enter(s, "main", BOB, &ref, &pin, err));
+    assert_ok(enter(s, "main", EVE, &ref, &other, err));
+    assert_ok(unpublish(s, "main", BOB, err));
+    assert_fails(CIS_E_DENIED, "tenant default: branch main is no longer published to bob",
+                 enter(s, "main", BOB, &ref, &pin, err));
+    assert_fails(CIS_E_DENIED, "no longer published", come_back(s, "main", BOB, pin, err));
+    assert_ok(come_back(s, "main", EVE, other, err)); /* not the others */
+    assert_fails(CIS_E_NOTFOUND, "branch main: is not published to bob",
+                 unpublish(s, "main", BOB, err));
+    assert_ok(publish(s, "main", BOB, err));
+    assert_ok(come_back(s, "main", BOB, pin, err));
+}
+
+static void what_cannot_be_published_is_refused_as_a_whole(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_str with_ghost[] = {BOB, CIS_STR("ghost")}, with_self[] = {BOB, T};
+    struct cis_str not_both[] = {BOB, EVE};
+    readers(s);
+    assert_fails(CIS_E_NOTFOUND, "branch ghost: no such branch", publish(s, "ghost", BOB, err));
+    assert_fails(CIS_E_INVALID, "not a name", publish(s, "../x", BOB, err));
+    assert_fails(CIS_E_NOTFOUND, "tenant ghost: no such tenant",
+                 s->fs->publish_put(s, T, CIS_STR("main"), with_ghost, 2, NULL, err));
+    assert_fails(CIS_E_INVALID, "its own branches",
+                 s->fs->publish_put(s, T, CIS_STR("main"), with_self, 2, NULL, err));
+    assert_fails(CIS_E_INVALID, "not [a-z0-9]", publish(s, "main", CIS_STR("Bob"), err));
+    assert_fails(
+        CIS_E_NOTFOUND, "nobody",
+        s->fs->publish_put(s, CIS_STR("nobody"), CIS_STR("main"), with_ghost, 1, NULL, err));
+    assert_lists(s, T, "", "");
+    assert_ok(publish(s, "main", BOB, err));
+    assert_fails(CIS_E_NOTFOUND, "not published to eve",
+                 s->fs->publish_remove(s, T, CIS_STR("main"), not_both, 2, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "not published to anybody",
+                 s->fs->publish_remove(s, T, CIS_STR("side"), NULL, 0, NULL, err));
+    assert_lists(s, T, "default/main>bob ", "");
+}
+
+/* ---- what happens to branches and tenants ---- */
+
+static void a_branch_that_is_dropped_is_published_no_more(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_fs_ref ref;
+    uint64_t pin = 0;
+    readers(s);
+    fork_one(s, "side");
+    assert_ok(publish(s, "side", BOB, err));
+    assert_ok(publish(s, "side", EVE, err));
+    assert_ok(unpublish(s, "side", EVE, err));
+    assert_ok(enter(s, "side", BOB, &ref, &pin, err));
+    assert_ok(s->fs->ref_remove(s, T, CIS_STR("side"), NULL, err));
+    assert_lists(s, T, "", "");
+    assert_lists(s, BOB, "", "");
+    assert_fails(CIS_E_NOTFOUND, "no branch side", come_back(s, "side", BOB, pin, err));
+    fork_one(s, "side"); /* a new branch of the name was never published */
+    assert_same_answer(s, T, "side", BOB);
+    assert_same_answer(s, T, "side", EVE);
+    assert_lists(s, T, "", "");
+}
+
+static void a_rollback_and_a_switch_change_what_is_read_not_who_may(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_fs_ref ref;
+    struct cis_view moved;
+    uint64_t pin = 0, next = 0;
+    readers(s);
+    struct cis_view old = write_text(s, "main", "f"), head = write_text(s, "main", "g");
+    assert_ok(publish(s, "main", BOB, err));
+    assert_ok(enter(s, "main", BOB, &ref, &pin, err));
+    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), head, old, 0, &moved, NULL, err));
+    fork_one(s, "other");
+    assert_ok(s->fs->ref_switch(s, T, CIS_STR("other"), NULL, err));
+    assert_ok(come_back(s, "main", BOB, pin, err)); /* its own state, to the end */
+    assert_ok(enter(s, "main", BOB, &ref, &next, err));
+    assert_true(ref.head.branch == moved.branch && ref.head.epoch == old.epoch);
+    assert_same_answer(s, T, "other", BOB);
+}
+
+static void a_reader_that_was_deleted_is_not_the_next_of_its_name(void **state)
+{
+    cis_store *s = fs_store(state);
+    readers(s);
+    write_text(s, "main", "f");
+    assert_ok(publish(s, "main", BOB, err));
+    assert_ok(publish(s, "main", EVE, err));
+    assert_ok(unpublish(s, "main", EVE, err));
+    assert_ok(s->fs->tenant_delete(s, BOB, NULL, err));
+    assert_ok(s->fs->tenant_delete(s, EVE, NULL, err));
+    assert_lists(s, T, "", "");
+    assert_same_answer(s, T, "main", BOB);
+    readers(s);
+    assert_same_answer(s, T, "main", BOB);
+    assert_same_answer(s, T, "main", EVE);
+    assert_lists(s, BOB, "", "");
+    assert_ok(publish(s, "main", BOB, err));
+    assert_lists(s, BOB, "", "default/main>bob ");
+}
+
+static bool any_step(void *self, size_t i, const struct cis_fs_dirent *d,
+                     const struct cis_fs_inode *inode)
+{
+    (void)i;
+    (void)inode;
+    *(bool *)self |= d->ino != 0;
+    return true;
+}
+
+static bool any_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    (void)row;
+    *(bool *)self = true;
+    return true;
+}
+
+/* A reader that holds a view of a tenant must not read another one's files when the name is given
+ * to somebody else: the view's numbers would fit. */
+static void a_publisher_that_was_deleted_is_not_the_next_of_its_name(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_fs_ref ref;
+    struct cis_tenant old, now;
+    struct cis_str name = CIS_STR("f");
+    char exact[CIS_FS_EXACT_MAX];
+    uint64_t pin = 0;
+    bool found = false, said = false;
+    readers(s);
+    write_text(s, "main", "f");
+    assert_ok(publish(s, "main", BOB, err));
+    assert_ok(s->fs->tenant_get(s, T, &old, NULL, err));
+    snprintf(exact, sizeof exact, "%s#%s", old.name, old.instance);
+    struct cis_str who = cis_str_of(exact);
+    assert_ok(s->fs->publish_check(s, who, CIS_STR("main"), BOB, 0, 600000, &ref, &pin, NULL, err));
+    assert_ok(s->fs->walk(s, who, ref.head, 1, &name, 1, any_step, &found, NULL, err));
+    assert_ok(s->fs->commits(s, who, ref.head.branch, 0, 99, false, 0, true, any_commit, &said,
+                             NULL, err));
+    assert_true(found && said);
+    assert_ok(s->fs->tenant_delete(s, T, NULL, err));
+    assert_lists(s, BOB, "", "");
+    assert_ok(s->fs->tenant_create(s, T, 1, 1, NULL, err));
+    assert_ok(s->fs->tenant_get(s, T, &now, NULL, err));
+    assert_string_not_equal(now.instance, old.instance);
+    write_text(s, "main", "f");
+    write_text(s, "main", "g");
+    found = said = false;
+    struct cis_error why = {0};
+    cis_code code = s->fs->walk(s, who, ref.head, 1, &name, 1, any_step, &found, NULL, &why);
+    assert_true((code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) && !found);
+    code = s->fs->commits(s, who, ref.head.branch, 0, 99, false, 0, true, any_commit, &said, NULL,
+                          &why);
+    assert_true(!said);
+    assert_fails(
+        CIS_E_NOTFOUND, "tenant default: no branch main is published to bob",
+        s->fs->publish_check(s, who, CIS_STR("main"), BOB, pin, 600000, NULL, &pin, NULL, err));
+    assert_same_answer(s, T, "main", BOB);
+    /* Nor is the new one's pin dropped by who held the old one's. */
+    struct pins pins = {0};
+    uint64_t mine = 0, none = 0;
+    assert_ok(s->fs->pin(s, T, tree_head(s, "main"), 0, 600000, &mine, NULL, err));
+    (void)!s->fs->pin(s, who, ref.head, mine, 0, &none, NULL, &why);
+    assert_ok(s->fs->pins(s, T, count_pin, &pins, NULL, err));
+    assert_int_equal(pins.n, 1);
+    /* Where it is not said to be allowed, it is no name. */
+    assert_fails(CIS_E_INVALID, "not [a-z0-9]", s->fs->tenant_get(s, who, &now, NULL, err));
+}
+
+const struct fs_test fs_tests_publish[] = {
+    FS_TEST(a_published_branch_is_read_at_its_head_and_pinned_there),
+    FS_TEST(lists_tell_both_sides),
+    FS_TEST(what_is_published_outlives_the_process),
+    FS_TEST(who_was_never_published_to_learns_nothing),
+    FS_TEST(what_was_taken_back_is_denied_by_name),
+    FS_TEST(what_cannot_be_published_is_refused_as_a_whole),
+    FS_TEST(a_branch_that_is_dropped_is_published_no_more),
+    FS_TEST(a_rollback_and_a_switch_change_what_is_read_not_who_may),
+    FS_TEST(a_reader_that_was_deleted_is_not_the_next_of_its_name),
+    FS_TEST(a_publisher_that_was_deleted_is_not_the_next_of_its_name),
+    {NULL, NULL},
+};
