@@ -22,7 +22,7 @@
 
 struct cis_control_options {
     uint32_t size;
-    cis_store *store; /* borrowed, as all below */
+    cis_store *store; /* borrowed, as all below; NULL: layers and snapshots are not there */
     struct cis_str tenant;
     struct cis_str ref; /* the branch that is mounted; empty: a snapshot is, nothing changes */
     uint64_t fence;     /* of the lease held on ref */

@@ -125,6 +125,9 @@ static bool count_layer(void *self, const struct cis_fs_snapshot *s)
 static cis_code each_snapshot(struct ctl *c, cis_fs_snapshot_each *each, struct layers *l,
                               struct cis_error *err)
 {
+    if (c->o.store == NULL) {
+        return CIS_OK;
+    }
     return c->o.store->fs->snapshots(c->o.store, c->o.tenant, (struct cis_str){NULL, 0}, each, l,
                                      NULL, err);
 }

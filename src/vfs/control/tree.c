@@ -21,6 +21,9 @@ const struct ctl_row ctl_rows[CTL_COUNT] = {
 
 static bool is_there(const struct ctl *c, enum ctl_id id)
 {
+    if (c->o.store == NULL && (id == CTL_LAYERS || id == CTL_SNAPSHOTS)) {
+        return false;
+    }
     return (id != CTL_DIFF || c->o.diff != NULL) &&
            (c->o.ref.len != 0 || ctl_rows[id].kind != CTL_VERB);
 }

@@ -146,7 +146,7 @@ static void move_on(struct lay_view *v, struct lay_frozen *f, const struct cis_f
     struct lay_line *old = v->line, *line = old;
     cis_lay_line_hold(old); /* operations may still look at it through v->line */
     if (tell_line(v, f, done->view, &line, stop, NULL) != CIS_OK) {
-        atomic_store(&v->expired, true); /* out of memory: committed, but of no more use */
+        atomic_store(&v->ended, ESTALE); /* out of memory: committed, but of no more use */
     }
     cis_lay_settle(f, line, done);
     cis_lay_line_leave(v->forest, old);
@@ -212,7 +212,7 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
     struct cis_error why = {0};
     struct cis_vfs_call call = {.stop = stop, .err = &why};
     struct lay_frozen frozen;
-    if (vfs->read_only && with == NULL) {
+    if (vfs->read_only && (with == NULL || v->reader[0] != 0)) {
         return cis_fail(err, CIS_E_DENIED, "a read-only view has nothing to commit");
     }
     if (v->empty) {
@@ -223,7 +223,7 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
     if (v->conflict[0] != 0) {
         return finish(v, cis_fail(&why, CIS_E_CONFLICT, "%s", v->conflict), &why, err);
     }
-    if (atomic_load(&v->expired)) {
+    if (atomic_load(&v->ended) != 0) {
         return finish(v, cis_fail(&why, CIS_E_EXPIRED, "the view has expired"), &why, err);
     }
     int no = cis_lay_spill_end(v, &call);
@@ -246,7 +246,7 @@ int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
 {
     struct lay_view *v = lay_of(vfs);
     if (!v->auto_commit) {
-        return atomic_load(&v->expired) ? ESTALE : 0;
+        return cis_lay_ended(v, call);
     }
     if (!cis_layered_dirty(vfs)) {
         return 0;
@@ -301,6 +301,9 @@ cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
     struct cis_error why = {0};
     struct cis_vfs_call call = {.stop = stop, .err = &why};
     struct lay_frozen frozen;
+    if (v->reader[0] != 0) {
+        return cis_fail(err, CIS_E_DENIED, "another tenant's branch can only be read");
+    }
     pthread_mutex_lock(&v->committing);
     pthread_mutex_lock(&v->spilling);
     int no = cis_lay_spill_end(v, &call);

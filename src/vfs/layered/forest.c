@@ -2,6 +2,7 @@
  * caches. */
 #include "vfs/layered/forest.h"
 
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/crypto.h"
@@ -155,6 +156,7 @@ cis_code cis_lay_tenant(cis_forest *forest, struct cis_str name, bool may_make,
     }
     memcpy(made->name, name.ptr, name.len);
     memcpy(made->key, row.key, sizeof made->key);
+    snprintf(made->exact, sizeof made->exact, "%s#%s", made->name, row.instance);
     cis_wipe(&row, sizeof row);
     pthread_mutex_init(&made->numbers, NULL);
     made->batch = NUMBERS_FIRST;

@@ -102,6 +102,7 @@ struct lay_entry { /* ino 0: there is no such name */
 /* ---- tenants and lines ---- */
 struct lay_tenant {
     char name[CIS_TENANT_MAX + 1];
+    char exact[CIS_FS_EXACT_MAX]; /* and never another one of that name */
     uint32_t uid;
     uint8_t key[32]; /* of content hashes */
     pthread_mutex_t numbers;

@@ -54,6 +54,9 @@ struct cis_layered_options {
     uint64_t dirty_bytes;      /* content held in memory before it spills; 0: 12 MiB */
     bool no_compress;
     void (*clock)(struct timespec *out); /* NULL: the system's */
+    /* The branch `ref` of this tenant, as it is published to `tenant`: its head, read-only. Empty:
+     * tenant's own. CIS_E_DENIED: published no more; CIS_E_NOTFOUND: never was, or is not there. */
+    struct cis_str from;
 };
 #define CIS_LAYERED_OPTIONS_INIT                                                                   \
     {                                                                                              \
@@ -64,6 +67,12 @@ struct cis_layered_options {
  * CIS_E_EXPIRED. Views that are not a head take a pin and renew it. */
 cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *options,
                           const struct cis_stop *stop, cis_vfs **out_vfs, struct cis_error *err);
+
+/* For a view of what another tenant publishes: renews its pin, which is what notices that the
+ * branch is published no more. A view does so by itself, about once a minute, whether it is used or
+ * not. From then on it answers EACCES to everything, what it has cached included. CIS_E_DENIED,
+ * CIS_E_NOTFOUND (the branch or the tenant went), CIS_E_EXPIRED. Other views: CIS_OK. */
+cis_code cis_layered_renew(cis_vfs *vfs, const struct cis_stop *stop, struct cis_error *err);
 
 /* The view that reads see below the overlay. */
 struct cis_view cis_layered_view(cis_vfs *vfs);

@@ -182,7 +182,7 @@ static bool forward_to(cis_forest *forest, struct lay_line *line, uint64_t epoch
     struct forward w = {forest, line, line->known + 1, false};
     atomic_store(&line->moving, epoch); /* before any key: see cis_lay_sets_put */
     cis_lay_count(forest->counters.store_reads);
-    cis_code code = forest->store->fs->commits(forest->store, cis_str_of(line->tenant->name),
+    cis_code code = forest->store->fs->commits(forest->store, cis_str_of(line->tenant->exact),
                                                line->branch, line->known, epoch, false, 0, true,
                                                forward_commit, &w, stop, err);
     if (code == CIS_OK && !w.broken && w.next == epoch + 1) {

@@ -70,8 +70,8 @@ static void end(struct lay_op *op)
 int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg)
 {
     for (;;) {
-        if (atomic_load_explicit(&op->v->expired, memory_order_relaxed)) {
-            return cis_lay_fail(op->call, ESTALE, "this state of the files is no longer kept");
+        if (atomic_load_explicit(&op->v->ended, memory_order_relaxed) != 0) {
+            return cis_lay_ended(op->v, op->call);
         }
         begin(op, all);
         int no = step(op, arg);
@@ -144,7 +144,7 @@ int cis_lay_fail(const struct cis_vfs_call *call, int no, const char *fmt, ...)
         cis_code code;
     } codes[] = {
         {EDQUOT, CIS_E_QUOTA}, {ENOSPC, CIS_E_BUDGET},  {ENOMEM, CIS_E_NOMEM},
-        {EIO, CIS_E_DAMAGED},  {ESTALE, CIS_E_EXPIRED},
+        {EIO, CIS_E_DAMAGED},  {ESTALE, CIS_E_EXPIRED}, {EACCES, CIS_E_DENIED},
     };
     if (call == NULL || call->err == NULL) {
         return no;

@@ -18,11 +18,13 @@ int cis_lay_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs
     uint64_t files = v->base_files + (uint64_t)v->files, bytes = v->base_bytes + (uint64_t)v->bytes;
     *out = (struct cis_vfs_usage){
         .bytes = bytes,
-        .bytes_free = v->quota_bytes == 0      ? UINT64_MAX
+        .bytes_free = v->reader[0] != 0        ? 0
+                      : v->quota_bytes == 0    ? UINT64_MAX
                       : bytes < v->quota_bytes ? v->quota_bytes - bytes
                                                : 0,
         .files = files,
-        .files_free = v->quota_files == 0      ? UINT64_MAX
+        .files_free = v->reader[0] != 0        ? 0
+                      : v->quota_files == 0    ? UINT64_MAX
                       : files < v->quota_files ? v->quota_files - files
                                                : 0,
     };
@@ -195,30 +197,65 @@ static cis_code find_state(struct lay_view *v, const struct cis_layered_options 
     return CIS_OK;
 }
 
+/* Of the publisher nothing is taken over but the tree. Whatever is not there, the answer is that it
+ * is not published. */
+static cis_code open_guest(struct lay_view *v, const struct cis_layered_options *o,
+                           const struct cis_stop *stop, struct cis_error *err)
+{
+    struct cis_fs_ref ref;
+    struct cis_tenant row;
+    CIS_TRY(cis_store_tenant_check(o->tenant, err));
+    if (!cis_fs_ref_valid(o->ref) || o->at.branch != 0 || o->empty) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "another tenant's branch is read by its name, at its head");
+    }
+    cis_code code = cis_lay_tenant(v->forest, o->from, false, stop, &v->tenant, &row, err);
+    if (code == CIS_E_NOTFOUND) {
+        return cis_fs_publish_refuse(o->from, o->ref, o->tenant, false, err);
+    }
+    CIS_TRY(code);
+    v->who = cis_str_of(v->tenant->exact);
+    v->vfs.read_only = true;
+    v->auto_commit = false;
+    memcpy(v->reader, o->tenant.ptr, o->tenant.len);
+    memcpy(v->ref, o->ref.ptr, o->ref.len);
+    CIS_TRY(cis_lay_guest_enter(v, &ref, stop, err));
+    v->at = ref.head;
+    v->base_files = ref.files;
+    v->base_bytes = ref.bytes;
+    return CIS_OK;
+}
+
+static cis_code open_own(struct lay_view *v, const struct cis_layered_options *o,
+                         const struct cis_stop *stop, struct cis_error *err)
+{
+    struct cis_tenant row;
+    CIS_TRY(cis_lay_tenant(v->forest, o->tenant, !o->read_only, stop, &v->tenant, &row, err));
+    v->who = cis_str_of(v->tenant->name);
+    v->quota_files = row.quota_files;
+    v->quota_bytes = row.quota_bytes;
+    v->quota_stored = row.quota_stored;
+    v->stored = row.stored;
+    return find_state(v, o, stop, err);
+}
+
 cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *options,
                           const struct cis_stop *stop, cis_vfs **out_vfs, struct cis_error *err)
 {
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    if (cis_str_eq(o.from, o.tenant)) { /* everybody may read what is their own */
+        o.read_only = true;
+        o.from.len = 0;
+    }
     struct lay_view *v = view_new(forest, &o);
-    struct cis_tenant tenant;
     if (v == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "view: out of memory");
     }
-    cis_code code = cis_lay_tenant(forest, o.tenant, !o.read_only, stop, &v->tenant, &tenant, err);
-    if (code == CIS_OK) {
-        v->quota_files = tenant.quota_files;
-        v->quota_bytes = tenant.quota_bytes;
-        v->quota_stored = tenant.quota_stored;
-        v->stored = tenant.stored;
-        code = find_state(v, &o, stop, err);
-    }
+    cis_code code = o.from.len != 0 ? open_guest(v, &o, stop, err) : open_own(v, &o, stop, err);
     code =
         code != CIS_OK ? code : cis_lay_line_enter(forest, v->tenant, v->at, stop, &v->line, err);
     if (code != CIS_OK) {
-        if (v->tenant == NULL) {
-            atomic_store(&v->pin, 0);
-        }
         view_free(v);
         return code;
     }

@@ -1,6 +1,10 @@
 /* Pins: a view that is not its branch's head, or has become old, is kept by a pin that is renewed
  * whenever the store is asked, and by a thread of the forest for views that ask nothing for long. A
- * pin that lapsed is taken again when the state is still there. */
+ * pin that lapsed is taken again when the state is still there.
+ *
+ * A view of another tenant's branch has a pin of the publisher's from its beginning, shorter and
+ * renewed more often: that is when it learns that the branch is published no more. A pin of that
+ * kind that lapsed is not taken again. */
 #include "vfs/layered/view.h"
 
 #include <time.h>
@@ -9,6 +13,48 @@
 #define PIN_TTL_MS (30u * 60u * 1000u)
 #define RENEW_NS (5ull * 60ull * CIS_NS_PER_S)
 #define UNPINNED_NS (2ull * 60ull * CIS_NS_PER_S)
+#define GUEST_TTL_MS (10u * 60u * 1000u)
+#define GUEST_RENEW_NS (30ull * CIS_NS_PER_S)
+
+int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call)
+{
+    int no = atomic_load(&v->ended);
+    if (no == EACCES) {
+        return cis_lay_fail(call, no, "tenant %s: branch %s is no longer published to %s",
+                            v->tenant->name, v->ref, v->reader);
+    }
+    return no != 0 ? cis_lay_fail(call, no, "this state of the files is no longer kept") : 0;
+}
+
+cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
+                             const struct cis_stop *stop, struct cis_error *err)
+{
+    uint64_t id = 0;
+    CIS_TRY(v->forest->store->fs->publish_check(v->forest->store, v->who, cis_str_of(v->ref),
+                                                cis_str_of(v->reader), 0, GUEST_TTL_MS, out, &id,
+                                                stop, err));
+    v->pinned_at = out->head;
+    atomic_store(&v->pin, id);
+    atomic_store(&v->pinned_ns, cis_clock_mono_ns());
+    return CIS_OK;
+}
+
+/* Under v->pinning. */
+static cis_code guest_renew(struct lay_view *v, const struct cis_stop *stop, struct cis_error *err)
+{
+    uint64_t id = atomic_load(&v->pin);
+    cis_code code = v->forest->store->fs->publish_check(v->forest->store, v->who,
+                                                        cis_str_of(v->ref), cis_str_of(v->reader),
+                                                        id, GUEST_TTL_MS, NULL, &id, stop, err);
+    if (code == CIS_OK) {
+        atomic_store(&v->pinned_ns, cis_clock_mono_ns());
+    } else if (code == CIS_E_DENIED || code == CIS_E_NOTFOUND) {
+        atomic_store(&v->ended, EACCES);
+    } else if (code == CIS_E_EXPIRED) {
+        atomic_store(&v->ended, ESTALE);
+    }
+    return code;
+}
 
 /* Under v->pinning. */
 static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
@@ -29,7 +75,7 @@ static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_sto
         atomic_store(&v->pin, id);
         atomic_store(&v->pinned_ns, cis_clock_mono_ns());
     } else if (code == CIS_E_EXPIRED || code == CIS_E_NOTFOUND) {
-        atomic_store(&v->expired, true);
+        atomic_store(&v->ended, ESTALE);
     }
     return code;
 }
@@ -43,9 +89,45 @@ cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_st
     return code;
 }
 
+/* due: only if nobody else did meanwhile. */
+static cis_code guest_keep(struct lay_view *v, bool due, const struct cis_stop *stop,
+                           struct cis_error *err)
+{
+    struct cis_vfs_call call = {.stop = stop, .err = err};
+    pthread_mutex_lock(&v->pinning);
+    int no = cis_lay_ended(v, &call);
+    cis_code code = no == 0 ? CIS_OK : no == EACCES ? CIS_E_DENIED : CIS_E_EXPIRED;
+    if (no == 0 && (!due || cis_clock_mono_ns() - atomic_load(&v->pinned_ns) >= GUEST_RENEW_NS)) {
+        code = guest_renew(v, stop, err);
+    }
+    pthread_mutex_unlock(&v->pinning);
+    return code;
+}
+
+static int guest_alive(struct lay_view *v, const struct cis_vfs_call *call, uint64_t now)
+{
+    uint64_t since = atomic_load(&v->pinned_ns);
+    int no = cis_lay_ended(v, call);
+    if (no != 0 || now < since || now - since < GUEST_RENEW_NS) {
+        return no;
+    }
+    cis_code code = guest_keep(v, true, lay_stop(call), lay_err(call));
+    no = atomic_load(&v->ended);
+    return no != 0 ? no : cis_lay_errno(code);
+}
+
+cis_code cis_layered_renew(cis_vfs *vfs, const struct cis_stop *stop, struct cis_error *err)
+{
+    struct lay_view *v = lay_of(vfs);
+    return v->reader[0] != 0 ? guest_keep(v, false, stop, err) : CIS_OK;
+}
+
 int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call)
 {
     uint64_t now = cis_clock_mono_ns();
+    if (v->reader[0] != 0) {
+        return guest_alive(v, call, now);
+    }
     bool pinned = atomic_load(&v->pin) != 0;
     uint64_t since = pinned ? atomic_load(&v->pinned_ns) : atomic_load(&v->opened_ns);
     if (now < since || now - since < (pinned ? RENEW_NS : UNPINNED_NS)) {
@@ -62,8 +144,8 @@ void cis_lay_unpin(struct lay_view *v)
 {
     uint64_t id = atomic_exchange(&v->pin, 0);
     if (id != 0) {
-        (void)v->forest->store->fs->pin(v->forest->store, cis_str_of(v->tenant->name), v->pinned_at,
-                                        id, 0, &id, NULL, NULL);
+        (void)v->forest->store->fs->pin(v->forest->store, v->who, v->pinned_at, id, 0, &id, NULL,
+                                        NULL);
     }
 }
 
@@ -81,7 +163,7 @@ void cis_lay_unpin_idle(struct lay_view *v, const struct cis_stop *stop)
 }
 
 /* ---- the keeper ---- */
-#define KEEP_S 60
+#define KEEP_S 30
 
 static void *keeper(void *arg)
 {

@@ -282,9 +282,8 @@ static int skip_hole(struct lay_view *v, const struct cis_vfs_call *call, struct
     if (from < end && !s->base.is_inline) {
         cis_lay_count(f->counters.store_reads);
         lay_waits(v, call);
-        cis_code code =
-            f->store->fs->extents(f->store, cis_str_of(v->tenant->name), s->at, s->ino, from,
-                                  end - from, got_extent, &next, lay_stop(call), lay_err(call));
+        cis_code code = f->store->fs->extents(f->store, v->who, s->at, s->ino, from, end - from,
+                                              got_extent, &next, lay_stop(call), lay_err(call));
         if (code != CIS_OK) {
             return cis_lay_errno(code);
         }

@@ -48,6 +48,8 @@ struct lay_view {
     cis_vfs vfs;
     cis_forest *forest;
     struct lay_tenant *tenant;
+    struct cis_str who; /* the tenant, for reads: its name, or `exact` when it is another's */
+    char reader[CIS_TENANT_MAX + 1]; /* "" unless it is another's */
     struct lay_line *line;
     struct cis_view at;
     struct lay_stripe stripes[LAY_STRIPES];
@@ -84,7 +86,7 @@ struct lay_view {
     _Atomic uint64_t pin, pinned_ns;
     struct cis_view pinned_at;
     _Atomic uint64_t opened_ns; /* when the view was at its branch's head */
-    atomic_bool expired;
+    atomic_int ended;           /* 0, ESTALE: no longer kept, EACCES: no longer published */
 };
 
 static inline struct lay_view *lay_of(cis_vfs *vfs)
@@ -233,9 +235,14 @@ uint64_t cis_lay_quota_bytes(const struct lay_op *op, uint64_t from, uint64_t to
 void cis_lay_view_hits(struct lay_view *v, uint64_t *entry_hits, uint64_t *inode_hits);
 /* Before the store is asked at the view: takes or renews its pin when it is time. */
 int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call);
+/* A view of another tenant's branch begins: asks whether it may, and pins the head. */
+cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
+                             const struct cis_stop *stop, struct cis_error *err);
 cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
                      struct cis_error *err);
 void cis_lay_unpin(struct lay_view *v);
+/* What a view that ended answers; 0: it did not. */
+int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call);
 void cis_lay_keeper_start(cis_forest *forest); /* under the forest's lock */
 void cis_lay_keeper_end(cis_forest *forest);
 /* After a commit: a pin that was only for what was not committed goes. */
