@@ -31,10 +31,15 @@ struct cis_workspace_options {
     const char *state;  /* NULL: the current branch's head. Anything but a head is read-only */
     bool read_only;
     cis_cancel *cancel; /* ends what waits; borrowed, may be NULL */
+    /* Another tenant's branch, which it publishes to `tenant` (cis_tenant_publish): state is the
+     * branch's name, the workspace is its head as it is now, read-only. CIS_E_DENIED: published no
+     * more; CIS_E_NOTFOUND: it never was, whether or not it exists. A workspace that is open when
+     * it is taken back fails with CIS_E_DENIED within about a minute, for good. */
+    const char *from_tenant;
 };
 #define CIS_WORKSPACE_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        sizeof(struct cis_workspace_options), 0, 0, false, 0                                       \
+        sizeof(struct cis_workspace_options), 0, 0, false, 0, 0                                    \
     }
 
 /* options NULL: the defaults. CIS_E_USAGE: the runtime keeps nothing (no data_dir). */
@@ -137,6 +142,23 @@ CIS_API enum cis_code cis_tenant_undo(cis_runtime *runtime, const char *tenant, 
 CIS_API enum cis_code cis_tenant_restore(cis_runtime *runtime, const char *tenant,
                                          const char *branch, const char *state, const char *path,
                                          struct cis_error *err);
+
+/* ---- branches for other tenants to read ---- */
+/* branch NULL: the current one, by its name. What others read is the branch's head, as it is when
+ * they open it: nothing of its history, no other branch. It goes with the branch's name and with
+ * either tenant. Again is fine. CIS_E_NOTFOUND: no such branch, or no such tenant `to`. */
+CIS_API enum cis_code cis_tenant_publish(cis_runtime *runtime, const char *tenant,
+                                         const char *branch, const char *to, struct cis_error *err);
+/* to NULL: from everybody. CIS_E_NOTFOUND: it was not published. */
+CIS_API enum cis_code cis_tenant_unpublish(cis_runtime *runtime, const char *tenant,
+                                           const char *branch, const char *to,
+                                           struct cis_error *err);
+/* What the tenant publishes, then what is published to it. false stops. */
+typedef bool cis_tenant_published_each(void *self, const char *from, const char *branch,
+                                       const char *to, int64_t since_ms);
+CIS_API enum cis_code cis_tenant_published(cis_runtime *runtime, const char *tenant,
+                                           cis_tenant_published_each *each, void *self,
+                                           struct cis_error *err);
 
 #ifdef __cplusplus
 }

@@ -323,6 +323,7 @@ static const struct cis_cli_option get_options[] = {
     {"recursive", 'r', NULL, "directories too, with all below them", false, NULL},
     CIS_FS_BRANCH_OPTION,
     CIS_FS_AT_OPTION,
+    CIS_FS_FROM_OPTION,
     CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_fs_get = {

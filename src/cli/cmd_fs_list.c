@@ -135,6 +135,7 @@ static const struct cis_cli_option ls_options[] = {
     {"long", 'l', NULL, "modes, links, owner, bytes, time of change", false, NULL},
     CIS_FS_BRANCH_OPTION,
     CIS_FS_AT_OPTION,
+    CIS_FS_FROM_OPTION,
     CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_fs_ls = {
@@ -207,6 +208,7 @@ static const struct cis_cli_option tree_options[] = {
     {"depth", 0, "N", "go N levels down at most", false, NULL},
     CIS_FS_BRANCH_OPTION,
     CIS_FS_AT_OPTION,
+    CIS_FS_FROM_OPTION,
     CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_fs_tree = {.name = "fs tree",
@@ -304,6 +306,7 @@ static const struct cis_cli_option find_options[] = {
     {"print0", '0', NULL, "end each path with a zero byte instead of a new line", false, NULL},
     CIS_FS_BRANCH_OPTION,
     CIS_FS_AT_OPTION,
+    CIS_FS_FROM_OPTION,
     CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_fs_find = {.name = "fs find",
@@ -407,6 +410,7 @@ static const struct cis_cli_option du_options[] = {
     {"summary", 's', NULL, "one line for all", false, NULL},
     CIS_FS_BRANCH_OPTION,
     CIS_FS_AT_OPTION,
+    CIS_FS_FROM_OPTION,
     CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_fs_du = {

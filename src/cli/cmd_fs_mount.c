@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "cli/fs.h"
 #include "cli/mount.h"
 
 #define READY_FD 3
@@ -56,11 +57,15 @@ static cis_code serve(struct cis_cli *cli, struct serve *s, struct cis_error *er
     struct cis_mount_options o = {.dir = s->dir,
                                   .branch = cis_cli_value(cli, "branch"),
                                   .snapshot = cis_cli_value(cli, "snapshot"),
+                                  .from = cis_cli_value(cli, "from"),
                                   .read_only = cis_cli_has(cli, "read-only"),
                                   .allow_other = cis_cli_has(cli, "allow-other"),
                                   .ready = is_ready,
                                   .self = s};
     cis_app *app = NULL;
+    if (o.from != NULL) {
+        CIS_TRY(cis_fs_from(o.from, o.branch != NULL, o.snapshot != NULL, err));
+    }
     CIS_TRY(cis_app_open(cli, &app, err));
     cis_code code = cis_mount_serve(app, cli, &o, err);
     cis_app_close(app);
@@ -85,6 +90,8 @@ static const struct cis_cli_option mount_options[] = {
     {"foreground", 'f', NULL, "serve it here, until Ctrl-C or umount", false, NULL},
     {"branch", 'b', "NAME", "the branch to mount (default: the current one)", false, NULL},
     {"snapshot", 0, "NAME", "mount a snapshot instead, read-only", false, NULL},
+    {"from", 0, "TENANT", "mount the --branch that this tenant publishes to you, read-only", false,
+     NULL},
     {"read-only", 'r', NULL, "the branch as it is now; others may write to it", false, NULL},
     {"allow-other", 0, NULL, "other users may look in, by the files' permissions", false, NULL},
     {NULL, 0, NULL, NULL, false, NULL}};
@@ -148,11 +155,11 @@ static cis_code await(int fd, struct cis_error *err)
 static cis_code start_daemon(const struct cis_cli *cli, const char *dir, pid_t *out_pid,
                              struct cis_error *err)
 {
-    static const char *const passed[] = {"branch", "snapshot", "tenant", "store"};
+    static const char *const passed[] = {"branch", "snapshot", "from", "tenant", "store"};
     const char *argv[24] = {cli->program, "__mount", dir};
     size_t n = 3;
     int pipes[2];
-    static const char *const names[] = {"--branch", "--snapshot", "--tenant", "--store"};
+    static const char *const names[] = {"--branch", "--snapshot", "--from", "--tenant", "--store"};
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {
         if (cis_cli_value(cli, passed[i]) != NULL) {
             argv[n++] = names[i];
@@ -218,6 +225,8 @@ const struct cis_cli_command cis_cmd_fs_mount = {
         "Only the mount may write to its branch meanwhile: it holds a lease. If the lease is lost, "
         "what was not committed is saved as a fork, and the mount only reads from then on. With "
         "--read-only the branch is shown as it is now and others may go on writing to it.\n\n"
+        "With --from it is a branch of another tenant, as it was published to you and as it is "
+        "now. The mount ends within a minute when it is published no more.\n\n"
         "DIR/.tarbox shows and changes layers: layers/list, layers/new, layers/switch, "
         "snapshots/NAME/ and more.",
     .examples = "  cis fs mount work\n"

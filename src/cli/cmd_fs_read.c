@@ -54,7 +54,7 @@ static int run_cat(struct cis_cli *cli)
 }
 
 static const struct cis_cli_option view_options[] = {CIS_FS_BRANCH_OPTION, CIS_FS_AT_OPTION,
-                                                     CIS_FS_END_OPTION};
+                                                     CIS_FS_FROM_OPTION, CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_fs_cat = {
     .name = "fs cat",

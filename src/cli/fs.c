@@ -66,6 +66,19 @@ struct cis_str cis_fs_branch(const struct cis_fs_cmd *cmd)
     return branch != NULL ? cis_str_of(branch) : CIS_STR("");
 }
 
+cis_code cis_fs_from(const char *tenant, bool branch, bool state, struct cis_error *err)
+{
+    if (!cis_tenant_valid(cis_str_of(tenant))) {
+        return cis_fail(err, CIS_E_USAGE, "--from %.64s: not a name for a tenant", tenant);
+    }
+    if (!branch || state) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "--from: another tenant's branch is read at its head; name it with "
+                        "--branch (cis fs published lists what there is)");
+    }
+    return CIS_OK;
+}
+
 /* What is written goes to a branch that nobody else holds. */
 static cis_code check_lease(struct cis_fs_cmd *cmd, struct cis_str branch, struct cis_error *err)
 {
@@ -84,12 +97,16 @@ static cis_code check_lease(struct cis_fs_cmd *cmd, struct cis_str branch, struc
 cis_code cis_fs_cmd_tree(struct cis_fs_cmd *cmd, bool write, struct cis_error *err)
 {
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
-    const char *at = cis_cli_value(cmd->cli, "at");
+    const char *at = cis_cli_value(cmd->cli, "at"), *from = cis_cli_value(cmd->cli, "from");
     o.tenant = cmd->h.tenant;
     o.ref = cis_fs_branch(cmd);
     o.kind = "fs";
     o.note = cmd->note;
     o.read_only = !write;
+    if (from != NULL) {
+        CIS_TRY(cis_fs_from(from, o.ref.len != 0, at != NULL, err));
+        o.from = cis_str_of(from);
+    }
     if (at != NULL) {
         if (o.ref.len != 0) {
             return cis_fail(err, CIS_E_USAGE, "--at and --branch exclude each other");
@@ -121,7 +138,7 @@ cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err)
 
 cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int no, const char *path, struct cis_error *err)
 {
-    if (no == EIO && cmd->why.code != CIS_OK) {
+    if ((no == EIO || (no == EACCES && cmd->why.code == CIS_E_DENIED)) && cmd->why.code != CIS_OK) {
         return cis_fail(err, cmd->why.code, "%s: %s", path, cmd->why.msg);
     }
     size_t len = strlen(path);

@@ -34,7 +34,10 @@ int cis_fs_run(struct cis_cli *cli, cis_fs_verb *verb);
 
 /* --branch, or empty for the current one. */
 struct cis_str cis_fs_branch(const struct cis_fs_cmd *cmd);
-/* The tree of --at REV (read only) or of --branch's head. */
+/* Is --from TENANT, with or without --branch, beside a state that is not a head, as it has to be?
+ */
+cis_code cis_fs_from(const char *tenant, bool branch, bool state, struct cis_error *err);
+/* The tree of --at REV (read only), of --branch's head, or of what --from publishes. */
 cis_code cis_fs_cmd_tree(struct cis_fs_cmd *cmd, bool write, struct cis_error *err);
 /* Everything changed in the tree is one commit. */
 cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err);
@@ -82,6 +85,10 @@ bool cis_fs_progress(void *cmd, const struct cis_move_counts *counts, struct cis
     {                                                                                              \
         "at", 0, "REV", "look at this state: a branch, snapshot, run, NAME@EPOCH, REV~N", false,   \
             NULL                                                                                   \
+    }
+#define CIS_FS_FROM_OPTION                                                                         \
+    {                                                                                              \
+        "from", 0, "TENANT", "look at the --branch that this tenant publishes to you", false, NULL \
     }
 #define CIS_FS_END_OPTION                                                                          \
     {                                                                                              \

@@ -32,6 +32,7 @@ struct mount {
     cis_fuse *fuse;
     int wake_fd; /* readable: the keeper ends */
     atomic_bool lost;
+    struct cis_error ended; /* why another tenant's branch can be read no more; by the keeper */
 };
 
 static struct cis_stop call_stop(void)
@@ -115,7 +116,9 @@ static cis_code open_tree(void *self, struct cis_view at, bool head, cis_vfs **o
     struct cis_stop stop = call_stop();
     o.tenant = m->tenant;
     o.ref = cis_str_of(m->ref);
-    if (head && m->fence != 0) {
+    if (m->o->from != NULL) {
+        o.from = cis_str_of(m->o->from);
+    } else if (head && m->fence != 0) {
         o.auto_commit = true;
         o.kind = "mount";
         o.note = m->o->dir;
@@ -173,8 +176,12 @@ static cis_code open_trees(struct mount *m, struct cis_error *err)
     cis_vfs *head = NULL;
     CIS_TRY(cis_forest_new(m->store, &forest, &m->forest, err));
     CIS_TRY(open_tree(m, m->at, true, &head, err));
-    control.store = m->store;
-    control.tenant = m->tenant;
+    if (m->o->from == NULL) {
+        control.store = m->store;
+        control.tenant = m->tenant;
+    } else { /* snapshots and history are not published */
+        control.tenant = cis_str_of(m->o->from);
+    }
     control.ref = cis_str_of(m->fence != 0 ? m->ref : "");
     control.fence = m->fence;
     control.uid = geteuid();
@@ -296,13 +303,34 @@ static void *keep(void *self)
     return NULL;
 }
 
+/* What is published no more is not shown any longer: also the kernel has to forget it. */
+static void *keep_guest(void *self)
+{
+    struct mount *m = self;
+    struct pollfd wake = {.fd = m->wake_fd, .events = POLLIN};
+    for (;;) {
+        int n = poll(&wake, 1, (int)(RENEW_NS / CIS_NS_PER_MS));
+        if (n > 0 || (n < 0 && errno != EINTR)) {
+            return NULL;
+        }
+        struct cis_stop stop = call_stop();
+        struct cis_error err = {0};
+        cis_code code = cis_layered_renew(cis_control_head(m->vfs), &stop, &err);
+        if (code == CIS_E_DENIED || code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) {
+            m->ended = err;
+            cis_fuse_stop(m->fuse);
+            return NULL;
+        }
+    }
+}
+
 /* ---- from beginning to end ---- */
 
 static cis_code run(struct mount *m, struct cis_error *err)
 {
     pthread_t keeper;
-    bool kept = m->fence != 0;
-    int rc = kept ? pthread_create(&keeper, NULL, keep, m) : 0;
+    bool guest = m->o->from != NULL, kept = guest || m->fence != 0;
+    int rc = kept ? pthread_create(&keeper, NULL, guest ? keep_guest : keep, m) : 0;
     if (rc != 0) {
         return cis_fail_sys(err, CIS_E_LIMIT, rc, "mount: a thread");
     }
@@ -314,6 +342,9 @@ static cis_code run(struct mount *m, struct cis_error *err)
         ssize_t n = write(m->wake_fd, &one, sizeof one);
         (void)n;
         pthread_join(keeper, NULL);
+    }
+    if (code == CIS_OK && m->ended.code != CIS_OK) {
+        return cis_fail(err, m->ended.code, "%s", m->ended.msg);
     }
     return code;
 }
@@ -355,15 +386,20 @@ static cis_code open_mount(struct mount *m, struct cis_error *err)
     struct cis_stop stop = {CIS_NEVER, m->cli->cancel};
     struct cis_fuse_options o = CIS_FUSE_OPTIONS_INIT;
     char name[CIS_TENANT_MAX + CIS_FS_REF_MAX + 8];
-    CIS_TRY(m->o->snapshot != NULL ? find_snapshot(m, &stop, err) : find_branch(m, &stop, err));
-    if (m->o->snapshot == NULL && !m->o->read_only) {
+    if (m->o->from != NULL) {
+        snprintf(m->ref, sizeof m->ref, "%s", m->o->branch);
+    } else {
+        CIS_TRY(m->o->snapshot != NULL ? find_snapshot(m, &stop, err) : find_branch(m, &stop, err));
+    }
+    if (m->o->from == NULL && m->o->snapshot == NULL && !m->o->read_only) {
         CIS_TRY(take_lease(m, &stop, err));
     }
     CIS_TRY(open_trees(m, err));
-    snprintf(name, sizeof name, "cis:%.*s:%s", (int)m->tenant.len, m->tenant.ptr,
+    struct cis_str whose = m->o->from != NULL ? cis_str_of(m->o->from) : m->tenant;
+    snprintf(name, sizeof name, "cis:%.*s:%s", (int)whose.len, whose.ptr,
              m->o->snapshot != NULL ? m->o->snapshot : m->ref);
     o.fsname = name;
-    o.read_only = m->o->snapshot != NULL;
+    o.read_only = m->o->snapshot != NULL || m->o->from != NULL;
     o.allow_other = m->o->allow_other;
     o.exclusive = true; /* by the lease, or because what is shown never changes */
     o.cancel = m->cli->cancel;

@@ -11,6 +11,7 @@ struct cis_mount_options {
     const char *dir;      /* absolute */
     const char *branch;   /* NULL: the current one */
     const char *snapshot; /* NULL: the branch */
+    const char *from;     /* the branch is this tenant's, which publishes it; NULL: one's own */
     bool read_only, allow_other;
     /* Called once when the mount is there; false ends it. */
     bool (*ready)(void *self);

@@ -189,3 +189,71 @@ cis_code cis_tenant_restore(cis_runtime *runtime, const char *tenant, const char
     CIS_TRY(begin_at(runtime, tenant, state, &h, &from, err));
     return cis_history_restore(&h, from.view, cis_str_of(path), &how, &done, err);
 }
+
+/* ---- publishing ---- */
+
+/* NULL: the current branch, by its name. */
+static cis_code branch_of(const struct cis_history *h, const char *branch, struct cis_fs_ref *out,
+                          struct cis_error *err)
+{
+    if (branch == NULL) {
+        return h->store->fs->ref_get(h->store, h->tenant, CIS_STR(""), out, NULL, err);
+    }
+    CIS_TRY(name_check(branch, "branch", err));
+    memcpy(out->name, branch, strlen(branch) + 1); /* valid names fit */
+    return CIS_OK;
+}
+
+cis_code cis_tenant_publish(cis_runtime *runtime, const char *tenant, const char *branch,
+                            const char *to, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_str reader;
+    struct cis_fs_ref ref;
+    CIS_TRY(begin(runtime, tenant, &h, err));
+    if (to == NULL) {
+        return cis_fail(err, CIS_E_USAGE, "publish: to whom?");
+    }
+    CIS_TRY(cis_lib_tenant(to, &reader, err));
+    CIS_TRY(branch_of(&h, branch, &ref, err));
+    return h.store->fs->publish_put(h.store, h.tenant, cis_str_of(ref.name), &reader, 1, NULL, err);
+}
+
+cis_code cis_tenant_unpublish(cis_runtime *runtime, const char *tenant, const char *branch,
+                              const char *to, struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_str reader = {NULL, 0};
+    struct cis_fs_ref ref;
+    CIS_TRY(begin(runtime, tenant, &h, err));
+    if (to != NULL) {
+        CIS_TRY(cis_lib_tenant(to, &reader, err));
+    }
+    CIS_TRY(branch_of(&h, branch, &ref, err));
+    return h.store->fs->publish_remove(h.store, h.tenant, cis_str_of(ref.name), &reader,
+                                       to != NULL ? 1 : 0, NULL, err);
+}
+
+struct published {
+    cis_tenant_published_each *each;
+    void *self;
+    bool ended;
+};
+
+static bool tell_published(void *self, const struct cis_fs_publish *row)
+{
+    struct published *p = self;
+    p->ended = !p->each(p->self, row->tenant, row->ref, row->to, row->since_ms);
+    return !p->ended;
+}
+
+cis_code cis_tenant_published(cis_runtime *runtime, const char *tenant,
+                              cis_tenant_published_each *each, void *self, struct cis_error *err)
+{
+    struct cis_history h;
+    struct published p = {each, self, false};
+    CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(h.store->fs->published_by(h.store, h.tenant, tell_published, &p, NULL, err));
+    return p.ended ? CIS_OK
+                   : h.store->fs->published_to(h.store, h.tenant, tell_published, &p, NULL, err);
+}

@@ -53,7 +53,10 @@ static cis_code open_view(cis_workspace *w, cis_forest *forest, cis_store *store
     CIS_TRY(cis_lib_tenant(o->tenant, &layered.tenant, err));
     layered.read_only = o->read_only;
     layered.kind = "fs";
-    if (o->state != NULL && o->state[0] != 0) {
+    if (o->from_tenant != NULL) {
+        CIS_TRY(cis_lib_tenant(o->from_tenant, &layered.from, err));
+        layered.ref = cis_str_of(o->state != NULL ? o->state : "");
+    } else if (o->state != NULL && o->state[0] != 0) {
         struct cis_history h = {store, layered.tenant, &w->stop};
         CIS_TRY(cis_history_resolve(&h, cis_str_of(o->state), &rev, err));
         layered.ref = cis_str_of(rev.ref);
@@ -72,12 +75,16 @@ static cis_code open_view(cis_workspace *w, cis_forest *forest, cis_store *store
 cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_options *options,
                             cis_workspace **out_workspace, struct cis_error *err)
 {
-    static const struct cis_workspace_options defaults = CIS_WORKSPACE_OPTIONS_INIT;
-    const struct cis_workspace_options *o = options != NULL ? options : &defaults;
-    if (o->size != sizeof *o) {
+    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    /* Programs of before from_tenant have a struct that ends there. */
+    if (options != NULL && options->size != sizeof o &&
+        options->size != offsetof(struct cis_workspace_options, from_tenant)) {
         return cis_fail(err, CIS_E_USAGE,
                         "workspace options: size is %u, not %zu (use CIS_WORKSPACE_OPTIONS_INIT)",
-                        o->size, sizeof *o);
+                        options->size, sizeof o);
+    }
+    if (options != NULL) {
+        memcpy(&o, options, options->size);
     }
     cis_forest *forest;
     CIS_TRY(cis_lib_forest(runtime, &forest, err));
@@ -85,8 +92,8 @@ cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_opt
     if (w == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "workspace: out of memory");
     }
-    w->stop = (struct cis_stop){CIS_NEVER, o->cancel};
-    cis_code code = open_view(w, forest, runtime->store, o, err);
+    w->stop = (struct cis_stop){CIS_NEVER, o.cancel};
+    cis_code code = open_view(w, forest, runtime->store, &o, err);
     if (code != CIS_OK) {
         cis_workspace_close(w);
         return code;
@@ -127,7 +134,8 @@ static cis_code end(const struct act *act, int no, struct cis_error *err)
     if (no == 0) {
         return CIS_OK;
     }
-    if (no == EIO && act->why.code != CIS_OK) {
+    bool told = no == EIO || (no == EACCES && act->why.code == CIS_E_DENIED);
+    if (told && act->why.code != CIS_OK) {
         return cis_fail(err, act->why.code, CIS_STR_FMT ": %s", CIS_STR_ARG(act->path),
                         act->why.msg);
     }

@@ -360,6 +360,77 @@ static void threads_with_files_of_their_own_all_commit(void **state)
     cis_workspace_close(w);
 }
 
+static cis_code open_published(struct place *p, const char *reader, const char *branch,
+                               cis_workspace **out, struct cis_error *err)
+{
+    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    o.tenant = reader;
+    o.state = branch;
+    o.from_tenant = "default";
+    return cis_workspace_open(p->runtime, &o, out, err);
+}
+
+static bool note_published(void *self, const char *from, const char *branch, const char *to,
+                           int64_t since_ms)
+{
+    char *text = self;
+    assert_true(since_ms > 1600000000000ll);
+    snprintf(text + strlen(text), 256 - strlen(text), "%s/%s>%s ", from, branch, to);
+    return true;
+}
+
+static void a_published_branch_is_read_by_who_it_was_published_to(void **state)
+{
+    struct place *p = *state;
+    cis_workspace *bob = NULL, *w = NULL;
+    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    char rows[256] = "";
+    put_commit(p, "/shared", "for bob");
+    assert_fails(CIS_E_NOTFOUND, "bob: no such tenant",
+                 cis_tenant_publish(p->runtime, NULL, NULL, "bob", err));
+    o.tenant = "bob";
+    assert_ok(cis_workspace_open(p->runtime, &o, &bob, err)); /* which makes the tenant */
+    put(bob, "/mine", "bob's");
+    assert_fails(CIS_E_NOTFOUND, "tenant default: no branch main is published to bob",
+                 open_published(p, "bob", "main", &w, err));
+    assert_ok(cis_tenant_publish(p->runtime, NULL, NULL, "bob", err));
+    assert_ok(cis_tenant_publish(p->runtime, NULL, "main", "bob", err));
+    assert_ok(open_published(p, "bob", "main", &w, err));
+    assert_text(w, "shared", "for bob");
+    assert_fails(CIS_E_DENIED, "shared", cis_workspace_write(w, "shared", 0, "x", 1, true, err));
+    assert_fails(CIS_E_DENIED, "", cis_workspace_commit(w, NULL, NULL, err));
+    assert_fails(CIS_E_DENIED, "", cis_workspace_save(w, "stolen", err));
+    cis_workspace_close(w);
+    assert_ok(cis_tenant_published(p->runtime, "bob", note_published, rows, err));
+    assert_string_equal(rows, "default/main>bob ");
+    assert_ok(cis_tenant_unpublish(p->runtime, NULL, "main", NULL, err));
+    assert_fails(CIS_E_DENIED, "branch main is no longer published to bob",
+                 open_published(p, "bob", "main", &w, err));
+    assert_fails(CIS_E_NOTFOUND, "not published to bob",
+                 cis_tenant_unpublish(p->runtime, NULL, "main", "bob", err));
+    assert_fails(CIS_E_USAGE, "to whom", cis_tenant_publish(p->runtime, NULL, "main", NULL, err));
+    assert_fails(CIS_E_USAGE, "by its name", open_published(p, "bob", NULL, &w, err));
+    assert_fails(CIS_E_USAGE, "by its name", open_published(p, "bob", "main~1", &w, err));
+    assert_fails(CIS_E_USAGE, "tenant", cis_tenant_publish(p->runtime, NULL, NULL, "b#1", err));
+    cis_workspace_close(bob);
+}
+
+/* A program that was compiled before the last field came. */
+static void options_of_an_earlier_size_are_taken(void **state)
+{
+    struct place *p = *state;
+    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    cis_workspace *w = NULL;
+    o.size = offsetof(struct cis_workspace_options, from_tenant);
+    o.from_tenant = "what lies behind it";
+    assert_ok(cis_workspace_open(p->runtime, &o, &w, err));
+    put(w, "/f", "x");
+    cis_workspace_close(w);
+    o.size--;
+    assert_fails(CIS_E_USAGE, "workspace options: size",
+                 cis_workspace_open(p->runtime, &o, &w, err));
+}
+
 static void a_runtime_that_keeps_nothing_says_so(void **state)
 {
     (void)state;
@@ -405,6 +476,8 @@ int main(void)
         TEST(a_write_above_the_quota_leaves_everything_as_it_was),
         TEST(a_fork_goes_its_own_way_and_comes_back),
         TEST(who_comes_second_gets_a_conflict_and_loses_nothing),
+        TEST(a_published_branch_is_read_by_who_it_was_published_to),
+        TEST(options_of_an_earlier_size_are_taken),
         TEST(threads_with_files_of_their_own_all_commit),
         cmocka_unit_test(a_runtime_that_keeps_nothing_says_so),
         TEST(states_and_tenants_that_cannot_be_are_named),

@@ -226,6 +226,70 @@ static void a_read_only_mount_changes_nothing(void **state)
     umount_it(p);
 }
 
+static int exec(struct place *p, const char *const *argv)
+{
+    const char *all[16] = {CIS_PROGRAM};
+    for (size_t i = 0; i < 14 && argv[i] != NULL; i++) {
+        all[i + 1] = argv[i];
+    }
+    return sys_exec(p->sys, all);
+}
+#define cis_cmd(p, ...) exec((p), (const char *const[]){__VA_ARGS__, NULL})
+
+static void another_tenants_branch_is_mounted_until_it_is_taken_back(void **state)
+{
+    struct place *p = *state;
+    char path[512];
+    if (!mounted_possible()) {
+        skip();
+    }
+    mount_it(p, NULL, NULL);
+    put(p, "f", "published");
+    umount_it(p);
+    assert_int_equal(cis_cmd(p, "fs", "snapshot", "kept"), 0);
+    assert_int_equal(cis_cmd(p, "tenant", "create", "bob"), 0);
+#define MOUNT "fs", "mount", p->dir, "--from", "default", "--branch", "main", "--tenant", "bob"
+    assert_int_equal(cis_cmd(p, MOUNT), 3);
+    assert_non_null(strstr(cis_buf_cstr(&p->sys->last.errors), "no branch main is published to"));
+    assert_int_equal(cis_cmd(p, "fs", "publish", "main", "--to", "bob"), 0);
+    assert_int_equal(cis_cmd(p, MOUNT, "--snapshot", "kept"), 2);
+    assert_int_equal(cis_cmd(p, MOUNT), 0);
+    p->mounted = true;
+    assert_text(p, "f", "published");
+    snprintf(path, sizeof path, "%s/f", p->dir);
+    assert_int_equal(open(path, O_WRONLY | O_CLOEXEC), -1);
+    assert_int_equal(errno, EROFS);
+    snprintf(path, sizeof path, "%s/new", p->dir);
+    assert_int_equal(mkdir(path, 0755), -1);
+    assert_int_equal(errno, EROFS);
+    /* Of the publisher's snapshots nothing is shown. */
+    snprintf(path, sizeof path, "%s/.tarbox/snapshots", p->dir);
+    assert_int_equal(access(path, F_OK), -1);
+    snprintf(path, sizeof path, "%s/.tarbox/layers", p->dir);
+    assert_int_equal(access(path, F_OK), -1);
+    snprintf(path, sizeof path, "%s/.tarbox/stats/usage", p->dir);
+    assert_int_equal(access(path, R_OK), 0);
+    umount_it(p);
+    assert_int_equal(cis_cmd(p, MOUNT), 0);
+    p->mounted = true;
+    assert_text(p, "f", "published");
+    assert_int_equal(cis_cmd(p, "fs", "unpublish", "main", "--all"), 0);
+    snprintf(path, sizeof path, "%s/f", p->dir);
+    for (int i = 0; i < 600 && access(path, F_OK) == 0; i++) {
+        struct timespec nap = {0, 100000000};
+        nanosleep(&nap, NULL);
+    }
+    assert_int_equal(access(path, F_OK), -1);
+    for (int i = 0; i < 100 && errno != ENOENT; i++) { /* the mount is on its way out */
+        struct timespec nap = {0, 100000000};
+        nanosleep(&nap, NULL);
+        assert_int_equal(access(path, F_OK), -1);
+    }
+    assert_int_equal(errno, ENOENT);
+    p->mounted = false;
+#undef MOUNT
+}
+
 static void places_and_states_that_are_not_there_are_named(void **state)
 {
     struct place *p = *state;
@@ -252,6 +316,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_copied_range_keeps_its_holes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mounted_branch_is_held, setup, teardown),
         cmocka_unit_test_setup_teardown(a_read_only_mount_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_tenants_branch_is_mounted_until_it_is_taken_back,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(places_and_states_that_are_not_there_are_named, setup,
                                         teardown),
     };

@@ -281,6 +281,68 @@ static void a_branch_goes_to_another_store_and_only_what_is_missing_travels(void
     assert_exit(s, 0, shell(s, "cmp big copy"));
 }
 
+static void a_branch_is_published_to_tenants_and_taken_back(void **state)
+{
+    struct sys *s = *state;
+    char copy[4200];
+    snprintf(copy, sizeof copy, "%s/copy", s->home);
+    fs_ok(s, "mkdir", "/d");
+    put_text(s, "/d/f", "for others");
+    fs_ok(s, "snapshot", "kept");
+    assert_exit(s, 3, fs(s, "publish", "main", "--to", "team-b", "team-c"));
+    assert_contains(sys_err(s), "tenant team-b: no such tenant");
+    assert_exit(s, 0, cis(s, "tenant", "create", "team-b"));
+    assert_exit(s, 0, cis(s, "tenant", "create", "team-c"));
+#define FROM "--from", "default", "--branch", "main", "--tenant", "team-b"
+    assert_exit(s, 3, fs(s, "ls", "/", FROM));
+    assert_contains(sys_err(s), "tenant default: no branch main is published to team-b");
+    fs_ok(s, "publish", "main", "--to", "team-b", "team-c");
+    fs_ok(s, "ls", "/d", FROM);
+    assert_string_equal(sys_out(s), "f\n");
+    fs_ok(s, "cat", "/d/f", FROM);
+    assert_string_equal(sys_out(s), "for others");
+    fs_ok(s, "stat", "/d/f", FROM);
+    assert_contains(sys_out(s), "size:   10");
+    fs_ok(s, "find", "/", "--name", "f", FROM);
+    assert_string_equal(sys_out(s), "/d/f\n");
+    fs_ok(s, "du", "-s", "/", FROM);
+    assert_contains(sys_out(s), "  /\n");
+    fs_ok(s, "tree", "/", FROM);
+    assert_contains(sys_out(s), "f\n");
+    fs_ok(s, "get", "-r", "/d", copy, FROM);
+    assert_exit(s, 0, shell(s, "test \"$(cat copy/f)\" = 'for others'"));
+    put_text(s, "/d/f", "and later");
+    fs_ok(s, "cat", "/d/f", FROM);
+    assert_string_equal(sys_out(s), "and later");
+    /* Its head, and nothing else of the publisher's. */
+    assert_exit(s, 2, fs(s, "cat", "/d/f", "--from", "default", "--tenant", "team-b"));
+    assert_contains(sys_err(s), "name it with --branch");
+    assert_exit(s, 2, fs(s, "cat", "/d/f", FROM, "--at", "kept"));
+    assert_exit(
+        s, 3, fs(s, "cat", "/d/f", "--from", "default", "--branch", "kept", "--tenant", "team-b"));
+    assert_exit(s, 2, fs(s, "cat", "/d/f", "--from", "De#1", "--branch", "main"));
+    assert_exit(s, 2, fs(s, "put", "-", "/d/f", FROM)); /* there is no such option */
+    fs_ok(s, "published", "--json");
+    json_t *root = out_json(s), *by = json_object_get(root, "by_me");
+    assert_int_equal(json_array_size(by), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(by, 1), "to")), "team-c");
+    json_decref(root);
+    fs_ok(s, "published", "--tenant", "team-b");
+    assert_contains(sys_out(s), "from default ");
+    fs_ok(s, "unpublish", "main", "--to", "team-b");
+    assert_exit(s, 4, fs(s, "cat", "/d/f", FROM));
+    assert_contains(sys_err(s), "tenant default: branch main is no longer published to team-b");
+    fs_ok(s, "cat", "/d/f", "--from", "default", "--branch", "main", "--tenant", "team-c");
+    fs_ok(s, "unpublish", "main", "--all");
+    assert_exit(s, 3, fs(s, "unpublish", "main", "--all"));
+    assert_exit(s, 2, fs(s, "unpublish", "main"));
+    assert_exit(s, 2, fs(s, "publish", "main", "team-b"));
+    fs_ok(s, "published");
+    assert_string_equal(sys_out(s), "");
+    fs_ok(s, "fsck");
+#undef FROM
+}
+
 /* ---- edge ---- */
 static void names_that_are_hard_to_write_go_through(void **state)
 {
@@ -508,6 +570,7 @@ int main(void)
         TEST(branches_are_forked_switched_merged_and_dropped),
         TEST(a_tar_round_trip_keeps_links_holes_times_and_owners),
         TEST(a_branch_goes_to_another_store_and_only_what_is_missing_travels),
+        TEST(a_branch_is_published_to_tenants_and_taken_back),
         TEST(names_that_are_hard_to_write_go_through),
         TEST(paths_stay_in_the_tree_whatever_their_dots_and_links_say),
         TEST(a_tar_that_leads_out_is_refused_and_leaves_nothing),

@@ -1,0 +1,187 @@
+/* `cis fs publish|unpublish|published`: which tenants may read which branch. */
+#include <inttypes.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cli/fs.h"
+
+#define READERS_MAX 10000
+
+static cis_code check_tenant(const char *name, struct cis_error *err)
+{
+    return cis_tenant_valid(cis_str_of(name))
+               ? CIS_OK
+               : cis_fail(err, CIS_E_USAGE, "%.80s: not a name for a tenant", name);
+}
+
+/* --to as often as given, and what stands behind the branch: `--to one two three`. */
+static cis_code readers_of(const struct cis_cli *cli, struct cis_str *out, size_t *out_n,
+                           struct cis_error *err)
+{
+    size_t n = 0;
+    for (int i = 0; cis_cli_nth(cli, "to", i) != NULL && n < READERS_MAX; i++) {
+        out[n++] = cis_str_of(cis_cli_nth(cli, "to", i));
+    }
+    if (n == 0 && cli->nargs > 1) {
+        return cis_fail(err, CIS_E_USAGE, "%.80s: say --to before the tenants", cli->args[1]);
+    }
+    for (int i = 1; i < cli->nargs && n < READERS_MAX; i++) {
+        out[n++] = cis_str_of(cli->args[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        CIS_TRY(check_tenant(out[i].ptr, err));
+    }
+    *out_n = n;
+    return CIS_OK;
+}
+
+static cis_code change(struct cis_fs_cmd *cmd, bool publish, struct cis_error *err)
+{
+    const struct cis_cli *cli = cmd->cli;
+    const struct cis_store_fs_ops *fs = cmd->store->fs;
+    bool all = cis_cli_has(cli, "all");
+    size_t n = 0;
+    CIS_CLEANUP(cis_freep) struct cis_str *to = cis_calloc(READERS_MAX, sizeof *to);
+    if (to == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    CIS_TRY(readers_of(cli, to, &n, err));
+    if ((n == 0) != all) {
+        return cis_fail(err, CIS_E_USAGE,
+                        publish ? "--to TENANT is missing" : "either --to TENANT or --all");
+    }
+    struct cis_str branch = cis_str_of(cli->args[0]);
+    CIS_TRY(publish
+                ? fs->publish_put(cmd->store, cmd->h.tenant, branch, to, n, &cmd->stop, err)
+                : fs->publish_remove(cmd->store, cmd->h.tenant, branch, to, n, &cmd->stop, err));
+    if (cli->json) {
+        cis_cli_printf("{\"schema\":1,\"%s\":true}\n", publish ? "published" : "unpublished");
+    }
+    return CIS_OK;
+}
+
+static cis_code publish_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    return change(cmd, true, err);
+}
+
+static int run_publish(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, publish_verb);
+}
+
+static const struct cis_cli_option publish_options[] = {
+    {"to", 0, "TENANT", "who may read it; more than one may follow", true, NULL},
+    CIS_FS_END_OPTION};
+
+const struct cis_cli_command cis_cmd_fs_publish = {
+    .name = "fs publish",
+    .args = "BRANCH --to TENANT…",
+    .summary = "let other tenants read a branch",
+    .help =
+        "They read its head: with --from on the commands that look, and with `cis fs mount "
+        "--from`.\n"
+        "They see no history, no snapshot, no other branch, and can change nothing; what they look "
+        "at\n"
+        "counts against nobody's quota. It goes by the branch's name: what you commit later, and "
+        "what\n"
+        "you roll back to, is published too. When the branch is dropped, or a tenant deleted, it "
+        "ends.",
+    .examples = "  cis fs publish main --to team-b team-c\n"
+                "  cis fs ls / --from team-a --branch main --tenant team-b\n",
+    .options = publish_options,
+    .min_args = 1,
+    .max_args = -1,
+    .run = run_publish};
+
+/* ---- unpublish ---- */
+static cis_code unpublish_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    return change(cmd, false, err);
+}
+
+static int run_unpublish(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, unpublish_verb);
+}
+
+static const struct cis_cli_option unpublish_options[] = {
+    {"to", 0, "TENANT", "who may no longer read it; more than one may follow", true, NULL},
+    {"all", 0, NULL, "nobody may", false, NULL},
+    CIS_FS_END_OPTION};
+
+const struct cis_cli_command cis_cmd_fs_unpublish = {
+    .name = "fs unpublish",
+    .args = "BRANCH (--to TENANT… | --all)",
+    .summary = "take a branch back from other tenants",
+    .help = "From then on they cannot open it. What they have open or mounted ends within a "
+            "minute, in the\n"
+            "middle of whatever it is used for.",
+    .examples = "  cis fs unpublish main --to team-b\n  cis fs unpublish main --all\n",
+    .options = unpublish_options,
+    .min_args = 1,
+    .max_args = -1,
+    .run = run_unpublish};
+
+/* ---- published ---- */
+struct listing {
+    struct cis_buf line;
+    bool json, mine;
+    uint64_t n;
+};
+
+static bool list_row(void *self, const struct cis_fs_publish *row)
+{
+    struct listing *l = self;
+    const char *who = l->mine ? row->to : row->tenant;
+    char when[32];
+    cis_clock_iso(row->since_ms, when);
+    if (l->json) {
+        cis_buf_text(&l->line, l->n != 0 ? ",{\"branch\":" : "{\"branch\":");
+        cis_buf_json(&l->line, cis_str_of(row->ref));
+        cis_buf_printf(&l->line, ",\"%s\":\"%s\",\"since\":\"%s\"}", l->mine ? "to" : "from", who,
+                       when);
+    } else {
+        cis_buf_printf(&l->line, "%s %-24s %s  %s\n", l->mine ? "to  " : "from", who, when,
+                       row->ref);
+    }
+    l->n++;
+    cis_fs_flush(&l->line);
+    return true;
+}
+
+static void listing_done(struct listing *l)
+{
+    cis_buf_done(&l->line);
+}
+
+static cis_code published_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    const struct cis_store_fs_ops *fs = cmd->store->fs;
+    CIS_CLEANUP(listing_done)
+    struct listing l = {.line = CIS_BUF_INIT(1u << 20), .json = cmd->cli->json, .mine = true};
+    if (l.json) {
+        cis_cli_printf("{\"schema\":1,\"by_me\":[");
+    }
+    CIS_TRY(fs->published_by(cmd->store, cmd->h.tenant, list_row, &l, &cmd->stop, err));
+    l.mine = false;
+    l.n = 0;
+    if (l.json) {
+        cis_cli_printf("],\"to_me\":[");
+    }
+    CIS_TRY(fs->published_to(cmd->store, cmd->h.tenant, list_row, &l, &cmd->stop, err));
+    if (l.json) {
+        cis_cli_printf("]}\n");
+    }
+    return CIS_OK;
+}
+
+static int run_published(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, published_verb);
+}
+
+const struct cis_cli_command cis_cmd_fs_published = {
+    .name = "fs published",
+    .summary = "which branches are published, by you and to you",
+    .help = "A line: to or from, the other tenant, since when, the branch.",
+    .run = run_published};
