@@ -1,6 +1,8 @@
 /* cis_run, cis_execute_wasm and what they leave behind. */
 #include "lib/internal.h"
 
+#include "cis/wasi.h"
+
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/json.h"
@@ -114,6 +116,37 @@ const char *cis_result_report(const cis_result *result, size_t *out_len)
         *out_len = result->outcome.report.len;
     }
     return cis_buf_cstr(&result->outcome.report);
+}
+
+bool cis_result_exit(const cis_result *result, int32_t *out_code)
+{
+    *out_code = result->outcome.exit_code;
+    return result->outcome.exited;
+}
+
+const char *cis_result_stream(const cis_result *result, int stream, size_t *out_len,
+                              uint64_t *out_dropped)
+{
+    static const struct cis_host_stream none;
+    const struct cis_host_stream *s =
+        stream == 1 || stream == 2 ? &result->outcome.std[stream] : &none;
+    if (out_len != NULL) {
+        *out_len = s->kept.len;
+    }
+    if (out_dropped != NULL) {
+        *out_dropped = s->dropped;
+    }
+    return cis_buf_cstr(&s->kept);
+}
+
+const char *cis_result_id(const cis_result *result)
+{
+    return result->outcome.id;
+}
+
+const char *cis_result_branch(const cis_result *result)
+{
+    return result->outcome.branch;
 }
 
 cis_code cis_execute_wasm(cis_runtime *runtime, const void *wasm, size_t wasm_len,

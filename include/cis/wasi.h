@@ -1,0 +1,123 @@
+/* Programs: WASI commands and reactors, run in the sandbox with files, streams, arguments and
+ * environment that the embedder gives them, and nothing else.
+ *
+ *   cis_wasi_run   what a program finds around it; filled in step by step, then used for any number
+ *                  of runs, also by several threads at once as long as nobody changes it
+ *   cis_wasi_host  a tenant's workspace at a path: the short way, for any number of threads
+ *
+ * The steps copy what they are given and return nothing: the first one that could not be done makes
+ * cis_wasi_run_start fail with its error. With no step at all a program has an empty stdin, output
+ * that is kept (up to 16 MiB of stdout, 1 MiB of stderr), no arguments but its name, no
+ * environment, no files, no network, the limits of the runtime, clocks and random bytes. */
+#ifndef CIS_WASI_H
+#define CIS_WASI_H
+
+#include "cis/runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cis_wasi_run cis_wasi_run;
+typedef struct cis_wasi_host cis_wasi_host;
+
+/* Borrows the runtime. */
+CIS_API enum cis_code cis_wasi_run_new(cis_runtime *runtime, cis_wasi_run **out_run,
+                                       struct cis_error *err);
+CIS_API void cis_wasi_run_free(cis_wasi_run *run); /* NULL is allowed */
+
+/* ---- files. guest: an absolute path in the program's tree ---- */
+/* The tenant that owns workspaces and the run's record. Default: "default". */
+CIS_API void cis_wasi_run_tenant(cis_wasi_run *run, const char *tenant);
+/* A branch (NULL: the current one) of the tenant's versioned filesystem: what the program changes
+ * is one commit when it ends well. */
+CIS_API void cis_wasi_run_workspace(cis_wasi_run *run, const char *guest, const char *branch);
+/* A state of it (cis/workspace.h says how they are named), read-only. */
+CIS_API void cis_wasi_run_state(cis_wasi_run *run, const char *guest, const char *state);
+
+enum cis_dir_mode {
+    CIS_DIR_RO,
+    CIS_DIR_RW,
+    CIS_DIR_COW /* reads fall through; changes go to a branch of the tenant, the folder stays as it
+                 * is */
+};
+/* A folder of the host. branch: of COW, NULL: one made for each run, named in its report. */
+CIS_API void cis_wasi_run_dir(cis_wasi_run *run, const char *host, const char *guest,
+                              enum cis_dir_mode mode, const char *branch);
+CIS_API void cis_wasi_run_read_only(cis_wasi_run *run); /* every mount */
+
+enum cis_wasi_tx {
+    CIS_WASI_COMMIT_ON_SUCCESS, /* the default: exit code 0 */
+    CIS_WASI_COMMIT_ALWAYS,     /* any exit code; never after a trap, a limit, a cancellation */
+    CIS_WASI_DISCARD,
+    CIS_WASI_FORK /* the changes become the first commit of a new branch */
+};
+CIS_API void cis_wasi_run_tx(cis_wasi_run *run, enum cis_wasi_tx tx, const char *fork);
+
+/* ---- arguments and environment ---- */
+/* The first one is the program's own name; without any it is the module's. */
+CIS_API void cis_wasi_run_arg(cis_wasi_run *run, const char *arg);
+CIS_API void cis_wasi_run_env(cis_wasi_run *run, const char *name, const char *value);
+
+/* ---- streams: 0 stdin, 1 stdout, 2 stderr ---- */
+CIS_API void cis_wasi_run_stdin(cis_wasi_run *run, const void *data, size_t len);
+/* A descriptor, used live; borrowed until the last run ends. */
+CIS_API void cis_wasi_run_fd(cis_wasi_run *run, int stream, int fd);
+/* Called from the thread of the run, so by several at once when several run. They return 0 or an
+ * errno of this system; *out_n 0 with 0 is the end of input. */
+typedef int cis_wasi_read(void *self, void *buf, size_t len, size_t *out_n);
+typedef int cis_wasi_write(void *self, const void *data, size_t len, size_t *out_n);
+CIS_API void cis_wasi_run_reader(cis_wasi_run *run, cis_wasi_read *read, void *self);
+CIS_API void cis_wasi_run_writer(cis_wasi_run *run, int stream, cis_wasi_write *write, void *self);
+/* Keeps up to max bytes for the result; what is beyond is counted and dropped. 0: keeps nothing. */
+CIS_API void cis_wasi_run_keep(cis_wasi_run *run, int stream, uint64_t max);
+/* A listening socket that the program may accept on; numbered after its directories. Borrowed. */
+CIS_API void cis_wasi_run_listen(cis_wasi_run *run, int fd);
+
+/* ---- limits and capabilities ---- */
+/* 0: the runtime's. */
+CIS_API void cis_wasi_run_limits(cis_wasi_run *run, uint64_t memory, uint64_t time_ms,
+                                 uint64_t fuel);
+CIS_API void cis_wasi_run_no_clock(cis_wasi_run *run);
+CIS_API void cis_wasi_run_no_random(cis_wasi_run *run);
+/* Every clock shows this time, nanoseconds since 1970. */
+CIS_API void cis_wasi_run_fixed_clock(cis_wasi_run *run, uint64_t ns);
+/* Random bytes come from the seed alone: 1 … 32 bytes. */
+CIS_API void cis_wasi_run_seed(cis_wasi_run *run, const void *seed, size_t len);
+CIS_API void cis_wasi_run_cancel(cis_wasi_run *run, cis_cancel *cancel); /* borrowed */
+
+/* ---- running ---- */
+/* Returns CIS_OK whenever there is a result to look at: cis_result_code says how the program ended
+ * (CIS_E_FAILED: with an exit code other than 0), cis_result_exit its own code. */
+CIS_API enum cis_code cis_wasi_run_start(cis_wasi_run *run, cis_module *module,
+                                         cis_result **out_result, struct cis_error *err);
+
+/* The program's own exit code; false: it did not end by itself (a trap, a limit, …). */
+CIS_API bool cis_result_exit(const cis_result *result, int32_t *out_code);
+/* What was kept of stdout (1) or stderr (2), NUL-terminated beyond *out_len; *out_dropped (may be
+ * NULL): bytes beyond the maximum. */
+CIS_API const char *cis_result_stream(const cis_result *result, int stream, size_t *out_len,
+                                      uint64_t *out_dropped);
+/* The id that the run's record and `cis runs` know it by. */
+CIS_API const char *cis_result_id(const cis_result *result);
+/* The branch that has what the run changed: the workspace's, the fork that was asked for, that of a
+ * cow folder, or "conflict/…" where it was saved when the commit was refused. "": nothing
+ * changed. */
+CIS_API const char *cis_result_branch(const cis_result *result);
+
+/* ---- the short way ---- */
+/* A tenant's current branch at `workspace` (NULL: "/workspace"). Borrows the runtime. */
+CIS_API enum cis_code cis_wasi_host_new(cis_runtime *runtime, const char *tenant,
+                                        const char *workspace, cis_wasi_host **out_host,
+                                        struct cis_error *err);
+CIS_API void cis_wasi_host_free(cis_wasi_host *host); /* NULL is allowed */
+/* Binary or text; args NULL-terminated or NULL. What the program did to its workspace is committed
+ * when it exits with 0. */
+CIS_API enum cis_code cis_wasi_host_run(cis_wasi_host *host, const void *wasm, size_t len,
+                                        const char *const *args, cis_result **out_result,
+                                        struct cis_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
