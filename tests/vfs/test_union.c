@@ -167,16 +167,22 @@ static void changes_are_told_as_paths(void **state)
     assert_no(0, t_mkdir("emptied"));
     t_write_file("emptied/other", "x");
     t_write_file("one", "both names");
-    static const char want[] = "A d/added\nA emptied\nA emptied/other\nA kind\nD emptied\n"
-                               "D gone\nD kind\nD old\nM d/deep/f\nM d/two\nM one\n"
+    static const char want[] = "A d/added\nA emptied/other\nA kind\nD emptied/f\n"
+                               "D gone\nD kind\nD old\nM d/deep/f\nM d/two\nM emptied\nM one\n"
                                "R d/new < old\n";
     assert_changes(want);
     fx_reopen(false);
     assert_changes(want);
     assert_no(0, t_rename("d/new", "old", 0));
     assert_no(0, t_unlink("d/added"));
-    assert_changes("A emptied\nA emptied/other\nA kind\nD emptied\nD gone\nD kind\n"
-                   "M d/deep/f\nM d/two\nM one\n");
+    assert_changes("A emptied/other\nA kind\nD emptied/f\nD gone\nD kind\n"
+                   "M d/deep/f\nM d/two\nM emptied\nM one\n");
+    /* What was done below as well is no change any more. */
+    assert_no(0, t_rename("old", "d/new", 0));
+    assert_int_equal(rename(below("old"), below("d/new")), 0);
+    assert_int_equal(unlink(below("gone")), 0);
+    assert_int_equal(unlink(below("emptied/f")), 0);
+    assert_changes("A emptied/other\nA kind\nD kind\nM d/deep/f\nM d/two\nM emptied\nM one\n");
 }
 
 static void nothing_of_the_union_itself_is_shown(void **state)

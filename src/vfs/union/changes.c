@@ -10,6 +10,7 @@ struct folder {
     cis_node upper, lower; /* referenced; lower 0: the upper one's alone */
     char *path;            /* "a/b", "" of the root */
     char *lower_path;      /* "/a/b"; NULL: none */
+    bool covers;           /* nothing of the lower one shows through: what it has is gone */
 };
 
 struct entry {
@@ -59,10 +60,10 @@ static void *grown(void *list, size_t n, size_t *cap, size_t size)
 
 /* Takes over the references and the lower path. */
 static int push(struct changes *c, cis_node upper, cis_node lower, const char *path,
-                char *lower_path)
+                char *lower_path, bool covers)
 {
     struct folder *list = grown(c->stack, c->n, &c->cap, sizeof *list);
-    struct folder f = {upper, lower, cis_strdup(path), lower_path};
+    struct folder f = {upper, lower, cis_strdup(path), lower_path, covers};
     c->stack = list != NULL ? list : c->stack;
     if (list == NULL || f.path == NULL) {
         folder_done(c, &f);
@@ -148,7 +149,8 @@ static int lower_walk(struct changes *c, struct cis_str path, cis_node *out)
 }
 
 /* Which lower folder an upper one continues: NULL when none, or when it is not there any more. */
-static int continued(struct changes *c, cis_node upper, cis_node *out_lower, char **out_path)
+static int continued(struct changes *c, cis_node upper, cis_node *out_lower, char **out_path,
+                     bool *out_marked)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     cis_vfs *up = c->u->up;
@@ -157,6 +159,7 @@ static int continued(struct changes *c, cis_node upper, cis_node *out_lower, cha
     *out_lower = 0;
     *out_path = NULL;
     int no = up->ops->lookup(up, c->call, upper, CIS_STR(UNION_MARK), &mark, &attr);
+    *out_marked = no == 0;
     if (no != 0) {
         return no == ENOENT ? 0 : no;
     }
@@ -183,31 +186,52 @@ struct pair {
     struct cis_vfs_attr now, was; /* lower 0: none */
 };
 
+/* Which lower folder to compare an upper one with, and how. A folder that was renamed, and whose
+ * old place is gone while its new one is there, was renamed below as well. */
+enum relation { ALONE, IN_PLACE, COVERING, RENAMED };
+
+static enum relation relate(const char *lower_path, const char *here, const struct pair *p,
+                            bool was_marked)
+{
+    bool there = p->lower != 0 && S_ISDIR(p->was.mode);
+    if (lower_path != NULL) {
+        return strcmp(lower_path, here) == 0 ? IN_PLACE : RENAMED;
+    }
+    return !there ? ALONE : was_marked ? IN_PLACE : COVERING;
+}
+
 /* Takes over p->upper; p->lower stays the caller's. */
 static int folder_entry(struct changes *c, const struct folder *dir, const char *name,
                         const char *path, struct pair *p)
 {
+    CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(PATH_BYTES);
     cis_node lower;
     char *lower_path;
-    int no = continued(c, p->upper, &lower, &lower_path);
+    bool marked;
+    int no = continued(c, p->upper, &lower, &lower_path, &marked);
     if (no != 0) {
         part_put(c->u->up, p->upper);
         return no;
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(PATH_BYTES);
     if (dir->lower_path != NULL) {
         bool root = strcmp(dir->lower_path, "/") == 0;
         cis_buf_printf(&here, "%s/%s", root ? "" : dir->lower_path, name);
     }
-    bool in_place = lower_path != NULL && strcmp(lower_path, cis_buf_cstr(&here)) == 0;
-    if (!in_place && p->lower != 0) {
+    enum relation is = relate(lower_path, cis_buf_cstr(&here), p, marked);
+    if ((is == IN_PLACE || is == COVERING) && lower_path == NULL) {
+        lower_path = cis_strdup(cis_buf_cstr(&here));
+        lower = p->lower;
+        c->u->low->ops->ref(c->u->low, lower, 1);
+        no = lower_path != NULL ? 0 : ENOMEM;
+    }
+    if (p->lower != 0 && (is == ALONE || is == RENAMED)) {
         tell(c, 'D', path, NULL, NULL, &p->was);
     }
-    if (in_place && p->lower != 0) {
-        no = compare(c, path, p->upper, &p->now, p->lower, &p->was);
-    } else if (lower_path != NULL) {
+    if (no == 0 && (is == IN_PLACE || is == COVERING)) {
+        no = compare(c, path, p->upper, &p->now, lower, &p->was);
+    } else if (is == RENAMED) {
         tell(c, 'R', path, lower_path + 1, &p->now, NULL);
-    } else {
+    } else if (is == ALONE) {
         tell(c, 'A', path, NULL, &p->now, NULL);
     }
     if (no != 0) {
@@ -216,7 +240,7 @@ static int folder_entry(struct changes *c, const struct folder *dir, const char 
         cis_free(lower_path);
         return no;
     }
-    return push(c, p->upper, lower, path, lower_path);
+    return push(c, p->upper, lower, path, lower_path, is == COVERING);
 }
 
 static int look_at(struct changes *c, const struct folder *dir, const struct entry *e)
@@ -278,6 +302,35 @@ static bool gather(void *self, const struct cis_vfs_entry *entry, const struct c
     return true;
 }
 
+/* What a folder covers: lower names that the upper one does not have. */
+static int covered_look(struct changes *c, const struct folder *dir)
+{
+    cis_vfs *low = c->u->low, *up = c->u->up;
+    c->no = 0;
+    int no = part_list(low, c->call, dir->lower, gather, c);
+    no = no != 0 ? no : c->no;
+    for (size_t i = 0; i < c->nentries && no == 0 && !c->stopped; i++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
+        struct cis_str name = cis_str_of(c->entries[i].name);
+        struct cis_vfs_attr attr;
+        cis_node node = 0;
+        no = up->ops->lookup(up, c->call, dir->upper, name, &node, &attr);
+        part_put(up, no == 0 ? node : 0);
+        if (no != ENOENT) {
+            continue;
+        }
+        no = low->ops->lookup(low, c->call, dir->lower, name, &node, &attr);
+        if (no == 0) {
+            part_put(low, node);
+            cis_buf_printf(&path, "%s%s%s", dir->path, dir->path[0] != 0 ? "/" : "", name.ptr);
+            tell(c, 'D', cis_buf_cstr(&path), NULL, NULL, &attr);
+        }
+        no = no == ENOENT ? 0 : no;
+    }
+    entries_drop(c);
+    return no;
+}
+
 static int folder_look(struct changes *c, const struct folder *dir)
 {
     c->no = 0;
@@ -287,7 +340,7 @@ static int folder_look(struct changes *c, const struct folder *dir)
         no = look_at(c, dir, &c->entries[i]);
     }
     entries_drop(c);
-    return no;
+    return no == 0 && dir->covers && !c->stopped ? covered_look(c, dir) : no;
 }
 
 /* ---- lower files with several names, whose copy is in the home folder ---- */
@@ -403,7 +456,7 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
     pthread_rwlock_rdlock(&u->names);
     if (u->root.upper != 0) {
         char *root = cis_strdup("/");
-        no = root != NULL ? push(&c, u->up->root, u->low->root, "", root) : ENOMEM;
+        no = root != NULL ? push(&c, u->up->root, u->low->root, "", root, false) : ENOMEM;
     }
     while (no == 0 && c.n > 0 && !c.stopped) {
         struct folder f = c.stack[--c.n];
