@@ -18,9 +18,17 @@ the line are on stdout as `{"schema":1,"error":{"code":…,"message":…}}`.
 Errors of a guest are three different things, and never mixed: a value that a host call returns to the
 guest (see the ABI), a trap that ends the guest, and a code of this table that ends the run.
 
-| code | value | meaning | exit code of `cis skill …` | HTTP status |
-|---|---|---|---|---|
+| code | value | meaning | exit code of `cis skill …` | of `cis run` | HTTP status |
+|---|---|---|---|---|---|
 """
+
+
+def exits(rows, column):
+    text = "| exit | codes |\n|---|---|\n"
+    for code in sorted({int(row[column]) for row in rows}):
+        names = ", ".join(f"`{row[0]}`" for row in rows if int(row[column]) == code)
+        text += f"| {code} | {names} |\n"
+    return text
 
 
 def page():
@@ -29,13 +37,11 @@ def page():
     if not rows:
         sys.exit("no row found in error.def")
     text = HEAD
-    for value, (name, meaning, skill, _run, http, _errno) in enumerate(rows):
-        text += f"| `CIS_E_{name}` | {value} | {meaning} | {skill} | {http} |\n"
-    text += "\n## Exit codes of `cis skill …`\n| exit | codes |\n|---|---|\n"
-    for code in sorted({int(row[2]) for row in rows}):
-        names = ", ".join(f"`{row[0]}`" for row in rows if int(row[2]) == code)
-        text += f"| {code} | {names} |\n"
-    return text
+    for value, (name, meaning, skill, run, http, _errno) in enumerate(rows):
+        text += f"| `CIS_E_{name}` | {value} | {meaning} | {skill} | {run} | {http} |\n"
+    text += "\n## Exit codes of `cis skill …`\n" + exits(rows, 2)
+    text += "\n## Exit codes of `cis run`\nA program that ends by itself gives its own exit code. Else:\n\n"
+    return text + exits(rows, 3)
 
 
 def main():

@@ -133,6 +133,8 @@ static void show_log(struct cis_buf *out, const json_t *report)
 
 struct shown {
     bool json;
+    struct cis_buf text; /* without the last brace, or the lines */
+    char id[27];
     cis_code code;
     struct cis_error error;
 };
@@ -140,9 +142,11 @@ struct shown {
 static bool print_run(void *self, const struct cis_run_row *row)
 {
     struct shown *s = self;
+    memcpy(s->id, row->id, sizeof s->id);
     if (s->json) {
-        cis_cli_out(row->report.ptr, row->report.len);
-        cis_cli_out("\n", 1);
+        size_t len = row->report.len;
+        bool closed = len > 1 && row->report.ptr[len - 1] == '}';
+        cis_buf_add(&s->text, row->report.ptr, closed ? len - 1 : len);
         return false;
     }
     json_error_t why;
@@ -153,21 +157,46 @@ static bool print_run(void *self, const struct cis_run_row *row)
                            why.text);
         return false;
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4u * CIS_STORE_REPORT_MAX);
-    summarise(&out, report);
-    show_log(&out, report);
+    summarise(&s->text, report);
+    show_log(&s->text, report);
     json_decref(report);
-    s->code = cis_buf_check(&out, "report", &s->error);
-    if (s->code == CIS_OK) {
-        cis_cli_out(out.ptr, out.len);
-    }
+    s->code = cis_buf_check(&s->text, "report", &s->error);
     return false;
+}
+
+static bool print_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    struct shown *s = self;
+    cis_buf_printf(&s->text,
+                   s->json ? ",\"commit\":{\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64 "}"
+                           : "commit           branch %" PRIu64 ", epoch %" PRIu64 "\n",
+                   row->branch, row->epoch);
+    return false;
+}
+
+/* The report as it was recorded, and the commit that it came with, which it could not know. */
+static cis_code show(struct cis_memory_cmd *cmd, struct cis_str id, struct shown *s,
+                     struct cis_error *err)
+{
+    cis_store *store = cmd->store;
+    CIS_TRY(store->ops->run_get(store, cmd->tenant, id, print_run, s, &cmd->stop, err));
+    if (s->code != CIS_OK) {
+        return cis_fail(err, s->code, "%s", s->error.msg);
+    }
+    cis_code code =
+        store->fs->commit_of_run(store, cmd->tenant, s->id, print_commit, s, &cmd->stop, err);
+    CIS_TRY(code == CIS_E_NOTFOUND ? CIS_OK : code);
+    cis_buf_text(&s->text, s->json ? "}\n" : "");
+    CIS_TRY(cis_buf_check(&s->text, "report", err));
+    cis_cli_out(s->text.ptr, s->text.len);
+    return CIS_OK;
 }
 
 static int run_show(struct cis_cli *cli)
 {
     struct cis_error err = {0};
-    struct shown s = {.json = cli->json, .code = CIS_OK};
+    struct shown s = {
+        .json = cli->json, .text = CIS_BUF_INIT(5u * CIS_STORE_REPORT_MAX), .code = CIS_OK};
     char id[27] = "";
     for (size_t i = 0; cli->args[0][i] != 0 && i < sizeof id - 1; i++) {
         char c = cli->args[0][i];
@@ -177,13 +206,9 @@ static int run_show(struct cis_cli *cli)
     CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
     cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
     if (code == CIS_OK) {
-        code =
-            cmd.store->ops->run_get(cmd.store, cmd.tenant, wanted, print_run, &s, &cmd.stop, &err);
+        code = show(&cmd, wanted, &s, &err);
     }
-    if (code == CIS_OK && s.code != CIS_OK) {
-        code = s.code;
-        err = s.error;
-    }
+    cis_buf_done(&s.text);
     return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
 }
 
@@ -193,7 +218,7 @@ const struct cis_cli_command cis_cmd_runs_show = {
     .summary = "show the report of a run",
     .help =
         "ID may be the beginning of an id, as long as only one run begins so. --json prints the\n"
-        "report as it was recorded.",
+        "report as it was recorded, and the commit that came with it.",
     .min_args = 1,
     .max_args = 1,
     .run = run_show};
