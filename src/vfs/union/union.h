@@ -44,8 +44,8 @@ typedef bool cis_union_change_each(void *self, const struct cis_union_change *ch
 /* What the upper one makes of the lower one as it is now. A removed folder is one change; what
  * replaced something of another kind is a 'D' and then an 'A'. A folder comes before what is in it.
  * A folder that the upper one made anew over a lower one is no change by itself, but for what is in
- * it. A file that was copied and has the size, mode and times of the lower one is no change. Not to be
- * used while names change. false stops. Costs the upper one's entries, and the whole tree when
+ * it. A file that was copied and has the size, mode and times of the lower one is no change. Not to
+ * be used while names change. false stops. Costs the upper one's entries, and the whole tree when
  * lower files with several names were changed. */
 int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_change_each *each,
                       void *self);
