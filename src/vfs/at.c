@@ -137,13 +137,15 @@ static int open_quick(const cis_dir *dir, const struct cis_vfs_call *call, struc
     if (!cis_walk_peek(dir, call, path, flags, &found, &no)) {
         return ESTALE;
     }
-    if (no == 0) {
-        no = open_found(&found, call, open_flags, out_file, out_attr);
+    if (no != 0) {
+        return no;
     }
+    no = open_found(&found, call, open_flags, out_file, out_attr);
     if (no == 0) {
         (*out_file)->read_only = found.read_only;
         (*out_file)->dev = found.attr.dev;
     }
+    cis_found_done(&found);
     return no;
 }
 

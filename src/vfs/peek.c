@@ -1,8 +1,9 @@
 #include "vfs/internal.h"
 
-/* Most walks are a few plain names in one filesystem that has them all in memory. Then neither
- * references nor a stack are needed: nothing is waited for between the names, and a node that went
- * meanwhile answers ESTALE, whereupon the path is walked. */
+/* Most walks are a few plain names in one filesystem. One that has them all in memory is asked for
+ * them without references: nothing is waited for between the names, and a node that went meanwhile
+ * answers ESTALE, whereupon the path is walked. One that asks the kernel for each name asks once.
+ */
 
 #define PEEK_NAMES 16
 
@@ -32,25 +33,43 @@ static size_t plain_names(struct cis_str path, struct cis_str names[PEEK_NAMES])
     return n;
 }
 
+static int jump(cis_vfs *vfs, const struct cis_vfs_call *call, const struct cis_dir *start,
+                struct cis_str path, unsigned flags, struct cis_found *out)
+{
+    int no = vfs->ops->jump(vfs, call, start->node, path, &out->node, &out->attr);
+    if (no == 0 && S_ISLNK(out->attr.mode) && (flags & CIS_WALK_NOFOLLOW) == 0) {
+        node_put(vfs, out->node);
+        no = EAGAIN;
+    }
+    return no;
+}
+
 bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct cis_str path,
                    unsigned flags, struct cis_found *out, int *out_no)
 {
     struct cis_str names[PEEK_NAMES];
     const struct cis_mount *m = start->mount;
     cis_vfs *vfs = m->vfs;
-    if (vfs->ops->peek == NULL || m->children != NULL) {
+    if ((vfs->ops->peek == NULL && vfs->ops->jump == NULL) || m->children != NULL) {
         return false;
     }
     size_t n = plain_names(path, names), found = 0;
     if (n == 0) {
         return false;
     }
-    int no = vfs->ops->peek(vfs, call, start->node, names, n, &found, &out->node, &out->attr);
+    out->borrowed = vfs->ops->peek != NULL;
+    int no = out->borrowed
+                 ? vfs->ops->peek(vfs, call, start->node, names, n, &found, &out->node, &out->attr)
+                 : jump(vfs, call, start, path, flags, out);
     if (no == ENOENT) {
         *out_no = ENOENT;
         return true;
     }
-    if (no != 0 || found < n || (S_ISLNK(out->attr.mode) && (flags & CIS_WALK_NOFOLLOW) == 0)) {
+    if (no != 0) {
+        return false;
+    }
+    if (out->borrowed &&
+        (found < n || (S_ISLNK(out->attr.mode) && (flags & CIS_WALK_NOFOLLOW) == 0))) {
         return false;
     }
     out->vfs = vfs;
@@ -61,7 +80,6 @@ bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct
     out->name_len = 0;
     out->must_be_dir = false;
     out->is_mount = false;
-    out->borrowed = true;
     *out_no = 0;
     return true;
 }

@@ -185,6 +185,12 @@ struct cis_vfs_ops {
      * exist. EAGAIN: something is not at hand, or anything unusual: look up one by one. */
     int (*peek)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, const struct cis_str *names,
                 size_t n, size_t *out_n, cis_node *out_node, struct cis_vfs_attr *out_attr);
+    /* May be NULL. For filesystems that do better with several names at once than one by one:
+     * `path` is plain names with one slash between them, shorter than CIS_VFS_PATH_MAX, none of
+     * which is followed. Gives what the last one is, with a reference, as lookup does. ENOENT: one
+     * of them does not exist. EAGAIN: anything else, a link on the way too: look up one by one. */
+    int (*jump)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str path,
+                cis_node *out_node, struct cis_vfs_attr *out_attr);
 };
 
 /* Embedded first in an implementation's own struct. */

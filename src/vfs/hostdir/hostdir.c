@@ -59,6 +59,7 @@ static const struct cis_vfs_ops host_ops = {
     .name = "hostdir",
     .close = host_close,
     .lookup = host_lookup,
+    .jump = host_jump,
     .ref = host_ref,
     .forget = host_forget,
     .getattr = host_getattr,

@@ -78,7 +78,7 @@ int host_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs
               struct host_node *out_id);
 uint64_t host_shown_ino(const struct hostdir *fs, uint64_t ino, dev_t dev);
 bool host_shown(const struct hostdir *fs, uint32_t mode);
-/* One component, beneath dir: a descriptor. -1 and errno. */
+/* One component, or several without "..", beneath dir: a descriptor. -1 and errno. */
 int host_open_name(int dir, const char *name, uint64_t flags, uint32_t mode);
 /* The same file through another descriptor: O_PATH → open, open → O_PATH. -1 and errno. */
 int host_reopen(const struct hostdir *fs, int fd, int flags);
@@ -86,6 +86,8 @@ int host_reopen(const struct hostdir *fs, int fd, int flags);
 int host_node_take(struct hostdir *fs, int fd, cis_node *out_node, struct cis_vfs_attr *out_attr);
 int host_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
                 cis_node *out_node, struct cis_vfs_attr *out_attr);
+int host_jump(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str path,
+              cis_node *out_node, struct cis_vfs_attr *out_attr);
 void host_ref(cis_vfs *vfs, cis_node node, uint64_t n);
 void host_forget(cis_vfs *vfs, cis_node node, uint64_t n);
 int host_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,

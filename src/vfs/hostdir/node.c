@@ -9,7 +9,7 @@
 
 #define HOST_STATX (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 /* openat2 says EAGAIN when renames beside it leave it unsure, and EXDEV when the file it had found
- * was moved out of the folder before it was done: a single name, never "..", cannot lead out. */
+ * was moved out of the folder before it was done: names without ".." cannot lead out. */
 #define HOST_TRIES 64
 
 bool host_shown(const struct hostdir *fs, uint32_t mode)
@@ -192,6 +192,24 @@ int host_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, str
     }
     int fd = host_open_name(host_node_of(dir)->fd, text.text, O_PATH, 0);
     return fd < 0 ? errno : host_node_take(host_of(vfs), fd, out_node, out_attr);
+}
+
+/* One system call for all of them: the kernel walks beneath the folder and follows nothing. */
+int host_jump(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str path,
+              cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    (void)call;
+    char text[CIS_VFS_PATH_MAX];
+    if (path.len >= sizeof text) {
+        return EAGAIN;
+    }
+    memcpy(text, path.ptr, path.len);
+    text[path.len] = '\0';
+    int fd = host_open_name(host_node_of(dir)->fd, text, O_PATH, 0);
+    if (fd < 0) {
+        return errno == ENOENT ? ENOENT : EAGAIN;
+    }
+    return host_node_take(host_of(vfs), fd, out_node, out_attr);
 }
 
 void host_ref(cis_vfs *vfs, cis_node node, uint64_t n)
