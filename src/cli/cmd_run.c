@@ -155,7 +155,7 @@ static cis_code take_tx(struct job *j, struct cis_error *err)
             return cis_fail(err, CIS_E_USAGE, "--tx %.100s: no name for a branch", tx);
         }
         for (size_t i = 0; i < j->world.nmounts; i++) {
-            if (j->world.mounts[i].host == NULL) {
+            if (j->world.mounts[i].host == NULL && j->world.mounts[i].from == NULL) {
                 return CIS_OK;
             }
         }
@@ -357,6 +357,8 @@ static const struct cis_cli_option options[] = {
      "the tenant's files at this path; -w alone: /workspace, the current branch", true, NULL},
     {"snapshot", 0, "NAME", "the workspace as it was: a snapshot, run, BRANCH@EPOCH; read-only",
      false, NULL},
+    {"published", 0, "GUEST=TENANT/BRANCH", "a branch that this tenant publishes to you; read-only",
+     true, NULL},
     {"read-only", 0, NULL, "nothing that is mounted can be changed", false, NULL},
     {"tx", 0, "WHEN",
      "keep what it changed in branches when: commit-on-success (default), always (whatever its "

@@ -27,7 +27,7 @@ struct cis_program_world {
         .input = -1                                                                                \
     }
 
-/* --dir, -w, --workspace, --snapshot. CIS_E_USAGE names the option. */
+/* --dir, -w, --workspace, --snapshot, --published. CIS_E_USAGE names the option. */
 cis_code cis_program_mounts(struct cis_program_world *w, const struct cis_cli *cli,
                             struct cis_error *err);
 /* Which branch or state each workspace is: asks the store. */

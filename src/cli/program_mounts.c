@@ -152,6 +152,24 @@ static cis_code add_workspace(struct cis_program_world *w, const char *spec, str
     return CIS_OK;
 }
 
+static cis_code add_published(struct cis_program_world *w, const char *spec, struct cis_error *err)
+{
+    struct cis_run_mount *m = NULL;
+    struct cis_str branch = cis_str_of(spec), guest, tenant;
+    CIS_TRY(add(w, &m, err));
+    bool good = cis_str_split(&branch, '=', &guest) && cis_str_split(&branch, '/', &tenant);
+    if (!good || guest.len == 0 || guest.ptr[0] != '/' || !cis_tenant_valid(tenant) ||
+        !cis_fs_ref_valid(branch)) {
+        return cis_fail(err, CIS_E_USAGE, "not GUEST=TENANT/BRANCH, GUEST an absolute path");
+    }
+    CIS_TRY(keep(w, guest, &m->guest, err));
+    CIS_TRY(keep(w, tenant, &m->from, err));
+    CIS_TRY(keep(w, branch, &m->branch, err));
+    m->mode = CIS_MOUNT_RO;
+    w->needs_store = true;
+    return CIS_OK;
+}
+
 /* What the option was, before what was wrong with it. */
 static cis_code told(cis_code code, const char *option, const char *value, struct cis_error *err)
 {
@@ -181,6 +199,9 @@ cis_code cis_program_mounts(struct cis_program_world *w, const struct cis_cli *c
         w->mounts[0].branch = snapshot;
         w->mounts[0].mode = CIS_MOUNT_RO;
     }
+    for (int i = 0; (text = cis_cli_nth(cli, "published", i)) != NULL; i++) {
+        CIS_TRY(told(add_published(w, text, err), "published", text, err));
+    }
     for (int i = 0; (text = cis_cli_nth(cli, "dir", i)) != NULL; i++) {
         CIS_TRY(told(add_dir(w, text, err), "dir", text, err));
     }
@@ -194,7 +215,7 @@ cis_code cis_program_resolve(struct cis_program_world *w, const struct cis_histo
     for (size_t i = 0; i < w->nmounts; i++) {
         struct cis_run_mount *m = &w->mounts[i];
         struct cis_rev *rev = &w->revs[i];
-        if (m->host != NULL || m->branch == NULL) {
+        if (m->host != NULL || m->branch == NULL || m->from != NULL) {
             continue;
         }
         cis_code code = cis_history_resolve(h, cis_str_of(m->branch), rev, err);

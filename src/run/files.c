@@ -10,14 +10,14 @@
 
 struct mount {
     struct cis_run_mounted info;
-    char *guest, *host, *branch, *fork; /* owned; info borrows them */
-    char *place;                        /* in the namespace */
-    cis_vfs *lower;                     /* folder of the host */
-    cis_vfs *view;                      /* branch or state */
-    cis_vfs *joined;                    /* cow: lower and view as one */
-    bool writes;                        /* its view takes changes */
-    bool fresh;                         /* cow: its branch is made by the commit */
-    cis_ns *own;                        /* when it cannot stand in the common namespace */
+    char *guest, *host, *branch, *from, *fork; /* owned; info borrows them */
+    char *place;                               /* in the namespace */
+    cis_vfs *lower;                            /* folder of the host */
+    cis_vfs *view;                             /* branch or state */
+    cis_vfs *joined;                           /* cow: lower and view as one */
+    bool writes;                               /* its view takes changes */
+    bool fresh;                                /* cow: its branch is made by the commit */
+    cis_ns *own;                               /* when it cannot stand in the common namespace */
 };
 
 struct cis_run_files {
@@ -128,6 +128,24 @@ static struct cis_layered_options view_options(const struct cis_run_files *files
     return o;
 }
 
+static cis_code open_published(struct cis_run_files *files, struct mount *m,
+                               const struct cis_run_files_options *in,
+                               const struct cis_run_mount *mount, struct cis_error *err)
+{
+    struct cis_layered_options o = view_options(files, in);
+    o.from = cis_str_of(mount->from);
+    o.ref = cis_str_of(mount->branch != NULL ? mount->branch : "");
+    o.at = mount->at;
+    o.read_only = true;
+    CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));
+    m->info.kind = "published";
+    m->info.read_only = true;
+    m->info.base = cis_layered_view(m->view);
+    m->branch = cis_strdup(mount->branch);
+    m->from = cis_strdup(mount->from);
+    return m->branch != NULL && m->from != NULL ? CIS_OK : no_memory(err);
+}
+
 static cis_code open_workspace(struct cis_run_files *files, struct mount *m,
                                const struct cis_run_files_options *in,
                                const struct cis_run_mount *mount, struct cis_error *err)
@@ -135,6 +153,9 @@ static cis_code open_workspace(struct cis_run_files *files, struct mount *m,
     struct cis_layered_options o = view_options(files, in);
     struct cis_fs_ref ref;
     bool state = mount->at.branch != 0;
+    if (mount->from != NULL) {
+        return open_published(files, m, in, mount, err);
+    }
     o.ref = cis_str_of(mount->branch != NULL && !state ? mount->branch : "");
     o.at = mount->at;
     o.read_only = in->read_only || mount->mode != CIS_MOUNT_RW || state;
@@ -361,6 +382,7 @@ const struct cis_run_mounted *cis_run_files_mounted(const cis_run_files *files, 
         files->infos[i].guest = m->guest;
         files->infos[i].host = m->host;
         files->infos[i].branch = m->branch;
+        files->infos[i].from = m->from;
         files->infos[i].fork = m->fork;
     }
     *out_n = files->n;
@@ -587,6 +609,7 @@ void cis_run_files_close(cis_run_files *files)
         cis_free(m->guest);
         cis_free(m->host);
         cis_free(m->branch);
+        cis_free(m->from);
         cis_free(m->fork);
     }
     cis_free(files->mounts);

@@ -33,6 +33,8 @@ struct cis_run_mount {
     const char *branch; /* workspace: NULL: the current one. cow: the branch that takes the changes;
                          * NULL: "cow-RUNID" */
     struct cis_view at; /* workspace: branch not 0: this state, read-only */
+    const char *from;   /* workspace: the branch is this tenant's, which publishes it to the run's:
+                         * its head, read-only; when it is taken back the program gets EACCES */
 };
 #define CIS_RUN_MOUNTS_MAX 32u
 
@@ -60,8 +62,9 @@ const struct cis_world_dir *cis_run_files_dirs(const cis_run_files *files, size_
 /* What each mount is, in the same order; text is borrowed. */
 struct cis_run_mounted {
     const char *guest, *host; /* host: as an absolute path, NULL: a workspace */
-    const char *kind;         /* "workspace", "snapshot", "host", "cow" */
+    const char *kind;         /* "workspace", "snapshot", "published", "host", "cow" */
     const char *branch;       /* that takes the changes, or is read; NULL: none */
+    const char *from;         /* published: by this tenant; else NULL */
     bool read_only, devices;
     bool committed;        /* by cis_run_files_commit, or kept by _rescue */
     const char *fork;      /* kept as this branch instead; NULL */

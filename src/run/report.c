@@ -191,6 +191,9 @@ static void mounts(const cis_session *s, struct cis_buf *out)
         if (m[i].branch != NULL) {
             field_text(out, "branch", cis_str_of(m[i].branch));
         }
+        if (m[i].from != NULL) {
+            field_text(out, "from", cis_str_of(m[i].from));
+        }
         if (m[i].base.branch != 0) {
             field_u64(out, "base_epoch", m[i].base.epoch);
         }

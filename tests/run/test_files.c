@@ -274,6 +274,32 @@ struct refused {
     size_t n;
 };
 
+static void a_branch_of_another_tenant_is_mounted_beside_the_workspace(void **state)
+{
+    struct fx *fx = *state;
+    struct job job;
+    struct cis_str reader = CIS_STR("t"), main_name = CIS_STR("main"), other = CIS_STR("other");
+    const struct cis_store_fs_ops *fs = fx->store->fs;
+    assert_int_equal(fx_tool_run(fx, "write /w/f published"), CIS_OK); /* makes the tenant t */
+    assert_ok(fs->tenant_create(fx->store, other, 1, 1, NULL, err));
+    assert_ok(fs->publish_put(fx->store, reader, main_name, &other, 1, NULL, err));
+    job_init(&job, fx, "read /s/f , write /w/mine x , write /s/f stolen");
+    job.request.tenant = "other";
+    job_mount(&job, "/w", NULL, CIS_MOUNT_RW, NULL);
+    job_mount(&job, "/s", NULL, CIS_MOUNT_RO, "main")->from = "t";
+    assert_int_equal(fx_go(fx, &job), CIS_E_FAILED);
+    assert_string_equal(cis_buf_cstr(&fx->last.std[1].kept), "published");
+    assert_non_null(strstr(cis_buf_cstr(&fx->last.std[2].kept), "/s/f: Read-only file system"));
+    assert_non_null(strstr(cis_buf_cstr(&fx->last.report),
+                           "{\"kind\":\"published\",\"guest\":\"/s\""
+                           ",\"branch\":\"main\",\"from\":\"t\""));
+    assert_ok(fs->publish_remove(fx->store, reader, main_name, NULL, 0, NULL, err));
+    assert_int_equal(fx_go(fx, &job), CIS_E_DENIED);
+    assert_non_null(strstr(fx->last.error.msg,
+                           "mount /s: tenant t: branch main is no longer published to other"));
+    job_done(&job);
+}
+
 static void mounts_that_cannot_be_are_refused_by_name(void **state)
 {
     struct fx *fx = *state;
@@ -469,6 +495,7 @@ static int all_tests(void)
         T(mounts_are_named_as_programs_name_them),
         T(read_only_is_read_only_everywhere),
         T(a_state_of_before_is_looked_at),
+        T(a_branch_of_another_tenant_is_mounted_beside_the_workspace),
         T(mounts_that_cannot_be_are_refused_by_name),
         T(a_branch_that_is_mounted_elsewhere_is_refused_naming_the_mount),
         T(without_a_store_only_folders_are_mounted),

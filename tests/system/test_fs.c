@@ -322,6 +322,17 @@ static void a_branch_is_published_to_tenants_and_taken_back(void **state)
         s, 3, fs(s, "cat", "/d/f", "--from", "default", "--branch", "kept", "--tenant", "team-b"));
     assert_exit(s, 2, fs(s, "cat", "/d/f", "--from", "De#1", "--branch", "main"));
     assert_exit(s, 2, fs(s, "put", "-", "/d/f", FROM)); /* there is no such option */
+    /* And a program's own. */
+    char tool[] = CIS_GUESTS_DIR "/tool.wasm";
+    assert_exit(s, 0,
+                cis(s, "run", "--published", "/shared=default/main", "--tenant", "team-b", tool,
+                    "read", "/shared/d/f"));
+    assert_string_equal(sys_out(s), "and later");
+    assert_exit(s, 126,
+                cis(s, "run", "--published", "/shared=default/ghost", "--tenant", "team-b", tool,
+                    "read", "/shared/d/f"));
+    assert_contains(sys_err(s), "no branch ghost is published to team-b");
+    assert_exit(s, 2, cis(s, "run", "--published", "/shared=default", tool));
     fs_ok(s, "published", "--json");
     json_t *root = out_json(s), *by = json_object_get(root, "by_me");
     assert_int_equal(json_array_size(by), 2);
