@@ -15,6 +15,7 @@ struct cis_app {
     const struct cis_cli *cli;
     struct cis_config *config;
     cis_store *store;
+    cis_forest *forest;
     struct cis_store_memory memory;
     cis_engine *engine;
     cis_http_client *http;
@@ -65,6 +66,7 @@ void cis_app_close(cis_app *app)
     cis_ai_free(app->ai);
     cis_http_client_free(app->http);
     cis_engine_close(app->engine);
+    cis_forest_free(app->forest);
     if (app->store != NULL) {
         app->store->ops->close(app->store);
     }
@@ -114,6 +116,17 @@ cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *er
         CIS_TRY(cis_cli_store_open(app->config->store, app->cli->cancel, &app->store, err));
     }
     *out_store = app->store;
+    return CIS_OK;
+}
+
+cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err)
+{
+    cis_store *store;
+    CIS_TRY(cis_app_store(app, &store, err));
+    if (app->forest == NULL) {
+        CIS_TRY(cis_forest_new(store, NULL, &app->forest, err));
+    }
+    *out_forest = app->forest;
     return CIS_OK;
 }
 

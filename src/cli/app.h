@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "engine/engine.h"
 #include "store/store.h"
+#include "vfs/layered/layered.h"
 
 typedef struct cis_app cis_app;
 struct cis_config;
@@ -22,6 +23,8 @@ const char *cis_app_data_dir(const cis_app *app);
 const char *cis_app_cache_dir(const cis_app *app);
 const char *cis_app_config_dir(const cis_app *app);
 cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err);
+/* Of that store: the caches that views of its files share. */
+cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err);
 cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error *err);
 /* Memory over the store, log lines to stderr ("LEVEL skill: text"), and with `network` HTTP and AI
  * as configured: they take milliseconds to start and are not needed by a run that may not use them.

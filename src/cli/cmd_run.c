@@ -22,7 +22,6 @@ struct job {
     char *skill;       /* "file:STEM" */
     const char *label;
     struct cis_stop stop;
-    cis_forest *forest;
     cis_image *image;
     struct cis_run_request request;
 };
@@ -30,7 +29,6 @@ struct job {
 static void job_done(struct job *j)
 {
     cis_image_unref(j->image);
-    cis_forest_free(j->forest);
     cis_program_world_done(&j->world);
     cis_buf_done(&j->module);
     cis_free(j->args);
@@ -186,9 +184,8 @@ static cis_code open_files(struct job *j, struct cis_error *err)
     if (j->world.needs_store) {
         struct cis_history h = {r->store, cis_str_of(j->cli->tenant), &j->stop};
         CIS_TRY(cis_program_resolve(&j->world, &h, err));
-        CIS_TRY(cis_forest_new(r->store, NULL, &j->forest, err));
+        CIS_TRY(cis_app_forest(j->app, &r->forest, err));
     }
-    r->forest = j->forest;
     r->mounts = j->world.mounts;
     r->nmounts = j->world.nmounts;
     return CIS_OK;

@@ -124,9 +124,7 @@ static cis_code open_cow(struct cis_fs_cmd *cmd, const struct run *run, const js
                                 .folder = folder != NULL ? folder : field(mount, "host"),
                                 .stop = &cmd->stop};
     CIS_TRY(cow_view(cmd, run, mount, &o.at, err));
-    if (cmd->forest == NULL) {
-        CIS_TRY(cis_forest_new(cmd->store, NULL, &cmd->forest, err));
-    }
+    CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));
     o.forest = cmd->forest;
     return cis_cow_open(&o, out, err);
 }

@@ -315,6 +315,9 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
                                                                : CIS_TX_DISCARD;
     r->trace = cis_cli_has(j->cli, "trace") ? trace_line : NULL;
     CIS_TRY(cis_app_store(j->app, &r->store, err));
+    if (cis_grants_has(&j->grants, CIS_GRANT_FS_READ)) {
+        CIS_TRY(cis_app_forest(j->app, &r->forest, err));
+    }
     bool network =
         cis_grants_has(&j->grants, CIS_GRANT_HTTP) || cis_grants_has(&j->grants, CIS_GRANT_AI);
     CIS_TRY(cis_app_services(j->app, network, &r->services, err));

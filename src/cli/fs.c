@@ -34,7 +34,6 @@ static void cmd_done(struct cis_fs_cmd *cmd)
     cis_dir_free(cmd->root);
     cis_ns_free(cmd->ns);
     cis_vfs_close(cmd->vfs);
-    cis_forest_free(cmd->forest);
     cis_app_close(cmd->app);
     if (cmd->shown) {
         fprintf(stderr, "\r\033[K");
@@ -120,7 +119,7 @@ cis_code cis_fs_cmd_tree(struct cis_fs_cmd *cmd, bool write, struct cis_error *e
     if (write) {
         CIS_TRY(check_lease(cmd, o.ref, err));
     }
-    CIS_TRY(cis_forest_new(cmd->store, NULL, &cmd->forest, err));
+    CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));
     CIS_TRY(cis_layered_open(cmd->forest, &o, &cmd->stop, &cmd->vfs, err));
     CIS_TRY(cis_ns_new(&cmd->ns, err));
     CIS_TRY(cis_ns_mount(cmd->ns, CIS_STR("/"), cmd->vfs, 0, false, err));

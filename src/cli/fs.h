@@ -18,7 +18,7 @@ struct cis_fs_cmd {
     char note[512]; /* for the log: the command line */
     /* cis_fs_cmd_tree */
     struct cis_rev rev;
-    cis_forest *forest;
+    cis_forest *forest; /* the app's */
     cis_vfs *vfs;
     cis_ns *ns;
     cis_dir *root;

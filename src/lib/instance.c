@@ -30,6 +30,10 @@ cis_code cis_instance_new(cis_runtime *runtime, cis_module *module,
     }
     in->module = cis_module_ref(module);
     cis_code code = cis_lib_request_make(runtime, module, options, &in->q, err);
+    if (code == CIS_OK && cis_grants_has(&in->q.grants, CIS_GRANT_FS_READ)) {
+        code = cis_fail(err, CIS_E_UNSUPPORTED,
+                        "grant fs=: a kept instance has no files (cis_run and cis_wasi_run do)");
+    }
     if (code == CIS_OK) {
         in->q.request.input = cis_bytes_of("null", 4);
         code = cis_session_open(&in->q.request, &in->session, err);

@@ -94,6 +94,9 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
     q->request.trace_self = o->trace_self;
     CIS_TRY(cis_convention_parse(o->convention, &q->request.abi.convention, err));
     CIS_TRY(add_config(q, o->config, err));
+    if (cis_grants_has(&q->grants, CIS_GRANT_FS_READ) && runtime->store != NULL) {
+        CIS_TRY(cis_lib_forest(runtime, &q->request.forest, err));
+    }
     struct cis_stop stop = {CIS_NEVER, o->cancel};
     return cis_module_variant(module, o->fuel != 0, q->request.limits.memory_bytes, &stop,
                               &q->request.image, err);

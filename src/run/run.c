@@ -258,13 +258,30 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     return code;
 }
 
+/* A skill that was granted files finds its tenant's current branch, as programs find theirs. */
+static void give_workspace(struct cis_run_request *r, struct cis_run_mount *mount)
+{
+    uint32_t granted = r->grants != NULL ? r->grants->bits : 0;
+    if (r->program == NULL && r->nmounts == 0 && r->forest != NULL &&
+        (granted & CIS_GRANT_BIT(CIS_GRANT_FS_READ)) != 0) {
+        bool writes = (granted & CIS_GRANT_BIT(CIS_GRANT_FS_WRITE)) != 0;
+        *mount = (struct cis_run_mount){.guest = CIS_RUN_SKILL_WORKSPACE,
+                                        .mode = writes ? CIS_MOUNT_RW : CIS_MOUNT_RO};
+        r->mounts = mount;
+        r->nmounts = 1;
+    }
+}
+
 cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_outcome *out_outcome,
                          struct cis_error *err)
 {
     cis_session *s = NULL;
+    struct cis_run_request r = *request;
+    struct cis_run_mount workspace;
+    give_workspace(&r, &workspace);
     struct cis_run_outcome o = {.output = CIS_BUF_INIT(0), .report = CIS_BUF_INIT(SIZE_MAX / 4)};
     int64_t skill_code = 0;
-    o.code = cis_session_open(request, &s, &o.error);
+    o.code = cis_session_open(&r, &s, &o.error);
     if (s == NULL) {
         return cis_fail(err, o.code, "%s", o.error.msg);
     }

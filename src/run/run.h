@@ -18,6 +18,7 @@
 #define CIS_AI_CALLS_MAX_DEFAULT 100u
 #define CIS_AI_TOKENS_MAX_DEFAULT 1000000u
 #define CIS_HTTP_BODY_MAX_DEFAULT (64ull << 20)
+#define CIS_RUN_SKILL_WORKSPACE "/workspace"
 #define CIS_STORED_RESULT_MAX 65536u /* result bytes kept in a run's record */
 
 struct cis_run_config_pair {
@@ -66,7 +67,9 @@ struct cis_run_request {
     const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
     size_t nconfig;
     bool no_clock, no_random; /* switched off for this run */
-    /* Files: the same for programs and skills. Nothing is mounted unless it is said here. */
+    /* Files: the same for programs and skills. Nothing is mounted unless it is said here; but a
+     * skill with the grant fs=ro or fs=rw finds the current branch at CIS_RUN_SKILL_WORKSPACE,
+     * where there is a forest. */
     cis_forest *forest;
     const struct cis_run_mount *mounts;
     size_t nmounts;
