@@ -83,21 +83,9 @@ cis_code cis_tenant_rollback(cis_runtime *runtime, const char *tenant, const cha
     return cis_history_rollback(&h, cis_str_of(branch != NULL ? branch : ""), rev.view, &head, err);
 }
 
-struct diff {
-    cis_workspace_change *each;
-    void *self;
-    struct cis_buf path, from;
-};
-
 static bool give_change(void *self, const struct cis_change *change)
 {
-    struct diff *d = self;
-    cis_buf_reset(&d->path);
-    cis_buf_reset(&d->from);
-    cis_buf_str(&d->path, change->path);
-    cis_buf_str(&d->from, change->from);
-    return d->path.failed == CIS_OK && d->from.failed == CIS_OK &&
-           d->each(d->self, change->what, cis_buf_cstr(&d->path), cis_buf_cstr(&d->from));
+    return cis_lib_change_tell(self, change->what, change->path, change->from);
 }
 
 cis_code cis_tenant_diff(cis_runtime *runtime, const char *tenant, const char *from, const char *to,
@@ -107,14 +95,9 @@ cis_code cis_tenant_diff(cis_runtime *runtime, const char *tenant, const char *f
     struct cis_rev a, b;
     CIS_TRY(begin_at(runtime, tenant, from, &h, &a, err));
     CIS_TRY(cis_history_resolve(&h, cis_str_of(to != NULL ? to : ""), &b, err));
-    struct diff d = {each, self, CIS_BUF_INIT(1u << 20), CIS_BUF_INIT(1u << 20)};
-    cis_code code = cis_history_diff(&h, a.view, b.view, give_change, &d, err);
-    if (code == CIS_OK) {
-        code = cis_buf_check(&d.path, "changed path", err);
-    }
-    cis_buf_done(&d.path);
-    cis_buf_done(&d.from);
-    return code;
+    struct cis_lib_changes c = CIS_LIB_CHANGES(each, self);
+    cis_code code = cis_history_diff(&h, a.view, b.view, give_change, &c, err);
+    return cis_lib_changes_done(&c, code, err);
 }
 
 struct log {

@@ -65,6 +65,21 @@ cis_code cis_lib_run(struct cis_lib_request *request, const char *input_json, si
 cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct cis_error *err);
 /* NULL: "default". Judged. */
 cis_code cis_lib_tenant(const char *name, struct cis_str *out, struct cis_error *err);
+/* Changes told to an embedder, who wants texts with their NUL. */
+struct cis_lib_changes {
+    cis_workspace_change *each;
+    void *self;
+    struct cis_buf path, from;
+};
+#define CIS_LIB_CHANGES(each, self)                                                                \
+    {                                                                                              \
+        each, self, CIS_BUF_INIT(1u << 20), CIS_BUF_INIT(1u << 20)                                 \
+    }
+bool cis_lib_change_tell(struct cis_lib_changes *changes, char what, struct cis_str path,
+                         struct cis_str from);
+/* code, or why a path could not be told. */
+cis_code cis_lib_changes_done(struct cis_lib_changes *changes, cis_code code,
+                              struct cis_error *err);
 /* A result that a native skill made. */
 cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct cis_buf *output,
                             const char *skill, cis_result **out_result, struct cis_error *err);

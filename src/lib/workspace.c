@@ -322,32 +322,40 @@ void cis_workspace_discard(cis_workspace *workspace)
     cis_layered_discard(workspace->vfs);
 }
 
-struct changes {
-    cis_workspace_change *each;
-    void *self;
-    struct cis_buf path, from;
-};
+bool cis_lib_change_tell(struct cis_lib_changes *changes, char what, struct cis_str path,
+                         struct cis_str from)
+{
+    cis_buf_reset(&changes->path);
+    cis_buf_reset(&changes->from);
+    cis_buf_str(&changes->path, path);
+    cis_buf_str(&changes->from, from);
+    return changes->path.failed == CIS_OK && changes->from.failed == CIS_OK &&
+           changes->each(changes->self, what, cis_buf_cstr(&changes->path),
+                         cis_buf_cstr(&changes->from));
+}
+
+cis_code cis_lib_changes_done(struct cis_lib_changes *changes, cis_code code, struct cis_error *err)
+{
+    if (code == CIS_OK) {
+        code = cis_buf_check(&changes->path, "changed path", err);
+    }
+    if (code == CIS_OK) {
+        code = cis_buf_check(&changes->from, "changed path", err);
+    }
+    cis_buf_done(&changes->path);
+    cis_buf_done(&changes->from);
+    return code;
+}
 
 static bool give_change(void *self, const struct cis_layered_change *change)
 {
-    struct changes *c = self;
-    cis_buf_reset(&c->path);
-    cis_buf_reset(&c->from);
-    cis_buf_str(&c->path, change->path);
-    cis_buf_str(&c->from, change->from);
-    return c->path.failed == CIS_OK && c->from.failed == CIS_OK &&
-           c->each(c->self, change->what, cis_buf_cstr(&c->path), cis_buf_cstr(&c->from));
+    return cis_lib_change_tell(self, change->what, change->path, change->from);
 }
 
 cis_code cis_workspace_changes(cis_workspace *workspace, cis_workspace_change *each, void *self,
                                struct cis_error *err)
 {
-    struct changes c = {each, self, CIS_BUF_INIT(1u << 20), CIS_BUF_INIT(1u << 20)};
+    struct cis_lib_changes c = CIS_LIB_CHANGES(each, self);
     cis_code code = cis_layered_changes(workspace->vfs, give_change, &c, &workspace->stop, err);
-    if (code == CIS_OK) {
-        code = cis_buf_check(&c.path, "changed path", err);
-    }
-    cis_buf_done(&c.path);
-    cis_buf_done(&c.from);
-    return code;
+    return cis_lib_changes_done(&c, code, err);
 }

@@ -35,9 +35,9 @@ static cis_code scan_send(struct pg_conn *conn, const struct scan *s, enum pg_id
 }
 
 /* One row to the caller; a row that no writer makes ends the scan by name. */
-static cis_code scan_tell(const struct scan *s, const PGresult *r, bool *out_more,
-                          struct cis_error *err)
+static cis_code scan_tell(void *self, const PGresult *r, bool *out_more, struct cis_error *err)
 {
+    const struct scan *s = self;
     struct cis_fs_key key = {.table = s->table, .branch = s->branch, .ino = cis_pg_u64(r, 0, 0)};
     struct cis_fs_dirent dirent;
     struct cis_fs_inode inode;
@@ -70,21 +70,12 @@ static cis_code scan_tell(const struct scan *s, const PGresult *r, bool *out_mor
 
 static cis_code scan(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct scan *s = arg;
+    struct scan *s = arg;
     enum pg_id id = s->table == CIS_FS_DIRENTS  ? PG_SCAN_DIRENTS
                     : s->table == CIS_FS_INODES ? PG_SCAN_INODES
                                                 : PG_SCAN_EXTENTS;
     CIS_TRY(scan_send(conn, s, id, err));
-    for (bool more = true; more;) {
-        CIS_CLEANUP(cis_pg_clear) PGresult *row = NULL;
-        CIS_TRY(cis_pg_next_row(conn, id, &row, err));
-        if (row == NULL) {
-            CIS_TRY(cis_pg_finish(conn, err));
-            return conn->told ? CIS_OK : cis_pg_alive(conn, err);
-        }
-        CIS_TRY(scan_tell(s, row, &more, err));
-    }
-    return CIS_OK;
+    return cis_pg_rows(conn, id, scan_tell, s, err);
 }
 
 cis_code cis_pg_scan(cis_store *store, struct cis_str tenant, enum cis_fs_table table,
@@ -237,34 +228,32 @@ struct chunks {
     void *self;
 };
 
+static cis_code chunk_tell(void *self, const PGresult *row, bool *out_more, struct cis_error *err)
+{
+    const struct chunks *q = self;
+    struct cis_fs_chunk_info info = {.id = cis_pg_u64(row, 0, 0),
+                                     .stamp_ms = cis_pg_int(row, 0, 1),
+                                     .bytes = cis_pg_u64(row, 0, 2)};
+    struct cis_bytes hash = cis_pg_bytes(row, 0, 3);
+    if (hash.len != sizeof info.hash) {
+        return cis_fail(err, CIS_E_DAMAGED, "chunk %" PRIu64 ": a hash of %zu bytes", info.id,
+                        hash.len);
+    }
+    memcpy(info.hash, hash.ptr, hash.len);
+    *out_more = q->each(q->self, &info);
+    return CIS_OK;
+}
+
 static cis_code chunk_list(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct chunks *q = arg;
+    struct chunks *q = arg;
     struct pg_args args = {0};
     cis_pg_arg_int(&args, conn->tenant);
     cis_pg_arg_u64(&args, q->after);
     cis_pg_arg_int(&args, q->limit != 0 ? (int64_t)q->limit : INT64_MAX);
     CIS_TRY(cis_pg_send(conn, PG_CHUNK_LIST, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
-    for (bool more = true; more;) {
-        CIS_CLEANUP(cis_pg_clear) PGresult *row = NULL;
-        CIS_TRY(cis_pg_next_row(conn, PG_CHUNK_LIST, &row, err));
-        if (row == NULL) {
-            CIS_TRY(cis_pg_finish(conn, err));
-            return conn->told ? CIS_OK : cis_pg_alive(conn, err);
-        }
-        struct cis_fs_chunk_info info = {.id = cis_pg_u64(row, 0, 0),
-                                         .stamp_ms = cis_pg_int(row, 0, 1),
-                                         .bytes = cis_pg_u64(row, 0, 2)};
-        struct cis_bytes hash = cis_pg_bytes(row, 0, 3);
-        if (hash.len != sizeof info.hash) {
-            return cis_fail(err, CIS_E_DAMAGED, "chunk %" PRIu64 ": a hash of %zu bytes", info.id,
-                            hash.len);
-        }
-        memcpy(info.hash, hash.ptr, hash.len);
-        more = q->each(q->self, &info);
-    }
-    return CIS_OK;
+    return cis_pg_rows(conn, PG_CHUNK_LIST, chunk_tell, q, err);
 }
 
 cis_code cis_pg_chunk_list(cis_store *store, struct cis_str tenant, uint64_t after, uint32_t limit,

@@ -153,6 +153,12 @@ cis_code cis_pg_next(struct pg_conn *conn, enum pg_id id, PGresult **out_result,
 /* Row by row: *out_row NULL after the last. */
 cis_code cis_pg_next_row(struct pg_conn *conn, enum pg_id id, PGresult **out_row,
                          struct cis_error *err);
+/* All rows of the statement `id`, which was sent and synced, until *out_more is false: what is left
+ * the pool settles. A statement that shows nothing asks whether the tenant is still there. */
+typedef cis_code pg_row_each(void *self, const PGresult *row, bool *out_more,
+                             struct cis_error *err);
+cis_code cis_pg_rows(struct pg_conn *conn, enum pg_id id, pg_row_each *each, void *self,
+                     struct cis_error *err);
 /* All that is left, to the last sync; the first failure. */
 cis_code cis_pg_finish(struct pg_conn *conn, struct cis_error *err);
 /* send, sync, next, finish. */

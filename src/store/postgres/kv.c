@@ -144,31 +144,24 @@ static cis_code list_send(struct pg_conn *conn, const struct list *l, enum pg_id
     return cis_pg_sync(conn, err);
 }
 
-static cis_code each_row(struct pg_conn *conn, enum pg_id id, cis_kv_each *each, void *self,
-                         struct cis_error *err)
+static cis_code entry_tell(void *self, const PGresult *row, bool *out_more, struct cis_error *err)
 {
-    for (bool wanted = true; wanted;) {
-        CIS_CLEANUP(cis_pg_clear) PGresult *row = NULL;
-        CIS_TRY(cis_pg_next_row(conn, id, &row, err));
-        if (row == NULL) {
-            CIS_TRY(cis_pg_finish(conn, err));
-            return conn->told ? CIS_OK : cis_pg_alive(conn, err);
-        }
-        struct cis_kv_entry entry;
-        cis_pg_kv_entry(row, 0, &entry);
-        wanted = each(self, &entry);
-    }
-    return CIS_OK; /* the pool settles what is left */
+    const struct list *l = self;
+    struct cis_kv_entry entry;
+    (void)err;
+    cis_pg_kv_entry(row, 0, &entry);
+    *out_more = l->each(l->self, &entry);
+    return CIS_OK;
 }
 
 static cis_code list(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct list *l = arg;
+    struct list *l = arg;
     struct cis_view at = l->at;
     enum pg_id id = l->query->ns.ptr != NULL ? PG_KV_LIST : PG_KV_LIST_ALL;
     CIS_TRY(enter(conn, &at, err));
     CIS_TRY(list_send(conn, l, id, at, err));
-    return each_row(conn, id, l->each, l->self, err);
+    return cis_pg_rows(conn, id, entry_tell, l, err);
 }
 
 cis_code cis_pg_kv_list(cis_store *store, struct cis_str tenant, struct cis_view at,
@@ -183,14 +176,14 @@ cis_code cis_pg_kv_list(cis_store *store, struct cis_str tenant, struct cis_view
 
 static cis_code namespaces(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct list *l = arg;
+    struct list *l = arg;
     struct cis_view at = l->at;
     CIS_TRY(enter(conn, &at, err));
     struct pg_args args = {0};
     cis_pg_args_view(&args, conn, at);
     CIS_TRY(cis_pg_send(conn, PG_KV_NAMESPACES, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
-    return each_row(conn, PG_KV_NAMESPACES, l->each, l->self, err);
+    return cis_pg_rows(conn, PG_KV_NAMESPACES, entry_tell, l, err);
 }
 
 cis_code cis_pg_kv_namespaces(cis_store *store, struct cis_str tenant, struct cis_view at,

@@ -25,9 +25,19 @@ struct log {
     void *self;
 };
 
+static cis_code commit_tell(void *self, const PGresult *res, bool *out_more, struct cis_error *err)
+{
+    const struct log *l = self;
+    struct cis_fs_commit_row row;
+    (void)err;
+    cis_pg_commit_row(res, 0, &row);
+    *out_more = l->each(l->self, &row);
+    return CIS_OK;
+}
+
 static cis_code commits(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct log *l = arg;
+    struct log *l = arg;
     enum pg_id id = l->newest ? PG_COMMITS_NEWEST : PG_COMMITS;
     struct pg_args args = {0};
     cis_pg_args_view(&args, conn, (struct cis_view){l->branch, l->after});
@@ -36,18 +46,7 @@ static cis_code commits(struct pg_conn *conn, void *arg, struct cis_error *err)
     cis_pg_arg_int(&args, l->keys);
     CIS_TRY(cis_pg_send(conn, id, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
-    for (bool wanted = true; wanted;) {
-        CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
-        CIS_TRY(cis_pg_next_row(conn, id, &res, err));
-        if (res == NULL) {
-            CIS_TRY(cis_pg_finish(conn, err));
-            return conn->told ? CIS_OK : cis_pg_alive(conn, err);
-        }
-        struct cis_fs_commit_row row;
-        cis_pg_commit_row(res, 0, &row);
-        wanted = l->each(l->self, &row);
-    }
-    return CIS_OK;
+    return cis_pg_rows(conn, id, commit_tell, l, err);
 }
 
 cis_code cis_pg_commits(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t after,

@@ -86,9 +86,19 @@ cis_code cis_pg_run_get(cis_store *store, struct cis_str tenant, struct cis_str 
                : CIS_OK;
 }
 
+static cis_code tell(void *self, const PGresult *res, bool *out_more, struct cis_error *err)
+{
+    const struct query *q = self;
+    struct cis_run_row row;
+    (void)err;
+    row_of(res, 0, &row);
+    *out_more = q->each(q->self, &row);
+    return CIS_OK;
+}
+
 static cis_code list(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct query *q = arg;
+    struct query *q = arg;
     struct pg_args args = {0};
     enum pg_id id = q->text.ptr != NULL ? PG_RUN_LIST_SKILL : PG_RUN_LIST;
     cis_pg_arg_int(&args, conn->tenant);
@@ -98,18 +108,7 @@ static cis_code list(struct pg_conn *conn, void *arg, struct cis_error *err)
     }
     CIS_TRY(cis_pg_send(conn, id, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
-    for (bool wanted = true; wanted;) {
-        CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
-        CIS_TRY(cis_pg_next_row(conn, id, &res, err));
-        if (res == NULL) {
-            CIS_TRY(cis_pg_finish(conn, err));
-            return conn->told ? CIS_OK : cis_pg_alive(conn, err);
-        }
-        struct cis_run_row row;
-        row_of(res, 0, &row);
-        wanted = q->each(q->self, &row);
-    }
-    return CIS_OK;
+    return cis_pg_rows(conn, id, tell, q, err);
 }
 
 cis_code cis_pg_run_list(cis_store *store, struct cis_str tenant, struct cis_str skill,

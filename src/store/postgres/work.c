@@ -36,6 +36,21 @@ cis_code cis_pg_alive(struct pg_conn *conn, struct cis_error *err)
     return cis_fail(err, CIS_E_EXPIRED, "the tenant was deleted");
 }
 
+cis_code cis_pg_rows(struct pg_conn *conn, enum pg_id id, pg_row_each *each, void *self,
+                     struct cis_error *err)
+{
+    for (bool more = true; more;) {
+        CIS_CLEANUP(cis_pg_clear) PGresult *row = NULL;
+        CIS_TRY(cis_pg_next_row(conn, id, &row, err));
+        if (row == NULL) {
+            CIS_TRY(cis_pg_finish(conn, err));
+            return conn->told ? CIS_OK : cis_pg_alive(conn, err);
+        }
+        CIS_TRY(each(self, row, &more, err));
+    }
+    return CIS_OK;
+}
+
 /* After a failure: is it worth another try, on another connection? */
 static bool try_again(struct pg_conn *conn, struct cis_str tenant, int attempt)
 {

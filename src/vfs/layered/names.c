@@ -26,13 +26,36 @@ void cis_lay_node_unlinked(struct lay_view *v, struct lay_node *node, struct cis
     }
 }
 
-/* Two names to change at most, with their directories. */
-static int ready(struct lay_op *op, uint64_t dir, struct cis_str name,
-                 const struct lay_found *found, struct lay_node **out_dir,
-                 struct lay_name **out_name)
+/* The entry that a step makes or removes. */
+struct entry {
+    uint64_t dir_ino;
+    struct cis_str text;
+    struct cis_fs_inode dir_row;
+    struct lay_found found;
+    struct lay_node *dir; /* these two when it is ready to be changed */
+    struct lay_name *name;
+};
+
+static int entry_find(struct lay_op *op, uint64_t dir, struct cis_str name, struct entry *out)
 {
-    int no = cis_lay_node_get(op, dir, out_dir);
-    return no != 0 ? no : cis_lay_name_ready(op, *out_dir, name, found, out_name);
+    out->dir_ino = dir;
+    out->text = name;
+    int no = cis_lay_dir(op, dir, &out->dir_row);
+    return no != 0 ? no : cis_lay_find(op, dir, name, &out->found);
+}
+
+static int entry_ready(struct lay_op *op, struct entry *e)
+{
+    int no = cis_lay_node_get(op, e->dir_ino, &e->dir);
+    return no != 0 ? no : cis_lay_name_ready(op, e->dir, e->text, &e->found, &e->name);
+}
+
+/* With the file that it names or is to name. */
+static int entry_ready_with(struct lay_op *op, struct entry *e, uint64_t ino,
+                            struct lay_node **out_node)
+{
+    int no = cis_lay_node_get(op, ino, out_node);
+    return no != 0 ? no : entry_ready(op, e);
 }
 
 /* ---- make ---- */
@@ -75,23 +98,20 @@ static int make_step(struct lay_op *op, void *arg)
 {
     struct make *m = arg;
     struct lay_view *v = op->v;
-    struct cis_fs_inode dir_row;
-    struct lay_found found;
-    struct lay_node *dir, *node;
-    struct lay_name *name;
-    int no = cis_lay_dir(op, m->dir, &dir_row);
-    no = no != 0 ? no : cis_lay_find(op, m->dir, m->name, &found);
-    no = no != 0 ? no : found.ino != 0 ? EEXIST : cis_lay_quota_file(op);
-    if (no == 0 && S_ISDIR(m->make->mode) && dir_row.nlink >= INT32_MAX) {
+    struct entry e;
+    struct lay_node *node;
+    int no = entry_find(op, m->dir, m->name, &e);
+    no = no != 0 ? no : e.found.ino != 0 ? EEXIST : cis_lay_quota_file(op);
+    if (no == 0 && S_ISDIR(m->make->mode) && e.dir_row.nlink >= INT32_MAX) {
         no = EMLINK;
     }
-    no = no != 0 ? no : ready(op, m->dir, m->name, &found, &dir, &name);
+    no = no != 0 ? no : entry_ready(op, &e);
     if (no != 0) {
         return no;
     }
     struct cis_fs_time now;
     cis_lay_now(v, &now);
-    struct cis_fs_inode row = new_row(op, m, &dir_row, now);
+    struct cis_fs_inode row = new_row(op, m, &e.dir_row, now);
     no = cis_lay_node_make(op, &row, true, &node);
     if (no == 0 && S_ISLNK(row.mode)) {
         no = cis_lay_charge(op, row.size);
@@ -109,12 +129,12 @@ static int make_step(struct lay_op *op, void *arg)
         no = ENOMEM;
     }
     if (no != 0) {
-        cis_lay_name_settle(v, dir, name);
+        cis_lay_name_settle(v, e.dir, e.name);
         return no;
     }
     node->hint = m->dir;
-    cis_lay_name_set(v, dir, name, m->ino, row.mode & S_IFMT);
-    cis_lay_dir_changed(v, dir, S_ISDIR(row.mode) ? 1 : 0, now);
+    cis_lay_name_set(v, e.dir, e.name, m->ino, row.mode & S_IFMT);
+    cis_lay_dir_changed(v, e.dir, S_ISDIR(row.mode) ? 1 : 0, now);
     v->files++;
     if (m->out_attr != NULL) {
         cis_lay_attr(v, &node->now, node, m->out_attr);
@@ -202,12 +222,10 @@ static int link_step(struct lay_op *op, void *arg)
     const struct link *l = arg;
     struct lay_view *v = op->v;
     struct cis_fs_inode row;
-    struct lay_found found;
-    struct lay_node *dir, *node;
-    struct lay_name *name;
-    int no = cis_lay_dir(op, l->dir, &row);
-    no = no != 0 ? no : cis_lay_find(op, l->dir, l->name, &found);
-    no = no != 0 ? no : found.ino != 0 ? EEXIST : cis_lay_inode(op, l->file, &row, &node);
+    struct entry e;
+    struct lay_node *node;
+    int no = entry_find(op, l->dir, l->name, &e);
+    no = no != 0 ? no : e.found.ino != 0 ? EEXIST : cis_lay_inode(op, l->file, &row, &node);
     if (no != 0) {
         return no;
     }
@@ -220,8 +238,7 @@ static int link_step(struct lay_op *op, void *arg)
     if (row.nlink >= INT32_MAX) {
         return EMLINK;
     }
-    no = cis_lay_node_get(op, l->file, &node);
-    no = no != 0 ? no : ready(op, l->dir, l->name, &found, &dir, &name);
+    no = entry_ready_with(op, &e, l->file, &node);
     if (no != 0) {
         return no;
     }
@@ -231,8 +248,8 @@ static int link_step(struct lay_op *op, void *arg)
     node->now.ctime = now;
     node->row = true;
     cis_lay_touch(v, node);
-    cis_lay_name_set(v, dir, name, node->ino, node->now.mode & S_IFMT);
-    cis_lay_dir_changed(v, dir, 0, now);
+    cis_lay_name_set(v, e.dir, e.name, node->ino, node->now.mode & S_IFMT);
+    cis_lay_dir_changed(v, e.dir, 0, now);
     if (l->out_attr != NULL) {
         cis_lay_attr(v, &node->now, node, l->out_attr);
     }
@@ -284,25 +301,22 @@ static int remove_step(struct lay_op *op, void *arg)
     const struct removal *r = arg;
     struct lay_view *v = op->v;
     struct cis_fs_inode row;
-    struct lay_found found;
-    struct lay_node *dir, *node;
-    struct lay_name *name;
-    int no = cis_lay_dir(op, r->dir, &row);
-    no = no != 0 ? no : cis_lay_find(op, r->dir, r->name, &found);
-    no = no != 0 ? no : found.ino == 0 ? ENOENT : cis_lay_inode(op, found.ino, &row, &node);
+    struct entry e;
+    struct lay_node *node;
+    int no = entry_find(op, r->dir, r->name, &e);
+    no = no != 0 ? no : e.found.ino == 0 ? ENOENT : cis_lay_inode(op, e.found.ino, &row, &node);
     if (no == 0 && S_ISDIR(row.mode) != r->is_dir) {
         no = r->is_dir ? ENOTDIR : EISDIR;
     }
     no = no != 0 || !r->is_dir ? no : cis_lay_empty(op, &row, node);
-    no = no != 0 ? no : cis_lay_node_get(op, found.ino, &node);
-    no = no != 0 ? no : ready(op, r->dir, r->name, &found, &dir, &name);
+    no = no != 0 ? no : entry_ready_with(op, &e, e.found.ino, &node);
     if (no != 0) {
         return no;
     }
     struct cis_fs_time now;
     cis_lay_now(v, &now);
-    cis_lay_name_set(v, dir, name, 0, 0);
-    cis_lay_dir_changed(v, dir, r->is_dir ? -1 : 0, now);
+    cis_lay_name_set(v, e.dir, e.name, 0, 0);
+    cis_lay_dir_changed(v, e.dir, r->is_dir ? -1 : 0, now);
     v->moves += r->is_dir ? 1 : 0;
     cis_lay_node_unlinked(v, node, now);
     return 0;
