@@ -98,6 +98,15 @@ struct cis_vfs_call cis_fuse_call(fuse_req_t req)
     return call;
 }
 
+static void fire(struct fuse_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->req != NULL) {
+        cis_cancel_fire(w->token);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 /* Fires what is due; milliseconds until the next, -1: none. */
 static int fire_due(struct cis_fuse *f)
 {
@@ -252,8 +261,16 @@ static void end_workers(struct cis_fuse *f)
     for (unsigned i = 0; i < f->nworkers; i++) {
         pthread_cancel(f->workers[i].thread);
     }
+    struct timespec until = {0, 0};
+    uint64_t patience = cis_clock_after(cis_clock_mono_ns(), FUSE_PATIENCE_NS);
+    until.tv_sec = (time_t)(patience / CIS_NS_PER_S);
+    until.tv_nsec = (long)(patience % CIS_NS_PER_S);
     for (unsigned i = 0; i < f->nworkers; i++) {
-        pthread_join(f->workers[i].thread, NULL);
+        struct fuse_worker *w = &f->workers[i];
+        if (pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+            fire(w); /* it waits for something that does not come */
+            pthread_join(w->thread, NULL);
+        }
     }
     for (unsigned i = 0; i < FUSE_THREADS_MAX; i++) {
         cis_cancel_unref(f->workers[i].token);

@@ -4,10 +4,16 @@
 #include "cis/cis.h"
 #include "harness.h"
 #include "base/file.h"
+#include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
+#include "tools/pgcluster.h"
+
+#ifdef FX_POSTGRES
+static struct pgcluster *cluster;
+#endif
 
 struct place {
-    char *dir;
+    char *dir, *where; /* where: the runtime's data_dir */
     cis_runtime *runtime;
 };
 
@@ -17,7 +23,12 @@ static int setup(void **state)
     struct cis_error err;
     struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
     p->dir = test_dir_new();
-    config.data_dir = p->dir;
+#ifdef FX_POSTGRES
+    p->where = pgcluster_store(cluster);
+#else
+    p->where = strdup(p->dir);
+#endif
+    config.data_dir = p->where;
     config.compile_in_process = true;
     *state = p;
     return cis_runtime_new(&config, &p->runtime, &err) == CIS_OK ? 0 : -1;
@@ -29,9 +40,26 @@ static int teardown(void **state)
     struct cis_error err;
     cis_runtime_free(p->runtime);
     int failed = cis_file_remove_tree(p->dir, &err) != CIS_OK;
+#ifdef FX_POSTGRES
+    pgcluster_drop(cluster, p->where);
+#else
+    free(p->where);
+#endif
     free(p->dir);
     free(p);
     return failed;
+}
+
+/* The store behind the runtime's back. */
+static cis_store *store_of(const struct place *p)
+{
+    cis_store *store = NULL;
+#ifdef FX_POSTGRES
+    assert_ok(cis_store_postgres_open(p->where, NULL, &store, NULL, err));
+#else
+    assert_ok(cis_store_sqlite_open(p->where, &store, err));
+#endif
+    return store;
 }
 
 static cis_workspace *open_at(struct place *p, const char *state)
@@ -234,10 +262,9 @@ static void a_write_above_the_quota_leaves_everything_as_it_was(void **state)
 {
     struct place *p = *state;
     static char big[200000];
-    cis_store *store = NULL;
     struct cis_tenant quota = {.quota_bytes = 100000};
     put_commit(p, "/old", "old text");
-    assert_ok(cis_store_sqlite_open(p->dir, &store, err));
+    cis_store *store = store_of(p);
     assert_ok(store->fs->tenant_quota(store, CIS_STR("default"), &quota, NULL, err));
     store->ops->close(store);
     cis_workspace *w = open_at(p, NULL);
@@ -482,5 +509,12 @@ int main(void)
         cmocka_unit_test(a_runtime_that_keeps_nothing_says_so),
         TEST(states_and_tenants_that_cannot_be_are_named),
     };
+#ifdef FX_POSTGRES
+    cluster = pgcluster_start(NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    pgcluster_stop(cluster);
+    return failed;
+#else
     return cmocka_run_group_tests(tests, NULL, NULL);
+#endif
 }

@@ -126,6 +126,53 @@ static void who_waits_for_the_database_is_stopped_by_a_signal(void **state)
     s->env[0] = NULL;
 }
 
+/* The pid in DIR/.tarbox/mount. */
+static pid_t server_of(const char *dir)
+{
+    char path[600], text[2000] = "";
+    snprintf(path, sizeof path, "%s/.tarbox/mount", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_true(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    const char *at = strstr(text, "\"pid\":");
+    assert_non_null(at);
+    return (pid_t)strtol(at + strlen("\"pid\":"), NULL, 10);
+}
+
+static void a_server_that_is_told_to_end_leaves_nobody_waiting(void **state)
+{
+    if (!mounted_possible()) {
+        skip();
+    }
+    struct sys *s = *state;
+    char *dir = test_dir_new();
+    int status = 0;
+    s->env[0] = store_env;
+    cis_fs(s, "mount", dir);
+    pid_t server = server_of(dir);
+    PGconn *admin = pgcluster_connect(cluster, "postgres", "postgres");
+    PQclear(PQexec(admin, "BEGIN"));
+    PQclear(PQexec(admin, "LOCK TABLE cis.dirent, cis.inode IN ACCESS EXCLUSIVE MODE"));
+    pid_t pid = waiter(dir, 0, false);
+    usleep(300000);
+    assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+    assert_int_equal(kill(server, SIGTERM), 0);
+    assert_true(ended(pid, 20 * CIS_NS_PER_S, &status));
+    uint64_t until = cis_clock_mono_ns() + 20 * CIS_NS_PER_S;
+    while (kill(server, 0) == 0 && cis_clock_mono_ns() < until) {
+        usleep(5000);
+    }
+    assert_int_equal(kill(server, 0), -1);
+    PQclear(PQexec(admin, "ROLLBACK"));
+    PQfinish(admin);
+    cis_fs(s, "mount", dir); /* its lease was given back */
+    cis_fs(s, "umount", dir);
+    rmdir(dir);
+    free(dir);
+    s->env[0] = NULL;
+}
+
 /* Programs get signals all the time: a timer does not end what a database answers in time. */
 static void a_signal_does_not_end_what_is_answered_soon(void **state)
 {
@@ -180,6 +227,8 @@ int main(void)
     (void)sys_teardown(&state);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_waits_for_the_database_is_stopped_by_a_signal,
+                                        sys_setup, sys_teardown),
+        cmocka_unit_test_setup_teardown(a_server_that_is_told_to_end_leaves_nobody_waiting,
                                         sys_setup, sys_teardown),
         cmocka_unit_test_setup_teardown(a_signal_does_not_end_what_is_answered_soon, sys_setup,
                                         sys_teardown),

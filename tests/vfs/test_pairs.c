@@ -201,7 +201,7 @@ static void assert_is(struct world *w, const char *ref, const subject *content)
     cis_vfs_close(vfs);
 }
 
-static void a_pair(void **state)
+static void beside_what_takes_history_away_an_operation_merges_or_says_why(void **state)
 {
     const struct pair *p = *state;
     const struct second *second = p->second;
@@ -275,7 +275,9 @@ int main(void)
             snprintf(pairs[n].name, sizeof pairs[n].name, "%.*s%s%s", (int)(mark - seconds[i].name),
                      seconds[i].name, firsts[k].name, mark + 2);
             tests[n] = (struct CMUnitTest){
-                .name = pairs[n].name, .test_func = a_pair, .initial_state = &pairs[n]};
+                .name = pairs[n].name,
+                .test_func = beside_what_takes_history_away_an_operation_merges_or_says_why,
+                .initial_state = &pairs[n]};
         }
     }
     stores_start();

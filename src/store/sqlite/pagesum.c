@@ -4,48 +4,21 @@
  *
  * The sum covers the page's number too: a page in another's place does not pass. It is made where a
  * page enters the database file. A page in the write-ahead log is covered by SQLite's own frame
- * checksum, which SQLite looks at in recovery only; here it is checked at every read, and before a
- * recovery the log is held against its mark (logmark.h). Files without
- * the reserved bytes (made before, or by others) pass unchecked. One object a file, used by the one
- * thread that uses the connection. */
+ * checksum, which SQLite looks at in recovery only; here it is checked at every read (logfile.c),
+ * and before a recovery the log is held against its mark (logmark.h). Files without the reserved
+ * bytes (made before, or by others) pass unchecked. One object a file, used by the one thread that
+ * uses the connection. */
 #include "store/sqlite/pagesum.h"
 
 #include <stdatomic.h>
 #include "base/le.h"
 #include "base/mem.h"
-#include "store/sqlite/logmark.h"
+#include "store/sqlite/sumfile.h"
 
 #define SUM_BYTES 8u
 #define PAGE_MAX 65536
 #define SHM_WRITE_LOCK 0   /* the writer's lock among those of the log's index … */
 #define SHM_RECOVER_LOCK 2 /* … and that of whoever reads the whole log to make the index */
-
-struct sum_file {
-    sqlite3_file base;
-    struct sum_file *db; /* of a log: its database */
-    bool on;             /* pages carry sums */
-    bool swapped;        /* of a log: its checksums are of big-endian words */
-    bool known;          /* … and that was looked up */
-    uint32_t page;       /* bytes */
-    /* Frames of the log from here on are of the transaction at work: SQLite may have written a page
-     * again and puts the checksums right when it commits. */
-    sqlite3_int64 own;
-    sqlite3_int64 bad; /* page that failed last, 0: none; negative: it has no sum at all */
-    uint8_t *scratch;
-    /* of a database */
-    struct sum_file *wal; /* its log, while that is open */
-    struct sql_mark mark;
-    struct sql_loss loss;
-    bool lost; /* what loss says */
-    sqlite3_int64
-        commit_end;   /* of the log, with the frame that ends the transaction; 0: none yet */
-    uint8_t salts[8]; /* of that frame */
-};
-
-static sqlite3_file *below(sqlite3_file *file)
-{
-    return (sqlite3_file *)((struct sum_file *)file + 1);
-}
 
 /* ---- sums ---- */
 
@@ -77,18 +50,6 @@ uint64_t cis_sql_page_sum(const uint8_t *page, size_t n, uint64_t number)
     return sum != 0 ? sum : 1; /* 0 is what a foreign writer leaves there */
 }
 
-static bool page_sized(int amount)
-{
-    return amount >= 512 && amount <= PAGE_MAX && (amount & (amount - 1)) == 0;
-}
-
-/* Is this a whole page of the file? A connection that opened an empty file reads its first page by
- * another size until it has seen the head that somebody wrote meanwhile. */
-static bool whole_page(const struct sum_file *db, int amount, sqlite3_int64 at)
-{
-    return db->on && page_sized(amount) && (uint32_t)amount == db->page && at % amount == 0;
-}
-
 static bool page_right(const uint8_t *page, int amount, sqlite3_int64 at)
 {
     size_t n = (size_t)amount - SUM_BYTES;
@@ -112,12 +73,12 @@ static void learn(struct sum_file *f, const uint8_t *head)
 static void look(struct sum_file *f, sqlite3_file *file)
 {
     uint8_t head[100];
-    sqlite3_file *real = below(file);
+    sqlite3_file *real = sum_below(file);
     if (real->pMethods->xRead(real, head, sizeof head, 0) != SQLITE_OK) {
         return;
     }
     learn(f, head);
-    if (f->on || !page_sized((int)f->page)) {
+    if (f->on || !sum_page_sized((int)f->page)) {
         return;
     }
     int n = (int)f->page;
@@ -144,32 +105,26 @@ static int sum_close(sqlite3_file *file)
     if (f->db != NULL) {
         f->db->wal = NULL;
     }
-    return below(file)->pMethods->xClose(below(file));
-}
-
-static int fault(struct sum_file *db, sqlite3_int64 page)
-{
-    db->bad = page;
-    return SQLITE_IOERR_DATA;
+    return sum_below(file)->pMethods->xClose(sum_below(file));
 }
 
 static int db_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at)
 {
     struct sum_file *f = (struct sum_file *)file;
-    int rc = below(file)->pMethods->xRead(below(file), out, amount, at);
+    int rc = sum_below(file)->pMethods->xRead(sum_below(file), out, amount, at);
     if (rc == SQLITE_OK && at == 0 && amount >= 100) {
         learn(f, out);
     }
-    if (!whole_page(f, amount, at)) {
+    if (!sum_whole_page(f, amount, at)) {
         return rc;
     }
     if (rc == SQLITE_IOERR_SHORT_READ && at != 0) {
-        return fault(f, at / amount + 1); /* cut: SQLite would go on with zeros */
+        return sum_fault(f, at / amount + 1); /* cut: SQLite would go on with zeros */
     }
     if (rc == SQLITE_OK) {
         if (!page_right(out, amount, at)) {
             bool none = cis_le64((uint8_t *)out + amount - SUM_BYTES) == 0;
-            return fault(f, none ? -(at / amount + 1) : at / amount + 1);
+            return sum_fault(f, none ? -(at / amount + 1) : at / amount + 1);
         }
         /* What is in memory and in the log has zeros there: so a page that another program put into
          * the file is told from a damaged one. */
@@ -181,11 +136,11 @@ static int db_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at)
 static int db_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 at)
 {
     struct sum_file *f = (struct sum_file *)file;
-    sqlite3_file *real = below(file);
+    sqlite3_file *real = sum_below(file);
     if (at == 0 && amount >= 100) {
         learn(f, data);
     }
-    if (!whole_page(f, amount, at)) {
+    if (!sum_whole_page(f, amount, at)) {
         return real->pMethods->xWrite(real, data, amount, at);
     }
     if (f->scratch == NULL && (f->scratch = cis_alloc(PAGE_MAX)) == NULL) {
@@ -197,101 +152,24 @@ static int db_write(sqlite3_file *file, const void *data, int amount, sqlite3_in
     return real->pMethods->xWrite(real, f->scratch, amount, at);
 }
 
-/* A page out of the log: the frame's checksum goes on from that of the frame before, or from the
- * log's head. */
-static int frame_check(struct sum_file *f, sqlite3_file *real, const uint8_t *page, int amount,
-                       sqlite3_int64 at)
-{
-    uint8_t head[CIS_SQL_FRAME_HEAD], before[CIS_SQL_WAL_HEAD];
-    sqlite3_int64 frame = at - CIS_SQL_FRAME_HEAD,
-                  step = CIS_SQL_FRAME_HEAD + (sqlite3_int64)amount;
-    bool first = frame == CIS_SQL_WAL_HEAD;
-    int rc = real->pMethods->xRead(real, head, CIS_SQL_FRAME_HEAD, frame);
-    if (rc == SQLITE_OK && (first || !f->known)) {
-        rc = real->pMethods->xRead(real, before, CIS_SQL_WAL_HEAD, 0);
-        f->swapped = (before[3] & 1) != 0;
-        f->known = rc == SQLITE_OK;
-    }
-    uint8_t *sum_at = before + 24;
-    if (rc == SQLITE_OK && !first) {
-        rc = real->pMethods->xRead(real, before, CIS_SQL_FRAME_HEAD, frame - step);
-        sum_at = before + 16;
-    }
-    if (rc != SQLITE_OK) {
-        return rc;
-    }
-    uint32_t sum[2] = {cis_sql_be32(sum_at), cis_sql_be32(sum_at + 4)};
-    cis_sql_log_sum(f->swapped, head, 8, sum);
-    cis_sql_log_sum(f->swapped, page, (size_t)amount, sum);
-    bool right = sum[0] == cis_sql_be32(head + 16) && sum[1] == cis_sql_be32(head + 20);
-    return right ? SQLITE_OK : fault(f->db, (sqlite3_int64)cis_sql_be32(head));
-}
-
-static int wal_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at)
-{
-    struct sum_file *f = (struct sum_file *)file;
-    sqlite3_file *real = below(file);
-    int rc = real->pMethods->xRead(real, out, amount, at);
-    bool page = whole_page(f->db, amount, 0) && at >= CIS_SQL_WAL_HEAD + CIS_SQL_FRAME_HEAD &&
-                (at - CIS_SQL_WAL_HEAD - CIS_SQL_FRAME_HEAD) % (CIS_SQL_FRAME_HEAD + amount) == 0;
-    if (!page || at - CIS_SQL_FRAME_HEAD >= f->db->own) {
-        return rc;
-    }
-    if (rc == SQLITE_IOERR_SHORT_READ) {
-        return fault(f->db, 0);
-    }
-    return rc == SQLITE_OK ? frame_check(f, real, out, amount, at) : rc;
-}
-
-/* The head of a frame is on its way to the log. */
-static int note_frame(struct sum_file *db, const uint8_t *head, sqlite3_int64 at)
-{
-    sqlite3_int64 end = at + CIS_SQL_FRAME_HEAD + db->page;
-    if (cis_sql_be32(head + 4) != 0 && db->page != 0 && end > db->commit_end) {
-        db->commit_end = end;
-        memcpy(db->salts, head + 8, sizeof db->salts);
-    }
-    return (uint64_t)at < db->mark.end &&
-                   memcmp(db->mark.salts, head + 8, sizeof db->mark.salts) == 0
-               ? cis_sql_mark_lower(&db->mark, (uint64_t)at)
-               : SQLITE_OK;
-}
-
-static int wal_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 at)
-{
-    struct sum_file *f = (struct sum_file *)file;
-    if (at < f->db->own) {
-        f->db->own = at;
-    }
-    if (at == 0) {
-        f->known = false;
-        f->db->mark.end = 0; /* another log */
-    } else if (amount == CIS_SQL_FRAME_HEAD) {
-        int rc = note_frame(f->db, data, at);
-        if (rc != SQLITE_OK) {
-            return rc;
-        }
-    }
-    return below(file)->pMethods->xWrite(below(file), data, amount, at);
-}
-
 static int sum_shm_lock(sqlite3_file *file, int offset, int n, int flags)
 {
     struct sum_file *f = (struct sum_file *)file;
-    const sqlite3_io_methods *real = below(file)->pMethods;
+    const sqlite3_io_methods *real = sum_below(file)->pMethods;
     if (offset == SHM_WRITE_LOCK) {
         f->own = INT64_MAX; /* a transaction begins or is over */
         f->commit_end = 0;
     }
-    int rc = real->xShmLock(below(file), offset, n, flags);
+    int rc = real->xShmLock(sum_below(file), offset, n, flags);
     bool recovers = flags == (SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) &&
                     offset <= SHM_RECOVER_LOCK && SHM_RECOVER_LOCK < offset + n;
     if (rc == SQLITE_OK && recovers && f->wal != NULL) {
         /* Its end is about to be decided, for all connections: nobody writes. */
-        rc = cis_sql_mark_judge(&f->mark, below(&f->wal->base), &f->loss);
+        rc = cis_sql_mark_judge(&f->mark, sum_below(&f->wal->base), &f->loss);
         f->lost = rc == SQLITE_IOERR_DATA;
         if (rc != SQLITE_OK) {
-            (void)real->xShmLock(below(file), offset, n, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+            (void)real->xShmLock(sum_below(file), offset, n,
+                                 SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
         }
     }
     return rc;
@@ -312,85 +190,76 @@ static int sum_control(sqlite3_file *file, int op, void *arg)
         *(const struct sql_loss **)arg = f->lost ? &f->loss : NULL;
         return SQLITE_OK;
     }
-    return below(file)->pMethods->xFileControl(below(file), op, arg);
+    return sum_below(file)->pMethods->xFileControl(sum_below(file), op, arg);
 }
 
 /* ---- the rest passes through ---- */
 
 static int sum_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-    struct sum_file *db = ((struct sum_file *)file)->db;
-    int rc = db != NULL ? cis_sql_mark_lower(&db->mark, (uint64_t)size) : SQLITE_OK;
-    if (rc != SQLITE_OK) {
-        return rc;
-    }
-    return below(file)->pMethods->xTruncate(below(file), size);
+    return sum_below(file)->pMethods->xTruncate(sum_below(file), size);
 }
 
 static int sum_sync(sqlite3_file *file, int flags)
 {
-    struct sum_file *db = ((struct sum_file *)file)->db;
-    int rc = below(file)->pMethods->xSync(below(file), flags);
-    if (rc == SQLITE_OK && db != NULL && db->commit_end != 0) {
-        cis_sql_mark_set(&db->mark, db->salts, (uint64_t)db->commit_end);
-    }
-    return rc;
+    return sum_below(file)->pMethods->xSync(sum_below(file), flags);
 }
 
 static int sum_size(sqlite3_file *file, sqlite3_int64 *out)
 {
-    return below(file)->pMethods->xFileSize(below(file), out);
+    return sum_below(file)->pMethods->xFileSize(sum_below(file), out);
 }
 
 static int sum_lock(sqlite3_file *file, int level)
 {
-    return below(file)->pMethods->xLock(below(file), level);
+    return sum_below(file)->pMethods->xLock(sum_below(file), level);
 }
 
 static int sum_unlock(sqlite3_file *file, int level)
 {
-    return below(file)->pMethods->xUnlock(below(file), level);
+    return sum_below(file)->pMethods->xUnlock(sum_below(file), level);
 }
 
 static int sum_reserved(sqlite3_file *file, int *out)
 {
-    return below(file)->pMethods->xCheckReservedLock(below(file), out);
+    return sum_below(file)->pMethods->xCheckReservedLock(sum_below(file), out);
 }
 
 static int sum_sector(sqlite3_file *file)
 {
-    return below(file)->pMethods->xSectorSize(below(file));
+    return sum_below(file)->pMethods->xSectorSize(sum_below(file));
 }
 
 static int sum_device(sqlite3_file *file)
 {
-    return below(file)->pMethods->xDeviceCharacteristics(below(file));
+    return sum_below(file)->pMethods->xDeviceCharacteristics(sum_below(file));
 }
 
 static int sum_shm_map(sqlite3_file *file, int page, int size, int extend, void volatile **out)
 {
-    return below(file)->pMethods->xShmMap(below(file), page, size, extend, out);
+    return sum_below(file)->pMethods->xShmMap(sum_below(file), page, size, extend, out);
 }
 
 static void sum_shm_barrier(sqlite3_file *file)
 {
-    below(file)->pMethods->xShmBarrier(below(file));
+    sum_below(file)->pMethods->xShmBarrier(sum_below(file));
 }
 
 static int sum_shm_unmap(sqlite3_file *file, int remove)
 {
-    return below(file)->pMethods->xShmUnmap(below(file), remove);
+    return sum_below(file)->pMethods->xShmUnmap(sum_below(file), remove);
 }
 
 /* Version 2: without xFetch there is no memory map. */
-#define METHODS(read, write)                                                                       \
+#define METHODS(read, write, truncate, sync)                                                       \
     {                                                                                              \
-        2, sum_close, read, write, sum_truncate, sum_sync, sum_size, sum_lock, sum_unlock,         \
-            sum_reserved, sum_control, sum_sector, sum_device, sum_shm_map, sum_shm_lock,          \
-            sum_shm_barrier, sum_shm_unmap, NULL, NULL                                             \
+        2, sum_close, read, write, truncate, sync, sum_size, sum_lock, sum_unlock, sum_reserved,   \
+            sum_control, sum_sector, sum_device, sum_shm_map, sum_shm_lock, sum_shm_barrier,       \
+            sum_shm_unmap, NULL, NULL                                                              \
     }
-static const sqlite3_io_methods db_methods = METHODS(db_read, db_write);
-static const sqlite3_io_methods wal_methods = METHODS(wal_read, wal_write);
+static const sqlite3_io_methods db_methods = METHODS(db_read, db_write, sum_truncate, sum_sync);
+static const sqlite3_io_methods log_methods =
+    METHODS(cis_sql_log_read, cis_sql_log_write, cis_sql_log_truncate, cis_sql_log_sync);
 
 /* Bytes of a file object of the VFS below, so that another can follow. */
 static int room_of(const sqlite3_vfs *real)
@@ -417,18 +286,18 @@ static int sum_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
     }
     struct sum_file *f = (struct sum_file *)file;
     *f = (struct sum_file){.own = INT64_MAX};
-    int rc = real->xOpen(real, name, below(file), flags, out);
-    if (below(file)->pMethods == NULL) {
+    int rc = real->xOpen(real, name, sum_below(file), flags, out);
+    if (sum_below(file)->pMethods == NULL) {
         return rc;
     }
     if ((flags & SQLITE_OPEN_WAL) != 0) {
         f->db = (struct sum_file *)sqlite3_database_file_object(name);
         f->db->wal = f;
     } else if (rc == SQLITE_OK) {
-        sqlite3_file *room = (sqlite3_file *)((char *)below(file) + room_of(real));
+        sqlite3_file *room = (sqlite3_file *)((char *)sum_below(file) + room_of(real));
         rc = cis_sql_mark_init(&f->mark, real, room, name);
     }
-    file->pMethods = f->db != NULL ? &wal_methods : &db_methods;
+    file->pMethods = f->db != NULL ? &log_methods : &db_methods;
     if (rc == SQLITE_OK && f->db == NULL) {
         look(f, file);
     }
