@@ -1,6 +1,7 @@
 /* The compiler's side: bytes in, artefact out. Runs under limits that the parent set; what it knows
  * is one module. */
 #include "engine/child.h"
+#include "engine/document.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -68,6 +69,18 @@ static cis_code compile_request(struct cis_bytes input, uint64_t *out_fingerprin
     if (request.job == CIS_CHILD_SCAN) {
         return cis_child_examine(binary, request.name, request.features, out, err);
     }
+    if (request.job == CIS_CHILD_COMPONENT) {
+        if (request.slot_bytes > binary.len) {
+            return cis_fail(err, CIS_E_USAGE, "request with an adapter that is not there");
+        }
+        size_t n = (size_t)request.slot_bytes;
+        return cis_child_component((struct cis_bytes){binary.ptr, n},
+                                   (struct cis_bytes){binary.ptr + n, binary.len - n}, request.name,
+                                   out, err);
+    }
+    if (request.job == CIS_CHILD_WIT) {
+        return cis_child_wit(binary, request.name, out, err);
+    }
     wasm_engine_t *engine = NULL;
     CIS_TRY(cis_profile_engine(request.features, request.fuel != 0, 0, request.slot_bytes, &engine,
                                err));
@@ -83,7 +96,8 @@ int cis_engine_compile_child(void)
     watch_memory();
     struct cis_error err = {0};
     CIS_CLEANUP(cis_buf_done)
-    struct cis_buf input = CIS_BUF_INIT(sizeof(struct cis_child_request) + (size_t)CIS_MODULE_MAX);
+    struct cis_buf input =
+        CIS_BUF_INIT(sizeof(struct cis_child_request) + (size_t)CIS_MODULE_MAX + CIS_ADAPTER_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf artefact = CIS_BUF_INIT(CIS_ARTEFACT_MAX);
     struct cis_child_answer answer = {.magic = CIS_CHILD_MAGIC};
     cis_code code = cis_file_read_fd(STDIN_FILENO, "request", &input, &err);

@@ -9,8 +9,10 @@
 #define CIS_CHILD_NO_MEMORY 77      /* exit code: the memory limit was in the way */
 
 enum cis_child_job {
-    CIS_CHILD_COMPILE, /* a binary → the artefact */
-    CIS_CHILD_SCAN     /* text or binary → struct cis_child_scan, JSON, the binary of a text */
+    CIS_CHILD_COMPILE,   /* a binary → the artefact */
+    CIS_CHILD_SCAN,      /* text or binary → struct cis_child_scan, JSON, the binary of a text */
+    CIS_CHILD_COMPONENT, /* an adapter of slot_bytes and a module behind it → a component */
+    CIS_CHILD_WIT        /* a component → its interfaces as text */
 };
 
 struct cis_child_request { /* followed by `len` bytes of module */
@@ -44,5 +46,11 @@ cis_code cis_compile_with(wasm_engine_t *engine, struct cis_bytes binary, const 
 /* Text to binary and the scan, as the body of an answer. */
 cis_code cis_child_examine(struct cis_bytes wasm, const char *name, unsigned features,
                            struct cis_buf *out, struct cis_error *err);
+
+/* document.c, as bodies of answers. */
+cis_code cis_child_component(struct cis_bytes adapter, struct cis_bytes module, const char *name,
+                             struct cis_buf *out, struct cis_error *err);
+cis_code cis_child_wit(struct cis_bytes wasm, const char *name, struct cis_buf *out,
+                       struct cis_error *err);
 
 #endif

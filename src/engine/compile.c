@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "engine/child.h"
+#include "engine/document.h"
 
 #define STDERR_KEPT 16384u
 
@@ -125,7 +126,7 @@ cis_code cis_child_run(const struct cis_child_limits *l, const struct cis_child_
     };
     snprintf(request.name, sizeof request.name, "%s", w->name);
     CIS_CLEANUP(cis_buf_done)
-    struct cis_buf input = CIS_BUF_INIT(sizeof request + (size_t)CIS_MODULE_MAX);
+    struct cis_buf input = CIS_BUF_INIT(sizeof request + (size_t)CIS_MODULE_MAX + CIS_ADAPTER_MAX);
     cis_buf_add(&input, &request, sizeof request);
     cis_buf_add(&input, w->input.ptr, w->input.len);
     CIS_TRY(cis_buf_check(&input, w->name, err));

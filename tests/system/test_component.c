@@ -124,6 +124,50 @@ static void its_limits_and_traps_have_the_exit_codes_of_modules(void **state)
     assert_contains(sys_err(s), "0: inner_most (");
 }
 
+static void core_module_becomes_a_component_whose_interfaces_are_shown(void **state)
+{
+    struct sys *s = *state;
+    char made[600], other[600];
+    snprintf(made, sizeof made, "%s/cat.component.wasm", s->home);
+    snprintf(other, sizeof other, "%s/reactor.component.wasm", s->home);
+    assert_exit(s, 0, cis(s, "component", "new", CIS_GUESTS_DIR "/cat.wasm", "-o", made));
+    assert_exit(s, 0, cis(s, "component", "wit", made));
+    assert_contains(sys_out(s), "import wasi:io/streams@0.2");
+    assert_contains(sys_out(s), "export wasi:cli/run@0.2");
+    assert_exit(s, 0, cis(s, "component", "wit", made, "--json"));
+    assert_contains(sys_out(s), "{\"schema\":1,\"wit\":\"package ");
+    assert_exit(s, 0, cis(s, "component", "new", CIS_GUESTS_DIR "/cat.wasm", "-o", "-"));
+    assert_true(s->last.output.len > 8 && memcmp(s->last.output.ptr, "\0asm\x0d", 5) == 0);
+    /* Without _start it is a reactor: nothing is exported as a command. */
+    s->input = cis_bytes_of("(module (memory (export \"memory\") 1))", 37);
+    assert_exit(s, 0, cis(s, "component", "new", "-", "-o", other));
+    s->input = cis_bytes_of(NULL, 0);
+    assert_exit(s, 0, cis(s, "component", "wit", other));
+    assert_null(strstr(sys_out(s), "wasi:cli/run"));
+}
+
+static void what_is_no_component_is_refused_by_name(void **state)
+{
+    struct sys *s = *state;
+    char made[600];
+    snprintf(made, sizeof made, "%s/x.wasm", s->home);
+    assert_exit(s, 3, cis(s, "component", "wit", CIS_GUESTS_DIR "/cat.wasm"));
+    assert_contains(sys_err(s), "is a core module");
+    assert_exit(s, 3, cis(s, "component", "new", CIS_GUESTS_DIR "/abi_sdk.wasm", "-o", made));
+    assert_contains(sys_err(s), "abi_sdk.wasm: ");
+    assert_exit(s, 2, cis(s, "component", "new", CIS_GUESTS_DIR "/cat.wasm"));
+    assert_exit(s, 3,
+                cis(s, "component", "new", CIS_GUESTS_DIR "/cat.wasm", "-o", made, "--adapter",
+                    CIS_GUESTS_DIR "/notes.wasm"));
+    s->input = cis_bytes_of("\0asm\x0d\0\1\0\7\xff\xff", 11);
+    assert_exit(s, 3, cis(s, "component", "wit", "-"));
+    s->input = cis_bytes_of(NULL, 0);
+    struct cis_error err;
+    struct cis_buf none = CIS_BUF_INIT(64);
+    assert_int_equal(cis_file_read(made, &none, &err), CIS_E_NOTFOUND); /* nothing half made */
+    cis_buf_done(&none);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
 
 int main(void)
@@ -137,6 +181,8 @@ int main(void)
         T(a_refused_call_is_reported_and_traced),
         T(what_nothing_provides_is_refused_by_name),
         T(its_limits_and_traps_have_the_exit_codes_of_modules),
+        T(core_module_becomes_a_component_whose_interfaces_are_shown),
+        T(what_is_no_component_is_refused_by_name),
     };
     return cmocka_run_group_tests_name("components", tests, NULL, NULL);
 }

@@ -1,0 +1,117 @@
+/* Components as documents; see document.h. */
+#include "engine/document.h"
+
+#include "base/clock.h"
+#include "engine/child.h"
+
+static cis_code take(wasmtime_error_t *error, struct cis_glue_text *text, const char *name,
+                     struct cis_buf *out, struct cis_error *err)
+{
+    if (error != NULL) {
+        return cis_engine_fail(err, CIS_E_INVALID, name, error, NULL);
+    }
+    cis_buf_add(out, text->ptr, text->len);
+    cis_glue_text_free(text);
+    return cis_buf_check(out, name, err);
+}
+
+/* ---- the work itself, in the child or here ---- */
+
+static bool has_start(struct cis_bytes binary, const char *name)
+{
+    const struct cis_image_options o = {.name = name,
+                                        .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS};
+    struct cis_image_info *info = NULL;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(64u << 20);
+    uint8_t digest[CIS_SHA256_BYTES] = {0};
+    bool found = cis_scan_json(binary, &o, &json, NULL) == CIS_OK &&
+                 cis_info_from_json(cis_buf_view(&json), digest, &info, NULL) == CIS_OK &&
+                 cis_info_export(info, CIS_STR("_start")) != NULL;
+    cis_image_info_free(info);
+    return found;
+}
+
+cis_code cis_child_component(struct cis_bytes adapter, struct cis_bytes module, const char *name,
+                             struct cis_buf *out, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf converted = CIS_BUF_INIT(CIS_MODULE_MAX);
+    CIS_TRY(cis_module_binary(module, name, &converted, err));
+    struct cis_bytes binary = converted.len != 0 ? cis_buf_bytes(&converted) : module;
+    struct cis_glue_text text = {0};
+    return take(cis_glue_component_new(binary.ptr, binary.len, adapter.ptr, adapter.len,
+                                       !has_start(binary, name), &text),
+                &text, name, out, err);
+}
+
+cis_code cis_child_wit(struct cis_bytes wasm, const char *name, struct cis_buf *out,
+                       struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf converted = CIS_BUF_INIT(CIS_MODULE_MAX);
+    CIS_TRY(cis_module_binary(wasm, name, &converted, err));
+    struct cis_bytes binary = converted.len != 0 ? cis_buf_bytes(&converted) : wasm;
+    if (binary.len >= 8 && memcmp(binary.ptr, "\0asm", 4) == 0 && binary.ptr[6] == 0) {
+        return cis_fail(err, CIS_E_INVALID, "%s: is a core module, which has no interfaces", name);
+    }
+    struct cis_glue_text text = {0};
+    return take(cis_glue_wit(binary.ptr, binary.len, &text), &text, name, out, err);
+}
+
+/* ---- where it is done ---- */
+
+static cis_code in_child(enum cis_child_job job, struct cis_bytes first, struct cis_bytes second,
+                         const char *doing, const struct cis_image_options *o, struct cis_buf *out,
+                         struct cis_error *err)
+{
+    const struct cis_child_limits limits = {
+        .program = o->compiler,
+        .memory_bytes = o->compile_memory != 0 ? o->compile_memory : CIS_COMPILE_BYTES_DEFAULT,
+        .ns = o->compile_ns != 0 ? o->compile_ns : CIS_COMPILE_NS_DEFAULT};
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf input = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + CIS_ADAPTER_MAX);
+    cis_buf_add(&input, first.ptr, first.len);
+    cis_buf_add(&input, second.ptr, second.len);
+    CIS_TRY(cis_buf_check(&input, o->name, err));
+    const struct cis_child_work work = {
+        .job = job,
+        .input = cis_buf_bytes(&input),
+        .name = o->name,
+        .doing = doing,
+        .slot_bytes = first.len,
+        .stop = {o->stop.deadline_ns != 0 ? o->stop.deadline_ns : CIS_NEVER, o->stop.cancel}};
+    uint64_t unused;
+    return cis_child_run(&limits, &work, &unused, out, err);
+}
+
+static cis_code sizes(struct cis_bytes wasm, struct cis_bytes adapter, const char *name,
+                      struct cis_error *err)
+{
+    if (wasm.len > CIS_MODULE_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes", name, CIS_MODULE_MAX);
+    }
+    return adapter.len <= CIS_ADAPTER_MAX
+               ? CIS_OK
+               : cis_fail(err, CIS_E_LIMIT, "adapter: larger than %u bytes", CIS_ADAPTER_MAX);
+}
+
+cis_code cis_component_make(struct cis_bytes module, struct cis_bytes adapter,
+                            const struct cis_image_options *options, struct cis_buf *out,
+                            struct cis_error *err)
+{
+    struct cis_image_options o = *options;
+    o.name = o.name != NULL ? o.name : "module";
+    CIS_TRY(sizes(module, adapter, o.name, err));
+    return o.compiler == NULL ? cis_child_component(adapter, module, o.name, out, err)
+                              : in_child(CIS_CHILD_COMPONENT, adapter, module,
+                                         "making a component of", &o, out, err);
+}
+
+cis_code cis_component_wit(struct cis_bytes wasm, const struct cis_image_options *options,
+                           struct cis_buf *out, struct cis_error *err)
+{
+    struct cis_image_options o = *options;
+    o.name = o.name != NULL ? o.name : "component";
+    CIS_TRY(sizes(wasm, (struct cis_bytes){0}, o.name, err));
+    return o.compiler == NULL
+               ? cis_child_wit(wasm, o.name, out, err)
+               : in_child(CIS_CHILD_WIT, (struct cis_bytes){0}, wasm, "reading", &o, out, err);
+}
