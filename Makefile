@@ -40,6 +40,7 @@ bench: build ## figures, with ratios to the peers
 	@$(CMAKE) --build --preset release -j $(JOBS) --target benches
 	@bench/run build/release
 	@bench/mount build/release
+	@bench/wasi build/release
 	@bench/mount build/release --postgres
 
 install: build ## program, library, headers, man pages; PREFIX=/usr/local, DESTDIR=

@@ -1,0 +1,3 @@
+module tarwalk
+
+go 1.24
