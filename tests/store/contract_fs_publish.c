@@ -1,7 +1,9 @@
 /* The contract of publishing: who may read which branch of whom, and who learns what. */
 #include "harness.h"
 
-#include <sys/stat.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include "tree.h"
 
 #define BOB CIS_STR("bob")
@@ -365,6 +367,82 @@ static void a_publisher_that_was_deleted_is_not_the_next_of_its_name(void **stat
     assert_fails(CIS_E_INVALID, "not [a-z0-9]", s->fs->tenant_get(s, who, &now, NULL, err));
 }
 
+/* ---- beside each other ---- */
+
+#define TOGGLES 40u
+#define READERS 3
+
+struct crowd {
+    cis_store *s;
+    atomic_uint turn; /* 4n: taken back; 4n + 1: between; 4n + 2: published; 4n + 3: between */
+    atomic_uint let_in, kept_out;
+    pthread_mutex_t lock;
+    char wrong[300]; /* the first wrong answer: a thread cannot fail the test */
+};
+
+/* What was settled from before the question until after the answer decides the answer. */
+static void *ask(void *arg)
+{
+    struct crowd *c = arg;
+    for (unsigned before; (before = atomic_load(&c->turn)) < 4 * TOGGLES;) {
+        struct cis_fs_ref ref;
+        struct cis_error why = {0};
+        uint64_t pin = 0;
+        cis_code code = enter(c->s, "main", BOB, &ref, &pin, &why);
+        bool settled = before % 2 == 0 && atomic_load(&c->turn) == before;
+        bool odd = code != CIS_OK && code != CIS_E_DENIED;
+        if (odd || (settled && (code == CIS_OK) != (before % 4 == 2))) {
+            pthread_mutex_lock(&c->lock);
+            snprintf(c->wrong, sizeof c->wrong, "turn %u: %s", before,
+                     code == CIS_OK ? "let in" : why.msg);
+            pthread_mutex_unlock(&c->lock);
+        }
+        atomic_fetch_add(code == CIS_OK ? &c->let_in : &c->kept_out, 1);
+        if (code == CIS_OK) {
+            (void)!c->s->fs->pin(c->s, T, ref.head, pin, 0, &pin, NULL, NULL);
+        }
+    }
+    return NULL;
+}
+
+static void taking_back_holds_for_every_look_that_begins_after_it(void **state)
+{
+    static struct crowd crowd;
+    pthread_t threads[READERS];
+    struct crowd *c = &crowd;
+    struct pins pins = {0};
+    memset(c, 0, sizeof *c);
+    c->s = fs_store(state);
+    pthread_mutex_init(&c->lock, NULL);
+    readers(c->s);
+    write_text(c->s, "main", "f");
+    assert_ok(publish(c->s, "main", BOB, err));
+    assert_ok(unpublish(c->s, "main", BOB, err));
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, ask, c), 0);
+    }
+    for (unsigned i = 0; i < TOGGLES; i++) {
+        for (int half = 0; half < 2; half++) {
+            unsigned seen = atomic_load(&c->let_in) + atomic_load(&c->kept_out);
+            while (atomic_load(&c->let_in) + atomic_load(&c->kept_out) < seen + READERS) {
+                sched_yield();
+            }
+            atomic_fetch_add(&c->turn, 1);
+            assert_ok(half == 0 ? publish(c->s, "main", BOB, err)
+                                : unpublish(c->s, "main", BOB, err));
+            atomic_fetch_add(&c->turn, 1);
+        }
+    }
+    for (int i = 0; i < READERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    pthread_mutex_destroy(&c->lock);
+    assert_string_equal(c->wrong, "");
+    assert_true(crowd.let_in >= TOGGLES && crowd.kept_out >= TOGGLES);
+    assert_ok(c->s->fs->pins(c->s, T, count_pin, &pins, NULL, err));
+    assert_int_equal(pins.n, 0);
+}
+
 const struct fs_test fs_tests_publish[] = {
     FS_TEST(a_published_branch_is_read_at_its_head_and_pinned_there),
     FS_TEST(lists_tell_both_sides),
@@ -376,5 +454,6 @@ const struct fs_test fs_tests_publish[] = {
     FS_TEST(a_rollback_and_a_switch_change_what_is_read_not_who_may),
     FS_TEST(a_reader_that_was_deleted_is_not_the_next_of_its_name),
     FS_TEST(a_publisher_that_was_deleted_is_not_the_next_of_its_name),
+    FS_TEST(taking_back_holds_for_every_look_that_begins_after_it),
     {NULL, NULL},
 };

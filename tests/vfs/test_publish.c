@@ -420,6 +420,27 @@ static void an_open_view_ends_when_the_branch_is_taken_back(void **state)
     world_close(&w);
 }
 
+/* The forest's keeper looks after those that ask nothing. */
+static void a_view_that_nobody_uses_ends_as_well(void **state)
+{
+    (void)state;
+    struct world w = world_open();
+    cis_vfs_file *file = use(&w);
+    unpublish();
+    atomic_fetch_sub(&lay_of(w.shared)->pinned_ns, 60ull * 1000000000);
+    for (int i = 0; i < 10000 && lay_of(w.shared)->ended == 0; i++) {
+        struct timespec nap = {0, 2000000};
+        pthread_mutex_lock(&place->forest->lock); /* as if its time had come */
+        pthread_cond_broadcast(&place->forest->keep);
+        pthread_mutex_unlock(&place->forest->lock);
+        nanosleep(&nap, NULL);
+    }
+    assert_int_equal(lay_of(w.shared)->ended, EACCES);
+    assert_ended(&w, file, EACCES);
+    cis_vfs_file_close(file);
+    world_close(&w);
+}
+
 static void an_open_view_ends_with_the_branchs_name(void **state)
 {
     (void)state;
@@ -491,6 +512,7 @@ int main(void)
         TEST(a_guest_needs_no_room_in_anybodys_quota),
         TEST(what_cannot_be_opened_says_why),
         TEST(an_open_view_ends_when_the_branch_is_taken_back),
+        TEST(a_view_that_nobody_uses_ends_as_well),
         TEST(an_open_view_ends_with_the_branchs_name),
         TEST(an_open_view_never_shows_a_later_tenant_of_the_name),
         TEST(a_pin_that_lapsed_is_not_taken_again),
