@@ -21,6 +21,7 @@ struct cis_app {
     cis_http_client *http;
     cis_ai *ai;
     struct cis_log_service log;
+    cis_tape *tape; /* borrowed */
 };
 
 cis_code cis_app_open(struct cis_cli *cli, cis_app **out_app, struct cis_error *err)
@@ -164,13 +165,19 @@ static void log_line(void *self, const struct cis_call *call, enum cis_log_level
                      const char *text, size_t len)
 {
     static const char *const names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR"};
-    (void)self;
+    const cis_app *app = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
     cis_buf_printf(&line, "%-5s %s: ", names[level <= CIS_LOG_ERROR ? level : CIS_LOG_ERROR],
                    call->skill);
     cis_cli_printable(&line, (struct cis_str){text, len});
     cis_buf_byte(&line, '\n');
     cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
+    cis_tape_show(app->tape, 2, line.ptr, line.len);
+}
+
+void cis_app_record(cis_app *app, cis_tape *tape)
+{
+    app->tape = tape;
 }
 
 static cis_code open_ai(cis_app *app, struct cis_error *err)
@@ -201,6 +208,7 @@ cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_s
                               app->config->memory_quota_keys);
         app->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
         app->log.line = log_line;
+        app->log.self = app;
     }
     if (network && app->ai == NULL) {
         struct cis_http_client_options http = {.ca_file = app->config->ca_file,

@@ -7,6 +7,7 @@
 #include "cis/service.h"
 #include "cli/cli.h"
 #include "engine/engine.h"
+#include "engine/tape.h"
 #include "store/store.h"
 #include "vfs/layered/layered.h"
 
@@ -31,6 +32,8 @@ cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error 
  */
 cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_services,
                           struct cis_error *err);
+/* What services print from now on is on this tape too; NULL: no more. */
+void cis_app_record(cis_app *app, cis_tape *tape);
 /* A stop for store work of this command: cancelled by Ctrl-C, at most 60 s. */
 struct cis_stop cis_app_stop(const cis_app *app);
 

@@ -33,6 +33,7 @@ struct cis_cli_command {
     /* It runs somebody's program: what follows the first positional argument is that one's, options
      * too, and exit codes are those of cis_code_run_exit. */
     bool foreign;
+    bool run_exits; /* the exit codes alone */
     /* "w/workspace": the letter w by itself stands for its option with this value; -wVALUE gives
      * another. NULL: letters need a value as names do. */
     const char *alone;

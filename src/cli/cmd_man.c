@@ -148,7 +148,8 @@ static void command_page(struct cis_buf *out, const struct cis_cli_command *comm
         cis_buf_text(out, ".SH EXAMPLES\n");
         paragraphs(out, command->examples);
     }
-    exit_status(out, command->foreign ? cis_code_run_exit : cis_code_skill_exit);
+    exit_status(out,
+                command->foreign || command->run_exits ? cis_code_run_exit : cis_code_skill_exit);
     cis_buf_text(out, ".SH SEE ALSO\n.BR cis (1)\n");
 }
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/program.h"
+#include "cli/tape.h"
 #include "config/config.h"
 
 #define MODULE_MAX (1ull << 30)
@@ -23,11 +24,13 @@ struct job {
     const char *label;
     struct cis_stop stop;
     cis_image *image;
+    cis_tape *tape;
     struct cis_run_request request;
 };
 
 static void job_done(struct job *j)
 {
+    cis_tape_free(j->tape);
     cis_image_unref(j->image);
     cis_program_world_done(&j->world);
     cis_buf_done(&j->module);
@@ -84,6 +87,7 @@ static cis_code load(struct job *j, struct cis_error *err)
                                   .stop = j->stop};
     o.features =
         (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
+    o.features |= cis_cli_record_features(j->cli);
     const char *feature;
     for (int i = 0; (feature = cis_cli_nth(j->cli, "enable", i)) != NULL; i++) {
         o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
@@ -167,16 +171,6 @@ static cis_code take_tx(struct job *j, struct cis_error *err)
 
 /* ---- all of it ---- */
 
-static void trace_line(void *self, const char *line)
-{
-    (void)self;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
-    cis_buf_text(&text, "host  ");
-    cis_cli_printable_line(&text, cis_str_of(line));
-    cis_buf_byte(&text, '\n');
-    cis_fd_write_all(STDERR_FILENO, text.ptr, text.len);
-}
-
 static cis_code open_files(struct job *j, struct cis_error *err)
 {
     struct cis_run_request *r = &j->request;
@@ -212,7 +206,11 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     r->read_only = cis_cli_has(cli, "read-only");
     r->no_clock = cis_cli_has(cli, "no-clock");
     r->no_random = cis_cli_has(cli, "no-random");
-    r->trace = cis_cli_has(cli, "trace") ? trace_line : NULL;
+    r->trace = cis_cli_has(cli, "trace") ? cis_cli_trace_line : NULL;
+    struct cis_tape_source source = {
+        .module = cis_buf_bytes(&j->module), .name = j->label, .program = true};
+    CIS_TRY(cis_cli_record(j->app, cli, j->image, &source, &j->tape, err));
+    r->tape = j->tape;
     return CIS_OK;
 }
 
@@ -387,6 +385,7 @@ static const struct cis_cli_option options[] = {
     {"enable", 0, "FEATURE", "accept modules that use it", true, "memory64|exceptions"},
     {"trace", 0, "WHAT", "print one line a host call on stderr", false, "host"},
     {"report", 0, "FILE", "write the report there", false, NULL},
+    {"record", 0, "FILE", "write the run down, for `cis replay`", false, NULL},
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_run = {

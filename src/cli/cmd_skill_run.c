@@ -1,5 +1,6 @@
 /* `cis skill run` and `cis skill call`: one run of a module file or an installed skill. */
 #include "cli/skill.h"
+#include "cli/tape.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,10 +30,12 @@ struct job {
     struct cis_run_config_pair config[256];
     struct cis_run_request request;
     cis_image *image;
+    cis_tape *tape;
 };
 
 static void job_done(struct job *j)
 {
+    cis_tape_free(j->tape);
     cis_image_unref(j->image);
     if (j->installed) {
         cis_skill_close(&j->skill);
@@ -256,16 +259,6 @@ static void take_exports(struct job *j)
     }
 }
 
-static void trace_line(void *self, const char *line)
-{
-    (void)self;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
-    cis_buf_text(&text, "host  ");
-    cis_cli_printable_line(&text, cis_str_of(line));
-    cis_buf_byte(&text, '\n');
-    cis_fd_write_all(STDERR_FILENO, text.ptr, text.len);
-}
-
 static cis_code load_image(struct job *j, struct cis_error *err)
 {
     const struct cis_config *c = cis_app_config(j->app);
@@ -275,6 +268,7 @@ static cis_code load_image(struct job *j, struct cis_error *err)
                                   .stop = {CIS_NEVER, j->cli->cancel}};
     o.features =
         (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
+    o.features |= cis_cli_record_features(j->cli);
     const char *feature;
     for (int i = 0; (feature = cis_cli_nth(j->cli, "enable", i)) != NULL; i++) {
         o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
@@ -285,6 +279,15 @@ static cis_code load_image(struct job *j, struct cis_error *err)
     struct cis_engine_stats stats;
     cis_engine_stats(j->request.engine, &stats);
     j->request.compiled_code = stats.compiled != 0 ? "compiled" : "disk";
+    return CIS_OK;
+}
+
+static cis_code record(struct job *j, struct cis_error *err)
+{
+    struct cis_tape_source source = {
+        .module = cis_buf_bytes(j->installed ? &j->skill.module : &j->module), .name = j->label};
+    CIS_TRY(cis_cli_record(j->app, j->cli, j->image, &source, &j->tape, err));
+    j->request.tape = j->tape;
     return CIS_OK;
 }
 
@@ -313,7 +316,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     r->tx = tx == NULL || strcmp(tx, "commit-on-success") == 0 ? CIS_TX_ON_SUCCESS
             : strcmp(tx, "always") == 0                        ? CIS_TX_ALWAYS
                                                                : CIS_TX_DISCARD;
-    r->trace = cis_cli_has(j->cli, "trace") ? trace_line : NULL;
+    r->trace = cis_cli_has(j->cli, "trace") ? cis_cli_trace_line : NULL;
     CIS_TRY(cis_app_store(j->app, &r->store, err));
     if (cis_grants_has(&j->grants, CIS_GRANT_FS_READ)) {
         CIS_TRY(cis_app_forest(j->app, &r->forest, err));
@@ -323,7 +326,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     CIS_TRY(cis_app_services(j->app, network, &r->services, err));
     CIS_TRY(load_image(j, err));
     r->image = j->image;
-    return CIS_OK;
+    return record(j, err);
 }
 
 static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
@@ -429,6 +432,7 @@ static int skill_call(struct cis_cli *cli)
         {"enable", 0, "FEATURE", "accept modules that use it", true, "memory64|exceptions"},         \
         {"slots", 0, "N", "guests executing at once (default: cores)", false, NULL},                 \
         {"trace", 0, "WHAT", "print one line a host call on stderr", false, "host"},                 \
+        {"record", 0, "FILE", "write the run down, for `cis replay`", false, NULL},                  \
     {                                                                                                \
         "tx", 0, "WHEN", "keep memory writes when", false, "commit-on-success|always|discard"        \
     }

@@ -40,6 +40,8 @@ static bool table_fits(cis_guest *guest, uint64_t more)
 static bool answer(cis_guest *guest, bool table, uint64_t from, uint64_t to)
 {
     if (cis_tape_playing(guest) && !cis_tape_may_grow(guest, table, from, to)) {
+        guest->memory_limit_hit = true;
+        guest->memory_limit_asked = guest->memory_bytes + (to > from ? to - from : 0);
         return false;
     }
     bool yes = to >= from && (!table || to <= UINT32_MAX) &&

@@ -77,11 +77,20 @@ cis_code cis_tape_record(const char *path, const struct cis_tape_source *source,
     if (fd < 0) {
         return cis_fail_sys(err, CIS_E_IO, errno, "%s: the run cannot be recorded", path);
     }
+    tape->fd = fd;
     /* A file that was there before may be open to others, who are not to read this run. */
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         (void)fchmod(fd, 0600);
     }
     tape->source = *source;
+    tape->name = cis_strdup(source->name);
+    cis_buf_str(&tape->about, source->about);
+    if (tape->name == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
+    }
+    tape->source.name = tape->name;
+    tape->source.about = cis_buf_view(&tape->about);
+    CIS_TRY(cis_buf_check(&tape->about, path, err));
     CIS_TRY(cis_tape_file_begin(tape, fd, err));
     *out = cis_take(&tape);
     return CIS_OK;

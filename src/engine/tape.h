@@ -30,7 +30,7 @@ struct cis_tape_source {
     bool program;            /* a WASI program, not a skill: which table of exit codes holds */
 };
 
-/* Makes the file, 0600. What the source points to is borrowed until the guest was made. The image
+/* Makes the file, 0600. The module is borrowed until the guest was made. The image
  * must have been loaded with CIS_FEATURE_CANONICAL_NAN; give the tape in the guest's options. A
  * tape that cannot be written (disk full) ends the guest with CIS_E_IO. */
 cis_code cis_tape_record(const char *path, const struct cis_tape_source *source, cis_tape **out,

@@ -3,14 +3,15 @@
 
 #include <stdio.h>
 
-/* A skill's result is printed when it has ended, a value with a newline. */
+/* What is printed when the run has ended: the results of an export that was called by name, or a
+ * skill's result, a value with a newline. */
 static void show_result(const cis_session *s, const struct cis_run_outcome *o)
 {
-    if (s->request.program != NULL || (o->code != CIS_OK && o->code != CIS_E_FAILED)) {
+    if (o->code != CIS_OK && o->code != CIS_E_FAILED) {
         return;
     }
     cis_tape_show(s->request.tape, 1, o->output.ptr, o->output.len);
-    if (!o->raw && o->output.len != 0) {
+    if (s->request.program == NULL && !o->raw && o->output.len != 0) {
         cis_tape_show(s->request.tape, 1, "\n", 1);
     }
 }

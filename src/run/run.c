@@ -207,7 +207,6 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     struct cis_guest_end end = {0};
     struct cis_skillabi_plan plan = {0};
     cis_host_stderr_flush(&s->host);
-    cis_run_tape_end(s, o);
     if (s->guest != NULL) {
         cis_guest_usage(s->guest, &usage);
         end = *cis_guest_end(s->guest);
@@ -217,6 +216,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
         s->guest = NULL;
     }
     tell_time(s, o, &end);
+    cis_run_tape_end(s, o);
     cis_wasi_p1_end(&s->host); /* what the guest left open is closed before it is committed */
     bool keep = s->request.tx != CIS_TX_DISCARD &&
                 (o->code == CIS_OK || (o->code == CIS_E_FAILED && s->request.tx == CIS_TX_ALWAYS));

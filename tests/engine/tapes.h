@@ -6,14 +6,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include "base/buf.h"
-#include "base/crc32c.h"
 #include "base/file.h"
 #include "base/le.h"
 #include "base/mem.h"
 #include "engine/tape.h"
 #include "guests.h"
-
-#define TAPE_START 12u /* magic and version */
+#include "tapefile.h"
 
 static uint64_t tape_ticks = 1000; /* goes on over all runs */
 
@@ -359,34 +357,11 @@ static inline void tape_write(const struct tapes *f, const void *data, size_t le
     close(fd);
 }
 
-/* The bytes in the frames, without them. */
-static inline void tape_unframe(const struct cis_buf *file, struct cis_buf *out)
-{
-    size_t at = TAPE_START;
-    while (at < file->len) {
-        size_t n = cis_le32(file->ptr + at);
-        cis_buf_add(out, file->ptr + at + 8, n);
-        at += 8 + n;
-    }
-}
-
 static inline void tape_frame(struct tapes *f, const uint8_t *start, const uint8_t *bytes,
                               size_t len)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
-    cis_buf_add(&out, start, TAPE_START);
-    uint32_t crc = cis_crc32c(0, start, TAPE_START);
-    while (len != 0) {
-        uint8_t header[8];
-        uint32_t n = len < 65536 ? (uint32_t)len : 65536;
-        cis_put_le32(header, n);
-        crc = cis_crc32c(cis_crc32c(crc, header, 4), bytes, n);
-        cis_put_le32(header + 4, crc);
-        cis_buf_add(&out, header, sizeof header);
-        cis_buf_add(&out, bytes, n);
-        bytes += n;
-        len -= n;
-    }
+    tape_put_frames(start, bytes, len, &out);
     tape_write(f, out.ptr, out.len);
 }
 

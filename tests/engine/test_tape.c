@@ -205,6 +205,22 @@ static void growth_is_answered_as_it_was(void **state)
     assert_memory_equal(f->shown[1].ptr, want, sizeof want);
 }
 
+/* Two memories' minimums fit one by one and not together. */
+static void a_guest_that_is_too_large_to_start_is_played(void **state)
+{
+    struct tapes *f = *state;
+    f->limits.memory_bytes = 3 * 65536 + 10;
+    assert_int_equal(tape_begin(f, "(module (import \"env\" \"memory\" (memory 2))"
+                                   " (table 2 funcref) (table 60000 funcref))"),
+                     CIS_E_MEMORY);
+    assert_ok(tape_end(f));
+    assert_played(f, CIS_E_MEMORY);
+    f->limits = (struct cis_limits){.memory_bytes = 1u << 20, .table_elements = 10};
+    assert_int_equal(tape_begin(f, "(module (table 5 funcref) (table 6 funcref))"), CIS_E_MEMORY);
+    assert_ok(tape_end(f));
+    assert_played(f, CIS_E_MEMORY);
+}
+
 static void a_kept_instance_is_played_call_by_call(void **state)
 {
     struct tapes *f = *state;
@@ -627,6 +643,7 @@ int main(void)
         T(calls_within_calls_and_growth_by_the_host_are_played),
         T(a_start_function_and_an_imported_memory_are_played),
         T(growth_is_answered_as_it_was),
+        T(a_guest_that_is_too_large_to_start_is_played),
         T(a_kept_instance_is_played_call_by_call),
         T(a_trap_is_the_same_trap),
         T(an_exit_keeps_its_code),

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "wasi/p1/p1.h"
 
 #define ROWS_MAX 256
 static cis_engine *the_engine;
@@ -343,6 +344,7 @@ void abi_open_table(struct abi *a, const char *abi, bool allocator, const char *
 void abi_close(struct abi *a)
 {
     cis_guest_free(a->guest);
+    cis_wasi_p1_end(&a->host);
     cis_program_unref(a->program);
     cis_image_unref(a->image);
     cis_memory_view_free(a->host.memory);

@@ -81,9 +81,11 @@ static int server_setup(void **state)
 static int server_teardown(void **state)
 {
     struct server *v = *state;
-    close(v->hold);
     int status;
-    waitpid(v->pid, &status, 0);
+    if (v->pid > 0) {
+        close(v->hold);
+        waitpid(v->pid, &status, 0);
+    }
     int failed = sys_teardown((void **)&v->sys);
     free(v);
     return failed;
@@ -96,6 +98,28 @@ static int fetch(struct server *v, const char *guest, const char *path, const ch
     snprintf(allow, sizeof allow, "http=%s", grant != NULL ? grant : v->origin);
     return cis(v->sys, "skill", "run", "--wasm", guest, "--input", input, "--allow", allow,
                "--time", "5s");
+}
+
+/* The answer is on the tape: nobody has to be there to give it. */
+static void http_is_played_after_the_server_is_gone(void **state)
+{
+    struct server *v = *state;
+    char *guest = sys_wat(v->sys, "fetch.wat", GUEST_FETCH), tape[4200], input[128];
+    snprintf(tape, sizeof tape, "%s/run.tape", v->sys->home);
+    snprintf(input, sizeof input, "\"%s/echo?x=%d\"", v->origin, (int)getpid());
+    assert_exit(v->sys, 0,
+                cis(v->sys, "skill", "run", "--wasm", guest, "--record", tape, "--input", input,
+                    "--http", v->origin));
+    char *first = strdup(sys_out(v->sys));
+    assert_contains(first, "echo");
+    close(v->hold);
+    int status;
+    waitpid(v->pid, &status, 0);
+    v->hold = v->pid = -1;
+    assert_exit(v->sys, 0, cis(v->sys, "replay", tape));
+    assert_string_equal(sys_out(v->sys), first);
+    free(first);
+    free(guest);
 }
 
 static size_t requests(const struct server *v)
@@ -281,6 +305,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(s0_2_http_is_posted_through_every_abi),
+        T(http_is_played_after_the_server_is_gone),
         T(a_granted_origin_is_reached_and_no_other),
         T(a_redirect_to_another_origin_is_judged_again),
         T(a_slow_or_lying_server_ends_in_time_and_by_name),
