@@ -232,6 +232,77 @@ static void a_listening_socket_is_served_and_waiting_for_it_ends(void **state)
     assert_int_equal(wait_exit(pid), 124);
 }
 
+#ifdef LIVE_GO
+/* Clock ticks that a process has used. */
+static unsigned long used(pid_t pid)
+{
+    char path[64], text[1024] = "";
+    unsigned long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    const char *after = strrchr(text, ')');
+    assert_non_null(after);
+    assert_int_equal(
+        sscanf(after, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+    return user + system;
+}
+
+static void ask(const struct sockaddr_in *a, int number)
+{
+    char text[128], answer[1024] = "", wanted[64];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)a, sizeof *a), 0);
+    int len = snprintf(text, sizeof text,
+                       "GET /%d HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", number);
+    assert_int_equal(send(fd, text, (size_t)len, 0), len);
+    for (size_t n = 0;;) {
+        ssize_t more = recv(fd, answer + n, sizeof answer - 1 - n, 0);
+        if (more <= 0) {
+            break;
+        }
+        n += (size_t)more;
+    }
+    close(fd);
+    snprintf(wanted, sizeof wanted, "\r\n\r\nhello /%d", number);
+    assert_contains(answer, "HTTP/1.1 200 OK");
+    assert_contains(answer, wanted);
+}
+
+static void a_server_in_go_waits_for_clients_clocks_and_input_at_once(void **state)
+{
+    struct sys *s = *state;
+    int in[2], out[2];
+    char where[64];
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)free_port()),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    snprintf(where, sizeof where, "127.0.0.1:%d", ntohs(a.sin_port));
+    assert_true(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+    pid_t pid =
+        spawn(s, in[0], out[1],
+              (const char *const[]){"--listen", where, CIS_GUESTS_DIR "/go_serve.wasm", NULL});
+    expect(out[0], "serving\n");
+    for (int i = 0; i < 30; i++) {
+        ask(&a, i);
+    }
+    assert_int_equal(write(in[1], "one\n", 4), 4);
+    expect(out[0], "line one\n");
+    unsigned long before = used(pid);
+    poll(NULL, 0, 500);
+    assert_in_range(used(pid) - before, 0, (unsigned long)sysconf(_SC_CLK_TCK) / 5);
+    assert_int_equal(fcntl(in[0], F_GETFL) & O_NONBLOCK, 0); /* it asked for it, for itself */
+    assert_int_equal(write(in[1], "stop\n", 5), 5);
+    expect(out[0], "line stop\n");
+    assert_int_equal(wait_exit(pid), 0);
+    for (int i = 0; i < 2; i++) {
+        close(in[i]);
+        close(out[i]);
+    }
+}
+#endif
+
 static void a_seed_repeats_the_random_numbers(void **state)
 {
     struct sys *s = *state;
@@ -259,6 +330,9 @@ int main(void)
         T(a_program_that_waits_is_ended_by_a_signal_and_by_its_limit),
         T(a_full_pipe_does_not_hold_a_program_beyond_its_limit),
         T(a_listening_socket_is_served_and_waiting_for_it_ends),
+#ifdef LIVE_GO
+        T(a_server_in_go_waits_for_clients_clocks_and_input_at_once),
+#endif
         T(a_seed_repeats_the_random_numbers),
     };
     return cmocka_run_group_tests_name("system_live", tests, NULL, NULL);
