@@ -197,8 +197,8 @@ static cis_code open_cow(struct cis_run_files *files, struct mount *m,
     struct cis_fs_ref ref;
     struct cis_error why;
     CIS_TRY(open_host(m, mount, in->read_only, in->budget, err));
-    if (in->read_only) {
-        return CIS_OK; /* nothing can change: the folder alone shows the same */
+    if (in->read_only && mount->branch == NULL) {
+        return CIS_OK; /* nothing has changed, nothing can: the folder alone shows the same */
     }
     CIS_TRY(cow_branch(m, in, mount, number, err));
     cis_code code =
@@ -206,11 +206,16 @@ static cis_code open_cow(struct cis_run_files *files, struct mount *m,
     if (code != CIS_OK && code != CIS_E_NOTFOUND) {
         return cis_fail(err, code, "%s", why.msg);
     }
-    if (code == CIS_OK) {
+    if (code == CIS_E_NOTFOUND && in->read_only) {
+        cis_free(cis_take(&m->branch));
+        return CIS_OK;
+    }
+    if (code == CIS_OK && !in->read_only) {
         CIS_TRY(not_leased(files, m, &ref, err));
     }
     m->fresh = code == CIS_E_NOTFOUND;
     o.empty = m->fresh;
+    o.read_only = in->read_only;
     o.ref = cis_str_of(m->fresh ? "" : m->branch);
     CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));
     m->info.base = cis_layered_view(m->view);
@@ -224,9 +229,9 @@ static cis_code open_cow(struct cis_run_files *files, struct mount *m,
     if (code != CIS_OK) {
         return cis_fail(err, code, "%s", why.msg);
     }
-    m->writes = true;
+    m->writes = !in->read_only;
     m->info.kind = "cow";
-    m->info.read_only = false;
+    m->info.read_only = in->read_only;
     return CIS_OK;
 }
 

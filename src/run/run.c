@@ -48,12 +48,13 @@ static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_c
     o->raw = s->host.output_written;
 }
 
-/* The same for a program: its exit code is its own, and it has no other result. */
+/* The same for a program: its exit code is its own, and it has no other result. It may have ended
+ * before it was called: a module's start function can exit, too. */
 static void call_program(cis_session *s, struct cis_run_outcome *o)
 {
-    o->output = CIS_BUF_INIT(1u << 20);
-    o->code = cis_run_program_call(s, &o->output, &o->error);
     const struct cis_guest_end *end = cis_guest_end(s->guest);
+    o->output = CIS_BUF_INIT(1u << 20);
+    o->code = end->exited ? CIS_OK : cis_run_program_call(s, &o->output, &o->error);
     o->exited = o->code == CIS_OK;
     o->exit_code = end->exited ? end->exit_code : 0;
     if (o->exited && o->exit_code != 0) {
@@ -286,12 +287,12 @@ cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_o
         return cis_fail(err, o.code, "%s", o.error.msg);
     }
     memcpy(o.id, s->id, sizeof o.id);
-    if (o.code == CIS_OK) {
-        if (s->request.program != NULL) {
+    if (s->request.program != NULL) {
+        if (o.code == CIS_OK || (s->guest != NULL && cis_guest_end(s->guest)->exited)) {
             call_program(s, &o);
-        } else {
-            call(s, &o, &skill_code);
         }
+    } else if (o.code == CIS_OK) {
+        call(s, &o, &skill_code);
     }
     cis_code code = finish(s, &o, skill_code, err);
     cis_session_close(s);
