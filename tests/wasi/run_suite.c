@@ -1,0 +1,200 @@
+/* The suite on one backend, which the argument names: sqlite, postgres, hostdir or cow. A second
+ * argument is a pattern of names, for one guest alone. */
+#include "vfs/ops.h"
+#include "wasi/suite.h"
+#include "wasi/special.h"
+
+enum {
+    OLD = 1,      /* built for wasi_unstable, too */
+    LINUX = 2,    /* Linux says what is right: the same program natively, the same output */
+    NOTHING = 4,  /* no mount */
+    THREE = 8,    /* /w, /x, /ro */
+    FIXED = 16,   /* filled by one run, read-only in the next */
+    SECRET = 32,  /* the first argument is a file outside */
+    SETTLED = 64, /* filled before: by Linux where the mount is a folder, else by a run */
+};
+
+static const struct row {
+    const char *name; /* a sentence */
+    const char *file;
+    unsigned flags;
+    const char *input;
+} rows[] = {
+    {"files_are_written_read_cut_and_kept_while_open", "files", LINUX, NULL},
+    {"renaming_moves_replaces_and_refuses", "rename", LINUX, NULL},
+    {"links_are_made_read_and_removed", "links", LINUX, NULL},
+    {"paths_of_every_length_and_byte", "paths", LINUX, NULL},
+    {"times_are_exact", "times", LINUX, NULL},
+    {"directories_are_listed_whole", "dirs", LINUX, NULL},
+    {"every_operation_on_every_ending_of_a_path", "slashes", LINUX, NULL},
+    {"every_operation_on_what_was_there_before", "slashes", LINUX | SETTLED, NULL},
+    {"descriptors_and_rights", "fds", OLD, NULL},
+    {"attributes_flags_offsets_and_space", "attributes", OLD, NULL},
+    {"listings_to_the_byte", "listing", OLD, NULL},
+    {"nothing_leads_out_of_a_mount", "escapes", OLD | SECRET, NULL},
+    {"waiting_for_clocks_and_descriptors", "polls", OLD, "input"},
+    {"hostile_numbers_and_pointers", "hostile", OLD, NULL},
+    {"the_control_folder_is_hidden", "hidden", 0, NULL},
+    {"without_a_mount_nothing_is_reached", "nothing", OLD | NOTHING, NULL},
+    {"a_read_only_mount_is_not_changed", "readonly", FIXED, NULL},
+    {"between_mounts_nothing_moves", "crossing", THREE, NULL},
+};
+#define ROWS (sizeof rows / sizeof *rows)
+
+static enum backend backend;
+enum backend suite_backend(void)
+{
+    return backend;
+}
+
+/* The guest ended by itself, and with which code. */
+static void ended(const char *file, const struct suite_result *r, bool judged)
+{
+    if (r->outcome.code != CIS_OK && r->outcome.code != CIS_E_FAILED) {
+        fail_msg("%s: %s (%s)\n%s", file, r->outcome.error.msg, cis_code_name(r->outcome.code),
+                 r->text);
+    }
+    if (!judged) {
+        assert_int_equal(r->outcome.exit_code, 0);
+    }
+}
+
+/* The same on Linux, and what is there afterwards: looked at by a run of its own, so that it is
+ * what was committed. */
+static void beside_linux(const struct row *row, const char *file, const struct place *place,
+                         const struct suite_result *result)
+{
+    char *folder = test_dir_new(), *wanted, name[64];
+    bool settled = (row->flags & SETTLED) != 0;
+    if (settled) {
+        free(suite_linux(file, "fill", folder));
+    }
+    wanted = suite_linux(file, settled ? "check" : NULL, folder);
+    suite_judge(backend, file, result->text, wanted);
+    free(wanted);
+    struct cis_run_mount mount = place_main(place);
+    struct suite_how how = {.file = "tree", .mounts = &mount, .nmounts = 1, .read_only = true};
+    struct suite_result tree;
+    suite_run(place, &how, &tree);
+    ended("tree", &tree, false);
+    wanted = suite_linux("tree", NULL, folder);
+    snprintf(name, sizeof name, "tree after %s", file);
+    suite_judge(backend, name, tree.text, wanted);
+    free(wanted);
+    suite_done(&tree);
+    remove_deep(folder);
+    free(folder);
+}
+
+static void run_row(const struct row *row, const char *file)
+{
+    struct place place;
+    struct cis_run_mount mounts[3];
+    struct suite_result result;
+    place_begin(&place, backend);
+    struct suite_how how = {.file = file, .mounts = mounts, .nmounts = 1, .input = row->input};
+    mounts[0] = place_main(&place);
+    if (row->flags & NOTHING) {
+        how.nmounts = 0;
+    }
+    if (row->flags & THREE) {
+        place_three(&place, mounts);
+        how.nmounts = 3;
+    }
+    if (row->flags & SECRET) {
+        how.args[0] = place.secret;
+    }
+    if (row->flags & FIXED) {
+        how.args[0] = "fill";
+        suite_run(&place, &how, &result);
+        ended(file, &result, false);
+        suite_done(&result);
+        how.args[0] = "check";
+        how.read_only = true;
+    }
+    if (row->flags & SETTLED) {
+        how.args[0] = "fill";
+        if (backend == HOSTDIR || backend == COW) {
+            free(suite_linux(file, "fill", place.folder));
+        } else {
+            suite_run(&place, &how, &result);
+            ended(file, &result, false);
+            suite_done(&result);
+        }
+        how.args[0] = "check";
+    }
+    place_mark(&place);
+    suite_run(&place, &how, &result);
+    ended(file, &result, true);
+    if (row->flags & LINUX) {
+        beside_linux(row, file, &place, &result);
+    } else {
+        suite_judge(backend, file, result.text, NULL);
+    }
+    suite_done(&result);
+    place_untouched(&place);
+    place_end(&place);
+}
+
+static void one_guest(void **state)
+{
+    const struct row *row = *state;
+    run_row(row, row->file);
+    if (row->flags & OLD) {
+        char file[64];
+        snprintf(file, sizeof file, "%s_old", row->file);
+        run_row(row, file);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    places_start(backend);
+    suite_start();
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    suite_stop();
+    places_stop();
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest *(*const special[])(size_t *) = {special_programs, special_streams,
+                                                             special_limits};
+    struct CMUnitTest *tests = calloc(ROWS + 100, sizeof *tests);
+    size_t ntests = ROWS;
+    for (backend = 0; argc > 1 && backend < BACKENDS; backend++) {
+        if (strcmp(argv[1], backend_names[backend]) == 0) {
+            break;
+        }
+    }
+    if (argc < 2 || backend == BACKENDS || tests == NULL) {
+        fprintf(stderr, "usage: wasi_suite sqlite|postgres|hostdir|cow [PATTERN]\n");
+        return 2;
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        tests[i] = (struct CMUnitTest){.name = rows[i].name,
+                                       .test_func = one_guest,
+                                       .initial_state = (void *)(uintptr_t)&rows[i]};
+    }
+    for (size_t i = 0; i < 3; i++) {
+        size_t n = 0;
+        const struct CMUnitTest *more = special[i](&n);
+        memcpy(tests + ntests, more, n * sizeof *tests);
+        ntests += n;
+    }
+    if (argc > 2) {
+        cmocka_set_test_filter(argv[2]);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "wasi_suite_%s", argv[1]);
+    int failed = _cmocka_run_group_tests(name, tests, ntests, begin, end);
+    free(tests);
+    return failed;
+}

@@ -1,0 +1,52 @@
+/* Runs a guest of the suite as libcis does, and reads what it says. One thread a run. */
+#ifndef CIS_TESTS_WASI_SUITE_H
+#define CIS_TESTS_WASI_SUITE_H
+
+#include "run/run.h"
+#include "wasi/place.h"
+
+#define SUITE_ARGS 5
+
+struct suite_how {
+    const char *file;             /* "files": guests/wasi_files.wasm */
+    const char *args[SUITE_ARGS]; /* after the program's name */
+    const char *const *env;
+    const struct cis_run_mount *mounts;
+    size_t nmounts;
+    bool read_only;
+    const char *input;           /* on stdin */
+    struct cis_host_stream *std; /* other streams instead: three */
+    const int *listeners;
+    size_t nlisteners;
+    uint64_t fuel, memory_bytes, host_bytes;
+    uint32_t files_max;
+    bool trap_unknown;
+};
+
+struct suite_result {
+    struct cis_run_outcome outcome;
+    char *text; /* of stdout; owned */
+};
+
+void suite_start(void); /* the engine, once in a program */
+void suite_stop(void);
+cis_engine *suite_engine(void);
+/* Compiled once in a program. */
+cis_image *suite_image(const char *file, bool fuel);
+/* The code that no run was made with, or CIS_OK with an outcome. */
+cis_code suite_try(const struct place *place, const struct suite_how *how, struct suite_result *out,
+                   struct cis_error *err);
+/* There is an outcome, or the test fails. */
+void suite_run(const struct place *place, const struct suite_how *how, struct suite_result *out);
+void suite_done(struct suite_result *result);
+
+/* The same program for Linux, in this folder, NULL: a fresh one; arg may be NULL. Its output;
+ * owned. */
+char *suite_linux(const char *name, const char *arg, const char *folder);
+
+/* Every line begins with a case's name. Compares, line by line where `wanted` is given, and else by
+ * "ok" and "not ok"; fails with what differs unless exceptions.def lists it, and fails when what it
+ * lists is not so. */
+void suite_judge(enum backend backend, const char *guest, const char *got, const char *wanted);
+
+#endif
