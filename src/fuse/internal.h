@@ -50,6 +50,7 @@ struct cis_fuse {
     struct fuse_worker *workers; /* FUSE_THREADS_MAX, of which … */
     unsigned nworkers;           /* … have a thread: it grows until the end, under the lock */
     bool ending;
+    atomic_uint ended;    /* threads */
     atomic_uint idle;     /* that wait for a request */
     atomic_bool watching; /* there was none */
 };

@@ -2,6 +2,8 @@
  * the cap of what is stored; over content that is committed, dirty or was spilled. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include "base/budget.h"
 #include "vfs/backend_layered.h"
@@ -209,11 +211,81 @@ static void whatever_ends_it_earlier_blocks_are_what_they_were(void **state)
     end(&w);
 }
 
+/* ---- beside commits ---- */
+
+static size_t len_of(unsigned round)
+{
+    return 150000 + round % 7 * 30000;
+}
+
+struct writer {
+    struct world *w;
+    atomic_bool stop;
+};
+
+static void *write_on(void *arg)
+{
+    struct writer *writer = arg;
+    struct world *w = writer->w;
+    for (unsigned round = 0; !atomic_load(&writer->stop); round++) {
+        memset(w->data, (int)(round % 7 + 1), len_of(round));
+        if (cis_layered_write_whole(w->file, &nobody, 0, w->data, len_of(round), true) != 0) {
+            return writer;
+        }
+    }
+    return NULL;
+}
+
+/* What a commit took is one of the writes, never parts of two. */
+static void assert_one_write(struct world *w, struct cis_view view)
+{
+    cis_vfs *old = layered_open(w->place, "", view, true);
+    cis_vfs_file *file = NULL;
+    cis_node node = 0;
+    struct cis_vfs_attr attr;
+    struct iovec iov = {w->got, 2 * MAX};
+    size_t n = 0;
+    assert_int_equal(old->ops->lookup(old, &nobody, 1, CIS_STR("file"), &node, &attr), 0);
+    assert_int_equal(old->ops->open(old, &nobody, node, O_RDONLY, &file), 0);
+    assert_int_equal(old->ops->read(file, &nobody, &iov, 1, 0, &n), 0);
+    old->ops->release(file);
+    old->ops->forget(old, node, 1);
+    cis_vfs_close(old);
+    if (n != 0) { /* else before the first */
+        assert_in_range(w->got[0], 1, 7);
+        assert_int_equal(n, len_of(w->got[0] - 1u));
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(w->got[i], w->got[0]);
+        }
+    }
+}
+
+static void a_commit_beside_it_has_all_of_a_write_or_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    struct writer writer = {.w = &w};
+    pthread_t thread;
+    void *failed = NULL;
+    begin(&w, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &writer), 0);
+    for (int i = 0; i < 25; i++) {
+        struct cis_fs_committed done;
+        assert_ok(cis_layered_commit(w.v, NULL, &done, NULL, err));
+        assert_one_write(&w, done.view);
+    }
+    atomic_store(&writer.stop, true);
+    pthread_join(thread, &failed);
+    assert_null(failed);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_a_quota_nothing_is_written),
         cmocka_unit_test(at_the_cap_of_what_is_stored_nothing_is_written),
+        cmocka_unit_test(a_commit_beside_it_has_all_of_a_write_or_nothing),
         cmocka_unit_test(whatever_ends_it_earlier_blocks_are_what_they_were),
     };
     stores_start();

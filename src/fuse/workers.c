@@ -1,0 +1,272 @@
+/* The threads that serve a mount. They block in reading the device, where a request wakes exactly
+ * one of them; whoever runs the mount waits for its end and cancels them there, the only place
+ * where they can be cancelled. Meanwhile it ends what waits too long for a process that got a
+ * signal, and adds a thread when all are stuck. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "fuse/internal.h"
+
+static _Thread_local uint8_t *scratch;
+static _Thread_local struct fuse_worker *self;
+
+uint8_t *cis_fuse_scratch(void)
+{
+    if (scratch == NULL) {
+        scratch = cis_alloc(FUSE_IO_MAX);
+    }
+    return scratch;
+}
+
+/* ---- requests whose process got a signal ---- */
+
+static void wake(const struct cis_fuse *f)
+{
+    uint64_t one = 1;
+    ssize_t n = write(f->interrupt_fd, &one, sizeof one); /* full: it is readable already */
+    (void)n;
+}
+
+/* From whichever worker read the interruption. The kernel sends it for any signal that is not
+ * ignored, not only for those that end the process. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+    struct fuse_worker *w = data;
+    pthread_mutex_lock(&w->lock);
+    bool noted = w->req == req && w->due_ns == 0; /* else it was answered meanwhile */
+    if (noted) {
+        w->due_ns = cis_clock_after(cis_clock_mono_ns(), FUSE_PATIENCE_NS);
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (noted) {
+        wake(w->f);
+    }
+}
+
+struct cis_vfs_call cis_fuse_call(fuse_req_t req)
+{
+    const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    struct cis_vfs_call call = {.uid = ctx->uid, .gid = ctx->gid};
+    struct fuse_worker *w = self;
+    if (w == NULL) {
+        return call;
+    }
+    pthread_mutex_lock(&w->lock);
+    w->req = req;
+    if (w->token == NULL && cis_cancel_new(&w->token, NULL) != CIS_OK) {
+        w->token = NULL; /* this one cannot be interrupted */
+    }
+    w->stop = (struct cis_stop){CIS_NEVER, w->token};
+    pthread_mutex_unlock(&w->lock);
+    call.stop = &w->stop;
+    fuse_req_interrupt_func(req, on_interrupt, w);
+    return call;
+}
+
+static void fire(struct fuse_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->req != NULL) {
+        cis_cancel_fire(w->token);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Fires what is due; milliseconds until the next, -1: none. */
+static int fire_due(struct cis_fuse *f)
+{
+    uint64_t now = cis_clock_mono_ns(), next = CIS_NEVER;
+    for (unsigned i = 0; i < FUSE_THREADS_MAX; i++) {
+        struct fuse_worker *w = &f->workers[i];
+        pthread_mutex_lock(&w->lock);
+        if (w->due_ns != 0 && w->due_ns <= now) {
+            cis_cancel_fire(w->token);
+            w->due_ns = 0;
+        } else if (w->due_ns != 0 && w->due_ns < next) {
+            next = w->due_ns;
+        }
+        pthread_mutex_unlock(&w->lock);
+    }
+    return next == CIS_NEVER ? -1 : (int)((next - now) / CIS_NS_PER_MS) + 1;
+}
+
+/* The request is answered: its token, when it was fired, is not the next one's. */
+static void request_done(struct fuse_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->req = NULL;
+    w->due_ns = 0;
+    if (w->token != NULL && cis_cancel_fired(w->token)) {
+        cis_cancel_unref(cis_take(&w->token));
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- workers ---- */
+
+static void worker_end(void *arg)
+{
+    struct fuse_worker *w = arg;
+    cis_fuse_stop(w->f); /* one leaves, all leave */
+    cis_free(w->buf.mem);
+    cis_free(scratch);
+    scratch = NULL;
+    atomic_fetch_add(&w->f->ended, 1);
+}
+
+static void *work(void *arg);
+
+/* One more thread; what pthread_create says. */
+static int worker_add(struct cis_fuse *f)
+{
+    int rc = 0;
+    pthread_mutex_lock(&f->lock);
+    if (!f->ending && f->nworkers < FUSE_THREADS_MAX) {
+        atomic_fetch_add(&f->idle, 1);
+        rc = pthread_create(&f->workers[f->nworkers].thread, NULL, work, &f->workers[f->nworkers]);
+        if (rc == 0) {
+            f->nworkers++;
+        } else {
+            atomic_fetch_sub(&f->idle, 1);
+        }
+    }
+    pthread_mutex_unlock(&f->lock);
+    return rc;
+}
+
+/* False: this worker ends. */
+static bool serve_one(struct fuse_worker *w)
+{
+    struct cis_fuse *f = w->f;
+    int was;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &was);
+    int n = fuse_session_receive_buf(f->session, &w->buf);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
+    if (n > 0) {
+        if (atomic_fetch_sub(&f->idle, 1) == 1 && !atomic_exchange(&f->watching, true)) {
+            wake(f);
+        }
+        fuse_session_process_buf(f->session, &w->buf);
+        request_done(w);
+        atomic_fetch_add(&f->idle, 1);
+    } else if (n < 0 && n != -EINTR && n != -EAGAIN) {
+        int none = 0;
+        (void)atomic_compare_exchange_strong(&f->failed, &none, -n);
+        return false;
+    }
+    return n != 0 && !fuse_session_exited(f->session); /* 0: unmounted */
+}
+
+static void *work(void *arg)
+{
+    int was;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
+    self = arg;
+    pthread_cleanup_push(worker_end, arg);
+    while (serve_one(arg)) {
+    }
+    pthread_cleanup_pop(1);
+    return NULL;
+}
+
+/* When all have been at work for a while, another is needed: somebody has to hear of interruptions.
+ * Milliseconds until the next look, -1: none is due. */
+static int watch(struct cis_fuse *f, uint64_t *since_ns)
+{
+    uint64_t now = cis_clock_mono_ns();
+    if (!atomic_load(&f->watching)) {
+        return -1;
+    }
+    if (atomic_load(&f->idle) != 0) {
+        atomic_store(&f->watching, false);
+        *since_ns = 0;
+        /* They may all have become busy in between, and seen that somebody watches. */
+        if (atomic_load(&f->idle) != 0) {
+            return -1;
+        }
+        atomic_store(&f->watching, true);
+    }
+    if (*since_ns == 0) {
+        *since_ns = now;
+    } else if (now - *since_ns >= FUSE_BUSY_NS) {
+        (void)worker_add(f);
+        *since_ns = now;
+    }
+    return (int)(FUSE_BUSY_NS / CIS_NS_PER_MS);
+}
+
+/* Until the mount ends. */
+static void attend(struct cis_fuse *f)
+{
+    int timeout = -1;
+    uint64_t busy_ns = 0;
+    for (;;) {
+        struct pollfd fds[3] = {{.fd = f->stop_fd, .events = POLLIN},
+                                {.fd = f->cancel_fd, .events = POLLIN},
+                                {.fd = f->interrupt_fd, .events = POLLIN}};
+        int ready = poll(fds, 3, timeout);
+        if ((ready < 0 && errno != EINTR) ||
+            (ready > 0 && (fds[0].revents | fds[1].revents) != 0)) {
+            return;
+        }
+        uint64_t count;
+        if (ready > 0 && fds[2].revents != 0 && read(f->interrupt_fd, &count, sizeof count) < 0 &&
+            errno != EAGAIN) {
+            return;
+        }
+        int due = fire_due(f), look = watch(f, &busy_ns);
+        timeout = due < 0 || (look >= 0 && look < due) ? look : due;
+    }
+}
+
+static void end_workers(struct cis_fuse *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->ending = true;
+    pthread_mutex_unlock(&f->lock);
+    for (unsigned i = 0; i < f->nworkers; i++) {
+        pthread_cancel(f->workers[i].thread);
+    }
+    uint64_t until = cis_clock_after(cis_clock_mono_ns(), FUSE_PATIENCE_NS);
+    while (atomic_load(&f->ended) < f->nworkers && cis_clock_mono_ns() < until) {
+        (void)poll(NULL, 0, 2);
+    }
+    for (unsigned i = 0; i < f->nworkers; i++) {
+        fire(&f->workers[i]); /* who is still at work waits for something that does not come */
+        pthread_join(f->workers[i].thread, NULL);
+    }
+    for (unsigned i = 0; i < FUSE_THREADS_MAX; i++) {
+        cis_cancel_unref(f->workers[i].token);
+        pthread_mutex_destroy(&f->workers[i].lock);
+    }
+    cis_free(cis_take(&f->workers));
+}
+
+cis_code cis_fuse_run(cis_fuse *fuse, struct cis_error *err)
+{
+    int rc = 0;
+    fuse->workers = cis_calloc(FUSE_THREADS_MAX, sizeof *fuse->workers);
+    if (fuse->workers == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "mount: out of memory");
+    }
+    for (unsigned i = 0; i < FUSE_THREADS_MAX; i++) {
+        fuse->workers[i].f = fuse;
+        pthread_mutex_init(&fuse->workers[i].lock, NULL);
+    }
+    for (unsigned i = 0; rc == 0 && i < fuse->threads; i++) {
+        rc = worker_add(fuse);
+    }
+    bool began = fuse->nworkers > 0;
+    if (began) {
+        attend(fuse);
+    }
+    end_workers(fuse);
+    if (!began) {
+        return cis_fail_sys(err, CIS_E_LIMIT, rc, "mount: no thread for it");
+    }
+    int failed = atomic_load(&fuse->failed);
+    return failed == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, failed, "mount: reading requests");
+}
