@@ -79,6 +79,10 @@ static cis_code check_one(struct apply *a, const struct cow_change *c)
         return cis_fail(a->err, CIS_E_UNSUPPORTED,
                         "%.160s: only files, folders and symlinks are made", c->path);
     }
+    if (cis_str_starts(text(c->path), CIS_STR(ASIDE))) {
+        return cis_fail(a->err, CIS_E_UNSUPPORTED,
+                        "%.160s: a name that is used while changes are made", c->path);
+    }
     if (a->how->since_ms == 0) {
         return CIS_OK;
     }

@@ -439,6 +439,49 @@ static void the_second_to_change_a_file_is_a_conflict_and_kept_beside(void **sta
     json_decref(record);
 }
 
+static void *cow_beside(void *arg)
+{
+    struct beside *b = arg;
+    struct job job;
+    struct cis_run_outcome outcome;
+    char *folder = fx_path(b->fx, "folder");
+    usleep(150000);
+    job_init(&job, b->fx, b->words);
+    job_mount(&job, "/d", folder, CIS_MOUNT_COW, "work");
+    assert_ok(cis_run_execute(&job.request, &outcome, err));
+    assert_int_equal(outcome.code, CIS_OK);
+    cis_run_outcome_done(&outcome);
+    job_done(&job);
+    free(folder);
+    return NULL;
+}
+
+/* Both find the branch, or both find that there is none: then the second one finds its name taken.
+ */
+static void two_runs_on_one_cow_branch_are_a_conflict_in_one_file(void **state)
+{
+    struct fx *fx = *state;
+    char *folder = fx_path(fx, "folder");
+    fx_put(fx, "folder/a", "below");
+    for (int turn = 0; turn < 2; turn++) {
+        pthread_t thread;
+        struct job job;
+        struct beside b = {fx, turn == 0 ? "write /d/a first" : "write /d/a third"};
+        assert_int_equal(pthread_create(&thread, NULL, cow_beside, &b), 0);
+        job_init(&job, fx, "write /d/a second , sleep 800");
+        job_mount(&job, "/d", folder, CIS_MOUNT_COW, "work");
+        cis_code code = fx_go(fx, &job);
+        pthread_join(thread, NULL);
+        assert_int_equal(code, turn == 0 ? CIS_E_EXISTS : CIS_E_CONFLICT);
+        fx_is(fx, "work", "/a", turn == 0 ? "first" : "third");
+        fx_is(fx, fx->last.branch, "/a", "second");
+        assert_memory_equal(fx->last.branch, CIS_CONFLICT_PREFIX, strlen(CIS_CONFLICT_PREFIX));
+        job_done(&job);
+    }
+    fx_host_is(fx, "folder/a", "below");
+    free(folder);
+}
+
 static void runs_beside_each_other_that_change_other_names_both_commit(void **state)
 {
     struct fx *fx = *state;
@@ -500,6 +543,7 @@ static int all_tests(void)
         T(a_branch_that_is_mounted_elsewhere_is_refused_naming_the_mount),
         T(without_a_store_only_folders_are_mounted),
         T(the_second_to_change_a_file_is_a_conflict_and_kept_beside),
+        T(two_runs_on_one_cow_branch_are_a_conflict_in_one_file),
         T(runs_beside_each_other_that_change_other_names_both_commit),
         T(what_is_over_the_quota_is_refused_while_it_is_written),
         T(what_is_over_the_quota_at_the_commit_is_kept_beside),

@@ -1,35 +1,8 @@
 /* What the upper filesystem makes of the lower one: its entries, each compared with what it hides.
  * Folders wait in a stack of their own; paths are text, for every one of them is told. */
-#include "vfs/union/internal.h"
+#include "vfs/union/changes.h"
 
 #include "base/mem.h"
-
-#define PATH_BYTES (1u << 20)
-
-struct folder {
-    cis_node upper, lower; /* referenced; lower 0: the upper one's alone */
-    char *path;            /* "a/b", "" of the root */
-    char *lower_path;      /* "/a/b"; NULL: none */
-    bool covers;           /* nothing of the lower one shows through: what it has is gone */
-};
-
-struct entry {
-    char *name;
-    uint32_t type;
-};
-
-struct changes {
-    struct unionfs *u;
-    const struct cis_vfs_call *call;
-    cis_union_change_each *each;
-    void *self;
-    struct folder *stack;
-    size_t n, cap;
-    struct entry *entries; /* of the folder that is looked at */
-    size_t nentries, entries_cap;
-    bool stopped;
-    int no;
-};
 
 static void folder_done(struct changes *c, struct folder *f)
 {
@@ -39,7 +12,7 @@ static void folder_done(struct changes *c, struct folder *f)
     cis_free(f->lower_path);
 }
 
-static void entries_drop(struct changes *c)
+void changes_entries_drop(struct changes *c)
 {
     for (size_t i = 0; i < c->nentries; i++) {
         cis_free(c->entries[i].name);
@@ -47,7 +20,7 @@ static void entries_drop(struct changes *c)
     c->nentries = 0;
 }
 
-static void *grown(void *list, size_t n, size_t *cap, size_t size)
+void *changes_grown(void *list, size_t n, size_t *cap, size_t size)
 {
     if (n < *cap) {
         return list;
@@ -62,7 +35,7 @@ static void *grown(void *list, size_t n, size_t *cap, size_t size)
 static int push(struct changes *c, cis_node upper, cis_node lower, const char *path,
                 char *lower_path, bool covers)
 {
-    struct folder *list = grown(c->stack, c->n, &c->cap, sizeof *list);
+    struct folder *list = changes_grown(c->stack, c->n, &c->cap, sizeof *list);
     struct folder f = {upper, lower, cis_strdup(path), lower_path, covers};
     c->stack = list != NULL ? list : c->stack;
     if (list == NULL || f.path == NULL) {
@@ -105,8 +78,8 @@ static int same_target(struct changes *c, cis_node upper, cis_node lower, bool *
 }
 
 /* A copy that nobody wrote to has all of its original's attributes. */
-static int compare(struct changes *c, const char *path, cis_node upper,
-                   const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was)
+int changes_compare(struct changes *c, const char *path, cis_node upper,
+                    const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was)
 {
     bool same = now->mode == was->mode;
     int no = 0;
@@ -186,8 +159,8 @@ struct pair {
     struct cis_vfs_attr now, was; /* lower 0: none */
 };
 
-/* Which lower folder to compare an upper one with, and how. A folder that was renamed, and whose
- * old place is gone while its new one is there, was renamed below as well. */
+/* Which lower folder to changes_compare an upper one with, and how. A folder that was renamed, and
+ * whose old place is gone while its new one is there, was renamed below as well. */
 enum relation { ALONE, IN_PLACE, COVERING, RENAMED };
 
 static enum relation relate(const char *lower_path, const char *here, const struct pair *p,
@@ -204,7 +177,7 @@ static enum relation relate(const char *lower_path, const char *here, const stru
 static int folder_entry(struct changes *c, const struct folder *dir, const char *name,
                         const char *path, struct pair *p)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(PATH_BYTES);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(CHANGES_PATH_BYTES);
     cis_node lower;
     char *lower_path;
     bool marked;
@@ -228,7 +201,7 @@ static int folder_entry(struct changes *c, const struct folder *dir, const char 
         tell(c, 'D', path, NULL, NULL, &p->was);
     }
     if (no == 0 && (is == IN_PLACE || is == COVERING)) {
-        no = compare(c, path, p->upper, &p->now, lower, &p->was);
+        no = changes_compare(c, path, p->upper, &p->now, lower, &p->was);
     } else if (is == RENAMED) {
         tell(c, 'R', path, lower_path + 1, &p->now, NULL);
     } else if (is == ALONE) {
@@ -245,7 +218,7 @@ static int folder_entry(struct changes *c, const struct folder *dir, const char 
 
 static int look_at(struct changes *c, const struct folder *dir, const struct entry *e)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(CHANGES_PATH_BYTES);
     struct cis_str name = cis_str_of(e->name);
     struct pair p = {0};
     cis_vfs *up = c->u->up, *low = c->u->low;
@@ -271,7 +244,7 @@ static int look_at(struct changes *c, const struct folder *dir, const struct ent
             tell(c, 'D', cis_buf_cstr(&path), NULL, NULL, &p.was);
         }
         if (same_kind) {
-            no = compare(c, cis_buf_cstr(&path), p.upper, &p.now, p.lower, &p.was);
+            no = changes_compare(c, cis_buf_cstr(&path), p.upper, &p.now, p.lower, &p.was);
         } else {
             tell(c, 'A', cis_buf_cstr(&path), NULL, &p.now, NULL);
         }
@@ -283,14 +256,14 @@ static int look_at(struct changes *c, const struct folder *dir, const struct ent
 
 /* ---- folders ---- */
 
-static bool gather(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
+bool changes_gather(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
 {
     struct changes *c = self;
     (void)attr;
     if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..") || is_reserved(entry->name)) {
         return true;
     }
-    struct entry *list = grown(c->entries, c->nentries, &c->entries_cap, sizeof *list);
+    struct entry *list = changes_grown(c->entries, c->nentries, &c->entries_cap, sizeof *list);
     char *name = cis_strndup(entry->name.ptr, entry->name.len);
     c->entries = list != NULL ? list : c->entries;
     if (list == NULL || name == NULL) {
@@ -307,10 +280,10 @@ static int covered_look(struct changes *c, const struct folder *dir)
 {
     cis_vfs *low = c->u->low, *up = c->u->up;
     c->no = 0;
-    int no = part_list(low, c->call, dir->lower, gather, c);
+    int no = part_list(low, c->call, dir->lower, changes_gather, c);
     no = no != 0 ? no : c->no;
     for (size_t i = 0; i < c->nentries && no == 0 && !c->stopped; i++) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
+        CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(CHANGES_PATH_BYTES);
         struct cis_str name = cis_str_of(c->entries[i].name);
         struct cis_vfs_attr attr;
         cis_node node = 0;
@@ -327,116 +300,20 @@ static int covered_look(struct changes *c, const struct folder *dir)
         }
         no = no == ENOENT ? 0 : no;
     }
-    entries_drop(c);
+    changes_entries_drop(c);
     return no;
 }
 
 static int folder_look(struct changes *c, const struct folder *dir)
 {
     c->no = 0;
-    int no = part_list(c->u->up, c->call, dir->upper, gather, c);
+    int no = part_list(c->u->up, c->call, dir->upper, changes_gather, c);
     no = no != 0 ? no : c->no;
     for (size_t i = 0; i < c->nentries && no == 0 && !c->stopped; i++) {
         no = look_at(c, dir, &c->entries[i]);
     }
-    entries_drop(c);
+    changes_entries_drop(c);
     return no == 0 && dir->covers && !c->stopped ? covered_look(c, dir) : no;
-}
-
-/* ---- lower files with several names, whose copy is in the home folder ---- */
-
-static int linked_file(struct changes *c, const char *path, const struct seen *seen)
-{
-    char key[UNION_KEY];
-    struct cis_vfs_attr copy;
-    cis_node node = 0;
-    index_key(&seen->attr, key);
-    int no = index_copy(c->u, c->call, key, &node, &copy);
-    if (no == 0) {
-        no = compare(c, path, node, &copy, seen->node, &seen->attr);
-        part_put(c->u->up, node);
-    }
-    return no == ENOENT ? 0 : no;
-}
-
-struct linked {
-    struct unode *dir; /* referenced */
-    char *path;
-};
-
-static int linked_look(struct changes *c, struct linked *at, struct linked **stack, size_t *n,
-                       size_t *cap, const char *name)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
-    struct seen seen;
-    struct unode *node = NULL;
-    int no = union_look(c->u, c->call, at->dir, cis_str_of(name), &seen);
-    if (no != 0) {
-        return no == ENOENT ? 0 : no;
-    }
-    cis_buf_printf(&path, "%s%s%s", at->path, at->path[0] != 0 ? "/" : "", name);
-    if (!S_ISDIR(seen.attr.mode)) {
-        if (seen.lower && S_ISREG(seen.attr.mode) && seen.attr.nlink > 1) {
-            no = linked_file(c, cis_buf_cstr(&path), &seen);
-        }
-        part_put(seen.upper ? c->u->up : c->u->low, seen.node);
-        return no;
-    }
-    no = union_node(c->u, c->call, at->dir, cis_str_of(name), &seen, &node);
-    if (no != 0) {
-        return no;
-    }
-    struct linked *list = grown(*stack, *n, cap, sizeof *list);
-    char *copy = cis_strdup(cis_buf_cstr(&path));
-    *stack = list != NULL ? list : *stack;
-    if (list == NULL || copy == NULL) {
-        cis_free(copy);
-        unode_put(c->u, node, 1);
-        return ENOMEM;
-    }
-    (*stack)[(*n)++] = (struct linked){node, copy};
-    return 0;
-}
-
-static int linked_files(struct changes *c)
-{
-    struct linked *stack = NULL;
-    size_t n = 0, cap = 0;
-    struct linked at = {&c->u->root, cis_strdup("")};
-    int no = at.path != NULL ? 0 : ENOMEM;
-    for (bool more = no == 0; more && no == 0 && !c->stopped;) {
-        c->no = 0;
-        if (at.dir->lower != 0) {
-            no = part_list(c->u->low, c->call, at.dir->lower, gather, c);
-            no = no != 0 ? no : c->no;
-        }
-        if (no == 0 && at.dir->upper != 0) { /* folders that only the upper one has, or moved */
-            no = part_list(c->u->up, c->call, at.dir->upper, gather, c);
-            no = no != 0 ? no : c->no;
-        }
-        for (size_t i = 0; i < c->nentries && no == 0 && !c->stopped; i++) {
-            bool again = false; /* in both */
-            for (size_t k = 0; k < i && S_ISDIR(c->entries[i].type) && !again; k++) {
-                again = strcmp(c->entries[k].name, c->entries[i].name) == 0;
-            }
-            no = again ? 0 : linked_look(c, &at, &stack, &n, &cap, c->entries[i].name);
-        }
-        entries_drop(c);
-        more = n > 0;
-        if (more) {
-            unode_put(c->u, at.dir, 1);
-            cis_free(at.path);
-            at = stack[--n];
-        }
-    }
-    unode_put(c->u, at.dir, 1);
-    cis_free(at.path);
-    for (; n > 0; n--) {
-        unode_put(c->u, stack[n - 1].dir, 1);
-        cis_free(stack[n - 1].path);
-    }
-    cis_free(stack);
-    return no;
 }
 
 static bool any_copy(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
@@ -468,7 +345,7 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
         no = part_list(u->up, call, u->home, any_copy, &copies);
     }
     if (no == 0 && copies) {
-        no = linked_files(&c);
+        no = changes_linked(&c);
     }
     pthread_rwlock_unlock(&u->names);
     while (c.n > 0) {
