@@ -146,6 +146,17 @@ static cis_code open_published(struct cis_run_files *files, struct mount *m,
     return m->branch != NULL && m->from != NULL ? CIS_OK : no_memory(err);
 }
 
+static cis_code set_fork(struct mount *m, const char *name, struct cis_error *err)
+{
+    char *copy = cis_strdup(name);
+    if (copy == NULL) {
+        return no_memory(err);
+    }
+    cis_free(m->fork);
+    m->fork = copy;
+    return CIS_OK;
+}
+
 static cis_code open_workspace(struct cis_run_files *files, struct mount *m,
                                const struct cis_run_files_options *in,
                                const struct cis_run_mount *mount, struct cis_error *err)
@@ -172,7 +183,11 @@ static cis_code open_workspace(struct cis_run_files *files, struct mount *m,
     if (m->branch == NULL) {
         return no_memory(err);
     }
-    return m->writes ? not_leased(files, m, &ref, err) : CIS_OK;
+    if (!m->writes) {
+        return CIS_OK;
+    }
+    CIS_TRY(in->fork != NULL ? set_fork(m, in->fork, err) : CIS_OK);
+    return not_leased(files, m, &ref, err);
 }
 
 static cis_code cow_branch(struct mount *m, const struct cis_run_files_options *in,
@@ -501,17 +516,6 @@ static cis_code commit_one(struct mount *m, const char *fork, const struct cis_s
     return CIS_OK;
 }
 
-static cis_code set_fork(struct mount *m, const char *name, struct cis_error *err)
-{
-    char *copy = cis_strdup(name);
-    if (copy == NULL) {
-        return no_memory(err);
-    }
-    cis_free(m->fork);
-    m->fork = copy;
-    return CIS_OK;
-}
-
 static cis_code commit_alone(const struct cis_run_files *files, const struct cis_store_commit *with,
                              const struct cis_stop *stop, struct cis_error *err)
 {
@@ -522,9 +526,8 @@ static cis_code commit_alone(const struct cis_run_files *files, const struct cis
     return store->ops->commit(store, cis_str_of(files->tenant), with, stop, err);
 }
 
-cis_code cis_run_files_commit(cis_run_files *files, const char *fork,
-                              const struct cis_store_commit *with, const struct cis_stop *stop,
-                              struct cis_error *err)
+cis_code cis_run_files_commit(cis_run_files *files, const struct cis_store_commit *with,
+                              const struct cis_stop *stop, struct cis_error *err)
 {
     struct mount *main = carrier(files, with);
     for (size_t i = 0; i < files->n; i++) {
@@ -536,11 +539,7 @@ cis_code cis_run_files_commit(cis_run_files *files, const char *fork,
     if (main == NULL) {
         return commit_alone(files, with, stop, err);
     }
-    bool forked = fork != NULL && main->lower == NULL;
-    if (forked) {
-        CIS_TRY(set_fork(main, fork, err));
-    }
-    return commit_one(main, forked ? fork : NULL, with, stop, err);
+    return commit_one(main, main->fork, with, stop, err);
 }
 
 void cis_run_files_plan_rescue(cis_run_files *files)
@@ -559,7 +558,7 @@ void cis_run_files_plan_rescue(cis_run_files *files)
     }
 }
 
-void cis_run_files_drop_rescue(cis_run_files *files)
+void cis_run_files_plan_nothing(cis_run_files *files)
 {
     for (size_t i = 0; i < files->n; i++) {
         struct mount *m = &files->mounts[i];

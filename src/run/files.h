@@ -44,6 +44,7 @@ struct cis_run_files_options {
     cis_forest *forest; /* NULL: no store: workspace and cow mounts are CIS_E_USAGE */
     const char *tenant, *run_id;
     const char *note; /* of commits, for the log */
+    const char *fork; /* the workspace's changes become this new branch; NULL: its own */
     const struct cis_run_mount *mounts;
     size_t nmounts;
     bool read_only;            /* every mount */
@@ -80,20 +81,20 @@ bool cis_run_files_dirty(const cis_run_files *files);
 cis_code cis_run_files_changes(cis_run_files *files, cis_layered_change_each *each, void *self,
                                const struct cis_stop *stop, struct cis_error *err);
 
-/* Commits what changed, and with it what `with` brings (run record, memory, config). fork not NULL:
- * the workspace's changes and the memory become the first commit of this new branch. After
- * CIS_E_CONFLICT, CIS_E_QUOTA and CIS_E_EXISTS nothing of `with` is written and the changes are
- * still there: rescue, or discard, them. Without files that changed, `with` is committed alone. */
-cis_code cis_run_files_commit(cis_run_files *files, const char *fork,
-                              const struct cis_store_commit *with, const struct cis_stop *stop,
-                              struct cis_error *err);
+/* Commits what changed, and with it what `with` brings (run record, memory, config): onto the new
+ * branch when one was asked for. After CIS_E_CONFLICT, CIS_E_QUOTA and CIS_E_EXISTS nothing of
+ * `with` is written and the changes are still there: rescue, or discard, them. Without files that
+ * changed, `with` is committed alone. */
+cis_code cis_run_files_commit(cis_run_files *files, const struct cis_store_commit *with,
+                              const struct cis_stop *stop, struct cis_error *err);
 /* After a commit that was refused: what it would have written becomes branches below
  * CIS_CONFLICT_PREFIX, named by the run, with `with`. */
 cis_code cis_run_files_rescue(cis_run_files *files, const struct cis_store_commit *with,
                               const struct cis_stop *stop, struct cis_error *err);
-/* The names that rescue would use, in the mounts' `fork` fields: for a record written with it. */
+/* The mounts' `fork` fields say where changes are going to be, for a record that is written with
+ * them: by the option at first, as rescue would name it, nowhere. */
 void cis_run_files_plan_rescue(cis_run_files *files);
-void cis_run_files_drop_rescue(cis_run_files *files); /* it failed: nothing is there by them */
+void cis_run_files_plan_nothing(cis_run_files *files);
 /* Forgets every change that a branch would have taken. */
 void cis_run_files_discard(cis_run_files *files);
 void cis_run_files_close(cis_run_files *files); /* after the guest; NULL is allowed */

@@ -78,7 +78,7 @@ static cis_code commit_files(cis_session *s, enum keeping how,
         return cis_run_files_rescue(s->files, commit, stop, err);
     }
     if (s->files != NULL && r->forest != NULL && how == KEEP) {
-        return cis_run_files_commit(s->files, r->fork, commit, stop, err);
+        return cis_run_files_commit(s->files, commit, stop, err);
     }
     return r->store->ops->commit(r->store, cis_str_of(r->tenant), commit, stop, err);
 }
@@ -154,7 +154,7 @@ static enum keeping next_best(cis_session *s, enum keeping how, cis_code code)
         return RESCUE;
     }
     if (s->files != NULL) {
-        cis_run_files_drop_rescue(s->files);
+        cis_run_files_plan_nothing(s->files);
         cis_run_files_discard(s->files);
     }
     return RECORD;
@@ -232,6 +232,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     }
     bool changed = s->files != NULL && cis_run_files_dirty(s->files);
     if (!keep && s->files != NULL) {
+        cis_run_files_plan_nothing(s->files);
         cis_run_files_discard(s->files);
     }
     CIS_CLEANUP(cis_freep)

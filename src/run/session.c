@@ -119,6 +119,7 @@ static cis_code mount(cis_session *s, struct cis_error *err)
                                       .tenant = r->tenant,
                                       .run_id = s->id,
                                       .note = r->skill,
+                                      .fork = r->fork,
                                       .mounts = r->mounts,
                                       .nmounts = r->nmounts,
                                       .read_only = r->read_only,

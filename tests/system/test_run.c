@@ -252,8 +252,15 @@ static void a_workspace_is_one_commit_at_the_end(void **state)
     file_is(s, "f", "kept");
     run_ok(s, "-w", "--tx", "fork=try", TOOL, "write", "/workspace/f", "tried");
     file_is(s, "f", "kept");
+    char *forked = last_run(s);
     run_ok(s, "--workspace", "/w=try", TOOL, "read", "/w/f");
     assert_string_equal(sys_out(s), "tried");
+    ok(s, "runs", "diff", forked);
+    assert_string_equal(sys_out(s), "M f  4 -> 5\n");
+    ok(s, "runs", "undo", forked); /* on the branch that it made */
+    ok(s, "fs", "cat", "f", "--branch", "try");
+    assert_string_equal(sys_out(s), "kept");
+    free(forked);
     ok(s, "fs", "snapshot", "before");
     run_ok(s, "-w", TOOL, "write", "/workspace/f", "after");
     run_ok(s, "--snapshot", "before", TOOL, "read", "/workspace/f");
