@@ -191,9 +191,13 @@ static cis_code open_workspace(struct cis_run_files *files, struct mount *m,
 }
 
 static cis_code cow_branch(struct mount *m, const struct cis_run_files_options *in,
-                           const struct cis_run_mount *mount, size_t number, struct cis_error *err)
+                           const struct cis_run_mount *mount, struct cis_error *err)
 {
     char name[CIS_FS_REF_MAX + 1];
+    size_t number = 0; /* of those that have no name of their own */
+    for (const struct cis_run_mount *before = in->mounts; before < mount; before++) {
+        number += before->mode == CIS_MOUNT_COW && before->branch == NULL;
+    }
     snprintf(name, sizeof name, number == 0 ? "cow-%s" : "cow-%s-%zu", in->run_id, number + 1);
     m->branch = cis_strdup(mount->branch != NULL ? mount->branch : name);
     if (m->branch == NULL) {
@@ -206,7 +210,7 @@ static cis_code cow_branch(struct mount *m, const struct cis_run_files_options *
 
 static cis_code open_cow(struct cis_run_files *files, struct mount *m,
                          const struct cis_run_files_options *in, const struct cis_run_mount *mount,
-                         size_t number, struct cis_error *err)
+                         struct cis_error *err)
 {
     struct cis_layered_options o = view_options(files, in);
     struct cis_fs_ref ref;
@@ -215,7 +219,7 @@ static cis_code open_cow(struct cis_run_files *files, struct mount *m,
     if (in->read_only && mount->branch == NULL) {
         return CIS_OK; /* nothing has changed, nothing can: the folder alone shows the same */
     }
-    CIS_TRY(cow_branch(m, in, mount, number, err));
+    CIS_TRY(cow_branch(m, in, mount, err));
     cis_code code =
         mount->branch != NULL ? ref_of(files, m->branch, in->stop, &ref, &why) : CIS_E_NOTFOUND;
     if (code != CIS_OK && code != CIS_E_NOTFOUND) {
@@ -265,7 +269,7 @@ static cis_code open_one(struct cis_run_files *files, size_t i,
                               "a workspace is undone as it is: cow is for folders")
                    : open_workspace(files, m, in, mount, err);
     }
-    return mount->mode == CIS_MOUNT_COW ? open_cow(files, m, in, mount, i, err)
+    return mount->mode == CIS_MOUNT_COW ? open_cow(files, m, in, mount, err)
                                         : open_host(m, mount, in->read_only, in->budget, err);
 }
 

@@ -178,8 +178,8 @@ static void a_workspace_and_cow_folders_together(void **state)
     fx_put(fx, "one/a", "1");
     fx_put(fx, "two/a", "2");
     job_init(&job, fx, "write /w/f x , write /one/a y , write /two/a z");
-    job_mount(&job, "/one", one, CIS_MOUNT_COW, NULL);
     job_mount(&job, "/w", NULL, CIS_MOUNT_RW, NULL);
+    job_mount(&job, "/one", one, CIS_MOUNT_COW, NULL);
     job_mount(&job, "/two", two, CIS_MOUNT_COW, "second");
     assert_int_equal(fx_go(fx, &job), CIS_OK);
     fx_is(fx, "", "/f", "x");
