@@ -100,8 +100,11 @@ int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *
               struct cis_str name, struct unode **out);
 /* A copy was made; the reference is taken over. */
 void unode_copied(struct unionfs *u, struct unode *node, cis_node upper);
-/* A folder or lower file is elsewhere now. */
-int unode_place(struct unionfs *u, struct unode *node, struct unode *parent, struct cis_str name);
+/* A folder or lower file is elsewhere now. Its name is made beforehand, so that this cannot fail
+ * when it was moved already, and taken over. */
+int unode_name(struct unionfs *u, struct cis_str name, char **out_name);
+void unode_name_free(struct unionfs *u, char *name); /* one that was not needed; NULL is allowed */
+void unode_place(struct unionfs *u, struct unode *node, struct unode *parent, char *name);
 void unode_keep(struct unionfs *u, struct unode *node);
 void unode_drop_kept(struct unionfs *u);
 

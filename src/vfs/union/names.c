@@ -86,6 +86,17 @@ static void make_failed(struct unionfs *u, const struct cis_vfs_call *call, stru
     }
 }
 
+/* What cannot be given to who asked for it is not left behind. */
+static void unmake(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                   struct cis_str name, bool is_dir)
+{
+    const struct cis_vfs_ops *ops = u->up->ops;
+    if ((is_dir ? ops->rmdir : ops->unlink)(u->up, call, dir->upper, name) == 0) {
+        make_failed(u, call, dir, name);
+    }
+    name_moved(u, call, dir, name);
+}
+
 int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
                struct cis_str name, const struct cis_vfs_make *make, cis_node *out_node,
                struct cis_vfs_attr *out_attr)
@@ -107,6 +118,9 @@ int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
     }
     if (no == 0) {
         no = make_end(u, call, dir, name, made, &attr, &node, out_attr);
+        if (no != 0) {
+            unmake(u, call, dir, name, S_ISDIR(make->mode));
+        }
     }
     pthread_rwlock_unlock(&u->names);
     if (no == 0) {
@@ -134,6 +148,9 @@ int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_nod
     }
     if (no == 0) {
         no = make_end(u, call, dir, name, made, &attr, &node, out_attr);
+        if (no != 0) {
+            unmake(u, call, dir, name, false);
+        }
     }
     pthread_rwlock_unlock(&u->names);
     if (no == 0) {
@@ -180,6 +197,9 @@ int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis
     }
     if (no == 0) {
         no = union_attr(u, call, node, out_attr);
+        if (no != 0) {
+            unmake(u, call, dir, name, false);
+        }
     }
     pthread_rwlock_unlock(&u->names);
     return no;

@@ -205,21 +205,37 @@ void unode_copied(struct unionfs *u, struct unode *node, cis_node upper)
     pthread_mutex_unlock(&u->table);
 }
 
-int unode_place(struct unionfs *u, struct unode *node, struct unode *parent, struct cis_str name)
+int unode_name(struct unionfs *u, struct cis_str name, char **out_name)
 {
-    char *copy = union_charge(u, name.len) == 0 ? cis_strndup(name.ptr, name.len) : NULL;
-    if (copy == NULL) {
+    *out_name = NULL;
+    if (union_charge(u, name.len) != 0) {
         return ENOMEM;
     }
+    *out_name = cis_strndup(name.ptr, name.len);
+    if (*out_name == NULL) {
+        union_uncharge(u, name.len);
+    }
+    return *out_name != NULL ? 0 : ENOMEM;
+}
+
+void unode_name_free(struct unionfs *u, char *name)
+{
+    if (name != NULL) {
+        union_uncharge(u, strlen(name));
+        cis_free(name);
+    }
+}
+
+void unode_place(struct unionfs *u, struct unode *node, struct unode *parent, char *name)
+{
     uint64_t before = strlen(node->name);
     union_uncharge(u, before);
-    node->charged += name.len - before;
+    node->charged += strlen(name) - before;
     cis_free(node->name);
-    node->name = copy;
+    node->name = name;
     struct unode *old = node->parent;
     node->parent = unode_ref(u, parent);
     unode_put(u, old, 1);
-    return 0;
 }
 
 void unode_keep(struct unionfs *u, struct unode *node)

@@ -1,5 +1,7 @@
 #include "vfs/union/internal.h"
 
+#include "base/mem.h"
+
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1u
 #define RENAME_EXCHANGE 2u
@@ -108,7 +110,14 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
                         struct side *b, unsigned flags)
 {
     bool exchange = (flags & RENAME_EXCHANGE) != 0;
-    int no = copy_folder(u, call, a->dir);
+    char *name_a = NULL, *name_b = NULL;
+    int no = unode_name(u, b->name, &name_a);
+    if (no == 0 && exchange) {
+        no = unode_name(u, a->name, &name_b);
+    }
+    if (no == 0) {
+        no = copy_folder(u, call, a->dir);
+    }
     if (no == 0) {
         no = copy_folder(u, call, b->dir);
     }
@@ -132,11 +141,13 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
         no = target_gone(u, call, b);
     }
     if (no == 0) {
-        no = unode_place(u, a->node, b->dir, b->name);
+        unode_place(u, a->node, b->dir, cis_take(&name_a));
     }
     if (no == 0 && exchange) {
-        no = unode_place(u, b->node, a->dir, a->name);
+        unode_place(u, b->node, a->dir, cis_take(&name_b));
     }
+    unode_name_free(u, name_a);
+    unode_name_free(u, name_b);
     name_moved(u, call, a->dir, a->name);
     name_moved(u, call, b->dir, b->name);
     return no;

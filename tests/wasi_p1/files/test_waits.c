@@ -3,6 +3,7 @@
 #include "wasi_p1/files/files.h"
 
 #include <errno.h>
+#include "base/mem.h"
 #include "fake_guest.h"
 #include "vfs/backend_layered.h"
 #include "wasi/p1/internal.h"
@@ -156,6 +157,67 @@ static void the_user_learns_why_where_the_guest_learns_a_number(void **state)
     assert_int_equal(FX.host.log_lines, FX.host.log_lines_max);
 }
 
+/* Memory that runs out at the first allocation, the second, … of a call: an errno, and nothing is
+ * lost by it. */
+static void a_call_without_memory_is_an_errno(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t args[9];
+        size_t n;
+    } calls[] = {
+        {"path_open", {W, 1, TEXT, 3, CREAT, READ | WRITE, 0, 0, OUT}, 9},
+        {"path_open", {W, 1, TEXT + 4, 1, DIRECTORY, 0, 0, 0, OUT}, 9},
+        {"path_open", {W, 1, TEXT + 6, 1, 0, READ, 0, 0, OUT}, 9},
+        {"fd_readdir", {W, BUF, 1000, 0, OUT}, 5},
+        {"path_readlink", {W, TEXT + 8, 1, BUF, 10, OUT}, 6},
+        {"path_filestat_get", {W, 1, TEXT + 8, 1, OUT}, 5},
+        {"fd_write", {5, IOVS, 1, OUT}, 4},
+        {"fd_read", {5, IOVS, 1, OUT}, 4},
+        {"path_symlink", {TEXT + 8, 1, W, TEXT + 10, 3}, 5},
+        {"path_link", {W, 0, TEXT + 6, 1, W, TEXT + 14, 3}, 7},
+        {"path_rename", {W, TEXT + 14, 3, W, TEXT + 18, 3}, 6},
+        {"path_create_directory", {W, TEXT + 22, 3}, 3},
+        {"path_filestat_set_times", {W, 0, TEXT + 6, 1, 5, 6, 5}, 7},
+        {"fd_sync", {W}, 1},
+    };
+    w_dir("d");
+    w_link("f", "l");
+    assert_int_equal(opened(W, "f", 0, READ | WRITE, 0), 5);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        int got = CIS_WASI_NOMEM;
+        for (size_t nth = 0; got == CIS_WASI_NOMEM && nth < 1000; nth++) {
+            put_text("new\0d\0f\0l\0sym\0hrd\0mov\0sub", 25);
+            put_iov(0, BUF, 4);
+            uint64_t args[9];
+            memcpy(args, calls[i].args, sizeof args);
+            union cis_slot io[9] = {0};
+            for (size_t k = 0; k < calls[i].n; k++) {
+                io[k].u64 = args[k];
+            }
+            struct cis_error why = {0};
+            cis_mem_fail_after(nth);
+            cis_code code = guest_call(row_of(calls[i].name), io, &why);
+            cis_mem_fail_after(SIZE_MAX);
+            assert_int_equal(code, CIS_OK);
+            got = io[0].i32;
+        }
+        if (got != CIS_WASI_OK) {
+            fail_msg("%s (%zu): %s", calls[i].name, i, errno_name(got));
+        }
+    }
+    cis_wasi_p1_end(&FX.host);
+    cis_code code = CIS_E_NOMEM;
+    for (size_t nth = 0; code == CIS_E_NOMEM; nth++) {
+        cis_mem_fail_after(nth);
+        code = cis_wasi_p1_start(&FX.host, NULL);
+        cis_mem_fail_after(SIZE_MAX);
+        assert_true(code == CIS_OK || FX.host.wasi == NULL);
+    }
+    assert_int_equal(code, CIS_OK);
+}
+
 static void each_number_of_linux_is_the_one_of_its_name(void **state)
 {
     (void)state;
@@ -219,6 +281,7 @@ int main(void)
         T(a_run_that_gets_no_slot_again_is_over),
         T(an_operation_that_was_stopped_ends_the_run),
         T(the_user_learns_why_where_the_guest_learns_a_number),
+        T(a_call_without_memory_is_an_errno),
         T(each_number_of_linux_is_the_one_of_its_name),
         T(namespaces_share_no_device_numbers),
     };
