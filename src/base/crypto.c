@@ -5,6 +5,9 @@
 #include <stdatomic.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/sha256.h"
+
+#define SHA256_WORTH_IT 512u /* asking the processor what it can takes time too */
 
 _Static_assert(CIS_SHA256_BYTES == crypto_hash_sha256_BYTES, "sha256");
 _Static_assert(sizeof(struct cis_sha256_state) >= sizeof(crypto_hash_sha256_state), "sha256 state");
@@ -38,7 +41,10 @@ void cis_random_seeded(const uint8_t seed[CIS_SEED_BYTES], uint64_t *block, void
 
 void cis_sha256(struct cis_bytes data, uint8_t out[CIS_SHA256_BYTES])
 {
-    crypto_hash_sha256(out, data.ptr, data.len);
+    struct cis_sha256_state state;
+    cis_sha256_init(&state);
+    cis_sha256_update(&state, data);
+    cis_sha256_final(&state, out);
 }
 
 void cis_sha256_init(struct cis_sha256_state *state)
@@ -46,9 +52,21 @@ void cis_sha256_init(struct cis_sha256_state *state)
     crypto_hash_sha256_init((crypto_hash_sha256_state *)state->opaque);
 }
 
+/* Whole blocks by the processor's instructions, what is before and behind them by libsodium. */
 void cis_sha256_update(struct cis_sha256_state *state, struct cis_bytes data)
 {
-    crypto_hash_sha256_update((crypto_hash_sha256_state *)state->opaque, data.ptr, data.len);
+    crypto_hash_sha256_state *s = (crypto_hash_sha256_state *)state->opaque;
+    if (data.len >= SHA256_WORTH_IT && cis_sha256_fast()) {
+        size_t begun = (size_t)(s->count / 8 % CIS_SHA256_BLOCK);
+        size_t head = begun == 0 ? 0 : CIS_SHA256_BLOCK - begun;
+        crypto_hash_sha256_update(s, data.ptr, head);
+        size_t blocks = (data.len - head) / CIS_SHA256_BLOCK;
+        cis_sha256_blocks(s->state, data.ptr + head, blocks);
+        s->count += (uint64_t)blocks * CIS_SHA256_BLOCK * 8;
+        size_t done = head + blocks * CIS_SHA256_BLOCK;
+        data = cis_bytes_of(data.ptr + done, data.len - done);
+    }
+    crypto_hash_sha256_update(s, data.ptr, data.len);
 }
 
 void cis_sha256_final(struct cis_sha256_state *state, uint8_t out[CIS_SHA256_BYTES])

@@ -288,6 +288,41 @@ static void sha256_in_pieces_is_the_sha256_of_the_whole(void **state)
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+/* Pieces of less than 512 bytes are libsodium's; larger ones the processor's, where it can. */
+static void sha256_by_instructions_is_libsodiums(void **state)
+{
+    (void)state;
+    enum { MOST = 5000, MILLION = 1000000 };
+    uint8_t *data = malloc(MILLION), whole[CIS_SHA256_BYTES], pieces[CIS_SHA256_BYTES];
+    assert_non_null(data);
+    for (size_t i = 0; i < MOST; i++) {
+        data[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    for (size_t len = 0; len <= MOST; len += len < 700 ? 1 : 97) {
+        struct cis_sha256_state slow, cut;
+        cis_sha256(cis_bytes_of(data, len), whole);
+        cis_sha256_init(&slow);
+        for (size_t done = 0; done < len;) {
+            size_t n = len - done < 500 ? len - done : 500;
+            cis_sha256_update(&slow, cis_bytes_of(data + done, n));
+            done += n;
+        }
+        cis_sha256_final(&slow, pieces);
+        assert_memory_equal(whole, pieces, sizeof whole);
+        cis_sha256_init(&cut);
+        cis_sha256_update(&cut, cis_bytes_of(data, len % 77));
+        cis_sha256_update(&cut, cis_bytes_of(data + len % 77, len - len % 77));
+        cis_sha256_final(&cut, pieces);
+        assert_memory_equal(whole, pieces, sizeof whole);
+    }
+    memset(data, 'a', MILLION);
+    char hex[65];
+    cis_sha256(cis_bytes_of(data, MILLION), whole);
+    cis_hex(whole, sizeof whole, hex);
+    assert_string_equal(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    free(data);
+}
+
 static void an_instant_is_written_as_the_calendar_has_it(void **state)
 {
     (void)state;
@@ -402,6 +437,7 @@ int main(void)
         cmocka_unit_test(an_instant_is_written_as_the_calendar_has_it),
         cmocka_unit_test(names_differ_and_those_of_a_forked_child_too),
         cmocka_unit_test(sha256_in_pieces_is_the_sha256_of_the_whole),
+        cmocka_unit_test(sha256_by_instructions_is_libsodiums),
         cmocka_unit_test(a_signature_of_other_bytes_does_not_verify),
         cmocka_unit_test(a_url_is_shown_without_its_passwords),
     };
