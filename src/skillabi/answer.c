@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include "base/json.h"
 
+#define STEP ((size_t)64 * 1024)
 #define POINTER_MIN 4096u /* a smaller value of main or of a text method is a number */
 
 /* A NUL-terminated JSON text in the guest, as it is now. */
@@ -14,12 +15,21 @@ static bool json_at(const struct cis_abi_call *r, uint32_t ptr, struct cis_bytes
     if (ptr == 0 || ptr >= size) {
         return false;
     }
-    const uint8_t *at = cis_guest_at(r->guest, ptr, size - ptr);
-    const uint8_t *end = at != NULL ? memchr(at, 0, (size_t)(size - ptr)) : NULL;
-    if (end == NULL || !cis_json_valid(at, (size_t)(end - at), NULL)) {
+    uint64_t len = 0;
+    for (const uint8_t *end = NULL; end == NULL;) { /* no more is looked at than there is of it */
+        size_t step = size - ptr - len < STEP ? (size_t)(size - ptr - len) : STEP;
+        const uint8_t *from = step != 0 ? cis_guest_at(r->guest, ptr + len, step) : NULL;
+        if (from == NULL) {
+            return false;
+        }
+        end = memchr(from, 0, step);
+        len += end != NULL ? (size_t)(end - from) : step;
+    }
+    const uint8_t *at = cis_guest_at(r->guest, ptr, len);
+    if (!cis_json_valid(at, (size_t)len, NULL)) {
         return false;
     }
-    *out = cis_bytes_of(at, (size_t)(end - at));
+    *out = cis_bytes_of(at, (size_t)len);
     return true;
 }
 
