@@ -495,6 +495,32 @@ static void runs_beside_each_other_that_change_other_names_both_commit(void **st
     fx_is(fx, "", "/d/b", "theirs");
 }
 
+/* What a guest makes the host hold for its folders is its own: listings, open files, copies. */
+static void what_folders_hold_is_in_the_budget_of_the_run(void **state)
+{
+    struct fx *fx = *state;
+    char *folder = fx_path(fx, "folder"), name[64];
+    for (int i = 0; i < 3000; i++) {
+        snprintf(name, sizeof name, "folder/a-name-that-is-not-so-short-%04d", i);
+        fx_put(fx, name, "x");
+    }
+    for (int cow = 0; cow < 2; cow++) {
+        for (int much = 0; much < 2; much++) {
+            struct job job;
+            job_init(&job, fx, "list /d");
+            job_mount(&job, "/d", folder, cow != 0 ? CIS_MOUNT_COW : CIS_MOUNT_RO, NULL);
+            job.request.limits.host_bytes = much != 0 ? 32u << 20 : 150000;
+            cis_code code = fx_go(fx, &job);
+            assert_int_equal(code, much != 0 ? CIS_OK : CIS_E_FAILED);
+            if (much == 0) {
+                assert_non_null(strstr(cis_buf_cstr(&fx->last.std[2].kept), "memory"));
+            }
+            job_done(&job);
+        }
+    }
+    free(folder);
+}
+
 static void what_is_over_the_quota_is_refused_while_it_is_written(void **state)
 {
     struct fx *fx = *state;
@@ -545,6 +571,7 @@ static int all_tests(void)
         T(the_second_to_change_a_file_is_a_conflict_and_kept_beside),
         T(two_runs_on_one_cow_branch_are_a_conflict_in_one_file),
         T(runs_beside_each_other_that_change_other_names_both_commit),
+        T(what_folders_hold_is_in_the_budget_of_the_run),
         T(what_is_over_the_quota_is_refused_while_it_is_written),
         T(what_is_over_the_quota_at_the_commit_is_kept_beside),
     };
