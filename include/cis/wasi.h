@@ -71,7 +71,9 @@ CIS_API void cis_wasi_run_reader(cis_wasi_run *run, cis_wasi_read *read, void *s
 CIS_API void cis_wasi_run_writer(cis_wasi_run *run, int stream, cis_wasi_write *write, void *self);
 /* Keeps up to max bytes for the result; what is beyond is counted and dropped. 0: keeps nothing. */
 CIS_API void cis_wasi_run_keep(cis_wasi_run *run, int stream, uint64_t max);
-/* A listening socket that the program may accept on; numbered after its directories. Borrowed. */
+/* A listening socket that the program may accept on; numbered after its directories. Borrowed. Make
+ * it O_NONBLOCK when others accept from it, too, other runs among them: a connection that one of
+ * them took would leave this run waiting past its end. */
 CIS_API void cis_wasi_run_listen(cis_wasi_run *run, int fd);
 
 /* ---- limits and capabilities ---- */

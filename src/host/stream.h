@@ -22,6 +22,7 @@ struct cis_stream_move {
     int niov;
     uint64_t offset; /* CIS_STREAM_HERE, or as in pread(2): streams that cannot: ESPIPE */
     bool nowait;     /* EAGAIN instead of waiting */
+    bool append;     /* files: at their end, wherever they stand */
     int flags;       /* sockets: MSG_PEEK, MSG_WAITALL */
     size_t n;        /* out: bytes moved; with an error 0 */
     int error;       /* out */

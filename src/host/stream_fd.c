@@ -121,7 +121,7 @@ struct piece {
     const struct iovec *iov;
     int niov;
     uint64_t offset;
-    int rwf;   /* RWF_NOWAIT, RWF_NOSIGNAL */
+    int rwf;   /* RWF_NOWAIT, RWF_NOSIGNAL, RWF_APPEND */
     bool loud; /* a write may raise a signal */
 };
 
@@ -186,6 +186,19 @@ static bool unknown(ssize_t n)
     return n == -EOPNOTSUPP || n == -ENOSYS || n == -EPERM;
 }
 
+static ssize_t move_file(struct piece *p, bool append)
+{
+    p->loud = p->write && file_limited();
+    p->rwf = p->write && append ? RWF_APPEND : 0;
+    ssize_t n = move_piece(p);
+    if (p->rwf != 0 && unknown(n)) { /* before Linux 4.16: in two steps */
+        p->rwf = 0;
+        p->offset = CIS_STREAM_HERE;
+        n = lseek(p->fd, 0, SEEK_END) < 0 ? -errno : move_piece(p);
+    }
+    return n;
+}
+
 /* What this kernel cannot be asked for is found out once for a stream. */
 static ssize_t move_pipe(struct piece *p, struct cis_host_stream *s)
 {
@@ -246,8 +259,7 @@ cis_code cis_host_fd_step(cis_guest *guest, struct cis_host_stream *s, struct ci
     switch (manner) {
     case CIS_MANNER_FILE:
         cis_host_block(guest);
-        p.loud = write && file_limited();
-        *out_n = move_piece(&p);
+        *out_n = move_file(&p, m->append);
         return cis_host_unblock(guest, err);
     case CIS_MANNER_PIPE:
     case CIS_MANNER_PIPE_LOUD:

@@ -617,6 +617,30 @@ static void a_redirected_file_is_a_file_to_the_guest(void **state)
     fclose(file);
 }
 
+static void a_guest_that_appends_does_so_by_itself(void **state)
+{
+    (void)state;
+    uint32_t n;
+    char got[16] = "";
+    FILE *file = tmpfile();
+    int fd = fileno(file);
+    assert_int_equal(write(fd, "0123", 4), 4);
+    lseek(fd, 0, SEEK_SET);
+    live_fd(1, fd);
+    assert_errno(OK, "fd_fdstat_set_flags", 1, CIS_WASI_FDFLAG_APPEND);
+    memcpy(live.guest.memory + DATA, "ab", 2);
+    assert_int_equal(live_write(1, 2, &n), CIS_WASI_OK);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_APPEND, 0); /* nobody else appends now */
+    assert_errno(OK, "fd_tell", 1, RESULT);
+    assert_int_equal(get64(RESULT), 6);
+    assert_errno(OK, "fd_fdstat_set_flags", 1, 0);
+    lseek(fd, 0, SEEK_SET);
+    assert_int_equal(live_write(1, 2, &n), CIS_WASI_OK);
+    assert_int_equal(pread(fd, got, sizeof got, 0), 6);
+    assert_string_equal(got, "ab23ab");
+    fclose(file);
+}
+
 static void a_pipe_is_no_file(void **state)
 {
     (void)state;
@@ -793,6 +817,7 @@ static void *on_an_older_kernel(void *arg)
                                       a_guest_that_asks_for_it_is_told_to_try_again,
                                       a_pipe_without_readers_is_an_errno_and_no_signal,
                                       a_file_at_the_size_limit_is_an_errno_and_no_signal,
+                                      a_guest_that_appends_does_so_by_itself,
                                       a_file_is_read_as_far_as_fits_and_written_where_it_stands};
     for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
         live_teardown(NULL);
@@ -937,6 +962,7 @@ int main(void)
         T(devices_and_directories_answer_as_the_kernel_does),
         T(only_a_terminal_is_a_character_device),
         T(a_redirected_file_is_a_file_to_the_guest),
+        T(a_guest_that_appends_does_so_by_itself),
         T(a_pipe_is_no_file),
         T(a_right_that_was_given_away_is_missed),
         T(a_terminal_gives_lines_and_takes_output),

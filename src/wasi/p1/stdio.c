@@ -64,6 +64,7 @@ cis_code cis_wasi_stream_move(cis_guest *guest, struct cis_wasi_fd *f, bool writ
     struct cis_host_stream *stream =
         f->kind == CIS_WASI_STREAM ? &host->world.std[f->stream] : &socket;
     move->nowait = (f->flags & CIS_WASI_FDFLAG_NONBLOCK) != 0;
+    move->append = (f->flags & CIS_WASI_FDFLAG_APPEND) != 0;
     if (!write) {
         CIS_TRY(cis_host_stream_read(host, guest, stream, move, err));
         f->manner = socket.manner;
