@@ -516,6 +516,25 @@ static void another_way_to_the_same_call_costs_other_fuel(void **state)
     assert_non_null(strstr(f->err.msg, "units of fuel are left here"));
 }
 
+static void a_difference_under_another_engine_names_both(void **state)
+{
+    struct tapes *f = *state;
+    const char *own = strchr(cis_engine_version(), ' ') + 1;
+    char here[16] = "", there[16] = "", message[200];
+    snprintf(here, sizeof here, "%.*s", (int)strcspn(own, " "), own);
+    snprintf(there, sizeof there, "%s", here);
+    there[0] = '1';
+    tape_run(f, PLAIN);
+    tape_edit(f, here, there, strlen(here));
+    assert_played(f, CIS_OK); /* another engine may well do the same */
+    tape_edit_text(f, "const 111", "const 119");
+    snprintf(message, sizeof message,
+             "recorded with engine %s, this is %s: call 3 (note): argument 1 (n) is 119 here, 111 "
+             "recorded",
+             there, here);
+    assert_differs(f, message);
+}
+
 /* ---- what cannot be recorded or played ---- */
 
 /* As a full disk: what is written beyond `bytes` of a file fails. */
@@ -665,6 +684,7 @@ int main(void)
         T(other_growth_and_results_are_told),
         T(another_end_is_told),
         T(another_way_to_the_same_call_costs_other_fuel),
+        T(a_difference_under_another_engine_names_both),
         T(a_run_whose_tape_cannot_be_written_fails),
         T(a_module_that_was_not_loaded_for_it_is_not_recorded),
         T(another_module_than_the_recorded_one_is_not_played),
