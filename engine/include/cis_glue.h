@@ -176,7 +176,22 @@ enum cis_glue_shape {
     CIS_GLUE_FIELD_APPEND = 42,  /* (r, s, b) -> result<_, E> */
     CIS_GLUE_FIELD_SET = 43,     /* (r, s, list<b>) -> result<_, E> */
     CIS_GLUE_FIELD_FROM = 44,    /* (list<tuple<s, b>>) -> result<own r, E> */
-    CIS_GLUE_NET_U64 = 45        /* wasi:sockets, E its error-code: (r, n) -> result<_, E> */
+    CIS_GLUE_NET_U64 = 45,       /* wasi:sockets, E its error-code: (r, n) -> result<_, E> */
+    CIS_GLUE_FILE_ADVISE = 46,   /* (r, n, n, advice) -> result<_, E> */
+    CIS_GLUE_FILE_FLAGS = 47,    /* (r) -> result<descriptor-flags, E> */
+    CIS_GLUE_FILE_TIMES = 48,    /* (r, new-timestamp, new-timestamp) -> result<_, E>; each time is
+                                  * three arguments: case, seconds, nanoseconds */
+    CIS_GLUE_FILE_TIMES_AT = 49, /* (r, path-flags, s, new-timestamp, new-timestamp) -> result<_,
+                                  * E>; the same, then flags and path */
+    CIS_GLUE_SAME = 50,          /* (r, r) -> bool */
+    CIS_GLUE_FILE_ERROR = 51,    /* (r) -> option<E> */
+    CIS_GLUE_TEXT = 52,          /* (r) -> s */
+    CIS_GLUE_EXIT = 53,          /* (result): 0 ok, 1 error */
+    CIS_GLUE_EXIT_CODE = 54,     /* (u8) */
+    CIS_GLUE_GET = 55,           /* () -> own r */
+    CIS_GLUE_GET_OPTION = 56,    /* () -> option<own r> */
+    CIS_GLUE_GET_NAMED = 57,     /* () -> list<tuple<own r, s>>: numbers are the resources */
+    CIS_GLUE_TEXT_OPTION = 58    /* () -> option<s> */
 };
 /* data: of the store (wasmtime_context_get_data). false: the guest has ended, and C has recorded
  * why; the call fails and the guest unwinds. */

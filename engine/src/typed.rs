@@ -235,6 +235,34 @@ numbered!(HeaderError {
     InvalidSyntax = "invalid-syntax", Forbidden = "forbidden", Immutable = "immutable",
 });
 
+numbered!(Advice {
+    Normal = "normal", Sequential = "sequential", Random = "random", WillNeed = "will-need",
+    DontNeed = "dont-need", NoReuse = "no-reuse",
+});
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy)]
+#[component(variant)]
+enum NewTime {
+    #[component(name = "no-change")]
+    Keep,
+    #[component(name = "now")]
+    Now,
+    #[component(name = "timestamp")]
+    At(Datetime),
+}
+
+impl NewTime {
+    /// Which case, seconds, nanoseconds.
+    fn args(self) -> [Arg; 3] {
+        let (case, seconds, nanoseconds) = match self {
+            NewTime::Keep => (0, 0, 0),
+            NewTime::Now => (1, 0, 0),
+            NewTime::At(t) => (2, t.seconds, t.nanoseconds),
+        };
+        [Arg::number(case), Arg::number(seconds), Arg::number(u64::from(nanoseconds))]
+    }
+}
+
 #[derive(ComponentType, Lift, Lower)]
 #[component(variant)]
 enum StreamError {
@@ -482,6 +510,54 @@ impl Answer for Option<DirEntry> {
     }
 }
 
+impl Answer for Option<FileError> {
+    fn of(out: &Out) -> Result<Option<FileError>> {
+        if out.has { FileError::of(out).map(Some) } else { Ok(None) }
+    }
+}
+
+impl Answer for Option<ResourceDynamic> {
+    fn of(out: &Out) -> Result<Option<ResourceDynamic>> {
+        Ok(out.has.then(|| out.own()))
+    }
+}
+
+impl Answer for Option<&'static str> {
+    fn of(out: &Out) -> Result<Option<&'static str>> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        if out.has { unsafe { out.span.text() }.map(Some) } else { Ok(None) }
+    }
+}
+
+impl Answer for FileFlags {
+    fn of(out: &Out) -> Result<FileFlags> {
+        let all = [
+            FileFlags::READ, FileFlags::WRITE, FileFlags::FILE_SYNC, FileFlags::DATA_SYNC,
+            FileFlags::WRITE_SYNC, FileFlags::MUTATE_DIRECTORY,
+        ];
+        let mut flags = FileFlags::default();
+        for (i, flag) in all.into_iter().enumerate() {
+            if out.n[0] >> i & 1 != 0 {
+                flags |= flag;
+            }
+        }
+        Ok(flags)
+    }
+}
+
+/// Resources with a name: numbers are their representations.
+impl Answer for Vec<(ResourceDynamic, &'static str)> {
+    fn of(out: &Out) -> Result<Self> {
+        let reps = <&'static [u32] as Answer>::of(out)?;
+        // SAFETY: the contract of cis_glue_add_typed.
+        unsafe { out.pairs() }
+            .iter()
+            .zip(reps)
+            .map(|(p, rep)| Ok((ResourceDynamic::new_own(*rep, out.kind), unsafe { p.first.text()? })))
+            .collect()
+    }
+}
+
 impl<T: Answer, E: Failure> Answer for Result<T, E> {
     fn of(out: &Out) -> wasmtime::Result<Result<T, E>> {
         Ok(if out.failed {
@@ -515,6 +591,9 @@ macro_rules! give_number {
 give_number! {
     ResourceDynamic: r => u64::from(r.rep()),
     u64: n => *n,
+    u8: n => u64::from(*n),
+    Advice: a => u64::from(*a as u8),
+    std::result::Result<(), ()>: r => u64::from(r.is_err()),
     PathFlags: f => u64::from(f.as_array()[0]),
     OpenFlags: f => u64::from(f.as_array()[0]),
     FileFlags: f => u64::from(f.as_array()[0]),
@@ -657,6 +736,47 @@ fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host
     )
 }
 
+/// Access and modification time; path: of what it names, below the resource.
+fn set_times(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
+    into.func_wrap(
+        name,
+        move |store: StoreContextMut<'_, WasmtimeStoreData>, (r, a, m): (Res, NewTime, NewTime)| {
+            let ([a0, a1, a2], [m0, m1, m2]) = (a.args(), m.args());
+            let args = [Arg::number(u64::from(r.rep())), a0, a1, a2, m0, m1, m2];
+            let out = host.call(&store, &args)?;
+            Ok((<FileResult<()> as Answer>::of(&out)?,))
+        },
+    )
+}
+
+fn set_times_at(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
+    into.func_wrap(
+        name,
+        move |store: StoreContextMut<'_, WasmtimeStoreData>,
+              (r, f, path, a, m): (Res, PathFlags, WasmStr, NewTime, NewTime)| {
+            let ([a0, a1, a2], [m0, m1, m2]) = (a.args(), m.args());
+            let text = path.to_str(&store)?;
+            let args = [
+                Arg::number(u64::from(r.rep())), a0, a1, a2, m0, m1, m2,
+                Arg::number(u64::from(f.as_array()[0])),
+                Arg::span(text.as_bytes()),
+            ];
+            let out = host.call(&store, &args)?;
+            Ok((<FileResult<()> as Answer>::of(&out)?,))
+        },
+    )
+}
+
+macro_rules! ends {
+    ($into:expr, $name:expr, $host:expr, $type:ty) => {{
+        let host = $host;
+        $into.func_wrap($name, move |store: StoreContextMut<'_, WasmtimeStoreData>, (n,): ($type,)| {
+            n.give(&store, |n| host.call(&store, &[n]))?;
+            Ok(())
+        })
+    }};
+}
+
 /// The numbers are those of enum cis_glue_shape.
 fn add(
     into: &mut LinkerInstance<'_, WasmtimeStoreData>,
@@ -709,6 +829,19 @@ fn add(
         43 => fields_set(into, name, host),
         44 => fields_from(into, name, host),
         45 => typed!(into, name, host, (r: Res, n: u64) -> Result<(), NetError>),
+        46 => typed!(into, name, host, (r: Res, at: u64, n: u64, a: Advice) -> FileResult<()>),
+        47 => typed!(into, name, host, (r: Res) -> FileResult<FileFlags>),
+        48 => set_times(into, name, host),
+        49 => set_times_at(into, name, host),
+        50 => typed!(into, name, host, (r: Res, other: Res) -> bool),
+        51 => typed!(into, name, host, (r: Res) -> Option<FileError>),
+        52 => typed!(into, name, host, (r: Res) -> &'static str),
+        53 => ends!(into, name, host, std::result::Result<(), ()>),
+        54 => ends!(into, name, host, u8),
+        55 => typed!(into, name, host, () -> Res),
+        56 => typed!(into, name, host, () -> Option<Res>),
+        57 => typed!(into, name, host, () -> Vec<(Res, &'static str)>),
+        58 => typed!(into, name, host, () -> Option<&'static str>),
         _ => Err(format_err!("shape {shape} does not exist")),
     }
 }

@@ -74,6 +74,20 @@ enum cis_shape {
     CIS_SHAPE_FIELD_SET,      /* (r, s, list<b>) -> result<_, E> */
     CIS_SHAPE_FIELD_FROM,     /* (list<tuple<s, b>>) -> result<own r, E> */
     CIS_SHAPE_NET_U64,        /* wasi:sockets; E: its error-code. (r, n) -> result<_, E> */
+    CIS_SHAPE_FILE_ADVISE,    /* wasi:filesystem again: (r, n, n, advice) -> result<_, E> */
+    CIS_SHAPE_FILE_FLAGS,     /* (r) -> result<descriptor-flags, E> */
+    CIS_SHAPE_FILE_TIMES, /* (r, new-timestamp, new-timestamp) -> result<_, E>; each time is three
+                           * arguments: case (0 keep, 1 now, 2 this), seconds, nanoseconds */
+    CIS_SHAPE_FILE_TIMES_AT, /* (r, path-flags, s, two times) -> result<_, E>; r, times, flags, s */
+    CIS_SHAPE_SAME,          /* (r, r) -> bool */
+    CIS_SHAPE_FILE_ERROR,    /* (r) -> option<E> */
+    CIS_SHAPE_TEXT,          /* (r) -> s */
+    CIS_SHAPE_EXIT,          /* (result): 0 ok, 1 error */
+    CIS_SHAPE_EXIT_CODE,     /* (u8) */
+    CIS_SHAPE_GET,           /* () -> own r */
+    CIS_SHAPE_GET_OPTION,    /* () -> option<own r> */
+    CIS_SHAPE_GET_NAMED,     /* () -> list<tuple<own r, s>>: numbers are the resources */
+    CIS_SHAPE_TEXT_OPTION,   /* () -> option<s> */
 };
 
 struct cis_pair { /* (text, text), (text, bytes); single items use the first */
@@ -169,10 +183,17 @@ cis_code cis_vals_new(cis_guest *guest, size_t nargs, cis_vals **out_vals, struc
 void cis_vals_free(cis_vals *vals);
 cis_val *cis_vals_arg(cis_vals *vals, size_t i);
 const cis_val *cis_vals_result(const cis_vals *vals);
-/* Calls an exported function that returns a value; `type` is what the caller expects. The limits,
+/* Calls an exported function that returns a value, "f" or "interface#f"; `type` is what the caller
+ * expects. The limits,
  * ends and refusals of cis_guest_call. */
 cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *type, cis_vals *vals,
                             struct cis_error *err);
+/* The same with arguments and result as WAVE text: `name` is found, `text` is "f(1, \"a\")" with
+ * the function's bare name. Without "(" nothing is called: CIS_E_USAGE is the function's type. Text
+ * that does not fit the type is CIS_E_USAGE and says where; a type with resources, maps, futures or
+ * streams in it is CIS_E_UNSUPPORTED and says which. */
+cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct cis_str text,
+                                 struct cis_buf *out, struct cis_error *err);
 /* Bytes of values that one call may bring from the guest; more of them is a trap. Elements of a
  * list count 32 bytes each, text its length. */
 uint64_t cis_guest_hostcall_max(const cis_guest *guest);

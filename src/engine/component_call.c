@@ -127,16 +127,28 @@ const cis_val *cis_vals_result(const cis_vals *vals)
     return (const cis_val *)&vals->result;
 }
 
+/* "f", or "interface#f" for a function of an exported interface. */
 static bool find_func(cis_guest *guest, struct cis_str name, wasmtime_component_func_t *out)
 {
-    wasmtime_component_export_index_t *index = wasmtime_component_instance_get_export_index(
-        &guest->component, guest->context, NULL, name.ptr, name.len);
-    if (index == NULL) {
-        return false;
+    wasmtime_component_export_index_t *outer = NULL, *index;
+    struct cis_str interface;
+    if (memchr(name.ptr, '#', name.len) != NULL && cis_str_split(&name, '#', &interface)) {
+        outer = wasmtime_component_instance_get_export_index(&guest->component, guest->context,
+                                                             NULL, interface.ptr, interface.len);
+        if (outer == NULL) {
+            return false;
+        }
     }
-    bool found =
-        wasmtime_component_instance_get_func(&guest->component, guest->context, index, out);
-    wasmtime_component_export_index_delete(index);
+    index = wasmtime_component_instance_get_export_index(&guest->component, guest->context, outer,
+                                                         name.ptr, name.len);
+    bool found = index != NULL && wasmtime_component_instance_get_func(&guest->component,
+                                                                       guest->context, index, out);
+    if (index != NULL) {
+        wasmtime_component_export_index_delete(index);
+    }
+    if (outer != NULL) {
+        wasmtime_component_export_index_delete(outer);
+    }
     return found;
 }
 
@@ -159,6 +171,65 @@ static wasmtime_error_t *call_now(cis_guest *guest, void *arg)
     struct component_call *c = arg;
     return wasmtime_component_func_call(c->func, guest->context, c->vals->args, c->vals->n,
                                         &c->vals->result, 1);
+}
+
+/* ---- calls as text ---- */
+
+struct text_call {
+    const wasmtime_component_func_t *func;
+    struct cis_str text;
+    struct cis_glue_text out;
+    size_t at;
+    int status;
+};
+
+static wasmtime_error_t *call_text(cis_guest *guest, void *arg)
+{
+    struct text_call *c = arg;
+    wasmtime_error_t *error = NULL;
+    c->status = cis_glue_wave_call(c->func, guest->context, c->text.ptr, c->text.len, true, &c->out,
+                                   &c->at, &error);
+    return c->status == CIS_GLUE_WAVE_CALL ? error : NULL;
+}
+
+static cis_code text_wrong(const struct text_call *c, struct cis_error *err)
+{
+    int n = c->out.len < 300 ? (int)c->out.len : 300;
+    return c->status == CIS_GLUE_WAVE_TYPE
+               ? cis_fail(err, CIS_E_UNSUPPORTED,
+                          CIS_STR_FMT ": its type has %.*s, which cannot be written as text",
+                          CIS_STR_ARG(c->text), n, c->out.ptr)
+               : cis_fail(err, CIS_E_USAGE, CIS_STR_FMT ": at %zu: %.*s", CIS_STR_ARG(c->text),
+                          c->at + 1, n, c->out.ptr);
+}
+
+cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct cis_str text,
+                                 struct cis_buf *out, struct cis_error *err)
+{
+    if (guest->end.code != CIS_OK) {
+        return cis_guest_end_fail(guest, err);
+    }
+    wasmtime_component_func_t func;
+    struct text_call c = {.func = &func, .text = text};
+    if (guest->program->components == NULL || !find_func(guest, name, &func)) {
+        return cis_fail(err, CIS_E_ENTRY, "exports no function " CIS_STR_FMT, CIS_STR_ARG(name));
+    }
+    if (memchr(text.ptr, '(', text.len) == NULL) { /* only its name: show what it takes */
+        cis_glue_wave_type(&func, guest->context, text.ptr, text.len, &c.out);
+        cis_code code =
+            cis_fail(err, CIS_E_USAGE, "%.*s", c.out.len < 400 ? (int)c.out.len : 400, c.out.ptr);
+        cis_glue_text_free(&c.out);
+        return code;
+    }
+    cis_code code = cis_guest_execute(guest, call_text, &c, err);
+    if (code == CIS_OK && c.status != CIS_GLUE_WAVE_OK) {
+        code = text_wrong(&c, err);
+    } else if (code == CIS_OK) {
+        cis_buf_add(out, c.out.ptr, c.out.len);
+        code = cis_buf_check(out, "result", err);
+    }
+    cis_glue_text_free(&c.out);
+    return code;
 }
 
 cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *type, cis_vals *vals,

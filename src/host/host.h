@@ -66,6 +66,7 @@ struct cis_host {
     uint64_t mono_base_ns;  /* zero point of the guest's monotonic clock, 0: not set yet */
     struct cis_world world; /* what a WASI program finds; zeros for a skill without files */
     struct cis_wasi *wasi;  /* its descriptors, made and closed by wasi/p1; NULL: not needed yet */
+    struct cis_wasi_p2 *wasi_p2; /* what handles of a component name; NULL: none were made */
 };
 
 struct cis_host_value {

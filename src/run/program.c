@@ -49,9 +49,7 @@ cis_code cis_run_program_link(const struct cis_run_request *request, cis_program
                               struct cis_error *err)
 {
     if (cis_image_info(request->image)->component) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "is a component; programs are modules of WASI 0.1 (cis skill run --wasm "
-                        "runs components)");
+        return cis_run_component_link(request, out_program, err);
     }
     bool trap = request->program->trap_unknown_imports;
     return cis_program_link(request->image, resolve, &trap, out_program, err);
@@ -117,7 +115,7 @@ cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis
     const char *invoke = request->program->invoke;
     const struct cis_extern *e;
     if (cis_image_info(request->image)->component) {
-        return CIS_OK; /* refused when it is linked */
+        return cis_run_component_entry(request, out, err);
     }
     if (invoke != NULL) {
         e = function(request->image, invoke);

@@ -1,12 +1,12 @@
-/* Inside run/: programs, which are modules of WASI 0.1: what they are linked with, how they are
- * entered. Skills are skillabi/'s. */
+/* Inside run/: programs, modules of WASI 0.1 and components of WASI 0.2: what they are linked with,
+ * how they are entered. Skills are skillabi/'s. */
 #ifndef CIS_RUN_PROGRAM_H
 #define CIS_RUN_PROGRAM_H
 
 #include "run/session.h"
 
 /* WASI's rows and nothing else. An import that nobody provides is CIS_E_IMPORT, or traps when it is
- * called. A component is CIS_E_UNSUPPORTED. */
+ * called. Components: WASI 0.2. */
 cis_code cis_run_program_link(const struct cis_run_request *request, cis_program **out_program,
                               struct cis_error *err);
 /* What the guest finds: streams, arguments, directories, listeners; before it is made. */
@@ -17,5 +17,13 @@ cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis
 /* _start; a reactor's _initialize; or the function that was named, its results as lines in out.
  * CIS_OK also when the program exited: see cis_guest_end. */
 cis_code cis_run_program_call(cis_session *session, struct cis_buf *out, struct cis_error *err);
+
+/* component.c: the same for components. *out_failed: wasi:cli/run gave its error, exit code 1. */
+cis_code cis_run_component_link(const struct cis_run_request *request, cis_program **out_program,
+                                struct cis_error *err);
+cis_code cis_run_component_entry(const struct cis_run_request *request, struct cis_str *out,
+                                 struct cis_error *err);
+cis_code cis_run_component_call(cis_session *session, bool *out_failed, struct cis_buf *out,
+                                struct cis_error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "run/program.h"
 #include "wasi/p1/p1.h"
+#include "wasi/p2/p2.h"
 
 #define COMMIT_NS (60 * CIS_NS_PER_S)
 
@@ -54,9 +55,16 @@ static void call_program(cis_session *s, struct cis_run_outcome *o)
 {
     const struct cis_guest_end *end = cis_guest_end(s->guest);
     o->output = CIS_BUF_INIT(1u << 20);
-    o->code = end->exited ? CIS_OK : cis_run_program_call(s, &o->output, &o->error);
+    bool failed = false; /* a component's word for exit code 1 */
+    if (end->exited) {
+        o->code = CIS_OK;
+    } else if (cis_image_info(s->request.image)->component) {
+        o->code = cis_run_component_call(s, &failed, &o->output, &o->error);
+    } else {
+        o->code = cis_run_program_call(s, &o->output, &o->error);
+    }
     o->exited = o->code == CIS_OK;
-    o->exit_code = end->exited ? end->exit_code : 0;
+    o->exit_code = end->exited ? end->exit_code : failed;
     if (o->exited && o->exit_code != 0) {
         o->code = cis_fail(&o->error, CIS_E_FAILED, "exited with code %d", o->exit_code);
     }
@@ -218,6 +226,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     }
     tell_time(s, o, &end);
     cis_run_tape_end(s, o);
+    cis_wasi_p2_end(&s->host);
     cis_wasi_p1_end(&s->host); /* what the guest left open is closed before it is committed */
     bool keep = s->request.tx != CIS_TX_DISCARD &&
                 (o->code == CIS_OK || (o->code == CIS_E_FAILED && s->request.tx == CIS_TX_ALWAYS));

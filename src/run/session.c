@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "run/program.h"
 #include "wasi/p1/p1.h"
+#include "wasi/p2/p2.h"
 
 static cis_code take_config(cis_session *s, struct cis_error *err)
 {
@@ -251,6 +252,7 @@ void cis_session_close(cis_session *session)
         return;
     }
     cis_guest_free(session->guest);
+    cis_wasi_p2_end(&session->host);
     cis_wasi_p1_end(&session->host);
     cis_run_files_close(session->files);
     cis_program_unref(session->program);

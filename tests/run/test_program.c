@@ -127,11 +127,11 @@ static void imports_that_nobody_provides_are_named_or_trap(void **state)
                      CIS_E_IMPORT);
 }
 
-static void a_component_is_refused(void **state)
+static void a_component_that_is_no_command_is_refused(void **state)
 {
     struct fx *fx = *state;
-    assert_int_equal(run_wat(fx, "(component)", NULL, ""), CIS_E_UNSUPPORTED);
-    assert_non_null(strstr(fx->last.error.msg, "component"));
+    assert_int_equal(run_wat(fx, "(component)", NULL, ""), CIS_E_ENTRY);
+    assert_non_null(strstr(fx->last.error.msg, "wasi:cli/run"));
 }
 
 static void a_program_finds_what_it_was_given_and_nothing_else(void **state)
@@ -231,7 +231,7 @@ static int all_tests(void)
         T(wrong_arguments_show_the_type),
         T(a_reactor_is_initialised_once_and_then_called),
         T(imports_that_nobody_provides_are_named_or_trap),
-        T(a_component_is_refused),
+        T(a_component_that_is_no_command_is_refused),
         T(a_program_finds_what_it_was_given_and_nothing_else),
         T(output_beyond_the_cap_is_cut_and_counted),
         T(input_is_read_from_bytes),

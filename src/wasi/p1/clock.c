@@ -1,7 +1,4 @@
-/* Clocks. The monotonic one starts near zero at a run's first look, so that it says nothing about
- * the host; the CPU clocks show the guest's own time with a CPU slot. */
-#include <time.h>
-#include "base/clock.h"
+/* Clocks, as host/op.h has them; the CPU clocks show the guest's own time with a CPU slot. */
 #include "wasi/p1/internal.h"
 
 bool cis_wasi_put32(cis_guest *guest, uint32_t at, uint32_t value)
@@ -22,29 +19,18 @@ bool cis_wasi_put64(cis_guest *guest, uint32_t at, uint64_t value)
     return p != NULL;
 }
 
-static uint64_t realtime(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return t.tv_sec < 0 ? 0 : (uint64_t)t.tv_sec * CIS_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 bool cis_wasi_now(cis_guest *guest, uint32_t clock, uint64_t *out_ns)
 {
-    struct cis_host *host = cis_host_of(guest);
+    const struct cis_host *host = cis_host_of(guest);
     if (clock > CIS_WASI_CLOCK_THREAD) {
         return false;
     }
-    if (host->fixed_clock) {
-        *out_ns = host->clock_ns;
-    } else if (clock == CIS_WASI_CLOCK_REALTIME) {
-        *out_ns = realtime();
+    if (clock == CIS_WASI_CLOCK_REALTIME) {
+        *out_ns = cis_host_realtime(guest);
     } else if (clock == CIS_WASI_CLOCK_MONOTONIC) {
-        uint64_t now = cis_clock_mono_ns();
-        if (host->mono_base_ns == 0) {
-            host->mono_base_ns = now - CIS_NS_PER_S; /* zero means "not set" to some guests */
-        }
-        *out_ns = now - host->mono_base_ns;
+        *out_ns = cis_host_monotonic(guest);
+    } else if (host->fixed_clock) {
+        *out_ns = host->clock_ns;
     } else {
         struct cis_guest_usage usage = {0};
         cis_guest_usage(guest, &usage);

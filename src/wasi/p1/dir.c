@@ -63,7 +63,7 @@ cis_code cis_wasi_fd_renumber(cis_guest *guest, union cis_slot *io, struct cis_e
 }
 
 /* ---- entries ---- */
-int cis_wasi_listing(struct cis_wasi_call *call, struct cis_wasi_fd *f, cis_vfs_file **out)
+int cis_wasi_listing(struct cis_host_op *call, struct cis_wasi_fd *f, cis_vfs_file **out)
 {
     struct cis_vfs_attr attr;
     int no = 0;
@@ -121,14 +121,14 @@ cis_code cis_wasi_fd_readdir(cis_guest *guest, union cis_slot *io, struct cis_er
     if (!cis_wasi_may(f, CIS_WASI_RIGHT_READDIR)) {
         return cis_wasi_answer(io, CIS_WASI_NOTCAPABLE);
     }
-    struct cis_wasi_call call;
+    struct cis_host_op call;
     cis_vfs_file *file;
-    cis_wasi_call_begin(&call, guest);
+    cis_host_op_begin(&call, guest);
     int no = cis_wasi_listing(&call, f, &file);
     if (no == 0 && l.len != 0) {
         no = file->vfs->ops->readdir(file, &call.vfs, io[3].u64, false, put_entry, &l);
     }
-    CIS_TRY(cis_wasi_call_end(&call, no, err));
+    CIS_TRY(cis_host_op_end(&call, no, err));
     CIS_TRY(cis_guest_burn(guest, l.used / CIS_WASI_BYTES_A_FUEL, err));
     cis_guest_wrote(guest, l.used);
     if (no == 0) {

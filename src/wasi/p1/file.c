@@ -18,7 +18,7 @@ struct move {
     struct iovec iov[CIS_WASI_IOVS_MAX];
 };
 
-static int move_step(struct move *m, struct cis_wasi_call *call, const struct iovec *iov, int n,
+static int move_step(struct move *m, struct cis_host_op *call, const struct iovec *iov, int n,
                      size_t *out_n)
 {
     cis_vfs_file *file = m->f->file;
@@ -57,7 +57,7 @@ static int take_step(struct move *m, int *first, struct iovec *out_rest, size_t 
  * was. */
 static cis_code move(cis_guest *guest, struct move *m, int *out_no, struct cis_error *err)
 {
-    struct cis_wasi_call call;
+    struct cis_host_op call;
     int first = 0;
     *out_no = 0;
     m->done = 0;
@@ -65,9 +65,9 @@ static cis_code move(cis_guest *guest, struct move *m, int *out_no, struct cis_e
         struct iovec rest;
         size_t want, got = 0;
         int n = take_step(m, &first, &rest, &want);
-        cis_wasi_call_begin(&call, guest);
+        cis_host_op_begin(&call, guest);
         int no = move_step(m, &call, m->iov + first, n, &got);
-        CIS_TRY(cis_wasi_call_end(&call, no, err));
+        CIS_TRY(cis_host_op_end(&call, no, err));
         CIS_TRY(cis_guest_burn(guest, got / CIS_WASI_BYTES_A_FUEL, err));
         m->done += got;
         if (no != 0 || got < want) {

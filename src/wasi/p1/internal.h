@@ -3,6 +3,7 @@
 #define CIS_WASI_P1_INTERNAL_H
 
 #include "base/le.h"
+#include "host/op.h"
 #include "host/stream.h"
 #include "wasi/p1/abi.h"
 #include "wasi/p1/fds.h"
@@ -44,21 +45,13 @@ uint8_t cis_wasi_stream_type(const struct cis_host *host, const struct cis_wasi_
 uint64_t cis_wasi_stream_rights(const struct cis_host *host, const struct cis_host_stream *stream);
 uint8_t cis_wasi_mode_type(uint32_t mode); /* of S_IFMT bits */
 
-/* call.c: one operation on files: who asks, what ends it, and the CPU slot, which is given back as
- * soon as the filesystem says that it waits and taken again by cis_wasi_call_end. */
-struct cis_wasi_call {
-    struct cis_vfs_call vfs;
-    cis_guest *guest;
-    struct cis_error said; /* the filesystem's own words */
-    bool waiting;
-};
-void cis_wasi_call_begin(struct cis_wasi_call *call, cis_guest *guest);
-/* The slot again, or what ended the run meanwhile; a damaged file is told to the user. To be called
- * before anything else is done to the guest. */
-cis_code cis_wasi_call_end(struct cis_wasi_call *call, int no, struct cis_error *err);
-/* The same, and answers with errno `no`. */
-cis_code cis_wasi_call_answer(struct cis_wasi_call *call, union cis_slot *io, int no,
-                              struct cis_error *err);
+/* The end of an operation on files, and errno `no` as the answer. */
+static inline cis_code cis_wasi_op_answer(struct cis_host_op *op, union cis_slot *io, int no,
+                                          struct cis_error *err)
+{
+    CIS_TRY(cis_host_op_end(op, no, err));
+    return cis_wasi_answer(io, cis_wasi_errno_of(no));
+}
 
 /* The standard stream that a descriptor of kind STREAM is; it may be a file of the host. */
 static inline struct cis_host_stream *cis_wasi_std(cis_guest *guest, const struct cis_wasi_fd *f)
@@ -73,7 +66,7 @@ cis_code cis_wasi_file_write(cis_guest *guest, struct cis_wasi_fd *f, union cis_
                              struct cis_error *err);
 
 /* dir.c: the directory as an open file of its filesystem, made at the first use. */
-int cis_wasi_listing(struct cis_wasi_call *call, struct cis_wasi_fd *f, cis_vfs_file **out);
+int cis_wasi_listing(struct cis_host_op *call, struct cis_wasi_fd *f, cis_vfs_file **out);
 
 /* path.c: where a path of the guest begins and what it says; error: why it cannot be walked (the
  * descriptor, the pointer, a right that the guest gave away). Valid until the guest runs again. */

@@ -65,7 +65,7 @@ static enum cis_wasi_errno read_open(const struct cis_wasi_fd *dir, uint32_t loo
     return CIS_WASI_OK;
 }
 
-static int open_dir(const struct cis_wasi_place *p, struct cis_wasi_call *call, struct open *o)
+static int open_dir(const struct cis_wasi_place *p, struct cis_host_op *call, struct open *o)
 {
     cis_dir *dir;
     int no = cis_at_dir(p->f->dir, &call->vfs, p->path, o->walk, &dir);
@@ -78,7 +78,7 @@ static int open_dir(const struct cis_wasi_place *p, struct cis_wasi_call *call, 
     return no;
 }
 
-static int open_file(const struct cis_wasi_place *p, struct cis_wasi_call *call, struct open *o,
+static int open_file(const struct cis_wasi_place *p, struct cis_host_op *call, struct open *o,
                      bool *out_is_dir)
 {
     struct cis_vfs_attr attr;
@@ -97,7 +97,7 @@ static int open_file(const struct cis_wasi_place *p, struct cis_wasi_call *call,
 }
 
 /* A path may name another thing by the time it is walked as a directory: then once more. */
-static int open_any(const struct cis_wasi_place *p, struct cis_wasi_call *call, struct open *o)
+static int open_any(const struct cis_wasi_place *p, struct cis_host_op *call, struct open *o)
 {
     int no = ENOTDIR;
     for (int tries = 0; no == ENOTDIR && tries < 8; tries++) {
@@ -145,10 +145,10 @@ cis_code cis_wasi_path_open(cis_guest *guest, union cis_slot *io, struct cis_err
     if (!cis_wasi_room(w)) { /* before anything is made by it */
         return cis_wasi_answer(io, CIS_WASI_MFILE);
     }
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     int no = open_any(&p, &call, &o);
-    cis_code code = cis_wasi_call_end(&call, no, err);
+    cis_code code = cis_host_op_end(&call, no, err);
     if (no == 0 && code == CIS_OK) {
         no = cis_wasi_add(w, &o.fd, &number);
         if (no == 0) {
@@ -167,10 +167,10 @@ cis_code cis_wasi_path_open(cis_guest *guest, union cis_slot *io, struct cis_err
 static cis_code make(cis_guest *guest, union cis_slot *io, const struct cis_wasi_place *p,
                      const struct cis_vfs_make *what, struct cis_error *err)
 {
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     int no = cis_at_make(p->f->dir, &call.vfs, p->path, 0, what);
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }
 
 /* io: fd, path, len. */
@@ -222,10 +222,10 @@ cis_code cis_wasi_path_readlink(cis_guest *guest, union cis_slot *io, struct cis
         return cis_wasi_answer(io, p.error);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     int no = cis_at_readlink(p.f->dir, &call.vfs, p.path, 0, &target);
-    CIS_TRY(cis_wasi_call_end(&call, no, err));
+    CIS_TRY(cis_host_op_end(&call, no, err));
     if (no == 0) {
         uint32_t n = target.len < len ? (uint32_t)target.len : len;
         memcpy(cis_guest_out(guest, buf, n), target.ptr, n);
@@ -244,10 +244,10 @@ static cis_code remove_with(cis_guest *guest, union cis_slot *io, remove_verb *v
     if (p.error != CIS_WASI_OK) {
         return cis_wasi_answer(io, p.error);
     }
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     int no = verb(p.f->dir, &call.vfs, p.path, 0);
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }
 
 cis_code cis_wasi_path_unlink_file(cis_guest *guest, union cis_slot *io, struct cis_error *err)
@@ -286,11 +286,11 @@ cis_code cis_wasi_path_link(cis_guest *guest, union cis_slot *io, struct cis_err
     if (error != CIS_WASI_OK) {
         return cis_wasi_answer(io, error);
     }
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     int no = cis_at_link(old.f->dir, old.path, made.f->dir, made.path, &call.vfs,
                          cis_wasi_walk(io[1].u32));
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }
 
 /* io: fd, old, old_len, new_fd, new, new_len. */
@@ -305,8 +305,8 @@ cis_code cis_wasi_path_rename(cis_guest *guest, union cis_slot *io, struct cis_e
     if (error != CIS_WASI_OK) {
         return cis_wasi_answer(io, error);
     }
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     int no = cis_at_rename(old.f->dir, old.path, made.f->dir, made.path, &call.vfs, 0, 0);
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }

@@ -1,5 +1,4 @@
 /* The process: exit, signals, yielding; and random bytes. */
-#include "base/crypto.h"
 #include "wasi/p1/internal.h"
 
 cis_code cis_wasi_proc_exit(cis_guest *guest, union cis_slot *io, struct cis_error *err)
@@ -31,28 +30,14 @@ cis_code cis_wasi_sched_yield(cis_guest *guest, union cis_slot *io, struct cis_e
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
-#define RANDOM_STEP (64u * 1024u) /* about a tenth of a millisecond */
-
 cis_code cis_wasi_random_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
-    struct cis_world *world = &cis_host_of(guest)->world;
     uint32_t len = io[1].u32;
     uint8_t *at = cis_guest_out(guest, io[0].u32, len);
     if (at == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
     CIS_TRY(cis_guest_burn(guest, len / CIS_WASI_BYTES_A_FUEL, err));
-    for (uint32_t done = 0; done < len;) {
-        uint32_t step = len - done < RANDOM_STEP ? len - done : RANDOM_STEP;
-        if (world->seeded) {
-            cis_random_seeded(world->seed, &world->seed_block, at + done, step);
-        } else {
-            cis_random_bytes(at + done, step);
-        }
-        done += step;
-        if (done < len) {
-            CIS_TRY(cis_stop_check(cis_guest_stop(guest), "random_get", err));
-        }
-    }
+    CIS_TRY(cis_host_random(guest, at, len, err));
     return cis_wasi_answer(io, CIS_WASI_OK);
 }

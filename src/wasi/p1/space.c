@@ -21,11 +21,11 @@ static cis_code seek_file(cis_guest *guest, struct cis_wasi_fd *f, int64_t by, i
     uint64_t base = whence == SEEK_SET ? 0 : f->offset;
     int no = 0;
     if (whence == SEEK_END) {
-        struct cis_wasi_call call;
-        cis_wasi_call_begin(&call, guest);
+        struct cis_host_op call;
+        cis_host_op_begin(&call, guest);
         no = cis_file_stat(f->file, &call.vfs, &attr);
         base = no == 0 ? attr.size : 0;
-        CIS_TRY(cis_wasi_call_end(&call, no, err));
+        CIS_TRY(cis_host_op_end(&call, no, err));
     }
     int64_t to;
     if (no == 0 && (base > INT64_MAX || __builtin_add_overflow((int64_t)base, by, &to) || to < 0)) {
@@ -155,10 +155,10 @@ cis_code cis_wasi_fd_allocate(cis_guest *guest, union cis_slot *io, struct cis_e
     if (error != CIS_WASI_OK) {
         return cis_wasi_answer(io, error);
     }
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     int no = f->file->vfs->ops->allocate(f->file, &call.vfs, 0, offset, len);
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }
 
 cis_code cis_wasi_fd_filestat_set_size(cis_guest *guest, union cis_slot *io, struct cis_error *err)
@@ -180,11 +180,11 @@ cis_code cis_wasi_fd_filestat_set_size(cis_guest *guest, union cis_slot *io, str
         int no = cis_host_stream_resize(cis_wasi_std(guest, f), size);
         return cis_wasi_answer(io, cis_wasi_errno_of(no));
     }
-    struct cis_wasi_call call;
+    struct cis_host_op call;
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
-    cis_wasi_call_begin(&call, guest);
+    cis_host_op_begin(&call, guest);
     int no = cis_file_set(f->file, &call.vfs, &set, NULL);
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }
 
 /* ---- durability ---- */
@@ -203,8 +203,8 @@ static cis_code sync_it(cis_guest *guest, union cis_slot *io, bool data_only, st
         CIS_TRY(cis_host_stream_sync(guest, cis_wasi_std(guest, f), data_only, &no, err));
         return cis_wasi_answer(io, cis_wasi_errno_of(no));
     }
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     cis_vfs_file *file = NULL;
     if (f->kind == CIS_WASI_DIR) {
         no = cis_wasi_listing(&call, f, &file);
@@ -214,7 +214,7 @@ static cis_code sync_it(cis_guest *guest, union cis_slot *io, bool data_only, st
     if (no == 0) {
         no = file->vfs->ops->sync(file, &call.vfs, data_only);
     }
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }
 
 cis_code cis_wasi_fd_sync(cis_guest *guest, union cis_slot *io, struct cis_error *err)

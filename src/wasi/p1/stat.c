@@ -161,12 +161,12 @@ static cis_code filestat_fd(cis_guest *guest, union cis_slot *io, const struct l
         put_stream(guest, f, cis_guest_out(guest, at, l->size), l);
         return cis_wasi_answer(io, CIS_WASI_OK);
     }
-    struct cis_wasi_call call;
+    struct cis_host_op call;
     struct cis_vfs_attr attr;
-    cis_wasi_call_begin(&call, guest);
+    cis_host_op_begin(&call, guest);
     int no = f->kind == CIS_WASI_FILE ? cis_file_stat(f->file, &call.vfs, &attr)
                                       : cis_at_stat(f->dir, &call.vfs, CIS_STR("."), 0, &attr);
-    CIS_TRY(cis_wasi_call_end(&call, no, err));
+    CIS_TRY(cis_host_op_end(&call, no, err));
     if (no == 0) {
         put_filestat(cis_guest_out(guest, at, l->size), l, f->ns, &attr);
     }
@@ -200,11 +200,11 @@ static cis_code filestat_path(cis_guest *guest, union cis_slot *io, const struct
     if (p.error != CIS_WASI_OK) {
         return cis_wasi_answer(io, p.error);
     }
-    struct cis_wasi_call call;
+    struct cis_host_op call;
     struct cis_vfs_attr attr;
-    cis_wasi_call_begin(&call, guest);
+    cis_host_op_begin(&call, guest);
     int no = cis_at_stat(p.f->dir, &call.vfs, p.path, cis_wasi_walk(flags), &attr);
-    CIS_TRY(cis_wasi_call_end(&call, no, err));
+    CIS_TRY(cis_host_op_end(&call, no, err));
     if (no == 0) {
         put_filestat(cis_guest_out(guest, at, l->size), l, p.f->ns, &attr);
     }
@@ -275,15 +275,15 @@ cis_code cis_wasi_fd_filestat_set_times(cis_guest *guest, union cis_slot *io, st
     if (stream) {
         return cis_wasi_answer(io, set_stream_times(cis_wasi_std(guest, f), &set));
     }
-    struct cis_wasi_call call;
-    cis_wasi_call_begin(&call, guest);
+    struct cis_host_op call;
+    cis_host_op_begin(&call, guest);
     int no = 0;
     if (set.bits != 0) { /* as utimensat(2): nothing to change is no change, also where none is
                           * allowed */
         no = f->kind == CIS_WASI_FILE ? cis_file_set(f->file, &call.vfs, &set, NULL)
                                       : cis_at_set(f->dir, &call.vfs, CIS_STR("."), 0, &set);
     }
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }
 
 /* io: fd, flags, path, len, atim, mtim, fstflags. */
@@ -302,11 +302,11 @@ cis_code cis_wasi_path_filestat_set_times(cis_guest *guest, union cis_slot *io,
     if (p.error != CIS_WASI_OK) {
         return cis_wasi_answer(io, p.error);
     }
-    struct cis_wasi_call call;
+    struct cis_host_op call;
     struct cis_vfs_attr attr;
-    cis_wasi_call_begin(&call, guest);
+    cis_host_op_begin(&call, guest);
     unsigned walk = cis_wasi_walk(flags);
     int no = set.bits != 0 ? cis_at_set(p.f->dir, &call.vfs, p.path, walk, &set)
                            : cis_at_stat(p.f->dir, &call.vfs, p.path, walk, &attr);
-    return cis_wasi_call_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, no, err);
 }

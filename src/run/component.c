@@ -1,0 +1,130 @@
+/* Programs that are components: linked with WASI 0.2, entered by wasi:cli/run or by one function
+ * whose call is given as text. */
+#include "engine/component.h"
+#include "run/program.h"
+#include "wasi/p2/p2.h"
+
+static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
+{
+    (void)self;
+    return cis_wasi_p2_function(interface, name);
+}
+
+static const struct cis_iface_resource *resource(void *self, struct cis_str interface,
+                                                 struct cis_str name)
+{
+    (void)self;
+    return cis_wasi_p2_resource(interface, name);
+}
+
+cis_code cis_run_component_link(const struct cis_run_request *request, cis_program **out_program,
+                                struct cis_error *err)
+{
+    static const struct cis_iface_provider provider = {function, resource, NULL};
+    const struct cis_image_info *info = cis_image_info(request->image);
+    if (request->tape != NULL) {
+        return cis_fail(err, CIS_E_UNSUPPORTED, "is a component; only modules can be recorded");
+    }
+    if (request->program->trap_unknown_imports) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "is a component; unknown imports can be left to trap in modules only");
+    }
+    for (size_t i = 0; i < info->nimports; i++) {
+        struct cis_str name = info->imports[i].name;
+        if (cis_wasi_p2_too_new(name)) {
+            return cis_fail(err, CIS_E_UNSUPPORTED,
+                            "imports " CIS_STR_FMT
+                            ": needs WASI 0.3 (async), which this build does not provide",
+                            CIS_STR_ARG(name));
+        }
+    }
+    return cis_component_link(request->image, &provider, out_program, err);
+}
+
+#define RUN "wasi:cli/run@0.2."
+
+static const struct cis_extern *command(const struct cis_image_info *info)
+{
+    for (size_t i = 0; i < info->nexports; i++) {
+        const struct cis_extern *e = &info->exports[i];
+        if (e->name.len > sizeof RUN - 1 && memcmp(e->name.ptr, RUN, sizeof RUN - 1) == 0) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+cis_code cis_run_component_entry(const struct cis_run_request *request, struct cis_str *out,
+                                 struct cis_error *err)
+{
+    if (request->program->invoke != NULL) {
+        *out = cis_str_of(request->program->invoke);
+        return CIS_OK;
+    }
+    const struct cis_extern *e = command(cis_image_info(request->image));
+    if (e == NULL) {
+        return cis_fail(err, CIS_E_ENTRY,
+                        "exports no wasi:cli/run@0.2; --invoke 'f(args)' calls a function");
+    }
+    *out = e->name;
+    return CIS_OK;
+}
+
+/* `interface.f(args)`: the last dot before the arguments parts the two. An interface without its
+ * package and version is found among the exports. */
+static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, struct cis_error *err)
+{
+    const struct cis_image_info *info = cis_image_info(s->request.image);
+    size_t head = strcspn(call, "("), dot = head;
+    while (dot > 0 && call[dot - 1] != '.') {
+        dot--;
+    }
+    struct cis_str text = cis_str_of(call + dot), bare = {call + dot, head - dot};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(1024);
+    struct cis_str interface = {call, dot != 0 ? dot - 1 : 0};
+    for (size_t i = 0; dot != 0 && i < info->nexports; i++) {
+        struct cis_str full = info->exports[i].name, version = full, path;
+        if (!cis_str_split(&version, '@', &path)) {
+            path = full;
+        }
+        bool tail = path.len > interface.len && path.ptr[path.len - interface.len - 1] == '/' &&
+                    memcmp(path.ptr + path.len - interface.len, interface.ptr, interface.len) == 0;
+        if (cis_str_eq(full, interface) || cis_str_eq(path, interface) || tail) {
+            interface = full;
+            break;
+        }
+    }
+    if (dot != 0) {
+        cis_buf_str(&name, interface);
+        cis_buf_byte(&name, '#');
+    }
+    cis_buf_str(&name, bare);
+    CIS_TRY(cis_buf_check(&name, "--invoke", err));
+    CIS_TRY(cis_component_call_text(s->guest, cis_buf_view(&name), text, out, err));
+    if (out->len != 0) {
+        cis_buf_byte(out, '\n');
+    }
+    return cis_buf_check(out, "result", err);
+}
+
+cis_code cis_run_component_call(cis_session *s, bool *out_failed, struct cis_buf *out,
+                                struct cis_error *err)
+{
+    const struct cis_extern *e = command(cis_image_info(s->request.image));
+    cis_code code;
+    *out_failed = false;
+    if (s->request.program->invoke != NULL) {
+        code = invoke(s, s->request.program->invoke, out, err);
+    } else {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(1024);
+        cis_vals *vals = NULL;
+        cis_buf_str(&name, e->name);
+        cis_buf_text(&name, "#run");
+        CIS_TRY(cis_buf_check(&name, "entry", err));
+        CIS_TRY(cis_vals_new(s->guest, 0, &vals, err));
+        code = cis_component_call(s->guest, cis_buf_view(&name), "func() -> result", vals, err);
+        *out_failed = code == CIS_OK && !cis_val_is_ok(cis_vals_result(vals));
+        cis_vals_free(vals);
+    }
+    return cis_guest_end(s->guest)->exited ? CIS_OK : code;
+}

@@ -1,0 +1,172 @@
+/* wasi:cli, wasi:clocks, wasi:random: what a program is told of its surroundings. */
+#include "base/clock.h"
+#include "wasi/p2/internal.h"
+
+#define BYTES_A_FUEL 64u
+#define RANDOM_MAX                                                                                 \
+    ((uint64_t)1 << 20) /* bytes of one call; more ends the run with the limit named */
+
+/* ---- arguments and environment ---- */
+
+static cis_code texts(cis_guest *guest, const char *const *list, const char *what, bool pairs,
+                      struct cis_answer *out, struct cis_error *err)
+{
+    struct cis_pair *items;
+    size_t n = 0;
+    while (list != NULL && list[n] != NULL) {
+        n++;
+    }
+    CIS_TRY(p2_pairs(guest, n, &items, err));
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(list[i]);
+        if (!cis_utf8_valid(list[i], len)) {
+            return cis_fail(err, CIS_E_INVALID, "%s %zu is not UTF-8, as components have it", what,
+                            i);
+        }
+        const char *split = pairs ? strchr(list[i], '=') : NULL;
+        size_t key = split != NULL ? (size_t)(split - list[i]) : len;
+        items[i].first = cis_bytes_of(list[i], key);
+        items[i].second =
+            split != NULL ? cis_bytes_of(split + 1, len - key - 1) : cis_bytes_of("", 0);
+    }
+    out->items = items;
+    out->nitems = n;
+    return CIS_OK;
+}
+
+cis_code p2_environment(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
+{
+    (void)args;
+    return texts(guest, cis_host_of(guest)->env, "variable", true, out, err);
+}
+
+cis_code p2_arguments(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                      struct cis_error *err)
+{
+    (void)args;
+    return texts(guest, cis_host_of(guest)->args, "argument", false, out, err);
+}
+
+cis_code p2_initial_cwd(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
+{
+    (void)guest, (void)args, (void)out, (void)err; /* none: a program has no place of its own */
+    return CIS_OK;
+}
+
+cis_code p2_exit(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                 struct cis_error *err)
+{
+    (void)out;
+    return cis_guest_exit(guest, args[0].n != 0, err);
+}
+
+cis_code p2_exit_code(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                      struct cis_error *err)
+{
+    (void)out;
+    return cis_guest_exit(guest, (int32_t)args[0].n, err);
+}
+
+/* ---- standard streams ---- */
+
+static cis_code std(cis_guest *guest, uint8_t number, struct cis_answer *out, struct cis_error *err)
+{
+    struct p2_thing *thing;
+    CIS_TRY(p2_give(guest, number == 0 ? P2_INPUT : P2_OUTPUT, out, &thing, err));
+    thing->std = (uint8_t)(number + 1);
+    return CIS_OK;
+}
+
+static cis_code terminal(cis_guest *guest, uint8_t number, struct cis_answer *out,
+                         struct cis_error *err)
+{
+    const struct cis_host_stream *s = &cis_host_of(guest)->world.std[number];
+    struct p2_thing *thing;
+    out->has = s->kind == CIS_STREAM_FD && s->terminal;
+    return out->has
+               ? p2_give(guest, number == 0 ? P2_TERMINAL_IN : P2_TERMINAL_OUT, out, &thing, err)
+               : CIS_OK;
+}
+
+#define STD(name, verb, number)                                                                    \
+    cis_code name(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,          \
+                  struct cis_error *err)                                                           \
+    {                                                                                              \
+        (void)args;                                                                                \
+        return verb(guest, number, out, err);                                                      \
+    }
+STD(p2_stdin, std, 0)
+STD(p2_stdout, std, 1)
+STD(p2_stderr, std, 2)
+STD(p2_terminal_stdin, terminal, 0)
+STD(p2_terminal_stdout, terminal, 1)
+STD(p2_terminal_stderr, terminal, 2)
+
+/* ---- clocks ---- */
+
+cis_code p2_mono_now(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
+{
+    (void)args, (void)err;
+    out->n[0] = cis_host_monotonic(guest);
+    return CIS_OK;
+}
+
+cis_code p2_mono_resolution(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
+{
+    (void)guest, (void)args, (void)err;
+    out->n[0] = 1;
+    return CIS_OK;
+}
+
+cis_code p2_wall_now(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
+{
+    (void)args, (void)err;
+    uint64_t now = cis_host_realtime(guest);
+    out->n[0] = now / CIS_NS_PER_S;
+    out->n[1] = now % CIS_NS_PER_S;
+    return CIS_OK;
+}
+
+cis_code p2_wall_resolution(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
+{
+    (void)guest, (void)args, (void)err;
+    out->n[1] = 1;
+    return CIS_OK;
+}
+
+/* ---- random bytes ---- */
+
+cis_code p2_random_bytes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
+{
+    uint8_t *at;
+    if (args[0].n > RANDOM_MAX) {
+        return cis_guest_limit(guest, CIS_E_BUDGET, "random-bytes", RANDOM_MAX, args[0].n, err);
+    }
+    size_t len = (size_t)args[0].n;
+    CIS_TRY(cis_guest_burn(guest, len / BYTES_A_FUEL, err));
+    CIS_TRY(p2_scratch(guest, len, &at, err));
+    CIS_TRY(cis_host_random(guest, at, len, err));
+    out->bytes = cis_bytes_of(at, len);
+    return CIS_OK;
+}
+
+cis_code p2_random_u64(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                       struct cis_error *err)
+{
+    (void)args;
+    return cis_host_random(guest, &out->n[0], sizeof out->n[0], err);
+}
+
+cis_code p2_random_seed(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
+{
+    (void)args;
+    return cis_host_random(guest, &out->n[0], 2 * sizeof out->n[0], err);
+}

@@ -1,0 +1,559 @@
+/* wasi:filesystem: descriptors, what is opened from them, their content and attributes. */
+#include <errno.h>
+#include <fcntl.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "wasi/p2/internal.h"
+
+/* Flags of the interface, in its order. */
+enum { OPEN_CREATE = 1, OPEN_DIRECTORY = 2, OPEN_EXCLUSIVE = 4, OPEN_TRUNCATE = 8 };
+enum {
+    D_READ = 1,
+    D_WRITE = 2,
+    D_FILE_SYNC = 4,
+    D_DATA_SYNC = 8,
+    D_WRITE_SYNC = 16,
+    D_MUTATE = 32
+};
+#define FILE_MODE 0644u
+#define READ_MAX ((size_t)1 << 20) /* that one read gives */
+
+static struct p2_file *file_at(cis_guest *guest, uint64_t rep)
+{
+    return p2_at(guest, rep)->file;
+}
+
+static cis_code file_new(cis_guest *guest, struct p2_file **out, struct cis_error *err)
+{
+    (void)guest; /* charged with the entry that names it */
+    *out = cis_zalloc(sizeof **out);
+    if (*out == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "descriptor: out of memory");
+    }
+    (*out)->refs = 1;
+    return CIS_OK;
+}
+
+static cis_code give_file(cis_guest *guest, struct p2_file *file, struct cis_answer *out,
+                          struct cis_error *err)
+{
+    struct p2_thing *thing;
+    cis_code code = p2_give(guest, P2_DESCRIPTOR, out, &thing, err);
+    if (code != CIS_OK) {
+        p2_file_unref(file);
+        return code;
+    }
+    thing->file = file;
+    return CIS_OK;
+}
+
+/* ---- preopened directories ---- */
+
+cis_code p2_directories(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
+{
+    (void)args;
+    const struct cis_world *world = &cis_host_of(guest)->world;
+    struct cis_pair *items;
+    uint32_t *numbers;
+    CIS_TRY(p2_pairs(guest, world->ndirs, &items, err));
+    CIS_TRY(p2_numbers(guest, world->ndirs, &numbers, err));
+    for (size_t i = 0; i < world->ndirs; i++) {
+        struct p2_file *file;
+        struct cis_answer one = {0};
+        CIS_TRY(file_new(guest, &file, err));
+        file->dir = world->dirs[i].dir;
+        file->dir_borrowed = true;
+        file->readable = file->mutates = true;
+        CIS_TRY(give_file(guest, file, &one, err));
+        numbers[i] = one.rep;
+        items[i].first = cis_bytes_of(world->dirs[i].path.ptr, world->dirs[i].path.len);
+    }
+    out->kind = P2_DESCRIPTOR;
+    out->items = items;
+    out->numbers = numbers;
+    out->nitems = world->ndirs;
+    return CIS_OK;
+}
+
+/* ---- opening ---- */
+
+static int open_dir(struct p2_file *base, struct cis_host_op *op, struct cis_str path,
+                    unsigned walk, struct p2_file *file)
+{
+    return cis_at_dir(base->dir, &op->vfs, path, walk, &file->dir);
+}
+
+static int open_file(struct p2_file *base, struct cis_host_op *op, struct cis_str path,
+                     unsigned walk, int flags, struct p2_file *file, bool *out_is_dir)
+{
+    struct cis_vfs_attr attr;
+    int no = cis_at_open(base->dir, &op->vfs, path, walk, flags, FILE_MODE, &file->file, &attr);
+    *out_is_dir = no == 0 && S_ISDIR(attr.mode);
+    if (*out_is_dir) {
+        cis_vfs_file_close(file->file);
+        file->file = NULL;
+    }
+    return no;
+}
+
+/* A path may name another thing by the time it is walked as a directory: then once more. */
+static int open_any(struct p2_file *base, struct cis_host_op *op, struct cis_str path,
+                    unsigned walk, int flags, struct p2_file *file)
+{
+    int no = ENOTDIR;
+    for (int tries = 0; no == ENOTDIR && tries < 8; tries++) {
+        bool is_dir = flags == (O_RDONLY | O_DIRECTORY);
+        if (!is_dir) {
+            no = open_file(base, op, path, walk, flags, file, &is_dir);
+        }
+        if (!is_dir) {
+            return no;
+        }
+        no = open_dir(base, op, path, walk, file);
+        if (flags == (O_RDONLY | O_DIRECTORY)) {
+            return no;
+        }
+    }
+    return no;
+}
+
+static int flags_of(uint64_t open, uint64_t flags)
+{
+    bool reads = (flags & D_READ) != 0, writes = (flags & D_WRITE) != 0;
+    int out = !writes ? O_RDONLY : reads ? O_RDWR : O_WRONLY;
+    out |= (open & OPEN_CREATE) != 0 ? O_CREAT : 0;
+    out |= (open & OPEN_DIRECTORY) != 0 ? O_DIRECTORY : 0;
+    out |= (open & OPEN_EXCLUSIVE) != 0 ? O_EXCL : 0;
+    out |= (open & OPEN_TRUNCATE) != 0 ? O_TRUNC : 0;
+    out |= (flags & D_FILE_SYNC) != 0 ? O_SYNC : (flags & D_DATA_SYNC) != 0 ? O_DSYNC : 0;
+    return out;
+}
+
+/* (self, path-flags, path, open-flags, descriptor-flags) */
+cis_code p2_fs_open(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                    struct cis_error *err)
+{
+    struct p2_file *base = file_at(guest, args[0].n), *file;
+    struct cis_str path = {(const char *)args[2].bytes.ptr, args[2].bytes.len};
+    uint64_t open = args[3].n, flags = args[4].n;
+    bool changes =
+        (open & (OPEN_CREATE | OPEN_TRUNCATE)) != 0 || (flags & (D_WRITE | D_MUTATE)) != 0;
+    if (base->dir == NULL) {
+        return p2_fails(out, ENOTDIR);
+    }
+    if (changes && !base->mutates) {
+        return p2_fails(out, EROFS);
+    }
+    CIS_TRY(file_new(guest, &file, err));
+    file->readable = (flags & D_READ) != 0 || (flags & D_WRITE) == 0;
+    file->writable = (flags & D_WRITE) != 0;
+    file->mutates = (flags & D_MUTATE) != 0;
+    file->sync = (uint32_t)flags & (D_FILE_SYNC | D_DATA_SYNC | D_WRITE_SYNC);
+    struct cis_host_op op;
+    cis_host_op_begin(&op, guest);
+    int no = open_any(base, &op, path, (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW,
+                      flags_of(open, flags), file);
+    cis_code code = cis_host_op_end(&op, no, err);
+    if (code != CIS_OK || no != 0) {
+        p2_file_unref(file);
+        return code != CIS_OK ? code : p2_fails(out, no);
+    }
+    return give_file(guest, file, out, err);
+}
+
+/* ---- streams ---- */
+
+static cis_code stream(cis_guest *guest, uint64_t rep, enum p2_kind kind, uint64_t offset,
+                       bool append, struct cis_answer *out, struct cis_error *err)
+{
+    struct p2_file *file = file_at(guest, rep);
+    struct p2_thing *thing;
+    int no = file->file == NULL ? EISDIR
+             : kind == P2_INPUT ? (file->readable ? 0 : EBADF)
+                                : (file->writable ? 0 : EBADF);
+    if (no != 0) {
+        return p2_fails(out, no);
+    }
+    CIS_TRY(p2_give(guest, kind, out, &thing, err));
+    file->refs++;
+    thing->file = file;
+    thing->offset = offset;
+    thing->append = append;
+    return CIS_OK;
+}
+
+cis_code p2_fs_read_stream(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
+{
+    return stream(guest, args[0].n, P2_INPUT, args[1].n, false, out, err);
+}
+
+cis_code p2_fs_write_stream(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
+{
+    return stream(guest, args[0].n, P2_OUTPUT, args[1].n, false, out, err);
+}
+
+cis_code p2_fs_append_stream(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
+{
+    return stream(guest, args[0].n, P2_OUTPUT, 0, true, out, err);
+}
+
+/* ---- content ---- */
+
+/* (self, length, offset) */
+cis_code p2_fs_read(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                    struct cis_error *err)
+{
+    struct p2_file *f = file_at(guest, args[0].n);
+    size_t len = args[1].n < READ_MAX ? (size_t)args[1].n : READ_MAX, n = 0;
+    uint8_t *at;
+    if (f->file == NULL || !f->readable) {
+        return p2_fails(out, f->file == NULL ? EISDIR : EBADF);
+    }
+    CIS_TRY(p2_scratch(guest, len, &at, err));
+    struct cis_host_op op;
+    struct iovec iov = {at, len};
+    cis_host_op_begin(&op, guest);
+    int no = f->file->vfs->ops->read(f->file, &op.vfs, &iov, 1, args[2].n, &n);
+    CIS_TRY(cis_host_op_end(&op, no, err));
+    CIS_TRY(cis_guest_burn(guest, n / 64, err));
+    out->bytes = cis_bytes_of(at, n);
+    out->has = n < len;
+    return p2_fails(out, no);
+}
+
+/* (self, data, offset) */
+cis_code p2_fs_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
+{
+    struct p2_file *f = file_at(guest, args[0].n);
+    size_t n = 0;
+    uint64_t end = 0;
+    if (f->file == NULL || !f->writable) {
+        return p2_fails(out, f->file == NULL ? EISDIR : EBADF);
+    }
+    CIS_TRY(cis_guest_burn(guest, args[1].bytes.len / 64, err));
+    struct cis_host_op op;
+    struct iovec iov = {(void *)(uintptr_t)args[1].bytes.ptr, args[1].bytes.len};
+    cis_host_op_begin(&op, guest);
+    int no = args[2].n > INT64_MAX
+                 ? EINVAL
+                 : f->file->vfs->ops->write(f->file, &op.vfs, &iov, 1, args[2].n, &n, &end);
+    CIS_TRY(cis_host_op_end(&op, no, err));
+    out->n[0] = n;
+    return p2_fails(out, no);
+}
+
+static cis_code synced(cis_guest *guest, uint64_t rep, bool data_only, struct cis_answer *out,
+                       struct cis_error *err)
+{
+    struct p2_file *f = file_at(guest, rep);
+    struct cis_host_op op;
+    if (f->file == NULL) {
+        return CIS_OK; /* a directory's names are as durable as the run */
+    }
+    cis_host_op_begin(&op, guest);
+    int no = f->file->vfs->ops->sync(f->file, &op.vfs, data_only);
+    CIS_TRY(cis_host_op_end(&op, no, err));
+    return p2_fails(out, no);
+}
+
+cis_code p2_fs_sync(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                    struct cis_error *err)
+{
+    return synced(guest, args[0].n, false, out, err);
+}
+
+cis_code p2_fs_sync_data(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
+{
+    return synced(guest, args[0].n, true, out, err);
+}
+
+cis_code p2_fs_advise(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                      struct cis_error *err)
+{
+    (void)err;
+    return p2_fails(out, file_at(guest, args[0].n)->file == NULL ? EBADF : 0);
+}
+
+/* ---- entries ---- */
+
+cis_code p2_fs_read_directory(cis_guest *guest, const struct cis_typed *args,
+                              struct cis_answer *out, struct cis_error *err)
+{
+    struct p2_file *f = file_at(guest, args[0].n);
+    struct p2_thing *thing;
+    cis_vfs_file *listing = NULL;
+    struct cis_vfs_attr attr;
+    if (f->dir == NULL) {
+        return p2_fails(out, ENOTDIR);
+    }
+    struct cis_host_op op;
+    cis_host_op_begin(&op, guest);
+    int no =
+        cis_at_open(f->dir, &op.vfs, CIS_STR("."), 0, O_RDONLY | O_DIRECTORY, 0, &listing, &attr);
+    CIS_TRY(cis_host_op_end(&op, no, err));
+    if (no != 0) {
+        return p2_fails(out, no);
+    }
+    cis_code code = p2_give(guest, P2_DIR_STREAM, out, &thing, err);
+    if (code != CIS_OK) {
+        cis_vfs_file_close(listing);
+        return code;
+    }
+    thing->dir.listing = listing;
+    return CIS_OK;
+}
+
+struct entry {
+    char name[CIS_VFS_NAME_MAX + 1];
+    size_t len;
+    uint32_t type;
+    uint64_t cookie;
+    bool found;
+};
+
+static bool take(void *self, const struct cis_vfs_entry *e, const struct cis_vfs_attr *attr)
+{
+    (void)attr;
+    struct entry *out = self;
+    if (out->found) {
+        return false;
+    }
+    out->cookie = e->cookie;
+    if (cis_str_is(e->name, ".") || cis_str_is(e->name, "..") || e->name.len > CIS_VFS_NAME_MAX) {
+        return true; /* components list without them */
+    }
+    memcpy(out->name, e->name.ptr, e->name.len);
+    out->len = e->name.len;
+    out->type = e->type;
+    out->found = true;
+    return true;
+}
+
+static uint32_t type_of(uint32_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFBLK:
+        return 1;
+    case S_IFCHR:
+        return 2;
+    case S_IFDIR:
+        return 3;
+    case S_IFIFO:
+        return 4;
+    case S_IFLNK:
+        return 5;
+    case S_IFREG:
+        return 6;
+    case S_IFSOCK:
+        return 7;
+    default:
+        return 0;
+    }
+}
+
+cis_code p2_fs_entry(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
+{
+    struct p2_thing *d = p2_at(guest, args[0].n);
+    struct entry e = {.cookie = d->dir.cookie};
+    struct cis_host_op op;
+    uint8_t *at;
+    cis_host_op_begin(&op, guest);
+    int no =
+        d->dir.listing->vfs->ops->readdir(d->dir.listing, &op.vfs, d->dir.cookie, false, take, &e);
+    CIS_TRY(cis_host_op_end(&op, no, err));
+    d->dir.cookie = e.cookie;
+    if (no != 0 || !e.found) {
+        return p2_fails(out, no);
+    }
+    if (!cis_utf8_valid(e.name, e.len)) {
+        return p2_fails(out, EILSEQ);
+    }
+    CIS_TRY(p2_scratch(guest, e.len, &at, err));
+    memcpy(at, e.name, e.len);
+    out->has = true;
+    out->n[0] = type_of(e.type);
+    out->bytes = cis_bytes_of(at, e.len);
+    return CIS_OK;
+}
+
+/* ---- attributes ---- */
+
+static int attr_of(struct p2_file *f, struct cis_host_op *op, struct cis_vfs_attr *out)
+{
+    return f->file != NULL ? f->file->vfs->ops->getattr(f->file->vfs, &op->vfs, f->file->node, out)
+                           : cis_at_stat(f->dir, &op->vfs, CIS_STR("."), 0, out);
+}
+
+static cis_code stat_with(cis_guest *guest, const struct cis_typed *args, bool at_path,
+                          struct cis_vfs_attr *out, int *out_no, struct cis_error *err)
+{
+    struct p2_file *f = file_at(guest, args[0].n);
+    struct cis_host_op op;
+    cis_host_op_begin(&op, guest);
+    *out_no =
+        !at_path ? attr_of(f, &op, out)
+        : f->dir == NULL
+            ? ENOTDIR
+            : cis_at_stat(f->dir, &op.vfs,
+                          (struct cis_str){(const char *)args[2].bytes.ptr, args[2].bytes.len},
+                          (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW, out);
+    return cis_host_op_end(&op, *out_no, err);
+}
+
+static void put_time(const struct timespec *t, uint64_t *out)
+{
+    bool before = t->tv_sec < 0; /* the interface's seconds are unsigned: there is no such time */
+    out[0] = before ? 0 : (uint64_t)t->tv_sec;
+    out[1] = before ? UINT64_MAX : (uint64_t)t->tv_nsec;
+}
+
+static cis_code give_stat(const struct cis_vfs_attr *a, int no, struct cis_answer *out)
+{
+    if (no == 0) {
+        out->n[0] = type_of(a->mode);
+        out->n[1] = a->nlink;
+        out->n[2] = a->size;
+        put_time(&a->atime, &out->n[3]);
+        put_time(&a->mtime, &out->n[5]);
+        put_time(&a->ctime, &out->n[7]);
+    }
+    return p2_fails(out, no);
+}
+
+static cis_code give_hash(const struct cis_vfs_attr *a, int no, struct cis_answer *out)
+{
+    if (no == 0) { /* (filesystem and inode, version) */
+        out->n[0] = a->ino * 0x9e3779b97f4a7c15ull;
+        out->n[1] = a->version;
+    }
+    return p2_fails(out, no);
+}
+
+#define WITH_STAT(name, at_path, give)                                                             \
+    cis_code name(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,          \
+                  struct cis_error *err)                                                           \
+    {                                                                                              \
+        struct cis_vfs_attr attr;                                                                  \
+        int no;                                                                                    \
+        CIS_TRY(stat_with(guest, args, at_path, &attr, &no, err));                                 \
+        return give(&attr, no, out);                                                               \
+    }
+WITH_STAT(p2_fs_stat, false, give_stat)
+WITH_STAT(p2_fs_stat_at, true, give_stat)
+WITH_STAT(p2_fs_hash, false, give_hash)
+WITH_STAT(p2_fs_hash_at, true, give_hash)
+
+cis_code p2_fs_type(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                    struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    int no = 0;
+    if (file_at(guest, args[0].n)->file == NULL) {
+        out->n[0] = 3;
+        return CIS_OK;
+    }
+    CIS_TRY(stat_with(guest, args, false, &attr, &no, err));
+    out->n[0] = no == 0 ? type_of(attr.mode) : 0;
+    return p2_fails(out, no);
+}
+
+cis_code p2_fs_flags(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
+{
+    (void)err;
+    const struct p2_file *f = file_at(guest, args[0].n);
+    out->n[0] = (f->readable ? D_READ : 0) | (f->writable ? D_WRITE : 0) |
+                (f->mutates ? D_MUTATE : 0) | f->sync;
+    return CIS_OK;
+}
+
+cis_code p2_fs_same(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                    struct cis_error *err)
+{
+    struct cis_vfs_attr a, b;
+    const struct cis_typed other = {.n = args[1].n};
+    int no_a, no_b;
+    CIS_TRY(stat_with(guest, args, false, &a, &no_a, err));
+    CIS_TRY(stat_with(guest, &other, false, &b, &no_b, err));
+    out->has = no_a == 0 && no_b == 0 && a.ino == b.ino && a.btime.tv_sec == b.btime.tv_sec &&
+               a.btime.tv_nsec == b.btime.tv_nsec && (a.mode & S_IFMT) == (b.mode & S_IFMT);
+    return CIS_OK;
+}
+
+static cis_code set_file(cis_guest *guest, uint64_t rep, const struct cis_vfs_set *set,
+                         struct cis_answer *out, struct cis_error *err)
+{
+    struct p2_file *f = file_at(guest, rep);
+    struct cis_host_op op;
+    cis_host_op_begin(&op, guest);
+    int no = f->file != NULL ? cis_file_set(f->file, &op.vfs, set, NULL)
+                             : cis_at_set(f->dir, &op.vfs, CIS_STR("."), 0, set);
+    CIS_TRY(cis_host_op_end(&op, no, err));
+    return p2_fails(out, no);
+}
+
+cis_code p2_fs_set_size(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
+{
+    const struct p2_file *f = file_at(guest, args[0].n);
+    const struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = args[1].n};
+    if (f->file == NULL || !f->writable || args[1].n > INT64_MAX) {
+        return p2_fails(out, f->file == NULL ? EISDIR : !f->writable ? EBADF : EINVAL);
+    }
+    return set_file(guest, args[0].n, &set, out, err);
+}
+
+/* Each time is three arguments: what, seconds, nanoseconds. */
+static int times_of(const struct cis_typed *args, struct cis_vfs_set *out)
+{
+    static const unsigned now[] = {CIS_VFS_SET_ATIME_NOW, CIS_VFS_SET_MTIME_NOW},
+                          exact[] = {CIS_VFS_SET_ATIME, CIS_VFS_SET_MTIME};
+    struct timespec *times[] = {&out->atime, &out->mtime};
+    *out = (struct cis_vfs_set){0};
+    for (int i = 0; i < 2; i++) {
+        const struct cis_typed *t = &args[3 * i];
+        if (t[0].n == 2 && (t[1].n > INT64_MAX || t[2].n >= CIS_NS_PER_S)) {
+            return EINVAL;
+        }
+        out->bits |= t[0].n == 1 ? now[i] : t[0].n == 2 ? exact[i] : 0;
+        *times[i] = (struct timespec){(time_t)t[1].n, (long)t[2].n};
+    }
+    return 0;
+}
+
+cis_code p2_fs_times(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
+{
+    const struct p2_file *f = file_at(guest, args[0].n);
+    struct cis_vfs_set set;
+    int no = times_of(args + 1, &set);
+    if (no == 0 && !(f->file != NULL ? f->writable : f->mutates)) {
+        no = f->file != NULL ? EBADF : EROFS;
+    }
+    return no != 0 ? p2_fails(out, no) : set_file(guest, args[0].n, &set, out, err);
+}
+
+/* (self, times, path-flags, path) */
+cis_code p2_fs_times_at(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
+{
+    struct p2_file *f = file_at(guest, args[0].n);
+    struct cis_vfs_set set;
+    int no = f->dir == NULL ? ENOTDIR : !f->mutates ? EROFS : times_of(args + 1, &set);
+    if (no != 0) {
+        return p2_fails(out, no);
+    }
+    struct cis_host_op op;
+    struct cis_str path = {(const char *)args[8].bytes.ptr, args[8].bytes.len};
+    cis_host_op_begin(&op, guest);
+    no = cis_at_set(f->dir, &op.vfs, path, (args[7].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW, &set);
+    CIS_TRY(cis_host_op_end(&op, no, err));
+    return p2_fails(out, no);
+}

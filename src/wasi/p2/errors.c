@@ -1,0 +1,136 @@
+/* Errnos of Linux as cases of wasi:filesystem's error-code, and errors as resources. */
+#include <errno.h>
+#include "wasi/p2/internal.h"
+
+enum { /* in the order of the interface */
+       ACCESS,
+       WOULD_BLOCK,
+       ALREADY,
+       BAD_DESCRIPTOR,
+       BUSY,
+       DEADLOCK,
+       QUOTA,
+       EXIST,
+       FILE_TOO_LARGE,
+       ILLEGAL_BYTE_SEQUENCE,
+       IN_PROGRESS,
+       INTERRUPTED,
+       INVALID,
+       IO,
+       IS_DIRECTORY,
+       LOOP,
+       TOO_MANY_LINKS,
+       MESSAGE_SIZE,
+       NAME_TOO_LONG,
+       NO_DEVICE,
+       NO_ENTRY,
+       NO_LOCK,
+       INSUFFICIENT_MEMORY,
+       INSUFFICIENT_SPACE,
+       NOT_DIRECTORY,
+       NOT_EMPTY,
+       NOT_RECOVERABLE,
+       UNSUPPORTED,
+       NO_TTY,
+       NO_SUCH_DEVICE,
+       OVERFLOW,
+       NOT_PERMITTED,
+       PIPE,
+       READ_ONLY,
+       INVALID_SEEK,
+       TEXT_FILE_BUSY,
+       CROSS_DEVICE
+};
+
+static const struct {
+    int no;
+    uint8_t code;
+} codes[] = {{EACCES, ACCESS},
+             {EAGAIN, WOULD_BLOCK},
+             {EALREADY, ALREADY},
+             {EBADF, BAD_DESCRIPTOR},
+             {EBUSY, BUSY},
+             {EDEADLK, DEADLOCK},
+             {EDQUOT, QUOTA},
+             {EEXIST, EXIST},
+             {EFBIG, FILE_TOO_LARGE},
+             {EILSEQ, ILLEGAL_BYTE_SEQUENCE},
+             {EINPROGRESS, IN_PROGRESS},
+             {EINTR, INTERRUPTED},
+             {EINVAL, INVALID},
+             {EIO, IO},
+             {EISDIR, IS_DIRECTORY},
+             {ELOOP, LOOP},
+             {EMLINK, TOO_MANY_LINKS},
+             {EMSGSIZE, MESSAGE_SIZE},
+             {ENAMETOOLONG, NAME_TOO_LONG},
+             {ENODEV, NO_DEVICE},
+             {ENOENT, NO_ENTRY},
+             {ENOLCK, NO_LOCK},
+             {ENOMEM, INSUFFICIENT_MEMORY},
+             {ENOSPC, INSUFFICIENT_SPACE},
+             {ENOTDIR, NOT_DIRECTORY},
+             {ENOTEMPTY, NOT_EMPTY},
+             {ENOTRECOVERABLE, NOT_RECOVERABLE},
+             {EOPNOTSUPP, UNSUPPORTED},
+             {ENOSYS, UNSUPPORTED},
+             {ENOTTY, NO_TTY},
+             {ENXIO, NO_SUCH_DEVICE},
+             {EOVERFLOW, OVERFLOW},
+             {EPERM, NOT_PERMITTED},
+             {EPIPE, PIPE},
+             {EROFS, READ_ONLY},
+             {ESPIPE, INVALID_SEEK},
+             {ETXTBSY, TEXT_FILE_BUSY},
+             {EXDEV, CROSS_DEVICE},
+             {ENFILE, INSUFFICIENT_MEMORY},
+             {EMFILE, INSUFFICIENT_MEMORY}};
+
+uint32_t p2_error_code(int no)
+{
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (codes[i].no == no) {
+            return codes[i].code;
+        }
+    }
+    return IO;
+}
+
+cis_code p2_stream_closed(struct cis_answer *answer)
+{
+    answer->failed = true;
+    answer->error = 1;
+    return CIS_OK;
+}
+
+cis_code p2_stream_fails(cis_guest *guest, struct cis_answer *answer, int no, struct cis_error *err)
+{
+    struct p2_thing *thing;
+    if (no == EPIPE || no == ECONNRESET || no == EBADF) {
+        return p2_stream_closed(answer);
+    }
+    CIS_TRY(p2_give(guest, P2_ERROR, answer, &thing, err));
+    thing->error = no;
+    answer->failed = true;
+    answer->error = 0;
+    return CIS_OK;
+}
+
+cis_code p2_error_text(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                       struct cis_error *err)
+{
+    (void)err;
+    const char *text = strerrorname_np(p2_at(guest, args[0].n)->error);
+    text = text != NULL ? text : "EIO";
+    out->bytes = cis_bytes_of(text, strlen(text));
+    return CIS_OK;
+}
+
+cis_code p2_fs_error(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
+{
+    (void)err;
+    out->has = true;
+    out->error = p2_error_code(p2_at(guest, args[0].n)->error);
+    return CIS_OK;
+}

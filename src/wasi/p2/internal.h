@@ -1,0 +1,173 @@
+/* Inside wasi/p2/: the table of what handles name, and the steps that handlers share. */
+#ifndef CIS_WASI_P2_INTERNAL_H
+#define CIS_WASI_P2_INTERNAL_H
+
+#include "host/op.h"
+#include "host/stream.h"
+#include "vfs/walk.h"
+#include "wasi/p2/p2.h"
+
+/* Resource kinds, the numbers that the engine knows them by. */
+enum p2_kind {
+    P2_FREE,
+    P2_ERROR,
+    P2_POLLABLE,
+    P2_INPUT,
+    P2_OUTPUT,
+    P2_DESCRIPTOR,
+    P2_DIR_STREAM,
+    P2_TERMINAL_IN,
+    P2_TERMINAL_OUT,
+    P2_KINDS
+};
+
+/* An open file or directory, shared by its descriptor and the streams over it. */
+struct p2_file {
+    uint32_t refs;
+    cis_vfs_file *file; /* NULL: a directory */
+    cis_dir *dir;
+    bool dir_borrowed; /* a preopened one */
+    bool readable, writable, mutates;
+    uint32_t sync; /* descriptor-flags of it */
+};
+
+struct p2_thing {
+    uint8_t kind; /* enum p2_kind */
+    uint8_t std;  /* INPUT, OUTPUT over a standard stream: its number + 1; 0: over a file */
+    bool append;  /* OUTPUT */
+    uint32_t next_free;
+    union {
+        int error;            /* ERROR: of Linux */
+        struct p2_file *file; /* INPUT, OUTPUT, DESCRIPTOR */
+        struct {              /* POLLABLE */
+            uint64_t at_ns;   /* on the host's monotonic clock; 0: always ready */
+            uint8_t stream;   /* number + 1 of a standard stream; 0: none */
+            bool writes;
+        } poll;
+        struct { /* DIR_STREAM */
+            cis_vfs_file *listing;
+            uint64_t cookie;
+        } dir;
+    };
+    uint64_t offset;   /* INPUT, OUTPUT over a file */
+    uint64_t promised; /* OUTPUT: what check-write last allowed */
+};
+
+#define P2_CHUNK ((size_t)64 * 1024) /* most that one read gives and one write is allowed */
+
+struct cis_wasi_p2 {
+    struct p2_thing *at;
+    uint32_t n, cap, free; /* free: rep of a free entry, 0: none; entry 0 is not used */
+    uint64_t charged;
+    uint8_t *scratch; /* what reads hand out: P2_CHUNK, or larger for one call */
+    size_t scratch_len;
+    struct cis_pair *pairs; /* of the last list that was handed out */
+    size_t npairs;
+    uint32_t *numbers;
+    size_t nnumbers;
+};
+
+/* table.c */
+/* The run's table, made at the first use. */
+cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err);
+/* The entry; a rep always names a live one: handles cannot be forged. */
+struct p2_thing *p2_at(cis_guest *guest, uint64_t rep);
+/* A new entry, zeroed, valid until the next one is made. */
+cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint32_t *out_rep, struct p2_thing **out,
+                struct cis_error *err);
+/* The same, handed out as the answer. */
+cis_code p2_give(cis_guest *guest, enum p2_kind kind, struct cis_answer *answer,
+                 struct p2_thing **out, struct cis_error *err);
+void p2_drop(cis_guest *guest, uint32_t rep);
+void p2_file_unref(struct p2_file *file);
+/* Buffers of the table for an answer, charged; kept until the next call of theirs. */
+cis_code p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err);
+cis_code p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err);
+cis_code p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err);
+
+/* errors.c: case of wasi:filesystem's error-code for an errno of Linux. */
+uint32_t p2_error_code(int no);
+/* answer->failed with that case. */
+static inline cis_code p2_fails(struct cis_answer *answer, int no)
+{
+    answer->failed = no != 0;
+    answer->error = no != 0 ? p2_error_code(no) : 0;
+    return CIS_OK;
+}
+/* A stream's failure: closed for EPIPE and the end, else an error resource. */
+cis_code p2_stream_fails(cis_guest *guest, struct cis_answer *answer, int no,
+                         struct cis_error *err);
+cis_code p2_stream_closed(struct cis_answer *answer);
+
+#define P2(name) cis_typed_handler name
+P2(p2_error_text);
+P2(p2_poll_ready);
+P2(p2_poll_block);
+P2(p2_poll);
+P2(p2_in_read);
+P2(p2_in_blocking_read);
+P2(p2_in_skip);
+P2(p2_in_blocking_skip);
+P2(p2_in_subscribe);
+P2(p2_out_check);
+P2(p2_out_write);
+P2(p2_out_blocking_write);
+P2(p2_out_flush);
+P2(p2_out_zeroes);
+P2(p2_out_blocking_zeroes);
+P2(p2_out_splice);
+P2(p2_out_blocking_splice);
+P2(p2_out_subscribe);
+P2(p2_mono_now);
+P2(p2_mono_resolution);
+P2(p2_mono_instant);
+P2(p2_mono_duration);
+P2(p2_wall_now);
+P2(p2_wall_resolution);
+P2(p2_random_bytes);
+P2(p2_random_u64);
+P2(p2_random_seed);
+P2(p2_environment);
+P2(p2_arguments);
+P2(p2_initial_cwd);
+P2(p2_exit);
+P2(p2_exit_code);
+P2(p2_stdin);
+P2(p2_stdout);
+P2(p2_stderr);
+P2(p2_terminal_stdin);
+P2(p2_terminal_stdout);
+P2(p2_terminal_stderr);
+P2(p2_directories);
+P2(p2_fs_read_stream);
+P2(p2_fs_write_stream);
+P2(p2_fs_append_stream);
+P2(p2_fs_advise);
+P2(p2_fs_sync_data);
+P2(p2_fs_sync);
+P2(p2_fs_flags);
+P2(p2_fs_type);
+P2(p2_fs_set_size);
+P2(p2_fs_times);
+P2(p2_fs_times_at);
+P2(p2_fs_read);
+P2(p2_fs_write);
+P2(p2_fs_read_directory);
+P2(p2_fs_mkdir);
+P2(p2_fs_stat);
+P2(p2_fs_stat_at);
+P2(p2_fs_link);
+P2(p2_fs_open);
+P2(p2_fs_readlink);
+P2(p2_fs_rmdir);
+P2(p2_fs_rename);
+P2(p2_fs_symlink);
+P2(p2_fs_unlink);
+P2(p2_fs_same);
+P2(p2_fs_hash);
+P2(p2_fs_hash_at);
+P2(p2_fs_entry);
+P2(p2_fs_error);
+#undef P2
+
+#endif

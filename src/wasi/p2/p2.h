@@ -1,0 +1,31 @@
+/* WASI 0.2: the imports of the world wasi:cli/command but for sockets, as rows of interfaces:
+ * wasi:io (error, poll, streams), wasi:clocks, wasi:random, wasi:cli, wasi:filesystem. What they
+ * act on is struct cis_host and its world, the same as for WASI 0.1: mounts, streams, clocks and
+ * grants hold identically.
+ *
+ * Versions. A guest asks for wasi:x/y@0.2.N; every N up to CIS_WASI_P2_MINOR is served by the one
+ * implementation, as the interfaces only grew. 0.3 is another thing and is not provided.
+ *
+ * Resources. A handle of the guest names an entry of a table that belongs to the run; entries keep
+ * what they need alive (a stream its file), so they may be dropped in any order. Each entry is
+ * charged to the run's budget; how many handles live at once is capped by the engine. */
+#ifndef CIS_WASI_P2_P2_H
+#define CIS_WASI_P2_P2_H
+
+#include "engine/component.h"
+#include "host/host.h"
+
+#define CIS_WASI_P2_MINOR 12u
+
+const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n);
+/* For cis_iface_provider: rows and resources of an imported interface; NULL: not WASI 0.2, or not
+ * provided here. */
+const struct cis_ifacefn *cis_wasi_p2_function(struct cis_str interface, struct cis_str name);
+const struct cis_iface_resource *cis_wasi_p2_resource(struct cis_str interface,
+                                                      struct cis_str name);
+/* True for wasi:…@0.3 and later, which this build knows of but does not run. */
+bool cis_wasi_p2_too_new(struct cis_str interface);
+/* Closes what the guest left open. After the guest is gone. */
+void cis_wasi_p2_end(struct cis_host *host);
+
+#endif

@@ -1,0 +1,245 @@
+/* The interfaces as rows, and which version of them is served. */
+#include "wasi/p2/internal.h"
+
+#define ROW(i, n, t, s, g, d, h, text)                                                             \
+    {                                                                                              \
+        .interface = (i), .name = (n), .type = (t), .shape = CIS_SHAPE_##s, .typed = (h),          \
+        .denied = (d), .grant = CIS_GRANT_##g, .cost = 1, .params = "", .doc = (text)              \
+    }
+#define FREE(i, n, t, s, h, text) ROW(i, n, t, s, NONE, -1, h, text)
+#define CLOCK(i, n, t, s, h, text) ROW(i, n, t, s, CLOCKS, -1, h, text)
+#define RANDOM(i, n, t, s, h, text) ROW(i, n, t, s, RANDOM, -1, h, text)
+
+#define IO_ERROR "wasi:io/error"
+#define IO_POLL "wasi:io/poll"
+#define STREAMS "wasi:io/streams"
+#define IN(n, t, s, h, text) FREE(STREAMS, "[method]input-stream." n, t, s, h, text)
+#define OUT(n, t, s, h, text) FREE(STREAMS, "[method]output-stream." n, t, s, h, text)
+
+static const struct cis_ifacefn io_rows[] = {
+    FREE(IO_ERROR, "[method]error.to-debug-string", "func() -> string", TEXT, p2_error_text,
+         "Name of an error, for people."),
+    FREE(IO_POLL, "[method]pollable.ready", "func() -> bool", BOOL, p2_poll_ready,
+         "Is it ready, without waiting?"),
+    FREE(IO_POLL, "[method]pollable.block", "func()", QUIET, p2_poll_block,
+         "Waits until it is ready."),
+    FREE(IO_POLL, "poll", "func(list<borrow<pollable>>) -> list<u32>", POLL, p2_poll,
+         "Waits until some of several are ready."),
+    IN("read", "func(u64) -> result<list<u8>, stream-error>", READ, p2_in_read,
+       "What is there now."),
+    IN("blocking-read", "func(u64) -> result<list<u8>, stream-error>", READ, p2_in_blocking_read,
+       "Waits for at least one byte."),
+    IN("skip", "func(u64) -> result<u64, stream-error>", SKIP, p2_in_skip, "Reads and forgets."),
+    IN("blocking-skip", "func(u64) -> result<u64, stream-error>", SKIP, p2_in_blocking_skip,
+       "The same, with at least one byte."),
+    IN("subscribe", "func() -> pollable", CHILD, p2_in_subscribe, "Ready when it can be read."),
+    OUT("check-write", "func() -> result<u64, stream-error>", COUNT, p2_out_check,
+        "Bytes that the next write may have."),
+    OUT("write", "func(list<u8>) -> result<_, stream-error>", WRITE, p2_out_write,
+        "Writes what was permitted."),
+    OUT("blocking-write-and-flush", "func(list<u8>) -> result<_, stream-error>", WRITE,
+        p2_out_blocking_write, "Writes up to 4,096 bytes, waiting as needed."),
+    OUT("flush", "func() -> result<_, stream-error>", DONE, p2_out_flush, "Begins to flush."),
+    OUT("blocking-flush", "func() -> result<_, stream-error>", DONE, p2_out_flush,
+        "Flushes; nothing is held back here."),
+    OUT("subscribe", "func() -> pollable", CHILD, p2_out_subscribe, "Ready when it takes bytes."),
+    OUT("write-zeroes", "func(u64) -> result<_, stream-error>", ZEROES, p2_out_zeroes,
+        "Writes zeros, as permitted."),
+    OUT("blocking-write-zeroes-and-flush", "func(u64) -> result<_, stream-error>", ZEROES,
+        p2_out_blocking_zeroes, "Writes up to 4,096 zeros."),
+    OUT("splice", "func(borrow<input-stream>, u64) -> result<u64, stream-error>", SPLICE,
+        p2_out_splice, "Moves what is there from an input stream."),
+    OUT("blocking-splice", "func(borrow<input-stream>, u64) -> result<u64, stream-error>", SPLICE,
+        p2_out_blocking_splice, "The same, with at least one byte."),
+};
+
+#define MONO "wasi:clocks/monotonic-clock"
+#define WALL "wasi:clocks/wall-clock"
+#define DATE "record{seconds:u64,nanoseconds:u32}"
+static const struct cis_ifacefn clock_rows[] = {
+    CLOCK(MONO, "now", "func() -> u64", U64, p2_mono_now, "Nanoseconds that only grow."),
+    CLOCK(MONO, "resolution", "func() -> u64", U64, p2_mono_resolution, "Its smallest step."),
+    CLOCK(MONO, "subscribe-instant", "func(u64) -> pollable", MAKE, p2_mono_instant,
+          "Ready at a time of that clock."),
+    CLOCK(MONO, "subscribe-duration", "func(u64) -> pollable", MAKE, p2_mono_duration,
+          "Ready after so many nanoseconds."),
+    CLOCK(WALL, "now", "func() -> " DATE, DATETIME, p2_wall_now, "Time since 1970."),
+    CLOCK(WALL, "resolution", "func() -> " DATE, DATETIME, p2_wall_resolution,
+          "Its smallest step."),
+};
+
+static const struct cis_ifacefn random_rows[] = {
+    RANDOM("wasi:random/random", "get-random-bytes", "func(u64) -> list<u8>", BYTES,
+           p2_random_bytes, "Random bytes, at most 1 MiB a call."),
+    RANDOM("wasi:random/random", "get-random-u64", "func() -> u64", U64, p2_random_u64,
+           "A random number."),
+    RANDOM("wasi:random/insecure", "get-insecure-random-bytes", "func(u64) -> list<u8>", BYTES,
+           p2_random_bytes, "The same bytes: none here are insecure."),
+    RANDOM("wasi:random/insecure", "get-insecure-random-u64", "func() -> u64", U64, p2_random_u64,
+           "The same."),
+    RANDOM("wasi:random/insecure-seed", "insecure-seed", "func() -> tuple<u64,u64>", U64_PAIR,
+           p2_random_seed, "A seed for hash tables."),
+};
+
+static const struct cis_ifacefn cli_rows[] = {
+    FREE("wasi:cli/environment", "get-environment", "func() -> list<tuple<string,string>>",
+         TEXT_PAIRS, p2_environment, "Variables that the run was given."),
+    FREE("wasi:cli/environment", "get-arguments", "func() -> list<string>", TEXTS, p2_arguments,
+         "Arguments, the program's name first."),
+    FREE("wasi:cli/environment", "initial-cwd", "func() -> option<string>", TEXT_OPTION,
+         p2_initial_cwd, "None."),
+    FREE("wasi:cli/exit", "exit", "func(result)", EXIT, p2_exit, "Ends the program: 0 or 1."),
+    FREE("wasi:cli/exit", "exit-with-code", "func(u8)", EXIT_CODE, p2_exit_code,
+         "Ends the program with a code."),
+    FREE("wasi:cli/stdin", "get-stdin", "func() -> input-stream", GET, p2_stdin, "Its stdin."),
+    FREE("wasi:cli/stdout", "get-stdout", "func() -> output-stream", GET, p2_stdout, "Its stdout."),
+    FREE("wasi:cli/stderr", "get-stderr", "func() -> output-stream", GET, p2_stderr, "Its stderr."),
+    FREE("wasi:cli/terminal-stdin", "get-terminal-stdin", "func() -> option<terminal-input>",
+         GET_OPTION, p2_terminal_stdin, "Only when stdin is a terminal."),
+    FREE("wasi:cli/terminal-stdout", "get-terminal-stdout", "func() -> option<terminal-output>",
+         GET_OPTION, p2_terminal_stdout, "Only when stdout is a terminal."),
+    FREE("wasi:cli/terminal-stderr", "get-terminal-stderr", "func() -> option<terminal-output>",
+         GET_OPTION, p2_terminal_stderr, "Only when stderr is a terminal."),
+};
+
+#define TYPES "wasi:filesystem/types"
+#define FS(n, t, s, h, text) FREE(TYPES, "[method]descriptor." n, t, s, h, text)
+#define E ", error-code>"
+static const struct cis_ifacefn fs_rows[] = {
+    FREE("wasi:filesystem/preopens", "get-directories", "func() -> list<tuple<descriptor,string>>",
+         GET_NAMED, p2_directories, "The directories that the run was given."),
+    FS("read-via-stream", "func(u64) -> result<input-stream" E, FILE_STREAM, p2_fs_read_stream,
+       "Reads from an offset on."),
+    FS("write-via-stream", "func(u64) -> result<output-stream" E, FILE_STREAM, p2_fs_write_stream,
+       "Writes from an offset on."),
+    FS("append-via-stream", "func() -> result<output-stream" E, FILE_CHILD, p2_fs_append_stream,
+       "Writes at the end, whatever it is then."),
+    FS("advise", "func(u64, u64, advice) -> result<_" E, FILE_ADVISE, p2_fs_advise,
+       "Says how a file will be used."),
+    FS("sync-data", "func() -> result<_" E, FILE_DONE, p2_fs_sync_data,
+       "Writes data through to the store."),
+    FS("sync", "func() -> result<_" E, FILE_DONE, p2_fs_sync,
+       "Writes a file through to the store."),
+    FS("get-flags", "func() -> result<descriptor-flags" E, FILE_FLAGS, p2_fs_flags,
+       "How it was opened."),
+    FS("get-type", "func() -> result<descriptor-type" E, FILE_TYPE, p2_fs_type, "What it is."),
+    FS("set-size", "func(u64) -> result<_" E, FILE_SIZE, p2_fs_set_size, "Cuts or extends a file."),
+    FS("set-times", "func(new-timestamp, new-timestamp) -> result<_" E, FILE_TIMES, p2_fs_times,
+       "Sets its times."),
+    FS("read", "func(u64, u64) -> result<tuple<list<u8>,bool>" E, FILE_READ, p2_fs_read,
+       "Reads at an offset, at most 1 MiB a call."),
+    FS("write", "func(list<u8>, u64) -> result<u64" E, FILE_WRITE, p2_fs_write,
+       "Writes at an offset."),
+    FS("read-directory", "func() -> result<directory-entry-stream" E, FILE_CHILD,
+       p2_fs_read_directory, "Its entries, as a stream."),
+    FS("create-directory-at", "func(string) -> result<_" E, FILE_PATH, p2_fs_mkdir,
+       "Makes a directory."),
+    FS("stat", "func() -> result<descriptor-stat" E, FILE_STAT, p2_fs_stat, "Its attributes."),
+    FS("stat-at", "func(path-flags, string) -> result<descriptor-stat" E, FILE_STAT_AT,
+       p2_fs_stat_at, "Attributes of a path."),
+    FS("set-times-at", "func(path-flags, string, new-timestamp, new-timestamp) -> result<_" E,
+       FILE_TIMES_AT, p2_fs_times_at, "Sets times of a path."),
+    FS("link-at", "func(path-flags, string, borrow<descriptor>, string) -> result<_" E, FILE_LINK,
+       p2_fs_link, "Makes a hard link."),
+    FS("open-at", "func(path-flags, string, open-flags, descriptor-flags) -> result<descriptor" E,
+       FILE_OPEN_AT, p2_fs_open, "Opens a path."),
+    FS("readlink-at", "func(string) -> result<string" E, FILE_READLINK, p2_fs_readlink,
+       "Target of a symbolic link."),
+    FS("remove-directory-at", "func(string) -> result<_" E, FILE_PATH, p2_fs_rmdir,
+       "Removes an empty directory."),
+    FS("rename-at", "func(string, borrow<descriptor>, string) -> result<_" E, FILE_RENAME,
+       p2_fs_rename, "Renames a path."),
+    FS("symlink-at", "func(string, string) -> result<_" E, FILE_SYMLINK, p2_fs_symlink,
+       "Makes a symbolic link."),
+    FS("unlink-file-at", "func(string) -> result<_" E, FILE_PATH, p2_fs_unlink, "Removes a file."),
+    FS("is-same-object", "func(borrow<descriptor>) -> bool", SAME, p2_fs_same,
+       "Do both name one file?"),
+    FS("metadata-hash", "func() -> result<metadata-hash-value" E, FILE_HASH, p2_fs_hash,
+       "Changes when the file does."),
+    FS("metadata-hash-at", "func(path-flags, string) -> result<metadata-hash-value" E, FILE_HASH_AT,
+       p2_fs_hash_at, "The same of a path."),
+    FREE(TYPES, "[method]directory-entry-stream.read-directory-entry",
+         "func() -> result<option<directory-entry>" E, FILE_ENTRY, p2_fs_entry, "The next entry."),
+    FREE(TYPES, "filesystem-error-code", "func(borrow<error>) -> option<error-code>", FILE_ERROR,
+         p2_fs_error, "The code behind a stream's error."),
+};
+#undef E
+
+#define TABLE(rows_)                                                                               \
+    {                                                                                              \
+        .abi = "wasi", .version = "0.2.12", .rows = (rows_),                                       \
+        .nrows = sizeof(rows_) / sizeof *(rows_)                                                   \
+    }
+static const struct cis_iface_table io_table = TABLE(io_rows), clock_table = TABLE(clock_rows),
+                                    random_table = TABLE(random_rows), cli_table = TABLE(cli_rows),
+                                    fs_table = TABLE(fs_rows);
+static const struct cis_iface_table *const tables[] = {&io_table, &clock_table, &random_table,
+                                                       &cli_table, &fs_table};
+
+static const struct cis_iface_resource resources[] = {
+    {"wasi:", "error", P2_ERROR, p2_drop},
+    {"wasi:", "pollable", P2_POLLABLE, p2_drop},
+    {"wasi:", "input-stream", P2_INPUT, p2_drop},
+    {"wasi:", "output-stream", P2_OUTPUT, p2_drop},
+    {"wasi:", "descriptor", P2_DESCRIPTOR, p2_drop},
+    {"wasi:", "directory-entry-stream", P2_DIR_STREAM, p2_drop},
+    {"wasi:", "terminal-input", P2_TERMINAL_IN, p2_drop},
+    {"wasi:", "terminal-output", P2_TERMINAL_OUT, p2_drop},
+};
+
+const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n)
+{
+    *out_n = sizeof tables / sizeof *tables;
+    return tables;
+}
+
+/* "wasi:io/poll@0.2.3" → "wasi:io/poll", when its version is one that is served. */
+static bool served(struct cis_str *interface)
+{
+    struct cis_str version = *interface, name;
+    uint64_t minor;
+    static const char prefix[] = "0.2.";
+    if (interface->len < 5 || memcmp(interface->ptr, "wasi:", 5) != 0 ||
+        !cis_str_split(&version, '@', &name) || version.len < sizeof prefix ||
+        memcmp(version.ptr, prefix, sizeof prefix - 1) != 0) {
+        return false;
+    }
+    struct cis_str digits = {version.ptr + sizeof prefix - 1, version.len - (sizeof prefix - 1)};
+    *interface = name;
+    return cis_str_u64(digits, &minor) && minor <= CIS_WASI_P2_MINOR;
+}
+
+const struct cis_ifacefn *cis_wasi_p2_function(struct cis_str interface, struct cis_str name)
+{
+    if (!served(&interface)) {
+        return NULL;
+    }
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        for (size_t i = 0; i < tables[t]->nrows; i++) {
+            const struct cis_ifacefn *row = &tables[t]->rows[i];
+            if (cis_str_is(name, row->name) && cis_str_is(interface, row->interface)) {
+                return row;
+            }
+        }
+    }
+    return NULL;
+}
+
+const struct cis_iface_resource *cis_wasi_p2_resource(struct cis_str interface, struct cis_str name)
+{
+    bool ours = served(&interface);
+    for (size_t i = 0; ours && i < sizeof resources / sizeof *resources; i++) {
+        if (cis_str_is(name, resources[i].name)) {
+            return &resources[i];
+        }
+    }
+    return NULL;
+}
+
+bool cis_wasi_p2_too_new(struct cis_str interface)
+{
+    struct cis_str version = interface, name;
+    return interface.len > 5 && memcmp(interface.ptr, "wasi:", 5) == 0 &&
+           cis_str_split(&version, '@', &name) && version.len >= 3 &&
+           memcmp(version.ptr, "0.", 2) == 0 && version.ptr[2] >= '3';
+}

@@ -1,0 +1,264 @@
+/* wasi:io/streams: over files, which are ready at once, and over the run's standard streams. */
+#include <errno.h>
+#include <poll.h>
+#include "wasi/p2/internal.h"
+
+#define BYTES_A_FUEL 64u
+#define FLUSH_MAX 4096u    /* of blocking-write-and-flush, by contract */
+#define PIPE_PROMISE 4096u /* what a pipe that is writable takes at once */
+
+static struct cis_host_stream *std_of(cis_guest *guest, const struct p2_thing *thing)
+{
+    return &cis_host_of(guest)->world.std[thing->std - 1];
+}
+
+/* ---- input ---- */
+
+static cis_code read_file(cis_guest *guest, struct p2_thing *in, uint8_t *to, size_t len,
+                          size_t *out_n, int *out_no, struct cis_error *err)
+{
+    struct cis_host_op op;
+    struct iovec iov = {to, len};
+    cis_vfs_file *file = in->file->file;
+    if (file == NULL) { /* a directory */
+        *out_no = EISDIR;
+        return CIS_OK;
+    }
+    cis_host_op_begin(&op, guest);
+    *out_no = file->vfs->ops->read(file, &op.vfs, &iov, 1, in->offset, out_n);
+    CIS_TRY(cis_host_op_end(&op, *out_no, err));
+    in->offset += *out_no == 0 ? *out_n : 0;
+    return CIS_OK;
+}
+
+static cis_code read_std(cis_guest *guest, struct p2_thing *in, bool waits, uint8_t *to, size_t len,
+                         size_t *out_n, int *out_no, struct cis_error *err)
+{
+    struct iovec iov = {to, len};
+    struct cis_stream_move move = {
+        .iov = &iov, .niov = 1, .offset = CIS_STREAM_HERE, .nowait = !waits};
+    CIS_TRY(cis_host_stream_read(cis_host_of(guest), guest, std_of(guest, in), &move, err));
+    *out_n = move.n;
+    *out_no = move.error;
+    return CIS_OK;
+}
+
+/* Bytes into the scratch; *out_n of them. An answer that failed was given when *out_done. */
+static cis_code read_some(cis_guest *guest, const struct cis_typed *args, bool waits,
+                          struct cis_answer *out, uint8_t **out_at, size_t *out_n, bool *out_done,
+                          struct cis_error *err)
+{
+    struct p2_thing *in = p2_at(guest, args[0].n);
+    size_t len = args[1].n < P2_CHUNK ? (size_t)args[1].n : P2_CHUNK;
+    int no = 0;
+    *out_n = 0;
+    *out_done = len == 0;
+    CIS_TRY(p2_scratch(guest, len, out_at, err));
+    if (len == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(in->std != 0 ? read_std(guest, in, waits, *out_at, len, out_n, &no, err)
+                         : read_file(guest, in, *out_at, len, out_n, &no, err));
+    CIS_TRY(cis_guest_burn(guest, *out_n / BYTES_A_FUEL, err));
+    if (no == EAGAIN) {
+        return CIS_OK; /* nothing yet */
+    }
+    if (no != 0 || *out_n == 0) {
+        *out_done = true;
+        return no != 0 ? p2_stream_fails(guest, out, no, err) : p2_stream_closed(out);
+    }
+    return CIS_OK;
+}
+
+static cis_code read_with(cis_guest *guest, const struct cis_typed *args, bool waits,
+                          struct cis_answer *out, struct cis_error *err)
+{
+    uint8_t *at;
+    size_t n;
+    bool done;
+    CIS_TRY(read_some(guest, args, waits, out, &at, &n, &done, err));
+    out->bytes = cis_bytes_of(at, n);
+    return CIS_OK;
+}
+
+static cis_code skip_with(cis_guest *guest, const struct cis_typed *args, bool waits,
+                          struct cis_answer *out, struct cis_error *err)
+{
+    uint8_t *at;
+    size_t n;
+    bool done;
+    CIS_TRY(read_some(guest, args, waits, out, &at, &n, &done, err));
+    out->n[0] = n;
+    return CIS_OK;
+}
+
+#define READER(name, with, waits)                                                                  \
+    cis_code name(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,          \
+                  struct cis_error *err)                                                           \
+    {                                                                                              \
+        return with(guest, args, waits, out, err);                                                 \
+    }
+READER(p2_in_read, read_with, false)
+READER(p2_in_blocking_read, read_with, true)
+READER(p2_in_skip, skip_with, false)
+READER(p2_in_blocking_skip, skip_with, true)
+
+/* ---- output ---- */
+
+static cis_code write_file(cis_guest *guest, struct p2_thing *to, struct cis_bytes data,
+                           int *out_no, struct cis_error *err)
+{
+    cis_vfs_file *file = to->file->file;
+    while (data.len != 0 && *out_no == 0) {
+        struct cis_host_op op;
+        struct iovec iov = {(void *)(uintptr_t)data.ptr, data.len};
+        size_t n = 0;
+        uint64_t end = 0;
+        cis_host_op_begin(&op, guest);
+        *out_no = file->vfs->ops->write(file, &op.vfs, &iov, 1,
+                                        to->append ? CIS_VFS_APPEND : to->offset, &n, &end);
+        CIS_TRY(cis_host_op_end(&op, *out_no, err));
+        to->offset += n;
+        data = (struct cis_bytes){data.ptr + n, data.len - n};
+        *out_no = *out_no == 0 && n == 0 ? ENOSPC : *out_no;
+    }
+    return CIS_OK;
+}
+
+static cis_code write_std(cis_guest *guest, struct p2_thing *to, struct cis_bytes data, int *out_no,
+                          struct cis_error *err)
+{
+    struct iovec iov = {(void *)(uintptr_t)data.ptr, data.len};
+    struct cis_stream_move move = {.iov = &iov, .niov = 1, .offset = CIS_STREAM_HERE};
+    CIS_TRY(cis_host_stream_write(cis_host_of(guest), guest, std_of(guest, to), &move, err));
+    *out_no = move.error != 0 ? move.error : move.n < data.len ? EIO : 0;
+    return CIS_OK;
+}
+
+static cis_code write_all(cis_guest *guest, struct p2_thing *to, struct cis_bytes data,
+                          struct cis_answer *out, struct cis_error *err)
+{
+    int no = 0;
+    CIS_TRY(cis_guest_burn(guest, data.len / BYTES_A_FUEL, err));
+    if (data.len == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(to->std != 0 ? write_std(guest, to, data, &no, err)
+                         : write_file(guest, to, data, &no, err));
+    return no != 0 ? p2_stream_fails(guest, out, no, err) : CIS_OK;
+}
+
+/* What is promised here, a write takes without waiting. */
+static int promise(cis_guest *guest, struct p2_thing *to)
+{
+    struct cis_stream_ready ready;
+    to->promised = P2_CHUNK;
+    if (to->std == 0) {
+        return 0;
+    }
+    int fd = cis_host_stream_poll(cis_host_of(guest), std_of(guest, to), true, &ready);
+    if (fd >= 0) {
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
+        bool takes = poll(&p, 1, 0) > 0;
+        to->promised = takes ? PIPE_PROMISE : 0;
+        return takes && (p.revents & POLLERR) != 0 && (p.revents & POLLOUT) == 0 ? EPIPE : 0;
+    }
+    return ready.error;
+}
+
+cis_code p2_out_check(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                      struct cis_error *err)
+{
+    struct p2_thing *to = p2_at(guest, args[0].n);
+    int no = promise(guest, to);
+    if (no != 0) {
+        return p2_stream_fails(guest, out, no, err);
+    }
+    out->n[0] = to->promised;
+    return CIS_OK;
+}
+
+static cis_code too_much(struct cis_error *err, uint64_t len, uint64_t most)
+{
+    return cis_fail(err, CIS_E_TRAP, "stream: a write of %llu bytes, %llu were permitted",
+                    (unsigned long long)len, (unsigned long long)most);
+}
+
+cis_code p2_out_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                      struct cis_error *err)
+{
+    struct p2_thing *to = p2_at(guest, args[0].n);
+    if (args[1].bytes.len > to->promised) {
+        return too_much(err, args[1].bytes.len, to->promised);
+    }
+    to->promised -= args[1].bytes.len;
+    return write_all(guest, to, args[1].bytes, out, err);
+}
+
+cis_code p2_out_blocking_write(cis_guest *guest, const struct cis_typed *args,
+                               struct cis_answer *out, struct cis_error *err)
+{
+    if (args[1].bytes.len > FLUSH_MAX) {
+        return too_much(err, args[1].bytes.len, FLUSH_MAX);
+    }
+    return write_all(guest, p2_at(guest, args[0].n), args[1].bytes, out, err);
+}
+
+/* Nothing is buffered here: what was written is on its way. */
+cis_code p2_out_flush(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                      struct cis_error *err)
+{
+    (void)guest, (void)args, (void)out, (void)err;
+    return CIS_OK;
+}
+
+static cis_code zeroes(cis_guest *guest, const struct cis_typed *args, uint64_t most,
+                       struct cis_answer *out, struct cis_error *err)
+{
+    uint8_t *at;
+    if (args[1].n > most) {
+        return too_much(err, args[1].n, most);
+    }
+    CIS_TRY(p2_scratch(guest, (size_t)args[1].n, &at, err));
+    memset(at, 0, (size_t)args[1].n);
+    return write_all(guest, p2_at(guest, args[0].n), cis_bytes_of(at, (size_t)args[1].n), out, err);
+}
+
+cis_code p2_out_zeroes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                       struct cis_error *err)
+{
+    struct p2_thing *to = p2_at(guest, args[0].n);
+    uint64_t most = to->promised;
+    to->promised -= args[1].n < most ? args[1].n : most;
+    return zeroes(guest, args, most, out, err);
+}
+
+cis_code p2_out_blocking_zeroes(cis_guest *guest, const struct cis_typed *args,
+                                struct cis_answer *out, struct cis_error *err)
+{
+    return zeroes(guest, args, FLUSH_MAX, out, err);
+}
+
+static cis_code splice_with(cis_guest *guest, const struct cis_typed *args, bool waits,
+                            struct cis_answer *out, struct cis_error *err)
+{
+    struct p2_thing *to = p2_at(guest, args[0].n);
+    uint8_t *at;
+    size_t n;
+    bool done;
+    int no = promise(guest, to);
+    if (no != 0) {
+        return p2_stream_fails(guest, out, no, err);
+    }
+    uint64_t most = waits && to->promised == 0 ? PIPE_PROMISE : to->promised;
+    to->promised = 0;
+    const struct cis_typed from[2] = {{.n = args[1].n}, {.n = args[2].n < most ? args[2].n : most}};
+    CIS_TRY(read_some(guest, from, waits, out, &at, &n, &done, err));
+    if (done || n == 0) {
+        return CIS_OK;
+    }
+    out->n[0] = n;
+    return write_all(guest, p2_at(guest, args[0].n), cis_bytes_of(at, n), out, err);
+}
+READER(p2_out_splice, splice_with, false)
+READER(p2_out_blocking_splice, splice_with, true)

@@ -1,0 +1,182 @@
+/* What handles name: entries of a table, their making and dropping, and which row serves which
+ * function. */
+#include "base/mem.h"
+#include "wasi/p2/internal.h"
+
+#define ENTRY_BYTES 512u /* what one entry is taken to cost the host beside its place */
+#define FIRST 64u
+
+cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err)
+{
+    struct cis_host *host = cis_host_of(guest);
+    if (host->wasi_p2 == NULL) {
+        host->wasi_p2 = cis_zalloc(sizeof *host->wasi_p2);
+        if (host->wasi_p2 == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "WASI: out of memory");
+        }
+    }
+    *out = host->wasi_p2;
+    return CIS_OK;
+}
+
+struct p2_thing *p2_at(cis_guest *guest, uint64_t rep)
+{
+    return &cis_host_of(guest)->wasi_p2->at[rep];
+}
+
+static cis_code charge(cis_guest *guest, struct cis_wasi_p2 *t, uint64_t bytes,
+                       struct cis_error *err)
+{
+    struct cis_budget *budget = cis_guest_budget(guest);
+    struct cis_error why;
+    if (cis_budget_charge(budget, bytes, "WASI resources", &why) != CIS_OK) {
+        return cis_guest_limit(guest, CIS_E_BUDGET, "host-bytes", budget->limit,
+                               budget->used + bytes, err);
+    }
+    t->charged += bytes;
+    return CIS_OK;
+}
+
+static cis_code grow(cis_guest *guest, struct cis_wasi_p2 *t, struct cis_error *err)
+{
+    uint32_t cap = t->cap != 0 ? 2 * t->cap : FIRST;
+    CIS_TRY(charge(guest, t, (uint64_t)(cap - t->cap) * sizeof *t->at, err));
+    struct p2_thing *at = cis_realloc(t->at, cap * sizeof *at);
+    if (at == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "WASI resources: out of memory");
+    }
+    t->at = at;
+    t->cap = cap;
+    t->n = t->n != 0 ? t->n : 1;
+    return CIS_OK;
+}
+
+cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint32_t *out_rep, struct p2_thing **out,
+                struct cis_error *err)
+{
+    struct cis_wasi_p2 *t = NULL;
+    CIS_TRY(p2_of(guest, &t, err));
+    if (t->free == 0 && t->n == t->cap) {
+        CIS_TRY(grow(guest, t, err));
+    }
+    CIS_TRY(charge(guest, t, ENTRY_BYTES, err));
+    uint32_t rep = t->free != 0 ? t->free : t->n++;
+    t->free = t->free != 0 ? t->at[rep].next_free : 0;
+    t->at[rep] = (struct p2_thing){.kind = (uint8_t)kind};
+    *out_rep = rep;
+    *out = &t->at[rep];
+    return CIS_OK;
+}
+
+cis_code p2_give(cis_guest *guest, enum p2_kind kind, struct cis_answer *answer,
+                 struct p2_thing **out, struct cis_error *err)
+{
+    answer->kind = kind;
+    return p2_new(guest, kind, &answer->rep, out, err);
+}
+
+void p2_file_unref(struct p2_file *f)
+{
+    if (f == NULL || --f->refs != 0) {
+        return;
+    }
+    cis_vfs_file_close(f->file);
+    if (!f->dir_borrowed) {
+        cis_dir_free(f->dir);
+    }
+    cis_free(f);
+}
+
+static void let_go(struct p2_thing *thing)
+{
+    if (thing->kind == P2_DIR_STREAM) {
+        cis_vfs_file_close(thing->dir.listing);
+    } else if (thing->kind == P2_DESCRIPTOR ||
+               ((thing->kind == P2_INPUT || thing->kind == P2_OUTPUT) && thing->std == 0)) {
+        p2_file_unref(thing->file);
+    }
+    thing->kind = P2_FREE;
+}
+
+void p2_drop(cis_guest *guest, uint32_t rep)
+{
+    struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    let_go(&t->at[rep]);
+    t->at[rep].next_free = t->free;
+    t->free = rep;
+    t->charged -= ENTRY_BYTES;
+    cis_budget_release(cis_guest_budget(guest), ENTRY_BYTES);
+}
+
+void cis_wasi_p2_end(struct cis_host *host)
+{
+    struct cis_wasi_p2 *t = host->wasi_p2;
+    if (t == NULL) {
+        return;
+    }
+    for (uint32_t i = 1; i < t->n; i++) {
+        if (t->at[i].kind != P2_FREE) {
+            let_go(&t->at[i]);
+        }
+    }
+    cis_budget_release(&host->budget, t->charged);
+    cis_free(t->at);
+    cis_free(t->scratch);
+    cis_free(t->pairs);
+    cis_free(t->numbers);
+    cis_free(t);
+    host->wasi_p2 = NULL;
+}
+
+/* ---- buffers of answers: they only grow ---- */
+
+static cis_code room(cis_guest *guest, void **ptr, size_t *have, size_t want, size_t size,
+                     struct cis_error *err)
+{
+    struct cis_wasi_p2 *t = NULL;
+    if (want <= *have) {
+        return CIS_OK;
+    }
+    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(charge(guest, t, (uint64_t)(want - *have) * size, err));
+    void *more = cis_realloc(*ptr, want * size);
+    if (more == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "WASI: out of memory");
+    }
+    *ptr = more;
+    *have = want;
+    return CIS_OK;
+}
+
+cis_code p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err)
+{
+    struct cis_wasi_p2 *t = NULL;
+    CIS_TRY(p2_of(guest, &t, err));
+    void *ptr = t->scratch;
+    CIS_TRY(room(guest, &ptr, &t->scratch_len, len > P2_CHUNK ? len : P2_CHUNK, 1, err));
+    t->scratch = ptr;
+    *out = t->scratch;
+    return CIS_OK;
+}
+
+cis_code p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err)
+{
+    struct cis_wasi_p2 *t = NULL;
+    CIS_TRY(p2_of(guest, &t, err));
+    void *ptr = t->pairs;
+    CIS_TRY(room(guest, &ptr, &t->npairs, n, sizeof **out, err));
+    t->pairs = ptr;
+    *out = t->pairs;
+    return CIS_OK;
+}
+
+cis_code p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err)
+{
+    struct cis_wasi_p2 *t = NULL;
+    CIS_TRY(p2_of(guest, &t, err));
+    void *ptr = t->numbers;
+    CIS_TRY(room(guest, &ptr, &t->nnumbers, n, sizeof **out, err));
+    t->numbers = ptr;
+    *out = t->numbers;
+    return CIS_OK;
+}

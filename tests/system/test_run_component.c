@@ -1,0 +1,155 @@
+/* Components as programs: the same guests as modules are, through the adapter on WASI 0.2, and
+ * functions called as text. */
+#include "system.h"
+
+#define VERBS CIS_GUESTS_DIR "/verbs.wasm"
+
+struct world {
+    struct sys sys; /* first: what the helpers take */
+    char verbs[600];
+};
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    w->sys.home = test_dir_new();
+    snprintf(w->verbs, sizeof w->verbs, "%s/verbs.component.wasm", w->sys.home);
+    *state = w;
+    return cis(&w->sys, "component", "new", VERBS, "-o", w->verbs);
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    struct cis_error err;
+    sys_forget(&w->sys);
+    int failed = cis_file_remove_tree(w->sys.home, &err) != CIS_OK;
+    free(w->sys.home);
+    free(w);
+    return failed;
+}
+
+#define RUN(...) cis(&w->sys, "run", __VA_ARGS__)
+
+static void arguments_environment_and_streams_reach_a_component(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, RUN(w->verbs, "args", "a b", ""));
+    assert_string_equal(sys_out(&w->sys), "verbs.component.wasm\nargs\na b\n\n");
+    assert_exit(&w->sys, 0, RUN("--env", "A=1", "--env", "B=x=y", w->verbs, "env"));
+    assert_string_equal(sys_out(&w->sys), "A=1\nB=x=y\n");
+    w->sys.input = cis_bytes_of("through", 7);
+    assert_exit(&w->sys, 0, RUN(w->verbs, "copy"));
+    w->sys.input = cis_bytes_of(NULL, 0);
+    assert_string_equal(sys_out(&w->sys), "through");
+    assert_exit(&w->sys, 0, RUN("--fixed-clock", "1234567890000000042", w->verbs, "clock"));
+    assert_string_equal(sys_out(&w->sys), "1234567890.000000042");
+}
+
+static void files_of_a_component_are_committed_or_not(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "write", "/workspace/a", "text"));
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "append", "/workspace/a", "+"));
+    assert_exit(&w->sys, 0, cis(&w->sys, "fs", "cat", "/a"));
+    assert_string_equal(sys_out(&w->sys), "text+");
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "ls", "/workspace"));
+    assert_string_equal(sys_out(&w->sys), "a\n");
+    assert_exit(&w->sys, 1, RUN("-w", "--read-only", w->verbs, "write", "/workspace/a", "x"));
+    assert_contains(sys_err(&w->sys), "Read-only file system");
+    assert_exit(&w->sys, 0, RUN("-w", "--tx", "discard", w->verbs, "rm", "/workspace/a"));
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "cat", "/workspace/a"));
+    assert_string_equal(sys_out(&w->sys), "text+");
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "rm", "/workspace/a"));
+    assert_int_not_equal(cis(&w->sys, "fs", "cat", "/a"), 0);
+}
+
+static void nothing_is_there_unless_it_was_given(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 1, RUN(w->verbs, "cat", w->verbs));
+    assert_exit(&w->sys, 1, RUN(w->verbs, "ls", "/"));
+    assert_exit(&w->sys, 0, RUN(w->verbs, "env"));
+    assert_string_equal(sys_out(&w->sys), "");
+    assert_exit(&w->sys, 1, RUN("-w", w->verbs, "cat", "/workspace/../../etc/passwd"));
+    assert_exit(&w->sys, 125, RUN("--no-clock", w->verbs, "clock"));
+    assert_exit(&w->sys, 125, RUN("--no-random", w->verbs, "random", "4"));
+}
+
+static void ends_of_components_have_the_exit_codes_of_programs(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, RUN(w->verbs, "exit", "0"));
+    assert_exit(&w->sys, 1, RUN(w->verbs, "exit", "1"));
+    assert_exit(&w->sys, 134, RUN(w->verbs, "trap"));
+    assert_exit(&w->sys, 124, RUN("--time", "300ms", w->verbs, "spin"));
+    assert_exit(&w->sys, 125, RUN("--fuel", "100000", w->verbs, "spin"));
+}
+
+static const char TYPES[] =
+    "(component (core module $m (memory (export \"m\") 1)"
+    "  (func (export \"add\") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))"
+    "  (func (export \"half\") (param f64) (result f64) (f64.mul (local.get 0) (f64.const 0.5)))"
+    "  (func (export \"flip\") (param i32) (result i32) (i32.eqz (local.get 0))))"
+    " (core instance $i (instantiate $m))"
+    " (func (export \"add\") (param \"a\" u32) (param \"b\" u32) (result u32)"
+    "  (canon lift (core func $i \"add\")))"
+    " (func (export \"half\") (param \"x\" f64) (result f64) (canon lift (core func $i \"half\")))"
+    " (func $flip (param \"b\" bool) (result bool) (canon lift (core func $i \"flip\")))"
+    " (instance $in (export \"flip\" (func $flip)))"
+    " (export \"t:t/switch@1.0.0\" (instance $in)))";
+
+static void functions_are_called_as_text(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    snprintf(path, sizeof path, "%s/types.wat", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(TYPES, sizeof TYPES - 1), 0600, err));
+    assert_exit(&w->sys, 0, RUN("--invoke", "add(40, 2)", path));
+    assert_string_equal(sys_out(&w->sys), "42\n");
+    assert_exit(&w->sys, 0, RUN("--invoke", "half(3)", path));
+    assert_string_equal(sys_out(&w->sys), "1.5\n");
+    assert_exit(&w->sys, 0, RUN("--invoke", "switch.flip(false)", path));
+    assert_string_equal(sys_out(&w->sys), "true\n");
+    assert_exit(&w->sys, 0, RUN("--invoke", "t:t/switch@1.0.0.flip(true)", path));
+    assert_string_equal(sys_out(&w->sys), "false\n");
+    assert_exit(&w->sys, 2, RUN("--invoke", "add", path));
+    assert_contains(sys_err(&w->sys), "add: func(a: u32, b: u32) -> u32");
+    assert_exit(&w->sys, 2, RUN("--invoke", "add(1, x)", path));
+    assert_contains(sys_err(&w->sys), "add(1, x): at 8");
+    assert_exit(&w->sys, 126, RUN("--invoke", "no-such(1)", path));
+    assert_exit(&w->sys, 126, RUN(path)); /* no wasi:cli/run */
+    assert_contains(sys_err(&w->sys), "--invoke");
+}
+
+static void what_is_not_provided_is_named(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    static const char sockets[] = "(component (import \"wasi:sockets/tcp@0.2.3\" (instance"
+                                  " (export \"f\" (func)))))",
+                      future[] = "(component (import \"wasi:cli/stdin@0.3.0\" (instance"
+                                 " (export \"f\" (func)))))";
+    snprintf(path, sizeof path, "%s/x.wat", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(sockets, sizeof sockets - 1), 0600, err));
+    assert_exit(&w->sys, 126, RUN("--invoke", "f()", path));
+    assert_contains(sys_err(&w->sys), "wasi:sockets/tcp@0.2.3");
+    assert_ok(cis_file_write(path, cis_bytes_of(future, sizeof future - 1), 0600, err));
+    assert_exit(&w->sys, 126, RUN("--invoke", "f()", path));
+    assert_contains(sys_err(&w->sys), "needs WASI 0.3 (async), which this build does not provide");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(arguments_environment_and_streams_reach_a_component),
+        TEST(files_of_a_component_are_committed_or_not),
+        TEST(nothing_is_there_unless_it_was_given),
+        TEST(ends_of_components_have_the_exit_codes_of_programs),
+        TEST(functions_are_called_as_text),
+        TEST(what_is_not_provided_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
