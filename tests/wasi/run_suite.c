@@ -1,5 +1,6 @@
 /* The suite on one backend, which the argument names: sqlite, postgres, hostdir or cow. A second
- * argument is a pattern of names, for one guest alone. */
+ * argument is a pattern of names, for one guest alone; a third how many rounds of operations by
+ * chance there are, with seeds of their own when that is more than usual. */
 #include "vfs/ops.h"
 #include "wasi/suite.h"
 #include "wasi/special.h"
@@ -59,29 +60,37 @@ static void ended(const char *file, const struct suite_result *r, bool judged)
     }
 }
 
-/* The same on Linux, and what is there afterwards: looked at by a run of its own, so that it is
- * what was committed. */
-static void beside_linux(const struct row *row, const char *file, const struct place *place,
-                         const struct suite_result *result)
+/* The tree as a run of its own finds it, so that it is what was committed, beside the one that
+ * Linux has in this folder. */
+static void trees_are_the_same(const char *after, const struct place *place, const char *folder)
 {
-    char *folder = test_dir_new(), *wanted, name[64];
-    bool settled = (row->flags & SETTLED) != 0;
-    if (settled) {
-        free(suite_linux(file, "fill", folder));
-    }
-    wanted = suite_linux(file, settled ? "check" : NULL, folder);
-    suite_judge(backend, file, result->text, wanted);
-    free(wanted);
     struct cis_run_mount mount = place_main(place);
     struct suite_how how = {.file = "tree", .mounts = &mount, .nmounts = 1, .read_only = true};
     struct suite_result tree;
+    char name[64];
     suite_run(place, &how, &tree);
     ended("tree", &tree, false);
-    wanted = suite_linux("tree", NULL, folder);
-    snprintf(name, sizeof name, "tree after %s", file);
+    char *wanted = suite_linux("tree", (const char *const[]){NULL}, folder);
+    snprintf(name, sizeof name, "tree after %s", after);
     suite_judge(backend, name, tree.text, wanted);
     free(wanted);
     suite_done(&tree);
+}
+
+/* The same on Linux, and what is there afterwards. */
+static void beside_linux(const struct row *row, const char *file, const struct place *place,
+                         const struct suite_result *result)
+{
+    char *folder = test_dir_new();
+    const char *what = NULL;
+    if (row->flags & SETTLED) {
+        free(suite_linux(file, (const char *const[]){"fill", NULL}, folder));
+        what = "check";
+    }
+    char *wanted = suite_linux(file, (const char *const[]){what, NULL}, folder);
+    suite_judge(backend, file, result->text, wanted);
+    free(wanted);
+    trees_are_the_same(file, place, folder);
     remove_deep(folder);
     free(folder);
 }
@@ -115,7 +124,7 @@ static void run_row(const struct row *row, const char *file)
     if (row->flags & SETTLED) {
         how.args[0] = "fill";
         if (backend == HOSTDIR || backend == COW) {
-            free(suite_linux(file, "fill", place.folder));
+            free(suite_linux(file, (const char *const[]){"fill", NULL}, place.folder));
         } else {
             suite_run(&place, &how, &result);
             ended(file, &result, false);
@@ -147,6 +156,39 @@ static void one_guest(void **state)
     }
 }
 
+/* Operations by chance, in several runs that each go on where the one before it ended. */
+static unsigned rounds = 8;
+static void operations_by_chance_do_what_linux_does(void **state)
+{
+    (void)state;
+    struct place place;
+    struct suite_result result;
+    unsigned first = rounds > 8 ? test_seed() % 1000000 : 1;
+    for (unsigned i = 0; i < rounds; i++) {
+        char seed[16], *folder = test_dir_new();
+        place_begin(&place, backend);
+        place_mark(&place);
+        for (unsigned run = 0; run < 4; run++) {
+            snprintf(seed, sizeof seed, "%u", 10 * (first + i) + run);
+            struct cis_run_mount mount = place_main(&place);
+            struct suite_how how = {
+                .file = "monkey", .args = {seed, "1500"}, .mounts = &mount, .nmounts = 1};
+            suite_run(&place, &how, &result);
+            ended("monkey", &result, false);
+            char *wanted = suite_linux("monkey", (const char *const[]){seed, "1500", NULL}, folder);
+            print_message("seed %s\r", seed);
+            suite_judge(backend, "monkey", result.text, wanted);
+            free(wanted);
+            suite_done(&result);
+            trees_are_the_same("monkey", &place, folder);
+        }
+        place_untouched(&place);
+        place_end(&place);
+        remove_deep(folder);
+        free(folder);
+    }
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -175,7 +217,7 @@ int main(int argc, char **argv)
         }
     }
     if (argc < 2 || backend == BACKENDS || tests == NULL) {
-        fprintf(stderr, "usage: wasi_suite sqlite|postgres|hostdir|cow [PATTERN]\n");
+        fprintf(stderr, "usage: wasi_suite sqlite|postgres|hostdir|cow [PATTERN [ROUNDS]]\n");
         return 2;
     }
     for (size_t i = 0; i < ROWS; i++) {
@@ -183,6 +225,7 @@ int main(int argc, char **argv)
                                        .test_func = one_guest,
                                        .initial_state = (void *)(uintptr_t)&rows[i]};
     }
+    tests[ntests++] = (struct CMUnitTest)cmocka_unit_test(operations_by_chance_do_what_linux_does);
     for (size_t i = 0; i < 3; i++) {
         size_t n = 0;
         const struct CMUnitTest *more = special[i](&n);
@@ -191,6 +234,9 @@ int main(int argc, char **argv)
     }
     if (argc > 2) {
         cmocka_set_test_filter(argv[2]);
+    }
+    if (argc > 3) {
+        rounds = (unsigned)strtoul(argv[3], NULL, 10);
     }
     char name[64];
     snprintf(name, sizeof name, "wasi_suite_%s", argv[1]);

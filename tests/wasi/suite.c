@@ -85,7 +85,7 @@ cis_code suite_try(const struct place *place, const struct suite_how *how, struc
         .limits = {.memory_bytes = how->memory_bytes != 0 ? how->memory_bytes : 512u << 20,
                    .fuel = how->fuel,
                    .host_bytes = how->host_bytes},
-        .time_ns = 300 * CIS_NS_PER_S,
+        .time_ns = how->time_ns != 0 ? how->time_ns : 300 * CIS_NS_PER_S,
         .forest = place != NULL ? place->forest : NULL,
         .mounts = how->mounts,
         .nmounts = how->nmounts,
@@ -118,15 +118,18 @@ void suite_done(struct suite_result *result)
     free(result->text);
 }
 
-char *suite_linux(const char *name, const char *arg, const char *folder)
+char *suite_linux(const char *name, const char *const *args, const char *folder)
 {
-    char *base = folder == NULL ? test_dir_new() : NULL, *program = NULL, *text;
+    char *program = NULL, *text;
     struct cis_process_result result = {0};
     assert_true(asprintf(&program, "%s/tests/wasi_linux_%s", CIS_TEST_BUILD_DIR, name) > 0);
-    const char *argv[] = {program, arg, NULL};
+    const char *argv[SUITE_ARGS + 2] = {program};
+    for (size_t i = 0; i < SUITE_ARGS && args[i] != NULL; i++) {
+        argv[i + 1] = args[i];
+    }
     struct cis_process_options o = {
         .argv = argv,
-        .cwd = folder != NULL ? folder : base,
+        .cwd = folder,
         .output_max = 8u << 20,
         .errors_max = 1u << 20,
         .stop = {.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 120 * CIS_NS_PER_S)}};
@@ -137,10 +140,6 @@ char *suite_linux(const char *name, const char *arg, const char *folder)
     }
     text = strdup(cis_buf_cstr(&result.output));
     cis_process_result_done(&result);
-    if (base != NULL) {
-        remove_deep(base);
-    }
-    free(base);
     free(program);
     return text;
 }

@@ -18,7 +18,7 @@ struct suite_how {
     struct cis_host_stream *std; /* other streams instead: three */
     const int *listeners;
     size_t nlisteners;
-    uint64_t fuel, memory_bytes, host_bytes;
+    uint64_t fuel, memory_bytes, host_bytes, time_ns; /* 0: what does for all guests */
     uint32_t files_max;
     bool trap_unknown;
 };
@@ -40,9 +40,8 @@ cis_code suite_try(const struct place *place, const struct suite_how *how, struc
 void suite_run(const struct place *place, const struct suite_how *how, struct suite_result *out);
 void suite_done(struct suite_result *result);
 
-/* The same program for Linux, in this folder, NULL: a fresh one; arg may be NULL. Its output;
- * owned. */
-char *suite_linux(const char *name, const char *arg, const char *folder);
+/* The same program for Linux, in this folder; args end with NULL. Its output; owned. */
+char *suite_linux(const char *name, const char *const *args, const char *folder);
 
 /* Every line begins with a case's name. Compares, line by line where `wanted` is given, and else by
  * "ok" and "not ok"; fails with what differs unless exceptions.def lists it, and fails when what it
