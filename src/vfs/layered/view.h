@@ -52,6 +52,7 @@ struct lay_view {
     char reader[CIS_TENANT_MAX + 1]; /* "" unless it is another's */
     struct lay_line *line;
     struct cis_view at;
+    char apart[64]; /* what every operation reads is not on a line that a stripe's lock writes */
     struct lay_stripe stripes[LAY_STRIPES];
     pthread_mutex_t writes[LAY_WRITE_LOCKS];
     struct lay_view *next, **link; /* of the forest */
