@@ -1,6 +1,7 @@
 /* A small program with one verb a run, for tests of what surrounds a program:
  *   write PATH TEXT | append PATH TEXT | cat PATH | ls PATH | rm PATH | exit N | env | args … |
- *   copy (stdin to stdout) | random N | clock | trap | spin */
+ *   hold PATH N (opens it N times, tells how often that went well) | copy (stdin to stdout) |
+ * random N | clock | trap | spin */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -57,6 +58,16 @@ static int ls(const char *path)
     return 0;
 }
 
+static int hold(const char *path, int n)
+{
+    int held = 0;
+    while (held < n && fopen(path, "r") != NULL) {
+        held++;
+    }
+    printf("%d", held);
+    return 0;
+}
+
 static int show_random(unsigned n)
 {
     while (n-- > 0) {
@@ -92,6 +103,8 @@ int main(int argc, char **argv)
         return cat("stdin", stdin);
     } else if (strcmp(verb, "ls") == 0) {
         return ls(path);
+    } else if (strcmp(verb, "hold") == 0 && argc == 4) {
+        return hold(path, atoi(argv[3]));
     } else if (strcmp(verb, "rm") == 0) {
         return remove(path) == 0 ? 0 : failed(path);
     } else if (strcmp(verb, "exit") == 0) {

@@ -64,6 +64,16 @@ static void files_of_a_component_are_committed_or_not(void **state)
     assert_int_not_equal(cis(&w->sys, "fs", "cat", "/a"), 0);
 }
 
+static void open_files_of_a_component_are_capped(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "write", "/workspace/a", "text"));
+    assert_exit(&w->sys, 0, RUN("-w", "--files", "20", w->verbs, "hold", "/workspace/a", "100"));
+    assert_string_equal(sys_out(&w->sys), "20");
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "hold", "/workspace/a", "100"));
+    assert_string_equal(sys_out(&w->sys), "100");
+}
+
 static void nothing_is_there_unless_it_was_given(void **state)
 {
     struct world *w = *state;
@@ -146,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(arguments_environment_and_streams_reach_a_component),
         TEST(files_of_a_component_are_committed_or_not),
+        TEST(open_files_of_a_component_are_capped),
         TEST(nothing_is_there_unless_it_was_given),
         TEST(ends_of_components_have_the_exit_codes_of_programs),
         TEST(functions_are_called_as_text),

@@ -17,6 +17,8 @@ enum {
 };
 #define FILE_MODE 0644u
 #define READ_MAX ((size_t)1 << 20) /* that one read gives */
+#define WRITE_MAX                                                                                  \
+    ((size_t)32 << 20) /* that one write takes: bytes between two looks at the deadline */
 
 static struct p2_file *file_at(cis_guest *guest, uint64_t rep)
 {
@@ -145,7 +147,12 @@ cis_code p2_fs_open(cis_guest *guest, const struct cis_typed *args, struct cis_a
     if (changes && !base->mutates) {
         return p2_fails(out, EROFS);
     }
+    if (!p2_room(guest)) { /* before anything is made by it */
+        return p2_fails(out, EMFILE);
+    }
     CIS_TRY(file_new(guest, &file, err));
+    file->counted = &cis_host_of(guest)->wasi_p2->nfiles;
+    ++*file->counted;
     file->readable = (flags & D_READ) != 0 || (flags & D_WRITE) == 0;
     file->writable = (flags & D_WRITE) != 0;
     file->mutates = (flags & D_MUTATE) != 0;
@@ -169,9 +176,8 @@ static cis_code stream(cis_guest *guest, uint64_t rep, enum p2_kind kind, uint64
 {
     struct p2_file *file = file_at(guest, rep);
     struct p2_thing *thing;
-    int no = file->file == NULL ? EISDIR
-             : kind == P2_INPUT ? (file->readable ? 0 : EBADF)
-                                : (file->writable ? 0 : EBADF);
+    bool allowed = kind == P2_INPUT ? file->readable : file->writable;
+    int no = file->file == NULL ? EISDIR : !allowed ? EBADF : offset > INT64_MAX ? EINVAL : 0;
     if (no != 0) {
         return p2_fails(out, no);
     }
@@ -217,7 +223,9 @@ cis_code p2_fs_read(cis_guest *guest, const struct cis_typed *args, struct cis_a
     struct cis_host_op op;
     struct iovec iov = {at, len};
     cis_host_op_begin(&op, guest);
-    int no = f->file->vfs->ops->read(f->file, &op.vfs, &iov, 1, args[2].n, &n);
+    int no = args[2].n > INT64_MAX
+                 ? EINVAL
+                 : f->file->vfs->ops->read(f->file, &op.vfs, &iov, 1, args[2].n, &n);
     CIS_TRY(cis_host_op_end(&op, no, err));
     CIS_TRY(cis_guest_burn(guest, n / 64, err));
     out->bytes = cis_bytes_of(at, n);
@@ -235,9 +243,10 @@ cis_code p2_fs_write(cis_guest *guest, const struct cis_typed *args, struct cis_
     if (f->file == NULL || !f->writable) {
         return p2_fails(out, f->file == NULL ? EISDIR : EBADF);
     }
-    CIS_TRY(cis_guest_burn(guest, args[1].bytes.len / 64, err));
+    size_t len = args[1].bytes.len < WRITE_MAX ? args[1].bytes.len : WRITE_MAX;
+    CIS_TRY(cis_guest_burn(guest, len / 64, err));
     struct cis_host_op op;
-    struct iovec iov = {(void *)(uintptr_t)args[1].bytes.ptr, args[1].bytes.len};
+    struct iovec iov = {(void *)(uintptr_t)args[1].bytes.ptr, len};
     cis_host_op_begin(&op, guest);
     int no = args[2].n > INT64_MAX
                  ? EINVAL
@@ -306,6 +315,7 @@ cis_code p2_fs_read_directory(cis_guest *guest, const struct cis_typed *args,
         return code;
     }
     thing->dir.listing = listing;
+    cis_host_of(guest)->wasi_p2->nfiles++;
     return CIS_OK;
 }
 
@@ -387,7 +397,7 @@ cis_code p2_fs_entry(cis_guest *guest, const struct cis_typed *args, struct cis_
 
 static int attr_of(struct p2_file *f, struct cis_host_op *op, struct cis_vfs_attr *out)
 {
-    return f->file != NULL ? f->file->vfs->ops->getattr(f->file->vfs, &op->vfs, f->file->node, out)
+    return f->file != NULL ? cis_file_stat(f->file, &op->vfs, out)
                            : cis_at_stat(f->dir, &op->vfs, CIS_STR("."), 0, out);
 }
 
@@ -430,7 +440,7 @@ static cis_code give_stat(const struct cis_vfs_attr *a, int no, struct cis_answe
 static cis_code give_hash(const struct cis_vfs_attr *a, int no, struct cis_answer *out)
 {
     if (no == 0) { /* (filesystem and inode, version) */
-        out->n[0] = a->ino * 0x9e3779b97f4a7c15ull;
+        out->n[0] = (a->ino ^ (uint64_t)a->dev << 48) * 0x9e3779b97f4a7c15ull;
         out->n[1] = a->version;
     }
     return p2_fails(out, no);
@@ -482,8 +492,9 @@ cis_code p2_fs_same(cis_guest *guest, const struct cis_typed *args, struct cis_a
     int no_a, no_b;
     CIS_TRY(stat_with(guest, args, false, &a, &no_a, err));
     CIS_TRY(stat_with(guest, &other, false, &b, &no_b, err));
-    out->has = no_a == 0 && no_b == 0 && a.ino == b.ino && a.btime.tv_sec == b.btime.tv_sec &&
-               a.btime.tv_nsec == b.btime.tv_nsec && (a.mode & S_IFMT) == (b.mode & S_IFMT);
+    out->has = no_a == 0 && no_b == 0 && a.dev == b.dev && a.ino == b.ino &&
+               a.btime.tv_sec == b.btime.tv_sec && a.btime.tv_nsec == b.btime.tv_nsec &&
+               (a.mode & S_IFMT) == (b.mode & S_IFMT);
     return CIS_OK;
 }
 

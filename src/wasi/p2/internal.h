@@ -27,6 +27,7 @@ struct p2_file {
     cis_vfs_file *file; /* NULL: a directory */
     cis_dir *dir;
     bool dir_borrowed; /* a preopened one */
+    uint32_t *counted; /* among the open files of the run; NULL: a preopened one */
     bool readable, writable, mutates;
     uint32_t sync; /* descriptor-flags of it */
 };
@@ -57,6 +58,7 @@ struct p2_thing {
 
 struct cis_wasi_p2 {
     struct p2_thing *at;
+    uint32_t nfiles;       /* files and directories that are open, but for preopened ones */
     uint32_t n, cap, free; /* free: rep of a free entry, 0: none; entry 0 is not used */
     uint64_t charged;
     uint8_t *scratch; /* what reads hand out: P2_CHUNK, or larger for one call */
@@ -75,6 +77,9 @@ struct p2_thing *p2_at(cis_guest *guest, uint64_t rep);
 /* A new entry, zeroed, valid until the next one is made. */
 cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint32_t *out_rep, struct p2_thing **out,
                 struct cis_error *err);
+/* May another file or directory be opened? world.files_max of them at once, preopened ones apart.
+ */
+bool p2_room(cis_guest *guest);
 /* The same, handed out as the answer. */
 cis_code p2_give(cis_guest *guest, enum p2_kind kind, struct cis_answer *answer,
                  struct p2_thing **out, struct cis_error *err);

@@ -84,13 +84,24 @@ void p2_file_unref(struct p2_file *f)
     if (!f->dir_borrowed) {
         cis_dir_free(f->dir);
     }
+    if (f->counted != NULL) {
+        --*f->counted;
+    }
     cis_free(f);
 }
 
-static void let_go(struct p2_thing *thing)
+bool p2_room(cis_guest *guest)
+{
+    const struct cis_host *host = cis_host_of(guest);
+    uint32_t max = host->world.files_max != 0 ? host->world.files_max : CIS_WORLD_FILES_MAX;
+    return host->wasi_p2->nfiles < max;
+}
+
+static void let_go(struct cis_wasi_p2 *t, struct p2_thing *thing)
 {
     if (thing->kind == P2_DIR_STREAM) {
         cis_vfs_file_close(thing->dir.listing);
+        t->nfiles--;
     } else if (thing->kind == P2_DESCRIPTOR ||
                ((thing->kind == P2_INPUT || thing->kind == P2_OUTPUT) && thing->std == 0)) {
         p2_file_unref(thing->file);
@@ -101,7 +112,7 @@ static void let_go(struct p2_thing *thing)
 void p2_drop(cis_guest *guest, uint32_t rep)
 {
     struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
-    let_go(&t->at[rep]);
+    let_go(t, &t->at[rep]);
     t->at[rep].next_free = t->free;
     t->free = rep;
     t->charged -= ENTRY_BYTES;
@@ -116,7 +127,7 @@ void cis_wasi_p2_end(struct cis_host *host)
     }
     for (uint32_t i = 1; i < t->n; i++) {
         if (t->at[i].kind != P2_FREE) {
-            let_go(&t->at[i]);
+            let_go(t, &t->at[i]);
         }
     }
     cis_budget_release(&host->budget, t->charged);
