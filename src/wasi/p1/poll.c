@@ -347,9 +347,9 @@ static cis_code poll_with(cis_guest *guest, union cis_slot *io, const struct lay
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
     CIS_TRY(cis_guest_burn(guest, p.n, err));
-    p.times.mono = cis_clock_mono_ns();
     cis_wasi_now(guest, CIS_WASI_CLOCK_MONOTONIC, &p.times.guest_mono);
     cis_wasi_now(guest, CIS_WASI_CLOCK_REALTIME, &p.times.guest_real);
+    p.times.mono = cis_clock_mono_ns(); /* last: what passes between them must not end it early */
     p.set.fds = p.set.few;
     p.set.budget = cis_guest_budget(guest);
     cis_code code = poll_all(guest, io, &p, err);
