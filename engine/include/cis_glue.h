@@ -214,8 +214,8 @@ wasmtime_error_t *cis_glue_pre_instantiate(const struct cis_glue_pre *pre,
 void cis_glue_pre_free(struct cis_glue_pre *pre);
 
 /* ---- components as documents. Hostile input can cost as much as compiling it ---- */
-/* A core module of WASI 0.1 as a component. adapter_len 0: the adapter of this engine's version,
- * for a command or a reactor. */
+/* A core module of WASI 0.1 as a component. adapter: a module, or the version of WASI of a built-in
+ * one as text ("0.2.0", "0.2.3", "0.2.12"; empty: the last), for a command or a reactor. */
 wasmtime_error_t *cis_glue_component_new(const uint8_t *module, size_t len, const uint8_t *adapter,
                                          size_t adapter_len, bool reactor,
                                          struct cis_glue_text *out);

@@ -8,13 +8,47 @@ use wit_component::{ComponentEncoder, DecodedWasm, OutputToString, WitPrinter};
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 
-fn encode(module: &[u8], adapter: &[u8], reactor: bool) -> Result<Vec<u8>> {
-    use wasi_preview1_component_adapter_provider as provider;
-    let adapter = match (adapter.is_empty(), reactor) {
-        (false, _) => adapter,
-        (true, true) => provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-        (true, false) => provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+/// Adapters that are built in: version of WASI, for a command, for a reactor. The last is the one
+/// that is taken when none is asked for.
+const ADAPTERS: [(&str, &[u8], &[u8]); 3] = [
+    (
+        "0.2.0",
+        adapter_0_2_0::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        adapter_0_2_0::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    ),
+    (
+        "0.2.3",
+        adapter_0_2_3::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        adapter_0_2_3::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    ),
+    (
+        "0.2.12",
+        adapter_0_2_12::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        adapter_0_2_12::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    ),
+];
+
+/// The adapter that is given, or a built-in one by its version.
+fn adapter_of(given: &[u8], reactor: bool) -> Result<&[u8]> {
+    if given.starts_with(b"\0asm") {
+        return Ok(given);
+    }
+    let newest = ADAPTERS[ADAPTERS.len() - 1].0;
+    let wanted = if given.is_empty() { newest.as_bytes() } else { given };
+    let found = ADAPTERS.iter().find(|a| a.0.as_bytes() == wanted);
+    let Some((_, command, reactors)) = found else {
+        let names: Vec<&str> = ADAPTERS.iter().map(|a| a.0).collect();
+        let wanted = String::from_utf8_lossy(&wanted[..wanted.len().min(32)]);
+        return Err(format_err!(
+            "adapter {wanted:?}: neither a module nor one of {}",
+            names.join(", ")
+        ));
     };
+    Ok(if reactor { reactors } else { command })
+}
+
+fn encode(module: &[u8], adapter: &[u8], reactor: bool) -> Result<Vec<u8>> {
+    let adapter = adapter_of(adapter, reactor)?;
     let made = ComponentEncoder::default()
         .validate(true)
         .module(module)

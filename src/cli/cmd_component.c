@@ -33,7 +33,9 @@ static cis_code make(struct job *j, struct cis_error *err)
     if (out == NULL) {
         return cis_fail(err, CIS_E_USAGE, "-o FILE: says where the component goes");
     }
-    if (path != NULL) {
+    if (path != NULL && path[strspn(path, "0123456789.")] == '\0') {
+        cis_buf_text(&adapter, path); /* the version of a built-in one */
+    } else if (path != NULL) {
         CIS_TRY(cis_cli_read(path, &adapter, err));
     }
     CIS_TRY(cis_component_make(cis_buf_bytes(&j->input), cis_buf_bytes(&adapter), &j->options,
@@ -87,8 +89,8 @@ static int component_wit(struct cis_cli *cli)
 
 static const struct cis_cli_option new_options[] = {
     {"output", 'o', "FILE", "where the component goes; - is stdout", false, NULL},
-    {"adapter", 0, "FILE", "adapter of wasi_snapshot_preview1 (default: this version's own)", false,
-     NULL},
+    {"adapter", 0, "VERSION|FILE",
+     "adapter of wasi_snapshot_preview1: 0.2.0, 0.2.3, 0.2.12 (default) or a file", false, NULL},
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_component_new = {
@@ -98,7 +100,8 @@ const struct cis_cli_command cis_cmd_component_new = {
     .help =
         "Takes a core module of WASI 0.1 (a command, or a reactor when it has no _start), binary "
         "or text, or\none that was built for the component model, and writes the component: its "
-        "imports of\nwasi_snapshot_preview1 go through an adapter to WASI 0.2. - reads stdin.",
+        "imports of\nwasi_snapshot_preview1 go through an adapter to WASI 0.2, of the version that "
+        "--adapter says. - reads stdin.",
     .examples = "  cis component new tool.wasm -o tool.component.wasm\n",
     .options = new_options,
     .min_args = 1,

@@ -146,6 +146,30 @@ static void core_module_becomes_a_component_whose_interfaces_are_shown(void **st
     assert_null(strstr(sys_out(s), "wasi:cli/run"));
 }
 
+static void the_adapter_says_which_version_of_wasi_is_imported(void **state)
+{
+    struct sys *s = *state;
+    static const char *const versions[] = {"0.2.0", "0.2.3", "0.2.12"};
+    char made[600], import[64];
+    snprintf(made, sizeof made, "%s/cat.component.wasm", s->home);
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+        assert_exit(s, 0,
+                    cis(s, "component", "new", CIS_GUESTS_DIR "/cat.wasm", "--adapter", versions[i],
+                        "-o", made));
+        assert_exit(s, 0, cis(s, "component", "wit", made));
+        snprintf(import, sizeof import, "import wasi:io/streams@%s;", versions[i]);
+        assert_contains(sys_out(s), import);
+        s->input = cis_bytes_of("through", 7);
+        assert_exit(s, 0, cis(s, "run", made));
+        assert_string_equal(sys_out(s), "through");
+        s->input = cis_bytes_of(NULL, 0);
+    }
+    assert_exit(
+        s, 3,
+        cis(s, "component", "new", CIS_GUESTS_DIR "/cat.wasm", "--adapter", "0.2.99", "-o", made));
+    assert_contains(sys_err(s), "0.2.0, 0.2.3, 0.2.12");
+}
+
 static void what_is_no_component_is_refused_by_name(void **state)
 {
     struct sys *s = *state;
@@ -182,6 +206,7 @@ int main(void)
         T(what_nothing_provides_is_refused_by_name),
         T(its_limits_and_traps_have_the_exit_codes_of_modules),
         T(core_module_becomes_a_component_whose_interfaces_are_shown),
+        T(the_adapter_says_which_version_of_wasi_is_imported),
         T(what_is_no_component_is_refused_by_name),
     };
     return cmocka_run_group_tests_name("components", tests, NULL, NULL);
