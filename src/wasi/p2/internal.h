@@ -32,11 +32,17 @@ struct p2_file {
     uint32_t sync; /* descriptor-flags of it */
 };
 
+struct p2_source;
+
+/* INPUT, OUTPUT: over a standard stream, else a source, else a file. POLLABLE: a clock, a standard
+ * stream or a source. ERROR: the source that failed, if it was one. */
 struct p2_thing {
     uint8_t kind; /* enum p2_kind */
-    uint8_t std;  /* INPUT, OUTPUT over a standard stream: its number + 1; 0: over a file */
+    uint8_t std;  /* INPUT, OUTPUT over a standard stream: its number + 1; 0: none */
     bool append;  /* OUTPUT */
+    bool ended;   /* INPUT, OUTPUT over a source: closed, whatever the source says */
     uint32_t next_free;
+    struct p2_source *source; /* a reference (source.h); NULL: none */
     union {
         int error;            /* ERROR: of Linux */
         struct p2_file *file; /* INPUT, OUTPUT, DESCRIPTOR */
@@ -44,6 +50,7 @@ struct p2_thing {
             uint64_t at_ns;   /* on the host's monotonic clock; 0: always ready */
             uint8_t stream;   /* number + 1 of a standard stream; 0: none */
             bool writes;
+            uint8_t way; /* over a source: enum p2_way */
         } poll;
         struct { /* DIR_STREAM */
             cis_vfs_file *listing;
@@ -67,6 +74,10 @@ struct cis_wasi_p2 {
     size_t npairs;
     uint32_t *numbers;
     size_t nnumbers;
+    struct pollfd *fds; /* of the wait under way */
+    size_t nfds;
+    struct p2_source *busy; /* those that have something under way */
+    size_t nbusy;
 };
 
 /* table.c */
@@ -89,6 +100,7 @@ void p2_file_unref(struct p2_file *file);
 cis_code p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err);
 cis_code p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err);
 cis_code p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err);
+cis_code p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err);
 
 /* errors.c: case of wasi:filesystem's error-code for an errno of Linux. */
 uint32_t p2_error_code(int no);
@@ -118,6 +130,7 @@ P2(p2_out_check);
 P2(p2_out_write);
 P2(p2_out_blocking_write);
 P2(p2_out_flush);
+P2(p2_out_blocking_flush);
 P2(p2_out_zeroes);
 P2(p2_out_blocking_zeroes);
 P2(p2_out_splice);

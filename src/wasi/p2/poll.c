@@ -1,80 +1,145 @@
-/* wasi:io/poll: clocks and streams in one wait. Files are ready at once, as they are for poll(2).
- */
+/* wasi:io/poll: clocks, streams and sources in one wait. Files are ready at once, as they are for
+ * poll(2). Sources that have something under way are waited for beside what was asked. */
 #include <poll.h>
 #include "base/clock.h"
-#include "wasi/p2/internal.h"
-
-/* What a pollable waits for: *out_fd -1 and *out_at 0: it is ready. */
-static void wish_of(cis_guest *guest, uint64_t rep, int *out_fd, uint64_t *out_at, bool *out_writes)
-{
-    const struct p2_thing *p = p2_at(guest, rep);
-    const struct cis_host *host = cis_host_of(guest);
-    struct cis_stream_ready ready;
-    *out_at = p->poll.at_ns;
-    *out_writes = p->poll.writes;
-    *out_fd = p->poll.stream == 0 ? -1
-                                  : cis_host_stream_poll(host, &host->world.std[p->poll.stream - 1],
-                                                         p->poll.writes, &ready);
-}
+#include "wasi/p2/source.h"
 
 struct waiting {
-    const uint32_t *reps;
-    size_t n, nfds;
-    struct pollfd *fds; /* those of reps that have one, in order, and one place more */
-    uint64_t earliest;  /* 0: something is ready */
+    const uint32_t *reps; /* NULL: one source instead */
+    struct p2_source *source;
+    enum p2_way way;
+    size_t n;
+    struct pollfd
+        *fds; /* one each, fd -1 for those without; then the busy ones; then a free place */
+    uint64_t earliest; /* of what is asked; not after now: something is ready */
+    uint64_t due;      /* of the busy ones */
 };
+
+/* What the i-th waits for; *out_source NULL: no source. */
+static struct p2_wish wish_of(cis_guest *guest, const struct waiting *w, size_t i,
+                              struct p2_source **out_source, enum p2_way *out_way)
+{
+    struct p2_wish wish = {.fd = -1};
+    const struct p2_thing *p = w->reps != NULL ? p2_at(guest, w->reps[i]) : NULL;
+    struct p2_source *source = p != NULL ? p->source : w->source;
+    *out_source = source;
+    *out_way = p != NULL ? (enum p2_way)p->poll.way : w->way;
+    if (source != NULL) {
+        source->ops->wish(source, *out_way, &wish);
+    } else if (p->poll.stream != 0) {
+        const struct cis_host *host = cis_host_of(guest);
+        struct cis_stream_ready ready;
+        wish.fd = cis_host_stream_poll(host, &host->world.std[p->poll.stream - 1], p->poll.writes,
+                                       &ready);
+        wish.events = p->poll.writes ? POLLOUT : POLLIN | POLLRDHUP;
+    } else {
+        wish.at_ns = p->poll.at_ns;
+    }
+    return wish;
+}
+
+/* When a wish comes by itself. */
+static uint64_t time_of(const struct p2_wish *wish)
+{
+    return wish->fd >= 0 && wish->at_ns == 0 ? CIS_NEVER : wish->at_ns;
+}
+
+static void put(struct pollfd *fd, const struct p2_wish *wish, uint64_t *earliest)
+{
+    uint64_t at = time_of(wish);
+    *fd = (struct pollfd){.fd = wish->fd, .events = wish->events};
+    *earliest = at < *earliest ? at : *earliest;
+}
 
 static cis_code collect(cis_guest *guest, struct waiting *w, struct cis_error *err)
 {
-    uint8_t *at;
-    CIS_TRY(p2_scratch(guest, (w->n + 1) * sizeof *w->fds, &at, err));
-    w->fds = (struct pollfd *)(void *)at;
-    w->nfds = 0;
-    w->earliest = CIS_NEVER;
+    const struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    struct p2_source *source;
+    enum p2_way way;
+    CIS_TRY(p2_fds(guest, w->n + t->nbusy + 1, &w->fds, err));
+    w->earliest = w->due = CIS_NEVER;
     for (size_t i = 0; i < w->n; i++) {
-        int fd;
-        uint64_t when;
-        bool writes;
-        wish_of(guest, w->reps[i], &fd, &when, &writes);
-        if (fd >= 0) {
-            w->fds[w->nfds++] =
-                (struct pollfd){.fd = fd, .events = writes ? POLLOUT : POLLIN | POLLRDHUP};
-        } else {
-            w->earliest = when < w->earliest ? when : w->earliest;
-        }
+        struct p2_wish wish = wish_of(guest, w, i, &source, &way);
+        put(&w->fds[i], &wish, &w->earliest);
+    }
+    size_t i = w->n;
+    for (source = t->busy; source != NULL; source = source->busy_next) {
+        struct p2_wish wish = {.fd = -1};
+        source->ops->wish(source, P2_WRITES, &wish);
+        put(&w->fds[i++], &wish, &w->due);
     }
     return CIS_OK;
 }
 
+/* Until something of w has come. */
 static cis_code await(cis_guest *guest, struct waiting *w, struct cis_error *err)
 {
-    size_t ready;
-    if (poll(w->fds, w->nfds, 0) > 0 || w->earliest <= cis_clock_mono_ns()) {
+    size_t nfds = w->n + cis_host_of(guest)->wasi_p2->nbusy, ready;
+    uint64_t until = w->earliest < w->due ? w->earliest : w->due;
+    if (poll(w->fds, nfds, 0) > 0 || until <= cis_clock_mono_ns()) {
         return CIS_OK;
     }
     cis_guest_block(guest);
-    cis_code waited = cis_stop_wait_many(cis_guest_stop(guest), w->fds, w->nfds, w->earliest,
-                                         "poll", &ready, err);
+    cis_code waited =
+        cis_stop_wait_many(cis_guest_stop(guest), w->fds, nfds, until, "poll", &ready, err);
     cis_code back = cis_guest_unblock(guest, waited == CIS_OK ? err : NULL);
     return waited != CIS_OK ? waited : back;
+}
+
+/* Busy sources do what is due. Before anybody is told what is ready: they may become it. */
+static void push(cis_guest *guest, const struct waiting *w)
+{
+    size_t i = w->n;
+    struct p2_source *next;
+    for (struct p2_source *s = cis_host_of(guest)->wasi_p2->busy; s != NULL; s = next, i++) {
+        struct p2_wish wish = {.fd = -1};
+        next = s->busy_next; /* it may leave the list */
+        s->ops->wish(s, P2_WRITES, &wish);
+        if ((w->fds[i].revents != 0 || time_of(&wish) <= cis_clock_mono_ns()) &&
+            s->ops->ready != NULL) {
+            s->ops->ready(guest, s, P2_WRITES);
+        }
+    }
 }
 
 /* Indexes of what is ready, into numbers; returns how many. */
 static size_t tell(cis_guest *guest, const struct waiting *w, uint32_t *numbers)
 {
     uint64_t now = cis_clock_mono_ns();
-    size_t n = 0, at = 0;
+    size_t n = 0;
     for (size_t i = 0; i < w->n; i++) {
-        int fd;
-        uint64_t when;
-        bool writes;
-        wish_of(guest, w->reps[i], &fd, &when, &writes);
-        bool ready = fd >= 0 ? w->fds[at++].revents != 0 : when <= now;
+        struct p2_source *source;
+        enum p2_way way;
+        bool ready = w->fds[i].revents != 0;
+        struct p2_wish wish;
+        if (!ready || w->reps == NULL || p2_at(guest, w->reps[i])->source != NULL) {
+            wish = wish_of(guest, w, i, &source, &way);
+            ready = ready || time_of(&wish) <= now;
+            if (ready && source != NULL && source->ops->ready != NULL) {
+                ready = source->ops->ready(guest, source, way);
+            }
+        }
         if (ready) {
             numbers[n++] = (uint32_t)i;
         }
     }
     return n;
+}
+
+/* One round of a wait; *out_n of it are ready. A source may have ended the run. */
+static cis_code round_of(cis_guest *guest, struct waiting *w, bool waits, uint32_t *numbers,
+                         size_t *out_n, struct cis_error *err)
+{
+    CIS_TRY(collect(guest, w, err));
+    if (waits) {
+        CIS_TRY(await(guest, w, err));
+    } else {
+        poll(w->fds, w->n + cis_host_of(guest)->wasi_p2->nbusy, 0);
+    }
+    push(guest, w);
+    *out_n = tell(guest, w, numbers);
+    CIS_TRY(*out_n == 0 && waits ? cis_stop_check(cis_guest_stop(guest), "poll", err) : CIS_OK);
+    return cis_guest_end(guest)->code;
 }
 
 cis_code p2_poll(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
@@ -88,9 +153,7 @@ cis_code p2_poll(cis_guest *guest, const struct cis_typed *args, struct cis_answ
     CIS_TRY(cis_guest_burn(guest, w.n, err));
     CIS_TRY(p2_numbers(guest, w.n, &numbers, err));
     do {
-        CIS_TRY(collect(guest, &w, err));
-        CIS_TRY(await(guest, &w, err));
-        out->nitems = tell(guest, &w, numbers);
+        CIS_TRY(round_of(guest, &w, true, numbers, &out->nitems, err));
     } while (out->nitems == 0);
     out->numbers = numbers;
     return CIS_OK;
@@ -111,9 +174,21 @@ cis_code p2_poll_ready(cis_guest *guest, const struct cis_typed *args, struct ci
 {
     uint32_t rep = (uint32_t)args[0].n, number;
     struct waiting w = {.reps = &rep, .n = 1};
-    CIS_TRY(collect(guest, &w, err));
-    poll(w.fds, w.nfds, 0);
-    out->has = tell(guest, &w, &number) != 0;
+    size_t n;
+    CIS_TRY(round_of(guest, &w, false, &number, &n, err));
+    out->has = n != 0;
+    return CIS_OK;
+}
+
+cis_code p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
+                         struct cis_error *err)
+{
+    struct waiting w = {.source = source, .way = way, .n = 1};
+    uint32_t number;
+    size_t n;
+    do {
+        CIS_TRY(round_of(guest, &w, true, &number, &n, err));
+    } while (n == 0);
     return CIS_OK;
 }
 
@@ -122,8 +197,11 @@ cis_code p2_poll_ready(cis_guest *guest, const struct cis_typed *args, struct ci
 static cis_code subscribe(cis_guest *guest, uint64_t rep, bool writes, struct cis_answer *out,
                           struct cis_error *err)
 {
-    struct p2_thing *p;
-    uint8_t std = p2_at(guest, rep)->std;
+    struct p2_thing *p = p2_at(guest, rep);
+    uint8_t std = p->std;
+    if (p->source != NULL && !p->ended) {
+        return p2_give_over(guest, P2_POLLABLE, p->source, writes ? P2_WRITES : P2_READS, out, err);
+    }
     CIS_TRY(p2_give(guest, P2_POLLABLE, out, &p, err));
     p->poll.stream = std;
     p->poll.writes = writes;

@@ -1,7 +1,8 @@
-/* wasi:io/streams: over files, which are ready at once, and over the run's standard streams. */
+/* wasi:io/streams: over files, which are ready at once, over the run's standard streams, and over
+ * sources. */
 #include <errno.h>
 #include <poll.h>
-#include "wasi/p2/internal.h"
+#include "wasi/p2/source.h"
 
 #define BYTES_A_FUEL 64u
 #define FLUSH_MAX 4096u    /* of blocking-write-and-flush, by contract */
@@ -43,6 +44,55 @@ static cis_code read_std(cis_guest *guest, struct p2_thing *in, bool waits, uint
     return CIS_OK;
 }
 
+static cis_code read_source(cis_guest *guest, struct p2_thing *in, bool waits, uint8_t *to,
+                            size_t len, size_t *out_n, int *out_no, struct cis_error *err)
+{
+    struct p2_source *source = in->source;
+    bool end = in->ended;
+    while (!end) {
+        *out_no = source->ops->read(guest, source, to, len, out_n, &end);
+        if (*out_no != EAGAIN || !waits) {
+            break;
+        }
+        CIS_TRY(p2_source_await(guest, source, P2_READS, err));
+    }
+    if (*out_no == 0 && *out_n == 0 && !end) {
+        *out_no = EAGAIN;
+    }
+    in->ended = end || (*out_no != 0 && *out_no != EAGAIN);
+    return CIS_OK;
+}
+
+static cis_code read_from(cis_guest *guest, struct p2_thing *in, bool waits, uint8_t *to,
+                          size_t len, size_t *out_n, int *out_no, struct cis_error *err)
+{
+    if (in->std != 0) {
+        return read_std(guest, in, waits, to, len, out_n, out_no, err);
+    }
+    return in->source != NULL ? read_source(guest, in, waits, to, len, out_n, out_no, err)
+                              : read_file(guest, in, to, len, out_n, out_no, err);
+}
+
+/* What went wrong with this stream, as its answer; a source stays reachable from the error, whose
+ * reasons are finer: a connection that was reset is one, and no end. */
+static cis_code fails(cis_guest *guest, const struct p2_thing *thing, struct cis_answer *out,
+                      int no, struct cis_error *err)
+{
+    struct p2_source *source = thing->source;
+    struct p2_thing *error;
+    if (source == NULL) {
+        return p2_stream_fails(guest, out, no, err);
+    }
+    if (no == EPIPE) {
+        return p2_stream_closed(out);
+    }
+    CIS_TRY(p2_give(guest, P2_ERROR, out, &error, err));
+    error->error = no;
+    error->source = p2_source_ref(source);
+    out->failed = true;
+    return CIS_OK;
+}
+
 /* Bytes into the scratch; *out_n of them. An answer that failed was given when *out_done. */
 static cis_code read_some(cis_guest *guest, const struct cis_typed *args, bool waits,
                           struct cis_answer *out, uint8_t **out_at, size_t *out_n, bool *out_done,
@@ -57,15 +107,14 @@ static cis_code read_some(cis_guest *guest, const struct cis_typed *args, bool w
     if (len == 0) {
         return CIS_OK;
     }
-    CIS_TRY(in->std != 0 ? read_std(guest, in, waits, *out_at, len, out_n, &no, err)
-                         : read_file(guest, in, *out_at, len, out_n, &no, err));
+    CIS_TRY(read_from(guest, in, waits, *out_at, len, out_n, &no, err));
     CIS_TRY(cis_guest_burn(guest, *out_n / BYTES_A_FUEL, err));
     if (no == EAGAIN) {
         return CIS_OK; /* nothing yet */
     }
     if (no != 0 || *out_n == 0) {
         *out_done = true;
-        return no != 0 ? p2_stream_fails(guest, out, no, err) : p2_stream_closed(out);
+        return no != 0 ? fails(guest, in, out, no, err) : p2_stream_closed(out);
     }
     return CIS_OK;
 }
@@ -135,7 +184,33 @@ static cis_code write_std(cis_guest *guest, struct p2_thing *to, struct cis_byte
     return CIS_OK;
 }
 
-static cis_code write_all(cis_guest *guest, struct p2_thing *to, struct cis_bytes data,
+/* All of it, in pieces as there is room; without waiting it is a piece that there is room for. */
+static cis_code write_source(cis_guest *guest, struct p2_thing *to, bool waits,
+                             struct cis_bytes data, int *out_no, struct cis_error *err)
+{
+    struct p2_source *source = to->source;
+    *out_no = to->ended ? EPIPE : 0;
+    while (data.len != 0 && *out_no == 0) {
+        size_t n = data.len;
+        if (waits) {
+            *out_no = source->ops->room(guest, source, &n);
+            if (*out_no == 0 && n == 0) {
+                CIS_TRY(p2_source_await(guest, source, P2_WRITES, err));
+            }
+        }
+        n = n < data.len ? n : data.len;
+        if (*out_no == 0 && n != 0) {
+            *out_no = source->ops->write(guest, source, cis_bytes_of(data.ptr, n));
+            data = (struct cis_bytes){data.ptr + n, data.len - n};
+        }
+    }
+    to->ended = *out_no != 0;
+    return CIS_OK;
+}
+
+/* `waits`: by blocking-write-and-flush. What check-write has promised is never waited for, but by
+ * standard streams, whose readers have gone slow since. */
+static cis_code write_all(cis_guest *guest, struct p2_thing *to, bool waits, struct cis_bytes data,
                           struct cis_answer *out, struct cis_error *err)
 {
     int no = 0;
@@ -143,9 +218,36 @@ static cis_code write_all(cis_guest *guest, struct p2_thing *to, struct cis_byte
     if (data.len == 0) {
         return CIS_OK;
     }
-    CIS_TRY(to->std != 0 ? write_std(guest, to, data, &no, err)
-                         : write_file(guest, to, data, &no, err));
-    return no != 0 ? p2_stream_fails(guest, out, no, err) : CIS_OK;
+    if (to->std != 0) {
+        CIS_TRY(write_std(guest, to, data, &no, err));
+    } else if (to->source != NULL) {
+        CIS_TRY(write_source(guest, to, waits, data, &no, err));
+    } else {
+        CIS_TRY(write_file(guest, to, data, &no, err));
+    }
+    return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
+}
+
+/* Files and standard streams hold nothing back: what was written is on its way. */
+static cis_code flush(cis_guest *guest, struct p2_thing *to, bool waits, struct cis_answer *out,
+                      struct cis_error *err)
+{
+    struct p2_source *source = to->source;
+    if (source == NULL) {
+        return CIS_OK;
+    }
+    if (to->ended) {
+        return p2_stream_closed(out);
+    }
+    int no = 0;
+    while (source->ops->flush != NULL && (no = source->ops->flush(guest, source)) == EAGAIN) {
+        if (!waits) {
+            return CIS_OK;
+        }
+        CIS_TRY(p2_source_await(guest, source, P2_WRITES, err));
+    }
+    to->ended = no != 0;
+    return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
 }
 
 /* What is promised here, a write takes without waiting. */
@@ -153,6 +255,13 @@ static int promise(cis_guest *guest, struct p2_thing *to)
 {
     struct cis_stream_ready ready;
     to->promised = P2_CHUNK;
+    if (to->source != NULL) {
+        size_t room = 0;
+        int no = to->ended ? EPIPE : to->source->ops->room(guest, to->source, &room);
+        to->ended = no != 0;
+        to->promised = no != 0 ? 0 : room;
+        return no;
+    }
     if (to->std == 0) {
         return 0;
     }
@@ -172,7 +281,7 @@ cis_code p2_out_check(cis_guest *guest, const struct cis_typed *args, struct cis
     struct p2_thing *to = p2_at(guest, args[0].n);
     int no = promise(guest, to);
     if (no != 0) {
-        return p2_stream_fails(guest, out, no, err);
+        return fails(guest, to, out, no, err);
     }
     out->n[0] = to->promised;
     return CIS_OK;
@@ -192,7 +301,7 @@ cis_code p2_out_write(cis_guest *guest, const struct cis_typed *args, struct cis
         return too_much(err, args[1].bytes.len, to->promised);
     }
     to->promised -= args[1].bytes.len;
-    return write_all(guest, to, args[1].bytes, out, err);
+    return write_all(guest, to, false, args[1].bytes, out, err);
 }
 
 cis_code p2_out_blocking_write(cis_guest *guest, const struct cis_typed *args,
@@ -201,27 +310,35 @@ cis_code p2_out_blocking_write(cis_guest *guest, const struct cis_typed *args,
     if (args[1].bytes.len > FLUSH_MAX) {
         return too_much(err, args[1].bytes.len, FLUSH_MAX);
     }
-    return write_all(guest, p2_at(guest, args[0].n), args[1].bytes, out, err);
+    struct p2_thing *to = p2_at(guest, args[0].n);
+    CIS_TRY(write_all(guest, to, true, args[1].bytes, out, err));
+    return out->failed ? CIS_OK : flush(guest, to, true, out, err);
 }
 
-/* Nothing is buffered here: what was written is on its way. */
 cis_code p2_out_flush(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                       struct cis_error *err)
 {
-    (void)guest, (void)args, (void)out, (void)err;
-    return CIS_OK;
+    return flush(guest, p2_at(guest, args[0].n), false, out, err);
 }
 
-static cis_code zeroes(cis_guest *guest, const struct cis_typed *args, uint64_t most,
+cis_code p2_out_blocking_flush(cis_guest *guest, const struct cis_typed *args,
+                               struct cis_answer *out, struct cis_error *err)
+{
+    return flush(guest, p2_at(guest, args[0].n), true, out, err);
+}
+
+static cis_code zeroes(cis_guest *guest, const struct cis_typed *args, bool waits, uint64_t most,
                        struct cis_answer *out, struct cis_error *err)
 {
+    struct p2_thing *to = p2_at(guest, args[0].n);
     uint8_t *at;
     if (args[1].n > most) {
         return too_much(err, args[1].n, most);
     }
     CIS_TRY(p2_scratch(guest, (size_t)args[1].n, &at, err));
     memset(at, 0, (size_t)args[1].n);
-    return write_all(guest, p2_at(guest, args[0].n), cis_bytes_of(at, (size_t)args[1].n), out, err);
+    CIS_TRY(write_all(guest, to, waits, cis_bytes_of(at, (size_t)args[1].n), out, err));
+    return out->failed || !waits ? CIS_OK : flush(guest, to, true, out, err);
 }
 
 cis_code p2_out_zeroes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
@@ -230,13 +347,13 @@ cis_code p2_out_zeroes(cis_guest *guest, const struct cis_typed *args, struct ci
     struct p2_thing *to = p2_at(guest, args[0].n);
     uint64_t most = to->promised;
     to->promised -= args[1].n < most ? args[1].n : most;
-    return zeroes(guest, args, most, out, err);
+    return zeroes(guest, args, false, most, out, err);
 }
 
 cis_code p2_out_blocking_zeroes(cis_guest *guest, const struct cis_typed *args,
                                 struct cis_answer *out, struct cis_error *err)
 {
-    return zeroes(guest, args, FLUSH_MAX, out, err);
+    return zeroes(guest, args, true, FLUSH_MAX, out, err);
 }
 
 static cis_code splice_with(cis_guest *guest, const struct cis_typed *args, bool waits,
@@ -248,7 +365,7 @@ static cis_code splice_with(cis_guest *guest, const struct cis_typed *args, bool
     bool done;
     int no = promise(guest, to);
     if (no != 0) {
-        return p2_stream_fails(guest, out, no, err);
+        return fails(guest, to, out, no, err);
     }
     uint64_t most = waits && to->promised == 0 ? PIPE_PROMISE : to->promised;
     to->promised = 0;
@@ -258,7 +375,7 @@ static cis_code splice_with(cis_guest *guest, const struct cis_typed *args, bool
         return CIS_OK;
     }
     out->n[0] = n;
-    return write_all(guest, p2_at(guest, args[0].n), cis_bytes_of(at, n), out, err);
+    return write_all(guest, p2_at(guest, args[0].n), waits, cis_bytes_of(at, n), out, err);
 }
 READER(p2_out_splice, splice_with, false)
 READER(p2_out_blocking_splice, splice_with, true)

@@ -1,7 +1,8 @@
 /* What handles name: entries of a table, their making and dropping, and which row serves which
  * function. */
+#include <poll.h>
 #include "base/mem.h"
-#include "wasi/p2/internal.h"
+#include "wasi/p2/source.h"
 
 #define ENTRY_BYTES 512u /* what one entry is taken to cost the host beside its place */
 #define FIRST 64u
@@ -97,9 +98,22 @@ bool p2_room(cis_guest *guest)
     return host->wasi_p2->nfiles < max;
 }
 
-static void let_go(struct cis_wasi_p2 *t, struct p2_thing *thing)
+static void leave_source(struct cis_host *host, struct p2_thing *thing)
 {
-    if (thing->kind == P2_DIR_STREAM) {
+    struct p2_source *source = thing->source;
+    thing->source = NULL;
+    if ((thing->kind == P2_INPUT || thing->kind == P2_OUTPUT) && source->ops->close != NULL) {
+        source->ops->close(host, source, thing->kind == P2_INPUT ? P2_READS : P2_WRITES);
+    }
+    p2_source_unref(host, source);
+}
+
+static void let_go(struct cis_host *host, struct p2_thing *thing)
+{
+    struct cis_wasi_p2 *t = host->wasi_p2;
+    if (thing->source != NULL) {
+        leave_source(host, thing);
+    } else if (thing->kind == P2_DIR_STREAM) {
         cis_vfs_file_close(thing->dir.listing);
         t->nfiles--;
     } else if (thing->kind == P2_DESCRIPTOR ||
@@ -112,7 +126,7 @@ static void let_go(struct cis_wasi_p2 *t, struct p2_thing *thing)
 void p2_drop(cis_guest *guest, uint32_t rep)
 {
     struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
-    let_go(t, &t->at[rep]);
+    let_go(cis_host_of(guest), &t->at[rep]);
     t->at[rep].next_free = t->free;
     t->free = rep;
     t->charged -= ENTRY_BYTES;
@@ -127,7 +141,7 @@ void cis_wasi_p2_end(struct cis_host *host)
     }
     for (uint32_t i = 1; i < t->n; i++) {
         if (t->at[i].kind != P2_FREE) {
-            let_go(t, &t->at[i]);
+            let_go(host, &t->at[i]);
         }
     }
     cis_budget_release(&host->budget, t->charged);
@@ -135,6 +149,7 @@ void cis_wasi_p2_end(struct cis_host *host)
     cis_free(t->scratch);
     cis_free(t->pairs);
     cis_free(t->numbers);
+    cis_free(t->fds);
     cis_free(t);
     host->wasi_p2 = NULL;
 }
@@ -189,5 +204,16 @@ cis_code p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error
     CIS_TRY(room(guest, &ptr, &t->nnumbers, n, sizeof **out, err));
     t->numbers = ptr;
     *out = t->numbers;
+    return CIS_OK;
+}
+
+cis_code p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err)
+{
+    struct cis_wasi_p2 *t = NULL;
+    CIS_TRY(p2_of(guest, &t, err));
+    void *ptr = t->fds;
+    CIS_TRY(room(guest, &ptr, &t->nfds, n, sizeof **out, err));
+    t->fds = ptr;
+    *out = t->fds;
     return CIS_OK;
 }

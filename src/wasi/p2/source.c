@@ -1,0 +1,60 @@
+/* References to sources, and the list of those that have something under way. */
+#include "wasi/p2/source.h"
+
+static void unlink_busy(struct cis_host *host, struct p2_source *source)
+{
+    struct p2_source **at = &host->wasi_p2->busy;
+    while (*at != source) {
+        at = &(*at)->busy_next;
+    }
+    *at = source->busy_next;
+    source->busy_next = NULL;
+    source->busy = false;
+    host->wasi_p2->nbusy--;
+}
+
+void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy)
+{
+    struct cis_host *host = cis_host_of(guest);
+    if (busy == source->busy) {
+        return;
+    }
+    if (!busy) {
+        unlink_busy(host, source);
+        return;
+    }
+    source->busy_next = host->wasi_p2->busy;
+    host->wasi_p2->busy = source;
+    host->wasi_p2->nbusy++;
+    source->busy = true;
+}
+
+void p2_source_unref(struct cis_host *host, struct p2_source *source)
+{
+    if (source == NULL || --source->refs != 0) {
+        return;
+    }
+    if (source->busy) {
+        unlink_busy(host, source);
+    }
+    source->ops->free(host, source);
+}
+
+cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, struct p2_source *source, enum p2_way way,
+                     uint32_t *out_rep, struct cis_error *err)
+{
+    struct p2_thing *thing;
+    CIS_TRY(p2_new(guest, kind, out_rep, &thing, err));
+    thing->source = p2_source_ref(source);
+    if (kind == P2_POLLABLE) {
+        thing->poll.way = (uint8_t)way;
+    }
+    return CIS_OK;
+}
+
+cis_code p2_give_over(cis_guest *guest, enum p2_kind kind, struct p2_source *source,
+                      enum p2_way way, struct cis_answer *answer, struct cis_error *err)
+{
+    answer->kind = kind;
+    return p2_new_over(guest, kind, source, way, &answer->rep, err);
+}
