@@ -29,7 +29,7 @@ cis_code cis_http_client_new(const struct cis_http_client_options *options,
         return cis_fail(err, CIS_E_USAGE, "ca_file %s: cannot be read", o->ca_file);
     }
     if (o->dns_servers != NULL) {
-        CIS_TRY(cis_http_dns_check(o->dns_servers, err));
+        CIS_TRY(cis_net_dns_check(o->dns_servers, err));
     }
     cis_http_client *client = cis_zalloc(sizeof *client);
     if (client == NULL) {

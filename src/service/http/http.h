@@ -1,5 +1,5 @@
-/* HTTP client on libcurl under the network policy (policy/net.h): names resolved with c-ares, every
- * address vetted and pinned, redirects vetted again, nothing taken from the environment.
+/* HTTP client on libcurl under the network policy (policy/net.h): names resolved by service/net,
+ * every address vetted and pinned, redirects vetted again, nothing taken from the environment.
  * Implements struct cis_http_service; thread safe; connections are kept alive per origin within one
  * client and never shared between runs of different tenants.
  *
@@ -13,6 +13,7 @@
 
 #include "cis/service.h"
 #include "policy/net.h"
+#include "service/net/resolve.h"
 
 typedef struct cis_http_client cis_http_client;
 
@@ -28,14 +29,10 @@ cis_code cis_http_client_new(const struct cis_http_client_options *options,
 void cis_http_client_free(cis_http_client *client);
 /* Borrowed from the client. */
 const struct cis_http_service *cis_http_client_service(cis_http_client *client);
-/* Names → addresses with c-ares under the stop; literal addresses and localhost never ask a server.
- * No record, or any record that may not be reached, is CIS_E_DENIED for the whole answer. */
-struct cis_http_addrs {
-    struct sockaddr_storage *list; /* owned: cis_free */
-    size_t n;
-};
+/* Names → addresses under the stop; literal addresses and localhost never ask a server. No record,
+ * or any record that may not be reached, is CIS_E_DENIED for the whole answer. */
 cis_code cis_http_resolve(cis_http_client *client, const struct cis_grants *grants,
                           const struct cis_url *url, const struct cis_call *call,
-                          struct cis_http_addrs *out, struct cis_error *err);
+                          struct cis_net_addrs *out, struct cis_error *err);
 
 #endif

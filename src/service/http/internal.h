@@ -12,7 +12,6 @@
 #define CIS_HTTP_HEADERS_DEFAULT 200u
 #define CIS_HTTP_HEADER_BYTES (64u * 1024u)
 #define CIS_HTTP_REDIRECTS_MAX 20u
-#define CIS_HTTP_ADDRS_MAX 64u
 #define CIS_HTTP_LANE_AGE_NS (60ull * 1000000000ull) /* a lookup is trusted for so long */
 
 struct cis_http_lane {
@@ -21,7 +20,7 @@ struct cis_http_lane {
     CURL *easy;
     char *tenant, *scheme, *host;
     uint16_t port;
-    struct cis_http_addrs addrs; /* vetted, the only ones it may connect to */
+    struct cis_net_addrs addrs; /* vetted, the only ones it may connect to */
     uint64_t looked_up_ns;
 };
 
@@ -40,10 +39,6 @@ cis_code cis_http_stop_check(const struct cis_call *call, const char *what, stru
 /* Milliseconds to sleep: until until_ns or the deadline; short when there is no descriptor that
  * would tell of a cancellation. */
 int cis_http_wait_ms(const struct cis_call *call, uint64_t until_ns);
-
-/* ---- names (resolve.c) ---- */
-cis_code cis_http_dns_check(const char *servers, struct cis_error *err);
-void cis_http_addrs_done(struct cis_http_addrs *addrs);
 
 /* ---- lanes (lane.c) ---- */
 /* An idle lane whose addresses pass these grants, or a new one after a lookup. */

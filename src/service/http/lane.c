@@ -17,7 +17,7 @@ void cis_http_lane_free(struct cis_http_lane *lane)
     if (lane->multi != NULL) {
         curl_multi_cleanup(lane->multi);
     }
-    cis_http_addrs_done(&lane->addrs);
+    cis_net_addrs_done(&lane->addrs);
     cis_free(lane->tenant);
     cis_free(lane->scheme);
     cis_free(lane->host);
