@@ -4,18 +4,28 @@
 
 #include <stdio.h>
 #include "base/mem.h"
-#include "engine/component_in.h"
+#include "engine/layout.h"
 
 #define EXTERNS_MAX                                                                                \
     1000u /* imports of a component, functions of an interface: the C API's access                 \
              to the n-th takes n steps */
+
+void cis_bound_ifaces_free(struct cis_bound_iface *bound, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        cis_layout_free(bound[i].layout);
+    }
+    cis_free(bound);
+}
 
 /* ---- walking the imports ---- */
 
 struct link {
     cis_image *image;
     const struct cis_iface_provider *from;
-    struct cis_bound_iface *bound;
+    struct cis_bound_iface *bound;    /* found so far */
+    struct cis_bound_iface *defining; /* a program's, in the second walk */
+    struct cis_type_names names;      /* of the interface that is being walked */
     size_t n, cap, missing;
     char first[160]; /* the first import that cannot be provided */
 };
@@ -37,9 +47,11 @@ static void lacks(struct link *l, struct cis_str interface, struct cis_str name,
 
 static bool well_formed(const struct cis_ifacefn *row)
 {
-    return row->shape != CIS_SHAPE_VALUES ? row->typed != NULL && row->grant < 16
-                                          : row->handler != NULL && row->grant < 16 &&
-                                                (row->grant == 0 || row->refuse != NULL);
+    return row->grant < 16 &&
+           (row->shape != CIS_SHAPE_VALUES ? row->typed != NULL
+            : row->structs != NULL
+                ? row->handler == NULL
+                : row->handler != NULL && (row->grant == 0 || row->refuse != NULL));
 }
 
 static cis_code bind(struct link *l, struct cis_bound_iface bound, struct cis_error *err)
@@ -57,6 +69,15 @@ static cis_code bind(struct link *l, struct cis_bound_iface bound, struct cis_er
     return CIS_OK;
 }
 
+/* In its arguments, which end where the result begins. */
+static bool takes_resources(const char *type)
+{
+    const char *end = strstr(type, ") -> "), *own = strstr(type, "own<"),
+               *borrow = strstr(type, "borrow<");
+    return (own != NULL && (end == NULL || own < end)) ||
+           (borrow != NULL && (end == NULL || borrow < end));
+}
+
 static cis_code bind_row(struct link *l, const struct cis_ifacefn *row, struct cis_error *err)
 {
     if (!well_formed(row)) {
@@ -67,7 +88,8 @@ static cis_code bind_row(struct link *l, const struct cis_ifacefn *row, struct c
                 (struct cis_bound_iface){.row = row,
                                          .grant_bit = row->grant != 0 ? 1u << row->grant : 0,
                                          .metered = l->image->profile->fuel,
-                                         .has_result = strstr(row->type, ") -> ") != NULL},
+                                         .has_result = strstr(row->type, ") -> ") != NULL,
+                                         .takes_resources = takes_resources(row->type)},
                 err);
 }
 
@@ -83,7 +105,7 @@ static cis_code resolve_func(struct link *l, struct cis_str interface, struct ci
         return bind_row(l, row, err); /* the engine compares its type when everything is defined */
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
-    cis_functext(type, &text);
+    cis_functext(type, &l->names, &text);
     if (text.failed == CIS_E_NOMEM) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
     }
@@ -94,13 +116,32 @@ static cis_code resolve_func(struct link *l, struct cis_str interface, struct ci
     return bind_row(l, row, err);
 }
 
-/* Called for each function of an interface, and with type NULL for each resource; defining is the
- * second walk, in the same order. */
-typedef cis_code each_func(struct link *l, wasmtime_component_linker_instance_t *into,
+/* Called for each function and each resource of an interface; defining is the second walk, in the
+ * same order. */
+typedef cis_code each_item(struct link *l, wasmtime_component_linker_instance_t *into,
                            struct cis_str interface, struct cis_str name,
-                           const wasmtime_component_func_type_t *type, struct cis_error *err);
+                           const wasmtime_component_item_t *item, struct cis_error *err);
+
+/* The functions behind it name it so. */
+static cis_code note_resource(struct cis_type_names *names, struct cis_str name,
+                              const wasmtime_component_resource_type_t *type, struct cis_error *err)
+{
+    if (names->n == names->cap) {
+        size_t cap = names->cap != 0 ? 2 * names->cap : 8;
+        struct cis_type_name *more = cis_realloc(names->at, cap * sizeof *more);
+        if (more == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "link: out of memory");
+        }
+        names->at = more;
+        names->cap = cap;
+    }
+    names->at[names->n++] =
+        (struct cis_type_name){wasmtime_component_resource_type_clone(type), name};
+    return CIS_OK;
+}
 
 static cis_code resolve_resource(struct link *l, struct cis_str interface, struct cis_str name,
+                                 const wasmtime_component_resource_type_t *type,
                                  struct cis_error *err)
 {
     const struct cis_iface_resource *found =
@@ -109,24 +150,30 @@ static cis_code resolve_resource(struct link *l, struct cis_str interface, struc
         lacks(l, interface, name, "");
         return CIS_OK;
     }
+    CIS_TRY(note_resource(&l->names, name, type, err));
     return bind(l, (struct cis_bound_iface){.resource = found}, err);
 }
 
 static cis_code on_resolve(struct link *l, wasmtime_component_linker_instance_t *into,
                            struct cis_str interface, struct cis_str name,
-                           const wasmtime_component_func_type_t *type, struct cis_error *err)
+                           const wasmtime_component_item_t *item, struct cis_error *err)
 {
     (void)into;
-    return type == NULL ? resolve_resource(l, interface, name, err)
-                        : resolve_func(l, interface, name, type, err);
+    return item->kind == WASMTIME_COMPONENT_ITEM_RESOURCE
+               ? resolve_resource(l, interface, name, item->of.resource, err)
+               : resolve_func(l, interface, name, item->of.component_func, err);
 }
 
 static cis_code on_define(struct link *l, wasmtime_component_linker_instance_t *into,
                           struct cis_str interface, struct cis_str name,
-                          const wasmtime_component_func_type_t *type, struct cis_error *err)
+                          const wasmtime_component_item_t *item, struct cis_error *err)
 {
-    (void)interface, (void)type;
-    struct cis_bound_iface *bound = &l->bound[l->n++];
+    (void)item;
+    struct cis_bound_iface *bound = &l->defining[l->n++];
+    if (bound->row != NULL && bound->row->shape == CIS_SHAPE_VALUES &&
+        bound->row->structs != NULL) {
+        CIS_TRY(cis_layout_new(bound->row, l->from, interface, &bound->layout, err));
+    }
     wasmtime_error_t *e = bound->resource != NULL ? cis_resource_define(into, name, bound)
                           : bound->row->shape != CIS_SHAPE_VALUES
                               ? cis_typed_define(into, name, bound)
@@ -141,7 +188,7 @@ static cis_code too_many(const struct link *l, const char *what, struct cis_erro
 }
 
 static cis_code walk_interface(struct link *l, struct cis_str interface,
-                               const wasmtime_component_instance_type_t *type, each_func *each,
+                               const wasmtime_component_instance_type_t *type, each_item *each,
                                wasmtime_component_linker_instance_t *into, struct cis_error *err)
 {
     const wasm_engine_t *engine = engine_of(l->image);
@@ -157,10 +204,9 @@ static cis_code walk_interface(struct link *l, struct cis_str interface,
             continue;
         }
         cis_code code = CIS_OK;
-        if (item.kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC) {
-            code = each(l, into, interface, name, item.of.component_func, err);
-        } else if (item.kind == WASMTIME_COMPONENT_ITEM_RESOURCE) {
-            code = each(l, into, interface, name, NULL, err);
+        if (item.kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC ||
+            item.kind == WASMTIME_COMPONENT_ITEM_RESOURCE) {
+            code = each(l, into, interface, name, &item, err);
         } else if (item.kind != WASMTIME_COMPONENT_ITEM_TYPE) {
             lacks(l, interface, name, "");
         }
@@ -171,7 +217,7 @@ static cis_code walk_interface(struct link *l, struct cis_str interface,
 }
 
 static cis_code walk_import(struct link *l, struct cis_str name,
-                            const wasmtime_component_item_t *item, each_func *each,
+                            const wasmtime_component_item_t *item, each_item *each,
                             wasmtime_component_linker_instance_t *root, struct cis_error *err)
 {
     if (item->kind == WASMTIME_COMPONENT_ITEM_TYPE) {
@@ -190,13 +236,14 @@ static cis_code walk_import(struct link *l, struct cis_str name,
         }
     }
     cis_code code = walk_interface(l, name, item->of.component_instance, each, into, err);
+    cis_type_names_done(&l->names);
     if (into != NULL) {
         wasmtime_component_linker_instance_delete(into);
     }
     return code;
 }
 
-static cis_code walk(struct link *l, const wasmtime_component_type_t *type, each_func *each,
+static cis_code walk(struct link *l, const wasmtime_component_type_t *type, each_item *each,
                      wasmtime_component_linker_instance_t *root, struct cis_error *err)
 {
     const wasm_engine_t *engine = engine_of(l->image);
@@ -224,7 +271,9 @@ static cis_code define(struct link *l, const wasmtime_component_type_t *type, ci
     p->components = wasmtime_component_linker_new(engine_of(l->image));
     wasmtime_component_linker_instance_t *root = wasmtime_component_linker_root(p->components);
     l->n = 0;
+    l->defining = p->ifaces;
     cis_code code = walk(l, type, on_define, root, err);
+    l->n = 0;
     wasmtime_component_linker_instance_delete(root);
     if (code == CIS_OK) {
         wasmtime_error_t *e =
@@ -261,13 +310,13 @@ static cis_code make(struct link *l, const wasmtime_component_type_t *type, cis_
     p->image = l->image;
     p->ifaces = l->bound;
     p->nifaces = l->n;
+    l->bound = NULL; /* the program's from here on */
+    l->n = 0;
     cis_code code = define(l, type, p, err);
     if (code != CIS_OK) {
-        p->ifaces = NULL;
         cis_program_free(p);
         return code;
     }
-    l->bound = NULL;
     p->next = atomic_load(&l->image->programs);
     atomic_store_explicit(&l->image->programs, p, memory_order_release);
     *out = p;
@@ -307,7 +356,7 @@ cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *p
     wasmtime_component_type_t *type = wasmtime_component_type(image->component);
     cis_code code = link_type(&l, type, out_program, err);
     wasmtime_component_type_delete(type);
-    cis_free(l.bound);
+    cis_bound_ifaces_free(l.bound, l.n);
     return code;
 }
 
@@ -321,7 +370,7 @@ cis_code cis_component_export_type(cis_image *image, struct cis_str name, struct
         if (wasmtime_component_type_export_get(type, engine_of(image), name.ptr, name.len, &item)) {
             found = item.kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC;
             if (found) {
-                cis_functext(item.of.component_func, out);
+                cis_functext(item.of.component_func, NULL, out);
             }
             wasmtime_component_item_delete(&item);
         }

@@ -13,9 +13,7 @@
 #define CIS_ENGINE_COMPONENT_H
 
 #include "base/buf.h"
-#include "engine/guest.h"
-
-typedef struct cis_val cis_val; /* one value, or the first of an array */
+#include "engine/value.h"
 
 /* ---- tables ---- */
 
@@ -24,6 +22,54 @@ typedef struct cis_val cis_val; /* one value, or the first of an array */
  */
 typedef cis_code cis_ifacefn_handler(cis_guest *guest, const cis_val *args, cis_val *result,
                                      struct cis_error *err);
+
+/* A handler that takes and gives C structs: the row's type says how they look, and the engine reads
+ * and writes the values. The struct of the arguments has them in order, then every type is what a C
+ * programmer would write:
+ *     bool, u8 … s64, f32, f64        bool, uint8_t … int64_t, float, double;  char: uint32_t
+ *     string                          struct cis_str          (of the call: copy what is kept)
+ *     list<u8>, list<T>               struct cis_bytes; the same with T *ptr   (of the call)
+ *     enum, flags (up to 32)          uint32_t: the number of the case; the first flag is bit 0
+ *     record, tuple                   struct of the fields
+ *     option<T>                       struct { bool has; T value; }
+ *     result<T, E>                    struct { bool failed; union { T ok; E error; }; } (either may
+ *                                     be missing)
+ *     variant                         struct { uint32_t is; union { … }; }
+ *     borrow<r>, own<r>               uint32_t: the rep of the resource named r in this interface
+ * *result is zero at the start. What it points to has to stay until the handler is called again or
+ * the guest ends: the run's own memory. An own<r> of the arguments is the handler's from when it is
+ * called: the guest's handle is gone, and the resource's `drop` will not be called for it. An
+ * own<r> in the result is the guest's, even when the call then fails. Structs have at most 1,024
+ * bytes.
+ *
+ * A row, for `start-connect: func(network: borrow<network>, remote: ip-socket-address) ->
+ * result<_, error-code>` of resource tcp-socket:
+ *     #define ERROR "enum{unknown,access-denied,…}"
+ *     #define ADDRESS "variant{ipv4(record{port:u16,address:tuple<u8,u8,u8,u8>}),ipv6(record{…})}"
+ *     struct connect_args { uint32_t self, network; struct net_address remote; };
+ *     struct done { bool failed; uint32_t error; };
+ *     static cis_code start_connect(cis_guest *guest, const void *args, void *result,
+ *                                   struct cis_error *err)
+ *     {
+ *         const struct connect_args *a = args;
+ *         struct done *r = result;
+ *         …
+ *         r->failed = true; r->error = ACCESS_DENIED;
+ *         return CIS_OK;
+ *     }
+ *     {.interface = "wasi:sockets/tcp", .name = "[method]tcp-socket.start-connect",
+ *      .type = "func(borrow<tcp-socket>, borrow<network>, " ADDRESS ") -> result<_, " ERROR ">",
+ *      CIS_STRUCTS(start_connect, struct connect_args, struct done),
+ *      .denied = ACCESS_DENIED, .grant = …, .cost = 1, .params = "self,network,remote", .doc = "…"}
+ * The type is compared with the guest's as text when it is linked: types are written out, without
+ * names of parameters; a resource goes by the name that this interface exports it under. Sizes of
+ * the structs are compared with the type then too. An argument list or a result that is not there
+ * has the type void. */
+typedef cis_code cis_structs_handler(cis_guest *guest, const void *args, void *result,
+                                     struct cis_error *err);
+#define CIS_STRUCTS(handler_, args_, result_)                                                      \
+    .structs = (handler_), .args_size = CIS_SIZE_OF(args_), .result_size = CIS_SIZE_OF(result_)
+#define CIS_SIZE_OF(t) _Generic((t *)NULL, void * : 0, default : sizeof(t))
 
 /* ---- shapes ---- */
 
@@ -124,17 +170,21 @@ typedef cis_code cis_typed_handler(cis_guest *guest, const struct cis_typed *arg
 struct cis_ifacefn {
     const char *interface; /* "cis:skill/memory", without the version */
     const char *name;
-    const char *type; /* as cis_component_export_type writes it; of a shape: for the docs */
+    /* As cis_component_export_type writes it, resources as own<r> and borrow<r>; of a shape: for
+     * the docs. */
+    const char *type;
     enum cis_shape shape;
     cis_typed_handler *typed; /* with a shape, in place of handler and refuse */
-    int32_t denied;           /* with a shape: case of its error when the grant is missing; -1: it
-                               * has none, and the run ends */
+    int32_t denied;           /* with a shape or structs: case of its error when the grant is
+                               * missing; -1: it has none, and the run ends */
     uint8_t grant;            /* enum cis_grant; the trampoline checks it */
     uint8_t cost;             /* as in struct cis_hostfn */
     cis_ifacefn_handler *handler;
-    cis_ifacefn_handler *refuse; /* builds the answer when the grant is missing */
-    const char *params;          /* names: "key,value" */
-    const char *doc;             /* one sentence */
+    cis_ifacefn_handler *refuse;  /* builds the answer when the grant is missing */
+    cis_structs_handler *structs; /* in place of these two: `denied` as with a shape */
+    uint16_t args_size, result_size;
+    const char *params; /* names: "key,value" */
+    const char *doc;    /* one sentence */
 };
 
 struct cis_iface_table {
@@ -197,39 +247,5 @@ cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct c
 /* Bytes of values that one call may bring from the guest; more of them is a trap. Elements of a
  * list count 32 bytes each, text its length. */
 uint64_t cis_guest_hostcall_max(const cis_guest *guest);
-
-/* ---- reading (the caller knows the type) ---- */
-
-const cis_val *cis_val_nth(const cis_val *array, size_t i);
-struct cis_str cis_val_text(const cis_val *val); /* string, enum, or the name of a variant's case */
-uint64_t cis_val_uint(const cis_val *val);       /* bool, u8 to u64 */
-size_t cis_val_len(const cis_val *val);          /* of a list, record or tuple */
-const cis_val *cis_val_at(const cis_val *val, size_t i); /* its i-th item */
-/* Of an option, a variant's case, a result; NULL without. */
-const cis_val *cis_val_inner(const cis_val *val);
-bool cis_val_is_ok(const cis_val *result);
-/* Copies a list<u8>; room for cis_val_len bytes. */
-void cis_val_copy_bytes(const cis_val *list, uint8_t *out);
-/* For --trace: text of a value, long ones cut. */
-void cis_val_print(const cis_val *val, struct cis_buf *out);
-
-/* ---- building ----
- * Fail with CIS_E_BUDGET before anything is built, and with CIS_E_INVALID for text that is not
- * UTF-8. Names are static. Inner values are built where *out_inner says. */
-cis_code cis_val_set_text(cis_guest *guest, cis_val *out, struct cis_str text,
-                          struct cis_error *err);
-cis_code cis_val_set_bytes(cis_guest *guest, cis_val *out, struct cis_bytes bytes,
-                           struct cis_error *err);
-void cis_val_set_u16(cis_val *out, uint16_t n);
-void cis_val_set_u64(cis_val *out, uint64_t n);
-void cis_val_set_none(cis_val *out);
-cis_val *cis_val_set_some(cis_val *out);
-/* out_inner NULL: without a value. */
-void cis_val_set_result(cis_val *out, bool is_ok, cis_val **out_inner);
-void cis_val_set_variant(cis_val *out, const char *name, cis_val **out_inner);
-void cis_val_set_record(cis_val *out, const char *const *names, size_t n);
-void cis_val_set_tuple(cis_val *out, size_t n);
-cis_code cis_val_set_list(cis_guest *guest, cis_val *out, size_t n, struct cis_error *err);
-cis_val *cis_val_item(cis_val *val, size_t i); /* of a record, tuple or list, to build in */
 
 #endif

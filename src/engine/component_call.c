@@ -1,30 +1,97 @@
 /* Components: the trampoline of typed host calls, their limits, and typed calls into the guest. */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/component_in.h"
+#include "engine/layout.h"
 
 #define HOSTCALL_MAX (128ull << 20)
 #define ARGS_MAX 8u
 
 /* ---- host calls ---- */
 
-static cis_code perform(cis_guest *guest, const struct cis_bound_iface *bound, const cis_val *args,
-                        cis_val *result)
+static cis_code take(cis_guest *guest, cis_val *val, struct cis_error *err)
+{
+    uint32_t kind;
+    return cis_val_take_resource(guest, val, &kind, err);
+}
+
+static cis_code each_arg(cis_guest *guest, cis_val *args, size_t nargs, cis_val_act *act,
+                         struct cis_error *err)
+{
+    for (size_t i = 0; i < nargs; i++) {
+        CIS_TRY(cis_val_each_resource(guest, cis_val_nth_mut(args, i), act, err));
+    }
+    return CIS_OK;
+}
+
+/* A call between the C structs of its layout. */
+struct structs_call {
+    _Alignas(max_align_t) uint8_t args[CIS_LAYOUT_MAX];
+    _Alignas(max_align_t) uint8_t result[CIS_LAYOUT_MAX];
+};
+
+static cis_code call_structs(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
+                             cis_val *result, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_layout_lists_done) struct cis_layout_lists lists = {0};
+    struct structs_call c;
+    memset(c.args, 0, bound->row->args_size);
+    memset(c.result, 0, bound->row->result_size);
+    CIS_TRY(cis_layout_decode(guest, bound->layout, args, &lists, c.args, err));
+    CIS_TRY(bound->row->structs(guest, c.args, c.result, err));
+    return cis_layout_encode(guest, bound->layout, c.result, result, err);
+}
+
+static cis_code refuse_structs(cis_guest *guest, const struct cis_bound_iface *bound,
+                               cis_val *result, struct cis_error *err)
 {
     const struct cis_ifacefn *row = bound->row;
-    struct cis_error err = {0};
-    cis_code code;
-    if ((guest->grants & bound->grant_bit) != bound->grant_bit) {
-        guest->grants_refused[row->grant]++;
-        code = row->refuse(guest, args, result, &err);
-    } else {
-        guest->grants_used[row->grant]++;
-        guest->host_calls++;
-        if (bound->metered) {
-            CIS_TRY(cis_guest_burn(guest, row->cost, NULL));
-        }
-        code = row->handler(guest, args, result, &err);
+    struct structs_call c = {0};
+    if (row->denied < 0 || !cis_layout_denied(bound->layout, (uint32_t)row->denied, c.result)) {
+        return cis_guest_ended(guest, CIS_E_DENIED, NULL, 0, 0,
+                               "%s.%s: refused by policy, and the call has no way to say so",
+                               row->interface, row->name);
     }
+    return cis_layout_encode(guest, bound->layout, c.result, result, err);
+}
+
+static cis_code refuse(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
+                       size_t nargs, cis_val *result, struct cis_error *err)
+{
+    guest->grants_refused[bound->row->grant]++;
+    if (bound->layout != NULL) {
+        CIS_TRY(each_arg(guest, args, nargs, cis_val_drop_resource, err));
+        return refuse_structs(guest, bound, result, err);
+    }
+    CIS_TRY(bound->row->refuse(guest, args, result, err));
+    return bound->takes_resources ? each_arg(guest, args, nargs, cis_val_drop_resource, err)
+                                  : CIS_OK;
+}
+
+static cis_code call(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
+                     size_t nargs, cis_val *result, struct cis_error *err)
+{
+    const struct cis_ifacefn *row = bound->row;
+    guest->grants_used[row->grant]++;
+    guest->host_calls++;
+    if (bound->metered) {
+        CIS_TRY(cis_guest_burn(guest, row->cost, NULL));
+    }
+    if (bound->layout != NULL) {
+        return call_structs(guest, bound, args, result, err);
+    }
+    if (bound->takes_resources) {
+        CIS_TRY(each_arg(guest, args, nargs, take, err));
+    }
+    return row->handler(guest, args, result, err);
+}
+
+static cis_code perform(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
+                        size_t nargs, cis_val *result)
+{
+    struct cis_error err = {0};
+    cis_code code = (guest->grants & bound->grant_bit) != bound->grant_bit
+                        ? refuse(guest, bound, args, nargs, result, &err)
+                        : call(guest, bound, args, nargs, result, &err);
     if (code != CIS_OK) {
         err.code = code;
         return cis_guest_ended_with(guest, &err);
@@ -40,13 +107,13 @@ wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
     (void)type;
     const struct cis_bound_iface *bound = env;
     cis_guest *guest = wasmtime_context_get_data(context);
-    const cis_val *in = (const cis_val *)args;
+    cis_val *in = (cis_val *)args;
     cis_val *out = nresults != 0 ? (cis_val *)results : NULL;
     uint64_t before = guest->values_bytes, start = 0;
     if (guest->trace_iface != NULL) {
         start = cis_clock_mono_ns();
     }
-    cis_code code = perform(guest, bound, in, out);
+    cis_code code = perform(guest, bound, in, nargs, out);
     if (guest->trace_iface != NULL) {
         guest->trace_iface(guest->trace_self, bound->row, in, nargs, out, code,
                            cis_clock_mono_ns() - start);
@@ -156,7 +223,7 @@ static bool has_type(cis_guest *guest, const wasmtime_component_func_t *func, co
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
     wasmtime_component_func_type_t *t = wasmtime_component_func_type(func, guest->context);
-    cis_functext(t, &text);
+    cis_functext(t, NULL, &text);
     wasmtime_component_func_type_delete(t);
     return text.failed == CIS_OK && strcmp(cis_buf_cstr(&text), type) == 0;
 }

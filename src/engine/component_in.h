@@ -11,18 +11,58 @@
 struct cis_bound_iface {
     const struct cis_ifacefn *row;
     const struct cis_iface_resource *resource;
+    struct cis_layout *layout; /* of a row whose handler takes structs */
     uint32_t grant_bit;
     bool metered, has_result;
+    bool takes_resources;
 };
 
-/* typetext.c: the type as text; a nesting that is too deep or a text that is too long fails out. */
-void cis_functext(const wasmtime_component_func_type_t *type, struct cis_buf *out);
+/* How an interface calls the resources that its functions name; zero at the start. */
+struct cis_type_name {
+    wasmtime_component_resource_type_t *type;
+    struct cis_str name; /* of the component's type, which outlives it */
+};
+struct cis_type_names {
+    struct cis_type_name *at;
+    size_t n, cap;
+};
+
+/* typetext.c: the type as text; a nesting that is too deep or a text that is too long fails out.
+ * names may be NULL: then resources are "?". */
+void cis_functext(const wasmtime_component_func_type_t *type, const struct cis_type_names *names,
+                  struct cis_buf *out);
+void cis_type_names_done(struct cis_type_names *names);
+
+/* value.c */
+uint8_t cis_val_kind_of(const cis_val *val); /* WASMTIME_COMPONENT_* */
+cis_val *cis_val_nth_mut(cis_val *array, size_t i);
+cis_val *cis_val_inner_mut(cis_val *val);
+/* value_build.c. Memory of values, until the call has returned. */
+cis_code cis_val_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
+void cis_val_set_number(cis_val *out, uint8_t kind, uint64_t n);
+void cis_val_set_case(cis_val *out, struct cis_str name, cis_val **out_inner);
+/* A record whose fields are named one by one. */
+void cis_val_set_fields(cis_val *out, size_t n);
+void cis_val_name_field(cis_val *record, size_t i, struct cis_str name);
+/* A resource of an argument becomes its rep, and its handle is gone from the engine: a borrowed one
+ * is given back, an owned one is the host's from here on. */
+cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kind,
+                               struct cis_error *err);
+/* Gives a borrowed one back; drops what an owned one names, as the guest's own drop would. */
+cis_code cis_val_drop_resource(cis_guest *guest, cis_val *val, struct cis_error *err);
+typedef cis_code cis_val_act(cis_guest *guest, cis_val *val, struct cis_error *err);
+/* Of every resource in a value that the engine decoded. */
+cis_code cis_val_each_resource(cis_guest *guest, cis_val *val, cis_val_act *act,
+                               struct cis_error *err);
 
 /* component_call.c: the callback of every row; env is a struct cis_bound_iface. */
 wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
                                        const wasmtime_component_func_type_t *type,
                                        wasmtime_component_val_t *args, size_t nargs,
                                        wasmtime_component_val_t *results, size_t nresults);
+
+/* component.c */
+void cis_bound_ifaces_free(struct cis_bound_iface *bound, size_t n);
 
 /* typed.c: the callback of every row with a shape; env is a struct cis_bound_iface. */
 bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args,

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 #include "base/mem.h"
-#include "engine/guest_in.h"
+#include "engine/component_in.h"
 
 #define MEMORY_PAGES_MAX 8192u
 
@@ -83,7 +83,7 @@ void cis_program_free(cis_program *p)
         cis_free(p->made[i].name);
     }
     cis_free(p->made);
-    cis_free(p->ifaces);
+    cis_bound_ifaces_free(p->ifaces, p->nifaces);
     cis_free(p);
 }
 

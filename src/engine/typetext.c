@@ -1,163 +1,222 @@
 /* Component types as text, so that types are compared as strings and shown in messages. */
+#include "base/mem.h"
 #include "engine/component_in.h"
 
 #define DEPTH_MAX 16u
 
-static void text_of(const wasmtime_component_valtype_t *type, unsigned depth, struct cis_buf *out);
+/* What is being written, and how resources are called where it stands. */
+struct writer {
+    const struct cis_type_names *names;
+    struct cis_buf *out;
+    unsigned depth;
+};
 
-static void inner(wasmtime_component_valtype_t *type, unsigned depth, struct cis_buf *out)
+static void text_of(struct writer *w, const wasmtime_component_valtype_t *type);
+
+static void inner(struct writer *w, wasmtime_component_valtype_t *type)
 {
-    text_of(type, depth + 1, out);
+    w->depth++;
+    text_of(w, type);
+    w->depth--;
     wasmtime_component_valtype_delete(type);
 }
 
-static void name_of(const char *name, size_t len, struct cis_buf *out)
+/* Before the i-th item: a comma but for the first; and its name. */
+static void item(struct writer *w, size_t i, const char *name, size_t len)
 {
-    cis_buf_str(out, (struct cis_str){name, len});
+    cis_buf_text(w->out, i != 0 ? "," : "");
+    cis_buf_str(w->out, (struct cis_str){name, len});
 }
 
-static void record(const wasmtime_component_record_type_t *r, unsigned depth, struct cis_buf *out)
+static void record(struct writer *w, const wasmtime_component_record_type_t *r)
 {
     size_t n = wasmtime_component_record_type_field_count(r), len;
     const char *name;
     wasmtime_component_valtype_t type;
-    cis_buf_text(out, "record{");
-    for (size_t i = 0; i < n && out->failed == CIS_OK; i++) {
+    cis_buf_text(w->out, "record{");
+    for (size_t i = 0; i < n && w->out->failed == CIS_OK; i++) {
         if (wasmtime_component_record_type_field_nth(r, i, &name, &len, &type)) {
-            cis_buf_text(out, i != 0 ? "," : "");
-            name_of(name, len, out);
-            cis_buf_byte(out, ':');
-            inner(&type, depth, out);
+            item(w, i, name, len);
+            cis_buf_byte(w->out, ':');
+            inner(w, &type);
         }
     }
-    cis_buf_byte(out, '}');
+    cis_buf_byte(w->out, '}');
 }
 
-static void tuple(const wasmtime_component_tuple_type_t *t, unsigned depth, struct cis_buf *out)
+static void tuple(struct writer *w, const wasmtime_component_tuple_type_t *t)
 {
     size_t n = wasmtime_component_tuple_type_types_count(t);
     wasmtime_component_valtype_t type;
-    cis_buf_text(out, "tuple<");
-    for (size_t i = 0; i < n && out->failed == CIS_OK; i++) {
+    cis_buf_text(w->out, "tuple<");
+    for (size_t i = 0; i < n && w->out->failed == CIS_OK; i++) {
         if (wasmtime_component_tuple_type_types_nth(t, i, &type)) {
-            cis_buf_text(out, i != 0 ? "," : "");
-            inner(&type, depth, out);
+            item(w, i, "", 0);
+            inner(w, &type);
         }
     }
-    cis_buf_byte(out, '>');
+    cis_buf_byte(w->out, '>');
 }
 
-static void variant(const wasmtime_component_variant_type_t *v, unsigned depth, struct cis_buf *out)
+static void variant(struct writer *w, const wasmtime_component_variant_type_t *v)
 {
     size_t n = wasmtime_component_variant_type_case_count(v), len;
     const char *name;
     bool payload;
     wasmtime_component_valtype_t type;
-    cis_buf_text(out, "variant{");
-    for (size_t i = 0; i < n && out->failed == CIS_OK; i++) {
+    cis_buf_text(w->out, "variant{");
+    for (size_t i = 0; i < n && w->out->failed == CIS_OK; i++) {
         if (wasmtime_component_variant_type_case_nth(v, i, &name, &len, &payload, &type)) {
-            cis_buf_text(out, i != 0 ? "," : "");
-            name_of(name, len, out);
+            item(w, i, name, len);
             if (payload) {
-                cis_buf_byte(out, '(');
-                inner(&type, depth, out);
-                cis_buf_byte(out, ')');
+                cis_buf_byte(w->out, '(');
+                inner(w, &type);
+                cis_buf_byte(w->out, ')');
             }
         }
     }
-    cis_buf_byte(out, '}');
+    cis_buf_byte(w->out, '}');
 }
 
-static void enumeration(const wasmtime_component_enum_type_t *e, struct cis_buf *out)
+static void enumeration(struct writer *w, const wasmtime_component_enum_type_t *e)
 {
     size_t n = wasmtime_component_enum_type_names_count(e), len;
     const char *name;
-    cis_buf_text(out, "enum{");
-    for (size_t i = 0; i < n && out->failed == CIS_OK; i++) {
+    cis_buf_text(w->out, "enum{");
+    for (size_t i = 0; i < n && w->out->failed == CIS_OK; i++) {
         if (wasmtime_component_enum_type_names_nth(e, i, &name, &len)) {
-            cis_buf_text(out, i != 0 ? "," : "");
-            name_of(name, len, out);
+            item(w, i, name, len);
         }
     }
-    cis_buf_byte(out, '}');
+    cis_buf_byte(w->out, '}');
 }
 
-static void result(const wasmtime_component_result_type_t *r, unsigned depth, struct cis_buf *out)
+static void flags(struct writer *w, const wasmtime_component_flags_type_t *f)
+{
+    size_t n = wasmtime_component_flags_type_names_count(f), len;
+    const char *name;
+    cis_buf_text(w->out, "flags{");
+    for (size_t i = 0; i < n && w->out->failed == CIS_OK; i++) {
+        if (wasmtime_component_flags_type_names_nth(f, i, &name, &len)) {
+            item(w, i, name, len);
+        }
+    }
+    cis_buf_byte(w->out, '}');
+}
+
+static void result(struct writer *w, const wasmtime_component_result_type_t *r)
 {
     wasmtime_component_valtype_t type;
     bool ok = wasmtime_component_result_type_ok(r, &type);
-    cis_buf_text(out, "result");
+    cis_buf_text(w->out, "result");
     if (ok) {
-        cis_buf_byte(out, '<');
-        inner(&type, depth, out);
+        cis_buf_byte(w->out, '<');
+        inner(w, &type);
     }
     if (wasmtime_component_result_type_err(r, &type)) {
-        cis_buf_text(out, ok ? ", " : "<_, ");
-        inner(&type, depth, out);
+        cis_buf_text(w->out, ok ? ", " : "<_, ");
+        inner(w, &type);
         ok = true;
     }
-    cis_buf_text(out, ok ? ">" : "");
+    cis_buf_text(w->out, ok ? ">" : "");
 }
 
-static void text_of(const wasmtime_component_valtype_t *type, unsigned depth, struct cis_buf *out)
+static void resource(struct writer *w, const char *how,
+                     const wasmtime_component_resource_type_t *type)
+{
+    struct cis_str name = CIS_STR("?");
+    for (size_t i = 0; w->names != NULL && i < w->names->n; i++) {
+        if (wasmtime_component_resource_type_equal(w->names->at[i].type, type)) {
+            name = w->names->at[i].name;
+            break;
+        }
+    }
+    cis_buf_printf(w->out, "%s<" CIS_STR_FMT ">", how, CIS_STR_ARG(name));
+}
+
+static void one_inside(struct writer *w, const char *what, wasmtime_component_valtype_t *type)
+{
+    cis_buf_text(w->out, what);
+    inner(w, type);
+    cis_buf_byte(w->out, '>');
+}
+
+static void text_of(struct writer *w, const wasmtime_component_valtype_t *type)
 {
     static const char *const simple[] = {"bool", "s8",  "s16", "s32", "s64",  "u8",    "u16",
                                          "u32",  "u64", "f32", "f64", "char", "string"};
-    wasmtime_component_valtype_t item;
-    if (depth > DEPTH_MAX) {
-        out->failed = out->failed != CIS_OK ? out->failed : CIS_E_LIMIT;
+    wasmtime_component_valtype_t in;
+    if (w->depth > DEPTH_MAX) {
+        w->out->failed = w->out->failed != CIS_OK ? w->out->failed : CIS_E_LIMIT;
         return;
     }
     switch (type->kind) {
     case WASMTIME_COMPONENT_VALTYPE_LIST:
-        wasmtime_component_list_type_element(type->of.list, &item);
-        cis_buf_text(out, "list<");
-        inner(&item, depth, out);
-        cis_buf_byte(out, '>');
+        wasmtime_component_list_type_element(type->of.list, &in);
+        one_inside(w, "list<", &in);
         break;
     case WASMTIME_COMPONENT_VALTYPE_OPTION:
-        wasmtime_component_option_type_ty(type->of.option, &item);
-        cis_buf_text(out, "option<");
-        inner(&item, depth, out);
-        cis_buf_byte(out, '>');
+        wasmtime_component_option_type_ty(type->of.option, &in);
+        one_inside(w, "option<", &in);
         break;
     case WASMTIME_COMPONENT_VALTYPE_RECORD:
-        record(type->of.record, depth, out);
+        record(w, type->of.record);
         break;
     case WASMTIME_COMPONENT_VALTYPE_TUPLE:
-        tuple(type->of.tuple, depth, out);
+        tuple(w, type->of.tuple);
         break;
     case WASMTIME_COMPONENT_VALTYPE_VARIANT:
-        variant(type->of.variant, depth, out);
+        variant(w, type->of.variant);
         break;
     case WASMTIME_COMPONENT_VALTYPE_ENUM:
-        enumeration(type->of.enum_, out);
+        enumeration(w, type->of.enum_);
         break;
     case WASMTIME_COMPONENT_VALTYPE_RESULT:
-        result(type->of.result, depth, out);
+        result(w, type->of.result);
+        break;
+    case WASMTIME_COMPONENT_VALTYPE_FLAGS:
+        flags(w, type->of.flags);
+        break;
+    case WASMTIME_COMPONENT_VALTYPE_OWN:
+        resource(w, "own", type->of.own);
+        break;
+    case WASMTIME_COMPONENT_VALTYPE_BORROW:
+        resource(w, "borrow", type->of.borrow);
         break;
     default:
-        /* What no table has (resources, flags, streams, maps) need not be told apart. */
-        cis_buf_text(out, type->kind < sizeof simple / sizeof *simple ? simple[type->kind] : "?");
+        /* What no table has (streams, futures, maps) need not be told apart. */
+        cis_buf_text(w->out,
+                     type->kind < sizeof simple / sizeof *simple ? simple[type->kind] : "?");
         break;
     }
 }
 
-void cis_functext(const wasmtime_component_func_type_t *type, struct cis_buf *out)
+void cis_functext(const wasmtime_component_func_type_t *type, const struct cis_type_names *names,
+                  struct cis_buf *out)
 {
     size_t n = wasmtime_component_func_type_param_count(type), len;
     const char *name;
-    wasmtime_component_valtype_t item;
+    struct writer w = {names, out, 0};
+    wasmtime_component_valtype_t in;
     cis_buf_text(out, wasmtime_component_func_type_async(type) ? "async func(" : "func(");
     for (size_t i = 0; i < n && out->failed == CIS_OK; i++) {
-        if (wasmtime_component_func_type_param_nth(type, i, &name, &len, &item)) {
+        if (wasmtime_component_func_type_param_nth(type, i, &name, &len, &in)) {
             cis_buf_text(out, i != 0 ? ", " : "");
-            inner(&item, 0, out);
+            inner(&w, &in);
         }
     }
     cis_buf_byte(out, ')');
-    if (wasmtime_component_func_type_result(type, &item)) {
+    if (wasmtime_component_func_type_result(type, &in)) {
         cis_buf_text(out, " -> ");
-        inner(&item, 0, out);
+        inner(&w, &in);
     }
+}
+
+void cis_type_names_done(struct cis_type_names *names)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        wasmtime_component_resource_type_delete(names->at[i].type);
+    }
+    cis_free(names->at);
+    *names = (struct cis_type_names){0};
 }

@@ -1,13 +1,11 @@
-/* Values of component calls: the engine's own structs behind an opaque name, so that nothing is
- * copied for the handlers. Text is checked before the engine gets it: it takes UTF-8 for granted.
+/* Values of component calls, reading: the engine's own structs behind an opaque name, so that
+ * nothing is copied for the handlers. Resources were replaced by their reps before a handler sees
+ * them.
  */
 #include "engine/component.h"
 
 #include "engine/component_in.h"
 
-/* What one byte of a built value costs while a call lasts: our value and the engine's copy. */
-#define TEXT_COST 2u
-#define ITEM_COST 80u
 #define PRINT_TEXT 48u
 #define PRINT_ITEMS 8u
 #define PRINT_DEPTH 4u
@@ -26,9 +24,19 @@ static val_t *inout(cis_val *val)
 
 /* ---- reading ---- */
 
+uint8_t cis_val_kind_of(const cis_val *val)
+{
+    return in(val)->kind;
+}
+
 const cis_val *cis_val_nth(const cis_val *array, size_t i)
 {
     return (const cis_val *)(in(array) + i);
+}
+
+cis_val *cis_val_nth_mut(cis_val *array, size_t i)
+{
+    return (cis_val *)(inout(array) + i);
 }
 
 static struct cis_str view(const wasm_name_t *name)
@@ -65,18 +73,78 @@ uint64_t cis_val_uint(const cis_val *val)
         return v->of.u32;
     case WASMTIME_COMPONENT_U64:
         return v->of.u64;
+    case WASMTIME_COMPONENT_CHAR:
+        return v->of.character;
     default:
         return 0;
     }
 }
 
+int64_t cis_val_int(const cis_val *val)
+{
+    const val_t *v = in(val);
+    switch (v->kind) {
+    case WASMTIME_COMPONENT_S8:
+        return v->of.s8;
+    case WASMTIME_COMPONENT_S16:
+        return v->of.s16;
+    case WASMTIME_COMPONENT_S32:
+        return v->of.s32;
+    case WASMTIME_COMPONENT_S64:
+        return v->of.s64;
+    default:
+        return (int64_t)cis_val_uint(val);
+    }
+}
+
+double cis_val_float(const cis_val *val)
+{
+    const val_t *v = in(val);
+    return v->kind == WASMTIME_COMPONENT_F32   ? (double)v->of.f32
+           : v->kind == WASMTIME_COMPONENT_F64 ? v->of.f64
+                                               : 0;
+}
+
+uint32_t cis_val_rep(const cis_val *val)
+{
+    return (uint32_t)cis_val_uint(val);
+}
+
 size_t cis_val_len(const cis_val *val)
 {
     const val_t *v = in(val);
-    return v->kind == WASMTIME_COMPONENT_LIST     ? v->of.list.size
-           : v->kind == WASMTIME_COMPONENT_TUPLE  ? v->of.tuple.size
-           : v->kind == WASMTIME_COMPONENT_RECORD ? v->of.record.size
-                                                  : 0;
+    switch (v->kind) {
+    case WASMTIME_COMPONENT_LIST:
+        return v->of.list.size;
+    case WASMTIME_COMPONENT_TUPLE:
+        return v->of.tuple.size;
+    case WASMTIME_COMPONENT_RECORD:
+        return v->of.record.size;
+    case WASMTIME_COMPONENT_FLAGS:
+        return v->of.flags.size;
+    default:
+        return 0;
+    }
+}
+
+struct cis_str cis_val_flag(const cis_val *flags, size_t i)
+{
+    return view(&in(flags)->of.flags.data[i]);
+}
+
+bool cis_val_has_flag(const cis_val *flags, const char *name)
+{
+    for (size_t i = 0; in(flags)->kind == WASMTIME_COMPONENT_FLAGS && i < cis_val_len(flags); i++) {
+        if (cis_str_is(cis_val_flag(flags, i), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct cis_str cis_val_field_name(const cis_val *record, size_t i)
+{
+    return view(&in(record)->of.record.data[i].name);
 }
 
 cis_val *cis_val_item(cis_val *val, size_t i)
@@ -99,6 +167,11 @@ const cis_val *cis_val_inner(const cis_val *val)
                              : v->kind == WASMTIME_COMPONENT_VARIANT ? v->of.variant.val
                              : v->kind == WASMTIME_COMPONENT_RESULT  ? v->of.result.val
                                                                      : NULL);
+}
+
+cis_val *cis_val_inner_mut(cis_val *val)
+{
+    return (cis_val *)(uintptr_t)cis_val_inner(val);
 }
 
 bool cis_val_is_ok(const cis_val *result)
@@ -156,6 +229,16 @@ static void print_case(struct cis_str name, const cis_val *inner, unsigned depth
     }
 }
 
+static void print_flags(const cis_val *val, struct cis_buf *out)
+{
+    cis_buf_byte(out, '{');
+    for (size_t i = 0; i < cis_val_len(val) && i < PRINT_ITEMS; i++) {
+        cis_buf_text(out, i != 0 ? ", " : "");
+        cis_buf_str(out, cis_val_flag(val, i));
+    }
+    cis_buf_byte(out, '}');
+}
+
 static void print(const val_t *v, unsigned depth, struct cis_buf *out)
 {
     const cis_val *val = (const cis_val *)v;
@@ -172,6 +255,22 @@ static void print(const val_t *v, unsigned depth, struct cis_buf *out)
     case WASMTIME_COMPONENT_U32:
     case WASMTIME_COMPONENT_U64:
         cis_buf_printf(out, "%llu", (unsigned long long)cis_val_uint(val));
+        break;
+    case WASMTIME_COMPONENT_S8:
+    case WASMTIME_COMPONENT_S16:
+    case WASMTIME_COMPONENT_S32:
+    case WASMTIME_COMPONENT_S64:
+        cis_buf_printf(out, "%lld", (long long)cis_val_int(val));
+        break;
+    case WASMTIME_COMPONENT_F32:
+    case WASMTIME_COMPONENT_F64:
+        cis_buf_printf(out, "%g", cis_val_float(val));
+        break;
+    case WASMTIME_COMPONENT_CHAR:
+        cis_buf_printf(out, "U+%04X", (unsigned)v->of.character);
+        break;
+    case WASMTIME_COMPONENT_FLAGS:
+        print_flags(val, out);
         break;
     case WASMTIME_COMPONENT_STRING:
         print_text(view(&v->of.string), out);
@@ -208,114 +307,4 @@ static void print(const val_t *v, unsigned depth, struct cis_buf *out)
 void cis_val_print(const cis_val *val, struct cis_buf *out)
 {
     print(in(val), 0, out);
-}
-
-/* ---- building ---- */
-
-static cis_code charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
-{
-    CIS_TRY(cis_budget_charge(guest->budget, bytes, "values of a call", err));
-    guest->values_bytes += bytes;
-    return CIS_OK;
-}
-
-/* An empty value of this kind in place of what was there. */
-static val_t *fresh(cis_val *out, wasmtime_component_valkind_t kind)
-{
-    val_t *v = inout(out);
-    wasmtime_component_val_delete(v);
-    memset(v, 0, sizeof *v);
-    v->kind = kind;
-    return v;
-}
-
-static val_t *boxed(void)
-{
-    val_t none = {.kind = WASMTIME_COMPONENT_BOOL};
-    return wasmtime_component_val_new(&none);
-}
-
-cis_code cis_val_set_text(cis_guest *guest, cis_val *out, struct cis_str text,
-                          struct cis_error *err)
-{
-    if (!cis_utf8_valid(text.ptr, text.len)) {
-        return cis_fail(err, CIS_E_INVALID, "text is not UTF-8");
-    }
-    CIS_TRY(charge(guest, TEXT_COST * (uint64_t)text.len, err));
-    wasm_name_new(&fresh(out, WASMTIME_COMPONENT_STRING)->of.string, text.len, text.ptr);
-    return CIS_OK;
-}
-
-cis_code cis_val_set_list(cis_guest *guest, cis_val *out, size_t n, struct cis_error *err)
-{
-    CIS_TRY(charge(guest, ITEM_COST * (uint64_t)n, err));
-    wasmtime_component_vallist_new_uninit(&fresh(out, WASMTIME_COMPONENT_LIST)->of.list, n);
-    return CIS_OK;
-}
-
-cis_code cis_val_set_bytes(cis_guest *guest, cis_val *out, struct cis_bytes bytes,
-                           struct cis_error *err)
-{
-    CIS_TRY(cis_val_set_list(guest, out, bytes.len, err));
-    val_t *items = inout(out)->of.list.data;
-    for (size_t i = 0; i < bytes.len; i++) {
-        items[i].kind = WASMTIME_COMPONENT_U8;
-        items[i].of.u8 = bytes.ptr[i];
-    }
-    return CIS_OK;
-}
-
-void cis_val_set_u16(cis_val *out, uint16_t n)
-{
-    fresh(out, WASMTIME_COMPONENT_U16)->of.u16 = n;
-}
-
-void cis_val_set_u64(cis_val *out, uint64_t n)
-{
-    fresh(out, WASMTIME_COMPONENT_U64)->of.u64 = n;
-}
-
-void cis_val_set_none(cis_val *out)
-{
-    fresh(out, WASMTIME_COMPONENT_OPTION)->of.option = NULL;
-}
-
-cis_val *cis_val_set_some(cis_val *out)
-{
-    return (cis_val *)(fresh(out, WASMTIME_COMPONENT_OPTION)->of.option = boxed());
-}
-
-void cis_val_set_result(cis_val *out, bool is_ok, cis_val **out_inner)
-{
-    val_t *v = fresh(out, WASMTIME_COMPONENT_RESULT);
-    v->of.result.is_ok = is_ok;
-    if (out_inner != NULL) {
-        v->of.result.val = boxed();
-        *out_inner = (cis_val *)v->of.result.val;
-    }
-}
-
-void cis_val_set_variant(cis_val *out, const char *name, cis_val **out_inner)
-{
-    val_t *v = fresh(out, WASMTIME_COMPONENT_VARIANT);
-    wasm_name_new(&v->of.variant.discriminant, strlen(name), name);
-    if (out_inner != NULL) {
-        v->of.variant.val = boxed();
-        *out_inner = (cis_val *)v->of.variant.val;
-    }
-}
-
-void cis_val_set_record(cis_val *out, const char *const *names, size_t n)
-{
-    wasmtime_component_valrecord_t *r = &fresh(out, WASMTIME_COMPONENT_RECORD)->of.record;
-    wasmtime_component_valrecord_new_uninit(r, n);
-    for (size_t i = 0; i < n; i++) {
-        wasm_name_delete(&r->data[i].name);
-        wasm_name_new(&r->data[i].name, strlen(names[i]), names[i]);
-    }
-}
-
-void cis_val_set_tuple(cis_val *out, size_t n)
-{
-    wasmtime_component_valtuple_new_uninit(&fresh(out, WASMTIME_COMPONENT_TUPLE)->of.tuple, n);
 }
