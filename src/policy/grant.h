@@ -43,8 +43,9 @@ struct cis_origin {
     uint16_t port; /* always explicit */
 };
 
+enum cis_net_kind { CIS_NET_TCP, CIS_NET_UDP, CIS_NET_LISTEN, CIS_NET_BIND };
 struct cis_net_rule {
-    enum { CIS_NET_TCP, CIS_NET_UDP, CIS_NET_LISTEN, CIS_NET_BIND } kind;
+    enum cis_net_kind kind;
     char *host;    /* canonical host or CIDR */
     uint16_t port; /* 0 = any, for BIND unused */
 };

@@ -30,4 +30,36 @@ bool cis_addr_is_public(const struct sockaddr *addr);
 cis_code cis_policy_addr_check(const struct cis_grants *grants, const struct cis_url *url,
                                const struct sockaddr *addr, struct cis_error *err);
 
+/* ---- sockets ----
+ * tcp:HOST:PORT is where a run may connect to, udp:HOST:PORT where it may send datagrams to. HOST
+ * as an address means that address and localhost 127.0.0.1 and ::1; as a name it means the public
+ * addresses that a look-up by this very run gave for it. listen:ADDR:PORT is where it may wait for
+ * connections or datagrams (0.0.0.0 and ::, as there: on every address of the family); bind:CIDR
+ * what it may bind to without that, any port. Addresses with a scope (fe80::…%eth0) can be bound to
+ * by CIDR alone. `network` is for HTTP and opens nothing here. */
+
+/* What a look-up said; the port is not looked at. */
+struct cis_net_alias {
+    const char *host; /* canonical */
+    struct sockaddr_storage addr;
+};
+/* CIS_NET_TCP: may it connect there? CIS_NET_UDP: may it send datagrams there? */
+bool cis_policy_connect_allowed(const struct cis_grants *grants, enum cis_net_kind kind,
+                                const struct sockaddr *addr, const struct cis_net_alias *aliases,
+                                size_t naliases);
+/* May a socket that is bound there wait for connections? */
+bool cis_policy_listen_allowed(const struct cis_grants *grants, const struct sockaddr *addr);
+/* May a socket be bound there? What connect and the first datagram do by themselves, port 0 of the
+ * unspecified address, is allowed with any grant of that kind: *out_client, when nothing else
+ * allows it. Datagrams of others than those it may send to are then none of its business. */
+bool cis_policy_bind_allowed(const struct cis_grants *grants, enum cis_net_kind kind,
+                             const struct sockaddr *addr, bool *out_client);
+/* May it ask for the addresses of this name? `dns` allows every name, tcp: and udp: those that they
+ * name. Literal addresses are no question. */
+bool cis_policy_lookup_allowed(const struct cis_grants *grants, const char *host);
+/* Does a rule tcp:HOST or udp:HOST name it, so that what it means has to be remembered? */
+bool cis_policy_names_host(const struct cis_grants *grants, const char *host);
+/* May it be told of this address as an answer? Public, or named by some rule. */
+bool cis_policy_answer_allowed(const struct cis_grants *grants, const struct sockaddr *addr);
+
 #endif
