@@ -135,7 +135,7 @@ static void a_sleep_is_exact_and_not_rounded_to_milliseconds(void **state)
 {
     (void)state;
     uint64_t best = UINT64_MAX;
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 10000 && best >= 900000; i++) { /* a busy machine may wake it late */
         put_clock(0, 1, 100000, 0);
         uint64_t start = cis_clock_mono_ns();
         assert_int_equal(poll_for(1), 1);
