@@ -28,12 +28,30 @@ static void on_signal(int number)
     (void)number;
 }
 
+/* Returns when the process sleeps in the kernel, or has ended. */
+static void until_it_sleeps(pid_t pid)
+{
+    char path[64], text[300], state = 'R';
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    for (int i = 0; i < 4000 && strchr("SDZX", state) == NULL; i++) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+        close(fd);
+        text[n > 0 ? n : 0] = 0;
+        const char *name_end = strrchr(text, ')');
+        state = name_end != NULL && name_end[1] == ' ' ? name_end[2] : 'X';
+        usleep(5000);
+    }
+}
+
 /* Asks for something that nobody knows yet: 0: it was there, 1: EINTR, 2: something else. A signal
- * that is caught does not kill. */
+ * that is caught does not kill. Returns when it waits for the answer. */
 static pid_t waiter(const char *dir, int n, bool catches)
 {
-    char path[600];
+    char path[600], byte = 0;
+    int told[2];
     snprintf(path, sizeof path, "%s/d%d/f", dir, n);
+    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
     fflush(NULL);
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -43,8 +61,15 @@ static pid_t waiter(const char *dir, int n, bool catches)
         if (catches) {
             sigaction(SIGTERM, &act, NULL);
         }
+        if (write(told[1], &byte, 1) != 1) {
+            _exit(3);
+        }
         _exit(stat(path, &st) == 0 ? 0 : errno == EINTR ? 1 : 2);
     }
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    close(told[0]);
+    close(told[1]);
+    until_it_sleeps(pid);
     return pid;
 }
 
@@ -90,7 +115,6 @@ static void who_waits_for_the_database_is_stopped_by_a_signal(void **state)
     for (int i = 0; i < WAITERS; i++) {
         pids[i] = waiter(dir, i, i % 3 == 0);
     }
-    usleep(300000);
     for (int i = 0; i < WAITERS; i++) {
         assert_int_equal(waitpid(pids[i], &status, WNOHANG), 0); /* it waits */
         assert_int_equal(kill(pids[i], i % 3 == 2 ? SIGKILL : SIGTERM), 0);
@@ -155,7 +179,6 @@ static void a_server_that_is_told_to_end_leaves_nobody_waiting(void **state)
     PQclear(PQexec(admin, "BEGIN"));
     PQclear(PQexec(admin, "LOCK TABLE cis.dirent, cis.inode IN ACCESS EXCLUSIVE MODE"));
     pid_t pid = waiter(dir, 0, false);
-    usleep(300000);
     assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
     assert_int_equal(kill(server, SIGTERM), 0);
     assert_true(ended(pid, 20 * CIS_NS_PER_S, &status));
