@@ -126,16 +126,114 @@ struct cis_http_response {
     bool (*header)(void *self, const char *name, const char *value);
     struct cis_sink body;
 };
+
+/* Why an exchange failed: the cases of wasi:http's error-code in their order, after "not". */
+enum cis_http_fault {
+    CIS_HTTP_FINE,
+    CIS_HTTP_DNS_TIMEOUT,
+    CIS_HTTP_DNS_ERROR,
+    CIS_HTTP_NOT_FOUND,
+    CIS_HTTP_UNAVAILABLE,
+    CIS_HTTP_IP_PROHIBITED,
+    CIS_HTTP_IP_UNROUTABLE,
+    CIS_HTTP_REFUSED,
+    CIS_HTTP_TERMINATED,
+    CIS_HTTP_CONNECT_TIMEOUT,
+    CIS_HTTP_READ_TIMEOUT,
+    CIS_HTTP_WRITE_TIMEOUT,
+    CIS_HTTP_CONNECTION_LIMIT,
+    CIS_HTTP_TLS_PROTOCOL,
+    CIS_HTTP_TLS_CERTIFICATE,
+    CIS_HTTP_TLS_ALERT,
+    CIS_HTTP_DENIED,
+    CIS_HTTP_LENGTH_REQUIRED,
+    CIS_HTTP_REQUEST_BODY_SIZE,
+    CIS_HTTP_METHOD_INVALID,
+    CIS_HTTP_URI_INVALID,
+    CIS_HTTP_URI_TOO_LONG,
+    CIS_HTTP_REQUEST_HEADERS_SIZE,
+    CIS_HTTP_REQUEST_HEADER_SIZE,
+    CIS_HTTP_REQUEST_TRAILERS_SIZE,
+    CIS_HTTP_REQUEST_TRAILER_SIZE,
+    CIS_HTTP_INCOMPLETE,
+    CIS_HTTP_RESPONSE_HEADERS_SIZE,
+    CIS_HTTP_RESPONSE_HEADER_SIZE,
+    CIS_HTTP_RESPONSE_BODY_SIZE,
+    CIS_HTTP_RESPONSE_TRAILERS_SIZE,
+    CIS_HTTP_RESPONSE_TRAILER_SIZE,
+    CIS_HTTP_TRANSFER_CODING,
+    CIS_HTTP_CONTENT_CODING,
+    CIS_HTTP_RESPONSE_TIMEOUT,
+    CIS_HTTP_UPGRADE,
+    CIS_HTTP_PROTOCOL,
+    CIS_HTTP_LOOP,
+    CIS_HTTP_CONFIGURATION,
+    CIS_HTTP_INTERNAL
+};
+
+/* One request whose bodies are streams. Redirects are answers like others. Times are spans; 0
+ * means at once, UINT64_MAX never. */
+struct cis_http_opening {
+    uint32_t size;
+    const char *method, *url;
+    const struct cis_http_header *headers; /* none that frames the message */
+    size_t nheaders;
+    bool has_body;
+    uint64_t body_len;      /* UINT64_MAX: not known yet; only then may trailers follow it */
+    uint64_t connect_ns;    /* from the name to the connection, TLS included */
+    uint64_t first_byte_ns; /* to the headers, from when the last of the request was sent */
+    uint64_t between_ns;    /* between pieces of the response's body that somebody waits for */
+    const void *grants;     /* as in struct cis_http_request */
+};
+#define CIS_HTTP_FIELDS_MAX (256u * 1024u)    /* bytes of headers, and of trailers, either way */
+#define CIS_HTTP_EXCHANGE_MAX (1024u * 1024u) /* host memory that one exchange may take */
+
+struct cis_http_state {
+    enum cis_http_fault fault; /* it has failed; everything else is as it was before */
+    uint16_t status;           /* 0: no response yet */
+    bool readable;             /* read has bytes, or the end */
+    bool ended;                /* the whole body was read: trailers are there, if any */
+    bool flushed;              /* nothing that was written waits here to be sent */
+    bool closed;               /* the peer takes no more of the request's body */
+    size_t room;               /* bytes that write takes now */
+    /* When to look again: the descriptor has events (POLLIN), or at this time (CLOCK_MONOTONIC;
+     * UINT64_MAX: no time). -1: time alone. */
+    int fd;
+    uint64_t at_ns;
+};
+
+/* send: a request whose bodies are collected. The others, together or not at all (then WASI's
+ * programs are told that there is no HTTP): an exchange, used from one thread; none of them waits,
+ * and close may come at any moment. What an exchange holds is bounded by CIS_HTTP_EXCHANGE_MAX,
+ * whatever the length of the bodies. */
 struct cis_http_service {
     uint32_t size;
     void *self;
     enum cis_code (*send)(void *self, const struct cis_call *call,
                           const struct cis_http_request *request,
                           struct cis_http_response *response, struct cis_error *err);
+    /* Text is copied; grants and what call points to outlive the exchange. */
+    enum cis_code (*open)(void *self, const struct cis_call *call,
+                          const struct cis_http_opening *request, void **out_exchange,
+                          enum cis_http_fault *out_fault, struct cis_error *err);
+    /* Does what can be done now, and says how it stands. wanted: somebody waits for the response,
+     * so that a request whose body has not begun is sent as well. */
+    void (*look)(void *self, void *exchange, bool wanted, struct cis_http_state *out);
+    /* At most `room` bytes, all of them taken. */
+    void (*write)(void *self, void *exchange, const void *data, size_t len);
+    /* The end of the request's body. Not CIS_HTTP_FINE: these trailers cannot be sent. */
+    enum cis_http_fault (*finish)(void *self, void *exchange,
+                                  const struct cis_http_header *trailers, size_t ntrailers);
+    /* Bytes of the response's body; 0: none are there now, or it has ended. */
+    size_t (*read)(void *self, void *exchange, void *to, size_t cap);
+    /* Headers once there is a status, trailers once it has ended; false: each said so. */
+    bool (*fields)(void *self, void *exchange, bool trailers, void *each_self,
+                   bool (*each)(void *each_self, const char *name, const char *value));
+    void (*close)(void *self, void *exchange);
 };
 #define CIS_HTTP_SERVICE_INIT                                                                      \
     {                                                                                              \
-        sizeof(struct cis_http_service), 0, 0                                                      \
+        sizeof(struct cis_http_service), 0, 0, 0, 0, 0, 0, 0, 0, 0                                 \
     }
 
 /* ---- log: lines of a guest, already cut to the run's caps, control characters replaced ---- */

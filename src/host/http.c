@@ -5,38 +5,10 @@
 #include <strings.h>
 #include "base/json.h"
 #include "base/mem.h"
+#include "policy/header.h"
 #include "policy/net.h"
 
 #define BODY_DEFAULT (16u << 20)
-
-static bool token(const char *name)
-{
-    if (name[0] == 0) {
-        return false;
-    }
-    for (const char *p = name; *p != 0; p++) {
-        if ((*p < '0' || *p > '9') && (*p < 'a' || *p > 'z') && (*p < 'A' || *p > 'Z') &&
-            strchr("!#$%&'*+-.^_`|~", *p) == NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* What belongs to the connection, and so to the host (RFC 9110 §7.6.1). */
-static bool of_the_host(const char *name)
-{
-    static const char *const names[] = {"host",    "content-length",    "connection",
-                                        "te",      "transfer-encoding", "keep-alive",
-                                        "trailer", "upgrade",           "proxy-authorization",
-                                        "expect",  "proxy-connection",  "http2-settings"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcasecmp(name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 struct headers {
     json_t *json; /* owns the text of list */
@@ -60,7 +32,7 @@ static cis_code header_add(struct headers *headers, const char *name, const json
     if (strlen(text) != json_string_length(value) || strpbrk(text, "\r\n") != NULL) {
         return cis_fail(err, CIS_E_USAGE, "http header %s: a control character in the value", name);
     }
-    if (of_the_host(name)) {
+    if (cis_header_of_host(cis_str_of(name))) {
         return CIS_OK;
     }
     if (headers->n == CIS_HOST_HTTP_HEADERS_MAX) {
@@ -96,7 +68,7 @@ static cis_code headers_read(struct cis_str text, struct headers *out, struct ci
     json_t *value;
     json_object_foreach(out->json, name, value)
     {
-        if (!token(name)) {
+        if (!cis_header_token(cis_str_of(name))) {
             return cis_fail(err, CIS_E_USAGE, "http headers: \"%s\" is no header name", name);
         }
         if (!json_is_array(value)) {

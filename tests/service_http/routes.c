@@ -207,6 +207,44 @@ static bool route_raw(struct httpd_conn *conn, struct httpd_request *request)
     return false;
 }
 
+static bool route_sink(struct httpd_conn *conn, struct httpd_request *request)
+{
+    char block[65536], head[64];
+    uint64_t total = 0;
+    ssize_t n;
+    while ((n = httpd_body(conn, request, block, sizeof block)) > 0) {
+        total += (uint64_t)n;
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf body = CIS_BUF_INIT(2u << 20);
+    snprintf(head, sizeof head, "%llu bytes, trailers: ", (unsigned long long)total);
+    cis_buf_text(&body, head);
+    cis_buf_add(&body, request->trailers.ptr, request->trailers.len);
+    return n == 0 && httpd_reply(conn, 200, "text/plain", NULL, body.ptr, body.len);
+}
+
+static bool route_mirror(struct httpd_conn *conn, struct httpd_request *request)
+{
+    char block[65536], head[64];
+    uint64_t total = 0;
+    ssize_t n = 0;
+    bool more = send_text(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    while (more && (n = httpd_body(conn, request, block, sizeof block)) > 0) {
+        total += (uint64_t)n;
+        snprintf(head, sizeof head, "%zx\r\n", (size_t)n);
+        more =
+            send_text(conn, head) && httpd_write(conn, block, (size_t)n) && send_text(conn, "\r\n");
+    }
+    snprintf(head, sizeof head, "X-Bytes: %llu\r\n\r\n", (unsigned long long)total);
+    return more && n == 0 && send_text(conn, "0\r\n") &&
+           httpd_write(conn, request->trailers.ptr, request->trailers.len) && send_text(conn, head);
+}
+
+static bool route_ignore(struct httpd_conn *conn, struct httpd_request *request)
+{
+    (void)request;
+    return reply_text(conn, 200, "early") && httpd_sleep(conn, -1);
+}
+
 bool httpd_route(struct httpd_conn *conn, struct httpd_request *request)
 {
     static const struct {
@@ -214,14 +252,25 @@ bool httpd_route(struct httpd_conn *conn, struct httpd_request *request)
         bool prefix;
         bool (*handler)(struct httpd_conn *conn, struct httpd_request *request);
     } routes[] = {
-        {"/echo", false, route_echo},       {"/hello", false, route_hello},
-        {"/status/", true, route_status},   {"/redirect", false, route_redirect},
-        {"/loop", false, route_loop},       {"/slow", false, route_slow},
-        {"/hang", false, route_hang},       {"/drip", false, route_drip},
-        {"/huge", false, route_huge},       {"/endless", false, route_endless},
-        {"/chunked", false, route_chunked}, {"/lie", false, route_lie},
-        {"/close", false, route_close},     {"/headers", false, route_headers},
-        {"/gzip", false, route_gzip},       {"/raw/", true, route_raw},
+        {"/echo", false, route_echo},
+        {"/hello", false, route_hello},
+        {"/status/", true, route_status},
+        {"/redirect", false, route_redirect},
+        {"/loop", false, route_loop},
+        {"/slow", false, route_slow},
+        {"/hang", false, route_hang},
+        {"/drip", false, route_drip},
+        {"/huge", false, route_huge},
+        {"/endless", false, route_endless},
+        {"/chunked", false, route_chunked},
+        {"/lie", false, route_lie},
+        {"/close", false, route_close},
+        {"/headers", false, route_headers},
+        {"/gzip", false, route_gzip},
+        {"/raw/", true, route_raw},
+        {"/stream/sink", false, route_sink},
+        {"/stream/mirror", false, route_mirror},
+        {"/stream/ignore", false, route_ignore},
     };
     size_t len = strcspn(request->target, "?");
     conn->head = strcmp(request->method, "HEAD") == 0;

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -15,7 +16,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#define HEAD_MAX (256u * 1024u)
+#define HEAD_MAX (1024u * 1024u)
 #define BODY_MAX (64u << 20)
 
 static void bell_ring(int fd)
@@ -122,24 +123,75 @@ static bool read_head(struct httpd_conn *conn, struct httpd_request *request)
                   request->target) == 2;
 }
 
-static bool read_body(struct httpd_conn *conn, struct httpd_request *request)
+/* A line with its end, at most cap - 1 bytes. */
+static bool read_line(struct httpd_conn *conn, char *line, size_t cap)
 {
-    uint64_t length = 0;
-    struct cis_str text = httpd_header(request, "content-length");
-    if (text.len > 0 && (!cis_str_u64(text, &length) || length > BODY_MAX)) {
+    size_t n = 0;
+    while (n + 1 < cap && move(conn, line + n, NULL, 1) == 1) {
+        if (line[n++] == '\n') {
+            line[n] = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool next_chunk(struct httpd_conn *conn, struct httpd_request *request)
+{
+    char line[4096];
+    if (!read_line(conn, line, sizeof line)) {
         return false;
     }
-    while (request->body.len < length) {
-        size_t want = (size_t)length - request->body.len;
-        uint8_t *to = cis_buf_reserve(&request->body, want);
-        ssize_t n = to != NULL ? move(conn, to, NULL, want) : -1;
-        if (n <= 0) {
+    request->left = strtoull(line, NULL, 16);
+    while (request->left == 0 && !request->ended) {
+        if (!read_line(conn, line, sizeof line)) {
             return false;
         }
-        request->body.len += (size_t)n;
+        request->ended = strcmp(line, "\r\n") == 0;
+        cis_buf_text(&request->trailers, request->ended ? "" : line);
     }
-    request->close = cis_str_is(httpd_header(request, "connection"), "close");
     return true;
+}
+
+ssize_t httpd_body(struct httpd_conn *conn, struct httpd_request *request, void *to, size_t cap)
+{
+    char end[2];
+    if (request->chunked && request->left == 0 && !request->ended && !next_chunk(conn, request)) {
+        return -1;
+    }
+    if (request->left == 0) {
+        return 0;
+    }
+    ssize_t n = move(conn, to, NULL, cap < request->left ? cap : (size_t)request->left);
+    if (n <= 0) {
+        return -1;
+    }
+    request->left -= (size_t)n;
+    if (request->chunked && request->left == 0 &&
+        (move(conn, end, NULL, 1) != 1 || move(conn, end + 1, NULL, 1) != 1)) {
+        return -1;
+    }
+    return n;
+}
+
+static bool read_body(struct httpd_conn *conn, struct httpd_request *request)
+{
+    struct cis_str text = httpd_header(request, "content-length");
+    request->close = cis_str_is(httpd_header(request, "connection"), "close");
+    request->chunked = cis_str_is(httpd_header(request, "transfer-encoding"), "chunked");
+    if (text.len > 0 && (!cis_str_u64(text, &request->left) || request->chunked)) {
+        return false;
+    }
+    if (strncmp(request->target, "/stream/", 8) == 0) {
+        return true;
+    }
+    ssize_t n;
+    do {
+        uint8_t *to = cis_buf_reserve(&request->body, 65536);
+        n = to != NULL ? httpd_body(conn, request, to, 65536) : -1;
+        request->body.len += n > 0 ? (size_t)n : 0;
+    } while (n > 0);
+    return n == 0;
 }
 
 static void record(struct httpd *server, const struct httpd_request *request)
@@ -147,6 +199,7 @@ static void record(struct httpd *server, const struct httpd_request *request)
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(HEAD_MAX + BODY_MAX + 16);
     cis_buf_add(&text, request->head.ptr, request->head.len);
     cis_buf_add(&text, request->body.ptr, request->body.len);
+    cis_buf_add(&text, request->trailers.ptr, request->trailers.len);
     pthread_mutex_lock(&server->lock);
     if (server->log_file != NULL) {
         int fd = open(server->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -191,7 +244,8 @@ static void *serve(void *arg)
     bool more = handshake(conn);
     while (more) {
         struct httpd_request request = {.head = CIS_BUF_INIT(HEAD_MAX),
-                                        .body = CIS_BUF_INIT(BODY_MAX)};
+                                        .body = CIS_BUF_INIT(BODY_MAX),
+                                        .trailers = CIS_BUF_INIT(HEAD_MAX)};
         more = read_head(conn, &request) && read_body(conn, &request);
         if (more) {
             record(conn->server, &request);
@@ -199,6 +253,7 @@ static void *serve(void *arg)
         }
         cis_buf_done(&request.head);
         cis_buf_done(&request.body);
+        cis_buf_done(&request.trailers);
     }
     if (conn->ssl != NULL) {
         SSL_shutdown(conn->ssl);

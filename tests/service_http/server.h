@@ -18,6 +18,9 @@
  *   /close                 closes without a byte
  *   /headers?n=N           N header fields
  *   /gzip                  content-encoding: gzip and bytes that are not
+ *   /stream/sink           reads the body without keeping it: "N bytes, trailers: " and those
+ *   /stream/mirror         sends it back in chunks as it comes, then its trailers and X-Bytes: N
+ *   /stream/ignore         answers 200 "early" before it reads anything, reads nothing
  *   /raw/N                 the N-th scripted response, as it is
  *   /v1/chat/completions   OpenAI style    \
  *   /v1/messages           Anthropic style  > the last user message, its characters reversed

@@ -36,8 +36,15 @@ struct httpd_request {
     char target[8192 + 1];
     struct cis_buf head; /* with the empty line */
     struct cis_buf body;
-    bool close; /* the client asked for it */
+    struct cis_buf trailers; /* lines of them, each with its end */
+    bool close;              /* the client asked for it */
+    bool chunked, ended;     /* how the body comes; all of it was read */
+    uint64_t left;           /* of the body, or of the chunk being read */
 };
+
+/* The next bytes of the body, 0 at its end, -1 when broken. Routes below /stream/ read by it; for
+ * others everything was read into body. */
+ssize_t httpd_body(struct httpd_conn *conn, struct httpd_request *request, void *to, size_t cap);
 
 /* false: the connection is over. */
 bool httpd_write(struct httpd_conn *conn, const void *data, size_t len);

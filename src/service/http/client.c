@@ -1,5 +1,5 @@
 /* The client object: options and lifetime. */
-#include "service/http/internal.h"
+#include "service/http/stream.h"
 
 #include <unistd.h>
 #include "base/clock.h"
@@ -39,6 +39,13 @@ cis_code cis_http_client_new(const struct cis_http_client_options *options,
     client->service = (struct cis_http_service)CIS_HTTP_SERVICE_INIT;
     client->service.self = client;
     client->service.send = cis_http_send;
+    client->service.open = cis_http_stream_open;
+    client->service.look = cis_http_stream_look;
+    client->service.write = cis_http_stream_write;
+    client->service.finish = cis_http_stream_finish;
+    client->service.read = cis_http_stream_read;
+    client->service.fields = cis_http_stream_fields;
+    client->service.close = cis_http_stream_close;
     client->connect_ns = o->connect_ns != 0 ? o->connect_ns : CONNECT_DEFAULT_NS;
     client->idle_max = o->connections_max != 0 ? o->connections_max : IDLE_DEFAULT;
     client->ca_file = o->ca_file != NULL ? cis_strdup(o->ca_file) : NULL;

@@ -45,6 +45,13 @@ int cis_http_wait_ms(const struct cis_call *call, uint64_t until_ns);
 cis_code cis_http_lane_take(struct cis_http_client *client, const struct cis_grants *grants,
                             const struct cis_url *url, const struct cis_call *call,
                             struct cis_http_lane **out_lane, struct cis_error *err);
+/* The halves of that: an idle one or NULL, and a new one with addresses, which it takes over. */
+struct cis_http_lane *cis_http_lane_idle(struct cis_http_client *client,
+                                         const struct cis_grants *grants, const struct cis_url *url,
+                                         const struct cis_call *call);
+cis_code cis_http_lane_new(const struct cis_url *url, const struct cis_call *call,
+                           struct cis_net_addrs *addrs, struct cis_http_lane **out_lane,
+                           struct cis_error *err);
 /* Keeps it for the next request of its tenant and origin. */
 void cis_http_lane_keep(struct cis_http_client *client, struct cis_http_lane *lane);
 void cis_http_lane_free(struct cis_http_lane *lane);
@@ -64,18 +71,19 @@ cis_code cis_http_request_check(const struct cis_http_request *request, struct c
  * credentials goes along. */
 cis_code cis_http_hop_fields(const struct cis_http_request *request, bool crossed,
                              struct cis_http_hop *hop, struct cis_error *err);
-bool cis_http_token_valid(struct cis_str name);
 
 /* ---- the response (reply.c) ---- */
 struct cis_http_reply {
     const struct cis_http_request *request;
     struct cis_http_response *response;
-    const char *host;      /* for messages */
-    bool follow;           /* a redirect is ours, not the caller's */
-    bool head;             /* the request was HEAD */
-    struct cis_buf fields; /* "name\0value\0" … of the block being read */
-    size_t lines, bytes;   /* header lines and bytes of this hop, all blocks and trailers */
-    bool in_block, final, chunked, has_length, enough;
+    const char *host;         /* for messages */
+    bool follow;              /* a redirect is ours, not the caller's */
+    bool head;                /* the request was HEAD */
+    struct cis_buf fields;    /* "name\0value\0" … of the block being read */
+    struct cis_buf *trailers; /* those, the same way; NULL: nobody wants them */
+    size_t lines, bytes;      /* header lines and bytes of this hop, all blocks and trailers */
+    size_t bytes_max;         /* 0: CIS_HTTP_HEADER_BYTES */
+    bool in_block, final, chunked, has_length, enough, coding;
     unsigned minor; /* HTTP/1.minor */
     uint16_t status;
     uint64_t length, body;
@@ -87,6 +95,24 @@ void cis_http_reply_done(struct cis_http_reply *reply);
 /* One header line with its line end, as curl hands it over; false: stop. */
 bool cis_http_reply_line(struct cis_http_reply *reply, struct cis_str line);
 bool cis_http_reply_body(struct cis_http_reply *reply, const void *data, size_t len);
+
+/* ---- what curl is told (wire.c) ---- */
+struct cis_http_wire {
+    struct cis_http_lane *lane;
+    struct cis_http_reply *reply;
+    CURLU *url;
+    struct curl_slist *pins;
+    char message[CURL_ERROR_SIZE];
+};
+void cis_http_wire_done(struct cis_http_wire *wire);
+/* The URL, and everything that curl could take from its surroundings. Header lines go to
+ * wire->reply; where the body comes from and goes to is the caller's. */
+cis_code cis_http_wire_set(struct cis_http_wire *wire, const struct cis_http_client *client,
+                           const struct cis_url *url, struct cis_error *err);
+/* What curl's result means: a code with a message, and the fault of an exchange. */
+cis_code cis_http_verdict(const struct cis_http_wire *wire, CURLcode result, const char *host,
+                          struct cis_error *err);
+enum cis_http_fault cis_http_verdict_fault(const struct cis_http_wire *wire, CURLcode result);
 
 /* ---- one exchange (exchange.c) ---- */
 cis_code cis_http_exchange(struct cis_http_client *client, struct cis_http_lane *lane,

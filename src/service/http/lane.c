@@ -56,9 +56,9 @@ static bool may_use(const struct cis_http_lane *lane, const struct cis_grants *g
     return true;
 }
 
-static struct cis_http_lane *find_idle(struct cis_http_client *client,
-                                       const struct cis_grants *grants, const struct cis_url *url,
-                                       const struct cis_call *call)
+struct cis_http_lane *cis_http_lane_idle(struct cis_http_client *client,
+                                         const struct cis_grants *grants, const struct cis_url *url,
+                                         const struct cis_call *call)
 {
     struct cis_http_lane *found = NULL;
     pthread_mutex_lock(&client->lock);
@@ -75,26 +75,15 @@ static struct cis_http_lane *find_idle(struct cis_http_client *client,
     return found;
 }
 
-cis_code cis_http_lane_take(struct cis_http_client *client, const struct cis_grants *grants,
-                            const struct cis_url *url, const struct cis_call *call,
-                            struct cis_http_lane **out_lane, struct cis_error *err)
+cis_code cis_http_lane_new(const struct cis_url *url, const struct cis_call *call,
+                           struct cis_net_addrs *addrs, struct cis_http_lane **out_lane,
+                           struct cis_error *err)
 {
-    CIS_TRY(cis_http_stop_check(call, url->host, err));
-    if (!cis_policy_origin_allowed(grants, url)) {
-        return cis_fail(err, CIS_E_DENIED, "%s://%s:%u: not granted", url->scheme, url->host,
-                        (unsigned)url->port);
-    }
-    struct cis_http_lane *idle = find_idle(client, grants, url, call);
-    if (idle != NULL) {
-        *out_lane = idle;
-        return CIS_OK;
-    }
     CIS_CLEANUP(lane_freep) struct cis_http_lane *lane = cis_zalloc(sizeof *lane);
     if (lane == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", url->host);
     }
     lane->looked_up_ns = cis_clock_mono_ns();
-    CIS_TRY(cis_http_resolve(client, grants, url, call, &lane->addrs, err));
     lane->port = url->port;
     lane->tenant = cis_strdup(tenant_of(call));
     lane->scheme = cis_strdup(url->scheme);
@@ -107,8 +96,29 @@ cis_code cis_http_lane_take(struct cis_http_client *client, const struct cis_gra
     }
     curl_multi_setopt(lane->multi, CURLMOPT_MAXCONNECTS, 1L);
     curl_multi_setopt(lane->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    lane->addrs = *addrs;
+    *addrs = (struct cis_net_addrs){NULL, 0};
     *out_lane = cis_take(&lane);
     return CIS_OK;
+}
+
+cis_code cis_http_lane_take(struct cis_http_client *client, const struct cis_grants *grants,
+                            const struct cis_url *url, const struct cis_call *call,
+                            struct cis_http_lane **out_lane, struct cis_error *err)
+{
+    CIS_TRY(cis_http_stop_check(call, url->host, err));
+    if (!cis_policy_origin_allowed(grants, url)) {
+        return cis_fail(err, CIS_E_DENIED, "%s://%s:%u: not granted", url->scheme, url->host,
+                        (unsigned)url->port);
+    }
+    struct cis_http_lane *idle = cis_http_lane_idle(client, grants, url, call);
+    if (idle != NULL) {
+        *out_lane = idle;
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_net_addrs_done) struct cis_net_addrs addrs = {NULL, 0};
+    CIS_TRY(cis_http_resolve(client, grants, url, call, &addrs, err));
+    return cis_http_lane_new(url, call, &addrs, out_lane, err);
 }
 
 void cis_http_lane_keep(struct cis_http_client *client, struct cis_http_lane *lane)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include "base/mem.h"
+#include "policy/header.h"
 
 #define DISCARD_MAX (64u * 1024u) /* of a redirect's own body, to keep the connection */
 
@@ -75,24 +76,64 @@ static bool read_length(struct cis_http_reply *r, struct cis_str value)
 static bool read_coding(struct cis_http_reply *r, struct cis_str value)
 {
     if (r->chunked || r->minor == 0 || !named(value, "chunked")) {
+        r->coding = true;
         return REFUSE(r, CIS_E_NET, "%s: a transfer-encoding other than one \"chunked\"", r->host);
     }
     r->chunked = true;
     return true;
 }
 
-static bool read_field(struct cis_http_reply *r, struct cis_str line)
+static bool split_field(struct cis_http_reply *r, struct cis_str line, struct cis_str *name,
+                        struct cis_str *value)
 {
-    struct cis_str name, value = line;
-    if (!r->in_block || !cis_str_split(&value, ':', &name) || !cis_http_token_valid(name)) {
+    *value = line;
+    if (!cis_str_split(value, ':', name) || !cis_header_token(*name)) {
         return REFUSE(r, CIS_E_NET, "%s: a malformed response header", r->host);
     }
-    value = cis_str_trim(value);
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return REFUSE(r, CIS_E_NET, "%s: a control character in a response header", r->host);
-        }
+    *value = cis_str_trim(*value);
+    return cis_header_value(*value) ||
+           REFUSE(r, CIS_E_NET, "%s: a control character in a response header", r->host);
+}
+
+static bool add_field(struct cis_http_reply *r, struct cis_buf *to, struct cis_str name,
+                      struct cis_str value)
+{
+    cis_buf_str(to, name);
+    cis_buf_byte(to, 0);
+    cis_buf_str(to, value);
+    cis_buf_byte(to, 0);
+    if (cis_buf_check(to, r->host, &r->err) != CIS_OK) {
+        r->code = to->failed;
+        return false;
+    }
+    return true;
+}
+
+/* What frames or authorises a message has no place after its body. */
+static bool read_trailer(struct cis_http_reply *r, struct cis_str line)
+{
+    struct cis_str name, value;
+    if (r->trailers == NULL || line.len == 0) {
+        return true; /* counted, and otherwise nobody's */
+    }
+    if (!split_field(r, line, &name, &value)) {
+        return false;
+    }
+    if (!cis_header_in_trailers(name)) {
+        return REFUSE(r, CIS_E_NET, "%s: a field among the trailers that must not be there",
+                      r->host);
+    }
+    return add_field(r, r->trailers, name, value);
+}
+
+static bool read_field(struct cis_http_reply *r, struct cis_str line)
+{
+    struct cis_str name, value;
+    if (!r->in_block) {
+        return REFUSE(r, CIS_E_NET, "%s: a malformed response header", r->host);
+    }
+    if (!split_field(r, line, &name, &value)) {
+        return false;
     }
     if (named(name, "content-length") && !read_length(r, value)) {
         return false;
@@ -100,15 +141,7 @@ static bool read_field(struct cis_http_reply *r, struct cis_str line)
     if (named(name, "transfer-encoding") && !read_coding(r, value)) {
         return false;
     }
-    cis_buf_str(&r->fields, name);
-    cis_buf_byte(&r->fields, 0);
-    cis_buf_str(&r->fields, value);
-    cis_buf_byte(&r->fields, 0);
-    if (cis_buf_check(&r->fields, r->host, &r->err) != CIS_OK) {
-        r->code = r->fields.failed;
-        return false;
-    }
-    return true;
+    return add_field(r, &r->fields, name, value);
 }
 
 /* The Location of a redirect that is followed; two different ones are a refusal. */
@@ -182,10 +215,11 @@ bool cis_http_reply_line(struct cis_http_reply *r, struct cis_str line)
 {
     uint32_t max =
         r->request->headers_max != 0 ? r->request->headers_max : CIS_HTTP_HEADERS_DEFAULT;
+    size_t bytes_max = r->bytes_max != 0 ? r->bytes_max : CIS_HTTP_HEADER_BYTES;
     r->bytes += line.len;
-    if (r->bytes > CIS_HTTP_HEADER_BYTES) {
-        return REFUSE(r, CIS_E_LIMIT, "%s: more than %u bytes of response headers", r->host,
-                      CIS_HTTP_HEADER_BYTES);
+    if (r->bytes > bytes_max) {
+        return REFUSE(r, CIS_E_LIMIT, "%s: more than %zu bytes of response headers", r->host,
+                      bytes_max);
     }
     if (line.len > 0 && line.ptr[line.len - 1] == '\n') {
         line.len--;
@@ -197,7 +231,7 @@ bool cis_http_reply_line(struct cis_http_reply *r, struct cis_str line)
         return REFUSE(r, CIS_E_LIMIT, "%s: more than %u response headers", r->host, (unsigned)max);
     }
     if (r->final) {
-        return true; /* trailers are counted, and otherwise nobody's */
+        return read_trailer(r, line);
     }
     if (line.len == 0) {
         return end_block(r);

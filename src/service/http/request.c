@@ -5,42 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include "base/mem.h"
-
-bool cis_http_token_valid(struct cis_str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) &&
-            (c == 0 || strchr("!#$%&'*+-.^_`|~", c) == NULL)) {
-            return false;
-        }
-    }
-    return name.len > 0;
-}
-
-static bool value_valid(const char *value)
-{
-    for (const unsigned char *p = (const unsigned char *)value; *p != 0; p++) {
-        if ((*p < 0x20 && *p != '\t') || *p == 0x7f) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* RFC 9110 §7.6.1 and §7.2, and what intermediaries are known to trust. */
-static bool of_the_host(const char *name)
-{
-    static const char *const names[] = {
-        "host",    "content-length", "transfer-encoding", "connection", "te",
-        "trailer", "upgrade",        "keep-alive",        "expect",     "http2-settings"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcasecmp(name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return strncasecmp(name, "proxy-", 6) == 0;
-}
+#include "policy/header.h"
 
 /* Fields that say something about the request and cannot authorise it: the only ones that follow a
  * redirect to another origin. A list of credentials would miss the next x-…-key. */
@@ -97,13 +62,13 @@ cis_code cis_http_request_check(const struct cis_http_request *request, struct c
     size_t bytes = 0;
     for (size_t i = 0; i < request->nheaders; i++) {
         const char *name = request->headers[i].name, *value = request->headers[i].value;
-        if (name == NULL || value == NULL || !cis_http_token_valid(cis_str_of(name))) {
+        if (name == NULL || value == NULL || !cis_header_token(cis_str_of(name))) {
             return cis_fail(err, CIS_E_INVALID, "http header %zu: not a header name", i + 1);
         }
-        if (of_the_host(name)) {
+        if (cis_header_of_host(cis_str_of(name))) {
             return cis_fail(err, CIS_E_INVALID, "http header %.40s: set by the host only", name);
         }
-        if (!value_valid(value)) {
+        if (!cis_header_value(cis_str_of(value))) {
             return cis_fail(err, CIS_E_INVALID, "http header %.40s: a control character in it",
                             name);
         }

@@ -314,8 +314,8 @@ static void set_port(struct sockaddr_storage *addr, uint16_t port)
     }
 }
 
-static cis_code give(const cis_net_lookup *lookup, const char *host, uint16_t port,
-                     struct cis_net_addrs *out, struct cis_error *err)
+cis_code cis_net_lookup_addrs(const cis_net_lookup *lookup, const char *host, uint16_t port,
+                              struct cis_net_addrs *out, struct cis_error *err)
 {
     const struct sockaddr_storage *found;
     size_t n;
@@ -353,5 +353,5 @@ cis_code cis_net_resolve(const char *servers, const char *host, uint16_t port, u
     CIS_TRY(stopped(call, err));
     CIS_TRY(cis_net_lookup_start(servers, host, limit_ns, &lookup, err));
     CIS_TRY(await(lookup, call, err));
-    return give(lookup, host, port, out, err);
+    return cis_net_lookup_addrs(lookup, host, port, out, err);
 }

@@ -49,6 +49,10 @@ enum cis_net_found cis_net_lookup_result(const cis_net_lookup *lookup,
                                          const struct sockaddr_storage **out_list, size_t *out_n,
                                          const char **out_why);
 
+/* The same as a list of one's own, with ports, or as an error: codes as of cis_net_resolve. */
+cis_code cis_net_lookup_addrs(const cis_net_lookup *lookup, const char *host, uint16_t port,
+                              struct cis_net_addrs *out, struct cis_error *err);
+
 /* All of it, for a thread that may wait, under the deadline and cancellation of `call`. Addresses
  * get `port`. CIS_E_DENIED: no address, or too many; CIS_E_NET: no answer. */
 cis_code cis_net_resolve(const char *servers, const char *host, uint16_t port, uint64_t limit_ns,
