@@ -42,6 +42,8 @@ struct cis_host {
     size_t input_pos;       /* for stdin-like readers */
     struct cis_buf output;  /* cis.output_write, WASI stdout */
     bool output_written;
+    bool output_is_log; /* the result is a returned text: what is printed to stdout is for the log,
+                         * as stderr is */
     struct cis_buf errors; /* WASI stderr: turned into log lines by cis_host_stderr */
 
     struct cis_host_heap heap;

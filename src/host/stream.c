@@ -132,7 +132,7 @@ cis_code cis_host_stream_read(struct cis_host *host, cis_guest *guest, struct ci
 static cis_code write_skill(struct cis_host *host, cis_guest *guest, size_t number,
                             struct cis_bytes data, struct cis_error *err)
 {
-    if (number == 1) {
+    if (number == 1 && !host->output_is_log) {
         return cis_host_output(host, guest, data, err);
     }
     while (data.len != 0) {

@@ -41,19 +41,6 @@ cis_code cis_run_component_link(const struct cis_run_request *request, cis_progr
     return cis_component_link(request->image, &provider, out_program, err);
 }
 
-#define RUN "wasi:cli/run@0.2."
-
-static const struct cis_extern *command(const struct cis_image_info *info)
-{
-    for (size_t i = 0; i < info->nexports; i++) {
-        const struct cis_extern *e = &info->exports[i];
-        if (e->name.len > sizeof RUN - 1 && memcmp(e->name.ptr, RUN, sizeof RUN - 1) == 0) {
-            return e;
-        }
-    }
-    return NULL;
-}
-
 cis_code cis_run_component_entry(const struct cis_run_request *request, struct cis_str *out,
                                  struct cis_error *err)
 {
@@ -61,7 +48,7 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
         *out = cis_str_of(request->program->invoke);
         return CIS_OK;
     }
-    const struct cis_extern *e = command(cis_image_info(request->image));
+    const struct cis_extern *e = cis_wasi_p2_command(cis_image_info(request->image));
     if (e == NULL) {
         return cis_fail(err, CIS_E_ENTRY,
                         "exports no wasi:cli/run@0.2; --invoke 'f(args)' calls a function");
@@ -110,7 +97,7 @@ static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, st
 cis_code cis_run_component_call(cis_session *s, bool *out_failed, struct cis_buf *out,
                                 struct cis_error *err)
 {
-    const struct cis_extern *e = command(cis_image_info(s->request.image));
+    const struct cis_extern *e = cis_wasi_p2_command(cis_image_info(s->request.image));
     cis_code code;
     *out_failed = false;
     if (s->request.program->invoke != NULL) {

@@ -110,8 +110,6 @@ cis_code cis_abi_component_plan(const struct cis_image_info *info,
                                 struct cis_skillabi_plan *plan, struct cis_error *err);
 cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_options *options,
                                 cis_program **out_program, struct cis_error *err);
-cis_code cis_abi_component_run(cis_guest *guest, struct cis_host *host,
-                               struct cis_skillabi_result *out, struct cis_error *err);
 /* "; exports: memory, add, …" as far as it fits, then how many more (entry.c). */
 void cis_abi_list_exports(const struct cis_image_info *info, struct cis_buf *out);
 /* {"success":…,"code":…,"skill":… without the closing brace (answer.c). */

@@ -28,6 +28,9 @@ cis_code cis_abi_call_export(struct cis_abi_call *r, struct cis_str name, const 
 cis_code cis_abi_enter(struct cis_abi_call *r, struct cis_error *err);
 /* Copies a text answer while the guest's memory still holds it. */
 cis_code cis_abi_take_answer(struct cis_abi_call *r, struct cis_error *err);
+/* The same for a component, with all that it means (component.c). */
+cis_code cis_abi_component_run(struct cis_abi_call *r, struct cis_skillabi_result *out,
+                               struct cis_error *err);
 /* What it all means. is_code: `code` is skill_init's, and the skill was not entered. */
 cis_code cis_abi_conclude(struct cis_abi_call *r, int64_t code, bool is_code,
                           struct cis_skillabi_result *out, struct cis_error *err);

@@ -1,10 +1,14 @@
-/* Skills as components: which interfaces they may import, their entry point `run`, and the call.
- * Versions follow semantic versioning: 0.1.x is one interface, whatever x. */
+/* Skills as components: which interfaces they may import (cis:skill and WASI 0.2), their entry
+ * point
+ * (`run`, or wasi:cli/run of a command), and the call. Versions follow semantic versioning: 0.1.x
+ * is one interface, whatever x. */
 #include <stdio.h>
 #include "base/json.h"
-#include "skillabi/abi.h"
+#include "skillabi/call.h"
+#include "wasi/p2/p2.h"
 
 #define RUN_TYPE "func(string) -> result<string, string>"
+#define COMMAND_TYPE "func() -> result"
 
 /* ---- names ---- */
 
@@ -64,7 +68,11 @@ static const struct cis_iface_table *table_of(struct cis_str interface, uint32_t
 
 static const struct cis_ifacefn *resolve(void *self, struct cis_str interface, struct cis_str name)
 {
-    (void)self;
+    const bool *no_wasi = self;
+    const struct cis_ifacefn *wasi = *no_wasi ? NULL : cis_wasi_p2_function(interface, name);
+    if (wasi != NULL) {
+        return wasi;
+    }
     uint32_t grants = 0;
     const struct cis_iface_table *table = table_of(interface, &grants);
     struct cis_str version, plain = split_version(interface, &version);
@@ -77,47 +85,70 @@ static const struct cis_ifacefn *resolve(void *self, struct cis_str interface, s
     return NULL;
 }
 
+static const struct cis_iface_resource *resource(void *self, struct cis_str interface,
+                                                 struct cis_str name)
+{
+    const bool *no_wasi = self;
+    return *no_wasi ? NULL : cis_wasi_p2_resource(interface, name);
+}
+
 /* ---- the plan ---- */
 
-static cis_code refuse_import(const struct cis_extern *import, size_t more, struct cis_error *err)
+static cis_code refuse_import(const struct cis_extern *import, size_t more, bool no_wasi,
+                              struct cis_error *err)
 {
     char rest[48] = "";
     int n = import->name.len > 96 ? 96 : (int)import->name.len;
     if (more != 0) {
         snprintf(rest, sizeof rest, " (and %zu more)", more);
     }
-    if (cis_str_starts(import->name, CIS_STR("wasi:"))) {
+    if (cis_wasi_p2_too_new(import->name)) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "imports %.*s%s: components with WASI 0.2 come with a later version; this "
-                        "one runs components that import cis:skill only",
+                        "imports %.*s%s: needs WASI 0.3 (async), which this build does not provide",
                         n, import->name.ptr, rest);
+    }
+    if (no_wasi && cis_str_starts(import->name, CIS_STR("wasi:"))) {
+        return cis_fail(err, CIS_E_IMPORT, "imports %.*s%s: WASI is switched off (enable_wasi)", n,
+                        import->name.ptr, rest);
     }
     return cis_fail(err, CIS_E_IMPORT,
                     "imports %.*s (%s)%s, which nothing provides; there is cis:skill@0.1.x: "
-                    "memory, ai, http, log, config",
+                    "memory, ai, http, log, config; and WASI 0.2",
                     n, import->name.ptr, import->type, rest);
 }
 
-static cis_code check_imports(const struct cis_image_info *info, struct cis_skillabi_plan *plan,
-                              struct cis_error *err)
+static void note_abi(struct cis_skillabi_plan *plan, const char *abi)
+{
+    for (size_t i = 0; i < plan->nabis; i++) {
+        if (strcmp(plan->abis[i], abi) == 0) {
+            return;
+        }
+    }
+    plan->abis[plan->nabis++] = abi;
+}
+
+static cis_code check_imports(const struct cis_image_info *info, bool no_wasi,
+                              struct cis_skillabi_plan *plan, struct cis_error *err)
 {
     const struct cis_extern *first = NULL;
     size_t missing = 0;
     for (size_t i = 0; i < info->nimports; i++) {
         const struct cis_extern *import = &info->imports[i];
         uint32_t grants = 0;
-        const struct cis_iface_table *table =
-            strcmp(import->type, "instance") == 0 ? table_of(import->name, &grants) : NULL;
+        bool instance = strcmp(import->type, "instance") == 0;
+        const struct cis_iface_table *table = instance ? table_of(import->name, &grants) : NULL;
         if (table != NULL) {
-            plan->abis[0] = table->abi;
-            plan->nabis = 1;
+            note_abi(plan, table->abi);
+            plan->grants |= grants;
+        } else if (instance && !no_wasi && cis_wasi_p2_interface(import->name, &grants)) {
+            note_abi(plan, "wasi");
             plan->grants |= grants;
         } else if (strcmp(import->type, "type") != 0) {
             first = first != NULL ? first : import;
             missing++;
         }
     }
-    return missing == 0 ? CIS_OK : refuse_import(first, missing - 1, err);
+    return missing == 0 ? CIS_OK : refuse_import(first, missing - 1, no_wasi, err);
 }
 
 static cis_code check_entry(const struct cis_image_info *info,
@@ -130,13 +161,19 @@ static cis_code check_entry(const struct cis_image_info *info,
         (method == NULL || strcmp(method, "run") == 0)) {
         plan->entry = run->name;
         plan->entry_type = RUN_TYPE;
-        plan->abis[0] = "cis:skill"; /* also without an import */
-        plan->nabis = 1;
+        note_abi(plan, "cis:skill"); /* also without an import */
+        return CIS_OK;
+    }
+    const struct cis_extern *command = cis_wasi_p2_command(info);
+    if (command != NULL && method == NULL) {
+        plan->entry = command->name;
+        plan->entry_type = COMMAND_TYPE;
+        plan->kind = "command";
         return CIS_OK;
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ERROR_MSG_MAX - 1);
     cis_buf_printf(&text, "a component is entered by its exported function run%s%.64s",
-                   method != NULL ? ", not " : "", method != NULL ? method : "");
+                   method != NULL ? ", not " : ", or wasi:cli/run", method != NULL ? method : "");
     cis_abi_list_exports(info, &text);
     return cis_fail(err, CIS_E_ENTRY, "%s", cis_buf_cstr(&text));
 }
@@ -147,7 +184,7 @@ cis_code cis_abi_component_plan(const struct cis_image_info *info,
 {
     struct cis_error why = {0};
     plan->kind = "component";
-    cis_code imports = check_imports(info, plan, err);
+    cis_code imports = check_imports(info, options != NULL && options->no_wasi, plan, err);
     cis_code entry = check_entry(info, options, plan, &why);
     CIS_TRY(imports);
     if (options != NULL && options->abi != NULL && strcmp(options->abi, "cis:skill") != 0) {
@@ -163,12 +200,16 @@ cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_opti
     struct cis_skillabi_plan plan = {.allocator = ""};
     CIS_TRY(cis_abi_component_plan(cis_image_info(image), options, &plan, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf type = CIS_BUF_INIT(4096);
-    CIS_TRY(cis_component_export_type(image, plan.entry, &type, err));
-    if (strcmp(cis_buf_cstr(&type), RUN_TYPE) != 0) {
+    bool command = strcmp(plan.kind, "command") == 0; /* its type is the engine's to compare */
+    if (!command) {
+        CIS_TRY(cis_component_export_type(image, plan.entry, &type, err));
+    }
+    if (!command && strcmp(cis_buf_cstr(&type), RUN_TYPE) != 0) {
         return cis_fail(err, CIS_E_ENTRY, "exports run as %.120s; it has to be %s",
                         cis_buf_cstr(&type), RUN_TYPE);
     }
-    static const struct cis_iface_provider provider = {.function = resolve};
+    bool no_wasi = options != NULL && options->no_wasi;
+    const struct cis_iface_provider provider = {resolve, resource, &no_wasi};
     return cis_component_link(image, &provider, out_program, err);
 }
 
@@ -222,12 +263,48 @@ static cis_code call(cis_guest *guest, struct cis_host *host, cis_vals *vals,
     return take_result(guest, host, cis_vals_result(vals), out, err);
 }
 
-cis_code cis_abi_component_run(cis_guest *guest, struct cis_host *host,
-                               struct cis_skillabi_result *out, struct cis_error *err)
+/* Its result is what it returns; what it prints, also while it started, goes to the log. */
+static cis_code call_typed(struct cis_abi_call *r, struct cis_skillabi_result *out,
+                           struct cis_error *err)
 {
+    struct cis_host *host = r->host;
     cis_vals *vals = NULL;
-    CIS_TRY(cis_vals_new(guest, 1, &vals, err));
-    cis_code code = call(guest, host, vals, out, err);
+    host->output_is_log = true;
+    cis_host_stderr(host, cis_buf_bytes(&host->output));
+    cis_budget_release(&host->budget, host->output.len);
+    cis_buf_reset(&host->output);
+    host->output_written = false;
+    CIS_TRY(cis_vals_new(r->guest, 1, &vals, err));
+    cis_code code = call(r->guest, host, vals, out, err);
     cis_vals_free(vals);
     return code;
+}
+
+static cis_code call_command(struct cis_abi_call *r, int64_t *out_code, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(1024);
+    cis_vals *vals = NULL;
+    cis_buf_str(&name, r->plan.entry);
+    cis_buf_text(&name, "#run");
+    CIS_TRY(cis_buf_check(&name, "entry", err));
+    CIS_TRY(cis_vals_new(r->guest, 0, &vals, err));
+    cis_code code = cis_component_call(r->guest, cis_buf_view(&name), COMMAND_TYPE, vals, err);
+    *out_code = code == CIS_OK && !cis_val_is_ok(cis_vals_result(vals)) ? 1 : 0;
+    cis_vals_free(vals);
+    return code;
+}
+
+cis_code cis_abi_component_run(struct cis_abi_call *r, struct cis_skillabi_result *out,
+                               struct cis_error *err)
+{
+    int64_t exit = 0;
+    cis_code code =
+        cis_abi_is(r, "command") ? call_command(r, &exit, err) : call_typed(r, out, err);
+    r->exited = cis_guest_end(r->guest)->exited;
+    if (r->exited) {
+        exit = cis_guest_end(r->guest)->exit_code;
+    }
+    CIS_TRY(r->exited ? CIS_OK : code);
+    return cis_abi_is(r, "command") || r->exited ? cis_abi_conclude(r, exit, false, out, err)
+                                                 : CIS_OK;
 }

@@ -86,10 +86,7 @@ cis_code cis_skillabi_run(cis_guest *guest, struct cis_host *host,
     host->output_written = host->output.len != 0; /* of the call before, or of a start function */
     const struct cis_image_info *info = cis_image_info(cis_program_image(cis_guest_program(guest)));
     CIS_TRY(cis_skillabi_plan(info, options, &r.plan, err));
-    if (info->component) {
-        return cis_abi_component_run(guest, host, out, err);
-    }
-    cis_code code = run(&r, out, err);
+    cis_code code = info->component ? cis_abi_component_run(&r, out, err) : run(&r, out, err);
     cis_buf_done(&r.text);
     return code;
 }

@@ -182,5 +182,74 @@ class Fetch(Case):
         self.assertEqual(server.last, b"payload")
 
 
+class VisitsInC(Case):
+    """A component made with clang and `cis component new` alone."""
+
+    FOLDER = os.path.join(BUILT, "visits-c")
+
+    def test_installed_it_counts_its_visits(self):
+        self.cis("skill", "install", self.FOLDER, "--yes")
+        for visits in (1, 2):
+            run = self.cis("skill", "run", "visits-c", "--input", '{"name":"Ada \\u00fc"}')
+            self.assertEqual(json.loads(run.stdout), {"hello": "Ada ü", "visits": visits})
+            self.assertIn("met Ada ü", run.stderr)
+        self.assertEqual(self.memory("visits-c", "visits/Ada ü").strip(), "2")
+
+    def test_its_err_and_a_refusal_are_failures_that_leave_nothing(self):
+        module = os.path.join(self.FOLDER, "visits.wasm")
+        run = self.cis("skill", "run", "--wasm", module, "--input", "{}", exit_code=1)
+        self.assertIn("name is missing", json.loads(run.stdout)["error"])
+        run = self.cis("skill", "run", "--wasm", module, "--input", '{"name":"Ada"}', "--deny", "memory", exit_code=1)
+        self.assertEqual(json.loads(run.stdout)["error"], "denied")
+
+    def test_it_imports_what_it_calls_and_nothing_else(self):
+        run = self.cis("component", "wit", os.path.join(self.FOLDER, "visits.wasm"))
+        imports = [line.strip() for line in run.stdout.splitlines() if line.strip().startswith("import ")]
+        self.assertEqual(imports, ["import cis:skill/memory@0.1.0;", "import cis:skill/log@0.1.0;"])
+
+    def test_the_types_in_the_sdk_are_those_of_the_interface_file(self):
+        section = self.custom_section(self.FOLDER + ".core.wasm", "component-type:skill")
+        made = subprocess.run([CIS, "component", "wit", "-"], input=section, env=self.env, capture_output=True,
+                              timeout=100, check=True).stdout.decode()
+        path = os.path.join(os.environ["CIS_SOURCE_DIR"], "src", "skillabi", "wit", "cis-skill.wit")
+        with open(path, encoding="utf-8") as handle:
+            self.assertEqual(self.plain(made), self.plain(handle.read()))
+
+    @staticmethod
+    def plain(wit):
+        lines = (line.split("///")[0].strip() for line in wit.splitlines())
+        return [line for line in lines if line]
+
+    @staticmethod
+    def custom_section(path, wanted):
+        with open(path, "rb") as handle:
+            wasm = handle.read()
+        at = 8
+
+        def number():
+            nonlocal at
+            value = shift = 0
+            while True:
+                byte = wasm[at]
+                at += 1
+                value |= (byte & 127) << shift
+                shift += 7
+                if byte < 128:
+                    return value
+
+        while at < len(wasm):
+            kind = wasm[at]
+            at += 1
+            size = number()
+            end = at + size
+            if kind == 0:
+                length = number()
+                name, at = wasm[at:at + length].decode(), at + length
+                if name == wanted:
+                    return wasm[at:end]
+            at = end
+        raise AssertionError("no section " + wanted)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -313,11 +313,17 @@ static void what_nothing_provides_is_named_with_its_version(void **state)
 {
     (void)state;
     assert_fails(CIS_E_UNSUPPORTED,
-                 "imports wasi:cli/stdout@0.2.3 (and 1 more): components with WASI 0.2 come with a "
-                 "later version",
-                 plan_of("(component (import \"wasi:cli/stdout@0.2.3\" (instance))"
-                         " (import \"wasi:io/streams@0.2.3\" (instance))" RUN,
+                 "imports wasi:cli/stdout@0.3.0 (and 1 more): needs WASI 0.3 (async)",
+                 plan_of("(component (import \"wasi:cli/stdout@0.3.0\" (instance))"
+                         " (import \"wasi:io/streams@0.3.0\" (instance))" RUN,
                          NULL, err));
+    assert_fails(CIS_E_IMPORT, "imports wasi:gpu/cores@0.2.3 (instance), which nothing provides",
+                 plan_of("(component (import \"wasi:gpu/cores@0.2.3\" (instance))" RUN, NULL, err));
+    const struct cis_skillabi_options off = {.no_wasi = true};
+    assert_fails(
+        CIS_E_IMPORT, "imports wasi:cli/stdout@0.2.3: WASI is switched off",
+        plan_of("(component (import \"wasi:cli/stdout@0.2.3\" (instance))" RUN, &off, err));
+    assert_ok(plan_of("(component (import \"wasi:cli/stdout@0.2.3\" (instance))" RUN, NULL, err));
     assert_fails(CIS_E_IMPORT, "imports acme:gpu/cores@1.0.0 (instance), which nothing provides",
                  plan_of("(component (import \"acme:gpu/cores@1.0.0\" (instance))" RUN, NULL, err));
     assert_fails(
@@ -360,7 +366,8 @@ static void an_entry_other_than_run_is_refused(void **state)
     (void)state;
     const struct cis_skillabi_options method = {.method = "main"}, abi = {.abi = "env-buffer"},
                                       fine = {.method = "run", .abi = "cis:skill"};
-    assert_fails(CIS_E_ENTRY, "entered by its exported function run; it exports nothing",
+    assert_fails(CIS_E_ENTRY,
+                 "entered by its exported function run, or wasi:cli/run; it exports nothing",
                  plan_of("(component)", NULL, err));
     assert_fails(CIS_E_ENTRY, "function run, not main; exports: run",
                  plan_of("(component " RUN, &method, err));

@@ -38,7 +38,9 @@ static void inspect_shows_interfaces_entry_and_grants(void **state)
         sys_wat(s, "wasi.wat", "(component (import \"wasi:cli/stdout@0.2.3\" (instance)))");
     assert_exit(s, 0, cis(s, "inspect", wasi));
     assert_contains(sys_out(s), "  wasi:cli/stdout@0.2.3  instance");
-    assert_contains(sys_out(s), "runs: no: imports wasi:cli/stdout@0.2.3");
+    assert_contains(
+        sys_out(s),
+        "runs: no: a component is entered by its exported function run, or wasi:cli/run");
     free(wasi);
 }
 
@@ -96,9 +98,9 @@ static void what_nothing_provides_is_refused_by_name(void **state)
 {
     struct sys *s = *state;
     char *wasi =
-        sys_wat(s, "wasi.wat", "(component (import \"wasi:cli/stdout@0.2.3\" (instance)))");
+        sys_wat(s, "wasi.wat", "(component (import \"wasi:cli/stdout@0.3.0\" (instance)))");
     assert_exit(s, 3, cis(s, "skill", "run", "--wasm", wasi));
-    assert_contains(sys_err(s), "WASI 0.2 come with a later version");
+    assert_contains(sys_err(s), "imports wasi:cli/stdout@0.3.0: needs WASI 0.3");
     char *gpu = sys_wat(s, "gpu.wat", "(component (import \"acme:gpu/cores@1.0.0\" (instance)))");
     assert_exit(s, 3, cis(s, "skill", "run", "--wasm", gpu));
     assert_contains(sys_err(s), "imports acme:gpu/cores@1.0.0 (instance), which nothing provides");
@@ -170,6 +172,62 @@ static void the_adapter_says_which_version_of_wasi_is_imported(void **state)
     assert_contains(sys_err(s), "0.2.0, 0.2.3, 0.2.12");
 }
 
+/* The component of a guest; valid until the next one. */
+static const char *component_of(struct sys *s, const char *guest)
+{
+    static char made[600];
+    char core[600];
+    snprintf(core, sizeof core, "%s/%s.wasm", CIS_GUESTS_DIR, guest);
+    snprintf(made, sizeof made, "%s/%s.component.wasm", s->home, guest);
+    assert_exit(s, 0, cis(s, "component", "new", core, "-o", made));
+    return made;
+}
+
+static void a_command_of_wasi_is_a_skill_with_its_files(void **state)
+{
+    struct sys *s = *state;
+    const char *notes = component_of(s, "notes");
+    assert_exit(s, 0, cis(s, "inspect", notes));
+    assert_contains(sys_out(s), "abis: wasi\n");
+    assert_contains(sys_out(s), " (command)\n");
+    assert_contains(sys_out(s), "grants needed: fs_read clocks\n");
+    assert_exit(s, 0,
+                cis(s, "skill", "run", "--wasm", notes, "--input", "\"one\"", "--allow", "fs=rw"));
+    assert_string_equal(sys_out(s), "{\"lines\":1}");
+    assert_exit(s, 1,
+                cis(s, "skill", "run", "--wasm", notes, "--input", "\"fail\"", "--allow", "fs=rw"));
+    assert_exit(s, 0, cis(s, "fs", "cat", "/log.txt"));
+    assert_string_equal(sys_out(s), "\"one\"\n");
+    /* Without the grant there is nothing to open. */
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", notes, "--input", "\"two\""));
+    assert_contains(sys_out(s), "error");
+}
+
+static void a_typed_skill_has_wasi_beside_its_own_interfaces(void **state)
+{
+    struct sys *s = *state;
+    const char *says = component_of(s, "component_says");
+    /* What it prints is told, what it returns is the result. */
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", says, "--input", "\"p\""));
+    assert_string_equal(sys_out(s), "\"answer\"\n");
+    assert_contains(sys_err(s), "printed\n");
+    assert_contains(sys_err(s), "complained\n");
+    assert_exit(s, 0,
+                cis(s, "skill", "run", "--wasm", says, "--input", "\"f\"", "--allow", "fs=rw"));
+    assert_exit(s, 0, cis(s, "fs", "cat", "/said.txt"));
+    assert_string_equal(sys_out(s), "kept\n");
+    assert_exit(s, 1, cis(s, "skill", "run", "--wasm", says, "--input", "\"f\""));
+    assert_contains(sys_out(s), "\"error\":\"no file\"");
+    s->env[0] = "SAID=so";
+    assert_exit(s, 0,
+                cis(s, "skill", "run", "--wasm", says, "--input", "\"v\"", "--allow", "env=SAID"));
+    assert_string_equal(sys_out(s), "so\n");
+    assert_exit(s, 1, cis(s, "skill", "run", "--wasm", says, "--input", "\"v\""));
+    s->env[0] = NULL;
+    assert_exit(s, 1, cis(s, "skill", "run", "--wasm", says, "--input", "\"x\""));
+    assert_contains(sys_out(s), "\"success\":false,\"code\":1"); /* all that its adapter tells */
+}
+
 static void what_is_no_component_is_refused_by_name(void **state)
 {
     struct sys *s = *state;
@@ -207,6 +265,8 @@ int main(void)
         T(its_limits_and_traps_have_the_exit_codes_of_modules),
         T(core_module_becomes_a_component_whose_interfaces_are_shown),
         T(the_adapter_says_which_version_of_wasi_is_imported),
+        T(a_command_of_wasi_is_a_skill_with_its_files),
+        T(a_typed_skill_has_wasi_beside_its_own_interfaces),
         T(what_is_no_component_is_refused_by_name),
     };
     return cmocka_run_group_tests_name("components", tests, NULL, NULL);

@@ -23,6 +23,11 @@ const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n);
 const struct cis_ifacefn *cis_wasi_p2_function(struct cis_str interface, struct cis_str name);
 const struct cis_iface_resource *cis_wasi_p2_resource(struct cis_str interface,
                                                       struct cis_str name);
+/* By its name alone: does it belong to a package that is provided here? *out_grants gets the bits
+ * of the grants that calls of it may need. */
+bool cis_wasi_p2_interface(struct cis_str interface, uint32_t *out_grants);
+/* The export wasi:cli/run@0.2.x of a program; NULL: it is none. */
+const struct cis_extern *cis_wasi_p2_command(const struct cis_image_info *info);
 /* True for wasi:…@0.3 and later, which this build knows of but does not run. */
 bool cis_wasi_p2_too_new(struct cis_str interface);
 /* Closes what the guest left open. After the guest is gone. */

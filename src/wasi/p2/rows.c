@@ -194,7 +194,7 @@ const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n)
 }
 
 /* "wasi:io/poll@0.2.3" → "wasi:io/poll", when its version is one that is served. */
-static bool served(struct cis_str *interface)
+bool p2_served(struct cis_str *interface)
 {
     struct cis_str version = *interface, name;
     uint64_t minor;
@@ -211,7 +211,7 @@ static bool served(struct cis_str *interface)
 
 const struct cis_ifacefn *cis_wasi_p2_function(struct cis_str interface, struct cis_str name)
 {
-    if (!served(&interface)) {
+    if (!p2_served(&interface)) {
         return NULL;
     }
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
@@ -227,7 +227,7 @@ const struct cis_ifacefn *cis_wasi_p2_function(struct cis_str interface, struct 
 
 const struct cis_iface_resource *cis_wasi_p2_resource(struct cis_str interface, struct cis_str name)
 {
-    bool ours = served(&interface);
+    bool ours = p2_served(&interface);
     for (size_t i = 0; ours && i < sizeof resources / sizeof *resources; i++) {
         if (cis_str_is(name, resources[i].name)) {
             return &resources[i];
