@@ -3,6 +3,7 @@
 #define CIS_CIS_H
 
 #include "cis/cancel.h"
+#include "cis/component.h"
 #include "cis/error.h"
 #include "cis/runtime.h"
 #include "cis/service.h"

@@ -6,6 +6,9 @@
 #include "base/mem.h"
 #include "engine/layout.h"
 
+/* Programs of one image whose rows have an owner: each was linked with others, and none goes before
+ * the image does. */
+#define OWNED_MAX 64u
 #define EXTERNS_MAX                                                                                \
     1000u /* imports of a component, functions of an interface: the C API's access                 \
              to the n-th takes n steps */
@@ -307,6 +310,19 @@ static cis_code make(struct link *l, const wasmtime_component_type_t *type, cis_
     if (p == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
     }
+    if (l->from->owner != NULL && l->image->owned_programs == OWNED_MAX) {
+        cis_free(p);
+        return cis_fail(err, CIS_E_LIMIT,
+                        "%s: linked with %u sets of provided interfaces already: make them once",
+                        l->image->name, OWNED_MAX);
+    }
+    if (l->from->owner != NULL) {
+        l->image->owned_programs++;
+        l->from->ref(l->from->owner);
+        p->owner = l->from->owner;
+        p->owner_unref = l->from->unref;
+        p->given = l->from->given;
+    }
     p->image = l->image;
     p->ifaces = l->bound;
     p->nifaces = l->n;
@@ -332,8 +348,11 @@ static cis_code link_type(struct link *l, const wasmtime_component_type_t *type,
         if (l->missing > 1) {
             snprintf(more, sizeof more, " (and %zu more)", l->missing - 1);
         }
-        return cis_fail(err, CIS_E_IMPORT, "%s: imports %s, which nothing provides%s",
-                        l->image->name, l->first, more);
+        return cis_fail(
+            err, CIS_E_IMPORT,
+            "%s: imports %s, which nothing provides%s: a matching implementation was not "
+            "found in the linker",
+            l->image->name, l->first, more);
     }
     pthread_mutex_lock(&l->image->programs_lock);
     cis_program *found = find(l->image, l);

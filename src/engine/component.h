@@ -213,7 +213,21 @@ struct cis_iface_provider {
     cis_iface_resolver *function;
     cis_resource_resolver *resource; /* may be NULL */
     void *self;
+    /* Of rows that do not live as long as the process: what is linked with them keeps a reference
+     * to `owner` until the image is gone. All NULL otherwise. */
+    void *owner;
+    void (*ref)(void *owner);
+    void (*unref)(void *owner);
+    /* Of resources of such rows: the guest handed one over as an own<> argument to a handler that
+     * takes values, which is about to be called. May be NULL. */
+    void (*given)(cis_guest *guest, uint32_t kind, uint32_t rep);
 };
+
+/* Versions by which an interface is found ("wasi:io/poll@0.2.3"). Compatible: the same major
+ * version, for 0.x the same minor one, for 0.0.x the same patch; a pre-release fits nothing but
+ * itself. The name before the version: all of it when there is none. */
+struct cis_str cis_iface_version(struct cis_str interface, struct cis_str *out_version);
+bool cis_iface_fits(struct cis_str wanted, struct cis_str have);
 
 /* Binds every function of every imported interface. What nothing provides is CIS_E_IMPORT naming
  * interface, version and function; so is a function of another type. Types that an interface
@@ -233,7 +247,7 @@ cis_code cis_vals_new(cis_guest *guest, size_t nargs, cis_vals **out_vals, struc
 void cis_vals_free(cis_vals *vals);
 cis_val *cis_vals_arg(cis_vals *vals, size_t i);
 const cis_val *cis_vals_result(const cis_vals *vals);
-/* Calls an exported function that returns a value, "f" or "interface#f"; `type` is what the caller
+/* Calls an exported function, "f" or "interface#f"; `type` is what the caller
  * expects. The limits,
  * ends and refusals of cis_guest_call. */
 cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *type, cis_vals *vals,

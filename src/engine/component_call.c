@@ -4,14 +4,25 @@
 #include "engine/layout.h"
 
 #define HOSTCALL_MAX (128ull << 20)
-#define ARGS_MAX 8u
+#define ARGS_MAX 32u
 
 /* ---- host calls ---- */
 
+const struct cis_ifacefn *cis_guest_row(const cis_guest *guest)
+{
+    return guest->row;
+}
+
+/* An owned one is the handler's; its maker may want to know. */
 static cis_code take(cis_guest *guest, cis_val *val, struct cis_error *err)
 {
     uint32_t kind;
-    return cis_val_take_resource(guest, val, &kind, err);
+    bool owned;
+    CIS_TRY(cis_val_take_resource(guest, val, &kind, &owned, err));
+    if (owned && guest->program->given != NULL) {
+        guest->program->given(guest, kind, cis_val_rep(val));
+    }
+    return CIS_OK;
 }
 
 static cis_code each_arg(cis_guest *guest, cis_val *args, size_t nargs, cis_val_act *act,
@@ -82,6 +93,7 @@ static cis_code call(cis_guest *guest, const struct cis_bound_iface *bound, cis_
     if (bound->takes_resources) {
         CIS_TRY(each_arg(guest, args, nargs, take, err));
     }
+    guest->row = row;
     return row->handler(guest, args, result, err);
 }
 
@@ -231,13 +243,14 @@ static bool has_type(cis_guest *guest, const wasmtime_component_func_t *func, co
 struct component_call {
     const wasmtime_component_func_t *func;
     cis_vals *vals;
+    bool has_result;
 };
 
 static wasmtime_error_t *call_now(cis_guest *guest, void *arg)
 {
     struct component_call *c = arg;
     return wasmtime_component_func_call(c->func, guest->context, c->vals->args, c->vals->n,
-                                        &c->vals->result, 1);
+                                        &c->vals->result, c->has_result);
 }
 
 /* ---- calls as text ---- */
@@ -311,6 +324,6 @@ cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *t
         return cis_fail(err, CIS_E_ENTRY, "%s: exports no function " CIS_STR_FMT " of type %s",
                         guest->program->image->name, CIS_STR_ARG(name), type);
     }
-    struct component_call c = {&func, vals};
+    struct component_call c = {&func, vals, strstr(type, ") -> ") != NULL};
     return cis_guest_execute(guest, call_now, &c, err);
 }

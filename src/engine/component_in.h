@@ -46,7 +46,7 @@ void cis_val_set_fields(cis_val *out, size_t n);
 void cis_val_name_field(cis_val *record, size_t i, struct cis_str name);
 /* A resource of an argument becomes its rep, and its handle is gone from the engine: a borrowed one
  * is given back, an owned one is the host's from here on. */
-cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kind,
+cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kind, bool *out_owned,
                                struct cis_error *err);
 /* Gives a borrowed one back; drops what an owned one names, as the guest's own drop would. */
 cis_code cis_val_drop_resource(cis_guest *guest, cis_val *val, struct cis_error *err);

@@ -37,6 +37,9 @@ struct cis_program {
     wasmtime_component_linker_t *components;
     struct cis_glue_pre *component_pre;
     struct cis_bound_iface *ifaces; /* one for each imported function, in order */
+    void *owner;                    /* of rows that do not live as long as the process; or NULL */
+    void (*owner_unref)(void *owner);
+    void (*given)(cis_guest *guest, uint32_t kind, uint32_t rep); /* or NULL */
     size_t nifaces;
     struct cis_made_row
         *made; /* rows for imports that nobody has: to trap, or for a tape to answer; owned */
@@ -77,6 +80,7 @@ struct cis_guest {
     struct cis_budget own_budget;
     uint64_t values_bytes; /* charged for values of the component calls going on */
     void *host;
+    const struct cis_ifacefn *row; /* of the host call of a component that is going on */
     void (*trace)(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                   const union cis_slot *result, cis_code code, uint64_t ns);
     cis_iface_trace *trace_iface;

@@ -103,6 +103,7 @@ struct cis_image {
     atomic_uint refs;
     char gap2[64];
     pthread_mutex_t programs_lock; /* who adds one */
+    unsigned owned_programs;       /* linked with rows that have an owner */
 };
 
 /* Profile for these settings, made when first asked for. The one for pooled instances is on-demand

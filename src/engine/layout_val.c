@@ -190,9 +190,10 @@ static cis_code decode(const struct decode *d, const node_t *node, cis_val *val,
     }
     case WASMTIME_COMPONENT_RESOURCE: {
         uint32_t rep, kind;
-        CIS_TRY(cis_val_take_resource(d->guest, val, &kind, d->err));
+        bool owned;
+        CIS_TRY(cis_val_take_resource(d->guest, val, &kind, &owned, d->err));
         rep = cis_val_rep(val);
-        if (kind != node->resource) {
+        if (kind != node->resource || owned != node->owned) {
             return mismatch(d->err);
         }
         put(to, &rep, sizeof rep);

@@ -84,6 +84,9 @@ void cis_program_free(cis_program *p)
     }
     cis_free(p->made);
     cis_bound_ifaces_free(p->ifaces, p->nifaces);
+    if (p->owner != NULL) {
+        p->owner_unref(p->owner);
+    }
     cis_free(p);
 }
 

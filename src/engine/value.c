@@ -142,6 +142,16 @@ bool cis_val_has_flag(const cis_val *flags, const char *name)
     return false;
 }
 
+bool cis_val_is_flags(const cis_val *val)
+{
+    return in(val)->kind == WASMTIME_COMPONENT_FLAGS;
+}
+
+bool cis_val_is_record(const cis_val *val)
+{
+    return in(val)->kind == WASMTIME_COMPONENT_RECORD;
+}
+
 struct cis_str cis_val_field_name(const cis_val *record, size_t i)
 {
     return view(&in(record)->of.record.data[i].name);

@@ -12,6 +12,9 @@
 
 typedef struct cis_val cis_val; /* one value, or the first of an array */
 
+/* The row that a handler was called for. */
+const struct cis_ifacefn *cis_guest_row(const cis_guest *guest);
+
 /* ---- reading (the caller knows the type) ---- */
 
 const cis_val *cis_val_nth(const cis_val *array, size_t i);
@@ -23,6 +26,8 @@ uint32_t cis_val_rep(const cis_val *val);        /* a resource that a handler go
 size_t cis_val_len(const cis_val *val); /* of a list, record or tuple; of flags: set ones */
 struct cis_str cis_val_flag(const cis_val *flags, size_t i); /* name of the i-th that is set */
 bool cis_val_has_flag(const cis_val *flags, const char *name);
+bool cis_val_is_flags(const cis_val *val);
+bool cis_val_is_record(const cis_val *val);
 struct cis_str cis_val_field_name(const cis_val *record, size_t i);
 const cis_val *cis_val_at(const cis_val *val, size_t i); /* its i-th item */
 /* Of an option, a variant's case, a result; NULL without. */

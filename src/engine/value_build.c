@@ -265,7 +265,7 @@ cis_code cis_val_set_own(cis_guest *guest, cis_val *out, uint32_t kind, uint32_t
     return CIS_OK;
 }
 
-cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kind,
+cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kind, bool *out_owned,
                                struct cis_error *err)
 {
     wasmtime_component_resource_host_t *host = NULL;
@@ -275,6 +275,7 @@ cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kin
         return failed(e, "a resource cannot be taken", err);
     }
     *out_kind = wasmtime_component_resource_host_type(host);
+    *out_owned = wasmtime_component_resource_host_owned(host);
     fresh(val, WASMTIME_COMPONENT_U32)->of.u32 = wasmtime_component_resource_host_rep(host);
     wasmtime_component_resource_host_delete(host);
     return CIS_OK;

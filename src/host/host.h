@@ -69,6 +69,7 @@ struct cis_host {
     struct cis_world world; /* what a WASI program finds; zeros for a skill without files */
     struct cis_wasi *wasi;  /* its descriptors, made and closed by wasi/p1; NULL: not needed yet */
     struct cis_wasi_p2 *wasi_p2; /* what handles of a component name; NULL: none were made */
+    void *embedder; /* lib/: what interfaces of the embedder act on; NULL: there are none */
 };
 
 struct cis_host_value {

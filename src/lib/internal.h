@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include "cis/cis.h"
 #include "lib/lib.h"
+#include "lib/provider.h"
 #include "run/run.h"
 #include "vfs/layered/layered.h"
 
@@ -80,6 +81,21 @@ bool cis_lib_change_tell(struct cis_lib_changes *changes, char what, struct cis_
 /* code, or why a path could not be told. */
 cis_code cis_lib_changes_done(struct cis_lib_changes *changes, cis_code code,
                               struct cis_error *err);
+/* The surroundings of a program, made from a cis_wasi_run: a request and what it points to. */
+struct cis_lib_program {
+    struct cis_lib_request q;
+    struct cis_run_program program;
+    struct cis_run_mount mounts[CIS_RUN_MOUNTS_MAX];
+    const char *name[2];
+    struct cis_lib_set *set; /* NULL: no interfaces of the embedder's */
+    struct cis_iface_provider interfaces;
+    struct cis_lib_embedder embedder;
+};
+/* Borrows the run. Not to be moved. After a failure there is nothing to undo. */
+cis_code cis_lib_program_make(const cis_wasi_run *run, cis_module *module,
+                              struct cis_lib_program *out, struct cis_error *err);
+/* After the guest is gone: objects that it left are dropped. */
+void cis_lib_program_done(struct cis_lib_program *program);
 /* A result that a native skill made. */
 cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct cis_buf *output,
                             const char *skill, cis_result **out_result, struct cis_error *err);

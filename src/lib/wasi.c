@@ -1,46 +1,13 @@
-/* cis_wasi_run and cis_wasi_host: a program's surroundings step by step, and a run in them. */
-#include "cis/wasi.h"
+/* cis_wasi_run: a program's surroundings step by step. Runs in them are wasi_start.c. */
+#include "lib/wasi.h"
 
 #include <stdio.h>
 #include <unistd.h>
-#include "base/clock.h"
 #include "base/mem.h"
-#include "history/history.h"
-#include "lib/internal.h"
 
 #define STDOUT_KEPT (16ull << 20)
 #define STDERR_KEPT (1ull << 20)
-#define LISTENERS_MAX 16u
 #define WORDS_MAX 65536u /* arguments, variables */
-
-struct words { /* owned texts, NULL-terminated once there is one */
-    const char **at;
-    size_t n, cap;
-};
-
-struct cis_wasi_run {
-    cis_runtime *runtime;
-    struct cis_error first; /* what the first failed step said; code CIS_OK: none did */
-    char tenant[CIS_TENANT_MAX + 1];
-    struct words args, env;
-    struct words kept; /* texts that mounts and the fork point to */
-    struct cis_run_mount mounts[CIS_RUN_MOUNTS_MAX];
-    const char *states[CIS_RUN_MOUNTS_MAX]; /* of workspaces that are no head; NULL */
-    size_t nmounts;
-    bool read_only;
-    struct cis_host_stream std[3];
-    uint64_t keep_max[3];
-    uint8_t *input;
-    int listeners[LISTENERS_MAX];
-    size_t nlisteners;
-    enum cis_wasi_tx tx;
-    const char *fork;
-    uint64_t memory, time_ms, fuel;
-    bool no_clock, no_random, fixed_clock, seeded;
-    uint64_t clock_ns;
-    uint8_t seed[32];
-    cis_cancel *cancel;
-};
 
 cis_code cis_wasi_run_new(cis_runtime *runtime, cis_wasi_run **out_run, struct cis_error *err)
 {
@@ -58,7 +25,7 @@ cis_code cis_wasi_run_new(cis_runtime *runtime, cis_wasi_run **out_run, struct c
     return CIS_OK;
 }
 
-static void words_done(struct words *words)
+static void words_done(struct cis_lib_words *words)
 {
     for (size_t i = 0; i < words->n; i++) {
         cis_free((void *)(uintptr_t)words->at[i]);
@@ -74,19 +41,16 @@ void cis_wasi_run_free(cis_wasi_run *run)
     words_done(&run->args);
     words_done(&run->env);
     words_done(&run->kept);
+    cis_lib_set_unref(run->set);
     cis_free(run->input);
     cis_free(run);
 }
 
 /* ---- steps ---- */
 
-static bool usable(const cis_wasi_run *run)
-{
-    return run->first.code == CIS_OK;
-}
-
 /* Takes the text; NULL is out of memory already. */
-static const char *words_take(cis_wasi_run *run, struct words *words, char *text, const char *what)
+static const char *words_take(cis_wasi_run *run, struct cis_lib_words *words, char *text,
+                              const char *what)
 {
     if (text != NULL && words->n + 1 >= words->cap) { /* room for the NULL at the end too */
         size_t cap = words->cap == 0 ? 8 : 2 * words->cap;
@@ -121,7 +85,7 @@ static const char *keep_text(cis_wasi_run *run, const char *text, const char *wh
 void cis_wasi_run_tenant(cis_wasi_run *run, const char *tenant)
 {
     struct cis_str name;
-    if (usable(run) && cis_lib_tenant(tenant, &name, &run->first) == CIS_OK) {
+    if (cis_lib_wasi_usable(run) && cis_lib_tenant(tenant, &name, &run->first) == CIS_OK) {
         memcpy(run->tenant, name.ptr, name.len);
         run->tenant[name.len] = 0;
     }
@@ -129,7 +93,7 @@ void cis_wasi_run_tenant(cis_wasi_run *run, const char *tenant)
 
 static struct cis_run_mount *add_mount(cis_wasi_run *run, const char *guest)
 {
-    if (!usable(run)) {
+    if (!cis_lib_wasi_usable(run)) {
         return NULL;
     }
     if (run->nmounts == CIS_RUN_MOUNTS_MAX) {
@@ -138,8 +102,8 @@ static struct cis_run_mount *add_mount(cis_wasi_run *run, const char *guest)
     }
     struct cis_run_mount *m = &run->mounts[run->nmounts];
     *m = (struct cis_run_mount){.guest = keep_text(run, guest != NULL ? guest : "", "mount")};
-    run->nmounts += usable(run);
-    return usable(run) ? m : NULL;
+    run->nmounts += cis_lib_wasi_usable(run);
+    return cis_lib_wasi_usable(run) ? m : NULL;
 }
 
 void cis_wasi_run_workspace(cis_wasi_run *run, const char *guest, const char *branch)
@@ -179,7 +143,7 @@ void cis_wasi_run_read_only(cis_wasi_run *run)
 
 void cis_wasi_run_tx(cis_wasi_run *run, enum cis_wasi_tx tx, const char *fork)
 {
-    if (usable(run) && tx == CIS_WASI_FORK && (fork == NULL || fork[0] == 0)) {
+    if (cis_lib_wasi_usable(run) && tx == CIS_WASI_FORK && (fork == NULL || fork[0] == 0)) {
         cis_fail(&run->first, CIS_E_USAGE, "fork: needs the name of a branch");
     }
     run->tx = tx;
@@ -188,14 +152,14 @@ void cis_wasi_run_tx(cis_wasi_run *run, enum cis_wasi_tx tx, const char *fork)
 
 void cis_wasi_run_arg(cis_wasi_run *run, const char *arg)
 {
-    if (usable(run)) {
+    if (cis_lib_wasi_usable(run)) {
         words_take(run, &run->args, cis_strdup(arg), "arguments");
     }
 }
 
 void cis_wasi_run_env(cis_wasi_run *run, const char *name, const char *value)
 {
-    if (!usable(run)) {
+    if (!cis_lib_wasi_usable(run)) {
         return;
     }
     if (name[0] == 0 || strchr(name, '=') != NULL) {
@@ -212,7 +176,7 @@ void cis_wasi_run_env(cis_wasi_run *run, const char *name, const char *value)
 
 static struct cis_host_stream *stream_of(cis_wasi_run *run, int stream, bool in)
 {
-    if (!usable(run)) {
+    if (!cis_lib_wasi_usable(run)) {
         return NULL;
     }
     if (stream < 0 || stream > 2 || in != (stream == 0)) {
@@ -274,10 +238,10 @@ void cis_wasi_run_keep(cis_wasi_run *run, int stream, uint64_t max)
 
 void cis_wasi_run_listen(cis_wasi_run *run, int fd)
 {
-    if (usable(run) && run->nlisteners == LISTENERS_MAX) {
+    if (cis_lib_wasi_usable(run) && run->nlisteners == LISTENERS_MAX) {
         cis_fail(&run->first, CIS_E_LIMIT, "more than %u listening sockets", LISTENERS_MAX);
     }
-    if (usable(run)) {
+    if (cis_lib_wasi_usable(run)) {
         run->listeners[run->nlisteners++] = fd;
     }
 }
@@ -307,10 +271,10 @@ void cis_wasi_run_fixed_clock(cis_wasi_run *run, uint64_t ns)
 
 void cis_wasi_run_seed(cis_wasi_run *run, const void *seed, size_t len)
 {
-    if (usable(run) && (len == 0 || len > sizeof run->seed)) {
+    if (cis_lib_wasi_usable(run) && (len == 0 || len > sizeof run->seed)) {
         cis_fail(&run->first, CIS_E_USAGE, "seed: 1 to %zu bytes", sizeof run->seed);
     }
-    if (usable(run)) {
+    if (cis_lib_wasi_usable(run)) {
         memset(run->seed, 0, sizeof run->seed);
         memcpy(run->seed, seed, len);
         run->seeded = true;
@@ -322,143 +286,19 @@ void cis_wasi_run_cancel(cis_wasi_run *run, cis_cancel *cancel)
     run->cancel = cancel;
 }
 
-/* ---- running ---- */
-
-/* A state is a name until a run begins: it may be a branch that moves. */
-static cis_code resolve(const cis_wasi_run *run, struct cis_run_mount *mounts,
-                        struct cis_error *err)
+void cis_wasi_run_provide(cis_wasi_run *run, cis_provider *provider)
 {
-    struct cis_stop stop = {CIS_NEVER, run->cancel};
-    struct cis_history h = {run->runtime->store, cis_str_of(run->tenant), &stop};
-    for (size_t i = 0; i < run->nmounts; i++) {
-        mounts[i] = run->mounts[i];
-        if (run->states[i] != NULL) {
-            struct cis_rev rev;
-            if (h.store == NULL) {
-                return cis_fail(err, CIS_E_USAGE, "%s: the runtime keeps nothing", mounts[i].guest);
-            }
-            CIS_TRY(cis_history_resolve(&h, cis_str_of(run->states[i]), &rev, err));
-            mounts[i].at = rev.view;
-        }
-    }
-    return CIS_OK;
-}
-
-static enum cis_tx tx_of(enum cis_wasi_tx tx)
-{
-    return tx == CIS_WASI_COMMIT_ALWAYS ? CIS_TX_ALWAYS
-           : tx == CIS_WASI_DISCARD     ? CIS_TX_DISCARD
-                                        : CIS_TX_ON_SUCCESS;
-}
-
-static void fill_program(const cis_wasi_run *run, const char *const *name,
-                         struct cis_run_program *out)
-{
-    *out = (struct cis_run_program){
-        .args = run->args.n != 0 ? run->args.at : name,
-        .env = run->env.n != 0 ? run->env.at : NULL,
-        .listeners = run->listeners,
-        .nlisteners = run->nlisteners,
-        .fixed_clock = run->fixed_clock,
-        .clock_ns = run->clock_ns,
-        .seeded = run->seeded,
-    };
-    memcpy(out->seed, run->seed, sizeof out->seed);
-    for (int i = 0; i < 3; i++) {
-        out->std[i] = run->std[i];
-        if (run->std[i].kind == CIS_STREAM_KEEP) {
-            out->std[i].kept = CIS_BUF_INIT(run->keep_max[i]);
-        }
+    if (cis_lib_wasi_usable(run)) {
+        run->first.code = cis_lib_set_add(&run->set, provider, &run->first);
     }
 }
 
-cis_code cis_wasi_run_start(cis_wasi_run *run, cis_module *module, cis_result **out_result,
-                            struct cis_error *err)
+void cis_wasi_run_data(cis_wasi_run *run, void *data)
 {
-    if (!usable(run)) {
-        return cis_fail(err, run->first.code, "%s", run->first.msg);
-    }
-    struct cis_run_options options = CIS_RUN_OPTIONS_INIT;
-    options.tenant = run->tenant;
-    options.memory = run->memory;
-    options.time_ms = run->time_ms;
-    options.fuel = run->fuel;
-    options.cancel = run->cancel;
-    struct cis_run_mount mounts[CIS_RUN_MOUNTS_MAX];
-    CIS_TRY(resolve(run, mounts, err));
-    cis_forest *forest = NULL;
-    if (run->runtime->store != NULL) {
-        CIS_TRY(cis_lib_forest(run->runtime, &forest, err));
-    }
-    struct cis_lib_request q;
-    CIS_TRY(cis_lib_request_make(run->runtime, module, &options, &q, err));
-    const char *const name[] = {module->name, NULL};
-    struct cis_run_program program;
-    fill_program(run, name, &program);
-    q.request.program = &program;
-    q.request.forest = forest;
-    q.request.mounts = mounts;
-    q.request.nmounts = run->nmounts;
-    q.request.read_only = run->read_only;
-    q.request.tx = tx_of(run->tx);
-    q.request.fork = run->fork;
-    q.request.no_clock = run->no_clock;
-    q.request.no_random = run->no_random;
-    cis_code code = cis_lib_run(&q, NULL, 0, out_result, err);
-    cis_lib_request_done(&q);
-    return code;
+    run->data = data;
 }
 
-/* ---- the short way ---- */
-
-struct cis_wasi_host {
-    cis_wasi_run *run; /* not changed after it was made: shared by threads */
-};
-
-cis_code cis_wasi_host_new(cis_runtime *runtime, const char *tenant, const char *workspace,
-                           cis_wasi_host **out_host, struct cis_error *err)
+void cis_wasi_run_invoke(cis_wasi_run *run, const char *call)
 {
-    cis_wasi_host *host = cis_zalloc(sizeof *host);
-    cis_code code = host == NULL ? cis_fail(err, CIS_E_NOMEM, "program: out of memory")
-                                 : cis_wasi_run_new(runtime, &host->run, err);
-    if (code == CIS_OK) {
-        cis_wasi_run_tenant(host->run, tenant);
-        cis_wasi_run_workspace(host->run, workspace != NULL ? workspace : "/workspace", NULL);
-        code = host->run->first.code;
-        if (code != CIS_OK) {
-            cis_fail(err, code, "%s", host->run->first.msg);
-        }
-    }
-    if (code != CIS_OK) {
-        cis_wasi_host_free(host);
-        return code;
-    }
-    *out_host = host;
-    return CIS_OK;
-}
-
-void cis_wasi_host_free(cis_wasi_host *host)
-{
-    if (host != NULL) {
-        cis_wasi_run_free(host->run);
-        cis_free(host);
-    }
-}
-
-cis_code cis_wasi_host_run(cis_wasi_host *host, const void *wasm, size_t len,
-                           const char *const *args, cis_result **out_result, struct cis_error *err)
-{
-    cis_wasi_run one = *host->run; /* the same surroundings with other arguments */
-    size_t n = 0;
-    while (args != NULL && args[n] != NULL) {
-        n++;
-    }
-    if (n != 0) {
-        one.args = (struct words){(const char **)(uintptr_t)args, n, n};
-    }
-    cis_module *module = NULL;
-    CIS_TRY(cis_module_load(one.runtime, wasm, len, n != 0 ? args[0] : "program", &module, err));
-    cis_code code = cis_wasi_run_start(&one, module, out_result, err);
-    cis_module_unref(module);
-    return code;
+    run->invoke = cis_lib_wasi_usable(run) ? keep_text(run, call, "invoke") : NULL;
 }

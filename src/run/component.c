@@ -4,23 +4,39 @@
 #include "run/program.h"
 #include "wasi/p2/p2.h"
 
+/* WASI's own first, then what the embedder provides. */
 static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
 {
-    (void)self;
-    return cis_wasi_p2_function(interface, name);
+    const struct cis_iface_provider *more = self;
+    const struct cis_ifacefn *row = cis_wasi_p2_function(interface, name);
+    return row != NULL || more == NULL ? row : more->function(more->self, interface, name);
 }
 
 static const struct cis_iface_resource *resource(void *self, struct cis_str interface,
                                                  struct cis_str name)
 {
-    (void)self;
-    return cis_wasi_p2_resource(interface, name);
+    const struct cis_iface_provider *more = self;
+    const struct cis_iface_resource *found = cis_wasi_p2_resource(interface, name);
+    return found != NULL || more == NULL ? found : more->resource(more->self, interface, name);
+}
+
+bool cis_run_has_interface(struct cis_str interface, struct cis_str name)
+{
+    return cis_wasi_p2_function(interface, name) != NULL;
 }
 
 cis_code cis_run_component_link(const struct cis_run_request *request, cis_program **out_program,
                                 struct cis_error *err)
 {
-    static const struct cis_iface_provider provider = {function, resource, NULL};
+    const struct cis_iface_provider *more = request->program->interfaces;
+    struct cis_iface_provider provider = {
+        .function = function, .resource = resource, .self = (void *)(uintptr_t)more};
+    if (more != NULL) {
+        provider.owner = more->owner;
+        provider.ref = more->ref;
+        provider.unref = more->unref;
+        provider.given = more->given;
+    }
     const struct cis_image_info *info = cis_image_info(request->image);
     if (request->tape != NULL) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "is a component; only modules can be recorded");
@@ -59,7 +75,8 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
 
 /* `interface.f(args)`: the last dot before the arguments parts the two. An interface without its
  * package and version is found among the exports. */
-static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, struct cis_error *err)
+cis_code cis_run_component_text(cis_session *s, const char *call, struct cis_buf *out,
+                                struct cis_error *err)
 {
     const struct cis_image_info *info = cis_image_info(s->request.image);
     size_t head = strcspn(call, "("), dot = head;
@@ -87,7 +104,12 @@ static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, st
     }
     cis_buf_str(&name, bare);
     CIS_TRY(cis_buf_check(&name, "--invoke", err));
-    CIS_TRY(cis_component_call_text(s->guest, cis_buf_view(&name), text, out, err));
+    return cis_component_call_text(s->guest, cis_buf_view(&name), text, out, err);
+}
+
+static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, struct cis_error *err)
+{
+    CIS_TRY(cis_run_component_text(s, call, out, err));
     if (out->len != 0) {
         cis_buf_byte(out, '\n');
     }

@@ -77,6 +77,7 @@ void cis_run_program_world(cis_session *session)
     memcpy(h->world.seed, p->seed, sizeof h->world.seed);
     h->args = p->args;
     h->env = p->env;
+    h->embedder = p->embedder;
     h->fixed_clock = p->fixed_clock;
     h->clock_ns = p->clock_ns;
 }

@@ -7,6 +7,7 @@
 #ifndef CIS_RUN_RUN_H
 #define CIS_RUN_RUN_H
 
+#include "engine/component.h"
 #include "engine/tape.h"
 #include "host/host.h"
 #include "run/files.h"
@@ -46,6 +47,10 @@ struct cis_run_program {
     uint64_t clock_ns;
     bool seeded;
     uint8_t seed[32];
+    /* Components: interfaces beside WASI's; NULL: none. What they act on is the host's embedder. */
+    const struct cis_iface_provider *interfaces;
+    void *embedder;
+    bool no_entry; /* kept, to have its exports called: nothing is entered */
 };
 
 struct cis_run_request {
@@ -118,8 +123,15 @@ struct cis_run_outcome {
     char branch[CIS_FS_REF_MAX + 1];
 };
 
+/* `f(args)` or `interface.f(args)` in the guest of a session of a component; its answer as text. */
+cis_code cis_run_component_text(cis_session *session, const char *call, struct cis_buf *out,
+                                struct cis_error *err);
+
 /* Does a program find this import (WASI, or a memory of env)? For naming those it does not. */
 bool cis_run_provides(const struct cis_extern *import);
+
+/* The same for a function of an interface: is it provided to every component? */
+bool cis_run_has_interface(struct cis_str interface, struct cis_str name);
 
 /* The whole run. CIS_OK when there is an outcome, whatever it says; else nothing ran and there is
  * no record (bad request, out of memory). */

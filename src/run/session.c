@@ -136,7 +136,9 @@ static cis_code link(cis_session *s, struct cis_error *err)
     if (r->program == NULL) {
         return cis_skillabi_link(r->image, &r->abi, &s->program, err);
     }
-    CIS_TRY(cis_run_program_entry(r, &entry, err));
+    if (!r->program->no_entry) {
+        CIS_TRY(cis_run_program_entry(r, &entry, err));
+    }
     return cis_run_program_link(r, &s->program, err);
 }
 

@@ -12,44 +12,12 @@
 
 /* ---- names ---- */
 
-/* "cis:skill/memory@0.1.3" → "cis:skill/memory", and the version behind the @. */
-static struct cis_str split_version(struct cis_str name, struct cis_str *out_version)
-{
-    struct cis_str head;
-    *out_version = name;
-    cis_str_split(out_version, '@', &head);
-    return head;
-}
-
-/* Three numbers, as far as a release version goes; a pre-release matches nothing. */
-static bool version_numbers(struct cis_str text, uint64_t out[3])
-{
-    struct cis_str part;
-    for (int i = 0; i < 3; i++) {
-        bool more = cis_str_split(&text, '.', &part);
-        if (more != (i < 2) || !cis_str_u64(part, &out[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Compatible: the same major version, for 0.x the same minor one, for 0.0.x the same patch. */
-static bool version_fits(struct cis_str wanted, const char *have)
-{
-    uint64_t w[3], h[3];
-    if (!version_numbers(wanted, w) || !version_numbers(cis_str_of(have), h)) {
-        return false;
-    }
-    return w[0] == h[0] && (h[0] != 0 || (w[1] == h[1] && (h[1] != 0 || w[2] == h[2])));
-}
-
 /* The table that has this interface, and in *out_grants what all its functions together need. */
 static const struct cis_iface_table *table_of(struct cis_str interface, uint32_t *out_grants)
 {
     size_t n;
     const struct cis_iface_table *const *tables = cis_skillabi_interfaces(&n);
-    struct cis_str version, name = split_version(interface, &version);
+    struct cis_str version, name = cis_iface_version(interface, &version);
     for (size_t t = 0; t < n; t++) {
         bool found = false;
         for (size_t i = 0; i < tables[t]->nrows; i++) {
@@ -59,7 +27,7 @@ static const struct cis_iface_table *table_of(struct cis_str interface, uint32_t
                 found = true;
             }
         }
-        if (found && version_fits(version, tables[t]->version)) {
+        if (found && cis_iface_fits(version, cis_str_of(tables[t]->version))) {
             return tables[t];
         }
     }
@@ -75,7 +43,7 @@ static const struct cis_ifacefn *resolve(void *self, struct cis_str interface, s
     }
     uint32_t grants = 0;
     const struct cis_iface_table *table = table_of(interface, &grants);
-    struct cis_str version, plain = split_version(interface, &version);
+    struct cis_str version, plain = cis_iface_version(interface, &version);
     for (size_t i = 0; table != NULL && i < table->nrows; i++) {
         const struct cis_ifacefn *row = &table->rows[i];
         if (cis_str_is(plain, row->interface) && cis_str_is(name, row->name)) {

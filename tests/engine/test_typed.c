@@ -188,7 +188,8 @@ static cis_code link_guest(struct fixture *f, const struct cis_iface_provider *p
 
 static cis_guest *guest_new(struct fixture *f, uint32_t grants)
 {
-    static const struct cis_iface_provider provider = {find_row, find_resource, NULL};
+    static const struct cis_iface_provider provider = {.function = find_row,
+                                                       .resource = find_resource};
     cis_program *program = NULL;
     cis_guest *guest = NULL;
     assert_ok(link_guest(f, &provider, &program, err));
@@ -309,11 +310,13 @@ static void what_is_not_provided_or_of_another_type_is_named(void **state)
 {
     struct fixture *f = *state;
     cis_program *program = NULL;
-    const struct cis_iface_provider bare = {find_row, NULL, NULL},
-                                    other = {find_row, find_resource, &host};
+    const struct cis_iface_provider bare = {.function = find_row},
+                                    other = {.function = find_row,
+                                             .resource = find_resource,
+                                             .self = &host};
     assert_fails(CIS_E_IMPORT, "t:t/io.error", link_guest(f, &bare, &program, err));
     assert_fails(CIS_E_IMPORT, "t:t/io.error", link_guest(f, &other, &program, err));
-    const struct cis_iface_provider full = {find_row, find_resource, NULL};
+    const struct cis_iface_provider full = {.function = find_row, .resource = find_resource};
     rows[1].shape = CIS_SHAPE_SKIP;
     assert_fails(CIS_E_IMPORT, "typed", link_guest(f, &full, &program, err));
     rows[1].shape = CIS_SHAPE_READ;

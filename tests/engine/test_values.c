@@ -521,7 +521,7 @@ static const char GUEST[] =
     " (func (export \"all\") (param \"x\" $all_e) (result $all_e)"
     "  (canon lift (core func $run \"all\") (memory $mem) (realloc $realloc))))";
 
-static const struct cis_iface_provider provider = {find_row, find_resource, NULL};
+static const struct cis_iface_provider provider = {.function = find_row, .resource = find_resource};
 
 /* Rows are constants to the engine, which keeps what it linked: another component each time, the
  * same one with another comment. */

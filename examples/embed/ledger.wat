@@ -1,0 +1,48 @@
+;; A guest of component.c by hand: settle(owner, amounts) opens a ledger, books every amount that it
+;; takes, and answers with the last balance.
+(component
+  (import "bank:ledger/books@1.0.0" (instance $books
+    (export "ledger" (type $ledger (sub resource)))
+    (type $e (enum "overdrawn"))
+    (export "error" (type $error (eq $e)))
+    (export "[constructor]ledger" (func (param "owner" string) (result (own $ledger))))
+    (export "[method]ledger.book" (func (param "self" (borrow $ledger)) (param "amount" s64)
+      (result (result s64 (error $error)))))))
+  (core module $libc
+    (memory (export "memory") 1)
+    (global $at (mut i32) (i32.const 1024))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $p i32)
+      (local.set $p (i32.and (i32.add (global.get $at) (i32.const 7)) (i32.const -8)))
+      (global.set $at (i32.add (local.get $p) (local.get 3)))
+      (local.get $p)))
+  (core instance $libc (instantiate $libc))
+  (alias core export $libc "memory" (core memory $mem))
+  (alias core export $libc "realloc" (core func $realloc))
+  (alias export $books "ledger" (type $ledger_t))
+  (alias export $books "[constructor]ledger" (func $open))
+  (alias export $books "[method]ledger.book" (func $book))
+  (core func $open_c (canon lower (func $open) (memory $mem)))
+  (core func $book_c (canon lower (func $book) (memory $mem)))
+  (core func $drop_c (canon resource.drop $ledger_t))
+  (core module $main
+    (import "books" "open" (func $open (param i32 i32) (result i32)))
+    (import "books" "book" (func $book (param i32 i64 i32)))
+    (import "books" "drop" (func $drop (param i32)))
+    (import "books" "memory" (memory 1))
+    (func (export "settle") (param $name i32) (param $len i32) (param $at i32) (param $n i32)
+      (result i64) (local $ledger i32) (local $balance i64)
+      (local.set $ledger (call $open (local.get $name) (local.get $len)))
+      (loop $next (if (local.get $n) (then
+        (call $book (local.get $ledger) (i64.load (local.get $at)) (i32.const 64))
+        (if (i32.eqz (i32.load8_u (i32.const 64)))
+          (then (local.set $balance (i64.load (i32.const 72)))))
+        (local.set $at (i32.add (local.get $at) (i32.const 8)))
+        (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+        (br $next))))
+      (call $drop (local.get $ledger))
+      (local.get $balance)))
+  (core instance $main (instantiate $main (with "books" (instance
+    (export "open" (func $open_c)) (export "book" (func $book_c)) (export "drop" (func $drop_c))
+    (export "memory" (memory $mem))))))
+  (func (export "settle") (param "owner" string) (param "amounts" (list s64)) (result s64)
+    (canon lift (core func $main "settle") (memory $mem) (realloc $realloc))))

@@ -1,0 +1,142 @@
+/* cis_component: an instance of a component that is kept, and calls of its exports. */
+#include "cis/component.h"
+
+#include "base/mem.h"
+#include "lib/internal.h"
+#include "lib/wit.h"
+
+struct cis_component {
+    struct cis_lib_program program; /* what its surroundings are made of */
+    cis_module *module;
+    cis_session *session;
+    cis_wit_call *call; /* the one that is being made; NULL */
+};
+
+enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
+                                 cis_component **out_component, struct cis_error *err)
+{
+    cis_component *c = cis_zalloc(sizeof *c);
+    if (c == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "component: out of memory");
+    }
+    c->module = cis_module_ref(module);
+    cis_code code = cis_lib_program_make(run, module, &c->program, err);
+    if (code == CIS_OK && !cis_image_info(c->program.q.request.image)->component) {
+        code =
+            cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a core module, not a component", module->name);
+    }
+    if (code == CIS_OK) {
+        c->program.program.no_entry = true;
+        code = cis_session_open(&c->program.q.request, &c->session, err);
+    }
+    if (code != CIS_OK) {
+        cis_component_close(c);
+        return code;
+    }
+    *out_component = c;
+    return CIS_OK;
+}
+
+void cis_component_close(cis_component *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    cis_wit_call_free(c->call);
+    cis_session_close(c->session);
+    cis_lib_program_done(&c->program);
+    cis_module_unref(c->module);
+    cis_free(c);
+}
+
+enum cis_code cis_component_eval(cis_component *c, const char *text, char **out_text,
+                                 struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(CIS_OUTPUT_MAX_DEFAULT);
+    cis_session_rearm(c->session);
+    CIS_TRY(cis_run_component_text(c->session, text, &out, err));
+    char *copy = cis_strdup(out.len != 0 ? cis_buf_cstr(&out) : "");
+    if (copy == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "result: out of memory");
+    }
+    *out_text = copy;
+    return CIS_OK;
+}
+
+static cis_code call_make(cis_component *c, const char *name, const char *type, cis_wit_call *call,
+                          struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    CIS_TRY(cis_lib_type_text(type, &text, &call->nargs, err));
+    if (strstr(cis_buf_cstr(&text), "own<") != NULL ||
+        strstr(cis_buf_cstr(&text), "borrow<") != NULL) {
+        return cis_fail(err, CIS_E_UNSUPPORTED, "%s: has resources among its values", name);
+    }
+    call->guest = cis_session_guest(c->session);
+    call->session = c->session;
+    call->name = cis_strdup(name);
+    call->type = cis_strdup(cis_buf_cstr(&text));
+    if (call->name == NULL || call->type == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
+    }
+    CIS_TRY(cis_vals_new(call->guest, call->nargs, &call->vals, err));
+    call->args = cis_vals_arg(call->vals, 0);
+    return CIS_OK;
+}
+
+enum cis_code cis_component_begin(cis_component *c, const char *name, const char *type,
+                                  cis_wit_call **out_call, struct cis_error *err)
+{
+    if (c->call != NULL) {
+        return cis_fail(err, CIS_E_USAGE, "%s: another call is being made", name);
+    }
+    cis_wit_call *call = cis_zalloc(sizeof *call);
+    if (call == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
+    }
+    cis_code code = call_make(c, name, type, call, err);
+    if (code != CIS_OK) {
+        cis_wit_call_free(call);
+        return code;
+    }
+    call->holder = &c->call;
+    c->call = call;
+    *out_call = call;
+    return CIS_OK;
+}
+
+cis_wit *cis_wit_param(cis_wit_call *call, size_t i)
+{
+    return call->vals != NULL && !call->performed && i < call->nargs
+               ? (cis_wit *)cis_vals_arg(call->vals, i)
+               : NULL;
+}
+
+enum cis_code cis_wit_perform(cis_wit_call *call, struct cis_error *err)
+{
+    if (call->vals == NULL || call->performed) {
+        return cis_fail(err, CIS_E_USAGE, "a call is performed once");
+    }
+    if (call->first.code != CIS_OK) {
+        return cis_fail(err, call->first.code, "%s: %s", call->name, call->first.msg);
+    }
+    cis_session_rearm(call->session);
+    call->performed = true;
+    CIS_TRY(cis_component_call(call->guest, cis_str_of(call->name), call->type, call->vals, err));
+    call->result = (cis_val *)(uintptr_t)cis_vals_result(call->vals);
+    return CIS_OK;
+}
+
+void cis_wit_call_free(cis_wit_call *call)
+{
+    if (call == NULL) {
+        return;
+    }
+    if (call->holder != NULL) {
+        *call->holder = NULL;
+    }
+    cis_vals_free(call->vals);
+    cis_free(call->name);
+    cis_free(call->type);
+    cis_free(call);
+}

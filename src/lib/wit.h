@@ -1,0 +1,23 @@
+/* Inside lib/: a call of values. */
+#ifndef CIS_LIB_WIT_H
+#define CIS_LIB_WIT_H
+
+#include "lib/provider.h"
+#include "run/run.h"
+
+struct cis_wit_call {
+    cis_guest *guest;
+    const struct cis_lib_function *function; /* a host function's; NULL: a call of an export */
+    const cis_val *args;
+    size_t nargs;
+    cis_val *result;
+    struct cis_error first; /* of a step that could not be done, or of cis_wit_fail */
+    /* Of an export. */
+    cis_session *session;
+    cis_vals *vals;
+    cis_wit_call **holder; /* who has it, to be told that it is gone */
+    char *name, *type;
+    bool performed;
+};
+
+#endif

@@ -1,0 +1,595 @@
+/* Interfaces in C and calls of exports, through the public headers alone: every kind of value,
+ * objects that are dropped exactly once however a run ends, versions, clashes, wrong types. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+#include "cis/cis.h"
+#include "harness.h"
+
+struct place {
+    cis_runtime *runtime;
+    cis_module *module;
+    cis_provider *provider;
+};
+
+/* What one order is; counted, as each has to be dropped once. */
+struct order {
+    uint32_t total;
+};
+static atomic_int made, dropped, closed;
+static _Thread_local void *last_data;
+
+static void drop_order(void *self, void *object)
+{
+    assert_string_equal(self, "orders");
+    dropped++;
+    free(object);
+}
+
+static enum cis_code f_new(cis_wit_call *call, void *self)
+{
+    struct order *o = calloc(1, sizeof *o);
+    (void)self;
+    assert_non_null(o);
+    made++;
+    cis_wit_set_object(call, cis_wit_result(call), "order", o);
+    return CIS_E_OK;
+}
+
+static enum cis_code f_add(cis_wit_call *call, void *self)
+{
+    struct order *o = cis_wit_object(call, cis_wit_arg(call, 0));
+    uint32_t n = (uint32_t)cis_wit_uint(cis_wit_arg(call, 1));
+    (void)self;
+    assert_non_null(o);
+    assert_null(cis_wit_take(call, cis_wit_arg(call, 0))); /* it was lent */
+    last_data = cis_wit_data(call);
+    if (n == 13) {
+        return cis_wit_fail(call, CIS_E_PROVIDER, "thirteen is not sold");
+    }
+    if (n > 1000) {
+        cis_wit_set_text(call, cis_wit_set_error(call, cis_wit_result(call), true), "too many", 8);
+        return CIS_E_OK;
+    }
+    o->total += n;
+    cis_wit_set_u64(cis_wit_set_ok(call, cis_wit_result(call), true), o->total);
+    return CIS_E_OK;
+}
+
+/* Takes the order itself when it is above 5; smaller ones are left to be dropped. */
+static enum cis_code f_close(cis_wit_call *call, void *self)
+{
+    const cis_wit *arg = cis_wit_arg(call, 0);
+    struct order *o = cis_wit_object(call, arg);
+    uint32_t total = o->total;
+    (void)self;
+    if (total > 5) {
+        assert_ptr_equal(cis_wit_take(call, arg), o);
+        assert_null(cis_wit_take(call, arg));
+        assert_null(cis_wit_object(call, arg));
+        closed++;
+        free(o);
+    }
+    cis_wit_set_u32(cis_wit_result(call), total);
+    return CIS_E_OK;
+}
+
+static enum cis_code f_hello(cis_wit_call *call, void *self)
+{
+    char text[64];
+    size_t len;
+    const char *name = cis_wit_text(cis_wit_arg(call, 0), &len);
+    int n = snprintf(text, sizeof text, "%s %.*s", (const char *)self, (int)(len % 50), name);
+    cis_wit_set_text(call, cis_wit_result(call), text, (size_t)n);
+    return CIS_E_OK;
+}
+
+/* Of another type than it says. */
+static enum cis_code f_wrong(cis_wit_call *call, void *self)
+{
+    (void)self;
+    cis_wit_set_u8(cis_wit_result(call), 1);
+    return CIS_E_OK;
+}
+
+static enum cis_code f_not_text(cis_wit_call *call, void *self)
+{
+    (void)self;
+    cis_wit_set_text(call, cis_wit_result(call), "\xff", 1);
+    return CIS_E_OK;
+}
+
+#define ORDERS "acme:shop/orders@1.2.0"
+
+static cis_provider *provider_new(cis_wit_function *hello)
+{
+    cis_provider *p = NULL;
+    assert_ok(cis_provider_new(&p, err));
+    cis_provider_interface(p, ORDERS);
+    cis_provider_resource(p, "order", drop_order, "orders");
+    cis_provider_function(p, "[constructor]order", "func() -> own<order>", f_new, NULL);
+    cis_provider_function(p, "[method]order.add",
+                          "func(self: borrow<order>, n: u32) -> result<u64,string>", f_add, NULL);
+    cis_provider_function(p, "close", "func(o: own<order>) -> u32", f_close, NULL);
+    cis_provider_function(p, "hello", "func(who: string) -> string", hello, "hello");
+    return p;
+}
+
+/* many(n): n orders, each added to and dropped; the sum. give(n): an order of n is closed.
+ * leave(n): n orders are made and kept; then n 7: a trap, 8: it goes on for ever. greet(x): what
+ * hello says. add(n): the result of adding n to a new order. */
+static const char GUEST[] =
+    "(component"
+    " (import \"acme:shop/orders@1.1.3\" (instance $x"
+    "  (export \"order\" (type $o (sub resource)))"
+    "  (export \"[constructor]order\" (func (result (own $o))))"
+    "  (export \"[method]order.add\" (func (param \"self\" (borrow $o)) (param \"n\" u32)"
+    "   (result (result u64 (error string)))))"
+    "  (export \"close\" (func (param \"o\" (own $o)) (result u32)))"
+    "  (export \"hello\" (func (param \"who\" string) (result string)))))"
+    " (core module $libc (memory (export \"memory\") 1) (global $at (mut i32) (i32.const 4096))"
+    "  (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (local $p i32)"
+    "   (local.set $p (global.get $at))"
+    "   (global.set $at (i32.add (local.get $p) (local.get 3)))"
+    "   (if (i32.gt_u (global.get $at) (i32.const 60000))"
+    "    (then (global.set $at (i32.const 4096))))"
+    "   (local.get $p)))"
+    " (core instance $libc (instantiate $libc))"
+    " (alias core export $libc \"memory\" (core memory $mem))"
+    " (alias core export $libc \"realloc\" (core func $realloc))"
+    " (alias export $x \"order\" (type $o_t))"
+    " (alias export $x \"[constructor]order\" (func $new))"
+    " (alias export $x \"[method]order.add\" (func $add))"
+    " (alias export $x \"close\" (func $close)) (alias export $x \"hello\" (func $hello))"
+    " (core func $new_c (canon lower (func $new)))"
+    " (core func $add_c (canon lower (func $add) (memory $mem) (realloc $realloc)))"
+    " (core func $close_c (canon lower (func $close)))"
+    " (core func $hello_c (canon lower (func $hello) (memory $mem) (realloc $realloc)))"
+    " (core func $drop_c (canon resource.drop $o_t))"
+    " (core module $m"
+    "  (import \"x\" \"new\" (func $new (result i32)))"
+    "  (import \"x\" \"add\" (func $add (param i32 i32 i32)))"
+    "  (import \"x\" \"close\" (func $close (param i32) (result i32)))"
+    "  (import \"x\" \"hello\" (func $hello (param i32 i32 i32)))"
+    "  (import \"x\" \"drop\" (func $drop (param i32)))"
+    "  (import \"x\" \"memory\" (memory 1))"
+    "  (func (export \"many\") (param $n i32) (result i32) (local $h i32) (local $sum i32)"
+    "   (loop $l (if (local.get $n) (then"
+    "    (local.set $h (call $new))"
+    "    (call $add (local.get $h) (i32.const 2) (i32.const 64))"
+    "    (local.set $sum (i32.add (local.get $sum) (i32.load (i32.const 72))))"
+    "    (call $drop (local.get $h))"
+    "    (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br $l))))"
+    "   (local.get $sum))"
+    "  (func (export \"give\") (param $n i32) (result i32) (local $h i32)"
+    "   (local.set $h (call $new))"
+    "   (call $add (local.get $h) (local.get $n) (i32.const 64))"
+    "   (call $close (local.get $h)))"
+    "  (func (export \"leave\") (param $n i32) (result i32) (local $i i32) (local $h i32)"
+    "   (loop $l (if (i32.lt_u (local.get $i) (local.get $n)) (then"
+    "    (local.set $h (call $new))"
+    "    (local.set $i (i32.add (local.get $i) (i32.const 1))) (br $l))))"
+    "   (if (i32.eq (local.get $n) (i32.const 7)) (then unreachable))"
+    "   (if (i32.eq (local.get $n) (i32.const 8)) (then (loop $e (br $e))))"
+    "   (local.get $n))"
+    "  (func (export \"greet\") (param i32 i32) (result i32)"
+    "   (call $hello (local.get 0) (local.get 1) (i32.const 128)) (i32.const 128))"
+    "  (func (export \"nothing\"))"
+    "  (func (export \"add\") (param $n i32) (result i32)"
+    "   (call $add (call $new) (local.get $n) (i32.const 192)) (i32.const 192)))"
+    " (core instance $run (instantiate $m (with \"x\" (instance"
+    "  (export \"new\" (func $new_c)) (export \"add\" (func $add_c))"
+    "  (export \"close\" (func $close_c)) (export \"hello\" (func $hello_c))"
+    "  (export \"drop\" (func $drop_c)) (export \"memory\" (memory $mem))))))"
+    " (func (export \"many\") (param \"n\" u32) (result u32) (canon lift (core func $run "
+    "\"many\")))"
+    " (func (export \"give\") (param \"n\" u32) (result u32) (canon lift (core func $run "
+    "\"give\")))"
+    " (func (export \"leave\") (param \"n\" u32) (result u32)"
+    "  (canon lift (core func $run \"leave\")))"
+    " (func (export \"greet\") (param \"x\" string) (result string)"
+    "  (canon lift (core func $run \"greet\") (memory $mem) (realloc $realloc)))"
+    " (func (export \"nothing\") (canon lift (core func $run \"nothing\")))"
+    " (func (export \"add\") (param \"n\" u32) (result (result u64 (error string)))"
+    "  (canon lift (core func $run \"add\") (memory $mem) (realloc $realloc))))";
+
+static int setup(void **state)
+{
+    struct place *p = calloc(1, sizeof *p);
+    struct cis_error err;
+    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
+    config.compile_in_process = true;
+    made = dropped = closed = 0;
+    last_data = NULL;
+    *state = p;
+    int code = cis_runtime_new(&config, &p->runtime, &err) == CIS_OK &&
+                       cis_module_load(p->runtime, GUEST, sizeof GUEST - 1, "shop", &p->module,
+                                       &err) == CIS_OK
+                   ? 0
+                   : -1;
+    p->provider = provider_new(f_hello);
+    return code;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    cis_module_unref(p->module);
+    cis_provider_free(p->provider);
+    cis_runtime_free(p->runtime);
+    free(p);
+    return 0;
+}
+
+static cis_wasi_run *run_new(struct place *p)
+{
+    cis_wasi_run *run = NULL;
+    assert_ok(cis_wasi_run_new(p->runtime, &run, err));
+    return run;
+}
+
+static cis_component *open_one(struct place *p, cis_wasi_run *run)
+{
+    cis_component *c = NULL;
+    cis_wasi_run_provide(run, p->provider);
+    assert_ok(cis_component_open(run, p->module, &c, err));
+    return c;
+}
+
+static void assert_eval(cis_component *c, const char *call, const char *expected)
+{
+    char *text = NULL;
+    assert_ok(cis_component_eval(c, call, &text, err));
+    assert_string_equal(text, expected);
+    cis_output_free(text);
+}
+
+static cis_result *invoke(struct place *p, const char *call, cis_cancel *cancel)
+{
+    cis_wasi_run *run = run_new(p);
+    cis_result *result = NULL;
+    cis_wasi_run_provide(run, p->provider);
+    cis_wasi_run_invoke(run, call);
+    cis_wasi_run_cancel(run, cancel);
+    assert_ok(cis_wasi_run_start(run, p->module, &result, err));
+    cis_wasi_run_free(run);
+    return result;
+}
+
+/* ---- what works ---- */
+
+static void functions_in_c_are_called_with_values_and_text(void **state)
+{
+    struct place *p = *state;
+    cis_wasi_run *run = run_new(p);
+    cis_component *c = open_one(p, run);
+    assert_eval(c, "greet(\"you\")", "\"hello you\"");
+    assert_eval(c, "add(5)", "ok(5)");
+    assert_eval(c, "add(2000)", "err(\"too many\")");
+    assert_eval(c, "nothing()", "");
+    cis_wit_call *call = NULL;
+    size_t len = 0;
+    assert_ok(cis_component_begin(c, "greet", "func(x: string) -> string", &call, err));
+    cis_wit_set_text(call, cis_wit_param(call, 0), "me", 2);
+    assert_ok(cis_wit_perform(call, err));
+    assert_true(cis_wit_is(cis_wit_result(call), "hello me"));
+    cis_wit_text(cis_wit_result(call), &len);
+    assert_int_equal(len, 8);
+    cis_wit_call_free(call);
+    assert_ok(cis_component_begin(c, "add", "func(u32) -> result<u64, string>", &call, err));
+    cis_wit_set_u32(cis_wit_param(call, 0), 9);
+    assert_ok(cis_wit_perform(call, err));
+    assert_true(cis_wit_is_ok(cis_wit_result(call)));
+    assert_int_equal(cis_wit_uint(cis_wit_inner(cis_wit_result(call))), 9);
+    cis_wit_call_free(call);
+    assert_ok(cis_component_begin(c, "nothing", "func()", &call, err));
+    assert_ok(cis_wit_perform(call, err));
+    cis_wit_call_free(call);
+    cis_component_close(c);
+    cis_wasi_run_free(run);
+    assert_int_equal(made, dropped);
+}
+
+static void run_has_interfaces_and_data_of_its_own(void **state)
+{
+    struct place *p = *state;
+    cis_wasi_run *run = run_new(p);
+    cis_result *result = NULL;
+    int data;
+    cis_wasi_run_provide(run, p->provider);
+    cis_wasi_run_data(run, &data);
+    cis_wasi_run_invoke(run, "add(7)");
+    assert_ok(cis_wasi_run_start(run, p->module, &result, err));
+    assert_int_equal(cis_result_code(result), CIS_E_OK);
+    assert_string_equal(cis_result_output(result, NULL), "ok(7)\n");
+    assert_ptr_equal(last_data, &data);
+    cis_result_free(result);
+    cis_wasi_run_free(run);
+    assert_int_equal(made, 1);
+    assert_int_equal(dropped, 1);
+}
+
+static void handed_over_is_dropped_unless_it_is_taken(void **state)
+{
+    struct place *p = *state;
+    cis_wasi_run *run = run_new(p);
+    cis_component *c = open_one(p, run);
+    assert_eval(c, "give(3)", "3");
+    assert_int_equal(dropped, 1);
+    assert_int_equal(closed, 0);
+    assert_eval(c, "give(9)", "9");
+    assert_int_equal(dropped, 1);
+    assert_int_equal(closed, 1);
+    cis_component_close(c);
+    cis_wasi_run_free(run);
+    assert_int_equal(made, dropped + closed);
+}
+
+static void many_objects_pass_in_constant_memory(void **state)
+{
+    struct place *p = *state;
+    cis_result *result = invoke(p, "many(100000)", NULL);
+    assert_string_equal(cis_result_output(result, NULL), "200000\n");
+    assert_int_equal(made, 100000);
+    assert_int_equal(dropped, 100000);
+    cis_result_free(result);
+}
+
+/* ---- however a run ends ---- */
+
+static void objects_are_dropped_once_when_the_run_is_over(void **state)
+{
+    struct place *p = *state;
+    cis_result *result = invoke(p, "leave(100)", NULL);
+    assert_int_equal(cis_result_code(result), CIS_E_OK);
+    cis_result_free(result);
+    assert_int_equal(made, 100);
+    assert_int_equal(dropped, 100);
+}
+
+static void objects_are_dropped_once_when_the_guest_traps(void **state)
+{
+    struct place *p = *state;
+    cis_result *result = invoke(p, "leave(7)", NULL);
+    assert_int_equal(cis_result_code(result), CIS_E_TRAP);
+    cis_result_free(result);
+    assert_int_equal(made, 7);
+    assert_int_equal(dropped, 7);
+}
+
+static void *fire(void *cancel)
+{
+    while (made < 8) {
+        usleep(1000);
+    }
+    cis_cancel_fire(cancel);
+    return NULL;
+}
+
+static void objects_are_dropped_once_when_the_run_is_cancelled(void **state)
+{
+    struct place *p = *state;
+    cis_cancel *cancel = NULL;
+    pthread_t thread;
+    assert_ok(cis_cancel_new(&cancel, err));
+    assert_int_equal(pthread_create(&thread, NULL, fire, cancel), 0);
+    cis_result *result = invoke(p, "leave(8)", cancel);
+    pthread_join(thread, NULL);
+    assert_int_equal(cis_result_code(result), CIS_E_CANCELLED);
+    cis_result_free(result);
+    cis_cancel_unref(cancel);
+    assert_int_equal(made, 8);
+    assert_int_equal(dropped, 8);
+}
+
+static void error_of_a_function_ends_the_run_with_its_message(void **state)
+{
+    struct place *p = *state;
+    cis_result *result = invoke(p, "add(13)", NULL);
+    assert_int_equal(cis_result_code(result), CIS_E_PROVIDER);
+    assert_non_null(strstr(cis_result_message(result), "[method]order.add: thirteen is not sold"));
+    cis_result_free(result);
+    assert_int_equal(made, dropped);
+}
+
+static void handles_are_capped(void **state)
+{
+    struct place *p = *state;
+    cis_result *result = invoke(p, "leave(2000000)", NULL);
+    assert_int_not_equal(cis_result_code(result), CIS_E_OK);
+    cis_result_free(result);
+    assert_true(made <= 100001);
+    assert_int_equal(made, dropped);
+}
+
+/* ---- threads ---- */
+
+static void *work(void *arg)
+{
+    struct place *p = arg;
+    for (int i = 0; i < 5; i++) {
+        cis_result *result = invoke(p, "many(200)", NULL);
+        assert_string_equal(cis_result_output(result, NULL), "400\n");
+        cis_result_free(result);
+    }
+    return NULL;
+}
+
+static void runs_of_many_threads_share_a_provider(void **state)
+{
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, work, *state), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(made, 4000);
+    assert_int_equal(dropped, 4000);
+}
+
+static void provider_that_was_freed_lives_as_long_as_it_is_used(void **state)
+{
+    struct place *p = *state;
+    for (int i = 0; i < 10; i++) {
+        cis_provider_free(p->provider);
+        p->provider = provider_new(f_hello);
+        cis_wasi_run *run = run_new(p);
+        cis_component *c = open_one(p, run);
+        cis_provider_free(p->provider);
+        assert_eval(c, "give(1)", "1");
+        cis_component_close(c);
+        cis_wasi_run_free(run);
+        p->provider = provider_new(f_hello);
+    }
+}
+
+/* ---- refusals ---- */
+
+static void missing_interface_is_named(void **state)
+{
+    struct place *p = *state;
+    cis_wasi_run *run = run_new(p);
+    cis_component *c = NULL;
+    assert_fails(CIS_E_IMPORT, "acme:shop/orders@1.1.3.order, which nothing provides",
+                 cis_component_open(run, p->module, &c, err));
+    cis_wasi_run_free(run);
+}
+
+static void other_types_and_versions_are_refused(void **state)
+{
+    struct place *p = *state;
+    static const char *const interfaces[] = {"acme:shop/orders@2.0.0", "acme:shop/orders@0.1.0",
+                                             "acme:shop/order@1.2.0"};
+    for (size_t i = 0; i < 4; i++) {
+        cis_provider *other = NULL;
+        cis_component *c = NULL;
+        cis_wasi_run *run = run_new(p);
+        assert_ok(cis_provider_new(&other, err));
+        cis_provider_interface(other, i < 3 ? interfaces[i] : ORDERS);
+        cis_provider_resource(other, "order", NULL, NULL);
+        cis_provider_function(other, "[constructor]order", "func() -> own<order>", f_new, NULL);
+        cis_provider_function(other, "[method]order.add",
+                              "func(borrow<order>, u64) -> result<u64, string>", f_add, NULL);
+        cis_provider_function(other, "close", "func(own<order>) -> u32", f_close, NULL);
+        cis_provider_function(other, "hello", "func(string) -> string", f_hello, "");
+        cis_wasi_run_provide(run, other);
+        assert_fails(CIS_E_IMPORT, i < 3 ? "@1.1.3" : "order.add with another type",
+                     cis_component_open(run, p->module, &c, err));
+        cis_wasi_run_free(run);
+        cis_provider_free(other);
+    }
+}
+
+static void clashes_are_refused(void **state)
+{
+    struct place *p = *state;
+    cis_provider *other = provider_new(f_hello);
+    cis_result *result = NULL;
+    cis_wasi_run *run = run_new(p);
+    cis_wasi_run_provide(run, p->provider);
+    cis_wasi_run_provide(run, other);
+    assert_fails(CIS_E_EXISTS, "orders@1.2.0.[constructor]order: is provided already",
+                 cis_wasi_run_start(run, p->module, &result, err));
+    cis_wasi_run_free(run);
+    cis_provider_free(other);
+    assert_ok(cis_provider_new(&other, err));
+    cis_provider_interface(other, "wasi:clocks/monotonic-clock@0.2.3");
+    cis_provider_function(other, "now", "func() -> u64", f_hello, NULL);
+    run = run_new(p);
+    cis_wasi_run_provide(run, other);
+    assert_fails(CIS_E_EXISTS, "wasi:clocks/monotonic-clock@0.2.3.now",
+                 cis_wasi_run_start(run, p->module, &result, err));
+    cis_wasi_run_free(run);
+    cis_provider_free(other);
+}
+
+static void step_that_cannot_be_done_is_the_error_of_the_run(void **state)
+{
+    struct place *p = *state;
+    static const char *const types[] = {"",          "string",         "func",         "func(u32",
+                                        "func(u32}", "func() -> u32)", "func(\xff) ->"};
+    for (size_t i = 0; i < sizeof types / sizeof *types + 2; i++) {
+        cis_provider *bad = NULL;
+        cis_result *result = NULL;
+        cis_wasi_run *run = run_new(p);
+        assert_ok(cis_provider_new(&bad, err));
+        if (i != 0) {
+            cis_provider_interface(bad, i == 1 ? "orders" : ORDERS);
+        }
+        cis_provider_function(bad, "f", i < 2 ? "func()" : types[i - 2], f_hello, NULL);
+        cis_wasi_run_provide(run, bad);
+        assert_fails(CIS_E_USAGE, i == 0 ? "f: of no interface" : "\"",
+                     cis_wasi_run_start(run, p->module, &result, err));
+        cis_wasi_run_free(run);
+        cis_provider_free(bad);
+    }
+}
+
+static void mistakes_of_a_function_end_the_run_and_not_the_process(void **state)
+{
+    struct place *p = *state;
+    cis_wit_function *const bad[] = {f_wrong, f_not_text};
+    for (size_t i = 0; i < 2; i++) {
+        cis_provider_free(p->provider);
+        p->provider = provider_new(bad[i]);
+        cis_result *result = invoke(p, "greet(\"x\")", NULL);
+        assert_int_not_equal(cis_result_code(result), CIS_E_OK);
+        assert_true(cis_result_message(result)[0] != 0);
+        cis_result_free(result);
+    }
+}
+
+static void wrong_calls_are_refused_and_say_why(void **state)
+{
+    struct place *p = *state;
+    cis_wasi_run *run = run_new(p);
+    cis_component *c = open_one(p, run);
+    cis_wit_call *call = NULL, *second = NULL;
+    char *text = NULL;
+    assert_fails(CIS_E_USAGE, "add", cis_component_eval(c, "add(\"x\")", &text, err));
+    assert_fails(CIS_E_ENTRY, "sub", cis_component_eval(c, "sub(1)", &text, err));
+    assert_fails(CIS_E_USAGE, "is not the type", cis_component_begin(c, "add", "u32", &call, err));
+    assert_fails(CIS_E_UNSUPPORTED, "resources",
+                 cis_component_begin(c, "add", "func(own<order>)", &call, err));
+    assert_ok(cis_component_begin(c, "add", "func(u32) -> u32", &call, err));
+    assert_fails(CIS_E_USAGE, "another call",
+                 cis_component_begin(c, "add", "func()", &second, err));
+    assert_null(cis_wit_param(call, 1));
+    assert_fails(CIS_E_ENTRY, "of type func(u32) -> u32", cis_wit_perform(call, err));
+    assert_fails(CIS_E_USAGE, "once", cis_wit_perform(call, err));
+    cis_wit_call_free(call);
+    assert_ok(cis_component_begin(c, "greet", "func(string) -> string", &call, err));
+    cis_wit_set_text(call, cis_wit_param(call, 0), "\xff", 1);
+    assert_fails(CIS_E_INVALID, "UTF-8", cis_wit_perform(call, err));
+    cis_wit_call_free(call);
+    assert_eval(c, "greet(\"still\")", "\"hello still\"");
+    cis_component_close(c);
+    cis_wasi_run_free(run);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(functions_in_c_are_called_with_values_and_text),
+        TEST(run_has_interfaces_and_data_of_its_own),
+        TEST(handed_over_is_dropped_unless_it_is_taken),
+        TEST(many_objects_pass_in_constant_memory),
+        TEST(objects_are_dropped_once_when_the_run_is_over),
+        TEST(objects_are_dropped_once_when_the_guest_traps),
+        TEST(objects_are_dropped_once_when_the_run_is_cancelled),
+        TEST(error_of_a_function_ends_the_run_with_its_message),
+        TEST(handles_are_capped),
+        TEST(runs_of_many_threads_share_a_provider),
+        TEST(provider_that_was_freed_lives_as_long_as_it_is_used),
+        TEST(missing_interface_is_named),
+        TEST(other_types_and_versions_are_refused),
+        TEST(clashes_are_refused),
+        TEST(step_that_cannot_be_done_is_the_error_of_the_run),
+        TEST(mistakes_of_a_function_end_the_run_and_not_the_process),
+        TEST(wrong_calls_are_refused_and_say_why),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
