@@ -177,7 +177,8 @@ cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_opti
                         cis_buf_cstr(&type), RUN_TYPE);
     }
     bool no_wasi = options != NULL && options->no_wasi;
-    const struct cis_iface_provider provider = {resolve, resource, &no_wasi};
+    const struct cis_iface_provider provider = {
+        .function = resolve, .resource = resource, .self = &no_wasi};
     return cis_component_link(image, &provider, out_program, err);
 }
 
