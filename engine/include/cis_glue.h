@@ -37,7 +37,10 @@ struct cis_glue_engine_config {
     uint32_t features; /* CIS_GLUE_* that are switched on */
     bool fuel;
     bool compiler;           /* false: the engine only loads artefacts (no Cranelift set up) */
-    uint64_t slot_bytes;     /* reservation of every linear memory, and maximum of a pooled one */
+    uint64_t slot_bytes;     /* maximum of a pooled linear memory */
+    /* Addresses kept for every linear memory, at least slot_bytes. With 4 GiB an address of 32 bits
+     * never reaches beyond them and code has no checks of its own. */
+    uint64_t reserve_bytes;
     uint64_t stack_bytes;    /* guest stack */
     uint32_t pool_slots;     /* 0: on-demand */
     uint32_t pool_tables;    /* tables of one instance that still fit the pool */
@@ -45,7 +48,7 @@ struct cis_glue_engine_config {
 };
 /* Wasmtime's own constructor aborts when the pool's reservation is refused; this one returns the
  * error. The features, the tunables and so the compatibility of artefacts depend on size, features,
- * fuel, slot_bytes only: pooled and on-demand engines share artefacts. */
+ * fuel, slot_bytes, reserve_bytes only: pooled and on-demand engines share artefacts. */
 wasmtime_error_t *cis_glue_engine_new(const struct cis_glue_engine_config *config,
                                       wasm_engine_t **out_engine);
 /* Changes whenever artefacts of the engine stop being loadable elsewhere: hash of version, target,
@@ -56,6 +59,15 @@ uint64_t cis_glue_engine_fingerprint(const wasm_engine_t *engine);
  * out holds its bytes. */
 wasmtime_error_t *cis_glue_precompile(const wasm_engine_t *engine, const uint8_t *wasm, size_t len,
                                       bool component, struct cis_glue_text *out);
+
+/* Loads an artefact from an open file without a copy: code runs in a private mapping of it, and new
+ * memories begin as mappings of their contents in it. The file holds the artefact from its first
+ * byte to its last and must never change (a sealed memory file). It stays the caller's; what is
+ * loaded has a descriptor of its own. */
+wasmtime_error_t *cis_glue_module_load(const wasm_engine_t *engine, int fd,
+                                       wasmtime_module_t **out_module);
+wasmtime_error_t *cis_glue_component_load(const wasm_engine_t *engine, int fd,
+                                          wasmtime_component_t **out_component);
 
 /* ---- stores ---- */
 /* Asked before any linear memory or table of the store grows or is made (then current is 0). The

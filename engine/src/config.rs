@@ -34,6 +34,7 @@ pub struct EngineConfig {
     fuel: bool,
     compiler: bool,
     slot_bytes: u64,
+    reserve_bytes: u64,
     stack_bytes: u64,
     pool_slots: u32,
     pool_tables: u32,
@@ -56,7 +57,7 @@ fn make(c: &EngineConfig) -> wasmtime::Result<Engine> {
     // Frames carry function names; file and line would need the guest's DWARF, parsed at a trap.
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
     config.compiler_inlining(Inlining::No);
-    config.memory_reservation(c.slot_bytes);
+    config.memory_reservation(c.slot_bytes.max(c.reserve_bytes));
     config.memory_guard_size(32 << 20);
     config.memory_may_move(true);
     config.memory_init_cow(true);

@@ -11,6 +11,8 @@
 
 _Static_assert(CIS_SHA256_BYTES == crypto_hash_sha256_BYTES, "sha256");
 _Static_assert(sizeof(struct cis_sha256_state) >= sizeof(crypto_hash_sha256_state), "sha256 state");
+_Static_assert(CIS_ONCE_BYTES == crypto_onetimeauth_BYTES, "poly1305");
+_Static_assert(CIS_ONCE_KEY_BYTES == crypto_onetimeauth_KEYBYTES, "poly1305 key");
 _Static_assert(CIS_SEED_BYTES == crypto_stream_chacha20_KEYBYTES, "chacha20");
 _Static_assert(CIS_ED25519_SIG_BYTES == crypto_sign_BYTES, "ed25519");
 _Static_assert(CIS_ED25519_SECRET_BYTES == crypto_sign_SECRETKEYBYTES, "ed25519");
@@ -89,6 +91,12 @@ void cis_mac(const uint8_t key[CIS_MAC_KEY_BYTES], const struct cis_bytes *parts
     }
     crypto_generichash_final(&state, out, CIS_MAC_BYTES);
     sodium_memzero(&state, sizeof state);
+}
+
+void cis_once_mac(const uint8_t key[CIS_ONCE_KEY_BYTES], struct cis_bytes data,
+                  uint8_t out[CIS_ONCE_BYTES])
+{
+    crypto_onetimeauth(out, data.ptr, data.len, key);
 }
 
 bool cis_mac_eq(const uint8_t a[CIS_MAC_BYTES], const uint8_t b[CIS_MAC_BYTES])

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
@@ -18,6 +19,7 @@ struct job {
     struct cis_cli *cli;
     cis_app *app;
     struct cis_program_world world;
+    int fd; /* of the module: read when it has to be; -1: it is in `module` */
     struct cis_buf module;
     const char **args; /* the program's: its name, what follows on the command line */
     char *skill;       /* "file:STEM" */
@@ -33,6 +35,9 @@ static void job_done(struct job *j)
     cis_tape_free(j->tape);
     cis_image_unref(j->image);
     cis_program_world_done(&j->world);
+    if (j->fd >= 0) {
+        close(j->fd);
+    }
     cis_buf_done(&j->module);
     cis_free(j->args);
     cis_free(j->skill);
@@ -66,15 +71,37 @@ static cis_code names(struct job *j, struct cis_error *err)
 }
 
 /* Whatever is wrong with the file: it cannot be loaded. */
-static cis_code read_module(struct job *j, struct cis_error *err)
+static cis_code cannot_load(cis_code code, struct cis_error *err)
 {
-    const char *path = j->cli->args[0];
-    cis_code code = cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, &j->module, err);
     if (code == CIS_E_IO || code == CIS_E_DENIED) {
         struct cis_error why = *err;
         return cis_fail(err, CIS_E_INVALID, "%s", why.msg);
     }
     return code;
+}
+
+/* A file of a disk need not be read when it was run before. What else there is (a pipe, stdin), and
+ * what is recorded with its module, is read now. */
+static cis_code open_module(struct job *j, struct cis_error *err)
+{
+    const char *path = j->cli->args[0];
+    struct stat st;
+    if (strcmp(path, "-") != 0 && !cis_cli_has(j->cli, "record") && stat(path, &st) == 0 &&
+        S_ISREG(st.st_mode)) {
+        j->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    }
+    return j->fd >= 0
+               ? CIS_OK
+               : cannot_load(cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, &j->module, err),
+                             err);
+}
+
+static cis_code read_module(void *self, int fd, struct cis_bytes *out, struct cis_error *err)
+{
+    struct job *j = self;
+    CIS_TRY(cannot_load(cis_file_read_fd(fd, j->label, &j->module, err), err));
+    *out = cis_buf_bytes(&j->module);
+    return CIS_OK;
 }
 
 static cis_code load(struct job *j, struct cis_error *err)
@@ -93,7 +120,11 @@ static cis_code load(struct job *j, struct cis_error *err)
         o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
     }
     CIS_TRY(cis_app_engine(j->app, &r->engine, err));
-    CIS_TRY(cis_image_load(r->engine, cis_buf_bytes(&j->module), &o, &j->image, err));
+    if (j->fd >= 0) {
+        CIS_TRY(cis_image_load_file(r->engine, j->fd, &o, read_module, j, &j->image, err));
+    } else {
+        CIS_TRY(cis_image_load(r->engine, cis_buf_bytes(&j->module), &o, &j->image, err));
+    }
     struct cis_engine_stats stats;
     cis_engine_stats(r->engine, &stats);
     r->compiled_code = stats.compiled != 0 ? "compiled" : "disk";
@@ -196,7 +227,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     CIS_TRY(take_tx(j, err));
     CIS_TRY(cis_program_world(&j->world, cli, j->args, cli->json, err));
     CIS_TRY(cis_program_env_check(&j->world, cis_app_config(j->app)->ai_api_key_env, err));
-    CIS_TRY(read_module(j, err));
+    CIS_TRY(open_module(j, err));
     CIS_TRY(load(j, err));
     CIS_TRY(open_files(j, err));
     r->tenant = cli->tenant;
@@ -326,6 +357,7 @@ static int run(struct cis_cli *cli)
     }
     j->cli = cli;
     j->world = (struct cis_program_world)CIS_PROGRAM_WORLD_INIT;
+    j->fd = -1;
     j->module = CIS_BUF_INIT(MODULE_MAX);
     j->stop = (struct cis_stop){CIS_NEVER, cli->cancel};
     cis_code code = prepare(j, &err);

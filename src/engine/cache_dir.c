@@ -57,7 +57,7 @@ struct found {
     char name[CIS_CACHE_NAME];
     uint64_t bytes;
     int64_t used_ms;
-    bool temp;
+    bool temp, known;
 };
 
 struct listing {
@@ -77,6 +77,11 @@ static bool is_entry(const char *name)
            strlen(name) < CIS_CACHE_NAME;
 }
 
+static bool starts(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
 static bool listing_add(struct listing *l, const char *name, const struct stat *st, bool temp)
 {
     if (l->n == l->cap) {
@@ -93,6 +98,7 @@ static bool listing_add(struct listing *l, const char *name, const struct stat *
     f->bytes = (uint64_t)st->st_size;
     f->used_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
     f->temp = temp;
+    f->known = starts(name, CIS_CACHE_KNOWN);
     l->bytes += f->bytes;
     return true;
 }
@@ -116,9 +122,10 @@ static bool listing_read(int fd, struct listing *l)
     }
     bool whole = true;
     for (struct dirent *e; whole && (e = readdir(dir)) != NULL;) {
-        bool temp = strncmp(e->d_name, CIS_CACHE_TEMP, sizeof CIS_CACHE_TEMP - 1) == 0;
+        bool temp = starts(e->d_name, CIS_CACHE_TEMP);
         struct stat st;
-        if ((temp || is_entry(e->d_name)) && strlen(e->d_name) < CIS_CACHE_NAME &&
+        if ((temp || starts(e->d_name, CIS_CACHE_KNOWN) || is_entry(e->d_name)) &&
+            strlen(e->d_name) < CIS_CACHE_NAME &&
             fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
             whole = listing_add(l, e->d_name, &st, temp);
         }
@@ -169,7 +176,7 @@ cis_code cis_cache_list(const char *cache_dir,
         const struct found *f = &l.items[i];
         struct cis_cache_entry entry = {.bytes = f->bytes, .used_ms = f->used_ms};
         memcpy(entry.name, f->name, 64);
-        if (!f->temp && each(self, &entry) != 0) {
+        if (!f->temp && !f->known && each(self, &entry) != 0) {
             break;
         }
     }

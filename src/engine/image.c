@@ -3,8 +3,10 @@
 #include "engine/image.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include "base/mem.h"
 #include "engine/internal.h"
+#include "engine/known.h"
 
 #define IMAGES_MAX 256u   /* loaded modules kept although nobody holds them */
 #define FAILURES_MAX 256u /* remembered refusals */
@@ -65,7 +67,7 @@ const struct cis_extern *cis_image_export(const cis_image *image, struct cis_str
 
 struct load {
     struct cis_engine *engine;
-    struct cis_bytes wasm; /* as given: text or binary */
+    struct cis_bytes wasm; /* as given: text or binary; NULL: only what is compiled already */
     const char *name;
     struct cis_image_options options;
     struct image_key key;
@@ -79,10 +81,31 @@ static struct cis_cache_key disk_key(const struct load *l, const struct cis_prof
     return key;
 }
 
+/* As it lies in its file where that can be had. Where it cannot (no /proc, a policy against code in
+ * memory files) the engine copies the bytes; and says what is wrong, if that was not it. */
+static wasmtime_error_t *take_in(wasm_engine_t *wasm, const struct cis_image_info *info,
+                                 struct cis_artefact *artefact, wasmtime_module_t **out_module,
+                                 wasmtime_component_t **out_component)
+{
+    if (artefact->fd >= 0) {
+        wasmtime_error_t *error = info->component
+                                      ? cis_glue_component_load(wasm, artefact->fd, out_component)
+                                      : cis_glue_module_load(wasm, artefact->fd, out_module);
+        if (error == NULL) {
+            return NULL;
+        }
+        wasmtime_error_delete(error);
+    }
+    struct cis_bytes bytes = cis_artefact_bytes(artefact);
+    return info->component
+               ? wasmtime_component_deserialize(wasm, bytes.ptr, bytes.len, out_component)
+               : wasmtime_module_deserialize(wasm, bytes.ptr, bytes.len, out_module);
+}
+
 /* Loads the artefact into the pooled engine when its instances fit a slot, else (or when the pool
  * does not want it: too many globals or imports for a slot) into the on-demand one. */
-static cis_code adopt(const struct load *l, struct cis_image_info *info, struct cis_bytes artefact,
-                      struct cis_image **out, struct cis_error *err)
+static cis_code adopt(const struct load *l, struct cis_image_info *info,
+                      struct cis_artefact *artefact, struct cis_image **out, struct cis_error *err)
 {
     struct cis_engine *e = l->engine;
     bool pooled = cis_info_fits_pool(info, e->options.slot_bytes, l->options.memory_limit);
@@ -92,11 +115,7 @@ static cis_code adopt(const struct load *l, struct cis_image_info *info, struct 
     bool loaded = false;
     for (int attempt = pooled ? 0 : 1; attempt < 2 && !loaded; attempt++) {
         CIS_TRY(cis_profile_get(e, l->key.features, l->key.fuel != 0, attempt == 0, &profile, err));
-        wasmtime_error_t *error =
-            info->component
-                ? wasmtime_component_deserialize(profile->wasm, artefact.ptr, artefact.len,
-                                                 &component)
-                : wasmtime_module_deserialize(profile->wasm, artefact.ptr, artefact.len, &module);
+        wasmtime_error_t *error = take_in(profile->wasm, info, artefact, &module, &component);
         loaded = error == NULL;
         if (!loaded) {
             module = NULL;
@@ -138,14 +157,13 @@ static cis_code from_disk(const struct load *l, const struct cis_profile *profil
 {
     struct cis_engine *e = l->engine;
     struct cis_cache_key key = disk_key(l, profile);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(0);
-    struct cis_str json;
-    struct cis_bytes artefact;
-    enum cis_cache_found found = cis_cache_get(&e->cache, &key, &file, &json, &artefact);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(0);
+    CIS_CLEANUP(cis_artefact_done) struct cis_artefact artefact = CIS_ARTEFACT_INIT;
+    enum cis_cache_found found = cis_cache_get(&e->cache, &key, &json, &artefact);
     struct cis_image_info *info = NULL;
     if (found == CIS_CACHE_HIT) {
-        cis_code code = cis_info_from_json(json, key.sha256, &info, err);
-        code = code == CIS_OK ? adopt(l, info, artefact, out, err) : code;
+        cis_code code = cis_info_from_json(cis_buf_view(&json), key.sha256, &info, err);
+        code = code == CIS_OK ? adopt(l, info, &artefact, out, err) : code;
         if (code == CIS_OK) {
             atomic_fetch_add(&e->disk_hits, 1);
             return CIS_OK;
@@ -217,7 +235,8 @@ static cis_code from_compiler(const struct load *l, const struct cis_profile *pr
     cis_code code = turn_take(&turn, l, err);
     code = code == CIS_OK ? cis_compile(e, &job, &artefact, err) : code;
     turn_end(&turn);
-    code = code == CIS_OK ? adopt(l, info, cis_buf_bytes(&artefact), out, err) : code;
+    struct cis_artefact made = {.fd = -1, .bytes = cis_buf_bytes(&artefact)};
+    code = code == CIS_OK ? adopt(l, info, &made, out, err) : code;
     if (code != CIS_OK) {
         cis_image_info_free(info);
         return code;
@@ -233,7 +252,8 @@ static cis_code load_now(const struct load *l, struct cis_image **out, struct ci
     struct cis_profile *profile;
     CIS_TRY(cis_profile_get(l->engine, l->key.features, l->key.fuel != 0, false, &profile, err));
     cis_code code = from_disk(l, profile, out, err);
-    return code == CIS_E_NOTFOUND ? from_compiler(l, profile, out, err) : code;
+    return code == CIS_E_NOTFOUND && l->wasm.ptr != NULL ? from_compiler(l, profile, out, err)
+                                                         : code;
 }
 
 /* ---- the memory cache ---- */
@@ -343,21 +363,19 @@ static cis_code slot_wait(struct cis_engine *e, struct cis_image_slot *slot, con
     }
 }
 
-cis_code cis_image_load(cis_engine *e, struct cis_bytes wasm,
-                        const struct cis_image_options *options, cis_image **out_image,
-                        struct cis_error *err)
+/* With wasm.ptr NULL: CIS_E_NOTFOUND when it is not compiled. */
+static cis_code load_named(cis_engine *e, const uint8_t sha256[CIS_SHA256_BYTES],
+                           struct cis_bytes wasm, const struct cis_image_options *options,
+                           cis_image **out_image, struct cis_error *err)
 {
     struct load l = {.engine = e,
                      .wasm = wasm,
                      .name = options->name != NULL ? options->name : "module",
                      .options = *options};
-    if (wasm.len > CIS_MODULE_MAX) {
-        return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes", l.name, CIS_MODULE_MAX);
-    }
     if (l.options.stop.deadline_ns == 0) {
         l.options.stop.deadline_ns = CIS_NEVER;
     }
-    cis_sha256(wasm, l.key.sha256);
+    memcpy(l.key.sha256, sha256, sizeof l.key.sha256);
     l.key.features = options->features & CIS_FEATURES_COMPILED;
     l.key.fuel = options->fuel ? 1 : 0;
     l.key.small = options->memory_limit <= e->options.slot_bytes ? 1 : 0;
@@ -383,6 +401,44 @@ cis_code cis_image_load(cis_engine *e, struct cis_bytes wasm,
         *out_image = image;
     }
     return code;
+}
+
+cis_code cis_image_load(cis_engine *e, struct cis_bytes wasm,
+                        const struct cis_image_options *options, cis_image **out_image,
+                        struct cis_error *err)
+{
+    if (wasm.len > CIS_MODULE_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes",
+                        options->name != NULL ? options->name : "module", CIS_MODULE_MAX);
+    }
+    uint8_t sha256[CIS_SHA256_BYTES];
+    cis_sha256(wasm, sha256);
+    return load_named(e, sha256, wasm.ptr != NULL ? wasm : cis_bytes_of("", 0), options, out_image,
+                      err);
+}
+
+cis_code cis_image_load_file(cis_engine *e, int fd, const struct cis_image_options *options,
+                             cis_code (*read)(void *self, int fd, struct cis_bytes *out,
+                                              struct cis_error *err),
+                             void *self, cis_image **out_image, struct cis_error *err)
+{
+    uint8_t sha256[CIS_SHA256_BYTES];
+    if (cis_known_get(&e->cache, fd, sha256)) {
+        cis_code code = load_named(e, sha256, cis_bytes_of(NULL, 0), options, out_image, err);
+        if (code != CIS_E_NOTFOUND) {
+            return code;
+        }
+    }
+    struct stat before;
+    struct cis_bytes wasm;
+    bool whole = fstat(fd, &before) == 0;
+    CIS_TRY(read(self, fd, &wasm, err));
+    CIS_TRY(cis_image_load(e, wasm, options, out_image, err));
+    if (whole) {
+        uint64_t now = (uint64_t)cis_clock_wall_ms() * CIS_NS_PER_MS;
+        cis_known_put(&e->cache, fd, &before, now, (*out_image)->info->sha256);
+    }
+    return CIS_OK;
 }
 
 void cis_images_done(struct cis_engine *e)

@@ -74,6 +74,13 @@ void cis_image_info_free(struct cis_image_info *info);
 cis_code cis_image_load(cis_engine *engine, struct cis_bytes wasm,
                         const struct cis_image_options *options, cis_image **out_image,
                         struct cis_error *err);
+/* The same of the module that an open file holds. The file is read only when it has to be: not when
+ * its hash is known from before, it is the same file since, and its code is in a cache. `read`
+ * gives all of its bytes, from the file's begin. */
+cis_code cis_image_load_file(cis_engine *engine, int fd, const struct cis_image_options *options,
+                             cis_code (*read)(void *self, int fd, struct cis_bytes *out,
+                                              struct cis_error *err),
+                             void *self, cis_image **out_image, struct cis_error *err);
 cis_image *cis_image_ref(cis_image *image);
 void cis_image_unref(cis_image *image);
 const struct cis_image_info *cis_image_info(const cis_image *image);

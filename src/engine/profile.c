@@ -15,6 +15,7 @@ cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, u
         .fuel = fuel,
         .compiler = true,
         .slot_bytes = slot_bytes,
+        .reserve_bytes = CIS_ENGINE_RESERVE_BYTES,
         .stack_bytes = CIS_ENGINE_STACK_BYTES,
         .pool_slots = pool_slots,
         .pool_tables = CIS_ENGINE_POOL_TABLES,

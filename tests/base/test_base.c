@@ -267,6 +267,21 @@ static void json_is_judged_without_building_it(void **state)
     assert_true(cis_json_valid(deep + 1, 2 * CIS_JSON_DEPTH_MAX, NULL));
 }
 
+/* RFC 8439, 2.5.2. */
+static void the_one_time_mac_is_poly1305(void **state)
+{
+    (void)state;
+    static const uint8_t key[CIS_ONCE_KEY_BYTES] = {0x85, 0xd6, 0xbe, 0x78, 0x57, 0x55, 0x6d, 0x33,
+                                                    0x7f, 0x44, 0x52, 0xfe, 0x42, 0xd5, 0x06, 0xa8,
+                                                    0x01, 0x03, 0x80, 0x8a, 0xfb, 0x0d, 0xb2, 0xfd,
+                                                    0x4a, 0xbf, 0xf6, 0xaf, 0x41, 0x49, 0xf5, 0x1b};
+    static const uint8_t tag[CIS_ONCE_BYTES] = {0xa8, 0x06, 0x1d, 0xc1, 0x30, 0x51, 0x36, 0xc6,
+                                                0xc2, 0x2b, 0x8b, 0xaf, 0x0c, 0x01, 0x27, 0xa9};
+    uint8_t got[CIS_ONCE_BYTES];
+    cis_once_mac(key, cis_bytes_of("Cryptographic Forum Research Group", 34), got);
+    assert_memory_equal(got, tag, sizeof tag);
+}
+
 static void sha256_in_pieces_is_the_sha256_of_the_whole(void **state)
 {
     (void)state;
@@ -436,6 +451,7 @@ int main(void)
         cmocka_unit_test(a_budget_refuses_what_it_cannot_hold),
         cmocka_unit_test(an_instant_is_written_as_the_calendar_has_it),
         cmocka_unit_test(names_differ_and_those_of_a_forked_child_too),
+        cmocka_unit_test(the_one_time_mac_is_poly1305),
         cmocka_unit_test(sha256_in_pieces_is_the_sha256_of_the_whole),
         cmocka_unit_test(sha256_by_instructions_is_libsodiums),
         cmocka_unit_test(a_signature_of_other_bytes_does_not_verify),
