@@ -178,6 +178,41 @@ int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
     return no;
 }
 
+#define ANY_TRIES 8 /* when a path names a directory and then does not, by turns */
+
+int cis_at_open_any(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                    unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
+                    struct cis_vfs_attr *out_attr, cis_dir **out_dir)
+{
+    bool only_dir = open_flags == (O_RDONLY | O_DIRECTORY), is_dir = only_dir;
+    cis_vfs_file *file = NULL;
+    int no = ENOTDIR;
+    for (int i = 0; no == ENOTDIR && i < ANY_TRIES; i++) {
+        if (!only_dir) {
+            no = cis_at_open(dir, call, path, flags, open_flags, mode, &file, out_attr);
+            if (no != 0) {
+                return no;
+            }
+            is_dir = S_ISDIR(out_attr->mode);
+        }
+        if (!is_dir) {
+            *out_file = file;
+            *out_dir = NULL;
+            return 0;
+        }
+        cis_vfs_file_close(file);
+        file = NULL;
+        no = cis_at_dir(dir, call, path, flags, out_dir);
+        if (only_dir) {
+            break;
+        }
+    }
+    if (no == 0) {
+        *out_file = NULL;
+    }
+    return no;
+}
+
 /* ---- attributes ---- */
 
 int cis_at_set(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,

@@ -82,6 +82,11 @@ int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
 /* A directory to walk from, beneath which further walks stay. */
 int cis_at_dir(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
                unsigned flags, cis_dir **out_dir);
+/* The one that the path names: an open file with its attributes, or a directory to walk from. Of
+ * *out_file and *out_dir one is set, the other NULL. */
+int cis_at_open_any(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
+                    unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
+                    struct cis_vfs_attr *out_attr, cis_dir **out_dir);
 /* Directories, symlinks, fifos, …: see struct cis_vfs_make. */
 int cis_at_make(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
                 unsigned flags, const struct cis_vfs_make *make);

@@ -65,53 +65,22 @@ static enum cis_wasi_errno read_open(const struct cis_wasi_fd *dir, uint32_t loo
     return CIS_WASI_OK;
 }
 
-static int open_dir(const struct cis_wasi_place *p, struct cis_host_op *call, struct open *o)
+static int open_any(const struct cis_wasi_place *p, struct cis_host_op *call, struct open *o)
 {
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file;
     cis_dir *dir;
-    int no = cis_at_dir(p->f->dir, &call->vfs, p->path, o->walk, &dir);
-    if (no == 0) {
+    int no = cis_at_open_any(p->f->dir, &call->vfs, p->path, o->walk, o->flags, FILE_MODE, &file,
+                             &attr, &dir);
+    if (no == 0 && dir != NULL) {
         size_t bytes = cis_dir_bytes(dir, p->f->dir);
         o->fd.kind = CIS_WASI_DIR;
         o->fd.dir = dir;
         o->fd.charged = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
-    }
-    return no;
-}
-
-static int open_file(const struct cis_wasi_place *p, struct cis_host_op *call, struct open *o,
-                     bool *out_is_dir)
-{
-    struct cis_vfs_attr attr;
-    cis_vfs_file *file;
-    int no =
-        cis_at_open(p->f->dir, &call->vfs, p->path, o->walk, o->flags, FILE_MODE, &file, &attr);
-    *out_is_dir = no == 0 && S_ISDIR(attr.mode);
-    if (*out_is_dir) {
-        cis_vfs_file_close(file);
     } else if (no == 0) {
         o->fd.kind = CIS_WASI_FILE;
         o->fd.file = file;
         o->fd.type = cis_wasi_mode_type(attr.mode);
-    }
-    return no;
-}
-
-/* A path may name another thing by the time it is walked as a directory: then once more. */
-static int open_any(const struct cis_wasi_place *p, struct cis_host_op *call, struct open *o)
-{
-    int no = ENOTDIR;
-    for (int tries = 0; no == ENOTDIR && tries < 8; tries++) {
-        bool is_dir = o->flags == (O_RDONLY | O_DIRECTORY);
-        if (!is_dir) {
-            no = open_file(p, call, o, &is_dir);
-        }
-        if (!is_dir) {
-            return no;
-        }
-        no = open_dir(p, call, o);
-        if (o->flags == (O_RDONLY | O_DIRECTORY)) {
-            return no;
-        }
     }
     return no;
 }
