@@ -4,7 +4,7 @@
 
 #define BYTES_A_FUEL 64u
 #define RANDOM_MAX                                                                                 \
-    ((uint64_t)1 << 20) /* bytes of one call; more ends the run with the limit named */
+    ((uint64_t)64 << 20) /* bytes of one call; more ends the run with the limit named */
 
 /* ---- arguments and environment ---- */
 

@@ -66,7 +66,7 @@ cis_code p2_directories(cis_guest *guest, const struct cis_typed *args, struct c
         CIS_TRY(file_new(guest, &file, err));
         file->dir = world->dirs[i].dir;
         file->dir_borrowed = true;
-        file->readable = file->mutates = true;
+        file->readable = true;
         CIS_TRY(give_file(guest, file, &one, err));
         numbers[i] = one.rep;
         items[i].first = cis_bytes_of(world->dirs[i].path.ptr, world->dirs[i].path.len);
@@ -80,46 +80,6 @@ cis_code p2_directories(cis_guest *guest, const struct cis_typed *args, struct c
 
 /* ---- opening ---- */
 
-static int open_dir(struct p2_file *base, struct cis_host_op *op, struct cis_str path,
-                    unsigned walk, struct p2_file *file)
-{
-    return cis_at_dir(base->dir, &op->vfs, path, walk, &file->dir);
-}
-
-static int open_file(struct p2_file *base, struct cis_host_op *op, struct cis_str path,
-                     unsigned walk, int flags, struct p2_file *file, bool *out_is_dir)
-{
-    struct cis_vfs_attr attr;
-    int no = cis_at_open(base->dir, &op->vfs, path, walk, flags, FILE_MODE, &file->file, &attr);
-    *out_is_dir = no == 0 && S_ISDIR(attr.mode);
-    if (*out_is_dir) {
-        cis_vfs_file_close(file->file);
-        file->file = NULL;
-    }
-    return no;
-}
-
-/* A path may name another thing by the time it is walked as a directory: then once more. */
-static int open_any(struct p2_file *base, struct cis_host_op *op, struct cis_str path,
-                    unsigned walk, int flags, struct p2_file *file)
-{
-    int no = ENOTDIR;
-    for (int tries = 0; no == ENOTDIR && tries < 8; tries++) {
-        bool is_dir = flags == (O_RDONLY | O_DIRECTORY);
-        if (!is_dir) {
-            no = open_file(base, op, path, walk, flags, file, &is_dir);
-        }
-        if (!is_dir) {
-            return no;
-        }
-        no = open_dir(base, op, path, walk, file);
-        if (flags == (O_RDONLY | O_DIRECTORY)) {
-            return no;
-        }
-    }
-    return no;
-}
-
 static int flags_of(uint64_t open, uint64_t flags)
 {
     bool reads = (flags & D_READ) != 0, writes = (flags & D_WRITE) != 0;
@@ -132,35 +92,33 @@ static int flags_of(uint64_t open, uint64_t flags)
     return out;
 }
 
-/* (self, path-flags, path, open-flags, descriptor-flags) */
+/* (self, path-flags, path, open-flags, descriptor-flags). The flag mutate-directory is not asked
+ * for: adapters of WASI 0.1 never set it, whatever their guest means to do. What may be changed is
+ * a matter of the mount. */
 cis_code p2_fs_open(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                     struct cis_error *err)
 {
     struct p2_file *base = file_at(guest, args[0].n), *file;
     struct cis_str path = {(const char *)args[2].bytes.ptr, args[2].bytes.len};
     uint64_t open = args[3].n, flags = args[4].n;
-    bool changes =
-        (open & (OPEN_CREATE | OPEN_TRUNCATE)) != 0 || (flags & (D_WRITE | D_MUTATE)) != 0;
     if (base->dir == NULL) {
         return p2_fails(out, ENOTDIR);
-    }
-    if (changes && !base->mutates) {
-        return p2_fails(out, EROFS);
     }
     if (!p2_room(guest)) { /* before anything is made by it */
         return p2_fails(out, EMFILE);
     }
     CIS_TRY(file_new(guest, &file, err));
-    file->counted = &cis_host_of(guest)->wasi_p2->nfiles;
-    ++*file->counted;
+    file->counted = cis_host_of(guest)->wasi_p2;
+    file->counted->nfiles++;
     file->readable = (flags & D_READ) != 0 || (flags & D_WRITE) == 0;
     file->writable = (flags & D_WRITE) != 0;
-    file->mutates = (flags & D_MUTATE) != 0;
     file->sync = (uint32_t)flags & (D_FILE_SYNC | D_DATA_SYNC | D_WRITE_SYNC);
     struct cis_host_op op;
+    struct cis_vfs_attr attr;
     cis_host_op_begin(&op, guest);
-    int no = open_any(base, &op, path, (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW,
-                      flags_of(open, flags), file);
+    int no = cis_at_open_any(base->dir, &op.vfs, path, (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW,
+                             flags_of(open, flags), FILE_MODE, &file->file, &attr, &file->dir);
+    no = no == 0 ? p2_file_charge(file, base) : no;
     cis_code code = cis_host_op_end(&op, no, err);
     if (code != CIS_OK || no != 0) {
         p2_file_unref(file);
@@ -286,111 +244,8 @@ cis_code p2_fs_advise(cis_guest *guest, const struct cis_typed *args, struct cis
                       struct cis_error *err)
 {
     (void)err;
-    return p2_fails(out, file_at(guest, args[0].n)->file == NULL ? EBADF : 0);
-}
-
-/* ---- entries ---- */
-
-cis_code p2_fs_read_directory(cis_guest *guest, const struct cis_typed *args,
-                              struct cis_answer *out, struct cis_error *err)
-{
-    struct p2_file *f = file_at(guest, args[0].n);
-    struct p2_thing *thing;
-    cis_vfs_file *listing = NULL;
-    struct cis_vfs_attr attr;
-    if (f->dir == NULL) {
-        return p2_fails(out, ENOTDIR);
-    }
-    struct cis_host_op op;
-    cis_host_op_begin(&op, guest);
-    int no =
-        cis_at_open(f->dir, &op.vfs, CIS_STR("."), 0, O_RDONLY | O_DIRECTORY, 0, &listing, &attr);
-    CIS_TRY(cis_host_op_end(&op, no, err));
-    if (no != 0) {
-        return p2_fails(out, no);
-    }
-    cis_code code = p2_give(guest, P2_DIR_STREAM, out, &thing, err);
-    if (code != CIS_OK) {
-        cis_vfs_file_close(listing);
-        return code;
-    }
-    thing->dir.listing = listing;
-    cis_host_of(guest)->wasi_p2->nfiles++;
-    return CIS_OK;
-}
-
-struct entry {
-    char name[CIS_VFS_NAME_MAX + 1];
-    size_t len;
-    uint32_t type;
-    uint64_t cookie;
-    bool found;
-};
-
-static bool take(void *self, const struct cis_vfs_entry *e, const struct cis_vfs_attr *attr)
-{
-    (void)attr;
-    struct entry *out = self;
-    if (out->found) {
-        return false;
-    }
-    out->cookie = e->cookie;
-    if (cis_str_is(e->name, ".") || cis_str_is(e->name, "..") || e->name.len > CIS_VFS_NAME_MAX) {
-        return true; /* components list without them */
-    }
-    memcpy(out->name, e->name.ptr, e->name.len);
-    out->len = e->name.len;
-    out->type = e->type;
-    out->found = true;
-    return true;
-}
-
-static uint32_t type_of(uint32_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFBLK:
-        return 1;
-    case S_IFCHR:
-        return 2;
-    case S_IFDIR:
-        return 3;
-    case S_IFIFO:
-        return 4;
-    case S_IFLNK:
-        return 5;
-    case S_IFREG:
-        return 6;
-    case S_IFSOCK:
-        return 7;
-    default:
-        return 0;
-    }
-}
-
-cis_code p2_fs_entry(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
-{
-    struct p2_thing *d = p2_at(guest, args[0].n);
-    struct entry e = {.cookie = d->dir.cookie};
-    struct cis_host_op op;
-    uint8_t *at;
-    cis_host_op_begin(&op, guest);
-    int no =
-        d->dir.listing->vfs->ops->readdir(d->dir.listing, &op.vfs, d->dir.cookie, false, take, &e);
-    CIS_TRY(cis_host_op_end(&op, no, err));
-    d->dir.cookie = e.cookie;
-    if (no != 0 || !e.found) {
-        return p2_fails(out, no);
-    }
-    if (!cis_utf8_valid(e.name, e.len)) {
-        return p2_fails(out, EILSEQ);
-    }
-    CIS_TRY(p2_scratch(guest, e.len, &at, err));
-    memcpy(at, e.name, e.len);
-    out->has = true;
-    out->n[0] = type_of(e.type);
-    out->bytes = cis_bytes_of(at, e.len);
-    return CIS_OK;
+    bool valid = args[1].n <= INT64_MAX && args[2].n <= INT64_MAX;
+    return p2_fails(out, file_at(guest, args[0].n)->file == NULL ? EBADF : !valid ? EINVAL : 0);
 }
 
 /* ---- attributes ---- */
@@ -427,7 +282,7 @@ static void put_time(const struct timespec *t, uint64_t *out)
 static cis_code give_stat(const struct cis_vfs_attr *a, int no, struct cis_answer *out)
 {
     if (no == 0) {
-        out->n[0] = type_of(a->mode);
+        out->n[0] = p2_type_of(a->mode);
         out->n[1] = a->nlink;
         out->n[2] = a->size;
         put_time(&a->atime, &out->n[3]);
@@ -470,18 +325,30 @@ cis_code p2_fs_type(cis_guest *guest, const struct cis_typed *args, struct cis_a
         return CIS_OK;
     }
     CIS_TRY(stat_with(guest, args, false, &attr, &no, err));
-    out->n[0] = no == 0 ? type_of(attr.mode) : 0;
+    out->n[0] = no == 0 ? p2_type_of(attr.mode) : 0;
     return p2_fails(out, no);
 }
 
 cis_code p2_fs_flags(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                      struct cis_error *err)
 {
-    (void)err;
     const struct p2_file *f = file_at(guest, args[0].n);
+    struct cis_found found;
+    int no = 0;
+    bool mutates = false;
+    if (f->dir != NULL) { /* what a mount lets be changed */
+        struct cis_host_op op;
+        cis_host_op_begin(&op, guest);
+        no = cis_walk(f->dir, NULL, &op.vfs, CIS_STR("."), 0, &found);
+        if (no == 0) {
+            mutates = !found.read_only;
+            cis_found_done(&found);
+        }
+        CIS_TRY(cis_host_op_end(&op, no, err));
+    }
     out->n[0] = (f->readable ? D_READ : 0) | (f->writable ? D_WRITE : 0) |
-                (f->mutates ? D_MUTATE : 0) | f->sync;
-    return CIS_OK;
+                (mutates ? D_MUTATE : 0) | f->sync;
+    return p2_fails(out, no);
 }
 
 cis_code p2_fs_same(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
@@ -516,7 +383,7 @@ cis_code p2_fs_set_size(cis_guest *guest, const struct cis_typed *args, struct c
     const struct p2_file *f = file_at(guest, args[0].n);
     const struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = args[1].n};
     if (f->file == NULL || !f->writable || args[1].n > INT64_MAX) {
-        return p2_fails(out, f->file == NULL ? EISDIR : !f->writable ? EBADF : EINVAL);
+        return p2_fails(out, f->file == NULL ? EISDIR : EINVAL); /* as ftruncate says it */
     }
     return set_file(guest, args[0].n, &set, out, err);
 }
@@ -542,12 +409,8 @@ static int times_of(const struct cis_typed *args, struct cis_vfs_set *out)
 cis_code p2_fs_times(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                      struct cis_error *err)
 {
-    const struct p2_file *f = file_at(guest, args[0].n);
     struct cis_vfs_set set;
-    int no = times_of(args + 1, &set);
-    if (no == 0 && !(f->file != NULL ? f->writable : f->mutates)) {
-        no = f->file != NULL ? EBADF : EROFS;
-    }
+    int no = times_of(args + 1, &set); /* through any descriptor, as futimens does */
     return no != 0 ? p2_fails(out, no) : set_file(guest, args[0].n, &set, out, err);
 }
 
@@ -557,7 +420,7 @@ cis_code p2_fs_times_at(cis_guest *guest, const struct cis_typed *args, struct c
 {
     struct p2_file *f = file_at(guest, args[0].n);
     struct cis_vfs_set set;
-    int no = f->dir == NULL ? ENOTDIR : !f->mutates ? EROFS : times_of(args + 1, &set);
+    int no = f->dir == NULL ? ENOTDIR : times_of(args + 1, &set);
     if (no != 0) {
         return p2_fails(out, no);
     }

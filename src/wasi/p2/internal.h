@@ -26,9 +26,10 @@ struct p2_file {
     uint32_t refs;
     cis_vfs_file *file; /* NULL: a directory */
     cis_dir *dir;
-    bool dir_borrowed; /* a preopened one */
-    uint32_t *counted; /* among the open files of the run; NULL: a preopened one */
-    bool readable, writable, mutates;
+    bool dir_borrowed;           /* a preopened one */
+    struct cis_wasi_p2 *counted; /* among the open files of the run; NULL: a preopened one */
+    uint64_t charged;            /* for the directories that it was reached through */
+    bool readable, writable;
     uint32_t sync; /* descriptor-flags of it */
 };
 
@@ -52,10 +53,7 @@ struct p2_thing {
             bool writes;
             uint8_t way; /* over a source: enum p2_way */
         } poll;
-        struct { /* DIR_STREAM */
-            cis_vfs_file *listing;
-            uint64_t cookie;
-        } dir;
+        struct p2_listing *listing; /* DIR_STREAM */
     };
     uint64_t offset;   /* INPUT, OUTPUT over a file */
     uint64_t promised; /* OUTPUT: what check-write last allowed */
@@ -64,6 +62,7 @@ struct p2_thing {
 #define P2_CHUNK ((size_t)64 * 1024) /* most that one read gives and one write is allowed */
 
 struct cis_wasi_p2 {
+    struct cis_budget *budget; /* the run's */
     struct p2_thing *at;
     uint32_t nfiles;       /* files and directories that are open, but for preopened ones */
     uint32_t n, cap, free; /* free: rep of a free entry, 0: none; entry 0 is not used */
@@ -91,6 +90,8 @@ struct p2_thing *p2_at(cis_guest *guest, uint64_t rep);
 /* A new entry, zeroed, valid until the next one is made. */
 cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint32_t *out_rep, struct p2_thing **out,
                 struct cis_error *err);
+/* Host memory that the guest makes us hold; the run ends when it is too much. */
+cis_code p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
 /* May another file or directory be opened? world.files_max of them at once, preopened ones apart.
  */
 bool p2_room(cis_guest *guest);
@@ -99,11 +100,17 @@ cis_code p2_give(cis_guest *guest, enum p2_kind kind, struct cis_answer *answer,
                  struct p2_thing **out, struct cis_error *err);
 void p2_drop(cis_guest *guest, uint32_t rep);
 void p2_file_unref(struct p2_file *file);
+/* Charges what an opened directory keeps, beside what its base does. ENOMEM: that is too much. */
+int p2_file_charge(struct p2_file *file, const struct p2_file *base);
 /* Buffers of the table for an answer, charged; kept until the next call of theirs. */
 cis_code p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err);
 cis_code p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err);
 cis_code p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err);
 cis_code p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err);
+
+/* listing.c */
+void p2_listing_free(struct cis_wasi_p2 *table, struct p2_listing *listing);
+uint32_t p2_type_of(uint32_t mode); /* as the interface's descriptor-type */
 
 /* errors.c: case of wasi:filesystem's error-code for an errno of Linux. */
 uint32_t p2_error_code(int no);

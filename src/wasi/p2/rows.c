@@ -70,7 +70,7 @@ static const struct cis_ifacefn clock_rows[] = {
 
 static const struct cis_ifacefn random_rows[] = {
     RANDOM("wasi:random/random", "get-random-bytes", "func(u64) -> list<u8>", BYTES,
-           p2_random_bytes, "Random bytes, at most 1 MiB a call."),
+           p2_random_bytes, "Random bytes, at most 64 MiB a call."),
     RANDOM("wasi:random/random", "get-random-u64", "func() -> u64", U64, p2_random_u64,
            "A random number."),
     RANDOM("wasi:random/insecure", "get-insecure-random-bytes", "func(u64) -> list<u8>", BYTES,

@@ -1,5 +1,6 @@
 /* What handles name: entries of a table, their making and dropping, and which row serves which
  * function. */
+#include <errno.h>
 #include <poll.h>
 #include "base/mem.h"
 #include "wasi/p2/source.h"
@@ -15,6 +16,7 @@ cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err
         if (host->wasi_p2 == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "WASI: out of memory");
         }
+        host->wasi_p2->budget = &host->budget;
     }
     *out = host->wasi_p2;
     return CIS_OK;
@@ -36,6 +38,13 @@ static cis_code charge(cis_guest *guest, struct cis_wasi_p2 *t, uint64_t bytes,
     }
     t->charged += bytes;
     return CIS_OK;
+}
+
+cis_code p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
+{
+    struct cis_wasi_p2 *t = NULL;
+    CIS_TRY(p2_of(guest, &t, err));
+    return charge(guest, t, bytes, err);
 }
 
 static cis_code grow(cis_guest *guest, struct cis_wasi_p2 *t, struct cis_error *err)
@@ -86,9 +95,22 @@ void p2_file_unref(struct p2_file *f)
         cis_dir_free(f->dir);
     }
     if (f->counted != NULL) {
-        --*f->counted;
+        f->counted->nfiles--;
+        f->counted->charged -= f->charged;
+        cis_budget_release(f->counted->budget, f->charged);
     }
     cis_free(f);
+}
+
+int p2_file_charge(struct p2_file *file, const struct p2_file *base)
+{
+    uint64_t bytes = file->dir != NULL ? cis_dir_bytes(file->dir, base->dir) : 0;
+    if (cis_budget_charge(file->counted->budget, bytes, "directories", NULL) != CIS_OK) {
+        return ENOMEM;
+    }
+    file->charged = bytes;
+    file->counted->charged += bytes;
+    return 0;
 }
 
 bool p2_room(cis_guest *guest)
@@ -114,8 +136,7 @@ static void let_go(struct cis_host *host, struct p2_thing *thing)
     if (thing->source != NULL) {
         leave_source(host, thing);
     } else if (thing->kind == P2_DIR_STREAM) {
-        cis_vfs_file_close(thing->dir.listing);
-        t->nfiles--;
+        p2_listing_free(t, thing->listing);
     } else if (thing->kind == P2_DESCRIPTOR ||
                ((thing->kind == P2_INPUT || thing->kind == P2_OUTPUT) && thing->std == 0)) {
         p2_file_unref(thing->file);
