@@ -33,11 +33,6 @@ cis_code cis_cli_record(cis_app *app, const struct cis_cli *cli, const cis_image
     if (path == NULL) {
         return CIS_OK;
     }
-    if (cis_image_info(image)->component) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "%s: --record: a component cannot be recorded yet, only a core module",
-                        source->name);
-    }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ABOUT_MAX);
     about(cli, image, &text);
     CIS_TRY(cis_buf_check(&text, "--record", err));

@@ -8,8 +8,8 @@
 /* For cis_image_load: what a module is compiled with to be recorded; 0 without --record. */
 unsigned cis_cli_record_features(const struct cis_cli *cli);
 /* Makes the file named by --record when all is ready to run; *out_tape is NULL without it, else the
- * caller's to free, after the run and before the app is closed. source->about is filled in here. A
- * component is CIS_E_UNSUPPORTED. */
+ * caller's to free, after the run and before the app is closed. source->about is filled in
+ * here. */
 cis_code cis_cli_record(cis_app *app, const struct cis_cli *cli, const cis_image *image,
                         struct cis_tape_source *source, cis_tape **out_tape, struct cis_error *err);
 

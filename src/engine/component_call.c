@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/layout.h"
+#include "engine/tape_component.h"
 
 #define HOSTCALL_MAX (128ull << 20)
 #define ARGS_MAX 32u
@@ -125,7 +126,9 @@ wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
     if (guest->trace_iface != NULL) {
         start = cis_clock_mono_ns();
     }
-    cis_code code = perform(guest, bound, in, nargs, out);
+    cis_code code = __builtin_expect(guest->tape != NULL, 0)
+                        ? cis_tape_values(guest, bound, in, nargs, out, perform)
+                        : perform(guest, bound, in, nargs, out);
     if (guest->trace_iface != NULL) {
         guest->trace_iface(guest->trace_self, bound->row, in, nargs, out, code,
                            cis_clock_mono_ns() - start);
@@ -283,6 +286,14 @@ static cis_code text_wrong(const struct text_call *c, struct cis_error *err)
                           c->at + 1, n, c->out.ptr);
 }
 
+/* The return of a call that is recorded: its own code counts before that of the tape. */
+static cis_code taped(cis_guest *guest, struct cis_bytes result, cis_code code,
+                      struct cis_error *err)
+{
+    cis_code tape = cis_tape_export_returned(guest, result, code, code == CIS_OK ? err : NULL);
+    return code != CIS_OK ? code : tape;
+}
+
 cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct cis_str text,
                                  struct cis_buf *out, struct cis_error *err)
 {
@@ -301,12 +312,20 @@ cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct c
         cis_glue_text_free(&c.out);
         return code;
     }
+    bool recording = cis_tape_recording(guest);
+    if (recording) {
+        const struct cis_tape_export call = {.name = name, .text = text};
+        CIS_TRY(cis_tape_export_called(guest, &call, err));
+    }
     cis_code code = cis_guest_execute(guest, call_text, &c, err);
     if (code == CIS_OK && c.status != CIS_GLUE_WAVE_OK) {
         code = text_wrong(&c, err);
     } else if (code == CIS_OK) {
         cis_buf_add(out, c.out.ptr, c.out.len);
         code = cis_buf_check(out, "result", err);
+    }
+    if (recording) {
+        code = taped(guest, cis_bytes_of(c.out.ptr, c.out.len), code, err);
     }
     cis_glue_text_free(&c.out);
     return code;
@@ -325,5 +344,17 @@ cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *t
                         guest->program->image->name, CIS_STR_ARG(name), type);
     }
     struct component_call c = {&func, vals, strstr(type, ") -> ") != NULL};
-    return cis_guest_execute(guest, call_now, &c, err);
+    if (!cis_tape_recording(guest)) {
+        return cis_guest_execute(guest, call_now, &c, err);
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    const struct cis_tape_export call = {
+        .name = name, .type = type, .vals = vals, .nvals = vals->n};
+    CIS_TRY(cis_tape_export_called(guest, &call, err));
+    cis_code code = cis_guest_execute(guest, call_now, &c, err);
+    if (code == CIS_OK) {
+        cis_tape_result(guest->tape, vals, &result);
+        CIS_TRY(cis_buf_check(&result, "result", err));
+    }
+    return taped(guest, cis_buf_bytes(&result), code, err);
 }

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/mem.h"
-#include "engine/tape_in.h"
+#include "engine/tape_component.h"
 
 #define NAME_MAX_BYTES 4096u
 #define ENGINE_MAX_BYTES 64u
@@ -25,6 +25,8 @@ static cis_code tape_new(const char *path, bool replay, cis_tape **out, struct c
     tape->replay = replay;
     tape->module = CIS_BUF_INIT(CIS_MODULE_MAX);
     tape->about = CIS_BUF_INIT(CIS_TAPE_ABOUT_MAX);
+    tape->owns = CIS_BUF_INIT((size_t)16 << 20);
+    tape->answer = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
     *out = tape;
     return CIS_OK;
 }
@@ -44,6 +46,10 @@ void cis_tape_free(cis_tape *tape)
     }
     cis_buf_done(&tape->module);
     cis_buf_done(&tape->about);
+    cis_buf_done(&tape->owns);
+    cis_buf_done(&tape->answer);
+    cis_free(tape->pairs);
+    cis_free(tape->numbers);
     cis_free(tape->name);
     cis_free(tape->engine);
     cis_free(tape->frame);
@@ -101,7 +107,8 @@ void cis_tape_put_head(cis_tape *tape, const struct cis_image *image)
     const struct cis_tape_source *s = &tape->source;
     cis_tape_put_text(tape, cis_str_of(cis_glue_wasmtime_version()));
     cis_tape_put_number(tape, image->profile->features);
-    cis_tape_put_number(tape, (image->profile->fuel ? 1u : 0u) | (s->program ? 2u : 0u));
+    cis_tape_put_number(tape, (image->profile->fuel ? 1u : 0u) | (s->program ? 2u : 0u) |
+                                  (image->component != NULL ? 4u : 0u));
     cis_tape_put_text(tape, cis_str_of(s->name));
     cis_tape_put_text(tape, s->about);
     cis_tape_put_number(tape, s->module.len);
@@ -121,26 +128,6 @@ cis_code cis_tape_finish(cis_tape *tape, const struct cis_tape_outcome *o, struc
 
 /* ---- opening ---- */
 
-/* A long text only grows as its bytes come: its length alone costs nothing. */
-static void get_bytes(cis_tape *tape, struct cis_buf *out)
-{
-    uint64_t left = cis_tape_get_number(tape);
-    if (left > out->max) {
-        cis_tape_damaged(tape, "a module larger than any");
-    }
-    while (left != 0 && tape->failed.code == CIS_OK) {
-        size_t n = left < CIS_TAPE_FRAME_MAX ? (size_t)left : CIS_TAPE_FRAME_MAX;
-        uint8_t *to = cis_buf_reserve(out, n);
-        if (to == NULL) {
-            (void)cis_buf_check(out, tape->path, &tape->failed);
-            return;
-        }
-        cis_tape_get(tape, to, n);
-        out->len += n;
-        left -= n;
-    }
-}
-
 static char *get_text(cis_tape *tape, size_t room)
 {
     char text[NAME_MAX_BYTES];
@@ -158,9 +145,9 @@ static void get_head(cis_tape *tape)
     tape->engine = get_text(tape, ENGINE_MAX_BYTES);
     uint64_t features = cis_tape_get_number(tape), bits = cis_tape_get_number(tape);
     tape->name = get_text(tape, NAME_MAX_BYTES);
-    get_bytes(tape, &tape->about);
-    get_bytes(tape, &tape->module);
-    if ((features & ~(uint64_t)CIS_FEATURES_COMPILED) != 0 || bits > 3) {
+    cis_tape_get_long(tape, &tape->about);
+    cis_tape_get_long(tape, &tape->module);
+    if ((features & ~(uint64_t)CIS_FEATURES_COMPILED) != 0 || bits > 7) {
         cis_tape_damaged(tape, "features that no module has");
     }
     if (cis_tape_peek(tape) != CIS_TAPE_START) {
@@ -170,6 +157,7 @@ static void get_head(cis_tape *tape)
     h->features = (unsigned)features;
     h->metered = (bits & 1) != 0;
     h->program = (bits & 2) != 0;
+    h->component = (bits & 4) != 0;
     h->name = tape->name;
     h->about = cis_buf_view(&tape->about);
     h->module = cis_buf_bytes(&tape->module);
@@ -192,6 +180,7 @@ cis_code cis_tape_open(const char *path, cis_tape **out, struct cis_error *err)
     limits->memory_bytes = cis_tape_get_number(tape);
     limits->table_elements = cis_tape_get_number(tape);
     limits->fuel = cis_tape_get_number(tape);
+    limits->host_bytes = tape->head.component ? cis_tape_get_number(tape) : 0;
     CIS_TRY(cis_tape_check(tape, err));
     *out = cis_take(&tape);
     return CIS_OK;

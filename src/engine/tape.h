@@ -63,6 +63,7 @@ struct cis_tape_head {
     unsigned features; /* for cis_image_load */
     bool metered;      /* the same: compiled with fuel */
     bool program;
+    bool component;
     struct cis_limits limits;
 };
 
@@ -74,7 +75,7 @@ const struct cis_tape_head *cis_tape_head(const cis_tape *tape);
 
 struct cis_tape_player {
     cis_engine *engine;
-    cis_program *program;             /* by cis_program_link_tape: no handler is called */
+    cis_program *program; /* by cis_program_link_tape, or a component's: no handler is called */
     struct cis_guest_options options; /* stop and traces; the rest comes from the tape */
     uint64_t memory_max;              /* the tape may not ask for more; 0: any */
     /* What the run wrote to stdout (1) and stderr (2). */

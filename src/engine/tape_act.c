@@ -1,8 +1,9 @@
 /* Playing a tape: what the host did to the guest in between calls, done or compared; and how a
  * difference is told. */
 #include <inttypes.h>
+#include <stdio.h>
 #include "base/mem.h"
-#include "engine/tape_in.h"
+#include "engine/tape_component.h"
 
 #define SHOW_STEP 65536u
 
@@ -31,16 +32,23 @@ static cis_code damaged(cis_guest *guest, const char *what)
     return cis_tape_unplayable(guest);
 }
 
-struct cis_str cis_tape_import_name(const cis_guest *guest, uint64_t index)
+void cis_tape_import_name(const cis_guest *guest, uint64_t index, char *out, size_t room)
 {
-    const struct cis_image_info *info = guest->program->image->info;
-    for (size_t i = 0; i < info->nimports; i++) {
+    const struct cis_program *p = guest->program;
+    const struct cis_image_info *info = p->image->info;
+    const struct cis_ifacefn *row = index < p->nifaces ? p->ifaces[index].row : NULL;
+    struct cis_str name = CIS_STR("no function");
+    for (size_t i = 0; p->components == NULL && i < info->nimports; i++) {
         if (info->imports[i].kind == CIS_EXTERN_FUNC && index-- == 0) {
-            struct cis_str name = info->imports[i].name;
-            return (struct cis_str){name.ptr, name.len > 64 ? 64 : name.len};
+            name = info->imports[i].name;
+            break;
         }
     }
-    return CIS_STR("no function");
+    if (row != NULL) {
+        snprintf(out, room, "%s.%s", row->interface, row->name);
+    } else {
+        snprintf(out, room, "%.*s", name.len > 64 ? 64 : (int)name.len, name.ptr);
+    }
 }
 
 cis_code cis_tape_differs(cis_guest *guest, const char *fmt, ...)
@@ -52,8 +60,9 @@ cis_code cis_tape_differs(cis_guest *guest, const char *fmt, ...)
     (void)cis_fail_v(&why, CIS_E_DIVERGED, fmt, args);
     va_end(args);
     if (tape->in_call) {
-        cis_error_prefix(&why, CIS_E_DIVERGED, "call %" PRIu64 " (" CIS_STR_FMT ")", tape->calls,
-                         CIS_STR_ARG(cis_tape_import_name(guest, tape->import)));
+        char name[CIS_TAPE_NAME_MAX];
+        cis_tape_import_name(guest, tape->import, name, sizeof name);
+        cis_error_prefix(&why, CIS_E_DIVERGED, "call %" PRIu64 " (%s)", tape->calls, name);
     } else {
         cis_error_prefix(&why, CIS_E_DIVERGED, "after call %" PRIu64, tape->calls);
     }

@@ -207,6 +207,54 @@ void cis_tape_get_text(cis_tape *tape, char *out, size_t room)
     out[len] = 0;
 }
 
+/* It only grows as its bytes come: its length alone costs nothing. */
+void cis_tape_get_long(cis_tape *tape, struct cis_buf *out)
+{
+    uint64_t left = cis_tape_get_number(tape);
+    if (left > out->max - out->len) {
+        cis_tape_damaged(tape, "a text longer than any");
+    }
+    while (left != 0 && tape->failed.code == CIS_OK) {
+        size_t n = left < CIS_TAPE_FRAME_MAX ? (size_t)left : CIS_TAPE_FRAME_MAX;
+        uint8_t *to = cis_buf_reserve(out, n);
+        if (to == NULL) {
+            (void)cis_buf_check(out, tape->path, &tape->failed);
+            return;
+        }
+        cis_tape_get(tape, to, n);
+        out->len += n;
+        left -= n;
+    }
+}
+
+void cis_tape_put_seen(cis_tape *tape, struct cis_bytes bytes)
+{
+    uint8_t digest[CIS_TAPE_DIGEST];
+    cis_tape_put_number(tape, bytes.len);
+    if (bytes.len <= CIS_TAPE_RAW_MAX) {
+        cis_tape_put(tape, bytes.ptr, bytes.len);
+    } else {
+        cis_tape_digest(bytes.ptr, bytes.len, digest);
+        cis_tape_put(tape, digest, sizeof digest);
+    }
+}
+
+bool cis_tape_get_seen(cis_tape *tape, struct cis_bytes now)
+{
+    uint8_t then[CIS_TAPE_RAW_MAX], digest[CIS_TAPE_DIGEST];
+    uint64_t len = cis_tape_get_number(tape);
+    bool raw = len <= CIS_TAPE_RAW_MAX;
+    cis_tape_get(tape, then, raw ? (size_t)len : sizeof digest);
+    if (tape->failed.code != CIS_OK || len != now.len) {
+        return false;
+    }
+    if (raw) {
+        return len == 0 || memcmp(then, now.ptr, now.len) == 0;
+    }
+    cis_tape_digest(now.ptr, now.len, digest);
+    return memcmp(then, digest, sizeof digest) == 0;
+}
+
 /* ---- values ---- */
 
 static size_t width(char type)

@@ -14,6 +14,7 @@
     64u /* bytes read by the host that are kept as they are; more: a digest                        \
          */
 #define CIS_TAPE_DIGEST 16u
+#define CIS_TAPE_NAME_MAX 160u /* of an import, in messages */
 #define CIS_TAPE_LIMIT_NAME 64u
 
 /* What happens, one byte each. Numbers are varints, strings have their length in front. */
@@ -32,7 +33,8 @@ enum cis_tape_event {
     CIS_TAPE_SHOW,      /* stream, place, length: the guest's bytes went out */
     CIS_TAPE_SAY,       /* stream, length, bytes: the host's own did */
     CIS_TAPE_REARM,     /* fuel */
-    CIS_TAPE_END        /* the outcome; nothing follows */
+    CIS_TAPE_END,       /* the outcome; nothing follows */
+    CIS_TAPE_EXPORT     /* name, type, values or text: the host calls a component */
 };
 
 struct cis_tape_range {
@@ -61,7 +63,14 @@ struct cis_tape {
     struct cis_tape_range seen[CIS_TAPE_SEEN_MAX]; /* noted already */
     size_t nseen;
 
+    struct cis_buf owns; /* resources that the call going on made: struct cis_tape_own */
+
     /* Replay. */
+    struct cis_buf answer; /* bytes that the last answer of a component's call points to */
+    struct cis_pair *pairs;
+    uint32_t *numbers;
+    size_t nitems;   /* room in both */
+    cis_code called; /* what the export that is compared was answered with here */
     struct cis_tape_head head;
     struct cis_buf module, about;
     char *name, *engine;
@@ -89,6 +98,11 @@ void cis_tape_put_number(cis_tape *tape, uint64_t value);
 void cis_tape_put_text(cis_tape *tape, struct cis_str text);
 void cis_tape_get(cis_tape *tape, void *out, size_t len);
 uint64_t cis_tape_get_number(cis_tape *tape);
+/* Adds a text of any length up to the buffer's end. */
+void cis_tape_get_long(cis_tape *tape, struct cis_buf *out);
+/* Bytes to be compared: raw when they are few, else a digest. */
+void cis_tape_put_seen(cis_tape *tape, struct cis_bytes bytes);
+bool cis_tape_get_seen(cis_tape *tape, struct cis_bytes now);
 /* Longer than room - 1 is damage. */
 void cis_tape_get_text(cis_tape *tape, char *out, size_t room);
 uint8_t cis_tape_peek(cis_tape *tape); /* the next event; 0 when there is none */
@@ -141,7 +155,18 @@ void cis_tape_grew(cis_guest *guest, bool ok, uint64_t ptr);
 void cis_tape_asked(cis_guest *guest, bool table, uint64_t from, uint64_t to, bool yes);
 void cis_tape_rearm(cis_guest *guest, uint64_t fuel);
 
+void cis_tape_put_end(cis_tape *tape, const struct cis_guest_end *end);
+
 /* ---- tape_play.c ---- */
+cis_code cis_tape_get_code(cis_tape *tape);
+/* What follows a code that is not CIS_OK. */
+void cis_tape_get_end(cis_tape *tape, cis_code code, struct cis_guest_end *out);
+/* The guest is past what was seen of it: it ends as it did then. */
+cis_code cis_tape_stop_here(cis_guest *guest);
+/* The guest is back: was it then, and how? */
+cis_code cis_tape_came_back(cis_guest *guest, const char *results, const union cis_slot *io);
+/* tape_component.c */
+cis_code cis_tape_play_export(cis_guest *guest);
 /* Instead of the handler. */
 cis_code cis_tape_answer(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io);
 /* Each tick: the guest ends here when that is what happened next. */
@@ -159,6 +184,7 @@ cis_code cis_tape_unplayable(cis_guest *guest);
 /* CIS_E_DIVERGED "call 12 (fd_write): …" or "after call 12: …". */
 cis_code cis_tape_differs(cis_guest *guest, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-struct cis_str cis_tape_import_name(const cis_guest *guest, uint64_t index);
+/* "fd_write", "wasi:io/poll.poll"; cut to the room. */
+void cis_tape_import_name(const cis_guest *guest, uint64_t index, char *out, size_t room);
 
 #endif

@@ -127,7 +127,7 @@ void cis_tape_show(cis_tape *tape, unsigned stream, const void *data, size_t len
     }
 }
 
-static void put_end(cis_tape *tape, const struct cis_guest_end *end)
+void cis_tape_put_end(cis_tape *tape, const struct cis_guest_end *end)
 {
     const char *limit = end->limit != NULL ? end->limit : "";
     cis_tape_put_number(tape, end->exited ? 1 : 0);
@@ -145,10 +145,6 @@ cis_code cis_tape_start(cis_guest *guest, const struct cis_limits *limits, struc
     cis_tape *tape = guest->tape;
     const cis_image *image = guest->program->image;
     uint8_t digest[CIS_SHA256_BYTES];
-    if (image->component != NULL) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "%s: a component cannot be recorded yet, only a core module", image->name);
-    }
     cis_sha256(tape->source.module, digest);
     if ((image->profile->features & CIS_FEATURE_CANONICAL_NAN) == 0 ||
         memcmp(digest, image->info->sha256, sizeof digest) != 0) {
@@ -160,6 +156,9 @@ cis_code cis_tape_start(cis_guest *guest, const struct cis_limits *limits, struc
     cis_tape_put_number(tape, limits->memory_bytes);
     cis_tape_put_number(tape, limits->table_elements);
     cis_tape_put_number(tape, limits->fuel);
+    if (image->component != NULL) { /* what its calls may carry follows from it */
+        cis_tape_put_number(tape, limits->host_bytes);
+    }
     return cis_tape_check(tape, err);
 }
 
@@ -192,7 +191,7 @@ cis_code cis_tape_returned(cis_guest *guest, const char *type, const union cis_s
     if (code == CIS_OK) {
         cis_tape_put_slots(tape, strchr(type, ':') + 1, io);
     } else {
-        put_end(tape, &guest->end);
+        cis_tape_put_end(tape, &guest->end);
     }
     return cis_tape_check(tape, err);
 }
@@ -228,7 +227,7 @@ cis_code cis_tape_leave(cis_guest *guest, const struct cis_bound *bound, const u
     cis_tape_put_number(tape, (uint64_t)code);
     if (code != CIS_OK) {
         tape->ended = true;
-        put_end(tape, &guest->end);
+        cis_tape_put_end(tape, &guest->end);
         return code;
     }
     cis_tape_put_slots(tape, strchr(bound->row->type, ':') + 1, io);

@@ -1,7 +1,7 @@
 /* Components: host functions with a shape, and resources. The same grants, costs and ends as every
  * other host call has. */
 #include "base/clock.h"
-#include "engine/component_in.h"
+#include "engine/tape_component.h"
 
 /* The glue's structs are the ones that handlers see. */
 #define SAME(a, b) _Static_assert((a) == (b), #a " is " #b)
@@ -67,7 +67,10 @@ bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args
     cis_guest *guest = data;
     struct cis_answer *answer = (struct cis_answer *)out;
     uint64_t start = guest->trace_iface != NULL ? cis_clock_mono_ns() : 0;
-    cis_code code = perform(guest, bound, (const struct cis_typed *)args, answer);
+    const struct cis_typed *in = (const struct cis_typed *)args;
+    cis_code code = __builtin_expect(guest->tape != NULL, 0)
+                        ? cis_tape_typed(guest, bound, in, answer, perform)
+                        : perform(guest, bound, in, answer);
     if (guest->trace_iface != NULL) {
         guest->trace_iface(guest->trace_self, bound->row, NULL, 0, NULL, code,
                            cis_clock_mono_ns() - start);
@@ -87,8 +90,9 @@ wasmtime_error_t *cis_typed_define(wasmtime_component_linker_instance_t *into, s
 static wasmtime_error_t *dropped(void *env, wasmtime_context_t *context, uint32_t rep)
 {
     const struct cis_bound_iface *bound = env;
-    if (bound->resource->drop != NULL) {
-        bound->resource->drop(wasmtime_context_get_data(context), rep);
+    cis_guest *guest = wasmtime_context_get_data(context);
+    if (bound->resource->drop != NULL && !cis_tape_playing(guest)) {
+        bound->resource->drop(guest, rep);
     }
     return NULL;
 }

@@ -38,9 +38,6 @@ cis_code cis_run_component_link(const struct cis_run_request *request, cis_progr
         provider.given = more->given;
     }
     const struct cis_image_info *info = cis_image_info(request->image);
-    if (request->tape != NULL) {
-        return cis_fail(err, CIS_E_UNSUPPORTED, "is a component; only modules can be recorded");
-    }
     if (request->program->trap_unknown_imports) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
                         "is a component; unknown imports can be left to trap in modules only");

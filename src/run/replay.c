@@ -31,6 +31,15 @@ static void trace(void *self, const struct cis_hostfn *row, const union cis_slot
     r->trace(r->trace_self, cis_buf_cstr(&line));
 }
 
+static void trace_typed(void *self, const struct cis_ifacefn *row, const cis_val *args,
+                        size_t nargs, const cis_val *result, cis_code code, uint64_t ns)
+{
+    const struct cis_replay_request *r = self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(16384);
+    cis_trace_typed_text(&line, row, args, nargs, result, code, ns);
+    r->trace(r->trace_self, cis_buf_cstr(&line));
+}
+
 static cis_code load(const struct cis_replay_request *r, cis_image **out, struct cis_error *err)
 {
     const struct cis_tape_head *head = cis_tape_head(r->tape);
@@ -49,17 +58,21 @@ cis_code cis_run_replay(const struct cis_replay_request *r, struct cis_tape_outc
     cis_image *image = NULL;
     cis_program *program = NULL;
     CIS_TRY(load(r, &image, err));
-    cis_code code = cis_program_link_tape(image, resolve, NULL, &program, err);
+    cis_code code = cis_tape_head(r->tape)->component
+                        ? cis_component_link(image, &cis_skillabi_provider, &program, err)
+                        : cis_program_link_tape(image, resolve, NULL, &program, err);
     if (code == CIS_OK) {
         struct cis_replay_request mine = *r;
-        struct cis_tape_player player = {.engine = r->engine,
-                                         .program = program,
-                                         .options = {.stop = r->stop,
-                                                     .trace = r->trace != NULL ? trace : NULL,
-                                                     .trace_self = &mine},
-                                         .memory_max = r->memory_max,
-                                         .show = r->show,
-                                         .show_self = r->show_self};
+        struct cis_tape_player player = {
+            .engine = r->engine,
+            .program = program,
+            .options = {.stop = r->stop,
+                        .trace = r->trace != NULL ? trace : NULL,
+                        .trace_iface = r->trace != NULL ? trace_typed : NULL,
+                        .trace_self = &mine},
+            .memory_max = r->memory_max,
+            .show = r->show,
+            .show_self = r->show_self};
         code = cis_tape_play(r->tape, &player, out, err);
     }
     cis_program_unref(program);

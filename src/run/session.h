@@ -75,6 +75,8 @@ void cis_trace_text(struct cis_buf *line, cis_guest *guest, const struct cis_hos
                     uint64_t ns);
 
 /* The same for a component's call. */
+void cis_trace_typed_text(struct cis_buf *line, const struct cis_ifacefn *row, const cis_val *args,
+                          size_t nargs, const cis_val *result, cis_code code, uint64_t ns);
 void cis_trace_typed(void *self, const struct cis_ifacefn *row, const cis_val *args, size_t nargs,
                      const cis_val *result, cis_code code, uint64_t ns);
 

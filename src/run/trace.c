@@ -89,26 +89,32 @@ void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_sl
     s->request.trace(s->request.trace_self, cis_buf_cstr(&line));
 }
 
+void cis_trace_typed_text(struct cis_buf *line, const struct cis_ifacefn *row, const cis_val *args,
+                          size_t nargs, const cis_val *result, cis_code code, uint64_t ns)
+{
+    struct cis_str names = cis_str_of(row->params), name;
+    cis_buf_printf(line, "%s.%s(", row->interface, row->name);
+    for (size_t i = 0; i < nargs; i++) {
+        cis_str_split(&names, ',', &name);
+        cis_buf_printf(line, "%s%.*s=", i != 0 ? ", " : "", (int)name.len, name.ptr);
+        cis_val_print(cis_val_nth(args, i), line);
+    }
+    cis_buf_byte(line, ')');
+    if (result != NULL && code == CIS_OK) {
+        cis_buf_text(line, " = ");
+        cis_val_print(result, line);
+    }
+    if (code != CIS_OK) {
+        cis_buf_printf(line, " ! %s", cis_code_name(code));
+    }
+    cis_buf_printf(line, " [%" PRIu64 " ns]", ns);
+}
+
 void cis_trace_typed(void *self, const struct cis_ifacefn *row, const cis_val *args, size_t nargs,
                      const cis_val *result, cis_code code, uint64_t ns)
 {
     cis_session *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(16384);
-    struct cis_str names = cis_str_of(row->params), name;
-    cis_buf_printf(&line, "%s.%s(", row->interface, row->name);
-    for (size_t i = 0; i < nargs; i++) {
-        cis_str_split(&names, ',', &name);
-        cis_buf_printf(&line, "%s%.*s=", i != 0 ? ", " : "", (int)name.len, name.ptr);
-        cis_val_print(cis_val_nth(args, i), &line);
-    }
-    cis_buf_byte(&line, ')');
-    if (result != NULL && code == CIS_OK) {
-        cis_buf_text(&line, " = ");
-        cis_val_print(result, &line);
-    }
-    if (code != CIS_OK) {
-        cis_buf_printf(&line, " ! %s", cis_code_name(code));
-    }
-    cis_buf_printf(&line, " [%" PRIu64 " ns]", ns);
+    cis_trace_typed_text(&line, row, args, nargs, result, code, ns);
     s->request.trace(s->request.trace_self, cis_buf_cstr(&line));
 }

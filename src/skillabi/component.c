@@ -60,6 +60,10 @@ static const struct cis_iface_resource *resource(void *self, struct cis_str inte
     return *no_wasi ? NULL : cis_wasi_p2_resource(interface, name);
 }
 
+static const bool with_wasi = false; /* `no_wasi` */
+const struct cis_iface_provider cis_skillabi_provider = {resolve, resource,
+                                                         (void *)(uintptr_t)&with_wasi};
+
 /* ---- the plan ---- */
 
 static cis_code refuse_import(const struct cis_extern *import, size_t more, bool no_wasi,

@@ -1,7 +1,5 @@
 /* `--record` and `cis replay` as a user sees them: the same bytes and the same exit code, with
  * nothing of the world in which the run was recorded. */
-#include "system/system.h"
-
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -9,71 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "system/guests.h"
-#include "tapefile.h"
-
-#define GUEST(name) CIS_GUESTS_DIR "/" name ".wasm"
-
-/* What a run said, kept beyond the next one. */
-struct said {
-    char *out, *err;
-    size_t out_len;
-    int exit;
-};
-
-static struct said take(const struct sys *s, int exit)
-{
-    struct said one = {.out_len = s->last.output.len, .exit = exit, .err = strdup(sys_err(s))};
-    one.out = malloc(one.out_len + 1);
-    memcpy(one.out, sys_out(s), one.out_len + 1);
-    return one;
-}
-
-static void said_done(struct said *one)
-{
-    free(one->out);
-    free(one->err);
-}
-
-static char *tape_of(const struct sys *s)
-{
-    static char path[4200];
-    snprintf(path, sizeof path, "%s/run.tape", s->home);
-    return path;
-}
-
-/* Replays in a home where nothing is: no store, no skills, no configuration. */
-static int replay_elsewhere(struct sys *s)
-{
-    struct cis_bytes input = s->input;
-    char *home = s->home, elsewhere[4200], store[4300], tape[4300];
-    struct stat st;
-    snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", home);
-    snprintf(store, sizeof store, "%s/data/catalogue.db", elsewhere);
-    snprintf(tape, sizeof tape, "%s", tape_of(s));
-    s->home = elsewhere;
-    s->input = (struct cis_bytes){0};
-    int exit = cis(s, "replay", tape);
-    s->home = home;
-    s->input = input;
-    assert_int_not_equal(stat(store, &st), 0);
-    return exit;
-}
-
-/* The run that was just made with --record is the same again. A failure is told in other words. */
-static void assert_same(struct sys *s, int expected, int exit)
-{
-    assert_exit(s, expected, exit);
-    struct said first = take(s, exit);
-    assert_exit(s, expected, replay_elsewhere(s));
-    assert_int_equal(s->last.output.len, first.out_len);
-    assert_memory_equal(sys_out(s), first.out, first.out_len);
-    if (expected == 0) {
-        assert_string_equal(sys_err(s), first.err);
-    }
-    said_done(&first);
-}
-
-#define RECORD(s, ...) cis(s, "skill", "run", "--record", tape_of(s), "--wasm", __VA_ARGS__)
+#include "system/replay.h"
 
 static void configure_ai(struct sys *s)
 {
@@ -214,18 +148,6 @@ static void the_trace_of_a_replay_is_that_of_the_run(void **state)
 }
 
 /* ---- programs ---- */
-
-#define RUN(s, ...) cis(s, "run", "--record", tape_of(s), __VA_ARGS__)
-
-/* --dir FOLDER::/d in the test's home, made; valid until the next call. */
-static const char *folder(const struct sys *s, const char *name, const char *mode)
-{
-    static char text[4300];
-    snprintf(text, sizeof text, "%s/%s", s->home, name);
-    assert_ok(cis_file_mkdirs(text, 0700, err));
-    snprintf(text, sizeof text, "%s/%s::/d%s", s->home, name, mode);
-    return text;
-}
 
 static void a_program_finds_the_same_world_again(void **state)
 {
@@ -378,20 +300,6 @@ static void a_long_read_is_recorded_in_constant_memory(void **state)
 
 /* ---- what differs, what is damaged ---- */
 
-static void edit(const struct sys *s, const char *from, const char *to)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(64u << 20);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(64u << 20);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
-    assert_ok(cis_file_read(tape_of(s), &file, err));
-    tape_unframe(&file, &bytes);
-    char *at = memmem(bytes.ptr, bytes.len, from, strlen(from));
-    assert_non_null(at);
-    memcpy(at, to, strlen(to));
-    tape_put_frames(file.ptr, bytes.ptr, bytes.len, &out);
-    assert_ok(cis_file_write(tape_of(s), cis_buf_bytes(&out), 0600, err));
-}
-
 static void the_first_call_that_differs_is_named(void **state)
 {
     struct sys *s = *state;
@@ -488,16 +396,6 @@ static void a_run_that_cannot_be_recorded_keeps_nothing(void **state)
     free(set);
 }
 
-static void a_component_is_refused(void **state)
-{
-    struct sys *s = *state;
-    char *empty = sys_wat(s, "part.wat", "(component)");
-    assert_exit(s, 3, RECORD(s, empty));
-    assert_contains(sys_err(s), "part.wat: ");
-    assert_contains(sys_err(s), "a component cannot be recorded yet");
-    free(empty);
-}
-
 #define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
 
 int main(void)
@@ -523,7 +421,6 @@ int main(void)
         T(the_module_may_be_given_but_must_be_the_same),
         T(a_replay_keeps_to_its_own_limits),
         T(a_run_that_cannot_be_recorded_keeps_nothing),
-        T(a_component_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

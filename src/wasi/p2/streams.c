@@ -179,7 +179,11 @@ static cis_code write_std(cis_guest *guest, struct p2_thing *to, struct cis_byte
 {
     struct iovec iov = {(void *)(uintptr_t)data.ptr, data.len};
     struct cis_stream_move move = {.iov = &iov, .niov = 1, .offset = CIS_STREAM_HERE};
+    const struct cis_host_stream *stream = std_of(guest, to);
     CIS_TRY(cis_host_stream_write(cis_host_of(guest), guest, std_of(guest, to), &move, err));
+    if (stream->kind != CIS_STREAM_SKILL && stream->kind != CIS_STREAM_NULL) {
+        cis_guest_shown(guest, (unsigned)to->std - 1, data.ptr, move.n); /* by a replay, too */
+    }
     *out_no = move.error != 0 ? move.error : move.n < data.len ? EIO : 0;
     return CIS_OK;
 }

@@ -1,0 +1,63 @@
+/* Inside the engine room: components on tapes. What crosses between a component and its host is
+ * known call by call (tape_value.c), so that no memory of the guest is noted. Resources are the
+ * host's numbers; a drop is the guest's own doing and is not written down: a replay has nothing
+ * behind them. */
+#ifndef CIS_ENGINE_TAPE_COMPONENT_H
+#define CIS_ENGINE_TAPE_COMPONENT_H
+
+#include "engine/component_in.h"
+#include "engine/tape_in.h"
+
+#define CIS_TAPE_ITEMS_MAX 1048576u
+#define CIS_TAPE_ANSWER_MAX ((size_t)256 << 20)
+
+/* What a result holds and the engine does not tell: made by cis_val_set_own in this call. */
+struct cis_tape_own {
+    const void *any;
+    uint32_t kind, rep;
+};
+
+/* ---- tape_value.c ---- */
+struct cis_tape_bytes {
+    struct cis_bytes bytes;
+    size_t at;
+};
+void cis_tape_val_put(const cis_tape *tape, const cis_val *val, struct cis_buf *out);
+/* CIS_E_DAMAGED, and what building a value fails with. */
+cis_code cis_tape_val_get(cis_guest *guest, struct cis_tape_bytes *in, cis_val *out,
+                          struct cis_error *err);
+size_t cis_tape_shape_args(enum cis_shape shape);
+cis_code cis_tape_typed_text(enum cis_shape shape, const struct cis_typed *arg,
+                             struct cis_buf *list, struct cis_bytes *out, struct cis_error *err);
+void cis_tape_put_answer(cis_tape *tape, enum cis_shape shape, const struct cis_answer *answer);
+/* Points into the tape, until the next one. A failure is the tape's. */
+void cis_tape_get_answer(cis_tape *tape, enum cis_shape shape, struct cis_answer *out);
+
+/* ---- tape_component.c: in place of the handler, or around it ---- */
+typedef cis_code cis_tape_typed_call(cis_guest *guest, const struct cis_bound_iface *bound,
+                                     const struct cis_typed *args, struct cis_answer *out);
+typedef cis_code cis_tape_values_call(cis_guest *guest, const struct cis_bound_iface *bound,
+                                      cis_val *args, size_t nargs, cis_val *result);
+cis_code cis_tape_typed(cis_guest *guest, const struct cis_bound_iface *bound,
+                        const struct cis_typed *args, struct cis_answer *out,
+                        cis_tape_typed_call *perform);
+cis_code cis_tape_values(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
+                         size_t nargs, cis_val *result, cis_tape_values_call *perform);
+void cis_tape_note_own(cis_guest *guest, const void *any, uint32_t kind, uint32_t rep);
+
+/* Calls of exports, recorded. type NULL: a call as text. */
+struct cis_tape_export {
+    struct cis_str name, text;
+    const char *type;
+    cis_vals *vals;
+    size_t nvals;
+};
+cis_code cis_tape_export_called(cis_guest *guest, const struct cis_tape_export *call,
+                                struct cis_error *err);
+/* result: of the call, as bytes to be compared. */
+cis_code cis_tape_export_returned(cis_guest *guest, struct cis_bytes result, cis_code code,
+                                  struct cis_error *err);
+/* The result of a typed call as such bytes. */
+void cis_tape_result(const cis_tape *tape, const cis_vals *vals, struct cis_buf *out);
+
+#endif

@@ -1,0 +1,514 @@
+/* Values of components on a tape: what crosses between a component and its host, as bytes. Values
+ * of the engine are written whole, with the names of their fields and cases; arguments and answers
+ * of functions with a shape as their flat structs have them. What is read is not trusted: each
+ * length is bounded by the bytes that are there. */
+#include "base/mem.h"
+#include "base/varint.h"
+#include "engine/tape_component.h"
+
+#define DEPTH_MAX 100u
+#define FIELD_COST 80u
+#define BYTES_TAG 0xffu /* a list of bytes */
+
+typedef wasmtime_component_val_t val_t;
+
+/* ---- writing ---- */
+
+static void put_number(struct cis_buf *out, uint64_t n)
+{
+    uint8_t bytes[CIS_VARINT_MAX];
+    cis_buf_add(out, bytes, cis_varint_put(bytes, n));
+}
+
+static void put_text(struct cis_buf *out, struct cis_str text)
+{
+    put_number(out, text.len);
+    cis_buf_str(out, text);
+}
+
+static bool is_bytes(const cis_val *list)
+{
+    return cis_val_len(list) != 0 && cis_val_kind_of(cis_val_at(list, 0)) == WASMTIME_COMPONENT_U8;
+}
+
+static void put_list(const cis_tape *tape, const cis_val *list, struct cis_buf *out)
+{
+    size_t n = cis_val_len(list);
+    uint8_t *room = is_bytes(list) ? NULL : (uint8_t *)"";
+    if (room == NULL) {
+        cis_buf_byte(out, BYTES_TAG);
+        put_number(out, n);
+        room = cis_buf_reserve(out, n);
+        if (room != NULL) {
+            cis_val_copy_bytes(list, room);
+            out->len += n;
+        }
+        return;
+    }
+    cis_buf_byte(out, WASMTIME_COMPONENT_LIST);
+    put_number(out, n);
+    for (size_t i = 0; i < n; i++) {
+        cis_tape_val_put(tape, cis_val_at(list, i), out);
+    }
+}
+
+/* Its number was noted when it was made; the engine does not tell it again. */
+static void put_resource(const cis_tape *tape, const val_t *v, struct cis_buf *out)
+{
+    const struct cis_tape_own *own = (const struct cis_tape_own *)(const void *)tape->owns.ptr;
+    size_t n = tape->owns.len / sizeof *own;
+    for (size_t i = n; i-- > 0;) {
+        if (own[i].any == v->of.resource) {
+            put_number(out, own[i].kind);
+            put_number(out, own[i].rep);
+            return;
+        }
+    }
+    put_number(out, 0);
+    put_number(out, 0);
+}
+
+static void put_inner(const cis_tape *tape, const cis_val *inner, struct cis_buf *out)
+{
+    cis_buf_byte(out, inner != NULL);
+    if (inner != NULL) {
+        cis_tape_val_put(tape, inner, out);
+    }
+}
+
+void cis_tape_val_put(const cis_tape *tape, const cis_val *val, struct cis_buf *out)
+{
+    const val_t *v = (const val_t *)val;
+    uint8_t kind = cis_val_kind_of(val);
+    if (kind == WASMTIME_COMPONENT_LIST) {
+        put_list(tape, val, out);
+        return;
+    }
+    cis_buf_byte(out, kind);
+    switch (kind) {
+    case WASMTIME_COMPONENT_F32:
+    case WASMTIME_COMPONENT_F64: {
+        double n = cis_val_float(val);
+        cis_buf_add(out, &n, sizeof n);
+        break;
+    }
+    case WASMTIME_COMPONENT_S8:
+    case WASMTIME_COMPONENT_S16:
+    case WASMTIME_COMPONENT_S32:
+    case WASMTIME_COMPONENT_S64:
+        put_number(out, (uint64_t)cis_val_int(val));
+        break;
+    case WASMTIME_COMPONENT_STRING:
+    case WASMTIME_COMPONENT_ENUM:
+        put_text(out, cis_val_text(val));
+        break;
+    case WASMTIME_COMPONENT_RECORD:
+    case WASMTIME_COMPONENT_TUPLE:
+        put_number(out, cis_val_len(val));
+        for (size_t i = 0; i < cis_val_len(val); i++) {
+            if (kind == WASMTIME_COMPONENT_RECORD) {
+                put_text(out, cis_val_field_name(val, i));
+            }
+            cis_tape_val_put(tape, cis_val_at(val, i), out);
+        }
+        break;
+    case WASMTIME_COMPONENT_FLAGS:
+        put_number(out, cis_val_len(val));
+        for (size_t i = 0; i < cis_val_len(val); i++) {
+            put_text(out, cis_val_flag(val, i));
+        }
+        break;
+    case WASMTIME_COMPONENT_VARIANT:
+        put_text(out, cis_val_text(val));
+        put_inner(tape, cis_val_inner(val), out);
+        break;
+    case WASMTIME_COMPONENT_OPTION:
+        put_inner(tape, cis_val_inner(val), out);
+        break;
+    case WASMTIME_COMPONENT_RESULT:
+        cis_buf_byte(out, cis_val_is_ok(val));
+        put_inner(tape, cis_val_inner(val), out);
+        break;
+    case WASMTIME_COMPONENT_RESOURCE:
+        put_resource(tape, v, out);
+        break;
+    default:
+        put_number(out, cis_val_uint(val));
+        break;
+    }
+}
+
+/* ---- reading ---- */
+
+static cis_code bad(struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_DAMAGED, "a value that there is none of");
+}
+
+static cis_code get_byte(struct cis_tape_bytes *in, uint8_t *out, struct cis_error *err)
+{
+    if (in->at >= in->bytes.len) {
+        return bad(err);
+    }
+    *out = in->bytes.ptr[in->at++];
+    return CIS_OK;
+}
+
+static cis_code get_number(struct cis_tape_bytes *in, uint64_t *out, struct cis_error *err)
+{
+    return cis_varint_get(in->bytes, &in->at, out) ? CIS_OK : bad(err);
+}
+
+/* Of what follows: each has one byte at least. */
+static cis_code get_count(struct cis_tape_bytes *in, size_t *out, struct cis_error *err)
+{
+    uint64_t n = 0;
+    CIS_TRY(get_number(in, &n, err));
+    if (n > in->bytes.len - in->at) {
+        return bad(err);
+    }
+    *out = (size_t)n;
+    return CIS_OK;
+}
+
+static cis_code get_text(struct cis_tape_bytes *in, struct cis_str *out, struct cis_error *err)
+{
+    size_t n = 0;
+    CIS_TRY(get_count(in, &n, err));
+    *out = (struct cis_str){(const char *)in->bytes.ptr + in->at, n};
+    in->at += n;
+    return cis_utf8_valid(out->ptr, out->len) ? CIS_OK : bad(err);
+}
+
+static cis_code get_val(cis_guest *guest, struct cis_tape_bytes *in, unsigned depth, cis_val *out,
+                        struct cis_error *err);
+
+static cis_code get_items(cis_guest *guest, struct cis_tape_bytes *in, unsigned depth, uint8_t kind,
+                          cis_val *out, struct cis_error *err)
+{
+    size_t n = 0;
+    struct cis_str name = {"", 0};
+    CIS_TRY(get_count(in, &n, err));
+    if (kind == WASMTIME_COMPONENT_LIST) {
+        CIS_TRY(cis_val_set_list(guest, out, n, err));
+    } else {
+        CIS_TRY(cis_val_charge(guest, FIELD_COST * (uint64_t)n, err));
+    }
+    if (kind == WASMTIME_COMPONENT_TUPLE) {
+        cis_val_set_tuple(out, n);
+    } else if (kind == WASMTIME_COMPONENT_RECORD) {
+        cis_val_set_fields(out, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (kind == WASMTIME_COMPONENT_RECORD) {
+            CIS_TRY(get_text(in, &name, err));
+            cis_val_name_field(out, i, name);
+        }
+        CIS_TRY(get_val(guest, in, depth, cis_val_item(out, i), err));
+    }
+    return CIS_OK;
+}
+
+static cis_code get_flags(cis_guest *guest, struct cis_tape_bytes *in, cis_val *out,
+                          struct cis_error *err)
+{
+    struct cis_str names[64];
+    size_t n = 0;
+    CIS_TRY(get_count(in, &n, err));
+    if (n > sizeof names / sizeof *names) {
+        return bad(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        CIS_TRY(get_text(in, &names[i], err));
+    }
+    return cis_val_set_flags(guest, out, names, n, err);
+}
+
+/* What a case, an option or a result holds. */
+static cis_code get_inner(cis_guest *guest, struct cis_tape_bytes *in, unsigned depth, uint8_t kind,
+                          struct cis_str name, bool is_ok, cis_val *out, struct cis_error *err)
+{
+    uint8_t some = 0;
+    cis_val *inner = NULL;
+    CIS_TRY(get_byte(in, &some, err));
+    if (kind == WASMTIME_COMPONENT_VARIANT) {
+        cis_val_set_case(out, name, some != 0 ? &inner : NULL);
+    } else if (kind == WASMTIME_COMPONENT_RESULT) {
+        cis_val_set_result(out, is_ok, some != 0 ? &inner : NULL);
+    } else if (some != 0) {
+        inner = cis_val_set_some(out);
+    } else {
+        cis_val_set_none(out);
+    }
+    return inner != NULL ? get_val(guest, in, depth, inner, err) : CIS_OK;
+}
+
+static cis_code get_float(struct cis_tape_bytes *in, uint8_t kind, cis_val *out,
+                          struct cis_error *err)
+{
+    double n;
+    if (in->bytes.len - in->at < sizeof n) {
+        return bad(err);
+    }
+    memcpy(&n, in->bytes.ptr + in->at, sizeof n);
+    in->at += sizeof n;
+    if (kind == WASMTIME_COMPONENT_F32) {
+        cis_val_set_f32(out, (float)n);
+    } else {
+        cis_val_set_f64(out, n);
+    }
+    return CIS_OK;
+}
+
+static cis_code get_scalar(cis_guest *guest, struct cis_tape_bytes *in, uint8_t kind, cis_val *out,
+                           struct cis_error *err)
+{
+    uint64_t n = 0, rep = 0;
+    CIS_TRY(get_number(in, &n, err));
+    switch (kind) {
+    case WASMTIME_COMPONENT_RESOURCE:
+        CIS_TRY(get_number(in, &rep, err));
+        return n <= UINT32_MAX && rep <= UINT32_MAX
+                   ? cis_val_set_own(guest, out, (uint32_t)n, (uint32_t)rep, err)
+                   : bad(err);
+    case WASMTIME_COMPONENT_CHAR:
+        return n <= UINT32_MAX ? cis_val_set_char(out, (uint32_t)n, err) : bad(err);
+    case WASMTIME_COMPONENT_BOOL:
+    case WASMTIME_COMPONENT_S8:
+    case WASMTIME_COMPONENT_U8:
+    case WASMTIME_COMPONENT_S16:
+    case WASMTIME_COMPONENT_U16:
+    case WASMTIME_COMPONENT_S32:
+    case WASMTIME_COMPONENT_U32:
+    case WASMTIME_COMPONENT_S64:
+    case WASMTIME_COMPONENT_U64:
+        cis_val_set_number(out, kind, n);
+        return CIS_OK;
+    default:
+        return bad(err);
+    }
+}
+
+static cis_code get_val(cis_guest *guest, struct cis_tape_bytes *in, unsigned depth, cis_val *out,
+                        struct cis_error *err)
+{
+    uint8_t kind = 0, is_ok = 0;
+    struct cis_str text = {"", 0};
+    size_t n = 0;
+    CIS_TRY(get_byte(in, &kind, err));
+    if (depth++ == DEPTH_MAX) {
+        return bad(err);
+    }
+    switch (kind) {
+    case BYTES_TAG:
+        CIS_TRY(get_count(in, &n, err));
+        in->at += n;
+        return cis_val_set_bytes(guest, out, cis_bytes_of(in->bytes.ptr + in->at - n, n), err);
+    case WASMTIME_COMPONENT_F32:
+    case WASMTIME_COMPONENT_F64:
+        return get_float(in, kind, out, err);
+    case WASMTIME_COMPONENT_STRING:
+        CIS_TRY(get_text(in, &text, err));
+        return cis_val_set_text(guest, out, text, err);
+    case WASMTIME_COMPONENT_ENUM:
+        CIS_TRY(get_text(in, &text, err));
+        cis_val_set_enum(out, text);
+        return CIS_OK;
+    case WASMTIME_COMPONENT_LIST:
+    case WASMTIME_COMPONENT_RECORD:
+    case WASMTIME_COMPONENT_TUPLE:
+        return get_items(guest, in, depth, kind, out, err);
+    case WASMTIME_COMPONENT_FLAGS:
+        return get_flags(guest, in, out, err);
+    case WASMTIME_COMPONENT_RESULT:
+        CIS_TRY(get_byte(in, &is_ok, err));
+        return get_inner(guest, in, depth, kind, text, is_ok != 0, out, err);
+    case WASMTIME_COMPONENT_VARIANT:
+        CIS_TRY(get_text(in, &text, err));
+        return get_inner(guest, in, depth, kind, text, false, out, err);
+    case WASMTIME_COMPONENT_OPTION:
+        return get_inner(guest, in, depth, kind, text, false, out, err);
+    default:
+        return get_scalar(guest, in, kind, out, err);
+    }
+}
+
+cis_code cis_tape_val_get(cis_guest *guest, struct cis_tape_bytes *in, cis_val *out,
+                          struct cis_error *err)
+{
+    return get_val(guest, in, 0, out, err);
+}
+
+/* ---- functions with a shape ---- */
+
+size_t cis_tape_shape_args(enum cis_shape shape)
+{
+    static const uint8_t n[] = {
+        [CIS_SHAPE_QUIET] = 1,        [CIS_SHAPE_POLL] = 1,          [CIS_SHAPE_BOOL] = 1,
+        [CIS_SHAPE_CHILD] = 1,        [CIS_SHAPE_READ] = 2,          [CIS_SHAPE_WRITE] = 2,
+        [CIS_SHAPE_COUNT] = 1,        [CIS_SHAPE_SKIP] = 2,          [CIS_SHAPE_DONE] = 1,
+        [CIS_SHAPE_ZEROES] = 2,       [CIS_SHAPE_SPLICE] = 3,        [CIS_SHAPE_BYTES] = 1,
+        [CIS_SHAPE_MAKE] = 1,         [CIS_SHAPE_FILE_READ] = 3,     [CIS_SHAPE_FILE_WRITE] = 3,
+        [CIS_SHAPE_FILE_TYPE] = 1,    [CIS_SHAPE_FILE_STAT] = 1,     [CIS_SHAPE_FILE_STAT_AT] = 3,
+        [CIS_SHAPE_FILE_OPEN_AT] = 5, [CIS_SHAPE_FILE_HASH] = 1,     [CIS_SHAPE_FILE_HASH_AT] = 3,
+        [CIS_SHAPE_FILE_STREAM] = 2,  [CIS_SHAPE_FILE_CHILD] = 1,    [CIS_SHAPE_FILE_DONE] = 1,
+        [CIS_SHAPE_FILE_SIZE] = 2,    [CIS_SHAPE_FILE_PATH] = 2,     [CIS_SHAPE_FILE_READLINK] = 2,
+        [CIS_SHAPE_FILE_ENTRY] = 1,   [CIS_SHAPE_FILE_RENAME] = 4,   [CIS_SHAPE_FILE_LINK] = 5,
+        [CIS_SHAPE_FILE_SYMLINK] = 3, [CIS_SHAPE_FIELD_GET] = 2,     [CIS_SHAPE_FIELD_ENTRIES] = 1,
+        [CIS_SHAPE_FIELD_APPEND] = 3, [CIS_SHAPE_FIELD_SET] = 3,     [CIS_SHAPE_FIELD_FROM] = 1,
+        [CIS_SHAPE_NET_U64] = 2,      [CIS_SHAPE_FILE_ADVISE] = 4,   [CIS_SHAPE_FILE_FLAGS] = 1,
+        [CIS_SHAPE_FILE_TIMES] = 7,   [CIS_SHAPE_FILE_TIMES_AT] = 9, [CIS_SHAPE_SAME] = 2,
+        [CIS_SHAPE_FILE_ERROR] = 1,   [CIS_SHAPE_TEXT] = 1,          [CIS_SHAPE_EXIT] = 1,
+        [CIS_SHAPE_EXIT_CODE] = 1,    [CIS_SHAPE_TEXT_OPTION] = 0,
+    };
+    return (size_t)shape < sizeof n ? n[shape] : 0;
+}
+
+/* Are the items of its list pairs? Of single ones the second is what it was before. */
+static bool has_pairs(enum cis_shape shape)
+{
+    return shape == CIS_SHAPE_TEXT_PAIRS || shape == CIS_SHAPE_FIELD_ENTRIES ||
+           shape == CIS_SHAPE_FIELD_FROM;
+}
+
+/* What an argument points to, side by side: its bytes, or the items of a list with their lengths.
+ */
+cis_code cis_tape_typed_text(enum cis_shape shape, const struct cis_typed *arg,
+                             struct cis_buf *list, struct cis_bytes *out, struct cis_error *err)
+{
+    *out = arg->bytes;
+    if (arg->reps != NULL) {
+        *out = cis_bytes_of(arg->reps, arg->nitems * sizeof *arg->reps);
+    } else if (arg->items != NULL) {
+        cis_buf_reset(list);
+        for (size_t i = 0; i < arg->nitems; i++) {
+            const struct cis_pair *p = &arg->items[i];
+            put_text(list, (struct cis_str){(const char *)p->first.ptr, p->first.len});
+            if (has_pairs(shape)) {
+                put_text(list, (struct cis_str){(const char *)p->second.ptr, p->second.len});
+            }
+        }
+        *out = cis_buf_bytes(list);
+    }
+    return cis_buf_check(list, "a list", err);
+}
+
+void cis_tape_put_answer(cis_tape *tape, enum cis_shape shape, const struct cis_answer *a)
+{
+    size_t n = sizeof a->n / sizeof *a->n;
+    while (n > 0 && a->n[n - 1] == 0) {
+        n--;
+    }
+    cis_tape_put_number(tape, (a->failed ? 1u : 0u) | (a->has ? 2u : 0u) |
+                                  (a->items != NULL ? 4u : 0u) | (a->numbers != NULL ? 8u : 0u));
+    cis_tape_put_number(tape, a->error);
+    cis_tape_put_number(tape, a->rep);
+    cis_tape_put_number(tape, a->kind);
+    cis_tape_put_number(tape, n);
+    for (size_t i = 0; i < n; i++) {
+        cis_tape_put_number(tape, a->n[i]);
+    }
+    cis_tape_put_text(tape, (struct cis_str){(const char *)a->bytes.ptr, a->bytes.len});
+    cis_tape_put_number(tape, a->nitems);
+    for (size_t i = 0; a->items != NULL && i < a->nitems; i++) {
+        const struct cis_bytes *f = &a->items[i].first, *s = &a->items[i].second;
+        cis_tape_put_text(tape, (struct cis_str){(const char *)f->ptr, f->len});
+        if (has_pairs(shape)) {
+            cis_tape_put_text(tape, (struct cis_str){(const char *)s->ptr, s->len});
+        }
+    }
+    for (size_t i = 0; a->numbers != NULL && i < a->nitems; i++) {
+        cis_tape_put_number(tape, a->numbers[i]);
+    }
+}
+
+/* The length of what was added to the answer's bytes. */
+static size_t get_part(cis_tape *tape)
+{
+    size_t before = tape->answer.len;
+    cis_tape_get_long(tape, &tape->answer);
+    return tape->answer.len - before;
+}
+
+static bool get_room(cis_tape *tape, size_t n)
+{
+    if (n > CIS_TAPE_ITEMS_MAX) {
+        cis_tape_damaged(tape, "a list longer than any");
+    } else if (n > tape->nitems) {
+        struct cis_pair *pairs = cis_realloc(tape->pairs, n * sizeof *pairs);
+        tape->pairs = pairs != NULL ? pairs : tape->pairs;
+        uint32_t *numbers = cis_realloc(tape->numbers, n * sizeof *numbers);
+        tape->numbers = numbers != NULL ? numbers : tape->numbers;
+        if (pairs == NULL || numbers == NULL) {
+            cis_fail(&tape->failed, CIS_E_NOMEM, "%s: out of memory", tape->path);
+        } else {
+            tape->nitems = n;
+        }
+    }
+    return tape->failed.code == CIS_OK;
+}
+
+static uint32_t get_u32(cis_tape *tape)
+{
+    uint64_t n = cis_tape_get_number(tape);
+    if (n > UINT32_MAX) {
+        cis_tape_damaged(tape, "a number larger than any");
+    }
+    return (uint32_t)n;
+}
+
+/* Bytes may move while they are read: places are known when all are there. */
+static void place(cis_tape *tape, size_t first, struct cis_answer *out)
+{
+    const uint8_t *at = tape->answer.ptr;
+    out->bytes = cis_bytes_of(at, first);
+    at = at != NULL ? at + first : at;
+    for (size_t i = 0; out->items != NULL && i < out->nitems; i++) {
+        struct cis_bytes *parts[] = {&tape->pairs[i].first, &tape->pairs[i].second};
+        for (size_t k = 0; k < 2; k++) {
+            parts[k]->ptr = at;
+            at = at != NULL ? at + parts[k]->len : at;
+        }
+    }
+}
+
+void cis_tape_get_answer(cis_tape *tape, enum cis_shape shape, struct cis_answer *out)
+{
+    struct cis_answer a = {0};
+    uint64_t bits = cis_tape_get_number(tape);
+    a.failed = (bits & 1) != 0;
+    a.has = (bits & 2) != 0;
+    a.error = get_u32(tape);
+    a.rep = get_u32(tape);
+    a.kind = get_u32(tape);
+    uint64_t n = cis_tape_get_number(tape);
+    if (bits > 15 || n > sizeof a.n / sizeof *a.n) {
+        cis_tape_damaged(tape, "an answer that no host gives");
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        a.n[i] = cis_tape_get_number(tape);
+    }
+    cis_buf_reset(&tape->answer);
+    size_t first = get_part(tape);
+    a.nitems = (size_t)cis_tape_get_number(tape);
+    if (tape->failed.code != CIS_OK || !get_room(tape, a.nitems)) {
+        return;
+    }
+    a.items = (bits & 4) != 0 ? tape->pairs : NULL;
+    a.numbers = (bits & 8) != 0 ? tape->numbers : NULL;
+    if (a.items == NULL && a.numbers == NULL) {
+        a.nitems = 0;
+    }
+    for (size_t i = 0; a.items != NULL && i < a.nitems && tape->failed.code == CIS_OK; i++) {
+        tape->pairs[i].first.len = get_part(tape);
+        tape->pairs[i].second.len = has_pairs(shape) ? get_part(tape) : 0;
+    }
+    for (size_t i = 0; a.numbers != NULL && i < a.nitems && tape->failed.code == CIS_OK; i++) {
+        tape->numbers[i] = get_u32(tape);
+    }
+    if (tape->failed.code == CIS_OK) {
+        place(tape, first, &a);
+        *out = a;
+    }
+}
