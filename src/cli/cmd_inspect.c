@@ -4,8 +4,11 @@
 #include <jansson.h>
 #include "base/clock.h"
 #include "config/config.h"
+#include "engine/document.h"
 #include "lib/lib.h"
 #include "skill/manifest.h"
+
+#define WIT_MAX ((size_t)16 << 20)
 
 /* Names come from the module, or from whoever named the file. */
 static void print_line(const char *before, const char *text, const char *after)
@@ -88,7 +91,35 @@ static void print_readable(const char *text, const char *name)
     print_words(json_object_get(o, "needs"), "grants needed");
     const char *why = json_string_value(json_object_get(o, "why_not"));
     print_line(why == NULL ? "runs: yes" : "runs: no: ", why == NULL ? "" : why, "");
+    struct cis_str wit = text_at(o, "wit");
+    const char *no_wit = json_string_value(json_object_get(o, "why_no_wit"));
+    if (wit.ptr != NULL) {
+        cis_cli_printf("\n");
+        cis_cli_foreign(wit.ptr, wit.len);
+    } else if (no_wit != NULL) {
+        print_line("interfaces: not shown: ", no_wit, "");
+    }
     json_decref(o);
+}
+
+/* The interfaces of a component as text, behind what is known of it already: "wit", or
+ * "why_no_wit". Read in the limited process; a component whose interfaces cannot be printed is
+ * inspected all the same. */
+static cis_code add_wit(struct cis_bytes bytes, const struct cis_image_options *o,
+                        struct cis_buf *json, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf wit = CIS_BUF_INIT(WIT_MAX);
+    struct cis_error why = {0};
+    cis_code code = cis_component_wit(bytes, o, &wit, &why);
+    if (code == CIS_E_CANCELLED || code == CIS_E_NOMEM) {
+        *err = why;
+        return code;
+    }
+    json->len--; /* the closing brace */
+    cis_buf_text(json, code == CIS_OK ? ",\"wit\":" : ",\"why_no_wit\":");
+    cis_buf_json(json, code == CIS_OK ? cis_buf_view(&wit) : cis_str_of(why.msg));
+    cis_buf_byte(json, '}');
+    return cis_buf_check(json, "inspect", err);
 }
 
 static cis_code inspect(const struct cis_cli *cli, const struct cis_config *config,
@@ -106,9 +137,10 @@ static cis_code inspect(const struct cis_cli *cli, const struct cis_config *conf
     struct cis_image_info *info = NULL;
     CIS_TRY(cis_cli_read(cli->args[0], &bytes, err));
     CIS_TRY(cis_image_scan(cis_buf_bytes(&bytes), &o, &info, err));
+    bool component = info->component;
     cis_code code = cis_inspect_json(info, cli->args[0], &abi, json, err);
     cis_image_info_free(info);
-    return code;
+    return code == CIS_OK && component ? add_wit(cis_buf_bytes(&bytes), &o, json, err) : code;
 }
 
 static int run(struct cis_cli *cli)
@@ -140,7 +172,9 @@ const struct cis_cli_command cis_cmd_inspect = {
     .name = "inspect",
     .args = "FILE",
     .summary = "show imports, exports, ABI, entry point and needed grants of a module",
-    .help = "Reads the module without compiling it. Function types are written iI:f: parameters, "
+    .help = "Reads the module without compiling it. Of a component the interfaces are shown as "
+            "WIT; \"grants\nneeded\" are those that the functions it imports may ask for. "
+            "Function types of modules are written iI:f: parameters, "
             "colon,\nresults; i is i32, I i64, f f32, F f64.",
     .examples = "  cis inspect skill.wasm\n  cis inspect skill.wasm --json\n",
     .options = options,

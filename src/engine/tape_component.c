@@ -238,7 +238,8 @@ static cis_code play_typed(cis_guest *guest, const struct cis_bound_iface *bound
 static cis_code take(cis_guest *guest, cis_val *val, struct cis_error *err)
 {
     uint32_t kind;
-    return cis_val_take_resource(guest, val, &kind, err);
+    bool owned;
+    return cis_val_take_resource(guest, val, &kind, &owned, err);
 }
 
 static cis_code play_result(cis_guest *guest, cis_val *result, struct cis_buf *text)

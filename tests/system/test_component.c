@@ -34,10 +34,17 @@ static void inspect_shows_interfaces_entry_and_grants(void **state)
     assert_contains(sys_out(s), "\"abis\":[\"cis:skill\"],\"entry\":\"run\"");
     assert_contains(sys_out(s), "\"needs\":[\"memory_read\",\"memory_write\",\"ai\",\"http\"]");
     assert_contains(sys_out(s), "\"runs\":true");
+    assert_contains(sys_out(s), "\"wit\":\"package root:component;");
+    assert_exit(s, 0, cis(s, "inspect", ALL));
+    assert_contains(sys_out(s), "runs: yes\n\npackage root:component;");
+    assert_contains(sys_out(s), "  export run: func(input: string) -> result<string, string>;\n");
+    assert_exit(s, 0, cis(s, "inspect", CIS_GUESTS_DIR "/cat.wasm", "--json"));
+    assert_lacks(sys_out(s), "wit\":");
     char *wasi =
         sys_wat(s, "wasi.wat", "(component (import \"wasi:cli/stdout@0.2.3\" (instance)))");
     assert_exit(s, 0, cis(s, "inspect", wasi));
     assert_contains(sys_out(s), "  wasi:cli/stdout@0.2.3  instance");
+    assert_contains(sys_out(s), "package wasi:cli@0.2.3 {\n  interface stdout");
     assert_contains(
         sys_out(s),
         "runs: no: a component is entered by its exported function run, or wasi:cli/run");
