@@ -17,6 +17,7 @@ void cis_bound_ifaces_free(struct cis_bound_iface *bound, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         cis_layout_free(bound[i].layout);
+        cis_free(bound[i].missing);
     }
     cis_free(bound);
 }
@@ -29,6 +30,7 @@ struct link {
     struct cis_bound_iface *bound;    /* found so far */
     struct cis_bound_iface *defining; /* a program's, in the second walk */
     struct cis_type_names names;      /* of the interface that is being walked */
+    struct cis_missing resources;     /* of all, where unknown imports are left to trap */
     size_t n, cap, missing;
     char first[160]; /* the first import that cannot be provided */
 };
@@ -96,10 +98,25 @@ static cis_code bind_row(struct link *l, const struct cis_ifacefn *row, struct c
                 err);
 }
 
+static cis_code bind_missing(struct link *l, struct cis_str interface, struct cis_str name,
+                             struct cis_error *err)
+{
+    struct cis_bound_iface bound = {.row = &cis_ifacefn_missing};
+    CIS_TRY(cis_missing_name(interface, name, &bound.missing, err));
+    cis_code code = bind(l, bound, err);
+    if (code != CIS_OK) {
+        cis_free(bound.missing);
+    }
+    return code;
+}
+
 static cis_code resolve_func(struct link *l, struct cis_str interface, struct cis_str name,
                              const wasmtime_component_func_type_t *type, struct cis_error *err)
 {
     const struct cis_ifacefn *row = l->from->function(l->from->self, interface, name);
+    if (row == NULL && l->from->trap_unknown) {
+        return bind_missing(l, interface, name, err);
+    }
     if (row == NULL) {
         lacks(l, interface, name, "");
         return CIS_OK;
@@ -149,9 +166,15 @@ static cis_code resolve_resource(struct link *l, struct cis_str interface, struc
 {
     const struct cis_iface_resource *found =
         l->from->resource != NULL ? l->from->resource(l->from->self, interface, name) : NULL;
+    if (found == NULL && l->from->trap_unknown) {
+        found = cis_missing_find(&l->resources, type);
+    }
     if (found == NULL) {
         lacks(l, interface, name, "");
         return CIS_OK;
+    }
+    if (l->from->trap_unknown) {
+        CIS_TRY(cis_missing_note(&l->resources, type, found, err));
     }
     CIS_TRY(note_resource(&l->names, name, type, err));
     return bind(l, (struct cis_bound_iface){.resource = found}, err);
@@ -177,11 +200,14 @@ static cis_code on_define(struct link *l, wasmtime_component_linker_instance_t *
         bound->row->structs != NULL) {
         CIS_TRY(cis_layout_new(bound->row, l->from, interface, &bound->layout, err));
     }
-    wasmtime_error_t *e = bound->resource != NULL ? cis_resource_define(into, name, bound)
-                          : bound->row->shape != CIS_SHAPE_VALUES
-                              ? cis_typed_define(into, name, bound)
-                              : wasmtime_component_linker_instance_add_func(
-                                    into, name.ptr, name.len, cis_iface_trampoline, bound, NULL);
+    wasmtime_error_t *e =
+        bound->missing != NULL ? wasmtime_component_linker_instance_add_func(
+                                     into, name.ptr, name.len, cis_missing_trampoline, bound, NULL)
+        : bound->resource != NULL ? cis_resource_define(into, name, bound)
+        : bound->row->shape != CIS_SHAPE_VALUES
+            ? cis_typed_define(into, name, bound)
+            : wasmtime_component_linker_instance_add_func(into, name.ptr, name.len,
+                                                          cis_iface_trampoline, bound, NULL);
     return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
 }
 
@@ -225,6 +251,9 @@ static cis_code walk_import(struct link *l, struct cis_str name,
 {
     if (item->kind == WASMTIME_COMPONENT_ITEM_TYPE) {
         return CIS_OK; /* another name for a plain type */
+    }
+    if (item->kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC && l->from->trap_unknown) {
+        return each(l, root, CIS_STR(""), name, item, err);
     }
     if (item->kind != WASMTIME_COMPONENT_ITEM_COMPONENT_INSTANCE) {
         lacks(l, name, CIS_STR(""), "");
@@ -376,6 +405,7 @@ cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *p
     cis_code code = link_type(&l, type, out_program, err);
     wasmtime_component_type_delete(type);
     cis_bound_ifaces_free(l.bound, l.n);
+    cis_missing_done(&l.resources);
     return code;
 }
 

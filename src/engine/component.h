@@ -213,6 +213,7 @@ struct cis_iface_provider {
     cis_iface_resolver *function;
     cis_resource_resolver *resource; /* may be NULL */
     void *self;
+    bool trap_unknown; /* functions and resources that nobody provides trap when they are called */
     /* Of rows that do not live as long as the process: what is linked with them keeps a reference
      * to `owner` until the image is gone. All NULL otherwise. */
     void *owner;

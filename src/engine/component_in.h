@@ -15,6 +15,7 @@ struct cis_bound_iface {
     uint32_t grant_bit;
     bool metered, has_result;
     bool takes_resources;
+    char *missing; /* nobody provides it: what is said when it is called; owned */
 };
 
 /* How an interface calls the resources that its functions name; zero at the start. */
@@ -54,6 +55,30 @@ typedef cis_code cis_val_act(cis_guest *guest, cis_val *val, struct cis_error *e
 /* Of every resource in a value that the engine decoded. */
 cis_code cis_val_each_resource(cis_guest *guest, cis_val *val, cis_val_act *act,
                                struct cis_error *err);
+
+/* missing.c: imports that are left to trap. */
+struct cis_missing_resource {
+    wasmtime_component_resource_type_t *type;
+    const struct cis_iface_resource *resource;
+};
+struct cis_missing { /* resources of the imports so far; zero at the start */
+    struct cis_missing_resource *at;
+    size_t n, cap;
+};
+extern const struct cis_ifacefn cis_ifacefn_missing;
+/* "wasi:x/y@0.2.0.f"; owned. */
+cis_code cis_missing_name(struct cis_str interface, struct cis_str name, char **out,
+                          struct cis_error *err);
+cis_code cis_missing_note(struct cis_missing *m, const wasmtime_component_resource_type_t *type,
+                          const struct cis_iface_resource *resource, struct cis_error *err);
+/* What this type was noted with; else a resource that is never made. */
+const struct cis_iface_resource *cis_missing_find(const struct cis_missing *m,
+                                                  const wasmtime_component_resource_type_t *type);
+void cis_missing_done(struct cis_missing *m);
+wasmtime_error_t *cis_missing_trampoline(void *env, wasmtime_context_t *context,
+                                         const wasmtime_component_func_type_t *type,
+                                         wasmtime_component_val_t *args, size_t nargs,
+                                         wasmtime_component_val_t *results, size_t nresults);
 
 /* component_call.c: the callback of every row; env is a struct cis_bound_iface. */
 wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,

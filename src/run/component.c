@@ -29,8 +29,10 @@ cis_code cis_run_component_link(const struct cis_run_request *request, cis_progr
                                 struct cis_error *err)
 {
     const struct cis_iface_provider *more = request->program->interfaces;
-    struct cis_iface_provider provider = {
-        .function = function, .resource = resource, .self = (void *)(uintptr_t)more};
+    struct cis_iface_provider provider = {.function = function,
+                                          .resource = resource,
+                                          .self = (void *)(uintptr_t)more,
+                                          .trap_unknown = request->program->trap_unknown_imports};
     if (more != NULL) {
         provider.owner = more->owner;
         provider.ref = more->ref;
@@ -38,10 +40,6 @@ cis_code cis_run_component_link(const struct cis_run_request *request, cis_progr
         provider.given = more->given;
     }
     const struct cis_image_info *info = cis_image_info(request->image);
-    if (request->program->trap_unknown_imports) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "is a component; unknown imports can be left to trap in modules only");
-    }
     for (size_t i = 0; i < info->nimports; i++) {
         struct cis_str name = info->imports[i].name;
         if (cis_wasi_p2_too_new(name)) {

@@ -149,6 +149,47 @@ static void what_is_not_provided_is_named(void **state)
     assert_contains(sys_err(&w->sys), "needs WASI 0.3 (async), which this build does not provide");
 }
 
+/* The interface of its own uses a resource of WASI's and one of its own; nothing of it is called
+ * unless its function is. */
+static const char UNKNOWN[] =
+    "(component"
+    " (import \"wasi:io/error@0.2.3\" (instance $e (export \"error\" (type (sub resource)))))"
+    " (alias export $e \"error\" (type $error))"
+    " (import \"acme:gpu/cores@1.2.0\" (instance $gpu"
+    "  (export \"core\" (type $core (sub resource)))"
+    "  (alias outer 1 $error (type $outer)) (export \"error\" (type $err (eq $outer)))"
+    "  (export \"count\" (func (result u32)))"
+    "  (export \"why\" (func (param \"c\" (borrow $core)) (result (own $err))))))"
+    " (import \"alone\" (func $alone (param \"x\" u32) (result u32)))"
+    " (core func $count (canon lower (func $gpu \"count\")))"
+    " (core func $lone (canon lower (func $alone)))"
+    " (core module $m (import \"x\" \"count\" (func $count (result i32)))"
+    "  (import \"x\" \"alone\" (func $alone (param i32) (result i32)))"
+    "  (func (export \"two\") (result i32) (i32.const 2))"
+    "  (func (export \"cores\") (result i32) (call $count))"
+    "  (func (export \"single\") (result i32) (call $alone (i32.const 1))))"
+    " (core instance $i (instantiate $m (with \"x\" (instance"
+    "  (export \"count\" (func $count)) (export \"alone\" (func $lone))))))"
+    " (func (export \"two\") (result u32) (canon lift (core func $i \"two\")))"
+    " (func (export \"cores\") (result u32) (canon lift (core func $i \"cores\")))"
+    " (func (export \"single\") (result u32) (canon lift (core func $i \"single\"))))";
+
+static void unknown_imports_trap_when_they_are_called(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    snprintf(path, sizeof path, "%s/unknown.wat", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(UNKNOWN, sizeof UNKNOWN - 1), 0600, err));
+    assert_exit(&w->sys, 126, RUN("--invoke", "two()", path));
+    assert_contains(sys_err(&w->sys), "acme:gpu/cores@1.2.0");
+    assert_exit(&w->sys, 0, RUN("--trap-unknown-imports", "--invoke", "two()", path));
+    assert_string_equal(sys_out(&w->sys), "2\n");
+    assert_exit(&w->sys, 134, RUN("--trap-unknown-imports", "--invoke", "cores()", path));
+    assert_contains(sys_err(&w->sys), "called acme:gpu/cores@1.2.0.count, which nothing provides");
+    assert_exit(&w->sys, 134, RUN("--trap-unknown-imports", "--invoke", "single()", path));
+    assert_contains(sys_err(&w->sys), "called alone, which nothing provides");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -161,6 +202,7 @@ int main(void)
         TEST(ends_of_components_have_the_exit_codes_of_programs),
         TEST(functions_are_called_as_text),
         TEST(what_is_not_provided_is_named),
+        TEST(unknown_imports_trap_when_they_are_called),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,87 @@
+/* Imports of a component that nobody provides and that are left to trap: functions of any type, and
+ * resources, which are all of one kind, unless they are another name for one that is provided. */
+#include "base/mem.h"
+#include "engine/component_in.h"
+
+#define KIND 0xfffffff0u /* that no table has */
+
+static cis_code never_called(cis_guest *guest, const cis_val *args, cis_val *result,
+                             struct cis_error *err)
+{
+    (void)guest, (void)args, (void)result;
+    return cis_fail(err, CIS_E_INTERNAL, "an import that nobody provides has no handler");
+}
+
+const struct cis_ifacefn cis_ifacefn_missing = {.interface = "",
+                                                .name = "",
+                                                .type = "func()",
+                                                .handler = never_called,
+                                                .params = "",
+                                                .doc = "an import that nobody provides"};
+static const struct cis_iface_resource unknown = {.package = "", .name = "", .kind = KIND};
+
+cis_code cis_missing_name(struct cis_str interface, struct cis_str name, char **out,
+                          struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    cis_buf_str(&text, interface);
+    if (interface.len != 0) {
+        cis_buf_byte(&text, '.');
+    }
+    cis_buf_str(&text, name);
+    CIS_TRY(cis_buf_check(&text, "name of an import", err));
+    *out = cis_strndup(cis_buf_cstr(&text), text.len);
+    return *out != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "link: out of memory");
+}
+
+wasmtime_error_t *cis_missing_trampoline(void *env, wasmtime_context_t *context,
+                                         const wasmtime_component_func_type_t *type,
+                                         wasmtime_component_val_t *args, size_t nargs,
+                                         wasmtime_component_val_t *results, size_t nresults)
+{
+    (void)type, (void)args, (void)nargs, (void)results, (void)nresults;
+    const struct cis_bound_iface *bound = env;
+    cis_guest *guest = wasmtime_context_get_data(context);
+    cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0, "called %s, which nothing provides",
+                    bound->missing);
+    return wasmtime_error_new(guest->end.error.msg);
+}
+
+/* ---- resources ---- */
+
+cis_code cis_missing_note(struct cis_missing *m, const wasmtime_component_resource_type_t *type,
+                          const struct cis_iface_resource *resource, struct cis_error *err)
+{
+    if (m->n == m->cap) {
+        size_t cap = m->cap != 0 ? 2 * m->cap : 16;
+        struct cis_missing_resource *more = cis_realloc(m->at, cap * sizeof *more);
+        if (more == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "link: out of memory");
+        }
+        m->at = more;
+        m->cap = cap;
+    }
+    m->at[m->n++] =
+        (struct cis_missing_resource){wasmtime_component_resource_type_clone(type), resource};
+    return CIS_OK;
+}
+
+const struct cis_iface_resource *cis_missing_find(const struct cis_missing *m,
+                                                  const wasmtime_component_resource_type_t *type)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        if (wasmtime_component_resource_type_equal(m->at[i].type, type)) {
+            return m->at[i].resource;
+        }
+    }
+    return &unknown;
+}
+
+void cis_missing_done(struct cis_missing *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        wasmtime_component_resource_type_delete(m->at[i].type);
+    }
+    cis_free(m->at);
+    *m = (struct cis_missing){0};
+}
