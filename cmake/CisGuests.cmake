@@ -3,6 +3,7 @@
 find_program(CIS_WASM_CC NAMES clang-14 clang)
 find_program(CIS_WASM_LD NAMES wasm-ld-14 wasm-ld)
 find_program(CIS_WAT2WASM wat2wasm)
+find_program(CIS_WASM2WAT wasm2wat)
 find_program(CIS_GO go HINTS /usr/local/go/bin)
 set(CIS_GUEST_OUT ${CMAKE_BINARY_DIR}/guests)
 file(MAKE_DIRECTORY ${CIS_GUEST_OUT})
@@ -43,6 +44,17 @@ function(cis_guest_wat name source)
         COMMAND ${CMAKE_COMMAND} -E copy ${source} ${CIS_GUEST_OUT}/${name}.wat
         DEPENDS ${source} COMMENT "guest ${name}" VERBATIM)
     _cis_guest_target(${name} ${output})
+endfunction()
+
+# cis_guest_text(NAME): the text of a guest that was built, NAME.wat: a part of what a test writes.
+function(cis_guest_text name)
+    set(output ${CIS_GUEST_OUT}/${name}.wat)
+    add_custom_command(OUTPUT ${output}
+        COMMAND ${CIS_WASM2WAT} ${CIS_GUEST_OUT}/${name}.wasm -o ${output}
+        DEPENDS ${CIS_GUEST_OUT}/${name}.wasm COMMENT "text of guest ${name}" VERBATIM)
+    add_custom_target(guest_${name}_text DEPENDS ${output})
+    add_dependencies(guest_${name}_text guest_${name})
+    set_property(GLOBAL APPEND PROPERTY CIS_GUESTS ${name}_text)
 endfunction()
 
 # cis_guest_go(NAME dir [REACTOR]): nothing where there is no Go; CIS_HAVE_GO says so.

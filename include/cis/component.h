@@ -59,6 +59,9 @@ CIS_API void cis_provider_function(cis_provider *provider, const char *name, con
  * already is CIS_E_EXISTS. At most 8 of them. */
 CIS_API void cis_wasi_run_provide(cis_wasi_run *run, cis_provider *provider);
 CIS_API void cis_wasi_host_provide(cis_wasi_host *host, cis_provider *provider);
+/* A package that is built in ("scheduler:core-libs", "wasi:http") shall not be there: it is
+ * missing, or provided by what is given after this step. */
+CIS_API void cis_wasi_run_without(cis_wasi_run *run, const char *package);
 /* What cis_wit_data gives to the functions. Borrowed. */
 CIS_API void cis_wasi_run_data(cis_wasi_run *run, void *data);
 /* Instead of wasi:cli/run: a call as text, "f(1, \"a\")" or "iface.f(…)". What it gave is

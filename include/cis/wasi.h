@@ -80,6 +80,9 @@ CIS_API void cis_wasi_run_listen(cis_wasi_run *run, int fd);
 /* 0: the runtime's. */
 CIS_API void cis_wasi_run_limits(cis_wasi_run *run, uint64_t memory, uint64_t time_ms,
                                  uint64_t fuel);
+/* Something that a program is not allowed otherwise: "net=tcp:127.0.0.1:8080", "net=listen:…",
+ * "dns" (docs/grants.md). */
+CIS_API void cis_wasi_run_allow(cis_wasi_run *run, const char *grant);
 CIS_API void cis_wasi_run_no_clock(cis_wasi_run *run);
 CIS_API void cis_wasi_run_no_random(cis_wasi_run *run);
 /* Every clock shows this time, nanoseconds since 1970. */

@@ -16,6 +16,7 @@
 #include "host/world.h"
 #include "policy/grant.h"
 #include "service/memory/memory.h"
+#include "service/net/net.h"
 
 #define CIS_LOG_LINE_MAX (10u * 1024u)
 #define CIS_HOST_CONFIG_KEY_MAX 1024u
@@ -68,7 +69,9 @@ struct cis_host {
     uint64_t mono_base_ns;  /* zero point of the guest's monotonic clock, 0: not set yet */
     struct cis_world world; /* what a WASI program finds; zeros for a skill without files */
     struct cis_wasi *wasi;  /* its descriptors, made and closed by wasi/p1; NULL: not needed yet */
-    struct cis_wasi_p2 *wasi_p2; /* what handles of a component name; NULL: none were made */
+    struct cis_wasi_p2 *wasi_p2;   /* what handles of a component name; NULL: none were made */
+    cis_net *net;                  /* sockets and names; NULL: not needed yet (cis_host_net) */
+    struct cis_corelibs *corelibs; /* sockets of provider/corelibs; NULL: none were made */
     void *embedder; /* lib/: what interfaces of the embedder act on; NULL: there are none */
 };
 
@@ -108,6 +111,12 @@ cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str m
                        struct cis_str url, struct cis_str headers, struct cis_bytes body,
                        uint16_t *out_status, struct cis_buf *out_headers_json,
                        struct cis_buf *out_body, struct cis_error *err);
+/* The run's network, made at its first use under the run's grants and budget. */
+cis_code cis_host_net(struct cis_host *host, cis_net **out_net, struct cis_error *err);
+/* To be told to the user: what the policy has just refused, if it was the policy. Counted. */
+void cis_host_net_refused(struct cis_host *host, cis_guest *guest, const char *what);
+/* After everything that has sockets. */
+void cis_host_net_end(struct cis_host *host);
 /* CIS_OK while the run may go on, else CIS_E_DEADLINE or CIS_E_CANCELLED. A handler whose service
  * failed for another reason answers its guest with a code; one whose run is over returns this. */
 cis_code cis_host_alive(const struct cis_host *host, struct cis_error *err);

@@ -53,9 +53,11 @@ struct cis_world {
      * the run, and it cannot be asked not to. */
     const int *listeners;
     size_t nlisteners;
-    uint32_t files_max; /* 0: CIS_WORLD_FILES_MAX */
-    uint32_t uid, gid;  /* who owns what the program makes */
-    bool seeded;        /* random bytes come from the seed alone */
+    uint32_t files_max;      /* 0: CIS_WORLD_FILES_MAX */
+    uint32_t sockets_max;    /* 0: CIS_NET_SOCKETS_MAX (service/net/net.h) */
+    const char *dns_servers; /* borrowed; NULL: the system's */
+    uint32_t uid, gid;       /* who owns what the program makes */
+    bool seeded;             /* random bytes come from the seed alone */
     uint8_t seed[32];
     uint64_t seed_block; /* how far the seeded bytes were used */
 };

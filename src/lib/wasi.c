@@ -41,6 +41,7 @@ void cis_wasi_run_free(cis_wasi_run *run)
     words_done(&run->args);
     words_done(&run->env);
     words_done(&run->kept);
+    words_done(&run->grants);
     cis_lib_set_unref(run->set);
     cis_free(run->input);
     cis_free(run);
@@ -253,6 +254,15 @@ void cis_wasi_run_limits(cis_wasi_run *run, uint64_t memory, uint64_t time_ms, u
     run->fuel = fuel;
 }
 
+void cis_wasi_run_allow(cis_wasi_run *run, const char *grant)
+{
+    CIS_CLEANUP(cis_grants_done) struct cis_grants one = CIS_GRANTS_INIT;
+    if (cis_lib_wasi_usable(run) &&
+        cis_grants_add(&one, cis_str_of(grant), &run->first) == CIS_OK) {
+        words_take(run, &run->grants, cis_strdup(grant), "grants");
+    }
+}
+
 void cis_wasi_run_no_clock(cis_wasi_run *run)
 {
     run->no_clock = true;
@@ -289,8 +299,13 @@ void cis_wasi_run_cancel(cis_wasi_run *run, cis_cancel *cancel)
 void cis_wasi_run_provide(cis_wasi_run *run, cis_provider *provider)
 {
     if (cis_lib_wasi_usable(run)) {
-        run->first.code = cis_lib_set_add(&run->set, provider, &run->first);
+        run->first.code = cis_lib_set_add(&run->set, provider, run->without, &run->first);
     }
+}
+
+void cis_wasi_run_without(cis_wasi_run *run, const char *package)
+{
+    run->without = cis_lib_wasi_usable(run) ? keep_text(run, package, "without") : NULL;
 }
 
 void cis_wasi_run_data(cis_wasi_run *run, void *data)

@@ -17,6 +17,7 @@ struct cis_wasi_run {
     struct cis_error first; /* what the first failed step said; code CIS_OK: none did */
     char tenant[CIS_TENANT_MAX + 1];
     struct cis_lib_words args, env;
+    struct cis_lib_words grants;
     struct cis_lib_words kept; /* texts that mounts and the fork point to */
     struct cis_run_mount mounts[CIS_RUN_MOUNTS_MAX];
     const char *states[CIS_RUN_MOUNTS_MAX]; /* of workspaces that are no head; NULL */
@@ -36,7 +37,7 @@ struct cis_wasi_run {
     cis_cancel *cancel;
     struct cis_lib_set *set; /* interfaces of the embedder; NULL: none */
     void *data;
-    const char *invoke;
+    const char *invoke, *without;
 };
 
 /* No step has failed yet. */

@@ -57,6 +57,7 @@ static cis_code make_request(const cis_wasi_run *run, cis_module *module, struct
 {
     struct cis_run_options options = CIS_RUN_OPTIONS_INIT;
     options.tenant = run->tenant;
+    options.grants = run->grants.at;
     options.memory = run->memory;
     options.time_ms = run->time_ms;
     options.fuel = run->fuel;
@@ -93,6 +94,7 @@ cis_code cis_lib_program_make(const cis_wasi_run *run, cis_module *module,
     CIS_TRY(make_request(run, module, p, err));
     fill_program(run, p->name, &p->program);
     p->program.invoke = run->invoke;
+    p->program.without = run->without;
     p->program.embedder = &p->embedder;
     p->set = run->set;
     if (p->set != NULL) {

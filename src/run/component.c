@@ -1,28 +1,49 @@
 /* Programs that are components: linked with WASI 0.2, entered by wasi:cli/run or by one function
  * whose call is given as text. */
 #include "engine/component.h"
+#include "provider/corelibs/corelibs.h"
 #include "run/program.h"
 #include "wasi/p2/p2.h"
 
-/* WASI's own first, then what the embedder provides. */
+/* Has this program been told to do without the interface's package? */
+static bool left_out(const char *without, struct cis_str interface)
+{
+    struct cis_str rest = interface, package;
+    return without != NULL && cis_str_split(&rest, '/', &package) && cis_str_is(package, without);
+}
+
+/* What is built in first, then what the embedder provides. */
 static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
 {
-    const struct cis_iface_provider *more = self;
-    const struct cis_ifacefn *row = cis_wasi_p2_function(interface, name);
-    return row != NULL || more == NULL ? row : more->function(more->self, interface, name);
+    const struct cis_run_program *p = self;
+    const struct cis_ifacefn *row = NULL;
+    if (!left_out(p->without, interface)) {
+        row = cis_wasi_p2_function(interface, name);
+        row = row != NULL ? row : cis_corelibs_function(interface, name);
+    }
+    return row != NULL || p->interfaces == NULL
+               ? row
+               : p->interfaces->function(p->interfaces->self, interface, name);
 }
 
 static const struct cis_iface_resource *resource(void *self, struct cis_str interface,
                                                  struct cis_str name)
 {
-    const struct cis_iface_provider *more = self;
-    const struct cis_iface_resource *found = cis_wasi_p2_resource(interface, name);
-    return found != NULL || more == NULL ? found : more->resource(more->self, interface, name);
+    const struct cis_run_program *p = self;
+    const struct cis_iface_resource *found = NULL;
+    if (!left_out(p->without, interface)) {
+        found = cis_wasi_p2_resource(interface, name);
+        found = found != NULL ? found : cis_corelibs_resource(interface, name);
+    }
+    return found != NULL || p->interfaces == NULL
+               ? found
+               : p->interfaces->resource(p->interfaces->self, interface, name);
 }
 
-bool cis_run_has_interface(struct cis_str interface, struct cis_str name)
+bool cis_run_has_interface(struct cis_str interface, struct cis_str name, const char *without)
 {
-    return cis_wasi_p2_function(interface, name) != NULL;
+    return !left_out(without, interface) && (cis_wasi_p2_function(interface, name) != NULL ||
+                                             cis_corelibs_function(interface, name) != NULL);
 }
 
 cis_code cis_run_component_link(const struct cis_run_request *request, cis_program **out_program,
@@ -31,7 +52,7 @@ cis_code cis_run_component_link(const struct cis_run_request *request, cis_progr
     const struct cis_iface_provider *more = request->program->interfaces;
     struct cis_iface_provider provider = {.function = function,
                                           .resource = resource,
-                                          .self = (void *)(uintptr_t)more,
+                                          .self = (void *)(uintptr_t)request->program,
                                           .trap_unknown = request->program->trap_unknown_imports};
     if (more != NULL) {
         provider.owner = more->owner;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "provider/corelibs/corelibs.h"
 #include "run/program.h"
 #include "wasi/p1/p1.h"
 #include "wasi/p2/p2.h"
@@ -227,6 +228,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     tell_time(s, o, &end);
     cis_run_tape_end(s, o);
     cis_wasi_p2_end(&s->host);
+    cis_corelibs_end(&s->host);
     cis_wasi_p1_end(&s->host); /* what the guest left open is closed before it is committed */
     bool keep = s->request.tx != CIS_TX_DISCARD &&
                 (o->code == CIS_OK || (o->code == CIS_E_FAILED && s->request.tx == CIS_TX_ALWAYS));

@@ -50,7 +50,8 @@ struct cis_run_program {
     /* Components: interfaces beside WASI's; NULL: none. What they act on is the host's embedder. */
     const struct cis_iface_provider *interfaces;
     void *embedder;
-    bool no_entry; /* kept, to have its exports called: nothing is entered */
+    const char *without; /* a package that is built in and shall not be there; NULL: none */
+    bool no_entry;       /* kept, to have its exports called: nothing is entered */
 };
 
 struct cis_run_request {
@@ -130,8 +131,9 @@ cis_code cis_run_component_text(cis_session *session, const char *call, struct c
 /* Does a program find this import (WASI, or a memory of env)? For naming those it does not. */
 bool cis_run_provides(const struct cis_extern *import);
 
-/* The same for a function of an interface: is it provided to every component? */
-bool cis_run_has_interface(struct cis_str interface, struct cis_str name);
+/* The same for a function of an interface: is it provided to every component? without: see struct
+ * cis_run_program. */
+bool cis_run_has_interface(struct cis_str interface, struct cis_str name, const char *without);
 
 /* The whole run. CIS_OK when there is an outcome, whatever it says; else nothing ran and there is
  * no record (bad request, out of memory). */

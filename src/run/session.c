@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "provider/corelibs/corelibs.h"
 #include "run/program.h"
 #include "wasi/p1/p1.h"
 #include "wasi/p2/p2.h"
@@ -255,7 +256,9 @@ void cis_session_close(cis_session *session)
     }
     cis_guest_free(session->guest);
     cis_wasi_p2_end(&session->host);
+    cis_corelibs_end(&session->host);
     cis_wasi_p1_end(&session->host);
+    cis_host_net_end(&session->host);
     cis_run_files_close(session->files);
     cis_program_unref(session->program);
     cis_memory_view_free(session->host.memory);

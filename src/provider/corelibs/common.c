@@ -1,0 +1,185 @@
+/* What both kinds of sockets share: waiting, errors, addresses. */
+#include "provider/corelibs/internal.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+cis_code corelibs_wait(cis_guest *guest, const cis_sock *sock, bool writes, struct cis_error *err)
+{
+    const struct cis_host *host = cis_host_of(guest);
+    int fd;
+    short events;
+    if (!cis_sock_wish(sock, writes, &fd, &events)) {
+        return cis_host_alive(host, err);
+    }
+    cis_guest_block(guest);
+    cis_code waited = cis_stop_wait(host->call.stop, fd, events, "socket", err);
+    cis_code back = cis_guest_unblock(guest, waited == CIS_OK ? err : NULL);
+    return waited != CIS_OK ? waited : back;
+}
+
+/* Names do not occur here: the interfaces have addresses alone. */
+static uint32_t error_of(enum cis_sock_code code)
+{
+    switch (code) {
+    case CIS_SOCK_DENIED:
+        return CORELIBS_ACCESS_DENIED;
+    case CIS_SOCK_UNSUPPORTED:
+        return CORELIBS_NOT_SUPPORTED;
+    case CIS_SOCK_INVALID:
+    case CIS_SOCK_CONFLICT:
+    case CIS_SOCK_NOT_IN_PROGRESS:
+    case CIS_SOCK_STATE:
+    case CIS_SOCK_TOO_LARGE:
+        return CORELIBS_INVALID_ARGUMENT;
+    case CIS_SOCK_NOMEM:
+    case CIS_SOCK_LIMIT:
+        return CORELIBS_OUT_OF_MEMORY;
+    case CIS_SOCK_TIMEOUT:
+        return CORELIBS_TIMEOUT;
+    case CIS_SOCK_AGAIN:
+        return CORELIBS_WOULD_BLOCK;
+    case CIS_SOCK_NOT_BINDABLE:
+        return CORELIBS_ADDRESS_NOT_AVAILABLE;
+    case CIS_SOCK_IN_USE:
+        return CORELIBS_ADDRESS_IN_USE;
+    case CIS_SOCK_UNREACHABLE:
+        return CORELIBS_NETWORK_UNREACHABLE;
+    case CIS_SOCK_REFUSED:
+        return CORELIBS_CONNECTION_REFUSED;
+    case CIS_SOCK_RESET:
+        return CORELIBS_CONNECTION_RESET;
+    case CIS_SOCK_ABORTED:
+        return CORELIBS_CONNECTION_ABORTED;
+    case CIS_SOCK_OK:
+    case CIS_SOCK_UNKNOWN:
+    case CIS_SOCK_NO_NAME:
+    case CIS_SOCK_TRY_LATER:
+    case CIS_SOCK_NO_RESOLVER:
+        break;
+    }
+    return CORELIBS_UNKNOWN;
+}
+
+uint32_t corelibs_error_of(cis_guest *guest, enum cis_sock_code code, const char *what)
+{
+    if (code == CIS_SOCK_DENIED) {
+        cis_host_net_refused(cis_host_of(guest), guest, what);
+    }
+    return error_of(code);
+}
+
+bool corelibs_failed(cis_guest *guest, enum cis_sock_code code, const char *what, bool *out_failed,
+                     uint32_t *out_error)
+{
+    if (code == CIS_SOCK_OK) {
+        return false;
+    }
+    *out_failed = true;
+    *out_error = corelibs_error_of(guest, code, what);
+    return true;
+}
+
+/* ---- addresses ---- */
+
+void corelibs_addr_in(const struct corelibs_ip *ip, uint16_t port, struct sockaddr_storage *out)
+{
+    memset(out, 0, sizeof *out);
+    if (ip->is == 0) {
+        struct sockaddr_in *in = (struct sockaddr_in *)out;
+        in->sin_family = AF_INET;
+        in->sin_port = htons(port);
+        memcpy(&in->sin_addr, ip->v4, sizeof ip->v4);
+        return;
+    }
+    struct sockaddr_in6 *in = (struct sockaddr_in6 *)out;
+    in->sin6_family = AF_INET6;
+    in->sin6_port = htons(port);
+    for (size_t i = 0; i < 8; i++) {
+        in->sin6_addr.s6_addr[2 * i] = (uint8_t)(ip->v6[i] >> 8);
+        in->sin6_addr.s6_addr[2 * i + 1] = (uint8_t)ip->v6[i];
+    }
+}
+
+void corelibs_addr_out(const struct sockaddr_storage *addr, struct corelibs_ip *out_ip,
+                       uint16_t *out_port)
+{
+    if (addr->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
+        out_ip->is = 0;
+        memcpy(out_ip->v4, &in->sin_addr, sizeof out_ip->v4);
+        *out_port = ntohs(in->sin_port);
+        return;
+    }
+    const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)addr;
+    out_ip->is = 1;
+    for (size_t i = 0; i < 8; i++) {
+        const uint8_t *b = &in->sin6_addr.s6_addr[2 * i];
+        out_ip->v6[i] = (uint16_t)(b[0] << 8 | b[1]);
+    }
+    *out_port = ntohs(in->sin6_port);
+}
+
+/* ---- functions of both ---- */
+
+cis_code corelibs_get_network(cis_guest *guest, const void *args, void *result,
+                              struct cis_error *err)
+{
+    (void)guest, (void)args, (void)err;
+    *(uint32_t *)result = 1; /* there is one network, and nothing behind the handle */
+    return CIS_OK;
+}
+
+cis_code corelibs_new(cis_guest *guest, enum cis_net_kind kind, uint32_t family,
+                      struct corelibs_made *r, struct cis_error *err)
+{
+    cis_net *net;
+    cis_sock *sock = NULL;
+    CIS_TRY(corelibs_net(guest, &net, err));
+    enum cis_sock_code code = cis_sock_new(net, kind, family == 0 ? AF_INET : AF_INET6, &sock);
+    if (corelibs_failed(guest, code, "socket", &r->failed, &r->error)) {
+        return CIS_OK;
+    }
+    return corelibs_add(guest, sock, &r->socket, err);
+}
+
+cis_code corelibs_bind(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct corelibs_at *a = args;
+    struct corelibs_done *r = result;
+    cis_sock *sock = corelibs_at(guest, a->self);
+    struct sockaddr_storage addr;
+    (void)err;
+    corelibs_addr_in(&a->ip, a->port, &addr);
+    enum cis_sock_code code = cis_sock_bind_start(sock, (const struct sockaddr *)&addr);
+    if (code == CIS_SOCK_OK) {
+        code = cis_sock_bind_finish(sock);
+    }
+    corelibs_failed(guest, code, "bind", &r->failed, &r->error);
+    return CIS_OK;
+}
+
+cis_code corelibs_local(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct corelibs_self *a = args;
+    struct corelibs_where *r = result;
+    struct sockaddr_storage addr;
+    (void)err;
+    enum cis_sock_code code = cis_sock_local(corelibs_at(guest, a->self), &addr);
+    if (!corelibs_failed(guest, code, "local address", &r->failed, &r->error)) {
+        corelibs_addr_out(&addr, &r->place.ip, &r->place.port);
+    }
+    return CIS_OK;
+}
+
+cis_code corelibs_reuse(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct corelibs_self_on *a = args;
+    struct corelibs_done *r = result;
+    (void)err;
+    enum cis_sock_code code =
+        cis_sock_set(corelibs_at(guest, a->self), CIS_SOCK_REUSE_ADDRESS, a->on);
+    corelibs_failed(guest, code, "reuse address", &r->failed, &r->error);
+    return CIS_OK;
+}
