@@ -291,6 +291,9 @@ static void print(const val_t *v, unsigned depth, struct cis_buf *out)
     case WASMTIME_COMPONENT_VARIANT:
         print_case(cis_val_text(val), cis_val_inner(val), depth, out);
         break;
+    case WASMTIME_COMPONENT_RESOURCE:
+        cis_buf_text(out, "<handle>");
+        break;
     case WASMTIME_COMPONENT_OPTION:
         print_case(v->of.option != NULL ? CIS_STR("some") : CIS_STR("none"), cis_val_inner(val),
                    depth, out);
