@@ -414,6 +414,8 @@ static const struct cis_cli_option options[] = {
      "run a module with imports that nothing provides; calling one "
      "is a trap",
      false, NULL},
+    {"without", 0, "PACKAGE", "leave out what is built in for components: scheduler:core-libs, …",
+     false, NULL},
     {"enable", 0, "FEATURE", "accept modules that use it", true, "memory64|exceptions"},
     {"trace", 0, "WHAT", "print one line a host call on stderr", false, "host"},
     {"report", 0, "FILE", "write the report there", false, NULL},

@@ -290,6 +290,7 @@ cis_code cis_program_world(struct cis_program_world *w, const struct cis_cli *cl
     w->program.invoke = cis_cli_value(cli, "invoke");
     w->program.invoke_args = args + 1;
     w->program.trap_unknown_imports = cis_cli_has(cli, "trap-unknown-imports");
+    w->program.without = cis_cli_value(cli, "without");
     CIS_TRY(take_env(w, cli, err));
     CIS_TRY(take_determinism(w, cli, err));
     CIS_TRY(take_streams(w, cli, captured, err));

@@ -190,6 +190,30 @@ static void unknown_imports_trap_when_they_are_called(void **state)
     assert_contains(sys_err(&w->sys), "called alone, which nothing provides");
 }
 
+/* ok() does nothing but return 2: what it imports has to be there all the same. */
+static const char SCHEDULER[] =
+    "(component"
+    " (import \"scheduler:core-libs/wasi-network@0.1.0\" (instance $n"
+    "  (export \"network\" (type $net (sub resource)))"
+    "  (export \"get-network\" (func (result (own $net))))))"
+    " (core module $m (func (export \"ok\") (result i32) (i32.const 2)))"
+    " (core instance $i (instantiate $m))"
+    " (func (export \"ok\") (result u32) (canon lift (core func $i \"ok\"))))";
+
+static void package_that_is_left_out_is_named(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    snprintf(path, sizeof path, "%s/scheduler.wat", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(SCHEDULER, sizeof SCHEDULER - 1), 0600, err));
+    assert_exit(&w->sys, 0, RUN("--invoke", "ok()", path));
+    assert_string_equal(sys_out(&w->sys), "2\n");
+    assert_exit(&w->sys, 126, RUN("--without", "scheduler:core-libs", "--invoke", "ok()", path));
+    assert_contains(sys_err(&w->sys), "imports scheduler:core-libs/wasi-network@0.1.0.network");
+    assert_contains(sys_err(&w->sys), "a matching implementation was not found in the linker");
+    assert_exit(&w->sys, 0, RUN("--without", "scheduler:other", "--invoke", "ok()", path));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -203,6 +227,7 @@ int main(void)
         TEST(functions_are_called_as_text),
         TEST(what_is_not_provided_is_named),
         TEST(unknown_imports_trap_when_they_are_called),
+        TEST(package_that_is_left_out_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
