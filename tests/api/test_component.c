@@ -335,6 +335,150 @@ static void many_objects_pass_in_constant_memory(void **state)
     cis_result_free(result);
 }
 
+/* Of each kind one: read and built again, with a wait in between. */
+static enum cis_code f_echo(cis_wit_call *call, void *self)
+{
+    static const char *const names[] = {"chr",  "data", "pair", "opt",  "mode", "perms",
+                                        "what", "n",    "m",    "list", "more"};
+    const cis_wit *in = cis_wit_arg(call, 0), *what = cis_wit_field(in, "what");
+    cis_wit *out = cis_wit_result(call), *to;
+    uint8_t data[16];
+    uint64_t left = 0;
+    size_t len, n = 0;
+    (void)self;
+    cis_wit_block(call);
+    assert_int_equal(cis_wit_unblock(call), CIS_E_OK);
+    assert_true(cis_wit_alive(call, &left));
+    assert_true(left > 0);
+    assert_null(cis_wit_arg(call, 1));
+    assert_null(cis_wit_field(in, "other"));
+    assert_null(cis_wit_at(in, 11));
+    assert_null(cis_wit_object(call, NULL));
+    cis_wit_set_record(call, out, names, 11);
+    cis_wit_set_char(call, cis_wit_item(call, out, 0),
+                     (uint32_t)cis_wit_uint(cis_wit_field(in, "chr")));
+    len = cis_wit_len(cis_wit_field(in, "data"));
+    assert_true(len <= sizeof data);
+    cis_wit_bytes(cis_wit_field(in, "data"), data);
+    cis_wit_set_bytes(call, cis_wit_item(call, out, 1), data, len);
+    to = cis_wit_item(call, out, 2);
+    cis_wit_set_tuple(call, to, 2);
+    cis_wit_set_s8(cis_wit_item(call, to, 0),
+                   (int8_t)cis_wit_int(cis_wit_at(cis_wit_field(in, "pair"), 0)));
+    cis_wit_set_f32(cis_wit_item(call, to, 1),
+                    (float)cis_wit_float(cis_wit_at(cis_wit_field(in, "pair"), 1)));
+    to = cis_wit_item(call, out, 3);
+    if (cis_wit_inner(cis_wit_field(in, "opt")) == NULL) {
+        cis_wit_set_none(to);
+    } else {
+        cis_wit_set_bool(cis_wit_set_some(to),
+                         cis_wit_uint(cis_wit_inner(cis_wit_field(in, "opt"))) != 0);
+    }
+    cis_wit_set_enum(call, cis_wit_item(call, out, 4),
+                     cis_wit_is(cis_wit_field(in, "mode"), "slow") ? "slow" : "fast");
+    const char *perms[2];
+    for (size_t i = 0; i < 2; i++) {
+        if (cis_wit_has_flag(cis_wit_field(in, "perms"), i == 0 ? "r" : "w")) {
+            perms[n++] = i == 0 ? "r" : "w";
+        }
+    }
+    cis_wit_set_flags(call, cis_wit_item(call, out, 5), perms, n);
+    if (cis_wit_is(what, "text")) {
+        const char *text = cis_wit_text(cis_wit_inner(what), &len);
+        cis_wit_set_text(call, cis_wit_set_case(call, cis_wit_item(call, out, 6), "text", true),
+                         text, len);
+    } else {
+        cis_wit_set_case(call, cis_wit_item(call, out, 6), "nothing", false);
+    }
+    cis_wit_set_s16(cis_wit_item(call, out, 7), (int16_t)cis_wit_int(cis_wit_field(in, "n")));
+    cis_wit_set_u16(cis_wit_item(call, out, 8), (uint16_t)cis_wit_uint(cis_wit_field(in, "m")));
+    to = cis_wit_item(call, out, 9);
+    n = cis_wit_len(cis_wit_field(in, "list"));
+    cis_wit_set_list(call, to, n);
+    for (size_t i = 0; i < n; i++) {
+        cis_wit_set_f64(cis_wit_item(call, to, i),
+                        cis_wit_float(cis_wit_at(cis_wit_field(in, "list"), i)));
+    }
+    assert_null(cis_wit_item(call, to, n));
+    assert_null(cis_wit_item(call, NULL, 0));
+    cis_wit_set_u64(cis_wit_item(call, out, 10), cis_wit_uint(cis_wit_field(in, "more")));
+    return CIS_E_OK;
+}
+
+#define EVERY                                                                                      \
+    "record{chr: char, data: list<u8>, pair: tuple<s8, f32>, opt: option<bool>, "                  \
+    "mode: enum{fast, slow}, perms: flags{r, w}, what: variant{nothing, text(string)}, n: s16, "   \
+    "m: u16, list: list<f64>, more: u64}"
+
+static const char ECHO_GUEST[] =
+    "(component"
+    " (import \"acme:shop/echo@1.0.0\" (instance $x"
+    "  (type $m_ (enum \"fast\" \"slow\")) (export \"mode\" (type $m (eq $m_)))"
+    "  (type $p_ (flags \"r\" \"w\")) (export \"perms\" (type $p (eq $p_)))"
+    "  (type $w_ (variant (case \"nothing\") (case \"text\" string)))"
+    "  (export \"what\" (type $w (eq $w_)))"
+    "  (type $e_ (record (field \"chr\" char) (field \"data\" (list u8))"
+    "   (field \"pair\" (tuple s8 f32)) (field \"opt\" (option bool)) (field \"mode\" $m)"
+    "   (field \"perms\" $p) (field \"what\" $w) (field \"n\" s16) (field \"m\" u16)"
+    "   (field \"list\" (list f64)) (field \"more\" u64)))"
+    "  (export \"every\" (type $e (eq $e_)))"
+    "  (export \"echo\" (func (param \"x\" $e) (result $e)))))"
+    " (core module $libc (memory (export \"memory\") 1) (global $at (mut i32) (i32.const 4096))"
+    "  (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (local $p i32)"
+    "   (local.set $p (i32.and (i32.add (global.get $at) (i32.const 7)) (i32.const -8)))"
+    "   (global.set $at (i32.add (local.get $p) (local.get 3)))"
+    "   (local.get $p)))"
+    " (core instance $libc (instantiate $libc))"
+    " (alias core export $libc \"memory\" (core memory $mem))"
+    " (alias core export $libc \"realloc\" (core func $realloc))"
+    " (alias export $x \"every\" (type $e_t)) (alias export $x \"echo\" (func $echo))"
+    " (core func $echo_c (canon lower (func $echo) (memory $mem) (realloc $realloc)))"
+    " (core module $m (import \"x\" \"echo\" (func $echo (param i32 i32)))"
+    "  (import \"x\" \"memory\" (memory 1))"
+    "  (func (export \"echo\") (param i32) (result i32)"
+    "   (call $echo (local.get 0) (i32.const 1024)) (i32.const 1024)))"
+    " (core instance $run (instantiate $m (with \"x\" (instance"
+    "  (export \"echo\" (func $echo_c)) (export \"memory\" (memory $mem))))))"
+    " (export $e_x \"every\" (type $e_t))"
+    " (func (export \"echo\") (param \"x\" $e_x) (result $e_x)"
+    "  (canon lift (core func $run \"echo\") (memory $mem) (realloc $realloc))))";
+
+static cis_provider *echo_provider(void)
+{
+    cis_provider *p = NULL;
+    assert_ok(cis_provider_new(&p, err));
+    cis_provider_interface(p, "acme:shop/echo@1.0.0");
+    cis_provider_function(p, "echo", "func(x: " EVERY ") -> " EVERY, f_echo, NULL);
+    return p;
+}
+
+static void every_kind_of_value_goes_both_ways(void **state)
+{
+    struct place *p = *state;
+    cis_provider *provider = echo_provider();
+    cis_module *module = NULL;
+    cis_component *c = NULL;
+    cis_wasi_run *run = run_new(p);
+    static const char *const texts[] = {
+        "{chr: 'x', data: [1, 255], pair: (-5, 0.5), opt: some(true), mode: slow, perms: {r, w}, "
+        "what: text(\"t\"), n: -32768, m: 65535, list: [1.25, -2], more: 18446744073709551615}",
+        "{chr: 'y', data: [], pair: (127, -1), mode: fast, perms: {}, what: nothing, n: 0, m: 0, "
+        "list: [], more: 0}"};
+    assert_ok(cis_module_load(p->runtime, ECHO_GUEST, sizeof ECHO_GUEST - 1, "echo", &module, err));
+    cis_wasi_run_provide(run, provider);
+    cis_wasi_run_provide(run, p->provider); /* two at once */
+    assert_ok(cis_component_open(run, module, &c, err));
+    for (size_t i = 0; i < 2; i++) {
+        char call[512];
+        snprintf(call, sizeof call, "echo(%s)", texts[i]);
+        assert_eval(c, call, texts[i]);
+    }
+    cis_component_close(c);
+    cis_wasi_run_free(run);
+    cis_module_unref(module);
+    cis_provider_free(provider);
+}
+
 /* ---- however a run ends ---- */
 
 static void objects_are_dropped_once_when_the_run_is_over(void **state)
@@ -577,6 +721,7 @@ int main(void)
         TEST(run_has_interfaces_and_data_of_its_own),
         TEST(handed_over_is_dropped_unless_it_is_taken),
         TEST(many_objects_pass_in_constant_memory),
+        TEST(every_kind_of_value_goes_both_ways),
         TEST(objects_are_dropped_once_when_the_run_is_over),
         TEST(objects_are_dropped_once_when_the_guest_traps),
         TEST(objects_are_dropped_once_when_the_run_is_cancelled),
