@@ -231,9 +231,28 @@ numbered!(NetError {
     PermanentResolverFailure = "permanent-resolver-failure",
 });
 
-numbered!(HeaderError {
-    InvalidSyntax = "invalid-syntax", Forbidden = "forbidden", Immutable = "immutable",
-});
+/// A variant in the interface, although no case has a payload.
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(variant)]
+enum HeaderError {
+    #[component(name = "invalid-syntax")]
+    InvalidSyntax,
+    #[component(name = "forbidden")]
+    Forbidden,
+    #[component(name = "immutable")]
+    Immutable,
+}
+
+impl Failure for HeaderError {
+    fn of(out: &Out) -> Result<HeaderError> {
+        match out.error {
+            0 => Ok(HeaderError::InvalidSyntax),
+            1 => Ok(HeaderError::Forbidden),
+            2 => Ok(HeaderError::Immutable),
+            _ => Err(format_err!("the host answered with a case that does not exist")),
+        }
+    }
+}
 
 numbered!(Advice {
     Normal = "normal", Sequential = "sequential", Random = "random", WillNeed = "will-need",
@@ -681,12 +700,31 @@ fn poll(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host
     )
 }
 
+/// A list of fields longer than any that is handed over: only its length is, and the host refuses.
+fn too_many(n: usize) -> Arg {
+    Arg::number(n as u64)
+}
+
+fn refused<T>(
+    host: &Host,
+    store: &StoreContextMut<'_, WasmtimeStoreData>,
+    args: &[Arg],
+) -> Result<(Result<T, HeaderError>,)>
+where
+    Result<T, HeaderError>: Answer,
+{
+    Ok((<Result<T, HeaderError> as Answer>::of(&host.call(store, args)?)?,))
+}
+
 fn fields_from(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
     into.func_wrap(
         name,
         move |mut store: StoreContextMut<'_, WasmtimeStoreData>,
               (list,): (WasmList<(WasmStr, WasmList<u8>)>,)| {
-            let mut got = Vec::with_capacity(few(list.len())?);
+            if list.len() > ITEMS_MAX {
+                return refused(&host, &store, &[too_many(list.len())]);
+            }
+            let mut got = Vec::with_capacity(list.len());
             for pair in list.iter(&mut store)? {
                 got.push(pair?);
             }
@@ -713,7 +751,16 @@ fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host
         name,
         move |mut store: StoreContextMut<'_, WasmtimeStoreData>,
               (r, key, list): (Res, WasmStr, WasmList<WasmList<u8>>)| {
-            let mut got = Vec::with_capacity(few(list.len())?);
+            if list.len() > ITEMS_MAX {
+                let text = key.to_str(&store)?;
+                let args = [
+                    Arg::number(u64::from(r.rep())),
+                    Arg::span(text.as_bytes()),
+                    too_many(list.len()),
+                ];
+                return refused(&host, &store, &args);
+            }
+            let mut got = Vec::with_capacity(list.len());
             for value in list.iter(&mut store)? {
                 got.push(value?);
             }

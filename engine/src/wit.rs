@@ -4,7 +4,12 @@
 use crate::{GlueText, slice};
 use wasmtime::{Result, format_err};
 use wasmtime_c_api::wasmtime_error_t;
-use wit_component::{ComponentEncoder, DecodedWasm, OutputToString, WitPrinter};
+use wasmparser::{Parser, Payload};
+use wit_component::{
+    ComponentEncoder, DecodedWasm, OutputToString, StringEncoding, WitPrinter,
+    embed_component_metadata,
+};
+use wit_parser::Resolve;
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 
@@ -47,11 +52,39 @@ fn adapter_of(given: &[u8], reactor: bool) -> Result<&[u8]> {
     Ok(if reactor { reactors } else { command })
 }
 
+/// A custom section with the module's interfaces as WIT text: packages, and one world.
+const WIT: &str = "cis:wit";
+
+/// The module with what its text says in the form that the encoder reads, when there is a text.
+fn with_wit(module: &[u8]) -> Result<Option<Vec<u8>>> {
+    let mut text = None;
+    for payload in Parser::new(0).parse_all(module) {
+        match payload {
+            Ok(Payload::CustomSection(c)) if c.name() == WIT => text = Some(c.data()),
+            Ok(_) => {}
+            Err(_) => return Ok(None), // the encoder says what is wrong
+        }
+    }
+    let Some(text) = text else { return Ok(None) };
+    let text = std::str::from_utf8(text)
+        .map_err(|_| format_err!("section {WIT}: the text is not UTF-8"))?;
+    let mut resolve = Resolve::default();
+    let world = resolve
+        .push_source(WIT, text)
+        .and_then(|package| resolve.select_world(&[package], None))
+        .map_err(|e| format_err!("section {WIT}: {e:#}"))?;
+    let mut out = module.to_vec();
+    embed_component_metadata(&mut out, &resolve, world, StringEncoding::UTF8)
+        .map_err(|e| format_err!("section {WIT}: {e:#}"))?;
+    Ok(Some(out))
+}
+
 fn encode(module: &[u8], adapter: &[u8], reactor: bool) -> Result<Vec<u8>> {
     let adapter = adapter_of(adapter, reactor)?;
+    let embedded = with_wit(module)?;
     let made = ComponentEncoder::default()
         .validate(true)
-        .module(module)
+        .module(embedded.as_deref().unwrap_or(module))
         .and_then(|e| e.adapter(PREVIEW1, adapter))
         .and_then(|mut e| e.encode());
     made.map_err(|e| format_err!("{e:#}"))

@@ -198,6 +198,20 @@ static cis_code open_ai(cis_app *app, struct cis_error *err)
     return cis_ai_new(&ai, app->http, &app->ai, err);
 }
 
+static cis_code open_http(cis_app *app, struct cis_error *err)
+{
+    struct cis_http_client_options http = {.ca_file = app->config->ca_file,
+                                           .dns_servers = app->config->dns_servers};
+    return app->http != NULL ? CIS_OK : cis_http_client_new(&http, &app->http, err);
+}
+
+cis_code cis_app_http(cis_app *app, const struct cis_http_service **out_http, struct cis_error *err)
+{
+    CIS_TRY(open_http(app, err));
+    *out_http = cis_http_client_service(app->http);
+    return CIS_OK;
+}
+
 cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_services,
                           struct cis_error *err)
 {
@@ -211,9 +225,7 @@ cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_s
         app->log.self = app;
     }
     if (network && app->ai == NULL) {
-        struct cis_http_client_options http = {.ca_file = app->config->ca_file,
-                                               .dns_servers = app->config->dns_servers};
-        CIS_TRY(cis_http_client_new(&http, &app->http, err));
+        CIS_TRY(open_http(app, err));
         CIS_TRY(open_ai(app, err));
     }
     *out_services = (struct cis_services){.memory = &app->memory.service, .log = &app->log};

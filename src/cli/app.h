@@ -27,6 +27,9 @@ cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *er
 /* Of that store: the caches that views of its files share. */
 cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err);
 cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error *err);
+/* HTTP as configured, alone. Borrowed from the app. */
+cis_code cis_app_http(cis_app *app, const struct cis_http_service **out_http,
+                      struct cis_error *err);
 /* Memory over the store, log lines to stderr ("LEVEL skill: text"), and with `network` HTTP and AI
  * as configured: they take milliseconds to start and are not needed by a run that may not use them.
  */

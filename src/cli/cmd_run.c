@@ -27,6 +27,8 @@ struct job {
     struct cis_stop stop;
     cis_image *image;
     cis_tape *tape;
+    struct cis_grants grants;
+    struct cis_log_service log;
     struct cis_run_request request;
 };
 
@@ -38,6 +40,7 @@ static void job_done(struct job *j)
     if (j->fd >= 0) {
         close(j->fd);
     }
+    cis_grants_done(&j->grants);
     cis_buf_done(&j->module);
     cis_free(j->args);
     cis_free(j->skill);
@@ -216,6 +219,32 @@ static cis_code open_files(struct job *j, struct cis_error *err)
     return CIS_OK;
 }
 
+static void line_out(const struct job *j, const char *text);
+
+/* What the host says of a run while it goes on: that something was refused, and what would allow
+ * it. */
+static void log_line(void *self, const struct cis_call *call, enum cis_log_level level,
+                     const char *text, size_t len)
+{
+    (void)call, (void)level, (void)len;
+    line_out(self, text);
+}
+
+static cis_code take_grants(struct job *j, struct cis_error *err)
+{
+    struct cis_run_request *r = &j->request;
+    CIS_TRY(cis_program_grants(j->cli, &j->grants, err));
+    r->grants = &j->grants;
+    if (cis_grants_has(&j->grants, CIS_GRANT_HTTP)) {
+        CIS_TRY(cis_app_http(j->app, &r->services.http, err));
+    }
+    j->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
+    j->log.self = j;
+    j->log.line = log_line;
+    r->services.log = j->cli->json ? NULL : &j->log;
+    return CIS_OK;
+}
+
 static cis_code prepare(struct job *j, struct cis_error *err)
 {
     struct cis_run_request *r = &j->request;
@@ -225,6 +254,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     CIS_TRY(cis_program_mounts(&j->world, cli, err));
     CIS_TRY(take_limits(j, err));
     CIS_TRY(take_tx(j, err));
+    CIS_TRY(take_grants(j, err));
     CIS_TRY(cis_program_world(&j->world, cli, j->args, cli->json, err));
     CIS_TRY(cis_program_env_check(&j->world, cis_app_config(j->app)->ai_api_key_env, err));
     CIS_TRY(open_module(j, err));
@@ -403,6 +433,9 @@ static const struct cis_cli_option options[] = {
     {"max-execution-time", 0, "MS", "the same, in milliseconds", false, NULL},
     {"fuel", 0, "N", "deterministic limit of instructions", false, NULL},
     {"files", 0, "N", "open descriptors at once (default 4096)", false, NULL},
+    {"allow", 0, "GRANT",
+     "allow it, e.g. dns, net=tcp:db.example.com:5432 or http=https://api.example.com", true, NULL},
+    {"http", 0, "ORIGIN", "same as --allow http=ORIGIN", true, NULL},
     {"listen", 0, "ADDRESS:PORT", "a listening socket, after the directories", true, NULL},
     {"no-clock", 0, NULL, "no clocks", false, NULL},
     {"no-random", 0, NULL, "no random numbers", false, NULL},

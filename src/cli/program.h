@@ -40,6 +40,9 @@ cis_code cis_program_world(struct cis_program_world *w, const struct cis_cli *cl
 /* A key of an AI provider is nothing to hand on. */
 cis_code cis_program_env_check(const struct cis_program_world *w, const char *key_env,
                                struct cis_error *err);
+/* --allow, --net, --http, added to `out`; what a program has no use for is CIS_E_USAGE. */
+cis_code cis_program_grants(const struct cis_cli *cli, struct cis_grants *out,
+                            struct cis_error *err);
 void cis_program_world_done(struct cis_program_world *w);
 
 #endif

@@ -146,7 +146,7 @@ struct cis_typed {
     struct cis_bytes bytes; /* text is UTF-8 */
     const struct cis_pair *items;
     const uint32_t *reps; /* a list of resources */
-    size_t nitems;        /* at most 65,536 */
+    size_t nitems;        /* at most 65,536; of fields that are more, n alone says how many */
 };
 /* The answer, zero at the start. What it points to stays as it is until this guest calls the host
  * again, or ends. */

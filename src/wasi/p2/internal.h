@@ -18,6 +18,17 @@ enum p2_kind {
     P2_DIR_STREAM,
     P2_TERMINAL_IN,
     P2_TERMINAL_OUT,
+    P2_FIELDS, /* wasi:http from here on (http.h) */
+    P2_IN_REQUEST,
+    P2_OUT_REQUEST,
+    P2_REQUEST_OPTIONS,
+    P2_OUTPARAM,
+    P2_IN_RESPONSE,
+    P2_IN_BODY,
+    P2_FUTURE_TRAILERS,
+    P2_OUT_RESPONSE,
+    P2_OUT_BODY,
+    P2_FUTURE_RESPONSE,
     P2_KINDS
 };
 
@@ -34,6 +45,9 @@ struct p2_file {
 };
 
 struct p2_source;
+struct p2_fields;
+struct p2_message;
+struct p2_http_options;
 
 /* INPUT, OUTPUT: over a standard stream, else a source, else a file. POLLABLE: a clock, a standard
  * stream or a source. ERROR: the source that failed, if it was one. */
@@ -54,6 +68,9 @@ struct p2_thing {
             uint8_t way; /* over a source: enum p2_way */
         } poll;
         struct p2_listing *listing; /* DIR_STREAM */
+        struct p2_fields *fields;
+        struct p2_message *message;      /* IN_REQUEST, OUT_REQUEST, OUT_RESPONSE */
+        struct p2_http_options *options; /* REQUEST_OPTIONS */
     };
     uint64_t offset;   /* INPUT, OUTPUT over a file */
     uint64_t promised; /* OUTPUT: what check-write last allowed */
@@ -75,6 +92,7 @@ struct cis_wasi_p2 {
     size_t nnumbers;
     struct pollfd *fds; /* of the wait under way */
     size_t nfds;
+    uint32_t nexchanges;    /* of HTTP, at once */
     struct p2_source *busy; /* those that have something under way */
     size_t nbusy;
 };
@@ -196,6 +214,56 @@ P2(p2_fs_hash);
 P2(p2_fs_hash_at);
 P2(p2_fs_entry);
 P2(p2_fs_error);
+P2(p2_fields_constructor);
+P2(p2_fields_from_list);
+P2(p2_fields_get);
+P2(p2_fields_set);
+P2(p2_fields_append);
+P2(p2_fields_entries);
+P2(p2_fields_clone);
+P2(p2_options_constructor);
+P2(p2_future_subscribe);
 #undef P2
+
+#define P2(name) cis_structs_handler name
+P2(p2_fields_has);
+P2(p2_fields_delete);
+P2(p2_message_method);
+P2(p2_message_set_method);
+P2(p2_message_scheme);
+P2(p2_message_set_scheme);
+P2(p2_message_authority);
+P2(p2_message_set_authority);
+P2(p2_message_path);
+P2(p2_message_set_path);
+P2(p2_message_headers);
+P2(p2_message_body);
+P2(p2_in_request_consume);
+P2(p2_out_request_constructor);
+P2(p2_out_response_constructor);
+P2(p2_out_response_status);
+P2(p2_out_response_set_status);
+P2(p2_outparam_set);
+P2(p2_options_connect);
+P2(p2_options_set_connect);
+P2(p2_options_first_byte);
+P2(p2_options_set_first_byte);
+P2(p2_options_between);
+P2(p2_options_set_between);
+P2(p2_future_response_get);
+P2(p2_in_response_status);
+P2(p2_in_response_headers);
+P2(p2_in_response_consume);
+P2(p2_in_body_stream);
+P2(p2_in_body_finish);
+P2(p2_future_trailers_get);
+P2(p2_out_body_stream);
+P2(p2_out_body_finish);
+P2(p2_http_error_code);
+P2(p2_http_handle);
+#undef P2
+
+/* rows_http.c */
+extern const struct cis_iface_table p2_http_table;
 
 #endif

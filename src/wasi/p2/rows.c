@@ -173,8 +173,8 @@ static const struct cis_ifacefn fs_rows[] = {
 static const struct cis_iface_table io_table = TABLE(io_rows), clock_table = TABLE(clock_rows),
                                     random_table = TABLE(random_rows), cli_table = TABLE(cli_rows),
                                     fs_table = TABLE(fs_rows);
-static const struct cis_iface_table *const tables[] = {&io_table, &clock_table, &random_table,
-                                                       &cli_table, &fs_table};
+static const struct cis_iface_table *const tables[] = {&io_table,  &clock_table, &random_table,
+                                                       &cli_table, &fs_table,    &p2_http_table};
 
 static const struct cis_iface_resource resources[] = {
     {"wasi:", "error", P2_ERROR, p2_drop},
@@ -185,6 +185,20 @@ static const struct cis_iface_resource resources[] = {
     {"wasi:", "directory-entry-stream", P2_DIR_STREAM, p2_drop},
     {"wasi:", "terminal-input", P2_TERMINAL_IN, p2_drop},
     {"wasi:", "terminal-output", P2_TERMINAL_OUT, p2_drop},
+    {"wasi:", "io-error", P2_ERROR, p2_drop}, /* as wasi:http calls it */
+    {"wasi:", "fields", P2_FIELDS, p2_drop},
+    {"wasi:", "headers", P2_FIELDS, p2_drop},
+    {"wasi:", "trailers", P2_FIELDS, p2_drop},
+    {"wasi:", "incoming-request", P2_IN_REQUEST, p2_drop},
+    {"wasi:", "outgoing-request", P2_OUT_REQUEST, p2_drop},
+    {"wasi:", "request-options", P2_REQUEST_OPTIONS, p2_drop},
+    {"wasi:", "response-outparam", P2_OUTPARAM, p2_drop},
+    {"wasi:", "incoming-response", P2_IN_RESPONSE, p2_drop},
+    {"wasi:", "incoming-body", P2_IN_BODY, p2_drop},
+    {"wasi:", "future-trailers", P2_FUTURE_TRAILERS, p2_drop},
+    {"wasi:", "outgoing-response", P2_OUT_RESPONSE, p2_drop},
+    {"wasi:", "outgoing-body", P2_OUT_BODY, p2_drop},
+    {"wasi:", "future-incoming-response", P2_FUTURE_RESPONSE, p2_drop},
 };
 
 const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n)

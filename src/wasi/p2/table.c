@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include "base/mem.h"
-#include "wasi/p2/source.h"
+#include "wasi/p2/http.h"
 
 #define ENTRY_BYTES 512u /* what one entry is taken to cost the host beside its place */
 #define FIRST 64u
@@ -133,6 +133,9 @@ static void leave_source(struct cis_host *host, struct p2_thing *thing)
 static void let_go(struct cis_host *host, struct p2_thing *thing)
 {
     struct cis_wasi_p2 *t = host->wasi_p2;
+    if (thing->kind >= P2_FIELDS) {
+        p2_http_let_go(host, thing);
+    }
     if (thing->source != NULL) {
         leave_source(host, thing);
     } else if (thing->kind == P2_DIR_STREAM) {

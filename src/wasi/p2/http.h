@@ -1,0 +1,190 @@
+/* Inside wasi/p2/: wasi:http's resources. What handles name are fields, messages (requests and
+ * responses that are being put together), options; and over sources (source.h): an exchange, which
+ * the future of its response, the response, its body and that body's stream share, and the body of
+ * a request, which may be written before there is an exchange for it.
+ *
+ * An exchange ends when nobody is left who could read its response; then the request's body is cut,
+ * and its stream closed. A body that is dropped unfinished takes its exchange along. So every order
+ * of drops is safe, and none is a trap. */
+#ifndef CIS_WASI_P2_HTTP_H
+#define CIS_WASI_P2_HTTP_H
+
+#include "cis/service.h"
+#include "wasi/p2/source.h"
+
+#define P2_FIELDS_MAX 16384u       /* of one set */
+#define P2_HTTP_EXCHANGES_MAX 128u /* of a run, at once */
+
+/* ---- values, as the texts in rows_http.c have them ---- */
+struct http_text_option {
+    bool has;
+    struct cis_str text;
+};
+struct http_case { /* method, scheme */
+    uint32_t is;
+    struct cis_str other;
+};
+enum { HTTP_METHOD_OTHER = 9, HTTP_SCHEME_HTTP = 0, HTTP_SCHEME_HTTPS, HTTP_SCHEME_OTHER };
+struct http_scheme_option {
+    bool has;
+    struct http_case scheme;
+};
+struct http_time_option {
+    bool has;
+    uint64_t ns;
+};
+struct http_rep_option {
+    bool has;
+    uint32_t rep;
+};
+struct http_field_size {
+    struct http_text_option name;
+    struct {
+        bool has;
+        uint32_t n;
+    } size;
+};
+struct http_error { /* error-code; zero besides `is`: every option none */
+    uint32_t is;    /* enum cis_http_fault - 1 */
+    union {
+        struct {
+            struct http_text_option rcode;
+            struct {
+                bool has;
+                uint16_t n;
+            } info;
+        } dns;
+        struct {
+            struct {
+                bool has;
+                uint8_t n;
+            } id;
+            struct http_text_option message;
+        } alert;
+        struct {
+            bool has;
+            uint64_t n;
+        } bytes; /* HTTP-request-body-size and others of u64 */
+        struct {
+            bool has;
+            struct http_field_size field;
+        } header;
+        struct http_field_size trailer;
+        struct http_text_option text;
+    };
+};
+struct http_done { /* result */
+    bool failed;
+};
+struct http_made { /* result<own<…>> */
+    bool failed;
+    uint32_t rep;
+};
+struct http_done_error { /* result<_, error-code> */
+    bool failed;
+    struct http_error error;
+};
+struct http_made_error { /* result<own<…>, error-code> */
+    bool failed;
+    union {
+        uint32_t rep;
+        struct http_error error;
+    };
+};
+
+/* ---- fields ---- */
+struct p2_field {
+    char *name, *value; /* one allocation at name; both NUL-terminated */
+    uint32_t name_len, value_len;
+};
+struct p2_fields {
+    uint32_t refs;
+    bool immutable;
+    struct p2_field *at;
+    size_t n, cap;
+    uint64_t bytes, charged;
+};
+cis_code p2_fields_new(cis_guest *guest, struct p2_fields **out, struct cis_error *err);
+void p2_fields_unref(struct cis_host *host, struct p2_fields *fields);
+/* Names and values that a peer sent: already checked. *out_full: more than one set may have. */
+cis_code p2_fields_add(cis_guest *guest, struct p2_fields *fields, struct cis_str name,
+                       struct cis_str value, bool *out_full, struct cis_error *err);
+/* A handle of this set, which takes over the caller's reference. */
+cis_code p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t *out_rep,
+                        struct cis_error *err);
+/* What an owned handle among the arguments named; the entry is gone. */
+struct p2_fields *p2_fields_take(cis_guest *guest, uint32_t rep);
+/* content-length: UINT64_MAX when there is none; false: not a number, or two of them. */
+bool p2_fields_length(const struct p2_fields *fields, uint64_t *out_length);
+
+/* ---- bodies of requests and responses that are written ---- */
+struct p2_out_body {
+    struct p2_source source;
+    struct p2_exchange *x; /* no reference; NULL: not yet, or no longer */
+    uint8_t *early;        /* what was written before: P2_CHUNK */
+    size_t nearly;
+    uint64_t length; /* UINT64_MAX: not known */
+    uint64_t written, charged;
+    bool streamed, streaming; /* its stream was taken, and lives */
+    bool finished, told;      /* ended by the guest, and said so to the exchange */
+    bool cut;                 /* nobody takes it any more */
+    bool flushing;
+    enum cis_http_fault fault;
+    struct p2_fields *trailers;
+};
+cis_code p2_out_body_new(cis_guest *guest, uint64_t length, struct p2_out_body **out,
+                         struct cis_error *err);
+/* What waits here goes to the exchange, as far as there is room. After a look. */
+void p2_out_body_push(struct p2_out_body *body);
+void p2_out_body_cut(struct p2_out_body *body);
+
+/* ---- messages ---- */
+struct p2_message {
+    struct http_case method; /* other: owned */
+    struct http_scheme_option scheme;
+    char *authority, *path; /* NULL: none */
+    struct p2_fields *fields;
+    struct p2_out_body *body; /* a reference; NULL: not taken */
+    struct p2_exchange *in;   /* of a request that came in: where its body is; NULL: none */
+    uint16_t status;
+    uint64_t charged;
+};
+struct p2_http_options {
+    struct http_time_option connect, first_byte, between;
+};
+void p2_message_free(struct cis_host *host, struct p2_message *message);
+
+/* ---- exchanges ---- */
+struct p2_exchange {
+    struct p2_source source;
+    struct cis_host *host;
+    const struct cis_http_service *http;
+    void *handle;
+    struct cis_http_state state; /* of the last look */
+    enum cis_http_fault fault;
+    struct p2_out_body *body; /* a reference; NULL: none */
+    struct p2_fields *headers;
+    bool answered;            /* the response was taken */
+    bool consumed;            /* its body was */
+    bool streamed, streaming; /* that body's stream was taken, and lives */
+    bool late;                /* its trailers were */
+    bool counted;             /* a refusal was */
+    uint64_t charged;
+};
+extern const struct p2_source_ops p2_exchange_ops, p2_out_body_ops;
+/* Everything that can be done now. guest NULL: nobody to count a refusal for. */
+void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted);
+/* Gives the request up. */
+void p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault);
+
+/* ---- shared ---- */
+void p2_http_error(struct http_error *out, enum cis_http_fault fault);
+/* HTTP-request-body-size with how many there were. */
+void p2_http_error_size(struct http_error *out, uint64_t bytes);
+void p2_http_error_text(struct http_error *out, const char *text);
+/* Like cis_budget_charge, but one that fails ends the run with its limit named. */
+cis_code p2_http_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
+/* The last handle of an entry of wasi:http is gone. */
+void p2_http_let_go(struct cis_host *host, struct p2_thing *thing);
+
+#endif

@@ -1,0 +1,347 @@
+/* wasi:http/outgoing-handler, and an exchange as what others are over. */
+#include "wasi/p2/http.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "policy/header.h"
+#include "policy/net.h"
+
+#define CONNECT_NS (60 * CIS_NS_PER_S) /* where the guest does not say */
+#define ANSWER_NS (600 * CIS_NS_PER_S)
+
+/* ---- as a source ---- */
+
+void p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault)
+{
+    if (x->fault == CIS_HTTP_FINE) {
+        x->fault = fault;
+    }
+    if (x->handle != NULL) {
+        x->http->close(x->http->self, x->handle);
+        x->handle = NULL;
+    }
+    x->state = (struct cis_http_state){.status = x->state.status, .closed = true, .fd = -1};
+}
+
+static bool settled(const struct p2_exchange *x)
+{
+    return x->fault != CIS_HTTP_FINE || x->handle == NULL ||
+           (x->state.fd < 0 && x->state.at_ns == UINT64_MAX);
+}
+
+void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
+{
+    if (x->handle != NULL && x->fault == CIS_HTTP_FINE) {
+        x->http->look(x->http->self, x->handle, wanted, &x->state);
+        x->fault = x->state.fault;
+    }
+    if (x->body != NULL && x->fault == CIS_HTTP_FINE &&
+        (x->body->nearly != 0 || (x->body->finished && !x->body->told))) {
+        p2_out_body_push(x->body);
+        if (x->handle != NULL) {
+            x->http->look(x->http->self, x->handle, wanted, &x->state);
+            x->fault = x->fault != CIS_HTTP_FINE ? x->fault : x->state.fault;
+        }
+    }
+    bool refused = x->fault == CIS_HTTP_DENIED || x->fault == CIS_HTTP_IP_PROHIBITED;
+    if (guest != NULL && refused && !x->counted) {
+        x->counted = true;
+        cis_guest_refused(guest, CIS_GRANT_HTTP);
+    }
+    if (guest != NULL) {
+        p2_source_busy(guest, &x->source, !settled(x));
+    }
+}
+
+/* Bytes that came before it failed are read first. */
+static bool way_ready(const struct p2_exchange *x, enum p2_way way)
+{
+    bool over = x->fault != CIS_HTTP_FINE || x->handle == NULL;
+    return over || (way == P2_STATE && x->state.status != 0) ||
+           (way == P2_READS && (x->state.readable || x->state.ended));
+}
+
+static void exchange_wish(struct p2_source *self, enum p2_way way, struct p2_wish *out)
+{
+    const struct p2_exchange *x = (const struct p2_exchange *)self;
+    if (way != P2_WRITES && way_ready(x, way)) {
+        return;
+    }
+    out->fd = x->state.fd;
+    out->events = POLLIN;
+    out->at_ns = x->state.at_ns != 0 ? x->state.at_ns : 1;
+}
+
+static bool exchange_ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
+{
+    struct p2_exchange *x = (struct p2_exchange *)self;
+    p2_exchange_look(guest, x, way != P2_WRITES);
+    return way_ready(x, way);
+}
+
+static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, size_t cap,
+                         size_t *out_n, bool *out_end)
+{
+    struct p2_exchange *x = (struct p2_exchange *)self;
+    *out_n = x->handle != NULL ? x->http->read(x->http->self, x->handle, to, cap) : 0;
+    p2_exchange_look(guest, x, true);
+    if (*out_n == 0 && x->handle != NULL && x->state.readable && !x->state.ended) {
+        *out_n = x->http->read(x->http->self, x->handle, to, cap); /* it came just now */
+        p2_exchange_look(guest, x, true);
+    }
+    if (*out_n != 0) {
+        cis_host_of(guest)->http_bytes_in += *out_n;
+        return 0;
+    }
+    *out_end = x->fault == CIS_HTTP_FINE && x->state.ended;
+    return *out_end ? 0 : x->fault != CIS_HTTP_FINE ? EIO : EAGAIN;
+}
+
+static void exchange_close(struct cis_host *host, struct p2_source *self, enum p2_way way)
+{
+    (void)host, (void)way;
+    ((struct p2_exchange *)self)->streaming = false;
+}
+
+static void exchange_free(struct cis_host *host, struct p2_source *self)
+{
+    struct p2_exchange *x = (struct p2_exchange *)self;
+    if (x->body != NULL) {
+        x->body->x = NULL;
+        x->body->cut = true;
+        p2_source_unref(host, &x->body->source);
+    }
+    if (x->handle != NULL) {
+        x->http->close(x->http->self, x->handle);
+    }
+    p2_fields_unref(host, x->headers);
+    cis_budget_release(&host->budget, x->charged);
+    host->wasi_p2->nexchanges--;
+    cis_free(x);
+}
+
+const struct p2_source_ops p2_exchange_ops = {.wish = exchange_wish,
+                                              .ready = exchange_ready,
+                                              .read = exchange_read,
+                                              .close = exchange_close,
+                                              .free = exchange_free};
+
+/* ---- requests ---- */
+
+static void write_url(const struct p2_message *m, struct cis_buf *out)
+{
+    bool plain = m->scheme.has && m->scheme.scheme.is == HTTP_SCHEME_HTTP;
+    const char *path = m->path != NULL ? m->path : "";
+    cis_buf_text(out, plain ? "http://" : "https://");
+    cis_buf_text(out, m->authority);
+    cis_buf_text(out, path[0] == '/' ? "" : "/");
+    cis_buf_text(out, path);
+}
+
+static const char *method_name(const struct p2_message *m)
+{
+    static const char *const names[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+    return m->method.is < HTTP_METHOD_OTHER ? names[m->method.is] : m->method.other.ptr;
+}
+
+/* Also where there is no service: a run without a grant is told that, and nothing else. */
+static enum cis_http_fault judge_url(struct cis_host *host, const struct cis_buf *text)
+{
+    CIS_CLEANUP(cis_url_done) struct cis_url url = {0};
+    char line[400];
+    if (text->len > 8192) {
+        return CIS_HTTP_URI_TOO_LONG;
+    }
+    if (cis_url_parse(cis_buf_view(text), &url, NULL) != CIS_OK) {
+        return CIS_HTTP_URI_INVALID;
+    }
+    if (cis_policy_origin_allowed(&host->grants, &url)) {
+        return CIS_HTTP_FINE;
+    }
+    bool v6 = strchr(url.host, ':') != NULL;
+    char origin[300];
+    snprintf(origin, sizeof origin, v6 ? "%s://[%s]:%u" : "%s://%s:%u", url.scheme, url.host,
+             (unsigned)url.port);
+    snprintf(line, sizeof line, "http: %.180s is not granted (--allow http=%.180s)", origin,
+             origin);
+    cis_host_log(host, CIS_LOG_WARN, cis_str_of(line));
+    return CIS_HTTP_DENIED;
+}
+
+static enum cis_http_fault judge(struct cis_host *host, const struct p2_message *m,
+                                 struct cis_buf *url, uint64_t *out_length)
+{
+    if (m->authority == NULL || (m->scheme.has && m->scheme.scheme.is == HTTP_SCHEME_OTHER)) {
+        return CIS_HTTP_URI_INVALID;
+    }
+    write_url(m, url);
+    enum cis_http_fault fault = url->failed == CIS_OK ? judge_url(host, url) : CIS_HTTP_INTERNAL;
+    if (fault != CIS_HTTP_FINE) {
+        return fault;
+    }
+    if (!p2_fields_length(m->fields, out_length)) {
+        return CIS_HTTP_PROTOCOL;
+    }
+    if (m->body != NULL && m->body->cut) { /* dropped before it was ended */
+        return CIS_HTTP_PROTOCOL;
+    }
+    bool none = m->body == NULL && *out_length != UINT64_MAX && *out_length != 0;
+    return none ? CIS_HTTP_REQUEST_BODY_SIZE : CIS_HTTP_FINE;
+}
+
+/* All but the length, which is the exchange's to send. */
+static size_t list_headers(const struct p2_fields *fields, struct cis_http_header *list)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < fields->n; i++) {
+        const struct p2_field *field = &fields->at[i];
+        if (!cis_header_of_host((struct cis_str){field->name, field->name_len})) {
+            list[n++] = (struct cis_http_header){field->name, field->value};
+        }
+    }
+    return n;
+}
+
+static uint64_t span(const struct http_time_option *time, uint64_t otherwise)
+{
+    return time->has ? time->ns : otherwise;
+}
+
+static enum cis_http_fault open_exchange(struct p2_exchange *x, const struct p2_message *m,
+                                         const struct p2_http_options *o, struct cis_buf *url,
+                                         uint64_t length)
+{
+    enum cis_http_fault fault;
+    struct cis_error why;
+    CIS_CLEANUP(cis_freep)
+    struct cis_http_header *list = cis_calloc(m->fields->n + 1, sizeof *list);
+    if (list == NULL) {
+        return CIS_HTTP_INTERNAL;
+    }
+    const struct cis_http_opening opening = {.size = sizeof opening,
+                                             .method = method_name(m),
+                                             .url = cis_buf_cstr(url),
+                                             .headers = list,
+                                             .nheaders = list_headers(m->fields, list),
+                                             .has_body = m->body != NULL,
+                                             .body_len = length,
+                                             .connect_ns = span(&o->connect, CONNECT_NS),
+                                             .first_byte_ns = span(&o->first_byte, ANSWER_NS),
+                                             .between_ns = span(&o->between, ANSWER_NS),
+                                             .grants = &x->host->grants};
+    cis_code code =
+        x->http->open(x->http->self, &x->host->call, &opening, &x->handle, &fault, &why);
+    return code == CIS_OK ? CIS_HTTP_FINE : fault != CIS_HTTP_FINE ? fault : CIS_HTTP_INTERNAL;
+}
+
+/* NULL: this host has none, or one that cannot stream. */
+static const struct cis_http_service *service_of(const struct cis_host *host)
+{
+    const struct cis_http_service *http = host->services.http;
+    return http != NULL && http->size >= sizeof *http && http->open != NULL && http->look != NULL &&
+                   http->write != NULL && http->finish != NULL && http->read != NULL &&
+                   http->fields != NULL && http->close != NULL
+               ? http
+               : NULL;
+}
+
+/* NULL: there is no room for one, which the guest is told. */
+static struct p2_exchange *exchange_new(struct cis_host *host, const struct cis_http_service *http)
+{
+    uint64_t cost = sizeof(struct p2_exchange) + CIS_HTTP_EXCHANGE_MAX;
+    if (host->wasi_p2->nexchanges == P2_HTTP_EXCHANGES_MAX ||
+        cis_budget_charge(&host->budget, cost, "HTTP", NULL) != CIS_OK) {
+        return NULL;
+    }
+    struct p2_exchange *x = cis_zalloc(sizeof *x);
+    if (x == NULL) {
+        cis_budget_release(&host->budget, cost);
+        return NULL;
+    }
+    p2_source_init(&x->source, &p2_exchange_ops);
+    x->host = host;
+    x->http = http;
+    x->charged = cost;
+    x->state.fd = -1;
+    host->wasi_p2->nexchanges++;
+    return x;
+}
+
+/* *out NULL: the fault says why. */
+static enum cis_http_fault send_off(struct cis_host *host, const struct p2_message *m,
+                                    const struct p2_http_options *options, struct p2_exchange **out)
+{
+    uint64_t length;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf url = CIS_BUF_INIT(32u * 1024u);
+    enum cis_http_fault fault = judge(host, m, &url, &length);
+    if (fault != CIS_HTTP_FINE) {
+        return fault;
+    }
+    const struct cis_http_service *http = service_of(host);
+    struct p2_exchange *x = http != NULL ? exchange_new(host, http) : NULL;
+    if (x == NULL) {
+        return http == NULL ? CIS_HTTP_CONFIGURATION : CIS_HTTP_CONNECTION_LIMIT;
+    }
+    fault = open_exchange(x, m, options, &url, length);
+    if (fault != CIS_HTTP_FINE) {
+        p2_source_unref(host, &x->source);
+        return fault;
+    }
+    *out = x;
+    return CIS_HTTP_FINE;
+}
+
+static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_http_options *options,
+                      struct http_made_error *r, struct cis_error *err)
+{
+    struct cis_host *host = cis_host_of(guest);
+    struct p2_exchange *x = NULL;
+    enum cis_http_fault fault = send_off(host, m, options, &x);
+    r->failed = x == NULL;
+    if (fault == CIS_HTTP_DENIED) {
+        cis_guest_refused(guest, CIS_GRANT_HTTP);
+    }
+    if (fault == CIS_HTTP_REQUEST_BODY_SIZE) {
+        p2_http_error_size(&r->error, 0);
+    } else if (fault != CIS_HTTP_FINE) {
+        p2_http_error(&r->error, fault);
+    }
+    if (x == NULL) {
+        return CIS_OK;
+    }
+    host->http_calls++;
+    x->body = m->body;
+    if (m->body != NULL) {
+        p2_source_ref(&m->body->source);
+        m->body->x = x;
+    }
+    cis_code code = p2_new_over(guest, P2_FUTURE_RESPONSE, &x->source, P2_STATE, &r->rep, err);
+    if (code == CIS_OK) {
+        p2_exchange_look(guest, x, false);
+    }
+    p2_source_unref(host, &x->source); /* the future has its own */
+    return code;
+}
+
+cis_code p2_http_handle(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct {
+        uint32_t request;
+        struct http_rep_option options;
+    } *a = args;
+    struct p2_http_options options = {0};
+    if (a->options.has) {
+        options = *p2_at(guest, a->options.rep)->options;
+        p2_drop(guest, a->options.rep);
+    }
+    struct p2_message *m = p2_at(guest, a->request)->message;
+    /* the run's budget may be what ends here: the request goes with the run then */
+    CIS_TRY(cis_guest_burn(guest, m->fields->n, err));
+    cis_code code = start(guest, m, &options, result, err);
+    p2_drop(guest, a->request);
+    return code;
+}

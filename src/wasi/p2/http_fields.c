@@ -1,0 +1,365 @@
+/* wasi:http/types: fields. Names keep their spelling and are compared without case; what a set may
+ * hold is bounded by number and by bytes, and charged. */
+#include "wasi/p2/http.h"
+
+#include <strings.h>
+#include "base/mem.h"
+#include "policy/header.h"
+
+enum { INVALID_SYNTAX, FORBIDDEN, IMMUTABLE }; /* header-error */
+
+#define FIELD_BYTES 64u /* what one is taken to cost beside its text */
+
+static struct cis_str name_of(const struct p2_field *field)
+{
+    return (struct cis_str){field->name, field->name_len};
+}
+
+static bool same_name(const struct p2_field *field, struct cis_str name)
+{
+    return field->name_len == name.len && strncasecmp(field->name, name.ptr, name.len) == 0;
+}
+
+static struct cis_str text_of(struct cis_bytes bytes)
+{
+    return (struct cis_str){(const char *)bytes.ptr, bytes.len};
+}
+
+/* ---- sets ---- */
+
+cis_code p2_fields_new(cis_guest *guest, struct p2_fields **out, struct cis_error *err)
+{
+    CIS_TRY(p2_http_charge(guest, sizeof **out, err));
+    struct p2_fields *fields = cis_zalloc(sizeof *fields);
+    if (fields == NULL) {
+        cis_budget_release(cis_guest_budget(guest), sizeof *fields);
+        return cis_fail(err, CIS_E_NOMEM, "fields: out of memory");
+    }
+    fields->refs = 1;
+    fields->charged = sizeof *fields;
+    *out = fields;
+    return CIS_OK;
+}
+
+void p2_fields_unref(struct cis_host *host, struct p2_fields *fields)
+{
+    if (fields == NULL || --fields->refs != 0) {
+        return;
+    }
+    for (size_t i = 0; i < fields->n; i++) {
+        cis_free(fields->at[i].name);
+    }
+    cis_budget_release(&host->budget, fields->charged);
+    cis_free(fields->at);
+    cis_free(fields);
+}
+
+static cis_code make_room(cis_guest *guest, struct p2_fields *fields, struct cis_error *err)
+{
+    if (fields->n < fields->cap) {
+        return CIS_OK;
+    }
+    size_t cap = fields->cap != 0 ? 2 * fields->cap : 8;
+    uint64_t more = (cap - fields->cap) * sizeof *fields->at;
+    CIS_TRY(p2_http_charge(guest, more, err));
+    struct p2_field *at = cis_realloc(fields->at, cap * sizeof *at);
+    if (at == NULL) {
+        cis_budget_release(cis_guest_budget(guest), more);
+        return cis_fail(err, CIS_E_NOMEM, "fields: out of memory");
+    }
+    fields->charged += more;
+    fields->at = at;
+    fields->cap = cap;
+    return CIS_OK;
+}
+
+cis_code p2_fields_add(cis_guest *guest, struct p2_fields *fields, struct cis_str name,
+                       struct cis_str value, bool *out_full, struct cis_error *err)
+{
+    uint64_t bytes = (uint64_t)name.len + value.len + 4;
+    *out_full = fields->n == P2_FIELDS_MAX || fields->bytes + bytes > CIS_HTTP_FIELDS_MAX;
+    if (*out_full) {
+        return CIS_OK;
+    }
+    CIS_TRY(make_room(guest, fields, err));
+    CIS_TRY(p2_http_charge(guest, bytes + FIELD_BYTES, err));
+    char *text = cis_alloc(name.len + value.len + 2);
+    if (text == NULL) {
+        cis_budget_release(cis_guest_budget(guest), bytes + FIELD_BYTES);
+        return cis_fail(err, CIS_E_NOMEM, "fields: out of memory");
+    }
+    struct p2_field *field = &fields->at[fields->n++];
+    *field = (struct p2_field){.name = text,
+                               .value = text + name.len + 1,
+                               .name_len = (uint32_t)name.len,
+                               .value_len = (uint32_t)value.len};
+    memcpy(field->name, name.ptr, name.len);
+    field->name[name.len] = 0;
+    if (value.len != 0) {
+        memcpy(field->value, value.ptr, value.len);
+    }
+    field->value[value.len] = 0;
+    fields->bytes += bytes;
+    fields->charged += bytes + FIELD_BYTES;
+    return CIS_OK;
+}
+
+static void remove_all(cis_guest *guest, struct p2_fields *fields, struct cis_str name)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < fields->n; i++) {
+        struct p2_field field = fields->at[i];
+        if (!same_name(&field, name)) {
+            fields->at[kept++] = field;
+            continue;
+        }
+        uint64_t bytes = (uint64_t)field.name_len + field.value_len + 4;
+        fields->bytes -= bytes;
+        fields->charged -= bytes + FIELD_BYTES;
+        cis_budget_release(cis_guest_budget(guest), bytes + FIELD_BYTES);
+        cis_free(field.name);
+    }
+    fields->n = kept;
+}
+
+cis_code p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t *out_rep,
+                        struct cis_error *err)
+{
+    struct p2_thing *thing;
+    cis_code code = p2_new(guest, P2_FIELDS, out_rep, &thing, err);
+    if (code != CIS_OK) {
+        p2_fields_unref(cis_host_of(guest), fields);
+        return code;
+    }
+    thing->fields = fields;
+    return CIS_OK;
+}
+
+struct p2_fields *p2_fields_take(cis_guest *guest, uint32_t rep)
+{
+    struct p2_fields *fields = p2_at(guest, rep)->fields;
+    fields->refs++;
+    p2_drop(guest, rep);
+    return fields;
+}
+
+bool p2_fields_length(const struct p2_fields *fields, uint64_t *out_length)
+{
+    bool found = false;
+    *out_length = UINT64_MAX;
+    for (size_t i = 0; i < fields->n; i++) {
+        uint64_t length;
+        if (!same_name(&fields->at[i], CIS_STR("content-length"))) {
+            continue;
+        }
+        struct cis_str text = {fields->at[i].value, fields->at[i].value_len};
+        if (!cis_str_u64(cis_str_trim(text), &length) || length > INT64_MAX ||
+            (found && length != *out_length)) {
+            return false;
+        }
+        found = true;
+        *out_length = length;
+    }
+    return true;
+}
+
+/* ---- what guests may put into them ---- */
+
+/* A length is the guest's to say, and held against what it writes. */
+static bool forbidden(struct cis_str name)
+{
+    return cis_header_of_host(name) &&
+           !(name.len == 14 && strncasecmp(name.ptr, "content-length", 14) == 0);
+}
+
+static bool judge(const struct p2_fields *fields, struct cis_str name, uint32_t *out_error)
+{
+    *out_error = fields->immutable         ? IMMUTABLE
+                 : !cis_header_token(name) ? INVALID_SYNTAX
+                                           : FORBIDDEN;
+    return !fields->immutable && cis_header_token(name) && !forbidden(name);
+}
+
+/* *out_failed, *out_error: the guest's answer when it is not added. */
+static cis_code add(cis_guest *guest, struct p2_fields *fields, struct cis_str name,
+                    struct cis_str value, bool *out_failed, uint32_t *out_error,
+                    struct cis_error *err)
+{
+    bool full = false;
+    *out_failed = !judge(fields, name, out_error);
+    if (!*out_failed && !cis_header_value(value)) {
+        *out_failed = true;
+        *out_error = INVALID_SYNTAX;
+    }
+    if (*out_failed) {
+        return CIS_OK;
+    }
+    CIS_TRY(p2_fields_add(guest, fields, name, value, &full, err));
+    *out_failed = full; /* there is no case for it: what the host does not take is forbidden */
+    *out_error = FORBIDDEN;
+    return CIS_OK;
+}
+
+static struct p2_fields *fields_at(cis_guest *guest, uint64_t rep)
+{
+    return p2_at(guest, rep)->fields;
+}
+
+/* ---- handlers ---- */
+
+cis_code p2_fields_constructor(cis_guest *guest, const struct cis_typed *args,
+                               struct cis_answer *out, struct cis_error *err)
+{
+    (void)args;
+    struct p2_fields *fields;
+    CIS_TRY(p2_fields_new(guest, &fields, err));
+    out->kind = P2_FIELDS;
+    return p2_fields_give(guest, fields, &out->rep, err);
+}
+
+cis_code p2_fields_from_list(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
+{
+    struct p2_fields *fields;
+    if (args[0].n != 0) { /* more than the engine hands over */
+        out->failed = true;
+        out->error = FORBIDDEN;
+        return CIS_OK;
+    }
+    CIS_TRY(cis_guest_burn(guest, args[0].nitems, err));
+    CIS_TRY(p2_fields_new(guest, &fields, err));
+    cis_code code = CIS_OK;
+    for (size_t i = 0; i < args[0].nitems && code == CIS_OK && !out->failed; i++) {
+        const struct cis_pair *item = &args[0].items[i];
+        code = add(guest, fields, text_of(item->first), text_of(item->second), &out->failed,
+                   &out->error, err);
+    }
+    if (code != CIS_OK || out->failed) {
+        p2_fields_unref(cis_host_of(guest), fields);
+        return code;
+    }
+    out->kind = P2_FIELDS;
+    return p2_fields_give(guest, fields, &out->rep, err);
+}
+
+cis_code p2_fields_get(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                       struct cis_error *err)
+{
+    const struct p2_fields *fields = fields_at(guest, args[0].n);
+    struct cis_pair *items;
+    CIS_TRY(cis_guest_burn(guest, fields->n, err));
+    CIS_TRY(p2_pairs(guest, fields->n, &items, err));
+    for (size_t i = 0; i < fields->n; i++) {
+        if (same_name(&fields->at[i], text_of(args[1].bytes))) {
+            items[out->nitems++].first = cis_bytes_of(fields->at[i].value, fields->at[i].value_len);
+        }
+    }
+    out->items = items;
+    return CIS_OK;
+}
+
+cis_code p2_fields_entries(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
+{
+    const struct p2_fields *fields = fields_at(guest, args[0].n);
+    struct cis_pair *items;
+    CIS_TRY(cis_guest_burn(guest, fields->n, err));
+    CIS_TRY(p2_pairs(guest, fields->n, &items, err));
+    for (size_t i = 0; i < fields->n; i++) {
+        items[i].first = cis_bytes_of(fields->at[i].name, fields->at[i].name_len);
+        items[i].second = cis_bytes_of(fields->at[i].value, fields->at[i].value_len);
+    }
+    out->items = items;
+    out->nitems = fields->n;
+    return CIS_OK;
+}
+
+cis_code p2_fields_append(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
+{
+    return add(guest, fields_at(guest, args[0].n), text_of(args[1].bytes), text_of(args[2].bytes),
+               &out->failed, &out->error, err);
+}
+
+/* All values are judged before any takes the place of those that are there. */
+cis_code p2_fields_set(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                       struct cis_error *err)
+{
+    struct p2_fields *fields = fields_at(guest, args[0].n);
+    struct cis_str name = text_of(args[1].bytes);
+    const struct cis_typed *values = &args[2];
+    out->failed = !judge(fields, name, &out->error);
+    if (!out->failed && values->n != 0) {
+        out->failed = true;
+        out->error = FORBIDDEN;
+    }
+    for (size_t i = 0; i < values->nitems && !out->failed; i++) {
+        out->failed = !cis_header_value(text_of(values->items[i].first));
+        out->error = INVALID_SYNTAX;
+    }
+    if (out->failed) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_guest_burn(guest, fields->n + values->nitems, err));
+    remove_all(guest, fields, name);
+    for (size_t i = 0; i < values->nitems && !out->failed; i++) {
+        CIS_TRY(add(guest, fields, name, text_of(values->items[i].first), &out->failed, &out->error,
+                    err));
+    }
+    return CIS_OK;
+}
+
+struct named_args {
+    uint32_t self;
+    struct cis_str name;
+};
+
+cis_code p2_fields_has(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct named_args *a = args;
+    const struct p2_fields *fields = fields_at(guest, a->self);
+    bool *found = result;
+    CIS_TRY(cis_guest_burn(guest, fields->n, err));
+    for (size_t i = 0; i < fields->n && !*found; i++) {
+        *found = same_name(&fields->at[i], a->name);
+    }
+    return CIS_OK;
+}
+
+cis_code p2_fields_delete(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct named_args *a = args;
+    struct p2_fields *fields = fields_at(guest, a->self);
+    struct {
+        bool failed;
+        uint32_t error;
+    } *r = result;
+    CIS_TRY(cis_guest_burn(guest, fields->n, err));
+    r->failed = !judge(fields, a->name, &r->error);
+    if (!r->failed) {
+        r->error = 0;
+        remove_all(guest, fields, a->name);
+    }
+    return CIS_OK;
+}
+
+cis_code p2_fields_clone(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
+{
+    const struct p2_fields *from = fields_at(guest, args[0].n);
+    struct p2_fields *fields;
+    bool full;
+    CIS_TRY(cis_guest_burn(guest, from->n, err));
+    CIS_TRY(p2_fields_new(guest, &fields, err));
+    for (size_t i = 0; i < from->n; i++) {
+        const struct p2_field *field = &from->at[i];
+        cis_code code = p2_fields_add(guest, fields, name_of(field),
+                                      (struct cis_str){field->value, field->value_len}, &full, err);
+        if (code != CIS_OK) {
+            p2_fields_unref(cis_host_of(guest), fields);
+            return code;
+        }
+    }
+    out->kind = P2_FIELDS;
+    return p2_fields_give(guest, fields, &out->rep, err);
+}

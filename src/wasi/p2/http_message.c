@@ -1,0 +1,361 @@
+/* wasi:http/types: requests and responses that are put together, and a request's options. */
+#include "wasi/p2/http.h"
+
+#include <strings.h>
+#include "base/mem.h"
+#include "policy/header.h"
+#include "policy/net.h"
+
+#define TEXT_MAX 8192u /* of a path, an authority, a name */
+
+static struct p2_message *message_at(cis_guest *guest, uint32_t rep)
+{
+    return p2_at(guest, rep)->message;
+}
+
+void p2_message_free(struct cis_host *host, struct p2_message *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    if (m->body != NULL) {
+        if (m->body->x == NULL) {
+            p2_out_body_cut(m->body);
+        }
+        p2_source_unref(host, &m->body->source);
+    }
+    p2_source_unref(host, m->in != NULL ? &m->in->source : NULL);
+    p2_fields_unref(host, m->fields);
+    cis_free((char *)(uintptr_t)m->method.other.ptr);
+    cis_free((char *)(uintptr_t)m->scheme.scheme.other.ptr);
+    cis_free(m->authority);
+    cis_free(m->path);
+    cis_budget_release(&host->budget, m->charged);
+    cis_free(m);
+}
+
+/* A message with the headers that an owned handle names, which cannot be changed from here on. */
+static cis_code message_new(cis_guest *guest, enum p2_kind kind, uint32_t fields, uint32_t *out_rep,
+                            struct cis_error *err)
+{
+    struct p2_thing *thing;
+    CIS_TRY(p2_http_charge(guest, sizeof *thing->message, err));
+    struct p2_message *m = cis_zalloc(sizeof *m);
+    if (m == NULL) {
+        cis_budget_release(cis_guest_budget(guest), sizeof *m);
+        return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
+    }
+    m->charged = sizeof *m;
+    m->status = 200;
+    m->fields = p2_fields_take(guest, fields);
+    m->fields->immutable = true;
+    cis_code code = p2_new(guest, kind, out_rep, &thing, err);
+    if (code != CIS_OK) {
+        p2_message_free(cis_host_of(guest), m);
+        return code;
+    }
+    thing->message = m;
+    return CIS_OK;
+}
+
+cis_code p2_out_request_constructor(cis_guest *guest, const void *args, void *result,
+                                    struct cis_error *err)
+{
+    return message_new(guest, P2_OUT_REQUEST, *(const uint32_t *)args, result, err);
+}
+
+cis_code p2_out_response_constructor(cis_guest *guest, const void *args, void *result,
+                                     struct cis_error *err)
+{
+    return message_new(guest, P2_OUT_RESPONSE, *(const uint32_t *)args, result, err);
+}
+
+cis_code p2_message_headers(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    struct p2_fields *fields = message_at(guest, *(const uint32_t *)args)->fields;
+    fields->refs++;
+    return p2_fields_give(guest, fields, result, err);
+}
+
+cis_code p2_message_body(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    struct p2_message *m = message_at(guest, *(const uint32_t *)args);
+    struct http_made *r = result;
+    uint64_t length;
+    r->failed = m->body != NULL || !p2_fields_length(m->fields, &length);
+    if (r->failed) {
+        return CIS_OK;
+    }
+    CIS_TRY(p2_out_body_new(guest, length, &m->body, err));
+    return p2_new_over(guest, P2_OUT_BODY, &m->body->source, P2_WRITES, &r->rep, err);
+}
+
+/* ---- texts ---- */
+
+/* *slot becomes a copy of the text, or NULL. */
+static cis_code set_text(cis_guest *guest, struct p2_message *m, char **slot, bool has,
+                         struct cis_str text, struct cis_error *err)
+{
+    char *copy = NULL;
+    uint64_t old = *slot != NULL ? strlen(*slot) + 1 : 0;
+    if (has) {
+        CIS_TRY(p2_http_charge(guest, text.len + 1, err));
+        copy = cis_strndup(text.ptr, text.len);
+        if (copy == NULL) {
+            cis_budget_release(cis_guest_budget(guest), text.len + 1);
+            return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
+        }
+        m->charged += text.len + 1;
+    }
+    m->charged -= old;
+    cis_budget_release(cis_guest_budget(guest), old);
+    cis_free(*slot);
+    *slot = copy;
+    return CIS_OK;
+}
+
+/* A case and, for the last, its text. */
+static cis_code set_case(cis_guest *guest, struct p2_message *m, struct http_case *slot,
+                         struct http_case to, bool other, struct cis_error *err)
+{
+    char *text = (char *)(uintptr_t)slot->other.ptr;
+    CIS_TRY(set_text(guest, m, &text, other, to.other, err));
+    slot->is = to.is;
+    slot->other = (struct cis_str){text, text != NULL ? to.other.len : 0};
+    return CIS_OK;
+}
+
+cis_code p2_message_method(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    (void)err;
+    *(struct http_case *)result = message_at(guest, *(const uint32_t *)args)->method;
+    return CIS_OK;
+}
+
+cis_code p2_message_set_method(cis_guest *guest, const void *args, void *result,
+                               struct cis_error *err)
+{
+    const struct {
+        uint32_t self;
+        struct http_case method;
+    } *a = args;
+    struct http_done *r = result;
+    bool other = a->method.is == HTTP_METHOD_OTHER;
+    r->failed = other && (a->method.other.len > 64 || !cis_header_token(a->method.other));
+    struct p2_message *m = message_at(guest, a->self);
+    return r->failed ? CIS_OK : set_case(guest, m, &m->method, a->method, other, err);
+}
+
+cis_code p2_message_scheme(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    (void)err;
+    *(struct http_scheme_option *)result = message_at(guest, *(const uint32_t *)args)->scheme;
+    return CIS_OK;
+}
+
+/* RFC 3986 §3.1 */
+static bool is_scheme(struct cis_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && (i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'))) {
+            return false;
+        }
+    }
+    return text.len > 0 && text.len <= 64;
+}
+
+cis_code p2_message_set_scheme(cis_guest *guest, const void *args, void *result,
+                               struct cis_error *err)
+{
+    const struct {
+        uint32_t self;
+        struct http_scheme_option scheme;
+    } *a = args;
+    struct http_done *r = result;
+    bool other = a->scheme.has && a->scheme.scheme.is == HTTP_SCHEME_OTHER;
+    r->failed = other && !is_scheme(a->scheme.scheme.other);
+    if (r->failed) {
+        return CIS_OK;
+    }
+    struct p2_message *m = message_at(guest, a->self);
+    m->scheme.has = a->scheme.has;
+    return set_case(guest, m, &m->scheme.scheme, a->scheme.scheme, other, err);
+}
+
+static cis_code give_text(const char *text, void *result)
+{
+    struct http_text_option *r = result;
+    r->has = text != NULL;
+    r->text = cis_str_of(text != NULL ? text : "");
+    return CIS_OK;
+}
+
+cis_code p2_message_authority(cis_guest *guest, const void *args, void *result,
+                              struct cis_error *err)
+{
+    (void)err;
+    return give_text(message_at(guest, *(const uint32_t *)args)->authority, result);
+}
+
+cis_code p2_message_path(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    (void)err;
+    return give_text(message_at(guest, *(const uint32_t *)args)->path, result);
+}
+
+struct set_text_args {
+    uint32_t self;
+    struct http_text_option text;
+};
+
+/* What the URL is made of is read by the same parser as the URL: nothing of one part may turn into
+ * another. */
+static bool is_authority(struct cis_str text)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf url = CIS_BUF_INIT(TEXT_MAX + 16);
+    CIS_CLEANUP(cis_url_done) struct cis_url parsed = {0};
+    for (size_t i = 0; i < text.len; i++) {
+        if (strchr("/?#@\\", text.ptr[i]) != NULL) { /* a NUL as well */
+            return false;
+        }
+    }
+    cis_buf_text(&url, "http://");
+    cis_buf_str(&url, text);
+    cis_buf_byte(&url, '/');
+    return text.len <= TEXT_MAX && cis_buf_check(&url, "authority", NULL) == CIS_OK &&
+           cis_url_parse(cis_buf_view(&url), &parsed, NULL) == CIS_OK;
+}
+
+/* In origin form: a path or a query. What begins otherwise could name another host. */
+static bool is_path(struct cis_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c <= 0x20 || c == 0x7f || c == '#' || c == '\\') {
+            return false;
+        }
+    }
+    return text.len <= TEXT_MAX && (text.len == 0 || text.ptr[0] == '/' || text.ptr[0] == '?');
+}
+
+cis_code p2_message_set_authority(cis_guest *guest, const void *args, void *result,
+                                  struct cis_error *err)
+{
+    const struct set_text_args *a = args;
+    struct http_done *r = result;
+    struct p2_message *m = message_at(guest, a->self);
+    r->failed = a->text.has && !is_authority(a->text.text);
+    return r->failed ? CIS_OK : set_text(guest, m, &m->authority, a->text.has, a->text.text, err);
+}
+
+cis_code p2_message_set_path(cis_guest *guest, const void *args, void *result,
+                             struct cis_error *err)
+{
+    const struct set_text_args *a = args;
+    struct http_done *r = result;
+    struct p2_message *m = message_at(guest, a->self);
+    r->failed = a->text.has && !is_path(a->text.text);
+    return r->failed ? CIS_OK : set_text(guest, m, &m->path, a->text.has, a->text.text, err);
+}
+
+/* ---- what only one kind has ---- */
+
+cis_code p2_in_request_consume(cis_guest *guest, const void *args, void *result,
+                               struct cis_error *err)
+{
+    struct p2_message *m = message_at(guest, *(const uint32_t *)args);
+    struct http_made *r = result;
+    r->failed = m->in == NULL || m->in->consumed;
+    if (r->failed) {
+        return CIS_OK;
+    }
+    m->in->consumed = true;
+    return p2_new_over(guest, P2_IN_BODY, &m->in->source, P2_READS, &r->rep, err);
+}
+
+cis_code p2_out_response_status(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
+{
+    (void)err;
+    *(uint16_t *)result = message_at(guest, *(const uint32_t *)args)->status;
+    return CIS_OK;
+}
+
+cis_code p2_out_response_set_status(cis_guest *guest, const void *args, void *result,
+                                    struct cis_error *err)
+{
+    const struct {
+        uint32_t self;
+        uint16_t status;
+    } *a = args;
+    struct http_done *r = result;
+    (void)err;
+    r->failed = a->status < 100 || a->status > 999;
+    if (!r->failed) {
+        message_at(guest, a->self)->status = a->status;
+    }
+    return CIS_OK;
+}
+
+/* Nobody has sent this program a request, so nobody waits for the answer. */
+cis_code p2_outparam_set(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct {
+        uint32_t param;
+        struct http_made_error response;
+    } *a = args;
+    (void)result, (void)err;
+    p2_drop(guest, a->param);
+    if (!a->response.failed) {
+        p2_drop(guest, a->response.rep);
+    }
+    return CIS_OK;
+}
+
+/* ---- options ---- */
+
+cis_code p2_options_constructor(cis_guest *guest, const struct cis_typed *args,
+                                struct cis_answer *out, struct cis_error *err)
+{
+    (void)args;
+    struct p2_thing *thing;
+    struct p2_http_options *options = cis_zalloc(sizeof *options);
+    if (options == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
+    }
+    cis_code code = p2_give(guest, P2_REQUEST_OPTIONS, out, &thing, err);
+    if (code != CIS_OK) {
+        cis_free(options);
+        return code;
+    }
+    thing->options = options;
+    return CIS_OK;
+}
+
+struct set_time_args {
+    uint32_t self;
+    struct http_time_option time;
+};
+
+#define TIME(name, member)                                                                         \
+    cis_code p2_options_##name(cis_guest *guest, const void *args, void *result,                   \
+                               struct cis_error *err)                                              \
+    {                                                                                              \
+        (void)err;                                                                                 \
+        *(struct http_time_option *)result =                                                       \
+            p2_at(guest, *(const uint32_t *)args)->options->member;                                \
+        return CIS_OK;                                                                             \
+    }                                                                                              \
+    cis_code p2_options_set_##name(cis_guest *guest, const void *args, void *result,               \
+                                   struct cis_error *err)                                          \
+    {                                                                                              \
+        (void)err, (void)result;                                                                   \
+        const struct set_time_args *a = args;                                                      \
+        p2_at(guest, a->self)->options->member = a->time;                                          \
+        return CIS_OK;                                                                             \
+    }
+TIME(connect, connect)
+TIME(first_byte, first_byte)
+TIME(between, between)

@@ -1,0 +1,280 @@
+/* wasi:http/types: bodies that are written. A body may be written before its request is sent: as
+ * much as one write takes waits here, and goes to the exchange once there is one. */
+#include "wasi/p2/http.h"
+
+#include <errno.h>
+#include <poll.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "policy/header.h"
+
+cis_code p2_out_body_new(cis_guest *guest, uint64_t length, struct p2_out_body **out,
+                         struct cis_error *err)
+{
+    uint64_t cost = sizeof **out + P2_CHUNK;
+    CIS_TRY(p2_http_charge(guest, cost, err));
+    struct p2_out_body *b = cis_zalloc(sizeof *b);
+    if (b == NULL) {
+        cis_budget_release(cis_guest_budget(guest), cost);
+        return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
+    }
+    p2_source_init(&b->source, &p2_out_body_ops);
+    b->length = length;
+    b->charged = cost;
+    *out = b;
+    return CIS_OK;
+}
+
+static void body_free(struct cis_host *host, struct p2_source *source)
+{
+    struct p2_out_body *b = (struct p2_out_body *)source; /* its exchange is gone: it held it */
+    p2_fields_unref(host, b->trailers);
+    cis_budget_release(&host->budget, b->charged);
+    cis_free(b->early);
+    cis_free(b);
+}
+
+/* Nothing more will come of it; an exchange that waits for the rest cannot go on. */
+void p2_out_body_cut(struct p2_out_body *b)
+{
+    struct p2_exchange *x = b->x;
+    b->cut = true;
+    if (x != NULL && !b->finished && !x->state.closed) {
+        p2_exchange_fail(x, b->fault != CIS_HTTP_FINE ? b->fault : CIS_HTTP_PROTOCOL);
+    }
+}
+
+/* ---- the end ---- */
+
+static enum cis_http_fault tell_end(struct p2_out_body *b)
+{
+    struct p2_exchange *x = b->x;
+    size_t n = b->trailers != NULL ? b->trailers->n : 0;
+    struct cis_http_header *list = n != 0 ? cis_calloc(n, sizeof *list) : NULL;
+    b->told = true;
+    if (n != 0 && list == NULL) {
+        return CIS_HTTP_INTERNAL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        list[i] = (struct cis_http_header){b->trailers->at[i].name, b->trailers->at[i].value};
+    }
+    enum cis_http_fault fault = x->http->finish(x->http->self, x->handle, list, n);
+    cis_free(list);
+    return fault;
+}
+
+void p2_out_body_push(struct p2_out_body *b)
+{
+    struct p2_exchange *x = b->x;
+    if (x == NULL || x->handle == NULL || x->fault != CIS_HTTP_FINE) {
+        return;
+    }
+    size_t n = b->nearly < x->state.room ? b->nearly : x->state.room;
+    if (n != 0) {
+        x->http->write(x->http->self, x->handle, b->early, n);
+        b->nearly -= n;
+        memmove(b->early, b->early + n, b->nearly);
+        x->state.room -= n;
+        x->state.flushed = false;
+    }
+    if (b->finished && b->nearly == 0 && !b->told) {
+        enum cis_http_fault fault = tell_end(b);
+        if (fault != CIS_HTTP_FINE) {
+            b->fault = fault;
+            p2_exchange_fail(x, fault);
+        }
+    }
+}
+
+/* ---- as a stream ---- */
+
+/* Why nothing can be written any more; 0: it can. */
+static int stopped(struct p2_out_body *b)
+{
+    if (b->fault == CIS_HTTP_FINE && b->x != NULL) {
+        b->fault = b->x->fault;
+    }
+    if (b->fault != CIS_HTTP_FINE) {
+        return EIO;
+    }
+    bool closed = b->x != NULL && b->x->state.closed && b->length != b->written;
+    return b->cut || b->finished || closed ? EPIPE : 0;
+}
+
+/* Bytes that are taken now. What is left of a known length is no bound: who writes more is told
+ * that, and not that there is no room. */
+static size_t room_of(const struct p2_out_body *b)
+{
+    if (b->flushing) {
+        return 0;
+    }
+    size_t room = b->x == NULL ? P2_CHUNK - b->nearly : b->nearly != 0 ? 0 : b->x->state.room;
+    if (b->length != UINT64_MAX && room >= b->length - b->written) {
+        return P2_CHUNK;
+    }
+    return room < P2_CHUNK ? room : P2_CHUNK;
+}
+
+static bool flushed(const struct p2_out_body *b)
+{
+    return b->x == NULL || (b->nearly == 0 && b->x->state.flushed);
+}
+
+static bool is_ready(struct p2_out_body *b)
+{
+    return stopped(b) != 0 || (b->flushing ? flushed(b) : room_of(b) != 0);
+}
+
+static void body_wish(struct p2_source *self, enum p2_way way, struct p2_wish *out)
+{
+    struct p2_out_body *b = (struct p2_out_body *)self;
+    (void)way;
+    if (is_ready(b)) {
+        return;
+    }
+    out->at_ns = CIS_NEVER;
+    if (b->x != NULL) {
+        p2_exchange_ops.wish(&b->x->source, P2_WRITES, out);
+    }
+}
+
+static bool body_ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
+{
+    struct p2_out_body *b = (struct p2_out_body *)self;
+    (void)way;
+    if (b->x != NULL) {
+        p2_exchange_look(guest, b->x, false);
+    }
+    return is_ready(b);
+}
+
+static int body_room(cis_guest *guest, struct p2_source *self, size_t *out_n)
+{
+    struct p2_out_body *b = (struct p2_out_body *)self;
+    body_ready(guest, self, P2_WRITES);
+    b->flushing = b->flushing && !flushed(b);
+    *out_n = room_of(b);
+    return stopped(b);
+}
+
+static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes data)
+{
+    struct p2_out_body *b = (struct p2_out_body *)self;
+    int no = stopped(b);
+    if (no != 0) {
+        return no;
+    }
+    if (data.len > b->length - b->written) {
+        b->written += data.len;
+        b->fault = CIS_HTTP_REQUEST_BODY_SIZE;
+        p2_out_body_cut(b);
+        return EIO;
+    }
+    cis_host_of(guest)->http_bytes_out += data.len;
+    b->written += data.len;
+    if (b->x != NULL) {
+        b->x->http->write(b->x->http->self, b->x->handle, data.ptr, data.len);
+        p2_exchange_look(guest, b->x, false);
+        return 0;
+    }
+    b->early = b->early != NULL ? b->early : cis_alloc(P2_CHUNK);
+    if (b->early == NULL) {
+        return ENOMEM;
+    }
+    memcpy(b->early + b->nearly, data.ptr, data.len);
+    b->nearly += data.len;
+    return 0;
+}
+
+static int body_flush(cis_guest *guest, struct p2_source *self)
+{
+    struct p2_out_body *b = (struct p2_out_body *)self;
+    body_ready(guest, self, P2_WRITES);
+    int no = stopped(b);
+    b->flushing = no == 0 && !flushed(b);
+    return b->flushing ? EAGAIN : no;
+}
+
+static void body_close(struct cis_host *host, struct p2_source *self, enum p2_way way)
+{
+    (void)host, (void)way;
+    ((struct p2_out_body *)self)->streaming = false;
+}
+
+const struct p2_source_ops p2_out_body_ops = {.wish = body_wish,
+                                              .ready = body_ready,
+                                              .room = body_room,
+                                              .write = body_write,
+                                              .flush = body_flush,
+                                              .close = body_close,
+                                              .free = body_free};
+
+/* ---- handlers ---- */
+
+cis_code p2_out_body_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    struct p2_out_body *b = (struct p2_out_body *)p2_at(guest, *(const uint32_t *)args)->source;
+    struct http_made *r = result;
+    r->failed = b->streamed;
+    if (r->failed) {
+        return CIS_OK;
+    }
+    b->streamed = b->streaming = true;
+    return p2_new_over(guest, P2_OUTPUT, &b->source, P2_WRITES, &r->rep, err);
+}
+
+static bool good_trailers(const struct p2_out_body *b)
+{
+    if (b->trailers != NULL && b->trailers->n != 0 && b->length != UINT64_MAX) {
+        return false; /* after a length there is no place for them */
+    }
+    for (size_t i = 0; b->trailers != NULL && i < b->trailers->n; i++) {
+        const struct p2_field *field = &b->trailers->at[i];
+        if (!cis_header_in_trailers((struct cis_str){field->name, field->name_len})) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void end(cis_guest *guest, struct p2_out_body *b, struct http_done_error *r)
+{
+    r->failed = true;
+    if (b->streaming) {
+        p2_http_error_text(&r->error, "the body's stream is still there");
+    } else if (b->fault == CIS_HTTP_REQUEST_BODY_SIZE ||
+               (b->length != UINT64_MAX && b->written != b->length)) {
+        b->fault = CIS_HTTP_REQUEST_BODY_SIZE;
+        p2_http_error_size(&r->error, b->written);
+    } else if (!good_trailers(b)) {
+        b->fault = CIS_HTTP_PROTOCOL;
+        p2_http_error(&r->error, b->fault);
+    } else {
+        b->finished = true;
+        if (b->x != NULL) {
+            p2_exchange_look(guest, b->x, false); /* pushes the end, too */
+        }
+        r->failed = b->fault != CIS_HTTP_FINE;
+        if (r->failed) {
+            p2_http_error(&r->error, b->fault);
+        }
+    }
+}
+
+/* A request that is cut short never looks like a whole one: what cannot be ended well is cut. */
+cis_code p2_out_body_finish(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct {
+        uint32_t self;
+        struct http_rep_option trailers;
+    } *a = args;
+    struct http_done_error *r = result;
+    (void)err;
+    struct p2_out_body *b = (struct p2_out_body *)p2_at(guest, a->self)->source;
+    if (a->trailers.has) {
+        b->trailers = p2_fields_take(guest, a->trailers.rep);
+    }
+    end(guest, b, r);
+    p2_drop(guest, a->self);
+    return CIS_OK;
+}

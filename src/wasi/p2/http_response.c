@@ -1,0 +1,266 @@
+/* wasi:http/types: what comes back: the future of a response, the response, its body, its trailers.
+ */
+#include "wasi/p2/http.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "policy/header.h"
+
+#define DISCARD (1u << 20) /* of a body that nobody reads, in one go */
+
+static struct p2_exchange *exchange_at(cis_guest *guest, uint32_t rep)
+{
+    return (struct p2_exchange *)p2_at(guest, rep)->source;
+}
+
+/* ---- fields of the peer ---- */
+
+struct collect {
+    cis_guest *guest;
+    struct p2_fields *fields;
+    struct cis_error *err;
+    cis_code code;
+};
+
+/* What is about the connection is the host's business; how long the body is, everybody's. */
+static bool collect_one(void *self, const char *name, const char *value)
+{
+    struct collect *c = self;
+    bool full;
+    struct cis_str text = cis_str_of(name);
+    if (cis_header_of_host(text) && strcasecmp(name, "content-length") != 0) {
+        return true;
+    }
+    c->code = p2_fields_add(c->guest, c->fields, text, cis_str_of(value), &full, c->err);
+    return c->code == CIS_OK && !full;
+}
+
+/* *out NULL: more of them than a set may have. */
+static cis_code fields_of(cis_guest *guest, const struct p2_exchange *x, bool trailers,
+                          struct p2_fields **out, struct cis_error *err)
+{
+    struct collect c = {.guest = guest, .err = err};
+    CIS_TRY(p2_fields_new(guest, &c.fields, err));
+    bool all = x->http->fields(x->http->self, x->handle, trailers, &c, collect_one);
+    c.fields->immutable = true;
+    *out = c.fields;
+    if (c.code != CIS_OK || !all) {
+        p2_fields_unref(cis_host_of(guest), c.fields);
+        *out = NULL;
+    }
+    return c.code;
+}
+
+/* ---- the future of a response ---- */
+
+struct response_result { /* option<result<result<own<incoming-response>, error-code>>> */
+    bool has;
+    struct {
+        bool failed;
+        struct http_made_error inner;
+    } outer;
+};
+
+cis_code p2_future_response_get(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
+{
+    struct p2_exchange *x = exchange_at(guest, *(const uint32_t *)args);
+    struct response_result *r = result;
+    if (!x->answered) {
+        p2_exchange_look(guest, x, true);
+    }
+    bool headers = x->state.status != 0 && x->handle != NULL;
+    r->has = x->answered || headers || x->fault != CIS_HTTP_FINE;
+    r->outer.failed = x->answered;
+    if (!r->has || x->answered) {
+        return CIS_OK;
+    }
+    x->answered = true;
+    if (headers) { /* even if the exchange has failed since: then its body says so */
+        CIS_TRY(fields_of(guest, x, false, &x->headers, err));
+        if (x->headers == NULL) {
+            p2_exchange_fail(x, CIS_HTTP_RESPONSE_HEADERS_SIZE);
+        }
+    }
+    r->outer.inner.failed = x->headers == NULL;
+    if (r->outer.inner.failed) {
+        p2_http_error(&r->outer.inner.error, x->fault);
+        return CIS_OK;
+    }
+    return p2_new_over(guest, P2_IN_RESPONSE, &x->source, P2_STATE, &r->outer.inner.rep, err);
+}
+
+cis_code p2_future_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
+{
+    return p2_give_over(guest, P2_POLLABLE, p2_at(guest, args[0].n)->source, P2_STATE, out, err);
+}
+
+/* ---- the response ---- */
+
+cis_code p2_in_response_status(cis_guest *guest, const void *args, void *result,
+                               struct cis_error *err)
+{
+    (void)err;
+    *(uint16_t *)result = exchange_at(guest, *(const uint32_t *)args)->state.status;
+    return CIS_OK;
+}
+
+cis_code p2_in_response_headers(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
+{
+    struct p2_fields *fields = exchange_at(guest, *(const uint32_t *)args)->headers;
+    fields->refs++;
+    return p2_fields_give(guest, fields, result, err);
+}
+
+cis_code p2_in_response_consume(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
+{
+    struct p2_exchange *x = exchange_at(guest, *(const uint32_t *)args);
+    struct http_made *r = result;
+    r->failed = x->consumed;
+    if (r->failed) {
+        return CIS_OK;
+    }
+    x->consumed = true;
+    return p2_new_over(guest, P2_IN_BODY, &x->source, P2_READS, &r->rep, err);
+}
+
+/* ---- its body ---- */
+
+cis_code p2_in_body_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    struct p2_exchange *x = exchange_at(guest, *(const uint32_t *)args);
+    struct http_made *r = result;
+    r->failed = x->streamed;
+    if (r->failed) {
+        return CIS_OK;
+    }
+    x->streamed = x->streaming = true;
+    return p2_new_over(guest, P2_INPUT, &x->source, P2_READS, &r->rep, err);
+}
+
+/* ---- its trailers: ready when all of the body is gone, which is thrown away unless its stream is
+ * still there ---- */
+
+struct late {
+    struct p2_source source;
+    struct p2_exchange *x;
+};
+
+static bool late_is_ready(const struct late *late)
+{
+    const struct p2_exchange *x = late->x;
+    return x->fault != CIS_HTTP_FINE || x->handle == NULL || x->state.ended;
+}
+
+static void discard(cis_guest *guest, struct p2_exchange *x)
+{
+    uint8_t block[4096];
+    p2_exchange_look(guest, x, true);
+    for (size_t n = 0; n < DISCARD && x->handle != NULL && x->state.readable && !x->state.ended;) {
+        size_t got = x->http->read(x->http->self, x->handle, block, sizeof block);
+        n += got != 0 ? got : DISCARD;
+        p2_exchange_look(guest, x, true);
+    }
+}
+
+static void late_wish(struct p2_source *self, enum p2_way way, struct p2_wish *out)
+{
+    const struct late *late = (const struct late *)self;
+    (void)way;
+    if (late_is_ready(late)) {
+        return;
+    }
+    if (late->x->state.readable && !late->x->streaming) {
+        out->at_ns = 1; /* there is something to throw away */
+        return;
+    }
+    p2_exchange_ops.wish(&late->x->source, P2_WRITES, out);
+}
+
+static bool late_ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
+{
+    const struct late *late = (const struct late *)self;
+    (void)way;
+    if (late->x->streaming) {
+        p2_exchange_look(guest, late->x, true);
+    } else {
+        discard(guest, late->x);
+    }
+    return late_is_ready(late);
+}
+
+static void late_free(struct cis_host *host, struct p2_source *self)
+{
+    p2_source_unref(host, &((struct late *)self)->x->source);
+    cis_budget_release(&host->budget, sizeof(struct late));
+    cis_free(self);
+}
+
+static const struct p2_source_ops late_ops = {
+    .wish = late_wish, .ready = late_ready, .free = late_free};
+
+cis_code p2_in_body_finish(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    uint32_t self = *(const uint32_t *)args;
+    struct p2_exchange *x = exchange_at(guest, self);
+    CIS_TRY(p2_http_charge(guest, sizeof(struct late), err));
+    struct late *late = cis_zalloc(sizeof *late);
+    if (late == NULL) {
+        cis_budget_release(cis_guest_budget(guest), sizeof *late);
+        return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
+    }
+    p2_source_init(&late->source, &late_ops);
+    late->x = x;
+    p2_source_ref(&x->source);
+    cis_code code = p2_new_over(guest, P2_FUTURE_TRAILERS, &late->source, P2_STATE, result, err);
+    p2_source_unref(cis_host_of(guest), &late->source);
+    p2_drop(guest, self);
+    return code;
+}
+
+struct trailers_result { /* option<result<result<option<own<trailers>>, error-code>>> */
+    bool has;
+    struct {
+        bool failed;
+        struct {
+            bool failed;
+            union {
+                struct http_rep_option trailers;
+                struct http_error error;
+            };
+        } inner;
+    } outer;
+};
+
+cis_code p2_future_trailers_get(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
+{
+    struct late *late = (struct late *)p2_at(guest, *(const uint32_t *)args)->source;
+    struct p2_exchange *x = late->x;
+    struct trailers_result *r = result;
+    struct p2_fields *fields = NULL;
+    r->has = late_ready(guest, &late->source, P2_STATE);
+    r->outer.failed = x->late;
+    if (!r->has || x->late) {
+        return CIS_OK;
+    }
+    x->late = true;
+    if (x->fault == CIS_HTTP_FINE) {
+        CIS_TRY(fields_of(guest, x, true, &fields, err));
+    }
+    if (fields == NULL) {
+        r->outer.inner.failed = true;
+        p2_http_error(&r->outer.inner.error,
+                      x->fault != CIS_HTTP_FINE ? x->fault : CIS_HTTP_RESPONSE_TRAILERS_SIZE);
+        return CIS_OK;
+    }
+    if (fields->n == 0) {
+        p2_fields_unref(cis_host_of(guest), fields);
+        return CIS_OK;
+    }
+    r->outer.inner.trailers.has = true;
+    return p2_fields_give(guest, fields, &r->outer.inner.trailers.rep, err);
+}

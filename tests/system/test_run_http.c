@@ -1,0 +1,329 @@
+/* Programs that speak wasi:http, against a server on loopback. */
+#include "service_http/certs.h"
+#include "service_http/server.h"
+#include "system.h"
+
+#include "base/cancel.h"
+
+struct world {
+    struct sys sys; /* first: what the helpers take */
+    httpd *server;
+    char guest[600], authority[64], grant[96];
+};
+
+static const char *big = "67108864"; /* the long form: 1 GiB */
+
+static const struct httpd_raw raw[] = {
+    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfour"},
+    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nfour!"},
+    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfour", .hold = true},
+    {.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: evil\r\n\r\n"},
+    {.bytes = "HTTP/1.1 200 OK\r\nConnection: close\r\nKeep-Alive: 1\r\nProxy-Authenticate: x\r\n"
+              "Content-Length: 2\r\nX-Mine: \xff\r\n\r\nok"},
+};
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    w->sys.home = test_dir_new();
+    w->server = httpd_start(&(struct httpd_options){.raw = raw, .nraw = sizeof raw / sizeof *raw});
+    snprintf(w->guest, sizeof w->guest, "%s/http.component.wasm", w->sys.home);
+    snprintf(w->authority, sizeof w->authority, "127.0.0.1:%u", httpd_port(w->server));
+    snprintf(w->grant, sizeof w->grant, "http://%s", w->authority);
+    *state = w;
+    return w->server == NULL ||
+           cis(&w->sys, "component", "new", CIS_GUESTS_DIR "/http.wasm", "-o", w->guest);
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    struct cis_error err;
+    httpd_stop(w->server);
+    sys_forget(&w->sys);
+    int failed = cis_file_remove_tree(w->sys.home, &err) != CIS_OK;
+    free(w->sys.home);
+    free(w);
+    return failed;
+}
+
+/* cis run --http GRANT guest METHOD http AUTHORITY PATH … */
+#define SEND(method, path, ...)                                                                    \
+    cis(&w->sys, "run", "--http", w->grant, w->guest, method, "http", w->authority, path,          \
+        ##__VA_ARGS__)
+#define assert_out(part) assert_contains(sys_out(&w->sys), part)
+
+static void fields_and_objects_do_what_the_interface_says(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, cis(&w->sys, "run", w->guest, "fields"));
+    assert_string_equal(sys_out(&w->sys), "");
+    assert_exit(&w->sys, 0, cis(&w->sys, "run", w->guest, "objects"));
+    assert_string_equal(sys_out(&w->sys), "");
+    assert_exit(&w->sys, 134, cis(&w->sys, "run", w->guest, "outparam")); /* nobody gave it one */
+}
+
+static void ten_thousand_fields_are_taken_and_a_hundred_thousand_are_an_error(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, cis(&w->sys, "run", w->guest, "many", "10000"));
+    assert_string_equal(sys_out(&w->sys), "from-list: taken\nappend: 10000\nset: taken\n");
+    assert_exit(&w->sys, 0, cis(&w->sys, "run", w->guest, "many", "100000"));
+    assert_string_equal(sys_out(&w->sys), "from-list: refused\nappend: 16384\nset: refused\n");
+    assert_exit(&w->sys, 0, SEND("GET", "/headers?n=10000", "count"));
+    assert_out("header X-9999: v\n");
+    assert_exit(&w->sys, 1, SEND("GET", "/headers?n=100000", "count"));
+    assert_out("response: HTTP-response-header-section-size\n");
+}
+
+static void a_request_brings_status_headers_body_and_trailers(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, SEND("GET", "/hello", "header=X-Mine: yes"));
+    assert_out("status 200\n");
+    assert_out("header Content-Length: 5\n");
+    assert_out("hello\nbody 5 bytes\n");
+    char *seen = httpd_last(w->server);
+    assert_contains(seen, "GET /hello HTTP/1.1\r\n");
+    assert_contains(seen, "X-Mine: yes\r\n");
+    assert_lacks(seen, "Transfer-Encoding");
+    cis_free(seen);
+    assert_exit(&w->sys, 0, SEND("GET", "/chunked"));
+    assert_out("hello, world\nbody 12 bytes\ntrailer X-Trailer: late\n");
+    assert_exit(&w->sys, 0, SEND("GET", "/raw/4"));
+    assert_out("header X-Mine: \xff\n");
+    assert_lacks(sys_out(&w->sys), "Connection"); /* the host's own */
+    assert_lacks(sys_out(&w->sys), "Proxy-Authenticate");
+}
+
+static void statuses_and_methods_pass_as_they_are(void **state)
+{
+    struct world *w = *state;
+    static const char *const paths[] = {"/status/204", "/status/304", "/status/404", "/status/500"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char line[32];
+        snprintf(line, sizeof line, "status %s\n", paths[i] + 8);
+        assert_exit(&w->sys, 0, SEND("GET", paths[i]));
+        assert_out(line);
+    }
+    assert_exit(&w->sys, 0, SEND("GET", "/redirect?to=/hello")); /* an answer like others */
+    assert_out("status 302\n");
+    assert_exit(&w->sys, 0, SEND("HEAD", "/hello"));
+    assert_out("header Content-Length: 5\n");
+    assert_out("body 0 bytes\n");
+    assert_exit(&w->sys, 0, SEND("REPORT", "/echo?a=b", "body=x"));
+    assert_out("REPORT /echo?a=b HTTP/1.1\r\n");
+    assert_exit(&w->sys, 1, SEND("CONNECT", "/hello"));
+    assert_out("handle: HTTP-request-method-invalid\n");
+    assert_exit(&w->sys, 1, SEND("TRACE", "/hello"));
+    assert_exit(&w->sys, 1, SEND("a b", "/hello"));
+    assert_out("not a request\n");
+}
+
+static void bodies_stream_with_trailers_both_ways(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0,
+                SEND("POST", "/stream/mirror", "body=hello", "trailer=X-One: 1", "trailer=X-Two:"));
+    assert_out("hello\nbody 5 bytes\ntrailer X-One: 1\ntrailer X-Two: \ntrailer X-Bytes: 5\n");
+    assert_exit(&w->sys, 0, SEND("POST", "/stream/sink", "repeat=300000", "blocking"));
+    assert_out("300000 bytes, trailers: ");
+    assert_exit(&w->sys, 0, SEND("POST", "/stream/sink", "body=hello", "early", "trailer=A: b"));
+    assert_out("5 bytes, trailers: A: b");
+    assert_exit(&w->sys, 1, SEND("POST", "/stream/ignore", "repeat=100000000", "count"));
+    assert_out("status 200\n"); /* of one that did not want all of it */
+    assert_out("write: closed\n");
+}
+
+static void large_bodies_take_little_memory(void **state)
+{
+    struct world *w = *state;
+    char repeat[64], line[64];
+    snprintf(repeat, sizeof repeat, "repeat=%s", big);
+    snprintf(line, sizeof line, "body %s bytes\n", big);
+    w->sys.timeout_ns = 600 * CIS_NS_PER_S;
+    w->sys.env[0] =
+        "CIS_LIMITS_HOST_BYTES=4MiB"; /* the run is charged what it makes the host hold */
+    assert_exit(&w->sys, 0, SEND("POST", "/stream/mirror", repeat, "count"));
+    assert_out(line);
+    snprintf(line, sizeof line, "X-Bytes: %s\n", big);
+    assert_out(line);
+}
+
+static void lengths_are_kept_or_are_errors(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, SEND("POST", "/echo", "body=hello", "header=Content-Length: 5"));
+    assert_out("Content-Length: 5\r\n");
+    assert_exit(&w->sys, 1, SEND("POST", "/echo", "body=hello", "header=Content-Length: 9"));
+    assert_out("finish: HTTP-request-body-size(5)\n");
+    assert_exit(&w->sys, 1, SEND("POST", "/echo", "body=hello", "header=Content-Length: 3"));
+    assert_out("write: HTTP-request-body-size");
+    assert_exit(&w->sys, 1, SEND("GET", "/echo", "header=Content-Length: 3"));
+    assert_out("handle: HTTP-request-body-size(0)\n");
+    assert_exit(&w->sys, 1,
+                SEND("POST", "/echo", "body=hello", "header=Content-Length: 5",
+                     "header=content-length: 6"));
+    assert_out("no body\n");
+    assert_exit(&w->sys, 1, SEND("GET", "/echo", "header=Content-Length: -1"));
+    assert_out("handle: HTTP-protocol-error\n");
+    assert_exit(&w->sys, 0, SEND("GET", "/raw/0"));
+    assert_out("body: HTTP-response-incomplete\n");
+    assert_out("trailers: HTTP-response-incomplete\n");
+    assert_exit(&w->sys, 1, SEND("GET", "/raw/1"));
+    assert_out("response: HTTP-protocol-error\n");
+    assert_int_equal(httpd_requests(w->server), 3); /* none that was cut short */
+}
+
+static void headers_and_trailers_that_frame_are_refused(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0,
+                SEND("GET", "/echo", "header=Host: evil.example", "header=Transfer-Encoding: x",
+                     "header=Connection: close", "header=X: a\r\nHost: b"));
+    assert_out("header-error 1 Host: evil.example\n");
+    assert_out("header-error 1 Transfer-Encoding: x\n");
+    assert_out("header-error 0 X: a");
+    char *seen = httpd_last(w->server);
+    assert_lacks(seen, "evil");
+    cis_free(seen);
+    assert_exit(&w->sys, 1, SEND("POST", "/echo", "body=x", "trailer=Authorization: me"));
+    assert_out("finish: HTTP-protocol-error\n");
+    assert_exit(&w->sys, 1,
+                SEND("POST", "/echo", "body=x", "header=Content-Length: 1", "trailer=X: y"));
+    assert_out("finish: HTTP-protocol-error\n");
+    assert_exit(&w->sys, 0, SEND("GET", "/raw/3"));
+    assert_out("HTTP-protocol-error\n"); /* a field among the trailers that must not be there */
+}
+
+static void the_grant_is_for_where_the_request_goes(void **state)
+{
+    struct world *w = *state;
+    char path[128];
+    assert_exit(&w->sys, 1, cis(&w->sys, "run", w->guest, "GET", "http", w->authority, "/hello"));
+    assert_out("handle: HTTP-request-denied\n");
+    assert_contains(sys_err(&w->sys), "--allow http=http://127.0.0.1:");
+    assert_exit(&w->sys, 1,
+                cis(&w->sys, "run", "--http", "http://example.com", w->guest, "GET", "http",
+                    w->authority, "/hello"));
+    assert_out("handle: HTTP-request-denied\n");
+    snprintf(path, sizeof path, "http://%s/hello", w->authority); /* in absolute form */
+    assert_exit(&w->sys, 1,
+                cis(&w->sys, "run", "--http", "http://example.com", w->guest, "GET", "http",
+                    "example.com", path));
+    assert_out("path refused\n");
+    snprintf(path, sizeof path, "example.com@%s", w->authority);
+    assert_exit(&w->sys, 1,
+                cis(&w->sys, "run", "--http", "http://example.com", w->guest, "GET", "http", path,
+                    "/hello"));
+    assert_out("authority refused\n");
+    assert_exit(
+        &w->sys, 1,
+        cis(&w->sys, "run", "--allow", "network", w->guest, "GET", "http", w->authority, "/hello"));
+    assert_out("handle: HTTP-request-denied\n"); /* loopback is not public */
+    assert_exit(&w->sys, 0, SEND("GET", "//example.com/"));
+    assert_int_equal(httpd_requests(w->server), 1); /* that path is the granted server's */
+    assert_exit(&w->sys, 1,
+                cis(&w->sys, "run", "--http", w->grant, w->guest, "GET", "ftp", w->authority, "/"));
+    assert_out("handle: HTTP-request-URI-invalid\n");
+    assert_exit(&w->sys, 2,
+                cis(&w->sys, "run", "--http", "http://a/path", w->guest, "GET", "http", "a", "/"));
+    assert_exit(&w->sys, 2, cis(&w->sys, "run", "--allow", "ai", w->guest, "fields"));
+}
+
+static void time_limits_end_their_part(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 1, SEND("GET", "/hello", "times=0,0,0"));
+    assert_out("connection-timeout\n");
+    assert_exit(&w->sys, 1, SEND("GET", "/hello", "times=18446744073709551615,0,0"));
+    assert_out("connection-read-timeout\n");
+    assert_exit(&w->sys, 0,
+                SEND("GET", "/hello",
+                     "times=18446744073709551615,18446744073709551615,"
+                     "18446744073709551615"));
+    assert_out("hello\n");
+    assert_exit(&w->sys, 1, SEND("GET", "/hang", "times=60000000000,50000000,60000000000"));
+    assert_out("response: connection-read-timeout\n");
+    assert_exit(&w->sys, 0, SEND("GET", "/raw/2", "times=60000000000,60000000000,50000000"));
+    assert_out("four");
+    assert_out("body: connection-read-timeout\n");
+}
+
+static void a_run_ends_while_it_waits(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 124,
+                cis(&w->sys, "run", "--time", "300ms", "--http", w->grant, w->guest, "GET", "http",
+                    w->authority, "/hang"));
+    assert_exit(&w->sys, 124,
+                cis(&w->sys, "run", "--time", "300ms", "--http", w->grant, w->guest, "POST", "http",
+                    w->authority, "/hang", "repeat=100000000", "blocking"));
+    assert_exit(&w->sys, 1, SEND("GET", "/close"));
+    assert_out("response: connection-terminated\n");
+}
+
+static void everything_may_be_dropped_at_every_stage(void **state)
+{
+    struct world *w = *state;
+    assert_exit(
+        &w->sys, 0,
+        SEND("POST", "/stream/mirror", "repeat=200000", "stop=-1", "count", "trailer=A: b"));
+    assert_out("dropped\n");
+    assert_out("body 200000 bytes\n"); /* and the last one went all the way */
+    assert_exit(&w->sys, 0, SEND("POST", "/hello", "body=hello", "stop=-1", "early"));
+    assert_exit(&w->sys, 1, SEND("POST", "/echo", "body=hello", "held"));
+    assert_out("finish: internal-error\n");
+    assert_exit(&w->sys, 1, SEND("POST", "/echo", "body=hello", "unfinished"));
+    assert_out("response: HTTP-protocol-error\n");
+}
+
+static void tls_is_verified(void **state)
+{
+    struct world *w = *state;
+    char ca_file[300], cert[300], key[300], config[700], grant[96], authority[64];
+    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", w->sys.home);
+    snprintf(cert, sizeof cert, "%s/cert.pem", w->sys.home);
+    snprintf(key, sizeof key, "%s/key.pem", w->sys.home);
+    test_ca *ca = test_ca_new();
+    assert_true(ca != NULL && test_ca_write(ca, ca_file) &&
+                test_ca_leaf(ca, "IP:127.0.0.1", -3600, 3600, cert, key));
+    test_ca_free(ca);
+    httpd *secure = httpd_start(&(struct httpd_options){.cert = cert, .key = key});
+    assert_non_null(secure);
+    snprintf(authority, sizeof authority, "127.0.0.1:%u", httpd_port(secure));
+    snprintf(grant, sizeof grant, "https://%s", authority);
+#define SECURE cis(&w->sys, "run", "--http", grant, w->guest, "GET", "https", authority, "/hello")
+    assert_exit(&w->sys, 1, SECURE); /* the system does not know this authority */
+    assert_out("response: TLS-certificate-error\n");
+    snprintf(config, sizeof config, "CIS_HTTP_CA_FILE=%s", ca_file);
+    w->sys.env[0] = config;
+    assert_exit(&w->sys, 0, SECURE);
+    assert_out("hello\n");
+    httpd_stop(secure);
+    assert_exit(&w->sys, 1, SECURE);
+    assert_out("response: connection-refused\n");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+    big = argc > 1 ? argv[1] : big;
+    const struct CMUnitTest tests[] = {
+        TEST(fields_and_objects_do_what_the_interface_says),
+        TEST(ten_thousand_fields_are_taken_and_a_hundred_thousand_are_an_error),
+        TEST(a_request_brings_status_headers_body_and_trailers),
+        TEST(statuses_and_methods_pass_as_they_are),
+        TEST(bodies_stream_with_trailers_both_ways),
+        TEST(large_bodies_take_little_memory),
+        TEST(lengths_are_kept_or_are_errors),
+        TEST(headers_and_trailers_that_frame_are_refused),
+        TEST(the_grant_is_for_where_the_request_goes),
+        TEST(time_limits_end_their_part),
+        TEST(a_run_ends_while_it_waits),
+        TEST(everything_may_be_dropped_at_every_stage),
+        TEST(tls_is_verified),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
