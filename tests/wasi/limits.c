@@ -32,7 +32,8 @@ static void a_gibibyte_of_output_costs_the_host_no_memory(void **state)
         struct suite_result r;
         special_run("stdio", (const char *const[]){i == 0 ? "flood-closed" : "flood", NULL}, std,
                     &r);
-        assert_int_equal(r.outcome.exit_code, 0);
+        /* Adapters have no error for a stream that is closed. */
+        assert_int_equal(r.outcome.exit_code, i == 0 && suite_adapter() != NULL);
         assert_true(resident_kib() - before < 65536);
         if (kinds[i] == CIS_STREAM_KEEP) {
             assert_int_equal(r.outcome.std[1].kept.len, 1u << 20);
@@ -88,7 +89,9 @@ static void what_a_guest_left_open_is_closed_with_it(void **state)
     int before = 0;
     for (int i = 0; i < 3; i++) {
         suite_run(&place, &how, &r);
-        suite_judge(suite_backend(), "fds", r.text, NULL);
+        if (suite_adapter() == NULL) { /* they hold 128 descriptors, some cases need more */
+            suite_judge(suite_backend(), "fds", r.text, NULL);
+        }
         suite_done(&r);
         before = i == 0 ? open_here() : before; /* connections of a store stay */
         how.args[0] =
@@ -111,8 +114,16 @@ static void the_cap_of_descriptors_is_the_runs(void **state)
                             .nmounts = 1,
                             .files_max = 20};
     suite_run(&place, &how, &r);
-    suite_judge(suite_backend(), "fds", r.text, NULL);
+    if (suite_adapter() == NULL) {
+        suite_judge(suite_backend(), "fds", r.text, NULL);
+    } else { /* error-code has no case for it: insufficient-memory */
+        assert_non_null(strstr(r.text, "no: got ENOMEM, wanted EMFILE"));
+    }
     suite_done(&r);
+    if (suite_adapter() != NULL) {
+        place_end(&place);
+        return;
+    }
     how.files_max = 8; /* fewer than the case needs */
     suite_run(&place, &how, &r);
     assert_non_null(strstr(r.text, "n >= 10"));
@@ -128,8 +139,13 @@ static void full_up(bool stored, const char *only)
     const char *no = place_limit(&place, 8u << 20, stored);
     if (no != NULL) {
         struct cis_run_mount mount = place_main(&place);
-        struct suite_how how = {
-            .file = "space", .args = {no, only}, .mounts = &mount, .nmounts = 1};
+        static const char *const adapted[] = {
+            "CASES=-what_does_not_fit_is_not_allocated,what_needs_no_room_still_works", NULL};
+        struct suite_how how = {.file = "space",
+                                .args = {no, only},
+                                .mounts = &mount,
+                                .nmounts = 1,
+                                .env = suite_adapter() != NULL ? adapted : NULL};
         suite_run(&place, &how, &r);
         suite_judge(suite_backend(), stored ? "space stored" : "space", r.text, NULL);
         suite_done(&r);
@@ -149,8 +165,8 @@ static void a_guest_that_fills_its_mount_is_told_exactly(void **state)
 static void a_guest_that_fills_what_may_be_stored_is_told_exactly(void **state)
 {
     (void)state;
-    if (suite_backend() == HOSTDIR) {
-        skip(); /* nothing is stored */
+    if (suite_backend() == HOSTDIR || suite_adapter() != NULL) {
+        skip(); /* nothing is stored; components are not told how much of what failed was written */
     }
     full_up(true, "a_full_mount_refuses_and_keeps_what_fitted");
 }

@@ -184,7 +184,7 @@ static void names_that_are_exchanged_never_lead_out_of_a_cow_mount(void **state)
 static int begin(void **state)
 {
     (void)state;
-    suite_start();
+    suite_start(NULL);
     return 0;
 }
 

@@ -26,10 +26,13 @@ static void a_stream_is_a_terminal_only_when_it_is_one(void **state)
                                               .fd = terminal ? slave : pipes[i != 0],
                                               .terminal = terminal};
         }
-        struct suite_result r;
-        special_run("stdio", (const char *const[]){"terminals", NULL}, std, &r);
-        assert_int_equal(r.outcome.exit_code, which);
-        suite_done(&r);
+        for (unsigned i = 0; i < 3; i++) {
+            struct suite_result r;
+            const char number[] = {(char)('0' + i), '\0'};
+            special_run("stdio", (const char *const[]){"terminals", number, NULL}, std, &r);
+            assert_int_equal(r.outcome.exit_code, which >> i & 1);
+            suite_done(&r);
+        }
     }
     close(master);
     close(slave);
@@ -111,8 +114,14 @@ static void output_is_in_the_pipe_before_input_is_waited_for(void **state)
 static void streams_do_what_streams_can(void **state)
 {
     (void)state;
-    special_exits("stdio", (const char *const[]){"no-files", NULL}, 0);
-    special_exits("stdio", (const char *const[]){"close", NULL}, 0);
+    /* Adapters answer EINVAL for ESPIPE. */
+    special_exits("stdio", (const char *const[]){"no-files", NULL}, suite_adapter() != NULL);
+    /* That of 0.2.3 moves descriptors that are closed. */
+    special_exits("stdio", (const char *const[]){"close", NULL},
+                  suite_adapter() != NULL && strcmp(suite_adapter(), "0.2.3") == 0);
+    if (suite_adapter() != NULL) {
+        return;
+    }
     special_exits("stdio_old", (const char *const[]){"no-files", NULL}, 0);
     special_exits("stdio_old", (const char *const[]){"close", NULL}, 0);
 }
@@ -145,6 +154,13 @@ static void *client(void *arg)
 static void sockets_work_on_a_listener_that_was_given(void **state)
 {
     (void)state;
+    if (suite_adapter() != NULL) {
+        struct suite_result r;
+        special_run("sockets", NULL, NULL, &r);
+        assert_int_equal(r.outcome.code, CIS_E_TRAP); /* no adapter has sock_accept */
+        suite_done(&r);
+        return;
+    }
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
     pthread_t thread;

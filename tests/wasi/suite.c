@@ -4,9 +4,11 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "engine/document.h"
 #include "vfs/ops.h"
 
 static cis_engine *engine;
+static const char *adapter; /* NULL: guests are modules */
 static struct image {
     char name[64];
     bool fuel;
@@ -14,8 +16,9 @@ static struct image {
 } images[96];
 static size_t nimages;
 
-void suite_start(void)
+void suite_start(const char *version)
 {
+    adapter = version;
     struct cis_engine_options o = {.pool_slots = 4, .compile_in_process = true};
     assert_ok(cis_engine_open(&o, &engine, err));
 }
@@ -34,6 +37,11 @@ cis_engine *suite_engine(void)
     return engine;
 }
 
+const char *suite_adapter(void)
+{
+    return adapter;
+}
+
 cis_image *suite_image(const char *file, bool fuel)
 {
     for (size_t i = 0; i < nimages; i++) {
@@ -44,12 +52,18 @@ cis_image *suite_image(const char *file, bool fuel)
     assert_true(nimages < sizeof images / sizeof *images);
     char path[512];
     CIS_CLEANUP(cis_buf_done) struct cis_buf wasm = CIS_BUF_INIT(64u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(64u << 20);
     struct cis_image_options o = {
         .name = file, .fuel = fuel, .memory_limit = 1ull << 30, .stop = {.deadline_ns = CIS_NEVER}};
     struct image *i = &images[nimages];
     snprintf(path, sizeof path, "%s/wasi_%s.wasm", CIS_GUESTS_DIR, file);
     assert_ok(cis_file_read(path, &wasm, err));
-    assert_ok(cis_image_load(engine, cis_buf_bytes(&wasm), &o, &i->image, err));
+    bool component = adapter != NULL && strcmp(file, "tree") != 0; /* tree only looks */
+    if (component) {
+        assert_ok(cis_component_make(cis_buf_bytes(&wasm), cis_bytes_of(adapter, strlen(adapter)),
+                                     &o, &made, err));
+    }
+    assert_ok(cis_image_load(engine, cis_buf_bytes(component ? &made : &wasm), &o, &i->image, err));
     snprintf(i->name, sizeof i->name, "%s", file);
     i->fuel = fuel;
     nimages++;
@@ -118,7 +132,8 @@ void suite_done(struct suite_result *result)
     free(result->text);
 }
 
-char *suite_linux(const char *name, const char *const *args, const char *folder)
+char *suite_linux(const char *name, const char *const *args, const char *const *env,
+                  const char *folder)
 {
     char *program = NULL, *text;
     struct cis_process_result result = {0};
@@ -129,6 +144,7 @@ char *suite_linux(const char *name, const char *const *args, const char *folder)
     }
     struct cis_process_options o = {
         .argv = argv,
+        .envp = env,
         .cwd = folder,
         .output_max = 8u << 20,
         .errors_max = 1u << 20,
@@ -142,6 +158,38 @@ char *suite_linux(const char *name, const char *const *args, const char *folder)
     cis_process_result_done(&result);
     free(program);
     return text;
+}
+
+/* ---- what adapters cannot do ---- */
+
+static bool in_list(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = list; at != NULL; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (*at == '*' || (strncmp(at, word, len) == 0 && (at[len] == ' ' || at[len] == '\0'))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *suite_adapted(enum backend backend, const char *guest, size_t i)
+{
+    static const struct {
+        const char *guest, *backends, *versions, *name;
+    } table[] = {
+#define ADAPTED(guest, backends, versions, name, clause) {guest, backends, versions, name},
+#include "wasi/adapted.def"
+#undef ADAPTED
+        {NULL, NULL, NULL, NULL}};
+    for (size_t k = 0; adapter != NULL && table[k].guest != NULL; k++) {
+        if (strcmp(table[k].guest, guest) == 0 && in_list(table[k].versions, adapter) &&
+            in_list(table[k].backends, backend_names[backend]) && i-- == 0) {
+            return table[k].name;
+        }
+    }
+    return NULL;
 }
 
 /* ---- judging ---- */

@@ -28,9 +28,12 @@ struct suite_result {
     char *text; /* of stdout; owned */
 };
 
-void suite_start(void); /* the engine, once in a program */
+/* The engine, once in a program. adapter: NULL, or the version of WASI 0.2 whose adapter makes a
+ * component of every guest first. */
+void suite_start(const char *adapter);
 void suite_stop(void);
 cis_engine *suite_engine(void);
+const char *suite_adapter(void);
 /* Compiled once in a program. */
 cis_image *suite_image(const char *file, bool fuel);
 /* The code that no run was made with, or CIS_OK with an outcome. */
@@ -40,8 +43,14 @@ cis_code suite_try(const struct place *place, const struct suite_how *how, struc
 void suite_run(const struct place *place, const struct suite_how *how, struct suite_result *out);
 void suite_done(struct suite_result *result);
 
-/* The same program for Linux, in this folder; args end with NULL. Its output; owned. */
-char *suite_linux(const char *name, const char *const *args, const char *folder);
+/* The same program for Linux, in this folder; args end with NULL, env too, or it is NULL. Its
+ * output; owned. */
+char *suite_linux(const char *name, const char *const *args, const char *const *env,
+                  const char *folder);
+
+/* The i-th case of this guest that no component of this run's adapter can do (adapted.def), or
+ * NULL. */
+const char *suite_adapted(enum backend backend, const char *guest, size_t i);
 
 /* Every line begins with a case's name. Compares, line by line where `wanted` is given, and else by
  * "ok" and "not ok"; fails with what differs unless exceptions.def lists it, and fails when what it

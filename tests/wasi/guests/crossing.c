@@ -87,9 +87,9 @@ static void links_do_not_lead_to_another_mount(void)
     struct stat st;
     put(x, "t", "t");
     WORKS(symlinkat("../x/t", w, "up"));
-    WORKS(symlinkat("/x/t", w, "absolute"));
+    FAILS(check_adapted() ? EPERM : 0, symlinkat("/x/t", w, "absolute"));
     HAS(w, "up", "(EPERM)");
-    HAS(w, "absolute", "(EPERM)");
+    HAS(w, "absolute", check_adapted() ? "(ENOENT)" : "(EPERM)");
     FAILS(EPERM, fstatat(w, "../x/t", &st, 0));
     FAILS(EPERM, renameat(w, "../x/t", w, "t"));
     FAILS(EPERM, linkat(w, "up", w, "t", AT_SYMLINK_FOLLOW));
@@ -123,6 +123,9 @@ int main(void)
     }
     int failed = 0;
     for (size_t i = 0; i < COUNT(cases); i++) {
+        if (!check_chosen(cases[i].name)) {
+            continue;
+        }
         check_one(&cases[i], false);
         failed += check_why[0] != '\0';
     }

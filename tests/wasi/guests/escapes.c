@@ -87,6 +87,10 @@ static void nothing_leaves_through_links(void)
     WORKS(mkdirat(here, "d", 0755));
     put(here, "file", "x");
     for (size_t i = 0; i < COUNT(targets); i++) {
+        if (check_adapted() && targets[i][0] == '/') {
+            ANSWERS(EPERM, raw_symlink(targets[i], (uint32_t)here, "link"));
+            continue;
+        }
         ANSWERS(0, raw_symlink(targets[i], (uint32_t)here, "link"));
         ANSWERS(0, raw_stat((uint32_t)here, 0, "link", &st));
         IS(st.filetype, T_LINK);

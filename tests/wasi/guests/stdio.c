@@ -107,7 +107,7 @@ int main(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "";
     int code = 99;
     if (strcmp(what, "terminals") == 0) {
-        code = terminals();
+        code = argc > 2 ? terminals() >> strtol(argv[2], NULL, 10) & 1 : terminals();
     } else if (strcmp(what, "alternate") == 0) {
         code = alternate();
     } else if (strcmp(what, "talk") == 0) {
