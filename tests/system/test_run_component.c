@@ -132,6 +132,140 @@ static void functions_are_called_as_text(void **state)
     assert_contains(sys_err(&w->sys), "--invoke");
 }
 
+/* Every function gives back what it got: types whose flat form is one number by "one", those of two
+ * 32-bit numbers, which are in memory one after the other, by "two". */
+static const char EVERY[] =
+    "(component (core module $m (memory (export \"m\") 1) (global $at (mut i32) (i32.const 1024))"
+    "  (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (local $p i32)"
+    "   (local.set $p (i32.and (i32.add (global.get $at) (i32.const 7)) (i32.const -8)))"
+    "   (global.set $at (i32.add (local.get $p) (local.get 3))) (local.get $p))"
+    "  (func (export \"one\") (param i32) (result i32) (local.get 0))"
+    "  (func (export \"f32\") (param f32) (result f32) (local.get 0))"
+    "  (func (export \"f64\") (param f64) (result f64) (local.get 0))"
+    "  (func (export \"s64\") (param i64) (result i64) (local.get 0))"
+    "  (func (export \"two\") (param i32 i32) (result i32) (i32.store (i32.const 16) (local.get 0))"
+    "   (i32.store (i32.const 20) (local.get 1)) (i32.const 16)))"
+    " (core instance $i (instantiate $m)) (alias core export $i \"m\" (core memory $mem))"
+    " (alias core export $i \"realloc\" (core func $realloc))"
+    " (type $rec' (record (field \"a-b\" u32) (field \"c\" u32)))"
+    " (export $rec \"rec\" (type $rec'))"
+    " (type $shape' (variant (case \"circle\" u32) (case \"point\")))"
+    " (export $shape \"shape\" (type $shape'))"
+    " (type $perm' (flags \"read\" \"write\" \"run\")) (export $perm \"perm\" (type $perm'))"
+    " (type $color' (enum \"red\" \"dark-blue\")) (export $color \"color\" (type $color'))"
+    " (type $thing' (resource (rep i32))) (export $thing \"thing\" (type $thing'))"
+#define ONE(name, type, core)                                                                      \
+    " (func (export \"" name "\") (param \"x\" " type ") (result " type                            \
+    ") (canon lift (core func $i"                                                                  \
+    " \"" core "\")))"
+#define TWO(name, type)                                                                            \
+    " (func (export \"" name "\") (param \"x\" " type ") (result " type                            \
+    ") (canon lift (core func $i"                                                                  \
+    " \"two\") (memory $mem) (realloc $realloc)))"
+    ONE("c", "char", "one") ONE("b", "bool", "one") ONE("i8", "s8", "one") ONE("f", "f32", "f32")
+        ONE("d", "f64", "f64") ONE("i64", "s64", "s64") ONE("p", "$perm", "one") ONE("e", "$color",
+                                                                                     "one")
+            TWO("s", "string") TWO("l", "(list u16)") TWO("ll", "(list (list string))")
+                TWO("r", "$rec") TWO("v", "$shape") TWO("o", "(option u32)")
+                    TWO("res", "(result u32 (error u32))") TWO("t", "(tuple u32 char)") TWO(
+                        "lo",
+                        "(list (option $color))") " (func (export \"take\") (param \"x\" (own "
+                                                  "$thing)) (result u32)"
+                                                  "  (canon lift (core func $i \"one\")))"
+                                                  " (func $f (param \"x\" $rec) (result $rec) "
+                                                  "(canon lift (core func $i \"two\") (memory $mem)"
+                                                  "  (realloc $realloc)))"
+                                                  " (instance $in (export $r \"rec\" (type $rec)) "
+                                                  "(export \"f\" (func $f)))"
+                                                  " (export \"t:t/deep@1.0.0\" (instance $in)))";
+
+static void values_of_every_type_are_written_and_read_as_text(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    static const char *const calls[][2] = {
+        {"c('x')", "'x'"},
+        {"c('\\u{1F600}')", "'\U0001F600'"},
+        {"c('\\n')", "'\\n'"},
+        {"b(true)", "true"},
+        {"i8(-128)", "-128"},
+        {"i64(-9223372036854775808)", "-9223372036854775808"},
+        {"f(1.5)", "1.5"},
+        {"d(-inf)", "-inf"},
+        {"d(nan)", "nan"},
+        {"d(1e300)", NULL},
+        {"p({read, run})", "{read, run}"},
+        {"p({})", "{}"},
+        {"e(dark-blue)", "dark-blue"},
+        {"s(\"\")", "\"\""},
+        {"s(\"tab\\t quote\\\" back\\\\ \\u{e9} \U0001F600\")",
+         "\"tab\\t quote\\\" back\\\\ \u00e9 \U0001F600\""},
+        {"l([])", "[]"},
+        {"l([1, 2, 65535])", "[1, 2, 65535]"},
+        {"ll([[\"a\"], [], [\"b\", \"c\"]])", "[[\"a\"], [], [\"b\", \"c\"]]"},
+        {"r({a-b: 1, c: 2})", "{a-b: 1, c: 2}"},
+        {"r({c: 2, a-b: 1})", "{a-b: 1, c: 2}"},
+        {"v(circle(7))", "circle(7)"},
+        {"v(point)", "point"},
+        {"o(none)", "none"},
+        {"o(some(3))", "some(3)"},
+        {"o(3)", "some(3)"},
+        {"res(ok(1))", "ok(1)"},
+        {"res(err(2))", "err(2)"},
+        {"t((4, 'z'))", "(4, 'z')"},
+        {"lo([some(red), none])", "[some(red), none]"},
+        {"deep.f({a-b: 1, c: 2})", "{a-b: 1, c: 2}"},
+        {"t:t/deep@1.0.0.f({a-b: 3, c: 4})", "{a-b: 3, c: 4}"},
+    };
+    snprintf(path, sizeof path, "%s/every.wat", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(EVERY, sizeof EVERY - 1), 0600, err));
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        char wanted[200];
+        assert_exit(&w->sys, 0, RUN("--invoke", calls[i][0], path));
+        snprintf(wanted, sizeof wanted, "%s\n", calls[i][1]);
+        if (calls[i][1] != NULL) {
+            assert_string_equal(sys_out(&w->sys), wanted);
+        } else {
+            assert_true(strtod(sys_out(&w->sys), NULL) == 1e300);
+        }
+    }
+}
+
+static void text_that_does_not_fit_is_told_with_its_place(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    static const char *const wrong[][2] = {
+        {"i8(128)", "at 4"},
+        {"s(5)", "at 3"},
+        {"s(\"open)", "at 3"},
+        {"l([1, x])", "at 7"},
+        {"r({a-b: 1})", "c"},
+        {"e(green)", "green"},
+        {"v(circle)", "circle"},
+        {"v(square(1))", "square"},
+        {"p({read, fly})", "fly"},
+        {"c('ab')", "at 3"},
+        {"t((4))", "at 3"},
+        {"b(yes)", "at 3"},
+        {"o(some(x))", "at 8"},
+        {"res(maybe)", "maybe"},
+        {"s(\"\\u{d800}\")", "at"},
+        {"deep.f({a-b: 1})", "c"},
+        {"s(", "at"},
+    };
+    snprintf(path, sizeof path, "%s/every.wat", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(EVERY, sizeof EVERY - 1), 0600, err));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_exit(&w->sys, 2, RUN("--invoke", wrong[i][0], path));
+        assert_contains(sys_err(&w->sys), wrong[i][1]);
+    }
+    assert_int_not_equal(RUN("--invoke", "take(1)", path), 0);
+    assert_contains(sys_err(&w->sys), "take(1): its type has a resource");
+    assert_exit(&w->sys, 2, RUN("--invoke", "take", path));
+    assert_contains(sys_err(&w->sys), "take: func(x: <a resource>) -> u32");
+}
+
 static void what_is_not_provided_is_named(void **state)
 {
     struct world *w = *state;
@@ -225,6 +359,8 @@ int main(void)
         TEST(nothing_is_there_unless_it_was_given),
         TEST(ends_of_components_have_the_exit_codes_of_programs),
         TEST(functions_are_called_as_text),
+        TEST(values_of_every_type_are_written_and_read_as_text),
+        TEST(text_that_does_not_fit_is_told_with_its_place),
         TEST(what_is_not_provided_is_named),
         TEST(unknown_imports_trap_when_they_are_called),
         TEST(package_that_is_left_out_is_named),
