@@ -8,503 +8,141 @@
 
 #define V "@0.2.12"
 #define W(text) ".ascii \"" text "\\n\"\n"
-__asm__(
-    ".section \".custom_section.cis:wit\",\"\",@\n" W("package test:p2; world guest {") W(
-        " import wasi:io/error" V "; import wasi:io/poll" V "; import wasi:io/streams" V
-        ";") W(" import wasi:clocks/monotonic-clock" V "; import wasi:clocks/wall-clock" V
-               ";") W(" import wasi:random/random" V "; import wasi:random/insecure" V
-                      ";") W(" import wasi:random/insecure-seed" V "; import wasi:cli/environment" V
-                             ";") W(" import wasi:cli/exit" V "; import wasi:cli/stdin" V
-                                    "; import wasi:cli/stdout" V
-                                    ";") W(" import wasi:cli/stderr" V
-                                           "; import wasi:cli/terminal-input" V
-                                           ";") W(" import wasi:cli/terminal-output" V
-                                                  "; import wasi:cli/terminal-stdin" V
-                                                  ";") W(" import wasi:cli/terminal-stdout" V
-                                                         "; import wasi:cli/terminal-stderr" V ";")
-        W(" import wasi:filesystem/types" V "; import wasi:filesystem/preopens" V
-          "; }") W("package wasi:io" V
-                   " {") W(" interface error { resource error { to-debug-string: func() -> string; "
-                           "} }") W(" interface poll { resource pollable { ready: func() -> bool; "
-                                    "block: func(); }") W("  poll: func(in: "
-                                                          "list<borrow<pollable>>) -> list<u32>; }")
-            W(" interface streams { use error.{error}; use poll.{pollable};") W(
-                "  variant stream-error { last-operation-failed(error), closed }")
-                W("  resource input-stream {") W("   read: func(len: u64) -> result<list<u8>, "
-                                                 "stream-error>;") W("   blocking-read: func(len: "
-                                                                     "u64) -> result<list<u8>, "
-                                                                     "stream-error>;") W(
-                    "   skip: func(len: u64) -> result<u64, stream-error>;") W("   blocking-skip: "
-                                                                               "func(len: u64) -> "
-                                                                               "result<u64, "
-                                                                               "stream-error>;")
-                    W("   subscribe: func() -> pollable; }") W("  resource output-stream {") W(
-                        "   check-write: func() -> result<u64, stream-error>;")
-                        W("   write: func(contents: list<u8>) -> result<_, stream-error>;") W(
-                            "   blocking-write-and-flush: func(contents: list<u8>) -> result<_, "
-                            "stream-error>;") W("   flush: func() -> result<_, stream-error>;")
-                            W("   blocking-flush: func() -> result<_, stream-error>;") W(
-                                "   subscribe: func() -> pollable;") W("   write-zeroes: func(len: "
-                                                                       "u64) -> result<_, "
-                                                                       "stream-error>;")
-                                W("   blocking-write-zeroes-and-flush: func(len: u64) -> result<_, "
-                                  "stream-error>;") W("   splice: func(src: borrow<input-stream>, "
-                                                      "len: u64) -> result<u64, stream-error>;") W(
-                                    "   blocking-splice: func(src: borrow<input-stream>, len: u64)")
-                                    W("    -> result<u64, stream-error>; } } }") W(
-                                        "package wasi:clocks" V
-                                        " {") W(" interface monotonic-clock { use wasi:io/poll" V
-                                                ".{pollable};") W("  type instant = u64; type "
-                                                                  "duration = u64;")
-                                        W("  now: func() -> instant; resolution: func() -> "
-                                          "duration;") W("  subscribe-instant: func(when: instant) "
-                                                         "-> pollable;") W(
-                                            "  subscribe-duration: func(when: duration) -> "
-                                            "pollable; }") W(" interface wall-clock { record "
-                                                             "datetime { seconds: u64, "
-                                                             "nanoseconds: u32 }")
-                                            W("  now: func() -> datetime; resolution: func() -> "
-                                              "datetime; } }") W("package wasi:random" V " {") W(
-                                                " interface random { get-random-bytes: func(len: "
-                                                "u64) -> list<u8>;") W("  get-random-u64: func() "
-                                                                       "-> u64; }")
-                                                W(" interface insecure { "
-                                                  "get-insecure-random-bytes: func(len: u64) -> "
-                                                  "list<u8>;") W("  get-insecure-random-u64: "
-                                                                 "func() -> u64; }") W(
-                                                    " interface insecure-seed { insecure-seed: "
-                                                    "func() -> tuple<u64, u64>; } }") W("package "
-                                                                                        "wasi:cli" V
-                                                                                        " {")
-                                                    W(" interface environment { get-environment: "
-                                                      "func() -> list<tuple<string, string>>;") W(
-                                                        "  get-arguments: func() -> list<string>; "
-                                                        "initial-cwd: func() -> option<string>; }")
-                                                        W(" interface exit { exit: func(status: "
-                                                          "result); exit-with-code: "
-                                                          "func(status-code: u8); }") W(" interface"
-                                                                                        " stdin { "
-                                                                                        "use "
-                                                                                        "wasi:io/"
-                                                                                        "streams" V ".{input-stream};") W(
-                                                            "  get-stdin: func() -> input-stream; "
-                                                            "}") W(" interface stdout { use "
-                                                                   "wasi:io/streams" V
-                                                                   ".{output-stream};") W("  "
-                                                                                          "get-"
-                                                                                          "stdout: "
-                                                                                          "func() "
-                                                                                          "-> "
-                                                                                          "output-"
-                                                                                          "stream; "
-                                                                                          "}") W(" "
-                                                                                                 "i"
-                                                                                                 "n"
-                                                                                                 "t"
-                                                                                                 "e"
-                                                                                                 "r"
-                                                                                                 "f"
-                                                                                                 "a"
-                                                                                                 "c"
-                                                                                                 "e"
-                                                                                                 " "
-                                                                                                 "s"
-                                                                                                 "t"
-                                                                                                 "d"
-                                                                                                 "e"
-                                                                                                 "r"
-                                                                                                 "r"
-                                                                                                 " "
-                                                                                                 "{"
-                                                                                                 " "
-                                                                                                 "u"
-                                                                                                 "s"
-                                                                                                 "e"
-                                                                                                 " "
-                                                                                                 "w"
-                                                                                                 "a"
-                                                                                                 "s"
-                                                                                                 "i"
-                                                                                                 ":"
-                                                                                                 "i"
-                                                                                                 "o"
-                                                                                                 "/"
-                                                                                                 "s"
-                                                                                                 "t"
-                                                                                                 "r"
-                                                                                                 "e"
-                                                                                                 "a"
-                                                                                                 "m"
-                                                                                                 "s" V ".{output-stream};")
-                                                            W("  get-stderr: func() -> "
-                                                              "output-stream; }") W(
-                                                                " interface terminal-input { "
-                                                                "resource terminal-input; }") W(" i"
-                                                                                                "nt"
-                                                                                                "er"
-                                                                                                "fa"
-                                                                                                "ce"
-                                                                                                " t"
-                                                                                                "er"
-                                                                                                "mi"
-                                                                                                "na"
-                                                                                                "l-"
-                                                                                                "ou"
-                                                                                                "tp"
-                                                                                                "ut"
-                                                                                                " {"
-                                                                                                " r"
-                                                                                                "es"
-                                                                                                "ou"
-                                                                                                "rc"
-                                                                                                "e "
-                                                                                                "te"
-                                                                                                "rm"
-                                                                                                "in"
-                                                                                                "al"
-                                                                                                "-o"
-                                                                                                "ut"
-                                                                                                "pu"
-                                                                                                "t;"
-                                                                                                " "
-                                                                                                "}")
-                                                                W(" interface terminal-stdin { use "
-                                                                  "terminal-input.{terminal-input}"
-                                                                  ";") W("  get-terminal-stdin: "
-                                                                         "func() -> "
-                                                                         "option<terminal-input>; "
-                                                                         "}") W(
-                                                                    " interface terminal-stdout { "
-                                                                    "use "
-                                                                    "terminal-output.{terminal-"
-                                                                    "output};") W("  "
-                                                                                  "get-terminal-"
-                                                                                  "stdout: func() "
-                                                                                  "-> "
-                                                                                  "option<terminal-"
-                                                                                  "output>; }")
-                                                                    W(" interface terminal-stderr "
-                                                                      "{ use "
-                                                                      "terminal-output.{terminal-"
-                                                                      "output};") W("  "
-                                                                                    "get-terminal-"
-                                                                                    "stderr: "
-                                                                                    "func() -> "
-                                                                                    "option<"
-                                                                                    "terminal-"
-                                                                                    "output>; } }") W(
-                                                                        "package wasi:filesystem" V
-                                                                        " { interface types {") W("  use wasi:io/streams" V ".{input-stream, output-stream, error};")
-                                                                        W("  use "
-                                                                          "wasi:clocks/wall-clock" V
-                                                                          ".{datetime}; type "
-                                                                          "filesize = u64; type "
-                                                                          "link-count = u64;") W(" "
-                                                                                                 " "
-                                                                                                 "e"
-                                                                                                 "n"
-                                                                                                 "u"
-                                                                                                 "m"
-                                                                                                 " "
-                                                                                                 "d"
-                                                                                                 "e"
-                                                                                                 "s"
-                                                                                                 "c"
-                                                                                                 "r"
-                                                                                                 "i"
-                                                                                                 "p"
-                                                                                                 "t"
-                                                                                                 "o"
-                                                                                                 "r"
-                                                                                                 "-"
-                                                                                                 "t"
-                                                                                                 "y"
-                                                                                                 "p"
-                                                                                                 "e"
-                                                                                                 " "
-                                                                                                 "{"
-                                                                                                 " "
-                                                                                                 "u"
-                                                                                                 "n"
-                                                                                                 "k"
-                                                                                                 "n"
-                                                                                                 "o"
-                                                                                                 "w"
-                                                                                                 "n"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "b"
-                                                                                                 "l"
-                                                                                                 "o"
-                                                                                                 "c"
-                                                                                                 "k"
-                                                                                                 "-"
-                                                                                                 "d"
-                                                                                                 "e"
-                                                                                                 "v"
-                                                                                                 "i"
-                                                                                                 "c"
-                                                                                                 "e"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "c"
-                                                                                                 "h"
-                                                                                                 "a"
-                                                                                                 "r"
-                                                                                                 "a"
-                                                                                                 "c"
-                                                                                                 "t"
-                                                                                                 "e"
-                                                                                                 "r"
-                                                                                                 "-"
-                                                                                                 "d"
-                                                                                                 "e"
-                                                                                                 "v"
-                                                                                                 "i"
-                                                                                                 "c"
-                                                                                                 "e"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "d"
-                                                                                                 "i"
-                                                                                                 "r"
-                                                                                                 "e"
-                                                                                                 "c"
-                                                                                                 "t"
-                                                                                                 "o"
-                                                                                                 "r"
-                                                                                                 "y"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "f"
-                                                                                                 "i"
-                                                                                                 "f"
-                                                                                                 "o"
-                                                                                                 ",") W("   symbolic-link, regular-file, socket }")
-                                                                            W("  flags "
-                                                                              "descriptor-flags { "
-                                                                              "read, write, "
-                                                                              "file-integrity-sync,"
-                                                                              " data-integrity-"
-                                                                              "sync,") W("   "
-                                                                                         "requested"
-                                                                                         "-write-"
-                                                                                         "sync, "
-                                                                                         "mutate-"
-                                                                                         "directory"
-                                                                                         " }") W(" "
-                                                                                                 " "
-                                                                                                 "r"
-                                                                                                 "e"
-                                                                                                 "c"
-                                                                                                 "o"
-                                                                                                 "r"
-                                                                                                 "d"
-                                                                                                 " "
-                                                                                                 "d"
-                                                                                                 "e"
-                                                                                                 "s"
-                                                                                                 "c"
-                                                                                                 "r"
-                                                                                                 "i"
-                                                                                                 "p"
-                                                                                                 "t"
-                                                                                                 "o"
-                                                                                                 "r"
-                                                                                                 "-"
-                                                                                                 "s"
-                                                                                                 "t"
-                                                                                                 "a"
-                                                                                                 "t"
-                                                                                                 " "
-                                                                                                 "{"
-                                                                                                 " "
-                                                                                                 "%"
-                                                                                                 "t"
-                                                                                                 "y"
-                                                                                                 "p"
-                                                                                                 "e"
-                                                                                                 ":"
-                                                                                                 " "
-                                                                                                 "d"
-                                                                                                 "e"
-                                                                                                 "s"
-                                                                                                 "c"
-                                                                                                 "r"
-                                                                                                 "i"
-                                                                                                 "p"
-                                                                                                 "t"
-                                                                                                 "o"
-                                                                                                 "r"
-                                                                                                 "-"
-                                                                                                 "t"
-                                                                                                 "y"
-                                                                                                 "p"
-                                                                                                 "e"
-                                                                                                 ","
-                                                                                                 " "
-                                                                                                 "l"
-                                                                                                 "i"
-                                                                                                 "n"
-                                                                                                 "k"
-                                                                                                 "-"
-                                                                                                 "c"
-                                                                                                 "o"
-                                                                                                 "u"
-                                                                                                 "n"
-                                                                                                 "t"
-                                                                                                 ":"
-                                                                                                 " "
-                                                                                                 "l"
-                                                                                                 "i"
-                                                                                                 "n"
-                                                                                                 "k"
-                                                                                                 "-"
-                                                                                                 "c"
-                                                                                                 "o"
-                                                                                                 "u"
-                                                                                                 "n"
-                                                                                                 "t"
-                                                                                                 ",") W("   size: filesize, data-access-timestamp: option<datetime>,") W("   data-modification-timestamp: option<datetime>,") W(
-                                                                                "   "
-                                                                                "status-change-"
-                                                                                "timestamp: "
-                                                                                "option<datetime> "
-                                                                                "}") W("  flags "
-                                                                                       "path-flags "
-                                                                                       "{ "
-                                                                                       "symlink-"
-                                                                                       "follow }") W("  flags open-flags { create, directory, exclusive, truncate }") W("  variant new-timestamp { no-change, now, timestamp(datetime) }") W("  record directory-entry { %type: descriptor-type, name: string }") W("  enum error-code { access, would-block, already, bad-descriptor, busy, deadlock, quota,") W("   exist, file-too-large, illegal-byte-sequence, in-progress, interrupted, invalid, io,") W("   is-directory, loop, too-many-links, message-size, name-too-long, no-device, no-entry,") W("   no-lock, insufficient-memory, insufficient-space, not-directory, not-empty,")
-                                                                                W("   "
-                                                                                  "not-recoverable,"
-                                                                                  " unsupported, "
-                                                                                  "no-tty, "
-                                                                                  "no-such-device, "
-                                                                                  "overflow, "
-                                                                                  "not-permitted, "
-                                                                                  "pipe,") W("   "
-                                                                                             "read-"
-                                                                                             "only,"
-                                                                                             " inva"
-                                                                                             "lid-"
-                                                                                             "seek,"
-                                                                                             " text"
-                                                                                             "-file"
-                                                                                             "-busy"
-                                                                                             ", "
-                                                                                             "cross"
-                                                                                             "-devi"
-                                                                                             "ce }") W("  enum advice { normal, sequential, random, will-need, dont-need, no-reuse }") W("  record metadata-hash-value { lower: u64, upper: u64 }") W(
-                                                                                    "  resource "
-                                                                                    "directory-"
-                                                                                    "entry-stream "
-                                                                                    "{") W("   "
-                                                                                           "read-"
-                                                                                           "directo"
-                                                                                           "ry-"
-                                                                                           "entry: "
-                                                                                           "func() "
-                                                                                           "-> "
-                                                                                           "result<"
-                                                                                           "option<"
-                                                                                           "directo"
-                                                                                           "ry-"
-                                                                                           "entry>,"
-                                                                                           " error-"
-                                                                                           "code>; "
-                                                                                           "}") W("  resource descriptor {") W("   read-via-stream: func(offset: filesize) -> result<input-stream, error-code>;")
-                                                                                    W("   "
-                                                                                      "write-via-"
-                                                                                      "stream: "
-                                                                                      "func(offset:"
-                                                                                      " filesize) "
-                                                                                      "-> "
-                                                                                      "result<"
-                                                                                      "output-"
-                                                                                      "stream, "
-                                                                                      "error-code>"
-                                                                                      ";") W("   "
-                                                                                             "appen"
-                                                                                             "d-"
-                                                                                             "via-"
-                                                                                             "strea"
-                                                                                             "m: "
-                                                                                             "func("
-                                                                                             ") -> "
-                                                                                             "resul"
-                                                                                             "t<"
-                                                                                             "outpu"
-                                                                                             "t-"
-                                                                                             "strea"
-                                                                                             "m, "
-                                                                                             "error"
-                                                                                             "-code"
-                                                                                             ">;") W(
-                                                                                        "   "
-                                                                                        "advise: "
-                                                                                        "func("
-                                                                                        "offset: "
-                                                                                        "filesize, "
-                                                                                        "length: "
-                                                                                        "filesize, "
-                                                                                        "advice: "
-                                                                                        "advice)") W("    -> result<_, error-code>;") W("   sync-data: func() -> result<_, error-code>; sync: func() -> result<_, error-code>;")
-                                                                                        W(
-                                                                                            "   "
-                                                                                            "get-"
-                                                                                            "flags:"
-                                                                                            " func("
-                                                                                            ") -> "
-                                                                                            "result"
-                                                                                            "<descr"
-                                                                                            "iptor-"
-                                                                                            "flags,"
-                                                                                            " error"
-                                                                                            "-code>"
-                                                                                            ";") W("   get-type: func() -> result<descriptor-type, error-code>;")
-                                                                                            W(
-                                                                                                "  "
-                                                                                                " s"
-                                                                                                "et"
-                                                                                                "-s"
-                                                                                                "iz"
-                                                                                                "e:"
-                                                                                                " f"
-                                                                                                "un"
-                                                                                                "c("
-                                                                                                "si"
-                                                                                                "ze"
-                                                                                                ": "
-                                                                                                "fi"
-                                                                                                "le"
-                                                                                                "si"
-                                                                                                "ze"
-                                                                                                ") "
-                                                                                                "->"
-                                                                                                " r"
-                                                                                                "es"
-                                                                                                "ul"
-                                                                                                "t<"
-                                                                                                "_,"
-                                                                                                " e"
-                                                                                                "rr"
-                                                                                                "or"
-                                                                                                "-c"
-                                                                                                "od"
-                                                                                                "e>"
-                                                                                                ";") W("   set-times: func(data-access-timestamp: new-timestamp,")
-                                                                                                W("    data-modification-timestamp: new-timestamp) -> result<_, error-code>;") W(
-                                                                                                    "   read: func(length: filesize, offset: filesize)")
-                                                                                                    W("    -> result<tuple<list<u8>, bool>, error-code>;") W("   write: func(buffer: list<u8>, offset: filesize) -> result<filesize, error-code>;") W("   read-directory: func() -> result<directory-entry-stream, error-code>;") W("   create-directory-at: func(path: string) -> result<_, error-code>;") W("   stat: func() -> result<descriptor-stat, error-code>;") W("   stat-at: func(path-flags: path-flags, path: string)") W("    -> result<descriptor-stat, error-code>;") W("   set-times-at: func(path-flags: path-flags, path: string,") W("    data-access-timestamp: new-timestamp, data-modification-timestamp: new-timestamp)")
-                                                                                                        W("    -> result<_, error-code>;") W(
-                                                                                                            "   link-at: func(old-path-flags: path-flags, old-path: string,")
-                                                                                                            W("    new-descriptor: borrow<descriptor>, new-path: string) -> result<_, error-code>;") W(
-                                                                                                                "   open-at: func(path-flags: path-flags, path: string, open-flags: open-flags,")
-                                                                                                                W("    %flags: descriptor-flags) -> result<descriptor, error-code>;")
-                                                                                                                    W("   readlink-at: func(path: string) -> result<string, error-code>;") W("   remove-directory-at: func(path: string) -> result<_, error-code>;") W("   rename-at: func(old-path: string, new-descriptor: borrow<descriptor>,") W("    new-path: string) -> result<_, error-code>;") W("   symlink-at: func(old-path: string, new-path: string) -> result<_, error-code>;") W("   unlink-file-at: func(path: string) -> result<_, error-code>;") W("   is-same-object: func(other: borrow<descriptor>) -> bool;") W("   metadata-hash: func() -> result<metadata-hash-value, error-code>;") W("   metadata-hash-at: func(path-flags: path-flags, path: string)")
-                                                                                                                        W("    -> result<metadata-hash-value, error-code>; }") W("  filesystem-error-code: func(err: borrow<error>) -> option<error-code>; }") W(
-                                                                                                                            " interface preopens { use types.{descriptor};")
-                                                                                                                            W("  get-directories: func() -> list<tuple<descriptor, string>>; } }") ".text\n");
+/* clang-format off */
+__asm__(".section \".custom_section.cis:wit\",\"\",@\n"
+        W("package test:p2; world guest {")
+        W(" import wasi:io/error" V "; import wasi:io/poll" V "; import wasi:io/streams" V ";")
+        W(" import wasi:clocks/monotonic-clock" V "; import wasi:clocks/wall-clock" V ";")
+        W(" import wasi:random/random" V "; import wasi:random/insecure" V ";")
+        W(" import wasi:random/insecure-seed" V "; import wasi:cli/environment" V ";")
+        W(" import wasi:cli/exit" V "; import wasi:cli/stdin" V "; import wasi:cli/stdout" V ";")
+        W(" import wasi:cli/stderr" V "; import wasi:cli/terminal-input" V ";")
+        W(" import wasi:cli/terminal-output" V "; import wasi:cli/terminal-stdin" V ";")
+        W(" import wasi:cli/terminal-stdout" V "; import wasi:cli/terminal-stderr" V ";")
+        W(" import wasi:filesystem/types" V "; import wasi:filesystem/preopens" V "; }")
+        W("package wasi:io" V " {")
+        W(" interface error { resource error { to-debug-string: func() -> string; } }")
+        W(" interface poll { resource pollable { ready: func() -> bool; block: func(); }")
+        W("  poll: func(in: list<borrow<pollable>>) -> list<u32>; }")
+        W(" interface streams { use error.{error}; use poll.{pollable};")
+        W("  variant stream-error { last-operation-failed(error), closed }")
+        W("  resource input-stream {")
+        W("   read: func(len: u64) -> result<list<u8>, stream-error>;")
+        W("   blocking-read: func(len: u64) -> result<list<u8>, stream-error>;")
+        W("   skip: func(len: u64) -> result<u64, stream-error>;")
+        W("   blocking-skip: func(len: u64) -> result<u64, stream-error>;")
+        W("   subscribe: func() -> pollable; }")
+        W("  resource output-stream {")
+        W("   check-write: func() -> result<u64, stream-error>;")
+        W("   write: func(contents: list<u8>) -> result<_, stream-error>;")
+        W("   blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;")
+        W("   flush: func() -> result<_, stream-error>;")
+        W("   blocking-flush: func() -> result<_, stream-error>;")
+        W("   subscribe: func() -> pollable;")
+        W("   write-zeroes: func(len: u64) -> result<_, stream-error>;")
+        W("   blocking-write-zeroes-and-flush: func(len: u64) -> result<_, stream-error>;")
+        W("   splice: func(src: borrow<input-stream>, len: u64) -> result<u64, stream-error>;")
+        W("   blocking-splice: func(src: borrow<input-stream>, len: u64)")
+        W("    -> result<u64, stream-error>; } } }")
+        W("package wasi:clocks" V " {")
+        W(" interface monotonic-clock { use wasi:io/poll" V ".{pollable};")
+        W("  type instant = u64; type duration = u64;")
+        W("  now: func() -> instant; resolution: func() -> duration;")
+        W("  subscribe-instant: func(when: instant) -> pollable;")
+        W("  subscribe-duration: func(when: duration) -> pollable; }")
+        W(" interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 }")
+        W("  now: func() -> datetime; resolution: func() -> datetime; } }")
+        W("package wasi:random" V " {")
+        W(" interface random { get-random-bytes: func(len: u64) -> list<u8>;")
+        W("  get-random-u64: func() -> u64; }")
+        W(" interface insecure { get-insecure-random-bytes: func(len: u64) -> list<u8>;")
+        W("  get-insecure-random-u64: func() -> u64; }")
+        W(" interface insecure-seed { insecure-seed: func() -> tuple<u64, u64>; } }")
+        W("package wasi:cli" V " {")
+        W(" interface environment { get-environment: func() -> list<tuple<string, string>>;")
+        W("  get-arguments: func() -> list<string>; initial-cwd: func() -> option<string>; }")
+        W(" interface exit { exit: func(status: result); exit-with-code: func(status-code: u8); }")
+        W(" interface stdin { use wasi:io/streams" V ".{input-stream};")
+        W("  get-stdin: func() -> input-stream; }")
+        W(" interface stdout { use wasi:io/streams" V ".{output-stream};")
+        W("get-stdout: func() -> output-stream; }")
+        W("interface stderr { use wasi:io/streams" V ".{output-stream};")
+        W("  get-stderr: func() -> output-stream; }")
+        W(" interface terminal-input { resource terminal-input; }")
+        W(" interface terminal-output { resource terminal-output; }")
+        W(" interface terminal-stdin { use terminal-input.{terminal-input};")
+        W("  get-terminal-stdin: func() -> option<terminal-input>; }")
+        W(" interface terminal-stdout { use terminal-output.{terminal-output};")
+        W("get-terminal-stdout: func() -> option<terminal-output>; }")
+        W(" interface terminal-stderr { use terminal-output.{terminal-output};")
+        W("get-terminal-stderr: func() -> option<terminal-output>; } }")
+        W("package wasi:filesystem" V " { interface types {")
+        W("  use wasi:io/streams" V ".{input-stream, output-stream, error};")
+        W("  use wasi:clocks/wall-clock" V ".{datetime}; type filesize = u64; type link-count = u64;")
+        W("enum descriptor-type { unknown, block-device, character-device, directory, fifo,")
+        W("   symbolic-link, regular-file, socket }")
+        W("  flags descriptor-flags { read, write, file-integrity-sync, data-integrity-sync,")
+        W("requested-write-sync, mutate-directory }")
+        W("record descriptor-stat { %type: descriptor-type, link-count: link-count,")
+        W("   size: filesize, data-access-timestamp: option<datetime>,")
+        W("   data-modification-timestamp: option<datetime>,")
+        W("status-change-timestamp: option<datetime> }")
+        W("  flags path-flags { symlink-follow }")
+        W("  flags open-flags { create, directory, exclusive, truncate }")
+        W("  variant new-timestamp { no-change, now, timestamp(datetime) }")
+        W("  record directory-entry { %type: descriptor-type, name: string }")
+        W("  enum error-code { access, would-block, already, bad-descriptor, busy, deadlock, quota,")
+        W("   exist, file-too-large, illegal-byte-sequence, in-progress, interrupted, invalid, io,")
+        W("   is-directory, loop, too-many-links, message-size, name-too-long, no-device, no-entry,")
+        W("   no-lock, insufficient-memory, insufficient-space, not-directory, not-empty,")
+        W("not-recoverable, unsupported, no-tty, no-such-device, overflow, not-permitted, pipe,")
+        W("read-only, invalid-seek, text-file-busy, cross-device }")
+        W("  enum advice { normal, sequential, random, will-need, dont-need, no-reuse }")
+        W("  record metadata-hash-value { lower: u64, upper: u64 }")
+        W("  resource directory-entry-stream {")
+        W("read-directory-entry: func() -> result<option<directory-entry>, error-code>; }")
+        W("  resource descriptor {")
+        W("   read-via-stream: func(offset: filesize) -> result<input-stream, error-code>;")
+        W("write-via-stream: func(offset: filesize) -> result<output-stream, error-code>;")
+        W("append-via-stream: func() -> result<output-stream, error-code>;")
+        W("advise: func(offset: filesize, length: filesize, advice: advice)")
+        W("    -> result<_, error-code>;")
+        W("   sync-data: func() -> result<_, error-code>; sync: func() -> result<_, error-code>;")
+        W("get-flags: func() -> result<descriptor-flags, error-code>;")
+        W("   get-type: func() -> result<descriptor-type, error-code>;")
+        W(" set-size: func(size: filesize) -> result<_, error-code>;")
+        W("   set-times: func(data-access-timestamp: new-timestamp,")
+        W("    data-modification-timestamp: new-timestamp) -> result<_, error-code>;")
+        W("   read: func(length: filesize, offset: filesize)")
+        W("    -> result<tuple<list<u8>, bool>, error-code>;")
+        W("   write: func(buffer: list<u8>, offset: filesize) -> result<filesize, error-code>;")
+        W("   read-directory: func() -> result<directory-entry-stream, error-code>;")
+        W("   create-directory-at: func(path: string) -> result<_, error-code>;")
+        W("   stat: func() -> result<descriptor-stat, error-code>;")
+        W("   stat-at: func(path-flags: path-flags, path: string)")
+        W("    -> result<descriptor-stat, error-code>;")
+        W("   set-times-at: func(path-flags: path-flags, path: string,")
+        W("    data-access-timestamp: new-timestamp, data-modification-timestamp: new-timestamp)")
+        W("    -> result<_, error-code>;")
+        W("   link-at: func(old-path-flags: path-flags, old-path: string,")
+        W("    new-descriptor: borrow<descriptor>, new-path: string) -> result<_, error-code>;")
+        W("   open-at: func(path-flags: path-flags, path: string, open-flags: open-flags,")
+        W("    %flags: descriptor-flags) -> result<descriptor, error-code>;")
+        W("   readlink-at: func(path: string) -> result<string, error-code>;")
+        W("   remove-directory-at: func(path: string) -> result<_, error-code>;")
+        W("   rename-at: func(old-path: string, new-descriptor: borrow<descriptor>,")
+        W("    new-path: string) -> result<_, error-code>;")
+        W("   symlink-at: func(old-path: string, new-path: string) -> result<_, error-code>;")
+        W("   unlink-file-at: func(path: string) -> result<_, error-code>;")
+        W("   is-same-object: func(other: borrow<descriptor>) -> bool;")
+        W("   metadata-hash: func() -> result<metadata-hash-value, error-code>;")
+        W("   metadata-hash-at: func(path-flags: path-flags, path: string)")
+        W("    -> result<metadata-hash-value, error-code>; }")
+        W("  filesystem-error-code: func(err: borrow<error>) -> option<error-code>; }")
+        W(" interface preopens { use types.{descriptor};")
+        W("  get-directories: func() -> list<tuple<descriptor, string>>; } }")
+        ".text\n");
+/* clang-format on */
 #undef W
 
 #define P2(interface, function)                                                                    \
