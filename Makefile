@@ -41,6 +41,7 @@ bench: build ## figures, with ratios to the peers
 	@bench/run build/release
 	@bench/mount build/release
 	@bench/wasi build/release
+	@bench/component build/release
 	@bench/mount build/release --postgres
 
 install: build ## program, library, headers, man pages; PREFIX=/usr/local, DESTDIR=

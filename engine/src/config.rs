@@ -12,6 +12,9 @@ use wasmtime_c_api::{wasm_engine_t, wasmtime, wasmtime_error_t};
 /// TLB shootdown and new faults for each call: two threads of cold calls ran slower than one.
 const KEEP_RESIDENT: usize = 256 << 10;
 
+/// Core instances of one component that still fit the pool.
+const COMPONENT_INSTANCES: u32 = 24;
+
 pub const MEMORY64: u32 = 1;
 pub const EXCEPTIONS: u32 = 2;
 pub const CANONICAL_NAN: u32 = 8;
@@ -66,7 +69,12 @@ fn make(c: &EngineConfig) -> wasmtime::Result<Engine> {
         let scan = PoolingAllocationConfig::is_pagemap_scan_available();
         let keep = if scan { KEEP_RESIDENT } else { 0 };
         let mut pool = PoolingAllocationConfig::new();
-        pool.total_core_instances(c.pool_slots)
+        // A slot is one guest: a module, or a component with as many instances as fit. Core
+        // instances are only counted; what they are made of lies in the heap.
+        pool.total_core_instances(c.pool_slots.saturating_mul(COMPONENT_INSTANCES))
+            .max_core_instances_per_component(COMPONENT_INSTANCES)
+            .max_memories_per_component(1)
+            .max_tables_per_component(c.pool_tables)
             .total_component_instances(c.pool_slots)
             .total_memories(c.pool_slots)
             .total_tables(c.pool_slots.saturating_mul(c.pool_tables.max(1)))

@@ -167,7 +167,8 @@ bool cis_info_fits_pool(const struct cis_image_info *info, uint64_t slot_bytes, 
     bool tables = info->tables <= CIS_ENGINE_POOL_TABLES &&
                   box->max_table <= CIS_ENGINE_POOL_ELEMENTS &&
                   (box->max_table_max <= CIS_ENGINE_POOL_ELEMENTS || !box->table_grows);
-    return !info->component && tables && box->own_memories <= CIS_ENGINE_POOL_MEMORIES &&
+    /* How often a component instantiates its modules is seen when it is loaded into the pool. */
+    return tables && box->own_memories <= CIS_ENGINE_POOL_MEMORIES &&
            info->min_memory_bytes <= slot_bytes && limit <= slot_bytes;
 }
 

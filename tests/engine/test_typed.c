@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/component.h"
+#include "engine/internal.h"
 #include "harness.h"
 
 struct fixture {
@@ -324,6 +325,84 @@ static void what_is_not_provided_or_of_another_type_is_named(void **state)
     cis_program_unref(program);
 }
 
+/* A component that makes `instances` of one core module, each with `own` memories; runs one. */
+static bool pooled(struct fixture *f, unsigned instances, unsigned own)
+{
+    struct cis_buf text = CIS_BUF_INIT(65536);
+    cis_buf_text(&text, "(component (core module $m (func (export \"f\") (result i32)"
+                        " (i32.const 7))");
+    for (unsigned i = 0; i < own; i++) {
+        cis_buf_text(&text, " (memory 1)");
+    }
+    cis_buf_text(&text, ")");
+    for (unsigned i = 0; i < instances; i++) {
+        cis_buf_printf(&text, " (core instance $i%u (instantiate $m))", i);
+    }
+    cis_buf_text(&text, " (func (export \"f\") (result u32) (canon lift (core func $i0 \"f\"))))");
+    struct cis_image_options options = {.name = "c", .memory_limit = 64u << 20};
+    struct cis_iface_provider none = {.function = find_row};
+    struct cis_guest_options go = {.limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
+                                   .stop = {.deadline_ns = CIS_NEVER}};
+    cis_image *image = NULL;
+    cis_program *program = NULL;
+    cis_guest *guest = NULL;
+    assert_ok(cis_image_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
+    assert_ok(cis_component_link(image, &none, &program, err));
+    assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
+    bool in_pool = image->profile->pooled;
+    struct cis_engine_stats s;
+    cis_engine_stats(f->engine, &s);
+    assert_int_equal(s.pool_live, in_pool ? 1 : 0);
+    cis_guest_free(guest);
+    cis_program_unref(program);
+    cis_image_unref(image);
+    cis_buf_done(&text);
+    return in_pool;
+}
+
+static void components_have_a_place_in_the_pool_when_they_fit(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(pooled(f, 1, 0));
+    assert_true(pooled(f, 24, 0));
+    assert_true(pooled(f, 1, 1));
+    assert_false(pooled(f, 25, 0)); /* on-demand, and as good */
+    assert_false(pooled(f, 2, 1));
+    assert_false(pooled(f, 1, 2));
+}
+
+static void a_full_pool_of_components_has_room_for_all_their_instances(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_buf text = CIS_BUF_INIT(65536);
+    cis_buf_text(&text, "(component (core module $m (func (export \"f\") (result i32)"
+                        " (i32.const 7)))");
+    for (unsigned i = 0; i < 24; i++) {
+        cis_buf_printf(&text, " (core instance $i%u (instantiate $m))", i);
+    }
+    cis_buf_text(&text, " (func (export \"f\") (result u32) (canon lift (core func $i0 \"f\"))))");
+    struct cis_image_options options = {.name = "c", .memory_limit = 64u << 20};
+    struct cis_iface_provider none = {.function = find_row};
+    struct cis_guest_options go = {.limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
+                                   .stop = {.deadline_ns = CIS_NEVER}};
+    cis_image *image = NULL;
+    cis_program *program = NULL;
+    assert_ok(cis_image_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
+    assert_ok(cis_component_link(image, &none, &program, err));
+    uint32_t slots = image->profile->pool_slots;
+    assert_in_range(slots, 1, 64);
+    cis_guest *guests[64];
+    for (uint32_t i = 0; i < slots; i++) {
+        assert_ok(cis_guest_new(f->engine, program, &go, &guests[i], err));
+    }
+    for (uint32_t i = 0; i < slots; i++) {
+        cis_guest_free(guests[i]);
+    }
+    cis_program_unref(program);
+    cis_image_unref(image);
+    cis_buf_done(&text);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -334,6 +413,8 @@ int main(void)
         TEST(missing_grant_is_the_functions_own_error_or_the_end),
         TEST(failure_of_a_handler_ends_the_guest_with_its_code),
         TEST(what_is_not_provided_or_of_another_type_is_named),
+        TEST(components_have_a_place_in_the_pool_when_they_fit),
+        TEST(a_full_pool_of_components_has_room_for_all_their_instances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
