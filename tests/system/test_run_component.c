@@ -348,6 +348,63 @@ static void package_that_is_left_out_is_named(void **state)
     assert_exit(&w->sys, 0, RUN("--without", "scheduler:other", "--invoke", "ok()", path));
 }
 
+/* Four components in one, each with a table of handles of its own, and a fifth that calls them. */
+#define INNER(name)                                                                                \
+    " (instance $" name " (instantiate $inner (with \"pollable\" (type $p))"                       \
+    "  (with \"make\" (func $mono \"subscribe-duration\"))))"
+#define CALLED(name)                                                                               \
+    " (import \"" name "\" (func $" name " (param \"n\" u32)))"                                    \
+    " (core func $" name "c (canon lower (func $" name ")))"
+static const char NESTED[] =
+    "(component"
+    " (import \"wasi:io/poll@0.2.0\" (instance $poll (export \"pollable\" (type (sub resource)))))"
+    " (alias export $poll \"pollable\" (type $p))"
+    " (import \"wasi:clocks/monotonic-clock@0.2.0\" (instance $mono"
+    "  (alias outer 1 $p (type $outer)) (export \"pollable\" (type $pp (eq $outer)))"
+    "  (export \"subscribe-duration\" (func (param \"when\" u64) (result (own $pp))))))"
+    " (component $inner (import \"pollable\" (type $t (sub resource)))"
+    "  (import \"make\" (func $make (param \"when\" u64) (result (own $t))))"
+    "  (core func $lowered (canon lower (func $make)))"
+    "  (core module $m (import \"x\" \"make\" (func $make (param i64) (result i32)))"
+    "   (func (export \"fill\") (param $n i32) (loop $more"
+    "    (drop (call $make (i64.const 1000000000000)))"
+    "    (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"
+    "  (core instance $i (instantiate $m (with \"x\" (instance"
+    "   (export \"make\" (func $lowered))))))"
+    "  (func (export \"fill\") (param \"n\" u32) (canon lift (core func $i \"fill\"))))"
+    /* The instances. */
+    INNER("a") INNER("b") INNER("c") INNER("d") " (component $driver" CALLED("a") CALLED("b")
+        CALLED("c") CALLED(
+            "d") " (core module $all (import \"x\" \"a\" (func $a (param i32)))"
+                 "  (import \"x\" \"b\" (func $b (param i32))) (import \"x\" \"c\" (func $c (param "
+                 "i32)))"
+                 "  (import \"x\" \"d\" (func $d (param i32)))"
+                 "  (func (export \"fill\") (param $n i32) (result i32) (call $a (local.get $n))"
+                 "   (call $b (local.get $n)) (call $c (local.get $n)) (call $d (local.get $n)) "
+                 "(i32.const 4)))"
+                 " (core instance $i (instantiate $all (with \"x\" (instance (export \"a\" (func "
+                 "$ac))"
+                 "  (export \"b\" (func $bc)) (export \"c\" (func $cc)) (export \"d\" (func "
+                 "$dc))))))"
+                 " (func (export \"fill\") (param \"n\" u32) (result u32) (canon lift (core func "
+                 "$i \"fill\"))))"
+                 " (instance $run (instantiate $driver (with \"a\" (func $a \"fill\"))"
+                 "  (with \"b\" (func $b \"fill\")) (with \"c\" (func $c \"fill\"))"
+                 "  (with \"d\" (func $d \"fill\"))))"
+                 " (export \"fill\" (func $run \"fill\")))";
+
+static void handles_of_nested_components_are_capped_together(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    snprintf(path, sizeof path, "%s/nested.wat", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(NESTED, sizeof NESTED - 1), 0600, err));
+    assert_exit(&w->sys, 0, RUN("--invoke", "fill(20000)", path));
+    assert_string_equal(sys_out(&w->sys), "4\n");
+    assert_exit(&w->sys, 134, RUN("--invoke", "fill(30000)", path));
+    assert_contains(sys_err(&w->sys), "handle limit exceeded");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -363,6 +420,7 @@ int main(void)
         TEST(text_that_does_not_fit_is_told_with_its_place),
         TEST(what_is_not_provided_is_named),
         TEST(unknown_imports_trap_when_they_are_called),
+        TEST(handles_of_nested_components_are_capped_together),
         TEST(package_that_is_left_out_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,78 @@
+/* Any bytes as a component, as far as a run of it begins: scanned, compiled, linked with WASI 0.2
+ * and with nothing for the rest. A refusal with a reason, or a program. */
+#include <stdint.h>
+#include <stdlib.h>
+#include "base/clock.h"
+#include "engine/component.h"
+#include "wasi/p2/p2.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
+{
+    (void)self;
+    return cis_wasi_p2_function(interface, name);
+}
+
+static const struct cis_iface_resource *resource(void *self, struct cis_str interface,
+                                                 struct cis_str name)
+{
+    (void)self;
+    return cis_wasi_p2_resource(interface, name);
+}
+
+static cis_engine *engine;
+static void close_engine(void)
+{
+    cis_engine_close(engine);
+}
+
+static void begin(void)
+{
+    const struct cis_engine_options o = {.pool_slots = 1, .compile_in_process = true};
+    if (cis_engine_open(&o, &engine, NULL) != CIS_OK || atexit(close_engine) != 0) {
+        abort();
+    }
+}
+
+static void judge(cis_code code, const struct cis_error *err)
+{
+    if (code != CIS_OK && (code != err->code || err->msg[0] == '\0' || code == CIS_E_INTERNAL)) {
+        abort();
+    }
+}
+
+static void link_one(cis_image *image, bool trap)
+{
+    const struct cis_iface_provider provider = {
+        .function = function, .resource = resource, .trap_unknown = trap};
+    struct cis_error err = {0};
+    cis_program *program = NULL;
+    judge(cis_component_link(image, &provider, &program, &err), &err);
+    cis_program_unref(program);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct cis_image_options o = {.name = "fuzz", .stop = {.deadline_ns = CIS_NEVER}};
+    struct cis_image_info *info = NULL;
+    cis_image *image = NULL;
+    struct cis_error err = {0};
+    if (engine == NULL) {
+        begin();
+    }
+    cis_code code = cis_image_scan(cis_bytes_of(data, size), &o, &info, &err);
+    judge(code, &err);
+    bool component = code == CIS_OK && info->component;
+    cis_image_info_free(info);
+    if (component) {
+        code = cis_image_load(engine, cis_bytes_of(data, size), &o, &image, &err);
+        judge(code, &err);
+    }
+    if (image != NULL) {
+        link_one(image, false);
+        link_one(image, true);
+        cis_image_unref(image);
+    }
+    return 0;
+}
