@@ -203,7 +203,17 @@ enum cis_glue_shape {
     CIS_GLUE_GET = 55,           /* () -> own r */
     CIS_GLUE_GET_OPTION = 56,    /* () -> option<own r> */
     CIS_GLUE_GET_NAMED = 57,     /* () -> list<tuple<own r, s>>: numbers are the resources */
-    CIS_GLUE_TEXT_OPTION = 58    /* () -> option<s> */
+    CIS_GLUE_TEXT_OPTION = 58,   /* () -> option<s> */
+    CIS_GLUE_NET_RECEIVE = 59,   /* wasi:sockets again: (r, n) -> result<list<incoming-datagram>,
+                                  * E>; items: data, a struct cis_glue_address */
+    CIS_GLUE_NET_SEND = 60,      /* (r, list<outgoing-datagram>) -> result<n, E>; the second of an
+                                  * item is empty when it has no address */
+    CIS_GLUE_NET_COUNT = 61      /* (r) -> result<n, E> */
+};
+struct cis_glue_address { /* of a datagram */
+    uint32_t family;      /* 4 or 6 */
+    uint32_t port, flow, scope;
+    uint8_t ip[16]; /* network order; of family 4 the first four */
 };
 /* data: of the store (wasmtime_context_get_data). false: the guest has ended, and C has recorded
  * why; the call fails and the guest unwinds. */

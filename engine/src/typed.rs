@@ -587,6 +587,127 @@ impl<T: Answer, E: Failure> Answer for Result<T, E> {
     }
 }
 
+// ---- datagrams ----
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy)]
+#[component(record)]
+struct Address4 {
+    port: u16,
+    address: (u8, u8, u8, u8),
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy)]
+#[component(record)]
+struct Address6 {
+    port: u16,
+    #[component(name = "flow-info")]
+    flow: u32,
+    address: (u16, u16, u16, u16, u16, u16, u16, u16),
+    #[component(name = "scope-id")]
+    scope: u32,
+}
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy)]
+#[component(variant)]
+enum Address {
+    #[component(name = "ipv4")]
+    V4(Address4),
+    #[component(name = "ipv6")]
+    V6(Address6),
+}
+
+/// struct cis_glue_address
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct FlatAddress {
+    family: u32,
+    port: u32,
+    flow: u32,
+    scope: u32,
+    ip: [u8; 16],
+}
+
+impl FlatAddress {
+    fn of(address: &Address) -> FlatAddress {
+        let mut flat = FlatAddress { family: 4, port: 0, flow: 0, scope: 0, ip: [0; 16] };
+        match address {
+            Address::V4(a) => {
+                flat.port = u32::from(a.port);
+                let ip = a.address;
+                flat.ip[..4].copy_from_slice(&[ip.0, ip.1, ip.2, ip.3]);
+            }
+            Address::V6(a) => {
+                (flat.family, flat.port) = (6, u32::from(a.port));
+                (flat.flow, flat.scope) = (a.flow, a.scope);
+                let ip = a.address;
+                let words = [ip.0, ip.1, ip.2, ip.3, ip.4, ip.5, ip.6, ip.7];
+                for (to, word) in flat.ip.chunks_exact_mut(2).zip(words) {
+                    to.copy_from_slice(&word.to_be_bytes());
+                }
+            }
+        }
+        flat
+    }
+
+    fn span(&self) -> Span {
+        Span {
+            ptr: std::ptr::from_ref(self).cast(),
+            len: std::mem::size_of::<FlatAddress>(),
+        }
+    }
+
+    /// # Safety
+    /// The span is one of struct cis_glue_address.
+    unsafe fn read(span: Span) -> Result<Address> {
+        if span.len != std::mem::size_of::<FlatAddress>() {
+            return Err(format_err!("the host answered with an address that is none"));
+        }
+        // SAFETY: by the contract, and the length.
+        let flat = unsafe { span.ptr.cast::<FlatAddress>().read_unaligned() };
+        let ip = flat.ip;
+        let port = u16::try_from(flat.port)?;
+        let word = |i: usize| u16::from_be_bytes([ip[2 * i], ip[2 * i + 1]]);
+        Ok(if flat.family == 4 {
+            Address::V4(Address4 { port, address: (ip[0], ip[1], ip[2], ip[3]) })
+        } else {
+            Address::V6(Address6 {
+                port,
+                flow: flat.flow,
+                address: (word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)),
+                scope: flat.scope,
+            })
+        })
+    }
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Incoming {
+    data: &'static [u8],
+    #[component(name = "remote-address")]
+    remote: Address,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct Outgoing {
+    data: WasmList<u8>,
+    #[component(name = "remote-address")]
+    remote: Option<Address>,
+}
+
+impl Answer for Vec<Incoming> {
+    fn of(out: &Out) -> Result<Vec<Incoming>> {
+        // SAFETY: the contract of cis_glue_add_typed.
+        unsafe { out.pairs() }
+            .iter()
+            .map(|p| unsafe {
+                Ok(Incoming { data: p.first.bytes(), remote: FlatAddress::read(p.second)? })
+            })
+            .collect()
+    }
+}
+
 // ---- what an argument is ----
 
 /// Resources, numbers and flags are numbers; text and bytes are spans of the guest's memory.
@@ -783,6 +904,31 @@ fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host
     )
 }
 
+fn net_send(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
+    into.func_wrap(
+        name,
+        move |mut store: StoreContextMut<'_, WasmtimeStoreData>, (r, list): (Res, WasmList<Outgoing>)| {
+            let mut got = Vec::with_capacity(few(list.len())?);
+            for datagram in list.iter(&mut store)? {
+                got.push(datagram?);
+            }
+            let to: Vec<Option<FlatAddress>> =
+                got.iter().map(|d| d.remote.as_ref().map(FlatAddress::of)).collect();
+            let items: Vec<Pair> = got
+                .iter()
+                .zip(&to)
+                .map(|(d, to)| Pair {
+                    first: Span::of(d.data.as_le_slice(&store)),
+                    second: to.as_ref().map_or(NOTHING, FlatAddress::span),
+                })
+                .collect();
+            let args = [Arg::number(u64::from(r.rep())), Arg::items(&items)];
+            let out = host.call(&store, &args)?;
+            Ok((<Result<u64, NetError> as Answer>::of(&out)?,))
+        },
+    )
+}
+
 /// Access and modification time; path: of what it names, below the resource.
 fn set_times(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
     into.func_wrap(
@@ -889,6 +1035,9 @@ fn add(
         56 => typed!(into, name, host, () -> Option<Res>),
         57 => typed!(into, name, host, () -> Vec<(Res, &'static str)>),
         58 => typed!(into, name, host, () -> Option<&'static str>),
+        59 => typed!(into, name, host, (r: Res, n: u64) -> Result<Vec<Incoming>, NetError>),
+        60 => net_send(into, name, host),
+        61 => typed!(into, name, host, (r: Res) -> Result<u64, NetError>),
         _ => Err(format_err!("shape {shape} does not exist")),
     }
 }

@@ -158,20 +158,22 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
     struct cis_run_request *r = &j->request;
     struct ceilings most = {false, false};
     cis_config_each(c, &most, see_setting);
-    uint64_t memory = c->max_memory, time_ns = CIS_NEVER, files = 0;
+    uint64_t memory = c->max_memory, time_ns = CIS_NEVER, files = 0, sockets = 0;
     if (!cis_cli_size(j->cli, "memory", &memory) || !cis_cli_duration(j->cli, "time", &time_ns) ||
         !cis_cli_number(j->cli, "fuel", &r->limits.fuel) ||
-        !cis_cli_number(j->cli, "files", &files)) {
+        !cis_cli_number(j->cli, "files", &files) || !cis_cli_number(j->cli, "sockets", &sockets)) {
         return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
     }
-    if (memory == 0 || time_ns == 0 || files > UINT32_MAX) {
-        return cis_fail(err, CIS_E_USAGE, "--memory and --time must not be 0, --files not so many");
+    if (memory == 0 || time_ns == 0 || files > UINT32_MAX || sockets > UINT32_MAX) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "--memory and --time must not be 0, --files and --sockets not so many");
     }
     r->limits.memory_bytes = most.memory && memory > c->max_memory ? c->max_memory : memory;
     r->time_ns =
         most.time && time_ns > c->max_execution_time_ns ? c->max_execution_time_ns : time_ns;
     r->limits.host_bytes = c->host_bytes;
     r->files_max = (uint32_t)files;
+    r->sockets_max = (uint32_t)sockets;
     return CIS_OK;
 }
 
@@ -238,6 +240,7 @@ static cis_code take_grants(struct job *j, struct cis_error *err)
     if (cis_grants_has(&j->grants, CIS_GRANT_HTTP)) {
         CIS_TRY(cis_app_http(j->app, &r->services.http, err));
     }
+    r->dns_servers = cis_app_config(j->app)->dns_servers;
     j->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
     j->log.self = j;
     j->log.line = log_line;
@@ -433,8 +436,12 @@ static const struct cis_cli_option options[] = {
     {"max-execution-time", 0, "MS", "the same, in milliseconds", false, NULL},
     {"fuel", 0, "N", "deterministic limit of instructions", false, NULL},
     {"files", 0, "N", "open descriptors at once (default 4096)", false, NULL},
+    {"sockets", 0, "N", "sockets at once (default 1024)", false, NULL},
     {"allow", 0, "GRANT",
      "allow it, e.g. dns, net=tcp:db.example.com:5432 or http=https://api.example.com", true, NULL},
+    {"net", 0, "RULE",
+     "same as --allow net=RULE: tcp:HOST:PORT, udp:HOST:PORT, listen:ADDRESS:PORT, bind:CIDR", true,
+     NULL},
     {"http", 0, "ORIGIN", "same as --allow http=ORIGIN", true, NULL},
     {"listen", 0, "ADDRESS:PORT", "a listening socket, after the directories", true, NULL},
     {"no-clock", 0, NULL, "no clocks", false, NULL},

@@ -311,6 +311,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     r->tenant = j->cli->tenant;
     r->skill = j->name;
     r->grants = &j->grants;
+    r->dns_servers = cis_app_config(j->app)->dns_servers;
     r->cancel = j->cli->cancel;
     r->input = cis_buf_bytes(&j->input);
     r->tx = tx == NULL || strcmp(tx, "commit-on-success") == 0 ? CIS_TX_ON_SUCCESS

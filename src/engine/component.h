@@ -134,6 +134,17 @@ enum cis_shape {
     CIS_SHAPE_GET_OPTION,    /* () -> option<own r> */
     CIS_SHAPE_GET_NAMED,     /* () -> list<tuple<own r, s>>: numbers are the resources */
     CIS_SHAPE_TEXT_OPTION,   /* () -> option<s> */
+    CIS_SHAPE_NET_RECEIVE,   /* wasi:sockets again: (r, n) -> result<list<incoming-datagram>, E>;
+                              * items: data, a struct cis_datagram_address */
+    CIS_SHAPE_NET_SEND,      /* (r, list<outgoing-datagram>) -> result<n, E>; the second of an item
+                              * is empty when it has no address */
+    CIS_SHAPE_NET_COUNT,     /* (r) -> result<n, E> */
+};
+
+struct cis_datagram_address {
+    uint32_t family; /* 4 or 6 */
+    uint32_t port, flow, scope;
+    uint8_t ip[16]; /* network order; of family 4 the first four */
 };
 
 struct cis_pair { /* (text, text), (text, bytes); single items use the first */

@@ -21,6 +21,8 @@ SAME(CIS_SHAPE_FILE_SYMLINK - 1, (int)CIS_GLUE_FILE_SYMLINK);
 SAME(CIS_SHAPE_FIELD_GET - 1, (int)CIS_GLUE_FIELD_GET);
 SAME(CIS_SHAPE_NET_U64 - 1, (int)CIS_GLUE_NET_U64);
 SAME(CIS_SHAPE_TEXT_OPTION - 1, (int)CIS_GLUE_TEXT_OPTION);
+SAME(CIS_SHAPE_NET_COUNT - 1, (int)CIS_GLUE_NET_COUNT);
+SAME(sizeof(struct cis_datagram_address), sizeof(struct cis_glue_address));
 
 static cis_code refuse(cis_guest *guest, const struct cis_bound_iface *bound,
                        struct cis_answer *out)

@@ -63,6 +63,8 @@ void cis_run_program_world(cis_session *session)
         h->world.dirs = cis_run_files_dirs(session->files, &h->world.ndirs);
     }
     h->world.files_max = session->request.files_max;
+    h->world.sockets_max = session->request.sockets_max;
+    h->world.dns_servers = session->request.dns_servers;
     h->world.uid = geteuid();
     h->world.gid = getegid();
     if (p == NULL) {

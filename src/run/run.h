@@ -81,6 +81,8 @@ struct cis_run_request {
     size_t nmounts;
     bool read_only;
     uint32_t files_max;                    /* open descriptors; 0: CIS_WORLD_FILES_MAX */
+    uint32_t sockets_max;                  /* 0: CIS_NET_SOCKETS_MAX */
+    const char *dns_servers;               /* borrowed; NULL: the system's */
     const char *fork;                      /* what it changes becomes this new branch */
     const struct cis_run_program *program; /* NULL: a skill */
     const char *compiled_code; /* "compiled", "disk" or "memory" for the report; NULL: unknown */

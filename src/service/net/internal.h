@@ -27,8 +27,8 @@ struct cis_sock {
     int backlog;
     enum cis_sock_code failed; /* of a connect that failed at once */
     bool client; /* UDP: bound as clients are, hears those alone that it may send to */
-    bool has_peer;
-    struct sockaddr_storage peer, bound; /* UDP */
+    bool has_peer;                       /* UDP */
+    struct sockaddr_storage peer, bound; /* bound: UDP */
 };
 
 /* ---- net.c ---- */

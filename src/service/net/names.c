@@ -90,6 +90,11 @@ void cis_names_free(cis_names *names)
     cis_free(names);
 }
 
+bool cis_names_step(cis_names *names)
+{
+    return cis_net_lookup_step(names->lookup);
+}
+
 bool cis_names_wish(const cis_names *names, int *out_fd, uint64_t *out_at_ns)
 {
     cis_net_lookup_wish(names->lookup, out_fd, out_at_ns);

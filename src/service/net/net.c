@@ -56,6 +56,16 @@ enum cis_sock_code cis_sock_code_of(int no)
     return CIS_SOCK_UNKNOWN;
 }
 
+int cis_sock_errno(enum cis_sock_code code)
+{
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (codes[i].code == code) {
+            return codes[i].no;
+        }
+    }
+    return EIO;
+}
+
 cis_code cis_net_new(const struct cis_net_options *options, cis_net **out_net,
                      struct cis_error *err)
 {

@@ -45,6 +45,8 @@ enum cis_sock_code {
 };
 /* What an errno of Linux is. EPIPE is RESET; streams know it as their end. */
 enum cis_sock_code cis_sock_code_of(int no);
+/* An errno that is this code: for what speaks errno, as streams do. */
+int cis_sock_errno(enum cis_sock_code code);
 
 /* ---- the run's network ---- */
 typedef struct cis_net cis_net;
@@ -151,6 +153,8 @@ typedef struct cis_names cis_names; /* one question of the run */
 /* A name or a literal address, as a guest writes it. INVALID: neither; DENIED: it may not ask. */
 enum cis_sock_code cis_names_ask(cis_net *net, struct cis_str name, cis_names **out_names);
 void cis_names_free(cis_names *names);
+/* Does what is due; true once there is an answer. Never waits. */
+bool cis_names_step(cis_names *names);
 /* False: nothing, it is ready. The time alone when *out_fd is -1. */
 bool cis_names_wish(const cis_names *names, int *out_fd, uint64_t *out_at_ns);
 /* The next address, port 0; *out_more false: that was all. AGAIN: no answer yet. An answer with an

@@ -20,9 +20,9 @@
 #define EVENTS 16
 
 struct cis_net_lookup {
-    ares_channel channel; /* NULL: nobody has to be asked */
-    int epoll;            /* -1: none */
-    uint64_t until_ns;
+    ares_channel channel;      /* NULL: nobody has to be asked */
+    int epoll;                 /* -1: none */
+    uint64_t until_ns, due_ns; /* due: c-ares' own next step */
     bool answered, late;
     int status;
     size_t seen; /* records in the answer, kept or not */
@@ -170,6 +170,19 @@ static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *
     ares_freeaddrinfo(result);
 }
 
+/* When c-ares wants to be called although nothing came; a look at the clock of the moment. */
+static void set_due(cis_net_lookup *lookup)
+{
+    struct timeval left;
+    const struct timeval *next = ares_timeout(lookup->channel, NULL, &left);
+    lookup->due_ns = lookup->until_ns;
+    if (next != NULL) {
+        uint64_t us = (uint64_t)next->tv_sec * 1000000u + (uint64_t)next->tv_usec;
+        uint64_t at = cis_clock_after(cis_clock_mono_ns(), us * 1000u + CIS_NS_PER_MS);
+        lookup->due_ns = at < lookup->until_ns ? at : lookup->until_ns;
+    }
+}
+
 static cis_code ask(const char *servers, const char *host, uint64_t limit_ns,
                     cis_net_lookup *lookup, struct cis_error *err)
 {
@@ -182,6 +195,7 @@ static cis_code ask(const char *servers, const char *host, uint64_t limit_ns,
     struct ares_addrinfo_hints hints = {
         .ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     ares_getaddrinfo(lookup->channel, host, NULL, &hints, answered, lookup);
+    set_due(lookup);
     return CIS_OK;
 }
 
@@ -212,15 +226,8 @@ void cis_net_lookup_wish(const cis_net_lookup *lookup, int *out_fd, uint64_t *ou
     if (lookup->answered || lookup->late) {
         return;
     }
-    struct timeval left;
-    const struct timeval *next = ares_timeout(lookup->channel, NULL, &left);
-    uint64_t at = CIS_NEVER;
-    if (next != NULL) {
-        uint64_t us = (uint64_t)next->tv_sec * 1000000u + (uint64_t)next->tv_usec;
-        at = cis_clock_after(cis_clock_mono_ns(), us * 1000u + CIS_NS_PER_MS);
-    }
     *out_fd = lookup->epoll;
-    *out_at_ns = at < lookup->until_ns ? at : lookup->until_ns;
+    *out_at_ns = lookup->due_ns;
 }
 
 bool cis_net_lookup_step(cis_net_lookup *lookup)
@@ -238,6 +245,7 @@ bool cis_net_lookup_step(cis_net_lookup *lookup)
     if (n <= 0) {
         ares_process_fd(lookup->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     }
+    set_due(lookup);
     lookup->late = !lookup->answered && cis_clock_mono_ns() >= lookup->until_ns;
     return lookup->answered || lookup->late;
 }

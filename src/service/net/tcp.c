@@ -47,6 +47,8 @@ enum cis_sock_code cis_sock_connect_start(cis_sock *sock, const struct sockaddr 
     }
     sock->state = CIS_SOCK_CONNECTING;
     sock->failed = CIS_SOCK_OK;
+    memset(&sock->peer, 0, sizeof sock->peer);
+    memcpy(&sock->peer, addr, cis_net_addr_len(addr));
     if (connect(sock->fd, addr, cis_net_addr_len(addr)) != 0 && errno != EINPROGRESS &&
         errno != EINTR) {
         sock->failed = connect_code(errno); /* told by finish */
@@ -123,7 +125,9 @@ enum cis_sock_code cis_sock_listen_finish(cis_sock *sock)
 static enum cis_sock_code accept_one(cis_sock *sock, cis_sock **out_sock)
 {
     /* What the kernel says of the connection it had is an end of that one (accept(2)). */
-    int fd = accept4(sock->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    int fd = accept4(sock->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         enum cis_sock_code code = cis_sock_code_of(errno);
         return errno == EPROTO || code == CIS_SOCK_UNREACHABLE ? CIS_SOCK_ABORTED : code;
@@ -134,6 +138,7 @@ static enum cis_sock_code accept_one(cis_sock *sock, cis_sock **out_sock)
         return code;
     }
     (*out_sock)->state = CIS_SOCK_CONNECTED;
+    (*out_sock)->peer = peer;
     return CIS_SOCK_OK;
 }
 

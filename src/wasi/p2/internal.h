@@ -18,6 +18,12 @@ enum p2_kind {
     P2_DIR_STREAM,
     P2_TERMINAL_IN,
     P2_TERMINAL_OUT,
+    P2_NETWORK,
+    P2_TCP, /* sockets are over a source */
+    P2_UDP,
+    P2_UDP_IN,
+    P2_UDP_OUT,
+    P2_LOOKUP,
     P2_FIELDS, /* wasi:http from here on (http.h) */
     P2_IN_REQUEST,
     P2_OUT_REQUEST,
@@ -72,8 +78,8 @@ struct p2_thing {
         struct p2_message *message;      /* IN_REQUEST, OUT_REQUEST, OUT_RESPONSE */
         struct p2_http_options *options; /* REQUEST_OPTIONS */
     };
-    uint64_t offset;   /* INPUT, OUTPUT over a file */
-    uint64_t promised; /* OUTPUT: what check-write last allowed */
+    uint64_t offset;   /* INPUT, OUTPUT over a file; UDP_IN, UDP_OUT: which pair it is of */
+    uint64_t promised; /* OUTPUT, UDP_OUT: what check-write or check-send last allowed */
 };
 
 #define P2_CHUNK ((size_t)64 * 1024) /* most that one read gives and one write is allowed */

@@ -97,7 +97,9 @@ static void push(cis_guest *guest, const struct waiting *w)
         s->ops->wish(s, P2_WRITES, &wish);
         if ((w->fds[i].revents != 0 || time_of(&wish) <= cis_clock_mono_ns()) &&
             s->ops->ready != NULL) {
+            p2_source_ref(s); /* it may be done, and gone with that */
             s->ops->ready(guest, s, P2_WRITES);
+            p2_source_unref(cis_host_of(guest), s);
         }
     }
 }

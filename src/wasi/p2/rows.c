@@ -1,5 +1,5 @@
 /* The interfaces as rows, and which version of them is served. */
-#include "wasi/p2/internal.h"
+#include "wasi/p2/sockets.h"
 
 #define ROW(i, n, t, s, g, d, h, text)                                                             \
     {                                                                                              \
@@ -173,8 +173,9 @@ static const struct cis_ifacefn fs_rows[] = {
 static const struct cis_iface_table io_table = TABLE(io_rows), clock_table = TABLE(clock_rows),
                                     random_table = TABLE(random_rows), cli_table = TABLE(cli_rows),
                                     fs_table = TABLE(fs_rows);
-static const struct cis_iface_table *const tables[] = {&io_table,  &clock_table, &random_table,
-                                                       &cli_table, &fs_table,    &p2_http_table};
+static const struct cis_iface_table *const tables[] = {
+    &io_table,      &clock_table,      &random_table,   &cli_table,    &fs_table,
+    &p2_http_table, &p2_network_table, &p2_names_table, &p2_tcp_table, &p2_udp_table};
 
 static const struct cis_iface_resource resources[] = {
     {"wasi:", "error", P2_ERROR, p2_drop},
@@ -199,6 +200,12 @@ static const struct cis_iface_resource resources[] = {
     {"wasi:", "outgoing-response", P2_OUT_RESPONSE, p2_drop},
     {"wasi:", "outgoing-body", P2_OUT_BODY, p2_drop},
     {"wasi:", "future-incoming-response", P2_FUTURE_RESPONSE, p2_drop},
+    {"wasi:", "network", P2_NETWORK, p2_drop},
+    {"wasi:", "tcp-socket", P2_TCP, p2_drop},
+    {"wasi:", "udp-socket", P2_UDP, p2_drop},
+    {"wasi:", "incoming-datagram-stream", P2_UDP_IN, p2_drop},
+    {"wasi:", "outgoing-datagram-stream", P2_UDP_OUT, p2_drop},
+    {"wasi:", "resolve-address-stream", P2_LOOKUP, p2_drop},
 };
 
 const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n)

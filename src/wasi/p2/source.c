@@ -21,23 +21,29 @@ void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy)
     }
     if (!busy) {
         unlink_busy(host, source);
+        p2_source_unref(host, source);
         return;
     }
     source->busy_next = host->wasi_p2->busy;
-    host->wasi_p2->busy = source;
+    host->wasi_p2->busy = p2_source_ref(source);
     host->wasi_p2->nbusy++;
     source->busy = true;
 }
 
 void p2_source_unref(struct cis_host *host, struct p2_source *source)
 {
-    if (source == NULL || --source->refs != 0) {
-        return;
+    if (source != NULL && --source->refs == 0) {
+        source->ops->free(host, source);
     }
-    if (source->busy) {
+}
+
+void p2_sources_end(struct cis_host *host)
+{
+    while (host->wasi_p2->busy != NULL) {
+        struct p2_source *source = host->wasi_p2->busy;
         unlink_busy(host, source);
+        p2_source_unref(host, source);
     }
-    source->ops->free(host, source);
 }
 
 cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, struct p2_source *source, enum p2_way way,

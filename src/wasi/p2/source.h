@@ -44,8 +44,8 @@ struct p2_source_ops {
     /* 0: all is gone. EAGAIN: it goes on, and P2_WRITES is ready when it is done. NULL: nothing is
      * held back. */
     int (*flush)(cis_guest *guest, struct p2_source *self);
-    /* A stream (READS, WRITES) over it was dropped. May be NULL. The guest may be gone: what was
-     * charged goes back to host->budget. */
+    /* A stream (READS, WRITES) over it was dropped, or a socket itself (STATE); not a pollable or
+     * an error. May be NULL. The guest may be gone: what was charged goes back to host->budget. */
     void (*close)(struct cis_host *host, struct p2_source *self, enum p2_way way);
     /* The last reference is gone. */
     void (*free)(struct cis_host *host, struct p2_source *self);
@@ -72,8 +72,11 @@ static inline struct p2_source *p2_source_ref(struct p2_source *source)
 void p2_source_unref(struct cis_host *host, struct p2_source *source);
 /* While it is busy, its `ready` (P2_WRITES) is called whenever the run waits and what it wishes for
  * comes, whatever the run waits for: bytes that a write has taken go out although the guest only
- * waits for an answer. Ends with (false) or with the source. */
+ * waits for an answer. It holds a reference: what is under way goes on when the last handle is
+ * gone, until the run ends. */
 void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy);
+/* The run has ended: nothing is under way any more. */
+void p2_sources_end(struct cis_host *host);
 
 /* An entry over it: P2_INPUT, P2_OUTPUT, or P2_POLLABLE with its way. It takes a reference of its
  * own; the caller keeps his. */

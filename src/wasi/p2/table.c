@@ -123,9 +123,12 @@ bool p2_room(cis_guest *guest)
 static void leave_source(struct cis_host *host, struct p2_thing *thing)
 {
     struct p2_source *source = thing->source;
+    bool reads = thing->kind == P2_INPUT || thing->kind == P2_UDP_IN;
+    bool writes = thing->kind == P2_OUTPUT || thing->kind == P2_UDP_OUT;
+    bool state = thing->kind == P2_TCP || thing->kind == P2_UDP || thing->kind == P2_LOOKUP;
     thing->source = NULL;
-    if ((thing->kind == P2_INPUT || thing->kind == P2_OUTPUT) && source->ops->close != NULL) {
-        source->ops->close(host, source, thing->kind == P2_INPUT ? P2_READS : P2_WRITES);
+    if ((reads || writes || state) && source->ops->close != NULL) {
+        source->ops->close(host, source, reads ? P2_READS : writes ? P2_WRITES : P2_STATE);
     }
     p2_source_unref(host, source);
 }
@@ -168,6 +171,7 @@ void cis_wasi_p2_end(struct cis_host *host)
             let_go(host, &t->at[i]);
         }
     }
+    p2_sources_end(host);
     cis_budget_release(&host->budget, t->charged);
     cis_free(t->at);
     cis_free(t->scratch);

@@ -1,0 +1,51 @@
+/* wasi:sockets/network and instance-network. The network is one and nothing by itself: what may be
+ * reached is judged for each address. */
+#include "wasi/p2/sockets.h"
+
+cis_code p2_net_instance(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
+{
+    struct p2_thing *thing;
+    (void)args;
+    return p2_give(guest, P2_NETWORK, out, &thing, err);
+}
+
+struct maybe_error {
+    bool has;
+    uint32_t error;
+};
+
+/* Of a stream over a socket alone; others have no error of the network. */
+cis_code p2_net_error_of(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct p2_self *a = args;
+    struct maybe_error *r = result;
+    const struct p2_thing *thing = p2_at(guest, a->self);
+    (void)err;
+    r->has = thing->source != NULL && thing->source->ops == &p2_tcp_ops;
+    r->error = r->has ? (uint32_t)cis_sock_code_of(thing->error) - 1 : 0;
+    return CIS_OK;
+}
+
+#define NETWORK "wasi:sockets/network"
+static const struct cis_ifacefn rows[] = {
+    {.interface = NETWORK,
+     .name = "network-error-code",
+     .type = "func(borrow<error>) -> option<" P2_NET_ERROR ">",
+     CIS_STRUCTS(p2_net_error_of, struct p2_self, struct maybe_error),
+     .denied = -1,
+     .cost = 1,
+     .params = "err",
+     .doc = "The network's error behind a stream's."},
+    {.interface = "wasi:sockets/instance-network",
+     .name = "instance-network",
+     .type = "func() -> network",
+     .shape = CIS_SHAPE_GET,
+     .typed = p2_net_instance,
+     .denied = -1,
+     .cost = 1,
+     .params = "",
+     .doc = "The network, as far as it was granted."},
+};
+const struct cis_iface_table p2_network_table = {
+    .abi = "wasi", .version = "0.2.12", .rows = rows, .nrows = sizeof rows / sizeof *rows};

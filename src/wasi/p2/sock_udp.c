@@ -1,0 +1,304 @@
+/* wasi:sockets/udp and udp-create-socket. Each datagram is judged by where it goes. A pair of
+ * streams works until the socket is asked for another. */
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "wasi/p2/sockets.h"
+
+#define DATAGRAMS 16u /* of one call */
+#define BYTES_A_FUEL 64u
+/* What one call receives into: so that the last one is never cut. */
+#define RECEIVE_BYTES ((size_t)2 * CIS_SOCK_DATAGRAM_MAX)
+
+/* ---- the socket ---- */
+
+static void wish(struct p2_source *self, enum p2_way way, struct p2_wish *out)
+{
+    struct p2_sock *s = (struct p2_sock *)self;
+    if (way == P2_STATE || !cis_sock_wish(s->sock, way == P2_WRITES, &out->fd, &out->events)) {
+        *out = (struct p2_wish){.fd = -1};
+    }
+}
+
+static void udp_close(struct cis_host *host, struct p2_source *self, enum p2_way way)
+{
+    (void)host, (void)way;
+    p2_sock_let_go((struct p2_sock *)self);
+}
+
+static const struct p2_source_ops ops = {.wish = wish, .close = udp_close, .free = p2_sock_free};
+
+cis_code p2_udp_create(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const uint32_t *family = args;
+    struct p2_net_one *r = result;
+    struct p2_sock *s;
+    cis_net *net;
+    cis_sock *sock = NULL;
+    CIS_TRY(cis_host_net(cis_host_of(guest), &net, err));
+    enum cis_sock_code code =
+        cis_sock_new(net, CIS_NET_UDP, *family == 0 ? AF_INET : AF_INET6, &sock);
+    if (p2_net_failed(guest, code, "udp socket", &r->failed, &r->error)) {
+        return CIS_OK;
+    }
+    CIS_TRY(p2_sock_new(guest, sock, &ops, &s, err));
+    cis_code made = p2_sock_hand(guest, s, P2_UDP, &r->rep, err);
+    p2_source_unref(cis_host_of(guest), &s->base);
+    return made;
+}
+
+/* ---- streams ---- */
+
+struct stream_args {
+    uint32_t self;
+    struct p2_maybe_address remote;
+};
+
+cis_code p2_udp_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+{
+    const struct stream_args *a = args;
+    struct p2_net_two *r = result;
+    struct p2_sock *s = p2_sock_at(guest, a->self);
+    struct sockaddr_storage addr;
+    if (a->remote.has) {
+        p2_address_in(&a->remote.address, &addr);
+    }
+    enum cis_sock_code code =
+        cis_sock_peer(s->sock, a->remote.has ? (const struct sockaddr *)&addr : NULL);
+    if (p2_net_failed(guest, code, "udp stream", &r->failed, &r->error)) {
+        return CIS_OK;
+    }
+    s->generation++;
+    CIS_TRY(p2_sock_hand(guest, s, P2_UDP_IN, &r->rep[0], err));
+    p2_at(guest, r->rep[0])->offset = s->generation;
+    CIS_TRY(p2_sock_hand(guest, s, P2_UDP_OUT, &r->rep[1], err));
+    p2_at(guest, r->rep[1])->offset = s->generation;
+    return CIS_OK;
+}
+
+/* Of the pair that the socket gave last? */
+static bool current(const struct p2_thing *stream)
+{
+    return stream->offset == ((const struct p2_sock *)stream->source)->generation;
+}
+
+static void flat_address(const struct sockaddr_storage *from, struct cis_datagram_address *out)
+{
+    memset(out, 0, sizeof *out);
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
+        out->family = 4;
+        out->port = ntohs(v4->sin_port);
+        memcpy(out->ip, &v4->sin_addr, 4);
+        return;
+    }
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
+    out->family = 6;
+    out->port = ntohs(v6->sin6_port);
+    out->flow = ntohl(v6->sin6_flowinfo);
+    out->scope = v6->sin6_scope_id;
+    memcpy(out->ip, &v6->sin6_addr, 16);
+}
+
+/* Datagrams one after the other into `to`; how many. */
+static size_t receive_some(cis_sock *sock, size_t most, uint8_t *to, struct cis_pair *items,
+                           struct cis_datagram_address *from, enum cis_sock_code *out_code)
+{
+    size_t n = 0, used = 0, len;
+    *out_code = CIS_SOCK_OK;
+    while (n < most && RECEIVE_BYTES - used >= CIS_SOCK_DATAGRAM_MAX) {
+        struct sockaddr_storage addr;
+        *out_code = cis_sock_receive_from(sock, to + used, CIS_SOCK_DATAGRAM_MAX, &len, &addr);
+        if (*out_code != CIS_SOCK_OK) {
+            break;
+        }
+        flat_address(&addr, &from[n]);
+        items[n].first = cis_bytes_of(to + used, len);
+        items[n].second = cis_bytes_of(&from[n], sizeof from[n]);
+        used += len;
+        n++;
+    }
+    return n;
+}
+
+cis_code p2_udp_receive(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
+{
+    const struct p2_thing *stream = p2_at(guest, args[0].n);
+    struct p2_sock *s = (struct p2_sock *)stream->source;
+    size_t most = args[1].n < DATAGRAMS ? (size_t)args[1].n : DATAGRAMS;
+    uint8_t *at;
+    struct cis_pair *items;
+    enum cis_sock_code code;
+    if (!current(stream)) {
+        return p2_net_answer(guest, CIS_SOCK_STATE, "udp receive", out);
+    }
+    CIS_TRY(p2_pairs(guest, DATAGRAMS, &items, err));
+    CIS_TRY(p2_scratch(guest, DATAGRAMS * sizeof(struct cis_datagram_address) + RECEIVE_BYTES, &at,
+                       err));
+    struct cis_datagram_address *from = (struct cis_datagram_address *)(void *)at;
+    size_t n = receive_some(s->sock, most, (uint8_t *)(from + DATAGRAMS), items, from, &code);
+    if (n == 0 && code != CIS_SOCK_OK && code != CIS_SOCK_AGAIN) {
+        return p2_net_answer(guest, code, "udp receive", out);
+    }
+    out->items = items;
+    out->nitems = n;
+    uint64_t bytes =
+        n != 0 ? (uint64_t)(items[n - 1].first.ptr + items[n - 1].first.len - items[0].first.ptr)
+               : 0;
+    return cis_guest_burn(guest, n + bytes / BYTES_A_FUEL, err);
+}
+
+cis_code p2_udp_check_send(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
+{
+    struct p2_thing *stream = p2_at(guest, args[0].n);
+    struct p2_wish w = {.fd = -1};
+    (void)err;
+    if (!current(stream)) {
+        return p2_net_answer(guest, CIS_SOCK_STATE, "udp send", out);
+    }
+    wish(stream->source, P2_WRITES, &w);
+    struct pollfd now = {.fd = w.fd, .events = w.events};
+    stream->promised = w.fd < 0 || poll(&now, 1, 0) > 0 ? DATAGRAMS : 0;
+    out->n[0] = stream->promised;
+    return CIS_OK;
+}
+
+static void socket_address(struct cis_bytes flat, struct sockaddr_storage *out)
+{
+    struct cis_datagram_address from;
+    memcpy(&from, flat.ptr, sizeof from);
+    memset(out, 0, sizeof *out);
+    if (from.family == 4) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)from.port);
+        memcpy(&v4->sin_addr, from.ip, 4);
+        return;
+    }
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons((uint16_t)from.port);
+    v6->sin6_flowinfo = htonl(from.flow);
+    v6->sin6_scope_id = from.scope;
+    memcpy(&v6->sin6_addr, from.ip, 16);
+}
+
+cis_code p2_udp_send(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
+{
+    struct p2_thing *stream = p2_at(guest, args[0].n);
+    struct p2_sock *s = (struct p2_sock *)stream->source;
+    size_t n = args[1].nitems, sent = 0, bytes = 0;
+    enum cis_sock_code code = CIS_SOCK_OK;
+    if (!current(stream)) {
+        return p2_net_answer(guest, CIS_SOCK_STATE, "udp send", out);
+    }
+    if (n > stream->promised) {
+        return cis_fail(err, CIS_E_TRAP, "udp: %zu datagrams, %llu were permitted", n,
+                        (unsigned long long)stream->promised);
+    }
+    stream->promised = n != 0 ? 0 : stream->promised;
+    while (sent < n && code == CIS_SOCK_OK) {
+        const struct cis_pair *item = &args[1].items[sent];
+        struct sockaddr_storage addr;
+        if (item->second.len != 0) {
+            socket_address(item->second, &addr);
+        }
+        code = cis_sock_send_to(s->sock, item->first,
+                                item->second.len != 0 ? (const struct sockaddr *)&addr : NULL);
+        bytes += item->first.len;
+        sent += code == CIS_SOCK_OK;
+    }
+    CIS_TRY(cis_guest_burn(guest, n + bytes / BYTES_A_FUEL, err));
+    if (sent == 0 && code != CIS_SOCK_AGAIN) {
+        return p2_net_answer(guest, code, "udp send", out);
+    }
+    out->n[0] = sent;
+    return CIS_OK;
+}
+
+cis_code p2_udp_in_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
+{
+    const struct p2_thing *stream = p2_at(guest, args[0].n);
+    return p2_give_over(guest, P2_POLLABLE, stream->source, current(stream) ? P2_READS : P2_STATE,
+                        out, err);
+}
+
+cis_code p2_udp_out_subscribe(cis_guest *guest, const struct cis_typed *args,
+                              struct cis_answer *out, struct cis_error *err)
+{
+    const struct p2_thing *stream = p2_at(guest, args[0].n);
+    return p2_give_over(guest, P2_POLLABLE, stream->source, current(stream) ? P2_WRITES : P2_STATE,
+                        out, err);
+}
+
+/* ---- rows ---- */
+
+#define UDP "wasi:sockets/udp"
+#define SELF "borrow<udp-socket>"
+#define ERR ", " P2_NET_ERROR ">"
+#define ROW(n, t, h, a, r, text)                                                                   \
+    {                                                                                              \
+        .interface = UDP, .name = "[method]udp-socket." n, .type = (t), CIS_STRUCTS(h, a, r),      \
+        .denied = -1, .cost = 1, .params = "", .doc = (text)                                       \
+    }
+#define GET(n, of, r, h, text)                                                                     \
+    ROW(n, "func(" SELF ") -> result<" of ERR, h, struct p2_self, struct r, text)
+#define SHAPED(n, t, s, h, text)                                                                   \
+    {                                                                                              \
+        .interface = UDP, .name = "[method]" n, .type = (t), .shape = CIS_SHAPE_##s, .typed = (h), \
+        .denied = -1, .cost = 1, .params = "", .doc = (text)                                       \
+    }
+
+static const struct cis_ifacefn rows[] = {
+    {.interface = "wasi:sockets/udp-create-socket",
+     .name = "create-udp-socket",
+     .type = "func(" P2_NET_FAMILY ") -> result<own<udp-socket>" ERR,
+     CIS_STRUCTS(p2_udp_create, uint32_t, struct p2_net_one),
+     .denied = -1,
+     .cost = 1,
+     .params = "address-family",
+     .doc = "A socket that reaches nothing yet."},
+    ROW("start-bind", "func(" SELF ", borrow<network>, " P2_NET_ADDRESS ") -> result<_" ERR,
+        p2_sock_start_bind, struct p2_self_address, struct p2_net_done,
+        "Begins to bind it to an address."),
+    ROW("finish-bind", "func(" SELF ") -> result<_" ERR, p2_sock_finish_bind, struct p2_self,
+        struct p2_net_done, "Ends that."),
+    ROW("stream",
+        "func(" SELF ", option<" P2_NET_ADDRESS
+        ">) -> result<tuple<own<incoming-datagram-stream>,own<outgoing-datagram-stream>>" ERR,
+        p2_udp_stream, struct stream_args, struct p2_net_two,
+        "Streams of datagrams, of one peer or of all; the pair before is over."),
+    GET("local-address", P2_NET_ADDRESS, p2_net_address, p2_sock_local, "Where it is bound."),
+    GET("remote-address", P2_NET_ADDRESS, p2_net_address, p2_sock_remote, "Its peer."),
+    ROW("address-family", "func(" SELF ") -> " P2_NET_FAMILY, p2_sock_family, struct p2_self,
+        uint32_t, "IPv4 or IPv6."),
+    GET("unicast-hop-limit", "u8", p2_net_u8, p2_sock_hops, "How far its packets go."),
+    ROW("set-unicast-hop-limit", "func(" SELF ", u8) -> result<_" ERR, p2_sock_set_hops,
+        struct p2_self_u8, struct p2_net_done, "Sets it."),
+    GET("receive-buffer-size", "u64", p2_net_u64, p2_sock_receive_size, "The kernel's buffer."),
+    SHAPED("udp-socket.set-receive-buffer-size", "func(u64) -> result<_, error-code>", NET_U64,
+           p2_sock_set_receive, "Asks for another."),
+    GET("send-buffer-size", "u64", p2_net_u64, p2_sock_send_size, "The kernel's buffer."),
+    SHAPED("udp-socket.set-send-buffer-size", "func(u64) -> result<_, error-code>", NET_U64,
+           p2_sock_set_send, "Asks for another."),
+    SHAPED("udp-socket.subscribe", "func() -> pollable", CHILD, p2_source_subscribe,
+           "Ready at once."),
+    SHAPED("incoming-datagram-stream.receive",
+           "func(u64) -> result<list<incoming-datagram>, error-code>", NET_RECEIVE, p2_udp_receive,
+           "The datagrams that are there, at most 16."),
+    SHAPED("incoming-datagram-stream.subscribe", "func() -> pollable", CHILD, p2_udp_in_subscribe,
+           "Ready when there is one."),
+    SHAPED("outgoing-datagram-stream.check-send", "func() -> result<u64, error-code>", NET_COUNT,
+           p2_udp_check_send, "Datagrams that the next send may have."),
+    SHAPED("outgoing-datagram-stream.send",
+           "func(list<outgoing-datagram>) -> result<u64, error-code>", NET_SEND, p2_udp_send,
+           "Sends them; how many went."),
+    SHAPED("outgoing-datagram-stream.subscribe", "func() -> pollable", CHILD, p2_udp_out_subscribe,
+           "Ready when one can be sent."),
+};
+const struct cis_iface_table p2_udp_table = {
+    .abi = "wasi", .version = "0.2.12", .rows = rows, .nrows = sizeof rows / sizeof *rows};

@@ -1,0 +1,248 @@
+/* What the interfaces of wasi:sockets share: how their values look in C, sockets as sources, and
+ * errors. Files: sock_network.c (network, instance-network), sock_names.c (ip-name-lookup),
+ * sock_tcp.c with its streams in sock_tcp_stream.c (tcp, tcp-create-socket), sock_udp.c (udp,
+ * udp-create-socket). */
+#ifndef CIS_WASI_P2_SOCKETS_H
+#define CIS_WASI_P2_SOCKETS_H
+
+#include <netinet/in.h>
+#include <poll.h>
+#include "service/net/net.h"
+#include "wasi/p2/source.h"
+
+/* ---- types, as text and as C ---- */
+#define P2_NET_ERROR                                                                               \
+    "enum{unknown,access-denied,not-supported,invalid-argument,out-of-memory,timeout,"             \
+    "concurrency-conflict,not-in-progress,would-block,invalid-state,new-socket-limit,"             \
+    "address-not-bindable,address-in-use,remote-unreachable,connection-refused,"                   \
+    "connection-reset,connection-aborted,datagram-too-large,name-unresolvable,"                    \
+    "temporary-resolver-failure,permanent-resolver-failure}"
+#define P2_NET_FAMILY "enum{ipv4,ipv6}"
+#define P2_NET_V4 "tuple<u8,u8,u8,u8>"
+#define P2_NET_V6 "tuple<u16,u16,u16,u16,u16,u16,u16,u16>"
+#define P2_NET_IP "variant{ipv4(" P2_NET_V4 "),ipv6(" P2_NET_V6 ")}"
+#define P2_NET_ADDRESS                                                                             \
+    "variant{ipv4(record{port:u16,address:" P2_NET_V4 "}),"                                        \
+    "ipv6(record{port:u16,flow-info:u32,address:" P2_NET_V6 ",scope-id:u32})}"
+
+struct p2_ip {
+    uint32_t is; /* 0 ipv4, 1 ipv6 */
+    union {
+        uint8_t v4[4];
+        uint16_t v6[8];
+    };
+};
+struct p2_address {
+    uint32_t is;
+    union {
+        struct {
+            uint16_t port;
+            uint8_t ip[4];
+        } v4;
+        struct {
+            uint16_t port;
+            uint32_t flow;
+            uint16_t ip[8];
+            uint32_t scope;
+        } v6;
+    };
+};
+struct p2_maybe_address {
+    bool has;
+    struct p2_address address;
+};
+
+/* Arguments. */
+struct p2_self {
+    uint32_t self;
+};
+struct p2_self_address {
+    uint32_t self, network;
+    struct p2_address address;
+};
+struct p2_self_number {
+    uint32_t self;
+    uint32_t n; /* an enum */
+};
+struct p2_self_u32 {
+    uint32_t self, n;
+};
+struct p2_self_u8 {
+    uint32_t self;
+    uint8_t n;
+};
+struct p2_self_bool {
+    uint32_t self;
+    bool on;
+};
+/* Results: `failed` first, then what was made or the case of the error. */
+struct p2_net_done {
+    bool failed;
+    uint32_t error;
+};
+struct p2_net_u64 {
+    bool failed;
+    union {
+        uint64_t n;
+        uint32_t error;
+    };
+};
+struct p2_net_u32 {
+    bool failed;
+    union {
+        uint32_t n;
+        uint32_t error;
+    };
+};
+struct p2_net_u8 {
+    bool failed;
+    union {
+        uint8_t n;
+        uint32_t error;
+    };
+};
+struct p2_net_bool {
+    bool failed;
+    union {
+        bool on;
+        uint32_t error;
+    };
+};
+struct p2_net_one {
+    bool failed;
+    union {
+        uint32_t rep;
+        uint32_t error;
+    };
+};
+struct p2_net_two {
+    bool failed;
+    union {
+        uint32_t rep[2];
+        uint32_t error;
+    };
+};
+struct p2_net_three {
+    bool failed;
+    union {
+        uint32_t rep[3];
+        uint32_t error;
+    };
+};
+struct p2_net_address {
+    bool failed;
+    union {
+        struct p2_address address;
+        uint32_t error;
+    };
+};
+struct p2_net_maybe_ip {
+    bool failed;
+    union {
+        struct {
+            bool has;
+            struct p2_ip ip;
+        };
+        uint32_t error;
+    };
+};
+
+/* ---- sock_common.c ---- */
+/* Case of the interface's error; a refusal of the policy is counted and told. */
+uint32_t p2_net_error(cis_guest *guest, enum cis_sock_code code, const char *what);
+static inline bool p2_net_failed(cis_guest *guest, enum cis_sock_code code, const char *what,
+                                 bool *out_failed, uint32_t *out_error)
+{
+    if (code != CIS_SOCK_OK) {
+        *out_failed = true;
+        *out_error = p2_net_error(guest, code, what);
+    }
+    return code != CIS_SOCK_OK;
+}
+/* The same for functions with a shape. */
+cis_code p2_net_answer(cis_guest *guest, enum cis_sock_code code, const char *what,
+                       struct cis_answer *out);
+void p2_address_in(const struct p2_address *from, struct sockaddr_storage *out);
+void p2_address_out(const struct sockaddr_storage *from, struct p2_address *out);
+void p2_ip_out(const struct sockaddr_storage *from, struct p2_ip *out);
+
+/* A socket behind handles. It is given back when no handle is left that can use it, pollables not
+ * counted. */
+struct p2_sock {
+    struct p2_source base; /* first */
+    cis_sock *sock;
+    uint32_t handles;
+    bool in_shut, out_shut; /* TCP: by shutdown, or the stream was dropped */
+    int failed;             /* TCP: why nothing can be sent any more; 0 */
+    uint8_t *pending;       /* TCP: bytes that were taken and not sent: P2_CHUNK of room, or NULL */
+    size_t from, len;
+    uint64_t generation; /* UDP: of the streams that work */
+};
+/* Takes the socket over, failed or not. The caller drops the first reference when he has handed out
+ * what is over it. */
+cis_code p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_ops *ops,
+                     struct p2_sock **out, struct cis_error *err);
+/* One more handle: an entry of this kind. */
+cis_code p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t *out_rep,
+                      struct cis_error *err);
+/* One less; closes the socket after the last. */
+void p2_sock_let_go(struct p2_sock *s);
+void p2_sock_free(struct cis_host *host, struct p2_source *self);
+static inline struct p2_sock *p2_sock_at(cis_guest *guest, uint64_t rep)
+{
+    return (struct p2_sock *)p2_at(guest, rep)->source;
+}
+
+extern const struct p2_source_ops p2_tcp_ops; /* sock_tcp_stream.c */
+/* shutdown(send): after what is pending. */
+void p2_tcp_shut_out(struct p2_sock *s);
+
+extern const struct cis_iface_table p2_network_table, p2_names_table, p2_tcp_table, p2_udp_table;
+
+/* ---- handlers ---- */
+#define P2(name) cis_typed_handler name
+P2(p2_net_instance);
+P2(p2_source_subscribe);
+P2(p2_tcp_set_backlog);
+P2(p2_sock_set_idle);
+P2(p2_sock_set_interval);
+P2(p2_sock_set_receive);
+P2(p2_sock_set_send);
+P2(p2_udp_receive);
+P2(p2_udp_check_send);
+P2(p2_udp_send);
+P2(p2_udp_in_subscribe);
+P2(p2_udp_out_subscribe);
+#undef P2
+#define P2(name) cis_structs_handler name
+P2(p2_net_error_of);
+P2(p2_names_resolve);
+P2(p2_names_next);
+P2(p2_tcp_create);
+P2(p2_tcp_start_connect);
+P2(p2_tcp_finish_connect);
+P2(p2_tcp_start_listen);
+P2(p2_tcp_finish_listen);
+P2(p2_tcp_accept);
+P2(p2_tcp_is_listening);
+P2(p2_tcp_keep_alive);
+P2(p2_tcp_set_keep_alive);
+P2(p2_tcp_idle);
+P2(p2_tcp_interval);
+P2(p2_tcp_count);
+P2(p2_tcp_set_count);
+P2(p2_tcp_shutdown);
+P2(p2_udp_create);
+P2(p2_udp_stream);
+P2(p2_sock_start_bind);
+P2(p2_sock_finish_bind);
+P2(p2_sock_local);
+P2(p2_sock_remote);
+P2(p2_sock_family);
+P2(p2_sock_hops);
+P2(p2_sock_set_hops);
+P2(p2_sock_receive_size);
+P2(p2_sock_send_size);
+#undef P2
+
+#endif
