@@ -133,7 +133,11 @@ static void a_million_handles_need_no_more_than_one(void **state)
     long before = resident_kib();
     run(&place, &mount, 1, &job);
     assert_string_equal(job.text, "ok a_million_handles_come_and_go\n");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they keep what was freed */
     assert_true(resident_kib() - before < 16384);
+#else
+    (void)before;
+#endif
     done(&job);
     place_end(&place);
 }
