@@ -128,7 +128,7 @@ def wasmtime_line():
     if not os.path.exists(program):
         try:
             say(f"building wasmtime-cli {LINE} once, some minutes")
-            fetch.run([fetch.tool("cargo"), "install", "--quiet", "wasmtime-cli@" + LINE, "--root", place])
+            fetch.run([fetch.tool("cargo"), "install", "--quiet", "--locked", "wasmtime-cli@" + LINE, "--root", place])
         except fetch.Missing as why:
             say(f"no Wasmtime CLI here: {why}")
             return None
