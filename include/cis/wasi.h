@@ -97,6 +97,19 @@ CIS_API void cis_wasi_run_cancel(cis_wasi_run *run, cis_cancel *cancel); /* borr
 CIS_API enum cis_code cis_wasi_run_start(cis_wasi_run *run, cis_module *module,
                                          cis_result **out_result, struct cis_error *err);
 
+/* ---- recording ---- */
+/* Runs that start after it are written to this file as they go, module and all: one run a file, the
+ * last one stays. It holds what the program was given, and is made for its owner alone. NULL: no
+ * more. A run whose file cannot be written fails, and nothing of it is kept. */
+CIS_API void cis_wasi_run_record(cis_wasi_run *run, const char *path);
+/* Plays such a file again, or one of `cis run --record`: the program does all its work once more,
+ * and all that it is told comes from the file. Of `run` only the output streams, the memory and the
+ * time limit and the cancellation count. The result is that of the recorded run.
+ * CIS_E_DIVERGED: the first host call that differs, by its number; CIS_E_DAMAGED, CIS_E_INVALID,
+ * CIS_E_UNSUPPORTED: what is wrong with the file. */
+CIS_API enum cis_code cis_wasi_run_replay(const cis_wasi_run *run, const char *path,
+                                          cis_result **out_result, struct cis_error *err);
+
 /* The program's own exit code; false: it did not end by itself (a trap, a limit, …). */
 CIS_API bool cis_result_exit(const cis_result *result, int32_t *out_code);
 /* What was kept of stdout (1) or stderr (2), NUL-terminated beyond *out_len; *out_dropped (may be

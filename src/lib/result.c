@@ -1,7 +1,5 @@
 /* cis_run, cis_execute_wasm and what they leave behind. */
-#include "lib/internal.h"
-
-#include "cis/wasi.h"
+#include "lib/wasi.h"
 
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -69,6 +67,26 @@ cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct c
     cis_buf_byte(&o->report, '}');
     o->output = *output;
     *output = CIS_BUF_INIT(output->max);
+    *out_result = r;
+    return CIS_OK;
+}
+
+cis_code cis_lib_result_played(const struct cis_tape_outcome *played, struct cis_host_stream std[3],
+                               const char *path, cis_result **out_result, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf none = CIS_BUF_INIT(1);
+    struct cis_error why = {0};
+    cis_result *r = NULL;
+    if (played->code != CIS_OK) {
+        cis_fail(&why, played->code, "%s", played->message);
+    }
+    CIS_TRY(cis_lib_result_new(played->code, &why, &none, path, &r, err));
+    r->outcome.exited = played->exited;
+    r->outcome.exit_code = played->exit_code;
+    for (int i = 0; i < 3; i++) {
+        r->outcome.std[i] = std[i];
+        std[i].kept = CIS_BUF_INIT(0);
+    }
     *out_result = r;
     return CIS_OK;
 }

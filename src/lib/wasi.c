@@ -296,6 +296,13 @@ void cis_wasi_run_cancel(cis_wasi_run *run, cis_cancel *cancel)
     run->cancel = cancel;
 }
 
+void cis_wasi_run_record(cis_wasi_run *run, const char *path)
+{
+    if (cis_lib_wasi_usable(run)) {
+        run->record = keep_text(run, path, "record");
+    }
+}
+
 void cis_wasi_run_provide(cis_wasi_run *run, cis_provider *provider)
 {
     if (cis_lib_wasi_usable(run)) {

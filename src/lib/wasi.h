@@ -38,7 +38,24 @@ struct cis_wasi_run {
     struct cis_lib_set *set; /* interfaces of the embedder; NULL: none */
     void *data;
     const char *invoke, *without;
+    const char *record; /* where runs are recorded; NULL: nowhere */
 };
+
+/* What a run that is recorded has of its own. */
+struct cis_lib_recording {
+    cis_image *image;
+    cis_tape *tape;
+};
+/* Puts both into the request when the run is to be recorded. */
+cis_code cis_lib_record(const cis_wasi_run *run, cis_module *module,
+                        struct cis_lib_recording *recording, struct cis_run_request *request,
+                        struct cis_error *err);
+/* After the run. */
+void cis_lib_recording_done(struct cis_lib_recording *recording);
+/* Takes what the streams kept. */
+cis_code cis_lib_result_played(const struct cis_tape_outcome *outcome,
+                               struct cis_host_stream std[3], const char *path,
+                               cis_result **out_result, struct cis_error *err);
 
 /* No step has failed yet. */
 static inline bool cis_lib_wasi_usable(const cis_wasi_run *run)

@@ -117,9 +117,12 @@ cis_code cis_wasi_run_start(cis_wasi_run *run, cis_module *module, cis_result **
                             struct cis_error *err)
 {
     struct cis_lib_program p;
+    struct cis_lib_recording recording;
     CIS_TRY(cis_lib_program_make(run, module, &p, err));
-    cis_code code = cis_lib_run(&p.q, NULL, 0, out_result, err);
+    cis_code code = cis_lib_record(run, module, &recording, &p.q.request, err);
+    code = code == CIS_OK ? cis_lib_run(&p.q, NULL, 0, out_result, err) : code;
     cis_lib_program_done(&p);
+    cis_lib_recording_done(&recording);
     return code;
 }
 

@@ -61,8 +61,10 @@ static const struct cis_iface_resource *resource(void *self, struct cis_str inte
 }
 
 static const bool with_wasi = false; /* `no_wasi` */
-const struct cis_iface_provider cis_skillabi_provider = {
-    .function = resolve, .resource = resource, .self = (void *)(uintptr_t)&with_wasi};
+const struct cis_iface_provider cis_skillabi_provider = {.function = resolve,
+                                                         .resource = resource,
+                                                         .self = (void *)(uintptr_t)&with_wasi,
+                                                         .trap_unknown = true};
 
 /* ---- the plan ---- */
 

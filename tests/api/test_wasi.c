@@ -436,6 +436,57 @@ static void one_host_runs_programs_on_many_threads(void **state)
     cis_wasi_host_free(host);
 }
 
+/* ---- recording ---- */
+
+static void a_recorded_run_is_played_with_nothing_of_its_world(void **state)
+{
+    struct place *p = *state;
+    struct cis_error why = {0};
+    cis_wasi_run *run = run_new(p), *again = run_new(p);
+    cis_result *played = NULL;
+    char tape[300], given[300];
+    int32_t code = -1;
+    snprintf(tape, sizeof tape, "%s/run.tape", p->dir);
+    snprintf(given, sizeof given, "%s/given", p->folder);
+    cis_wasi_run_dir(run, p->folder, "/d", CIS_DIR_RO, NULL);
+    cis_wasi_run_record(run, tape);
+    cis_result *r = START(p, run, 0, "cat", "/d/given");
+    assert_stream(r, 1, "host text");
+    cis_result_free(r);
+    assert_int_equal(unlink(given), 0);
+    assert_ok(cis_wasi_run_replay(again, tape, &played, err));
+    assert_int_equal(cis_result_code(played), CIS_OK);
+    assert_true(cis_result_exit(played, &code));
+    assert_int_equal(code, 0);
+    assert_stream(played, 1, "host text");
+    cis_result_free(played);
+    played = NULL;
+    assert_int_equal(truncate(tape, 5000), 0);
+    assert_int_equal(cis_wasi_run_replay(again, tape, &played, &why), CIS_E_DAMAGED);
+    assert_null(played);
+    assert_int_equal(cis_wasi_run_replay(again, "/nowhere/tape", &played, &why), CIS_E_NOTFOUND);
+    cis_wasi_run_free(run);
+    cis_wasi_run_free(again);
+}
+
+static void a_run_whose_recording_cannot_be_made_does_not_begin(void **state)
+{
+    struct place *p = *state;
+    struct cis_error err = {0};
+    cis_wasi_run *run = run_new(p);
+    cis_result *result = NULL;
+    cis_wasi_run_workspace(run, "/w", NULL);
+    cis_wasi_run_record(run, "/nowhere/at/all/run.tape");
+    cis_wasi_run_arg(run, "tool");
+    cis_wasi_run_arg(run, "write");
+    cis_wasi_run_arg(run, "/w/a");
+    cis_wasi_run_arg(run, "text");
+    assert_int_equal(cis_wasi_run_start(run, p->tool, &result, &err), CIS_E_IO);
+    assert_null(result);
+    assert_false(in_workspace(p, NULL, "/a", "text"));
+    cis_wasi_run_free(run);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -445,6 +496,8 @@ int main(void)
         return 1;
     }
     const struct CMUnitTest tests[] = {
+        TEST(a_recorded_run_is_played_with_nothing_of_its_world),
+        TEST(a_run_whose_recording_cannot_be_made_does_not_begin),
         TEST(what_a_program_writes_is_committed_when_it_ends_well),
         TEST(other_exit_code_or_discard_leaves_nothing),
         TEST(fork_takes_the_changes_and_leaves_the_branch),

@@ -1,0 +1,151 @@
+/* Runs of programs that are recorded, and recorded ones played again. */
+#include "run/replay.h"
+
+#include <errno.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "lib/wasi.h"
+
+/* ---- recording ---- */
+
+static void about(const cis_wasi_run *run, const cis_image *image, struct cis_buf *out)
+{
+    char when[32];
+    cis_clock_iso(cis_clock_wall_ms(), when);
+    cis_buf_printf(out, "{\"cis\":\"%s\",\"command\":\"libcis\",\"arguments\":[", CIS_VERSION);
+    for (size_t i = 0; i < run->args.n; i++) {
+        cis_buf_text(out, i != 0 ? "," : "");
+        cis_buf_json(out, cis_str_of(run->args.at[i]));
+    }
+    cis_buf_printf(out, "],\"module\":\"%s\",\"started\":\"%s\"}",
+                   cis_image_info(image)->sha256_hex, when);
+}
+
+/* The module once more, compiled so that its NaNs are always the same. */
+static cis_code load(const cis_wasi_run *run, cis_module *module, const struct cis_limits *limits,
+                     cis_image **out, struct cis_error *err)
+{
+    struct cis_image_options o = {.name = module->name,
+                                  .features = module->runtime->features | CIS_FEATURE_CANONICAL_NAN,
+                                  .fuel = limits->fuel != 0,
+                                  .memory_limit = limits->memory_bytes,
+                                  .stop = {CIS_NEVER, run->cancel}};
+    return cis_image_load(module->runtime->engine, cis_bytes_of(module->bytes, module->len), &o,
+                          out, err);
+}
+
+cis_code cis_lib_record(const cis_wasi_run *run, cis_module *module, struct cis_lib_recording *r,
+                        struct cis_run_request *request, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ABOUT_MAX);
+    *r = (struct cis_lib_recording){0};
+    if (run->record == NULL) {
+        return CIS_OK;
+    }
+    CIS_TRY(load(run, module, &request->limits, &r->image, err));
+    about(run, r->image, &text);
+    struct cis_tape_source source = {.module = cis_bytes_of(module->bytes, module->len),
+                                     .name = module->name,
+                                     .about = cis_buf_view(&text),
+                                     .program = true};
+    cis_code code = cis_buf_check(&text, run->record, err);
+    code = code == CIS_OK ? cis_tape_record(run->record, &source, &r->tape, err) : code;
+    if (code != CIS_OK) {
+        cis_lib_recording_done(r);
+        return code;
+    }
+    request->image = r->image;
+    request->tape = r->tape;
+    return CIS_OK;
+}
+
+void cis_lib_recording_done(struct cis_lib_recording *r)
+{
+    cis_tape_free(r->tape);
+    cis_image_unref(r->image);
+    *r = (struct cis_lib_recording){0};
+}
+
+/* ---- playing ---- */
+
+struct play {
+    struct cis_host_stream std[3];
+};
+
+static cis_code keep(struct cis_host_stream *s, const void *data, size_t len)
+{
+    size_t room = s->kept.max - s->kept.len, n = len < room ? len : room;
+    cis_buf_add(&s->kept, data, n);
+    s->dropped += len - n;
+    return CIS_OK;
+}
+
+static cis_code call(struct cis_host_stream *s, const void *data, size_t len, struct cis_error *err)
+{
+    const uint8_t *at = data;
+    while (len != 0) {
+        size_t n = 0;
+        int no = s->write(s->self, at, len, &n);
+        if (no != 0 || n == 0 || n > len) {
+            return cis_fail_sys(err, CIS_E_IO, no != 0 ? no : EIO, "output of the replay");
+        }
+        at += n;
+        len -= n;
+    }
+    return CIS_OK;
+}
+
+static cis_code show(void *self, unsigned stream, const void *data, size_t len,
+                     struct cis_error *err)
+{
+    struct play *p = self;
+    struct cis_host_stream *s = &p->std[stream];
+    int no;
+    switch (s->kind) {
+    case CIS_STREAM_KEEP:
+        return keep(s, data, len);
+    case CIS_STREAM_FD:
+        no = cis_fd_write_all(s->fd, data, len);
+        return no == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "output of the replay");
+    case CIS_STREAM_CALL:
+        return call(s, data, len, err);
+    default:
+        return CIS_OK; /* nobody listens */
+    }
+}
+
+static cis_code play(const cis_wasi_run *run, const char *path, struct play *p,
+                     struct cis_tape_outcome *out, struct cis_error *err)
+{
+    uint64_t ns = run->time_ms != 0 ? run->time_ms * CIS_NS_PER_MS : CIS_NEVER;
+    struct cis_replay_request r = {.engine = run->runtime->engine,
+                                   .memory_max =
+                                       run->memory != 0 ? run->memory : run->runtime->max_memory,
+                                   .stop = {cis_clock_after(cis_clock_mono_ns(), ns), run->cancel},
+                                   .show = show,
+                                   .show_self = p};
+    CIS_TRY(cis_tape_open(path, &r.tape, err));
+    cis_code code = cis_run_replay(&r, out, err);
+    cis_tape_free(r.tape);
+    return code;
+}
+
+cis_code cis_wasi_run_replay(const cis_wasi_run *run, const char *path, cis_result **out_result,
+                             struct cis_error *err)
+{
+    struct play p;
+    struct cis_tape_outcome o = {0};
+    if (!cis_lib_wasi_usable(run)) {
+        return cis_fail(err, run->first.code, "%s", run->first.msg);
+    }
+    for (int i = 0; i < 3; i++) {
+        p.std[i] = run->std[i];
+        p.std[i].kept = CIS_BUF_INIT(run->keep_max[i]);
+    }
+    cis_code code = play(run, path, &p, &o, err);
+    code = code == CIS_OK ? cis_lib_result_played(&o, p.std, path, out_result, err) : code;
+    for (int i = 0; i < 3 && code != CIS_OK; i++) {
+        cis_buf_done(&p.std[i].kept);
+    }
+    return code;
+}
