@@ -414,7 +414,8 @@ static const struct cis_cli_option options[] = {
      "too)",
      true, NULL},
     {"workspace", 'w', "GUEST[=BRANCH]",
-     "the tenant's files at this path; -w alone: /workspace, the current branch", true, NULL},
+     "the tenant's files at this path, of the current branch; -w alone: /workspace=main", true,
+     NULL},
     {"snapshot", 0, "NAME", "the workspace as it was: a snapshot, run, BRANCH@EPOCH; read-only",
      false, NULL},
     {"published", 0, "GUEST=TENANT/BRANCH", "a branch that this tenant publishes to you; read-only",
@@ -490,5 +491,5 @@ const struct cis_cli_command cis_cmd_run = {
     .min_args = 1,
     .max_args = -1,
     .foreign = true,
-    .alone = "w/workspace",
+    .alone = "w/workspace=main",
     .run = run};

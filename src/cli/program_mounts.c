@@ -189,7 +189,9 @@ cis_code cis_program_mounts(struct cis_program_world *w, const struct cis_cli *c
         CIS_TRY(add_workspace(w, "/workspace", err));
         workspaces++;
     }
-    if (snapshot != NULL && (workspaces > 1 || w->mounts[0].branch != NULL)) {
+    bool other = workspaces == 1 && w->mounts[0].branch != NULL && /* not that of -w alone */
+                 strcmp(w->mounts[0].branch, CIS_FS_MAIN) != 0;
+    if (snapshot != NULL && (workspaces > 1 || other)) {
         return cis_fail(err, CIS_E_USAGE,
                         "--snapshot %.80s: of one workspace without a branch; --workspace "
                         "/OLD=SNAPSHOT mounts one beside another",

@@ -46,6 +46,24 @@ static void arguments_environment_and_streams_reach_a_component(void **state)
     assert_string_equal(sys_out(&w->sys), "1234567890.000000042");
 }
 
+static void w_alone_is_branch_main_whatever_is_current(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "write", "/workspace/a", "one"));
+    assert_exit(&w->sys, 0, cis(&w->sys, "fs", "fork", "try", "--switch"));
+    assert_exit(&w->sys, 0, RUN("-w", w->verbs, "write", "/workspace/a", "two"));
+    assert_exit(&w->sys, 0,
+                RUN("--workspace", "/workspace", w->verbs, "write", "/workspace/b", "three"));
+    assert_exit(&w->sys, 0, cis(&w->sys, "fs", "cat", "/a"));
+    assert_string_equal(sys_out(&w->sys), "one");
+    assert_exit(&w->sys, 0, cis(&w->sys, "fs", "cat", "/b"));
+    assert_exit(&w->sys, 0, cis(&w->sys, "fs", "switch", "main"));
+    assert_exit(&w->sys, 0, cis(&w->sys, "fs", "cat", "/a"));
+    assert_string_equal(sys_out(&w->sys), "two");
+    assert_exit(&w->sys, 0, RUN("-w", "--snapshot", "main@1", w->verbs, "cat", "/workspace/a"));
+    assert_string_equal(sys_out(&w->sys), "one");
+}
+
 static void files_of_a_component_are_committed_or_not(void **state)
 {
     struct world *w = *state;
@@ -411,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(arguments_environment_and_streams_reach_a_component),
+        TEST(w_alone_is_branch_main_whatever_is_current),
         TEST(files_of_a_component_are_committed_or_not),
         TEST(open_files_of_a_component_are_capped),
         TEST(nothing_is_there_unless_it_was_given),
