@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 # Configuring builds the engine when there is none yet: with the Rust that tools/setup found.
 CMAKE = PATH="$$(tools/setup --rust-dir):$$PATH" cmake
 
-.PHONY: build demo check tsan coverage torture bench install format clean clean-engine setup help
+.PHONY: build demo examples check tsan coverage torture bench install format clean clean-engine setup help
 
 build: setup ## the program, at build/bin/cis
 	@test -f build/release/build.ninja || $(CMAKE) --preset release
@@ -17,6 +17,9 @@ build: setup ## the program, at build/bin/cis
 demo: build ## install an example skill, run it, show what it left behind
 	@$(CMAKE) --build --preset release -j $(JOBS) --target skills
 	@tools/demo.sh
+
+examples: build ## components in JavaScript and Python, with toolchains that it installs, built and checked
+	@tools/examples.sh
 
 check: build/dev/.built build/asan/.built ## all tests, also under the sanitizers; the summary comes last
 	@mkdir -p build/check && cp tools/check.ctest build/check/CTestTestfile.cmake
