@@ -102,7 +102,8 @@ static enum cis_code send_http(void *self, const struct cis_call *call,
 
 static const struct cis_log_service log_service = {sizeof log_service, NULL, take_line};
 static const struct cis_ai_service ai_service = {sizeof ai_service, NULL, chat};
-static const struct cis_http_service http_service = {sizeof http_service, NULL, send_http};
+static const struct cis_http_service http_service = {.size = sizeof http_service,
+                                                     .send = send_http};
 
 static int setup(void **state)
 {
