@@ -12,6 +12,7 @@
 
 #define V "@0.2.12"
 #define W(text) ".ascii \"" text "\\n\"\n"
+/* clang-format off */
 __asm__(".section \".custom_section.cis:wit\",\"\",@\n"
         W("package test:net;")
         W("world guest {")
@@ -138,14 +139,15 @@ __asm__(".section \".custom_section.cis:wit\",\"\",@\n"
         W("  create-udp-socket: func(address-family: ip-address-family)")
         W("   -> result<udp-socket, error-code>; } }")
         ".text\n");
+/* clang-format on */
 
 #define IMPORT(module, name)                                                                       \
     __attribute__((import_module("wasi:" module V), import_name(name))) extern
 typedef uint32_t handle;
 
-/* To be called first in main. A program that does so itself has exports as they are; else the linker
- * runs all of a program's start and end around each of them, and the host may not be called from
- * cabi_realloc. */
+/* To be called first in main. A program that does so itself has exports as they are; else the
+ * linker runs all of a program's start and end around each of them, and the host may not be called
+ * from cabi_realloc. */
 void __wasm_call_ctors(void);
 
 __attribute__((export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_t old_len,
@@ -251,9 +253,32 @@ void udp_send(handle h, const void *list, size_t n, void *out);
 IMPORT(UDP, "[method]outgoing-datagram-stream.subscribe") handle udp_out_subscribe(handle h);
 
 /* ---- results ---- */
-enum { OK = -1, UNKNOWN, DENIED, UNSUPPORTED, INVALID, NO_MEMORY, TIMEOUT, CONFLICT, NOT_IN_PROGRESS,
-       AGAIN, STATE, LIMIT, NOT_BINDABLE, IN_USE, UNREACHABLE, REFUSED, RESET, ABORTED, TOO_LARGE,
-       NO_NAME, TRY_LATER, NO_RESOLVER, CLOSED = 100, FAILED };
+enum {
+    OK = -1,
+    UNKNOWN,
+    DENIED,
+    UNSUPPORTED,
+    INVALID,
+    NO_MEMORY,
+    TIMEOUT,
+    CONFLICT,
+    NOT_IN_PROGRESS,
+    AGAIN,
+    STATE,
+    LIMIT,
+    NOT_BINDABLE,
+    IN_USE,
+    UNREACHABLE,
+    REFUSED,
+    RESET,
+    ABORTED,
+    TOO_LARGE,
+    NO_NAME,
+    TRY_LATER,
+    NO_RESOLVER,
+    CLOSED = 100,
+    FAILED
+};
 
 union result {
     uint8_t b[64];
