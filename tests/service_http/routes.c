@@ -271,6 +271,7 @@ bool httpd_route(struct httpd_conn *conn, struct httpd_request *request)
         {"/stream/sink", false, route_sink},
         {"/stream/mirror", false, route_mirror},
         {"/stream/ignore", false, route_ignore},
+        {"/stream/hang", false, route_hang},
     };
     size_t len = strcspn(request->target, "?");
     conn->head = strcmp(request->method, "HEAD") == 0;

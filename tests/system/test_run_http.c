@@ -245,7 +245,7 @@ static void time_limits_end_their_part(void **state)
     assert_out("hello\n");
     assert_exit(&w->sys, 1, SEND("GET", "/hang", "times=60000000000,50000000,60000000000"));
     assert_out("response: connection-read-timeout\n");
-    assert_exit(&w->sys, 0, SEND("GET", "/raw/2", "times=60000000000,60000000000,50000000"));
+    assert_exit(&w->sys, 0, SEND("GET", "/raw/2", "times=60000000000,60000000000,500000000"));
     assert_out("four");
     assert_out("body: connection-read-timeout\n");
 }
@@ -258,7 +258,7 @@ static void a_run_ends_while_it_waits(void **state)
                     w->authority, "/hang"));
     assert_exit(&w->sys, 124,
                 cis(&w->sys, "run", "--time", "300ms", "--http", w->grant, w->guest, "POST", "http",
-                    w->authority, "/hang", "repeat=100000000", "blocking"));
+                    w->authority, "/stream/hang", "repeat=100000000", "blocking"));
     assert_exit(&w->sys, 1, SEND("GET", "/close"));
     assert_out("response: connection-terminated\n");
 }
