@@ -139,6 +139,7 @@ enum cis_shape {
     CIS_SHAPE_NET_SEND,      /* (r, list<outgoing-datagram>) -> result<n, E>; the second of an item
                               * is empty when it has no address */
     CIS_SHAPE_NET_COUNT,     /* (r) -> result<n, E> */
+    CIS_SHAPES,              /* how many there are; tape_value.c has their arguments */
 };
 
 struct cis_datagram_address {

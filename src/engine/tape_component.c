@@ -122,26 +122,6 @@ static cis_code record_values(cis_guest *guest, const struct cis_bound_iface *bo
 
 /* ---- playing a host call ---- */
 
-static cis_code compare_state(cis_guest *guest, const struct cis_bound_iface *bound)
-{
-    cis_tape *tape = guest->tape;
-    uint64_t memory = cis_tape_get_number(tape), fuel = 0, now = 0;
-    if (bound->metered) {
-        fuel = cis_tape_get_number(tape);
-        now = cis_guest_fuel_left(guest);
-    }
-    CIS_TRY(cis_tape_unplayable(guest));
-    if (memory != guest->memory_bytes) {
-        return cis_tape_differs(guest, "memory has %" PRIu64 " bytes here, %" PRIu64 " recorded",
-                                guest->memory_bytes, memory);
-    }
-    return fuel == now
-               ? CIS_OK
-               : cis_tape_differs(guest,
-                                  "%" PRIu64 " units of fuel are left here, %" PRIu64 " recorded",
-                                  now, fuel);
-}
-
 /* Is it the call that was recorded? A guest that ends here is none of it: look at its end. */
 static cis_code play_enter(cis_guest *guest, const struct cis_bound_iface *bound)
 {
@@ -152,24 +132,8 @@ static cis_code play_enter(cis_guest *guest, const struct cis_bound_iface *bound
         CIS_TRY(cis_tape_stop_here(guest));
         return guest->end.code;
     }
-    tape->calls++;
-    tape->in_call = true;
-    tape->import = index_of(guest, bound);
-    if (event != CIS_TAPE_ENTER) {
-        return cis_tape_differs(guest, "is made here; when this was recorded, %s",
-                                event == CIS_TAPE_ASK ? "memory was to grow"
-                                                      : "the guest was done before it");
-    }
-    (void)cis_tape_get_event(tape);
-    uint64_t import = cis_tape_get_number(tape);
-    CIS_TRY(cis_tape_unplayable(guest));
-    if (import != tape->import) {
-        char name[CIS_TAPE_NAME_MAX];
-        cis_tape_import_name(guest, import, name, sizeof name);
-        return cis_tape_differs(guest, "is made here; when this was recorded, it was one of %s",
-                                name);
-    }
-    return compare_state(guest, bound);
+    CIS_TRY(cis_tape_same_call(guest, index_of(guest, bound)));
+    return cis_tape_same_state(guest, guest->memory_bytes, bound->metered);
 }
 
 /* What the host did until it left; then how it left: CIS_OK with an answer to follow. */

@@ -186,5 +186,10 @@ cis_code cis_tape_differs(cis_guest *guest, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* "fd_write", "wasi:io/poll.poll"; cut to the room. */
 void cis_tape_import_name(const cis_guest *guest, uint64_t index, char *out, size_t room);
+/* Is the host call that begins here the one that was recorded, of this import? A tape that stopped
+ * is looked at before. */
+cis_code cis_tape_same_call(cis_guest *guest, uint64_t import);
+/* And has the guest the memory, and the fuel, that it had then? */
+cis_code cis_tape_same_state(cis_guest *guest, uint64_t memory, bool metered);
 
 #endif

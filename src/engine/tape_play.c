@@ -242,22 +242,46 @@ static cis_code compare_args(cis_guest *guest, const struct cis_hostfn *row,
     return CIS_OK;
 }
 
-static cis_code compare_state(cis_guest *guest, const struct cis_bound *bound)
+cis_code cis_tape_same_state(cis_guest *guest, uint64_t memory, bool metered)
 {
     cis_tape *tape = guest->tape;
-    uint64_t memory = cis_tape_get_number(tape), now = cis_guest_memory_size(guest);
-    uint64_t fuel = bound->metered ? cis_tape_get_number(tape) : 0;
+    uint64_t was = cis_tape_get_number(tape);
+    uint64_t fuel = metered ? cis_tape_get_number(tape) : 0;
     CIS_TRY(cis_tape_unplayable(guest));
-    if (memory != now) {
+    if (was != memory) {
         return cis_tape_differs(guest, "memory has %" PRIu64 " bytes here, %" PRIu64 " recorded",
-                                now, memory);
+                                memory, was);
     }
-    now = bound->metered ? cis_guest_fuel_left(guest) : 0;
+    uint64_t now = metered ? cis_guest_fuel_left(guest) : 0;
     return fuel == now
                ? CIS_OK
                : cis_tape_differs(guest,
                                   "%" PRIu64 " units of fuel are left here, %" PRIu64 " recorded",
                                   now, fuel);
+}
+
+cis_code cis_tape_same_call(cis_guest *guest, uint64_t import)
+{
+    cis_tape *tape = guest->tape;
+    uint8_t event = cis_tape_peek(tape);
+    tape->calls++;
+    tape->in_call = true;
+    tape->import = import;
+    if (event != CIS_TAPE_ENTER) {
+        return cis_tape_differs(guest, "is made here; when this was recorded, %s",
+                                event == CIS_TAPE_ASK ? "memory was to grow"
+                                                      : "the guest was done before it");
+    }
+    (void)cis_tape_get_event(tape);
+    uint64_t then = cis_tape_get_number(tape);
+    CIS_TRY(cis_tape_unplayable(guest));
+    if (then != import) {
+        char name[CIS_TAPE_NAME_MAX];
+        cis_tape_import_name(guest, then, name, sizeof name);
+        return cis_tape_differs(guest, "is made here; when this was recorded, it was one of %s",
+                                name);
+    }
+    return CIS_OK;
 }
 
 static cis_code answer(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
@@ -268,25 +292,9 @@ static cis_code answer(cis_guest *guest, const struct cis_bound *bound, union ci
     if (event == CIS_TAPE_STOPPED) {
         return cis_tape_stop_here(guest);
     }
-    tape->calls++;
-    tape->in_call = true;
-    tape->import = (uint64_t)(bound - guest->program->bound);
-    if (event != CIS_TAPE_ENTER) {
-        return cis_tape_differs(guest, "is made here; when this was recorded, %s",
-                                event == CIS_TAPE_ASK ? "memory was to grow"
-                                                      : "the guest was done before it");
-    }
-    (void)cis_tape_get_event(tape);
-    uint64_t import = cis_tape_get_number(tape);
-    CIS_TRY(cis_tape_unplayable(guest));
-    if (import != tape->import) {
-        char name[CIS_TAPE_NAME_MAX];
-        cis_tape_import_name(guest, import, name, sizeof name);
-        return cis_tape_differs(guest, "is made here; when this was recorded, it was one of %s",
-                                name);
-    }
+    CIS_TRY(cis_tape_same_call(guest, (uint64_t)(bound - guest->program->bound)));
     CIS_TRY(compare_args(guest, bound->row, io));
-    CIS_TRY(compare_state(guest, bound));
+    CIS_TRY(cis_tape_same_state(guest, cis_guest_memory_size(guest), bound->metered));
     return play_handler(guest, bound, io);
 }
 

@@ -53,6 +53,20 @@ static void every_end_of_a_component_is_played(void **state)
     assert_contains(sys_out(s), "100 MiB: no\n");
 }
 
+static void what_came_through_sockets_is_played_without_a_network(void **state)
+{
+    struct sys *s = *state;
+    static const char *const scenes[][2] = {{"tcp", "4"}, {"tcp", "6"},       {"udp", "4"},
+                                            {"udp", "6"}, {"udp-peer", NULL}, {"drops", NULL}};
+    const char *net = component_of(s, "net");
+    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+        assert_same(s, 0,
+                    RUN(s, "--net", "tcp:localhost:*", "--net", "udp:localhost:*", "--net",
+                        "listen:localhost:*", net, scenes[i][0], scenes[i][1]));
+        assert_contains(sys_out(s), "ok\n");
+    }
+}
+
 static void typed_skills_are_played_without_their_services(void **state)
 {
     struct sys *s = *state;
@@ -137,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_component_finds_the_same_world_again),
         T(every_end_of_a_component_is_played),
+        T(what_came_through_sockets_is_played_without_a_network),
         T(typed_skills_are_played_without_their_services),
         T(a_call_as_text_is_played_with_what_it_printed),
         T(the_first_call_of_a_component_that_differs_is_named),
