@@ -92,6 +92,72 @@ struct http_made_error { /* result<own<…>, error-code> */
     };
 };
 
+/* ---- arguments and results, for the rows and for their handlers ---- */
+struct http_named {
+    uint32_t self;
+    struct cis_str name;
+};
+struct http_header_done { /* result<_, header-error> */
+    bool failed;
+    uint32_t error;
+};
+struct http_set_method {
+    uint32_t self;
+    struct http_case method;
+};
+struct http_set_scheme {
+    uint32_t self;
+    struct http_scheme_option scheme;
+};
+struct http_set_text {
+    uint32_t self;
+    struct http_text_option text;
+};
+struct http_set_time {
+    uint32_t self;
+    struct http_time_option time;
+};
+struct http_set_status {
+    uint32_t self;
+    uint16_t status;
+};
+struct http_finish {
+    uint32_t self;
+    struct http_rep_option trailers;
+};
+struct http_outparam {
+    uint32_t self;
+    struct http_made_error response;
+};
+struct http_got_response { /* option<result<result<own<incoming-response>, error-code>>> */
+    bool has;
+    struct {
+        bool failed;
+        struct http_made_error inner;
+    } outer;
+};
+struct http_got_trailers { /* option<result<result<option<own<trailers>>, error-code>>> */
+    bool has;
+    struct {
+        bool failed;
+        struct {
+            bool failed;
+            union {
+                struct http_rep_option trailers;
+                struct http_error error;
+            };
+        } inner;
+    } outer;
+};
+struct http_error_option {
+    bool has;
+    struct http_error error;
+};
+struct http_handling {
+    uint32_t request;
+    struct http_rep_option options;
+};
+
 /* ---- fields ---- */
 struct p2_field {
     char *name, *value; /* one allocation at name; both NUL-terminated */

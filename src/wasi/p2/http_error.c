@@ -38,10 +38,7 @@ cis_code p2_http_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
 cis_code p2_http_error_code(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     (void)err;
-    struct {
-        bool has;
-        struct http_error error;
-    } *r = result;
+    struct http_error_option *r = result;
     const struct p2_source *source = p2_at(guest, *(const uint32_t *)args)->source;
     if (source != NULL && source->ops == &p2_exchange_ops) {
         r->has = true;

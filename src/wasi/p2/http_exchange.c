@@ -329,10 +329,7 @@ static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_ht
 
 cis_code p2_http_handle(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    const struct {
-        uint32_t request;
-        struct http_rep_option options;
-    } *a = args;
+    const struct http_handling *a = args;
     struct p2_http_options options = {0};
     if (a->options.has) {
         options = *p2_at(guest, a->options.rep)->options;

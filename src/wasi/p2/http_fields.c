@@ -309,14 +309,9 @@ cis_code p2_fields_set(cis_guest *guest, const struct cis_typed *args, struct ci
     return CIS_OK;
 }
 
-struct named_args {
-    uint32_t self;
-    struct cis_str name;
-};
-
 cis_code p2_fields_has(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    const struct named_args *a = args;
+    const struct http_named *a = args;
     const struct p2_fields *fields = fields_at(guest, a->self);
     bool *found = result;
     CIS_TRY(cis_guest_burn(guest, fields->n, err));
@@ -328,12 +323,9 @@ cis_code p2_fields_has(cis_guest *guest, const void *args, void *result, struct 
 
 cis_code p2_fields_delete(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    const struct named_args *a = args;
+    const struct http_named *a = args;
     struct p2_fields *fields = fields_at(guest, a->self);
-    struct {
-        bool failed;
-        uint32_t error;
-    } *r = result;
+    struct http_header_done *r = result;
     CIS_TRY(cis_guest_burn(guest, fields->n, err));
     r->failed = !judge(fields, a->name, &r->error);
     if (!r->failed) {

@@ -135,10 +135,7 @@ cis_code p2_message_method(cis_guest *guest, const void *args, void *result, str
 cis_code p2_message_set_method(cis_guest *guest, const void *args, void *result,
                                struct cis_error *err)
 {
-    const struct {
-        uint32_t self;
-        struct http_case method;
-    } *a = args;
+    const struct http_set_method *a = args;
     struct http_done *r = result;
     bool other = a->method.is == HTTP_METHOD_OTHER;
     r->failed = other && (a->method.other.len > 64 || !cis_header_token(a->method.other));
@@ -169,10 +166,7 @@ static bool is_scheme(struct cis_str text)
 cis_code p2_message_set_scheme(cis_guest *guest, const void *args, void *result,
                                struct cis_error *err)
 {
-    const struct {
-        uint32_t self;
-        struct http_scheme_option scheme;
-    } *a = args;
+    const struct http_set_scheme *a = args;
     struct http_done *r = result;
     bool other = a->scheme.has && a->scheme.scheme.is == HTTP_SCHEME_OTHER;
     r->failed = other && !is_scheme(a->scheme.scheme.other);
@@ -204,11 +198,6 @@ cis_code p2_message_path(cis_guest *guest, const void *args, void *result, struc
     (void)err;
     return give_text(message_at(guest, *(const uint32_t *)args)->path, result);
 }
-
-struct set_text_args {
-    uint32_t self;
-    struct http_text_option text;
-};
 
 /* What the URL is made of is read by the same parser as the URL: nothing of one part may turn into
  * another. */
@@ -243,7 +232,7 @@ static bool is_path(struct cis_str text)
 cis_code p2_message_set_authority(cis_guest *guest, const void *args, void *result,
                                   struct cis_error *err)
 {
-    const struct set_text_args *a = args;
+    const struct http_set_text *a = args;
     struct http_done *r = result;
     struct p2_message *m = message_at(guest, a->self);
     r->failed = a->text.has && !is_authority(a->text.text);
@@ -253,7 +242,7 @@ cis_code p2_message_set_authority(cis_guest *guest, const void *args, void *resu
 cis_code p2_message_set_path(cis_guest *guest, const void *args, void *result,
                              struct cis_error *err)
 {
-    const struct set_text_args *a = args;
+    const struct http_set_text *a = args;
     struct http_done *r = result;
     struct p2_message *m = message_at(guest, a->self);
     r->failed = a->text.has && !is_path(a->text.text);
@@ -286,10 +275,7 @@ cis_code p2_out_response_status(cis_guest *guest, const void *args, void *result
 cis_code p2_out_response_set_status(cis_guest *guest, const void *args, void *result,
                                     struct cis_error *err)
 {
-    const struct {
-        uint32_t self;
-        uint16_t status;
-    } *a = args;
+    const struct http_set_status *a = args;
     struct http_done *r = result;
     (void)err;
     r->failed = a->status < 100 || a->status > 999;
@@ -302,12 +288,9 @@ cis_code p2_out_response_set_status(cis_guest *guest, const void *args, void *re
 /* Nobody has sent this program a request, so nobody waits for the answer. */
 cis_code p2_outparam_set(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    const struct {
-        uint32_t param;
-        struct http_made_error response;
-    } *a = args;
+    const struct http_outparam *a = args;
     (void)result, (void)err;
-    p2_drop(guest, a->param);
+    p2_drop(guest, a->self);
     if (!a->response.failed) {
         p2_drop(guest, a->response.rep);
     }
@@ -334,11 +317,6 @@ cis_code p2_options_constructor(cis_guest *guest, const struct cis_typed *args,
     return CIS_OK;
 }
 
-struct set_time_args {
-    uint32_t self;
-    struct http_time_option time;
-};
-
 #define TIME(name, member)                                                                         \
     cis_code p2_options_##name(cis_guest *guest, const void *args, void *result,                   \
                                struct cis_error *err)                                              \
@@ -352,7 +330,7 @@ struct set_time_args {
                                    struct cis_error *err)                                          \
     {                                                                                              \
         (void)err, (void)result;                                                                   \
-        const struct set_time_args *a = args;                                                      \
+        const struct http_set_time *a = args;                                                      \
         p2_at(guest, a->self)->options->member = a->time;                                          \
         return CIS_OK;                                                                             \
     }

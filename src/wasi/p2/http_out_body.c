@@ -264,10 +264,7 @@ static void end(cis_guest *guest, struct p2_out_body *b, struct http_done_error 
 /* A request that is cut short never looks like a whole one: what cannot be ended well is cut. */
 cis_code p2_out_body_finish(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    const struct {
-        uint32_t self;
-        struct http_rep_option trailers;
-    } *a = args;
+    const struct http_finish *a = args;
     struct http_done_error *r = result;
     (void)err;
     struct p2_out_body *b = (struct p2_out_body *)p2_at(guest, a->self)->source;

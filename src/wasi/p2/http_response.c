@@ -53,19 +53,11 @@ static cis_code fields_of(cis_guest *guest, const struct p2_exchange *x, bool tr
 
 /* ---- the future of a response ---- */
 
-struct response_result { /* option<result<result<own<incoming-response>, error-code>>> */
-    bool has;
-    struct {
-        bool failed;
-        struct http_made_error inner;
-    } outer;
-};
-
 cis_code p2_future_response_get(cis_guest *guest, const void *args, void *result,
                                 struct cis_error *err)
 {
     struct p2_exchange *x = exchange_at(guest, *(const uint32_t *)args);
-    struct response_result *r = result;
+    struct http_got_response *r = result;
     if (!x->answered) {
         p2_exchange_look(guest, x, true);
     }
@@ -221,26 +213,12 @@ cis_code p2_in_body_finish(cis_guest *guest, const void *args, void *result, str
     return code;
 }
 
-struct trailers_result { /* option<result<result<option<own<trailers>>, error-code>>> */
-    bool has;
-    struct {
-        bool failed;
-        struct {
-            bool failed;
-            union {
-                struct http_rep_option trailers;
-                struct http_error error;
-            };
-        } inner;
-    } outer;
-};
-
 cis_code p2_future_trailers_get(cis_guest *guest, const void *args, void *result,
                                 struct cis_error *err)
 {
     struct late *late = (struct late *)p2_at(guest, *(const uint32_t *)args)->source;
     struct p2_exchange *x = late->x;
-    struct trailers_result *r = result;
+    struct http_got_trailers *r = result;
     struct p2_fields *fields = NULL;
     r->has = late_ready(guest, &late->source, P2_STATE);
     r->outer.failed = x->late;

@@ -41,74 +41,6 @@ _Static_assert(sizeof(struct http_error) == 48, "the largest case is a header's 
         .cost = 1, .params = "", .doc = (text)                                                     \
     }
 
-struct self {
-    uint32_t rep;
-};
-struct self_name {
-    uint32_t self;
-    struct cis_str name;
-};
-struct header_done {
-    bool failed;
-    uint32_t error;
-};
-struct set_method {
-    uint32_t self;
-    struct http_case method;
-};
-struct set_scheme {
-    uint32_t self;
-    struct http_scheme_option scheme;
-};
-struct set_text {
-    uint32_t self;
-    struct http_text_option text;
-};
-struct set_time {
-    uint32_t self;
-    struct http_time_option time;
-};
-struct set_status {
-    uint32_t self;
-    uint16_t status;
-};
-struct finish {
-    uint32_t self;
-    struct http_rep_option trailers;
-};
-struct outparam {
-    uint32_t self;
-    struct http_made_error response;
-};
-struct got_response {
-    bool has;
-    struct {
-        bool failed;
-        struct http_made_error inner;
-    } outer;
-};
-struct got_trailers {
-    bool has;
-    struct {
-        bool failed;
-        struct {
-            bool failed;
-            union {
-                struct http_rep_option trailers;
-                struct http_error error;
-            };
-        } inner;
-    } outer;
-};
-struct error_code {
-    bool has;
-    struct http_error error;
-};
-struct handle {
-    uint32_t request;
-    struct http_rep_option options;
-};
-
 #define FIELDS(n) "[method]fields." n
 #define OF(resource, n) "[method]" resource "." n
 #define REQUEST(n) OF("outgoing-request", n)
@@ -128,122 +60,124 @@ static const struct cis_ifacefn rows[] = {
           p2_fields_from_list, "A set of these fields."),
     SHAPE(FIELDS("get"), "func(string) -> list<list<u8>>", FIELD_GET, p2_fields_get,
           "All values of a name."),
-    ROW(FIELDS("has"), "func(borrow<fields>, string) -> bool", p2_fields_has, struct self_name,
+    ROW(FIELDS("has"), "func(borrow<fields>, string) -> bool", p2_fields_has, struct http_named,
         bool, "Is there a field of this name?"),
     SHAPE(FIELDS("set"), "func(string, list<list<u8>>) -> result<_, header-error>", FIELD_SET,
           p2_fields_set, "These values in place of all others of the name."),
     ROW(FIELDS("delete"), "func(borrow<fields>, string) -> result<_, " HEADER_ERROR ">",
-        p2_fields_delete, struct self_name, struct header_done, "Removes all values of a name."),
+        p2_fields_delete, struct http_named, struct http_header_done,
+        "Removes all values of a name."),
     SHAPE(FIELDS("append"), "func(string, list<u8>) -> result<_, header-error>", FIELD_APPEND,
           p2_fields_append, "Adds a field."),
     SHAPE(FIELDS("entries"), "func() -> list<tuple<string,list<u8>>>", FIELD_ENTRIES,
           p2_fields_entries, "Names and values in their order."),
     SHAPE(FIELDS("clone"), "func() -> fields", CHILD, p2_fields_clone, "A copy, which may change."),
 
-    ROW(INCOMING("method"), SELF("incoming-request") " -> " METHOD, p2_message_method, struct self,
+    ROW(INCOMING("method"), SELF("incoming-request") " -> " METHOD, p2_message_method, uint32_t,
         struct http_case, "Its method."),
-    ROW(INCOMING("path-with-query"), TEXT_OF("incoming-request"), p2_message_path, struct self,
+    ROW(INCOMING("path-with-query"), TEXT_OF("incoming-request"), p2_message_path, uint32_t,
         struct http_text_option, "Its path and query."),
     ROW(INCOMING("scheme"), SELF("incoming-request") " -> option<" SCHEME ">", p2_message_scheme,
-        struct self, struct http_scheme_option, "Its scheme."),
-    ROW(INCOMING("authority"), TEXT_OF("incoming-request"), p2_message_authority, struct self,
+        uint32_t, struct http_scheme_option, "Its scheme."),
+    ROW(INCOMING("authority"), TEXT_OF("incoming-request"), p2_message_authority, uint32_t,
         struct http_text_option, "Host and port."),
     ROW(INCOMING("headers"), SELF("incoming-request") " -> own<fields>", p2_message_headers,
-        struct self, uint32_t, "Its headers, which cannot be changed."),
+        uint32_t, uint32_t, "Its headers, which cannot be changed."),
     ROW(INCOMING("consume"), GIVES("incoming-request", "incoming-body"), p2_in_request_consume,
-        struct self, struct http_made, "Its body, once."),
+        uint32_t, struct http_made, "Its body, once."),
 
     ROW("[constructor]outgoing-request", "func(own<fields>) -> own<outgoing-request>",
-        p2_out_request_constructor, struct self, uint32_t, "A GET of \"/\" with these headers."),
-    ROW(REQUEST("body"), GIVES("outgoing-request", "outgoing-body"), p2_message_body, struct self,
+        p2_out_request_constructor, uint32_t, uint32_t, "A GET of \"/\" with these headers."),
+    ROW(REQUEST("body"), GIVES("outgoing-request", "outgoing-body"), p2_message_body, uint32_t,
         struct http_made, "Its body, once."),
-    ROW(REQUEST("method"), SELF("outgoing-request") " -> " METHOD, p2_message_method, struct self,
+    ROW(REQUEST("method"), SELF("outgoing-request") " -> " METHOD, p2_message_method, uint32_t,
         struct http_case, "Its method."),
     ROW(REQUEST("set-method"), "func(borrow<outgoing-request>, " METHOD ") -> result",
-        p2_message_set_method, struct set_method, struct http_done,
+        p2_message_set_method, struct http_set_method, struct http_done,
         "Any but a method of its own "
         "that is no token."),
-    ROW(REQUEST("path-with-query"), TEXT_OF("outgoing-request"), p2_message_path, struct self,
+    ROW(REQUEST("path-with-query"), TEXT_OF("outgoing-request"), p2_message_path, uint32_t,
         struct http_text_option, "Its path and query."),
-    ROW(REQUEST("set-path-with-query"), SET_TEXT, p2_message_set_path, struct set_text,
+    ROW(REQUEST("set-path-with-query"), SET_TEXT, p2_message_set_path, struct http_set_text,
         struct http_done, "Begins with / or ?."),
     ROW(REQUEST("scheme"), SELF("outgoing-request") " -> option<" SCHEME ">", p2_message_scheme,
-        struct self, struct http_scheme_option, "Its scheme; none is HTTPS."),
+        uint32_t, struct http_scheme_option, "Its scheme; none is HTTPS."),
     ROW(REQUEST("set-scheme"), "func(borrow<outgoing-request>, option<" SCHEME ">) -> result",
-        p2_message_set_scheme, struct set_scheme, struct http_done, "HTTP and HTTPS can be sent."),
-    ROW(REQUEST("authority"), TEXT_OF("outgoing-request"), p2_message_authority, struct self,
+        p2_message_set_scheme, struct http_set_scheme, struct http_done,
+        "HTTP and HTTPS can be sent."),
+    ROW(REQUEST("authority"), TEXT_OF("outgoing-request"), p2_message_authority, uint32_t,
         struct http_text_option, "Host and port."),
-    ROW(REQUEST("set-authority"), SET_TEXT, p2_message_set_authority, struct set_text,
+    ROW(REQUEST("set-authority"), SET_TEXT, p2_message_set_authority, struct http_set_text,
         struct http_done, "A host, or a host and a port."),
     ROW(REQUEST("headers"), SELF("outgoing-request") " -> own<fields>", p2_message_headers,
-        struct self, uint32_t, "Its headers, which cannot be changed."),
+        uint32_t, uint32_t, "Its headers, which cannot be changed."),
 
     SHAPE("[constructor]request-options", "func() -> request-options", GET, p2_options_constructor,
           "No time limits of its own."),
-    ROW(OPTIONS("connect-timeout"), TIME_OF, p2_options_connect, struct self,
-        struct http_time_option, "For the name and the connection."),
-    ROW(OPTIONS("set-connect-timeout"), SET_TIME, p2_options_set_connect, struct set_time,
+    ROW(OPTIONS("connect-timeout"), TIME_OF, p2_options_connect, uint32_t, struct http_time_option,
+        "For the name and the connection."),
+    ROW(OPTIONS("set-connect-timeout"), SET_TIME, p2_options_set_connect, struct http_set_time,
         struct http_done, "0 has passed at once."),
-    ROW(OPTIONS("first-byte-timeout"), TIME_OF, p2_options_first_byte, struct self,
+    ROW(OPTIONS("first-byte-timeout"), TIME_OF, p2_options_first_byte, uint32_t,
         struct http_time_option, "For the response's headers."),
-    ROW(OPTIONS("set-first-byte-timeout"), SET_TIME, p2_options_set_first_byte, struct set_time,
-        struct http_done, "The same."),
-    ROW(OPTIONS("between-bytes-timeout"), TIME_OF, p2_options_between, struct self,
+    ROW(OPTIONS("set-first-byte-timeout"), SET_TIME, p2_options_set_first_byte,
+        struct http_set_time, struct http_done, "The same."),
+    ROW(OPTIONS("between-bytes-timeout"), TIME_OF, p2_options_between, uint32_t,
         struct http_time_option, "Between pieces of the response's body."),
-    ROW(OPTIONS("set-between-bytes-timeout"), SET_TIME, p2_options_set_between, struct set_time,
-        struct http_done, "The same."),
+    ROW(OPTIONS("set-between-bytes-timeout"), SET_TIME, p2_options_set_between,
+        struct http_set_time, struct http_done, "The same."),
 
     ROW("[static]response-outparam.set",
         "func(own<response-outparam>, result<own<outgoing-response>, " ERROR ">)", p2_outparam_set,
-        struct outparam, void, "Answers a request that came in."),
+        struct http_outparam, void, "Answers a request that came in."),
 
     ROW(OF("incoming-response", "status"), SELF("incoming-response") " -> u16",
-        p2_in_response_status, struct self, uint16_t, "Its status."),
+        p2_in_response_status, uint32_t, uint16_t, "Its status."),
     ROW(OF("incoming-response", "headers"), SELF("incoming-response") " -> own<fields>",
-        p2_in_response_headers, struct self, uint32_t, "Its headers, which cannot be changed."),
+        p2_in_response_headers, uint32_t, uint32_t, "Its headers, which cannot be changed."),
     ROW(OF("incoming-response", "consume"), GIVES("incoming-response", "incoming-body"),
-        p2_in_response_consume, struct self, struct http_made, "Its body, once."),
+        p2_in_response_consume, uint32_t, struct http_made, "Its body, once."),
     ROW(OF("incoming-body", "stream"), GIVES("incoming-body", "input-stream"), p2_in_body_stream,
-        struct self, struct http_made, "Its bytes, once."),
+        uint32_t, struct http_made, "Its bytes, once."),
     ROW("[static]incoming-body.finish", "func(own<incoming-body>) -> own<future-trailers>",
-        p2_in_body_finish, struct self, uint32_t, "What comes after it; the rest is thrown away."),
+        p2_in_body_finish, uint32_t, uint32_t, "What comes after it; the rest is thrown away."),
     SHAPE(OF("future-trailers", "subscribe"), "func() -> pollable", CHILD, p2_future_subscribe,
           "Ready when the body has ended."),
     ROW(OF("future-trailers", "get"),
         SELF("future-trailers") " -> option<result<result<option<own<fields>>, " ERROR ">>>",
-        p2_future_trailers_get, struct self, struct got_trailers, "Them, once, if any came."),
+        p2_future_trailers_get, uint32_t, struct http_got_trailers, "Them, once, if any came."),
 
     ROW("[constructor]outgoing-response", "func(own<fields>) -> own<outgoing-response>",
-        p2_out_response_constructor, struct self, uint32_t, "A 200 with these headers."),
+        p2_out_response_constructor, uint32_t, uint32_t, "A 200 with these headers."),
     ROW(OF("outgoing-response", "status-code"), SELF("outgoing-response") " -> u16",
-        p2_out_response_status, struct self, uint16_t, "Its status."),
+        p2_out_response_status, uint32_t, uint16_t, "Its status."),
     ROW(OF("outgoing-response", "set-status-code"),
         "func(borrow<outgoing-response>, u16) -> result", p2_out_response_set_status,
-        struct set_status, struct http_done, "100 to 999."),
+        struct http_set_status, struct http_done, "100 to 999."),
     ROW(OF("outgoing-response", "headers"), SELF("outgoing-response") " -> own<fields>",
-        p2_message_headers, struct self, uint32_t, "Its headers, which cannot be changed."),
+        p2_message_headers, uint32_t, uint32_t, "Its headers, which cannot be changed."),
     ROW(OF("outgoing-response", "body"), GIVES("outgoing-response", "outgoing-body"),
-        p2_message_body, struct self, struct http_made, "Its body, once."),
+        p2_message_body, uint32_t, struct http_made, "Its body, once."),
 
     ROW(OF("outgoing-body", "write"), GIVES("outgoing-body", "output-stream"), p2_out_body_stream,
-        struct self, struct http_made, "Its stream, once."),
+        uint32_t, struct http_made, "Its stream, once."),
     ROW("[static]outgoing-body.finish",
         "func(own<outgoing-body>, option<own<fields>>) -> result<_, " ERROR ">", p2_out_body_finish,
-        struct finish, struct http_done_error, "Its end, and what comes after it."),
+        struct http_finish, struct http_done_error, "Its end, and what comes after it."),
 
     SHAPE(OF("future-incoming-response", "subscribe"), "func() -> pollable", CHILD,
           p2_future_subscribe, "Ready when the headers are here, or it failed."),
     ROW(OF("future-incoming-response", "get"),
         SELF("future-incoming-response") " -> option<result<result<own<incoming-response>, " ERROR
                                          ">>>",
-        p2_future_response_get, struct self, struct got_response, "The response, once."),
+        p2_future_response_get, uint32_t, struct http_got_response, "The response, once."),
     ROW("http-error-code", "func(borrow<io-error>) -> option<" ERROR ">", p2_http_error_code,
-        struct self, struct error_code, "The code behind a stream's error."),
+        uint32_t, struct http_error_option, "The code behind a stream's error."),
     {.interface = HANDLER,
      .name = "handle",
      .type = "func(own<outgoing-request>, option<own<request-options>>) -> "
              "result<own<future-incoming-response>, " ERROR ">",
-     CIS_STRUCTS(p2_http_handle, struct handle, struct http_made_error),
+     CIS_STRUCTS(p2_http_handle, struct http_handling, struct http_made_error),
      .denied = -1,
      .cost = 1,
      .params = "",
