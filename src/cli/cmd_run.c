@@ -1,4 +1,4 @@
-/* `cis run`: one run of a program, a module of WASI 0.1. */
+/* `cis run`: one run of a program, a module of WASI 0.1 or a component of 0.2. */
 #include "cli/app.h"
 
 #include <errno.h>
@@ -466,7 +466,7 @@ static const struct cis_cli_option options[] = {
 const struct cis_cli_command cis_cmd_run = {
     .name = "run",
     .args = "MODULE [ARGUMENTS]…",
-    .summary = "run a program: a module of WASI 0.1",
+    .summary = "run a program: a module of WASI 0.1 or a component of WASI 0.2",
     .help =
         "Runs a module (.wasm or .wat, - reads it from stdin) in a fresh sandbox. It finds its "
         "arguments,\nits standard streams, clocks, random numbers, and the folders that are "
