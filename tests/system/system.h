@@ -36,13 +36,20 @@ static inline int sys_setup(void **state)
     return 0;
 }
 
+/* Its home and all in it go; 0: they did. For worlds that begin with a struct sys. */
+static inline int sys_end(struct sys *s)
+{
+    struct cis_error err;
+    sys_forget(s);
+    int failed = cis_file_remove_tree(s->home, &err) != CIS_OK;
+    free(s->home);
+    return failed;
+}
+
 static inline int sys_teardown(void **state)
 {
     struct sys *s = *state;
-    sys_forget(s);
-    struct cis_error err;
-    int failed = cis_file_remove_tree(s->home, &err) != CIS_OK;
-    free(s->home);
+    int failed = sys_end(s);
     free(s);
     return failed;
 }

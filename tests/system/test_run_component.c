@@ -18,17 +18,6 @@ static int setup(void **state)
     return cis(&w->sys, "component", "new", VERBS, "-o", w->verbs);
 }
 
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    struct cis_error err;
-    sys_forget(&w->sys);
-    int failed = cis_file_remove_tree(w->sys.home, &err) != CIS_OK;
-    free(w->sys.home);
-    free(w);
-    return failed;
-}
-
 #define RUN(...) cis(&w->sys, "run", __VA_ARGS__)
 
 static void arguments_environment_and_streams_reach_a_component(void **state)
@@ -423,7 +412,7 @@ static void handles_of_nested_components_are_capped_together(void **state)
     assert_contains(sys_err(&w->sys), "handle limit exceeded");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, sys_teardown)
 
 int main(void)
 {

@@ -38,11 +38,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct world *w = *state;
-    struct cis_error err;
     httpd_stop(w->server);
-    sys_forget(&w->sys);
-    int failed = cis_file_remove_tree(w->sys.home, &err) != CIS_OK;
-    free(w->sys.home);
+    int failed = sys_end(&w->sys);
     free(w);
     return failed;
 }

@@ -26,17 +26,6 @@ static int setup(void **state)
     return cis(&w->sys, "component", "new", GUEST, "-o", w->guest);
 }
 
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    struct cis_error err;
-    sys_forget(&w->sys);
-    int failed = cis_file_remove_tree(w->sys.home, &err) != CIS_OK;
-    free(w->sys.home);
-    free(w);
-    return failed;
-}
-
 #define RUN(...) cis(&w->sys, "run", __VA_ARGS__)
 /* A scene with all of the machine's own addresses. */
 #define SCENE(...)                                                                                 \
@@ -371,7 +360,7 @@ static void ctrl_c_ends_every_wait(void **state)
     dns_stop(dns);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, sys_teardown)
 
 int main(void)
 {

@@ -4,16 +4,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 
-static long resident_kib(void)
-{
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
-    fclose(f);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 static void a_gibibyte_of_output_costs_the_host_no_memory(void **state)
 {
     (void)state;
@@ -28,13 +18,13 @@ static void a_gibibyte_of_output_costs_the_host_no_memory(void **state)
             std[1].kept = CIS_BUF_INIT(1u << 20);
         }
         suite_image("stdio", false);
-        long before = resident_kib();
+        long before = suite_resident_kib();
         struct suite_result r;
         special_run("stdio", (const char *const[]){i == 0 ? "flood-closed" : "flood", NULL}, std,
                     &r);
         /* Adapters have no error for a stream that is closed. */
         assert_int_equal(r.outcome.exit_code, i == 0 && suite_adapter() != NULL);
-        assert_true(resident_kib() - before < 65536);
+        assert_true(suite_resident_kib() - before < 65536);
         if (kinds[i] == CIS_STREAM_KEEP) {
             assert_int_equal(r.outcome.std[1].kept.len, 1u << 20);
             assert_int_equal(r.outcome.std[1].dropped, (1u << 30) - (1u << 20));
@@ -57,9 +47,9 @@ static void a_million_moves_of_a_descriptor_cost_the_host_no_memory(void **state
                             .nmounts = 1};
     suite_run(&place, &how, &r); /* once, so that what is made at the first use is there */
     suite_done(&r);
-    long before = resident_kib();
+    long before = suite_resident_kib();
     suite_run(&place, &how, &r);
-    assert_true(resident_kib() - before < 32768);
+    assert_true(suite_resident_kib() - before < 32768);
     suite_judge(suite_backend(), "fds", r.text, NULL);
     suite_done(&r);
     place_end(&place);

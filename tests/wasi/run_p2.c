@@ -87,16 +87,6 @@ static int open_here(void)
     return n;
 }
 
-static long resident_kib(void)
-{
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
-    fclose(f);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 /* ---- tests ---- */
 
 /* The million handles are not traced: a line of each would be all that is measured. */
@@ -130,11 +120,11 @@ static void a_million_handles_need_no_more_than_one(void **state)
     struct job job = {.args = {"a_million_handles_come_and_go"}, .host_bytes = 4u << 20};
     run(&place, &mount, 1, &job); /* once, so that what is made at the first use is there */
     done(&job);
-    long before = resident_kib();
+    long before = suite_resident_kib();
     run(&place, &mount, 1, &job);
     assert_string_equal(job.text, "ok a_million_handles_come_and_go\n");
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they keep what was freed */
-    assert_true(resident_kib() - before < 16384);
+    assert_true(suite_resident_kib() - before < 16384);
 #else
     (void)before;
 #endif

@@ -261,3 +261,13 @@ void suite_judge(enum backend backend, const char *guest, const char *got, const
     }
     all_exceptions_were_needed(backend, guest);
 }
+
+long suite_resident_kib(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
+    fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}

@@ -56,5 +56,7 @@ const char *suite_adapted(enum backend backend, const char *guest, size_t i);
  * "ok" and "not ok"; fails with what differs unless exceptions.def lists it, and fails when what it
  * lists is not so. */
 void suite_judge(enum backend backend, const char *guest, const char *got, const char *wanted);
+/* What this process holds in memory now. */
+long suite_resident_kib(void);
 
 #endif
