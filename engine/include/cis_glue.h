@@ -183,6 +183,8 @@ enum cis_glue_shape {
     CIS_GLUE_FILE_RENAME = 35,   /* (r, s, r, s) -> result<_, E> */
     CIS_GLUE_FILE_LINK = 36,     /* (r, path-flags, s, r, s) -> result<_, E> */
     CIS_GLUE_FILE_SYMLINK = 37,  /* (r, s, s) -> result<_, E> */
+    CIS_GLUE_CORE_SEND = 38,     /* scheduler:core-libs, E its error-code: (r, b) -> result<n, E> */
+    CIS_GLUE_CORE_RECEIVE = 39,  /* (r, n) -> result<b, E> */
     CIS_GLUE_FIELD_GET = 40,     /* wasi:http, E header-error: (r, s) -> list<b> */
     CIS_GLUE_FIELD_ENTRIES = 41, /* (r) -> list<tuple<s, b>> */
     CIS_GLUE_FIELD_APPEND = 42,  /* (r, s, b) -> result<_, E> */

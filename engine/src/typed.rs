@@ -254,6 +254,16 @@ impl Failure for HeaderError {
     }
 }
 
+numbered!(CoreError {
+    AccessDenied = "access-denied", AddressInUse = "address-in-use",
+    AddressNotAvailable = "address-not-available", AlreadyConnected = "already-connected",
+    ConnectionRefused = "connection-refused", ConnectionReset = "connection-reset",
+    ConnectionAborted = "connection-aborted", HostUnreachable = "host-unreachable",
+    NetworkUnreachable = "network-unreachable", Timeout = "timeout", WouldBlock = "would-block",
+    InvalidArgument = "invalid-argument", NotSupported = "not-supported",
+    OutOfMemory = "out-of-memory", Unknown = "unknown",
+});
+
 numbered!(Advice {
     Normal = "normal", Sequential = "sequential", Random = "random", WillNeed = "will-need",
     DontNeed = "dont-need", NoReuse = "no-reuse",
@@ -1016,6 +1026,8 @@ fn add(
         36 => typed!(into, name, host,
             (r: Res, f: PathFlags, path: WasmStr, to: Res, name: WasmStr) -> FileResult<()>),
         37 => typed!(into, name, host, (r: Res, text: WasmStr, path: WasmStr) -> FileResult<()>),
+        38 => typed!(into, name, host, (r: Res, data: WasmList<u8>) -> Result<u64, CoreError>),
+        39 => typed!(into, name, host, (r: Res, n: u64) -> Result<&'static [u8], CoreError>),
         40 => typed!(into, name, host, (r: Res, key: WasmStr) -> Vec<&'static [u8]>),
         41 => typed!(into, name, host, (r: Res) -> Vec<(&'static str, &'static [u8])>),
         42 => typed!(into, name, host, (r: Res, key: WasmStr, v: WasmList<u8>) -> Result<(), HeaderError>),

@@ -114,6 +114,8 @@ enum cis_shape {
     CIS_SHAPE_FILE_RENAME,    /* (r, s, r, s) -> result<_, E> */
     CIS_SHAPE_FILE_LINK,      /* (r, path-flags, s, r, s) -> result<_, E> */
     CIS_SHAPE_FILE_SYMLINK,   /* (r, s, s) -> result<_, E> */
+    CIS_SHAPE_CORE_SEND,      /* scheduler:core-libs; E: its error-code. (r, b) -> result<n, E> */
+    CIS_SHAPE_CORE_RECEIVE,   /* (r, n) -> result<b, E> */
     CIS_SHAPE_FIELD_GET = 41, /* wasi:http fields; E: header-error. (r, s) -> list<b> */
     CIS_SHAPE_FIELD_ENTRIES,  /* (r) -> list<tuple<s, b>> */
     CIS_SHAPE_FIELD_APPEND,   /* (r, s, b) -> result<_, E> */

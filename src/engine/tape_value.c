@@ -360,7 +360,8 @@ size_t cis_tape_shape_args(enum cis_shape shape)
         [CIS_SHAPE_FILE_TIMES] = 7,   [CIS_SHAPE_FILE_TIMES_AT] = 9, [CIS_SHAPE_SAME] = 2,
         [CIS_SHAPE_FILE_ERROR] = 1,   [CIS_SHAPE_TEXT] = 1,          [CIS_SHAPE_EXIT] = 1,
         [CIS_SHAPE_EXIT_CODE] = 1,    [CIS_SHAPE_TEXT_OPTION] = 0,   [CIS_SHAPE_NET_RECEIVE] = 2,
-        [CIS_SHAPE_NET_SEND] = 2,     [CIS_SHAPE_NET_COUNT] = 1,
+        [CIS_SHAPE_NET_SEND] = 2,     [CIS_SHAPE_NET_COUNT] = 1,     [CIS_SHAPE_CORE_SEND] = 2,
+        [CIS_SHAPE_CORE_RECEIVE] = 2,
     };
     _Static_assert(sizeof n == CIS_SHAPES, "arguments without a row would not be compared");
     return (size_t)shape < sizeof n ? n[shape] : 0;

@@ -7,8 +7,9 @@
  * send takes all that it is given, or tells how much before it failed; receive gives an empty list
  * at the end of the connection, and only then, unless it was asked for none; would-block is never
  * said. A UDP socket that was not bound is bound to any port by its first send-to. Resources may be
- * dropped in any order. At most CIS_CORELIBS_CHUNK bytes a receive; a send may bring what any call
- * may (cis_guest_hostcall_max: 4 MiB with the default budget), more ends the guest. */
+ * dropped in any order. At most CIS_CORELIBS_CHUNK bytes a receive; the bytes of a send-to count as
+ * any argument does (cis_guest_hostcall_max: 4 MiB with the default budget), more ends the guest.
+ */
 #ifndef CIS_PROVIDER_CORELIBS_CORELIBS_H
 #define CIS_PROVIDER_CORELIBS_CORELIBS_H
 

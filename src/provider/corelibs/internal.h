@@ -56,10 +56,6 @@ struct corelibs_at { /* connect, bind */
     struct corelibs_ip ip;
     uint16_t port;
 };
-struct corelibs_send {
-    uint32_t self;
-    struct cis_bytes data;
-};
 struct corelibs_send_to {
     uint32_t self;
     struct cis_bytes data;
@@ -99,13 +95,6 @@ struct corelibs_count {
     bool failed;
     union {
         uint64_t n;
-        uint32_t error;
-    };
-};
-struct corelibs_bytes {
-    bool failed;
-    union {
-        struct cis_bytes data;
         uint32_t error;
     };
 };
@@ -156,7 +145,8 @@ cis_code corelibs_new(cis_guest *guest, enum cis_net_kind kind, uint32_t family,
 
 cis_structs_handler corelibs_get_network, corelibs_bind, corelibs_local, corelibs_reuse;
 cis_structs_handler corelibs_tcp_new, corelibs_connect, corelibs_listen, corelibs_accept,
-    corelibs_tcp_send, corelibs_tcp_receive, corelibs_remote, corelibs_shutdown;
+    corelibs_remote, corelibs_shutdown;
+cis_typed_handler corelibs_tcp_send, corelibs_tcp_receive;
 cis_structs_handler corelibs_udp_new, corelibs_udp_send, corelibs_udp_receive;
 
 #endif

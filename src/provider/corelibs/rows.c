@@ -27,6 +27,13 @@
 #define TCP_ROW(n, t, p, a, r, h, text)                                                            \
     ROW(TCP, "[method]tcp-socket." n, "func(borrow<tcp-socket>" t, "self" p, struct a, struct r,   \
         h, text)
+/* These two are known to the engine, for their bytes. */
+#define BYTES_ROW(n, t, p, s, h, text)                                                             \
+    {                                                                                              \
+        .interface = TCP, .name = "[method]tcp-socket." n, .type = "func(borrow<tcp-socket>, " t,  \
+        .shape = CIS_SHAPE_##s, .typed = (h), .denied = CORELIBS_ACCESS_DENIED, .cost = 1,         \
+        .params = (p), .doc = (text)                                                               \
+    }
 #define UDP_ROW(n, t, p, a, r, h, text)                                                            \
     ROW(UDP, "[method]udp-socket." n, "func(borrow<udp-socket>" t, "self" p, struct a, struct r,   \
         h, text)
@@ -44,10 +51,10 @@ static const struct cis_ifacefn rows[] = {
             corelibs_listen, "Lets others connect."),
     TCP_ROW("accept", ") -> result<tuple<own<tcp-socket>," IP ",u16>" OR_ERROR, "", corelibs_self,
             corelibs_accepted, corelibs_accept, "Waits for a connection, and who it is from."),
-    TCP_ROW("send", ", list<u8>) -> result<u64" OR_ERROR, ",data", corelibs_send, corelibs_count,
-            corelibs_tcp_send, "Sends all of it."),
-    TCP_ROW("receive", ", u64) -> result<list<u8>" OR_ERROR, ",max", corelibs_receive,
-            corelibs_bytes, corelibs_tcp_receive, "Waits for bytes; none: the peer has ended."),
+    BYTES_ROW("send", "list<u8>) -> result<u64" OR_ERROR, "self,data", CORE_SEND, corelibs_tcp_send,
+              "Sends all of it."),
+    BYTES_ROW("receive", "u64) -> result<list<u8>" OR_ERROR, "self,max", CORE_RECEIVE,
+              corelibs_tcp_receive, "Waits for bytes; none: the peer has ended."),
     TCP_ROW("local-address", ") -> " WHERE, "", corelibs_self, corelibs_where, corelibs_local,
             "Its own address."),
     TCP_ROW("remote-address", ") -> " WHERE, "", corelibs_self, corelibs_where, corelibs_remote,

@@ -60,54 +60,59 @@ cis_code corelibs_accept(cis_guest *guest, const void *args, void *result, struc
     return corelibs_add(guest, got, &r->ok.socket, err);
 }
 
-/* All of it; what went out before a failure is told instead of the failure. */
-cis_code corelibs_tcp_send(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+/* ---- bytes: slices of the guest's memory, which does not run meanwhile ---- */
+
+static cis_code fails(cis_guest *guest, enum cis_sock_code code, const char *what,
+                      struct cis_answer *out)
 {
-    const struct corelibs_send *a = args;
-    struct corelibs_count *r = result;
-    cis_sock *sock = corelibs_at(guest, a->self);
+    corelibs_failed(guest, code, what, &out->failed, &out->error);
+    return CIS_OK;
+}
+
+/* All of it; what went out before a failure is told instead of the failure. */
+cis_code corelibs_tcp_send(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
+{
+    cis_sock *sock = corelibs_at(guest, (uint32_t)args[0].n);
+    struct cis_bytes data = args[1].bytes;
     size_t done = 0;
-    while (done < a->data.len) {
+    while (done < data.len) {
         size_t n = 0;
         enum cis_sock_code code =
-            cis_sock_send(sock, cis_bytes_of(a->data.ptr + done, a->data.len - done), &n, NULL);
+            cis_sock_send(sock, cis_bytes_of(data.ptr + done, data.len - done), &n, NULL);
         if (code == CIS_SOCK_AGAIN) {
             CIS_TRY(corelibs_wait(guest, sock, true, err));
         } else if (code != CIS_SOCK_OK && done == 0) {
-            corelibs_failed(guest, code, "send", &r->failed, &r->error);
-            return CIS_OK;
+            return fails(guest, code, "send", out);
         } else if (code != CIS_SOCK_OK) {
             break;
         }
         done += n;
     }
-    r->n = done;
+    out->n[0] = done;
     return CIS_OK;
 }
 
-cis_code corelibs_tcp_receive(cis_guest *guest, const void *args, void *result,
-                              struct cis_error *err)
+cis_code corelibs_tcp_receive(cis_guest *guest, const struct cis_typed *args,
+                              struct cis_answer *out, struct cis_error *err)
 {
-    const struct corelibs_receive *a = args;
-    struct corelibs_bytes *r = result;
-    cis_sock *sock = corelibs_at(guest, a->self);
-    size_t cap = a->max < CIS_CORELIBS_CHUNK ? (size_t)a->max : CIS_CORELIBS_CHUNK, n = 0;
+    cis_sock *sock = corelibs_at(guest, (uint32_t)args[0].n);
+    size_t cap = args[1].n < CIS_CORELIBS_CHUNK ? (size_t)args[1].n : CIS_CORELIBS_CHUNK, n = 0;
     uint8_t *room = NULL;
     enum cis_sock_code code;
     if (cap == 0) {
         code = cis_sock_state(sock) == CIS_SOCK_CONNECTED ? CIS_SOCK_OK : CIS_SOCK_STATE;
-        corelibs_failed(guest, code, "receive", &r->failed, &r->error);
-        return CIS_OK;
+        return fails(guest, code, "receive", out);
     }
     CIS_TRY(corelibs_room(guest, cap, &room, err));
     while ((code = cis_sock_receive(sock, room, cap, &n, NULL)) == CIS_SOCK_AGAIN) {
         CIS_TRY(corelibs_wait(guest, sock, false, err));
     }
-    if (!corelibs_failed(guest, code, "receive", &r->failed, &r->error)) {
-        r->data = cis_bytes_of(room, n);
-    }
-    return CIS_OK;
+    out->bytes = cis_bytes_of(room, code == CIS_SOCK_OK ? n : 0);
+    return fails(guest, code, "receive", out);
 }
+
+/* ---- addresses and the end ---- */
 
 cis_code corelibs_remote(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
