@@ -429,7 +429,9 @@ static const struct cis_cli_option options[] = {
     {"env", 0, "NAME[=VALUE]", "an environment variable; without a value, as it is here", true,
      NULL},
     {"stdin", 0, "FILE", "read standard input from this file", false, NULL},
-    {"invoke", 0, "NAME", "call this export with the arguments as numbers, and print its results",
+    {"invoke", 0, "CALL",
+     "call an export and print its results: NAME of a module, with ARGUMENTS as numbers; "
+     "'f(1, \"x\")' or 'interface.f()' of a component, 'f' shows its type",
      false, NULL},
     {"memory", 0, "SIZE", "limit of memories and tables (default 512MiB)", false, NULL},
     {"max-memory", 0, "SIZE", "the same; no --memory goes above it", false, NULL},
@@ -486,7 +488,8 @@ const struct cis_cli_command cis_cmd_run = {
                 "  cis run --dir .:cow formatter.wasm src/\n"
                 "  cis run -w --stdin data.csv import.wasm /workspace/db\n"
                 "  cis run --tenant ada --workspace /workspace --time 10s tool.wasm\n"
-                "  cis run --invoke gcd gcd.wat 12 18\n",
+                "  cis run --invoke gcd gcd.wat 12 18\n"
+                "  cis run --invoke 'greet(\"Ada\")' greet.component.wasm\n",
     .options = options,
     .min_args = 1,
     .max_args = -1,

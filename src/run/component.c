@@ -120,7 +120,14 @@ cis_code cis_run_component_text(cis_session *s, const char *call, struct cis_buf
     }
     cis_buf_str(&name, bare);
     CIS_TRY(cis_buf_check(&name, "--invoke", err));
-    return cis_component_call_text(s->guest, cis_buf_view(&name), text, out, err);
+    struct cis_error why = {0};
+    cis_code code = cis_component_call_text(s->guest, cis_buf_view(&name), text, out, &why);
+    if (code == CIS_E_ENTRY) { /* a wrong name: say which ones there are */
+        CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(200);
+        cis_run_list_functions(info, &names);
+        return cis_fail(err, code, "%s; functions: %s", why.msg, cis_buf_cstr(&names));
+    }
+    return code == CIS_OK ? CIS_OK : cis_fail(err, code, "%s", why.msg);
 }
 
 static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, struct cis_error *err)

@@ -92,19 +92,21 @@ static const struct cis_extern *function(cis_image *image, const char *name)
     return e != NULL && e->kind == CIS_EXTERN_FUNC ? e : NULL;
 }
 
-static void list_functions(const struct cis_image_info *info, struct cis_buf *out)
+void cis_run_list_functions(const struct cis_image_info *info, struct cis_buf *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < info->nexports; i++) {
         const struct cis_extern *e = &info->exports[i];
-        if (e->kind != CIS_EXTERN_FUNC) {
+        bool interface = strcmp(e->type, "instance") == 0;
+        if (e->kind != CIS_EXTERN_FUNC && !interface) {
             continue;
         }
         if (out->len + e->name.len + 32 > out->max) {
             cis_buf_text(out, ", …");
             return;
         }
-        cis_buf_printf(out, "%s" CIS_STR_FMT, n++ != 0 ? ", " : "", CIS_STR_ARG(e->name));
+        cis_buf_printf(out, "%s" CIS_STR_FMT "%s", n++ != 0 ? ", " : "", CIS_STR_ARG(e->name),
+                       interface ? ".…" : "");
     }
     if (n == 0) {
         cis_buf_text(out, "none");
@@ -127,7 +129,7 @@ cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis
         e = e != NULL ? e : function(request->image, "_initialize");
     }
     if (e == NULL) {
-        list_functions(cis_image_info(request->image), &names);
+        cis_run_list_functions(cis_image_info(request->image), &names);
         return invoke != NULL
                    ? cis_fail(err, CIS_E_ENTRY, "exports no function %.60s; functions: %s", invoke,
                               cis_buf_cstr(&names))

@@ -14,6 +14,8 @@ void cis_run_program_world(cis_session *session);
 /* The export that will be entered; CIS_E_ENTRY says what there is instead. */
 cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis_str *out,
                                struct cis_error *err);
+/* The exported functions by name, and the interfaces that hold more, as much as out takes. */
+void cis_run_list_functions(const struct cis_image_info *info, struct cis_buf *out);
 /* _start; a reactor's _initialize; or the function that was named, its results as lines in out.
  * CIS_OK also when the program exited: see cis_guest_end. */
 cis_code cis_run_program_call(cis_session *session, struct cis_buf *out, struct cis_error *err);

@@ -135,6 +135,9 @@ static void functions_are_called_as_text(void **state)
     assert_exit(&w->sys, 2, RUN("--invoke", "add(1, x)", path));
     assert_contains(sys_err(&w->sys), "add(1, x): at 8");
     assert_exit(&w->sys, 126, RUN("--invoke", "no-such(1)", path));
+    assert_contains(sys_err(&w->sys), "no function no-such; functions: ");
+    assert_contains(sys_err(&w->sys), "add, ");
+    assert_contains(sys_err(&w->sys), "t:t/switch@1.0.0.…");
     assert_exit(&w->sys, 126, RUN(path)); /* no wasi:cli/run */
     assert_contains(sys_err(&w->sys), "--invoke");
 }
