@@ -23,21 +23,31 @@ def say(text=""):
     print(text, flush=True)
 
 
+def compiled_guest(folder, name, *flags):
+    wasm = os.path.join(folder, name + ".wasm")
+    subprocess.run(["clang", "--target=wasm32-wasi", "-O2", "-s", os.path.join(HERE, name + ".c"), "-o", wasm, *flags],
+                   check=True)
+    return wasm
+
+
+def compiled_native(folder, name, *flags):
+    native = os.path.join(folder, name)
+    subprocess.run(["gcc", "-O2", os.path.join(HERE, name + ".c"), "-o", native, *flags], check=True)
+    return native
+
+
 def compiled(folder, name, *flags):
-    source = os.path.join(HERE, name + ".c")
-    wasm, native = os.path.join(folder, name + ".wasm"), os.path.join(folder, name)
-    subprocess.run(["clang", "--target=wasm32-wasi", "-O2", "-s", source, "-o", wasm, *flags], check=True)
-    subprocess.run(["gcc", "-O2", source, "-o", native, *flags], check=True)
-    return wasm, native
+    return compiled_guest(folder, name, *flags), compiled_native(folder, name, *flags)
 
 
 class Runner:
     """A host of WASI: argv(module, native, args) runs a program on an empty folder it calls /w, or / where
     programs look for places of their own."""
     mount = "/w"
+    network = []  # options that let a program listen on loopback
 
     def __init__(self, name, folder):
-        self.name, self.folder, self.turn = name, folder, 0
+        self.name, self.folder, self.turn, self.options = name, folder, 0, []
 
     def fresh(self):
         self.turn += 1
@@ -52,6 +62,8 @@ class Runner:
 
 
 class Cis(Runner):
+    network = ["--net", "listen:localhost:*"]
+
     def __init__(self, name, folder, build, workspace):
         super().__init__(name, folder)
         self.program, self.workspace = os.path.join(build, "bin", "cis"), workspace
@@ -63,7 +75,7 @@ class Cis(Runner):
 
     def argv(self, wasm, native, args):
         mount = ["--workspace", self.mount] if self.workspace else ["--dir", f"{self.place}::{self.mount}:rw"]
-        return [self.program, "run", *mount, wasm, *args]
+        return [self.program, "run", *mount, *self.options, wasm, *args]
 
 
 class Node(Runner):
@@ -82,12 +94,15 @@ class Wasmtime(Runner):
 
 
 class WasmtimeLine(Runner):
+    network = ["-S", "inherit-network", "-S", "network-error-code"]
+
     def __init__(self, name, folder, program):
         super().__init__(name, folder)
         self.program = program
 
     def argv(self, wasm, native, args):
-        return [self.program, "run", "-C", "cache=y", "--dir", f"{self.place}::{self.mount}", wasm, *args]
+        return [self.program, "run", "-C", "cache=y", "--dir", f"{self.place}::{self.mount}", *self.options, wasm,
+                *args]
 
 
 class Native(Runner):
@@ -198,7 +213,8 @@ def number(value):
 
 
 def table(title, found, faster=True, judge=None):
-    """Rows of one kind; goals compare medians: (row, text, is it reached)."""
+    """Rows of one kind, with ratios of medians and the range of them in turns; goals compare medians: (text, is it
+    reached)."""
     say(f"\n## {title}")
     names = list(found)
     width = max(len(r) for r in found[names[0]]) + 2
@@ -212,12 +228,14 @@ def table(title, found, faster=True, judge=None):
             cells.append(f"{text:>28}")
         say(f"{row:{width}}" + "".join(cells))
     for row in found[names[0]]:
-        ours = statistics.median(found[names[0]][row])
+        ours = found[names[0]][row]
         ratios = []
         for name in names[1:]:
-            if found[name].get(row):
-                peer = statistics.median(found[name][row])
-                ratios.append(f"{ours / peer:.2f}x {name}")
+            peer = found[name].get(row)
+            if peer:
+                turns = [a / b for a, b in zip(ours, peer)]
+                ratios.append(f"{statistics.median(ours) / statistics.median(peer):.2f} "
+                              f"({min(turns):.2f}-{max(turns):.2f}) times {name}")
         say(f"{row}: {names[0]} is {', '.join(ratios)}" + ("" if faster else " (time)"))
     for text, reached in (judge or (lambda: []))():
         say(f"goal: {text}: {'reached' if reached else 'missed'}")

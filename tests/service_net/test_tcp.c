@@ -340,6 +340,45 @@ static void what_room_promises_is_taken_at_once(void **state)
     run_close(&run);
 }
 
+/* Sends, and the other side has read it. */
+static void carry(struct pair *p, size_t len)
+{
+    static char block[65536];
+    size_t n, got = 0, here;
+    bool end = false;
+    assert_int_equal(cis_sock_send(p->client, cis_bytes_of(block, len), &n, NULL), CIS_SOCK_OK);
+    while (got < n) {
+        wait_for(p->server, false);
+        assert_int_equal(receive(p->server, block, sizeof block, &here, &end), CIS_SOCK_OK);
+        got += here;
+    }
+}
+
+static void room_is_less_by_what_was_sent_until_the_kernel_is_asked_again(void **state)
+{
+    (void)state;
+    RUN(LOCAL);
+    struct pair p = connected(&run, "127.0.0.1");
+    size_t sent = 0;
+    assert_int_equal(cis_sock_set(p.client, CIS_SOCK_SEND_BUFFER, 1u << 20), CIS_SOCK_OK);
+    size_t first = cis_sock_room(p.client), room = first;
+    assert_true(first > 65536);
+    carry(&p, 8192);
+    assert_true(cis_sock_room(p.client) <= first - 8192);
+    while (sent < 2 * first) {
+        size_t len = room < 65536 ? room : 65536;
+        carry(&p, len);
+        sent += len;
+        wait_for(p.client, true);
+        room = cis_sock_room(p.client);
+        assert_true(room > 0);
+    }
+    assert_int_equal(cis_sock_set(p.client, CIS_SOCK_SEND_BUFFER, 16384), CIS_SOCK_OK);
+    assert_true(cis_sock_room(p.client) <= 16384 + 1);
+    pair_done(&p);
+    run_close(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +396,7 @@ int main(void)
         cmocka_unit_test(accepted_sockets_inherit_options),
         cmocka_unit_test(a_reader_that_is_slow_stops_the_sender),
         cmocka_unit_test(what_room_promises_is_taken_at_once),
+        cmocka_unit_test(room_is_less_by_what_was_sent_until_the_kernel_is_asked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@ struct cis_sock {
     enum cis_sock_state state;
     int backlog;
     enum cis_sock_code failed; /* of a connect that failed at once */
+    size_t room, room_asked;   /* TCP: the least that is free in the kernel, and when last asked */
     bool client;   /* UDP: bound as clients are, hears those alone that it may send to */
     bool has_peer; /* UDP */
     struct sockaddr_storage peer, bound; /* bound: UDP */

@@ -112,7 +112,7 @@ enum cis_sock_code cis_sock_receive(cis_sock *sock, void *to, size_t cap, size_t
 enum cis_sock_code cis_sock_send(cis_sock *sock, struct cis_bytes data, size_t *out_n,
                                  bool *out_end);
 /* Bytes that a send is sure, or nearly, to take at once: what is free in the kernel's buffer. */
-size_t cis_sock_room(const cis_sock *sock);
+size_t cis_sock_room(cis_sock *sock);
 /* how: SHUT_RD, SHUT_WR, SHUT_RDWR; again is no error. What was received before SHUT_RD is gone. */
 enum cis_sock_code cis_sock_shutdown(cis_sock *sock, int how);
 

@@ -115,6 +115,9 @@ enum cis_sock_code cis_sock_set(cis_sock *sock, enum cis_sock_option option, uin
     } else if (option == CIS_SOCK_HOP_LIMIT) {
         value = clamp(value, 255);
     }
+    if (option == CIS_SOCK_SEND_BUFFER) {
+        sock->room = 0; /* to be asked again */
+    }
     int n = (int)clamp(value, INT32_MAX / 2);
     return setsockopt(sock->fd, place.level, place.name, &n, sizeof n) == 0
                ? CIS_SOCK_OK

@@ -8,6 +8,11 @@
 #include <unistd.h>
 #include "service/net/internal.h"
 
+/* Of the kernel's buffer: what a write is taken to cost beside its bytes; and with less than this
+ * the kernel is asked again. */
+#define SEND_COSTS 4096u
+#define ROOM_KNOWN 16384u
+
 /* Guests cannot ask for it, and write what belongs together in one piece or wait for nobody. */
 void cis_sock_no_delay(int fd)
 {
@@ -198,6 +203,8 @@ enum cis_sock_code cis_sock_send(cis_sock *sock, struct cis_bytes data, size_t *
     do {
         n = send(sock->fd, data.ptr, data.len, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
+    size_t costs = data.len + SEND_COSTS;
+    sock->room = n == (ssize_t)data.len && costs < sock->room ? sock->room - costs : 0;
     if (n < 0) {
         if (out_end != NULL) {
             *out_end = errno == EPIPE;
@@ -210,7 +217,7 @@ enum cis_sock_code cis_sock_send(cis_sock *sock, struct cis_bytes data, size_t *
 
 /* The kernel counts what a buffer costs it, not its bytes; half of what is free is on the safe side
  * of that for all but the smallest writes. */
-size_t cis_sock_room(const cis_sock *sock)
+static size_t ask_room(const cis_sock *sock)
 {
     uint32_t info[SK_MEMINFO_VARS] = {0};
     socklen_t len = sizeof info;
@@ -221,6 +228,16 @@ size_t cis_sock_room(const cis_sock *sock)
     }
     uint32_t most = info[SK_MEMINFO_SNDBUF], used = info[SK_MEMINFO_WMEM_QUEUED];
     return used < most ? (most - used) / 2 + 1 : 1;
+}
+
+/* An answer holds, less what was sent since, until half of it is gone: the peer only makes room. */
+size_t cis_sock_room(cis_sock *sock)
+{
+    if (sock->state != CIS_SOCK_CONNECTED || sock->room < ROOM_KNOWN ||
+        sock->room < sock->room_asked / 2) {
+        sock->room = sock->room_asked = ask_room(sock);
+    }
+    return sock->room;
 }
 
 enum cis_sock_code cis_sock_shutdown(cis_sock *sock, int how)
