@@ -1,0 +1,96 @@
+/* `cis runs diff`: what a run changed. */
+#include "cli/kept.h"
+
+static cis_code show_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
+                         uint64_t *n, struct cis_error *err)
+{
+    struct cis_kept_showing s = {.cmd = cmd,
+                                 .guest = cis_kept_field(mount, "guest"),
+                                 .text = cis_cli_has(cmd->cli, "text"),
+                                 .begun = true,
+                                 .n = *n,
+                                 .err = err};
+    cis_code code = cis_kept_open_cow(cmd, run, mount, NULL, &s.cow, err);
+    code = code == CIS_OK ? cis_cow_changes(s.cow, cis_kept_show, &s, err) : code;
+    cis_cow_close(s.cow);
+    *n = s.n;
+    return code == CIS_OK ? s.code : code;
+}
+
+static bool was_changed(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount)
+{
+    struct cis_view ignored;
+    struct cis_error why;
+    return cis_kept_is_cow(mount) &&
+           cis_kept_cow_view(cmd, run, mount, &ignored, &why) != CIS_E_NOTFOUND;
+}
+
+static cis_code diff_all(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool own,
+                         struct cis_error *err)
+{
+    const json_t *mounts = json_object_get(run->report, "mounts"), *m;
+    struct cis_view before = {run->commit.branch, run->commit.epoch - 1};
+    uint64_t n = 0;
+    size_t i;
+    if (own) {
+        CIS_TRY(cis_fs_show_diff(cmd, before, run->commit, &n, err));
+    }
+    json_array_foreach(mounts, i, m)
+    {
+        if (was_changed(cmd, run, m)) {
+            CIS_TRY(show_cow(cmd, run, m, &n, err));
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_kept_done) struct cis_kept run = {.code = CIS_OK};
+    CIS_TRY(cis_kept_find(cmd, cmd->cli->args[0], &run, err));
+    const json_t *mounts = json_object_get(run.report, "mounts"), *m,
+                 *main = cis_kept_carrier(&run);
+    bool own = run.commit.branch != 0 && (main == NULL || !cis_kept_is_cow(main)), any = own;
+    size_t i;
+    json_array_foreach(mounts, i, m)
+    {
+        any = any || was_changed(cmd, &run, m);
+    }
+    if (!any) {
+        return cis_kept_nothing(&run, err);
+    }
+    if (cmd->cli->json) {
+        cis_cli_printf(CIS_KEPT_HEAD);
+    }
+    CIS_TRY(diff_all(cmd, &run, own, err));
+    if (cmd->cli->json) {
+        cis_cli_printf("]}\n");
+    }
+    return CIS_OK;
+}
+
+static int run_diff(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, diff_verb);
+}
+
+static const struct cis_cli_option diff_options[] = {
+    {"text", 0, NULL, "unified diffs of text files of at most 4 MiB", false, NULL},
+    {"path", 0, "PATH", "of the workspace: only this file, or what is below this directory", false,
+     NULL},
+    CIS_FS_END_OPTION};
+
+const struct cis_cli_command cis_cmd_runs_diff = {
+    .name = "runs diff",
+    .args = "ID",
+    .summary = "what a run changed",
+    .help =
+        "A added, M modified, D removed, R renamed; sizes before and after. Of a workspace it "
+        "is the\nrun's own commit. Of a folder that was mounted as cow it is what the branch "
+        "makes of the folder\nas that is now: the run's changes, and those of runs before it on "
+        "the same branch.",
+    .examples = "  cis runs diff 01KAJ2 --text\n",
+    .options = diff_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_diff};

@@ -1,0 +1,220 @@
+/* Finding a run, its mounts and its changes. */
+#include "cli/kept.h"
+
+#include <inttypes.h>
+#include <sys/stat.h>
+#include "base/mem.h"
+#include "history/text.h"
+
+/* ---- which run ---- */
+
+void cis_kept_done(struct cis_kept *run)
+{
+    json_decref(run->report);
+}
+
+static bool take_run(void *self, const struct cis_run_row *row)
+{
+    struct cis_kept *run = self;
+    json_error_t why;
+    memcpy(run->id, row->id, sizeof run->id);
+    run->started_ms = row->started_ms;
+    run->report = json_loadb(row->report.ptr, row->report.len, JSON_ALLOW_NUL, &why);
+    if (!json_is_object(run->report)) {
+        run->code = cis_fail(&run->why, CIS_E_STORE, "run %s: its report is damaged", row->id);
+    }
+    return false;
+}
+
+static bool take_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    struct cis_kept *run = self;
+    run->commit = (struct cis_view){row->branch, row->epoch};
+    return false;
+}
+
+cis_code cis_kept_find(struct cis_fs_cmd *cmd, const char *given, struct cis_kept *out,
+                       struct cis_error *err)
+{
+    char id[27] = "";
+    cis_store *store = cmd->store;
+    for (size_t i = 0; given[i] != 0 && i < sizeof id - 1; i++) {
+        id[i] = given[i] >= 'a' && given[i] <= 'z' ? (char)(given[i] - ('a' - 'A')) : given[i];
+    }
+    struct cis_str wanted = cis_str_of(strlen(given) < sizeof id ? id : given);
+    CIS_TRY(store->ops->run_get(store, cmd->h.tenant, wanted, take_run, out, &cmd->stop, err));
+    if (out->code != CIS_OK) {
+        return cis_fail(err, out->code, "%s", out->why.msg);
+    }
+    cis_code code =
+        store->fs->commit_of_run(store, cmd->h.tenant, out->id, take_commit, out, &cmd->stop, err);
+    return code == CIS_E_NOTFOUND ? CIS_OK : code;
+}
+
+const char *cis_kept_field(const json_t *mount, const char *name)
+{
+    const char *text = json_string_value(json_object_get(mount, name));
+    return text != NULL ? text : "";
+}
+
+bool cis_kept_is_cow(const json_t *mount)
+{
+    return strcmp(cis_kept_field(mount, "kind"), "cow") == 0;
+}
+
+const char *cis_kept_branch_of(const json_t *mount)
+{
+    const char *fork = cis_kept_field(mount, "fork");
+    return *fork != 0 ? fork : cis_kept_field(mount, "branch");
+}
+
+const json_t *cis_kept_carrier(const struct cis_kept *run)
+{
+    const json_t *mounts = json_object_get(run->report, "mounts"), *m, *cow = NULL;
+    size_t i;
+    json_array_foreach(mounts, i, m)
+    {
+        if (strcmp(cis_kept_field(m, "kind"), "workspace") == 0 &&
+            !json_is_true(json_object_get(m, "read_only"))) {
+            return m;
+        }
+        cow = cow == NULL && cis_kept_is_cow(m) ? m : cow;
+    }
+    return cow;
+}
+
+cis_code cis_kept_nothing(const struct cis_kept *run, struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_NOTFOUND, "run %s: nothing of it was kept in a branch (status %s)",
+                    run->id, cis_kept_field(run->report, "status"));
+}
+
+/* ---- cow mounts ---- */
+
+cis_code cis_kept_cow_view(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
+                           struct cis_view *out, struct cis_error *err)
+{
+    struct cis_fs_ref ref;
+    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant,
+                                    cis_str_of(cis_kept_branch_of(mount)), &ref, &cmd->stop, err));
+    *out = ref.head.branch == run->commit.branch ? run->commit : ref.head;
+    return CIS_OK;
+}
+
+cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
+                           const char *folder, cis_cow **out, struct cis_error *err)
+{
+    struct cis_cow_options o = {.tenant = cmd->cli->tenant,
+                                .folder = folder != NULL ? folder : cis_kept_field(mount, "host"),
+                                .stop = &cmd->stop};
+    CIS_TRY(cis_kept_cow_view(cmd, run, mount, &o.at, err));
+    CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));
+    o.forest = cmd->forest;
+    return cis_cow_open(&o, out, err);
+}
+
+/* ---- changes ---- */
+
+static cis_code read_side(struct cis_kept_showing *s, struct cis_str path, bool folder,
+                          struct cis_buf *out, bool *out_text)
+{
+    struct cis_error why;
+    cis_code code = cis_cow_read(s->cow, path, folder, out, &why);
+    *out_text = code == CIS_OK && cis_text_is(cis_buf_bytes(out));
+    return code == CIS_OK || code == CIS_E_LIMIT ? CIS_OK : cis_fail(s->err, code, "%s", why.msg);
+}
+
+static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_change *c)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf old = CIS_BUF_INIT(CIS_TEXT_DIFF_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf now = CIS_BUF_INIT(CIS_TEXT_DIFF_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf a = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(1u << 20);
+    bool text_a = true, text_b = true;
+    if (c->what != 'A') {
+        CIS_TRY(read_side(s, c->path, true, &old, &text_a));
+    }
+    if (c->what != 'D') {
+        CIS_TRY(read_side(s, c->path, false, &now, &text_b));
+    }
+    cis_buf_text(&a, c->what != 'A' ? "a/" : "/dev/null");
+    cis_buf_text(&b, c->what != 'D' ? "b/" : "/dev/null");
+    if (c->what != 'A') {
+        cis_fs_name(&a, c->path);
+    }
+    if (c->what != 'D') {
+        cis_fs_name(&b, c->path);
+    }
+    if (text_a && text_b) {
+        CIS_TRY(cis_text_diff(cis_buf_bytes(&old), cis_buf_bytes(&now), cis_buf_view(&a),
+                              cis_buf_view(&b), 3, &out, s->err));
+    } else {
+        cis_buf_printf(&out, "binary files %s and %s differ\n", cis_buf_cstr(&a), cis_buf_cstr(&b));
+    }
+    cis_cli_foreign(out.ptr, out.len);
+    return CIS_OK;
+}
+
+static void json_change(const struct cis_kept_showing *s, const struct cis_union_change *c,
+                        struct cis_buf *out)
+{
+    cis_buf_printf(out, "%s{\"change\":\"%s\",\"mount\":",
+                   s->n != 0  ? ","
+                   : s->begun ? ""
+                              : CIS_KEPT_HEAD,
+                   c->what == 'A'   ? "added"
+                   : c->what == 'D' ? "removed"
+                   : c->what == 'R' ? "renamed"
+                                    : "modified");
+    cis_buf_json(out, cis_str_of(s->guest));
+    cis_buf_text(out, ",\"path\":");
+    cis_buf_json(out, c->path);
+    if (c->from.len != 0) {
+        cis_buf_text(out, ",\"from\":");
+        cis_buf_json(out, c->from);
+    }
+    cis_buf_printf(out, ",\"type\":\"%s\"", cis_fs_type(c->mode));
+    if (c->what != 'D') {
+        cis_buf_printf(out, ",\"size\":%" PRIu64, c->size);
+    }
+    if (c->what == 'D' || c->what == 'M') {
+        cis_buf_printf(out, ",\"old_size\":%" PRIu64, c->old_size);
+    }
+    cis_buf_byte(out, '}');
+}
+
+static void line_change(const struct cis_union_change *c, struct cis_buf *out)
+{
+    cis_buf_printf(out, "%c ", c->what);
+    if (c->from.len != 0) {
+        cis_fs_name(out, c->from);
+        cis_buf_text(out, " -> ");
+    }
+    cis_fs_name(out, c->path);
+    if (S_ISDIR(c->mode)) {
+        cis_buf_byte(out, '/');
+    } else if (c->what == 'M') {
+        cis_buf_printf(out, "  %" PRIu64 " -> %" PRIu64, c->old_size, c->size);
+    } else if (c->what != 'R') {
+        cis_buf_printf(out, "  %" PRIu64, c->what == 'A' ? c->size : c->old_size);
+    }
+    cis_buf_byte(out, '\n');
+}
+
+bool cis_kept_show(void *self, const struct cis_union_change *c)
+{
+    struct cis_kept_showing *s = self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    if (s->cmd->cli->json) {
+        json_change(s, c, &line);
+    } else if (!s->text || !S_ISREG(c->mode)) {
+        line_change(c, &line);
+    }
+    cis_fs_flush(&line);
+    if (s->text && !s->cmd->cli->json && S_ISREG(c->mode)) {
+        s->code = text_diff(s, c);
+    }
+    s->n++;
+    return s->code == CIS_OK;
+}

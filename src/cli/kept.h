@@ -1,0 +1,59 @@
+/* A finished run and what of it the store keeps: for the commands that show it, take it back or
+ * bring it to a folder. Of one command, one thread. */
+#ifndef CIS_CLI_KEPT_H
+#define CIS_CLI_KEPT_H
+
+#include <jansson.h>
+#include "cli/fs.h"
+#include "run/cow.h"
+
+struct cis_kept {
+    char id[27];
+    int64_t started_ms;
+    json_t *report;         /* owned */
+    struct cis_view commit; /* that carries its record; branch 0: none */
+    cis_code code;
+    struct cis_error why;
+};
+
+void cis_kept_done(struct cis_kept *run);
+/* By the beginning of its id, in upper or lower case. Needs cis_kept_done, also after an error. */
+cis_code cis_kept_find(struct cis_fs_cmd *cmd, const char *given, struct cis_kept *out,
+                       struct cis_error *err);
+/* The refusal for a run of which nothing was kept. */
+cis_code cis_kept_nothing(const struct cis_kept *run, struct cis_error *err);
+
+/* Mounts as the report has them. A text, or "". */
+const char *cis_kept_field(const json_t *mount, const char *name);
+bool cis_kept_is_cow(const json_t *mount);
+/* Where the changes of a mount went. */
+const char *cis_kept_branch_of(const json_t *mount);
+/* The mount whose branch carries the record: the workspace that was written, else the first cow
+ * one. NULL: a run without mounts (a skill). */
+const json_t *cis_kept_carrier(const struct cis_kept *run);
+
+/* The state of a cow mount's branch as the run left it: its commit, or the head of a branch that
+ * was committed beside it. CIS_E_NOTFOUND: it was not changed. */
+cis_code cis_kept_cow_view(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
+                           struct cis_view *out, struct cis_error *err);
+/* Over folder, or over the one that was mounted (NULL). *out is for cis_cow_close. */
+cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
+                           const char *folder, cis_cow **out, struct cis_error *err);
+
+/* How the list of changes begins in JSON. */
+#define CIS_KEPT_HEAD "{\"schema\":1,\"changes\":["
+
+struct cis_kept_showing {
+    struct cis_fs_cmd *cmd;
+    cis_cow *cow;
+    const char *guest;
+    bool text, begun; /* begun: the JSON's head is printed */
+    uint64_t n;
+    cis_code code;
+    struct cis_error *err;
+};
+
+/* A change printed as the command asks for it; self: struct cis_kept_showing. */
+bool cis_kept_show(void *self, const struct cis_union_change *change);
+
+#endif
