@@ -1,6 +1,6 @@
 /* `cis fs` and `cis tenant` as a user has them. The same tests run on SQLite and on a private
  * PostgreSQL server. */
-#include "system.h"
+#include "stored.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,38 +9,6 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include "tools/pgcluster.h"
-
-static struct pgcluster *cluster; /* NULL: SQLite */
-
-struct world {
-    struct sys sys; /* first: what the helpers take */
-    char *url, env[4300];
-};
-
-static int setup(void **state)
-{
-    struct world *w = calloc(1, sizeof *w);
-    w->sys.home = test_dir_new();
-    if (cluster != NULL) {
-        w->url = pgcluster_store(cluster);
-        snprintf(w->env, sizeof w->env, "CIS_STORE=%s", w->url);
-        w->sys.env[0] = w->env;
-    }
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    int failed = sys_end(&w->sys);
-    if (cluster != NULL) {
-        pgcluster_drop(cluster, w->url);
-    }
-    free(w);
-    return failed;
-}
 
 #define fs(s, ...) cis((s), "fs", __VA_ARGS__)
 #define fs_ok(s, ...) assert_exit((s), 0, fs((s), __VA_ARGS__))
@@ -566,8 +534,6 @@ static void sixty_four_commands_at_once_all_commit(void **state)
     fs_ok(s, "fsck");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,12 +556,5 @@ int main(void)
         TEST(a_killed_copy_leaves_the_state_before_it),
         TEST(sixty_four_commands_at_once_all_commit),
     };
-#ifdef FS_POSTGRES
-    cluster = pgcluster_start(NULL);
-#endif
-    int failed = cmocka_run_group_tests_name("fs", tests, NULL, NULL);
-    if (cluster != NULL) {
-        pgcluster_stop(cluster);
-    }
-    return failed;
+    return STORED_MAIN("fs", tests);
 }

@@ -1,6 +1,6 @@
 /* `cis run` and `cis runs` as a user has them. The same tests run on SQLite and on a private
  * PostgreSQL server. */
-#include "system.h"
+#include "stored.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,43 +13,8 @@
 #include "history/maintain.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
-#include "tools/pgcluster.h"
 
 #define TOOL CIS_GUESTS_DIR "/tool.wasm"
-
-static struct pgcluster *cluster; /* NULL: SQLite */
-
-struct world {
-    struct sys sys; /* first: what the helpers take */
-    char *url, env[4300];
-};
-
-static int setup(void **state)
-{
-    struct world *w = calloc(1, sizeof *w);
-    w->sys.home = test_dir_new();
-    if (cluster != NULL) {
-        w->url = pgcluster_store(cluster);
-        snprintf(w->env, sizeof w->env, "CIS_STORE=%s", w->url);
-    } else {
-        snprintf(w->env, sizeof w->env, "CIS_STORE=sqlite:%s/store", w->sys.home);
-    }
-    w->sys.env[0] = w->env;
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    int failed = sys_end(&w->sys);
-    if (cluster != NULL) {
-        pgcluster_drop(cluster, w->url);
-    }
-    free(w);
-    return failed;
-}
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 #define run(s, ...) cis((s), "run", __VA_ARGS__)
 #define run_ok(s, ...) assert_exit((s), 0, run((s), __VA_ARGS__))
@@ -706,12 +671,5 @@ int main(void)
         TEST(a_killed_run_leaves_the_head_and_nothing_else),
         TEST(runs_beside_each_other_end_as_they_should),
     };
-#ifdef FS_POSTGRES
-    cluster = pgcluster_start(NULL);
-#endif
-    int failed = cmocka_run_group_tests_name("run", tests, NULL, NULL);
-    if (cluster != NULL) {
-        pgcluster_stop(cluster);
-    }
-    return failed;
+    return STORED_MAIN("run", tests);
 }

@@ -1,41 +1,8 @@
 /* Skills that are WASI programs, and their workspace: there with the grant, committed with the run,
  * absent without. On SQLite and on a private PostgreSQL server. */
-#include "system.h"
-
-#include "tools/pgcluster.h"
+#include "stored.h"
 
 #define NOTES CIS_GUESTS_DIR "/notes.wasm"
-
-static struct pgcluster *cluster; /* NULL: SQLite */
-
-struct world {
-    struct sys sys; /* first: what the helpers take */
-    char *url, env[4300];
-};
-
-static int setup(void **state)
-{
-    struct world *w = calloc(1, sizeof *w);
-    w->sys.home = test_dir_new();
-    if (cluster != NULL) {
-        w->url = pgcluster_store(cluster);
-        snprintf(w->env, sizeof w->env, "CIS_STORE=%s", w->url);
-        w->sys.env[0] = w->env;
-    }
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    int failed = sys_end(&w->sys);
-    if (cluster != NULL) {
-        pgcluster_drop(cluster, w->url);
-    }
-    free(w);
-    return failed;
-}
 
 #define RUN(s, input, ...)                                                                         \
     cis((s), "skill", "run", "--wasm", NOTES, "--input", (input), __VA_ARGS__)
@@ -120,8 +87,6 @@ static void run_of_a_skill_is_undone_with_its_files(void **state)
     log_is(s, "\"one\"\n");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,12 +97,5 @@ int main(void)
         TEST(installed_skill_gets_what_its_manifest_asked_for),
         TEST(run_of_a_skill_is_undone_with_its_files),
     };
-#ifdef FS_POSTGRES
-    cluster = pgcluster_start(NULL);
-#endif
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (cluster != NULL) {
-        pgcluster_stop(cluster);
-    }
-    return failed;
+    return STORED_MAIN("skill files", tests);
 }
