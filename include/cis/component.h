@@ -60,7 +60,7 @@ CIS_API void cis_provider_function(cis_provider *provider, const char *name, con
 CIS_API void cis_wasi_run_provide(cis_wasi_run *run, cis_provider *provider);
 CIS_API void cis_wasi_host_provide(cis_wasi_host *host, cis_provider *provider);
 /* A package that is built in ("scheduler:core-libs", "wasi:http") shall not be there: it is
- * missing, or provided by what is given after this step. */
+ * missing, or provided by what is given after this step. Another name is CIS_E_USAGE. */
 CIS_API void cis_wasi_run_without(cis_wasi_run *run, const char *package);
 /* What cis_wit_data gives to the functions. Borrowed. */
 CIS_API void cis_wasi_run_data(cis_wasi_run *run, void *data);

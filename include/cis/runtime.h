@@ -38,12 +38,15 @@ struct cis_runtime_config {
     const char *cache_key_file;   /* with cache_dir: its key, outside of it */
     uint32_t cpu_slots;           /* guests executing at once; 0: cores */
     uint32_t pool_slots;          /* pooled instances; 0: from the system's limits */
+    const char *dns_servers;      /* "192.0.2.53,[2001:db8::53]:5353"; NULL: the system's */
+    const char *wasi_features;    /* unstable parts of WASI 0.2 for every run, separated by commas:
+                                   * "clocks-timezone", "network-error-code"; NULL: none */
     struct cis_services services; /* memory NULL: the store's; others NULL: absent */
 };
 #define CIS_RUNTIME_CONFIG_INIT                                                                    \
     {                                                                                              \
         sizeof(struct cis_runtime_config), 512ull << 20, 30000, true, false, false, false, 0, 0,   \
-            0, 0, 0, 0,                                                                            \
+            0, 0, 0, 0, 0, 0,                                                                      \
         {                                                                                          \
             0, 0, 0, 0                                                                             \
         }                                                                                          \

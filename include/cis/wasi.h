@@ -83,6 +83,12 @@ CIS_API void cis_wasi_run_limits(cis_wasi_run *run, uint64_t memory, uint64_t ti
 /* Something that a program is not allowed otherwise: "net=tcp:127.0.0.1:8080", "net=listen:…",
  * "dns" (docs/grants.md). */
 CIS_API void cis_wasi_run_allow(cis_wasi_run *run, const char *grant);
+/* Sockets and look-ups at once; 0: 1,024. */
+CIS_API void cis_wasi_run_sockets(cis_wasi_run *run, uint32_t max);
+/* Unstable parts of WASI 0.2 that a component may import, separated by commas, beside those of the
+ * runtime: "clocks-timezone" (it learns the time zone of this process: its variable TZ, else the
+ * system's), "network-error-code" (what went wrong behind a stream over a socket). */
+CIS_API void cis_wasi_run_features(cis_wasi_run *run, const char *features);
 CIS_API void cis_wasi_run_no_clock(cis_wasi_run *run);
 CIS_API void cis_wasi_run_no_random(cis_wasi_run *run);
 /* Every clock shows this time, nanoseconds since 1970. */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cli/store.h"
 #include "config/config.h"
+#include "run/run.h"
 #include "service/ai/ai.h"
 #include "service/memory/memory.h"
 
@@ -234,4 +235,12 @@ cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_s
         out_services->http = cis_http_client_service(app->http);
     }
     return CIS_OK;
+}
+
+cis_code cis_app_wasi_features(const cis_app *app, uint32_t *inout_wasi, struct cis_error *err)
+{
+    struct cis_error why;
+    return cis_run_wasi_features(app->config->wasi_features, inout_wasi, &why) == CIS_OK
+               ? CIS_OK
+               : cis_fail(err, CIS_E_USAGE, "runtime.wasi_features: %s", why.msg);
 }

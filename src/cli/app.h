@@ -37,6 +37,8 @@ cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_s
                           struct cis_error *err);
 /* What services print from now on is on this tape too; NULL: no more. */
 void cis_app_record(cis_app *app, cis_tape *tape);
+/* Unstable features of WASI that the configuration switches on, as bits. */
+cis_code cis_app_wasi_features(const cis_app *app, uint32_t *inout_wasi, struct cis_error *err);
 /* A stop for store work of this command: cancelled by Ctrl-C, at most 60 s. */
 struct cis_stop cis_app_stop(const cis_app *app);
 

@@ -259,6 +259,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     CIS_TRY(take_tx(j, err));
     CIS_TRY(take_grants(j, err));
     CIS_TRY(cis_program_world(&j->world, cli, j->args, cli->json, err));
+    CIS_TRY(cis_app_wasi_features(j->app, &j->world.program.wasi, err));
     CIS_TRY(cis_program_env_check(&j->world, cis_app_config(j->app)->ai_api_key_env, err));
     CIS_TRY(open_module(j, err));
     CIS_TRY(load(j, err));
@@ -457,6 +458,10 @@ static const struct cis_cli_option options[] = {
      "run a module with imports that nothing provides; calling one "
      "is a trap",
      false, NULL},
+    {"wasi", 0, "FEATURES",
+     "unstable parts of WASI 0.2 that it may import: clocks-timezone (tells it this machine's time "
+     "zone), network-error-code",
+     true, NULL},
     {"without", 0, "PACKAGE", "leave out what is built in for components: scheduler:core-libs, …",
      false, NULL},
     {"enable", 0, "FEATURE", "accept modules that use it", true, "memory64|exceptions"},

@@ -307,6 +307,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     r->abi.method = method != NULL ? method : cis_cli_value(j->cli, "method");
     r->abi.event = cis_cli_value(j->cli, "event");
     r->abi.no_wasi = !cis_app_config(j->app)->enable_wasi;
+    CIS_TRY(cis_app_wasi_features(j->app, &r->abi.wasi, err));
     take_exports(j);
     r->tenant = j->cli->tenant;
     r->skill = j->name;

@@ -283,6 +283,25 @@ static cis_code take_determinism(struct cis_program_world *w, const struct cis_c
     return CIS_OK;
 }
 
+/* ---- what a component may import ---- */
+
+static cis_code take_packages(struct cis_program_world *w, const struct cis_cli *cli,
+                              struct cis_error *err)
+{
+    struct cis_error why;
+    const char *features;
+    w->program.without = cis_cli_value(cli, "without");
+    if (w->program.without != NULL && cis_run_check_package(w->program.without, &why) != CIS_OK) {
+        return cis_fail(err, CIS_E_USAGE, "--without %s", why.msg);
+    }
+    for (int i = 0; (features = cis_cli_nth(cli, "wasi", i)) != NULL; i++) {
+        if (cis_run_wasi_features(features, &w->program.wasi, &why) != CIS_OK) {
+            return cis_fail(err, CIS_E_USAGE, "--wasi %s", why.msg);
+        }
+    }
+    return CIS_OK;
+}
+
 cis_code cis_program_world(struct cis_program_world *w, const struct cis_cli *cli,
                            const char *const *args, bool captured, struct cis_error *err)
 {
@@ -290,7 +309,7 @@ cis_code cis_program_world(struct cis_program_world *w, const struct cis_cli *cl
     w->program.invoke = cis_cli_value(cli, "invoke");
     w->program.invoke_args = args + 1;
     w->program.trap_unknown_imports = cis_cli_has(cli, "trap-unknown-imports");
-    w->program.without = cis_cli_value(cli, "without");
+    CIS_TRY(take_packages(w, cli, err));
     CIS_TRY(take_env(w, cli, err));
     CIS_TRY(take_determinism(w, cli, err));
     CIS_TRY(take_streams(w, cli, captured, err));

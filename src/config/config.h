@@ -30,6 +30,7 @@ struct cis_config {
     uint64_t max_memory;               /* 512 MiB */
     uint64_t max_execution_time_ns;    /* 30,000 ms; a plain number is milliseconds */
     bool enable_wasi;                  /* true */
+    char *wasi_features;               /* unstable ones, "clocks-timezone,…"; NULL: none */
     bool enable_clocks, enable_random; /* true; off: only with the grant clocks or random */
     /* [engine] */
     uint32_t slots;           /* 0: cores */

@@ -28,6 +28,7 @@ const struct cis_setting cis_settings[] = {
     {"runtime.max_execution_time", CIS_SETTING_MILLIS, AT(max_execution_time_ns), "30000",
      CIS_NS_PER_MS, 30 * DAY, NULL},
     {"runtime.enable_wasi", CIS_SETTING_BOOL, AT(enable_wasi), "true", 0, 0, NULL},
+    {"runtime.wasi_features", CIS_SETTING_TEXT, AT(wasi_features), NULL, 0, 0, NULL},
     {"runtime.enable_clocks", CIS_SETTING_BOOL, AT(enable_clocks), "true", 0, 0, NULL},
     {"runtime.enable_random", CIS_SETTING_BOOL, AT(enable_random), "true", 0, 0, NULL},
     {"engine.slots", CIS_SETTING_U32, AT(slots), "0", 0, 4096, NULL},

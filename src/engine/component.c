@@ -118,7 +118,9 @@ static cis_code resolve_func(struct link *l, struct cis_str interface, struct ci
         return bind_missing(l, interface, name, err);
     }
     if (row == NULL) {
-        lacks(l, interface, name, "");
+        const char *off =
+            l->from->off != NULL ? l->from->off(l->from->self, interface, name) : NULL;
+        lacks(l, interface, name, off != NULL ? off : "");
         return CIS_OK;
     }
     if (row->shape != CIS_SHAPE_VALUES) {

@@ -227,6 +227,9 @@ struct cis_iface_provider {
     cis_iface_resolver *function;
     cis_resource_resolver *resource; /* may be NULL */
     void *self;
+    /* Of a function that is not provided now and could be: what to add to the message, " (off)".
+     * May be NULL. */
+    const char *(*off)(void *self, struct cis_str interface, struct cis_str name);
     bool trap_unknown; /* functions and resources that nobody provides trap when they are called */
     /* Of rows that do not live as long as the process: what is linked with them keeps a reference
      * to `owner` until the image is gone. All NULL otherwise. */

@@ -20,6 +20,8 @@ struct cis_runtime {
     uint64_t max_memory, max_time_ms;
     unsigned features;
     bool wasi;
+    uint32_t wasi_features; /* unstable ones, as bits */
+    char *dns_servers;      /* NULL: the system's */
 };
 
 /* An image for one way of running: metered or not, within a pool slot or larger. */

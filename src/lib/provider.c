@@ -281,12 +281,12 @@ struct cis_iface_provider cis_lib_set_provider(struct cis_lib_set *set)
 
 /* Two that could serve the same import. */
 static cis_code check_clash(const struct cis_lib_set *set, const cis_provider *provider,
-                            const char *without, struct cis_error *err)
+                            const char *without, uint32_t wasi, struct cis_error *err)
 {
     for (size_t i = 0; i < provider->nfunctions; i++) {
         const struct cis_lib_function *f = provider->functions[i];
         struct cis_str interface = cis_str_of(f->interface->text), name = cis_str_of(f->row.name);
-        bool ours = cis_run_has_interface(interface, name, without);
+        bool ours = cis_run_has_interface(interface, name, without, wasi);
         for (size_t k = 0; !ours && set != NULL && k < set->n; k++) {
             ours = function_of(set->at[k], interface, name) != NULL;
         }
@@ -299,13 +299,13 @@ static cis_code check_clash(const struct cis_lib_set *set, const cis_provider *p
 }
 
 cis_code cis_lib_set_add(struct cis_lib_set **inout_set, cis_provider *provider,
-                         const char *without, struct cis_error *err)
+                         const char *without, uint32_t wasi, struct cis_error *err)
 {
     struct cis_lib_set *old = *inout_set;
     if (provider->first.code != CIS_OK) {
         return cis_fail(err, provider->first.code, "%s", provider->first.msg);
     }
-    CIS_TRY(check_clash(old, provider, without, err));
+    CIS_TRY(check_clash(old, provider, without, wasi, err));
     if (old != NULL && old->n == CIS_LIB_PROVIDERS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "more than %u providers of one run",
                         CIS_LIB_PROVIDERS_MAX);

@@ -54,7 +54,7 @@ struct cis_iface_provider cis_lib_set_provider(struct cis_lib_set *set);
 /* A new set with one more; the old one (NULL: none) is given up in any case. CIS_E_EXISTS: somebody
  * provides one of its functions already. */
 cis_code cis_lib_set_add(struct cis_lib_set **inout_set, cis_provider *provider,
-                         const char *without, struct cis_error *err);
+                         const char *without, uint32_t wasi, struct cis_error *err);
 void cis_lib_set_unref(struct cis_lib_set *set);
 /* The resource that a function of this interface calls so. */
 const struct cis_lib_resource *cis_lib_resource_of(const cis_provider *provider,

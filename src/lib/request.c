@@ -88,6 +88,8 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
     q->request.abi.method = o->method;
     q->request.abi.event = o->event;
     q->request.abi.no_wasi = !runtime->wasi;
+    q->request.abi.wasi = runtime->wasi_features;
+    q->request.dns_servers = runtime->dns_servers;
     q->request.config = q->config;
     q->request.tx = o->tx_always ? CIS_TX_ALWAYS : CIS_TX_ON_SUCCESS;
     q->request.trace = o->trace;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "service/net/resolve.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 
@@ -19,6 +20,21 @@ const char *cis_version(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_version);
     return version_text;
+}
+
+static cis_code take_settings(cis_runtime *r, const struct cis_runtime_config *c,
+                              struct cis_error *err)
+{
+    struct cis_error why;
+    if (cis_run_wasi_features(c->wasi_features, &r->wasi_features, &why) != CIS_OK) {
+        return cis_fail(err, CIS_E_USAGE, "wasi_features: %s", why.msg);
+    }
+    if (c->dns_servers == NULL) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_net_dns_check(c->dns_servers, err));
+    r->dns_servers = cis_strdup(c->dns_servers);
+    return r->dns_servers != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "runtime: out of memory");
 }
 
 static cis_code open_parts(cis_runtime *r, const struct cis_runtime_config *c,
@@ -69,7 +85,8 @@ cis_code cis_runtime_new(const struct cis_runtime_config *config, cis_runtime **
     r->wasi = c->enable_wasi;
     r->services = c->services;
     pthread_mutex_init(&r->lock, NULL);
-    cis_code code = open_parts(r, c, err);
+    cis_code code = take_settings(r, c, err);
+    code = code == CIS_OK ? open_parts(r, c, err) : code;
     if (code != CIS_OK) {
         cis_runtime_free(r);
         return code;
@@ -89,5 +106,6 @@ void cis_runtime_free(cis_runtime *runtime)
     if (runtime->store != NULL) {
         runtime->store->ops->close(runtime->store);
     }
+    cis_free(runtime->dns_servers);
     cis_free(runtime);
 }

@@ -263,6 +263,18 @@ void cis_wasi_run_allow(cis_wasi_run *run, const char *grant)
     }
 }
 
+void cis_wasi_run_sockets(cis_wasi_run *run, uint32_t max)
+{
+    run->sockets_max = max;
+}
+
+void cis_wasi_run_features(cis_wasi_run *run, const char *features)
+{
+    if (cis_lib_wasi_usable(run)) {
+        run->first.code = cis_run_wasi_features(features, &run->features, &run->first);
+    }
+}
+
 void cis_wasi_run_no_clock(cis_wasi_run *run)
 {
     run->no_clock = true;
@@ -306,12 +318,16 @@ void cis_wasi_run_record(cis_wasi_run *run, const char *path)
 void cis_wasi_run_provide(cis_wasi_run *run, cis_provider *provider)
 {
     if (cis_lib_wasi_usable(run)) {
-        run->first.code = cis_lib_set_add(&run->set, provider, run->without, &run->first);
+        run->first.code = cis_lib_set_add(&run->set, provider, run->without,
+                                          run->features | run->runtime->wasi_features, &run->first);
     }
 }
 
 void cis_wasi_run_without(cis_wasi_run *run, const char *package)
 {
+    if (cis_lib_wasi_usable(run) && package != NULL) {
+        run->first.code = cis_run_check_package(package, &run->first);
+    }
     run->without = cis_lib_wasi_usable(run) ? keep_text(run, package, "without") : NULL;
 }
 

@@ -78,6 +78,7 @@ static cis_code make_request(const cis_wasi_run *run, cis_module *module, struct
     r->fork = run->fork;
     r->no_clock = run->no_clock;
     r->no_random = run->no_random;
+    r->sockets_max = run->sockets_max;
     return CIS_OK;
 }
 
@@ -95,6 +96,7 @@ cis_code cis_lib_program_make(const cis_wasi_run *run, cis_module *module,
     fill_program(run, p->name, &p->program);
     p->program.invoke = run->invoke;
     p->program.without = run->without;
+    p->program.wasi = run->features | run->runtime->wasi_features;
     p->program.embedder = &p->embedder;
     p->set = run->set;
     if (p->set != NULL) {

@@ -12,15 +12,22 @@ static bool left_out(const char *without, struct cis_str interface)
     return without != NULL && cis_str_split(&rest, '/', &package) && cis_str_is(package, without);
 }
 
+/* NULL: not built in, or not for such a run. */
+static const struct cis_ifacefn *built_in(struct cis_str interface, struct cis_str name,
+                                          const char *without, uint32_t wasi)
+{
+    if (left_out(without, interface) || cis_wasi_p2_off(wasi, interface, name) != NULL) {
+        return NULL;
+    }
+    const struct cis_ifacefn *row = cis_wasi_p2_function(interface, name);
+    return row != NULL ? row : cis_corelibs_function(interface, name);
+}
+
 /* What is built in first, then what the embedder provides. */
 static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
 {
     const struct cis_run_program *p = self;
-    const struct cis_ifacefn *row = NULL;
-    if (!left_out(p->without, interface)) {
-        row = cis_wasi_p2_function(interface, name);
-        row = row != NULL ? row : cis_corelibs_function(interface, name);
-    }
+    const struct cis_ifacefn *row = built_in(interface, name, p->without, p->wasi);
     return row != NULL || p->interfaces == NULL
                ? row
                : p->interfaces->function(p->interfaces->self, interface, name);
@@ -40,10 +47,65 @@ static const struct cis_iface_resource *resource(void *self, struct cis_str inte
                : p->interfaces->resource(p->interfaces->self, interface, name);
 }
 
-bool cis_run_has_interface(struct cis_str interface, struct cis_str name, const char *without)
+static const char *off(void *self, struct cis_str interface, struct cis_str name)
 {
-    return !left_out(without, interface) && (cis_wasi_p2_function(interface, name) != NULL ||
-                                             cis_corelibs_function(interface, name) != NULL);
+    const struct cis_run_program *p = self;
+    return left_out(p->without, interface) ? NULL : cis_wasi_p2_off(p->wasi, interface, name);
+}
+
+bool cis_run_has_interface(struct cis_str interface, struct cis_str name, const char *without,
+                           uint32_t wasi)
+{
+    return built_in(interface, name, without, wasi) != NULL;
+}
+
+cis_code cis_run_wasi_features(const char *list, uint32_t *inout_wasi, struct cis_error *err)
+{
+    return cis_wasi_p2_features(list, inout_wasi, err);
+}
+
+/* ---- packages ---- */
+
+static struct cis_str package_of(const struct cis_ifacefn *row)
+{
+    struct cis_str rest = cis_str_of(row->interface), package;
+    (void)cis_str_split(&rest, '/', &package);
+    return package;
+}
+
+/* Of this table? If not, its names are added, each once. */
+static bool is_package(const struct cis_iface_table *table, const char *package,
+                       struct cis_buf *names)
+{
+    for (size_t i = 0; i < table->nrows; i++) {
+        struct cis_str one = package_of(&table->rows[i]);
+        if (cis_str_is(one, package)) {
+            return true;
+        }
+        bool named = names->len != 0 && memmem(names->ptr, names->len, one.ptr, one.len) != NULL;
+        if (!named) {
+            cis_buf_text(names, names->len != 0 ? ", " : "");
+            cis_buf_str(names, one);
+        }
+    }
+    return false;
+}
+
+cis_code cis_run_check_package(const char *package, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(CIS_ERROR_MSG_MAX);
+    size_t n;
+    const struct cis_iface_table *const *tables = cis_wasi_p2_tables(&n);
+    if (is_package(&cis_corelibs_table, package, &names)) {
+        return CIS_OK;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (is_package(tables[i], package, &names)) {
+            return CIS_OK;
+        }
+    }
+    return cis_fail(err, CIS_E_USAGE, "%.60s: no package that is built in: %s", package,
+                    cis_buf_cstr(&names));
 }
 
 cis_code cis_run_component_link(const struct cis_run_request *request, cis_program **out_program,
@@ -53,6 +115,7 @@ cis_code cis_run_component_link(const struct cis_run_request *request, cis_progr
     struct cis_iface_provider provider = {.function = function,
                                           .resource = resource,
                                           .self = (void *)(uintptr_t)request->program,
+                                          .off = off,
                                           .trap_unknown = request->program->trap_unknown_imports};
     if (more != NULL) {
         provider.owner = more->owner;

@@ -51,6 +51,7 @@ struct cis_run_program {
     const struct cis_iface_provider *interfaces;
     void *embedder;
     const char *without; /* a package that is built in and shall not be there; NULL: none */
+    uint32_t wasi;       /* unstable features: CIS_WASI_* of wasi/p2/p2.h */
     bool no_entry;       /* kept, to have its exports called: nothing is entered */
 };
 
@@ -133,9 +134,14 @@ cis_code cis_run_component_text(cis_session *session, const char *call, struct c
 /* Does a program find this import (WASI, or a memory of env)? For naming those it does not. */
 bool cis_run_provides(const struct cis_extern *import);
 
-/* The same for a function of an interface: is it provided to every component? without: see struct
- * cis_run_program. */
-bool cis_run_has_interface(struct cis_str interface, struct cis_str name, const char *without);
+/* The same for a function of an interface: is it provided to every component? without, wasi: see
+ * struct cis_run_program. */
+bool cis_run_has_interface(struct cis_str interface, struct cis_str name, const char *without,
+                           uint32_t wasi);
+/* "clocks-timezone,network-error-code" (NULL: none) adds bits to *inout_wasi. CIS_E_USAGE. */
+cis_code cis_run_wasi_features(const char *list, uint32_t *inout_wasi, struct cis_error *err);
+/* Is a package of this name built in ("wasi:http")? CIS_E_USAGE names those that are. */
+cis_code cis_run_check_package(const char *package, struct cis_error *err);
 
 /* The whole run. CIS_OK when there is an outcome, whatever it says; else nothing ran and there is
  * no record (bad request, out of memory). */

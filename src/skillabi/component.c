@@ -34,10 +34,16 @@ static const struct cis_iface_table *table_of(struct cis_str interface, uint32_t
     return NULL;
 }
 
+struct which { /* of WASI 0.2 */
+    bool none;
+    uint32_t features;
+};
+
 static const struct cis_ifacefn *resolve(void *self, struct cis_str interface, struct cis_str name)
 {
-    const bool *no_wasi = self;
-    const struct cis_ifacefn *wasi = *no_wasi ? NULL : cis_wasi_p2_function(interface, name);
+    const struct which *which = self;
+    bool off = which->none || cis_wasi_p2_off(which->features, interface, name) != NULL;
+    const struct cis_ifacefn *wasi = off ? NULL : cis_wasi_p2_function(interface, name);
     if (wasi != NULL) {
         return wasi;
     }
@@ -56,14 +62,20 @@ static const struct cis_ifacefn *resolve(void *self, struct cis_str interface, s
 static const struct cis_iface_resource *resource(void *self, struct cis_str interface,
                                                  struct cis_str name)
 {
-    const bool *no_wasi = self;
-    return *no_wasi ? NULL : cis_wasi_p2_resource(interface, name);
+    const struct which *which = self;
+    return which->none ? NULL : cis_wasi_p2_resource(interface, name);
 }
 
-static const bool with_wasi = false; /* `no_wasi` */
+static const char *off(void *self, struct cis_str interface, struct cis_str name)
+{
+    const struct which *which = self;
+    return which->none ? NULL : cis_wasi_p2_off(which->features, interface, name);
+}
+
+static const struct which all_of_it = {.features = CIS_WASI_ALL};
 const struct cis_iface_provider cis_skillabi_provider = {.function = resolve,
                                                          .resource = resource,
-                                                         .self = (void *)(uintptr_t)&with_wasi,
+                                                         .self = (void *)(uintptr_t)&all_of_it,
                                                          .trap_unknown = true};
 
 /* ---- the plan ---- */
@@ -182,9 +194,12 @@ cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_opti
         return cis_fail(err, CIS_E_ENTRY, "exports run as %.120s; it has to be %s",
                         cis_buf_cstr(&type), RUN_TYPE);
     }
-    bool no_wasi = options != NULL && options->no_wasi;
+    struct which which = {0};
+    if (options != NULL) {
+        which = (struct which){options->no_wasi, options->wasi};
+    }
     const struct cis_iface_provider provider = {
-        .function = resolve, .resource = resource, .self = &no_wasi};
+        .function = resolve, .resource = resource, .self = &which, .off = off};
     return cis_component_link(image, &provider, out_program, err);
 }
 

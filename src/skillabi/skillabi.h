@@ -21,8 +21,9 @@ struct cis_skillabi_options {
     const char *method; /* NULL: probe */
     const char *event;  /* NULL: "run" */
     enum cis_convention convention;
-    bool no_wasi; /* the runtime's enable_wasi is off: WASI imports are provided by nobody */
-    bool kept;    /* a further call of a guest that was started before: _initialize and skill_init
+    bool no_wasi;  /* the runtime's enable_wasi is off: WASI imports are provided by nobody */
+    uint32_t wasi; /* unstable features of WASI 0.2: CIS_WASI_* of wasi/p2/p2.h */
+    bool kept;     /* a further call of a guest that was started before: _initialize and skill_init
                      have run, and skill_shutdown waits for the last call */
 };
 

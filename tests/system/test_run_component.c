@@ -355,7 +355,56 @@ static void package_that_is_left_out_is_named(void **state)
     assert_exit(&w->sys, 126, RUN("--without", "scheduler:core-libs", "--invoke", "ok()", path));
     assert_contains(sys_err(&w->sys), "imports scheduler:core-libs/wasi-network@0.1.0.network");
     assert_contains(sys_err(&w->sys), "a matching implementation was not found in the linker");
-    assert_exit(&w->sys, 0, RUN("--without", "scheduler:other", "--invoke", "ok()", path));
+    assert_exit(&w->sys, 2, RUN("--without", "scheduler:other", "--invoke", "ok()", path));
+    assert_contains(sys_err(&w->sys), "--without scheduler:other: no package that is built in: "
+                                      "scheduler:core-libs, wasi:io, wasi:clocks, wasi:random, "
+                                      "wasi:cli, wasi:filesystem, wasi:http, wasi:sockets");
+    assert_exit(&w->sys, 2, RUN("--without", "wasi:io/poll", "--invoke", "ok()", path));
+    assert_exit(&w->sys, 2, RUN("--without", "", "--invoke", "ok()", path));
+}
+
+static const char ZONE[] =
+    "(component (import \"wasi:clocks/timezone@0.2.3\" (instance $z"
+    "  (type $d_ (record (field \"seconds\" u64) (field \"nanoseconds\" u32)))"
+    "  (export \"datetime\" (type $d (eq $d_)))"
+    "  (export \"utc-offset\" (func (param \"when\" $d) (result s32)))))"
+    " (core func $c (canon lower (func $z \"utc-offset\")))"
+    " (core module $m (import \"z\" \"o\" (func $o (param i64 i32) (result i32)))"
+    "  (func (export \"offset\") (param i64) (result i32)"
+    "   (call $o (local.get 0) (i32.const 0))))"
+    " (core instance $i (instantiate $m (with \"z\" (instance (export \"o\" (func $c))))))"
+    " (func (export \"offset\") (param \"at\" u64) (result s32)"
+    "  (canon lift (core func $i \"offset\"))))";
+
+static void time_zone_is_told_to_those_who_may_ask(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    snprintf(path, sizeof path, "%s/zone.wat", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(ZONE, sizeof ZONE - 1), 0600, err));
+    w->sys.env[0] = "TZ=ABC-5:30"; /* the command's: not the guest's variable */
+    assert_exit(&w->sys, 126, RUN("--invoke", "offset(0)", path));
+    assert_contains(sys_err(&w->sys), "imports wasi:clocks/timezone@0.2.3.utc-offset (unstable: "
+                                      "--wasi clocks-timezone), which nothing provides");
+    assert_exit(&w->sys, 134, RUN("--trap-unknown-imports", "--invoke", "offset(0)", path));
+    assert_exit(&w->sys, 0, RUN("--wasi", "clocks-timezone", "--invoke", "offset(0)", path));
+    assert_string_equal(sys_out(&w->sys), "19800\n");
+    assert_exit(&w->sys, 0,
+                RUN("--wasi", "network-error-code,clocks-timezone", "--env", "TZ=UTC", "--invoke",
+                    "offset(1784000000)", path));
+    assert_string_equal(sys_out(&w->sys), "19800\n");
+    w->sys.env[1] = "CIS_RUNTIME_WASI_FEATURES=clocks-timezone";
+    assert_exit(&w->sys, 0, RUN("--invoke", "offset(18446744073709551615)", path));
+    assert_string_equal(sys_out(&w->sys), "0\n"); /* a time that no zone knows */
+    assert_exit(&w->sys, 125, RUN("--no-clock", "--invoke", "offset(0)", path));
+    assert_contains(sys_err(&w->sys), "wasi:clocks/timezone.utc-offset: refused by policy");
+    w->sys.env[1] = "CIS_RUNTIME_WASI_FEATURES=tea";
+    assert_exit(&w->sys, 2, RUN("--invoke", "offset(0)", path));
+    assert_contains(sys_err(&w->sys), "runtime.wasi_features: tea: no unstable feature");
+    w->sys.env[1] = NULL;
+    assert_exit(&w->sys, 2, RUN("--wasi", "clocks", "--invoke", "offset(0)", path));
+    assert_contains(sys_err(&w->sys), "--wasi clocks: no unstable feature of WASI 0.2 that there "
+                                      "is: clocks-timezone, network-error-code");
 }
 
 /* Four components in one, each with a table of handles of its own, and a fifth that calls them. */
@@ -433,6 +482,7 @@ int main(void)
         TEST(unknown_imports_trap_when_they_are_called),
         TEST(handles_of_nested_components_are_capped_together),
         TEST(package_that_is_left_out_is_named),
+        TEST(time_zone_is_told_to_those_who_may_ask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,9 @@ static int setup(void **state)
     return cis(&w->sys, "component", "new", GUEST, "-o", w->guest);
 }
 
-#define RUN(...) cis(&w->sys, "run", __VA_ARGS__)
+/* The guest asks behind its streams' errors. */
+#define ERRORS "--wasi", "network-error-code"
+#define RUN(...) cis(&w->sys, "run", ERRORS, __VA_ARGS__)
 /* A scene with all of the machine's own addresses. */
 #define SCENE(...)                                                                                 \
     do {                                                                                           \
@@ -117,6 +119,20 @@ static void sockets_of_a_run_are_capped(void **state)
     assert_string_equal(sys_out(&w->sys), "20 sockets\nok\n");
     assert_exit(&w->sys, 0, RUN(w->guest, "unlimited", "2000"));
     assert_string_equal(sys_out(&w->sys), "1024 sockets\nok\n");
+}
+
+/* With it, the scene "reset" finds connection-reset behind a stream's error. */
+static void errors_behind_streams_are_told_to_those_who_may_ask(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 126, cis(&w->sys, "run", w->guest, "denied"));
+    assert_contains(sys_err(&w->sys), "imports wasi:sockets/network@0.2.12.network-error-code "
+                                      "(unstable: --wasi network-error-code), which nothing");
+    assert_exit(&w->sys, 126, cis(&w->sys, "run", "--wasi", "clocks-timezone", w->guest, "denied"));
+    assert_exit(
+        &w->sys, 0,
+        cis(&w->sys, "run", "--wasi", "clocks-timezone,network-error-code", w->guest, "denied"));
+    assert_exit(&w->sys, 0, cis(&w->sys, "run", "--trap-unknown-imports", w->guest, "denied"));
 }
 
 /* ---- what is granted ---- */
@@ -348,7 +364,8 @@ static void ctrl_c_ends_every_wait(void **state)
         char line[2000];
         snprintf(
             line, sizeof line,
-            "cd %s; rm -f out; %s run --net 'tcp:localhost:*' --net 'udp:localhost:*' --net "
+            "cd %s; rm -f out; %s run --wasi network-error-code --net 'tcp:localhost:*' --net "
+            "'udp:localhost:*' --net "
             "'listen:localhost:*' --allow dns %s hang %s > out & p=$!; for i in $(seq 1 1000); "
             "do grep -q waits out 2>/dev/null && break; sleep 0.05; done; kill -INT $p; wait "
             "$p; echo code $?",
@@ -377,6 +394,7 @@ int main(void)
         TEST(the_streams_before_are_over_when_a_socket_gives_new_ones),
         TEST(more_datagrams_than_were_permitted_are_a_trap),
         TEST(sockets_of_a_run_are_capped),
+        TEST(errors_behind_streams_are_told_to_those_who_may_ask),
         TEST(nothing_is_reached_without_a_grant),
         TEST(grants_that_a_program_has_no_use_for_are_usage_errors),
         TEST(a_connection_that_is_reset_says_so_once),

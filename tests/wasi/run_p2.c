@@ -45,6 +45,7 @@ static void run(struct place *place, const struct cis_run_mount *mounts, size_t 
     struct cis_run_program program = {
         .args = args,
         .env = env,
+        .wasi = CIS_WASI_ALL,
         .std = {{.kind = CIS_STREAM_BYTES, .bytes = cis_bytes_of("0123456789abcdef", 16)},
                 {.kind = CIS_STREAM_KEEP, .kept = CIS_BUF_INIT(1u << 20)},
                 {.kind = CIS_STREAM_KEEP, .kept = CIS_BUF_INIT(1u << 20)}}};
@@ -213,6 +214,7 @@ static int begin(void **state)
     CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(8u << 20);
     struct cis_engine_options o = {.pool_slots = 4, .compile_in_process = true};
     struct cis_image_options image_options = {.name = "p2", .stop = {.deadline_ns = CIS_NEVER}};
+    setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
     places_start(backend);
     assert_ok(cis_engine_open(&o, &engine, err));
     assert_ok(cis_file_read(CIS_GUESTS_DIR "/wasi_p2.wasm", &wasm, err));

@@ -106,6 +106,8 @@ struct cis_wasi_p2 {
 /* rows.c: is it an interface of WASI in a version that is served? Then without its version. */
 bool p2_served(struct cis_str *interface);
 
+extern const struct cis_iface_table p2_timezone_table;
+
 /* table.c */
 /* The run's table, made at the first use. */
 cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err);

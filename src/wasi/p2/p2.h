@@ -18,11 +18,20 @@
 #define CIS_WASI_P2_MINOR 12u
 
 const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n);
-/* For cis_iface_provider: rows and resources of an imported interface; NULL: not WASI 0.2, or not
- * provided here. */
+/* For cis_iface_provider: rows and resources of an imported interface, unstable ones too; NULL: not
+ * WASI 0.2, or not provided here. */
 const struct cis_ifacefn *cis_wasi_p2_function(struct cis_str interface, struct cis_str name);
 const struct cis_iface_resource *cis_wasi_p2_resource(struct cis_str interface,
                                                       struct cis_str name);
+/* Unstable features: WASI 0.2 does not promise them, and a run has them only when it asks. */
+#define CIS_WASI_CLOCKS_TIMEZONE 1u    /* wasi:clocks/timezone: tells the zone of this process */
+#define CIS_WASI_NETWORK_ERROR_CODE 2u /* wasi:sockets/network.network-error-code */
+#define CIS_WASI_ALL 3u
+/* NULL: provided under what is on, or unknown; else text for the message that it is not. */
+const char *cis_wasi_p2_off(uint32_t on, struct cis_str interface, struct cis_str name);
+/* "clocks-timezone,network-error-code" (NULL, "": none) adds bits. CIS_E_USAGE names those that
+ * there are. */
+cis_code cis_wasi_p2_features(const char *list, uint32_t *inout_on, struct cis_error *err);
 /* By its name alone: does it belong to a package that is provided here? *out_grants gets the bits
  * of the grants that calls of it may need. */
 bool cis_wasi_p2_interface(struct cis_str interface, uint32_t *out_grants);

@@ -174,8 +174,9 @@ static const struct cis_iface_table io_table = TABLE(io_rows), clock_table = TAB
                                     random_table = TABLE(random_rows), cli_table = TABLE(cli_rows),
                                     fs_table = TABLE(fs_rows);
 static const struct cis_iface_table *const tables[] = {
-    &io_table,      &clock_table,      &random_table,   &cli_table,    &fs_table,
-    &p2_http_table, &p2_network_table, &p2_names_table, &p2_tcp_table, &p2_udp_table};
+    &io_table,     &clock_table,   &random_table,     &cli_table,
+    &fs_table,     &p2_http_table, &p2_network_table, &p2_names_table,
+    &p2_tcp_table, &p2_udp_table,  &p2_timezone_table};
 
 static const struct cis_iface_resource resources[] = {
     {"wasi:", "error", P2_ERROR, p2_drop},

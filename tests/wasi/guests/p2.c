@@ -115,6 +115,26 @@ static void pollables_of_clocks_are_ready_at_their_time(void)
     poll_drop(never);
 }
 
+/* The zone that the test gave its process. */
+static void the_zone_has_an_offset_a_name_and_a_season(void)
+{
+    struct p2_zone winter = {0}, summer = {0}, never = {0};
+    zone_display(1700000000, 999999999, &winter);
+    IS(winter.offset, 3600);
+    HOLDS(winter.name_len == 3 && memcmp(winter.name, "CET", 3) == 0);
+    IS(winter.summer, 0);
+    zone_display(1720000000, 0, &summer);
+    IS(summer.offset, 7200);
+    HOLDS(summer.name_len == 4 && memcmp(summer.name, "CEST", 4) == 0);
+    IS(summer.summer, 1);
+    IS(zone_offset(1700000000, 0), 3600);
+    IS(zone_offset(1720000000, 0), 7200);
+    zone_display(~0ull, 0, &never);
+    IS(never.offset, 0);
+    HOLDS(never.name_len == 3 && memcmp(never.name, "UTC", 3) == 0);
+    IS(zone_offset(1ull << 62, 0), 0);
+}
+
 static void random_numbers_differ(void)
 {
     struct p2_list a = {0}, b = {0};
@@ -707,6 +727,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(clocks_go_on),
         CASE(pollables_of_clocks_are_ready_at_their_time),
+        CASE(the_zone_has_an_offset_a_name_and_a_season),
         CASE(random_numbers_differ),
         CASE(surroundings_are_those_that_were_given),
         CASE(input_is_read_skipped_and_ends),

@@ -13,6 +13,7 @@ __asm__(".section \".custom_section.cis:wit\",\"\",@\n"
         W("package test:p2; world guest {")
         W(" import wasi:io/error" V "; import wasi:io/poll" V "; import wasi:io/streams" V ";")
         W(" import wasi:clocks/monotonic-clock" V "; import wasi:clocks/wall-clock" V ";")
+        W(" import wasi:clocks/timezone" V ";")
         W(" import wasi:random/random" V "; import wasi:random/insecure" V ";")
         W(" import wasi:random/insecure-seed" V "; import wasi:cli/environment" V ";")
         W(" import wasi:cli/exit" V "; import wasi:cli/stdin" V "; import wasi:cli/stdout" V ";")
@@ -51,7 +52,12 @@ __asm__(".section \".custom_section.cis:wit\",\"\",@\n"
         W("  subscribe-instant: func(when: instant) -> pollable;")
         W("  subscribe-duration: func(when: duration) -> pollable; }")
         W(" interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 }")
-        W("  now: func() -> datetime; resolution: func() -> datetime; } }")
+        W("  now: func() -> datetime; resolution: func() -> datetime; }")
+        W(" interface timezone { use wall-clock.{datetime};")
+        W("  record timezone-display { utc-offset: s32, name: string,")
+        W("   in-daylight-saving-time: bool }")
+        W("  display: func(when: datetime) -> timezone-display;")
+        W("  utc-offset: func(when: datetime) -> s32; } }")
         W("package wasi:random" V " {")
         W(" interface random { get-random-bytes: func(len: u64) -> list<u8>;")
         W("  get-random-u64: func() -> u64; }")
@@ -239,6 +245,14 @@ P2("clocks/monotonic-clock", "subscribe-instant") uint32_t mono_instant(uint64_t
 P2("clocks/monotonic-clock", "subscribe-duration") uint32_t mono_duration(uint64_t);
 P2("clocks/wall-clock", "now") void wall_now(uint64_t *);
 P2("clocks/wall-clock", "resolution") void wall_resolution(uint64_t *);
+struct p2_zone {
+    int32_t offset;
+    const char *name;
+    uint32_t name_len;
+    uint8_t summer;
+};
+P2("clocks/timezone", "display") void zone_display(uint64_t, uint32_t, struct p2_zone *);
+P2("clocks/timezone", "utc-offset") int32_t zone_offset(uint64_t, uint32_t);
 P2("random/random", "get-random-bytes") void random_bytes(uint64_t, struct p2_list *);
 P2("random/random", "get-random-u64") uint64_t random_u64(void);
 P2("random/insecure", "get-insecure-random-bytes") void insecure_bytes(uint64_t, struct p2_list *);
