@@ -82,19 +82,27 @@ static inline const char *folder(const struct sys *s, const char *name, const ch
     return text;
 }
 
-/* Other bytes in a tape, under right checksums. */
-static inline void edit(const struct sys *s, const char *from, const char *to)
+/* Other bytes in a tape at the first `most` places where they are, under right checksums. */
+static inline void edit_some(const struct sys *s, const char *from, const char *to, unsigned most)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(64u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(64u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
     assert_ok(cis_file_read(tape_of(s), &file, err));
     tape_unframe(&file, &bytes);
-    char *at = memmem(bytes.ptr, bytes.len, from, strlen(from));
+    uint8_t *at = memmem(bytes.ptr, bytes.len, from, strlen(from));
     assert_non_null(at);
-    memcpy(at, to, strlen(to));
+    for (; at != NULL && most > 0; most--) {
+        memcpy(at, to, strlen(to));
+        at = memmem(at, (size_t)(bytes.ptr + bytes.len - at), from, strlen(from));
+    }
     tape_put_frames(file.ptr, bytes.ptr, bytes.len, &out);
     assert_ok(cis_file_write(tape_of(s), cis_buf_bytes(&out), 0600, err));
+}
+
+static inline void edit(const struct sys *s, const char *from, const char *to)
+{
+    edit_some(s, from, to, 1);
 }
 
 #endif
