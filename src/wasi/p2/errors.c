@@ -130,7 +130,8 @@ cis_code p2_fs_error(cis_guest *guest, const struct cis_typed *args, struct cis_
                      struct cis_error *err)
 {
     (void)err;
-    out->has = true;
-    out->error = p2_error_code(p2_at(guest, args[0].n)->error);
+    const struct p2_thing *error = p2_at(guest, args[0].n);
+    out->has = error->source == NULL; /* not of a connection, nor of a body */
+    out->error = out->has ? p2_error_code(error->error) : 0;
     return CIS_OK;
 }

@@ -98,6 +98,7 @@ struct cis_wasi_p2 {
     size_t nnumbers;
     struct pollfd *fds; /* of the wait under way */
     size_t nfds;
+    uint64_t round;         /* number of that wait */
     uint32_t nexchanges;    /* of HTTP, at once */
     struct p2_source *busy; /* those that have something under way */
     size_t nbusy;

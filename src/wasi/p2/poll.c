@@ -4,13 +4,19 @@
 #include "base/clock.h"
 #include "wasi/p2/source.h"
 
+#define NO_SLOT UINT32_MAX
+#define END_EVENTS (POLLERR | POLLHUP | POLLNVAL)
+
+/* Places in fds are given to descriptors, each once however many ask: poll(2) takes no more than
+ * the process may open, and a guest may have many more pollables. */
 struct waiting {
     const uint32_t *reps; /* NULL: one source instead */
     struct p2_source *source;
     enum p2_way way;
     size_t n;
-    struct pollfd
-        *fds; /* one each, fd -1 for those without; then the busy ones; then a free place */
+    uint32_t *slots;    /* n of them: where in fds; NO_SLOT: without a descriptor */
+    struct pollfd *fds; /* nfds, and a free place */
+    size_t nfds;
     uint64_t earliest; /* of what is asked; not after now: something is ready */
     uint64_t due;      /* of the busy ones */
 };
@@ -44,29 +50,60 @@ static uint64_t time_of(const struct p2_wish *wish)
     return wish->fd >= 0 && wish->at_ns == 0 ? CIS_NEVER : wish->at_ns;
 }
 
-static void put(struct pollfd *fd, const struct p2_wish *wish, uint64_t *earliest)
+/* *known: where its descriptor was put before, if it was in this round; NO_SLOT otherwise. */
+static void put(struct waiting *w, const struct p2_wish *wish, uint32_t *known, uint64_t *earliest)
 {
     uint64_t at = time_of(wish);
-    *fd = (struct pollfd){.fd = wish->fd, .events = wish->events};
     *earliest = at < *earliest ? at : *earliest;
+    if (wish->fd < 0) {
+        return;
+    }
+    if (*known == NO_SLOT || w->fds[*known].fd != wish->fd) {
+        *known = (uint32_t)w->nfds++;
+        w->fds[*known] = (struct pollfd){.fd = wish->fd};
+    }
+    w->fds[*known].events |= wish->events;
+}
+
+static bool came(const struct waiting *w, uint32_t slot, const struct p2_wish *wish)
+{
+    return slot != NO_SLOT && w->fds[slot].fd == wish->fd &&
+           (w->fds[slot].revents & (wish->events | END_EVENTS)) != 0;
+}
+
+/* Of what it was in an earlier round nothing is left. */
+static uint32_t *slot_of(struct p2_source *source, uint64_t round)
+{
+    if (source->round != round) {
+        source->round = round;
+        source->slot = NO_SLOT;
+    }
+    return &source->slot;
 }
 
 static cis_code collect(cis_guest *guest, struct waiting *w, struct cis_error *err)
 {
-    const struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    uint32_t std[] = {NO_SLOT, NO_SLOT, NO_SLOT};
     struct p2_source *source;
     enum p2_way way;
     CIS_TRY(p2_fds(guest, w->n + t->nbusy + 1, &w->fds, err));
+    t->round++;
+    w->nfds = 0;
     w->earliest = w->due = CIS_NEVER;
     for (size_t i = 0; i < w->n; i++) {
         struct p2_wish wish = wish_of(guest, w, i, &source, &way);
-        put(&w->fds[i], &wish, &w->earliest);
+        uint8_t stream = source == NULL ? p2_at(guest, w->reps[i])->poll.stream : 0;
+        uint32_t none = NO_SLOT, *known = source != NULL ? slot_of(source, t->round)
+                                          : stream != 0  ? &std[stream - 1]
+                                                         : &none;
+        put(w, &wish, known, &w->earliest);
+        w->slots[i] = wish.fd >= 0 ? *known : NO_SLOT;
     }
-    size_t i = w->n;
     for (source = t->busy; source != NULL; source = source->busy_next) {
         struct p2_wish wish = {.fd = -1};
         source->ops->wish(source, P2_WRITES, &wish);
-        put(&w->fds[i++], &wish, &w->due);
+        put(w, &wish, slot_of(source, t->round), &w->due);
     }
     return CIS_OK;
 }
@@ -74,14 +111,14 @@ static cis_code collect(cis_guest *guest, struct waiting *w, struct cis_error *e
 /* Until something of w has come. */
 static cis_code await(cis_guest *guest, struct waiting *w, struct cis_error *err)
 {
-    size_t nfds = w->n + cis_host_of(guest)->wasi_p2->nbusy, ready;
+    size_t ready;
     uint64_t until = w->earliest < w->due ? w->earliest : w->due;
-    if (poll(w->fds, nfds, 0) > 0 || until <= cis_clock_mono_ns()) {
+    if (poll(w->fds, w->nfds, 0) > 0 || until <= cis_clock_mono_ns()) {
         return CIS_OK;
     }
     cis_guest_block(guest);
     cis_code waited =
-        cis_stop_wait_many(cis_guest_stop(guest), w->fds, nfds, until, "poll", &ready, err);
+        cis_stop_wait_many(cis_guest_stop(guest), w->fds, w->nfds, until, "poll", &ready, err);
     cis_code back = cis_guest_unblock(guest, waited == CIS_OK ? err : NULL);
     return waited != CIS_OK ? waited : back;
 }
@@ -89,13 +126,13 @@ static cis_code await(cis_guest *guest, struct waiting *w, struct cis_error *err
 /* Busy sources do what is due. Before anybody is told what is ready: they may become it. */
 static void push(cis_guest *guest, const struct waiting *w)
 {
-    size_t i = w->n;
+    const struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
     struct p2_source *next;
-    for (struct p2_source *s = cis_host_of(guest)->wasi_p2->busy; s != NULL; s = next, i++) {
+    for (struct p2_source *s = t->busy; s != NULL; s = next) {
         struct p2_wish wish = {.fd = -1};
         next = s->busy_next; /* it may leave the list */
         s->ops->wish(s, P2_WRITES, &wish);
-        if ((w->fds[i].revents != 0 || time_of(&wish) <= cis_clock_mono_ns()) &&
+        if ((came(w, *slot_of(s, t->round), &wish) || time_of(&wish) <= cis_clock_mono_ns()) &&
             s->ops->ready != NULL) {
             p2_source_ref(s); /* it may be done, and gone with that */
             s->ops->ready(guest, s, P2_WRITES);
@@ -104,42 +141,38 @@ static void push(cis_guest *guest, const struct waiting *w)
     }
 }
 
-/* Indexes of what is ready, into numbers; returns how many. */
-static size_t tell(cis_guest *guest, const struct waiting *w, uint32_t *numbers)
+/* Indexes of what is ready, into the slots, of which no more is needed; returns how many. */
+static size_t tell(cis_guest *guest, const struct waiting *w)
 {
     uint64_t now = cis_clock_mono_ns();
     size_t n = 0;
     for (size_t i = 0; i < w->n; i++) {
         struct p2_source *source;
         enum p2_way way;
-        bool ready = w->fds[i].revents != 0;
-        struct p2_wish wish;
-        if (!ready || w->reps == NULL || p2_at(guest, w->reps[i])->source != NULL) {
-            wish = wish_of(guest, w, i, &source, &way);
-            ready = ready || time_of(&wish) <= now;
-            if (ready && source != NULL && source->ops->ready != NULL) {
-                ready = source->ops->ready(guest, source, way);
-            }
+        struct p2_wish wish = wish_of(guest, w, i, &source, &way);
+        bool ready = came(w, w->slots[i], &wish) || time_of(&wish) <= now;
+        if (ready && source != NULL && source->ops->ready != NULL) {
+            ready = source->ops->ready(guest, source, way);
         }
         if (ready) {
-            numbers[n++] = (uint32_t)i;
+            w->slots[n++] = (uint32_t)i;
         }
     }
     return n;
 }
 
 /* One round of a wait; *out_n of it are ready. A source may have ended the run. */
-static cis_code round_of(cis_guest *guest, struct waiting *w, bool waits, uint32_t *numbers,
-                         size_t *out_n, struct cis_error *err)
+static cis_code round_of(cis_guest *guest, struct waiting *w, bool waits, size_t *out_n,
+                         struct cis_error *err)
 {
     CIS_TRY(collect(guest, w, err));
     if (waits) {
         CIS_TRY(await(guest, w, err));
     } else {
-        poll(w->fds, w->n + cis_host_of(guest)->wasi_p2->nbusy, 0);
+        poll(w->fds, w->nfds, 0);
     }
     push(guest, w);
-    *out_n = tell(guest, w, numbers);
+    *out_n = tell(guest, w);
     CIS_TRY(*out_n == 0 && waits ? cis_stop_check(cis_guest_stop(guest), "poll", err) : CIS_OK);
     return cis_guest_end(guest)->code;
 }
@@ -148,16 +181,15 @@ cis_code p2_poll(cis_guest *guest, const struct cis_typed *args, struct cis_answ
                  struct cis_error *err)
 {
     struct waiting w = {.reps = args[0].reps, .n = args[0].nitems};
-    uint32_t *numbers;
     if (w.n == 0) {
         return cis_fail(err, CIS_E_TRAP, "poll: an empty list would wait for ever");
     }
     CIS_TRY(cis_guest_burn(guest, w.n, err));
-    CIS_TRY(p2_numbers(guest, w.n, &numbers, err));
+    CIS_TRY(p2_numbers(guest, w.n, &w.slots, err));
     do {
-        CIS_TRY(round_of(guest, &w, true, numbers, &out->nitems, err));
+        CIS_TRY(round_of(guest, &w, true, &out->nitems, err));
     } while (out->nitems == 0);
-    out->numbers = numbers;
+    out->numbers = w.slots;
     return CIS_OK;
 }
 
@@ -174,10 +206,10 @@ cis_code p2_poll_block(cis_guest *guest, const struct cis_typed *args, struct ci
 cis_code p2_poll_ready(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                        struct cis_error *err)
 {
-    uint32_t rep = (uint32_t)args[0].n, number;
-    struct waiting w = {.reps = &rep, .n = 1};
+    uint32_t rep = (uint32_t)args[0].n, slot;
+    struct waiting w = {.reps = &rep, .n = 1, .slots = &slot};
     size_t n;
-    CIS_TRY(round_of(guest, &w, false, &number, &n, err));
+    CIS_TRY(round_of(guest, &w, false, &n, err));
     out->has = n != 0;
     return CIS_OK;
 }
@@ -185,11 +217,11 @@ cis_code p2_poll_ready(cis_guest *guest, const struct cis_typed *args, struct ci
 cis_code p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
                          struct cis_error *err)
 {
-    struct waiting w = {.source = source, .way = way, .n = 1};
-    uint32_t number;
+    uint32_t slot;
+    struct waiting w = {.source = source, .way = way, .n = 1, .slots = &slot};
     size_t n;
     do {
-        CIS_TRY(round_of(guest, &w, true, &number, &n, err));
+        CIS_TRY(round_of(guest, &w, true, &n, err));
     } while (n == 0);
     return CIS_OK;
 }

@@ -57,6 +57,8 @@ struct p2_source {
     uint32_t refs;
     struct p2_source *busy_next; /* among those of the run that have something under way */
     bool busy;
+    uint32_t slot;  /* poll.c's: where its descriptor is among those that are waited for */
+    uint64_t round; /* in which wait it is there */
 };
 
 static inline void p2_source_init(struct p2_source *source, const struct p2_source_ops *ops)

@@ -232,13 +232,35 @@ static cis_code write_all(cis_guest *guest, struct p2_thing *to, bool waits, str
     return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
 }
 
+/* Of a standard stream: what its descriptor is ready for; 0 with *out_no: it is none, or its reader
+ * is gone. */
+static short std_ready(cis_guest *guest, const struct p2_thing *to, int *out_no)
+{
+    struct cis_stream_ready ready;
+    struct pollfd p = {.events = POLLOUT};
+    p.fd = cis_host_stream_poll(cis_host_of(guest), std_of(guest, to), true, &ready);
+    *out_no = ready.error;
+    if (p.fd < 0) {
+        return ready.error == 0 ? POLLOUT : 0;
+    }
+    if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR) != 0) {
+        *out_no = EPIPE;
+        return 0;
+    }
+    return p.revents;
+}
+
 /* Files and standard streams hold nothing back: what was written is on its way. */
 static cis_code flush(cis_guest *guest, struct p2_thing *to, bool waits, struct cis_answer *out,
                       struct cis_error *err)
 {
     struct p2_source *source = to->source;
     if (source == NULL) {
-        return CIS_OK;
+        int no = 0;
+        if (to->std != 0) {
+            (void)std_ready(guest, to, &no);
+        }
+        return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
     }
     if (to->ended) {
         return p2_stream_closed(out);
@@ -257,26 +279,19 @@ static cis_code flush(cis_guest *guest, struct p2_thing *to, bool waits, struct 
 /* What is promised here, a write takes without waiting. */
 static int promise(cis_guest *guest, struct p2_thing *to)
 {
-    struct cis_stream_ready ready;
+    int no = 0;
     to->promised = P2_CHUNK;
     if (to->source != NULL) {
         size_t room = 0;
-        int no = to->ended ? EPIPE : to->source->ops->room(guest, to->source, &room);
+        no = to->ended ? EPIPE : to->source->ops->room(guest, to->source, &room);
         to->ended = no != 0;
         to->promised = no != 0 ? 0 : room;
-        return no;
+    } else if (to->std != 0) {
+        bool pipe = std_of(guest, to)->kind == CIS_STREAM_FD;
+        bool takes = std_ready(guest, to, &no) != 0;
+        to->promised = !takes ? 0 : pipe ? PIPE_PROMISE : P2_CHUNK;
     }
-    if (to->std == 0) {
-        return 0;
-    }
-    int fd = cis_host_stream_poll(cis_host_of(guest), std_of(guest, to), true, &ready);
-    if (fd >= 0) {
-        struct pollfd p = {.fd = fd, .events = POLLOUT};
-        bool takes = poll(&p, 1, 0) > 0;
-        to->promised = takes ? PIPE_PROMISE : 0;
-        return takes && (p.revents & POLLERR) != 0 && (p.revents & POLLOUT) == 0 ? EPIPE : 0;
-    }
-    return ready.error;
+    return no;
 }
 
 cis_code p2_out_check(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
@@ -316,7 +331,7 @@ cis_code p2_out_blocking_write(cis_guest *guest, const struct cis_typed *args,
     }
     struct p2_thing *to = p2_at(guest, args[0].n);
     CIS_TRY(write_all(guest, to, true, args[1].bytes, out, err));
-    return out->failed ? CIS_OK : flush(guest, to, true, out, err);
+    return out->failed || to->source == NULL ? CIS_OK : flush(guest, to, true, out, err);
 }
 
 cis_code p2_out_flush(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
@@ -342,7 +357,8 @@ static cis_code zeroes(cis_guest *guest, const struct cis_typed *args, bool wait
     CIS_TRY(p2_scratch(guest, (size_t)args[1].n, &at, err));
     memset(at, 0, (size_t)args[1].n);
     CIS_TRY(write_all(guest, to, waits, cis_bytes_of(at, (size_t)args[1].n), out, err));
-    return out->failed || !waits ? CIS_OK : flush(guest, to, true, out, err);
+    bool flushes = !out->failed && waits && to->source != NULL;
+    return flushes ? flush(guest, to, true, out, err) : CIS_OK;
 }
 
 cis_code p2_out_zeroes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
