@@ -1,5 +1,6 @@
 /* A program that speaks wasi:http.
  *   http METHOD SCHEME AUTHORITY PATH [WHAT=VALUE ...]   one request (http_job.h)
+ *   http hold AUTHORITY exchanges|bodies N            as many as that at once
  *   http fields | objects | many N | outparam            what the resources do by themselves */
 #include "http_job.h"
 
@@ -131,6 +132,9 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "outparam") == 0) {
         outparam_set(1, true, 0, 0, 0, 0, 0, 0, 0); /* there is no such handle */
         return 0;
+    }
+    if (argc == 5 && strcmp(argv[1], "hold") == 0) {
+        return check_hold(argv[2], argv[3], (uint32_t)atoi(argv[4]));
     }
     if (argc < 5) {
         return 2;

@@ -78,6 +78,9 @@ struct maybe_error {
     uint8_t has;
     struct error_code error;
 };
+struct other_code { /* option of an enum */
+    uint8_t has, code;
+};
 struct maybe_text {
     uint8_t has;
     struct list text;
@@ -227,6 +230,8 @@ void out_blocking_flush(uint32_t self, struct stream_done *out);
 FROM(STREAMS, "[method]output-stream.subscribe") uint32_t out_subscribe(uint32_t self);
 FROM(STREAMS, "[resource-drop]output-stream") void out_drop(uint32_t self);
 FROM("wasi:io/error@0.2.0", "[resource-drop]error") void error_drop(uint32_t self);
+FROM("wasi:filesystem/types@0.2.0", "filesystem-error-code")
+void fs_error_code(uint32_t error, struct other_code *out);
 FROM(POLL, "[method]pollable.block") void pollable_block(uint32_t self);
 FROM(POLL, "[method]pollable.ready") bool pollable_ready(uint32_t self);
 FROM(POLL, "poll") void poll_many(const uint32_t *at, uint32_t n, struct list *out);

@@ -47,6 +47,9 @@ static int stream_failed(const char *what, uint8_t error, uint32_t own)
         printf("%s: closed\n", what);
         return 1;
     }
+    struct other_code none;
+    fs_error_code(own, &none);
+    printf("%s", none.has ? "an error of a file\n" : "");
     http_error_code(own, &code);
     if (code.has) {
         tell_error(what, &code.error);

@@ -39,5 +39,6 @@ int run_job(const struct job *job);
 int check_fields(void);
 int check_objects(void);
 int check_many(uint32_t n);
+int check_hold(const char *authority, const char *what, uint32_t most);
 
 #endif

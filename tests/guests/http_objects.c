@@ -216,6 +216,65 @@ static void answers(void)
     fields_drop(headers);
 }
 
+static uint32_t request_to(const char *authority, const char *path)
+{
+    uint32_t request = request_new(fields_new());
+    CHECK(!request_set_scheme(request, true, 0, NULL, 0));
+    CHECK(!request_set_authority(request, true, authority, (uint32_t)strlen(authority)));
+    CHECK(!request_set_path(request, true, path, (uint32_t)strlen(path)));
+    return request;
+}
+
+/* Requests that wait for their answer. */
+static uint32_t hold_exchanges(const char *authority, uint32_t most, uint32_t *futures)
+{
+    struct made_error r;
+    for (uint32_t i = 0; i < most; i++) {
+        handle(request_to(authority, "/hang"), false, 0, &r);
+        if (r.failed) {
+            tell_error("handle", &r.error);
+            return i;
+        }
+        futures[i] = r.own;
+    }
+    return most;
+}
+
+/* Requests with as much body as may wait. */
+static uint32_t hold_bodies(const char *authority, uint32_t most)
+{
+    static const uint8_t block[65536];
+    for (uint32_t i = 0; i < most; i++) {
+        struct made body, stream;
+        struct stream_count room;
+        struct stream_done done;
+        request_body(request_to(authority, "/"), &body);
+        out_body_write(body.own, &stream);
+        out_check(stream.own, &room);
+        CHECK(!room.failed && room.n == sizeof block);
+        out_write(stream.own, block, (uint32_t)room.n, &done);
+        CHECK(!done.failed);
+    }
+    return most;
+}
+
+int check_hold(const char *authority, const char *what, uint32_t most)
+{
+    uint32_t *futures = calloc(most, sizeof *futures);
+    if (strcmp(what, "bodies") == 0) {
+        printf("held %u\n", hold_bodies(authority, most));
+        return failures;
+    }
+    for (int round = 0; round < 2; round++) { /* what was dropped makes room again */
+        uint32_t n = hold_exchanges(authority, most, futures);
+        printf("held %u\n", n);
+        for (uint32_t i = 0; i < n; i++) {
+            future_drop(futures[i]);
+        }
+    }
+    return failures;
+}
+
 int check_objects(void)
 {
     uint32_t request = request_new(fields_new());

@@ -147,6 +147,29 @@ static void large_bodies_take_little_memory(void **state)
     assert_out(line);
 }
 
+/* What a run holds at once is charged to it before it is there, and is given back. */
+static void exchanges_and_bodies_that_wait_are_charged(void **state)
+{
+    struct world *w = *state;
+#define HOLD(what, n)                                                                              \
+    cis(&w->sys, "run", "--http", w->grant, w->guest, "hold", w->authority, what, n)
+    static const char *const full = "handle: connection-limit-reached\nheld %s\n";
+    char once[64], twice[128];
+    snprintf(once, sizeof once, full, "128");
+    snprintf(twice, sizeof twice, "%s%s", once, once);
+    assert_exit(&w->sys, 0, HOLD("exchanges", "1000"));
+    assert_string_equal(sys_out(&w->sys), twice);
+    w->sys.env[0] = "CIS_LIMITS_HOST_BYTES=4MiB";
+    snprintf(once, sizeof once, full, "3");
+    snprintf(twice, sizeof twice, "%s%s", once, once);
+    assert_exit(&w->sys, 0, HOLD("exchanges", "1000"));
+    assert_string_equal(sys_out(&w->sys), twice);
+    assert_exit(&w->sys, 0, HOLD("bodies", "50"));
+    assert_exit(&w->sys, 125, HOLD("bodies", "100"));
+    assert_contains(sys_err(&w->sys), "host-bytes");
+    assert_contains(sys_err(&w->sys), "4194304");
+}
+
 static void lengths_are_kept_or_are_errors(void **state)
 {
     struct world *w = *state;
@@ -314,6 +337,7 @@ int main(int argc, char **argv)
         TEST(statuses_and_methods_pass_as_they_are),
         TEST(bodies_stream_with_trailers_both_ways),
         TEST(large_bodies_take_little_memory),
+        TEST(exchanges_and_bodies_that_wait_are_charged),
         TEST(lengths_are_kept_or_are_errors),
         TEST(headers_and_trailers_that_frame_are_refused),
         TEST(the_grant_is_for_where_the_request_goes),

@@ -119,6 +119,12 @@ static void sockets_of_a_run_are_capped(void **state)
     assert_string_equal(sys_out(&w->sys), "20 sockets\nok\n");
     assert_exit(&w->sys, 0, RUN(w->guest, "unlimited", "2000"));
     assert_string_equal(sys_out(&w->sys), "1024 sockets\nok\n");
+    w->sys.env[0] = "CIS_LIMITS_HOST_BYTES=2MiB"; /* each is charged */
+    if (RUN(w->guest, "unlimited", "2000") == 0) {
+        assert_contains(sys_out(&w->sys), "out of memory\n");
+    } else { /* what was left did not do for the next handle either */
+        assert_contains(sys_err(&w->sys), "limit \"host-bytes\" reached");
+    }
 }
 
 /* With it, the scene "reset" finds connection-reset behind a stream's error. */

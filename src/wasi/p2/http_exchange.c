@@ -127,7 +127,8 @@ const struct p2_source_ops p2_exchange_ops = {.wish = exchange_wish,
                                               .ready = exchange_ready,
                                               .read = exchange_read,
                                               .close = exchange_close,
-                                              .free = exchange_free};
+                                              .free = exchange_free,
+                                              .ends_alone = true};
 
 /* ---- requests ---- */
 

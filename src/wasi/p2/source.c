@@ -32,7 +32,15 @@ void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy)
 
 void p2_source_unref(struct cis_host *host, struct p2_source *source)
 {
-    if (source != NULL && --source->refs == 0) {
+    if (source == NULL) {
+        return;
+    }
+    source->refs--;
+    if (source->refs == 1 && source->busy && source->ops->ends_alone) {
+        unlink_busy(host, source);
+        source->refs = 0;
+    }
+    if (source->refs == 0) {
         source->ops->free(host, source);
     }
 }

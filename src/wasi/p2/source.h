@@ -49,6 +49,8 @@ struct p2_source_ops {
     void (*close)(struct cis_host *host, struct p2_source *self, enum p2_way way);
     /* The last reference is gone. */
     void (*free)(struct cis_host *host, struct p2_source *self);
+    /* Nobody is left to learn how it goes on: what is under way ends with the last handle. */
+    bool ends_alone;
 };
 
 /* First member of what is behind it. */
@@ -75,7 +77,7 @@ void p2_source_unref(struct cis_host *host, struct p2_source *source);
 /* While it is busy, its `ready` (P2_WRITES) is called whenever the run waits and what it wishes for
  * comes, whatever the run waits for: bytes that a write has taken go out although the guest only
  * waits for an answer. It holds a reference: what is under way goes on when the last handle is
- * gone, until the run ends. */
+ * gone, until the run ends, unless it `ends_alone`. */
 void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy);
 /* The run has ended: nothing is under way any more. */
 void p2_sources_end(struct cis_host *host);
