@@ -685,10 +685,15 @@ static void udp(bool v6)
     IS(send_one(aout, "x", 1, &other), -2 - INVALID);
     IS(send_one(aout, "x", 1, &none), -2 - INVALID);
     IS(receive_now(ain, got, sizeof got, &from), -1);
+    handle polled[3] = {udp_subscribe(a), udp_in_subscribe(ain), udp_out_subscribe(aout)};
+    CHECK(pollable_ready(polled[0]) && !pollable_ready(polled[1]));
+    pollable_block(polled[2]);
     drop_udp(a);
+    CHECK(pollable_ready(polled[0]) && !pollable_ready(polled[1]));
     IS(send_one(aout, "still", 5, &there), 1); /* the streams are their own */
     IS(receive_wait(bin, got, sizeof got, &from), 5);
     drop_udp_in(ain), drop_udp_out(aout);
+    CHECK(pollable_ready(polled[1]) && pollable_ready(polled[2])); /* of a socket that is gone */
 }
 
 static void udp_peer(void)
