@@ -109,7 +109,8 @@ CIS_API enum cis_code cis_wasi_run_start(cis_wasi_run *run, cis_module *module,
  * more. A run whose file cannot be written fails, and nothing of it is kept. */
 CIS_API void cis_wasi_run_record(cis_wasi_run *run, const char *path);
 /* Plays such a file again, or one of `cis run --record`: the program does all its work once more,
- * and all that it is told comes from the file. Of `run` only the output streams, the memory and the
+ * and all that it is told comes from the file, also what interfaces of the embedder answered: they
+ * need not be there. Of `run` only the output streams, the memory and the
  * time limit and the cancellation count. The result is that of the recorded run.
  * CIS_E_DIVERGED: the first host call that differs, by its number; CIS_E_DAMAGED, CIS_E_INVALID,
  * CIS_E_UNSUPPORTED: what is wrong with the file. */

@@ -272,8 +272,11 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     r->no_clock = cis_cli_has(cli, "no-clock");
     r->no_random = cis_cli_has(cli, "no-random");
     r->trace = cis_cli_has(cli, "trace") ? cis_cli_trace_line : NULL;
-    struct cis_tape_source source = {
-        .module = cis_buf_bytes(&j->module), .name = j->label, .program = true};
+    struct cis_tape_source source = {.module = cis_buf_bytes(&j->module),
+                                     .name = j->label,
+                                     .program = true,
+                                     .without = j->world.program.without,
+                                     .wasi = j->world.program.wasi};
     CIS_TRY(cis_cli_record(j->app, cli, j->image, &source, &j->tape, err));
     r->tape = j->tape;
     return CIS_OK;

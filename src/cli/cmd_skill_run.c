@@ -285,7 +285,9 @@ static cis_code load_image(struct job *j, struct cis_error *err)
 static cis_code record(struct job *j, struct cis_error *err)
 {
     struct cis_tape_source source = {
-        .module = cis_buf_bytes(j->installed ? &j->skill.module : &j->module), .name = j->label};
+        .module = cis_buf_bytes(j->installed ? &j->skill.module : &j->module),
+        .name = j->label,
+        .wasi = j->request.abi.wasi};
     CIS_TRY(cis_cli_record(j->app, j->cli, j->image, &source, &j->tape, err));
     j->request.tape = j->tape;
     return CIS_OK;

@@ -18,6 +18,7 @@ void cis_bound_ifaces_free(struct cis_bound_iface *bound, size_t n)
     for (size_t i = 0; i < n; i++) {
         cis_layout_free(bound[i].layout);
         cis_free(bound[i].missing);
+        cis_free(bound[i].made);
     }
     cis_free(bound);
 }
@@ -34,6 +35,11 @@ struct link {
     size_t n, cap, missing;
     char first[160]; /* the first import that cannot be provided */
 };
+
+static bool takes_unknown(const struct link *l)
+{
+    return l->from->trap_unknown || l->from->recorded;
+}
 
 static const wasm_engine_t *engine_of(const cis_image *image)
 {
@@ -101,7 +107,8 @@ static cis_code bind_row(struct link *l, const struct cis_ifacefn *row, struct c
 static cis_code bind_missing(struct link *l, struct cis_str interface, struct cis_str name,
                              struct cis_error *err)
 {
-    struct cis_bound_iface bound = {.row = &cis_ifacefn_missing};
+    struct cis_bound_iface bound = {.row = &cis_ifacefn_missing,
+                                    .metered = l->image->profile->fuel};
     CIS_TRY(cis_missing_name(interface, name, &bound.missing, err));
     cis_code code = bind(l, bound, err);
     if (code != CIS_OK) {
@@ -110,10 +117,34 @@ static cis_code bind_missing(struct link *l, struct cis_str interface, struct ci
     return code;
 }
 
+static cis_code bind_recorded(struct link *l, struct cis_str interface, struct cis_str name,
+                              const wasmtime_component_func_type_t *type, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
+    struct cis_ifacefn *row = NULL;
+    cis_functext(type, &l->names, &text);
+    if (text.failed == CIS_E_NOMEM) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+    }
+    /* A type that no text holds was never provided either. */
+    struct cis_str shown = text.failed == CIS_OK ? cis_buf_view(&text) : CIS_STR("func()");
+    CIS_TRY(cis_missing_row(interface, name, shown, &row, err));
+    cis_code code = bind_row(l, row, err);
+    if (code != CIS_OK) {
+        cis_free(row);
+        return code;
+    }
+    l->bound[l->n - 1].made = row;
+    return CIS_OK;
+}
+
 static cis_code resolve_func(struct link *l, struct cis_str interface, struct cis_str name,
                              const wasmtime_component_func_type_t *type, struct cis_error *err)
 {
     const struct cis_ifacefn *row = l->from->function(l->from->self, interface, name);
+    if (row == NULL && l->from->recorded) {
+        return bind_recorded(l, interface, name, type, err);
+    }
     if (row == NULL && l->from->trap_unknown) {
         return bind_missing(l, interface, name, err);
     }
@@ -168,14 +199,14 @@ static cis_code resolve_resource(struct link *l, struct cis_str interface, struc
 {
     const struct cis_iface_resource *found =
         l->from->resource != NULL ? l->from->resource(l->from->self, interface, name) : NULL;
-    if (found == NULL && l->from->trap_unknown) {
+    if (found == NULL && takes_unknown(l)) {
         found = cis_missing_find(&l->resources, type);
     }
     if (found == NULL) {
         lacks(l, interface, name, "");
         return CIS_OK;
     }
-    if (l->from->trap_unknown) {
+    if (takes_unknown(l)) {
         CIS_TRY(cis_missing_note(&l->resources, type, found, err));
     }
     CIS_TRY(note_resource(&l->names, name, type, err));
@@ -254,7 +285,7 @@ static cis_code walk_import(struct link *l, struct cis_str name,
     if (item->kind == WASMTIME_COMPONENT_ITEM_TYPE) {
         return CIS_OK; /* another name for a plain type */
     }
-    if (item->kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC && l->from->trap_unknown) {
+    if (item->kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC && takes_unknown(l)) {
         return each(l, root, CIS_STR(""), name, item, err);
     }
     if (item->kind != WASMTIME_COMPONENT_ITEM_COMPONENT_INSTANCE) {
@@ -317,13 +348,18 @@ static cis_code define(struct link *l, const wasmtime_component_type_t *type, ci
     return code;
 }
 
+/* Of one image, the n-th import is always the same: two rows that were made for it are, too. */
+static bool same(const struct cis_bound_iface *a, const struct cis_bound_iface *b)
+{
+    return a->resource == b->resource && (a->row == b->row || (a->made != NULL && b->made != NULL));
+}
+
 static cis_program *find(const cis_image *image, const struct link *l)
 {
     cis_program *p = atomic_load_explicit(&image->programs, memory_order_acquire);
     for (; p != NULL; p = p->next) {
         size_t i = 0;
-        while (i < p->nifaces && i < l->n && p->ifaces[i].row == l->bound[i].row &&
-               p->ifaces[i].resource == l->bound[i].resource) {
+        while (i < p->nifaces && i < l->n && same(&p->ifaces[i], &l->bound[i])) {
             i++;
         }
         if (i == p->nifaces && i == l->n) {

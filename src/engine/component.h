@@ -231,6 +231,7 @@ struct cis_iface_provider {
      * May be NULL. */
     const char *(*off)(void *self, struct cis_str interface, struct cis_str name);
     bool trap_unknown; /* functions and resources that nobody provides trap when they are called */
+    bool recorded;     /* for a replay: they are bound as they are imported, and the tape answers */
     /* Of rows that do not live as long as the process: what is linked with them keeps a reference
      * to `owner` until the image is gone. All NULL otherwise. */
     void *owner;

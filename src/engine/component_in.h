@@ -15,7 +15,8 @@ struct cis_bound_iface {
     uint32_t grant_bit;
     bool metered, has_result;
     bool takes_resources;
-    char *missing; /* nobody provides it: what is said when it is called; owned */
+    char *missing;            /* nobody provides it: what is said when it is called; owned */
+    struct cis_ifacefn *made; /* of a replay: `row`, as the guest imports it; owned */
 };
 
 /* How an interface calls the resources that its functions name; zero at the start. */
@@ -66,6 +67,11 @@ struct cis_missing { /* resources of the imports so far; zero at the start */
     size_t n, cap;
 };
 extern const struct cis_ifacefn cis_ifacefn_missing;
+/* The kind of all resources that nobody provides. */
+#define CIS_KIND_UNKNOWN 0xfffffff0u
+/* A row of values that is never performed, in one block; owned. */
+cis_code cis_missing_row(struct cis_str interface, struct cis_str name, struct cis_str type,
+                         struct cis_ifacefn **out, struct cis_error *err);
 /* "wasi:x/y@0.2.0.f"; owned. */
 cis_code cis_missing_name(struct cis_str interface, struct cis_str name, char **out,
                           struct cis_error *err);

@@ -1,9 +1,10 @@
-/* Imports of a component that nobody provides and that are left to trap: functions of any type, and
- * resources, which are all of one kind, unless they are another name for one that is provided. */
+/* Imports of a component that nobody provides and that are left to trap, or to a tape: functions of
+ * any type, and resources, which are all of one kind, unless they are another name for one that is
+ * provided. */
 #include "base/mem.h"
-#include "engine/component_in.h"
+#include "engine/tape_component.h"
 
-#define KIND 0xfffffff0u /* that no table has */
+#define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static cis_code never_called(cis_guest *guest, const cis_val *args, cis_val *result,
                              struct cis_error *err)
@@ -18,7 +19,32 @@ const struct cis_ifacefn cis_ifacefn_missing = {.interface = "",
                                                 .handler = never_called,
                                                 .params = "",
                                                 .doc = "an import that nobody provides"};
-static const struct cis_iface_resource unknown = {.package = "", .name = "", .kind = KIND};
+static const struct cis_iface_resource unknown = {
+    .package = "", .name = "", .kind = CIS_KIND_UNKNOWN};
+
+cis_code cis_missing_row(struct cis_str interface, struct cis_str name, struct cis_str type,
+                         struct cis_ifacefn **out, struct cis_error *err)
+{
+    const struct cis_str texts[] = {interface, name, type};
+    struct cis_ifacefn *row =
+        cis_zalloc(sizeof *row + interface.len + name.len + type.len + COUNT(texts));
+    if (row == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "link: out of memory");
+    }
+    char *at = (char *)(row + 1);
+    const char *copies[COUNT(texts)];
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        copies[i] = at;
+        memcpy(at, texts[i].ptr, texts[i].len);
+        at += texts[i].len + 1;
+    }
+    *row = cis_ifacefn_missing;
+    row->interface = copies[0];
+    row->name = copies[1];
+    row->type = copies[2];
+    *out = row;
+    return CIS_OK;
+}
 
 cis_code cis_missing_name(struct cis_str interface, struct cis_str name, char **out,
                           struct cis_error *err)
@@ -44,6 +70,9 @@ wasmtime_error_t *cis_missing_trampoline(void *env, wasmtime_context_t *context,
     cis_guest *guest = wasmtime_context_get_data(context);
     cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0, "called %s, which nothing provides",
                     bound->missing);
+    if (cis_tape_recording(guest)) {
+        cis_tape_missing(guest, bound);
+    }
     return wasmtime_error_new(guest->end.error.msg);
 }
 

@@ -51,6 +51,7 @@ void cis_tape_free(cis_tape *tape)
     cis_free(tape->pairs);
     cis_free(tape->numbers);
     cis_free(tape->name);
+    cis_free(tape->without);
     cis_free(tape->engine);
     cis_free(tape->frame);
     cis_free(tape->path);
@@ -75,7 +76,8 @@ cis_code cis_tape_record(const char *path, const struct cis_tape_source *source,
     CIS_CLEANUP(tape_freep) cis_tape *tape = NULL;
     CIS_TRY(tape_new(path, false, &tape, err));
     if (source->about.len > CIS_TAPE_ABOUT_MAX || source->module.len > CIS_MODULE_MAX ||
-        strlen(source->name) >= NAME_MAX_BYTES) {
+        strlen(source->name) >= NAME_MAX_BYTES ||
+        (source->without != NULL && strlen(source->without) >= NAME_MAX_BYTES)) {
         return cis_fail(err, CIS_E_LIMIT, "%s: too much is to be said about the run", path);
     }
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
@@ -90,8 +92,9 @@ cis_code cis_tape_record(const char *path, const struct cis_tape_source *source,
     }
     tape->source = *source;
     tape->name = cis_strdup(source->name);
+    tape->without = cis_strdup(source->without != NULL ? source->without : "");
     cis_buf_str(&tape->about, source->about);
-    if (tape->name == NULL) {
+    if (tape->name == NULL || tape->without == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
     }
     tape->source.name = tape->name;
@@ -108,7 +111,11 @@ void cis_tape_put_head(cis_tape *tape, const struct cis_image *image)
     cis_tape_put_text(tape, cis_str_of(cis_glue_wasmtime_version()));
     cis_tape_put_number(tape, image->profile->features);
     cis_tape_put_number(tape, (image->profile->fuel ? 1u : 0u) | (s->program ? 2u : 0u) |
-                                  (image->component != NULL ? 4u : 0u));
+                                  (image->component != NULL ? 4u | 8u : 0u));
+    if (image->component != NULL) {
+        cis_tape_put_text(tape, cis_str_of(tape->without));
+        cis_tape_put_number(tape, s->wasi);
+    }
     cis_tape_put_text(tape, cis_str_of(s->name));
     cis_tape_put_text(tape, s->about);
     cis_tape_put_number(tape, s->module.len);
@@ -144,10 +151,15 @@ static void get_head(cis_tape *tape)
     struct cis_tape_head *h = &tape->head;
     tape->engine = get_text(tape, ENGINE_MAX_BYTES);
     uint64_t features = cis_tape_get_number(tape), bits = cis_tape_get_number(tape);
+    uint64_t wasi = UINT32_MAX; /* of tapes that do not say: all */
+    if ((bits & 8) != 0) {
+        tape->without = get_text(tape, NAME_MAX_BYTES);
+        wasi = cis_tape_get_number(tape);
+    }
     tape->name = get_text(tape, NAME_MAX_BYTES);
     cis_tape_get_long(tape, &tape->about);
     cis_tape_get_long(tape, &tape->module);
-    if ((features & ~(uint64_t)CIS_FEATURES_COMPILED) != 0 || bits > 7) {
+    if ((features & ~(uint64_t)CIS_FEATURES_COMPILED) != 0 || bits > 15 || wasi > UINT32_MAX) {
         cis_tape_damaged(tape, "features that no module has");
     }
     if (cis_tape_peek(tape) != CIS_TAPE_START) {
@@ -158,6 +170,8 @@ static void get_head(cis_tape *tape)
     h->metered = (bits & 1) != 0;
     h->program = (bits & 2) != 0;
     h->component = (bits & 4) != 0;
+    h->without = tape->without != NULL && tape->without[0] != 0 ? tape->without : NULL;
+    h->wasi = (uint32_t)wasi;
     h->name = tape->name;
     h->about = cis_buf_view(&tape->about);
     h->module = cis_buf_bytes(&tape->module);

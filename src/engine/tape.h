@@ -28,6 +28,10 @@ struct cis_tape_source {
     const char *name;        /* of it, as messages have it */
     struct cis_str about;    /* JSON for people: arguments, mounts; never used for a replay */
     bool program;            /* a WASI program, not a skill: which table of exit codes holds */
+    /* Of a component, for whoever links it again: a package that was left out (NULL: none), and
+     * which parts of WASI were on. */
+    const char *without;
+    uint32_t wasi;
 };
 
 /* Makes the file, 0600. The module is borrowed until the guest was made. The image
@@ -64,6 +68,8 @@ struct cis_tape_head {
     bool metered;      /* the same: compiled with fuel */
     bool program;
     bool component;
+    const char *without; /* NULL: none */
+    uint32_t wasi;
     struct cis_limits limits;
 };
 

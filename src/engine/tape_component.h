@@ -43,6 +43,8 @@ cis_code cis_tape_typed(cis_guest *guest, const struct cis_bound_iface *bound,
                         cis_tape_typed_call *perform);
 cis_code cis_tape_values(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
                          size_t nargs, cis_val *result, cis_tape_values_call *perform);
+/* Recording: a call of what nobody provides, which has ended the guest. */
+void cis_tape_missing(cis_guest *guest, const struct cis_bound_iface *bound);
 void cis_tape_note_own(cis_guest *guest, const void *any, uint32_t kind, uint32_t rep);
 
 /* Calls of exports, recorded. type NULL: a call as text. */

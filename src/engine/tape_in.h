@@ -73,7 +73,7 @@ struct cis_tape {
     cis_code called; /* what the export that is compared was answered with here */
     struct cis_tape_head head;
     struct cis_buf module, about;
-    char *name, *engine;
+    char *name, *engine, *without;
     char limit[CIS_TAPE_LIMIT_NAME]; /* of the guest's end, which points here */
     bool
         stopped; /* the guest was ended where the host ended it once: its memory is not as it was */

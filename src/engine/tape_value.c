@@ -260,6 +260,18 @@ static cis_code get_float(struct cis_tape_bytes *in, uint8_t kind, cis_val *out,
     return CIS_OK;
 }
 
+/* A resource of an embedder is of another kind here: of the one that stands for all of those. */
+static uint32_t kind_here(const cis_guest *guest, uint32_t then)
+{
+    const struct cis_program *p = guest->program;
+    for (size_t i = 0; i < p->nifaces; i++) {
+        if (p->ifaces[i].resource != NULL && p->ifaces[i].resource->kind == then) {
+            return then;
+        }
+    }
+    return CIS_KIND_UNKNOWN;
+}
+
 static cis_code get_scalar(cis_guest *guest, struct cis_tape_bytes *in, uint8_t kind, cis_val *out,
                            struct cis_error *err)
 {
@@ -269,7 +281,7 @@ static cis_code get_scalar(cis_guest *guest, struct cis_tape_bytes *in, uint8_t 
     case WASMTIME_COMPONENT_RESOURCE:
         CIS_TRY(get_number(in, &rep, err));
         return n <= UINT32_MAX && rep <= UINT32_MAX
-                   ? cis_val_set_own(guest, out, (uint32_t)n, (uint32_t)rep, err)
+                   ? cis_val_set_own(guest, out, kind_here(guest, (uint32_t)n), (uint32_t)rep, err)
                    : bad(err);
     case WASMTIME_COMPONENT_CHAR:
         return n <= UINT32_MAX ? cis_val_set_char(out, (uint32_t)n, err) : bad(err);

@@ -2,7 +2,7 @@
 #include "cis/component.h"
 
 #include "base/mem.h"
-#include "lib/internal.h"
+#include "lib/wasi.h"
 #include "lib/wit.h"
 
 struct cis_component {
@@ -20,7 +20,12 @@ enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
         return cis_fail(err, CIS_E_NOMEM, "component: out of memory");
     }
     c->module = cis_module_ref(module);
-    cis_code code = cis_lib_program_make(run, module, &c->program, err);
+    cis_code code = run->record == NULL
+                        ? cis_lib_program_make(run, module, &c->program, err)
+                        : cis_fail(err, CIS_E_UNSUPPORTED,
+                                   "%s: an instance that is kept cannot be recorded; a run of one "
+                                   "call can (cis_wasi_run_invoke)",
+                                   module->name);
     if (code == CIS_OK && !cis_image_info(c->program.q.request.image)->component) {
         code =
             cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a core module, not a component", module->name);

@@ -47,7 +47,9 @@ cis_code cis_lib_record(const cis_wasi_run *run, cis_module *module, struct cis_
     struct cis_tape_source source = {.module = cis_bytes_of(module->bytes, module->len),
                                      .name = module->name,
                                      .about = cis_buf_view(&text),
-                                     .program = true};
+                                     .program = true,
+                                     .without = run->without,
+                                     .wasi = run->features | run->runtime->wasi_features};
     cis_code code = cis_buf_check(&text, run->record, err);
     code = code == CIS_OK ? cis_tape_record(run->record, &source, &r->tape, err) : code;
     if (code != CIS_OK) {

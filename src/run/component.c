@@ -12,9 +12,8 @@ static bool left_out(const char *without, struct cis_str interface)
     return without != NULL && cis_str_split(&rest, '/', &package) && cis_str_is(package, without);
 }
 
-/* NULL: not built in, or not for such a run. */
-static const struct cis_ifacefn *built_in(struct cis_str interface, struct cis_str name,
-                                          const char *without, uint32_t wasi)
+const struct cis_ifacefn *cis_run_built_in(struct cis_str interface, struct cis_str name,
+                                           const char *without, uint32_t wasi)
 {
     if (left_out(without, interface) || cis_wasi_p2_off(wasi, interface, name) != NULL) {
         return NULL;
@@ -23,11 +22,21 @@ static const struct cis_ifacefn *built_in(struct cis_str interface, struct cis_s
     return row != NULL ? row : cis_corelibs_function(interface, name);
 }
 
+const struct cis_iface_resource *cis_run_built_in_resource(struct cis_str interface,
+                                                           struct cis_str name, const char *without)
+{
+    if (left_out(without, interface)) {
+        return NULL;
+    }
+    const struct cis_iface_resource *found = cis_wasi_p2_resource(interface, name);
+    return found != NULL ? found : cis_corelibs_resource(interface, name);
+}
+
 /* What is built in first, then what the embedder provides. */
 static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
 {
     const struct cis_run_program *p = self;
-    const struct cis_ifacefn *row = built_in(interface, name, p->without, p->wasi);
+    const struct cis_ifacefn *row = cis_run_built_in(interface, name, p->without, p->wasi);
     return row != NULL || p->interfaces == NULL
                ? row
                : p->interfaces->function(p->interfaces->self, interface, name);
@@ -37,11 +46,7 @@ static const struct cis_iface_resource *resource(void *self, struct cis_str inte
                                                  struct cis_str name)
 {
     const struct cis_run_program *p = self;
-    const struct cis_iface_resource *found = NULL;
-    if (!left_out(p->without, interface)) {
-        found = cis_wasi_p2_resource(interface, name);
-        found = found != NULL ? found : cis_corelibs_resource(interface, name);
-    }
+    const struct cis_iface_resource *found = cis_run_built_in_resource(interface, name, p->without);
     return found != NULL || p->interfaces == NULL
                ? found
                : p->interfaces->resource(p->interfaces->self, interface, name);
@@ -56,7 +61,7 @@ static const char *off(void *self, struct cis_str interface, struct cis_str name
 bool cis_run_has_interface(struct cis_str interface, struct cis_str name, const char *without,
                            uint32_t wasi)
 {
-    return built_in(interface, name, without, wasi) != NULL;
+    return cis_run_built_in(interface, name, without, wasi) != NULL;
 }
 
 cis_code cis_run_wasi_features(const char *list, uint32_t *inout_wasi, struct cis_error *err)

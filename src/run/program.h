@@ -28,4 +28,12 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
 cis_code cis_run_component_call(cis_session *session, bool *out_failed, struct cis_buf *out,
                                 struct cis_error *err);
 
+/* Functions and resources of interfaces that are built in; NULL: not, or not for such a run (struct
+ * cis_run_program). */
+const struct cis_ifacefn *cis_run_built_in(struct cis_str interface, struct cis_str name,
+                                           const char *without, uint32_t wasi);
+const struct cis_iface_resource *cis_run_built_in_resource(struct cis_str interface,
+                                                           struct cis_str name,
+                                                           const char *without);
+
 #endif

@@ -1,7 +1,8 @@
 /* Replays: the module of a tape, linked to rows that name its host functions and are never called.
- */
+ * Interfaces that an embedder provided are linked as the component imports them. */
 #include "run/replay.h"
 
+#include "run/program.h"
 #include "run/session.h"
 
 /* By module, name and type: which ABI it was makes no difference when nobody is asked. */
@@ -20,6 +21,35 @@ static const struct cis_hostfn *resolve(void *self, const struct cis_extern *imp
         }
     }
     return NULL;
+}
+
+/* As the run was linked: what was left out then, others may have provided. */
+static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
+{
+    const struct cis_tape_head *head = self;
+    const struct cis_iface_provider *skills = &cis_skillabi_provider;
+    return head->program ? cis_run_built_in(interface, name, head->without, head->wasi)
+                         : skills->function(skills->self, interface, name);
+}
+
+static const struct cis_iface_resource *resource(void *self, struct cis_str interface,
+                                                 struct cis_str name)
+{
+    const struct cis_tape_head *head = self;
+    const struct cis_iface_provider *skills = &cis_skillabi_provider;
+    return head->program ? cis_run_built_in_resource(interface, name, head->without)
+                         : skills->resource(skills->self, interface, name);
+}
+
+static cis_code link(const struct cis_tape_head *head, cis_image *image, cis_program **out,
+                     struct cis_error *err)
+{
+    const struct cis_iface_provider provider = {.function = function,
+                                                .resource = resource,
+                                                .self = (void *)(uintptr_t)head,
+                                                .recorded = true};
+    return head->component ? cis_component_link(image, &provider, out, err)
+                           : cis_program_link_tape(image, resolve, NULL, out, err);
 }
 
 static void trace(void *self, const struct cis_hostfn *row, const union cis_slot *args,
@@ -58,9 +88,7 @@ cis_code cis_run_replay(const struct cis_replay_request *r, struct cis_tape_outc
     cis_image *image = NULL;
     cis_program *program = NULL;
     CIS_TRY(load(r, &image, err));
-    cis_code code = cis_tape_head(r->tape)->component
-                        ? cis_component_link(image, &cis_skillabi_provider, &program, err)
-                        : cis_program_link_tape(image, resolve, NULL, &program, err);
+    cis_code code = link(cis_tape_head(r->tape), image, &program, err);
     if (code == CIS_OK) {
         struct cis_replay_request mine = *r;
         struct cis_tape_player player = {

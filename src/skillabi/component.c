@@ -73,10 +73,8 @@ static const char *off(void *self, struct cis_str interface, struct cis_str name
 }
 
 static const struct which all_of_it = {.features = CIS_WASI_ALL};
-const struct cis_iface_provider cis_skillabi_provider = {.function = resolve,
-                                                         .resource = resource,
-                                                         .self = (void *)(uintptr_t)&all_of_it,
-                                                         .trap_unknown = true};
+const struct cis_iface_provider cis_skillabi_provider = {
+    .function = resolve, .resource = resource, .self = (void *)(uintptr_t)&all_of_it};
 
 /* ---- the plan ---- */
 

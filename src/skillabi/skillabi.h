@@ -45,8 +45,8 @@ struct cis_skillabi_plan {
 cis_code cis_skillabi_plan(const struct cis_image_info *info,
                            const struct cis_skillabi_options *options,
                            struct cis_skillabi_plan *out, struct cis_error *err);
-/* All that a component may import, cis:skill and WASI 0.2; what nobody provides traps. For replays,
- * which call none of it. */
+/* All that a component of a skill may import: cis:skill and WASI 0.2, its unstable parts too. For
+ * replays, which call none of it. */
 extern const struct cis_iface_provider cis_skillabi_provider;
 /* Binds the image to the rows chosen by the plan's rules. */
 cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *options,

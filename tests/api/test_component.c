@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "cis/cis.h"
 #include "harness.h"
 
@@ -254,6 +255,102 @@ static cis_result *invoke(struct place *p, const char *call, cis_cancel *cancel)
     assert_ok(cis_wasi_run_start(run, p->module, &result, err));
     cis_wasi_run_free(run);
     return result;
+}
+
+/* ---- recorded and played ---- */
+
+/* Recorded with the provider, played with a runtime that has none of it: the same end. */
+static void assert_played(struct place *p, cis_provider *provider, const char *without,
+                          cis_module *module, const char *call)
+{
+    char *dir = test_dir_new(), path[300];
+    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
+    cis_runtime *elsewhere = NULL;
+    cis_wasi_run *run = run_new(p), *again = NULL;
+    cis_result *first = NULL, *played = NULL;
+    snprintf(path, sizeof path, "%s/run.tape", dir);
+    cis_wasi_run_without(run, without);
+    cis_wasi_run_provide(run, provider);
+    cis_wasi_run_invoke(run, call);
+    cis_wasi_run_record(run, path);
+    assert_ok(cis_wasi_run_start(run, module, &first, err));
+    int before = made + dropped + closed;
+    config.compile_in_process = true;
+    assert_ok(cis_runtime_new(&config, &elsewhere, err));
+    assert_ok(cis_wasi_run_new(elsewhere, &again, err));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(cis_wasi_run_replay(again, path, &played, err));
+        assert_int_equal(cis_result_code(played), cis_result_code(first));
+        assert_string_equal(cis_result_message(played), cis_result_message(first));
+        assert_string_equal(cis_result_stream(played, 1, NULL, NULL),
+                            cis_result_output(first, NULL));
+        cis_result_free(played);
+    }
+    assert_int_equal(made + dropped + closed, before); /* nobody was asked */
+    cis_result_free(first);
+    cis_wasi_run_free(run);
+    cis_wasi_run_free(again);
+    cis_runtime_free(elsewhere);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
+static void runs_with_interfaces_in_c_are_played_without_them(void **state)
+{
+    struct place *p = *state;
+    static const char *const calls[] = {
+        "many(5)",       "give(3)", "give(9)",   "leave(3)", "leave(7)", /* a trap */
+        "nothing()",     "add(5)",  "add(2000)", "add(13)", /* the function ends the run */
+        "greet(\"you\")"};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        assert_played(p, p->provider, NULL, p->module, calls[i]);
+    }
+    assert_true(made > 5 && closed == 1);
+}
+
+static enum cis_code f_dice(cis_wit_call *call, void *self)
+{
+    (void)self;
+    cis_wit_set_u64(cis_wit_result(call), 6);
+    return CIS_OK;
+}
+
+/* What is built in answers in another way than what stood in its place. */
+static void what_stood_in_for_a_package_is_played_too(void **state)
+{
+    struct place *p = *state;
+    static const char DICE[] =
+        "(component (import \"wasi:random/random@0.2.0\" (instance $i"
+        "  (export \"get-random-u64\" (func (result u64)))))"
+        " (core func $f (canon lower (func $i \"get-random-u64\")))"
+        " (core module $m (import \"i\" \"f\" (func $f (result i64)))"
+        "  (func (export \"roll\") (result i64) (call $f)))"
+        " (core instance $g (instantiate $m (with \"i\" (instance (export \"f\" (func $f))))))"
+        " (func (export \"roll\") (result u64) (canon lift (core func $g \"roll\"))))";
+    cis_provider *dice = NULL;
+    cis_module *module = NULL;
+    assert_ok(cis_provider_new(&dice, err));
+    cis_provider_interface(dice, "wasi:random/random@0.2.3");
+    cis_provider_function(dice, "get-random-u64", "func() -> u64", f_dice, NULL);
+    assert_ok(cis_module_load(p->runtime, DICE, sizeof DICE - 1, "dice", &module, err));
+    assert_played(p, dice, "wasi:random", module, "roll()");
+    cis_module_unref(module);
+    cis_provider_free(dice);
+}
+
+static void instance_that_is_kept_is_not_recorded(void **state)
+{
+    struct place *p = *state;
+    cis_wasi_run *run = run_new(p);
+    cis_component *c = NULL;
+    cis_wasi_run_provide(run, p->provider);
+    cis_wasi_run_record(run, "/nowhere/run.tape");
+    assert_fails(CIS_E_UNSUPPORTED, "an instance that is kept cannot be recorded",
+                 cis_component_open(run, p->module, &c, err));
+    cis_wasi_run_record(run, NULL);
+    assert_ok(cis_component_open(run, p->module, &c, err));
+    cis_component_close(c);
+    cis_wasi_run_free(run);
 }
 
 /* ---- what works ---- */
@@ -718,6 +815,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(functions_in_c_are_called_with_values_and_text),
+        TEST(runs_with_interfaces_in_c_are_played_without_them),
+        TEST(what_stood_in_for_a_package_is_played_too),
+        TEST(instance_that_is_kept_is_not_recorded),
         TEST(run_has_interfaces_and_data_of_its_own),
         TEST(handed_over_is_dropped_unless_it_is_taken),
         TEST(many_objects_pass_in_constant_memory),

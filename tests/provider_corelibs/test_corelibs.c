@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cis/cis.h"
 #include "harness.h"
+#include "tapefile.h"
 
 enum { V4, V6 };
 enum op {
@@ -546,6 +547,71 @@ static void cancellation_ends_a_call_that_waits(void **state)
     cis_cancel_unref(cancel);
 }
 
+/* Other bytes in the recorded argument of send: the second place where they are on the tape, after
+ * the module and before the answer of receive. */
+static void change_what_was_sent(const char *path)
+{
+    static const char sent[] = "hello, world";
+    CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(4u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(4u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4u << 20);
+    assert_ok(cis_file_read(path, &file, err));
+    tape_unframe(&file, &bytes);
+    char *at = memmem(bytes.ptr, bytes.len, sent, sizeof sent - 1);
+    assert_non_null(at);
+    at = memmem(at + 1, bytes.len - (size_t)(at + 1 - (char *)bytes.ptr), sent, sizeof sent - 1);
+    assert_non_null(at);
+    at[7] = 'W';
+    tape_put_frames(file.ptr, bytes.ptr, bytes.len, &out);
+    assert_ok(cis_file_write(path, cis_buf_bytes(&out), 0600, err));
+}
+
+/* Slices of memory and values alike: the guest has the same calls answered, and nobody is there. */
+static void sockets_are_played_without_a_network(void **state)
+{
+    static const struct {
+        enum op op;
+        int how;
+    } scenes[] = {{CLIENT, ECHO}, {LOTS, AFTER}, {RESET, THROW}, {DATAGRAMS, ECHO_UDP}};
+    char *dir = test_dir_new(), path[300];
+    (void)state;
+    snprintf(path, sizeof path, "%s/run.tape", dir);
+    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+        struct peer p;
+        char text[64];
+        cis_wasi_run *run = NULL, *again = NULL;
+        cis_result *first = NULL, *played = NULL;
+        assert_true(peer_start(&p, V4, scenes[i].how));
+        snprintf(text, sizeof text, "go(%d, %d, %u)", scenes[i].op, V4, p.port);
+        assert_ok(cis_wasi_run_new(runtime, &run, err));
+        for (const char *const *grant = ALL; *grant != NULL; grant++) {
+            cis_wasi_run_allow(run, *grant);
+        }
+        cis_wasi_run_invoke(run, text);
+        cis_wasi_run_record(run, path);
+        assert_ok(cis_wasi_run_start(run, module, &first, err));
+        peer_end(&p);
+        assert_string_equal(cis_result_output(first, NULL), "0\n");
+        assert_ok(cis_wasi_run_new(runtime, &again, err));
+        assert_ok(cis_wasi_run_replay(again, path, &played, err));
+        assert_int_equal(cis_result_code(played), CIS_OK);
+        assert_string_equal(cis_result_stream(played, 1, NULL, NULL), "0\n");
+        cis_result_free(played);
+        if (scenes[i].op == CLIENT) {
+            change_what_was_sent(path);
+            assert_fails(CIS_E_DIVERGED,
+                         "(scheduler:core-libs/wasi-tcp.[method]tcp-socket.send): argument 2 (12 "
+                         "bytes here) is not the recorded one",
+                         cis_wasi_run_replay(again, path, &played, err));
+        }
+        cis_result_free(first);
+        cis_wasi_run_free(run);
+        cis_wasi_run_free(again);
+    }
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
 static void without_the_provider_it_is_named(void **state)
 {
     cis_wasi_run *run = NULL;
@@ -573,6 +639,7 @@ int main(void)
         cmocka_unit_test(dropped_sockets_are_closed),
         cmocka_unit_test(deadline_ends_a_call_that_waits),
         cmocka_unit_test(cancellation_ends_a_call_that_waits),
+        cmocka_unit_test(sockets_are_played_without_a_network),
         cmocka_unit_test(without_the_provider_it_is_named),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -68,6 +68,35 @@ static void what_came_through_sockets_is_played_without_a_network(void **state)
     }
 }
 
+/* Linked as they were then: what was missing is missing again. */
+static void what_trapped_for_want_of_a_provider_traps_again(void **state)
+{
+    struct sys *s = *state;
+    static const char *const imports[][2] = {{"acme:gpu/cores@1.2.0", "count"},
+                                             {"wasi:sockets/network@0.2.0", "network-error-code"},
+                                             {"wasi:random/random@0.2.0", "get-random-u64"}};
+    for (size_t i = 0; i < 3; i++) {
+        char text[1000], name[200];
+        snprintf(text, sizeof text,
+                 "(component (import \"%s\" (instance $i (export \"%s\" (func (result u64)))))"
+                 " (core func $f (canon lower (func $i \"%s\")))"
+                 " (core module $m (import \"i\" \"f\" (func $f (result i64)))"
+                 "  (func (export \"f\") (result i64) (call $f)))"
+                 " (core instance $g (instantiate $m (with \"i\" (instance"
+                 "  (export \"f\" (func $f))))))"
+                 " (func (export \"f\") (result u64) (canon lift (core func $g \"f\"))))",
+                 imports[i][0], imports[i][1], imports[i][1]);
+        snprintf(name, sizeof name, "called %s.%s, which nothing provides", imports[i][0],
+                 imports[i][1]);
+        char *wat = sys_wat(s, "missing.wat", text);
+        assert_same(
+            s, 134,
+            RUN(s, "--trap-unknown-imports", "--without", "wasi:random", "--invoke", "f()", wat));
+        assert_contains(sys_err(s), name);
+        free(wat);
+    }
+}
+
 static void typed_skills_are_played_without_their_services(void **state)
 {
     struct sys *s = *state;
@@ -153,6 +182,7 @@ int main(void)
         T(a_component_finds_the_same_world_again),
         T(every_end_of_a_component_is_played),
         T(what_came_through_sockets_is_played_without_a_network),
+        T(what_trapped_for_want_of_a_provider_traps_again),
         T(typed_skills_are_played_without_their_services),
         T(a_call_as_text_is_played_with_what_it_printed),
         T(the_first_call_of_a_component_that_differs_is_named),
