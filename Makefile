@@ -19,6 +19,7 @@ demo: build ## install an example skill, run it, show what it left behind
 	@tools/demo.sh
 
 examples: build ## components in JavaScript and Python, with toolchains that it installs, built and checked
+	@$(CMAKE) --build --preset release -j $(JOBS) --target examples_httpd
 	@tools/examples.sh
 
 check: build/dev/.built build/asan/.built ## all tests, also under the sanitizers; the summary comes last

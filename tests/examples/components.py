@@ -3,13 +3,16 @@
 tools/examples.sh, which builds them; not a part of `make check`. Test names are sentences."""
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import unittest
 
 CIS = os.environ["CIS_PROGRAM"]
 MADE = os.environ["CIS_EXAMPLES"]
-CACHE = os.path.join(MADE, "cache")  # compiled code; data is of each test
+HTTPD = os.environ["CIS_HTTPD"]  # the tests' server, tests/tools/httpd.c
+CACHE = os.path.join(MADE, "cache")  # compiled code: of all tests, for it takes a while
+KEY = os.path.join(MADE, "cache.key")  # what it is checked by; cis keeps it with the data, which are of each test
 
 
 class Case(unittest.TestCase):
@@ -17,15 +20,65 @@ class Case(unittest.TestCase):
         home = tempfile.TemporaryDirectory()
         self.addCleanup(home.cleanup)
         self.home = home.name
+        self.addCleanup(self.keep_key, os.path.join(home.name, "cis", "cache.key"))
+        if os.path.exists(KEY):
+            os.mkdir(os.path.join(home.name, "cis"), 0o700)
+            shutil.copy(KEY, os.path.join(home.name, "cis", "cache.key"))
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("CIS_", "XDG_"))}
         self.env.update(XDG_DATA_HOME=home.name, XDG_CONFIG_HOME=home.name, XDG_CACHE_HOME=CACHE,
                         CIS_ENGINE_COMPILE_TIME="600s")  # CPython is 18 MB
+
+    @staticmethod
+    def keep_key(made):
+        if os.path.exists(made) and not os.path.exists(KEY):
+            shutil.copy(made, KEY)
 
     def cis(self, *args, exit_code=0, stdin=""):
         run = subprocess.run([CIS, *args], env=self.env, input=stdin, capture_output=True, text=True, timeout=900,
                              check=False)
         self.assertEqual(run.returncode, exit_code, f"cis {' '.join(args)}\n{run.stdout}\n{run.stderr}")
         return run
+
+
+class Server:
+    """The tests' server with TLS, on loopback, under a certificate of an authority of its own."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.ca, self.log = self.path("ca.pem"), self.path("log")
+        names = self.path("names")
+        with open(names, "w", encoding="utf-8") as handle:
+            handle.write("subjectAltName=IP:127.0.0.1\n")
+        self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=examples", "-days", "2",
+                     "-keyout", self.path("ca.key"), "-out", self.ca)
+        self.openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1",
+                     "-keyout", self.path("key.pem"), "-out", self.path("request.pem"))
+        self.openssl("x509", "-req", "-in", self.path("request.pem"), "-CA", self.ca, "-CAkey", self.path("ca.key"),
+                     "-CAcreateserial", "-days", "2", "-extfile", names, "-out", self.path("cert.pem"))
+        port, told = os.pipe()  # it says its port here, or ends
+        self.process = subprocess.Popen([HTTPD, "--port-file", f"/dev/fd/{told}", "--tls", self.path("cert.pem"),
+                                         self.path("key.pem"), "--log", self.log],
+                                        stdin=subprocess.PIPE, pass_fds=(told,))
+        os.close(told)
+        with open(port, encoding="utf-8") as handle:
+            self.origin = f"https://127.0.0.1:{int(handle.readline())}"
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def openssl(self, *args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+    def requests(self):
+        if not os.path.exists(self.log):
+            return 0  # it is made with the first one
+        with open(self.log, encoding="utf-8") as handle:
+            return handle.read().count("\n----\n")
+
+    def close(self):
+        self.process.stdin.close()  # which ends it
+        self.process.wait()
+        self.folder.cleanup()
 
 
 class Skills(Case):
@@ -59,7 +112,7 @@ class Skills(Case):
 
 
 class Program:
-    """The same for both languages; WASM, FILES and CAUGHT differ."""
+    """The same for all of them; what differs has a name in capitals."""
 
     def words(self, *args, **how):
         return self.cis("run", "--memory", "512MiB", *args, **how)
@@ -83,6 +136,15 @@ class Program:
         # The folder that was made is there already: an error of WASI that nobody catches.
         self.words("--dir", folder + "::/d:cow", self.WASM, "files", exit_code=self.REFUSED)
 
+    def test_no_folder_is_there_unless_one_is_mounted(self):
+        self.assertIn(self.NO_FOLDER, self.words(self.WASM, "files", exit_code=self.UNMOUNTED).stderr)
+        self.assertIn(self.READ_ONLY, self.words("--dir", self.home + "::/d:ro", self.WASM, "files",
+                                                 exit_code=self.REFUSED).stderr)
+
+    def test_no_variable_and_no_clock_is_there_without_leave(self):
+        self.assertEqual(self.words(self.WASM, "env").stdout, "environment \n")
+        self.assertIn("clock", self.words("--no-clock", self.WASM, "clocks", exit_code=125).stderr)
+
     def test_files_of_a_workspace_are_committed_or_not(self):
         self.words("--workspace", "/d", self.WASM, "files")
         self.assertEqual(self.cis("fs", "cat", "/made/renamed").stdout, self.FILES)
@@ -92,7 +154,7 @@ class Program:
         self.assertIn("on purpose", self.words(self.WASM, "throw", exit_code=self.UNCAUGHT).stderr)
 
     def test_its_exit_code_is_its_own(self):
-        self.words(self.WASM, "exit7", exit_code=self.EXIT)
+        self.words(self.WASM, "exit7", exit_code=7)
 
     def test_it_is_recorded_and_played(self):
         tape = os.path.join(self.home, "run.tape")
@@ -100,24 +162,118 @@ class Program:
         self.assertEqual(self.cis("replay", tape).stdout, run.stdout)
 
 
-class JavaScript(Program, Case):
+class Web:
+    """Beside that: fetch, from a server with TLS. PARTS is what it posts, NO_… what a failure is called."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.close)
+
+    def setUp(self):
+        super().setUp()
+        self.origin = self.server.origin
+        self.env["CIS_HTTP_CA_FILE"] = self.server.ca
+
+    def fetches(self, *args, **how):
+        return self.words("--http", self.origin, self.WASM, *args, **how)
+
+    def test_fetch_gets_and_posts_over_tls(self):
+        run = self.fetches(f"get={self.origin}/hello", f"post={self.origin}/echo", f"get={self.origin}/status/404")
+        self.assertTrue(run.stdout.startswith("get 200 hello\npost 200 POST /echo HTTP/1.1\n"), run.stdout)
+        self.assertRegex(run.stdout, "(?i)x-mine: yes")
+        self.assertIn(self.FILES + "\nget 404", run.stdout)
+
+    def test_bodies_are_streams_both_ways(self):
+        run = self.fetches(f"stream={self.origin}/huge?bytes=3000000", f"post={self.origin}/stream/mirror")
+        self.assertEqual(run.stdout, f"stream 3000000 True\npost 200 {self.FILES}\n".replace("True", self.TRUE))
+
+    def test_a_late_response_holds_up_no_other(self):
+        self.assertEqual(self.fetches(f"both={self.origin}").stdout, "both hello late\n")
+
+    def test_what_is_not_granted_is_an_exception_and_told(self):
+        requests = self.server.requests()
+        for args in ((f"refused={self.origin}/hello",), ("--http", "https://127.0.0.1:1", f"refused={self.origin}/hello")):
+            run = self.words(*args[:-1], self.WASM, args[-1])
+            self.assertEqual(run.stdout, f"refused {self.NO_GRANT}\n")
+            self.assertIn(f"(--allow http={self.origin})", run.stderr)
+        run = self.words(self.WASM, f"get={self.origin}/hello", exit_code=1)  # nobody catches it
+        self.assertIn(self.NO_GRANT, run.stderr)
+        self.assertEqual(self.server.requests(), requests)
+
+    def test_a_certificate_of_an_unknown_authority_is_an_exception(self):
+        del self.env["CIS_HTTP_CA_FILE"]
+        requests = self.server.requests()
+        self.assertEqual(self.fetches(f"refused={self.origin}/hello").stdout, f"refused {self.NO_TRUST}\n")
+        self.assertEqual(self.server.requests(), requests)
+
+    def test_a_connection_that_breaks_is_an_exception(self):
+        self.assertEqual(self.fetches(f"refused={self.origin}/close").stdout, f"refused {self.NO_ANSWER}\n")
+        self.assertIn(self.CUT_SHORT, self.fetches(f"get={self.origin}/lie", exit_code=1).stderr)
+
+    def test_its_time_limit_ends_it_while_it_waits(self):
+        self.words("--time", "2s", "--http", self.origin, self.WASM, f"get={self.origin}/hang", exit_code=124)
+
+    def test_what_was_fetched_is_recorded_and_played_without_the_server(self):
+        tape = os.path.join(self.home, "run.tape")
+        run = self.words("--record", tape, "--http", self.origin, self.WASM, f"get={self.origin}/hello",
+                         f"post={self.origin}/stream/mirror")
+        requests = self.server.requests()
+        self.assertEqual(self.cis("replay", tape).stdout, run.stdout)
+        self.assertEqual(self.server.requests(), requests)
+
+
+class QuickJS(Program, Case):
     WASM = os.path.join(MADE, "program-js.wasm")
     FILES = "by JavaScript"
     CAUGHT = "caught no-entry"
-    UNCAUGHT = 134  # the engine in it ends with a trap
+    UNCAUGHT = UNMOUNTED = 134  # the engine in it ends with a trap
     REFUSED = 1  # the err of run
-    EXIT = 7
+    NO_FOLDER = READ_ONLY = ""
 
     def test_the_err_of_run_is_exit_code_1(self):
         self.words(self.WASM, "fail", exit_code=1)
 
 
-class Python(Program, Case):
+class StarlingMonkey(Web, Program, Case):
+    WASM = os.path.join(MADE, "program-web.wasm")
+    FILES = "by JavaScript"
+    TRUE = "true"
+    CAUGHT = "caught no-entry"
+    UNCAUGHT = UNMOUNTED = REFUSED = 1
+    NO_FOLDER = "no folder is mounted"
+    READ_ONLY = "read-only"
+    NO_GRANT = "Error"
+    NO_TRUST = NO_ANSWER = "TypeError"
+    CUT_SHORT = "IO error"
+
+    def test_exports_are_invoked_and_an_exception_is_an_err_or_a_trap(self):
+        def invoke(call, *args, **how):
+            return self.words(*args, "--invoke", call, self.WASM, **how)
+
+        grant = ("--http", self.origin)
+        self.assertEqual(invoke(f'text("{self.origin}/hello")', *grant).stdout, 'ok("hello")\n')
+        self.assertEqual(invoke(f'status("{self.origin}/status/404")', *grant).stdout, "404\n")
+        self.assertTrue(invoke(f'text("{self.origin}/hello")').stdout.startswith('err("Error: '))
+        run = invoke(f'status("{self.origin}/hello")', exit_code=134)
+        self.assertRegex(run.stderr, "status@.*web.js")
+
+
+class Python(Web, Program, Case):
     WASM = os.path.join(MADE, "program-python.wasm")
     FILES = "by Python"
+    TRUE = "True"
     CAUGHT = "caught No such file or directory"
-    UNCAUGHT = REFUSED = 134
-    EXIT = 1  # its runtime knows success and failure alone
+    UNCAUGHT = UNMOUNTED = REFUSED = 134
+    NO_FOLDER = "FileNotFoundError"
+    READ_ONLY = "OSError"
+    NO_GRANT = "ErrorCode_HttpRequestDenied"
+    NO_TRUST = "ErrorCode_TlsCertificateError"
+    NO_ANSWER = "ErrorCode_ConnectionTerminated"
+    CUT_SHORT = "StreamError_LastOperationFailed"
+
+    def test_its_sys_exit_is_success_or_failure(self):
+        self.words(self.WASM, "quit7", exit_code=1)
 
 
 if __name__ == "__main__":
