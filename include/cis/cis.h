@@ -5,6 +5,7 @@
 #include "cis/cancel.h"
 #include "cis/component.h"
 #include "cis/error.h"
+#include "cis/http_handler.h"
 #include "cis/runtime.h"
 #include "cis/service.h"
 #include "cis/skill.h"

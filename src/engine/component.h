@@ -266,9 +266,12 @@ cis_code cis_vals_new(cis_guest *guest, size_t nargs, cis_vals **out_vals, struc
 void cis_vals_free(cis_vals *vals);
 cis_val *cis_vals_arg(cis_vals *vals, size_t i);
 const cis_val *cis_vals_result(const cis_vals *vals);
-/* Calls an exported function, "f" or "interface#f"; `type` is what the caller
- * expects. The limits,
- * ends and refusals of cis_guest_call. */
+/* Handles among arguments (cis_val_set_own) that no guest got. What is behind them is left: their
+ * `drop` is for those that a guest had. */
+void cis_vals_drop(cis_vals *vals);
+/* Calls an exported function, "f" or "interface#f"; `type` is what the caller expects, resources in
+ * it as own<?>. When it fails and the guest has not ended, it was not called, and has none of the
+ * handles. The limits, ends and refusals of cis_guest_call. */
 cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *type, cis_vals *vals,
                             struct cis_error *err);
 /* The same with arguments and result as WAVE text: `name` is found, `text` is "f(1, \"a\")" with

@@ -199,6 +199,14 @@ void cis_vals_free(cis_vals *vals)
     cis_free(vals);
 }
 
+void cis_vals_drop(cis_vals *vals)
+{
+    for (size_t i = 0; i < vals->n; i++) {
+        (void)cis_val_each_resource(vals->guest, cis_vals_arg(vals, i), cis_val_drop_resource,
+                                    NULL);
+    }
+}
+
 cis_val *cis_vals_arg(cis_vals *vals, size_t i)
 {
     return (cis_val *)&vals->args[i];

@@ -2,6 +2,7 @@
 #include "cis/component.h"
 
 #include "base/mem.h"
+#include "cis/http_handler.h"
 #include "lib/wasi.h"
 #include "lib/wit.h"
 
@@ -10,6 +11,7 @@ struct cis_component {
     cis_module *module;
     cis_session *session;
     cis_wit_call *call; /* the one that is being made; NULL */
+    bool handling;      /* a request is being answered */
 };
 
 enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
@@ -58,6 +60,9 @@ enum cis_code cis_component_eval(cis_component *c, const char *text, char **out_
                                  struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(CIS_OUTPUT_MAX_DEFAULT);
+    if (c->handling) {
+        return cis_fail(err, CIS_E_USAGE, "eval: another call is being made");
+    }
     cis_session_rearm(c->session);
     CIS_TRY(cis_run_component_text(c->session, text, &out, err));
     char *copy = cis_strdup(out.len != 0 ? cis_buf_cstr(&out) : "");
@@ -66,6 +71,19 @@ enum cis_code cis_component_eval(cis_component *c, const char *text, char **out_
     }
     *out_text = copy;
     return CIS_OK;
+}
+
+enum cis_code cis_component_handle(cis_component *c, const struct cis_http_incoming *request,
+                                   struct cis_http_answer *out_answer, struct cis_error *err)
+{
+    if (c->call != NULL || c->handling) {
+        return cis_fail(err, CIS_E_USAGE, "handle: another call is being made");
+    }
+    cis_session_rearm(c->session);
+    c->handling = true;
+    cis_code code = cis_run_component_handle(c->session, request, out_answer, err);
+    c->handling = false;
+    return code;
 }
 
 static cis_code call_make(cis_component *c, const char *name, const char *type, cis_wit_call *call,
@@ -92,7 +110,7 @@ static cis_code call_make(cis_component *c, const char *name, const char *type, 
 enum cis_code cis_component_begin(cis_component *c, const char *name, const char *type,
                                   cis_wit_call **out_call, struct cis_error *err)
 {
-    if (c->call != NULL) {
+    if (c->call != NULL || c->handling) {
         return cis_fail(err, CIS_E_USAGE, "%s: another call is being made", name);
     }
     cis_wit_call *call = cis_zalloc(sizeof *call);

@@ -148,7 +148,13 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
         *out = cis_str_of(request->program->invoke);
         return CIS_OK;
     }
-    const struct cis_extern *e = cis_wasi_p2_command(cis_image_info(request->image));
+    const struct cis_image_info *info = cis_image_info(request->image);
+    const struct cis_extern *e = cis_wasi_p2_command(info);
+    if (e == NULL && cis_wasi_p2_handler(info) != NULL) {
+        return cis_fail(err, CIS_E_ENTRY,
+                        "exports wasi:http/incoming-handler, not wasi:cli/run: it answers HTTP "
+                        "requests, which cis run does not give");
+    }
     if (e == NULL) {
         return cis_fail(err, CIS_E_ENTRY,
                         "exports no wasi:cli/run@0.2; --invoke 'f(args)' calls a function");
@@ -196,6 +202,16 @@ cis_code cis_run_component_text(cis_session *s, const char *call, struct cis_buf
         return cis_fail(err, code, "%s; functions: %s", why.msg, cis_buf_cstr(&names));
     }
     return code == CIS_OK ? CIS_OK : cis_fail(err, code, "%s", why.msg);
+}
+
+cis_code cis_run_component_handle(cis_session *s, const struct cis_http_incoming *request,
+                                  struct cis_http_answer *out_answer, struct cis_error *err)
+{
+    const struct cis_extern *e = cis_wasi_p2_handler(cis_image_info(s->request.image));
+    if (e == NULL) {
+        return cis_fail(err, CIS_E_ENTRY, "exports no wasi:http/incoming-handler@0.2");
+    }
+    return cis_wasi_p2_handle(s->guest, e->name, request, out_answer, err);
 }
 
 static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, struct cis_error *err)

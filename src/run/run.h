@@ -7,6 +7,7 @@
 #ifndef CIS_RUN_RUN_H
 #define CIS_RUN_RUN_H
 
+#include "cis/http_handler.h"
 #include "engine/component.h"
 #include "engine/tape.h"
 #include "host/host.h"
@@ -130,6 +131,10 @@ struct cis_run_outcome {
 /* `f(args)` or `interface.f(args)` in the guest of a session of a component; its answer as text. */
 cis_code cis_run_component_text(cis_session *session, const char *call, struct cis_buf *out,
                                 struct cis_error *err);
+
+/* cis_component_handle, in the guest of a session of a component. */
+cis_code cis_run_component_handle(cis_session *session, const struct cis_http_incoming *request,
+                                  struct cis_http_answer *out_answer, struct cis_error *err);
 
 /* Does a program find this import (WASI, or a memory of env)? For naming those it does not. */
 bool cis_run_provides(const struct cis_extern *import);

@@ -155,6 +155,11 @@ static cis_code check_entry(const struct cis_image_info *info,
         plan->kind = "command";
         return CIS_OK;
     }
+    if (cis_wasi_p2_handler(info) != NULL && method == NULL) {
+        return cis_fail(err, CIS_E_ENTRY,
+                        "exports wasi:http/incoming-handler: it answers HTTP requests "
+                        "(cis_component_handle of libcis), and is neither program nor skill");
+    }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ERROR_MSG_MAX - 1);
     cis_buf_printf(&text, "a component is entered by its exported function run%s%.64s",
                    method != NULL ? ", not " : ", or wasi:cli/run", method != NULL ? method : "");

@@ -5,7 +5,8 @@
 #include "http_job.h"
 
 __asm__(".section \".custom_section.cis:wit\",\"\",@\n"
-        ".incbin \"" HTTP_WIT "\"\n"
+        ".incbin \"" HTTP_WIT "http_world.wit\"\n"
+        ".incbin \"" HTTP_WIT "http_interfaces.wit\"\n"
         ".text\n");
 
 /* What the engine puts lists into. */

@@ -205,7 +205,17 @@ void future_get(uint32_t self, struct future_response *out);
 I("[resource-drop]future-incoming-response") void future_drop(uint32_t self);
 I("http-error-code") void http_error_code(uint32_t error, struct maybe_error *out);
 
-/* Of a server; a program gets no such handle. */
+/* Of one that answers requests; a program gets no such handle. */
+I("[method]incoming-request.method") void asked_method(uint32_t self, struct a_case *out);
+I("[method]incoming-request.path-with-query")
+void asked_path(uint32_t self, struct maybe_text *out);
+I("[method]incoming-request.scheme") void asked_scheme(uint32_t self, struct maybe_scheme *out);
+I("[method]incoming-request.authority")
+void asked_authority(uint32_t self, struct maybe_text *out);
+I("[method]incoming-request.headers") uint32_t asked_headers(uint32_t self);
+I("[method]incoming-request.consume") void asked_consume(uint32_t self, struct made *out);
+I("[resource-drop]incoming-request") void asked_drop(uint32_t self);
+I("[resource-drop]response-outparam") void outparam_drop(uint32_t self);
 I("[static]response-outparam.set")
 void outparam_set(uint32_t self, bool failed, uint32_t response, uint32_t payload, uint64_t n,
                   uint32_t a, uint32_t b, uint32_t c, uint32_t d);

@@ -21,7 +21,8 @@ static void public_structs_keep_their_sizes(void **state)
         SIZE(cis_http_header, 16),     SIZE(cis_http_request, 72), SIZE(cis_http_response, 40),
         SIZE(cis_http_service, 80),    SIZE(cis_log_service, 24),  SIZE(cis_services, 32),
         SIZE(cis_runtime_config, 120), SIZE(cis_value, 16),        SIZE(cis_run_options, 144),
-        SIZE(cis_skill_options, 88),
+        SIZE(cis_skill_options, 88),   SIZE(cis_http_head, 40),    SIZE(cis_http_incoming, 144),
+        SIZE(cis_http_answer, 200),
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].is != rows[i].was) {
@@ -40,6 +41,12 @@ static void init_macros_set_the_size(void **state)
     struct cis_ai_service ai = CIS_AI_SERVICE_INIT;
     struct cis_http_service http = CIS_HTTP_SERVICE_INIT;
     struct cis_log_service log = CIS_LOG_SERVICE_INIT;
+    struct cis_http_incoming incoming = CIS_HTTP_INCOMING_INIT;
+    struct cis_http_answer answer = CIS_HTTP_ANSWER_INIT;
+    assert_int_equal(incoming.size, sizeof incoming);
+    assert_int_equal(answer.size, sizeof answer);
+    assert_int_equal(incoming.read_fd, -1);
+    assert_int_equal(incoming.write_fd, -1);
     assert_int_equal(config.size, sizeof config);
     assert_int_equal(options.size, sizeof options);
     assert_int_equal(skill.size, sizeof skill);

@@ -325,6 +325,20 @@ static void tls_is_verified(void **state)
     assert_out("response: connection-refused\n");
 }
 
+static void a_component_that_answers_requests_is_called_that(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+    snprintf(path, sizeof path, "%s/incoming.component.wasm", w->sys.home);
+    assert_exit(&w->sys, 0,
+                cis(&w->sys, "component", "new", CIS_GUESTS_DIR "/incoming.wasm", "-o", path));
+    assert_exit(&w->sys, 126, cis(&w->sys, "run", path));
+    assert_contains(sys_err(&w->sys), "exports wasi:http/incoming-handler, not wasi:cli/run: it "
+                                      "answers HTTP requests, which cis run does not give");
+    assert_exit(&w->sys, 0, cis(&w->sys, "inspect", path));
+    assert_out("runs: no: exports wasi:http/incoming-handler: it answers HTTP requests");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -345,6 +359,7 @@ int main(int argc, char **argv)
         TEST(a_run_ends_while_it_waits),
         TEST(everything_may_be_dropped_at_every_stage),
         TEST(tls_is_verified),
+        TEST(a_component_that_answers_requests_is_called_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

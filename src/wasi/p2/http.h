@@ -195,10 +195,11 @@ struct p2_out_body {
     bool finished, told;      /* ended by the guest, and said so to the exchange */
     bool cut;                 /* nobody takes it any more */
     bool flushing;
+    bool answers; /* of a response */
     enum cis_http_fault fault;
     struct p2_fields *trailers;
 };
-cis_code p2_out_body_new(cis_guest *guest, uint64_t length, struct p2_out_body **out,
+cis_code p2_out_body_new(cis_guest *guest, uint64_t length, bool answers, struct p2_out_body **out,
                          struct cis_error *err);
 /* What waits here goes to the exchange, as far as there is room. After a look. */
 void p2_out_body_push(struct p2_out_body *body);
@@ -211,7 +212,7 @@ struct p2_message {
     char *authority, *path; /* NULL: none */
     struct p2_fields *fields;
     struct p2_out_body *body; /* a reference; NULL: not taken */
-    struct p2_exchange *in;   /* of a request that came in: where its body is; NULL: none */
+    struct p2_exchange *in;   /* of a request that came in: where its body is; a reference */
     uint16_t status;
     uint64_t charged;
 };
@@ -219,6 +220,26 @@ struct p2_http_options {
     struct http_time_option connect, first_byte, between;
 };
 void p2_message_free(struct cis_host *host, struct p2_message *message);
+/* A request without anything in it, whose fields are these: their reference is the message's,
+ * whatever happens. */
+cis_code p2_message_new(cis_guest *guest, struct p2_fields *fields, struct p2_message **out,
+                        struct cis_error *err);
+/* Parts of a request, judged; *out_good false: nothing was changed. */
+cis_code p2_message_put_method(cis_guest *guest, struct p2_message *m, struct http_case method,
+                               bool *out_good, struct cis_error *err);
+cis_code p2_message_put_scheme(cis_guest *guest, struct p2_message *m,
+                               struct http_scheme_option scheme, bool *out_good,
+                               struct cis_error *err);
+cis_code p2_message_put_authority(cis_guest *guest, struct p2_message *m,
+                                  struct http_text_option text, bool *out_good,
+                                  struct cis_error *err);
+cis_code p2_message_put_path(cis_guest *guest, struct p2_message *m, struct http_text_option text,
+                             bool *out_good, struct cis_error *err);
+extern const char *const p2_http_methods[HTTP_METHOD_OTHER];
+/* "GET"; of the message. */
+const char *p2_message_method_name(const struct p2_message *m);
+/* All but what is the host's to send; list has room for fields->n. Returns how many. */
+size_t p2_fields_list(const struct p2_fields *fields, struct cis_http_header *list);
 
 /* ---- exchanges ---- */
 struct p2_exchange {
@@ -235,8 +256,12 @@ struct p2_exchange {
     bool streamed, streaming; /* that body's stream was taken, and lives */
     bool late;                /* its trailers were */
     bool counted;             /* a refusal was */
+    short events;             /* of state.fd; 0: POLLIN */
     uint64_t charged;
 };
+/* One over this handle, which takes this much of the host. NULL: there is no room for one. */
+struct p2_exchange *p2_exchange_new(struct cis_host *host, const struct cis_http_service *http,
+                                    uint64_t bytes);
 extern const struct p2_source_ops p2_exchange_ops, p2_out_body_ops;
 /* Everything that can be done now. guest NULL: nobody to count a refusal for. */
 void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted);
@@ -245,11 +270,14 @@ void p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault);
 
 /* ---- shared ---- */
 void p2_http_error(struct http_error *out, enum cis_http_fault fault);
-/* HTTP-request-body-size with how many there were. */
-void p2_http_error_size(struct http_error *out, uint64_t bytes);
+/* The body of a request or of a response has another size, with how many bytes there were. */
+void p2_http_error_size(struct http_error *out, enum cis_http_fault fault, uint64_t bytes);
 void p2_http_error_text(struct http_error *out, const char *text);
 /* Like cis_budget_charge, but one that fails ends the run with its limit named. */
 cis_code p2_http_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
+/* http_incoming.c: the answer to the request that this handle came with, if it is not over. */
+cis_code p2_incoming_answer(cis_guest *guest, uint64_t number, const struct http_made_error *answer,
+                            struct cis_error *err);
 /* The last handle of an entry of wasi:http is gone. */
 void p2_http_let_go(struct cis_host *host, struct p2_thing *thing);
 

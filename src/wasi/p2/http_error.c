@@ -10,9 +10,9 @@ void p2_http_error(struct http_error *out, enum cis_http_fault fault)
     out->is = (uint32_t)(fault != CIS_HTTP_FINE ? fault : CIS_HTTP_INTERNAL) - 1;
 }
 
-void p2_http_error_size(struct http_error *out, uint64_t bytes)
+void p2_http_error_size(struct http_error *out, enum cis_http_fault fault, uint64_t bytes)
 {
-    p2_http_error(out, CIS_HTTP_REQUEST_BODY_SIZE);
+    p2_http_error(out, fault);
     out->bytes.has = true;
     out->bytes.n = bytes;
 }
@@ -46,8 +46,9 @@ cis_code p2_http_error_code(cis_guest *guest, const void *args, void *result, st
     } else if (source != NULL && source->ops == &p2_out_body_ops) {
         const struct p2_out_body *body = (const struct p2_out_body *)source;
         r->has = true;
-        if (body->fault == CIS_HTTP_REQUEST_BODY_SIZE) {
-            p2_http_error_size(&r->error, body->written);
+        if (body->fault == CIS_HTTP_REQUEST_BODY_SIZE ||
+            body->fault == CIS_HTTP_RESPONSE_BODY_SIZE) {
+            p2_http_error_size(&r->error, body->fault, body->written);
         } else {
             p2_http_error(&r->error, body->fault);
         }

@@ -71,7 +71,7 @@ static void exchange_wish(struct p2_source *self, enum p2_way way, struct p2_wis
         return;
     }
     out->fd = x->state.fd;
-    out->events = POLLIN;
+    out->events = x->events != 0 ? x->events : POLLIN;
     out->at_ns = x->state.at_ns != 0 ? x->state.at_ns : 1;
 }
 
@@ -142,13 +142,6 @@ static void write_url(const struct p2_message *m, struct cis_buf *out)
     cis_buf_text(out, path);
 }
 
-static const char *method_name(const struct p2_message *m)
-{
-    static const char *const names[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
-                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
-    return m->method.is < HTTP_METHOD_OTHER ? names[m->method.is] : m->method.other.ptr;
-}
-
 /* Also where there is no service: a run without a grant is told that, and nothing else. */
 static enum cis_http_fault judge_url(struct cis_host *host, const struct cis_buf *text)
 {
@@ -194,19 +187,6 @@ static enum cis_http_fault judge(struct cis_host *host, const struct p2_message 
     return none ? CIS_HTTP_REQUEST_BODY_SIZE : CIS_HTTP_FINE;
 }
 
-/* All but the length, which is the exchange's to send. */
-static size_t list_headers(const struct p2_fields *fields, struct cis_http_header *list)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < fields->n; i++) {
-        const struct p2_field *field = &fields->at[i];
-        if (!cis_header_of_host((struct cis_str){field->name, field->name_len})) {
-            list[n++] = (struct cis_http_header){field->name, field->value};
-        }
-    }
-    return n;
-}
-
 static uint64_t span(const struct http_time_option *time, uint64_t otherwise)
 {
     return time->has ? time->ns : otherwise;
@@ -224,10 +204,10 @@ static enum cis_http_fault open_exchange(struct p2_exchange *x, const struct p2_
         return CIS_HTTP_INTERNAL;
     }
     const struct cis_http_opening opening = {.size = sizeof opening,
-                                             .method = method_name(m),
+                                             .method = p2_message_method_name(m),
                                              .url = cis_buf_cstr(url),
                                              .headers = list,
-                                             .nheaders = list_headers(m->fields, list),
+                                             .nheaders = p2_fields_list(m->fields, list),
                                              .has_body = m->body != NULL,
                                              .body_len = length,
                                              .connect_ns = span(&o->connect, CONNECT_NS),
@@ -250,10 +230,10 @@ static const struct cis_http_service *service_of(const struct cis_host *host)
                : NULL;
 }
 
-/* NULL: there is no room for one, which the guest is told. */
-static struct p2_exchange *exchange_new(struct cis_host *host, const struct cis_http_service *http)
+struct p2_exchange *p2_exchange_new(struct cis_host *host, const struct cis_http_service *http,
+                                    uint64_t bytes)
 {
-    uint64_t cost = sizeof(struct p2_exchange) + CIS_HTTP_EXCHANGE_MAX;
+    uint64_t cost = sizeof(struct p2_exchange) + bytes;
     if (host->wasi_p2->nexchanges == P2_HTTP_EXCHANGES_MAX ||
         cis_budget_charge(&host->budget, cost, "HTTP", NULL) != CIS_OK) {
         return NULL;
@@ -283,7 +263,8 @@ static enum cis_http_fault send_off(struct cis_host *host, const struct p2_messa
         return fault;
     }
     const struct cis_http_service *http = service_of(host);
-    struct p2_exchange *x = http != NULL ? exchange_new(host, http) : NULL;
+    struct p2_exchange *x =
+        http != NULL ? p2_exchange_new(host, http, CIS_HTTP_EXCHANGE_MAX) : NULL;
     if (x == NULL) {
         return http == NULL ? CIS_HTTP_CONFIGURATION : CIS_HTTP_CONNECTION_LIMIT;
     }
@@ -307,7 +288,7 @@ static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_ht
         cis_guest_refused(guest, CIS_GRANT_HTTP);
     }
     if (fault == CIS_HTTP_REQUEST_BODY_SIZE) {
-        p2_http_error_size(&r->error, 0);
+        p2_http_error_size(&r->error, fault, 0);
     } else if (fault != CIS_HTTP_FINE) {
         p2_http_error(&r->error, fault);
     }

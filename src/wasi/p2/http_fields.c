@@ -163,6 +163,19 @@ bool p2_fields_length(const struct p2_fields *fields, uint64_t *out_length)
     return true;
 }
 
+/* The length is not among them: it says how the message is framed. */
+size_t p2_fields_list(const struct p2_fields *fields, struct cis_http_header *list)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < fields->n; i++) {
+        const struct p2_field *field = &fields->at[i];
+        if (!cis_header_of_host(name_of(field))) {
+            list[n++] = (struct cis_http_header){field->name, field->value};
+        }
+    }
+    return n;
+}
+
 /* ---- what guests may put into them ---- */
 
 /* A length is the guest's to say, and held against what it writes. */

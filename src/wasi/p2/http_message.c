@@ -8,6 +8,9 @@
 
 #define TEXT_MAX 8192u /* of a path, an authority, a name */
 
+const char *const p2_http_methods[HTTP_METHOD_OTHER] = {
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+
 static struct p2_message *message_at(cis_guest *guest, uint32_t rep)
 {
     return p2_at(guest, rep)->message;
@@ -34,21 +37,32 @@ void p2_message_free(struct cis_host *host, struct p2_message *m)
     cis_free(m);
 }
 
-/* A message with the headers that an owned handle names, which cannot be changed from here on. */
+/* The headers cannot be changed from here on. */
+cis_code p2_message_new(cis_guest *guest, struct p2_fields *fields, struct p2_message **out,
+                        struct cis_error *err)
+{
+    cis_code code = p2_http_charge(guest, sizeof **out, err);
+    struct p2_message *m = code == CIS_OK ? cis_zalloc(sizeof *m) : NULL;
+    if (m == NULL) {
+        cis_budget_release(cis_guest_budget(guest), code == CIS_OK ? sizeof *m : 0);
+        p2_fields_unref(cis_host_of(guest), fields);
+        return code != CIS_OK ? code : cis_fail(err, CIS_E_NOMEM, "http: out of memory");
+    }
+    m->charged = sizeof *m;
+    m->status = 200;
+    m->fields = fields;
+    fields->immutable = true;
+    *out = m;
+    return CIS_OK;
+}
+
+/* A message with the headers that an owned handle names. */
 static cis_code message_new(cis_guest *guest, enum p2_kind kind, uint32_t fields, uint32_t *out_rep,
                             struct cis_error *err)
 {
     struct p2_thing *thing;
-    CIS_TRY(p2_http_charge(guest, sizeof *thing->message, err));
-    struct p2_message *m = cis_zalloc(sizeof *m);
-    if (m == NULL) {
-        cis_budget_release(cis_guest_budget(guest), sizeof *m);
-        return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
-    }
-    m->charged = sizeof *m;
-    m->status = 200;
-    m->fields = p2_fields_take(guest, fields);
-    m->fields->immutable = true;
+    struct p2_message *m = NULL;
+    CIS_TRY(p2_message_new(guest, p2_fields_take(guest, fields), &m, err));
     cis_code code = p2_new(guest, kind, out_rep, &thing, err);
     if (code != CIS_OK) {
         p2_message_free(cis_host_of(guest), m);
@@ -79,14 +93,16 @@ cis_code p2_message_headers(cis_guest *guest, const void *args, void *result, st
 
 cis_code p2_message_body(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    struct p2_message *m = message_at(guest, *(const uint32_t *)args);
+    const struct p2_thing *thing = p2_at(guest, *(const uint32_t *)args);
+    struct p2_message *m = thing->message;
+    bool answers = thing->kind == P2_OUT_RESPONSE;
     struct http_made *r = result;
     uint64_t length;
     r->failed = m->body != NULL || !p2_fields_length(m->fields, &length);
     if (r->failed) {
         return CIS_OK;
     }
-    CIS_TRY(p2_out_body_new(guest, length, &m->body, err));
+    CIS_TRY(p2_out_body_new(guest, length, answers, &m->body, err));
     return p2_new_over(guest, P2_OUT_BODY, &m->body->source, P2_WRITES, &r->rep, err);
 }
 
@@ -132,15 +148,28 @@ cis_code p2_message_method(cis_guest *guest, const void *args, void *result, str
     return CIS_OK;
 }
 
+cis_code p2_message_put_method(cis_guest *guest, struct p2_message *m, struct http_case method,
+                               bool *out_good, struct cis_error *err)
+{
+    bool other = method.is == HTTP_METHOD_OTHER;
+    *out_good = !other || (method.other.len <= 64 && cis_header_token(method.other));
+    return *out_good ? set_case(guest, m, &m->method, method, other, err) : CIS_OK;
+}
+
 cis_code p2_message_set_method(cis_guest *guest, const void *args, void *result,
                                struct cis_error *err)
 {
     const struct http_set_method *a = args;
     struct http_done *r = result;
-    bool other = a->method.is == HTTP_METHOD_OTHER;
-    r->failed = other && (a->method.other.len > 64 || !cis_header_token(a->method.other));
-    struct p2_message *m = message_at(guest, a->self);
-    return r->failed ? CIS_OK : set_case(guest, m, &m->method, a->method, other, err);
+    bool good = false;
+    CIS_TRY(p2_message_put_method(guest, message_at(guest, a->self), a->method, &good, err));
+    r->failed = !good;
+    return CIS_OK;
+}
+
+const char *p2_message_method_name(const struct p2_message *m)
+{
+    return m->method.is < HTTP_METHOD_OTHER ? p2_http_methods[m->method.is] : m->method.other.ptr;
 }
 
 cis_code p2_message_scheme(cis_guest *guest, const void *args, void *result, struct cis_error *err)
@@ -163,19 +192,28 @@ static bool is_scheme(struct cis_str text)
     return text.len > 0 && text.len <= 64;
 }
 
+cis_code p2_message_put_scheme(cis_guest *guest, struct p2_message *m,
+                               struct http_scheme_option scheme, bool *out_good,
+                               struct cis_error *err)
+{
+    bool other = scheme.has && scheme.scheme.is == HTTP_SCHEME_OTHER;
+    *out_good = !other || is_scheme(scheme.scheme.other);
+    if (!*out_good) {
+        return CIS_OK;
+    }
+    m->scheme.has = scheme.has;
+    return set_case(guest, m, &m->scheme.scheme, scheme.scheme, other, err);
+}
+
 cis_code p2_message_set_scheme(cis_guest *guest, const void *args, void *result,
                                struct cis_error *err)
 {
     const struct http_set_scheme *a = args;
     struct http_done *r = result;
-    bool other = a->scheme.has && a->scheme.scheme.is == HTTP_SCHEME_OTHER;
-    r->failed = other && !is_scheme(a->scheme.scheme.other);
-    if (r->failed) {
-        return CIS_OK;
-    }
-    struct p2_message *m = message_at(guest, a->self);
-    m->scheme.has = a->scheme.has;
-    return set_case(guest, m, &m->scheme.scheme, a->scheme.scheme, other, err);
+    bool good = false;
+    CIS_TRY(p2_message_put_scheme(guest, message_at(guest, a->self), a->scheme, &good, err));
+    r->failed = !good;
+    return CIS_OK;
 }
 
 static cis_code give_text(const char *text, void *result)
@@ -229,25 +267,26 @@ static bool is_path(struct cis_str text)
     return text.len <= TEXT_MAX && (text.len == 0 || text.ptr[0] == '/' || text.ptr[0] == '?');
 }
 
-cis_code p2_message_set_authority(cis_guest *guest, const void *args, void *result,
-                                  struct cis_error *err)
-{
-    const struct http_set_text *a = args;
-    struct http_done *r = result;
-    struct p2_message *m = message_at(guest, a->self);
-    r->failed = a->text.has && !is_authority(a->text.text);
-    return r->failed ? CIS_OK : set_text(guest, m, &m->authority, a->text.has, a->text.text, err);
-}
-
-cis_code p2_message_set_path(cis_guest *guest, const void *args, void *result,
-                             struct cis_error *err)
-{
-    const struct http_set_text *a = args;
-    struct http_done *r = result;
-    struct p2_message *m = message_at(guest, a->self);
-    r->failed = a->text.has && !is_path(a->text.text);
-    return r->failed ? CIS_OK : set_text(guest, m, &m->path, a->text.has, a->text.text, err);
-}
+#define TEXT(part)                                                                                 \
+    cis_code p2_message_put_##part(cis_guest *guest, struct p2_message *m,                         \
+                                   struct http_text_option text, bool *out_good,                   \
+                                   struct cis_error *err)                                          \
+    {                                                                                              \
+        *out_good = !text.has || is_##part(text.text);                                             \
+        return *out_good ? set_text(guest, m, &m->part, text.has, text.text, err) : CIS_OK;        \
+    }                                                                                              \
+    cis_code p2_message_set_##part(cis_guest *guest, const void *args, void *result,               \
+                                   struct cis_error *err)                                          \
+    {                                                                                              \
+        const struct http_set_text *a = args;                                                      \
+        struct http_done *r = result;                                                              \
+        bool good = false;                                                                         \
+        CIS_TRY(p2_message_put_##part(guest, message_at(guest, a->self), a->text, &good, err));    \
+        r->failed = !good;                                                                         \
+        return CIS_OK;                                                                             \
+    }
+TEXT(authority)
+TEXT(path)
 
 /* ---- what only one kind has ---- */
 
@@ -285,16 +324,17 @@ cis_code p2_out_response_set_status(cis_guest *guest, const void *args, void *re
     return CIS_OK;
 }
 
-/* Nobody has sent this program a request, so nobody waits for the answer. */
 cis_code p2_outparam_set(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct http_outparam *a = args;
-    (void)result, (void)err;
+    uint64_t number = p2_at(guest, a->self)->offset;
+    (void)result;
     p2_drop(guest, a->self);
+    cis_code code = p2_incoming_answer(guest, number, &a->response, err);
     if (!a->response.failed) {
-        p2_drop(guest, a->response.rep);
+        p2_drop(guest, a->response.rep); /* what was answered with is taken from it */
     }
-    return CIS_OK;
+    return code;
 }
 
 /* ---- options ---- */

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "policy/header.h"
 
-cis_code p2_out_body_new(cis_guest *guest, uint64_t length, struct p2_out_body **out,
+cis_code p2_out_body_new(cis_guest *guest, uint64_t length, bool answers, struct p2_out_body **out,
                          struct cis_error *err)
 {
     uint64_t cost = sizeof **out + P2_CHUNK;
@@ -20,6 +20,7 @@ cis_code p2_out_body_new(cis_guest *guest, uint64_t length, struct p2_out_body *
     }
     p2_source_init(&b->source, &p2_out_body_ops);
     b->length = length;
+    b->answers = answers;
     b->charged = cost;
     *out = b;
     return CIS_OK;
@@ -34,13 +35,19 @@ static void body_free(struct cis_host *host, struct p2_source *source)
     cis_free(b);
 }
 
+static enum cis_http_fault size_fault(const struct p2_out_body *b)
+{
+    return b->answers ? CIS_HTTP_RESPONSE_BODY_SIZE : CIS_HTTP_REQUEST_BODY_SIZE;
+}
+
 /* Nothing more will come of it; an exchange that waits for the rest cannot go on. */
 void p2_out_body_cut(struct p2_out_body *b)
 {
     struct p2_exchange *x = b->x;
     b->cut = true;
     if (x != NULL && !b->finished && !x->state.closed) {
-        p2_exchange_fail(x, b->fault != CIS_HTTP_FINE ? b->fault : CIS_HTTP_PROTOCOL);
+        enum cis_http_fault cut = b->answers ? CIS_HTTP_INCOMPLETE : CIS_HTTP_PROTOCOL;
+        p2_exchange_fail(x, b->fault != CIS_HTTP_FINE ? b->fault : cut);
     }
 }
 
@@ -166,7 +173,7 @@ static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes
     }
     if (data.len > b->length - b->written) {
         b->written += data.len;
-        b->fault = CIS_HTTP_REQUEST_BODY_SIZE;
+        b->fault = size_fault(b);
         p2_out_body_cut(b);
         return EIO;
     }
@@ -242,10 +249,9 @@ static void end(cis_guest *guest, struct p2_out_body *b, struct http_done_error 
     r->failed = true;
     if (b->streaming) {
         p2_http_error_text(&r->error, "the body's stream is still there");
-    } else if (b->fault == CIS_HTTP_REQUEST_BODY_SIZE ||
-               (b->length != UINT64_MAX && b->written != b->length)) {
-        b->fault = CIS_HTTP_REQUEST_BODY_SIZE;
-        p2_http_error_size(&r->error, b->written);
+    } else if (b->fault == size_fault(b) || (b->length != UINT64_MAX && b->written != b->length)) {
+        b->fault = size_fault(b);
+        p2_http_error_size(&r->error, b->fault, b->written);
     } else if (!good_trailers(b)) {
         b->fault = CIS_HTTP_PROTOCOL;
         p2_http_error(&r->error, b->fault);

@@ -78,7 +78,8 @@ struct p2_thing {
         struct p2_message *message;      /* IN_REQUEST, OUT_REQUEST, OUT_RESPONSE */
         struct p2_http_options *options; /* REQUEST_OPTIONS */
     };
-    uint64_t offset;   /* INPUT, OUTPUT over a file; UDP_IN, UDP_OUT: which pair it is of */
+    uint64_t offset;   /* INPUT, OUTPUT over a file; UDP_IN, UDP_OUT: which pair it is of; OUTPARAM:
+                        * which request */
     uint64_t promised; /* OUTPUT, UDP_OUT: what check-write or check-send last allowed */
 };
 
@@ -98,9 +99,11 @@ struct cis_wasi_p2 {
     size_t nnumbers;
     struct pollfd *fds; /* of the wait under way */
     size_t nfds;
-    uint64_t round;         /* number of that wait */
-    uint32_t nexchanges;    /* of HTTP, at once */
-    struct p2_source *busy; /* those that have something under way */
+    uint64_t round;               /* number of that wait */
+    uint32_t nexchanges;          /* of HTTP, at once */
+    uint64_t nrequests;           /* that came in, ever */
+    struct p2_incoming *incoming; /* the one that is being answered; NULL */
+    struct p2_source *busy;       /* those that have something under way */
     size_t nbusy;
 };
 

@@ -48,15 +48,23 @@ bool cis_wasi_p2_interface(struct cis_str interface, uint32_t *out_grants)
     return known;
 }
 
-#define RUN "wasi:cli/run@0.2."
-
-const struct cis_extern *cis_wasi_p2_command(const struct cis_image_info *info)
+static const struct cis_extern *export_of(const struct cis_image_info *info, struct cis_str name)
 {
     for (size_t i = 0; i < info->nexports; i++) {
         const struct cis_extern *e = &info->exports[i];
-        if (e->name.len >= sizeof RUN && cis_str_starts(e->name, CIS_STR(RUN))) {
+        if (e->name.len > name.len && cis_str_starts(e->name, name)) {
             return e;
         }
     }
     return NULL;
+}
+
+const struct cis_extern *cis_wasi_p2_command(const struct cis_image_info *info)
+{
+    return export_of(info, CIS_STR("wasi:cli/run@0.2."));
+}
+
+const struct cis_extern *cis_wasi_p2_handler(const struct cis_image_info *info)
+{
+    return export_of(info, CIS_STR("wasi:http/incoming-handler@0.2."));
 }
