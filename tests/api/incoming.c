@@ -24,18 +24,24 @@ static void load_guest(struct place *p)
     cis_buf_done(&wasm);
 }
 
-int place_setup(void **state)
+int place_setup_slots(void **state, uint32_t cpu_slots)
 {
     struct place *p = calloc(1, sizeof *p);
     struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
     assert_non_null(p);
     config.compile_in_process = true;
+    config.cpu_slots = cpu_slots;
     assert_ok(cis_runtime_new(&config, &p->runtime, err));
     load_guest(p);
     assert_ok(cis_wasi_run_new(p->runtime, &p->run, err));
     place_renew(p);
     *state = p;
     return 0;
+}
+
+int place_setup(void **state)
+{
+    return place_setup_slots(state, 0);
 }
 
 int place_teardown(void **state)

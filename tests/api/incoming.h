@@ -11,6 +11,8 @@ struct place {
     cis_wasi_run *run;
     cis_component *component;
 };
+/* With so many CPU slots; 0: as many as cores. */
+int place_setup_slots(void **state, uint32_t cpu_slots);
 int place_setup(void **state);
 int place_teardown(void **state);
 /* The instance again: the one before has ended, or is not wanted any more. */
