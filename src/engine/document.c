@@ -17,18 +17,22 @@ static cis_code take(wasmtime_error_t *error, struct cis_glue_text *text, const 
 
 /* ---- the work itself, in the child or here ---- */
 
-static bool has_start(struct cis_bytes binary, const char *name)
+/* The encoder takes a module for valid, and does not live through all that is not. out_start: it
+ * has an export _start. */
+static cis_code check_module(struct cis_bytes binary, const char *name, bool *out_start,
+                             struct cis_error *err)
 {
     const struct cis_image_options o = {.name = name,
                                         .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS};
     struct cis_image_info *info = NULL;
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(64u << 20);
     uint8_t digest[CIS_SHA256_BYTES] = {0};
-    bool found = cis_scan_json(binary, &o, &json, NULL) == CIS_OK &&
-                 cis_info_from_json(cis_buf_view(&json), digest, &info, NULL) == CIS_OK &&
-                 cis_info_export(info, CIS_STR("_start")) != NULL;
+    CIS_TRY(cis_scan_json(binary, &o, &json, err));
+    CIS_TRY(cis_info_from_json(cis_buf_view(&json), digest, &info, err));
+    bool component = info->component;
+    *out_start = cis_info_export(info, CIS_STR("_start")) != NULL;
     cis_image_info_free(info);
-    return found;
+    return component ? cis_fail(err, CIS_E_INVALID, "%s: is a component already", name) : CIS_OK;
 }
 
 cis_code cis_child_component(struct cis_bytes adapter, struct cis_bytes module, const char *name,
@@ -38,9 +42,14 @@ cis_code cis_child_component(struct cis_bytes adapter, struct cis_bytes module, 
     CIS_TRY(cis_module_binary(module, name, &converted, err));
     struct cis_bytes binary = converted.len != 0 ? cis_buf_bytes(&converted) : module;
     struct cis_glue_text text = {0};
-    return take(cis_glue_component_new(binary.ptr, binary.len, adapter.ptr, adapter.len,
-                                       !has_start(binary, name), &text),
-                &text, name, out, err);
+    bool starts, any;
+    CIS_TRY(check_module(binary, name, &starts, err));
+    if (adapter.len >= 4 && memcmp(adapter.ptr, "\0asm", 4) == 0) {
+        CIS_TRY(check_module(adapter, "adapter", &any, err));
+    }
+    return take(
+        cis_glue_component_new(binary.ptr, binary.len, adapter.ptr, adapter.len, !starts, &text),
+        &text, name, out, err);
 }
 
 cis_code cis_child_wit(struct cis_bytes wasm, const char *name, struct cis_buf *out,

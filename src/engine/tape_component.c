@@ -342,7 +342,8 @@ static cis_code play_text(cis_guest *guest, struct cis_str name)
     struct cis_error err = {0};
     cis_tape_get_long(guest->tape, &text);
     CIS_TRY(cis_tape_unplayable(guest));
-    cis_code code = cis_component_call_text(guest, name, cis_buf_view(&text), &result, &err);
+    const struct cis_str call = {cis_buf_cstr(&text), text.len};
+    cis_code code = cis_component_call_text(guest, name, call, &result, &err);
     return compare_result(guest, code, &result);
 }
 
@@ -361,8 +362,11 @@ static cis_code play_call(cis_guest *guest, struct cis_str name, const char *typ
         }
     }
     cis_code code = cis_component_call(guest, name, type, vals, &err);
-    if (code != CIS_OK && guest->end.code == CIS_OK) {
-        return cis_tape_fail(guest, &err); /* it could not even be called */
+    if (code != CIS_OK && guest->end.code == CIS_OK) { /* it could not even be called */
+        if (code != CIS_E_NOMEM && code != CIS_E_BUDGET) {
+            cis_tape_damaged(guest->tape, err.msg); /* and was not then: it is the same module */
+        }
+        return cis_tape_fail(guest, &err);
     }
     if (code == CIS_OK) {
         cis_tape_result(guest->tape, vals, &result);

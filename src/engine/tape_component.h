@@ -23,7 +23,7 @@ struct cis_tape_bytes {
     size_t at;
 };
 void cis_tape_val_put(const cis_tape *tape, const cis_val *val, struct cis_buf *out);
-/* CIS_E_DAMAGED, and what building a value fails with. */
+/* CIS_E_DAMAGED, CIS_E_NOMEM, CIS_E_BUDGET. */
 cis_code cis_tape_val_get(cis_guest *guest, struct cis_tape_bytes *in, cis_val *out,
                           struct cis_error *err);
 size_t cis_tape_shape_args(enum cis_shape shape);

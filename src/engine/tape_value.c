@@ -348,7 +348,12 @@ static cis_code get_val(cis_guest *guest, struct cis_tape_bytes *in, unsigned de
 cis_code cis_tape_val_get(cis_guest *guest, struct cis_tape_bytes *in, cis_val *out,
                           struct cis_error *err)
 {
-    return get_val(guest, in, 0, out, err);
+    cis_code code = get_val(guest, in, 0, out, err);
+    if (code == CIS_OK || code == CIS_E_NOMEM || code == CIS_E_BUDGET) {
+        return code;
+    }
+    err->code = CIS_E_DAMAGED; /* what no guest and no host could have given */
+    return CIS_E_DAMAGED;
 }
 
 /* ---- functions with a shape ---- */
@@ -385,6 +390,16 @@ static bool has_pairs(enum cis_shape shape)
     return shape == CIS_SHAPE_TEXT_PAIRS || shape == CIS_SHAPE_FIELD_ENTRIES ||
            shape == CIS_SHAPE_FIELD_FROM || shape == CIS_SHAPE_NET_RECEIVE ||
            shape == CIS_SHAPE_NET_SEND;
+}
+
+/* Lists that the engine reads of an answer of this shape, whatever else a tape has. */
+static bool lacks_list(enum cis_shape shape, const struct cis_answer *a)
+{
+    bool numbers = shape == CIS_SHAPE_POLL || shape == CIS_SHAPE_GET_NAMED;
+    bool items = shape == CIS_SHAPE_TEXTS || shape == CIS_SHAPE_TEXT_PAIRS ||
+                 shape == CIS_SHAPE_FIELD_GET || shape == CIS_SHAPE_FIELD_ENTRIES ||
+                 shape == CIS_SHAPE_NET_RECEIVE || shape == CIS_SHAPE_GET_NAMED;
+    return a->nitems != 0 && ((numbers && a->numbers == NULL) || (items && a->items == NULL));
 }
 
 /* What an argument points to, side by side: its bytes, or the items of a list with their lengths.
@@ -515,6 +530,10 @@ void cis_tape_get_answer(cis_tape *tape, enum cis_shape shape, struct cis_answer
     a.numbers = (bits & 8) != 0 ? tape->numbers : NULL;
     if (a.items == NULL && a.numbers == NULL) {
         a.nitems = 0;
+    }
+    if (lacks_list(shape, &a)) {
+        cis_tape_damaged(tape, "an answer that no host gives");
+        return;
     }
     for (size_t i = 0; a.items != NULL && i < a.nitems && tape->failed.code == CIS_OK; i++) {
         tape->pairs[i].first.len = get_part(tape);

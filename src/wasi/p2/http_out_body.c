@@ -2,6 +2,7 @@
  * much as one write takes waits here, and goes to the exchange once there is one. */
 #include "wasi/p2/http.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include "base/clock.h"
@@ -164,6 +165,34 @@ static int body_room(cis_guest *guest, struct p2_source *self, size_t *out_n)
     return stopped(b);
 }
 
+/* In order: behind what waits here already, and no more than there is room for by now, which may be
+ * less than there was when it was promised. The rest waits, as a promise is never more than fits.
+ */
+static int pass_on(cis_guest *guest, struct p2_out_body *b, struct cis_bytes data)
+{
+    struct p2_exchange *x = b->x;
+    size_t room = x != NULL && b->nearly == 0 ? x->state.room : 0, n = data.len;
+    n = n < room ? n : room;
+    if (n < data.len) {
+        b->early = b->early != NULL ? b->early : cis_alloc(P2_CHUNK);
+        if (b->early == NULL) {
+            return ENOMEM;
+        }
+        assert(data.len - n <= P2_CHUNK - b->nearly);
+        memcpy(b->early + b->nearly, data.ptr + n, data.len - n);
+        b->nearly += data.len - n;
+    }
+    if (n != 0) {
+        x->http->write(x->http->self, x->handle, data.ptr, n);
+        x->state.room -= n;
+        x->state.flushed = false;
+    }
+    if (x != NULL) {
+        p2_exchange_look(guest, x, false);
+    }
+    return 0;
+}
+
 static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes data)
 {
     struct p2_out_body *b = (struct p2_out_body *)self;
@@ -179,18 +208,7 @@ static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes
     }
     cis_host_of(guest)->http_bytes_out += data.len;
     b->written += data.len;
-    if (b->x != NULL) {
-        b->x->http->write(b->x->http->self, b->x->handle, data.ptr, data.len);
-        p2_exchange_look(guest, b->x, false);
-        return 0;
-    }
-    b->early = b->early != NULL ? b->early : cis_alloc(P2_CHUNK);
-    if (b->early == NULL) {
-        return ENOMEM;
-    }
-    memcpy(b->early + b->nearly, data.ptr, data.len);
-    b->nearly += data.len;
-    return 0;
+    return pass_on(guest, b, data);
 }
 
 static int body_flush(cis_guest *guest, struct p2_source *self)
