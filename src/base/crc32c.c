@@ -1,5 +1,6 @@
 #include "base/crc32c.h"
 
+#include "base/cpu.h"
 #include "base/le.h"
 
 #define POLY 0x82f63b78u
@@ -59,8 +60,7 @@ __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, c
 
 uint32_t cis_crc32c(uint32_t crc, const void *ptr, size_t len)
 {
-    return __builtin_cpu_supports("sse4.2") ? by_instruction(crc, ptr, len)
-                                            : cis_crc32c_table(crc, ptr, len);
+    return cis_cpu_has_crc32c() ? by_instruction(crc, ptr, len) : cis_crc32c_table(crc, ptr, len);
 }
 #else
 uint32_t cis_crc32c(uint32_t crc, const void *ptr, size_t len)

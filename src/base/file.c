@@ -148,6 +148,10 @@ cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
 
 cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err)
 {
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return CIS_OK;
+    }
     CIS_CLEANUP(cis_freep) char *copy = cis_strdup(path);
     if (copy == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
@@ -166,7 +170,6 @@ cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err)
         }
         *p = kept;
     }
-    struct stat st;
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
         return cis_fail(err, CIS_E_IO, "%s: not a directory", path);
     }

@@ -1,7 +1,13 @@
 #include "base/sha256.h"
 
+#include "base/cpu.h"
+
+bool cis_sha256_fast(void)
+{
+    return cis_cpu_has_sha256();
+}
+
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 
 /* FIPS 180-4, 4.2.2 */
@@ -14,13 +20,6 @@ _Alignas(16) static const uint32_t k[64] = {
     0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-
-bool cis_sha256_fast(void)
-{
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & (1u << 29)) != 0 &&
-           __builtin_cpu_supports("sse4.1") != 0;
-}
 
 /* Rounds 4i to 4i+3 with the words w0, and w0 becomes the words sixteen rounds on. */
 #define ROUNDS(i, w0, w1, w2, w3)                                                                  \
@@ -70,11 +69,6 @@ __attribute__((target("sha,sse4.1"))) void cis_sha256_blocks(uint32_t state[8], 
     _mm_storeu_si128(at + 1, _mm_alignr_epi8(dchg, feba, 8));
 }
 #else
-bool cis_sha256_fast(void)
-{
-    return false;
-}
-
 void cis_sha256_blocks(uint32_t state[8], const uint8_t *ptr, size_t blocks)
 {
     (void)state;

@@ -7,6 +7,7 @@
 #include "base/budget.h"
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/crypto.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -303,6 +304,17 @@ static void sha256_in_pieces_is_the_sha256_of_the_whole(void **state)
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+static void the_processor_has_what_the_compiler_finds(void **state)
+{
+    (void)state;
+#if defined(__x86_64__)
+    assert_int_equal(cis_cpu_has_crc32c(), __builtin_cpu_supports("sse4.2") != 0);
+    assert_true(!cis_cpu_has_sha256() || __builtin_cpu_supports("sse4.1"));
+#else
+    assert_false(cis_cpu_has_crc32c() || cis_cpu_has_sha256());
+#endif
+}
+
 /* Pieces of less than 512 bytes are libsodium's; larger ones the processor's, where it can. */
 static void sha256_by_instructions_is_libsodiums(void **state)
 {
@@ -453,6 +465,7 @@ int main(void)
         cmocka_unit_test(names_differ_and_those_of_a_forked_child_too),
         cmocka_unit_test(the_one_time_mac_is_poly1305),
         cmocka_unit_test(sha256_in_pieces_is_the_sha256_of_the_whole),
+        cmocka_unit_test(the_processor_has_what_the_compiler_finds),
         cmocka_unit_test(sha256_by_instructions_is_libsodiums),
         cmocka_unit_test(a_signature_of_other_bytes_does_not_verify),
         cmocka_unit_test(a_url_is_shown_without_its_passwords),
