@@ -132,7 +132,8 @@ cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error 
     return CIS_OK;
 }
 
-cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error *err)
+cis_code cis_app_engine(cis_app *app, uint32_t slots, cis_engine **out_engine,
+                        struct cis_error *err)
 {
     if (app->engine == NULL) {
         const struct cis_config *c = app->config;
@@ -143,12 +144,12 @@ cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error 
         }
         CIS_TRY(make_folder(c->data_dir, err));
         CIS_TRY(make_folder(c->cache_dir, err));
-        uint64_t slots = c->slots;
-        if (!cis_cli_number(app->cli, "slots", &slots) || slots > 4096) {
+        uint64_t cpu_slots = c->slots;
+        if (!cis_cli_number(app->cli, "slots", &cpu_slots) || cpu_slots > 4096) {
             return cis_fail(err, CIS_E_USAGE, "--slots: at most 4096");
         }
-        struct cis_engine_options o = {.pool_slots = c->pool_slots,
-                                       .cpu_slots = (uint32_t)slots,
+        struct cis_engine_options o = {.pool_slots = c->pool_slots != 0 ? c->pool_slots : slots,
+                                       .cpu_slots = (uint32_t)cpu_slots,
                                        .cache_dir = code_dir,
                                        .cache_key = key,
                                        .cache_max_bytes = c->cache_max,

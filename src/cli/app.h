@@ -26,7 +26,11 @@ const char *cis_app_config_dir(const cis_app *app);
 cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err);
 /* Of that store: the caches that views of its files share. */
 cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err);
-cis_code cis_app_engine(cis_app *app, cis_engine **out_engine, struct cis_error *err);
+/* `slots`: of its pool when none are configured, 0: from the system's limits. A pool costs time to
+ * make by its size, and a command that runs has one guest at a time. */
+#define CIS_APP_RUN_SLOTS 8u
+cis_code cis_app_engine(cis_app *app, uint32_t slots, cis_engine **out_engine,
+                        struct cis_error *err);
 /* HTTP as configured, alone. Borrowed from the app. */
 cis_code cis_app_http(cis_app *app, const struct cis_http_service **out_http,
                       struct cis_error *err);

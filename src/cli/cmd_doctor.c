@@ -156,7 +156,7 @@ static void engine(struct doctor *d)
     struct cis_error err = {0};
     cis_engine *engine = NULL;
     say(d, OK, "engine", cis_engine_version(), NULL);
-    if (cis_app_engine(d->app, &engine, &err) != CIS_OK) {
+    if (cis_app_engine(d->app, 0, &engine, &err) != CIS_OK) {
         say_error(d, "engine profile", &err);
         return;
     }

@@ -64,7 +64,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
         r->module_name = wasm;
     }
     CIS_TRY(cis_app_open(cli, &j->app, err));
-    CIS_TRY(cis_app_engine(j->app, &r->engine, err));
+    CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &r->engine, err));
     r->tape = j->tape;
     r->stop = (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), time_ns), cli->cancel};
     r->show = show;

@@ -122,7 +122,7 @@ static cis_code load(struct job *j, struct cis_error *err)
     for (int i = 0; (feature = cis_cli_nth(j->cli, "enable", i)) != NULL; i++) {
         o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
     }
-    CIS_TRY(cis_app_engine(j->app, &r->engine, err));
+    CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &r->engine, err));
     if (j->fd >= 0) {
         CIS_TRY(cis_image_load_file(r->engine, j->fd, &o, read_module, j, &j->image, err));
     } else {

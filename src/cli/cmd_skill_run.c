@@ -274,7 +274,7 @@ static cis_code load_image(struct job *j, struct cis_error *err)
         o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
     }
     const struct cis_buf *bytes = j->installed ? &j->skill.module : &j->module;
-    CIS_TRY(cis_app_engine(j->app, &j->request.engine, err));
+    CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &j->request.engine, err));
     CIS_TRY(cis_image_load(j->request.engine, cis_buf_bytes(bytes), &o, &j->image, err));
     struct cis_engine_stats stats;
     cis_engine_stats(j->request.engine, &stats);

@@ -5,15 +5,40 @@
 #include "engine/guest_in.h"
 
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define NEEDED (CIS_ENGINE_STACK_BYTES + CIS_ENGINE_STACK_MARGIN)
 /* Sanitizers make the host's frames several times larger. */
 #define THREAD_STACK (NEEDED * 2 + (1ull << 20))
 
+#define FIRST_STACK (64ul << 20) /* more is not believed */
+#define PAGE 4096u
+
 static __thread uintptr_t stack_low; /* of this thread; 0: not asked yet */
+
+/* The first thread's stack ends where its rlimit says, and so far nothing else is mapped below it:
+ * the kernel leaves 128 MiB at least. Asking for it (pthread_getattr_np) would read and parse the
+ * process's whole map. The name the kernel ran is the last thing on that stack. 0: not known. */
+static uintptr_t low_of_first_thread(void)
+{
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0), top = (uintptr_t)name;
+    struct rlimit limit;
+    if (name == NULL || gettid() != getpid() || here >= top || top - here > FIRST_STACK ||
+        getrlimit(RLIMIT_STACK, &limit) != 0) {
+        return 0;
+    }
+    top += strlen(name) + 1 + 2 * PAGE; /* never less than where it ends */
+    return top - (limit.rlim_cur < FIRST_STACK ? (uintptr_t)limit.rlim_cur : FIRST_STACK);
+}
 
 static uintptr_t low(void)
 {
+    if (stack_low == 0) {
+        stack_low = low_of_first_thread();
+    }
     if (stack_low == 0) {
         pthread_attr_t attr;
         void *base = NULL;

@@ -8,12 +8,17 @@
 /* Ticks without a guest before the thread goes to sleep. */
 #define LINGER 64
 
-static void sleep_until(uint64_t ns)
+/* Until then, or until the engine closes: who closes it does not wait for a tick. */
+static void sleep_until(struct cis_engine *e, uint64_t ns)
 {
+    struct cis_ticker *t = &e->ticker;
     struct timespec at = {.tv_sec = (time_t)(ns / CIS_NS_PER_S),
                           .tv_nsec = (long)(ns % CIS_NS_PER_S)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) {
+    pthread_mutex_lock(&t->lock);
+    while (!(atomic_load(&t->stop) && cis_slots_idle(e->slots)) &&
+           pthread_cond_timedwait(&t->wake, &t->lock, &at) != ETIMEDOUT) {
     }
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void tick(struct cis_engine *e)
@@ -63,7 +68,7 @@ static void *run(void *arg)
         uint64_t now = cis_clock_mono_ns();
         /* After a delay there is one tick, not a burst of those that were missed. */
         due = due + CIS_TICK_NS > now ? due + CIS_TICK_NS : now + CIS_TICK_NS;
-        sleep_until(due);
+        sleep_until(e, due);
         tick(e);
     }
 }
@@ -71,8 +76,12 @@ static void *run(void *arg)
 cis_code cis_ticker_open(struct cis_engine *e, struct cis_error *err)
 {
     struct cis_ticker *t = &e->ticker;
+    pthread_condattr_t mono;
+    pthread_condattr_init(&mono);
+    pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
     pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->wake, NULL);
+    pthread_cond_init(&t->wake, &mono);
+    pthread_condattr_destroy(&mono);
     atomic_store(&t->awake, true);
     /* Signals of the program go to its own threads. */
     sigset_t all, old;
