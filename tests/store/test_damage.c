@@ -673,6 +673,7 @@ static void commits_that_a_damaged_log_hides_are_missed(void **state)
         leave_log(f, r);
         long size = size_of(f->wal), at = round % 6 == 0 ? pick(32) : pick(size);
         if (round % 6 == 1) {
+            at = round == 1 ? size - 1 : at; /* pages of the log end with zeros */
             assert_int_equal(truncate(f->wal, at), 0);
         } else {
             flip(f->wal, at, (unsigned)pick(8));

@@ -133,6 +133,35 @@ static void reading_makes_no_files(void **state)
     assert_false(cis_file_exists(path));
 }
 
+static bool any_inode(void *self, const struct cis_fs_inode *inode)
+{
+    (void)self, (void)inode;
+    return true;
+}
+
+static void the_first_reads_need_no_thread_and_share_a_connection_with_a_commit(void **state)
+{
+    struct fixture *f = *state;
+    reopen(f);
+    struct sql_store *s = (struct sql_store *)f->store;
+    struct cis_fs_ref ref;
+    uint64_t root = CIS_FS_ROOT;
+    assert_ok(f->store->fs->ref_get(f->store, T, CIS_STR(""), &ref, NULL, err));
+    for (int i = 0; i < 60; i++) {
+        assert_ok(
+            f->store->fs->inodes(f->store, T, ref.head, &root, 1, any_inode, NULL, NULL, err));
+        if (i == 3) {
+            assert_int_equal(atomic_load(&s->reading), 0);
+            assert_ok(put_one(f->store, "k", NULL, err));
+            assert_int_equal(s->open, 1);
+            assert_false(s->has_keeper);
+        }
+    }
+    assert_true(s->has_keeper);
+    assert_ok(put_one(f->store, "l", NULL, err));
+    assert_int_equal(s->open, 2);
+}
+
 static void a_database_opened_to_others_is_closed_again(void **state)
 {
     struct fixture *f = *state;
@@ -817,6 +846,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(files_are_for_the_owner_only),
         TEST(reading_makes_no_files),
+        TEST(the_first_reads_need_no_thread_and_share_a_connection_with_a_commit),
         TEST(a_database_opened_to_others_is_closed_again),
         TEST(a_folder_that_others_may_write_is_refused),
         TEST(a_folder_of_another_user_is_refused),

@@ -65,6 +65,7 @@ struct sql_conn {
     struct sql_conn *next;
     /* reader.c */
     bool reader;  /* was one before */
+    bool kept;    /* counted in store->reading */
     bool reading; /* a read transaction is open, since: */
     uint64_t began_ns;
     struct sql_seen seen[SQL_SEEN];
@@ -108,7 +109,8 @@ struct sql_store {
     atomic_uint waiters;    /* threads that wait for freed */
     /* reader.c */
     _Atomic(struct sql_tenant *) quick[SQL_QUICK]; /* some of tenants, by hash, without the lock */
-    atomic_uint reading;                           /* open read transactions */
+    atomic_uint begun;                             /* read transactions, the first few */
+    atomic_uint reading; /* open read transactions that the keeper looks after */
     pthread_t keeper;
     pthread_cond_t keeper_wake;
     bool has_keeper, closing;

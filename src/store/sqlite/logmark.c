@@ -7,6 +7,7 @@
 #include "store/sqlite/pagesum.h"
 
 #define PAGE_MAX 65536u
+#define FRAMES_AT_ONCE 8u
 #define MARK_BYTES 40 /* magic, salts, end, time, sum: within one sector */
 
 static const char magic[8] = "cis-mark";
@@ -182,24 +183,49 @@ static int64_t count_commits(const struct log_walk *w, uint64_t at, uint64_t end
     return n;
 }
 
-static int walk(struct log_walk *w, uint64_t end, struct sql_loss *out)
+/* The frames from `at` on that are in the piece; *out_good of them are right, until one is not. */
+static int walk_piece(struct log_walk *w, uint8_t *piece, uint64_t n, uint64_t at,
+                      uint64_t *out_good)
 {
     uint64_t step = CIS_SQL_FRAME_HEAD + w->page;
-    uint8_t *frame = cis_alloc(step);
-    if (frame == NULL) {
+    int rc = w->file->pMethods->xRead(w->file, piece, (int)(n * step), (sqlite3_int64)at);
+    if (rc == SQLITE_IOERR_SHORT_READ) {
+        sqlite3_int64 size = 0; /* what was not read is zeros now, which a page may end with */
+        rc = w->file->pMethods->xFileSize(w->file, &size);
+        uint64_t there = size > (sqlite3_int64)at ? ((uint64_t)size - at) / step : 0;
+        n = n < there ? n : there;
+    }
+    *out_good = 0;
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+    while (*out_good < n && frame_right(w, piece + *out_good * step)) {
+        ++*out_good;
+    }
+    return SQLITE_OK;
+}
+
+static int walk(struct log_walk *w, uint64_t end, struct sql_loss *out)
+{
+    uint64_t step = CIS_SQL_FRAME_HEAD + w->page,
+             frames = (end - CIS_SQL_WAL_HEAD + step - 1) / step;
+    uint8_t *piece = cis_alloc(FRAMES_AT_ONCE * step);
+    if (piece == NULL) {
         return SQLITE_IOERR_NOMEM;
     }
     int rc = SQLITE_OK;
-    for (uint64_t at = CIS_SQL_WAL_HEAD; rc == SQLITE_OK && at < end; at += step) {
-        rc = w->file->pMethods->xRead(w->file, frame, (int)step, (sqlite3_int64)at);
-        if (rc == SQLITE_IOERR_SHORT_READ || (rc == SQLITE_OK && !frame_right(w, frame))) {
-            out->frame = (int64_t)((at - CIS_SQL_WAL_HEAD) / step) + 1;
-            out->frames = (int64_t)((end - CIS_SQL_WAL_HEAD) / step);
-            out->commits = count_commits(w, at, end);
+    for (uint64_t done = 0, good, n; rc == SQLITE_OK && done < frames; done += good) {
+        uint64_t at = CIS_SQL_WAL_HEAD + done * step;
+        n = frames - done < FRAMES_AT_ONCE ? frames - done : FRAMES_AT_ONCE;
+        rc = walk_piece(w, piece, n, at, &good);
+        if (rc == SQLITE_OK && good < n) {
+            out->frame = (int64_t)(done + good) + 1;
+            out->frames = (int64_t)frames;
+            out->commits = count_commits(w, at + good * step, end);
             rc = SQLITE_IOERR_DATA;
         }
     }
-    cis_free(frame);
+    cis_free(piece);
     return rc;
 }
 

@@ -8,7 +8,11 @@
  *
  * An open read transaction keeps the write-ahead log from starting over. So no transaction is used
  * for longer than SQL_SNAPSHOT_NS, and a thread of the store, the keeper, ends those that lie idle;
- * it sleeps while there is none. */
+ * it sleeps while there is none.
+ *
+ * A process that reads a few rows and is gone has no use for all that. The first transactions of a
+ * store are ended with their operation, and their connection is the pool's again: no thread, and
+ * the commit at the end opens no second connection. */
 #include <inttypes.h>
 #include <stdio.h>
 #include "base/clock.h"
@@ -16,14 +20,17 @@
 #include "store/chunk.h"
 #include "store/sqlite/read.h"
 
+#define FIRST_READS 16u
+
 /* ---- transactions ---- */
 
 static void forget(struct sql_conn *conn)
 {
     sqlite3_blob_close(conn->blob);
     conn->blob = NULL;
-    if (conn->reading) {
-        conn->reading = false;
+    conn->reading = false;
+    if (conn->kept) {
+        conn->kept = false;
         atomic_fetch_sub(&conn->store->reading, 1);
     }
 }
@@ -39,16 +46,33 @@ void cis_sql_read_end(struct sql_conn *conn)
     forget(conn);
 }
 
+/* The keeper is to look after its transaction. */
+static void keep(struct sql_conn *conn)
+{
+    conn->kept = true;
+    if (atomic_fetch_add(&conn->store->reading, 1) == 0) {
+        cis_sql_keeper_wake(conn->store);
+    }
+}
+
+static bool new_store(struct sql_store *store)
+{
+    return atomic_load_explicit(&store->begun, memory_order_relaxed) < FIRST_READS;
+}
+
 static cis_code read_begin(struct sql_conn *conn, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_READ_BEGIN, &st, err));
     CIS_TRY(cis_sql_done(conn, st, "begin", err));
+    if (new_store(conn->store)) {
+        atomic_fetch_add(&conn->store->begun, 1);
+    }
     conn->reading = true;
     conn->began_ns = cis_clock_mono_ns();
     memset(conn->seen, 0, sizeof conn->seen);
-    if (atomic_fetch_add(&conn->store->reading, 1) == 0) {
-        cis_sql_keeper_wake(conn->store);
+    if (!new_store(conn->store)) {
+        keep(conn);
     }
     return CIS_OK;
 }
@@ -336,6 +360,13 @@ void cis_sql_reader_give(struct sql_reader *r)
     conn->stop = NULL;
     if (conn->reading && sqlite3_get_autocommit(conn->db)) {
         forget(conn); /* an error ended it */
+    }
+    if (new_store(conn->store)) {
+        cis_sql_give(&conn);
+        return;
+    }
+    if (conn->reading && !conn->kept) {
+        keep(conn); /* it began as one of the first */
     }
     put_back(conn);
 }
