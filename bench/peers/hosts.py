@@ -62,7 +62,7 @@ class Runner:
 
 
 class Cis(Runner):
-    network = ["--net", "listen:localhost:*"]
+    network = ["--net", "listen:localhost:*", "--wasi", "network-error-code"]
 
     def __init__(self, name, folder, build, workspace):
         super().__init__(name, folder)
