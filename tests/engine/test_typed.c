@@ -403,6 +403,66 @@ static void a_full_pool_of_components_has_room_for_all_their_instances(void **st
     cis_buf_done(&text);
 }
 
+static uint64_t ask(cis_guest *guest, const char *what)
+{
+    cis_vals *vals = NULL;
+    assert_ok(cis_vals_new(guest, 0, &vals, err));
+    assert_ok(cis_component_call(guest, cis_str_of(what), "func() -> u32", vals, err));
+    uint64_t n = cis_val_uint(cis_vals_result(vals));
+    cis_vals_free(vals);
+    return n;
+}
+
+/* Instances of components take slots that others left: of their bytes, entries and globals nothing
+ * is there. */
+static void slots_of_components_show_nothing_of_the_one_before(void **state)
+{
+    static const char text[] =
+        "(component (core module $m (memory 1) (data (i32.const 100) \"own\")"
+        " (table $t 4 50 funcref) (func $x) (elem declare func $x) (global $g (mut i32) (i32.const "
+        "0))"
+        " (func (export \"dirty\") (result i32)"
+        "  (drop (memory.grow (i32.const 31))) (global.set $g (i32.const 7))"
+        "  (memory.fill (i32.const 0) (i32.const 0xa5) (i32.const 2097152))"
+        "  (drop (table.grow $t (ref.func $x) (i32.const 46)))"
+        "  (table.fill $t (i32.const 0) (ref.func $x) (i32.const 50)) (memory.size))"
+        " (func (export \"foreign\") (result i32) (local $i i32) (local $n i32)"
+        "  (local.set $n (global.get $g)) (drop (memory.grow (i32.const 31)))"
+        "  (drop (table.grow $t (ref.null func) (i32.const 46)))"
+        "  (loop $b (local.set $n (i32.add (local.get $n) (i64.ne (i64.const 0)"
+        "    (i64.load (local.get $i)))))"
+        "   (br_if $b (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 8)))"
+        "    (i32.const 2097152))))"
+        "  (local.set $i (i32.const 0))"
+        "  (loop $e (local.set $n (i32.add (local.get $n)"
+        "    (i32.eqz (ref.is_null (table.get $t (local.get $i))))))"
+        "   (br_if $e (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))"
+        "    (table.size $t)))) (local.get $n)))"
+        " (core instance $a (instantiate $m))"
+        " (func (export \"dirty\") (result u32) (canon lift (core func $a \"dirty\")))"
+        " (func (export \"foreign\") (result u32) (canon lift (core func $a \"foreign\"))))";
+    struct fixture *f = *state;
+    struct cis_image_options options = {.name = "c", .memory_limit = 64u << 20};
+    struct cis_iface_provider none = {.function = find_row};
+    struct cis_guest_options go = {.limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
+                                   .stop = {.deadline_ns = CIS_NEVER}};
+    cis_program *program = NULL;
+    cis_guest *guest = NULL;
+    assert_ok(
+        cis_image_load(f->engine, cis_bytes_of(text, sizeof text - 1), &options, &f->image, err));
+    assert_ok(cis_component_link(f->image, &none, &program, err));
+    for (int round = 0; round < 20; round++) {
+        assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
+        assert_int_equal(ask(guest, "foreign"), 1); /* its own three bytes */
+        cis_guest_free(guest);
+        assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
+        assert_int_equal(ask(guest, "dirty"), 32);
+        cis_guest_free(guest);
+    }
+    assert_true(f->image->profile->pooled);
+    cis_program_unref(program);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -415,6 +475,7 @@ int main(void)
         TEST(what_is_not_provided_or_of_another_type_is_named),
         TEST(components_have_a_place_in_the_pool_when_they_fit),
         TEST(a_full_pool_of_components_has_room_for_all_their_instances),
+        TEST(slots_of_components_show_nothing_of_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
 #include "system.h"
 
 #include <fcntl.h>
-#include <poll.h>
+#include <pty.h>
 #include <sys/wait.h>
 
 struct world {
@@ -147,6 +147,35 @@ static void every_way_to_read_says_that_the_input_has_ended(void **state)
     assert_string_equal(sys_err(&w->sys), ends);
 }
 
+static void only_terminals_are_terminals_for_components(void **state)
+{
+    struct world *w = *state;
+    int master, slave, errors[2], status;
+    char home[4200], said[200] = "";
+    const char *argv[] = {CIS_PROGRAM, "run", w->guest, "terminals", NULL};
+    assert_exit(&w->sys, 0, RUN(w->guest, "terminals"));
+    assert_string_equal(sys_err(&w->sys), "terminals: 000\n");
+    snprintf(home, sizeof home, "CIS_HOME=%s", w->sys.home);
+    assert_true(openpty(&master, &slave, NULL, NULL, NULL) == 0 && pipe2(errors, O_CLOEXEC) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(slave, 0);
+        dup2(slave, 1);
+        dup2(errors[1], 2);
+        putenv(home);
+        execv(CIS_PROGRAM, (char **)(uintptr_t)argv);
+        _exit(99);
+    }
+    close(errors[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(read(errors[0], said, sizeof said - 1) > 0);
+    assert_string_equal(said, "terminals: 110\n");
+    assert_int_equal(status, 0);
+    close(errors[0]);
+    close(master);
+    close(slave);
+}
+
 /* poll(2) takes as many as there may be descriptors; a guest may have more than that. */
 static void there_may_be_more_pollables_than_descriptors(void **state)
 {
@@ -200,6 +229,7 @@ int main(void)
         TEST(a_closed_pipe_gives_closed),
         TEST(a_full_pipe_that_is_closed_gives_closed),
         TEST(every_way_to_read_says_that_the_input_has_ended),
+        TEST(only_terminals_are_terminals_for_components),
         TEST(there_may_be_more_pollables_than_descriptors),
         TEST(directories_that_are_read_are_charged_and_capped),
         TEST(memory_that_a_guest_does_not_give_ends_it),

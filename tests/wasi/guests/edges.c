@@ -3,6 +3,7 @@
  *   closed WHAT     stdout's reader goes between "ready" and the first byte of stdin
  *   fill            stdout is filled, its reader goes after "full"
  *   input           stdin to its end, by each way to read
+ *   terminals       which standard streams are terminals
  *   polls N         N pollables in one call: clocks that never ring, one that does, stdin
  *   listings N      N streams over the first directory, held open, an entry of each
  *   realloc WHAT    what the host asks memory from does not behave */
@@ -158,6 +159,16 @@ static int input(void)
     return 0;
 }
 
+static int terminals(void)
+{
+    struct p2_own in = {0}, out = {0}, error = {0};
+    terminal_stdin(&in);
+    terminal_stdout(&out);
+    terminal_stderr(&error);
+    SAY("terminals: %u%u%u\n", (uint8_t)in.failed, (uint8_t)out.failed, (uint8_t)error.failed);
+    return 0;
+}
+
 static int polls(uint32_t n)
 {
     uint32_t *all = calloc(n, sizeof *all), in = get_stdin(), rings = n / 2;
@@ -217,6 +228,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "input") == 0) {
         return input();
+    }
+    if (strcmp(verb, "terminals") == 0) {
+        return terminals();
     }
     if (strcmp(verb, "polls") == 0) {
         return polls((uint32_t)atoi(a));

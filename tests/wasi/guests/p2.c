@@ -588,6 +588,14 @@ static void a_read_only_mount_stays_as_it_is(void)
     ANSWER(ROFS, fs_mkdir(ro, S("d"), A));
     ANSWER(ROFS, fs_unlink(ro, S("r"), A));
     ANSWER(ROFS, fs_symlink(ro, S("r"), S("l"), A));
+    ANSWER(ROFS, fs_rename(ro, S("r"), ro, S("s"), A));
+    ANSWER(ROFS, fs_link(ro, 0, S("r"), ro, S("s"), A));
+    ANSWER(ROFS, fs_times(ro, 1, 0, 0, 1, 0, 0, A));
+    struct p2_own r = opened(ro, "r", 0, READ);
+    IS(r.failed, 0);
+    ANSWER(ROFS, fs_times(r.n, 1, 0, 0, 1, 0, 0, A));
+    ANSWER(INVAL, fs_set_size(r.n, 0, A));
+    fs_drop(r.n);
     ANSWER(ROFS, fs_times_at(ro, 0, S("r"), 1, 0, 0, 1, 0, 0, A));
     put_file("f", "");
     ANSWER(XDEV, fs_rename(top, S("f"), ro, S("g"), A));
