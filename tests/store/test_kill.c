@@ -11,33 +11,13 @@
 #include "base/file.h"
 #include "store/sqlite/sqlite.h"
 #include "shim_vfs.h"
+#include "statements.h"
 #include "workload.h"
 
 #define ROUNDS_PER_STORE 20 /* then a new one: the first steps of a store die as well */
 #define STEPS 8             /* of one child */
 
 static int kills = 40;
-static long statements, kill_at_statement = -1;
-
-static int on_statement(unsigned what, void *self, void *statement, void *text)
-{
-    (void)what;
-    (void)self;
-    (void)statement;
-    (void)text;
-    if (statements++ == kill_at_statement) {
-        raise(SIGKILL);
-    }
-    return 0;
-}
-
-/* Every connection of the child counts the beginnings and the ends of its statements. */
-static int watch(sqlite3 *db, char **out_message, const struct sqlite3_api_routines *api)
-{
-    (void)out_message;
-    (void)api;
-    return sqlite3_trace_v2(db, SQLITE_TRACE_STMT | SQLITE_TRACE_PROFILE, on_statement, NULL);
-}
 
 struct told {
     unsigned steps; /* returned */
@@ -49,10 +29,9 @@ static void work(const char *dir, unsigned from, long statement, long write_at, 
     struct told told = {from, 0, 0};
     cis_store *s = NULL;
     shim_register();
-    if (sqlite3_auto_extension((void (*)(void))watch) != SQLITE_OK) {
+    if (!statements_kill(statement, -1)) {
         _exit(1);
     }
-    kill_at_statement = statement;
     shim_kill(write_at);
     struct cis_error err = {0};
     cis_code code = cis_store_sqlite_open(dir, &s, &err);

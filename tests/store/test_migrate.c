@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
+#include "statements.h"
 
 static const char schema_1[] =
     "PRAGMA journal_mode = WAL;"
@@ -429,27 +430,6 @@ static void a_branch_dropped_by_an_older_program_is_published_no_more(void **sta
 
 /* ---- killed while it is brought forward ---- */
 
-static long statements, kill_at = -1;
-
-static int on_statement(unsigned what, void *self, void *statement, void *text)
-{
-    (void)what;
-    (void)self;
-    (void)statement;
-    (void)text;
-    if (statements++ == kill_at) {
-        raise(SIGKILL);
-    }
-    return 0;
-}
-
-static int watch(sqlite3 *db, char **out_message, const struct sqlite3_api_routines *api)
-{
-    (void)out_message;
-    (void)api;
-    return sqlite3_trace_v2(db, SQLITE_TRACE_STMT | SQLITE_TRACE_PROFILE, on_statement, NULL);
-}
-
 static bool opening_dies_at(const char *dir, long statement)
 {
     fflush(NULL);
@@ -458,8 +438,7 @@ static bool opening_dies_at(const char *dir, long statement)
     if (pid == 0) {
         cis_store *s = NULL;
         struct cis_fs_ref ref;
-        kill_at = statement;
-        bool fine = sqlite3_auto_extension((void (*)(void))watch) == SQLITE_OK &&
+        bool fine = statements_kill(statement, -1) &&
                     cis_store_sqlite_open(dir, &s, NULL) == CIS_OK &&
                     s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, NULL) == CIS_OK;
         _exit(fine ? 0 : 1);

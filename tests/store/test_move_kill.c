@@ -15,6 +15,7 @@
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "shim_vfs.h"
+#include "statements.h"
 #include "tree.h"
 
 #define NEW 5     /* contents a round brings in commits */
@@ -23,7 +24,6 @@
 #define ROUNDS_PER_STORE 12
 
 static int kills = 30;
-static long statements, kill_at_statement = -1, commits, kill_after_commit = -1;
 
 struct content {
     uint64_t id;
@@ -114,25 +114,6 @@ static void bring(struct world *w)
 
 /* ---- the child ---- */
 
-static int on_statement(unsigned what, void *self, void *statement, void *text)
-{
-    (void)self;
-    (void)text;
-    const char *sql = sqlite3_sql(statement);
-    bool committed = what == SQLITE_TRACE_PROFILE && sql != NULL && strcmp(sql, "COMMIT") == 0;
-    if (statements++ == kill_at_statement || (committed && commits++ == kill_after_commit)) {
-        raise(SIGKILL);
-    }
-    return 0;
-}
-
-static int watch(sqlite3 *db, char **out_message, const struct sqlite3_api_routines *api)
-{
-    (void)out_message;
-    (void)api;
-    return sqlite3_trace_v2(db, SQLITE_TRACE_STMT | SQLITE_TRACE_PROFILE, on_statement, NULL);
-}
-
 struct told {
     long statements, writes, commits;
 };
@@ -147,11 +128,9 @@ static void work(const struct world *w, struct told at, int fd)
         }
     }
     shim_register();
-    if (sqlite3_auto_extension((void (*)(void))watch) != SQLITE_OK) {
+    if (!statements_kill(at.statements, at.commits)) {
         _exit(1);
     }
-    kill_at_statement = at.statements;
-    kill_after_commit = at.commits;
     shim_kill(at.writes);
     cis_store *s = NULL;
     struct cis_error err = {0};
