@@ -42,10 +42,11 @@ static void judge(cis_code code, const struct cis_error *err)
     }
 }
 
-static void link_one(cis_image *image, bool trap)
+/* recorded: as a replay does it, with the component's own types for what nobody provides. */
+static void link_one(cis_image *image, bool trap, bool recorded)
 {
     const struct cis_iface_provider provider = {
-        .function = function, .resource = resource, .trap_unknown = trap};
+        .function = function, .resource = resource, .trap_unknown = trap, .recorded = recorded};
     struct cis_error err = {0};
     cis_program *program = NULL;
     judge(cis_component_link(image, &provider, &program, &err), &err);
@@ -70,8 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         judge(code, &err);
     }
     if (image != NULL) {
-        link_one(image, false);
-        link_one(image, true);
+        link_one(image, false, false);
+        link_one(image, true, false);
+        link_one(image, false, true);
         cis_image_unref(image);
     }
     return 0;
