@@ -279,7 +279,7 @@ static int listen_anywhere(void)
 }
 
 /* An instance for each request: most guests expect to answer one, and nothing of it is left for the
- * next. It costs microseconds. */
+ * next. It costs far less than a millisecond. */
 static enum cis_code serve_all(cis_wasi_run *run, cis_module *module, int fd, long requests,
                                struct cis_error *err)
 {

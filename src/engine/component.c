@@ -138,6 +138,17 @@ static cis_code bind_recorded(struct link *l, struct cis_str interface, struct c
     return CIS_OK;
 }
 
+/* Of one image, the n-th import is always the same: a program that has this row there was linked
+ * after their types were compared. An import that is missing shifts the rest, and fails it all. */
+static bool judged(const struct link *l, const struct cis_ifacefn *row)
+{
+    const cis_program *p = atomic_load_explicit(&l->image->programs, memory_order_acquire);
+    while (p != NULL && (l->n >= p->nifaces || p->ifaces[l->n].row != row)) {
+        p = p->next;
+    }
+    return p != NULL;
+}
+
 static cis_code resolve_func(struct link *l, struct cis_str interface, struct cis_str name,
                              const wasmtime_component_func_type_t *type, struct cis_error *err)
 {
@@ -154,7 +165,7 @@ static cis_code resolve_func(struct link *l, struct cis_str interface, struct ci
         lacks(l, interface, name, off != NULL ? off : "");
         return CIS_OK;
     }
-    if (row->shape != CIS_SHAPE_VALUES) {
+    if (row->shape != CIS_SHAPE_VALUES || judged(l, row)) {
         return bind_row(l, row, err); /* the engine compares its type when everything is defined */
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
@@ -348,7 +359,7 @@ static cis_code define(struct link *l, const wasmtime_component_type_t *type, ci
     return code;
 }
 
-/* Of one image, the n-th import is always the same: two rows that were made for it are, too. */
+/* Two rows that were made for the same import are the same. */
 static bool same(const struct cis_bound_iface *a, const struct cis_bound_iface *b)
 {
     return a->resource == b->resource && (a->row == b->row || (a->made != NULL && b->made != NULL));
