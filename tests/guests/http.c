@@ -1,6 +1,7 @@
 /* A program that speaks wasi:http.
  *   http METHOD SCHEME AUTHORITY PATH [WHAT=VALUE ...]   one request (http_job.h)
  *   http hold AUTHORITY exchanges|bodies N            as many as that at once
+ *   http keep AUTHORITY PATH read|unread N              so many, and nothing of them is dropped
  *   http fields | objects | many N | outparam            what the resources do by themselves */
 #include "http_job.h"
 
@@ -136,6 +137,9 @@ int main(int argc, char **argv)
     }
     if (argc == 5 && strcmp(argv[1], "hold") == 0) {
         return check_hold(argv[2], argv[3], (uint32_t)atoi(argv[4]));
+    }
+    if (argc == 6 && strcmp(argv[1], "keep") == 0) {
+        return check_keep(argv[2], argv[3], strcmp(argv[4], "read") == 0, (uint32_t)atoi(argv[5]));
     }
     if (argc < 5) {
         return 2;

@@ -40,5 +40,6 @@ int check_fields(void);
 int check_objects(void);
 int check_many(uint32_t n);
 int check_hold(const char *authority, const char *what, uint32_t most);
+int check_keep(const char *authority, const char *path, bool read, uint32_t most);
 
 #endif

@@ -170,6 +170,29 @@ static void exchanges_and_bodies_that_wait_are_charged(void **state)
     assert_contains(sys_err(&w->sys), "4194304");
 }
 
+/* Engines that collect garbage keep what they have read, and what they never read. */
+static void responses_that_are_over_are_not_under_way(void **state)
+{
+    struct world *w = *state;
+#define KEEP(path, how, n)                                                                         \
+    cis(&w->sys, "run", "--http", w->grant, w->guest, "keep", w->authority, path, how, n)
+    assert_exit(&w->sys, 0, KEEP("/hello", "unread", "150"));
+    assert_string_equal(sys_out(&w->sys), "kept 150, 750 bytes, 150 ended\n");
+    w->sys.env[0] = "CIS_LIMITS_HOST_BYTES=8MiB"; /* that is seven at once */
+    assert_exit(&w->sys, 0, KEEP("/hello", "read", "40"));
+    assert_string_equal(sys_out(&w->sys), "kept 40, 200 bytes, 40 ended\n");
+    assert_exit(&w->sys, 0, KEEP("/hello", "unread", "40"));
+    assert_string_equal(sys_out(&w->sys), "kept 40, 200 bytes, 40 ended\n");
+    assert_exit(&w->sys, 0, KEEP("/status/204", "unread", "40"));
+    assert_string_equal(sys_out(&w->sys), "kept 40, 0 bytes, 40 ended\n");
+    assert_exit(&w->sys, 0, KEEP("/close", "unread", "40"));
+    assert_string_equal(sys_out(&w->sys), "kept 40, 0 bytes, 0 ended\n");
+    assert_exit(&w->sys, 0, KEEP("/lie", "unread", "40")); /* cut short: what came is read */
+    assert_string_equal(sys_out(&w->sys), "kept 40, 400 bytes, 0 ended\n");
+    assert_exit(&w->sys, 0, KEEP("/drip", "unread", "40")); /* these are not over */
+    assert_out("handle: connection-limit-reached\nkept 7,");
+}
+
 static void lengths_are_kept_or_are_errors(void **state)
 {
     struct world *w = *state;
@@ -352,6 +375,7 @@ int main(int argc, char **argv)
         TEST(bodies_stream_with_trailers_both_ways),
         TEST(large_bodies_take_little_memory),
         TEST(exchanges_and_bodies_that_wait_are_charged),
+        TEST(responses_that_are_over_are_not_under_way),
         TEST(lengths_are_kept_or_are_errors),
         TEST(headers_and_trailers_that_frame_are_refused),
         TEST(the_grant_is_for_where_the_request_goes),

@@ -256,8 +256,13 @@ struct p2_exchange {
     bool streamed, streaming; /* that body's stream was taken, and lives */
     bool late;                /* its trailers were */
     bool counted;             /* a refusal was */
+    bool sent;                /* by this run, and under way: in the list of those */
+    bool left;                /* no longer */
     short events;             /* of state.fd; 0: POLLIN */
     uint64_t charged;
+    uint8_t *rest; /* of its body: taken from the handle, and not read yet */
+    size_t rest_cap, nrest, rest_at;
+    struct p2_exchange *next;
 };
 /* One over this handle, which takes this much of the host. NULL: there is no room for one. */
 struct p2_exchange *p2_exchange_new(struct cis_host *host, const struct cis_http_service *http,
@@ -267,6 +272,18 @@ extern const struct p2_source_ops p2_exchange_ops, p2_out_body_ops;
 void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted);
 /* Gives the request up. */
 void p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault);
+
+/* ---- http_keep.c: exchanges that are over before their handles are ---- */
+/* It is one of those under way, until it leaves: then without its connection and buffers. */
+void p2_exchange_place(struct p2_exchange *x);
+void p2_exchange_leave(struct p2_exchange *x);
+/* Leaves if all of its response was taken. After a look. */
+void p2_exchange_keep(struct p2_exchange *x);
+/* Bytes of `rest`, which come before those of the handle. */
+size_t p2_exchange_rest(struct p2_exchange *x, uint8_t *to, size_t cap);
+void p2_exchange_rest_done(struct p2_exchange *x);
+/* Responses that are there in whole, unread or not, make room for another request; false: none. */
+bool p2_exchanges_make_room(cis_guest *guest);
 
 /* ---- shared ---- */
 void p2_http_error(struct http_error *out, enum cis_http_fault fault);

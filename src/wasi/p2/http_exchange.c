@@ -19,10 +19,7 @@ void p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault)
     if (x->fault == CIS_HTTP_FINE) {
         x->fault = fault;
     }
-    if (x->handle != NULL) {
-        x->http->close(x->http->self, x->handle);
-        x->handle = NULL;
-    }
+    p2_exchange_leave(x);
     x->state = (struct cis_http_state){.status = x->state.status, .closed = true, .fd = -1};
 }
 
@@ -52,6 +49,7 @@ void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
         cis_guest_refused(guest, CIS_GRANT_HTTP);
     }
     if (guest != NULL) {
+        p2_exchange_keep(x);
         p2_source_busy(guest, &x->source, !settled(x));
     }
 }
@@ -60,7 +58,8 @@ void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
 static bool way_ready(const struct p2_exchange *x, enum p2_way way)
 {
     bool over = x->fault != CIS_HTTP_FINE || x->handle == NULL;
-    return over || (way == P2_STATE && x->state.status != 0) ||
+    return over || (way == P2_READS && x->nrest != 0) ||
+           (way == P2_STATE && x->state.status != 0) ||
            (way == P2_READS && (x->state.readable || x->state.ended));
 }
 
@@ -86,6 +85,11 @@ static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, 
                          size_t *out_n, bool *out_end)
 {
     struct p2_exchange *x = (struct p2_exchange *)self;
+    *out_n = p2_exchange_rest(x, to, cap);
+    if (*out_n != 0) {
+        cis_host_of(guest)->http_bytes_in += *out_n;
+        return 0;
+    }
     *out_n = x->handle != NULL ? x->http->read(x->http->self, x->handle, to, cap) : 0;
     p2_exchange_look(guest, x, true);
     if (*out_n == 0 && x->handle != NULL && x->state.readable && !x->state.ended) {
@@ -97,6 +101,9 @@ static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, 
         return 0;
     }
     *out_end = x->fault == CIS_HTTP_FINE && x->state.ended;
+    if (x->fault != CIS_HTTP_FINE) {
+        p2_exchange_leave(x);
+    }
     return *out_end ? 0 : x->fault != CIS_HTTP_FINE ? EIO : EAGAIN;
 }
 
@@ -114,12 +121,11 @@ static void exchange_free(struct cis_host *host, struct p2_source *self)
         x->body->cut = true;
         p2_source_unref(host, &x->body->source);
     }
-    if (x->handle != NULL) {
-        x->http->close(x->http->self, x->handle);
-    }
+    p2_exchange_leave(x);
+    p2_exchange_rest_done(x);
     p2_fields_unref(host, x->headers);
     cis_budget_release(&host->budget, x->charged);
-    host->wasi_p2->nexchanges--;
+    host->wasi_p2->nexchanges -= !x->left;
     cis_free(x);
 }
 
@@ -268,6 +274,7 @@ static enum cis_http_fault send_off(struct cis_host *host, const struct p2_messa
     if (x == NULL) {
         return http == NULL ? CIS_HTTP_CONFIGURATION : CIS_HTTP_CONNECTION_LIMIT;
     }
+    p2_exchange_place(x);
     fault = open_exchange(x, m, options, &url, length);
     if (fault != CIS_HTTP_FINE) {
         p2_source_unref(host, &x->source);
@@ -283,6 +290,9 @@ static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_ht
     struct cis_host *host = cis_host_of(guest);
     struct p2_exchange *x = NULL;
     enum cis_http_fault fault = send_off(host, m, options, &x);
+    if (fault == CIS_HTTP_CONNECTION_LIMIT && p2_exchanges_make_room(guest)) {
+        fault = send_off(host, m, options, &x);
+    }
     r->failed = x == NULL;
     if (fault == CIS_HTTP_DENIED) {
         cis_guest_refused(guest, CIS_GRANT_HTTP);

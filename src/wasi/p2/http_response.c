@@ -77,6 +77,7 @@ cis_code p2_future_response_get(cis_guest *guest, const void *args, void *result
     r->outer.inner.failed = x->headers == NULL;
     if (r->outer.inner.failed) {
         p2_http_error(&r->outer.inner.error, x->fault);
+        p2_exchange_leave(x);
         return CIS_OK;
     }
     return p2_new_over(guest, P2_IN_RESPONSE, &x->source, P2_STATE, &r->outer.inner.rep, err);
@@ -144,12 +145,14 @@ struct late {
 static bool late_is_ready(const struct late *late)
 {
     const struct p2_exchange *x = late->x;
-    return x->fault != CIS_HTTP_FINE || x->handle == NULL || x->state.ended;
+    bool unread = x->streaming && x->nrest != 0;
+    return x->fault != CIS_HTTP_FINE || (!unread && (x->handle == NULL || x->state.ended));
 }
 
 static void discard(cis_guest *guest, struct p2_exchange *x)
 {
     uint8_t block[4096];
+    p2_exchange_rest_done(x);
     p2_exchange_look(guest, x, true);
     for (size_t n = 0; n < DISCARD && x->handle != NULL && x->state.readable && !x->state.ended;) {
         size_t got = x->http->read(x->http->self, x->handle, block, sizeof block);
@@ -226,6 +229,9 @@ cis_code p2_future_trailers_get(cis_guest *guest, const void *args, void *result
         return CIS_OK;
     }
     x->late = true;
+    if (x->fault == CIS_HTTP_FINE && x->handle == NULL) {
+        return CIS_OK; /* it left, so there are none */
+    }
     if (x->fault == CIS_HTTP_FINE) {
         CIS_TRY(fields_of(guest, x, true, &fields, err));
     }

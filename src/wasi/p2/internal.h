@@ -101,6 +101,7 @@ struct cis_wasi_p2 {
     size_t nfds;
     uint64_t round;               /* number of that wait */
     uint32_t nexchanges;          /* of HTTP, at once */
+    struct p2_exchange *sent;     /* those of them that this run began */
     uint64_t nrequests;           /* that came in, ever */
     struct p2_incoming *incoming; /* the one that is being answered; NULL */
     struct p2_source *busy;       /* those that have something under way */
