@@ -96,7 +96,8 @@ void cis_trace_typed_text(struct cis_buf *line, const struct cis_ifacefn *row, c
     cis_buf_printf(line, "%s.%s(", row->interface, row->name);
     for (size_t i = 0; i < nargs; i++) {
         cis_str_split(&names, ',', &name);
-        cis_buf_printf(line, "%s%.*s=", i != 0 ? ", " : "", (int)name.len, name.ptr);
+        cis_buf_printf(line, "%s%.*s%s", i != 0 ? ", " : "", (int)name.len, name.ptr,
+                       name.len != 0 ? "=" : "");
         cis_val_print(cis_val_nth(args, i), line);
     }
     cis_buf_byte(line, ')');

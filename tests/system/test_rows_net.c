@@ -43,6 +43,7 @@ static void make(struct world *w, const char *core)
 /* Lines are "host  wasi:a/b.function(…) = …". */
 static void note(struct world *w)
 {
+    assert_lacks(sys_err(&w->sys), "(="); /* a parameter without a name is its value alone */
     for (const char *at = sys_err(&w->sys); (at = strstr(at, "host  wasi:")) != NULL; at++) {
         const char *from = at + strlen("host  "), *to = strchr(from, '(');
         char name[160];
