@@ -86,7 +86,8 @@ struct cis_http_answer {
  * says no more than that it returned: see *out_answer (may be NULL). What a peer could have sent
  * wrong is CIS_E_INVALID, too many header fields CIS_E_LIMIT, before the guest is called; a
  * component without the export is CIS_E_ENTRY. A trap, a limit, cancellation: that code, and the
- * instance answers no more. What the guest keeps of the
+ * instance answers no more. Many guests answer one request in
+ * their life: open an instance for each, unless you know them. What the guest keeps of the
  * request after it has returned is ended; it may go on with anything else at the next call. */
 CIS_API enum cis_code cis_component_handle(cis_component *component,
                                            const struct cis_http_incoming *request,
