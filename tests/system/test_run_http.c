@@ -127,9 +127,9 @@ static void bodies_stream_with_trailers_both_ways(void **state)
     assert_out("300000 bytes, trailers: ");
     assert_exit(&w->sys, 0, SEND("POST", "/stream/sink", "body=hello", "early", "trailer=A: b"));
     assert_out("5 bytes, trailers: A: b");
-    assert_exit(&w->sys, 1, SEND("POST", "/stream/ignore", "repeat=100000000", "count"));
+    assert_exit(&w->sys, 0, SEND("POST", "/stream/ignore", "repeat=20000000", "count"));
     assert_out("status 200\n"); /* of one that did not want all of it */
-    assert_out("write: closed\n");
+    assert_out("body 5 bytes\n");
 }
 
 static void large_bodies_take_little_memory(void **state)

@@ -105,8 +105,14 @@ static int stopped(struct p2_out_body *b)
     if (b->fault != CIS_HTTP_FINE) {
         return EIO;
     }
-    bool closed = b->x != NULL && b->x->state.closed && b->length != b->written;
-    return b->cut || b->finished || closed ? EPIPE : 0;
+    return b->cut || b->finished ? EPIPE : 0;
+}
+
+/* The answer is there, and the peer takes no more: what is still written goes nowhere, and is no
+ * error. Engines that send a body beside reading the answer end at a stream that is closed. */
+static bool unwanted(const struct p2_out_body *b)
+{
+    return b->x != NULL && b->x->state.closed;
 }
 
 /* Bytes that are taken now. What is left of a known length is no bound: who writes more is told
@@ -115,6 +121,9 @@ static size_t room_of(const struct p2_out_body *b)
 {
     if (b->flushing) {
         return 0;
+    }
+    if (unwanted(b)) {
+        return P2_CHUNK;
     }
     size_t room = b->x == NULL ? P2_CHUNK - b->nearly : b->nearly != 0 ? 0 : b->x->state.room;
     if (b->length != UINT64_MAX && room >= b->length - b->written) {
@@ -125,7 +134,7 @@ static size_t room_of(const struct p2_out_body *b)
 
 static bool flushed(const struct p2_out_body *b)
 {
-    return b->x == NULL || (b->nearly == 0 && b->x->state.flushed);
+    return b->x == NULL || unwanted(b) || (b->nearly == 0 && b->x->state.flushed);
 }
 
 static bool is_ready(struct p2_out_body *b)
@@ -206,8 +215,11 @@ static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes
         p2_out_body_cut(b);
         return EIO;
     }
-    cis_host_of(guest)->http_bytes_out += data.len;
     b->written += data.len;
+    if (unwanted(b)) {
+        return 0;
+    }
+    cis_host_of(guest)->http_bytes_out += data.len;
     return pass_on(guest, b, data);
 }
 
