@@ -129,8 +129,8 @@ static bool upward(struct link *l, const uint8_t *m, size_t len)
             return fire(l);
         }
         if (cut == PGPROXY_LATE) {
+            (void)fire(l); /* first: a client that comes back at once finds it shut */
             shutdown(l->client, SHUT_RDWR);
-            (void)fire(l);
             l->gone = true;
             nap_ms(LATE_MS);
         }
