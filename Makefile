@@ -22,7 +22,7 @@ examples: build ## components in JavaScript and Python, with toolchains that it 
 	@$(CMAKE) --build --preset release -j $(JOBS) --target examples_httpd
 	@tools/examples.sh
 
-check: build/dev/.built build/asan/.built ## all tests, also under the sanitizers; the summary comes last
+check: build/dev/.built build/asan/.built build/release-tests/.built ## all tests, also under the sanitizers and, those that attack, on a release build; the summary comes last
 	@mkdir -p build/check && cp tools/check.ctest build/check/CTestTestfile.cmake
 	@ctest --test-dir build/check -LE '^torture$$' -j $(JOBS) --output-on-failure --no-tests=error
 

@@ -1,5 +1,41 @@
 # The vocabulary of the build: a room is one static library, a test is one program.
 
+# A build that is there for some tests alone (the preset release-tests: those with the label attack).
+# Programs of the other tests are not built and their tests are not registered.
+set(CIS_ONLY_LABEL "" CACHE STRING "register tests with this label only; empty: all tests")
+if(CIS_ONLY_LABEL)
+    # Tests that are not made by this vocabulary have no such label, and CMake refuses properties of tests
+    # that are not registered.
+    function(add_test)
+        if(_cis_registers)
+            _add_test(${ARGV})
+        endif()
+    endfunction()
+    function(set_tests_properties)
+        list(FIND ARGV PROPERTIES at)
+        math(EXPR last "${ARGC} - 1")
+        set(properties "")
+        foreach(i RANGE ${at} ${last}) # quoted one by one: values hold semicolons
+            string(APPEND properties " [==[${ARGV${i}}]==]")
+        endforeach()
+        list(SUBLIST ARGV 0 ${at} tests)
+        foreach(test IN LISTS tests)
+            if(TEST ${test})
+                cmake_language(EVAL CODE "_set_tests_properties(${test} ${properties})")
+            endif()
+        endforeach()
+    endfunction()
+endif()
+
+# _cis_left_out(OUT LABELS...): is a test with these labels not part of this build?
+function(_cis_left_out out)
+    if(CIS_ONLY_LABEL AND NOT CIS_ONLY_LABEL IN_LIST ARGN)
+        set(${out} ON PARENT_SCOPE)
+    else()
+        set(${out} OFF PARENT_SCOPE)
+    endif()
+endfunction()
+
 # cis_room(NAME SOURCES a.c ... [NEEDS room ...] [LIBS target ...])
 #   NEEDS must agree with src/LAYERS (tools/check_layers.py compares both).
 function(cis_room name)
@@ -15,8 +51,9 @@ function(cis_room name)
     set_property(GLOBAL APPEND PROPERTY CIS_ROOM_TARGETS cis_${target})
 endfunction()
 
-# cis_test(NAME SOURCES ... [ROOMS room ...] [LIBS target ...] [LABELS quick|full|torture]
+# cis_test(NAME SOURCES ... [ROOMS room ...] [LIBS target ...] [LABELS quick|full|torture|attack]
 #          [TIMEOUT seconds] [ARGS ...] [ENVIRONMENT K=V ...] [GUESTS guest ...])
+#   A test with the label attack also runs on a release build.
 #   One cmocka program registered with CTest. GUESTS are built first; their folder is CIS_GUESTS_DIR.
 function(cis_test name)
     cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;ROOMS;LIBS;LABELS;ARGS;ENVIRONMENT;GUESTS" ${ARGN})
@@ -34,15 +71,21 @@ function(cis_test name)
     foreach(guest ${T_GUESTS})
         add_dependencies(${name} guest_${guest})
     endforeach()
+    if(NOT T_LABELS)
+        set(T_LABELS quick)
+    endif()
+    _cis_left_out(left_out ${T_LABELS})
+    if(left_out)
+        set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+        return()
+    endif()
+    set(_cis_registers ON)
     add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
     if(NOT T_TIMEOUT)
         set(T_TIMEOUT 120)
     endif()
     if(CIS_SANITIZE)
         math(EXPR T_TIMEOUT "${T_TIMEOUT} * 4")
-    endif()
-    if(NOT T_LABELS)
-        set(T_LABELS quick)
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}"
         ENVIRONMENT "${T_ENVIRONMENT}")
@@ -51,6 +94,9 @@ endfunction()
 # cis_torture(TEST ARGS...): the program of an ordinary test with the arguments of its long form,
 #   registered as TEST_torture for `make torture` only.
 function(cis_torture name)
+    if(CIS_ONLY_LABEL)
+        return()
+    endif()
     add_test(NAME ${name}_torture COMMAND ${name} ${ARGN})
     set_tests_properties(${name}_torture PROPERTIES TIMEOUT 1800 LABELS torture RUN_SERIAL ON)
 endfunction()
@@ -58,12 +104,17 @@ endfunction()
 # cis_script_test(NAME COMMAND ... [LABELS ...] [TIMEOUT s]): any program that exits 0 when it passes.
 function(cis_script_test name)
     cmake_parse_arguments(T "" "TIMEOUT" "COMMAND;LABELS;ENVIRONMENT" ${ARGN})
+    if(NOT T_LABELS)
+        set(T_LABELS quick)
+    endif()
+    _cis_left_out(left_out ${T_LABELS})
+    if(left_out)
+        return()
+    endif()
+    set(_cis_registers ON)
     add_test(NAME ${name} COMMAND ${T_COMMAND})
     if(NOT T_TIMEOUT)
         set(T_TIMEOUT 120)
-    endif()
-    if(NOT T_LABELS)
-        set(T_LABELS quick)
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}"
         ENVIRONMENT "CIS_PROGRAM=${CMAKE_BINARY_DIR}/bin/cis;CIS_GUESTS_DIR=${CMAKE_BINARY_DIR}/guests;CIS_SOURCE_DIR=${CMAKE_SOURCE_DIR};CIS_BUILD_DIR=${CMAKE_BINARY_DIR};${T_ENVIRONMENT}")
