@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "cli/cage.h"
 #include "engine/engine.h"
 
 #define COMMAND(name) extern const struct cis_cli_command cis_cmd_##name;
@@ -47,14 +49,28 @@ static void keep_standard_descriptors(void)
     }
 }
 
-/* A core file would hold keys, inputs and memories of guests. */
+/* A core file would hold keys, inputs and memories of guests. The limit is for files; a program
+ * that the kernel hands core dumps to (core_pattern with a pipe) is given none either, as for a
+ * process that may not be traced. */
 static void no_core_files(void)
 {
+    prctl(PR_SET_DUMPABLE, 0);
     struct rlimit core;
     if (getrlimit(RLIMIT_CORE, &core) == 0) {
         core.rlim_cur = 0;
         setrlimit(RLIMIT_CORE, &core);
     }
+}
+
+/* What the compiler makes of hostile bytes, it makes in a cage. */
+static int compiler(void)
+{
+    struct cis_error err;
+    if (cis_cage_enter(&err) != CIS_OK) {
+        dprintf(STDERR_FILENO, "%s\n", err.msg);
+        return cis_code_skill_exit(CIS_E_IO);
+    }
+    return cis_engine_compile_child();
 }
 
 static bool wants_json(int argc, char **argv)
@@ -73,7 +89,7 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write, told as one */
     no_core_files();
     if (argc == 2 && strcmp(argv[1], "__compile") == 0) {
-        return cis_engine_compile_child();
+        return compiler();
     }
     struct cis_error err;
     static struct cis_cli cli; /* the signal thread may look at it after main has returned */

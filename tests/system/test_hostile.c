@@ -278,6 +278,26 @@ static void a_crash_leaves_no_core_file(void **state)
     free(loop);
 }
 
+/* Where the kernel hands core dumps to a program, their size has no limit: a process that may not
+ * be dumped is. Its files in /proc then belong to root, which is how it shows (to other users than
+ * root). */
+static void nothing_of_a_process_is_dumped(void **state)
+{
+    struct sys *s = *state;
+    char script[9000];
+    snprintf(script, sizeof script,
+             "as=; [ $(id -u) -ne 0 ] || as='setpriv --reuid 65534 --regid 65534 --clear-groups'; "
+             "cd '%s'; chmod 711 .; mkdir -m 777 of; mkfifo never; "
+             "CIS_HOME=$PWD/of $as '%s' run - <never & pid=$!; exec 3>never; "
+             "for i in $(seq 500); do owner=$(cat /proc/$pid/comm):$(stat -c %%u /proc/$pid/mem); "
+             "[ \"$owner\" != cis:0 ] || break; sleep 0.01; done; "
+             "grep State /proc/$pid/status; kill -KILL $pid; wait $pid; echo $owner",
+             s->home, CIS_PROGRAM);
+    const char *argv[] = {"/bin/sh", "-c", script, NULL};
+    sys_exec(s, argv);
+    assert_string_equal(sys_out(s), "State:\tS (sleeping)\ncis:0\n");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
 
 int main(void)
@@ -295,6 +315,7 @@ int main(void)
         T(compile_bombs_are_a_named_limit),
         T(modules_that_are_slow_to_read_are_a_named_limit),
         T(a_crash_leaves_no_core_file),
+        T(nothing_of_a_process_is_dumped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

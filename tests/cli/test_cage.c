@@ -1,0 +1,196 @@
+/* What a memory error in the compiler's process could still do: each attempt is made by a child
+ * that has entered the cage. */
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "cli/cage.h"
+
+typedef long attempt(void);
+
+/* The exit code of a child that enters the cage and tries: 0 it could, else errno. */
+static int tried(attempt *what)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct cis_error err;
+        if (cis_cage_enter(&err) != CIS_OK) {
+            _exit(255);
+        }
+        errno = 0;
+        _exit(what() >= 0 ? 0 : errno);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static long open_a_file(void)
+{
+    return open("/etc/passwd", O_RDONLY);
+}
+
+static long make_a_file(void)
+{
+    return openat(AT_FDCWD, "/tmp/cis-cage", O_WRONLY | O_CREAT, 0600);
+}
+
+static long remove_a_file(void)
+{
+    return unlink("/nonexistent");
+}
+
+static long open_a_socket(void)
+{
+    return socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static long start_a_program(void)
+{
+    char *const argv[] = {(char *)(uintptr_t) "true", NULL};
+    return execve("/bin/true", argv, argv + 1);
+}
+
+static long start_a_process(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(0);
+    }
+    return pid;
+}
+
+static long end_the_parent(void)
+{
+    return kill(getppid(), SIGTERM);
+}
+
+static long trace_the_parent(void)
+{
+    return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
+}
+
+static long read_the_parent(void)
+{
+    static char to[8];
+    struct iovec here = {to, sizeof to}, there = {(void *)(uintptr_t)to, sizeof to};
+    return process_vm_readv(getppid(), &here, 1, &there, 1, 0);
+}
+
+static long map_code(void)
+{
+    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                0) != MAP_FAILED
+               ? 0
+               : -1;
+}
+
+static long make_memory_code(void)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return page == MAP_FAILED ? 0 : mprotect(page, 4096, PROT_READ | PROT_EXEC);
+}
+
+static long raise_a_limit(void)
+{
+    struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+    return setrlimit(RLIMIT_AS, &r);
+}
+
+static long be_dumpable(void)
+{
+    return (long)syscall(SYS_prctl, 4 /* PR_SET_DUMPABLE */, 1, 0, 0, 0);
+}
+
+static long set_up_a_ring(void)
+{
+    char params[128] = {0};
+    return syscall(SYS_io_uring_setup, 8, params);
+}
+
+static void what_a_compiler_has_no_need_of_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        attempt *what;
+    } all[] = {
+        {"open", open_a_file},
+        {"create", make_a_file},
+        {"unlink", remove_a_file},
+        {"socket", open_a_socket},
+        {"execve", start_a_program},
+        {"fork", start_a_process},
+        {"kill", end_the_parent},
+        {"ptrace", trace_the_parent},
+        {"process_vm_readv", read_the_parent},
+        {"mmap", map_code},
+        {"mprotect", make_memory_code},
+        {"setrlimit", raise_a_limit},
+        {"prctl", be_dumpable},
+        {"io_uring", set_up_a_ring},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        int got = tried(all[i].what);
+        if (got != EPERM) {
+            fail_msg("%s: %s", all[i].name, got == 0 ? "was done" : strerror(got));
+        }
+    }
+}
+
+static void *work(void *arg)
+{
+    size_t n = 1 << 20;
+    char *some = malloc(n);
+    if (some != NULL) {
+        memset(some, 1, n);
+        *(int *)arg = some[n - 1];
+    }
+    free(some);
+    return NULL;
+}
+
+static long compute(void)
+{
+    pthread_t threads[4];
+    int done[4] = {0}, sum = 0;
+    for (int i = 0; i < 4; i++) {
+        if (pthread_create(&threads[i], NULL, work, &done[i]) != 0) {
+            return -1;
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        sum += done[i];
+    }
+    return sum == 4 ? 0 : -1;
+}
+
+static void memory_and_threads_are_there(void **state)
+{
+    (void)state;
+    assert_int_equal(tried(compute), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_compiler_has_no_need_of_is_refused),
+        cmocka_unit_test(memory_and_threads_are_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
