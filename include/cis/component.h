@@ -153,7 +153,9 @@ CIS_API void cis_wit_set_object(cis_wit_call *call, cis_wit *out, const char *re
  * time. Each call has the whole time limit. What it changes in a workspace is forgotten. */
 CIS_API enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
                                          cis_component **out_component, struct cis_error *err);
-CIS_API void cis_component_close(cis_component *component); /* NULL is allowed */
+/* A call that was begun stays its owner's to free, and can do nothing any more. From a callback of
+ * a call that is being made: it goes when the call is over. NULL is allowed. */
+CIS_API void cis_component_close(cis_component *component);
 /* "f(1, \"a\")" or "acme:shop/orders@1.2.0.f(…)" and its answer as text (WAVE); free it with
  * cis_output_free. CIS_E_USAGE says where the text does not fit the function's type. */
 CIS_API enum cis_code cis_component_eval(cis_component *component, const char *text,

@@ -6,8 +6,11 @@
  *   cis_result    what a run left behind; plain data, any thread
  *
  * Sizes are bytes, times are milliseconds unless a name says otherwise. Text is UTF-8. Option
- * structs start with `size`, set by their INIT macro; zero or NULL means the default. A plain
- * returned pointer is borrowed from its parent; a pointer through `out_` is yours to free. */
+ * structs start with `size`, set by their INIT macro; zero or NULL means the default. Programs
+ * compiled with another version of this header go on working: what a shorter struct does not have
+ * is the default, a longer one is taken unless it sets what this library does not know
+ * (CIS_E_USAGE). A plain returned pointer is borrowed from its parent; a pointer through `out_` is
+ * yours to free. */
 #ifndef CIS_RUNTIME_H
 #define CIS_RUNTIME_H
 
@@ -52,8 +55,8 @@ struct cis_runtime_config {
         }                                                                                          \
     }
 
-/* config NULL: the defaults (nothing kept, no services, no compiler: then modules cannot be
- * compiled until compile_in_process or compiler is set, and loading says so). */
+/* CIS_E_USAGE without `compiler` and without compile_in_process: then nothing could be compiled, so
+ * a config NULL is refused. */
 CIS_API enum cis_code cis_runtime_new(const struct cis_runtime_config *config,
                                       cis_runtime **out_runtime, struct cis_error *err);
 /* Everything made from it must be gone. NULL is allowed. */
@@ -111,9 +114,11 @@ struct cis_run_options {
 CIS_API enum cis_code cis_instance_new(cis_runtime *runtime, cis_module *module,
                                        const struct cis_run_options *options,
                                        cis_instance **out_instance, struct cis_error *err);
+/* From a callback of a call that is being made: it goes when the call is over. NULL is allowed. */
 CIS_API void cis_instance_free(cis_instance *instance);
 /* Calls an export by name. *inout_nresults: room in results, then how many there are.
- * Memory-service writes made during a call that succeeds are committed when it ends. */
+ * Memory-service writes made during a call that succeeds are committed when it ends. CIS_E_USAGE
+ * from a callback of another call of this instance; its memory may be read and written there. */
 CIS_API enum cis_code cis_instance_call(cis_instance *instance, const char *name,
                                         const struct cis_value *args, size_t nargs,
                                         struct cis_value *results, size_t *inout_nresults,

@@ -1,7 +1,9 @@
 /* The services a run may use: memory, AI, HTTP, log. libcis has an implementation of each; an
  * embedder replaces any by a struct of callbacks. Entries are called from the thread of the run, at
- * the same time for different runs, so an implementation is thread safe; it holds no lock of
- * libcis. A callback that blocks must return soon after `deadline_ns` (CLOCK_MONOTONIC) or once
+ * the same time for different runs, so an implementation is thread safe; it is called with no lock
+ * of libcis and no CPU slot of the run, so it may run other skills. The structs are copied when
+ * they are given. A code that is none of cis becomes CIS_E_PROVIDER, a message without its NUL is
+ * cut. A callback that blocks must return soon after `deadline_ns` (CLOCK_MONOTONIC) or once
  * cis_call_cancelled says so. `size` is set by the INIT macros. */
 #ifndef CIS_SERVICE_H
 #define CIS_SERVICE_H
@@ -60,13 +62,15 @@ struct cis_memory_service {
     /* Writes the value into out. *out_found false: absent (CIS_E_OK all the same). */
     enum cis_code (*get)(void *self, const struct cis_call *call, const char *key, size_t key_len,
                          struct cis_sink *out, bool *out_found, struct cis_error *err);
-    /* At most limit hits, best first: own entries and public entries of the tenant's other skills.
+    /* May be NULL: searching is then CIS_E_PROVIDER. At most limit hits, best first: own entries
+     * and public entries of the tenant's other skills.
      */
     enum cis_code (*search)(void *self, const struct cis_call *call, const char *query,
                             size_t query_len, uint32_t limit, void *each_self,
                             bool (*each)(void *each_self, const struct cis_memory_hit *hit),
                             struct cis_error *err);
-    /* Own keys with the prefix, in byte order, at most limit, after `after` (NULL: from the start).
+    /* May be NULL. Own keys with the prefix, in byte order, at most limit, after `after` (NULL:
+     * from the start).
      */
     enum cis_code (*list)(void *self, const struct cis_call *call, const char *prefix,
                           size_t prefix_len, uint32_t limit, void *each_self,

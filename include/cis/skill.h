@@ -49,7 +49,8 @@ CIS_API enum cis_code cis_skills_register_native(cis_skills *skills, const char 
 /* Runs that are going on finish. CIS_E_NOTFOUND. */
 CIS_API enum cis_code cis_skills_remove(cis_skills *skills, const char *name,
                                         struct cis_error *err);
-/* Names in order of loading; false from the callback stops. */
+/* Those that are there when it begins, in order of loading; false from the callback stops. The
+ * callback may load, remove and call skills. */
 CIS_API void cis_skills_each(cis_skills *skills, void *self,
                              bool (*each)(void *self, const char *name, const char *version,
                                           bool native));

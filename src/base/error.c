@@ -106,6 +106,28 @@ cis_code cis_fail_sys(struct cis_error *err, cis_code code, int sys, const char 
     return code;
 }
 
+cis_code cis_error_foreign(struct cis_error *err, cis_code code, const char *who)
+{
+    if (code == CIS_OK) {
+        return code;
+    }
+    cis_code known = (unsigned)code < CIS_E_COUNT_ ? code : CIS_E_PROVIDER;
+    if (err == NULL) {
+        return known;
+    }
+    size_t len = strnlen(err->msg, sizeof err->msg);
+    int cut = len == sizeof err->msg;
+    len -= (size_t)cut;
+    err->msg[len] = 0;
+    tidy(err->msg, len, cut);
+    if (len == 0) {
+        return cis_fail(err, known, "%s: %s", who,
+                        known == code ? cis_code_text(known) : "answered no code of cis");
+    }
+    err->code = known;
+    return known;
+}
+
 cis_code cis_error_prefix(struct cis_error *err, cis_code code, const char *fmt, ...)
 {
     if (err == NULL) {

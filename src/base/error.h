@@ -19,6 +19,11 @@ cis_code cis_fail_v(struct cis_error *err, cis_code code, const char *fmt, va_li
 cis_code cis_error_prefix(struct cis_error *err, cis_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What code that is not ours (a callback of an embedder) answered, with the error that it was given
+ * to fill: a code that is none becomes CIS_E_PROVIDER, a message without an end gets one, an empty
+ * one says `who`. err may be NULL. Returns the code that counts. */
+cis_code cis_error_foreign(struct cis_error *err, cis_code code, const char *who);
+
 /* The only macro that returns. */
 #define CIS_TRY(call)                                                                              \
     do {                                                                                           \

@@ -48,7 +48,12 @@ cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str pro
     struct cis_ai_usage usage = {0, 0};
     size_t before = out->len;
     cis_host_block(guest);
-    cis_code code = service->chat(service->self, &host->call, &request, &sink, &usage, err);
+    struct cis_error why = {0};
+    cis_code code = cis_error_foreign(
+        &why, service->chat(service->self, &host->call, &request, &sink, &usage, &why), "ai");
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
     cis_code back = cis_host_unblock(guest, code == CIS_OK ? err : NULL);
     if (code == CIS_OK && usage.input_tokens == 0 && usage.output_tokens == 0) {
         usage.input_tokens = prompt.len / BYTES_A_TOKEN + 1;

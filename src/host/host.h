@@ -38,6 +38,7 @@ struct cis_host {
     struct cis_grants grants; /* what this run may do */
     struct cis_budget budget; /* host bytes of the run; the guest shares it */
     const char *skill;        /* name shown in results */
+    cis_guest *guest; /* NULL: there is none (yet). Its slot is given back around foreign code */
 
     struct cis_bytes input; /* JSON, borrowed */
     size_t input_pos;       /* for stdin-like readers */

@@ -217,7 +217,12 @@ cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str m
     host->http_calls++;
     host->http_bytes_out += body.len;
     cis_host_block(guest);
-    cis_code code = service->send(service->self, &host->call, &request, &response, err);
+    struct cis_error why = {0};
+    cis_code code = cis_error_foreign(
+        &why, service->send(service->self, &host->call, &request, &response, &why), "http");
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
     cis_code back = cis_host_unblock(guest, code == CIS_OK ? err : NULL);
     host->http_bytes_in += out_body->len - before;
     if (got.body.code != CIS_OK) {

@@ -1,5 +1,6 @@
 /* Log lines of a guest: made printable, cut and counted here, once for every ABI. */
 #include "host/host.h"
+#include "host/internal.h"
 
 static const char *level_name(enum cis_log_level level)
 {
@@ -106,8 +107,11 @@ void cis_host_log(struct cis_host *host, enum cis_log_level level, struct cis_st
     host->log_lines++;
     const struct cis_log_service *service = host->services.log;
     if (service != NULL && service->line != NULL) {
+        cis_host_block(host->guest);
         service->line(service->self, &host->call, level, line.len != 0 ? (char *)line.ptr : "",
                       line.len);
+        cis_code over = cis_host_unblock(host->guest, NULL);
+        (void)over; /* the guest has ended; its next step finds that out */
     }
 }
 

@@ -11,7 +11,7 @@ struct cis_component {
     cis_module *module;
     cis_session *session;
     cis_wit_call *call; /* the one that is being made; NULL */
-    bool handling;      /* a request is being answered */
+    bool doomed;        /* closed during a call: it goes when that is over */
 };
 
 enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
@@ -49,22 +49,41 @@ void cis_component_close(cis_component *c)
     if (c == NULL) {
         return;
     }
-    cis_wit_call_free(c->call);
+    if (cis_session_busy(c->session)) {
+        c->doomed = true;
+        return;
+    }
+    if (c->call != NULL) { /* its owner frees it; there is nothing left that it could do */
+        cis_vals_free(c->call->vals);
+        c->call->vals = NULL;
+        c->call->result = NULL;
+        c->call->component = NULL;
+        if (c->call->first.code == CIS_OK) { /* steps that come now do nothing */
+            cis_fail(&c->call->first, CIS_E_USAGE, "the component was closed");
+        }
+    }
     cis_session_close(c->session);
     cis_lib_program_done(&c->program);
     cis_module_unref(c->module);
     cis_free(c);
 }
 
+static void leave(cis_component *c)
+{
+    cis_session_leave(c->session);
+    if (c->doomed) {
+        cis_component_close(c);
+    }
+}
+
 enum cis_code cis_component_eval(cis_component *c, const char *text, char **out_text,
                                  struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(CIS_OUTPUT_MAX_DEFAULT);
-    if (c->handling) {
-        return cis_fail(err, CIS_E_USAGE, "eval: another call is being made");
-    }
-    cis_session_rearm(c->session);
-    CIS_TRY(cis_run_component_text(c->session, text, &out, err));
+    CIS_TRY(cis_session_enter(c->session, "eval", err));
+    cis_code code = cis_run_component_text(c->session, text, &out, err);
+    leave(c);
+    CIS_TRY(code);
     char *copy = cis_strdup(out.len != 0 ? cis_buf_cstr(&out) : "");
     if (copy == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "result: out of memory");
@@ -76,13 +95,20 @@ enum cis_code cis_component_eval(cis_component *c, const char *text, char **out_
 enum cis_code cis_component_handle(cis_component *c, const struct cis_http_incoming *request,
                                    struct cis_http_answer *out_answer, struct cis_error *err)
 {
-    if (c->call != NULL || c->handling) {
+    if (c->call != NULL) {
         return cis_fail(err, CIS_E_USAGE, "handle: another call is being made");
     }
-    cis_session_rearm(c->session);
-    c->handling = true;
-    cis_code code = cis_run_component_handle(c->session, request, out_answer, err);
-    c->handling = false;
+    CIS_TRY(cis_sized_check(&cis_sized_http_incoming, request, err));
+    if (out_answer != NULL) {
+        CIS_TRY(cis_sized_check(&cis_sized_http_answer, out_answer, err));
+    }
+    CIS_TRY(cis_session_enter(c->session, "handle", err));
+    struct cis_http_answer whole = CIS_HTTP_ANSWER_INIT;
+    cis_code code = cis_run_component_handle(c->session, request, &whole, err);
+    if (code == CIS_OK && out_answer != NULL) {
+        cis_sized_give(&cis_sized_http_answer, &whole, out_answer);
+    }
+    leave(c);
     return code;
 }
 
@@ -96,7 +122,6 @@ static cis_code call_make(cis_component *c, const char *name, const char *type, 
         return cis_fail(err, CIS_E_UNSUPPORTED, "%s: has resources among its values", name);
     }
     call->guest = cis_session_guest(c->session);
-    call->session = c->session;
     call->name = cis_strdup(name);
     call->type = cis_strdup(cis_buf_cstr(&text));
     if (call->name == NULL || call->type == NULL) {
@@ -107,10 +132,21 @@ static cis_code call_make(cis_component *c, const char *name, const char *type, 
     return CIS_OK;
 }
 
+static void call_free(cis_wit_call *call)
+{
+    if (call->component != NULL) {
+        call->component->call = NULL;
+    }
+    cis_vals_free(call->vals);
+    cis_free(call->name);
+    cis_free(call->type);
+    cis_free(call);
+}
+
 enum cis_code cis_component_begin(cis_component *c, const char *name, const char *type,
                                   cis_wit_call **out_call, struct cis_error *err)
 {
-    if (c->call != NULL || c->handling) {
+    if (c->call != NULL || cis_session_busy(c->session)) {
         return cis_fail(err, CIS_E_USAGE, "%s: another call is being made", name);
     }
     cis_wit_call *call = cis_zalloc(sizeof *call);
@@ -119,10 +155,10 @@ enum cis_code cis_component_begin(cis_component *c, const char *name, const char
     }
     cis_code code = call_make(c, name, type, call, err);
     if (code != CIS_OK) {
-        cis_wit_call_free(call);
+        call_free(call);
         return code;
     }
-    call->holder = &c->call;
+    call->component = c;
     c->call = call;
     *out_call = call;
     return CIS_OK;
@@ -137,29 +173,36 @@ cis_wit *cis_wit_param(cis_wit_call *call, size_t i)
 
 enum cis_code cis_wit_perform(cis_wit_call *call, struct cis_error *err)
 {
-    if (call->vals == NULL || call->performed) {
+    if (call->performed) {
         return cis_fail(err, CIS_E_USAGE, "a call is performed once");
     }
     if (call->first.code != CIS_OK) {
         return cis_fail(err, call->first.code, "%s: %s", call->name, call->first.msg);
     }
-    cis_session_rearm(call->session);
+    if (call->vals == NULL) {
+        return cis_fail(err, CIS_E_USAGE, "not a call to perform");
+    }
+    cis_component *c = call->component;
+    CIS_TRY(cis_session_enter(c->session, call->name, err));
     call->performed = true;
-    CIS_TRY(cis_component_call(call->guest, cis_str_of(call->name), call->type, call->vals, err));
-    call->result = (cis_val *)(uintptr_t)cis_vals_result(call->vals);
-    return CIS_OK;
+    cis_code code =
+        cis_component_call(call->guest, cis_str_of(call->name), call->type, call->vals, err);
+    if (code == CIS_OK) {
+        call->result = (cis_val *)(uintptr_t)cis_vals_result(call->vals);
+    }
+    if (call->doomed) { /* freed meanwhile */
+        call_free(call);
+    }
+    leave(c);
+    return code;
 }
 
 void cis_wit_call_free(cis_wit_call *call)
 {
-    if (call == NULL) {
-        return;
+    if (call != NULL && call->component != NULL && call->performed &&
+        cis_session_busy(call->component->session)) {
+        call->doomed = true;
+    } else if (call != NULL) {
+        call_free(call);
     }
-    if (call->holder != NULL) {
-        *call->holder = NULL;
-    }
-    cis_vals_free(call->vals);
-    cis_free(call->name);
-    cis_free(call->type);
-    cis_free(call);
 }

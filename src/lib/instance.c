@@ -7,11 +7,16 @@ struct cis_instance {
     struct cis_lib_request q;
     cis_module *module;
     cis_session *session;
+    bool doomed; /* freed during a call: it goes when that is over */
 };
 
 void cis_instance_free(cis_instance *instance)
 {
     if (instance == NULL) {
+        return;
+    }
+    if (cis_session_busy(instance->session)) {
+        instance->doomed = true;
         return;
     }
     cis_session_close(instance->session);
@@ -80,6 +85,19 @@ static void give_results(const char *types, const union cis_slot *io, struct cis
     }
 }
 
+static cis_code perform(cis_instance *instance, const struct cis_extern *export, union cis_slot *io,
+                        struct cis_error *err)
+{
+    cis_code code =
+        cis_guest_call(cis_session_guest(instance->session), export->name, export->type, io, err);
+    if (code != CIS_OK) {
+        cis_code ignored = cis_session_discard(instance->session, NULL);
+        (void)ignored; /* the call's own failure is what the caller has to know */
+        return code;
+    }
+    return cis_session_commit(instance->session, err);
+}
+
 cis_code cis_instance_call(cis_instance *instance, const char *name, const struct cis_value *args,
                            size_t nargs, struct cis_value *results, size_t *inout_nresults,
                            struct cis_error *err)
@@ -107,20 +125,19 @@ cis_code cis_instance_call(cis_instance *instance, const char *name, const struc
                         nresults, room);
     }
     CIS_TRY(take_args(export, args, nargs, io, err));
-    cis_session_rearm(instance->session);
-    cis_code code =
-        cis_guest_call(cis_session_guest(instance->session), export->name, export->type, io, err);
-    if (code != CIS_OK) {
-        cis_code ignored = cis_session_discard(instance->session, NULL);
-        (void)ignored; /* the call's own failure is what the caller has to know */
-        return code;
+    CIS_TRY(cis_session_enter(instance->session, name, err));
+    cis_code code = perform(instance, export, io, err);
+    cis_session_leave(instance->session);
+    if (code == CIS_OK) {
+        give_results(types, io, results);
     }
-    CIS_TRY(cis_session_commit(instance->session, err));
-    give_results(types, io, results);
-    if (inout_nresults != NULL) {
+    if (code == CIS_OK && inout_nresults != NULL) {
         *inout_nresults = nresults;
     }
-    return CIS_OK;
+    if (instance->doomed) {
+        cis_instance_free(instance);
+    }
+    return code;
 }
 
 uint64_t cis_instance_memory_size(cis_instance *instance)

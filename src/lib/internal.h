@@ -7,6 +7,7 @@
 #include "cis/cis.h"
 #include "lib/lib.h"
 #include "lib/provider.h"
+#include "lib/sized.h"
 #include "run/run.h"
 #include "vfs/layered/layered.h"
 
@@ -17,6 +18,7 @@ struct cis_runtime {
     cis_forest *forest;   /* caches of all workspaces; made with the first */
     struct cis_store_memory store_memory;
     struct cis_services services;
+    struct cis_lib_services given; /* what `services` points to of the embedder's */
     uint64_t max_memory, max_time_ms;
     unsigned features;
     bool wasi;
@@ -54,6 +56,9 @@ struct cis_lib_request {
     char tenant[CIS_TENANT_MAX + 1];
     char *skill; /* "file:NAME" when the options name none */
 };
+/* *out: whole, whatever the size of the caller's; NULL is the defaults. */
+cis_code cis_lib_run_options(const struct cis_run_options *options, struct cis_run_options *out,
+                             struct cis_error *err);
 cis_code cis_lib_request_make(cis_runtime *runtime, cis_module *module,
                               const struct cis_run_options *options, struct cis_lib_request *out,
                               struct cis_error *err);

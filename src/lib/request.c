@@ -104,17 +104,19 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
                               &q->request.image, err);
 }
 
+cis_code cis_lib_run_options(const struct cis_run_options *options, struct cis_run_options *out,
+                             struct cis_error *err)
+{
+    *out = (struct cis_run_options)CIS_RUN_OPTIONS_INIT;
+    return cis_sized_take(&cis_sized_run_options, options, out, err);
+}
+
 cis_code cis_lib_request_make(cis_runtime *runtime, cis_module *module,
                               const struct cis_run_options *options, struct cis_lib_request *out,
                               struct cis_error *err)
 {
-    static const struct cis_run_options defaults = CIS_RUN_OPTIONS_INIT;
-    const struct cis_run_options *o = options != NULL ? options : &defaults;
-    if (o->size != sizeof *o) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "run options: size is %u, not %zu (use CIS_RUN_OPTIONS_INIT)", o->size,
-                        sizeof *o);
-    }
+    struct cis_run_options whole, *o = &whole;
+    CIS_TRY(cis_lib_run_options(options, &whole, err));
     /* The config array is large and only what is used is read: not cleared. */
     memset(&out->request, 0, sizeof out->request);
     out->grants = CIS_GRANTS_INIT;

@@ -66,12 +66,9 @@ cis_code cis_runtime_new(const struct cis_runtime_config *config, cis_runtime **
                          struct cis_error *err)
 {
     static const struct cis_runtime_config defaults = CIS_RUNTIME_CONFIG_INIT;
-    const struct cis_runtime_config *c = config != NULL ? config : &defaults;
-    if (c->size != sizeof *c) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "runtime config: size is %u, not %zu (use CIS_RUNTIME_CONFIG_INIT)",
-                        c->size, sizeof *c);
-    }
+    struct cis_runtime_config whole = defaults;
+    const struct cis_runtime_config *c = &whole;
+    CIS_TRY(cis_sized_take(&cis_sized_runtime_config, config, &whole, err));
     CIS_TRY(cis_crypto_init(err));
     cis_runtime *r = cis_zalloc(sizeof *r);
     if (r == NULL) {
@@ -85,7 +82,8 @@ cis_code cis_runtime_new(const struct cis_runtime_config *config, cis_runtime **
     r->wasi = c->enable_wasi;
     r->services = c->services;
     pthread_mutex_init(&r->lock, NULL);
-    cis_code code = take_settings(r, c, err);
+    cis_code code = cis_lib_services_take(&r->services, &r->given, err);
+    code = code == CIS_OK ? take_settings(r, c, err) : code;
     code = code == CIS_OK ? open_parts(r, c, err) : code;
     if (code != CIS_OK) {
         cis_runtime_free(r);

@@ -10,6 +10,7 @@ struct entry {
     char *name, *version, *description;
     cis_module *module; /* NULL: native */
     struct cis_services services;
+    struct cis_memory_service own_memory; /* what services.memory points to, if it was given */
     struct cis_grants grants;
     uint64_t memory, time_ms, fuel;
     cis_native_skill *native;
@@ -108,7 +109,8 @@ static cis_code load(cis_skills *skills, const void *wasm, size_t len,
     }
     e->services = skills->runtime->services;
     if (o->memory_service != NULL) {
-        e->services.memory = o->memory_service;
+        CIS_TRY(cis_lib_memory_take(o->memory_service, &e->own_memory, err));
+        e->services.memory = &e->own_memory;
     }
     e->memory = o->memory;
     e->time_ms = o->time_ms;
@@ -119,13 +121,8 @@ static cis_code load(cis_skills *skills, const void *wasm, size_t len,
 cis_code cis_skills_load_wasm(cis_skills *skills, const char *name, const void *wasm, size_t len,
                               const struct cis_skill_options *options, struct cis_error *err)
 {
-    static const struct cis_skill_options defaults = CIS_SKILL_OPTIONS_INIT;
-    const struct cis_skill_options *o = options != NULL ? options : &defaults;
-    if (o->size != sizeof *o) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "skill options: size is %u, not %zu (use CIS_SKILL_OPTIONS_INIT)", o->size,
-                        sizeof *o);
-    }
+    struct cis_skill_options whole = CIS_SKILL_OPTIONS_INIT, *o = &whole;
+    CIS_TRY(cis_sized_take(&cis_sized_skill_options, options, &whole, err));
     struct entry *e = NULL;
     CIS_TRY(entry_new(name != NULL      ? name
                       : o->name != NULL ? o->name
@@ -148,6 +145,10 @@ cis_code cis_skills_register_native(cis_skills *skills, const char *name, cis_na
                                     void *self, struct cis_error *err)
 {
     struct entry *e = NULL;
+    if (name == NULL || skill == NULL) {
+        return cis_fail(err, CIS_E_USAGE, "skill %s: a native skill needs a name and a function",
+                        name != NULL ? name : "(none)");
+    }
     CIS_TRY(entry_new(name, NULL, NULL, &e, err));
     e->native = skill;
     e->self = self;
@@ -166,17 +167,34 @@ cis_code cis_skills_remove(cis_skills *skills, const char *name, struct cis_erro
     return CIS_OK;
 }
 
-void cis_skills_each(cis_skills *skills, void *self,
-                     bool (*each)(void *self, const char *name, const char *version, bool native))
+/* Counted, in order of loading; NULL: out of memory. */
+static struct entry **entries_now(cis_skills *skills, size_t *out_n)
 {
+    size_t n = 0;
     pthread_mutex_lock(&skills->lock);
-    cis_map_foreach (&skills->entries, item) {
-        const struct entry *e = item->value;
-        if (!each(self, e->name, e->version, e->native != NULL)) {
-            break;
+    struct entry **list = cis_calloc(skills->entries.count + 1, sizeof(struct entry *));
+    if (list != NULL) {
+        cis_map_foreach (&skills->entries, item) {
+            list[n] = item->value;
+            atomic_fetch_add_explicit(&list[n++]->refs, 1, memory_order_relaxed);
         }
     }
     pthread_mutex_unlock(&skills->lock);
+    *out_n = n;
+    return list;
+}
+
+void cis_skills_each(cis_skills *skills, void *self,
+                     bool (*each)(void *self, const char *name, const char *version, bool native))
+{
+    size_t n;
+    struct entry **list = entries_now(skills, &n);
+    bool more = list != NULL;
+    for (size_t i = 0; list != NULL && i < n; i++) {
+        more = more && each(self, list[i]->name, list[i]->version, list[i]->native != NULL);
+        entry_unref(list[i]);
+    }
+    cis_free(list);
 }
 
 static bool sink_write(void *self, const void *data, size_t len)
@@ -187,21 +205,23 @@ static bool sink_write(void *self, const void *data, size_t len)
 }
 
 static cis_code call_native(struct entry *e, const char *method, const char *input, size_t len,
-                            const struct cis_run_options *options, uint64_t default_ms,
+                            const struct cis_run_options *o, uint64_t default_ms,
                             cis_result **out_result, struct cis_error *err)
 {
-    uint64_t ms = options != NULL && options->time_ms != 0 ? options->time_ms : default_ms;
-    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), ms * CIS_NS_PER_MS),
-                            options != NULL ? options->cancel : NULL};
-    struct cis_call call = {options != NULL && options->tenant != NULL ? options->tenant
-                                                                       : "default",
-                            e->name, "native", stop.deadline_ns, &stop};
-    uint64_t max =
-        options != NULL && options->output_max != 0 ? options->output_max : CIS_OUTPUT_MAX_DEFAULT;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf output = CIS_BUF_INIT(max);
+    uint64_t ms = o->time_ms != 0 ? o->time_ms : default_ms, ns;
+    if (__builtin_mul_overflow(ms, CIS_NS_PER_MS, &ns)) {
+        ns = CIS_NEVER;
+    }
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), ns), o->cancel};
+    struct cis_call call = {o->tenant != NULL ? o->tenant : "default", e->name, "native",
+                            stop.deadline_ns, &stop};
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf output =
+        CIS_BUF_INIT(o->output_max != 0 ? o->output_max : CIS_OUTPUT_MAX_DEFAULT);
     struct cis_sink sink = {&output, sink_write};
     struct cis_error why = {0};
-    cis_code code = e->native(e->self, &call, method, input, len, &sink, &why);
+    cis_code code = cis_error_foreign(
+        &why, e->native(e->self, &call, method, input, len, &sink, &why), e->name);
     if (code == CIS_OK) {
         code = cis_buf_check(&output, "output", &why);
     }
@@ -214,13 +234,9 @@ static uint64_t narrower(uint64_t mine, uint64_t asked)
 }
 
 static cis_code call_wasm(cis_skills *skills, struct entry *e, const char *method,
-                          const char *input, size_t len, const struct cis_run_options *options,
+                          const char *input, size_t len, struct cis_run_options o,
                           cis_result **out_result, struct cis_error *err)
 {
-    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
-    if (options != NULL) {
-        o = *options;
-    }
     o.skill = e->name;
     o.memory = narrower(e->memory, o.memory);
     o.time_ms = narrower(e->time_ms, o.time_ms);
@@ -231,9 +247,8 @@ static cis_code call_wasm(cis_skills *skills, struct entry *e, const char *metho
     struct cis_lib_request q;
     CIS_TRY(cis_lib_request_make(skills->runtime, e->module, &o, &q, err));
     struct cis_grants granted = CIS_GRANTS_INIT;
-    cis_code code = options != NULL && options->grants != NULL
-                        ? cis_grants_intersect(&e->grants, &q.grants, &granted, err)
-                        : cis_grants_copy(&e->grants, &granted, err);
+    cis_code code = o.grants != NULL ? cis_grants_intersect(&e->grants, &q.grants, &granted, err)
+                                     : cis_grants_copy(&e->grants, &granted, err);
     if (code == CIS_OK) {
         cis_grants_done(&q.grants);
         q.grants = granted;
@@ -252,6 +267,8 @@ cis_code cis_skills_call(cis_skills *skills, const char *name, const char *metho
                          const struct cis_run_options *options, cis_result **out_result,
                          struct cis_error *err)
 {
+    struct cis_run_options o;
+    CIS_TRY(cis_lib_run_options(options, &o, err));
     pthread_mutex_lock(&skills->lock);
     struct entry *e = cis_map_get(&skills->entries, cis_str_of(name));
     if (e != NULL) {
@@ -261,10 +278,10 @@ cis_code cis_skills_call(cis_skills *skills, const char *name, const char *metho
     if (e == NULL) {
         return cis_fail(err, CIS_E_NOTFOUND, "skill %s: not loaded", name);
     }
-    cis_code code = e->native != NULL ? call_native(e, method, input_json, input_len, options,
-                                                    skills->runtime->max_time_ms, out_result, err)
-                                      : call_wasm(skills, e, method, input_json, input_len, options,
-                                                  out_result, err);
+    cis_code code = e->native != NULL
+                        ? call_native(e, method, input_json, input_len, &o,
+                                      skills->runtime->max_time_ms, out_result, err)
+                        : call_wasm(skills, e, method, input_json, input_len, o, out_result, err);
     entry_unref(e);
     return code;
 }

@@ -24,8 +24,13 @@ cis_code cis_lib_wit_handler(cis_guest *guest, const cis_val *args, cis_val *res
         (const void *)((const uint8_t *)row - offsetof(struct cis_lib_function, row));
     cis_wit_call call = {
         .guest = guest, .function = f, .args = args, .nargs = f->nargs, .result = result};
-    cis_code code = f->call(&call, f->self);
+    cis_guest_block(guest); /* what the function does is its own: it may run other guests */
+    cis_code code = cis_error_foreign(NULL, f->call(&call, f->self), row->name);
     cis_lib_objects_settle(guest);
+    cis_code back = cis_guest_unblock(guest, code == CIS_OK ? err : NULL);
+    if (code == CIS_OK && back != CIS_OK) {
+        return back;
+    }
     if (code == CIS_OK) {
         code = call.first.code;
     }
@@ -52,7 +57,7 @@ void *cis_wit_data(const cis_wit_call *call)
 
 enum cis_code cis_wit_fail(cis_wit_call *call, enum cis_code code, const char *message)
 {
-    if (code == CIS_OK) {
+    if (code == CIS_OK || (unsigned)code >= CIS_E_COUNT_) {
         code = CIS_E_INTERNAL;
     }
     return cis_fail(&call->first, code, "%s", message != NULL ? message : cis_code_text(code));

@@ -13,11 +13,11 @@ struct cis_wit_call {
     cis_val *result;
     struct cis_error first; /* of a step that could not be done, or of cis_wit_fail */
     /* Of an export. */
-    cis_session *session;
+    cis_component *component; /* NULL once that is closed */
     cis_vals *vals;
-    cis_wit_call **holder; /* who has it, to be told that it is gone */
     char *name, *type;
     bool performed;
+    bool doomed; /* freed while it was performed */
 };
 
 #endif

@@ -76,16 +76,7 @@ cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_opt
                             cis_workspace **out_workspace, struct cis_error *err)
 {
     struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
-    /* Programs of before from_tenant have a struct that ends there. */
-    if (options != NULL && options->size != sizeof o &&
-        options->size != offsetof(struct cis_workspace_options, from_tenant)) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "workspace options: size is %u, not %zu (use CIS_WORKSPACE_OPTIONS_INIT)",
-                        options->size, sizeof o);
-    }
-    if (options != NULL) {
-        memcpy(&o, options, options->size);
-    }
+    CIS_TRY(cis_sized_take(&cis_sized_workspace_options, options, &o, err));
     cis_forest *forest;
     CIS_TRY(cis_lib_forest(runtime, &forest, err));
     cis_workspace *w = cis_zalloc(sizeof *w);

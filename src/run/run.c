@@ -100,7 +100,13 @@ static cis_code write_commit(cis_session *s, enum keeping how, const struct cis_
     bool together = mine != NULL && mine->store == s->request.store;
     if (!together && c->nmemory != 0) {
         /* An embedder's own memory: first its commit, then our record of it. */
-        CIS_TRY(service->commit(service->self, &s->host.call, c->memory, c->nmemory, err));
+        struct cis_error why = {0};
+        cis_code code = cis_error_foreign(
+            &why, service->commit(service->self, &s->host.call, c->memory, c->nmemory, &why),
+            "memory");
+        if (code != CIS_OK) {
+            return cis_fail(err, code, "%s", why.msg);
+        }
     }
     if (s->request.store == NULL) {
         return CIS_OK;

@@ -102,8 +102,11 @@ cis_code cis_session_open(const struct cis_run_request *request, cis_session **o
                           struct cis_error *err);
 cis_guest *cis_session_guest(cis_session *session); /* NULL when it could not be made */
 struct cis_host *cis_session_host(cis_session *session);
-/* New deadline for the next call of a kept session. */
-void cis_session_rearm(cis_session *session);
+/* A call from outside: its deadline, fuel and caps count anew. CIS_E_USAGE while another one is
+ * being made, as by a callback of that one. To be left again. */
+cis_code cis_session_enter(cis_session *session, const char *what, struct cis_error *err);
+void cis_session_leave(cis_session *session);
+bool cis_session_busy(const cis_session *session); /* NULL: no */
 /* Writes made since the last commit go to the memory service; with no run record. */
 cis_code cis_session_commit(cis_session *session, struct cis_error *err);
 /* Forgets them instead. */

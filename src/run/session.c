@@ -143,6 +143,29 @@ static cis_code link(cis_session *s, struct cis_error *err)
     return cis_run_program_link(r, &s->program, err);
 }
 
+void cis_session_pause(void *session)
+{
+    cis_session *s = session;
+    if (s->guest != NULL) {
+        cis_guest_block(s->guest);
+    }
+}
+
+cis_code cis_session_resume(void *session, struct cis_error *err)
+{
+    cis_session *s = session;
+    return s->guest != NULL ? cis_guest_unblock(s->guest, err) : CIS_OK;
+}
+
+static cis_code view_new(cis_session *s, cis_memory_view **out_view, struct cis_error *err)
+{
+    struct cis_host *h = &s->host;
+    CIS_TRY(cis_memory_view_new(h->services.memory, &h->call, &h->budget, out_view, err));
+    cis_memory_view_pause(*out_view,
+                          (struct cis_memory_pause){s, cis_session_pause, cis_session_resume});
+    return CIS_OK;
+}
+
 static cis_code start(cis_session *s, struct cis_error *err)
 {
     const struct cis_run_request *r = &s->request;
@@ -150,8 +173,7 @@ static cis_code start(cis_session *s, struct cis_error *err)
         CIS_TRY(cis_grants_copy(r->grants, &s->host.grants, err));
         CIS_TRY(r->program == NULL ? take_env(s, err) : CIS_OK);
     }
-    CIS_TRY(cis_memory_view_new(s->host.services.memory, &s->host.call, &s->host.budget,
-                                &s->host.memory, err));
+    CIS_TRY(view_new(s, &s->host.memory, err));
     CIS_TRY(take_config(s, err));
     CIS_TRY(link(s, err));
     CIS_TRY(mount(s, err));
@@ -172,7 +194,9 @@ static cis_code start(cis_session *s, struct cis_error *err)
         o.trace_iface = cis_trace_typed;
         o.trace_self = s;
     }
-    return cis_guest_new(r->engine, s->program, &o, &s->guest, err);
+    CIS_TRY(cis_guest_new(r->engine, s->program, &o, &s->guest, err));
+    s->host.guest = s->guest;
+    return CIS_OK;
 }
 
 cis_code cis_session_open(const struct cis_run_request *request, cis_session **out_session,
@@ -219,18 +243,37 @@ static void forget_call(struct cis_host *host)
     host->http_calls = host->http_bytes_in = host->http_bytes_out = 0;
 }
 
-void cis_session_rearm(cis_session *session)
+static void rearm(cis_session *session)
 {
     set_deadline(session);
     forget_call(&session->host);
     cis_guest_rearm(session->guest, &session->stop, session->request.limits.fuel);
 }
 
+cis_code cis_session_enter(cis_session *session, const char *what, struct cis_error *err)
+{
+    if (session->busy) {
+        return cis_fail(err, CIS_E_USAGE, "%s: another call is being made", what);
+    }
+    session->busy = true;
+    rearm(session);
+    return CIS_OK;
+}
+
+void cis_session_leave(cis_session *session)
+{
+    session->busy = false;
+}
+
+bool cis_session_busy(const cis_session *session)
+{
+    return session != NULL && session->busy;
+}
+
 cis_code cis_session_discard(cis_session *session, struct cis_error *err)
 {
     cis_memory_view *fresh = NULL;
-    CIS_TRY(cis_memory_view_new(session->host.services.memory, &session->host.call,
-                                &session->host.budget, &fresh, err));
+    CIS_TRY(view_new(session, &fresh, err));
     cis_memory_view_free(session->host.memory);
     session->host.memory = fresh;
     return CIS_OK;
@@ -245,7 +288,12 @@ cis_code cis_session_commit(cis_session *session, struct cis_error *err)
     if (n == 0) {
         return CIS_OK;
     }
-    CIS_TRY(service->commit(service->self, &session->host.call, ops, n, err));
+    struct cis_error why = {0};
+    cis_code code = cis_error_foreign(
+        &why, service->commit(service->self, &session->host.call, ops, n, &why), "memory");
+    if (code != CIS_OK) {
+        return cis_fail(err, code, "%s", why.msg);
+    }
     return cis_session_discard(session, err); /* what was written is now read from the service */
 }
 
@@ -254,6 +302,7 @@ void cis_session_close(cis_session *session)
     if (session == NULL) {
         return;
     }
+    session->host.guest = NULL;
     cis_guest_free(session->guest);
     cis_wasi_p2_end(&session->host);
     cis_corelibs_end(&session->host);

@@ -9,6 +9,7 @@ struct cis_session {
     struct cis_host host;
     struct cis_stop stop;
     cis_guest *guest;
+    bool busy; /* a call is being made (cis_session_enter) */
     cis_program *program;
     cis_run_files *files; /* NULL: nothing is mounted */
     char **env; /* "NAME=VALUE" of the variables that are granted and set, NULL-terminated */
@@ -16,6 +17,12 @@ struct cis_session {
     uint64_t started_ns;
     int64_t started_ms;
 };
+
+/* Around code that is not ours, a callback of the embedder: its guest holds no CPU slot meanwhile.
+ * session is a cis_session. resume fails when the guest's time was over before it got a slot again.
+ */
+void cis_session_pause(void *session);
+cis_code cis_session_resume(void *session, struct cis_error *err);
 
 /* The ops of the session's memory view and of its changed config, for a commit. */
 struct cis_session_changes {

@@ -80,13 +80,22 @@ void cis_trace_text(struct cis_buf *line, cis_guest *guest, const struct cis_hos
     cis_buf_printf(line, " [%" PRIu64 " ns]", ns);
 }
 
+/* The line goes to code that is not ours. */
+static void tell(cis_session *s, struct cis_buf *line)
+{
+    cis_session_pause(s);
+    s->request.trace(s->request.trace_self, cis_buf_cstr(line));
+    cis_code over = cis_session_resume(s, NULL);
+    (void)over; /* the guest has ended; its next step finds that out */
+}
+
 void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                     const union cis_slot *result, cis_code code, uint64_t ns)
 {
     cis_session *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(4096);
     cis_trace_text(&line, s->guest, row, args, result, code, ns);
-    s->request.trace(s->request.trace_self, cis_buf_cstr(&line));
+    tell(s, &line);
 }
 
 void cis_trace_typed_text(struct cis_buf *line, const struct cis_ifacefn *row, const cis_val *args,
@@ -117,5 +126,5 @@ void cis_trace_typed(void *self, const struct cis_ifacefn *row, const cis_val *a
     cis_session *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(16384);
     cis_trace_typed_text(&line, row, args, nargs, result, code, ns);
-    s->request.trace(s->request.trace_self, cis_buf_cstr(&line));
+    tell(s, &line);
 }

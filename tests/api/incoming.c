@@ -167,7 +167,8 @@ static int give_bytes(void *self, void *to, size_t cap, size_t *out_n)
 void peer_init(struct peer *peer, const char *method, const char *path)
 {
     struct cis_http_incoming in = CIS_HTTP_INCOMING_INIT;
-    *peer = (struct peer){.in = in, .body_max = 65536};
+    struct cis_http_answer answer = CIS_HTTP_ANSWER_INIT;
+    *peer = (struct peer){.in = in, .answer = answer, .body_max = 65536};
     peer->in.method = method;
     peer->in.path = path;
     peer->in.self = peer;

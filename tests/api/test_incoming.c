@@ -425,7 +425,7 @@ static void parts_that_are_none_are_refused(void **state)
     refused(p, &peer, CIS_E_USAGE, "needs");
     peer.in.method = "GET";
     peer.in.size = 8;
-    refused(p, &peer, CIS_E_USAGE, "needs");
+    refused(p, &peer, CIS_E_USAGE, "CIS_HTTP_INCOMING_INIT");
 }
 
 static void trailers_that_a_peer_may_not_send_end_the_body_badly(void **state)

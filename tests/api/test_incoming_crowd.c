@@ -91,6 +91,7 @@ static void *wait_inside(void *arg)
 {
     struct waiter *w = arg;
     struct cis_http_incoming in = CIS_HTTP_INCOMING_INIT;
+    w->answer = (struct cis_http_answer)CIS_HTTP_ANSWER_INIT;
     in.method = "POST";
     in.path = "/count";
     in.self = &w->meeting;

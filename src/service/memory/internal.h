@@ -20,7 +20,8 @@ struct cis_memory_view {
     bool is_fixed;
     const struct cis_call *call;
     struct cis_budget *budget;
-    struct cis_map entries; /* key → struct memory_entry * */
+    struct cis_memory_pause pause; /* begin NULL: none */
+    struct cis_map entries;        /* key → struct memory_entry * */
     struct memory_entry *first, *last;
     size_t ndirty;
     uint64_t charged;
@@ -30,6 +31,10 @@ struct cis_memory_view {
 /* The key is one a skill may use. */
 cis_code cis_memory_key_check(struct cis_str key, struct cis_error *err);
 cis_code cis_memory_view_ready(const cis_memory_view *view, struct cis_error *err);
+/* Before and after a call of the service, with what it answered. *inout_why is the error that it
+ * was given. */
+void cis_memory_view_leave(cis_memory_view *view);
+cis_code cis_memory_view_return(cis_memory_view *view, cis_code code, struct cis_error *inout_why);
 /* Before a read of the service: from now on all reads see one state. */
 cis_code cis_memory_view_reads(cis_memory_view *view, struct cis_error *err);
 /* Charge and remember, so that freeing the view gives all of it back. */

@@ -18,6 +18,14 @@ cis_code cis_memory_view_new(const struct cis_memory_service *service, const str
                              struct cis_budget *budget, cis_memory_view **out_view,
                              struct cis_error *err);
 void cis_memory_view_free(cis_memory_view *view);
+/* Around each call of a service that is not the store's: it is not our code, and may wait, or run
+ * other guests. Copied; what end answers ends the call. */
+struct cis_memory_pause {
+    void *self;
+    void (*begin)(void *self);
+    cis_code (*end)(void *self, struct cis_error *err);
+};
+void cis_memory_view_pause(cis_memory_view *view, struct cis_memory_pause pause);
 /* Reads see the memory of this view (store/fs.h), such as the one a run's files begin from. Before
  * the first read, over the store's service; does nothing over another. */
 void cis_memory_view_fix(cis_memory_view *view, struct cis_view at);

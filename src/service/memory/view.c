@@ -49,6 +49,33 @@ cis_code cis_memory_view_new(const struct cis_memory_service *service, const str
     return CIS_OK;
 }
 
+void cis_memory_view_pause(cis_memory_view *view, struct cis_memory_pause pause)
+{
+    view->pause = pause;
+}
+
+static bool is_foreign(const cis_memory_view *view)
+{
+    return view->pause.begin != NULL && cis_store_memory_of(view->service) == NULL;
+}
+
+void cis_memory_view_leave(cis_memory_view *view)
+{
+    if (is_foreign(view)) {
+        view->pause.begin(view->pause.self);
+    }
+}
+
+cis_code cis_memory_view_return(cis_memory_view *view, cis_code code, struct cis_error *inout_why)
+{
+    code = cis_error_foreign(inout_why, code, "memory");
+    if (is_foreign(view)) {
+        cis_code back = view->pause.end(view->pause.self, code == CIS_OK ? inout_why : NULL);
+        code = code == CIS_OK ? back : code;
+    }
+    return code;
+}
+
 static void entry_free(void *entry)
 {
     struct memory_entry *e = entry;
@@ -145,8 +172,14 @@ static cis_code fetch(cis_memory_view *view, struct cis_str key, struct reader *
     struct cis_sink sink = {r, take_bytes};
     bool found = false;
     CIS_TRY(cis_memory_view_reads(view, err));
+    struct cis_error why = {0};
+    cis_memory_view_leave(view);
     cis_code code =
-        view->service->get(view->service->self, view->call, key.ptr, key.len, &sink, &found, err);
+        view->service->get(view->service->self, view->call, key.ptr, key.len, &sink, &found, &why);
+    code = cis_memory_view_return(view, code, &why);
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
     if (r->code != CIS_OK) { /* the sink said no: its reason is the true one */
         if (err != NULL) {
             *err = r->error;

@@ -103,11 +103,20 @@ static cis_code search(struct merge *m, struct cis_str query, struct cis_error *
 {
     cis_memory_view *view = m->view;
     CIS_TRY(cis_memory_view_reads(view, err));
+    if (view->service->search == NULL) {
+        return cis_fail(err, CIS_E_PROVIDER, "memory: this service does not search");
+    }
     /* Deleted and overwritten entries may take places among the service's hits. */
     uint64_t want = (uint64_t)m->left + view->ndirty;
+    struct cis_error why = {0};
+    cis_memory_view_leave(view);
     cis_code code = view->service->search(
         view->service->self, view->call, query.ptr, query.len,
-        want < CIS_STORE_SEARCH_MAX ? (uint32_t)want : CIS_STORE_SEARCH_MAX, m, on_hit, err);
+        want < CIS_STORE_SEARCH_MAX ? (uint32_t)want : CIS_STORE_SEARCH_MAX, m, on_hit, &why);
+    code = cis_memory_view_return(view, code, &why);
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
     if (m->code == CIS_OK && code == CIS_OK && m->left != 0 && !m->own_done) {
         (void)emit_own(m);
     }

@@ -225,8 +225,11 @@ cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,
     struct cis_wasi_p2 *table = NULL;
     struct p2_incoming c = {.guest = guest, .in = request};
     if (request->size < sizeof *request || request->method == NULL ||
-        (request->body == NULL && request->body_len != 0)) {
-        return cis_fail(err, CIS_E_USAGE, "http: a request needs its size, a method and its body");
+        (request->body == NULL && request->body_len != 0) ||
+        (request->headers == NULL && request->nheaders != 0)) {
+        return cis_fail(
+            err, CIS_E_USAGE,
+            "http: a request needs its size, a method, and the body and headers that it counts");
     }
     if (cis_guest_recorded(guest)) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "http: requests that come in cannot be recorded");

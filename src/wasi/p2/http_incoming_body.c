@@ -51,6 +51,12 @@ static void wait_for(const struct p2_pause *p, int fd, struct cis_http_state *ou
 static enum cis_http_fault judge_trailers(const struct cis_http_incoming *in)
 {
     uint64_t bytes = 0;
+    if (in->ntrailers > P2_FIELDS_MAX) {
+        return CIS_HTTP_REQUEST_TRAILERS_SIZE;
+    }
+    if (in->trailers == NULL && in->ntrailers != 0) {
+        return CIS_HTTP_PROTOCOL;
+    }
     for (size_t i = 0; i < in->ntrailers; i++) {
         const struct cis_http_header *h = &in->trailers[i];
         if (h->name == NULL || h->value == NULL) {
@@ -62,9 +68,7 @@ static enum cis_http_fault judge_trailers(const struct cis_http_incoming *in)
             return CIS_HTTP_PROTOCOL;
         }
     }
-    return in->ntrailers > P2_FIELDS_MAX || bytes > CIS_HTTP_FIELDS_MAX
-               ? CIS_HTTP_REQUEST_TRAILERS_SIZE
-               : CIS_HTTP_FINE;
+    return bytes > CIS_HTTP_FIELDS_MAX ? CIS_HTTP_REQUEST_TRAILERS_SIZE : CIS_HTTP_FINE;
 }
 
 static void asked_end(struct p2_incoming *c)
