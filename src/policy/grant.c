@@ -327,34 +327,6 @@ static void drop_env(struct cis_grants *grants, struct cis_str gone)
     grants->nenv = kept;
 }
 
-cis_code cis_grants_remove(struct cis_grants *grants, struct cis_str text, struct cis_error *err)
-{
-    struct item item = {0};
-    const char *why = parse_item(text, &item);
-    if (why != NULL) {
-        return refuse(text, why, err);
-    }
-    switch (item.kind) {
-    case WORD:
-        grants->bits &= ~words[item.word].removes;
-        break;
-    case NETWORK:
-        grants->network = false;
-        break;
-    case ORIGIN:
-        drop_origins(grants, &item.origin);
-        break;
-    case RULE:
-        drop_rules(grants, &item.rule);
-        break;
-    case ENV:
-        drop_env(grants, item.env);
-        break;
-    }
-    cis_grants_recount(grants);
-    return CIS_OK;
-}
-
 static void put_host(struct cis_buf *buf, const char *host)
 {
     bool v6 = strchr(host, ':') != NULL;
@@ -384,6 +356,69 @@ static void put_rule(struct cis_buf *buf, const struct cis_net_rule *r)
     } else {
         cis_buf_printf(buf, ":%u", (unsigned)r->port);
     }
+}
+
+/* ---- taking away ---- */
+
+/* The grant of the set that still allows some of `item`, as text; false: none does. */
+static bool still_allowed(const struct cis_grants *grants, const struct item *item,
+                          struct cis_buf *out)
+{
+    if (item->kind == ORIGIN && grants->network &&
+        cis_policy_public_origin(item->origin.host, item->origin.wildcard, item->origin.port)) {
+        cis_buf_text(out, "network");
+        return true;
+    }
+    for (size_t i = 0; item->kind == ORIGIN && i < grants->nhttp; i++) {
+        if (!cis_origin_covers(&item->origin, &grants->http[i]) &&
+            cis_origin_covers(&grants->http[i], &item->origin)) {
+            put_origin(out, &grants->http[i]);
+            return true;
+        }
+    }
+    for (size_t i = 0; item->kind == RULE && i < grants->nnet; i++) {
+        if (!cis_net_rule_covers(&item->rule, &grants->net[i]) &&
+            cis_net_rules_meet(&grants->net[i], &item->rule)) {
+            put_rule(out, &grants->net[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+cis_code cis_grants_remove(struct cis_grants *grants, struct cis_str text, struct cis_error *err)
+{
+    struct item item = {0};
+    const char *why = parse_item(text, &item);
+    if (why != NULL) {
+        return refuse(text, why, err);
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf wider = CIS_BUF_INIT(GRANT_TEXT_MAX);
+    if (still_allowed(grants, &item, &wider)) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "grant \"%.*s\": %s allows it too and cannot be narrowed: take that away, "
+                        "then grant what should stay",
+                        (int)(text.len > 60 ? 60 : text.len), text.ptr, cis_buf_cstr(&wider));
+    }
+    switch (item.kind) {
+    case WORD:
+        grants->bits &= ~words[item.word].removes;
+        break;
+    case NETWORK:
+        grants->network = false;
+        break;
+    case ORIGIN:
+        drop_origins(grants, &item.origin);
+        break;
+    case RULE:
+        drop_rules(grants, &item.rule);
+        break;
+    case ENV:
+        drop_env(grants, item.env);
+        break;
+    }
+    cis_grants_recount(grants);
+    return CIS_OK;
 }
 
 static int by_text(const void *a, const void *b)

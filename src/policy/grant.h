@@ -67,7 +67,9 @@ struct cis_grants {
 void cis_grants_done(struct cis_grants *grants);
 /* Adds one grant in the grammar above; CIS_E_USAGE names the grant and what is wrong. */
 cis_code cis_grants_add(struct cis_grants *grants, struct cis_str text, struct cis_error *err);
-/* Removes a grant (same grammar; removing "memory" removes both halves). Absent is no error. */
+/* Removes a grant (same grammar; removing "memory" removes both halves) and all that it covers.
+ * Absent is no error. What a wider grant of the set still allows cannot be taken out of it:
+ * CIS_E_USAGE names the wider one, and the set is as before. */
 cis_code cis_grants_remove(struct cis_grants *grants, struct cis_str text, struct cis_error *err);
 cis_code cis_grants_copy(const struct cis_grants *from, struct cis_grants *out,
                          struct cis_error *err);

@@ -95,6 +95,15 @@ bool cis_net_rule_covers(const struct cis_net_rule *outer, const struct cis_net_
            (strcmp(outer->host, "localhost") == 0 && is_loopback_text(inner->host));
 }
 
+bool cis_net_rules_meet(const struct cis_net_rule *a, const struct cis_net_rule *b)
+{
+    struct cis_net_rule x = *a, y = *b;
+    if (x.kind != CIS_NET_BIND && (x.port == 0 || y.port == 0)) {
+        x.port = y.port = 0;
+    }
+    return cis_net_rule_covers(&x, &y) || cis_net_rule_covers(&y, &x);
+}
+
 static bool origin_equal(const struct cis_origin *a, const struct cis_origin *b)
 {
     return a->port == b->port && a->wildcard == b->wildcard && strcmp(a->scheme, b->scheme) == 0 &&

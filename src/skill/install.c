@@ -17,6 +17,7 @@ void cis_install_plan_done(struct cis_install_plan *plan)
 {
     cis_free(plan->installed_version);
     cis_grants_done(&plan->granted);
+    cis_grants_done(&plan->installed_grants);
     cis_texts_free(plan->undecided, plan->nundecided);
     *plan = CIS_INSTALL_PLAN_INIT;
 }
@@ -144,6 +145,7 @@ static cis_code compare_installed(struct deciding *d, struct cis_install_plan *p
         return cis_fail(err, CIS_E_NOMEM, "install: out of memory");
     }
     memcpy(plan->installed_digest, d->old.digest, sizeof plan->installed_digest);
+    CIS_TRY(cis_grants_copy(&d->old.granted, &plan->installed_grants, err));
     const char *signer = p->signature == CIS_PACKAGE_TRUSTED ? p->key : "";
     plan->same_identity = strcmp(signer, d->old.signer) == 0 &&
                           (signer[0] != 0 || strcmp(p->sha256, d->old.sha256) == 0);
@@ -241,6 +243,14 @@ static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_s
     if (strcmp(code == CIS_OK ? now.digest : "", plan->installed_digest) != 0) {
         return cis_fail(err, CIS_E_CONFLICT,
                         "%s: was installed or removed by someone else just now", p->name);
+    }
+    if (code == CIS_OK && (!cis_grants_cover(&now.granted, &plan->installed_grants) ||
+                           !cis_grants_cover(&plan->installed_grants, &now.granted))) {
+        return cis_fail(
+            err, CIS_E_CONFLICT,
+            "%s: its grants were changed just now: look at them (cis skill info %s), then "
+            "install again",
+            p->name, p->name);
     }
     if (code == CIS_OK) {
         *out_old_dir = cis_strdup(now.dir);

@@ -66,8 +66,9 @@ struct cis_install_answers {
 };
 
 struct cis_install_plan {
-    char *installed_version;   /* NULL: not installed yet */
-    char installed_digest[65]; /* what the plan was made against; "" not installed */
+    char *installed_version;            /* NULL: not installed yet */
+    char installed_digest[65];          /* what the plan was made against; "" not installed */
+    struct cis_grants installed_grants; /* ... and what it had been granted */
     bool same_identity; /* the same signer (or, unsigned, the same module) as what is installed */
     struct cis_grants granted; /* kept from before, and what the answers decide */
     char **undecided;          /* requests that need an answer, canonical text */
@@ -88,7 +89,8 @@ cis_code cis_install_plan_check(const struct cis_install_plan *plan,
                                 const struct cis_package *package, struct cis_error *err);
 void cis_install_plan_done(struct cis_install_plan *plan);
 
-/* Fails with CIS_E_CONFLICT when the skill was installed by someone else since the plan. */
+/* Fails with CIS_E_CONFLICT when the skill was installed by someone else since the plan, or its
+ * grants were changed: an answer may have waited for long at a prompt. */
 cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str tenant,
                             struct cis_package *package, const struct cis_install_plan *plan,
                             struct cis_error *err);

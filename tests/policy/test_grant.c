@@ -290,11 +290,11 @@ static void removing_takes_away_what_the_grant_covers(void **state)
         SET("memory", "http=http://localhost:80", "http=http://127.0.0.1:80",
             "http=https://a.example.com", "http=https://b.example.com", "http=https://other.test",
             "net=tcp:a.test:1", "net=tcp:a.test:2", "env=A", "env=B", "network");
+    assert_ok(cis_grants_remove(&g, CIS_STR("network"), err));
     assert_ok(cis_grants_remove(&g, CIS_STR("http=http://localhost:80"), err));
     assert_ok(cis_grants_remove(&g, CIS_STR("http=https://*.example.com"), err));
     assert_ok(cis_grants_remove(&g, CIS_STR("net=tcp:a.test:*"), err));
     assert_ok(cis_grants_remove(&g, CIS_STR("env=A"), err));
-    assert_ok(cis_grants_remove(&g, CIS_STR("network"), err));
     assert_ok(cis_grants_remove(&g, CIS_STR("memory=write"), err));
     assert_ok(cis_grants_remove(&g, CIS_STR("ai"), err));
     assert_json(&g, "[\"env=B\",\"http=https://other.test\",\"memory=read\"]");
@@ -302,6 +302,48 @@ static void removing_takes_away_what_the_grant_covers(void **state)
     assert_true(cis_grants_has(&g, CIS_GRANT_HTTP));
     assert_ok(cis_grants_add(&g, CIS_STR("env=C"), err));
     assert_json(&g, "[\"env=B\",\"env=C\",\"http=https://other.test\",\"memory=read\"]");
+    cis_grants_done(&g);
+}
+
+static void what_a_wider_grant_still_allows_is_not_removed_in_silence(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wide, *narrow;
+    } rows[] = {
+        {"http=https://*.example.com", "http=https://a.example.com"},
+        {"http=http://localhost", "http=http://127.0.0.1"},
+        {"http=http://localhost:8080", "http=http://[::1]:8080"},
+        {"network", "http=https://a.example.com"},
+        {"network", "http=https://*.example.com"},
+        {"net=tcp:a.test:*", "net=tcp:a.test:80"},
+        {"net=tcp:localhost:80", "net=tcp:127.0.0.1:80"},
+        {"net=udp:localhost:53", "net=udp:[::1]:*"},
+        {"net=tcp:127.0.0.1:*", "net=tcp:localhost:80"},
+        {"net=bind:10.0.0.0/8", "net=bind:10.1.0.0/16"},
+        {"net=bind:0.0.0.0/0", "net=bind:127.0.0.1/32"},
+        {"net=listen:localhost:*", "net=listen:127.0.0.1:80"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct cis_grants g = SET(rows[i].wide, "ai"), before = CIS_GRANTS_INIT;
+        assert_ok(cis_grants_copy(&g, &before, err));
+        assert_fails(CIS_E_USAGE, rows[i].wide,
+                     cis_grants_remove(&g, cis_str_of(rows[i].narrow), err));
+        assert_true(cis_grants_cover(&g, &before) && cis_grants_cover(&before, &g));
+        assert_ok(cis_grants_remove(&g, cis_str_of(rows[i].wide), err));
+        assert_json(&g, "[\"ai\"]");
+        assert_ok(cis_grants_remove(&g, cis_str_of(rows[i].narrow), err)); /* absent: no error */
+        cis_grants_done(&g);
+        cis_grants_done(&before);
+    }
+    struct cis_grants g = SET("http=https://*.example.com", "net=tcp:a.test:80");
+    assert_ok(
+        cis_grants_remove(&g, CIS_STR("http=https://example.com"), err)); /* beside, not under */
+    assert_ok(cis_grants_remove(&g, CIS_STR("http=http://a.example.com"), err));
+    assert_ok(cis_grants_remove(&g, CIS_STR("http=https://a.b.example.com"), err));
+    assert_ok(cis_grants_remove(&g, CIS_STR("net=udp:a.test:80"), err));
+    assert_ok(cis_grants_remove(&g, CIS_STR("net=tcp:a.test:81"), err));
+    assert_json(&g, "[\"http=https://*.example.com\",\"net=tcp:a.test:80\"]");
     cis_grants_done(&g);
 }
 
@@ -421,6 +463,7 @@ int main(void)
         cmocka_unit_test(each_grant_sets_its_bits_and_no_other),
         cmocka_unit_test(every_grant_has_a_name_of_its_own),
         cmocka_unit_test(removing_takes_away_what_the_grant_covers),
+        cmocka_unit_test(what_a_wider_grant_still_allows_is_not_removed_in_silence),
         cmocka_unit_test(an_intersection_allows_what_both_allow),
         cmocka_unit_test(cover_tells_whether_anything_was_added),
         cmocka_unit_test(a_set_holds_a_thousand_entries_and_refuses_the_next),

@@ -629,6 +629,41 @@ static void an_install_planned_against_another_state_is_a_conflict(void **state)
     may(w, "[\"ai\"]");
 }
 
+/* The plan waits at a prompt while somebody takes a grant back. */
+static void a_grant_revoked_while_the_plan_waits_stays_revoked(void **state)
+{
+    struct world *w = *state;
+    struct cis_package p = CIS_PACKAGE_INIT;
+    struct cis_install_plan plan = CIS_INSTALL_PLAN_INIT;
+    struct cis_install_answers none = {0};
+    struct cis_str ai = CIS_STR("ai");
+    const char *path = folder(w, ASKS_AI, CORE, sizeof CORE);
+    assert_ok(install(w, path, true, NULL, NULL, err));
+    assert_ok(cis_package_stage(&w->home, TENANT, path, (struct cis_str){NULL, 0}, &p, err));
+    assert_ok(cis_install_plan_make(&w->home, TENANT, &p, &none, &plan, err));
+    assert_ok(cis_skill_revoke(&w->home, TENANT, CIS_STR("x"), &ai, 1, err));
+    assert_fails(CIS_E_CONFLICT, "grants were changed",
+                 cis_package_commit(&w->home, TENANT, &p, &plan, err));
+    cis_install_plan_done(&plan);
+    cis_package_done(&p);
+    may(w, "[]");
+    assert_ok(install(w, path, false, NULL, NULL, err)); /* again: as it is now */
+    may(w, "[]");
+}
+
+static void what_a_wider_grant_allows_is_not_revoked_in_silence(void **state)
+{
+    struct world *w = *state;
+    struct cis_str narrow = CIS_STR("http=https://a.example.com");
+    assert_ok(install(w,
+                      folder(w, MANIFEST "[permissions]\nhttp = [\"https://*.example.com\"]\n",
+                             CORE, sizeof CORE),
+                      true, NULL, NULL, err));
+    assert_fails(CIS_E_USAGE, "http=https://*.example.com allows it too",
+                 cis_skill_revoke(&w->home, TENANT, CIS_STR("x"), &narrow, 1, err));
+    may(w, "[\"http=https://*.example.com\"]");
+}
+
 /* Installs two versions in turn until it is killed. */
 static void install_for_ever(struct world *w, const char *a, const char *b)
 {
@@ -760,6 +795,8 @@ int main(void)
         TEST(a_module_changed_after_the_install_does_not_open),
         TEST(verify_finds_a_change_of_any_file),
         TEST(an_install_planned_against_another_state_is_a_conflict),
+        TEST(a_grant_revoked_while_the_plan_waits_stays_revoked),
+        TEST(what_a_wider_grant_allows_is_not_revoked_in_silence),
         TEST(killed_at_any_moment_it_is_the_old_skill_or_the_new),
         TEST(new_projects_are_written_whole_and_never_over_another),
     };
