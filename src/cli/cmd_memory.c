@@ -30,7 +30,8 @@ static int needs_skill(struct cis_cli *cli, memory_verb *verb)
 
 #define SKILL_OPTION                                                                               \
     {                                                                                              \
-        "skill", 0, "NAME", "installed skill, or the stem of a bare file's name", false, NULL      \
+        "skill", 0, "NAME", "installed skill, or a file: its path, or its name without .wasm",     \
+            false, NULL                                                                            \
     }
 #define END_OPTION                                                                                 \
     {                                                                                              \
@@ -240,26 +241,63 @@ static bool limit_option(const struct cis_cli *cli, uint64_t *limit)
     return cis_cli_number(cli, "limit", limit) && *limit <= UINT32_MAX;
 }
 
+/* Namespaces that --skill means, to be listed one after the other. */
+struct spaces {
+    struct cis_buf text; /* each with a NUL */
+    size_t n;
+};
+
+static bool add_space(void *self, struct cis_str ns)
+{
+    struct spaces *s = self;
+    cis_buf_str(&s->text, ns);
+    cis_buf_byte(&s->text, 0);
+    s->n++;
+    return s->text.failed == CIS_OK;
+}
+
+static cis_code list_one(struct cis_memory_cmd *cmd, struct cis_kv_query *query, struct listing *l,
+                         struct cis_error *err)
+{
+    uint64_t before = l->n;
+    CIS_TRY(cmd->store->ops->kv_list(cmd->store, cmd->tenant, CIS_VIEW_HEAD, query, print_entry, l,
+                                     &cmd->stop, err));
+    query->limit -= query->limit != 0 ? (uint32_t)(l->n - before) : 0;
+    return CIS_OK;
+}
+
 static cis_code list_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
 {
     const struct cis_cli *cli = cmd->cli;
     uint64_t limit = 0;
     CIS_CLEANUP(listing_done)
-    struct listing l = {.json = cli->json,
-                        .names = !cis_cli_has(cli, "skill"),
-                        .line = CIS_BUF_INIT(ENTRY_JSON_MAX)};
+    struct listing l = {.json = cli->json, .line = CIS_BUF_INIT(ENTRY_JSON_MAX)};
     struct cis_kv_query query = {.prefix = cis_str_of(cis_cli_value(cli, "prefix")),
                                  .after = cis_str_of(cis_cli_value(cli, "after"))};
     if (!limit_option(cli, &limit)) {
         return cis_fail(err, CIS_E_USAGE, "--limit: not a number of entries");
     }
     query.limit = (uint32_t)limit;
-    CIS_TRY(cis_memory_cmd_ns(cmd, &query.ns, err));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(16u << 20);
+    struct spaces spaces = {.text = text};
+    if (cmd->given != NULL) {
+        cis_code code = cis_memory_cmd_each(cmd, add_space, &spaces, err);
+        text = spaces.text; /* to be freed */
+        CIS_TRY(code);
+        CIS_TRY(cis_buf_check(&text, "names of files", err));
+    }
+    l.names = cmd->given == NULL || spaces.n > 1;
     if (cli->json) {
         cis_cli_printf("{\"schema\":1,\"entries\":[");
     }
-    CIS_TRY(cmd->store->ops->kv_list(cmd->store, cmd->tenant, CIS_VIEW_HEAD, &query, print_entry,
-                                     &l, &cmd->stop, err));
+    if (cmd->given == NULL) {
+        CIS_TRY(list_one(cmd, &query, &l, err));
+    }
+    const char *ns = (const char *)text.ptr;
+    for (size_t i = 0; i < spaces.n && (limit == 0 || l.n < limit); i++, ns += strlen(ns) + 1) {
+        query.ns = cis_str_of(ns);
+        CIS_TRY(list_one(cmd, &query, &l, err));
+    }
     if (cli->json) {
         cis_cli_printf("]}\n");
     }
@@ -285,7 +323,7 @@ const struct cis_cli_command cis_cmd_memory_list = {
     .name = "memory list",
     .summary = "list the keys of a skill, or of all",
     .help = "One line an entry, in byte order of the key: key, bytes, time of change, \"public\".\n"
-            "Without --skill the namespace comes first.",
+            "Without --skill, or when several files have the name, the namespace comes first.",
     .options = list_options,
     .run = run_list};
 

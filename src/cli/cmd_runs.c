@@ -43,11 +43,13 @@ static cis_code list_runs(struct cis_memory_cmd *cmd, uint32_t limit, struct cis
     if (l.json) {
         cis_cli_printf("{\"schema\":1,\"runs\":[");
     }
-    struct cis_str skill = cis_str_of(cmd->own[0] != 0 ? cmd->own : NULL);
+    struct cis_str skill = cis_str_of(cmd->given);
     CIS_TRY(cmd->store->ops->run_list(cmd->store, cmd->tenant, skill, limit, print_row, &l,
                                       &cmd->stop, err));
-    if (l.n == 0 && cmd->file[0] != 0) { /* no such skill ran: a bare file of that name? */
-        CIS_TRY(cmd->store->ops->run_list(cmd->store, cmd->tenant, cis_str_of(cmd->file), limit,
+    if (l.n == 0 && cmd->stem[0] != 0) { /* no such skill ran: a bare file of that name? */
+        char file[CIS_FILE_NS_MAX];
+        snprintf(file, sizeof file, "file:%.290s", cmd->stem);
+        CIS_TRY(cmd->store->ops->run_list(cmd->store, cmd->tenant, cis_str_of(file), limit,
                                           print_row, &l, &cmd->stop, err));
     }
     if (l.json) {

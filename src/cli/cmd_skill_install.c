@@ -2,6 +2,8 @@
 #include "cli/skill.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include "base/mem.h"
 #include "skill/package.h"
 
@@ -63,6 +65,32 @@ static cis_code refuse_json(const struct cis_install_plan *plan, const struct ci
     json_t *out = json_pack("{s:{s:s,s:s},s:o}", "error", "code", cis_code_name(why->code),
                             "message", why->msg, "asks", asks);
     CIS_TRY(cis_cli_json(out, err));
+    return CIS_OK;
+}
+
+/* A name brings settings, secrets too, and memory along: not to whoever takes it. */
+static cis_code ask_about_inheritance(struct cis_cli *cli, const struct cis_package *p,
+                                      struct cis_install_plan *plan, struct cis_error *err)
+{
+    struct cis_inheritance *in = &plan->inheritance;
+    if (!in->asked || in->answer != CIS_INHERIT_ASK || cli->json) {
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf what = CIS_BUF_INIT(1024), ask = CIS_BUF_INIT(4096);
+    cis_inheritance_text(in, &what);
+    if (plan->installed_version == NULL) {
+        cis_buf_printf(&ask, "A skill called %.64s was here before.", p->name);
+    } else {
+        cis_buf_printf(&ask, "%.64s %.40s is installed (%s%s); this one is %s%s.", p->name,
+                       plan->installed_version, in->signer[0] != 0 ? "signed by " : "unsigned",
+                       in->signer, p->signature == CIS_PACKAGE_TRUSTED ? "signed by " : "unsigned",
+                       p->signature == CIS_PACKAGE_TRUSTED ? p->key : "");
+    }
+    cis_buf_printf(&ask, " It would inherit %s. Let it?", cis_buf_cstr(&what));
+    CIS_TRY(cis_buf_check(&ask, "question", err));
+    if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) {
+        in->answer = cis_cli_confirm(cis_buf_cstr(&ask)) ? CIS_INHERIT_YES : CIS_INHERIT_NO;
+    }
     return CIS_OK;
 }
 
@@ -131,8 +159,14 @@ static cis_code install(struct cis_cli *cli, const struct cis_skill_home *home,
                         struct cis_error *err)
 {
     struct cis_str allow[256], deny[256], tenant = cis_str_of(cli->tenant);
-    struct cis_install_answers answers = {
-        .allow = allow, .deny = deny, .yes = cis_cli_has(cli, "yes")};
+    struct cis_install_answers answers = {.allow = allow,
+                                          .deny = deny,
+                                          .yes = cis_cli_has(cli, "yes"),
+                                          .downgrade = cis_cli_has(cli, "downgrade")};
+    const char *inherit = cis_cli_value(cli, "inherit");
+    if (inherit != NULL) {
+        answers.inherit = strcmp(inherit, "yes") == 0 ? CIS_INHERIT_YES : CIS_INHERIT_NO;
+    }
     answers.nallow = values(cli, "allow", allow, 256);
     answers.ndeny = values(cli, "deny", deny, 256);
     CIS_CLEANUP(cis_package_done) struct cis_package p = CIS_PACKAGE_INIT;
@@ -144,6 +178,7 @@ static cis_code install(struct cis_cli *cli, const struct cis_skill_home *home,
     CIS_TRY(ask_about_key(cli, home, &p, err));
     CIS_CLEANUP(cis_install_plan_done) struct cis_install_plan plan = CIS_INSTALL_PLAN_INIT;
     CIS_TRY(cis_install_plan_make(home, tenant, &p, &answers, &plan, err));
+    CIS_TRY(ask_about_inheritance(cli, &p, &plan, err));
     CIS_TRY(decide(cli, &plan, &p, err));
     CIS_TRY(cis_package_commit(home, tenant, &p, &plan, err));
     return report(cli, home, &p, &plan, err);
@@ -161,6 +196,10 @@ static const struct cis_cli_option options[] = {
      NULL},
     {"deny", 0, "GRANT", "do not grant this request", true, NULL},
     {"name", 0, "NAME", "install under this name", false, NULL},
+    {"inherit", 0, "ANSWER",
+     "let it have the settings and the memory of another maker's skill of this name", false,
+     "yes|no"},
+    {"downgrade", 0, NULL, "let an older version take the place of a newer one", false, NULL},
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_skill_install = {
@@ -173,7 +212,11 @@ const struct cis_cli_command cis_cmd_skill_install = {
             "terminal every request needs\nan answer on the command line, else nothing is "
             "installed (exit 4).\n\nGrants belong to the name and its signer (unsigned: to the "
             "very module). A new version keeps\nthem; another signer, another unsigned module or "
-            "a new request asks again, and --yes does not\nanswer that.",
+            "a new request asks again, and --yes does not\nanswer that. So does what such a skill "
+            "would "
+            "inherit by the name, settings and memory: --inherit no\nforgets the settings and "
+            "leaves the "
+            "memory where it is, out of the new skill's reach.",
     .examples = "  cis skill install ./web-reader --allow http=https://example.com --deny ai\n"
                 "  cis skill install web-reader-1.2.0.tar.gz --yes\n"
                 "  cis skill install add.wasm --name add\n",

@@ -1,4 +1,5 @@
 /* `cis skill run` and `cis skill call`: one run of a module file or an installed skill. */
+#include "cli/file_memory.h"
 #include "cli/skill.h"
 #include "cli/tape.h"
 
@@ -22,9 +23,10 @@ struct job {
     cis_app *app;
     struct cis_installed skill; /* an installed skill … */
     bool installed;
-    struct cis_buf module; /* … or a file */
-    char *name;            /* "file:STEM" or the installed name */
-    const char *label;     /* for messages: the file, or the name */
+    struct cis_buf module;             /* … or a file */
+    char *name;                        /* "file:STEM" or the installed name */
+    char file_memory[CIS_FILE_NS_MAX]; /* of a file: the namespace of its memory */
+    const char *label;                 /* for messages: the file, or the name */
     struct cis_grants grants;
     struct cis_buf input;
     struct cis_run_config_pair config[256];
@@ -63,20 +65,37 @@ static cis_code read_input(struct job *j, struct cis_error *err)
     return CIS_OK;
 }
 
-/* "dir/init-wizard.wasm" → "file:init-wizard" */
-static char *file_namespace(const char *path)
+static char *file_name(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    const char *base = slash != NULL ? slash + 1 : path;
-    const char *dot = strrchr(base, '.');
-    size_t n = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
-    char *name = cis_alloc(n + sizeof "file:");
+    struct cis_str stem = cis_file_stem(cis_str_of(path));
+    size_t n = stem.len + sizeof "file:";
+    char *name = cis_alloc(n);
     if (name != NULL) {
-        memcpy(name, "file:", 5);
-        memcpy(name + 5, base, n);
-        name[5 + n] = 0;
+        snprintf(name, n, "file:%.*s", (int)stem.len, stem.ptr);
     }
     return name;
+}
+
+/* What cis 0.1 kept for every file of this stem, and what `cis memory set` put there before the
+ * file was run, belongs to the first file that asks for it. */
+static cis_code claim_memory(struct job *j, struct cis_error *err)
+{
+    struct cis_str stem = cis_file_stem(cis_str_of(j->label));
+    struct cis_stop stop = {CIS_NEVER, j->cli->cancel};
+    uint64_t moved = 0;
+    if (j->installed || !(cis_grants_has(&j->grants, CIS_GRANT_MEMORY_READ) ||
+                          cis_grants_has(&j->grants, CIS_GRANT_MEMORY_WRITE))) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_file_memory_claim(j->request.store, cis_str_of(j->cli->tenant),
+                                  cis_str_of(j->file_memory), stem, &moved, &stop, err));
+    if (moved != 0) {
+        cis_cli_line(stderr,
+                     "cis %s: %" PRIu64 " keys that were kept for the name %.*s belong to %s now",
+                     j->cli->command->name, moved, (int)stem.len, stem.ptr,
+                     j->file_memory + strlen("file:"));
+    }
+    return CIS_OK;
 }
 
 /* --allow G, --http X and --net X; an installed skill gets only what its manifest asks for. */
@@ -131,7 +150,8 @@ static cis_code take_grants_away(struct job *j, struct cis_error *err)
 static cis_code open_file(struct job *j, const char *path, struct cis_error *err)
 {
     j->label = path;
-    j->name = file_namespace(path);
+    j->name = file_name(path);
+    cis_file_memory_ns(path, j->file_memory);
     if (j->name == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
     }
@@ -313,6 +333,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     take_exports(j);
     r->tenant = j->cli->tenant;
     r->skill = j->name;
+    r->memory = j->installed ? j->skill.memory : j->file_memory;
     r->grants = &j->grants;
     r->dns_servers = cis_app_config(j->app)->dns_servers;
     r->cancel = j->cli->cancel;
@@ -322,6 +343,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
                                                                : CIS_TX_DISCARD;
     r->trace = cis_cli_has(j->cli, "trace") ? cis_cli_trace_line : NULL;
     CIS_TRY(cis_app_store(j->app, &r->store, err));
+    CIS_TRY(claim_memory(j, err));
     if (cis_grants_has(&j->grants, CIS_GRANT_FS_READ)) {
         CIS_TRY(cis_app_forest(j->app, &r->forest, err));
     }
@@ -455,7 +477,8 @@ const struct cis_cli_command cis_cmd_skill_run = {
     .help =
         "Runs an installed skill, or a module file with --wasm, in a fresh sandbox. The output "
         "alone goes\nto stdout, log lines to stderr; --json prints the report instead. A module "
-        "file gets log and its\nown memory namespace file:STEM, nothing else, unless --allow "
+        "file gets log and a\nmemory of its own, which belongs to its path, nothing else, unless "
+        "--allow "
         "says so. Bytes that the skill\nwrote are printed as they are; a value that it returned is "
         "printed as JSON with a newline.\n\nLimits: flags, then the environment (CIS_LIMITS_TIME), "
         "then config.toml, then defaults; a manifest\nand [runtime] only make them smaller. Clocks "

@@ -102,7 +102,7 @@ static cis_code write_commit(cis_session *s, enum keeping how, const struct cis_
         /* An embedder's own memory: first its commit, then our record of it. */
         struct cis_error why = {0};
         cis_code code = cis_error_foreign(
-            &why, service->commit(service->self, &s->host.call, c->memory, c->nmemory, &why),
+            &why, service->commit(service->self, &s->memory_call, c->memory, c->nmemory, &why),
             "memory");
         if (code != CIS_OK) {
             return cis_fail(err, code, "%s", why.msg);

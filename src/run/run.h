@@ -63,6 +63,7 @@ struct cis_run_request {
     struct cis_services services;    /* NULL entries: absent */
     const char *tenant;              /* NULL: "default" */
     const char *skill;               /* installed name, or "file:STEM" */
+    const char *memory;              /* namespace of its memory and settings; NULL: skill */
     const struct cis_grants *grants; /* NULL: none */
     struct cis_limits limits;        /* zeros: defaults; memory_bytes must be set */
     uint64_t time_ns;                /* CIS_NEVER: none */

@@ -68,6 +68,8 @@ static void init_host(cis_session *s)
                                 .run_id = s->id,
                                 .deadline_ns = s->stop.deadline_ns,
                                 .stop = &s->stop};
+    s->memory_call = h->call;
+    s->memory_call.skill = r->memory != NULL ? r->memory : r->skill;
     h->services = r->services;
     h->budget.limit = r->limits.host_bytes;
     h->skill = r->skill;
@@ -108,7 +110,7 @@ static void set_deadline(cis_session *s)
     s->started_ns = cis_clock_mono_ns();
     s->stop.deadline_ns = cis_clock_after(s->started_ns, s->request.time_ns);
     s->stop.cancel = s->request.cancel;
-    s->host.call.deadline_ns = s->stop.deadline_ns;
+    s->host.call.deadline_ns = s->memory_call.deadline_ns = s->stop.deadline_ns;
 }
 
 static cis_code mount(cis_session *s, struct cis_error *err)
@@ -160,7 +162,7 @@ cis_code cis_session_resume(void *session, struct cis_error *err)
 static cis_code view_new(cis_session *s, cis_memory_view **out_view, struct cis_error *err)
 {
     struct cis_host *h = &s->host;
-    CIS_TRY(cis_memory_view_new(h->services.memory, &h->call, &h->budget, out_view, err));
+    CIS_TRY(cis_memory_view_new(h->services.memory, &s->memory_call, &h->budget, out_view, err));
     cis_memory_view_pause(*out_view,
                           (struct cis_memory_pause){s, cis_session_pause, cis_session_resume});
     return CIS_OK;
@@ -290,7 +292,7 @@ cis_code cis_session_commit(cis_session *session, struct cis_error *err)
     }
     struct cis_error why = {0};
     cis_code code = cis_error_foreign(
-        &why, service->commit(service->self, &session->host.call, ops, n, &why), "memory");
+        &why, service->commit(service->self, &session->memory_call, ops, n, &why), "memory");
     if (code != CIS_OK) {
         return cis_fail(err, code, "%s", why.msg);
     }
@@ -331,7 +333,7 @@ cis_code cis_session_changes(cis_session *session, bool keep, struct cis_session
         *out = c;
         return CIS_OK;
     }
-    struct cis_str ns = cis_str_of(session->request.skill);
+    struct cis_str ns = cis_str_of(session->memory_call.skill);
     CIS_TRY(cis_memory_view_ops(session->host.memory, &c.memory, &c.nmemory, err));
     if (c.nmemory != 0) {
         c.kv = cis_calloc(c.nmemory, sizeof *c.kv);

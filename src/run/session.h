@@ -7,6 +7,7 @@
 struct cis_session {
     struct cis_run_request request; /* copied; what it points to is borrowed from the caller */
     struct cis_host host;
+    struct cis_call memory_call; /* the host's, in the name of the namespace of its memory */
     struct cis_stop stop;
     cis_guest *guest;
     bool busy; /* a call is being made (cis_session_enter) */

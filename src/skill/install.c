@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "skill/inherit.h"
 #include "skill/place.h"
 #include "skill/tree.h"
 
@@ -157,6 +158,32 @@ static cis_code compare_installed(struct deciding *d, struct cis_install_plan *p
                : cis_grants_intersect(&d->old.granted, &p->manifest.asked, &plan->granted, err);
 }
 
+/* Who made this is not known to have made what has the name now, or had it. */
+static cis_code compare_makers(const struct cis_skill_home *home, struct cis_str tenant,
+                               const struct deciding *d, struct cis_install_plan *plan,
+                               struct cis_error *err)
+{
+    struct cis_inheritance *in = &plan->inheritance;
+    const struct cis_package *p = d->package;
+    if (!d->fresh && !d->answers->downgrade &&
+        cis_version_older(p->manifest.version, d->old.manifest.version)) {
+        return cis_fail(
+            err, CIS_E_DENIED,
+            "%.64s: %.40s is installed and this is %.40s: --downgrade installs the older one",
+            p->name, d->old.manifest.version, p->manifest.version);
+    }
+    if (!d->fresh && plan->same_identity) {
+        return CIS_OK;
+    }
+    if (!d->fresh) {
+        memcpy(in->signer, d->old.signer, sizeof in->signer);
+    }
+    CIS_TRY(cis_inheritance_look(home, tenant, cis_str_of(p->name), in, err));
+    in->asked = in->settings != 0 || in->keys != 0 || in->signer[0] != 0;
+    in->answer = d->answers->inherit;
+    return CIS_OK;
+}
+
 cis_code cis_install_plan_make(const struct cis_skill_home *home, struct cis_str tenant,
                                const struct cis_package *package,
                                const struct cis_install_answers *answers,
@@ -179,6 +206,7 @@ cis_code cis_install_plan_make(const struct cis_skill_home *home, struct cis_str
     d.fresh = code == CIS_E_NOTFOUND;
     CIS_TRY(read_answers(&d, err));
     CIS_TRY(compare_installed(&d, &plan, err));
+    CIS_TRY(compare_makers(home, tenant, &d, &plan, err));
     if (package->manifest.bare) { /* asks for nothing; what the user names is what it gets */
         CIS_TRY(cis_grants_merge(&plan.granted, &d.allow, err));
     }
@@ -210,6 +238,7 @@ cis_code cis_install_plan_grant(struct cis_install_plan *plan, struct cis_error 
 cis_code cis_install_plan_check(const struct cis_install_plan *plan,
                                 const struct cis_package *package, struct cis_error *err)
 {
+    CIS_TRY(cis_inheritance_check(&plan->inheritance, package->name, err));
     if (plan->nundecided == 0) {
         return CIS_OK;
     }
@@ -327,6 +356,9 @@ cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str te
     bool replaces = old_dir != NULL && strcmp(old_dir, target) != 0;
     if (replaces && cis_file_exists(old_dir)) {
         CIS_TRY(cis_place_mark(old_dir, err));
+    }
+    if (plan->inheritance.asked && plan->inheritance.answer == CIS_INHERIT_NO) {
+        CIS_TRY(cis_inheritance_refuse(home, tenant, name, err));
     }
     CIS_TRY(put_row(home, tenant, p, plan, err)); /* from here on it is installed */
     cis_place_unmark(target);

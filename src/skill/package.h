@@ -58,11 +58,31 @@ void cis_package_done(struct cis_package *package);
 cis_code cis_package_trust_again(const struct cis_skill_home *home, struct cis_package *package,
                                  struct cis_error *err);
 
+/* Settings and memory of the skill that has or had this name, when who made this package is not
+ * known to have made that one: another signer, an unsigned package in place of a signed one,
+ * another unsigned module, or memory that outlived a skill that was removed. */
+enum cis_inherit {
+    CIS_INHERIT_ASK, /* not answered: nothing is installed while there is anything to inherit */
+    CIS_INHERIT_YES,
+    CIS_INHERIT_NO /* its settings are forgotten; its memory stays where it is, out of the new
+                      skill's reach */
+};
+#define CIS_INHERIT_NAMES 512u
+struct cis_inheritance {
+    bool asked; /* there is a question */
+    enum cis_inherit answer;
+    uint64_t settings, keys;       /* set values; keys of its memory (on the current branch) */
+    char names[CIS_INHERIT_NAMES]; /* the settings' names, as many as fit, separated by ", " */
+    char signer[65];               /* of what is installed, hex; "": unsigned, or not installed */
+};
+
 /* What the user wants, from the command line or an embedder. */
 struct cis_install_answers {
     const struct cis_str *allow, *deny;
     size_t nallow, ndeny;
     bool yes; /* grants every request of a skill that is not installed yet; never widens one */
+    enum cis_inherit inherit;
+    bool downgrade; /* an older version may take the place of a newer one */
 };
 
 struct cis_install_plan {
@@ -73,17 +93,24 @@ struct cis_install_plan {
     struct cis_grants granted; /* kept from before, and what the answers decide */
     char **undecided;          /* requests that need an answer, canonical text */
     size_t nundecided;
+    struct cis_inheritance inheritance;
 };
 #define CIS_INSTALL_PLAN_INIT ((struct cis_install_plan){0})
 
 /* Fails: CIS_E_USAGE for an --allow or --deny that names nothing it asks for; CIS_E_SIGNATURE when
- * the policy requires a trusted signature and there is none. */
+ * the policy requires a trusted signature and there is none; CIS_E_DENIED when a newer version is
+ * installed and answers->downgrade is not set. */
 cis_code cis_install_plan_make(const struct cis_skill_home *home, struct cis_str tenant,
                                const struct cis_package *package,
                                const struct cis_install_answers *answers,
                                struct cis_install_plan *out, struct cis_error *err);
 /* The user said yes on a terminal to all that is undecided. */
 cis_code cis_install_plan_grant(struct cis_install_plan *plan, struct cis_error *err);
+/* What of the skill before would be inherited, in words: "2 settings (key, url) and 12 keys of
+ * memory". */
+void cis_inheritance_text(const struct cis_inheritance *inheritance, struct cis_buf *out);
+/* Is version a older than b? Semantic versions, clause 11; what is none counts as the oldest. */
+bool cis_version_older(const char *a, const char *b);
 /* CIS_E_DENIED while anything is undecided, with the list. */
 cis_code cis_install_plan_check(const struct cis_install_plan *plan,
                                 const struct cis_package *package, struct cis_error *err);

@@ -30,6 +30,7 @@ void cis_skill_close(struct cis_installed *s)
     cis_free(s->dir);
     cis_free(s->module_path);
     cis_free(s->source);
+    cis_free(s->memory);
     cis_buf_done(&s->module);
     cis_manifest_done(&s->manifest);
     cis_grants_done(&s->granted);
@@ -134,6 +135,7 @@ cis_code cis_skill_lookup(const struct cis_skill_home *home, struct cis_str tena
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", s.name);
     }
     CIS_TRY(read_config(home, tenant, &s, err));
+    CIS_TRY(cis_skill_memory(home->store, tenant, name, &s.memory, &home->stop, err));
     *out = s;
     s = (struct cis_installed){0};
     return CIS_OK;

@@ -45,6 +45,8 @@ struct cis_installed {
     char digest[65];       /* of manifest and files */
     char signer[65];       /* trusted key that signed it, hex; "" unsigned */
     char *source;
+    char
+        *memory; /* namespace of its memory: the name, unless it was not to inherit what is there */
     int64_t installed_ms;
     struct cis_manifest manifest;   /* from the row, not from the folder */
     struct cis_grants granted;      /* what the user granted */
@@ -83,6 +85,13 @@ cis_code cis_skill_revoke(const struct cis_skill_home *home, struct cis_str tena
 cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str tenant,
                               struct cis_str name, struct cis_str key, struct cis_str value,
                               struct cis_error *err);
+/* The namespace of the memory of whatever is or was installed by this name; *out_ns is yours to
+ * free. */
+cis_code cis_skill_memory(cis_store *store, struct cis_str tenant, struct cis_str name,
+                          char **out_ns, const struct cis_stop *stop, struct cis_error *err);
+/* From now on it is another one, and empty. The one before stays where it is. */
+cis_code cis_skill_memory_renew(cis_store *store, struct cis_str tenant, struct cis_str name,
+                                const struct cis_stop *stop, struct cis_error *err);
 /* Row first, then the folder. Memory stays. */
 cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tenant,
                           struct cis_str name, struct cis_error *err);

@@ -41,8 +41,11 @@ static cis_code install(struct world *w, const char *path, bool yes, const char 
                         const char *deny, struct cis_error *err)
 {
     struct cis_str allow_text = cis_str_of(allow), deny_text = cis_str_of(deny);
-    struct cis_install_answers answers = {&allow_text, &deny_text, allow != NULL, deny != NULL,
-                                          yes};
+    struct cis_install_answers answers = {.allow = &allow_text,
+                                          .deny = &deny_text,
+                                          .nallow = allow != NULL,
+                                          .ndeny = deny != NULL,
+                                          .yes = yes};
     return install_as(w, path, NULL, &answers, err);
 }
 
@@ -379,9 +382,134 @@ static void another_signer_asks_again(void **state)
     assert_ok(install(w, path, true, NULL, NULL, err));
     path = folder(w, ASKS_AI, CORE, sizeof CORE);
     assert_ok(cis_package_sign(path, b.secret, err));
-    assert_fails(CIS_E_DENIED, "asks for ai", install(w, path, true, NULL, NULL, err));
+    assert_fails(CIS_E_DENIED, "would inherit its name", install(w, path, true, NULL, NULL, err));
+    struct cis_install_answers inherit = {.yes = true, .inherit = CIS_INHERIT_YES};
+    assert_fails(CIS_E_DENIED, "asks for ai", install_as(w, path, NULL, &inherit, err));
     path = folder(w, ASKS_AI, CORE, sizeof CORE); /* the same module, not signed any more */
-    assert_fails(CIS_E_DENIED, "asks for ai", install(w, path, true, NULL, NULL, err));
+    assert_fails(CIS_E_DENIED, "would inherit its name", install(w, path, true, NULL, NULL, err));
+    assert_fails(CIS_E_DENIED, "asks for ai", install_as(w, path, NULL, &inherit, err));
+}
+
+#define SETTINGS MANIFEST "[config.token]\ntype = \"string\"\n"
+
+/* What a run of x keeps. */
+static void remember(struct world *w, const char *key, const char *value)
+{
+    struct cis_installed s = {0};
+    assert_ok(open_x(w, &s, err));
+    struct cis_kv_op op = {.ns = cis_str_of(s.memory),
+                           .key = cis_str_of(key),
+                           .value = cis_bytes_of(value, strlen(value)),
+                           .is_public = -1};
+    struct cis_store_commit commit = {.kv = &op, .nkv = 1};
+    assert_ok(w->home.store->ops->commit(w->home.store, TENANT, &commit, &w->home.stop, err));
+    cis_skill_close(&s);
+}
+
+static bool found_entry(void *self, const struct cis_kv_entry *e)
+{
+    (void)e;
+    *(bool *)self = true;
+    return false;
+}
+
+static bool remembers(struct world *w, const char *key)
+{
+    struct cis_installed s = {0};
+    bool told = false, found = false;
+    assert_ok(open_x(w, &s, err));
+    assert_ok(w->home.store->ops->kv_get(w->home.store, TENANT, CIS_VIEW_HEAD, cis_str_of(s.memory),
+                                         cis_str_of(key), found_entry, &told, &found, &w->home.stop,
+                                         err));
+    cis_skill_close(&s);
+    return found;
+}
+
+static size_t settings(struct world *w)
+{
+    struct cis_installed s = {0};
+    assert_ok(open_x(w, &s, err));
+    size_t n = s.nconfig;
+    cis_skill_close(&s);
+    return n;
+}
+
+static void another_maker_inherits_nothing_without_an_answer(void **state)
+{
+    struct world *w = *state;
+    struct signer a = signer_new();
+    struct cis_install_answers yes = {.inherit = CIS_INHERIT_YES}, no = {.inherit = CIS_INHERIT_NO};
+    assert_ok(cis_keyring_trust(w->config, a.pub, CIS_STR(""), err));
+    const char *path = folder(w, SETTINGS, CORE, sizeof CORE);
+    assert_ok(cis_package_sign(path, a.secret, err));
+    assert_ok(install(w, path, true, NULL, NULL, err));
+    assert_ok(cis_skill_config_set(&w->home, TENANT, CIS_STR("x"), CIS_STR("token"),
+                                   CIS_STR("secret"), err));
+    remember(w, "k", "v");
+    path = folder(w, SETTINGS, OTHER, sizeof OTHER); /* not signed */
+    assert_fails(CIS_E_DENIED, "1 setting (token) and 1 key of memory",
+                 install(w, path, true, NULL, NULL, err));
+    assert_true(remembers(w, "k") && settings(w) == 1); /* as it was */
+    assert_ok(install_as(w, path, NULL, &no, err));
+    assert_int_equal(settings(w), 0);
+    assert_false(remembers(w, "k"));
+    remember(w, "k2", "v");
+    path = folder(w, SETTINGS, CORE, sizeof CORE); /* another unsigned module */
+    assert_fails(CIS_E_DENIED, "would inherit 1 key of memory",
+                 install(w, path, true, NULL, NULL, err));
+    assert_ok(install_as(w, path, NULL, &yes, err));
+    assert_true(remembers(w, "k2"));
+    assert_false(remembers(w, "k")); /* of the first one, whose memory stays where it was */
+    struct cis_kv_query query = {.ns = CIS_STR("x")};
+    bool there = false;
+    assert_ok(w->home.store->ops->kv_list(w->home.store, TENANT, CIS_VIEW_HEAD, &query, found_entry,
+                                          &there, &w->home.stop, err));
+    assert_true(there);
+}
+
+static void memory_that_outlives_its_skill_is_not_the_next_ones(void **state)
+{
+    struct world *w = *state;
+    struct cis_install_answers no = {.inherit = CIS_INHERIT_NO};
+    assert_ok(install(w, folder(w, MANIFEST, CORE, sizeof CORE), true, NULL, NULL, err));
+    remember(w, "k", "v");
+    assert_ok(cis_skill_remove(&w->home, TENANT, CIS_STR("x"), err));
+    const char *path = folder(w, MANIFEST, OTHER, sizeof OTHER);
+    assert_fails(CIS_E_DENIED, "would inherit 1 key of memory",
+                 install(w, path, true, NULL, NULL, err));
+    assert_ok(install_as(w, path, NULL, &no, err));
+    assert_false(remembers(w, "k"));
+}
+
+static void an_older_version_needs_a_word(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *a, *b;
+    } older[] = {
+        {"1.0.0", "2.0.0"},
+        {"1.9.0", "1.10.0"},
+        {"1.0.0-rc.1", "1.0.0"},
+        {"1.0.0-alpha", "1.0.0-beta"},
+        {"1.0.0-alpha", "1.0.0-alpha.1"},
+        {"1.0.0-2", "1.0.0-10"},
+        {"1.0.0-9", "1.0.0-a"},
+        {"0.0.0", "99999999999999999999.0.0"},
+    };
+    for (size_t i = 0; i < sizeof older / sizeof *older; i++) {
+        assert_true(cis_version_older(older[i].a, older[i].b));
+        assert_false(cis_version_older(older[i].b, older[i].a));
+        assert_false(cis_version_older(older[i].a, older[i].a));
+    }
+    assert_false(cis_version_older("1.0.0+a", "1.0.0+b"));
+    struct cis_install_answers down = {.downgrade = true};
+    assert_ok(install(w,
+                      folder(w, "[skill]\nname = \"x\"\nversion = \"1.10.0\"\n", CORE, sizeof CORE),
+                      true, NULL, NULL, err));
+    const char *path = folder(w, "[skill]\nname = \"x\"\nversion = \"1.9.0\"\n", CORE, sizeof CORE);
+    assert_fails(CIS_E_DENIED, "1.10.0 is installed and this is 1.9.0: --downgrade",
+                 install(w, path, true, NULL, NULL, err));
+    assert_ok(install_as(w, path, NULL, &down, err));
 }
 
 static void a_key_from_the_manifest_itself_never_counts(void **state)
@@ -784,6 +912,9 @@ int main(void)
         TEST(another_unsigned_module_asks_again),
         TEST(a_signed_skill_keeps_its_grants_over_versions),
         TEST(another_signer_asks_again),
+        TEST(another_maker_inherits_nothing_without_an_answer),
+        TEST(memory_that_outlives_its_skill_is_not_the_next_ones),
+        TEST(an_older_version_needs_a_word),
         TEST(a_key_from_the_manifest_itself_never_counts),
         TEST(policy_require_wants_a_trusted_signature_at_install_and_at_run),
         TEST(policy_off_does_not_look_at_signatures),
