@@ -44,6 +44,7 @@ BANNED = {
 # Where a banned call is right after all: (file prefix, call).
 ALLOWED = [("tests/", "abort"), ("tests/", "exit"), ("tests/", "system"), ("bench/", "exit")]
 HEAP = {"malloc", "calloc", "realloc", "free", "strdup", "strndup", "asprintf", "vasprintf", "reallocarray"}
+TWO_NODES = re.compile(r"ops->(?:link|rename)\s*\(")
 MACHINE = re.compile(r"(?<![\w.$})-])/(?:root|work)/")
 URL = re.compile(r"https?://[\w.-]+")
 
@@ -79,6 +80,8 @@ def is_host_code(path):
 def check_calls(path, text):
     code = without_comments(text)
     for number, line in enumerate(code.split("\n"), 1):
+        if TWO_NODES.search(line) and path.startswith("src/") and path != "src/vfs/vfs.c":
+            finding(path, number, "two nodes: cis_vfs_link and cis_vfs_rename look whose they are")
         for match in re.finditer(r"(?<![\w.>])([a-z_0-9]+)\s*\(", line):
             call = match.group(1)
             if call in BANNED and not any(path.startswith(p) and call == c for p, c in ALLOWED):

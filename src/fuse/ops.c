@@ -222,7 +222,8 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
     struct cis_vfs_call call = cis_fuse_call(req);
     cis_node node = fuse_node(f, ino);
     struct cis_vfs_attr attr;
-    int no = f->vfs->ops->link(f->vfs, &call, node, fuse_node(f, parent), cis_str_of(name), &attr);
+    int no = cis_vfs_link(&call, cis_vfs_at(f->vfs, node), cis_vfs_at(f->vfs, fuse_node(f, parent)),
+                          cis_str_of(name), &attr);
     if (no != 0) {
         fuse_reply_err(req, no);
         return;
@@ -252,8 +253,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     struct cis_vfs_call call = cis_fuse_call(req);
     int no = strlen(to_name) > CIS_VFS_NAME_MAX
                  ? ENAMETOOLONG
-                 : f->vfs->ops->rename(f->vfs, &call, fuse_node(f, parent), cis_str_of(name),
-                                       fuse_node(f, to), cis_str_of(to_name), flags);
+                 : cis_vfs_rename(&call, cis_vfs_at(f->vfs, fuse_node(f, parent)), cis_str_of(name),
+                                  cis_vfs_at(f->vfs, fuse_node(f, to)), cis_str_of(to_name), flags);
     fuse_reply_err(req, no);
 }
 

@@ -234,7 +234,8 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
     cis_node node = (cis_node)(uintptr_t)cis_ids_get(&c->linked, e->attr->ino);
     if (node != 0 && e->attr->nlink > 1) {
         struct cis_vfs_attr attr;
-        int no = c->to->ops->link(c->to, c->to_call, node, dir, name, &attr);
+        int no =
+            cis_vfs_link(c->to_call, cis_vfs_at(c->to, node), cis_vfs_at(c->to, dir), name, &attr);
         return no == 0 ? CIS_OK : failed(e, no, err);
     }
     node = 0;

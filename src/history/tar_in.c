@@ -191,7 +191,8 @@ static cis_code make_link(struct in *in, const char *target, cis_node dir, struc
                  ? EISDIR
                  : in->vfs->ops->lookup(in->vfs, in->call, target_dir, target_name, &node, &attr);
     if (no == 0) {
-        no = in->vfs->ops->link(in->vfs, in->call, node, dir, name, &attr);
+        no = cis_vfs_link(in->call, cis_vfs_at(in->vfs, node), cis_vfs_at(in->vfs, dir), name,
+                          &attr);
         in->vfs->ops->forget(in->vfs, node, 1);
     }
     in->vfs->ops->forget(in->vfs, target_dir, 1);

@@ -19,20 +19,16 @@ static cis_vfs *shown(const struct cis_files_mount *m)
     return m->joined != NULL ? m->joined : m->view != NULL ? m->view : m->lower;
 }
 
-/* A mount inside another one stands there when that has the folder. Else the program still gets it
- * as a directory of its own: nothing needs to be made in somebody's folder for it. */
-static cis_code join(struct cis_run_files *files, struct cis_files_mount *m, struct cis_error *err)
+/* All mounts of a run are in one namespace: what a mount is, and which filesystem a file belongs
+ * to, is known there and nowhere else. One inside another stands there when that has the folder,
+ * and apart when it has not: nothing needs to be made in somebody's folder for it. */
+static cis_code join(struct cis_run_files *files, const struct cis_files_mount *m,
+                     struct cis_error *err)
 {
     struct cis_error why = {0};
-    struct cis_str place = cis_str_of(m->place);
-    cis_vfs *vfs = shown(m);
-    if (cis_ns_mount(files->ns, place, vfs, 0, m->info.read_only, &why) == CIS_OK) {
-        return CIS_OK;
-    }
-    CIS_TRY(cis_ns_new(&m->own, err));
-    return cis_ns_mount(m->own, place, vfs, 0, m->info.read_only, &why) == CIS_OK
-               ? CIS_OK
-               : cis_files_about(err, m, why.code, &why);
+    cis_code code =
+        cis_ns_mount_anyway(files->ns, cis_str_of(m->place), shown(m), m->info.read_only, &why);
+    return code == CIS_OK ? CIS_OK : cis_files_about(err, m, code, &why);
 }
 
 static cis_code open_dirs(struct cis_run_files *files, const struct cis_stop *stop,
@@ -46,8 +42,7 @@ static cis_code open_dirs(struct cis_run_files *files, const struct cis_stop *st
         struct cis_files_mount *m = &files->mounts[i];
         struct cis_vfs_call call = {.stop = stop, .err = err};
         struct cis_world_dir *d = &files->dirs[i];
-        int no =
-            cis_dir_root(m->own != NULL ? m->own : files->ns, &call, cis_str_of(m->place), &d->dir);
+        int no = cis_dir_root(files->ns, &call, cis_str_of(m->place), &d->dir);
         if (no != 0) {
             return cis_vfs_fail(err, no, "mount %s", m->guest);
         }
@@ -198,7 +193,6 @@ void cis_run_files_close(cis_run_files *files)
     cis_ns_free(files->ns);
     for (size_t i = 0; files->mounts != NULL && i < files->n; i++) {
         struct cis_files_mount *m = &files->mounts[i];
-        cis_ns_free(m->own);
         cis_vfs_close(m->joined);
         cis_vfs_close(m->view);
         cis_vfs_close(m->lower);

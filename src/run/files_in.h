@@ -17,7 +17,6 @@ struct cis_files_mount {
     cis_vfs *joined;                           /* cow: lower and view as one */
     bool writes;                               /* its view takes changes */
     bool fresh;                                /* cow: its branch is made by the commit */
-    cis_ns *own;                               /* when it cannot stand in the common namespace */
 };
 
 struct cis_run_files {

@@ -46,17 +46,9 @@ size_t cis_dir_bytes(const cis_dir *dir, const cis_dir *from)
     return bytes;
 }
 
-static const struct cis_mount *top_of(const struct cis_dir *dir)
-{
-    while (dir->up != NULL) {
-        dir = dir->up;
-    }
-    return dir->mount;
-}
-
 bool cis_dir_together(const cis_dir *a, const cis_dir *b)
 {
-    return top_of(a) == top_of(b);
+    return a->mount->ns == b->mount->ns;
 }
 
 struct cis_str cis_dir_path(const cis_dir *dir)
@@ -166,11 +158,76 @@ int cis_at_dir(const cis_dir *from, const struct cis_vfs_call *call, struct cis_
     return no;
 }
 
+/* ---- where walks begin ---- */
+
+/* The mount that stands apart and that `path` is, or is below: the longest; NULL: none. */
+static const struct cis_mount *apart_of(const struct cis_ns *ns, struct cis_str path)
+{
+    const struct cis_mount *found = NULL;
+    for (uint32_t i = 1; i < ns->nmounts; i++) {
+        const struct cis_mount *m = ns->mounts[i];
+        size_t len = strlen(m->path);
+        if (m->apart && path.len >= len && memcmp(path.ptr, m->path, len) == 0 &&
+            (path.len == len || path.ptr[len] == '/')) {
+            found = m;
+        }
+    }
+    return found;
+}
+
+/* Through the namespace's own directories to what is mounted there, whatever covers them. */
+static int apart_dir(const struct cis_mount *m, const struct cis_vfs_call *call,
+                     struct cis_dir **out_dir)
+{
+    const struct cis_mount *base = m->ns->mounts[0];
+    struct cis_dir *dir = cis_dir_push(NULL, base, base->root, CIS_STR(""));
+    struct cis_str rest = cis_str_of(m->path), name;
+    struct cis_vfs_attr attr;
+    cis_node node = base->root;
+    int no = 0;
+    for (bool more = true; more && no == 0 && dir != NULL;) {
+        more = cis_str_split(&rest, '/', &name);
+        if (name.len == 0) {
+            continue;
+        }
+        no = base->vfs->ops->lookup(base->vfs, call, node, name, &node, &attr);
+        if (no == 0) {
+            struct cis_dir *up = dir;
+            const struct cis_mount *on = rest.len == 0 ? m : base;
+            cis_node into = rest.len == 0 ? m->root : node; /* nodes of base need no reference */
+            node_ref(on->vfs, into);
+            dir = cis_dir_push(up, on, into, name);
+            cis_dir_free(up);
+        }
+    }
+    no = dir == NULL ? ENOMEM : no != 0 ? no : cis_dir_name(&dir);
+    if (no != 0) {
+        cis_dir_free(dir);
+        return no;
+    }
+    *out_dir = dir;
+    return 0;
+}
+
 int cis_dir_root(cis_ns *ns, const struct cis_vfs_call *call, struct cis_str path,
                  cis_dir **out_dir)
 {
     if (path.len == 0 || path.ptr[0] != '/') {
         return path.len == 0 ? ENOENT : EINVAL;
     }
-    return cis_at_dir(ns->root, call, path, CIS_WALK_CHROOT, out_dir);
+    const struct cis_mount *m = apart_of(ns, path);
+    if (m == NULL) {
+        return cis_at_dir(ns->root, call, path, CIS_WALK_CHROOT, out_dir);
+    }
+    struct cis_dir *dir;
+    size_t len = strlen(m->path);
+    int no = apart_dir(m, call, &dir);
+    if (no != 0 || path.len == len) {
+        *out_dir = no == 0 ? dir : *out_dir;
+        return no;
+    }
+    no = cis_at_dir(dir, call, (struct cis_str){path.ptr + len, path.len - len}, CIS_WALK_CHROOT,
+                    out_dir);
+    cis_dir_free(dir);
+    return no;
 }

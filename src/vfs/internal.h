@@ -9,9 +9,11 @@
 
 /* ---- namespace ---- */
 struct cis_mount {
-    uint32_t id;
-    uint32_t dev; /* the same for all mounts of one filesystem */
+    const struct cis_ns *ns;
+    uint32_t dev; /* the same for all mounts of one filesystem; shown to guests, decides nothing */
     bool read_only;
+    bool may_part; /* without a folder to stand on it stands … */
+    bool apart;    /* … in the namespace's own directories, whatever covers them */
     cis_vfs *vfs;
     cis_node root;
     struct cis_mount *children, *sibling; /* those mounted on directories of this one */

@@ -82,10 +82,13 @@ int cis_at_link(const cis_dir *from, struct cis_str path, const cis_dir *to, str
     if (no == 0 && is_dir(&old)) {
         no = EPERM;
     }
+    if (no == 0 && old.read_only) {
+        no = EROFS;
+    }
     if (no == 0) {
         struct cis_vfs_attr attr;
-        no = made.vfs->ops->link(made.vfs, call, old.node, made.dir,
-                                 (struct cis_str){made.name, made.name_len}, &attr);
+        no = cis_vfs_link(call, cis_vfs_at(old.vfs, old.node), cis_vfs_at(made.vfs, made.dir),
+                          (struct cis_str){made.name, made.name_len}, &attr);
     }
     cis_found_done(&made);
     cis_found_done(&old);
@@ -171,7 +174,7 @@ static int rename_check(const struct cis_found *old, const struct cis_found *to,
     if (to->dir == 0) {
         return keep ? EEXIST : to->is_mount && !is_dir(old) && old->node != 0 ? EISDIR : EBUSY;
     }
-    if (old->read_only) {
+    if (old->read_only || to->read_only) {
         return EROFS;
     }
     if (old->node == 0) {
@@ -215,8 +218,9 @@ int cis_at_rename(const cis_dir *from, struct cis_str path, const cis_dir *to,
     }
     no = rename_check(&old, &new, rename_flags);
     if (no == 0) {
-        no = old.vfs->ops->rename(old.vfs, call, old.dir, (struct cis_str){old.name, old.name_len},
-                                  new.dir, (struct cis_str){new.name, new.name_len}, rename_flags);
+        no = cis_vfs_rename(call, cis_vfs_at(old.vfs, old.dir),
+                            (struct cis_str){old.name, old.name_len}, cis_vfs_at(new.vfs, new.dir),
+                            (struct cis_str){new.name, new.name_len}, rename_flags);
     }
     cis_found_done(&new);
     cis_found_done(&old);

@@ -5,7 +5,12 @@
 #include "vfs/internal.h"
 
 /* Mounts are kept in order of their paths' length and joined anew whenever one is added, so that
- * the order in which they are given does not matter: "/" may come last. */
+ * the order in which they are given does not matter: "/" may come last.
+ *
+ * A mount stands in the mount whose path is the longest above its own. One that may stand apart and
+ * finds no folder there is put into the namespace's own directories instead, at the same path.
+ * Those directories lie below what covers them, so no walk from the root meets it; cis_dir_root
+ * starts there. It is a mount of this namespace like any other. */
 
 static int root_renew(struct cis_ns *ns);
 
@@ -20,8 +25,12 @@ cis_code cis_ns_new(cis_ns **out_ns, struct cis_error *err)
         cis_free(ns);
         return cis_fail(err, CIS_E_NOMEM, "namespace");
     }
-    *m = (struct cis_mount){
-        .dev = 1, .vfs = ns->base, .root = ns->base->root, .read_only = true, .path = path};
+    *m = (struct cis_mount){.ns = ns,
+                            .dev = 1,
+                            .vfs = ns->base,
+                            .root = ns->base->root,
+                            .read_only = true,
+                            .path = path};
     ns->mounts[0] = m;
     ns->nmounts = 1;
     if (root_renew(ns) != 0) {
@@ -40,6 +49,7 @@ static void mounts_part(struct cis_ns *ns)
             node_put(m->parent->vfs, m->covered);
         }
         m->covered = 0;
+        m->apart = false;
         m->parent = m->children = m->sibling = NULL;
     }
 }
@@ -98,16 +108,17 @@ static cis_code path_canonical(struct cis_str path, char **out, struct cis_error
     return CIS_OK;
 }
 
-/* One step down from (*m, *node): the name below it, made where the namespace owns the directory.
- * Takes over and gives a reference. */
-static int step_down(struct cis_ns *ns, struct cis_mount **m, cis_node *node, struct cis_str name)
+/* One step down from *node of m: the name below it, made where the namespace owns the directory.
+ * Takes over and gives a reference; after an error there is none. */
+static int step_down(struct cis_ns *ns, const struct cis_mount *m, cis_node *node,
+                     struct cis_str name)
 {
     struct cis_vfs_call call = {0};
     struct cis_vfs_attr attr;
-    cis_vfs *vfs = (*m)->vfs;
+    cis_vfs *vfs = m->vfs;
     cis_node next = 0;
     int no = vfs->ops->lookup(vfs, &call, *node, name, &next, &attr);
-    if (no == ENOENT && vfs == ns->base) {
+    if (no == ENOENT && m == ns->mounts[0]) {
         no = cis_rootfs_mkdir(vfs, *node, name, &next);
         attr.mode = S_IFDIR;
     }
@@ -116,36 +127,64 @@ static int step_down(struct cis_ns *ns, struct cis_mount **m, cis_node *node, st
         no = ENOTDIR;
     }
     node_put(vfs, *node);
-    if (no != 0) {
-        return no;
-    }
-    *node = next;
-    for (struct cis_mount *on; (on = mount_on(*m, *node)) != NULL;) {
-        node_put((*m)->vfs, *node);
-        *m = on;
-        *node = on->root;
-        node_ref(on->vfs, on->root);
-    }
-    return 0;
+    *node = no == 0 ? next : 0;
+    return no;
 }
 
-static int mount_join(struct cis_ns *ns, struct cis_mount *mount)
+/* The directory that `path` names below the root of m, referenced. */
+static int folder_of(struct cis_ns *ns, const struct cis_mount *m, const char *path,
+                     cis_node *out_node)
+{
+    struct cis_str rest = cis_str_of(path), name;
+    cis_node node = m->root;
+    int no = 0;
+    node_ref(m->vfs, node);
+    for (bool more = rest.len > 0; more && no == 0;) {
+        more = cis_str_split(&rest, '/', &name);
+        no = name.len > 0 ? step_down(ns, m, &node, name) : 0;
+    }
+    if (no == 0) {
+        *out_node = node;
+    }
+    return no;
+}
+
+static bool lies_below(const char *path, const char *above)
+{
+    size_t len = strlen(above);
+    return strncmp(path, above, len) == 0 && path[len] == '/';
+}
+
+/* What the i-th mount stands in. */
+static struct cis_mount *above(const struct cis_ns *ns, uint32_t i)
 {
     struct cis_mount *m = ns->mounts[0];
-    cis_node node = m->root;
-    struct cis_mount *top = mount_on(m, node);
-    if (top != NULL) {
-        m = top;
-        node = m->root;
-    }
-    node_ref(m->vfs, node);
-    struct cis_str rest = {mount->path, strlen(mount->path)}, name;
-    for (bool more = rest.len > 0; more;) {
-        more = cis_str_split(&rest, '/', &name);
-        int no = name.len > 0 ? step_down(ns, &m, &node, name) : 0;
-        if (no != 0) {
-            return no;
+    for (uint32_t k = 1; k < i; k++) {
+        if (lies_below(ns->mounts[i]->path, ns->mounts[k]->path)) {
+            m = ns->mounts[k]; /* in order of length: the last one is the longest */
         }
+    }
+    return m;
+}
+
+/* Is it that there is no such folder, or that nobody can say? */
+static bool no_folder(int no)
+{
+    return no == ENOENT || no == ENOTDIR || no == EACCES;
+}
+
+static int mount_join(struct cis_ns *ns, uint32_t i)
+{
+    struct cis_mount *mount = ns->mounts[i], *m = above(ns, i);
+    cis_node node = 0;
+    int no = folder_of(ns, m, mount->path + strlen(m->path), &node);
+    if (no_folder(no) && mount->may_part) {
+        m = ns->mounts[0];
+        mount->apart = true;
+        no = folder_of(ns, m, mount->path, &node);
+    }
+    if (no != 0) {
+        return no;
     }
     mount->parent = m;
     mount->covered = node; /* with the reference */
@@ -175,7 +214,7 @@ static int mounts_join(struct cis_ns *ns, uint32_t *out_failed)
 {
     mounts_part(ns);
     for (uint32_t i = 1; i < ns->nmounts; i++) {
-        int no = mount_join(ns, ns->mounts[i]);
+        int no = mount_join(ns, i);
         if (no != 0) {
             *out_failed = i;
             return no;
@@ -208,20 +247,60 @@ static cis_code root_check(cis_vfs *vfs, cis_node root, const char *path, struct
     return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "mount at %s/", path);
 }
 
-cis_code cis_ns_mount(cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node root, bool read_only,
-                      struct cis_error *err)
+/* Where a mount at this path comes in the list; 0: one is there. */
+static uint32_t index_for(const struct cis_ns *ns, const char *path)
+{
+    uint32_t at = 1;
+    size_t len = strlen(path);
+    while (at < ns->nmounts && strlen(ns->mounts[at]->path) <= len) {
+        if (strcmp(ns->mounts[at]->path, path) == 0) {
+            return 0;
+        }
+        at++;
+    }
+    return at;
+}
+
+static cis_code join_failed(const struct cis_ns *ns, uint32_t failed, int no, struct cis_error *err)
+{
+    const char *path = ns->mounts[failed]->path;
+    return no == ENOENT || no == ENOTDIR
+               ? cis_fail(err, CIS_E_INVALID,
+                          "mount point %s/: not a directory of what is mounted above it", path)
+               : cis_vfs_fail(err, no, "mount point %s/", path);
+}
+
+/* Takes over m; frees it on failure. */
+static cis_code mount_add(struct cis_ns *ns, struct cis_mount *m, uint32_t at,
+                          struct cis_error *err)
+{
+    memmove(&ns->mounts[at + 1], &ns->mounts[at], (ns->nmounts - at) * sizeof *ns->mounts);
+    ns->mounts[at] = m;
+    ns->nmounts++;
+    uint32_t failed = 0;
+    int no = mounts_join(ns, &failed);
+    if (no == 0) {
+        return CIS_OK;
+    }
+    cis_code code = join_failed(ns, failed, no, err);
+    mounts_part(ns);
+    memmove(&ns->mounts[at], &ns->mounts[at + 1], (ns->nmounts - at - 1) * sizeof *ns->mounts);
+    ns->nmounts--;
+    mount_free(m);
+    (void)mounts_join(ns, &failed); /* as it was, which worked */
+    return code;
+}
+
+static cis_code mount_new(struct cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node root,
+                          const struct cis_mount *how, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) char *canonical = NULL;
     CIS_TRY(path_canonical(path, &canonical, err));
     root = root != 0 ? root : vfs->root;
     CIS_TRY(root_check(vfs, root, canonical, err));
-    uint32_t at = 1;
-    size_t len = strlen(canonical);
-    while (at < ns->nmounts && strlen(ns->mounts[at]->path) <= len) {
-        if (strcmp(ns->mounts[at]->path, canonical) == 0) {
-            return cis_fail(err, CIS_E_EXISTS, "mount point %s/: mounted already", canonical);
-        }
-        at++;
+    uint32_t at = index_for(ns, canonical);
+    if (at == 0) {
+        return cis_fail(err, CIS_E_EXISTS, "mount point %s/: mounted already", canonical);
     }
     if (ns->nmounts > CIS_NS_MOUNTS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "mount point %s/: more than %u mounts", canonical,
@@ -232,29 +311,26 @@ cis_code cis_ns_mount(cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node ro
         return cis_fail(err, CIS_E_NOMEM, "mount");
     }
     node_ref(vfs, root);
-    *m = (struct cis_mount){.id = ns->nmounts,
+    *m = (struct cis_mount){.ns = ns,
                             .dev = dev_of(ns, vfs),
                             .vfs = vfs,
                             .root = root,
-                            .read_only = read_only,
+                            .read_only = how->read_only,
+                            .may_part = how->may_part,
                             .path = cis_take(&canonical)};
-    memmove(&ns->mounts[at + 1], &ns->mounts[at], (ns->nmounts - at) * sizeof *ns->mounts);
-    ns->mounts[at] = m;
-    ns->nmounts++;
-    uint32_t failed = 0;
-    int no = mounts_join(ns, &failed);
-    if (no == 0) {
-        return CIS_OK;
-    }
-    cis_code code = no == ENOENT || no == ENOTDIR
-                        ? cis_fail(err, CIS_E_INVALID,
-                                   "mount point %s/: not a directory of what is mounted above it",
-                                   ns->mounts[failed]->path)
-                        : cis_vfs_fail(err, no, "mount point %s/", ns->mounts[failed]->path);
-    mounts_part(ns);
-    memmove(&ns->mounts[at], &ns->mounts[at + 1], (ns->nmounts - at - 1) * sizeof *ns->mounts);
-    ns->nmounts--;
-    mount_free(m);
-    (void)mounts_join(ns, &failed); /* as it was, which worked */
-    return code;
+    return mount_add(ns, m, at, err);
+}
+
+cis_code cis_ns_mount(cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node root, bool read_only,
+                      struct cis_error *err)
+{
+    const struct cis_mount how = {.read_only = read_only};
+    return mount_new(ns, path, vfs, root, &how, err);
+}
+
+cis_code cis_ns_mount_anyway(cis_ns *ns, struct cis_str path, cis_vfs *vfs, bool read_only,
+                             struct cis_error *err)
+{
+    const struct cis_mount how = {.read_only = read_only, .may_part = true};
+    return mount_new(ns, path, vfs, 0, &how, err);
 }

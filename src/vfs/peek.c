@@ -75,7 +75,7 @@ bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct
     out->vfs = vfs;
     out->read_only = m->read_only || vfs->read_only;
     out->attr.dev = m->dev;
-    out->mount = m->id;
+    out->mount = m;
     out->dir = 0;
     out->name_len = 0;
     out->must_be_dir = false;

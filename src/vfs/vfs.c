@@ -13,6 +13,24 @@ bool cis_vfs_name_valid(struct cis_str name)
     return memchr(name.ptr, '/', name.len) == NULL && memchr(name.ptr, 0, name.len) == NULL;
 }
 
+int cis_vfs_link(const struct cis_vfs_call *call, struct cis_vfs_place file,
+                 struct cis_vfs_place dir, struct cis_str name, struct cis_vfs_attr *out_attr)
+{
+    if (file.vfs != dir.vfs) {
+        return EXDEV;
+    }
+    return dir.vfs->ops->link(dir.vfs, call, file.node, dir.node, name, out_attr);
+}
+
+int cis_vfs_rename(const struct cis_vfs_call *call, struct cis_vfs_place dir, struct cis_str name,
+                   struct cis_vfs_place to_dir, struct cis_str to_name, unsigned flags)
+{
+    if (dir.vfs != to_dir.vfs) {
+        return EXDEV;
+    }
+    return dir.vfs->ops->rename(dir.vfs, call, dir.node, name, to_dir.node, to_name, flags);
+}
+
 static cis_code code_of(int no)
 {
     switch (no) {

@@ -131,7 +131,8 @@ struct cis_vfs_ops {
                    struct cis_vfs_attr *out); /* out may be NULL */
     int (*readlink)(cis_vfs *, const struct cis_vfs_call *, cis_node, struct cis_buf *out);
 
-    /* ---- names. Anything that exists already is EEXIST ---- */
+    /* ---- names. Anything that exists already is EEXIST. link and rename are called through
+     * cis_vfs_link and cis_vfs_rename only ---- */
     int (*make)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name,
                 const struct cis_vfs_make *, cis_node *out_node, struct cis_vfs_attr *out_attr);
     int (*link)(cis_vfs *, const struct cis_vfs_call *, cis_node file, cis_node dir,
@@ -213,6 +214,22 @@ static inline void cis_vfs_close(cis_vfs *vfs)
         vfs->ops->close(vfs);
     }
 }
+
+/* A node with the filesystem that it is of. What is done to two nodes goes through the functions
+ * below, which refuse with EXDEV what two filesystems would have to do together: a node means
+ * nothing to another filesystem, or something else. */
+struct cis_vfs_place {
+    cis_vfs *vfs;
+    cis_node node;
+};
+static inline struct cis_vfs_place cis_vfs_at(cis_vfs *vfs, cis_node node)
+{
+    return (struct cis_vfs_place){vfs, node};
+}
+int cis_vfs_link(const struct cis_vfs_call *call, struct cis_vfs_place file,
+                 struct cis_vfs_place dir, struct cis_str name, struct cis_vfs_attr *out_attr);
+int cis_vfs_rename(const struct cis_vfs_call *call, struct cis_vfs_place dir, struct cis_str name,
+                   struct cis_vfs_place to_dir, struct cis_str to_name, unsigned flags);
 
 bool cis_vfs_name_valid(struct cis_str name);
 /* The code a host operation ends with when a filesystem said errno `no` about `what`. */

@@ -144,7 +144,7 @@ static int end_here(struct walk *w, const char *how, struct cis_found *out)
     out->vfs = vfs;
     out->read_only = at.mount->read_only || vfs->read_only;
     out->attr.dev = at.mount->dev;
-    out->mount = at.mount->id;
+    out->mount = at.mount;
     out->dir = 0;
     out->name_len = strlen(how);
     memcpy(out->name, how, out->name_len + 1);
@@ -160,7 +160,7 @@ static int end_here(struct walk *w, const char *how, struct cis_found *out)
 static int end_name(struct walk *w, struct cis_str name, cis_node node, struct cis_found *out)
 {
     struct walk_frame at = here(w);
-    out->mount = at.mount->id;
+    out->mount = at.mount;
     out->name_len = name.len;
     memcpy(out->name, name.ptr, name.len);
     out->name[name.len] = '\0';

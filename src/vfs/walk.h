@@ -24,11 +24,17 @@ void cis_ns_free(cis_ns *ns);
  * CIS_E_INVALID, CIS_E_EXISTS (mounted already), CIS_E_LIMIT. */
 cis_code cis_ns_mount(cis_ns *ns, struct cis_str path, cis_vfs *vfs, cis_node root, bool read_only,
                       struct cis_error *err);
+/* The same, but where what is mounted above the path has no such folder the mount stands apart:
+ * walks from other directories do not meet it, cis_dir_root at its path starts in it. So nothing
+ * has to be made in somebody's folder for a program that begins with both. */
+cis_code cis_ns_mount_anyway(cis_ns *ns, struct cis_str path, cis_vfs *vfs, bool read_only,
+                             struct cis_error *err);
 
 /* A directory that a walk may start from and must stay beneath. It holds references on itself and
  * on the directories it was reached through: ".." goes back along them. Any threads at once. */
 typedef struct cis_dir cis_dir;
-/* The directory at an absolute path of the namespace. */
+/* The directory at an absolute path of the namespace; in or below a mount that stands apart when
+ * the path is one's. */
 int cis_dir_root(cis_ns *ns, const struct cis_vfs_call *call, struct cis_str path,
                  cis_dir **out_dir);
 void cis_dir_free(cis_dir *dir);
@@ -53,10 +59,11 @@ enum cis_walk_flags {
 /* What a walk found. done() it. */
 struct cis_found {
     cis_vfs *vfs;
-    bool read_only; /* by the mount, or the filesystem is */
-    uint32_t mount; /* number of the mount that the last name stands in */
-    cis_node dir;   /* of the last name; holds a reference; 0 when the path ended in "." or
-                     * ".." or at a mount point */
+    bool read_only;                /* by the mount, or the filesystem is */
+    const struct cis_mount *mount; /* that the last name stands in; the mount itself is its
+                                    * identity, also between namespaces */
+    cis_node dir; /* of the last name; holds a reference; 0 when the path ended in "." or
+                   * ".." or at a mount point */
     char name[CIS_VFS_NAME_MAX + 1]; /* of dir; also ".", "..", or "/" for a path of slashes */
     size_t name_len;                 /* 0: longer than any name may be (only with CIS_WALK_NAME) */
     bool borrowed;                   /* by verbs that need no references: node has none */

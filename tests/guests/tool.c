@@ -136,6 +136,11 @@ static void verb(const char *v)
         if (rename(from, next()) != 0) {
             fail(from);
         }
+    } else if (strcmp(v, "link") == 0) {
+        const char *from = next();
+        if (link(from, next()) != 0) {
+            fail(from);
+        }
     } else if (strcmp(v, "symlink") == 0) {
         const char *target = next();
         const char *path = next();

@@ -68,6 +68,41 @@ static void assert_errno(const cis_dir *dir, const char *path, unsigned flags, i
     assert_int_equal(stat_at(dir, path, flags, &ino), no);
 }
 
+/* Given inner ones first, as anybody may. */
+static void a_mount_without_a_folder_to_stand_on_stands_apart(void **state)
+{
+    (void)state;
+    struct cis_error why;
+    uint64_t ino;
+    assert_ok(cis_ns_mount_anyway(ns, CIS_STR("/no/n"), fs, false, err));
+    assert_ok(cis_ns_mount_anyway(ns, CIS_STR("/no"), second, true, err));
+    assert_ok(cis_ns_mount_anyway(ns, CIS_STR("/no/none/x"), second, false, err));
+    assert_ok(cis_ns_mount_anyway(ns, CIS_STR("/"), fs, false, err));
+    assert_int_equal(cis_ns_mount(ns, CIS_STR("/none/strict"), fs, 0, false, &why), CIS_E_INVALID);
+    cis_dir *root = dir_at("/"), *no = dir_at("/no"), *in = dir_at("/no/n"),
+            *x = dir_at("/no/none/x"), *below = dir_at("/no/n/a/b"), *deep = dir_at("/no/none/x/n");
+    assert_errno(root, "no", 0, ENOENT); /* nothing of it shows in the outer one */
+    assert_errno(no, "none", 0, ENOENT);
+    assert_int_equal(stat_at(no, "x/y", 0, &ino), 0);
+    assert_same_place(no, "n/top", "n/a/../top", 0); /* this one stands there */
+    assert_int_equal(stat_at(in, "top", 0, &ino), 0);
+    assert_int_equal(stat_at(below, "c/d/e", 0, &ino), 0);
+    assert_int_equal(stat_at(deep, "deep", 0, &ino), 0);
+    assert_errno(no, "..", 0, EPERM);
+    assert_errno(x, "../none", 0, EPERM);
+    assert_true(cis_str_is(cis_dir_path(no), "/no"));
+    assert_true(cis_str_is(cis_dir_path(x), "/no/none/x"));
+    assert_true(cis_str_is(cis_dir_path(deep), "/no/none/x/n"));
+    assert_true(cis_dir_together(root, x));
+    assert_int_equal(cis_at_link(no, CIS_STR("n/top"), no, CIS_STR("top"), &call, 0), EROFS);
+    assert_int_equal(cis_at_rename(x, CIS_STR("n/deep"), no, CIS_STR("n/d"), &call, 0, 0), EXDEV);
+    assert_int_equal(cis_at_rename(no, CIS_STR("n/top"), x, CIS_STR("n/top"), &call, 0, 0), EXDEV);
+    assert_int_equal(cis_at_rename(no, CIS_STR("x"), no, CIS_STR("y"), &call, 0, 0), EROFS);
+    for (size_t i = 0; i < 6; i++) {
+        cis_dir_free(((cis_dir *[]){root, no, in, x, below, deep})[i]);
+    }
+}
+
 static void names_dots_and_links_are_walked(void **state)
 {
     (void)state;
@@ -351,6 +386,7 @@ static void walks_are_fast(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(a_mount_without_a_folder_to_stand_on_stands_apart),
         T(names_dots_and_links_are_walked),
         T(nothing_leads_out_without_chroot),
         T(a_chroot_keeps_dots_and_absolute_paths_inside),

@@ -199,9 +199,9 @@ static int op_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file,
     }
     int no = change_begin(c, dir, &slot, &below);
     if (no == 0) {
-        no = ctl_slot_of(c, file, &below_file) != slot
-                 ? EXDEV
-                 : slot->vfs->ops->link(slot->vfs, call, below_file, below, name, out_attr);
+        const struct ctl_slot *from = ctl_slot_of(c, file, &below_file);
+        no = cis_vfs_link(call, cis_vfs_at(from->vfs, below_file), cis_vfs_at(slot->vfs, below),
+                          name, out_attr);
         change_end(c);
     }
     return no;
@@ -251,9 +251,9 @@ static int op_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     }
     int no = change_begin(c, dir, &slot, &below);
     if (no == 0) {
-        no = ctl_slot_of(c, to_dir, &below_to) != slot
-                 ? EXDEV
-                 : slot->vfs->ops->rename(slot->vfs, call, below, name, below_to, to_name, flags);
+        const struct ctl_slot *to = ctl_slot_of(c, to_dir, &below_to);
+        no = cis_vfs_rename(call, cis_vfs_at(slot->vfs, below), name, cis_vfs_at(to->vfs, below_to),
+                            to_name, flags);
         change_end(c);
     }
     return no;

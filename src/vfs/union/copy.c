@@ -140,7 +140,8 @@ static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, s
         no = temp_folder(u, call, dir, &attr, temp, &node);
     }
     if (no == 0) {
-        no = u->up->ops->rename(u->up, call, u->home, temp, parent, cis_str_of(dir->name), 0);
+        no = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp, cis_vfs_at(u->up, parent),
+                            cis_str_of(dir->name), 0);
     }
     if (no != 0) {
         if (node != 0) {
@@ -292,8 +293,8 @@ static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct
         no = u->up->ops->getattr(u->up, call, node->parent->upper, &above);
     }
     if (no == 0) {
-        no = u->up->ops->rename(u->up, call, u->home, temp, node->parent->upper,
-                                cis_str_of(node->name), 0);
+        no = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
+                            cis_vfs_at(u->up, node->parent->upper), cis_str_of(node->name), 0);
     }
     return no == 0 ? times_put(u, call, node->parent->upper, &above) : no;
 }

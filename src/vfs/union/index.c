@@ -100,7 +100,9 @@ int index_add(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str
     home_name('u', ino, &name);
     int no = note_write(u, call, name.str, text);
     home_name('f', key, &name);
-    return no == 0 ? u->up->ops->rename(u->up, call, u->home, temp, u->home, name.str, 0) : no;
+    return no == 0 ? cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
+                                    cis_vfs_at(u->up, u->home), name.str, 0)
+                   : no;
 }
 
 uint32_t index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const char *key)

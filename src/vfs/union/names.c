@@ -189,7 +189,8 @@ int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis
     struct cis_vfs_attr attr;
     no = make_begin(u, call, dir, name);
     if (no == 0) {
-        no = u->up->ops->link(u->up, call, node->upper, dir->upper, name, &attr);
+        no = cis_vfs_link(call, cis_vfs_at(u->up, node->upper), cis_vfs_at(u->up, dir->upper), name,
+                          &attr);
         if (no != 0) {
             make_failed(u, call, dir, name);
         }

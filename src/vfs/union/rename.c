@@ -74,7 +74,8 @@ static int name_upper(struct unionfs *u, const struct cis_vfs_call *call, struct
     if (s->seen.upper || s->node->type == S_IFDIR || s->node->key[0] == '\0') {
         return 0;
     }
-    int no = u->up->ops->link(u->up, call, s->node->upper, s->dir->upper, s->name, &attr);
+    int no = cis_vfs_link(call, cis_vfs_at(u->up, s->node->upper), cis_vfs_at(u->up, s->dir->upper),
+                          s->name, &attr);
     return no == 0 ? index_hide(u, call, &s->lower) : no;
 }
 
@@ -128,8 +129,9 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
         no = exchange ? name_upper(u, call, b) : target_clear(u, call, b);
     }
     if (no == 0) {
-        no = u->up->ops->rename(u->up, call, a->dir->upper, a->name, b->dir->upper, b->name,
-                                exchange ? RENAME_EXCHANGE : 0);
+        no = cis_vfs_rename(call, cis_vfs_at(u->up, a->dir->upper), a->name,
+                            cis_vfs_at(u->up, b->dir->upper), b->name,
+                            exchange ? RENAME_EXCHANGE : 0);
         if (no != 0 && b->seen.whiteout && b->below) {
             (void)name_hide(u, call, b->dir, b->name); /* what was hidden stays so */
         }
