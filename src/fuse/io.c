@@ -14,8 +14,18 @@ static int fill_handle(struct cis_fuse *f, cis_node node, cis_vfs_file *file,
     return cis_fuse_handle_add(f, file, fi);
 }
 
-/* The kernel leaves it to us to cut a file that is opened with O_TRUNC, and so to drop what a write
- * by others than root drops. It knows the mode from before. */
+/* Files open without O_APPEND: fcntl(2) may change that while they are open, and what a mapping
+ * changed is written through whichever handle is there. Each write says by itself where it goes. */
+static int open_flags(const struct fuse_file_info *fi)
+{
+    return fi->flags & ~O_APPEND;
+}
+
+static uint64_t write_offset(const struct fuse_file_info *fi, off_t off)
+{
+    return (fi->flags & O_APPEND) != 0 && !fi->writepage ? CIS_VFS_APPEND : (uint64_t)off;
+}
+
 static bool in_group(fuse_req_t req, gid_t gid)
 {
     gid_t groups[256];
@@ -56,7 +66,7 @@ void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     cis_vfs_file *file;
-    int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), fi->flags, &file);
+    int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), open_flags(fi), &file);
     if (no == 0 && (no = drop_privileges(req, &call, ino, fi->flags)) != 0) {
         file->vfs->ops->release(file);
     }
@@ -88,10 +98,10 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
     cis_vfs_file *file = NULL;
     int no = entry.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG
                                           : ops->create(f->vfs, &call, dir, entry, mode & 07777u,
-                                                        fi->flags, &file, &node, &attr);
+                                                        open_flags(fi), &file, &node, &attr);
     if (no == EEXIST && (fi->flags & O_EXCL) == 0) { /* made since the kernel looked */
         no = ops->lookup(f->vfs, &call, dir, entry, &node, &attr);
-        if (no == 0 && (no = ops->open(f->vfs, &call, node, fi->flags, &file)) != 0) {
+        if (no == 0 && (no = ops->open(f->vfs, &call, node, open_flags(fi), &file)) != 0) {
             ops->forget(f->vfs, node, 1);
         }
     }
@@ -147,8 +157,8 @@ void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
     size_t n = 0;
     uint64_t end;
     int no = off < 0 ? EINVAL
-                     : fuse_of(req)->vfs->ops->write(fuse_file(fi), &call, &iov, 1, (uint64_t)off,
-                                                     &n, &end);
+                     : fuse_of(req)->vfs->ops->write(fuse_file(fi), &call, &iov, 1,
+                                                     write_offset(fi, off), &n, &end);
     if (no == 0) {
         fuse_reply_write(req, n);
     } else {

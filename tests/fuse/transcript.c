@@ -545,11 +545,93 @@ static void many(int d, struct cis_buf *out)
     tell_list(out, d, ".");
 }
 
+/* All bytes: how many of each after each other. */
+static void tell_bytes(struct cis_buf *out, int dir, const char *path)
+{
+    uint8_t text[40000];
+    int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    cis_buf_printf(out, "bytes of %s:", path);
+    for (ssize_t at = 0, next; at < n; at = next) {
+        next = at;
+        while (next < n && text[next] == text[at]) {
+            next++;
+        }
+        cis_buf_printf(out, " %zdx%02x", next - at, text[at]);
+    }
+    cis_buf_byte(out, '\n');
+    close(fd);
+}
+
+/* What appends is decided by the flags of the moment, and never for what a mapping changed. */
+static void appends(int d, struct cis_buf *out)
+{
+    char *text = calloc(1, 9000);
+    int fd = openat(d, "f", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    memset(text, 'a', 9000);
+    TELL(out, write(fd, text, 9000));
+    char *map = mmap(NULL, 9000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    cis_buf_printf(out, "mmap: %s\n", map != MAP_FAILED ? "ok" : errno_name(errno));
+    memset(map + 100, 'm', 50);
+    memset(map + 8900, 'n', 50);
+    SAY(out, msync(map, 9000, MS_SYNC));
+    SAY(out, munmap(map, 9000));
+    SAY(out, fsync(fd));
+    tell_stat(out, d, "f", 0);
+    tell_bytes(out, d, "f");
+    TELL(out, write(fd, "end", 3));
+    TELL(out, lseek(fd, 0, SEEK_CUR));
+    SAY(out, fcntl(fd, F_SETFL, O_RDWR));
+    TELL(out, pwrite(fd, "first", 5, 0));
+    TELL(out, lseek(fd, 50, SEEK_SET));
+    TELL(out, write(fd, "fifty", 5));
+    tell_stat(out, d, "f", 0);
+    int other = openat(d, "g", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    TELL(out, write(other, text, 100));
+    TELL(out, lseek(other, 0, SEEK_SET));
+    SAY(out, fcntl(other, F_SETFL, O_APPEND));
+    TELL(out, write(other, "tail", 4));
+    TELL(out, lseek(other, 0, SEEK_CUR));
+    TELL(out, copy_file_range(fd, &(off_t){0}, other, &(off_t){10}, 20, 0));
+    SAY(out, fcntl(other, F_SETFL, 0));
+    TELL(out, copy_file_range(fd, &(off_t){0}, other, &(off_t){10}, 20, 0));
+    int both = openat(d, "g", O_WRONLY | O_APPEND | O_CLOEXEC);
+    TELL(out, write(both, "1", 1));
+    TELL(out, pwrite(other, "2", 1, 0));
+    TELL(out, write(both, "3", 1));
+    tell_bytes(out, d, "f");
+    tell_bytes(out, d, "g");
+    close(both);
+    close(other);
+    close(fd);
+    free(text);
+}
+
+/* A mapping of a file that only appenders hold open any more: its pages go where they belong. */
+static void appends_mapped(int d, struct cis_buf *out)
+{
+    int fd = openat(d, "h", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    SAY(out, ftruncate(fd, 20000));
+    char *map = mmap(NULL, 20000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    int log = openat(d, "h", O_WRONLY | O_APPEND | O_CLOEXEC);
+    close(fd);
+    map[0] = 'x';
+    map[19999] = 'y';
+    TELL(out, write(log, "log", 3));
+    SAY(out, munmap(map, 20000));
+    SAY(out, fsync(log));
+    TELL(out, write(log, "log", 3));
+    close(log);
+    tell_stat(out, d, "h", 0);
+    tell_bytes(out, d, "h");
+}
+
 const struct transcript_row transcript_rows[] = {
     {"names", names, false},           {"links", links, false},
     {"renames", renames, false},       {"data", data, false},
     {"attributes", attributes, false}, {"permissions", permissions, true},
     {"ranges", ranges, false},         {"many", many, false},
+    {"appends", appends, false},       {"appends_mapped", appends_mapped, false},
 };
 const size_t transcript_count = sizeof transcript_rows / sizeof *transcript_rows;
 
