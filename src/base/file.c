@@ -218,6 +218,58 @@ bool cis_file_exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+/* Is `of` among the folder at path and those above it? */
+static int lies_within(const char *path, const struct stat *of, bool *out)
+{
+    CIS_CLEANUP(close_fd) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat here, last = {0};
+    bool found = false, top = false;
+    while (fd >= 0 && !found && !top) {
+        if (fstat(fd, &here) != 0) {
+            return errno;
+        }
+        found = here.st_dev == of->st_dev && here.st_ino == of->st_ino;
+        top = here.st_dev == last.st_dev && here.st_ino == last.st_ino; /* ".." of "/" */
+        last = here;
+        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int no = errno;
+        close(fd);
+        fd = up;
+        errno = no;
+    }
+    *out = found;
+    return fd < 0 && !found && !top ? errno : 0;
+}
+
+static cis_code cannot_look(const char *path, int no, struct cis_error *err)
+{
+    return cis_fail_sys(err,
+                        no == ENOENT   ? CIS_E_NOTFOUND
+                        : no == EACCES ? CIS_E_DENIED
+                                       : CIS_E_IO,
+                        no, "folder %s", path);
+}
+
+cis_code cis_folders_meet(const char *a, const char *b, bool *out_meet, struct cis_error *err)
+{
+    struct stat at_a, at_b;
+    bool meet = false;
+    int no = stat(b, &at_b) != 0 ? errno : 0;
+    if (no != 0) {
+        return cannot_look(b, no, err);
+    }
+    no = stat(a, &at_a) != 0 ? errno : lies_within(a, &at_b, &meet);
+    if (no != 0) {
+        return cannot_look(a, no, err);
+    }
+    no = meet ? 0 : lies_within(b, &at_a, &meet);
+    if (no != 0) {
+        return cannot_look(b, no, err);
+    }
+    *out_meet = meet;
+    return CIS_OK;
+}
+
 char *cis_path_join(const char *a, const char *b)
 {
     size_t na = strlen(a), nb = strlen(b);

@@ -17,6 +17,10 @@ cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err)
 /* rm -rf that never follows a symlink. */
 cis_code cis_file_remove_tree(const char *path, struct cis_error *err);
 bool cis_file_exists(const char *path);
+/* Is one of two folders the other, or does it lie within it? Judged by the folders themselves, all
+ * the way up, so that it does not matter by which path each was named. CIS_E_NOTFOUND,
+ * CIS_E_DENIED, CIS_E_IO: one of them cannot be looked at. */
+cis_code cis_folders_meet(const char *a, const char *b, bool *out_meet, struct cis_error *err);
 /* "a/b": join; caller frees. NULL when out of memory. */
 char *cis_path_join(const char *a, const char *b);
 /* Writes everything; retries EINTR. 0 or errno. */

@@ -386,6 +386,7 @@ static cis_code open_mount(struct mount *m, struct cis_error *err)
     struct cis_stop stop = {CIS_NEVER, m->cli->cancel};
     struct cis_fuse_options o = CIS_FUSE_OPTIONS_INIT;
     char name[CIS_TENANT_MAX + CIS_FS_REF_MAX + 8];
+    CIS_TRY(cis_store_folder_check(m->store, m->o->dir, err));
     if (m->o->from != NULL) {
         snprintf(m->ref, sizeof m->ref, "%s", m->o->branch);
     } else {

@@ -50,8 +50,9 @@ struct cis_fuse {
     struct fuse_worker *workers; /* FUSE_THREADS_MAX, of which … */
     unsigned nworkers;           /* … have a thread: it grows until the end, under the lock */
     bool ending;
-    atomic_uint ended;    /* threads */
-    atomic_uint idle;     /* that wait for a request */
+    atomic_int ender;  /* the thread that takes the mount down, by the kernel's number; 0: none */
+    atomic_uint ended; /* threads */
+    atomic_uint idle;  /* that wait for a request */
     atomic_bool watching; /* there was none */
 };
 

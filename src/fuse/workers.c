@@ -4,7 +4,10 @@
  * signal, and adds a thread when all are stuck. */
 #include <errno.h>
 #include <poll.h>
+#include <linux/fuse.h>
 #include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
@@ -137,6 +140,48 @@ static int worker_add(struct cis_fuse *f)
     return rc;
 }
 
+/* ---- calls of this process into its own mount ---- */
+
+/* What looks at names or opens: a thread of ours that does it waits for a thread of ours. What the
+ * kernel sends on its own account (pages, releases, forgets) is not held against who caused it. */
+static bool may_wait_for_us(uint32_t opcode)
+{
+    switch (opcode) {
+    case FUSE_LOOKUP:
+    case FUSE_GETATTR:
+    case FUSE_SETATTR:
+    case FUSE_READLINK:
+    case FUSE_OPEN:
+    case FUSE_OPENDIR:
+    case FUSE_CREATE:
+    case FUSE_ACCESS:
+    case FUSE_STATFS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Is the request by a thread of this process, other than the one that takes the mount down? Then it
+ * is answered at once: whatever that thread holds, nobody waits for it here. */
+static bool refuse_own(const struct fuse_worker *w)
+{
+    struct fuse_in_header head;
+    if (w->buf.size < sizeof head || (w->buf.flags & FUSE_BUF_IS_FD) != 0) {
+        return false;
+    }
+    memcpy(&head, w->buf.mem, sizeof head);
+    pid_t by = (pid_t)head.pid;
+    if (!may_wait_for_us(head.opcode) || by == 0 || by == atomic_load(&w->f->ender) ||
+        syscall(SYS_tgkill, getpid(), by, 0) != 0) {
+        return false;
+    }
+    struct fuse_out_header no = {.len = sizeof no, .error = -EDEADLK, .unique = head.unique};
+    ssize_t n = write(fuse_session_fd(w->f->session), &no, sizeof no);
+    (void)n; /* the kernel took it back meanwhile */
+    return true;
+}
+
 /* False: this worker ends. */
 static bool serve_one(struct fuse_worker *w)
 {
@@ -149,8 +194,10 @@ static bool serve_one(struct fuse_worker *w)
         if (atomic_fetch_sub(&f->idle, 1) == 1 && !atomic_exchange(&f->watching, true)) {
             wake(f);
         }
-        fuse_session_process_buf(f->session, &w->buf);
-        request_done(w);
+        if (!refuse_own(w)) {
+            fuse_session_process_buf(f->session, &w->buf);
+            request_done(w);
+        }
         atomic_fetch_add(&f->idle, 1);
     } else if (n < 0 && n != -EINTR && n != -EAGAIN) {
         int none = 0;

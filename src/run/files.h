@@ -42,6 +42,8 @@ typedef struct cis_run_files cis_run_files;
 
 struct cis_run_files_options {
     cis_forest *forest; /* NULL: no store: workspace and cow mounts are CIS_E_USAGE */
+    const cis_store
+        *store; /* the run's, whose folder is never mounted (CIS_E_USAGE); may be NULL */
     const char *tenant, *run_id;
     const char *note; /* of commits, for the log */
     const char *fork; /* the workspace's changes become this new branch; NULL: its own */

@@ -41,15 +41,16 @@ static char *told(const char *guest)
 
 /* ---- opening ---- */
 
-static cis_code open_host(struct cis_files_mount *m, const struct cis_run_mount *in, bool read_only,
-                          struct cis_budget *budget, struct cis_error *err)
+static cis_code open_host(struct cis_files_mount *m, const struct cis_run_files_options *all,
+                          const struct cis_run_mount *in, struct cis_error *err)
 {
     struct cis_hostdir_options o = CIS_HOSTDIR_OPTIONS_INIT;
     char real[PATH_MAX];
-    o.read_only = read_only || in->mode != CIS_MOUNT_RW;
+    o.read_only = all->read_only || in->mode != CIS_MOUNT_RW;
     o.devices = in->devices;
-    o.budget = budget;
+    o.budget = all->budget;
     CIS_TRY(cis_hostdir_open(in->host, &o, &m->lower, err));
+    CIS_TRY(cis_store_folder_check(all->store, in->host, err));
     m->host = cis_strdup(realpath(in->host, real) != NULL ? real : in->host);
     m->info.kind = "host";
     m->info.read_only = o.read_only;
@@ -176,7 +177,7 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
     struct cis_layered_options o = view_options(files, in);
     struct cis_fs_ref ref;
     struct cis_error why;
-    CIS_TRY(open_host(m, mount, in->read_only, in->budget, err));
+    CIS_TRY(open_host(m, in, mount, err));
     if (in->read_only && mount->branch == NULL) {
         return CIS_OK; /* nothing has changed, nothing can: the folder alone shows the same */
     }
@@ -231,7 +232,7 @@ static cis_code open_one(struct cis_run_files *files, size_t i,
                    : open_workspace(files, m, in, mount, err);
     }
     return mount->mode == CIS_MOUNT_COW ? open_cow(files, m, in, mount, err)
-                                        : open_host(m, mount, in->read_only, in->budget, err);
+                                        : open_host(m, in, mount, err);
 }
 
 static cis_code check_place(const struct cis_run_files *files, size_t i, struct cis_error *err)

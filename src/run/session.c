@@ -120,6 +120,7 @@ static cis_code mount(cis_session *s, struct cis_error *err)
         return CIS_OK;
     }
     struct cis_run_files_options o = {.forest = r->forest,
+                                      .store = r->store,
                                       .tenant = r->tenant,
                                       .run_id = s->id,
                                       .note = r->skill,

@@ -1,6 +1,8 @@
 /* What holds for every backend: names and limits of rows. */
 #include "store/commit.h"
 
+#include "base/file.h"
+
 bool cis_tenant_valid(struct cis_str name)
 {
     if (name.len == 0 || name.len > CIS_TENANT_MAX) {
@@ -25,6 +27,21 @@ cis_code cis_store_tenant_check(struct cis_str name, struct cis_error *err)
                         CIS_TENANT_MAX);
     }
     return CIS_OK;
+}
+
+cis_code cis_store_folder_check(const cis_store *store, const char *folder, struct cis_error *err)
+{
+    bool meet = false;
+    if (store == NULL || store->folder == NULL) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_folders_meet(folder, store->folder, &meet, err));
+    return meet
+               ? cis_fail(err, CIS_E_USAGE,
+                          "folder %.80s: the store is in %.80s, which may not be mounted, nor what "
+                          "holds it: take a folder beside it",
+                          folder, store->folder)
+               : CIS_OK;
 }
 
 static cis_code op_check(const struct cis_kv_op *op, const char *what, struct cis_error *err)

@@ -166,7 +166,11 @@ struct cis_store_ops {
 struct cis_store { /* embedded first in a backend's own struct */
     const struct cis_store_ops *ops;
     const struct cis_store_fs_ops *fs;
+    const char *folder; /* of the host that holds it, absolute; NULL: a server does */
 };
+/* May `folder` be mounted beside a store that is in use? CIS_E_USAGE when it is the store's own, is
+ * above it or within it. NULL: no store. */
+cis_code cis_store_folder_check(const cis_store *store, const char *folder, struct cis_error *err);
 
 #define CIS_TENANT_MAX 64u /* [a-z0-9][a-z0-9._-]*, judged by cis_tenant_valid */
 bool cis_tenant_valid(struct cis_str name);

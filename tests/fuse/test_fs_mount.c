@@ -290,6 +290,26 @@ static void another_tenants_branch_is_mounted_until_it_is_taken_back(void **stat
 #undef MOUNT
 }
 
+/* It would wait for itself at its first look into the store. */
+static void a_folder_of_the_store_is_not_mounted(void **state)
+{
+    struct place *p = *state;
+    static const char *const names[] = {"", "/data", "/data/tenants", "/way/data"};
+    char path[600], *dir = p->dir;
+    assert_int_equal(cis_cmd(p, "fs", "mkdir", "/d"), 0);
+    snprintf(path, sizeof path, "%s/way", p->sys->home);
+    assert_int_equal(symlink(".", path), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s%s", p->sys->home, names[i]);
+        p->dir = path;
+        int foreground = i % 2, code = run(p, "mount", foreground ? "-f" : NULL, NULL);
+        p->dir = dir;
+        assert_int_equal(code, 2);
+        assert_non_null(strstr(cis_buf_cstr(&p->sys->last.errors), "the store is in"));
+    }
+    assert_int_equal(cis_cmd(p, "fs", "ls", "/d"), 0);
+}
+
 static void places_and_states_that_are_not_there_are_named(void **state)
 {
     struct place *p = *state;
@@ -318,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_read_only_mount_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(another_tenants_branch_is_mounted_until_it_is_taken_back,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_of_the_store_is_not_mounted, setup, teardown),
         cmocka_unit_test_setup_teardown(places_and_states_that_are_not_there_are_named, setup,
                                         teardown),
     };

@@ -1,7 +1,11 @@
 /* The mount over a folder of the host: what programs see is what they see without it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "harness.h"
 #include "base/file.h"
 #include "mounted.h"
@@ -86,6 +90,69 @@ static void a_mount_ends_while_files_are_open(void **state)
     free(under);
 }
 
+static void *serve(void *fuse)
+{
+    struct cis_error err;
+    (void)cis_fuse_run(fuse, &err);
+    return NULL;
+}
+
+/* In a process of its own: were it to wait for itself, only the alarm would end it. */
+static int call_into_own_mount(const char *under, const char *dir)
+{
+    cis_fuse *fuse;
+    struct cis_error err;
+    struct cis_fuse_options o = CIS_FUSE_OPTIONS_INIT;
+    cis_vfs *vfs = open_host(under);
+    pthread_t thread;
+    struct stat st;
+    char path[512];
+    alarm(30);
+    if (cis_fuse_mount(vfs, dir, &o, &fuse, &err) != CIS_OK ||
+        pthread_create(&thread, NULL, serve, fuse) != 0) {
+        return 2;
+    }
+    snprintf(path, sizeof path, "%s/f", dir);
+    bool refused = stat(path, &st) != 0 && errno == EDEADLK;
+    refused &= stat(dir, &st) != 0 && errno == EDEADLK;
+    refused &= open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644) < 0 && errno == EDEADLK;
+    pid_t other = fork(); /* another process is answered */
+    if (other == 0) {
+        _exit(stat(path, &st) == 0 ? 0 : 1);
+    }
+    int status = 1;
+    waitpid(other, &status, 0);
+    cis_fuse_stop(fuse);
+    pthread_join(thread, NULL);
+    cis_fuse_free(fuse);
+    cis_vfs_close(vfs);
+    return refused && status == 0 ? 0 : 1;
+}
+
+static void a_server_does_not_wait_for_itself(void **state)
+{
+    (void)state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    char *under = test_dir_new(), *dir = test_dir_new(), path[512];
+    struct cis_error failed;
+    int status = 0;
+    snprintf(path, sizeof path, "%s/f", under);
+    assert_ok(cis_file_write(path, cis_bytes_of("x", 1), 0644, err));
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(call_into_own_mount(under, dir));
+    }
+    waitpid(pid, &status, 0);
+    (void)umount2(dir, MNT_DETACH);
+    assert_int_equal(status, 0);
+    assert_int_equal(cis_file_remove_tree(under, &failed), CIS_OK);
+    rmdir(dir);
+    free(under);
+    free(dir);
+}
+
 static void a_place_that_is_not_there_is_named(void **state)
 {
     (void)state;
@@ -110,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(programs_see_the_same_through_the_mount),
         cmocka_unit_test(a_mount_ends_while_files_are_open),
+        cmocka_unit_test(a_server_does_not_wait_for_itself),
         cmocka_unit_test(a_place_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

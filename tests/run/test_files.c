@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/clock.h"
 
 static bool see_branch(void *self, const struct cis_fs_commit_row *row)
@@ -355,6 +356,39 @@ static void mounts_that_cannot_be_are_refused_by_name(void **state)
     free(none);
 }
 
+/* A program that had it could change what other tenants keep. */
+static void the_folder_of_the_store_is_never_mounted(void **state)
+{
+    struct fx *fx = *state;
+    static const char *const names[] = {"store", "store/tenants", "", "way/store", "way"};
+    static const enum cis_mount_mode modes[] = {CIS_MOUNT_RW, CIS_MOUNT_RO, CIS_MOUNT_COW};
+    char *way = fx_path(fx, "way");
+    if (fx->store->folder == NULL) { /* on a server */
+        free(way);
+        return;
+    }
+    assert_int_equal(symlink(".", way), 0);
+    fx_put(fx, "beside/f", "x");
+    for (size_t i = 0; i < 3 * sizeof names / sizeof *names; i++) {
+        struct job job;
+        char *folder = fx_path(fx, names[i / 3]);
+        job_init(&job, fx, "list /d");
+        job_mount(&job, "/d", folder, modes[i % 3], NULL);
+        assert_int_equal(fx_go(fx, &job), CIS_E_USAGE);
+        assert_non_null(strstr(fx->last.error.msg, "the store is in"));
+        job_done(&job);
+        free(folder);
+    }
+    struct job job;
+    char *folder = fx_path(fx, "beside");
+    job_init(&job, fx, "list /d");
+    job_mount(&job, "/d", folder, CIS_MOUNT_RW, NULL);
+    assert_int_equal(fx_go(fx, &job), CIS_OK);
+    job_done(&job);
+    free(folder);
+    free(way);
+}
+
 static void a_branch_that_is_mounted_elsewhere_is_refused_naming_the_mount(void **state)
 {
     struct fx *fx = *state;
@@ -566,6 +600,7 @@ static int all_tests(void)
         T(a_state_of_before_is_looked_at),
         T(a_branch_of_another_tenant_is_mounted_beside_the_workspace),
         T(mounts_that_cannot_be_are_refused_by_name),
+        T(the_folder_of_the_store_is_never_mounted),
         T(a_branch_that_is_mounted_elsewhere_is_refused_naming_the_mount),
         T(without_a_store_only_folders_are_mounted),
         T(the_second_to_change_a_file_is_a_conflict_and_kept_beside),

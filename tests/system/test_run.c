@@ -454,7 +454,7 @@ static void what_cannot_be_run_says_why(void **state)
         {2, "one of :ro, :rw and :cow", {"--dir", "/tmp:ro:rw", TOOL}},
         {2, "without \"..\"", {"--dir", "../x", TOOL}},
         {126, "/tmp:wr", {"--dir", "/tmp:wr", TOOL}},
-        {2, "there already", {"--dir", "/tmp::/x", "--dir", "/var::/x", TOOL}},
+        {2, "there already", {"--dir", "/etc::/x", "--dir", "/var::/x", TOOL}},
         {2, "there already", {"-w", "--workspace", "/workspace", TOOL}},
         {2, "writes to", {"-w", "--workspace", "/other", TOOL}},
         {2, "not GUEST[=BRANCH]", {"--workspace", "relative", TOOL}},

@@ -77,6 +77,7 @@ cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct ci
     }
     s->base.ops = &ops;
     s->base.fs = &cis_sql_fs_ops;
+    s->base.folder = s->dir;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
