@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,9 +16,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/process.h"
 #include "cli/fs.h"
 #include "cli/mount.h"
+#include "fuse/fuse.h"
 
 #define READY_FD 3
 #define UMOUNT_NS (60 * CIS_NS_PER_S)
@@ -264,30 +263,6 @@ static cis_code sync_mount(const char *dir, struct cis_error *err)
     return no == 0 || no == EROFS ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "%s: committing", dir);
 }
 
-static cis_code unmount(const char *dir, struct cis_error *err)
-{
-    if (umount2(dir, UMOUNT_NOFOLLOW) == 0) {
-        return CIS_OK;
-    }
-    if (errno != EPERM) {
-        return cis_fail_sys(err, errno == EBUSY ? CIS_E_CONFLICT : CIS_E_IO, errno, "%s", dir);
-    }
-    const char *const argv[] = {"fusermount3", "-u", "--", dir, NULL};
-    const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL};
-    struct cis_process_options o = {
-        .argv = argv, .envp = envp, .setuid = true, .output_max = 4096, .errors_max = 4096};
-    struct cis_process_result result = {.exit_code = 0};
-    o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), UMOUNT_NS);
-    CIS_TRY(cis_process_run(&o, &result, err));
-    cis_code code = CIS_OK;
-    if (result.exit_code != 0) {
-        struct cis_str why = cis_str_trim(cis_buf_view(&result.errors));
-        code = cis_fail(err, CIS_E_IO, "%s: " CIS_STR_FMT, dir, CIS_STR_ARG(why));
-    }
-    cis_process_result_done(&result);
-    return code;
-}
-
 /* Until the server has ended: then the lease is given back and another mount may come. */
 static cis_code await_end(int server, const struct cis_cli *cli, struct cis_error *err)
 {
@@ -315,7 +290,7 @@ static int run_umount(struct cis_cli *cli)
     cis_code code = CIS_OK;
     bool dead = pid == 0 && is_dead(cli->args[0]);
     if (dead) {
-        code = unmount(cli->args[0], &err);
+        code = cis_fuse_unmount(cli->args[0], &err);
     } else if (pid == 0) {
         code = cis_fail(&err, CIS_E_NOTFOUND, "%s: not a mount of cis", cli->args[0]);
     }
@@ -324,7 +299,7 @@ static int run_umount(struct cis_cli *cli)
         code = sync_mount(dir, &err);
     }
     if (code == CIS_OK && !dead) {
-        code = unmount(dir, &err);
+        code = cis_fuse_unmount(dir, &err);
     }
     if (code == CIS_OK) {
         code = await_end(server, cli, &err);

@@ -36,12 +36,17 @@ cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_opt
                         cis_fuse **out_fuse, struct cis_error *err);
 /* Answers requests until the mount is gone (umount) or cis_fuse_stop. */
 cis_code cis_fuse_run(cis_fuse *fuse, struct cis_error *err);
-/* Ends cis_fuse_run, now or when it begins. Async-signal-safe. */
+/* Ends cis_fuse_run, now or when it begins. The mount goes first, while requests are still
+ * answered, so that what mappings changed arrives; that takes at most FUSE_DOWN_NS.
+ * Async-signal-safe. */
 void cis_fuse_stop(cis_fuse *fuse);
 /* The kernel forgets what it knows of a name in a directory that it may hold (an empty name: of the
  * directory itself). Waits for the kernel, which may wait for other requests: not from every worker
  * at once. */
 void cis_fuse_invalidate(cis_fuse *fuse, cis_node dir, struct cis_str name);
+/* Ends the mount of whoever serves it, with what the kernel still holds written first.
+ * CIS_E_CONFLICT: files are open in it. Nothing happens to what is open. */
+cis_code cis_fuse_unmount(const char *dir, struct cis_error *err);
 /* Unmounts (files still open elsewhere answer an error from then on) and frees. */
 void cis_fuse_free(cis_fuse *fuse);
 

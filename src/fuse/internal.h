@@ -16,6 +16,8 @@
  * expect EINTR of files, and nearly everything is done before this; what still waits then is stuck.
  */
 #define FUSE_PATIENCE_NS (500ull * 1000000ull)
+/* How long the kernel may take to write what it holds when the mount ends. */
+#define FUSE_DOWN_NS (20ull * 1000000000ull)
 
 /* A thread that serves requests, and what the one at work may be interrupted by. */
 struct fuse_worker {
@@ -50,9 +52,14 @@ struct cis_fuse {
     struct fuse_worker *workers; /* FUSE_THREADS_MAX, of which … */
     unsigned nworkers;           /* … have a thread: it grows until the end, under the lock */
     bool ending;
-    atomic_int ender;  /* the thread that takes the mount down, by the kernel's number; 0: none */
-    atomic_uint ended; /* threads */
-    atomic_uint idle;  /* that wait for a request */
+    char *dir;            /* as it was given */
+    uint64_t mount_id;    /* the kernel's; 0: unknown */
+    pthread_t end_thread; /* takes the mount down … */
+    bool ending_thread;   /* … when there is one … */
+    atomic_int ender;     /* … by the kernel's number … */
+    atomic_bool down;     /* … and is done */
+    atomic_uint ended;    /* threads */
+    atomic_uint idle;     /* that wait for a request */
     atomic_bool watching; /* there was none */
 };
 
@@ -103,6 +110,16 @@ void cis_fuse_entry(const struct cis_fuse *f, cis_node dir, cis_node node,
                     const struct cis_vfs_attr *attr, struct fuse_entry_param *out);
 /* A worker's own buffer of FUSE_IO_MAX bytes; NULL: out of memory. */
 uint8_t *cis_fuse_scratch(void);
+
+/* Ends the wait of whoever runs the mount. */
+void cis_fuse_wake(const struct cis_fuse *f);
+
+/* end.c */
+/* What was just mounted is at f->dir. */
+void cis_fuse_note_place(struct cis_fuse *f);
+/* A thread begins to unmount, or at least to have everything written; f->down, and a wake, when it
+ * is done. It may be stuck until the session is gone. False: the mount is gone already. */
+bool cis_fuse_take_down(struct cis_fuse *f);
 
 /* io.c */
 void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

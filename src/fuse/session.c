@@ -64,6 +64,9 @@ void cis_fuse_free(cis_fuse *fuse)
     if (fuse->mounted) {
         fuse_session_unmount(fuse->session);
     }
+    if (fuse->ending_thread) { /* whatever it waited for is gone */
+        pthread_join(fuse->end_thread, NULL);
+    }
     if (fuse->session != NULL) {
         fuse_session_destroy(fuse->session);
     }
@@ -77,6 +80,7 @@ void cis_fuse_free(cis_fuse *fuse)
     if (fuse->interrupt_fd >= 0) {
         close(fuse->interrupt_fd);
     }
+    cis_free(fuse->dir);
     cis_free(fuse);
 }
 
@@ -121,6 +125,7 @@ static cis_code start(cis_fuse *f, const char *dir, const struct cis_fuse_option
         return cis_fail_sys(err, CIS_E_DENIED, errno != 0 ? errno : EPERM, "%s: cannot mount", dir);
     }
     f->mounted = true;
+    cis_fuse_note_place(f);
     return CIS_OK;
 }
 
@@ -141,9 +146,11 @@ cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_opt
     pthread_mutex_init(&f->lock, NULL);
     f->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     f->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    f->dir = cis_strdup(dir);
     cis_code code = f->stop_fd < 0 || f->interrupt_fd < 0
                         ? cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: eventfd")
-                        : start(f, dir, options, err);
+                    : f->dir == NULL ? cis_fail(err, CIS_E_NOMEM, "mount: out of memory")
+                                     : start(f, dir, options, err);
     if (code != CIS_OK) {
         cis_fuse_free(f);
         return code;

@@ -26,7 +26,7 @@ uint8_t *cis_fuse_scratch(void)
 
 /* ---- requests whose process got a signal ---- */
 
-static void wake(const struct cis_fuse *f)
+void cis_fuse_wake(const struct cis_fuse *f)
 {
     uint64_t one = 1;
     ssize_t n = write(f->interrupt_fd, &one, sizeof one); /* full: it is readable already */
@@ -45,7 +45,7 @@ static void on_interrupt(fuse_req_t req, void *data)
     }
     pthread_mutex_unlock(&w->lock);
     if (noted) {
-        wake(w->f);
+        cis_fuse_wake(w->f);
     }
 }
 
@@ -192,7 +192,7 @@ static bool serve_one(struct fuse_worker *w)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
     if (n > 0) {
         if (atomic_fetch_sub(&f->idle, 1) == 1 && !atomic_exchange(&f->watching, true)) {
-            wake(f);
+            cis_fuse_wake(f);
         }
         if (!refuse_own(w)) {
             fuse_session_process_buf(f->session, &w->buf);
@@ -245,27 +245,48 @@ static int watch(struct cis_fuse *f, uint64_t *since_ns)
     return (int)(FUSE_BUSY_NS / CIS_NS_PER_MS);
 }
 
+/* Looks after the workers for one wait, of *timeout milliseconds; sets the next. False: the mount
+ * is to end, or nothing can be waited for. */
+static bool attend_once(struct cis_fuse *f, bool stoppable, uint64_t *busy_ns, int *timeout)
+{
+    struct pollfd fds[3] = {{.fd = f->interrupt_fd, .events = POLLIN},
+                            {.fd = stoppable ? f->stop_fd : -1, .events = POLLIN},
+                            {.fd = stoppable ? f->cancel_fd : -1, .events = POLLIN}};
+    int ready = poll(fds, 3, *timeout);
+    if ((ready < 0 && errno != EINTR) || (ready > 0 && (fds[1].revents | fds[2].revents) != 0)) {
+        return false;
+    }
+    uint64_t count;
+    if (ready > 0 && fds[0].revents != 0 && read(f->interrupt_fd, &count, sizeof count) < 0 &&
+        errno != EAGAIN) {
+        return false;
+    }
+    int due = fire_due(f), look = watch(f, busy_ns);
+    *timeout = due < 0 || (look >= 0 && look < due) ? look : due;
+    return true;
+}
+
 /* Until the mount ends. */
 static void attend(struct cis_fuse *f)
 {
     int timeout = -1;
     uint64_t busy_ns = 0;
-    for (;;) {
-        struct pollfd fds[3] = {{.fd = f->stop_fd, .events = POLLIN},
-                                {.fd = f->cancel_fd, .events = POLLIN},
-                                {.fd = f->interrupt_fd, .events = POLLIN}};
-        int ready = poll(fds, 3, timeout);
-        if ((ready < 0 && errno != EINTR) ||
-            (ready > 0 && (fds[0].revents | fds[1].revents) != 0)) {
-            return;
-        }
-        uint64_t count;
-        if (ready > 0 && fds[2].revents != 0 && read(f->interrupt_fd, &count, sizeof count) < 0 &&
-            errno != EAGAIN) {
-            return;
-        }
-        int due = fire_due(f), look = watch(f, &busy_ns);
-        timeout = due < 0 || (look >= 0 && look < due) ? look : due;
+    while (attend_once(f, true, &busy_ns, &timeout)) {
+    }
+}
+
+/* The workers go on while the mount is taken down: they are what the kernel writes to. */
+static void attend_end(struct cis_fuse *f)
+{
+    const int step = 100;
+    int timeout = 0;
+    uint64_t busy_ns = 0, until = cis_clock_after(cis_clock_mono_ns(), FUSE_DOWN_NS);
+    if (!cis_fuse_take_down(f)) {
+        return;
+    }
+    while (!atomic_load(&f->down) && atomic_load(&f->ended) < f->nworkers &&
+           cis_clock_mono_ns() < until && attend_once(f, false, &busy_ns, &timeout)) {
+        timeout = timeout < 0 || timeout > step ? step : timeout;
     }
 }
 
@@ -309,6 +330,7 @@ cis_code cis_fuse_run(cis_fuse *fuse, struct cis_error *err)
     bool began = fuse->nworkers > 0;
     if (began) {
         attend(fuse);
+        attend_end(fuse);
     }
     end_workers(fuse);
     if (!began) {

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include "system/system.h"
 #include "mounted.h"
@@ -239,6 +241,44 @@ static void a_killed_server_leaves_what_was_synced(void **state)
     cis_ok(p, "umount", NULL, NULL);
 }
 
+/* What a mapping changed is nowhere but in the kernel until somebody asks for it. The mapping keeps
+ * the mount busy, too. */
+static void a_mount_that_is_told_to_end_keeps_what_mappings_changed(void **state)
+{
+    struct place *p = *state;
+    const size_t len = 3u << 20;
+    if (!mounted_possible()) {
+        skip();
+    }
+    for (int i = 0; i < 2; i++) {
+        static const int signals[] = {SIGTERM, SIGINT};
+        cis_ok(p, "mount", NULL, NULL);
+        int fd = open(in(p, "mapped"), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        assert_int_equal(ftruncate(fd, (off_t)len), 0);
+        char *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_true(map != MAP_FAILED);
+        close(fd);
+        pid_t pid = server(p);
+        int process = (int)syscall(SYS_pidfd_open, pid, 0);
+        memset(map, 'a' + i, len);
+        assert_int_equal(kill(pid, signals[i]), 0);
+        struct pollfd end = {.fd = process, .events = POLLIN};
+        assert_int_equal(poll(&end, 1, 60000), 1);
+        close(process);
+        munmap(map, len);
+        cis_ok(p, "mount", NULL, NULL);
+        fd = open(in(p, "mapped"), O_RDONLY | O_CLOEXEC);
+        char *have = calloc(1, len + 1);
+        assert_int_equal(read(fd, have, len + 1), (ssize_t)len);
+        for (size_t at = 0; at < len; at += 1000) {
+            assert_int_equal(have[at], 'a' + i);
+        }
+        free(have);
+        close(fd);
+        cis_ok(p, "umount", NULL, NULL);
+    }
+}
+
 /* Writes numbered files, each synced, until the mount is gone; what was synced last is in *acked.
  */
 static void write_until_it_ends(const struct place *p, int round, volatile int *acked)
@@ -422,6 +462,7 @@ int main(int argc, char **argv)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         ROW(a_mount_that_lost_its_lease_saves_a_fork_and_only_reads),
         ROW(a_lease_that_ran_out_unnoticed_is_taken_again),
+        ROW(a_mount_that_is_told_to_end_keeps_what_mappings_changed),
         ROW(a_killed_server_leaves_what_was_synced),
         ROW(no_killed_server_loses_what_was_synced),
         ROW(a_switch_is_seen_by_everyone_at_once),

@@ -1,0 +1,92 @@
+/* Taking a mount down while its workers still serve: what mappings have changed is in the kernel's
+ * memory only, and it is written to nobody when nobody answers any more. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/process.h"
+#include "fuse/internal.h"
+
+#define UMOUNT_NS (60 * CIS_NS_PER_S)
+
+cis_code cis_fuse_unmount(const char *dir, struct cis_error *err)
+{
+    if (umount2(dir, UMOUNT_NOFOLLOW) == 0) {
+        return CIS_OK;
+    }
+    if (errno != EPERM) {
+        return cis_fail_sys(err, errno == EBUSY ? CIS_E_CONFLICT : CIS_E_IO, errno, "%s", dir);
+    }
+    const char *const argv[] = {"fusermount3", "-u", "--", dir, NULL};
+    const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL};
+    struct cis_process_options o = {
+        .argv = argv, .envp = envp, .setuid = true, .output_max = 4096, .errors_max = 4096};
+    struct cis_process_result result = {.exit_code = 0};
+    o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), UMOUNT_NS);
+    CIS_TRY(cis_process_run(&o, &result, err));
+    cis_code code = CIS_OK;
+    if (result.exit_code != 0) {
+        struct cis_str why = cis_str_trim(cis_buf_view(&result.errors));
+        code = cis_fail(err, CIS_E_IO, "%s: " CIS_STR_FMT, dir, CIS_STR_ARG(why));
+    }
+    cis_process_result_done(&result);
+    return code;
+}
+
+/* The kernel's number of what is mounted at dir, without asking whoever serves it; 0: unknown. */
+static uint64_t mount_id(const char *dir)
+{
+    struct statx st;
+    return statx(AT_FDCWD, dir, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID, &st) == 0 &&
+                   (st.stx_mask & STATX_MNT_ID) != 0
+               ? st.stx_mnt_id
+               : 0;
+}
+
+void cis_fuse_note_place(struct cis_fuse *f)
+{
+    f->mount_id = mount_id(f->dir);
+}
+
+static bool is_connected(const struct cis_fuse *f)
+{
+    struct pollfd p = {.fd = fuse_session_fd(f->session)};
+    return poll(&p, 1, 0) >= 0 && (p.revents & POLLERR) == 0;
+}
+
+/* Somebody has files open there: the mount stays until they close them, and the server goes. What
+ * they have changed so far arrives. */
+static void sync_pages(const struct cis_fuse *f)
+{
+    int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)syncfs(fd);
+        close(fd);
+    }
+}
+
+static void *take_down(void *arg)
+{
+    struct cis_fuse *f = arg;
+    atomic_store(&f->ender, (int)syscall(SYS_gettid));
+    /* Another mount may be on top of it, which is not ours to take. */
+    if (f->mount_id != 0 && mount_id(f->dir) == f->mount_id &&
+        cis_fuse_unmount(f->dir, NULL) != CIS_OK) {
+        sync_pages(f);
+    }
+    atomic_store(&f->down, true);
+    cis_fuse_wake(f);
+    return NULL;
+}
+
+bool cis_fuse_take_down(struct cis_fuse *f)
+{
+    if (!is_connected(f)) {
+        return false;
+    }
+    f->ending_thread = pthread_create(&f->end_thread, NULL, take_down, f) == 0;
+    return f->ending_thread;
+}
