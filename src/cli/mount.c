@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "fuse/fuse.h"
@@ -16,6 +17,9 @@
 #define FLUSH_NS (3 * CIS_NS_PER_S) /* at least every 5 s, the work itself included */
 #define LEASE_MS 30000u
 #define RENEW_NS (8 * CIS_NS_PER_S)
+#define SCARCE                                                                                     \
+    (64ull << 20) /* bytes free on the store's disk below which closing a file commits             \
+                   */
 #define CALL_NS (20 * CIS_NS_PER_S) /* of one call of the store by the keeper */
 
 struct mount {
@@ -32,6 +36,7 @@ struct mount {
     cis_fuse *fuse;
     int wake_fd; /* readable: the keeper ends */
     atomic_bool lost;
+    atomic_int trouble;     /* errno of the last commit; 0: it was well */
     struct cis_error ended; /* why another tenant's branch can be read no more; by the keeper */
 };
 
@@ -40,11 +45,12 @@ static struct cis_stop call_stop(void)
     return (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), CALL_NS), NULL};
 }
 
-static void tell(struct mount *m, const char *what, const struct cis_error *err)
+static void tell(struct mount *m, enum cis_control_topic topic, const char *what,
+                 const struct cis_error *err)
 {
     char text[CIS_ERROR_MSG_MAX + 64];
     snprintf(text, sizeof text, "%s: %s", what, err->msg);
-    cis_control_note(m->vfs, text);
+    cis_control_note(m->vfs, topic, text);
     fprintf(stderr, "cis: mount %s: %s\n", m->o->dir, text);
 }
 
@@ -209,16 +215,17 @@ static void lease_lost(struct mount *m, const struct cis_error *why)
     cis_control_seal(m->vfs);
     cis_vfs *head = cis_control_head(m->vfs);
     if (!cis_layered_dirty(head)) {
-        tell(m, "read-only from now on, everything was committed", why);
+        tell(m, CIS_CONTROL_LEASE, "read-only from now on, everything was committed", why);
         return;
     }
     snprintf(name, sizeof name, "%.80s@lost-%" PRId64, m->ref, cis_clock_wall_ms() / 1000);
     if (cis_layered_commit_fork(head, cis_str_of(name), NULL, NULL, &stop, &err) == CIS_OK) {
         snprintf(err.msg, sizeof err.msg, "what was not committed is branch %.90s (%.80s)", name,
                  why->msg);
-        tell(m, "read-only from now on", &err);
+        tell(m, CIS_CONTROL_LEASE, "read-only from now on", &err);
     } else {
-        tell(m, "read-only from now on, and what was not committed could not be saved", &err);
+        tell(m, CIS_CONTROL_LEASE,
+             "read-only from now on, and what was not committed could not be saved", &err);
     }
 }
 
@@ -242,7 +249,11 @@ static cis_code flush_once(struct mount *m, struct cis_error *err)
     struct cis_stop stop = call_stop();
     struct cis_vfs_call call = {.stop = &stop, .err = err};
     int no = m->vfs->ops->flush(m->vfs, &call);
-    if (no == 0 || no == EROFS) { /* sealed: told when it was */
+    no = no == EROFS ? 0 : no; /* sealed: told when it was */
+    if (atomic_exchange(&m->trouble, no) != 0 && no == 0) {
+        cis_control_well(m->vfs, CIS_CONTROL_COMMIT);
+    }
+    if (no == 0) {
         return CIS_OK;
     }
     return err->code != CIS_OK ? err->code : cis_fail_sys(err, CIS_E_IO, no, "flush");
@@ -262,8 +273,45 @@ static void flush(struct mount *m)
     if (err.code == CIS_E_CONFLICT || err.code == CIS_E_EXPIRED) {
         lease_lost(m, &err);
     } else {
-        tell(m, "not committed yet", &err); /* tried again */
+        tell(m, CIS_CONTROL_COMMIT, "not committed yet", &err); /* tried again */
     }
+}
+
+/* ---- what the threads that serve tell ---- */
+
+static bool disk_is_scarce(const struct mount *m)
+{
+    struct statvfs st;
+    return m->store->folder != NULL && statvfs(m->store->folder, &st) == 0 &&
+           (uint64_t)st.f_bavail * st.f_frsize < SCARCE;
+}
+
+/* What is written waits for the keeper's commit. When that is known to fail, or likely to, it is
+ * tried before close(2) is answered, so that the answer is the truth. */
+static int on_closed(void *self, const struct cis_vfs_call *call)
+{
+    struct mount *m = self;
+    int known = atomic_load(&m->trouble);
+    if (m->fence == 0 || atomic_load(&m->lost) || (known == 0 && !disk_is_scarce(m))) {
+        return 0;
+    }
+    int no = m->vfs->ops->flush(m->vfs, call);
+    if (no == EINTR) {
+        return known; /* it is tried again without whoever waited */
+    }
+    no = no == EROFS ? 0 : no;
+    if (atomic_exchange(&m->trouble, no) != 0 && no == 0) {
+        cis_control_well(m->vfs, CIS_CONTROL_COMMIT);
+    }
+    return no;
+}
+
+static void on_failed(void *self, int no, const char *why)
+{
+    const struct mount *m = self;
+    char text[CIS_ERROR_MSG_MAX + 64];
+    snprintf(text, sizeof text, "%s: %s", strerrorname_np(no), why);
+    cis_control_note(m->vfs, CIS_CONTROL_REQUEST, text);
 }
 
 static void renew(struct mount *m)
@@ -276,7 +324,7 @@ static void renew(struct mount *m)
     if (code == CIS_E_CONFLICT || code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) {
         lease_lost(m, &err);
     } else if (code != CIS_OK) {
-        tell(m, "the lease is not renewed yet", &err);
+        tell(m, CIS_CONTROL_LEASE, "the lease is not renewed yet", &err);
     }
 }
 
@@ -404,6 +452,9 @@ static cis_code open_mount(struct mount *m, struct cis_error *err)
     o.allow_other = m->o->allow_other;
     o.exclusive = true; /* by the lease, or because what is shown never changes */
     o.cancel = m->cli->cancel;
+    o.failed = on_failed;
+    o.closed = on_closed;
+    o.self = m;
     m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (m->wake_fd < 0) {
         return cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: eventfd");

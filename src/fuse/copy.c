@@ -112,7 +112,7 @@ void cis_fuse_op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in,
     no = no != 0 ? no : f->vfs->ops->getattr(f->vfs, &c.call, fuse_node(f, in), &from);
     no = no != 0 ? no : f->vfs->ops->getattr(f->vfs, &c.call, fuse_node(f, out), &to);
     if (no != 0) {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
         return;
     }
     c.from = (uint64_t)off_in;
@@ -122,13 +122,14 @@ void cis_fuse_op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in,
     uint64_t rest = from.size > c.from ? from.size - c.from : 0;
     c.len = c.len < rest ? c.len : rest;
     if (in == out && c.from < c.to + c.len && c.to < c.from + c.len) {
-        fuse_reply_err(req, EINVAL);
+        cis_fuse_reply(req, EINVAL);
         return;
     }
     no = copy(&c, buf);
     if (no != 0 && no != ENODATA && c.done == 0) {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     } else {
+        atomic_store(&fuse_handle_of(fi_out)->wrote, true);
         fuse_reply_write(req, c.done);
     }
 }

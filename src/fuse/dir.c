@@ -58,7 +58,9 @@ static bool note(void *self, const struct cis_vfs_entry *e, const struct cis_vfs
     return l->names.failed == CIS_OK;
 }
 
-/* False: the answer is full. */
+/* The names of what was listed are all answered, but for those that are gone meanwhile. What cannot
+ * be looked at now (a damaged row, a wait that was interrupted) comes without attributes: the
+ * kernel then asks for them, and whoever asks is told. False: the answer is full. */
 static bool add_plus(struct listing *l, const struct cis_vfs_call *call, cis_node dir,
                      const struct pending *p, const char *name)
 {
@@ -68,10 +70,13 @@ static bool add_plus(struct listing *l, const struct cis_vfs_call *call, cis_nod
     cis_node node = 0;
     struct cis_vfs_attr attr;
     if (!dots) {
-        if (vfs->ops->lookup(vfs, call, dir, (struct cis_str){name, p->len}, &node, &attr) != 0) {
-            return true; /* gone meanwhile */
+        int no = vfs->ops->lookup(vfs, call, dir, (struct cis_str){name, p->len}, &node, &attr);
+        if (no == ENOENT) {
+            return true;
         }
-        cis_fuse_entry(l->f, dir, node, &attr, &e);
+        if (no == 0) {
+            cis_fuse_entry(l->f, dir, node, &attr, &e);
+        }
     }
     size_t n = fuse_add_direntry_plus(l->req, (char *)l->out + l->used, l->max - l->used, name, &e,
                                       (off_t)p->cookie);
@@ -114,7 +119,7 @@ static void answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                         .max = size < FUSE_IO_MAX ? size : FUSE_IO_MAX,
                         .names = CIS_BUF_INIT(2 * FUSE_IO_MAX)};
     if (l.out == NULL) {
-        fuse_reply_err(req, ENOMEM);
+        cis_fuse_reply(req, ENOMEM);
         return;
     }
     int no;
@@ -134,7 +139,7 @@ static void answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     if (no == 0) {
         fuse_reply_buf(req, (const char *)l.out, l.used);
     } else {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     }
     cis_buf_done(&l.names);
 }

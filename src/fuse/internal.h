@@ -29,16 +29,19 @@ struct fuse_worker {
     uint64_t due_ns;   /* when it is interrupted; 0: not */
     cis_cancel *token; /* fired at most once, then it is another */
     struct cis_stop stop;
+    struct cis_error err; /* what the filesystem said of the request at work */
 };
 
 /* An open file of the kernel. In a list, because a mount may end while files are open. */
 struct fuse_handle {
     cis_vfs_file *file;
+    atomic_bool wrote; /* through it, so its close is asked about */
     struct fuse_handle *next, **link;
 };
 
 struct cis_fuse {
     cis_vfs *vfs;
+    struct cis_fuse_options o; /* what it calls */
     struct fuse_session *session;
     bool mounted, exclusive;
     unsigned threads;
@@ -102,6 +105,9 @@ static inline cis_vfs_file *fuse_file(const struct fuse_file_info *fi)
 int cis_fuse_handle_add(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file_info *fi);
 void cis_fuse_handle_drop(struct cis_fuse *f, struct fuse_handle *handle);
 
+/* Answers with an errno, or 0, and tells the owner of the mount of what is not the caller's fault.
+ */
+void cis_fuse_reply(fuse_req_t req, int no);
 /* By whom the calling worker's request is, and what ends it early. */
 struct cis_vfs_call cis_fuse_call(fuse_req_t req);
 
@@ -126,6 +132,7 @@ void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void cis_fuse_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                         struct fuse_file_info *fi);
+void cis_fuse_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void cis_fuse_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                       struct fuse_file_info *fi);

@@ -11,6 +11,7 @@ static int fill_handle(struct cis_fuse *f, cis_node node, cis_vfs_file *file,
     fi->direct_io = fickle;
     fi->keep_cache = f->exclusive && !fickle;
     fi->cache_readdir = f->exclusive && !fickle;
+    fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY; /* nobody is told of its close */
     return cis_fuse_handle_add(f, file, fi);
 }
 
@@ -74,7 +75,7 @@ void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         no = fill_handle(f, fuse_node(f, ino), file, fi);
     }
     if (no != 0) {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     } else if (fuse_reply_open(req, fi) == -ENOENT) {
         cis_fuse_handle_drop(f, fuse_handle_of(fi));
     }
@@ -109,7 +110,7 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
         ops->forget(f->vfs, node, 1);
     }
     if (no != 0) {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
         return;
     }
     struct fuse_entry_param e;
@@ -120,11 +121,22 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
     }
 }
 
+/* close(2), of one of perhaps several descriptors. It decides nothing, but when what was written
+ * before cannot be committed it is the last that can say so to who wrote it. */
+void cis_fuse_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    const struct cis_fuse *f = fuse_of(req);
+    struct cis_vfs_call call = cis_fuse_call(req);
+    bool asked = f->o.closed != NULL && atomic_load(&fuse_handle_of(fi)->wrote);
+    cis_fuse_reply(req, asked ? f->o.closed(f->o.self, &call) : 0);
+}
+
 void cis_fuse_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
     cis_fuse_handle_drop(fuse_of(req), fuse_handle_of(fi));
-    fuse_reply_err(req, 0);
+    cis_fuse_reply(req, 0);
 }
 
 void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -134,7 +146,7 @@ void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct cis_vfs_call call = cis_fuse_call(req);
     uint8_t *buf = cis_fuse_scratch();
     if (buf == NULL || off < 0) {
-        fuse_reply_err(req, buf == NULL ? ENOMEM : EINVAL);
+        cis_fuse_reply(req, buf == NULL ? ENOMEM : EINVAL);
         return;
     }
     struct iovec iov = {buf, size < FUSE_IO_MAX ? size : FUSE_IO_MAX};
@@ -143,7 +155,7 @@ void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     if (no == 0) {
         fuse_reply_buf(req, (const char *)buf, n);
     } else {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     }
 }
 
@@ -160,9 +172,10 @@ void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
                      : fuse_of(req)->vfs->ops->write(fuse_file(fi), &call, &iov, 1,
                                                      write_offset(fi, off), &n, &end);
     if (no == 0) {
+        atomic_store(&fuse_handle_of(fi)->wrote, true);
         fuse_reply_write(req, n);
     } else {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     }
 }
 
@@ -170,7 +183,7 @@ void cis_fuse_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fus
 {
     (void)ino;
     struct cis_vfs_call call = cis_fuse_call(req);
-    fuse_reply_err(req, fuse_of(req)->vfs->ops->sync(fuse_file(fi), &call, data_only != 0));
+    cis_fuse_reply(req, fuse_of(req)->vfs->ops->sync(fuse_file(fi), &call, data_only != 0));
 }
 
 void cis_fuse_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
@@ -178,7 +191,7 @@ void cis_fuse_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct 
     (void)ino, (void)data_only, (void)fi;
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
-    fuse_reply_err(req, f->vfs->ops->flush(f->vfs, &call));
+    cis_fuse_reply(req, f->vfs->ops->flush(f->vfs, &call));
 }
 
 void cis_fuse_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
@@ -189,7 +202,7 @@ void cis_fuse_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, 
     int no = off < 0 || len <= 0 ? EINVAL
                                  : fuse_of(req)->vfs->ops->allocate(fuse_file(fi), &call, mode,
                                                                     (uint64_t)off, (uint64_t)len);
-    fuse_reply_err(req, no);
+    cis_fuse_reply(req, no);
 }
 
 void cis_fuse_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
@@ -204,6 +217,6 @@ void cis_fuse_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
     if (no == 0) {
         fuse_reply_lseek(req, (off_t)at);
     } else {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     }
 }

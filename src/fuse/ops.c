@@ -49,7 +49,7 @@ static void reply_attr(fuse_req_t req, fuse_ino_t ino, int no, const struct cis_
 {
     const struct cis_fuse *f = fuse_of(req);
     if (no != 0) {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
         return;
     }
     struct stat st;
@@ -75,7 +75,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     if (strlen(name) > CIS_VFS_NAME_MAX) {
-        fuse_reply_err(req, ENAMETOOLONG);
+        cis_fuse_reply(req, ENAMETOOLONG);
         return;
     }
     cis_node node;
@@ -88,7 +88,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         /* The kernel may remember that there is nothing. */
         fuse_reply_entry(req, &(struct fuse_entry_param){.entry_timeout = f->keep});
     } else {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     }
 }
 
@@ -176,7 +176,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     if (no == 0) {
         fuse_reply_readlink(req, cis_buf_cstr(&target));
     } else {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     }
 }
 
@@ -194,7 +194,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
     if (no == 0) {
         reply_entry(req, parent, node, &attr);
     } else {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
     }
 }
 
@@ -225,7 +225,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
     int no = cis_vfs_link(&call, cis_vfs_at(f->vfs, node), cis_vfs_at(f->vfs, fuse_node(f, parent)),
                           cis_str_of(name), &attr);
     if (no != 0) {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
         return;
     }
     f->vfs->ops->ref(f->vfs, node, 1); /* the answer counts as a look-up */
@@ -236,14 +236,14 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
-    fuse_reply_err(req, f->vfs->ops->unlink(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
+    cis_fuse_reply(req, f->vfs->ops->unlink(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
-    fuse_reply_err(req, f->vfs->ops->rmdir(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
+    cis_fuse_reply(req, f->vfs->ops->rmdir(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to,
@@ -255,7 +255,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
                  ? ENAMETOOLONG
                  : cis_vfs_rename(&call, cis_vfs_at(f->vfs, fuse_node(f, parent)), cis_str_of(name),
                                   cis_vfs_at(f->vfs, fuse_node(f, to)), cis_str_of(to_name), flags);
-    fuse_reply_err(req, no);
+    cis_fuse_reply(req, no);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -266,7 +266,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     struct cis_vfs_usage u;
     int no = f->vfs->ops->statfs(f->vfs, &call, &u);
     if (no != 0) {
-        fuse_reply_err(req, no);
+        cis_fuse_reply(req, no);
         return;
     }
     /* No quota: much, but not so much that sums of it overflow somewhere. */
@@ -284,8 +284,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
                                              .f_namemax = CIS_VFS_NAME_MAX});
 }
 
-/* Not here, on purpose: flush (closing decides nothing), locks (the kernel keeps them for one
- * mount), extended attributes. */
+/* Not here, on purpose: locks (the kernel keeps them for one mount), extended attributes. */
 const struct fuse_lowlevel_ops cis_fuse_ops = {
     .init = op_init,
     .lookup = op_lookup,
@@ -303,6 +302,7 @@ const struct fuse_lowlevel_ops cis_fuse_ops = {
     .rename = op_rename,
     .open = cis_fuse_op_open,
     .create = cis_fuse_op_create,
+    .flush = cis_fuse_op_flush,
     .release = cis_fuse_op_release,
     .read = cis_fuse_op_read,
     .write = cis_fuse_op_write,

@@ -14,6 +14,7 @@ int cis_fuse_handle_add(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file
         return ENOMEM;
     }
     h->file = file;
+    atomic_init(&h->wrote, false);
     pthread_mutex_lock(&f->lock);
     h->next = f->handles;
     h->link = &f->handles;
@@ -138,6 +139,7 @@ cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_opt
         return cis_fail(err, CIS_E_NOMEM, "mount: out of memory");
     }
     f->vfs = vfs;
+    f->o = *options;
     f->exclusive = options->exclusive;
     f->keep = options->exclusive ? 3600.0 : 0.0;
     f->threads = options->threads == 0 ? 4 : options->threads;

@@ -64,9 +64,23 @@ struct cis_vfs_call cis_fuse_call(fuse_req_t req)
     }
     w->stop = (struct cis_stop){CIS_NEVER, w->token};
     pthread_mutex_unlock(&w->lock);
+    w->err = (struct cis_error){0};
     call.stop = &w->stop;
+    call.err = &w->err;
     fuse_req_interrupt_func(req, on_interrupt, w);
     return call;
+}
+
+void cis_fuse_reply(fuse_req_t req, int no)
+{
+    const struct cis_fuse *f = fuse_of(req);
+    bool ours = no == EIO || no == ENOSPC || no == EDQUOT || no == ESTALE;
+    if (ours && f->o.failed != NULL) {
+        const struct fuse_worker *w = self;
+        bool known = w != NULL && w->err.code != CIS_OK;
+        f->o.failed(f->o.self, no, known ? w->err.msg : strerrordesc_np(no));
+    }
+    fuse_reply_err(req, no);
 }
 
 static void fire(struct fuse_worker *w)

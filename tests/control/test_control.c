@@ -221,6 +221,41 @@ static void assert_last_error(const char *part)
 
 /* ---- tests ---- */
 
+static void what_went_wrong_is_a_list_until_it_is_right_again(void **state)
+{
+    (void)state;
+    char text[64];
+    cis_control_note(w.vfs, CIS_CONTROL_COMMIT, "no space");
+    cis_control_note(w.vfs, CIS_CONTROL_REQUEST, "damaged");
+    cis_control_note(w.vfs, CIS_CONTROL_COMMIT, "no space");
+    char *have = at_read(".tarbox/last_error");
+    assert_non_null(strstr(have, "Z damaged\n"));
+    assert_non_null(strstr(have, "Z no space (2 times)\n"));
+    assert_true(strstr(have, "damaged") < strstr(have, "no space"));
+    free(have);
+    cis_control_well(w.vfs, CIS_CONTROL_COMMIT);
+    have = at_read(".tarbox/last_error");
+    assert_null(strstr(have, "no space"));
+    assert_non_null(strstr(have, "damaged"));
+    free(have);
+    for (int i = 0; i < 100; i++) {
+        snprintf(text, sizeof text, "fault %d.", i);
+        cis_control_note(w.vfs, CIS_CONTROL_REQUEST, text);
+    }
+    have = at_read(".tarbox/last_error");
+    size_t lines = 0;
+    for (const char *at = have; (at = strchr(at, '\n')) != NULL; at++) {
+        lines++;
+    }
+    assert_int_equal(lines, CIS_CONTROL_NOTES);
+    assert_null(strstr(have, "fault 67."));
+    assert_non_null(strstr(have, "fault 68."));
+    assert_non_null(strstr(have, "fault 99."));
+    free(have);
+    cis_control_well(w.vfs, CIS_CONTROL_REQUEST);
+    assert_last_error("");
+}
+
 static void the_folder_is_there_and_no_listing_of_the_root_shows_it(void **state)
 {
     (void)state;
@@ -472,7 +507,7 @@ static void a_sealed_mount_refuses_every_change(void **state)
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = 0600};
     assert_int_equal(at_open("file", O_RDWR, &open), 0);
     cis_control_seal(w.vfs);
-    cis_control_note(w.vfs, "the lease was lost");
+    cis_control_note(w.vfs, CIS_CONTROL_LEASE, "the lease was lost");
     assert_int_equal(put(open, "x"), EROFS);
     assert_int_equal(open->vfs->ops->allocate(open, &w.call, 0, 0, 10), EROFS);
     cis_vfs_file_close(open);
@@ -493,6 +528,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        ROW(what_went_wrong_is_a_list_until_it_is_right_again),
         ROW(the_folder_is_there_and_no_listing_of_the_root_shows_it),
         ROW(only_that_very_name_in_the_root_is_special),
         ROW(control_files_open_for_what_they_are_and_cannot_be_changed),

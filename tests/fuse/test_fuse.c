@@ -1,4 +1,5 @@
 /* The mount over a folder of the host: what programs see is what they see without it. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -153,6 +154,64 @@ static void a_server_does_not_wait_for_itself(void **state)
     free(dir);
 }
 
+/* ---- a filesystem in which some names cannot be looked at ---- */
+
+static const struct cis_vfs_ops *sound;
+static struct cis_vfs_ops faulty;
+
+static int faulty_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                         struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    return cis_str_is(name, "damaged")       ? EIO
+           : cis_str_is(name, "interrupted") ? EINTR
+           : cis_str_is(name, "gone")        ? ENOENT
+                                      : sound->lookup(vfs, call, dir, name, out_node, out_attr);
+}
+
+static cis_vfs *open_faulty(const void *arg)
+{
+    cis_vfs *vfs = open_host(arg);
+    sound = vfs->ops;
+    faulty = *sound;
+    faulty.lookup = faulty_lookup;
+    faulty.jump = NULL;
+    vfs->ops = &faulty;
+    return vfs;
+}
+
+/* What a listing leaves out is not copied, not backed up, and removed with the folder. */
+static void a_listing_leaves_out_only_what_is_gone(void **state)
+{
+    (void)state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    static const char *const names[] = {"a", "damaged", "gone", "interrupted", "z"};
+    char *under = test_dir_new(), path[512], list[512] = "";
+    struct mounted m;
+    struct cis_error failed;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", under, names[i]);
+        assert_ok(cis_file_write(path, cis_bytes_of("x", 1), 0644, err));
+    }
+    assert_true(mounted_start(&m, open_faulty, under));
+    struct dirent **entries;
+    int n = scandir(m.dir, &entries, NULL, alphasort);
+    for (int i = 0, at = 0; i < n; i++) {
+        at += snprintf(list + at, sizeof list - (size_t)at, "%s ", entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+    assert_string_equal(list, ". .. a damaged interrupted z ");
+    struct stat st;
+    snprintf(path, sizeof path, "%s/damaged", m.dir);
+    assert_int_equal(stat(path, &st), -1);
+    assert_int_equal(errno, EIO);
+    assert_int_equal(mounted_stop(&m), 0);
+    assert_int_equal(cis_file_remove_tree(under, &failed), CIS_OK);
+    free(under);
+}
+
 static void a_place_that_is_not_there_is_named(void **state)
 {
     (void)state;
@@ -177,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(programs_see_the_same_through_the_mount),
         cmocka_unit_test(a_mount_ends_while_files_are_open),
+        cmocka_unit_test(a_listing_leaves_out_only_what_is_gone),
         cmocka_unit_test(a_server_does_not_wait_for_itself),
         cmocka_unit_test(a_place_that_is_not_there_is_named),
     };

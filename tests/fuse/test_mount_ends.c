@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -429,6 +431,72 @@ static void a_full_quota_is_told_to_who_writes(void **state)
     assert_true(ref.files == 3 && ref.bytes == 12);
 }
 
+/* A folder of its own disk, of so many MiB. */
+static bool small_disk(const char *path, const char *options)
+{
+    if (geteuid() != 0) {
+        printf("a small disk needs root\n");
+        return false;
+    }
+    (void)mkdir(path, 0700);
+    unsigned long flags = options[0] == '+' ? MS_REMOUNT : 0;
+    if (mount("disk", path, "tmpfs", flags, options + (flags != 0)) != 0) {
+        printf("no small disk here: %s\n", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* What fits no more, 4 MiB at a time. 0 or errno; of close(2) when that was the first to say it. */
+static int fill_disk(const struct place *p)
+{
+    char *noise = malloc(4u << 20);
+    int no = 0;
+    for (int i = 0; no == 0 && i < 64; i++) {
+        assert_int_equal(getrandom(noise, 4u << 20, 0), 4 << 20);
+        char name[32];
+        snprintf(name, sizeof name, "noise-%d", i);
+        int fd = open(in(p, name), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        no = fd < 0 || write(fd, noise, 4u << 20) < 0 || fsync(fd) != 0 ? errno : 0;
+        no = fd >= 0 && close(fd) != 0 && no == 0 ? errno : no;
+    }
+    free(noise);
+    return no;
+}
+
+static void a_full_disk_is_told_to_who_writes_and_closes(void **state)
+{
+    struct place *p = *state;
+    char data[600];
+    snprintf(data, sizeof data, "%s/data", p->sys->home);
+    if (!mounted_possible() || !small_disk(data, "size=24m,mode=700")) {
+        skip();
+    }
+    cis_ok(p, "mount", NULL, NULL);
+    int full = fill_disk(p);
+    int no = 0;
+    for (int i = 0; i < 20 && no == 0; i++) { /* small ones, that nobody syncs */
+        char name[32], text[4000];
+        memset(text, 'a' + i, sizeof text - 1);
+        text[sizeof text - 1] = 0;
+        snprintf(name, sizeof name, "small-%d", i);
+        no = put(p, name, text);
+    }
+    bool listed = text_has(p, ".tarbox/last_error", "ENOSPC");
+    bool grown = small_disk(data, "+size=256m");
+    int later = put(p, "later", "fits");
+    bool well = !text_has(p, ".tarbox/last_error", "not committed yet");
+    cis_ok(p, "umount", NULL, NULL);
+    cis_ok(p, "mount", "--read-only", NULL);
+    assert_text(p, "later", "fits");
+    cis_ok(p, "umount", NULL, NULL);
+    assert_int_equal(umount2(data, MNT_DETACH), 0);
+    assert_int_equal(full, ENOSPC);
+    assert_int_equal(no, ENOSPC);
+    assert_int_equal(later, 0);
+    assert_true(listed && grown && well);
+}
+
 static void snapshots_are_mounted_beside_the_branch(void **state)
 {
     struct place *p = *state;
@@ -467,6 +535,7 @@ int main(int argc, char **argv)
         ROW(no_killed_server_loses_what_was_synced),
         ROW(a_switch_is_seen_by_everyone_at_once),
         ROW(a_full_quota_is_told_to_who_writes),
+        ROW(a_full_disk_is_told_to_who_writes_and_closes),
         ROW(snapshots_are_mounted_beside_the_branch),
 #undef ROW
     };

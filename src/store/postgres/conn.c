@@ -1,6 +1,7 @@
 /* One connection: always non-blocking and always in pipeline mode. What was sent is remembered in a
  * ring, so that every result is read for the statement it belongs to, whatever failed before it. */
 #include <assert.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include "base/clock.h"
@@ -68,6 +69,10 @@ static cis_code judge(struct pg_conn *conn, enum pg_id id, const char *text, str
     if (strncmp(conn->sqlstate, "XX00", 4) == 0) {
         return cis_fail(err, CIS_E_DAMAGED, "%s: %s: " CIS_STR_FMT, place, cis_pg_statement(id),
                         CIS_STR_ARG(why));
+    }
+    if (state_is(conn, "53100")) {
+        return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "%s: %s: the server's disk", place,
+                            cis_pg_statement(id));
     }
     if (state_is(conn, "55P03")) {
         return cis_fail(err, CIS_E_STORE, "%s: locked by another writer for too long", place);

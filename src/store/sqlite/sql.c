@@ -1,4 +1,5 @@
 /* Statements and errors of one connection. */
+#include <errno.h>
 #include "base/clock.h"
 #include "store/sqlite/internal.h"
 #include "store/sqlite/logmark.h"
@@ -46,6 +47,15 @@ static cis_code damaged_page(struct sql_conn *conn, const char *what, struct cis
                     what, (long long)page);
 }
 
+static cis_code full(struct cis_error *err, const char *path, const char *what)
+{
+    cis_code code = cis_fail(err, CIS_E_STORE, "%s: %s: no space left", path, what);
+    if (err != NULL) {
+        err->sys = ENOSPC;
+    }
+    return code;
+}
+
 cis_code cis_sql_fail(struct sql_conn *conn, int rc, const char *what, struct cis_error *err)
 {
     const char *path = conn->path;
@@ -64,7 +74,7 @@ cis_code cis_sql_fail(struct sql_conn *conn, int rc, const char *what, struct ci
     case SQLITE_NOMEM:
         return cis_fail(err, CIS_E_NOMEM, "%s: %s: out of memory", path, what);
     case SQLITE_FULL:
-        return cis_fail(err, CIS_E_STORE, "%s: %s: no space left", path, what);
+        return full(err, path, what);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         conn->broken = true;

@@ -415,14 +415,6 @@ void cis_control_seal(cis_vfs *vfs)
     pthread_rwlock_unlock(&c->turn);
 }
 
-void cis_control_note(cis_vfs *vfs, const char *text)
-{
-    struct ctl *c = ctl_of(vfs);
-    pthread_mutex_lock(&c->lock);
-    snprintf(c->last_error, sizeof c->last_error, "%s", text);
-    pthread_mutex_unlock(&c->lock);
-}
-
 cis_vfs *cis_control_head(cis_vfs *vfs)
 {
     struct ctl *c = ctl_of(vfs);

@@ -3,7 +3,7 @@
  * shows every snapshot as a read-only tree. Only mounts put it in; guests never see it.
  *
  *   layers/current list tree diff   JSON, fixed when opened      stats/usage   JSON
- *   layers/new switch drop          text or JSON, acts on write  last_error    text
+ *   layers/new switch drop          text or JSON, acts on write  last_error    lines
  *   snapshots/NAME/…                read-only trees ('/' in a name is shown as ':')
  *   mount                           JSON: who serves this
  *
@@ -50,8 +50,18 @@ cis_code cis_control_new(cis_vfs *head, const struct cis_control_options *option
                          cis_vfs **out_vfs, struct cis_error *err);
 /* From now on every change is EROFS. Returns when none is under way. */
 void cis_control_seal(cis_vfs *vfs);
-/* What last_error shows. */
-void cis_control_note(cis_vfs *vfs, const char *text);
+/* What last_error shows: the last CIS_CONTROL_NOTES things that went wrong, oldest first, each a
+ * line with when it was and how often. What is right again is there no more. */
+#define CIS_CONTROL_NOTES 32u
+enum cis_control_topic {
+    CIS_CONTROL_VERB,    /* the last verb failed */
+    CIS_CONTROL_COMMIT,  /* what was written is not committed yet */
+    CIS_CONTROL_LEASE,   /* why the mount only reads; the lease's renewal */
+    CIS_CONTROL_REQUEST, /* an operation failed and not by its caller's fault */
+};
+void cis_control_note(cis_vfs *vfs, enum cis_control_topic topic, const char *text);
+/* Nothing of the topic is wrong any more. */
+void cis_control_well(cis_vfs *vfs, enum cis_control_topic topic);
 /* The head's filesystem, borrowed until the next switch. */
 cis_vfs *cis_control_head(cis_vfs *vfs);
 

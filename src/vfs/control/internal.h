@@ -49,19 +49,27 @@ struct ctl_slot {
     atomic_uint_fast64_t refs;
 };
 
+struct ctl_note {
+    enum cis_control_topic topic;
+    int64_t wall_ms; /* when it was last */
+    unsigned times;
+    char text[CIS_ERROR_MSG_MAX];
+};
+
 struct ctl {
     cis_vfs vfs;
     struct cis_control_options o;
     char *tenant, *ref;
     struct timespec born;
-    pthread_mutex_t lock; /* slots, last_error */
+    pthread_mutex_t lock; /* slots, notes */
     struct ctl_slot *slots[CTL_SLOTS];
     unsigned nslots;
     atomic_uint current;   /* slot of the head */
     pthread_rwlock_t turn; /* changes of the head read, a switch writes */
     atomic_bool sealed;
-    pthread_mutex_t verb; /* one verb at a time; never waited for */
-    char last_error[CIS_ERROR_MSG_MAX];
+    pthread_mutex_t verb;                     /* one verb at a time; never waited for */
+    struct ctl_note notes[CIS_CONTROL_NOTES]; /* oldest first */
+    unsigned nnotes;
 };
 
 struct ctl_file {
@@ -142,6 +150,8 @@ bool ctl_slot_used(struct ctl *c, struct cis_view view);
 cis_code ctl_head_flush(struct ctl *c, struct cis_error *err);
 cis_code ctl_head_view(struct ctl *c, struct cis_view *out, struct cis_error *err);
 cis_code ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis_error *err);
+/* notes.c: the text of last_error. */
+void ctl_notes_text(struct ctl *c, struct cis_buf *out);
 /* 0 or an errno; the message is in last_error. */
 int ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text);
 /* The snapshot of a name (exact) or an id; each gets a borrowed row. */

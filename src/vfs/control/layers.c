@@ -264,9 +264,7 @@ cis_code ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis
         code = text_mount(c, out);
         break;
     case CTL_LAST_ERROR:
-        pthread_mutex_lock(&c->lock);
-        cis_buf_printf(out, "%s%s", c->last_error, c->last_error[0] != 0 ? "\n" : "");
-        pthread_mutex_unlock(&c->lock);
+        ctl_notes_text(c, out);
         break;
     default:
         break;

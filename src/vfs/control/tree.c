@@ -72,7 +72,7 @@ static int snapshot_lookup(struct ctl *c, const struct cis_vfs_call *call, struc
         code = ctl_slot_snapshot(c, found.view, &slot, &err);
     }
     if (code != CIS_OK) {
-        cis_control_note(&c->vfs, err.msg);
+        cis_control_note(&c->vfs, CIS_CONTROL_REQUEST, err.msg);
         return ctl_errno(code);
     }
     struct ctl_slot *s = c->slots[slot];
@@ -160,7 +160,7 @@ int ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_f
         code = ctl_text(c, id, &file->text, &err);
     }
     if (code != CIS_OK) {
-        cis_control_note(&c->vfs, err.msg);
+        cis_control_note(&c->vfs, CIS_CONTROL_REQUEST, err.msg);
         cis_buf_done(&file->text);
         cis_free(file);
         return ctl_errno(code);

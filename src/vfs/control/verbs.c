@@ -169,6 +169,9 @@ int ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text)
     }
     cis_code code = verb_run(c, id, text, &err);
     pthread_mutex_unlock(&c->verb);
-    cis_control_note(&c->vfs, code == CIS_OK ? "" : err.msg);
+    cis_control_well(&c->vfs, CIS_CONTROL_VERB);
+    if (code != CIS_OK) {
+        cis_control_note(&c->vfs, CIS_CONTROL_VERB, err.msg);
+    }
     return ctl_errno(code);
 }

@@ -252,8 +252,10 @@ int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
         return 0;
     }
     cis_vfs_waits(call);
-    cis_code code = cis_layered_commit(vfs, NULL, NULL, lay_stop(call), lay_err(call));
-    return code == CIS_E_QUOTA ? EDQUOT : code == CIS_E_CONFLICT ? EIO : cis_lay_errno(code);
+    struct cis_error why = {0};
+    cis_code code = cis_layered_commit(vfs, NULL, NULL, lay_stop(call), &why);
+    int no = cis_lay_errno_of(call, code, &why);
+    return code == CIS_E_QUOTA ? EDQUOT : code == CIS_E_CONFLICT ? EIO : no;
 }
 
 int cis_lay_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)

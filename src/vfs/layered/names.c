@@ -175,8 +175,9 @@ static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64
         return ENAMETOOLONG;
     }
     struct make m = {dir, name, make, 0, out_attr, refs};
-    cis_code code = cis_lay_ino_new(v->forest, v->tenant, lay_stop(call), &m.ino, lay_err(call));
-    int no = cis_lay_errno(code);
+    struct cis_error why = {0};
+    cis_code code = cis_lay_ino_new(v->forest, v->tenant, lay_stop(call), &m.ino, &why);
+    int no = cis_lay_errno_of(call, code, &why);
     no = no != 0 ? no : cis_lay_do(v, call, true, make_step, &m);
     if (no == 0) {
         *out_ino = m.ino;

@@ -137,6 +137,15 @@ int cis_lay_errno(cis_code code)
     }
 }
 
+int cis_lay_errno_of(const struct cis_vfs_call *call, cis_code code, const struct cis_error *err)
+{
+    if (code != CIS_OK && call != NULL && call->err != NULL && call->err != err) {
+        *call->err = *err;
+    }
+    return (code == CIS_E_STORE || code == CIS_E_IO) && err->sys == ENOSPC ? ENOSPC
+                                                                           : cis_lay_errno(code);
+}
+
 int cis_lay_fail(const struct cis_vfs_call *call, int no, const char *fmt, ...)
 {
     static const struct {

@@ -135,9 +135,10 @@ int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call)
     }
     struct cis_view at = cis_layered_view(&v->vfs);
     pthread_mutex_lock(&v->pinning);
-    cis_code code = pin(v, at, lay_stop(call), lay_err(call));
+    struct cis_error why = {0};
+    cis_code code = pin(v, at, lay_stop(call), &why);
     pthread_mutex_unlock(&v->pinning);
-    return cis_lay_errno(code);
+    return cis_lay_errno_of(call, code, &why);
 }
 
 void cis_lay_unpin(struct lay_view *v)

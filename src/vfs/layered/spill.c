@@ -81,7 +81,9 @@ int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
     cis_vfs_waits(call);
     pthread_mutex_lock(&v->spilling);
     if (v->pin == 0) { /* keeps what is stored now until the commit names it */
-        no = cis_lay_errno(cis_lay_pin(v, v->at, lay_stop(call), lay_err(call)));
+        struct cis_error why = {0};
+        cis_code code = cis_lay_pin(v, v->at, lay_stop(call), &why);
+        no = cis_lay_errno_of(call, code, &why);
     }
     bool more = true;
     while (no == 0 && more && atomic_load(&v->dirty) > limit) {

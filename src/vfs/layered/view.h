@@ -147,6 +147,9 @@ void cis_lay_unlock_all(struct lay_view *v);
 struct lay_stripe *cis_lay_lock_one(struct lay_view *v);
 /* What a code of the store or the host is as errno; the message goes to call->err. */
 int cis_lay_errno(cis_code code);
+/* The same with what the error says of the system's own: a full disk below the store is ENOSPC. err
+ * is that of the code; moved to call->err when that is there. */
+int cis_lay_errno_of(const struct cis_vfs_call *call, cis_code code, const struct cis_error *err);
 int cis_lay_fail(const struct cis_vfs_call *call, int no, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 static inline struct cis_error *lay_err(const struct cis_vfs_call *call)

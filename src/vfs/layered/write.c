@@ -396,6 +396,10 @@ int cis_lay_write(cis_vfs_file *file, const struct cis_vfs_call *call, const str
     pthread_mutex_unlock(lock);
     if (no == 0 && (file->flags & (O_SYNC | O_DSYNC)) != 0) {
         no = cis_lay_sync(file, call, false);
+        if (no == EINTR) { /* whoever tries again after that writes it twice */
+            no =
+                cis_lay_fail(call, EIO, "written; whether it is durable is not known: interrupted");
+        }
     }
     return no;
 }

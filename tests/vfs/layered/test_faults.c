@@ -14,6 +14,8 @@ struct faulty {
     atomic_long left; /* calls until one fails; negative: none */
     atomic_long calls;
     void (*before_commit)(void *arg); /* once */
+    bool full;                        /* commits and chunks find no space */
+    bool cancelled;                   /* commits are interrupted */
     void *arg;
 };
 
@@ -83,9 +85,17 @@ static cis_code f_reserve_inodes(cis_store *store, struct cis_str t, uint32_t n,
     PASS_ON(reserve_inodes, t, n, out);
 }
 
+static cis_code no_space(struct cis_error *err)
+{
+    return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "the disk");
+}
+
 static cis_code f_chunk_put(cis_store *store, struct cis_str t, const struct cis_fs_chunk *chunks,
                             size_t n, uint64_t *ids, TAIL)
 {
+    if (faulty_of(store)->full) {
+        return no_space(err);
+    }
     PASS_ON(chunk_put, t, chunks, n, ids);
 }
 
@@ -117,6 +127,9 @@ static cis_code f_commit(cis_store *store, struct cis_str t, const struct cis_st
         hook(s->arg);
     }
     CIS_TRY(fails(store, err));
+    if (s->full || s->cancelled) {
+        return s->full ? no_space(err) : cis_fail(err, CIS_E_CANCELLED, "interrupted");
+    }
     return BELOW->ops->commit(BELOW, t, c, stop, err);
 }
 
@@ -125,7 +138,7 @@ static void faulty_init(struct faulty *s, cis_store *below)
     s->below = below;
     s->ops = *below->ops;
     s->fs = *below->fs;
-    s->base = (cis_store){&s->ops, &s->fs};
+    s->base = (cis_store){.ops = &s->ops, .fs = &s->fs};
     s->ops.commit = f_commit;
     s->fs.tenant_get = f_tenant_get;
     s->fs.walk = f_walk;
@@ -461,6 +474,67 @@ static void what_came_after_a_commit_began_does_not_go_over_what_others_did(void
     cis_forest_free(x->forest);
 }
 
+static cis_vfs *mounted(struct faults *x)
+{
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    cis_vfs *v = NULL;
+    o.tenant = TENANT;
+    o.auto_commit = true;
+    assert_ok(cis_forest_new(&x->store.base, NULL, &x->forest, err));
+    assert_ok(cis_layered_open(x->forest, &o, NULL, &v, err));
+    return v;
+}
+
+/* Also for who gives no place for the words. */
+static void a_full_disk_is_enospc_and_nothing_is_lost(void **state)
+{
+    struct faults *x = *state;
+    cis_vfs *v = mounted(x);
+    struct cis_error err = {0};
+    struct cis_vfs_call call = {.err = &err};
+    must_write(v, 1, "waiting", "kept", 4);
+    x->store.full = true;
+    assert_int_equal(v->ops->flush(v, &nobody), ENOSPC);
+    assert_int_equal(v->ops->flush(v, &call), ENOSPC);
+    assert_non_null(strstr(err.msg, "the disk: No space left on device"));
+    cis_vfs_file *file = must_open(v, must_find(v, 1, "waiting"), O_WRONLY | O_SYNC);
+    size_t n = 0;
+    struct iovec iov = {(char[]){"x"}, 1};
+    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 4, &n, NULL), ENOSPC);
+    v->ops->release(file);
+    x->store.full = false;
+    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    cis_vfs *now = view_main(&x->f);
+    must_hold(now, 1, "waiting", "keptx");
+    cis_vfs_close(now);
+    cis_vfs_close(v);
+    cis_forest_free(x->forest);
+}
+
+/* EINTR would make the program try again, and its line would be there twice. */
+static void a_write_that_was_accepted_is_not_said_to_be_interrupted(void **state)
+{
+    struct faults *x = *state;
+    cis_vfs *v = mounted(x);
+    must_write(v, 1, "log", "", 0);
+    cis_vfs_file *file = must_open(v, must_find(v, 1, "log"), O_WRONLY | O_SYNC | O_APPEND);
+    struct iovec iov = {(char[]){"line\n"}, 5};
+    size_t n = 0;
+    int no = EINTR;
+    x->store.cancelled = true;
+    for (int i = 0; no == EINTR && i < 3; i++) {
+        no = v->ops->write(file, &nobody, &iov, 1, 0, &n, NULL);
+    }
+    assert_int_equal(no, EIO);
+    assert_int_equal(v->ops->sync(file, &nobody, false), EINTR); /* which writes nothing */
+    x->store.cancelled = false;
+    assert_int_equal(v->ops->sync(file, &nobody, false), 0);
+    must_hold(v, 1, "log", "line\n");
+    v->ops->release(file);
+    cis_vfs_close(v);
+    cis_forest_free(x->forest);
+}
+
 static void a_damaged_chunk_is_an_error_of_its_range_only(void **state)
 {
     struct faults *x = *state;
@@ -514,6 +588,9 @@ int main(void)
         cmocka_unit_test(every_allocation_of_an_operation_may_fail_once),
         cmocka_unit_test_setup_teardown(
             what_came_after_a_commit_began_does_not_go_over_what_others_did, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_enospc_and_nothing_is_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_write_that_was_accepted_is_not_said_to_be_interrupted,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_chunk_is_an_error_of_its_range_only, setup,
                                         teardown),
     };

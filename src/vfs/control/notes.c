@@ -1,0 +1,58 @@
+/* What went wrong lately: last_error. */
+#include <stdio.h>
+#include "base/clock.h"
+#include "vfs/control/internal.h"
+
+/* Under the lock. */
+static void drop(struct ctl *c, unsigned at)
+{
+    memmove(&c->notes[at], &c->notes[at + 1], (c->nnotes - at - 1) * sizeof *c->notes);
+    c->nnotes--;
+}
+
+void cis_control_note(cis_vfs *vfs, enum cis_control_topic topic, const char *text)
+{
+    struct ctl *c = ctl_of(vfs);
+    struct ctl_note note = {.topic = topic, .wall_ms = cis_clock_wall_ms(), .times = 1};
+    snprintf(note.text, sizeof note.text, "%s", text);
+    pthread_mutex_lock(&c->lock);
+    for (unsigned i = c->nnotes; i-- > 0;) { /* the same again: once, as the newest */
+        if (c->notes[i].topic == topic && strcmp(c->notes[i].text, note.text) == 0) {
+            note.times += c->notes[i].times;
+            drop(c, i);
+        }
+    }
+    if (c->nnotes == CIS_CONTROL_NOTES) {
+        drop(c, 0);
+    }
+    c->notes[c->nnotes++] = note;
+    pthread_mutex_unlock(&c->lock);
+}
+
+void cis_control_well(cis_vfs *vfs, enum cis_control_topic topic)
+{
+    struct ctl *c = ctl_of(vfs);
+    pthread_mutex_lock(&c->lock);
+    for (unsigned i = c->nnotes; i-- > 0;) {
+        if (c->notes[i].topic == topic) {
+            drop(c, i);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void ctl_notes_text(struct ctl *c, struct cis_buf *out)
+{
+    pthread_mutex_lock(&c->lock);
+    for (unsigned i = 0; i < c->nnotes; i++) {
+        const struct ctl_note *n = &c->notes[i];
+        char when[32];
+        cis_clock_iso(n->wall_ms, when);
+        cis_buf_printf(out, "%s %s", when, n->text);
+        if (n->times > 1) {
+            cis_buf_printf(out, " (%u times)", n->times);
+        }
+        cis_buf_byte(out, '\n');
+    }
+    pthread_mutex_unlock(&c->lock);
+}
