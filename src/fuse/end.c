@@ -57,15 +57,34 @@ static bool is_connected(const struct cis_fuse *f)
     return poll(&p, 1, 0) >= 0 && (p.revents & POLLERR) == 0;
 }
 
-/* Somebody has files open there: the mount stays until they close them, and the server goes. What
- * they have changed so far arrives. */
-static void sync_pages(const struct cis_fuse *f)
+/* Is nothing on its way? Every worker waits, and the kernel has nothing for them: what it queues
+ * behind a limit of its own comes when an answer to something before it is given. */
+static bool is_quiet(struct cis_fuse *f)
 {
+    struct pollfd p = {.fd = fuse_session_fd(f->session), .events = POLLIN};
+    pthread_mutex_lock(&f->lock);
+    unsigned workers = f->nworkers;
+    pthread_mutex_unlock(&f->lock);
+    return atomic_load(&f->idle) >= workers && poll(&p, 1, 0) == 0;
+}
+
+/* Somebody has files open there: the mount stays until they close them, and the server goes. What
+ * they have changed so far arrives. syncfs(2) begins to write it and, of a filesystem in user
+ * space, does not wait for the end. */
+static void sync_pages(struct cis_fuse *f)
+{
+    const unsigned enough = 4; /* a worker may just have taken a request and not said so */
+    uint64_t until = cis_clock_after(cis_clock_mono_ns(), FUSE_DOWN_NS);
     int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)syncfs(fd);
-        close(fd);
+    if (fd < 0) {
+        return;
     }
+    (void)syncfs(fd);
+    for (unsigned quiet = 0; quiet < enough && cis_clock_mono_ns() < until;) {
+        (void)poll(NULL, 0, 5);
+        quiet = is_quiet(f) ? quiet + 1 : 0;
+    }
+    close(fd);
 }
 
 static void *take_down(void *arg)
