@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "store/holder.h"
 
 static void build_note(struct cis_fs_cmd *cmd)
 {
@@ -82,8 +83,7 @@ cis_code cis_fs_from(const char *tenant, bool branch, bool state, struct cis_err
 static cis_code check_lease(struct cis_fs_cmd *cmd, struct cis_str branch, struct cis_error *err)
 {
     struct cis_fs_ref ref;
-    cis_code code =
-        cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, branch, &ref, &cmd->stop, err);
+    cis_code code = cis_store_ref_held(cmd->store, cmd->h.tenant, branch, &ref, &cmd->stop, err);
     if (code == CIS_OK && ref.holder[0] != 0) {
         return cis_fail(err, CIS_E_CONFLICT,
                         "branch %s is mounted (%s): change it there, or unmount it first", ref.name,

@@ -1,11 +1,13 @@
 #include "history/edit.h"
 
+#include "store/holder.h"
+
 cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_str ref,
                        struct cis_error *err)
 {
     int64_t now;
     *e = (struct edit){.h = h, .files = CIS_MAP_INIT};
-    CIS_TRY(h->store->fs->ref_get(h->store, h->tenant, ref, &e->ref, h->stop, err));
+    CIS_TRY(cis_store_ref_held(h->store, h->tenant, ref, &e->ref, h->stop, err));
     if (e->ref.holder[0] != 0) {
         return cis_fail(err, CIS_E_CONFLICT,
                         "branch %s is mounted (%s): change it there, or unmount it first",

@@ -1,6 +1,7 @@
 /* Merge and undo: the three-way rule (three.c), what both sides descend from, skill memory, and how
  * conflicts are told. */
 #include "history/three.h"
+#include "store/holder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -283,7 +284,7 @@ cis_code cis_history_rollback(const struct cis_history *h, struct cis_str ref, s
                               struct cis_view *out_head, struct cis_error *err)
 {
     struct cis_fs_ref now;
-    CIS_TRY(h->store->fs->ref_get(h->store, h->tenant, ref, &now, h->stop, err));
+    CIS_TRY(cis_store_ref_held(h->store, h->tenant, ref, &now, h->stop, err));
     if (now.holder[0] != 0) {
         return cis_fail(err, CIS_E_CONFLICT, "branch %s is mounted (%s): unmount it first",
                         now.name, now.holder);

@@ -1,6 +1,7 @@
 /* Opening one mount: where it stands, a folder, a branch, both. */
 #include <limits.h>
 #include "run/files_in.h"
+#include "store/holder.h"
 #include "vfs/hostdir/hostdir.h"
 #include "vfs/union/union.h"
 
@@ -58,25 +59,31 @@ static cis_code open_host(struct cis_files_mount *m, const struct cis_run_files_
     return m->host != NULL ? CIS_OK : cis_files_no_memory(err);
 }
 
-/* A branch that a program of the host mounted is that one's alone: to say so now is better than to
- * run for an hour and then conflict. */
-static cis_code not_leased(const struct cis_files_mount *m, const struct cis_fs_ref *ref,
-                           struct cis_error *err)
-{
-    return ref->fence == 0
-               ? CIS_OK
-               : cis_fail(err, CIS_E_CONFLICT,
-                          "branch %s is in use by %s, which alone may write to it: end that mount, "
-                          "or use %s read-only",
-                          ref->name, ref->holder, m->guest);
-}
-
 static cis_code ref_of(const struct cis_run_files *files, const char *branch,
                        const struct cis_stop *stop, struct cis_fs_ref *out, struct cis_error *err)
 {
     cis_store *store = cis_forest_store(files->forest);
     return store->fs->ref_get(store, cis_str_of(files->tenant),
                               branch != NULL ? cis_str_of(branch) : CIS_STR(""), out, stop, err);
+}
+
+/* A branch that a program of the host mounted is that one's alone: to say so now is better than to
+ * run for an hour and then conflict. */
+static cis_code not_leased(const struct cis_run_files *files, const struct cis_files_mount *m,
+                           const struct cis_fs_ref *ref, const struct cis_stop *stop,
+                           struct cis_error *err)
+{
+    struct cis_fs_ref now = *ref;
+    if (now.fence != 0) {
+        CIS_TRY(cis_store_ref_held(cis_forest_store(files->forest), cis_str_of(files->tenant),
+                                   cis_str_of(ref->name), &now, stop, err));
+    }
+    return now.fence == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT,
+                          "branch %s is in use by %s, which alone may write to it: end that mount, "
+                          "or use %s read-only",
+                          now.name, now.holder, m->guest);
 }
 
 static struct cis_layered_options view_options(const struct cis_run_files *files,
@@ -149,7 +156,7 @@ static cis_code open_workspace(struct cis_run_files *files, struct cis_files_mou
         return CIS_OK;
     }
     CIS_TRY(in->fork != NULL ? cis_files_set_fork(m, in->fork, err) : CIS_OK);
-    return not_leased(m, &ref, err);
+    return not_leased(files, m, &ref, in->stop, err);
 }
 
 static cis_code cow_branch(struct cis_files_mount *m, const struct cis_run_files_options *in,
@@ -192,7 +199,7 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
         return CIS_OK;
     }
     if (code == CIS_OK && !in->read_only) {
-        CIS_TRY(not_leased(m, &ref, err));
+        CIS_TRY(not_leased(files, m, &ref, in->stop, err));
     }
     m->fresh = code == CIS_E_NOTFOUND;
     o.empty = m->fresh;
