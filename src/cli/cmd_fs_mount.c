@@ -35,10 +35,11 @@ static bool is_ready(void *self)
 {
     struct serve *s = self;
     if (s->ready_fd >= 0) {
-        bool told = write(s->ready_fd, "R", 1) == 1;
+        /* Nothing is named from here on, and the caller's folder may go. */
+        bool moved = chdir("/") == 0, told = write(s->ready_fd, "R", 1) == 1;
         close(s->ready_fd);
         s->ready_fd = -1;
-        return told;
+        return told && moved;
     }
     if (s->cli->json) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
@@ -121,6 +122,7 @@ static cis_code spawn_daemon(const char *const *argv, int ready, pid_t *out_pid,
     posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&files, ready, READY_FD);
+    posix_spawn_file_actions_addclosefrom_np(&files, READY_FD + 1);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
     char *args[24];

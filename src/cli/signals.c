@@ -51,17 +51,30 @@ bool cis_cli_confirm(const char *question)
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-/* Signals are taken by one thread, so that nothing has to be async-signal-safe. */
+/* Those that cancel. SIGHUP is one of them, unless whoever started the program (nohup) has it
+ * ignored: a terminal that goes away must leave no mount and no lease behind. */
+static void cancelling(sigset_t *out)
+{
+    struct sigaction hangup;
+    sigemptyset(out);
+    sigaddset(out, SIGINT);
+    sigaddset(out, SIGTERM);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {
+        sigaddset(out, SIGHUP);
+    }
+}
+
+/* Signals are taken by one thread, so that nothing has to be async-signal-safe. The second ends the
+ * process; a hangup is no second one, for shell and terminal send one each. */
 static void *signal_thread(void *arg)
 {
     const struct cis_cli *cli = arg;
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    cancelling(&set);
     for (int n = 0, sig;;) {
         if (sigwait(&set, &sig) == 0) {
-            if (n++ > 0) {
+            n += sig != SIGHUP;
+            if (n > 1) {
                 _exit(cis_code_skill_exit(CIS_E_CANCELLED));
             }
             cis_cancel_fire(cli->cancel);
@@ -77,9 +90,7 @@ static void *signal_thread(void *arg)
 cis_code cis_cli_start_signals(struct cis_cli *cli, struct cis_error *err)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    cancelling(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of stdout, told as one */
     pthread_t thread;

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include "system/system.h"
 #include "mounted.h"
+#include "base/file.h"
 #include "store/sqlite/sqlite.h"
 
 #define T CIS_STR("default")
@@ -237,10 +239,117 @@ static void a_killed_server_leaves_what_was_synced(void **state)
     assert_int_equal(put(p, "late", "x"), ENOTCONN);
     cis_ok(p, "umount", NULL, NULL);
     assert_int_equal(stat(p->dir, &st), 0);
-    /* The dead one still holds the lease for a moment: who only reads needs none. */
     cis_ok(p, "mount", "--read-only", NULL);
     assert_text(p, "synced", "safe");
     cis_ok(p, "umount", NULL, NULL);
+}
+
+static void dies(struct place *p)
+{
+    int process = (int)syscall(SYS_pidfd_open, server(p), 0);
+    struct pollfd end = {.fd = process, .events = POLLIN};
+    assert_int_equal(syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0), 0);
+    assert_int_equal(poll(&end, 1, 60000), 1);
+    close(process);
+}
+
+/* Half a minute is what it would take to run out. */
+static void a_lease_of_a_process_that_ended_is_taken_at_once(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    cis_ok(p, "mount", NULL, NULL);
+    assert_int_equal(put(p, "f", "one"), 0);
+    dies(p);
+    assert_int_equal(cis(p->sys, "fs", "mkdir", "/made"), 0); /* nobody unmounted it yet */
+    cis_ok(p, "umount", NULL, NULL);
+    cis_ok(p, "mount", NULL, NULL);
+    assert_int_equal(put(p, "f", "two"), 0);
+    dies(p);
+    cis_ok(p, "umount", NULL, NULL);
+    cis_ok(p, "mount", NULL, NULL);
+    assert_int_equal(put(p, "made/f", "three"), 0);
+    /* One that is stopped is not dead. */
+    pid_t stopped = server(p);
+    char *other = test_dir_new();
+    assert_int_equal(kill(stopped, SIGSTOP), 0);
+    int code = cis(p->sys, "fs", "mount", other);
+    int write = cis(p->sys, "fs", "mkdir", "/other");
+    assert_int_equal(kill(stopped, SIGCONT), 0);
+    rmdir(other);
+    free(other);
+    assert_int_equal(code, 8);
+    assert_int_equal(write, 8);
+    assert_text(p, "made/f", "three");
+    cis_ok(p, "umount", NULL, NULL);
+}
+
+/* Shell and terminal say so both: neither is the second signal that ends a process at once. */
+static void a_mount_in_the_foreground_ends_in_order_with_its_terminal(void **state)
+{
+    struct place *p = *state;
+    char tarbox[600];
+    struct stat st;
+    int status = -1;
+    if (!mounted_possible()) {
+        skip();
+    }
+    assert_int_equal(cis(p->sys, "fs", "mkdir", "/d"), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        setenv("CIS_HOME", p->sys->home, 1);
+        execl(CIS_PROGRAM, CIS_PROGRAM, "fs", "mount", "-f", p->dir, NULL);
+        _exit(127);
+    }
+    snprintf(tarbox, sizeof tarbox, "%s/.tarbox/mount", p->dir);
+    for (int i = 0; i < 500 && stat(tarbox, &st) != 0; i++) {
+        struct timespec step = {.tv_nsec = 20000000};
+        nanosleep(&step, NULL);
+    }
+    assert_int_equal(put(p, "d/f", "kept"), 0);
+    assert_int_equal(kill(pid, SIGHUP), 0);
+    (void)kill(pid, SIGHUP);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(stat(p->dir, &st), 0); /* the folder, not a mount that nobody serves */
+    assert_int_equal(stat(tarbox, &st), -1);
+    store_open(p);
+    assert_int_equal(ref_of(p).fence, 0);
+    assert_int_equal(cis(p->sys, "fs", "cat", "/d/f"), 0);
+    assert_string_equal(sys_out(p->sys), "kept");
+}
+
+static void a_server_in_the_background_holds_nothing_of_its_caller(void **state)
+{
+    struct place *p = *state;
+    char command[1024], path[64], cwd[600] = "";
+    if (!mounted_possible()) {
+        skip();
+    }
+    char *folder = test_dir_new();
+    snprintf(command, sizeof command, "cd %s && exec 9<%s 8>%s/log && exec %s fs mount %s", folder,
+             folder, folder, CIS_PROGRAM, p->dir);
+    if (sys_exec(p->sys, (const char *const[]){"/bin/sh", "-c", command, NULL}) != 0) {
+        fail_msg("%s", sys_err(p->sys));
+    }
+    pid_t pid = server(p);
+    snprintf(path, sizeof path, "/proc/%d/cwd", (int)pid);
+    assert_true(readlink(path, cwd, sizeof cwd - 1) > 0);
+    assert_string_equal(cwd, "/");
+    for (int fd = 0; fd < 64; fd++) {
+        char what[600] = "";
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
+        (void)!readlink(path, what, sizeof what - 1);
+        assert_null(strstr(what, folder));
+    }
+    assert_int_equal(put(p, "f", "x"), 0);
+    cis_ok(p, "umount", NULL, NULL);
+    struct cis_error failed;
+    assert_int_equal(cis_file_remove_tree(folder, &failed), CIS_OK);
+    free(folder);
 }
 
 /* What a mapping changed is nowhere but in the kernel until somebody asks for it. The mapping keeps
@@ -532,6 +641,9 @@ int main(int argc, char **argv)
         ROW(a_lease_that_ran_out_unnoticed_is_taken_again),
         ROW(a_mount_that_is_told_to_end_keeps_what_mappings_changed),
         ROW(a_killed_server_leaves_what_was_synced),
+        ROW(a_lease_of_a_process_that_ended_is_taken_at_once),
+        ROW(a_mount_in_the_foreground_ends_in_order_with_its_terminal),
+        ROW(a_server_in_the_background_holds_nothing_of_its_caller),
         ROW(no_killed_server_loses_what_was_synced),
         ROW(a_switch_is_seen_by_everyone_at_once),
         ROW(a_full_quota_is_told_to_who_writes),
