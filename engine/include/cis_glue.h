@@ -36,8 +36,8 @@ struct cis_glue_engine_config {
     uint32_t size;     /* sizeof(struct cis_glue_engine_config) */
     uint32_t features; /* CIS_GLUE_* that are switched on */
     bool fuel;
-    bool compiler;           /* false: the engine only loads artefacts (no Cranelift set up) */
-    uint64_t slot_bytes;     /* maximum of a pooled linear memory */
+    bool compiler;       /* false: the engine only loads artefacts (no Cranelift set up) */
+    uint64_t slot_bytes; /* maximum of a pooled linear memory */
     /* Addresses kept for every linear memory, at least slot_bytes. With 4 GiB an address of 32 bits
      * never reaches beyond them and code has no checks of its own. */
     uint64_t reserve_bytes;
@@ -126,6 +126,7 @@ struct cis_glue_arg {
     const struct cis_glue_pair *items;
     const uint32_t *reps; /* a list of resources */
     size_t nitems;        /* of items or reps, at most 65,536: more ends the guest */
+    uint32_t kind;        /* of a resource, or of all in reps: what it was defined as; 0: none */
 };
 /* Zero at the start. What it points to stays as it is until the next call into C from this guest,
  * or the end of the guest. Text has to be UTF-8. */
@@ -228,6 +229,13 @@ wasmtime_error_t *cis_glue_add_typed(wasmtime_component_linker_instance_t *into,
                                      void *env);
 
 /* ---- components: linked once, instantiated often ---- */
+/* Tells each import in its order; of one that is an interface (its item is an instance) what it
+ * exports comes next, with `outer` the interface's name, else "". Names live as long as the
+ * component, items during the call. false: no more. */
+typedef bool cis_glue_import(void *self, const char *outer, size_t outer_len, const char *name,
+                             size_t name_len, const wasmtime_component_item_t *item);
+void cis_glue_component_imports(const wasmtime_component_t *component, cis_glue_import *visit,
+                                void *self);
 struct cis_glue_pre;
 wasmtime_error_t *cis_glue_pre_new(const wasmtime_component_linker_t *linker,
                                    const wasmtime_component_t *component,

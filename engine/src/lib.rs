@@ -5,6 +5,7 @@
 pub use wasmtime_c_api::*;
 
 mod config;
+mod imports;
 mod load;
 mod pre;
 mod scan;

@@ -67,6 +67,7 @@ pub struct Arg {
     items: *const Pair,
     reps: *const u32,
     nitems: usize,
+    kind: u32, // of a resource, or of those of a list: what it was defined as; 0: none
 }
 
 const NOTHING: Span = Span {
@@ -82,7 +83,19 @@ impl Arg {
             items: std::ptr::null(),
             reps: std::ptr::null(),
             nitems: 0,
+            kind: 0,
         }
+    }
+
+    /// No function with a shape takes a resource over: all of them are lent.
+    fn lent(r: &ResourceDynamic) -> Result<Arg> {
+        if r.owned() {
+            return Err(format_err!("a resource was handed over where one is lent"));
+        }
+        Ok(Arg {
+            kind: r.ty(),
+            ..Arg::number(u64::from(r.rep()))
+        })
     }
 
     fn span(bytes: &[u8]) -> Arg {
@@ -738,8 +751,17 @@ macro_rules! give_number {
     )* };
 }
 
+impl Give for ResourceDynamic {
+    fn give<R>(
+        &self,
+        _: &StoreContextMut<'_, WasmtimeStoreData>,
+        then: impl FnOnce(Arg) -> Result<R>,
+    ) -> Result<R> {
+        then(Arg::lent(self)?)
+    }
+}
+
 give_number! {
-    ResourceDynamic: r => u64::from(r.rep()),
     u64: n => *n,
     u8: n => u64::from(*n),
     Advice: a => u64::from(*a as u8),
@@ -806,7 +828,7 @@ fn quiet(
     into.func_wrap(
         name,
         move |store: StoreContextMut<'_, WasmtimeStoreData>, (r,): (Res,)| {
-            host.call(&store, &[Arg::number(u64::from(r.rep()))])?;
+            host.call(&store, &[Arg::lent(&r)?])?;
             Ok(())
         },
     )
@@ -817,12 +839,19 @@ fn poll(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host
         name,
         move |mut store: StoreContextMut<'_, WasmtimeStoreData>, (list,): (WasmList<Res>,)| {
             let mut reps = Vec::with_capacity(few(list.len())?);
+            let mut kind = 0;
             for r in list.iter(&mut store)? {
-                reps.push(r?.rep());
+                let one = Arg::lent(&r?)?;
+                if !reps.is_empty() && one.kind != kind {
+                    return Err(format_err!("a list of resources of more than one kind"));
+                }
+                kind = one.kind;
+                reps.push(u32::try_from(one.n)?);
             }
             let arg = Arg {
                 reps: reps.as_ptr(),
                 nitems: reps.len(),
+                kind,
                 ..Arg::number(0)
             };
             let out = host.call(&store, &[arg])?;
@@ -885,7 +914,7 @@ fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host
             if list.len() > ITEMS_MAX {
                 let text = key.to_str(&store)?;
                 let args = [
-                    Arg::number(u64::from(r.rep())),
+                    Arg::lent(&r)?,
                     Arg::span(text.as_bytes()),
                     too_many(list.len()),
                 ];
@@ -904,7 +933,7 @@ fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host
                 .collect();
             let text = key.to_str(&store)?;
             let args = [
-                Arg::number(u64::from(r.rep())),
+                Arg::lent(&r)?,
                 Arg::span(text.as_bytes()),
                 Arg::items(&items),
             ];
@@ -932,7 +961,7 @@ fn net_send(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: 
                     second: to.as_ref().map_or(NOTHING, FlatAddress::span),
                 })
                 .collect();
-            let args = [Arg::number(u64::from(r.rep())), Arg::items(&items)];
+            let args = [Arg::lent(&r)?, Arg::items(&items)];
             let out = host.call(&store, &args)?;
             Ok((<Result<u64, NetError> as Answer>::of(&out)?,))
         },
@@ -945,7 +974,7 @@ fn set_times(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host:
         name,
         move |store: StoreContextMut<'_, WasmtimeStoreData>, (r, a, m): (Res, NewTime, NewTime)| {
             let ([a0, a1, a2], [m0, m1, m2]) = (a.args(), m.args());
-            let args = [Arg::number(u64::from(r.rep())), a0, a1, a2, m0, m1, m2];
+            let args = [Arg::lent(&r)?, a0, a1, a2, m0, m1, m2];
             let out = host.call(&store, &args)?;
             Ok((<FileResult<()> as Answer>::of(&out)?,))
         },
@@ -960,7 +989,7 @@ fn set_times_at(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, ho
             let ([a0, a1, a2], [m0, m1, m2]) = (a.args(), m.args());
             let text = path.to_str(&store)?;
             let args = [
-                Arg::number(u64::from(r.rep())), a0, a1, a2, m0, m1, m2,
+                Arg::lent(&r)?, a0, a1, a2, m0, m1, m2,
                 Arg::number(u64::from(f.as_array()[0])),
                 Arg::span(text.as_bytes()),
             ];

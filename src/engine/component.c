@@ -5,35 +5,36 @@
 #include <stdio.h>
 #include "base/mem.h"
 #include "engine/layout.h"
+#include "engine/tape_component.h"
 
 /* Programs of one image whose rows have an owner: each was linked with others, and none goes before
  * the image does. */
 #define OWNED_MAX 64u
-#define EXTERNS_MAX                                                                                \
-    1000u /* imports of a component, functions of an interface: the C API's access                 \
-             to the n-th takes n steps */
-
+#define OTHER_TYPE " with another type"
 void cis_bound_ifaces_free(struct cis_bound_iface *bound, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         cis_layout_free(bound[i].layout);
+        cis_free(bound[i].of);
         cis_free(bound[i].missing);
         cis_free(bound[i].made);
     }
     cis_free(bound);
 }
 
-/* ---- walking the imports ---- */
+/* ---- finding rows ---- */
 
 struct link {
     cis_image *image;
     const struct cis_iface_provider *from;
+    const struct cis_stop *stop;
     struct cis_bound_iface *bound;    /* found so far */
     struct cis_bound_iface *defining; /* a program's, in the second walk */
     struct cis_type_names names;      /* of the interface that is being walked */
-    struct cis_missing resources;     /* of all, where unknown imports are left to trap */
+    struct cis_missing resources;     /* of all */
     size_t n, cap, missing;
     char first[160]; /* the first import that cannot be provided */
+    wasmtime_component_linker_instance_t *root, *into; /* in the second walk */
 };
 
 static bool takes_unknown(const struct link *l)
@@ -104,6 +105,51 @@ static cis_code bind_row(struct link *l, const struct cis_ifacefn *row, struct c
                 err);
 }
 
+/* Counts "own<NAME>" and "borrow<NAME>" among its arguments, and tells the n-th name. */
+static size_t resources_of(const char *type, size_t n, struct cis_str *out_name)
+{
+    size_t found = 0;
+    const char *end = strstr(type, ") -> ");
+    for (const char *at = strchr(type, '<'); at != NULL && (end == NULL || at < end);
+         at = strchr(at + 1, '<')) {
+        size_t before = (size_t)(at - type);
+        if ((before >= 3 && memcmp(at - 3, "own", 3) == 0) ||
+            (before >= 6 && memcmp(at - 6, "borrow", 6) == 0)) {
+            if (found++ == n) {
+                *out_name = (struct cis_str){at + 1, strcspn(at + 1, ">")};
+            }
+        }
+    }
+    return found;
+}
+
+/* What handles that come are compared with. A row with structs has it in its layout. */
+static cis_code find_resources(struct link *l, struct cis_str interface,
+                               struct cis_bound_iface *bound, struct cis_error *err)
+{
+    const struct cis_ifacefn *row = bound->row;
+    struct cis_str name = {"", 0};
+    size_t n = resources_of(row->type, SIZE_MAX, &name);
+    bound->nargs = (uint8_t)cis_tape_shape_args(row->shape);
+    if (n == 0 || (row->structs != NULL && row->shape == CIS_SHAPE_VALUES)) {
+        return CIS_OK;
+    }
+    bound->of = cis_calloc(n, sizeof *bound->of);
+    if (bound->of == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+    }
+    for (; bound->nof < n; bound->nof++) {
+        resources_of(row->type, bound->nof, &name);
+        bound->of[bound->nof] =
+            l->from->resource != NULL ? l->from->resource(l->from->self, interface, name) : NULL;
+        if (bound->of[bound->nof] == NULL) {
+            return cis_fail(err, CIS_E_INTERNAL, "host function %s.%s: malformed row",
+                            row->interface, row->name);
+        }
+    }
+    return CIS_OK;
+}
+
 static cis_code bind_missing(struct link *l, struct cis_str interface, struct cis_str name,
                              struct cis_error *err)
 {
@@ -165,29 +211,16 @@ static cis_code resolve_func(struct link *l, struct cis_str interface, struct ci
         lacks(l, interface, name, off != NULL ? off : "");
         return CIS_OK;
     }
-    if (row->shape != CIS_SHAPE_VALUES || judged(l, row)) {
-        return bind_row(l, row, err); /* the engine compares its type when everything is defined */
-    }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
-    cis_functext(type, &l->names, &text);
-    if (text.failed == CIS_E_NOMEM) {
-        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
-    }
-    if (text.failed != CIS_OK || strcmp(cis_buf_cstr(&text), row->type) != 0) {
-        lacks(l, interface, name, " with another type");
+    if (!judged(l, row) && !cis_functype_fits(type, &l->names, row->type)) {
+        lacks(l, interface, name, OTHER_TYPE);
         return CIS_OK;
     }
-    return bind_row(l, row, err);
+    CIS_TRY(bind_row(l, row, err));
+    return find_resources(l, interface, &l->bound[l->n - 1], err);
 }
 
-/* Called for each function and each resource of an interface; defining is the second walk, in the
- * same order. */
-typedef cis_code each_item(struct link *l, wasmtime_component_linker_instance_t *into,
-                           struct cis_str interface, struct cis_str name,
-                           const wasmtime_component_item_t *item, struct cis_error *err);
-
 /* The functions behind it name it so. */
-static cis_code note_resource(struct cis_type_names *names, struct cis_str name,
+static cis_code note_resource(struct cis_type_names *names, struct cis_str name, bool provided,
                               const wasmtime_component_resource_type_t *type, struct cis_error *err)
 {
     if (names->n == names->cap) {
@@ -200,49 +233,91 @@ static cis_code note_resource(struct cis_type_names *names, struct cis_str name,
         names->cap = cap;
     }
     names->at[names->n++] =
-        (struct cis_type_name){wasmtime_component_resource_type_clone(type), name};
+        (struct cis_type_name){wasmtime_component_resource_type_clone(type), name, provided};
     return CIS_OK;
 }
 
+/* One resource of the guest is one of the host, whatever interfaces call it. */
 static cis_code resolve_resource(struct link *l, struct cis_str interface, struct cis_str name,
                                  const wasmtime_component_resource_type_t *type,
                                  struct cis_error *err)
 {
     const struct cis_iface_resource *found =
         l->from->resource != NULL ? l->from->resource(l->from->self, interface, name) : NULL;
+    const struct cis_iface_resource *before = cis_missing_find(&l->resources, type);
+    bool provided = found != NULL;
+    if (provided && before != NULL && before->kind != found->kind) {
+        lacks(l, interface, name, " as another resource");
+        return CIS_OK;
+    }
     if (found == NULL && takes_unknown(l)) {
-        found = cis_missing_find(&l->resources, type);
+        found = before != NULL ? before : &cis_resource_unknown;
     }
     if (found == NULL) {
         lacks(l, interface, name, "");
         return CIS_OK;
     }
-    if (takes_unknown(l)) {
+    if (before == NULL) {
         CIS_TRY(cis_missing_note(&l->resources, type, found, err));
     }
-    CIS_TRY(note_resource(&l->names, name, type, err));
+    CIS_TRY(note_resource(&l->names, name, provided, type, err));
     return bind(l, (struct cis_bound_iface){.resource = found}, err);
 }
 
-static cis_code on_resolve(struct link *l, wasmtime_component_linker_instance_t *into,
-                           struct cis_str interface, struct cis_str name,
-                           const wasmtime_component_item_t *item, struct cis_error *err)
+static cis_code on_resolve(void *self, const struct cis_import *import, struct cis_error *err)
 {
-    (void)into;
-    return item->kind == WASMTIME_COMPONENT_ITEM_RESOURCE
-               ? resolve_resource(l, interface, name, item->of.resource, err)
-               : resolve_func(l, interface, name, item->of.component_func, err);
+    struct link *l = self;
+    if (import->interface.len == 0 && !takes_unknown(l)) {
+        lacks(l, import->name, CIS_STR(""), "");
+        return CIS_OK;
+    }
+    return import->item->kind == WASMTIME_COMPONENT_ITEM_RESOURCE
+               ? resolve_resource(l, import->interface, import->name, import->item->of.resource,
+                                  err)
+               : resolve_func(l, import->interface, import->name, import->item->of.component_func,
+                              err);
 }
 
-static cis_code on_define(struct link *l, wasmtime_component_linker_instance_t *into,
-                          struct cis_str interface, struct cis_str name,
-                          const wasmtime_component_item_t *item, struct cis_error *err)
+static cis_code on_begin(void *self, struct cis_str interface, struct cis_error *err)
 {
-    (void)item;
+    (void)self, (void)interface, (void)err;
+    return CIS_OK;
+}
+
+static void on_end(void *self)
+{
+    cis_type_names_done(&((struct link *)self)->names);
+}
+
+static void on_other(void *self, struct cis_str interface, struct cis_str name)
+{
+    lacks(self, interface, name, "");
+}
+
+static cis_code resolve_all(struct link *l, struct cis_error *err)
+{
+    const struct cis_import_visitor visitor = {on_resolve, on_begin, on_end, on_other, l};
+    cis_code code = cis_imports_walk(l->image, &visitor, l->stop, err);
+    cis_missing_done(&l->resources);
+    return code;
+}
+
+/* ---- defining them, in the same order ---- */
+
+static cis_code failed(const struct link *l, wasmtime_error_t *e, struct cis_error *err)
+{
+    return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
+}
+
+static cis_code on_define(void *self, const struct cis_import *import, struct cis_error *err)
+{
+    struct link *l = self;
     struct cis_bound_iface *bound = &l->defining[l->n++];
+    struct cis_str name = import->name;
+    wasmtime_component_linker_instance_t *into = import->interface.len == 0 ? l->root : l->into;
     if (bound->row != NULL && bound->row->shape == CIS_SHAPE_VALUES &&
         bound->row->structs != NULL) {
-        CIS_TRY(cis_layout_new(bound->row, l->from, interface, &bound->layout, err));
+        CIS_TRY(cis_layout_new(bound->row, l->from, import->interface, &bound->layout, err));
     }
     wasmtime_error_t *e =
         bound->missing != NULL ? wasmtime_component_linker_instance_add_func(
@@ -252,111 +327,45 @@ static cis_code on_define(struct link *l, wasmtime_component_linker_instance_t *
             ? cis_typed_define(into, name, bound)
             : wasmtime_component_linker_instance_add_func(into, name.ptr, name.len,
                                                           cis_iface_trampoline, bound, NULL);
-    return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
+    return failed(l, e, err);
 }
 
-static cis_code too_many(const struct link *l, const char *what, struct cis_error *err)
+static cis_code on_define_begin(void *self, struct cis_str interface, struct cis_error *err)
 {
-    return cis_fail(err, CIS_E_LIMIT, "%s: has more than %u %s", l->image->name, EXTERNS_MAX, what);
+    struct link *l = self;
+    return failed(l,
+                  wasmtime_component_linker_instance_add_instance(l->root, interface.ptr,
+                                                                  interface.len, &l->into),
+                  err);
 }
 
-static cis_code walk_interface(struct link *l, struct cis_str interface,
-                               const wasmtime_component_instance_type_t *type, each_item *each,
-                               wasmtime_component_linker_instance_t *into, struct cis_error *err)
+static void on_define_end(void *self)
 {
-    const wasm_engine_t *engine = engine_of(l->image);
-    size_t n = wasmtime_component_instance_type_export_count(type, engine);
-    if (n > EXTERNS_MAX) {
-        return too_many(l, "functions in an interface", err);
+    struct link *l = self;
+    if (l->into != NULL) {
+        wasmtime_component_linker_instance_delete(l->into);
     }
-    for (size_t i = 0; i < n; i++) {
-        struct cis_str name;
-        wasmtime_component_item_t item;
-        if (!wasmtime_component_instance_type_export_nth(type, engine, i, &name.ptr, &name.len,
-                                                         &item)) {
-            continue;
-        }
-        cis_code code = CIS_OK;
-        if (item.kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC ||
-            item.kind == WASMTIME_COMPONENT_ITEM_RESOURCE) {
-            code = each(l, into, interface, name, &item, err);
-        } else if (item.kind != WASMTIME_COMPONENT_ITEM_TYPE) {
-            lacks(l, interface, name, "");
-        }
-        wasmtime_component_item_delete(&item);
-        CIS_TRY(code);
-    }
-    return CIS_OK;
-}
-
-static cis_code walk_import(struct link *l, struct cis_str name,
-                            const wasmtime_component_item_t *item, each_item *each,
-                            wasmtime_component_linker_instance_t *root, struct cis_error *err)
-{
-    if (item->kind == WASMTIME_COMPONENT_ITEM_TYPE) {
-        return CIS_OK; /* another name for a plain type */
-    }
-    if (item->kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC && takes_unknown(l)) {
-        return each(l, root, CIS_STR(""), name, item, err);
-    }
-    if (item->kind != WASMTIME_COMPONENT_ITEM_COMPONENT_INSTANCE) {
-        lacks(l, name, CIS_STR(""), "");
-        return CIS_OK;
-    }
-    wasmtime_component_linker_instance_t *into = NULL;
-    if (root != NULL) {
-        wasmtime_error_t *e =
-            wasmtime_component_linker_instance_add_instance(root, name.ptr, name.len, &into);
-        if (e != NULL) {
-            return cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
-        }
-    }
-    cis_code code = walk_interface(l, name, item->of.component_instance, each, into, err);
-    cis_type_names_done(&l->names);
-    if (into != NULL) {
-        wasmtime_component_linker_instance_delete(into);
-    }
-    return code;
-}
-
-static cis_code walk(struct link *l, const wasmtime_component_type_t *type, each_item *each,
-                     wasmtime_component_linker_instance_t *root, struct cis_error *err)
-{
-    const wasm_engine_t *engine = engine_of(l->image);
-    size_t n = wasmtime_component_type_import_count(type, engine);
-    if (n > EXTERNS_MAX) {
-        return too_many(l, "imports", err);
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct cis_str name;
-        wasmtime_component_item_t item;
-        if (wasmtime_component_type_import_nth(type, engine, i, &name.ptr, &name.len, &item)) {
-            cis_code code = walk_import(l, name, &item, each, root, err);
-            wasmtime_component_item_delete(&item);
-            CIS_TRY(code);
-        }
-    }
-    return CIS_OK;
+    l->into = NULL;
 }
 
 /* ---- linking ---- */
 
-static cis_code define(struct link *l, const wasmtime_component_type_t *type, cis_program *p,
-                       struct cis_error *err)
+static cis_code define(struct link *l, cis_program *p, struct cis_error *err)
 {
+    const struct cis_import_visitor visitor = {on_define, on_define_begin, on_define_end, on_other,
+                                               l};
     p->components = wasmtime_component_linker_new(engine_of(l->image));
-    wasmtime_component_linker_instance_t *root = wasmtime_component_linker_root(p->components);
+    l->root = wasmtime_component_linker_root(p->components);
     l->n = 0;
     l->defining = p->ifaces;
-    cis_code code = walk(l, type, on_define, root, err);
+    cis_code code = cis_imports_walk(l->image, &visitor, l->stop, err);
     l->n = 0;
-    wasmtime_component_linker_instance_delete(root);
-    if (code == CIS_OK) {
-        wasmtime_error_t *e =
-            cis_glue_pre_new(p->components, l->image->component, &p->component_pre);
-        code = e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
-    }
-    return code;
+    wasmtime_component_linker_instance_delete(l->root);
+    code = code == CIS_OK && l->stop != NULL ? cis_stop_check(l->stop, "link", err) : code;
+    return code == CIS_OK
+               ? failed(l, cis_glue_pre_new(p->components, l->image->component, &p->component_pre),
+                        err)
+               : code;
 }
 
 /* Two rows that were made for the same import are the same. */
@@ -381,8 +390,7 @@ static cis_program *find(const cis_image *image, const struct link *l)
 }
 
 /* The lock of the image's programs is held. */
-static cis_code make(struct link *l, const wasmtime_component_type_t *type, cis_program **out,
-                     struct cis_error *err)
+static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
 {
     cis_program *p = cis_zalloc(sizeof *p);
     if (p == NULL) {
@@ -406,7 +414,7 @@ static cis_code make(struct link *l, const wasmtime_component_type_t *type, cis_
     p->nifaces = l->n;
     l->bound = NULL; /* the program's from here on */
     l->n = 0;
-    cis_code code = define(l, type, p, err);
+    cis_code code = define(l, p, err);
     if (code != CIS_OK) {
         cis_program_free(p);
         return code;
@@ -417,10 +425,9 @@ static cis_code make(struct link *l, const wasmtime_component_type_t *type, cis_
     return CIS_OK;
 }
 
-static cis_code link_type(struct link *l, const wasmtime_component_type_t *type, cis_program **out,
-                          struct cis_error *err)
+static cis_code link_now(struct link *l, cis_program **out, struct cis_error *err)
 {
-    CIS_TRY(walk(l, type, on_resolve, NULL, err));
+    CIS_TRY(resolve_all(l, err));
     if (l->missing != 0) {
         char more[48] = "";
         if (l->missing > 1) {
@@ -434,7 +441,7 @@ static cis_code link_type(struct link *l, const wasmtime_component_type_t *type,
     }
     pthread_mutex_lock(&l->image->programs_lock);
     cis_program *found = find(l->image, l);
-    cis_code code = found == NULL ? make(l, type, &found, err) : CIS_OK;
+    cis_code code = found == NULL ? make(l, &found, err) : CIS_OK;
     if (code == CIS_OK) {
         *out = cis_program_ref(found);
     }
@@ -443,18 +450,27 @@ static cis_code link_type(struct link *l, const wasmtime_component_type_t *type,
 }
 
 cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *provider,
-                            cis_program **out_program, struct cis_error *err)
+                            const struct cis_stop *stop, cis_program **out_program,
+                            struct cis_error *err)
 {
+    struct cis_error why = {0};
     if (image->component == NULL) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a core module, not a component",
                         image->name);
     }
-    struct link l = {.image = image, .from = provider};
-    wasmtime_component_type_t *type = wasmtime_component_type(image->component);
-    cis_code code = link_type(&l, type, out_program, err);
-    wasmtime_component_type_delete(type);
-    cis_bound_ifaces_free(l.bound, l.n);
-    cis_missing_done(&l.resources);
+    cis_code code = CIS_OK;
+    if (cis_link_known(image, provider->id, &why)) {
+        code = why.code;
+    } else {
+        struct link l = {.image = image, .from = provider, .stop = stop};
+        code = link_now(&l, out_program, &why);
+        cis_bound_ifaces_free(l.bound, l.n);
+        cis_missing_done(&l.resources);
+        cis_link_keep(image, code != CIS_OK ? provider->id : 0, &why);
+    }
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
     return code;
 }
 

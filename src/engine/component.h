@@ -61,8 +61,8 @@ typedef cis_code cis_ifacefn_handler(cis_guest *guest, const cis_val *args, cis_
  *      .type = "func(borrow<tcp-socket>, borrow<network>, " ADDRESS ") -> result<_, " ERROR ">",
  *      CIS_STRUCTS(start_connect, struct connect_args, struct done),
  *      .denied = ACCESS_DENIED, .grant = …, .cost = 1, .params = "self,network,remote", .doc = "…"}
- * The type is compared with the guest's as text when it is linked: types are written out, without
- * names of parameters; a resource goes by the name that this interface exports it under. Sizes of
+ * The type is compared with the guest's when it is linked: types are written out, without names of
+ * parameters; a resource goes by the name that this interface exports it under. Sizes of
  * the structs are compared with the type then too. An argument list or a result that is not there
  * has the type void. */
 typedef cis_code cis_structs_handler(cis_guest *guest, const void *args, void *result,
@@ -73,8 +73,8 @@ typedef cis_code cis_structs_handler(cis_guest *guest, const void *args, void *r
 
 /* ---- shapes ---- */
 
-/* r a resource, s text, b bytes, n u64. A function of another type than its shape's is refused when
- * the component is linked. */
+/* r a resource that is lent, s text, b bytes, n u64. A row says with its type which resource it is,
+ * as every row does. */
 enum cis_shape {
     CIS_SHAPE_VALUES,         /* no shape: decoded values */
     CIS_SHAPE_QUIET,          /* (r) */
@@ -161,6 +161,7 @@ struct cis_typed {
     const struct cis_pair *items;
     const uint32_t *reps; /* a list of resources */
     size_t nitems;        /* at most 65,536; of fields that are more, n alone says how many */
+    uint32_t kind;        /* of a resource, or of those of a list; the engine has compared it */
 };
 /* The answer, zero at the start. What it points to stays as it is until this guest calls the host
  * again, or ends. */
@@ -184,8 +185,8 @@ typedef cis_code cis_typed_handler(cis_guest *guest, const struct cis_typed *arg
 struct cis_ifacefn {
     const char *interface; /* "cis:skill/memory", without the version */
     const char *name;
-    /* As cis_component_export_type writes it, resources as own<r> and borrow<r>; of a shape: for
-     * the docs. */
+    /* As cis_component_export_type writes it, resources as own<r> and borrow<r>. Whatever the
+     * handler takes: a function that the guest declares with another type is refused. */
     const char *type;
     enum cis_shape shape;
     cis_typed_handler *typed; /* with a shape, in place of handler and refuse */
@@ -215,6 +216,9 @@ struct cis_iface_resource {
     const char *name;    /* "input-stream" */
     uint32_t kind;       /* one number a resource type, the same in every interface */
     void (*drop)(cis_guest *guest, uint32_t rep); /* the guest's last handle is gone */
+    /* Is there such a thing behind this number? Asked of every handle that is given to a handler,
+     * before it is called; a no ends the run as an internal error. NULL: nothing is behind it. */
+    bool (*is)(cis_guest *guest, uint32_t kind, uint32_t rep);
 };
 
 /* Finds the row for a function of an imported interface ("cis:skill/memory@0.1.0"). */
@@ -230,6 +234,9 @@ struct cis_iface_provider {
     /* Of a function that is not provided now and could be: what to add to the message, " (off)".
      * May be NULL. */
     const char *(*off)(void *self, struct cis_str interface, struct cis_str name);
+    /* What the answers depend on beside these functions, as a number: a link that failed for what
+     * it found is not tried again with this component. 0: it is. */
+    uint64_t id;
     bool trap_unknown; /* functions and resources that nobody provides trap when they are called */
     bool recorded;     /* for a replay: they are bound as they are imported, and the tape answers */
     /* Of rows that do not live as long as the process: what is linked with them keeps a reference
@@ -242,6 +249,9 @@ struct cis_iface_provider {
     void (*given)(cis_guest *guest, uint32_t kind, uint32_t rep);
 };
 
+/* For `id`: of a text that says it all. Never 0. */
+uint64_t cis_iface_provider_id(struct cis_str text);
+
 /* Versions by which an interface is found ("wasi:io/poll@0.2.3"). Compatible: the same major
  * version, for 0.x the same minor one, for 0.0.x the same patch; a pre-release fits nothing but
  * itself. The name before the version: all of it when there is none. */
@@ -250,9 +260,12 @@ bool cis_iface_fits(struct cis_str wanted, struct cis_str have);
 
 /* Binds every function of every imported interface. What nothing provides is CIS_E_IMPORT naming
  * interface, version and function; so is a function of another type. Types that an interface
- * exports need no row; modules and functions outside an interface have none. */
+ * exports need no row; modules and functions outside an interface have none. More imports than any
+ * component needs are CIS_E_LIMIT. stop (may be NULL): when to give up, CIS_E_DEADLINE or
+ * CIS_E_CANCELLED. */
 cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *provider,
-                            cis_program **out_program, struct cis_error *err);
+                            const struct cis_stop *stop, cis_program **out_program,
+                            struct cis_error *err);
 /* "func(string, option<u32>) -> result<string, enum{a,b}>" of an exported function; names of
  * parameters are no part of it, those of fields and cases are. CIS_E_NOTFOUND: no such function. */
 cis_code cis_component_export_type(cis_image *image, struct cis_str name, struct cis_buf *out,

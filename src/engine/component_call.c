@@ -14,23 +14,44 @@ const struct cis_ifacefn *cis_guest_row(const cis_guest *guest)
     return guest->row;
 }
 
+cis_code cis_handle_refuse(cis_guest *guest, const struct cis_ifacefn *row)
+{
+    return cis_guest_ended(guest, CIS_E_INTERNAL, NULL, 0, 0,
+                           "%s.%s: internal error: a handle of another kind than its type says",
+                           row->interface, row->name);
+}
+
 /* An owned one is the handler's; its maker may want to know. */
-static cis_code take(cis_guest *guest, cis_val *val, struct cis_error *err)
+static cis_code take(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
+                     struct cis_error *err)
 {
     uint32_t kind;
-    bool owned;
+    bool owned, fits = false;
     CIS_TRY(cis_val_take_resource(guest, val, &kind, &owned, err));
+    for (size_t i = 0; i < bound->nof && !fits; i++) {
+        fits = cis_handle_fits(guest, bound->of[i], kind, cis_val_rep(val));
+    }
+    if (!fits) {
+        return cis_handle_refuse(guest, bound->row);
+    }
     if (owned && guest->program->given != NULL) {
         guest->program->given(guest, kind, cis_val_rep(val));
     }
     return CIS_OK;
 }
 
-static cis_code each_arg(cis_guest *guest, cis_val *args, size_t nargs, cis_val_act *act,
-                         struct cis_error *err)
+static cis_code drop(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
+                     struct cis_error *err)
+{
+    (void)bound;
+    return cis_val_drop_resource(guest, val, err);
+}
+
+static cis_code each_arg(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
+                         size_t nargs, cis_val_act *act, struct cis_error *err)
 {
     for (size_t i = 0; i < nargs; i++) {
-        CIS_TRY(cis_val_each_resource(guest, cis_val_nth_mut(args, i), act, err));
+        CIS_TRY(cis_val_each_resource(guest, bound, cis_val_nth_mut(args, i), act, err));
     }
     return CIS_OK;
 }
@@ -71,12 +92,11 @@ static cis_code refuse(cis_guest *guest, const struct cis_bound_iface *bound, ci
 {
     guest->grants_refused[bound->row->grant]++;
     if (bound->layout != NULL) {
-        CIS_TRY(each_arg(guest, args, nargs, cis_val_drop_resource, err));
+        CIS_TRY(each_arg(guest, bound, args, nargs, drop, err));
         return refuse_structs(guest, bound, result, err);
     }
     CIS_TRY(bound->row->refuse(guest, args, result, err));
-    return bound->takes_resources ? each_arg(guest, args, nargs, cis_val_drop_resource, err)
-                                  : CIS_OK;
+    return bound->takes_resources ? each_arg(guest, bound, args, nargs, drop, err) : CIS_OK;
 }
 
 static cis_code call(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
@@ -92,7 +112,7 @@ static cis_code call(cis_guest *guest, const struct cis_bound_iface *bound, cis_
         return call_structs(guest, bound, args, result, err);
     }
     if (bound->takes_resources) {
-        CIS_TRY(each_arg(guest, args, nargs, take, err));
+        CIS_TRY(each_arg(guest, bound, args, nargs, take, err));
     }
     guest->row = row;
     return row->handler(guest, args, result, err);
@@ -202,8 +222,7 @@ void cis_vals_free(cis_vals *vals)
 void cis_vals_drop(cis_vals *vals)
 {
     for (size_t i = 0; i < vals->n; i++) {
-        (void)cis_val_each_resource(vals->guest, cis_vals_arg(vals, i), cis_val_drop_resource,
-                                    NULL);
+        (void)cis_val_each_resource(vals->guest, NULL, cis_vals_arg(vals, i), drop, NULL);
     }
 }
 

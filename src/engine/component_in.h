@@ -15,6 +15,9 @@ struct cis_bound_iface {
     uint32_t grant_bit;
     bool metered, has_result;
     bool takes_resources;
+    uint8_t nargs; /* of a row with a shape */
+    uint16_t nof; /* resources that its arguments name, in order; owned list; layouts have theirs */
+    const struct cis_iface_resource **of;
     char *missing;            /* nobody provides it: what is said when it is called; owned */
     struct cis_ifacefn *made; /* of a replay: `row`, as the guest imports it; owned */
 };
@@ -23,6 +26,7 @@ struct cis_bound_iface {
 struct cis_type_name {
     wasmtime_component_resource_type_t *type;
     struct cis_str name; /* of the component's type, which outlives it */
+    bool provided;       /* by this name in this interface; else it is one that nobody has */
 };
 struct cis_type_names {
     struct cis_type_name *at;
@@ -34,6 +38,29 @@ struct cis_type_names {
 void cis_functext(const wasmtime_component_func_type_t *type, const struct cis_type_names *names,
                   struct cis_buf *out);
 void cis_type_names_done(struct cis_type_names *names);
+const char *cis_type_simple(uint8_t kind); /* "u8"; NULL: it is made of others */
+/* typematch.c: is it the type that this text is? Costs no more than the text is long. */
+bool cis_functype_fits(const wasmtime_component_func_type_t *type,
+                       const struct cis_type_names *names, const char *text);
+
+/* component_walk.c: what a component imports, in order and in one pass. */
+struct cis_import {
+    struct cis_str interface, name; /* interface "": a function of its own */
+    const wasmtime_component_item_t *item;
+};
+struct cis_import_visitor {
+    /* A function or a resource. */
+    cis_code (*item)(void *self, const struct cis_import *import, struct cis_error *err);
+    /* Before and after those of one interface; end may be NULL. */
+    cis_code (*begin)(void *self, struct cis_str interface, struct cis_error *err);
+    void (*end)(void *self);
+    /* What is neither, and cannot be provided. */
+    void (*other)(void *self, struct cis_str interface, struct cis_str name);
+    void *self;
+};
+/* CIS_E_LIMIT: there are too many; CIS_E_DEADLINE, CIS_E_CANCELLED. */
+cis_code cis_imports_walk(const cis_image *image, const struct cis_import_visitor *visitor,
+                          const struct cis_stop *stop, struct cis_error *err);
 
 /* value.c */
 uint8_t cis_val_kind_of(const cis_val *val); /* WASMTIME_COMPONENT_* */
@@ -52,17 +79,18 @@ cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kin
                                struct cis_error *err);
 /* Gives a borrowed one back; drops what an owned one names, as the guest's own drop would. */
 cis_code cis_val_drop_resource(cis_guest *guest, cis_val *val, struct cis_error *err);
-typedef cis_code cis_val_act(cis_guest *guest, cis_val *val, struct cis_error *err);
+typedef cis_code cis_val_act(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
+                             struct cis_error *err);
 /* Of every resource in a value that the engine decoded. */
-cis_code cis_val_each_resource(cis_guest *guest, cis_val *val, cis_val_act *act,
-                               struct cis_error *err);
+cis_code cis_val_each_resource(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
+                               cis_val_act *act, struct cis_error *err);
 
 /* missing.c: imports that are left to trap. */
 struct cis_missing_resource {
     wasmtime_component_resource_type_t *type;
     const struct cis_iface_resource *resource;
 };
-struct cis_missing { /* resources of the imports so far; zero at the start */
+struct cis_missing { /* resources of the imports so far, each once; zero at the start */
     struct cis_missing_resource *at;
     size_t n, cap;
 };
@@ -77,20 +105,35 @@ cis_code cis_missing_name(struct cis_str interface, struct cis_str name, char **
                           struct cis_error *err);
 cis_code cis_missing_note(struct cis_missing *m, const wasmtime_component_resource_type_t *type,
                           const struct cis_iface_resource *resource, struct cis_error *err);
-/* What this type was noted with; else a resource that is never made. */
+/* What this type was noted with; NULL: it is a new one. */
 const struct cis_iface_resource *cis_missing_find(const struct cis_missing *m,
                                                   const wasmtime_component_resource_type_t *type);
+extern const struct cis_iface_resource cis_resource_unknown; /* never made */
 void cis_missing_done(struct cis_missing *m);
 wasmtime_error_t *cis_missing_trampoline(void *env, wasmtime_context_t *context,
                                          const wasmtime_component_func_type_t *type,
                                          wasmtime_component_val_t *args, size_t nargs,
                                          wasmtime_component_val_t *results, size_t nresults);
 
+/* The one gate between handles that a guest gives and handlers, for every way that they come: is it
+ * of the kind that was linked, and does the host have such a thing there? */
+static inline bool cis_handle_fits(cis_guest *guest, const struct cis_iface_resource *as,
+                                   uint32_t kind, uint32_t rep)
+{
+    return kind == as->kind && (as->is == NULL || as->is(guest, kind, rep));
+}
+/* Ends the run; returns the code of that. */
+cis_code cis_handle_refuse(cis_guest *guest, const struct cis_ifacefn *row);
+
 /* component_call.c: the callback of every row; env is a struct cis_bound_iface. */
 wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
                                        const wasmtime_component_func_type_t *type,
                                        wasmtime_component_val_t *args, size_t nargs,
                                        wasmtime_component_val_t *results, size_t nresults);
+
+/* component_known.c: what lies in the component and in what there is for it, not in the moment. */
+bool cis_link_known(cis_image *image, uint64_t id, struct cis_error *out);
+void cis_link_keep(cis_image *image, uint64_t id, const struct cis_error *why);
 
 /* component.c */
 void cis_bound_ifaces_free(struct cis_bound_iface *bound, size_t n);

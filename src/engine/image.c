@@ -48,6 +48,7 @@ void cis_image_unref(cis_image *image)
         wasmtime_component_delete(image->component);
     }
     cis_image_info_free(image->info);
+    cis_free(image->link_failures);
     cis_free(image->name);
     pthread_mutex_destroy(&image->programs_lock);
     cis_free(image);

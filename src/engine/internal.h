@@ -111,8 +111,9 @@ struct cis_image {
     char gap[64]; /* what all threads read is not on the line that all threads write */
     atomic_uint refs;
     char gap2[64];
-    pthread_mutex_t programs_lock; /* who adds one */
-    unsigned owned_programs;       /* linked with rows that have an owner */
+    pthread_mutex_t programs_lock;           /* who adds one */
+    unsigned owned_programs;                 /* linked with rows that have an owner */
+    struct cis_link_failures *link_failures; /* component_known.c; NULL: none */
 };
 
 /* Profile for these settings, made when first asked for. The one for pooled instances is on-demand

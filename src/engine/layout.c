@@ -206,7 +206,7 @@ static uint32_t parse_resource(struct parser *p, bool owned)
     p->failed = p->failed || r == NULL;
     if (!p->failed) {
         at(p, node)->owned = owned;
-        at(p, node)->resource = r->kind;
+        at(p, node)->resource = r;
     }
     return node;
 }

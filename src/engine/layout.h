@@ -15,7 +15,7 @@ struct cis_layout_node {
     uint16_t nkids;
     uint32_t first, next; /* children, siblings; 0: none */
     uint32_t offset, size, align;
-    uint32_t resource;   /* its kind */
+    const struct cis_iface_resource *resource;
     struct cis_str name; /* of a field or a case */
 };
 

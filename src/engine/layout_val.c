@@ -193,7 +193,7 @@ static cis_code decode(const struct decode *d, const node_t *node, cis_val *val,
         bool owned;
         CIS_TRY(cis_val_take_resource(d->guest, val, &kind, &owned, d->err));
         rep = cis_val_rep(val);
-        if (kind != node->resource || owned != node->owned) {
+        if (!cis_handle_fits(d->guest, node->resource, kind, rep) || owned != node->owned) {
             return mismatch(d->err);
         }
         put(to, &rep, sizeof rep);
@@ -364,7 +364,7 @@ static cis_code encode(const struct encode *e, const node_t *node, const uint8_t
     case WASMTIME_COMPONENT_RESOURCE: {
         uint32_t rep;
         memcpy(&rep, from, sizeof rep);
-        return cis_val_set_own(e->guest, out, node->resource, rep, e->err);
+        return cis_val_set_own(e->guest, out, node->resource->kind, rep, e->err);
     }
     case WASMTIME_COMPONENT_LIST:
         return encode_list(e, node, from, out);

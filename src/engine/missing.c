@@ -5,6 +5,7 @@
 #include "engine/tape_component.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
+#define RESOURCES_MAX 1000u /* of one component: each new one is compared with all */
 
 static cis_code never_called(cis_guest *guest, const cis_val *args, cis_val *result,
                              struct cis_error *err)
@@ -19,7 +20,7 @@ const struct cis_ifacefn cis_ifacefn_missing = {.interface = "",
                                                 .handler = never_called,
                                                 .params = "",
                                                 .doc = "an import that nobody provides"};
-static const struct cis_iface_resource unknown = {
+const struct cis_iface_resource cis_resource_unknown = {
     .package = "", .name = "", .kind = CIS_KIND_UNKNOWN};
 
 cis_code cis_missing_row(struct cis_str interface, struct cis_str name, struct cis_str type,
@@ -81,6 +82,9 @@ wasmtime_error_t *cis_missing_trampoline(void *env, wasmtime_context_t *context,
 cis_code cis_missing_note(struct cis_missing *m, const wasmtime_component_resource_type_t *type,
                           const struct cis_iface_resource *resource, struct cis_error *err)
 {
+    if (m->n == RESOURCES_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "imports more than %u resources", RESOURCES_MAX);
+    }
     if (m->n == m->cap) {
         size_t cap = m->cap != 0 ? 2 * m->cap : 16;
         struct cis_missing_resource *more = cis_realloc(m->at, cap * sizeof *more);
@@ -103,7 +107,7 @@ const struct cis_iface_resource *cis_missing_find(const struct cis_missing *m,
             return m->at[i].resource;
         }
     }
-    return &unknown;
+    return NULL;
 }
 
 void cis_missing_done(struct cis_missing *m)

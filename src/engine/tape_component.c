@@ -206,10 +206,12 @@ static cis_code play_typed(cis_guest *guest, const struct cis_bound_iface *bound
     return play_left(guest, bound);
 }
 
-static cis_code take(cis_guest *guest, cis_val *val, struct cis_error *err)
+static cis_code take(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
+                     struct cis_error *err)
 {
     uint32_t kind;
     bool owned;
+    (void)bound;
     return cis_val_take_resource(guest, val, &kind, &owned, err);
 }
 
@@ -234,7 +236,7 @@ static cis_code play_values(cis_guest *guest, const struct cis_bound_iface *boun
     struct cis_error err = {0};
     CIS_TRY(play_enter(guest, bound));
     for (size_t i = 0; i < nargs; i++) {
-        if (cis_val_each_resource(guest, cis_val_nth_mut(args, i), take, &err) != CIS_OK) {
+        if (cis_val_each_resource(guest, bound, cis_val_nth_mut(args, i), take, &err) != CIS_OK) {
             return cis_tape_fail(guest, &err);
         }
     }

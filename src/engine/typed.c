@@ -8,6 +8,7 @@
 SAME(sizeof(struct cis_typed), sizeof(struct cis_glue_arg));
 SAME(offsetof(struct cis_typed, bytes), offsetof(struct cis_glue_arg, span));
 SAME(offsetof(struct cis_typed, reps), offsetof(struct cis_glue_arg, reps));
+SAME(offsetof(struct cis_typed, kind), offsetof(struct cis_glue_arg, kind));
 SAME(sizeof(struct cis_pair), sizeof(struct cis_glue_pair));
 SAME(sizeof(struct cis_answer), sizeof(struct cis_glue_out));
 SAME(offsetof(struct cis_answer, n), offsetof(struct cis_glue_out, n));
@@ -63,6 +64,28 @@ static cis_code perform(cis_guest *guest, const struct cis_bound_iface *bound,
     return guest->end.code;
 }
 
+/* The engine lends a function with a shape handles of any kind: what it was linked for is looked at
+ * here. */
+static bool handles_fit(cis_guest *guest, const struct cis_bound_iface *bound,
+                        const struct cis_typed *args)
+{
+    size_t k = 0;
+    bool fit = true;
+    for (size_t i = 0; i < bound->nargs && fit; i++) {
+        const struct cis_typed *arg = &args[i];
+        if (arg->kind == 0) {
+            continue;
+        }
+        const struct cis_iface_resource *as = k < bound->nof ? bound->of[k++] : NULL;
+        fit = as != NULL &&
+              (arg->reps != NULL || cis_handle_fits(guest, as, arg->kind, (uint32_t)arg->n));
+        for (size_t j = 0; fit && arg->reps != NULL && j < arg->nitems; j++) {
+            fit = cis_handle_fits(guest, as, arg->kind, arg->reps[j]);
+        }
+    }
+    return fit;
+}
+
 bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args,
                           struct cis_glue_out *out)
 {
@@ -71,6 +94,9 @@ bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args
     struct cis_answer *answer = (struct cis_answer *)out;
     uint64_t start = guest->trace_iface != NULL ? cis_clock_mono_ns() : 0;
     const struct cis_typed *in = (const struct cis_typed *)args;
+    if (!cis_tape_playing(guest) && !handles_fit(guest, bound, in)) {
+        return cis_handle_refuse(guest, bound->row) == CIS_OK;
+    }
     cis_code code = __builtin_expect(guest->tape != NULL, 0)
                         ? cis_tape_typed(guest, bound, in, answer, perform)
                         : perform(guest, bound, in, answer);

@@ -1,4 +1,5 @@
-/* Component types as text, so that types are compared as strings and shown in messages. */
+/* Component types as text: how the types of rows are written (typematch.c compares by it), those of
+ * exports are compared, and both are shown. */
 #include "base/mem.h"
 #include "engine/component_in.h"
 
@@ -141,10 +142,15 @@ static void one_inside(struct writer *w, const char *what, wasmtime_component_va
     cis_buf_byte(w->out, '>');
 }
 
-static void text_of(struct writer *w, const wasmtime_component_valtype_t *type)
+const char *cis_type_simple(uint8_t kind)
 {
     static const char *const simple[] = {"bool", "s8",  "s16", "s32", "s64",  "u8",    "u16",
                                          "u32",  "u64", "f32", "f64", "char", "string"};
+    return kind < sizeof simple / sizeof *simple ? simple[kind] : NULL;
+}
+
+static void text_of(struct writer *w, const wasmtime_component_valtype_t *type)
+{
     wasmtime_component_valtype_t in;
     if (w->depth > DEPTH_MAX) {
         w->out->failed = w->out->failed != CIS_OK ? w->out->failed : CIS_E_LIMIT;
@@ -186,7 +192,7 @@ static void text_of(struct writer *w, const wasmtime_component_valtype_t *type)
     default:
         /* What no table has (streams, futures, maps) need not be told apart. */
         cis_buf_text(w->out,
-                     type->kind < sizeof simple / sizeof *simple ? simple[type->kind] : "?");
+                     cis_type_simple(type->kind) != NULL ? cis_type_simple(type->kind) : "?");
         break;
     }
 }

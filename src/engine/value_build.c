@@ -290,16 +290,16 @@ cis_code cis_val_drop_resource(cis_guest *guest, cis_val *val, struct cis_error 
     return e == NULL ? CIS_OK : failed(e, "a resource cannot be dropped", err);
 }
 
-cis_code cis_val_each_resource(cis_guest *guest, cis_val *val, cis_val_act *act,
-                               struct cis_error *err)
+cis_code cis_val_each_resource(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
+                               cis_val_act *act, struct cis_error *err)
 {
     val_t *v = inout(val);
     cis_val *inner = cis_val_inner_mut(val);
     if (v->kind == WASMTIME_COMPONENT_RESOURCE) {
-        return act(guest, val, err);
+        return act(guest, bound, val, err);
     }
     if (inner != NULL) {
-        return cis_val_each_resource(guest, inner, act, err);
+        return cis_val_each_resource(guest, bound, inner, act, err);
     }
     size_t n = v->kind == WASMTIME_COMPONENT_FLAGS ? 0 : cis_val_len(val);
     if (v->kind == WASMTIME_COMPONENT_LIST && n != 0 &&
@@ -307,7 +307,7 @@ cis_code cis_val_each_resource(cis_guest *guest, cis_val *val, cis_val_act *act,
         return CIS_OK; /* bytes hold nothing */
     }
     for (size_t i = 0; i < n; i++) {
-        CIS_TRY(cis_val_each_resource(guest, cis_val_item(val, i), act, err));
+        CIS_TRY(cis_val_each_resource(guest, bound, cis_val_item(val, i), act, err));
     }
     return CIS_OK;
 }

@@ -52,6 +52,12 @@ struct cis_lib_object *cis_lib_object_at(cis_guest *guest, uint32_t rep)
     return e != NULL && rep != 0 && rep < e->n && e->at[rep].type != NULL ? &e->at[rep] : NULL;
 }
 
+bool cis_lib_object_is(cis_guest *guest, uint32_t kind, uint32_t rep)
+{
+    const struct cis_lib_object *o = cis_lib_object_at(guest, rep);
+    return o != NULL && o->type->row.kind == kind;
+}
+
 void cis_lib_object_forget(cis_guest *guest, uint32_t rep)
 {
     struct cis_lib_embedder *e = of(guest);

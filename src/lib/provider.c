@@ -8,6 +8,7 @@
 
 #define ITEMS_MAX 4096u /* interfaces, functions or resources of one provider */
 static atomic_uint last_kind = CIS_LIB_FIRST_KIND;
+static atomic_ullong last_set;
 
 cis_code cis_provider_new(cis_provider **out_provider, struct cis_error *err)
 {
@@ -139,7 +140,9 @@ void cis_provider_resource(cis_provider *p, const char *name, cis_wit_drop *drop
     r->row = (struct cis_iface_resource){.package = in->text,
                                          .name = copy(p, name),
                                          .kind = atomic_fetch_add(&last_kind, 1),
-                                         .drop = cis_lib_object_drop};
+                                         .drop = cis_lib_object_drop,
+                                         .is = cis_lib_object_is};
+    r->provider = p;
     r->interface = in;
     r->drop = drop;
     r->self = self;
@@ -199,10 +202,11 @@ void cis_provider_function(cis_provider *p, const char *name, const char *type,
 }
 
 const struct cis_lib_resource *cis_lib_resource_of(const cis_provider *p, struct cis_str interface,
-                                                   struct cis_str name)
+                                                   struct cis_str name, bool *out_own)
 {
     struct cis_str version, path = cis_iface_version(interface, &version), rest = path, package;
     const struct cis_lib_resource *used = NULL;
+    *out_own = false;
     cis_str_split(&rest, '/', &package);
     for (size_t i = 0; i < p->nresources; i++) {
         const struct cis_lib_resource *r = p->resources[i];
@@ -211,6 +215,7 @@ const struct cis_lib_resource *cis_lib_resource_of(const cis_provider *p, struct
             continue;
         }
         if (cis_str_eq(path, r->interface->path)) {
+            *out_own = true;
             return r;
         }
         cis_str_split(&own, '/', &own_package);
@@ -259,13 +264,17 @@ static const struct cis_iface_resource *set_resource(void *self, struct cis_str 
                                                      struct cis_str name)
 {
     const struct cis_lib_set *set = self;
+    const struct cis_lib_resource *used = NULL;
     for (size_t i = 0; i < set->n; i++) {
-        const struct cis_lib_resource *r = cis_lib_resource_of(set->at[i], interface, name);
-        if (r != NULL) {
+        bool own;
+        const struct cis_lib_resource *r = cis_lib_resource_of(set->at[i], interface, name, &own);
+        if (own) { /* what the interface itself has comes before what another one of its package
+                    * has, whichever provider that is of */
             return &r->row;
         }
+        used = used == NULL ? r : used;
     }
-    return NULL;
+    return used != NULL ? &used->row : NULL;
 }
 
 struct cis_iface_provider cis_lib_set_provider(struct cis_lib_set *set)
@@ -273,6 +282,7 @@ struct cis_iface_provider cis_lib_set_provider(struct cis_lib_set *set)
     return (struct cis_iface_provider){.function = set_function,
                                        .resource = set_resource,
                                        .self = set,
+                                       .id = set->id,
                                        .owner = set,
                                        .ref = set_ref,
                                        .unref = set_unref,
@@ -315,6 +325,7 @@ cis_code cis_lib_set_add(struct cis_lib_set **inout_set, cis_provider *provider,
         return cis_fail(err, CIS_E_NOMEM, "provider: out of memory");
     }
     atomic_init(&set->refs, 1);
+    set->id = atomic_fetch_add(&last_set, 1) + 1;
     for (; old != NULL && set->n < old->n; set->n++) {
         set->at[set->n] = old->at[set->n];
     }

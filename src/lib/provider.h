@@ -29,6 +29,7 @@ struct cis_lib_function {
 
 struct cis_lib_resource {
     struct cis_iface_resource row;
+    const cis_provider *provider;
     const struct cis_lib_interface *interface;
     cis_wit_drop *drop;
     void *self;
@@ -46,6 +47,7 @@ struct cis_provider {
 /* The providers of one run, counted: programs that were linked with them keep them. */
 struct cis_lib_set {
     atomic_uint refs;
+    uint64_t id; /* never used twice in a process */
     size_t n;
     cis_provider *at[CIS_LIB_PROVIDERS_MAX];
 };
@@ -56,9 +58,11 @@ struct cis_iface_provider cis_lib_set_provider(struct cis_lib_set *set);
 cis_code cis_lib_set_add(struct cis_lib_set **inout_set, cis_provider *provider,
                          const char *without, uint32_t wasi, struct cis_error *err);
 void cis_lib_set_unref(struct cis_lib_set *set);
-/* The resource that a function of this interface calls so. */
+/* The resource that a function of this interface calls so; *out_own: it is the interface's, not one
+ * of another of its package. */
 const struct cis_lib_resource *cis_lib_resource_of(const cis_provider *provider,
-                                                   struct cis_str interface, struct cis_str name);
+                                                   struct cis_str interface, struct cis_str name,
+                                                   bool *out_own);
 
 /* ---- objects of a run ---- */
 /* What handles of the guest stand for. One run, one thread. */
@@ -86,6 +90,7 @@ void cis_lib_objects_settle(cis_guest *guest);
 void cis_lib_embedder_done(struct cis_lib_embedder *embedder);
 /* Callbacks of a resource's row. */
 void cis_lib_object_drop(cis_guest *guest, uint32_t rep);
+bool cis_lib_object_is(cis_guest *guest, uint32_t kind, uint32_t rep);
 void cis_lib_object_given(cis_guest *guest, uint32_t kind, uint32_t rep);
 
 /* wit.c: the handler of every function. */

@@ -158,18 +158,26 @@ bool cis_wit_is_ok(const cis_wit *result)
     return result != NULL && cis_val_is_ok(in(result));
 }
 
+/* What one provider made, another does not get: it would take it for something of its own. */
+static struct cis_lib_object *object_of(const cis_wit_call *call, const cis_wit *value)
+{
+    struct cis_lib_object *o =
+        value != NULL ? cis_lib_object_at(call->guest, cis_val_rep(in(value))) : NULL;
+    bool foreign =
+        o != NULL && call->function != NULL && call->function->provider != o->type->provider;
+    return o != NULL && !foreign && !o->taken ? o : NULL;
+}
+
 void *cis_wit_object(const cis_wit_call *call, const cis_wit *value)
 {
-    const struct cis_lib_object *o =
-        value != NULL ? cis_lib_object_at(call->guest, cis_val_rep(in(value))) : NULL;
-    return o != NULL && !o->taken ? o->object : NULL;
+    const struct cis_lib_object *o = object_of(call, value);
+    return o != NULL ? o->object : NULL;
 }
 
 void *cis_wit_take(cis_wit_call *call, const cis_wit *value)
 {
-    struct cis_lib_object *o =
-        value != NULL ? cis_lib_object_at(call->guest, cis_val_rep(in(value))) : NULL;
-    if (o == NULL || !o->given || o->taken) {
+    struct cis_lib_object *o = object_of(call, value);
+    if (o == NULL || !o->given) {
         return NULL;
     }
     o->taken = true;
@@ -362,10 +370,11 @@ cis_wit *cis_wit_item(cis_wit_call *call, cis_wit *value, size_t i)
 void cis_wit_set_object(cis_wit_call *call, cis_wit *out, const char *resource, void *object)
 {
     const struct cis_lib_function *f = call->function;
+    bool own;
     const struct cis_lib_resource *type =
-        f != NULL
-            ? cis_lib_resource_of(f->provider, cis_str_of(f->interface->text), cis_str_of(resource))
-            : NULL;
+        f != NULL ? cis_lib_resource_of(f->provider, cis_str_of(f->interface->text),
+                                        cis_str_of(resource), &own)
+                  : NULL;
     struct cis_error why;
     uint32_t rep = 0;
     cis_code code;

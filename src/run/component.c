@@ -113,8 +113,19 @@ cis_code cis_run_check_package(const char *package, struct cis_error *err)
                     cis_buf_cstr(&names));
 }
 
-cis_code cis_run_component_link(const struct cis_run_request *request, cis_program **out_program,
-                                struct cis_error *err)
+/* All that function and resource above look at. */
+static uint64_t provider_id(const struct cis_run_program *p)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1024);
+    uint64_t more = p->interfaces != NULL ? p->interfaces->id : 0;
+    cis_buf_printf(&text, "run %u %d %llu %s", p->wasi, p->trap_unknown_imports,
+                   (unsigned long long)more, p->without != NULL ? p->without : "");
+    bool whole = text.failed == CIS_OK && (p->interfaces == NULL || more != 0);
+    return whole ? cis_iface_provider_id(cis_buf_view(&text)) : 0;
+}
+
+cis_code cis_run_component_link(const struct cis_run_request *request, const struct cis_stop *stop,
+                                cis_program **out_program, struct cis_error *err)
 {
     const struct cis_iface_provider *more = request->program->interfaces;
     struct cis_iface_provider provider = {.function = function,
@@ -122,6 +133,7 @@ cis_code cis_run_component_link(const struct cis_run_request *request, cis_progr
                                           .self = (void *)(uintptr_t)request->program,
                                           .off = off,
                                           .trap_unknown = request->program->trap_unknown_imports};
+    provider.id = provider_id(request->program);
     if (more != NULL) {
         provider.owner = more->owner;
         provider.ref = more->ref;
@@ -138,7 +150,7 @@ cis_code cis_run_component_link(const struct cis_run_request *request, cis_progr
                             CIS_STR_ARG(name));
         }
     }
-    return cis_component_link(request->image, &provider, out_program, err);
+    return cis_component_link(request->image, &provider, stop, out_program, err);
 }
 
 cis_code cis_run_component_entry(const struct cis_run_request *request, struct cis_str *out,

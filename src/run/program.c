@@ -45,11 +45,11 @@ static const struct cis_hostfn *resolve(void *self, const struct cis_extern *imp
     return row == NULL && *trap ? &cis_hostfn_missing : row;
 }
 
-cis_code cis_run_program_link(const struct cis_run_request *request, cis_program **out_program,
-                              struct cis_error *err)
+cis_code cis_run_program_link(const struct cis_run_request *request, const struct cis_stop *stop,
+                              cis_program **out_program, struct cis_error *err)
 {
     if (cis_image_info(request->image)->component) {
-        return cis_run_component_link(request, out_program, err);
+        return cis_run_component_link(request, stop, out_program, err);
     }
     bool trap = request->program->trap_unknown_imports;
     return cis_program_link(request->image, resolve, &trap, out_program, err);

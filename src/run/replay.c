@@ -41,14 +41,14 @@ static const struct cis_iface_resource *resource(void *self, struct cis_str inte
                          : skills->resource(skills->self, interface, name);
 }
 
-static cis_code link(const struct cis_tape_head *head, cis_image *image, cis_program **out,
-                     struct cis_error *err)
+static cis_code link(const struct cis_tape_head *head, cis_image *image,
+                     const struct cis_stop *stop, cis_program **out, struct cis_error *err)
 {
     const struct cis_iface_provider provider = {.function = function,
                                                 .resource = resource,
                                                 .self = (void *)(uintptr_t)head,
                                                 .recorded = true};
-    return head->component ? cis_component_link(image, &provider, out, err)
+    return head->component ? cis_component_link(image, &provider, stop, out, err)
                            : cis_program_link_tape(image, resolve, NULL, out, err);
 }
 
@@ -88,7 +88,7 @@ cis_code cis_run_replay(const struct cis_replay_request *r, struct cis_tape_outc
     cis_image *image = NULL;
     cis_program *program = NULL;
     CIS_TRY(load(r, &image, err));
-    cis_code code = link(cis_tape_head(r->tape), image, &program, err);
+    cis_code code = link(cis_tape_head(r->tape), image, &r->stop, &program, err);
     if (code == CIS_OK) {
         struct cis_replay_request mine = *r;
         struct cis_tape_player player = {

@@ -138,12 +138,12 @@ static cis_code link(cis_session *s, struct cis_error *err)
     const struct cis_run_request *r = &s->request;
     struct cis_str entry;
     if (r->program == NULL) {
-        return cis_skillabi_link(r->image, &r->abi, &s->program, err);
+        return cis_skillabi_link(r->image, &r->abi, &s->stop, &s->program, err);
     }
     if (!r->program->no_entry) {
         CIS_TRY(cis_run_program_entry(r, &entry, err));
     }
-    return cis_run_program_link(r, &s->program, err);
+    return cis_run_program_link(r, &s->stop, &s->program, err);
 }
 
 void cis_session_pause(void *session)

@@ -109,7 +109,8 @@ cis_code cis_abi_component_plan(const struct cis_image_info *info,
                                 const struct cis_skillabi_options *options,
                                 struct cis_skillabi_plan *plan, struct cis_error *err);
 cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_options *options,
-                                cis_program **out_program, struct cis_error *err);
+                                const struct cis_stop *stop, cis_program **out_program,
+                                struct cis_error *err);
 /* "; exports: memory, add, …" as far as it fits, then how many more (entry.c). */
 void cis_abi_list_exports(const struct cis_image_info *info, struct cis_buf *out);
 /* {"success":…,"code":…,"skill":… without the closing brace (answer.c). */

@@ -184,7 +184,8 @@ cis_code cis_abi_component_plan(const struct cis_image_info *info,
 }
 
 cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_options *options,
-                                cis_program **out_program, struct cis_error *err)
+                                const struct cis_stop *stop, cis_program **out_program,
+                                struct cis_error *err)
 {
     struct cis_skillabi_plan plan = {.allocator = ""};
     CIS_TRY(cis_abi_component_plan(cis_image_info(image), options, &plan, err));
@@ -201,9 +202,14 @@ cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_opti
     if (options != NULL) {
         which = (struct which){options->no_wasi, options->wasi};
     }
-    const struct cis_iface_provider provider = {
-        .function = resolve, .resource = resource, .self = &which, .off = off};
-    return cis_component_link(image, &provider, out_program, err);
+    char id[48];
+    snprintf(id, sizeof id, "skill %d %u", which.none, which.features);
+    const struct cis_iface_provider provider = {.function = resolve,
+                                                .resource = resource,
+                                                .self = &which,
+                                                .off = off,
+                                                .id = cis_iface_provider_id(cis_str_of(id))};
+    return cis_component_link(image, &provider, stop, out_program, err);
 }
 
 /* ---- the call ---- */

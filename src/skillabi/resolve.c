@@ -169,11 +169,12 @@ static const struct cis_hostfn *resolve(void *self, const struct cis_extern *imp
 }
 
 cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *options,
-                           cis_program **out_program, struct cis_error *err)
+                           const struct cis_stop *stop, cis_program **out_program,
+                           struct cis_error *err)
 {
     const struct cis_image_info *info = cis_image_info(image);
     if (info->component) {
-        return cis_abi_component_link(image, options, out_program, err);
+        return cis_abi_component_link(image, options, stop, out_program, err);
     }
     struct cis_abi_choice choice;
     CIS_TRY(cis_abi_choose(info, options, &choice, err));

@@ -48,9 +48,11 @@ cis_code cis_skillabi_plan(const struct cis_image_info *info,
 /* All that a component of a skill may import: cis:skill and WASI 0.2, its unstable parts too. For
  * replays, which call none of it. */
 extern const struct cis_iface_provider cis_skillabi_provider;
-/* Binds the image to the rows chosen by the plan's rules. */
+/* Binds the image to the rows chosen by the plan's rules. stop (may be NULL) as for
+ * cis_component_link. */
 cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *options,
-                           cis_program **out_program, struct cis_error *err);
+                           const struct cis_stop *stop, cis_program **out_program,
+                           struct cis_error *err);
 
 /* What a reactor needs before its exports may be called: _initialize, once. cis_skillabi_run does
  * it; who calls exports by cis_guest_call does it first. */

@@ -423,7 +423,7 @@ static void components_are_loaded_and_linked_as_components_only(void **state)
     assert_ok(cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
     static const struct cis_iface_provider nothing;
     assert_fails(CIS_E_UNSUPPORTED, "t.wasm: is a core module, not a component",
-                 cis_component_link(image, &nothing, &program, err));
+                 cis_component_link(image, &nothing, NULL, &program, err));
     cis_image_unref(image);
     cis_engine_close(engine);
 }

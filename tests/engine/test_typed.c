@@ -83,16 +83,20 @@ static void drop_error(cis_guest *guest, uint32_t rep)
     host.errors--;
 }
 
-#define ROW(n, s, h, d)                                                                            \
+#define ROW(n, t, s, h, d)                                                                         \
     {                                                                                              \
-        .interface = "t:t/io", .name = (n), .type = "shape", .shape = (s), .typed = (h),           \
-        .denied = (d)                                                                              \
+        .interface = "t:t/io", .name = (n), .type = (t), .shape = (s), .typed = (h), .denied = (d) \
     }
-static struct cis_ifacefn rows[] = {ROW("open", CIS_SHAPE_MAKE, h_open, -1),
-                                    ROW("[method]stream.read", CIS_SHAPE_READ, h_read, 1),
-                                    ROW("[method]stream.write", CIS_SHAPE_WRITE, h_write, 1)};
-static const struct cis_iface_resource resources[] = {{"t:", "error", KIND_ERROR, drop_error},
-                                                      {"t:", "stream", KIND_STREAM, drop_stream}};
+#define OR_ERROR ", variant{last-operation-failed(own<error>),closed}>"
+static struct cis_ifacefn rows[] = {
+    ROW("open", "func(u64) -> own<stream>", CIS_SHAPE_MAKE, h_open, -1),
+    ROW("[method]stream.read", "func(borrow<stream>, u64) -> result<list<u8>" OR_ERROR,
+        CIS_SHAPE_READ, h_read, 1),
+    ROW("[method]stream.write", "func(borrow<stream>, list<u8>) -> result<_" OR_ERROR,
+        CIS_SHAPE_WRITE, h_write, 1)};
+static const struct cis_iface_resource resources[] = {
+    {"t:", "error", KIND_ERROR, drop_error, NULL},
+    {"t:", "stream", KIND_STREAM, drop_stream, NULL}};
 
 static const struct cis_ifacefn *find_row(void *self, struct cis_str interface, struct cis_str name)
 {
@@ -184,7 +188,7 @@ static cis_code link_guest(struct fixture *f, const struct cis_iface_provider *p
         snprintf(text, sizeof text, "%s(; %d ;)", GUEST, serial++);
         assert_ok(cis_image_load(f->engine, cis_bytes_of(text, strlen(text)), &o, &f->image, err));
     }
-    return cis_component_link(f->image, provider, out, why);
+    return cis_component_link(f->image, provider, NULL, out, why);
 }
 
 static cis_guest *guest_new(struct fixture *f, uint32_t grants)
@@ -347,7 +351,7 @@ static bool pooled(struct fixture *f, unsigned instances, unsigned own)
     cis_program *program = NULL;
     cis_guest *guest = NULL;
     assert_ok(cis_image_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
-    assert_ok(cis_component_link(image, &none, &program, err));
+    assert_ok(cis_component_link(image, &none, NULL, &program, err));
     assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
     bool in_pool = image->profile->pooled;
     struct cis_engine_stats s;
@@ -388,7 +392,7 @@ static void a_full_pool_of_components_has_room_for_all_their_instances(void **st
     cis_image *image = NULL;
     cis_program *program = NULL;
     assert_ok(cis_image_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
-    assert_ok(cis_component_link(image, &none, &program, err));
+    assert_ok(cis_component_link(image, &none, NULL, &program, err));
     uint32_t slots = image->profile->pool_slots;
     assert_in_range(slots, 1, 64);
     cis_guest *guests[64];
@@ -450,7 +454,7 @@ static void slots_of_components_show_nothing_of_the_one_before(void **state)
     cis_guest *guest = NULL;
     assert_ok(
         cis_image_load(f->engine, cis_bytes_of(text, sizeof text - 1), &options, &f->image, err));
-    assert_ok(cis_component_link(f->image, &none, &program, err));
+    assert_ok(cis_component_link(f->image, &none, NULL, &program, err));
     for (int round = 0; round < 20; round++) {
         assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
         assert_int_equal(ask(guest, "foreign"), 1); /* its own three bytes */

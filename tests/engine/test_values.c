@@ -404,7 +404,7 @@ static struct cis_ifacefn rows[][2] = {
     ROW("all", "func(" ALL ") -> " ALL, -1, v_all, v_none, s_all, struct all, struct all),
 };
 enum { MAKE, GET, TAKE, PAIR, MANY, SUM, EVERY, ROWS };
-static const struct cis_iface_resource resource = {"t:", "thing", KIND_THING, drop_thing};
+static const struct cis_iface_resource resource = {"t:", "thing", KIND_THING, drop_thing, NULL};
 
 static const struct cis_ifacefn *find_row(void *self, struct cis_str interface, struct cis_str name)
 {
@@ -534,7 +534,7 @@ static cis_code link_guest(struct fixture *f, cis_program **out, struct cis_erro
     f->image = NULL;
     snprintf(text, sizeof text, "%s(; %d ;)", GUEST, serial++);
     assert_ok(cis_image_load(f->engine, cis_bytes_of(text, strlen(text)), &o, &f->image, err));
-    return cis_component_link(f->image, &provider, out, why);
+    return cis_component_link(f->image, &provider, NULL, out, why);
 }
 
 static cis_guest *guest_new(struct fixture *f, uint32_t grants, uint64_t host_bytes)

@@ -49,7 +49,7 @@ static void link_one(cis_image *image, bool trap, bool recorded)
         .function = function, .resource = resource, .trap_unknown = trap, .recorded = recorded};
     struct cis_error err = {0};
     cis_program *program = NULL;
-    judge(cis_component_link(image, &provider, &program, &err), &err);
+    judge(cis_component_link(image, &provider, NULL, &program, &err), &err);
     cis_program_unref(program);
 }
 

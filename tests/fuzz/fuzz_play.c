@@ -57,7 +57,7 @@ static void load(struct fixed *f, const char *path, bool core)
     require(!core || cis_component_make(cis_buf_bytes(&file), (struct cis_bytes){0}, &options,
                                         &f->bytes, NULL) == CIS_OK);
     require(cis_image_load(engine, cis_buf_bytes(&f->bytes), &options, &image, NULL) == CIS_OK);
-    require(cis_component_link(image, &cis_skillabi_provider, &f->program, NULL) == CIS_OK);
+    require(cis_component_link(image, &cis_skillabi_provider, NULL, &f->program, NULL) == CIS_OK);
     cis_image_unref(image);
 }
 

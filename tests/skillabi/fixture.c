@@ -240,7 +240,7 @@ cis_code abi_try(struct abi *a, struct cis_bytes wasm, const struct cis_skillabi
         .name = "test", .memory_limit = a->limits.memory_bytes, .stop = a->stop};
     struct cis_error *err = &a->err;
     CIS_TRY(cis_image_load(abi_engine(), wasm, &load, &a->image, err));
-    CIS_TRY(cis_skillabi_link(a->image, options, &a->program, err));
+    CIS_TRY(cis_skillabi_link(a->image, options, NULL, &a->program, err));
     CIS_TRY(cis_memory_view_new(a->host.services.memory, &a->host.call, &a->host.budget,
                                 &a->host.memory, err));
     const struct cis_guest_options o = {.limits = a->limits,

@@ -83,9 +83,9 @@ const struct cis_iface_table cis_corelibs_table = {"scheduler:core-libs", "0.1.0
                                                    sizeof rows / sizeof *rows};
 
 static const struct cis_iface_resource resources[] = {
-    {"scheduler:core-libs", "network", CORELIBS_NETWORK, NULL},
-    {"scheduler:core-libs", "tcp-socket", CORELIBS_TCP, corelibs_drop},
-    {"scheduler:core-libs", "udp-socket", CORELIBS_UDP, corelibs_drop},
+    {"scheduler:core-libs", "network", CORELIBS_NETWORK, NULL, corelibs_is},
+    {"scheduler:core-libs", "tcp-socket", CORELIBS_TCP, corelibs_drop, corelibs_is},
+    {"scheduler:core-libs", "udp-socket", CORELIBS_UDP, corelibs_drop, corelibs_is},
 };
 
 /* Is it an interface of these, in a version that we have? The name without it. */

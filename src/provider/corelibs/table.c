@@ -77,6 +77,17 @@ cis_sock *corelibs_at(cis_guest *guest, uint32_t rep)
     return cis_host_of(guest)->corelibs->at[rep].sock; /* a handle is never of nothing */
 }
 
+/* The network is nothing by itself. */
+bool corelibs_is(cis_guest *guest, uint32_t kind, uint32_t rep)
+{
+    const struct cis_corelibs *c = cis_host_of(guest)->corelibs;
+    if (kind == CORELIBS_NETWORK) {
+        return true;
+    }
+    return c != NULL && rep != 0 && rep < c->n && c->at[rep].sock != NULL &&
+           cis_sock_kind(c->at[rep].sock) == (kind == CORELIBS_TCP ? CIS_NET_TCP : CIS_NET_UDP);
+}
+
 void corelibs_drop(cis_guest *guest, uint32_t rep)
 {
     struct cis_corelibs *c = cis_host_of(guest)->corelibs;

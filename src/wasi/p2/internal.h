@@ -64,20 +64,19 @@ struct p2_thing {
     bool ended;   /* INPUT, OUTPUT over a source: closed, whatever the source says */
     uint32_t next_free;
     struct p2_source *source; /* a reference (source.h); NULL: none */
-    union {
-        int error;            /* ERROR: of Linux */
-        struct p2_file *file; /* INPUT, OUTPUT, DESCRIPTOR */
-        struct {              /* POLLABLE */
-            uint64_t at_ns;   /* on the host's monotonic clock; 0: always ready */
-            uint8_t stream;   /* number + 1 of a standard stream; 0: none */
-            bool writes;
-            uint8_t way; /* over a source: enum p2_way */
-        } poll;
-        struct p2_listing *listing; /* DIR_STREAM */
-        struct p2_fields *fields;
-        struct p2_message *message;      /* IN_REQUEST, OUT_REQUEST, OUT_RESPONSE */
-        struct p2_http_options *options; /* REQUEST_OPTIONS */
-    };
+    /* Side by side, not one over the other: what a kind does not have is 0. */
+    int error;            /* ERROR: of Linux */
+    struct p2_file *file; /* INPUT, OUTPUT, DESCRIPTOR */
+    struct {              /* POLLABLE */
+        uint64_t at_ns;   /* on the host's monotonic clock; 0: always ready */
+        uint8_t stream;   /* number + 1 of a standard stream; 0: none */
+        bool writes;
+        uint8_t way; /* over a source: enum p2_way */
+    } poll;
+    struct p2_listing *listing; /* DIR_STREAM */
+    struct p2_fields *fields;
+    struct p2_message *message;      /* IN_REQUEST, OUT_REQUEST, OUT_RESPONSE */
+    struct p2_http_options *options; /* REQUEST_OPTIONS */
     uint64_t offset;   /* INPUT, OUTPUT over a file; UDP_IN, UDP_OUT: which pair it is of; OUTPARAM:
                         * which request */
     uint64_t promised; /* OUTPUT, UDP_OUT: what check-write or check-send last allowed */
@@ -116,7 +115,9 @@ extern const struct cis_iface_table p2_timezone_table;
 /* table.c */
 /* The run's table, made at the first use. */
 cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err);
-/* The entry; a rep always names a live one: handles cannot be forged. */
+/* Is there an entry of this kind? The engine asks for every handle before a handler gets it. */
+bool p2_is(cis_guest *guest, uint32_t kind, uint32_t rep);
+/* The entry of a handle that a handler was given: of the kind that its row's type says. */
 struct p2_thing *p2_at(cis_guest *guest, uint64_t rep);
 /* A new entry, zeroed, valid until the next one is made. */
 cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint32_t *out_rep, struct p2_thing **out,

@@ -16,41 +16,50 @@
 #define IN(n, t, s, h, text) FREE(STREAMS, "[method]input-stream." n, t, s, h, text)
 #define OUT(n, t, s, h, text) FREE(STREAMS, "[method]output-stream." n, t, s, h, text)
 
+/* Types of WASI 0.2 as they are written out (engine/component.h). */
+#define OF(resource) "func(borrow<" resource ">"
+#define STREAM_ERROR "variant{last-operation-failed(own<error>),closed}"
+#define OR_CLOSED ", " STREAM_ERROR ">"
+#define IN_SELF OF("input-stream")
+#define OUT_SELF OF("output-stream")
+#define MOVES OUT_SELF ", borrow<input-stream>, u64) -> result<u64" OR_CLOSED
+
 static const struct cis_ifacefn io_rows[] = {
-    FREE(IO_ERROR, "[method]error.to-debug-string", "func() -> string", TEXT, p2_error_text,
+    FREE(IO_ERROR, "[method]error.to-debug-string", OF("error") ") -> string", TEXT, p2_error_text,
          "Name of an error, for people."),
-    FREE(IO_POLL, "[method]pollable.ready", "func() -> bool", BOOL, p2_poll_ready,
+    FREE(IO_POLL, "[method]pollable.ready", OF("pollable") ") -> bool", BOOL, p2_poll_ready,
          "Is it ready, without waiting?"),
-    FREE(IO_POLL, "[method]pollable.block", "func()", QUIET, p2_poll_block,
+    FREE(IO_POLL, "[method]pollable.block", OF("pollable") ")", QUIET, p2_poll_block,
          "Waits until it is ready."),
     FREE(IO_POLL, "poll", "func(list<borrow<pollable>>) -> list<u32>", POLL, p2_poll,
          "Waits until some of several are ready."),
-    IN("read", "func(u64) -> result<list<u8>, stream-error>", READ, p2_in_read,
+    IN("read", IN_SELF ", u64) -> result<list<u8>" OR_CLOSED, READ, p2_in_read,
        "What is there now."),
-    IN("blocking-read", "func(u64) -> result<list<u8>, stream-error>", READ, p2_in_blocking_read,
+    IN("blocking-read", IN_SELF ", u64) -> result<list<u8>" OR_CLOSED, READ, p2_in_blocking_read,
        "Waits for at least one byte."),
-    IN("skip", "func(u64) -> result<u64, stream-error>", SKIP, p2_in_skip, "Reads and forgets."),
-    IN("blocking-skip", "func(u64) -> result<u64, stream-error>", SKIP, p2_in_blocking_skip,
+    IN("skip", IN_SELF ", u64) -> result<u64" OR_CLOSED, SKIP, p2_in_skip, "Reads and forgets."),
+    IN("blocking-skip", IN_SELF ", u64) -> result<u64" OR_CLOSED, SKIP, p2_in_blocking_skip,
        "The same, with at least one byte."),
-    IN("subscribe", "func() -> pollable", CHILD, p2_in_subscribe, "Ready when it can be read."),
-    OUT("check-write", "func() -> result<u64, stream-error>", COUNT, p2_out_check,
+    IN("subscribe", IN_SELF ") -> own<pollable>", CHILD, p2_in_subscribe,
+       "Ready when it can be read."),
+    OUT("check-write", OUT_SELF ") -> result<u64" OR_CLOSED, COUNT, p2_out_check,
         "Bytes that the next write may have."),
-    OUT("write", "func(list<u8>) -> result<_, stream-error>", WRITE, p2_out_write,
+    OUT("write", OUT_SELF ", list<u8>) -> result<_" OR_CLOSED, WRITE, p2_out_write,
         "Writes what was permitted."),
-    OUT("blocking-write-and-flush", "func(list<u8>) -> result<_, stream-error>", WRITE,
+    OUT("blocking-write-and-flush", OUT_SELF ", list<u8>) -> result<_" OR_CLOSED, WRITE,
         p2_out_blocking_write, "Writes up to 4,096 bytes, waiting as needed."),
-    OUT("flush", "func() -> result<_, stream-error>", DONE, p2_out_flush, "Begins to flush."),
-    OUT("blocking-flush", "func() -> result<_, stream-error>", DONE, p2_out_blocking_flush,
+    OUT("flush", OUT_SELF ") -> result<_" OR_CLOSED, DONE, p2_out_flush, "Begins to flush."),
+    OUT("blocking-flush", OUT_SELF ") -> result<_" OR_CLOSED, DONE, p2_out_blocking_flush,
         "Waits until nothing is held back."),
-    OUT("subscribe", "func() -> pollable", CHILD, p2_out_subscribe, "Ready when it takes bytes."),
-    OUT("write-zeroes", "func(u64) -> result<_, stream-error>", ZEROES, p2_out_zeroes,
+    OUT("subscribe", OUT_SELF ") -> own<pollable>", CHILD, p2_out_subscribe,
+        "Ready when it takes bytes."),
+    OUT("write-zeroes", OUT_SELF ", u64) -> result<_" OR_CLOSED, ZEROES, p2_out_zeroes,
         "Writes zeros, as permitted."),
-    OUT("blocking-write-zeroes-and-flush", "func(u64) -> result<_, stream-error>", ZEROES,
+    OUT("blocking-write-zeroes-and-flush", OUT_SELF ", u64) -> result<_" OR_CLOSED, ZEROES,
         p2_out_blocking_zeroes, "Writes up to 4,096 zeros."),
-    OUT("splice", "func(borrow<input-stream>, u64) -> result<u64, stream-error>", SPLICE,
-        p2_out_splice, "Moves what is there from an input stream."),
-    OUT("blocking-splice", "func(borrow<input-stream>, u64) -> result<u64, stream-error>", SPLICE,
-        p2_out_blocking_splice, "The same, with at least one byte."),
+    OUT("splice", MOVES, SPLICE, p2_out_splice, "Moves what is there from an input stream."),
+    OUT("blocking-splice", MOVES, SPLICE, p2_out_blocking_splice,
+        "The same, with at least one byte."),
 };
 
 #define MONO "wasi:clocks/monotonic-clock"
@@ -59,9 +68,9 @@ static const struct cis_ifacefn io_rows[] = {
 static const struct cis_ifacefn clock_rows[] = {
     CLOCK(MONO, "now", "func() -> u64", U64, p2_mono_now, "Nanoseconds that only grow."),
     CLOCK(MONO, "resolution", "func() -> u64", U64, p2_mono_resolution, "Its smallest step."),
-    CLOCK(MONO, "subscribe-instant", "func(u64) -> pollable", MAKE, p2_mono_instant,
+    CLOCK(MONO, "subscribe-instant", "func(u64) -> own<pollable>", MAKE, p2_mono_instant,
           "Ready at a time of that clock."),
-    CLOCK(MONO, "subscribe-duration", "func(u64) -> pollable", MAKE, p2_mono_duration,
+    CLOCK(MONO, "subscribe-duration", "func(u64) -> own<pollable>", MAKE, p2_mono_duration,
           "Ready after so many nanoseconds."),
     CLOCK(WALL, "now", "func() -> " DATE, DATETIME, p2_wall_now, "Time since 1970."),
     CLOCK(WALL, "resolution", "func() -> " DATE, DATETIME, p2_wall_resolution,
@@ -91,76 +100,106 @@ static const struct cis_ifacefn cli_rows[] = {
     FREE("wasi:cli/exit", "exit", "func(result)", EXIT, p2_exit, "Ends the program: 0 or 1."),
     FREE("wasi:cli/exit", "exit-with-code", "func(u8)", EXIT_CODE, p2_exit_code,
          "Ends the program with a code."),
-    FREE("wasi:cli/stdin", "get-stdin", "func() -> input-stream", GET, p2_stdin, "Its stdin."),
-    FREE("wasi:cli/stdout", "get-stdout", "func() -> output-stream", GET, p2_stdout, "Its stdout."),
-    FREE("wasi:cli/stderr", "get-stderr", "func() -> output-stream", GET, p2_stderr, "Its stderr."),
-    FREE("wasi:cli/terminal-stdin", "get-terminal-stdin", "func() -> option<terminal-input>",
+    FREE("wasi:cli/stdin", "get-stdin", "func() -> own<input-stream>", GET, p2_stdin, "Its stdin."),
+    FREE("wasi:cli/stdout", "get-stdout", "func() -> own<output-stream>", GET, p2_stdout,
+         "Its stdout."),
+    FREE("wasi:cli/stderr", "get-stderr", "func() -> own<output-stream>", GET, p2_stderr,
+         "Its stderr."),
+    FREE("wasi:cli/terminal-stdin", "get-terminal-stdin", "func() -> option<own<terminal-input>>",
          GET_OPTION, p2_terminal_stdin, "Only when stdin is a terminal."),
-    FREE("wasi:cli/terminal-stdout", "get-terminal-stdout", "func() -> option<terminal-output>",
-         GET_OPTION, p2_terminal_stdout, "Only when stdout is a terminal."),
-    FREE("wasi:cli/terminal-stderr", "get-terminal-stderr", "func() -> option<terminal-output>",
-         GET_OPTION, p2_terminal_stderr, "Only when stderr is a terminal."),
+    FREE("wasi:cli/terminal-stdout", "get-terminal-stdout",
+         "func() -> option<own<terminal-output>>", GET_OPTION, p2_terminal_stdout,
+         "Only when stdout is a terminal."),
+    FREE("wasi:cli/terminal-stderr", "get-terminal-stderr",
+         "func() -> option<own<terminal-output>>", GET_OPTION, p2_terminal_stderr,
+         "Only when stderr is a terminal."),
 };
 
 #define TYPES "wasi:filesystem/types"
 #define FS(n, t, s, h, text) FREE(TYPES, "[method]descriptor." n, t, s, h, text)
-#define E ", error-code>"
+#define CODE                                                                                       \
+    "enum{access,would-block,already,bad-descriptor,busy,deadlock,quota,exist,file-too-large,"     \
+    "illegal-byte-sequence,in-progress,interrupted,invalid,io,is-directory,loop,too-many-links,"   \
+    "message-size,name-too-long,no-device,no-entry,no-lock,insufficient-memory,"                   \
+    "insufficient-space,not-directory,not-empty,not-recoverable,unsupported,no-tty,"               \
+    "no-such-device,overflow,not-permitted,pipe,read-only,invalid-seek,text-file-busy,"            \
+    "cross-device}"
+#define E ", " CODE ">"
+#define TYPE                                                                                       \
+    "enum{unknown,block-device,character-device,directory,fifo,symbolic-link,regular-file,socket}"
+#define TIME "option<" DATE ">"
+#define STAT                                                                                       \
+    "record{type:" TYPE ",link-count:u64,size:u64,data-access-timestamp:" TIME                     \
+    ",data-modification-timestamp:" TIME ",status-change-timestamp:" TIME "}"
+#define HASH "record{lower:u64,upper:u64}"
+#define NEW_TIME "variant{no-change,now,timestamp(" DATE ")}"
+#define ADVICE "enum{normal,sequential,random,will-need,dont-need,no-reuse}"
+#define PATH "flags{symlink-follow}, string"
+#define OPEN "flags{create,directory,exclusive,truncate}"
+#define FLAGS                                                                                      \
+    "flags{read,write,file-integrity-sync,data-integrity-sync,requested-write-sync,"               \
+    "mutate-directory}"
+#define SELF OF("descriptor")
+#define TO "borrow<descriptor>, string"
 static const struct cis_ifacefn fs_rows[] = {
-    FREE("wasi:filesystem/preopens", "get-directories", "func() -> list<tuple<descriptor,string>>",
-         GET_NAMED, p2_directories, "The directories that the run was given."),
-    FS("read-via-stream", "func(u64) -> result<input-stream" E, FILE_STREAM, p2_fs_read_stream,
-       "Reads from an offset on."),
-    FS("write-via-stream", "func(u64) -> result<output-stream" E, FILE_STREAM, p2_fs_write_stream,
-       "Writes from an offset on."),
-    FS("append-via-stream", "func() -> result<output-stream" E, FILE_CHILD, p2_fs_append_stream,
-       "Writes at the end, whatever it is then."),
-    FS("advise", "func(u64, u64, advice) -> result<_" E, FILE_ADVISE, p2_fs_advise,
+    FREE("wasi:filesystem/preopens", "get-directories",
+         "func() -> list<tuple<own<descriptor>,string>>", GET_NAMED, p2_directories,
+         "The directories that the run was given."),
+    FS("read-via-stream", SELF ", u64) -> result<own<input-stream>" E, FILE_STREAM,
+       p2_fs_read_stream, "Reads from an offset on."),
+    FS("write-via-stream", SELF ", u64) -> result<own<output-stream>" E, FILE_STREAM,
+       p2_fs_write_stream, "Writes from an offset on."),
+    FS("append-via-stream", SELF ") -> result<own<output-stream>" E, FILE_CHILD,
+       p2_fs_append_stream, "Writes at the end, whatever it is then."),
+    FS("advise", SELF ", u64, u64, " ADVICE ") -> result<_" E, FILE_ADVISE, p2_fs_advise,
        "Says how a file will be used."),
-    FS("sync-data", "func() -> result<_" E, FILE_DONE, p2_fs_sync_data,
+    FS("sync-data", SELF ") -> result<_" E, FILE_DONE, p2_fs_sync_data,
        "Writes data through to the store."),
-    FS("sync", "func() -> result<_" E, FILE_DONE, p2_fs_sync,
+    FS("sync", SELF ") -> result<_" E, FILE_DONE, p2_fs_sync,
        "Writes a file through to the store."),
-    FS("get-flags", "func() -> result<descriptor-flags" E, FILE_FLAGS, p2_fs_flags,
-       "How it was opened."),
-    FS("get-type", "func() -> result<descriptor-type" E, FILE_TYPE, p2_fs_type, "What it is."),
-    FS("set-size", "func(u64) -> result<_" E, FILE_SIZE, p2_fs_set_size, "Cuts or extends a file."),
-    FS("set-times", "func(new-timestamp, new-timestamp) -> result<_" E, FILE_TIMES, p2_fs_times,
+    FS("get-flags", SELF ") -> result<" FLAGS E, FILE_FLAGS, p2_fs_flags, "How it was opened."),
+    FS("get-type", SELF ") -> result<" TYPE E, FILE_TYPE, p2_fs_type, "What it is."),
+    FS("set-size", SELF ", u64) -> result<_" E, FILE_SIZE, p2_fs_set_size,
+       "Cuts or extends a file."),
+    FS("set-times", SELF ", " NEW_TIME ", " NEW_TIME ") -> result<_" E, FILE_TIMES, p2_fs_times,
        "Sets its times."),
-    FS("read", "func(u64, u64) -> result<tuple<list<u8>,bool>" E, FILE_READ, p2_fs_read,
+    FS("read", SELF ", u64, u64) -> result<tuple<list<u8>,bool>" E, FILE_READ, p2_fs_read,
        "Reads at an offset, at most 1 MiB a call."),
-    FS("write", "func(list<u8>, u64) -> result<u64" E, FILE_WRITE, p2_fs_write,
+    FS("write", SELF ", list<u8>, u64) -> result<u64" E, FILE_WRITE, p2_fs_write,
        "Writes at an offset."),
-    FS("read-directory", "func() -> result<directory-entry-stream" E, FILE_CHILD,
+    FS("read-directory", SELF ") -> result<own<directory-entry-stream>" E, FILE_CHILD,
        p2_fs_read_directory, "Its entries, as a stream."),
-    FS("create-directory-at", "func(string) -> result<_" E, FILE_PATH, p2_fs_mkdir,
+    FS("create-directory-at", SELF ", string) -> result<_" E, FILE_PATH, p2_fs_mkdir,
        "Makes a directory."),
-    FS("stat", "func() -> result<descriptor-stat" E, FILE_STAT, p2_fs_stat, "Its attributes."),
-    FS("stat-at", "func(path-flags, string) -> result<descriptor-stat" E, FILE_STAT_AT,
-       p2_fs_stat_at, "Attributes of a path."),
-    FS("set-times-at", "func(path-flags, string, new-timestamp, new-timestamp) -> result<_" E,
-       FILE_TIMES_AT, p2_fs_times_at, "Sets times of a path."),
-    FS("link-at", "func(path-flags, string, borrow<descriptor>, string) -> result<_" E, FILE_LINK,
-       p2_fs_link, "Makes a hard link."),
-    FS("open-at", "func(path-flags, string, open-flags, descriptor-flags) -> result<descriptor" E,
-       FILE_OPEN_AT, p2_fs_open, "Opens a path."),
-    FS("readlink-at", "func(string) -> result<string" E, FILE_READLINK, p2_fs_readlink,
+    FS("stat", SELF ") -> result<" STAT E, FILE_STAT, p2_fs_stat, "Its attributes."),
+    FS("stat-at", SELF ", " PATH ") -> result<" STAT E, FILE_STAT_AT, p2_fs_stat_at,
+       "Attributes of a path."),
+    FS("set-times-at", SELF ", " PATH ", " NEW_TIME ", " NEW_TIME ") -> result<_" E, FILE_TIMES_AT,
+       p2_fs_times_at, "Sets times of a path."),
+    FS("link-at", SELF ", " PATH ", " TO ") -> result<_" E, FILE_LINK, p2_fs_link,
+       "Makes a hard link."),
+    FS("open-at", SELF ", " PATH ", " OPEN ", " FLAGS ") -> result<own<descriptor>" E, FILE_OPEN_AT,
+       p2_fs_open, "Opens a path."),
+    FS("readlink-at", SELF ", string) -> result<string" E, FILE_READLINK, p2_fs_readlink,
        "Target of a symbolic link."),
-    FS("remove-directory-at", "func(string) -> result<_" E, FILE_PATH, p2_fs_rmdir,
+    FS("remove-directory-at", SELF ", string) -> result<_" E, FILE_PATH, p2_fs_rmdir,
        "Removes an empty directory."),
-    FS("rename-at", "func(string, borrow<descriptor>, string) -> result<_" E, FILE_RENAME,
-       p2_fs_rename, "Renames a path."),
-    FS("symlink-at", "func(string, string) -> result<_" E, FILE_SYMLINK, p2_fs_symlink,
+    FS("rename-at", SELF ", string, " TO ") -> result<_" E, FILE_RENAME, p2_fs_rename,
+       "Renames a path."),
+    FS("symlink-at", SELF ", string, string) -> result<_" E, FILE_SYMLINK, p2_fs_symlink,
        "Makes a symbolic link."),
-    FS("unlink-file-at", "func(string) -> result<_" E, FILE_PATH, p2_fs_unlink, "Removes a file."),
-    FS("is-same-object", "func(borrow<descriptor>) -> bool", SAME, p2_fs_same,
+    FS("unlink-file-at", SELF ", string) -> result<_" E, FILE_PATH, p2_fs_unlink,
+       "Removes a file."),
+    FS("is-same-object", SELF ", borrow<descriptor>) -> bool", SAME, p2_fs_same,
        "Do both name one file?"),
-    FS("metadata-hash", "func() -> result<metadata-hash-value" E, FILE_HASH, p2_fs_hash,
+    FS("metadata-hash", SELF ") -> result<" HASH E, FILE_HASH, p2_fs_hash,
        "Changes when the file does."),
-    FS("metadata-hash-at", "func(path-flags, string) -> result<metadata-hash-value" E, FILE_HASH_AT,
-       p2_fs_hash_at, "The same of a path."),
+    FS("metadata-hash-at", SELF ", " PATH ") -> result<" HASH E, FILE_HASH_AT, p2_fs_hash_at,
+       "The same of a path."),
     FREE(TYPES, "[method]directory-entry-stream.read-directory-entry",
-         "func() -> result<option<directory-entry>" E, FILE_ENTRY, p2_fs_entry, "The next entry."),
-    FREE(TYPES, "filesystem-error-code", "func(borrow<error>) -> option<error-code>", FILE_ERROR,
+         OF("directory-entry-stream") ") -> result<option<record{type:" TYPE ",name:string}>" E,
+         FILE_ENTRY, p2_fs_entry, "The next entry."),
+    FREE(TYPES, "filesystem-error-code", OF("error") ") -> option<" CODE ">", FILE_ERROR,
          p2_fs_error, "The code behind a stream's error."),
 };
 #undef E
@@ -179,34 +218,34 @@ static const struct cis_iface_table *const tables[] = {
     &p2_tcp_table, &p2_udp_table,  &p2_timezone_table};
 
 static const struct cis_iface_resource resources[] = {
-    {"wasi:", "error", P2_ERROR, p2_drop},
-    {"wasi:", "pollable", P2_POLLABLE, p2_drop},
-    {"wasi:", "input-stream", P2_INPUT, p2_drop},
-    {"wasi:", "output-stream", P2_OUTPUT, p2_drop},
-    {"wasi:", "descriptor", P2_DESCRIPTOR, p2_drop},
-    {"wasi:", "directory-entry-stream", P2_DIR_STREAM, p2_drop},
-    {"wasi:", "terminal-input", P2_TERMINAL_IN, p2_drop},
-    {"wasi:", "terminal-output", P2_TERMINAL_OUT, p2_drop},
-    {"wasi:", "io-error", P2_ERROR, p2_drop}, /* as wasi:http calls it */
-    {"wasi:", "fields", P2_FIELDS, p2_drop},
-    {"wasi:", "headers", P2_FIELDS, p2_drop},
-    {"wasi:", "trailers", P2_FIELDS, p2_drop},
-    {"wasi:", "incoming-request", P2_IN_REQUEST, p2_drop},
-    {"wasi:", "outgoing-request", P2_OUT_REQUEST, p2_drop},
-    {"wasi:", "request-options", P2_REQUEST_OPTIONS, p2_drop},
-    {"wasi:", "response-outparam", P2_OUTPARAM, p2_drop},
-    {"wasi:", "incoming-response", P2_IN_RESPONSE, p2_drop},
-    {"wasi:", "incoming-body", P2_IN_BODY, p2_drop},
-    {"wasi:", "future-trailers", P2_FUTURE_TRAILERS, p2_drop},
-    {"wasi:", "outgoing-response", P2_OUT_RESPONSE, p2_drop},
-    {"wasi:", "outgoing-body", P2_OUT_BODY, p2_drop},
-    {"wasi:", "future-incoming-response", P2_FUTURE_RESPONSE, p2_drop},
-    {"wasi:", "network", P2_NETWORK, p2_drop},
-    {"wasi:", "tcp-socket", P2_TCP, p2_drop},
-    {"wasi:", "udp-socket", P2_UDP, p2_drop},
-    {"wasi:", "incoming-datagram-stream", P2_UDP_IN, p2_drop},
-    {"wasi:", "outgoing-datagram-stream", P2_UDP_OUT, p2_drop},
-    {"wasi:", "resolve-address-stream", P2_LOOKUP, p2_drop},
+    {"wasi:", "error", P2_ERROR, p2_drop, p2_is},
+    {"wasi:", "pollable", P2_POLLABLE, p2_drop, p2_is},
+    {"wasi:", "input-stream", P2_INPUT, p2_drop, p2_is},
+    {"wasi:", "output-stream", P2_OUTPUT, p2_drop, p2_is},
+    {"wasi:", "descriptor", P2_DESCRIPTOR, p2_drop, p2_is},
+    {"wasi:", "directory-entry-stream", P2_DIR_STREAM, p2_drop, p2_is},
+    {"wasi:", "terminal-input", P2_TERMINAL_IN, p2_drop, p2_is},
+    {"wasi:", "terminal-output", P2_TERMINAL_OUT, p2_drop, p2_is},
+    {"wasi:", "io-error", P2_ERROR, p2_drop, p2_is}, /* as wasi:http calls it */
+    {"wasi:", "fields", P2_FIELDS, p2_drop, p2_is},
+    {"wasi:", "headers", P2_FIELDS, p2_drop, p2_is},
+    {"wasi:", "trailers", P2_FIELDS, p2_drop, p2_is},
+    {"wasi:", "incoming-request", P2_IN_REQUEST, p2_drop, p2_is},
+    {"wasi:", "outgoing-request", P2_OUT_REQUEST, p2_drop, p2_is},
+    {"wasi:", "request-options", P2_REQUEST_OPTIONS, p2_drop, p2_is},
+    {"wasi:", "response-outparam", P2_OUTPARAM, p2_drop, p2_is},
+    {"wasi:", "incoming-response", P2_IN_RESPONSE, p2_drop, p2_is},
+    {"wasi:", "incoming-body", P2_IN_BODY, p2_drop, p2_is},
+    {"wasi:", "future-trailers", P2_FUTURE_TRAILERS, p2_drop, p2_is},
+    {"wasi:", "outgoing-response", P2_OUT_RESPONSE, p2_drop, p2_is},
+    {"wasi:", "outgoing-body", P2_OUT_BODY, p2_drop, p2_is},
+    {"wasi:", "future-incoming-response", P2_FUTURE_RESPONSE, p2_drop, p2_is},
+    {"wasi:", "network", P2_NETWORK, p2_drop, p2_is},
+    {"wasi:", "tcp-socket", P2_TCP, p2_drop, p2_is},
+    {"wasi:", "udp-socket", P2_UDP, p2_drop, p2_is},
+    {"wasi:", "incoming-datagram-stream", P2_UDP_IN, p2_drop, p2_is},
+    {"wasi:", "outgoing-datagram-stream", P2_UDP_OUT, p2_drop, p2_is},
+    {"wasi:", "resolve-address-stream", P2_LOOKUP, p2_drop, p2_is},
 };
 
 const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n)

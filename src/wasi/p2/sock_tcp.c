@@ -144,7 +144,7 @@ cis_code p2_tcp_shutdown(cis_guest *guest, const void *args, void *result, struc
 #define SET_U64(n, h, text)                                                                        \
     {                                                                                              \
         .interface = TCP, .name = "[method]tcp-socket." n,                                         \
-        .type = "func(u64) -> result<_, error-code>", .shape = CIS_SHAPE_NET_U64, .typed = (h),    \
+        .type = "func(" SELF ", u64) -> result<_" ERR, .shape = CIS_SHAPE_NET_U64, .typed = (h),   \
         .denied = -1, .cost = 1, .params = "", .doc = (text)                                       \
     }
 
@@ -199,7 +199,7 @@ static const struct cis_ifacefn rows[] = {
     SET_U64("set-send-buffer-size", p2_sock_set_send, "Asks for another."),
     {.interface = TCP,
      .name = "[method]tcp-socket.subscribe",
-     .type = "func() -> pollable",
+     .type = "func(" SELF ") -> own<pollable>",
      .shape = CIS_SHAPE_CHILD,
      .typed = p2_source_subscribe,
      .denied = -1,

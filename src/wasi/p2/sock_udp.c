@@ -239,6 +239,8 @@ cis_code p2_udp_out_subscribe(cis_guest *guest, const struct cis_typed *args,
 
 #define UDP "wasi:sockets/udp"
 #define SELF "borrow<udp-socket>"
+#define IN "borrow<incoming-datagram-stream>"
+#define OUT "borrow<outgoing-datagram-stream>"
 #define ERR ", " P2_NET_ERROR ">"
 #define ROW(n, t, h, a, r, text)                                                                   \
     {                                                                                              \
@@ -280,25 +282,27 @@ static const struct cis_ifacefn rows[] = {
     ROW("set-unicast-hop-limit", "func(" SELF ", u8) -> result<_" ERR, p2_sock_set_hops,
         struct p2_self_u8, struct p2_net_done, "Sets it."),
     GET("receive-buffer-size", "u64", p2_net_u64, p2_sock_receive_size, "The kernel's buffer."),
-    SHAPED("udp-socket.set-receive-buffer-size", "func(u64) -> result<_, error-code>", NET_U64,
+    SHAPED("udp-socket.set-receive-buffer-size", "func(" SELF ", u64) -> result<_" ERR, NET_U64,
            p2_sock_set_receive, "Asks for another."),
     GET("send-buffer-size", "u64", p2_net_u64, p2_sock_send_size, "The kernel's buffer."),
-    SHAPED("udp-socket.set-send-buffer-size", "func(u64) -> result<_, error-code>", NET_U64,
+    SHAPED("udp-socket.set-send-buffer-size", "func(" SELF ", u64) -> result<_" ERR, NET_U64,
            p2_sock_set_send, "Asks for another."),
-    SHAPED("udp-socket.subscribe", "func() -> pollable", CHILD, p2_source_subscribe,
+    SHAPED("udp-socket.subscribe", "func(" SELF ") -> own<pollable>", CHILD, p2_source_subscribe,
            "Ready at once."),
     SHAPED("incoming-datagram-stream.receive",
-           "func(u64) -> result<list<incoming-datagram>, error-code>", NET_RECEIVE, p2_udp_receive,
-           "The datagrams that are there, at most 16."),
-    SHAPED("incoming-datagram-stream.subscribe", "func() -> pollable", CHILD, p2_udp_in_subscribe,
-           "Ready when there is one."),
-    SHAPED("outgoing-datagram-stream.check-send", "func() -> result<u64, error-code>", NET_COUNT,
+           "func(" IN ", u64) -> result<list<record{data:list<u8>,remote-address:" P2_NET_ADDRESS
+           "}>" ERR,
+           NET_RECEIVE, p2_udp_receive, "The datagrams that are there, at most 16."),
+    SHAPED("incoming-datagram-stream.subscribe", "func(" IN ") -> own<pollable>", CHILD,
+           p2_udp_in_subscribe, "Ready when there is one."),
+    SHAPED("outgoing-datagram-stream.check-send", "func(" OUT ") -> result<u64" ERR, NET_COUNT,
            p2_udp_check_send, "Datagrams that the next send may have."),
     SHAPED("outgoing-datagram-stream.send",
-           "func(list<outgoing-datagram>) -> result<u64, error-code>", NET_SEND, p2_udp_send,
-           "Sends them; how many went."),
-    SHAPED("outgoing-datagram-stream.subscribe", "func() -> pollable", CHILD, p2_udp_out_subscribe,
-           "Ready when one can be sent."),
+           "func(" OUT ", list<record{data:list<u8>,remote-address:option<" P2_NET_ADDRESS
+           ">}>) -> result<u64" ERR,
+           NET_SEND, p2_udp_send, "Sends them; how many went."),
+    SHAPED("outgoing-datagram-stream.subscribe", "func(" OUT ") -> own<pollable>", CHILD,
+           p2_udp_out_subscribe, "Ready when one can be sent."),
 };
 const struct cis_iface_table p2_udp_table = {
     .abi = "wasi", .version = "0.2.12", .rows = rows, .nrows = sizeof rows / sizeof *rows};

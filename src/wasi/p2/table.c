@@ -22,6 +22,12 @@ cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err
     return CIS_OK;
 }
 
+bool p2_is(cis_guest *guest, uint32_t kind, uint32_t rep)
+{
+    const struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    return t != NULL && rep != 0 && rep < t->n && t->at[rep].kind == kind;
+}
+
 struct p2_thing *p2_at(cis_guest *guest, uint64_t rep)
 {
     return &cis_host_of(guest)->wasi_p2->at[rep];
