@@ -9,6 +9,7 @@ mod imports;
 mod load;
 mod pre;
 mod scan;
+mod state;
 mod store;
 mod toml_json;
 mod typed;

@@ -8,13 +8,15 @@
 //!  "memories":[{"min":2,"max":10,"imported":false,"bits":32}],
 //!  "tables":[{"min":1,"max":1,"imported":false,"type":"funcref"}],
 //!  "table_grow":false,"functions":12,"globals":3,"start":false,"code_bytes":900,"data_bytes":80,
-//!  "custom":["name","producers"],"name_section":"ok"}
+//!  "custom":["name","producers"],"name_section":"ok","state_bytes":1024}
 //! ```
+//! (state_bytes: what the engine keeps for the instances of a run, state.rs).
 //! A component has "layer":"component", imports and exports with "name" and "kind" (module, func,
 //! value, type, instance, component), "modules" and "components" (nested, counted at all depths),
 //! and memories, tables, functions summed over its modules. Imports have no "module".
 
 use crate::config::{EXCEPTIONS, MEMORY64, features};
+use crate::state::State;
 use crate::{GlueText, slice};
 use serde_json::{Map, Value, json};
 use std::ffi::c_void;
@@ -34,6 +36,9 @@ const STOPPED: i32 = 4;
 const MAX_JSON: usize = 32 << 20;
 const MAX_EXTERNS: usize = 200_000;
 const MAX_CUSTOM: usize = 64;
+/// Instances that a component makes of its modules and components: the compiler lays each of them
+/// out. A run may have far fewer.
+const MAX_INSTANCES: u64 = 10_000;
 /// Tables with at most this maximum need no look at the code (CIS_ENGINE_POOL_ELEMENTS).
 const POOL_ELEMENTS: u64 = 20_000;
 /// Validated code between two questions whether to go on.
@@ -74,6 +79,7 @@ struct Scan<'a> {
     name: String,
     name_section: &'static str,
     size: usize,
+    state: State,
     types: Option<Types>,
 }
 
@@ -100,6 +106,7 @@ impl<'a> Scan<'a> {
             name: String::new(),
             name_section: "none",
             size: 0,
+            state: State::default(),
             types: None,
         }
     }
@@ -115,6 +122,7 @@ impl<'a> Scan<'a> {
     }
 
     fn import(&mut self, import: Import<'a>) -> Result<(), Fault> {
+        self.state.import(&import.ty);
         match import.ty {
             TypeRef::Memory(m) => self.memories.push((m, true)),
             TypeRef::Table(t) => self.tables.push((t, true)),
@@ -292,6 +300,7 @@ impl<'a> Scan<'a> {
             let payload = payload?;
             let step = validator.payload(&payload)?;
             scan.payload(&payload)?;
+            scan.state.payload(&payload)?;
             match step {
                 ValidPayload::Parser(_) => scan.depth += 1,
                 ValidPayload::End(types) => {
@@ -316,6 +325,11 @@ impl<'a> Scan<'a> {
                     return Err(Fault::Stopped);
                 }
             }
+        }
+        if scan.state.instances() > MAX_INSTANCES {
+            return Err(Fault::TooLarge(format!(
+                "it makes more than {MAX_INSTANCES} instances of its modules and components"
+            )));
         }
         Ok(scan)
     }
@@ -399,6 +413,9 @@ impl<'a> Scan<'a> {
         out.insert("data_bytes".into(), self.data_bytes.into());
         out.insert("custom".into(), json!(self.custom));
         out.insert("name_section".into(), self.name_section.into());
+        // Readers of JSON stop at 63 bits.
+        let state = self.state.bytes().min(i64::MAX as u64);
+        out.insert("state_bytes".into(), state.into());
         Ok(Value::Object(out).to_string())
     }
 

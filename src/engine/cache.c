@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "engine/cache_dir.h"
 
-#define ENTRY_MAGIC "CISCODE2"
+#define ENTRY_MAGIC "CISCODE3"
 
 struct entry_head { /* followed by the scan's JSON and the artefact */
     char magic[8];

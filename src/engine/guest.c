@@ -6,6 +6,7 @@
 #include "engine/tape_in.h"
 
 #define MEMORY_DEFAULT (128ull << 20)
+#define STATE_UNIT 65536u /* of what the engine keeps beside memories: below one it is free */
 
 /* ---- deadline, cancellation, slices ---- */
 
@@ -144,17 +145,23 @@ static cis_code too_large(cis_guest *guest, uint64_t asked)
                            (unsigned long long)guest->limits.memory_bytes);
 }
 
-/* What can be said before anything is made: the module's own minimums. */
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* What can be said before anything is made: the module's own minimums, and what the engine will
+ * keep for its instances. */
 static cis_code check_minimums(cis_guest *guest)
 {
     const struct cis_image_info *info = guest->program->image->info;
-    if (info->component) {
-        return CIS_OK; /* its modules share memories: the limiter counts what is really made */
+    uint64_t need = info->state_bytes - info->state_bytes % STATE_UNIT;
+    guest->state_bytes = need;
+    if (!info->component) { /* modules of a component share memories: the limiter counts them */
+        need = sum(need, info->table_elements < UINT64_MAX / 16 ? info->table_elements * 8
+                                                                : UINT64_MAX / 2);
+        need = sum(need, info->min_memory_bytes);
     }
-    uint64_t tables =
-        info->table_elements < UINT64_MAX / 16 ? info->table_elements * 8 : UINT64_MAX / 2;
-    uint64_t need =
-        info->min_memory_bytes > UINT64_MAX - tables ? UINT64_MAX : info->min_memory_bytes + tables;
     return need > guest->limits.memory_bytes ? too_large(guest, need) : CIS_OK;
 }
 

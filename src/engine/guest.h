@@ -17,7 +17,9 @@ typedef void cis_iface_trace(void *self, const struct cis_ifacefn *row, const st
                              uint64_t ns);
 
 struct cis_limits {
-    /* All linear memories and tables together (a table element: 8 bytes); 0: 128 MiB. */
+    /* All linear memories and tables together (a table element: 8 bytes), and what the engine keeps
+     * for globals, imports and references to functions, in whole pages of 64 KiB: less than one is
+     * free. 0: 128 MiB. */
     uint64_t memory_bytes;
     uint64_t table_elements; /* all tables together; 0: 10,000,000 */
     uint64_t fuel;           /* 0: not metered (the image must have been loaded with fuel) */

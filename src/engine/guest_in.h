@@ -87,6 +87,7 @@ struct cis_guest {
     void *trace_self;
 
     uint64_t memory_bytes, memory_peak; /* memories and tables of the store */
+    uint64_t state_bytes;               /* beside them, whole pages; within the same limit */
     uint64_t table_elements;
     bool memory_limit_hit;
     uint64_t memory_limit_asked;

@@ -45,6 +45,7 @@ struct cis_image_info {
     uint64_t memories, tables, functions;
     uint64_t min_memory_bytes; /* sum over all defined and imported memories */
     uint64_t table_elements;   /* sum of minimums */
+    uint64_t state_bytes;      /* what the engine keeps beside them for the instances of a run */
     const char *json;          /* the scan as JSON, for inspect */
 };
 

@@ -8,12 +8,19 @@
 
 /* ---- the limit ---- */
 
+/* Everything within the limit: it holds what was there before `more`. */
+static uint64_t asked(const cis_guest *guest, uint64_t more)
+{
+    uint64_t all = guest->memory_bytes + guest->state_bytes;
+    return more > UINT64_MAX - all ? UINT64_MAX : all + more;
+}
+
 static bool fits(cis_guest *guest, uint64_t more)
 {
     uint64_t now = guest->memory_bytes;
-    if (more > guest->limits.memory_bytes - now) {
+    if (asked(guest, more) > guest->limits.memory_bytes) {
         guest->memory_limit_hit = true;
-        guest->memory_limit_asked = now + more < now ? UINT64_MAX : now + more;
+        guest->memory_limit_asked = asked(guest, more);
         return false;
     }
     guest->memory_bytes = now + more;
@@ -27,7 +34,7 @@ static bool table_fits(cis_guest *guest, uint64_t more)
 {
     if (more > guest->limits.table_elements - guest->table_elements) {
         guest->memory_limit_hit = true;
-        guest->memory_limit_asked = guest->memory_bytes + more * TABLE_ELEMENT_BYTES;
+        guest->memory_limit_asked = asked(guest, more * TABLE_ELEMENT_BYTES);
         return false;
     }
     if (!fits(guest, more * TABLE_ELEMENT_BYTES)) {
@@ -41,7 +48,7 @@ static bool answer(cis_guest *guest, bool table, uint64_t from, uint64_t to)
 {
     if (cis_tape_playing(guest) && !cis_tape_may_grow(guest, table, from, to)) {
         guest->memory_limit_hit = true;
-        guest->memory_limit_asked = guest->memory_bytes + (to > from ? to - from : 0);
+        guest->memory_limit_asked = asked(guest, to > from ? to - from : 0);
         return false;
     }
     bool yes = to >= from && (!table || to <= UINT32_MAX) &&

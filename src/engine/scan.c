@@ -123,6 +123,7 @@ static void sizes_from(struct info_box *box)
             name != NULL && strcmp(name, "exceptions") == 0 ? CIS_FEATURE_EXCEPTIONS : 0u;
     }
     info->functions = number_at(box->root, "functions", 0);
+    info->state_bytes = number_at(box->root, "state_bytes", 0);
     info->component = strcmp(text_at(box->root, "layer"), "component") == 0;
     box->table_grows = json_is_true(json_object_get(box->root, "table_grow"));
 }
