@@ -224,11 +224,91 @@ static void a_type_that_is_none_is_the_error_of_the_next_run(void **state)
     assert_fails(CIS_E_USAGE, "\"func( -> order\"", run(p, "(i32.const 0)", err));
 }
 
+/* ---- two providers of one package ---- */
+
+static cis_provider *shop(const char *interface, const char *name, cis_wit_function *function,
+                          const char *type, bool has)
+{
+    cis_provider *p = NULL;
+    assert_ok(cis_provider_new(&p, err));
+    cis_provider_interface(p, interface);
+    if (has) {
+        cis_provider_resource(p, "order", NULL, NULL);
+    }
+    cis_provider_function(p, name, type, function, NULL);
+    return p;
+}
+
+static enum cis_code f_made(cis_wit_call *call, void *self)
+{
+    (void)self;
+    cis_wit_set_object(call, cis_wit_result(call), "order", &made);
+    return CIS_E_OK;
+}
+
+static int looked, foreign;
+static enum cis_code f_look(cis_wit_call *call, void *self)
+{
+    (void)self;
+    looked++;
+    foreign += cis_wit_object(call, cis_wit_arg(call, 0)) != NULL;
+    return CIS_E_OK;
+}
+
+/* One makes an order, the other is shown it as its own. */
+static const char SHOWN[] =
+    "(component"
+    " (import \"acme:shop/orders@1.2.0\" (instance $x"
+    "  (export \"order\" (type $o (sub resource)))"
+    "  (export \"make\" (func (result (own $o))))))"
+    " (alias export $x \"order\" (type $o_t))"
+    " (import \"acme:shop/bills@1.2.0\" (instance $y"
+    "  (export \"order\" (type $o (eq $o_t)))"
+    "  (export \"look\" (func (param \"o\" (borrow $o))))))"
+    " (core func $make (canon lower (func $x \"make\")))"
+    " (core func $look (canon lower (func $y \"look\")))"
+    " (core module $m (import \"x\" \"make\" (func $make (result i32)))"
+    "  (import \"x\" \"look\" (func $look (param i32)))"
+    "  (func (export \"run\") (result i32) (call $look (call $make)) (i32.const 0)))"
+    " (core instance $i (instantiate $m (with \"x\" (instance"
+    "  (export \"make\" (func $make)) (export \"look\" (func $look))))))"
+    " (func $run (result (result)) (canon lift (core func $i \"run\")))"
+    " (instance $r (export \"run\" (func $run)))"
+    " (export \"wasi:cli/run@0.2.3\" (instance $r)))";
+
+static void what_one_provider_made_is_no_object_of_another(void **state)
+{
+    struct place *p = *state;
+    for (int has = 0; has < 2; has++) { /* bills: without a resource of that name, with one */
+        cis_wasi_host *host = NULL;
+        cis_result *result = NULL;
+        cis_provider *orders =
+            shop("acme:shop/orders@1.2.0", "make", f_made, "func() -> own<order>", true);
+        cis_provider *bills =
+            shop("acme:shop/bills@1.2.0", "look", f_look, "func(o: borrow<order>)", has != 0);
+        looked = foreign = 0;
+        assert_ok(cis_wasi_host_new(p->runtime, NULL, NULL, &host, err));
+        cis_wasi_host_provide(host, orders);
+        cis_wasi_host_provide(host, bills);
+        struct cis_error why = {0};
+        cis_code code = cis_wasi_host_run(host, SHOWN, strlen(SHOWN), NULL, &result, &why);
+        code = code == CIS_OK ? cis_result_code(result) : code;
+        assert_int_equal(code, has ? CIS_E_IMPORT : CIS_OK);
+        assert_int_equal(looked, has ? 0 : 1);
+        assert_int_equal(foreign, 0);
+        cis_result_free(result);
+        cis_provider_free(orders);
+        cis_provider_free(bills);
+        cis_wasi_host_free(host);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(what_one_provider_made_is_no_object_of_another),
         TEST(a_command_uses_what_its_host_provides),
         TEST(objects_are_dropped_once_however_a_command_ends),
         TEST(objects_are_dropped_once_when_the_time_is_over),

@@ -19,6 +19,8 @@ static struct {
     size_t len;
     int live[THINGS], dropped, errors;
     bool fail;
+    bool nothing; /* behind any handle */
+    int reads;
 } host;
 
 static cis_code h_open(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
@@ -37,6 +39,7 @@ static cis_code h_read(cis_guest *guest, const struct cis_typed *args, struct ci
 {
     (void)guest;
     assert_true(args[0].n < THINGS && host.live[args[0].n] > 0);
+    host.reads++;
     host.wanted = args[1].n;
     if (args[1].n == 13) {
         return cis_fail(err, CIS_E_BUDGET, "thirteen");
@@ -76,6 +79,12 @@ static void drop_stream(cis_guest *guest, uint32_t rep)
     host.dropped++;
 }
 
+static bool is_stream(cis_guest *guest, uint32_t kind, uint32_t rep)
+{
+    (void)guest;
+    return kind == KIND_STREAM && rep < THINGS && host.live[rep] > 0 && !host.nothing;
+}
+
 static void drop_error(cis_guest *guest, uint32_t rep)
 {
     (void)guest;
@@ -96,7 +105,7 @@ static struct cis_ifacefn rows[] = {
         CIS_SHAPE_WRITE, h_write, 1)};
 static const struct cis_iface_resource resources[] = {
     {"t:", "error", KIND_ERROR, drop_error, NULL},
-    {"t:", "stream", KIND_STREAM, drop_stream, NULL}};
+    {"t:", "stream", KIND_STREAM, drop_stream, is_stream}};
 
 static const struct cis_ifacefn *find_row(void *self, struct cis_str interface, struct cis_str name)
 {
@@ -311,6 +320,18 @@ static void failure_of_a_handler_ends_the_guest_with_its_code(void **state)
     cis_guest_free(guest);
 }
 
+static void a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler(void **state)
+{
+    struct fixture *f = *state;
+    cis_guest *guest = guest_new(f, 0);
+    uint64_t n = 0;
+    host.nothing = true;
+    assert_fails(CIS_E_INTERNAL, "[method]stream.read: internal error: a handle of another kind",
+                 run(guest, 5, &n, err));
+    assert_int_equal(host.reads, 0);
+    cis_guest_free(guest);
+}
+
 static void what_is_not_provided_or_of_another_type_is_named(void **state)
 {
     struct fixture *f = *state;
@@ -325,6 +346,11 @@ static void what_is_not_provided_or_of_another_type_is_named(void **state)
     rows[1].shape = CIS_SHAPE_SKIP;
     assert_fails(CIS_E_IMPORT, "typed", link_guest(f, &full, &program, err));
     rows[1].shape = CIS_SHAPE_READ;
+    const char *type = rows[1].type;
+    rows[1].type = "func(borrow<error>, u64) -> result<list<u8>" OR_ERROR;
+    assert_fails(CIS_E_IMPORT, "t:t/io.[method]stream.read with another type",
+                 link_guest(f, &full, &program, err));
+    rows[1].type = type;
     assert_ok(link_guest(f, &full, &program, err));
     cis_program_unref(program);
 }
@@ -476,6 +502,7 @@ int main(void)
         TEST(errors_are_cases_and_their_resources_are_dropped),
         TEST(missing_grant_is_the_functions_own_error_or_the_end),
         TEST(failure_of_a_handler_ends_the_guest_with_its_code),
+        TEST(a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler),
         TEST(what_is_not_provided_or_of_another_type_is_named),
         TEST(components_have_a_place_in_the_pool_when_they_fit),
         TEST(a_full_pool_of_components_has_room_for_all_their_instances),

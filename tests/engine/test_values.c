@@ -20,6 +20,7 @@ static struct {
     bool values; /* handlers take values */
     bool fail;
     char seen[512];
+    bool nothing; /* the host has no such thing, whatever handles say */
 } host;
 
 static uint32_t thing(uint32_t value)
@@ -404,7 +405,13 @@ static struct cis_ifacefn rows[][2] = {
     ROW("all", "func(" ALL ") -> " ALL, -1, v_all, v_none, s_all, struct all, struct all),
 };
 enum { MAKE, GET, TAKE, PAIR, MANY, SUM, EVERY, ROWS };
-static const struct cis_iface_resource resource = {"t:", "thing", KIND_THING, drop_thing, NULL};
+static bool is_thing(cis_guest *guest, uint32_t kind, uint32_t rep)
+{
+    (void)guest;
+    assert_int_equal(kind, KIND_THING);
+    return !host.nothing && rep < 1000;
+}
+static const struct cis_iface_resource resource = {"t:", "thing", KIND_THING, drop_thing, is_thing};
 
 static const struct cis_ifacefn *find_row(void *self, struct cis_str interface, struct cis_str name)
 {
@@ -705,6 +712,19 @@ static void missing_grant_is_the_functions_error_and_drops_what_was_handed_over(
     cis_guest_free(guest);
 }
 
+static void a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler(void **state)
+{
+    struct fixture *f = *state;
+    cis_guest *guest = guest_new(f, 0, 16u << 20);
+    uint64_t n = 0;
+    host.nothing = true;
+    assert_fails(CIS_E_INTERNAL, host.values ? "a handle of another kind" : "not of the type",
+                 call(guest, "run", 7, &n, err));
+    assert_int_equal(host.taken, 0);
+    assert_int_equal(cis_guest_end(guest)->code, CIS_E_INTERNAL);
+    cis_guest_free(guest);
+}
+
 static void failure_of_a_handler_is_the_end(void **state)
 {
     struct fixture *f = *state;
@@ -761,6 +781,7 @@ int main(void)
         BOTH(every_type_goes_both_ways),
         STRUCTS(structs_hold_what_the_guest_sent),
         BOTH(missing_grant_is_the_functions_error_and_drops_what_was_handed_over),
+        BOTH(a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler),
         BOTH(failure_of_a_handler_is_the_end),
         BOTH(what_values_cost_is_charged),
         STRUCTS(structs_of_another_size_or_type_are_refused),
