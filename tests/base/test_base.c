@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/budget.h"
 #include "base/cancel.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/crypto.h"
@@ -440,6 +441,16 @@ static void a_url_is_shown_without_its_passwords(void **state)
     assert_redacted("x://?", "x://?");
 }
 
+static void a_check_that_does_not_hold_is_an_internal_error(void **state)
+{
+    (void)state;
+    size_t room = 3;
+    assert_ok(cis_check(room == 3, err));
+    assert_fails(CIS_E_INTERNAL, "internal error: room > 3 does not hold in a_check_that",
+                 cis_check(room > 3, err));
+    assert_int_equal(cis_check(room > 3, NULL), CIS_E_INTERNAL);
+}
+
 int main(void)
 {
     struct cis_error err;
@@ -448,6 +459,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_message_is_one_line_cut_at_a_character),
+        cmocka_unit_test(a_check_that_does_not_hold_is_an_internal_error),
         cmocka_unit_test(every_code_has_a_name_and_an_exit_code),
         cmocka_unit_test(sizes_and_durations_are_read_strictly),
         cmocka_unit_test(utf8_is_judged_by_the_unicode_table),

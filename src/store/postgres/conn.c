@@ -1,9 +1,9 @@
 /* One connection: always non-blocking and always in pipeline mode. What was sent is remembered in a
  * ring, so that every result is read for the statement it belongs to, whatever failed before it. */
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/postgres/internal.h"
@@ -252,7 +252,7 @@ cis_code cis_pg_send(struct pg_conn *conn, enum pg_id id, const struct pg_args *
         return cis_fail(err, CIS_E_NOMEM, "store: %s: parameters too large for memory",
                         statements[id].name);
     }
-    assert((size_t)a->n == strlen(statements[id].types));
+    CIS_TRY(cis_check((size_t)a->n == strlen(statements[id].types), err));
     if (!conn->prepared[id]) {
         CIS_TRY(prepare(conn, id, err));
         conn->prepared[id] = true; /* taken back when it fails */
