@@ -124,6 +124,12 @@ cis_code cis_guest_limit(cis_guest *guest, cis_code code, const char *limit, uin
     return cis_fail(err, code, "%s: limit", limit);
 }
 
+void cis_guest_defect(cis_guest *guest, const struct cis_error *error)
+{
+    guest->end.code = error->code;
+    guest->end.error = *error;
+}
+
 cis_code cis_guest_burn(cis_guest *guest, uint64_t units, struct cis_error *err)
 {
     (void)err;

@@ -37,12 +37,13 @@ BANNED = {
     "getaddrinfo": "c-ares: it cannot be interrupted",
     "gethostbyname": "c-ares",
     "alloca": "cis_alloc",
+    "assert": "cis_check, which release builds keep (base/check.h)",
     "rand": "cis_random",
     "exit": "an error code (only main and children after fork end the process)",
     "abort": "an error code",
 }
 # Where a banned call is right after all: (file prefix, call).
-ALLOWED = [("tests/", "abort"), ("tests/", "exit"), ("tests/", "system"), ("bench/", "exit")]
+ALLOWED = [("tests/", "assert"), ("bench/", "assert"), ("tests/", "abort"), ("tests/", "exit"), ("tests/", "system"), ("bench/", "exit")]
 HEAP = {"malloc", "calloc", "realloc", "free", "strdup", "strndup", "asprintf", "vasprintf", "reallocarray"}
 TWO_NODES = re.compile(r"ops->(?:link|rename)\s*\(")
 MACHINE = re.compile(r"(?<![\w.$})-])/(?:root|work)/")

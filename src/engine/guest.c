@@ -387,6 +387,11 @@ cis_code cis_guest_limit(cis_guest *guest, cis_code code, const char *limit, uin
     return cis_guest_end_fail(guest, err);
 }
 
+void cis_guest_defect(cis_guest *guest, const struct cis_error *error)
+{
+    (void)cis_guest_ended_with(guest, error);
+}
+
 void cis_guest_refused(cis_guest *guest, unsigned grant)
 {
     if (grant < 16) {

@@ -128,6 +128,9 @@ cis_code cis_guest_exit(cis_guest *guest, int32_t code, struct cis_error *err);
 /* From a handler: records a limit and returns code (CIS_E_BUDGET, …). */
 cis_code cis_guest_limit(cis_guest *guest, cis_code code, const char *limit, uint64_t configured,
                          uint64_t reached, struct cis_error *err);
+/* From below a handler, where the answer is no code: records the failure (base/check.h), and the
+ * guest ends when the host call returns. */
+void cis_guest_defect(cis_guest *guest, const struct cis_error *error);
 /* From a handler: fuel for work that grows with a guest's number, before it is done (the row's cost
  * is charged already). Nothing without metering; CIS_E_FUEL, recorded, when it is used up. */
 cis_code cis_guest_burn(cis_guest *guest, uint64_t units, struct cis_error *err);

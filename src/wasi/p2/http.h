@@ -10,6 +10,7 @@
 #define CIS_WASI_P2_HTTP_H
 
 #include "cis/service.h"
+#include "wasi/p2/held.h"
 #include "wasi/p2/source.h"
 
 #define P2_FIELDS_MAX 16384u       /* of one set */
@@ -187,15 +188,15 @@ bool p2_fields_length(const struct p2_fields *fields, uint64_t *out_length);
 struct p2_out_body {
     struct p2_source source;
     struct p2_exchange *x; /* no reference; NULL: not yet, or no longer */
-    uint8_t *early;        /* what was written before: P2_CHUNK */
-    size_t nearly;
-    uint64_t length; /* UINT64_MAX: not known */
+    struct p2_held held;   /* what was written before there was an exchange, or room in it */
+    uint64_t length;       /* UINT64_MAX: not known */
     uint64_t written, charged;
     bool streamed, streaming; /* its stream was taken, and lives */
     bool finished, told;      /* ended by the guest, and said so to the exchange */
     bool cut;                 /* nobody takes it any more */
     bool flushing;
-    bool answers; /* of a response */
+    bool unwanted; /* the answer is there, and the peer takes no more of the body */
+    bool answers;  /* of a response */
     enum cis_http_fault fault;
     struct p2_fields *trailers;
 };
@@ -270,6 +271,9 @@ struct p2_exchange *p2_exchange_new(struct cis_host *host, const struct cis_http
 extern const struct p2_source_ops p2_exchange_ops, p2_out_body_ops;
 /* Everything that can be done now. guest NULL: nobody to count a refusal for. */
 void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted);
+/* Bytes of the response from the service, whose word for how many they are is not taken: more than
+ * there is room for is a fault of the exchange. */
+size_t p2_exchange_take(struct p2_exchange *x, uint8_t *to, size_t cap);
 /* Gives the request up. */
 void p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault);
 

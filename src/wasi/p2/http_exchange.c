@@ -36,7 +36,7 @@ void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
         x->fault = x->state.fault;
     }
     if (x->body != NULL && x->fault == CIS_HTTP_FINE &&
-        (x->body->nearly != 0 || (x->body->finished && !x->body->told))) {
+        (x->body->held.len != 0 || (x->body->finished && !x->body->told))) {
         p2_out_body_push(x->body);
         if (x->handle != NULL) {
             x->http->look(x->http->self, x->handle, wanted, &x->state);
@@ -81,6 +81,16 @@ static bool exchange_ready(cis_guest *guest, struct p2_source *self, enum p2_way
     return way_ready(x, way);
 }
 
+size_t p2_exchange_take(struct p2_exchange *x, uint8_t *to, size_t cap)
+{
+    size_t n = x->handle != NULL ? x->http->read(x->http->self, x->handle, to, cap) : 0;
+    if (n > cap) {
+        p2_exchange_fail(x, CIS_HTTP_INTERNAL);
+        return 0;
+    }
+    return n;
+}
+
 static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, size_t cap,
                          size_t *out_n, bool *out_end)
 {
@@ -90,10 +100,10 @@ static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, 
         cis_host_of(guest)->http_bytes_in += *out_n;
         return 0;
     }
-    *out_n = x->handle != NULL ? x->http->read(x->http->self, x->handle, to, cap) : 0;
+    *out_n = p2_exchange_take(x, to, cap);
     p2_exchange_look(guest, x, true);
     if (*out_n == 0 && x->handle != NULL && x->state.readable && !x->state.ended) {
-        *out_n = x->http->read(x->http->self, x->handle, to, cap); /* it came just now */
+        *out_n = p2_exchange_take(x, to, cap); /* it came just now */
         p2_exchange_look(guest, x, true);
     }
     if (*out_n != 0) {

@@ -215,7 +215,7 @@ static void done(struct p2_incoming *c)
     end_exchange(c, c->asked, CIS_HTTP_TERMINATED);
     end_exchange(c, c->told, CIS_HTTP_INCOMPLETE);
     p2_fields_unref(host, c->fields);
-    cis_free(c->held);
+    p2_held_done(&c->held);
 }
 
 cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,

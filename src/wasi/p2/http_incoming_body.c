@@ -282,12 +282,11 @@ static void step(struct p2_incoming *c)
     if (c->fields != NULL && !tell_head(c)) {
         return;
     }
-    if (c->nheld != 0) {
-        size_t n = tell_bytes(c, c->held, c->nheld);
-        c->nheld -= n;
-        memmove(c->held, c->held + n, c->nheld);
+    if (c->held.len != 0) {
+        struct cis_bytes held = p2_held_bytes(&c->held);
+        p2_held_gone(&c->held, tell_bytes(c, held.ptr, held.len));
     }
-    if (c->finishing && c->nheld == 0 && c->told_fault == CIS_HTTP_FINE) {
+    if (c->finishing && c->held.len == 0 && c->told_fault == CIS_HTTP_FINE) {
         tell_end(c);
     }
 }
@@ -298,8 +297,8 @@ static void told_look(void *self, void *handle, bool wanted, struct cis_http_sta
     (void)self, (void)wanted;
     step(c);
     *out = (struct cis_http_state){.fault = c->told_fault,
-                                   .flushed = c->nheld == 0 && c->fields == NULL,
-                                   .room = P2_CHUNK - c->nheld};
+                                   .flushed = c->held.len == 0 && c->fields == NULL,
+                                   .room = p2_held_room(&c->held)};
     wait_for(&c->write_pause, c->in->write_fd, out);
 }
 
@@ -309,7 +308,7 @@ static void told_write(void *self, void *handle, const void *data, size_t len)
     const uint8_t *at = data;
     (void)self;
     step(c);
-    if (c->nheld == 0 && c->fields == NULL) {
+    if (c->held.len == 0 && c->fields == NULL) {
         size_t n = tell_bytes(c, at, len);
         at += n;
         len -= n;
@@ -317,13 +316,9 @@ static void told_write(void *self, void *handle, const void *data, size_t len)
     if (len == 0 || c->told_fault != CIS_HTTP_FINE) {
         return;
     }
-    c->held = c->held != NULL ? c->held : cis_alloc(P2_CHUNK);
-    if (c->held == NULL || len > P2_CHUNK - c->nheld) {
+    if (p2_held_add(c->guest, &c->held, cis_bytes_of(at, len)) != 0) {
         c->told_fault = CIS_HTTP_INTERNAL;
-        return;
     }
-    memcpy(c->held + c->nheld, at, len);
-    c->nheld += len;
 }
 
 /* The trailers are those of the exchange's body, which lives as long as it. */

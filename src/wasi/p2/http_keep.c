@@ -122,7 +122,7 @@ static void take_rest(cis_guest *guest, struct p2_exchange *x)
     }
     size_t n = 1;
     while (n != 0 && x->handle != NULL && x->nrest < x->rest_cap) {
-        n = x->http->read(x->http->self, x->handle, x->rest + x->nrest, x->rest_cap - x->nrest);
+        n = p2_exchange_take(x, x->rest + x->nrest, x->rest_cap - x->nrest);
         x->nrest += n;
         p2_exchange_look(guest, x, true);
     }

@@ -2,7 +2,6 @@
  * much as one write takes waits here, and goes to the exchange once there is one. */
 #include "wasi/p2/http.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include "base/clock.h"
@@ -32,7 +31,7 @@ static void body_free(struct cis_host *host, struct p2_source *source)
     struct p2_out_body *b = (struct p2_out_body *)source; /* its exchange is gone: it held it */
     p2_fields_unref(host, b->trailers);
     cis_budget_release(&host->budget, b->charged);
-    cis_free(b->early);
+    p2_held_done(&b->held);
     cis_free(b);
 }
 
@@ -71,21 +70,27 @@ static enum cis_http_fault tell_end(struct p2_out_body *b)
     return fault;
 }
 
+/* No more than the exchange has room for. */
+static void pass(struct p2_out_body *b, struct cis_bytes data)
+{
+    struct p2_exchange *x = b->x;
+    x->http->write(x->http->self, x->handle, data.ptr, data.len);
+    x->state.room -= data.len;
+    x->state.flushed = false;
+}
+
 void p2_out_body_push(struct p2_out_body *b)
 {
     struct p2_exchange *x = b->x;
     if (x == NULL || x->handle == NULL || x->fault != CIS_HTTP_FINE) {
         return;
     }
-    size_t n = b->nearly < x->state.room ? b->nearly : x->state.room;
+    size_t n = b->held.len < x->state.room ? b->held.len : x->state.room;
     if (n != 0) {
-        x->http->write(x->http->self, x->handle, b->early, n);
-        b->nearly -= n;
-        memmove(b->early, b->early + n, b->nearly);
-        x->state.room -= n;
-        x->state.flushed = false;
+        pass(b, cis_bytes_of(p2_held_bytes(&b->held).ptr, n));
+        p2_held_gone(&b->held, n);
     }
-    if (b->finished && b->nearly == 0 && !b->told) {
+    if (b->finished && b->held.len == 0 && !b->told) {
         enum cis_http_fault fault = tell_end(b);
         if (fault != CIS_HTTP_FINE) {
             b->fault = fault;
@@ -109,15 +114,17 @@ static int stopped(struct p2_out_body *b)
 }
 
 /* The answer is there, and the peer takes no more: what is still written goes nowhere, and is no
- * error. Engines that send a body beside reading the answer end at a stream that is closed. */
-static bool unwanted(const struct p2_out_body *b)
+ * error. Engines that send a body beside reading the answer end at a stream that is closed. Once
+ * it is so it stays so, whatever a service says later. */
+static bool unwanted(struct p2_out_body *b)
 {
-    return b->x != NULL && b->x->state.closed;
+    b->unwanted = b->unwanted || (b->x != NULL && b->x->state.closed);
+    return b->unwanted;
 }
 
 /* Bytes that are taken now. What is left of a known length is no bound: who writes more is told
  * that, and not that there is no room. */
-static size_t room_of(const struct p2_out_body *b)
+static size_t room_of(struct p2_out_body *b)
 {
     if (b->flushing) {
         return 0;
@@ -125,16 +132,16 @@ static size_t room_of(const struct p2_out_body *b)
     if (unwanted(b)) {
         return P2_CHUNK;
     }
-    size_t room = b->x == NULL ? P2_CHUNK - b->nearly : b->nearly != 0 ? 0 : b->x->state.room;
+    size_t room = b->x == NULL ? p2_held_room(&b->held) : b->held.len != 0 ? 0 : b->x->state.room;
     if (b->length != UINT64_MAX && room >= b->length - b->written) {
         return P2_CHUNK;
     }
     return room < P2_CHUNK ? room : P2_CHUNK;
 }
 
-static bool flushed(const struct p2_out_body *b)
+static bool flushed(struct p2_out_body *b)
 {
-    return b->x == NULL || unwanted(b) || (b->nearly == 0 && b->x->state.flushed);
+    return b->x == NULL || unwanted(b) || (b->held.len == 0 && b->x->state.flushed);
 }
 
 static bool is_ready(struct p2_out_body *b)
@@ -175,31 +182,20 @@ static int body_room(cis_guest *guest, struct p2_source *self, size_t *out_n)
 }
 
 /* In order: behind what waits here already, and no more than there is room for by now, which may be
- * less than there was when it was promised. The rest waits, as a promise is never more than fits.
- */
+ * less than there was when it was promised. The rest waits. */
 static int pass_on(cis_guest *guest, struct p2_out_body *b, struct cis_bytes data)
 {
     struct p2_exchange *x = b->x;
-    size_t room = x != NULL && b->nearly == 0 ? x->state.room : 0, n = data.len;
-    n = n < room ? n : room;
-    if (n < data.len) {
-        b->early = b->early != NULL ? b->early : cis_alloc(P2_CHUNK);
-        if (b->early == NULL) {
-            return ENOMEM;
-        }
-        assert(data.len - n <= P2_CHUNK - b->nearly);
-        memcpy(b->early + b->nearly, data.ptr + n, data.len - n);
-        b->nearly += data.len - n;
-    }
+    size_t room = x != NULL && b->held.len == 0 ? x->state.room : 0;
+    size_t n = data.len < room ? data.len : room;
     if (n != 0) {
-        x->http->write(x->http->self, x->handle, data.ptr, n);
-        x->state.room -= n;
-        x->state.flushed = false;
+        pass(b, cis_bytes_of(data.ptr, n));
     }
-    if (x != NULL) {
+    int no = p2_held_add(guest, &b->held, cis_bytes_of(data.ptr + n, data.len - n));
+    if (no == 0 && x != NULL) {
         p2_exchange_look(guest, x, false);
     }
-    return 0;
+    return no;
 }
 
 static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes data)

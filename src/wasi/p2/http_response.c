@@ -155,7 +155,7 @@ static void discard(cis_guest *guest, struct p2_exchange *x)
     p2_exchange_rest_done(x);
     p2_exchange_look(guest, x, true);
     for (size_t n = 0; n < DISCARD && x->handle != NULL && x->state.readable && !x->state.ended;) {
-        size_t got = x->http->read(x->http->self, x->handle, block, sizeof block);
+        size_t got = p2_exchange_take(x, block, sizeof block);
         n += got != 0 ? got : DISCARD;
         p2_exchange_look(guest, x, true);
     }

@@ -40,9 +40,8 @@ struct p2_incoming {
     uint64_t told_length;
     bool finishing, done; /* nothing follows what is held; `end` was taken */
     bool closed;
-    uint8_t *held; /* what the caller did not take yet: P2_CHUNK; NULL: nothing ever */
-    size_t nheld;
-    uint64_t out; /* bytes that it took */
+    struct p2_held held; /* what the caller did not take yet */
+    uint64_t out;        /* bytes that it took */
     enum cis_http_fault told_fault;
 };
 

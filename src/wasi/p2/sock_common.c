@@ -102,7 +102,7 @@ cis_code p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, ui
 
 void p2_sock_let_go(struct p2_sock *s)
 {
-    if (--s->handles == 0 && s->len == 0) {
+    if (--s->handles == 0 && s->pending.len == 0) {
         cis_sock_close(s->sock);
     }
 }
@@ -111,9 +111,9 @@ void p2_sock_free(struct cis_host *host, struct p2_source *self)
 {
     struct p2_sock *s = (struct p2_sock *)self;
     cis_sock_free(s->sock);
-    if (s->pending != NULL) {
+    if (s->pending.at != NULL) {
         cis_budget_release(&host->budget, P2_CHUNK);
-        cis_free(s->pending);
+        p2_held_done(&s->pending);
     }
     cis_free(s);
 }

@@ -43,19 +43,17 @@ static size_t send_some(struct p2_sock *s, struct cis_bytes data)
 /* What is pending; when it is gone, what waited for that is done. */
 static void push(struct p2_sock *s)
 {
-    if (s->len == 0) {
+    if (s->pending.len == 0) {
         return;
     }
-    size_t n = send_some(s, cis_bytes_of(s->pending + s->from, s->len));
-    s->from += n;
-    s->len -= n;
+    p2_held_gone(&s->pending, send_some(s, p2_held_bytes(&s->pending)));
     if (s->failed != 0) {
-        s->len = 0; /* nobody will have it */
+        p2_held_gone(&s->pending, s->pending.len); /* nobody will have it */
     }
-    if (s->len == 0 && s->out_shut && alive(s)) {
+    if (s->pending.len == 0 && s->out_shut && alive(s)) {
         cis_sock_shutdown(s->sock, SHUT_WR);
     }
-    if (s->len == 0 && s->handles == 0) {
+    if (s->pending.len == 0 && s->handles == 0) {
         cis_sock_close(s->sock);
     }
 }
@@ -63,7 +61,7 @@ static void push(struct p2_sock *s)
 void p2_tcp_shut_out(struct p2_sock *s)
 {
     s->out_shut = true;
-    if (s->len == 0 && alive(s)) {
+    if (s->pending.len == 0 && alive(s)) {
         cis_sock_shutdown(s->sock, SHUT_WR);
     }
 }
@@ -75,32 +73,27 @@ static cis_code no_room(cis_guest *guest)
                            budget->used + P2_CHUNK, NULL);
 }
 
-/* Keeps what the kernel did not take, at most P2_CHUNK by the promise. */
+/* Keeps what the kernel did not take, behind what it did not take before. */
 static int keep(cis_guest *guest, struct p2_sock *s, struct cis_bytes rest)
 {
     struct cis_error why;
-    if (s->pending == NULL) {
-        if (cis_budget_charge(cis_guest_budget(guest), P2_CHUNK, "socket", &why) != CIS_OK) {
-            (void)no_room(guest);
-            return ENOBUFS;
-        }
-        s->pending = cis_alloc(P2_CHUNK);
-        if (s->pending == NULL) {
-            cis_budget_release(cis_guest_budget(guest), P2_CHUNK);
-            return ENOMEM;
-        }
+    bool first = s->pending.at == NULL;
+    if (first && cis_budget_charge(cis_guest_budget(guest), P2_CHUNK, "socket", &why) != CIS_OK) {
+        (void)no_room(guest);
+        return ENOBUFS;
     }
-    memcpy(s->pending, rest.ptr, rest.len);
-    s->from = 0;
-    s->len = rest.len;
-    p2_source_busy(guest, &s->base, true);
-    return 0;
+    int no = p2_held_add(guest, &s->pending, rest);
+    if (first && s->pending.at == NULL) {
+        cis_budget_release(cis_guest_budget(guest), P2_CHUNK);
+    }
+    p2_source_busy(guest, &s->base, s->pending.len != 0);
+    return no;
 }
 
 static void settle(cis_guest *guest, struct p2_sock *s)
 {
     push(s);
-    if (s->len == 0) {
+    if (s->pending.len == 0) {
         p2_source_busy(guest, &s->base, false);
     }
 }
@@ -111,9 +104,10 @@ static void wish(struct p2_source *self, enum p2_way way, struct p2_wish *out)
 {
     struct p2_sock *s = of(self);
     enum cis_sock_state state = cis_sock_state(s->sock);
-    bool waits = way == P2_STATE   ? state == CIS_SOCK_CONNECTING || state == CIS_SOCK_LISTENING
-                 : way == P2_READS ? alive(s) && !s->in_shut
-                                   : alive(s) && (s->len != 0 || (!s->out_shut && s->failed == 0));
+    bool waits = way == P2_STATE ? state == CIS_SOCK_CONNECTING || state == CIS_SOCK_LISTENING
+                 : way == P2_READS
+                     ? alive(s) && !s->in_shut
+                     : alive(s) && (s->pending.len != 0 || (!s->out_shut && s->failed == 0));
     if (!waits || !cis_sock_wish(s->sock, way == P2_WRITES, &out->fd, &out->events)) {
         *out = (struct p2_wish){.fd = -1};
     }
@@ -126,7 +120,7 @@ static bool ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
         return true;
     }
     settle(guest, s);
-    return s->len == 0 &&
+    return s->pending.len == 0 &&
            (!alive(s) || s->failed != 0 || s->out_shut || cis_sock_room(s->sock) > 0);
 }
 
@@ -161,7 +155,7 @@ static int room(cis_guest *guest, struct p2_source *self, size_t *out_n)
     if (s->out_shut || !alive(s)) {
         return EPIPE;
     }
-    if (s->len == 0) {
+    if (s->pending.len == 0) {
         size_t n = cis_sock_room(s->sock);
         *out_n = n < P2_CHUNK ? n : P2_CHUNK;
     }
@@ -177,7 +171,8 @@ static int tcp_write(cis_guest *guest, struct p2_source *self, struct cis_bytes 
     if (s->out_shut || !alive(s)) {
         return EPIPE;
     }
-    size_t n = send_some(s, data);
+    settle(guest, s);
+    size_t n = s->pending.len == 0 && s->failed == 0 ? send_some(s, data) : 0;
     if (s->failed != 0) {
         return fault(s);
     }
@@ -188,7 +183,7 @@ static int flush(cis_guest *guest, struct p2_source *self)
 {
     struct p2_sock *s = of(self);
     settle(guest, s);
-    return s->failed != 0 ? fault(s) : s->len != 0 ? EAGAIN : 0;
+    return s->failed != 0 ? fault(s) : s->pending.len != 0 ? EAGAIN : 0;
 }
 
 static void tcp_close(struct cis_host *host, struct p2_source *self, enum p2_way way)

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include "service/net/net.h"
+#include "wasi/p2/held.h"
 #include "wasi/p2/source.h"
 
 /* ---- types, as text and as C ---- */
@@ -174,8 +175,8 @@ struct p2_sock {
     uint32_t handles;
     bool in_shut, out_shut; /* TCP: by shutdown, or the stream was dropped */
     int failed;             /* TCP: why nothing can be sent any more; 0 */
-    uint8_t *pending;       /* TCP: bytes that were taken and not sent: P2_CHUNK of room, or NULL */
-    size_t from, len;
+    struct p2_held
+        pending;         /* TCP: bytes that were taken and not sent; charged once there was one */
     uint64_t generation; /* UDP: of the streams that work */
 };
 /* Takes the socket over, failed or not. The caller drops the first reference when he has handed out

@@ -212,7 +212,8 @@ static cis_code write_source(cis_guest *guest, struct p2_thing *to, bool waits,
     return CIS_OK;
 }
 
-/* `waits`: by blocking-write-and-flush. What check-write has promised is never waited for, but by
+/* Every write comes through here, so that all of them use up what check-write has promised.
+ * `waits`: by blocking-write-and-flush. What check-write has promised is never waited for, but by
  * standard streams, whose readers have gone slow since. */
 static cis_code write_all(cis_guest *guest, struct p2_thing *to, bool waits, struct cis_bytes data,
                           struct cis_answer *out, struct cis_error *err)
@@ -222,6 +223,7 @@ static cis_code write_all(cis_guest *guest, struct p2_thing *to, bool waits, str
     if (data.len == 0) {
         return CIS_OK;
     }
+    to->promised -= data.len < to->promised ? data.len : to->promised;
     if (to->std != 0) {
         CIS_TRY(write_std(guest, to, data, &no, err));
     } else if (to->source != NULL) {
@@ -319,7 +321,6 @@ cis_code p2_out_write(cis_guest *guest, const struct cis_typed *args, struct cis
     if (args[1].bytes.len > to->promised) {
         return too_much(err, args[1].bytes.len, to->promised);
     }
-    to->promised -= args[1].bytes.len;
     return write_all(guest, to, false, args[1].bytes, out, err);
 }
 
@@ -364,10 +365,7 @@ static cis_code zeroes(cis_guest *guest, const struct cis_typed *args, bool wait
 cis_code p2_out_zeroes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                        struct cis_error *err)
 {
-    struct p2_thing *to = p2_at(guest, args[0].n);
-    uint64_t most = to->promised;
-    to->promised -= args[1].n < most ? args[1].n : most;
-    return zeroes(guest, args, false, most, out, err);
+    return zeroes(guest, args, false, p2_at(guest, args[0].n)->promised, out, err);
 }
 
 cis_code p2_out_blocking_zeroes(cis_guest *guest, const struct cis_typed *args,
@@ -388,7 +386,6 @@ static cis_code splice_with(cis_guest *guest, const struct cis_typed *args, bool
         return fails(guest, to, out, no, err);
     }
     uint64_t most = waits && to->promised == 0 ? PIPE_PROMISE : to->promised;
-    to->promised = 0;
     const struct cis_typed from[2] = {{.n = args[1].n}, {.n = args[2].n < most ? args[2].n : most}};
     CIS_TRY(read_some(guest, from, waits, out, &at, &n, &done, err));
     if (done || n == 0) {
