@@ -262,6 +262,7 @@ static void *serve(void *arg)
     shutdown(conn->fd, SHUT_RDWR);
     pthread_mutex_lock(&conn->server->lock);
     conn->done = true;
+    pthread_cond_broadcast(&conn->server->changed);
     pthread_mutex_unlock(&conn->server->lock);
     return NULL;
 }
@@ -450,6 +451,20 @@ unsigned httpd_requests(httpd *server)
     unsigned n = server->nrequests;
     pthread_mutex_unlock(&server->lock);
     return n;
+}
+
+void httpd_wait_closed(httpd *server)
+{
+    pthread_mutex_lock(&server->lock);
+    for (struct httpd_conn *conn = server->conns; conn != NULL;) {
+        if (conn->done) {
+            conn = conn->next;
+            continue;
+        }
+        pthread_cond_wait(&server->changed, &server->lock);
+        conn = server->conns; /* the list may be another one now */
+    }
+    pthread_mutex_unlock(&server->lock);
 }
 
 void httpd_wait_requests(httpd *server, unsigned n)

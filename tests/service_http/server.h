@@ -60,6 +60,8 @@ unsigned httpd_connections(httpd *server);
 unsigned httpd_requests(httpd *server);
 /* Returns once n requests were received in all (their answers may be on the way). */
 void httpd_wait_requests(httpd *server, unsigned n);
+/* Returns once the server has closed every connection that it has accepted. */
+void httpd_wait_closed(httpd *server);
 /* The last request, head and body; yours to cis_free. NULL: none. */
 char *httpd_last(httpd *server);
 

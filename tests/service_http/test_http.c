@@ -104,6 +104,18 @@ static void a_connection_is_kept_for_the_next_request(void **state)
     world_done(&w);
 }
 
+static void a_request_that_only_asks_is_sent_again_once(void **state)
+{
+    (void)state;
+    struct world w = world_new(NULL, NULL);
+    assert_fetched(200, "hello", .client = w.client, .grants = &w.grants,
+                   .url = at(w.server, "/hello"));
+    assert_not_fetched(CIS_E_NET, "closed early", .client = w.client, .grants = &w.grants,
+                       .url = at(w.server, "/close"));
+    assert_int_equal(httpd_requests(w.server), 3);
+    world_done(&w);
+}
+
 static void tenants_never_share_a_connection(void **state)
 {
     (void)state;
@@ -140,6 +152,34 @@ static void a_connection_the_server_closed_is_opened_again(void **state)
     for (int i = 0; i < 3; i++) { /* the scripted answer is followed by a close */
         assert_fetched(200, "ok", .client = w.client, .grants = &w.grants,
                        .url = at(w.server, "/raw/0"));
+    }
+    world_done(&w);
+}
+
+static void a_request_that_changes_something_is_never_sent_twice(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *body;
+    } rows[] = {{"POST", "pay=100"}, {"POST", ""},   {"PUT", "x"},  {"PATCH", "x"},
+                {"DELETE", NULL},    {"POST", NULL}, {"PATCH", ""}, {"DELETE", "x"}};
+    struct world w = world_new(NULL, NULL);
+    unsigned sent = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_fetched(200, "hello", .client = w.client, .grants = &w.grants,
+                       .url = at(w.server, "/hello"));
+        unsigned connections = httpd_connections(w.server);
+        /* Read whole, and closed without an answer. */
+        assert_not_fetched(CIS_E_NET, "not sent again", .client = w.client, .grants = &w.grants,
+                           .method = rows[i].method, .body = rows[i].body,
+                           .url = at(w.server, "/close"));
+        httpd_wait_closed(w.server);
+        sent += 2;
+        assert_int_equal(httpd_requests(w.server), sent);
+        assert_in_range(httpd_connections(w.server), connections, connections + 1);
+        assert_fetched(200, "hello", .client = w.client, .grants = &w.grants, /* it works on */
+                       .url = at(w.server, "/hello"));
+        sent++;
     }
     world_done(&w);
 }
@@ -454,6 +494,8 @@ int main(void)
         cmocka_unit_test(a_head_has_headers_and_no_body),
         cmocka_unit_test(the_host_sets_its_own_fields_and_passes_the_guests),
         cmocka_unit_test(a_connection_is_kept_for_the_next_request),
+        cmocka_unit_test(a_request_that_changes_something_is_never_sent_twice),
+        cmocka_unit_test(a_request_that_only_asks_is_sent_again_once),
         cmocka_unit_test(tenants_never_share_a_connection),
         cmocka_unit_test(idle_connections_are_bounded),
         cmocka_unit_test(a_connection_the_server_closed_is_opened_again),

@@ -57,6 +57,25 @@ static void a_connection_is_kept_and_shared_with_requests_of_the_other_kind(void
     world_done(&w);
 }
 
+static void a_request_without_a_body_is_never_sent_twice(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"POST", "DELETE", "PATCH", "REPORT", "PUT"};
+    struct world w = world_new(NULL, NULL);
+    for (unsigned i = 0; i < sizeof methods / sizeof *methods; i++) {
+        assert_fetched(200, "hello", .client = w.client, .grants = &w.grants,
+                       .url = at(w.server, "/hello"));
+        struct streaming s =
+            OPEN(w, .url = at(w.server, "/close"), .method = methods[i], NO_LIMITS);
+        streaming_until(&s, s.state.status != 0);
+        assert_int_equal(s.state.fault, CIS_HTTP_TERMINATED);
+        streaming_close(&s);
+        httpd_wait_closed(w.server);
+        assert_int_equal(httpd_requests(w.server), 2 * (i + 1));
+    }
+    world_done(&w);
+}
+
 static void every_method_has_its_framing(void **state)
 {
     (void)state;
@@ -529,6 +548,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_get_brings_status_headers_and_body),
         cmocka_unit_test(a_connection_is_kept_and_shared_with_requests_of_the_other_kind),
+        cmocka_unit_test(a_request_without_a_body_is_never_sent_twice),
         cmocka_unit_test(every_method_has_its_framing),
         cmocka_unit_test(a_head_has_headers_and_no_body),
         cmocka_unit_test(trailers_go_both_ways),

@@ -63,7 +63,8 @@ cis_code cis_http_exchange(struct cis_http_client *client, struct cis_http_lane 
                            const struct cis_http_hop *hop, const struct cis_call *call,
                            struct cis_http_reply *reply, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_http_wire_done) struct cis_http_wire x = {.lane = lane, .reply = reply};
+    CIS_CLEANUP(cis_http_wire_done)
+    struct cis_http_wire x = {.lane = lane, .reply = reply, .method = hop->method};
     CURLcode result = CURLE_OK;
     cis_code code = cis_http_wire_set(&x, client, &hop->url, err);
     if (code == CIS_OK) {

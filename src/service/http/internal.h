@@ -103,10 +103,16 @@ struct cis_http_wire {
     CURLU *url;
     struct curl_slist *pins;
     char message[CURL_ERROR_SIZE];
+    const char *method;            /* borrowed */
+    unsigned begun;                /* how often curl has begun to send the request */
+    void (*connected)(void *self); /* called when it begins; NULL: nobody wants to know */
+    void *connected_self;
 };
 void cis_http_wire_done(struct cis_http_wire *wire);
 /* The URL, and everything that curl could take from its surroundings. Header lines go to
- * wire->reply; where the body comes from and goes to is the caller's. */
+ * wire->reply; where the body comes from and goes to is the caller's. curl sends a request
+ * again whose kept connection the server has closed: wire.c stops that for what changes something.
+ */
 cis_code cis_http_wire_set(struct cis_http_wire *wire, const struct cis_http_client *client,
                            const struct cis_url *url, struct cis_error *err);
 /* What curl's result means: a code with a message, and the fault of an exchange. */

@@ -28,13 +28,11 @@ static int on_watch(CURL *easy, curl_socket_t fd, int what, void *self, void *so
     return 0;
 }
 
-static int on_connected(void *self, char *remote, char *local, int remote_port, int local_port)
+static void on_connected(void *self)
 {
-    (void)remote, (void)local, (void)remote_port, (void)local_port;
     struct cis_http_stream *s = self;
     s->connected = true;
     s->moved_ns = cis_clock_mono_ns();
-    return CURL_PREREQFUNC_OK;
 }
 
 static size_t on_read(char *to, size_t size, size_t n, void *self)
@@ -91,8 +89,6 @@ static CURLcode set_request(struct cis_http_stream *s)
                  strcmp(s->method, "PATCH") == 0;
 #define SET(option, value) (e = e != CURLE_OK ? e : curl_easy_setopt(c, CURLOPT_##option, (value)))
     SET(CONNECTTIMEOUT_MS, (long)INT32_MAX); /* time is kept here */
-    SET(PREREQFUNCTION, on_connected);
-    SET(PREREQDATA, s);
     SET(WRITEFUNCTION, on_body);
     SET(WRITEDATA, s);
     SET(HTTPHEADER, s->fields);
@@ -234,6 +230,9 @@ static void begin(struct cis_http_stream *s)
     }
     s->wire.lane = s->lane;
     s->wire.reply = &s->reply;
+    s->wire.method = s->method;
+    s->wire.connected = on_connected;
+    s->wire.connected_self = s;
     s->begun_ns = s->moved_ns = cis_clock_mono_ns();
     CURLM *multi = s->lane->multi;
     cis_code code = cis_http_wire_set(&s->wire, s->client, &s->url, NULL);

@@ -37,6 +37,42 @@ static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_soc
     return CURL_SOCKET_BAD;
 }
 
+static bool is_one_of(const char *method, const char *const *methods)
+{
+    while (*methods != NULL && strcmp(method, *methods) != 0) {
+        methods++;
+    }
+    return *methods != NULL;
+}
+
+/* May the request be sent again on a new connection, when the server has closed the kept one
+ * without a byte of an answer? It may have read the request and acted on it. So what changes
+ * something is sent again only if doing it twice is doing it once (RFC 9110 §9.2.2) and no byte of
+ * it went out; what only asks (§9.2.1) is sent again once. */
+static bool may_repeat(const struct cis_http_wire *x)
+{
+    static const char *const safe[] = {"GET", "HEAD", "OPTIONS", NULL};
+    static const char *const idempotent[] = {"PUT", "DELETE", NULL};
+    long sent = 0;
+    curl_easy_getinfo(x->lane->easy, CURLINFO_REQUEST_SIZE, &sent);
+    return is_one_of(x->method, safe) || (sent == 0 && is_one_of(x->method, idempotent));
+}
+
+/* curl asks before it sends the request, and again before it sends it again. */
+static int on_request(void *self, char *remote, char *local, int remote_port, int local_port)
+{
+    (void)remote, (void)local, (void)remote_port, (void)local_port;
+    struct cis_http_wire *x = self;
+    x->begun++;
+    if (x->begun > 2 || (x->begun == 2 && !may_repeat(x))) {
+        return CURL_PREREQFUNC_ABORT;
+    }
+    if (x->connected != NULL) {
+        x->connected(x->connected_self);
+    }
+    return CURL_PREREQFUNC_OK;
+}
+
 /* curl's own reading of our canonical URL has to be ours: one object, vetted and sent. */
 static bool reads_the_same(CURLU *u, const struct cis_url *url)
 {
@@ -124,6 +160,8 @@ static CURLcode set_surroundings(CURL *c, const struct cis_http_client *client,
     }
     SET(OPENSOCKETFUNCTION, on_socket);
     SET(OPENSOCKETDATA, x);
+    SET(PREREQFUNCTION, on_request);
+    SET(PREREQDATA, x);
     SET(CONNECTTIMEOUT_MS, (long)(client->connect_ns / CIS_NS_PER_MS));
     SET(HEADERFUNCTION, on_line);
     SET(HEADERDATA, x);
@@ -158,6 +196,11 @@ cis_code cis_http_verdict(const struct cis_http_wire *x, CURLcode result, const 
             return cis_fail(err, CIS_E_LIMIT, "%s: a response header is too long", host);
         }
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", host);
+    case CURLE_ABORTED_BY_CALLBACK: /* on_request */
+        return cis_fail(err, CIS_E_NET,
+                        "%s: the server closed the connection before it answered; it may have "
+                        "received the request, which is not sent again",
+                        host);
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
     case CURLE_RECV_ERROR:
@@ -188,6 +231,7 @@ static const struct {
     {CURLE_RECV_ERROR, CIS_HTTP_TERMINATED},
     {CURLE_SEND_FAIL_REWIND, CIS_HTTP_TERMINATED},
     {CURLE_GOT_NOTHING, CIS_HTTP_TERMINATED},
+    {CURLE_ABORTED_BY_CALLBACK, CIS_HTTP_TERMINATED}, /* on_request */
     {CURLE_PARTIAL_FILE, CIS_HTTP_INCOMPLETE},
     {CURLE_PEER_FAILED_VERIFICATION, CIS_HTTP_TLS_CERTIFICATE},
     {CURLE_SSL_CERTPROBLEM, CIS_HTTP_TLS_CERTIFICATE},
