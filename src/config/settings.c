@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "base/float.h"
 #include "base/mem.h"
 #include "config/internal.h"
 
@@ -202,7 +203,7 @@ cis_code cis_setting_from_text(const struct cis_setting *s, struct cis_config *c
     case CIS_SETTING_DOUBLE: {
         CIS_CLEANUP(cis_freep) char *copy = cis_strndup(text.ptr, text.len);
         char *end = NULL;
-        double value = copy != NULL ? strtod(copy, &end) : 0;
+        double value = copy != NULL ? cis_float_read(copy, &end) : 0;
         if (copy == NULL || end == copy || *end != 0) {
             return cis_fail(err, CIS_E_INVALID, "expected a number");
         }
@@ -317,7 +318,7 @@ void cis_setting_print(const struct cis_setting *s, const struct cis_config *con
         break;
     case CIS_SETTING_DOUBLE:
         if (*(const double *)at >= 0) {
-            cis_buf_printf(out, "%g", *(const double *)at);
+            cis_buf_float(out, *(const double *)at);
         }
         break;
     case CIS_SETTING_TEXT:

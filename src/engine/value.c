@@ -4,6 +4,7 @@
  */
 #include "engine/component.h"
 
+#include "base/float.h"
 #include "engine/component_in.h"
 
 #define PRINT_TEXT 48u
@@ -274,7 +275,7 @@ static void print(const val_t *v, unsigned depth, struct cis_buf *out)
         break;
     case WASMTIME_COMPONENT_F32:
     case WASMTIME_COMPONENT_F64:
-        cis_buf_printf(out, "%g", cis_val_float(val));
+        cis_buf_float(out, cis_val_float(val));
         break;
     case WASMTIME_COMPONENT_CHAR:
         cis_buf_printf(out, "U+%04X", (unsigned)v->of.character);

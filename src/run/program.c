@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/float.h"
 #include "wasi/p1/p1.h"
 
 #define ARGS_MAX 64u /* parameters or results of one function */
@@ -187,24 +188,18 @@ static bool number(char type, const char *text, union cis_slot *out)
         out->u64 = n;
         return true;
     case 'f':
-        out->f32 = strtof(text, &end);
+        out->f32 = cis_float_read_single(text, &end);
         return end != text && *end == 0;
     default:
-        out->f64 = strtod(text, &end);
+        out->f64 = cis_float_read(text, &end);
         return end != text && *end == 0;
     }
 }
 
 static void real(double value, bool single, struct cis_buf *out)
 {
-    char text[40];
-    for (int digits = single ? 6 : 15; digits <= 17; digits++) { /* the shortest that reads back */
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        double back = strtod(text, NULL);
-        if (isnan(value) || (single ? (float)back == (float)value : back == value)) {
-            break;
-        }
-    }
+    char text[CIS_FLOAT_TEXT_MAX];
+    cis_float_exact(value, single, text);
     cis_buf_text(out, text);
 }
 

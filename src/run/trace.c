@@ -2,6 +2,7 @@
 #include "run/session.h"
 
 #include <inttypes.h>
+#include "base/float.h"
 
 static void slot_text(struct cis_buf *out, char type, const union cis_slot *slot)
 {
@@ -13,10 +14,10 @@ static void slot_text(struct cis_buf *out, char type, const union cis_slot *slot
         cis_buf_printf(out, "%" PRId64, slot->i64);
         break;
     case 'f':
-        cis_buf_printf(out, "%g", (double)slot->f32);
+        cis_buf_float(out, (double)slot->f32);
         break;
     case 'F':
-        cis_buf_printf(out, "%g", slot->f64);
+        cis_buf_float(out, slot->f64);
         break;
     default:
         cis_buf_text(out, "?");

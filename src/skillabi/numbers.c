@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/float.h"
 
 #define ARGS_MAX 64           /* parameters or results of one function */
 #define INPUT_MAX (64u << 10) /* 64 numbers need no more */
@@ -82,14 +83,8 @@ static void real(double value, bool single, struct cis_buf *out)
         cis_buf_text(out, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
         return;
     }
-    char text[40];
-    for (int digits = single ? 6 : 15; digits <= 17; digits++) { /* the shortest that reads back */
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        double back = strtod(text, NULL);
-        if (single ? (float)back == (float)value : back == value) {
-            break;
-        }
-    }
+    char text[CIS_FLOAT_TEXT_MAX];
+    cis_float_exact(value, single, text);
     cis_buf_text(out, text);
 }
 
