@@ -9,12 +9,15 @@
 #include "lib/internal.h"
 #include "vfs/walk.h"
 
+#define TRIES 100u /* of a write whose file others make and remove meanwhile */
+
 struct cis_workspace {
     cis_vfs *vfs;
     cis_ns *ns;
     cis_dir *root;
     cis_cancel *cancel; /* borrowed */
     struct cis_stop stop;
+    pthread_mutex_t made; /* held while a file that could not be written is taken back */
 };
 
 cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct cis_error *err)
@@ -84,6 +87,7 @@ cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_opt
         return cis_fail(err, CIS_E_NOMEM, "workspace: out of memory");
     }
     w->stop = (struct cis_stop){CIS_NEVER, o.cancel};
+    pthread_mutex_init(&w->made, NULL);
     cis_code code = open_view(w, forest, runtime->store, &o, err);
     if (code != CIS_OK) {
         cis_workspace_close(w);
@@ -101,6 +105,7 @@ void cis_workspace_close(cis_workspace *workspace)
     cis_dir_free(workspace->root);
     cis_ns_free(workspace->ns);
     cis_vfs_close(workspace->vfs);
+    pthread_mutex_destroy(&workspace->made);
     cis_free(workspace);
 }
 
@@ -177,30 +182,92 @@ cis_code cis_workspace_read(cis_workspace *workspace, const char *path, uint64_t
     return CIS_OK;
 }
 
+/* A file that this call has made and could not fill is taken back, unless somebody has written to
+ * it since: it is theirs then. Who writes to a file looks afterwards whether it was taken back, and
+ * begins again; both under one lock, which nobody waits for long. */
+static void take_back(cis_workspace *w, struct act *act, const struct cis_vfs_attr *made)
+{
+    struct cis_vfs_attr now;
+    pthread_mutex_lock(&w->made);
+    int no = cis_at_stat(w->root, &act->call, act->path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &now);
+    if (no == 0 && now.ino == made->ino && now.size == 0 && now.nlink == made->nlink &&
+        now.mtime.tv_sec == made->mtime.tv_sec && now.mtime.tv_nsec == made->mtime.tv_nsec) {
+        (void)cis_at_unlink(w->root, &act->call, act->path, CIS_WALK_CHROOT);
+    }
+    pthread_mutex_unlock(&w->made);
+}
+
+static bool taken_back(cis_workspace *w, struct act *act, cis_vfs_file *file)
+{
+    struct cis_vfs_attr now;
+    pthread_mutex_lock(&w->made);
+    bool gone = cis_file_stat(file, &act->call, &now) == 0 && now.nlink == 0;
+    pthread_mutex_unlock(&w->made);
+    return gone;
+}
+
+static int open_made(cis_workspace *w, struct act *act, int how, cis_vfs_file **out_file,
+                     struct cis_vfs_attr *out)
+{
+    return cis_at_open(w->root, &act->call, act->path, CIS_WALK_CHROOT, O_WRONLY | how, 0644,
+                       out_file, out);
+}
+
+/* A file that is not there, made by this call alone. A symlink that leads nowhere is followed, as
+ * without O_EXCL; what it leads to then is not taken back. */
+static int open_new(cis_workspace *w, struct act *act, cis_vfs_file **out_file,
+                    struct cis_vfs_attr *out, bool *out_made)
+{
+    struct cis_vfs_attr link;
+    int no = open_made(w, act, O_CREAT | O_EXCL, out_file, out);
+    *out_made = no == 0;
+    if (no == EEXIST &&
+        cis_at_stat(w->root, &act->call, act->path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &link) ==
+            0 &&
+        S_ISLNK(link.mode)) {
+        no = open_made(w, act, O_CREAT, out_file, out);
+    }
+    return no;
+}
+
+/* Once: EEXIST when it was there after all, ESTALE when it went meanwhile. */
+static int write_once(cis_workspace *w, struct act *act, uint64_t offset, const void *data,
+                      size_t len, bool truncate)
+{
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file;
+    bool made = false;
+    int no = open_made(w, act, 0, &file, &attr);
+    if (no == ENOENT) {
+        no = cis_layered_fits(w->vfs, &act->call, len == 0 && !truncate ? 0 : offset + len);
+        no = no != 0 ? no : open_new(w, act, &file, &attr, &made);
+    }
+    if (no != 0) {
+        return no;
+    }
+    no = cis_layered_write_whole(file, &act->call, offset, data, len, truncate);
+    bool gone = no == 0 && !made && taken_back(w, act, file);
+    cis_vfs_file_close(file);
+    if (no != 0 && made) { /* what else could not be foreseen: memory, the store */
+        take_back(w, act, &attr);
+    }
+    return gone ? ESTALE : no;
+}
+
 cis_code cis_workspace_write(cis_workspace *workspace, const char *path, uint64_t offset,
                              const void *data, size_t len, bool truncate, struct cis_error *err)
 {
     struct act act;
-    struct cis_vfs_attr attr;
-    cis_vfs_file *file;
+    int no = 0;
     begin(workspace, path, &act);
     if (offset > INT64_MAX || len > INT64_MAX - offset) {
         return end(&act, EFBIG, err);
     }
-    int no = cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT, O_WRONLY, 0, &file,
-                         &attr);
-    bool made = no == ENOENT;
-    if (made) {
-        no = cis_layered_fits(workspace->vfs, &act.call, len == 0 && !truncate ? 0 : offset + len);
-        no = no != 0 ? no
-                     : cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT,
-                                   O_WRONLY | O_CREAT, 0644, &file, &attr);
-    }
-    CIS_TRY(end(&act, no, err));
-    no = cis_layered_write_whole(file, &act.call, offset, data, len, truncate);
-    cis_vfs_file_close(file);
-    if (no != 0 && made) { /* what else could not be foreseen: memory, the store */
-        (void)cis_at_unlink(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
+    for (unsigned i = 0; i < TRIES; i++) {
+        no = write_once(workspace, &act, offset, data, len, truncate);
+        if (no != EEXIST && no != ESTALE) {
+            break;
+        }
     }
     return end(&act, no, err);
 }

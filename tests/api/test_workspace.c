@@ -4,6 +4,7 @@
 #include "cis/cis.h"
 #include "harness.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
@@ -387,6 +388,75 @@ static void threads_with_files_of_their_own_all_commit(void **state)
     cis_workspace_close(w);
 }
 
+struct race {
+    cis_workspace *w;
+    size_t fail_after;
+    cis_code code;
+};
+
+#define LOSER ((size_t)2 << 20)
+
+static void *write_that_fails(void *arg)
+{
+    struct race *race = arg;
+    char *data = calloc(1, LOSER);
+    cis_mem_fail_after(race->fail_after); /* of this thread alone */
+    race->code = cis_workspace_write(race->w, "/raced", 16, data, LOSER, false, NULL);
+    cis_mem_fail_after(SIZE_MAX);
+    free(data);
+    return NULL;
+}
+
+/* One thread makes the file and fails to fill it; what another wrote to it meanwhile is not taken
+ * away with it. */
+static void a_write_that_fails_leaves_the_file_of_another_thread(void **state)
+{
+    cis_workspace *w = open_at(*state, NULL);
+    struct cis_file_info info;
+    unsigned failed = 0;
+    for (size_t i = 0; i < 400; i++) {
+        struct race race = {w, 6 + i % 60, CIS_OK};
+        pthread_t thread;
+        char got[7];
+        size_t n = 0;
+        assert_int_equal(pthread_create(&thread, NULL, write_that_fails, &race), 0);
+        bool joined = false;
+        while (i % 4 != 0 && !joined && cis_workspace_stat(w, "/raced", &info, NULL) != CIS_OK) {
+            joined = pthread_tryjoin_np(thread, NULL) == 0;
+        }
+        cis_code code = cis_workspace_write(w, "/raced", 0, "winner!", 7, false, NULL);
+        if (!joined) {
+            pthread_join(thread, NULL);
+        }
+        assert_int_equal(code, CIS_OK);
+        failed += race.code != CIS_OK;
+        assert_ok(cis_workspace_read(w, "/raced", 0, got, sizeof got, &n, err));
+        assert_int_equal(n, 7);
+        assert_memory_equal(got, "winner!", 7);
+        assert_ok(cis_workspace_remove(w, "/raced", err));
+    }
+    assert_true(failed != 0);
+    for (size_t i = 0; i < 60; i++) { /* alone it leaves nothing */
+        struct race race = {w, i, CIS_OK};
+        write_that_fails(&race);
+        assert_int_equal(cis_workspace_stat(w, "/raced", &info, NULL) == CIS_OK,
+                         race.code == CIS_OK);
+        if (race.code == CIS_OK) {
+            assert_ok(cis_workspace_remove(w, "/raced", err));
+        }
+    }
+    cis_workspace_close(w);
+}
+
+static void a_write_follows_a_symlink_that_leads_nowhere_yet(void **state)
+{
+    cis_workspace *w = open_at(*state, NULL);
+    assert_ok(cis_workspace_symlink(w, "target", "/link", err));
+    put(w, "/link", "through");
+    assert_text(w, "/target", "through");
+    cis_workspace_close(w);
+}
+
 static cis_code open_published(struct place *p, const char *reader, const char *branch,
                                cis_workspace **out, struct cis_error *err)
 {
@@ -506,6 +576,8 @@ int main(void)
         TEST(a_published_branch_is_read_by_who_it_was_published_to),
         TEST(options_of_an_earlier_size_are_taken),
         TEST(threads_with_files_of_their_own_all_commit),
+        TEST(a_write_that_fails_leaves_the_file_of_another_thread),
+        TEST(a_write_follows_a_symlink_that_leads_nowhere_yet),
         cmocka_unit_test(a_runtime_that_keeps_nothing_says_so),
         TEST(states_and_tenants_that_cannot_be_are_named),
     };
