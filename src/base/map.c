@@ -49,6 +49,12 @@ void *cis_map_get(const struct cis_map *map, struct cis_str key)
     return slot != NULL && *slot != 0 ? map->entries[*slot - 1].value : NULL;
 }
 
+bool cis_map_knows(const struct cis_map *map, struct cis_str key)
+{
+    const uint32_t *slot = find(map, key);
+    return slot != NULL && *slot != 0;
+}
+
 static bool grow(struct cis_map *map)
 {
     if (map->seed == 0) {

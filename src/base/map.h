@@ -23,6 +23,8 @@ struct cis_map {
 /* Frees keys and table; values with free_value when given. */
 void cis_map_done(struct cis_map *map, void (*free_value)(void *));
 void *cis_map_get(const struct cis_map *map, struct cis_str key);
+/* Does the map hold a copy of the key, with a value or (removed) without? */
+bool cis_map_knows(const struct cis_map *map, struct cis_str key);
 /* Sets or replaces; *out_old (may be NULL) gets the value before, NULL if none. */
 cis_code cis_map_set(struct cis_map *map, struct cis_str key, void *value, void **out_old,
                      struct cis_error *err);

@@ -201,6 +201,12 @@ static bool have_config(void *self, struct cis_str key)
     return false;
 }
 
+static cis_code check_config(const void *self, struct cis_str key, struct cis_str value,
+                             struct cis_error *err)
+{
+    return cis_manifest_setting_check(self, key, value, err);
+}
+
 static cis_code take_config(struct job *j, struct cis_error *err)
 {
     for (size_t i = 0; j->installed && i < j->skill.nconfig; i++) {
@@ -220,6 +226,8 @@ static cis_code take_config(struct job *j, struct cis_error *err)
     }
     if (j->installed) {
         CIS_TRY(cis_skill_config_complete(&j->skill.manifest, j->name, have_config, j, err));
+        j->request.config_check = check_config;
+        j->request.config_self = &j->skill.manifest;
     }
     j->request.config = j->config;
     return CIS_OK;

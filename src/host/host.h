@@ -50,8 +50,15 @@ struct cis_host {
 
     struct cis_host_heap heap;
     cis_memory_view *memory;
-    struct cis_map config; /* key → struct cis_host_value *, the skill's own [config] */
+    struct cis_map config;        /* key → struct cis_host_value *, the skill's own [config] */
+    struct cis_map config_before; /* what was changed, as it was; no entry: it was not there */
     bool config_dirty;
+    uint32_t config_keys; /* that the run has changed, and their bytes */
+    uint64_t config_bytes;
+    /* May the guest set this? The rule of its manifest; NULL: there is none. CIS_E_USAGE. */
+    cis_code (*config_check)(const void *self, struct cis_str key, struct cis_str value,
+                             struct cis_error *err);
+    const void *config_self;
 
     struct cis_buf
         log; /* lines kept for the report: JSON array items {"level","text"} with commas */
@@ -121,10 +128,19 @@ void cis_host_net_end(struct cis_host *host);
 /* CIS_OK while the run may go on, else CIS_E_DEADLINE or CIS_E_CANCELLED. A handler whose service
  * failed for another reason answers its guest with a code; one whose run is over returns this. */
 cis_code cis_host_alive(const struct cis_host *host, struct cis_error *err);
-/* Config of the skill: absent → *out ptr NULL. set: INVALID key or value, BUDGET, NOMEM. */
+/* Config of the skill: absent → *out ptr NULL. set, by the guest: INVALID key or value, USAGE what
+ * config_check refuses, QUOTA more than one skill's config may hold, BUDGET, NOMEM; a value that is
+ * refused is not written. */
 void cis_host_config_get(struct cis_host *host, struct cis_str key, struct cis_str *out);
 cis_code cis_host_config_set(struct cis_host *host, struct cis_str key, struct cis_str value,
                              struct cis_error *err);
+/* What the run begins with; cis_host_config_keep when that is all. */
+cis_code cis_host_config_begin(struct cis_host *host, struct cis_str key, struct cis_str value,
+                               struct cis_error *err);
+/* What was changed is kept for good, or is as it was before. */
+void cis_host_config_keep(struct cis_host *host);
+void cis_host_config_forget(struct cis_host *host);
+void cis_host_config_done(struct cis_host *host);
 static inline struct cis_host *cis_host_of(cis_guest *guest)
 {
     return cis_guest_host(guest);

@@ -91,8 +91,7 @@ static cis_code perform(cis_instance *instance, const struct cis_extern *export,
     cis_code code =
         cis_guest_call(cis_session_guest(instance->session), export->name, export->type, io, err);
     if (code != CIS_OK) {
-        cis_code ignored = cis_session_discard(instance->session, NULL);
-        (void)ignored; /* the call's own failure is what the caller has to know */
+        cis_session_discard(instance->session);
         return code;
     }
     return cis_session_commit(instance->session, err);

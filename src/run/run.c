@@ -98,15 +98,11 @@ static cis_code write_commit(cis_session *s, enum keeping how, const struct cis_
     const struct cis_memory_service *service = s->host.services.memory;
     struct cis_store_memory *mine = service != NULL ? cis_store_memory_of(service) : NULL;
     bool together = mine != NULL && mine->store == s->request.store;
-    if (!together && c->nmemory != 0) {
-        /* An embedder's own memory: first its commit, then our record of it. */
-        struct cis_error why = {0};
-        cis_code code = cis_error_foreign(
-            &why, service->commit(service->self, &s->memory_call, c->memory, c->nmemory, &why),
-            "memory");
-        if (code != CIS_OK) {
-            return cis_fail(err, code, "%s", why.msg);
-        }
+    if (!together && c->nmemory != 0 && !s->memory_told) {
+        /* An embedder's own memory: first its commit, then our record of it. Once, also when the
+         * files are refused afterwards and kept beside. */
+        s->memory_told = true;
+        CIS_TRY(cis_session_tell_memory(s, c, err));
     }
     if (s->request.store == NULL) {
         return CIS_OK;

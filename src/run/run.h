@@ -75,6 +75,10 @@ struct cis_run_request {
     struct cis_bytes input;                   /* JSON, judged by the caller; borrowed */
     const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
     size_t nconfig;
+    /* May the skill set this itself? NULL: anything within the limits. */
+    cis_code (*config_check)(const void *self, struct cis_str key, struct cis_str value,
+                             struct cis_error *err);
+    const void *config_self;
     bool no_clock, no_random; /* switched off for this run */
     /* Files: the same for programs and skills. Nothing is mounted unless it is said here; but a
      * skill with the grant fs=ro or fs=rw finds the current branch at CIS_RUN_SKILL_WORKSPACE,
@@ -108,10 +112,11 @@ struct cis_host *cis_session_host(cis_session *session);
 cis_code cis_session_enter(cis_session *session, const char *what, struct cis_error *err);
 void cis_session_leave(cis_session *session);
 bool cis_session_busy(const cis_session *session); /* NULL: no */
-/* Writes made since the last commit go to the memory service; with no run record. */
+/* Memory and config written since the last commit go to their services; with no run record. What
+ * cannot be committed is forgotten. */
 cis_code cis_session_commit(cis_session *session, struct cis_error *err);
-/* Forgets them instead. */
-cis_code cis_session_discard(cis_session *session, struct cis_error *err);
+/* Forgets it instead. */
+void cis_session_discard(cis_session *session);
 void cis_session_close(cis_session *session);
 
 struct cis_run_outcome {

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "provider/corelibs/corelibs.h"
 #include "run/program.h"
+#include "service/ai/ai.h"
 #include "wasi/p1/p1.h"
 #include "wasi/p2/p2.h"
 
@@ -16,12 +17,11 @@ static cis_code take_config(cis_session *s, struct cis_error *err)
     const struct cis_run_request *r = &s->request;
     for (size_t i = 0; i < r->nconfig; i++) {
         const struct cis_run_config_pair *p = &r->config[i];
-        CIS_TRY(cis_host_config_set(&s->host, p->key, p->value, err));
+        CIS_TRY(cis_host_config_begin(&s->host, p->key, p->value, err));
     }
-    cis_map_foreach (&s->host.config, e) {
-        ((struct cis_host_value *)e->value)->changed = false;
-    }
-    s->host.config_dirty = false;
+    cis_host_config_keep(&s->host);
+    s->host.config_check = r->config_check;
+    s->host.config_self = r->config_self;
     return CIS_OK;
 }
 
@@ -35,6 +35,10 @@ static cis_code take_env(cis_session *s, struct cis_error *err)
     }
     s->env = cis_calloc(grants->nenv + 1, sizeof *s->env);
     for (size_t i = 0; s->env != NULL && i < grants->nenv; i++) {
+        if (cis_ai_key_is_in(cis_ai_key_variable(s->host.services.ai), grants->env[i])) {
+            return cis_fail(err, CIS_E_DENIED,
+                            "env=%s: the key of an AI provider stays on the host", grants->env[i]);
+        }
         const char *value = getenv(grants->env[i]);
         if (value == NULL) {
             continue;
@@ -83,7 +87,7 @@ static void init_host(cis_session *s)
     h->http_body_max = CIS_HTTP_BODY_MAX_DEFAULT;
     h->no_clock = r->no_clock;
     h->no_random = r->no_random;
-    h->config = CIS_MAP_INIT;
+    h->config = h->config_before = CIS_MAP_INIT;
 }
 
 static void fill_defaults(struct cis_run_request *r)
@@ -273,31 +277,61 @@ bool cis_session_busy(const cis_session *session)
     return session != NULL && session->busy;
 }
 
-cis_code cis_session_discard(cis_session *session, struct cis_error *err)
+void cis_session_discard(cis_session *session)
 {
-    cis_memory_view *fresh = NULL;
-    CIS_TRY(view_new(session, &fresh, err));
-    cis_memory_view_free(session->host.memory);
-    session->host.memory = fresh;
-    return CIS_OK;
+    cis_memory_view_forget(session->host.memory);
+    cis_host_config_forget(&session->host);
+}
+
+cis_code cis_session_tell_memory(cis_session *session, const struct cis_session_changes *changes,
+                                 struct cis_error *err)
+{
+    const struct cis_memory_service *service = session->host.services.memory;
+    struct cis_error why = {0};
+    cis_code code = cis_error_foreign(&why,
+                                      service->commit(service->self, &session->memory_call,
+                                                      changes->memory, changes->nmemory, &why),
+                                      "memory");
+    return code == CIS_OK ? CIS_OK : cis_fail(err, code, "%s", why.msg);
+}
+
+/* Memory and config in one commit where one store keeps both. */
+static cis_code commit_changes(cis_session *s, const struct cis_session_changes *c,
+                               struct cis_error *err)
+{
+    const struct cis_run_request *r = &s->request;
+    const struct cis_memory_service *service = s->host.services.memory;
+    struct cis_store_memory *mine = service != NULL ? cis_store_memory_of(service) : NULL;
+    bool together = mine != NULL && mine->store == r->store;
+    if (!together && c->nmemory != 0) {
+        CIS_TRY(cis_session_tell_memory(s, c, err));
+    }
+    struct cis_store_commit commit = {.kv = together ? c->kv : NULL,
+                                      .nkv = together ? c->nmemory : 0,
+                                      .config = c->config,
+                                      .nconfig = c->nconfig,
+                                      .quota_bytes = together ? mine->quota_bytes : 0,
+                                      .quota_keys = together ? mine->quota_keys : 0};
+    return r->store != NULL && (commit.nkv != 0 || commit.nconfig != 0)
+               ? r->store->ops->commit(r->store, cis_str_of(r->tenant), &commit, &s->stop, err)
+               : CIS_OK;
 }
 
 cis_code cis_session_commit(cis_session *session, struct cis_error *err)
 {
-    const struct cis_memory_service *service = session->host.services.memory;
-    const struct cis_memory_op *ops;
-    size_t n;
-    CIS_TRY(cis_memory_view_ops(session->host.memory, &ops, &n, err));
-    if (n == 0) {
-        return CIS_OK;
+    struct cis_session_changes c;
+    cis_code code = cis_session_changes(session, true, &c, err);
+    if (code == CIS_OK) {
+        code = commit_changes(session, &c, err);
+        cis_session_changes_done(&c);
     }
-    struct cis_error why = {0};
-    cis_code code = cis_error_foreign(
-        &why, service->commit(service->self, &session->memory_call, ops, n, &why), "memory");
     if (code != CIS_OK) {
-        return cis_fail(err, code, "%s", why.msg);
+        cis_session_discard(session); /* else the next call would commit it */
+        return code;
     }
-    return cis_session_discard(session, err); /* what was written is now read from the service */
+    cis_memory_view_forget(session->host.memory); /* it is now read from the service */
+    cis_host_config_keep(&session->host);
+    return CIS_OK;
 }
 
 void cis_session_close(cis_session *session)
@@ -315,7 +349,7 @@ void cis_session_close(cis_session *session)
     cis_program_unref(session->program);
     cis_memory_view_free(session->host.memory);
     cis_grants_done(&session->host.grants);
-    cis_map_done(&session->host.config, cis_free);
+    cis_host_config_done(&session->host);
     free_env(session->env);
     cis_buf_done(&session->host.output);
     cis_buf_done(&session->host.errors);

@@ -13,6 +13,7 @@ struct cis_session {
     bool busy; /* a call is being made (cis_session_enter) */
     cis_program *program;
     cis_run_files *files; /* NULL: nothing is mounted */
+    bool memory_told;     /* an embedder's memory was asked to commit, whatever it answered */
     char **env; /* "NAME=VALUE" of the variables that are granted and set, NULL-terminated */
     char id[27];
     uint64_t started_ns;
@@ -36,6 +37,9 @@ struct cis_session_changes {
 cis_code cis_session_changes(cis_session *session, bool keep, struct cis_session_changes *out,
                              struct cis_error *err);
 void cis_session_changes_done(struct cis_session_changes *changes);
+/* The commit of a memory service that is not the store's. */
+cis_code cis_session_tell_memory(cis_session *session, const struct cis_session_changes *changes,
+                                 struct cis_error *err);
 
 /* What a run did to files, for the report: collected before they are committed. */
 #define CIS_REPORT_PATHS 100u

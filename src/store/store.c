@@ -80,6 +80,25 @@ static cis_code run_check(const struct cis_run_row *run, struct cis_error *err)
     return CIS_OK;
 }
 
+/* One skill's config is limited, and its ops follow each other: what cannot fit is refused before
+ * it is written and rolled back. What else it holds is counted by the backend. */
+static cis_code config_check(const struct cis_kv_op *ops, size_t n, struct cis_error *err)
+{
+    uint64_t keys = 0, bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        CIS_TRY(op_check(&ops[i], "config", err));
+        bool same = i != 0 && cis_str_eq(ops[i].ns, ops[i - 1].ns);
+        keys = (same ? keys : 0) + !ops[i].remove;
+        bytes = (same ? bytes : 0) + (ops[i].remove ? 0 : ops[i].key.len + ops[i].value.len);
+        if (keys > CIS_STORE_CONFIG_KEYS_MAX || bytes > CIS_STORE_CONFIG_BYTES_MAX) {
+            return cis_fail(
+                err, CIS_E_QUOTA, "config of " CIS_STR_FMT ": more than %u keys or %u bytes",
+                CIS_STR_ARG(ops[i].ns), CIS_STORE_CONFIG_KEYS_MAX, CIS_STORE_CONFIG_BYTES_MAX);
+        }
+    }
+    return CIS_OK;
+}
+
 cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct cis_error *err)
 {
     if (commit->run != NULL) {
@@ -92,9 +111,7 @@ cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct ci
     for (size_t i = 0; i < commit->nkv; i++) {
         CIS_TRY(op_check(&commit->kv[i], "memory", err));
     }
-    for (size_t i = 0; i < commit->nconfig; i++) {
-        CIS_TRY(op_check(&commit->config[i], "config", err));
-    }
+    CIS_TRY(config_check(commit->config, commit->nconfig, err));
     if (commit->fork && !cis_fs_ref_valid(commit->ref)) {
         struct cis_str ref = commit->ref;
         return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a branch",

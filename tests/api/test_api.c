@@ -7,7 +7,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/buf.h"
 #include "cis/cis.h"
+#include "store/sqlite/sqlite.h"
 #include "system/guests.h"
 
 static cis_runtime *runtime_new(struct cis_runtime_config *config)
@@ -189,6 +191,182 @@ static void a_kept_instance_does_not_use_up_the_caps_of_one_call(void **state)
     assert_fails(CIS_E_BUDGET, "output", cis_instance_call(in, "more", NULL, 0, result, &n, err));
     cis_instance_free(in);
     cis_module_unref(m);
+    cis_runtime_free(r);
+}
+
+struct told {
+    int commits, refused; /* the first `refused` are conflicts */
+    cis_runtime *runtime; /* with it: others change /f when the memory is read */
+};
+
+static enum cis_code reads(void *self, const struct cis_call *call, const char *key, size_t key_len,
+                           struct cis_sink *out, bool *out_found, struct cis_error *err)
+{
+    struct told *t = self;
+    (void)call, (void)key, (void)key_len, (void)out;
+    *out_found = false;
+    if (t->runtime == NULL) {
+        return CIS_E_OK;
+    }
+    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    cis_workspace *w = NULL;
+    enum cis_code code = cis_workspace_open(t->runtime, &o, &w, err);
+    if (code == CIS_E_OK) {
+        code = cis_workspace_write(w, "/f", 0, "theirs", 6, true, err);
+        code = code == CIS_E_OK ? cis_workspace_commit(w, "beside", NULL, err) : code;
+        cis_workspace_close(w);
+    }
+    return code;
+}
+
+static enum cis_code told_commit(void *self, const struct cis_call *call,
+                                 const struct cis_memory_op *ops, size_t nops,
+                                 struct cis_error *err)
+{
+    struct told *t = self;
+    (void)call, (void)ops;
+    assert_int_equal(nops, 1);
+    if (t->commits++ < t->refused) {
+        snprintf(err->msg, sizeof err->msg, "not now");
+        return err->code = CIS_E_CONFLICT;
+    }
+    return CIS_E_OK;
+}
+
+static bool note_config(void *self, const struct cis_kv_entry *entry)
+{
+    cis_buf_str(self, entry->key);
+    cis_buf_byte(self, '=');
+    cis_buf_add(self, entry->value.ptr, entry->value.len);
+    cis_buf_byte(self, ' ');
+    return true;
+}
+
+static void assert_config(const char *dir, const char *expected)
+{
+    cis_store *store = NULL;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
+    assert_ok(cis_store_sqlite_open(dir, &store, err));
+    cis_code code = store->ops->config_list(store, CIS_STR("default"), CIS_STR("keeper"),
+                                            note_config, &out, NULL, NULL);
+    assert_true(code == CIS_OK || code == CIS_E_NOTFOUND);
+    assert_string_equal(cis_buf_cstr(&out), expected);
+    store->ops->close(store);
+}
+
+/* A kept instance: what a call wrote is kept when it could be, all of it, or nothing of it. */
+static void a_kept_instance_forgets_the_writes_of_a_call_that_failed(void **state)
+{
+    (void)state;
+    struct told told = {.refused = 1};
+    const struct cis_memory_service memory = {
+        .size = sizeof memory, .self = &told, .get = reads, .commit = told_commit};
+    char *dir = test_dir_new();
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    c.data_dir = dir;
+    c.services.memory = &memory;
+    cis_runtime *r = runtime_new(&c);
+    cis_module *m = load(
+        r, "(module"
+           " (import \"env\" \"host_memory_set\" (func $m (param i32 i32 i32 i32) (result i32)))"
+           " (import \"env\" \"host_config_set\" (func $c (param i32 i32 i32 i32) (result i32)))"
+           " (memory (export \"memory\") 1)"
+           " (data (i32.const 0) \"modefast\")"
+           " (func (export \"put\") (result i32)"
+           "  (drop (call $m (i32.const 0) (i32.const 4) (i32.const 4) (i32.const 4)))"
+           "  (call $c (i32.const 0) (i32.const 4) (i32.const 4) (i32.const 4)))"
+           " (func (export \"idle\") (result i32) (i32.const 7)))");
+    const char *const grants[] = {"memory", NULL};
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    o.grants = grants;
+    o.skill = "keeper";
+    cis_instance *in = NULL;
+    assert_ok(cis_instance_new(r, m, &o, &in, err));
+    struct cis_value result;
+    size_t n = 1;
+    assert_fails(CIS_E_CONFLICT, "not now",
+                 cis_instance_call(in, "put", NULL, 0, &result, &n, err));
+    n = 1;
+    assert_ok(cis_instance_call(in, "idle", NULL, 0, &result, &n, err));
+    assert_int_equal(told.commits, 1);
+    assert_config(dir, "");
+    n = 1;
+    assert_ok(cis_instance_call(in, "put", NULL, 0, &result, &n, err));
+    assert_int_equal(result.of.i32, 1);
+    assert_int_equal(told.commits, 2);
+    assert_config(dir, "mode=fast ");
+    cis_instance_free(in);
+    cis_module_unref(m);
+    cis_runtime_free(r);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
+/* The files of the run are refused and kept beside; its memory was committed already. */
+static void an_embedders_memory_commits_once_also_after_a_conflict_in_files(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    const struct cis_memory_service memory = {
+        .size = sizeof memory, .self = &told, .get = reads, .commit = told_commit};
+    char *dir = test_dir_new();
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    c.data_dir = dir;
+    c.services.memory = &memory;
+    cis_runtime *r = runtime_new(&c);
+    told.runtime = r;
+    const char *const grants[] = {"memory", "fs=rw", NULL};
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    o.grants = grants;
+    o.skill = "keeper";
+    cis_result *result = run(
+        r,
+        "(module"
+        " (import \"env\" \"host_memory_set\" (func $s (param i32 i32 i32 i32) (result i32)))"
+        " (import \"env\" \"host_memory_get\" (func $g (param i32 i32 i32 i32) (result i32)))"
+        " (import \"wasi_snapshot_preview1\" \"path_open\" (func $open"
+        "  (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))"
+        " (import \"wasi_snapshot_preview1\" \"fd_write\""
+        "  (func $write (param i32 i32 i32 i32) (result i32)))"
+        " (memory (export \"memory\") 1)"
+        " (data (i32.const 0) \"kmine\") (data (i32.const 8) \"f\")"
+        " (data (i32.const 16) \"\\01\\00\\00\\00\\04\\00\\00\\00\")"
+        " (func (export \"skill_execute\") (param i32 i32) (result i32)"
+        "  (drop (call $g (i32.const 0) (i32.const 1) (i32.const 64) (i32.const 64)))"
+        "  (drop (call $s (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 4)))"
+        "  (if (call $open (i32.const 3) (i32.const 0) (i32.const 8) (i32.const 1) (i32.const 1)"
+        "    (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 32)) (then (unreachable)))"
+        "  (call $write (i32.load (i32.const 32)) (i32.const 16) (i32.const 1) (i32.const 40))))",
+        "{}", &o);
+    assert_int_equal(cis_result_code(result), CIS_E_CONFLICT);
+    assert_int_equal(told.commits, 1);
+    cis_result_free(result);
+    cis_runtime_free(r);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
+static void no_grant_reaches_the_key_of_an_ai_provider(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    setenv("OPENAI_API_KEY", "sk-secret", 1);
+    setenv("OTHER_VARIABLE", "fine", 1);
+    const char *const grants[] = {"env=OPENAI_API_KEY", NULL}, *const other[] = {
+                                                                   "env=OTHER_VARIABLE", NULL};
+    static const char guest[] = "(module (memory (export \"memory\") 1)"
+                                " (func (export \"main\") (result i32) (i32.const 7)))";
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    o.grants = grants;
+    cis_result *result = run(r, guest, "{}", &o);
+    assert_int_equal(cis_result_code(result), CIS_E_DENIED);
+    assert_null(strstr(cis_result_report(result, NULL), "sk-secret"));
+    cis_result_free(result);
+    o.grants = other;
+    result = run(r, guest, "{}", &o);
+    assert_int_equal(cis_result_code(result), CIS_E_OK);
+    cis_result_free(result);
+    unsetenv("OPENAI_API_KEY");
     cis_runtime_free(r);
 }
 
@@ -547,6 +725,9 @@ int main(void)
         cmocka_unit_test(an_instance_is_called_and_its_memory_read_and_written),
         cmocka_unit_test(a_reactor_is_initialised_before_its_instance_is_called),
         cmocka_unit_test(a_kept_instance_does_not_use_up_the_caps_of_one_call),
+        cmocka_unit_test(a_kept_instance_forgets_the_writes_of_a_call_that_failed),
+        cmocka_unit_test(an_embedders_memory_commits_once_also_after_a_conflict_in_files),
+        cmocka_unit_test(no_grant_reaches_the_key_of_an_ai_provider),
         cmocka_unit_test(a_module_says_what_it_imports_and_exports),
         cmocka_unit_test(limits_and_grants_of_a_run_are_its_own),
         cmocka_unit_test(what_is_denied_is_taken_away_for_one_run),

@@ -132,7 +132,7 @@ static int teardown(void **state)
     cis_buf_done(&host.output);
     cis_buf_done(&host.errors);
     cis_buf_done(&host.log);
-    cis_map_done(&host.config, cis_free);
+    cis_host_config_done(&host);
     cis_grants_done(&host.grants);
     return 0;
 }
@@ -530,6 +530,77 @@ static void config_has_limits(void **state)
     cis_free(big);
 }
 
+/* What a run may set is what one skill's config may hold: no more reaches the store. */
+static void config_of_one_run_is_bounded_before_it_is_written(void **state)
+{
+    (void)state;
+    char key[16], *big = cis_zalloc(CIS_HOST_CONFIG_VALUE_MAX);
+    struct cis_str value = {big, CIS_HOST_CONFIG_VALUE_MAX};
+    for (unsigned i = 0; i < CIS_STORE_CONFIG_KEYS_MAX; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        assert_ok(cis_host_config_set(&host, cis_str_of(key), CIS_STR("v"), err));
+        assert_ok(cis_host_config_set(&host, cis_str_of(key), CIS_STR("w"), err));
+    }
+    assert_fails(CIS_E_QUOTA, "more than 1000 keys",
+                 cis_host_config_set(&host, CIS_STR("more"), CIS_STR("v"), err));
+    cis_host_config_get(&host, CIS_STR("more"), &value);
+    assert_null(value.ptr);
+    value = (struct cis_str){big, CIS_HOST_CONFIG_VALUE_MAX};
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        assert_ok(cis_host_config_set(&host, cis_str_of(key), value, err));
+    }
+    assert_fails(CIS_E_QUOTA, "1048576 bytes",
+                 cis_host_config_set(&host, CIS_STR("k10"), value, err));
+    cis_free(big);
+}
+
+static cis_code only_mode(const void *self, struct cis_str key, struct cis_str value,
+                          struct cis_error *err)
+{
+    (void)self, (void)value;
+    return cis_str_is(key, "mode") ? CIS_OK : cis_fail(err, CIS_E_USAGE, "no such key");
+}
+
+static void config_is_set_by_the_rule_of_the_manifest(void **state)
+{
+    (void)state;
+    host.config_check = only_mode;
+    assert_ok(cis_host_config_set(&host, CIS_STR("mode"), CIS_STR("fast"), err));
+    assert_fails(CIS_E_USAGE, "no such key",
+                 cis_host_config_set(&host, CIS_STR("other"), CIS_STR("x"), err));
+    assert_int_equal(host.config_keys, 1);
+}
+
+static void config_that_is_not_kept_is_as_before(void **state)
+{
+    (void)state;
+    struct cis_str value;
+    assert_ok(cis_host_config_begin(&host, CIS_STR("a"), CIS_STR("old"), err));
+    assert_ok(cis_host_config_begin(&host, CIS_STR("b"), CIS_STR("old"), err));
+    cis_host_config_keep(&host);
+    uint64_t used = host.budget.used;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_ok(cis_host_config_set(&host, CIS_STR("a"), CIS_STR("new one"), err));
+        assert_ok(cis_host_config_set(&host, CIS_STR("a"), CIS_STR("new two"), err));
+        assert_ok(cis_host_config_set(&host, CIS_STR("c"), CIS_STR("new"), err));
+        used = i == 0 ? host.budget.used : used; /* the key c is known from here on */
+        assert_int_equal(host.budget.used, used);
+        cis_host_config_forget(&host);
+        cis_host_config_get(&host, CIS_STR("a"), &value);
+        assert_string_equal(value.ptr, "old");
+        cis_host_config_get(&host, CIS_STR("c"), &value);
+        assert_null(value.ptr);
+        assert_int_equal(host.config_keys, 0);
+        assert_false(host.config_dirty);
+    }
+    assert_ok(cis_host_config_set(&host, CIS_STR("a"), CIS_STR("kept"), err));
+    cis_host_config_keep(&host);
+    cis_host_config_forget(&host);
+    cis_host_config_get(&host, CIS_STR("a"), &value);
+    assert_string_equal(value.ptr, "kept");
+}
+
 static void no_allocation_failure_breaks_config(void **state)
 {
     (void)state;
@@ -591,6 +662,9 @@ int main(void)
         H(a_body_stops_at_the_smallest_cap),
         T(config_is_read_changed_and_charged),
         T(config_has_limits),
+        T(config_of_one_run_is_bounded_before_it_is_written),
+        T(config_is_set_by_the_rule_of_the_manifest),
+        T(config_that_is_not_kept_is_as_before),
         T(no_allocation_failure_breaks_config),
         T(a_run_is_alive_until_its_deadline_or_cancellation),
     };

@@ -77,6 +77,11 @@ static enum cis_code chat(void *self, const struct cis_call *call,
     return CIS_OK;
 }
 
+const char *cis_ai_key_variable(const struct cis_ai_service *service)
+{
+    return service != NULL && service->chat == chat ? cis_ai_of(service)->key_env : NULL;
+}
+
 /* ---- configuration ---- */
 static cis_code copy(const char *from, char **to, struct cis_error *err)
 {

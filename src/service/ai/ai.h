@@ -47,6 +47,9 @@ cis_code cis_ai_ready(const cis_ai *ai, struct cis_error *err);
 /* Is this the variable that holds a key: the configured one (may be NULL), or a provider's own? No
  * grant reaches it. */
 bool cis_ai_key_is_in(const char *api_key_env, const char *variable);
+/* The variable that this service takes its key from; NULL: none that is known, as of an embedder's
+ * own service. NULL is allowed. */
+const char *cis_ai_key_variable(const struct cis_ai_service *service);
 /* "openai gpt-x at https://…" for doctor; never the key. */
 void cis_ai_describe(const cis_ai *ai, struct cis_buf *out);
 

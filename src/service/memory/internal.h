@@ -15,7 +15,7 @@ struct memory_entry {
 };
 
 struct cis_memory_view {
-    const struct cis_memory_service *service;
+    const struct cis_memory_service *service, *given; /* given: by the maker */
     struct cis_store_memory fixed; /* what service points at once reads see one state */
     bool is_fixed;
     const struct cis_call *call;

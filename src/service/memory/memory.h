@@ -26,6 +26,8 @@ struct cis_memory_pause {
     cis_code (*end)(void *self, struct cis_error *err);
 };
 void cis_memory_view_pause(cis_memory_view *view, struct cis_memory_pause pause);
+/* Forgets what was read and written, as if the view were new. NULL is allowed. */
+void cis_memory_view_forget(cis_memory_view *view);
 /* Reads see the memory of this view (store/fs.h), such as the one a run's files begin from. Before
  * the first read, over the store's service; does nothing over another. */
 void cis_memory_view_fix(cis_memory_view *view, struct cis_view at);

@@ -41,7 +41,7 @@ cis_code cis_memory_view_new(const struct cis_memory_service *service, const str
     if (view == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "memory: out of memory");
     }
-    view->service = service;
+    view->service = view->given = service;
     view->call = call;
     view->budget = budget;
     view->entries = CIS_MAP_INIT;
@@ -85,7 +85,7 @@ static void entry_free(void *entry)
     }
 }
 
-void cis_memory_view_free(cis_memory_view *view)
+void cis_memory_view_forget(cis_memory_view *view)
 {
     if (view == NULL) {
         return;
@@ -93,6 +93,18 @@ void cis_memory_view_free(cis_memory_view *view)
     cis_budget_release(view->budget, view->charged);
     cis_map_done(&view->entries, entry_free);
     cis_free(view->ops);
+    view->service = view->given;
+    view->is_fixed = false;
+    view->entries = CIS_MAP_INIT;
+    view->first = view->last = NULL;
+    view->ndirty = 0;
+    view->charged = 0;
+    view->ops = NULL;
+}
+
+void cis_memory_view_free(cis_memory_view *view)
+{
+    cis_memory_view_forget(view);
     cis_free(view);
 }
 
