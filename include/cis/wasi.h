@@ -106,7 +106,8 @@ CIS_API enum cis_code cis_wasi_run_start(cis_wasi_run *run, cis_module *module,
 /* ---- recording ---- */
 /* Runs that start after it are written to this file as they go, module and all: one run a file, the
  * last one stays. It holds what the program was given, and is made for its owner alone. NULL: no
- * more. A run whose file cannot be written fails, and nothing of it is kept. */
+ * more. A run whose file cannot be written, or would be larger than 1 GiB, fails, and nothing of it
+ * is kept. */
 CIS_API void cis_wasi_run_record(cis_wasi_run *run, const char *path);
 /* Plays such a file again, or one of `cis run --record`: the program does all its work once more,
  * and all that it is told comes from the file, also what interfaces of the embedder answered: they

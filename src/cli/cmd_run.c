@@ -471,6 +471,8 @@ static const struct cis_cli_option options[] = {
     {"trace", 0, "WHAT", "print one line a host call on stderr", false, "host"},
     {"report", 0, "FILE", "write the report there", false, NULL},
     {"record", 0, "FILE", "write the run down, for `cis replay`", false, NULL},
+    {"record-max", 0, "SIZE", "end the run when that file would be larger (default: 1GiB)", false,
+     NULL},
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_run = {

@@ -37,6 +37,9 @@ cis_code cis_cli_record(cis_app *app, const struct cis_cli *cli, const cis_image
     about(cli, image, &text);
     CIS_TRY(cis_buf_check(&text, "--record", err));
     source->about = cis_buf_view(&text);
+    if (!cis_cli_size(cli, "record-max", &source->bytes_max)) {
+        return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
+    }
     CIS_TRY(cis_tape_record(path, source, out_tape, err));
     cis_app_record(app, *out_tape);
     return CIS_OK;

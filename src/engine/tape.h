@@ -32,11 +32,14 @@ struct cis_tape_source {
      * which parts of WASI were on. */
     const char *without;
     uint32_t wasi;
+    uint64_t bytes_max; /* of the file; 0: CIS_TAPE_BYTES_MAX */
 };
+#define CIS_TAPE_BYTES_MAX (1ull << 30)
 
 /* Makes the file, 0600. The module is borrowed until the guest was made. The image
  * must have been loaded with CIS_FEATURE_CANONICAL_NAN; give the tape in the guest's options. A
- * tape that cannot be written (disk full) ends the guest with CIS_E_IO. */
+ * tape that cannot be written (disk full) ends the guest with CIS_E_IO, one that is full with
+ * CIS_E_LIMIT: how much is written down is the guest's choice. */
 cis_code cis_tape_record(const char *path, const struct cis_tape_source *source, cis_tape **out,
                          struct cis_error *err);
 

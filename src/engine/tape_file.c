@@ -42,6 +42,13 @@ static void write_out(cis_tape *tape, const void *ptr, size_t len)
     if (tape->failed.code != CIS_OK) {
         return;
     }
+    uint64_t max = tape->source.bytes_max != 0 ? tape->source.bytes_max : CIS_TAPE_BYTES_MAX;
+    if (len > max || tape->offset > max - len) {
+        cis_fail(&tape->failed, CIS_E_LIMIT,
+                 "%s: the record of the run would be larger than %llu bytes (--record-max)",
+                 tape->path, (unsigned long long)max);
+        return;
+    }
     int sys = cis_fd_write_all(tape->fd, ptr, len);
     if (sys != 0) {
         cis_fail_sys(&tape->failed, CIS_E_IO, sys, "%s: the run cannot be recorded any further",

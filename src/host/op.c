@@ -25,13 +25,15 @@ void cis_host_op_begin(struct cis_host_op *op, cis_guest *guest)
     op->guest = guest;
     op->waiting = false;
     op->said.msg[0] = '\0';
+    op->entries = 0;
     op->vfs = (struct cis_vfs_call){.uid = host->world.uid,
                                     .gid = host->world.gid,
                                     .stop = cis_guest_stop(guest),
                                     .err = &op->said,
                                     .budget = &host->budget,
                                     .waits = waits,
-                                    .self = op};
+                                    .self = op,
+                                    .entries = &op->entries};
 }
 
 cis_code cis_host_op_end(struct cis_host_op *op, int no, struct cis_error *err)
@@ -39,6 +41,9 @@ cis_code cis_host_op_end(struct cis_host_op *op, int no, struct cis_error *err)
     if (op->waiting) {
         op->waiting = false;
         CIS_TRY(cis_guest_unblock(op->guest, err));
+    }
+    if (op->entries != 0) {
+        CIS_TRY(cis_guest_burn(op->guest, op->entries * CIS_HOST_ENTRY_FUEL, err));
     }
     if (no == EINTR) {
         CIS_TRY(cis_stop_check(cis_guest_stop(op->guest), "files", err));

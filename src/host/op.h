@@ -12,7 +12,11 @@ struct cis_host_op {
     cis_guest *guest;
     struct cis_error said; /* the filesystem's own words */
     bool waiting;
+    uint64_t entries; /* of folders, that were read for it */
 };
+/* Fuel for one of them: to read one from a folder takes the host as long as the guest's own work of
+ * so many units. */
+#define CIS_HOST_ENTRY_FUEL 64u
 void cis_host_op_begin(struct cis_host_op *op, cis_guest *guest);
 /* The slot again, or what ended the run meanwhile; a damaged file is told to the user. To be called
  * before anything else is done to the guest. */

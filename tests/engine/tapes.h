@@ -172,6 +172,7 @@ struct tapes {
     struct test_host host;
     struct cis_limits limits;
     uint64_t time_ns;
+    uint64_t bytes_max; /* of the tape; 0: the default */
     bool fuel;
     cis_guest *guest; /* while a run is recorded */
     cis_tape *tape;
@@ -199,6 +200,7 @@ static inline cis_code tape_begin(struct tapes *f, const char *wat)
     struct cis_bytes module = cis_bytes_of(wat, strlen(wat));
     struct cis_tape_source source = {
         .module = module, .name = "guest.wat", .about = CIS_STR("{\"args\":[]}"), .program = true};
+    source.bytes_max = f->bytes_max;
     cis_image *image = tape_image(f, module, f->fuel, CIS_FEATURE_CANONICAL_NAN);
     assert_ok(cis_program_link(image, tape_resolve, NULL, &f->program, err));
     cis_image_unref(image);

@@ -273,6 +273,24 @@ static void a_limit_that_a_handler_names_is_played(void **state)
     assert_played(f, CIS_E_BUDGET);
 }
 
+static void a_guest_does_not_write_more_than_the_tape_may_hold(void **state)
+{
+    struct tapes *f = *state;
+    union cis_slot io[1] = {{0}};
+    struct stat st;
+    f->bytes_max = 100000;
+    static const char wat[] =
+        "(module " IMPORTS " (memory (export \"memory\") 1) (func (export \"run\") (loop $l"
+        "  (call $say (i32.const 1) (i32.const 0) (i32.const 4096)) (br $l))))";
+    assert_int_equal(tape_begin(f, wat), CIS_OK);
+    assert_int_equal(tape_call(f, "run", ":", io), CIS_E_LIMIT);
+    assert_non_null(strstr(f->err.msg, "larger than 100000 bytes (--record-max)"));
+    assert_int_equal(tape_end(f), CIS_E_LIMIT);
+    assert_int_equal(stat(f->path, &st), 0);
+    assert_in_range(st.st_size, 1, 100000);
+    f->bytes_max = 0;
+}
+
 static void fuel_ends_at_the_same_unit(void **state)
 {
     struct tapes *f = *state;
@@ -667,6 +685,7 @@ int main(void)
         T(a_trap_is_the_same_trap),
         T(an_exit_keeps_its_code),
         T(a_limit_that_a_handler_names_is_played),
+        T(a_guest_does_not_write_more_than_the_tape_may_hold),
         T(fuel_ends_at_the_same_unit),
         T(a_module_with_metering_and_no_limit_is_played),
         T(a_deadline_in_the_middle_of_a_loop_is_played),

@@ -165,6 +165,47 @@ static void what_a_folder_holds_is_charged_and_given_back(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
+/* Whoever asks is told how many entries were read for it, and a folder in which nothing has changed
+ * is not read again. */
+static void entries_that_are_read_are_counted(void **state)
+{
+    (void)state;
+    enum { MANY = 300 };
+    struct cis_hostdir_options options = CIS_HOSTDIR_OPTIONS_INIT;
+    cis_vfs *vfs = NULL;
+    cis_vfs_file *dir;
+    char name[32];
+    uint64_t entries = 0, before = 1;
+    size_t listed = 0;
+    struct cis_vfs_call call = fx.call;
+    call.entries = &entries;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        t_write_file(name, "");
+    }
+    assert_ok(cis_hostdir_open(fx.place, &options, &vfs, err));
+    assert_no(0, vfs->ops->open(vfs, &call, vfs->root, O_RDONLY | O_DIRECTORY, &dir));
+    assert_no(0, vfs->ops->readdir(dir, &call, 0, false, count_each, &listed));
+    assert_int_equal(listed, MANY + 2);
+    assert_int_equal(entries, MANY + 2);
+    for (int i = 0; i < 50 && before != entries; i++) {
+        before = entries;
+        usleep(150000); /* until its times are old enough to be trusted */
+        assert_no(0, vfs->ops->readdir(dir, &call, 0, false, count_each, &listed));
+    }
+    for (int i = 0; i < 100; i++) {
+        assert_no(0, vfs->ops->readdir(dir, &call, 0, false, count_each, &listed));
+    }
+    assert_int_equal(entries, before);
+    assert_int_equal(unlink(below("7")), 0);
+    listed = 0;
+    assert_no(0, vfs->ops->readdir(dir, &call, 0, false, count_each, &listed));
+    assert_int_equal(listed, MANY + 1);
+    assert_int_equal(entries, before + MANY + 1);
+    vfs->ops->release(dir);
+    cis_vfs_close(vfs);
+}
+
 static void folders_that_cannot_be_opened_say_why(void **state)
 {
     (void)state;
@@ -231,6 +272,7 @@ int main(void)
         CONTRACT_TEST(a_fifo_without_a_reader_does_not_block),
         CONTRACT_TEST(a_full_table_of_nodes_is_enfile),
         CONTRACT_TEST(what_a_folder_holds_is_charged_and_given_back),
+        CONTRACT_TEST(entries_that_are_read_are_counted),
         CONTRACT_TEST(folders_that_cannot_be_opened_say_why),
         CONTRACT_TEST(memory_that_runs_out_is_an_errno),
     };

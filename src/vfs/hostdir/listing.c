@@ -24,8 +24,8 @@ struct item {
 struct host_listing {
     _Atomic uint32_t refs;
     struct cis_buf items, names;
-    struct timespec mtime; /* of the folder, before it was read */
-    bool settled;          /* the same mtime later means: nothing has changed */
+    struct timespec mtime, ctime; /* of the folder, before it was read; ctime: nobody can set it */
+    bool settled;                 /* the same times later mean: nothing has changed */
     struct cis_budget *budget;
     uint64_t charged;
 };
@@ -95,11 +95,14 @@ static int read_part(struct hostdir *fs, const char *part, size_t len, dev_t dev
 }
 
 /* A descriptor of its own: the file's position is not touched, other threads may read too. */
-static int read_all(struct hostdir *fs, int fd, dev_t dev, struct host_listing *listing,
-                    struct dots *dots)
+static int read_all(struct hostdir *fs, const struct cis_vfs_call *call, int fd, dev_t dev,
+                    struct host_listing *listing, struct dots *dots)
 {
     _Alignas(8) char part[32768];
     for (;;) {
+        if (call->stop != NULL && cis_stop_check(call->stop, "listing", NULL) != CIS_OK) {
+            return EINTR;
+        }
         long n = syscall(SYS_getdents64, fd, part, sizeof part);
         if (n < 0) {
             return errno == ENOENT ? 0 : errno; /* the folder was removed: it is empty */
@@ -146,12 +149,16 @@ static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
     listing->items = CIS_BUF_INIT(most);
     listing->names = CIS_BUF_INIT(most);
     listing->mtime = attr.mtime;
-    listing->settled = time_settled(&attr.mtime);
+    listing->ctime = attr.ctime;
+    listing->settled = time_settled(&attr.mtime) && time_settled(&attr.ctime);
     struct dots dots = {attr.ino, false};
     item_add(listing, ".", 0, DT_DIR);
     item_add(listing, "..", 0, DT_DIR);
-    no = read_all(fs, fd, node->dev, listing, &dots);
+    no = read_all(fs, call, fd, node->dev, listing, &dots);
     close(fd);
+    if (call->entries != NULL) {
+        *call->entries += listing->items.len / sizeof(struct item);
+    }
     if (no == 0) {
         no = listing->items.failed != CIS_OK ? ENOMEM : listing_charge(listing, budget);
     }
@@ -169,12 +176,27 @@ static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
     return 0;
 }
 
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool unchanged(const struct hostdir *fs, int fd, const struct host_listing *listing)
+{
+    struct cis_vfs_attr attr;
+    return listing->settled && host_stat(fs, fd, "", &attr, NULL) == 0 &&
+           same_time(&attr.mtime, &listing->mtime) && same_time(&attr.ctime, &listing->ctime);
+}
+
+/* From the start it is read anew, unless nothing has changed since: a guest that asks for the first
+ * entries again and again would have the whole folder read each time. */
 static int listing_get(struct host_file *own, const struct cis_vfs_call *call, uint64_t cookie,
                        struct host_listing **out)
 {
     pthread_mutex_lock(&own->lock);
     struct host_listing *listing = own->listing;
-    if (listing != NULL && cookie != 0) {
+    if (listing != NULL && (cookie != 0 || unchanged(host_of(own->file.vfs),
+                                                     host_node_of(own->file.node)->fd, listing))) {
         atomic_fetch_add_explicit(&listing->refs, 1, memory_order_relaxed);
         pthread_mutex_unlock(&own->lock);
         *out = listing;
@@ -193,14 +215,6 @@ static int listing_get(struct host_file *own, const struct cis_vfs_call *call, u
     host_listing_unref(old);
     *out = listing;
     return 0;
-}
-
-static bool unchanged(const struct hostdir *fs, int fd, const struct host_listing *listing)
-{
-    struct cis_vfs_attr attr;
-    return listing->settled && host_stat(fs, fd, "", &attr, NULL) == 0 &&
-           attr.mtime.tv_sec == listing->mtime.tv_sec &&
-           attr.mtime.tv_nsec == listing->mtime.tv_nsec;
 }
 
 /* Where an item's attributes are: ".." of the root is the root. */

@@ -53,7 +53,8 @@ static int merge(struct lay_op *op, struct lay_file *f, const struct lay_node *n
     }
     uint8_t *p = made->data;
     struct lay_listed e;
-    for (size_t at = 0; at < base->len;) {
+    uint64_t entries = node->nnames;
+    for (size_t at = 0; at < base->len; entries++) {
         at += lay_listed_at(base->data + at, &e);
         struct lay_hash hash = cis_lay_hash(&v->forest->key, node->ino, e.name);
         if (cis_lay_name_find(v, hash) == NULL) {
@@ -64,6 +65,9 @@ static int merge(struct lay_op *op, struct lay_file *f, const struct lay_node *n
         if (n->ino != 0) {
             p = put_listed(p, n->ino, n->type, n->name, n->len);
         }
+    }
+    if (op->call != NULL && op->call->entries != NULL) {
+        *op->call->entries += entries;
     }
     made->len = (uint32_t)(p - made->data);
     f->charged += most;
