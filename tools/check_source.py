@@ -50,6 +50,10 @@ ALLOWED = [("src/base/float.c", "strtod"), ("src/base/float.c", "strtof"), ("tes
            ("tests/", "assert"), ("bench/", "assert"), ("tests/", "abort"), ("tests/", "exit"), ("tests/", "system"), ("bench/", "exit")]
 HEAP = {"malloc", "calloc", "realloc", "free", "strdup", "strndup", "asprintf", "vasprintf", "reallocarray"}
 TWO_NODES = re.compile(r"ops->(?:link|rename)\s*\(")
+# Calls that take a size, and which of their arguments are one.
+SIZED = {"cis_alloc": (0,), "cis_zalloc": (0,), "cis_calloc": (0, 1), "cis_realloc": (1,),
+         "cis_realloc_array": (1, 2), "cis_arena_alloc": (1,),
+         "cis_size_add": (0, 1), "cis_size_mul": (0, 1)}
 MACHINE = re.compile(r"(?<![\w.$})-])/(?:root|work)/")
 URL = re.compile(r"https?://[\w.-]+")
 
@@ -93,6 +97,76 @@ def check_calls(path, text):
                 finding(path, number, f"{call}: use {BANNED[call]}")
             if call in HEAP and path.startswith("src/") and not path.startswith("src/base/"):
                 finding(path, number, f"{call}: memory comes from base/mem.h")
+
+
+def arguments(code, start):
+    """The arguments of the call whose "(" is at start - 1, and where it ends."""
+    parts, depth, begin, i = [], 0, start, start
+    while i < len(code):
+        if code[i] in "([{":
+            depth += 1
+        elif code[i] in ")]}":
+            if depth == 0:
+                return [*parts, code[begin:i]], i
+            depth -= 1
+        elif code[i] == "," and depth == 0:
+            parts.append(code[begin:i])
+            begin = i + 1
+        i += 1
+    return parts, i
+
+
+def choices(expr):
+    """a of plain expressions, a and b of "c ? a : b"; parentheses around all of it are gone."""
+    expr = expr.strip()
+    while expr.startswith("(") and arguments(expr, 1)[1] == len(expr) - 1:
+        expr = expr[1:-1].strip()
+    depth, question = 0, None
+    for i, c in enumerate(expr):
+        depth += (c in "([{") - (c in ")]}")
+        if depth == 0 and c == "?" and question is None:
+            question = i
+        elif depth == 0 and c == ":" and question is not None:
+            return choices(expr[question + 1 : i]) + choices(expr[i + 1 :])
+    return [expr]
+
+
+def computes(expr):
+    """Does it add, multiply or shift what is no constant? (A difference that wraps is too large.)"""
+    for choice in choices(expr):
+        rest = re.sub(r"sizeof\s*\([^()]*\)|sizeof\s*\"[^\"]*\"|sizeof\s*\**[\w.>\[\]-]+", "0", choice)
+        rest = re.sub(r"\(\s*(?:const\s+)?(?:u?int\d+_t|size_t|unsigned|int|long)\s*\)", "", rest)
+        before = None
+        while before != rest:  # what a call or an index computes is looked at where that stands
+            before = rest
+            rest = re.sub(r"\b[a-z]\w*\s*\([^()]*\)", "f", rest)
+            rest = re.sub(r"\[[^\[\]]*\]", "", rest)
+        rest = rest.replace("->", ".")
+        if re.search(r"[a-z]", re.sub(r"0[xX][0-9a-fA-F]+|\d+[uUlL]*", "0", rest)):
+            if re.search(r"<<|\+|\w\s*\*", rest):
+                return True
+    return False
+
+
+def check_sizes(path, text):
+    """What is allocated has a size that cannot wrap: constants, names, cis_size_add and _mul."""
+    code = without_comments(text)
+    for function in re.finditer(r"^[^\s#/}].*?^}", code, re.M | re.S):
+        body = function.group(0)
+        for call in re.finditer(r"\b(" + "|".join(SIZED) + r")\s*\(", body):
+            given, _ = arguments(body, call.end())
+            for place in SIZED[call.group(1)]:
+                size = given[place] if place < len(given) else ""
+                bad = computes(size)
+                for name in choices(size):
+                    if re.fullmatch(r"[a-z]\w*", name):
+                        for made in re.finditer(r"(?<![\w.>])" + name + r"\s*([+*]|<<)?=(?!=)", body):
+                            value = arguments(body, made.end())[0][0].split(";")[0]
+                            bad = bad or made.group(1) is not None or computes(value)
+                if bad:
+                    line = code.count("\n", 0, function.start() + call.start()) + 1
+                    finding(path, line, f"{call.group(1)}: a size that may wrap ({size.strip()}): "
+                            "use cis_size_add and cis_size_mul")
 
 
 def check_own_header(path, text):
@@ -187,6 +261,8 @@ def check_tree():
             check_text(path, text)
         if path.endswith((".c", ".h")) and is_host_code(path):
             check_calls(path, text)
+        if path.endswith((".c", ".h")) and path.startswith("src/") and path != "src/base/mem.c":
+            check_sizes(path, text)
         if path.endswith(".c") and path.startswith("src/"):
             check_own_header(path, text)
         if path.endswith(".md"):

@@ -28,15 +28,12 @@ uint8_t *cis_buf_reserve(struct cis_buf *buf, size_t len)
         buf->failed = CIS_E_LIMIT;
         return NULL;
     }
-    size_t need = buf->len + len;
-    if (need >= buf->cap) { /* one byte is kept for the NUL */
-        size_t cap = buf->cap < 64 ? 64 : buf->cap;
-        while (cap <= need) {
-            cap += cap / 2;
-        }
-        if (cap > buf->max + 1) {
-            cap = buf->max + 1;
-        }
+    size_t need = cis_size_add(cis_size_add(buf->len, len), 1); /* one byte is kept for the NUL */
+    if (need > buf->cap) {
+        size_t cap = cis_size_add(buf->cap, buf->cap / 2), most = cis_size_add(buf->max, 1);
+        cap = cap < most ? cap : most;
+        cap = cap > need ? cap : need;
+        cap = cap > 64 || most <= 64 ? cap : 64;
         uint8_t *grown = cis_realloc(buf->ptr, cap);
         if (grown == NULL) {
             buf->failed = CIS_E_NOMEM;

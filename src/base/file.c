@@ -122,7 +122,7 @@ cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
     char hex[17];
     cis_random_bytes(rnd, sizeof rnd);
     cis_hex(rnd, sizeof rnd, hex);
-    CIS_CLEANUP(cis_freep) char *temp = cis_alloc(strlen(path) + 32);
+    CIS_CLEANUP(cis_freep) char *temp = cis_alloc(cis_size_add(strlen(path), 32));
     if (temp == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
     }
@@ -273,7 +273,7 @@ cis_code cis_folders_meet(const char *a, const char *b, bool *out_meet, struct c
 char *cis_path_join(const char *a, const char *b)
 {
     size_t na = strlen(a), nb = strlen(b);
-    char *path = cis_alloc(na + nb + 2);
+    char *path = cis_alloc(cis_size_add(na, cis_size_add(nb, 2)));
     if (path != NULL) {
         memcpy(path, a, na);
         path[na] = '/';

@@ -62,11 +62,11 @@ static bool grow(struct cis_map *map)
         map->seed |= 1;
     }
     if (map->count == map->cap) {
-        size_t cap = map->cap != 0 ? map->cap * 2 : 8;
+        size_t cap = cis_cap_next(map->cap, 8, CIS_MEM_MAX);
         if (cap > UINT32_MAX / 4) {
             return false;
         }
-        struct cis_map_entry *entries = cis_realloc(map->entries, cap * sizeof *entries);
+        struct cis_map_entry *entries = cis_realloc_array(map->entries, cap, sizeof *entries);
         if (entries == NULL) {
             return false;
         }
@@ -74,7 +74,7 @@ static bool grow(struct cis_map *map)
         map->cap = cap;
     }
     if ((map->count + 1) * 2 > map->nslots) {
-        size_t n = map->nslots != 0 ? map->nslots * 2 : 16;
+        size_t n = cis_cap_next(map->nslots, 16, CIS_MEM_MAX);
         uint32_t *slots = cis_calloc(n, sizeof *slots);
         if (slots == NULL) {
             return false;

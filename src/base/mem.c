@@ -23,24 +23,34 @@ void cis_mem_fail_after(size_t n)
     fail_after = n;
 }
 
+static int refused(size_t size)
+{
+    return size > CIS_MEM_MAX || fails();
+}
+
 void *cis_alloc(size_t size)
 {
-    return fails() ? NULL : malloc(size != 0 ? size : 1);
+    return refused(size) ? NULL : malloc(size != 0 ? size : 1);
 }
 
 void *cis_zalloc(size_t size)
 {
-    return fails() ? NULL : calloc(1, size != 0 ? size : 1);
+    return refused(size) ? NULL : calloc(1, size != 0 ? size : 1);
 }
 
 void *cis_calloc(size_t n, size_t size)
 {
-    return fails() ? NULL : calloc(n != 0 ? n : 1, size != 0 ? size : 1);
+    return cis_zalloc(cis_size_mul(n, size));
 }
 
 void *cis_realloc(void *ptr, size_t size)
 {
-    return fails() ? NULL : realloc(ptr, size != 0 ? size : 1);
+    return refused(size) ? NULL : realloc(ptr, size != 0 ? size : 1);
+}
+
+void *cis_realloc_array(void *ptr, size_t n, size_t size)
+{
+    return cis_realloc(ptr, cis_size_mul(n, size));
 }
 
 void cis_free(void *ptr)
@@ -50,7 +60,7 @@ void cis_free(void *ptr)
 
 char *cis_strndup(const char *text, size_t len)
 {
-    char *copy = cis_alloc(len + 1);
+    char *copy = cis_alloc(cis_size_add(len, 1));
     if (copy != NULL) {
         memcpy(copy, text, len);
         copy[len] = 0;

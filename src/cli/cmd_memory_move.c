@@ -31,7 +31,7 @@ static void target_done(struct target *t)
 
 static cis_code target_open(struct target *t, const char *path, struct cis_error *err)
 {
-    size_t n = strlen(path) + sizeof ".XXXXXX";
+    size_t n = cis_size_add(strlen(path), sizeof ".XXXXXX");
     t->temp = cis_alloc(n);
     if (t->temp == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");

@@ -58,8 +58,8 @@ static cis_code names(struct job *j, struct cis_error *err)
     size_t stem = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
     stem = stem < CIS_STORE_NAME_MAX - 5 ? stem : CIS_STORE_NAME_MAX - 5;
     j->label = strcmp(path, "-") == 0 ? "stdin" : path;
-    j->args = cis_calloc((size_t)j->cli->nargs + 1, sizeof *j->args);
-    j->skill = cis_alloc(stem + 6);
+    j->args = cis_calloc(cis_size_add((size_t)j->cli->nargs, 1), sizeof *j->args);
+    j->skill = cis_alloc(cis_size_add(stem, 6));
     if (j->args == NULL || j->skill == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }

@@ -68,7 +68,7 @@ static cis_code read_input(struct job *j, struct cis_error *err)
 static char *file_name(const char *path)
 {
     struct cis_str stem = cis_file_stem(cis_str_of(path));
-    size_t n = stem.len + sizeof "file:";
+    size_t n = cis_size_add(stem.len, sizeof "file:");
     char *name = cis_alloc(n);
     if (name != NULL) {
         snprintf(name, n, "file:%.*s", (int)stem.len, stem.ptr);

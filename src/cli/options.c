@@ -94,8 +94,8 @@ static bool choice_ok(const struct cis_cli_option *option, const char *value)
 /* Fills args and given; -1 to go on, else the exit code. */
 int cis_cli_parse(struct cis_cli *cli, int argc, char **argv)
 {
-    const char **args = cis_calloc((size_t)argc + 1, sizeof *args);
-    struct cis_cli_given *given = cis_calloc((size_t)argc + 1, sizeof *given);
+    const char **args = cis_calloc(cis_size_add((size_t)argc, 1), sizeof *args);
+    struct cis_cli_given *given = cis_calloc(cis_size_add((size_t)argc, 1), sizeof *given);
     cli->args = args;
     cli->given = given;
     if (args == NULL || given == NULL) {

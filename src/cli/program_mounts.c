@@ -7,7 +7,7 @@
 static cis_code keep(struct cis_program_world *w, struct cis_str text, const char **out,
                      struct cis_error *err)
 {
-    char **more = cis_realloc(w->texts, (w->ntexts + 1) * sizeof *more);
+    char **more = cis_realloc_array(w->texts, cis_size_add(w->ntexts, 1), sizeof *more);
     char *copy = cis_strndup(text.ptr != NULL ? text.ptr : "", text.len);
     w->texts = more != NULL ? more : w->texts;
     if (more == NULL || copy == NULL) {

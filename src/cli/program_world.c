@@ -35,8 +35,8 @@ static cis_code add_env(struct cis_program_world *w, const char *text, size_t *n
         return CIS_OK; /* a variable that is not set is not set in there either */
     }
     if (value != text) {
-        size_t len = strlen(text) + strlen(value) + 2;
-        char **more = cis_realloc(w->texts, (w->ntexts + 1) * sizeof *more);
+        size_t len = cis_size_add(strlen(text), cis_size_add(strlen(value), 2));
+        char **more = cis_realloc_array(w->texts, cis_size_add(w->ntexts, 1), sizeof *more);
         char *pair = cis_alloc(len);
         w->texts = more != NULL ? more : w->texts;
         if (more == NULL || pair == NULL) {
@@ -58,7 +58,7 @@ static cis_code take_env(struct cis_program_world *w, const struct cis_cli *cli,
     while (cis_cli_nth(cli, "env", (int)given) != NULL) {
         given++;
     }
-    w->env = cis_calloc(given + 1, sizeof *w->env);
+    w->env = cis_calloc(cis_size_add(given, 1), sizeof *w->env);
     if (w->env == NULL) {
         return no_memory(err);
     }

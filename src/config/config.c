@@ -75,7 +75,7 @@ static cis_code warn(struct cis_config *c, long line, const char *kind, const ch
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(8192);
     cis_buf_printf(&text, "%s:%ld: unknown %s %s", c->file, line, kind, name);
-    char **grown = cis_realloc(c->warnings, (n + 2) * sizeof *grown);
+    char **grown = cis_realloc_array(c->warnings, cis_size_add(n, 2), sizeof *grown);
     if (grown == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "configuration: out of memory");
     }
@@ -312,7 +312,8 @@ cis_code cis_config_load(const struct cis_config_flags *flags, struct cis_config
 {
     CIS_CLEANUP(config_freep) struct cis_config *c = cis_zalloc(sizeof *c);
     if (c != NULL) {
-        c->origins = cis_calloc(CIS_ORIGIN_SETTINGS + cis_settings_count, sizeof *c->origins);
+        c->origins =
+            cis_calloc(cis_size_add(CIS_ORIGIN_SETTINGS, cis_settings_count), sizeof *c->origins);
     }
     if (c == NULL || c->origins == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "configuration: out of memory");

@@ -233,7 +233,7 @@ static cis_code list_from_json(const struct cis_setting *s, struct cis_config *c
     if (!json_is_array(value) || n > s->max) {
         return cis_fail(err, CIS_E_INVALID, "expected a list of at most %" PRIu64 " texts", s->max);
     }
-    char **list = cis_calloc(n + 1, sizeof *list), ***at = field(s, config);
+    char **list = cis_calloc(cis_size_add(n, 1), sizeof *list), ***at = field(s, config);
     for (size_t i = 0; list != NULL && i < n; i++) {
         const json_t *item = json_array_get(value, i);
         const char *text = json_string_value(item);

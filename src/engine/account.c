@@ -107,8 +107,8 @@ static struct cis_tenant *add(struct cis_accounts *a, struct cis_str name)
         forget_idle(a);
     }
     if (a->tenants.live >= a->heap_cap) {
-        size_t cap = a->heap_cap != 0 ? a->heap_cap * 2 : 16;
-        struct cis_tenant **heap = cis_realloc(a->heap, cap * sizeof(struct cis_tenant *));
+        size_t cap = cis_cap_next(a->heap_cap, 16, CIS_MEM_MAX);
+        struct cis_tenant **heap = cis_realloc_array(a->heap, cap, sizeof(struct cis_tenant *));
         if (heap == NULL) {
             return NULL;
         }

@@ -122,7 +122,7 @@ static bool work_done(struct work *w, uint8_t out[CIS_MAC_BYTES])
     static const char label[] = "cis code pieces";
     size_t n = pieces_of(w->len);
     uint64_t len = w->len;
-    w->tags = cis_alloc(n != 0 ? n * TAG : 1);
+    w->tags = cis_alloc(cis_size_mul(n, TAG));
     if (w->tags == NULL) {
         return false;
     }

@@ -85,8 +85,8 @@ static bool starts(const char *name, const char *prefix)
 static bool listing_add(struct listing *l, const char *name, const struct stat *st, bool temp)
 {
     if (l->n == l->cap) {
-        size_t cap = l->cap != 0 ? 2 * l->cap : 64;
-        struct found *items = cis_realloc(l->items, cap * sizeof *items);
+        size_t cap = cis_cap_next(l->cap, 64, CIS_MEM_MAX);
+        struct found *items = cis_realloc_array(l->items, cap, sizeof *items);
         if (items == NULL || cap > ENTRIES_MAX) {
             return false;
         }

@@ -69,8 +69,8 @@ static bool well_formed(const struct cis_ifacefn *row)
 static cis_code bind(struct link *l, struct cis_bound_iface bound, struct cis_error *err)
 {
     if (l->n == l->cap) {
-        size_t cap = l->cap != 0 ? 2 * l->cap : 32;
-        struct cis_bound_iface *more = cis_realloc(l->bound, cap * sizeof *more);
+        size_t cap = cis_cap_next(l->cap, 32, CIS_MEM_MAX);
+        struct cis_bound_iface *more = cis_realloc_array(l->bound, cap, sizeof *more);
         if (more == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
         }
@@ -224,8 +224,8 @@ static cis_code note_resource(struct cis_type_names *names, struct cis_str name,
                               const wasmtime_component_resource_type_t *type, struct cis_error *err)
 {
     if (names->n == names->cap) {
-        size_t cap = names->cap != 0 ? 2 * names->cap : 8;
-        struct cis_type_name *more = cis_realloc(names->at, cap * sizeof *more);
+        size_t cap = cis_cap_next(names->cap, 8, CIS_MEM_MAX);
+        struct cis_type_name *more = cis_realloc_array(names->at, cap, sizeof *more);
         if (more == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "link: out of memory");
         }

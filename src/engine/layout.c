@@ -60,15 +60,14 @@ static uint32_t new_node(struct parser *p, uint8_t kind, uint32_t size)
 {
     struct cis_layout *l = p->into;
     if (l->n == p->cap) {
-        uint32_t cap = p->cap != 0 ? 2 * p->cap : 16;
-        struct cis_layout_node *more =
-            cap > NODES_MAX ? NULL : cis_realloc(l->nodes, cap * sizeof *more);
+        size_t cap = cis_cap_next(p->cap, 16, NODES_MAX);
+        struct cis_layout_node *more = cis_realloc_array(l->nodes, cap, sizeof *more);
         if (more == NULL) {
             p->failed = p->nomem = true;
             return 0;
         }
         l->nodes = more;
-        p->cap = cap;
+        p->cap = (uint32_t)cap;
     }
     l->nodes[l->n] = (struct cis_layout_node){.kind = kind,
                                               .size = size,

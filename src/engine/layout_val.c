@@ -21,7 +21,7 @@ static cis_code list_room(cis_guest *guest, struct cis_layout_lists *lists, size
         return CIS_OK;
     }
     CIS_TRY(cis_val_charge(guest, bytes + sizeof *c, err));
-    c = cis_zalloc(sizeof *c + (size_t)bytes);
+    c = cis_zalloc(cis_size_add(sizeof *c, (size_t)bytes));
     if (c == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "values of a call: out of memory");
     }

@@ -27,8 +27,12 @@ cis_code cis_missing_row(struct cis_str interface, struct cis_str name, struct c
                          struct cis_ifacefn **out, struct cis_error *err)
 {
     const struct cis_str texts[] = {interface, name, type};
-    struct cis_ifacefn *row =
-        cis_zalloc(sizeof *row + interface.len + name.len + type.len + COUNT(texts));
+    struct cis_ifacefn *row = NULL;
+    size_t size = sizeof *row;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        size = cis_size_add(size, cis_size_add(texts[i].len, 1));
+    }
+    row = cis_zalloc(size);
     if (row == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "link: out of memory");
     }
@@ -86,8 +90,8 @@ cis_code cis_missing_note(struct cis_missing *m, const wasmtime_component_resour
         return cis_fail(err, CIS_E_LIMIT, "imports more than %u resources", RESOURCES_MAX);
     }
     if (m->n == m->cap) {
-        size_t cap = m->cap != 0 ? 2 * m->cap : 16;
-        struct cis_missing_resource *more = cis_realloc(m->at, cap * sizeof *more);
+        size_t cap = cis_cap_next(m->cap, 16, CIS_MEM_MAX);
+        struct cis_missing_resource *more = cis_realloc_array(m->at, cap, sizeof *more);
         if (more == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "link: out of memory");
         }

@@ -298,7 +298,8 @@ static cis_code link_by(cis_image *image, const struct linking *by, cis_program 
                         image->name);
     }
     CIS_CLEANUP(program_freep)
-    cis_program *p = cis_zalloc(sizeof *p + image->info->nimports * sizeof(struct cis_bound));
+    cis_program *p = cis_zalloc(
+        cis_size_add(sizeof *p, cis_size_mul(image->info->nimports, sizeof(struct cis_bound))));
     if (p == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", image->name);
     }

@@ -466,9 +466,9 @@ static bool get_room(cis_tape *tape, size_t n)
     if (n > CIS_TAPE_ITEMS_MAX) {
         cis_tape_damaged(tape, "a list longer than any");
     } else if (n > tape->nitems) {
-        struct cis_pair *pairs = cis_realloc(tape->pairs, n * sizeof *pairs);
+        struct cis_pair *pairs = cis_realloc_array(tape->pairs, n, sizeof *pairs);
         tape->pairs = pairs != NULL ? pairs : tape->pairs;
-        uint32_t *numbers = cis_realloc(tape->numbers, n * sizeof *numbers);
+        uint32_t *numbers = cis_realloc_array(tape->numbers, n, sizeof *numbers);
         tape->numbers = numbers != NULL ? numbers : tape->numbers;
         if (pairs == NULL || numbers == NULL) {
             cis_fail(&tape->failed, CIS_E_NOMEM, "%s: out of memory", tape->path);

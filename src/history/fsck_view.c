@@ -234,7 +234,7 @@ static cis_code check_files(struct walk *w)
     if (w->names.n > 1) {
         qsort(w->names.at, w->names.n, sizeof *w->names.at, name_cmp);
     }
-    subdirs.of = cis_calloc(w->names.n + 1, sizeof *subdirs.of);
+    subdirs.of = cis_calloc(cis_size_add(w->names.n, 1), sizeof *subdirs.of);
     if (subdirs.of == NULL) {
         return cis_history_nomem(w->f->err);
     }

@@ -42,7 +42,7 @@ cis_code cis_retain_windows(const struct cis_history *h, const struct cis_retent
     int64_t age = keep->age_ms > r.grace_ms ? keep->age_ms : r.grace_ms;
     CIS_TRY(h->store->fs->clock(h->store, &r.now_ms, h->stop, err));
     CIS_TRY(cis_branches_load(h, &r.branches, err));
-    r.at = cis_calloc(r.branches.n + 1, sizeof *r.at);
+    r.at = cis_calloc(cis_size_add(r.branches.n, 1), sizeof *r.at);
     r.n = r.at != NULL ? r.branches.n : 0;
     cis_code code = r.at != NULL ? CIS_OK : cis_history_nomem(err);
     for (size_t i = 0; i < r.n && code == CIS_OK; i++) {

@@ -115,7 +115,7 @@ static cis_code round_trip(struct sweep *s, bool dry_run, struct cis_gc_counts *
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
     cis_free(s->named);
-    s->named = cis_zalloc(s->ids.n / 8 + 1);
+    s->named = cis_zalloc(cis_size_add(s->ids.n / 8, 1));
     if (s->named == NULL) {
         return cis_history_nomem(s->err);
     }

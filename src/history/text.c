@@ -48,8 +48,8 @@ static cis_code split(struct cis_bytes data, struct text *out, struct cis_error 
     if (n > LINES_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "more than %u lines", LINES_MAX);
     }
-    out->lines = cis_calloc(n + 1, sizeof *out->lines);
-    out->changed = cis_calloc(n + 1, sizeof *out->changed);
+    out->lines = cis_calloc(cis_size_add(n, 1), sizeof *out->lines);
+    out->changed = cis_calloc(cis_size_add(n, 1), sizeof *out->changed);
     if (out->lines == NULL || out->changed == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
@@ -280,8 +280,9 @@ cis_code cis_text_diff(struct cis_bytes old_text, struct cis_bytes new_text,
     /* Diagonals -(COST_MAX + 1) … COST_MAX + 1, and no more than there are lines. */
     w.most = w.a.n + w.b.n + 2 < COST_MAX ? w.a.n + w.b.n + 2 : COST_MAX;
     w.offset = w.most + 1;
-    w.fore = cis_calloc((size_t)(2 * w.offset + 1), sizeof *w.fore);
-    w.back = cis_calloc((size_t)(2 * w.offset + 1), sizeof *w.back);
+    size_t diagonals = cis_size_add(cis_size_mul((size_t)w.offset, 2), 1);
+    w.fore = cis_calloc(diagonals, sizeof *w.fore);
+    w.back = cis_calloc(diagonals, sizeof *w.back);
     if (w.fore == NULL || w.back == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }

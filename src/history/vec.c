@@ -5,11 +5,8 @@
 
 bool cis_history_grow(void **at, size_t *cap, size_t each)
 {
-    size_t want = *cap < 16 ? 16 : *cap * 2;
-    if (want > SIZE_MAX / each) {
-        return false;
-    }
-    void *more = cis_realloc(*at, want * each);
+    size_t want = cis_cap_next(*cap, 16, CIS_MEM_MAX);
+    void *more = cis_realloc_array(*at, want, each);
     if (more == NULL) {
         return false;
     }
@@ -105,11 +102,11 @@ void cis_arena_done(struct arena *arena)
 
 void *cis_arena_alloc(struct arena *arena, size_t len, struct cis_error *err)
 {
-    len = (len + 7) & ~(size_t)7;
+    len = cis_size_add(len, 7) & ~(size_t)7;
     struct arena_block *block = arena->head;
     if (block == NULL || block->size - block->used < len) {
         size_t size = len > BLOCK ? len : BLOCK;
-        block = cis_alloc(sizeof *block + size);
+        block = cis_alloc(cis_size_add(sizeof *block, size));
         if (block == NULL) {
             cis_history_nomem(err);
             return NULL;
@@ -125,7 +122,7 @@ void *cis_arena_alloc(struct arena *arena, size_t len, struct cis_error *err)
 cis_code cis_arena_str(struct arena *arena, struct cis_str text, struct cis_str *out,
                        struct cis_error *err)
 {
-    char *copy = cis_arena_alloc(arena, text.len + 1, err);
+    char *copy = cis_arena_alloc(arena, cis_size_add(text.len, 1), err);
     if (copy == NULL) {
         return CIS_E_NOMEM;
     }

@@ -10,19 +10,19 @@ static struct cis_lib_embedder *of(cis_guest *guest)
 
 static cis_code grow(cis_guest *guest, struct cis_lib_embedder *e, struct cis_error *err)
 {
-    uint32_t cap = e->cap != 0 ? 2 * e->cap : 16;
+    size_t cap = cis_cap_next(e->cap, 16, UINT32_MAX);
     if (cap > CIS_LIB_OBJECTS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "more than %u resources at once", e->cap);
     }
-    uint64_t more = (uint64_t)(cap - e->cap) * sizeof *e->at;
+    uint64_t more = cis_size_mul(cap - e->cap, sizeof *e->at);
     CIS_TRY(cis_budget_charge(&cis_host_of(guest)->budget, more, "resources", err));
-    struct cis_lib_object *at = cis_realloc(e->at, cap * sizeof *at);
+    struct cis_lib_object *at = cis_realloc_array(e->at, cap, sizeof *at);
     if (at == NULL) {
         cis_budget_release(&cis_host_of(guest)->budget, more);
         return cis_fail(err, CIS_E_NOMEM, "resources: out of memory");
     }
     e->at = at;
-    e->cap = cap;
+    e->cap = (uint32_t)cap;
     e->charged += more;
     e->n = e->n != 0 ? e->n : 1;
     return CIS_OK;

@@ -61,7 +61,7 @@ static void *add(cis_provider *p, void ***list, size_t *n, size_t size, const ch
         return NULL;
     }
     thing = cis_zalloc(size);
-    more = thing != NULL ? cis_realloc(*list, (*n + 1) * sizeof *more) : NULL;
+    more = thing != NULL ? cis_realloc_array(*list, cis_size_add(*n, 1), sizeof *more) : NULL;
     if (more == NULL) {
         cis_free(thing);
         cis_fail(&p->first, CIS_E_NOMEM, "%s: out of memory", what);

@@ -67,7 +67,7 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
     memcpy(q->tenant, tenant.ptr, tenant.len);
     q->tenant[tenant.len] = 0;
     const char *name = o->skill != NULL ? o->skill : module->name;
-    size_t len = strlen(name) + sizeof "file:";
+    size_t len = cis_size_add(strlen(name), sizeof "file:");
     q->skill = cis_alloc(len);
     if (q->skill == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "run: out of memory");

@@ -54,8 +54,8 @@ static const char *words_take(cis_wasi_run *run, struct cis_lib_words *words, ch
                               const char *what)
 {
     if (text != NULL && words->n + 1 >= words->cap) { /* room for the NULL at the end too */
-        size_t cap = words->cap == 0 ? 8 : 2 * words->cap;
-        const char **at = cis_realloc(words->at, cap * sizeof *at);
+        size_t cap = cis_cap_next(words->cap, 8, CIS_MEM_MAX);
+        const char **at = cis_realloc_array(words->at, cap, sizeof *at);
         if (at == NULL) {
             cis_free(text);
             text = NULL;
@@ -167,7 +167,7 @@ void cis_wasi_run_env(cis_wasi_run *run, const char *name, const char *value)
         cis_fail(&run->first, CIS_E_USAGE, "environment: \"%s\" is no name of a variable", name);
         return;
     }
-    size_t len = strlen(name) + strlen(value) + sizeof "=";
+    size_t len = cis_size_add(strlen(name), cis_size_add(strlen(value), sizeof "="));
     char *text = cis_alloc(len);
     if (text != NULL) {
         snprintf(text, len, "%s=%s", name, value);

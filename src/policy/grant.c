@@ -463,7 +463,8 @@ static bool collect(const struct cis_grants *grants, char **list, size_t *n)
 
 void cis_grants_json(const struct cis_grants *grants, struct cis_buf *out)
 {
-    size_t n = 0, max = NWORDS + 1 + grants->nhttp + grants->nnet + grants->nenv;
+    size_t n = 0, origins = cis_size_add(grants->nhttp, grants->nnet),
+           max = cis_size_add(NWORDS + 1, cis_size_add(origins, grants->nenv));
     char **list = cis_calloc(max, sizeof *list);
     if (list == NULL || !collect(grants, list, &n)) {
         out->failed = CIS_E_NOMEM;

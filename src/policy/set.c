@@ -142,7 +142,7 @@ static cis_code grow(const struct cis_grants *grants, void **list, size_t n, siz
         return cis_fail(err, CIS_E_LIMIT, "grants: more than %d entries", CIS_GRANTS_MAX);
     }
     if ((n & (n - 1)) == 0) {
-        void *more = cis_realloc(*list, (n == 0 ? 1 : n * 2) * size);
+        void *more = cis_realloc_array(*list, cis_cap_next(n, 1, CIS_MEM_MAX), size);
         if (more == NULL) {
             return no_memory(err);
         }

@@ -96,8 +96,8 @@ static bool add(void *self, const struct cis_union_change *c)
 {
     struct cow_changes *list = self;
     if (list->n == list->cap) {
-        size_t cap = list->cap != 0 ? list->cap * 2 : 64;
-        struct cow_change *more = cis_realloc(list->at, cap * sizeof *more);
+        size_t cap = cis_cap_next(list->cap, 64, CIS_MEM_MAX);
+        struct cow_change *more = cis_realloc_array(list->at, cap, sizeof *more);
         if (more == NULL) {
             list->cap = SIZE_MAX;
             return false;
@@ -214,7 +214,7 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
 
 char *cow_path(const char *folder, const char *name)
 {
-    size_t len = strlen(folder) + strlen(name) + 2;
+    size_t len = cis_size_add(strlen(folder), cis_size_add(strlen(name), 2));
     char *path = cis_alloc(len);
     if (path != NULL) {
         snprintf(path, len, "%s/%s", folder, name);
@@ -230,8 +230,8 @@ static bool list_each(void *self, const struct cis_vfs_entry *entry,
         return true;
     }
     if (list->n == list->cap) {
-        size_t cap = list->cap != 0 ? list->cap * 2 : 64;
-        struct cow_entry *more = cis_realloc(list->at, cap * sizeof *more);
+        size_t cap = cis_cap_next(list->cap, 64, CIS_MEM_MAX);
+        struct cow_entry *more = cis_realloc_array(list->at, cap, sizeof *more);
         if (more == NULL) {
             list->cap = SIZE_MAX;
             return false;

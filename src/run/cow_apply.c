@@ -246,7 +246,7 @@ static cis_code move_aside(struct apply *a)
 {
     size_t n = 0;
     CIS_CLEANUP(cis_freep)
-    struct cow_change **renames = cis_calloc(a->list.n + 1, sizeof *renames);
+    struct cow_change **renames = cis_calloc(cis_size_add(a->list.n, 1), sizeof *renames);
     if (renames == NULL) {
         return cis_fail(a->err, CIS_E_NOMEM, "out of memory");
     }

@@ -75,9 +75,9 @@ cis_code cis_run_files_open(const struct cis_run_files_options *options, cis_run
     files->forest = options->forest;
     files->tenant = cis_strdup(options->tenant);
     files->run_id = cis_strdup(options->run_id);
-    files->mounts = cis_calloc(options->nmounts + 1, sizeof *files->mounts);
-    files->dirs = cis_calloc(options->nmounts + 1, sizeof *files->dirs);
-    files->infos = cis_calloc(options->nmounts + 1, sizeof *files->infos);
+    files->mounts = cis_calloc(cis_size_add(options->nmounts, 1), sizeof *files->mounts);
+    files->dirs = cis_calloc(cis_size_add(options->nmounts, 1), sizeof *files->dirs);
+    files->infos = cis_calloc(cis_size_add(options->nmounts, 1), sizeof *files->infos);
     cis_code code = files->tenant != NULL && files->run_id != NULL && files->mounts != NULL &&
                             files->dirs != NULL && files->infos != NULL
                         ? open_all(files, options, err)

@@ -33,7 +33,7 @@ static cis_code take_env(cis_session *s, struct cis_error *err)
     if (grants->nenv == 0) {
         return CIS_OK;
     }
-    s->env = cis_calloc(grants->nenv + 1, sizeof *s->env);
+    s->env = cis_calloc(cis_size_add(grants->nenv, 1), sizeof *s->env);
     for (size_t i = 0; s->env != NULL && i < grants->nenv; i++) {
         if (cis_ai_key_is_in(cis_ai_key_variable(s->host.services.ai), grants->env[i])) {
             return cis_fail(err, CIS_E_DENIED,
@@ -43,7 +43,7 @@ static cis_code take_env(cis_session *s, struct cis_error *err)
         if (value == NULL) {
             continue;
         }
-        size_t len = strlen(grants->env[i]) + strlen(value) + sizeof "=";
+        size_t len = cis_size_add(strlen(grants->env[i]), cis_size_add(strlen(value), sizeof "="));
         CIS_TRY(cis_budget_charge(&s->host.budget, len, "environment", err));
         s->env[n] = cis_alloc(len);
         if (s->env[n] == NULL) {

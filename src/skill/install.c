@@ -99,7 +99,8 @@ static cis_code read_answers(struct deciding *d, struct cis_error *err)
 static cis_code add_undecided(struct cis_install_plan *plan, const char *text,
                               struct cis_error *err)
 {
-    char **grown = cis_realloc(plan->undecided, (plan->nundecided + 1) * sizeof *grown);
+    char **grown =
+        cis_realloc_array(plan->undecided, cis_size_add(plan->nundecided, 1), sizeof *grown);
     if (grown == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "install: out of memory");
     }

@@ -38,7 +38,8 @@ void cis_keyring_done(struct cis_keyring *ring)
 static cis_code ring_add(struct cis_keyring *ring, const char *hex, struct cis_str label,
                          int64_t added_ms, struct cis_error *err)
 {
-    struct cis_key *grown = cis_realloc(ring->keys, (ring->nkeys + 1) * sizeof *grown);
+    struct cis_key *grown =
+        cis_realloc_array(ring->keys, cis_size_add(ring->nkeys, 1), sizeof *grown);
     char *copy = cis_strndup(label.len != 0 ? label.ptr : "", label.len);
     if (grown != NULL) {
         ring->keys = grown;

@@ -76,7 +76,8 @@ static cis_code read_exports(struct cis_manifest_reader *r, const char *path, co
     if (n == 0) {
         return CIS_OK;
     }
-    struct cis_manifest_export *grown = cis_realloc(m->exports, (m->nexports + n) * sizeof *grown);
+    struct cis_manifest_export *grown =
+        cis_realloc_array(m->exports, cis_size_add(m->nexports, n), sizeof *grown);
     if (grown == NULL) {
         return no_memory(r);
     }
@@ -143,7 +144,7 @@ static cis_code setting(struct cis_manifest_reader *r, const char *path, const c
         return cis_manifest_bad(r, path, "a key has 1 to 1024 bytes");
     }
     struct cis_manifest_setting *grown =
-        cis_realloc(m->settings, (m->nsettings + 1) * sizeof *grown);
+        cis_realloc_array(m->settings, cis_size_add(m->nsettings, 1), sizeof *grown);
     if (grown == NULL) {
         return no_memory(r);
     }

@@ -62,7 +62,7 @@ cis_code cis_manifest_warn(struct cis_manifest_reader *r, const char *path, cons
     char where[CIS_ERROR_MSG_MAX], line[2 * CIS_ERROR_MSG_MAX + CIS_MANIFEST_PATH_MAX];
     place(r, path, where, sizeof where);
     snprintf(line, sizeof line, "%s: %s: %s", where, path, text);
-    char **grown = cis_realloc(m->warnings, (m->nwarnings + 1) * sizeof *grown);
+    char **grown = cis_realloc_array(m->warnings, cis_size_add(m->nwarnings, 1), sizeof *grown);
     if (grown == NULL) {
         return cis_fail(r->err, CIS_E_NOMEM, "%s: out of memory", r->name);
     }

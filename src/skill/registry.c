@@ -60,7 +60,8 @@ static cis_code put_value(struct cis_installed *s, struct cis_str key, struct ci
             return CIS_OK;
         }
     }
-    struct cis_skill_value *grown = cis_realloc(s->config, (s->nconfig + 1) * sizeof *grown);
+    struct cis_skill_value *grown =
+        cis_realloc_array(s->config, cis_size_add(s->nconfig, 1), sizeof *grown);
     char *copy = cis_strndup(key.ptr, key.len);
     if (grown != NULL) {
         s->config = grown;

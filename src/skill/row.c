@@ -30,7 +30,7 @@ cis_code cis_grant_texts(const struct cis_grants *set, char ***out_texts, size_t
     cis_grants_json(set, &json);
     CIS_TRY(cis_buf_check(&json, "grants", err));
     CIS_CLEANUP(drop_json) json_t *list = json_loadb(cis_buf_cstr(&json), json.len, 0, NULL);
-    char **texts = cis_calloc(json_array_size(list) + 2, sizeof *texts);
+    char **texts = cis_calloc(cis_size_add(json_array_size(list), 2), sizeof *texts);
     size_t n = 0;
     bool ok = list != NULL && texts != NULL;
     for (size_t i = 0; ok && i < json_array_size(list); i++) {

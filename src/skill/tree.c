@@ -59,7 +59,7 @@ static cis_code lookup(struct cis_tree *tree, struct cis_str path, char **out_fo
 static cis_code remember(struct cis_tree *tree, const char *fold, struct cis_str path, char kind,
                          struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) char *value = cis_alloc(path.len + 2);
+    CIS_CLEANUP(cis_freep) char *value = cis_alloc(cis_size_add(path.len, 2));
     if (value == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", tree->source);
     }

@@ -164,8 +164,8 @@ static cis_code hash_file(void *self, int fd, struct cis_str path, struct cis_er
         return CIS_OK;
     }
     if (l->n == l->cap) {
-        size_t cap = l->cap != 0 ? 2 * l->cap : 16;
-        struct cis_package_file *grown = cis_realloc(l->files, cap * sizeof *grown);
+        size_t cap = cis_cap_next(l->cap, 16, CIS_MEM_MAX);
+        struct cis_package_file *grown = cis_realloc_array(l->files, cap, sizeof *grown);
         if (grown == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->name);
         }

@@ -286,7 +286,7 @@ static void row_add(struct apply *a, const struct cis_fs_change *change, size_t 
 static cis_code rows_build(struct apply *a, struct cis_error *err)
 {
     const struct cis_fs_commit *fs = a->judge.fs;
-    size_t most = fs->nchanges + fs->ndeltas, c = 0, d = 0;
+    size_t most = cis_size_add(fs->nchanges, fs->ndeltas), c = 0, d = 0;
     if (most == 0) {
         return CIS_OK;
     }

@@ -238,8 +238,8 @@ static cis_code name_note(struct cis_judge *judge, const struct cis_key *key)
         return filled(judge, key->name);
     }
     if (judge->nnames == judge->names_cap) {
-        size_t cap = judge->names_cap != 0 ? judge->names_cap * 2 : 8;
-        void *more = cis_realloc(judge->names, cap * sizeof *judge->names);
+        size_t cap = cis_cap_next(judge->names_cap, 8, CIS_MEM_MAX);
+        void *more = cis_realloc_array(judge->names, cap, sizeof *judge->names);
         if (more == NULL) {
             return cis_fail(judge->err, CIS_E_NOMEM, "commit: out of memory");
         }

@@ -10,7 +10,7 @@
 struct cis_dir *cis_dir_push(const struct cis_dir *up, const struct cis_mount *mount, cis_node node,
                              struct cis_str name)
 {
-    struct cis_dir *dir = cis_zalloc(sizeof *dir + name.len);
+    struct cis_dir *dir = cis_zalloc(cis_size_add(sizeof *dir, name.len));
     if (dir == NULL) {
         node_put(mount->vfs, node);
         return NULL;
@@ -86,7 +86,7 @@ int cis_dir_name(struct cis_dir **dir)
         *dir = d = own;
     }
     size_t len = path_length(d);
-    char *path = cis_alloc(len + 1);
+    char *path = cis_alloc(cis_size_add(len, 1));
     if (path == NULL) {
         return ENOMEM;
     }

@@ -82,7 +82,7 @@ static cis_code path_canonical(struct cis_str path, char **out, struct cis_error
         return cis_fail(err, CIS_E_INVALID, "mount point " CIS_STR_FMT ": not an absolute path",
                         CIS_STR_ARG(path));
     }
-    char *text = cis_alloc(path.len + 1);
+    char *text = cis_alloc(cis_size_add(path.len, 1));
     if (text == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "mount point");
     }

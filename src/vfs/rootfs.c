@@ -255,13 +255,13 @@ static const struct cis_vfs_ops rootfs_ops = {
 static int folder_add(struct rootfs *fs, uint32_t parent, struct cis_str name)
 {
     if (fs->nfolders == fs->cap) {
-        uint32_t cap = fs->cap == 0 ? 8 : fs->cap * 2;
-        struct folder *more = cis_realloc(fs->folders, cap * sizeof *more);
+        size_t cap = cis_cap_next(fs->cap, 8, UINT32_MAX);
+        struct folder *more = cis_realloc_array(fs->folders, cap, sizeof *more);
         if (more == NULL) {
             return ENOMEM;
         }
         fs->folders = more;
-        fs->cap = cap;
+        fs->cap = (uint32_t)cap;
     }
     char *copy = cis_strndup(name.ptr, name.len);
     if (copy == NULL) {

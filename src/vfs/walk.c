@@ -61,7 +61,7 @@ void cis_walk_end(struct walk *w)
 
 static int frames_grow(struct walk *w)
 {
-    uint32_t cap = w->cap * 2;
+    size_t cap = cis_cap_next(w->cap, 1, UINT32_MAX);
     struct walk_frame *more = cis_calloc(cap, sizeof *more);
     if (more == NULL) {
         return ENOMEM;
@@ -71,7 +71,7 @@ static int frames_grow(struct walk *w)
         cis_free(w->frames);
     }
     w->frames = more;
-    w->cap = cap;
+    w->cap = (uint32_t)cap;
     return 0;
 }
 

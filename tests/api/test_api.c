@@ -78,6 +78,33 @@ static void execute_wasm_turns_bytes_and_inputs_into_a_value(void **state)
     cis_runtime_free(r);
 }
 
+static void a_limit_of_all_there_is_is_no_smaller_than_what_is_written(void **state)
+{
+    (void)state;
+    cis_runtime *r = runtime_new(NULL);
+    size_t n = 200000;
+    char *input = malloc(n);
+    memset(input, 'x', n);
+    input[0] = input[n - 1] = '"';
+    cis_module *m = load(r, GUEST_ECHO);
+    uint64_t limits[] = {UINT64_MAX, UINT64_MAX - 1, INT64_MAX, 1ull << 62};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+        o.output_max = limits[i];
+        cis_result *result = NULL;
+        size_t len = 0;
+        assert_ok(cis_run(r, m, input, n, &o, &result, err));
+        assert_int_equal(cis_result_code(result), CIS_OK);
+        const char *out = cis_result_output(result, &len);
+        assert_int_equal(len, n);
+        assert_memory_equal(out, input, n);
+        cis_result_free(result);
+    }
+    free(input);
+    cis_module_unref(m);
+    cis_runtime_free(r);
+}
+
 static void an_instance_is_called_and_its_memory_read_and_written(void **state)
 {
     (void)state;
@@ -722,6 +749,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_are_those_of_the_design),
         cmocka_unit_test(execute_wasm_turns_bytes_and_inputs_into_a_value),
+        cmocka_unit_test(a_limit_of_all_there_is_is_no_smaller_than_what_is_written),
         cmocka_unit_test(an_instance_is_called_and_its_memory_read_and_written),
         cmocka_unit_test(a_reactor_is_initialised_before_its_instance_is_called),
         cmocka_unit_test(a_kept_instance_does_not_use_up_the_caps_of_one_call),

@@ -297,6 +297,25 @@ static void output_beyond_what_is_kept_is_counted_and_the_run_goes_on(void **sta
     cis_wasi_run_free(run);
 }
 
+static void output_is_kept_whole_when_all_there_is_may_be_kept(void **state)
+{
+    struct place *p = *state;
+    cis_wasi_run *run = run_new(p);
+    size_t len = 0, n = 100000;
+    uint64_t dropped = 1;
+    char *text = malloc(n);
+    memset(text, 'x', n);
+    cis_wasi_run_stdin(run, text, n);
+    cis_wasi_run_keep(run, 1, UINT64_MAX);
+    cis_result *r = START(p, run, 0, "copy");
+    assert_memory_equal(cis_result_stream(r, 1, &len, &dropped), text, n);
+    assert_int_equal(len, n);
+    assert_int_equal(dropped, 0);
+    free(text);
+    cis_result_free(r);
+    cis_wasi_run_free(run);
+}
+
 static void arguments_environment_clock_and_seed_are_as_given(void **state)
 {
     struct place *p = *state;
@@ -506,6 +525,7 @@ int main(void)
         TEST(nothing_is_there_unless_it_was_given),
         TEST(streams_are_bytes_descriptors_or_functions),
         TEST(output_beyond_what_is_kept_is_counted_and_the_run_goes_on),
+        TEST(output_is_kept_whole_when_all_there_is_may_be_kept),
         TEST(arguments_environment_clock_and_seed_are_as_given),
         TEST(exit_codes_traps_and_limits_are_told_apart),
         TEST(first_step_that_fails_is_what_the_start_reports),

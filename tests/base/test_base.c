@@ -89,6 +89,66 @@ static void a_buffer_fails_once_and_stays_failed(void **state)
     assert_null(cis_buf_take(&b, NULL));
 }
 
+/* Volatile: the compiler would know these sizes and say so. */
+static volatile size_t most = SIZE_MAX;
+
+static void a_buffer_without_a_limit_has_room_for_what_it_says(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(most);
+    char text[1000];
+    memset(text, 'x', sizeof text);
+    for (int i = 0; i < 100; i++) {
+        cis_buf_add(&b, text, sizeof text);
+        assert_true(b.cap > b.len);
+    }
+    assert_int_equal(b.len, 100 * sizeof text);
+    assert_null(cis_buf_reserve(&b, most - b.len));
+    assert_fails(CIS_E_NOMEM, "memory", cis_buf_check(&b, "b", err));
+}
+
+static void a_buffer_of_any_limit_never_says_more_than_it_has(void **state)
+{
+    (void)state;
+    for (size_t max = 0; max < 300; max++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(max);
+        for (size_t n = 0; b.failed == CIS_OK; n++) {
+            cis_buf_byte(&b, 'x');
+            assert_true(b.failed != CIS_OK || (b.cap > b.len && b.cap <= max + 1));
+            assert_int_equal(b.failed == CIS_OK, n < max);
+        }
+    }
+    for (int i = 0; i < 64; i++) { /* what is asked for at once, against limits near the top */
+        CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(most - (size_t)i);
+        cis_buf_text(&b, "x");
+        assert_null(cis_buf_reserve(&b, most - (size_t)(i % 8)));
+        assert_true(b.failed == CIS_E_LIMIT || b.failed == CIS_E_NOMEM);
+    }
+}
+
+static void a_size_that_wraps_is_refused_memory(void **state)
+{
+    (void)state;
+    assert_true(cis_size_add(most, 1) == SIZE_MAX);
+    assert_true(cis_size_add(most - 1, 1) == SIZE_MAX);
+    assert_true(cis_size_mul(most / 2 + 1, 2) == SIZE_MAX);
+    assert_int_equal(cis_size_add(2, 3), 5);
+    assert_int_equal(cis_size_mul(2, 3), 6);
+    assert_int_equal(cis_cap_next(0, 8, 100), 8);
+    assert_int_equal(cis_cap_next(50, 8, 100), 100);
+    assert_true(cis_cap_next(51, 8, 100) == SIZE_MAX);
+    assert_null(cis_alloc(cis_size_add(most, 1)));
+    assert_null(cis_zalloc(most));
+    assert_null(cis_calloc(most / 2 + 2, 2));
+    assert_null(cis_calloc(2, most / 2 + 2));
+    assert_null(cis_strndup("x", most));
+    CIS_CLEANUP(cis_freep) char *p = cis_realloc_array(NULL, 2, 3);
+    assert_non_null(p);
+    assert_null(cis_realloc(p, most));
+    assert_null(cis_realloc_array(p, most / 2 + 2, 2));
+    memset(p, 'x', 6); /* a refusal leaves what was there */
+}
+
 static void json_text_is_escaped_and_repaired(void **state)
 {
     (void)state;
@@ -464,6 +524,9 @@ int main(void)
         cmocka_unit_test(sizes_and_durations_are_read_strictly),
         cmocka_unit_test(utf8_is_judged_by_the_unicode_table),
         cmocka_unit_test(a_buffer_fails_once_and_stays_failed),
+        cmocka_unit_test(a_buffer_without_a_limit_has_room_for_what_it_says),
+        cmocka_unit_test(a_buffer_of_any_limit_never_says_more_than_it_has),
+        cmocka_unit_test(a_size_that_wraps_is_refused_memory),
         cmocka_unit_test(json_text_is_escaped_and_repaired),
         cmocka_unit_test(json_is_judged_without_building_it),
         cmocka_unit_test(a_map_keeps_insertion_order_over_ten_thousand_keys),

@@ -103,6 +103,26 @@ static void ctrl_c_cancels_a_run(void **state)
     free(loop);
 }
 
+static void an_output_limit_of_all_there_is_holds_what_is_written(void **state)
+{
+    struct sys *s = *state;
+    char *echo = sys_wat(s, "echo.wat", GUEST_ECHO);
+    size_t n = 300000;
+    char *input = malloc(n + 1);
+    memset(input, 'x', n);
+    input[0] = input[n - 1] = '"';
+    input[n] = 0;
+    s->input = cis_bytes_of(input, n);
+    assert_exit(
+        s, 0,
+        cis(s, "skill", "run", "--wasm", echo, "--input", "-", "--output", "18446744073709551615"));
+    s->input = (struct cis_bytes){0};
+    assert_int_equal(strlen(sys_out(s)), n);
+    assert_memory_equal(sys_out(s), input, n);
+    free(input);
+    free(echo);
+}
+
 /* The second one ends what does not come to its end: here output that nobody reads. */
 static void the_second_ctrl_c_ends_a_program_that_hangs(void **state)
 {
@@ -173,6 +193,7 @@ int main(void)
         T(s1_10_a_minimum_above_the_cap_is_refused_before_the_start),
         T(fuel_is_a_deterministic_limit),
         T(the_output_is_capped_by_name),
+        T(an_output_limit_of_all_there_is_holds_what_is_written),
         T(deep_recursion_is_a_trap_and_the_host_lives),
         T(ctrl_c_cancels_a_run),
         T(the_second_ctrl_c_ends_a_program_that_hangs),

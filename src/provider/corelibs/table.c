@@ -38,15 +38,16 @@ cis_code corelibs_net(cis_guest *guest, cis_net **out, struct cis_error *err)
 
 static cis_code grow(cis_guest *guest, struct cis_corelibs *c, struct cis_error *err)
 {
-    uint32_t cap = c->cap != 0 ? 2 * c->cap : 8; /* the network caps how many there can be */
-    CIS_TRY(cis_budget_charge(&cis_host_of(guest)->budget, (cap - c->cap) * sizeof *c->at,
-                              "sockets", err));
-    struct entry *at = cis_realloc(c->at, cap * sizeof *at);
+    /* The network caps how many there can be. */
+    size_t cap = cis_cap_next(c->cap, 8, UINT32_MAX);
+    CIS_TRY(cis_budget_charge(&cis_host_of(guest)->budget,
+                              cis_size_mul(cap - c->cap, sizeof *c->at), "sockets", err));
+    struct entry *at = cis_realloc_array(c->at, cap, sizeof *at);
     if (at == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "sockets: out of memory");
     }
     c->at = at;
-    c->cap = cap;
+    c->cap = (uint32_t)cap;
     return CIS_OK;
 }
 

@@ -106,7 +106,7 @@ static cis_code copy_list(const char *const *from, char ***to, struct cis_error 
     if (n > 64) {
         return cis_fail(err, CIS_E_USAGE, "ai.command_args: more than 64");
     }
-    *to = cis_calloc(n + 1, sizeof **to);
+    *to = cis_calloc(cis_size_add(n, 1), sizeof **to);
     for (size_t i = 0; *to != NULL && i < n; i++) {
         (*to)[i] = cis_strdup(from[i]);
         if ((*to)[i] == NULL) {

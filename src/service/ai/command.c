@@ -78,7 +78,8 @@ static void texts_done(struct texts *t)
 /* head, dir and tail as one text. */
 static void add(struct texts *t, const char *head, const char *dir, const char *tail)
 {
-    size_t len = strlen(head) + strlen(dir) + strlen(tail) + 1;
+    size_t len =
+        cis_size_add(strlen(head), cis_size_add(strlen(dir), cis_size_add(strlen(tail), 1)));
     char *text = t->n < ARGS_MAX ? cis_zalloc(len) : NULL;
     if (text == NULL) {
         t->failed = true;

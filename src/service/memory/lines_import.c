@@ -135,12 +135,12 @@ static bool grow(struct importer *im)
     if (im->n < im->cap) {
         return true;
     }
-    size_t cap = im->cap != 0 ? im->cap * 2 : 64;
-    struct line *lines = cis_realloc(im->lines, cap * sizeof *lines);
+    size_t cap = cis_cap_next(im->cap, 64, CIS_MEM_MAX);
+    struct line *lines = cis_realloc_array(im->lines, cap, sizeof *lines);
     if (lines != NULL) {
         im->lines = lines;
     }
-    struct cis_kv_op *ops = cis_realloc(im->ops, cap * sizeof *ops);
+    struct cis_kv_op *ops = cis_realloc_array(im->ops, cap, sizeof *ops);
     if (ops != NULL) {
         im->ops = ops;
     }

@@ -113,7 +113,7 @@ static cis_code entry_add(cis_memory_view *view, struct cis_str key, struct memo
                           struct cis_error *err)
 {
     CIS_TRY(cis_memory_view_charge(view, ENTRY_BYTES(key.len), err));
-    struct memory_entry *e = cis_zalloc(sizeof *e + key.len);
+    struct memory_entry *e = cis_zalloc(cis_size_add(sizeof *e, key.len));
     if (e == NULL) {
         cis_memory_view_release(view, ENTRY_BYTES(key.len));
         return cis_fail(err, CIS_E_NOMEM, "memory: out of memory");

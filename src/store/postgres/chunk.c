@@ -243,7 +243,7 @@ static cis_code touch(struct pg_conn *conn, void *arg, struct cis_error *err)
         CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
         CIS_TRY(ids_ask(conn, PG_CHUNK_TOUCH, t, at, n, &res, err));
         size_t got = (size_t)PQntuples(res);
-        CIS_CLEANUP(cis_freep) uint64_t *there = cis_calloc(got + 1, sizeof *there);
+        CIS_CLEANUP(cis_freep) uint64_t *there = cis_calloc(cis_size_add(got, 1), sizeof *there);
         if (there == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
         }

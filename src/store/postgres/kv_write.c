@@ -64,8 +64,8 @@ cis_code cis_pg_kv_new(const struct cis_kv_op *ops, size_t n, struct pg_kv **out
     }
     kv->ops = ops;
     kv->nops = n;
-    kv->index = cis_calloc(n + 1, sizeof *kv->index);
-    kv->entries = cis_calloc(n + 1, sizeof *kv->entries);
+    kv->index = cis_calloc(cis_size_add(n, 1), sizeof *kv->index);
+    kv->entries = cis_calloc(cis_size_add(n, 1), sizeof *kv->entries);
     struct cis_map map = CIS_MAP_INIT;
     cis_code code = kv->index != NULL && kv->entries != NULL
                         ? index_all(kv, &map, err)

@@ -195,7 +195,7 @@ static cis_code list_page(struct pg_conn *conn, struct list *l, uint64_t *k, str
     CIS_TRY(cis_pg_next(conn, id, &res, err));
     CIS_TRY(cis_pg_view_judge(conn, &l->own, err));
     bool stuck = false;
-    l->page = cis_calloc((size_t)PQntuples(res) + 1, sizeof *l->page);
+    l->page = cis_calloc(cis_size_add((size_t)PQntuples(res), 1), sizeof *l->page);
     cis_code code = l->page != NULL ? page_of(l, res, *k, &stuck, err)
                                     : cis_fail(err, CIS_E_NOMEM, "list: out of memory");
     if (code == CIS_OK) {

@@ -25,7 +25,7 @@ enum { ALLOCATE, IN_FLIGHT };
 char *cis_sql_chunk_file_path(const char *db_path)
 {
     size_t n = strlen(db_path);
-    char *path = n > 3 ? cis_alloc(n + 8) : NULL;
+    char *path = n > 3 ? cis_alloc(cis_size_add(n, 8)) : NULL;
     if (path != NULL) {
         memcpy(path, db_path, n - 3);
         memcpy(path + n - 3, ".chunks", 8);

@@ -259,7 +259,8 @@ static cis_code put_commit(struct sql_conn *conn, const struct cis_commit_rows *
 static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *rows,
                           struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) uint64_t *chunks = cis_calloc(rows->nchunks + 1, sizeof *chunks);
+    CIS_CLEANUP(cis_freep)
+    uint64_t *chunks = cis_calloc(cis_size_add(rows->nchunks, 1), sizeof *chunks);
     if (chunks == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "commit: out of memory");
     }

@@ -31,7 +31,8 @@ int cis_sql_mark_init(struct sql_mark *mark, sqlite3_vfs *vfs, sqlite3_file *roo
     static const char suffix[] = "-mark";
     size_t len = strlen(database);
     *mark = (struct sql_mark){.vfs = vfs, .file = room};
-    mark->path = cis_zalloc(len + sizeof suffix + 4); /* SQLite wants more than one NUL */
+    /* SQLite wants more than one NUL. */
+    mark->path = cis_zalloc(cis_size_add(len, sizeof suffix + 4));
     if (mark->path == NULL) {
         return SQLITE_IOERR_NOMEM;
     }
@@ -122,7 +123,7 @@ int cis_sql_mark_lower(struct sql_mark *mark, uint64_t at)
 int cis_sql_mark_remove(sqlite3_vfs *vfs, const char *log)
 {
     size_t len = strlen(log) - strlen("wal");
-    char *path = cis_zalloc(len + sizeof "mark" + 4);
+    char *path = cis_zalloc(cis_size_add(len, sizeof "mark" + 4));
     if (path == NULL) {
         return SQLITE_IOERR_NOMEM;
     }
@@ -207,9 +208,9 @@ static int walk_piece(struct log_walk *w, uint8_t *piece, uint64_t n, uint64_t a
 
 static int walk(struct log_walk *w, uint64_t end, struct sql_loss *out)
 {
-    uint64_t step = CIS_SQL_FRAME_HEAD + w->page,
+    uint64_t step = cis_size_add(CIS_SQL_FRAME_HEAD, w->page),
              frames = (end - CIS_SQL_WAL_HEAD + step - 1) / step;
-    uint8_t *piece = cis_alloc(FRAMES_AT_ONCE * step);
+    uint8_t *piece = cis_alloc(cis_size_mul(FRAMES_AT_ONCE, step));
     if (piece == NULL) {
         return SQLITE_IOERR_NOMEM;
     }

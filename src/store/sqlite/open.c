@@ -77,7 +77,7 @@ cis_code cis_store_sqlite_find(const char *dir, struct cis_error *err)
 
 static char *tenant_path(const struct sql_store *store, const char *tenant)
 {
-    size_t n = strlen(store->dir) + CIS_TENANT_MAX + 16;
+    size_t n = cis_size_add(strlen(store->dir), CIS_TENANT_MAX + 16);
     char *path = cis_alloc(n);
     if (path != NULL) {
         snprintf(path, n, "%s/tenants/%s.db", store->dir, tenant);

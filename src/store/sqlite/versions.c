@@ -74,8 +74,8 @@ static cis_code statement(struct sql_conn *conn, enum sql_versions table, size_t
                           sqlite3_stmt **out, struct cis_error *err)
 {
     if (nth >= conn->nversions[table]) {
-        size_t n = nth + 8;
-        sqlite3_stmt **more = cis_realloc(conn->versions[table], n * sizeof *more);
+        size_t n = cis_size_add(nth, 8);
+        sqlite3_stmt **more = cis_realloc_array(conn->versions[table], n, sizeof *more);
         if (more == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "listing: out of memory");
         }
@@ -133,8 +133,8 @@ static void cursors_done(struct cursors *c)
 static cis_code cursors_add(struct cursors *c, size_t *cap, struct cis_error *err)
 {
     if (c->n == *cap) {
-        *cap = *cap != 0 ? 2 * *cap : 1;
-        struct cursor *more = cis_realloc(c->at, *cap * sizeof *more);
+        *cap = cis_cap_next(*cap, 1, CIS_MEM_MAX);
+        struct cursor *more = cis_realloc_array(c->at, *cap, sizeof *more);
         if (more == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "listing: out of memory");
         }

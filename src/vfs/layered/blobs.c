@@ -20,7 +20,7 @@ cis_code cis_lay_blobs_init(struct lay_blobs *blobs, uint64_t bytes, struct cis_
 {
     uint32_t n = 1;
     while (n < 16 && bytes / (n * 2) >= 2u << 20) {
-        n *= 2;
+        n = (uint32_t)cis_size_mul(n, 2);
     }
     blobs->shards = cis_calloc(n, sizeof *blobs->shards);
     if (blobs->shards == NULL) {
@@ -28,7 +28,7 @@ cis_code cis_lay_blobs_init(struct lay_blobs *blobs, uint64_t bytes, struct cis_
     }
     size_t buckets = BUCKETS_MIN;
     while (buckets * 4096 < bytes / n && buckets < 1u << 16) {
-        buckets *= 2;
+        buckets = cis_size_mul(buckets, 2);
     }
     for (uint32_t i = 0; i < n; i++) {
         struct lay_blob_shard *s = &blobs->shards[i];
@@ -102,7 +102,7 @@ struct lay_blob *cis_lay_blob_new(const struct lay_blob_key *key, size_t len)
     if (len > UINT32_MAX / 2) {
         return NULL;
     }
-    struct lay_blob *blob = cis_alloc(sizeof *blob + len);
+    struct lay_blob *blob = cis_alloc(cis_size_add(sizeof *blob, len));
     if (blob != NULL) {
         memset(blob, 0, sizeof *blob);
         atomic_init(&blob->refs, 1);

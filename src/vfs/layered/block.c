@@ -120,14 +120,14 @@ int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
     }
     uint32_t room = 1024;
     while (room < cap) {
-        room *= 4;
+        room = (uint32_t)cis_size_mul(room, 4);
     }
     room = b->buf != NULL && b->buf->cap > room ? b->buf->cap : room;
     int no = stays(b->block, room) ? cis_lay_charge(op, room) : 0;
     if (no != 0) {
         return no;
     }
-    struct lay_buf *buf = cis_alloc(sizeof *buf + room);
+    struct lay_buf *buf = cis_alloc(cis_size_add(sizeof *buf, room));
     if (buf == NULL) {
         if (stays(b->block, room)) {
             cis_lay_release(v, room);

@@ -35,8 +35,8 @@ static void items_done(struct items *s)
 static struct item *add(struct items *s)
 {
     if (s->n == s->cap) {
-        size_t cap = s->cap != 0 ? s->cap * 2 : 64;
-        struct item *more = cis_realloc(s->list, cap * sizeof *more);
+        size_t cap = cis_cap_next(s->cap, 64, CIS_MEM_MAX);
+        struct item *more = cis_realloc_array(s->list, cap, sizeof *more);
         if (more == NULL) {
             return NULL;
         }
@@ -265,8 +265,8 @@ struct search {
 static bool search_add(struct search *s, uint64_t dir)
 {
     if (s->n == s->cap) {
-        size_t cap = s->cap != 0 ? s->cap * 2 : 256;
-        uint64_t *more = cis_realloc(s->dirs, cap * sizeof *more);
+        size_t cap = cis_cap_next(s->cap, 256, CIS_MEM_MAX);
+        uint64_t *more = cis_realloc_array(s->dirs, cap, sizeof *more);
         if (more == NULL) {
             return false;
         }

@@ -10,8 +10,8 @@ enum { LOAD_JOBS = 1024, LOAD_BYTES = 4 << 20 };
 static int add_extent(struct lay_frozen *f, uint64_t ino, uint64_t block, uint64_t chunk, bool had)
 {
     if (f->nmaking == f->making_cap) {
-        size_t cap = f->making_cap != 0 ? f->making_cap * 2 : 64;
-        struct lay_extent *more = cis_realloc(f->making, cap * sizeof *more);
+        size_t cap = cis_cap_next(f->making_cap, 64, CIS_MEM_MAX);
+        struct lay_extent *more = cis_realloc_array(f->making, cap, sizeof *more);
         if (more == NULL) {
             return ENOMEM;
         }
@@ -285,7 +285,7 @@ static int last_load(struct lay_frozen *f, const struct cis_vfs_call *call)
     if (no != 0 || f->stored || payload > CIS_FS_BLOCK) {
         return no != 0 ? no : store_packing(f, call);
     }
-    f->chunks = cis_calloc(load->batch.n + 1, sizeof *f->chunks);
+    f->chunks = cis_calloc(cis_size_add(load->batch.n, 1), sizeof *f->chunks);
     if (f->chunks == NULL) {
         return ENOMEM;
     }
@@ -319,9 +319,10 @@ static int by_place(const void *a, const void *b)
 /* Extents in order, without holes where the base has nothing; what each file has stored. */
 static int finish(struct lay_frozen *f)
 {
-    f->extents = cis_calloc(f->nmaking + 1, sizeof *f->extents);
-    f->news_rows = cis_calloc(f->nchanges + 1, sizeof *f->news_rows);
-    f->news_closed = cis_calloc(f->nchanges + f->ndeltas + 1, sizeof *f->news_closed);
+    f->extents = cis_calloc(cis_size_add(f->nmaking, 1), sizeof *f->extents);
+    f->news_rows = cis_calloc(cis_size_add(f->nchanges, 1), sizeof *f->news_rows);
+    f->news_closed =
+        cis_calloc(cis_size_add(f->nchanges, cis_size_add(f->ndeltas, 1)), sizeof *f->news_closed);
     if (f->extents == NULL || f->news_rows == NULL || f->news_closed == NULL) {
         return ENOMEM;
     }

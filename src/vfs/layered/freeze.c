@@ -33,15 +33,15 @@ static void count(const struct lay_view *v, struct counts *c)
 
 static bool room(struct lay_frozen *f, const struct counts *c)
 {
-    f->dirents = cis_calloc(c->names + 1, sizeof *f->dirents);
-    f->names = cis_calloc(c->names + 1, sizeof *f->names);
-    f->text = cis_alloc(c->text + 1);
-    f->changes = cis_calloc(c->nodes * 2 + 1, sizeof *f->changes);
-    f->deltas = cis_calloc(c->nodes + 1, sizeof *f->deltas);
-    f->nodes = cis_calloc(c->nodes + 1, sizeof *f->nodes);
-    f->frozen_files = cis_calloc(c->files + 1, sizeof *f->frozen_files);
-    f->inlines = cis_calloc(c->files + 1, sizeof(struct lay_blob *));
-    f->stills = cis_calloc(c->stills + 1, sizeof *f->stills);
+    f->dirents = cis_calloc(cis_size_add(c->names, 1), sizeof *f->dirents);
+    f->names = cis_calloc(cis_size_add(c->names, 1), sizeof *f->names);
+    f->text = cis_alloc(cis_size_add(c->text, 1));
+    f->changes = cis_calloc(cis_size_add(cis_size_mul(c->nodes, 2), 1), sizeof *f->changes);
+    f->deltas = cis_calloc(cis_size_add(c->nodes, 1), sizeof *f->deltas);
+    f->nodes = cis_calloc(cis_size_add(c->nodes, 1), sizeof *f->nodes);
+    f->frozen_files = cis_calloc(cis_size_add(c->files, 1), sizeof *f->frozen_files);
+    f->inlines = cis_calloc(cis_size_add(c->files, 1), sizeof(struct lay_blob *));
+    f->stills = cis_calloc(cis_size_add(c->stills, 1), sizeof *f->stills);
     return f->dirents != NULL && f->names != NULL && f->text != NULL && f->changes != NULL &&
            f->deltas != NULL && f->nodes != NULL && f->frozen_files != NULL && f->inlines != NULL &&
            f->stills != NULL;
@@ -226,7 +226,7 @@ int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct l
     *out = (struct lay_frozen){.v = v};
     cis_lay_lock_all(v);
     count(v, &c);
-    struct lay_node **order = cis_calloc(c.nodes + 1, sizeof(struct lay_node *));
+    struct lay_node **order = cis_calloc(cis_size_add(c.nodes, 1), sizeof(struct lay_node *));
     bool good = order != NULL && room(out, &c);
     if (good) {
         size_t n = 0;

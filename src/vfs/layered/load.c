@@ -112,7 +112,7 @@ static int make_whole(struct lay_view *v, const struct cis_vfs_call *call, struc
         *content = (struct cis_bytes){s->buf->data, hi}; /* zeros after it */
         return 0;
     }
-    struct lay_buf *made = cis_alloc(sizeof *made + s->len);
+    struct lay_buf *made = cis_alloc(cis_size_add(sizeof *made, s->len));
     if (made == NULL) {
         return ENOMEM;
     }

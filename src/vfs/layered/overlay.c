@@ -179,7 +179,7 @@ int cis_lay_name_ready(struct lay_op *op, struct lay_node *dir, struct cis_str n
     if (no != 0) {
         return no;
     }
-    struct lay_name *n = cis_zalloc(sizeof *n + name.len + 1);
+    struct lay_name *n = cis_zalloc(cis_size_add(sizeof *n, cis_size_add(name.len, 1)));
     if (n == NULL || !cis_lay_table_ready(&v->names)) {
         cis_free(n);
         cis_lay_release(v, cost);

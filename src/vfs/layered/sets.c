@@ -21,11 +21,12 @@ cis_code cis_lay_sets_init(struct lay_sets *sets, uint32_t rows, uint32_t words,
 {
     uint64_t n = 64;
     while (n * WAYS < rows) {
-        n *= 2;
+        n = cis_size_mul(n, 2);
     }
     sets->words = words;
     sets->mask = n - 1;
-    sets->stride = sizeof(struct lay_set) + WAYS * words * sizeof(uint64_t);
+    sets->stride =
+        cis_size_add(sizeof(struct lay_set), cis_size_mul(WAYS * sizeof(uint64_t), words));
     sets->sets = cis_calloc(n, sets->stride);
     if (sets->sets == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "cache of %u rows: out of memory", rows);

@@ -313,8 +313,10 @@ int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call,
     if (len == 0) {
         return truncate ? cis_lay_resize(v, call, file->node, offset) : 0;
     }
-    uint64_t blocks = (offset + len - 1) / CIS_FS_BLOCK - offset / CIS_FS_BLOCK + 1;
-    struct undo undo = {.bufs = blocks > 1, .saved = cis_alloc(blocks * sizeof *undo.saved)};
+    uint64_t last = (offset + len - 1) / CIS_FS_BLOCK;
+    uint64_t blocks = cis_size_add(last - offset / CIS_FS_BLOCK, 1);
+    struct undo undo = {.bufs = blocks > 1,
+                        .saved = cis_alloc(cis_size_mul(blocks, sizeof *undo.saved))};
     if (undo.saved == NULL) {
         return ENOMEM;
     }

@@ -25,8 +25,8 @@ void *changes_grown(void *list, size_t n, size_t *cap, size_t size)
     if (n < *cap) {
         return list;
     }
-    size_t more = *cap != 0 ? *cap * 2 : 64;
-    void *new_list = cis_realloc(list, more * size);
+    size_t more = cis_cap_next(*cap, 64, CIS_MEM_MAX);
+    void *new_list = cis_realloc_array(list, more, size);
     *cap = new_list != NULL ? more : *cap;
     return new_list;
 }

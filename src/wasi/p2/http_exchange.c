@@ -215,7 +215,7 @@ static enum cis_http_fault open_exchange(struct p2_exchange *x, const struct p2_
     enum cis_http_fault fault;
     struct cis_error why;
     CIS_CLEANUP(cis_freep)
-    struct cis_http_header *list = cis_calloc(m->fields->n + 1, sizeof *list);
+    struct cis_http_header *list = cis_calloc(cis_size_add(m->fields->n, 1), sizeof *list);
     if (list == NULL) {
         return CIS_HTTP_INTERNAL;
     }

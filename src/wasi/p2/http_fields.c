@@ -59,10 +59,10 @@ static cis_code make_room(cis_guest *guest, struct p2_fields *fields, struct cis
     if (fields->n < fields->cap) {
         return CIS_OK;
     }
-    size_t cap = fields->cap != 0 ? 2 * fields->cap : 8;
+    size_t cap = cis_cap_next(fields->cap, 8, CIS_MEM_MAX);
     uint64_t more = (cap - fields->cap) * sizeof *fields->at;
     CIS_TRY(p2_http_charge(guest, more, err));
-    struct p2_field *at = cis_realloc(fields->at, cap * sizeof *at);
+    struct p2_field *at = cis_realloc_array(fields->at, cap, sizeof *at);
     if (at == NULL) {
         cis_budget_release(cis_guest_budget(guest), more);
         return cis_fail(err, CIS_E_NOMEM, "fields: out of memory");
@@ -83,7 +83,7 @@ cis_code p2_fields_add(cis_guest *guest, struct p2_fields *fields, struct cis_st
     }
     CIS_TRY(make_room(guest, fields, err));
     CIS_TRY(p2_http_charge(guest, bytes + FIELD_BYTES, err));
-    char *text = cis_alloc(name.len + value.len + 2);
+    char *text = cis_alloc(cis_size_add(name.len, cis_size_add(value.len, 2)));
     if (text == NULL) {
         cis_budget_release(cis_guest_budget(guest), bytes + FIELD_BYTES);
         return cis_fail(err, CIS_E_NOMEM, "fields: out of memory");

@@ -198,7 +198,7 @@ void p2_incoming_tell_error(struct p2_incoming *c)
 static bool list_of(struct p2_incoming *c, const struct p2_fields *fields,
                     struct cis_http_header **out, size_t *out_n)
 {
-    *out = cis_calloc((fields != NULL ? fields->n : 0) + 1, sizeof **out);
+    *out = cis_calloc(cis_size_add(fields != NULL ? fields->n : 0, 1), sizeof **out);
     if (*out == NULL) {
         c->told_fault = CIS_HTTP_INTERNAL;
         return false;

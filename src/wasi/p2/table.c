@@ -55,14 +55,14 @@ cis_code p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
 
 static cis_code grow(cis_guest *guest, struct cis_wasi_p2 *t, struct cis_error *err)
 {
-    uint32_t cap = t->cap != 0 ? 2 * t->cap : FIRST;
-    CIS_TRY(charge(guest, t, (uint64_t)(cap - t->cap) * sizeof *t->at, err));
-    struct p2_thing *at = cis_realloc(t->at, cap * sizeof *at);
+    size_t cap = cis_cap_next(t->cap, FIRST, UINT32_MAX);
+    CIS_TRY(charge(guest, t, cis_size_mul(cap - t->cap, sizeof *t->at), err));
+    struct p2_thing *at = cis_realloc_array(t->at, cap, sizeof *at);
     if (at == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "WASI resources: out of memory");
     }
     t->at = at;
-    t->cap = cap;
+    t->cap = (uint32_t)cap;
     t->n = t->n != 0 ? t->n : 1;
     return CIS_OK;
 }
@@ -198,8 +198,8 @@ static cis_code room(cis_guest *guest, void **ptr, size_t *have, size_t want, si
         return CIS_OK;
     }
     CIS_TRY(p2_of(guest, &t, err));
-    CIS_TRY(charge(guest, t, (uint64_t)(want - *have) * size, err));
-    void *more = cis_realloc(*ptr, want * size);
+    CIS_TRY(charge(guest, t, cis_size_mul(want - *have, size), err));
+    void *more = cis_realloc_array(*ptr, want, size);
     if (more == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "WASI: out of memory");
     }
