@@ -64,6 +64,18 @@ CIS_API void cis_runtime_free(cis_runtime *runtime);
 /* "cis 0.1.0, Wasmtime 48.0.8"; static. */
 CIS_API const char *cis_version(void);
 
+/* ---- stacks ---- */
+/* A guest runs on the stack of the thread that calls, when 768 KiB of it are left. Where they are
+ * not, it runs on a stack that libcis makes for the call, on the same thread: callbacks see the
+ * thread-local variables and locks of the caller, and have at least 256 KiB of stack. On a stack
+ * that the thread was not made with (of a coroutine, a fiber, ucontext) libcis cannot know how much
+ * is left, and takes one of its own too, unless this names it: `low` is its lowest address. The
+ * name is of the calling thread, counts while calls come from within the stack, and is taken back
+ * by low NULL before the stack is freed. A stack inside of another one (an array) has to be named.
+ * A call back into a guest comes on the stack that the callback was called on; on another one it
+ * ends the run. Exceptions and longjmp never cross libcis. */
+CIS_API void cis_thread_stack(const void *low, size_t size);
+
 /* ---- modules ---- */
 /* Binary or text. name (may be NULL) is for messages. Compiled once for any number of threads. */
 CIS_API enum cis_code cis_module_load(cis_runtime *runtime, const void *wasm, size_t len,

@@ -33,6 +33,12 @@ void cis_engine_close(cis_engine *engine);
 /* "Wasmtime 48.0.8 (Apache-2.0 WITH LLVM-exception)"; static. */
 const char *cis_engine_version(void);
 
+/* Names the stack that this thread is on when it is not the one it was made with (a coroutine's):
+ * low, its lowest address, and its size. It counts while calls come from within; NULL takes it
+ * back. On a stack that nobody named, and where less than 768 KiB are left, a guest runs on a stack
+ * of the engine's own, on the same thread. */
+void cis_stack_name(const void *low, size_t size);
+
 struct cis_engine_stats { /* counters since open; for tests, doctor and reports */
     uint64_t compiled, memory_hits, disk_hits, disk_rejected, compile_failures;
     uint64_t pool_slots, pool_live, ondemand_live, slots_busy, slots_waiting;

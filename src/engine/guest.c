@@ -112,7 +112,7 @@ static cis_code execute(struct entry *e, struct cis_error *err)
     }
     guest->depth++;
     struct cis_error low = {0};
-    cis_code code = cis_stack_run(!outer, enter, e, &low);
+    cis_code code = cis_stack_run(&guest->stack, !outer, enter, e, &low);
     guest->depth--;
     guest->mem_fresh = false;
     if (outer) {
@@ -120,7 +120,8 @@ static cis_code execute(struct entry *e, struct cis_error *err)
     }
     if (code != CIS_OK) {
         (void)cis_guest_ended_with(guest, &low);
-    } else if (e->error != NULL || e->trap != NULL) {
+    }
+    if (e->error != NULL || e->trap != NULL) {
         return cis_guest_unwound(guest, e->error, e->trap, err);
     }
     return guest->end.code == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);

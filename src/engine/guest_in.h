@@ -48,6 +48,11 @@ struct cis_program {
     struct cis_bound bound[]; /* one for each function import, in order */
 };
 
+/* Addresses of a native stack: low itself is not used, high is behind it. */
+struct cis_stack {
+    uintptr_t low, high;
+};
+
 struct cis_guest {
     cis_engine *engine;
     cis_program *program;
@@ -71,6 +76,7 @@ struct cis_guest {
     uint64_t host_calls;
     uint64_t grants_used[16], grants_refused[16];
 
+    struct cis_stack stack; /* that the outermost call runs on */
     struct cis_turn turn;
     uint32_t pool_cell; /* of the place in the pool, when in_pool */
     struct cis_stop stop;
@@ -138,8 +144,11 @@ cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_
 /* The recorded end as an error of the caller. */
 cis_code cis_guest_end_fail(const cis_guest *guest, struct cis_error *err);
 
-/* stack.c: runs fn(arg) here if the native stack has room for a guest, else on a thread of its own.
- * CIS_E_LIMIT when no thread can be had, or when nested calls leave too little. */
-cis_code cis_stack_run(bool nested, void (*fn)(void *arg), void *arg, struct cis_error *err);
+/* stack.c: runs fn(arg) here if the native stack has room for a guest, else on a stack of our own,
+ * on this thread. stack: where it runs; nested calls of a guest get what its outermost one was
+ * told, and fail with CIS_E_TRAP on another stack, or when too little is left. CIS_E_NOMEM when no
+ * stack can be had. */
+cis_code cis_stack_run(struct cis_stack *stack, bool nested, void (*fn)(void *arg), void *arg,
+                       struct cis_error *err);
 
 #endif

@@ -22,6 +22,11 @@ const char *cis_version(void)
     return version_text;
 }
 
+void cis_thread_stack(const void *low, size_t size)
+{
+    cis_stack_name(low, size);
+}
+
 static cis_code take_settings(cis_runtime *r, const struct cis_runtime_config *c,
                               struct cis_error *err)
 {
