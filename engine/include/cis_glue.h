@@ -93,6 +93,35 @@ void cis_glue_store_max_handles(wasmtime_store_t *store, uint64_t handles);
 /* The trap code (enum wasmtime_trap_code) inside an error, or -1: component calls return traps as
  * errors. */
 int cis_glue_error_trap_code(const wasmtime_error_t *error);
+/* The system had no memory left. error may be NULL. */
+bool cis_glue_error_no_memory(const wasmtime_error_t *error);
+/* What one of both says, its causes from the outermost on, a newline after each; without the
+ * backtrace, and without demangling. Returns how many of the max bytes at out were written: text is
+ * cut at the end of a character, and not NUL-terminated. Never wasmtime_error_message or
+ * wasm_trap_message, whose length the guest decides. */
+size_t cis_glue_error_text(const wasmtime_error_t *error, const wasm_trap_t *trap, char *out,
+                           size_t max);
+struct cis_glue_frame {
+    uint32_t function; /* its index */
+    uint32_t name_len; /* 0: has no name */
+    uint64_t offset;   /* in the module's bytes; UINT64_MAX: not known */
+    char name[256];    /* the first bytes of what the guest's name section says; valid UTF-8 */
+};
+/* The frames of the guest when the error was made, the innermost first: how many were written. */
+size_t cis_glue_frames(const wasmtime_error_t *error, const wasm_trap_t *trap,
+                       struct cis_glue_frame *out, size_t max);
+
+/* ---- memory ---- */
+/* Rust's collections end the process when an allocation fails. What the system refuses to this
+ * library therefore comes from a reserve of 4 MiB, and the calling thread counts it. Whoever calls
+ * this library compares the count before and after, frees what was made when it differs, and
+ * answers that memory ran out. Only what is larger than the rest of the reserve ends the process.
+ */
+uint64_t cis_glue_heap_short(void);
+/* Blocks of the reserve that are in use, by all threads. */
+size_t cis_glue_heap_lent(void);
+/* Tests: the system refuses this thread the allocation after n more, once; SIZE_MAX: never. */
+void cis_glue_heap_fail_after(size_t n);
 
 /* ---- scan ---- */
 enum cis_glue_scan_status {
@@ -251,22 +280,25 @@ void cis_glue_pre_free(struct cis_glue_pre *pre);
 wasmtime_error_t *cis_glue_component_new(const uint8_t *module, size_t len, const uint8_t *adapter,
                                          size_t adapter_len, bool reactor,
                                          struct cis_glue_text *out);
-/* The world of a component, or a package that was encoded, as WIT text. */
+/* The world of a component, or a package that was encoded, as WIT text of at most 16 MiB. */
 wasmtime_error_t *cis_glue_wit(const uint8_t *wasm, size_t len, struct cis_glue_text *out);
 
 /* ---- calls as text ---- */
-/* "NAME: func(a: string) -> u32". A part that has no text form shows as <a resource>. */
+/* "NAME: func(a: string) -> u32". A part that has no text form shows as <a resource>, one that does
+ * not fit the max bytes as <too many parts>; names that do not fit leave out empty. */
 void cis_glue_wave_type(const wasmtime_component_func_t *func, wasmtime_context_t *context,
-                        const char *name, size_t len, struct cis_glue_text *out);
+                        const char *name, size_t len, size_t max, struct cis_glue_text *out);
 enum cis_glue_wave_status {
-    CIS_GLUE_WAVE_OK = 0,   /* out: the result as text, "" without one */
-    CIS_GLUE_WAVE_TEXT = 1, /* the call's text is wrong: message, and *out_at where */
-    CIS_GLUE_WAVE_TYPE = 2, /* the function's type has a part without text form: what */
-    CIS_GLUE_WAVE_CALL = 3  /* the call failed: *out_error */
+    CIS_GLUE_WAVE_OK = 0,    /* out: the result as text, "" without one */
+    CIS_GLUE_WAVE_TEXT = 1,  /* the call's text is wrong: message, and *out_at where */
+    CIS_GLUE_WAVE_TYPE = 2,  /* the function's type has a part without text form: what */
+    CIS_GLUE_WAVE_CALL = 3,  /* the call failed: *out_error */
+    CIS_GLUE_WAVE_LARGE = 4, /* the result is larger than max bytes as text */
+    CIS_GLUE_WAVE_MEMORY = 5 /* no memory for it */
 };
-/* text: `name(args)`; run false: only checks. */
+/* text: `name(args)`; max: bytes of the result's text. */
 int cis_glue_wave_call(const wasmtime_component_func_t *func, wasmtime_context_t *context,
-                       const char *text, size_t len, bool run, struct cis_glue_text *out,
+                       const char *text, size_t len, size_t max, struct cis_glue_text *out,
                        size_t *out_at, wasmtime_error_t **out_error);
 
 /* ---- TOML ---- */

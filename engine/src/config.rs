@@ -2,6 +2,7 @@
 
 use crate::{GlueText, slice};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering};
 use wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig};
 use wasmtime_c_api::{wasm_engine_t, wasmtime, wasmtime_error_t};
@@ -44,6 +45,17 @@ pub struct EngineConfig {
     table_elements: u64,
 }
 
+/// The threads that compile in parallel are made once a process, and a child of fork has none of
+/// them: to wait for one would be for ever.
+fn after_fork() -> bool {
+    static FIRST: AtomicU32 = AtomicU32::new(0);
+    let this = std::process::id();
+    match FIRST.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => false,
+        Err(first) => first != this,
+    }
+}
+
 fn make(c: &EngineConfig) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     let wanted = features(c.features);
@@ -65,6 +77,7 @@ fn make(c: &EngineConfig) -> wasmtime::Result<Engine> {
     config.memory_may_move(true);
     config.memory_init_cow(true);
     config.enable_compiler(c.compiler);
+    config.parallel_compilation(!after_fork());
     if c.pool_slots > 0 {
         let scan = PoolingAllocationConfig::is_pagemap_scan_available();
         let keep = if scan { KEEP_RESIDENT } else { 0 };

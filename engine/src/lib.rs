@@ -5,12 +5,15 @@
 pub use wasmtime_c_api::*;
 
 mod config;
+mod fault;
+mod heap;
 mod imports;
 mod load;
 mod pre;
 mod scan;
 mod state;
 mod store;
+mod text;
 mod toml_json;
 mod typed;
 mod wave;

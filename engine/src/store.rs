@@ -1,8 +1,8 @@
-//! Stores: one limiter over all memories and tables, answered by C; and the trap inside an error.
+//! Stores: one limiter over all memories and tables, answered by C.
 
 use std::ffi::c_void;
-use wasmtime::{Error, ResourceLimiter, Result, Trap};
-use wasmtime_c_api::{WasmtimeStore, wasmtime, wasmtime_error_t, wasmtime_store_t};
+use wasmtime::{ResourceLimiter, Result};
+use wasmtime_c_api::{WasmtimeStore, wasmtime, wasmtime_store_t};
 
 type Growing = extern "C" fn(*mut c_void, u64, u64, bool, u64) -> bool;
 
@@ -106,16 +106,4 @@ pub unsafe extern "C" fn cis_glue_store_hostcall_fuel(store: *mut wasmtime_store
 pub unsafe extern "C" fn cis_glue_store_max_handles(store: *mut wasmtime_store_t, handles: u64) {
     // SAFETY: by the contract.
     unsafe { store_of(store) }.set_max_component_handles(count(handles));
-}
-
-/// # Safety
-/// `error` is a live error.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cis_glue_error_trap_code(error: *const wasmtime_error_t) -> i32 {
-    const {
-        assert!(size_of::<wasmtime_error_t>() == size_of::<Error>());
-    }
-    // SAFETY: repr(C) with the Error as its only field.
-    let error = unsafe { &*error.cast::<Error>() };
-    error.downcast_ref::<Trap>().map_or(-1, |t| *t as i32)
 }

@@ -1,9 +1,12 @@
 //! Calls and values as text (WAVE): `f("a", {x: 1})` typed by the function it names.
 
+use crate::text::{Cut, Sheet};
 use crate::{GlueText, slice};
+use std::fmt::Write;
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::wasm_wave::wasm::DisplayType;
-use wasmtime::component::{Func, Type, Val, wasm_wave};
+use wasmtime::component::wasm_wave::writer::Writer;
+use wasmtime::component::{Func, Type, Val};
 use wasmtime::AsContext;
 use wasmtime_c_api::{WasmtimeStoreContextMut, wasmtime_error_t};
 
@@ -12,41 +15,73 @@ const TEXT: i32 = 1; // the text is wrong: message and where
 const TYPE: i32 = 2; // the function's type cannot be written: why
 const CALL: i32 = 3; // the call failed: the error
 
-/// The first type inside that has no text form.
-fn unwritable(ty: &Type) -> Option<&'static str> {
-    match ty {
-        Type::Own(_) | Type::Borrow(_) => Some("a resource"),
-        Type::Future(_) => Some("a future"),
-        Type::Stream(_) => Some("a stream"),
-        Type::ErrorContext => Some("an error-context"),
-        Type::Map(_) => Some("a map"),
-        Type::List(l) => unwritable(&l.ty()),
-        Type::FixedLengthList(l) => unwritable(&l.ty()),
-        Type::Option(o) => unwritable(&o.ty()),
-        Type::Record(r) => r.fields().find_map(|f| unwritable(&f.ty)),
-        Type::Tuple(t) => t.types().find_map(|t| unwritable(&t)),
-        Type::Variant(v) => v.cases().find_map(|c| c.ty.and_then(|t| unwritable(&t))),
-        Type::Result(r) => r
-            .ok()
-            .and_then(|t| unwritable(&t))
-            .or_else(|| r.err().and_then(|t| unwritable(&t))),
-        _ => None,
+const LARGE: i32 = 4; // the result is larger as text than what was allowed
+const MEMORY: i32 = 5; // no memory for it
+
+/// Types that are looked at before one counts as too large. Types share their parts, so what a few
+/// kilobytes of a component say can be a million of them.
+const PARTS_MAX: u32 = 65536;
+
+struct Looked(u32);
+
+impl Looked {
+    /// The first type inside that has no text form.
+    fn unwritable(&mut self, ty: &Type) -> Option<&'static str> {
+        self.0 += 1;
+        if self.0 > PARTS_MAX {
+            return Some("too many parts");
+        }
+        match ty {
+            Type::Own(_) | Type::Borrow(_) => Some("a resource"),
+            Type::Future(_) => Some("a future"),
+            Type::Stream(_) => Some("a stream"),
+            Type::ErrorContext => Some("an error-context"),
+            Type::Map(_) => Some("a map"),
+            Type::List(l) => self.unwritable(&l.ty()),
+            Type::FixedLengthList(l) => self.unwritable(&l.ty()),
+            Type::Option(o) => self.unwritable(&o.ty()),
+            Type::Record(r) => r.fields().find_map(|f| self.unwritable(&f.ty)),
+            Type::Tuple(t) => t.types().find_map(|t| self.unwritable(&t)),
+            Type::Variant(v) => v.cases().find_map(|c| c.ty.and_then(|t| self.unwritable(&t))),
+            Type::Result(r) => r
+                .ok()
+                .and_then(|t| self.unwritable(&t))
+                .or_else(|| r.err().and_then(|t| self.unwritable(&t))),
+            _ => None,
+        }
     }
 }
 
-fn describe(func: &Func, store: impl AsContext, name: &str) -> String {
+/// A type that is larger than what is left of the sheet shows as "<too many parts>".
+fn put_type(out: &mut Sheet, ty: &Type, looked: &mut Looked) {
+    let before = out.len();
+    match looked.unwritable(ty) {
+        Some(what) => {
+            let _ = write!(out, "<{what}>");
+        }
+        None => {
+            let _ = write!(out, "{}", DisplayType(ty));
+        }
+    }
+    if out.cut().is_some() {
+        out.back_to(before);
+        out.push("<too many parts>");
+    }
+}
+
+fn describe(func: &Func, store: impl AsContext, name: &str, out: &mut Sheet) {
     let ty = func.ty(store);
-    let shown = |t: &Type| match unwritable(t) {
-        Some(what) => format!("<{what}>"),
-        None => DisplayType(t).to_string(),
-    };
-    let params: Vec<String> = ty
-        .params()
-        .map(|(name, t)| format!("{name}: {}", shown(&t)))
-        .collect();
-    let results: Vec<String> = ty.results().map(|t| shown(&t)).collect();
-    let arrow = if results.is_empty() { "" } else { " -> " };
-    format!("{name}: func({}){arrow}{}", params.join(", "), results.join(", "))
+    let mut looked = Looked(0);
+    let _ = write!(out, "{name}: func(");
+    for (i, (name, t)) in ty.params().enumerate() {
+        let _ = write!(out, "{}{name}: ", if i == 0 { "" } else { ", " });
+        put_type(out, &t, &mut looked);
+    }
+    out.push(")");
+    for (i, t) in ty.results().enumerate() {
+        out.push(if i == 0 { " -> " } else { ", " });
+        put_type(out, &t, &mut looked);
+    }
 }
 
 /// # Safety
@@ -57,11 +92,14 @@ pub unsafe extern "C" fn cis_glue_wave_type(
     context: WasmtimeStoreContextMut<'_>,
     name: *const u8,
     len: usize,
+    max: usize,
     out: *mut GlueText,
 ) {
     // SAFETY: by the contract.
     let (func, name) = unsafe { (&*func, slice(name, len)) };
-    GlueText::set(out, describe(func, &context, &String::from_utf8_lossy(name)));
+    let mut text = Sheet::new(max);
+    describe(func, &context, std::str::from_utf8(name).unwrap_or("?"), &mut text);
+    GlueText::set(out, text.whole().unwrap_or_default());
 }
 
 /// # Safety
@@ -72,7 +110,7 @@ pub unsafe extern "C" fn cis_glue_wave_call(
     mut context: WasmtimeStoreContextMut<'_>,
     text: *const u8,
     len: usize,
-    run: bool,
+    max: usize,
     out: *mut GlueText,
     out_at: *mut usize,
     out_error: *mut Option<Box<wasmtime_error_t>>,
@@ -91,7 +129,8 @@ pub unsafe extern "C" fn cis_glue_wave_call(
     let ty = func.ty(&context);
     let params: Vec<Type> = ty.params().map(|(_, t)| t).collect();
     let results: Vec<Type> = ty.results().collect();
-    if let Some(what) = params.iter().chain(&results).find_map(unwritable) {
+    let mut looked = Looked(0);
+    if let Some(what) = params.iter().chain(&results).find_map(|t| looked.unwritable(t)) {
         GlueText::set(out, what);
         return TYPE;
     }
@@ -99,25 +138,26 @@ pub unsafe extern "C" fn cis_glue_wave_call(
         Ok(args) => args,
         Err(e) => return wrong(e.span().start, e.to_string()),
     };
-    if !run {
-        GlueText::set(out, "");
-        return OK;
-    }
     let mut values = vec![Val::Bool(false); results.len()];
     if let Err(e) = func.call(&mut context, &args, &mut values) {
         // SAFETY: the header asks for a valid, writable pointer.
         unsafe { out_error.write(Some(Box::new(e.into()))) };
         return CALL;
     }
-    let shown: Result<Vec<String>, _> = values.iter().map(wasm_wave::to_string).collect();
-    match shown {
-        Ok(parts) => {
-            GlueText::set(out, parts.join("\n"));
+    let mut shown = Sheet::new(max);
+    for (i, value) in values.iter().enumerate() {
+        if i != 0 {
+            shown.push("\n");
+        }
+        // What fails is the sheet, and it knows why.
+        let _ = Writer::new(&mut shown).write_value(value);
+    }
+    match shown.whole() {
+        Ok(text) => {
+            GlueText::set(out, text);
             OK
         }
-        Err(e) => {
-            GlueText::set(out, e.to_string());
-            TYPE
-        }
+        Err(Cut::Full) => LARGE,
+        Err(Cut::NoMemory) => MEMORY,
     }
 }

@@ -1,12 +1,13 @@
 //! Components as documents: a core module made into one, and the interfaces of one as WIT text. What
 //! is read here may be hostile: callers do it in the compiling child, as they do compilation.
 
+use crate::text::{Cut, Sheet};
 use crate::{GlueText, slice};
 use wasmtime::{Result, format_err};
 use wasmtime_c_api::wasmtime_error_t;
 use wasmparser::{Parser, Payload};
 use wit_component::{
-    ComponentEncoder, DecodedWasm, OutputToString, StringEncoding, WitPrinter,
+    ComponentEncoder, DecodedWasm, Output, StringEncoding, WitPrinter,
     embed_component_metadata,
 };
 use wit_parser::Resolve;
@@ -112,10 +113,55 @@ pub unsafe extern "C" fn cis_glue_component_new(
     }
 }
 
+/// WIT text larger than this is refused: types that share their parts are written in full.
+const WIT_MAX: usize = 16 << 20;
+
+/// The printer's paper; what is beyond the maximum is not kept.
+struct Paper {
+    sheet: Sheet,
+    indent: usize,
+    at_start: bool,
+}
+
+impl Output for Paper {
+    fn push_str(&mut self, src: &str) {
+        self.sheet.push(src);
+    }
+
+    fn indent_if_needed(&mut self) -> bool {
+        if !std::mem::take(&mut self.at_start) {
+            return false;
+        }
+        for _ in 0..self.indent {
+            self.sheet.push("  ");
+        }
+        true
+    }
+
+    fn indent_start(&mut self) {
+        self.sheet.push(" {");
+        self.indent += 1;
+        self.newline();
+    }
+
+    fn indent_end(&mut self) {
+        self.indent = self.indent.saturating_sub(1);
+        self.indent_if_needed();
+        self.sheet.push("}");
+        self.newline();
+    }
+
+    fn newline(&mut self) {
+        self.sheet.push("\n");
+        self.at_start = true;
+    }
+}
+
 fn print(wasm: &[u8]) -> Result<String> {
     let decoded = wit_component::decode(wasm).map_err(|e| format_err!("{e:#}"))?;
     let resolve = decoded.resolve();
-    let mut printer = WitPrinter::new(OutputToString::default());
+    let paper = Paper { sheet: Sheet::new(WIT_MAX), indent: 0, at_start: false };
+    let mut printer = WitPrinter::new(paper);
     let nested: Vec<_> = resolve
         .packages
         .iter()
@@ -128,7 +174,10 @@ fn print(wasm: &[u8]) -> Result<String> {
         }
     };
     printed.map_err(|e| format_err!("{e:#}"))?;
-    Ok(printer.output.to_string())
+    printer.output.sheet.whole().map_err(|cut| match cut {
+        Cut::Full => format_err!("its interfaces are larger than {WIT_MAX} bytes as text"),
+        Cut::NoMemory => format_err!("no memory for its interfaces as text"),
+    })
 }
 
 /// # Safety

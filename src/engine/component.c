@@ -414,7 +414,9 @@ static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
     p->nifaces = l->n;
     l->bound = NULL; /* the program's from here on */
     l->n = 0;
+    uint64_t before = cis_glue_heap_short();
     cis_code code = define(l, p, err);
+    code = code == CIS_OK ? cis_engine_enough(before, l->image->name, err) : code;
     if (code != CIS_OK) {
         cis_program_free(p);
         return code;

@@ -285,6 +285,10 @@ static wasmtime_error_t *call_now(cis_guest *guest, void *arg)
 
 /* ---- calls as text ---- */
 
+/* What a type says of itself, and a result: names of types are repeated with each value. */
+#define TYPE_TEXT_MAX 65536u
+#define RESULT_TEXT_MAX (256u << 20)
+
 struct text_call {
     const wasmtime_component_func_t *func;
     struct cis_str text;
@@ -297,14 +301,23 @@ static wasmtime_error_t *call_text(cis_guest *guest, void *arg)
 {
     struct text_call *c = arg;
     wasmtime_error_t *error = NULL;
-    c->status = cis_glue_wave_call(c->func, guest->context, c->text.ptr, c->text.len, true, &c->out,
-                                   &c->at, &error);
+    c->status = cis_glue_wave_call(c->func, guest->context, c->text.ptr, c->text.len,
+                                   RESULT_TEXT_MAX, &c->out, &c->at, &error);
     return c->status == CIS_GLUE_WAVE_CALL ? error : NULL;
 }
 
 static cis_code text_wrong(const struct text_call *c, struct cis_error *err)
 {
     int n = c->out.len < 300 ? (int)c->out.len : 300;
+    if (c->status == CIS_GLUE_WAVE_MEMORY) {
+        return cis_fail(err, CIS_E_NOMEM, CIS_STR_FMT ": no memory for its result as text",
+                        CIS_STR_ARG(c->text));
+    }
+    if (c->status == CIS_GLUE_WAVE_LARGE) {
+        return cis_fail(err, CIS_E_LIMIT,
+                        CIS_STR_FMT ": its result is larger than %u bytes as text",
+                        CIS_STR_ARG(c->text), RESULT_TEXT_MAX);
+    }
     return c->status == CIS_GLUE_WAVE_TYPE
                ? cis_fail(err, CIS_E_UNSUPPORTED,
                           CIS_STR_FMT ": its type has %.*s, which cannot be written as text",
@@ -333,7 +346,7 @@ cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct c
         return cis_fail(err, CIS_E_ENTRY, "exports no function " CIS_STR_FMT, CIS_STR_ARG(name));
     }
     if (memchr(text.ptr, '(', text.len) == NULL) { /* only its name: show what it takes */
-        cis_glue_wave_type(&func, guest->context, text.ptr, text.len, &c.out);
+        cis_glue_wave_type(&func, guest->context, text.ptr, text.len, TYPE_TEXT_MAX, &c.out);
         cis_code code =
             cis_fail(err, CIS_E_USAGE, "%.*s", c.out.len < 400 ? (int)c.out.len : 400, c.out.ptr);
         cis_glue_text_free(&c.out);

@@ -176,52 +176,33 @@ cis_code cis_engine_wait(pthread_cond_t *cond, pthread_mutex_t *lock, const stru
     return CIS_OK;
 }
 
-/* "0: text" in a chain of several causes. */
-static struct cis_str without_number(struct cis_str line)
-{
-    size_t i = 0;
-    while (i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9') {
-        i++;
-    }
-    if (i != 0 && i + 1 < line.len && line.ptr[i] == ':' && line.ptr[i + 1] == ' ') {
-        line.ptr += i + 2;
-        line.len -= i + 2;
-    }
-    return line;
-}
-
 cis_code cis_engine_fail(struct cis_error *err, cis_code code, const char *name,
                          wasmtime_error_t *error, wasm_trap_t *trap)
 {
-    wasm_name_t text = {0};
+    char text[CIS_ERROR_MSG_MAX * 4];
+    struct cis_str rest = {text, cis_glue_error_text(error, trap, text, sizeof text)}, line;
+    code = cis_glue_error_no_memory(error) ? CIS_E_NOMEM : code;
     if (error != NULL) {
-        wasmtime_error_message(error, &text);
         wasmtime_error_delete(error);
     } else if (trap != NULL) {
-        wasm_trap_message(trap, &text);
         wasm_trap_delete(trap);
     }
-    struct cis_str rest = {text.data, text.size}, line;
-    if (rest.len != 0 && rest.ptr[rest.len - 1] == 0) {
-        rest.len--; /* traps end with a NUL */
-    }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf flat = CIS_BUF_INIT(CIS_ERROR_MSG_MAX * 4);
-    bool frames = false; /* between "… wasm backtrace:" and "Caused by:" */
-    for (bool more = true; more && flat.failed == CIS_OK;) {
+    CIS_CLEANUP(cis_buf_done) struct cis_buf flat = CIS_BUF_INIT(sizeof text * 2);
+    for (bool more = true;
+         more;) { /* a cause may have several lines: its own text, not a chain's */
         more = cis_str_split(&rest, '\n', &line);
         line = cis_str_trim(line);
-        if (cis_str_is(line, "Caused by:")) {
-            frames = false;
-        } else if (line.len != 0 && !frames) {
-            frames = line.len > 15 && cis_str_eq((struct cis_str){line.ptr + line.len - 15, 15},
-                                                 CIS_STR("wasm backtrace:"));
-            if (!frames) {
-                cis_buf_text(&flat, flat.len != 0 ? ": " : "");
-                cis_buf_str(&flat, without_number(line));
-            }
+        if (line.len != 0 && !cis_str_is(line, "Caused by:")) {
+            cis_buf_text(&flat, flat.len != 0 ? ": " : "");
+            cis_buf_str(&flat, line);
         }
     }
     cis_fail(err, code, "%s: %s", name, flat.len != 0 ? cis_buf_cstr(&flat) : "unknown failure");
-    wasm_byte_vec_delete(&text);
     return code;
+}
+
+cis_code cis_engine_enough(uint64_t before, const char *name, struct cis_error *err)
+{
+    return cis_glue_heap_short() == before ? CIS_OK
+                                           : cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
 }

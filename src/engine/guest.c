@@ -112,7 +112,9 @@ static cis_code execute(struct entry *e, struct cis_error *err)
     }
     guest->depth++;
     struct cis_error low = {0};
+    uint64_t before = cis_glue_heap_short();
     cis_code code = cis_stack_run(&guest->stack, !outer, enter, e, &low);
+    code = code == CIS_OK ? cis_engine_enough(before, guest->program->image->name, &low) : code;
     guest->depth--;
     guest->mem_fresh = false;
     if (outer) {
@@ -227,7 +229,11 @@ static cis_code start(cis_guest *guest, const struct cis_guest_options *o)
         return cis_guest_ended_with(guest, &err);
     }
     guest->in_pool = true;
+    uint64_t before = cis_glue_heap_short();
     CIS_TRY(make_store(guest));
+    if (cis_engine_enough(before, guest->program->image->name, &err) != CIS_OK) {
+        return cis_guest_ended_with(guest, &err);
+    }
     CIS_TRY(instantiate(guest));
     guest->started = true;
     return CIS_OK;

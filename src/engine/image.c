@@ -114,22 +114,25 @@ static cis_code adopt(const struct load *l, struct cis_image_info *info,
     wasmtime_component_t *component = NULL;
     struct cis_profile *profile = NULL;
     bool loaded = false;
+    cis_code code = CIS_OK;
+    uint64_t before = 0;
     for (int attempt = pooled ? 0 : 1; attempt < 2 && !loaded; attempt++) {
         CIS_TRY(cis_profile_get(e, l->key.features, l->key.fuel != 0, attempt == 0, &profile, err));
+        before = cis_glue_heap_short();
         wasmtime_error_t *error = take_in(profile->wasm, info, artefact, &module, &component);
         loaded = error == NULL;
         if (!loaded) {
             module = NULL;
             component = NULL;
-            cis_engine_fail(err, CIS_E_INTERNAL, l->name, error, NULL);
+            code = cis_engine_fail(err, CIS_E_INTERNAL, l->name, error, NULL);
         }
     }
     if (!loaded) {
-        return CIS_E_INTERNAL;
+        return code;
     }
     struct cis_image *image = cis_zalloc(sizeof *image);
     char *name = cis_strdup(l->name);
-    if (image == NULL || name == NULL) {
+    if (image == NULL || name == NULL || cis_engine_enough(before, l->name, NULL) != CIS_OK) {
         if (module != NULL) {
             wasmtime_module_delete(module);
         }

@@ -247,5 +247,8 @@ void cis_cache_drop(struct cis_cache *cache, const struct cis_cache_key *key);
  * with code: "NAME: message", causes joined by ": ". */
 cis_code cis_engine_fail(struct cis_error *err, cis_code code, const char *name,
                          wasmtime_error_t *error, wasm_trap_t *trap);
+/* CIS_E_NOMEM when the engine's library has needed its reserve (cis_glue_heap_short) since `before`
+ * on this thread: what was made in between goes. */
+cis_code cis_engine_enough(uint64_t before, const char *name, struct cis_error *err);
 
 #endif

@@ -21,8 +21,19 @@ cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, u
         .pool_tables = CIS_ENGINE_POOL_TABLES,
         .table_elements = CIS_ENGINE_POOL_ELEMENTS,
     };
-    wasmtime_error_t *error = cis_glue_engine_new(&config, out);
-    return error == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_NOMEM, "engine", error, NULL);
+    wasm_engine_t *made = NULL;
+    uint64_t before = cis_glue_heap_short();
+    wasmtime_error_t *error = cis_glue_engine_new(&config, &made);
+    if (error != NULL) {
+        return cis_engine_fail(err, CIS_E_NOMEM, "engine", error, NULL);
+    }
+    cis_code code = cis_engine_enough(before, "engine", err);
+    if (code != CIS_OK) {
+        wasm_engine_delete(made);
+        return code;
+    }
+    *out = made;
+    return CIS_OK;
 }
 
 /* A refused reservation halves the pool of this and all later profiles, then there is none. */
@@ -32,8 +43,13 @@ static cis_code make_pooled(struct cis_engine *e, struct cis_profile *p, struct 
         if (e->pool_slots < SMALLEST_POOL && e->options.pool_slots != e->pool_slots) {
             break;
         }
-        if (cis_profile_engine(p->features, p->fuel, e->pool_slots, e->options.slot_bytes, &p->wasm,
-                               err) == CIS_OK) {
+        uint64_t before = cis_glue_heap_short();
+        cis_code code = cis_profile_engine(p->features, p->fuel, e->pool_slots,
+                                           e->options.slot_bytes, &p->wasm, err);
+        if (code != CIS_OK && cis_glue_heap_short() != before) {
+            return code; /* says nothing about how large a pool may be */
+        }
+        if (code == CIS_OK) {
             p->pooled = true;
             p->pool_slots = e->pool_slots;
             return CIS_OK;

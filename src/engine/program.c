@@ -309,7 +309,9 @@ static cis_code link_by(cis_image *image, const struct linking *by, cis_program 
     if (found == NULL) {
         pthread_mutex_lock(&image->programs_lock);
         found = find(image, p);
+        uint64_t before = cis_glue_heap_short();
         cis_code code = found == NULL ? build(image, p, err) : CIS_OK;
+        code = code == CIS_OK ? cis_engine_enough(before, image->name, err) : code;
         if (code == CIS_OK && found == NULL) {
             found = cis_take(&p);
             found->next = atomic_load(&image->programs);

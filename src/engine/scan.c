@@ -270,12 +270,10 @@ static bool looks_like_text(struct cis_bytes wasm)
 static cis_code text_error(struct cis_error *err, const char *name, wasmtime_error_t *error)
 {
     static const char arrow[] = "<anon>:";
-    wasm_name_t text = {0};
-    wasmtime_error_message(error, &text);
-    struct cis_str all = {text.data, text.size}, first;
+    char text[8192];
+    struct cis_str all = {text, cis_glue_error_text(error, NULL, text, sizeof text)}, first;
     const char *at = memmem(all.ptr, all.len, arrow, sizeof arrow - 1);
     if (at == NULL) {
-        wasm_byte_vec_delete(&text);
         return cis_engine_fail(err, CIS_E_INVALID, name, error, NULL);
     }
     at += sizeof arrow - 1;
@@ -287,7 +285,6 @@ static cis_code text_error(struct cis_error *err, const char *name, wasmtime_err
     cis_str_split(&all, '\n', &first);
     cis_fail(err, CIS_E_INVALID, "%s:" CIS_STR_FMT ": " CIS_STR_FMT, name, CIS_STR_ARG(place),
              CIS_STR_ARG(first));
-    wasm_byte_vec_delete(&text);
     wasmtime_error_delete(error);
     return CIS_E_INVALID;
 }

@@ -1,5 +1,5 @@
 /* How a guest ends: recorded as values before the engine unwinds, from trap codes after it; and the
- * backtrace as text. Messages of the engine are never parsed. */
+ * backtrace as text. */
 #include "engine/guest_in.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "engine/component.h"
 
 #define BACKTRACE_MAX 16384u
-#define NAME_MAX_BYTES 256u
+#define FRAMES_MAX 20u /* as many as the engine remembers */
 
 /* ---- recording ---- */
 
@@ -117,30 +117,30 @@ static const char *trap_text(int code)
 
 /* A function's name as the guest's name section has it: cut, and without control characters (done
  * by cis_fail for messages, here for the backtrace). */
-static void frame_name(const wasm_frame_t *frame, struct cis_buf *out)
+static void frame_name(const struct cis_glue_frame *frame, struct cis_buf *out)
 {
-    const wasm_name_t *name = wasmtime_frame_func_name(frame);
-    if (name == NULL || name->size == 0) {
-        cis_buf_printf(out, "function[%u]", wasm_frame_func_index(frame));
+    if (frame->name_len == 0) {
+        cis_buf_printf(out, "function[%u]", frame->function);
         return;
     }
-    size_t n = cis_utf8_floor(name->data, name->size, NAME_MAX_BYTES);
-    for (size_t i = 0; i < n; i++) {
-        uint8_t c = (uint8_t)name->data[i];
+    for (size_t i = 0; i < frame->name_len; i++) {
+        uint8_t c = (uint8_t)frame->name[i];
         cis_buf_byte(out, c < 0x20 || c == 0x7f ? '?' : c);
     }
 }
 
-/* Writes the backtrace; answers the name of the innermost function, NULL without frames. */
-static char *describe(cis_guest *guest, wasm_frame_vec_t *frames)
+/* Keeps the backtrace as text; answers the name of the innermost function, NULL without frames. */
+static char *backtrace(cis_guest *guest, const wasmtime_error_t *error, const wasm_trap_t *trap)
 {
+    struct cis_glue_frame frames[FRAMES_MAX];
+    size_t n = cis_glue_frames(error, trap, frames, FRAMES_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf trace = CIS_BUF_INIT(BACKTRACE_MAX);
     char *top = NULL;
-    for (size_t i = 0; i < frames->size; i++) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(NAME_MAX_BYTES + 32);
-        frame_name(frames->data[i], &name);
-        cis_buf_printf(&trace, "%3zu: %s (%s+0x%zx)\n", i, cis_buf_cstr(&name),
-                       guest->program->image->name, wasm_frame_module_offset(frames->data[i]));
+    for (size_t i = 0; i < n; i++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(sizeof frames->name + 32);
+        frame_name(&frames[i], &name);
+        cis_buf_printf(&trace, "%3zu: %s (%s+0x%llx)\n", i, cis_buf_cstr(&name),
+                       guest->program->image->name, (unsigned long long)frames[i].offset);
         if (i == 0) {
             top = cis_strdup(cis_buf_cstr(&name));
         }
@@ -149,19 +149,6 @@ static char *describe(cis_guest *guest, wasm_frame_vec_t *frames)
         cis_free(guest->backtrace);
         guest->backtrace = cis_strndup(cis_buf_cstr(&trace), trace.len);
     }
-    return top;
-}
-
-static char *backtrace(cis_guest *guest, const wasmtime_error_t *error, const wasm_trap_t *trap)
-{
-    wasm_frame_vec_t frames = {0};
-    if (trap != NULL) {
-        wasm_trap_trace(trap, &frames);
-    } else {
-        wasmtime_error_wasm_trace(error, &frames);
-    }
-    char *top = describe(guest, &frames);
-    wasm_frame_vec_delete(&frames);
     return top;
 }
 

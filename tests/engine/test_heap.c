@@ -1,0 +1,193 @@
+/* Memory runs out inside the engine's library at every moment of a life: each time the call says
+ * so, nothing of it stays, and the process lives. */
+#include "fixture.h"
+
+#include "base/clock.h"
+#include "engine/component.h"
+#include "engine/guest.h"
+#include "engine/internal.h"
+
+static const char MODULE[] = "(module (import \"t\" \"n\" (func $n (result i64)))"
+                             " (memory (export \"memory\") 1) (table 4 funcref)"
+                             " (func (export \"f\") (result i64) (call $n))"
+                             " (func (export \"deep\") (call $inner)) (func $inner unreachable))";
+
+static const char COMPONENT[] =
+    "(component"
+    " (import \"t:t/io\" (instance $io (export \"n\" (func (result u64)))))"
+    " (core module $libc (memory (export \"memory\") 1)"
+    "  (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))"
+    " (core instance $libc (instantiate $libc))"
+    " (alias core export $libc \"memory\" (core memory $mem))"
+    " (alias core export $libc \"realloc\" (core func $realloc))"
+    " (alias export $io \"n\" (func $n))"
+    " (core func $n_c (canon lower (func $n)))"
+    " (core module $m (import \"io\" \"n\" (func $n (result i64)))"
+    "  (func (export \"f\") (param i32 i32) (result i64) (call $n)))"
+    " (core instance $run (instantiate $m (with \"io\" (instance (export \"n\" (func $n_c))))))"
+    " (func (export \"f\") (param \"a\" (list string)) (result u64)"
+    "  (canon lift (core func $run \"f\") (memory $mem) (realloc $realloc))))";
+
+static cis_code h_n(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+{
+    (void)guest;
+    (void)err;
+    io[0].i64 = 7;
+    return CIS_OK;
+}
+
+static cis_code h_n_typed(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
+{
+    (void)guest;
+    (void)args;
+    (void)err;
+    out->n[0] = 7;
+    return CIS_OK;
+}
+
+static const struct cis_hostfn row = {"t", "n", ":I", 0, 1, false, 0, h_n, "", ""};
+static const struct cis_ifacefn iface_row = {.interface = "t:t/io",
+                                             .name = "n",
+                                             .type = "func() -> u64",
+                                             .shape = CIS_SHAPE_U64,
+                                             .typed = h_n_typed,
+                                             .denied = -1,
+                                             .params = "",
+                                             .doc = ""};
+
+static const struct cis_hostfn *find_row(void *self, const struct cis_extern *import)
+{
+    (void)self;
+    (void)import;
+    return &row;
+}
+
+static const struct cis_ifacefn *find_iface(void *self, struct cis_str interface,
+                                            struct cis_str name)
+{
+    (void)self;
+    (void)interface;
+    return cis_str_is(name, "n") ? &iface_row : NULL;
+}
+
+static cis_code guest_made(cis_engine *engine, cis_program *program, cis_guest **out)
+{
+    const struct cis_guest_options o = {
+        .limits = {.memory_bytes = 16u << 20, .host_bytes = 16u << 20},
+        .stop = {.deadline_ns = CIS_NEVER}};
+    return cis_guest_new(engine, program, &o, out, NULL);
+}
+
+static cis_code live_module(cis_engine *engine, cis_image *image)
+{
+    cis_program *program = NULL;
+    cis_guest *guest = NULL;
+    union cis_slot io[1] = {{0}};
+    cis_code code = cis_program_link(image, find_row, NULL, &program, NULL);
+    code = code == CIS_OK ? guest_made(engine, program, &guest) : code;
+    code = code == CIS_OK ? cis_guest_call(guest, CIS_STR("f"), ":I", io, NULL) : code;
+    if (code == CIS_OK) {
+        assert_int_equal(io[0].i64, 7);
+        code = cis_guest_call(guest, CIS_STR("deep"), ":", io, NULL);
+        code = code == CIS_E_TRAP ? CIS_OK : code;
+    }
+    cis_guest_free(guest);
+    cis_program_unref(program);
+    return code;
+}
+
+static cis_code live_component(cis_engine *engine, cis_image *image)
+{
+    static const struct cis_iface_provider provider = {.function = find_iface};
+    cis_program *program = NULL;
+    cis_guest *guest = NULL;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
+    cis_code code = cis_component_link(image, &provider, &program, NULL);
+    code = code == CIS_OK ? guest_made(engine, program, &guest) : code;
+    code = code == CIS_OK ? cis_component_call_text(guest, CIS_STR("f"),
+                                                    CIS_STR("f([\"a\", \"bc\"])"), &out, NULL)
+                          : code;
+    if (code == CIS_OK) {
+        assert_string_equal(cis_buf_cstr(&out), "7");
+    }
+    cis_guest_free(guest);
+    cis_program_unref(program);
+    return code;
+}
+
+/* An engine, a module and a component that are in its cache, a guest of each. */
+static cis_code live(const struct place *p, size_t fail_after, bool *out_met)
+{
+    struct cis_engine_options o = place_options(p);
+    struct cis_image_options named = {.name = "guest"};
+    cis_engine *engine = NULL;
+    cis_image *module = NULL, *component = NULL;
+    uint64_t before = cis_glue_heap_short();
+    cis_glue_heap_fail_after(fail_after);
+    cis_code code = cis_engine_open(&o, &engine, NULL);
+    code = code == CIS_OK ? cis_image_load(engine, wat(MODULE), &named, &module, NULL) : code;
+    code = code == CIS_OK ? live_module(engine, module) : code;
+    code = code == CIS_OK ? cis_image_load(engine, wat(COMPONENT), &named, &component, NULL) : code;
+    code = code == CIS_OK ? live_component(engine, component) : code;
+    cis_glue_heap_fail_after(SIZE_MAX);
+    *out_met = cis_glue_heap_short() != before;
+    cis_image_unref(module);
+    cis_image_unref(component);
+    cis_engine_close(engine);
+    return code;
+}
+
+static void memory_that_runs_out_in_the_engine_is_an_error_each_time(void **state)
+{
+    const struct place *p = *state;
+    bool met = false;
+    size_t tried = 0, refused = 0;
+    assert_int_equal(live(p, SIZE_MAX, &met), CIS_OK); /* fills the cache */
+    assert_int_equal(live(p, SIZE_MAX, &met), CIS_OK);
+    assert_false(met);
+    for (size_t n = 0;; n++) {
+        cis_code code = live(p, n, &met);
+        assert_int_equal(cis_glue_heap_lent(), 0);
+        if (!met) {
+            assert_int_equal(code, CIS_OK);
+            break;
+        }
+        assert_true(code == CIS_OK || code == CIS_E_NOMEM);
+        tried++;
+        refused += code != CIS_OK;
+    }
+    print_message("%zu of %zu moments were refused, the others had what they needed\n", refused,
+                  tried);
+    assert_true(refused > tried / 4);
+    assert_int_equal(live(p, SIZE_MAX, &met), CIS_OK);
+}
+
+static void text_of_the_library_survives_a_lack_of_memory(void **state)
+{
+    (void)state;
+    const char toml[] = "a = 1\n[b]\nc = [1, 2, 3]\nd = \"text\"\n";
+    for (size_t n = 0; n < 2000; n++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(10000);
+        uint64_t before = cis_glue_heap_short();
+        cis_glue_heap_fail_after(n);
+        assert_ok(cis_toml_to_json(cis_str_of(toml), "x", &out, err));
+        cis_glue_heap_fail_after(SIZE_MAX);
+        assert_int_equal(cis_glue_heap_lent(), 0);
+        if (cis_glue_heap_short() == before) {
+            assert_true(n > 10);
+            return;
+        }
+    }
+    fail_msg("it never had enough");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(memory_that_runs_out_in_the_engine_is_an_error_each_time,
+                                        place_setup, place_teardown),
+        cmocka_unit_test(text_of_the_library_survives_a_lack_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
