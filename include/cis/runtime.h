@@ -64,6 +64,24 @@ CIS_API void cis_runtime_free(cis_runtime *runtime);
 /* "cis 0.1.0, Wasmtime 48.0.8"; static. */
 CIS_API const char *cis_version(void);
 
+/* ---- the process around it ---- */
+/* fork(): a child has none of the threads that time limits and compilation need. What was made
+ * before fork() is refused there with CIS_E_USAGE, and what is freed stays as it is; results and
+ * errors can be read. The child may make a runtime of its own when no other thread was inside
+ * libcis at that moment, and may exec always.
+ *
+ * Out of memory: CIS_E_NOMEM, or a run that ended with it. The engine's library has a reserve of
+ * 4 MiB for what it cannot refuse; it ends the process when one allocation is larger than what is
+ * left of that, and when memory runs out in its own threads while compile_in_process compiles.
+ *
+ * Signals: the first module that is loaded installs handlers for SIGSEGV, SIGILL and SIGFPE, for
+ * the whole process and for good: a fault in a guest's code becomes its trap, any other goes to the
+ * handler that was there before. A handler installed later has to call the one that it replaced,
+ * with SA_SIGINFO, for faults that it does not know, and to run on the alternate stack
+ * (SA_ONSTACK). Threads that run guests must not block these signals, and get an alternate signal
+ * stack unless they have one of 64 KiB. No other signal is touched; threads of libcis block all of
+ * them. */
+
 /* ---- stacks ---- */
 /* A guest runs on the stack of the thread that calls, when 768 KiB of it are left. Where they are
  * not, it runs on a stack that libcis makes for the call, on the same thread: callbacks see the

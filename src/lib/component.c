@@ -17,6 +17,7 @@ struct cis_component {
 enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
                                  cis_component **out_component, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(module->runtime, err));
     cis_component *c = cis_zalloc(sizeof *c);
     if (c == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "component: out of memory");
@@ -46,7 +47,7 @@ enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
 
 void cis_component_close(cis_component *c)
 {
-    if (c == NULL) {
+    if (c == NULL || cis_lib_here(c->module->runtime, NULL) != CIS_OK) {
         return;
     }
     if (cis_session_busy(c->session)) {
@@ -79,6 +80,7 @@ static void leave(cis_component *c)
 enum cis_code cis_component_eval(cis_component *c, const char *text, char **out_text,
                                  struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(c->module->runtime, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(CIS_OUTPUT_MAX_DEFAULT);
     CIS_TRY(cis_session_enter(c->session, "eval", err));
     cis_code code = cis_run_component_text(c->session, text, &out, err);
@@ -95,6 +97,7 @@ enum cis_code cis_component_eval(cis_component *c, const char *text, char **out_
 enum cis_code cis_component_handle(cis_component *c, const struct cis_http_incoming *request,
                                    struct cis_http_answer *out_answer, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(c->module->runtime, err));
     if (c->call != NULL) {
         return cis_fail(err, CIS_E_USAGE, "handle: another call is being made");
     }
@@ -122,6 +125,7 @@ static cis_code call_make(cis_component *c, const char *name, const char *type, 
         return cis_fail(err, CIS_E_UNSUPPORTED, "%s: has resources among its values", name);
     }
     call->guest = cis_session_guest(c->session);
+    call->runtime = c->module->runtime;
     call->name = cis_strdup(name);
     call->type = cis_strdup(cis_buf_cstr(&text));
     if (call->name == NULL || call->type == NULL) {
@@ -146,6 +150,7 @@ static void call_free(cis_wit_call *call)
 enum cis_code cis_component_begin(cis_component *c, const char *name, const char *type,
                                   cis_wit_call **out_call, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(c->module->runtime, err));
     if (c->call != NULL || cis_session_busy(c->session)) {
         return cis_fail(err, CIS_E_USAGE, "%s: another call is being made", name);
     }
@@ -173,6 +178,7 @@ cis_wit *cis_wit_param(cis_wit_call *call, size_t i)
 
 enum cis_code cis_wit_perform(cis_wit_call *call, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(call->runtime, err));
     if (call->performed) {
         return cis_fail(err, CIS_E_USAGE, "a call is performed once");
     }

@@ -7,6 +7,7 @@
 static cis_code begin(cis_runtime *runtime, const char *tenant, struct cis_history *out,
                       struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(runtime, err));
     if (runtime->store == NULL) {
         return cis_fail(err, CIS_E_USAGE, "the runtime keeps nothing: its config has no data_dir");
     }

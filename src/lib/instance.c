@@ -12,7 +12,7 @@ struct cis_instance {
 
 void cis_instance_free(cis_instance *instance)
 {
-    if (instance == NULL) {
+    if (instance == NULL || cis_lib_here(instance->module->runtime, NULL) != CIS_OK) {
         return;
     }
     if (cis_session_busy(instance->session)) {
@@ -29,6 +29,7 @@ cis_code cis_instance_new(cis_runtime *runtime, cis_module *module,
                           const struct cis_run_options *options, cis_instance **out_instance,
                           struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(runtime, err));
     cis_instance *in = cis_zalloc(sizeof *in);
     if (in == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "instance: out of memory");
@@ -101,6 +102,7 @@ cis_code cis_instance_call(cis_instance *instance, const char *name, const struc
                            size_t nargs, struct cis_value *results, size_t *inout_nresults,
                            struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(instance->module->runtime, err));
     enum { SLOTS = 64 };
     union cis_slot io[SLOTS] = {0};
     const struct cis_extern *export = cis_image_export(instance->q.request.image, cis_str_of(name));

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/birth.h"
 #include "cis/cis.h"
 #include "lib/lib.h"
 #include "lib/provider.h"
@@ -12,6 +13,7 @@
 #include "vfs/layered/layered.h"
 
 struct cis_runtime {
+    struct cis_birth birth; /* with its threads and locks */
     cis_engine *engine;
     cis_store *store;     /* NULL: nothing is kept */
     pthread_mutex_t lock; /* who makes the forest */
@@ -25,6 +27,10 @@ struct cis_runtime {
     uint32_t wasi_features; /* unstable ones, as bits */
     char *dns_servers;      /* NULL: the system's */
 };
+
+/* CIS_E_USAGE in a child of fork, where nothing of the parent's runtime may be used: asked first by
+ * every function of the API. What is freed there stays as it is. */
+cis_code cis_lib_here(const cis_runtime *runtime, struct cis_error *err);
 
 /* An image for one way of running: metered or not, within a pool slot or larger. */
 struct cis_module {

@@ -49,6 +49,7 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
 cis_code cis_module_load(cis_runtime *runtime, const void *wasm, size_t len, const char *name,
                          cis_module **out_module, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(runtime, err));
     cis_module *m = cis_zalloc(sizeof *m);
     if (m == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "module: out of memory");
@@ -84,7 +85,8 @@ cis_module *cis_module_ref(cis_module *module)
 
 void cis_module_unref(cis_module *module)
 {
-    if (module == NULL || atomic_fetch_sub_explicit(&module->refs, 1, memory_order_acq_rel) != 1) {
+    if (module == NULL || cis_lib_here(module->runtime, NULL) != CIS_OK ||
+        atomic_fetch_sub_explicit(&module->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     for (size_t i = 0; i < sizeof module->variants / sizeof *module->variants; i++) {
@@ -99,6 +101,9 @@ void cis_module_unref(cis_module *module)
 
 const char *cis_module_inspect(cis_module *module)
 {
+    if (cis_lib_here(module->runtime, NULL) != CIS_OK) {
+        return "{}";
+    }
     pthread_mutex_lock(&module->lock);
     if (module->inspect == NULL) {
         struct cis_buf json = CIS_BUF_INIT(64u << 20);

@@ -135,6 +135,7 @@ static cis_code play(const cis_wasi_run *run, const char *path, struct play *p,
 cis_code cis_wasi_run_replay(const cis_wasi_run *run, const char *path, cis_result **out_result,
                              struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(run->runtime, err));
     struct play p;
     struct cis_tape_outcome o = {0};
     if (!cis_lib_wasi_usable(run)) {

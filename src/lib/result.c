@@ -95,6 +95,7 @@ cis_code cis_run(cis_runtime *runtime, cis_module *module, const char *input_jso
                  const struct cis_run_options *options, cis_result **out_result,
                  struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(runtime, err));
     struct cis_lib_request q;
     CIS_TRY(cis_lib_request_make(runtime, module, options, &q, err));
     cis_code code = cis_lib_run(&q, input_json, input_len, out_result, err);
@@ -171,6 +172,7 @@ cis_code cis_execute_wasm(cis_runtime *runtime, const void *wasm, size_t wasm_le
                           const char *input_json, size_t input_len, char **out_output,
                           size_t *out_len, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(runtime, err));
     cis_module *module = NULL;
     cis_result *result = NULL;
     CIS_TRY(cis_module_load(runtime, wasm, wasm_len, NULL, &module, err));

@@ -87,7 +87,12 @@ cis_code cis_runtime_new(const struct cis_runtime_config *config, cis_runtime **
     r->wasi = c->enable_wasi;
     r->services = c->services;
     pthread_mutex_init(&r->lock, NULL);
-    cis_code code = cis_lib_services_take(&r->services, &r->given, err);
+    cis_code code = cis_birth_open(&r->birth, err);
+    if (code != CIS_OK) {
+        cis_free(r);
+        return code;
+    }
+    code = cis_lib_services_take(&r->services, &r->given, err);
     code = code == CIS_OK ? take_settings(r, c, err) : code;
     code = code == CIS_OK ? open_parts(r, c, err) : code;
     if (code != CIS_OK) {
@@ -98,9 +103,17 @@ cis_code cis_runtime_new(const struct cis_runtime_config *config, cis_runtime **
     return CIS_OK;
 }
 
+cis_code cis_lib_here(const cis_runtime *runtime, struct cis_error *err)
+{
+    return cis_birth_here(&runtime->birth)
+               ? CIS_OK
+               : cis_fail(err, CIS_E_USAGE,
+                          "the runtime was made before fork(): make one in this process, or exec");
+}
+
 void cis_runtime_free(cis_runtime *runtime)
 {
-    if (runtime == NULL) {
+    if (runtime == NULL || cis_lib_here(runtime, NULL) != CIS_OK) {
         return;
     }
     cis_engine_close(runtime->engine);
@@ -110,5 +123,6 @@ void cis_runtime_free(cis_runtime *runtime)
         runtime->store->ops->close(runtime->store);
     }
     cis_free(runtime->dns_servers);
+    cis_birth_close(&runtime->birth);
     cis_free(runtime);
 }

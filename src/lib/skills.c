@@ -39,6 +39,7 @@ static void entry_unref(void *ptr)
 
 cis_code cis_skills_new(cis_runtime *runtime, cis_skills **out_skills, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(runtime, err));
     cis_skills *s = cis_zalloc(sizeof *s);
     if (s == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "skills: out of memory");
@@ -52,7 +53,7 @@ cis_code cis_skills_new(cis_runtime *runtime, cis_skills **out_skills, struct ci
 
 void cis_skills_free(cis_skills *skills)
 {
-    if (skills == NULL) {
+    if (skills == NULL || cis_lib_here(skills->runtime, NULL) != CIS_OK) {
         return;
     }
     cis_map_done(&skills->entries, entry_unref);
@@ -121,6 +122,7 @@ static cis_code load(cis_skills *skills, const void *wasm, size_t len,
 cis_code cis_skills_load_wasm(cis_skills *skills, const char *name, const void *wasm, size_t len,
                               const struct cis_skill_options *options, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(skills->runtime, err));
     struct cis_skill_options whole = CIS_SKILL_OPTIONS_INIT, *o = &whole;
     CIS_TRY(cis_sized_take(&cis_sized_skill_options, options, &whole, err));
     struct entry *e = NULL;
@@ -144,6 +146,7 @@ cis_code cis_skills_load_wasm(cis_skills *skills, const char *name, const void *
 cis_code cis_skills_register_native(cis_skills *skills, const char *name, cis_native_skill *skill,
                                     void *self, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(skills->runtime, err));
     struct entry *e = NULL;
     if (name == NULL || skill == NULL) {
         return cis_fail(err, CIS_E_USAGE, "skill %s: a native skill needs a name and a function",
@@ -157,6 +160,7 @@ cis_code cis_skills_register_native(cis_skills *skills, const char *name, cis_na
 
 cis_code cis_skills_remove(cis_skills *skills, const char *name, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(skills->runtime, err));
     pthread_mutex_lock(&skills->lock);
     struct entry *e = cis_map_remove(&skills->entries, cis_str_of(name));
     pthread_mutex_unlock(&skills->lock);
@@ -172,7 +176,7 @@ static struct entry **entries_now(cis_skills *skills, size_t *out_n)
 {
     size_t n = 0;
     pthread_mutex_lock(&skills->lock);
-    struct entry **list = cis_calloc(skills->entries.count + 1, sizeof(struct entry *));
+    struct entry **list = cis_calloc(cis_size_add(skills->entries.count, 1), sizeof(struct entry *));
     if (list != NULL) {
         cis_map_foreach (&skills->entries, item) {
             list[n] = item->value;
@@ -188,6 +192,9 @@ void cis_skills_each(cis_skills *skills, void *self,
                      bool (*each)(void *self, const char *name, const char *version, bool native))
 {
     size_t n;
+    if (cis_lib_here(skills->runtime, NULL) != CIS_OK) {
+        return;
+    }
     struct entry **list = entries_now(skills, &n);
     bool more = list != NULL;
     for (size_t i = 0; list != NULL && i < n; i++) {
@@ -267,6 +274,7 @@ cis_code cis_skills_call(cis_skills *skills, const char *name, const char *metho
                          const struct cis_run_options *options, cis_result **out_result,
                          struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(skills->runtime, err));
     struct cis_run_options o;
     CIS_TRY(cis_lib_run_options(options, &o, err));
     pthread_mutex_lock(&skills->lock);

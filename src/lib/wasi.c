@@ -11,6 +11,7 @@
 
 cis_code cis_wasi_run_new(cis_runtime *runtime, cis_wasi_run **out_run, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(runtime, err));
     cis_wasi_run *run = cis_zalloc(sizeof *run);
     if (run == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "program: out of memory");

@@ -118,6 +118,7 @@ void cis_lib_program_done(struct cis_lib_program *p)
 cis_code cis_wasi_run_start(cis_wasi_run *run, cis_module *module, cis_result **out_result,
                             struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(run->runtime, err));
     struct cis_lib_program p;
     struct cis_lib_recording recording;
     CIS_TRY(cis_lib_program_make(run, module, &p, err));
@@ -172,6 +173,7 @@ void cis_wasi_host_free(cis_wasi_host *host)
 cis_code cis_wasi_host_run(cis_wasi_host *host, const void *wasm, size_t len,
                            const char *const *args, cis_result **out_result, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(host->run->runtime, err));
     cis_wasi_run one = *host->run; /* the same surroundings with other arguments */
     size_t n = 0;
     while (args != NULL && args[n] != NULL) {

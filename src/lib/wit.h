@@ -14,6 +14,7 @@ struct cis_wit_call {
     struct cis_error first; /* of a step that could not be done, or of cis_wit_fail */
     /* Of an export. */
     cis_component *component; /* NULL once that is closed */
+    const cis_runtime *runtime;
     cis_vals *vals;
     char *name, *type;
     bool performed;

@@ -15,7 +15,8 @@ struct cis_workspace {
     cis_vfs *vfs;
     cis_ns *ns;
     cis_dir *root;
-    cis_cancel *cancel; /* borrowed */
+    cis_runtime *runtime; /* borrowed */
+    cis_cancel *cancel;   /* borrowed */
     struct cis_stop stop;
     pthread_mutex_t made; /* held while a file that could not be written is taken back */
 };
@@ -78,6 +79,7 @@ static cis_code open_view(cis_workspace *w, cis_forest *forest, cis_store *store
 cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_options *options,
                             cis_workspace **out_workspace, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(runtime, err));
     struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
     CIS_TRY(cis_sized_take(&cis_sized_workspace_options, options, &o, err));
     cis_forest *forest;
@@ -86,6 +88,7 @@ cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_opt
     if (w == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "workspace: out of memory");
     }
+    w->runtime = runtime;
     w->stop = (struct cis_stop){CIS_NEVER, o.cancel};
     pthread_mutex_init(&w->made, NULL);
     cis_code code = open_view(w, forest, runtime->store, &o, err);
@@ -99,7 +102,7 @@ cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_opt
 
 void cis_workspace_close(cis_workspace *workspace)
 {
-    if (workspace == NULL) {
+    if (workspace == NULL || cis_lib_here(workspace->runtime, NULL) != CIS_OK) {
         return;
     }
     cis_dir_free(workspace->root);
@@ -153,6 +156,7 @@ static void info_of(const struct cis_vfs_attr *attr, struct cis_file_info *out)
 cis_code cis_workspace_stat(cis_workspace *workspace, const char *path,
                             struct cis_file_info *out_info, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
     struct cis_vfs_attr attr;
     begin(workspace, path, &act);
@@ -165,6 +169,7 @@ cis_code cis_workspace_stat(cis_workspace *workspace, const char *path,
 cis_code cis_workspace_read(cis_workspace *workspace, const char *path, uint64_t offset, void *buf,
                             size_t len, size_t *out_n, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
     struct cis_vfs_attr attr;
     cis_vfs_file *file;
@@ -257,6 +262,7 @@ static int write_once(cis_workspace *w, struct act *act, uint64_t offset, const 
 cis_code cis_workspace_write(cis_workspace *workspace, const char *path, uint64_t offset,
                              const void *data, size_t len, bool truncate, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
     int no = 0;
     begin(workspace, path, &act);
@@ -282,18 +288,21 @@ static cis_code make(cis_workspace *w, const char *path, const struct cis_vfs_ma
 
 cis_code cis_workspace_mkdir(cis_workspace *workspace, const char *path, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     return make(workspace, path, &(struct cis_vfs_make){.mode = S_IFDIR | 0755}, err);
 }
 
 cis_code cis_workspace_symlink(cis_workspace *workspace, const char *target, const char *path,
                                struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     return make(workspace, path,
                 &(struct cis_vfs_make){.mode = S_IFLNK | 0777, .target = cis_str_of(target)}, err);
 }
 
 cis_code cis_workspace_remove(cis_workspace *workspace, const char *path, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
     begin(workspace, path, &act);
     int no = cis_at_unlink(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
@@ -306,6 +315,7 @@ cis_code cis_workspace_remove(cis_workspace *workspace, const char *path, struct
 cis_code cis_workspace_rename(cis_workspace *workspace, const char *from, const char *to,
                               struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
     begin(workspace, from, &act);
     return end(&act,
@@ -338,6 +348,7 @@ static bool give_entry(void *self, const struct cis_vfs_entry *entry,
 cis_code cis_workspace_list(cis_workspace *workspace, const char *path, cis_workspace_entry *each,
                             void *self, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
     struct cis_vfs_attr attr;
     cis_vfs_file *dir;
@@ -357,6 +368,7 @@ cis_code cis_workspace_list(cis_workspace *workspace, const char *path, cis_work
 cis_code cis_workspace_commit(cis_workspace *workspace, const char *note, uint64_t *out_epoch,
                               struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct cis_store_commit with = {.kind = "fs", .note = note};
     struct cis_fs_committed done;
     if (note != NULL && strnlen(note, CIS_FS_NOTE_MAX + 1) > CIS_FS_NOTE_MAX) {
@@ -371,12 +383,16 @@ cis_code cis_workspace_commit(cis_workspace *workspace, const char *note, uint64
 
 cis_code cis_workspace_save(cis_workspace *workspace, const char *branch, struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     return cis_layered_commit_fork(workspace->vfs, cis_str_of(branch), NULL, NULL, &workspace->stop,
                                    err);
 }
 
 void cis_workspace_discard(cis_workspace *workspace)
 {
+    if (cis_lib_here(workspace->runtime, NULL) != CIS_OK) {
+        return;
+    }
     cis_layered_discard(workspace->vfs);
 }
 
@@ -413,6 +429,7 @@ static bool give_change(void *self, const struct cis_layered_change *change)
 cis_code cis_workspace_changes(cis_workspace *workspace, cis_workspace_change *each, void *self,
                                struct cis_error *err)
 {
+    CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct cis_lib_changes c = CIS_LIB_CHANGES(each, self);
     cis_code code = cis_layered_changes(workspace->vfs, give_change, &c, &workspace->stop, err);
     return cis_lib_changes_done(&c, code, err);
