@@ -224,12 +224,26 @@ struct cis_fs_pin {
 };
 typedef bool cis_fs_pin_each(void *self, const struct cis_fs_pin *pin);
 
+/* A pin's ttl_ms for one that does not lapse: until_ms is INT64_MAX, and so is since_ms. gc has
+ * such pins on what later merges will go from (history/graph.h). */
+#define CIS_FS_PIN_LASTING UINT32_MAX
+
+/* A state that stays readable whatever its branch's floor is. */
+enum cis_fs_holder { CIS_FS_BY_SNAPSHOT, CIS_FS_BY_PIN, CIS_FS_BY_FORK };
+struct cis_fs_hold {
+    enum cis_fs_holder by;
+    struct cis_view view;
+    uint64_t fork; /* CIS_FS_BY_FORK: the branch that begins there */
+};
+typedef bool cis_fs_hold_each(void *self, const struct cis_fs_hold *hold);
+
 enum cis_fs_table { CIS_FS_DIRENTS, CIS_FS_INODES, CIS_FS_EXTENTS };
 /* A row's key, for scans and squash. name only for dirents; block only for extents. */
 struct cis_fs_key {
     enum cis_fs_table table;
     uint64_t branch, ino, block, epoch;
     struct cis_str name;
+    uint64_t until; /* squash: views from `until` on do not show it; 0: it goes whoever shows it */
 };
 /* Every row of a table of one branch in key order (epoch last, ascending), as stored. */
 typedef bool cis_fs_row_each(void *self, const struct cis_fs_key *key,
@@ -377,10 +391,15 @@ struct cis_store_fs_ops {
     cis_code (*scan)(cis_store *, struct cis_str tenant, enum cis_fs_table table, uint64_t branch,
                      const struct cis_fs_key *after, uint32_t limit, cis_fs_row_each *each,
                      void *self, CIS_FS_ARGS);
+    /* Snapshots, pins that have not lapsed and forks, all as they are at one moment. */
+    cis_code (*holds)(cis_store *, struct cis_str tenant, cis_fs_hold_each *each, void *self,
+                      CIS_FS_ARGS);
     /* Deletes rows by key, in one short transaction under the branch's lock, and records that views
      * of the branch below floor are gone (0: leave as is; n 0: only this; never lowered; at most
      * the head + 1, for a branch that nobody's ref names) but those that a snapshot, a fork or a
-     * pin holds now. From then on no new one can be made below it elsewhere. */
+     * pin holds now. From then on no new one can be made below it elsewhere. CIS_E_CONFLICT: a
+     * snapshot, a fork or a pin of this moment holds a view of the branch in [epoch, until) of one
+     * of the keys: none of them was deleted. */
     cis_code (*squash)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t floor,
                        const struct cis_fs_key *keys, size_t n, CIS_FS_ARGS);
     /* A branch with no ref, fork, snapshot or pin on it, with all its rows; CIS_E_CONFLICT else. */

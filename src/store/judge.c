@@ -253,12 +253,24 @@ static cis_code name_note(struct cis_judge *judge, const struct cis_key *key)
     return CIS_OK;
 }
 
+/* A file that this commit brings back under its old number, as merges do: no key of an inode shows
+ * that two commits do so. */
+static bool comes_back(const struct cis_fs_commit *fs, uint64_t ino)
+{
+    size_t n;
+    const struct cis_fs_change *change = cis_judge_change(fs, ino, &n);
+    return n != 0 && change->kind == CIS_FS_PUT && change->is_new;
+}
+
 static cis_code dirent_judge(struct cis_judge *judge, const struct cis_key *key)
 {
     const struct cis_fs_commit *fs = judge->fs;
     size_t at = dirent_floor(fs, key->ino, key->name);
     if (at < fs->ndirents && fs->dirents[at].parent == key->ino &&
         cis_str_eq(fs->dirents[at].name, key->name)) {
+        return lost_name(judge, key->name);
+    }
+    if (key->target != 0 && comes_back(fs, key->target)) {
         return lost_name(judge, key->name);
     }
     return changed_as(fs, key->ino, CIS_KEY_DIRGONE) ? name_note(judge, key) : CIS_OK;

@@ -199,6 +199,84 @@ static void squashed_rows_are_gone_and_views_below_the_floor_too(void **state)
     assert_fails(CIS_E_EXPIRED, "", s->fs->view_check(s, T, kept, &owner, NULL, err));
 }
 
+/* What gc knows of holders is older than the lock under which rows go. */
+static void rows_that_are_held_by_now_are_not_squashed(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_view head = history(s), kept = {head.branch, 3};
+    struct cis_fs_snapshot snap = {.name = "three", .view = kept};
+    struct cis_str fork = CIS_STR("fork");
+    struct cis_fs_key key = {
+        .table = CIS_FS_INODES, .branch = head.branch, .ino = CIS_FS_ROOT, .epoch = 3, .until = 4};
+    uint64_t pin;
+    assert_ok(s->fs->squash(s, T, head.branch, 3, NULL, 0, NULL, err));
+    for (int by = 0; by < 3; by++) {
+        cis_id_new(snap.id);
+        assert_ok(by == 0   ? s->fs->snapshot_put(s, T, &snap, NULL, err)
+                  : by == 1 ? s->fs->pin(s, T, kept, 0, 600000, &pin, NULL, err)
+                            : s->fs->fork(s, T, kept, &fork, 1, NULL, err));
+        assert_fails(CIS_E_CONFLICT, "is held meanwhile",
+                     s->fs->squash(s, T, head.branch, 0, &key, 1, NULL, err));
+        assert_scan(s, CIS_FS_INODES, head.branch,
+                    "dir@0 dir@1 dir@3 dir@4 file@1 file@2 file-@4 file@3 file@5");
+        if (by == 0) {
+            assert_ok(s->fs->snapshot_remove(s, T, CIS_STR("three"), NULL, err));
+        } else if (by == 1) {
+            assert_ok(s->fs->pin(s, T, kept, pin, 0, &pin, NULL, err));
+        }
+    }
+    key.until = 3; /* nobody looks before it was written */
+    key.epoch = 1;
+    assert_ok(s->fs->squash(s, T, head.branch, 0, &key, 1, NULL, err));
+}
+
+struct held {
+    struct cis_view view;
+    unsigned by[3];
+    uint64_t fork;
+};
+
+static bool note_hold(void *self, const struct cis_fs_hold *hold)
+{
+    struct held *held = self;
+    if (hold->view.branch == held->view.branch && hold->view.epoch == held->view.epoch) {
+        held->by[hold->by]++;
+        held->fork = hold->by == CIS_FS_BY_FORK ? hold->fork : held->fork;
+    }
+    return true;
+}
+
+static bool note_pin(void *self, const struct cis_fs_pin *pin)
+{
+    *(struct cis_fs_pin *)self = *pin;
+    return true;
+}
+
+static void snapshots_pins_and_forks_are_listed_together(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_view head = history(s), kept = {head.branch, 3};
+    struct cis_fs_snapshot snap = {.name = "three", .view = kept};
+    struct cis_str fork = CIS_STR("fork");
+    struct held held = {.view = kept};
+    struct cis_fs_pin lasting = {0};
+    struct cis_fs_ref ref;
+    uint64_t pin, second;
+    cis_id_new(snap.id);
+    assert_ok(s->fs->snapshot_put(s, T, &snap, NULL, err));
+    assert_ok(s->fs->pin(s, T, kept, 0, 600000, &pin, NULL, err));
+    assert_ok(s->fs->fork(s, T, kept, &fork, 1, NULL, err));
+    assert_ok(s->fs->holds(s, T, note_hold, &held, NULL, err));
+    assert_ok(s->fs->ref_get(s, T, fork, &ref, NULL, err));
+    assert_true(held.by[0] == 1 && held.by[1] == 1 && held.by[2] == 1);
+    assert_int_equal(held.fork, ref.head.branch);
+    assert_ok(s->fs->pin(s, T, kept, pin, 0, &pin, NULL, err));
+    assert_ok(s->fs->pin(s, T, kept, 0, CIS_FS_PIN_LASTING, &second, NULL, err));
+    assert_ok(s->fs->pins(s, T, note_pin, &lasting, NULL, err));
+    assert_int_equal(lasting.id, second);
+    assert_true(lasting.until_ms == INT64_MAX && lasting.since_ms == INT64_MAX);
+}
+
 static void a_pinned_view_below_the_floor_reads_and_commits(void **state)
 {
     cis_store *s = fs_store(state);
@@ -331,6 +409,8 @@ static void a_store_that_is_whole_has_no_faults(void **state)
 const struct fs_test fs_tests_keep[] = {
     FS_TEST(a_scan_gives_every_row_of_a_branch_in_key_order),
     FS_TEST(squashed_rows_are_gone_and_views_below_the_floor_too),
+    FS_TEST(rows_that_are_held_by_now_are_not_squashed),
+    FS_TEST(snapshots_pins_and_forks_are_listed_together),
     FS_TEST(a_pinned_view_below_the_floor_reads_and_commits),
     FS_TEST(a_view_names_the_branch_that_owns_its_epoch),
     FS_TEST(a_branch_that_nothing_needs_is_removed_with_its_rows),

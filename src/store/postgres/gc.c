@@ -88,6 +88,41 @@ cis_code cis_pg_scan(cis_store *store, struct cis_str tenant, enum cis_fs_table 
     return cis_pg_read((struct pg_store *)store, tenant, scan, &s, &absent, stop, err);
 }
 
+/* ---- what is held ---- */
+struct holds {
+    cis_fs_hold_each *each;
+    void *self;
+};
+
+static cis_code hold_tell(void *self, const PGresult *row, bool *out_more, struct cis_error *err)
+{
+    const struct holds *q = self;
+    struct cis_fs_hold hold = {.by = (enum cis_fs_holder)cis_pg_int(row, 0, 0),
+                               .view = {cis_pg_u64(row, 0, 1), cis_pg_u64(row, 0, 2)},
+                               .fork = cis_pg_u64(row, 0, 3)};
+    (void)err;
+    *out_more = q->each(q->self, &hold);
+    return CIS_OK;
+}
+
+static cis_code holds(struct pg_conn *conn, void *arg, struct cis_error *err)
+{
+    struct holds *q = arg;
+    struct pg_args args = {0};
+    cis_pg_arg_int(&args, conn->tenant);
+    CIS_TRY(cis_pg_send(conn, PG_HOLDS, &args, err));
+    CIS_TRY(cis_pg_sync(conn, err));
+    return cis_pg_rows(conn, PG_HOLDS, hold_tell, q, err);
+}
+
+cis_code cis_pg_holds(cis_store *store, struct cis_str tenant, cis_fs_hold_each *each, void *self,
+                      const struct cis_stop *stop, struct cis_error *err)
+{
+    struct holds q = {each, self};
+    bool absent;
+    return cis_pg_read((struct pg_store *)store, tenant, holds, &q, &absent, stop, err);
+}
+
 /* ---- squash ---- */
 struct squash {
     uint64_t branch, floor;
@@ -134,6 +169,31 @@ static cis_code squash_send(struct pg_conn *conn, const struct squash *q, enum c
                        &args, err);
 }
 
+/* What is held is looked at again under the lock, by a later statement than that which takes it:
+ * what gc knows of it is older. */
+static cis_code squash_check(struct pg_conn *conn, const struct squash *q, size_t from, size_t to,
+                             struct cis_error *err)
+{
+    CIS_CLEANUP(cis_pg_array_done) struct pg_array epochs = PG_ARRAY_INIT;
+    CIS_CLEANUP(cis_pg_array_done) struct pg_array untils = PG_ARRAY_INIT;
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    struct pg_args args = {0};
+    for (size_t i = from; i < to; i++) {
+        uint64_t until = q->keys[i].until;
+        cis_pg_array_u64(&epochs, q->keys[i].epoch);
+        cis_pg_array_u64(&untils, until < INT64_MAX ? until : INT64_MAX);
+    }
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_u64(&args, q->branch);
+    cis_pg_arg_ints(&args, &epochs);
+    cis_pg_arg_ints(&args, &untils);
+    CIS_TRY(cis_pg_ask(conn, PG_SQUASH_HELD, &args, &res, err));
+    return PQntuples(res) == 0 ? CIS_OK
+                               : cis_fail(err, CIS_E_CONFLICT,
+                                          "branch %" PRIu64 ": epoch %" PRIu64 " is held meanwhile",
+                                          q->branch, cis_pg_u64(res, 0, 0));
+}
+
 static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     const struct squash *q = arg;
@@ -153,6 +213,10 @@ static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
                         q->branch);
     }
     for (size_t from = 0; from < q->n; from += PG_ROWS_MAX) {
+        CIS_TRY(squash_check(conn, q, from, q->n - from < PG_ROWS_MAX ? q->n : from + PG_ROWS_MAX,
+                             err));
+    }
+    for (size_t from = 0; from < q->n; from += PG_ROWS_MAX) {
         size_t to = q->n - from < PG_ROWS_MAX ? q->n : from + PG_ROWS_MAX;
         CIS_TRY(squash_send(conn, q, CIS_FS_DIRENTS, from, to, err));
         CIS_TRY(squash_send(conn, q, CIS_FS_INODES, from, to, err));
@@ -164,8 +228,12 @@ static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
 static cis_code squash_memory(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     const struct squash *q = arg;
-    struct pg_args args = {0};
+    struct pg_args args = {0}, lock = {0};
+    cis_pg_arg_int(&lock, conn->tenant);
+    cis_pg_arg_u64(&lock, q->branch);
     cis_pg_args_view(&args, conn, (struct cis_view){q->branch, q->floor});
+    CIS_TRY(
+        cis_pg_send(conn, PG_BRANCH_OWN, &lock, err)); /* no pin lapses into a snapshot unseen */
     CIS_TRY(cis_pg_send(conn, PG_SQUASH_MEMORY, &args, err));
     return cis_pg_send(conn, PG_SQUASH_DELETED, &args, err);
 }

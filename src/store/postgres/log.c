@@ -244,11 +244,14 @@ static cis_code pin_drop(struct pg_conn *conn, const struct pg_pin *p, struct ci
 
 static cis_code pin_renew(struct pg_conn *conn, const struct pg_pin *p, struct cis_error *err)
 {
-    struct pg_args args = {0};
+    struct pg_args args = {0}, hold = {0};
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     cis_pg_arg_int(&args, conn->tenant);
     cis_pg_arg_u64(&args, p->id);
     cis_pg_arg_int(&args, p->ttl_ms);
+    cis_pg_arg_int(&hold, conn->tenant);
+    cis_pg_arg_u64(&hold, p->id);
+    CIS_TRY(cis_pg_send(conn, PG_PIN_HOLD, &hold, err));
     CIS_TRY(cis_pg_ask(conn, PG_PIN_RENEW, &args, &res, err));
     if (PQntuples(res) == 0) {
         CIS_TRY(cis_pg_alive(conn, err));

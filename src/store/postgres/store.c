@@ -102,6 +102,7 @@ static const struct cis_store_fs_ops fs_ops = {
     .published_to = cis_pg_published_to,
     .publish_check = cis_pg_publish_check,
     .scan = cis_pg_scan,
+    .holds = cis_pg_holds,
     .squash = cis_pg_squash,
     .branch_remove = cis_pg_branch_remove,
     .branches = cis_pg_branches,

@@ -38,6 +38,7 @@ const struct cis_store_fs_ops cis_sql_fs_ops = {
     ROW(published_to),
     ROW(publish_check),
     ROW(scan),
+    ROW(holds),
     ROW(squash),
     ROW(branch_remove),
     ROW(branches),

@@ -74,6 +74,7 @@ OP(publish_check, struct cis_str ref, struct cis_str reader, uint64_t pin, uint3
 /* ---- fs_scan.c, fs_remove.c, fs_check.c: maintenance ---- */
 OP(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
    cis_fs_row_each *each, void *self);
+OP(holds, cis_fs_hold_each *each, void *self);
 OP(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n);
 OP(branch_remove, uint64_t branch);
 OP(check, struct cis_buf *out_faults);

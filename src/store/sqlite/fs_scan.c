@@ -107,6 +107,30 @@ static cis_code squash_row(struct sql_conn *conn, uint64_t branch, const struct 
     return cis_sql_done(conn, st, "squashing", err);
 }
 
+/* What is held is looked at again under the lock: what gc knows of it is older. */
+static cis_code squash_check(struct sql_conn *conn, const struct squash *s, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_VIEWS_HELD, &st, err));
+    sqlite3_bind_int64(st, 1, cis_sql_i64(s->branch));
+    sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
+    for (;;) {
+        bool row;
+        CIS_TRY(cis_sql_row(conn, st, "squashing", &row, err));
+        if (!row) {
+            return CIS_OK;
+        }
+        uint64_t held = (uint64_t)sqlite3_column_int64(st, 0);
+        for (size_t i = 0; i < s->n; i++) {
+            if (s->keys[i].epoch <= held && held < s->keys[i].until) {
+                return cis_fail(err, CIS_E_CONFLICT,
+                                "branch %" PRIu64 ": epoch %" PRIu64 " is held meanwhile",
+                                s->branch, held);
+            }
+        }
+    }
+}
+
 static cis_code squash_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct squash *s = arg;
@@ -119,6 +143,9 @@ static cis_code squash_apply(struct sql_conn *conn, const void *arg, struct cis_
         if (sqlite3_changes(conn->db) == 0) {
             return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", s->branch);
         }
+    }
+    if (s->n != 0) {
+        CIS_TRY(squash_check(conn, s, err));
     }
     for (size_t i = 0; i < s->n; i++) {
         CIS_TRY(squash_row(conn, s->branch, &s->keys[i], err));

@@ -148,9 +148,10 @@ static cis_code pin_make(struct sql_conn *conn, const struct sql_pin *p, int64_t
     CIS_TRY(cis_sql_done(conn, lapsed, "pinning", err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_PIN_PUT, &st, err));
+    bool lasting = p->ttl_ms == CIS_FS_PIN_LASTING;
     cis_sql_bind_view(st, owner);
-    sqlite3_bind_int64(st, 3, now + p->ttl_ms);
-    sqlite3_bind_int64(st, 4, now);
+    sqlite3_bind_int64(st, 3, lasting ? INT64_MAX : now + p->ttl_ms);
+    sqlite3_bind_int64(st, 4, lasting ? INT64_MAX : now);
     CIS_TRY(cis_sql_done(conn, st, "pinning", err));
     *p->out = (uint64_t)sqlite3_last_insert_rowid(conn->db);
     return CIS_OK;
@@ -219,6 +220,34 @@ cis_code cis_sql_pins(cis_store *store, struct cis_str tenant, cis_fs_pin_each *
             .until_ms = sqlite3_column_int64(st, 3),
             .since_ms = sqlite3_column_int64(st, 4)};
         wanted = each(self, &pin);
+    }
+    return CIS_OK;
+}
+
+/* ---- all of them, and forks ---- */
+
+cis_code cis_sql_holds(cis_store *store, struct cis_str tenant, cis_fs_hold_each *each, void *self,
+                       const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+    CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
+    if (conn == NULL) {
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_HOLDS, &st, err));
+    sqlite3_bind_int64(st, 1, cis_clock_wall_ms());
+    for (bool wanted = true; wanted;) {
+        bool row;
+        CIS_TRY(cis_sql_row(conn, st, "listing what is held", &row, err));
+        if (!row) {
+            break;
+        }
+        struct cis_fs_hold hold = {
+            .by = (enum cis_fs_holder)sqlite3_column_int(st, 0),
+            .view = {(uint64_t)sqlite3_column_int64(st, 1), (uint64_t)sqlite3_column_int64(st, 2)},
+            .fork = (uint64_t)sqlite3_column_int64(st, 3)};
+        wanted = each(self, &hold);
     }
     return CIS_OK;
 }
