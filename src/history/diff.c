@@ -13,6 +13,7 @@ struct found {
 struct diff {
     const struct cis_history *h;
     struct cis_view view[2];
+    struct cis_branches branches;
     struct touched touched;
     struct rows rows[2];
     struct places places[2];
@@ -27,6 +28,7 @@ struct diff {
 
 static void diff_done(struct diff *d)
 {
+    cis_branches_done(&d->branches);
     cis_touched_done(&d->touched);
     cis_numbers_done(&d->inos);
     for (int i = 0; i < 2; i++) {
@@ -42,28 +44,14 @@ static bool times_same(struct cis_fs_time a, struct cis_fs_time b)
     return a.s == b.s && a.ns == b.ns;
 }
 
-static cis_code blocks_differ(struct diff *d, const struct cis_fs_inode *a,
-                              const struct cis_fs_inode *b, bool *out)
-{
-    struct extents x = {0}, y = {0};
-    cis_code code = cis_extents_read(d->h, d->view[0], a->ino, &x, d->err);
-    if (code == CIS_OK) {
-        code = cis_extents_read(d->h, d->view[1], b->ino, &y, d->err);
-    }
-    *out = !cis_extents_same(&x, &y);
-    cis_extents_done(&x);
-    cis_extents_done(&y);
-    return code;
-}
-
-/* A time of modification can be set back by hand, the time of change cannot: with both the same
- * nothing has to be read. */
+/* Only the very same row says that nothing has to be read: all times can be the same by chance. */
 static cis_code content_differs(struct diff *d, const struct cis_fs_inode *a,
                                 const struct cis_fs_inode *b, bool *out)
 {
+    bool same = true;
     *out = !is_dir(a->mode) && (a->size != b->size || !times_same(a->mtime, b->mtime));
     if (*out || is_dir(a->mode) ||
-        (a->ino == b->ino && (a->epoch == b->epoch || times_same(a->ctime, b->ctime)))) {
+        cis_history_row_same(&d->branches, d->view[0], a, d->view[1], b)) {
         return CIS_OK;
     }
     if (!is_file(a->mode) || a->is_inline || b->is_inline) {
@@ -71,7 +59,9 @@ static cis_code content_differs(struct diff *d, const struct cis_fs_inode *a,
                (a->data.len != 0 && memcmp(a->data.ptr, b->data.ptr, a->data.len) != 0);
         return CIS_OK;
     }
-    return blocks_differ(d, a, b, out);
+    CIS_TRY(cis_history_content_same(d->h, d->view[0], a->ino, d->view[1], b->ino, &same, d->err));
+    *out = !same;
+    return CIS_OK;
 }
 
 static bool attributes_differ(const struct cis_fs_inode *a, const struct cis_fs_inode *b)
@@ -398,14 +388,13 @@ static cis_code read_both(struct diff *d)
 
 static cis_code run(struct diff *d)
 {
-    CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
-    CIS_TRY(cis_branches_load(d->h, &branches, d->err));
-    struct cis_view common = cis_branches_common(&branches, d->view[0], d->view[1]);
+    CIS_TRY(cis_branches_load(d->h, &d->branches, d->err));
+    struct cis_view common = cis_branches_common(&d->branches, d->view[0], d->view[1]);
     if (common.branch == 0) {
         return cis_fail(d->err, CIS_E_DAMAGED, "the branches have no common state");
     }
     for (int side = 0; side < 2; side++) {
-        CIS_TRY(cis_touched_add(d->h, &branches, common, d->view[side], &d->touched, d->err));
+        CIS_TRY(cis_touched_add(d->h, &d->branches, common, d->view[side], &d->touched, d->err));
     }
     cis_touched_sort(&d->touched);
     CIS_TRY(read_both(d));

@@ -95,6 +95,7 @@ cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uin
     }
     CIS_TRY(cis_edit_file(e, parent, &dir, err));
     dir->names = true;
+    dir->entries += (ino != 0) - (old_ino != 0);
     if (old_ino != 0) {
         CIS_TRY(cis_edit_file(e, old_ino, &child, err));
         child->links--;
@@ -141,12 +142,15 @@ static cis_code add_extent(struct edit *e, uint64_t ino, uint64_t block, uint64_
     return chunk != 0 ? cis_numbers_add(&e->chunks, chunk, err) : CIS_OK;
 }
 
-/* What the head has of the inode counts even when it is gone there: its blocks may still be seen.
- */
+/* Blocks of a file that is gone at the head are still found behind its tombstone, until gc takes
+ * them: one that comes back hides those it has no use for and names all others anew. */
 cis_code cis_edit_content(struct edit *e, uint64_t ino, const struct extents *want,
                           struct cis_error *err)
 {
     struct extents have = {0};
+    struct edit_file *file;
+    CIS_TRY(cis_edit_file(e, ino, &file, err));
+    bool anew = file->head.ino == 0;
     cis_code code = cis_extents_read(e->h, e->base, ino, &have, err);
     size_t i = 0, k = 0;
     while (code == CIS_OK && (i < want->n || k < have.n)) {
@@ -159,7 +163,7 @@ cis_code cis_edit_content(struct edit *e, uint64_t ino, const struct extents *wa
             k++;
             continue;
         }
-        bool same = b == w && have.at[k].chunk == want->at[i].chunk;
+        bool same = !anew && b == w && have.at[k].chunk == want->at[i].chunk;
         if (!same && !(b != w && want->at[i].chunk == 0)) {
             code = add_extent(e, ino, w, want->at[i].chunk, err);
         }
@@ -211,22 +215,44 @@ static cis_code list_all(struct edit *e, uint64_t dir, struct links *todo, struc
     return CIS_OK;
 }
 
+cis_code cis_edit_entries(struct edit *e, struct edit_file *dir, uint64_t *out,
+                          struct cis_error *err)
+{
+    if (dir->counted == 0) {
+        struct links found = {0};
+        cis_code code = list_all(e, dir->row.ino, &found, err);
+        dir->counted = (int64_t)found.n + 1;
+        cis_free(found.at);
+        if (code != CIS_OK) {
+            dir->counted = 0;
+            return code;
+        }
+    }
+    *out = (uint64_t)(dir->counted - 1);
+    return CIS_OK;
+}
+
+/* The directory goes, and its names are to be removed next. */
+static cis_code empty_one(struct edit *e, uint64_t dir, struct links *todo, struct cis_error *err)
+{
+    struct edit_file *file;
+    size_t before = todo->n;
+    CIS_TRY(cis_edit_file(e, dir, &file, err));
+    CIS_TRY(list_all(e, dir, todo, err));
+    file->gone = true;
+    file->counted = (int64_t)(todo->n - before) + 1;
+    return CIS_OK;
+}
+
 cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err)
 {
     struct links todo = {0};
-    struct edit_file *file;
-    CIS_TRY(cis_edit_file(e, dir, &file, err));
-    file->gone = true;
-    cis_code code = list_all(e, dir, &todo, err);
+    cis_code code = empty_one(e, dir, &todo, err);
     for (size_t i = 0; i < todo.n && code == CIS_OK; i++) {
         struct link l = todo.at[i];
         code = cis_edit_name(e, l.parent, l.name, l.ino[0], l.type[0], 0, 0, err);
         if (code == CIS_OK && is_dir(l.type[0])) {
-            code = cis_edit_file(e, l.ino[0], &file, err);
-            if (code == CIS_OK) {
-                file->gone = true;
-                code = list_all(e, l.ino[0], &todo, err);
-            }
+            code = empty_one(e, l.ino[0], &todo, err);
         }
     }
     cis_free(todo.at);

@@ -10,11 +10,14 @@ struct edit_file {
     struct cis_fs_inode head; /* at the base; ino 0: not there */
     struct cis_fs_inode row;  /* as it shall be */
     int64_t links;            /* names added minus removed */
+    int64_t entries;          /* directories: names in it added minus removed */
+    int64_t counted;          /* directories: names in it at the base and 1; 0: not counted */
     int32_t subdirs;          /* directories: subdirectories added minus removed */
     bool put;                 /* a file's row changes, or something new is made */
     bool attrs, moved, names; /* directories: explicit attributes, parent, entries */
     bool exact;               /* directories: attributes stay as in row though names change */
     bool gone;                /* directories: removed */
+    bool rooted;              /* directories: its parents are known to lead to the root */
 };
 
 struct edit {
@@ -36,6 +39,7 @@ struct edit {
     const struct cis_kv_op *kv;
     size_t nkv;
     uint64_t next_ino, left_inos;
+    bool always; /* a commit is made though nothing changes: its note is what counts */
 };
 
 /* CIS_E_CONFLICT when somebody holds a lease on the branch. */
@@ -44,6 +48,9 @@ cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_s
 void cis_edit_done(struct edit *e);
 /* The file's record, with its row at the base when it is there. Borrowed from e. */
 cis_code cis_edit_file(struct edit *e, uint64_t ino, struct edit_file **out, struct cis_error *err);
+/* How many names the directory has at the base. Read once. */
+cis_code cis_edit_entries(struct edit *e, struct edit_file *dir, uint64_t *out,
+                          struct cis_error *err);
 /* A new inode number. */
 cis_code cis_edit_number(struct edit *e, uint64_t *out, struct cis_error *err);
 /* The name that is old_ino at the base (0: none) shall be ino (0: none). Modes: type bits. */
@@ -51,13 +58,20 @@ cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uin
                        uint32_t old_mode, uint64_t ino, uint32_t mode, struct cis_error *err);
 /* A file's row, or a new directory's, becomes this; nlink and gone follow from the names. */
 cis_code cis_edit_put(struct edit *e, const struct cis_fs_inode *row, struct cis_error *err);
-/* The file's blocks become these chunks of the tenant, holes where there are none. */
+/* The file's blocks become these chunks of the tenant, holes where there are none. Of a file that
+ * comes back all are written: gc may take what it had before it was removed. */
 cis_code cis_edit_content(struct edit *e, uint64_t ino, const struct extents *want,
                           struct cis_error *err);
 /* Everything below a directory of the base goes, and it itself (its name is the caller's to
  * change).
  */
 cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err);
+/* Would the branch be as whole with the edit as it is at the base? What fsck asks of a tree, asked
+ * of what the edit touches: every name leads to a file of its type, in a directory that is there; a
+ * file has a name, a directory one, and is where its row says, below the root; a directory that
+ * goes is empty; a size fits its content. CIS_E_DAMAGED names what does not hold. cis_edit_commit
+ * asks. */
+cis_code cis_edit_check(struct edit *e, struct cis_error *err);
 /* out->changes counts names and files. Nothing to do: no commit, out->at.view is the base. Of the
  * note, CIS_FS_NOTE_MAX bytes are kept. */
 cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,

@@ -161,6 +161,19 @@ static cis_code touch(struct edit *e, struct cis_error *err)
     return CIS_OK;
 }
 
+/* The store writes no commit without a change: the root's time of change is one. */
+static cis_code mark(struct edit *e, struct building *b, struct cis_error *err)
+{
+    struct edit_file *root;
+    struct cis_fs_delta *d = vec_add(&b->deltas);
+    if (d == NULL) {
+        return cis_history_nomem(err);
+    }
+    CIS_TRY(cis_edit_file(e, CIS_FS_ROOT, &root, err));
+    *d = (struct cis_fs_delta){CIS_FS_ROOT, 0, root->head.mtime, e->now};
+    return CIS_OK;
+}
+
 static cis_code write_all(struct edit *e, struct building *b, const char *kind, const char *note,
                           struct cis_history_done *out, struct cis_error *err)
 {
@@ -187,7 +200,7 @@ static cis_code write_all(struct edit *e, struct building *b, const char *kind, 
                                       .kv = e->kv,
                                       .nkv = e->nkv};
     out->changes = e->dirents.n + b->changes.n + e->nkv;
-    if (out->changes == 0) {
+    if (out->changes == 0 && !e->always) {
         out->at = (struct cis_fs_committed){e->base, e->ref.files, e->ref.bytes};
         return CIS_OK;
     }
@@ -206,11 +219,15 @@ cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,
     struct cis_history_done done = {0};
     cis_code code = CIS_OK;
     drop_extents(e);
+    code = cis_edit_check(e, err);
     cis_map_foreach (&e->files, entry) {
         struct edit_file *f = entry->value;
         if (code == CIS_OK) {
             code = is_dir(f->row.mode) ? build_dir(e, &b, f, err) : build_file(e, &b, f, err);
         }
+    }
+    if (code == CIS_OK && e->always && e->dirents.n + b.changes.n + b.deltas.n + e->nkv == 0) {
+        code = mark(e, &b, err);
     }
     if (code == CIS_OK) {
         code = write_all(e, &b, kind, note, &done, err);

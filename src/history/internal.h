@@ -48,6 +48,7 @@ struct link {
     struct cis_str name;
     uint64_t ino[3]; /* at the views asked for; 0: no such name */
     uint32_t type[3];
+    bool unsure; /* three.h */
 };
 struct links {
     struct link *at;
@@ -63,6 +64,7 @@ struct touched {
     struct links links;   /* sorted, each once */
     struct numbers inos;  /* files and directories whose rows changed */
     struct numbers attrs; /* directories with explicit attributes */
+    struct numbers named; /* files that were given names */
     struct {
         struct memory_key *at;
         size_t n, cap;
@@ -74,7 +76,12 @@ void cis_touched_done(struct touched *t);
 cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches *branches,
                          struct cis_view from, struct cis_view to, struct touched *t,
                          struct cis_error *err);
+/* Keys of the branch's own commits with after < epoch ≤ upto. */
+cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64_t after,
+                            uint64_t upto, struct touched *t, struct cis_error *err);
 void cis_touched_sort(struct touched *t);
+bool cis_touched_link(const struct touched *t, const struct link *link);
+bool cis_touched_memory(const struct touched *t, const struct memory_key *key);
 /* Fills ino[side] and type[side] of every link by the view. */
 cis_code cis_links_read(const struct cis_history *h, struct cis_view view, struct links *links,
                         int side, struct cis_error *err);
@@ -97,6 +104,12 @@ const struct cis_fs_inode *cis_rows_find(const struct rows *rows, uint64_t ino);
 cis_code cis_history_row_read(const struct cis_history *h, struct cis_view view, uint64_t ino,
                               struct cis_fs_inode *out, struct cis_error *err);
 
+/* Are both rows of one file, written by one commit? Every branch counts its own epochs: which
+ * branch wrote a row follows from the view that shows it. */
+bool cis_history_row_same(const struct cis_branches *branches, struct cis_view x,
+                          const struct cis_fs_inode *a, struct cis_view y,
+                          const struct cis_fs_inode *b);
+
 /* ---- extents of one file ---- */
 struct extents {
     struct cis_fs_extent *at; /* by block */
@@ -108,6 +121,9 @@ cis_code cis_extents_read(const struct cis_history *h, struct cis_view view, uin
 
 /* Holes count as nothing. */
 bool cis_extents_same(const struct extents *a, const struct extents *b);
+/* The same of a file at two views. */
+cis_code cis_history_content_same(const struct cis_history *h, struct cis_view x, uint64_t a,
+                                  struct cis_view y, uint64_t b, bool *out, struct cis_error *err);
 
 /* ---- where directories are at a view ---- */
 struct places {

@@ -8,6 +8,7 @@ void cis_touched_done(struct touched *t)
     cis_free(t->links.at);
     cis_numbers_done(&t->inos);
     cis_numbers_done(&t->attrs);
+    cis_numbers_done(&t->named);
     cis_free(t->memory.at);
     cis_arena_done(&t->arena);
     *t = (struct touched){0};
@@ -26,6 +27,9 @@ static cis_code take_link(struct touched *t, const struct cis_key *key, struct c
         return cis_history_nomem(err);
     }
     *link = (struct link){.parent = key->ino};
+    if (key->target != 0) {
+        CIS_TRY(cis_numbers_add(&t->named, key->target, err));
+    }
     return cis_arena_str(&t->arena, key->name, &link->name, err);
 }
 
@@ -78,8 +82,8 @@ static bool collect(void *self, const struct cis_fs_commit_row *row)
     return c->code == CIS_OK;
 }
 
-static cis_code collect_branch(const struct cis_history *h, uint64_t branch, uint64_t after,
-                               uint64_t upto, struct touched *t, struct cis_error *err)
+cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64_t after,
+                            uint64_t upto, struct touched *t, struct cis_error *err)
 {
     struct collecting c = {.t = t, .err = err};
     if (after >= upto) {
@@ -100,11 +104,11 @@ cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches 
             return cis_fail(err, CIS_E_DAMAGED, "branch %llu: its parent is not there",
                             (unsigned long long)to.branch);
         }
-        CIS_TRY(collect_branch(h, b->id, b->fork_epoch, to.epoch, t, err));
+        CIS_TRY(cis_touched_branch(h, b->id, b->fork_epoch, to.epoch, t, err));
         to.branch = b->parent;
         to.epoch = to.epoch < b->fork_epoch ? to.epoch : b->fork_epoch;
     }
-    return collect_branch(h, from.branch, from.epoch, to.epoch, t, err);
+    return cis_touched_branch(h, from.branch, from.epoch, to.epoch, t, err);
 }
 
 static int str_cmp(struct cis_str a, struct cis_str b)
@@ -135,6 +139,7 @@ void cis_touched_sort(struct touched *t)
     size_t kept = 0;
     cis_numbers_sort(&t->inos);
     cis_numbers_sort(&t->attrs);
+    cis_numbers_sort(&t->named);
     if (t->links.n != 0) {
         qsort(t->links.at, t->links.n, sizeof *t->links.at, cis_link_cmp);
     }
@@ -154,6 +159,18 @@ void cis_touched_sort(struct touched *t)
         }
     }
     t->memory.n = kept;
+}
+
+bool cis_touched_link(const struct touched *t, const struct link *link)
+{
+    return t->links.n != 0 &&
+           bsearch(link, t->links.at, t->links.n, sizeof *link, cis_link_cmp) != NULL;
+}
+
+bool cis_touched_memory(const struct touched *t, const struct memory_key *key)
+{
+    return t->memory.n != 0 &&
+           bsearch(key, t->memory.at, t->memory.n, sizeof *key, memory_cmp) != NULL;
 }
 
 /* ---- names at a view: one by one, or by listing the directory when many of one are asked ---- */

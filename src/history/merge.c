@@ -1,92 +1,11 @@
-/* Merge and undo: the three-way rule (three.c), what both sides descend from, skill memory, and how
- * conflicts are told. */
+/* Merge and undo: from which states, what conflicts say, and the commit. The rule itself is
+ * three.c, the bases of a merge are graph.c's. */
+#include "history/graph.h"
 #include "history/three.h"
 #include "store/holder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* ---- skill memory ---- */
-struct value {
-    struct three *t;
-    bool found;
-    struct cis_kv_op op;
-    cis_code code;
-};
-
-static bool take_value(void *self, const struct cis_kv_entry *entry)
-{
-    struct value *v = self;
-    struct cis_str text;
-    v->found = true;
-    v->op.is_public = entry->is_public ? 1 : 0;
-    v->code = cis_arena_str(&v->t->arena,
-                            (struct cis_str){(const char *)entry->value.ptr, entry->value.len},
-                            &text, v->t->err);
-    v->op.value = (struct cis_bytes){(const uint8_t *)text.ptr, text.len};
-    if (v->code == CIS_OK) {
-        v->code = cis_arena_str(&v->t->arena, entry->category, &v->op.category, v->t->err);
-    }
-    return false;
-}
-
-static cis_code read_value(struct three *t, int side, const struct memory_key *key,
-                           struct value *out)
-{
-    bool found = false;
-    *out = (struct value){.t = t, .op = {.ns = key->ns, .key = key->key}};
-    CIS_TRY(t->h->store->ops->kv_get(t->h->store, t->h->tenant, t->view[side], key->ns, key->key,
-                                     take_value, out, &found, t->h->stop, t->err));
-    return out->code;
-}
-
-static bool value_same(const struct value *a, const struct value *b)
-{
-    return a->found == b->found &&
-           (!a->found ||
-            (a->op.is_public == b->op.is_public && cis_str_eq(a->op.category, b->op.category) &&
-             a->op.value.len == b->op.value.len &&
-             (a->op.value.len == 0 ||
-              memcmp(a->op.value.ptr, b->op.value.ptr, a->op.value.len) == 0)));
-}
-
-static cis_code memory_conflict(struct three *t, const struct memory_key *key)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
-    cis_buf_text(&text, "memory ");
-    cis_buf_str(&text, key->ns);
-    cis_buf_byte(&text, ' ');
-    cis_buf_str(&text, key->key);
-    CIS_TRY(cis_three_conflict(t, NULL, 0, "changed on both sides"));
-    return cis_arena_str(&t->arena, cis_buf_view(&text),
-                         &t->conflicts.at[t->conflicts.n - 1].memory, t->err);
-}
-
-cis_code cis_three_memory(struct three *t)
-{
-    for (size_t i = 0; i < t->touched.memory.n; i++) {
-        struct value v[3];
-        for (int side = 0; side < 3; side++) {
-            CIS_TRY(read_value(t, side, &t->touched.memory.at[i], &v[side]));
-        }
-        if (value_same(&v[BASE], &v[THEIRS]) || value_same(&v[OURS], &v[THEIRS])) {
-            continue;
-        }
-        if (!value_same(&v[OURS], &v[BASE])) {
-            CIS_TRY(memory_conflict(t, &t->touched.memory.at[i]));
-            continue;
-        }
-        struct cis_kv_op *op = vec_add(&t->kv);
-        if (op == NULL) {
-            return cis_history_nomem(t->err);
-        }
-        *op = v[THEIRS].op;
-        op->remove = !v[THEIRS].found;
-    }
-    t->edit.kv = t->kv.at;
-    t->edit.nkv = t->kv.n;
-    return CIS_OK;
-}
 
 /* ---- telling conflicts ---- */
 struct naming {
@@ -155,85 +74,53 @@ cis_code cis_three_judge(struct three *t, const struct cis_history_commit *how)
                : cis_fail(t->err, CIS_E_CONFLICT, "%s, and %zu more", first, t->conflicts.n - 1);
 }
 
-/* ---- what was merged before ---- */
-/* The note of a merge ends with "[merged BRANCH@EPOCH]". */
-static bool parse_merged(struct cis_str note, struct cis_view *out)
-{
-    static const char mark[] = "[merged ";
-    struct cis_str rest = {note.ptr, note.len}, branch;
-    const char *at = NULL;
-    for (size_t i = 0; i + sizeof mark - 1 <= note.len; i++) {
-        at = memcmp(note.ptr + i, mark, sizeof mark - 1) == 0 ? note.ptr + i : at;
-    }
-    if (at == NULL || note.ptr[note.len - 1] != ']') {
-        return false;
-    }
-    rest.ptr = at + sizeof mark - 1;
-    rest.len = (size_t)(note.ptr + note.len - rest.ptr) - 1;
-    return cis_str_split(&rest, '@', &branch) && cis_str_u64(branch, &out->branch) &&
-           cis_str_u64(rest, &out->epoch);
-}
-
-struct searching {
-    const struct cis_branches *branches;
-    struct cis_view other, until; /* a merge of a state of other's past; not before until */
-    struct cis_view found;
-    int64_t time_ms;
-};
-
-static bool search_merge(void *self, const struct cis_fs_commit_row *row)
-{
-    struct searching *s = self;
-    struct cis_view merged;
-    if (row->branch == s->until.branch && row->epoch <= s->until.epoch) {
-        return false;
-    }
-    if (!cis_str_is(row->kind, "merge") || !parse_merged(row->note, &merged)) {
-        return true;
-    }
-    struct cis_view common = cis_branches_common(s->branches, merged, s->other);
-    struct cis_view owner = cis_branches_owner(s->branches, merged);
-    if (common.branch != 0 && common.epoch == merged.epoch &&
-        cis_branches_owner(s->branches, common).branch == owner.branch) {
-        s->found = merged;
-        s->time_ms = row->time_ms;
-        return false;
-    }
-    return true;
-}
-
-static cis_code merge_base(const struct cis_history *h, const struct cis_branches *branches,
-                           struct cis_view ours, struct cis_view theirs, struct cis_view *out,
-                           struct cis_error *err)
-{
-    struct cis_view common = cis_branches_common(branches, ours, theirs);
-    if (common.branch == 0) {
-        return cis_fail(err, CIS_E_DAMAGED, "the branches have no common state");
-    }
-    struct searching from_ours = {.branches = branches, .other = theirs, .until = common};
-    struct searching from_theirs = {.branches = branches, .other = ours, .until = common};
-    CIS_TRY(cis_history_log(h, ours, 0, false, search_merge, &from_ours, err));
-    CIS_TRY(cis_history_log(h, theirs, 0, false, search_merge, &from_theirs, err));
-    *out = common;
-    if (from_ours.found.branch != 0) {
-        *out = from_ours.found;
-    }
-    if (from_theirs.found.branch != 0 &&
-        (from_ours.found.branch == 0 || from_theirs.time_ms > from_ours.time_ms)) {
-        *out = from_theirs.found;
-    }
-    return CIS_OK;
-}
-
 /* ---- the verbs ---- */
-static cis_code finish(struct three *t, const struct cis_branches *branches,
-                       const struct cis_history_commit *how, const char *kind, const char *note,
-                       struct cis_history_done *out)
+/* Nothing of the states goes while they are read. */
+static cis_code pin_base(struct three *t, struct cis_view view, struct three_base *out)
 {
-    for (int side = BASE; side <= THEIRS; side++) { /* nothing of them goes while they are read */
-        CIS_TRY(cis_history_pin(t->h, t->view[side], &t->pin[side], t->err));
+    out->view = view;
+    return cis_history_pin(t->h, view, &out->pin, t->err);
+}
+
+static cis_code pin_bases(struct three *t, const struct graph_bases *bases)
+{
+    t->nbases = bases->n;
+    t->rooted = bases->n > 1 && bases->root.branch != 0;
+    for (size_t i = 0; i < bases->n; i++) {
+        CIS_TRY(pin_base(t, bases->at[i], &t->base[i]));
     }
-    CIS_TRY(cis_three_run(t, branches));
+    return t->rooted ? pin_base(t, bases->root, &t->base[bases->n]) : CIS_OK;
+}
+
+/* Where a base is not kept any more, the state where the branches parted is one, if an old one. */
+static cis_code use_bases(struct three *t, const struct graph_bases *bases)
+{
+    struct cis_error why = {0}, *err = t->err;
+    cis_code code = CIS_E_EXPIRED;
+    t->careful = !bases->complete;
+    if (bases->n != 0) {
+        t->err = &why;
+        code = pin_bases(t, bases);
+        t->err = err;
+    }
+    if (code == CIS_E_EXPIRED || code == CIS_E_NOTFOUND) {
+        for (size_t i = 0; i <= THREE_BASES; i++) {
+            cis_history_pin_drop(t->h, &t->base[i].pin);
+        }
+        t->careful = true;
+        t->rooted = false;
+        t->nbases = 1;
+        return pin_base(t, bases->fork, &t->base[0]);
+    }
+    return code == CIS_OK ? CIS_OK : cis_fail(err, code, "%s", why.msg);
+}
+
+static cis_code finish(struct three *t, const struct cis_history_commit *how, const char *kind,
+                       const char *note, struct cis_history_done *out)
+{
+    t->view[BASE] = t->base[0].view;
+    CIS_TRY(cis_history_pin(t->h, t->view[THEIRS], &t->pin, t->err));
+    CIS_TRY(cis_three_run(t));
     CIS_TRY(cis_three_judge(t, how));
     if (how->dry_run) {
         out->at = (struct cis_fs_committed){t->edit.base, t->edit.ref.files, t->edit.ref.bytes};
@@ -248,18 +135,34 @@ cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
                            struct cis_error *err)
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
-    CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .err = err};
-    char note[CIS_FS_NOTE_MAX];
+    CIS_CLEANUP(cis_graph_done) struct graph graph = {0};
+    CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .branches = &branches, .err = err};
+    struct graph_bases bases;
+    char note[CIS_FS_NOTE_MAX + 1];
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
     CIS_TRY(cis_branches_load(h, &branches, err));
+    CIS_TRY(cis_graph_open(&graph, h, &branches, err));
     t.view[OURS] = t.edit.base;
     t.view[THEIRS] = cis_branches_owner(&branches, theirs);
-    CIS_TRY(merge_base(h, &branches, t.view[OURS], t.view[THEIRS], &t.view[BASE], err));
-    const char *said = how->note != NULL ? how->note : "merge";
-    snprintf(note, sizeof note, "%.*s [merged %llu@%llu]", /* room for the mark at its end */
-             (int)cis_utf8_floor(said, strlen(said), CIS_FS_NOTE_MAX - 64), said,
-             (unsigned long long)t.view[THEIRS].branch, (unsigned long long)t.view[THEIRS].epoch);
-    return finish(&t, &branches, how, "merge", note, out);
+    CIS_TRY(cis_graph_bases(&graph, t.view[OURS], t.view[THEIRS], &bases, err));
+    if (bases.within) { /* all of it was merged before */
+        out->at = (struct cis_fs_committed){t.edit.base, t.edit.ref.files, t.edit.ref.bytes};
+        out->changes = 0;
+        return CIS_OK;
+    }
+    CIS_TRY(cis_graph_note(&graph, t.view[OURS], t.view[THEIRS],
+                           how->note != NULL ? how->note : "merge", note, err));
+    CIS_TRY(use_bases(&t, &bases));
+    if (t.careful) {
+        CIS_TRY(cis_graph_touched(&graph, t.view[THEIRS], bases.fork, &t.touched, err));
+        CIS_TRY(cis_graph_touched(&graph, t.view[OURS], bases.fork, &t.mine, err));
+    }
+    t.edit.always = true;
+    CIS_TRY(finish(&t, how, "merge", note, out));
+    if (!how->dry_run) { /* gc would find it by itself, but maybe only after it went */
+        cis_graph_keep(h, t.view[THEIRS]);
+    }
+    return CIS_OK;
 }
 
 cis_code cis_history_undo(const struct cis_history *h, struct cis_view commit,
@@ -267,17 +170,18 @@ cis_code cis_history_undo(const struct cis_history *h, struct cis_view commit,
                           struct cis_error *err)
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
-    CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .err = err};
+    CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .branches = &branches, .err = err};
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
     CIS_TRY(cis_branches_load(h, &branches, err));
     if (commit.epoch == 0) {
         return cis_fail(err, CIS_E_NOTFOUND, "there is nothing before it");
     }
     t.view[OURS] = t.edit.base;
-    t.view[BASE] = commit;
     t.view[THEIRS] =
         cis_branches_owner(&branches, (struct cis_view){commit.branch, commit.epoch - 1});
-    return finish(&t, &branches, how, "undo", how->note != NULL ? how->note : "undo", out);
+    t.nbases = 1;
+    CIS_TRY(pin_base(&t, commit, &t.base[0]));
+    return finish(&t, how, "undo", how->note != NULL ? how->note : "undo", out);
 }
 
 cis_code cis_history_rollback(const struct cis_history *h, struct cis_str ref, struct cis_view to,

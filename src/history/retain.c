@@ -99,42 +99,30 @@ struct holding {
     struct cis_error *err;
 };
 
-static bool hold_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
+/* A fork that was there when the windows were looked at counts by what is alive of it. */
+static bool take_hold(void *self, const struct cis_fs_hold *found)
 {
     struct holding *x = self;
-    x->code = hold(x->r, snapshot->view, x->err);
-    return x->code == CIS_OK;
-}
-
-static bool hold_pin(void *self, const struct cis_fs_pin *pin)
-{
-    struct holding *x = self;
-    if (pin->until_ms >= x->r->now_ms) {
-        x->code = hold(x->r, pin->view, x->err);
+    if (found->by != CIS_FS_BY_FORK || find(x->r, found->fork) == NULL) {
+        x->code = hold(x->r, found->view, x->err);
     }
     return x->code == CIS_OK;
 }
 
 cis_code cis_retain_held(const struct cis_history *h, struct retain *r, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_branches_done) struct cis_branches now = {0};
     struct holding x = {.r = r, .err = err};
-    CIS_TRY(
-        h->store->fs->snapshots(h->store, h->tenant, CIS_STR(""), hold_snapshot, &x, h->stop, err));
+    /* All of one moment: what hands a state on from one holder to the next is never between two
+     * looks. */
+    CIS_TRY(h->store->fs->holds(h->store, h->tenant, take_hold, &x, h->stop, err));
     CIS_TRY(x.code);
-    CIS_TRY(h->store->fs->pins(h->store, h->tenant, hold_pin, &x, h->stop, err));
-    CIS_TRY(x.code);
-    CIS_TRY(cis_branches_load(h, &now, err)); /* forks made since the windows were looked at, too */
-    for (size_t i = 0; i < now.n; i++) {
-        const struct cis_branch *b = &now.at[i];
-        struct kept *k = find(r, b->id);
-        if (b->parent == 0) { /* the empty tree that everything began with (store/fs.h) */
-            CIS_TRY(hold(r, (struct cis_view){b->id, 0}, err));
+    for (size_t i = 0; i < r->n; i++) {
+        const struct kept *k = &r->at[i];
+        if (k->branch.parent == 0) { /* the empty tree that everything began with (store/fs.h) */
+            CIS_TRY(hold(r, (struct cis_view){k->branch.id, 0}, err));
         }
-        if (k == NULL) {
-            CIS_TRY(hold(r, (struct cis_view){b->parent, b->fork_epoch}, err));
-        } else if (k->live) {
-            CIS_TRY(hold(r, (struct cis_view){b->id, k->from}, err));
+        if (k->live) {
+            CIS_TRY(hold(r, (struct cis_view){k->branch.id, k->from}, err));
         }
     }
     for (size_t i = 0; i < r->n; i++) {

@@ -77,6 +77,15 @@ cis_code cis_history_row_read(const struct cis_history *h, struct cis_view view,
     return h->store->fs->inodes(h->store, h->tenant, view, &ino, 1, take_one, out, h->stop, err);
 }
 
+bool cis_history_row_same(const struct cis_branches *branches, struct cis_view x,
+                          const struct cis_fs_inode *a, struct cis_view y,
+                          const struct cis_fs_inode *b)
+{
+    struct cis_view p = {x.branch, a->epoch}, q = {y.branch, b->epoch};
+    return a->ino == b->ino && a->epoch == b->epoch &&
+           cis_branches_owner(branches, p).branch == cis_branches_owner(branches, q).branch;
+}
+
 void cis_extents_done(struct extents *v)
 {
     cis_free(v->at);
@@ -127,6 +136,17 @@ bool cis_extents_same(const struct extents *a, const struct extents *b)
         i++;
         k++;
     }
+}
+
+cis_code cis_history_content_same(const struct cis_history *h, struct cis_view x, uint64_t a,
+                                  struct cis_view y, uint64_t b, bool *out, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_extents_done) struct extents p = {0};
+    CIS_CLEANUP(cis_extents_done) struct extents q = {0};
+    CIS_TRY(cis_extents_read(h, x, a, &p, err));
+    CIS_TRY(cis_extents_read(h, y, b, &q, err));
+    *out = cis_extents_same(&p, &q);
+    return CIS_OK;
 }
 
 #define READS 16u

@@ -3,6 +3,7 @@
  * be. Then tables are read in pages, in key order, and rows deleted in small batches: extents
  * first, so that a file's tombstone is the last of it; older rows of a key before younger ones, so
  * that being stopped between two batches never lets a removed name show through. */
+#include "history/graph.h"
 #include "history/retain.h"
 
 #include <stdio.h>
@@ -21,7 +22,7 @@ struct tombs {
 
 struct doomed {
     struct cis_fs_key key;
-    bool absence; /* goes only if no ancestor shows the key */
+    bool absence; /* goes though views show it: only if nothing older is left for it to hide */
 };
 
 /* One table of one branch. The row in hand waits for the next one, which says whether it was
@@ -30,6 +31,7 @@ struct pass {
     const struct cis_history *h;
     const struct kept *kept;
     const struct tombs *tombs;
+    const struct numbers *back; /* files whose tombstones end nothing */
     enum cis_fs_table table;
     bool has_row, is_absence, older_stays;
     struct cis_fs_key row;
@@ -41,6 +43,7 @@ struct pass {
     struct arena arena;
     uint32_t seen;
     uint64_t kept_rows, removed;
+    bool late; /* something is held that was not when this began: absences stay as they hide */
     cis_code code;
     struct cis_error *err;
 };
@@ -60,13 +63,15 @@ static uint64_t tomb_after(const struct tombs *tombs, uint64_t ino, uint64_t epo
     return low < tombs->n && tombs->at[low].ino == ino ? tombs->at[low].epoch : UINT64_MAX;
 }
 
-static cis_code doom(struct pass *p, bool absence)
+/* end: views from there on do not show it. */
+static cis_code doom(struct pass *p, bool absence, uint64_t end)
 {
     struct doomed *d = vec_add(&p->doomed);
     if (d == NULL) {
         return cis_history_nomem(p->err);
     }
     *d = (struct doomed){.key = p->row, .absence = absence};
+    d->key.until = end;
     return cis_arena_str(&p->arena, p->row.name, &d->key.name, p->err);
 }
 
@@ -78,15 +83,15 @@ static cis_code judge(struct pass *p, uint64_t next)
     }
     p->has_row = false;
     uint64_t end = next;
-    if (p->table == CIS_FS_EXTENTS) {
+    if (p->table == CIS_FS_EXTENTS && !cis_numbers_has(p->back, p->row.ino)) {
         uint64_t tomb = tomb_after(p->tombs, p->row.ino, p->row.epoch);
         end = tomb < end ? tomb : end;
     }
     if (!cis_retain_shows(p->kept, p->row.epoch, end)) {
-        return doom(p, false);
+        return doom(p, false, end);
     }
     if (p->is_absence && !p->older_stays) {
-        return doom(p, p->kept->branch.parent != 0);
+        return doom(p, true, 0);
     }
     p->older_stays = true;
     p->kept_rows++;
@@ -164,26 +169,39 @@ static cis_code ancestor_shows(const struct pass *p, const struct cis_fs_key *ke
     return CIS_OK;
 }
 
+/* Rows that are held after all stay, and those beside them: the next gc knows better. */
+static cis_code remove_rows(struct pass *p, const struct cis_fs_key *keys, size_t n, bool dry_run)
+{
+    struct cis_error why = {0};
+    cis_code code = dry_run ? CIS_OK
+                            : p->h->store->fs->squash(p->h->store, p->h->tenant, p->kept->branch.id,
+                                                      0, keys, n, p->h->stop, &why);
+    if (code == CIS_E_CONFLICT) {
+        p->late = true;
+        p->kept_rows += n;
+        return CIS_OK;
+    }
+    p->removed += code == CIS_OK ? n : 0;
+    return code == CIS_OK ? CIS_OK : cis_fail(p->err, code, "%s", why.msg);
+}
+
 static cis_code flush(struct pass *p, bool dry_run)
 {
     struct cis_fs_key keys[BATCH];
     size_t n = 0;
     for (size_t i = 0; i < p->doomed.n; i++) {
-        bool shows = false;
-        if (p->doomed.at[i].absence) {
-            CIS_TRY(ancestor_shows(p, &p->doomed.at[i].key, &shows));
+        const struct doomed *d = &p->doomed.at[i];
+        bool shows = d->absence && p->late;
+        if (d->absence && !shows && p->kept->branch.parent != 0) {
+            CIS_TRY(ancestor_shows(p, &d->key, &shows));
         }
         if (shows) {
             p->kept_rows++;
         } else {
-            keys[n++] = p->doomed.at[i].key;
+            keys[n++] = d->key;
         }
         if (n == BATCH || (n != 0 && i + 1 == p->doomed.n)) {
-            if (!dry_run) {
-                CIS_TRY(p->h->store->fs->squash(p->h->store, p->h->tenant, p->kept->branch.id, 0,
-                                                keys, n, p->h->stop, p->err));
-            }
-            p->removed += n;
+            CIS_TRY(remove_rows(p, keys, n, dry_run));
             n = 0;
         }
     }
@@ -215,69 +233,115 @@ static cis_code run_pass(struct pass *p, uint32_t batch, bool dry_run)
     return CIS_OK;
 }
 
-/* ---- tombstones of a branch: extents end there ---- */
-struct tomb_scan {
-    struct tombs *out;
+/* ---- tombstones of all branches: extents end there ---- */
+/* Unless the file came back, in the branch or in one that was forked from it: what it had before
+ * its tombstone may be named no second time. */
+struct graves {
+    const struct cis_history *h;
+    const struct retain *r;
+    struct tombs *of; /* by branch, in the order of r */
+    struct numbers back;
+    size_t branch; /* being read */
     struct cis_fs_key last;
+    bool last_gone;
     uint32_t seen;
-    bool full;
+    cis_code code;
+    struct cis_error *err;
 };
+
+static void graves_done(struct graves *g)
+{
+    for (size_t i = 0; g->of != NULL && i < g->r->n; i++) {
+        cis_free(g->of[i].at);
+    }
+    cis_free(g->of);
+    cis_numbers_done(&g->back);
+}
+
+/* Had one of the states that the branch began with a tombstone of it? */
+static bool gone_above(const struct graves *g, uint64_t ino)
+{
+    const struct cis_branch *b = &g->r->at[g->branch].branch;
+    for (uint64_t upto = UINT64_MAX; b->parent != 0 && b->parent < b->id;) {
+        const struct cis_branch *parent = cis_branches_find(&g->r->branches, b->parent);
+        if (parent == NULL) {
+            break;
+        }
+        upto = b->fork_epoch < upto ? b->fork_epoch : upto;
+        if (tomb_after(&g->of[parent - g->r->branches.at], ino, 0) <= upto) {
+            return true;
+        }
+        b = parent;
+    }
+    return false;
+}
 
 static bool take_tomb(void *self, const struct cis_fs_key *key, const struct cis_fs_dirent *dirent,
                       const struct cis_fs_inode *inode, const struct cis_fs_extent *extent)
 {
-    struct tomb_scan *s = self;
+    struct graves *g = self;
+    bool again = g->last.ino == key->ino;
     (void)dirent;
     (void)extent;
-    s->seen++;
-    s->last = *key;
-    s->last.name = (struct cis_str){NULL, 0};
+    g->seen++;
     if (inode->gone) {
-        struct tomb *t = vec_add(s->out);
-        s->full = t == NULL;
+        struct tomb *t = vec_add(&g->of[g->branch]);
+        g->code = t != NULL ? CIS_OK : cis_history_nomem(g->err);
         if (t != NULL) {
             *t = (struct tomb){key->ino, key->epoch};
         }
+    } else if (again ? g->last_gone : gone_above(g, key->ino)) {
+        g->code = cis_numbers_add(&g->back, key->ino, g->err);
     }
-    return !s->full;
+    g->last = *key;
+    g->last.name = (struct cis_str){NULL, 0};
+    g->last_gone = inode->gone;
+    return g->code == CIS_OK;
 }
 
 #define PAGE 4096u
 
-static cis_code read_tombs(const struct cis_history *h, uint64_t branch, struct tombs *out,
-                           struct cis_error *err)
+static cis_code read_graves(struct graves *g)
 {
-    struct tomb_scan s = {.out = out};
-    bool first = true;
-    do {
-        s.seen = 0;
-        CIS_TRY(h->store->fs->scan(h->store, h->tenant, CIS_FS_INODES, branch,
-                                   first ? NULL : &s.last, PAGE, take_tomb, &s, h->stop, err));
-        if (s.full) {
-            return cis_history_nomem(err);
-        }
-        first = false;
-    } while (s.seen == PAGE);
+    g->of = cis_calloc(g->r->n + 1, sizeof *g->of);
+    if (g->of == NULL) {
+        return cis_history_nomem(g->err);
+    }
+    for (g->branch = 0; g->branch < g->r->n; g->branch++) { /* forks after what they come from */
+        bool first = true;
+        g->last = (struct cis_fs_key){.ino = 0};
+        do {
+            g->seen = 0;
+            CIS_TRY(g->h->store->fs->scan(g->h->store, g->h->tenant, CIS_FS_INODES,
+                                          g->r->at[g->branch].branch.id, first ? NULL : &g->last,
+                                          PAGE, take_tomb, g, g->h->stop, g->err));
+            CIS_TRY(g->code);
+            first = false;
+        } while (g->seen == PAGE);
+    }
+    cis_numbers_sort(&g->back);
     return CIS_OK;
 }
 
-static cis_code squash_branch(const struct cis_history *h, const struct kept *kept,
-                              const struct cis_retention *keep, struct cis_gc_counts *out,
-                              struct cis_error *err)
+static cis_code squash_branch(const struct graves *g, size_t branch,
+                              const struct cis_retention *keep, struct cis_gc_counts *out)
 {
     static const enum cis_fs_table order[] = {CIS_FS_EXTENTS, CIS_FS_DIRENTS, CIS_FS_INODES};
-    struct tombs tombs = {0};
     uint32_t batch = keep->batch != 0 && keep->batch < BATCH ? keep->batch : BATCH;
-    cis_code code = read_tombs(h, kept->branch.id, &tombs, err);
+    cis_code code = CIS_OK;
     for (int i = 0; i < 3 && code == CIS_OK; i++) {
-        struct pass p = {.h = h, .kept = kept, .tombs = &tombs, .table = order[i], .err = err};
+        struct pass p = {.h = g->h,
+                         .kept = &g->r->at[branch],
+                         .tombs = &g->of[branch],
+                         .back = &g->back,
+                         .table = order[i],
+                         .err = g->err};
         code = run_pass(&p, batch, keep->dry_run);
         out->rows += p.removed;
         out->rows_kept += p.kept_rows;
         cis_free(p.doomed.at);
         cis_arena_done(&p.arena);
     }
-    cis_free(tombs.at);
     return code;
 }
 
@@ -336,36 +400,44 @@ static cis_code expire_conflicts(const struct cis_history *h, const struct cis_r
     return code;
 }
 
+/* Nobody's any more: its rows, or all of it. What was held after all stays. */
+static cis_code remove_branch(const struct graves *g, size_t branch, const struct numbers *needed,
+                              const struct cis_retention *keep, struct cis_gc_counts *out)
+{
+    const struct cis_history *h = g->h;
+    uint64_t id = g->r->at[branch].branch.id;
+    struct cis_error why = {0};
+    cis_code code = CIS_E_CONFLICT; /* its log says what others descend from (graph.h) */
+    if (!cis_numbers_has(needed, id)) {
+        code = keep->dry_run ? CIS_OK
+                             : h->store->fs->branch_remove(h->store, h->tenant, id, h->stop, &why);
+    }
+    out->branches += code == CIS_OK ? 1 : 0;
+    if (code == CIS_OK || code == CIS_E_NOTFOUND) {
+        return CIS_OK;
+    }
+    return code == CIS_E_CONFLICT ? squash_branch(g, branch, keep, out)
+                                  : cis_fail(g->err, code, "%s", why.msg);
+}
+
 cis_code cis_history_squash(const struct cis_history *h, const struct cis_retention *keep,
                             struct cis_gc_counts *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_retain_done) struct retain r = {0};
+    CIS_CLEANUP(graves_done) struct graves g = {.h = h, .r = &r, .err = err};
+    CIS_CLEANUP(cis_numbers_done) struct numbers needed = {0};
     CIS_TRY(expire_conflicts(h, keep, err));
+    CIS_TRY(cis_graph_hold(h, keep->dry_run, &needed, err));
     CIS_TRY(cis_retain_windows(h, keep, &r, err));
     if (!keep->dry_run) {
         CIS_TRY(set_floors(h, &r, err));
     }
     CIS_TRY(cis_retain_held(h, &r, err));
+    CIS_TRY(read_graves(&g));
     for (size_t i = r.n; i-- > 0;) { /* forks before what they were forked from */
         const struct kept *k = &r.at[i];
-        if (!k->live && k->held.n == 0) {
-            struct cis_error why = {0};
-            cis_code code =
-                keep->dry_run
-                    ? CIS_OK
-                    : h->store->fs->branch_remove(h->store, h->tenant, k->branch.id, h->stop, &why);
-            if (code == CIS_OK) {
-                out->branches++;
-                continue;
-            }
-            if (code != CIS_E_CONFLICT && code != CIS_E_NOTFOUND) {
-                return cis_fail(err, code, "%s", why.msg);
-            }
-            if (code == CIS_E_NOTFOUND) {
-                continue;
-            }
-        }
-        CIS_TRY(squash_branch(h, k, keep, out, err));
+        CIS_TRY(k->live || k->held.n != 0 ? squash_branch(&g, i, keep, out)
+                                          : remove_branch(&g, i, &needed, keep, out));
     }
     return CIS_OK;
 }

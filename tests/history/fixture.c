@@ -74,6 +74,12 @@ int fx_teardown(void **state)
 }
 
 static __thread struct cis_history_pin pinned;
+static __thread int64_t fixed;
+
+void fx_at(int64_t second)
+{
+    fixed = second;
+}
 
 static void begin(struct fx *fx, struct edit *e, const char *ref)
 {
@@ -88,6 +94,9 @@ static void begin(struct fx *fx, struct edit *e, const char *ref)
         assert_ok(cis_edit_open(e, &fx->h, cis_str_of(ref), err));
     }
     e->now.ns = 1 + atomic_fetch_add(&ticks, 1) % 999999998u;
+    if (fixed != 0) {
+        e->now = (struct cis_fs_time){fixed, 0};
+    }
 }
 
 static void end(struct edit *e, const char *note)

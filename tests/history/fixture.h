@@ -40,6 +40,8 @@ void fx_snapshot(struct fx *fx, struct cis_view view, const char *name);
 char *fx_dump(const struct cis_history *h, struct cis_view view);
 /* The same with rows' times and numbers: equal only for the very same rows. */
 char *fx_dump_exact(const struct cis_history *h, struct cis_view view);
+/* Edits of this thread happen at this second exactly; 0: at growing times, as usual. */
+void fx_at(int64_t second);
 uint64_t fx_ino(struct fx *fx, const char *ref, const char *path);
 /* fsck finds nothing. */
 void fx_whole(struct fx *fx);

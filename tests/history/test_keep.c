@@ -279,6 +279,54 @@ static void the_forks_of_old_conflicts_go(void **state)
         fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
 }
 
+/* ---- what was removed and came back ---- */
+static void bring_back(struct fx *fx, const char *ref, struct cis_view had, uint64_t ino,
+                       const char *name)
+{
+    struct edit e;
+    struct cis_history_done done;
+    struct rows rows = {0};
+    struct numbers one = {.at = &ino, .n = 1};
+    assert_ok(cis_edit_open(&e, &fx->h, cis_str_of(ref), err));
+    assert_ok(cis_rows_read(&fx->h, had, &one, &rows, err));
+    assert_ok(cis_edit_put(&e, &rows.at[0], err));
+    assert_ok(cis_edit_name(&e, CIS_FS_ROOT, cis_str_of(name), 0, 0, ino, rows.at[0].mode, err));
+    assert_ok(cis_edit_commit(&e, "undo", "as the first version did", &done, err));
+    cis_edit_done(&e);
+    cis_rows_done(&rows);
+}
+
+static void content_of_a_file_that_came_back_outlives_gc(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    struct cis_history_commit on_main = {.ref = CIS_STR("main"), .note = "undo"};
+    struct cis_history_commit on_side = {.ref = CIS_STR("side"), .note = "undo"};
+    big(fx, "main", "a", 1);
+    big(fx, "main", "b", 2);
+    char *before = fx_dump(&fx->h, fx_head(fx, "main"));
+    uint64_t b = fx_ino(fx, "main", "b");
+    struct cis_view had = fx_head(fx, "main");
+    fx_remove(fx, "main", "a");
+    struct cis_view removed = fx_head(fx, "main");
+    fx_remove(fx, "main", "b");
+    fx_fork(fx, fx_head(fx, "main"), "side"); /* it comes back there, of what main had */
+    assert_ok(cis_history_undo(&fx->h, removed, &on_main, &done, err));
+    assert_ok(cis_history_undo(&fx->h, removed, &on_side, &done, err));
+    bring_back(fx, "main", had, b, "b"); /* rows without extents of their own */
+    bring_back(fx, "side", had, b, "b");
+    gc(fx, 0);
+    gc(fx, 0);
+    const char *refs[] = {"main", "side"};
+    for (int i = 0; i < 2; i++) {
+        char *after = fx_dump(&fx->h, fx_head(fx, refs[i]));
+        assert_string_equal(before, after);
+        free(after);
+    }
+    fx_whole(fx);
+    free(before);
+}
+
 /* ---- everything at once ---- */
 #define WRITERS 16
 #define READERS 16
@@ -622,6 +670,7 @@ static int run(void)
         TEST(a_dropped_branch_goes_and_what_was_forked_from_it_stays),
         TEST(a_branch_that_was_just_dropped_stays_for_its_readers),
         TEST(the_forks_of_old_conflicts_go),
+        TEST(content_of_a_file_that_came_back_outlives_gc),
         TEST(sixteen_writers_and_readers_never_notice_gc),
         TEST(a_thousand_forks_of_a_big_tree_are_one_short_command),
         TEST(fsck_finds_a_name_without_a_file),

@@ -1,6 +1,7 @@
 /* The merge matrix: what each side did to the same name or file, and what comes of it. */
 #include "fixture.h"
 
+#include <unistd.h>
 #include "history/maintain.h"
 
 static bool note_conflict(void *self, const struct cis_conflict *c)
@@ -93,6 +94,15 @@ static void big_change(struct fx *fx, const char *ref)
     free(text);
 }
 
+static void drop_empty(struct fx *fx, const char *ref)
+{
+    fx_remove(fx, ref, "e");
+}
+static void rename_empty(struct fx *fx, const char *ref)
+{
+    fx_rename(fx, ref, "e", "renamed");
+}
+
 struct cell {
     void (*theirs)(struct fx *fx, const char *ref), (*ours)(struct fx *fx, const char *ref);
     const char *conflicts; /* NULL: it merges */
@@ -123,6 +133,10 @@ static const struct cell cells[] = {
     {change, rename_dir, NULL, "moved/f 100644 1 6 "},
     {add, rename_dir, NULL, "moved/new-theirs 100644 1 6 "},
     {rename_dir, drop_all, "moved: named anew there, removed here\n", NULL},
+    {drop_all, rename_dir, "removed there, ", NULL},
+    {drop_empty, rename_empty, "renamed: removed there, renamed here\n", NULL},
+    {drop, rename_file, "d/renamed: removed there, renamed here\n", NULL},
+    {drop, add_link, "d/f: removed there, renamed here\n", NULL},
     {add, add, NULL, "d/new-theirs 100644 1 6 "},
     {add_alike, add_alike, "d/new: added on both sides\n", NULL},
     {add_link, nothing, NULL, "d/second 100644 2 3 "},
@@ -281,6 +295,369 @@ static void a_dry_run_finds_conflicts_and_changes_nothing(void **state)
                  cis_history_merge(&fx->h, fx_head(fx, "side"), &how, &done, err));
 }
 
+/* ---- trees stay whole ---- */
+static cis_code undo(struct fx *fx, struct cis_view commit, struct cis_history_done *done,
+                     struct cis_error *err)
+{
+    struct cis_history_commit how = {.ref = CIS_STR("main"), .note = "undo"};
+    return cis_history_undo(&fx->h, commit, &how, done, err);
+}
+
+static void undo_of_a_directory_that_was_renamed_since_is_a_conflict(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    fx_mkdir(fx, "main", "d");
+    struct cis_view made = fx_head(fx, "main");
+    fx_rename(fx, "main", "d", "e");
+    assert_fails(CIS_E_CONFLICT, "e: removed there, renamed here", undo(fx, made, &done, err));
+    fx_whole(fx);
+    assert_int_not_equal(fx_ino(fx, "main", "e"), 0);
+    assert_ok(undo(fx, fx_head(fx, "main"), &done, err)); /* the rename first, then it goes */
+    assert_ok(undo(fx, made, &done, err));
+    fx_whole(fx);
+}
+
+static void undo_of_a_file_that_was_renamed_or_linked_since_is_a_conflict(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    fx_text(fx, "main", "a", "1");
+    struct cis_view made = fx_head(fx, "main");
+    fx_link(fx, "main", "a", "b");
+    assert_fails(CIS_E_CONFLICT, "removed there, renamed here", undo(fx, made, &done, err));
+    fx_remove(fx, "main", "a");
+    assert_fails(CIS_E_CONFLICT, "removed there, renamed here", undo(fx, made, &done, err));
+    fx_whole(fx);
+}
+
+/* A fault of ours further up must not reach the store. */
+static void an_edit_that_would_break_the_tree_is_refused(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    struct edit_file *file;
+    fx_text(fx, "main", "d/f", "1");
+    uint64_t dir = fx_ino(fx, "main", "d"), ino = fx_ino(fx, "main", "d/f");
+    struct cis_view before = fx_head(fx, "main");
+    for (int kind = 0; kind < 6; kind++) {
+        struct edit e;
+        assert_ok(cis_edit_open(&e, &fx->h, CIS_STR("main"), err));
+        struct cis_str f = CIS_STR("f"), d = CIS_STR("d"), x = CIS_STR("x");
+        if (kind == 0) { /* a directory goes, its file stays */
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, d, dir, 0040000, 0, 0, err));
+        } else if (kind == 1) { /* it goes and keeps its name */
+            assert_ok(cis_edit_name(&e, dir, f, ino, 0100000, 0, 0, err));
+            assert_ok(cis_edit_file(&e, dir, &file, err));
+            file->gone = true;
+        } else if (kind == 2) { /* a second name for it */
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, 0, 0, dir, 0040000, err));
+        } else if (kind == 3) { /* a name for nothing */
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, 0, 0, ino + 1000, 0100000, err));
+        } else if (kind == 4) { /* below itself */
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, d, dir, 0040000, 0, 0, err));
+            assert_ok(cis_edit_name(&e, dir, x, 0, 0, dir, 0040000, err));
+        } else { /* of another type than the file */
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, 0, 0, ino, 0120000, err));
+        }
+        assert_fails(CIS_E_DAMAGED, "nothing was changed",
+                     cis_edit_commit(&e, "fs", "broken", &done, err));
+        cis_edit_done(&e);
+        assert_int_equal(fx_head(fx, "main").epoch, before.epoch);
+    }
+    fx_whole(fx);
+}
+
+static void two_commits_that_bring_one_file_back_are_a_conflict(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    fx_text(fx, "main", "a", "1");
+    uint64_t ino = fx_ino(fx, "main", "a");
+    struct cis_view had = fx_head(fx, "main");
+    fx_remove(fx, "main", "a");
+    struct edit e[2];
+    for (int i = 0; i < 2; i++) { /* both look before either commits, and give it other names */
+        struct numbers one = {.at = &ino, .n = 1};
+        struct rows rows = {0};
+        assert_ok(cis_edit_open(&e[i], &fx->h, CIS_STR("main"), err));
+        assert_ok(cis_rows_read(&fx->h, had, &one, &rows, err));
+        assert_ok(cis_edit_put(&e[i], &rows.at[0], err));
+        assert_ok(cis_edit_name(&e[i], CIS_FS_ROOT, cis_str_of(i == 0 ? "x" : "y"), 0, 0, ino,
+                                0100000, err));
+        cis_rows_done(&rows);
+    }
+    assert_ok(cis_edit_commit(&e[0], "merge", "first", &done, err));
+    assert_fails(CIS_E_CONFLICT, "another run changed",
+                 cis_edit_commit(&e[1], "merge", "second", &done, err));
+    cis_edit_done(&e[0]);
+    cis_edit_done(&e[1]);
+    fx_whole(fx);
+}
+
+/* ---- what is the same ---- */
+static void big_text(struct fx *fx, const char *ref, const char *path, char c)
+{
+    char *text = malloc(100000);
+    memset(text, c, 100000);
+    fx_write(fx, ref, path, text, 100000);
+    free(text);
+}
+
+static bool count_change(void *self, const struct cis_change *change)
+{
+    *(int *)self += change->content ? 1 : 100;
+    return true;
+}
+
+static void files_of_one_size_time_and_epoch_are_compared_by_their_content(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    struct cis_history_commit how = {.ref = CIS_STR("main"), .note = "merge"};
+    int changes = 0;
+    fx_at(1000000);
+    big_text(fx, "main", "f", 'a');
+    fx_text(fx, "main", "small", "a");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    big_text(fx, "main", "f", 'm');
+    fx_text(fx, "main", "small", "m");
+    big_text(fx, "side", "f", 's');
+    fx_text(fx, "side", "small", "s");
+    assert_int_equal(fx_head(fx, "main").epoch, fx_head(fx, "side").epoch);
+    assert_ok(cis_history_diff(&fx->h, fx_head(fx, "main"), fx_head(fx, "side"), count_change,
+                               &changes, err));
+    assert_int_equal(changes, 2);
+    assert_fails(CIS_E_CONFLICT, "changed on both sides, and 1 more",
+                 cis_history_merge(&fx->h, fx_head(fx, "side"), &how, &done, err));
+    fx_fork(fx, (struct cis_view){1, 2}, "only");
+    big_text(fx, "only", "f", 'o'); /* as main: of one size, time and epoch with side's */
+    struct cis_history_commit only = {.ref = CIS_STR("only"), .note = "merge"};
+    assert_fails(CIS_E_CONFLICT, "f: changed on both sides",
+                 cis_history_merge(&fx->h, fx_head(fx, "side"), &only, &done, err));
+    fx_at(0);
+}
+
+/* ---- bases ---- */
+static cis_code merge_into(struct fx *fx, const char *ref, struct cis_view theirs,
+                           struct cis_error *err)
+{
+    struct cis_history_done done;
+    struct cis_history_commit how = {.ref = cis_str_of(ref), .note = "merge"};
+    return cis_history_merge(&fx->h, theirs, &how, &done, err);
+}
+
+static void collect(struct fx *fx)
+{
+    struct cis_retention keep = {.runs = 0, .grace_ms = 1};
+    struct cis_gc_counts out;
+    usleep(3000);
+    assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
+}
+
+static void what_was_removed_stays_so_when_an_older_state_is_merged(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, "side", "secret", "1");
+    struct cis_view older = fx_head(fx, "side");
+    fx_text(fx, "side", "other", "1");
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    fx_remove(fx, "main", "secret");
+    struct cis_view before = fx_head(fx, "main");
+    assert_ok(merge_into(fx, "main", older, err));
+    assert_int_equal(fx_head(fx, "main").epoch, before.epoch);
+    fx_text(fx, "side", "more", "1");
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    assert_int_equal(fx_ino(fx, "main", "secret"), 0);
+    assert_int_not_equal(fx_ino(fx, "main", "more"), 0);
+}
+
+static void what_was_removed_stays_so_when_it_came_through_a_branch_that_is_gone(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "dev");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, "dev", "secret", "1");
+    fx_fork(fx, fx_head(fx, "dev"), "of-dev");
+    fx_text(fx, "of-dev", "also", "1");
+    assert_ok(merge_into(fx, "side", fx_head(fx, "of-dev"), err));
+    fx_text(fx, "side", "own", "1");
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    fx_remove(fx, "main", "secret");
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), NULL, err));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("of-dev"), NULL, err));
+    collect(fx);
+    collect(fx);
+    struct cis_branches branches = {0};
+    assert_ok(cis_branches_load(&fx->h, &branches, err));
+    assert_int_equal(branches.n, 2);
+    cis_branches_done(&branches);
+    fx_text(fx, "dev", "more", "1");
+    assert_ok(merge_into(fx, "main", fx_head(fx, "dev"), err));
+    assert_int_equal(fx_ino(fx, "main", "secret"), 0);
+    assert_int_not_equal(fx_ino(fx, "main", "more"), 0);
+    fx_whole(fx);
+}
+
+static void merges_that_overlap_bring_nothing_back(void **state)
+{
+    struct fx *fx = *state;
+    for (int first = 0; first < 2; first++) {
+        char a[8], b[8];
+        snprintf(a, sizeof a, "a%d", first);
+        snprintf(b, sizeof b, "b%d", first);
+        fx_text(fx, "main", "f", first == 0 ? "0" : "1");
+        fx_fork(fx, fx_head(fx, "main"), a);
+        fx_fork(fx, fx_head(fx, "main"), b);
+        fx_text(fx, a, "secret", "1");
+        fx_text(fx, b, "own", "1");
+        struct cis_view a1 = fx_head(fx, a), b1 = fx_head(fx, b);
+        assert_ok(merge_into(fx, first == 0 ? a : b, first == 0 ? b1 : a1, err));
+        assert_ok(merge_into(fx, first == 0 ? b : a, first == 0 ? a1 : b1, err));
+        fx_remove(fx, a, "secret");
+        fx_text(fx, b, "own", "2");
+        collect(fx);
+        assert_ok(merge_into(fx, a, fx_head(fx, b), err));
+        assert_int_equal(fx_ino(fx, a, "secret"), 0);
+        assert_ok(merge_into(fx, b, fx_head(fx, a), err));
+        assert_int_equal(fx_ino(fx, b, "secret"), 0);
+        char *x = fx_dump(&fx->h, fx_head(fx, a)), *y = fx_dump(&fx->h, fx_head(fx, b));
+        assert_string_equal(x, y);
+        free(x);
+        free(y);
+    }
+    fx_whole(fx);
+}
+
+static void a_merge_that_changes_nothing_is_remembered(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_fork(fx, fx_head(fx, "main"), "third");
+    fx_text(fx, "third", "secret", "1");
+    assert_ok(merge_into(fx, "main", fx_head(fx, "third"), err));
+    assert_ok(merge_into(fx, "side", fx_head(fx, "third"), err));
+    struct cis_view before = fx_head(fx, "main");
+    char *x = fx_dump(&fx->h, before);
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    char *y = fx_dump(&fx->h, fx_head(fx, "main"));
+    assert_string_equal(x, y);
+    assert_int_equal(fx_head(fx, "main").epoch, before.epoch + 1);
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    assert_int_equal(fx_head(fx, "main").epoch, before.epoch + 1);
+    fx_whole(fx);
+    free(x);
+    free(y);
+}
+
+static void merges_go_on_from_the_last_time_after_gc(void **state)
+{
+    struct fx *fx = *state;
+    char name[16];
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, "side", "secret", "1");
+    big_text(fx, "side", "big", '1');
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    fx_remove(fx, "main", "secret");
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        fx_text(fx, "side", name, "1");
+        fx_text(fx, "main", "f", name);
+        collect(fx);
+    }
+    big_text(fx, "side", "big", '2');
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    assert_int_equal(fx_ino(fx, "main", "secret"), 0);
+    assert_int_not_equal(fx_ino(fx, "main", "n5"), 0);
+    fx_whole(fx);
+}
+
+static bool take_lasting(void *self, const struct cis_fs_pin *pin)
+{
+    return pin->until_ms != INT64_MAX || cis_numbers_add(self, pin->id, NULL) == CIS_OK;
+}
+
+static void a_merge_whose_base_went_goes_from_the_fork_and_is_careful(void **state)
+{
+    struct fx *fx = *state;
+    struct numbers pins = {0};
+    fx_text(fx, "main", "f", "0");
+    fx_text(fx, "main", "turned", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, "side", "secret", "1");
+    fx_text(fx, "side", "turned", "1");
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    fx_text(fx, "side", "later", "1");
+    fx_text(fx, "main", "own", "1");
+    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
+    assert_int_equal(pins.n, 1);
+    for (int i = 0; i < 2; i++) { /* as a program did that did not know of them */
+        uint64_t id;
+        assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, fx_head(fx, "side").branch,
+                                        fx_head(fx, "side").epoch, NULL, 0, NULL, err));
+        if (i == 0) {
+            assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, fx_head(fx, "side"), pins.at[0],
+                                         0, &id, NULL, err));
+        }
+    }
+    collect(fx);
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err)); /* only what side did since */
+    assert_int_not_equal(fx_ino(fx, "main", "later"), 0);
+    cis_numbers_done(&pins);
+    fx_whole(fx);
+}
+
+static void what_both_touched_since_a_base_that_is_too_old_is_a_conflict(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, "side", "secret", "1");
+    struct cis_view merged = fx_head(fx, "side");
+    assert_ok(merge_into(fx, "main", merged, err));
+    fx_text(fx, "side", "later", "1");
+    struct numbers pins = {0};
+    uint64_t id;
+    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
+    assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, merged, pins.at[0], 0, &id, NULL, err));
+    assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, merged.branch, merged.epoch + 1, NULL,
+                                    0, NULL, err));
+    fx_remove(fx, "main", "secret");
+    assert_fails(CIS_E_CONFLICT, "secret", merge_into(fx, "main", fx_head(fx, "side"), err));
+    cis_numbers_done(&pins);
+    fx_whole(fx);
+}
+
+static void a_merge_of_very_many_branches_is_remembered_to_the_end(void **state)
+{
+    struct fx *fx = *state;
+    char name[24];
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "all");
+    for (int i = 0; i < 120; i++) {
+        snprintf(name, sizeof name, "agent-%d", i);
+        fx_fork(fx, fx_head(fx, "main"), name);
+        fx_text(fx, name, name, "1");
+        assert_ok(merge_into(fx, "all", fx_head(fx, name), err));
+    }
+    assert_ok(merge_into(fx, "main", fx_head(fx, "all"), err));
+    fx_remove(fx, "main", "agent-0");
+    fx_remove(fx, "main", "agent-119");
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("all"), NULL, err));
+    collect(fx);
+    struct cis_view before = fx_head(fx, "main");
+    for (int i = 0; i < 120; i++) {
+        snprintf(name, sizeof name, "agent-%d", i);
+        assert_ok(merge_into(fx, "main", fx_head(fx, name), err));
+        assert_int_equal(fx_head(fx, "main").epoch, before.epoch);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 static int run(void)
@@ -291,6 +668,19 @@ static int run(void)
         TEST(branches_that_merge_again_and_again_go_from_the_last_time),
         TEST(a_mounted_branch_takes_no_merge),
         TEST(a_dry_run_finds_conflicts_and_changes_nothing),
+        TEST(undo_of_a_directory_that_was_renamed_since_is_a_conflict),
+        TEST(undo_of_a_file_that_was_renamed_or_linked_since_is_a_conflict),
+        TEST(an_edit_that_would_break_the_tree_is_refused),
+        TEST(two_commits_that_bring_one_file_back_are_a_conflict),
+        TEST(files_of_one_size_time_and_epoch_are_compared_by_their_content),
+        TEST(what_was_removed_stays_so_when_an_older_state_is_merged),
+        TEST(what_was_removed_stays_so_when_it_came_through_a_branch_that_is_gone),
+        TEST(merges_that_overlap_bring_nothing_back),
+        TEST(a_merge_that_changes_nothing_is_remembered),
+        TEST(merges_go_on_from_the_last_time_after_gc),
+        TEST(a_merge_whose_base_went_goes_from_the_fork_and_is_careful),
+        TEST(what_both_touched_since_a_base_that_is_too_old_is_a_conflict),
+        TEST(a_merge_of_very_many_branches_is_remembered_to_the_end),
     };
     return cmocka_run_group_tests_name("merge", tests, NULL, NULL);
 }

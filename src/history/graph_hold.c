@@ -1,0 +1,176 @@
+/* What gc keeps for later merges: the bases that the branches have with each other, as pins that do
+ * not lapse. Without it a merge would have to go from where the branches parted. */
+#include "history/graph.h"
+
+#include <stdlib.h>
+
+struct held_pin {
+    uint64_t id;
+    struct cis_view view;
+};
+struct hold {
+    const struct cis_history *h;
+    struct {
+        struct held_pin *at;
+        size_t n, cap;
+    } pins; /* by view */
+    struct views wanted, heads;
+    bool full;
+    struct cis_error *err;
+};
+
+static void hold_done(struct hold *x)
+{
+    cis_free(x->pins.at);
+    cis_free(x->wanted.at);
+    cis_free(x->heads.at);
+}
+
+void cis_graph_keep(const struct cis_history *h, struct cis_view view)
+{
+    struct cis_error ignored;
+    uint64_t id;
+    (void)!h->store->fs->pin(h->store, h->tenant, view, 0, CIS_FS_PIN_LASTING, &id, h->stop,
+                             &ignored);
+}
+
+static bool take_pin(void *self, const struct cis_fs_pin *pin)
+{
+    struct hold *x = self;
+    if (pin->until_ms == INT64_MAX) {
+        struct held_pin *slot = vec_add(&x->pins);
+        x->full = slot == NULL;
+        if (slot != NULL) {
+            *slot = (struct held_pin){pin->id, pin->view};
+        }
+    }
+    return !x->full;
+}
+
+static bool take_head(void *self, const struct cis_fs_ref *ref)
+{
+    struct hold *x = self;
+    struct cis_view *slot = vec_add(&x->heads);
+    x->full = slot == NULL;
+    if (slot != NULL) {
+        *slot = ref->head;
+    }
+    return !x->full;
+}
+
+static int view_cmp(const void *a, const void *b)
+{
+    const struct cis_view *x = a, *y = b;
+    if (x->branch != y->branch) {
+        return x->branch < y->branch ? -1 : 1;
+    }
+    return x->epoch < y->epoch ? -1 : x->epoch > y->epoch;
+}
+
+static int pin_cmp(const void *a, const void *b)
+{
+    const struct held_pin *x = a, *y = b;
+    int order = view_cmp(&x->view, &y->view);
+    return order != 0 ? order : x->id < y->id ? -1 : x->id > y->id;
+}
+
+static cis_code want(struct hold *x, struct cis_view view)
+{
+    if (view.branch == 0 || view.epoch == 0) { /* the empty tree is always kept */
+        return CIS_OK;
+    }
+    struct cis_view *slot = vec_add(&x->wanted);
+    if (slot == NULL) {
+        return cis_history_nomem(x->err);
+    }
+    *slot = view;
+    return CIS_OK;
+}
+
+/* Where branches parted is held by the fork itself. */
+static cis_code want_bases(struct hold *x, struct graph *g)
+{
+    for (size_t i = 0; i < x->heads.n; i++) {
+        CIS_TRY(x->h->stop != NULL ? cis_stop_check(x->h->stop, "gc", x->err) : CIS_OK);
+        for (size_t k = i + 1; k < x->heads.n; k++) {
+            struct graph_bases bases;
+            CIS_TRY(cis_graph_bases(g, x->heads.at[i], x->heads.at[k], &bases, x->err));
+            bool parted = bases.n == 1 && view_cmp(&bases.at[0], &bases.fork) == 0;
+            for (size_t b = 0; b < bases.n && !parted; b++) {
+                CIS_TRY(want(x, bases.at[b]));
+            }
+            CIS_TRY(want(x, bases.root));
+        }
+    }
+    return CIS_OK;
+}
+
+/* Pins and views are sorted: each view gets one pin, pins of no view go. */
+static cis_code settle(struct hold *x)
+{
+    const struct cis_history *h = x->h;
+    size_t i = 0, k = 0;
+    while (i < x->wanted.n || k < x->pins.n) {
+        const struct cis_view *view = i < x->wanted.n ? &x->wanted.at[i] : NULL;
+        const struct held_pin *pin = k < x->pins.n ? &x->pins.at[k] : NULL;
+        int order = view == NULL ? 1 : pin == NULL ? -1 : view_cmp(view, &pin->view);
+        if (order > 0) {
+            uint64_t id;
+            CIS_TRY(h->store->fs->pin(h->store, h->tenant, pin->view, pin->id, 0, &id, h->stop,
+                                      x->err));
+            k++;
+            continue;
+        }
+        if (order < 0) {
+            cis_graph_keep(h, *view);
+        }
+        k += order == 0 ? 1 : 0;
+        while (i + 1 < x->wanted.n && view_cmp(view, &x->wanted.at[i + 1]) == 0) {
+            i++;
+        }
+        i++;
+    }
+    return CIS_OK;
+}
+
+static cis_code find_needed(struct graph *g, struct numbers *out, struct cis_error *err)
+{
+    for (size_t i = 0; i < g->branches->n; i++) {
+        CIS_TRY(cis_graph_read(g, i, err));
+        const struct graph_line *line = &g->lines[i];
+        for (size_t k = 0; k < line->merges.n; k++) {
+            if (line->merges.at[k].cut) {
+                CIS_TRY(cis_numbers_add(out, g->taken.at[line->merges.at[k].from].branch, err));
+            }
+        }
+    }
+    cis_numbers_sort(out);
+    return CIS_OK;
+}
+
+/* Pins are listed before branches: one that a merge makes meanwhile is not taken for one of no use.
+ */
+cis_code cis_graph_hold(const struct cis_history *h, bool dry_run, struct numbers *out_needed,
+                        struct cis_error *err)
+{
+    CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
+    CIS_CLEANUP(cis_graph_done) struct graph g = {0};
+    CIS_CLEANUP(hold_done) struct hold x = {.h = h, .err = err};
+    CIS_TRY(h->store->fs->pins(h->store, h->tenant, take_pin, &x, h->stop, err));
+    CIS_TRY(h->store->fs->ref_list(h->store, h->tenant, take_head, &x, h->stop, err));
+    CIS_TRY(x.full ? cis_history_nomem(err) : CIS_OK);
+    CIS_TRY(cis_branches_load(h, &branches, err));
+    CIS_TRY(cis_graph_open(&g, h, &branches, err));
+    CIS_TRY(find_needed(&g, out_needed, err));
+    if (dry_run) {
+        return CIS_OK;
+    }
+    CIS_TRY(want_bases(&x, &g));
+    if (x.wanted.n > 1) {
+        qsort(x.wanted.at, x.wanted.n, sizeof *x.wanted.at, view_cmp);
+    }
+    if (x.pins.n > 1) {
+        qsort(x.pins.at, x.pins.n, sizeof *x.pins.at, pin_cmp);
+    }
+    return settle(&x);
+}
