@@ -1,4 +1,5 @@
 /* `cis runs list|show`: records of finished runs. */
+#include "cli/kept.h"
 #include "cli/memory_names.h"
 
 #include <inttypes.h>
@@ -199,16 +200,14 @@ static int run_show(struct cis_cli *cli)
     struct cis_error err = {0};
     struct shown s = {
         .json = cli->json, .text = CIS_BUF_INIT(5u * CIS_STORE_REPORT_MAX), .code = CIS_OK};
-    char id[27] = "";
-    for (size_t i = 0; cli->args[0][i] != 0 && i < sizeof id - 1; i++) {
-        char c = cli->args[0][i];
-        id[i] = c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
-    }
-    struct cis_str wanted = cis_str_of(strlen(cli->args[0]) < sizeof id ? id : cli->args[0]);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf id = CIS_BUF_INIT(4096);
     CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
     cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
     if (code == CIS_OK) {
-        code = show(&cmd, wanted, &s, &err);
+        code = cis_kept_id(cmd.store, cmd.tenant, cli->args[0], &cmd.stop, &id, &err);
+    }
+    if (code == CIS_OK) {
+        code = show(&cmd, cis_buf_view(&id), &s, &err);
     }
     cis_buf_done(&s.text);
     return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
@@ -219,7 +218,8 @@ const struct cis_cli_command cis_cmd_runs_show = {
     .args = "ID",
     .summary = "show the report of a run",
     .help =
-        "ID may be the beginning of an id, as long as only one run begins so. --json prints the\n"
+        "ID may be the beginning of an id, as long as only one run begins so, or last, the newest\n"
+        "run; so in every `cis runs` command. --json prints the\n"
         "report as it was recorded, and the commit that came with it.",
     .min_args = 1,
     .max_args = 1,

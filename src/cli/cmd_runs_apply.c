@@ -51,7 +51,7 @@ static cis_code since(struct cis_fs_cmd *cmd, const struct cis_kept *run, const 
     char id[27] = "";
     struct cis_view at;
     const cis_store *store = cmd->store;
-    CIS_TRY(cis_kept_cow_view(cmd, run, mount, &at, err));
+    CIS_TRY(cis_kept_commit(cmd, run, mount, &at, err));
     CIS_TRY(store->fs->commits(cmd->store, cmd->h.tenant, at.branch, 0, at.epoch, false, 1, false,
                                first_commit, id, &cmd->stop, err));
     *out_ms = run->started_ms;
@@ -106,7 +106,7 @@ static cis_code apply_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     }
     struct cis_view at;
     struct cis_error why;
-    if (cis_kept_cow_view(cmd, &run, mount, &at, &why) == CIS_E_NOTFOUND) {
+    if (cis_kept_commit(cmd, &run, mount, &at, &why) == CIS_E_NOTFOUND) {
         return cis_kept_nothing(&run, err);
     }
     return apply_to(cmd, &run, mount, err);

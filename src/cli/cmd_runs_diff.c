@@ -22,7 +22,7 @@ static bool was_changed(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
     struct cis_view ignored;
     struct cis_error why;
     return cis_kept_is_cow(mount) &&
-           cis_kept_cow_view(cmd, run, mount, &ignored, &why) != CIS_E_NOTFOUND;
+           cis_kept_commit(cmd, run, mount, &ignored, &why) != CIS_E_NOTFOUND;
 }
 
 static cis_code diff_all(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool own,

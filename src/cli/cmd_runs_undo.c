@@ -6,8 +6,10 @@
 
 struct turns {
     const char *id;
-    struct cis_view last; /* the newest undo or redo of the run; branch 0: none */
+    struct cis_view commit; /* of the run */
+    struct cis_view last;   /* the newest undo or redo of the run; branch 0: none */
     bool undone;
+    bool held; /* the run's commit is one of those that led to the branch's head */
 };
 
 static bool see_turn(void *self, const struct cis_fs_commit_row *row)
@@ -21,9 +23,11 @@ static bool see_turn(void *self, const struct cis_fs_commit_row *row)
             cis_str_is((struct cis_str){rest.ptr + n, rest.len - n}, t->id)) {
             t->last = (struct cis_view){row->branch, row->epoch};
             t->undone = i == 0;
+            t->held = true;
             return false;
         }
     }
+    t->held = t->held || (row->branch == t->commit.branch && row->epoch == t->commit.epoch);
     return true;
 }
 
@@ -33,7 +37,7 @@ static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run, s
                            struct turns *out, struct cis_error *err)
 {
     struct cis_fs_ref now;
-    *out = (struct turns){.id = run->id};
+    *out = (struct turns){.id = run->id, .commit = run->commit};
     CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, ref, &now, &cmd->stop, err));
     return cis_history_log(&cmd->h, now.head, 0, false, see_turn, out, err);
 }
@@ -54,6 +58,12 @@ static cis_code turn(struct cis_fs_cmd *cmd, bool undo, struct cis_error *err)
         return cis_kept_nothing(&run, err);
     }
     CIS_TRY(find_turns(cmd, &run, ref, &turns, err));
+    if (!turns.held && !cis_cli_has(cmd->cli, "branch")) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "run %s: branch %.*s was set to another state and does not hold its commit "
+                        "now; --branch names one that does",
+                        run.id, CIS_STR_ARG(ref));
+    }
     if (undo == turns.undone) {
         return cis_fail(err, CIS_E_USAGE,
                         undo ? "run %s: is undone already (cis runs redo brings it back)"

@@ -13,6 +13,28 @@ void cis_kept_done(struct cis_kept *run)
     json_decref(run->report);
 }
 
+static bool take_id(void *self, const struct cis_run_row *row)
+{
+    memcpy(self, row->id, sizeof row->id);
+    return false;
+}
+
+cis_code cis_kept_id(cis_store *store, struct cis_str tenant, const char *given,
+                     const struct cis_stop *stop, struct cis_buf *out, struct cis_error *err)
+{
+    char id[27] = "";
+    if (strcmp(given, "last") != 0) {
+        for (const char *p = given; *p != 0; p++) {
+            cis_buf_byte(out, *p >= 'a' && *p <= 'z' ? (uint8_t)(*p - ('a' - 'A')) : (uint8_t)*p);
+        }
+        return cis_buf_check(out, "run", err);
+    }
+    CIS_TRY(store->ops->run_list(store, tenant, cis_str_of(NULL), 1, take_id, id, stop, err));
+    cis_buf_text(out, id);
+    return id[0] != 0 ? cis_buf_check(out, "run", err)
+                      : cis_fail(err, CIS_E_NOTFOUND, "last: there are no runs");
+}
+
 static bool take_run(void *self, const struct cis_run_row *row)
 {
     struct cis_kept *run = self;
@@ -36,13 +58,11 @@ static bool take_commit(void *self, const struct cis_fs_commit_row *row)
 cis_code cis_kept_find(struct cis_fs_cmd *cmd, const char *given, struct cis_kept *out,
                        struct cis_error *err)
 {
-    char id[27] = "";
+    CIS_CLEANUP(cis_buf_done) struct cis_buf id = CIS_BUF_INIT(4096);
     cis_store *store = cmd->store;
-    for (size_t i = 0; given[i] != 0 && i < sizeof id - 1; i++) {
-        id[i] = given[i] >= 'a' && given[i] <= 'z' ? (char)(given[i] - ('a' - 'A')) : given[i];
-    }
-    struct cis_str wanted = cis_str_of(strlen(given) < sizeof id ? id : given);
-    CIS_TRY(store->ops->run_get(store, cmd->h.tenant, wanted, take_run, out, &cmd->stop, err));
+    CIS_TRY(cis_kept_id(store, cmd->h.tenant, given, &cmd->stop, &id, err));
+    CIS_TRY(store->ops->run_get(store, cmd->h.tenant, cis_buf_view(&id), take_run, out, &cmd->stop,
+                                err));
     if (out->code != CIS_OK) {
         return cis_fail(err, out->code, "%s", out->why.msg);
     }
@@ -89,16 +109,90 @@ cis_code cis_kept_nothing(const struct cis_kept *run, struct cis_error *err)
                     run->id, cis_kept_field(run->report, "status"));
 }
 
-/* ---- cow mounts ---- */
+/* ---- the commit of a mount's changes ---- */
 
-cis_code cis_kept_cow_view(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
-                           struct cis_view *out, struct cis_error *err)
+static bool commit_in(const json_t *mount, struct cis_view *out)
 {
+    const json_t *commit = json_object_get(mount, "commit");
+    json_int_t branch = json_integer_value(json_object_get(commit, "branch"));
+    json_int_t epoch = json_integer_value(json_object_get(commit, "epoch"));
+    *out = (struct cis_view){(uint64_t)branch, (uint64_t)epoch};
+    return branch > 0 && epoch > 0;
+}
+
+static bool may_write(const json_t *mount)
+{
+    return (cis_kept_is_cow(mount) || strcmp(cis_kept_field(mount, "kind"), "workspace") == 0) &&
+           !json_is_true(json_object_get(mount, "read_only"));
+}
+
+struct guess {
+    const char *run;
+    struct cis_view own, oldest; /* branch 0: none */
+};
+
+static bool look(void *self, const struct cis_fs_commit_row *row)
+{
+    struct guess *g = self;
+    g->oldest = (struct cis_view){row->branch, row->epoch}; /* newest first: the last one stays */
+    g->own = strcmp(row->run, g->run) == 0 ? g->oldest : g->own;
+    return g->own.branch == 0;
+}
+
+/* Records of version 0.1 say which branch a mount's changes went to, and not which commit of it
+ * they are. It is known where only one mount wrote, of the branch whose commit has the record, and
+ * of a branch that the run made, whose first commit it is. The branch's head is never taken for it.
+ */
+static cis_code commit_guessed(struct cis_fs_cmd *cmd, const struct cis_kept *run,
+                               const json_t *mount, struct cis_view *out, struct cis_error *err)
+{
+    const json_t *mounts = json_object_get(run->report, "mounts"), *m;
+    const char *branch = cis_kept_branch_of(mount);
     struct cis_fs_ref ref;
-    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant,
-                                    cis_str_of(cis_kept_branch_of(mount)), &ref, &cmd->stop, err));
-    *out = ref.head.branch == run->commit.branch ? run->commit : ref.head;
-    return CIS_OK;
+    size_t i, writers = 0;
+    json_array_foreach(mounts, i, m)
+    {
+        writers += may_write(m);
+    }
+    if (writers == 1) {
+        *out = run->commit;
+        return out->branch != 0 ? CIS_OK : cis_kept_nothing(run, err);
+    }
+    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, cis_str_of(branch), &ref, &cmd->stop,
+                                    err));
+    struct guess g = {.run = run->id};
+    CIS_TRY(cis_history_log(&cmd->h, ref.head, 0, false, look, &g, err));
+    *out = g.own.branch != 0 ? g.own : g.oldest;
+    if (g.own.branch == 0 && strstr(branch, run->id) == NULL) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "run %s: its record, by an earlier version, does not say which commit of "
+                        "branch %s is its own; see cis fs log %s",
+                        run->id, branch, branch);
+    }
+    return out->branch != 0 ? CIS_OK : cis_kept_nothing(run, err);
+}
+
+cis_code cis_kept_commit(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
+                         struct cis_view *out, struct cis_error *err)
+{
+    const json_t *mounts = json_object_get(run->report, "mounts"), *m;
+    size_t i;
+    if (commit_in(mount, out)) {
+        return CIS_OK;
+    }
+    if (json_is_true(json_object_get(mount, "carries"))) {
+        *out = run->commit;
+        return out->branch != 0 ? CIS_OK : cis_kept_nothing(run, err);
+    }
+    json_array_foreach(mounts, i, m)
+    {
+        struct cis_view ignored;
+        if (commit_in(m, &ignored) || json_object_get(m, "carries") != NULL) {
+            return cis_kept_nothing(run, err); /* the record names commits: this one has none */
+        }
+    }
+    return may_write(mount) ? commit_guessed(cmd, run, mount, out, err)
+                            : cis_kept_nothing(run, err);
 }
 
 cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
@@ -107,7 +201,7 @@ cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, c
     struct cis_cow_options o = {.tenant = cmd->cli->tenant,
                                 .folder = folder != NULL ? folder : cis_kept_field(mount, "host"),
                                 .stop = &cmd->stop};
-    CIS_TRY(cis_kept_cow_view(cmd, run, mount, &o.at, err));
+    CIS_TRY(cis_kept_commit(cmd, run, mount, &o.at, err));
     CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));
     o.forest = cmd->forest;
     return cis_cow_open(&o, out, err);

@@ -17,7 +17,11 @@ struct cis_kept {
 };
 
 void cis_kept_done(struct cis_kept *run);
-/* By the beginning of its id, in upper or lower case. Needs cis_kept_done, also after an error. */
+/* What a user wrote for a run, as the store takes it: "last" is the newest one. */
+cis_code cis_kept_id(cis_store *store, struct cis_str tenant, const char *given,
+                     const struct cis_stop *stop, struct cis_buf *out, struct cis_error *err);
+/* By the beginning of its id, in upper or lower case, or "last". Needs cis_kept_done, also after an
+ * error. */
 cis_code cis_kept_find(struct cis_fs_cmd *cmd, const char *given, struct cis_kept *out,
                        struct cis_error *err);
 /* The refusal for a run of which nothing was kept. */
@@ -32,10 +36,11 @@ const char *cis_kept_branch_of(const json_t *mount);
  * one. NULL: a run without mounts (a skill). */
 const json_t *cis_kept_carrier(const struct cis_kept *run);
 
-/* The state of a cow mount's branch as the run left it: its commit, or the head of a branch that
- * was committed beside it. CIS_E_NOTFOUND: it was not changed. */
-cis_code cis_kept_cow_view(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
-                           struct cis_view *out, struct cis_error *err);
+/* The commit with the changes of a mount. Branches have moved on since: their heads are other runs'
+ * work. CIS_E_NOTFOUND: it was not changed; CIS_E_UNSUPPORTED: a record of version 0.1 that does
+ * not say which commit it is. */
+cis_code cis_kept_commit(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
+                         struct cis_view *out, struct cis_error *err);
 /* Over folder, or over the one that was mounted (NULL). *out is for cis_cow_close. */
 cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
                            const char *folder, cis_cow **out, struct cis_error *err);

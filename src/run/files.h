@@ -70,6 +70,7 @@ struct cis_run_mounted {
     const char *from;         /* published: by this tenant; else NULL */
     bool read_only, devices;
     bool committed;        /* by cis_run_files_commit, or kept by _rescue */
+    bool carries;          /* the run's record is in the commit of this mount's changes */
     const char *fork;      /* kept as this branch instead; NULL */
     struct cis_view base;  /* what it began from; branch 0: a folder of the host */
     struct cis_view after; /* once it is committed */
@@ -83,6 +84,12 @@ bool cis_run_files_dirty(const cis_run_files *files);
 cis_code cis_run_files_changes(cis_run_files *files, cis_layered_change_each *each, void *self,
                                const struct cis_stop *stop, struct cis_error *err);
 
+/* The first half of the two below, which do it themselves when nobody did: every mount that changed
+ * is committed, but for the one whose commit carries the record, so that the record can name these
+ * commits. memory: the record brings memory with it. rescue: to the branches that plan_rescue
+ * named. */
+cis_code cis_run_files_beside(cis_run_files *files, bool memory, bool rescue,
+                              const struct cis_stop *stop, struct cis_error *err);
 /* Commits what changed, and with it what `with` brings (run record, memory, config): onto the new
  * branch when one was asked for. After CIS_E_CONFLICT, CIS_E_QUOTA and CIS_E_EXISTS nothing of
  * `with` is written and the changes are still there: rescue, or discard, them. Without files that

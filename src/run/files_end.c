@@ -3,8 +3,7 @@
 
 /* The mount whose commit brings the record: the workspace, else the first cow branch with changes.
  * Memory is never written to a cow branch, which nobody reads it from. */
-static struct cis_files_mount *carrier(const struct cis_run_files *files,
-                                       const struct cis_store_commit *with)
+static struct cis_files_mount *carrier(const struct cis_run_files *files, bool memory)
 {
     struct cis_files_mount *cow = NULL;
     for (size_t i = 0; i < files->n; i++) {
@@ -17,7 +16,7 @@ static struct cis_files_mount *carrier(const struct cis_run_files *files,
         }
         cow = cow == NULL && cis_files_mount_dirty(m) ? m : cow;
     }
-    return with->nkv == 0 ? cow : NULL;
+    return memory ? NULL : cow;
 }
 
 static cis_code commit_one(struct cis_files_mount *m, const char *fork,
@@ -49,16 +48,25 @@ static cis_code commit_alone(const struct cis_run_files *files, const struct cis
     return store->ops->commit(store, cis_str_of(files->tenant), with, stop, err);
 }
 
+cis_code cis_run_files_beside(cis_run_files *files, bool memory, bool rescue,
+                              const struct cis_stop *stop, struct cis_error *err)
+{
+    struct cis_files_mount *main = carrier(files, memory);
+    for (size_t i = 0; i < files->n; i++) {
+        struct cis_files_mount *m = &files->mounts[i];
+        m->info.carries = m == main;
+        if (m != main && cis_files_mount_dirty(m) && (!rescue || m->fork != NULL)) {
+            CIS_TRY(commit_one(m, rescue ? m->fork : NULL, NULL, stop, err));
+        }
+    }
+    return CIS_OK;
+}
+
 cis_code cis_run_files_commit(cis_run_files *files, const struct cis_store_commit *with,
                               const struct cis_stop *stop, struct cis_error *err)
 {
-    struct cis_files_mount *main = carrier(files, with);
-    for (size_t i = 0; i < files->n; i++) {
-        struct cis_files_mount *m = &files->mounts[i];
-        if (m != main && cis_files_mount_dirty(m)) {
-            CIS_TRY(commit_one(m, NULL, NULL, stop, err));
-        }
-    }
+    CIS_TRY(cis_run_files_beside(files, with->nkv != 0, false, stop, err));
+    struct cis_files_mount *main = carrier(files, with->nkv != 0);
     if (main == NULL) {
         return commit_alone(files, with, stop, err);
     }
@@ -87,6 +95,7 @@ void cis_run_files_plan_nothing(cis_run_files *files)
         struct cis_files_mount *m = &files->mounts[i];
         if (!m->info.committed) {
             cis_free(cis_take(&m->fork));
+            m->info.carries = false;
         }
     }
 }
@@ -94,16 +103,11 @@ void cis_run_files_plan_nothing(cis_run_files *files)
 cis_code cis_run_files_rescue(cis_run_files *files, const struct cis_store_commit *with,
                               const struct cis_stop *stop, struct cis_error *err)
 {
-    struct cis_files_mount *main = carrier(files, with);
+    struct cis_files_mount *main = carrier(files, with->nkv != 0);
     if (main == NULL || !cis_files_mount_dirty(main)) {
         return cis_fail(err, CIS_E_INVALID, "nothing to keep");
     }
-    for (size_t i = 0; i < files->n; i++) {
-        struct cis_files_mount *m = &files->mounts[i];
-        if (m != main && cis_files_mount_dirty(m) && m->fork != NULL) {
-            CIS_TRY(commit_one(m, m->fork, NULL, stop, err));
-        }
-    }
+    CIS_TRY(cis_run_files_beside(files, with->nkv != 0, true, stop, err));
     return main->fork != NULL ? commit_one(main, main->fork, with, stop, err)
                               : cis_files_no_memory(err);
 }

@@ -201,8 +201,13 @@ static void mounts(const cis_session *s, struct cis_buf *out)
         if (m[i].fork != NULL) {
             field_text(out, "fork", cis_str_of(m[i].fork));
         }
+        if (m[i].carries) {
+            cis_buf_text(out, ",\"carries\":true");
+        }
         if (m[i].committed) {
             field_u64(out, "epoch", m[i].after.epoch);
+            cis_buf_printf(out, ",\"commit\":{\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64 "}",
+                           m[i].after.branch, m[i].after.epoch);
         }
         cis_buf_byte(out, '}');
     }

@@ -134,11 +134,27 @@ int cis_run_exit_code(const cis_session *s, const struct cis_run_outcome *o)
                : cis_code_run_exit(o->code);
 }
 
+/* What is committed apart from the record comes before it, so that the record names it. */
+static cis_code write_beside(cis_session *s, enum keeping how, const struct cis_session_changes *c,
+                             struct cis_error *err)
+{
+    const struct cis_run_request *r = &s->request;
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), COMMIT_NS), NULL};
+    if (s->files == NULL || r->forest == NULL || r->store == NULL || how == RECORD) {
+        return CIS_OK;
+    }
+    const struct cis_memory_service *service = s->host.services.memory;
+    struct cis_store_memory *mine = service != NULL ? cis_store_memory_of(service) : NULL;
+    bool memory = c->nmemory != 0 && mine != NULL && mine->store == r->store;
+    return cis_run_files_beside(s->files, memory, how == RESCUE, &stop, err);
+}
+
 static cis_code write_once(cis_session *s, struct cis_report *r, struct cis_run_outcome *o,
                            enum keeping how, struct cis_session_changes *changes,
                            struct cis_error *err)
 {
     bool files = s->files != NULL && cis_run_files_dirty(s->files);
+    CIS_TRY(write_beside(s, how, changes, err));
     r->committed = how == KEEP && (changes->nmemory != 0 || changes->nconfig != 0 || files);
     r->changes = changes;
     r->ended_ms = cis_clock_wall_ms();
