@@ -1,4 +1,6 @@
-/* `cis runs undo|redo`: taking back what a run changed, and the undo of it. */
+/* `cis runs undo|redo`: taking back what a run changed, and the undo of it: in its branch, and in
+ * the folders that it was applied to. */
+#include "base/mem.h"
 #include "cli/kept.h"
 
 #define UNDO_NOTE "undo of run "
@@ -42,43 +44,246 @@ static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run, s
     return cis_history_log(&cmd->h, now.head, 0, false, see_turn, out, err);
 }
 
-static cis_code turn(struct cis_fs_cmd *cmd, bool undo, struct cis_error *err)
+/* ---- the folders that it was applied to ---- */
+
+#define APPLIES_MAX 64u
+
+struct apply_of {
+    char ref[CIS_FS_REF_MAX + 1];
+    char *guest, *folder;
+    bool undone;
+};
+struct applies { /* newest first */
+    struct apply_of at[APPLIES_MAX];
+    size_t n;
+    bool full;
+};
+
+static void applies_done(struct applies *a)
 {
-    CIS_CLEANUP(cis_kept_done) struct cis_kept run = {.code = CIS_OK};
-    struct cis_history_done done = {0};
-    struct turns turns;
-    char note[64];
-    CIS_TRY(cis_kept_find(cmd, cmd->cli->args[0], &run, err));
-    const json_t *main = cis_kept_carrier(&run);
-    struct cis_str ref = cis_fs_branch(cmd);
-    if (ref.len == 0 && main != NULL) {
-        ref = cis_str_of(cis_kept_branch_of(main));
+    for (size_t i = 0; i < a->n; i++) {
+        cis_free(a->at[i].guest);
+        cis_free(a->at[i].folder);
     }
-    if (run.commit.branch == 0) {
-        return cis_kept_nothing(&run, err);
+}
+
+static bool take_apply(void *self, const struct cis_cow_applied *applied)
+{
+    struct applies *a = self;
+    if (a->n == APPLIES_MAX) {
+        return false;
     }
-    CIS_TRY(find_turns(cmd, &run, ref, &turns, err));
-    if (!turns.held && !cis_cli_has(cmd->cli, "branch")) {
+    struct apply_of *to = &a->at[a->n++];
+    memcpy(to->ref, applied->ref, sizeof to->ref);
+    to->guest = cis_strdup(applied->guest);
+    to->folder = cis_strdup(applied->folder);
+    to->undone = applied->undone;
+    a->full = to->guest == NULL || to->folder == NULL;
+    return !a->full;
+}
+
+/* Those to be turned: applied and not taken back; or the newest of each folder, when it was. */
+static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool undo,
+                             struct applies *out, struct cis_error *err)
+{
+    CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));
+    CIS_TRY(cis_cow_applied_list(cmd->forest, cmd->cli->tenant, run->id, &cmd->stop, take_apply,
+                                 out, err));
+    if (out->full) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    size_t kept = 0, n = out->n;
+    for (size_t i = 0; i < n; i++) {
+        bool newest = true;
+        for (size_t k = 0; k < i; k++) {
+            newest = newest && strcmp(out->at[k].folder, out->at[i].folder) != 0;
+        }
+        struct apply_of swap = out->at[kept];
+        if (undo ? !out->at[i].undone : newest && out->at[i].undone) {
+            out->at[kept] = out->at[i];
+            out->at[i] = swap;
+            kept++;
+        }
+    }
+    for (size_t i = kept; i < n; i++) {
+        cis_free(out->at[i].guest);
+        cis_free(out->at[i].folder);
+    }
+    out->n = kept;
+    return CIS_OK;
+}
+
+struct turning {
+    struct cis_kept_showing show; /* first: what cis_kept_show() takes */
+    struct cis_fs_telling conflicts;
+};
+
+static void folder_conflict(void *self, struct cis_str path, const char *why)
+{
+    struct turning *t = self;
+    struct cis_conflict c = {path, why};
+    cis_fs_tell_conflict(&t->conflicts, &c);
+}
+
+static cis_code undo_folder(struct cis_fs_cmd *cmd, const struct apply_of *apply, bool dry_run,
+                            struct turning *t, uint64_t *n, struct cis_error *err)
+{
+    t->show = (struct cis_kept_showing){.cmd = cmd, .guest = apply->guest, .err = err};
+    struct cis_cow_undo how = {.forest = cmd->forest,
+                               .tenant = cmd->cli->tenant,
+                               .ref = apply->ref,
+                               .dry_run = dry_run,
+                               .stop = &cmd->stop,
+                               .conflict = folder_conflict,
+                               .each = cmd->cli->json || dry_run ? NULL : cis_kept_show,
+                               .self = t};
+    uint64_t done = 0;
+    CIS_TRY(cis_cow_undo(&how, &done, err));
+    if (!cmd->cli->json && !dry_run) {
+        cis_cli_printf("%s: %llu changes taken back\n", apply->folder, (unsigned long long)done);
+    }
+    *n += done;
+    return CIS_OK;
+}
+
+static cis_code redo_folder(struct cis_fs_cmd *cmd, const struct cis_kept *run,
+                            const struct apply_of *apply, uint64_t *n, struct cis_error *err)
+{
+    const json_t *mounts = json_object_get(run->report, "mounts"), *m;
+    size_t i;
+    json_array_foreach(mounts, i, m)
+    {
+        if (cis_kept_is_cow(m) && strcmp(cis_kept_field(m, "guest"), apply->guest) == 0) {
+            bool own = strcmp(cis_kept_field(m, "host"), apply->folder) == 0;
+            uint64_t done = 0;
+            CIS_TRY(cis_kept_apply(cmd, run, m, own ? NULL : apply->folder, false,
+                                   cmd->cli->json ? &done : NULL, err));
+            *n += done;
+        }
+    }
+    return CIS_OK;
+}
+
+/* ---- the branch ---- */
+
+/* What there is to turn there: *out_there, with the commit in turns. */
+static cis_code look_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool undo,
+                            struct cis_str ref, struct turns *turns, bool *out_there,
+                            struct cis_error *err)
+{
+    *out_there = false;
+    if (run->commit.branch == 0) {
+        return cis_kept_nothing(run, err);
+    }
+    CIS_TRY(find_turns(cmd, run, ref, turns, err));
+    if (!turns->held && !cis_cli_has(cmd->cli, "branch")) {
         return cis_fail(err, CIS_E_USAGE,
                         "run %s: branch %.*s was set to another state and does not hold its commit "
                         "now; --branch names one that does",
-                        run.id, CIS_STR_ARG(ref));
+                        run->id, CIS_STR_ARG(ref));
     }
-    if (undo == turns.undone) {
+    if (undo == turns->undone) {
         return cis_fail(err, CIS_E_USAGE,
                         undo ? "run %s: is undone already (cis runs redo brings it back)"
                              : "run %s: is not undone",
-                        run.id);
+                        run->id);
     }
-    struct cis_fs_telling t = {.cli = cmd->cli};
-    snprintf(note, sizeof note, "%s%s", undo ? UNDO_NOTE : REDO_NOTE, run.id);
+    *out_there = true;
+    return CIS_OK;
+}
+
+static cis_code turn_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool undo,
+                            struct cis_str ref, const struct turns *turns, struct turning *t,
+                            struct cis_history_done *done, struct cis_error *err)
+{
+    char note[64];
+    snprintf(note, sizeof note, "%s%s", undo ? UNDO_NOTE : REDO_NOTE, run->id);
     struct cis_history_commit how = {.ref = ref,
                                      .note = note,
                                      .conflict = cis_fs_tell_conflict,
-                                     .self = &t,
+                                     .self = &t->conflicts,
                                      .dry_run = cis_cli_has(cmd->cli, "dry-run")};
-    struct cis_view commit = turns.last.branch != 0 ? turns.last : run.commit;
-    return cis_fs_tell_done(cmd, cis_history_undo(&cmd->h, commit, &how, &done, err), &t, &done);
+    struct cis_view commit = turns->last.branch != 0 ? turns->last : run->commit;
+    return cis_history_undo(&cmd->h, commit, &how, done, err);
+}
+
+/* ---- both ---- */
+
+struct both {
+    struct cis_kept run;
+    struct applies applies;
+    struct turns turns;
+    struct cis_str ref;
+    bool branch; /* there is something to turn there */
+};
+
+static cis_code turn_both(struct cis_fs_cmd *cmd, bool undo, const struct both *b,
+                          struct turning *t, struct cis_history_done *done, uint64_t *folders,
+                          struct cis_error *err)
+{
+    bool dry_run = cis_cli_has(cmd->cli, "dry-run");
+    uint64_t checked = 0;
+    if (undo && b->applies.n != 0) { /* before anything is written */
+        CIS_TRY(undo_folder(cmd, &b->applies.at[0], true, t, &checked, err));
+        *folders = dry_run ? checked : 0;
+    }
+    if (b->branch) {
+        CIS_TRY(turn_branch(cmd, &b->run, undo, b->ref, &b->turns, t, done, err));
+    }
+    for (size_t i = 0; i < b->applies.n && !(undo && dry_run); i++) {
+        CIS_TRY(undo ? undo_folder(cmd, &b->applies.at[i], false, t, folders, err)
+                     : redo_folder(cmd, &b->run, &b->applies.at[i], folders, err));
+    }
+    return CIS_OK;
+}
+
+static cis_code tell_both(struct cis_fs_cmd *cmd, const struct both *b, cis_code code,
+                          const struct turning *t, const struct cis_history_done *done,
+                          uint64_t folders)
+{
+    if (b->applies.n == 0) {
+        return cis_fs_tell_done(cmd, code, &t->conflicts, done);
+    }
+    if (code == CIS_E_CONFLICT && cmd->cli->json && t->conflicts.n != 0) {
+        cis_cli_printf("]}\n");
+    } else if (code == CIS_OK && cmd->cli->json) {
+        cis_cli_printf("{\"schema\":1,\"changes\":%llu,\"branch\":%llu,\"epoch\":%llu,"
+                       "\"folder_changes\":%llu,\"conflicts\":[]}\n",
+                       (unsigned long long)done->changes, (unsigned long long)done->at.view.branch,
+                       (unsigned long long)done->at.view.epoch, (unsigned long long)folders);
+    } else if (code == CIS_OK && b->branch) {
+        cis_cli_printf("branch %.*s: %llu changes\n", CIS_STR_ARG(b->ref),
+                       (unsigned long long)done->changes);
+    }
+    return code;
+}
+
+static void both_done(struct both *b)
+{
+    applies_done(&b->applies);
+    cis_kept_done(&b->run);
+}
+
+static cis_code turn(struct cis_fs_cmd *cmd, bool undo, struct cis_error *err)
+{
+    CIS_CLEANUP(both_done) struct both b = {.run = {.code = CIS_OK}};
+    struct cis_history_done done = {0};
+    struct turning t = {.conflicts = {.cli = cmd->cli}};
+    struct cis_error why = {0};
+    uint64_t folders = 0;
+    CIS_TRY(cis_kept_find(cmd, cmd->cli->args[0], &b.run, err));
+    const json_t *main = cis_kept_carrier(&b.run);
+    b.ref = cis_fs_branch(cmd);
+    if (b.ref.len == 0 && main != NULL) {
+        b.ref = cis_str_of(cis_kept_branch_of(main));
+    }
+    CIS_TRY(applies_load(cmd, &b.run, undo, &b.applies, err));
+    cis_code code = look_branch(cmd, &b.run, undo, b.ref, &b.turns, &b.branch, &why);
+    if (code != CIS_OK && (b.applies.n == 0 || (code != CIS_E_USAGE && code != CIS_E_NOTFOUND))) {
+        return cis_fail(err, code, "%s", why.msg);
+    }
+    code = turn_both(cmd, undo, &b, &t, &done, &folders, err);
+    return tell_both(cmd, &b, code, &t, &done, folders);
 }
 
 static cis_code undo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -111,9 +316,10 @@ const struct cis_cli_command cis_cmd_runs_undo = {
     .name = "runs undo",
     .args = "ID",
     .summary = "take back what a run changed, and keep what came after it",
-    .help = "Files and memory, as one commit. What was changed again since is a conflict: all are "
-            "listed,\nnothing is done, and the exit code is 8. Folders of the host that were "
-            "mounted without cow\nare not cis's to undo.",
+    .help =
+        "Files and memory, as one commit, and in the folder what `cis runs apply` did there. What "
+        "was changed\nagain since is a conflict: all are listed, nothing is done, and the exit "
+        "code is 8. Folders of the\nhost that were mounted without cow are not cis's to undo.",
     .examples = "  cis runs undo 01KAJ2\n",
     .options = turn_options,
     .min_args = 1,
@@ -123,7 +329,10 @@ const struct cis_cli_command cis_cmd_runs_undo = {
 const struct cis_cli_command cis_cmd_runs_redo = {.name = "runs redo",
                                                   .args = "ID",
                                                   .summary = "take back the undo of a run",
-                                                  .help = "By the same rules as `cis runs undo`.",
+                                                  .help =
+                                                      "By the same rules as `cis runs undo`. What "
+                                                      "was applied to a folder and undone\nthere "
+                                                      "is applied again.",
                                                   .options = turn_options,
                                                   .min_args = 1,
                                                   .max_args = 1,

@@ -372,8 +372,9 @@ static bool take_conflict(void *self, const struct cis_fs_ref *ref)
 {
     struct expiring *x = self;
     struct cis_str name = cis_str_of(ref->name);
-    if (cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX)) && ref->created_ms < x->before_ms &&
-        !ref->current && ref->holder[0] == 0) {
+    bool expires = cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX)) ||
+                   cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX));
+    if (expires && ref->created_ms < x->before_ms && !ref->current && ref->holder[0] == 0) {
         struct link *l = vec_add(&x->found);
         x->code = l != NULL ? cis_arena_str(&x->arena, name, &l->name, x->err)
                             : cis_history_nomem(x->err);
@@ -381,7 +382,7 @@ static bool take_conflict(void *self, const struct cis_fs_ref *ref)
     return x->code == CIS_OK;
 }
 
-/* The work of conflicts that nobody came back for. */
+/* The work of conflicts that nobody came back for, and what old applies replaced. */
 static cis_code expire_conflicts(const struct cis_history *h, const struct cis_retention *keep,
                                  struct cis_error *err)
 {

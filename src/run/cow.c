@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/mem.h"
@@ -42,6 +43,7 @@ void cis_cow_close(cis_cow *cow)
     cis_vfs_close(cow->joined);
     cis_vfs_close(cow->upper);
     cis_vfs_close(cow->lower);
+    cis_free(cow->tenant);
     cis_free(cow->folder);
     cis_free(cow);
 }
@@ -64,11 +66,16 @@ static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, st
 cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
                       struct cis_error *err)
 {
+    char real[PATH_MAX];
     cis_cow *cow = cis_zalloc(sizeof *cow);
-    if (cow == NULL || (cow->folder = cis_strdup(options->folder)) == NULL) {
-        cis_free(cow);
+    const char *folder = realpath(options->folder, real) != NULL ? real : options->folder;
+    if (cow == NULL || (cow->folder = cis_strdup(folder)) == NULL ||
+        (cow->tenant = cis_strdup(options->tenant)) == NULL) {
+        cis_cow_close(cow);
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
+    cow->forest = options->forest;
+    cow->at = options->at;
     cow->stop = options->stop != NULL ? *options->stop : (struct cis_stop){UINT64_MAX, NULL};
     cow->call = (struct cis_vfs_call){.stop = &cow->stop, .err = &cow->why};
     cis_code code = open_all(cow, options, err);

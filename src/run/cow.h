@@ -31,18 +31,50 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
                       struct cis_error *err);
 
 struct cis_cow_apply {
-    /* What the changes would replace, remove or rename must be as it was then: whatever was changed
-     * later is told to `conflict`, and nothing is done. 0: not looked at. */
-    int64_t since_ms;
+    /* The run that is brought there, and the mount; the record has them. */
+    const char *run, *guest;
+    bool force;     /* also over what is not as the run saw it */
+    bool elsewhere; /* the folder is another one than the run's: folders in it have other identities
+                     */
     bool dry_run;
     void (*conflict)(void *self, struct cis_str path, const char *why); /* may be NULL */
     cis_union_change_each *each; /* what is (or would be) done; may be NULL */
     void *self;
 };
-/* Files are written beside and moved to their place, so that each is the old or the new one; all of
- * them together are no transaction, and what fails half-way can be applied again. CIS_E_CONFLICT;
- * CIS_E_UNSUPPORTED (devices, sockets, fifos are not made). */
+/* Each name that is replaced, removed or moved must be what the run saw of it, by type and content
+ * (vfs/union/union.h), or what an earlier apply of the branch left there; everything else is told
+ * to `conflict`, and nothing is done. What is replaced is kept first, in a branch "applied/RUN-N"
+ * of the tenant, with which cis_cow_undo takes everything back. Files are written beside and
+ * exchanged with what is at their place, which is looked at again before it goes: what somebody
+ * changes at that moment stays, and ends the apply half-way. All of it together is no transaction:
+ * what ended half-way can be applied again, or undone. CIS_E_CONFLICT; CIS_E_QUOTA (no room to keep
+ * what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are not made). */
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,
                        struct cis_error *err);
+
+/* Applies of a run, the newest first. */
+struct cis_cow_applied {
+    char ref[CIS_FS_REF_MAX + 1];
+    char *guest, *folder; /* borrowed */
+    struct cis_view at;
+    bool undone;
+};
+typedef bool cis_cow_applied_each(void *self, const struct cis_cow_applied *applied);
+cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char *run,
+                              const struct cis_stop *stop, cis_cow_applied_each *each, void *self,
+                              struct cis_error *err);
+
+struct cis_cow_undo {
+    cis_forest *forest;
+    const char *tenant, *ref; /* ref: cis_cow_applied.ref */
+    bool dry_run;
+    const struct cis_stop *stop;
+    void (*conflict)(void *self, struct cis_str path, const char *why); /* may be NULL */
+    cis_union_change_each *each;                                        /* may be NULL */
+    void *self;
+};
+/* Takes an apply back, also one that ended half-way. Names that are not as the apply left them are
+ * told to `conflict`, and nothing is done: CIS_E_CONFLICT. */
+cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct cis_error *err);
 
 #endif

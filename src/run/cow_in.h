@@ -1,7 +1,9 @@
-/* Inside run/: cow.c looks, cow_apply.c writes. */
+/* Inside run/: cow.c looks; cow_plan.c makes steps of what it finds, cow_keep.c keeps what they
+ * replace, cow_step.c takes them one by one; cow_apply.c and cow_undo.c are the verbs. */
 #ifndef CIS_RUN_COW_IN_H
 #define CIS_RUN_COW_IN_H
 
+#include "base/map.h"
 #include "run/cow.h"
 #include "vfs/walk.h"
 
@@ -12,6 +14,9 @@ struct cow_tree {
 };
 
 struct cis_cow {
+    cis_forest *forest;
+    char *tenant;
+    struct cis_view at;
     char *folder;
     cis_vfs *lower, *upper, *joined;
     struct cow_tree below, above; /* of lower, of joined */
@@ -53,5 +58,104 @@ int cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, const
 void cow_entries_done(struct cow_entries *entries);
 /* "a/b"; NULL: out of memory. */
 char *cow_path(const char *folder, const char *name);
+
+/* ---- steps: each changes one name of the folder, and can be taken back ---- */
+
+/* What is at a path. */
+struct cow_state {
+    uint32_t mode; /* 0: nothing */
+    uint64_t size;
+    uint8_t digest[CIS_DIGEST_BYTES]; /* files and symlinks */
+    char key[CIS_UNION_KEY];          /* cis_union_key of it */
+    bool several;                     /* a file with more than one name */
+};
+
+enum cow_op {
+    COW_LEAF = 'l',   /* a file or symlink is made, replaced or removed */
+    COW_FOLDER = 'd', /* a folder is made, removed (empty), or gets other permissions */
+    COW_RENAME = 'r', /* a folder: path → to */
+};
+struct cow_step {
+    enum cow_op op;
+    char *path, *to;
+    char *lower; /* where the folder has it before all steps; NULL: nowhere */
+    char *kept;  /* LEAF: where the record keeps what was there; NULL: nothing was */
+    struct cow_state before, after; /* RENAME: before, the folder's */
+};
+struct cow_steps {
+    struct cow_step *at;
+    size_t n, cap;
+};
+void cow_steps_done(struct cow_steps *steps);
+/* A new last one, whose texts are copied; NULL: out of memory. */
+struct cow_step *cow_steps_add(struct cow_steps *steps, enum cow_op op, const char *path,
+                               const char *to, const char *lower);
+
+#define COW_NEW ".cis-apply"     /* names in the folder while a step is taken: what comes, */
+#define COW_OLD ".cis-apply-old" /* and what goes; */
+#define COW_ASIDE ".cis-apply-"  /* and a number: a folder on its way */
+
+bool cow_state_same(const struct cow_state *a, const struct cow_state *b);
+/* What is there now; files are read. */
+int cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+                   struct cow_state *out);
+
+/* A folder that steps are taken in. */
+struct cow_work {
+    const struct cis_vfs_call *call;
+    const struct cis_error *why; /* of the call */
+    const char *folder;
+    cis_vfs *vfs;
+    struct cow_tree to;
+    const struct cow_tree *source; /* of contents */
+    struct cis_map linked;         /* files of the source with several names that were made */
+};
+cis_code cow_work_open(struct cow_work *work, const char *folder, const struct cis_vfs_call *call,
+                       const struct cis_error *why, struct cis_error *err);
+void cow_work_done(struct cow_work *work);
+/* CIS_E_CONFLICT: what is there is not what the step begins from; nothing was done. from: of the
+ * source. back: takes the step back. */
+cis_code cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,
+                       bool back, struct cis_error *err);
+/* A file or symlink with its attributes, holes kept, at a path of another tree where nothing is;
+ * digest may be NULL. */
+int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
+             const char *name, const struct cis_vfs_call *call, uint8_t *out_digest);
+cis_code cow_errno(int no, const struct cis_error *why, const char *path, struct cis_error *err);
+
+/* ---- the plan ---- */
+struct cow_plan {
+    cis_cow *cow;
+    const struct cis_cow_apply *how;
+    struct cow_changes list;
+    struct cow_steps first;  /* leftovers and folders that are moved aside */
+    struct cow_steps steps;  /* of the changes, in their order */
+    struct cow_steps last;   /* permissions that would have been in the way */
+    size_t *ends;            /* of each change, behind its steps */
+    struct cis_map from, to; /* renamed folders, by lower path and by path */
+    struct cis_map states;   /* what earlier applies made: path → struct cow_state */
+    bool states_known;
+    uint64_t conflicts;
+};
+cis_code cow_plan_make(struct cow_plan *plan, struct cis_error *err);
+void cow_plan_done(struct cow_plan *plan);
+
+/* ---- the record of an apply: a branch of its own ---- */
+struct cow_record {
+    char *run, *guest, *folder;
+    struct cis_view at; /* what was applied */
+    bool undone;
+    struct cow_steps steps;
+};
+void cow_record_done(struct cow_record *record);
+/* Keeps what the steps replace, and the steps themselves, as a branch whose name begins so. */
+cis_code cow_record_write(struct cow_plan *plan, struct cis_error *err);
+cis_code cow_record_read(cis_forest *forest, const char *tenant, const char *ref,
+                         const struct cis_stop *stop, struct cow_record *out,
+                         struct cis_error *err);
+cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref,
+                           const struct cis_stop *stop, struct cis_error *err);
+/* What applies of this branch left in the folder, into plan->states. */
+cis_code cow_record_states(struct cow_plan *plan, struct cis_error *err);
 
 #endif

@@ -33,6 +33,8 @@ typedef struct cis_store cis_store;
 /* Forks that keep the work of a conflict are made below this name; gc removes them when they are
  * older than the retention's age. */
 #define CIS_CONFLICT_PREFIX "conflict/"
+/* The same for what an apply of a run to a folder replaced there (run/cow.h). */
+#define CIS_APPLIED_PREFIX "applied/"
 
 struct cis_view {
     uint64_t branch, epoch;

@@ -346,7 +346,7 @@ static void what_was_changed_in_the_folder_since_is_not_overwritten(void **state
                          "mine > d/made; printf free > d/c"));
     assert_exit(s, 8, cis(s, "runs", "apply", id));
     assert_contains(sys_err(s), "conflict: a: changed in the folder since");
-    assert_contains(sys_err(s), "conflict: sub/other: changed in the folder since");
+    assert_contains(sys_err(s), "conflict: sub/other: made in the folder since");
     assert_contains(sys_err(s), "conflict: made: ");
     assert_lacks(sys_err(s), "conflict: c:");
     host_is(s, "d/a", "mine");
@@ -356,7 +356,7 @@ static void what_was_changed_in_the_folder_since_is_not_overwritten(void **state
     host_is(s, "d/made", "x");
     host_is(s, "d/sub/other", NULL);
     host_is(s, "d/c", "free");
-    assert_exit(s, 0, shell(s, "mkdir copy && printf a > copy/a"));
+    assert_exit(s, 0, shell(s, "mkdir copy && printf b > copy/a"));
     assert_exit(s, 8, cis(s, "runs", "apply", id, "--to", copy));
     ok(s, "runs", "apply", id, "--to", copy, "--force");
     host_is(s, "copy/a", "newer");

@@ -154,6 +154,252 @@ static void last_is_the_newest_run_in_every_command(void **state)
     assert_contains(sys_out(s), id);
 }
 
+/* ---- the user's files ---- */
+
+/* All of it, as text: names, permissions, contents, targets, which names are one file. */
+static char *tree_of(struct sys *s, const char *name)
+{
+    char line[4600];
+    snprintf(line, sizeof line,
+             "cd %s && find . -printf '%%p %%M %%l %%n\\n' | sort && find . -type f | sort | "
+             "xargs -r md5sum",
+             name);
+    shell(s, line);
+    return strdup(sys_out(s));
+}
+
+static void an_apply_is_taken_back_and_made_again(void **state)
+{
+    struct sys *s = *state;
+    shell(s,
+          "mkdir -p d/old/deep d/gone d/ro && printf 1 > d/a && chmod 640 d/a && printf 2 > d/one "
+          "&& printf 3 > d/old/deep/f && printf 4 > d/gone/g && ln -s a d/link "
+          "&& printf 5 > d/ro/f");
+    char *before = tree_of(s, "d");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/a", "changed", "append", "/d/one",
+           "+more", "mv", "/d/old", "/d/moved", "write", "/d/moved/deep/f", "33", "rm", "/d/gone/g",
+           "rmdir", "/d/gone", "rm", "/d/link", "symlink", "one", "/d/link", "mkdir", "/d/new",
+           "write", "/d/new/x", "x", "mv", "/d/ro", "/d/new/ro");
+    ok(s, "runs", "apply", "last");
+    char *after = tree_of(s, "d");
+    host_is(s, "d/one", "2+more");
+    host_is(s, "d/moved/deep/f", "33");
+    host_is(s, "d/new/ro/f", "5");
+    ok(s, "runs", "undo", "last");
+    assert_contains(sys_out(s), "changes taken back");
+    char *undone = tree_of(s, "d");
+    assert_string_equal(undone, before);
+    assert_exit(s, 2, cis(s, "runs", "undo", "last"));
+    ok(s, "runs", "redo", "last");
+    char *redone = tree_of(s, "d");
+    assert_string_equal(redone, after);
+    ok(s, "runs", "undo", "last", "--json");
+    assert_contains(sys_out(s), "\"folder_changes\":");
+    free(undone);
+    undone = tree_of(s, "d");
+    assert_string_equal(undone, before);
+    ok(s, "fs", "fsck", "--data");
+    free(undone);
+    free(redone);
+    free(before);
+    free(after);
+}
+
+static void what_was_changed_since_an_apply_is_not_taken_back(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p d && printf old > d/a && printf gone > d/g");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/a", "new", "rm", "/d/g", "mkdir",
+           "/d/m", "write", "/d/m/f", "f");
+    ok(s, "runs", "apply", "last");
+    shell(s, "printf mine > d/a; printf mine > d/g; printf mine > d/m/mine");
+    char *now = tree_of(s, "d");
+    assert_exit(s, 8, cis(s, "runs", "undo", "last"));
+    assert_contains(sys_err(s), "conflict: a: changed in the folder since");
+    assert_contains(sys_err(s), "conflict: g: made in the folder since");
+    assert_contains(sys_err(s), "conflict: m/mine: made in the folder since");
+    assert_exit(s, 8, cis(s, "runs", "undo", "last", "--json"));
+    assert_contains(sys_out(s), "\"conflicts\":[{");
+    char *then = tree_of(s, "d");
+    assert_string_equal(then, now);
+    shell(s, "printf new > d/a; rm d/g d/m/mine");
+    ok(s, "runs", "undo", "last");
+    host_is(s, "d/a", "old");
+    host_is(s, "d/g", "gone");
+    host_is(s, "d/m/f", NULL);
+    free(now);
+    free(then);
+}
+
+static void a_forced_apply_is_taken_back_to_what_the_user_had(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p d/sub && printf old > d/a && printf b > d/sub/b");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/a", "new", "rm", "/d/sub/b",
+           "rmdir", "/d/sub", "write", "/d/made", "x");
+    shell(s,
+          "printf mine > d/a; printf mine > d/sub/other; printf mine > d/made; chmod 600 d/made");
+    char *before = tree_of(s, "d");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    ok(s, "runs", "apply", "last", "--force");
+    host_is(s, "d/a", "new");
+    host_is(s, "d/sub/other", NULL);
+    ok(s, "runs", "undo", "last");
+    char *after = tree_of(s, "d");
+    assert_string_equal(after, before);
+    free(before);
+    free(after);
+}
+
+static void a_folder_that_was_moved_in_since_stays(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p d/sub other && printf b > d/sub/b && printf precious > other/b && printf "
+             "more > other/c && mkdir -p x/new && printf theirs > x/new/f && sleep 0.05");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rm", "/d/sub/b", "rmdir", "/d/sub", "mkdir",
+           "/d/new", "write", "/d/new/g", "g");
+    /* Renames leave the times of what is in a folder as they were. */
+    shell(s, "rm -r d/sub && mv other d/sub && mv x/new d/new");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: sub/b: changed in the folder since");
+    assert_contains(sys_err(s), "conflict: sub/c: made in the folder since");
+    assert_contains(sys_err(s), "conflict: new/f: made in the folder since");
+    host_is(s, "d/sub/b", "precious");
+    host_is(s, "d/new/f", "theirs");
+}
+
+static void a_renamed_folder_that_is_another_one_now_stays(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p d/a other && printf 1 > d/a/f && printf 2 > other/f && sleep 0.05");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "mv", "/d/a", "/d/b");
+    shell(s, "mv d/a gone && mv other d/a");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: a: another folder since");
+    host_is(s, "d/a/f", "2");
+}
+
+static void edits_with_old_times_are_seen(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf aaaa > d/f && printf aaaa > d/g && sleep 0.05");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/f", "bbbb", "rm", "/d/g");
+    shell(s, "cp -p d/f keep && printf cccc > d/f && touch -r keep d/f && printf dddd > d/g && "
+             "touch -r keep d/g");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: f: changed in the folder since");
+    assert_contains(sys_err(s), "conflict: g: changed in the folder since");
+    host_is(s, "d/f", "cccc");
+    host_is(s, "d/g", "dddd");
+}
+
+static void edits_after_a_fork_or_a_rollback_are_seen(void **state)
+{
+    struct sys *s = *state;
+    const char *spec = here(s, "d::/d:cow=w"), *forked = here(s, "d::/d:cow=w2");
+    char one[27];
+    shell(s, "mkdir d && printf old > d/f && printf old > d/g");
+    run_ok(s, "--dir", spec, TOOL, "write", "/d/f", "first");
+    last_run(s, one);
+    shell(s, "sleep 0.05; printf mine > d/f");
+    ok(s, "fs", "fork", "w2", "--from", one);
+    run_ok(s, "--dir", forked, TOOL, "write", "/d/g", "second");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    host_is(s, "d/f", "mine");
+    ok(s, "fs", "rollback", one, "--branch", "w");
+    run_ok(s, "--dir", spec, TOOL, "write", "/d/g", "third");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: f: changed in the folder since");
+    host_is(s, "d/f", "mine");
+    host_is(s, "d/g", "old");
+}
+
+static void runs_of_one_branch_are_applied_one_after_the_other(void **state)
+{
+    struct sys *s = *state;
+    const char *spec = here(s, "d::/d:cow=w");
+    char one[27], two[27];
+    shell(s, "mkdir -p d/r && printf 0 > d/f && printf 0 > d/g && printf 0 > d/r/x");
+    run_ok(s, "--dir", spec, TOOL, "write", "/d/f", "1", "rm", "/d/g", "mv", "/d/r", "/d/s");
+    last_run(s, one);
+    ok(s, "runs", "apply", one);
+    run_ok(s, "--dir", spec, TOOL, "write", "/d/f", "22", "write", "/d/g", "22", "write", "/d/s/x",
+           "22");
+    last_run(s, two);
+    ok(s, "runs", "apply", two);
+    host_is(s, "d/f", "22");
+    host_is(s, "d/g", "22");
+    host_is(s, "d/s/x", "22");
+    assert_exit(s, 8, cis(s, "runs", "undo", one)); /* the second stands on it */
+    ok(s, "runs", "undo", two);
+    host_is(s, "d/f", "1");
+    host_is(s, "d/g", NULL);
+    host_is(s, "d/s/x", "0");
+    ok(s, "runs", "undo", one);
+    host_is(s, "d/f", "0");
+    host_is(s, "d/g", "0");
+    host_is(s, "d/r/x", "0");
+}
+
+static void files_with_several_names_stay_one_file(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf 2 > d/one && ln d/one d/two && ln d/one d/three");
+    char *before = tree_of(s, "d");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "append", "/d/one", "+more");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "d/three", "2+more");
+    shell(s, "stat -c %h d/one d/two");
+    assert_string_equal(sys_out(s), "3\n3\n");
+    ok(s, "runs", "undo", "last");
+    char *after = tree_of(s, "d");
+    assert_string_equal(after, before);
+    free(before);
+    free(after);
+}
+
+static void names_outside_the_folder_keep_their_file(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf shared > d/f && ln d/f outside");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/f", "changed");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "d/f", "changed");
+    host_is(s, "outside", "shared");
+}
+
+static void holes_stay_holes_when_a_run_is_applied(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && truncate -s 4T d/f && truncate -s 4T d/gone && printf x >> d/f");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "append", "/d/f", "+", "rm", "/d/gone");
+    ok(s, "runs", "apply", "last");
+    shell(s, "test $(stat -c %s d/f) = 4398046511106 && test $(stat -c %b d/f) -lt 1000 && tail -c "
+             "2 d/f");
+    assert_string_equal(sys_out(s), "x+");
+    ok(s, "runs", "undo", "last");
+    shell(s, "test $(stat -c %s d/gone) = 4398046511104 && test $(stat -c %b d/gone) -lt 1000");
+}
+
+static void what_an_interrupted_apply_left_is_kept(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf old > d/f && printf left > d/.cis-apply");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/f", "new");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "d/f", "new");
+    host_is(s, "d/.cis-apply", NULL);
+    char id[27], ref[64];
+    last_run(s, id);
+    snprintf(ref, sizeof ref, "applied/%s-1", id);
+    ok(s, "fs", "cat", "/kept/.cis-apply", "--branch", ref);
+    assert_string_equal(sys_out(s), "left");
+    shell(s, "mkdir d/.cis-apply-0");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/f", "newer");
+    assert_exit(s, 4, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "an interrupted apply");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +408,18 @@ int main(void)
         TEST(a_cow_mount_beside_a_workspace_is_named_by_its_commit),
         TEST(a_branch_that_was_rolled_back_keeps_every_run_to_itself),
         TEST(last_is_the_newest_run_in_every_command),
+        TEST(an_apply_is_taken_back_and_made_again),
+        TEST(what_was_changed_since_an_apply_is_not_taken_back),
+        TEST(a_forced_apply_is_taken_back_to_what_the_user_had),
+        TEST(a_folder_that_was_moved_in_since_stays),
+        TEST(a_renamed_folder_that_is_another_one_now_stays),
+        TEST(edits_with_old_times_are_seen),
+        TEST(edits_after_a_fork_or_a_rollback_are_seen),
+        TEST(runs_of_one_branch_are_applied_one_after_the_other),
+        TEST(files_with_several_names_stay_one_file),
+        TEST(names_outside_the_folder_keep_their_file),
+        TEST(holes_stay_holes_when_a_run_is_applied),
+        TEST(what_an_interrupted_apply_left_is_kept),
     };
     return STORED_MAIN("runs_apply", tests);
 }

@@ -28,4 +28,9 @@ struct cis_hostdir_options {
 cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *options,
                           cis_vfs **out_vfs, struct cis_error *err);
 
+/* Is nobody else writing to the file, nor able to through a descriptor that is open already? file:
+ * opened to be read only, of a hostdir. Where the host does not tell (no leases there, or the file
+ * is somebody else's): true. */
+bool cis_hostdir_quiet(cis_vfs_file *file);
+
 #endif

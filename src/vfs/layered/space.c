@@ -181,6 +181,7 @@ struct seek {
     bool data;           /* wanted */
     uint64_t size;
     bool found, ask;
+    unsigned passed; /* blocks, since it asked last: a step that waits for rows is begun again */
     struct cis_fs_inode base;
     uint64_t keep;
     struct cis_view at;
@@ -223,10 +224,11 @@ static int seek_step(struct lay_op *op, void *arg)
     s->keep = node != NULL ? node->keep : row.size;
     s->at = cis_lay_base_at(op->v, node);
     s->found = s->ask = false;
-    for (unsigned n = 0; s->block * CIS_FS_BLOCK < row.size; s->block++, n++) {
+    for (; s->block * CIS_FS_BLOCK < row.size; s->block++, s->passed++) {
         bool data;
-        if (n == LAY_GROUP * 2) {
+        if (s->passed >= LAY_GROUP * 2) {
             s->ask = true;
+            s->passed = 0;
             return 0;
         }
         no = is_data(op, node, &s->base, s->keep, s->block, &data);

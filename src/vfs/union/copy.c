@@ -178,7 +178,8 @@ int copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode
 /* ---- files ---- */
 
 static int copy_part(struct unionfs *u, const struct cis_vfs_call *call, cis_vfs_file *from,
-                     cis_vfs_file *to, uint8_t *bytes, uint64_t start, uint64_t end)
+                     cis_vfs_file *to, uint8_t *bytes, uint64_t start, uint64_t end,
+                     struct cis_digest *digest)
 {
     for (uint64_t at = start; at < end;) {
         struct iovec iov = {bytes, end - at < COPY_BYTES ? end - at : COPY_BYTES};
@@ -188,6 +189,7 @@ static int copy_part(struct unionfs *u, const struct cis_vfs_call *call, cis_vfs
         if (no != 0 || n == 0) {
             return no; /* it became shorter meanwhile */
         }
+        cis_digest_add(digest, at, bytes, n);
         iov.iov_len = n;
         no = u->up->ops->write(to, call, &iov, 1, at, &put, &after);
         if (no != 0 || put < n) {
@@ -200,9 +202,11 @@ static int copy_part(struct unionfs *u, const struct cis_vfs_call *call, cis_vfs
 
 /* Holes stay holes. */
 static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_node from_node,
-                     cis_vfs_file *to, uint64_t size)
+                     cis_vfs_file *to, uint64_t size, uint8_t out_digest[CIS_DIGEST_BYTES])
 {
+    struct cis_digest digest;
     cis_vfs_file *from = NULL;
+    cis_digest_init(&digest);
     int no = u->low->ops->open(u->low, call, from_node, O_RDONLY, &from);
     bool charged = no == 0 && (no = union_charge(u, COPY_BYTES)) == 0;
     uint8_t *bytes = charged ? cis_alloc(COPY_BYTES) : NULL;
@@ -211,22 +215,15 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
     }
     for (uint64_t at = 0; no == 0 && at < size;) {
         uint64_t start = at, end = size;
-        no = u->low->ops->seek(from, call, at, SEEK_DATA, &start);
-        if (no == ENXIO) {
-            no = 0;
-            break;
-        }
+        no = cis_digest_next(from, call, at, size, &start, &end);
         if (no == 0) {
-            no = u->low->ops->seek(from, call, start, SEEK_HOLE, &end);
-        }
-        end = end < size ? end : size;
-        if (no == 0) {
-            no = copy_part(u, call, from, to, bytes, start, end);
+            no = copy_part(u, call, from, to, bytes, start, end, &digest);
         }
         at = end;
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
     if (no == 0) {
+        cis_digest_final(&digest, size, out_digest);
         no = u->up->ops->setattr(u->up, call, to->node, &set, NULL);
     }
     cis_free(bytes);
@@ -242,7 +239,7 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
 /* A finished copy under a name of the home folder. */
 static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
                      const struct cis_vfs_attr *attr, bool data, struct cis_str temp,
-                     cis_node *out_node)
+                     cis_node *out_node, uint8_t out_digest[CIS_DIGEST_BYTES])
 {
     struct cis_vfs_call owner = as_owner(call, attr);
     struct cis_vfs_attr made;
@@ -252,7 +249,8 @@ static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct 
         cis_vfs_file *to = NULL;
         no = u->up->ops->create(u->up, &owner, u->home, temp, 0600, O_RDWR, &to, &copy, &made);
         if (no == 0) {
-            no = data ? copy_data(u, call, node->lower, to, attr->size) : 0;
+            no = data ? copy_data(u, call, node->lower, to, attr->size, out_digest)
+                      : seen_digest(u->low, call, node->lower, attr, out_digest);
             u->up->ops->release(to);
         }
     } else {
@@ -260,6 +258,7 @@ static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct 
         struct cis_vfs_make make = {.mode = attr->mode, .rdev = attr->rdev};
         no = S_ISLNK(attr->mode) ? u->low->ops->readlink(u->low, call, node->lower, &target) : 0;
         make.target = cis_buf_view(&target);
+        cis_sha256(cis_buf_bytes(&target), out_digest);
         if (no == 0) {
             no = u->up->ops->make(u->up, &owner, u->home, temp, &make, &copy, &made);
         }
@@ -277,10 +276,15 @@ static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct 
 
 /* names held for writing: the copy goes to its place. */
 static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
-                      const struct cis_vfs_attr *attr, struct cis_str temp, cis_node copy)
+                      const struct cis_vfs_attr *attr, struct cis_str temp, cis_node copy,
+                      const uint8_t digest[CIS_DIGEST_BYTES])
 {
     if (node->gone) {
         return u->up->ops->unlink(u->up, call, u->home, temp);
+    }
+    int seen = seen_copy(u, call, node, attr, digest);
+    if (seen != 0) {
+        return seen;
     }
     if (node->key[0] != '\0') {
         struct cis_vfs_attr made;
@@ -304,6 +308,7 @@ int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
     char text[32];
     struct cis_str temp = temp_name(u, text);
     struct cis_vfs_attr attr;
+    uint8_t digest[CIS_DIGEST_BYTES];
     cis_node copy = 0;
     if (u->vfs.read_only) {
         return EROFS;
@@ -320,11 +325,11 @@ int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
         no = u->low->ops->getattr(u->low, call, node->lower, &attr);
     }
     if (no == 0) {
-        no = copy_temp(u, call, node, &attr, data, temp, &copy);
+        no = copy_temp(u, call, node, &attr, data, temp, &copy, digest);
     }
     if (no == 0) {
         pthread_rwlock_wrlock(&u->names);
-        no = copy_place(u, call, node, &attr, temp, copy);
+        no = copy_place(u, call, node, &attr, temp, copy, digest);
         if (no == 0) {
             unode_copied(u, node, copy);
         } else {

@@ -13,7 +13,7 @@
 #define UNION_HOME CIS_UNION_RESERVED          /* folder in the root: what has no other place */
 #define UNION_BUCKETS 1024u
 #define UNION_KEPT 64u /* folders whose nodes are kept for the next walk */
-#define UNION_KEY 64
+#define UNION_KEY CIS_UNION_KEY
 
 /* A file of the union. Folders have both parts when one continues the other; other files have the
  * upper part as soon as they are copied up. */
@@ -150,6 +150,21 @@ int index_hide(struct unionfs *u, const struct cis_vfs_call *call,
 /* An upper name of the file went: the copy goes with the last name. */
 void index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
                 uint32_t lower_links);
+
+/* ---- seen.c ---- */
+/* Of a regular file or a symlink. */
+int seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                const struct cis_vfs_attr *attr, uint8_t out[CIS_DIGEST_BYTES]);
+/* Have two regular files the same content? */
+int seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_node upper,
+              const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was,
+              bool *out);
+/* names held for writing: the lower name of dir, if there is one, is about to be hidden. */
+int seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+              struct cis_str name);
+/* The same: the lower file was copied, and had this digest. */
+int seen_copy(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *node,
+              const struct cis_vfs_attr *attr, const uint8_t digest[CIS_DIGEST_BYTES]);
 
 /* ---- copy.c ---- */
 /* The folder has an upper part afterwards, and those above it. names held for writing. */

@@ -122,6 +122,12 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
     if (no == 0) {
         no = copy_folder(u, call, b->dir);
     }
+    if (no == 0 && a->below) {
+        no = seen_name(u, call, a->dir, a->name);
+    }
+    if (no == 0 && b->below) {
+        no = seen_name(u, call, b->dir, b->name);
+    }
     if (no == 0) {
         no = name_upper(u, call, a);
     }

@@ -7,7 +7,8 @@
  * - in each folder that continues a lower one, a symlink whose target is the lower folder's path: a
  *   folder without it is the upper one's alone. So a lower folder is renamed by renaming its copy,
  *   and a new folder over a removed one shows nothing of it, without any mark;
- * - in the root, a folder with the copies of lower files that have several names.
+ * - in the root, a folder with the copies of lower files that have several names, and with a record
+ *   of what was seen of each lower name that was hidden or copied (seen.c).
  * A lower name that is gone is a character device 0/0 of that name in the upper folder, as
  * overlayfs has it: any name that the lower one can have fits, one rename replaces it, and nobody
  * can make or open such a device here. All of it are ordinary entries: they are committed, forked,
@@ -21,6 +22,7 @@
 #ifndef CIS_VFS_UNION_UNION_H
 #define CIS_VFS_UNION_UNION_H
 
+#include "vfs/digest.h"
 #include "vfs/vfs.h"
 
 #define CIS_UNION_RESERVED ".cis-union"
@@ -44,10 +46,28 @@ typedef bool cis_union_change_each(void *self, const struct cis_union_change *ch
 /* What the upper one makes of the lower one as it is now. A removed folder is one change; what
  * replaced something of another kind is a 'D' and then an 'A'. A folder comes before what is in it.
  * A folder that the upper one made anew over a lower one is no change by itself, but for what is in
- * it. A file that was copied and has the size, mode and times of the lower one is no change. Not to
+ * it. A file that was copied and has the mode, time of change and content of the lower one is no
+ * change. Not to
  * be used while names change. false stops. Costs the upper one's entries, and the whole tree when
  * lower files with several names were changed. */
 int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_change_each *each,
                       void *self);
+
+/* What the upper one's makers saw of a lower name when they hid it or changed its file. */
+#define CIS_UNION_KEY 64
+struct cis_union_seen {
+    uint32_t mode;
+    uint64_t size;
+    bool hashed; /* files and symlinks */
+    uint8_t digest[CIS_DIGEST_BYTES];
+    char key[CIS_UNION_KEY]; /* cis_union_key of it */
+};
+/* path: of the lower one, without the leading slash. lower: what is there now, NULL: nothing; for
+ * files with several names, which are known by themselves too. ENOENT: nothing was seen of it, or
+ * by a version before 0.2, which kept no records. */
+int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str path,
+                   const struct cis_vfs_attr *lower, struct cis_union_seen *out);
+/* Which file it is, whatever its name and content: inode number and time of birth. */
+void cis_union_key(const struct cis_vfs_attr *lower, char out[CIS_UNION_KEY]);
 
 #endif

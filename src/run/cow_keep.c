@@ -1,0 +1,490 @@
+/* The record of an apply: a branch "applied/RUN-N" of the tenant with
+ *   kept/PATH  what was at PATH of the folder and is replaced or removed
+ *   steps      texts, each with its NUL: "cis-apply 1", run, mount, folder, the state that was
+ *              applied; then of each step: kind, path, to, kept, before, after
+ *   undone     when it was taken back
+ * It is committed before the folder is touched. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include "base/mem.h"
+#include "run/cow_in.h"
+
+#define HEAD "cis-apply 1"
+#define STEPS "steps"
+#define UNDONE "undone"
+#define STEPS_MAX (1u << 30)
+
+static struct cis_str text(const char *path)
+{
+    return cis_str_of(path);
+}
+
+static cis_code no_memory(struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_NOMEM, "record of an apply: out of memory");
+}
+
+/* ---- as text ---- */
+
+static void put_text(struct cis_buf *out, const char *value)
+{
+    cis_buf_text(out, value != NULL ? value : "");
+    cis_buf_byte(out, 0);
+}
+
+static void put_state(struct cis_buf *out, const struct cow_state *s)
+{
+    char hex[2 * CIS_DIGEST_BYTES + 1];
+    cis_hex(s->digest, sizeof s->digest, hex);
+    cis_buf_printf(out, "%" PRIo32 " %" PRIu64 " %s %d %s", s->mode, s->size, hex, s->several,
+                   s->key);
+    cis_buf_byte(out, 0);
+}
+
+static void put_steps(struct cis_buf *out, const struct cow_steps *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const struct cow_step *s = &list->at[i];
+        cis_buf_byte(out, (uint8_t)s->op);
+        cis_buf_byte(out, 0);
+        put_text(out, s->path);
+        put_text(out, s->to);
+        put_text(out, s->kept);
+        put_state(out, &s->before);
+        put_state(out, &s->after);
+    }
+}
+
+/* The next text of the record, with its NUL behind it. */
+static bool next_text(struct cis_str *rest, const char **out)
+{
+    const char *end = memchr(rest->ptr, 0, rest->len);
+    if (end == NULL) {
+        return false;
+    }
+    *out = rest->ptr;
+    size_t len = (size_t)(end - rest->ptr) + 1;
+    *rest = (struct cis_str){rest->ptr + len, rest->len - len};
+    return true;
+}
+
+static bool next_state(struct cis_str *rest, struct cow_state *out)
+{
+    const char *value;
+    struct cow_state s = {0};
+    struct cis_str mode, size, digest, several;
+    if (!next_text(rest, &value)) {
+        return false;
+    }
+    struct cis_str all = text(value);
+    if (!cis_str_split(&all, ' ', &mode) || !cis_str_split(&all, ' ', &size) ||
+        !cis_str_split(&all, ' ', &digest) || !cis_str_split(&all, ' ', &several) ||
+        mode.len == 0 || mode.len > 7 || !cis_str_u64(size, &s.size) ||
+        !cis_unhex(digest, s.digest, sizeof s.digest) || all.len >= sizeof s.key) {
+        return false;
+    }
+    for (size_t i = 0; i < mode.len; i++) {
+        s.mode = s.mode << 3 | (uint32_t)(mode.ptr[i] - '0');
+    }
+    s.several = cis_str_is(several, "1");
+    memcpy(s.key, all.ptr != NULL ? all.ptr : "", all.len);
+    *out = s;
+    return true;
+}
+
+static bool next_step(struct cis_str *rest, struct cow_steps *list)
+{
+    const char *op, *path, *to, *kept;
+    if (!next_text(rest, &op) || !next_text(rest, &path) || !next_text(rest, &to) ||
+        !next_text(rest, &kept) || (*op != COW_LEAF && *op != COW_FOLDER && *op != COW_RENAME)) {
+        return false;
+    }
+    struct cow_step *s = cow_steps_add(list, (enum cow_op) * op, path, *to != 0 ? to : NULL, NULL);
+    if (s == NULL || !next_state(rest, &s->before) || !next_state(rest, &s->after) ||
+        (s->op == COW_RENAME && s->to == NULL)) {
+        return false;
+    }
+    s->kept = *kept != 0 ? cis_strdup(kept) : NULL;
+    return *kept == 0 || s->kept != NULL;
+}
+
+/* ---- reading ---- */
+
+void cow_record_done(struct cow_record *record)
+{
+    cis_free(record->run);
+    cis_free(record->guest);
+    cis_free(record->folder);
+    cow_steps_done(&record->steps);
+    *record = (struct cow_record){0};
+}
+
+static cis_code parse(struct cis_str rest, const char *ref, bool steps, struct cow_record *out,
+                      struct cis_error *err)
+{
+    const char *head = NULL, *run = NULL, *guest = NULL, *folder = NULL, *at = NULL;
+    struct cis_str view, branch;
+    bool ok = next_text(&rest, &head) && strcmp(head, HEAD) == 0 && next_text(&rest, &run) &&
+              next_text(&rest, &guest) && next_text(&rest, &folder) && next_text(&rest, &at);
+    view = ok ? text(at) : CIS_STR("");
+    ok = ok && cis_str_split(&view, '@', &branch) && cis_str_u64(branch, &out->at.branch) &&
+         cis_str_u64(view, &out->at.epoch);
+    while (ok && steps && rest.len != 0) {
+        ok = next_step(&rest, &out->steps);
+    }
+    if (!ok) {
+        return cis_fail(err, CIS_E_DAMAGED, "%s: not the record of an apply", ref);
+    }
+    out->run = cis_strdup(run);
+    out->guest = cis_strdup(guest);
+    out->folder = cis_strdup(folder);
+    return out->run != NULL && out->guest != NULL && out->folder != NULL ? CIS_OK : no_memory(err);
+}
+
+/* A view of a record, to be read. */
+struct view {
+    cis_vfs *vfs;
+    struct cow_tree tree;
+    struct cis_vfs_call call;
+    struct cis_error why;
+};
+
+static void view_close(struct view *v)
+{
+    cow_tree_close(&v->tree);
+    cis_vfs_close(v->vfs);
+}
+
+static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant, const char *ref,
+                          bool write, const struct cis_stop *stop, struct cis_error *err)
+{
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = text(tenant);
+    o.ref = text(ref != NULL ? ref : "");
+    o.empty = ref == NULL;
+    o.read_only = !write;
+    o.kind = "apply";
+    v->call = (struct cis_vfs_call){.stop = stop, .err = &v->why};
+    CIS_TRY(cis_layered_open(forest, &o, stop, &v->vfs, err));
+    return cow_tree_open(&v->tree, v->vfs, &v->call, err);
+}
+
+static cis_code read_steps(struct view *v, const char *ref, struct cis_buf *out,
+                           struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file = NULL;
+    int no = cis_at_open(v->tree.root, &v->call, text(STEPS), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file,
+                         &attr);
+    for (size_t got = 1; no == 0 && got != 0;) {
+        if (cis_buf_reserve(out, 65536) == NULL) {
+            cis_vfs_file_close(file);
+            return cis_buf_check(out, ref, err);
+        }
+        struct iovec iov = {out->ptr + out->len, 65536};
+        no = file->vfs->ops->read(file, &v->call, &iov, 1, out->len, &got);
+        out->len += no == 0 ? got : 0;
+    }
+    cis_vfs_file_close(file);
+    return no == 0 ? CIS_OK : cow_errno(no, &v->why, ref, err);
+}
+
+static cis_code read_record(cis_forest *forest, const char *tenant, const char *ref, bool steps,
+                            const struct cis_stop *stop, struct cow_record *out,
+                            struct cis_error *err)
+{
+    CIS_CLEANUP(view_close) struct view v = {0};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
+    struct cis_vfs_attr attr;
+    CIS_TRY(view_open(&v, forest, tenant, ref, false, stop, err));
+    CIS_TRY(read_steps(&v, ref, &all, err));
+    int no = cis_at_stat(v.tree.root, &v.call, text(UNDONE), CIS_WALK_NOFOLLOW, &attr);
+    if (no != 0 && no != ENOENT) {
+        return cow_errno(no, &v.why, ref, err);
+    }
+    out->undone = no == 0;
+    return parse(cis_buf_view(&all), ref, steps, out, err);
+}
+
+cis_code cow_record_read(cis_forest *forest, const char *tenant, const char *ref,
+                         const struct cis_stop *stop, struct cow_record *out, struct cis_error *err)
+{
+    return read_record(forest, tenant, ref, true, stop, out, err);
+}
+
+/* ---- which there are ---- */
+
+struct names {
+    struct {
+        char name[CIS_FS_REF_MAX + 1];
+        int64_t made_ms;
+    } * at;
+    size_t n, cap;
+    struct cis_str prefix;
+    bool full;
+};
+
+static void names_done(struct names *names)
+{
+    cis_free(names->at);
+}
+
+static bool take_name(void *self, const struct cis_fs_ref *ref)
+{
+    struct names *l = self;
+    if (!cis_str_starts(text(ref->name), l->prefix)) {
+        return true;
+    }
+    if (l->n == l->cap) {
+        size_t cap = l->cap != 0 ? l->cap * 2 : 16;
+        void *more = cis_realloc(l->at, cap * sizeof *l->at);
+        if (more == NULL) {
+            l->full = true;
+            return false;
+        }
+        l->at = more;
+        l->cap = cap;
+    }
+    memcpy(l->at[l->n].name, ref->name, sizeof ref->name);
+    l->at[l->n++].made_ms = ref->created_ms;
+    return true;
+}
+
+static cis_code names_load(cis_forest *forest, const char *tenant, const struct cis_stop *stop,
+                           struct names *out, struct cis_error *err)
+{
+    cis_store *store = cis_forest_store(forest);
+    CIS_TRY(store->fs->ref_list(store, text(tenant), take_name, out, stop, err));
+    return out->full ? no_memory(err) : CIS_OK;
+}
+
+/* The numbers of a run's applies count up; of several runs, the time of each says which is later.
+ */
+static void names_sort(struct names *l)
+{
+    for (size_t i = 1; i < l->n; i++) {
+        for (size_t k = i; k > 0; k--) {
+            bool number = strlen(l->at[k].name) < strlen(l->at[k - 1].name) ||
+                          (strlen(l->at[k].name) == strlen(l->at[k - 1].name) &&
+                           strcmp(l->at[k].name, l->at[k - 1].name) < 0);
+            bool earlier = l->at[k].made_ms < l->at[k - 1].made_ms ||
+                           (l->at[k].made_ms == l->at[k - 1].made_ms && number);
+            if (!earlier) {
+                break;
+            }
+            __typeof__(*l->at) swap = l->at[k];
+            l->at[k] = l->at[k - 1];
+            l->at[k - 1] = swap;
+        }
+    }
+}
+
+cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char *run,
+                              const struct cis_stop *stop, cis_cow_applied_each *each, void *self,
+                              struct cis_error *err)
+{
+    char prefix[64];
+    CIS_CLEANUP(names_done) struct names list = {0};
+    snprintf(prefix, sizeof prefix, CIS_APPLIED_PREFIX "%s-", run);
+    list.prefix = text(prefix);
+    CIS_TRY(names_load(forest, tenant, stop, &list, err));
+    names_sort(&list);
+    for (size_t i = list.n; i-- > 0;) {
+        CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
+        CIS_TRY(read_record(forest, tenant, list.at[i].name, false, stop, &record, err));
+        struct cis_cow_applied applied = {.guest = record.guest,
+                                          .folder = record.folder,
+                                          .at = record.at,
+                                          .undone = record.undone};
+        memcpy(applied.ref, list.at[i].name, sizeof applied.ref);
+        if (!each(self, &applied)) {
+            break;
+        }
+    }
+    return CIS_OK;
+}
+
+/* ---- what they left ---- */
+
+static cis_code note_states(struct cow_plan *p, const struct cow_steps *steps,
+                            struct cis_error *err)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        const struct cow_step *s = &steps->at[i];
+        struct cow_state *copy = cis_alloc(sizeof *copy);
+        void *old = NULL;
+        if (copy == NULL) {
+            return no_memory(err);
+        }
+        *copy = s->op == COW_RENAME ? s->before : s->after;
+        cis_code code =
+            cis_map_set(&p->states, text(s->op == COW_RENAME ? s->to : s->path), copy, &old, err);
+        cis_free(code == CIS_OK ? old : copy);
+        CIS_TRY(code);
+    }
+    return CIS_OK;
+}
+
+/* Is the view a state that led to the one that is applied now? */
+static bool led_here(const struct cow_plan *p, struct cis_view view)
+{
+    cis_store *store = cis_forest_store(p->cow->forest);
+    struct cis_view owner;
+    struct cis_error ignored;
+    return view.epoch <= p->cow->at.epoch &&
+           store->fs->view_check(store, text(p->cow->tenant),
+                                 (struct cis_view){p->cow->at.branch, view.epoch}, &owner,
+                                 &p->cow->stop, &ignored) == CIS_OK &&
+           owner.branch == view.branch;
+}
+
+cis_code cow_record_states(struct cow_plan *p, struct cis_error *err)
+{
+    CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
+    CIS_TRY(names_load(p->cow->forest, p->cow->tenant, &p->cow->stop, &list, err));
+    names_sort(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
+        struct cis_error why;
+        if (cow_record_read(p->cow->forest, p->cow->tenant, list.at[i].name, &p->cow->stop, &record,
+                            &why) != CIS_OK) {
+            continue; /* then what it left is not known, and judged as anybody's */
+        }
+        if (!record.undone && strcmp(record.folder, p->cow->folder) == 0 &&
+            led_here(p, record.at)) {
+            CIS_TRY(note_states(p, &record.steps, err));
+        }
+    }
+    return CIS_OK;
+}
+
+/* ---- writing ---- */
+
+static int make_folders(const struct view *v, char *path)
+{
+    int no = 0;
+    for (char *at = strchr(path, '/'); at != NULL && no == 0; at = strchr(at + 1, '/')) {
+        struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
+        *at = 0;
+        no = cis_at_make(v->tree.root, &v->call, text(path), 0, &make);
+        no = no == EEXIST ? 0 : no;
+        *at = '/';
+    }
+    return no;
+}
+
+/* Files with several names in the folder are kept as one. */
+static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s,
+                    struct cis_map *linked, uint8_t digest[CIS_DIGEST_BYTES])
+{
+    struct cis_vfs_attr attr;
+    struct cis_error ignored;
+    char key[CIS_UNION_KEY];
+    int no =
+        cis_at_stat(p->cow->below.root, &p->cow->call, text(s->lower), CIS_WALK_NOFOLLOW, &attr);
+    bool several = no == 0 && S_ISREG(attr.mode) && attr.nlink > 1;
+    cis_union_key(&attr, key);
+    const struct cow_step *other = several ? cis_map_get(linked, text(key)) : NULL;
+    no = no == 0 ? make_folders(v, s->kept) : no;
+    if (no == 0 && other != NULL && cow_state_same(&other->before, &s->before)) {
+        memcpy(digest, s->before.digest, CIS_DIGEST_BYTES);
+        return cis_at_link(v->tree.root, text(other->kept), v->tree.root, text(s->kept), &v->call,
+                           CIS_WALK_NOFOLLOW);
+    }
+    no = no == 0 ? cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, &v->call, digest) : no;
+    if (no == 0 && several &&
+        cis_map_set(linked, text(key), (void *)(uintptr_t)s, NULL, &ignored) != CIS_OK) {
+        no = ENOMEM;
+    }
+    return no;
+}
+
+static cis_code keep(struct view *v, struct cow_plan *p, const struct cow_steps *steps,
+                     struct cis_map *linked, struct cis_error *err)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        const struct cow_step *s = &steps->at[i];
+        uint8_t digest[CIS_DIGEST_BYTES];
+        if (s->kept == NULL) {
+            continue;
+        }
+        int no = keep_one(v, p, s, linked, digest);
+        if (no == ENOENT || (no == 0 && memcmp(digest, s->before.digest, sizeof digest) != 0)) {
+            return cis_fail(err, CIS_E_CONFLICT,
+                            "%.140s: changed while it was looked at; nothing was done", s->path);
+        }
+        if (no != 0) {
+            return cow_errno(no, v->why.code != CIS_OK ? &v->why : &p->cow->why, s->path, err);
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code write_text(struct view *v, const char *name, struct cis_bytes bytes,
+                           struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file = NULL;
+    int no = cis_at_open(v->tree.root, &v->call, text(name), CIS_WALK_NOFOLLOW,
+                         O_WRONLY | O_CREAT | O_EXCL, 0644, &file, &attr);
+    for (size_t done = 0, put = 0; no == 0 && done < bytes.len; done += put) {
+        uint64_t end;
+        struct iovec iov = {(void *)(uintptr_t)(bytes.ptr + done), bytes.len - done};
+        no = file->vfs->ops->write(file, &v->call, &iov, 1, done, &put, &end);
+        no = no == 0 && put == 0 ? ENOSPC : no;
+    }
+    cis_vfs_file_close(file);
+    return no == 0 ? CIS_OK : cow_errno(no, &v->why, name, err);
+}
+
+static cis_code commit(struct view *v, const struct cow_plan *p, struct cis_error *err)
+{
+    char ref[CIS_FS_REF_MAX + 1], note[CIS_FS_NOTE_MAX];
+    struct cis_error why = {0};
+    cis_code code = CIS_E_EXISTS;
+    snprintf(note, sizeof note, "run %s applied to %.900s", p->how->run, p->cow->folder);
+    struct cis_store_commit with = {.kind = "apply", .note = note};
+    for (unsigned n = 1; code == CIS_E_EXISTS && n < 1000000; n++) {
+        snprintf(ref, sizeof ref, CIS_APPLIED_PREFIX "%s-%u", p->how->run, n);
+        code = cis_layered_commit_fork(v->vfs, text(ref), &with, NULL, &p->cow->stop, &why);
+    }
+    return code == CIS_OK ? CIS_OK
+                          : cis_fail(err, code, "keeping what is replaced: %.180s", why.msg);
+}
+
+cis_code cow_record_write(struct cow_plan *p, struct cis_error *err)
+{
+    CIS_CLEANUP(view_close) struct view v = {0};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
+    struct cis_map linked = CIS_MAP_INIT;
+    char at[64];
+    CIS_TRY(view_open(&v, p->cow->forest, p->cow->tenant, NULL, true, &p->cow->stop, err));
+    cis_code code = keep(&v, p, &p->first, &linked, err);
+    code = code == CIS_OK ? keep(&v, p, &p->steps, &linked, err) : code;
+    cis_map_done(&linked, NULL);
+    CIS_TRY(code);
+    snprintf(at, sizeof at, "%" PRIu64 "@%" PRIu64, p->cow->at.branch, p->cow->at.epoch);
+    const char *const head[] = {HEAD, p->how->run, p->how->guest, p->cow->folder, at};
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++) {
+        put_text(&all, head[i]);
+    }
+    put_steps(&all, &p->first);
+    put_steps(&all, &p->steps);
+    put_steps(&all, &p->last);
+    CIS_TRY(cis_buf_check(&all, "record of an apply", err));
+    CIS_TRY(write_text(&v, STEPS, cis_buf_bytes(&all), err));
+    return commit(&v, p, err);
+}
+
+cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref,
+                           const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_CLEANUP(view_close) struct view v = {0};
+    struct cis_store_commit with = {.kind = "apply", .note = "taken back"};
+    struct cis_fs_committed done;
+    CIS_TRY(view_open(&v, forest, tenant, ref, true, stop, err));
+    CIS_TRY(write_text(&v, UNDONE, cis_bytes_of("", 0), err));
+    return cis_layered_commit(v.vfs, &with, &done, stop, err);
+}

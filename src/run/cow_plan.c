@@ -1,0 +1,344 @@
+/* From what the branch makes of the folder to steps, each judged: what a step replaces or removes
+ * must be as the run saw it, or as an apply of this branch left it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/mem.h"
+#include "run/cow_in.h"
+
+static struct cis_str text(const char *path)
+{
+    return cis_str_of(path);
+}
+
+static cis_code no_memory(struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_NOMEM, "apply: out of memory");
+}
+
+void cow_plan_done(struct cow_plan *plan)
+{
+    cow_changes_done(&plan->list);
+    cow_steps_done(&plan->first);
+    cow_steps_done(&plan->steps);
+    cow_steps_done(&plan->last);
+    cis_free(plan->ends);
+    cis_map_done(&plan->from, NULL);
+    cis_map_done(&plan->to, NULL);
+    cis_map_done(&plan->states, cis_free);
+}
+
+static cis_code read_state(struct cow_plan *p, const struct cow_tree *tree, const char *path,
+                           struct cow_state *out, struct cis_error *err)
+{
+    int no = cow_state_read(tree, &p->cow->call, path, out);
+    return no == 0 ? CIS_OK : cow_fail(p->cow, no, path, err);
+}
+
+static cis_code add(struct cow_steps *list, enum cow_op op, const char *path, const char *lower,
+                    const struct cow_state *before, const struct cow_state *after,
+                    struct cis_error *err)
+{
+    struct cow_step *s = cow_steps_add(list, op, path, NULL, lower);
+    if (s == NULL) {
+        return no_memory(err);
+    }
+    s->before = *before;
+    s->after = *after;
+    if (op == COW_LEAF && before->mode != 0) {
+        s->kept = cow_path("kept", lower);
+        return s->kept != NULL ? CIS_OK : no_memory(err);
+    }
+    return CIS_OK;
+}
+
+/* ---- has anything changed since? ---- */
+
+static void conflict(struct cow_plan *p, const char *path, const char *why)
+{
+    p->conflicts++;
+    if (p->how->conflict != NULL) {
+        p->how->conflict(p->how->self, text(path), why);
+    }
+}
+
+static bool as_seen(const struct cis_union_seen *seen, const struct cow_state *now)
+{
+    return seen->mode == now->mode &&
+           (!seen->hashed || (seen->size == now->size &&
+                              memcmp(seen->digest, now->digest, sizeof now->digest) == 0));
+}
+
+static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_state *now,
+                      const struct cow_state *after, const char *key, struct cis_error *err)
+{
+    struct cis_union_seen seen;
+    struct cis_vfs_attr attr;
+    if (p->how->force || cow_state_same(now, after)) {
+        return CIS_OK;
+    }
+    bool there =
+        cis_at_stat(p->cow->below.root, &p->cow->call, text(lower), CIS_WALK_NOFOLLOW, &attr) == 0;
+    int no =
+        cis_union_seen(p->cow->joined, &p->cow->call, text(lower), there ? &attr : NULL, &seen);
+    if (no != 0 && no != ENOENT) {
+        return cow_fail(p->cow, no, lower, err);
+    }
+    if (no == ENOENT ? now->mode == 0
+                     : as_seen(&seen, now) && (key == NULL || strcmp(seen.key, key) == 0)) {
+        return CIS_OK;
+    }
+    if (!p->states_known) {
+        CIS_TRY(cow_record_states(p, err));
+        p->states_known = true;
+    }
+    const struct cow_state *left = cis_map_get(&p->states, text(lower));
+    if (left != NULL && cow_state_same(left, now)) {
+        return CIS_OK;
+    }
+    conflict(p, lower,
+             now->mode == 0 ? "removed in the folder since"
+             : no == ENOENT ? "made in the folder since"
+             : key != NULL  ? "another folder since"
+                            : "changed in the folder since");
+    return CIS_OK;
+}
+
+/* ---- steps of one change ---- */
+
+/* Where the folder has, before all steps, what the branch has at path: the same, but below a folder
+ * that was renamed. */
+static cis_code lower_of(struct cow_plan *p, const char *path, char **out, struct cis_error *err)
+{
+    for (size_t len = strlen(path); len-- > 0;) {
+        const struct cow_change *c =
+            path[len] == '/' ? cis_map_get(&p->to, (struct cis_str){path, len}) : NULL;
+        if (c != NULL) {
+            *out = cow_path(c->from, path + len + 1);
+            return *out != NULL ? CIS_OK : no_memory(err);
+        }
+    }
+    *out = cis_strdup(path);
+    return *out != NULL ? CIS_OK : no_memory(err);
+}
+
+/* With all below it; recursion is as deep as paths are long (CIS_VFS_PATH_MAX). */
+static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *path,
+                            struct cis_error *err)
+{
+    static const struct cow_state nothing;
+    struct cow_state now;
+    struct cow_entries list = {0};
+    if (cis_map_get(&p->from, text(lower)) != NULL) {
+        return CIS_OK; /* it is moved away */
+    }
+    CIS_TRY(cis_stop_check(&p->cow->stop, "apply", err));
+    CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
+    if (now.mode == 0) {
+        return CIS_OK;
+    }
+    if (!S_ISDIR(now.mode)) {
+        CIS_TRY(judge(p, lower, &now, &nothing, NULL, err));
+        return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
+    }
+    int no = cow_list(&p->cow->below, &p->cow->call, lower, &list);
+    cis_code code = no == 0 ? CIS_OK : cow_fail(p->cow, no, lower, err);
+    for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
+        CIS_CLEANUP(cis_freep) char *below = cow_path(lower, list.at[i].name);
+        CIS_CLEANUP(cis_freep) char *above = cow_path(path, list.at[i].name);
+        code = below != NULL && above != NULL ? plan_remove(p, below, above, err) : no_memory(err);
+    }
+    cow_entries_done(&list);
+    return code == CIS_OK ? add(&p->steps, COW_FOLDER, path, lower, &now, &nothing, err) : code;
+}
+
+/* A folder that its owner may not write to gets its permissions last, behind what is in it. */
+static cis_code plan_folder(struct cow_plan *p, const char *path, const struct cow_state *now,
+                            uint32_t mode, struct cis_error *err)
+{
+    struct cow_state open = {.mode = mode | 0700}, last = {.mode = mode};
+    if (now->mode != open.mode) {
+        CIS_TRY(add(&p->steps, COW_FOLDER, path, NULL, now, &open, err));
+    }
+    return open.mode != mode ? add(&p->last, COW_FOLDER, path, NULL, &open, &last, err) : CIS_OK;
+}
+
+static cis_code plan_leaf(struct cow_plan *p, const char *lower, const char *path,
+                          struct cis_error *err)
+{
+    struct cow_state now, after;
+    struct cis_vfs_attr a, b;
+    CIS_TRY(read_state(p, &p->cow->above, path, &after, err));
+    CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
+    if (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT)) {
+        now = (struct cow_state){0}; /* told as removed before, and judged there */
+        return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
+    }
+    CIS_TRY(judge(p, lower, &now, &after, NULL, err));
+    const struct cis_vfs_call *call = &p->cow->call;
+    if (cow_state_same(&now, &after) && now.mode != 0 &&
+        cis_at_stat(p->cow->above.root, call, text(path), CIS_WALK_NOFOLLOW, &a) == 0 &&
+        cis_at_stat(p->cow->below.root, call, text(lower), CIS_WALK_NOFOLLOW, &b) == 0 &&
+        (S_ISLNK(a.mode) ||
+         (a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec))) {
+        return CIS_OK; /* an apply before this one, or the user, did it */
+    }
+    return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
+}
+
+static void aside_name(size_t number, char out[40])
+{
+    snprintf(out, 40, COW_ASIDE "%zu", number);
+}
+
+static cis_code plan_rename(struct cow_plan *p, const struct cow_change *c, struct cis_error *err)
+{
+    struct cow_state now;
+    char name[40];
+    aside_name(c->number, name);
+    CIS_TRY(read_state(p, &p->cow->below, c->from, &now, err));
+    struct cow_step *s = cow_steps_add(&p->steps, COW_RENAME, name, c->path, c->from);
+    if (s == NULL) {
+        return no_memory(err);
+    }
+    s->before = s->after = now;
+    return now.mode == c->mode ? CIS_OK : plan_folder(p, c->path, &now, c->mode, err);
+}
+
+static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *lower = NULL;
+    uint32_t type = c->mode & S_IFMT;
+    if (c->what != 'D' && type != S_IFREG && type != S_IFDIR && type != S_IFLNK) {
+        return cis_fail(err, CIS_E_UNSUPPORTED, "%.160s: only files, folders and symlinks are made",
+                        c->path);
+    }
+    if (cis_str_starts(text(c->path), CIS_STR(COW_NEW))) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "%.160s: a name that is used while changes are made", c->path);
+    }
+    if (c->what == 'R') {
+        return plan_rename(p, c, err);
+    }
+    CIS_TRY(lower_of(p, c->path, &lower, err));
+    if (c->what == 'D') {
+        return plan_remove(p, lower, c->path, err);
+    }
+    if (type != S_IFDIR) {
+        return plan_leaf(p, lower, c->path, err);
+    }
+    struct cow_state now = {0};
+    if (c->what == 'M') {
+        CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
+    }
+    return plan_folder(p, c->path, &now, c->mode, err);
+}
+
+/* ---- before all others ---- */
+
+static int deepest_first(const void *a, const void *b)
+{
+    const struct cow_change *x = *(struct cow_change *const *)a;
+    const struct cow_change *y = *(struct cow_change *const *)b;
+    return -strcmp(x->from, y->from); /* what is in a folder comes after it in order */
+}
+
+static cis_code aside_one(struct cow_plan *p, const struct cow_change *c, struct cis_error *err)
+{
+    struct cow_state now;
+    char name[40];
+    aside_name(c->number, name);
+    CIS_TRY(read_state(p, &p->cow->below, c->from, &now, err));
+    /* Permissions are changed with the folder; what is judged is which folder it is. */
+    struct cis_union_seen seen;
+    int no = cis_union_seen(p->cow->joined, &p->cow->call, text(c->from), NULL, &seen);
+    struct cow_state asked = now;
+    asked.mode = no == 0 && S_ISDIR(now.mode) ? seen.mode : now.mode;
+    struct cow_state other = {.mode = UINT32_MAX};
+    CIS_TRY(judge(p, c->from, &asked, &other, p->how->elsewhere ? NULL : now.key, err));
+    struct cow_step *s = cow_steps_add(&p->first, COW_RENAME, c->from, name, c->from);
+    if (s == NULL) {
+        return no_memory(err);
+    }
+    s->before = s->after = now;
+    return CIS_OK;
+}
+
+/* Renamed folders go aside, the deepest first, so that no rename meets another. */
+static cis_code plan_aside(struct cow_plan *p, struct cis_error *err)
+{
+    size_t n = 0;
+    CIS_CLEANUP(cis_freep)
+    struct cow_change **renames = cis_calloc(p->list.n + 1, sizeof *renames);
+    if (renames == NULL) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < p->list.n; i++) {
+        if (p->list.at[i].what == 'R') {
+            renames[n++] = &p->list.at[i];
+            CIS_TRY(cis_map_set(&p->from, text(renames[n - 1]->from), renames[n - 1], NULL, err));
+            CIS_TRY(cis_map_set(&p->to, text(renames[n - 1]->path), renames[n - 1], NULL, err));
+        }
+    }
+    if (n != 0) {
+        qsort(renames, n, sizeof *renames, deepest_first);
+    }
+    for (size_t i = 0; i < n; i++) {
+        CIS_TRY(aside_one(p, renames[i], err));
+    }
+    return CIS_OK;
+}
+
+/* What an apply left that was killed: files are kept and removed like others, for nobody knows
+ * whose content they are; a folder is somebody's, and its place is known to the record. */
+static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
+{
+    static const struct cow_state nothing;
+    static const char *const names[] = {COW_OLD, COW_NEW};
+    struct cow_entries list = {0};
+    struct cow_state now;
+    for (size_t i = 0; i < 2; i++) {
+        CIS_TRY(read_state(p, &p->cow->below, names[i], &now, err));
+        if (S_ISREG(now.mode) || S_ISLNK(now.mode)) {
+            CIS_TRY(add(&p->first, COW_LEAF, names[i], names[i], &now, &nothing, err));
+        }
+    }
+    int no = cow_list(&p->cow->below, &p->cow->call, ".", &list);
+    cis_code code = no == 0 ? CIS_OK : cow_fail(p->cow, no, p->cow->folder, err);
+    for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
+        const char *name = list.at[i].name;
+        if (cis_str_starts(text(name), CIS_STR(COW_ASIDE)) && strcmp(name, COW_OLD) != 0) {
+            code = cis_fail(err, CIS_E_EXISTS,
+                            "%.90s/%.50s: a folder that an interrupted apply was moving: "
+                            "`cis runs undo` of that run puts it back",
+                            p->cow->folder, name);
+        }
+    }
+    cow_entries_done(&list);
+    return code;
+}
+
+cis_code cow_plan_make(struct cow_plan *p, struct cis_error *err)
+{
+    CIS_TRY(cow_collect(p->cow, &p->list, err));
+    CIS_TRY(plan_leftovers(p, err));
+    CIS_TRY(plan_aside(p, err));
+    p->ends = cis_calloc(p->list.n + 1, sizeof *p->ends);
+    if (p->ends == NULL) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < p->list.n; i++) {
+        CIS_TRY(plan_change(p, &p->list.at[i], err));
+        p->ends[i] = p->steps.n;
+    }
+    for (size_t i = 0, k = p->last.n; i + 1 < k; i++, k--) { /* what is in a folder before it */
+        struct cow_step swap = p->last.at[i];
+        p->last.at[i] = p->last.at[k - 1];
+        p->last.at[k - 1] = swap;
+    }
+    return p->conflicts == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT,
+                          "%s: %llu names are not as the run saw them; nothing was done",
+                          p->cow->folder, (unsigned long long)p->conflicts);
+}

@@ -1,0 +1,527 @@
+/* One step in a folder: what comes is made beside, put there in one go, and what was there is
+ * looked at once more before it goes. Somebody else may change any name at any time; what is found
+ * not to be what the step begins from goes back where it was. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include "base/mem.h"
+#include "run/cow_in.h"
+#include "vfs/hostdir/hostdir.h"
+
+#define COPY_BYTES 65536u
+
+static struct cis_str text(const char *path)
+{
+    return cis_str_of(path);
+}
+
+cis_code cow_errno(int no, const struct cis_error *why, const char *path, struct cis_error *err)
+{
+    if (no == EIO && why != NULL && why->code != CIS_OK) {
+        return cis_fail(err, why->code, "%.120s: %s", path, why->msg);
+    }
+    return cis_vfs_fail(err, no, "%.160s", path);
+}
+
+/* ---- lists ---- */
+
+void cow_steps_done(struct cow_steps *steps)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        cis_free(steps->at[i].path);
+        cis_free(steps->at[i].to);
+        cis_free(steps->at[i].lower);
+        cis_free(steps->at[i].kept);
+    }
+    cis_free(steps->at);
+    *steps = (struct cow_steps){0};
+}
+
+struct cow_step *cow_steps_add(struct cow_steps *steps, enum cow_op op, const char *path,
+                               const char *to, const char *lower)
+{
+    if (steps->n == steps->cap) {
+        size_t cap = steps->cap != 0 ? steps->cap * 2 : 64;
+        struct cow_step *more = cis_realloc(steps->at, cap * sizeof *more);
+        if (more == NULL) {
+            return NULL;
+        }
+        steps->at = more;
+        steps->cap = cap;
+    }
+    struct cow_step *s = &steps->at[steps->n];
+    *s = (struct cow_step){.op = op,
+                           .path = cis_strdup(path),
+                           .to = to != NULL ? cis_strdup(to) : NULL,
+                           .lower = lower != NULL ? cis_strdup(lower) : NULL};
+    steps->n++;
+    bool whole =
+        s->path != NULL && (to == NULL || s->to != NULL) && (lower == NULL || s->lower != NULL);
+    return whole ? s : NULL;
+}
+
+/* ---- what is there ---- */
+
+bool cow_state_same(const struct cow_state *a, const struct cow_state *b)
+{
+    if (a->mode != b->mode || S_ISDIR(a->mode) || a->mode == 0) {
+        return a->mode == b->mode;
+    }
+    return a->size == b->size && memcmp(a->digest, b->digest, sizeof a->digest) == 0;
+}
+
+static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+                     struct cow_state *out)
+{
+    if (S_ISLNK(out->mode)) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+        int no = cis_at_readlink(tree->root, call, text(path), 0, &target);
+        cis_sha256(cis_buf_bytes(&target), out->digest);
+        return no;
+    }
+    cis_vfs_file *file = NULL;
+    struct cis_vfs_attr attr;
+    int no =
+        cis_at_open(tree->root, call, text(path), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file, &attr);
+    if (no == 0) {
+        out->mode = attr.mode;
+        out->size = attr.size;
+        no = cis_digest_file(file, call, attr.size, out->digest);
+        cis_vfs_file_close(file);
+    }
+    return no;
+}
+
+int cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+                   struct cow_state *out)
+{
+    struct cis_vfs_attr attr;
+    struct cow_state state = {0};
+    int no = cis_at_stat(tree->root, call, text(path), CIS_WALK_NOFOLLOW, &attr);
+    if (no == ENOENT || no == ENOTDIR) {
+        *out = state;
+        return 0;
+    }
+    if (no == 0) {
+        state.mode = attr.mode;
+        state.size = S_ISDIR(attr.mode) ? 0 : attr.size;
+        state.several = S_ISREG(attr.mode) && attr.nlink > 1;
+        cis_union_key(&attr, state.key);
+        if (S_ISREG(attr.mode) || S_ISLNK(attr.mode)) {
+            no = read_leaf(tree, call, path, &state);
+        }
+    }
+    if (no == 0) {
+        *out = state;
+    }
+    return no;
+}
+
+/* ---- copying ---- */
+
+static int copy_data(cis_vfs_file *from, cis_vfs_file *to, const struct cis_vfs_call *call,
+                     uint64_t size, uint8_t *out_digest)
+{
+    struct cis_digest digest;
+    struct cis_error ignored;
+    CIS_CLEANUP(cis_freep) uint8_t *buf = cis_alloc(COPY_BYTES);
+    int no = buf != NULL ? 0 : ENOMEM;
+    cis_digest_init(&digest);
+    for (uint64_t at = 0, end = 0; no == 0 && at < size;) {
+        no = cis_digest_next(from, call, at, size, &at, &end);
+        for (size_t got = 1; no == 0 && at < end && got != 0; at += got) {
+            struct iovec iov = {buf, end - at < COPY_BYTES ? end - at : COPY_BYTES};
+            if (cis_stop_check(call->stop, "", &ignored) != CIS_OK) {
+                return EINTR;
+            }
+            no = from->vfs->ops->read(from, call, &iov, 1, at, &got);
+            cis_digest_add(&digest, at, buf, no == 0 ? got : 0);
+            for (size_t done = 0, put = 0; no == 0 && done < got; done += put) {
+                uint64_t after;
+                iov = (struct iovec){buf + done, got - done};
+                no = to->vfs->ops->write(to, call, &iov, 1, at + done, &put, &after);
+                no = no == 0 && put == 0 ? ENOSPC : no;
+            }
+        }
+        at = no == 0 && at < end ? size : at; /* it became shorter meanwhile */
+    }
+    if (no == 0 && out_digest != NULL) {
+        cis_digest_final(&digest, size, out_digest);
+    }
+    return no;
+}
+
+/* Owners where they differ and the user may give them; modes behind them, which that clears. */
+static int copy_attr(cis_vfs_file *to, const struct cis_vfs_call *call,
+                     const struct cis_vfs_attr *attr, const struct cis_vfs_attr *made, bool size)
+{
+    if (made->uid != attr->uid || made->gid != attr->gid) {
+        struct cis_vfs_set own = {
+            .bits = CIS_VFS_SET_UID | CIS_VFS_SET_GID, .uid = attr->uid, .gid = attr->gid};
+        (void)cis_file_set(to, call, &own, NULL);
+    }
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE | CIS_VFS_SET_ATIME | CIS_VFS_SET_MTIME |
+                                      (size ? CIS_VFS_SET_SIZE : 0u),
+                              .mode = attr->mode & 07777,
+                              .size = attr->size,
+                              .atime = attr->atime,
+                              .mtime = attr->mtime};
+    return cis_file_set(to, call, &set, NULL);
+}
+
+static int copy_link(const struct cow_tree *from, const char *path, const struct cow_tree *to,
+                     const char *name, const struct cis_vfs_call *call, uint8_t *out_digest)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    int no = cis_at_readlink(from->root, call, text(path), 0, &target);
+    struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_buf_view(&target)};
+    if (out_digest != NULL) {
+        cis_sha256(cis_buf_bytes(&target), out_digest);
+    }
+    return no == 0 ? cis_at_make(to->root, call, text(name), 0, &make) : no;
+}
+
+int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
+             const char *name, const struct cis_vfs_call *call, uint8_t *out_digest)
+{
+    struct cis_vfs_attr attr, made;
+    cis_vfs_file *in = NULL, *out = NULL;
+    int no = cis_at_stat(from->root, call, text(path), CIS_WALK_NOFOLLOW, &attr);
+    if (no == 0 && S_ISLNK(attr.mode)) {
+        return copy_link(from, path, to, name, call, out_digest);
+    }
+    no = no == 0
+             ? cis_at_open(from->root, call, text(path), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &in, &attr)
+             : no;
+    no = no == 0 ? cis_at_open(to->root, call, text(name), CIS_WALK_NOFOLLOW,
+                               O_WRONLY | O_CREAT | O_EXCL, 0600, &out, &made)
+                 : no;
+    no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
+    no = no == 0 ? copy_attr(out, call, &attr, &made, true) : no;
+    no = no == 0 ? out->vfs->ops->sync(out, call, false) : no;
+    bool half = out != NULL && no != 0;
+    cis_vfs_file_close(in);
+    cis_vfs_file_close(out);
+    if (half) {
+        (void)cis_at_unlink(to->root, call, text(name), 0);
+    }
+    return no;
+}
+
+/* ---- the folder ---- */
+
+cis_code cow_work_open(struct cow_work *work, const char *folder, const struct cis_vfs_call *call,
+                       const struct cis_error *why, struct cis_error *err)
+{
+    struct cis_hostdir_options o = CIS_HOSTDIR_OPTIONS_INIT;
+    *work = (struct cow_work){.call = call, .why = why, .folder = folder, .linked = CIS_MAP_INIT};
+    CIS_TRY(cis_hostdir_open(folder, &o, &work->vfs, err));
+    return cow_tree_open(&work->to, work->vfs, call, err);
+}
+
+void cow_work_done(struct cow_work *work)
+{
+    cow_tree_close(&work->to);
+    cis_vfs_close(cis_take(&work->vfs));
+    cis_map_done(&work->linked, cis_free);
+}
+
+static cis_code fail(const struct cow_work *w, int no, const char *path, struct cis_error *err)
+{
+    return cow_errno(no, w->why, path, err);
+}
+
+static cis_code meanwhile(const char *path, const char *what, struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_CONFLICT, "%.140s: %s meanwhile", path, what);
+}
+
+static int move(const struct cow_work *w, const char *from, const char *to, unsigned flags)
+{
+    return cis_at_rename(w->to.root, text(from), w->to.root, text(to), w->call, 0, flags);
+}
+
+/* A file to a name that nothing has; hosts without RENAME_NOREPLACE have link(2). */
+static int place(const struct cow_work *w, const char *from, const char *to)
+{
+    int no = move(w, from, to, RENAME_NOREPLACE);
+    if (no != EINVAL) {
+        return no;
+    }
+    no = cis_at_link(w->to.root, text(from), w->to.root, text(to), w->call, CIS_WALK_NOFOLLOW);
+    return no == 0 ? cis_at_unlink(w->to.root, w->call, text(from), 0) : no;
+}
+
+/* Is this, under a name of ours, what the step begins from, and will stay so? */
+static int judge(const struct cow_work *w, const char *name, const struct cow_state *before,
+                 bool *out)
+{
+    struct cow_state now;
+    cis_vfs_file *file = NULL;
+    struct cis_vfs_attr attr;
+    *out = true;
+    int no = S_ISREG(before->mode) ? cis_at_open(w->to.root, w->call, text(name), CIS_WALK_NOFOLLOW,
+                                                 O_RDONLY, 0, &file, &attr)
+                                   : 0;
+    if (no == ELOOP || no == EISDIR) {
+        *out = false; /* something else by now */
+        return 0;
+    }
+    *out = no == 0 && (file == NULL || cis_hostdir_quiet(file));
+    cis_vfs_file_close(file);
+    no = no == 0 && *out ? cow_state_read(&w->to, w->call, name, &now) : no;
+    *out = no == 0 && *out && cow_state_same(&now, before);
+    return no;
+}
+
+/* ---- files and symlinks ---- */
+
+struct made {
+    uint64_t ino;
+    char path[];
+};
+
+/* The name at which a file of several names was made before, while it is still that one. */
+static const char *made_before(struct cow_work *w, const char *key, struct cis_vfs_attr *out)
+{
+    const struct made *m = cis_map_get(&w->linked, text(key));
+    return m != NULL &&
+                   cis_at_stat(w->to.root, w->call, text(m->path), CIS_WALK_NOFOLLOW, out) == 0 &&
+                   out->ino == m->ino
+               ? m->path
+               : NULL;
+}
+
+static int note_made(struct cow_work *w, const char *key, const char *path, uint64_t ino)
+{
+    struct cis_error ignored;
+    size_t len = strlen(path) + 1;
+    struct made *m = cis_alloc(sizeof *m + len);
+    void *old = NULL;
+    if (m == NULL) {
+        return ENOMEM;
+    }
+    m->ino = ino;
+    memcpy(m->path, path, len);
+    if (cis_map_set(&w->linked, text(key), m, &old, &ignored) != CIS_OK) {
+        cis_free(m);
+        return ENOMEM;
+    }
+    cis_free(old);
+    return 0;
+}
+
+static void drop(const struct cow_work *w, const char *name)
+{
+    (void)cis_at_unlink(w->to.root, w->call, text(name), 0);
+}
+
+/* What comes, under COW_NEW. Files of the source that are one become one here: by what they were
+ * when it was looked at, for the source may show the folder, which changes with every step. */
+static int make_new(struct cow_work *w, const char *from, const char *path,
+                    const struct cow_state *after, uint64_t *out_ino)
+{
+    struct cis_vfs_attr made;
+    uint8_t digest[CIS_DIGEST_BYTES];
+    const char *other = after->several ? made_before(w, after->key, &made) : NULL;
+    if (other != NULL && cis_at_link(w->to.root, text(other), w->to.root, CIS_STR(COW_NEW), w->call,
+                                     CIS_WALK_NOFOLLOW) == 0) {
+        *out_ino = made.ino;
+        return 0;
+    }
+    int no = cow_copy(w->source, from, &w->to, COW_NEW, w->call, digest);
+    if (no == 0 && memcmp(digest, after->digest, sizeof digest) != 0) {
+        drop(w, COW_NEW);
+        return ESTALE;
+    }
+    no =
+        no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), CIS_WALK_NOFOLLOW, &made) : no;
+    *out_ino = made.ino;
+    return no == 0 && after->several ? note_made(w, after->key, path, made.ino) : no;
+}
+
+/* What was taken away and is not what it should be goes back; when its place is taken again, beside
+ * it, where its owner finds it. */
+static cis_code give_back(const struct cow_work *w, const char *name, const char *path,
+                          const char *what, struct cis_error *err)
+{
+    if (place(w, name, path) == 0) {
+        return meanwhile(path, what, err);
+    }
+    for (unsigned n = 1; n < 1000; n++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf saved = CIS_BUF_INIT(CIS_VFS_PATH_MAX + 32u);
+        cis_buf_printf(&saved, "%s.cis-saved-%u", path, n);
+        if (place(w, name, cis_buf_cstr(&saved)) == 0) {
+            return cis_fail(
+                err, CIS_E_CONFLICT,
+                "%.140s: changed twice meanwhile; what was there before is %s beside it", path,
+                strrchr(cis_buf_cstr(&saved), '.'));
+        }
+    }
+    return cis_fail(err, CIS_E_CONFLICT, "%.140s: changed twice meanwhile; what was there is %s",
+                    path, name);
+}
+
+static cis_code take_away(struct cow_work *w, const char *path, const struct cow_state *before,
+                          struct cis_error *err)
+{
+    const char *name = strcmp(path, COW_OLD) == 0 ? COW_NEW : COW_OLD;
+    bool same = false;
+    int no = place(w, path, name);
+    if (no == ENOENT || no == ENOTDIR) {
+        return meanwhile(path, "removed", err);
+    }
+    if (no != 0) {
+        return fail(w, no, path, err);
+    }
+    no = judge(w, name, before, &same);
+    if (no != 0 || !same) {
+        cis_code code = give_back(w, name, path, "changed", err);
+        return no != 0 ? fail(w, no, path, err) : code;
+    }
+    no = cis_at_unlink(w->to.root, w->call, text(name), 0);
+    return no == 0 ? CIS_OK : fail(w, no, path, err);
+}
+
+/* COW_NEW has what was at path, which is not what it should be. Exchanged again; if by then
+ * somebody replaced what we had put there, it is theirs that comes out, and that is the one to
+ * stay. */
+static cis_code exchange_back(const struct cow_work *w, const char *path, uint64_t ino,
+                              struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    int no = move(w, COW_NEW, path, RENAME_EXCHANGE);
+    if (no == ENOENT) { /* they removed what we had put there */
+        return give_back(w, COW_NEW, path, "changed", err);
+    }
+    no =
+        no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), CIS_WALK_NOFOLLOW, &attr) : no;
+    if (no == 0 && attr.ino == ino) {
+        drop(w, COW_NEW);
+        return meanwhile(path, "changed", err);
+    }
+    if (no == 0 && move(w, COW_NEW, path, RENAME_EXCHANGE) == 0) {
+        return give_back(w, COW_NEW, path, "changed", err);
+    }
+    return cis_fail(err, CIS_E_CONFLICT,
+                    "%.140s: changed meanwhile; what was there is %s in the folder", path, COW_NEW);
+}
+
+/* COW_NEW is at its place, COW_NEW has what was there. */
+static cis_code exchange(struct cow_work *w, const char *path, const struct cow_state *before,
+                         uint64_t ino, struct cis_error *err)
+{
+    bool same = false;
+    int no = move(w, COW_NEW, path, RENAME_EXCHANGE);
+    if (no == EINVAL) { /* a host without it: not in one go, and nothing is lost all the same */
+        cis_code code = take_away(w, path, before, err);
+        no = code == CIS_OK ? place(w, COW_NEW, path) : 0;
+        if (code != CIS_OK || no != 0) {
+            drop(w, COW_NEW);
+            return code != CIS_OK ? code : meanwhile(path, "made again", err);
+        }
+        return CIS_OK;
+    }
+    if (no != 0) {
+        drop(w, COW_NEW);
+        return no == ENOENT || no == ENOTDIR ? meanwhile(path, "removed", err)
+                                             : fail(w, no, path, err);
+    }
+    no = judge(w, COW_NEW, before, &same);
+    if (no != 0 || !same) {
+        cis_code code = exchange_back(w, path, ino, err);
+        return no != 0 ? fail(w, no, path, err) : code;
+    }
+    no = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_NEW), 0);
+    return no == 0 ? CIS_OK : fail(w, no, path, err);
+}
+
+static cis_code leaf(struct cow_work *w, const char *path, const char *from,
+                     const struct cow_state *before, const struct cow_state *after,
+                     struct cis_error *err)
+{
+    uint64_t ino = 0;
+    if (after->mode == 0) {
+        return take_away(w, path, before, err);
+    }
+    int no = make_new(w, from, path, after, &ino);
+    if (no != 0) {
+        return no == ESTALE ? meanwhile(path, "what it would become was changed", err)
+                            : fail(w, no, path, err);
+    }
+    if (before->mode != 0) {
+        return exchange(w, path, before, ino, err);
+    }
+    no = place(w, COW_NEW, path);
+    if (no != 0) {
+        drop(w, COW_NEW);
+        return no == EEXIST ? meanwhile(path, "made in the folder", err) : fail(w, no, path, err);
+    }
+    return CIS_OK;
+}
+
+/* ---- folders ---- */
+
+static cis_code folder(struct cow_work *w, const char *path, const struct cow_state *before,
+                       const struct cow_state *after, struct cis_error *err)
+{
+    int no = 0;
+    if (after->mode == 0) {
+        no = cis_at_rmdir(w->to.root, w->call, text(path), 0);
+        return no == 0 ? CIS_OK
+               : no == ENOTEMPTY || no == EEXIST
+                   ? meanwhile(path, "a name was made in the folder", err)
+               : no == ENOENT || no == ENOTDIR ? meanwhile(path, "removed", err)
+                                               : fail(w, no, path, err);
+    }
+    if (before->mode == 0) {
+        struct cis_vfs_make make = {.mode = S_IFDIR | (after->mode & 07777)};
+        no = cis_at_make(w->to.root, w->call, text(path), 0, &make);
+        if (no == EEXIST) {
+            return meanwhile(path, "made in the folder", err);
+        }
+    }
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = after->mode & 07777};
+    no = no == 0 ? cis_at_set(w->to.root, w->call, text(path), CIS_WALK_NOFOLLOW, &set) : no;
+    return no == 0 ? CIS_OK : fail(w, no, path, err);
+}
+
+static cis_code rename_folder(struct cow_work *w, const char *path, const char *to,
+                              const struct cow_state *before, struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    char key[CIS_UNION_KEY];
+    int no = cis_at_stat(w->to.root, w->call, text(path), CIS_WALK_NOFOLLOW, &attr);
+    if (no == ENOENT || no == ENOTDIR) {
+        return meanwhile(path, "moved or removed", err);
+    }
+    cis_union_key(&attr, key);
+    if (no == 0 && strcmp(key, before->key) != 0) {
+        return meanwhile(path, "replaced", err);
+    }
+    no = no == 0 ? move(w, path, to, RENAME_NOREPLACE) : no;
+    if (no == EINVAL && cis_at_stat(w->to.root, w->call, text(to), CIS_WALK_NOFOLLOW, &attr) != 0) {
+        no = move(w, path, to, 0); /* a folder replaces nothing but an empty folder */
+    }
+    return no == 0        ? CIS_OK
+           : no == EEXIST ? meanwhile(to, "made in the folder", err)
+                          : fail(w, no, path, err);
+}
+
+cis_code cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,
+                       bool back, struct cis_error *err)
+{
+    const struct cow_state *before = back ? &step->after : &step->before;
+    const struct cow_state *after = back ? &step->before : &step->after;
+    CIS_TRY(cis_stop_check(work->call->stop, "apply", err));
+    switch (step->op) {
+    case COW_LEAF:
+        return leaf(work, step->path, from, before, after, err);
+    case COW_FOLDER:
+        return folder(work, step->path, before, after, err);
+    case COW_RENAME:
+        return rename_folder(work, back ? step->to : step->path, back ? step->path : step->to,
+                             &step->before, err);
+    }
+    return cis_fail(err, CIS_E_INTERNAL, "a step of no kind");
+}

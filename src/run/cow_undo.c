@@ -1,0 +1,252 @@
+/* Taking an apply back: its steps in reverse, each from what it left to what it found. First all
+ * are judged: what was changed since stays. Steps that were never taken, because the apply ended
+ * half-way, are left out; steps are taken in order, so they are the last ones. */
+#include <errno.h>
+#include "base/mem.h"
+#include "run/cow_in.h"
+
+struct undo {
+    const struct cis_cow_undo *how;
+    struct cow_record record;
+    struct cow_work work;
+    struct cis_vfs_call call;
+    struct cis_error why;
+    cis_vfs *kept_vfs;
+    struct cow_tree kept;
+    bool *taken;       /* of each step: it is to be taken back */
+    struct cis_map be; /* paths whose state is another by then: struct cow_state, borrowed */
+    uint64_t conflicts, done;
+};
+
+static void undo_done(struct undo *u)
+{
+    cow_work_done(&u->work);
+    cow_tree_close(&u->kept);
+    cis_vfs_close(u->kept_vfs);
+    cow_record_done(&u->record);
+    cis_map_done(&u->be, NULL);
+    cis_free(u->taken);
+}
+
+static const struct cow_state nothing;
+
+static struct cis_str text(const char *path)
+{
+    return cis_str_of(path);
+}
+
+static void conflict(struct undo *u, const char *path, const char *why)
+{
+    u->conflicts++;
+    if (u->how->conflict != NULL) {
+        u->how->conflict(u->how->self, text(path), why);
+    }
+}
+
+static cis_code will_be(struct undo *u, const char *path, const struct cow_state *state,
+                        struct cis_error *err)
+{
+    return cis_map_set(&u->be, text(path), (void *)(uintptr_t)state, NULL, err);
+}
+
+/* What is at the path when the later steps are taken back. */
+static cis_code state_of(struct undo *u, const char *path, struct cow_state *out,
+                         struct cis_error *err)
+{
+    const struct cow_state *known = cis_map_get(&u->be, text(path));
+    if (known != NULL) {
+        *out = *known;
+        return CIS_OK;
+    }
+    int no = cow_state_read(&u->work.to, &u->call, path, out);
+    return no == 0 ? CIS_OK : cow_errno(no, &u->why, path, err);
+}
+
+/* ---- how far it came ---- */
+
+static bool is_there(const struct undo *u, const char *path, const char *key)
+{
+    struct cis_vfs_attr attr;
+    char now[CIS_UNION_KEY];
+    if (cis_at_stat(u->work.to.root, &u->call, text(path), CIS_WALK_NOFOLLOW, &attr) != 0) {
+        return false;
+    }
+    cis_union_key(&attr, now);
+    return strcmp(now, key) == 0;
+}
+
+/* Folders are moved in two steps that share a name, and which folder it is tells where it stands.
+ */
+static size_t steps_taken(const struct undo *u)
+{
+    const struct cow_steps *list = &u->record.steps;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct cow_step *s = &list->at[i];
+        if (s->op == COW_RENAME && is_there(u, s->path, s->before.key)) {
+            return i;
+        }
+    }
+    return list->n;
+}
+
+/* ---- judging ---- */
+
+static bool no_name(void *self, const struct cow_entry *e, const char *path)
+{
+    struct undo *u = self;
+    CIS_CLEANUP(cis_freep) char *child = cow_path(path, e->name);
+    const struct cow_state *known = child != NULL ? cis_map_get(&u->be, text(child)) : NULL;
+    if (known != NULL && known->mode == 0) {
+        return true;
+    }
+    conflict(u, child != NULL ? child : path, "made in the folder since");
+    return false;
+}
+
+/* A folder that the apply made is empty by then. */
+static cis_code judge_empty(struct undo *u, const char *path, struct cis_error *err)
+{
+    struct cow_entries list = {0};
+    int no = cow_list(&u->work.to, &u->call, path, &list);
+    for (size_t i = 0; i < list.n && no == 0; i++) {
+        (void)no_name(u, &list.at[i], path);
+    }
+    cow_entries_done(&list);
+    return no == 0 ? CIS_OK : cow_errno(no, &u->why, path, err);
+}
+
+static bool same_kind(const struct cow_step *s, const struct cow_state *a,
+                      const struct cow_state *b)
+{
+    return s->op == COW_FOLDER ? a->mode == b->mode : cow_state_same(a, b);
+}
+
+static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
+{
+    const struct cow_step *s = &u->record.steps.at[i];
+    struct cow_state now;
+    if (strcmp(s->path, COW_NEW) == 0 || strcmp(s->path, COW_OLD) == 0) {
+        return CIS_OK; /* what an apply before this one had left: kept, and not put back */
+    }
+    if (s->op == COW_RENAME) {
+        CIS_TRY(state_of(u, s->path, &now, err));
+        if (now.mode != 0) {
+            conflict(u, s->path, "made in the folder since");
+        } else if (!is_there(u, s->to, s->before.key) &&
+                   !cis_str_starts(text(s->to), CIS_STR(COW_ASIDE))) {
+            conflict(u, s->to, "moved or replaced since");
+        }
+        u->taken[i] = true;
+        CIS_TRY(will_be(u, s->to, &nothing, err));
+        return will_be(u, s->path, &s->before, err);
+    }
+    CIS_TRY(state_of(u, s->path, &now, err));
+    if (!same_kind(s, &now, &s->after)) {
+        if (!same_kind(s, &now, &s->before)) {
+            conflict(u, s->path,
+                     now.mode == 0        ? "removed in the folder since"
+                     : s->after.mode == 0 ? "made in the folder since"
+                                          : "changed in the folder since");
+        }
+        return CIS_OK; /* never taken, or taken back before */
+    }
+    u->taken[i] = true;
+    if (s->op == COW_FOLDER && s->before.mode == 0) {
+        CIS_TRY(judge_empty(u, s->path, err));
+    }
+    return will_be(u, s->path, &s->before, err);
+}
+
+static cis_code judge(struct undo *u, struct cis_error *err)
+{
+    u->taken = cis_calloc(u->record.steps.n + 1, sizeof *u->taken);
+    if (u->taken == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
+    }
+    for (size_t i = steps_taken(u); i-- > 0;) {
+        CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
+        CIS_TRY(judge_one(u, i, err));
+    }
+    return u->conflicts == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT,
+                          "%s: %llu names are not as the apply left them; nothing was done",
+                          u->record.folder, (unsigned long long)u->conflicts);
+}
+
+/* ---- taking back ---- */
+
+static bool told(struct undo *u, const struct cow_step *s)
+{
+    const struct cow_state *now = &s->before, *was = &s->after;
+    struct cis_union_change c = {.what = now->mode == 0   ? 'D'
+                                         : was->mode == 0 ? 'A'
+                                                          : 'M',
+                                 .path = text(s->path),
+                                 .mode = now->mode != 0 ? now->mode : was->mode,
+                                 .size = now->size,
+                                 .old_size = was->size};
+    if (s->op == COW_RENAME) {
+        if (!cis_str_starts(text(s->path), CIS_STR(COW_ASIDE))) {
+            return true; /* told with its other half */
+        }
+        c.what = 'R';
+        c.path = text(s->to);
+        for (size_t i = 0; i < u->record.steps.n; i++) {
+            const struct cow_step *first = &u->record.steps.at[i];
+            if (first->op == COW_RENAME && strcmp(first->to, s->path) == 0) {
+                c.from = c.path;
+                c.path = text(first->path);
+            }
+        }
+    }
+    u->done++;
+    return u->how->each == NULL || u->how->each(u->how->self, &c);
+}
+
+static cis_code take_back(struct undo *u, struct cis_error *err)
+{
+    for (size_t i = u->record.steps.n; i-- > 0;) {
+        const struct cow_step *s = &u->record.steps.at[i];
+        if (!u->taken[i]) {
+            continue;
+        }
+        if (!u->how->dry_run) {
+            CIS_TRY(cow_step_take(&u->work, s, s->kept, true, err));
+        }
+        if (!told(u, s)) {
+            return cis_fail(err, CIS_E_CANCELLED, "undo: cancelled");
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code open_kept(struct undo *u, struct cis_error *err)
+{
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = text(u->how->tenant);
+    o.ref = text(u->how->ref);
+    o.read_only = true;
+    CIS_TRY(cis_layered_open(u->how->forest, &o, u->how->stop, &u->kept_vfs, err));
+    return cow_tree_open(&u->kept, u->kept_vfs, &u->call, err);
+}
+
+cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct cis_error *err)
+{
+    CIS_CLEANUP(undo_done) struct undo u = {.how = how, .be = CIS_MAP_INIT};
+    u.call = (struct cis_vfs_call){.stop = how->stop, .err = &u.why};
+    CIS_TRY(cow_record_read(how->forest, how->tenant, how->ref, how->stop, &u.record, err));
+    if (u.record.undone) {
+        return cis_fail(err, CIS_E_USAGE, "%s: is taken back already", how->ref);
+    }
+    CIS_TRY(cow_work_open(&u.work, u.record.folder, &u.call, &u.why, err));
+    CIS_TRY(open_kept(&u, err));
+    u.work.source = &u.kept;
+    CIS_TRY(judge(&u, err));
+    CIS_TRY(take_back(&u, err));
+    if (!how->dry_run) {
+        CIS_TRY(cow_record_undone(how->forest, how->tenant, how->ref, how->stop, err));
+    }
+    *out_n = u.done;
+    return CIS_OK;
+}

@@ -1,0 +1,191 @@
+/* What the union saw of a lower name when it hid it or copied its file: what brings the changes to
+ * the folder later (run/cow.h) replaces nothing else. A record is a symlink of the home folder,
+ *   sHASH   of the lower path, or of a file with several names by its key (index.c)
+ * whose target is "MODE SIZE DIGEST KEY": type and permissions in octal; the digest of the content
+ * (vfs/digest.h), of a symlink's target, or "-"; inode number and time of birth. The first record
+ * stays: from then on nobody looks at the lower name again. */
+#include "vfs/union/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include "base/mem.h"
+#include "vfs/digest.h"
+
+#define HASH_HEX 48 /* of the path's SHA-256; a name of the home folder */
+
+struct record_name {
+    char text[1 + HASH_HEX + 1];
+    struct cis_str str;
+};
+
+static void record_name(struct cis_str what, struct record_name *out)
+{
+    uint8_t hash[CIS_SHA256_BYTES];
+    cis_sha256(cis_bytes_of(what.ptr, what.len), hash);
+    out->text[0] = 's';
+    cis_hex(hash, HASH_HEX / 2, out->text + 1);
+    out->str = (struct cis_str){out->text, 1 + HASH_HEX};
+}
+
+/* "/a/b": paths begin with a slash, keys do not. */
+static int lower_path(const struct unode *dir, struct cis_str name, struct cis_buf *out)
+{
+    bool root = strcmp(dir->lower_path, "/") == 0;
+    cis_buf_printf(out, "%s/" CIS_STR_FMT, root ? "" : dir->lower_path, CIS_STR_ARG(name));
+    return out->failed != CIS_OK ? ENOMEM : 0;
+}
+
+static int record_write(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str what,
+                        const struct cis_vfs_attr *attr, const uint8_t *digest)
+{
+    struct record_name name;
+    struct cis_vfs_attr made;
+    cis_node node = 0;
+    char text[256], hex[2 * CIS_DIGEST_BYTES + 1] = "-", key[UNION_KEY];
+    if (digest != NULL) {
+        cis_hex(digest, CIS_DIGEST_BYTES, hex);
+    }
+    index_key(attr, key);
+    int n = snprintf(text, sizeof text, "%" PRIo32 " %" PRIu64 " %s %s", attr->mode, attr->size,
+                     hex, key);
+    struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = {text, (size_t)n}};
+    record_name(what, &name);
+    int no = home_get(u, call);
+    no = no == 0 ? u->up->ops->make(u->up, call, u->home, name.str, &make, &node, &made) : no;
+    part_put(u->up, no == 0 ? node : 0);
+    return no == EEXIST ? 0 : no;
+}
+
+/* The target of a record; ENOENT. */
+static int record_text(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str what,
+                       struct cis_buf *out)
+{
+    struct record_name name;
+    struct cis_vfs_attr attr;
+    cis_node node = 0;
+    record_name(what, &name);
+    int no =
+        u->home == 0 ? ENOENT : u->up->ops->lookup(u->up, call, u->home, name.str, &node, &attr);
+    if (no == 0) {
+        no = u->up->ops->readlink(u->up, call, node, out);
+        part_put(u->up, node);
+    }
+    return no;
+}
+
+/* ---- what there is to see ---- */
+
+int seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                const struct cis_vfs_attr *attr, uint8_t out[CIS_DIGEST_BYTES])
+{
+    cis_vfs_file *file = NULL;
+    if (S_ISLNK(attr->mode)) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+        int no = vfs->ops->readlink(vfs, call, node, &target);
+        if (no == 0) {
+            cis_sha256(cis_buf_bytes(&target), out);
+        }
+        return no;
+    }
+    int no = vfs->ops->open(vfs, call, node, O_RDONLY, &file);
+    no = no == 0 ? cis_digest_file(file, call, attr->size, out) : no;
+    if (file != NULL) {
+        vfs->ops->release(file);
+    }
+    return no;
+}
+
+int seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_node upper,
+              const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was,
+              bool *out)
+{
+    uint8_t a[CIS_DIGEST_BYTES], b[CIS_DIGEST_BYTES];
+    int no = seen_digest(u->up, call, upper, now, a);
+    no = no == 0 ? seen_digest(u->low, call, lower, was, b) : no;
+    *out = no == 0 && memcmp(a, b, sizeof a) == 0;
+    return no;
+}
+
+int seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+              struct cis_str name)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    struct cis_vfs_attr attr;
+    uint8_t digest[CIS_DIGEST_BYTES];
+    cis_node node = 0;
+    int no = dir->lower == 0 ? ENOENT
+                             : u->low->ops->lookup(u->low, call, dir->lower, name, &node, &attr);
+    if (no != 0) {
+        return no == ENOENT ? 0 : no;
+    }
+    no = lower_path(dir, name, &path);
+    no = no == 0 ? record_text(u, call, cis_buf_view(&path), &text) : no;
+    if (no == ENOENT) {
+        bool read = S_ISREG(attr.mode) || S_ISLNK(attr.mode);
+        no = read ? seen_digest(u->low, call, node, &attr, digest) : 0;
+        no = no == 0 ? record_write(u, call, cis_buf_view(&path), &attr, read ? digest : NULL) : no;
+    }
+    part_put(u->low, node);
+    return no;
+}
+
+int seen_copy(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *node,
+              const struct cis_vfs_attr *attr, const uint8_t digest[CIS_DIGEST_BYTES])
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 20);
+    bool hashed = S_ISREG(attr->mode) || S_ISLNK(attr->mode);
+    int no = 0;
+    if (node->key[0] != '\0') {
+        cis_buf_text(&path, node->key);
+    } else {
+        no = lower_path(node->parent, cis_str_of(node->name), &path);
+    }
+    return no == 0 ? record_write(u, call, cis_buf_view(&path), attr, hashed ? digest : NULL) : no;
+}
+
+/* ---- reading it back ---- */
+
+static bool parse(struct cis_str text, struct cis_union_seen *out)
+{
+    struct cis_str mode, size, digest;
+    struct cis_union_seen seen = {0};
+    if (!cis_str_split(&text, ' ', &mode) || !cis_str_split(&text, ' ', &size) ||
+        !cis_str_split(&text, ' ', &digest) || mode.len == 0 || mode.len > 7 ||
+        !cis_str_u64(size, &seen.size) || text.len == 0 || text.len >= sizeof seen.key) {
+        return false;
+    }
+    for (size_t i = 0; i < mode.len; i++) {
+        if (mode.ptr[i] < '0' || mode.ptr[i] > '7') {
+            return false;
+        }
+        seen.mode = seen.mode << 3 | (uint32_t)(mode.ptr[i] - '0');
+    }
+    seen.hashed = cis_unhex(digest, seen.digest, sizeof seen.digest);
+    memcpy(seen.key, text.ptr, text.len);
+    *out = seen;
+    return seen.hashed || cis_str_is(digest, "-");
+}
+
+int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str path,
+                   const struct cis_vfs_attr *lower, struct cis_union_seen *out)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf what = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    struct unionfs *u = union_of(vfs);
+    char key[UNION_KEY];
+    cis_buf_printf(&what, "/" CIS_STR_FMT, CIS_STR_ARG(path));
+    pthread_rwlock_rdlock(&u->names);
+    int no = what.failed != CIS_OK ? ENOMEM : record_text(u, call, cis_buf_view(&what), &text);
+    if (no == ENOENT && lower != NULL) {
+        index_key(lower, key);
+        no = record_text(u, call, cis_str_of(key), &text);
+    }
+    pthread_rwlock_unlock(&u->names);
+    return no != 0 ? no : parse(cis_buf_view(&text), out) ? 0 : EIO;
+}
+
+void cis_union_key(const struct cis_vfs_attr *lower, char out[CIS_UNION_KEY])
+{
+    index_key(lower, out);
+}
