@@ -28,11 +28,20 @@ void cow_plan_done(struct cow_plan *plan)
     cis_map_done(&plan->states, cis_free);
 }
 
+/* What was there a moment ago is not there any more. */
+static cis_code plan_fail(struct cow_plan *p, int no, const char *path, struct cis_error *err)
+{
+    return no == ENOENT || no == ENOTDIR || no == ESTALE
+               ? cis_fail(err, CIS_E_CONFLICT,
+                          "%.140s: changed while it was looked at; nothing was done", path)
+               : cow_fail(p->cow, no, path, err);
+}
+
 static cis_code read_state(struct cow_plan *p, const struct cow_tree *tree, const char *path,
                            struct cow_state *out, struct cis_error *err)
 {
     int no = cow_state_read(tree, &p->cow->call, path, out);
-    return no == 0 ? CIS_OK : cow_fail(p->cow, no, path, err);
+    return no == 0 ? CIS_OK : plan_fail(p, no, path, err);
 }
 
 static cis_code add(struct cow_steps *list, enum cow_op op, const char *path, const char *lower,
@@ -82,7 +91,7 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
     int no =
         cis_union_seen(p->cow->joined, &p->cow->call, text(lower), there ? &attr : NULL, &seen);
     if (no != 0 && no != ENOENT) {
-        return cow_fail(p->cow, no, lower, err);
+        return plan_fail(p, no, lower, err);
     }
     if (no == ENOENT ? now->mode == 0
                      : as_seen(&seen, now) && (key == NULL || strcmp(seen.key, key) == 0)) {
@@ -142,7 +151,7 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
         return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
     }
     int no = cow_list(&p->cow->below, &p->cow->call, lower, &list);
-    cis_code code = no == 0 ? CIS_OK : cow_fail(p->cow, no, lower, err);
+    cis_code code = no == 0 ? CIS_OK : plan_fail(p, no, lower, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         CIS_CLEANUP(cis_freep) char *below = cow_path(lower, list.at[i].name);
         CIS_CLEANUP(cis_freep) char *above = cow_path(path, list.at[i].name);
@@ -304,7 +313,7 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
         }
     }
     int no = cow_list(&p->cow->below, &p->cow->call, ".", &list);
-    cis_code code = no == 0 ? CIS_OK : cow_fail(p->cow, no, p->cow->folder, err);
+    cis_code code = no == 0 ? CIS_OK : plan_fail(p, no, p->cow->folder, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         const char *name = list.at[i].name;
         if (cis_str_starts(text(name), CIS_STR(COW_ASIDE)) && strcmp(name, COW_OLD) != 0) {

@@ -226,14 +226,16 @@ void cow_work_done(struct cow_work *work)
     cis_map_done(&work->linked, cis_free);
 }
 
-static cis_code fail(const struct cow_work *w, int no, const char *path, struct cis_error *err)
-{
-    return cow_errno(no, w->why, path, err);
-}
-
 static cis_code meanwhile(const char *path, const char *what, struct cis_error *err)
 {
     return cis_fail(err, CIS_E_CONFLICT, "%.140s: %s meanwhile", path, what);
+}
+
+static cis_code fail(const struct cow_work *w, int no, const char *path, struct cis_error *err)
+{
+    return no == ENOENT || no == ENOTDIR
+               ? meanwhile(path, "it or its folder was moved or removed", err)
+               : cow_errno(no, w->why, path, err);
 }
 
 static int move(const struct cow_work *w, const char *from, const char *to, unsigned flags)
@@ -272,6 +274,27 @@ static int judge(const struct cow_work *w, const char *name, const struct cow_st
     no = no == 0 && *out ? cow_state_read(&w->to, w->call, name, &now) : no;
     *out = no == 0 && *out && cow_state_same(&now, before);
     return no;
+}
+
+/* A look beforehand, without reading: what would have to go back is better not moved at all, for
+ * who reads the name in between is shown what is not to stay. */
+static cis_code glance(const struct cow_work *w, const char *path, const struct cow_state *before,
+                       struct cis_error *err)
+{
+    cis_vfs_file *file = NULL;
+    struct cis_vfs_attr attr;
+    int no = cis_at_stat(w->to.root, w->call, text(path), CIS_WALK_NOFOLLOW, &attr);
+    if (no == ENOENT || no == ENOTDIR) {
+        return meanwhile(path, "removed", err);
+    }
+    bool same = no == 0 && attr.mode == before->mode && attr.size == before->size;
+    if (same && S_ISREG(attr.mode)) {
+        no = cis_at_open(w->to.root, w->call, text(path), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file,
+                         &attr);
+        same = no == 0 && cis_hostdir_quiet(file);
+        cis_vfs_file_close(file);
+    }
+    return no != 0 ? fail(w, no, path, err) : same ? CIS_OK : meanwhile(path, "changed", err);
 }
 
 /* ---- files and symlinks ---- */
@@ -441,6 +464,9 @@ static cis_code leaf(struct cow_work *w, const char *path, const char *from,
                      struct cis_error *err)
 {
     uint64_t ino = 0;
+    if (before->mode != 0) {
+        CIS_TRY(glance(w, path, before, err));
+    }
     if (after->mode == 0) {
         return take_away(w, path, before, err);
     }

@@ -121,6 +121,25 @@ static bool same_kind(const struct cow_step *s, const struct cow_state *a,
     return s->op == COW_FOLDER ? a->mode == b->mode : cow_state_same(a, b);
 }
 
+/* The folder that something comes back to. */
+static cis_code judge_parent(struct undo *u, const char *path, struct cis_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    struct cow_state now;
+    if (slash == NULL) {
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_freep) char *parent = cis_strndup(path, (size_t)(slash - path));
+    if (parent == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
+    }
+    CIS_TRY(state_of(u, parent, &now, err));
+    if (!S_ISDIR(now.mode)) {
+        conflict(u, parent, "removed or replaced in the folder since");
+    }
+    return CIS_OK;
+}
+
 static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
 {
     const struct cow_step *s = &u->record.steps.at[i];
@@ -137,6 +156,7 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
             conflict(u, s->to, "moved or replaced since");
         }
         u->taken[i] = true;
+        CIS_TRY(judge_parent(u, s->path, err));
         CIS_TRY(will_be(u, s->to, &nothing, err));
         return will_be(u, s->path, &s->before, err);
     }
@@ -153,6 +173,9 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
     u->taken[i] = true;
     if (s->op == COW_FOLDER && s->before.mode == 0) {
         CIS_TRY(judge_empty(u, s->path, err));
+    }
+    if (s->before.mode != 0 && s->after.mode == 0) {
+        CIS_TRY(judge_parent(u, s->path, err));
     }
     return will_be(u, s->path, &s->before, err);
 }
