@@ -209,6 +209,8 @@ cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, c
 
 /* ---- changes ---- */
 
+#define CUT "…/" /* stands for the beginning of a path that is too long */
+
 static cis_code read_side(struct cis_kept_showing *s, struct cis_str path, bool folder,
                           struct cis_buf *out, bool *out_text)
 {
@@ -263,7 +265,15 @@ static void json_change(const struct cis_kept_showing *s, const struct cis_union
                                     : "modified");
     cis_buf_json(out, cis_str_of(s->guest));
     cis_buf_text(out, ",\"path\":");
-    cis_buf_json(out, c->path);
+    if (c->cut) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf end = CIS_BUF_INIT(2 * CIS_UNION_PATH_MAX);
+        cis_buf_text(&end, CUT);
+        cis_buf_str(&end, c->path);
+        cis_buf_json(out, cis_buf_view(&end));
+        cis_buf_text(out, ",\"cut\":true");
+    } else {
+        cis_buf_json(out, c->path);
+    }
     if (c->from.len != 0) {
         cis_buf_text(out, ",\"from\":");
         cis_buf_json(out, c->from);
@@ -285,6 +295,7 @@ static void line_change(const struct cis_union_change *c, struct cis_buf *out)
         cis_fs_name(out, c->from);
         cis_buf_text(out, " -> ");
     }
+    cis_buf_text(out, c->cut ? CUT : "");
     cis_fs_name(out, c->path);
     if (S_ISDIR(c->mode)) {
         cis_buf_byte(out, '/');
@@ -300,13 +311,14 @@ bool cis_kept_show(void *self, const struct cis_union_change *c)
 {
     struct cis_kept_showing *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    bool text = s->text && !s->cmd->cli->json && S_ISREG(c->mode) && !c->cut;
     if (s->cmd->cli->json) {
         json_change(s, c, &line);
-    } else if (!s->text || !S_ISREG(c->mode)) {
+    } else if (!text) {
         line_change(c, &line);
     }
     cis_fs_flush(&line);
-    if (s->text && !s->cmd->cli->json && S_ISREG(c->mode)) {
+    if (text) {
         s->code = text_diff(s, c);
     }
     s->n++;

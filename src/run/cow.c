@@ -12,7 +12,7 @@
 
 cis_code cow_fail(cis_cow *cow, int no, const char *path, struct cis_error *err)
 {
-    if (no == EIO && cow->why.code != CIS_OK) {
+    if ((no == EIO || no == EINTR) && cow->why.code != CIS_OK) {
         return cis_fail(err, cow->why.code, "%.120s: %s", path, cow->why.msg);
     }
     return cis_vfs_fail(err, no, "%.160s", path);
@@ -96,12 +96,28 @@ void cow_changes_done(struct cow_changes *changes)
         cis_free(changes->at[i].from);
     }
     cis_free(changes->at);
+    cis_free(changes->too_long);
     *changes = (struct cow_changes){0};
+}
+
+/* A path that is told only by its end leads nowhere. */
+static bool too_long(struct cow_changes *list, const struct cis_union_change *c)
+{
+    list->too_long = cis_strndup(c->path.ptr, c->path.len);
+    list->cap = list->too_long == NULL ? SIZE_MAX : list->cap;
+    return false;
 }
 
 static bool add(void *self, const struct cis_union_change *c)
 {
     struct cow_changes *list = self;
+    if (c->cut) {
+        return too_long(list, c);
+    }
+    list->bytes += sizeof *list->at + c->path.len + c->from.len;
+    if (list->bytes > list->most) {
+        return false;
+    }
     if (list->n == list->cap) {
         size_t cap = cis_cap_next(list->cap, 64, CIS_MEM_MAX);
         struct cow_change *more = cis_realloc_array(list->at, cap, sizeof *more);
@@ -147,28 +163,48 @@ static int by_path(const void *a, const void *b)
     return (x->what != 'D') - (y->what != 'D');
 }
 
-cis_code cow_collect(cis_cow *cow, struct cow_changes *out, struct cis_error *err)
+cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struct cis_error *err)
 {
-    struct cow_changes list = {0};
+    CIS_CLEANUP(cow_changes_done) struct cow_changes list = {.most = most};
     int no = cis_union_changes(cow->joined, &cow->call, add, &list);
-    if (no != 0 || list.cap == SIZE_MAX) {
-        cow_changes_done(&list);
-        return no != 0 ? cow_fail(cow, no, cow->folder, err)
-                       : cis_fail(err, CIS_E_NOMEM, "changes: out of memory");
+    if (no != 0) {
+        return cow_fail(cow, no, cow->folder, err);
+    }
+    if (list.cap == SIZE_MAX) {
+        list.cap = list.n;
+        return cis_fail(err, CIS_E_NOMEM, "changes: out of memory");
+    }
+    if (list.too_long != NULL) {
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "%u bytes is the longest path that can be brought to a folder; a longer "
+                        "one ends with %.60s",
+                        CIS_UNION_PATH_MAX,
+                        list.too_long +
+                            (strlen(list.too_long) > 60 ? strlen(list.too_long) - 60 : 0));
+    }
+    if (list.bytes > most) {
+        return cis_fail(err, CIS_E_LIMIT, "%.100s: the list of changes takes more than %u MiB",
+                        cow->folder, (unsigned)(most >> 20));
     }
     if (list.n != 0) {
         qsort(list.at, list.n, sizeof *list.at, by_path);
     }
     *out = list;
+    list = (struct cow_changes){0};
     return CIS_OK;
 }
 
+/* In order, unless they are so many that they had better be told as they come. */
 cis_code cis_cow_changes(cis_cow *cow, cis_union_change_each *each, void *self,
                          struct cis_error *err)
 {
     CIS_CLEANUP(cow_changes_done) struct cow_changes list = {0};
-    CIS_TRY(cow_collect(cow, &list, err));
-    for (size_t i = 0; i < list.n; i++) {
+    cis_code code = cow_collect(cow, COW_SORTED_BYTES, &list, err);
+    if (code == CIS_E_LIMIT || code == CIS_E_UNSUPPORTED) {
+        int no = cis_union_changes(cow->joined, &cow->call, each, self);
+        return no == 0 ? CIS_OK : cow_fail(cow, no, cow->folder, err);
+    }
+    for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         const struct cow_change *c = &list.at[i];
         struct cis_union_change change = {.what = c->what,
                                           .path = cis_str_of(c->path),
@@ -180,7 +216,7 @@ cis_code cis_cow_changes(cis_cow *cow, cis_union_change_each *each, void *self,
             break;
         }
     }
-    return CIS_OK;
+    return code;
 }
 
 cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis_buf *out,

@@ -22,7 +22,7 @@ cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
                       struct cis_error *err);
 void cis_cow_close(cis_cow *cow);
 
-/* As cis_union_changes, and folders before what is in them. */
+/* As cis_union_changes, all in the order of their paths unless they are very many. */
 cis_code cis_cow_changes(cis_cow *cow, cis_union_change_each *each, void *self,
                          struct cis_error *err);
 /* A regular file as the folder has it, or with the branch above; up to out->max, else CIS_E_LIMIT.
@@ -48,7 +48,8 @@ struct cis_cow_apply {
  * exchanged with what is at their place, which is looked at again before it goes: what somebody
  * changes at that moment stays, and ends the apply half-way. All of it together is no transaction:
  * what ended half-way can be applied again, or undone. CIS_E_CONFLICT; CIS_E_QUOTA (no room to keep
- * what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are not made). */
+ * what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are not made; paths of more
+ * than CIS_UNION_PATH_MAX bytes); CIS_E_LIMIT (more changes than 1 GiB holds). */
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,
                        struct cis_error *err);
 

@@ -35,9 +35,14 @@ struct cow_change {
 struct cow_changes {
     struct cow_change *at;
     size_t n, cap;
+    uint64_t bytes, most; /* bytes: of memory */
+    char *too_long;       /* a path that cannot be brought to the folder; NULL: none */
 };
+#define COW_SORTED_BYTES (64u << 20) /* of a list that is only shown */
+#define COW_CHANGES_BYTES (1u << 30) /* of one that is worked on */
 void cow_changes_done(struct cow_changes *changes);
-cis_code cow_collect(cis_cow *cow, struct cow_changes *out, struct cis_error *err);
+/* Sorted. CIS_E_LIMIT: more than `most` bytes of memory; CIS_E_UNSUPPORTED: a path is too long. */
+cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struct cis_error *err);
 
 cis_code cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs_call *call,
                        struct cis_error *err);

@@ -130,7 +130,7 @@ bool cis_run_files_dirty(const cis_run_files *files)
 
 struct telling {
     const struct cis_files_mount *m;
-    cis_layered_change_each *each;
+    cis_run_change_each *each;
     void *self;
     bool stopped;
 };
@@ -138,28 +138,23 @@ struct telling {
 static bool tell(void *self, const struct cis_layered_change *change)
 {
     struct telling *t = self;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 18);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf from = CIS_BUF_INIT(1u << 18);
-    const char *slash = strcmp(t->m->guest, "/") == 0 ? "" : "/";
-    cis_buf_printf(&path, "%s%s" CIS_STR_FMT, t->m->guest, slash, CIS_STR_ARG(change->path));
-    if (change->from.len != 0) {
-        cis_buf_printf(&from, "%s%s" CIS_STR_FMT, t->m->guest, slash, CIS_STR_ARG(change->from));
-    }
-    struct cis_layered_change c = *change;
-    c.path = cis_buf_view(&path);
-    c.from = cis_buf_view(&from);
-    t->stopped = !t->each(t->self, &c);
+    t->stopped = !t->each(t->self, t->m->guest, change);
     return !t->stopped;
 }
 
 static bool tell_joined(void *self, const struct cis_union_change *change)
 {
-    struct cis_layered_change c = {change->what, change->path, change->from,
-                                   change->mode, change->size, change->old_size};
+    struct cis_layered_change c = {.what = change->what,
+                                   .path = change->path,
+                                   .from = change->from,
+                                   .mode = change->mode,
+                                   .size = change->size,
+                                   .old_size = change->old_size,
+                                   .cut = change->cut};
     return tell(self, &c);
 }
 
-cis_code cis_run_files_changes(cis_run_files *files, cis_layered_change_each *each, void *self,
+cis_code cis_run_files_changes(cis_run_files *files, cis_run_change_each *each, void *self,
                                const struct cis_stop *stop, struct cis_error *err)
 {
     struct telling t = {.each = each, .self = self};
@@ -172,8 +167,12 @@ cis_code cis_run_files_changes(cis_run_files *files, cis_layered_change_each *ea
         if (m->joined == NULL) {
             CIS_TRY(cis_layered_changes(m->view, tell, &t, stop, err));
         } else {
-            struct cis_vfs_call call = {.stop = stop, .err = err};
+            struct cis_error why = {0};
+            struct cis_vfs_call call = {.stop = stop, .err = &why};
             int no = cis_union_changes(m->joined, &call, tell_joined, &t);
+            if (no != 0 && why.code != CIS_OK) {
+                return cis_files_about(err, m, why.code, &why);
+            }
             if (no != 0) {
                 return cis_vfs_fail(err, no, "changes of mount %s", m->guest);
             }

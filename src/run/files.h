@@ -79,9 +79,13 @@ const struct cis_run_mounted *cis_run_files_mounted(const cis_run_files *files, 
 
 /* Has anything changed that a commit would write? */
 bool cis_run_files_dirty(const cis_run_files *files);
-/* What it is, each path as the program knows it; of a cow mount everything by which its branch
- * differs from the folder, where that is from this run or from those before it. */
-cis_code cis_run_files_changes(cis_run_files *files, cis_layered_change_each *each, void *self,
+/* What it is, mount by mount: guest is where the program found it, the change's paths begin there.
+ * Of a cow mount everything by which its branch differs from the folder, where that is from this
+ * run or from those before it. Time and memory (charged to the budget) in proportion to the
+ * changes: CIS_E_BUDGET; it ends at stop. false stops. */
+typedef bool cis_run_change_each(void *self, const char *guest,
+                                 const struct cis_layered_change *change);
+cis_code cis_run_files_changes(cis_run_files *files, cis_run_change_each *each, void *self,
                                const struct cis_stop *stop, struct cis_error *err);
 
 /* The first half of the two below, which do it themselves when nobody did: every mount that changed

@@ -121,38 +121,47 @@ static void limit(const struct cis_report *r, struct cis_buf *out)
 
 /* ---- files ---- */
 
-static bool collect(void *self, const struct cis_layered_change *c)
+/* A path as the program knows it; of one that is too long its end. */
+static void guest_path(struct cis_buf *out, const char *name, const char *guest,
+                       struct cis_str path, bool cut)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4 * CIS_LAYERED_PATH_MAX);
+    const char *slash = strcmp(guest, "/") == 0 ? "" : "/";
+    cis_buf_printf(&text, "%s%s%s", guest, slash, cut ? "…/" : "");
+    cis_buf_str(&text, path);
+    field_text(out, name, cis_buf_view(&text));
+}
+
+static bool collect(void *self, const char *guest, const struct cis_layered_change *c)
 {
     struct cis_file_changes *f = self;
     f->added += c->what == 'A';
     f->modified += c->what == 'M';
     f->removed += c->what == 'D';
     f->renamed += c->what == 'R';
-    if (f->told == CIS_REPORT_PATHS) {
+    if (f->told == CIS_REPORT_PATHS || f->paths.len > CIS_REPORT_PATHS_BYTES) {
         return true;
     }
-    cis_buf_printf(&f->paths, "%s{\"what\":\"%c\",\"path\":", f->told != 0 ? "," : "", c->what);
-    cis_buf_json(&f->paths, c->path);
+    cis_buf_printf(&f->paths, "%s{\"what\":\"%c\"", f->told != 0 ? "," : "", c->what);
+    guest_path(&f->paths, "path", guest, c->path, c->cut);
     if (c->from.len != 0) {
-        cis_buf_text(&f->paths, ",\"from\":");
-        cis_buf_json(&f->paths, c->from);
+        guest_path(&f->paths, "from", guest, c->from, c->cut);
     }
     if (c->what != 'D') {
-        cis_buf_printf(&f->paths, ",\"size\":%" PRIu64, c->size);
+        field_u64(&f->paths, "size", c->size);
     }
     cis_buf_byte(&f->paths, '}');
     f->told++;
     return true;
 }
 
-void cis_file_changes_collect(cis_session *session, struct cis_file_changes *out)
+void cis_file_changes_collect(cis_session *session, const struct cis_stop *stop,
+                              struct cis_file_changes *out)
 {
-    *out = (struct cis_file_changes){.paths = CIS_BUF_INIT(64u << 20)};
-    if (session->files == NULL || !cis_run_files_dirty(session->files)) {
-        return;
+    *out = (struct cis_file_changes){.paths = CIS_BUF_INIT(4u << 20)};
+    if (session->files != NULL && cis_run_files_dirty(session->files)) {
+        out->unknown = cis_run_files_changes(session->files, collect, out, stop, NULL) != CIS_OK;
     }
-    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 30 * CIS_NS_PER_S), NULL};
-    out->unknown = cis_run_files_changes(session->files, collect, out, &stop, NULL) != CIS_OK;
 }
 
 static void file_changes(const struct cis_file_changes *f, struct cis_buf *out)

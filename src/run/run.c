@@ -9,7 +9,16 @@
 #include "wasi/p1/p1.h"
 #include "wasi/p2/p2.h"
 
+/* What is done for a run after its guest has ended has limits of its own: the run's deadline may be
+ * used up, and its commit is not the guest's time. It ends at the run's cancellation as well, but
+ * for the record alone, which is a row and has to be written then, too. */
+#define LOOK_NS (30 * CIS_NS_PER_S)
 #define COMMIT_NS (60 * CIS_NS_PER_S)
+
+static struct cis_stop stop_after(uint64_t ns, cis_cancel *cancel)
+{
+    return (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), ns), cancel};
+}
 
 void cis_run_outcome_done(struct cis_run_outcome *outcome)
 {
@@ -115,8 +124,7 @@ static cis_code write_commit(cis_session *s, enum keeping how, const struct cis_
                                       .note = s->files != NULL ? s->request.skill : NULL,
                                       .quota_bytes = together ? mine->quota_bytes : 0,
                                       .quota_keys = together ? mine->quota_keys : 0};
-    /* The run's own deadline is over when it used it up; the record is written all the same. */
-    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), COMMIT_NS), NULL};
+    struct cis_stop stop = stop_after(COMMIT_NS, how == RECORD ? NULL : s->request.cancel);
     return commit_files(s, how, &commit, &stop, err);
 }
 
@@ -253,7 +261,8 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     struct cis_session_changes changes = {0};
     CIS_TRY(cis_session_changes(s, keep, &changes, err));
     CIS_CLEANUP(cis_file_changes_done) struct cis_file_changes files = {0};
-    cis_file_changes_collect(s, &files);
+    struct cis_stop look = stop_after(LOOK_NS, s->request.cancel);
+    cis_file_changes_collect(s, &look, &files);
     if (s->request.program == NULL) {
         cis_skillabi_plan(cis_image_info(s->request.image), &s->request.abi, &plan, NULL);
     } else {

@@ -587,6 +587,39 @@ static void what_is_over_the_quota_at_the_commit_is_kept_beside(void **state)
     free(mine);
 }
 
+/* The guest's last call; then it has ended, and ended well. */
+static void fire_at_the_end(void *cancel, const char *line)
+{
+    if (strstr(line, "proc_exit") != NULL) {
+        cis_cancel_fire(cancel);
+    }
+}
+
+static void a_cancellation_after_the_guest_s_end_ends_what_is_done_for_it(void **state)
+{
+    struct fx *fx = *state;
+    for (int cow = 0; cow < 2; cow++) {
+        struct job job;
+        char *folder = fx_path(fx, "folder");
+        cis_cancel *cancel = NULL;
+        assert_ok(cis_cancel_new(&cancel, err));
+        assert_ok(cis_file_mkdirs(folder, 0700, err));
+        job_init(&job, fx, "write /w/f lost , fill /w/g 200000 , exit 0");
+        job_mount(&job, "/w", cow ? folder : NULL, cow ? CIS_MOUNT_COW : CIS_MOUNT_RW, NULL);
+        job.request.cancel = cancel;
+        job.request.trace = fire_at_the_end;
+        job.request.trace_self = cancel;
+        assert_int_equal(fx_go(fx, &job), CIS_E_CANCELLED);
+        assert_status(fx, "cancelled", 130);
+        assert_true(fx->last.dropped_changes);
+        assert_string_equal(fx->last.branch, "");
+        fx_is(fx, "", "/f", NULL);
+        cis_cancel_unref(cancel);
+        job_done(&job);
+        free(folder);
+    }
+}
+
 static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -609,6 +642,7 @@ static int all_tests(void)
         T(what_folders_hold_is_in_the_budget_of_the_run),
         T(what_is_over_the_quota_is_refused_while_it_is_written),
         T(what_is_over_the_quota_at_the_commit_is_kept_beside),
+        T(a_cancellation_after_the_guest_s_end_ends_what_is_done_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

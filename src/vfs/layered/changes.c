@@ -1,385 +1,296 @@
-/* What a commit would change, as paths: names that came, went or moved, files that changed under a
- * name that stayed. */
-#include "vfs/layered/view.h"
+/* What a commit would change, as paths in their order. The folders that lead to changes make a tree
+ * of their own, which is gone through once; the path grows and shrinks on the way, so that nothing
+ * is ever kept of it but one. */
+#include "vfs/layered/changes.h"
 
 #include <stdlib.h>
-#include "base/map.h"
+#include "base/cancel.h"
 
-struct item {
-    char what;
-    char *path, *from;
-    uint64_t dir, ino, base_ino;
-    char *name;
-    size_t len;
-    uint32_t mode;
-    uint64_t size, old_size;
-    bool done;
-};
-struct items {
-    struct lay_view *v;
-    const struct cis_vfs_call *call;
-    struct item *list;
-    size_t n, cap;
-};
+enum { BLOCK_BYTES = 65536, TURN = 256 };
 
-static void items_done(struct items *s)
+/* ---- memory ---- */
+int cis_lay_look_charge(struct lay_look *k, uint64_t bytes)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        cis_free(s->list[i].path);
-        cis_free(s->list[i].from);
-        cis_free(s->list[i].name);
-    }
-    cis_free(s->list);
+    cis_lay_lock_all(k->v);
+    cis_code code = cis_budget_charge(k->v->budget, bytes, "what a run changed", lay_err(k->call));
+    cis_lay_unlock_all(k->v);
+    k->charged += code == CIS_OK ? bytes : 0;
+    return cis_lay_errno(code);
 }
 
-static struct item *add(struct items *s)
+void *cis_lay_look_alloc(struct lay_look *k, size_t size, int *out_no)
 {
-    if (s->n == s->cap) {
-        size_t cap = cis_cap_next(s->cap, 64, CIS_MEM_MAX);
-        struct item *more = cis_realloc_array(s->list, cap, sizeof *more);
-        if (more == NULL) {
+    struct lay_look_block *b = k->blocks;
+    size = (size + 15) & ~(size_t)15;
+    if (b == NULL || size > b->cap - b->used) {
+        size_t cap = size > BLOCK_BYTES ? size : BLOCK_BYTES;
+        *out_no = cis_lay_look_charge(k, sizeof *b + cap);
+        if (*out_no != 0) {
             return NULL;
         }
-        s->list = more;
-        s->cap = cap;
+        b = cis_calloc(1, sizeof *b + cap);
+        if (b == NULL) {
+            *out_no = ENOMEM;
+            return NULL;
+        }
+        b->cap = cap;
+        b->next = k->blocks;
+        k->blocks = b;
     }
-    struct item *item = &s->list[s->n++];
-    *item = (struct item){0};
-    return item;
+    void *at = b->data + b->used;
+    b->used += size;
+    return at;
 }
 
-/* Under all stripes: every name that differs, and every node that changed in its place. */
-static int collect_step(struct lay_op *op, void *arg)
+static void look_done(struct lay_look *k)
 {
-    struct items *s = arg;
-    lay_table_each(&op->v->nodes, slot)
-    {
-        const struct lay_node *node = slot->value;
-        for (const struct lay_name *n = node->names; n != NULL; n = n->next) {
-            struct item *i = add(s);
-            char *name = i != NULL ? cis_strndup(n->name, n->len) : NULL;
-            if (name == NULL) {
-                return ENOMEM;
-            }
-            *i = (struct item){.dir = n->parent,
-                               .ino = n->ino,
-                               .base_ino = n->base_ino,
-                               .name = name,
-                               .len = n->len};
-        }
-        bool changed = S_ISDIR(node->now.mode) ? node->dirattr : node->row;
-        if (changed && !node->is_new && !node->gone) {
-            struct item *i = add(s);
-            if (i == NULL) {
-                return ENOMEM;
-            }
-            i->what = 'M';
-            i->ino = i->base_ino = node->ino;
-            i->dir = S_ISDIR(node->now.mode) ? node->now.parent : node->hint;
-        }
+    for (struct lay_look_block *b = k->blocks, *next; b != NULL; b = next) {
+        next = b->next;
+        cis_free(b);
     }
-    return 0;
+    cis_lay_table_done(&k->refs[0]);
+    cis_lay_table_done(&k->refs[1]);
+    cis_lay_table_done(&k->places);
+    cis_lay_lock_all(k->v);
+    cis_lay_release(k->v, k->charged);
+    cis_lay_unlock_all(k->v);
 }
 
-/* ---- paths ---- */
-struct where { /* the name of `ino` in its directory */
-    uint64_t dir, ino;
-    bool base; /* as the base has it */
-    struct cis_buf *name;
-    bool found;
-};
-
-static int where_step(struct lay_op *op, void *arg)
+int cis_lay_look_turn(struct lay_look *k)
 {
-    struct where *w = arg;
-    struct lay_view *v = op->v;
-    struct cis_fs_inode row;
-    struct lay_node *dir;
-    int no = cis_lay_inode(op, w->dir, &row, &dir);
-    if (no != 0) {
-        return no;
-    }
-    w->found = false;
-    for (const struct lay_name *n = dir != NULL && !w->base ? dir->names : NULL; n != NULL;
-         n = n->next) {
-        if (n->ino == w->ino) {
-            cis_buf_add(w->name, n->name, n->len);
-            w->found = true;
-            return 0;
-        }
-    }
-    if (dir != NULL && dir->is_new) {
+    const struct cis_stop *stop = lay_stop(k->call);
+    if (++k->turns % TURN != 0 || stop == NULL) {
         return 0;
     }
-    struct lay_blob *list;
-    no = cis_lay_base_listing(op, w->dir, dir != NULL ? dir->base.epoch : row.epoch, false, &list);
-    struct lay_listed e;
-    for (size_t at = 0; no == 0 && at < list->len && !w->found;) {
-        at += lay_listed_at(list->data + at, &e);
-        if (e.ino == w->ino &&
-            (w->base ||
-             cis_lay_name_find(v, cis_lay_hash(&v->forest->key, w->dir, e.name)) == NULL)) {
-            cis_buf_add(w->name, e.name.ptr, e.name.len);
-            w->found = true;
-        }
-    }
-    if (no == 0) {
-        cis_lay_blob_unref(list);
+    return cis_lay_errno(cis_stop_check(stop, "what a run changed", lay_err(k->call)));
+}
+
+int cis_lay_look_name(struct lay_look *k, struct cis_str name, const char **out_name,
+                      uint8_t *out_len)
+{
+    int no = 0;
+    char *copy = cis_lay_look_alloc(k, name.len + 1, &no);
+    if (copy != NULL) {
+        memcpy(copy, name.ptr, name.len);
+        *out_name = copy;
+        *out_len = (uint8_t)name.len;
     }
     return no;
 }
 
-struct parent {
-    uint64_t ino;
-    bool base;
+/* ---- what is shown ---- */
+struct entry { /* of a folder: a change in it, or a folder on the way to one */
+    const struct lay_place *in;
+    const char *name;
+    const struct lay_item *item; /* NULL: a folder */
+    struct lay_place *folder;
+    uint8_t len;
+    char what;
+};
+struct show {
+    struct lay_look *k;
+    struct entry *entries;
+    size_t n;
+    char *path, *from;
+    size_t len; /* of path */
+    cis_layered_change_each *each;
+    void *self;
 };
 
-static int parent_step(struct lay_op *op, void *arg)
+static char what_of(const struct lay_item *i)
 {
-    struct parent *p = arg;
-    struct cis_fs_inode row;
-    int no = p->base ? cis_lay_base_inode(op, p->ino, &row) : cis_lay_inode(op, p->ino, &row, NULL);
-    p->ino = no == 0 ? row.parent : 0;
-    return no;
+    return !i->named          ? 'M'
+           : i->from != NULL  ? 'R'
+           : i->ino == 0      ? 'D'
+           : i->base_ino != 0 ? 'M'
+                              : 'A';
 }
 
-/* "a/b/" of a directory, written from its end to its beginning. */
-static int path_of(struct items *s, uint64_t dir, bool base, char *out, size_t *at)
+/* Of one name: what was removed, then what is there, then what is in it. */
+static int rank(const struct entry *e)
 {
-    while (dir != CIS_FS_ROOT && dir != 0) {
-        struct parent p = {dir, base};
-        CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(CIS_FS_NAME_MAX);
-        int no = cis_lay_do(s->v, s->call, false, parent_step, &p);
-        struct where w = {p.ino, dir, base, &name, false};
-        no = no != 0 ? no : cis_lay_do(s->v, s->call, false, where_step, &w);
-        if (no != 0) {
-            return no;
+    return e->item == NULL ? 3 : !e->item->named ? 2 : e->what == 'D' ? 0 : 1;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    if (x->in != y->in) {
+        return x->in->index < y->in->index ? -1 : 1;
+    }
+    int order = memcmp(x->name, y->name, x->len < y->len ? x->len : y->len);
+    order = order != 0 ? order : x->len - y->len;
+    return order != 0 ? order : rank(x) - rank(y);
+}
+
+static int make_entries(struct show *s)
+{
+    struct lay_look *k = s->k;
+    int no = 0;
+    s->entries = cis_lay_look_alloc(k, (k->n + k->nplaces) * sizeof *s->entries, &no);
+    s->path = no == 0 ? cis_lay_look_alloc(k, k->longest + CIS_FS_NAME_MAX + 2, &no) : NULL;
+    s->from = no == 0 ? cis_lay_look_alloc(k, CIS_LAYERED_PATH_MAX, &no) : NULL;
+    if (s->from == NULL) {
+        return no;
+    }
+    for (size_t n = 0; n < k->n; n++) {
+        const struct lay_item *i = &k->items[n];
+        if (!i->done && i->place != NULL) {
+            const char *name = i->name != NULL ? i->name : ""; /* the root */
+            s->entries[s->n++] = (struct entry){i->place, name, i, NULL, i->len, what_of(i)};
         }
-        if (!w.found || name.len + 1 > *at) {
-            return 0; /* too deep for one line: its end is what is shown */
+    }
+    lay_table_each(&k->places, slot)
+    {
+        for (struct lay_place *p = slot->value; p != NULL; p = p->chain) {
+            s->entries[s->n++] = (struct entry){p->parent, p->name, NULL, p, p->len, 0};
         }
-        out[--*at] = '/';
-        *at -= name.len;
-        memcpy(out + *at, name.ptr, name.len);
-        dir = p.ino;
+    }
+    if (s->n > 0) {
+        qsort(s->entries, s->n, sizeof *s->entries, by_place);
+    }
+    for (size_t i = s->n; i-- > 0;) {
+        struct lay_place *in = (struct lay_place *)(uintptr_t)s->entries[i].in;
+        in->first = in->next = i;
+        in->entries++;
     }
     return 0;
 }
 
-static int full_path(struct items *s, uint64_t dir, bool base, const char *name, size_t len,
-                     char **out)
-{
-    enum { MOST = 65536 };
-    CIS_CLEANUP(cis_freep) char *text = cis_alloc(MOST);
-    if (text == NULL) {
-        return ENOMEM;
-    }
-    size_t at = MOST - len;
-    memcpy(text + at, name, len);
-    int no = path_of(s, dir, base, text, &at);
-    if (no == 0) {
-        *out = cis_strndup(text + at, MOST - at);
-        no = *out == NULL ? ENOMEM : 0;
-    }
-    return no;
-}
-
-/* ---- what each is ---- */
 struct sizes {
-    const struct item *item;
+    const struct lay_item *item;
     struct cis_fs_inode now, base;
 };
 
+/* The overlay has what is below a node that it changed. */
 static int sizes_step(struct lay_op *op, void *arg)
 {
     struct sizes *z = arg;
+    const struct lay_node *node;
     int no = 0;
     z->now = z->base = (struct cis_fs_inode){0};
     if (z->item->ino != 0) {
         no = cis_lay_inode(op, z->item->ino, &z->now, NULL);
     }
     if (no == 0 && z->item->base_ino != 0) {
-        no = cis_lay_base_inode(op, z->item->base_ino, &z->base);
-    }
-    return no;
-}
-
-static int by_inos(const void *a, const void *b)
-{
-    const struct item *x = a, *y = b;
-    return x->ino != y->ino    ? (x->ino < y->ino ? -1 : 1)
-           : x->what < y->what ? -1
-                               : x->what > y->what;
-}
-
-static struct item *added_with(struct items *s, uint64_t ino)
-{
-    size_t low = 0, high = s->n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (s->list[mid].ino < ino) {
-            low = mid + 1;
+        node = cis_lay_table_get(&op->v->nodes, z->item->base_ino);
+        if (node != NULL && !node->is_new) {
+            z->base = node->base;
         } else {
-            high = mid;
+            no = cis_lay_base_inode(op, z->item->base_ino, &z->base);
         }
     }
-    for (; low < s->n && s->list[low].ino == ino; low++) {
-        if (s->list[low].name != NULL && s->list[low].from == NULL) {
-            return &s->list[low];
-        }
-    }
-    return NULL;
+    return no == ESTALE ? 0 : no; /* by a commit since */
 }
 
-/* A name that went and one that came with the same inode are one that moved. */
-static int pair_renames(struct items *s)
+/* The end of a path that is too long to be shown whole begins with a name. */
+static struct cis_str shown(const char *path, size_t len, bool *out_cut)
 {
-    if (s->n > 0) {
-        qsort(s->list, s->n, sizeof *s->list, by_inos);
+    *out_cut = len > CIS_LAYERED_PATH_MAX;
+    if (!*out_cut) {
+        return (struct cis_str){path, len};
     }
-    for (size_t i = 0; i < s->n; i++) {
-        struct item *gone = &s->list[i];
-        struct item *came = gone->name != NULL && gone->base_ino != 0 && gone->ino != gone->base_ino
-                                ? added_with(s, gone->base_ino)
-                                : NULL;
-        if (came == NULL) {
-            continue;
-        }
-        int no = full_path(s, gone->dir, true, gone->name, gone->len, &came->from);
-        if (no != 0) {
-            return no;
-        }
-        gone->done = gone->ino == 0;
-    }
-    return 0;
+    const char *at = path + len - CIS_LAYERED_PATH_MAX;
+    const char *slash = memchr(at, '/', CIS_LAYERED_PATH_MAX);
+    at = slash != NULL ? slash + 1 : at;
+    return (struct cis_str){at, (size_t)(path + len - at)};
 }
 
-/* Nobody remembers where the file was found: the whole tree is looked through, as it is now. */
-struct search {
-    uint64_t dir, ino;
-    uint64_t *dirs; /* still to be looked through */
-    size_t n, cap;
-    bool found;
-};
-
-static bool search_add(struct search *s, uint64_t dir)
+/* Written from its end to its beginning, as far as it is shown. */
+static struct cis_str from_of(struct show *s, const struct lay_item *i, bool *out_cut)
 {
-    if (s->n == s->cap) {
-        size_t cap = cis_cap_next(s->cap, 256, CIS_MEM_MAX);
-        uint64_t *more = cis_realloc_array(s->dirs, cap, sizeof *more);
-        if (more == NULL) {
-            return false;
-        }
-        s->dirs = more;
-        s->cap = cap;
+    size_t at = CIS_LAYERED_PATH_MAX - i->from->len;
+    const struct lay_place *p = i->from_place;
+    memcpy(s->from + at, i->from->name, i->from->len);
+    for (; p != NULL && p->parent != NULL && p->len + 1u <= at; p = p->parent) {
+        s->from[--at] = '/';
+        at -= p->len;
+        memcpy(s->from + at, p->name, p->len);
     }
-    s->dirs[s->n++] = dir;
-    return true;
+    *out_cut = p != NULL && p->parent != NULL;
+    return (struct cis_str){s->from + at, CIS_LAYERED_PATH_MAX - at};
 }
 
-static bool searched(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
+static int tell(struct show *s, const struct entry *e, bool *out_more)
 {
-    struct search *s = self;
-    (void)attr;
-    if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..")) {
-        return true;
+    struct sizes z = {e->item, {0}, {0}};
+    struct cis_layered_change change = {.what = e->what};
+    bool cut = false;
+    int no = cis_lay_do(s->k->v, s->k->call, false, sizes_step, &z);
+    change.path = shown(s->path, s->len, &change.cut);
+    if (e->item->from != NULL) {
+        change.from = from_of(s, e->item, &cut);
+        change.cut = change.cut || cut;
     }
-    s->found = entry->ino == s->ino;
-    return !s->found && (!S_ISDIR(entry->type) || search_add(s, entry->ino));
-}
-
-static int search_for(struct items *items, uint64_t ino, uint64_t *out_dir)
-{
-    struct search s = {.ino = ino};
-    cis_vfs *vfs = &items->v->vfs;
-    int no = search_add(&s, CIS_FS_ROOT) ? 0 : ENOMEM;
-    while (no == 0 && s.n > 0 && !s.found) {
-        cis_vfs_file *file;
-        *out_dir = s.dirs[--s.n];
-        no = vfs->ops->open(vfs, items->call, *out_dir, O_RDONLY | O_DIRECTORY, &file);
-        if (no == 0) {
-            no = vfs->ops->readdir(file, items->call, 0, false, searched, &s);
-            vfs->ops->release(file);
-        }
-    }
-    cis_free(s.dirs);
-    *out_dir = s.found ? *out_dir : 0;
+    change.mode = e->item->ino != 0 ? z.now.mode : z.base.mode;
+    change.size = z.now.size;
+    change.old_size = z.base.size;
+    *out_more = no == 0 && s->each(s->self, &change);
     return no;
 }
 
-static int describe(struct items *s, struct item *i)
+static void enter(struct show *s, const struct entry *e)
 {
-    struct sizes z = {i, {0}, {0}};
-    bool base = i->what == 0 && i->ino == 0;
-    int no = cis_lay_do(s->v, s->call, false, sizes_step, &z);
-    if (no != 0) {
-        return no;
+    if (s->len != 0) {
+        s->path[s->len++] = '/';
     }
-    i->mode = i->ino != 0 ? z.now.mode : z.base.mode;
-    i->size = z.now.size;
-    i->old_size = z.base.size;
-    if (i->name != NULL) {
-        i->what = i->from != NULL ? 'R' : i->ino == 0 ? 'D' : i->base_ino != 0 ? 'M' : 'A';
-        return full_path(s, i->dir, base, i->name, i->len, &i->path);
+    memcpy(s->path + s->len, e->name, e->len);
+    s->len += e->len;
+}
+
+/* A name that came and its file that changed: once. */
+static bool told_already(const struct show *s, const struct entry *e)
+{
+    const struct entry *before = e - 1;
+    return !e->item->named && e > s->entries && before->item != NULL && before->in == e->in &&
+           before->len == e->len && memcmp(before->name, e->name, e->len) == 0;
+}
+
+static int show(struct show *s)
+{
+    struct lay_place *at = s->k->root;
+    bool more = true;
+    int no = 0;
+    while (at != NULL && no == 0 && more) {
+        if (at->next == at->first + at->entries) {
+            at = at->parent;
+            s->len = at != NULL ? at->path_len : 0;
+            continue;
+        }
+        const struct entry *e = &s->entries[at->next++];
+        enter(s, e);
+        if (e->folder != NULL) {
+            at = e->folder;
+            continue;
+        }
+        no = told_already(s, e) ? 0 : tell(s, e, &more);
+        no = no != 0 ? no : cis_lay_look_turn(s->k);
+        s->len = at->path_len;
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(CIS_FS_NAME_MAX);
-    if (i->ino != CIS_FS_ROOT && i->dir == 0) {
-        no = search_for(s, i->ino, &i->dir);
-    }
-    struct where w = {i->dir, i->ino, false, &name, false};
-    if (no == 0 && i->ino != CIS_FS_ROOT && i->dir != 0) {
-        no = cis_lay_do(s->v, s->call, false, where_step, &w);
-    }
-    if (no == 0 && (w.found || i->ino == CIS_FS_ROOT)) {
-        return full_path(s, i->ino == CIS_FS_ROOT ? CIS_FS_ROOT : i->dir, false,
-                         cis_buf_cstr(&name), name.len, &i->path);
-    }
-    i->done = true; /* its name is shown by another item, or nobody asked for it by name */
     return no;
 }
 
-static int by_path(const void *a, const void *b)
+/* ---- all of it ---- */
+static int look(struct lay_look *k)
 {
-    const struct item *x = a, *y = b;
-    if (x->path == NULL || y->path == NULL) {
-        return x->path != NULL ? -1 : y->path != NULL;
-    }
-    int order = strcmp(x->path, y->path);
-    return order != 0 ? order : (x->name == NULL) - (y->name == NULL);
-}
-
-/* The same path twice (a name that came, and its file that changed): once. */
-static void show(struct items *s, cis_layered_change_each *each, void *self)
-{
-    const char *last = NULL;
-    for (size_t i = 0; i < s->n && s->list[i].path != NULL; i++) {
-        const struct item *c = &s->list[i];
-        if (c->done || (last != NULL && strcmp(last, c->path) == 0 && c->what == 'M')) {
-            continue;
-        }
-        struct cis_layered_change change = {
-            c->what, cis_str_of(c->path), cis_str_of(c->from), c->mode, c->size, c->old_size};
-        last = c->path;
-        if (!each(self, &change)) {
-            return;
-        }
-    }
+    pthread_mutex_lock(&k->v->committing);
+    int no = cis_lay_look_collect(k);
+    no = no != 0 ? no : cis_lay_look_files(k);
+    no = no != 0 ? no : cis_lay_look_places(k);
+    pthread_mutex_unlock(&k->v->committing);
+    return no;
 }
 
 cis_code cis_layered_changes(cis_vfs *vfs, cis_layered_change_each *each, void *self,
                              const struct cis_stop *stop, struct cis_error *err)
 {
-    struct lay_view *v = lay_of(vfs);
     struct cis_error why = {0};
     struct cis_vfs_call call = {.stop = stop, .err = &why};
-    CIS_CLEANUP(items_done) struct items s = {v, &call, NULL, 0, 0};
-    pthread_mutex_lock(&v->committing);
-    int no = cis_lay_do(v, &call, true, collect_step, &s);
-    no = no != 0 ? no : pair_renames(&s);
-    for (size_t i = 0; i < s.n && no == 0; i++) {
-        no = s.list[i].done ? 0 : describe(&s, &s.list[i]);
-    }
-    pthread_mutex_unlock(&v->committing);
+    CIS_CLEANUP(look_done) struct lay_look k = {.v = lay_of(vfs), .call = &call};
+    struct show s = {.k = &k, .each = each, .self = self};
+    int no = look(&k);
+    no = no != 0 ? no : make_entries(&s);
+    no = no != 0 ? no : show(&s);
     if (no != 0) {
         if (why.code == CIS_OK) {
             return cis_fail(err, no == ENOMEM ? CIS_E_NOMEM : CIS_E_IO, "changes: %s",
@@ -390,9 +301,5 @@ cis_code cis_layered_changes(cis_vfs *vfs, cis_layered_change_each *each, void *
         }
         return why.code;
     }
-    if (s.n > 0) {
-        qsort(s.list, s.n, sizeof *s.list, by_path);
-    }
-    show(&s, each, self);
     return CIS_OK;
 }

@@ -83,8 +83,13 @@ struct cis_layered_change {
     struct cis_str from;
     uint32_t mode;
     uint64_t size, old_size;
+    bool cut; /* path, or from, is the end of a longer one */
 };
-/* What a commit would change now, in path order. false stops. */
+#define CIS_LAYERED_PATH_MAX 4096u /* bytes of a path that are told */
+/* What a commit would change now, in path order: a folder, what is in it, then other names that
+ * only begin as it does. Costs time in proportion to the changes and the folders that lead to them,
+ * and memory, charged to the view's budget: CIS_E_BUDGET. Ends at stop: CIS_E_CANCELLED,
+ * CIS_E_DEADLINE. false stops. */
 typedef bool cis_layered_change_each(void *self, const struct cis_layered_change *change);
 cis_code cis_layered_changes(cis_vfs *vfs, cis_layered_change_each *each, void *self,
                              const struct cis_stop *stop, struct cis_error *err);

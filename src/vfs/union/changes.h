@@ -1,21 +1,32 @@
-/* Inside union/: what changes.c and changes_linked.c share. */
+/* Inside union/: what changes.c and changes_linked.c share. Both go through a tree from the root
+ * down and have, of every folder on the way to where they are, its names and no more: memory in
+ * proportion to those, charged to the caller's budget or the union's. */
 #ifndef CIS_VFS_UNION_CHANGES_H
 #define CIS_VFS_UNION_CHANGES_H
 
 #include "vfs/union/internal.h"
 
-#define CHANGES_PATH_BYTES (1u << 20)
-
-struct folder {
-    cis_node upper, lower; /* referenced; lower 0: the upper one's alone */
-    char *path;            /* "a/b", "" of the root */
-    char *lower_path;      /* "/a/b"; NULL: none */
-    bool covers;           /* nothing of the lower one shows through: what it has is gone */
+struct name {
+    uint32_t at; /* in text */
+    uint8_t len;
+    bool lower; /* the lower folder has it, and the upper one does not */
 };
+struct names { /* of one folder, in order */
+    struct name *list;
+    size_t n, cap, next;
+    struct cis_buf text;
+    uint64_t charged;
+};
+static inline struct cis_str name_of(const struct names *names, size_t i)
+{
+    return (struct cis_str){(const char *)names->text.ptr + names->list[i].at, names->list[i].len};
+}
 
-struct entry {
-    char *name;
-    uint32_t type;
+struct frame {
+    cis_node upper, lower;  /* referenced; lower 0: the upper one's alone */
+    size_t path;            /* c->path of this folder: its length */
+    size_t low_at, low_end; /* its lower path in c->low: "", "/a/b" */
+    struct names names;
 };
 
 struct changes {
@@ -23,22 +34,33 @@ struct changes {
     const struct cis_vfs_call *call;
     cis_union_change_each *each;
     void *self;
-    struct folder *stack;
+    struct frame *stack;
     size_t n, cap;
-    struct entry *entries; /* of the folder that is looked at */
-    size_t nentries, entries_cap;
+    struct cis_buf path; /* of what is looked at: "a/b" */
+    struct cis_buf low;  /* the lower paths of the frames */
+    uint64_t charged;    /* for the three of them */
+    unsigned turns;
     bool stopped;
-    int no;
 };
 
-/* One more fits into the list of n; NULL: out of memory, and the list is as it was. */
-void *changes_grown(void *list, size_t n, size_t *cap, size_t size);
-/* Adds an entry to c->entries; for part_list, c->no is its failure. */
-bool changes_gather(void *c, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr);
-void changes_entries_drop(struct changes *c);
-/* Tells when an upper file differs from the lower one of its name. */
-int changes_compare(struct changes *c, const char *path, cis_node upper,
-                    const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was);
+int changes_charge(struct changes *c, uint64_t bytes);
+void changes_release(struct changes *c, uint64_t bytes);
+/* One more fits into the list of n; NULL: it does not, and the list is as it was. Its bytes are
+ * added to *charged. */
+void *changes_grown(struct changes *c, void *list, size_t n, size_t *cap, size_t size,
+                    uint64_t *charged);
+/* Charges what a buffer grew by since its cap was `before`. ENOMEM, also when the buffer failed. */
+int changes_grew(struct changes *c, const struct cis_buf *buf, size_t before, uint64_t *charged);
+/* The names of two folders (0: none) as one list: those of upper, and lower ones that it lacks. */
+int changes_names(struct changes *c, cis_node upper, cis_node lower, struct names *out);
+void changes_names_done(struct changes *c, struct names *names);
+/* c->path becomes its first len bytes and a name. */
+int changes_enter(struct changes *c, size_t len, struct cis_str name);
+/* Now and then: is it time to end? EINTR. */
+int changes_turn(struct changes *c);
+/* Tells when the upper file at c->path differs from the lower one of its name. */
+int changes_compare(struct changes *c, cis_node upper, const struct cis_vfs_attr *now,
+                    cis_node lower, const struct cis_vfs_attr *was);
 /* Of files that no upper name leads to (index.c). */
 int changes_linked(struct changes *c);
 

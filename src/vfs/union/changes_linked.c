@@ -4,7 +4,19 @@
 
 #include "base/mem.h"
 
-static int linked_file(struct changes *c, const char *path, const struct seen *seen)
+struct linked {        /* a folder on the way to where we are */
+    struct unode *dir; /* referenced */
+    size_t path;
+    struct names names;
+};
+struct way {
+    struct changes *c;
+    struct linked *stack;
+    size_t n, cap;
+    uint64_t charged;
+};
+
+static int linked_file(struct changes *c, const struct seen *seen)
 {
     char key[UNION_KEY];
     struct cis_vfs_attr copy;
@@ -12,88 +24,77 @@ static int linked_file(struct changes *c, const char *path, const struct seen *s
     index_key(&seen->attr, key);
     int no = index_copy(c->u, c->call, key, &node, &copy);
     if (no == 0) {
-        no = changes_compare(c, path, node, &copy, seen->node, &seen->attr);
+        no = changes_compare(c, node, &copy, seen->node, &seen->attr);
         part_put(c->u->up, node);
     }
     return no == ENOENT ? 0 : no;
 }
 
-struct linked {
-    struct unode *dir; /* referenced */
-    char *path;
-};
-
-static int linked_look(struct changes *c, struct linked *at, struct linked **stack, size_t *n,
-                       size_t *cap, const char *name)
+static void linked_done(struct way *w, struct linked *at)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(CHANGES_PATH_BYTES);
+    changes_names_done(w->c, &at->names);
+    unode_put(w->c->u, at->dir, 1);
+}
+
+/* Takes over the node. Names that only the upper folder has lead to folders, too: made, or moved.
+ */
+static int linked_push(struct way *w, struct unode *dir)
+{
+    struct changes *c = w->c;
+    struct linked at = {.dir = dir, .path = c->path.len};
+    struct linked *list = changes_grown(c, w->stack, w->n, &w->cap, sizeof *list, &w->charged);
+    w->stack = list != NULL ? list : w->stack;
+    int no = list != NULL ? changes_names(c, dir->upper, dir->lower, &at.names) : ENOMEM;
+    if (no != 0) {
+        linked_done(w, &at);
+        return no;
+    }
+    w->stack[w->n++] = at;
+    return 0;
+}
+
+static int linked_look(struct way *w)
+{
+    struct changes *c = w->c;
+    struct linked *in = &w->stack[w->n - 1];
+    struct cis_str name = name_of(&in->names, in->names.next++);
     struct seen seen;
     struct unode *node = NULL;
-    int no = union_look(c->u, c->call, at->dir, cis_str_of(name), &seen);
+    int no = changes_enter(c, in->path, name);
+    no = no != 0 ? no : union_look(c->u, c->call, in->dir, name, &seen);
     if (no != 0) {
         return no == ENOENT ? 0 : no;
     }
-    cis_buf_printf(&path, "%s%s%s", at->path, at->path[0] != 0 ? "/" : "", name);
     if (!S_ISDIR(seen.attr.mode)) {
         if (seen.lower && S_ISREG(seen.attr.mode) && seen.attr.nlink > 1) {
-            no = linked_file(c, cis_buf_cstr(&path), &seen);
+            no = linked_file(c, &seen);
         }
         part_put(seen.upper ? c->u->up : c->u->low, seen.node);
         return no;
     }
-    no = union_node(c->u, c->call, at->dir, cis_str_of(name), &seen, &node);
-    if (no != 0) {
-        return no;
-    }
-    struct linked *list = changes_grown(*stack, *n, cap, sizeof *list);
-    char *copy = cis_strdup(cis_buf_cstr(&path));
-    *stack = list != NULL ? list : *stack;
-    if (list == NULL || copy == NULL) {
-        cis_free(copy);
-        unode_put(c->u, node, 1);
-        return ENOMEM;
-    }
-    (*stack)[(*n)++] = (struct linked){node, copy};
-    return 0;
+    no = union_node(c->u, c->call, in->dir, name, &seen, &node);
+    return no != 0 ? no : linked_push(w, node);
 }
 
 int changes_linked(struct changes *c)
 {
-    struct linked *stack = NULL;
-    size_t n = 0, cap = 0;
-    struct linked at = {&c->u->root, cis_strdup("")};
-    int no = at.path != NULL ? 0 : ENOMEM;
-    for (bool more = no == 0; more && no == 0 && !c->stopped;) {
-        c->no = 0;
-        if (at.dir->lower != 0) {
-            no = part_list(c->u->low, c->call, at.dir->lower, changes_gather, c);
-            no = no != 0 ? no : c->no;
-        }
-        size_t lower = c->nentries;
-        if (no == 0 && at.dir->upper != 0) { /* folders that only the upper one has, or moved */
-            no = part_list(c->u->up, c->call, at.dir->upper, changes_gather, c);
-            no = no != 0 ? no : c->no;
-        }
-        for (size_t i = 0; i < c->nentries && no == 0 && !c->stopped; i++) {
-            struct cis_vfs_attr attr;
-            bool again = i >= lower && union_lower_has(c->u, c->call, at.dir,
-                                                       cis_str_of(c->entries[i].name), &attr);
-            no = again ? 0 : linked_look(c, &at, &stack, &n, &cap, c->entries[i].name);
-        }
-        changes_entries_drop(c);
-        more = n > 0;
-        if (more) {
-            unode_put(c->u, at.dir, 1);
-            cis_free(at.path);
-            at = stack[--n];
+    struct way w = {.c = c};
+    c->path.len = 0;
+    int no = linked_push(&w, unode_ref(c->u, &c->u->root));
+    while (no == 0 && w.n > 0 && !c->stopped) {
+        struct linked *top = &w.stack[w.n - 1];
+        if (top->names.next < top->names.n) {
+            no = linked_look(&w);
+            no = no != 0 ? no : changes_turn(c);
+        } else {
+            linked_done(&w, top);
+            w.n--;
         }
     }
-    unode_put(c->u, at.dir, 1);
-    cis_free(at.path);
-    for (; n > 0; n--) {
-        unode_put(c->u, stack[n - 1].dir, 1);
-        cis_free(stack[n - 1].path);
+    while (w.n > 0) {
+        linked_done(&w, &w.stack[--w.n]);
     }
-    cis_free(stack);
+    cis_free(w.stack);
+    changes_release(c, w.charged);
     return no;
 }

@@ -41,15 +41,19 @@ struct cis_union_change {
     struct cis_str from; /* 'R': where the lower one has it */
     uint32_t mode;       /* 'D': of what was removed */
     uint64_t size, old_size;
+    bool cut; /* path is the end of a longer one */
 };
+#define CIS_UNION_PATH_MAX 4096u /* bytes of a path that are told */
 typedef bool cis_union_change_each(void *self, const struct cis_union_change *change);
 /* What the upper one makes of the lower one as it is now. A removed folder is one change; what
- * replaced something of another kind is a 'D' and then an 'A'. A folder comes before what is in it.
+ * replaced something of another kind is a 'D' and then an 'A'. Changes come in the order of their
+ * paths, a folder before what is in it; those of lower files with several names come last.
  * A folder that the upper one made anew over a lower one is no change by itself, but for what is in
  * it. A file that was copied and has the mode, time of change and content of the lower one is no
  * change. Not to
  * be used while names change. false stops. Costs the upper one's entries, and the whole tree when
- * lower files with several names were changed. */
+ * lower files with several names were changed; holds the names of the folders on the way to where
+ * it is, charged to call->budget or the union's (ENOMEM). Ends at call->stop (EINTR). */
 int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_change_each *each,
                       void *self);
 

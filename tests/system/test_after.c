@@ -1,0 +1,162 @@
+/* What the host does for a run after its guest's end, for trees of extreme shapes: in time and
+ * memory in proportion to them. The same tests run on SQLite and on a private PostgreSQL server.
+ * With an argument, the shapes are as large as they are in the long form. */
+#include "stored.h"
+
+#include <jansson.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define CROWD CIS_GUESTS_DIR "/crowd.wasm"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MEASURED false
+#else
+#define MEASURED true
+#endif
+/* The guest asks a server for each name that it makes: that is its own time, and here part of it.
+ */
+#ifdef FS_POSTGRES
+#define SLOW (MEASURED ? 4u : 16u)
+#else
+#define SLOW (MEASURED ? 1u : 8u)
+#endif
+
+static bool large;
+
+static const char *text(unsigned n)
+{
+    static char texts[4][16];
+    static unsigned turn;
+    char *to = texts[turn++ % 4];
+    snprintf(to, 16, "%u", n);
+    return to;
+}
+
+static unsigned number(unsigned small, unsigned big)
+{
+    return large ? big : small;
+}
+
+/* A command that succeeds in so many seconds. */
+static void within(struct sys *s, unsigned seconds, const char *const *argv)
+{
+    uint64_t began = cis_clock_mono_ns();
+    s->timeout_ns = 600 * CIS_NS_PER_S;
+    assert_exit(s, 0, sys_exec(s, argv));
+    uint64_t took = (cis_clock_mono_ns() - began) / CIS_NS_PER_MS;
+    if (took > 1000ull * seconds * SLOW) {
+        fail_msg("%s %s %s: %llu ms", argv[1], argv[2], argv[3], (unsigned long long)took);
+    }
+}
+#define run_within(s, seconds, ...)                                                                \
+    within((s), (seconds), (const char *const[]){CIS_PROGRAM, "run", __VA_ARGS__, NULL})
+#define ok(s, ...) assert_exit((s), 0, cis((s), __VA_ARGS__))
+
+static json_t *newest(struct sys *s)
+{
+    json_error_t why;
+    ok(s, "runs", "list", "--limit", "1", "--json");
+    json_t *list = json_loads(sys_out(s), 0, &why);
+    json_t *row = json_array_get(json_object_get(list, "runs"), 0);
+    char id[32];
+    snprintf(id, sizeof id, "%s", json_string_value(json_object_get(row, "id")));
+    json_decref(list);
+    ok(s, "runs", "show", id, "--json");
+    json_t *report = json_loads(sys_out(s), 0, &why);
+    assert_non_null(report);
+    return report;
+}
+
+static void assert_counted(struct sys *s, const char *what, unsigned n)
+{
+    json_t *report = newest(s);
+    json_t *files = json_object_get(json_object_get(report, "changes"), "files");
+    assert_null(json_object_get(files, "incomplete"));
+    assert_int_equal(json_integer_value(json_object_get(files, what)), n);
+    json_decref(report);
+}
+
+/* First of all: children only ever add to the peak that is looked at. */
+static void names_far_down_take_the_memory_of_names(void **state)
+{
+    struct sys *s = *state;
+    struct rusage used;
+    char folder[4200], mount[4300];
+    snprintf(folder, sizeof folder, "%s/folder", s->home);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    snprintf(mount, sizeof mount, "%s::/w:cow", folder);
+    run_within(s, 10, "-w", CROWD, "far", "/workspace", "258", "10000");
+    assert_counted(s, "added", 10258);
+    run_within(s, 10, "--dir", mount, CROWD, "far", "/w", "258", "10000");
+    assert_counted(s, "added", 10258);
+    assert_int_equal(getrusage(RUSAGE_CHILDREN, &used), 0);
+    if (MEASURED && used.ru_maxrss > 300 * 1024) {
+        fail_msg("peak of %ld KiB", used.ru_maxrss);
+    }
+}
+
+static void many_folders_of_one_file_take_less_than_five_seconds(void **state)
+{
+    struct sys *s = *state;
+    run_within(s, 5, "-w", CROWD, "folders", "/workspace", "40000");
+    assert_counted(s, "added", 80000);
+    run_within(s, 5, "-w", CROWD, "again", "/workspace", "40000");
+    assert_counted(s, "modified", 40000);
+}
+
+static void many_levels_are_told_and_committed(void **state)
+{
+    struct sys *s = *state;
+    unsigned n = number(20000, 100000);
+    run_within(s, 20, "-w", CROWD, "levels", "/workspace", text(n));
+    assert_counted(s, "added", n);
+}
+
+static void many_names_in_one_folder_are_told_and_committed(void **state)
+{
+    struct sys *s = *state;
+    unsigned n = number(60000, 1000000);
+    run_within(s, large ? 60 : 10, "-w", CROWD, "names", "/workspace", text(n));
+    assert_counted(s, "added", n);
+}
+
+static void many_names_of_one_file_are_told_and_committed(void **state)
+{
+    struct sys *s = *state;
+    unsigned n = number(20000, 100000);
+    run_within(s, 10, "-w", CROWD, "links", "/workspace", text(n));
+    run_within(s, 10, "-w", CROWD, "moved", "/workspace", text(n));
+    assert_counted(s, "renamed", n);
+}
+
+static void a_folder_that_is_not_touched_is_told_in_the_same_time(void **state)
+{
+    struct sys *s = *state;
+    unsigned folders = number(10000, 40000);
+    char host[4200], cow[4300], branch[4400];
+    snprintf(host, sizeof host, "%s/folder", s->home);
+    assert_int_equal(mkdir(host, 0755), 0);
+    snprintf(branch, sizeof branch, "%s::/w", host);
+    snprintf(cow, sizeof cow, "%s::/w:cow", host);
+    run_within(s, 10, "--dir", branch, CROWD, "folders", "/w", text(folders));
+    run_within(s, 10, "--dir", cow, CROWD, "again", "/w", text(folders));
+    assert_counted(s, "modified", folders);
+    run_within(s, 20, "--dir", cow, CROWD, "levels", "/w", text(number(20000, 100000)));
+    assert_counted(s, "added", number(20000, 100000));
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    large = argc > 1;
+    const struct CMUnitTest tests[] = {
+        TEST(names_far_down_take_the_memory_of_names),
+        TEST(many_folders_of_one_file_take_less_than_five_seconds),
+        TEST(many_levels_are_told_and_committed),
+        TEST(many_names_in_one_folder_are_told_and_committed),
+        TEST(many_names_of_one_file_are_told_and_committed),
+        TEST(a_folder_that_is_not_touched_is_told_in_the_same_time),
+    };
+    return STORED_MAIN("after", tests);
+}
