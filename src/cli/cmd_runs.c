@@ -5,7 +5,9 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
+#include "cli/kept.h"
 
 struct listing {
     bool json;
@@ -142,26 +144,36 @@ struct shown {
     struct cis_error error;
 };
 
+/* As it was stored, or as it can be read. */
+static bool print_json(struct shown *s, const struct cis_run_row *row, const json_t *report)
+{
+    if (cis_json_reads(row->report.ptr, row->report.len)) {
+        cis_buf_add(&s->text, row->report.ptr, row->report.len);
+    } else {
+        CIS_CLEANUP(cis_freep) char *text = json_dumps(report, JSON_COMPACT);
+        if (text == NULL) {
+            return false;
+        }
+        cis_buf_text(&s->text, text);
+    }
+    s->text.len -= s->text.len > 1 ? 1 : 0; /* the last brace comes after the commit */
+    return true;
+}
+
 static bool print_run(void *self, const struct cis_run_row *row)
 {
     struct shown *s = self;
     memcpy(s->id, row->id, sizeof s->id);
-    if (s->json) {
-        size_t len = row->report.len;
-        bool closed = len > 1 && row->report.ptr[len - 1] == '}';
-        cis_buf_add(&s->text, row->report.ptr, closed ? len - 1 : len);
-        return false;
-    }
-    json_error_t why;
-    json_t *report = json_loadb(row->report.ptr, row->report.len, JSON_ALLOW_NUL, &why);
-    if (!json_is_object(report)) {
+    json_t *report = cis_kept_report(row->report);
+    if (report == NULL || (s->json && !print_json(s, row, report))) {
         json_decref(report);
-        s->code = cis_fail(&s->error, CIS_E_STORE, "run %s: its report is damaged: %s", row->id,
-                           why.text);
+        s->code = cis_fail(&s->error, CIS_E_STORE, "run %s: its report is damaged", row->id);
         return false;
     }
-    summarise(&s->text, report);
-    show_log(&s->text, report);
+    if (!s->json) {
+        summarise(&s->text, report);
+        show_log(&s->text, report);
+    }
     json_decref(report);
     s->code = cis_buf_check(&s->text, "report", &s->error);
     return false;

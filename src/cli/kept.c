@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <sys/stat.h>
+#include "base/json.h"
 #include "base/mem.h"
 #include "history/text.h"
 
@@ -35,14 +36,54 @@ cis_code cis_kept_id(cis_store *store, struct cis_str tenant, const char *given,
                       : cis_fail(err, CIS_E_NOTFOUND, "last: there are no runs");
 }
 
+static json_t *text_of(struct cis_str value)
+{
+    return json_stringn(value.ptr, value.len);
+}
+
+/* Reports of 0.1 hold the result as the guest wrote it. Member by member, so that it cannot hide
+ * what we wrote beside it. */
+static json_t *by_members(struct cis_str text)
+{
+    json_t *report = json_object();
+    struct cis_str name, value;
+    for (size_t at = 0; report != NULL && cis_json_member(text, &at, &name, &value);) {
+        json_t *one = json_loadb(value.ptr, value.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        bool result = one == NULL && cis_str_is(name, "result");
+        one = one != NULL ? one : text_of(value);
+        if (result && json_object_set_new(report, "result_text", one) == 0) {
+            one = json_null();
+        }
+        if (json_object_setn_new(report, name.ptr, name.len, one) != 0) {
+            json_decref(report);
+            report = NULL;
+        }
+    }
+    return report;
+}
+
+json_t *cis_kept_report(struct cis_str text)
+{
+    json_t *report = NULL;
+    if (cis_json_reads(text.ptr, text.len)) {
+        report = json_loadb(text.ptr, text.len, JSON_ALLOW_NUL, NULL);
+    } else if (cis_json_valid(text.ptr, text.len, NULL)) {
+        report = by_members(text);
+    }
+    if (report != NULL && !json_is_object(report)) {
+        json_decref(report);
+        report = NULL;
+    }
+    return report;
+}
+
 static bool take_run(void *self, const struct cis_run_row *row)
 {
     struct cis_kept *run = self;
-    json_error_t why;
     memcpy(run->id, row->id, sizeof run->id);
     run->started_ms = row->started_ms;
-    run->report = json_loadb(row->report.ptr, row->report.len, JSON_ALLOW_NUL, &why);
-    if (!json_is_object(run->report)) {
+    run->report = cis_kept_report(row->report);
+    if (run->report == NULL) {
         run->code = cis_fail(&run->why, CIS_E_STORE, "run %s: its report is damaged", row->id);
     }
     return false;

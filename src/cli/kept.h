@@ -16,6 +16,10 @@ struct cis_kept {
     struct cis_error why;
 };
 
+/* A stored report as JSON; free it. Whatever the guest's result is: one that cannot be read is the
+ * text "result_text". NULL: damaged, or out of memory. */
+json_t *cis_kept_report(struct cis_str text);
+
 void cis_kept_done(struct cis_kept *run);
 /* What a user wrote for a run, as the store takes it: "last" is the newest one. */
 cis_code cis_kept_id(cis_store *store, struct cis_str tenant, const char *given,

@@ -59,7 +59,7 @@ cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct c
         cis_buf_json(&o->report, cis_str_of(o->error.msg));
     }
     cis_buf_text(&o->report, ",\"result\":");
-    if (o->is_json) {
+    if (o->is_json && cis_json_reads(output->ptr, output->len)) {
         cis_buf_str(&o->report, cis_buf_view(output));
     } else {
         cis_buf_json(&o->report, cis_buf_view(output));

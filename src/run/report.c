@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include "base/clock.h"
+#include "base/json.h"
 
 const char *cis_run_status(cis_code code)
 {
@@ -70,10 +71,11 @@ static void result(const struct cis_report *r, size_t max, struct cis_buf *out)
         cis_buf_text(out, ",\"result\":null");
     } else if (value.len > max) {
         cis_buf_text(out, ",\"result\":null,\"result_omitted\":true");
-    } else if (r->outcome->is_json) {
+    } else if (r->outcome->is_json && cis_json_reads(value.ptr, value.len)) {
         cis_buf_text(out, ",\"result\":");
         cis_buf_str(out, cis_str_trim(value));
     } else {
+        cis_buf_text(out, r->outcome->is_json ? ",\"result\":null" : "");
         field_text(out, "result_text", value);
     }
 }

@@ -511,6 +511,89 @@ static void a_check_that_does_not_hold_is_an_internal_error(void **state)
     assert_int_equal(cis_check(room > 3, NULL), CIS_E_INTERNAL);
 }
 
+/* They were taken for digits: 0x10 | 0x20 is one. */
+static void control_characters_are_no_digits_of_an_escape(void **state)
+{
+    (void)state;
+    assert_false(cis_json_valid("\"\\u\x10"
+                                "83d\"",
+                                8, NULL));
+    assert_false(cis_json_valid("\"\\u00\x19"
+                                "0\"",
+                                8, NULL));
+    assert_true(cis_json_valid("\"\\u083D\"", 8, NULL));
+}
+
+static void json_that_does_not_read_back_is_told_from_json_that_does(void **state)
+{
+    (void)state;
+    static const char *const reads[] = {
+        "1",
+        "-1",
+        "9223372036854775807",
+        "-9223372036854775807",
+        "1e299",
+        "0.0",
+        "1e-999",
+        "[1.5E+2]",
+        "\"\\ud83d\\ude00\"",
+        "\"\\u0000\"",
+        "{\"\":{}}",
+        "-0.0",
+        "\"\\uFFFF\"",
+        " null ",
+    };
+    static const char *const only_valid[] = {
+        "1e999",
+        "-1e400",
+        "[123456789012345678901234567890]",
+        "9223372036854775808",
+        "-99999999999999999999",
+        "\"\\ud800\"",
+        "\"\\ud800x\"",
+        "\"\\udc00\"",
+        "\"\\ud800\\ud800\"",
+        "\"\\udc00\\ud800\"",
+        "{\"a\\u0000b\":1}",
+        "1e18446744073709551617",
+        "{\"a\":[\"\\uD8ff\"]}",
+    };
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        if (!cis_json_reads(reads[i], strlen(reads[i]))) {
+            fail_msg("%s does not read", reads[i]);
+        }
+        assert_true(cis_json_valid(reads[i], strlen(reads[i]), NULL));
+    }
+    for (size_t i = 0; i < sizeof only_valid / sizeof *only_valid; i++) {
+        if (cis_json_reads(only_valid[i], strlen(only_valid[i]))) {
+            fail_msg("%s reads", only_valid[i]);
+        }
+        assert_true(cis_json_valid(only_valid[i], strlen(only_valid[i]), NULL));
+    }
+}
+
+static void members_of_an_object_are_given_as_they_are_written(void **state)
+{
+    (void)state;
+    struct cis_str text =
+        CIS_STR(" { \"a\" : 1e999, \"b\\n\":{\"x\":[1, 2]} , \"c\":\"\\ud800\"} ");
+    struct cis_str name, value;
+    size_t at = 0;
+    assert_true(cis_json_member(text, &at, &name, &value));
+    assert_true(cis_str_is(name, "a") && cis_str_is(value, "1e999"));
+    assert_true(cis_json_member(text, &at, &name, &value));
+    assert_true(cis_str_is(name, "b\\n") && cis_str_is(value, "{\"x\":[1, 2]}"));
+    assert_true(cis_json_member(text, &at, &name, &value));
+    assert_true(cis_str_is(name, "c") && cis_str_is(value, "\"\\ud800\""));
+    assert_false(cis_json_member(text, &at, &name, &value));
+    static const char *const none[] = {"",       "{}",      "[]",    "{",
+                                       "{\"a\"", "{\"a\":", "{1:2}", "{\"a\" 1}"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        at = 0;
+        assert_false(cis_json_member(cis_str_of(none[i]), &at, &name, &value));
+    }
+}
+
 int main(void)
 {
     struct cis_error err;
@@ -529,6 +612,9 @@ int main(void)
         cmocka_unit_test(a_size_that_wraps_is_refused_memory),
         cmocka_unit_test(json_text_is_escaped_and_repaired),
         cmocka_unit_test(json_is_judged_without_building_it),
+        cmocka_unit_test(control_characters_are_no_digits_of_an_escape),
+        cmocka_unit_test(json_that_does_not_read_back_is_told_from_json_that_does),
+        cmocka_unit_test(members_of_an_object_are_given_as_they_are_written),
         cmocka_unit_test(a_map_keeps_insertion_order_over_ten_thousand_keys),
         cmocka_unit_test(a_file_is_written_whole_and_read_bounded),
         cmocka_unit_test(a_child_gets_its_input_and_nothing_else),
