@@ -52,10 +52,78 @@ int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t
 }
 
 /* ---- holes ---- */
+/* A hole is a block of the overlay only where the base has content: of those as many at a time as
+ * this, so that no lock is held, and nothing is deaf, for as long as the hole is large. */
+enum { PUNCH_BLOCKS = 4096, MOVED = -6 };
+
 struct punch {
     uint64_t ino, from, to; /* whole blocks: [from, to) in blocks */
+    /* out of below_step: up to where the base shows, and where that is read */
+    uint64_t kept, epoch;
+    struct cis_view at;
+    bool is_inline;
+    uint64_t *below; /* blocks in [from, to) that the base has content for */
+    size_t n;
 };
 
+static int below_step(struct lay_op *op, void *arg)
+{
+    struct punch *p = arg;
+    struct lay_node *node;
+    int no = cis_lay_node_get(op, p->ino, &node);
+    if (no != 0) {
+        return no;
+    }
+    p->kept = node->is_new ? 0 : (node->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
+    p->epoch = node->base.epoch;
+    p->at = cis_lay_base_at(op->v, node);
+    p->is_inline = node->base.is_inline;
+    return 0;
+}
+
+static bool got_below(void *self, const struct cis_fs_extent *extent)
+{
+    struct punch *p = self;
+    if (extent->chunk != 0) {
+        p->below[p->n++] = extent->block;
+    }
+    return p->n < PUNCH_BLOCKS;
+}
+
+/* The first blocks of [p->from, p->to) that the base has content for; p->to becomes the end of what
+ * is known. */
+static int find_below(struct lay_view *v, const struct cis_vfs_call *call, struct punch *p)
+{
+    cis_forest *f = v->forest;
+    uint64_t end = p->to < p->kept ? p->to : p->kept;
+    p->n = 0;
+    if (p->from >= end) {
+        return 0;
+    }
+    if (p->is_inline) {
+        p->below[p->n++] = p->from; /* it has one block */
+        return 0;
+    }
+    cis_lay_count(f->counters.store_reads);
+    lay_waits(v, call);
+    cis_code code = f->store->fs->extents(f->store, v->who, p->at, p->ino, p->from, end - p->from,
+                                          got_below, p, lay_stop(call), lay_err(call));
+    if (p->n == PUNCH_BLOCKS) {
+        p->to = p->below[p->n - 1] + 1;
+    }
+    return cis_lay_errno(code);
+}
+
+static void punch_block(struct lay_view *v, struct lay_block *b)
+{
+    cis_lay_block_clear(v, b);
+    b->under = 0;
+    b->from_base = false;
+    b->chunk = 0;
+    b->gen = v->gen + 1;
+}
+
+/* MOVED: the base did, since it was asked. */
 static int punch_step(struct lay_op *op, void *arg)
 {
     struct punch *p = arg;
@@ -66,22 +134,32 @@ static int punch_step(struct lay_op *op, void *arg)
     if (no != 0) {
         return no;
     }
-    uint64_t kept = (node->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
-    for (uint64_t i = p->from; i < p->to && i < kept; i++) { /* the base shows no more */
-        no = cis_lay_block_make(op, node, i, &b);
+    struct cis_view at = cis_lay_base_at(v, node);
+    bool moved =
+        node->base.epoch != p->epoch || at.branch != p->at.branch || at.epoch != p->at.epoch;
+    if (p->kept != 0 ? moved : !node->is_new && node->keep > 0) {
+        return MOVED;
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        no = cis_lay_block_make(op, node, p->below[i], &b);
         if (no != 0) {
             return no;
         }
     }
-    lay_table_each(&node->blocks, s)
-    {
-        b = s->value;
-        if (b->block >= p->from && b->block < p->to) {
-            cis_lay_block_clear(v, b);
-            b->under = 0;
-            b->from_base = false;
-            b->chunk = 0;
-            b->gen = v->gen + 1;
+    if (p->to - p->from < node->blocks.cap) {
+        for (uint64_t i = p->from; i < p->to; i++) {
+            b = cis_lay_block_find(node, i);
+            if (b != NULL) {
+                punch_block(v, b);
+            }
+        }
+    } else {
+        lay_table_each(&node->blocks, s)
+        {
+            b = s->value;
+            if (b->block >= p->from && b->block < p->to) {
+                punch_block(v, b);
+            }
         }
     }
     cis_lay_now(v, &node->now.mtime);
@@ -89,6 +167,27 @@ static int punch_step(struct lay_op *op, void *arg)
     node->row = true;
     cis_lay_touch(v, node);
     return 0;
+}
+
+/* Whole blocks [from, to); under the file's write lock. */
+static int punch(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, uint64_t from,
+                 uint64_t to)
+{
+    CIS_CLEANUP(cis_freep) uint64_t *below = cis_calloc(PUNCH_BLOCKS, sizeof *below);
+    int no = below != NULL ? 0 : ENOMEM;
+    while (no == 0 && from < to) {
+        struct punch p = {.ino = ino, .from = from, .to = to, .below = below};
+        no = cis_lay_do(v, call, true, below_step, &p);
+        no = no != 0 ? no : find_below(v, call, &p);
+        int step = no == 0 ? cis_lay_do(v, call, true, punch_step, &p) : no;
+        from = step == 0 ? p.to : from;
+        no = step == MOVED ? 0 : step;
+        const struct cis_stop *stop = lay_stop(call);
+        if (no == 0 && from < to && stop != NULL) {
+            no = cis_lay_errno(cis_stop_check(stop, "hole", lay_err(call)));
+        }
+    }
+    return no;
 }
 
 static int size_step(struct lay_op *op, void *arg)
@@ -123,8 +222,7 @@ static int zero(struct lay_view *v, const struct cis_vfs_call *call, uint64_t in
     if (no == 0 && last * CIS_FS_BLOCK < to) {
         no = zero(v, call, ino, last * CIS_FS_BLOCK, to);
     }
-    struct punch p = {ino, first, last};
-    return no != 0 ? no : cis_lay_do(v, call, true, punch_step, &p);
+    return no != 0 ? no : punch(v, call, ino, first, last);
 }
 
 static int allocate(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, int mode,
