@@ -1,10 +1,12 @@
-/* `cis store init|check|migrate`: where data is kept, made ready, looked at, brought forward. */
+/* `cis store init|check|migrate|repair`: where data is kept, made ready, looked at, brought
+ * forward, mended. */
 #include "cli/app.h"
 
 #include "base/clock.h"
 #include "cli/store.h"
 #include "config/config.h"
 #include "store/postgres/postgres.h"
+#include "store/sqlite/sqlite.h"
 
 struct store_cmd {
     struct cis_cli *cli;
@@ -189,6 +191,41 @@ static cis_code check_verb(struct store_cmd *cmd, struct cis_error *err)
     return code;
 }
 
+/* ---- repair ---- */
+static cis_code repair_one(struct store_cmd *cmd, const char *dir, const char *tenant,
+                           struct cis_error *err)
+{
+    struct cis_store_repair how = {
+        .size = sizeof how, .tenant = tenant, .accept_loss = cis_cli_has(cmd->cli, "accept-loss")};
+    return cis_store_sqlite_repair(dir, &how, finding, cmd, err);
+}
+
+static cis_code repair_verb(struct store_cmd *cmd, struct cis_error *err)
+{
+    const char *store = cis_app_config(cmd->app)->store;
+    CIS_TRY(must_exist(cmd, err));
+    if (cmd->url != NULL) {
+        return cis_fail(err, CIS_E_USAGE, "a PostgreSQL server is repaired with its own tools");
+    }
+    if (cmd->cli->json) {
+        cis_cli_printf("{\"schema\":1,\"checks\":[");
+    }
+    const char *dir = store + strlen("sqlite:");
+    cis_code code = repair_one(cmd, dir, NULL, err);
+    if (code == CIS_OK) {
+        code = repair_one(cmd, dir, cmd->cli->tenant, err);
+    }
+    if (cmd->cli->json) {
+        cis_cli_printf("],\"bad\":%u}\n", cmd->bad);
+    }
+    return code;
+}
+
+static int run_repair(struct cis_cli *cli)
+{
+    return with_store(cli, repair_verb);
+}
+
 static int run_init(struct cis_cli *cli)
 {
     return with_store(cli, init_verb);
@@ -235,3 +272,28 @@ const struct cis_cli_command cis_cmd_store_migrate = {
             "way back: make a backup first.",
     .examples = "cis store migrate --store postgres://admin@db.example/agents\n",
     .run = run_migrate};
+
+static const struct cis_cli_option repair_options[] = {
+    {"accept-loss", 0, NULL, "go on without what cannot be got back", false, NULL},
+    {NULL, 0, NULL, NULL, false, NULL}};
+
+const struct cis_cli_command cis_cmd_store_repair = {
+    .name = "store repair",
+    .summary = "mend a tenant's damaged files in the embedded store",
+    .help =
+        "For files that other commands refuse as damaged. Looks at the catalogue and at the "
+        "tenant's\n"
+        "database with its log. Puts right a flipped bit of the log, and makes a lost database "
+        "anew "
+        "when\n"
+        "the log holds all of it. What is changed is kept in damaged/ below the store's folder. "
+        "Without\n"
+        "--accept-loss nothing that was committed is given up; with it, commits behind damage in "
+        "the\n"
+        "log are, a log that is gone, and a tenant of which no database is left. Run `cis fs fsck "
+        "--data`\n"
+        "afterwards. No other process may have the tenant open. Exit code 7 when something is "
+        "left.",
+    .options = repair_options,
+    .examples = "cis store repair --tenant web\n",
+    .run = run_repair};

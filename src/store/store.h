@@ -14,6 +14,7 @@
 #ifndef CIS_STORE_STORE_H
 #define CIS_STORE_STORE_H
 
+#include <stdatomic.h>
 #include "base/buf.h"
 #include "base/cancel.h"
 #include "store/fs.h"
@@ -167,6 +168,8 @@ struct cis_store { /* embedded first in a backend's own struct */
     const struct cis_store_ops *ops;
     const struct cis_store_fs_ops *fs;
     const char *folder; /* of the host that holds it, absolute; NULL: a server does */
+    /* Damaged chunks that this object stored anew, because their content was written again. */
+    atomic_uint_least64_t healed;
 };
 /* May `folder` be mounted beside a store that is in use? CIS_E_USAGE when it is the store's own, is
  * above it or within it. NULL: no store. */

@@ -11,6 +11,9 @@ struct store_backend {
     cis_store *(*open)(void *place);
     void *(*place_new)(void);
     void (*place_free)(void *place);
+    /* Every stored payload gets other bytes; heads and counts stay. For the filesystem's contract.
+     */
+    void (*damage)(void *place);
 };
 int store_contract_run(const struct store_backend *backend);
 int store_contract_refs_run(const struct store_backend *backend);

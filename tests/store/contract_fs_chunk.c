@@ -320,7 +320,63 @@ static void many_threads_storing_the_same_agree_on_its_number(void **state)
     }
 }
 
+/* Of each: content that packs and content that does not, in the chunk file and in rows. */
+static void content_that_comes_again_heals_a_damaged_chunk(void **state)
+{
+    struct fs_fixture *f = *state;
+    cis_store *s = f->s;
+    static uint8_t content[4][CIS_FS_BLOCK], got[CIS_FS_BLOCK];
+    static const size_t len[4] = {CIS_FS_BLOCK, CIS_FS_BLOCK, 300, 5000};
+    struct packed p[4];
+    struct cis_fs_chunk chunks[4];
+    uint64_t ids[4], again[4];
+    cis_random_bytes(content, sizeof content);
+    for (size_t i = 0; i < sizeof content[1]; i++) {
+        content[1][i] &= 3;
+    }
+    for (int i = 0; i < 4; i++) {
+        p[i] = packed_new(s, content[i], len[i]);
+        chunks[i] = p[i].chunk;
+    }
+    assert_ok(s->fs->chunk_put(s, T, chunks, 3, ids, NULL, err));
+    struct tree *t = tree_new(s, "main"); /* the last one in a commit, twice */
+    uint64_t file = tree_file(t, CIS_FS_ROOT, "f", "");
+    tree_size(t, file, len[3]);
+    t->chunks[t->fs.nchunks++] = chunks[3];
+    tree_extent(t, file, 0, 0, 0);
+    (void)tree_commit(t);
+    uint64_t used = stored(s);
+    f->backend->damage(f->place);
+    assert_int_equal(packed_read(s, ids[0], 0, 4096, got), CIS_E_DAMAGED);
+    /* What was never damaged is not touched, however it is packed. */
+    uint64_t healed = s->healed;
+    assert_ok(s->fs->chunk_put(s, T, chunks, 3, again, NULL, err));
+    assert_int_equal(s->healed - healed, 3);
+    t = tree_new(s, "main");
+    file = tree_file(t, CIS_FS_ROOT, "g", "");
+    tree_size(t, file, len[3]);
+    t->chunks[t->fs.nchunks++] = chunks[3];
+    tree_extent(t, file, 0, 0, 0);
+    (void)tree_commit(t);
+    assert_int_equal(s->healed - healed, 4);
+    assert_ok(s->fs->chunk_put(s, T, &chunks[3], 1, &ids[3], NULL, err));
+    again[3] = ids[3];
+    assert_int_equal(s->healed - healed, 4);
+    assert_int_equal(stored(s), used);
+    s = fs_reopen(state);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(again[i], ids[i]);
+        assert_int_equal(packed_read(s, ids[i], 0, (uint32_t)len[i], got), CIS_OK);
+        assert_memory_equal(got, content[i], len[i]);
+        free(p[i].bytes);
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
+    assert_ok(s->fs->check(s, T, &faults, NULL, err));
+    assert_string_equal(cis_buf_cstr(&faults), "");
+}
+
 const struct fs_test fs_tests_chunk[] = {
+    FS_TEST(content_that_comes_again_heals_a_damaged_chunk),
     FS_TEST(the_same_content_is_stored_once_whichever_way_it_comes),
     FS_TEST(chunks_of_a_commit_are_read_like_others),
     FS_TEST(many_ranges_are_read_in_one_call),

@@ -82,10 +82,11 @@ cis_code cis_pg_chunks_send(struct pg_conn *conn, const struct cis_fs_chunk *chu
 }
 
 cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
-                            const uint32_t *order, size_t n, uint64_t *ids, uint64_t *out_bytes,
+                            const uint32_t *order, size_t n, struct pg_stored *out,
                             struct cis_error *err)
 {
-    *out_bytes = 0;
+    out->bytes = 0;
+    out->healed = 0;
     for (size_t at = 0; at < n;) {
         CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
         size_t group = group_of(chunks, order, at, n);
@@ -96,8 +97,12 @@ cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chu
             if (hash.len != sizeof c->hash || memcmp(hash.ptr, c->hash, sizeof c->hash) != 0) {
                 return cis_fail(err, CIS_E_INTERNAL, "chunks came back in another order");
             }
-            ids[at + i] = cis_pg_u64(res, (int)i, 0);
-            *out_bytes += cis_pg_int(res, (int)i, 2) != 0 ? cis_pg_u64(res, (int)i, 3) : 0;
+            int64_t bytes = cis_pg_int(res, (int)i, 3), how = cis_pg_int(res, (int)i, 4);
+            bool fresh = cis_pg_int(res, (int)i, 2) != 0;
+            out->ids[at + i] = cis_pg_u64(res, (int)i, 0);
+            out->unsure[at + i] = !fresh && how == 2;
+            out->bytes += fresh ? bytes : how == 1 ? bytes - cis_pg_int(res, (int)i, 5) : 0;
+            out->healed += !fresh && how == 1;
         }
         at += group;
     }
@@ -123,42 +128,160 @@ cis_code cis_pg_stored_add(struct pg_conn *conn, int64_t bytes, struct cis_error
     return CIS_OK;
 }
 
+/* ---- read ---- */
+struct read {
+    struct cis_fs_read *reads;
+    size_t n;
+};
+
+/* The pieces that a read of a payload that is not compressed needs. */
+static void pieces_of(const struct cis_fs_read *r, uint32_t *out_at, uint32_t *out_len)
+{
+    uint32_t end =
+        r->off > CIS_FS_BLOCK || r->len > CIS_FS_BLOCK - r->off ? CIS_FS_BLOCK : r->off + r->len;
+    uint32_t at = r->off / CIS_CHUNK_PIECE * CIS_CHUNK_PIECE;
+    end = (end + CIS_CHUNK_PIECE - 1) / CIS_CHUNK_PIECE * CIS_CHUNK_PIECE;
+    *out_at = at;
+    *out_len = end > at ? end - at : 0;
+}
+
+static cis_code read_send(struct pg_conn *conn, const struct cis_fs_read *reads, size_t n,
+                          struct cis_error *err)
+{
+    CIS_CLEANUP(cis_pg_array_done) struct pg_array ids = PG_ARRAY_INIT;
+    CIS_CLEANUP(cis_pg_array_done) struct pg_array ats = PG_ARRAY_INIT;
+    CIS_CLEANUP(cis_pg_array_done) struct pg_array lens = PG_ARRAY_INIT;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t at, len;
+        pieces_of(&reads[i], &at, &len);
+        cis_pg_array_u64(&ids, reads[i].chunk);
+        cis_pg_array_int(&ats, at);
+        cis_pg_array_int(&lens, len);
+    }
+    struct pg_args args = {0};
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_ints(&args, &ids);
+    cis_pg_arg_ints(&args, &ats);
+    cis_pg_arg_ints(&args, &lens);
+    CIS_TRY(cis_pg_send(conn, PG_CHUNK_READ, &args, err));
+    return cis_pg_sync(conn, err);
+}
+
+/* What came is the whole payload, or the pieces asked for; the head says which, and where. */
+static cis_code unpack(struct pg_conn *conn, const PGresult *res, int row, struct cis_fs_read *r,
+                       struct cis_error *err)
+{
+    struct cis_bytes head = cis_pg_bytes(res, row, 1), got = cis_pg_bytes(res, row, 3);
+    uint64_t whole = cis_pg_u64(res, row, 2);
+    uint32_t from, len, at, asked;
+    if (head.len != CIS_CHUNK_HEAD || whole > CIS_FS_BLOCK) {
+        return cis_fail(err, CIS_E_DAMAGED, "chunk %" PRIu64 ": not a chunk", r->chunk);
+    }
+    CIS_TRY(cis_chunk_plan(head.ptr, (uint32_t)whole, r->off, r->len, &from, &len, err));
+    pieces_of(r, &at, &asked);
+    at = got.len == whole ? 0 : at;
+    if (len != 0 && (from < at || from - at > got.len || len > got.len - (from - at))) {
+        return cis_fail(err, CIS_E_DAMAGED, "chunk %" PRIu64 ": cut short", r->chunk);
+    }
+    struct cis_bytes payload = {len != 0 ? got.ptr + (from - at) : got.ptr, len};
+    return cis_chunk_unpack(conn->codec, head.ptr, payload, r->off, r->len, r->dst, err);
+}
+
+static cis_code read_next(struct pg_conn *conn, struct cis_fs_read *reads, size_t n,
+                          struct cis_error *err)
+{
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    for (size_t i = 0; i < n; i++) {
+        reads[i].code = CIS_E_DAMAGED; /* absent, until a row says otherwise */
+    }
+    CIS_TRY(cis_pg_next(conn, PG_CHUNK_READ, &res, err));
+    for (int row = 0; row < PQntuples(res); row++) {
+        uint64_t i = cis_pg_u64(res, row, 0);
+        if (i >= 1 && i <= n) {
+            reads[i - 1].code = unpack(conn, res, row, &reads[i - 1], NULL);
+        }
+    }
+    return CIS_OK;
+}
+
 /* ---- put ---- */
+static cis_code read_one(struct pg_conn *conn, uint64_t id, uint8_t *room, cis_code *out,
+                         struct cis_error *err)
+{
+    struct cis_fs_read read = {.chunk = id, .len = CIS_FS_BLOCK, .dst = room};
+    CIS_TRY(read_send(conn, &read, 1, err));
+    CIS_TRY(read_next(conn, &read, 1, err));
+    *out = read.code;
+    return cis_pg_finish(conn, err);
+}
+
+cis_code cis_pg_chunks_verify(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
+                              const uint32_t *order, size_t n, struct pg_stored *stored,
+                              struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) uint8_t *room = NULL;
+    for (size_t i = 0; i < n; i++) {
+        cis_code code;
+        if (!stored->unsure[i]) {
+            continue;
+        }
+        if (room == NULL && (room = cis_alloc(CIS_FS_BLOCK)) == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
+        }
+        CIS_TRY(read_one(conn, stored->ids[i], room, &code, err));
+        if (code == CIS_OK) {
+            continue;
+        }
+        struct cis_bytes packed = chunks[order[i]].packed;
+        struct pg_args args = {0};
+        CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+        cis_pg_arg_int(&args, conn->tenant);
+        cis_pg_arg_u64(&args, stored->ids[i]);
+        cis_pg_arg_bytes(&args, packed.ptr, CIS_CHUNK_HEAD);
+        cis_pg_arg_bytes(&args, packed.ptr + CIS_CHUNK_HEAD, packed.len - CIS_CHUNK_HEAD);
+        CIS_TRY(cis_pg_ask(conn, PG_CHUNK_HEAL, &args, &res, err));
+        stored->bytes += PQntuples(res) != 0 ? cis_pg_int(res, 0, 0) : 0;
+        stored->healed++;
+    }
+    return CIS_OK;
+}
+
 struct put {
     const struct cis_fs_chunk *chunks;
     const uint32_t *order;
     size_t n;
-    uint64_t *ids;
+    struct pg_stored stored;
 };
 
 static cis_code put(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct put *p = arg;
-    uint64_t bytes;
+    struct put *p = arg;
     CIS_TRY(cis_pg_chunks_send(conn, p->chunks, p->order, p->n, err));
     CIS_TRY(cis_pg_sync(conn, err));
-    CIS_TRY(cis_pg_chunks_next(conn, p->chunks, p->order, p->n, p->ids, &bytes, err));
+    CIS_TRY(cis_pg_chunks_next(conn, p->chunks, p->order, p->n, &p->stored, err));
     CIS_TRY(cis_pg_finish(conn, err));
-    return bytes != 0 ? cis_pg_stored_add(conn, (int64_t)bytes, err) : CIS_OK;
+    CIS_TRY(cis_pg_chunks_verify(conn, p->chunks, p->order, p->n, &p->stored, err));
+    return p->stored.bytes != 0 ? cis_pg_stored_add(conn, p->stored.bytes, err) : CIS_OK;
 }
 
 static cis_code put_all(cis_store *store, struct cis_str tenant, struct put *p, size_t n,
                         const struct cis_stop *stop, struct cis_error *err)
 {
     const uint32_t *order = p->order;
-    uint64_t *ids = p->ids;
+    struct pg_stored all = p->stored;
     /* A transaction of its own, and safe with the commit that names the chunks. */
     struct pg_write write = {
         .work = put, .arg = p, .create = true, .lazy = true, .repeatable = true};
     for (size_t at = 0; at < n; at += p->n) {
         size_t bytes = 0;
         p->order = order + at;
-        p->ids = ids + at;
+        p->stored = (struct pg_stored){.ids = all.ids + at, .unsure = all.unsure + at};
         p->n = 0;
         while (at + p->n < n && (p->n == 0 || bytes < PUT_BATCH)) {
             bytes += p->chunks[order[at + p->n++]].packed.len;
         }
         CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
+        atomic_fetch_add(&store->healed, p->stored.healed);
     }
     return CIS_OK;
 }
@@ -192,11 +315,12 @@ cis_code cis_pg_chunk_put(cis_store *store, struct cis_str tenant,
     }
     CIS_CLEANUP(cis_freep) uint32_t *order = cis_calloc(n, sizeof *order);
     CIS_CLEANUP(cis_freep) uint64_t *ids = cis_calloc(n, sizeof *ids);
-    if (order == NULL || ids == NULL || n > UINT32_MAX) {
+    CIS_CLEANUP(cis_freep) bool *unsure = cis_calloc(n, sizeof *unsure);
+    if (order == NULL || ids == NULL || unsure == NULL || n > UINT32_MAX) {
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
     size_t distinct = cis_pg_chunks_order(chunks, n, order);
-    struct put p = {chunks, order, 0, ids};
+    struct put p = {chunks, order, 0, {.ids = ids, .unsure = unsure}};
     CIS_TRY(put_all(store, tenant, &p, distinct, stop, err));
     for (size_t i = 0; i < n; i++) {
         out_ids[i] = ids[find(chunks, order, distinct, i)];
@@ -296,82 +420,7 @@ cis_code cis_pg_chunk_remove(cis_store *store, struct cis_str tenant, const uint
     return CIS_OK;
 }
 
-/* ---- read ---- */
-struct read {
-    struct cis_fs_read *reads;
-    size_t n;
-};
-
-/* The pieces that a read of a payload that is not compressed needs. */
-static void pieces_of(const struct cis_fs_read *r, uint32_t *out_at, uint32_t *out_len)
-{
-    uint32_t end =
-        r->off > CIS_FS_BLOCK || r->len > CIS_FS_BLOCK - r->off ? CIS_FS_BLOCK : r->off + r->len;
-    uint32_t at = r->off / CIS_CHUNK_PIECE * CIS_CHUNK_PIECE;
-    end = (end + CIS_CHUNK_PIECE - 1) / CIS_CHUNK_PIECE * CIS_CHUNK_PIECE;
-    *out_at = at;
-    *out_len = end > at ? end - at : 0;
-}
-
-static cis_code read_send(struct pg_conn *conn, const struct cis_fs_read *reads, size_t n,
-                          struct cis_error *err)
-{
-    CIS_CLEANUP(cis_pg_array_done) struct pg_array ids = PG_ARRAY_INIT;
-    CIS_CLEANUP(cis_pg_array_done) struct pg_array ats = PG_ARRAY_INIT;
-    CIS_CLEANUP(cis_pg_array_done) struct pg_array lens = PG_ARRAY_INIT;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t at, len;
-        pieces_of(&reads[i], &at, &len);
-        cis_pg_array_u64(&ids, reads[i].chunk);
-        cis_pg_array_int(&ats, at);
-        cis_pg_array_int(&lens, len);
-    }
-    struct pg_args args = {0};
-    cis_pg_arg_int(&args, conn->tenant);
-    cis_pg_arg_ints(&args, &ids);
-    cis_pg_arg_ints(&args, &ats);
-    cis_pg_arg_ints(&args, &lens);
-    CIS_TRY(cis_pg_send(conn, PG_CHUNK_READ, &args, err));
-    return cis_pg_sync(conn, err);
-}
-
-/* What came is the whole payload, or the pieces asked for; the head says which, and where. */
-static cis_code unpack(struct pg_conn *conn, const PGresult *res, int row, struct cis_fs_read *r,
-                       struct cis_error *err)
-{
-    struct cis_bytes head = cis_pg_bytes(res, row, 1), got = cis_pg_bytes(res, row, 3);
-    uint64_t whole = cis_pg_u64(res, row, 2);
-    uint32_t from, len, at, asked;
-    if (head.len != CIS_CHUNK_HEAD || whole > CIS_FS_BLOCK) {
-        return cis_fail(err, CIS_E_DAMAGED, "chunk %" PRIu64 ": not a chunk", r->chunk);
-    }
-    CIS_TRY(cis_chunk_plan(head.ptr, (uint32_t)whole, r->off, r->len, &from, &len, err));
-    pieces_of(r, &at, &asked);
-    at = got.len == whole ? 0 : at;
-    if (len != 0 && (from < at || from - at > got.len || len > got.len - (from - at))) {
-        return cis_fail(err, CIS_E_DAMAGED, "chunk %" PRIu64 ": cut short", r->chunk);
-    }
-    struct cis_bytes payload = {len != 0 ? got.ptr + (from - at) : got.ptr, len};
-    return cis_chunk_unpack(conn->codec, head.ptr, payload, r->off, r->len, r->dst, err);
-}
-
-static cis_code read_next(struct pg_conn *conn, struct cis_fs_read *reads, size_t n,
-                          struct cis_error *err)
-{
-    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
-    for (size_t i = 0; i < n; i++) {
-        reads[i].code = CIS_E_DAMAGED; /* absent, until a row says otherwise */
-    }
-    CIS_TRY(cis_pg_next(conn, PG_CHUNK_READ, &res, err));
-    for (int row = 0; row < PQntuples(res); row++) {
-        uint64_t i = cis_pg_u64(res, row, 0);
-        if (i >= 1 && i <= n) {
-            reads[i - 1].code = unpack(conn, res, row, &reads[i - 1], NULL);
-        }
-    }
-    return CIS_OK;
-}
-
+/* ---- reads ---- */
 /* The server could not read one of them: which? */
 static cis_code read_singly(struct pg_conn *conn, struct cis_fs_read *reads, size_t n,
                             struct cis_error *err)

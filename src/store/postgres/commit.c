@@ -12,11 +12,10 @@ struct cis_commit_txn {
     const struct cis_store_commit *commit;
     struct pg_kv *kv; /* NULL: no memory */
     uint32_t *order;  /* of the commit's chunks */
-    uint64_t *ids;    /* of the ordered ones */
     uint64_t *chunks; /* ids by the commit's own index */
     size_t nordered;
-    uint64_t fresh; /* bytes of chunks that are new */
-    uint64_t epoch; /* written; 0: none */
+    struct pg_stored stored; /* the ordered ones */
+    uint64_t epoch;          /* written; 0: none */
     struct cis_fs_committed out;
 };
 
@@ -24,7 +23,8 @@ static void txn_done(cis_commit_txn *txn)
 {
     cis_pg_kv_free(txn->kv);
     cis_free(txn->order);
-    cis_free(txn->ids);
+    cis_free(txn->stored.ids);
+    cis_free(txn->stored.unsure);
     cis_free(txn->chunks);
 }
 
@@ -51,13 +51,13 @@ static cis_code lock_send(cis_commit_txn *txn, struct cis_str ref, struct cis_er
 static cis_code chunks_next(cis_commit_txn *txn, struct cis_error *err)
 {
     const struct cis_fs_commit *fs = txn->commit->fs;
-    CIS_TRY(cis_pg_chunks_next(txn->conn, fs->chunks, txn->order, txn->nordered, txn->ids,
-                               &txn->fresh, err));
+    CIS_TRY(
+        cis_pg_chunks_next(txn->conn, fs->chunks, txn->order, txn->nordered, &txn->stored, err));
     for (size_t i = 0; i < fs->nchunks; i++) {
         for (size_t k = 0; k < txn->nordered; k++) { /* few: they fit into one block together */
             if (memcmp(fs->chunks[txn->order[k]].hash, fs->chunks[i].hash,
                        sizeof fs->chunks->hash) == 0) {
-                txn->chunks[i] = txn->ids[k];
+                txn->chunks[i] = txn->stored.ids[k];
             }
         }
     }
@@ -121,6 +121,10 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
     }
     CIS_TRY(cis_pg_config_check(conn, txn->commit->config, txn->commit->nconfig, err));
     CIS_TRY(cis_pg_finish(conn, err));
+    if (txn->nordered != 0) {
+        CIS_TRY(cis_pg_chunks_verify(conn, txn->commit->fs->chunks, txn->order, txn->nordered,
+                                     &txn->stored, err));
+    }
     return head_of(txn, ref, name, branch, out, err);
 }
 
@@ -298,8 +302,8 @@ static cis_code put_epoch(struct pg_conn *conn, const struct cis_commit_rows *ro
 static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *rows,
                           struct cis_error *err)
 {
-    if (txn->fresh != 0) { /* a trip of its own: it may refuse */
-        CIS_TRY(cis_pg_stored_add(txn->conn, (int64_t)txn->fresh, err));
+    if (txn->stored.bytes != 0) { /* a trip of its own: it may refuse */
+        CIS_TRY(cis_pg_stored_add(txn->conn, txn->stored.bytes, err));
     }
     CIS_TRY(put_dirents(txn->conn, rows, err));
     CIS_TRY(put_inodes(txn->conn, rows, err));
@@ -331,7 +335,8 @@ static cis_code work(struct pg_conn *conn, void *arg, struct cis_error *err)
     cis_commit_txn *txn = arg;
     const struct cis_store_commit *c = txn->commit;
     txn->conn = conn;
-    txn->epoch = txn->fresh = 0;
+    txn->epoch = txn->stored.healed = 0;
+    txn->stored.bytes = 0;
     cis_code code = cis_commit_apply(&txn_ops, txn, c, &txn->out, err);
     if (code == CIS_E_EXPIRED && conn->again && c->fs != NULL) {
         /* Deleted, and maybe made again under the same name: what this run began from and the
@@ -374,9 +379,11 @@ static cis_code prepare(cis_commit_txn *txn, struct cis_error *err)
     size_t n = c->fs != NULL ? c->fs->nchunks : 0;
     if (n != 0) {
         txn->order = cis_calloc(n, sizeof *txn->order);
-        txn->ids = cis_calloc(n, sizeof *txn->ids);
+        txn->stored.ids = cis_calloc(n, sizeof *txn->stored.ids);
+        txn->stored.unsure = cis_calloc(n, sizeof *txn->stored.unsure);
         txn->chunks = cis_calloc(n, sizeof *txn->chunks);
-        if (txn->order == NULL || txn->ids == NULL || txn->chunks == NULL) {
+        if (txn->order == NULL || txn->stored.ids == NULL || txn->stored.unsure == NULL ||
+            txn->chunks == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "commit: out of memory");
         }
         txn->nordered = cis_pg_chunks_order(c->fs->chunks, n, txn->order);
@@ -397,6 +404,7 @@ cis_code cis_pg_commit(cis_store *store, struct cis_str tenant,
         struct pg_write write = {
             .work = work, .arg = &txn, .explain = explain, .create = true, .lazy = !durable};
         CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
+        atomic_fetch_add(&store->healed, txn.stored.healed);
     } else {
         txn.out.view = commit->fs != NULL ? commit->fs->base : commit->base;
     }

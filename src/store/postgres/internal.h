@@ -288,14 +288,25 @@ struct pg_pin {
 cis_code cis_pg_pin_work(struct pg_conn *conn, void *arg, struct cis_error *err);
 
 /* ---- parts of a commit ---- */
+struct pg_stored {
+    uint64_t *ids;   /* of the ordered chunks; caller's */
+    bool *unsure;    /* there already and packed otherwise: cis_pg_chunks_verify; caller's */
+    int64_t bytes;   /* that they take more than before */
+    uint64_t healed; /* that were there and damaged */
+};
 /* Stores the chunks, which are sorted by hash and distinct; ids[i] for chunks[order[i]].
  * *out_bytes: of those that were not there, to be counted by cis_pg_stored_add in the same
  * transaction. */
 cis_code cis_pg_chunks_send(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
                             const uint32_t *order, size_t n, struct cis_error *err);
 cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
-                            const uint32_t *order, size_t n, uint64_t *ids, uint64_t *out_bytes,
+                            const uint32_t *order, size_t n, struct pg_stored *out,
                             struct cis_error *err);
+/* Reads what was packed otherwise than what came, and puts that in its place when it is damaged.
+ * Outside a pipeline. */
+cis_code cis_pg_chunks_verify(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
+                              const uint32_t *order, size_t n, struct pg_stored *stored,
+                              struct cis_error *err);
 cis_code cis_pg_stored_add(struct pg_conn *conn, int64_t bytes, struct cis_error *err);
 /* By hash, each once; returns how many. order has room for n. */
 size_t cis_pg_chunks_order(const struct cis_fs_chunk *chunks, size_t n, uint32_t *order);

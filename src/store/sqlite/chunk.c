@@ -34,6 +34,24 @@ cis_code cis_sql_stored_add(struct sql_conn *conn, int64_t bytes, struct cis_err
     return CIS_OK;
 }
 
+cis_code cis_sql_chunk_end(struct sql_conn *conn, int64_t *out, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_END, &st, err));
+    bool row;
+    CIS_TRY(cis_sql_row(conn, st, "looking for the end of the chunks", &row, err));
+    *out = row ? sqlite3_column_int64(st, 0) : 0;
+    return CIS_OK;
+}
+
+cis_code cis_sql_chunk_end_set(struct sql_conn *conn, int64_t end, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_END_SET, &st, err));
+    sqlite3_bind_int64(st, 1, end);
+    return cis_sql_done(conn, st, "noting the end of the chunks", err);
+}
+
 /* *out_id 0: there is no such chunk. */
 static cis_code stamp_by_hash(struct sql_conn *conn, const uint8_t hash[32], int64_t now_ms,
                               uint64_t *out_id, struct cis_error *err)
@@ -46,6 +64,16 @@ static cis_code stamp_by_hash(struct sql_conn *conn, const uint8_t hash[32], int
     CIS_TRY(cis_sql_row(conn, st, "stamping a chunk", &row, err));
     *out_id = row ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
     return row ? cis_sql_row(conn, st, "stamping a chunk", &row, err) : CIS_OK;
+}
+
+static cis_code payload_put(struct sql_conn *conn, int64_t id, const struct cis_fs_chunk *chunk,
+                            struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *put = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_PAYLOAD_PUT, &put, err));
+    sqlite3_bind_int64(put, 1, id);
+    cis_sql_bind(put, 2, chunk->packed.ptr + CIS_CHUNK_HEAD, chunk->packed.len - CIS_CHUNK_HEAD);
+    return cis_sql_done(conn, put, "storing a chunk", err);
 }
 
 static cis_code insert(struct sql_conn *conn, const struct cis_fs_chunk *chunk, int64_t place,
@@ -61,15 +89,51 @@ static cis_code insert(struct sql_conn *conn, const struct cis_fs_chunk *chunk, 
     CIS_TRY(cis_sql_done(conn, st, "storing a chunk", err));
     int64_t id = sqlite3_last_insert_rowid(conn->db);
     if (place == SQL_NO_PLACE) {
-        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *put = NULL;
-        CIS_TRY(cis_sql_get(conn, SQL_PAYLOAD_PUT, &put, err));
-        sqlite3_bind_int64(put, 1, id);
-        cis_sql_bind(put, 2, chunk->packed.ptr + CIS_CHUNK_HEAD,
-                     chunk->packed.len - CIS_CHUNK_HEAD);
-        CIS_TRY(cis_sql_done(conn, put, "storing a chunk", err));
+        CIS_TRY(payload_put(conn, id, chunk, err));
     }
     *out_id = (uint64_t)id;
     return CIS_OK;
+}
+
+/* ---- healing: the same content comes again, and what is stored of it is damaged ---- */
+
+/* Where a chunk is and how much it takes. */
+static cis_code place_of(struct sql_conn *conn, uint64_t id, int64_t *out_place, int64_t *out_bytes,
+                         struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_AT, &st, err));
+    sqlite3_bind_int64(st, 1, cis_sql_i64(id));
+    bool row;
+    CIS_TRY(cis_sql_row(conn, st, "healing a chunk", &row, err));
+    *out_place = row ? sqlite3_column_int64(st, 0) : SQL_NO_PLACE;
+    *out_bytes = row ? sqlite3_column_int64(st, 1) : 0;
+    return CIS_OK;
+}
+
+/* The row keeps its id, which extents name, and gets the content that came. What it had in the
+ * chunk file is left over (chunk_gc.c). */
+static cis_code heal(struct sql_conn *conn, uint64_t id, const struct cis_fs_chunk *chunk,
+                     int64_t place, int64_t *grown, struct cis_error *err)
+{
+    int64_t was, bytes;
+    CIS_TRY(place_of(conn, id, &was, &bytes, err));
+    if (was == SQL_NO_PLACE) {
+        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *gone = NULL;
+        CIS_TRY(cis_sql_get(conn, SQL_PAYLOAD_DELETE, &gone, err));
+        sqlite3_bind_int64(gone, 1, cis_sql_i64(id));
+        CIS_TRY(cis_sql_done(conn, gone, "healing a chunk", err));
+    }
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_HEAL, &st, err));
+    sqlite3_bind_int64(st, 1, cis_sql_i64(id));
+    sqlite3_bind_int64(st, 2, (int64_t)chunk->packed.len);
+    sqlite3_bind_int64(st, 3, place);
+    cis_sql_bind(st, 4, chunk->packed.ptr, CIS_CHUNK_HEAD);
+    CIS_TRY(cis_sql_done(conn, st, "healing a chunk", err));
+    *grown += (int64_t)chunk->packed.len - bytes;
+    atomic_store(&conn->tenant->swept, false);
+    return place == SQL_NO_PLACE ? payload_put(conn, (int64_t)id, chunk, err) : CIS_OK;
 }
 
 static cis_code chunk_check(const struct cis_fs_chunk *chunk, struct cis_error *err)
@@ -87,7 +151,14 @@ cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *c
     int64_t now = cis_clock_wall_ms();
     CIS_TRY(stamp_by_hash(conn, chunk->hash, now, out_id, err));
     if (*out_id != 0) {
-        return CIS_OK;
+        bool whole;
+        int64_t grown = 0;
+        CIS_TRY(cis_sql_chunk_whole(conn, *out_id, &whole, err));
+        if (!whole) {
+            CIS_TRY(heal(conn, *out_id, chunk, SQL_NO_PLACE, &grown, err));
+            atomic_fetch_add(&conn->store->base.healed, 1);
+        }
+        return grown != 0 ? cis_sql_stored_add(conn, grown, err) : CIS_OK;
     }
     CIS_TRY(cis_sql_stored_add(conn, (int64_t)chunk->packed.len, err));
     return insert(conn, chunk, SQL_NO_PLACE, now, out_id, err);
@@ -102,6 +173,7 @@ struct put {
     int64_t *places; /* of those appended to the file, else SQL_NO_PLACE */
     int fd;          /* of the file appended to, -1: none was */
     bool *unused;    /* appended, but somebody else stored the same meanwhile */
+    bool *bad;       /* there, and it does not read back */
 };
 
 static int by_hash(const void *a, const void *b)
@@ -111,45 +183,81 @@ static int by_hash(const void *a, const void *b)
     return order != 0 ? order : (*x > *y) - (*x < *y);
 }
 
+/* One of the chunks; *grown: bytes it takes more than before. */
+static cis_code put_one(struct sql_conn *conn, const struct put *p, size_t i, int64_t now,
+                        int64_t *grown, struct cis_error *err)
+{
+    const struct cis_fs_chunk *chunk = p->chunks[i];
+    CIS_TRY(stamp_by_hash(conn, chunk->hash, now, &p->ids[i], err));
+    p->unused[i] = p->ids[i] != 0 && !p->bad[i] && p->places[i] != SQL_NO_PLACE;
+    if (p->ids[i] != 0) {
+        return p->bad[i] ? heal(conn, p->ids[i], chunk, p->places[i], grown, err) : CIS_OK;
+    }
+    *grown += (int64_t)chunk->packed.len;
+    return insert(conn, chunk, p->places[i], now, &p->ids[i], err);
+}
+
 static cis_code put_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct put *p = arg;
-    int64_t now = cis_clock_wall_ms(), grown = 0;
+    int64_t now = cis_clock_wall_ms(), grown = 0, end = 0;
     CIS_TRY(cis_sql_chunk_file_there(p->fd, err));
     for (size_t i = 0; i < p->n; i++) {
-        CIS_TRY(stamp_by_hash(conn, p->chunks[i]->hash, now, &p->ids[i], err));
-        p->unused[i] = p->ids[i] != 0 && p->places[i] != SQL_NO_PLACE;
-        if (p->ids[i] == 0) {
-            CIS_TRY(insert(conn, p->chunks[i], p->places[i], now, &p->ids[i], err));
-            grown += (int64_t)p->chunks[i]->packed.len;
+        CIS_TRY(put_one(conn, p, i, now, &grown, err));
+        if (p->places[i] != SQL_NO_PLACE) {
+            int64_t to = p->places[i] + (int64_t)(p->chunks[i]->packed.len - CIS_CHUNK_HEAD);
+            end = to > end ? to : end;
         }
+    }
+    if (end != 0) {
+        CIS_TRY(cis_sql_chunk_end_set(conn, end, err));
     }
     return grown != 0 ? cis_sql_stored_add(conn, grown, err) : CIS_OK;
 }
 
-/* Which of the chunks are there already? The answer may be old: put_apply looks again. Also the
- * database's path, which the caller frees. */
+/* Is there such a chunk, and does it read back? */
+static cis_code look(struct sql_conn *conn, const struct cis_fs_chunk *chunk, bool *out_whole,
+                     bool *out_bad, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    bool found;
+    *out_whole = *out_bad = false;
+    CIS_TRY(cis_sql_get(conn, SQL_CHUNK_BY_HASH, &st, err));
+    cis_sql_bind(st, 1, chunk->hash, 32);
+    CIS_TRY(cis_sql_row(conn, st, "looking for a chunk", &found, err));
+    if (found) {
+        uint64_t id = (uint64_t)sqlite3_column_int64(st, 0);
+        CIS_TRY(cis_sql_chunk_whole(conn, id, out_whole, err));
+        *out_bad = !*out_whole;
+    }
+    return CIS_OK;
+}
+
+/* Which of the chunks are there already? The answer may be old: put_apply looks again. Also where
+ * the chunk file ends, and the database's path, which the caller frees. */
 static cis_code known(struct sql_store *store, struct cis_str tenant, const struct put *p,
-                      bool *out_known, char **out_path, const struct cis_stop *stop,
-                      struct cis_error *err)
+                      bool *out_known, int64_t *out_end, char **out_path,
+                      const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_take(store, tenant, true, stop, &conn, err));
     CIS_TRY(cis_sql_exec(conn, "BEGIN", "begin", err)); /* cis_sql_give ends it */
     for (size_t i = 0; i < p->n; i++) {
-        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-        CIS_TRY(cis_sql_get(conn, SQL_CHUNK_BY_HASH, &st, err));
-        cis_sql_bind(st, 1, p->chunks[i]->hash, 32);
-        CIS_TRY(cis_sql_row(conn, st, "looking for a chunk", &out_known[i], err));
-        out_known[i] |= i > 0 && memcmp(p->chunks[i]->hash, p->chunks[i - 1]->hash, 32) == 0;
+        if (i > 0 && memcmp(p->chunks[i]->hash, p->chunks[i - 1]->hash, 32) == 0) {
+            out_known[i] = true;
+            p->bad[i] = false;
+        } else {
+            CIS_TRY(look(conn, p->chunks[i], &out_known[i], &p->bad[i], err));
+        }
     }
+    CIS_TRY(cis_sql_chunk_end(conn, out_end, err));
     *out_path = cis_strdup(conn->path);
     return *out_path != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
 }
 
 /* Payloads that are worth a place in the file. */
-static cis_code append(const struct put *p, const bool *is_known, const char *path, int *fd,
-                       const struct cis_stop *stop, struct cis_error *err)
+static cis_code append(const struct put *p, const bool *is_known, int64_t from, const char *path,
+                       int *fd, const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) struct cis_bytes *payloads = cis_calloc(p->n, sizeof *payloads);
     CIS_CLEANUP(cis_freep) int64_t *places = cis_calloc(p->n, sizeof *places);
@@ -169,7 +277,7 @@ static cis_code append(const struct put *p, const bool *is_known, const char *pa
         return CIS_OK;
     }
     CIS_TRY(cis_sql_chunk_file_open(path, true, fd, err));
-    CIS_TRY(cis_sql_chunk_file_append(*fd, payloads, n, places, stop, err));
+    CIS_TRY(cis_sql_chunk_file_append(*fd, from, payloads, n, places, stop, err));
     for (size_t i = 0, at = 0; i < p->n; i++) {
         p->places[i] = p->places[i] == 0 ? places[at++] : SQL_NO_PLACE;
     }
@@ -185,11 +293,15 @@ static cis_code put_batch(struct sql_store *store, struct cis_str tenant, struct
     if (is_known == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
-    CIS_TRY(known(store, tenant, p, is_known, &path, stop, err));
-    CIS_TRY(append(p, is_known, path, &fd, stop, err));
+    int64_t from = 0;
+    CIS_TRY(known(store, tenant, p, is_known, &from, &path, stop, err));
+    CIS_TRY(append(p, is_known, from, path, &fd, stop, err));
     p->fd = fd;
     cis_code code = cis_sql_write(store, tenant, put_apply, p, false, stop, err);
     for (size_t i = 0; i < p->n; i++) {
+        if (p->bad[i] && code == CIS_OK) {
+            atomic_fetch_add(&store->base.healed, 1);
+        }
         if (p->places[i] != SQL_NO_PLACE && (p->unused[i] || code == CIS_E_QUOTA)) {
             cis_sql_chunk_file_punch(fd, p->places[i],
                                      (int64_t)(p->chunks[i]->packed.len - CIS_CHUNK_HEAD));
@@ -207,14 +319,15 @@ cis_code cis_sql_chunk_put(cis_store *store, struct cis_str tenant,
     CIS_CLEANUP(cis_freep) uint64_t *ids = cis_calloc(cap, sizeof *ids);
     CIS_CLEANUP(cis_freep) int64_t *places = cis_calloc(cap, sizeof *places);
     CIS_CLEANUP(cis_freep) bool *unused = cis_calloc(cap, sizeof *unused);
-    if (order == NULL || ids == NULL || places == NULL || unused == NULL) {
+    CIS_CLEANUP(cis_freep) bool *bad = cis_calloc(cap, sizeof *bad);
+    if (order == NULL || ids == NULL || places == NULL || unused == NULL || bad == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
     for (size_t i = 0; i < n; i++) {
         CIS_TRY(chunk_check(&chunks[i], err));
     }
     for (size_t done = 0; done < n;) {
-        struct put p = {order, 0, ids, places, -1, unused};
+        struct put p = {order, 0, ids, places, -1, unused, bad};
         for (size_t bytes = 0; p.n < cap && done < n && bytes < BATCH_BYTES; done++) {
             order[p.n++] = &chunks[done];
             bytes += chunks[done].packed.len;

@@ -130,9 +130,10 @@ int64_t cis_sql_chunk_file_aligned(int64_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-/* Grows the file by total bytes that are this caller's. */
-static cis_code allocate(int fd, int64_t total, const struct cis_stop *stop, int64_t *out_start,
-                         struct cis_error *err)
+/* Grows the file by total bytes that are this caller's: behind its end, and behind where rows say
+ * that it ends, since what was cut off is still looked for there. */
+static cis_code allocate(int fd, int64_t from, int64_t total, const struct cis_stop *stop,
+                         int64_t *out_start, struct cis_error *err)
 {
     CIS_TRY(lock(fd, IN_FLIGHT, F_RDLCK, stop, err));
     CIS_TRY(lock(fd, ALLOCATE, F_WRLCK, stop, err));
@@ -140,7 +141,7 @@ static cis_code allocate(int fd, int64_t total, const struct cis_stop *stop, int
     int64_t start = 0;
     int rc = fstat(fd, &st);
     if (rc == 0) {
-        start = cis_sql_chunk_file_aligned(st.st_size);
+        start = cis_sql_chunk_file_aligned(st.st_size > from ? st.st_size : from);
         rc = ftruncate(fd, start + total);
     }
     int sys = errno;
@@ -197,7 +198,7 @@ static size_t gather(const struct cis_bytes *payloads, size_t n, struct iovec *v
     return i;
 }
 
-cis_code cis_sql_chunk_file_append(int fd, const struct cis_bytes *payloads, size_t n,
+cis_code cis_sql_chunk_file_append(int fd, int64_t from, const struct cis_bytes *payloads, size_t n,
                                    int64_t *out_places, const struct cis_stop *stop,
                                    struct cis_error *err)
 {
@@ -205,7 +206,7 @@ cis_code cis_sql_chunk_file_append(int fd, const struct cis_bytes *payloads, siz
     for (size_t i = 0; i < n; i++) {
         total += cis_sql_chunk_file_aligned((int64_t)payloads[i].len);
     }
-    CIS_TRY(allocate(fd, total, stop, &start, err));
+    CIS_TRY(allocate(fd, from, total, stop, &start, err));
     int64_t at = start;
     cis_code code = CIS_OK;
     for (size_t done = 0; done < n && code == CIS_OK;) {

@@ -17,6 +17,7 @@ struct moved {
     int64_t places[MOVE_CHUNKS];
     bool unused[MOVE_CHUNKS]; /* removed meanwhile, or moved by another */
     int fd;
+    int64_t from; /* where the chunk file ends */
     struct cis_buf room;
     char *db_path;
 };
@@ -51,6 +52,7 @@ static cis_code gather(struct sql_conn *conn, struct moved *m, struct cis_error 
     for (size_t i = 0, from = 0; i < m->n; from = ends[i++]) {
         m->payloads[i] = cis_bytes_of(m->room.ptr + from, ends[i] - from);
     }
+    CIS_TRY(cis_sql_chunk_end(conn, &m->from, err));
     m->db_path = cis_strdup(conn->path);
     return m->db_path != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "moving chunks: out of memory");
 }
@@ -60,6 +62,10 @@ static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_er
     const struct moved *m = arg;
     bool *unused = ((struct moved *)(uintptr_t)arg)->unused;
     CIS_TRY(cis_sql_chunk_file_there(m->fd, err));
+    if (m->n != 0) {
+        int64_t end = m->places[m->n - 1] + (int64_t)m->payloads[m->n - 1].len;
+        CIS_TRY(cis_sql_chunk_end_set(conn, end, err));
+    }
     for (size_t i = 0; i < m->n; i++) {
         {
             CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
@@ -99,7 +105,7 @@ cis_code cis_sql_chunks_move(struct sql_store *store, struct cis_str tenant,
     CIS_CLEANUP(cis_sql_chunk_file_closep)
     int fd = -1; /* and with it the lock on bytes in flight */
     CIS_TRY(cis_sql_chunk_file_open(m->db_path, true, &fd, err));
-    CIS_TRY(cis_sql_chunk_file_append(fd, m->payloads, m->n, m->places, stop, err));
+    CIS_TRY(cis_sql_chunk_file_append(fd, m->from, m->payloads, m->n, m->places, stop, err));
     m->fd = fd;
     CIS_TRY(cis_sql_write(store, tenant, move_apply, m, true, stop, err));
     for (size_t i = 0; i < m->n; i++) {

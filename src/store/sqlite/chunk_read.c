@@ -109,6 +109,43 @@ static cis_code try_one(struct sql_reader *r, const struct cis_fs_read *read, st
     return code;
 }
 
+/* Would it read back? Then nothing is told of why not. */
+static cis_code reads_whole(struct sql_conn *conn, uint64_t id, const struct place *p,
+                            struct cis_error *err)
+{
+    uint32_t off, len;
+    uint8_t *content = conn->content;
+    CIS_TRY(cis_chunk_plan(p->head, p->len, 0, CIS_FS_BLOCK, &off, &len, err));
+    CIS_TRY(payload_read(conn, id, p, conn->payload, off, len, err));
+    return cis_chunk_unpack(conn->codec, p->head, cis_bytes_of(conn->payload, len), 0, CIS_FS_BLOCK,
+                            content, err);
+}
+
+cis_code cis_sql_chunk_whole(struct sql_conn *conn, uint64_t id, bool *out, struct cis_error *err)
+{
+    struct place p;
+    bool found;
+    struct cis_error why = {0};
+    CIS_TRY(tools(conn, err));
+    if (conn->content == NULL && (conn->content = cis_alloc(CIS_FS_BLOCK)) == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
+    }
+    cis_code code = find(conn, id, &p, &found, &why);
+    if (code == CIS_OK && found) {
+        code = reads_whole(conn, id, &p, &why);
+    }
+    sqlite3_blob_close(conn->blob); /* it would keep this transaction from ending */
+    conn->blob = NULL;
+    *out = code == CIS_OK && found;
+    if (code == CIS_OK || (code == CIS_E_DAMAGED && !conn->broken)) {
+        return CIS_OK;
+    }
+    if (err != NULL) { /* the database itself: nothing is written over that */
+        *err = why;
+    }
+    return code;
+}
+
 static cis_code read_one(struct sql_reader *r, const struct cis_fs_read *read,
                          struct cis_error *err)
 {

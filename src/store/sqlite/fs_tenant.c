@@ -49,6 +49,8 @@ static cis_code make(struct sql_store *store, const char *name, const struct cis
                      struct cis_error *err)
 {
     /* Entered first: a name without a file is nothing, a file without a name is not listed. */
+    bool there; /* or it was: CIS_E_DAMAGED */
+    CIS_TRY(cis_sql_tenant_exists(store, name, stop, &there, err));
     CIS_TRY(cis_sql_catalogue_enter(store, name, stop, err));
     return cis_sql_tenant_make(store, name, err);
 }
@@ -116,6 +118,7 @@ static cis_code names_read(const struct sql_store *store, struct cis_buf *out,
 {
     CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_catalogue_open(store, stop, &conn, err));
+    CIS_TRY(cis_sql_catalogue_gather(conn, false, err)); /* it may be older than they are */
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_TENANT_LIST, &st, err));
     for (;;) {

@@ -58,6 +58,7 @@ struct sql_conn {
     uint64_t waiting_since_ns;   /* busy handler */
     bool broken;                 /* closed instead of returned to the pool */
     bool full_sync;
+    bool begun;        /* there was nothing in the file before this connection */
     uint64_t life;     /* of the tenant's file, see struct sql_tenant */
     char instance[17]; /* which tenant the file is, "": not looked at yet */
     struct sql_store *store;
@@ -78,6 +79,7 @@ struct sql_conn {
     sqlite3_blob *blob; /* of table payload, within the read transaction */
     struct cis_chunk_codec *codec;
     uint8_t *payload; /* room for one */
+    uint8_t *content; /* and for what it unpacks to, when it is only looked at */
 };
 
 struct sql_job;
@@ -87,6 +89,7 @@ struct sql_tenant {
     char name[CIS_TENANT_MAX + 1];
     unsigned open;         /* connections, idle or not */
     bool known;            /* its file exists */
+    uint64_t absent_ns;    /* when it was looked for last, and nothing spoke of a tenant */
     atomic_bool swept;     /* chunk_gc.c: its chunk file, for left over bytes */
     _Atomic uint64_t life; /* grows when the tenant is deleted: connections of before are closed */
     bool led;              /* a thread leads the queue */
@@ -118,9 +121,8 @@ struct sql_store {
 
 /* ---- open.c: files and connections ---- */
 cis_code cis_sql_dir_prepare(const char *dir, char **out_real, struct cis_error *err);
-/* Is there a file for this tenant? */
-cis_code cis_sql_tenant_exists(const struct sql_store *store, const char *tenant, bool *out,
-                               struct cis_error *err);
+/* Caller frees; room for "-journal" and the like at its end. NULL: out of memory. */
+char *cis_sql_tenant_path(const struct sql_store *store, const char *tenant);
 /* A connection to the tenant's file, made and entered into the catalogue when it is not there. */
 cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const struct cis_stop *stop,
                            struct sql_conn **out_conn, struct cis_error *err);
@@ -130,6 +132,14 @@ cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_
                                 struct sql_conn **out_conn, struct cis_error *err);
 cis_code cis_sql_catalogue_enter(const struct sql_store *store, const char *tenant,
                                  const struct cis_stop *stop, struct cis_error *err);
+/* Takes the tenant out of the catalogue. */
+cis_code cis_sql_catalogue_forget(const struct sql_store *store, const char *tenant,
+                                  struct cis_error *err);
+/* The tenant by whose name the file lies there. */
+struct cis_str cis_sql_name_of(const struct sql_conn *conn);
+/* For what makes the catalogue: it knows no tenant, no other process waits. */
+cis_code cis_sql_tenant_file_open(const char *path, struct sql_conn **out_conn,
+                                  struct cis_error *err);
 /* Makes an empty file for the tenant; CIS_E_EXISTS. */
 cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
                              struct cis_error *err);
@@ -139,6 +149,19 @@ cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant
 /* The lock of another process or connection: waits in growing steps, wakes at once on cancellation.
  * False: the stop or CIS_STORE_LOCK_NS is over. */
 bool cis_sql_busy_wait(struct sql_conn *conn, int count);
+
+/* ---- evidence.c: a database that holds nothing ---- */
+/* Is there a file for this tenant? CIS_E_DAMAGED: there was, and it is missing or empty. */
+cis_code cis_sql_tenant_exists(const struct sql_store *store, const char *tenant,
+                               const struct cis_stop *stop, bool *out, struct cis_error *err);
+bool cis_sql_tenant_file_there(const struct sql_store *store, const char *tenant);
+/* Is there a byte in the file? CIS_E_DAMAGED: not in it, but in what goes with it. */
+cis_code cis_sql_database_holds(const char *db, bool *out, struct cis_error *err);
+/* Does the catalogue, if there is one, say that the tenant's file was made? */
+cis_code cis_sql_catalogue_made(const struct sql_store *store, const char *tenant,
+                                const struct cis_stop *stop, bool *out, struct cis_error *err);
+/* Enters all tenants whose files are there; readers: and whom they publish to. */
+cis_code cis_sql_catalogue_gather(struct sql_conn *conn, bool readers, struct cis_error *err);
 
 /* ---- schema.c ---- */
 struct sql_step {
@@ -151,7 +174,10 @@ struct sql_schema {
     int version;                  /* number of steps */
 };
 extern const struct sql_schema cis_sql_tenant_schema, cis_sql_catalogue_schema;
-/* Brings the file forward in one transaction; refuses newer schemas and files of others. */
+/* What the file is; refuses newer schemas and files of others. 0: nothing is in it. */
+cis_code cis_sql_version(struct sql_conn *conn, const struct sql_schema *schema,
+                         int64_t *out_version, struct cis_error *err);
+/* Brings the file forward in one transaction; refuses as above. */
 cis_code cis_sql_migrate(struct sql_conn *conn, const struct sql_schema *schema,
                          struct cis_error *err);
 

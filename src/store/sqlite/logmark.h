@@ -3,8 +3,9 @@
  * loses without a word what a flipped bit hides: every commit behind it. The mark tells the two
  * apart. It is a file beside the log (NAME-mark), written after the log's sync and not synced
  * itself: after a power loss it may be older than the log, never newer, so it costs no sync and can
- * only miss, never accuse. A log without a mark, or with the mark of another log (the salts
- * differ), is not judged.
+ * only miss, never accuse. The mark of another log (the salts differ) says nothing. The database
+ * has the same count in its stamp (stamp.h); the mark also knows the time, and is there when the
+ * database is not.
  *
  * One object a database file, used by the connection's thread. */
 #ifndef CIS_STORE_SQLITE_LOGMARK_H
@@ -26,13 +27,6 @@ struct sql_mark {
     uint64_t end; /* what this connection wrote last; 0: nothing */
 };
 
-/* What a log does not hold any more. */
-struct sql_loss {
-    int64_t frame, frames; /* the first bad one of so many, from 1; 0: the head of the log */
-    int64_t commits;       /* that are still to be seen behind it */
-    int64_t until_ms;      /* when the last of them was answered */
-};
-
 /* database: its full path, as SQLite gives it. room: szOsFile bytes. Nothing is opened yet. */
 int cis_sql_mark_init(struct sql_mark *mark, sqlite3_vfs *vfs, sqlite3_file *room,
                       const char *database);
@@ -44,13 +38,9 @@ void cis_sql_mark_set(struct sql_mark *mark, const uint8_t salts[8], uint64_t en
 int cis_sql_mark_lower(struct sql_mark *mark, uint64_t at);
 /* Before a log (path ends in -wal) is removed. */
 int cis_sql_mark_remove(sqlite3_vfs *vfs, const char *log);
-/* Is everything there that the mark says was synced? SQLITE_OK, SQLITE_IOERR_DATA and what is
- * missing. Reads as much of the log as that; nobody may write to it meanwhile. */
-int cis_sql_mark_judge(struct sql_mark *mark, sqlite3_file *log, struct sql_loss *out_loss);
+/* False: there is none, or it is damaged. end: bytes of the log; ms: when it was written. */
+bool cis_sql_mark_read(struct sql_mark *mark, uint8_t salts[8], uint64_t *out_end, int64_t *out_ms);
 
-/* The checksum of the log as the file format of SQLite defines it, over n bytes (a multiple of 8).
- */
-void cis_sql_log_sum(bool swapped, const uint8_t *p, uint64_t n, uint32_t sum[2]);
 static inline uint32_t cis_sql_be32(const uint8_t *p)
 {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];

@@ -75,7 +75,7 @@ cis_code cis_store_sqlite_find(const char *dir, struct cis_error *err)
     return cis_fail(err, CIS_E_NOTFOUND, "%s: there is no store in this folder", dir);
 }
 
-static char *tenant_path(const struct sql_store *store, const char *tenant)
+char *cis_sql_tenant_path(const struct sql_store *store, const char *tenant)
 {
     size_t n = cis_size_add(strlen(store->dir), CIS_TENANT_MAX + 16);
     char *path = cis_alloc(n);
@@ -83,18 +83,6 @@ static char *tenant_path(const struct sql_store *store, const char *tenant)
         snprintf(path, n, "%s/tenants/%s.db", store->dir, tenant);
     }
     return path;
-}
-
-cis_code cis_sql_tenant_exists(const struct sql_store *store, const char *tenant, bool *out,
-                               struct cis_error *err)
-{
-    CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
-    if (path == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
-    }
-    struct stat st;
-    *out = lstat(path, &st) == 0;
-    return CIS_OK;
 }
 
 static void sync_folder_of(const char *path)
@@ -239,6 +227,7 @@ void cis_sql_conn_close(struct sql_conn *conn)
     cis_sql_chunk_file_closep(&conn->chunk_fd);
     cis_chunk_codec_free(conn->codec);
     cis_free(conn->payload);
+    cis_free(conn->content);
     for (size_t i = 0; i < SQL_CHAINS; i++) {
         cis_free(conn->chains[i].touched);
     }
@@ -251,11 +240,55 @@ static void conn_drop(struct sql_conn **conn)
     cis_sql_conn_close(*conn);
 }
 
+/* A database without a schema: new, or what is left of one? */
+static cis_code may_begin(struct sql_conn *conn, const struct sql_schema *schema,
+                          const struct sql_store *home, const char *tenant, struct cis_error *err)
+{
+    bool made;
+    int64_t version;
+    CIS_TRY(cis_sql_catalogue_made(home, tenant, conn->stop, &made, err));
+    if (!made) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_sql_version(conn, schema, &version, err)); /* another process made it meanwhile? */
+    return version != 0 ? CIS_OK
+                        : cis_fail(err, CIS_E_DAMAGED,
+                                   "%s: there is nothing in the database, but the catalogue knows "
+                                   "the tenant: put it back from a copy, or see: cis store repair",
+                                   conn->path);
+}
+
+struct cis_str cis_sql_name_of(const struct sql_conn *conn)
+{
+    struct cis_str name = cis_str_of(strrchr(conn->path, '/') + 1);
+    name.len -= name.len > 3 ? 3 : 0; /* .db */
+    return name;
+}
+
+/* A file that was moved into another tenant's place would hand out its content there. */
+static cis_code name_check(struct sql_conn *conn, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    bool row;
+    CIS_TRY(cis_sql_get(conn, SQL_TREE_NAME, &st, err));
+    CIS_TRY(cis_sql_row(conn, st, "open", &row, err));
+    struct cis_str name = row ? cis_sql_str(st, 0) : (struct cis_str){"", 0};
+    return name.len == 0 || cis_str_eq(name, cis_sql_name_of(conn))
+               ? CIS_OK
+               : cis_fail(err, CIS_E_DAMAGED,
+                          "%s: this is the database of tenant " CIS_STR_FMT
+                          ": put the right one back",
+                          conn->path, CIS_STR_ARG(name));
+}
+
+/* home and tenant NULL: not the file of a tenant. */
 static cis_code file_open(const char *path, const struct sql_schema *schema,
+                          const struct sql_store *home, const char *tenant,
                           const struct cis_stop *stop, struct sql_conn **out_conn,
                           struct cis_error *err)
 {
     CIS_CLEANUP(conn_drop) struct sql_conn *conn = cis_zalloc(sizeof *conn);
+    int64_t version;
     if (conn != NULL) {
         conn->chunk_fd = -1;
         conn->path = cis_strdup(path);
@@ -278,10 +311,25 @@ static cis_code file_open(const char *path, const struct sql_schema *schema,
     }
     CIS_TRY(harden(conn, err));
     CIS_TRY(shape(conn, err));
-    CIS_TRY(cis_sql_migrate(conn, schema, err));
+    CIS_TRY(cis_sql_version(conn, schema, &version, err));
+    if (version == 0 && tenant != NULL) {
+        CIS_TRY(may_begin(conn, schema, home, tenant, err));
+    }
+    if (version != schema->version) {
+        CIS_TRY(cis_sql_migrate(conn, schema, err));
+    }
+    if (tenant != NULL) {
+        CIS_TRY(name_check(conn, err));
+    }
     conn->stop = NULL;
     *out_conn = cis_take(&conn);
     return CIS_OK;
+}
+
+cis_code cis_sql_tenant_file_open(const char *path, struct sql_conn **out_conn,
+                                  struct cis_error *err)
+{
+    return file_open(path, &cis_sql_tenant_schema, NULL, NULL, NULL, out_conn, err);
 }
 
 cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_stop *stop,
@@ -291,27 +339,43 @@ cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_
     if (path == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
     }
-    CIS_TRY(file_open(path, &cis_sql_catalogue_schema, stop, out_conn, err));
+    bool there; /* or it is lost, and what is beside it would be */
+    CIS_TRY(cis_sql_database_holds(path, &there, err));
+    CIS_TRY(file_open(path, &cis_sql_catalogue_schema, NULL, NULL, stop, out_conn, err));
     (*out_conn)->stop = stop;
     return CIS_OK;
+}
+
+static cis_code catalogue_do(const struct sql_store *store, enum sql_id id, const char *tenant,
+                             const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
+    CIS_TRY(cis_sql_catalogue_open(store, stop, &conn, err));
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, id, &st, err));
+    cis_sql_bind_str(st, 1, cis_str_of(tenant));
+    if (id == SQL_TENANT_PUT) {
+        sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
+    }
+    return cis_sql_done(conn, st, "entering the tenant", err);
 }
 
 cis_code cis_sql_catalogue_enter(const struct sql_store *store, const char *tenant,
                                  const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
-    CIS_TRY(cis_sql_catalogue_open(store, stop, &conn, err));
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_TENANT_PUT, &st, err));
-    cis_sql_bind_str(st, 1, cis_str_of(tenant));
-    sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
-    return cis_sql_done(conn, st, "entering the tenant", err);
+    return catalogue_do(store, SQL_TENANT_PUT, tenant, stop, err);
+}
+
+cis_code cis_sql_catalogue_forget(const struct sql_store *store, const char *tenant,
+                                  struct cis_error *err)
+{
+    return catalogue_do(store, SQL_TENANT_DELETE, tenant, NULL, err);
 }
 
 cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
                              struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
+    CIS_CLEANUP(cis_freep) char *path = cis_sql_tenant_path(store, tenant);
     if (path == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
     }
@@ -326,7 +390,7 @@ cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
 cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant,
                                struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
+    CIS_CLEANUP(cis_freep) char *path = cis_sql_tenant_path(store, tenant);
     CIS_CLEANUP(cis_freep) char *chunks = path != NULL ? cis_sql_chunk_file_path(path) : NULL;
     if (chunks == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
@@ -337,7 +401,7 @@ cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant
     /* The mark first: without its log it would tell of a loss. The database last: a log that
      * outlived it would be taken for the next one's. */
     static const char *const ends[] = {"-mark", "-wal", "-shm", ""};
-    size_t len = strlen(path); /* tenant_path leaves room for the ends */
+    size_t len = strlen(path); /* cis_sql_tenant_path leaves room for the ends */
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         memcpy(path + len, ends[i], strlen(ends[i]) + 1);
         if (unlink(path) != 0 && errno != ENOENT) {
@@ -351,14 +415,21 @@ cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant
 cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const struct cis_stop *stop,
                            struct sql_conn **out_conn, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) char *path = tenant_path(store, tenant);
+    CIS_CLEANUP(cis_freep) char *path = cis_sql_tenant_path(store, tenant);
     if (path == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
     }
-    bool exists;
-    CIS_TRY(cis_sql_tenant_exists(store, tenant, &exists, err));
-    if (!exists) {
+    struct stat st;
+    bool fresh = lstat(path, &st) != 0 || st.st_size == 0, there;
+    if (fresh) {
+        CIS_TRY(cis_sql_tenant_exists(store, tenant, stop, &there, err));
         CIS_TRY(cis_sql_catalogue_enter(store, tenant, stop, err));
     }
-    return file_open(path, &cis_sql_tenant_schema, stop, out_conn, err);
+    CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
+    CIS_TRY(file_open(path, &cis_sql_tenant_schema, store, tenant, stop, &conn, err));
+    if (fresh) { /* from here on a file that is not there is one that was lost */
+        CIS_TRY(catalogue_do(store, SQL_TENANT_MADE, tenant, stop, err));
+    }
+    *out_conn = cis_take(&conn);
+    return CIS_OK;
 }

@@ -50,9 +50,13 @@ uint64_t cis_sql_page_sum(const uint8_t *page, size_t n, uint64_t number)
     return sum != 0 ? sum : 1; /* 0 is what a foreign writer leaves there */
 }
 
-static bool page_right(const uint8_t *page, int amount, sqlite3_int64 at)
+/* The stamp in page 1 is not the page's: SQLite knows zeros there. */
+static bool page_right(uint8_t *page, int amount, sqlite3_int64 at)
 {
     size_t n = (size_t)amount - SUM_BYTES;
+    if (at == 0) {
+        memset(page + CIS_SQL_STAMP_AT, 0, CIS_SQL_STAMP_BYTES);
+    }
     return cis_le64(page + n) == cis_sql_page_sum(page, n, (uint64_t)(at / amount) + 1);
 }
 
@@ -149,7 +153,14 @@ static int db_write(sqlite3_file *file, const void *data, int amount, sqlite3_in
     size_t n = (size_t)amount - SUM_BYTES;
     memcpy(f->scratch, data, n);
     cis_put_le64(f->scratch + n, cis_sql_page_sum(f->scratch, n, (uint64_t)(at / amount) + 1));
-    return real->pMethods->xWrite(real, f->scratch, amount, at);
+    if (at != 0) {
+        return real->pMethods->xWrite(real, f->scratch, amount, at);
+    }
+    /* Around the stamp, which another connection may write: the log still has the whole page. */
+    int rest = CIS_SQL_STAMP_AT + CIS_SQL_STAMP_BYTES;
+    int rc = real->pMethods->xWrite(real, f->scratch, CIS_SQL_STAMP_AT, 0);
+    return rc == SQLITE_OK ? real->pMethods->xWrite(real, f->scratch + rest, amount - rest, rest)
+                           : rc;
 }
 
 static int sum_shm_lock(sqlite3_file *file, int offset, int n, int flags)
@@ -161,11 +172,17 @@ static int sum_shm_lock(sqlite3_file *file, int offset, int n, int flags)
         f->commit_end = 0;
     }
     int rc = real->xShmLock(sum_below(file), offset, n, flags);
-    bool recovers = flags == (SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) &&
-                    offset <= SHM_RECOVER_LOCK && SHM_RECOVER_LOCK < offset + n;
+    bool recovery = (flags & SQLITE_SHM_EXCLUSIVE) != 0 && offset <= SHM_RECOVER_LOCK &&
+                    SHM_RECOVER_LOCK < offset + n;
+    bool recovers = recovery && (flags & SQLITE_SHM_LOCK) != 0;
+    if (recovery && !recovers && f->wal != NULL) {
+        f->wal->ended = f->wal->gone_past < f->wal->holes.n;
+    }
     if (rc == SQLITE_OK && recovers && f->wal != NULL) {
         /* Its end is about to be decided, for all connections: nobody writes. */
-        rc = cis_sql_mark_judge(&f->mark, sum_below(&f->wal->base), &f->loss);
+        f->wal->gone_past = 0;
+        rc = cis_sql_log_judge(&f->mark, sum_stamped(f), sum_below(&f->wal->base), &f->wal->holes,
+                               &f->loss);
         f->lost = rc == SQLITE_IOERR_DATA;
         if (rc != SQLITE_OK) {
             (void)real->xShmLock(sum_below(file), offset, n,
@@ -273,7 +290,8 @@ static int sum_delete(sqlite3_vfs *vfs, const char *name, int sync)
     size_t len = strlen(name);
     int rc = SQLITE_OK;
     if (len > 4 && strcmp(name + len - 4, "-wal") == 0) {
-        rc = cis_sql_mark_remove(real, name);
+        rc = cis_sql_log_goes(real, name);
+        rc = rc == SQLITE_OK ? cis_sql_mark_remove(real, name) : rc;
     }
     return rc == SQLITE_OK ? real->xDelete(real, name, sync) : rc;
 }

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "store/sqlite/internal.h"
 
+#define ABSENT_NS CIS_NS_PER_S
+
 struct sql_tenant *cis_sql_tenant_of(struct sql_store *store, struct cis_str name)
 {
     struct sql_tenant *t = cis_map_get(&store->tenants, name);
@@ -119,6 +121,25 @@ static void unreserve(struct sql_store *store, struct sql_tenant *tenant)
     pthread_mutex_unlock(&store->lock);
 }
 
+/* Is there a file? Under the lock, which is let go while files are looked at. That nothing speaks
+ * of a tenant is believed for a while: a file that another makes meanwhile is seen all the same. */
+static cis_code look_for(struct sql_store *store, struct sql_tenant *t, const struct cis_stop *stop,
+                         bool *out, struct cis_error *err)
+{
+    uint64_t now = cis_clock_mono_ns();
+    bool lately = t->absent_ns != 0 && now - t->absent_ns < ABSENT_NS;
+    pthread_mutex_unlock(&store->lock);
+    cis_code code = CIS_OK;
+    *out = false;
+    if (!lately || cis_sql_tenant_file_there(store, t->name)) {
+        code = cis_sql_tenant_exists(store, t->name, stop, out, err);
+    }
+    pthread_mutex_lock(&store->lock);
+    t->known |= *out;
+    t->absent_ns = code == CIS_OK && !*out ? (lately ? t->absent_ns : now) : 0;
+    return code;
+}
+
 cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool create,
                       const struct cis_stop *stop, struct sql_conn **out_conn,
                       struct cis_error *err)
@@ -133,8 +154,9 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
     struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
     cis_code code = t == NULL ? cis_fail(err, CIS_E_NOMEM, "store: out of memory") : CIS_OK;
     if (code == CIS_OK && !create && !t->known) {
-        code = cis_sql_tenant_exists(store, t->name, &t->known, err);
-        if (code == CIS_OK && !t->known) {
+        bool there = false;
+        code = look_for(store, t, stop, &there, err);
+        if (code == CIS_OK && !there) {
             pthread_mutex_unlock(&store->lock);
             *out_conn = NULL;
             return CIS_OK;

@@ -73,6 +73,24 @@ static cis_code step(struct sql_conn *conn, enum sql_id id, const char *what, st
     return cis_sql_done(conn, st, what, err);
 }
 
+/* A newer program may have brought the file forward since this connection was opened. */
+static cis_code version_check(struct sql_conn *conn, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_VERSION, &st, err));
+    bool row;
+    CIS_TRY(cis_sql_row(conn, st, "begin", &row, err));
+    int version = row ? sqlite3_column_int(st, 0) : 0;
+    if (version == cis_sql_tenant_schema.version) {
+        return CIS_OK;
+    }
+    conn->broken = true;
+    return cis_fail(err, CIS_E_STORE,
+                    "%s: the schema is of version %d by now, this program writes version %d; end "
+                    "it and use the newer cis",
+                    conn->path, version, cis_sql_tenant_schema.version);
+}
+
 /* Takes the write lock. Records alone are not forced to the disk (store.h, cis_store_commit). */
 static cis_code begin(struct sql_conn *conn, bool durable, struct cis_error *err)
 {
@@ -83,6 +101,7 @@ static cis_code begin(struct sql_conn *conn, bool durable, struct cis_error *err
         conn->full_sync = durable;
     }
     CIS_TRY(step(conn, SQL_BEGIN, "begin", err));
+    CIS_TRY(version_check(conn, err));
     return cis_sql_tree_check(conn, err);
 }
 

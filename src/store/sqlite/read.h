@@ -72,6 +72,14 @@ cis_code cis_sql_versions(struct sql_reader *reader, const struct sql_range *ran
 cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *chunk,
                              uint64_t *out_id, struct cis_error *err);
 
+/* Does all of a chunk read back with its checksums? A row that is not there: false. Inside a
+ * transaction. Fails where the database itself cannot be read. */
+cis_code cis_sql_chunk_whole(struct sql_conn *conn, uint64_t id, bool *out, struct cis_error *err);
+
+/* How far the chunk file reaches by its rows: read, and moved on by those that are added. */
+cis_code cis_sql_chunk_end(struct sql_conn *conn, int64_t *out, struct cis_error *err);
+cis_code cis_sql_chunk_end_set(struct sql_conn *conn, int64_t end, struct cis_error *err);
+
 /* Counts bytes that chunks begin (or, negative, cease) to take, under the tenant's cap. */
 cis_code cis_sql_stored_add(struct sql_conn *conn, int64_t bytes, struct cis_error *err);
 
@@ -90,9 +98,10 @@ cis_code cis_sql_chunk_file_open(const char *db_path, bool create, int *out_fd,
 void cis_sql_chunk_file_closep(int *fd); /* CIS_CLEANUP; -1: nothing */
 /* "…/NAME.chunks" for "…/NAME.db"; caller frees. */
 char *cis_sql_chunk_file_path(const char *db_path);
-/* Appends payloads, syncs them, and says where each begins. Nothing of it counts until rows name
- * it; until the descriptor is closed nobody takes it for left over. */
-cis_code cis_sql_chunk_file_append(int fd, const struct cis_bytes *payloads, size_t n,
+/* Appends payloads, syncs them, and says where each begins: at `from` or behind it, where the file
+ * ends that rows know (tree.chunk_end). Nothing of it counts until rows name it; until the
+ * descriptor is closed nobody takes it for left over. */
+cis_code cis_sql_chunk_file_append(int fd, int64_t from, const struct cis_bytes *payloads, size_t n,
                                    int64_t *out_places, const struct cis_stop *stop,
                                    struct cis_error *err);
 /* Asked inside the transaction that names what was appended: a tenant may be deleted and made again

@@ -166,11 +166,36 @@ static const char publishing[] =
     " reader BLOB NOT NULL, instance BLOB NOT NULL, since_ms INTEGER NOT NULL,"
     " ended_ms INTEGER NOT NULL, PRIMARY KEY (ref, reader)) STRICT, WITHOUT ROWID;";
 
+/* Whose file this is: one in another's place is refused. chunk_end: where the chunk file ends at
+ * least, as far as rows know; a file that is shorter was cut, and nothing new is put where rows
+ * still look for what was there. */
+static const char belonging[] =
+    "ALTER TABLE tree ADD COLUMN name BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE tree ADD COLUMN chunk_end INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE tree SET chunk_end = (SELECT coalesce(max(place + bytes), 0) FROM chunk"
+    " WHERE place >= 0);";
+
+static cis_code own(struct sql_conn *conn, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_TREE_NAME_SET, &st, err));
+    cis_sql_bind_str(st, 1, cis_sql_name_of(conn));
+    return cis_sql_done(conn, st, "migration", err);
+}
+
 static const struct sql_step tenant_steps[] = {
     {first, NULL},
     {files, plant},
     {publishing, NULL},
+    {belonging, own},
 };
+
+/* Tenants that are there already: of a release before, or because the catalogue was lost; then it
+ * also has to learn again who reads what of whom. */
+static cis_code found(struct sql_conn *conn, struct cis_error *err)
+{
+    return cis_sql_catalogue_gather(conn, conn->begun, err);
+}
 
 static const struct sql_step catalogue_steps[] = {
     {"CREATE TABLE tenant (name BLOB PRIMARY KEY NOT NULL, created_ms INTEGER NOT NULL)"
@@ -181,6 +206,8 @@ static const struct sql_step catalogue_steps[] = {
     {"CREATE TABLE published (reader BLOB NOT NULL, publisher BLOB NOT NULL,"
      " PRIMARY KEY (reader, publisher)) STRICT, WITHOUT ROWID;",
      NULL},
+    /* made: the tenant's file was; that it is not there means from then on that it was lost. */
+    {"ALTER TABLE tenant ADD COLUMN made INTEGER NOT NULL DEFAULT 0;", found},
 };
 
 #define SCHEMA(label, list)                                                                        \
@@ -234,6 +261,7 @@ static cis_code climb(struct sql_conn *conn, const struct sql_schema *schema, st
 {
     int64_t version;
     CIS_TRY(judge(conn, schema, &version, err)); /* again: another process may have been here */
+    conn->begun = version == 0;
     for (; version < schema->version; version++) {
         char set[64];
         const struct sql_step *step = &schema->steps[version];
@@ -273,22 +301,29 @@ static cis_code use_wal(struct sql_conn *conn, struct cis_error *err)
                           conn->path);
 }
 
+cis_code cis_sql_version(struct sql_conn *conn, const struct sql_schema *schema,
+                         int64_t *out_version, struct cis_error *err)
+{
+    /* One snapshot for all that is judged: another process may be making the file right now. */
+    CIS_TRY(cis_sql_exec(conn, "BEGIN", "reading the schema version", err));
+    cis_code code = judge(conn, schema, out_version, err);
+    (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+    return code;
+}
+
 cis_code cis_sql_migrate(struct sql_conn *conn, const struct sql_schema *schema,
                          struct cis_error *err)
 {
     int64_t version;
-    /* One snapshot for all that is judged: another process may be making the file right now. */
-    CIS_TRY(cis_sql_exec(conn, "BEGIN", "reading the schema version", err));
-    cis_code code = judge(conn, schema, &version, err);
-    (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
-    if (code != CIS_OK || version == schema->version) {
-        return code;
+    CIS_TRY(cis_sql_version(conn, schema, &version, err));
+    if (version == schema->version) {
+        return CIS_OK;
     }
     if (version == 0) {
         CIS_TRY(use_wal(conn, err));
     }
     CIS_TRY(cis_sql_exec(conn, "BEGIN IMMEDIATE", "migration", err));
-    code = climb(conn, schema, err);
+    cis_code code = climb(conn, schema, err);
     if (code != CIS_OK) {
         (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
     }

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include "base/clock.h"
 #include "store/sqlite/internal.h"
-#include "store/sqlite/logmark.h"
+#include "store/sqlite/logjudge.h"
 #include "store/sqlite/pagesum.h"
 
 static const char *const texts[SQL_COUNT] = {
@@ -14,17 +14,27 @@ static const char *const texts[SQL_COUNT] = {
 static cis_code damaged_log(const struct sql_conn *conn, const struct sql_loss *loss,
                             struct cis_error *err)
 {
-    char until[32];
-    cis_clock_iso(loss->until_ms, until);
-    if (loss->frame == 0) {
+    char until[32] = "a time that is not known";
+    if (loss->until_ms != 0) {
+        cis_clock_iso(loss->until_ms, until);
+    }
+    switch (loss->what) {
+    case SQL_LOSS_GONE:
         return cis_fail(err, CIS_E_DAMAGED,
                         "%s-wal: the log is gone (another program?) or its head is damaged; it "
-                        "held commits, the last of %s",
+                        "held commits, the last of %s; put it back, or: cis store repair",
                         conn->path, until);
+    case SQL_LOSS_OTHER:
+        return cis_fail(err, CIS_E_DAMAGED,
+                        "%s-wal: this log does not go with the database: one of the two is a copy "
+                        "of another time; put the right one back, or: cis store repair",
+                        conn->path);
+    case SQL_LOSS_FRAME:
+        break;
     }
     return cis_fail(err, CIS_E_DAMAGED,
                     "%s-wal: the log is damaged at page %lld of %lld; behind it are %lld commits, "
-                    "the last of %s",
+                    "the last of %s; see: cis store repair",
                     conn->path, (long long)loss->frame, (long long)loss->frames,
                     (long long)loss->commits, until);
 }

@@ -12,4 +12,22 @@
 cis_code cis_store_sqlite_find(const char *dir, struct cis_error *err);
 cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct cis_error *err);
 
+/* ---- repair: for files that opening refuses ---- */
+/* what: "log", "database", "contents"; bad: it stays as it is. */
+typedef void cis_store_repair_each(void *self, bool bad, const char *what, const char *text);
+struct cis_store_repair {
+    uint32_t size;
+    const char *tenant; /* NULL: the catalogue */
+    /* Go on without what cannot be got back: commits behind damage in the log, a log that is gone
+     * or is another's, a tenant of whose database nothing is left. */
+    bool accept_loss;
+};
+/* Mends what can be mended: a flipped bit of the log; a missing or empty database of which the log
+ * holds every page. Everything that is changed or taken away is kept in DIR/damaged/NAME-TIME. The
+ * store must not be open in this process; one that another has open is CIS_E_CONFLICT.
+ * CIS_E_DAMAGED: something is left that only a copy, or accept_loss, can help with, and that was
+ * not touched. */
+cis_code cis_store_sqlite_repair(const char *dir, const struct cis_store_repair *how,
+                                 cis_store_repair_each *each, void *self, struct cis_error *err);
+
 #endif

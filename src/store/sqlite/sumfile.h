@@ -3,15 +3,20 @@
 #ifndef CIS_STORE_SQLITE_SUMFILE_H
 #define CIS_STORE_SQLITE_SUMFILE_H
 
-#include "store/sqlite/logmark.h"
+#include <stddef.h>
+#include "store/sqlite/logjudge.h"
+#include "store/sqlite/stamp.h"
 
 struct sum_file { /* the object of the VFS below follows it */
     sqlite3_file base;
-    struct sum_file *db; /* of a log: its database */
-    bool on;             /* pages carry sums */
-    bool swapped;        /* of a log: its checksums are of big-endian words */
-    bool known;          /* … and that was looked up */
-    uint32_t page;       /* bytes */
+    struct sum_file *db;    /* of a log: its database */
+    bool on;                /* pages carry sums */
+    bool swapped;           /* of a log: its checksums are of big-endian words */
+    bool known;             /* … and that was looked up */
+    struct sql_holes holes; /* of a log: damaged pages that recovery goes past */
+    uint32_t gone_past;     /* of a log: so many of them it went past … */
+    bool ended;             /* … which was not all: nothing of the log is to be believed */
+    uint32_t page;          /* bytes */
     /* Frames of the log from here on are of the transaction at work: SQLite may have written a page
      * again and puts the checksums right when it commits. */
     sqlite3_int64 own;
@@ -44,6 +49,12 @@ static inline bool sum_whole_page(const struct sum_file *db, int amount, sqlite3
     return db->on && sum_page_sized(amount) && (uint32_t)amount == db->page && at % amount == 0;
 }
 
+/* For the stamp, NULL: the database has none. */
+static inline sqlite3_file *sum_stamped(struct sum_file *db)
+{
+    return db->on ? sum_below(&db->base) : NULL;
+}
+
 static inline int sum_fault(struct sum_file *db, sqlite3_int64 page)
 {
     db->bad = page;
@@ -55,5 +66,7 @@ int cis_sql_log_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 at
 int cis_sql_log_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 at);
 int cis_sql_log_truncate(sqlite3_file *file, sqlite3_int64 size);
 int cis_sql_log_sync(sqlite3_file *file, int flags);
+/* A log (path ends in -wal) is about to be removed: its database has to do without. */
+int cis_sql_log_goes(sqlite3_vfs *real, const char *log);
 
 #endif

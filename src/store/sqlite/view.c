@@ -62,7 +62,7 @@ cis_code cis_sql_tenant_require(struct sql_store *store, struct cis_str tenant,
     char name[CIS_TENANT_MAX + 1] = {0};
     memcpy(name, tenant.ptr, tenant.len);
     bool there;
-    CIS_TRY(cis_sql_tenant_exists(store, name, &there, err));
+    CIS_TRY(cis_sql_tenant_exists(store, name, NULL, &there, err));
     return there ? CIS_OK : cis_fail(err, CIS_E_NOTFOUND, "tenant %s: no such tenant", name);
 }
 

@@ -1,0 +1,323 @@
+/* Files of a store that are missing, empty, cut, another tenant's, or of yesterday, in every
+ * combination: what is answered then is what was acknowledged, or an error, and who is refused
+ * finds every file as it was. Argument: combinations (default 40; all: 46656). */
+#include "harness.h"
+
+#include <sys/stat.h>
+#include "base/crypto.h"
+#include "base/file.h"
+#include "store/sqlite/sqlite.h"
+#include "contract.h"
+#include "tree.h"
+
+#define OTHER CIS_STR("other")
+enum { DB, WAL, SHM, MARK, CHUNKS, CATALOGUE, FILES };
+enum { WHOLE, MISSING, EMPTY, CUT, SWAPPED, YESTERDAY, STATES };
+static const char *const file_names[FILES] = {"default.db",      "default.db-wal", "default.db-shm",
+                                              "default.db-mark", "default.chunks", "catalogue.db"};
+static const char *const state_names[STATES] = {"whole", "missing", "empty",
+                                                "cut",   "swapped", "of yesterday"};
+static int many = 40;
+
+struct fixture {
+    char *dir, *good, *old; /* the store; its files of now; those of yesterday */
+    uint64_t chunk;         /* content of both days */
+    uint64_t fresh;         /* of today alone */
+    uint8_t content[2][CIS_FS_BLOCK];
+    struct cis_view heads[2]; /* yesterday's and today's */
+};
+
+/* ---- files ---- */
+
+static const char *path_of(const char *dir, const char *name, char out[512])
+{
+    bool top = strncmp(name, "catalogue", 9) == 0;
+    snprintf(out, 512, "%s/%s%s", dir, top ? "" : "tenants/", name);
+    return out;
+}
+
+/* Not forced to the disk. */
+static void write_file(const char *path, const void *ptr, size_t len)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(ptr, 1, len, f), len);
+    fclose(f);
+}
+
+static bool copy(const char *from, const char *to)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(256u << 20);
+    (void)unlink(to);
+    if (!cis_file_exists(from)) {
+        return false;
+    }
+    assert_ok(cis_file_read(from, &b, err));
+    write_file(to, b.ptr, b.len);
+    return true;
+}
+
+static const char *const all[] = {
+    "default.db",   "default.db-wal",   "default.db-shm",   "default.db-mark",  "default.chunks",
+    "other.db",     "other.db-wal",     "other.db-shm",     "other.db-mark",    "other.chunks",
+    "catalogue.db", "catalogue.db-wal", "catalogue.db-shm", "catalogue.db-mark"};
+
+static void copy_all(const char *from, const char *to)
+{
+    char a[512], b[512];
+    snprintf(a, sizeof a, "%s/tenants", to);
+    (void)mkdir(a, 0700);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        (void)copy(path_of(from, all[i], a), path_of(to, all[i], b));
+    }
+}
+
+static uint64_t digest_of(const char *path)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(256u << 20);
+    uint64_t d = 14695981039346656037u;
+    if (cis_file_read(path, &b, NULL) != CIS_OK || b.len == 0) { /* SQLite makes an empty log */
+        return 0;
+    }
+    for (size_t i = 0; i < b.len; i++) {
+        d = (d ^ b.ptr[i]) * 0x100000001b3u;
+    }
+    return d ^ b.len;
+}
+
+/* ---- a store of two tenants and two days ---- */
+
+static void set(cis_store *s, struct cis_str tenant, const char *key, const char *value)
+{
+    struct cis_kv_op op = store_put("skill", key, value);
+    struct cis_store_commit c = {.kv = &op, .nkv = 1};
+    assert_ok(s->ops->commit(s, tenant, &c, NULL, err));
+}
+
+static uint64_t put(cis_store *s, struct fixture *f, int which)
+{
+    cis_random_bytes(f->content[which], CIS_FS_BLOCK);
+    return packed_put(s, f->content[which], CIS_FS_BLOCK);
+}
+
+/* Enough of it that the log is folded in and begun anew. */
+static void work(cis_store *s, struct cis_str tenant, const char *day)
+{
+    static char big[60000];
+    memset(big, 'x', sizeof big - 1);
+    for (int i = 0; i < 90; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "bulk %d", i % 30);
+        set(s, tenant, key, big);
+    }
+    set(s, tenant, "day", day);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    cis_store *s = NULL;
+    f->dir = test_dir_new();
+    f->good = test_dir_new();
+    f->old = test_dir_new();
+    assert_ok(cis_store_sqlite_open(f->dir, &s, err));
+    assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
+    assert_ok(s->fs->tenant_create(s, OTHER, 0, 0, NULL, err));
+    f->chunk = put(s, f, 0);
+    (void)packed_put(s, "content of the default tenant", 29);
+    work(s, T, "one");
+    work(s, OTHER, "other");
+    f->heads[0] = tree_head(s, "main");
+    s->ops->close(s);
+    copy_all(f->dir, f->old);
+    assert_ok(cis_store_sqlite_open(f->dir, &s, err));
+    work(s, T, "two");
+    f->fresh = put(s, f, 1);
+    set(s, T, "day", "two, in the evening");
+    f->heads[1] = tree_head(s, "main");
+    s->ops->close(s);
+    copy_all(f->dir, f->good);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char *const dirs[] = {f->dir, f->good, f->old};
+    for (int i = 0; i < 3; i++) {
+        assert_ok(cis_file_remove_tree(dirs[i], err));
+        free(dirs[i]);
+    }
+    free(f);
+    return 0;
+}
+
+/* ---- one combination ---- */
+
+static void spoil(const struct fixture *f, int file, int state)
+{
+    char at[512], from[512];
+    struct stat st;
+    path_of(f->dir, file_names[file], at);
+    switch (state) {
+    case MISSING:
+        (void)unlink(at);
+        break;
+    case EMPTY:
+        write_file(at, "", 0);
+        break;
+    case CUT:
+        if (stat(at, &st) == 0) {
+            assert_int_equal(truncate(at, st.st_size / 2), 0);
+        }
+        break;
+    case SWAPPED: {
+        char name[64];
+        snprintf(name, sizeof name, "other%s",
+                 file == CATALOGUE ? ".db" : file_names[file] + strlen("default"));
+        (void)copy(path_of(f->good, name, from), at);
+        break;
+    }
+    case YESTERDAY:
+        (void)copy(path_of(f->old, file_names[file], from), at);
+        break;
+    }
+}
+
+struct listed {
+    bool seen;
+};
+
+static bool note(void *self, const struct cis_tenant *t)
+{
+    struct listed *l = self;
+    l->seen |= strcmp(t->name, "default") == 0;
+    return true;
+}
+
+static bool copy_value(void *self, const struct cis_kv_entry *e)
+{
+    snprintf(self, 64, "%.*s", (int)e->value.len, (const char *)e->value.ptr);
+    return true;
+}
+
+static const char *what_of(const int states[FILES], char out[512])
+{
+    int n = 0;
+    out[0] = 0;
+    for (int i = 0; i < FILES; i++) {
+        if (states[i] != WHOLE) {
+            n += snprintf(out + n, 512 - (size_t)n, "%s %s; ", file_names[i],
+                          state_names[states[i]]);
+        }
+    }
+    return out;
+}
+
+/* Answers are today's, or refused; a database with its log of yesterday is a copy put back. Returns
+ * whether all was refused. */
+static bool ask(struct fixture *f, cis_store *s, const int states[FILES])
+{
+    char what[512], value[64] = "";
+    bool back = states[DB] == YESTERDAY && states[WAL] == YESTERDAY, found = false;
+    struct listed listed = {false};
+    struct cis_fs_ref ref;
+    cis_code kv = s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"), copy_value,
+                                 value, &found, NULL, NULL);
+    if (kv == CIS_OK && strcmp(value, back ? "one" : "two, in the evening") != 0) {
+        fail_msg("%smemory is \"%s\"", what_of(states, what), value);
+    }
+    cis_code head = s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, NULL);
+    if (head == CIS_OK && ref.head.epoch != f->heads[!back].epoch) {
+        fail_msg("%smain is at %d", what_of(states, what), (int)ref.head.epoch);
+    }
+    for (int i = 0; i < 2; i++) {
+        static uint8_t got[CIS_FS_BLOCK];
+        struct cis_fs_read read = {i == 0 ? f->chunk : f->fresh, 0, CIS_FS_BLOCK, got, CIS_OK};
+        cis_code code = s->fs->chunk_read(s, T, &read, 1, NULL, NULL);
+        if (code == CIS_OK && read.code == CIS_OK &&
+            memcmp(got, f->content[i], CIS_FS_BLOCK) != 0) {
+            fail_msg("%scontent %d is another", what_of(states, what), i);
+        }
+    }
+    cis_code list = s->fs->tenant_list(s, note, &listed, NULL, NULL);
+    if (list == CIS_OK && !listed.seen) {
+        fail_msg("%sthe tenant is not listed", what_of(states, what));
+    }
+    return kv != CIS_OK && head != CIS_OK;
+}
+
+static void combination(struct fixture *f, const int states[FILES])
+{
+    static const int witness[] = {DB, WAL, MARK, CHUNKS};
+    char what[512], path[512];
+    uint64_t before[FILES] = {0};
+    cis_store *s = NULL;
+    copy_all(f->good, f->dir);
+    for (int i = 0; i < FILES; i++) {
+        spoil(f, i, states[i]);
+    }
+    for (size_t i = 0; i < sizeof witness / sizeof *witness; i++) {
+        before[witness[i]] = digest_of(path_of(f->dir, file_names[witness[i]], path));
+    }
+    assert_ok(cis_store_sqlite_open(f->dir, &s, err));
+    bool refused = ask(f, s, states);
+    struct cis_kv_op op = store_put("skill", "more", "of it");
+    struct cis_store_commit c = {.kv = &op, .nkv = 1};
+    cis_code code = s->ops->commit(s, T, &c, NULL, NULL);
+    if (refused && code == CIS_OK) {
+        fail_msg("%sreads are refused, a write is not", what_of(states, what));
+    }
+    for (size_t i = 0; i < sizeof witness / sizeof *witness && refused; i++) {
+        if (before[witness[i]] != digest_of(path_of(f->dir, file_names[witness[i]], path))) {
+            fail_msg("%srefused, and %s was changed", what_of(states, what),
+                     file_names[witness[i]]);
+        }
+    }
+    if (code == CIS_OK) { /* what was there is there still */
+        struct cis_fs_ref ref;
+        bool back = states[DB] == YESTERDAY && states[WAL] == YESTERDAY;
+        s->ops->close(s);
+        assert_ok(cis_store_sqlite_open(f->dir, &s, err));
+        assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_int_equal(ref.head.epoch, f->heads[!back].epoch + 1);
+    }
+    s->ops->close(s);
+}
+
+static void lost_files_are_refused_and_never_less_than_was_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+    int total = 1, one = 0;
+    for (int i = 0; i < FILES; i++) {
+        total *= STATES;
+    }
+    for (int file = 0; file < FILES; file++) { /* each alone … */
+        for (int s = 1; s < STATES; s++, one++) {
+            int states[FILES] = {0};
+            states[file] = s;
+            combination(f, states);
+        }
+    }
+    unsigned seed = test_seed();
+    for (int i = 0; i < many; i++) { /* … then some together, or all */
+        int n = many >= total ? i % total : (int)((unsigned)rand_r(&seed) % (unsigned)total);
+        int states[FILES];
+        for (int k = 0; k < FILES; k++, n /= STATES) {
+            states[k] = n % STATES;
+        }
+        combination(f, states);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        many = (int)strtol(argv[1], NULL, 10);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lost_files_are_refused_and_never_less_than_was_acknowledged),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
