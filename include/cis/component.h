@@ -105,8 +105,8 @@ CIS_API const cis_wit *cis_wit_inner(const cis_wit *value);
 CIS_API bool cis_wit_is_ok(const cis_wit *result);
 /* The object behind a resource. It stays the guest's when it was lent (borrow<>). One that was
  * handed over (own<>) is dropped when the function returns, unless cis_wit_take has taken it: then
- * it is yours, and its `drop` is not called. NULL: not a resource, taken already, or made by another
- * provider than that of this function. */
+ * it is yours, and its `drop` is not called. NULL: not a resource, taken already, or made by
+ * another provider than that of this function. */
 CIS_API void *cis_wit_object(const cis_wit_call *call, const cis_wit *value);
 CIS_API void *cis_wit_take(cis_wit_call *call, const cis_wit *value);
 

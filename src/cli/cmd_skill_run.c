@@ -467,8 +467,8 @@ static int skill_call(struct cis_cli *cli)
         {"slots", 0, "N", "guests executing at once (default: cores)", false, NULL},                 \
         {"trace", 0, "WHAT", "print one line a host call on stderr", false, "host"},                 \
         {"record", 0, "FILE", "write the run down, for `cis replay`", false, NULL},                  \
-        {"record-max", 0, "SIZE", "end the run when that file would be larger (default: 1GiB)",      \
-         false, NULL},                                                                               \
+        {"record-max", 0,   "SIZE", "end the run when that file would be larger (default: 1GiB)",    \
+         false,        NULL},                                                                        \
     {                                                                                                \
         "tx", 0, "WHEN", "keep memory writes when", false, "commit-on-success|always|discard"        \
     }

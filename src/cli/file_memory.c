@@ -81,12 +81,12 @@ static void claim_done(struct claim *c)
 
 static bool grow(struct claim *c)
 {
-    size_t cap = c->cap != 0 ? 2 * c->cap : 64;
-    struct cis_kv_op *ops = cis_realloc(c->ops, 2 * cap * sizeof *ops);
+    size_t cap = cis_cap_next(c->cap, 64, CIS_MEM_MAX);
+    struct cis_kv_op *ops = cis_realloc_array(c->ops, cis_size_mul(2, cap), sizeof *ops);
     if (ops != NULL) {
         c->ops = ops;
     }
-    size_t *at = ops != NULL ? cis_realloc(c->at, cap * sizeof *at) : NULL;
+    size_t *at = ops != NULL ? cis_realloc_array(c->at, cap, sizeof *at) : NULL;
     if (at == NULL) {
         c->code = cis_fail(c->err, CIS_E_NOMEM, "memory: out of memory");
         return false;

@@ -36,7 +36,7 @@ cis_code cis_graph_open(struct graph *g, const struct cis_history *h,
                         const struct cis_branches *branches, struct cis_error *err)
 {
     *g = (struct graph){.h = h, .branches = branches, .places = CIS_MAP_INIT};
-    g->lines = cis_calloc(branches->n + 1, sizeof *g->lines);
+    g->lines = cis_calloc(cis_size_add(branches->n, 1), sizeof *g->lines);
     if (g->lines == NULL) {
         return cis_history_nomem(err);
     }
@@ -77,8 +77,8 @@ static uint64_t upto(const struct ancestry *a, size_t place)
 static cis_code raise_to(struct ancestry *a, size_t place, uint64_t epoch, struct cis_error *err)
 {
     if (place >= a->cap) {
-        size_t cap = place + 64;
-        uint64_t *more = cis_realloc(a->upto, cap * sizeof *more);
+        size_t cap = cis_size_add(place, 64);
+        uint64_t *more = cis_realloc_array(a->upto, cap, sizeof *more);
         if (more == NULL) {
             return cis_history_nomem(err);
         }

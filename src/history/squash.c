@@ -303,7 +303,7 @@ static bool take_tomb(void *self, const struct cis_fs_key *key, const struct cis
 
 static cis_code read_graves(struct graves *g)
 {
-    g->of = cis_calloc(g->r->n + 1, sizeof *g->of);
+    g->of = cis_calloc(cis_size_add(g->r->n, 1), sizeof *g->of);
     if (g->of == NULL) {
         return cis_history_nomem(g->err);
     }

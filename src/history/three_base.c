@@ -157,7 +157,7 @@ static cis_code settle_row(const struct three *t, uint64_t ino, size_t *out, boo
 
 static cis_code settle_rows(struct three *t)
 {
-    t->from = cis_zalloc(t->inos.n + 1);
+    t->from = cis_zalloc(cis_size_add(t->inos.n, 1));
     if (t->from == NULL) {
         return cis_history_nomem(t->err);
     }
@@ -208,7 +208,7 @@ static cis_code doubt_rows(struct three *t)
 
 static cis_code count_meant(struct three *t)
 {
-    t->meant = cis_calloc(t->inos.n + 1, sizeof *t->meant);
+    t->meant = cis_calloc(cis_size_add(t->inos.n, 1), sizeof *t->meant);
     if (t->meant == NULL) {
         return cis_history_nomem(t->err);
     }

@@ -176,7 +176,8 @@ static struct entry **entries_now(cis_skills *skills, size_t *out_n)
 {
     size_t n = 0;
     pthread_mutex_lock(&skills->lock);
-    struct entry **list = cis_calloc(cis_size_add(skills->entries.count, 1), sizeof(struct entry *));
+    struct entry **list =
+        cis_calloc(cis_size_add(skills->entries.count, 1), sizeof(struct entry *));
     if (list != NULL) {
         cis_map_foreach (&skills->entries, item) {
             list[n] = item->value;

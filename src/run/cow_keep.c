@@ -238,8 +238,8 @@ static bool take_name(void *self, const struct cis_fs_ref *ref)
         return true;
     }
     if (l->n == l->cap) {
-        size_t cap = l->cap != 0 ? l->cap * 2 : 16;
-        void *more = cis_realloc(l->at, cap * sizeof *l->at);
+        size_t cap = cis_cap_next(l->cap, 16, CIS_MEM_MAX);
+        void *more = cis_realloc_array(l->at, cap, sizeof *l->at);
         if (more == NULL) {
             l->full = true;
             return false;

@@ -278,7 +278,7 @@ static cis_code plan_aside(struct cow_plan *p, struct cis_error *err)
 {
     size_t n = 0;
     CIS_CLEANUP(cis_freep)
-    struct cow_change **renames = cis_calloc(p->list.n + 1, sizeof *renames);
+    struct cow_change **renames = cis_calloc(cis_size_add(p->list.n, 1), sizeof *renames);
     if (renames == NULL) {
         return no_memory(err);
     }
@@ -332,7 +332,7 @@ cis_code cow_plan_make(struct cow_plan *p, struct cis_error *err)
     CIS_TRY(cow_collect(p->cow, COW_CHANGES_BYTES, &p->list, err));
     CIS_TRY(plan_leftovers(p, err));
     CIS_TRY(plan_aside(p, err));
-    p->ends = cis_calloc(p->list.n + 1, sizeof *p->ends);
+    p->ends = cis_calloc(cis_size_add(p->list.n, 1), sizeof *p->ends);
     if (p->ends == NULL) {
         return no_memory(err);
     }

@@ -41,8 +41,8 @@ struct cow_step *cow_steps_add(struct cow_steps *steps, enum cow_op op, const ch
                                const char *to, const char *lower)
 {
     if (steps->n == steps->cap) {
-        size_t cap = steps->cap != 0 ? steps->cap * 2 : 64;
-        struct cow_step *more = cis_realloc(steps->at, cap * sizeof *more);
+        size_t cap = cis_cap_next(steps->cap, 64, CIS_MEM_MAX);
+        struct cow_step *more = cis_realloc_array(steps->at, cap, sizeof *more);
         if (more == NULL) {
             return NULL;
         }
@@ -318,8 +318,8 @@ static const char *made_before(struct cow_work *w, const char *key, struct cis_v
 static int note_made(struct cow_work *w, const char *key, const char *path, uint64_t ino)
 {
     struct cis_error ignored;
-    size_t len = strlen(path) + 1;
-    struct made *m = cis_alloc(sizeof *m + len);
+    size_t len = cis_size_add(strlen(path), 1);
+    struct made *m = cis_alloc(cis_size_add(sizeof *m, len));
     void *old = NULL;
     if (m == NULL) {
         return ENOMEM;

@@ -182,7 +182,7 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
 
 static cis_code judge(struct undo *u, struct cis_error *err)
 {
-    u->taken = cis_calloc(u->record.steps.n + 1, sizeof *u->taken);
+    u->taken = cis_calloc(cis_size_add(u->record.steps.n, 1), sizeof *u->taken);
     if (u->taken == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
     }

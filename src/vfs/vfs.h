@@ -52,8 +52,8 @@ struct cis_vfs_call {
      * NULL: nobody asks. */
     void (*waits)(void *self);
     void *self;
-    /* Entries of folders that were read to answer: what a caller charges for, as one call may read a
-     * folder of any size. NULL: nobody counts. */
+    /* Entries of folders that were read to answer: what a caller charges for, as one call may read
+     * a folder of any size. NULL: nobody counts. */
     uint64_t *entries;
 };
 static inline void cis_vfs_waits(const struct cis_vfs_call *call)

@@ -36,7 +36,7 @@ static cis_code beside(const char *db, struct cis_buf *out, struct cis_error *er
     } ends[] = {{"-wal", CIS_SQL_WAL_HEAD}, {"-mark", 0}};
     for (size_t i = 0; i <= sizeof ends / sizeof *ends; i++) {
         bool chunks = i == sizeof ends / sizeof *ends;
-        size_t room = strlen(db) + 16;
+        size_t room = cis_size_add(strlen(db), 16);
         CIS_CLEANUP(cis_freep) char *path = chunks ? cis_sql_chunk_file_path(db) : cis_alloc(room);
         if (path == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", db);

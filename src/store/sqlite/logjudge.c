@@ -152,8 +152,8 @@ static int read_piece(const struct sql_walk *w, uint8_t *piece, uint64_t *n, uin
 static int walk(struct sql_walk *w, uint64_t frames, uint32_t limit, struct sql_holes *holes,
                 struct sql_loss *out)
 {
-    uint64_t step = CIS_SQL_FRAME_HEAD + w->page;
-    uint8_t *piece = frames != 0 ? cis_alloc(FRAMES_AT_ONCE * step) : NULL;
+    uint64_t step = cis_size_add(CIS_SQL_FRAME_HEAD, w->page);
+    uint8_t *piece = frames != 0 ? cis_alloc(cis_size_mul(FRAMES_AT_ONCE, step)) : NULL;
     int rc = frames != 0 && piece == NULL ? SQLITE_IOERR_NOMEM : SQLITE_OK;
     for (uint64_t done = 0; rc == SQLITE_OK && done < frames;) {
         uint64_t n = frames - done < FRAMES_AT_ONCE ? frames - done : FRAMES_AT_ONCE;

@@ -185,7 +185,7 @@ static cis_code gather_pages(struct repair *r, struct scan *s, const struct sql_
 {
     uint8_t head[CIS_SQL_FRAME_HEAD];
     int64_t step = CIS_SQL_FRAME_HEAD + (int64_t)w->page;
-    s->newest = cis_calloc((size_t)s->pages + 1, sizeof *s->newest);
+    s->newest = cis_calloc(cis_size_add((size_t)s->pages, 1), sizeof *s->newest);
     if (s->newest == NULL) {
         return cis_fail(r->err, CIS_E_NOMEM, "repair: out of memory");
     }

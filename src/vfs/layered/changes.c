@@ -24,11 +24,12 @@ void *cis_lay_look_alloc(struct lay_look *k, size_t size, int *out_no)
     size = (size + 15) & ~(size_t)15;
     if (b == NULL || size > b->cap - b->used) {
         size_t cap = size > BLOCK_BYTES ? size : BLOCK_BYTES;
-        *out_no = cis_lay_look_charge(k, sizeof *b + cap);
+        size_t bytes = cis_size_add(sizeof *b, cap);
+        *out_no = cis_lay_look_charge(k, bytes);
         if (*out_no != 0) {
             return NULL;
         }
-        b = cis_calloc(1, sizeof *b + cap);
+        b = cis_calloc(1, bytes);
         if (b == NULL) {
             *out_no = ENOMEM;
             return NULL;

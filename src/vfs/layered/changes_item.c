@@ -45,8 +45,9 @@ static int collect_step(struct lay_op *op, void *arg)
 {
     struct lay_look *k = arg;
     struct counts c = count(op->v);
-    uint64_t bytes = c.items * (sizeof *k->items + sizeof(struct lay_item *)) + c.text;
-    size_t size = sizeof(struct lay_look_block) + bytes + 64;
+    size_t bytes =
+        cis_size_add(cis_size_mul(c.items, sizeof *k->items + sizeof(struct lay_item *)), c.text);
+    size_t size = cis_size_add(cis_size_add(sizeof(struct lay_look_block), bytes), 64);
     int no = cis_lay_charge(op, size);
     if (no != 0) {
         return no;

@@ -45,12 +45,12 @@ void *changes_grown(struct changes *c, void *list, size_t n, size_t *cap, size_t
     if (n < *cap) {
         return list;
     }
-    size_t more = *cap != 0 ? *cap * 2 : 16;
-    uint64_t bytes = (more - *cap) * size;
+    size_t more = cis_cap_next(*cap, 16, CIS_MEM_MAX);
+    uint64_t bytes = cis_size_mul(more - *cap, size);
     if (changes_charge(c, bytes) != 0) {
         return NULL;
     }
-    void *new_list = cis_realloc(list, more * size);
+    void *new_list = cis_realloc_array(list, more, size);
     if (new_list == NULL) {
         changes_release(c, bytes);
         return NULL;
