@@ -4,10 +4,17 @@
 #include "engine/component.h"
 #include "engine/fixture.h"
 
-#define TOO_LONG (2 * CIS_NS_PER_S)
+#define TOO_LONG (4 * CIS_NS_PER_S) /* of this process: ten times what it takes */
 
 static cis_engine *engine;
 static size_t asked;
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * CIS_NS_PER_S + (uint64_t)t.tv_nsec;
+}
 
 static int open_engine(void **state)
 {
@@ -80,12 +87,12 @@ static void a_type_that_is_imported_a_thousand_times_is_too_much(void **state)
                                     none = {.function = find, .self = &asked};
     cis_image *image = image_of(true, 900, 900);
     cis_program *program = NULL;
-    uint64_t begin = cis_clock_mono_ns();
+    uint64_t begin = cpu_ns();
     assert_fails(CIS_E_LIMIT, "imports more than",
                  cis_component_link(image, &all, NULL, &program, err));
     assert_fails(CIS_E_LIMIT, "imports more than",
                  cis_component_link(image, &none, NULL, &program, err));
-    assert_true(cis_clock_mono_ns() - begin < TOO_LONG);
+    assert_true(cpu_ns() - begin < TOO_LONG);
     cis_image_unref(image);
 }
 
@@ -95,9 +102,9 @@ static void nine_thousand_functions_of_one_interface_link_at_once(void **state)
     const struct cis_iface_provider all = {.function = find};
     cis_image *image = image_of(true, 9000, 1);
     cis_program *program = NULL;
-    uint64_t begin = cis_clock_mono_ns();
+    uint64_t begin = cpu_ns();
     assert_ok(cis_component_link(image, &all, NULL, &program, err));
-    assert_true(cis_clock_mono_ns() - begin < TOO_LONG);
+    assert_true(cpu_ns() - begin < TOO_LONG);
     cis_program_unref(program);
     cis_image_unref(image);
 }

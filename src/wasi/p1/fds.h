@@ -43,17 +43,12 @@ struct cis_wasi_fd {
     uint32_t charged; /* of the run's budget, beside CIS_WASI_FD_BYTES */
     uint32_t ns;      /* DIR, FILE: which of the run's namespaces, for device numbers */
     uint8_t type;     /* FILE: CIS_WASI_FILETYPE_* */
-    union {
-        struct {
-            cis_dir *dir;                        /* owned unless preopen is set */
-            const struct cis_world_dir *preopen; /* NULL: opened by path_open */
-            cis_vfs_file *listing;               /* made by the first fd_readdir; owned */
-        };
-        struct {
-            cis_vfs_file *file; /* owned */
-            uint64_t offset;
-        };
-    };
+    /* Side by side, not one over the other: what a kind does not have is 0. */
+    cis_dir *dir;                        /* DIR: owned unless preopen is set */
+    const struct cis_world_dir *preopen; /* NULL: opened by path_open */
+    cis_vfs_file *listing;               /* made by the first fd_readdir; owned */
+    cis_vfs_file *file;                  /* FILE: owned */
+    uint64_t offset;
 };
 
 struct cis_wasi {
