@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 # Configuring builds the engine when there is none yet: with the Rust that tools/setup found.
 CMAKE = PATH="$$(tools/setup --rust-dir):$$PATH" cmake
 
-.PHONY: build demo examples check tsan coverage torture bench install format clean clean-engine setup help
+.PHONY: build demo examples check tsan wrap coverage torture bench install format clean clean-engine setup help
 
 build: setup ## the program, at build/bin/cis
 	@test -f build/release/build.ninja || $(CMAKE) --preset release
@@ -32,6 +32,9 @@ build/%/.built: setup
 
 tsan: build/tsan/.built ## tests under the thread sanitizer
 	ctest --preset tsan -j $(JOBS)
+
+wrap: build/wrap/.built ## tests built by clang that stop where unsigned arithmetic wraps unannounced
+	ctest --preset wrap -j $(JOBS)
 
 coverage: build/coverage/.built ## line coverage of the tests
 	ctest --preset coverage -j $(JOBS)

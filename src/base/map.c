@@ -2,11 +2,12 @@
 
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "base/wraps.h"
 
 /* FNV-1a over a random seed, finished by a multiply-xor mix: keys are chosen by guests, the seed is
  * not known to them, and a map is charged to the run, so a collision attack costs only its owner.
  */
-static uint64_t hash(const struct cis_map *map, struct cis_str key)
+CIS_WRAPS static uint64_t hash(const struct cis_map *map, struct cis_str key)
 {
     uint64_t h = map->seed;
     for (size_t i = 0; i < key.len; i++) {

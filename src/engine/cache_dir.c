@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/wraps.h"
 
 #define TEMP_AGE_MS                                                                                \
     (10 * 60 * 1000) /* a half-written file older than this has no writer any more */
@@ -156,9 +157,9 @@ void cis_cache_dir_prune(int fd, uint64_t max_bytes, uint64_t *out_freed)
     }
 }
 
-cis_code cis_cache_list(const char *cache_dir,
-                        int (*each)(void *self, const struct cis_cache_entry *), void *self,
-                        struct cis_error *err)
+CIS_WRAPS cis_code cis_cache_list(const char *cache_dir,
+                                  int (*each)(void *self, const struct cis_cache_entry *),
+                                  void *self, struct cis_error *err)
 {
     int fd;
     cis_code code = cis_cache_dir_open(cache_dir, false, &fd, err);

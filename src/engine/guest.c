@@ -10,10 +10,16 @@
 
 /* ---- deadline, cancellation, slices ---- */
 
+/* A deadline may have passed before it was armed. */
+static uint64_t since(uint64_t from, uint64_t to)
+{
+    return to > from ? to - from : 0;
+}
+
 static cis_code out_of_time(cis_guest *guest, uint64_t now)
 {
-    uint64_t limit = guest->stop.deadline_ns - guest->armed_ns;
-    return cis_guest_ended(guest, CIS_E_DEADLINE, "time", limit, now - guest->armed_ns,
+    uint64_t limit = since(guest->armed_ns, guest->stop.deadline_ns);
+    return cis_guest_ended(guest, CIS_E_DEADLINE, "time", limit, since(guest->armed_ns, now),
                            "time limit of %llu ms reached",
                            (unsigned long long)(limit / CIS_NS_PER_MS));
 }

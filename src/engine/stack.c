@@ -22,6 +22,7 @@
 #define SANITIZE_ADDRESS
 #endif
 #if defined(SANITIZE_ADDRESS)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(__SANITIZE_THREAD__)
@@ -165,6 +166,7 @@ static void returned(struct jump *jump)
 {
 #if defined(SANITIZE_ADDRESS)
     __sanitizer_finish_switch_fiber(jump->fake, NULL, NULL);
+    __asan_unpoison_memory_region((void *)jump->on.low, jump->on.high - jump->on.low);
 #endif
 #if defined(__SANITIZE_THREAD__)
     __tsan_destroy_fiber(jump->to_fiber);

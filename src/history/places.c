@@ -2,6 +2,7 @@
  * found by listing that once; a file's names are known from the changes, or found by one pass over
  * all names of the view's lineage. */
 #include "history/internal.h"
+#include "base/wraps.h"
 
 #include <stdlib.h>
 
@@ -95,8 +96,8 @@ static cis_code find_dir(struct places *p, uint64_t dir, const struct link **out
                                    (unsigned long long)dir);
 }
 
-cis_code cis_places_path(struct places *p, uint64_t parent, struct cis_str name,
-                         struct cis_buf *out, struct cis_error *err)
+CIS_WRAPS cis_code cis_places_path(struct places *p, uint64_t parent, struct cis_str name,
+                                   struct cis_buf *out, struct cis_error *err)
 {
     struct {
         struct cis_str *at;

@@ -1,5 +1,6 @@
 /* States by name: what a user writes becomes a view. */
 #include "history/internal.h"
+#include "base/wraps.h"
 
 #include <stdio.h>
 
@@ -67,7 +68,7 @@ static cis_code use_run(const struct cis_history *h, struct cis_str id, struct c
 }
 
 /* "NAME@12"; false: no number at the end. A ref's name may have '@' itself. */
-static bool split_epoch(struct cis_str text, struct cis_str *name, uint64_t *epoch)
+CIS_WRAPS static bool split_epoch(struct cis_str text, struct cis_str *name, uint64_t *epoch)
 {
     for (size_t i = text.len; i-- > 0;) {
         if (text.ptr[i] == '@') {

@@ -1,6 +1,7 @@
 #include "history/text.h"
 
 #include "base/mem.h"
+#include "base/wraps.h"
 
 #define LINES_MAX (1u << 20)
 #define COST_MAX 4096 /* edits looked for between two points before they count as all different */
@@ -29,7 +30,7 @@ struct work {
     int offset, most;
 };
 
-static uint32_t hash_line(const uint8_t *ptr, size_t len)
+CIS_WRAPS static uint32_t hash_line(const uint8_t *ptr, size_t len)
 {
     uint32_t h = 2166136261u;
     for (size_t i = 0; i < len; i++) {

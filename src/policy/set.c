@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "policy/host.h"
 
 static bool is_loopback_text(const char *host)
@@ -135,8 +136,8 @@ static cis_code no_memory(struct cis_error *err)
 }
 
 /* Room for one more entry of a list: capacity doubles at powers of two. */
-static cis_code grow(const struct cis_grants *grants, void **list, size_t n, size_t size,
-                     struct cis_error *err)
+CIS_WRAPS static cis_code grow(const struct cis_grants *grants, void **list, size_t n, size_t size,
+                               struct cis_error *err)
 {
     if (grants->nhttp + grants->nnet + grants->nenv >= CIS_GRANTS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "grants: more than %d entries", CIS_GRANTS_MAX);

@@ -1,5 +1,6 @@
 /* Programs: linked with WASI alone, entered by _start, _initialize or one export. */
 #include "run/program.h"
+#include "base/wraps.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -148,7 +149,7 @@ cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis
 
 /* ---- one function with numbers ---- */
 
-static bool whole(const char *text, int64_t low, uint64_t high, uint64_t *out)
+CIS_WRAPS static bool whole(const char *text, int64_t low, uint64_t high, uint64_t *out)
 {
     bool minus = text[0] == '-';
     const char *digits = text + (minus ? 1 : 0);

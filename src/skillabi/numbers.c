@@ -1,5 +1,6 @@
 /* The numbers convention: `--method add --input '[1,1]'` calls add(1, 1) and prints 2. */
 #include "skillabi/abi.h"
+#include "base/wraps.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -33,7 +34,7 @@ static bool whole(const json_t *json, int64_t low, double high, int64_t *out)
 }
 
 /* JSON numbers above 2^63 are no integers to most tools: text carries an i64 in full. */
-static bool i64_text(const json_t *json, int64_t *out)
+CIS_WRAPS static bool i64_text(const json_t *json, int64_t *out)
 {
     const char *text = json_string_value(json);
     uint64_t value;

@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "store/judge.h"
 
 struct apply {
@@ -324,8 +325,8 @@ static void rows_finish(struct apply *a, uint64_t epoch)
 
 /* ---- quotas ---- */
 
-static cis_code count(uint64_t now, int64_t growth, uint64_t quota, const char *what, uint64_t *out,
-                      struct cis_error *err)
+CIS_WRAPS static cis_code count(uint64_t now, int64_t growth, uint64_t quota, const char *what,
+                                uint64_t *out, struct cis_error *err)
 {
     uint64_t after = now + (uint64_t)growth;
     if (growth < 0 ? after > now : after < now) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "vfs/internal.h"
 
 /* Mounts are kept in order of their paths' length and joined anew whenever one is added, so that
@@ -61,7 +62,7 @@ static void mount_free(struct cis_mount *m)
     cis_free(m);
 }
 
-void cis_ns_free(cis_ns *ns)
+CIS_WRAPS void cis_ns_free(cis_ns *ns)
 {
     if (ns == NULL) {
         return;

@@ -6,12 +6,13 @@
  * Rows at a view never change, so a set stays right as long as the connection lives. It holds what
  * other branches have at any epoch, which is more than the view sees, and that is right too. */
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "store/sqlite/read.h"
 
 #define TOUCHED_MAX 4096 /* rows; a chain with more is asked branch by branch */
 #define WORTH 16         /* reads at a view before its set is made */
 
-static uint64_t slot_of(uint64_t ino, size_t cap)
+CIS_WRAPS static uint64_t slot_of(uint64_t ino, size_t cap)
 {
     return (ino * 0x9e3779b97f4a7c15u >> 32) & (cap - 1);
 }

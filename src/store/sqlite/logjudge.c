@@ -10,12 +10,13 @@
 #include <string.h>
 #include "base/le.h"
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "store/sqlite/stamp.h"
 
 #define PAGE_MAX 65536u
 #define FRAMES_AT_ONCE 8u
 
-void cis_sql_log_sum(bool swapped, const uint8_t *p, uint64_t n, uint32_t sum[2])
+CIS_WRAPS void cis_sql_log_sum(bool swapped, const uint8_t *p, uint64_t n, uint32_t sum[2])
 {
     uint32_t a = sum[0], b = sum[1];
     for (uint64_t i = 0; i < n; i += 8) {

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include "base/le.h"
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "store/sqlite/sumfile.h"
 
 #define SUM_BYTES 8u
@@ -24,7 +25,7 @@
 
 /* Eight lanes, each step of which is a bijection of its word: a change within one word always
  * changes the sum of its lane. n is a multiple of 8. */
-uint64_t cis_sql_page_sum(const uint8_t *page, size_t n, uint64_t number)
+CIS_WRAPS uint64_t cis_sql_page_sum(const uint8_t *page, size_t n, uint64_t number)
 {
     static const uint64_t odd = 0x9e3779b97f4a7c15u;
     uint64_t lane[8];

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "store/chunk.h"
 #include "store/sqlite/read.h"
 
@@ -80,7 +81,7 @@ static cis_code read_begin(struct sql_conn *conn, struct cis_error *err)
 /* ---- slots ---- */
 
 /* A thread tends to find the connection it gave back, warm. */
-static unsigned preferred(void)
+CIS_WRAPS static unsigned preferred(void)
 {
     uint64_t id = (uint64_t)(uintptr_t)pthread_self();
     return (unsigned)(((id >> 6) * 0x9e3779b97f4a7c15u) >> 56) % SQL_READERS;
@@ -124,7 +125,7 @@ struct sql_conn *cis_sql_reader_steal(struct sql_tenant *t)
     return conn;
 }
 
-static struct sql_tenant *tenant_find(struct sql_store *store, struct cis_str name)
+CIS_WRAPS static struct sql_tenant *tenant_find(struct sql_store *store, struct cis_str name)
 {
     uint64_t hash = name.len;
     for (size_t i = 0; i < name.len; i++) {

@@ -4,6 +4,7 @@
  * by key; of equal keys the nearest ancestor's counts. */
 #include <inttypes.h>
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "store/sqlite/read.h"
 
 struct cursor {
@@ -174,8 +175,8 @@ static cis_code cursors_open(struct sql_reader *r, const struct sql_range *range
     }
 }
 
-cis_code cis_sql_versions(struct sql_reader *r, const struct sql_range *range,
-                          sql_version_each *each, void *self, struct cis_error *err)
+CIS_WRAPS cis_code cis_sql_versions(struct sql_reader *r, const struct sql_range *range,
+                                    sql_version_each *each, void *self, struct cis_error *err)
 {
     CIS_CLEANUP(cursors_done) struct cursors c = {NULL, 0};
     CIS_TRY(cursors_open(r, range, &c, err));

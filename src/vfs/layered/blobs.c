@@ -4,6 +4,7 @@
 #include "vfs/layered/forest.h"
 
 #include "base/mem.h"
+#include "base/wraps.h"
 
 enum { BUCKETS_MIN = 256, OVERHEAD = sizeof(struct lay_blob) + 16 };
 
@@ -60,7 +61,7 @@ void cis_lay_blobs_done(struct lay_blobs *blobs)
     blobs->nshards = 0;
 }
 
-static uint64_t hash_of(const struct lay_blob_key *key)
+CIS_WRAPS static uint64_t hash_of(const struct lay_blob_key *key)
 {
     uint64_t h = cis_lay_mix(key->w[0] + 0x9e3779b97f4a7c15ull * (uint64_t)key->kind);
     h = cis_lay_mix(h ^ key->w[1]);

@@ -1,6 +1,7 @@
 /* Chunks through the cache. Whole blocks for those who read in order, together with what they will
  * want next; pieces of 4 KiB for those who jump about, until a chunk is asked for again soon. */
 #include "vfs/layered/view.h"
+#include "base/wraps.h"
 
 #include <inttypes.h>
 
@@ -71,7 +72,7 @@ static void forget(struct reading *r)
 }
 
 /* From what was read just now. */
-static int take_read(struct reading *r, const struct lay_piece *p)
+CIS_WRAPS static int take_read(struct reading *r, const struct lay_piece *p)
 {
     uint32_t done = 0;
     for (size_t i = 0; i < r->n && done < p->len; i++) {

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "store/chunk.h"
 #include "vfs/layered/layered.h"
 
@@ -31,7 +32,7 @@ struct lay_key {
     uint64_t k0, k1;
 };
 struct lay_hash cis_lay_hash(const struct lay_key *key, uint64_t parent, struct cis_str name);
-static inline uint64_t cis_lay_mix(uint64_t x)
+CIS_WRAPS static inline uint64_t cis_lay_mix(uint64_t x)
 {
     x ^= x >> 32;
     x *= 0x9e3779b97f4a7c15ull;

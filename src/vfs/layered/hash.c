@@ -4,6 +4,7 @@
 #include "vfs/layered/forest.h"
 
 #include "base/le.h"
+#include "base/wraps.h"
 
 static inline uint64_t turn(uint64_t x, unsigned by)
 {
@@ -36,7 +37,8 @@ static inline uint64_t tail(const char *p, size_t n)
            (uint64_t)(uint8_t)p[n - 1] << 8 * (n - 1);
 }
 
-struct lay_hash cis_lay_hash(const struct lay_key *key, uint64_t parent, struct cis_str name)
+CIS_WRAPS struct lay_hash cis_lay_hash(const struct lay_key *key, uint64_t parent,
+                                       struct cis_str name)
 {
     uint64_t v0 = key->k0 ^ 0x736f6d6570736575ull, v1 = key->k1 ^ 0x646f72616e646f6dull ^ 0xee;
     uint64_t v2 = key->k0 ^ 0x6c7967656e657261ull, v3 = key->k1 ^ 0x7465646279746573ull;

@@ -2,8 +2,9 @@
  * again, exactly; here a guest learns early, and a mount never acknowledges what its commit would
  * refuse. */
 #include "vfs/layered/view.h"
+#include "base/wraps.h"
 
-static uint64_t used(uint64_t base, int64_t growth)
+CIS_WRAPS static uint64_t used(uint64_t base, int64_t growth)
 {
     return growth < 0 && (uint64_t)-growth > base ? 0 : base + (uint64_t)growth;
 }

@@ -2,6 +2,7 @@
  * may be negative, the sum over all of them is exact. Pairs that cancel out between stripes are
  * tidied up when a table has doubled since the last time. */
 #include "vfs/layered/view.h"
+#include "base/wraps.h"
 
 enum { TIDY_MIN = 4096 };
 
@@ -43,7 +44,7 @@ static bool grow(struct lay_refs *refs, size_t more)
     return true;
 }
 
-static void take_out(struct lay_refs *refs, struct lay_ref *ref)
+CIS_WRAPS static void take_out(struct lay_refs *refs, struct lay_ref *ref)
 {
     size_t hole = (size_t)(ref - refs->slots), mask = refs->cap - 1;
     refs->count--;

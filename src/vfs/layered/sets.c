@@ -5,6 +5,7 @@
 #include "vfs/layered/forest.h"
 
 #include "base/mem.h"
+#include "base/wraps.h"
 
 enum { WAYS = 8 };
 
@@ -48,7 +49,7 @@ struct place {
 
 /* Numbers near each other (files made together) are in sets near each other, four to a set: listing
  * a directory touches few pages. Hashes of names have no neighbours. */
-static inline struct place place_of(struct lay_sets *sets, uint64_t key0, uint64_t line)
+CIS_WRAPS static inline struct place place_of(struct lay_sets *sets, uint64_t key0, uint64_t line)
 {
     uint64_t h = cis_lay_mix(key0 >> 6 ^ line * 0xd6e8feb86659fd93ull);
     uint64_t at = (h + ((key0 & 63) >> 2)) & sets->mask;

@@ -1,5 +1,6 @@
 /* The space of a file: size, holes, room. */
 #include "vfs/layered/view.h"
+#include "base/wraps.h"
 
 #include <linux/falloc.h>
 #include <unistd.h>
@@ -8,7 +9,7 @@ struct resize {
     uint64_t ino, size;
 };
 
-static int resize_step(struct lay_op *op, void *arg)
+CIS_WRAPS static int resize_step(struct lay_op *op, void *arg)
 {
     const struct resize *r = arg;
     struct lay_view *v = op->v;

@@ -1,5 +1,6 @@
 /* Open addressing with linear probing; removal shifts back, so there are no marks of the dead. */
 #include "vfs/layered/view.h"
+#include "base/wraps.h"
 
 void cis_lay_table_done(struct lay_table *table)
 {
@@ -52,7 +53,7 @@ void cis_lay_table_put(struct lay_table *table, uint64_t key, void *value)
     *s = (struct lay_slot){key, value};
 }
 
-void *cis_lay_table_remove(struct lay_table *table, uint64_t key)
+CIS_WRAPS void *cis_lay_table_remove(struct lay_table *table, uint64_t key)
 {
     if (table->count == 0) {
         return NULL;
