@@ -238,10 +238,11 @@ static bool judge(struct scan *s)
 
 bool cis_json_valid(const void *text, size_t len, size_t *out_at)
 {
-    struct scan s = {text, (const uint8_t *)text + len, false};
+    const uint8_t *from = text != NULL ? text : (const uint8_t *)"";
+    struct scan s = {from, from + len, false};
     bool ok = judge(&s);
     if (out_at != NULL) {
-        *out_at = (size_t)(s.p - (const uint8_t *)text);
+        *out_at = (size_t)(s.p - from);
     }
     return ok;
 }
