@@ -5,6 +5,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -252,11 +253,30 @@ static cis_code clear(struct in *in, bool want_dir, cis_node dir, struct cis_str
     return no == 0 ? CIS_OK : failed(in, path, no);
 }
 
+/* Numbers that would become others: an owner that is cut to 32 bits may be root. */
+static cis_code numbers_check(const struct in *in, struct archive_entry *e, const char *path)
+{
+    uint64_t uid = (uint64_t)archive_entry_uid(e), gid = (uint64_t)archive_entry_gid(e);
+    if (uid >= UINT32_MAX || gid >= UINT32_MAX) {
+        return cis_fail(in->err, CIS_E_INVALID,
+                        "tar: %.120s: owner %" PRId64 ":%" PRId64 " is none that files can have",
+                        path, (int64_t)uid, (int64_t)gid);
+    }
+    mode_t type = archive_entry_filetype(e);
+    uint64_t major = archive_entry_rdevmajor(e), minor = archive_entry_rdevminor(e);
+    if ((type == AE_IFCHR || type == AE_IFBLK) && (major > 0xfff || minor > 0xfffff)) {
+        return cis_fail(in->err, CIS_E_INVALID,
+                        "tar: %.120s: there is no device %" PRIu64 ":%" PRIu64, path, major, minor);
+    }
+    return CIS_OK;
+}
+
 static cis_code make_entry(struct in *in, struct archive_entry *e, cis_node dir,
                            struct cis_str name, const char *path)
 {
     const char *target = archive_entry_hardlink(e);
     bool is_folder = target == NULL && archive_entry_filetype(e) == AE_IFDIR;
+    CIS_TRY(numbers_check(in, e, path));
     struct cis_vfs_set set = attributes(e);
     cis_node node = 0;
     if (name.len != 0) {

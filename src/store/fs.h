@@ -50,7 +50,7 @@ struct cis_fs_inode {
     uint64_t ino, epoch; /* epoch: of the row */
     uint32_t mode;       /* type and permission bits as in stat(2) */
     uint32_t nlink, uid, gid;
-    uint64_t rdev;
+    uint64_t rdev;   /* as makedev(3) makes it */
     uint64_t size;   /* bytes; directories: 0; symlinks: length of the target */
     uint64_t stored; /* bytes that are not holes, in whole blocks */
     uint64_t parent; /* directories: where it is (the root: itself); others: 0 */

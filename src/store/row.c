@@ -1,6 +1,7 @@
 #include "store/row.h"
 
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include "base/varint.h"
 
 /* version u8, flags u8, then varints: mode nlink uid gid rdev size stored parent, and the times.
@@ -126,6 +127,12 @@ static const char *fault(const struct cis_fs_inode *in)
         return "inline";
     }
     return NULL;
+}
+
+uint64_t cis_fs_device(uint64_t rdev)
+{
+    uint64_t major = rdev >> 32;
+    return major == 0 || major > 0xfff ? rdev : gnu_dev_makedev((unsigned)major, (unsigned)rdev);
 }
 
 cis_code cis_inode_unpack(struct cis_bytes attr, struct cis_fs_inode *out, struct cis_error *err)

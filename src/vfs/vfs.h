@@ -70,7 +70,8 @@ struct cis_vfs_attr {
     uint64_t version; /* grows with every change of content or attributes, where the filesystem has
                        * such a number; else derived from ctime */
     uint32_t mode, nlink, uid, gid;
-    uint64_t rdev, size, blocks; /* blocks: of 512 bytes */
+    uint64_t rdev;         /* as makedev(3) makes it */
+    uint64_t size, blocks; /* blocks: of 512 bytes */
     struct timespec atime, mtime, ctime, btime;
 };
 
@@ -95,7 +96,7 @@ struct cis_vfs_set {
  * a setgid directory gives its group, and to directories its bit. */
 struct cis_vfs_make {
     uint32_t mode; /* S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK | 07777 */
-    uint64_t rdev;
+    uint64_t rdev; /* as makedev(3) makes it */
     struct cis_str target; /* of a symlink, 1 … 4095 bytes */
 };
 

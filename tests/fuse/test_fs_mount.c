@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include "system/system.h"
 #include "mounted.h"
 #include "transcript.h"
@@ -290,6 +291,66 @@ static void another_tenants_branch_is_mounted_until_it_is_taken_back(void **stat
 #undef MOUNT
 }
 
+static void assert_device(const char *dir, const char *name, mode_t type, dev_t rdev)
+{
+    char path[600];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (lstat(path, &st) != 0 || (st.st_mode & S_IFMT) != type || st.st_rdev != rdev) {
+        fail_msg("%s: %s, %o %lx, not %lx", path, strerror(errno), st.st_mode,
+                 (unsigned long)st.st_rdev, (unsigned long)rdev);
+    }
+}
+
+/* Into the store from a folder and from an archive, through the mount, and out again. */
+static void devices_keep_their_numbers(void **state)
+{
+    struct place *p = *state;
+    static const unsigned numbers[][2] = {{1, 3}, {259, 70000}, {4095, 1048575}, {0, 300}};
+    char *out = test_dir_new(), path[600], name[8];
+    if (!mounted_possible() || geteuid() != 0) {
+        skip();
+    }
+    snprintf(path, sizeof path, "%s/devices", out);
+    assert_int_equal(mkdir(path, 0755), 0);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/devices/d%zu", out, i);
+        mode_t type = i % 2 == 0 ? S_IFCHR : S_IFBLK;
+        if (mknod(path, type | 0600, makedev(numbers[i][0], numbers[i][1])) != 0) {
+            printf("no devices here: %s\n", strerror(errno));
+            skip();
+        }
+    }
+    snprintf(path, sizeof path, "%s/devices", out);
+    assert_int_equal(cis_cmd(p, "fs", "put", "-r", path, "/a"), 0);
+    mount_it(p, NULL, NULL);
+    for (size_t i = 0; i < 4; i++) {
+        char from[16];
+        dev_t rdev = makedev(numbers[i][0], numbers[i][1]);
+        snprintf(from, sizeof from, "a/d%zu", i);
+        assert_device(p->dir, from, i % 2 == 0 ? S_IFCHR : S_IFBLK, rdev);
+        snprintf(path, sizeof path, "%s/m%zu", p->dir, i);
+        assert_int_equal(mknod(path, S_IFCHR | 0600, rdev), 0);
+    }
+    umount_it(p);
+    snprintf(path, sizeof path, "%s/all.tar", out);
+    assert_int_equal(cis_cmd(p, "fs", "export", path), 0);
+    assert_int_equal(cis_cmd(p, "tenant", "create", "bob"), 0);
+    assert_int_equal(cis_cmd(p, "fs", "import", "--tenant", "bob", path), 0);
+    snprintf(path, sizeof path, "%s/back", out);
+    assert_int_equal(cis_cmd(p, "fs", "get", "-r", "--tenant", "bob", "/", path), 0);
+    for (size_t i = 0; i < 4; i++) {
+        dev_t rdev = makedev(numbers[i][0], numbers[i][1]);
+        snprintf(name, sizeof name, "m%zu", i);
+        assert_device(path, name, S_IFCHR, rdev);
+        snprintf(name, sizeof name, "a/d%zu", i);
+        assert_device(path, name, i % 2 == 0 ? S_IFCHR : S_IFBLK, rdev);
+    }
+    struct cis_error failed;
+    assert_int_equal(cis_file_remove_tree(out, &failed), CIS_OK);
+    free(out);
+}
+
 /* It would wait for itself at its first look into the store. */
 static void a_folder_of_the_store_is_not_mounted(void **state)
 {
@@ -338,6 +399,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_read_only_mount_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(another_tenants_branch_is_mounted_until_it_is_taken_back,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(devices_keep_their_numbers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_of_the_store_is_not_mounted, setup, teardown),
         cmocka_unit_test_setup_teardown(places_and_states_that_are_not_there_are_named, setup,
                                         teardown),

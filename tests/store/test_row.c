@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include "store/row.h"
 
 static struct cis_fs_inode file_row(void)
@@ -78,6 +79,20 @@ static void attributes_come_back_as_they_were(void **state)
     back_and_forth(&in);
     in = (struct cis_fs_inode){.mode = S_IFDIR | 0700, .gone = true};
     back_and_forth(&in);
+}
+
+/* With the major number in the upper half: 0.1 took them so from folders of the host. */
+static void devices_that_an_older_version_stored_keep_their_numbers(void **state)
+{
+    (void)state;
+    static const uint64_t rows[] = {259ull << 32 | 70000, 1ull << 32 | 3, 4095ull << 32 | 0xfffff};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        dev_t rdev = makedev((unsigned)(rows[i] >> 32), (unsigned)rows[i]);
+        assert_int_equal(cis_fs_device(rows[i]), rdev);
+        assert_int_equal(cis_fs_device(rdev), rdev);
+    }
+    assert_int_equal(cis_fs_device(0), 0);
+    assert_int_equal(cis_fs_device(300), 300);
 }
 
 static void the_largest_row_has_room(void **state)
@@ -206,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attributes_come_back_as_they_were),
+        cmocka_unit_test(devices_that_an_older_version_stored_keep_their_numbers),
         cmocka_unit_test(the_largest_row_has_room),
         cmocka_unit_test(attributes_that_no_writer_makes_are_damage),
         cmocka_unit_test(unknown_versions_and_flags_are_refused),

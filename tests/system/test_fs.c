@@ -222,6 +222,39 @@ static void a_tar_round_trip_keeps_links_holes_times_and_owners(void **state)
     assert_true(s->last.output.len > 1000);
 }
 
+/* An owner that was cut to 32 bits would be root. */
+static void owners_and_devices_that_cannot_be_are_refused(void **state)
+{
+    struct sys *s = *state;
+    static const struct {
+        const char *entry, *said;
+    } rows[] = {
+        {"uid=4294967296", "owner 4294967296:0 is none"},
+        {"uid=4294967295", "owner 4294967295:0 is none"},
+        {"gid=1<<40", "owner 0:1099511627776 is none"},
+        {"uid=-2", "owner -2:0 is none"},
+        {"type=tarfile.CHRTYPE; i.devmajor=4096", "no device 4096:0"},
+        {"type=tarfile.BLKTYPE; i.devminor=1<<20", "no device 0:1048576"},
+    };
+    char tar[4200], command[600];
+    static const char make[] = "python3 -c \"import tarfile; t=tarfile.open('bad.tar','w',"
+                               "format=tarfile.GNU_FORMAT); i=tarfile.TarInfo('f'); i.%s; "
+                               "t.addfile(i); t.close()\"";
+    snprintf(tar, sizeof tar, "%s/bad.tar", s->home);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(command, sizeof command, make, rows[i].entry);
+        assert_exit(s, 0, shell(s, command));
+        assert_int_not_equal(fs(s, "import", tar), 0);
+        assert_contains(sys_err(s), rows[i].said);
+        assert_int_not_equal(fs(s, "stat", "/f"), 0);
+    }
+    snprintf(command, sizeof command, make, "uid=4294967294");
+    assert_exit(s, 0, shell(s, command));
+    fs_ok(s, "import", tar);
+    fs_ok(s, "stat", "/f");
+    assert_contains(sys_out(s), "4294967294");
+}
+
 static void a_branch_goes_to_another_store_and_only_what_is_missing_travels(void **state)
 {
     struct sys *s = *state;
@@ -543,6 +576,7 @@ int main(void)
         TEST(snapshots_rollback_undo_and_restore_bring_back_what_was),
         TEST(branches_are_forked_switched_merged_and_dropped),
         TEST(a_tar_round_trip_keeps_links_holes_times_and_owners),
+        TEST(owners_and_devices_that_cannot_be_are_refused),
         TEST(a_branch_goes_to_another_store_and_only_what_is_missing_travels),
         TEST(a_branch_is_published_to_tenants_and_taken_back),
         TEST(names_that_are_hard_to_write_go_through),

@@ -1,7 +1,6 @@
 #include "vfs/hostdir/internal.h"
 
 #include <stdio.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #ifndef RENAME_NOREPLACE
@@ -35,10 +34,8 @@ static int make_node(int dir, const char *name, const struct cis_vfs_make *make)
         memcpy(target, make->target.ptr, make->target.len);
         target[make->target.len] = '\0';
         return symlinkat(target, dir, name) == 0 ? 0 : errno;
-    default: {
-        dev_t dev = makedev((unsigned)(make->rdev >> 32), (unsigned)make->rdev);
-        return mknodat(dir, name, make->mode, dev) == 0 ? 0 : errno;
-    }
+    default:
+        return mknodat(dir, name, make->mode, (dev_t)make->rdev) == 0 ? 0 : errno;
     }
 }
 

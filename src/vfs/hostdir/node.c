@@ -3,6 +3,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
@@ -47,7 +48,7 @@ int host_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs
         .nlink = st.stx_nlink,
         .uid = st.stx_uid,
         .gid = st.stx_gid,
-        .rdev = ((uint64_t)st.stx_rdev_major << 32) | st.stx_rdev_minor,
+        .rdev = gnu_dev_makedev(st.stx_rdev_major, st.stx_rdev_minor),
         .size = st.stx_size,
         .blocks = st.stx_blocks,
         .atime = time_of(&st.stx_atime),

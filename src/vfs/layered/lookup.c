@@ -3,6 +3,7 @@
 #include "vfs/layered/view.h"
 
 #include <inttypes.h>
+#include "store/row.h"
 
 int cis_lay_need(struct lay_op *op, enum lay_need_kind kind, uint64_t ino, uint64_t epoch)
 {
@@ -150,7 +151,7 @@ void cis_lay_attr(const struct lay_view *v, const struct cis_fs_inode *row,
         .nlink = row->nlink,
         .uid = row->uid,
         .gid = row->gid,
-        .rdev = row->rdev,
+        .rdev = cis_fs_device(row->rdev),
         .size = row->size,
         .blocks = blocks,
         .atime = time_of(row->atime),
