@@ -124,19 +124,10 @@ static cis_code tell_line(struct lay_view *v, struct lay_frozen *f, struct cis_v
 {
     struct lay_news news = {.dirents = f->dirents,
                             .ndirents = f->ndirents,
-                            .inodes = f->news_rows,
-                            .closed = f->news_closed};
-    for (size_t i = 0; i < f->nchanges; i++) {
-        if (f->changes[i].kind == CIS_FS_PUT) {
-            f->news_rows[news.ninodes] = f->changes[i].inode;
-            f->news_rows[news.ninodes++].epoch = at.epoch;
-        } else {
-            f->news_closed[news.nclosed++] = f->changes[i].inode.ino;
-        }
-    }
-    for (size_t i = 0; i < f->ndeltas; i++) {
-        f->news_closed[news.nclosed++] = f->deltas[i].ino;
-    }
+                            .changes = f->changes,
+                            .nchanges = f->nchanges,
+                            .deltas = f->deltas,
+                            .ndeltas = f->ndeltas};
     return cis_lay_line_committed(v->forest, line, at, &news, stop, err);
 }
 

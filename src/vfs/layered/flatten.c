@@ -7,10 +7,16 @@
 
 enum { LOAD_JOBS = 1024, LOAD_BYTES = 4 << 20 };
 
-static int add_extent(struct lay_frozen *f, uint64_t ino, uint64_t block, uint64_t chunk, bool had)
+static int add_extent(struct lay_frozen *f, const struct cis_vfs_call *call, uint64_t ino,
+                      uint64_t block, uint64_t chunk, bool had)
 {
     if (f->nmaking == f->making_cap) {
         size_t cap = cis_cap_next(f->making_cap, 64, CIS_MEM_MAX);
+        int no =
+            cis_lay_frozen_charge(f, call, cis_size_mul(cap - f->making_cap, sizeof *f->making));
+        if (no != 0) {
+            return no;
+        }
         struct lay_extent *more = cis_realloc_array(f->making, cap, sizeof *more);
         if (more == NULL) {
             return ENOMEM;
@@ -95,7 +101,7 @@ struct had {
 static int had_step(struct lay_op *op, void *arg)
 {
     struct had *h = arg;
-    return cis_lay_base_chunk(op, h->ino, h->file->base.epoch, h->block, &h->chunk);
+    return cis_lay_base_chunk(op, h->ino, h->file->base->epoch, h->block, &h->chunk);
 }
 
 static int base_had(struct lay_frozen *f, const struct cis_vfs_call *call,
@@ -103,7 +109,7 @@ static int base_had(struct lay_frozen *f, const struct cis_vfs_call *call,
 {
     struct had h = {file, ino, block, 0};
     *out = false;
-    if (file->is_new || file->base.is_inline || block * CIS_FS_BLOCK >= file->base.size) {
+    if (file->is_new || file->base->is_inline || block * CIS_FS_BLOCK >= file->base->size) {
         return 0;
     }
     int no = cis_lay_do(f->v, call, false, had_step, &h);
@@ -113,6 +119,7 @@ static int base_had(struct lay_frozen *f, const struct cis_vfs_call *call,
 
 struct dropped {
     struct lay_frozen *f;
+    const struct cis_vfs_call *call;
     const struct lay_still *stills;
     size_t n, at;
     int no;
@@ -127,7 +134,7 @@ static bool got_dropped(void *self, const struct cis_fs_extent *extent)
     }
     bool written = d->at < d->n && d->stills[d->at].block == extent->block;
     if (extent->chunk != 0 && !written) {
-        d->no = add_extent(d->f, d->f->dropping, extent->block, 0, true);
+        d->no = add_extent(d->f, d->call, d->f->dropping, extent->block, 0, true);
     }
     return d->no == 0;
 }
@@ -137,10 +144,10 @@ static int drop_extents(struct lay_frozen *f, const struct cis_vfs_call *call,
                         const struct lay_frozen_file *file, uint64_t ino, bool all, size_t n)
 {
     uint64_t first = all ? 0 : (file->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
-    uint64_t end = (file->base.size + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
-    struct dropped d = {f, f->stills + file->first, n, 0, 0};
+    uint64_t end = (file->base->size + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
+    struct dropped d = {f, call, f->stills + file->first, n, 0, 0};
     struct lay_view *v = f->v;
-    if (file->is_new || file->base.is_inline || first >= end) {
+    if (file->is_new || file->base->is_inline || first >= end) {
         return 0;
     }
     f->dropping = ino;
@@ -172,7 +179,7 @@ static int flatten_block(struct lay_frozen *f, const struct cis_vfs_call *call,
         return no;
     }
     bool ready = s->buf == NULL && !s->from_base && (s->under == 0 || s->under == CIS_FS_BLOCK);
-    no = add_extent(f, s->ino, s->block, ready && s->under > 0 ? s->chunk : 0, had);
+    no = add_extent(f, call, s->ino, s->block, ready && s->under > 0 ? s->chunk : 0, had);
     return no != 0 || ready ? no : add_job(f, call, s);
 }
 
@@ -206,12 +213,12 @@ static int keep_inline(struct lay_frozen *f, const struct cis_vfs_call *call, si
         row->data = cis_bytes_of(file->target, strlen(file->target));
         return 0;
     }
-    row->is_inline = file->base.is_inline;
+    row->is_inline = file->base->is_inline;
     bool link = S_ISLNK(row->mode);
-    if (row->size == 0 || !(link || (S_ISREG(row->mode) && file->base.is_inline))) {
+    if (row->size == 0 || !(link || (S_ISREG(row->mode) && file->base->is_inline))) {
         return 0;
     }
-    struct old_data old = {row->ino, file->base.epoch, NULL};
+    struct old_data old = {row->ino, file->base->epoch, NULL};
     int no = cis_lay_do(f->v, call, false, old_step, &old);
     f->inlines[i] = old.blob;
     if (no == 0 && old.blob->len != row->size) {
@@ -230,15 +237,16 @@ static int make_inline(struct lay_frozen *f, const struct cis_vfs_call *call, si
     row->is_inline = true;
     row->stored = 0;
     if (row->size > 0) {
-        f->inlines[i] = inline_new(row, row->size);
+        int no = cis_lay_frozen_charge(f, call, sizeof(struct lay_blob) + row->size);
+        f->inlines[i] = no == 0 ? inline_new(row, row->size) : NULL;
         if (f->inlines[i] == NULL) {
-            return ENOMEM;
+            return no != 0 ? no : ENOMEM;
         }
         memset(f->inlines[i]->data, 0, row->size);
         if (file->n > 0 && f->stills[file->first].block == 0) {
             struct lay_still s = f->stills[file->first];
             s.len = lay_min32(s.len, row->size);
-            int no = cis_lay_still_read(f->v, call, &s, f->inlines[i]->data);
+            no = cis_lay_still_read(f->v, call, &s, f->inlines[i]->data);
             if (no != 0) {
                 return no;
             }
@@ -317,13 +325,14 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Extents in order, without holes where the base has nothing; what each file has stored. */
-static int finish(struct lay_frozen *f)
+static int finish(struct lay_frozen *f, const struct cis_vfs_call *call)
 {
+    int no = cis_lay_frozen_charge(f, call, f->nmaking * sizeof *f->extents);
+    if (no != 0) {
+        return no;
+    }
     f->extents = cis_calloc(cis_size_add(f->nmaking, 1), sizeof *f->extents);
-    f->news_rows = cis_calloc(cis_size_add(f->nchanges, 1), sizeof *f->news_rows);
-    f->news_closed =
-        cis_calloc(cis_size_add(f->nchanges, cis_size_add(f->ndeltas, 1)), sizeof *f->news_closed);
-    if (f->extents == NULL || f->news_rows == NULL || f->news_closed == NULL) {
+    if (f->extents == NULL) {
         return ENOMEM;
     }
     if (f->nmaking > 0) {
@@ -342,7 +351,7 @@ static int finish(struct lay_frozen *f)
                 f->extents[f->nextents++] = e->row;
             }
         }
-        uint64_t before = file->is_new || file->base.is_inline ? 0 : file->base.stored;
+        uint64_t before = file->is_new || file->base->is_inline ? 0 : file->base->stored;
         int64_t stored = (int64_t)before + blocks * (int64_t)CIS_FS_BLOCK;
         row->stored = stored > 0 ? (uint64_t)stored : 0;
     }
@@ -351,12 +360,16 @@ static int finish(struct lay_frozen *f)
 
 int cis_lay_flatten(struct lay_frozen *f, const struct cis_vfs_call *call)
 {
+    const struct cis_stop *stop = lay_stop(call);
     for (size_t i = 0; i < f->nfiles; i++) {
         int no = flatten_file(f, call, i);
+        if (no == 0 && i % 256 == 0 && stop != NULL) {
+            no = cis_lay_errno(cis_stop_check(stop, "commit", lay_err(call)));
+        }
         if (no != 0) {
             return no;
         }
     }
     int no = last_load(f, call);
-    return no != 0 ? no : finish(f);
+    return no != 0 ? no : finish(f, call);
 }

@@ -78,7 +78,7 @@ struct lay_frozen_name { /* in no order */
 struct lay_frozen_file { /* a regular file, link or other non-directory with a row to write */
     size_t change;       /* its place in changes */
     uint64_t keep;
-    struct cis_fs_inode base;
+    const struct cis_fs_inode *base; /* of a new one: its row */
     bool is_new, content;
     size_t first, n; /* in stills: its blocks in order */
     char *target;
@@ -87,7 +87,7 @@ struct lay_frozen_node {
     uint64_t ino, gen;
     int32_t dlinks;
     bool gone;
-    struct cis_fs_inode now;
+    const struct cis_fs_inode *now; /* not of what is gone */
 };
 struct lay_extent { /* being made */
     struct cis_fs_new_extent row;
@@ -109,6 +109,10 @@ struct lay_frozen {
     size_t nnodes;
     struct lay_frozen_file *frozen_files;
     size_t nfiles;
+    struct cis_fs_inode *bases; /* of files that are not new */
+    size_t nbases;
+    struct cis_fs_inode *nows; /* of nodes without a change */
+    size_t nnows;
     struct lay_still *stills;
     size_t nstills;
     /* flatten.c */
@@ -122,13 +126,16 @@ struct lay_frozen {
     uint64_t dropping;                  /* inode whose extents are asked for */
     struct cis_fs_chunk *chunks;        /* in the commit itself: of `packing` */
     size_t nchunks;
-    /* for the caches, after it: had before, so that no memory can be missing then */
-    struct cis_fs_inode *news_rows;
-    uint64_t *news_closed;
+    struct cis_budget budget; /* of what it holds */
 };
 /* Copies what is to be committed, shares buffers, marks names and nodes as held. */
 int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out);
 void cis_lay_frozen_done(struct lay_frozen *frozen);
+/* A commit has as much memory again as the budget that the view was given allows the overlay: one
+ * that is full can still be committed. A view with a budget of its own (a mount) has to commit to
+ * have room again, and has no such limit. */
+int cis_lay_frozen_charge(struct lay_frozen *frozen, const struct cis_vfs_call *call,
+                          uint64_t bytes);
 /* The commit did not happen: nothing is held any more. */
 void cis_lay_thaw(struct lay_frozen *frozen);
 /* It did: the overlay keeps what came after, above the view of the commit. */

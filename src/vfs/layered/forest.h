@@ -180,15 +180,15 @@ cis_code cis_lay_line_enter(cis_forest *forest, struct lay_tenant *tenant, struc
 void cis_lay_line_leave(cis_forest *forest, struct lay_line *line);
 void cis_lay_line_hold(struct lay_line *line);
 /* New rows of an own commit, so that they need not be read again; keys of others between the line's
- * state and `at` are read first. Rows of directories may be left out when their merged form is not
- * known (row.ino listed in closed only). */
+ * state and `at` are read first. Changes that are no whole rows, and deltas, are laid on what
+ * others wrote: what they come to is read again. */
 struct lay_news {
     const struct cis_fs_dirent *dirents;
     size_t ndirents;
-    const struct cis_fs_inode *inodes;
-    size_t ninodes;
-    const uint64_t *closed;
-    size_t nclosed;
+    const struct cis_fs_change *changes;
+    size_t nchanges;
+    const struct cis_fs_delta *deltas;
+    size_t ndeltas;
 };
 cis_code cis_lay_line_committed(cis_forest *forest, struct lay_line **line, struct cis_view at,
                                 const struct lay_news *news, const struct cis_stop *stop,

@@ -7,12 +7,23 @@
 #include "base/clock.h"
 
 struct counts {
-    size_t names, text, nodes, files, stills;
+    size_t names, text, nodes, files, stills, changes, bases, nows;
 };
 
 static bool writes_row(const struct lay_node *node)
 {
     return !S_ISDIR(node->now.mode) && !node->gone && (node->is_new || node->row);
+}
+
+static size_t changes_of(const struct lay_node *node)
+{
+    if (node->gone) {
+        return !node->is_new && !node->gone_committed;
+    }
+    return writes_row(node)           ? 1
+           : !S_ISDIR(node->now.mode) ? 0
+           : node->is_new             ? 1
+                                      : (size_t)node->dirattr + node->moved;
 }
 
 static void count(const struct lay_view *v, struct counts *c)
@@ -21,9 +32,15 @@ static void count(const struct lay_view *v, struct counts *c)
     lay_table_each(&v->nodes, s)
     {
         const struct lay_node *node = s->value;
+        size_t changes = changes_of(node);
         c->nodes++;
-        c->files += writes_row(node);
-        c->stills += writes_row(node) ? node->blocks.count + 2 : 0;
+        c->changes += changes;
+        c->nows += changes == 0 && !node->gone;
+        if (writes_row(node)) {
+            c->files++;
+            c->bases += !node->is_new;
+            c->stills += node->blocks.count + (node->is_new ? 0 : 1);
+        }
         for (const struct lay_name *n = node->names; n != NULL; n = n->next) {
             c->names++;
             c->text += n->len;
@@ -31,20 +48,37 @@ static void count(const struct lay_view *v, struct counts *c)
     }
 }
 
+/* All of it, and the list of nodes that is had while they are frozen. */
+static uint64_t bytes_of(const struct lay_frozen *f, const struct counts *c)
+{
+    return c->names * (sizeof *f->dirents + sizeof *f->names) + c->text +
+           c->changes * sizeof *f->changes +
+           c->nodes * (sizeof *f->deltas + sizeof *f->nodes + sizeof(struct lay_node *)) +
+           c->files * (sizeof *f->frozen_files + sizeof(struct lay_blob *)) +
+           c->stills * sizeof *f->stills + (c->bases + c->nows) * sizeof *f->bases;
+}
+
 static bool room(struct lay_frozen *f, const struct counts *c)
 {
     f->dirents = cis_calloc(cis_size_add(c->names, 1), sizeof *f->dirents);
     f->names = cis_calloc(cis_size_add(c->names, 1), sizeof *f->names);
     f->text = cis_alloc(cis_size_add(c->text, 1));
-    f->changes = cis_calloc(cis_size_add(cis_size_mul(c->nodes, 2), 1), sizeof *f->changes);
+    f->changes = cis_calloc(cis_size_add(c->changes, 1), sizeof *f->changes);
     f->deltas = cis_calloc(cis_size_add(c->nodes, 1), sizeof *f->deltas);
     f->nodes = cis_calloc(cis_size_add(c->nodes, 1), sizeof *f->nodes);
     f->frozen_files = cis_calloc(cis_size_add(c->files, 1), sizeof *f->frozen_files);
     f->inlines = cis_calloc(cis_size_add(c->files, 1), sizeof(struct lay_blob *));
     f->stills = cis_calloc(cis_size_add(c->stills, 1), sizeof *f->stills);
+    f->bases = cis_calloc(cis_size_add(c->bases, 1), sizeof *f->bases);
+    f->nows = cis_calloc(cis_size_add(c->nows, 1), sizeof *f->nows);
     return f->dirents != NULL && f->names != NULL && f->text != NULL && f->changes != NULL &&
            f->deltas != NULL && f->nodes != NULL && f->frozen_files != NULL && f->inlines != NULL &&
-           f->stills != NULL;
+           f->stills != NULL && f->bases != NULL && f->nows != NULL;
+}
+
+int cis_lay_frozen_charge(struct lay_frozen *f, const struct cis_vfs_call *call, uint64_t bytes)
+{
+    return cis_lay_errno(cis_budget_charge(&f->budget, bytes, "commit of files", lay_err(call)));
 }
 
 void cis_lay_frozen_done(struct lay_frozen *f)
@@ -69,8 +103,8 @@ void cis_lay_frozen_done(struct lay_frozen *f)
     cis_free(f->stills);
     cis_free(f->making);
     cis_free(f->extents);
-    cis_free(f->news_rows);
-    cis_free(f->news_closed);
+    cis_free(f->bases);
+    cis_free(f->nows);
     cis_free(f->chunks);
 }
 
@@ -164,12 +198,15 @@ static bool freeze_file(struct lay_frozen *f, struct lay_node *node)
     *file = (struct lay_frozen_file){
         .change = f->nchanges,
         .keep = node->keep,
-        .base = node->base,
+        .base = node->is_new ? &f->changes[f->nchanges].inode : &f->bases[f->nbases],
         .is_new = node->is_new,
         .content = S_ISREG(node->now.mode) && (node->is_new || node->now.size != node->base.size ||
                                                cut || node->blocks.count > 0),
         .first = f->nstills,
     };
+    if (!node->is_new) {
+        f->bases[f->nbases++] = node->base;
+    }
     add_change(f, node, CIS_FS_PUT);
     if (node->target != NULL) {
         file->target = cis_strdup(node->target);
@@ -204,8 +241,14 @@ static bool freeze_all(struct lay_frozen *f, struct lay_node **order, size_t n)
         struct lay_node *node = order[i];
         node->held = true;
         node->cut = UINT64_MAX;
-        f->nodes[f->nnodes++] =
-            (struct lay_frozen_node){node->ino, node->gen, node->dlinks, node->gone, node->now};
+        struct lay_frozen_node *frozen = &f->nodes[f->nnodes++];
+        *frozen = (struct lay_frozen_node){node->ino, node->gen, node->dlinks, node->gone, NULL};
+        if (changes_of(node) != 0) {
+            frozen->now = &f->changes[f->nchanges].inode;
+        } else if (!node->gone) {
+            f->nows[f->nnows] = node->now;
+            frozen->now = &f->nows[f->nnows++];
+        }
         freeze_names(f, node, &text);
         if (node->gone) {
             if (!node->is_new && !node->gone_committed) {
@@ -225,8 +268,11 @@ int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct l
     struct counts c;
     *out = (struct lay_frozen){.v = v};
     cis_lay_lock_all(v);
+    out->budget.limit = v->budget == &v->own_budget ? UINT64_MAX : v->budget->limit;
     count(v, &c);
-    struct lay_node **order = cis_calloc(cis_size_add(c.nodes, 1), sizeof(struct lay_node *));
+    int no = cis_lay_frozen_charge(out, call, bytes_of(out, &c));
+    struct lay_node **order =
+        no == 0 ? cis_calloc(cis_size_add(c.nodes, 1), sizeof(struct lay_node *)) : NULL;
     bool good = order != NULL && room(out, &c);
     if (good) {
         size_t n = 0;
@@ -245,7 +291,7 @@ int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct l
     if (!good) {
         cis_lay_thaw(out);
         cis_lay_frozen_done(out);
-        return cis_lay_fail(call, ENOMEM, "commit: out of memory");
+        return no != 0 ? no : cis_lay_fail(call, ENOMEM, "commit: out of memory");
     }
     qsort(out->dirents, out->ndirents, sizeof *out->dirents, by_name);
     return 0;
@@ -311,13 +357,13 @@ static void rebase(struct lay_frozen *f, struct lay_node *node, const struct lay
 {
     const struct cis_fs_inode *row = row_of(f, node->ino);
     node->is_new = false;
-    node->base = row != NULL ? *row : was->now;
+    node->base = row != NULL ? *row : *was->now;
     node->base.data = (struct cis_bytes){NULL, 0};
     node->base.epoch = epoch;
     node->now.stored = node->base.stored;
     node->dlinks -= was->dlinks;
-    node->moved = S_ISDIR(node->now.mode) && node->now.parent != was->now.parent;
-    uint64_t size = S_ISREG(node->now.mode) ? was->now.size : 0;
+    node->moved = S_ISDIR(node->now.mode) && node->now.parent != was->now->parent;
+    uint64_t size = S_ISREG(node->now.mode) ? was->now->size : 0;
     node->keep = size < node->cut ? size : node->cut;
     cis_free(cis_take(&node->target));
 }

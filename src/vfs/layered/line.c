@@ -245,8 +245,11 @@ static void put_news(cis_forest *forest, struct lay_line *line, uint64_t epoch,
                      const struct lay_news *news)
 {
     struct forward w = {forest, line, epoch, false};
-    for (size_t i = 0; i < news->nclosed; i++) {
-        close_inode(&w, news->closed[i], epoch);
+    for (size_t i = 0; i < news->nchanges; i++) {
+        close_inode(&w, news->changes[i].inode.ino, epoch);
+    }
+    for (size_t i = 0; i < news->ndeltas; i++) {
+        close_inode(&w, news->deltas[i].ino, epoch);
     }
     for (size_t i = 0; i < news->ndirents; i++) {
         const struct cis_fs_dirent *d = &news->dirents[i];
@@ -256,10 +259,10 @@ static void put_news(cis_forest *forest, struct lay_line *line, uint64_t epoch,
         struct lay_entry entry = {d->ino, epoch, d->mode & S_IFMT};
         cis_lay_entry_put(forest, line, epoch, h, &entry);
     }
-    for (size_t i = 0; i < news->ninodes; i++) {
-        close_inode(&w, news->inodes[i].ino, epoch);
-        if (!news->inodes[i].gone) {
-            struct cis_fs_inode row = news->inodes[i];
+    for (size_t i = 0; i < news->nchanges; i++) {
+        const struct cis_fs_change *c = &news->changes[i];
+        if (c->kind == CIS_FS_PUT && !c->inode.gone) {
+            struct cis_fs_inode row = c->inode;
             row.epoch = epoch;
             cis_lay_inode_put(forest, line, epoch, &row);
         }

@@ -219,6 +219,35 @@ static void its_memory_is_charged_and_given_back(void **state)
     cis_vfs_close(v);
 }
 
+/* A block costs the overlay little and the commit more. */
+static void a_commit_has_the_memory_that_the_overlay_may_have(void **state)
+{
+    enum { BLOCKS = 2000 };
+    struct cis_budget budget = {.limit = 300000};
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = TENANT;
+    o.ref = CIS_STR("main");
+    o.budget = &budget;
+    cis_vfs *v = view_open(*state, &o);
+    must_create(v, 1, "f");
+    uint64_t ino = must_find(v, 1, "f");
+    cis_vfs_file *file = must_open(v, ino, O_RDWR);
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        assert_int_equal(write_at(file, i * 65536 + 1024, "x", 1), 0);
+    }
+    assert_fails(CIS_E_BUDGET, "commit of files", cis_layered_commit(v, NULL, NULL, NULL, err));
+    char byte = 0;
+    assert_int_equal(read_at(file, (BLOCKS - 1) * 65536ull + 1024, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    budget.limit = 1u << 20;
+    must_commit(v);
+    assert_int_equal(read_at(file, (BLOCKS - 1) * 65536ull + 1024, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    v->ops->release(file);
+    v->ops->forget(v, ino, 1);
+    cis_vfs_close(v);
+}
+
 static void it_ends_when_it_is_told_to(void **state)
 {
     cis_vfs *v = view_main(*state);
@@ -250,6 +279,7 @@ int main(void)
         TEST(of_a_path_that_is_too_long_the_end_is_told),
         TEST(it_takes_time_in_proportion_to_what_changed),
         TEST(its_memory_is_charged_and_given_back),
+        TEST(a_commit_has_the_memory_that_the_overlay_may_have),
         TEST(it_ends_when_it_is_told_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
