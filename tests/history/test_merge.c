@@ -502,6 +502,36 @@ static void what_was_removed_stays_so_when_it_came_through_a_branch_that_is_gone
     fx_whole(fx);
 }
 
+static void merges_that_the_first_version_recorded_count(void **state)
+{
+    struct fx *fx = *state;
+    struct edit e;
+    struct cis_history_done done;
+    char note[64];
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, "side", "secret", "1");
+    struct cis_view merged = fx_head(fx, "side");
+    snprintf(note, sizeof note, "cis fs merge side [merged %u@%u]", (unsigned)merged.branch,
+             (unsigned)merged.epoch);
+    assert_ok(cis_edit_open(&e, &fx->h, CIS_STR("main"), err));
+    e.always = true; /* it came, and went before anybody looked */
+    assert_ok(cis_edit_commit(&e, "merge", note, &done, err));
+    cis_edit_done(&e);
+    fx_text(fx, "side", "more", "1");
+    assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
+    assert_int_equal(fx_ino(fx, "main", "secret"), 0);
+    assert_int_not_equal(fx_ino(fx, "main", "more"), 0);
+    /* A note of another command says nothing, whatever it ends with. */
+    fx_fork(fx, (struct cis_view){1, 1}, "third");
+    assert_ok(cis_edit_open(&e, &fx->h, CIS_STR("third"), err));
+    e.always = true;
+    assert_ok(cis_edit_commit(&e, "fs", note, &done, err));
+    cis_edit_done(&e);
+    assert_ok(merge_into(fx, "third", fx_head(fx, "side"), err));
+    assert_int_not_equal(fx_ino(fx, "third", "secret"), 0);
+}
+
 static void merges_that_overlap_bring_nothing_back(void **state)
 {
     struct fx *fx = *state;
@@ -675,6 +705,7 @@ static int run(void)
         TEST(files_of_one_size_time_and_epoch_are_compared_by_their_content),
         TEST(what_was_removed_stays_so_when_an_older_state_is_merged),
         TEST(what_was_removed_stays_so_when_it_came_through_a_branch_that_is_gone),
+        TEST(merges_that_the_first_version_recorded_count),
         TEST(merges_that_overlap_bring_nothing_back),
         TEST(a_merge_that_changes_nothing_is_remembered),
         TEST(merges_go_on_from_the_last_time_after_gc),
