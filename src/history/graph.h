@@ -68,6 +68,25 @@ cis_code cis_graph_touched(struct graph *g, struct cis_view view, struct cis_vie
 cis_code cis_graph_note(struct graph *g, struct cis_view ours, struct cis_view theirs,
                         const char *said, char out[CIS_FS_NOTE_MAX + 1], struct cis_error *err);
 
+/* ---- between graph.c and graph_base.c ---- */
+/* Of every branch the last epoch that a state descends from. */
+struct ancestry {
+    uint64_t *upto; /* by place: epoch + 1, 0: nothing of it */
+    size_t cap;
+    struct numbers places; /* that are not 0 */
+    struct views todo;
+};
+void cis_ancestry_done(struct ancestry *a);
+uint64_t cis_ancestry_upto(const struct ancestry *a, size_t place);
+struct cis_view cis_ancestry_view(const struct graph *g, const struct ancestry *a, size_t place);
+cis_code cis_graph_place(struct graph *g, uint64_t branch, size_t *out, struct cis_error *err);
+/* What `below` sees of the branch: its last epoch of it; false: nothing. */
+bool cis_graph_seen(const struct graph *g, struct cis_view below, uint64_t branch, uint64_t *out);
+/* Everything that `from` descends from and itself; below: but for that state and what it sees of
+ * its own branches. */
+cis_code cis_graph_walk(struct graph *g, struct cis_view from, const struct cis_view *below,
+                        struct ancestry *a, struct cis_error *err);
+
 /* ---- what gc keeps for later merges: pins that do not lapse ---- */
 /* Pins the bases of every two branches that have names, and lets go of such pins that are of no use
  * any more. Before floors are set. out_needed: branches (sorted) whose logs are needed by records

@@ -4,21 +4,13 @@
  * first, so that a file's tombstone is the last of it; older rows of a key before younger ones, so
  * that being stopped between two batches never lets a removed name show through. */
 #include "history/graph.h"
-#include "history/retain.h"
+#include "history/graves.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include "store/fs.h"
 
 #define BATCH 1000u
-
-struct tomb {
-    uint64_t ino, epoch;
-};
-struct tombs {
-    struct tomb *at; /* by (ino, epoch) */
-    size_t n, cap;
-};
 
 struct doomed {
     struct cis_fs_key key;
@@ -48,21 +40,6 @@ struct pass {
     struct cis_error *err;
 };
 
-static uint64_t tomb_after(const struct tombs *tombs, uint64_t ino, uint64_t epoch)
-{
-    size_t low = 0, high = tombs->n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        const struct tomb *t = &tombs->at[mid];
-        if (t->ino < ino || (t->ino == ino && t->epoch <= epoch)) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return low < tombs->n && tombs->at[low].ino == ino ? tombs->at[low].epoch : UINT64_MAX;
-}
-
 /* end: views from there on do not show it. */
 static cis_code doom(struct pass *p, bool absence, uint64_t end)
 {
@@ -84,7 +61,7 @@ static cis_code judge(struct pass *p, uint64_t next)
     p->has_row = false;
     uint64_t end = next;
     if (p->table == CIS_FS_EXTENTS && !cis_numbers_has(p->back, p->row.ino)) {
-        uint64_t tomb = tomb_after(p->tombs, p->row.ino, p->row.epoch);
+        uint64_t tomb = cis_tombs_after(p->tombs, p->row.ino, p->row.epoch);
         end = tomb < end ? tomb : end;
     }
     if (!cis_retain_shows(p->kept, p->row.epoch, end)) {
@@ -233,96 +210,6 @@ static cis_code run_pass(struct pass *p, uint32_t batch, bool dry_run)
     return CIS_OK;
 }
 
-/* ---- tombstones of all branches: extents end there ---- */
-/* Unless the file came back, in the branch or in one that was forked from it: what it had before
- * its tombstone may be named no second time. */
-struct graves {
-    const struct cis_history *h;
-    const struct retain *r;
-    struct tombs *of; /* by branch, in the order of r */
-    struct numbers back;
-    size_t branch; /* being read */
-    struct cis_fs_key last;
-    bool last_gone;
-    uint32_t seen;
-    cis_code code;
-    struct cis_error *err;
-};
-
-static void graves_done(struct graves *g)
-{
-    for (size_t i = 0; g->of != NULL && i < g->r->n; i++) {
-        cis_free(g->of[i].at);
-    }
-    cis_free(g->of);
-    cis_numbers_done(&g->back);
-}
-
-/* Had one of the states that the branch began with a tombstone of it? */
-static bool gone_above(const struct graves *g, uint64_t ino)
-{
-    const struct cis_branch *b = &g->r->at[g->branch].branch;
-    for (uint64_t upto = UINT64_MAX; b->parent != 0 && b->parent < b->id;) {
-        const struct cis_branch *parent = cis_branches_find(&g->r->branches, b->parent);
-        if (parent == NULL) {
-            break;
-        }
-        upto = b->fork_epoch < upto ? b->fork_epoch : upto;
-        if (tomb_after(&g->of[parent - g->r->branches.at], ino, 0) <= upto) {
-            return true;
-        }
-        b = parent;
-    }
-    return false;
-}
-
-static bool take_tomb(void *self, const struct cis_fs_key *key, const struct cis_fs_dirent *dirent,
-                      const struct cis_fs_inode *inode, const struct cis_fs_extent *extent)
-{
-    struct graves *g = self;
-    bool again = g->last.ino == key->ino;
-    (void)dirent;
-    (void)extent;
-    g->seen++;
-    if (inode->gone) {
-        struct tomb *t = vec_add(&g->of[g->branch]);
-        g->code = t != NULL ? CIS_OK : cis_history_nomem(g->err);
-        if (t != NULL) {
-            *t = (struct tomb){key->ino, key->epoch};
-        }
-    } else if (again ? g->last_gone : gone_above(g, key->ino)) {
-        g->code = cis_numbers_add(&g->back, key->ino, g->err);
-    }
-    g->last = *key;
-    g->last.name = (struct cis_str){NULL, 0};
-    g->last_gone = inode->gone;
-    return g->code == CIS_OK;
-}
-
-#define PAGE 4096u
-
-static cis_code read_graves(struct graves *g)
-{
-    g->of = cis_calloc(cis_size_add(g->r->n, 1), sizeof *g->of);
-    if (g->of == NULL) {
-        return cis_history_nomem(g->err);
-    }
-    for (g->branch = 0; g->branch < g->r->n; g->branch++) { /* forks after what they come from */
-        bool first = true;
-        g->last = (struct cis_fs_key){.ino = 0};
-        do {
-            g->seen = 0;
-            CIS_TRY(g->h->store->fs->scan(g->h->store, g->h->tenant, CIS_FS_INODES,
-                                          g->r->at[g->branch].branch.id, first ? NULL : &g->last,
-                                          PAGE, take_tomb, g, g->h->stop, g->err));
-            CIS_TRY(g->code);
-            first = false;
-        } while (g->seen == PAGE);
-    }
-    cis_numbers_sort(&g->back);
-    return CIS_OK;
-}
-
 static cis_code squash_branch(const struct graves *g, size_t branch,
                               const struct cis_retention *keep, struct cis_gc_counts *out)
 {
@@ -425,7 +312,7 @@ cis_code cis_history_squash(const struct cis_history *h, const struct cis_retent
                             struct cis_gc_counts *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_retain_done) struct retain r = {0};
-    CIS_CLEANUP(graves_done) struct graves g = {.h = h, .r = &r, .err = err};
+    CIS_CLEANUP(cis_graves_done) struct graves g = {.h = h, .r = &r, .err = err};
     CIS_CLEANUP(cis_numbers_done) struct numbers needed = {0};
     CIS_TRY(expire_conflicts(h, keep, err));
     CIS_TRY(cis_graph_hold(h, keep->dry_run, &needed, err));
@@ -434,7 +321,7 @@ cis_code cis_history_squash(const struct cis_history *h, const struct cis_retent
         CIS_TRY(set_floors(h, &r, err));
     }
     CIS_TRY(cis_retain_held(h, &r, err));
-    CIS_TRY(read_graves(&g));
+    CIS_TRY(cis_graves_read(&g));
     for (size_t i = r.n; i-- > 0;) { /* forks before what they were forked from */
         const struct kept *k = &r.at[i];
         CIS_TRY(k->live || k->held.n != 0 ? squash_branch(&g, i, keep, out)
