@@ -15,6 +15,11 @@ uint64_t cis_clock_mono_ns(void)
     return read_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t cis_clock_boot_ns(void)
+{
+    return read_ns(CLOCK_BOOTTIME);
+}
+
 uint64_t cis_clock_thread_cpu_ns(void)
 {
     return read_ns(CLOCK_THREAD_CPUTIME_ID);

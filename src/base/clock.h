@@ -9,6 +9,8 @@
 #define CIS_NEVER UINT64_MAX /* a deadline that does not come */
 
 uint64_t cis_clock_mono_ns(void);
+/* Since the host was booted, with the time that it slept. */
+uint64_t cis_clock_boot_ns(void);
 uint64_t cis_clock_thread_cpu_ns(void);
 int64_t cis_clock_wall_ms(void);
 /* now + span, saturating at CIS_NEVER. */

@@ -247,8 +247,16 @@ static cis_code set_floors(const struct cis_history *h, const struct retain *r,
     return CIS_OK;
 }
 
+struct conflict {
+    struct cis_str name;
+    struct cis_view head;
+};
 struct expiring {
-    struct links found; /* names only */
+    const struct cis_history *h;
+    struct {
+        struct conflict *at;
+        size_t n, cap;
+    } found;
     struct arena arena;
     int64_t before_ms;
     cis_code code;
@@ -262,26 +270,49 @@ static bool take_conflict(void *self, const struct cis_fs_ref *ref)
     bool expires = cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX)) ||
                    cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX));
     if (expires && ref->created_ms < x->before_ms && !ref->current && ref->holder[0] == 0) {
-        struct link *l = vec_add(&x->found);
-        x->code = l != NULL ? cis_arena_str(&x->arena, name, &l->name, x->err)
+        struct conflict *c = vec_add(&x->found);
+        x->code = c != NULL ? cis_arena_str(&x->arena, name, &c->name, x->err)
                             : cis_history_nomem(x->err);
+        if (x->code == CIS_OK) {
+            c->head = ref->head;
+        }
     }
     return x->code == CIS_OK;
+}
+
+static bool note_time(void *self, const struct cis_fs_commit_row *row)
+{
+    *(int64_t *)self = row->time_ms;
+    return false;
+}
+
+/* Was it committed to since? Somebody works there. */
+static cis_code in_use(const struct expiring *x, struct cis_view head, bool *out)
+{
+    int64_t last = 0;
+    CIS_TRY(x->h->store->fs->commits(x->h->store, x->h->tenant, head.branch, 0, head.epoch, true, 1,
+                                     false, note_time, &last, x->h->stop, x->err));
+    *out = last >= x->before_ms;
+    return CIS_OK;
 }
 
 /* The work of conflicts that nobody came back for, and what old applies replaced. */
 static cis_code expire_conflicts(const struct cis_history *h, const struct cis_retention *keep,
                                  struct cis_error *err)
 {
-    struct expiring x = {.err = err};
+    struct expiring x = {.h = h, .err = err};
     int64_t now;
     CIS_TRY(h->store->fs->clock(h->store, &now, h->stop, err));
     x.before_ms = now - keep->age_ms;
     cis_code code = h->store->fs->ref_list(h->store, h->tenant, take_conflict, &x, h->stop, err);
     code = code == CIS_OK ? x.code : code;
     for (size_t i = 0; i < x.found.n && code == CIS_OK && !keep->dry_run; i++) {
-        code = h->store->fs->ref_remove(h->store, h->tenant, x.found.at[i].name, h->stop, err);
-        code = code == CIS_E_NOTFOUND ? CIS_OK : code;
+        bool used = false;
+        code = in_use(&x, x.found.at[i].head, &used);
+        if (code == CIS_OK && !used) {
+            code = h->store->fs->ref_remove(h->store, h->tenant, x.found.at[i].name, h->stop, err);
+            code = code == CIS_E_NOTFOUND ? CIS_OK : code;
+        }
     }
     cis_free(x.found.at);
     cis_arena_done(&x.arena);

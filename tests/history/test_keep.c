@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "history/maintain.h"
 
@@ -325,6 +326,34 @@ static void content_of_a_file_that_came_back_outlives_gc(void **state)
     }
     fx_whole(fx);
     free(before);
+}
+
+/* By the last commit: who works on one keeps it. */
+static void the_fork_of_a_conflict_that_is_worked_on_stays(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_fs_ref ref;
+    struct cis_gc_counts out;
+    int64_t made, now;
+    fx_text(fx, "main", "a", "1");
+    fx_fork(fx, fx_head(fx, "main"), CIS_CONFLICT_PREFIX "01");
+    assert_ok(fx->store->fs->clock(fx->store, &made, NULL, err));
+    do { /* the database's clock is not ours */
+        usleep(20000);
+        assert_ok(fx->store->fs->clock(fx->store, &now, NULL, err));
+    } while (now < made + 1500);
+    fx_text(fx, CIS_CONFLICT_PREFIX "01", "b", "2");
+    assert_ok(fx->store->fs->clock(fx->store, &now, NULL, err));
+    struct cis_retention keep = {.runs = 1, .age_ms = now - made - 200, .grace_ms = 1};
+    assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
+    assert_ok(
+        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
+    keep.age_ms = 1;
+    usleep(20000);
+    assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
+    assert_fails(
+        CIS_E_NOTFOUND, "",
+        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
 }
 
 /* ---- everything at once ---- */
@@ -671,6 +700,7 @@ static int run(void)
         TEST(a_branch_that_was_just_dropped_stays_for_its_readers),
         TEST(the_forks_of_old_conflicts_go),
         TEST(content_of_a_file_that_came_back_outlives_gc),
+        TEST(the_fork_of_a_conflict_that_is_worked_on_stays),
         TEST(sixteen_writers_and_readers_never_notice_gc),
         TEST(a_thousand_forks_of_a_big_tree_are_one_short_command),
         TEST(fsck_finds_a_name_without_a_file),

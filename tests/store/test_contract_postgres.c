@@ -25,7 +25,7 @@ static void place_free(void *place)
 
 int main(void)
 {
-    static const struct store_backend backend = {"postgres", open_at, place_new, place_free};
+    static const struct store_backend backend = {"postgres", open_at, place_new, place_free, NULL};
     cluster = pgcluster_start(NULL);
     int failed = store_contract_run(&backend);
     failed += store_contract_refs_run(&backend);

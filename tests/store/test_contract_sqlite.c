@@ -24,7 +24,7 @@ static void place_free(void *place)
 
 int main(void)
 {
-    static const struct store_backend backend = {"sqlite", open_at, place_new, place_free};
+    static const struct store_backend backend = {"sqlite", open_at, place_new, place_free, NULL};
     int failed = store_contract_run(&backend);
     return failed + store_contract_refs_run(&backend);
 }

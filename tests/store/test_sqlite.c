@@ -259,6 +259,20 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
     assert_fails(CIS_E_STORE, "use a newer cis", put_one(f->store, "k", NULL, err));
 }
 
+/* A mount of an older program goes on while a newer one brings the file forward. */
+static void a_schema_that_is_brought_forward_ends_the_writing_of_older_programs(void **state)
+{
+    struct fixture *f = *state;
+    char text[64];
+    assert_ok(put_one(f->store, "k", NULL, err));
+    snprintf(text, sizeof text, "PRAGMA user_version = %d", cis_sql_tenant_schema.version + 1);
+    sql(f->db, text);
+    assert_fails(CIS_E_STORE, "use the newer cis", put_one(f->store, "l", NULL, err));
+    snprintf(text, sizeof text, "PRAGMA user_version = %d", cis_sql_tenant_schema.version);
+    sql(f->db, text);
+    assert_ok(put_one(f->store, "l", NULL, err));
+}
+
 static void a_file_of_another_program_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -853,6 +867,7 @@ int main(void)
         TEST(a_symlinked_database_is_refused),
         TEST(the_settings_that_keep_a_hostile_file_harmless_are_on),
         TEST(a_newer_schema_is_refused_and_left_alone),
+        TEST(a_schema_that_is_brought_forward_ends_the_writing_of_older_programs),
         TEST(a_file_of_another_program_is_refused),
         TEST(migration_climbs_step_by_step_and_a_failing_step_changes_nothing),
         TEST(a_damaged_file_is_a_store_error_and_never_a_crash),

@@ -147,6 +147,32 @@ static void settings_are_typed_in_and_checked(void **state)
     free(dir);
 }
 
+/* What a skill sets by itself is held to its schema, too. It returns 0 when it was answered: 1 to
+ * what fits, below 0 to another type and to a key that is not there. */
+static const char *const setter =
+    "(module (import \"env\" \"host_config_set\" (func $set (param i32 i32 i32 i32) (result i32)))"
+    "(memory (export \"memory\") 1) (data (i32.const 0) \"n8manyother\")"
+    "(func (export \"skill_execute\") (param i32 i32) (result i32)"
+    " (if (i32.ge_s (call $set (i32.const 0) (i32.const 1) (i32.const 2) (i32.const 4))"
+    "  (i32.const 0)) (then (return (i32.const 2))))"
+    " (if (i32.ge_s (call $set (i32.const 6) (i32.const 5) (i32.const 2) (i32.const 4))"
+    "  (i32.const 0)) (then (return (i32.const 3))))"
+    " (i32.ne (call $set (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 1))"
+    "  (i32.const 1))))";
+
+static void a_skill_cannot_set_what_its_schema_does_not_have(void **state)
+{
+    struct sys *s = *state;
+    char *dir =
+        folder(s, MANIFEST "[config.schema]\nn = { type = \"integer\", default = 7 }\n", setter);
+    assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
+    assert_exit(s, 0, cis(s, "skill", "run", "wiz"));
+    assert_exit(s, 0, cis(s, "skill", "config", "wiz", "get", "n"));
+    assert_string_equal(sys_out(s), "8\n");
+    assert_exit(s, 3, cis(s, "skill", "config", "wiz", "get", "other"));
+    free(dir);
+}
+
 /* Installs on a terminal and answers the question when it comes. */
 static int install_on_terminal(struct sys *s, const char *dir, const char *answer)
 {
@@ -244,6 +270,7 @@ int main(void)
         TEST(a_new_project_builds_and_runs),
         TEST(limits_of_the_manifest_hold),
         TEST(settings_are_typed_in_and_checked),
+        TEST(a_skill_cannot_set_what_its_schema_does_not_have),
         TEST(on_a_terminal_the_user_is_asked),
         TEST(a_revoked_grant_is_refused_in_the_next_run),
         TEST(a_signature_is_required_when_the_configuration_says_so),

@@ -111,16 +111,22 @@ cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chu
 
 cis_code cis_pg_stored_add(struct pg_conn *conn, int64_t bytes, struct cis_error *err)
 {
-    struct pg_args args = {0};
-    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    struct pg_args args = {0}, tenant = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL, *most = NULL;
     cis_pg_arg_int(&args, conn->tenant);
     cis_pg_arg_int(&args, bytes);
-    CIS_TRY(cis_pg_ask(conn, PG_USAGE_ADD, &args, &res, err));
-    if (PQntuples(res) == 0) {
+    cis_pg_arg_int(&tenant, conn->tenant);
+    CIS_TRY(cis_pg_send(conn, PG_USAGE_ADD, &args, err));
+    CIS_TRY(cis_pg_send(conn, PG_QUOTA, &tenant, err));
+    CIS_TRY(cis_pg_sync(conn, err));
+    CIS_TRY(cis_pg_next(conn, PG_USAGE_ADD, &res, err));
+    CIS_TRY(cis_pg_next(conn, PG_QUOTA, &most, err));
+    CIS_TRY(cis_pg_finish(conn, err));
+    if (PQntuples(res) == 0 || PQntuples(most) == 0) {
         conn->again = true;
         return cis_fail(err, CIS_E_EXPIRED, "the tenant was deleted");
     }
-    uint64_t quota = cis_pg_u64(res, 0, 1);
+    uint64_t quota = cis_pg_u64(most, 0, 2);
     if (bytes > 0 && quota != 0 && cis_pg_u64(res, 0, 0) > quota) {
         return cis_fail(err, CIS_E_QUOTA,
                         "stored data: the quota does not allow %" PRId64 " bytes more", bytes);

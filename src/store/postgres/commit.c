@@ -41,6 +41,9 @@ static cis_code lock_send(cis_commit_txn *txn, struct cis_str ref, struct cis_er
     }
     CIS_TRY(cis_pg_send(conn, PG_REF_LOCK, &args, err));
     CIS_TRY(cis_pg_send(conn, PG_BRANCH_LOCK, &args, err));
+    struct pg_args tenant = {0};
+    cis_pg_arg_int(&tenant, conn->tenant);
+    CIS_TRY(cis_pg_send(conn, PG_QUOTA, &tenant, err)); /* as it is when the lock was got */
     if (txn->kv != NULL) {
         CIS_TRY(cis_pg_kv_old_send(conn, txn->kv, ref, err));
     }
@@ -65,9 +68,10 @@ static cis_code chunks_next(cis_commit_txn *txn, struct cis_error *err)
 }
 
 static cis_code head_of(cis_commit_txn *txn, struct cis_str ref, const PGresult *name,
-                        const PGresult *branch, struct cis_commit_head *out, struct cis_error *err)
+                        const PGresult *branch, const PGresult *quota, struct cis_commit_head *out,
+                        struct cis_error *err)
 {
-    if (PQntuples(name) == 0 || PQntuples(branch) == 0) {
+    if (PQntuples(name) == 0 || PQntuples(branch) == 0 || PQntuples(quota) == 0) {
         CIS_TRY(cis_pg_alive(txn->conn, err));
         return cis_fail(err, CIS_E_NOTFOUND, "branch " CIS_STR_FMT ": no such branch",
                         CIS_STR_ARG(ref));
@@ -84,9 +88,9 @@ static cis_code head_of(cis_commit_txn *txn, struct cis_str ref, const PGresult 
                                  .bytes = cis_pg_u64(branch, 0, 4),
                                  .kv_bytes = cis_pg_u64(branch, 0, 5),
                                  .kv_keys = cis_pg_u64(branch, 0, 6),
-                                 .quota_files = cis_pg_u64(branch, 0, 7),
-                                 .quota_bytes = cis_pg_u64(branch, 0, 8),
-                                 .fork_epoch = cis_pg_u64(branch, 0, 9),
+                                 .quota_files = cis_pg_u64(quota, 0, 0),
+                                 .quota_bytes = cis_pg_u64(quota, 0, 1),
+                                 .fork_epoch = cis_pg_u64(branch, 0, 7),
                                  .fence = cis_pg_int(name, 0, 4) > now ? cis_pg_u64(name, 0, 3) : 0,
                                  .now_ms = now};
     struct cis_str holder = cis_pg_str(name, 0, 2);
@@ -109,13 +113,14 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
                          struct cis_error *err)
 {
     struct pg_conn *conn = txn->conn;
-    CIS_CLEANUP(cis_pg_clear) PGresult *name = NULL, *branch = NULL;
+    CIS_CLEANUP(cis_pg_clear) PGresult *name = NULL, *branch = NULL, *quota = NULL;
     CIS_TRY(lock_send(txn, ref, err));
     if (txn->nordered != 0) {
         CIS_TRY(chunks_next(txn, err));
     }
     CIS_TRY(cis_pg_next(conn, PG_REF_LOCK, &name, err));
     CIS_TRY(cis_pg_next(conn, PG_BRANCH_LOCK, &branch, err));
+    CIS_TRY(cis_pg_next(conn, PG_QUOTA, &quota, err));
     if (txn->kv != NULL) {
         CIS_TRY(cis_pg_kv_old_next(conn, txn->kv, err));
     }
@@ -125,36 +130,33 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
         CIS_TRY(cis_pg_chunks_verify(conn, txn->commit->fs->chunks, txn->order, txn->nordered,
                                      &txn->stored, err));
     }
-    return head_of(txn, ref, name, branch, out, err);
+    return head_of(txn, ref, name, branch, quota, out, err);
 }
 
 /* ---- what the judge asks ---- */
-#define KEYS_PAGE 256
-
+/* Row by row: the keys of one commit may be 256 MiB, and there may be many. */
 static cis_code txn_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
                          cis_fs_commit_each *each, void *self, struct cis_error *err)
 {
-    while (after < upto) {
-        struct pg_args args = {0};
-        CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
-        cis_pg_args_view(&args, txn->conn, (struct cis_view){branch, after});
-        cis_pg_arg_u64(&args, upto);
-        cis_pg_arg_int(&args, KEYS_PAGE);
-        cis_pg_arg_int(&args, 1);
-        CIS_TRY(cis_pg_ask(txn->conn, PG_COMMITS, &args, &res, err));
-        for (int i = 0; i < PQntuples(res); i++) {
-            struct cis_fs_commit_row row;
-            cis_pg_commit_row(res, i, &row);
-            after = row.epoch;
-            if (!each(self, &row)) {
-                return CIS_OK;
-            }
+    struct pg_conn *conn = txn->conn;
+    struct pg_args args = {0};
+    cis_pg_args_view(&args, conn, (struct cis_view){branch, after});
+    cis_pg_arg_u64(&args, upto);
+    cis_pg_arg_int(&args, INT64_MAX);
+    cis_pg_arg_int(&args, 1);
+    CIS_TRY(cis_pg_send(conn, PG_COMMITS, &args, err));
+    CIS_TRY(cis_pg_sync(conn, err));
+    for (bool more = true;;) {
+        CIS_CLEANUP(cis_pg_clear) PGresult *row = NULL;
+        CIS_TRY(cis_pg_next_row(conn, PG_COMMITS, &row, err));
+        conn->told = false; /* the judge's own: the commit may begin again */
+        if (row == NULL) {
+            return cis_pg_finish(conn, err);
         }
-        if (PQntuples(res) < KEYS_PAGE) {
-            break;
-        }
+        struct cis_fs_commit_row commit;
+        cis_pg_commit_row(row, 0, &commit);
+        more = more && each(self, &commit); /* the rest is read all the same */
     }
-    return CIS_OK;
 }
 
 static cis_code txn_inodes(cis_commit_txn *txn, struct cis_view at, const uint64_t *inos, size_t n,

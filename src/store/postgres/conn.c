@@ -66,6 +66,10 @@ static cis_code judge(struct pg_conn *conn, enum pg_id id, const char *text, str
                         "%s: the schema was changed to another version; use the cis that did it",
                         place);
     }
+    if (id == PG_HELD && state_is(conn, "22012")) {
+        conn->again = true;
+        return cis_fail(err, CIS_E_EXPIRED, "the tenant was deleted");
+    }
     if (strncmp(conn->sqlstate, "XX00", 4) == 0) {
         return cis_fail(err, CIS_E_DAMAGED, "%s: %s: " CIS_STR_FMT, place, cis_pg_statement(id),
                         CIS_STR_ARG(why));

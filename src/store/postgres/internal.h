@@ -19,12 +19,13 @@ enum pg_id {
 };
 
 #define PG_ARGS_MAX 16
-#define PG_QUEUE_MAX 4096u             /* statements under way on one connection */
-#define PG_ROWS_MAX 4000u              /* rows of one insert */
-#define PG_BYTES_MAX (8u << 20)        /* about: parameter bytes of one insert */
-#define PG_ARRAY_MAX (64u << 20)       /* of one array parameter */
-#define PG_RETRIES 8                   /* of deadlocks and lost connections before a commit */
-#define PG_TOKEN_KEPT_MS (3600 * 1000) /* after that nobody asks for the outcome of a commit */
+#define PG_QUEUE_MAX 4096u       /* statements under way on one connection */
+#define PG_ROWS_MAX 4000u        /* rows of one insert */
+#define PG_BYTES_MAX (8u << 20)  /* about: parameter bytes of one insert */
+#define PG_ARRAY_MAX (64u << 20) /* of one array parameter */
+#define PG_RETRIES 8             /* of deadlocks and lost connections before a commit */
+#define PG_TOKEN_KEPT_MS                                                                           \
+    (3600 * 1000) /* nobody asks for the outcome of a commit after half of it */
 
 #define PG_SEEN 64u /* views whose owner a connection remembers */
 
@@ -81,7 +82,6 @@ struct pg_store {
     struct pg_conn *idle; /* last used first */
     unsigned open;
     atomic_bool reached;    /* was connected once: a server that is gone now is coming back */
-    atomic_uint commits;    /* since the last look at old tokens */
     atomic_uint records;    /* since the last look at old run records */
     struct cis_map tenants; /* name → struct pg_tenant * */
 };
@@ -219,6 +219,7 @@ struct pg_write {
     bool exact;      /* the tenant may be given as NAME#INSTANCE; not with create */
     bool slow;       /* may take as long as it takes */
     bool lazy;       /* need not be on the disk by itself */
+    bool closes;     /* nobody else writes to the tenant from then on */
     bool repeatable; /* doing it twice is the same as once: its outcome is not asked for */
 };
 cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struct pg_write *write,

@@ -144,7 +144,15 @@ static const char *const version_2[] = {
     NULL,
 };
 
-const char *const *const cis_pg_schema_steps[] = {version_1, version_2, NULL};
+/* When a token was written, by the server's clock: what is old is told by one clock. */
+static const char *const version_3[] = {
+    "ALTER TABLE cis.token ADD COLUMN at_ms bigint NOT NULL DEFAULT"
+    " (extract(epoch from clock_timestamp()) * 1000)::bigint",
+    "CREATE INDEX token_by_age ON cis.token (tenant, at_ms)",
+    NULL,
+};
+
+const char *const *const cis_pg_schema_steps[] = {version_1, version_2, version_3, NULL};
 
 int cis_pg_schema_version(void)
 {

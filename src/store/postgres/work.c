@@ -7,10 +7,11 @@
 #include "base/crypto.h"
 #include "store/postgres/internal.h"
 
-enum { TOKEN_BYTES = 16, PRUNE_EVERY = 256 };
+enum { TOKEN_BYTES = 16, PRUNE_ONE_OF = 64 };
 
 struct token {
-    uint8_t bytes[TOKEN_BYTES]; /* milliseconds, then random: old ones are a range of the index */
+    uint8_t bytes[TOKEN_BYTES]; /* random */
+    uint64_t made_ns;           /* by a clock that goes on while the host sleeps */
 };
 
 static cis_code absent(struct cis_str tenant, bool *out_absent, struct cis_error *err)
@@ -89,11 +90,8 @@ cis_code cis_pg_read_exact(struct pg_store *store, struct cis_str tenant, pg_wor
 /* ---- writes ---- */
 static void token_new(struct token *token)
 {
-    int64_t now = cis_clock_wall_ms();
     cis_random_bytes(token->bytes, sizeof token->bytes);
-    for (int i = 0; i < 8; i++) {
-        token->bytes[i] = (uint8_t)((uint64_t)now >> (56 - 8 * i));
-    }
+    token->made_ns = cis_clock_boot_ns();
 }
 
 static cis_code send_token(struct pg_conn *conn, enum pg_id id, const struct token *token,
@@ -111,12 +109,19 @@ static cis_code send_begin(struct pg_conn *conn, const struct pg_write *write,
     struct pg_args version = {0}, limit = {0};
     cis_pg_arg_int(&version, cis_pg_schema_version());
     cis_pg_arg_int(&limit, write->slow ? 0 : conn->store->commit_ms);
+    struct pg_args tenant = {0};
+    cis_pg_arg_int(&tenant, conn->tenant);
     CIS_TRY(cis_pg_send(conn, PG_BEGIN, NULL, err));
     CIS_TRY(cis_pg_send(conn, PG_LIMIT, &limit, err));
     if (write->lazy) {
         CIS_TRY(cis_pg_send(conn, PG_LAZY, NULL, err));
     }
-    return cis_pg_send(conn, PG_SCHEMA, &version, err);
+    CIS_TRY(cis_pg_send(conn, PG_SCHEMA, &version, err));
+    if (write->closes) {
+        return cis_pg_send(conn, PG_CLOSE, &tenant, err);
+    }
+    CIS_TRY(cis_pg_send(conn, PG_HOLD, &tenant, err));
+    return cis_pg_send(conn, PG_HELD, &tenant, err);
 }
 
 /* COMMIT and what work left unread. From here on the run's own deadline does not count. */
@@ -141,16 +146,17 @@ static cis_code send_commit(struct pg_conn *conn, const struct pg_write *write,
 static cis_code fence(struct pg_conn *conn, const struct token *token, bool *out_committed,
                       struct cis_error *err)
 {
+    struct pg_args tenant = {0};
+    cis_pg_arg_int(&tenant, conn->tenant);
+    CIS_TRY(cis_pg_send(conn, PG_HOLD, &tenant, err));
     CIS_TRY(send_token(conn, PG_TOKEN_FENCE, token, err)); /* waits for a COMMIT at work */
     CIS_TRY(send_token(conn, PG_TOKEN_GET, token, err));
     CIS_TRY(cis_pg_sync(conn, err));
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     CIS_TRY(cis_pg_next(conn, PG_TOKEN_GET, &res, err));
     CIS_TRY(cis_pg_finish(conn, err));
-    if (PQntuples(res) != 1) {
-        return cis_fail(err, CIS_E_INTERNAL, "store: the fence of a commit is gone");
-    }
-    *out_committed = cis_pg_int(res, 0, 0) == 0;
+    /* No row: the tenant was deleted, and nothing of the commit is there, whether it happened. */
+    *out_committed = PQntuples(res) != 0 && cis_pg_int(res, 0, 0) == 0;
     return CIS_OK;
 }
 
@@ -161,7 +167,10 @@ static cis_code ask_outcome(struct pg_store *store, struct cis_str tenant, int64
     struct cis_stop own = {cis_clock_after(cis_clock_mono_ns(), store->commit_ms * CIS_NS_PER_MS),
                            NULL};
     struct cis_error why = {0};
-    while (cis_stop_check(&own, "", NULL) == CIS_OK) {
+    /* A host that slept meanwhile: the token may be forgotten by now, and its absence says nothing.
+     */
+    bool late = cis_clock_boot_ns() - token->made_ns > PG_TOKEN_KEPT_MS / 2 * CIS_NS_PER_MS;
+    while (!late && cis_stop_check(&own, "", NULL) == CIS_OK) {
         CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
         cis_code code = cis_pg_take_free(store, &own, &conn, &why);
         if (code == CIS_OK) {
@@ -222,17 +231,16 @@ static enum outcome attempt_write(struct pg_conn *conn, struct cis_str tenant,
     return try_again(conn, tenant, attempt) ? AGAIN : FAILED;
 }
 
-static void prune_tokens(struct pg_conn *conn)
+/* Now and then, by chance: a program that commits once prunes as often as one that stays. */
+static void prune_tokens(struct pg_conn *conn, const struct token *token)
 {
-    if (atomic_fetch_add(&conn->store->commits, 1) % PRUNE_EVERY != PRUNE_EVERY - 1) {
+    if (token->bytes[0] % PRUNE_ONE_OF != 0) {
         return;
     }
-    struct token old = {{0}};
-    uint64_t before = (uint64_t)(cis_clock_wall_ms() - PG_TOKEN_KEPT_MS);
-    for (int i = 0; i < 8; i++) {
-        old.bytes[i] = (uint8_t)(before >> (56 - 8 * i));
-    }
-    if (send_token(conn, PG_TOKEN_PRUNE, &old, NULL) == CIS_OK &&
+    struct pg_args args = {0};
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_int(&args, PG_TOKEN_KEPT_MS);
+    if (cis_pg_send(conn, PG_TOKEN_PRUNE, &args, NULL) == CIS_OK &&
         cis_pg_sync(conn, NULL) == CIS_OK) {
         (void)cis_pg_finish(conn, NULL); /* another commit will try again */
     }
@@ -259,7 +267,7 @@ cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struc
             switch (attempt_write(conn, tenant, write, &token, attempt, &sent, &code, err)) {
             case DONE:
                 if (!write->repeatable) {
-                    prune_tokens(conn);
+                    prune_tokens(conn, &token);
                 }
                 return CIS_OK;
             case FAILED:
