@@ -66,6 +66,9 @@ static cis_code judge(struct pg_conn *conn, enum pg_id id, const char *text, str
                         "%s: the schema was changed to another version; use the cis that did it",
                         place);
     }
+    if (state_is(conn, "53100")) {
+        return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "%s: the server's disk is full", place);
+    }
     if (id == PG_HELD && state_is(conn, "22012")) {
         conn->again = true;
         return cis_fail(err, CIS_E_EXPIRED, "the tenant was deleted");

@@ -294,6 +294,7 @@ static cis_code put_batch(struct sql_store *store, struct cis_str tenant, struct
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
     int64_t from = 0;
+    CIS_TRY(cis_sql_reserve_check(store, err));
     CIS_TRY(known(store, tenant, p, is_known, &from, &path, stop, err));
     CIS_TRY(append(p, is_known, from, path, &fd, stop, err));
     p->fd = fd;

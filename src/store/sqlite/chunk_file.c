@@ -162,6 +162,9 @@ static cis_code write_all(int fd, struct iovec *v, int n, int64_t at, struct cis
         if (wrote < 0 && errno == EINTR) {
             continue;
         }
+        if (wrote < 0 && errno == ENOSPC) {
+            return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "chunk file: the disk is full");
+        }
         if (wrote <= 0) {
             return cis_fail_sys(err, CIS_E_STORE, errno, "chunk file: writing");
         }

@@ -171,7 +171,7 @@ static cis_code besides(struct sql_store *s, struct cis_str tenant, const struct
 static cis_code remove_batch(struct sql_store *s, struct cis_str tenant, const struct removal *r,
                              const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_TRY(cis_sql_write(s, tenant, remove_apply, r, true, stop, err));
+    CIS_TRY(cis_sql_write(s, tenant, remove_apply, r, SQL_DURABLE | SQL_FREES, stop, err));
     if (r->out->nholes == 0) {
         return CIS_OK;
     }

@@ -160,8 +160,8 @@ cis_code cis_sql_publish_remove(cis_store *store, struct cis_str tenant, struct 
 {
     struct publish p = {ref, to, n, NULL};
     CIS_TRY(check_ref(ref, err));
-    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &p, true, stop,
-                                  err);
+    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &p,
+                                  SQL_DURABLE | SQL_FREES, stop, err);
 }
 
 /* ---- lists ---- */
@@ -350,8 +350,8 @@ cis_code cis_sql_publish_forget(struct sql_store *store, struct cis_str tenant,
     CIS_TRY(publishers(store, tenant, &names, stop, err));
     for (size_t at = 0; at < names.len; at += CIS_TENANT_MAX + 1) {
         struct cis_str publisher = cis_str_of((const char *)names.ptr + at);
-        cis_code code =
-            cis_sql_write_existing(store, publisher, forget_apply, &tenant, true, stop, err);
+        cis_code code = cis_sql_write_existing(store, publisher, forget_apply, &tenant,
+                                               SQL_DURABLE | SQL_FREES, stop, err);
         if (code != CIS_E_NOTFOUND) { /* else the publisher went, and its rows with it */
             CIS_TRY(code);
         }

@@ -299,8 +299,8 @@ cis_code cis_sql_ref_switch(cis_store *store, struct cis_str tenant, struct cis_
                             const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_TRY(name_check(name, err));
-    return cis_sql_write_existing((struct sql_store *)store, tenant, switch_apply, &name, true,
-                                  stop, err);
+    return cis_sql_write_existing((struct sql_store *)store, tenant, switch_apply, &name,
+                                  SQL_DURABLE | SQL_FREES, stop, err);
 }
 
 static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
@@ -324,8 +324,8 @@ cis_code cis_sql_ref_remove(cis_store *store, struct cis_str tenant, struct cis_
                             const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_TRY(name_check(name, err));
-    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &name, true,
-                                  stop, err);
+    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &name,
+                                  SQL_DURABLE | SQL_FREES, stop, err);
 }
 
 /* ---- leases ---- */
@@ -410,8 +410,8 @@ cis_code cis_sql_lease(cis_store *store, struct cis_str tenant, struct cis_str r
     }
     uint64_t got = 0;
     struct lease l = {ref, name, fence, ttl_ms, &got};
-    CIS_TRY(cis_sql_write_existing((struct sql_store *)store, tenant, lease_apply, &l, false, stop,
-                                   err));
+    CIS_TRY(cis_sql_write_existing((struct sql_store *)store, tenant, lease_apply, &l, SQL_FREES,
+                                   stop, err));
     if (out_fence != NULL) {
         *out_fence = got;
     }

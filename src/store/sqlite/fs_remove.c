@@ -97,9 +97,9 @@ cis_code cis_sql_branch_remove(cis_store *store, struct cis_str tenant, uint64_t
     bool more = true;
     struct removal r = {branch, &more};
     CIS_TRY(cis_sql_tenant_require(s, tenant, err));
-    CIS_TRY(cis_sql_write(s, tenant, close_apply, &r, true, stop, err));
+    CIS_TRY(cis_sql_write(s, tenant, close_apply, &r, SQL_DURABLE | SQL_FREES, stop, err));
     while (more) {
-        CIS_TRY(cis_sql_write(s, tenant, empty_apply, &r, true, stop, err));
+        CIS_TRY(cis_sql_write(s, tenant, empty_apply, &r, SQL_DURABLE | SQL_FREES, stop, err));
     }
     return CIS_OK;
 }

@@ -164,7 +164,8 @@ cis_code cis_sql_squash(cis_store *store, struct cis_str tenant, uint64_t branch
     }
     CIS_TRY(cis_sql_tenant_require((struct sql_store *)store, tenant, err));
     struct squash s = {branch, floor, keys, n};
-    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, squash_apply, &s, true, stop, err));
+    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, squash_apply, &s,
+                          SQL_DURABLE | SQL_FREES, stop, err));
     return floor != 0
                ? cis_sql_memory_squash((struct sql_store *)store, tenant, branch, floor, stop, err)
                : CIS_OK;

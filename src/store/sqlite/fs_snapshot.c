@@ -131,8 +131,8 @@ static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_
 cis_code cis_sql_snapshot_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
                                  const struct cis_stop *stop, struct cis_error *err)
 {
-    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &name, true,
-                                  stop, err);
+    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &name,
+                                  SQL_DURABLE | SQL_FREES, stop, err);
 }
 
 /* ---- pins ---- */
@@ -189,8 +189,8 @@ cis_code cis_sql_pin(cis_store *store, struct cis_str tenant, struct cis_view vi
     struct cis_str name;
     struct sql_pin p = {view, id, ttl_ms, &got, {NULL, 0}};
     cis_fs_tenant_split(tenant, &name, &p.instance);
-    CIS_TRY(cis_sql_write_existing((struct sql_store *)store, name, cis_sql_pin_apply, &p, false,
-                                   stop, err));
+    CIS_TRY(cis_sql_write_existing((struct sql_store *)store, name, cis_sql_pin_apply, &p,
+                                   SQL_FREES, stop, err));
     if (out_id != NULL) {
         *out_id = got;
     }

@@ -217,6 +217,7 @@ cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const st
     struct name name;
     CIS_TRY(name_of(tenant, &name, err));
     CIS_TRY(cis_sql_tenant_require(s, tenant, err));
+    cis_sql_reserve_spend(s);
     CIS_TRY(cis_sql_publish_forget(s, tenant, stop, err));
     CIS_TRY(mark(s, tenant, stop, err));
     cis_sql_forget(s, tenant);

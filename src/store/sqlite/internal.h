@@ -163,6 +163,14 @@ cis_code cis_sql_catalogue_made(const struct sql_store *store, const char *tenan
 /* Enters all tenants whose files are there; readers: and whom they publish to. */
 cis_code cis_sql_catalogue_gather(struct sql_conn *conn, bool readers, struct cis_error *err);
 
+/* ---- reserve.c: room for removing on a full disk ---- */
+/* Makes the reserve, or takes a little of it when a connection could not be opened otherwise. */
+void cis_sql_reserve_keep(const struct sql_store *store);
+/* Before something that frees: gives it back when the disk is nearly full. */
+void cis_sql_reserve_spend(const struct sql_store *store);
+/* Before something that grows: CIS_E_STORE when the disk is full and the reserve was given back. */
+cis_code cis_sql_reserve_check(const struct sql_store *store, struct cis_error *err);
+
 /* ---- schema.c ---- */
 struct sql_step {
     const char *text;
@@ -237,14 +245,16 @@ void cis_sql_keeper_stop(struct sql_store *store);
 
 /* ---- queue.c: writes ---- */
 typedef cis_code sql_apply(struct sql_conn *conn, const void *arg, struct cis_error *err);
+enum { SQL_LAZY = 0, SQL_DURABLE = 1, SQL_FREES = 2 };
 /* Runs apply inside a transaction, alone or together with others of the tenant; CIS_OK means
- * committed (durable: on the disk). apply may run more than once, each time from the start. */
+ * committed (durable: on the disk). apply may run more than once, each time from the start. What
+ * frees, or is needed for that, may use the last of the disk. */
 cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
-                       const void *arg, bool durable, const struct cis_stop *stop,
+                       const void *arg, unsigned how, const struct cis_stop *stop,
                        struct cis_error *err);
 /* For what does not make the tenant: CIS_E_NOTFOUND when there is none. */
 cis_code cis_sql_write_existing(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
-                                const void *arg, bool durable, const struct cis_stop *stop,
+                                const void *arg, unsigned how, const struct cis_stop *stop,
                                 struct cis_error *err);
 
 /* ---- view.c: views and the branches that own them ---- */

@@ -207,7 +207,7 @@ cis_code cis_sql_memory_squash(struct sql_store *store, struct cis_str tenant, u
     p->floor = cis_sql_i64(floor);
     cis_code code;
     do {
-        code = cis_sql_write(store, tenant, pass_apply, &p, false, stop, err);
+        code = cis_sql_write(store, tenant, pass_apply, &p, SQL_FREES, stop, err);
         p->from = p->to;
     } while (code == CIS_OK && p->more);
     cis_free(p->held);

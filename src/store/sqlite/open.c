@@ -419,6 +419,7 @@ cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const st
     if (path == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
     }
+    cis_sql_reserve_keep(store);
     struct stat st;
     bool fresh = lstat(path, &st) != 0 || st.st_size == 0, there;
     if (fresh) {

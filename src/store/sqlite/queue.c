@@ -3,6 +3,7 @@
  * own and commits them with one fsync. A write that fails takes nothing with it. A write may leave
  * the queue at its deadline as long as no leader has taken it; after that it waits for the outcome,
  * which is never guessed. */
+#include <errno.h>
 #include "base/clock.h"
 #include "store/sqlite/internal.h"
 
@@ -177,6 +178,9 @@ static void settle(struct sql_conn *conn, struct cis_error *why)
         step(conn, SQL_COMMIT, "", &ignored) == CIS_OK) {
         return;
     }
+    if (why->sys == ENOSPC) { /* its last frame is not there */
+        return;
+    }
     static const char text[] = "; whether it was kept is not known until the store opens again";
     size_t room = sizeof why->msg - sizeof text, len = strnlen(why->msg, room);
     memcpy(why->msg + len, text, sizeof text);
@@ -237,11 +241,17 @@ static cis_code lead(struct sql_store *store, struct sql_tenant *t, struct sql_j
 }
 
 cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
-                       const void *arg, bool durable, const struct cis_stop *stop,
+                       const void *arg, unsigned how, const struct cis_stop *stop,
                        struct cis_error *err)
 {
     CIS_TRY(cis_store_tenant_check(tenant, err));
-    struct sql_job job = {.apply = apply, .arg = arg, .durable = durable, .stop = stop};
+    struct sql_job job = {
+        .apply = apply, .arg = arg, .durable = (how & SQL_DURABLE) != 0, .stop = stop};
+    if ((how & SQL_FREES) != 0) {
+        cis_sql_reserve_spend(store);
+    } else {
+        CIS_TRY(cis_sql_reserve_check(store, err));
+    }
     pthread_mutex_lock(&store->lock);
     struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
     if (t == NULL) {
@@ -277,9 +287,9 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
 }
 
 cis_code cis_sql_write_existing(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
-                                const void *arg, bool durable, const struct cis_stop *stop,
+                                const void *arg, unsigned how, const struct cis_stop *stop,
                                 struct cis_error *err)
 {
     CIS_TRY(cis_sql_tenant_require(store, tenant, err));
-    return cis_sql_write(store, tenant, apply, arg, durable, stop, err);
+    return cis_sql_write(store, tenant, apply, arg, how, stop, err);
 }

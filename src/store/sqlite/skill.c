@@ -110,7 +110,8 @@ static cis_code drop(struct sql_conn *conn, const void *arg, struct cis_error *e
 cis_code cis_sql_skill_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
                               const struct cis_stop *stop, struct cis_error *err)
 {
-    return cis_sql_write((struct sql_store *)store, tenant, drop, &name, true, stop, err);
+    return cis_sql_write((struct sql_store *)store, tenant, drop, &name, SQL_DURABLE | SQL_FREES,
+                         stop, err);
 }
 
 cis_code cis_sql_config_list(cis_store *store, struct cis_str tenant, struct cis_str skill,

@@ -177,6 +177,26 @@ static bool changes_files(const struct cis_fs_commit *fs)
     return fs != NULL && (fs->ndirents | fs->nchanges | fs->ndeltas | fs->nextents) != 0;
 }
 
+static bool only_removes(const struct cis_kv_op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!ops[i].remove) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Does it take nothing but what rows of removal take? Then it may use the last of the disk. */
+static bool frees(const struct cis_store_commit *c)
+{
+    const struct cis_fs_commit *fs = c->fs;
+    bool less = fs == NULL || (fs->nchunks == 0 && fs->files <= 0 && fs->bytes <= 0 &&
+                               (fs->files < 0 || fs->bytes < 0));
+    return less && !c->fork && (fs != NULL || c->nkv != 0 || c->nconfig != 0) &&
+           only_removes(c->kv, c->nkv) && only_removes(c->config, c->nconfig);
+}
+
 cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
                         const struct cis_store_commit *commit, const struct cis_stop *stop,
                         struct cis_error *err)
@@ -188,7 +208,8 @@ cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
         return CIS_OK;
     }
     struct job job = {.commit = commit}, *arg = &job;
-    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, apply, &arg, durable, stop, err));
+    unsigned how = (durable ? SQL_DURABLE : SQL_LAZY) | (frees(commit) ? SQL_FREES : 0);
+    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, apply, &arg, how, stop, err));
     if (commit->out != NULL) {
         *commit->out = job.done;
     }
