@@ -59,7 +59,7 @@ static cis_code damaged_page(struct sql_conn *conn, const char *what, struct cis
 
 static cis_code full(struct cis_error *err, const char *path, const char *what)
 {
-    cis_code code = cis_fail(err, CIS_E_STORE, "%s: %s: no space left", path, what);
+    cis_code code = cis_fail(err, CIS_E_STORE, "%s: %s: the disk is full", path, what);
     if (err != NULL) {
         err->sys = ENOSPC;
     }
