@@ -1,5 +1,6 @@
 /* Components that take a resource of one kind for another, through the program: they end before
- * anything of them runs, with the function's name. */
+ * anything of them runs, with the function's name. And those that make linking or their instances
+ * dear. */
 #include "system/system.h"
 
 /* f() gives a pollable to a function that was declared to take one in place of what it takes. */
@@ -105,6 +106,50 @@ static void an_interface_cannot_call_a_pollable_an_input_stream(void **state)
     refused(*state, renamed, "wasi:io/streams@0.2.0.input-stream");
 }
 
+/* ---- what linking and instances cost ---- */
+
+static void a_type_that_is_imported_nine_hundred_times_is_refused_at_once(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    cis_buf_text(&text, "(component (type $t (instance");
+    for (int i = 0; i < 900; i++) {
+        cis_buf_printf(&text, "(export \"f%d\" (func))", i);
+    }
+    cis_buf_text(&text, "))");
+    for (int i = 0; i < 900; i++) {
+        cis_buf_printf(&text, "(import \"a:b/i%d\" (instance (type $t)))", i);
+    }
+    cis_buf_byte(&text, ')');
+    char *path = sys_wat(s, "attack.wat", cis_buf_cstr(&text));
+    s->timeout_ns = 20 * CIS_NS_PER_S;
+    assert_exit(s, 125, cis(s, "run", "--time", "1s", "--invoke", "f()", path));
+    assert_contains(sys_err(s), "imports more than 10000");
+    cis_buf_done(&text);
+    free(path);
+}
+
+static void globals_of_thirty_instances_are_within_the_memory_of_the_run(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf text = CIS_BUF_INIT(4u << 20);
+    cis_buf_text(&text, "(component (core module $m");
+    for (int i = 0; i < 60000; i++) {
+        cis_buf_text(&text, "(global i32 (i32.const 0))");
+    }
+    cis_buf_text(&text, "(func (export \"f\")))");
+    for (int i = 0; i < 30; i++) {
+        cis_buf_printf(&text, "(core instance $i%d (instantiate $m))", i);
+    }
+    cis_buf_text(&text, "(func (export \"f\") (canon lift (core func $i0 \"f\"))))");
+    char *path = sys_wat(s, "attack.wat", cis_buf_cstr(&text));
+    assert_exit(s, 125, cis(s, "run", "--memory", "16MiB", "--invoke", "f()", path));
+    assert_contains(sys_err(s), "bytes of memory to start");
+    assert_exit(s, 0, cis(s, "run", "--memory", "64MiB", "--invoke", "f()", path));
+    cis_buf_done(&text);
+    free(path);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
 
 int main(void)
@@ -113,6 +158,8 @@ int main(void)
         TEST(a_pollable_is_no_stream_to_splice_from),
         TEST(a_function_with_another_error_is_no_function_of_ours),
         TEST(an_interface_cannot_call_a_pollable_an_input_stream),
+        TEST(a_type_that_is_imported_nine_hundred_times_is_refused_at_once),
+        TEST(globals_of_thirty_instances_are_within_the_memory_of_the_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
