@@ -140,10 +140,10 @@ struct pair {
 static bool is_here(const struct changes *c, const struct frame *in, struct cis_str name,
                     struct cis_str mark)
 {
-    size_t len = in->low_end - in->low_at;
+    size_t len = in->low_end - in->low_at; /* 0: the root; then there may be no buffer yet */
     return in->lower != 0 && mark.len == len + 1 + name.len &&
-           memcmp(mark.ptr, c->low.ptr + in->low_at, len) == 0 && mark.ptr[len] == '/' &&
-           memcmp(mark.ptr + len + 1, name.ptr, name.len) == 0;
+           (len == 0 || memcmp(mark.ptr, c->low.ptr + in->low_at, len) == 0) &&
+           mark.ptr[len] == '/' && memcmp(mark.ptr + len + 1, name.ptr, name.len) == 0;
 }
 
 /* A folder that was renamed, and whose old place is gone while its new one is there, was renamed
