@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/crypto.h"
@@ -144,6 +146,72 @@ cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
     }
     sys = sync_parent(path);
     return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: folder", path);
+}
+
+cis_code cis_file_beside_open(const char *path, unsigned mode, struct cis_file_beside *out,
+                              struct cis_error *err)
+{
+    struct cis_file_beside file = CIS_FILE_BESIDE_INIT;
+    struct stat st;
+    uint8_t rnd[8];
+    char hex[17], real[PATH_MAX];
+    bool there = stat(path, &st) == 0;
+    bool as_it_is = there && !S_ISREG(st.st_mode);
+    if (there && access(path, W_OK) != 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
+    }
+    file.path = cis_strdup(there && realpath(path, real) != NULL ? real : path);
+    size_t len = file.path != NULL ? strlen(file.path) + 32 : 0;
+    file.temp = file.path != NULL && !as_it_is ? cis_alloc(len) : NULL;
+    if (file.path == NULL || (file.temp == NULL && !as_it_is)) {
+        cis_file_beside_drop(&file);
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
+    }
+    if (!as_it_is) {
+        cis_random_bytes(rnd, sizeof rnd);
+        cis_hex(rnd, sizeof rnd, hex);
+        snprintf(file.temp, len, "%s.tmp-%s", file.path, hex);
+    }
+    file.fd = as_it_is ? open(path, O_WRONLY | O_CLOEXEC)
+                       : open(file.temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (file.fd < 0) {
+        int sys = errno;
+        cis_free(cis_take(&file.temp)); /* not ours */
+        cis_file_beside_drop(&file);
+        return cis_fail_sys(err, CIS_E_IO, sys, "%s", path);
+    }
+    if (there && !as_it_is) {
+        (void)!fchmod(file.fd, st.st_mode & 0777);
+    }
+    *out = file;
+    return CIS_OK;
+}
+
+cis_code cis_file_beside_done(struct cis_file_beside *file, struct cis_error *err)
+{
+    if (file->temp == NULL) {
+        return CIS_OK;
+    }
+    int sys = fsync(file->fd) != 0 ? errno : 0;
+    if (sys == 0 && rename(file->temp, file->path) != 0) {
+        sys = errno;
+    }
+    if (sys == 0) {
+        cis_free(cis_take(&file->temp));
+        sys = sync_parent(file->path);
+    }
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s", file->path);
+}
+
+void cis_file_beside_drop(struct cis_file_beside *file)
+{
+    close_fd(&file->fd);
+    file->fd = -1;
+    if (file->temp != NULL) {
+        (void)unlink(file->temp);
+    }
+    cis_free(cis_take(&file->temp));
+    cis_free(cis_take(&file->path));
 }
 
 cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err)

@@ -12,6 +12,19 @@ cis_code cis_file_read_fd(int fd, const char *name, struct cis_buf *buf, struct 
 /* Written to a temporary name in the same folder, fsynced, renamed: whole or not at all. */
 cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
                         struct cis_error *err);
+/* A file that is written bit by bit, under a temporary name in the folder of `path`: until it is
+ * done, what was there before stays as it is. A path that names something else than a regular file
+ * (a device, a pipe) is written to as it is. done closes, and makes it durable; drop, which may
+ * follow it, forgets what is not done. */
+struct cis_file_beside {
+    int fd;
+    char *path, *temp; /* temp NULL: written as it is */
+};
+#define CIS_FILE_BESIDE_INIT ((struct cis_file_beside){-1, NULL, NULL})
+cis_code cis_file_beside_open(const char *path, unsigned mode, struct cis_file_beside *out,
+                              struct cis_error *err);
+cis_code cis_file_beside_done(struct cis_file_beside *file, struct cis_error *err);
+void cis_file_beside_drop(struct cis_file_beside *file);
 /* Like mkdir -p; every folder made gets mode. */
 cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err);
 /* rm -rf that never follows a symlink. */

@@ -271,7 +271,8 @@ static cis_code get_one(struct cis_fs_cmd *cmd, const char *source, const char *
     CIS_CLEANUP(cis_found_done) struct cis_found from = {0};
     CIS_CLEANUP(host_done) struct host host = {0};
     bool root = geteuid() == 0;
-    struct cis_copy_options options = {.owner = root, .clear = root ? 0 : S_ISUID | S_ISGID};
+    struct cis_copy_options options = {
+        .owner = root, .beside = true, .clear = root ? 0 : S_ISUID | S_ISGID};
     struct stat st;
     CIS_TRY(cis_fs_cmd_find(cmd, source, CIS_WALK_NOFOLLOW, &from, err));
     if (S_ISDIR(from.attr.mode) && !cis_cli_has(cmd->cli, "recursive")) {

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "cli/fs.h"
 #include "cli/store.h"
 
@@ -59,18 +60,17 @@ static cis_code export_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     const char *file = cmd->cli->nargs != 0 ? cmd->cli->args[0] : "-";
     bool to_stdout = strcmp(file, "-") == 0;
     struct cis_move_counts counts = {0};
-    CIS_CLEANUP(close_fd) int fd = STDOUT_FILENO;
+    CIS_CLEANUP(cis_file_beside_drop) struct cis_file_beside out = CIS_FILE_BESIDE_INIT;
     if (to_stdout && isatty(STDOUT_FILENO)) {
         return cis_fail(err, CIS_E_USAGE, "a tar is not for a terminal: give FILE, or redirect");
     }
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     if (!to_stdout) {
-        fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (fd < 0) {
-            return cis_fail_sys(err, CIS_E_IO, errno, "%s", file);
-        }
+        CIS_TRY(cis_file_beside_open(file, 0666, &out, err));
     }
-    CIS_TRY(cis_history_tar_write(cmd->root, &cmd->call, fd, cis_fs_progress, cmd, &counts, err));
+    CIS_TRY(cis_history_tar_write(cmd->root, &cmd->call, to_stdout ? STDOUT_FILENO : out.fd,
+                                  cis_fs_progress, cmd, &counts, err));
+    CIS_TRY(to_stdout ? CIS_OK : cis_file_beside_done(&out, err));
     return told(cmd, &counts, to_stdout);
 }
 
@@ -100,8 +100,8 @@ const struct cis_cli_command cis_cmd_fs_export = {
     .args = "[FILE|-]",
     .summary = "write a tree as a tar, or into another store",
     .help =
-        "The tar is in pax form: long names, nanoseconds, hard links and holes are kept. With "
-        "--to,\n"
+        "The tar is in pax form: long names, nanoseconds, hard links and holes are kept. FILE is "
+        "written\nbeside and takes its place when it is whole. With --to,\n"
         "the other branch becomes what this one is, as one commit there, and only content that\n"
         "the other tenant lacks is sent.",
     .examples = "  cis fs export backup.tar\n  cis fs export --at v1 - | zstd > v1.tar.zst\n"

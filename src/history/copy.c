@@ -8,6 +8,9 @@
 #include "history/move.h"
 #include "history/tree.h"
 
+#include <stdio.h>
+#include "base/crypto.h"
+
 #define PIECE (1u << 20)
 
 struct copy {
@@ -25,6 +28,7 @@ struct copy {
     cis_move_progress *progress;
     void *self;
     struct cis_move_counts *counts;
+    uint64_t temp; /* of the name beside */
 };
 
 static void copy_done(struct copy *c)
@@ -176,6 +180,12 @@ static cis_code make_other(struct copy *c, const struct cis_tree_entry *e, cis_n
     return no == 0 ? CIS_OK : failed(e, no, err);
 }
 
+static bool goes_beside(const struct copy *c, const struct cis_tree_entry *e)
+{
+    return c->options->beside && S_ISREG(e->attr->mode) &&
+           (e->attr->nlink < 2 || cis_ids_get(&c->linked, e->attr->ino) == NULL);
+}
+
 /* What stands in the way: a directory takes a directory; anything else is removed. */
 static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
                       struct cis_str name, cis_node *out_dir, struct cis_error *err)
@@ -195,6 +205,9 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
         return CIS_OK;
     }
     c->to->ops->forget(c->to, node, 1);
+    if (goes_beside(c, e) && !S_ISDIR(there.mode)) {
+        return CIS_OK; /* until there is what takes its place */
+    }
     if (S_ISDIR(there.mode)) {
         return cis_fail(err, CIS_E_EXISTS, "%.*s: a directory of that name is there",
                         CIS_STR_ARG(e->path));
@@ -239,13 +252,27 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
         return no == 0 ? CIS_OK : failed(e, no, err);
     }
     node = 0;
-    CIS_TRY(S_ISREG(e->attr->mode) ? copy_file(c, e, dir, name, &node, err)
-                                   : make_other(c, e, dir, name, &node, err));
-    cis_code code = keep_link(c, e->attr, node, err);
+    char text[40];
+    snprintf(text, sizeof text, ".cis-copy-%llx", (unsigned long long)c->temp);
+    bool beside = goes_beside(c, e);
+    struct cis_str as = beside ? cis_str_of(text) : name;
+    cis_code code = S_ISREG(e->attr->mode) ? copy_file(c, e, dir, as, &node, err)
+                                           : make_other(c, e, dir, as, &node, err);
     if (code == CIS_OK) {
         code = set(c, e, node, err);
     }
-    c->to->ops->forget(c->to, node, 1);
+    if (code == CIS_OK && beside) {
+        int no = c->to->ops->rename(c->to, c->to_call, dir, as, dir, name, 0);
+        code = no == 0 ? CIS_OK : failed(e, no, err);
+    }
+    if (code == CIS_OK) {
+        code = keep_link(c, e->attr, node, err);
+    } else if (beside && node != 0) {
+        (void)c->to->ops->unlink(c->to, c->to_call, dir, as);
+    }
+    if (node != 0) {
+        c->to->ops->forget(c->to, node, 1);
+    }
     return code;
 }
 
@@ -304,6 +331,7 @@ cis_code cis_history_copy(const struct cis_found *from, const struct cis_vfs_cal
                      .progress = progress,
                      .self = self,
                      .counts = counts};
+    cis_random_bytes(&c.temp, sizeof c.temp);
     c.piece = cis_alloc(PIECE);
     if (c.piece == NULL) {
         return cis_history_nomem(err);

@@ -21,6 +21,9 @@ typedef bool cis_move_progress(void *self, const struct cis_move_counts *counts,
  */
 struct cis_copy_options {
     bool owner;
+    /* Files are made under another name and moved to their place when they are whole: for a target
+     * that is no transaction. */
+    bool beside;
     uint32_t clear; /* mode bits that are not kept: 06000 where set-id bits would be dangerous */
 };
 cis_code cis_history_copy(const struct cis_found *from, const struct cis_vfs_call *from_call,

@@ -5,14 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "history/internal.h"
 #include "history/move.h"
 #include "history/tree.h"
+#include "vfs/digest.h"
 
 #define PIECE (1u << 20)
+#define ZEROS (1u << 30) /* given to libarchive at once; memory that is only read takes none */
+#define PARTS_MAX 1000000u
 
 struct out {
     struct archive *a;
@@ -21,6 +25,7 @@ struct out {
     struct cis_map linked; /* inode → path */
     struct arena paths;
     uint8_t *piece;
+    const void *zeros;
     cis_move_progress *progress;
     void *self;
     struct cis_move_counts counts;
@@ -37,6 +42,9 @@ static void out_done(struct out *o)
     cis_map_done(&o->linked, NULL);
     cis_arena_done(&o->paths);
     cis_free(o->piece);
+    if (o->zeros != NULL) {
+        munmap((void *)(uintptr_t)o->zeros, ZEROS);
+    }
 }
 
 static cis_code broken(const struct out *o, struct cis_error *err)
@@ -77,32 +85,60 @@ static cis_code write_range(struct out *o, const struct cis_tree_entry *e, cis_v
     return CIS_OK;
 }
 
-/* With holes listed in its header, libarchive takes the whole content and leaves them out itself:
- * so they are read as zeros, which costs no reads of the store. */
-static cis_code list_holes(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in)
+/* libarchive takes the whole content, holes too, and leaves out those that the header lists: for
+ * them it looks at no byte, and what is given is a piece of zeros that needs no memory. */
+static cis_code write_zeros(struct out *o, const struct cis_tree_entry *e, uint64_t n,
+                            struct cis_error *err)
 {
-    uint64_t at = 0, size = e->attr->size;
+    while (n > 0) {
+        la_ssize_t k = archive_write_data(o->a, o->zeros, n < ZEROS ? (size_t)n : ZEROS);
+        if (k <= 0) {
+            return broken(o, err);
+        }
+        n -= (uint64_t)k;
+        if (o->progress != NULL && !o->progress(o->self, &o->counts, e->path)) {
+            return cis_fail(err, CIS_E_CANCELLED, "cancelled");
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code write_parts(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
+                            struct cis_error *err)
+{
+    uint64_t size = e->attr->size, data, end;
+    for (uint64_t at = 0; at < size; at = end) {
+        int no = cis_digest_next(in, o->call, at, size, &data, &end);
+        if (no != 0) {
+            return failed(e, no, err);
+        }
+        CIS_TRY(write_zeros(o, e, data - at, err));
+        CIS_TRY(write_range(o, e, in, data, end, err));
+    }
+    return CIS_OK;
+}
+
+/* Of more parts than a header should list, the last one is all the rest: its holes are written out
+ * as zeros. */
+static cis_code list_parts(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
+                           struct cis_error *err)
+{
+    uint64_t size = e->attr->size, data = 0, end = 0;
     unsigned parts = 0;
     if (e->attr->blocks * 512 >= size) {
         return CIS_OK;
     }
-    while (at < size && parts < 100000) {
-        uint64_t data, hole;
-        int no = e->vfs->ops->seek(in, o->call, at, SEEK_DATA, &data);
+    for (uint64_t at = 0; at < size; at = end) {
+        int no = cis_digest_next(in, o->call, at, size, &data, &end);
         if (no != 0) {
-            break;
+            return failed(e, no, err);
         }
-        no = e->vfs->ops->seek(in, o->call, data, SEEK_HOLE, &hole);
-        if (no != 0) {
-            archive_entry_sparse_clear(o->entry);
-            return CIS_OK;
+        end = ++parts == PARTS_MAX ? size : end;
+        if (data < end) {
+            archive_entry_sparse_add_entry(o->entry, (la_int64_t)data, (la_int64_t)(end - data));
         }
-        hole = hole < size ? hole : size;
-        archive_entry_sparse_add_entry(o->entry, (la_int64_t)data, (la_int64_t)(hole - data));
-        parts++;
-        at = hole;
     }
-    if (parts == 0) {
+    if (data == size) { /* it ends in a hole */
         archive_entry_sparse_add_entry(o->entry, (la_int64_t)size, 0);
     }
     return CIS_OK;
@@ -115,12 +151,12 @@ static cis_code write_file(struct out *o, const struct cis_tree_entry *e, struct
     if (no != 0) {
         return failed(e, no, err);
     }
-    cis_code code = list_holes(o, e, in);
+    cis_code code = list_parts(o, e, in, err);
     if (code == CIS_OK && archive_write_header(o->a, o->entry) < ARCHIVE_WARN) {
         code = broken(o, err);
     }
     if (code == CIS_OK) {
-        code = write_range(o, e, in, 0, e->attr->size, err);
+        code = write_parts(o, e, in, err);
     }
     cis_vfs_file_close(in);
     return code;
@@ -213,7 +249,9 @@ static cis_code write_tar(const cis_dir *dir, const struct cis_vfs_call *call, i
     o.a = archive_write_new();
     o.entry = archive_entry_new();
     o.piece = cis_alloc(PIECE);
-    if (o.a == NULL || o.entry == NULL || o.piece == NULL) {
+    void *zeros = mmap(NULL, ZEROS, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    o.zeros = zeros != MAP_FAILED ? zeros : NULL;
+    if (o.a == NULL || o.entry == NULL || o.piece == NULL || o.zeros == NULL) {
         return cis_history_nomem(err);
     }
     if (archive_write_set_format_pax(o.a) != ARCHIVE_OK ||

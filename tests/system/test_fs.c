@@ -567,6 +567,30 @@ static void sixty_four_commands_at_once_all_commit(void **state)
     fs_ok(s, "fsck");
 }
 
+/* ---- files of the host ---- */
+
+static void an_export_that_is_cancelled_leaves_the_earlier_one(void **state)
+{
+    struct sys *s = *state;
+    char big[4200], tar[4200], out[4200];
+    assert_exit(s, 0, shell(s, "head -c 60000000 /dev/urandom > big"));
+    snprintf(big, sizeof big, "%s/big", s->home);
+    snprintf(tar, sizeof tar, "%s/t.tar", s->home);
+    snprintf(out, sizeof out, "%s/out", s->home);
+    fs_ok(s, "put", big, "/big");
+    assert_exit(s, 0, shell(s, "printf earlier > t.tar && printf earlier > out && chmod 640 out"));
+    /* A limit of the size of files ends both half-way. */
+    assert_exit(s, 0,
+                shell(s, "sh -c \"trap '' XFSZ; ulimit -f 2000; " CIS_PROGRAM
+                         " fs export t.tar\"; test $? -ne 0 && sh -c \"trap '' XFSZ; ulimit -f "
+                         "2000; " CIS_PROGRAM " fs get /big out\"; test $? -ne 0 && cat t.tar out "
+                         "&& ls -A | grep -c 'tmp-\\|cis-copy'; true"));
+    assert_string_equal(sys_out(s), "earlierearlier0\n");
+    fs_ok(s, "export", tar);
+    fs_ok(s, "get", "/big", out);
+    assert_exit(s, 0, shell(s, "tar xOf t.tar ./big | cmp - big && cmp out big"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,6 +601,7 @@ int main(void)
         TEST(branches_are_forked_switched_merged_and_dropped),
         TEST(a_tar_round_trip_keeps_links_holes_times_and_owners),
         TEST(owners_and_devices_that_cannot_be_are_refused),
+        TEST(an_export_that_is_cancelled_leaves_the_earlier_one),
         TEST(a_branch_goes_to_another_store_and_only_what_is_missing_travels),
         TEST(a_branch_is_published_to_tenants_and_taken_back),
         TEST(names_that_are_hard_to_write_go_through),

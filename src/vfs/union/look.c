@@ -85,6 +85,17 @@ static int mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
     return no;
 }
 
+static int upper_folder(struct unionfs *u, const struct cis_vfs_call *call,
+                        struct unode_parts *parts, struct cis_buf *path)
+{
+    int no = mark_read(u, call, parts->upper, path);
+    if (no == 0 && path->len > 0) {
+        parts->lower = lower_at(u, call, cis_buf_view(path));
+        parts->lower_path = parts->lower != 0 ? cis_buf_cstr(path) : NULL;
+    }
+    return no;
+}
+
 static int lower_folder(const struct unode *dir, struct cis_str name, struct unode_parts *parts,
                         struct cis_buf *path)
 {
@@ -92,30 +103,6 @@ static int lower_folder(const struct unode *dir, struct cis_str name, struct uno
     cis_buf_printf(path, "%s/%.*s", root ? "" : dir->lower_path, (int)name.len, name.ptr);
     parts->lower_path = cis_buf_cstr(path);
     return path->failed != CIS_OK ? ENOMEM : 0;
-}
-
-/* A folder that was renamed here, and since then below as well (by an apply), continues what is at
- * its place now. */
-static int upper_folder(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-                        struct cis_str name, struct unode_parts *parts, struct cis_buf *path)
-{
-    struct cis_vfs_attr attr;
-    int no = mark_read(u, call, parts->upper, path);
-    if (no != 0 || path->len == 0) {
-        return no;
-    }
-    parts->lower = lower_at(u, call, cis_buf_view(path));
-    if (parts->lower == 0 && dir->lower != 0 &&
-        u->low->ops->lookup(u->low, call, dir->lower, name, &parts->lower, &attr) == 0) {
-        if (!S_ISDIR(attr.mode)) {
-            part_put(u->low, parts->lower);
-            parts->lower = 0;
-        }
-        cis_buf_reset(path);
-        return parts->lower != 0 ? lower_folder(dir, name, parts, path) : 0;
-    }
-    parts->lower_path = parts->lower != 0 ? cis_buf_cstr(path) : NULL;
-    return 0;
 }
 
 /* ---- nodes ---- */
@@ -149,7 +136,7 @@ int union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode 
     if (seen->upper) {
         parts.upper = seen->node;
         if (folder) {
-            no = upper_folder(u, call, dir, name, &parts, &path);
+            no = upper_folder(u, call, &parts, &path);
         } else if (seen->attr.nlink > 1 &&
                    index_of_upper(u, call, seen->attr.ino, key, &parts.lower_links)) {
             parts.key = key;
