@@ -161,7 +161,7 @@ cis_code cis_file_beside_open(const char *path, unsigned mode, struct cis_file_b
         return cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
     }
     file.path = cis_strdup(there && realpath(path, real) != NULL ? real : path);
-    size_t len = file.path != NULL ? strlen(file.path) + 32 : 0;
+    size_t len = file.path != NULL ? cis_size_add(strlen(file.path), 32) : 0;
     file.temp = file.path != NULL && !as_it_is ? cis_alloc(len) : NULL;
     if (file.path == NULL || (file.temp == NULL && !as_it_is)) {
         cis_file_beside_drop(&file);

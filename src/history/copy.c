@@ -262,7 +262,8 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
         code = set(c, e, node, err);
     }
     if (code == CIS_OK && beside) {
-        int no = c->to->ops->rename(c->to, c->to_call, dir, as, dir, name, 0);
+        int no =
+            cis_vfs_rename(c->to_call, cis_vfs_at(c->to, dir), as, cis_vfs_at(c->to, dir), name, 0);
         code = no == 0 ? CIS_OK : failed(e, no, err);
     }
     if (code == CIS_OK) {

@@ -100,49 +100,48 @@ void cow_changes_done(struct cow_changes *changes)
     *changes = (struct cow_changes){0};
 }
 
-/* A path that is told only by its end leads nowhere. */
-static bool too_long(struct cow_changes *list, const struct cis_union_change *c)
+bool cow_changes_add(struct cow_changes *list, const struct cow_change *change)
 {
-    list->too_long = cis_strndup(c->path.ptr, c->path.len);
-    list->cap = list->too_long == NULL ? SIZE_MAX : list->cap;
-    return false;
-}
-
-static bool add(void *self, const struct cis_union_change *c)
-{
-    struct cow_changes *list = self;
-    if (c->cut) {
-        return too_long(list, c);
-    }
-    list->bytes += sizeof *list->at + c->path.len + c->from.len;
-    if (list->bytes > list->most) {
-        return false;
-    }
     if (list->n == list->cap) {
         size_t cap = cis_cap_next(list->cap, 64, CIS_MEM_MAX);
         struct cow_change *more = cis_realloc_array(list->at, cap, sizeof *more);
         if (more == NULL) {
-            list->cap = SIZE_MAX;
             return false;
         }
         list->at = more;
         list->cap = cap;
     }
-    struct cow_change *to = &list->at[list->n];
-    *to = (struct cow_change){.what = c->what,
-                              .path = cis_strndup(c->path.ptr, c->path.len),
-                              .mode = c->mode,
-                              .size = c->size,
-                              .old_size = c->old_size,
-                              .number = list->n};
-    to->from = c->from.len != 0 ? cis_strndup(c->from.ptr, c->from.len) : NULL;
-    if (to->path == NULL || (c->from.len != 0 && to->from == NULL)) {
-        cis_free(to->path);
-        cis_free(to->from);
-        list->cap = SIZE_MAX;
+    list->at[list->n] = *change;
+    list->at[list->n].number = list->n;
+    list->n++;
+    return true;
+}
+
+static bool add(void *self, const struct cis_union_change *c)
+{
+    struct cow_changes *list = self;
+    if (c->cut) { /* a path that is told only by its end leads nowhere */
+        list->too_long = cis_strndup(c->path.ptr, c->path.len);
+        list->full = list->too_long == NULL;
         return false;
     }
-    list->n++;
+    list->bytes += sizeof *list->at + c->path.len + c->from.len;
+    if (list->bytes > list->most) {
+        return false;
+    }
+    struct cow_change change = {.what = c->what,
+                                .path = cis_strndup(c->path.ptr, c->path.len),
+                                .mode = c->mode,
+                                .size = c->size,
+                                .old_size = c->old_size};
+    change.from = c->from.len != 0 ? cis_strndup(c->from.ptr, c->from.len) : NULL;
+    if (change.path == NULL || (c->from.len != 0 && change.from == NULL) ||
+        !cow_changes_add(list, &change)) {
+        cis_free(change.path);
+        cis_free(change.from);
+        list->full = true;
+        return false;
+    }
     return true;
 }
 
@@ -170,8 +169,7 @@ cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struc
     if (no != 0) {
         return cow_fail(cow, no, cow->folder, err);
     }
-    if (list.cap == SIZE_MAX) {
-        list.cap = list.n;
+    if (list.full) {
         return cis_fail(err, CIS_E_NOMEM, "changes: out of memory");
     }
     if (list.too_long != NULL) {
@@ -186,6 +184,7 @@ cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struc
         return cis_fail(err, CIS_E_LIMIT, "%.100s: the list of changes takes more than %u MiB",
                         cow->folder, (unsigned)(most >> 20));
     }
+    CIS_TRY(cow_settle(cow, &list, err));
     if (list.n != 0) {
         qsort(list.at, list.n, sizeof *list.at, by_path);
     }

@@ -71,7 +71,8 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
         CIS_TRY(cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
         w.source = &cow->above;
     }
-    CIS_TRY(half_way(&p, write_all(&p, &w, &done, err), done, err));
+    cis_code code = write_all(&p, &w, &done, err);
+    CIS_TRY(half_way(&p, code, done, err));
     *out_n = done;
     return CIS_OK;
 }

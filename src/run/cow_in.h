@@ -31,16 +31,22 @@ struct cow_change {
     uint32_t mode;
     uint64_t size, old_size;
     size_t number; /* of a rename: where it waits */
+    bool fresh;    /* what the folder has there now moves away before (cow_settle.c) */
 };
 struct cow_changes {
     struct cow_change *at;
     size_t n, cap;
     uint64_t bytes, most; /* bytes: of memory */
     char *too_long;       /* a path that cannot be brought to the folder; NULL: none */
+    bool full;            /* out of memory */
 };
 #define COW_SORTED_BYTES (64u << 20) /* of a list that is only shown */
 #define COW_CHANGES_BYTES (1u << 30) /* of one that is worked on */
 void cow_changes_done(struct cow_changes *changes);
+/* Takes over its texts; false: out of memory. */
+bool cow_changes_add(struct cow_changes *changes, const struct cow_change *change);
+/* What the union told of places that renamed folders left. */
+cis_code cow_settle(cis_cow *cow, struct cow_changes *list, struct cis_error *err);
 /* Sorted. CIS_E_LIMIT: more than `most` bytes of memory; CIS_E_UNSUPPORTED: a path is too long. */
 cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struct cis_error *err);
 

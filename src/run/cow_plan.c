@@ -172,15 +172,15 @@ static cis_code plan_folder(struct cow_plan *p, const char *path, const struct c
     return open.mode != mode ? add(&p->last, COW_FOLDER, path, NULL, &open, &last, err) : CIS_OK;
 }
 
-static cis_code plan_leaf(struct cow_plan *p, const char *lower, const char *path,
+static cis_code plan_leaf(struct cow_plan *p, const char *lower, const char *path, bool fresh,
                           struct cis_error *err)
 {
     struct cow_state now, after;
     struct cis_vfs_attr a, b;
     CIS_TRY(read_state(p, &p->cow->above, path, &after, err));
     CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
-    if (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT)) {
-        now = (struct cow_state){0}; /* told as removed before, and judged there */
+    if (fresh || (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT))) {
+        now = (struct cow_state){0}; /* removed or moved before, and judged there */
         return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
     }
     CIS_TRY(judge(p, lower, &now, &after, NULL, err));
@@ -234,7 +234,7 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
         return plan_remove(p, lower, c->path, err);
     }
     if (type != S_IFDIR) {
-        return plan_leaf(p, lower, c->path, err);
+        return plan_leaf(p, lower, c->path, c->fresh, err);
     }
     struct cow_state now = {0};
     if (c->what == 'M') {

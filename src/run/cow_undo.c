@@ -14,7 +14,8 @@ struct undo {
     cis_vfs *kept_vfs;
     struct cow_tree kept;
     bool *taken;       /* of each step: it is to be taken back */
-    struct cis_map be; /* paths whose state is another by then: struct cow_state, borrowed */
+    struct cis_map be; /* paths whose state is another by then: struct will */
+    size_t number;
     uint64_t conflicts, done;
 };
 
@@ -24,7 +25,7 @@ static void undo_done(struct undo *u)
     cow_tree_close(&u->kept);
     cis_vfs_close(u->kept_vfs);
     cow_record_done(&u->record);
-    cis_map_done(&u->be, NULL);
+    cis_map_done(&u->be, cis_free);
     cis_free(u->taken);
 }
 
@@ -43,19 +44,43 @@ static void conflict(struct undo *u, const char *path, const char *why)
     }
 }
 
-static cis_code will_be(struct undo *u, const char *path, const struct cow_state *state,
+/* What is at a path once the later steps are taken back. */
+struct will {
+    const struct cow_state *state; /* borrowed */
+    size_t number;                 /* of the change; the last one counts */
+    bool anew; /* the name has no folder, or another one: what was known below it is not so */
+};
+
+static cis_code will_be(struct undo *u, const char *path, const struct cow_state *state, bool anew,
                         struct cis_error *err)
 {
-    return cis_map_set(&u->be, text(path), (void *)(uintptr_t)state, NULL, err);
+    struct will *w = cis_alloc(sizeof *w);
+    void *old = NULL;
+    if (w == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
+    }
+    *w = (struct will){state, ++u->number, anew};
+    cis_code code = cis_map_set(&u->be, text(path), w, &old, err);
+    cis_free(code == CIS_OK ? old : w);
+    return code;
 }
 
-/* What is at the path when the later steps are taken back. */
 static cis_code state_of(struct undo *u, const char *path, struct cow_state *out,
                          struct cis_error *err)
 {
-    const struct cow_state *known = cis_map_get(&u->be, text(path));
-    if (known != NULL) {
-        *out = *known;
+    const struct will *own = cis_map_get(&u->be, text(path));
+    size_t above = 0;
+    for (size_t len = strlen(path); len-- > 0;) {
+        const struct will *w =
+            path[len] == '/' ? cis_map_get(&u->be, (struct cis_str){path, len}) : NULL;
+        above = w != NULL && w->anew && w->number > above ? w->number : above;
+    }
+    if (own != NULL && own->number > above) {
+        *out = *own->state;
+        return CIS_OK;
+    }
+    if (above != 0) {
+        *out = nothing;
         return CIS_OK;
     }
     int no = cow_state_read(&u->work.to, &u->call, path, out);
@@ -91,28 +116,23 @@ static size_t steps_taken(const struct undo *u)
 
 /* ---- judging ---- */
 
-static bool no_name(void *self, const struct cow_entry *e, const char *path)
-{
-    struct undo *u = self;
-    CIS_CLEANUP(cis_freep) char *child = cow_path(path, e->name);
-    const struct cow_state *known = child != NULL ? cis_map_get(&u->be, text(child)) : NULL;
-    if (known != NULL && known->mode == 0) {
-        return true;
-    }
-    conflict(u, child != NULL ? child : path, "made in the folder since");
-    return false;
-}
-
 /* A folder that the apply made is empty by then. */
 static cis_code judge_empty(struct undo *u, const char *path, struct cis_error *err)
 {
     struct cow_entries list = {0};
+    struct cow_state now;
     int no = cow_list(&u->work.to, &u->call, path, &list);
-    for (size_t i = 0; i < list.n && no == 0; i++) {
-        (void)no_name(u, &list.at[i], path);
+    cis_code code = no == 0 ? CIS_OK : cow_errno(no, &u->why, path, err);
+    for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
+        CIS_CLEANUP(cis_freep) char *child = cow_path(path, list.at[i].name);
+        code = child != NULL ? state_of(u, child, &now, err)
+                             : cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
+        if (code == CIS_OK && now.mode != 0) {
+            conflict(u, child, "made in the folder since");
+        }
     }
     cow_entries_done(&list);
-    return no == 0 ? CIS_OK : cow_errno(no, &u->why, path, err);
+    return code;
 }
 
 static bool same_kind(const struct cow_step *s, const struct cow_state *a,
@@ -157,8 +177,8 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
         }
         u->taken[i] = true;
         CIS_TRY(judge_parent(u, s->path, err));
-        CIS_TRY(will_be(u, s->to, &nothing, err));
-        return will_be(u, s->path, &s->before, err);
+        CIS_TRY(will_be(u, s->to, &nothing, true, err));
+        return will_be(u, s->path, &s->before, true, err);
     }
     CIS_TRY(state_of(u, s->path, &now, err));
     if (!same_kind(s, &now, &s->after)) {
@@ -177,7 +197,7 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
     if (s->before.mode != 0 && s->after.mode == 0) {
         CIS_TRY(judge_parent(u, s->path, err));
     }
-    return will_be(u, s->path, &s->before, err);
+    return will_be(u, s->path, &s->before, s->before.mode == 0 || s->after.mode == 0, err);
 }
 
 static cis_code judge(struct undo *u, struct cis_error *err)

@@ -159,7 +159,13 @@ int seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
 int seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_node upper,
               const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was,
               bool *out);
-/* names held for writing: the lower name of dir, if there is one, is about to be hidden. */
+/* Does the file that a name shows show what is below? Behind an upper file there may be anything by
+ * now: nobody saw it, and what was copied has its record. */
+static inline bool seen_lower(const struct unode *node)
+{
+    return node->lower != 0 && (node->type == S_IFDIR || node->upper == 0);
+}
+/* names held for writing: the lower name of dir, which is shown, is about to be hidden. */
 int seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
               struct cis_str name);
 /* The same: the lower file was copied, and had this digest. */

@@ -18,8 +18,7 @@ int name_hide(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
     struct cis_vfs_make make = {.mode = S_IFCHR};
     struct cis_vfs_attr attr;
     cis_node node = 0;
-    int no = seen_name(u, call, dir, name);
-    no = no == 0 ? u->up->ops->make(u->up, call, dir->upper, name, &make, &node, &attr) : no;
+    int no = u->up->ops->make(u->up, call, dir->upper, name, &make, &node, &attr);
     if (no == 0) {
         part_put(u->up, node);
     }
@@ -216,7 +215,7 @@ static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, stru
     struct cis_vfs_attr lower;
     bool below = union_lower_has(u, call, dir, name, &lower);
     int no = copy_folder(u, call, dir);
-    no = no == 0 && below ? seen_name(u, call, dir, name) : no;
+    no = no == 0 && below && seen_lower(node) ? seen_name(u, call, dir, name) : no;
     if (no == 0 && seen->upper) {
         no = node->type == S_IFDIR ? folder_remove(u, call, dir, name, node)
                                    : u->up->ops->unlink(u->up, call, dir->upper, name);

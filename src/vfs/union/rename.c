@@ -122,10 +122,10 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
     if (no == 0) {
         no = copy_folder(u, call, b->dir);
     }
-    if (no == 0 && a->below) {
+    if (no == 0 && a->below && seen_lower(a->node)) {
         no = seen_name(u, call, a->dir, a->name);
     }
-    if (no == 0 && b->below) {
+    if (no == 0 && b->below && b->node != NULL && seen_lower(b->node)) {
         no = seen_name(u, call, b->dir, b->name);
     }
     if (no == 0) {
