@@ -40,8 +40,9 @@ static cis_code place_of(const struct settling *s, const char *lower, char **out
     return *out != NULL ? CIS_OK : no_memory(s->err);
 }
 
-/* Is the path at or below an old place, and not in a folder that was moved there? */
-static bool in_old_place(const struct settling *s, const char *path, bool *out_itself)
+/* Is the path at or below an old place, and not in a folder that was moved there? What is removed
+ * is what was at its path before anything was moved to it. */
+static bool in_old_place(const struct settling *s, const char *path, bool removed, bool *out_itself)
 {
     size_t all = strlen(path);
     for (size_t len = all; len > 0; len--) {
@@ -49,7 +50,7 @@ static bool in_old_place(const struct settling *s, const char *path, bool *out_i
         if (len != all && path[len] != '/') {
             continue;
         }
-        if (cis_map_get(&s->to, part) != NULL) {
+        if (!(removed && len == all) && cis_map_get(&s->to, part) != NULL) {
             return false;
         }
         if (cis_map_get(&s->places, part) != NULL) {
@@ -71,7 +72,7 @@ static void settle_names(struct settling *s)
     size_t kept = 0;
     for (size_t i = 0; i < s->list->n; i++) {
         struct cow_change c = s->list->at[i];
-        bool itself = false, old = c.what != 'R' && in_old_place(s, c.path, &itself);
+        bool itself = false, old = c.what != 'R' && in_old_place(s, c.path, c.what == 'D', &itself);
         if (old && c.what == 'D' && !itself) {
             drop(&c);
             continue;
