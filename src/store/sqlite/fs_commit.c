@@ -23,7 +23,7 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_COMMIT_HEAD, &st, err));
     cis_sql_bind_str(st, 1, ref);
-    sqlite3_bind_int64(st, 2, now);
+    sqlite3_bind_int64(st, 2, cis_sql_lease_ms(conn->store));
     bool row;
     CIS_TRY(cis_sql_row(conn, st, "reading the head", &row, err));
     if (!row) {

@@ -54,7 +54,7 @@ static cis_code ref_read(struct sql_conn *conn, struct cis_str name, struct cis_
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_REF_GET, &st, err));
-    sqlite3_bind_int64(st, 1, cis_clock_wall_ms());
+    sqlite3_bind_int64(st, 1, cis_sql_lease_ms(conn->store));
     cis_sql_bind_str(st, 2, name);
     bool row;
     CIS_TRY(cis_sql_row(conn, st, "reading a branch", &row, err));
@@ -86,7 +86,7 @@ static cis_code ref_each(cis_store *store, struct cis_str tenant, enum sql_id id
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, id, &st, err));
-    sqlite3_bind_int64(st, 1, cis_clock_wall_ms());
+    sqlite3_bind_int64(st, 1, cis_sql_lease_ms(conn->store));
     for (bool wanted = true; wanted;) {
         bool row;
         CIS_TRY(cis_sql_row(conn, st, "listing branches", &row, err));
@@ -365,7 +365,7 @@ static cis_code fence_next(struct sql_conn *conn, uint64_t *out, struct cis_erro
 static cis_code lease_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct lease *l = arg;
-    int64_t now = cis_clock_wall_ms();
+    int64_t now = cis_sql_lease_ms(conn->store);
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_LEASE_GET, &st, err));
     cis_sql_bind_str(st, 1, l->ref);

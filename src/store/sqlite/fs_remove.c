@@ -35,7 +35,7 @@ static cis_code close_apply(struct sql_conn *conn, const void *arg, struct cis_e
     if (!there) {
         return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", r->branch);
     }
-    CIS_TRY(ask(conn, SQL_BRANCH_USED, r->branch, cis_clock_wall_ms(), &row, &used, err));
+    CIS_TRY(ask(conn, SQL_BRANCH_USED, r->branch, cis_sql_lease_ms(conn->store), &row, &used, err));
     if (used) {
         return cis_fail(err, CIS_E_CONFLICT,
                         "branch %" PRIu64 ": a ref, a fork, a snapshot or a pin is on it",

@@ -151,7 +151,8 @@ static cis_code pin_make(struct sql_conn *conn, const struct sql_pin *p, int64_t
     bool lasting = p->ttl_ms == CIS_FS_PIN_LASTING;
     cis_sql_bind_view(st, owner);
     sqlite3_bind_int64(st, 3, lasting ? INT64_MAX : now + p->ttl_ms);
-    sqlite3_bind_int64(st, 4, lasting ? INT64_MAX : now);
+    /* Chunks are stamped by the wall clock. */
+    sqlite3_bind_int64(st, 4, lasting ? INT64_MAX : cis_clock_wall_ms());
     CIS_TRY(cis_sql_done(conn, st, "pinning", err));
     *p->out = (uint64_t)sqlite3_last_insert_rowid(conn->db);
     return CIS_OK;
@@ -160,7 +161,7 @@ static cis_code pin_make(struct sql_conn *conn, const struct sql_pin *p, int64_t
 cis_code cis_sql_pin_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct sql_pin *p = arg;
-    int64_t now = cis_clock_wall_ms();
+    int64_t now = cis_sql_lease_ms(conn->store);
     CIS_TRY(cis_sql_instance_check(conn, p->instance, err));
     *p->out = p->id;
     if (p->id == 0) {
@@ -207,7 +208,8 @@ cis_code cis_sql_pins(cis_store *store, struct cis_str tenant, cis_fs_pin_each *
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_PIN_LIST, &st, err));
-    sqlite3_bind_int64(st, 1, cis_clock_wall_ms());
+    int64_t now = cis_sql_lease_ms(conn->store), wall = cis_clock_wall_ms();
+    sqlite3_bind_int64(st, 1, now);
     for (bool wanted = true; wanted;) {
         bool row;
         CIS_TRY(cis_sql_row(conn, st, "listing pins", &row, err));
@@ -217,7 +219,7 @@ cis_code cis_sql_pins(cis_store *store, struct cis_str tenant, cis_fs_pin_each *
         struct cis_fs_pin pin = {
             .id = (uint64_t)sqlite3_column_int64(st, 0),
             .view = {(uint64_t)sqlite3_column_int64(st, 1), (uint64_t)sqlite3_column_int64(st, 2)},
-            .until_ms = sqlite3_column_int64(st, 3),
+            .until_ms = wall + (sqlite3_column_int64(st, 3) - now),
             .since_ms = sqlite3_column_int64(st, 4)};
         wanted = each(self, &pin);
     }

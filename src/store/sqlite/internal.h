@@ -103,7 +103,8 @@ struct sql_tenant {
 
 struct sql_store {
     cis_store base;
-    char *dir; /* real path */
+    char *dir;          /* real path */
+    int64_t lease_base; /* leaseclock.c */
     pthread_mutex_t lock;
     pthread_cond_t freed;  /* a connection came back or was closed */
     struct sql_conn *idle; /* last used first */
@@ -162,6 +163,12 @@ cis_code cis_sql_catalogue_made(const struct sql_store *store, const char *tenan
                                 const struct cis_stop *stop, bool *out, struct cis_error *err);
 /* Enters all tenants whose files are there; readers: and whom they publish to. */
 cis_code cis_sql_catalogue_gather(struct sql_conn *conn, bool readers, struct cis_error *err);
+
+/* ---- leaseclock.c ---- */
+void cis_sql_lease_begin(struct sql_store *store);
+/* Milliseconds, for leases and pins alone: near the wall clock at boot, steady since, and still
+ * while the host sleeps. */
+int64_t cis_sql_lease_ms(const struct sql_store *store);
 
 /* ---- reserve.c: room for removing on a full disk ---- */
 /* Makes the reserve, or takes a little of it when a connection could not be opened otherwise. */

@@ -52,7 +52,7 @@ static cis_code held_read(struct sql_conn *conn, struct pass *p, struct cis_erro
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_VIEWS_HELD, &st, err));
     sqlite3_bind_int64(st, 1, cis_sql_i64(p->branch));
-    sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
+    sqlite3_bind_int64(st, 2, cis_sql_lease_ms(conn->store));
     for (;;) {
         bool row;
         CIS_TRY(cis_sql_row(conn, st, "squashing memory", &row, err));

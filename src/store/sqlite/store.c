@@ -75,6 +75,7 @@ cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct ci
         cis_free(s);
         return code;
     }
+    cis_sql_lease_begin(s);
     s->base.ops = &ops;
     s->base.fs = &cis_sql_fs_ops;
     s->base.folder = s->dir;

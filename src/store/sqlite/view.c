@@ -86,7 +86,7 @@ cis_code cis_sql_view_kept(struct sql_conn *conn, struct cis_view owner, bool *o
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_VIEW_KEPT, &st, err));
     cis_sql_bind_view(st, owner);
-    sqlite3_bind_int64(st, 3, cis_clock_wall_ms());
+    sqlite3_bind_int64(st, 3, cis_sql_lease_ms(conn->store));
     bool row;
     CIS_TRY(cis_sql_row(conn, st, "reading a view", &row, err));
     *out = row && sqlite3_column_int64(st, 0) != 0;
