@@ -216,10 +216,11 @@ cis_code cis_sql_pins(cis_store *store, struct cis_str tenant, cis_fs_pin_each *
         if (!row) {
             break;
         }
+        int64_t until = sqlite3_column_int64(st, 3);
         struct cis_fs_pin pin = {
             .id = (uint64_t)sqlite3_column_int64(st, 0),
             .view = {(uint64_t)sqlite3_column_int64(st, 1), (uint64_t)sqlite3_column_int64(st, 2)},
-            .until_ms = wall + (sqlite3_column_int64(st, 3) - now),
+            .until_ms = until == INT64_MAX ? until : wall + (until - now),
             .since_ms = sqlite3_column_int64(st, 4)};
         wanted = each(self, &pin);
     }
