@@ -68,6 +68,15 @@ static bool is_quiet(struct cis_fuse *f)
     return atomic_load(&f->idle) >= workers && poll(&p, 1, 0) == 0;
 }
 
+/* Nobody waits for this any more: what is left waits for something that does not come. */
+static bool is_over(struct cis_fuse *f)
+{
+    pthread_mutex_lock(&f->lock);
+    bool over = f->ending;
+    pthread_mutex_unlock(&f->lock);
+    return over;
+}
+
 /* Somebody has files open there: the mount stays until they close them, and the server goes. What
  * they have changed so far arrives. syncfs(2) begins to write it and, of a filesystem in user
  * space, does not wait for the end. */
@@ -80,7 +89,7 @@ static void sync_pages(struct cis_fuse *f)
         return;
     }
     (void)syncfs(fd);
-    for (unsigned quiet = 0; quiet < enough && cis_clock_mono_ns() < until;) {
+    for (unsigned quiet = 0; quiet < enough && cis_clock_mono_ns() < until && !is_over(f);) {
         (void)poll(NULL, 0, 5);
         quiet = is_quiet(f) ? quiet + 1 : 0;
     }

@@ -18,6 +18,7 @@
 #define FUSE_PATIENCE_NS (500ull * 1000000ull)
 /* How long the kernel may take to write what it holds when the mount ends. */
 #define FUSE_DOWN_NS (20ull * 1000000000ull)
+#define FUSE_STUCK_NS (4ull * 1000000000ull) /* and how long without a single answer */
 
 /* A thread that serves requests, and what the one at work may be interrupted by. */
 struct fuse_worker {
@@ -55,15 +56,16 @@ struct cis_fuse {
     struct fuse_worker *workers; /* FUSE_THREADS_MAX, of which … */
     unsigned nworkers;           /* … have a thread: it grows until the end, under the lock */
     bool ending;
-    char *dir;            /* as it was given */
-    uint64_t mount_id;    /* the kernel's; 0: unknown */
-    pthread_t end_thread; /* takes the mount down … */
-    bool ending_thread;   /* … when there is one … */
-    atomic_int ender;     /* … by the kernel's number … */
-    atomic_bool down;     /* … and is done */
-    atomic_uint ended;    /* threads */
-    atomic_uint idle;     /* that wait for a request */
-    atomic_bool watching; /* there was none */
+    char *dir;                     /* as it was given */
+    uint64_t mount_id;             /* the kernel's; 0: unknown */
+    pthread_t end_thread;          /* takes the mount down … */
+    bool ending_thread;            /* … when there is one … */
+    atomic_int ender;              /* … by the kernel's number … */
+    atomic_bool down;              /* … and is done */
+    atomic_uint_fast64_t answered; /* requests */
+    atomic_uint ended;             /* threads */
+    atomic_uint idle;              /* that wait for a request */
+    atomic_bool watching;          /* there was none */
 };
 
 extern const struct fuse_lowlevel_ops cis_fuse_ops;

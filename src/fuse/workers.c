@@ -212,6 +212,7 @@ static bool serve_one(struct fuse_worker *w)
             fuse_session_process_buf(f->session, &w->buf);
             request_done(w);
         }
+        atomic_fetch_add(&f->answered, 1);
         atomic_fetch_add(&f->idle, 1);
     } else if (n < 0 && n != -EINTR && n != -EAGAIN) {
         int none = 0;
@@ -294,13 +295,17 @@ static void attend_end(struct cis_fuse *f)
 {
     const int step = 100;
     int timeout = 0;
-    uint64_t busy_ns = 0, until = cis_clock_after(cis_clock_mono_ns(), FUSE_DOWN_NS);
+    uint64_t busy_ns = 0, now = cis_clock_mono_ns(), last = now;
+    uint64_t until = cis_clock_after(now, FUSE_DOWN_NS), answered = atomic_load(&f->answered);
     if (!cis_fuse_take_down(f)) {
         return;
     }
-    while (!atomic_load(&f->down) && atomic_load(&f->ended) < f->nworkers &&
-           cis_clock_mono_ns() < until && attend_once(f, false, &busy_ns, &timeout)) {
+    while (!atomic_load(&f->down) && atomic_load(&f->ended) < f->nworkers && now < until &&
+           now - last < FUSE_STUCK_NS && attend_once(f, false, &busy_ns, &timeout)) {
         timeout = timeout < 0 || timeout > step ? step : timeout;
+        now = cis_clock_mono_ns();
+        last = atomic_load(&f->answered) != answered ? now : last;
+        answered = atomic_load(&f->answered);
     }
 }
 
