@@ -24,7 +24,7 @@ struct round {
     char label[64];
     struct cis_buf mine; /* tokens that the user wrote and did not take away, each ";uN;" */
     bool meanwhile;      /* the user works between the changes of an apply */
-    bool first;          /* nothing of the branch was applied yet */
+    bool first;          /* nothing was applied yet, and the folder is as it was filled */
     bool force;          /* and this one takes what it wants, and keeps it */
     uint64_t done, refused, halfway, undone, forced;
 };
@@ -635,7 +635,8 @@ static void one_apply(struct round *r, const char *id, struct cis_view at)
         all_mine(r, after, NULL, "an apply");
         r->refused += code == CIS_E_CONFLICT && strcmp(before, after) == 0;
     }
-    /* A folder whose rename was applied shows later runs only what the branch has of it. */
+    /* A folder that the run renamed, and that is there under its new name in the folder already, by
+     * an apply or by the user, shows the branch's part alone. */
     if (!meanwhile && r->first && code == CIS_OK && strcmp(after, made) != 0) {
         differ(r, "applied is not what the run made", after, made);
     }
@@ -684,6 +685,7 @@ static void one_round(struct round *r, uint64_t number)
         }
         for (unsigned i = pick(r, 2) == 0 ? 0 : pick(r, 6); i > 0; i--) {
             user_step(r);
+            r->first = false;
         }
         if (pick(r, 5) != 0) {
             one_apply(r, id, at);
