@@ -99,8 +99,8 @@ struct cis_history_done {
 };
 /* Takes into ref what changed in theirs since the last state that both descend from, by commits,
  * forks and merges; times say nothing. Several such states, or one that is not kept any more: see
- * docs/filesystem.md. It is a commit, so that it is known later, unless ref has all of theirs. Names
- * and files changed on one side are taken, those changed on both to different ends are
+ * docs/filesystem.md. It is a commit, so that it is known later, unless ref has all of theirs.
+ * Names and files changed on one side are taken, those changed on both to different ends are
  * CIS_E_CONFLICT, told one by one, and nothing is done. Skill memory goes by the same rule. */
 cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
                            const struct cis_history_commit *how, struct cis_history_done *out,

@@ -47,6 +47,42 @@ static void a_bare_files_memory_is_found_by_its_stem(void **state)
     free(guest);
 }
 
+/* Two files that have nothing to do with each other; what was kept under the name alone goes to the
+ * first. */
+static void files_of_one_name_have_each_its_own_memory(void **state)
+{
+    struct sys *s = *state;
+    char dir[4200], line[9000];
+    snprintf(dir, sizeof dir, "%s/two", s->home);
+    assert_ok(cis_file_mkdirs(dir, 0700, err));
+    char *one = sys_wat(s, "same.wat", writer), *two = sys_wat(s, "two/same.wat", writer);
+    assert_exit(s, 0, cis(s, "memory", "set", "old", "1", "--skill", "same"));
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", one));
+    assert_contains(sys_err(s), "1 keys that were kept for the name same belong to ");
+    assert_exit(s, 0, cis(s, "memory", "get", "old", "--skill", "same"));
+    assert_string_equal(sys_out(s), "1");
+    assert_exit(s, 3, cis(s, "memory", "get", "key", "--skill", two)); /* it has not run yet */
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", two));
+    assert_lacks(sys_err(s), "were kept");
+    assert_exit(s, 0, cis(s, "memory", "list", "--skill", "same"));
+    char *real_one = realpath(one, NULL), *real_two = realpath(two, NULL);
+    snprintf(line, sizeof line, "file:%s\tkey\t", real_one);
+    assert_contains(sys_out(s), line);
+    snprintf(line, sizeof line, "file:%s\tkey\t", real_two);
+    assert_contains(sys_out(s), line);
+    assert_exit(s, 2, cis(s, "memory", "get", "key", "--skill", "same"));
+    assert_contains(sys_err(s), real_one);
+    assert_contains(sys_err(s), real_two);
+    assert_exit(s, 2, cis(s, "memory", "set", "key", "x", "--skill", "same"));
+    assert_exit(s, 0, cis(s, "memory", "set", "key", "x", "--skill", two));
+    assert_exit(s, 0, cis(s, "memory", "get", "key", "--skill", one));
+    assert_string_equal(sys_out(s), "a value");
+    free(real_one);
+    free(real_two);
+    free(one);
+    free(two);
+}
+
 static void list_pages_by_prefix_and_after(void **state)
 {
     struct sys *s = *state;
@@ -182,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(get_prints_exactly_the_bytes_that_were_set),
         T(a_bare_files_memory_is_found_by_its_stem),
+        T(files_of_one_name_have_each_its_own_memory),
         T(list_pages_by_prefix_and_after),
         T(search_finds_parts_of_words_and_shows_no_control_characters),
         T(deleting_what_is_not_there_says_so),
