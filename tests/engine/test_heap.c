@@ -103,7 +103,7 @@ static cis_code live_component(cis_engine *engine, cis_image *image)
     cis_program *program = NULL;
     cis_guest *guest = NULL;
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    cis_code code = cis_component_link(image, &provider, &program, NULL);
+    cis_code code = cis_component_link(image, &provider, NULL, &program, NULL);
     code = code == CIS_OK ? guest_made(engine, program, &guest) : code;
     code = code == CIS_OK ? cis_component_call_text(guest, CIS_STR("f"),
                                                     CIS_STR("f([\"a\", \"bc\"])"), &out, NULL)
