@@ -134,7 +134,7 @@ static void doctor_names_a_full_disk_and_what_was_stored_stays(void **state)
                                  "\"$0\" memory get kept --skill s; echo; \"$0\" doctor";
     const char *const argv[] = {can[0], "-m", "sh", "-c", script, CIS_PROGRAM, NULL};
     assert_exit(s, 7, sys_exec(s, argv));
-    assert_contains(sys_err(s), "no space left");
+    assert_contains(sys_err(s), "the disk is full");
     assert_contains(sys_out(s), "\"code\":\"STORE\"");
     assert_contains(sys_out(s), "exit 7\nv\n");
     assert_contains(sys_out(s), "its disk is full");

@@ -220,7 +220,7 @@ struct check {
     struct cis_str ref, reader;
     struct pg_pin pin;
     struct cis_fs_ref out;
-    bool never, was;
+    bool asked, never, was;
 };
 
 static cis_code check(struct pg_conn *conn, void *arg, struct cis_error *err)
@@ -231,6 +231,7 @@ static cis_code check(struct pg_conn *conn, void *arg, struct cis_error *err)
     args_ref(&args, conn, c->ref);
     cis_pg_arg_str(&args, c->reader);
     CIS_TRY(cis_pg_ask(conn, PG_PUBLISH_GET, &args, &res, err));
+    c->asked = true;
     c->never = PQntuples(res) == 0;
     if (c->never) {
         CIS_TRY(cis_pg_alive(conn, err));
@@ -264,7 +265,8 @@ cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant, struct ci
     CIS_TRY(check_ref(ref, err));
     CIS_TRY(cis_store_tenant_check(reader, err));
     cis_code code = cis_pg_write((struct pg_store *)store, tenant, &write, stop, &why);
-    if (code == CIS_E_NOTFOUND || (code == CIS_E_EXPIRED && c.never)) {
+    /* Not asked: that very tenant is gone, so nothing of it is published. */
+    if (code == CIS_E_NOTFOUND || (code == CIS_E_EXPIRED && (c.never || !c.asked))) {
         return cis_fs_publish_refuse(tenant, ref, reader, c.was, err);
     }
     if (code != CIS_OK) {
