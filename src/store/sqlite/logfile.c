@@ -111,7 +111,9 @@ static int lower(struct sum_file *db, uint64_t at)
 static int note_frame(struct sum_file *db, const uint8_t *head, sqlite3_int64 at)
 {
     sqlite3_int64 end = at + CIS_SQL_FRAME_HEAD + db->page;
-    if (cis_sql_be32(head + 4) != 0 && db->page != 0 && end > db->commit_end) {
+    /* A transaction that writes a page of its own anew gives the frames behind it no salts, and
+     * writes all their heads again before the sync: the last time counts. */
+    if (cis_sql_be32(head + 4) != 0 && db->page != 0 && end >= db->commit_end) {
         db->commit_end = end;
         memcpy(db->salts, head + 8, sizeof db->salts);
     }
