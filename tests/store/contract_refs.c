@@ -333,7 +333,7 @@ static void pins_hold_a_view_until_they_lapse(void **state)
     int64_t until = pin.until_ms;
     assert_ok(s->fs->pin(s, T, one, id, 120000, &id, NULL, err));
     assert_ok(s->fs->pins(s, T, keep_pin, &pin, NULL, err));
-    assert_true(pin.until_ms >= until + 60000);
+    assert_true(pin.until_ms >= until + 55000);
     assert_ok(s->fs->pin(s, T, one, id, 0, NULL, NULL, err));
     pin.id = 0;
     assert_ok(s->fs->pins(s, T, keep_pin, &pin, NULL, err));
