@@ -62,6 +62,7 @@ struct checking {
     bool json;
     struct cis_buf line;
     uint64_t n;
+    bool content; /* of a file is damaged or gone */
 };
 
 static bool tell_fault(void *self, const struct cis_fault *f)
@@ -83,6 +84,7 @@ static bool tell_fault(void *self, const struct cis_fault *f)
         cis_buf_byte(&c->line, '\n');
     }
     c->n++;
+    c->content |= strcmp(f->what, "chunk") == 0;
     cis_fs_flush(&c->line);
     return true;
 }
@@ -107,6 +109,10 @@ static cis_code fsck_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
                        " chunks%s: %" PRIu64 " faults\n",
                        n.views, n.names, n.files, n.chunks,
                        cis_cli_has(cmd->cli, "data") ? " read" : "", n.faults);
+        if (c.content) {
+            cis_cli_printf("damaged content is repaired wherever it is used when the same content "
+                           "is written again: cis fs put FILE PATH, with a good copy of FILE\n");
+        }
     }
     return n.faults == 0 ? CIS_OK : cis_fail(err, CIS_E_DAMAGED, "%" PRIu64 " faults", n.faults);
 }
@@ -124,7 +130,8 @@ const struct cis_cli_command cis_cmd_fs_fsck = {
     .summary = "prove that the filesystem is whole, or name what is damaged",
     .help =
         "Looks at every branch and snapshot: names lead to files and back, link counts, sizes,\n"
-        "counts, and that all content is there. Exit code 7 when something is damaged.",
+        "counts, and that all content is there. Exit code 7 when something is damaged. Damaged\n"
+        "content is repaired, wherever it is used, when the same content is written again.",
     .options = fsck_options,
     .run = run_fsck};
 

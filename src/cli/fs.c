@@ -41,6 +41,18 @@ static void cmd_done(struct cis_fs_cmd *cmd)
     }
 }
 
+static void tell_healed(const struct cis_fs_cmd *cmd)
+{
+    uint64_t n = atomic_load(&cmd->store->healed);
+    if (n != 0) {
+        fprintf(stderr,
+                "cis: %" PRIu64
+                " damaged %s of the store %s repaired: the same content was written "
+                "again\n",
+                n, n == 1 ? "piece" : "pieces", n == 1 ? "was" : "were");
+    }
+}
+
 int cis_fs_run(struct cis_cli *cli, cis_fs_verb *verb)
 {
     struct cis_error err = {0};
@@ -55,6 +67,7 @@ int cis_fs_run(struct cis_cli *cli, cis_fs_verb *verb)
             .uid = getuid(), .gid = getgid(), .stop = &cmd.stop, .err = &cmd.why};
         build_note(&cmd);
         code = verb(&cmd, &err);
+        tell_healed(&cmd);
     }
     cmd_done(&cmd);
     return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);

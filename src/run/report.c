@@ -316,6 +316,10 @@ void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_
     limit(r, out);
     mounts(s, out);
     changes(r, out);
+    uint64_t healed = s->request.store != NULL ? atomic_load(&s->request.store->healed) : 0;
+    if (healed != s->healed) {
+        field_u64(out, "store_repaired", healed - s->healed);
+    }
     if (h->ai_calls != 0) {
         cis_buf_printf(out, ",\"ai\":{\"calls\":%" PRIu64 ",\"tokens\":%" PRIu64 "}", h->ai_calls,
                        h->ai_tokens);

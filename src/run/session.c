@@ -220,6 +220,7 @@ cis_code cis_session_open(const struct cis_run_request *request, cis_session **o
     fill_defaults(&s->request);
     cis_id_new(s->id);
     s->started_ms = cis_clock_wall_ms();
+    s->healed = request->store != NULL ? atomic_load(&request->store->healed) : 0;
     set_deadline(s);
     init_host(s);
     *out_session = s;

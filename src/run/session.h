@@ -18,6 +18,7 @@ struct cis_session {
     char id[27];
     uint64_t started_ns;
     int64_t started_ms;
+    uint64_t healed; /* pieces of the store that had been repaired when it began */
 };
 
 /* Around code that is not ours, a callback of the embedder: its guest holds no CPU slot meanwhile.

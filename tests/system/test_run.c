@@ -395,6 +395,66 @@ static void a_report_is_written_and_says_what_was_mounted(void **state)
     free(spec);
 }
 
+#ifndef FS_POSTGRES /* of a server: tests/store */
+/* A bit in every 1,000 bytes of content. */
+static void damage_content(struct sys *s)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/store/tenants/default.chunks", s->home);
+    struct stat st;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    for (off_t at = 500; at < st.st_size; at += 1000) {
+        uint8_t byte = 0;
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= 1;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    }
+    close(fd);
+}
+
+static void damaged_content_is_named_and_repaired_by_writing_it_again(void **state)
+{
+    struct sys *s = *state;
+    enum { SMALL = 60000, LARGE = 8 << 20 };
+    CIS_CLEANUP(cis_freep) char *text = cis_alloc(LARGE + 1);
+    uint32_t random = 1;
+    for (size_t i = 0; i < LARGE; i++) { /* it does not pack to nothing */
+        random = (uint32_t)(random * UINT64_C(1664525) + 1013904223);
+        text[i] = (char)('0' + (random >> 26));
+    }
+    char *folder = here(s, "in"), *small = here(s, "in/small"), *large = here(s, "in/large"),
+         *report = here(s, "report");
+    assert_exit(s, 0, shell(s, "mkdir in"));
+    assert_ok(cis_file_write(large, cis_bytes_of(text, LARGE), 0600, err));
+    text[SMALL] = 0;
+    assert_ok(cis_file_write(small, cis_bytes_of(text, SMALL), 0600, err));
+    ok(s, "fs", "put", "-r", folder, "/in");
+    damage_content(s);
+    assert_exit(s, 7, cis(s, "fs", "fsck", "--data"));
+    assert_contains(sys_out(s), "is damaged");
+    assert_contains(sys_out(s), "cis fs put FILE PATH");
+    assert_exit(s, 7, cis(s, "fs", "cat", "/in/small"));
+    run_ok(s, "--report", report, "-w", TOOL, "write", "/workspace/third", text);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf told = CIS_BUF_INIT(1u << 20);
+    assert_ok(cis_file_read(report, &told, err));
+    assert_contains(cis_buf_cstr(&told), "\"store_repaired\":1,");
+    file_is(s, "in/small", text);
+    assert_exit(s, 7, cis(s, "fs", "fsck", "--data"));
+    ok(s, "fs", "put", "-r", folder, "/again");
+    assert_contains(sys_err(s), "128 damaged pieces of the store were repaired");
+    ok(s, "fs", "fsck", "--data");
+    assert_lacks(sys_out(s), "cis fs put");
+    ok(s, "fs", "put", "-r", folder, "/whole");
+    assert_lacks(sys_err(s), "repaired");
+    free(folder);
+    free(small);
+    free(large);
+    free(report);
+}
+#endif
+
 static void a_listening_socket_is_handed_on(void **state)
 {
     struct sys *s = *state;
@@ -663,6 +723,9 @@ int main(void)
         TEST(a_folder_is_changed_beside_and_then_brought_there),
         TEST(what_was_changed_in_the_folder_since_is_not_overwritten),
         TEST(a_report_is_written_and_says_what_was_mounted),
+#ifndef FS_POSTGRES
+        TEST(damaged_content_is_named_and_repaired_by_writing_it_again),
+#endif
         TEST(a_listening_socket_is_handed_on),
         TEST(clocks_and_random_numbers_are_what_was_said),
         TEST(what_cannot_be_run_says_why),
