@@ -34,7 +34,9 @@ const struct cis_cli_command cis_cmd_fs_unlock = {
     .summary = "take a branch from the mount or run that has it",
     .help =
         "For a holder that is gone or hangs. One that is still there cannot commit to the branch\n"
-        "any more: what it writes is kept as a branch conflict/.",
+        "any more: what it wrote since its last commit is kept as a branch of its own, for a "
+        "mount\n"
+        "BRANCH@lost-TIME, for a run conflict/ID.",
     .options = unlock_options,
     .min_args = 1,
     .max_args = 1,

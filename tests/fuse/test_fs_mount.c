@@ -291,6 +291,46 @@ static void another_tenants_branch_is_mounted_until_it_is_taken_back(void **stat
 #undef MOUNT
 }
 
+/* What the mount has that was not committed yet is kept beside the branch. */
+static void a_branch_is_taken_from_a_mount_that_hangs(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        skip();
+    }
+    assert_int_equal(cis_cmd(p, "fs", "put", "/etc/hostname", "/before"), 0);
+    assert_int_equal(cis_cmd(p, "fs", "unlock", "main"), 0);
+    assert_non_null(strstr(cis_buf_cstr(&p->sys->last.output), "main: not in use"));
+    mount_it(p, NULL, NULL);
+    assert_int_equal(cis_cmd(p, "fs", "put", "/etc/hostname", "/f"), 8);
+    assert_int_equal(cis_cmd(p, "fs", "unlock", "gone"), 3);
+    assert_int_equal(cis_cmd(p, "fs", "unlock", "main"), 0);
+    assert_non_null(strstr(cis_buf_cstr(&p->sys->last.output), "main: was in use by mount"));
+    assert_int_equal(cis_cmd(p, "fs", "put", "/etc/hostname", "/f"), 0);
+    char path[512];
+    snprintf(path, sizeof path, "%s/late", p->dir);
+    FILE *late = fopen(path, "we");
+    assert_non_null(late);
+    assert_true(fputs("kept", late) >= 0);
+    (void)fclose(late);
+    int code = run(p, "umount", NULL, NULL); /* not while there is something that it alone has */
+    for (int i = 0; i < 300 && code != 0; i++) {
+        struct timespec nap = {0, 100000000};
+        nanosleep(&nap, NULL);
+        code = run(p, "umount", NULL, NULL);
+    }
+    assert_int_equal(code, 0);
+    p->mounted = false;
+    assert_int_equal(cis_cmd(p, "fs", "ls", "/"), 0);
+    assert_string_equal(cis_buf_cstr(&p->sys->last.output), "before\nf\n");
+    assert_int_equal(cis_cmd(p, "fs", "branches"), 0);
+    const char *lost = strstr(cis_buf_cstr(&p->sys->last.output), "main@lost-");
+    assert_non_null(lost);
+    snprintf(path, sizeof path, "%.*s", (int)strcspn(lost, " \n"), lost);
+    assert_int_equal(cis_cmd(p, "fs", "cat", "/late", "--branch", path), 0);
+    assert_string_equal(cis_buf_cstr(&p->sys->last.output), "kept");
+}
+
 static void assert_device(const char *dir, const char *name, mode_t type, dev_t rdev)
 {
     char path[600];
@@ -396,6 +436,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_copied_range_keeps_its_holes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mounted_branch_is_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_branch_is_taken_from_a_mount_that_hangs, setup, teardown),
         cmocka_unit_test_setup_teardown(a_read_only_mount_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(another_tenants_branch_is_mounted_until_it_is_taken_back,
                                         setup, teardown),
