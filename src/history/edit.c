@@ -13,7 +13,7 @@ cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_s
                         "branch %s is mounted (%s): change it there, or unmount it first",
                         e->ref.name, e->ref.holder);
     }
-    CIS_TRY(h->store->fs->clock(h->store, &now, h->stop, err));
+    CIS_TRY(h->store->fs->clock(h->store, &now, NULL, h->stop, err));
     e->now = (struct cis_fs_time){now / 1000, (uint32_t)(now % 1000) * 1000000u};
     e->base = e->ref.head;
     return CIS_OK;

@@ -40,7 +40,7 @@ cis_code cis_retain_windows(const struct cis_history *h, const struct cis_retent
 {
     struct retain r = {.grace_ms = keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS};
     int64_t age = keep->age_ms > r.grace_ms ? keep->age_ms : r.grace_ms;
-    CIS_TRY(h->store->fs->clock(h->store, &r.now_ms, h->stop, err));
+    CIS_TRY(h->store->fs->clock(h->store, &r.now_ms, NULL, h->stop, err));
     CIS_TRY(cis_branches_load(h, &r.branches, err));
     r.at = cis_calloc(cis_size_add(r.branches.n, 1), sizeof *r.at);
     r.n = r.at != NULL ? r.branches.n : 0;

@@ -302,7 +302,7 @@ static cis_code expire_conflicts(const struct cis_history *h, const struct cis_r
 {
     struct expiring x = {.h = h, .err = err};
     int64_t now;
-    CIS_TRY(h->store->fs->clock(h->store, &now, h->stop, err));
+    CIS_TRY(h->store->fs->clock(h->store, &now, NULL, h->stop, err));
     x.before_ms = now - keep->age_ms;
     cis_code code = h->store->fs->ref_list(h->store, h->tenant, take_conflict, &x, h->stop, err);
     code = code == CIS_OK ? x.code : code;

@@ -138,7 +138,7 @@ cis_code cis_history_sweep(const struct cis_history *h, const struct cis_retenti
 {
     CIS_CLEANUP(sweep_done) struct sweep s = {.h = h, .err = err};
     int64_t now, grace = keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS;
-    CIS_TRY(h->store->fs->clock(h->store, &now, h->stop, err));
+    CIS_TRY(h->store->fs->clock(h->store, NULL, &now, h->stop, err));
     s.before_ms = now - grace;
     CIS_TRY(h->store->fs->pins(h->store, h->tenant, oldest_pin, &s, h->stop, err));
     for (bool more = true; more;) {

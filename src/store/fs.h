@@ -415,8 +415,11 @@ struct cis_store_fs_ops {
     /* Deletes those of ids whose stamp is older than before_ms; *out_removed counts. */
     cis_code (*chunk_remove)(cis_store *, struct cis_str tenant, const uint64_t *ids, size_t n,
                              int64_t before_ms, uint64_t *out_removed, CIS_FS_ARGS);
-    /* The database's clock, and its own check of its files ("" when whole). */
-    cis_code (*clock)(cis_store *, int64_t *out_ms, CIS_FS_ARGS);
+    /* The database's clock: the time of day, which commits and branches are stamped with, and what
+     * pins and the stamps of chunks go by, which no step of the time of day moves where the store
+     * can help it. Either may be NULL. */
+    cis_code (*clock)(cis_store *, int64_t *out_ms, int64_t *out_stamp_ms, CIS_FS_ARGS);
+    /* The database's own check of its files ("" when whole). */
     cis_code (*check)(cis_store *, struct cis_str tenant, struct cis_buf *out_faults, CIS_FS_ARGS);
 };
 #undef CIS_FS_ARGS

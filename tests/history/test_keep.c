@@ -337,13 +337,13 @@ static void the_fork_of_a_conflict_that_is_worked_on_stays(void **state)
     int64_t made, now;
     fx_text(fx, "main", "a", "1");
     fx_fork(fx, fx_head(fx, "main"), CIS_CONFLICT_PREFIX "01");
-    assert_ok(fx->store->fs->clock(fx->store, &made, NULL, err));
+    assert_ok(fx->store->fs->clock(fx->store, &made, NULL, NULL, err));
     do { /* the database's clock is not ours */
         usleep(20000);
-        assert_ok(fx->store->fs->clock(fx->store, &now, NULL, err));
+        assert_ok(fx->store->fs->clock(fx->store, &now, NULL, NULL, err));
     } while (now < made + 1500);
     fx_text(fx, CIS_CONFLICT_PREFIX "01", "b", "2");
-    assert_ok(fx->store->fs->clock(fx->store, &now, NULL, err));
+    assert_ok(fx->store->fs->clock(fx->store, &now, NULL, NULL, err));
     struct cis_retention keep = {.runs = 1, .age_ms = now - made - 200, .grace_ms = 1};
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
     assert_ok(

@@ -68,10 +68,92 @@ static void a_clock_that_jumps_lets_no_pin_lapse_and_keeps_no_lease(void **state
     free(dir);
 }
 
+struct held {
+    struct cis_view view;
+    bool is;
+};
+
+static bool find(void *self, const struct cis_fs_hold *hold)
+{
+    struct held *h = self;
+    h->is |= hold->by == CIS_FS_BY_PIN && hold->view.branch == h->view.branch &&
+             hold->view.epoch == h->view.epoch;
+    return true;
+}
+
+static bool oldest(void *self, const struct cis_fs_pin *pin)
+{
+    int64_t *since = self;
+    *since = pin->since_ms < *since ? pin->since_ms : *since;
+    return true;
+}
+
+struct stamps {
+    int64_t lowest, highest;
+    uint64_t id;
+};
+
+static bool stamp(void *self, const struct cis_fs_chunk_info *info)
+{
+    struct stamps *s = self;
+    s->id = info->id;
+    s->lowest = info->stamp_ms < s->lowest ? info->stamp_ms : s->lowest;
+    s->highest = info->stamp_ms > s->highest ? info->stamp_ms : s->highest;
+    return true;
+}
+
+/* What gc asks: which states are held, whether a squash may go over one, which chunks are older
+ * than all who may still name them. */
+static void gc_sees_what_is_held_whatever_the_clock_says(void **state)
+{
+    (void)state;
+    static const int64_t jumps[] = {DAY, -DAY, 365 * DAY, 0};
+    char *dir = test_dir_new();
+    cis_store *s = open_at(dir);
+    assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
+    for (size_t i = 0; i < sizeof jumps / sizeof *jumps; i++) {
+        jump_ms = 0;
+        uint64_t pin = 0, ids[1];
+        struct held held = {.view = tree_head(s, "main")};
+        assert_ok(s->fs->pin(s, T, held.view, 0, 60000, &pin, NULL, err));
+        struct tree *t = tree_new(s, "main");
+        tree_file(t, CIS_FS_ROOT, (char[]){'a' + (char)i, 0}, "text");
+        (void)tree_commit(t);
+        jump_ms = jumps[i];
+        assert_ok(s->fs->holds(s, T, find, &held, NULL, err));
+        assert_true(held.is);
+        struct cis_fs_key key = {.table = CIS_FS_INODES,
+                                 .branch = held.view.branch,
+                                 .ino = CIS_FS_ROOT,
+                                 .epoch = held.view.epoch,
+                                 .until = held.view.epoch + 1};
+        assert_fails(CIS_E_CONFLICT, "",
+                     s->fs->squash(s, T, held.view.branch, 0, &key, 1, NULL, err));
+        /* Stored by whoever has the pin, for a commit to come. */
+        uint8_t text[5000] = {(uint8_t)i, 1};
+        struct packed packed = packed_new(s, text, sizeof text);
+        assert_ok(s->fs->chunk_put(s, T, &packed.chunk, 1, ids, NULL, err));
+        free(packed.bytes);
+        jump_ms = 0;
+        int64_t since = INT64_MAX, now = 0;
+        struct stamps seen = {INT64_MAX, 0, 0};
+        assert_ok(s->fs->pins(s, T, oldest, &since, NULL, err));
+        assert_ok(s->fs->clock(s, NULL, &now, NULL, err));
+        assert_ok(s->fs->chunk_list(s, T, ids[0] - 1, 1, stamp, &seen, NULL, err));
+        assert_int_equal(seen.id, ids[0]);
+        assert_in_range(seen.lowest, since, now);
+        assert_ok(s->fs->pin(s, T, held.view, pin, 0, NULL, NULL, err));
+    }
+    s->ops->close(s);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clock_that_jumps_lets_no_pin_lapse_and_keeps_no_lease),
+        cmocka_unit_test(gc_sees_what_is_held_whatever_the_clock_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

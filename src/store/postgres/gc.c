@@ -334,16 +334,19 @@ cis_code cis_pg_chunk_list(cis_store *store, struct cis_str tenant, uint64_t aft
 }
 
 /* ---- clock and check ---- */
-cis_code cis_pg_clock(cis_store *store, int64_t *out_ms, const struct cis_stop *stop,
-                      struct cis_error *err)
+/* Of the server, for all clients. */
+cis_code cis_pg_clock(cis_store *store, int64_t *out_ms, int64_t *out_stamp_ms,
+                      const struct cis_stop *stop, struct cis_error *err)
 {
+    int64_t room;
     for (int attempt = 0;; attempt++) {
         CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
         CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
         CIS_TRY(cis_pg_take_any(((struct pg_store *)store), stop, &conn, err));
         cis_code code = cis_pg_ask(conn, PG_CLOCK, NULL, &res, err);
         if (code == CIS_OK) {
-            *out_ms = cis_pg_int(res, 0, 0);
+            *(out_ms != NULL ? out_ms : &room) = cis_pg_int(res, 0, 0);
+            *(out_stamp_ms != NULL ? out_stamp_ms : &room) = cis_pg_int(res, 0, 0);
         }
         if (code == CIS_OK || !conn->lost || attempt == PG_RETRIES) {
             return code;

@@ -400,7 +400,7 @@ OPT(branch_remove, uint64_t branch, PG_END);
 OPT(branches, cis_fs_ref_each *each, void *self, PG_END);
 OPT(chunk_list, uint64_t after, uint32_t limit, cis_fs_chunk_each *each, void *self, PG_END);
 OPT(chunk_remove, const uint64_t *ids, size_t n, int64_t before_ms, uint64_t *out_removed, PG_END);
-OP(clock, int64_t *out_ms, PG_END);
+OP(clock, int64_t *out_ms, int64_t *out_stamp_ms, PG_END);
 OPT(check, struct cis_buf *out_faults, PG_END);
 #undef OP
 #undef OPT

@@ -148,7 +148,7 @@ cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *c
                              uint64_t *out_id, struct cis_error *err)
 {
     CIS_TRY(chunk_check(chunk, err));
-    int64_t now = cis_clock_wall_ms();
+    int64_t now = cis_sql_lease_ms(conn->store);
     CIS_TRY(stamp_by_hash(conn, chunk->hash, now, out_id, err));
     if (*out_id != 0) {
         bool whole;
@@ -200,7 +200,7 @@ static cis_code put_one(struct sql_conn *conn, const struct put *p, size_t i, in
 static cis_code put_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct put *p = arg;
-    int64_t now = cis_clock_wall_ms(), grown = 0, end = 0;
+    int64_t now = cis_sql_lease_ms(conn->store), grown = 0, end = 0;
     CIS_TRY(cis_sql_chunk_file_there(p->fd, err));
     for (size_t i = 0; i < p->n; i++) {
         CIS_TRY(put_one(conn, p, i, now, &grown, err));
@@ -353,7 +353,7 @@ struct touch {
 static cis_code touch_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct touch *t = arg;
-    int64_t now = cis_clock_wall_ms();
+    int64_t now = cis_sql_lease_ms(conn->store);
     for (size_t i = 0; i < t->n; i++) {
         CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
         CIS_TRY(cis_sql_get(conn, SQL_CHUNK_STAMP, &st, err));

@@ -78,8 +78,8 @@ OP(holds, cis_fs_hold_each *each, void *self);
 OP(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n);
 OP(branch_remove, uint64_t branch);
 OP(check, struct cis_buf *out_faults);
-cis_code cis_sql_clock(cis_store *store, int64_t *out_ms, const struct cis_stop *stop,
-                       struct cis_error *err);
+cis_code cis_sql_clock(cis_store *store, int64_t *out_ms, int64_t *out_stamp_ms,
+                       const struct cis_stop *stop, struct cis_error *err);
 #undef OP
 
 #endif

@@ -113,7 +113,7 @@ static cis_code squash_check(struct sql_conn *conn, const struct squash *s, stru
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_VIEWS_HELD, &st, err));
     sqlite3_bind_int64(st, 1, cis_sql_i64(s->branch));
-    sqlite3_bind_int64(st, 2, cis_clock_wall_ms());
+    sqlite3_bind_int64(st, 2, cis_sql_lease_ms(conn->store));
     for (;;) {
         bool row;
         CIS_TRY(cis_sql_row(conn, st, "squashing", &row, err));
@@ -171,12 +171,17 @@ cis_code cis_sql_squash(cis_store *store, struct cis_str tenant, uint64_t branch
                : CIS_OK;
 }
 
-cis_code cis_sql_clock(cis_store *store, int64_t *out_ms, const struct cis_stop *stop,
-                       struct cis_error *err)
+/* All its processes are on this machine. */
+cis_code cis_sql_clock(cis_store *store, int64_t *out_ms, int64_t *out_stamp_ms,
+                       const struct cis_stop *stop, struct cis_error *err)
 {
-    (void)store;
     (void)stop;
     (void)err;
-    *out_ms = cis_clock_wall_ms(); /* all its processes are on this machine */
+    if (out_ms != NULL) {
+        *out_ms = cis_clock_wall_ms();
+    }
+    if (out_stamp_ms != NULL) {
+        *out_stamp_ms = cis_sql_lease_ms((const struct sql_store *)store);
+    }
     return CIS_OK;
 }

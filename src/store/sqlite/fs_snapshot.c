@@ -151,8 +151,7 @@ static cis_code pin_make(struct sql_conn *conn, const struct sql_pin *p, int64_t
     bool lasting = p->ttl_ms == CIS_FS_PIN_LASTING;
     cis_sql_bind_view(st, owner);
     sqlite3_bind_int64(st, 3, lasting ? INT64_MAX : now + p->ttl_ms);
-    /* Chunks are stamped by the wall clock. */
-    sqlite3_bind_int64(st, 4, lasting ? INT64_MAX : cis_clock_wall_ms());
+    sqlite3_bind_int64(st, 4, lasting ? INT64_MAX : now);
     CIS_TRY(cis_sql_done(conn, st, "pinning", err));
     *p->out = (uint64_t)sqlite3_last_insert_rowid(conn->db);
     return CIS_OK;
@@ -239,7 +238,7 @@ cis_code cis_sql_holds(cis_store *store, struct cis_str tenant, cis_fs_hold_each
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_HOLDS, &st, err));
-    sqlite3_bind_int64(st, 1, cis_clock_wall_ms());
+    sqlite3_bind_int64(st, 1, cis_sql_lease_ms(conn->store));
     for (bool wanted = true; wanted;) {
         bool row;
         CIS_TRY(cis_sql_row(conn, st, "listing what is held", &row, err));

@@ -166,8 +166,8 @@ cis_code cis_sql_catalogue_gather(struct sql_conn *conn, bool readers, struct ci
 
 /* ---- leaseclock.c ---- */
 void cis_sql_lease_begin(struct sql_store *store);
-/* Milliseconds, for leases and pins alone: near the wall clock at boot, steady since, and still
- * while the host sleeps. */
+/* Milliseconds, for leases, pins and the stamps of chunks: near the wall clock at boot, steady
+ * since, and still while the host sleeps. */
 int64_t cis_sql_lease_ms(const struct sql_store *store);
 
 /* ---- reserve.c: room for removing on a full disk ---- */
