@@ -11,7 +11,7 @@ if ! (: <>/dev/fuse) 2>/dev/null; then
 fi
 cis=${CIS_PROGRAM:?}
 work=$(mktemp -d)
-export CIS_HOME=$work/home GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b
+export work CIS_HOME=$work/home GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b
 export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_AUTHOR_DATE="2026-01-01T00:00:00Z"
 export GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE TZ=UTC LC_ALL=C
 mnt=$work/mnt host=$work/host
@@ -51,11 +51,23 @@ same() {
     tree "$mnt/$1" >"$work/b"
     cmp -s "$work/a" "$work/b" || { diff "$work/a" "$work/b" | head -20; fail "$1 differs"; }
 }
+# In a shell of its own: in one that is asked for its success, errexit does not hold.
+part() {
+    (cd "$2" && exec bash -c "set -euo pipefail; $(declare -f "$1"); $1; echo done") >"$3" 2>&1 &&
+        test "$(tail -n 1 "$3")" = done || { cat "$3"; fail "$1 $4"; }
+}
 both() { # a function, in the host's folder and in the mount
-    (cd "$host" && "$1") >"$work/host.log" 2>&1 || { cat "$work/host.log"; fail "$1 on the host"; }
-    (cd "$mnt" && "$1") >"$work/mnt.log" 2>&1 || { cat "$work/mnt.log"; fail "$1 in the mount"; }
+    part "$1" "$host" "$work/host.log" "on the host"
+    part "$1" "$mnt" "$work/mnt.log" "in the mount"
     same "$2"
 }
+broken_work() {
+    false
+    echo "errexit does not hold"
+}
+
+(part broken_work "$host" "$work/broken.log" "is to fail") >/dev/null 2>&1 &&
+    fail "a part that fails passes"
 
 # ---- a server, as an unprivileged user when root runs this ----
 as=
@@ -90,12 +102,18 @@ git_work() {
     cd repo
     git checkout -q -b side
     for i in 3 5 8; do
-        echo "changed $i" >>d3/e3/f3.txt
-        git mv "d$i/e$((i % 5))/f$i.txt" "moved$i" 2>/dev/null || true
+        echo "changed $i" >>d1/e1/f1.txt
+        git mv "d$i/e$((i % 5))/f$i.txt" "moved$i"
         git commit -qam "change $i"
     done
     git checkout -q main
+    sed -i 1d d8/e3/f8.txt
+    git commit -qam "beside it"
     git merge -q --no-ff -m merge side
+    test "$(git rev-list --count --merges main)" = 1
+    test "$(tail -n 1 d1/e1/f1.txt)" = "changed 8"
+    test "$(head -n 1 moved8)" = 9
+    test ! -e d8/e3/f8.txt
     test -z "$(git status --porcelain)"
     git stash list
     git -c gc.auto=0 -c pack.threads=1 gc -q --prune=now
