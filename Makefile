@@ -24,7 +24,9 @@ examples: build ## components in JavaScript and Python, with toolchains that it 
 
 check: build/dev/.built build/asan/.built build/release-tests/.built ## all tests, also under the sanitizers and, those that attack, on a release build; the summary comes last
 	@mkdir -p build/check && cp tools/check.ctest build/check/CTestTestfile.cmake
-	@ctest --test-dir build/check -LE '^torture$$' -j $(JOBS) --output-on-failure --no-tests=error
+	@rm -f build/{dev,asan,release-tests}/not-tested
+	@set -o pipefail; ctest --test-dir build/check -LE '^torture$$' -j $(JOBS) --output-on-failure \
+		--no-tests=error | tools/not-tested.sh build/{dev,asan,release-tests}
 
 build/%/.built: setup
 	@test -f build/$*/build.ninja || $(CMAKE) --preset $*

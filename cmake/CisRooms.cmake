@@ -65,7 +65,7 @@ function(cis_test name)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
     target_link_libraries(${name} PRIVATE ${T_LIBS} PkgConfig::CMOCKA Threads::Threads)
     target_compile_definitions(${name} PRIVATE
-        CIS_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" CIS_TEST_BUILD_DIR="${CMAKE_BINARY_DIR}"
+        CIS_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
         CIS_GUESTS_DIR="${CMAKE_BINARY_DIR}/guests" CIS_PROGRAM="${CMAKE_BINARY_DIR}/bin/cis")
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     foreach(guest ${T_GUESTS})

@@ -66,6 +66,23 @@ static inline unsigned test_seed(void)
     return seed;
 }
 
+/* Leaves the rest of a test out because the machine lacks what it needs (a word that
+ * tools/not-tested.sh knows). It is listed before the summary of `make check`; what a build leaves
+ * out by its own nature calls skip() instead. */
+#define not_tested(need, why)                                                                      \
+    do {                                                                                           \
+        note_not_tested((need), __func__, (why));                                                  \
+        skip();                                                                                    \
+    } while (0)
+static inline void note_not_tested(const char *need, const char *test, const char *why)
+{
+    FILE *list = fopen(CIS_TEST_BUILD_DIR "/not-tested", "ae");
+    print_message("not tested: %s: %s\n", need, why);
+    if (list == NULL || fprintf(list, "%s\t%s\t%s\n", need, test, why) < 0 || fclose(list) != 0) {
+        fail_msg("the list of what was not tested cannot be written");
+    }
+}
+
 /* A fresh folder under TMPDIR, and its removal (tests: setup and teardown). */
 static inline char *test_dir_new(void)
 {

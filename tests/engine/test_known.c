@@ -184,8 +184,7 @@ static void need_disk(const struct files *f)
     struct statfs fs;
     assert_int_equal(fstatfs(f->fd, &fs), 0);
     if (fs.f_type != 0xef53 && fs.f_type != 0x58465342 && (unsigned)fs.f_type != 0x9123683eu) {
-        print_message("%s: not on ext4, XFS or btrfs\n", f->path);
-        skip();
+        not_tested("ext4", "not on ext4, XFS or btrfs");
     }
 }
 
@@ -329,7 +328,7 @@ static void a_file_of_another_user_is_not_remembered(void **state)
 {
     struct files *f = *state;
     if (geteuid() != 0) {
-        skip(); /* only root can give a file away */
+        not_tested("root", "only root can give a file away");
     }
     assert_int_equal(fchown(f->fd, 65534, 65534), 0);
     remember(f);

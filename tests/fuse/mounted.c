@@ -11,7 +11,7 @@
 
 bool mounted_possible(void)
 {
-    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC); /* makes nothing where it is not */
     if (fd < 0) {
         printf("no mount is possible here: /dev/fuse: %s\n", strerror(errno));
         return false;

@@ -8,14 +8,14 @@ fail() {
     echo "nonroot.sh: $*" >&2
     exit 1
 }
-skip() {
-    echo "skipped, no mount by a user is possible here: $*"
+skip() { # need, why
+    printf '%s\tnonroot.sh\t%s\n' "$1" "$2" >>"${CIS_BUILD_DIR:?}/not-tested"
     exit 0
 }
 
 case ${1:-} in
 '')
-    (: <>/dev/fuse) 2>/dev/null || skip "/dev/fuse cannot be opened"
+    [ -c /dev/fuse ] && (: <>/dev/fuse) 2>/dev/null || skip fuse "/dev/fuse cannot be opened"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     if [ "$(id -u)" != 0 ]; then
@@ -26,13 +26,13 @@ case ${1:-} in
     mkdir "$work/dev" "$work/own"
     chown 65534:65534 "$work/own"
     cp "$cis" "$work/cis" # the build may be where nobody else may look
-    unshare --mount true 2>/dev/null || skip "no mount namespace can be made"
+    unshare --mount true 2>/dev/null || skip namespace "no mount namespace can be made"
     CIS_PROGRAM=$work/cis unshare --mount --propagation private "$0" namespace "$work"
     ;;
 namespace) # root, alone with its mounts
     mount -t tmpfs -o mode=755 cis "$2/dev"
-    mknod -m 666 "$2/dev/fuse" c 10 229 2>/dev/null || skip "/dev/fuse cannot be made again"
-    (: <>"$2/dev/fuse") 2>/dev/null || skip "devices cannot be opened in a mount of one's own"
+    mknod -m 666 "$2/dev/fuse" c 10 229 2>/dev/null || skip device "/dev/fuse cannot be made again"
+    (: <>"$2/dev/fuse") 2>/dev/null || skip device "devices cannot be opened in a mount of one's own"
     mount --bind "$2/dev/fuse" /dev/fuse
     cp "$0" "$2/nonroot.sh"
     code=0

@@ -87,7 +87,7 @@ static void programs_see_in_a_mount_what_they_see_in_a_folder(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     char *beside = test_dir_new();
     bool root = geteuid() == 0;
@@ -139,7 +139,7 @@ static void what_was_written_is_there_at_the_next_mount(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     mount_it(p, NULL, NULL);
     put(p, "kept", "once written");
@@ -152,7 +152,7 @@ static void what_was_written_is_there_at_the_next_mount(void **state)
 static void a_copied_range_keeps_its_holes(void **state)
 {
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     struct place *p = *state;
     char from[600], to[600];
@@ -187,7 +187,7 @@ static void a_mounted_branch_is_held(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     mount_it(p, NULL, NULL);
     char *second = test_dir_new();
@@ -207,7 +207,7 @@ static void a_read_only_mount_changes_nothing(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     mount_it(p, NULL, NULL);
     put(p, "f", "text");
@@ -242,7 +242,7 @@ static void another_tenants_branch_is_mounted_until_it_is_taken_back(void **stat
     struct place *p = *state;
     char path[512];
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     mount_it(p, NULL, NULL);
     put(p, "f", "published");
@@ -296,7 +296,7 @@ static void a_branch_is_taken_from_a_mount_that_hangs(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     assert_int_equal(cis_cmd(p, "fs", "put", "/etc/hostname", "/before"), 0);
     assert_int_equal(cis_cmd(p, "fs", "unlock", "main"), 0);
@@ -348,8 +348,11 @@ static void devices_keep_their_numbers(void **state)
     struct place *p = *state;
     static const unsigned numbers[][2] = {{1, 3}, {259, 70000}, {4095, 1048575}, {0, 300}};
     char *out = test_dir_new(), path[600], name[8];
-    if (!mounted_possible() || geteuid() != 0) {
-        skip();
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    if (geteuid() != 0) {
+        not_tested("root", "only root makes devices");
     }
     snprintf(path, sizeof path, "%s/devices", out);
     assert_int_equal(mkdir(path, 0755), 0);
@@ -357,8 +360,7 @@ static void devices_keep_their_numbers(void **state)
         snprintf(path, sizeof path, "%s/devices/d%zu", out, i);
         mode_t type = i % 2 == 0 ? S_IFCHR : S_IFBLK;
         if (mknod(path, type | 0600, makedev(numbers[i][0], numbers[i][1])) != 0) {
-            printf("no devices here: %s\n", strerror(errno));
-            skip();
+            not_tested("device", strerror(errno));
         }
     }
     snprintf(path, sizeof path, "%s/devices", out);
@@ -415,7 +417,7 @@ static void places_and_states_that_are_not_there_are_named(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     assert_int_equal(run(p, "mount", "--snapshot", "never"), 3);
     assert_non_null(strstr(cis_buf_cstr(&p->sys->last.errors), "never"));

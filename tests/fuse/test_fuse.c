@@ -41,7 +41,7 @@ static void programs_see_the_same_through_the_mount(void **state)
 {
     (void)state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     char *under = test_dir_new(), *beside = test_dir_new();
     struct mounted m;
@@ -70,7 +70,7 @@ static void a_mount_ends_while_files_are_open(void **state)
 {
     (void)state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     char *under = test_dir_new();
     struct mounted m;
@@ -134,7 +134,7 @@ static void a_server_does_not_wait_for_itself(void **state)
 {
     (void)state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     char *under = test_dir_new(), *dir = test_dir_new(), path[512];
     struct cis_error failed;
@@ -184,7 +184,7 @@ static void a_listing_leaves_out_only_what_is_gone(void **state)
 {
     (void)state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     static const char *const names[] = {"a", "damaged", "gone", "interrupted", "z"};
     char *under = test_dir_new(), path[512], list[512] = "";
@@ -216,7 +216,7 @@ static void a_place_that_is_not_there_is_named(void **state)
 {
     (void)state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     char *under = test_dir_new();
     cis_vfs *vfs = open_host(under);

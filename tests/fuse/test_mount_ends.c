@@ -152,7 +152,7 @@ static void a_mount_that_lost_its_lease_saves_a_fork_and_only_reads(void **state
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     cis_ok(p, "mount", NULL, NULL);
     assert_int_equal(put(p, "before", "committed"), 0);
@@ -197,7 +197,7 @@ static void a_lease_that_ran_out_unnoticed_is_taken_again(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     cis_ok(p, "mount", NULL, NULL);
     store_open(p);
@@ -223,7 +223,7 @@ static void a_killed_server_leaves_what_was_synced(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     cis_ok(p, "mount", NULL, NULL);
     int fd = open(in(p, "synced"), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
@@ -258,7 +258,7 @@ static void a_lease_of_a_process_that_ended_is_taken_at_once(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     cis_ok(p, "mount", NULL, NULL);
     assert_int_equal(put(p, "f", "one"), 0);
@@ -294,7 +294,7 @@ static void a_mount_in_the_foreground_ends_in_order_with_its_terminal(void **sta
     struct stat st;
     int status = -1;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     assert_int_equal(cis(p->sys, "fs", "mkdir", "/d"), 0);
     pid_t pid = fork();
@@ -327,7 +327,7 @@ static void a_server_in_the_background_holds_nothing_of_its_caller(void **state)
     struct place *p = *state;
     char command[1024], path[64], cwd[600] = "";
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     char *folder = test_dir_new();
     snprintf(command, sizeof command, "cd %s && exec 9<%s 8>%s/log && exec %s fs mount %s", folder,
@@ -359,7 +359,7 @@ static void a_mount_that_is_told_to_end_keeps_what_mappings_changed(void **state
     struct place *p = *state;
     const size_t len = 3u << 20;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     for (int i = 0; i < 2; i++) {
         static const int signals[] = {SIGTERM, SIGINT};
@@ -416,7 +416,7 @@ static void no_killed_server_loses_what_was_synced(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     unsigned seed = test_seed();
     volatile int *acked =
@@ -462,7 +462,7 @@ static void a_switch_is_seen_by_everyone_at_once(void **state)
     struct place *p = *state;
     struct stat st;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     cis_ok(p, "mount", NULL, NULL);
     assert_int_equal(mkdir(in(p, "dir"), 0755), 0);
@@ -513,7 +513,7 @@ static void a_full_quota_is_told_to_who_writes(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     store_open(p);
     assert_ok(p->store->fs->tenant_create(p->store, T, 0, 0, NULL, err));
@@ -578,8 +578,11 @@ static void a_full_disk_is_told_to_who_writes_and_closes(void **state)
     struct place *p = *state;
     char data[600];
     snprintf(data, sizeof data, "%s/data", p->sys->home);
-    if (!mounted_possible() || !small_disk(data, "size=24m,mode=700")) {
-        skip();
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    if (!small_disk(data, "size=24m,mode=700")) {
+        not_tested("namespace", "no file system of one's own can be mounted");
     }
     cis_ok(p, "mount", NULL, NULL);
     int full = fill_disk(p);
@@ -610,7 +613,7 @@ static void snapshots_are_mounted_beside_the_branch(void **state)
 {
     struct place *p = *state;
     if (!mounted_possible()) {
-        skip();
+        not_tested("fuse", "no file system can be mounted");
     }
     struct place other = {.sys = p->sys, .dir = test_dir_new()};
     cis_ok(p, "mount", NULL, NULL);

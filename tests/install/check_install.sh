@@ -72,5 +72,7 @@ bash -c '
 ' completion "$prefix/share/bash-completion/completions/cis" || fail "bash completion"
 if command -v zsh >/dev/null; then
     zsh -n "$prefix/share/zsh/site-functions/_cis" || fail "zsh completion"
+else
+    printf 'zsh\tcheck_install.sh\tthe completion was not parsed\n' >>"${CIS_BUILD_DIR:?}/not-tested"
 fi
 echo "install: all there"

@@ -207,7 +207,7 @@ static void goroutines_maps_and_timers_of_go_are_played(void **state)
     skip(); /* minutes */
 #endif
     if (access(GUEST("go_world"), R_OK) != 0) {
-        skip(); /* built without Go */
+        not_tested("go", "its guests were not built");
     }
     assert_same(s, 0, RUN(s, "--dir", folder(s, "go", ""), GUEST("go_world"), "/d"));
     assert_contains(sys_out(s), "job 49\n");
