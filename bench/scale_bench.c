@@ -123,7 +123,7 @@ static void states(uint64_t files)
         struct cis_view moved;
         MUST(s->fs->ref_get(s, T, one, &ref, NULL, err));
         t = bench_now();
-        MUST(s->fs->ref_move(s, T, one, ref.head, shot.view, 0, &moved, NULL, err));
+        MUST(s->fs->ref_move(s, T, one, ref.head, shot.view, 0, CIS_STR(""), &moved, NULL, err));
         back[i] = bench_now() - t;
     }
     row("snapshot", files, snap, TIMES, 1e6, "ms");

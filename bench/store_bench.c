@@ -371,8 +371,8 @@ static void branches(void)
         snapshot[r] = since(start) * 1e3;
         struct cis_view moved;
         start = bench_now();
-        MUST(store->fs->ref_move(store, TENANT, names[0], head(name), head("main"), 0, &moved, NULL,
-                                 err));
+        MUST(store->fs->ref_move(store, TENANT, names[0], head(name), head("main"), 0, CIS_STR(""),
+                                 &moved, NULL, err));
         back[r] = since(start) * 1e3;
         start = bench_now();
         (void)add(name, CIS_FS_ROOT, "one_", (uint32_t)r, 1, false);

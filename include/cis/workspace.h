@@ -117,8 +117,8 @@ CIS_API enum cis_code cis_tenant_fork(cis_runtime *runtime, const char *tenant, 
                                       const char *branch, struct cis_error *err);
 CIS_API enum cis_code cis_tenant_switch(cis_runtime *runtime, const char *tenant,
                                         const char *branch, struct cis_error *err);
-/* The branch (NULL: the current one) is what it was at state; what came after stays reachable by
- * its epoch. */
+/* The branch (NULL: the current one) is what it was at state; what it was before is "BRANCH@{1}",
+ * and what came after the state stays reachable by its epoch until the branch has another one. */
 CIS_API enum cis_code cis_tenant_rollback(cis_runtime *runtime, const char *tenant,
                                           const char *branch, const char *state,
                                           struct cis_error *err);
@@ -135,9 +135,15 @@ CIS_API enum cis_code cis_tenant_log(cis_runtime *runtime, const char *tenant, c
  * first path that changed on both sides. */
 CIS_API enum cis_code cis_tenant_merge(cis_runtime *runtime, const char *tenant, const char *branch,
                                        const char *from, struct cis_error *err);
-/* The inverse of what the state's last commit did, as a new commit. */
+/* The inverse of what the state's last commit did, as a new commit. state NULL: of the newest
+ * commit of the branch that is not taken back yet, so that each call goes further back.
+ * CIS_E_NOTFOUND: there is none. */
 CIS_API enum cis_code cis_tenant_undo(cis_runtime *runtime, const char *tenant, const char *branch,
                                       const char *state, struct cis_error *err);
+/* Brings back what the newest undo took, each call one further. CIS_E_NOTFOUND: nothing was undone,
+ * or something else was committed since. */
+CIS_API enum cis_code cis_tenant_redo(cis_runtime *runtime, const char *tenant, const char *branch,
+                                      struct cis_error *err);
 /* path is again what it was at state, with everything below it. */
 CIS_API enum cis_code cis_tenant_restore(cis_runtime *runtime, const char *tenant,
                                          const char *branch, const char *state, const char *path,

@@ -203,7 +203,8 @@ static cis_code drop_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         CIS_TRY(
             cis_cli_has(cmd->cli, "snapshot")
                 ? cmd->store->fs->snapshot_remove(cmd->store, cmd->h.tenant, name, &cmd->stop, err)
-                : cmd->store->fs->ref_remove(cmd->store, cmd->h.tenant, name, &cmd->stop, err));
+                : cmd->store->fs->ref_remove(cmd->store, cmd->h.tenant, name, cis_str_of(cmd->note),
+                                             &cmd->stop, err));
     }
     if (cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"dropped\":%d}\n", cmd->cli->nargs);
@@ -223,7 +224,10 @@ const struct cis_cli_command cis_cmd_fs_drop = {
     .name = "fs drop",
     .args = "NAME…",
     .summary = "forget branches, or snapshots",
-    .help = "Only the name goes: what nothing else needs is removed by a later `cis fs gc`.",
+    .help = "Only the name goes: what nothing else needs is removed by a later `cis fs gc`. Until "
+            "then a\n"
+            "branch's last state is NAME@{1}.",
+    .examples = "  cis fs drop try\n  cis fs fork try --from try@{1}     it was needed after all\n",
     .options = drop_options,
     .min_args = 1,
     .max_args = -1,
@@ -235,7 +239,8 @@ static cis_code rollback_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_rev to;
     struct cis_view head;
     CIS_TRY(cis_history_resolve(&cmd->h, arg(cmd, 0), &to, err));
-    CIS_TRY(cis_history_rollback(&cmd->h, cis_fs_branch(cmd), to.view, &head, err));
+    CIS_TRY(cis_history_rollback(&cmd->h, cis_fs_branch(cmd), to.view, cis_str_of(cmd->note), &head,
+                                 err));
     told_view(cmd, head);
     return CIS_OK;
 }
@@ -252,10 +257,13 @@ const struct cis_cli_command cis_cmd_fs_rollback = {
     .args = "REV",
     .summary = "set a branch to an older state, at once",
     .help =
-        "Nothing is destroyed: the branch's name points at that state from now on, and what was\n"
-        "there can be rolled back to while it is kept. To take back one commit and keep what came\n"
-        "after it, use `cis fs undo`.",
-    .examples = "  cis fs rollback main~1\n  cis fs rollback snapshot:before\n",
+        "Nothing is destroyed: the branch's name points at that state from now on, and what it\n"
+        "pointed at is in `cis fs reflog` as NAME@{1}. NAME@EPOCH names it too, until the branch "
+        "has\n"
+        "a newer commit of that number. To take back one commit and keep what came after it, use\n"
+        "`cis fs undo`.",
+    .examples = "  cis fs rollback main~1\n  cis fs rollback main@{1}       back to where it was\n"
+                "  cis fs rollback snapshot:before\n",
     .options = rollback_options,
     .min_args = 1,
     .max_args = 1,

@@ -1,4 +1,4 @@
-/* `cis fs merge|undo|restore`: changes that are made of other states. */
+/* `cis fs merge|restore`: changes that are made of other states. */
 #include <inttypes.h>
 #include "cli/fs.h"
 
@@ -84,43 +84,6 @@ const struct cis_cli_command cis_cmd_fs_merge = {
     .min_args = 1,
     .max_args = 1,
     .run = run_merge};
-
-/* ---- undo ---- */
-static cis_code undo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
-{
-    struct cis_fs_telling t = {.n = 0};
-    struct cis_history_commit how = how_of(cmd, &t);
-    struct cis_history_done done = {0};
-    struct cis_rev commit;
-    const char *rev = cmd->cli->nargs != 0 ? cmd->cli->args[0] : "";
-    CIS_TRY(cis_history_resolve(&cmd->h, *rev != 0 ? cis_str_of(rev) : cis_fs_branch(cmd), &commit,
-                                err));
-    return cis_fs_tell_done(cmd, cis_history_undo(&cmd->h, commit.view, &how, &done, err), &t,
-                            &done);
-}
-
-static int run_undo(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, undo_verb);
-}
-
-static const struct cis_cli_option undo_options[] = {
-    {"dry-run", 0, NULL, "find conflicts, change nothing", false, NULL},
-    CIS_FS_BRANCH_OPTION,
-    CIS_FS_END_OPTION};
-
-const struct cis_cli_command cis_cmd_fs_undo = {
-    .name = "fs undo",
-    .args = "[REV]",
-    .summary = "take back one commit and keep what came after it",
-    .help =
-        "REV is the state that the commit left: a run's id, NAME@EPOCH; the last commit unless\n"
-        "given. What was changed again since is a conflict. An undo is a commit itself and can be\n"
-        "undone.",
-    .examples = "  cis fs undo\n  cis fs undo 01KAJ2E4M5V3Q8Z6W7X9Y0ABCD\n",
-    .options = undo_options,
-    .max_args = 1,
-    .run = run_undo};
 
 /* ---- restore ---- */
 static cis_code restore_verb(struct cis_fs_cmd *cmd, struct cis_error *err)

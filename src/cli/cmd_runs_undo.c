@@ -14,20 +14,36 @@ struct turns {
     bool held; /* the run's commit is one of those that led to the branch's head */
 };
 
+/* What version 0.1 wrote had no mark: the note says which run. Its kind is one that nobody else can
+ * give a commit, so that no note of a skill or of a command passes for it. */
+static bool old_turn(const struct turns *t, const struct cis_fs_commit_row *row,
+                     struct cis_str said, bool *out_undone)
+{
+    static const char *const notes[] = {UNDO_NOTE, REDO_NOTE};
+    for (int i = 0; i < 2 && cis_str_is(row->kind, "undo"); i++) {
+        size_t n = strlen(notes[i]);
+        if (cis_str_starts(said, cis_str_of(notes[i])) &&
+            cis_str_is((struct cis_str){said.ptr + n, said.len - n}, t->id)) {
+            *out_undone = i == 0;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool see_turn(void *self, const struct cis_fs_commit_row *row)
 {
     struct turns *t = self;
-    static const char *const notes[] = {UNDO_NOTE, REDO_NOTE};
-    for (int i = 0; i < 2; i++) {
-        struct cis_str rest = row->note;
-        size_t n = strlen(notes[i]);
-        if (cis_str_starts(rest, cis_str_of(notes[i])) &&
-            cis_str_is((struct cis_str){rest.ptr + n, rest.len - n}, t->id)) {
-            t->last = (struct cis_view){row->branch, row->epoch};
-            t->undone = i == 0;
-            t->held = true;
-            return false;
-        }
+    struct cis_view commit = {0, 0};
+    struct cis_str said = row->note;
+    bool undone = false;
+    bool marked = cis_history_turned(row, &commit, &undone, &said);
+    if ((marked && commit.branch == t->commit.branch && commit.epoch == t->commit.epoch) ||
+        old_turn(t, row, said, &undone)) {
+        t->last = (struct cis_view){row->branch, row->epoch};
+        t->undone = undone;
+        t->held = true;
+        return false;
     }
     t->held = t->held || (row->branch == t->commit.branch && row->epoch == t->commit.epoch);
     return true;

@@ -145,6 +145,11 @@ static bool add_snapshot(void *self, const struct cis_fs_snapshot *s)
     return add_target(self, s->view, s->files, s->bytes, "snapshot:", s->name);
 }
 
+static bool add_left(void *self, const struct cis_fs_reflog *e)
+{
+    return add_target(self, e->view, e->files, e->bytes, "reflog:", e->ref);
+}
+
 static int target_cmp(const void *a, const void *b)
 {
     const struct target *x = a, *y = b;
@@ -178,6 +183,10 @@ static cis_code check_views(struct fsck *f)
     if (code == CIS_OK) {
         code = h->store->fs->snapshots(h->store, h->tenant, CIS_STR(""), add_snapshot, &t, h->stop,
                                        f->err);
+    }
+    if (code == CIS_OK && f->data) { /* there may be many: each is a whole tree to go through */
+        code =
+            h->store->fs->reflog(h->store, h->tenant, CIS_STR(""), add_left, &t, h->stop, f->err);
     }
     if (code == CIS_OK && t.full) {
         code = cis_history_nomem(f->err);

@@ -18,7 +18,8 @@ struct cis_history {
 
 /* ---- states by name ----
  *   ""  "@12"             the current branch: its head, its epoch 12
- *   main  main@12         a branch
+ *   main  main@12         a branch; above its head: a state that the reflog still has
+ *   main@{1}  @{1}        what the name pointed at before it was last moved or removed
  *   snapshot:NAME  NAME   a snapshot (a branch of that name comes first)
  *   run:ID  ID            as the run left it
  *   REV~3  REV^           3 commits, 1 commit before */
@@ -86,12 +87,20 @@ struct cis_conflict {
     const char *why;     /* "changed on both sides", … */
 };
 typedef bool cis_conflict_each(void *self, const struct cis_conflict *conflict);
+/* What an undo took back, or a redo brought back. */
+struct cis_history_turn {
+    struct cis_view commit; /* by the branch that owns it */
+    bool redo;              /* it is brought back */
+    int64_t time_ms;
+    char run[27], kind[32], note[CIS_FS_NOTE_MAX + 1]; /* of that commit */
+};
 struct cis_history_commit {
     struct cis_str ref;
     const char *note;            /* for the log; cut to CIS_FS_NOTE_MAX bytes */
     cis_conflict_each *conflict; /* may be NULL: told before the call fails */
     void *self;
-    bool dry_run; /* conflicts are found, nothing is written */
+    bool dry_run;                  /* conflicts are found, nothing is written */
+    struct cis_history_turn *turn; /* undo and redo: filled before anything is told; may be NULL */
 };
 struct cis_history_done {
     struct cis_fs_committed at; /* the base's view when there was nothing to do */
@@ -105,19 +114,55 @@ struct cis_history_done {
 cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
                            const struct cis_history_commit *how, struct cis_history_done *out,
                            struct cis_error *err);
-/* The inverse of one commit (of a run: find it with commit_of_run), by the same rules. */
+/* The inverse of one commit (of a run: find it with commit_of_run), by the same rules. Branch 0: of
+ * the newest commit of ref that is neither taken back nor an undo or redo itself; CIS_E_NOTFOUND:
+ * there is none. The inverse of an undo is a redo of what it took back, that of a redo an undo.
+ * Which commit it was is kept with the commit: the kind is "undo" or "redo", which nothing else
+ * has, and the note ends with "[undoes BRANCH@EPOCH]" or "[redoes …]", written here; what a user or
+ * a guest says in another note counts for nothing. */
 cis_code cis_history_undo(const struct cis_history *h, struct cis_view commit,
                           const struct cis_history_commit *how, struct cis_history_done *out,
                           struct cis_error *err);
+/* Brings back what the newest undo of ref took that no redo brought back yet. CIS_E_NOTFOUND: there
+ * is none, or something else was committed since. */
+cis_code cis_history_redo(const struct cis_history *h, const struct cis_history_commit *how,
+                          struct cis_history_done *out, struct cis_error *err);
+/* Of an undo or redo: the commit that it is about, and what the note says before the mark. */
+bool cis_history_turned(const struct cis_fs_commit_row *row, struct cis_view *out_commit,
+                        bool *out_undone, struct cis_str *out_said);
 /* Makes `path` of the head what it is at `from`, with everything below it: what was added there
  * since is removed. A path that `from` lacks is CIS_E_NOTFOUND. Contents are shared, not copied. */
 cis_code cis_history_restore(const struct cis_history *h, struct cis_view from, struct cis_str path,
                              const struct cis_history_commit *how, struct cis_history_done *out,
                              struct cis_error *err);
-/* Moves ref to an older (or any) state; nothing is destroyed. CIS_E_CONFLICT: the head moved
+/* Moves ref to an older (or any) state; nothing is destroyed, the reflog has where it was, with
+ * `why` (one line). To the state that it has: nothing happens. CIS_E_CONFLICT: the head moved
  * meanwhile, or it is mounted. */
 cis_code cis_history_rollback(const struct cis_history *h, struct cis_str ref, struct cis_view to,
-                              struct cis_view *out_head, struct cis_error *err);
+                              struct cis_str why, struct cis_view *out_head, struct cis_error *err);
+
+/* ---- the reflog: what a name pointed at ---- */
+struct cis_history_reflog {
+    const char *ref;
+    uint64_t n;           /* REF@{n}; 0: the head, as it is */
+    struct cis_view view; /* by the branch that owns it */
+    int64_t left_ms;      /* when the name was moved away, or removed; 0: the head */
+    struct cis_str why;   /* what moved it */
+    uint64_t files, bytes;
+    const struct cis_fs_commit_row *commit; /* that made the state; NULL: the empty tree, or gone */
+    int64_t paths;                          /* that this commit changed; -1: not known any more */
+};
+typedef bool cis_history_reflog_each(void *self, const struct cis_history_reflog *entry);
+/* Newest first, the head included when there is a branch of that name. ref empty: the current one.
+ * limit 0: all. CIS_E_NOTFOUND: neither a branch nor an entry has that name. */
+cis_code cis_history_reflog(const struct cis_history *h, struct cis_str ref, uint32_t limit,
+                            cis_history_reflog_each *each, void *self, struct cis_error *err);
+/* The entry REF@{n}, n > 0, and the newest one that reached the epoch. ref is a branch's name, also
+ * of one that is gone. CIS_E_NOTFOUND. */
+cis_code cis_history_reflog_at(const struct cis_history *h, struct cis_str ref, uint64_t n,
+                               struct cis_view *out, struct cis_error *err);
+cis_code cis_history_reflog_epoch(const struct cis_history *h, struct cis_str ref, uint64_t epoch,
+                                  struct cis_view *out, struct cis_error *err);
 
 /* Keeps a view readable while work goes on that may take longer than heads are kept. */
 struct cis_history_pin {

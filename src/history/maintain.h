@@ -41,9 +41,10 @@ typedef bool cis_fault_each(void *self, const struct cis_fault *fault);
 struct cis_fsck_counts {
     uint64_t views, names, files, chunks, chunk_bytes, faults;
 };
-/* Every head and snapshot: names lead to files and back, link counts, sizes, counts of the branch,
- * chunks named exist. data: every chunk is read and its keyed hash compared. CIS_OK with faults in
- * out->faults: damage is a finding, not a failure of the check. */
+/* Every head and snapshot, with data also what the reflog has: names lead to files and back, link
+ * counts, sizes, counts of the branch, chunks named exist. data: every chunk is read and its keyed
+ * hash compared. CIS_OK with faults in out->faults: damage is a finding, not a failure of the
+ * check. */
 cis_code cis_history_fsck(const struct cis_history *h, bool data, cis_fault_each *each, void *self,
                           struct cis_fsck_counts *out, struct cis_error *err);
 

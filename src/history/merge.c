@@ -1,8 +1,7 @@
-/* Merge and undo: from which states, what conflicts say, and the commit. The rule itself is
- * three.c, the bases of a merge are graph.c's. */
+/* Merge: from which states, what conflicts say, and the commit. The rule itself is three.c, the
+ * bases are graph.c's. */
 #include "history/graph.h"
 #include "history/three.h"
-#include "store/holder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,8 +74,7 @@ cis_code cis_three_judge(struct three *t, const struct cis_history_commit *how)
 }
 
 /* ---- the verbs ---- */
-/* Nothing of the states goes while they are read. */
-static cis_code pin_base(struct three *t, struct cis_view view, struct three_base *out)
+cis_code cis_three_pin(struct three *t, struct cis_view view, struct three_base *out)
 {
     out->view = view;
     return cis_history_pin(t->h, view, &out->pin, t->err);
@@ -87,9 +85,9 @@ static cis_code pin_bases(struct three *t, const struct graph_bases *bases)
     t->nbases = bases->n;
     t->rooted = bases->n > 1 && bases->root.branch != 0;
     for (size_t i = 0; i < bases->n; i++) {
-        CIS_TRY(pin_base(t, bases->at[i], &t->base[i]));
+        CIS_TRY(cis_three_pin(t, bases->at[i], &t->base[i]));
     }
-    return t->rooted ? pin_base(t, bases->root, &t->base[bases->n]) : CIS_OK;
+    return t->rooted ? cis_three_pin(t, bases->root, &t->base[bases->n]) : CIS_OK;
 }
 
 /* Where a base is not kept any more, the state where the branches parted is one, if an old one. */
@@ -110,13 +108,13 @@ static cis_code use_bases(struct three *t, const struct graph_bases *bases)
         t->careful = true;
         t->rooted = false;
         t->nbases = 1;
-        return pin_base(t, bases->fork, &t->base[0]);
+        return cis_three_pin(t, bases->fork, &t->base[0]);
     }
     return code == CIS_OK ? CIS_OK : cis_fail(err, code, "%s", why.msg);
 }
 
-static cis_code finish(struct three *t, const struct cis_history_commit *how, const char *kind,
-                       const char *note, struct cis_history_done *out)
+cis_code cis_three_finish(struct three *t, const struct cis_history_commit *how, const char *kind,
+                          const char *note, struct cis_history_done *out)
 {
     t->view[BASE] = t->base[0].view;
     CIS_TRY(cis_history_pin(t->h, t->view[THEIRS], &t->pin, t->err));
@@ -158,41 +156,9 @@ cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
         CIS_TRY(cis_graph_touched(&graph, t.view[OURS], bases.fork, &t.mine, err));
     }
     t.edit.always = true;
-    CIS_TRY(finish(&t, how, "merge", note, out));
+    CIS_TRY(cis_three_finish(&t, how, "merge", note, out));
     if (!how->dry_run) { /* gc would find it by itself, but maybe only after it went */
         cis_graph_keep(h, t.view[THEIRS]);
     }
     return CIS_OK;
-}
-
-cis_code cis_history_undo(const struct cis_history *h, struct cis_view commit,
-                          const struct cis_history_commit *how, struct cis_history_done *out,
-                          struct cis_error *err)
-{
-    CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
-    CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .branches = &branches, .err = err};
-    CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
-    CIS_TRY(cis_branches_load(h, &branches, err));
-    if (commit.epoch == 0) {
-        return cis_fail(err, CIS_E_NOTFOUND, "there is nothing before it");
-    }
-    t.view[OURS] = t.edit.base;
-    t.view[THEIRS] =
-        cis_branches_owner(&branches, (struct cis_view){commit.branch, commit.epoch - 1});
-    t.nbases = 1;
-    CIS_TRY(pin_base(&t, commit, &t.base[0]));
-    return finish(&t, how, "undo", how->note != NULL ? how->note : "undo", out);
-}
-
-cis_code cis_history_rollback(const struct cis_history *h, struct cis_str ref, struct cis_view to,
-                              struct cis_view *out_head, struct cis_error *err)
-{
-    struct cis_fs_ref now;
-    CIS_TRY(cis_store_ref_held(h->store, h->tenant, ref, &now, h->stop, err));
-    if (now.holder[0] != 0) {
-        return cis_fail(err, CIS_E_CONFLICT, "branch %s is mounted (%s): unmount it first",
-                        now.name, now.holder);
-    }
-    return h->store->fs->ref_move(h->store, h->tenant, cis_str_of(now.name), now.head, to, 0,
-                                  out_head, h->stop, err);
 }

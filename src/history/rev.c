@@ -79,6 +79,70 @@ CIS_WRAPS static bool split_epoch(struct cis_str text, struct cis_str *name, uin
     return false;
 }
 
+/* "NAME@{1}"; *out_n UINT64_MAX: that is no number. */
+CIS_WRAPS static bool split_left(struct cis_str text, struct cis_str *name, uint64_t *out_n)
+{
+    if (text.len == 0 || text.ptr[text.len - 1] != '}') {
+        return false;
+    }
+    for (size_t i = text.len; i-- > 0;) {
+        if (text.ptr[i] == '@' && text.ptr[i + 1] == '{') {
+            *name = (struct cis_str){text.ptr, i};
+            if (!cis_str_u64((struct cis_str){text.ptr + i + 2, text.len - i - 3}, out_n)) {
+                *out_n = UINT64_MAX;
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+static cis_code use_left(const struct cis_history *h, struct cis_str name, uint64_t n,
+                         struct cis_rev *out, struct cis_error *err)
+{
+    struct cis_error why = {0};
+    struct cis_rev head = {0};
+    if (n == UINT64_MAX) {
+        return cis_fail(err, CIS_E_USAGE, "not NAME@{NUMBER}");
+    }
+    cis_code code = use_ref(h, name, &head, &why);
+    if (code == CIS_OK) {
+        name = cis_str_of(head.ref);
+    } else if (code != CIS_E_NOTFOUND || name.len == 0 || !cis_fs_ref_valid(name)) {
+        return cis_fail(err, code, "%s", why.msg);
+    }
+    if (n == 0) {
+        *out = head;
+        return code == CIS_OK ? CIS_OK
+                              : cis_fail(err, code,
+                                         "there is no such branch; what it was may be "
+                                         "NAME@{1}");
+    }
+    head.head = false;
+    CIS_TRY(cis_history_reflog_at(h, name, n, &head.view, err));
+    *out = head;
+    return CIS_OK;
+}
+
+/* A number above the head: the branch may have had it before it was moved. */
+static cis_code use_epoch(const struct cis_history *h, uint64_t epoch, struct cis_rev *out,
+                          struct cis_error *err)
+{
+    struct cis_error why = {0};
+    out->head = epoch == out->view.epoch;
+    if (epoch <= out->view.epoch) {
+        out->view.epoch = epoch;
+        return CIS_OK;
+    }
+    cis_code code = cis_history_reflog_epoch(h, cis_str_of(out->ref), epoch, &out->view, &why);
+    return code == CIS_OK ? CIS_OK
+           : code == CIS_E_NOTFOUND
+               ? cis_fail(err, code,
+                          "%s is at %llu, and was never at %llu as far as its reflog goes",
+                          out->ref, (unsigned long long)out->view.epoch, (unsigned long long)epoch)
+               : cis_fail(err, code, "%s", why.msg);
+}
+
 static cis_code use_base(const struct cis_history *h, struct cis_str text, struct cis_rev *out,
                          struct cis_error *err)
 {
@@ -94,16 +158,14 @@ static cis_code use_base(const struct cis_history *h, struct cis_str text, struc
         name = (struct cis_str){text.ptr + run.len, text.len - run.len};
         return use_run(h, name, out, err);
     }
+    if (split_left(text, &name, &epoch)) {
+        return use_left(h, name, epoch, out, err);
+    }
     cis_code code = use_ref(h, text, out, &why);
     if (code == CIS_E_NOTFOUND && split_epoch(text, &name, &epoch)) {
         code = use_ref(h, name, out, &why);
         if (code == CIS_OK) {
-            out->head = epoch == out->view.epoch;
-            if (epoch > out->view.epoch) {
-                return cis_fail(err, CIS_E_NOTFOUND, "%s is at %llu", out->ref,
-                                (unsigned long long)out->view.epoch);
-            }
-            out->view.epoch = epoch;
+            return use_epoch(h, epoch, out, err);
         }
     }
     if (code == CIS_E_NOTFOUND) {

@@ -288,7 +288,8 @@ cis_code cis_history_send(const struct cis_history *from, struct cis_view view,
     if (code == CIS_OK) {
         *out = counts;
     } else if (made) {
-        (void)!to->store->fs->ref_remove(to->store, to->tenant, to_ref, NULL, &ignored);
+        (void)!to->store->fs->ref_remove(to->store, to->tenant, to_ref, CIS_STR(""), NULL,
+                                         &ignored);
     }
     return code;
 }

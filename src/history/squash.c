@@ -296,6 +296,31 @@ static cis_code in_use(const struct expiring *x, struct cis_view head, bool *out
     return CIS_OK;
 }
 
+struct trimming {
+    int64_t before_ms;
+    bool any;
+};
+
+static bool see_entry(void *self, const struct cis_fs_reflog *entry)
+{
+    struct trimming *t = self;
+    t->any = t->any || entry->time_ms <= t->before_ms;
+    return !t->any;
+}
+
+/* What names pointed at goes by age alone, as branches without a name do. */
+static cis_code trim_reflog(const struct cis_history *h, const struct cis_retention *keep,
+                            struct cis_error *err)
+{
+    int64_t now, grace = keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS;
+    CIS_TRY(h->store->fs->clock(h->store, &now, h->stop, err));
+    struct trimming t = {.before_ms = now - (keep->age_ms > grace ? keep->age_ms : grace)};
+    CIS_TRY(h->store->fs->reflog(h->store, h->tenant, CIS_STR(""), see_entry, &t, h->stop, err));
+    return t.any && !keep->dry_run
+               ? h->store->fs->reflog_trim(h->store, h->tenant, t.before_ms, h->stop, err)
+               : CIS_OK;
+}
+
 /* The work of conflicts that nobody came back for, and what old applies replaced. */
 static cis_code expire_conflicts(const struct cis_history *h, const struct cis_retention *keep,
                                  struct cis_error *err)
@@ -310,7 +335,8 @@ static cis_code expire_conflicts(const struct cis_history *h, const struct cis_r
         bool used = false;
         code = in_use(&x, x.found.at[i].head, &used);
         if (code == CIS_OK && !used) {
-            code = h->store->fs->ref_remove(h->store, h->tenant, x.found.at[i].name, h->stop, err);
+            code = h->store->fs->ref_remove(h->store, h->tenant, x.found.at[i].name, CIS_STR(""),
+                                            h->stop, err);
             code = code == CIS_E_NOTFOUND ? CIS_OK : code;
         }
     }
@@ -346,6 +372,7 @@ cis_code cis_history_squash(const struct cis_history *h, const struct cis_retent
     CIS_CLEANUP(cis_graves_done) struct graves g = {.h = h, .r = &r, .err = err};
     CIS_CLEANUP(cis_numbers_done) struct numbers needed = {0};
     CIS_TRY(expire_conflicts(h, keep, err));
+    CIS_TRY(trim_reflog(h, keep, err));
     CIS_TRY(cis_graph_hold(h, keep->dry_run, &needed, err));
     CIS_TRY(cis_retain_windows(h, keep, &r, err));
     if (!keep->dry_run) {

@@ -72,6 +72,11 @@ cis_code cis_three_whole(struct three *t);
 cis_code cis_three_memory(struct three *t);
 /* Tells the conflicts, sorted as found; CIS_E_CONFLICT when there are any. */
 cis_code cis_three_judge(struct three *t, const struct cis_history_commit *how);
+/* One base: nothing of the state goes while it is read. */
+cis_code cis_three_pin(struct three *t, struct cis_view view, struct three_base *out);
+/* Run, judge and, unless it is a dry run, commit (merge.c). */
+cis_code cis_three_finish(struct three *t, const struct cis_history_commit *how, const char *kind,
+                          const char *note, struct cis_history_done *out);
 void cis_three_done(struct three *t);
 
 /* The view whose state the row of a side is: rows of the base may be of several. */

@@ -1,4 +1,5 @@
 /* The history of a tenant for embedders: src/history with states given as text. */
+#include <stdio.h>
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "history/history.h"
@@ -80,8 +81,11 @@ cis_code cis_tenant_rollback(cis_runtime *runtime, const char *tenant, const cha
     struct cis_history h;
     struct cis_rev rev;
     struct cis_view head;
+    char why[CIS_FS_NOTE_MAX];
     CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
-    return cis_history_rollback(&h, cis_str_of(branch != NULL ? branch : ""), rev.view, &head, err);
+    snprintf(why, sizeof why, "rollback to %s", state != NULL ? state : "the current branch");
+    return cis_history_rollback(&h, cis_str_of(branch != NULL ? branch : ""), rev.view,
+                                cis_str_of(why), &head, err);
 }
 
 static bool give_change(void *self, const struct cis_change *change)
@@ -156,11 +160,24 @@ cis_code cis_tenant_undo(cis_runtime *runtime, const char *tenant, const char *b
                          const char *state, struct cis_error *err)
 {
     struct cis_history h;
-    struct cis_rev commit;
+    struct cis_rev commit = {.view = {0, 0}};
     struct cis_history_done done;
-    struct cis_history_commit how = commit_on(branch, state);
-    CIS_TRY(begin_at(runtime, tenant, state, &h, &commit, err));
+    struct cis_history_commit how = commit_on(branch, NULL);
+    CIS_TRY(begin(runtime, tenant, &h, err));
+    if (state != NULL) {
+        CIS_TRY(cis_history_resolve(&h, cis_str_of(state), &commit, err));
+    }
     return cis_history_undo(&h, commit.view, &how, &done, err);
+}
+
+cis_code cis_tenant_redo(cis_runtime *runtime, const char *tenant, const char *branch,
+                         struct cis_error *err)
+{
+    struct cis_history h;
+    struct cis_history_done done;
+    struct cis_history_commit how = commit_on(branch, NULL);
+    CIS_TRY(begin(runtime, tenant, &h, err));
+    return cis_history_redo(&h, &how, &done, err);
 }
 
 cis_code cis_tenant_restore(cis_runtime *runtime, const char *tenant, const char *branch,

@@ -1,6 +1,7 @@
 /* What holds for names and times of the filesystem, whichever backend keeps it. */
 #include "store/fs.h"
 
+#include "base/crypto.h"
 #include "store/store.h"
 
 bool cis_fs_ref_valid(struct cis_str name)
@@ -44,6 +45,49 @@ void cis_fs_tenant_split(struct cis_str tenant, struct cis_str *out_name,
     if (!cis_str_split(out_instance, '#', out_name)) {
         *out_instance = (struct cis_str){NULL, 0};
     }
+}
+
+/* '@' begins no ref's name, and a space is in none. */
+static void reflog_name(struct cis_str ref, char end, struct cis_fs_reflog_name *out)
+{
+    size_t n = ref.len < CIS_FS_REF_MAX ? ref.len : CIS_FS_REF_MAX;
+    out->text[0] = '@';
+    memcpy(out->text + 1, ref.ptr, n);
+    out->text[n + 1] = end;
+    out->name = (struct cis_str){out->text, n + 2};
+}
+
+void cis_fs_reflog_make(struct cis_str ref, struct cis_fs_reflog_name *out)
+{
+    char id[27];
+    cis_id_new(id);
+    reflog_name(ref, ' ', out);
+    memcpy(out->text + out->name.len, id, sizeof id);
+    out->name.len += sizeof id - 1;
+}
+
+void cis_fs_reflog_range(struct cis_str ref, struct cis_fs_reflog_name *out_from,
+                         struct cis_fs_reflog_name *out_to)
+{
+    if (ref.len != 0) {
+        reflog_name(ref, ' ', out_from);
+        reflog_name(ref, ' ' + 1, out_to);
+        return;
+    }
+    out_from->text[0] = '@';
+    out_to->text[0] = '@' + 1;
+    out_from->name = (struct cis_str){out_from->text, 1};
+    out_to->name = (struct cis_str){out_to->text, 1};
+}
+
+void cis_fs_reflog_ref(struct cis_str name, struct cis_fs_reflog *entry)
+{
+    size_t n = 0;
+    while (n + 1 < name.len && n < CIS_FS_REF_MAX && name.ptr[n + 1] != ' ') {
+        entry->ref[n] = name.ptr[n + 1];
+        n++;
+    }
+    entry->ref[n] = 0;
 }
 
 cis_code cis_fs_publish_refuse(struct cis_str tenant, struct cis_str ref, struct cis_str reader,

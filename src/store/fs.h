@@ -192,6 +192,21 @@ struct cis_fs_snapshot {
 };
 typedef bool cis_fs_snapshot_each(void *self, const struct cis_fs_snapshot *snapshot);
 
+/* The reflog: what a ref named before it was moved or removed. An entry is written by the
+ * transaction that moves the ref, and holds its state as a snapshot does. It is a row among the
+ * snapshots, "@REF ID": no ref and no snapshot can have such a name, so nobody can make one, and
+ * what lists, counts and removes snapshots leaves them out. */
+struct cis_fs_reflog {
+    char ref[CIS_FS_REF_MAX + 1];
+    struct cis_view view;  /* of the branch that owns the epoch */
+    int64_t time_ms;       /* when the ref left it */
+    uint64_t files, bytes; /* logical */
+    struct cis_str why;    /* what moved the ref, at most CIS_FS_NOTE_MAX bytes */
+};
+typedef bool cis_fs_reflog_each(void *self, const struct cis_fs_reflog *entry);
+#define CIS_FS_REFLOG_MAX 100u   /* entries of one name; the oldest go */
+#define CIS_FS_REFLOG_LOST 1000u /* entries of all names that no ref has, together */
+
 /* ---- tenants and quotas ---- */
 struct cis_tenant {
     char name[65];
@@ -230,7 +245,7 @@ typedef bool cis_fs_pin_each(void *self, const struct cis_fs_pin *pin);
  * such pins on what later merges will go from (history/graph.h). */
 #define CIS_FS_PIN_LASTING UINT32_MAX
 
-/* A state that stays readable whatever its branch's floor is. */
+/* A state that stays readable whatever its branch's floor is. By a snapshot: or by the reflog. */
 enum cis_fs_holder { CIS_FS_BY_SNAPSHOT, CIS_FS_BY_PIN, CIS_FS_BY_FORK };
 struct cis_fs_hold {
     enum cis_fs_holder by;
@@ -319,14 +334,24 @@ struct cis_store_fs_ops {
      */
     cis_code (*fork)(cis_store *, struct cis_str tenant, struct cis_view from,
                      const struct cis_str *names, size_t n, CIS_FS_ARGS);
-    /* Rollback: a new branch forked from the view, and the ref points at it. CIS_E_CONFLICT when
-     * the ref's head is not `expect` any more, or it is leased under another fence. */
+    /* Rollback: a new branch forked from the view, and the ref points at it; the reflog gets what
+     * it pointed at, with `why` (cut to CIS_FS_NOTE_MAX bytes). When the view is the state of the
+     * head, nothing is done and *out_head is the head. CIS_E_CONFLICT when the ref's head is not
+     * `expect` any more, or it is leased under another fence. */
     cis_code (*ref_move)(cis_store *, struct cis_str tenant, struct cis_str name,
                          struct cis_view expect, struct cis_view to, uint64_t fence,
-                         struct cis_view *out_head, CIS_FS_ARGS);
+                         struct cis_str why, struct cis_view *out_head, CIS_FS_ARGS);
     cis_code (*ref_switch)(cis_store *, struct cis_str tenant, struct cis_str name, CIS_FS_ARGS);
-    /* Not the current one (CIS_E_USAGE). Its rows go with the next gc unless a fork needs them. */
-    cis_code (*ref_remove)(cis_store *, struct cis_str tenant, struct cis_str name, CIS_FS_ARGS);
+    /* Not the current one (CIS_E_USAGE). Its rows go with a later gc unless a fork needs them. The
+     * reflog gets what it pointed at, with `why`; why empty: it does not (names that a program made
+     * for itself). */
+    cis_code (*ref_remove)(cis_store *, struct cis_str tenant, struct cis_str name,
+                           struct cis_str why, CIS_FS_ARGS);
+    /* Entries of one name, whether a ref has it or not, newest first; ref empty: of all. */
+    cis_code (*reflog)(cis_store *, struct cis_str tenant, struct cis_str ref,
+                       cis_fs_reflog_each *each, void *self, CIS_FS_ARGS);
+    /* Forgets entries of before_ms (database clock) and older. */
+    cis_code (*reflog_trim)(cis_store *, struct cis_str tenant, int64_t before_ms, CIS_FS_ARGS);
     /* Is the view's history still there in full? CIS_E_NOTFOUND: never was; CIS_E_EXPIRED. The out
      * view names the branch that owns the epoch. */
     cis_code (*view_check)(cis_store *, struct cis_str tenant, struct cis_view view,
@@ -348,7 +373,7 @@ struct cis_store_fs_ops {
     cis_code (*snapshot_put)(cis_store *, struct cis_str tenant,
                              const struct cis_fs_snapshot *snapshot, CIS_FS_ARGS); /* CIS_E_EXISTS,
                                                                                     * CIS_E_QUOTA */
-    /* name empty: all, in order of creation. */
+    /* name empty: all, in order of creation. Entries of the reflog are no snapshots. */
     cis_code (*snapshots)(cis_store *, struct cis_str tenant, struct cis_str name,
                           cis_fs_snapshot_each *each, void *self, CIS_FS_ARGS);
     cis_code (*snapshot_remove)(cis_store *, struct cis_str tenant, struct cis_str name,
@@ -426,6 +451,19 @@ struct cis_store_fs_ops {
 
 /* [A-Za-z0-9_][A-Za-z0-9._@/-]*, no "..", no trailing '/', at most CIS_FS_REF_MAX bytes. */
 bool cis_fs_ref_valid(struct cis_str name);
+/* ---- names of the reflog's rows, for backends ---- */
+#define CIS_FS_REFLOG_NAME (1 + CIS_FS_REF_MAX + 1 + 26)
+struct cis_fs_reflog_name {
+    char text[CIS_FS_REFLOG_NAME + 1];
+    struct cis_str name; /* points into text */
+};
+/* A new entry's name; the ref is valid. */
+void cis_fs_reflog_make(struct cis_str ref, struct cis_fs_reflog_name *out);
+/* Names of the ref's entries are ≥ from and < to; ref empty: those of all. */
+void cis_fs_reflog_range(struct cis_str ref, struct cis_fs_reflog_name *out_from,
+                         struct cis_fs_reflog_name *out_to);
+/* The ref of an entry's name, into entry->ref; cut short when it is damaged. */
+void cis_fs_reflog_ref(struct cis_str name, struct cis_fs_reflog *entry);
 /* What publish_check says: was: it is published no more; else it never was, whatever there is. */
 cis_code cis_fs_publish_refuse(struct cis_str tenant, struct cis_str ref, struct cis_str reader,
                                bool was, struct cis_error *err);

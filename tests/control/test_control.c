@@ -452,8 +452,32 @@ static void a_layer_in_use_is_dropped_by_force_only(void **state)
     cis_dir_free(held);
 }
 
+/* The branch is no longer what its snapshots are of. */
+static void commit_something(void)
+{
+    struct cis_kv_op op = {.ns = CIS_STR("a"), .key = CIS_STR("k"), .value = cis_bytes_of("v", 1)};
+    struct cis_store_commit c = {.kv = &op, .nkv = 1};
+    assert_ok(w.store->ops->commit(w.store, T, &c, NULL, err));
+}
+
+struct left {
+    struct cis_view view;
+    char why[64];
+    int n;
+};
+
+static bool take_left(void *self, const struct cis_fs_reflog *entry)
+{
+    struct left *left = self;
+    left->view = entry->view;
+    snprintf(left->why, sizeof left->why, "%.*s", (int)entry->why.len, entry->why.ptr);
+    left->n++;
+    return true;
+}
+
 static void a_switch_shows_another_head_and_leaves_open_files_as_they_are(void **state)
 {
+    struct left left = {.n = 0};
     (void)state;
     cis_vfs_file *old;
     char text[64] = "";
@@ -463,6 +487,7 @@ static void a_switch_shows_another_head_and_leaves_open_files_as_they_are(void *
     struct cis_vfs_attr attr;
     size_t n;
     assert_int_equal(verb("new", "one"), 0);
+    commit_something();
     assert_ok(w.store->fs->ref_get(w.store, T, CIS_STR("main"), &before, NULL, err));
     /* As the kernel does: a node is held while its file is open. */
     assert_int_equal(w.vfs->ops->lookup(w.vfs, &w.call, w.vfs->root, CIS_STR("file"), &node, &attr),
@@ -471,6 +496,16 @@ static void a_switch_shows_another_head_and_leaves_open_files_as_they_are(void *
     assert_int_equal(verb("switch", "{\"layer\":\"one\"}"), 0);
     assert_ok(w.store->fs->ref_get(w.store, T, CIS_STR("main"), &after, NULL, err));
     assert_true(after.head.branch != before.head.branch);
+    /* Where it was is in the reflog, and no layer. */
+    assert_ok(w.store->fs->reflog(w.store, T, CIS_STR("main"), take_left, &left, NULL, err));
+    assert_int_equal(left.n, 1);
+    assert_true(left.view.branch == before.head.branch && left.view.epoch == before.head.epoch);
+    assert_string_equal(left.why, "layers/switch one");
+    char *layers = at_read(".tarbox/layers/list"), *names = at_read(".tarbox/stats/usage");
+    assert_null(strchr(layers, '@'));
+    assert_non_null(strstr(names, "\"layer_count\":2,"));
+    free(layers);
+    free(names);
     assert_true(w.invalidated >= 2);
     assert_text("file", "of the next");
     assert_int_equal(old->vfs->ops->read(old, &w.call, &iov, 1, 0, &n), 0);

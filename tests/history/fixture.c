@@ -415,3 +415,18 @@ void fx_whole(struct fx *fx)
     assert_ok(cis_history_fsck(&fx->h, true, print_fault, NULL, &counts, err));
     assert_int_equal(counts.faults, 0);
 }
+
+struct cis_view fx_rev(struct fx *fx, const char *text)
+{
+    struct cis_rev out;
+    assert_ok(cis_history_resolve(&fx->h, cis_str_of(text), &out, err));
+    return out.view;
+}
+
+cis_code fx_back_to(struct fx *fx, const char *ref, const char *rev, struct cis_error *err)
+{
+    struct cis_rev to;
+    struct cis_view head;
+    CIS_TRY(cis_history_resolve(&fx->h, cis_str_of(rev), &to, err));
+    return cis_history_rollback(&fx->h, cis_str_of(ref), to.view, cis_str_of(rev), &head, err);
+}

@@ -33,6 +33,9 @@ void fx_chmod(struct fx *fx, const char *ref, const char *path, uint32_t mode);
 void fx_memory(struct fx *fx, const char *ref, const char *key, const char *value);
 
 struct cis_view fx_head(struct fx *fx, const char *ref);
+/* The state that a user calls so; and a rollback to it. */
+struct cis_view fx_rev(struct fx *fx, const char *text);
+cis_code fx_back_to(struct fx *fx, const char *ref, const char *rev, struct cis_error *err);
 void fx_fork(struct fx *fx, struct cis_view from, const char *name);
 void fx_snapshot(struct fx *fx, struct cis_view view, const char *name);
 /* The tree as text, a line a name: "path type mode nlink size hash". Free it. Inode numbers and

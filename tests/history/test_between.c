@@ -96,7 +96,7 @@ static cis_code call(struct other *o, int n, struct cis_error *err)
             return s->fs->snapshot_put(s, t, &snap, NULL, err);
         }
         return o->action == FORK_TO_SNAPSHOT
-                   ? s->fs->ref_remove(s, t, held, NULL, err)
+                   ? s->fs->ref_remove(s, t, held, CIS_STR(""), NULL, err)
                    : s->fs->pin(s, t, o->view, o->pin, 0, &o->second, NULL, err);
     }
 }
@@ -207,7 +207,7 @@ static void scene(struct fx *fx, struct other *o)
         assert_ok(s->fs->pin(s, t, o->view, 0, 600000, &o->pin, NULL, err));
     }
     (void)held;
-    assert_ok(s->fs->ref_remove(s, t, CIS_STR("gone"), NULL, err));
+    assert_ok(s->fs->ref_remove(s, t, CIS_STR("gone"), CIS_STR(""), NULL, err));
 }
 
 static void collect(struct fx *fx)

@@ -181,11 +181,11 @@ static void rollback_is_another_branch_by_the_old_name(void **state)
     fx_text(fx, "main", "a", "2");
     fx_text(fx, "main", "b", "2");
     struct cis_view later = fx_head(fx, "main");
-    assert_ok(cis_history_rollback(&fx->h, CIS_STR("main"), first, &head, err));
+    assert_ok(cis_history_rollback(&fx->h, CIS_STR("main"), first, CIS_STR("test"), &head, err));
     char *after = fx_dump_exact(&fx->h, fx_head(fx, "main"));
     assert_string_equal(before, after);
     diff_is(fx, later, head, "M a\nD b\n");
-    assert_ok(cis_history_rollback(&fx->h, CIS_STR("main"), later, &head, err));
+    assert_ok(cis_history_rollback(&fx->h, CIS_STR("main"), later, CIS_STR("test"), &head, err));
     diff_is(fx, later, fx_head(fx, "main"), "");
     free(before);
     free(after);

@@ -232,8 +232,10 @@ static void a_dropped_branch_goes_and_what_was_forked_from_it_stays(void **state
     big(fx, "alone", "x", 4);
     char *before = fx_dump_exact(&fx->h, fx_head(fx, "leaf"));
     uint64_t full = stored(fx);
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("mid"), NULL, err));
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("alone"), NULL, err));
+    assert_ok(
+        fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("mid"), CIS_STR(""), NULL, err));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("alone"), CIS_STR(""),
+                                        NULL, err));
     struct cis_gc_counts out = gc(fx, 100);
     assert_int_equal(out.branches, 1); /* alone: mid still carries leaf */
     assert_true(stored(fx) < full - 300000);
@@ -254,7 +256,8 @@ static void a_branch_that_was_just_dropped_stays_for_its_readers(void **state)
     fx_text(fx, "side", "b", "1");
     struct cis_view view = fx_head(fx, "side");
     char *before = fx_dump_exact(&fx->h, view);
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), NULL, err));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL,
+                                        err));
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
     assert_int_equal(out.branches, 0);
     char *after = fx_dump_exact(&fx->h, view);

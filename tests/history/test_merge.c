@@ -191,8 +191,10 @@ static void run_cell(struct fx *fx, size_t n)
         assert_int_equal(fx_head(fx, "ours").epoch, before.epoch);
     }
     fx_whole(fx);
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("ours"), NULL, err));
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR(THIS), NULL, err));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("ours"), CIS_STR(""), NULL,
+                                        err));
+    assert_ok(
+        fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR(THIS), CIS_STR(""), NULL, err));
 }
 
 static void every_pair_of_changes_merges_or_is_a_named_conflict(void **state)
@@ -275,7 +277,8 @@ static void a_mounted_branch_takes_no_merge(void **state)
     assert_fails(CIS_E_CONFLICT, "mount /mnt",
                  cis_history_merge(&fx->h, fx_head(fx, "side"), &how, &done, err));
     assert_fails(CIS_E_CONFLICT, "mount /mnt",
-                 cis_history_rollback(&fx->h, CIS_STR("main"), fx_head(fx, "side"), &head, err));
+                 cis_history_rollback(&fx->h, CIS_STR("main"), fx_head(fx, "side"), CIS_STR("test"),
+                                      &head, err));
 }
 
 static void a_dry_run_finds_conflicts_and_changes_nothing(void **state)
@@ -487,8 +490,10 @@ static void what_was_removed_stays_so_when_it_came_through_a_branch_that_is_gone
     fx_text(fx, "side", "own", "1");
     assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
     fx_remove(fx, "main", "secret");
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), NULL, err));
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("of-dev"), NULL, err));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL,
+                                        err));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("of-dev"), CIS_STR(""),
+                                        NULL, err));
     collect(fx);
     collect(fx);
     struct cis_branches branches = {0};
@@ -678,7 +683,8 @@ static void a_merge_of_very_many_branches_is_remembered_to_the_end(void **state)
     assert_ok(merge_into(fx, "main", fx_head(fx, "all"), err));
     fx_remove(fx, "main", "agent-0");
     fx_remove(fx, "main", "agent-119");
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("all"), NULL, err));
+    assert_ok(
+        fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("all"), CIS_STR(""), NULL, err));
     collect(fx);
     struct cis_view before = fx_head(fx, "main");
     for (int i = 0; i < 120; i++) {

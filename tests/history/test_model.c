@@ -502,7 +502,8 @@ static bool rollback(struct world *w)
         return false;
     }
     say(w, "rollback of %s to commit %d", r->name, to);
-    assert_ok(cis_history_rollback(&w->fx.h, cis_str_of(r->name), w->view[to], &head, err));
+    assert_ok(cis_history_rollback(&w->fx.h, cis_str_of(r->name), w->view[to], CIS_STR("test"),
+                                   &head, err));
     r->commit = to;
     tally.rollbacks++;
     compare(w, r, w->graph.at[to].tree);
@@ -515,7 +516,7 @@ static bool fork_or_drop(struct world *w)
     if (r->there) {
         say(w, "drop %s", r->name);
         assert_ok(w->fx.store->fs->ref_remove(w->fx.store, w->fx.h.tenant, cis_str_of(r->name),
-                                              NULL, err));
+                                              CIS_STR(""), NULL, err));
         r->there = false;
         return true;
     }

@@ -36,8 +36,8 @@ cis_store *fs_reopen(void **state)
 int store_fs_contract_run(const struct store_backend *which, int argc, char **argv)
 {
     static const struct fs_test *const groups[] = {fs_tests_read, fs_tests_chunk,   fs_tests_branch,
-                                                   fs_tests_keep, fs_tests_publish, fs_tests_race,
-                                                   fs_tests_model};
+                                                   fs_tests_keep, fs_tests_publish, fs_tests_reflog,
+                                                   fs_tests_race, fs_tests_model};
     static struct CMUnitTest tests[128];
     size_t n = 0;
     backend = which;

@@ -152,9 +152,10 @@ static void a_rollback_shows_the_past_and_goes_on_from_there(void **state)
     cis_store *s = fs_store(state);
     struct cis_view one = write_text(s, "main", "f", "1"), head;
     struct cis_view two = write_text(s, "main", "g", "2");
-    assert_fails(CIS_E_CONFLICT, "",
-                 s->fs->ref_move(s, T, CIS_STR("main"), one, one, 0, &head, NULL, err));
-    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), two, one, 0, &head, NULL, err));
+    assert_fails(
+        CIS_E_CONFLICT, "",
+        s->fs->ref_move(s, T, CIS_STR("main"), one, one, 0, CIS_STR(""), &head, NULL, err));
+    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), two, one, 0, CIS_STR(""), &head, NULL, err));
     assert_true(head.branch != one.branch);
     assert_names(s, tree_head(s, "main"), "", "f");
     struct tree *late = tree_new_at(s, "main", two); /* began before the rollback */
@@ -164,8 +165,8 @@ static void a_rollback_shows_the_past_and_goes_on_from_there(void **state)
     assert_names(s, tree_head(s, "main"), "", "f h");
     assert_names(s, two, "", "f g");
     /* And forward again: nothing was destroyed. */
-    assert_ok(
-        s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, &head, NULL, err));
+    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR(""),
+                              &head, NULL, err));
     assert_names(s, tree_head(s, "main"), "", "f g");
 }
 
@@ -183,8 +184,8 @@ static void counts_of_files_and_bytes_follow_every_branch(void **state)
     assert_true(r.files == 2 && r.bytes == 8 && r.parent == two.branch &&
                 r.fork_epoch == two.epoch);
     struct cis_view head;
-    assert_ok(
-        s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, &head, NULL, err));
+    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR(""),
+                              &head, NULL, err));
     assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &r, NULL, err));
     assert_true(r.files == 2 && r.bytes == 8);
 }
@@ -282,9 +283,9 @@ static void a_leased_branch_takes_commits_of_its_holder_only(void **state)
     tree_commit(mine);
     uint64_t next = 0;
     struct cis_view head;
-    assert_fails(
-        CIS_E_CONFLICT, "mount of here",
-        s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), base, 0, &head, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "mount of here",
+                 s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), base, 0, CIS_STR(""),
+                                 &head, NULL, err));
     assert_ok(s->fs->lease(s, T, CIS_STR("main"), "mount of here", fence, 0, &next, NULL, err));
     assert_ok(s->fs->lease(s, T, CIS_STR("main"), "the next", 0, 600000, &next, NULL, err));
     assert_true(next > fence);

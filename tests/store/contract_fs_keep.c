@@ -348,10 +348,10 @@ static void a_branch_that_nothing_needs_is_removed_with_its_rows(void **state)
     assert_ok(s->fs->fork(s, T, mine, &leaf, 1, NULL, err));
     uint64_t leaf_branch = tree_head(s, "leaf").branch, pin = 0;
     assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, mine.branch, NULL, err));
-    assert_ok(s->fs->ref_remove(s, T, side, NULL, err));
+    assert_ok(s->fs->ref_remove(s, T, side, CIS_STR(""), NULL, err));
     assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, mine.branch, NULL, err)); /* leaf */
     assert_branches(s, "main<0@0 -<1@5 leaf<2@6");
-    assert_ok(s->fs->ref_remove(s, T, leaf, NULL, err));
+    assert_ok(s->fs->ref_remove(s, T, leaf, CIS_STR(""), NULL, err));
     assert_ok(s->fs->branch_remove(s, T, leaf_branch, NULL, err));
     assert_ok(s->fs->pin(s, T, mine, 0, 600000, &pin, NULL, err));
     assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, mine.branch, NULL, err));

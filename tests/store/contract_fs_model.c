@@ -252,7 +252,7 @@ static void step_fork(struct model *m)
         return;
     }
     if (ref[0] != 0) {
-        assert_ok(m->s->fs->ref_remove(m->s, T, cis_str_of(ref), NULL, err));
+        assert_ok(m->s->fs->ref_remove(m->s, T, cis_str_of(ref), CIS_STR(""), NULL, err));
     }
     snprintf(ref, sizeof m->refs[0], "fork%u", m->forks++);
     struct cis_str name = cis_str_of(ref);
@@ -270,8 +270,8 @@ static void step_rollback(struct model *m)
     }
     struct cis_view head;
     struct state copy = *to;
-    assert_ok(m->s->fs->ref_move(m->s, T, cis_str_of(ref), tree_head(m->s, ref), to->at, 0, &head,
-                                 NULL, err));
+    assert_ok(m->s->fs->ref_move(m->s, T, cis_str_of(ref), tree_head(m->s, ref), to->at, 0,
+                                 CIS_STR(""), &head, NULL, err));
     state_keep(m, &copy, head);
 }
 

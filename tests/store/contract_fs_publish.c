@@ -251,7 +251,7 @@ static void a_branch_that_is_dropped_is_published_no_more(void **state)
     assert_ok(publish(s, "side", EVE, err));
     assert_ok(unpublish(s, "side", EVE, err));
     assert_ok(enter(s, "side", BOB, &ref, &pin, err));
-    assert_ok(s->fs->ref_remove(s, T, CIS_STR("side"), NULL, err));
+    assert_ok(s->fs->ref_remove(s, T, CIS_STR("side"), CIS_STR(""), NULL, err));
     assert_lists(s, T, "", "");
     assert_lists(s, BOB, "", "");
     assert_fails(CIS_E_NOTFOUND, "no branch side", come_back(s, "side", BOB, pin, err));
@@ -271,7 +271,7 @@ static void a_rollback_and_a_switch_change_what_is_read_not_who_may(void **state
     struct cis_view old = write_text(s, "main", "f"), head = write_text(s, "main", "g");
     assert_ok(publish(s, "main", BOB, err));
     assert_ok(enter(s, "main", BOB, &ref, &pin, err));
-    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), head, old, 0, &moved, NULL, err));
+    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), head, old, 0, CIS_STR(""), &moved, NULL, err));
     fork_one(s, "other");
     assert_ok(s->fs->ref_switch(s, T, CIS_STR("other"), NULL, err));
     assert_ok(come_back(s, "main", BOB, pin, err)); /* its own state, to the end */

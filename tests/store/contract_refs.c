@@ -185,9 +185,10 @@ static void a_rollback_is_a_new_branch_under_the_same_name(void **state)
 {
     cis_store *s = ((struct refs_fixture *)*state)->s;
     struct cis_view good = refs_put(s, "", "k", "good"), bad = refs_put(s, "", "k", "bad"), head;
-    assert_fails(CIS_E_CONFLICT, "changed meanwhile",
-                 s->fs->ref_move(s, T, CIS_STR("main"), good, good, 0, &head, NULL, err));
-    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), bad, good, 0, &head, NULL, err));
+    assert_fails(
+        CIS_E_CONFLICT, "changed meanwhile",
+        s->fs->ref_move(s, T, CIS_STR("main"), good, good, 0, CIS_STR(""), &head, NULL, err));
+    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), bad, good, 0, CIS_STR(""), &head, NULL, err));
     refs_assert_memory(s, CIS_VIEW_HEAD, "k=good ");
     refs_assert_memory(s, bad, "k=bad ");
     assert_int_not_equal(head.branch, bad.branch);
@@ -197,7 +198,7 @@ static void a_rollback_is_a_new_branch_under_the_same_name(void **state)
     assert_int_equal(next.epoch, good.epoch + 1);
     refs_assert_memory(s, CIS_VIEW_HEAD, "j=more k=good ");
     /* What was rolled back can be come back to. */
-    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), next, bad, 0, &head, NULL, err));
+    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), next, bad, 0, CIS_STR(""), &head, NULL, err));
     refs_assert_memory(s, CIS_VIEW_HEAD, "k=bad ");
 }
 
@@ -212,10 +213,11 @@ static void commands_without_a_branch_use_the_current_one(void **state)
     refs_put(s, "", "k", "w");
     refs_assert_memory(s, CIS_VIEW_HEAD, "k=w ");
     refs_assert_memory(s, refs_ref(s, "main").head, "k=v ");
-    assert_fails(CIS_E_USAGE, "current", s->fs->ref_remove(s, T, CIS_STR("side"), NULL, err));
-    assert_ok(s->fs->ref_remove(s, T, CIS_STR("main"), NULL, err));
+    assert_fails(CIS_E_USAGE, "current",
+                 s->fs->ref_remove(s, T, CIS_STR("side"), CIS_STR(""), NULL, err));
+    assert_ok(s->fs->ref_remove(s, T, CIS_STR("main"), CIS_STR(""), NULL, err));
     assert_fails(CIS_E_NOTFOUND, "main: no such branch",
-                 s->fs->ref_remove(s, T, CIS_STR("main"), NULL, err));
+                 s->fs->ref_remove(s, T, CIS_STR("main"), CIS_STR(""), NULL, err));
     refs_assert_memory(s, CIS_VIEW_HEAD, "k=w "); /* a fork needs the branch, not the name */
     struct cis_kv_op op = store_put("a", "k", "x");
     assert_fails(CIS_E_NOTFOUND, "no such branch", refs_commit(s, "main", &op, 1, NULL, err));
@@ -240,8 +242,9 @@ static void a_branch_is_leased_to_one_holder(void **state)
     assert_fails(CIS_E_CONFLICT, "in use by mount of /a", s->ops->commit(s, T, &c, NULL, err));
     c.fence = one;
     assert_ok(s->ops->commit(s, T, &c, NULL, err));
-    assert_fails(CIS_E_CONFLICT, "in use by",
-                 s->fs->ref_move(s, T, m, refs_ref(s, "main").head, base, 0, NULL, NULL, err));
+    assert_fails(
+        CIS_E_CONFLICT, "in use by",
+        s->fs->ref_move(s, T, m, refs_ref(s, "main").head, base, 0, CIS_STR(""), NULL, NULL, err));
     assert_ok(s->fs->lease(s, T, m, "mount of /a", one, 0, &fence, NULL, err));
     assert_int_equal(refs_ref(s, "main").fence, 0);
     assert_ok(s->fs->lease(s, T, m, "mount of /b", 0, 60000, &two, NULL, err));

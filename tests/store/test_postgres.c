@@ -736,7 +736,8 @@ static void other_writes_that_are_cut_happen_exactly_once_too(void **state)
         assert_ok(s->fs->snapshot_put(s, T, &snapshot, NULL, err));
         struct cis_view moved;
         pgproxy_arm(proxy, (enum pgproxy_cut)cut);
-        assert_ok(s->fs->ref_move(s, T, fork, ref.head, ref.head, 0, &moved, NULL, err));
+        assert_ok(s->fs->ref_move(s, T, fork, ref.head, (struct cis_view){1, 0}, 0, CIS_STR("cut"),
+                                  &moved, NULL, err));
         assert_ok(s->fs->ref_get(f->s, T, fork, &ref, NULL, err));
         assert_int_equal(ref.head.branch, moved.branch);
     }

@@ -160,6 +160,88 @@ static void snapshots_rollback_undo_and_restore_bring_back_what_was(void **state
     fs_ok(s, "fsck");
 }
 
+static void a_branch_comes_back_to_where_it_was_by_its_reflog(void **state)
+{
+    struct sys *s = *state;
+    put_text(s, "/a", "one");
+    put_text(s, "/b", "two");
+    fs_ok(s, "rollback", "main@1");
+    assert_exit(s, 3, fs(s, "cat", "/b"));
+    fs_ok(s, "rollback", "main@2"); /* above the head: the branch has no other commit 2 */
+    file_is(s, "/b", "two");
+    fs_ok(s, "rollback", "@1");
+    fs_ok(s, "cat", "/b", "--at", "main@{1}");
+    assert_string_equal(sys_out(s), "two");
+    fs_ok(s, "diff", "main@{1}");
+    assert_string_equal(sys_out(s), "D b  3\n");
+    fs_ok(s, "restore", "/b", "--from", "@{1}");
+    file_is(s, "/b", "two");
+    fs_ok(s, "log", "main@{1}");
+    assert_contains(sys_out(s), "cis fs put - /b");
+    fs_ok(s, "reflog");
+    assert_contains(sys_out(s), "main@{0}");
+    assert_contains(sys_out(s), "1 path   fs: cis fs put - /b  (left by: cis fs rollback @1)");
+    fs_ok(s, "reflog", "-n", "2", "--json");
+    json_t *root = out_json(s), *rows = json_object_get(root, "reflog");
+    assert_int_equal(json_array_size(rows), 2);
+    const json_t *row = json_array_get(rows, 1);
+    assert_string_equal(json_string_value(json_object_get(row, "name")), "main@{1}");
+    assert_string_equal(json_string_value(json_object_get(row, "by")), "cis fs rollback @1");
+    assert_int_equal(json_integer_value(json_object_get(row, "paths")), 1);
+    json_decref(root);
+    fs_ok(s, "fork", "try");
+    fs_ok(s, "rm", "/a", "--branch", "try");
+    fs_ok(s, "drop", "try");
+    fs_ok(s, "reflog", "try");
+    assert_contains(sys_out(s), "(left by: cis fs drop try)");
+    fs_ok(s, "fork", "try", "--from", "try@{1}");
+    assert_exit(s, 3, fs(s, "cat", "/a", "--branch", "try"));
+    fs_ok(s, "snapshots");
+    assert_string_equal(sys_out(s), "");
+    assert_exit(s, 3, fs(s, "rollback", "main@{9}"));
+    assert_contains(sys_err(s), "main@{9}: the reflog has 3 entries");
+    assert_exit(s, 2, fs(s, "rollback", "main@{one}"));
+    assert_exit(s, 3, fs(s, "reflog", "none", "--json"));
+    assert_null(strstr(sys_out(s), "reflog\":["));
+    fs_ok(s, "fsck", "--data");
+}
+
+static void undo_goes_back_redo_comes_forward_and_both_say_what(void **state)
+{
+    struct sys *s = *state;
+    put_text(s, "/a", "one");
+    put_text(s, "/b", "two");
+    put_text(s, "/a", "three");
+    fs_ok(s, "undo");
+    assert_contains(sys_out(s), "undo of @3");
+    assert_contains(sys_out(s), "fs  cis fs put - /a\nM a  5 -> 3\n1 changes\n");
+    fs_ok(s, "undo", "--dry-run");
+    assert_contains(sys_out(s), "undo of @2");
+    file_is(s, "/b", "two");
+    fs_ok(s, "undo");
+    assert_contains(sys_out(s), "cis fs put - /b\nD b  3\n");
+    fs_ok(s, "redo", "--json");
+    json_t *root = out_json(s), *commit = json_object_get(root, "commit");
+    assert_int_equal(json_integer_value(json_object_get(commit, "epoch")), 2);
+    assert_string_equal(json_string_value(json_object_get(commit, "note")), "cis fs put - /b");
+    assert_int_equal(json_array_size(json_object_get(root, "paths")), 1);
+    json_decref(root);
+    fs_ok(s, "redo");
+    assert_contains(sys_out(s), "redo of @3");
+    file_is(s, "/a", "three");
+    assert_exit(s, 3, fs(s, "redo"));
+    assert_contains(sys_err(s), "nothing to redo");
+    fs_ok(s, "undo", "--branch", "main");
+    put_text(s, "/c", "four");
+    assert_exit(s, 3, fs(s, "redo"));
+    fs_ok(s, "undo", "main@8"); /* the undo of @3, by name: it comes back, and /c stays */
+    assert_contains(sys_out(s), "redo of @3");
+    file_is(s, "/a", "three");
+    file_is(s, "/c", "four");
+    assert_exit(s, 8, fs(s, "undo", "main@1")); /* what it wrote was written again */
+    assert_contains(sys_err(s), "conflict: a:");
+}
+
 static void branches_are_forked_switched_merged_and_dropped(void **state)
 {
     struct sys *s = *state;
@@ -598,6 +680,8 @@ int main(void)
         TEST(listing_shows_names_kinds_and_sizes),
         TEST(names_are_changed_in_one_commit_each),
         TEST(snapshots_rollback_undo_and_restore_bring_back_what_was),
+        TEST(a_branch_comes_back_to_where_it_was_by_its_reflog),
+        TEST(undo_goes_back_redo_comes_forward_and_both_say_what),
         TEST(branches_are_forked_switched_merged_and_dropped),
         TEST(a_tar_round_trip_keeps_links_holes_times_and_owners),
         TEST(owners_and_devices_that_cannot_be_are_refused),

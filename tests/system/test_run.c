@@ -269,6 +269,11 @@ static void a_run_is_shown_undone_and_brought_back(void **state)
     ok(s, "runs", "undo", id);
     ok(s, "runs", "redo", id);
     file_is(s, "h", "h");
+    ok(s, "fs", "undo", id); /* the same by the other command */
+    assert_contains(sys_out(s), id);
+    assert_exit(s, 2, cis(s, "runs", "undo", id));
+    ok(s, "fs", "redo");
+    assert_exit(s, 2, cis(s, "runs", "redo", id));
     run_ok(s, "-w", TOOL, "write", "/workspace/f", "three");
     assert_exit(s, 8, cis(s, "runs", "undo", id));
     assert_contains(sys_err(s), "conflict: f:");

@@ -224,8 +224,8 @@ static void beside_what_takes_history_away_an_operation_merges_or_says_why(void 
     }
     if (second->what == ROLLBACK) {
         struct cis_view now;
-        assert_ok(s->fs->ref_move(s, LAYERED_TENANT, CIS_STR("main"), before.head, w.old, 0, &now,
-                                  NULL, err));
+        assert_ok(s->fs->ref_move(s, LAYERED_TENANT, CIS_STR("main"), before.head, w.old, 0,
+                                  CIS_STR(""), &now, NULL, err));
     } else {
         squash(&w, second);
     }

@@ -450,13 +450,14 @@ static void an_open_view_ends_with_the_branchs_name(void **state)
     struct cis_str side = CIS_STR("side"), main_name = CIS_STR("main");
     struct cis_view moved, head = head_of(ALICE).head, past = {head.branch, head.epoch - 1};
     /* A rollback and a switch leave it what it is. */
-    assert_ok(fs->ref_move(place->store, ALICE, main_name, head, past, 0, &moved, NULL, err));
+    assert_ok(fs->ref_move(place->store, ALICE, main_name, head, past, 0, CIS_STR(""), &moved, NULL,
+                           err));
     assert_ok(cis_layered_renew(w.shared, NULL, err));
     holds(w.root, "/shared/d/f", "deep");
     assert_ok(fs->fork(place->store, ALICE, moved, &side, 1, NULL, err));
     assert_ok(fs->ref_switch(place->store, ALICE, side, NULL, err));
     assert_ok(cis_layered_renew(w.shared, NULL, err));
-    assert_ok(fs->ref_remove(place->store, ALICE, main_name, NULL, err));
+    assert_ok(fs->ref_remove(place->store, ALICE, main_name, CIS_STR(""), NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no branch main is published to bob",
                  cis_layered_renew(w.shared, NULL, err));
     assert_ended(&w, file, EACCES);

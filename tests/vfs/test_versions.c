@@ -171,7 +171,7 @@ static bool do_rollback(struct world *w)
     assert_ok(w->place->store->fs->ref_get(w->place->store, LAYERED_TENANT, cis_str_of(w->ref),
                                            &ref, NULL, err));
     assert_ok(w->place->store->fs->ref_move(w->place->store, LAYERED_TENANT, cis_str_of(w->ref),
-                                            ref.head, s->view, 0, &head, NULL, err));
+                                            ref.head, s->view, 0, CIS_STR(""), &head, NULL, err));
     model_assign(w->committed, s->content);
     model_assign(w->run.model, s->content);
     attach(w);

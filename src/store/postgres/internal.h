@@ -263,6 +263,12 @@ cis_code cis_pg_fork_in(struct pg_conn *conn, struct cis_view from, const struct
                         size_t n, struct cis_error *err);
 cis_code cis_pg_fork_explain(struct pg_conn *conn, struct cis_str name, struct cis_error *err);
 
+/* ---- reflog.c: the ref leaves its head, whose branch is locked, in the transaction that is open;
+ * of names that no ref has, the newest entries stay. ---- */
+cis_code cis_pg_reflog_put(struct pg_conn *conn, struct cis_str ref, struct cis_view head,
+                           struct cis_str why, struct cis_error *err);
+cis_code cis_pg_reflog_cut_lost(struct pg_conn *conn, struct cis_error *err);
+
 /* ---- rows.c, log.c ---- */
 /* out has parent and name; CIS_E_DAMAGED for what no writer makes. */
 cis_code cis_pg_dirent_row(const PGresult *result, int row, int ino, int epoch, int mode,
@@ -372,9 +378,11 @@ OPT(ref_get, struct cis_str name, struct cis_fs_ref *out, PG_END);
 OPT(ref_list, cis_fs_ref_each *each, void *self, PG_END);
 OPT(fork, struct cis_view from, const struct cis_str *names, size_t n, PG_END);
 OPT(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, uint64_t fence,
-    struct cis_view *out_head, PG_END);
+    struct cis_str why, struct cis_view *out_head, PG_END);
 OPT(ref_switch, struct cis_str name, PG_END);
-OPT(ref_remove, struct cis_str name, PG_END);
+OPT(ref_remove, struct cis_str name, struct cis_str why, PG_END);
+OPT(reflog, struct cis_str ref, cis_fs_reflog_each *each, void *self, PG_END);
+OPT(reflog_trim, int64_t before_ms, PG_END);
 OPT(view_check, struct cis_view view, struct cis_view *out_owner, PG_END);
 OPT(lease, struct cis_str ref, const char *holder, uint64_t fence, uint32_t ttl_ms,
     uint64_t *out_fence, PG_END);

@@ -122,6 +122,7 @@ struct fork {
     struct cis_str name; /* move */
     struct cis_view expect;
     uint64_t fence;
+    struct cis_str why;
     struct cis_view made;
 };
 
@@ -247,10 +248,18 @@ static cis_code lock_head(struct pg_conn *conn, const struct fork *f, PGresult *
 static cis_code move(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     struct fork *f = arg;
-    struct pg_owner owner;
+    struct pg_owner owner, here;
     CIS_CLEANUP(cis_pg_clear) PGresult *ref = NULL, *res = NULL;
     CIS_TRY(lock_head(conn, f, &ref, err));
     CIS_TRY(cis_pg_view_owner(conn, f->from, true, &owner, err));
+    if (owner.view.epoch == f->expect.epoch) {
+        CIS_TRY(cis_pg_view_owner(conn, f->expect, false, &here, err));
+        if (here.view.branch == owner.view.branch) {
+            f->made = f->expect;
+            return CIS_OK;
+        }
+    }
+    CIS_TRY(cis_pg_reflog_put(conn, cis_pg_str(ref, 0, 0), f->expect, f->why, err));
     struct pg_args args = {0};
     cis_pg_args_view(&args, conn, owner.view);
     cis_pg_arg_str(&args, cis_pg_str(ref, 0, 0));
@@ -262,10 +271,10 @@ static cis_code move(struct pg_conn *conn, void *arg, struct cis_error *err)
 
 cis_code cis_pg_ref_move(cis_store *store, struct cis_str tenant, struct cis_str name,
                          struct cis_view expect, struct cis_view to, uint64_t fence,
-                         struct cis_view *out_head, const struct cis_stop *stop,
+                         struct cis_str why, struct cis_view *out_head, const struct cis_stop *stop,
                          struct cis_error *err)
 {
-    struct fork f = {.from = to, .name = name, .expect = expect, .fence = fence};
+    struct fork f = {.from = to, .name = name, .expect = expect, .fence = fence, .why = why};
     struct pg_write write = {.work = move, .arg = &f};
     CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     if (out_head != NULL) {
@@ -308,24 +317,38 @@ cis_code cis_pg_ref_switch(cis_store *store, struct cis_str tenant, struct cis_s
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }
 
+struct removal {
+    struct cis_str name, why;
+};
+
 static cis_code removing(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct cis_str *name = arg;
-    CIS_CLEANUP(cis_pg_clear) PGresult *tree = NULL, *ref = NULL;
-    CIS_TRY(lock_tree(conn, *name, &tree, &ref, err));
-    if (cis_str_eq(cis_pg_str(tree, 0, 0), *name)) {
+    const struct removal *r = arg;
+    CIS_CLEANUP(cis_pg_clear) PGresult *tree = NULL, *ref = NULL, *branch = NULL;
+    CIS_TRY(lock_tree(conn, r->name, &tree, &ref, err));
+    if (cis_str_eq(cis_pg_str(tree, 0, 0), r->name)) {
         return cis_fail(err, CIS_E_USAGE,
                         "branch " CIS_STR_FMT ": is the current one; switch to another first",
-                        CIS_STR_ARG(*name));
+                        CIS_STR_ARG(r->name));
     }
     CIS_TRY(not_leased(ref, 0, err));
-    return ask_named(conn, PG_REF_REMOVE, *name, NULL, err);
+    if (r->why.len == 0) {
+        return ask_named(conn, PG_REF_REMOVE, r->name, NULL, err);
+    }
+    CIS_TRY(ask_named(conn, PG_BRANCH_LOCK, r->name, &branch, err));
+    if (PQntuples(branch) != 0) {
+        struct cis_view head = {cis_pg_u64(branch, 0, 0), cis_pg_u64(branch, 0, 1)};
+        CIS_TRY(cis_pg_reflog_put(conn, r->name, head, r->why, err));
+    }
+    CIS_TRY(ask_named(conn, PG_REF_REMOVE, r->name, NULL, err));
+    return cis_pg_reflog_cut_lost(conn, err);
 }
 
 cis_code cis_pg_ref_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
-                           const struct cis_stop *stop, struct cis_error *err)
+                           struct cis_str why, const struct cis_stop *stop, struct cis_error *err)
 {
-    struct pg_write write = {.work = removing, .arg = &name};
+    struct removal r = {name, why};
+    struct pg_write write = {.work = removing, .arg = &r};
     CIS_TRY(name_check(name, err));
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }

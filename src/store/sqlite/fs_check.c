@@ -23,7 +23,8 @@ static const char *const faults[] = {
     "LIMIT " FAULTS_MAX,
     "SELECT 'branch '||branch||': ancestor '||ancestor||' is missing' FROM lineage "
     "WHERE ancestor NOT IN (SELECT id FROM branch) LIMIT " FAULTS_MAX,
-    "SELECT 'snapshot '||name||': branch '||branch||' is missing' FROM snapshot "
+    "SELECT CASE WHEN substr(name, 1, 1) = x'40' THEN 'reflog ' ELSE 'snapshot ' END||name||"
+    "': branch '||branch||' is missing' FROM snapshot "
     "WHERE branch NOT IN (SELECT id FROM branch) LIMIT " FAULTS_MAX,
     "SELECT 'inode '||ino||' block '||block||' of branch '||branch||': chunk '||chunk||"
     "' is missing' FROM extent x WHERE chunk <> 0 "

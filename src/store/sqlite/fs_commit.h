@@ -13,4 +13,9 @@ cis_code cis_sql_commit_rows(struct sql_conn *conn, const struct cis_store_commi
 /* fs_ref.c: new branches by these names, in the transaction that is open. */
 cis_code cis_sql_fork_in(struct sql_conn *conn, struct cis_view from, const struct cis_str *names,
                          size_t n, struct cis_error *err);
+/* fs_reflog.c: the ref leaves the state, in the transaction that is open. */
+cis_code cis_sql_reflog_put(struct sql_conn *conn, const struct cis_fs_ref *ref,
+                            struct cis_view owner, struct cis_str why, struct cis_error *err);
+/* Of names that no ref has, the newest entries stay. */
+cis_code cis_sql_reflog_cut_lost(struct sql_conn *conn, struct cis_error *err);
 #endif

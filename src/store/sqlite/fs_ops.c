@@ -23,6 +23,8 @@ const struct cis_store_fs_ops cis_sql_fs_ops = {
     ROW(ref_move),
     ROW(ref_switch),
     ROW(ref_remove),
+    ROW(reflog),
+    ROW(reflog_trim),
     ROW(view_check),
     ROW(lease),
     ROW(commits),

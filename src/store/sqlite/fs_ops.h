@@ -48,12 +48,16 @@ OP(ref_list, cis_fs_ref_each *each, void *self);
 OP(branches, cis_fs_ref_each *each, void *self);
 OP(fork, struct cis_view from, const struct cis_str *names, size_t n);
 OP(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, uint64_t fence,
-   struct cis_view *out_head);
+   struct cis_str why, struct cis_view *out_head);
 OP(ref_switch, struct cis_str name);
-OP(ref_remove, struct cis_str name);
+OP(ref_remove, struct cis_str name, struct cis_str why);
 OP(view_check, struct cis_view view, struct cis_view *out_owner);
 OP(lease, struct cis_str ref, const char *holder, uint64_t fence, uint32_t ttl_ms,
    uint64_t *out_fence);
+
+/* ---- fs_reflog.c ---- */
+OP(reflog, struct cis_str ref, cis_fs_reflog_each *each, void *self);
+OP(reflog_trim, int64_t before_ms);
 
 /* ---- fs_snapshot.c ---- */
 OP(snapshot_put, const struct cis_fs_snapshot *snapshot);

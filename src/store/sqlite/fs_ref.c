@@ -225,6 +225,7 @@ struct move {
     struct cis_str name;
     struct cis_view expect, to;
     uint64_t fence;
+    struct cis_str why;
     struct cis_view *out;
 };
 
@@ -254,8 +255,14 @@ static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_er
     if (ref.head.branch != m->expect.branch || ref.head.epoch != m->expect.epoch) {
         return cis_fail(err, CIS_E_CONFLICT, "branch %s: changed meanwhile", ref.name);
     }
-    struct cis_view owner, made = {0, m->to.epoch};
+    struct cis_view owner, here, made = {0, m->to.epoch};
     CIS_TRY(cis_sql_view_owner(conn, m->to, &owner, err));
+    CIS_TRY(cis_sql_view_owner(conn, ref.head, &here, err));
+    if (owner.branch == here.branch && owner.epoch == here.epoch) {
+        *m->out = ref.head;
+        return CIS_OK;
+    }
+    CIS_TRY(cis_sql_reflog_put(conn, &ref, here, m->why, err));
     CIS_TRY(branch_make(conn, owner, cis_clock_wall_ms(), &made.branch, err));
     CIS_TRY(branch_left(conn, ref.head.branch, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
@@ -268,11 +275,11 @@ static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_er
 
 cis_code cis_sql_ref_move(cis_store *store, struct cis_str tenant, struct cis_str name,
                           struct cis_view expect, struct cis_view to, uint64_t fence,
-                          struct cis_view *out_head, const struct cis_stop *stop,
-                          struct cis_error *err)
+                          struct cis_str why, struct cis_view *out_head,
+                          const struct cis_stop *stop, struct cis_error *err)
 {
     struct cis_view made = {0, 0};
-    struct move m = {name, expect, to, fence, &made};
+    struct move m = {name, expect, to, fence, why, &made};
     CIS_TRY(
         cis_sql_write_existing((struct sql_store *)store, tenant, move_apply, &m, true, stop, err));
     if (out_head != NULL) {
@@ -303,11 +310,16 @@ cis_code cis_sql_ref_switch(cis_store *store, struct cis_str tenant, struct cis_
                                   SQL_DURABLE | SQL_FREES, stop, err);
 }
 
+struct removal {
+    struct cis_str name, why;
+};
+
 static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
-    const struct cis_str *name = arg;
+    const struct removal *r = arg;
     struct cis_fs_ref ref;
-    CIS_TRY(ref_read(conn, *name, &ref, err));
+    struct cis_view here;
+    CIS_TRY(ref_read(conn, r->name, &ref, err));
     if (ref.current) {
         return cis_fail(err, CIS_E_USAGE, "branch %s: is the current one; switch to another first",
                         ref.name);
@@ -316,15 +328,22 @@ static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_
     CIS_TRY(branch_left(conn, ref.head.branch, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_REF_DELETE, &st, err));
-    cis_sql_bind_str(st, 1, *name);
-    return cis_sql_done(conn, st, "removing a branch", err);
+    cis_sql_bind_str(st, 1, cis_str_of(ref.name));
+    CIS_TRY(cis_sql_done(conn, st, "removing a branch", err));
+    if (r->why.len == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_sql_view_owner(conn, ref.head, &here, err));
+    CIS_TRY(cis_sql_reflog_put(conn, &ref, here, r->why, err));
+    return cis_sql_reflog_cut_lost(conn, err);
 }
 
 cis_code cis_sql_ref_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
-                            const struct cis_stop *stop, struct cis_error *err)
+                            struct cis_str why, const struct cis_stop *stop, struct cis_error *err)
 {
+    struct removal r = {name, why};
     CIS_TRY(name_check(name, err));
-    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &name,
+    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &r,
                                   SQL_DURABLE | SQL_FREES, stop, err);
 }
 

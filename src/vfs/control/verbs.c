@@ -83,16 +83,18 @@ static void names_of(struct names *names, cis_vfs *vfs)
     }
 }
 
-static cis_code switch_head(struct ctl *c, struct cis_view to, cis_vfs **out_old,
+static cis_code switch_head(struct ctl *c, const struct ctl_snapshot *layer, cis_vfs **out_old,
                             struct cis_error *err)
 {
+    char why[sizeof layer->name + 32];
     struct cis_view from, head;
     cis_vfs *vfs = NULL;
     *out_old = cis_control_head(&c->vfs);
     CIS_TRY(ctl_head_flush(c, err));
     CIS_TRY(ctl_head_view(c, &from, err));
-    CIS_TRY(c->o.store->fs->ref_move(c->o.store, c->o.tenant, c->o.ref, from, to, c->o.fence, &head,
-                                     NULL, err));
+    snprintf(why, sizeof why, "layers/switch %s", layer->name);
+    CIS_TRY(c->o.store->fs->ref_move(c->o.store, c->o.tenant, c->o.ref, from, layer->view,
+                                     c->o.fence, cis_str_of(why), &head, NULL, err));
     cis_code code = c->o.open(c->o.self, head, true, &vfs, err);
     if (code == CIS_OK) {
         code = ctl_slot_head(c, vfs, err);
@@ -114,7 +116,7 @@ static cis_code verb_switch(struct ctl *c, const struct order *order, struct cis
         return cis_fail(err, CIS_E_NOTFOUND, "layers/switch: no layer of that name or id");
     }
     pthread_rwlock_wrlock(&c->turn);
-    cis_code code = switch_head(c, to.view, &old, err);
+    cis_code code = switch_head(c, &to, &old, err);
     pthread_rwlock_unlock(&c->turn);
     if (code == CIS_OK && c->o.switched != NULL) {
         names_of(&names, old);

@@ -1,0 +1,145 @@
+/* `cis fs undo|redo`: one commit taken back, and brought back. */
+#include <inttypes.h>
+#include "base/clock.h"
+#include "cli/fs.h"
+
+struct undoing {
+    struct cis_fs_telling told;
+    struct cis_history_turn turn;
+    struct cis_history_done done;
+};
+
+/* The commit as `cis fs log` shows it. */
+static void line_commit(const struct cis_history_turn *turn)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    char when[32];
+    cis_clock_iso(turn->time_ms, when);
+    cis_buf_printf(&line, "%s of @%" PRIu64 "  %s  %s ", turn->redo ? "redo" : "undo",
+                   turn->commit.epoch, when, turn->kind);
+    if (turn->run[0] != 0) {
+        cis_buf_printf(&line, " %s ", turn->run);
+    }
+    cis_buf_byte(&line, ' ');
+    cis_cli_printable_line(&line, cis_str_of(turn->note));
+    cis_buf_byte(&line, '\n');
+    cis_fs_flush(&line);
+}
+
+static void json_commit(const struct undoing *u)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    const struct cis_history_turn *turn = &u->turn;
+    char when[32];
+    cis_clock_iso(turn->time_ms, when);
+    cis_buf_printf(&line,
+                   "{\"schema\":1,\"changes\":%" PRIu64 ",\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
+                   ",\"redo\":%s,\"conflicts\":[],\"commit\":{\"branch\":%" PRIu64
+                   ",\"epoch\":%" PRIu64 ",\"time\":\"%s\",\"run\":\"%s\",\"kind\":",
+                   u->done.changes, u->done.at.view.branch, u->done.at.view.epoch,
+                   turn->redo ? "true" : "false", turn->commit.branch, turn->commit.epoch, when,
+                   turn->run);
+    cis_buf_json(&line, cis_str_of(turn->kind));
+    cis_buf_text(&line, ",\"note\":");
+    cis_buf_json(&line, cis_str_of(turn->note));
+    cis_buf_text(&line, "},\"paths\":[");
+    cis_fs_flush(&line);
+}
+
+/* What the undo itself changed: beside it others may have committed. */
+static cis_code show(struct cis_fs_cmd *cmd, const struct undoing *u, bool committed,
+                     struct cis_error *err)
+{
+    struct cis_view after = u->done.at.view, before = {after.branch, after.epoch - 1};
+    uint64_t n = 0;
+    if (cmd->cli->json) {
+        json_commit(u);
+    } else {
+        line_commit(&u->turn);
+    }
+    if (committed) {
+        CIS_TRY(cis_fs_show_diff(cmd, before, after, &n, err));
+    }
+    if (cmd->cli->json) {
+        cis_cli_printf("]}\n");
+    } else {
+        cis_cli_printf(u->done.changes == 0 ? "nothing to do\n" : "%" PRIu64 " changes\n",
+                       u->done.changes);
+    }
+    return CIS_OK;
+}
+
+static cis_code turn(struct cis_fs_cmd *cmd, bool redo, struct cis_error *err)
+{
+    struct undoing u = {.told = {.cli = cmd->cli}};
+    struct cis_history_commit how = {.ref = cis_fs_branch(cmd),
+                                     .conflict = cis_fs_tell_conflict,
+                                     .self = &u.told,
+                                     .dry_run = cis_cli_has(cmd->cli, "dry-run"),
+                                     .turn = &u.turn};
+    struct cis_fs_ref was;
+    struct cis_rev commit = {.view = {0, 0}};
+    if (cmd->cli->nargs != 0) {
+        CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cmd->cli->args[0]), &commit, err));
+    }
+    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, how.ref, &was, &cmd->stop, err));
+    cis_code code = redo ? cis_history_redo(&cmd->h, &how, &u.done, err)
+                         : cis_history_undo(&cmd->h, commit.view, &how, &u.done, err);
+    if (code != CIS_OK) {
+        return cis_fs_tell_done(cmd, code, &u.told, &u.done);
+    }
+    bool committed = !how.dry_run && u.done.at.view.epoch > was.head.epoch;
+    return show(cmd, &u, committed, err);
+}
+
+static cis_code undo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    return turn(cmd, false, err);
+}
+
+static cis_code redo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    return turn(cmd, true, err);
+}
+
+static int run_undo(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, undo_verb);
+}
+
+static int run_redo(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, redo_verb);
+}
+
+static const struct cis_cli_option options[] = {
+    {"dry-run", 0, NULL, "find conflicts, change nothing", false, NULL},
+    CIS_FS_BRANCH_OPTION,
+    CIS_FS_END_OPTION};
+
+const struct cis_cli_command cis_cmd_fs_undo = {
+    .name = "fs undo",
+    .args = "[REV]",
+    .summary = "take back one commit and keep what came after it",
+    .help =
+        "REV is the state that the commit left: a run's id, NAME@EPOCH. Without it, the last "
+        "commit\n"
+        "is taken back that is not taken back yet: each undo goes further back, and `cis fs redo`\n"
+        "comes forward again. The commit, its note and the paths that change are printed. What "
+        "was\n"
+        "changed again since is a conflict. An undo is a commit itself; the undo of an undo is a\n"
+        "redo.",
+    .examples = "  cis fs undo\n  cis fs undo 01KAJ2E4M5V3Q8Z6W7X9Y0ABCD\n",
+    .options = options,
+    .max_args = 1,
+    .run = run_undo};
+
+const struct cis_cli_command cis_cmd_fs_redo = {
+    .name = "fs redo",
+    .summary = "bring back what the last undo took back",
+    .help =
+        "Each redo comes one undo further forward. When something else was committed since the\n"
+        "undo, there is nothing to redo: `cis fs undo REV` of the undo brings it back then.",
+    .examples = "  cis fs undo\n  cis fs redo\n",
+    .options = options,
+    .run = run_redo};
