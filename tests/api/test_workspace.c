@@ -214,6 +214,37 @@ static void states_are_kept_compared_and_brought_back(void **state)
                  cis_tenant_diff(p->runtime, NULL, "before", "", note_change, text, err));
 }
 
+static void undo_goes_back_redo_comes_forward_and_a_rollback_is_taken_back(void **state)
+{
+    struct place *p = *state;
+    struct cis_file_info info;
+    static const char *const files[] = {"a", "b", "c"};
+    for (int i = 0; i < 3; i++) {
+        cis_workspace *w = open_at(p, NULL);
+        put(w, files[i], "text");
+        assert_ok(cis_workspace_commit(w, "undo of @1: a [undoes 1@1]", NULL, err));
+        cis_workspace_close(w);
+    }
+    assert_fails(CIS_E_NOTFOUND, "nothing to redo", cis_tenant_redo(p->runtime, NULL, NULL, err));
+    assert_ok(cis_tenant_undo(p->runtime, NULL, NULL, NULL, err));
+    assert_ok(cis_tenant_undo(p->runtime, NULL, NULL, NULL, err));
+    cis_workspace *now = open_at(p, NULL);
+    assert_ok(cis_workspace_stat(now, "a", &info, err));
+    assert_fails(CIS_E_NOTFOUND, "b", cis_workspace_stat(now, "b", &info, err));
+    cis_workspace_close(now);
+    assert_ok(cis_tenant_redo(p->runtime, NULL, NULL, err));
+    assert_ok(cis_tenant_redo(p->runtime, NULL, "main", err));
+    assert_fails(CIS_E_NOTFOUND, "nothing to redo", cis_tenant_redo(p->runtime, NULL, NULL, err));
+    assert_ok(cis_tenant_rollback(p->runtime, NULL, NULL, "main@1", err));
+    cis_workspace *was = open_at(p, "main@{1}");
+    assert_text(was, "c", "text");
+    cis_workspace_close(was);
+    assert_ok(cis_tenant_rollback(p->runtime, NULL, NULL, "@{1}", err));
+    now = open_at(p, NULL);
+    assert_text(now, "c", "text");
+    cis_workspace_close(now);
+}
+
 static void notes_are_bounded(void **state)
 {
     struct place *p = *state;
@@ -568,6 +599,7 @@ int main(void)
         TEST(changes_are_seen_by_others_after_the_commit_only),
         TEST(files_directories_and_links_by_path),
         TEST(states_are_kept_compared_and_brought_back),
+        TEST(undo_goes_back_redo_comes_forward_and_a_rollback_is_taken_back),
         TEST(notes_are_bounded),
         TEST(a_path_longer_than_a_note_is_restored),
         TEST(a_write_above_the_quota_leaves_everything_as_it_was),
