@@ -5,6 +5,7 @@
 pub use wasmtime_c_api::*;
 
 mod config;
+mod depth;
 mod fault;
 mod heap;
 mod imports;

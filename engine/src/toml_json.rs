@@ -1,6 +1,6 @@
 //! TOML → JSON with the line of every key.
 
-use crate::{GlueText, slice};
+use crate::{GlueText, depth, slice};
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -104,6 +104,10 @@ fn convert(bytes: &[u8]) -> Result<String, Fault> {
         map: Map::new(),
         path_bytes: 0,
     };
+    if let Some(at) = depth::toml(text) {
+        let what = format!("tables and arrays more than {} deep", depth::TOML_MAX);
+        return Err((walk.lines.of(at), what));
+    }
     let table = DeTable::parse(text).map_err(|e| {
         let line = e.span().map_or(1, |s| walk.lines.of(s.start));
         (line, e.message().replace('\n', ", "))

@@ -1,6 +1,7 @@
 //! Components as documents: a core module made into one, and the interfaces of one as WIT text. What
 //! is read here may be hostile: callers do it in the compiling child, as they do compilation.
 
+use crate::depth::{self, Packages};
 use crate::text::{Cut, Sheet};
 use crate::{GlueText, slice};
 use wasmtime::{Result, format_err};
@@ -69,6 +70,7 @@ fn with_wit(module: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(text) = text else { return Ok(None) };
     let text = std::str::from_utf8(text)
         .map_err(|_| format_err!("section {WIT}: the text is not UTF-8"))?;
+    depth::wit(text).map_err(|e| format_err!("section {WIT}: {e}"))?;
     let mut resolve = Resolve::default();
     let world = resolve
         .push_source(WIT, text)
@@ -83,9 +85,14 @@ fn with_wit(module: &[u8]) -> Result<Option<Vec<u8>>> {
 fn encode(module: &[u8], adapter: &[u8], reactor: bool) -> Result<Vec<u8>> {
     let adapter = adapter_of(adapter, reactor)?;
     let embedded = with_wit(module)?;
+    let module = embedded.as_deref().unwrap_or(module);
+    let mut packages = Packages::default(); // of both: the encoder merges them
+    packages.module(module)?;
+    packages.module(adapter)?;
+    packages.check()?;
     let made = ComponentEncoder::default()
         .validate(true)
-        .module(embedded.as_deref().unwrap_or(module))
+        .module(module)
         .and_then(|e| e.adapter(PREVIEW1, adapter))
         .and_then(|mut e| e.encode());
     made.map_err(|e| format_err!("{e:#}"))
@@ -158,6 +165,9 @@ impl Output for Paper {
 }
 
 fn print(wasm: &[u8]) -> Result<String> {
+    let mut packages = Packages::default();
+    packages.component(wasm)?;
+    packages.check()?;
     let decoded = wit_component::decode(wasm).map_err(|e| format_err!("{e:#}"))?;
     let resolve = decoded.resolve();
     let paper = Paper { sheet: Sheet::new(WIT_MAX), indent: 0, at_start: false };
