@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/herd.h"
 #include "base/mem.h"
 
 void cis_process_result_done(struct cis_process_result *result)
@@ -126,6 +127,9 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
     }
     if (sys == 0 && o->cwd != NULL && chdir(o->cwd) != 0) {
         sys = errno;
+    }
+    if (sys == 0 && o->herd) {
+        sys = cis_herd_stay();
     }
     /* Nothing but 0–2 and the report pipe crosses: files opened without O_CLOEXEC elsewhere in an
      * embedder's process must not reach the child. */

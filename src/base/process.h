@@ -1,6 +1,7 @@
 /* Child processes under limits: the compiler and AI commands. A child gets its own process group, a
- * given environment, only descriptors 0–2 (and `extra_fd` as 3), and is killed with its whole group
- * at the deadline, on cancellation, or when the parent dies. Never goes through a shell. */
+ * given environment and only descriptors 0–2. Its whole group is killed when it ends, at the
+ * deadline and on cancellation; the child alone when the parent dies. What made a group of its own
+ * is not in the group: `herd` forbids that. Never goes through a shell. */
 #ifndef CIS_BASE_PROCESS_H
 #define CIS_BASE_PROCESS_H
 
@@ -16,6 +17,7 @@ struct cis_process_options {
     uint64_t memory_bytes;   /* RLIMIT_AS, 0: none */
     uint64_t cpu_seconds;    /* RLIMIT_CPU, 0: none */
     bool setuid;       /* programs that run with more rights may: fusermount3. Else none does */
+    bool herd;         /* nothing that it starts can leave its group (herd.h); not with setuid */
     size_t output_max; /* stdout bytes kept; one more ends the child with CIS_E_LIMIT */
     size_t errors_max; /* stderr bytes kept; the rest is dropped */
     struct cis_stop stop;

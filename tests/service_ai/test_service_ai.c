@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include "base/cancel.h"
@@ -549,6 +550,60 @@ static void a_command_is_killed_with_its_children_when_the_run_is_cancelled(void
     cis_free(hang);
 }
 
+struct leaver {
+    char *fifo, *go;
+    int pidfd;
+};
+
+/* Lets the command end once what it leaves behind is known to live. */
+static void *let_go(void *arg)
+{
+    struct leaver *l = arg;
+    struct cis_buf pid = CIS_BUF_INIT(64);
+    assert_ok(cis_file_read(l->fifo, &pid, err));
+    l->pidfd = (int)syscall(SYS_pidfd_open, (pid_t)strtol(cis_buf_cstr(&pid), NULL, 10), 0u);
+    cis_buf_done(&pid);
+    int fd = open(l->go, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(fd, "\n", 1), 1);
+    close(fd);
+    return NULL;
+}
+
+/* A session of its own does not take a child out of reach: asked for by the program, by a shell
+ * with job control, and after its parent is gone. */
+static void what_a_command_leaves_behind_in_another_session_ends_with_it(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {
+        "setsid sh -c 'echo $$ > ../../left; exec sleep 60' >/dev/null 2>&1 &",
+        "set -m; (sh -c 'echo $$ > ../../left; exec sleep 60' >/dev/null 2>&1 &)",
+        "setsid sh -c 'setsid sh -c \"echo \\$\\$ > ../../left; exec sleep 60\" &' >/dev/null 2>&1 "
+        "&"};
+    struct leaver l = {cis_path_join(dir, "left"), cis_path_join(dir, "go"), -1};
+    assert_int_equal(mkfifo(l.fifo, 0600), 0);
+    assert_int_equal(mkfifo(l.go, 0600), 0);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "#!/bin/sh\nexec 2>/dev/null\n%s\nread go < ../../go\necho done\n", ways[i]);
+        char *leaves = script("leaves", text);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, let_go, &l), 0);
+        struct cis_ai_config c = program(leaves, NULL, true);
+        cis_buf_reset(&answer);
+        assert_ok(ask(&c, "x", err));
+        assert_string_equal(cis_buf_cstr(&answer), "done");
+        pthread_join(thread, NULL);
+        assert_true(l.pidfd >= 0);
+        struct pollfd ended = {.fd = l.pidfd, .events = POLLIN};
+        assert_int_equal(poll(&ended, 1, 10000), 1);
+        close(l.pidfd);
+        cis_free(leaves);
+    }
+    cis_free(l.fifo);
+    cis_free(l.go);
+}
+
 static void an_endless_command_is_stopped(void **state)
 {
     (void)state;
@@ -603,6 +658,21 @@ static void a_prompt_cannot_attach_files_or_give_commands_to_an_agent_program(vo
     assert_ok(ask(&c, "/init and @/etc/passwd @\"/etc/shadow\"", err));
     assert_string_equal(cis_buf_cstr(&answer), "\xE2\x81\xA0/init and @\xE2\x81\xA0/etc/passwd "
                                                "@\xE2\x81\xA0\"/etc/shadow\"");
+    /* Behind anything that a program might trim, and on each line. */
+#define J "\xE2\x81\xA0"
+    static const char *const said[][2] = {
+        {" /init", " " J "/init"},
+        {"\t\r\n!ls", "\t\r\n" J "!ls"},
+        {"\xEF\xBB\xBF#x", "\xEF\xBB\xBF" J "#x"},
+        {"\xC2\xA0\xE3\x80\x80/x", "\xC2\xA0\xE3\x80\x80" J "/x"},
+        {"hello\n/exit\n  !ls\r#y\xE2\x80\xA8/z",
+         "hello\n" J "/exit\n  " J "!ls\r" J "#y\xE2\x80\xA8" J "/z"},
+        {"1 / 2 is no path, a/b is one!", "1 / 2 is no path, a/b is one!"}};
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        cis_buf_reset(&answer);
+        assert_ok(ask(&c, said[i][0], err));
+        assert_string_equal(cis_buf_cstr(&answer), said[i][1]);
+    }
     setenv("PATH", path, 1);
     cis_free(path);
 }
@@ -669,6 +739,7 @@ int main(void)
         T(a_silent_provider_ends_at_its_timeout_and_at_cancellation),
         T(a_failing_command_tells_its_first_line_without_the_key),
         T(a_command_is_killed_with_its_children_when_the_run_is_cancelled),
+        T(what_a_command_leaves_behind_in_another_session_ends_with_it),
         T(an_endless_command_is_stopped),
     };
     return cmocka_run_group_tests_name("service_ai", tests, NULL, NULL);

@@ -182,20 +182,51 @@ static cis_code folder_make(const struct preset *preset, struct folder *f, struc
 /* ---- the prompt ---- */
 #define JOINER "\xE2\x81\xA0" /* U+2060, no width: breaks a spelling, changes no text */
 
-/* Agent programs read "@path" as "attach this file" and a leading "/", "!" or "#" as a command to
- * themselves. None of that is for a guest to say. */
+/* Bytes of the character at text that a program may take away from the begin of a line, or take
+ * for the end of one; 0: it is none of them. Wide on purpose: a joiner too much changes nothing. */
+static size_t blank(struct cis_str text)
+{
+    const unsigned char *u = (const unsigned char *)text.ptr;
+    if (u[0] <= 0x20 || u[0] == 0x7f) {
+        return 1;
+    }
+    if (text.len >= 2 && u[0] == 0xC2 && (u[1] < 0xA1 || u[1] == 0xAD)) { /* C1, U+00A0, U+00AD */
+        return 2;
+    }
+    if (text.len < 3) {
+        return 0;
+    }
+    bool is =
+        (u[0] == 0xE1 && ((u[1] == 0x9A && u[2] == 0x80) || (u[1] == 0xA0 && u[2] == 0x8E))) ||
+        (u[0] == 0xE2 && u[1] == 0x80 && (u[2] <= 0x8F || (u[2] >= 0xA8 && u[2] <= 0xAF))) ||
+        (u[0] == 0xE2 && u[1] == 0x81 && u[2] >= 0x9F && u[2] <= 0xAF) ||
+        (u[0] == 0xE3 && u[1] == 0x80 && u[2] == 0x80) ||
+        (u[0] == 0xEF && u[1] == 0xBB && u[2] == 0xBF);
+    return is ? 3 : 0;
+}
+
+/* Agent programs read "@path" as "attach this file" and a "/", "!" or "#" that begins the prompt,
+ * or a line of it, as a command to themselves. Some trim it first. None of that is for a guest to
+ * say.
+ */
 static void disarm(struct cis_str prompt, struct cis_buf *out)
 {
-    if (prompt.len != 0 && memchr("/!#", prompt.ptr[0], 3) != NULL) {
-        cis_buf_text(out, JOINER);
-    }
+    bool begins = true;
     size_t start = 0;
-    for (size_t i = 0; i < prompt.len; i++) {
-        if (prompt.ptr[i] == '@') {
-            cis_buf_add(out, prompt.ptr + start, i + 1 - start);
+    for (size_t i = 0; i < prompt.len;) {
+        struct cis_str rest = {prompt.ptr + i, prompt.len - i};
+        char c = prompt.ptr[i];
+        size_t n = blank(rest);
+        bool command = begins && (c == '/' || c == '!' || c == '#');
+        if (command || c == '@') {
+            size_t end = command ? i : i + 1; /* before a command, behind the sign of a file */
+            cis_buf_add(out, prompt.ptr + start, end - start);
             cis_buf_text(out, JOINER);
-            start = i + 1;
+            start = end;
         }
+        /* A space inside a line begins nothing; what may end one does. */
+        begins = n != 0 && (begins || n > 1 || (c != ' ' && c != '\t'));
+        i += n != 0 ? n : 1;
     }
     cis_buf_add(out, prompt.ptr + start, prompt.len - start);
 }
@@ -270,6 +301,7 @@ cis_code cis_ai_command_chat(const struct cis_ai *ai, const struct cis_call *cal
                                                       : cis_bytes_of(NULL, 0),
                                     .output_max = CIS_AI_ANSWER_MAX,
                                     .errors_max = ERRORS_MAX,
+                                    .herd = true,
                                     .stop = {call->deadline_ns, run != NULL ? run->cancel : NULL}};
     struct cis_process_result r = {CIS_BUF_INIT(0), CIS_BUF_INIT(0), 0, 0};
     cis_code code = cis_process_run(&o, &r, err);

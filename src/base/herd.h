@@ -1,0 +1,11 @@
+/* Processes that cannot leave their process group: one signal to the group ends all of them,
+ * whatever they started. A child that makes a session or a group of its own is out of reach. */
+#ifndef CIS_BASE_HERD_H
+#define CIS_BASE_HERD_H
+
+/* From now on setsid and setpgid of this process and of all that come from it answer 0 and change
+ * nothing. For a child between fork and exec, after its own setpgid and PR_SET_NO_NEW_PRIVS: makes
+ * system calls only. 0 or errno (EINVAL: a kernel without filters). Cannot be taken back. */
+int cis_herd_stay(void);
+
+#endif
