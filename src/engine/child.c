@@ -27,7 +27,8 @@ cis_code cis_compile_with(wasm_engine_t *engine, struct cis_bytes binary, const 
 static size_t probe_bytes; /* set before the handler is installed */
 
 /* abort() after a failed allocation cannot be told from another by the signal alone: is an eighth
- * of the limit still to be had? mmap and _exit are plain system calls. */
+ * of the limit still to be had? The limit alone can refuse it: what is mapped without a right takes
+ * no memory of the system. mmap and _exit are plain system calls. */
 static bool memory_full(void)
 {
     return probe_bytes != 0 &&

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include "base/mem.h"
 #include "base/process.h"
 #include "engine/child.h"
@@ -56,6 +57,14 @@ static cis_code compile_here(struct cis_engine *e, const struct cis_compile_job 
 
 /* ---- in a child ---- */
 
+/* The same module may well pass another time. */
+static void passes(const struct cis_child_limits *l)
+{
+    if (l->out_passing != NULL) {
+        *l->out_passing = true;
+    }
+}
+
 static cis_code too_slow(const struct cis_child_limits *l, const struct cis_child_work *w,
                          struct cis_error *err)
 {
@@ -63,15 +72,37 @@ static cis_code too_slow(const struct cis_child_limits *l, const struct cis_chil
                     w->name, w->doing, (double)l->ns / (double)CIS_NS_PER_S);
 }
 
+/* The Rust runtime's words when an allocation fails, right before it aborts. *out_system: there was
+ * room for it below the limit, so that it was the system that had none. */
+static bool no_memory(const struct cis_child_limits *l, struct cis_str said, bool *out_system)
+{
+    static const char words[] = "memory allocation of ";
+    const char *at = said.len != 0 ? memmem(said.ptr, said.len, words, sizeof words - 1) : NULL;
+    if (at == NULL) {
+        return false;
+    }
+    uint64_t bytes = strtoull(at + sizeof words - 1, NULL, 10);
+    *out_system = l->memory_bytes == 0 || bytes < l->memory_bytes / 8;
+    return true;
+}
+
 /* The child was stopped from outside: by its limits, or because it crashed. */
 static cis_code explain_death(const struct cis_child_limits *l, const struct cis_child_work *w,
                               const struct cis_process_result *r, struct cis_error *err)
 {
     struct cis_str said = cis_buf_view(&r->errors);
-    /* The Rust runtime's words when an allocation fails, right before it aborts. */
-    bool no_memory = r->exit_code == CIS_CHILD_NO_MEMORY ||
-                     (said.len != 0 && memmem(said.ptr, said.len, "memory allocation of", 20));
-    if (no_memory || r->signal == SIGKILL) {
+    bool full = r->exit_code == CIS_CHILD_NO_MEMORY, system = r->signal == SIGKILL;
+    if (!full) {
+        full = no_memory(l, said, &system);
+    }
+    if (system) {
+        passes(l);
+        return cis_fail(err, CIS_E_NOMEM,
+                        "%s: the compiler was ended while %s it: this machine has no memory left, "
+                        "or another program killed it",
+                        w->name, w->doing);
+    }
+    if (full) {
         return cis_fail(err, CIS_E_LIMIT,
                         "%s: %s it needs more than %llu MiB (compiler memory limit)", w->name,
                         w->doing, (unsigned long long)(l->memory_bytes >> 20));
@@ -158,6 +189,7 @@ cis_code cis_child_run(const struct cis_child_limits *l, const struct cis_child_
     struct cis_process_result result = {0};
     cis_code code = cis_process_run(&options, &result, err);
     if (code == CIS_E_DEADLINE && own_limit) {
+        passes(l); /* by the clock on the wall: others may have had the processor */
         return too_slow(l, w, err);
     }
     if (code == CIS_E_CANCELLED) {
@@ -173,7 +205,7 @@ static cis_code compile_child(struct cis_engine *e, const struct cis_compile_job
                               struct cis_buf *out, struct cis_error *err)
 {
     const struct cis_child_limits limits = {e->options.compiler, e->options.compile_memory,
-                                            e->options.compile_ns};
+                                            e->options.compile_ns, job->out_passing};
     const struct cis_child_work work = {.job = CIS_CHILD_COMPILE,
                                         .input = job->binary,
                                         .name = job->name,

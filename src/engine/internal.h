@@ -180,6 +180,9 @@ bool cis_info_fits_pool(const struct cis_image_info *info, uint64_t slot_bytes, 
 struct cis_child_limits {
     const char *program;
     uint64_t memory_bytes, ns;
+    /* Set when it failed by how this machine is now (too busy, out of memory, killed by others),
+     * and another time may go well; may be NULL. */
+    bool *out_passing;
 };
 #define CIS_COMPILE_BYTES_DEFAULT (2ull << 30)
 #define CIS_COMPILE_NS_DEFAULT (60 * CIS_NS_PER_S)
@@ -209,6 +212,7 @@ struct cis_compile_job {
     bool fuel;
     uint64_t fingerprint; /* of the profile that will load the artefact */
     struct cis_stop stop;
+    bool *out_passing; /* as in struct cis_child_limits */
 };
 cis_code cis_compile(struct cis_engine *engine, const struct cis_compile_job *job,
                      struct cis_buf *out_artefact, struct cis_error *err);
