@@ -309,6 +309,25 @@ static void control_files_open_for_what_they_are_and_cannot_be_changed(void **st
     assert_int_equal(cis_at_set(w.root, &w.call, CIS_STR(".tarbox/layers/list"), 0, &cut), EPERM);
 }
 
+/* What lies in a closed folder is named by them. The kernel goes by the modes. */
+static void files_that_name_files_are_read_by_who_mounted_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        uint32_t mode;
+    } rows[] = {{".tarbox/layers/diff", 0400},    {".tarbox/last_error", 0400},
+                {".tarbox/layers/current", 0444}, {".tarbox/layers/list", 0444},
+                {".tarbox/layers/tree", 0444},    {".tarbox/stats/usage", 0444},
+                {".tarbox/mount", 0444},          {".tarbox/layers/new", 0200},
+                {".tarbox/layers/switch", 0200},  {".tarbox/layers/drop", 0200}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct cis_vfs_attr attr;
+        assert_int_equal(cis_at_stat(w.root, &w.call, cis_str_of(rows[i].path), 0, &attr), 0);
+        assert_int_equal(attr.mode & 07777, rows[i].mode);
+    }
+}
+
 static void layers_are_made_listed_and_dropped(void **state)
 {
     (void)state;
@@ -567,6 +586,7 @@ int main(void)
         ROW(the_folder_is_there_and_no_listing_of_the_root_shows_it),
         ROW(only_that_very_name_in_the_root_is_special),
         ROW(control_files_open_for_what_they_are_and_cannot_be_changed),
+        ROW(files_that_name_files_are_read_by_who_mounted_alone),
         ROW(layers_are_made_listed_and_dropped),
         ROW(verbs_refuse_what_they_cannot_read),
         ROW(what_is_read_is_what_was_when_it_was_opened),

@@ -36,7 +36,7 @@ static int read_text(const struct ctl_file *file, const struct iovec *iov, int n
                      uint64_t offset, size_t *out_n)
 {
     size_t done = 0;
-    if (ctl_rows[file->id].kind != CTL_READ) {
+    if (!ctl_is_text(file->id)) {
         return ctl_rows[file->id].kind == CTL_DIR ? EISDIR : EBADF;
     }
     for (int i = 0; i < niov && offset < file->text.len - done; i++) {

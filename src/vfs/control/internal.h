@@ -16,7 +16,12 @@
 #define CTL_TEXT_MAX (64u << 20) /* bytes of one control file */
 #define CTL_VERB_MAX 4096u
 
-enum ctl_kind { CTL_DIR, CTL_READ, CTL_VERB };
+enum ctl_kind {
+    CTL_DIR,
+    CTL_READ,
+    CTL_VERB,
+    CTL_OWN /* names files, of closed folders too: read by the one who mounted */
+};
 enum ctl_id {
     CTL_NONE, /* the root of the tree below */
     CTL_TARBOX,
@@ -110,6 +115,11 @@ static inline struct ctl_slot *ctl_slot_of(struct ctl *c, cis_node node, cis_nod
     }
     *out_below = node & CTL_LOW;
     return c->slots[node >> CTL_SHIFT];
+}
+
+static inline bool ctl_is_text(enum ctl_id id)
+{
+    return ctl_rows[id].kind == CTL_READ || ctl_rows[id].kind == CTL_OWN;
 }
 
 /* ---- tree.c: the control files as a tree ---- */

@@ -10,12 +10,12 @@ const struct ctl_row ctl_rows[CTL_COUNT] = {
     [CTL_CURRENT] = {CTL_LAYERS, CTL_READ, "current"},
     [CTL_LIST] = {CTL_LAYERS, CTL_READ, "list"},
     [CTL_TREE] = {CTL_LAYERS, CTL_READ, "tree"},
-    [CTL_DIFF] = {CTL_LAYERS, CTL_READ, "diff"},
+    [CTL_DIFF] = {CTL_LAYERS, CTL_OWN, "diff"},
     [CTL_NEW] = {CTL_LAYERS, CTL_VERB, "new"},
     [CTL_SWITCH] = {CTL_LAYERS, CTL_VERB, "switch"},
     [CTL_DROP] = {CTL_LAYERS, CTL_VERB, "drop"},
     [CTL_USAGE] = {CTL_STATS, CTL_READ, "usage"},
-    [CTL_LAST_ERROR] = {CTL_TARBOX, CTL_READ, "last_error"},
+    [CTL_LAST_ERROR] = {CTL_TARBOX, CTL_OWN, "last_error"},
     [CTL_MOUNT] = {CTL_TARBOX, CTL_READ, "mount"},
 };
 
@@ -30,8 +30,10 @@ static bool is_there(const struct ctl *c, enum ctl_id id)
 
 void ctl_tree_attr(const struct ctl *c, enum ctl_id id, struct cis_vfs_attr *out)
 {
-    static const uint32_t modes[] = {
-        [CTL_DIR] = S_IFDIR | 0555, [CTL_READ] = S_IFREG | 0444, [CTL_VERB] = S_IFREG | 0200};
+    static const uint32_t modes[] = {[CTL_DIR] = S_IFDIR | 0555,
+                                     [CTL_READ] = S_IFREG | 0444,
+                                     [CTL_VERB] = S_IFREG | 0200,
+                                     [CTL_OWN] = S_IFREG | 0400};
     *out = (struct cis_vfs_attr){.ino = ctl_node(id),
                                  .mode = modes[ctl_rows[id].kind],
                                  .nlink = ctl_rows[id].kind == CTL_DIR ? 2 : 1,
@@ -156,7 +158,7 @@ int ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_f
     file->text = CIS_BUF_INIT(CTL_TEXT_MAX);
     if (kind == CTL_DIR) {
         code = list_names(c, id, &file->text, &err);
-    } else if (kind == CTL_READ) {
+    } else if (kind == CTL_READ || kind == CTL_OWN) {
         code = ctl_text(c, id, &file->text, &err);
     }
     if (code != CIS_OK) {
