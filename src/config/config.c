@@ -2,11 +2,9 @@
 #include "config/config.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/url.h"
@@ -163,20 +161,19 @@ static cis_code take_file(struct cis_config *c, struct cis_str toml, struct cis_
 
 static cis_code read_file(struct cis_config *c, struct cis_error *err)
 {
-    struct stat st;
-    if (stat(c->file, &st) != 0) {
-        return errno == ENOENT || errno == ENOTDIR
-                   ? CIS_OK
-                   : cis_fail_sys(err, CIS_E_IO, errno, "%s", c->file);
-    }
-    if (!S_ISREG(st.st_mode)) { /* reading a FIFO would wait for a writer */
-        return cis_fail(err, CIS_E_INVALID, "%s: not a regular file", c->file);
-    }
-    if ((st.st_mode & S_IWOTH) != 0) { /* it can name a program to run */
-        return cis_fail(err, CIS_E_INVALID, "%s: anybody may write it (chmod o-w)", c->file);
-    }
+    /* It can name a program to run; whoever may write to its folder can put another in its place.
+     */
+    CIS_TRY(cis_file_is_own(c->config_dir, err));
+    CIS_TRY(cis_file_is_own(c->file, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(FILE_MAX);
-    CIS_TRY(cis_file_read(c->file, &text, err));
+    struct cis_error why = {0};
+    cis_code code = cis_file_read(c->file, &text, &why);
+    if (code == CIS_E_NOTFOUND) {
+        return CIS_OK;
+    }
+    if (code != CIS_OK) {
+        return cis_fail(err, code, "%s", why.msg);
+    }
     cis_origin_set(c, CIS_ORIGIN_FILE, "read");
     return take_file(c, cis_buf_view(&text), err);
 }

@@ -76,6 +76,7 @@ static cis_code below_home(struct cis_config *c, const char *home, const char *o
 {
     CIS_CLEANUP(cis_freep) char *base = NULL;
     CIS_TRY(cis_config_absolute(home, &base, err));
+    CIS_TRY(cis_file_is_own(base, err)); /* whoever may, puts other folders in the place of ours */
     c->data_dir = cis_path_join(base, "data");
     c->cache_dir = cis_path_join(base, "cache");
     c->config_dir = cis_path_join(base, "config");

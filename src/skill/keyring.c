@@ -89,6 +89,8 @@ cis_code cis_keyring_load(const char *config_dir, struct cis_keyring *out, struc
     }
     CIS_CLEANUP(cis_keyring_done) struct cis_keyring ring = CIS_KEYRING_INIT;
     struct cis_error why = {0};
+    CIS_TRY(cis_file_is_own(config_dir, err)); /* who writes it decides what is trusted */
+    CIS_TRY(cis_file_is_own(path, err));
     cis_code code = cis_file_read(path, &text, &why);
     if (code == CIS_E_NOTFOUND) {
         *out = ring;

@@ -304,7 +304,42 @@ static void a_file_that_anybody_may_write_is_refused(void **state)
 {
     (void)state;
     write_file("tenant = \"x\"\n", 0606);
-    assert_fails(CIS_E_INVALID, "anybody may write", cis_config_load(&flags, &config, err));
+    assert_fails(CIS_E_DENIED, "anybody may write", cis_config_load(&flags, &config, err));
+}
+
+static void a_folder_that_anybody_may_write_is_refused(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_freep) char *dir = cis_path_join(home, "config");
+    write_file("tenant = \"x\"\n", 0600);
+    assert_int_equal(chmod(dir, 0777), 0);
+    assert_fails(CIS_E_DENIED, "config: anybody may write", cis_config_load(&flags, &config, err));
+    assert_int_equal(chmod(dir, 0700), 0);
+    assert_int_equal(chmod(home, 0777), 0);
+    assert_fails(CIS_E_DENIED, "anybody may write", cis_config_load(&flags, &config, err));
+    assert_int_equal(chmod(home, 01777), 0); /* as /tmp is: nobody replaces what is another's */
+    assert_ok(cis_config_load(&flags, &config, err));
+    assert_int_equal(chmod(home, 0700), 0);
+}
+
+/* Only root can give a file away, so only then is there one to refuse. */
+static void what_belongs_to_another_user_is_refused(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    CIS_CLEANUP(cis_freep) char *dir = cis_path_join(home, "config");
+    CIS_CLEANUP(cis_freep) char *file = cis_path_join(dir, "config.toml");
+    const char *const paths[] = {file, dir, home};
+    write_file("tenant = \"x\"\n", 0600);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(chown(paths[i], 12345, (gid_t)-1), 0);
+        assert_fails(CIS_E_DENIED, "another user (uid 12345)",
+                     cis_config_load(&flags, &config, err));
+        assert_int_equal(chown(paths[i], 0, (gid_t)-1), 0);
+    }
+    assert_ok(cis_config_load(&flags, &config, err));
 }
 
 static void a_huge_file_is_refused(void **state)
@@ -350,6 +385,8 @@ int main(void)
         T(wrong_types_and_values_are_errors_with_their_line),
         T(a_bad_variable_or_flag_is_a_usage_error_that_names_it),
         T(a_file_that_anybody_may_write_is_refused),
+        T(a_folder_that_anybody_may_write_is_refused),
+        T(what_belongs_to_another_user_is_refused),
         T(a_huge_file_is_refused),
         T(no_allocation_failure_leaks_or_crashes),
     };

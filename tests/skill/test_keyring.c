@@ -70,6 +70,26 @@ static void a_damaged_keyring_is_an_error_not_an_empty_one(void **state)
     }
 }
 
+static void a_keyring_that_others_may_write_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct cis_keyring ring = CIS_KEYRING_INIT;
+    assert_ok(cis_keyring_trust(w->config, K1, CIS_STR("alice"), err));
+    CIS_CLEANUP(cis_freep) char *path = cis_path_join(w->config, "trusted-keys.json");
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_fails(CIS_E_DENIED, "anybody may write", cis_keyring_load(w->config, &ring, err));
+    assert_fails(CIS_E_DENIED, "anybody may write",
+                 cis_keyring_trust(w->config, K2, CIS_STR(""), err));
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(chmod(w->config, 0777), 0);
+    assert_fails(CIS_E_DENIED, "anybody may write", cis_keyring_load(w->config, &ring, err));
+    assert_int_equal(chmod(w->config, 0700), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(path, 12345, (gid_t)-1), 0);
+        assert_fails(CIS_E_DENIED, "another user", cis_keyring_load(w->config, &ring, err));
+    }
+}
+
 static void concurrent_changes_lose_no_key(void **state)
 {
     struct world *w = *state;
@@ -147,6 +167,7 @@ int main(void)
         TEST(trusting_twice_changes_the_name_only),
         TEST(what_is_not_trusted_cannot_be_untrusted),
         TEST(a_damaged_keyring_is_an_error_not_an_empty_one),
+        TEST(a_keyring_that_others_may_write_is_refused),
         TEST(concurrent_changes_lose_no_key),
         TEST(a_generated_pair_signs_and_verifies),
         TEST(a_secret_key_that_others_may_read_is_refused),
