@@ -5,7 +5,8 @@
 #include "base/buf.h"
 
 /* Appends scheme://user:password@host/path?query without the password, and without the value of
- * every parameter whose name has "pass" in it. Text that is no URL is appended as it is. */
+ * every parameter whose name has "pass", "secret" or an escape in it. Text that is no URL is
+ * appended as it is. */
 void cis_url_redact(struct cis_str url, struct cis_buf *out);
 
 #endif

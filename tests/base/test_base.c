@@ -494,6 +494,16 @@ static void a_url_is_shown_without_its_passwords(void **state)
     assert_redacted("postgres://u@h/d", "postgres://u@h/d");
     assert_redacted("postgres:///d?host=/tmp", "postgres:///d?host=/tmp");
     assert_redacted("https://h:5/a:b@c", "https://h:***@c"); /* rather too much */
+    /* libpq ends a password at the @ and at nothing else. */
+    assert_redacted("postgres://u:se?cret@h:5/d", "postgres://u:***@h:5/d");
+    assert_redacted("postgres://u:?@h/d?sslmode=require", "postgres://u:***@h/d?sslmode=require");
+    assert_redacted("postgres://u:a#b?c=d&e@h/d", "postgres://u:***@h/d");
+    assert_redacted("postgres://u:a@b?c@h/d", "postgres://u:***@h/d");
+    assert_redacted("postgres://u:a/b?c@h/d", "postgres://u:***@h/d");
+    assert_redacted("postgres://h/d?p%61ssword=x&oauth_client_secret=y&b=c",
+                    "postgres://h/d?p%61ssword=***&oauth_client_secret=***&b=c");
+    assert_redacted("postgres://h/d?user=a:b@c", "postgres://h/d?user=a:b@c");
+    assert_redacted("postgres://?user=a:b@c", "postgres://?user=a:b@c");
     assert_redacted("https://h/a:b@c", "https://h/a:b@c");
     assert_redacted("sqlite:/a/b", "sqlite:/a/b");
     assert_redacted("", "");
