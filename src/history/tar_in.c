@@ -369,7 +369,9 @@ static cis_code read_tar(const cis_dir *dir, const struct cis_vfs_call *call, in
         if (rc == ARCHIVE_EOF) {
             break;
         }
-        if (rc < ARCHIVE_WARN) { /* a warning is about converting names */
+        /* A warning about converting a name is none. Any other says that something of the entry was
+         * left out, which may be its name. */
+        if (rc < ARCHIVE_WARN || (rc == ARCHIVE_WARN && archive_errno(in.a) != EILSEQ)) {
             return broken(&in);
         }
         CIS_TRY(take_entry(&in, entry));

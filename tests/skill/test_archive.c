@@ -58,7 +58,7 @@ static void tar_end(struct cis_buf *tar)
 /* A pax header that gives the next entry this path. */
 static void tar_pax_path(struct cis_buf *tar, const char *path, size_t len)
 {
-    struct cis_buf record = CIS_BUF_INIT(65536);
+    struct cis_buf record = CIS_BUF_INIT(4u << 20);
     size_t total = len + 8; /* " path=" + "\n" + two digits at least */
     char digits[32];
     snprintf(digits, sizeof digits, "%zu", total + 1);
@@ -287,6 +287,33 @@ static void a_nul_in_a_name_hides_nothing(void **state)
     cis_buf_done(&tar);
 }
 
+/* The reader leaves out what it cannot take and goes on with the short name of the entry. */
+static void an_entry_whose_long_name_cannot_be_read_is_refused(void **state)
+{
+    struct world *w = *state;
+    static const char *const records[] = {"99 path=abc\n", "12345678901 path=abc\n", "path=abc\n"};
+    struct cis_buf name = CIS_BUF_INIT(4u << 20);
+    for (size_t n = 990000; n < 1060000; n += 13000) {
+        struct cis_buf tar = CIS_BUF_INIT(4u << 20);
+        cis_buf_reset(&name);
+        for (size_t i = 0; i < n; i++) {
+            cis_buf_byte(&name, i % 100 == 99 ? '/' : 'a');
+        }
+        good_skill(&tar);
+        tar_pax_path(&tar, (const char *)name.ptr, name.len);
+        tar_text(&tar, "short", "x");
+        refused(w, &tar, CIS_E_INVALID, "");
+    }
+    for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
+        struct cis_buf tar = CIS_BUF_INIT(1u << 20);
+        good_skill(&tar);
+        tar_entry(&tar, "pax", 'x', NULL, records[i], strlen(records[i]));
+        tar_text(&tar, "short", "x");
+        refused(w, &tar, CIS_E_INVALID, "");
+    }
+    cis_buf_done(&name);
+}
+
 static void links_and_devices_are_refused(void **state)
 {
     struct world *w = *state;
@@ -488,6 +515,7 @@ int main(void)
         TEST(the_last_entry_allowed_is_unpacked),
         TEST(names_that_leave_the_folder_are_refused),
         TEST(a_nul_in_a_name_hides_nothing),
+        TEST(an_entry_whose_long_name_cannot_be_read_is_refused),
         TEST(links_and_devices_are_refused),
         TEST(a_link_and_a_file_through_it_write_nowhere),
         TEST(a_name_twice_or_in_other_case_is_refused),
