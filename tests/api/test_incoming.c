@@ -411,6 +411,12 @@ static void parts_that_are_none_are_refused(void **state)
         {"GET", "http", "host", "/a b", "path"},
         {"GET", "http", "host", "/a\r\nX: y", "path"},
         {"GET", "http", "host", "/a#b", "path"},
+        {"GET", "http", "host", "/a\x80", "path"},
+        {"GET", "http", "host", "/gr\xfc\xdf?q", "path"},
+        {"GET", "http", "host", "/?\xed\xa0\x80", "path"},
+        {"GET", "http", "h\xf6st", "/", "authority"},
+        {"G\xcbT", "http", "host", "/", "method"},
+        {"GET", "htt\xff", "host", "/", "scheme"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct peer peer;

@@ -248,6 +248,9 @@ static bool is_authority(struct cis_str text)
             return false;
         }
     }
+    if (!cis_utf8_valid(text.ptr, text.len)) {
+        return false;
+    }
     cis_buf_text(&url, "http://");
     cis_buf_str(&url, text);
     cis_buf_byte(&url, '/');
@@ -255,7 +258,8 @@ static bool is_authority(struct cis_str text)
            cis_url_parse(cis_buf_view(&url), &parsed, NULL) == CIS_OK;
 }
 
-/* In origin form: a path or a query. What begins otherwise could name another host. */
+/* In origin form: a path or a query. What begins otherwise could name another host. It is text for
+ * guests: a peer's that is not UTF-8 is none. */
 static bool is_path(struct cis_str text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -264,7 +268,8 @@ static bool is_path(struct cis_str text)
             return false;
         }
     }
-    return text.len <= TEXT_MAX && (text.len == 0 || text.ptr[0] == '/' || text.ptr[0] == '?');
+    return text.len <= TEXT_MAX && cis_utf8_valid(text.ptr, text.len) &&
+           (text.len == 0 || text.ptr[0] == '/' || text.ptr[0] == '?');
 }
 
 #define TEXT(part)                                                                                 \
