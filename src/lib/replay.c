@@ -119,7 +119,10 @@ static cis_code show(void *self, unsigned stream, const void *data, size_t len,
 static cis_code play(const cis_wasi_run *run, const char *path, struct play *p,
                      struct cis_tape_outcome *out, struct cis_error *err)
 {
-    uint64_t ns = run->time_ms != 0 ? run->time_ms * CIS_NS_PER_MS : CIS_NEVER;
+    uint64_t ns;
+    if (run->time_ms == 0 || __builtin_mul_overflow(run->time_ms, CIS_NS_PER_MS, &ns)) {
+        ns = CIS_NEVER;
+    }
     struct cis_replay_request r = {.engine = run->runtime->engine,
                                    .memory_max =
                                        run->memory != 0 ? run->memory : run->runtime->max_memory,
