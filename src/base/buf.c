@@ -72,13 +72,13 @@ void cis_buf_byte(struct cis_buf *buf, uint8_t byte)
     cis_buf_add(buf, &byte, 1);
 }
 
-void cis_buf_printf(struct cis_buf *buf, const char *fmt, ...)
+void cis_buf_vprintf(struct cis_buf *buf, const char *fmt, va_list args)
 {
     char small[256];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(small, sizeof small, fmt, args);
-    va_end(args);
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(small, sizeof small, fmt, again);
+    va_end(again);
     if (n < 0) {
         buf->failed = CIS_E_INTERNAL;
         return;
@@ -89,11 +89,17 @@ void cis_buf_printf(struct cis_buf *buf, const char *fmt, ...)
     }
     uint8_t *at = cis_buf_reserve(buf, (size_t)n);
     if (at != NULL) {
-        va_start(args, fmt);
         vsnprintf((char *)at, (size_t)n + 1, fmt, args);
-        va_end(args);
         buf->len += (size_t)n;
     }
+}
+
+void cis_buf_printf(struct cis_buf *buf, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    cis_buf_vprintf(buf, fmt, args);
+    va_end(args);
 }
 
 void cis_buf_json(struct cis_buf *buf, struct cis_str text)
@@ -126,7 +132,11 @@ void cis_buf_json(struct cis_buf *buf, struct cis_str text)
                 n++;
             }
             if (cis_utf8_valid(text.ptr + i, n)) {
-                cis_buf_add(buf, text.ptr + i, n);
+                if (cis_utf8_steers(text.ptr + i, n)) {
+                    cis_buf_printf(buf, "\\u%04x", (unsigned)cis_utf8_value(text.ptr + i, n));
+                } else {
+                    cis_buf_add(buf, text.ptr + i, n);
+                }
                 i += n;
             } else {
                 cis_buf_text(buf, "\xEF\xBF\xBD");

@@ -3,6 +3,7 @@
 #ifndef CIS_BASE_BUF_H
 #define CIS_BASE_BUF_H
 
+#include <stdarg.h>
 #include "base/error.h"
 #include "base/str.h"
 
@@ -23,7 +24,10 @@ void cis_buf_text(struct cis_buf *buf, const char *text);
 void cis_buf_byte(struct cis_buf *buf, uint8_t byte);
 void cis_buf_printf(struct cis_buf *buf, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* text as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */
+void cis_buf_vprintf(struct cis_buf *buf, const char *fmt, va_list args)
+    __attribute__((format(printf, 2, 0)));
+/* text as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. What could steer a terminal is
+ * an escape (cis_utf8_steers). */
 void cis_buf_json(struct cis_buf *buf, struct cis_str text);
 /* Room for len more bytes; NULL when sticky-failed. The caller fills it and adds to buf->len. */
 uint8_t *cis_buf_reserve(struct cis_buf *buf, size_t len);

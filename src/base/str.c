@@ -132,6 +132,30 @@ bool cis_utf8_valid(const void *ptr, size_t len)
     return true;
 }
 
+bool cis_utf8_steers(const void *ptr, size_t len)
+{
+    const uint8_t *u = ptr;
+    if (len == 1) {
+        return u[0] < 0x20 || u[0] == 0x7f;
+    }
+    if (len == 2) {
+        return u[0] == 0xC2 && u[1] < 0xA0;
+    }
+    return len == 3 && u[0] == 0xE2 &&
+           ((u[1] == 0x80 && u[2] >= 0xA8 && u[2] <= 0xAE) ||
+            (u[1] == 0x81 && u[2] >= 0xA6 && u[2] <= 0xA9));
+}
+
+uint32_t cis_utf8_value(const void *ptr, size_t len)
+{
+    const uint8_t *u = ptr;
+    uint32_t value = len == 1 ? u[0] : u[0] & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++) {
+        value = value << 6 | (u[i] & 0x3f);
+    }
+    return value;
+}
+
 size_t cis_utf8_floor(const void *ptr, size_t len, size_t cap)
 {
     const uint8_t *p = ptr;

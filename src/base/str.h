@@ -62,6 +62,12 @@ bool cis_str_size(struct cis_str text, uint64_t *out_bytes);
 bool cis_str_duration(struct cis_str text, uint64_t *out_ns);
 /* Well-formed UTF-8 (no surrogates, no overlong forms, ≤ U+10FFFF). */
 bool cis_utf8_valid(const void *ptr, size_t len);
+/* Does the character at ptr (of len bytes, well-formed) steer a terminal, or how a line reads? C0,
+ * DEL and C1 do; so do U+2028–U+202E and U+2066–U+2069, which end lines and turn their order
+ * around. */
+bool cis_utf8_steers(const void *ptr, size_t len);
+/* The code point of the one character at ptr, well-formed. */
+uint32_t cis_utf8_value(const void *ptr, size_t len);
 /* Largest n ≤ cap such that the first n bytes end on a character boundary. */
 size_t cis_utf8_floor(const void *ptr, size_t len, size_t cap);
 /* Lower-case hexadecimal; out has 2*len+1 bytes. */

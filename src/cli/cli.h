@@ -82,6 +82,12 @@ int cis_cli_usage(const struct cis_cli *cli, const char *fmt, ...)
 /* Text to stdout; a closed or full stdout is exit 7 "stdout: …" at the end of main. */
 void cis_cli_out(const void *ptr, size_t len);
 void cis_cli_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A list in JSON: head ends with "[" and is printed with the first item, or with the end, which
+ * closes the list and the object. What fails before the first item is an error object alone, and
+ * what fails in between closes the list and adds the error: stdout is one JSON value in any case.
+ */
+void cis_cli_list(const char *head);
+void cis_cli_list_end(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Reads a file (NULL: stdin) that may keep us waiting: the first signal ends the process then. */
 cis_code cis_cli_read(const char *path, struct cis_buf *buf, struct cis_error *err);
 /* "TEXT", "@FILE" or "-" (stdin) into buf; messages name the option. */

@@ -37,11 +37,11 @@ static cis_code list_verb(const struct cis_cli *cli, const struct cis_config *co
     (void)config;
     struct listing l = {.json = cli->json};
     if (cli->json) {
-        cis_cli_printf("{\"schema\":1,\"entries\":[");
+        cis_cli_list("{\"schema\":1,\"entries\":[");
     }
     CIS_TRY(cis_cache_list(dir, list_entry, &l, err));
     if (cli->json) {
-        cis_cli_printf("],\"bytes\":%" PRIu64 "}\n", l.bytes);
+        cis_cli_list_end("],\"bytes\":%" PRIu64 "}\n", l.bytes);
     } else {
         cis_cli_printf("%" PRIu64 " entries, %" PRIu64 " bytes\n", l.n, l.bytes);
     }

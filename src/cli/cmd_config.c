@@ -38,11 +38,11 @@ static int run(struct cis_cli *cli)
     }
     struct show s = {.json = cli->json};
     if (s.json) {
-        cis_cli_printf("{\"schema\":1,\"settings\":[");
+        cis_cli_list("{\"schema\":1,\"settings\":[");
     }
     cis_config_each(cis_app_config(app), &s, setting);
     if (s.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     cis_app_close(app);
     return 0;

@@ -254,7 +254,7 @@ static int run(struct cis_cli *cli)
     folder(&d, "config", c->config_dir);
     services(&d);
     if (cli->json) {
-        cis_cli_printf("],\"bad\":%u}\n", d.bad);
+        cis_cli_list_end("],\"bad\":%u}\n", d.bad);
     }
     cis_app_close(d.app);
     return d.bad == 0 ? 0 : cis_code_skill_exit(CIS_E_IO);

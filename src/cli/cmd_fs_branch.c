@@ -137,14 +137,14 @@ static cis_code branches_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct listing l = {.cli = cmd->cli, .line = CIS_BUF_INIT(1u << 20)};
     if (l.cli->json) {
-        cis_cli_printf("{\"schema\":1,\"branches\":[");
+        cis_cli_list("{\"schema\":1,\"branches\":[");
     }
     cis_code code =
         cmd->store->fs->ref_list(cmd->store, cmd->h.tenant, list_ref, &l, &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
     if (l.cli->json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }
@@ -353,14 +353,14 @@ static cis_code snapshots_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct listing l = {.cli = cmd->cli, .line = CIS_BUF_INIT(1u << 20)};
     if (l.cli->json) {
-        cis_cli_printf("{\"schema\":1,\"snapshots\":[");
+        cis_cli_list("{\"schema\":1,\"snapshots\":[");
     }
     cis_code code = cmd->store->fs->snapshots(cmd->store, cmd->h.tenant, CIS_STR(""), list_snapshot,
                                               &l, &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
     if (l.cli->json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

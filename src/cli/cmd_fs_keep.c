@@ -94,16 +94,16 @@ static cis_code fsck_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct checking c = {.json = cmd->cli->json, .line = CIS_BUF_INIT(16u << 20)};
     struct cis_fsck_counts n = {0};
     if (c.json) {
-        cis_cli_printf("{\"schema\":1,\"faults\":[");
+        cis_cli_list("{\"schema\":1,\"faults\":[");
     }
     cis_code code =
         cis_history_fsck(&cmd->h, cis_cli_has(cmd->cli, "data"), tell_fault, &c, &n, err);
     cis_buf_done(&c.line);
     CIS_TRY(code);
     if (c.json) {
-        cis_cli_printf("],\"views\":%" PRIu64 ",\"names\":%" PRIu64 ",\"files\":%" PRIu64
-                       ",\"chunks\":%" PRIu64 "}\n",
-                       n.views, n.names, n.files, n.chunks);
+        cis_cli_list_end("],\"views\":%" PRIu64 ",\"names\":%" PRIu64 ",\"files\":%" PRIu64
+                         ",\"chunks\":%" PRIu64 "}\n",
+                         n.views, n.names, n.files, n.chunks);
     } else {
         cis_cli_printf("%" PRIu64 " states, %" PRIu64 " names, %" PRIu64 " files, %" PRIu64
                        " chunks%s: %" PRIu64 " faults\n",

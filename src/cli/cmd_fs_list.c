@@ -112,7 +112,7 @@ static cis_code ls_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     const char *const *paths = cmd->cli->nargs != 0 ? cmd->cli->args : none;
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     if (l.json) {
-        cis_cli_printf("{\"schema\":1,\"entries\":[");
+        cis_cli_list("{\"schema\":1,\"entries\":[");
     }
     for (int i = 0; paths[i] != NULL; i++) {
         if (cmd->cli->nargs > 1 && !l.json) {
@@ -121,7 +121,7 @@ static cis_code ls_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         CIS_TRY(ls_one(&l, paths[i], err));
     }
     if (l.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }
@@ -282,14 +282,14 @@ static cis_code find_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     CIS_TRY(cis_fs_cmd_find(cmd, path, CIS_WALK_NOFOLLOW, &found, err));
     if (f.json) {
-        cis_cli_printf("{\"schema\":1,\"entries\":[");
+        cis_cli_list("{\"schema\":1,\"entries\":[");
     }
     cis_code code = cis_tree_walk(found.vfs, found.node, &found.attr, cis_str_of(path), 0,
                                   &cmd->call, find_entry, &f, err);
     cis_buf_done(&f.line);
     CIS_TRY(code);
     if (f.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }
@@ -389,14 +389,14 @@ static cis_code du_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     CIS_TRY(cis_fs_cmd_find(cmd, path, CIS_WALK_NOFOLLOW, &found, err));
     if (u.json) {
-        cis_cli_printf("{\"schema\":1,\"entries\":[");
+        cis_cli_list("{\"schema\":1,\"entries\":[");
     }
     cis_code code = cis_tree_walk(found.vfs, found.node, &found.attr, cis_str_of(path),
                                   CIS_TREE_AFTER, &cmd->call, du_entry, &u, err);
     cis_buf_done(&u.line);
     CIS_TRY(code);
     if (u.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

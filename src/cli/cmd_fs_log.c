@@ -55,13 +55,13 @@ static cis_code log_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         &cmd->h, cmd->cli->nargs != 0 ? cis_str_of(cmd->cli->args[0]) : cis_fs_branch(cmd), &rev,
         err));
     if (l.json) {
-        cis_cli_printf("{\"schema\":1,\"commits\":[");
+        cis_cli_list("{\"schema\":1,\"commits\":[");
     }
     cis_code code = cis_history_log(&cmd->h, rev.view, (uint32_t)limit, false, log_row, &l, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
     if (l.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }
@@ -290,11 +290,11 @@ static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(cis_history_resolve(&cmd->h, cli->nargs > 1 ? cis_str_of(cli->args[1]) : CIS_STR(""),
                                 &b, err));
     if (cli->json) {
-        cis_cli_printf("{\"schema\":1,\"changes\":[");
+        cis_cli_list("{\"schema\":1,\"changes\":[");
     }
     CIS_TRY(cis_fs_show_diff(cmd, a.view, b.view, &n, err));
     if (cli->json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

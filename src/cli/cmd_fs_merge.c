@@ -26,7 +26,7 @@ cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code, const struct ci
                           const struct cis_history_done *done)
 {
     if (code == CIS_E_CONFLICT && cmd->cli->json && t->n != 0) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     if (code == CIS_OK && cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"changes\":%" PRIu64 ",\"branch\":%" PRIu64

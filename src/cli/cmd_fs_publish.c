@@ -160,7 +160,7 @@ static cis_code published_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_CLEANUP(listing_done)
     struct listing l = {.line = CIS_BUF_INIT(1u << 20), .json = cmd->cli->json, .mine = true};
     if (l.json) {
-        cis_cli_printf("{\"schema\":1,\"by_me\":[");
+        cis_cli_list("{\"schema\":1,\"by_me\":[");
     }
     CIS_TRY(fs->published_by(cmd->store, cmd->h.tenant, list_row, &l, &cmd->stop, err));
     l.mine = false;
@@ -170,7 +170,7 @@ static cis_code published_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     }
     CIS_TRY(fs->published_to(cmd->store, cmd->h.tenant, list_row, &l, &cmd->stop, err));
     if (l.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

@@ -288,7 +288,7 @@ static cis_code list_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     }
     l.names = cmd->given == NULL || spaces.n > 1;
     if (cli->json) {
-        cis_cli_printf("{\"schema\":1,\"entries\":[");
+        cis_cli_list("{\"schema\":1,\"entries\":[");
     }
     if (cmd->given == NULL) {
         CIS_TRY(list_one(cmd, &query, &l, err));
@@ -299,7 +299,7 @@ static cis_code list_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
         CIS_TRY(list_one(cmd, &query, &l, err));
     }
     if (cli->json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }
@@ -340,13 +340,13 @@ static cis_code search_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     struct cis_str ns;
     CIS_TRY(cis_memory_cmd_ns(cmd, &ns, err));
     if (cli->json) {
-        cis_cli_printf("{\"schema\":1,\"entries\":[");
+        cis_cli_list("{\"schema\":1,\"entries\":[");
     }
     CIS_TRY(cmd->store->ops->kv_search(cmd->store, cmd->tenant, CIS_VIEW_HEAD, ns,
                                        cis_str_of(cli->args[0]), (uint32_t)limit, print_entry, &l,
                                        &cmd->stop, err));
     if (cli->json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

@@ -44,7 +44,7 @@ static cis_code list_runs(struct cis_memory_cmd *cmd, uint32_t limit, struct cis
 {
     struct listing l = {.json = cmd->cli->json};
     if (l.json) {
-        cis_cli_printf("{\"schema\":1,\"runs\":[");
+        cis_cli_list("{\"schema\":1,\"runs\":[");
     }
     struct cis_str skill = cis_str_of(cmd->given);
     CIS_TRY(cmd->store->ops->run_list(cmd->store, cmd->tenant, skill, limit, print_row, &l,
@@ -56,7 +56,7 @@ static cis_code list_runs(struct cis_memory_cmd *cmd, uint32_t limit, struct cis
                                           print_row, &l, &cmd->stop, err));
     }
     if (l.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

@@ -60,11 +60,11 @@ static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         return cis_kept_nothing(&run, err);
     }
     if (cmd->cli->json) {
-        cis_cli_printf(CIS_KEPT_HEAD);
+        cis_cli_list(CIS_KEPT_HEAD);
     }
     CIS_TRY(diff_all(cmd, &run, own, err));
     if (cmd->cli->json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

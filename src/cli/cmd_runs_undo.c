@@ -261,7 +261,7 @@ static cis_code tell_both(struct cis_fs_cmd *cmd, const struct both *b, cis_code
         return cis_fs_tell_done(cmd, code, &t->conflicts, done);
     }
     if (code == CIS_E_CONFLICT && cmd->cli->json && t->conflicts.n != 0) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     } else if (code == CIS_OK && cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"changes\":%llu,\"branch\":%llu,\"epoch\":%llu,"
                        "\"folder_changes\":%llu,\"conflicts\":[]}\n",

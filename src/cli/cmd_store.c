@@ -172,7 +172,7 @@ static cis_code check_verb(struct store_cmd *cmd, struct cis_error *err)
 {
     CIS_TRY(must_exist(cmd, err));
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"checks\":[");
+        cis_cli_list("{\"schema\":1,\"checks\":[");
     }
     cis_code code = CIS_OK;
     if (cmd->url != NULL) {
@@ -185,7 +185,7 @@ static cis_code check_verb(struct store_cmd *cmd, struct cis_error *err)
         if (code != CIS_OK) {
             finding(cmd, true, "error", err->msg);
         }
-        cis_cli_printf("],\"bad\":%u}\n", cmd->bad);
+        cis_cli_list_end("],\"bad\":%u}\n", cmd->bad);
         return CIS_OK;
     }
     return code;
@@ -208,7 +208,7 @@ static cis_code repair_verb(struct store_cmd *cmd, struct cis_error *err)
         return cis_fail(err, CIS_E_USAGE, "a PostgreSQL server is repaired with its own tools");
     }
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"checks\":[");
+        cis_cli_list("{\"schema\":1,\"checks\":[");
     }
     const char *dir = store + strlen("sqlite:");
     cis_code code = repair_one(cmd, dir, NULL, err);
@@ -216,7 +216,7 @@ static cis_code repair_verb(struct store_cmd *cmd, struct cis_error *err)
         code = repair_one(cmd, dir, cmd->cli->tenant, err);
     }
     if (cmd->cli->json) {
-        cis_cli_printf("],\"bad\":%u}\n", cmd->bad);
+        cis_cli_list_end("],\"bad\":%u}\n", cmd->bad);
     }
     return code;
 }

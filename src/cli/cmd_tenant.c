@@ -158,13 +158,13 @@ static cis_code list_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct listing l = {.json = cmd->cli->json, .line = CIS_BUF_INIT(65536)};
     if (l.json) {
-        cis_cli_printf("{\"schema\":1,\"tenants\":[");
+        cis_cli_list("{\"schema\":1,\"tenants\":[");
     }
     cis_code code = cmd->store->fs->tenant_list(cmd->store, list_tenant, &l, &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
     if (l.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

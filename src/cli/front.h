@@ -5,6 +5,9 @@
 
 #include "cli/cli.h"
 
+/* output.c. Before anything is printed: whether stdout is JSON, which a terminal gets with escapes
+ * for what could steer it. */
+void cis_cli_json_begins(bool json);
 /* output.c. One line on stderr; with `json` the same as an object on stdout. `command` may be NULL.
  * Returns the exit code. */
 int cis_cli_tell(const struct cis_cli_command *command, bool json, cis_code code, const char *text);

@@ -95,6 +95,7 @@ int main(int argc, char **argv)
     static struct cis_cli cli; /* the signal thread may look at it after main has returned */
     int words;
     cli.json = wants_json(argc, argv); /* also for errors before parsing */
+    cis_cli_json_begins(cli.json);
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         cli.command = &cis_cmd_version;
         return cis_cli_finish(cis_cmd_version.run(&cli));

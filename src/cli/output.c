@@ -7,15 +7,97 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#define PRINTED_MAX (16u << 20)
+
 static atomic_int out_errno; /* first failure of stdout, told once at the end of main */
+
+/* How stdout is written; by the one thread that runs the command. */
+static struct {
+    bool json_terminal; /* what goes out is JSON, and a terminal reads it */
+    const char *head;   /* of a list in JSON, not printed yet */
+    bool in_list;       /* it is, and the list is not closed */
+} out;
+
+static void put(const void *ptr, size_t len)
+{
+    if (len != 0 && atomic_load(&out_errno) == 0 && fwrite(ptr, 1, len, stdout) != len) {
+        atomic_store(&out_errno, errno != 0 ? errno : EIO);
+    }
+}
+
+/* Length of the character at p as its bytes say; what is none is a byte. */
+static size_t char_len(const char *p, size_t len)
+{
+    size_t n = 1;
+    while ((unsigned char)p[0] >= 0x80 && n < 4 && n < len &&
+           ((unsigned char)p[n] & 0xC0) == 0x80) {
+        n++;
+    }
+    return n;
+}
+
+/* What is outside of ASCII stands in strings alone, where an escape means the same. */
+static void put_json(const char *p, size_t len)
+{
+    size_t start = 0;
+    for (size_t i = 0; i < len;) {
+        size_t n = char_len(p + i, len - i);
+        bool valid = cis_utf8_valid(p + i, n);
+        bool steers = valid ? (unsigned char)p[i] >= 0x7f && cis_utf8_steers(p + i, n) : true;
+        if (steers) {
+            char escape[16];
+            int said = snprintf(escape, sizeof escape, "\\u%04x",
+                                valid ? (unsigned)cis_utf8_value(p + i, n) : 0xfffdu);
+            put(p + start, i - start);
+            put(escape, (size_t)said);
+            n = valid ? n : 1;
+            start = i + n;
+        }
+        i += n;
+    }
+    put(p + start, len - start);
+}
+
+void cis_cli_json_begins(bool json)
+{
+    out.json_terminal = json && isatty(STDOUT_FILENO);
+}
+
+void cis_cli_list(const char *head)
+{
+    out.head = head;
+}
+
+static void list_opens(void)
+{
+    if (out.head != NULL) {
+        put(out.head, strlen(out.head));
+        out.head = NULL;
+        out.in_list = true;
+    }
+}
 
 void cis_cli_out(const void *ptr, size_t len)
 {
     if (len == 0) { /* an empty buffer has no memory at all */
         return;
     }
-    if (atomic_load(&out_errno) == 0 && fwrite(ptr, 1, len, stdout) != len) {
-        atomic_store(&out_errno, errno != 0 ? errno : EIO);
+    list_opens();
+    if (out.json_terminal) {
+        put_json(ptr, len);
+    } else {
+        put(ptr, len);
+    }
+}
+
+static void print_args(const char *fmt, va_list args)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(PRINTED_MAX);
+    cis_buf_vprintf(&text, fmt, args);
+    if (text.failed != CIS_OK) {
+        atomic_store(&out_errno, ENOMEM);
+    } else {
+        cis_cli_out(text.ptr, text.len);
     }
 }
 
@@ -23,57 +105,45 @@ void cis_cli_printf(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    if (atomic_load(&out_errno) == 0 && vprintf(fmt, args) < 0) {
-        atomic_store(&out_errno, errno != 0 ? errno : EIO);
-    }
+    print_args(fmt, args);
     va_end(args);
 }
 
-/* C0, DEL and C1 (U+0080–U+009F) could steer the terminal; U+2028–U+202E and U+2066–U+2069 make a
- * line read as two or in another order. */
-static bool steers(const char *p, size_t n)
+void cis_cli_list_end(const char *fmt, ...)
 {
-    const unsigned char *u = (const unsigned char *)p;
-    if (n == 1) {
-        return (u[0] < 0x20 && u[0] != '\n' && u[0] != '\t') || u[0] == 0x7f;
-    }
-    if (n == 2) {
-        return u[0] == 0xC2 && u[1] < 0xA0;
-    }
-    return n == 3 && u[0] == 0xE2 &&
-           ((u[1] == 0x80 && u[2] >= 0xA8 && u[2] <= 0xAE) ||
-            (u[1] == 0x81 && u[2] >= 0xA6 && u[2] <= 0xA9));
+    va_list args;
+    list_opens();
+    va_start(args, fmt);
+    print_args(fmt, args);
+    va_end(args);
+    out.in_list = false;
 }
 
-void cis_cli_printable(struct cis_buf *out, struct cis_str text)
+void cis_cli_printable(struct cis_buf *to, struct cis_str text)
 {
     for (size_t i = 0; i < text.len;) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        size_t n = 1;
-        while (c >= 0x80 && n < 4 && i + n < text.len &&
-               ((unsigned char)text.ptr[i + n] & 0xC0) == 0x80) {
-            n++;
-        }
-        if (steers(text.ptr + i, n)) {
-            cis_buf_byte(out, '?');
+        size_t n = char_len(text.ptr + i, text.len - i);
+        bool keeps = text.ptr[i] == '\n' || text.ptr[i] == '\t';
+        if (!keeps && cis_utf8_steers(text.ptr + i, n)) {
+            cis_buf_byte(to, '?');
         } else if (cis_utf8_valid(text.ptr + i, n)) {
-            cis_buf_add(out, text.ptr + i, n);
+            cis_buf_add(to, text.ptr + i, n);
         } else {
-            cis_buf_text(out, "\xEF\xBF\xBD");
+            cis_buf_text(to, "\xEF\xBF\xBD");
             n = 1;
         }
         i += n;
     }
 }
 
-void cis_cli_printable_line(struct cis_buf *out, struct cis_str text)
+void cis_cli_printable_line(struct cis_buf *to, struct cis_str text)
 {
     struct cis_str part;
     for (bool more = true; more;) {
         more = cis_str_split(&text, '\n', &part);
-        cis_cli_printable(out, part);
+        cis_cli_printable(to, part);
         if (more) {
-            cis_buf_byte(out, ' ');
+            cis_buf_byte(to, ' ');
         }
     }
 }
@@ -105,8 +175,10 @@ int cis_cli_tell(const struct cis_cli_command *command, bool json, cis_code code
             command != NULL ? command->name : "", cis_buf_cstr(&line));
     if (json) {
         cis_buf_reset(&line);
-        cis_buf_printf(
-            &line, "{\"schema\":1,\"error\":{\"code\":\"%s\",\"message\":", cis_code_name(code));
+        out.head = NULL; /* of a list that has nothing: the error is all there is */
+        cis_buf_printf(&line, "%s\"error\":{\"code\":\"%s\",\"message\":",
+                       out.in_list ? "]," : "{\"schema\":1,", cis_code_name(code));
+        out.in_list = false;
         cis_buf_json(&line, cis_str_of(text));
         cis_buf_text(&line, "}}\n");
         cis_cli_out(line.ptr, line.len);

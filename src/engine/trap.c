@@ -115,6 +115,14 @@ static const char *trap_text(int code)
     }
 }
 
+static void in_a_line(struct cis_str name, struct cis_buf *out)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = (uint8_t)name.ptr[i];
+        cis_buf_byte(out, c < 0x20 || c == 0x7f ? '?' : c);
+    }
+}
+
 /* A function's name as the guest's name section has it: cut, and without control characters (done
  * by cis_fail for messages, here for the backtrace). */
 static void frame_name(const struct cis_glue_frame *frame, struct cis_buf *out)
@@ -123,10 +131,7 @@ static void frame_name(const struct cis_glue_frame *frame, struct cis_buf *out)
         cis_buf_printf(out, "function[%u]", frame->function);
         return;
     }
-    for (size_t i = 0; i < frame->name_len; i++) {
-        uint8_t c = (uint8_t)frame->name[i];
-        cis_buf_byte(out, c < 0x20 || c == 0x7f ? '?' : c);
-    }
+    in_a_line((struct cis_str){(const char *)frame->name, frame->name_len}, out);
 }
 
 /* Keeps the backtrace as text; answers the name of the innermost function, NULL without frames. */
@@ -139,8 +144,9 @@ static char *backtrace(cis_guest *guest, const wasmtime_error_t *error, const wa
     for (size_t i = 0; i < n; i++) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(sizeof frames->name + 32);
         frame_name(&frames[i], &name);
-        cis_buf_printf(&trace, "%3zu: %s (%s+0x%llx)\n", i, cis_buf_cstr(&name),
-                       guest->program->image->name, (unsigned long long)frames[i].offset);
+        cis_buf_printf(&trace, "%3zu: %s (", i, cis_buf_cstr(&name));
+        in_a_line(cis_str_of(guest->program->image->name), &trace);
+        cis_buf_printf(&trace, "+0x%llx)\n", (unsigned long long)frames[i].offset);
         if (i == 0) {
             top = cis_strdup(cis_buf_cstr(&name));
         }

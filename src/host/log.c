@@ -18,22 +18,7 @@ static size_t char_len(const char *p, size_t len)
     return cis_utf8_valid(p, n) ? n : 0;
 }
 
-/* Nothing that steers a terminal gets through: C0 and C1 controls, DEL, and the bidirectional
- * overrides that make a line read as another. */
-static bool steers(const char *p, size_t n)
-{
-    const unsigned char *u = (const unsigned char *)p;
-    if (n == 1) {
-        return u[0] < 0x20 || u[0] == 0x7F;
-    }
-    if (n == 2) {
-        return u[0] == 0xC2 && u[1] < 0xA0;
-    }
-    return n == 3 && u[0] == 0xE2 &&
-           ((u[1] == 0x80 && u[2] >= 0xA8 && u[2] <= 0xAE) ||
-            (u[1] == 0x81 && u[2] >= 0xA6 && u[2] <= 0xA9));
-}
-
+/* Nothing that steers a terminal gets through. */
 static void clean(struct cis_str text, struct cis_buf *out)
 {
     for (size_t i = 0; i < text.len && out->failed == CIS_OK;) {
@@ -53,7 +38,7 @@ static void clean(struct cis_str text, struct cis_buf *out)
         } else if (strchr("\t\n\r", text.ptr[i]) != NULL && text.ptr[i] != 0) {
             cis_buf_byte(out, ' ');
             i++;
-        } else if (steers(text.ptr + i, n)) {
+        } else if (cis_utf8_steers(text.ptr + i, n)) {
             cis_buf_byte(out, '?');
             i += n;
         } else {

@@ -165,6 +165,17 @@ static void names_of_a_module_cannot_steer_the_terminal_or_forge_a_line(void **s
     free(wat);
 }
 
+static void the_name_of_a_file_cannot_forge_a_line_of_a_backtrace(void **state)
+{
+    struct sys *s = *state;
+    char *wat = sys_wat(s, "x\nruns: yes.wat", "(module (func (export \"main\") unreachable))");
+    assert_exit(s, 5, cis(s, "skill", "run", "--wasm", wat));
+    assert_lacks(sys_err(s), "\nruns: yes");
+    assert_exit(s, 134, cis(s, "run", "--invoke", "main", wat));
+    assert_lacks(sys_err(s), "\nruns: yes");
+    free(wat);
+}
+
 /* ---- traps ---- */
 
 static void what_fails_at_the_start_is_a_trap(void **state)
@@ -287,7 +298,7 @@ static void nothing_of_a_process_is_dumped(void **state)
     char script[9000];
     snprintf(script, sizeof script,
              "as=; [ $(id -u) -ne 0 ] || as='setpriv --reuid 65534 --regid 65534 --clear-groups'; "
-             "cd '%s'; chmod 711 .; mkdir -m 777 of; mkfifo never; "
+             "cd '%s'; chmod 711 .; mkdir of; [ -z \"$as\" ] || chown 65534 of; mkfifo never; "
              "CIS_HOME=$PWD/of $as '%s' run - <never & pid=$!; exec 3>never; "
              "for i in $(seq 500); do owner=$(cat /proc/$pid/comm):$(stat -c %%u /proc/$pid/mem); "
              "[ \"$owner\" != cis:0 ] || break; sleep 0.01; done; "
@@ -309,6 +320,7 @@ int main(void)
         T(what_is_no_module_is_refused_by_name),
         T(ten_thousand_imports_that_nobody_provides_are_one_line),
         T(names_of_a_module_cannot_steer_the_terminal_or_forge_a_line),
+        T(the_name_of_a_file_cannot_forge_a_line_of_a_backtrace),
         T(what_fails_at_the_start_is_a_trap),
         T(what_never_ends_ends_at_the_time_limit),
         T(huge_tables_and_memories_are_refused_before_the_start),

@@ -1,0 +1,135 @@
+/* What is printed: lists in JSON that fail at any moment are one JSON value, and a terminal that
+ * reads JSON is not steered by it. */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <pty.h>
+#include "base/buf.h"
+#include "cli/front.h"
+
+static int saved = -1, reader = -1;
+
+/* stdout is a pipe, or a terminal whose master is read. */
+static void stdout_becomes(bool terminal)
+{
+    int ends[2];
+    fflush(stdout);
+    saved = dup(STDOUT_FILENO);
+    if (terminal) {
+        assert_int_equal(openpty(&ends[0], &ends[1], NULL, NULL, NULL), 0);
+    } else {
+        assert_int_equal(pipe(ends), 0);
+    }
+    assert_true(dup2(ends[1], STDOUT_FILENO) >= 0);
+    close(ends[1]);
+    reader = ends[0];
+}
+
+/* What was printed since, and stdout as it was. */
+static const char *printed(void)
+{
+    static char text[65536];
+    size_t len = 0;
+    fflush(stdout);
+    fcntl(reader, F_SETFL, O_NONBLOCK);
+    for (ssize_t n; (n = read(reader, text + len, sizeof text - 1 - len)) > 0;) {
+        len += (size_t)n;
+    }
+    text[len] = 0;
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    close(reader);
+    return text;
+}
+
+static json_t *one_value(const char *text)
+{
+    json_error_t at;
+    json_t *value = json_loads(text, 0, &at);
+    if (value == NULL) {
+        fail_msg("%s: %s", at.text, text);
+    }
+    return value;
+}
+
+static void a_list_that_fails_is_one_json_value(void **state)
+{
+    (void)state;
+    for (int items = 0; items < 3; items++) {
+        stdout_becomes(false);
+        cis_cli_list("{\"schema\":1,\"entries\":[");
+        for (int i = 0; i < items; i++) {
+            cis_cli_printf("%s{\"n\":%d}", i != 0 ? "," : "", i);
+        }
+        cis_cli_tell(NULL, true, CIS_E_STORE, "gone");
+        json_t *value = one_value(printed());
+        assert_int_equal(json_integer_value(json_object_get(value, "schema")), 1);
+        assert_int_equal(json_array_size(json_object_get(value, "entries")), items);
+        const json_t *error = json_object_get(value, "error");
+        assert_string_equal(json_string_value(json_object_get(error, "message")), "gone");
+        json_decref(value);
+    }
+}
+
+static void a_list_is_whole_with_and_without_items(void **state)
+{
+    (void)state;
+    for (int items = 0; items < 2; items++) {
+        stdout_becomes(false);
+        cis_cli_list("{\"schema\":1,\"entries\":[");
+        cis_cli_printf("%s", items != 0 ? "{}" : "");
+        cis_cli_list_end("],\"bytes\":%d}\n", 5);
+        cis_cli_out("", 0);
+        assert_string_equal(printed(), items != 0 ? "{\"schema\":1,\"entries\":[{}],\"bytes\":5}\n"
+                                                  : "{\"schema\":1,\"entries\":[],\"bytes\":5}\n");
+    }
+    stdout_becomes(false); /* a failure after that is a value of its own */
+    cis_cli_tell(NULL, true, CIS_E_STORE, "gone");
+    json_decref(one_value(printed()));
+}
+
+#define RAW                                                                                        \
+    "\"a\xc2\x9b"                                                                                  \
+    "2J\xe2\x80\xae\xe2\x81\xa6\x7f\xe2\x82\xac\xc3\xa9\""
+#define SAFE "\"a\\u009b2J\\u202e\\u2066\\u007f\xe2\x82\xac\xc3\xa9\""
+
+static void json_on_a_terminal_has_escapes_for_what_steers_it(void **state)
+{
+    (void)state;
+    stdout_becomes(true);
+    cis_cli_json_begins(true);
+    cis_cli_out("{\"v\":" RAW "}", strlen("{\"v\":" RAW "}"));
+    cis_cli_printf("{\"v\":%s}", RAW);
+    cis_cli_out("\"\x9b\"", 3); /* no character at all */
+    assert_string_equal(printed(), "{\"v\":" SAFE "}{\"v\":" SAFE "}\"\\ufffd\"");
+    stdout_becomes(false); /* the very bytes for everybody else */
+    cis_cli_json_begins(true);
+    cis_cli_out(RAW, strlen(RAW));
+    assert_string_equal(printed(), RAW);
+}
+
+static void json_that_is_made_here_has_them_wherever_it_goes(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    cis_buf_json(&text, CIS_STR("a\xc2\x9b"
+                                "2J\xe2\x80\xae\xe2\x81\xa6\x7f\xe2\x82\xac\xc3\xa9"));
+    assert_string_equal(cis_buf_cstr(&text), SAFE);
+    json_t *value = json_loads(cis_buf_cstr(&text), JSON_DECODE_ANY, NULL);
+    assert_string_equal(json_string_value(value),
+                        "a\xc2\x9b"
+                        "2J\xe2\x80\xae\xe2\x81\xa6\x7f\xe2\x82\xac\xc3\xa9");
+    json_decref(value);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_list_that_fails_is_one_json_value),
+        cmocka_unit_test(a_list_is_whole_with_and_without_items),
+        cmocka_unit_test(json_on_a_terminal_has_escapes_for_what_steers_it),
+        cmocka_unit_test(json_that_is_made_here_has_them_wherever_it_goes),
+    };
+    return cmocka_run_group_tests_name("output", tests, NULL, NULL);
+}
