@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -62,6 +63,18 @@ static void no_core_files(void)
     }
 }
 
+/* Libraries listen to the environment on their own: for TLS, one variable writes the keys of every
+ * connection to a file, others load settings and code. Before any of them begins, and any thread.
+ */
+static void forget_environment(void)
+{
+    static const char *const names[] = {"SSLKEYLOGFILE", "OPENSSL_CONF", "OPENSSL_CONF_INCLUDE",
+                                        "OPENSSL_MODULES", "OPENSSL_ENGINES"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        unsetenv(names[i]);
+    }
+}
+
 /* What the compiler makes of hostile bytes, it makes in a cage. */
 static int compiler(void)
 {
@@ -94,6 +107,7 @@ int main(int argc, char **argv)
     struct cis_error err;
     static struct cis_cli cli; /* the signal thread may look at it after main has returned */
     int words;
+    forget_environment();
     cli.json = wants_json(argc, argv); /* also for errors before parsing */
     cis_cli_json_begins(cli.json);
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {

@@ -343,6 +343,22 @@ static void tls_is_verified(void **state)
     w->sys.env[0] = config;
     assert_exit(&w->sys, 0, SECURE);
     assert_out("hello\n");
+    /* The library for TLS has an ear for the environment of its own. */
+    static const char settings[] = "openssl_conf = a\n[a]\nssl_conf = b\n[b]\n"
+                                   "system_default = c\n[c]\nMaxProtocol = TLSv1\n"
+                                   "MinProtocol = TLSv1\n";
+    char keys[350], conf[350], path[300];
+    snprintf(keys, sizeof keys, "SSLKEYLOGFILE=%s/keys", w->sys.home);
+    snprintf(conf, sizeof conf, "OPENSSL_CONF=%s/openssl.cnf", w->sys.home);
+    snprintf(path, sizeof path, "%s/openssl.cnf", w->sys.home);
+    assert_ok(cis_file_write(path, cis_bytes_of(settings, sizeof settings - 1), 0600, err));
+    w->sys.env[1] = keys;
+    w->sys.env[2] = conf;
+    assert_exit(&w->sys, 0, SECURE);
+    assert_out("hello\n");
+    snprintf(path, sizeof path, "%s/keys", w->sys.home);
+    assert_false(cis_file_exists(path));
+    w->sys.env[1] = NULL;
     httpd_stop(secure);
     assert_exit(&w->sys, 1, SECURE);
     assert_out("response: connection-refused\n");
