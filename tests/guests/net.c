@@ -224,8 +224,16 @@ static void tcp(bool v6)
     IS(write_flush(p.out, "hello", 5), OK);
     IS((int)read_wait(p.sin, got, sizeof got), 5);
     CHECK(memcmp(got, "hello", 5) == 0);
+    IS((int)read_now(p.sin, got, 0), 0); /* nothing is there, and it goes on */
+    IS(write_flush(p.out, "x", 1), OK);
+    block_on(in_subscribe(p.sin));
+    IS((int)read_now(p.sin, got, 0), 0); /* a byte is there */
+    IS((int)read_now(p.sin, got, 1), 1);
     IS(shut(p.client, 1), OK);
     IS(shut(p.client, 1), OK);
+    block_on(in_subscribe(p.sin));
+    IS((int)read_now(p.sin, got, 0), -CLOSED);
+    IS((int)read_now(p.sin, got, 0), -CLOSED);
     IS((int)read_wait(p.sin, got, sizeof got), -CLOSED);
     IS((int)read_now(p.sin, got, sizeof got), -CLOSED);
     IS((int)may_write(p.out), -CLOSED);

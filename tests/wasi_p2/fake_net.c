@@ -189,7 +189,7 @@ enum cis_sock_code cis_sock_receive(cis_sock *s, void *to, size_t cap, size_t *o
         *out_end = true;
         return CIS_SOCK_OK;
     }
-    if (one_in(3)) {
+    if (cap == 0 || one_in(3)) {
         return CIS_SOCK_AGAIN;
     }
     size_t n = 1 + chance_size(cap - 1);

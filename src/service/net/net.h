@@ -105,7 +105,8 @@ enum cis_sock_code cis_sock_listen_start(cis_sock *sock);
 enum cis_sock_code cis_sock_listen_finish(cis_sock *sock);
 enum cis_sock_code cis_sock_accept(cis_sock *sock, cis_sock **out_sock);
 
-/* TCP, connected. 0 bytes with *out_end: the peer has ended. Sending takes a part, at least one
+/* TCP, connected. 0 bytes with *out_end: the peer has ended; with cap 0 nothing is taken, and AGAIN
+ * is what else there is. Sending takes a part, at least one
  * byte, or says AGAIN; EPIPE is told apart by *out_end (both sides: NULL when not wanted). */
 enum cis_sock_code cis_sock_receive(cis_sock *sock, void *to, size_t cap, size_t *out_n,
                                     bool *out_end);

@@ -172,15 +172,13 @@ enum cis_sock_code cis_sock_receive(cis_sock *sock, void *to, size_t cap, size_t
     if (sock->state != CIS_SOCK_CONNECTED || sock->kind != CIS_NET_TCP) {
         return CIS_SOCK_STATE;
     }
-    if (cap == 0) {
-        return CIS_SOCK_OK;
-    }
+    uint8_t first;
     ssize_t n;
     do {
-        n = recv(sock->fd, to, cap, 0);
+        n = cap != 0 ? recv(sock->fd, to, cap, 0) : recv(sock->fd, &first, 1, MSG_PEEK);
     } while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        return cis_sock_code_of(errno);
+    if (n < 0 || (cap == 0 && n != 0)) {
+        return n < 0 ? cis_sock_code_of(errno) : CIS_SOCK_AGAIN;
     }
     *out_n = (size_t)n;
     if (out_end != NULL) {

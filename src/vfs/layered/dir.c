@@ -222,6 +222,25 @@ static int dots(struct lay_view *v, const struct cis_vfs_call *call, const struc
     return 0;
 }
 
+/* The first entry that begins at the cookie or behind it: a cookie is whatever a program makes of
+ * it. What is behind the end is the end, as on every other filesystem. */
+static size_t start_at(const struct lay_file *f, uint64_t cookie)
+{
+    struct lay_listed e;
+    uint64_t wanted = cookie - 2;
+    size_t at = 0;
+    if (wanted >= f->listing->len) {
+        return f->listing->len;
+    }
+    if (f->good_cookie != 0 && wanted == f->good_cookie) {
+        return (size_t)wanted;
+    }
+    while (at < f->listing->len && at < wanted) {
+        at += lay_listed_at(f->listing->data + at, &e);
+    }
+    return at;
+}
+
 static int give(struct lay_view *v, const struct cis_vfs_call *call, struct lay_file *f,
                 uint64_t cookie, bool attributes, cis_vfs_entry_each *each, void *self)
 {
@@ -233,10 +252,7 @@ static int give(struct lay_view *v, const struct cis_vfs_call *call, struct lay_
     struct batch b;
     b.f = f;
     b.attributes = attributes;
-    b.at = cookie - 2;
-    if (b.at > f->listing->len) {
-        return EINVAL;
-    }
+    b.at = start_at(f, cookie);
     while (b.at < f->listing->len) {
         no = cis_lay_do(v, call, false, batch_step, &b);
         if (no != 0) {
@@ -255,20 +271,6 @@ static int give(struct lay_view *v, const struct cis_vfs_call *call, struct lay_
     return 0;
 }
 
-/* Is it where an entry begins? A cookie is whatever a program makes of it. */
-static bool cookie_valid(const struct lay_file *f, uint64_t cookie)
-{
-    struct lay_listed e;
-    size_t at = 0;
-    if (cookie <= 2 || (f->good_cookie != 0 && cookie - 2 == f->good_cookie)) {
-        return true;
-    }
-    while (at < f->listing->len && at < cookie - 2) {
-        at += lay_listed_at(f->listing->data + at, &e);
-    }
-    return at == cookie - 2;
-}
-
 int cis_lay_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
                     bool attributes, cis_vfs_entry_each *each, void *self)
 {
@@ -282,7 +284,6 @@ int cis_lay_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_
     if (cookie == 0 || f->listing == NULL) {
         no = make_listing(v, call, f, attributes);
     }
-    no = no != 0 ? no : cookie_valid(f, cookie) ? 0 : EINVAL;
     no = no != 0 ? no : give(v, call, f, cookie, attributes, each, self);
     pthread_mutex_unlock(&f->lock);
     return no;

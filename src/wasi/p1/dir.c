@@ -111,8 +111,8 @@ cis_code cis_wasi_fd_readdir(cis_guest *guest, union cis_slot *io, struct cis_er
     struct listing l = {.len = io[2].u32};
     struct cis_wasi_fd *f;
     CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
-    if (f == NULL || f->kind != CIS_WASI_DIR) {
-        return cis_wasi_answer(io, f == NULL ? CIS_WASI_BADF : CIS_WASI_NOTDIR);
+    if (f == NULL || f->kind != CIS_WASI_DIR) { /* Linux says ENOTDIR; programs know EBADF */
+        return cis_wasi_answer(io, CIS_WASI_BADF);
     }
     l.buf = cis_guest_out(guest, io[1].u32, l.len);
     if (l.buf == NULL || !cis_guest_holds(guest, out, 4)) {

@@ -75,6 +75,7 @@ static int open_any(const struct cis_wasi_place *p, struct cis_host_op *call, st
     if (no == 0 && dir != NULL) {
         size_t bytes = cis_dir_bytes(dir, p->f->dir);
         o->fd.kind = CIS_WASI_DIR;
+        o->fd.rights &= ~(CIS_WASI_RIGHT_SEEK | CIS_WASI_RIGHT_TELL); /* it has no offset */
         o->fd.dir = dir;
         o->fd.charged = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
     } else if (no == 0) {
@@ -155,8 +156,9 @@ cis_code cis_wasi_path_create_directory(cis_guest *guest, union cis_slot *io, st
     return make(guest, io, &p, &what, err);
 }
 
-/* io: target, target_len, fd, path, len. The target is stored as it is; whoever walks into it is
- * held back then. */
+/* io: target, target_len, fd, path, len. An absolute target is refused, as symlink-at of 0.2
+ * refuses it: no guest can follow it, and outside it would name a place of the host. Any other
+ * target is stored as it is; a walk into it is held back then. */
 cis_code cis_wasi_path_symlink(cis_guest *guest, union cis_slot *io, struct cis_error *err)
 {
     struct cis_wasi_place p;
@@ -165,6 +167,9 @@ cis_code cis_wasi_path_symlink(cis_guest *guest, union cis_slot *io, struct cis_
         cis_wasi_place(guest, io[2].u32, io[3].u32, io[4].u32, CIS_WASI_RIGHT_SYMLINK, &p, err));
     if (p.error == CIS_WASI_OK && target == NULL) {
         p.error = CIS_WASI_FAULT;
+    }
+    if (p.error == CIS_WASI_OK && io[1].u32 != 0 && target[0] == '/') {
+        p.error = CIS_WASI_PERM;
     }
     if (p.error != CIS_WASI_OK) {
         return cis_wasi_answer(io, p.error);

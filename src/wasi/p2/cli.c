@@ -164,9 +164,18 @@ cis_code p2_random_u64(cis_guest *guest, const struct cis_typed *args, struct ci
     return cis_host_random(guest, &out->n[0], sizeof out->n[0], err);
 }
 
+/* The interface: it is to be the same whenever it is called by one instance. */
 cis_code p2_random_seed(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                         struct cis_error *err)
 {
+    struct cis_wasi_p2 *t = NULL;
     (void)args;
-    return cis_host_random(guest, &out->n[0], 2 * sizeof out->n[0], err);
+    CIS_TRY(p2_of(guest, &t, err));
+    if (!t->seeded) {
+        CIS_TRY(cis_host_random(guest, t->seed, sizeof t->seed, err));
+        t->seeded = true;
+    }
+    out->n[0] = t->seed[0];
+    out->n[1] = t->seed[1];
+    return CIS_OK;
 }

@@ -32,13 +32,19 @@ cis_code cis_wasi_p2_features(const char *list, uint32_t *inout_on, struct cis_e
     while (rest.len != 0) {
         (void)cis_str_split(&rest, ',', &name); /* the last one is all of the rest */
         size_t i = 0;
+        if (cis_str_is(name, "cli-exit-with-code")) {
+            continue; /* as other hosts name it; here it is always on */
+        }
         while (i < N && !cis_str_is(name, features[i].name)) {
             i++;
         }
         if (i == N) {
-            return cis_fail(
-                err, CIS_E_USAGE, "%.*s: no unstable feature of WASI 0.2 that there is: %s, %s",
-                name.len > 60 ? 60 : (int)name.len, name.ptr, features[0].name, features[1].name);
+            return cis_fail(err, CIS_E_USAGE,
+                            "%.*s: no unstable feature of WASI 0.2 that there is: %s, %s "
+                            "(cli-exit-with-code is "
+                            "always on)",
+                            name.len > 60 ? 60 : (int)name.len, name.ptr, features[0].name,
+                            features[1].name);
         }
         *inout_on |= 1u << i;
     }

@@ -95,6 +95,9 @@ static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, 
                          size_t *out_n, bool *out_end)
 {
     struct p2_exchange *x = (struct p2_exchange *)self;
+    if (cap == 0 && x->nrest != x->rest_at) {
+        return EAGAIN; /* there is more, so this is not the end */
+    }
     *out_n = p2_exchange_rest(x, to, cap);
     if (*out_n != 0) {
         cis_host_of(guest)->http_bytes_in += *out_n;

@@ -90,6 +90,8 @@ struct cis_wasi_p2 {
     uint32_t nfiles;       /* files and directories that are open, but for preopened ones */
     uint32_t n, cap, free; /* free: rep of a free entry, 0: none; entry 0 is not used */
     uint64_t charged;
+    bool seeded;      /* the seed of insecure-seed was asked for */
+    uint64_t seed[2]; /* the same in every answer of one run */
     uint8_t *scratch; /* what reads hand out: P2_CHUNK, or larger for one call */
     size_t scratch_len;
     struct cis_pair *pairs; /* of the last list that was handed out */

@@ -33,7 +33,8 @@ struct p2_source_ops {
      * waiting, and says whether this way is ready. False needs another wish than an event that is
      * still there. NULL: it is ready. */
     bool (*ready)(cis_guest *guest, struct p2_source *self, enum p2_way way);
-    /* At most `cap` bytes; EAGAIN: nothing now; 0 bytes and *out_end: there will be none. */
+    /* At most `cap` bytes; EAGAIN: nothing now; 0 bytes and *out_end: there will be none. With cap
+     * 0 it says only that, and takes nothing. */
     int (*read)(cis_guest *guest, struct p2_source *self, uint8_t *to, size_t cap, size_t *out_n,
                 bool *out_end);
     /* Bytes that `write` takes now, 0: none. Becomes more than 0, or an error, when P2_WRITES is

@@ -93,6 +93,21 @@ static cis_code fails(cis_guest *guest, const struct p2_thing *thing, struct cis
     return CIS_OK;
 }
 
+/* A read of no bytes never waits, and says whether the stream has come to its end. Files and
+ * standard streams are not asked: their ends are not for good. */
+static cis_code read_none(cis_guest *guest, struct p2_thing *in, struct cis_answer *out,
+                          struct cis_error *err)
+{
+    uint8_t none;
+    size_t n = 0;
+    int no = 0;
+    if (in->source == NULL) {
+        return CIS_OK;
+    }
+    CIS_TRY(read_source(guest, in, false, &none, 0, &n, &no, err));
+    return no == 0 ? p2_stream_closed(out) : no != EAGAIN ? fails(guest, in, out, no, err) : CIS_OK;
+}
+
 /* Bytes into the scratch; *out_n of them. An answer that failed was given when *out_done. */
 static cis_code read_some(cis_guest *guest, const struct cis_typed *args, bool waits,
                           struct cis_answer *out, uint8_t **out_at, size_t *out_n, bool *out_done,
@@ -105,7 +120,7 @@ static cis_code read_some(cis_guest *guest, const struct cis_typed *args, bool w
     *out_done = len == 0;
     CIS_TRY(p2_scratch(guest, len, out_at, err));
     if (len == 0) {
-        return CIS_OK;
+        return read_none(guest, in, out, err);
     }
     CIS_TRY(read_from(guest, in, waits, *out_at, len, out_n, &no, err));
     CIS_TRY(cis_guest_burn(guest, *out_n / BYTES_A_FUEL, err));

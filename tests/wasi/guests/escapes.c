@@ -87,7 +87,7 @@ static void nothing_leaves_through_links(void)
     WORKS(mkdirat(here, "d", 0755));
     put(here, "file", "x");
     for (size_t i = 0; i < COUNT(targets); i++) {
-        if (check_adapted() && targets[i][0] == '/') {
+        if (targets[i][0] == '/') {
             ANSWERS(EPERM, raw_symlink(targets[i], (uint32_t)here, "link"));
             continue;
         }
@@ -143,18 +143,16 @@ static void renaming_a_link_with_slashes_moves_nothing_outside(void)
     WORKS(mkdirat(here, "d", 0755));
     put(here, "d/f", "x");
     ANSWERS(0, raw_symlink(up_secret, (uint32_t)here, "out"));
-    ANSWERS(0, raw_symlink(secret, (uint32_t)here, "abs"));
+    ANSWERS(EPERM, raw_symlink(secret, (uint32_t)here, "abs"));
     for (size_t i = 0; i < COUNT(ends); i++) {
-        for (int k = 0; k < 2; k++) {
-            snprintf(path, sizeof path, "%s%s", k == 0 ? "out" : "abs", ends[i]);
-            HOLDS(raw_rename((uint32_t)here, "d", (uint32_t)here, path) != 0);
-            HOLDS(raw_rename((uint32_t)here, "d/f", (uint32_t)here, path) != 0);
-            HOLDS(raw_rename((uint32_t)here, path, (uint32_t)here, "moved") != 0);
-            HOLDS(raw_link((uint32_t)here, FOLLOW, path, (uint32_t)here, "linked") != 0);
-            HOLDS(raw_unlink((uint32_t)here, path) != 0);
-            HOLDS(raw_rmdir((uint32_t)here, path) != 0);
-            HOLDS(raw_mkdir((uint32_t)here, path) != 0);
-        }
+        snprintf(path, sizeof path, "out%s", ends[i]);
+        HOLDS(raw_rename((uint32_t)here, "d", (uint32_t)here, path) != 0);
+        HOLDS(raw_rename((uint32_t)here, "d/f", (uint32_t)here, path) != 0);
+        HOLDS(raw_rename((uint32_t)here, path, (uint32_t)here, "moved") != 0);
+        HOLDS(raw_link((uint32_t)here, FOLLOW, path, (uint32_t)here, "linked") != 0);
+        HOLDS(raw_unlink((uint32_t)here, path) != 0);
+        HOLDS(raw_rmdir((uint32_t)here, path) != 0);
+        HOLDS(raw_mkdir((uint32_t)here, path) != 0);
     }
     HAS(here, "d/f", "x");
 }

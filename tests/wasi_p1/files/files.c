@@ -223,6 +223,12 @@ void w_dir(const char *path)
 
 void w_link(const char *target, const char *path)
 {
+    if (target[0] == '/') { /* no guest can make such a link; others can */
+        const struct cis_vfs_make what = {.mode = S_IFLNK | 0777, .target = cis_str_of(target)};
+        struct cis_vfs_call call = {.uid = geteuid(), .gid = getegid()};
+        assert_int_equal(cis_at_make(FX.dirs[0], &call, cis_str_of(path), 0, &what), 0);
+        return;
+    }
     assert_errno(OK, "path_symlink", S(target), W, S(path));
 }
 

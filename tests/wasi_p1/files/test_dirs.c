@@ -235,9 +235,9 @@ static void any_cookie_is_an_answer(void **state)
     uint32_t fd = opened(W, "d", DIRECTORY, 0, 0);
     static const uint64_t cookies[] = {1, 2, 3, 7, 1000, UINT32_MAX, INT64_MAX, UINT64_MAX};
     for (size_t i = 0; i < sizeof cookies / sizeof *cookies; i++) {
-        int got = CALL("fd_readdir", fd, BUF, 200, cookies[i], OUT);
-        assert_true(got == CIS_WASI_OK || got == CIS_WASI_INVAL);
-        assert_true(list(fd, 200, 0) > 51); /* and it can be read again */
+        uint32_t used = list(fd, 200, cookies[i]);
+        assert_true(cookies[i] < 1000 ? used < 200 : used == 0); /* behind the end is the end */
+        assert_true(list(fd, 200, 0) > 51);                      /* and it can be read again */
     }
 }
 

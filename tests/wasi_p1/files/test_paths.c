@@ -368,7 +368,7 @@ static void a_link_out_is_a_name_that_leads_nowhere(void **state)
     (void)state;
     struct w_stat st;
     uint32_t fd;
-    w_link("/etc/passwd", "abs"); /* may be made, read, renamed, linked and removed */
+    w_link("/etc/passwd", "abs"); /* made by others it may be read, renamed, linked and removed */
     w_link("../../etc/passwd", "rel");
     static const char *const names[] = {"abs", "rel"};
     for (size_t i = 0; i < 2; i++) {
@@ -528,6 +528,20 @@ static void a_link_is_read_as_far_as_the_buffer_goes(void **state)
     }
 }
 
+static void a_link_to_an_absolute_target_is_not_made(void **state)
+{
+    (void)state;
+    struct w_stat st;
+    static const char *const targets[] = {"/", "//", "/etc/passwd", "/w", "/w/f"};
+    w_file("f", "x");
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        FX.old = (int)(i % 2);
+        assert_errno(PERM, "path_symlink", S(targets[i]), W, S("l"));
+        assert_errno_(CIS_WASI_NOENT, w_stat(W, "l", false, &st));
+    }
+    FX.old = 0;
+}
+
 static void links_of_the_longest_kind_work(void **state)
 {
     (void)state;
@@ -641,6 +655,7 @@ const struct CMUnitTest files_paths[] = {
     FILES_TEST(strange_paths_are_an_errno),
     FILES_TEST(names_are_bytes),
     FILES_TEST(a_link_is_read_as_far_as_the_buffer_goes),
+    FILES_TEST(a_link_to_an_absolute_target_is_not_made),
     FILES_TEST(links_of_the_longest_kind_work),
     FILES_TEST(hard_links_are_one_file),
     FILES_TEST(renames_replace_as_linux_does),
