@@ -30,7 +30,7 @@ struct cis_runtime_config {
     uint32_t size;
     uint64_t max_memory;         /* memories and tables of one guest; 512 MiB */
     uint64_t max_execution_time; /* of one run, milliseconds; 30,000 */
-    bool enable_wasi;            /* provide wasi_snapshot_preview1 and wasi_unstable */
+    bool enable_wasi;            /* provide WASI, to skills and to programs */
     bool memory64;               /* accept modules with 64-bit memories */
     bool exceptions;             /* accept modules with exceptions */
     bool compile_in_process;     /* without `compiler`: a hostile module then costs this process */

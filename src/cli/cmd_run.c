@@ -259,6 +259,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     CIS_TRY(take_tx(j, err));
     CIS_TRY(take_grants(j, err));
     CIS_TRY(cis_program_world(&j->world, cli, j->args, cli->json, err));
+    j->world.program.no_wasi = !cis_app_config(j->app)->enable_wasi;
     CIS_TRY(cis_app_wasi_features(j->app, &j->world.program.wasi, err));
     CIS_TRY(cis_program_env_check(&j->world, cis_app_config(j->app)->ai_api_key_env, err));
     CIS_TRY(open_module(j, err));
@@ -301,7 +302,7 @@ static void missing_imports(const struct job *j)
     const struct cis_image_info *info = cis_image_info(j->image);
     for (size_t i = 0; i < info->nimports; i++) {
         const struct cis_extern *e = &info->imports[i];
-        if (!cis_run_provides(e)) {
+        if (j->world.program.no_wasi || !cis_run_provides(e)) {
             CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
             cis_buf_printf(&text, "  " CIS_STR_FMT "." CIS_STR_FMT, CIS_STR_ARG(e->module),
                            CIS_STR_ARG(e->name));
@@ -418,8 +419,8 @@ static const struct cis_cli_option options[] = {
      "too)",
      true, NULL},
     {"workspace", 'w', "GUEST[=BRANCH]",
-     "the tenant's files at this path, of the current branch; -w alone: /workspace=main", true,
-     NULL},
+     "the tenant's files at this path (., too), of the current branch; -w alone: /workspace=main",
+     true, NULL},
     {"snapshot", 0, "NAME", "the workspace as it was: a snapshot, run, BRANCH@EPOCH; read-only",
      false, NULL},
     {"published", 0, "GUEST=TENANT/BRANCH", "a branch that this tenant publishes to you; read-only",
@@ -434,13 +435,15 @@ static const struct cis_cli_option options[] = {
      NULL},
     {"stdin", 0, "FILE", "read standard input from this file", false, NULL},
     {"invoke", 0, "CALL",
-     "call an export and print its results: NAME of a module, with ARGUMENTS as numbers; "
+     "call an export and print its results: 'f(1, 2)' of a module, or f with ARGUMENTS, as "
+     "numbers; "
      "'f(1, \"x\")' or 'interface.f()' of a component, 'f' shows its type",
      false, NULL},
     {"memory", 0, "SIZE", "limit of memories and tables (default 512MiB)", false, NULL},
     {"max-memory", 0, "SIZE", "the same; no --memory goes above it", false, NULL},
     {"time", 0, "TIME", "time limit, e.g. 30s (default: none)", false, NULL},
     {"max-execution-time", 0, "MS", "the same, in milliseconds", false, NULL},
+    {"enable-wasi", 0, "BOOL", "provide WASI (default: true)", false, "true|false"},
     {"fuel", 0, "N", "deterministic limit of instructions", false, NULL},
     {"files", 0, "N", "open descriptors at once (default 4096)", false, NULL},
     {"sockets", 0, "N", "sockets at once (default 1024)", false, NULL},
@@ -463,7 +466,7 @@ static const struct cis_cli_option options[] = {
      false, NULL},
     {"wasi", 0, "FEATURES",
      "unstable parts of WASI 0.2 that it may import: clocks-timezone (tells it this machine's time "
-     "zone), network-error-code",
+     "zone), network-error-code; cli-exit-with-code is always on",
      true, NULL},
     {"without", 0, "PACKAGE", "leave out what is built in for components: scheduler:core-libs, …",
      false, NULL},

@@ -109,6 +109,17 @@ static bool has_dots(const char *path)
     return false;
 }
 
+/* Where the program finds it: any path, "." is what it reaches by relative ones. */
+static cis_code keep_guest(struct cis_program_world *w, struct cis_str guest,
+                           struct cis_run_mount *m, struct cis_error *err)
+{
+    while (cis_str_starts(guest, CIS_STR("./")) && guest.len > 2) {
+        guest.ptr += 2;
+        guest.len -= 2;
+    }
+    return keep(w, guest, &m->guest, err);
+}
+
 static cis_code add_dir(struct cis_program_world *w, const char *spec, struct cis_error *err)
 {
     struct cis_run_mount *m = NULL;
@@ -122,11 +133,7 @@ static cis_code add_dir(struct cis_program_world *w, const char *spec, struct ci
         return cis_fail(err, CIS_E_USAGE, "not HOST[::GUEST][:ro|:rw|:cow[=BRANCH]|:dev]");
     }
     CIS_TRY(keep(w, host, &m->host, err));
-    while (cis_str_starts(guest, CIS_STR("./")) && guest.len > 2) {
-        guest.ptr += 2;
-        guest.len -= 2;
-    }
-    CIS_TRY(keep(w, guest, &m->guest, err));
+    CIS_TRY(keep_guest(w, guest, m, err));
     if (has_dots(m->guest)) {
         return cis_fail(err, CIS_E_USAGE,
                         "say where the program finds it, without \"..\": %.60s::/NAME", m->host);
@@ -141,10 +148,13 @@ static cis_code add_workspace(struct cis_program_world *w, const char *spec, str
     struct cis_str branch = cis_str_of(spec), guest;
     CIS_TRY(add(w, &m, err));
     bool named = cis_str_split(&branch, '=', &guest);
-    if (guest.len == 0 || guest.ptr[0] != '/' || (named && branch.len == 0)) {
-        return cis_fail(err, CIS_E_USAGE, "not GUEST[=BRANCH], GUEST an absolute path");
+    if (guest.len == 0 || (named && branch.len == 0)) {
+        return cis_fail(err, CIS_E_USAGE, "not GUEST[=BRANCH]");
     }
-    CIS_TRY(keep(w, guest, &m->guest, err));
+    CIS_TRY(keep_guest(w, guest, m, err));
+    if (has_dots(m->guest)) {
+        return cis_fail(err, CIS_E_USAGE, "GUEST is a path without \"..\"");
+    }
     if (named) {
         CIS_TRY(keep(w, branch, &m->branch, err));
     }
@@ -158,11 +168,13 @@ static cis_code add_published(struct cis_program_world *w, const char *spec, str
     struct cis_str branch = cis_str_of(spec), guest, tenant;
     CIS_TRY(add(w, &m, err));
     bool good = cis_str_split(&branch, '=', &guest) && cis_str_split(&branch, '/', &tenant);
-    if (!good || guest.len == 0 || guest.ptr[0] != '/' || !cis_tenant_valid(tenant) ||
-        !cis_fs_ref_valid(branch)) {
-        return cis_fail(err, CIS_E_USAGE, "not GUEST=TENANT/BRANCH, GUEST an absolute path");
+    if (!good || guest.len == 0 || !cis_tenant_valid(tenant) || !cis_fs_ref_valid(branch)) {
+        return cis_fail(err, CIS_E_USAGE, "not GUEST=TENANT/BRANCH");
     }
-    CIS_TRY(keep(w, guest, &m->guest, err));
+    CIS_TRY(keep_guest(w, guest, m, err));
+    if (has_dots(m->guest)) {
+        return cis_fail(err, CIS_E_USAGE, "GUEST is a path without \"..\"");
+    }
     CIS_TRY(keep(w, tenant, &m->from, err));
     CIS_TRY(keep(w, branch, &m->branch, err));
     m->mode = CIS_MOUNT_RO;

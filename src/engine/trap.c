@@ -146,7 +146,10 @@ static char *backtrace(cis_guest *guest, const wasmtime_error_t *error, const wa
         frame_name(&frames[i], &name);
         cis_buf_printf(&trace, "%3zu: %s (", i, cis_buf_cstr(&name));
         in_a_line(cis_str_of(guest->program->image->name), &trace);
-        cis_buf_printf(&trace, "+0x%llx)\n", (unsigned long long)frames[i].offset);
+        if (frames[i].offset != UINT64_MAX) { /* where a stack ends, before the function's code */
+            cis_buf_printf(&trace, "+0x%llx", (unsigned long long)frames[i].offset);
+        }
+        cis_buf_text(&trace, ")\n");
         if (i == 0) {
             top = cis_strdup(cis_buf_cstr(&name));
         }

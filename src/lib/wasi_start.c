@@ -96,6 +96,7 @@ cis_code cis_lib_program_make(const cis_wasi_run *run, cis_module *module,
     fill_program(run, p->name, &p->program);
     p->program.invoke = run->invoke;
     p->program.without = run->without;
+    p->program.no_wasi = !run->runtime->wasi;
     p->program.wasi = run->features | run->runtime->wasi_features;
     p->program.embedder = &p->embedder;
     p->set = run->set;

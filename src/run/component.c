@@ -32,11 +32,18 @@ const struct cis_iface_resource *cis_run_built_in_resource(struct cis_str interf
     return found != NULL ? found : cis_corelibs_resource(interface, name);
 }
 
+/* All of WASI is switched off, for this interface too? */
+static bool is_off(const struct cis_run_program *p, struct cis_str interface)
+{
+    return p->no_wasi && cis_str_starts(interface, CIS_STR("wasi:"));
+}
+
 /* What is built in first, then what the embedder provides. */
 static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
 {
     const struct cis_run_program *p = self;
-    const struct cis_ifacefn *row = cis_run_built_in(interface, name, p->without, p->wasi);
+    const struct cis_ifacefn *row =
+        is_off(p, interface) ? NULL : cis_run_built_in(interface, name, p->without, p->wasi);
     return row != NULL || p->interfaces == NULL
                ? row
                : p->interfaces->function(p->interfaces->self, interface, name);
@@ -46,7 +53,8 @@ static const struct cis_iface_resource *resource(void *self, struct cis_str inte
                                                  struct cis_str name)
 {
     const struct cis_run_program *p = self;
-    const struct cis_iface_resource *found = cis_run_built_in_resource(interface, name, p->without);
+    const struct cis_iface_resource *found =
+        is_off(p, interface) ? NULL : cis_run_built_in_resource(interface, name, p->without);
     return found != NULL || p->interfaces == NULL
                ? found
                : p->interfaces->resource(p->interfaces->self, interface, name);
@@ -118,7 +126,7 @@ static uint64_t provider_id(const struct cis_run_program *p)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1024);
     uint64_t more = p->interfaces != NULL ? p->interfaces->id : 0;
-    cis_buf_printf(&text, "run %u %d %llu %s", p->wasi, p->trap_unknown_imports,
+    cis_buf_printf(&text, "run %u %d %d %llu %s", p->wasi, p->trap_unknown_imports, p->no_wasi,
                    (unsigned long long)more, p->without != NULL ? p->without : "");
     bool whole = text.failed == CIS_OK && (p->interfaces == NULL || more != 0);
     return whole ? cis_iface_provider_id(cis_buf_view(&text)) : 0;
@@ -162,6 +170,15 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
     }
     const struct cis_image_info *info = cis_image_info(request->image);
     const struct cis_extern *e = cis_wasi_p2_command(info);
+    for (size_t i = 0; e == NULL && i < info->nexports; i++) {
+        struct cis_str name = info->exports[i].name;
+        if (cis_wasi_p2_too_new(name)) {
+            return cis_fail(err, CIS_E_UNSUPPORTED,
+                            "exports %.*s: needs WASI 0.3 (async), which this build does not "
+                            "provide",
+                            name.len > 96 ? 96 : (int)name.len, name.ptr);
+        }
+    }
     if (e == NULL && cis_wasi_p2_handler(info) != NULL) {
         return cis_fail(err, CIS_E_ENTRY,
                         "exports wasi:http/incoming-handler, not wasi:cli/run: it answers HTTP "

@@ -42,19 +42,38 @@ bool cis_run_provides(const struct cis_extern *import)
 
 static const struct cis_hostfn *resolve(void *self, const struct cis_extern *import)
 {
-    const bool *trap = self;
-    const struct cis_hostfn *row = row_of(import);
-    return row == NULL && *trap ? &cis_hostfn_missing : row;
+    const struct cis_run_program *p = self;
+    const struct cis_hostfn *row = p->no_wasi ? NULL : row_of(import);
+    return row == NULL && p->trap_unknown_imports ? &cis_hostfn_missing : row;
+}
+
+/* One message whatever kind of module asks for it. */
+static cis_code refuse_wasi(const struct cis_run_request *request, struct cis_error *err)
+{
+    const struct cis_image_info *info = cis_image_info(request->image);
+    const struct cis_run_program *p = request->program;
+    bool refused = p->no_wasi && !p->trap_unknown_imports && p->interfaces == NULL;
+    for (size_t i = 0; refused && i < info->nimports; i++) {
+        const struct cis_extern *e = &info->imports[i];
+        if (info->component ? cis_str_starts(e->name, CIS_STR("wasi:")) : row_of(e) != NULL) {
+            return cis_fail(err, CIS_E_IMPORT,
+                            "imports %s%.*s: WASI is switched off (runtime.enable_wasi)",
+                            info->component ? "" : "WASI's ",
+                            e->name.len > 96 ? 96 : (int)e->name.len, e->name.ptr);
+        }
+    }
+    return CIS_OK;
 }
 
 cis_code cis_run_program_link(const struct cis_run_request *request, const struct cis_stop *stop,
                               cis_program **out_program, struct cis_error *err)
 {
+    CIS_TRY(refuse_wasi(request, err));
     if (cis_image_info(request->image)->component) {
         return cis_run_component_link(request, stop, out_program, err);
     }
-    bool trap = request->program->trap_unknown_imports;
-    return cis_program_link(request->image, resolve, &trap, out_program, err);
+    return cis_program_link(request->image, resolve, (void *)(uintptr_t)request->program,
+                            out_program, err);
 }
 
 void cis_run_program_world(cis_session *session)
@@ -115,6 +134,29 @@ void cis_run_list_functions(const struct cis_image_info *info, struct cis_buf *o
     }
 }
 
+/* `f(1, 2)` is split as components have it, `f` takes its arguments from the command line. A name
+ * is taken as it is where an export has it, whatever is in it. */
+struct call {
+    const struct cis_extern *e; /* NULL: there is none */
+    struct cis_str listed;      /* what is between the parentheses */
+    bool lists;
+};
+
+static struct call read_call(cis_image *image, const char *text)
+{
+    struct call call = {.e = function(image, text)};
+    const char *open = strchr(text, '(');
+    size_t len = strlen(text);
+    if (call.e == NULL && open != NULL && text[len - 1] == ')') {
+        struct cis_str name = {text, (size_t)(open - text)};
+        const struct cis_extern *e = cis_image_export(image, name);
+        call.e = e != NULL && e->kind == CIS_EXTERN_FUNC ? e : NULL;
+        call.listed = (struct cis_str){open + 1, len - name.len - 2};
+        call.lists = true;
+    }
+    return call;
+}
+
 cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis_str *out,
                                struct cis_error *err)
 {
@@ -125,7 +167,7 @@ cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis
         return cis_run_component_entry(request, out, err);
     }
     if (invoke != NULL) {
-        e = function(request->image, invoke);
+        e = read_call(request->image, invoke).e;
     } else {
         e = function(request->image, "_start");
         e = e != NULL ? e : function(request->image, "_initialize");
@@ -225,32 +267,82 @@ static cis_code wrong(const struct cis_extern *e, const char *what, struct cis_e
     return cis_fail(err, CIS_E_USAGE, "%.*s%s: %s", name, e->name.ptr, cis_buf_cstr(&type), what);
 }
 
-static cis_code invoke(cis_session *s, const struct cis_extern *e, struct cis_buf *out,
-                       struct cis_error *err)
+static size_t given(const char *const *args)
 {
-    const char *const *args = s->request.program->invoke_args;
-    size_t params = strcspn(e->type, ":"), n = 0;
-    const char *results = e->type[params] == ':' ? e->type + params + 1 : "";
-    union cis_slot io[ARGS_MAX] = {{.i64 = 0}};
-    char what[64];
+    size_t n = 0;
     while (args != NULL && args[n] != NULL) {
         n++;
     }
-    if (params > ARGS_MAX || strlen(results) > ARGS_MAX ||
-        strspn(e->type, "iIfF:") != strlen(e->type)) {
-        return wrong(e, "only functions of at most 64 numbers can be called", err);
+    return n;
+}
+
+/* The next one of `f(1, 2)`, without the blanks around it. */
+static bool next_listed(struct cis_str *rest, struct cis_buf *out)
+{
+    struct cis_str one;
+    (void)cis_str_split(rest, ',', &one);
+    while (one.len != 0 && one.ptr[0] == ' ') {
+        one = (struct cis_str){one.ptr + 1, one.len - 1};
+    }
+    while (one.len != 0 && one.ptr[one.len - 1] == ' ') {
+        one.len--;
+    }
+    out->len = 0;
+    cis_buf_str(out, one);
+    return out->failed == CIS_OK && one.len != 0;
+}
+
+static size_t count_listed(struct cis_str listed)
+{
+    size_t n = 0;
+    bool any = false;
+    for (size_t i = 0; i < listed.len; i++) {
+        n += listed.ptr[i] == ',';
+        any |= listed.ptr[i] != ' ';
+    }
+    return any ? n + 1 : 0;
+}
+
+static cis_code read_args(cis_session *s, const struct call *call, size_t params,
+                          union cis_slot *io, struct cis_error *err)
+{
+    const char *const *args = s->request.program->invoke_args;
+    size_t n = call->lists ? count_listed(call->listed) : given(args);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf one = CIS_BUF_INIT(1024);
+    struct cis_str rest = call->listed;
+    char what[64];
+    if (call->lists && given(args) != 0) {
+        return wrong(call->e, "takes its arguments within the parentheses or behind, not both",
+                     err);
     }
     if (n != params) {
         snprintf(what, sizeof what, "takes %zu number%s, %zu given", params, params == 1 ? "" : "s",
                  n);
-        return wrong(e, what, err);
+        return wrong(call->e, what, err);
     }
     for (size_t i = 0; i < n; i++) {
-        if (!number(e->type[i], args[i], &io[i])) {
-            snprintf(what, sizeof what, "argument %zu, \"%.20s\", does not fit", i + 1, args[i]);
-            return wrong(e, what, err);
+        bool whole = !call->lists || next_listed(&rest, &one);
+        const char *text = call->lists ? cis_buf_cstr(&one) : args[i];
+        if (!whole || !number(call->e->type[i], text, &io[i])) {
+            snprintf(what, sizeof what, "argument %zu, \"%.20s\", does not fit", i + 1, text);
+            return wrong(call->e, what, err);
         }
     }
+    return CIS_OK;
+}
+
+static cis_code invoke(cis_session *s, const struct call *call, struct cis_buf *out,
+                       struct cis_error *err)
+{
+    const struct cis_extern *e = call->e;
+    size_t params = strcspn(e->type, ":");
+    const char *results = e->type[params] == ':' ? e->type + params + 1 : "";
+    union cis_slot io[ARGS_MAX] = {{.i64 = 0}};
+    if (params > ARGS_MAX || strlen(results) > ARGS_MAX ||
+        strspn(e->type, "iIfF:") != strlen(e->type)) {
+        return wrong(e, "only functions of at most 64 numbers can be called", err);
+    }
+    CIS_TRY(read_args(s, call, params, io, err));
     CIS_TRY(cis_guest_call(s->guest, e->name, e->type, io, err));
     for (size_t i = 0; results[i] != 0; i++) {
         show(results[i], &io[i], out);
@@ -265,9 +357,10 @@ cis_code cis_run_program_call(cis_session *s, struct cis_buf *out, struct cis_er
     const struct cis_extern *start = function(image, "_start");
     cis_code code;
     if (name != NULL) {
-        code = strcmp(name, "_initialize") != 0 && start == NULL ? cis_skillabi_start(s->guest, err)
-                                                                 : CIS_OK;
-        code = code == CIS_OK ? invoke(s, function(image, name), out, err) : code;
+        const struct call call = read_call(image, name);
+        bool first = cis_str_is(call.e->name, "_initialize") || start != NULL;
+        code = first ? CIS_OK : cis_skillabi_start(s->guest, err);
+        code = code == CIS_OK ? invoke(s, &call, out, err) : code;
     } else if (start != NULL) {
         union cis_slot io[1] = {{.i64 = 0}};
         code = cis_guest_call(s->guest, start->name, start->type, io, err);

@@ -53,6 +53,7 @@ struct cis_run_program {
     void *embedder;
     const char *without; /* a package that is built in and shall not be there; NULL: none */
     uint32_t wasi;       /* unstable features: CIS_WASI_* of wasi/p2/p2.h */
+    bool no_wasi;        /* the runtime's enable_wasi is off: nobody provides WASI */
     bool no_entry;       /* kept, to have its exports called: nothing is entered */
 };
 

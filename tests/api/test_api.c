@@ -744,6 +744,42 @@ static void without_wasi_its_imports_are_provided_by_nobody(void **state)
     cis_runtime_free(r);
 }
 
+static void without_wasi_a_program_is_refused_too(void **state)
+{
+    (void)state;
+    static const char *const guests[] = {
+        "(module (import \"wasi_snapshot_preview1\" \"sched_yield\" (func (result i32)))"
+        " (memory (export \"memory\") 1) (func (export \"_start\")))",
+        "(component (import \"wasi:random/insecure@0.2.0\""
+        " (instance (export \"get-insecure-random-u64\" (func (result u64)))))"
+        " (core module $m (func (export \"run\") (result i32) (i32.const 0)))"
+        " (core instance $i (instantiate $m))"
+        " (func $run (result (result)) (canon lift (core func $i \"run\")))"
+        " (instance $in (export \"run\" (func $run)))"
+        " (export \"wasi:cli/run@0.2.0\" (instance $in)))"};
+    for (size_t i = 0; i < 4; i++) {
+        struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+        c.enable_wasi = i >= 2;
+        c.compile_in_process = true;
+        cis_runtime *r = runtime_new(&c);
+        cis_module *module = NULL;
+        cis_wasi_run *run = NULL;
+        cis_result *result = NULL;
+        assert_ok(
+            cis_module_load(r, guests[i % 2], strlen(guests[i % 2]), "program", &module, err));
+        assert_ok(cis_wasi_run_new(r, &run, err));
+        assert_ok(cis_wasi_run_start(run, module, &result, err));
+        assert_int_equal(cis_result_code(result), c.enable_wasi ? CIS_E_OK : CIS_E_IMPORT);
+        if (!c.enable_wasi) {
+            assert_non_null(strstr(cis_result_message(result), "WASI is switched off"));
+        }
+        cis_result_free(result);
+        cis_wasi_run_free(run);
+        cis_module_unref(module);
+        cis_runtime_free(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -765,6 +801,7 @@ int main(void)
         cmocka_unit_test(skills_in_wasm_and_c_are_called_by_name),
         cmocka_unit_test(one_runtime_serves_many_threads),
         cmocka_unit_test(without_wasi_its_imports_are_provided_by_nobody),
+        cmocka_unit_test(without_wasi_a_program_is_refused_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
