@@ -53,23 +53,52 @@ static void tell_healed(const struct cis_fs_cmd *cmd)
     }
 }
 
-int cis_fs_run(struct cis_cli *cli, cis_fs_verb *verb)
+/* The tenant that commands work as when nobody said another is there without being made: a store
+ * that nobody wrote to is an empty one. Commands that write make their tenant by their commit (and
+ * may have read stdin). True: it was not there, and is now. */
+static bool made_first(struct cis_fs_cmd *cmd)
 {
-    struct cis_error err = {0};
+    struct cis_tenant tenant;
+    const struct cis_store_fs_ops *fs = cmd->store->fs;
+    struct cis_str name = cmd->h.tenant, command = cis_str_of(cmd->cli->command->name);
+    bool reads = cis_str_starts(command, CIS_STR("fs ")) && !cis_str_is(command, "fs put") &&
+                 !cis_str_is(command, "fs import");
+    return reads && cis_str_is(name, "default") &&
+           fs->tenant_get(cmd->store, name, &tenant, &cmd->stop, NULL) == CIS_E_NOTFOUND &&
+           fs->tenant_create(cmd->store, name, getuid(), getgid(), &cmd->stop, NULL) == CIS_OK;
+}
+
+static cis_code run_once(struct cis_cli *cli, cis_fs_verb *verb, bool *inout_again,
+                         struct cis_error *err)
+{
     struct cis_fs_cmd cmd = {.cli = cli, .stop = {CIS_NEVER, cli->cancel}};
-    cis_code code = cis_app_open(cli, &cmd.app, &err);
+    cis_code code = cis_app_open(cli, &cmd.app, err);
     if (code == CIS_OK) {
-        code = cis_app_store(cmd.app, &cmd.store, &err);
+        code = cis_app_store(cmd.app, &cmd.store, err);
     }
     if (code == CIS_OK) {
         cmd.h = (struct cis_history){cmd.store, cis_str_of(cli->tenant), &cmd.stop};
         cmd.call = (struct cis_vfs_call){
             .uid = getuid(), .gid = getgid(), .stop = &cmd.stop, .err = &cmd.why};
         build_note(&cmd);
-        code = verb(&cmd, &err);
+        code = verb(&cmd, err);
         tell_healed(&cmd);
+        *inout_again = *inout_again && code == CIS_E_NOTFOUND && made_first(&cmd);
     }
     cmd_done(&cmd);
+    return code;
+}
+
+int cis_fs_run(struct cis_cli *cli, cis_fs_verb *verb)
+{
+    struct cis_error err = {0};
+    bool again = true; /* nothing was printed: without a tenant there is nothing to print */
+    cis_code code = run_once(cli, verb, &again, &err);
+    if (code != CIS_OK && again) {
+        again = false;
+        err = (struct cis_error){0};
+        code = run_once(cli, verb, &again, &err);
+    }
     return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
 }
 

@@ -361,6 +361,43 @@ static void a_branch_goes_to_another_store_and_only_what_is_missing_travels(void
     assert_exit(s, 0, shell(s, "cmp big copy"));
 }
 
+/* The tenant that nobody had to make; one that somebody named has to be there. */
+static void a_store_that_nobody_wrote_to_answers_as_an_empty_one(void **state)
+{
+    struct sys *s = *state;
+    static const struct {
+        int exit;
+        const char *words[4], *prints;
+    } first[] = {{0, {"ls"}, ""},
+                 {0, {"log"}, ""},
+                 {0, {"diff", "main", "main"}, ""},
+                 {3, {"undo"}, "there is nothing before it"},
+                 {0, {"quota"}, "of no limit"},
+                 {0, {"gc"}, "removed 0 branches"},
+                 {0, {"fsck"}, "0 faults"},
+                 {0, {"snapshot", "empty"}, "empty"},
+                 {0, {"find"}, "/"},
+                 {0, {"stat", "/"}, "directory"},
+                 {0, {"fork", "second"}, ""},
+                 {3, {"cat", "/none"}, "/none: No such file"},
+                 {3, {"get", "/none", "-"}, "/none: No such file"}};
+    struct world *w = *state;
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
+        if (cluster != NULL) { /* a fresh one each time */
+            pgcluster_drop(cluster, w->url);
+            w->url = pgcluster_store(cluster);
+            snprintf(w->env, sizeof w->env, "CIS_STORE=%s", w->url);
+        } else {
+            snprintf(w->env, sizeof w->env, "CIS_STORE=sqlite:%s/store%zu", s->home, i);
+        }
+        const char *const *a = first[i].words;
+        assert_exit(s, 3, fs(s, "ls", "--tenant", "somebody"));
+        assert_exit(s, first[i].exit, fs(s, a[0], a[1], a[2]));
+        assert_contains(first[i].exit == 0 ? sys_out(s) : sys_err(s), first[i].prints);
+        fs_ok(s, "ls");
+    }
+}
+
 static void a_branch_is_published_to_tenants_and_taken_back(void **state)
 {
     struct sys *s = *state;
@@ -687,6 +724,7 @@ int main(void)
         TEST(owners_and_devices_that_cannot_be_are_refused),
         TEST(an_export_that_is_cancelled_leaves_the_earlier_one),
         TEST(a_branch_goes_to_another_store_and_only_what_is_missing_travels),
+        TEST(a_store_that_nobody_wrote_to_answers_as_an_empty_one),
         TEST(a_branch_is_published_to_tenants_and_taken_back),
         TEST(names_that_are_hard_to_write_go_through),
         TEST(paths_stay_in_the_tree_whatever_their_dots_and_links_say),
