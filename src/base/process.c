@@ -10,11 +10,14 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/herd.h"
 #include "base/mem.h"
+
+#define LOOK_MS 50 /* how often a child's processor time is looked at */
 
 void cis_process_result_done(struct cis_process_result *result)
 {
@@ -121,8 +124,9 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
         struct rlimit r = {o->memory_bytes, o->memory_bytes};
         sys = setrlimit(RLIMIT_AS, &r) != 0 ? errno : 0;
     }
-    if (sys == 0 && o->cpu_seconds != 0) {
-        struct rlimit r = {o->cpu_seconds, o->cpu_seconds + 1};
+    if (sys == 0 && o->cpu_ns != 0) {
+        rlim_t seconds = o->cpu_ns / CIS_NS_PER_S + 1;
+        struct rlimit r = {seconds, seconds + 1};
         sys = setrlimit(RLIMIT_CPU, &r) != 0 ? errno : 0;
     }
     if (sys == 0 && o->cwd != NULL && chdir(o->cwd) != 0) {
@@ -144,7 +148,25 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
     _exit(127);
 }
 
-static cis_code pump(const struct cis_process_options *o, struct pipes *p,
+/* Has the child used up its processor time? *inout_ms: when to look again, at the latest. */
+static cis_code check_cpu(const struct cis_process_options *o, pid_t pid, int *inout_ms,
+                          struct cis_error *err)
+{
+    struct timespec used;
+    clockid_t clock;
+    if (o->cpu_ns == 0 || clock_getcpuclockid(pid, &clock) != 0 ||
+        clock_gettime(clock, &used) != 0) {
+        return CIS_OK; /* it has ended, which will be noticed */
+    }
+    uint64_t ns = (uint64_t)used.tv_sec * CIS_NS_PER_S + (uint64_t)used.tv_nsec;
+    if (ns >= o->cpu_ns) {
+        return cis_fail(err, CIS_E_BUDGET, "%s: its processor time is used up", o->argv[0]);
+    }
+    *inout_ms = *inout_ms < 0 || *inout_ms > LOOK_MS ? LOOK_MS : *inout_ms;
+    return CIS_OK;
+}
+
+static cis_code pump(const struct cis_process_options *o, pid_t pid, struct pipes *p,
                      struct cis_process_result *r, struct cis_error *err)
 {
     size_t sent = 0;
@@ -162,6 +184,7 @@ static cis_code pump(const struct cis_process_options *o, struct pipes *p,
         if (bell < 0 && o->stop.cancel != NULL && (ms < 0 || ms > 20)) {
             ms = 20;
         }
+        CIS_TRY(check_cpu(o, pid, &ms, err));
         if (poll(fds, 4, ms) < 0 && errno != EINTR) {
             return cis_fail_sys(err, CIS_E_IO, errno, "%s: poll", o->argv[0]);
         }
@@ -260,7 +283,7 @@ cis_code cis_process_run(const struct cis_process_options *o, struct cis_process
     if (told == (ssize_t)sizeof sys) {
         code = cis_fail_sys(err, CIS_E_IO, sys, "%s: cannot start", o->argv[0]);
     } else {
-        code = pump(o, &p, &r, err);
+        code = pump(o, pid, &p, &r, err);
     }
     if (code != CIS_OK) {
         kill(-pid, SIGKILL);

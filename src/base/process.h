@@ -15,7 +15,9 @@ struct cis_process_options {
     const char *cwd;         /* NULL: the parent's */
     struct cis_bytes input;  /* given on stdin, which is then closed */
     uint64_t memory_bytes;   /* RLIMIT_AS, 0: none */
-    uint64_t cpu_seconds;    /* RLIMIT_CPU, 0: none */
+    /* Processor time of all its threads; 0: none. Looked at while it is waited for, and a limit of
+     * the child itself (RLIMIT_CPU) behind that. Used up: CIS_E_BUDGET. */
+    uint64_t cpu_ns;
     bool setuid;       /* programs that run with more rights may: fusermount3. Else none does */
     bool herd;         /* nothing that it starts can leave its group (herd.h); not with setuid */
     size_t output_max; /* stdout bytes kept; one more ends the child with CIS_E_LIMIT */

@@ -40,6 +40,20 @@ struct cis_cli_command {
     int (*run)(struct cis_cli *cli); /* returns the exit code */
 };
 
+/* Of commands that read or compile modules. */
+#define CIS_CLI_COMPILE_OPTIONS                                                                    \
+    {"compile-memory",                                                                             \
+     0,                                                                                            \
+     "SIZE",                                                                                       \
+     "limit of the compiler's memory (default: half of the machine's, at least 2GiB)",             \
+     false,                                                                                        \
+     NULL},                                                                                        \
+    {                                                                                              \
+        "compile-time", 0, "TIME",                                                                 \
+            "limit of the compiler's processor time (default: 60s and 2s a MiB of module)", false, \
+            NULL                                                                                   \
+    }
+
 /* Options every command has: --tenant T, --store URL, --json, --home DIR, --help. */
 extern const struct cis_cli_option cis_cli_common_options[];
 /* All commands; ends with NULL. */

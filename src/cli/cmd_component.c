@@ -91,6 +91,7 @@ static const struct cis_cli_option new_options[] = {
     {"output", 'o', "FILE", "where the component goes; - is stdout", false, NULL},
     {"adapter", 0, "VERSION|FILE",
      "adapter of wasi_snapshot_preview1: 0.2.0, 0.2.3, 0.2.12 (default) or a file", false, NULL},
+    CIS_CLI_COMPILE_OPTIONS,
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_component_new = {

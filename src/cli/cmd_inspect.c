@@ -1,5 +1,6 @@
 /* `cis inspect`: what is in a module, without compiling it. */
 #include "cli/app.h"
+#include "cli/patience.h"
 
 #include <jansson.h>
 #include "base/clock.h"
@@ -136,9 +137,12 @@ static cis_code inspect(const struct cis_cli *cli, const struct cis_config *conf
                                        .method = cis_cli_value(cli, "method")};
     struct cis_image_info *info = NULL;
     CIS_TRY(cis_cli_read(cli->args[0], &bytes, err));
-    CIS_TRY(cis_image_scan(cis_buf_bytes(&bytes), &o, &info, err));
+    cis_patience *patience = cis_patience_begin(cli, "reading", cli->args[0]);
+    cis_code code = cis_image_scan(cis_buf_bytes(&bytes), &o, &info, err);
+    cis_patience_end(patience);
+    CIS_TRY(code);
     bool component = info->component;
-    cis_code code = cis_inspect_json(info, cli->args[0], &abi, json, err);
+    code = cis_inspect_json(info, cli->args[0], &abi, json, err);
     cis_image_info_free(info);
     return code == CIS_OK && component ? add_wit(cis_buf_bytes(&bytes), &o, json, err) : code;
 }
@@ -166,6 +170,7 @@ static int run(struct cis_cli *cli)
 static const struct cis_cli_option options[] = {
     {"abi", 0, "NAME", "judge with this guest ABI", false, NULL},
     {"method", 0, "NAME", "judge this export as the entry point", false, NULL},
+    CIS_CLI_COMPILE_OPTIONS,
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_inspect = {

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/patience.h"
 #include "cli/program.h"
 #include "cli/tape.h"
 #include "config/config.h"
@@ -123,11 +124,12 @@ static cis_code load(struct job *j, struct cis_error *err)
         o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
     }
     CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &r->engine, err));
-    if (j->fd >= 0) {
-        CIS_TRY(cis_image_load_file(r->engine, j->fd, &o, read_module, j, &j->image, err));
-    } else {
-        CIS_TRY(cis_image_load(r->engine, cis_buf_bytes(&j->module), &o, &j->image, err));
-    }
+    cis_patience *patience = cis_patience_begin(j->cli, "compiling", j->label);
+    cis_code code = j->fd >= 0
+                        ? cis_image_load_file(r->engine, j->fd, &o, read_module, j, &j->image, err)
+                        : cis_image_load(r->engine, cis_buf_bytes(&j->module), &o, &j->image, err);
+    cis_patience_end(patience);
+    CIS_TRY(code);
     struct cis_engine_stats stats;
     cis_engine_stats(r->engine, &stats);
     r->compiled_code = stats.compiled != 0 ? "compiled" : "disk";
@@ -476,6 +478,7 @@ static const struct cis_cli_option options[] = {
     {"record", 0, "FILE", "write the run down, for `cis replay`", false, NULL},
     {"record-max", 0, "SIZE", "end the run when that file would be larger (default: 1GiB)", false,
      NULL},
+    CIS_CLI_COMPILE_OPTIONS,
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_run = {

@@ -200,6 +200,7 @@ static const struct cis_cli_option options[] = {
      "let it have the settings and the memory of another maker's skill of this name", false,
      "yes|no"},
     {"downgrade", 0, NULL, "let an older version take the place of a newer one", false, NULL},
+    CIS_CLI_COMPILE_OPTIONS,
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_skill_install = {

@@ -1,5 +1,6 @@
 /* `cis skill run` and `cis skill call`: one run of a module file or an installed skill. */
 #include "cli/file_memory.h"
+#include "cli/patience.h"
 #include "cli/skill.h"
 #include "cli/tape.h"
 
@@ -303,7 +304,10 @@ static cis_code load_image(struct job *j, struct cis_error *err)
     }
     const struct cis_buf *bytes = j->installed ? &j->skill.module : &j->module;
     CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &j->request.engine, err));
-    CIS_TRY(cis_image_load(j->request.engine, cis_buf_bytes(bytes), &o, &j->image, err));
+    cis_patience *patience = cis_patience_begin(j->cli, "compiling", j->label);
+    cis_code code = cis_image_load(j->request.engine, cis_buf_bytes(bytes), &o, &j->image, err);
+    cis_patience_end(patience);
+    CIS_TRY(code);
     struct cis_engine_stats stats;
     cis_engine_stats(j->request.engine, &stats);
     j->request.compiled_code = stats.compiled != 0 ? "compiled" : "disk";
@@ -464,6 +468,7 @@ static int skill_call(struct cis_cli *cli)
         {"convention", 0, "KIND", "how arguments and results travel", false, "auto|text|numbers"},   \
         {"config", 0, "K=V", "config value for this run", true, NULL},                               \
         {"enable", 0, "FEATURE", "accept modules that use it", true, "memory64|exceptions"},         \
+        CIS_CLI_COMPILE_OPTIONS,                                                                     \
         {"slots", 0, "N", "guests executing at once (default: cores)", false, NULL},                 \
         {"trace", 0, "WHAT", "print one line a host call on stderr", false, "host"},                 \
         {"record", 0, "FILE", "write the run down, for `cis replay`", false, NULL},                  \

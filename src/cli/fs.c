@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "store/holder.h"
 
 static void build_note(struct cis_fs_cmd *cmd)
@@ -58,13 +59,17 @@ static void tell_healed(const struct cis_fs_cmd *cmd)
  * may have read stdin). True: it was not there, and is now. */
 static bool made_first(struct cis_fs_cmd *cmd)
 {
-    struct cis_tenant tenant;
+    struct cis_tenant tenant = {0};
     const struct cis_store_fs_ops *fs = cmd->store->fs;
     struct cis_str name = cmd->h.tenant, command = cis_str_of(cmd->cli->command->name);
     bool reads = cis_str_starts(command, CIS_STR("fs ")) && !cis_str_is(command, "fs put") &&
                  !cis_str_is(command, "fs import");
-    return reads && cis_str_is(name, "default") &&
-           fs->tenant_get(cmd->store, name, &tenant, &cmd->stop, NULL) == CIS_E_NOTFOUND &&
+    if (!reads || !cis_str_is(name, "default")) {
+        return false;
+    }
+    cis_code code = fs->tenant_get(cmd->store, name, &tenant, &cmd->stop, NULL);
+    cis_wipe(tenant.key, sizeof tenant.key);
+    return code == CIS_E_NOTFOUND &&
            fs->tenant_create(cmd->store, name, getuid(), getgid(), &cmd->stop, NULL) == CIS_OK;
 }
 
@@ -72,6 +77,8 @@ static cis_code run_once(struct cis_cli *cli, cis_fs_verb *verb, bool *inout_aga
                          struct cis_error *err)
 {
     struct cis_fs_cmd cmd = {.cli = cli, .stop = {CIS_NEVER, cli->cancel}};
+    bool may = *inout_again;
+    *inout_again = false;
     cis_code code = cis_app_open(cli, &cmd.app, err);
     if (code == CIS_OK) {
         code = cis_app_store(cmd.app, &cmd.store, err);
@@ -83,7 +90,7 @@ static cis_code run_once(struct cis_cli *cli, cis_fs_verb *verb, bool *inout_aga
         build_note(&cmd);
         code = verb(&cmd, err);
         tell_healed(&cmd);
-        *inout_again = *inout_again && code == CIS_E_NOTFOUND && made_first(&cmd);
+        *inout_again = may && code == CIS_E_NOTFOUND && made_first(&cmd);
     }
     cmd_done(&cmd);
     return code;

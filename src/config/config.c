@@ -251,6 +251,8 @@ static cis_code take_flags(struct cis_config *c, const struct cis_config_flags *
         {"runtime.max_memory", "max-memory", flags->max_memory},
         {"runtime.max_execution_time", "max-execution-time", flags->max_execution_time},
         {"runtime.enable_wasi", "enable-wasi", flags->enable_wasi},
+        {"engine.compile_memory", "compile-memory", flags->compile_memory},
+        {"engine.compile_time", "compile-time", flags->compile_time},
     };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         for (size_t i = 0; rows[r].value != NULL && i < cis_settings_count; i++) {

@@ -36,8 +36,8 @@ struct cis_config {
     uint32_t slots;           /* 0: cores */
     uint32_t pool_slots;      /* 0: automatic */
     uint64_t cache_max;       /* 1 GiB */
-    uint64_t compile_memory;  /* 2 GiB */
-    uint64_t compile_time_ns; /* 60 s */
+    uint64_t compile_memory;  /* 0: as the engine says */
+    uint64_t compile_time_ns; /* 0 */
     bool memory64, exceptions;
     /* [skills] */
     char *signature_policy; /* "off" "warn" "require" */
@@ -61,6 +61,7 @@ struct cis_config_flags { /* what the command line said; NULL: nothing */
     const char *tenant;
     /* --max-memory, --max-execution-time, --enable-wasi: as the settings of [runtime] */
     const char *max_memory, *max_execution_time, *enable_wasi;
+    const char *compile_memory, *compile_time; /* --compile-memory, --compile-time: of [engine] */
 };
 
 /* CIS_E_INVALID "…/config.toml:12: limits.memory: …", CIS_E_USAGE for a flag or a variable; an

@@ -35,8 +35,8 @@ const struct cis_setting cis_settings[] = {
     {"engine.slots", CIS_SETTING_U32, AT(slots), "0", 0, 4096, NULL},
     {"engine.pool_slots", CIS_SETTING_U32, AT(pool_slots), "0", 0, 100000, NULL},
     {"engine.cache_max", CIS_SETTING_SIZE, AT(cache_max), "1GiB", MIB, 1024 * TIB, NULL},
-    {"engine.compile_memory", CIS_SETTING_SIZE, AT(compile_memory), "2GiB", 256 * MIB, TIB, NULL},
-    {"engine.compile_time", CIS_SETTING_TIME, AT(compile_time_ns), "60s", CIS_NS_PER_MS, DAY, NULL},
+    {"engine.compile_memory", CIS_SETTING_SIZE, AT(compile_memory), "0", 256 * MIB, TIB, NULL},
+    {"engine.compile_time", CIS_SETTING_TIME, AT(compile_time_ns), "0", CIS_NS_PER_MS, DAY, NULL},
     {"engine.memory64", CIS_SETTING_BOOL, AT(memory64), "false", 0, 0, NULL},
     {"engine.exceptions", CIS_SETTING_BOOL, AT(exceptions), "false", 0, 0, NULL},
     {"skills.signature_policy", CIS_SETTING_CHOICE, AT(signature_policy), "warn", 0, 0,
@@ -106,7 +106,8 @@ static void number_text(const struct cis_setting *s, uint64_t value, struct cis_
 static cis_code number_set(const struct cis_setting *s, struct cis_config *config, uint64_t value,
                            struct cis_error *err)
 {
-    if (value < s->min || value > s->max) {
+    bool automatic = value == 0 && s->def != NULL && strcmp(s->def, "0") == 0;
+    if (!automatic && (value < s->min || value > s->max)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf lo = CIS_BUF_INIT(64), hi = CIS_BUF_INIT(64);
         number_text(s, s->min, &lo);
         number_text(s, s->max, &hi);

@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/process.h"
 #include "engine/child.h"
@@ -65,10 +67,46 @@ static void passes(const struct cis_child_limits *l)
     }
 }
 
+#define MIB ((uint64_t)1 << 20)
+#define BYTES_LEAST (2048 * MIB)        /* of address space, on small machines, too */
+#define NS_LEAST (60 * CIS_NS_PER_S)    /* for small modules */
+#define NS_A_MIB (2 * CIS_NS_PER_S)     /* clang's 75 MB take 146 s */
+#define STILL_LEAST (60 * CIS_NS_PER_S) /* of waiting for a child that does nothing, and */
+#define STILL_TIMES 20u                 /* so often its processor time */
+
+/* What this machine has, and what a container leaves of it. */
+static uint64_t machine_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t have = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0, most;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(64);
+    if (cis_file_read("/sys/fs/cgroup/memory.max", &text, NULL) == CIS_OK && text.len > 1 &&
+        cis_str_u64((struct cis_str){(const char *)text.ptr, text.len - 1}, &most)) {
+        have = most < have ? most : have;
+    }
+    return have;
+}
+
+/* What nobody set follows the machine and the module. */
+static struct cis_child_limits filled(const struct cis_child_limits *l, size_t len)
+{
+    struct cis_child_limits all = *l;
+    if (all.memory_bytes == 0) {
+        uint64_t half = machine_memory() / 2;
+        all.memory_bytes = half > BYTES_LEAST ? half : BYTES_LEAST;
+    }
+    if (all.ns == 0) {
+        all.ns = NS_LEAST + len / MIB * NS_A_MIB;
+    }
+    return all;
+}
+
 static cis_code too_slow(const struct cis_child_limits *l, const struct cis_child_work *w,
                          struct cis_error *err)
 {
-    return cis_fail(err, CIS_E_LIMIT, "%s: %s it takes more than %.1f s (compiler time limit)",
+    return cis_fail(err, CIS_E_LIMIT,
+                    "%s: %s it takes more than %.1f s of processor time (compiler time limit: "
+                    "engine.compile_time, --compile-time)",
                     w->name, w->doing, (double)l->ns / (double)CIS_NS_PER_S);
 }
 
@@ -104,8 +142,9 @@ static cis_code explain_death(const struct cis_child_limits *l, const struct cis
     }
     if (full) {
         return cis_fail(err, CIS_E_LIMIT,
-                        "%s: %s it needs more than %llu MiB (compiler memory limit)", w->name,
-                        w->doing, (unsigned long long)(l->memory_bytes >> 20));
+                        "%s: %s it needs more than %llu MiB (compiler memory limit: "
+                        "engine.compile_memory, --compile-memory)",
+                        w->name, w->doing, (unsigned long long)(l->memory_bytes >> 20));
     }
     if (r->signal == SIGXCPU) {
         return too_slow(l, w, err);
@@ -144,9 +183,10 @@ static cis_code read_answer(const struct cis_child_limits *l, const struct cis_c
     return cis_buf_check(out, "the compiler's answer", err);
 }
 
-cis_code cis_child_run(const struct cis_child_limits *l, const struct cis_child_work *w,
+cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_child_work *w,
                        uint64_t *out_fingerprint, struct cis_buf *out, struct cis_error *err)
 {
+    const struct cis_child_limits limits = filled(given, w->input.len), *l = &limits;
     struct cis_child_request request = {
         .magic = CIS_CHILD_MAGIC,
         .features = w->features,
@@ -174,23 +214,29 @@ cis_code cis_child_run(const struct cis_child_limits *l, const struct cis_child_
 #endif
         NULL
     };
-    uint64_t limit = cis_clock_after(cis_clock_mono_ns(), l->ns);
-    bool own_limit = limit < w->stop.deadline_ns;
+    /* Its time is the processor's, not the clock's: other programs may have the processors. Beside
+     * it a child that does nothing at all is not waited for, for ever. */
+    uint64_t times = l->ns < CIS_NEVER / STILL_TIMES ? l->ns * STILL_TIMES : CIS_NEVER;
+    uint64_t still = cis_clock_after(cis_clock_after(cis_clock_mono_ns(), STILL_LEAST), times);
+    bool own_limit = still < w->stop.deadline_ns;
     struct cis_process_options options = {
         .argv = argv,
         .envp = envp,
         .input = cis_buf_bytes(&input),
         .memory_bytes = CHILD_HAS_SHADOW ? 0 : l->memory_bytes,
-        .cpu_seconds = (l->ns + CIS_NS_PER_S - 1) / CIS_NS_PER_S,
+        .cpu_ns = l->ns,
         .output_max = CIS_ARTEFACT_MAX,
         .errors_max = STDERR_KEPT,
-        .stop = {own_limit ? limit : w->stop.deadline_ns, w->stop.cancel},
+        .stop = {own_limit ? still : w->stop.deadline_ns, w->stop.cancel},
     };
     struct cis_process_result result = {0};
     cis_code code = cis_process_run(&options, &result, err);
+    if (code == CIS_E_BUDGET) {
+        return too_slow(l, w, err);
+    }
     if (code == CIS_E_DEADLINE && own_limit) {
         passes(l); /* by the clock on the wall: others may have had the processor */
-        return too_slow(l, w, err);
+        return cis_fail(err, CIS_E_LIMIT, "%s: %s it stands still", w->name, w->doing);
     }
     if (code == CIS_E_CANCELLED) {
         return cis_fail(err, code, "%s: cancelled while %s", w->name, w->doing);

@@ -72,9 +72,7 @@ static cis_code in_child(enum cis_child_job job, struct cis_bytes first, struct 
                          struct cis_error *err)
 {
     const struct cis_child_limits limits = {
-        .program = o->compiler,
-        .memory_bytes = o->compile_memory != 0 ? o->compile_memory : CIS_COMPILE_BYTES_DEFAULT,
-        .ns = o->compile_ns != 0 ? o->compile_ns : CIS_COMPILE_NS_DEFAULT};
+        .program = o->compiler, .memory_bytes = o->compile_memory, .ns = o->compile_ns};
     CIS_CLEANUP(cis_buf_done)
     struct cis_buf input = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + CIS_ADAPTER_MAX);
     cis_buf_add(&input, first.ptr, first.len);

@@ -22,9 +22,10 @@ struct cis_engine_options {
     uint64_t cache_max_bytes; /* 0: 1 GiB */
     const char *compiler; /* program run as `COMPILER __compile`; NULL needs compile_in_process */
     bool compile_in_process; /* explicit opt-in: a hostile module then costs this process */
-    uint64_t compile_memory; /* RLIMIT_AS of the child; 0: 2 GiB */
-    uint64_t compile_ns;     /* wall and CPU time of the child; 0: 60 s */
-    uint32_t compile_jobs;   /* children at once; 0: number of cores */
+    uint64_t compile_memory; /* RLIMIT_AS of the child; 0: half of what the machine has, at least
+                              * 2 GiB */
+    uint64_t compile_ns;   /* processor time of the child; 0: 60 s, and 2 s more a MiB of module */
+    uint32_t compile_jobs; /* children at once; 0: number of cores */
 };
 
 cis_code cis_engine_open(const struct cis_engine_options *options, cis_engine **out_engine,

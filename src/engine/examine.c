@@ -93,11 +93,9 @@ cis_code cis_image_scan(struct cis_bytes wasm, const struct cis_image_options *o
                         struct cis_image_info **out_info, struct cis_error *err)
 {
     CIS_TRY(cis_crypto_init(err));
-    const struct cis_child_limits limits = {
-        .program = options->compiler,
-        .memory_bytes =
-            options->compile_memory != 0 ? options->compile_memory : CIS_COMPILE_BYTES_DEFAULT,
-        .ns = options->compile_ns != 0 ? options->compile_ns : CIS_COMPILE_NS_DEFAULT};
+    const struct cis_child_limits limits = {.program = options->compiler,
+                                            .memory_bytes = options->compile_memory,
+                                            .ns = options->compile_ns};
     CIS_CLEANUP(cis_buf_done) struct cis_buf converted = CIS_BUF_INIT(CIS_MODULE_MAX);
     uint8_t digest[CIS_SHA256_BYTES];
     cis_sha256(wasm, digest);

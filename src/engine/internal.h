@@ -184,8 +184,6 @@ struct cis_child_limits {
      * and another time may go well; may be NULL. */
     bool *out_passing;
 };
-#define CIS_COMPILE_BYTES_DEFAULT (2ull << 30)
-#define CIS_COMPILE_NS_DEFAULT (60 * CIS_NS_PER_S)
 /* The same as cis_compile, for a scan in the child: the answer's body. */
 struct cis_child_work {
     uint32_t job; /* enum cis_child_job */

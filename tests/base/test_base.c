@@ -260,6 +260,25 @@ static void a_child_is_ended_at_the_deadline_with_its_group(void **state)
     assert_fails(CIS_E_NOTFOUND, "no-such-program", cis_process_run(&o, &r, err));
 }
 
+/* A clock on the wall would end the one that waits, and not know the one that works from it. */
+static void a_child_is_ended_by_its_processor_time_and_not_by_waiting(void **state)
+{
+    (void)state;
+    const char *busy[] = {"/bin/sh", "-c", "while :; do :; done", NULL};
+    const char *idle[] = {"/bin/sh", "-c", "sleep 1; echo done", NULL};
+    struct cis_process_options o = {
+        .argv = busy, .output_max = 100, .errors_max = 10, .cpu_ns = 300 * CIS_NS_PER_MS};
+    o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 60 * CIS_NS_PER_S);
+    struct cis_process_result r;
+    uint64_t before = cis_clock_mono_ns();
+    assert_fails(CIS_E_BUDGET, "processor time is used up", cis_process_run(&o, &r, err));
+    assert_true(cis_clock_mono_ns() - before >= 300 * CIS_NS_PER_MS);
+    o.argv = idle;
+    assert_ok(cis_process_run(&o, &r, err));
+    assert_string_equal(cis_buf_cstr(&r.output), "done\n");
+    cis_process_result_done(&r);
+}
+
 static void a_wait_ends_when_cancelled(void **state)
 {
     (void)state;
@@ -630,6 +649,7 @@ int main(void)
         cmocka_unit_test(a_child_gets_its_input_and_nothing_else),
         cmocka_unit_test(a_child_has_its_streams_though_the_parent_has_none),
         cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),
+        cmocka_unit_test(a_child_is_ended_by_its_processor_time_and_not_by_waiting),
         cmocka_unit_test(a_wait_ends_when_cancelled),
         cmocka_unit_test(a_budget_refuses_what_it_cannot_hold),
         cmocka_unit_test(an_instant_is_written_as_the_calendar_has_it),

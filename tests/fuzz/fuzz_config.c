@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     unsigned n = 0;
     cis_config_each(config, &n, each);
-    require(n > 10 && config->time_ns != 0 && config->compile_memory != 0);
+    require(n > 10 && config->time_ns != 0 && config->cache_max != 0);
     cis_config_free(config);
     return 0;
 }

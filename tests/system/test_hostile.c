@@ -3,6 +3,10 @@
  * 5 a trap, 6 a limit. */
 #include "system/system.h"
 
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "engine/modules.h"
 #include "system/guests.h"
 
@@ -254,6 +258,43 @@ static void compile_bombs_are_a_named_limit(void **state)
     the_host_lives(s);
 }
 
+/* One line on a terminal, after two seconds, gone at the end; nothing where nobody looks. */
+static void a_long_compile_is_told_on_a_terminal(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf m = CIS_BUF_INIT(1u << 20);
+    char out[8192] = "";
+    size_t n = 0;
+    int master;
+    put_bomb(&m, 5000, 10000);
+    const char *file = wasm_file(s, &m);
+    pid_t pid = forkpty(&master, NULL, NULL, NULL);
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        setenv("CIS_HOME", s->home, 1);
+        execl(CIS_PROGRAM, CIS_PROGRAM, "run", "--compile-time", "5s", "--compile-memory", "8GiB",
+              file, NULL);
+        _exit(99);
+    }
+    for (ssize_t got;
+         n < sizeof out - 1 && (got = read(master, out + n, sizeof out - 1 - n)) > 0;) {
+        n += (size_t)got;
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), 125);
+    const char *line = strstr(out, "compiling ");
+    assert_non_null(line);
+    assert_contains(line, ": 2 s");
+    assert_contains(line, "\r\033[K");
+    assert_contains(out, "takes more than 5.0 s of processor time (compiler time limit: "
+                         "engine.compile_time, --compile-time)");
+    close(master);
+    assert_exit(s, 125,
+                cis(s, "run", "--compile-time", "3s", "--compile-memory", "8GiB", file, "again"));
+    assert_lacks(sys_err(s), "compiling /");
+}
+
 /* 7 MB that ask for seconds of validation: read in the compiler's process, under its limits. */
 static void modules_that_are_slow_to_read_are_a_named_limit(void **state)
 {
@@ -325,6 +366,7 @@ int main(void)
         T(what_never_ends_ends_at_the_time_limit),
         T(huge_tables_and_memories_are_refused_before_the_start),
         T(compile_bombs_are_a_named_limit),
+        T(a_long_compile_is_told_on_a_terminal),
         T(modules_that_are_slow_to_read_are_a_named_limit),
         T(a_crash_leaves_no_core_file),
         T(nothing_of_a_process_is_dumped),
