@@ -938,6 +938,58 @@ static void reads_go_on_after_a_restart(void **state)
     assert_ok(store_apply(f->s, &op, 1, err));
 }
 
+static void *start_soon(void *self)
+{
+    (void)self;
+    struct timespec t = {0, 700 * 1000 * 1000};
+    nanosleep(&t, NULL);
+    pgcluster_again(cluster);
+    return NULL;
+}
+
+/* A program that begins while the server is away waits for it as one does that had it before. */
+static void a_store_that_is_opened_during_a_restart_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_kv_op op = store_put("a", "k", "v");
+    assert_ok(store_apply(f->s, &op, 1, err));
+    pgcluster_kill(cluster);
+    pthread_t starter;
+    cis_store *s = NULL;
+    assert_int_equal(pthread_create(&starter, NULL, start_soon, NULL), 0);
+    assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
+    char *text = store_get(s, "a", "k");
+    assert_string_equal(text, "v");
+    free(text);
+    s->ops->close(s);
+    pthread_join(starter, NULL);
+}
+
+/* One that says no, or that nobody set up, is not waited for; one that stays away is, no longer
+ * than was said. */
+static void a_server_that_says_no_is_not_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    cis_store *s = NULL;
+    char *url = pgcluster_url(cluster, "nobody_of_that_name", "postgres");
+    const char *const urls[] = {url, "postgres://u@/d?host=/nowhere"};
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t before = cis_clock_mono_ns();
+        assert_fails(CIS_E_STORE, "cannot connect",
+                     cis_store_postgres_open(urls[i], NULL, &s, NULL, err));
+        assert_true(cis_clock_mono_ns() - before < 5 * CIS_NS_PER_S);
+    }
+    free(url);
+    struct cis_store_postgres_options o = CIS_STORE_POSTGRES_OPTIONS_INIT;
+    o.connect_ms = 1000;
+    pgcluster_kill(cluster);
+    uint64_t before = cis_clock_mono_ns();
+    assert_fails(CIS_E_STORE, "cannot connect", cis_store_postgres_open(f->url, &o, &s, NULL, err));
+    uint64_t waited = cis_clock_mono_ns() - before;
+    assert_true(waited >= 500 * CIS_NS_PER_MS && waited < 10 * CIS_NS_PER_S);
+    pgcluster_again(cluster);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
@@ -965,6 +1017,8 @@ int main(int argc, char **argv)
         TEST(a_tenant_whose_deletion_is_cut_anywhere_is_gone_and_only_that_one),
         TEST(an_outcome_that_cannot_be_asked_for_is_said_to_be_unknown),
         TEST(reads_go_on_after_a_restart),
+        TEST(a_store_that_is_opened_during_a_restart_waits),
+        TEST(a_server_that_says_no_is_not_waited_for),
         TEST(acknowledged_commits_survive_a_killed_server),
     };
     int failed = cmocka_run_group_tests_name("postgres", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* The pool: a bounded number of connections, each bound to one tenant while it is in use. A
  * connection goes to another tenant only after DISCARD ALL, and until the new one is set every
  * statement on rows fails: the policies compare with a setting that is then not there. */
+#include <sys/stat.h>
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/postgres/internal.h"
@@ -120,7 +121,32 @@ static cis_code reserve(struct pg_store *store, int64_t tenant, const struct cis
     return code;
 }
 
-/* A server that was there is waited for while it restarts. */
+/* Is there a place for this server's socket, if it has one? */
+static bool has_place(const char *url)
+{
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
+    bool has = true;
+    for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+        struct stat st;
+        if (strcmp(o->keyword, "host") == 0 && o->val != NULL && o->val[0] == '/') {
+            has = stat(o->val, &st) == 0;
+        }
+    }
+    PQconninfoFree(options);
+    return has;
+}
+
+/* A server that answered what we asked will answer the same again; one that is silent, or says that
+ * it takes nobody now, may be restarting. libpq does not tell which it was. */
+static bool may_restart(const char *url)
+{
+    static const char *const keys[] = {"dbname", "connect_timeout", NULL};
+    const char *const values[] = {url, "2", NULL};
+    PGPing answer = has_place(url) ? PQpingParams(keys, values, 1) : PQPING_NO_ATTEMPT;
+    return answer == PQPING_REJECT || answer == PQPING_NO_RESPONSE;
+}
+
+/* A server that restarts is waited for: also by a command that begins meanwhile. */
 static cis_code open_patiently(struct pg_store *store, const struct cis_stop *stop,
                                struct pg_conn **out_conn, struct cis_error *err)
 {
@@ -131,7 +157,8 @@ static cis_code open_patiently(struct pg_store *store, const struct cis_stop *st
         if (code == CIS_OK) {
             atomic_store(&store->reached, true);
         }
-        if (code != CIS_E_STORE || !atomic_load(&store->reached) || next > until) {
+        if (code != CIS_E_STORE || next > until ||
+            (!atomic_load(&store->reached) && !may_restart(store->url))) {
             return code;
         }
         struct cis_stop nap = {next, stop != NULL ? stop->cancel : NULL};

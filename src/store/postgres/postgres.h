@@ -22,8 +22,9 @@ struct cis_store_postgres_options {
     }
 
 /* url: postgres:// or postgresql://, as libpq reads it (its PG* variables and .pgpass apply).
- * options NULL: the defaults. Connects once: CIS_E_STORE when the server cannot be reached, has no
- * schema of cis, or one of another version; CIS_E_DENIED when the user may not become cis_app. */
+ * options NULL: the defaults. Connects once: CIS_E_STORE when the server cannot be reached (and was
+ * waited for, connect_ms: it may be restarting), has no schema of cis, or one of another version;
+ * CIS_E_DENIED when the user may not become cis_app. */
 cis_code cis_store_postgres_open(const char *url, const struct cis_store_postgres_options *options,
                                  cis_store **out_store, const struct cis_stop *stop,
                                  struct cis_error *err);
