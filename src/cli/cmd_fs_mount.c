@@ -223,7 +223,8 @@ const struct cis_cli_command cis_cmd_fs_mount = {
     .help =
         "Returns when the mount is there; with -f it serves it until Ctrl-C or `cis fs umount`. "
         "What programs write is committed within 5 seconds, and at once by fsync(2).\n\n"
-        "Only the mount may write to its branch meanwhile: it holds a lease. If the lease is lost, "
+        "Only the mount may write files of its branch meanwhile: it holds a lease. If the lease is "
+        "lost, "
         "what was not committed is saved as a fork, and the mount only reads from then on. With "
         "--read-only the branch is shown as it is now and others may go on writing to it.\n\n"
         "With --from it is a branch of another tenant, as it was published to you and as it is "

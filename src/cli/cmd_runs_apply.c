@@ -78,7 +78,12 @@ static cis_code apply_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_view at;
     struct cis_error why;
     if (cis_kept_commit(cmd, &run, mount, &at, &why) == CIS_E_NOTFOUND) {
-        return cis_kept_nothing(&run, err);
+        if (!cis_kept_ended_well(&run)) {
+            return cis_kept_nothing(&run, err);
+        }
+        cis_cli_printf(cmd->cli->json ? CIS_KEPT_HEAD "]}\n"
+                                      : "nothing to do: the run changed nothing there\n");
+        return CIS_OK;
     }
     return cis_kept_apply(cmd, &run, mount, cis_cli_value(cmd->cli, "to"),
                           cis_cli_has(cmd->cli, "force"), NULL, err);

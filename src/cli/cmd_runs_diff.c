@@ -1,6 +1,8 @@
 /* `cis runs diff`: what a run changed. */
 #include "cli/kept.h"
 
+#include <inttypes.h>
+
 static cis_code show_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
                          uint64_t *n, struct cis_error *err)
 {
@@ -25,6 +27,38 @@ static bool was_changed(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
            cis_kept_commit(cmd, run, mount, &ignored, &why) != CIS_E_NOTFOUND;
 }
 
+struct remembered {
+    const struct cis_fs_cmd *cmd;
+    uint64_t *n;
+};
+
+static bool show_memory(void *self, const struct cis_memory_change *c)
+{
+    const struct remembered *r = self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    if (r->cmd->cli->json) {
+        cis_buf_printf(&line, "%s{\"change\":\"%s\",\"memory\":", *r->n != 0 ? "," : "",
+                       c->what == 'A'   ? "added"
+                       : c->what == 'D' ? "removed"
+                                        : "modified");
+        cis_buf_json(&line, c->ns);
+        cis_buf_text(&line, ",\"key\":");
+        cis_buf_json(&line, c->key);
+        cis_buf_printf(&line, ",\"size\":%" PRIu64 ",\"old_size\":%" PRIu64 "}", c->size,
+                       c->old_size);
+    } else {
+        cis_buf_printf(&line, "%c memory ", c->what);
+        cis_fs_name(&line, c->ns);
+        cis_buf_byte(&line, ' ');
+        cis_fs_name(&line, c->key);
+        cis_buf_printf(&line, c->what == 'M' ? "  %" PRIu64 " -> %" PRIu64 "\n" : "  %" PRIu64 "\n",
+                       c->what == 'A' ? c->size : c->old_size, c->size);
+    }
+    cis_fs_flush(&line);
+    ++*r->n;
+    return true;
+}
+
 static cis_code diff_all(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool own,
                          struct cis_error *err)
 {
@@ -34,6 +68,10 @@ static cis_code diff_all(struct cis_fs_cmd *cmd, const struct cis_kept *run, boo
     size_t i;
     if (own) {
         CIS_TRY(cis_fs_show_diff(cmd, before, run->commit, &n, err));
+    }
+    if (run->commit.branch != 0 && !cis_cli_has(cmd->cli, "path")) {
+        struct remembered r = {cmd, &n};
+        CIS_TRY(cis_history_memory_diff(&cmd->h, run->commit, show_memory, &r, err));
     }
     json_array_foreach(mounts, i, m)
     {
@@ -56,8 +94,8 @@ static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     {
         any = any || was_changed(cmd, &run, m);
     }
-    if (!any) {
-        return cis_kept_nothing(&run, err);
+    if (!any && run.commit.branch == 0 && !cis_kept_ended_well(&run)) {
+        return cis_kept_nothing(&run, err); /* what it changed was forgotten */
     }
     if (cmd->cli->json) {
         cis_cli_list(CIS_KEPT_HEAD);
@@ -85,7 +123,8 @@ const struct cis_cli_command cis_cmd_runs_diff = {
     .args = "ID",
     .summary = "what a run changed",
     .help =
-        "A added, M modified, D removed, R renamed; sizes before and after. Of a workspace it "
+        "A added, M modified, D removed, R renamed; sizes before and after. What it did to skill "
+        "memory is\nshown as memory NAMESPACE KEY. Of a workspace it "
         "is the\nrun's own commit. Of a folder that was mounted as cow it is what the branch "
         "makes of the folder\nas that is now: the run's changes, and those of runs before it on "
         "the same branch.",

@@ -150,6 +150,11 @@ cis_code cis_kept_nothing(const struct cis_kept *run, struct cis_error *err)
                     run->id, cis_kept_field(run->report, "status"));
 }
 
+bool cis_kept_ended_well(const struct cis_kept *run)
+{
+    return strcmp(cis_kept_field(run->report, "status"), "ok") == 0;
+}
+
 /* ---- the commit of a mount's changes ---- */
 
 static bool commit_in(const json_t *mount, struct cis_view *out)

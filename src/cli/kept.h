@@ -30,6 +30,8 @@ cis_code cis_kept_find(struct cis_fs_cmd *cmd, const char *given, struct cis_kep
                        struct cis_error *err);
 /* The refusal for a run of which nothing was kept. */
 cis_code cis_kept_nothing(const struct cis_kept *run, struct cis_error *err);
+/* Did it end well? Then what it kept is all that it changed. */
+bool cis_kept_ended_well(const struct cis_kept *run);
 
 /* Mounts as the report has them. A text, or "". */
 const char *cis_kept_field(const json_t *mount, const char *name);

@@ -72,6 +72,15 @@ typedef bool cis_change_each(void *self, const struct cis_change *change);
  * pass over names when a changed file's name is not among the changes. */
 cis_code cis_history_diff(const struct cis_history *h, struct cis_view a, struct cis_view b,
                           cis_change_each *each, void *self, struct cis_error *err);
+struct cis_memory_change {
+    char what;              /* A, M, D */
+    struct cis_str ns, key; /* borrowed during the call */
+    uint64_t size, old_size;
+};
+typedef bool cis_memory_each(void *self, const struct cis_memory_change *change);
+/* What one commit did to skill memory, by namespace and key. */
+cis_code cis_history_memory_diff(const struct cis_history *h, struct cis_view commit,
+                                 cis_memory_each *each, void *self, struct cis_error *err);
 /* Every path of each inode at the view: each(self, ino, path). */
 typedef bool cis_path_each(void *self, uint64_t ino, struct cis_str path);
 cis_code cis_history_paths(const struct cis_history *h, struct cis_view view, const uint64_t *inos,

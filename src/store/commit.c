@@ -45,10 +45,11 @@ static bool fs_changes(const struct cis_fs_commit *fs)
 
 /* ---- who may write, and from where ---- */
 
-static cis_code fence_check(const struct apply *a, struct cis_error *err)
+/* A lease is on the files of a branch: memory goes onto whatever its head is. */
+static cis_code fence_check(const struct apply *a, bool files, struct cis_error *err)
 {
     uint64_t mine = a->commit->fence, theirs = a->head.fence;
-    if (mine == theirs) {
+    if (mine == theirs || (mine == 0 && !files)) {
         return CIS_OK;
     }
     return mine == 0
@@ -422,7 +423,7 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
         *out = (struct cis_fs_committed){a.head.head, a.head.files, a.head.bytes};
         return CIS_OK;
     }
-    CIS_TRY(fence_check(&a, err));
+    CIS_TRY(fence_check(&a, files, err));
     /* Memory alone goes onto whatever the head is, unless it asked to be judged by its base. */
     if (files || (commit->strict_memory && a.judge.base.branch != 0)) {
         CIS_TRY(base_check(&a, err));

@@ -16,6 +16,29 @@ static void set(struct sys *s, const char *key, const char *value)
     assert_exit(s, 0, cis(s, "memory", "set", key, value, "--skill", "wiz"));
 }
 
+/* Its files did not change, and its memory did. */
+static void the_diff_of_a_run_shows_what_it_remembered(void **state)
+{
+    struct sys *s = *state;
+    char *guest = sys_wat(s, "writer.wat", writer);
+    assert_exit(
+        s, 0, cis(s, "skill", "install", guest, "--name", "writer", "--allow", "memory", "--yes"));
+    assert_exit(s, 0, cis(s, "skill", "run", "writer"));
+    assert_exit(s, 0, cis(s, "runs", "diff", "last"));
+    assert_string_equal(sys_out(s), "A memory writer key  7\n");
+    assert_exit(s, 0, cis(s, "runs", "diff", "last", "--json"));
+    assert_string_equal(sys_out(s), "{\"schema\":1,\"changes\":[{\"change\":\"added\",\"memory\":"
+                                    "\"writer\",\"key\":\"key\",\"size\":7,\"old_size\":0}]}\n");
+    assert_exit(s, 0, cis(s, "memory", "set", "key", "other", "--skill", "writer"));
+    assert_exit(s, 0, cis(s, "skill", "run", "writer"));
+    assert_exit(s, 0, cis(s, "runs", "diff", "last"));
+    assert_string_equal(sys_out(s), "M memory writer key  5 -> 7\n");
+    assert_exit(s, 0, cis(s, "skill", "run", "writer"));
+    assert_exit(s, 0, cis(s, "runs", "diff", "last")); /* the same value again is no change */
+    assert_string_equal(sys_out(s), "");
+    free(guest);
+}
+
 static void get_prints_exactly_the_bytes_that_were_set(void **state)
 {
     struct sys *s = *state;
@@ -216,6 +239,8 @@ static void a_damaged_store_is_exit_7_and_names_the_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(the_diff_of_a_run_shows_what_it_remembered),
+        T(a_bare_files_memory_is_found_by_its_stem),
         T(get_prints_exactly_the_bytes_that_were_set),
         T(a_bare_files_memory_is_found_by_its_stem),
         T(files_of_one_name_have_each_its_own_memory),

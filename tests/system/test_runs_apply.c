@@ -83,10 +83,29 @@ static void only_the_second_cow_mount_was_changed(void **state)
            "1");
     ok(s, "runs", "diff", "last");
     assert_string_equal(sys_out(s), "A f  1\n");
-    assert_exit(s, 3, cis(s, "runs", "apply", "last", "--mount", "/a"));
-    assert_contains(sys_err(s), "nothing of it was kept");
+    ok(s, "runs", "apply", "last", "--mount", "/a"); /* unchanged, and that is no error */
+    assert_string_equal(sys_out(s), "nothing to do: the run changed nothing there\n");
     ok(s, "runs", "apply", "last", "--mount", "/b");
     host_is(s, "b/f", "1");
+}
+
+/* A run that changed nothing shows nothing; one whose changes were forgotten is an error. */
+static void a_run_that_changed_nothing_has_an_empty_diff(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir a");
+    run_ok(s, "--dir", here(s, "a::/a:cow"), TOOL, "say", "hi");
+    ok(s, "runs", "diff", "last");
+    assert_string_equal(sys_out(s), "");
+    ok(s, "runs", "diff", "last", "--json");
+    assert_string_equal(sys_out(s), "{\"schema\":1,\"changes\":[]}\n");
+    ok(s, "runs", "apply", "last");
+    assert_exit(
+        s, 1,
+        cis(s, "run", "--dir", here(s, "a::/a:cow"), TOOL, "write", "/a/f", "x", "exit", "1"));
+    assert_exit(s, 3, cis(s, "runs", "diff", "last"));
+    assert_contains(sys_err(s), "nothing of it was kept");
+    assert_exit(s, 3, cis(s, "runs", "apply", "last"));
 }
 
 static void a_cow_mount_beside_a_workspace_is_named_by_its_commit(void **state)
@@ -403,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_second_cow_mount_shows_and_applies_its_own_run_only),
         TEST(only_the_second_cow_mount_was_changed),
+        TEST(a_run_that_changed_nothing_has_an_empty_diff),
         TEST(a_cow_mount_beside_a_workspace_is_named_by_its_commit),
         TEST(a_branch_that_was_rolled_back_keeps_every_run_to_itself),
         TEST(last_is_the_newest_run_in_every_command),
