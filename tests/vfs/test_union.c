@@ -185,6 +185,81 @@ static void changes_are_told_as_paths(void **state)
     assert_changes("A emptied/other\nA kind\nD kind\nM d/deep/f\nM d/two\nM emptied\nM one\n");
 }
 
+/* As an apply does, or the user. */
+static void a_folder_that_was_renamed_below_as_well_stays_whole(void **state)
+{
+    (void)state;
+    host_dir("d");
+    host_dir("d/in");
+    host_file("d/f", "f");
+    host_file("d/in/g", "g");
+    t_write_file("d/in/own", "own");
+    assert_no(0, t_rename("d", "e", 0));
+    assert_int_equal(rename(below("d"), below("e")), 0);
+    fx_reopen(false);
+    assert_content("e/f", "f");
+    assert_content("e/in/g", "g");
+    assert_content("e/in/own", "own");
+    assert_changes("A e/in/own\n");
+    host_dir("d"); /* another one at the old place is not taken for it */
+    host_file("d/f", "other");
+    fx_reopen(false);
+    assert_content("e/f", "f");
+    assert_changes("A e/in/own\nD d\n");
+    assert_no(0, t_rename("e", "h", 0));
+    assert_int_equal(rename(below("e"), below("h")), 0);
+    fx_reopen(false);
+    assert_content("h/f", "f");
+    assert_content("h/in/g", "g");
+    assert_changes("A h/in/own\nD d\n");
+}
+
+static void what_is_at_the_old_place_of_a_renamed_folder_is_new(void **state)
+{
+    (void)state;
+    host_dir("a");
+    host_dir("a/c");
+    host_file("a/f", "f");
+    assert_no(0, t_rename("a", "e", 0));
+    assert_no(0, t_mkdir("a"));
+    assert_no(0, t_mkdir("a/c")); /* looks as the one that went */
+    t_write_file("a/f", "f");
+    assert_changes("A a\nA a/c\nA a/f\nD a\nR e < a\n");
+    assert_no(0, t_rename("e", "a/c/deep", 0));
+    assert_changes("A a\nA a/c\nA a/f\nD a\nR a/c/deep < a\n");
+}
+
+/* The branch has b in a; below, a is in b by now. */
+static void folders_that_were_moved_into_each_other_do_not_lie_in_themselves(void **state)
+{
+    (void)state;
+    host_dir("a");
+    host_dir("b");
+    host_dir("b/d");
+    host_file("a/f", "f");
+    assert_no(0, t_rename("a", "b/d/a", 0));
+    assert_no(0, t_rename("b/d", "d", 0));
+    assert_int_equal(rename(below("b/d"), below("a/d")), 0);
+    assert_int_equal(rename(below("b"), below("a/b")), 0);
+    assert_int_equal(rename(below("a"), below("d")), 0);
+    fx_reopen(false);
+    char path[600] = "";
+    struct cis_vfs_attr attr;
+    int depth = 0;
+    static const char *const names[] = {"a", "b", "d"};
+    for (int no = 0; no == 0 && depth < 100; depth++) {
+        size_t len = strlen(path);
+        no = ENOENT;
+        for (int i = 0; i < 3 && no != 0; i++) {
+            snprintf(path + len, sizeof path - len, "%s%s", len != 0 ? "/" : "", names[i]);
+            no = t_lstat(path, &attr);
+        }
+    }
+    assert_true(depth < 100);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf got = CIS_BUF_INIT(65536);
+    assert_no(0, cis_union_changes(fx.vfs, &fx.call, change_each, &got));
+}
+
 static void nothing_of_the_union_itself_is_shown(void **state)
 {
     (void)state;
@@ -620,6 +695,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(changes_go_to_the_upper_part_only),
         T(changes_are_told_as_paths),
+        T(a_folder_that_was_renamed_below_as_well_stays_whole),
+        T(what_is_at_the_old_place_of_a_renamed_folder_is_new),
+        T(folders_that_were_moved_into_each_other_do_not_lie_in_themselves),
         T(nothing_of_the_union_itself_is_shown),
         T(a_lower_file_with_several_names_stays_one_file),
         T(unlinking_lower_names_counts_without_a_copy),

@@ -1,8 +1,12 @@
 /* What the upper filesystem makes of the lower one: its entries, each compared with what it hides,
- * in the order of their paths. */
+ * in the order of their paths. The tree is looked through twice. The first time finds the lower
+ * folders that have another place now: what has their old place is compared with nothing, for what
+ * was there went away with them. */
 #include "vfs/union/changes.h"
 
 #include "base/mem.h"
+
+#define MOVED_COST 64u /* of an entry of the map, beside its text */
 
 /* ---- telling ---- */
 static void tell(struct changes *c, char what, struct cis_str from, const struct cis_vfs_attr *now,
@@ -23,7 +27,7 @@ static void tell(struct changes *c, char what, struct cis_str from, const struct
         change.path.ptr += skip;
         change.path.len -= skip;
     }
-    if (!c->stopped) {
+    if (!c->stopped && !c->only_moved) {
         c->stopped = !c->each(c->self, &change);
     }
 }
@@ -50,6 +54,9 @@ int changes_compare(struct changes *c, cis_node upper, const struct cis_vfs_attr
 {
     bool same = now->mode == was->mode;
     int no = 0;
+    if (c->only_moved) {
+        return 0;
+    }
     if (S_ISLNK(now->mode) && S_ISLNK(was->mode)) {
         no = same_target(c, upper, lower, &same);
     } else if (S_ISREG(now->mode)) {
@@ -80,7 +87,8 @@ static int push(struct changes *c, cis_node upper, cis_node lower, size_t low_at
                       .low_end = c->low.len};
     struct frame *list = changes_grown(c, c->stack, c->n, &c->cap, sizeof *list, &c->charged);
     c->stack = list != NULL ? list : c->stack;
-    int no = list != NULL ? changes_names(c, upper, covers ? lower : 0, &f.names) : ENOMEM;
+    int no = list != NULL ? changes_names(c, upper, covers && !c->only_moved ? lower : 0, &f.names)
+                          : ENOMEM;
     if (no != 0) {
         frame_done(c, &f);
         return no;
@@ -89,116 +97,118 @@ static int push(struct changes *c, cis_node upper, cis_node lower, size_t low_at
     return 0;
 }
 
-/* ---- folders: which lower one an upper one continues ---- */
-static int lower_walk(struct changes *c, struct cis_str path, cis_node *out)
-{
-    cis_vfs *low = c->u->low;
-    cis_node at = low->root;
-    struct cis_str rest = path, name;
-    for (bool more = true; more;) {
-        struct cis_vfs_attr attr;
-        cis_node next = 0;
-        more = cis_str_split(&rest, '/', &name);
-        if (name.len == 0) {
-            continue;
-        }
-        int no = low->ops->lookup(low, c->call, at, name, &next, &attr);
-        part_put(low, at);
-        if (no == 0 && !S_ISDIR(attr.mode)) {
-            part_put(low, next);
-            no = ENOTDIR;
-        }
-        if (no != 0) {
-            return no;
-        }
-        at = next;
-    }
-    *out = at;
-    return 0;
-}
-
-/* The lower path that its mark names; empty: it has none. */
-static int mark_of(struct changes *c, cis_node upper, struct cis_buf *out)
-{
-    cis_vfs *up = c->u->up;
-    cis_node mark = 0;
-    struct cis_vfs_attr attr;
-    int no = up->ops->lookup(up, c->call, upper, CIS_STR(UNION_MARK), &mark, &attr);
-    if (no != 0) {
-        return no == ENOENT ? 0 : no;
-    }
-    no = up->ops->readlink(up, c->call, mark, out);
-    part_put(up, mark);
-    return no;
-}
-
+/* ---- folders ---- */
 struct pair {
     cis_node upper, lower; /* of this name in both; 0: not there */
     struct cis_vfs_attr now, was;
+    bool moved; /* the lower one is a folder that has another place now */
 };
 
-static bool is_here(const struct changes *c, const struct frame *in, struct cis_str name,
-                    struct cis_str mark)
+static int note_moved(struct changes *c, struct cis_str lower)
 {
-    size_t len = in->low_end - in->low_at; /* 0: the root; then there may be no buffer yet */
-    return in->lower != 0 && mark.len == len + 1 + name.len &&
-           (len == 0 || memcmp(mark.ptr, c->low.ptr + in->low_at, len) == 0) &&
-           mark.ptr[len] == '/' && memcmp(mark.ptr + len + 1, name.ptr, name.len) == 0;
+    struct cis_error ignored;
+    if (changes_charge(c, MOVED_COST + lower.len) != 0) {
+        return ENOMEM;
+    }
+    c->charged += MOVED_COST + lower.len;
+    return cis_map_set(&c->moved, lower, c, NULL, &ignored) == CIS_OK ? 0 : ENOMEM;
 }
 
-/* A folder that was renamed, and whose old place is gone while its new one is there, was renamed
- * below as well. */
 enum relation { ALONE, IN_PLACE, COVERING, RENAMED };
 
-static int relate(struct changes *c, const struct frame *in, struct cis_str name,
-                  const struct pair *p, struct cis_str mark, enum relation *out, cis_node *moved)
+/* near: what the folder around it continues has under its name; then it was not renamed. */
+static int relate(struct changes *c, struct cis_str near, const struct pair *p, struct mark *mark,
+                  enum relation *out, cis_node *moved, struct cis_str *out_from)
 {
-    bool there = p->lower != 0 && S_ISDIR(p->was.mode);
-    *out = !there ? ALONE : mark.len != 0 ? IN_PLACE : COVERING;
-    if (mark.len == 0 || is_here(c, in, name, mark)) {
+    bool there = p->lower != 0 && S_ISDIR(p->was.mode) && !p->moved;
+    *out = !there ? ALONE : mark->path.len != 0 ? IN_PLACE : COVERING;
+    if (mark->path.len == 0 || (p->lower != 0 && cis_str_eq(mark->path, near))) {
         return 0;
     }
-    int no = lower_walk(c, mark, moved);
-    *out = no == 0 ? RENAMED : *out;
-    return no == ENOENT || no == ENOTDIR ? 0 : no;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    if (c->path.len + 1 < here.max) {
+        cis_buf_byte(&here, '/');
+        cis_buf_str(&here, cis_buf_view(&c->path));
+    }
+    int no = here.failed != CIS_OK
+                 ? ENOMEM
+                 : mark_follow(c->u, c->call, mark, near, cis_buf_view(&here), moved, out_from);
+    if (no != 0) {
+        return no == ENOENT ? 0 : no;
+    }
+    if (cis_str_eq(*out_from, near) || cis_str_eq(*out_from, cis_buf_view(&here))) {
+        part_put(c->u->low, *moved); /* renamed below as well */
+        *moved = 0;
+        return 0;
+    }
+    *out = RENAMED;
+    return 0;
+}
+
+/* c->low becomes the path of a name in what `in` continues; "" when it continues nothing. */
+static int enter_lower(struct changes *c, const struct frame *in, struct cis_str name)
+{
+    size_t before = c->low.cap;
+    c->low.len = in->low_end;
+    cis_buf_byte(&c->low, '/');
+    cis_buf_str(&c->low, name);
+    return changes_grew(c, &c->low, before, &c->charged);
+}
+
+static int folder_below(struct changes *c, const struct frame *in, struct cis_str name,
+                        struct pair *p, cis_node *out_lower, size_t *out_low_at, bool *out_covers)
+{
+    CIS_CLEANUP(mark_done) struct mark mark = MARK_INIT;
+    enum relation is = ALONE;
+    struct cis_str from = CIS_STR("");
+    int no = enter_lower(c, in, name);
+    no = no == 0 ? mark_read(c->u, c->call, p->upper, &mark) : no;
+    if (no == 0) {
+        struct cis_str all = cis_buf_view(&c->low);
+        struct cis_str near = {all.ptr + in->low_at, in->lower != 0 ? all.len - in->low_at : 0};
+        p->moved = p->lower != 0 && cis_map_get(&c->moved, near) != NULL;
+        no = relate(c, near, p, &mark, &is, out_lower, &from);
+    }
+    if (no != 0) {
+        return no;
+    }
+    if (p->lower != 0 && (is == ALONE || is == RENAMED)) {
+        tell(c, 'D', CIS_STR(""), NULL, &p->was);
+    }
+    *out_covers = is == COVERING;
+    *out_low_at = in->low_at;
+    if (is == ALONE) {
+        tell(c, 'A', CIS_STR(""), &p->now, NULL);
+    } else if (is == RENAMED) {
+        size_t before = c->low.cap;
+        tell(c, 'R', (struct cis_str){from.ptr + 1, from.len - 1}, &p->now, NULL);
+        no = c->only_moved ? note_moved(c, from) : 0;
+        *out_low_at = c->low.len = in->low_end;
+        cis_buf_str(&c->low, from);
+        no = no == 0 ? changes_grew(c, &c->low, before, &c->charged) : no;
+    } else {
+        no = changes_compare(c, p->upper, &p->now, p->lower, &p->was);
+        *out_lower = p->lower;
+        p->lower = 0;
+    }
+    return no;
 }
 
 /* Takes over the nodes of the pair. c->path is the folder's. */
 static int folder_entry(struct changes *c, const struct frame *in, struct cis_str name,
                         struct pair *p)
 {
-    size_t before = c->low.cap;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf mark = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    enum relation is = ALONE;
     cis_node lower = 0;
-    size_t low_at = c->low.len = in->low_end;
-    int no = mark_of(c, p->upper, &mark);
-    no = no != 0 ? no : relate(c, in, name, p, cis_buf_view(&mark), &is, &lower);
-    if (no == 0 && p->lower != 0 && (is == ALONE || is == RENAMED)) {
-        tell(c, 'D', CIS_STR(""), NULL, &p->was);
-    }
-    if (no == 0 && is == RENAMED) {
-        struct cis_str from = cis_buf_view(&mark);
-        tell(c, 'R', (struct cis_str){from.ptr + 1, from.len - 1}, &p->now, NULL);
-        cis_buf_str(&c->low, from);
-    } else if (no == 0 && is == ALONE) {
-        tell(c, 'A', CIS_STR(""), &p->now, NULL);
-    } else if (no == 0) {
-        no = changes_compare(c, p->upper, &p->now, p->lower, &p->was);
-        lower = p->lower;
-        p->lower = 0;
-        low_at = in->low_at;
-        cis_buf_byte(&c->low, '/');
-        cis_buf_str(&c->low, name);
-    }
+    size_t low_at = 0;
+    bool covers = false;
+    int no = folder_below(c, in, name, p, &lower, &low_at, &covers);
     part_put(c->u->low, p->lower);
-    no = no != 0 ? no : changes_grew(c, &c->low, before, &c->charged);
     if (no != 0) {
         part_put(c->u->up, p->upper);
         part_put(c->u->low, lower);
         return no;
     }
-    return push(c, p->upper, lower, low_at, is == COVERING);
+    return push(c, p->upper, lower, low_at, covers);
 }
 
 /* ---- other entries ---- */
@@ -258,7 +268,6 @@ static bool any_copy(void *self, const struct cis_vfs_entry *entry, const struct
 static int look_through(struct changes *c)
 {
     struct unionfs *u = c->u;
-    bool copies = false;
     int no = u->root.upper != 0 ? push(c, u->up->root, u->low->root, 0, false) : 0;
     while (no == 0 && c->n > 0 && !c->stopped) {
         struct frame *top = &c->stack[c->n - 1];
@@ -270,6 +279,18 @@ static int look_through(struct changes *c)
             c->n--;
         }
     }
+    return no;
+}
+
+static int look_twice(struct changes *c)
+{
+    struct unionfs *u = c->u;
+    bool copies = false;
+    c->only_moved = true;
+    int no = look_through(c);
+    c->only_moved = false;
+    c->path.len = c->low.len = 0;
+    no = no == 0 ? look_through(c) : no;
     if (no == 0 && u->home != 0 && !c->stopped) {
         no = part_list(u->up, c->call, u->home, any_copy, &copies);
     }
@@ -285,9 +306,10 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
                         .each = each,
                         .self = self,
                         .path = CIS_BUF_INIT(UINT32_MAX),
-                        .low = CIS_BUF_INIT(UINT32_MAX)};
+                        .low = CIS_BUF_INIT(UINT32_MAX),
+                        .moved = CIS_MAP_INIT};
     pthread_rwlock_rdlock(&u->names);
-    int no = look_through(&c);
+    int no = look_twice(&c);
     pthread_rwlock_unlock(&u->names);
     while (c.n > 0) {
         frame_done(&c, &c.stack[--c.n]);
@@ -295,6 +317,7 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
     cis_free(c.stack);
     cis_buf_done(&c.path);
     cis_buf_done(&c.low);
+    cis_map_done(&c.moved, NULL);
     changes_release(&c, c.charged);
     return no;
 }

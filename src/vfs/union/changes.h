@@ -4,6 +4,7 @@
 #ifndef CIS_VFS_UNION_CHANGES_H
 #define CIS_VFS_UNION_CHANGES_H
 
+#include "base/map.h"
 #include "vfs/union/internal.h"
 
 struct name {
@@ -36,9 +37,11 @@ struct changes {
     void *self;
     struct frame *stack;
     size_t n, cap;
-    struct cis_buf path; /* of what is looked at: "a/b" */
-    struct cis_buf low;  /* the lower paths of the frames */
-    uint64_t charged;    /* for the three of them */
+    struct cis_buf path;  /* of what is looked at: "a/b" */
+    struct cis_buf low;   /* the lower paths of the frames */
+    struct cis_map moved; /* lower folders that an upper one continues at another place */
+    bool only_moved;      /* a first look, for those alone */
+    uint64_t charged;     /* for all of them */
     unsigned turns;
     bool stopped;
 };

@@ -45,22 +45,6 @@ static struct cis_vfs_call as_owner(const struct cis_vfs_call *call,
 
 /* ---- folders ---- */
 
-static int mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
-                    const char *lower_path)
-{
-    struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_str_of(lower_path)};
-    struct cis_vfs_attr attr;
-    cis_node mark = 0;
-    if (make.target.len >= CIS_VFS_PATH_MAX) {
-        return ENAMETOOLONG;
-    }
-    int no = u->up->ops->make(u->up, call, folder, CIS_STR(UNION_MARK), &make, &mark, &attr);
-    if (no == 0) {
-        part_put(u->up, mark);
-    }
-    return no == EEXIST ? 0 : no;
-}
-
 static int home_make(struct unionfs *u, const struct cis_vfs_call *call)
 {
     struct cis_vfs_make make = {.mode = S_IFDIR | 0700};
@@ -81,7 +65,7 @@ static int copy_root(struct unionfs *u, const struct cis_vfs_call *call)
         no = home_make(u, call);
     }
     if (no == 0) {
-        no = mark_put(u, call, u->up->root, "/");
+        no = mark_put(u, call, u->up->root, CIS_STR(UNION_MARK), "/", &attr);
     }
     if (no == 0) {
         no = attr_put(u, call, u->up->root, &attr);
@@ -98,7 +82,7 @@ int home_get(struct unionfs *u, const struct cis_vfs_call *call)
     return no != 0 || u->home != 0 ? no : home_make(u, call);
 }
 
-static struct cis_str temp_name(struct unionfs *u, char out[32])
+struct cis_str home_temp(struct unionfs *u, char out[32])
 {
     int n = snprintf(out, 32, "w%llu", (unsigned long long)atomic_fetch_add(&u->temps, 1));
     return (struct cis_str){out, (size_t)n};
@@ -117,7 +101,7 @@ static int temp_folder(struct unionfs *u, const struct cis_vfs_call *call, const
     if (no != 0) {
         return no;
     }
-    no = mark_put(u, &owner, node, dir->lower_path);
+    no = mark_put(u, &owner, node, CIS_STR(UNION_MARK), dir->lower_path, attr);
     if (no == 0) {
         no = attr_put(u, &owner, node, attr);
     }
@@ -129,7 +113,7 @@ static int temp_folder(struct unionfs *u, const struct cis_vfs_call *call, const
 static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
 {
     char text[32];
-    struct cis_str temp = temp_name(u, text);
+    struct cis_str temp = home_temp(u, text);
     struct cis_vfs_attr attr, above;
     cis_node parent = dir->parent->upper, node = 0;
     int no = u->low->ops->getattr(u->low, call, dir->lower, &attr);
@@ -306,7 +290,7 @@ static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct
 int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node, bool data)
 {
     char text[32];
-    struct cis_str temp = temp_name(u, text);
+    struct cis_str temp = home_temp(u, text);
     struct cis_vfs_attr attr;
     uint8_t digest[CIS_DIGEST_BYTES];
     cis_node copy = 0;

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include "vfs/union/union.h"
 
-#define UNION_MARK CIS_UNION_RESERVED "-lower" /* symlink: the lower folder's path */
+#define UNION_MARK CIS_UNION_RESERVED "-lower" /* symlink: the lower folder (mark.c) */
 #define UNION_HOME CIS_UNION_RESERVED          /* folder in the root: what has no other place */
 #define UNION_BUCKETS 1024u
 #define UNION_KEPT 64u /* folders whose nodes are kept for the next walk */
@@ -125,7 +125,10 @@ int union_find(struct unionfs *u, const struct cis_vfs_call *call, struct unode 
                struct cis_str name, struct unode **out);
 int union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
                struct cis_vfs_attr *out);
-/* Does the lower part of dir have the name, whatever hides it? */
+/* Does the lower part of dir have the name, whatever hides it? Who hides names asks so that an
+ * error is not taken for no. */
+int union_lower_find(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                     struct cis_str name, bool *out_there, struct cis_vfs_attr *out_attr);
 bool union_lower_has(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
                      struct cis_str name, struct cis_vfs_attr *out_attr);
 int union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
@@ -150,6 +153,30 @@ int index_hide(struct unionfs *u, const struct cis_vfs_call *call,
 /* An upper name of the file went: the copy goes with the last name. */
 void index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
                 uint32_t lower_links);
+
+/* ---- mark.c ---- */
+struct mark {
+    struct cis_buf text;
+    struct cis_str path, key; /* in text; path "": there is none; key "": not known */
+};
+#define MARK_INIT                                                                                  \
+    {                                                                                              \
+        .text = CIS_BUF_INIT(CIS_VFS_PATH_MAX)                                                     \
+    }
+/* As `name` of the folder; lower: what is at lower_path. */
+int mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
+             struct cis_str name, const char *lower_path, const struct cis_vfs_attr *lower);
+int mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
+              struct mark *out);
+void mark_done(struct mark *mark);
+/* The lower folder that is meant, and where it is. near: the name in what its parent continues;
+ * here: the path in the union; "": not known. ENOENT: none of the three is a folder. */
+int mark_follow(struct unionfs *u, const struct cis_vfs_call *call, const struct mark *mark,
+                struct cis_str near, struct cis_str here, cis_node *out_lower,
+                struct cis_str *out_path);
+/* The mark says what dir continues now. temp: a name of the home folder. */
+int mark_renew(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+               struct cis_str temp);
 
 /* ---- seen.c ---- */
 /* Of a regular file or a symlink. */
@@ -179,6 +206,7 @@ int copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode
 int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node, bool data);
 int copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node);
 int home_get(struct unionfs *u, const struct cis_vfs_call *call);
+struct cis_str home_temp(struct unionfs *u, char out[32]); /* a name there that nothing has */
 
 /* ---- names.c, rename.c ---- */
 /* names held for writing: a lower name shows no more; the upper folder is there. */

@@ -34,66 +34,88 @@ int union_look(struct unionfs *u, const struct cis_vfs_call *call, const struct 
     return no;
 }
 
+int union_lower_find(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                     struct cis_str name, bool *out_there, struct cis_vfs_attr *out_attr)
+{
+    cis_node node = 0;
+    int no = dir->lower != 0 ? u->low->ops->lookup(u->low, call, dir->lower, name, &node, out_attr)
+                             : ENOENT;
+    part_put(u->low, no == 0 ? node : 0);
+    *out_there = no == 0;
+    return no == ENOENT ? 0 : no;
+}
+
 bool union_lower_has(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
                      struct cis_str name, struct cis_vfs_attr *out_attr)
 {
-    cis_node node = 0;
-    if (dir->lower == 0 ||
-        u->low->ops->lookup(u->low, call, dir->lower, name, &node, out_attr) != 0) {
-        return false;
-    }
-    part_put(u->low, node);
-    return true;
+    bool there = false;
+    return union_lower_find(u, call, dir, name, &there, out_attr) == 0 && there;
 }
 
 /* ---- folders: which lower one an upper one continues ---- */
 
-/* A path of the lower filesystem, as the mark has it. 0: not there any more. */
-static cis_node lower_at(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str path)
+/* Where a name of dir is in the union: "/a/b"; nothing when that is longer than any mark. */
+static int path_here(const struct unode *dir, struct cis_str name, struct cis_buf *out)
 {
-    cis_node at = u->low->root;
-    struct cis_str rest = path, name;
-    for (bool more = true; more && at != 0;) {
-        more = cis_str_split(&rest, '/', &name);
-        if (name.len == 0) {
-            continue;
-        }
-        struct cis_vfs_attr attr;
-        cis_node next = 0;
-        if (u->low->ops->lookup(u->low, call, at, name, &next, &attr) == 0 && !S_ISDIR(attr.mode)) {
-            part_put(u->low, next);
-            next = 0;
-        }
-        part_put(u->low, at);
-        at = next;
+    size_t len = name.len + 1;
+    for (const struct unode *at = dir; at->parent != NULL && len < CIS_VFS_PATH_MAX;
+         at = at->parent) {
+        len += strlen(at->name) + 1;
     }
-    return at;
+    char *text = len < CIS_VFS_PATH_MAX ? (char *)cis_buf_reserve(out, len) : NULL;
+    if (text == NULL) {
+        return len < CIS_VFS_PATH_MAX ? ENOMEM : 0;
+    }
+    out->len = len;
+    text += len - name.len;
+    memcpy(text, name.ptr, name.len);
+    *--text = '/';
+    for (const struct unode *at = dir; at->parent != NULL; at = at->parent) {
+        size_t part = strlen(at->name);
+        text -= part;
+        memcpy(text, at->name, part);
+        *--text = '/';
+    }
+    return 0;
 }
 
-/* The lower path that the mark of an upper folder names; empty: none. */
-static int mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node dir,
-                     struct cis_buf *out)
+/* What the parent continues has, or had, this name; nothing: it continues nothing. */
+static int path_near(const struct unode *dir, struct cis_str name, struct cis_buf *out)
 {
-    cis_node mark = 0;
-    struct cis_vfs_attr attr;
-    int no = u->up->ops->lookup(u->up, call, dir, CIS_STR(UNION_MARK), &mark, &attr);
+    if (dir->lower_path != NULL) {
+        bool root = strcmp(dir->lower_path, "/") == 0;
+        cis_buf_printf(out, "%s/" CIS_STR_FMT, root ? "" : dir->lower_path, CIS_STR_ARG(name));
+    }
+    return out->failed != CIS_OK ? ENOMEM : 0;
+}
+
+/* Without a look at the mark's key when it is at its place: what has the place is meant. */
+static int upper_folder(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                        struct cis_str name, struct unode_parts *parts, struct cis_buf *path)
+{
+    CIS_CLEANUP(mark_done) struct mark mark = MARK_INIT;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf near = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(1u << 20);
+    struct cis_str at;
+    int no = mark_read(u, call, parts->upper, &mark);
+    if (no != 0 || mark.path.len == 0) {
+        return no;
+    }
+    no = path_near(dir, name, &near);
+    if (no == 0 && cis_str_eq(mark.path, cis_buf_view(&near))) {
+        mark.key = CIS_STR("");
+    } else if (no == 0) {
+        no = path_here(dir, name, &here);
+    }
+    no = no == 0 ? mark_follow(u, call, &mark, cis_buf_view(&near), cis_buf_view(&here),
+                               &parts->lower, &at)
+                 : no;
     if (no != 0) {
         return no == ENOENT ? 0 : no;
     }
-    no = u->up->ops->readlink(u->up, call, mark, out);
-    part_put(u->up, mark);
-    return no;
-}
-
-static int upper_folder(struct unionfs *u, const struct cis_vfs_call *call,
-                        struct unode_parts *parts, struct cis_buf *path)
-{
-    int no = mark_read(u, call, parts->upper, path);
-    if (no == 0 && path->len > 0) {
-        parts->lower = lower_at(u, call, cis_buf_view(path));
-        parts->lower_path = parts->lower != 0 ? cis_buf_cstr(path) : NULL;
-    }
-    return no;
+    cis_buf_str(path, at);
+    parts->lower_path = cis_buf_cstr(path);
+    return path->failed != CIS_OK ? ENOMEM : 0;
 }
 
 static int lower_folder(const struct unode *dir, struct cis_str name, struct unode_parts *parts,
@@ -136,7 +158,7 @@ int union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode 
     if (seen->upper) {
         parts.upper = seen->node;
         if (folder) {
-            no = upper_folder(u, call, &parts, &path);
+            no = upper_folder(u, call, dir, name, &parts, &path);
         } else if (seen->attr.nlink > 1 &&
                    index_of_upper(u, call, seen->attr.ino, key, &parts.lower_links)) {
             parts.key = key;

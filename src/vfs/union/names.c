@@ -81,7 +81,8 @@ static void make_failed(struct unionfs *u, const struct cis_vfs_call *call, stru
                         struct cis_str name)
 {
     struct cis_vfs_attr attr;
-    if (dir->upper != 0 && union_lower_has(u, call, dir, name, &attr)) {
+    bool there = false;
+    if (dir->upper != 0 && (union_lower_find(u, call, dir, name, &there, &attr) != 0 || there)) {
         (void)name_hide(u, call, dir, name);
     }
 }
@@ -213,8 +214,9 @@ static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, stru
                         struct cis_str name, const struct seen *seen, struct unode *node)
 {
     struct cis_vfs_attr lower;
-    bool below = union_lower_has(u, call, dir, name, &lower);
-    int no = copy_folder(u, call, dir);
+    bool below = false;
+    int no = union_lower_find(u, call, dir, name, &below, &lower);
+    no = no == 0 ? copy_folder(u, call, dir) : no;
     no = no == 0 && below && seen_lower(node) ? seen_name(u, call, dir, name) : no;
     if (no == 0 && seen->upper) {
         no = node->type == S_IFDIR ? folder_remove(u, call, dir, name, node)

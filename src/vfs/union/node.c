@@ -37,10 +37,14 @@ static struct unode *find_upper(struct unionfs *u, cis_node part)
     return n;
 }
 
-static struct unode *find_lower(struct unionfs *u, cis_node part)
+/* A folder is both of its parts. People move lower folders, and two upper ones may come to continue
+ * the same, or one show it at its own name: those are two, or a folder could lie in itself. */
+static struct unode *find_lower(struct unionfs *u, const struct unode_parts *parts)
 {
-    struct unode *n = *bucket(u->by_lower, part);
-    while (n != NULL && n->lower != part) {
+    bool folder = S_ISDIR(parts->attr.mode);
+    struct unode *n = *bucket(u->by_lower, parts->lower);
+    while (n != NULL &&
+           (n->lower != parts->lower || (folder && atomic_load(&n->upper) != parts->upper))) {
         n = n->lnext;
     }
     return n;
@@ -174,7 +178,7 @@ int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *
     pthread_mutex_lock(&u->table);
     struct unode *old = parts->upper != 0 ? find_upper(u, parts->upper) : NULL;
     if (old == NULL && parts->lower != 0) {
-        old = find_lower(u, parts->lower);
+        old = find_lower(u, parts);
     }
     if (old != NULL) {
         old->refs++;

@@ -23,7 +23,14 @@ static int side_find(struct unionfs *u, const struct cis_vfs_call *call, struct 
         return ENAMETOOLONG;
     }
     int no = union_look(u, call, s->dir, s->name, &s->seen);
-    s->below = union_lower_has(u, call, s->dir, s->name, &s->lower);
+    if (no != 0 && no != ENOENT) {
+        return no;
+    }
+    int below = union_lower_find(u, call, s->dir, s->name, &s->below, &s->lower);
+    if (below != 0) {
+        part_put(s->seen.upper ? u->up : u->low, no == 0 ? s->seen.node : 0);
+        return below;
+    }
     return no == 0 ? union_node(u, call, s->dir, s->name, &s->seen, &s->node) : no;
 }
 
@@ -107,11 +114,46 @@ static int target_gone(struct unionfs *u, const struct cis_vfs_call *call, struc
     return 0;
 }
 
+/* A folder that is moved goes on naming what it continues, also when that has moved since. */
+static int mark_of(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *node)
+{
+    char text[32];
+    bool both = node->type == S_IFDIR && node->lower != 0 && node->upper != 0;
+    return both ? mark_renew(u, call, node, home_temp(u, text)) : 0;
+}
+
+/* A whiteout that waits in the home folder: what is made before anything is moved cannot be missing
+ * afterwards. */
+static int hidden_make(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str temp)
+{
+    struct cis_vfs_make make = {.mode = S_IFCHR};
+    struct cis_vfs_attr attr;
+    cis_node node = 0;
+    int no = u->up->ops->make(u->up, call, u->home, temp, &make, &node, &attr);
+    part_put(u->up, no == 0 ? node : 0);
+    return no;
+}
+
+/* To where the name was; when that fails, the name goes back. */
+static int hidden_place(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str temp,
+                        const struct side *a, const struct side *b)
+{
+    struct cis_vfs_place from = cis_vfs_at(u->up, a->dir->upper),
+                         to = cis_vfs_at(u->up, b->dir->upper);
+    int no = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp, from, a->name, 0);
+    if (no != 0 && b->node == NULL && cis_vfs_rename(call, to, b->name, from, a->name, 0) == 0 &&
+        b->seen.whiteout && b->below) {
+        (void)name_hide(u, call, b->dir, b->name);
+    }
+    return no;
+}
+
 static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, struct side *a,
                         struct side *b, unsigned flags)
 {
     bool exchange = (flags & RENAME_EXCHANGE) != 0;
-    char *name_a = NULL, *name_b = NULL;
+    char *name_a = NULL, *name_b = NULL, temp[32];
+    struct cis_str hidden = CIS_STR(""); /* what will hide the lower name, in the home folder */
     int no = unode_name(u, b->name, &name_a);
     if (no == 0 && exchange) {
         no = unode_name(u, a->name, &name_b);
@@ -122,6 +164,8 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
     if (no == 0) {
         no = copy_folder(u, call, b->dir);
     }
+    no = no == 0 ? mark_of(u, call, a->node) : no;
+    no = no == 0 && exchange ? mark_of(u, call, b->node) : no;
     if (no == 0 && a->below && seen_lower(a->node)) {
         no = seen_name(u, call, a->dir, a->name);
     }
@@ -130,6 +174,10 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
     }
     if (no == 0) {
         no = name_upper(u, call, a);
+    }
+    if (no == 0 && !exchange && a->below) {
+        hidden = home_temp(u, temp);
+        no = hidden_make(u, call, hidden);
     }
     if (no == 0) {
         no = exchange ? name_upper(u, call, b) : target_clear(u, call, b);
@@ -142,8 +190,11 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
             (void)name_hide(u, call, b->dir, b->name); /* what was hidden stays so */
         }
     }
-    if (no == 0 && !exchange && a->below) {
-        no = name_hide(u, call, a->dir, a->name);
+    if (no == 0 && hidden.len != 0) {
+        no = hidden_place(u, call, hidden, a, b);
+    }
+    if (no != 0 && hidden.len != 0) {
+        (void)u->up->ops->unlink(u->up, call, u->home, hidden);
     }
     if (no == 0 && !exchange) {
         no = target_gone(u, call, b);

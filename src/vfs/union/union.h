@@ -4,9 +4,10 @@
  *
  * The upper filesystem holds, in names that the union does not show (those that begin with
  * CIS_UNION_RESERVED):
- * - in each folder that continues a lower one, a symlink whose target is the lower folder's path: a
- *   folder without it is the upper one's alone. So a lower folder is renamed by renaming its copy,
- *   and a new folder over a removed one shows nothing of it, without any mark;
+ * - in each folder that continues a lower one, a symlink that names the lower folder, by its path
+ *   and by what it is: a folder without it is the upper one's alone. So a lower folder is renamed
+ *   by renaming its copy, and a new folder over a removed one shows nothing of it, without any
+ *   mark. A lower folder that is moved as its copy was is found at its new place;
  * - in the root, a folder with the copies of lower files that have several names, and with a record
  *   of what was seen of each lower name that was hidden or copied (seen.c).
  * A lower name that is gone is a character device 0/0 of that name in the upper folder, as
