@@ -184,7 +184,6 @@ cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struc
         return cis_fail(err, CIS_E_LIMIT, "%.100s: the list of changes takes more than %u MiB",
                         cow->folder, (unsigned)(most >> 20));
     }
-    CIS_TRY(cow_settle(cow, &list, err));
     if (list.n != 0) {
         qsort(list.at, list.n, sizeof *list.at, by_path);
     }

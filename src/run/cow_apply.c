@@ -21,6 +21,7 @@ static cis_code take_all(struct cow_work *w, const struct cow_steps *list, size_
 {
     for (size_t i = from; i < to; i++) {
         CIS_TRY(cow_step_take(w, &list->at[i], list->at[i].path, false, err));
+        w->taken++;
     }
     return CIS_OK;
 }
@@ -72,6 +73,10 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
         w.source = &cow->above;
     }
     cis_code code = write_all(&p, &w, &done, err);
+    if (cow_steps_move(&p.first)) {
+        struct cis_error ignored; /* then the undo goes by where the folders are */
+        (void)!cow_record_taken(cow->forest, cow->tenant, p.record, w.taken, &ignored);
+    }
     CIS_TRY(half_way(&p, code, done, err));
     *out_n = done;
     return CIS_OK;

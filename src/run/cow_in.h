@@ -31,7 +31,6 @@ struct cow_change {
     uint32_t mode;
     uint64_t size, old_size;
     size_t number; /* of a rename: where it waits */
-    bool fresh;    /* what the folder has there now moves away before (cow_settle.c) */
 };
 struct cow_changes {
     struct cow_change *at;
@@ -45,8 +44,6 @@ struct cow_changes {
 void cow_changes_done(struct cow_changes *changes);
 /* Takes over its texts; false: out of memory. */
 bool cow_changes_add(struct cow_changes *changes, const struct cow_change *change);
-/* What the union told of places that renamed folders left. */
-cis_code cow_settle(cis_cow *cow, struct cow_changes *list, struct cis_error *err);
 /* Sorted. CIS_E_LIMIT: more than `most` bytes of memory; CIS_E_UNSUPPORTED: a path is too long. */
 cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struct cis_error *err);
 
@@ -120,6 +117,7 @@ struct cow_work {
     struct cow_tree to;
     const struct cow_tree *source; /* of contents */
     struct cis_map linked;         /* files of the source with several names that were made */
+    uint64_t taken;                /* steps of an apply */
 };
 cis_code cow_work_open(struct cow_work *work, const char *folder, const struct cis_vfs_call *call,
                        const struct cis_error *why, struct cis_error *err);
@@ -147,6 +145,7 @@ struct cow_plan {
     struct cis_map states;   /* what earlier applies made: path → struct cow_state */
     bool states_known;
     uint64_t conflicts;
+    char record[CIS_FS_REF_MAX + 1];
 };
 cis_code cow_plan_make(struct cow_plan *plan, struct cis_error *err);
 void cow_plan_done(struct cow_plan *plan);
@@ -157,15 +156,22 @@ struct cow_record {
     struct cis_view at; /* what was applied */
     bool undone;
     struct cow_steps steps;
+    uint64_t taken; /* of them; UINT64_MAX: not known */
 };
 void cow_record_done(struct cow_record *record);
-/* Keeps what the steps replace, and the steps themselves, as a branch whose name begins so. */
+/* Keeps what the steps replace, and the steps themselves, as a branch: plan->record. */
 cis_code cow_record_write(struct cow_plan *plan, struct cis_error *err);
 cis_code cow_record_read(cis_forest *forest, const char *tenant, const char *ref,
                          const struct cis_stop *stop, struct cow_record *out,
                          struct cis_error *err);
 cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref,
                            const struct cis_stop *stop, struct cis_error *err);
+/* How many steps stand now; UINT64_MAX: that is about to change. Also after the command was told to
+ * end. */
+cis_code cow_record_taken(cis_forest *forest, const char *tenant, const char *ref, uint64_t n,
+                          struct cis_error *err);
+/* Do steps of the list move folders? Then where the others stand cannot be told by their names. */
+bool cow_steps_move(const struct cow_steps *steps);
 /* What applies of this branch left in the folder, into plan->states. */
 cis_code cow_record_states(struct cow_plan *plan, struct cis_error *err);
 

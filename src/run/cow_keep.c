@@ -3,17 +3,21 @@
  *   steps      texts, each with its NUL: "cis-apply 1", run, mount, folder, the state that was
  *              applied; then of each step: kind, path, to, kept, before, after
  *   undone     when it was taken back
+ *   taken      how many steps stand, as a number; when it is missing or empty, the apply or an undo
+ *              may have been killed. Only where folders are moved: of other steps the names tell.
  * It is committed before the folder is touched. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include "base/clock.h"
 #include "base/mem.h"
 #include "run/cow_in.h"
 
 #define HEAD "cis-apply 1"
 #define STEPS "steps"
 #define UNDONE "undone"
+#define TAKEN "taken"
 #define STEPS_MAX (1u << 30)
 
 static struct cis_str text(const char *path)
@@ -171,12 +175,12 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
     return cow_tree_open(&v->tree, v->vfs, &v->call, err);
 }
 
-static cis_code read_steps(struct view *v, const char *ref, struct cis_buf *out,
-                           struct cis_error *err)
+static cis_code read_text(struct view *v, const char *name, const char *ref, struct cis_buf *out,
+                          struct cis_error *err)
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(v->tree.root, &v->call, text(STEPS), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file,
+    int no = cis_at_open(v->tree.root, &v->call, text(name), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file,
                          &attr);
     for (size_t got = 1; no == 0 && got != 0;) {
         if (cis_buf_reserve(out, 65536) == NULL) {
@@ -191,6 +195,23 @@ static cis_code read_steps(struct view *v, const char *ref, struct cis_buf *out,
     return no == 0 ? CIS_OK : cow_errno(no, &v->why, ref, err);
 }
 
+/* UINT64_MAX: it is not known. */
+static cis_code read_taken(struct view *v, const char *ref, uint64_t *out, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf number = CIS_BUF_INIT(1u << 17);
+    struct cis_vfs_attr attr;
+    *out = UINT64_MAX;
+    int no = cis_at_stat(v->tree.root, &v->call, text(TAKEN), CIS_WALK_NOFOLLOW, &attr);
+    if (no == ENOENT) {
+        return CIS_OK;
+    }
+    CIS_TRY(no == 0 ? read_text(v, TAKEN, ref, &number, err) : cow_errno(no, &v->why, ref, err));
+    if (number.len != 0 && !cis_str_u64(cis_buf_view(&number), out)) {
+        return cis_fail(err, CIS_E_DAMAGED, "%s: not the record of an apply", ref);
+    }
+    return CIS_OK;
+}
+
 static cis_code read_record(cis_forest *forest, const char *tenant, const char *ref, bool steps,
                             const struct cis_stop *stop, struct cow_record *out,
                             struct cis_error *err)
@@ -199,12 +220,13 @@ static cis_code read_record(cis_forest *forest, const char *tenant, const char *
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
     struct cis_vfs_attr attr;
     CIS_TRY(view_open(&v, forest, tenant, ref, false, stop, err));
-    CIS_TRY(read_steps(&v, ref, &all, err));
+    CIS_TRY(read_text(&v, STEPS, ref, &all, err));
     int no = cis_at_stat(v.tree.root, &v.call, text(UNDONE), CIS_WALK_NOFOLLOW, &attr);
     if (no != 0 && no != ENOENT) {
         return cow_errno(no, &v.why, ref, err);
     }
     out->undone = no == 0;
+    CIS_TRY(steps ? read_taken(&v, ref, &out->taken, err) : CIS_OK);
     return parse(cis_buf_view(&all), ref, steps, out, err);
 }
 
@@ -428,7 +450,7 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
     int no = cis_at_open(v->tree.root, &v->call, text(name), CIS_WALK_NOFOLLOW,
-                         O_WRONLY | O_CREAT | O_EXCL, 0644, &file, &attr);
+                         O_WRONLY | O_CREAT | O_TRUNC, 0644, &file, &attr);
     for (size_t done = 0, put = 0; no == 0 && done < bytes.len; done += put) {
         uint64_t end;
         struct iovec iov = {(void *)(uintptr_t)(bytes.ptr + done), bytes.len - done};
@@ -439,16 +461,16 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
     return no == 0 ? CIS_OK : cow_errno(no, &v->why, name, err);
 }
 
-static cis_code commit(struct view *v, const struct cow_plan *p, struct cis_error *err)
+static cis_code commit(struct view *v, struct cow_plan *p, struct cis_error *err)
 {
-    char ref[CIS_FS_REF_MAX + 1], note[CIS_FS_NOTE_MAX];
+    char note[CIS_FS_NOTE_MAX];
     struct cis_error why = {0};
     cis_code code = CIS_E_EXISTS;
     snprintf(note, sizeof note, "run %s applied to %.900s", p->how->run, p->cow->folder);
     struct cis_store_commit with = {.kind = "apply", .note = note};
     for (unsigned n = 1; code == CIS_E_EXISTS && n < 1000000; n++) {
-        snprintf(ref, sizeof ref, CIS_APPLIED_PREFIX "%s-%u", p->how->run, n);
-        code = cis_layered_commit_fork(v->vfs, text(ref), &with, NULL, &p->cow->stop, &why);
+        snprintf(p->record, sizeof p->record, CIS_APPLIED_PREFIX "%s-%u", p->how->run, n);
+        code = cis_layered_commit_fork(v->vfs, text(p->record), &with, NULL, &p->cow->stop, &why);
     }
     return code == CIS_OK ? CIS_OK
                           : cis_fail(err, code, "keeping what is replaced: %.180s", why.msg);
@@ -478,13 +500,30 @@ cis_code cow_record_write(struct cow_plan *p, struct cis_error *err)
     return commit(&v, p, err);
 }
 
+static cis_code note(cis_forest *forest, const char *tenant, const char *ref, const char *name,
+                     const char *value, const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_CLEANUP(view_close) struct view v = {0};
+    struct cis_store_commit with = {.kind = "apply", .note = name};
+    struct cis_fs_committed done;
+    CIS_TRY(view_open(&v, forest, tenant, ref, true, stop, err));
+    CIS_TRY(write_text(&v, name, cis_bytes_of(value, strlen(value)), err));
+    return cis_layered_commit(v.vfs, &with, &done, stop, err);
+}
+
 cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref,
                            const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_CLEANUP(view_close) struct view v = {0};
-    struct cis_store_commit with = {.kind = "apply", .note = "taken back"};
-    struct cis_fs_committed done;
-    CIS_TRY(view_open(&v, forest, tenant, ref, true, stop, err));
-    CIS_TRY(write_text(&v, UNDONE, cis_bytes_of("", 0), err));
-    return cis_layered_commit(v.vfs, &with, &done, stop, err);
+    return note(forest, tenant, ref, UNDONE, "", stop, err);
+}
+
+cis_code cow_record_taken(cis_forest *forest, const char *tenant, const char *ref, uint64_t n,
+                          struct cis_error *err)
+{
+    char value[24] = "";
+    struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S), NULL};
+    if (n != UINT64_MAX) {
+        snprintf(value, sizeof value, "%" PRIu64, n);
+    }
+    return note(forest, tenant, ref, TAKEN, value, &soon, err);
 }

@@ -116,19 +116,29 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
 /* ---- steps of one change ---- */
 
 /* Where the folder has, before all steps, what the branch has at path: the same, but below a folder
- * that was renamed. */
-static cis_code lower_of(struct cow_plan *p, const char *path, char **out, struct cis_error *err)
+ * that was renamed. *out_gone: it is, or is in, a folder that moves away before. */
+static cis_code lower_of(struct cow_plan *p, const char *path, char **out, bool *out_gone,
+                         struct cis_error *err)
 {
-    for (size_t len = strlen(path); len-- > 0;) {
+    size_t own = 0; /* what is before it of *out is the renamed folder itself */
+    *out = NULL;
+    for (size_t len = strlen(path); len-- > 0 && *out == NULL;) {
         const struct cow_change *c =
             path[len] == '/' ? cis_map_get(&p->to, (struct cis_str){path, len}) : NULL;
         if (c != NULL) {
+            own = strlen(c->from) + 1;
             *out = cow_path(c->from, path + len + 1);
-            return *out != NULL ? CIS_OK : no_memory(err);
+            CIS_TRY(*out != NULL ? CIS_OK : no_memory(err));
         }
     }
-    *out = cis_strdup(path);
-    return *out != NULL ? CIS_OK : no_memory(err);
+    *out = *out != NULL ? *out : cis_strdup(path);
+    CIS_TRY(*out != NULL ? CIS_OK : no_memory(err));
+    *out_gone = false;
+    for (size_t len = strlen(*out); len > own && !*out_gone; len--) {
+        bool part = (*out)[len] == '/' || (*out)[len] == '\0';
+        *out_gone = part && cis_map_get(&p->from, (struct cis_str){*out, len}) != NULL;
+    }
+    return CIS_OK;
 }
 
 /* With all below it; recursion is as deep as paths are long (CIS_VFS_PATH_MAX). */
@@ -172,14 +182,14 @@ static cis_code plan_folder(struct cow_plan *p, const char *path, const struct c
     return open.mode != mode ? add(&p->last, COW_FOLDER, path, NULL, &open, &last, err) : CIS_OK;
 }
 
-static cis_code plan_leaf(struct cow_plan *p, const char *lower, const char *path, bool fresh,
+static cis_code plan_leaf(struct cow_plan *p, const char *lower, const char *path, bool gone,
                           struct cis_error *err)
 {
     struct cow_state now, after;
     struct cis_vfs_attr a, b;
     CIS_TRY(read_state(p, &p->cow->above, path, &after, err));
     CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
-    if (fresh || (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT))) {
+    if (gone || (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT))) {
         now = (struct cow_state){0}; /* removed or moved before, and judged there */
         return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
     }
@@ -218,6 +228,7 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
 {
     CIS_CLEANUP(cis_freep) char *lower = NULL;
     uint32_t type = c->mode & S_IFMT;
+    bool gone = false;
     if (c->what != 'D' && type != S_IFREG && type != S_IFDIR && type != S_IFLNK) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "%.160s: only files, folders and symlinks are made",
                         c->path);
@@ -229,12 +240,12 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
     if (c->what == 'R') {
         return plan_rename(p, c, err);
     }
-    CIS_TRY(lower_of(p, c->path, &lower, err));
+    CIS_TRY(lower_of(p, c->path, &lower, &gone, err));
     if (c->what == 'D') {
         return plan_remove(p, lower, c->path, err);
     }
     if (type != S_IFDIR) {
-        return plan_leaf(p, lower, c->path, c->fresh, err);
+        return plan_leaf(p, lower, c->path, gone, err);
     }
     struct cow_state now = {0};
     if (c->what == 'M') {

@@ -60,6 +60,16 @@ struct cow_step *cow_steps_add(struct cow_steps *steps, enum cow_op op, const ch
     return whole ? s : NULL;
 }
 
+bool cow_steps_move(const struct cow_steps *steps)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        if (steps->at[i].op == COW_RENAME) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- what is there ---- */
 
 bool cow_state_same(const struct cow_state *a, const struct cow_state *b)
@@ -406,13 +416,14 @@ static cis_code take_away(struct cow_work *w, const char *path, const struct cow
     return no == 0 ? CIS_OK : fail(w, no, path, err);
 }
 
-/* COW_NEW has what was at path, which is not what it should be. Exchanged again; if by then
- * somebody replaced what we had put there, it is theirs that comes out, and that is the one to
- * stay. */
+/* COW_NEW has what was at path, which is not what it should be. Exchanged again. What comes out may
+ * be theirs by then: a file that replaced ours is the one to stay, and ours is kept beside when
+ * somebody wrote to it. */
 static cis_code exchange_back(const struct cow_work *w, const char *path, uint64_t ino,
-                              struct cis_error *err)
+                              const struct cow_state *after, struct cis_error *err)
 {
     struct cis_vfs_attr attr;
+    bool ours = false;
     int no = move(w, COW_NEW, path, RENAME_EXCHANGE);
     if (no == ENOENT) { /* they removed what we had put there */
         return give_back(w, COW_NEW, path, "changed", err);
@@ -420,6 +431,9 @@ static cis_code exchange_back(const struct cow_work *w, const char *path, uint64
     no =
         no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), CIS_WALK_NOFOLLOW, &attr) : no;
     if (no == 0 && attr.ino == ino) {
+        if (judge(w, COW_NEW, after, &ours) != 0 || !ours) {
+            return give_back(w, COW_NEW, path, "changed", err);
+        }
         drop(w, COW_NEW);
         return meanwhile(path, "changed", err);
     }
@@ -432,7 +446,7 @@ static cis_code exchange_back(const struct cow_work *w, const char *path, uint64
 
 /* COW_NEW is at its place, COW_NEW has what was there. */
 static cis_code exchange(struct cow_work *w, const char *path, const struct cow_state *before,
-                         uint64_t ino, struct cis_error *err)
+                         const struct cow_state *after, uint64_t ino, struct cis_error *err)
 {
     bool same = false;
     int no = move(w, COW_NEW, path, RENAME_EXCHANGE);
@@ -452,7 +466,7 @@ static cis_code exchange(struct cow_work *w, const char *path, const struct cow_
     }
     no = judge(w, COW_NEW, before, &same);
     if (no != 0 || !same) {
-        cis_code code = exchange_back(w, path, ino, err);
+        cis_code code = exchange_back(w, path, ino, after, err);
         return no != 0 ? fail(w, no, path, err) : code;
     }
     no = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_NEW), 0);
@@ -476,7 +490,7 @@ static cis_code leaf(struct cow_work *w, const char *path, const char *from,
                             : fail(w, no, path, err);
     }
     if (before->mode != 0) {
-        return exchange(w, path, before, ino, err);
+        return exchange(w, path, before, after, ino, err);
     }
     no = place(w, COW_NEW, path);
     if (no != 0) {

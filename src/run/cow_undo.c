@@ -13,8 +13,9 @@ struct undo {
     struct cis_error why;
     cis_vfs *kept_vfs;
     struct cow_tree kept;
-    bool *taken;       /* of each step: it is to be taken back */
-    struct cis_map be; /* paths whose state is another by then: struct will */
+    bool *taken;                    /* of each step: it is to be taken back */
+    struct cis_map be;              /* paths whose state is another by then: struct will */
+    struct cis_map firsts, seconds; /* steps of folders that are moved, by their name aside */
     size_t number;
     uint64_t conflicts, done;
 };
@@ -26,6 +27,8 @@ static void undo_done(struct undo *u)
     cis_vfs_close(u->kept_vfs);
     cow_record_done(&u->record);
     cis_map_done(&u->be, cis_free);
+    cis_map_done(&u->firsts, NULL);
+    cis_map_done(&u->seconds, NULL);
     cis_free(u->taken);
 }
 
@@ -100,18 +103,71 @@ static bool is_there(const struct undo *u, const char *path, const char *key)
     return strcmp(now, key) == 0;
 }
 
-/* Folders are moved in two steps that share a name, and which folder it is tells where it stands.
- */
-static size_t steps_taken(const struct undo *u)
+/* A folder is moved in two steps that share a name, and where it stands tells which of them were
+ * taken. One that comes to the path it came from, in another folder by then, stands there before
+ * the first and after the second: the others tell which, for a folder above it was moved, too. */
+struct moved {
+    size_t first, second; /* steps */
+    enum { NOT_YET, ASIDE, DONE, EITHER, ELSEWHERE } is;
+};
+
+static struct moved moved_of(const struct undo *u, size_t first, size_t second)
+{
+    const struct cow_step *a = &u->record.steps.at[first], *b = &u->record.steps.at[second];
+    struct moved m = {first, second, ELSEWHERE};
+    if (is_there(u, a->to, a->before.key)) {
+        m.is = ASIDE;
+    } else if (is_there(u, a->path, a->before.key)) {
+        m.is = strcmp(a->path, b->to) == 0 ? EITHER : NOT_YET;
+    } else if (is_there(u, b->to, a->before.key)) {
+        m.is = DONE;
+    }
+    return m;
+}
+
+static cis_code find_moves(struct undo *u, struct cis_error *err)
 {
     const struct cow_steps *list = &u->record.steps;
     for (size_t i = 0; i < list->n; i++) {
-        const struct cow_step *s = &list->at[i];
-        if (s->op == COW_RENAME && is_there(u, s->path, s->before.key)) {
-            return i;
+        struct cow_step *s = &list->at[i];
+        if (s->op == COW_RENAME) {
+            bool second = cis_str_starts(text(s->path), CIS_STR(COW_ASIDE));
+            CIS_TRY(second ? cis_map_set(&u->seconds, text(s->path), s, NULL, err)
+                           : cis_map_set(&u->firsts, text(s->to), s, NULL, err));
         }
     }
-    return list->n;
+    return CIS_OK;
+}
+
+static size_t taken_at_most(const struct moved *m, size_t most)
+{
+    bool before = m->is == NOT_YET || (m->is == EITHER && most <= m->second);
+    size_t end = before ? m->first : m->is == ASIDE ? m->second : most;
+    return end < most ? end : most;
+}
+
+static cis_code steps_taken(struct undo *u, size_t *out, struct cis_error *err)
+{
+    const struct cow_steps *list = &u->record.steps;
+    size_t most = list->n;
+    if (u->record.taken <= list->n) {
+        *out = (size_t)u->record.taken;
+        return CIS_OK;
+    }
+    for (int turn = 0; turn < 2; turn++) { /* the second for those that the others tell about */
+        for (size_t i = 0; i < list->n; i++) {
+            const struct cow_step *s = &list->at[i];
+            const struct cow_step *second =
+                s->op == COW_RENAME ? cis_map_get(&u->seconds, text(s->to)) : NULL;
+            if (second != NULL) {
+                CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
+                struct moved m = moved_of(u, i, (size_t)(second - list->at));
+                most = taken_at_most(&m, most);
+            }
+        }
+    }
+    *out = most;
+    return CIS_OK;
 }
 
 /* ---- judging ---- */
@@ -206,7 +262,9 @@ static cis_code judge(struct undo *u, struct cis_error *err)
     if (u->taken == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
     }
-    for (size_t i = steps_taken(u); i-- > 0;) {
+    size_t taken;
+    CIS_TRY(steps_taken(u, &taken, err));
+    for (size_t i = taken; i-- > 0;) {
         CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
         CIS_TRY(judge_one(u, i, err));
     }
@@ -235,25 +293,24 @@ static bool told(struct undo *u, const struct cow_step *s)
         }
         c.what = 'R';
         c.path = text(s->to);
-        for (size_t i = 0; i < u->record.steps.n; i++) {
-            const struct cow_step *first = &u->record.steps.at[i];
-            if (first->op == COW_RENAME && strcmp(first->to, s->path) == 0) {
-                c.from = c.path;
-                c.path = text(first->path);
-            }
+        const struct cow_step *first = cis_map_get(&u->firsts, text(s->path));
+        if (first != NULL) {
+            c.from = c.path;
+            c.path = text(first->path);
         }
     }
     u->done++;
     return u->how->each == NULL || u->how->each(u->how->self, &c);
 }
 
-static cis_code take_back(struct undo *u, struct cis_error *err)
+static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
 {
     for (size_t i = u->record.steps.n; i-- > 0;) {
         const struct cow_step *s = &u->record.steps.at[i];
         if (!u->taken[i]) {
             continue;
         }
+        *left = i + 1;
         if (!u->how->dry_run) {
             CIS_TRY(cow_step_take(&u->work, s, s->kept, true, err));
         }
@@ -276,7 +333,9 @@ static cis_code open_kept(struct undo *u, struct cis_error *err)
 
 cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct cis_error *err)
 {
-    CIS_CLEANUP(undo_done) struct undo u = {.how = how, .be = CIS_MAP_INIT};
+    CIS_CLEANUP(undo_done)
+    struct undo u = {
+        .how = how, .be = CIS_MAP_INIT, .firsts = CIS_MAP_INIT, .seconds = CIS_MAP_INIT};
     u.call = (struct cis_vfs_call){.stop = how->stop, .err = &u.why};
     CIS_TRY(cow_record_read(how->forest, how->tenant, how->ref, how->stop, &u.record, err));
     if (u.record.undone) {
@@ -285,8 +344,19 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     CIS_TRY(cow_work_open(&u.work, u.record.folder, &u.call, &u.why, err));
     CIS_TRY(open_kept(&u, err));
     u.work.source = &u.kept;
+    CIS_TRY(find_moves(&u, err));
     CIS_TRY(judge(&u, err));
-    CIS_TRY(take_back(&u, err));
+    bool moves = !how->dry_run && cow_steps_move(&u.record.steps);
+    if (moves) {
+        CIS_TRY(cow_record_taken(how->forest, how->tenant, how->ref, UINT64_MAX, err));
+    }
+    size_t left = u.record.steps.n;
+    cis_code code = take_back(&u, &left, err);
+    if (code != CIS_OK && moves) {
+        struct cis_error ignored;
+        (void)!cow_record_taken(how->forest, how->tenant, how->ref, left, &ignored);
+    }
+    CIS_TRY(code);
     if (!how->dry_run) {
         CIS_TRY(cow_record_undone(how->forest, how->tenant, how->ref, how->stop, err));
     }
