@@ -304,7 +304,8 @@ static cis_code key_judge(struct cis_judge *judge, const struct cis_key *key)
                    ? lost_inode(judge, key->ino, key->target != 0 ? "removed" : "changed")
                    : CIS_OK;
     case CIS_KEY_DIRATTR:
-        return changed_as(fs, key->ino, CIS_KEY_DIRATTR)
+        return changed_as(fs, key->ino, CIS_KEY_DIRATTR) ||
+                       changed_as(fs, key->ino, CIS_KEY_DIRGONE)
                    ? lost_inode(judge, key->ino, "changed the attributes of")
                    : CIS_OK;
     case CIS_KEY_DIRGONE:

@@ -258,7 +258,7 @@ static const struct op {
     {"rename over", op_rename_over, FILE_F "|write g"},
     {"move dir", op_move_dir, "move dir|move other|rmdir"},
     {"move other", op_move_other, "move dir|move other|rmdir"},
-    {"rmdir", op_rmdir, "move dir|move other|rmdir|create in d|mkdir|link"},
+    {"rmdir", op_rmdir, "move dir|move other|rmdir|create in d|mkdir|link|chmod dir"},
     {"create in d", op_create_in_d, "create in d|rmdir"},
     {"create", op_create, "create"},
     {"mkdir", op_mkdir, "mkdir|rmdir"},

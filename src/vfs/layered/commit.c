@@ -73,7 +73,7 @@ static bool is_mine(const struct between *b, const struct cis_key *key)
     case CIS_KEY_INODE:
         return node->row || node->gone;
     case CIS_KEY_DIRATTR:
-        return node->dirattr;
+        return node->dirattr || node->gone;
     case CIS_KEY_DIRGONE:
         return true;
     case CIS_KEY_MOVED:
