@@ -11,8 +11,10 @@ static void apply_conflict(void *self, struct cis_str path, const char *why)
     struct applying *a = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     cis_cli_printable_line(&line, path);
+    cis_buf_text(&line, ": ");
+    cis_cli_printable_line(&line, cis_str_of(why)); /* a symlink's target is the guest's text */
     if (a->conflicts++ < 100) {
-        fprintf(stderr, "conflict: %s: %s\n", cis_buf_cstr(&line), why);
+        fprintf(stderr, "conflict: %s\n", cis_buf_cstr(&line));
     }
 }
 
@@ -33,12 +35,13 @@ static const json_t *the_cow(const struct cis_kept *run, const char *guest, size
 }
 
 cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
-                        const char *folder, bool force, uint64_t *quiet, struct cis_error *err)
+                        const char *folder, bool again, uint64_t *quiet, struct cis_error *err)
 {
     struct applying a = {.show = {.cmd = cmd, .guest = cis_kept_field(mount, "guest"), .err = err}};
     struct cis_cow_apply how = {.run = run->id,
                                 .guest = a.show.guest,
-                                .force = force,
+                                .force = !again && cis_cli_has(cmd->cli, "force"),
+                                .outward = again || cis_cli_has(cmd->cli, "outward-links"),
                                 .elsewhere = folder != NULL,
                                 .dry_run = cis_cli_has(cmd->cli, "dry-run"),
                                 .conflict = apply_conflict,
@@ -85,8 +88,7 @@ static cis_code apply_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
                                       : "nothing to do: the run changed nothing there\n");
         return CIS_OK;
     }
-    return cis_kept_apply(cmd, &run, mount, cis_cli_value(cmd->cli, "to"),
-                          cis_cli_has(cmd->cli, "force"), NULL, err);
+    return cis_kept_apply(cmd, &run, mount, cis_cli_value(cmd->cli, "to"), false, NULL, err);
 }
 
 static int run_apply(struct cis_cli *cli)
@@ -99,6 +101,7 @@ static const struct cis_cli_option apply_options[] = {
     {"mount", 0, "GUEST", "of several cow mounts the one that the program found here", false, NULL},
     {"dry-run", 0, NULL, "check, and say what would be done", false, NULL},
     {"force", 0, NULL, "also replace what is not as the run saw it", false, NULL},
+    {"outward-links", 0, NULL, "also make symlinks that lead out of the folder", false, NULL},
     CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_runs_apply = {
@@ -111,7 +114,9 @@ const struct cis_cli_command cis_cmd_runs_apply = {
         "and content,\nwhat the run saw; all that is not is listed, nothing is done, and the exit "
         "code is 8. What is replaced\nis kept in a branch applied/ID-N, also with --force, and "
         "`cis "
-        "runs undo ID` brings it back. Each file\nis written beside and exchanged with the old "
+        "runs undo ID` brings it back. Symlinks that\nlead out of the folder are listed, too, and "
+        "made with --outward-links alone.\nEach file\nis written beside and "
+        "exchanged with the old "
         "one; "
         "all of them are no transaction: what a full disk or\na change at that moment stopped can "
         "be "

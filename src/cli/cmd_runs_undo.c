@@ -172,7 +172,7 @@ static cis_code redo_folder(struct cis_fs_cmd *cmd, const struct cis_kept *run,
         if (cis_kept_is_cow(m) && strcmp(cis_kept_field(m, "guest"), apply->guest) == 0) {
             bool own = strcmp(cis_kept_field(m, "host"), apply->folder) == 0;
             uint64_t done = 0;
-            CIS_TRY(cis_kept_apply(cmd, run, m, own ? NULL : apply->folder, false,
+            CIS_TRY(cis_kept_apply(cmd, run, m, own ? NULL : apply->folder, true,
                                    cmd->cli->json ? &done : NULL, err));
             *n += done;
         }

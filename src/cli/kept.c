@@ -325,6 +325,10 @@ static void json_change(const struct cis_kept_showing *s, const struct cis_union
         cis_buf_json(out, c->from);
     }
     cis_buf_printf(out, ",\"type\":\"%s\"", cis_fs_type(c->mode));
+    if (c->target.len != 0) {
+        cis_buf_text(out, ",\"target\":");
+        cis_buf_json(out, c->target);
+    }
     if (c->what != 'D') {
         cis_buf_printf(out, ",\"size\":%" PRIu64, c->size);
     }
@@ -345,6 +349,9 @@ static void line_change(const struct cis_union_change *c, struct cis_buf *out)
     cis_fs_name(out, c->path);
     if (S_ISDIR(c->mode)) {
         cis_buf_byte(out, '/');
+    } else if (c->target.len != 0) {
+        cis_buf_text(out, " -> ");
+        cis_fs_name(out, c->target);
     } else if (c->what == 'M') {
         cis_buf_printf(out, "  %" PRIu64 " -> %" PRIu64, c->old_size, c->size);
     } else if (c->what != 'R') {

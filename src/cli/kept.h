@@ -52,9 +52,10 @@ cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, c
                            const char *folder, cis_cow **out, struct cis_error *err);
 
 /* Brings the changes of a cow mount to its folder, or to this one, and prints them, or only counts
- * them (quiet); --dry-run of the command is heeded. */
+ * them (quiet); --dry-run, --force and --outward-links of the command are heeded. again: what was
+ * there before, and was asked for then. */
 cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
-                        const char *folder, bool force, uint64_t *quiet, struct cis_error *err);
+                        const char *folder, bool again, uint64_t *quiet, struct cis_error *err);
 
 /* How the list of changes begins in JSON. */
 #define CIS_KEPT_HEAD "{\"schema\":1,\"changes\":["

@@ -94,6 +94,7 @@ void cow_changes_done(struct cow_changes *changes)
     for (size_t i = 0; i < changes->n; i++) {
         cis_free(changes->at[i].path);
         cis_free(changes->at[i].from);
+        cis_free(changes->at[i].target);
     }
     cis_free(changes->at);
     cis_free(changes->too_long);
@@ -125,7 +126,7 @@ static bool add(void *self, const struct cis_union_change *c)
         list->full = list->too_long == NULL;
         return false;
     }
-    list->bytes += sizeof *list->at + c->path.len + c->from.len;
+    list->bytes += sizeof *list->at + c->path.len + c->from.len + c->target.len;
     if (list->bytes > list->most) {
         return false;
     }
@@ -135,10 +136,12 @@ static bool add(void *self, const struct cis_union_change *c)
                                 .size = c->size,
                                 .old_size = c->old_size};
     change.from = c->from.len != 0 ? cis_strndup(c->from.ptr, c->from.len) : NULL;
+    change.target = c->target.len != 0 ? cis_strndup(c->target.ptr, c->target.len) : NULL;
     if (change.path == NULL || (c->from.len != 0 && change.from == NULL) ||
-        !cow_changes_add(list, &change)) {
+        (c->target.len != 0 && change.target == NULL) || !cow_changes_add(list, &change)) {
         cis_free(change.path);
         cis_free(change.from);
+        cis_free(change.target);
         list->full = true;
         return false;
     }
@@ -207,6 +210,7 @@ cis_code cis_cow_changes(cis_cow *cow, cis_union_change_each *each, void *self,
         struct cis_union_change change = {.what = c->what,
                                           .path = cis_str_of(c->path),
                                           .from = cis_str_of(c->from != NULL ? c->from : ""),
+                                          .target = cis_str_of(c->target != NULL ? c->target : ""),
                                           .mode = c->mode,
                                           .size = c->size,
                                           .old_size = c->old_size};
@@ -227,8 +231,7 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
     if (text == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    int no =
-        cis_at_open(tree->root, &cow->call, path, CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file, &attr);
+    int no = cis_at_open(tree->root, &cow->call, path, COW_WALK, O_RDONLY, 0, &file, &attr);
     for (size_t got = 1; no == 0 && got != 0;) {
         uint8_t *at = out->len < out->max ? cis_buf_reserve(out, 1) : NULL;
         size_t room =
@@ -304,8 +307,8 @@ int cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, const
     struct cow_entries list = {0};
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(tree->root, call, cis_str_of(path), CIS_WALK_NOFOLLOW,
-                         O_RDONLY | O_DIRECTORY, 0, &file, &attr);
+    int no = cis_at_open(tree->root, call, cis_str_of(path), COW_WALK, O_RDONLY | O_DIRECTORY, 0,
+                         &file, &attr);
     if (no == 0) {
         no = file->vfs->ops->readdir(file, call, 0, true, list_each, &list);
         cis_vfs_file_close(file);

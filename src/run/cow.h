@@ -36,6 +36,7 @@ struct cis_cow_apply {
     bool force;     /* also over what is not as the run saw it */
     bool elsewhere; /* the folder is another one than the run's: folders in it have other identities
                      */
+    bool outward;   /* also symlinks that lead out of the folder */
     bool dry_run;
     void (*conflict)(void *self, struct cis_str path, const char *why); /* may be NULL */
     cis_union_change_each *each; /* what is (or would be) done; may be NULL */
@@ -47,7 +48,9 @@ struct cis_cow_apply {
  * of the tenant, with which cis_cow_undo takes everything back. Files are written beside and
  * exchanged with what is at their place, which is looked at again before it goes: what somebody
  * changes at that moment stays, and ends the apply half-way. All of it together is no transaction:
- * what ended half-way can be applied again, or undone. CIS_E_CONFLICT; CIS_E_QUOTA (no room to keep
+ * what ended half-way can be applied again, or undone. Symlinks that lead out are told to
+ * `conflict`, too: absolute ones, those with ".." for more folders than they lie in, or behind a
+ * name that may be a symlink itself. CIS_E_CONFLICT; CIS_E_QUOTA (no room to keep
  * what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are not made; paths of more
  * than CIS_UNION_PATH_MAX bytes); CIS_E_LIMIT (more changes than 1 GiB holds). */
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,

@@ -9,6 +9,7 @@ static bool told(const struct cow_plan *p, const struct cow_change *c, uint64_t 
     struct cis_union_change change = {.what = c->what,
                                       .path = cis_str_of(c->path),
                                       .from = cis_str_of(c->from != NULL ? c->from : ""),
+                                      .target = cis_str_of(c->target != NULL ? c->target : ""),
                                       .mode = c->mode,
                                       .size = c->size,
                                       .old_size = c->old_size};

@@ -28,6 +28,7 @@ struct cis_cow {
 struct cow_change {
     char what;
     char *path, *from; /* from: NULL unless renamed */
+    char *target;      /* NULL unless a symlink comes */
     uint32_t mode;
     uint64_t size, old_size;
     size_t number; /* of a rename: where it waits */
@@ -46,6 +47,9 @@ void cow_changes_done(struct cow_changes *changes);
 bool cow_changes_add(struct cow_changes *changes, const struct cow_change *change);
 /* Sorted. CIS_E_LIMIT: more than `most` bytes of memory; CIS_E_UNSUPPORTED: a path is too long. */
 cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struct cis_error *err);
+
+/* Paths are of names in folders: a symlink on the way is another file that got there. */
+#define COW_WALK (CIS_WALK_NOFOLLOW | CIS_WALK_STRAIGHT)
 
 cis_code cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs_call *call,
                        struct cis_error *err);
@@ -144,7 +148,7 @@ struct cow_plan {
     struct cis_map from, to; /* renamed folders, by lower path and by path */
     struct cis_map states;   /* what earlier applies made: path → struct cow_state */
     bool states_known;
-    uint64_t conflicts;
+    uint64_t conflicts, outward; /* names that are another's; symlinks that lead out */
     char record[CIS_FS_REF_MAX + 1];
 };
 cis_code cow_plan_make(struct cow_plan *plan, struct cis_error *err);

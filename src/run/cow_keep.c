@@ -180,8 +180,7 @@ static cis_code read_text(struct view *v, const char *name, const char *ref, str
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(v->tree.root, &v->call, text(name), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file,
-                         &attr);
+    int no = cis_at_open(v->tree.root, &v->call, text(name), COW_WALK, O_RDONLY, 0, &file, &attr);
     for (size_t got = 1; no == 0 && got != 0;) {
         if (cis_buf_reserve(out, 65536) == NULL) {
             cis_vfs_file_close(file);
@@ -201,7 +200,7 @@ static cis_code read_taken(struct view *v, const char *ref, uint64_t *out, struc
     CIS_CLEANUP(cis_buf_done) struct cis_buf number = CIS_BUF_INIT(1u << 17);
     struct cis_vfs_attr attr;
     *out = UINT64_MAX;
-    int no = cis_at_stat(v->tree.root, &v->call, text(TAKEN), CIS_WALK_NOFOLLOW, &attr);
+    int no = cis_at_stat(v->tree.root, &v->call, text(TAKEN), COW_WALK, &attr);
     if (no == ENOENT) {
         return CIS_OK;
     }
@@ -221,7 +220,7 @@ static cis_code read_record(cis_forest *forest, const char *tenant, const char *
     struct cis_vfs_attr attr;
     CIS_TRY(view_open(&v, forest, tenant, ref, false, stop, err));
     CIS_TRY(read_text(&v, STEPS, ref, &all, err));
-    int no = cis_at_stat(v.tree.root, &v.call, text(UNDONE), CIS_WALK_NOFOLLOW, &attr);
+    int no = cis_at_stat(v.tree.root, &v.call, text(UNDONE), COW_WALK, &attr);
     if (no != 0 && no != ENOENT) {
         return cow_errno(no, &v.why, ref, err);
     }
@@ -390,7 +389,7 @@ static int make_folders(const struct view *v, char *path)
     for (char *at = strchr(path, '/'); at != NULL && no == 0; at = strchr(at + 1, '/')) {
         struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
         *at = 0;
-        no = cis_at_make(v->tree.root, &v->call, text(path), 0, &make);
+        no = cis_at_make(v->tree.root, &v->call, text(path), COW_WALK, &make);
         no = no == EEXIST ? 0 : no;
         *at = '/';
     }
@@ -404,8 +403,7 @@ static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s
     struct cis_vfs_attr attr;
     struct cis_error ignored;
     char key[CIS_UNION_KEY];
-    int no =
-        cis_at_stat(p->cow->below.root, &p->cow->call, text(s->lower), CIS_WALK_NOFOLLOW, &attr);
+    int no = cis_at_stat(p->cow->below.root, &p->cow->call, text(s->lower), COW_WALK, &attr);
     bool several = no == 0 && S_ISREG(attr.mode) && attr.nlink > 1;
     cis_union_key(&attr, key);
     const struct cow_step *other = several ? cis_map_get(linked, text(key)) : NULL;
@@ -413,7 +411,7 @@ static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s
     if (no == 0 && other != NULL && cow_state_same(&other->before, &s->before)) {
         memcpy(digest, s->before.digest, CIS_DIGEST_BYTES);
         return cis_at_link(v->tree.root, text(other->kept), v->tree.root, text(s->kept), &v->call,
-                           CIS_WALK_NOFOLLOW);
+                           COW_WALK);
     }
     no = no == 0 ? cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, &v->call, digest) : no;
     if (no == 0 && several &&
@@ -449,8 +447,8 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(v->tree.root, &v->call, text(name), CIS_WALK_NOFOLLOW,
-                         O_WRONLY | O_CREAT | O_TRUNC, 0644, &file, &attr);
+    int no = cis_at_open(v->tree.root, &v->call, text(name), COW_WALK, O_WRONLY | O_CREAT | O_TRUNC,
+                         0644, &file, &attr);
     for (size_t done = 0, put = 0; no == 0 && done < bytes.len; done += put) {
         uint64_t end;
         struct iovec iov = {(void *)(uintptr_t)(bytes.ptr + done), bytes.len - done};

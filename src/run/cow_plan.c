@@ -86,8 +86,7 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
     if (p->how->force || cow_state_same(now, after)) {
         return CIS_OK;
     }
-    bool there =
-        cis_at_stat(p->cow->below.root, &p->cow->call, text(lower), CIS_WALK_NOFOLLOW, &attr) == 0;
+    bool there = cis_at_stat(p->cow->below.root, &p->cow->call, text(lower), COW_WALK, &attr) == 0;
     int no =
         cis_union_seen(p->cow->joined, &p->cow->call, text(lower), there ? &attr : NULL, &seen);
     if (no != 0 && no != ENOENT) {
@@ -182,13 +181,53 @@ static cis_code plan_folder(struct cow_plan *p, const char *path, const struct c
     return open.mode != mode ? add(&p->last, COW_FOLDER, path, NULL, &open, &last, err) : CIS_OK;
 }
 
-static cis_code plan_leaf(struct cow_plan *p, const char *lower, const char *path, bool gone,
-                          struct cis_error *err)
+/* Does a symlink of this folder lead out of it, or may it? Behind a name, which may be a symlink
+ * itself, nobody can tell where ".." leads. */
+static bool leads_out(const char *path, const char *target)
 {
+    struct cis_str rest = text(target), name;
+    size_t depth = 0;
+    bool below = false;
+    for (const char *at = path; (at = strchr(at, '/')) != NULL; at++) {
+        depth++;
+    }
+    for (bool more = true; more;) {
+        more = cis_str_split(&rest, '/', &name);
+        if (cis_str_is(name, "..")) {
+            if (below || depth == 0) {
+                return true;
+            }
+            depth--;
+        } else if (name.len != 0 && !cis_str_is(name, ".")) {
+            below = true;
+        }
+    }
+    return target[0] == '/';
+}
+
+static void judge_link(struct cow_plan *p, const struct cow_change *c)
+{
+    if (c->target != NULL && !p->how->outward && leads_out(c->path, c->target)) {
+        p->outward++;
+        if (p->how->conflict != NULL) {
+            CIS_CLEANUP(cis_buf_done) struct cis_buf why = CIS_BUF_INIT(CIS_VFS_PATH_MAX + 64u);
+            cis_buf_printf(&why, "a symlink that leads out of the folder, to %s", c->target);
+            p->how->conflict(p->how->self, text(c->path), cis_buf_cstr(&why));
+        }
+    }
+}
+
+static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const char *lower,
+                          bool gone, struct cis_error *err)
+{
+    const char *path = c->path;
     struct cow_state now, after;
     struct cis_vfs_attr a, b;
     CIS_TRY(read_state(p, &p->cow->above, path, &after, err));
     CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
+    if (gone || !cow_state_same(&now, &after)) {
+        judge_link(p, c);
+    }
     if (gone || (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT))) {
         now = (struct cow_state){0}; /* removed or moved before, and judged there */
         return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
@@ -196,8 +235,8 @@ static cis_code plan_leaf(struct cow_plan *p, const char *lower, const char *pat
     CIS_TRY(judge(p, lower, &now, &after, NULL, err));
     const struct cis_vfs_call *call = &p->cow->call;
     if (cow_state_same(&now, &after) && now.mode != 0 &&
-        cis_at_stat(p->cow->above.root, call, text(path), CIS_WALK_NOFOLLOW, &a) == 0 &&
-        cis_at_stat(p->cow->below.root, call, text(lower), CIS_WALK_NOFOLLOW, &b) == 0 &&
+        cis_at_stat(p->cow->above.root, call, text(path), COW_WALK, &a) == 0 &&
+        cis_at_stat(p->cow->below.root, call, text(lower), COW_WALK, &b) == 0 &&
         (S_ISLNK(a.mode) ||
          (a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec))) {
         return CIS_OK; /* an apply before this one, or the user, did it */
@@ -245,7 +284,7 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
         return plan_remove(p, lower, c->path, err);
     }
     if (type != S_IFDIR) {
-        return plan_leaf(p, lower, c->path, gone, err);
+        return plan_leaf(p, c, lower, gone, err);
     }
     struct cow_state now = {0};
     if (c->what == 'M') {
@@ -355,6 +394,11 @@ cis_code cow_plan_make(struct cow_plan *p, struct cis_error *err)
         struct cow_step swap = p->last.at[i];
         p->last.at[i] = p->last.at[k - 1];
         p->last.at[k - 1] = swap;
+    }
+    if (p->conflicts == 0 && p->outward != 0) {
+        return cis_fail(err, CIS_E_CONFLICT,
+                        "%s: %llu symlinks lead out of the folder; nothing was done",
+                        p->cow->folder, (unsigned long long)p->outward);
     }
     return p->conflicts == 0
                ? CIS_OK

@@ -85,14 +85,13 @@ static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *cal
 {
     if (S_ISLNK(out->mode)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-        int no = cis_at_readlink(tree->root, call, text(path), 0, &target);
+        int no = cis_at_readlink(tree->root, call, text(path), COW_WALK, &target);
         cis_sha256(cis_buf_bytes(&target), out->digest);
         return no;
     }
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no =
-        cis_at_open(tree->root, call, text(path), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file, &attr);
+    int no = cis_at_open(tree->root, call, text(path), COW_WALK, O_RDONLY, 0, &file, &attr);
     if (no == 0) {
         out->mode = attr.mode;
         out->size = attr.size;
@@ -107,7 +106,7 @@ int cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call,
 {
     struct cis_vfs_attr attr;
     struct cow_state state = {0};
-    int no = cis_at_stat(tree->root, call, text(path), CIS_WALK_NOFOLLOW, &attr);
+    int no = cis_at_stat(tree->root, call, text(path), COW_WALK, &attr);
     if (no == ENOENT || no == ENOTDIR) {
         *out = state;
         return 0;
@@ -183,12 +182,12 @@ static int copy_link(const struct cow_tree *from, const char *path, const struct
                      const char *name, const struct cis_vfs_call *call, uint8_t *out_digest)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = cis_at_readlink(from->root, call, text(path), 0, &target);
+    int no = cis_at_readlink(from->root, call, text(path), COW_WALK, &target);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_buf_view(&target)};
     if (out_digest != NULL) {
         cis_sha256(cis_buf_bytes(&target), out_digest);
     }
-    return no == 0 ? cis_at_make(to->root, call, text(name), 0, &make) : no;
+    return no == 0 ? cis_at_make(to->root, call, text(name), COW_WALK, &make) : no;
 }
 
 int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
@@ -196,15 +195,14 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
 {
     struct cis_vfs_attr attr, made;
     cis_vfs_file *in = NULL, *out = NULL;
-    int no = cis_at_stat(from->root, call, text(path), CIS_WALK_NOFOLLOW, &attr);
+    int no = cis_at_stat(from->root, call, text(path), COW_WALK, &attr);
     if (no == 0 && S_ISLNK(attr.mode)) {
         return copy_link(from, path, to, name, call, out_digest);
     }
-    no = no == 0
-             ? cis_at_open(from->root, call, text(path), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &in, &attr)
-             : no;
-    no = no == 0 ? cis_at_open(to->root, call, text(name), CIS_WALK_NOFOLLOW,
-                               O_WRONLY | O_CREAT | O_EXCL, 0600, &out, &made)
+    no =
+        no == 0 ? cis_at_open(from->root, call, text(path), COW_WALK, O_RDONLY, 0, &in, &attr) : no;
+    no = no == 0 ? cis_at_open(to->root, call, text(name), COW_WALK, O_WRONLY | O_CREAT | O_EXCL,
+                               0600, &out, &made)
                  : no;
     no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
     no = no == 0 ? copy_attr(out, call, &attr, &made, true) : no;
@@ -213,7 +211,7 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
     cis_vfs_file_close(in);
     cis_vfs_file_close(out);
     if (half) {
-        (void)cis_at_unlink(to->root, call, text(name), 0);
+        (void)cis_at_unlink(to->root, call, text(name), COW_WALK);
     }
     return no;
 }
@@ -250,7 +248,7 @@ static cis_code fail(const struct cow_work *w, int no, const char *path, struct 
 
 static int move(const struct cow_work *w, const char *from, const char *to, unsigned flags)
 {
-    return cis_at_rename(w->to.root, text(from), w->to.root, text(to), w->call, 0, flags);
+    return cis_at_rename(w->to.root, text(from), w->to.root, text(to), w->call, COW_WALK, flags);
 }
 
 /* A file to a name that nothing has; hosts without RENAME_NOREPLACE have link(2). */
@@ -260,8 +258,8 @@ static int place(const struct cow_work *w, const char *from, const char *to)
     if (no != EINVAL) {
         return no;
     }
-    no = cis_at_link(w->to.root, text(from), w->to.root, text(to), w->call, CIS_WALK_NOFOLLOW);
-    return no == 0 ? cis_at_unlink(w->to.root, w->call, text(from), 0) : no;
+    no = cis_at_link(w->to.root, text(from), w->to.root, text(to), w->call, COW_WALK);
+    return no == 0 ? cis_at_unlink(w->to.root, w->call, text(from), COW_WALK) : no;
 }
 
 /* Is this, under a name of ours, what the step begins from, and will stay so? */
@@ -272,9 +270,9 @@ static int judge(const struct cow_work *w, const char *name, const struct cow_st
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     *out = true;
-    int no = S_ISREG(before->mode) ? cis_at_open(w->to.root, w->call, text(name), CIS_WALK_NOFOLLOW,
-                                                 O_RDONLY, 0, &file, &attr)
-                                   : 0;
+    int no = S_ISREG(before->mode)
+                 ? cis_at_open(w->to.root, w->call, text(name), COW_WALK, O_RDONLY, 0, &file, &attr)
+                 : 0;
     if (no == ELOOP || no == EISDIR) {
         *out = false; /* something else by now */
         return 0;
@@ -293,14 +291,13 @@ static cis_code glance(const struct cow_work *w, const char *path, const struct 
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_at_stat(w->to.root, w->call, text(path), CIS_WALK_NOFOLLOW, &attr);
+    int no = cis_at_stat(w->to.root, w->call, text(path), COW_WALK, &attr);
     if (no == ENOENT || no == ENOTDIR) {
         return meanwhile(path, "removed", err);
     }
     bool same = no == 0 && attr.mode == before->mode && attr.size == before->size;
     if (same && S_ISREG(attr.mode)) {
-        no = cis_at_open(w->to.root, w->call, text(path), CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file,
-                         &attr);
+        no = cis_at_open(w->to.root, w->call, text(path), COW_WALK, O_RDONLY, 0, &file, &attr);
         same = no == 0 && cis_hostdir_quiet(file);
         cis_vfs_file_close(file);
     }
@@ -318,8 +315,7 @@ struct made {
 static const char *made_before(struct cow_work *w, const char *key, struct cis_vfs_attr *out)
 {
     const struct made *m = cis_map_get(&w->linked, text(key));
-    return m != NULL &&
-                   cis_at_stat(w->to.root, w->call, text(m->path), CIS_WALK_NOFOLLOW, out) == 0 &&
+    return m != NULL && cis_at_stat(w->to.root, w->call, text(m->path), COW_WALK, out) == 0 &&
                    out->ino == m->ino
                ? m->path
                : NULL;
@@ -346,7 +342,7 @@ static int note_made(struct cow_work *w, const char *key, const char *path, uint
 
 static void drop(const struct cow_work *w, const char *name)
 {
-    (void)cis_at_unlink(w->to.root, w->call, text(name), 0);
+    (void)cis_at_unlink(w->to.root, w->call, text(name), COW_WALK);
 }
 
 /* What comes, under COW_NEW. Files of the source that are one become one here: by what they were
@@ -358,7 +354,7 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
     uint8_t digest[CIS_DIGEST_BYTES];
     const char *other = after->several ? made_before(w, after->key, &made) : NULL;
     if (other != NULL && cis_at_link(w->to.root, text(other), w->to.root, CIS_STR(COW_NEW), w->call,
-                                     CIS_WALK_NOFOLLOW) == 0) {
+                                     COW_WALK) == 0) {
         *out_ino = made.ino;
         return 0;
     }
@@ -367,8 +363,7 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
         drop(w, COW_NEW);
         return ESTALE;
     }
-    no =
-        no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), CIS_WALK_NOFOLLOW, &made) : no;
+    no = no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, &made) : no;
     *out_ino = made.ino;
     return no == 0 && after->several ? note_made(w, after->key, path, made.ino) : no;
 }
@@ -412,7 +407,7 @@ static cis_code take_away(struct cow_work *w, const char *path, const struct cow
         cis_code code = give_back(w, name, path, "changed", err);
         return no != 0 ? fail(w, no, path, err) : code;
     }
-    no = cis_at_unlink(w->to.root, w->call, text(name), 0);
+    no = cis_at_unlink(w->to.root, w->call, text(name), COW_WALK);
     return no == 0 ? CIS_OK : fail(w, no, path, err);
 }
 
@@ -428,8 +423,7 @@ static cis_code exchange_back(const struct cow_work *w, const char *path, uint64
     if (no == ENOENT) { /* they removed what we had put there */
         return give_back(w, COW_NEW, path, "changed", err);
     }
-    no =
-        no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), CIS_WALK_NOFOLLOW, &attr) : no;
+    no = no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, &attr) : no;
     if (no == 0 && attr.ino == ino) {
         if (judge(w, COW_NEW, after, &ours) != 0 || !ours) {
             return give_back(w, COW_NEW, path, "changed", err);
@@ -469,7 +463,7 @@ static cis_code exchange(struct cow_work *w, const char *path, const struct cow_
         cis_code code = exchange_back(w, path, ino, after, err);
         return no != 0 ? fail(w, no, path, err) : code;
     }
-    no = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_NEW), 0);
+    no = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK);
     return no == 0 ? CIS_OK : fail(w, no, path, err);
 }
 
@@ -507,7 +501,7 @@ static cis_code folder(struct cow_work *w, const char *path, const struct cow_st
 {
     int no = 0;
     if (after->mode == 0) {
-        no = cis_at_rmdir(w->to.root, w->call, text(path), 0);
+        no = cis_at_rmdir(w->to.root, w->call, text(path), COW_WALK);
         return no == 0 ? CIS_OK
                : no == ENOTEMPTY || no == EEXIST
                    ? meanwhile(path, "a name was made in the folder", err)
@@ -516,13 +510,13 @@ static cis_code folder(struct cow_work *w, const char *path, const struct cow_st
     }
     if (before->mode == 0) {
         struct cis_vfs_make make = {.mode = S_IFDIR | (after->mode & 07777)};
-        no = cis_at_make(w->to.root, w->call, text(path), 0, &make);
+        no = cis_at_make(w->to.root, w->call, text(path), COW_WALK, &make);
         if (no == EEXIST) {
             return meanwhile(path, "made in the folder", err);
         }
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = after->mode & 07777};
-    no = no == 0 ? cis_at_set(w->to.root, w->call, text(path), CIS_WALK_NOFOLLOW, &set) : no;
+    no = no == 0 ? cis_at_set(w->to.root, w->call, text(path), COW_WALK, &set) : no;
     return no == 0 ? CIS_OK : fail(w, no, path, err);
 }
 
@@ -531,7 +525,7 @@ static cis_code rename_folder(struct cow_work *w, const char *path, const char *
 {
     struct cis_vfs_attr attr;
     char key[CIS_UNION_KEY];
-    int no = cis_at_stat(w->to.root, w->call, text(path), CIS_WALK_NOFOLLOW, &attr);
+    int no = cis_at_stat(w->to.root, w->call, text(path), COW_WALK, &attr);
     if (no == ENOENT || no == ENOTDIR) {
         return meanwhile(path, "moved or removed", err);
     }
@@ -540,7 +534,7 @@ static cis_code rename_folder(struct cow_work *w, const char *path, const char *
         return meanwhile(path, "replaced", err);
     }
     no = no == 0 ? move(w, path, to, RENAME_NOREPLACE) : no;
-    if (no == EINVAL && cis_at_stat(w->to.root, w->call, text(to), CIS_WALK_NOFOLLOW, &attr) != 0) {
+    if (no == EINVAL && cis_at_stat(w->to.root, w->call, text(to), COW_WALK, &attr) != 0) {
         no = move(w, path, to, 0); /* a folder replaces nothing but an empty folder */
     }
     return no == 0        ? CIS_OK

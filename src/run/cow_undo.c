@@ -96,7 +96,7 @@ static bool is_there(const struct undo *u, const char *path, const char *key)
 {
     struct cis_vfs_attr attr;
     char now[CIS_UNION_KEY];
-    if (cis_at_stat(u->work.to.root, &u->call, text(path), CIS_WALK_NOFOLLOW, &attr) != 0) {
+    if (cis_at_stat(u->work.to.root, &u->call, text(path), COW_WALK, &attr) != 0) {
         return false;
     }
     cis_union_key(&attr, now);

@@ -121,7 +121,7 @@ bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct
 
 static inline unsigned walk_flags(unsigned flags)
 {
-    return flags & (CIS_WALK_NOFOLLOW | CIS_WALK_CHROOT);
+    return flags & (CIS_WALK_NOFOLLOW | CIS_WALK_CHROOT | CIS_WALK_STRAIGHT);
 }
 
 /* A name to act on that no directory can hold: judged where Linux looks it up. */

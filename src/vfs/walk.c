@@ -314,6 +314,10 @@ int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out)
         }
         uint32_t type = out->attr.mode & S_IFMT;
         if (type == S_IFLNK && (!last || follows_last(w))) {
+            if ((w->flags & CIS_WALK_STRAIGHT) != 0) {
+                node_put(vfs, node);
+                return last && (w->flags & CIS_WALK_NOFOLLOW) == 0 ? ELOOP : ENOTDIR;
+            }
             no = follow(w, node, &text, rests, &nrests);
             node_put(vfs, node);
             continue;

@@ -54,6 +54,7 @@ enum cis_walk_flags {
     /* The last component is a name to make, remove or rename: never followed, not even before a
      * slash, and what it names may be anything; must_be_dir tells of the slash. */
     CIS_WALK_NAME = 4,
+    CIS_WALK_STRAIGHT = 8, /* no symlink is followed on the way: ENOTDIR, as below a file */
 };
 
 /* What a walk found. done() it. */

@@ -417,6 +417,57 @@ static void what_an_interrupted_apply_left_is_kept(void **state)
     assert_contains(sys_err(s), "an interrupted apply");
 }
 
+static void symlinks_that_lead_out_are_shown_and_made_when_asked_for(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p d/sub && printf f > d/f");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "symlink", "../f", "/d/sub/in", "symlink",
+           "../../outside", "/d/sub/out", "symlink", "sub/../../outside", "/d/over", "write",
+           "/d/made", "m");
+    ok(s, "runs", "diff", "last");
+    assert_string_equal(sys_out(s), "A made  1\nA over -> sub/../../outside\nA sub/in -> ../f\n"
+                                    "A sub/out -> ../../outside\n");
+    ok(s, "runs", "diff", "last", "--json");
+    assert_contains(sys_out(s), "\"target\":\"../../outside\"");
+    for (int i = 0; i < 2; i++) {
+        const char *how = i == 0 ? "--dry-run" : "--force";
+        assert_exit(s, 8, cis(s, "runs", "apply", "last", how));
+        assert_contains(sys_err(s), "conflict: sub/out: a symlink that leads out of the folder, to "
+                                    "../../outside");
+        assert_contains(sys_err(s), "conflict: over: ");
+        assert_contains(sys_err(s), "2 symlinks lead out");
+        host_is(s, "d/made", NULL);
+    }
+    ok(s, "runs", "apply", "last", "--outward-links");
+    host_is(s, "d/made", "m");
+    shell(s, "test $(readlink d/sub/out) = ../../outside && test $(readlink d/sub/in) = ../f");
+    ok(s, "runs", "undo", "last");
+    shell(s, "test ! -L d/sub/out");
+    ok(s, "runs", "redo", "last");
+    shell(s, "test -L d/sub/out");
+}
+
+static void an_outward_symlink_is_replaced_by_a_folder(void **state)
+{
+    struct sys *s = *state;
+    shell(s,
+          "mkdir d other && printf o > other/f && ln -s $PWD/other d/abs && ln -s ../other d/up");
+    char *before = tree_of(s, "d");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rm", "/d/abs", "mkdir", "/d/abs", "write",
+           "/d/abs/f", "x", "rm", "/d/up", "mkdir", "/d/up", "write", "/d/up/f", "y");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "d/abs/f", "x");
+    host_is(s, "d/up/f", "y");
+    host_is(s, "other/f", "o");
+    shell(s, "test ! -L d/abs && test ! -L d/up");
+    ok(s, "runs", "undo", "last");
+    char *undone = tree_of(s, "d");
+    assert_string_equal(undone, before);
+    host_is(s, "other/f", "o");
+    free(before);
+    free(undone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +489,8 @@ int main(void)
         TEST(names_outside_the_folder_keep_their_file),
         TEST(holes_stay_holes_when_a_run_is_applied),
         TEST(what_an_interrupted_apply_left_is_kept),
+        TEST(symlinks_that_lead_out_are_shown_and_made_when_asked_for),
+        TEST(an_outward_symlink_is_replaced_by_a_folder),
     };
     return STORED_MAIN("runs_apply", tests);
 }

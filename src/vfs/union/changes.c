@@ -15,6 +15,7 @@ static void tell(struct changes *c, char what, struct cis_str from, const struct
     struct cis_union_change change = {.what = what,
                                       .path = cis_buf_view(&c->path),
                                       .from = from,
+                                      .target = cis_buf_view(&c->target),
                                       .mode = now != NULL ? now->mode : was->mode,
                                       .size = now != NULL ? now->size : 0,
                                       .old_size = was != NULL ? was->size : 0};
@@ -27,9 +28,18 @@ static void tell(struct changes *c, char what, struct cis_str from, const struct
         change.path.ptr += skip;
         change.path.len -= skip;
     }
+    if (what == 'D' || !S_ISLNK(change.mode)) {
+        change.target = CIS_STR("");
+    }
     if (!c->stopped && !c->only_moved) {
         c->stopped = !c->each(c->self, &change);
     }
+}
+
+static int target_read(struct changes *c, cis_node upper, const struct cis_vfs_attr *now)
+{
+    cis_buf_reset(&c->target);
+    return S_ISLNK(now->mode) ? c->u->up->ops->readlink(c->u->up, c->call, upper, &c->target) : 0;
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -63,6 +73,7 @@ int changes_compare(struct changes *c, cis_node upper, const struct cis_vfs_attr
         same = same && now->size == was->size && same_time(now->mtime, was->mtime);
         no = same ? seen_same(c->u, c->call, upper, now, lower, was, &same) : 0;
     }
+    no = no == 0 && !same ? target_read(c, upper, now) : no;
     if (no == 0 && !same) {
         tell(c, 'M', CIS_STR(""), now, was);
     }
@@ -219,10 +230,11 @@ static int file_entry(struct changes *c, const struct pair *p)
         if (p->lower != 0) {
             tell(c, 'D', CIS_STR(""), NULL, &p->was);
         }
-        if (!is_whiteout(&p->now)) {
+        int no = !is_whiteout(&p->now) ? target_read(c, p->upper, &p->now) : 0;
+        if (no == 0 && !is_whiteout(&p->now)) {
             tell(c, 'A', CIS_STR(""), &p->now, NULL);
         }
-        return 0;
+        return no;
     }
     return changes_compare(c, p->upper, &p->now, p->lower, &p->was);
 }
@@ -307,6 +319,7 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
                         .self = self,
                         .path = CIS_BUF_INIT(UINT32_MAX),
                         .low = CIS_BUF_INIT(UINT32_MAX),
+                        .target = CIS_BUF_INIT(CIS_VFS_PATH_MAX),
                         .moved = CIS_MAP_INIT};
     pthread_rwlock_rdlock(&u->names);
     int no = look_twice(&c);
@@ -317,6 +330,7 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
     cis_free(c.stack);
     cis_buf_done(&c.path);
     cis_buf_done(&c.low);
+    cis_buf_done(&c.target);
     cis_map_done(&c.moved, NULL);
     changes_release(&c, c.charged);
     return no;

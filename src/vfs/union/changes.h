@@ -37,11 +37,12 @@ struct changes {
     void *self;
     struct frame *stack;
     size_t n, cap;
-    struct cis_buf path;  /* of what is looked at: "a/b" */
-    struct cis_buf low;   /* the lower paths of the frames */
-    struct cis_map moved; /* lower folders that an upper one continues at another place */
-    bool only_moved;      /* a first look, for those alone */
-    uint64_t charged;     /* for all of them */
+    struct cis_buf path;   /* of what is looked at: "a/b" */
+    struct cis_buf low;    /* the lower paths of the frames */
+    struct cis_buf target; /* of the symlink that is told next */
+    struct cis_map moved;  /* lower folders that an upper one continues at another place */
+    bool only_moved;       /* a first look, for those alone */
+    uint64_t charged;      /* for all of them */
     unsigned turns;
     bool stopped;
 };

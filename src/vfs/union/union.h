@@ -38,9 +38,10 @@ cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, struct cis_budget *budge
 
 struct cis_union_change {
     char what; /* 'A' added, 'M' changed, 'D' removed, 'R' a folder renamed (from → path) */
-    struct cis_str path; /* from the root, without the leading slash */
-    struct cis_str from; /* 'R': where the lower one has it */
-    uint32_t mode;       /* 'D': of what was removed */
+    struct cis_str path;   /* from the root, without the leading slash */
+    struct cis_str from;   /* 'R': where the lower one has it */
+    struct cis_str target; /* of a symlink that is there now */
+    uint32_t mode;         /* 'D': of what was removed */
     uint64_t size, old_size;
     bool cut; /* path is the end of a longer one */
 };
