@@ -8,6 +8,7 @@
 
 struct turns {
     const char *id;
+    struct cis_str ref;     /* the branch; borrowed */
     struct cis_view commit; /* of the run */
     struct cis_view last;   /* the newest undo or redo of the run; branch 0: none */
     bool undone;
@@ -51,11 +52,12 @@ static bool see_turn(void *self, const struct cis_fs_commit_row *row)
 
 /* The commit of the run as it stands: taken back, and brought back, by commits whose notes say so.
  */
-static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run, struct cis_str ref,
-                           struct turns *out, struct cis_error *err)
+static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run,
+                           struct cis_view commit, struct cis_str ref, struct turns *out,
+                           struct cis_error *err)
 {
     struct cis_fs_ref now;
-    *out = (struct turns){.id = run->id, .commit = run->commit};
+    *out = (struct turns){.id = run->id, .commit = commit, .ref = ref};
     CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, ref, &now, &cmd->stop, err));
     return cis_history_log(&cmd->h, now.head, 0, false, see_turn, out, err);
 }
@@ -184,14 +186,14 @@ static cis_code redo_folder(struct cis_fs_cmd *cmd, const struct cis_kept *run,
 
 /* What there is to turn there: *out_there, with the commit in turns. */
 static cis_code look_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool undo,
-                            struct cis_str ref, struct turns *turns, bool *out_there,
-                            struct cis_error *err)
+                            struct cis_view commit, struct cis_str ref, struct turns *turns,
+                            bool *out_there, struct cis_error *err)
 {
     *out_there = false;
-    if (run->commit.branch == 0) {
+    if (commit.branch == 0) {
         return cis_kept_nothing(run, err);
     }
-    CIS_TRY(find_turns(cmd, run, ref, turns, err));
+    CIS_TRY(find_turns(cmd, run, commit, ref, turns, err));
     if (!turns->held && !cis_cli_has(cmd->cli, "branch")) {
         return cis_fail(err, CIS_E_USAGE,
                         "run %s: branch %.*s was set to another state and does not hold its commit "
@@ -209,17 +211,17 @@ static cis_code look_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, 
 }
 
 static cis_code turn_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool undo,
-                            struct cis_str ref, const struct turns *turns, struct turning *t,
+                            const struct turns *turns, bool dry_run, struct turning *t,
                             struct cis_history_done *done, struct cis_error *err)
 {
     char note[64];
     snprintf(note, sizeof note, "%s%s", undo ? UNDO_NOTE : REDO_NOTE, run->id);
-    struct cis_history_commit how = {.ref = ref,
+    struct cis_history_commit how = {.ref = turns->ref,
                                      .note = note,
                                      .conflict = cis_fs_tell_conflict,
                                      .self = &t->conflicts,
-                                     .dry_run = cis_cli_has(cmd->cli, "dry-run")};
-    struct cis_view commit = turns->last.branch != 0 ? turns->last : run->commit;
+                                     .dry_run = dry_run};
+    struct cis_view commit = turns->last.branch != 0 ? turns->last : turns->commit;
     return cis_history_undo(&cmd->h, commit, &how, done, err);
 }
 
@@ -230,22 +232,83 @@ struct both {
     struct applies applies;
     struct turns turns;
     struct cis_str ref;
-    bool branch; /* there is something to turn there */
+    bool branch;           /* there is something to turn there */
+    struct turns *further; /* of the other mounts, whose branches have commits of their own */
+    size_t nfurther;
 };
+
+/* A run that wrote to several branches is turned on all of them. */
+static cis_code look_further(struct cis_fs_cmd *cmd, bool undo, const json_t *main, struct both *b,
+                             struct cis_error *err)
+{
+    const json_t *mounts = json_object_get(b->run.report, "mounts"), *m;
+    size_t i;
+    if (cis_fs_branch(cmd).len != 0 || json_array_size(mounts) < 2) {
+        return CIS_OK;
+    }
+    b->further = cis_calloc(json_array_size(mounts), sizeof *b->further);
+    if (b->further == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    json_array_foreach(mounts, i, m)
+    {
+        struct cis_view at;
+        struct cis_error why;
+        bool there = false;
+        const char *branch = cis_kept_branch_of(m);
+        cis_code code = m != main && branch != NULL && branch[0] != 0
+                            ? cis_kept_commit(cmd, &b->run, m, &at, &why)
+                            : CIS_E_NOTFOUND;
+        if (code != CIS_OK ||
+            (at.branch == b->run.commit.branch && at.epoch == b->run.commit.epoch)) {
+            continue;
+        }
+        code = look_branch(cmd, &b->run, undo, at, cis_str_of(branch), &b->further[b->nfurther],
+                           &there, &why);
+        const struct turns *t = &b->further[b->nfurther];
+        if (code == CIS_OK) {
+            b->nfurther++;
+        } else if (code != CIS_E_USAGE || !t->held || t->undone != undo) { /* else: turned before */
+            return cis_fail(err, code, "%s", why.msg);
+        }
+    }
+    return CIS_OK;
+}
+
+static cis_code turn_further(struct cis_fs_cmd *cmd, bool undo, const struct both *b, bool dry_run,
+                             struct turning *t, uint64_t *changes, struct cis_error *err)
+{
+    for (size_t i = 0; i < b->nfurther; i++) {
+        struct cis_history_done done = {0};
+        CIS_TRY(turn_branch(cmd, &b->run, undo, &b->further[i], dry_run, t, &done, err));
+        *changes += done.changes;
+        if (!cmd->cli->json && !dry_run) {
+            cis_cli_printf("branch %.*s: %llu changes\n", CIS_STR_ARG(b->further[i].ref),
+                           (unsigned long long)done.changes);
+        }
+    }
+    return CIS_OK;
+}
 
 static cis_code turn_both(struct cis_fs_cmd *cmd, bool undo, const struct both *b,
                           struct turning *t, struct cis_history_done *done, uint64_t *folders,
                           struct cis_error *err)
 {
     bool dry_run = cis_cli_has(cmd->cli, "dry-run");
-    uint64_t checked = 0;
-    if (undo && b->applies.n != 0) { /* before anything is written */
+    uint64_t checked = 0, further = 0;
+    CIS_TRY(turn_further(cmd, undo, b, true, t, &further, err)); /* as well */
+    if (undo && b->applies.n != 0) {                             /* before anything is written */
         CIS_TRY(undo_folder(cmd, &b->applies.at[0], true, t, &checked, err));
         *folders = dry_run ? checked : 0;
     }
     if (b->branch) {
-        CIS_TRY(turn_branch(cmd, &b->run, undo, b->ref, &b->turns, t, done, err));
+        CIS_TRY(turn_branch(cmd, &b->run, undo, &b->turns, dry_run, t, done, err));
     }
+    if (!dry_run) {
+        further = 0;
+        CIS_TRY(turn_further(cmd, undo, b, false, t, &further, err));
+    }
+    done->changes += further;
     for (size_t i = 0; i < b->applies.n && !(undo && dry_run); i++) {
         CIS_TRY(undo ? undo_folder(cmd, &b->applies.at[i], false, t, folders, err)
                      : redo_folder(cmd, &b->run, &b->applies.at[i], folders, err));
@@ -257,7 +320,7 @@ static cis_code tell_both(struct cis_fs_cmd *cmd, const struct both *b, cis_code
                           const struct turning *t, const struct cis_history_done *done,
                           uint64_t folders)
 {
-    if (b->applies.n == 0) {
+    if (b->applies.n == 0 && b->branch) {
         return cis_fs_tell_done(cmd, code, &t->conflicts, done);
     }
     if (code == CIS_E_CONFLICT && cmd->cli->json && t->conflicts.n != 0) {
@@ -277,6 +340,7 @@ static cis_code tell_both(struct cis_fs_cmd *cmd, const struct both *b, cis_code
 static void both_done(struct both *b)
 {
     applies_done(&b->applies);
+    cis_free(b->further);
     cis_kept_done(&b->run);
 }
 
@@ -294,8 +358,10 @@ static cis_code turn(struct cis_fs_cmd *cmd, bool undo, struct cis_error *err)
         b.ref = cis_str_of(cis_kept_branch_of(main));
     }
     CIS_TRY(applies_load(cmd, &b.run, undo, &b.applies, err));
-    cis_code code = look_branch(cmd, &b.run, undo, b.ref, &b.turns, &b.branch, &why);
-    if (code != CIS_OK && (b.applies.n == 0 || (code != CIS_E_USAGE && code != CIS_E_NOTFOUND))) {
+    cis_code code = look_branch(cmd, &b.run, undo, b.run.commit, b.ref, &b.turns, &b.branch, &why);
+    CIS_TRY(look_further(cmd, undo, main, &b, err));
+    if (code != CIS_OK &&
+        (b.applies.n + b.nfurther == 0 || (code != CIS_E_USAGE && code != CIS_E_NOTFOUND))) {
         return cis_fail(err, code, "%s", why.msg);
     }
     code = turn_both(cmd, undo, &b, &t, &done, &folders, err);

@@ -75,6 +75,22 @@ static void a_second_cow_mount_shows_and_applies_its_own_run_only(void **state)
     host_is(s, "a/made", "1");
 }
 
+static void a_run_on_two_cow_mounts_is_undone_on_both(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir a b && printf x > b/f");
+    run_ok(s, "--dir", here(s, "a::/a:cow=wa"), "--dir", here(s, "b::/b:cow=wb"), TOOL, "write",
+           "/a/made", "1", "write", "/b/f", "other");
+    ok(s, "runs", "undo", "last");
+    assert_contains(sys_out(s), "branch wb: ");
+    for (int i = 0; i < 2; i++) {
+        run_ok(s, "--dir", here(s, "b::/b:cow=wb"), TOOL, "read", "/b/f");
+        assert_string_equal(sys_out(s), "x");
+        run_ok(s, "--dir", here(s, "a::/a:cow=wa"), TOOL, "list", "/a");
+        assert_string_equal(sys_out(s), "");
+    }
+}
+
 static void only_the_second_cow_mount_was_changed(void **state)
 {
     struct sys *s = *state;
@@ -472,6 +488,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_second_cow_mount_shows_and_applies_its_own_run_only),
+        TEST(a_run_on_two_cow_mounts_is_undone_on_both),
         TEST(only_the_second_cow_mount_was_changed),
         TEST(a_run_that_changed_nothing_has_an_empty_diff),
         TEST(a_cow_mount_beside_a_workspace_is_named_by_its_commit),
