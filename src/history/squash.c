@@ -313,7 +313,7 @@ static cis_code trim_reflog(const struct cis_history *h, const struct cis_retent
                             struct cis_error *err)
 {
     int64_t now, grace = keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS;
-    CIS_TRY(h->store->fs->clock(h->store, &now, h->stop, err));
+    CIS_TRY(h->store->fs->clock(h->store, &now, NULL, h->stop, err));
     struct trimming t = {.before_ms = now - (keep->age_ms > grace ? keep->age_ms : grace)};
     CIS_TRY(h->store->fs->reflog(h->store, h->tenant, CIS_STR(""), see_entry, &t, h->stop, err));
     return t.any && !keep->dry_run
