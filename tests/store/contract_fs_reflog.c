@@ -233,7 +233,7 @@ static void the_reflog_holds_a_state_until_it_is_trimmed(void **state)
     assert_ok(s->fs->squash(s, T, two.branch, two.epoch + 1, NULL, 0, NULL, err));
     assert_ok(s->fs->view_check(s, T, two, &owner, NULL, err));
     assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, two.branch, NULL, err));
-    assert_ok(s->fs->clock(s, &now, NULL, err));
+    assert_ok(s->fs->clock(s, &now, NULL, NULL, err));
     assert_ok(s->fs->reflog_trim(s, T, now - 60000, NULL, err));
     assert_int_equal(reflog(s, "main")->n, 1);
     assert_ok(s->fs->reflog_trim(s, T, now + 60000, NULL, err));
