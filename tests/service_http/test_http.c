@@ -104,15 +104,37 @@ static void a_connection_is_kept_for_the_next_request(void **state)
     world_done(&w);
 }
 
-static void a_request_that_only_asks_is_sent_again_once(void **state)
+static void a_request_that_only_asks_is_not_sent_twice_either(void **state)
 {
     (void)state;
+    static const char *const methods[] = {"GET", "HEAD", "OPTIONS"};
     struct world w = world_new(NULL, NULL);
-    assert_fetched(200, "hello", .client = w.client, .grants = &w.grants,
-                   .url = at(w.server, "/hello"));
-    assert_not_fetched(CIS_E_NET, "closed early", .client = w.client, .grants = &w.grants,
-                       .url = at(w.server, "/close"));
-    assert_int_equal(httpd_requests(w.server), 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_fetched(200, "hello", .client = w.client, .grants = &w.grants,
+                       .url = at(w.server, "/hello"));
+        assert_not_fetched(CIS_E_NET, "not sent again", .client = w.client, .grants = &w.grants,
+                           .method = methods[i], .url = at(w.server, "/close"));
+        httpd_wait_closed(w.server);
+        assert_int_equal(httpd_requests(w.server), 2 * (i + 1));
+    }
+    world_done(&w);
+}
+
+/* What the server has closed while it was kept is not written to: nothing has to be sent again. */
+static void a_kept_connection_that_is_closed_is_seen_before_it_is_used(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"GET", "POST", "PATCH", "DELETE", "PUT", "HEAD"};
+    const struct httpd_raw raw[] = {{.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}};
+    struct world w = world_new(&(struct httpd_options){.raw = raw, .nraw = 1}, NULL);
+    for (unsigned i = 0; i < sizeof methods / sizeof *methods; i++) {
+        assert_fetched(200, "ok", .client = w.client, .grants = &w.grants,
+                       .url = at(w.server, "/raw/0"));
+        httpd_wait_closed(w.server);
+        assert_fetched(200, i == 5 ? "" : "hello", .client = w.client, .grants = &w.grants,
+                       .method = methods[i], .body = i == 1 || i == 2 || i == 4 ? "x" : NULL,
+                       .url = at(w.server, "/hello"));
+    }
     world_done(&w);
 }
 
@@ -152,6 +174,7 @@ static void a_connection_the_server_closed_is_opened_again(void **state)
     for (int i = 0; i < 3; i++) { /* the scripted answer is followed by a close */
         assert_fetched(200, "ok", .client = w.client, .grants = &w.grants,
                        .url = at(w.server, "/raw/0"));
+        httpd_wait_closed(w.server); /* seen before the next one is sent */
     }
     world_done(&w);
 }
@@ -334,6 +357,7 @@ static void cookies_are_neither_kept_nor_sent(void **state)
         {.bytes = "HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nContent-Length: 0\r\n\r\n"}};
     struct world w = world_new(&(struct httpd_options){.raw = raw, .nraw = 1}, NULL);
     assert_fetched(200, "", .client = w.client, .grants = &w.grants, .url = at(w.server, "/raw/0"));
+    httpd_wait_closed(w.server);
     assert_fetched(200, "", .client = w.client, .grants = &w.grants, .url = at(w.server, "/echo"));
     char *seen = httpd_last(w.server);
     assert_null(strstr(seen, "Cookie"));
@@ -495,7 +519,8 @@ int main(void)
         cmocka_unit_test(the_host_sets_its_own_fields_and_passes_the_guests),
         cmocka_unit_test(a_connection_is_kept_for_the_next_request),
         cmocka_unit_test(a_request_that_changes_something_is_never_sent_twice),
-        cmocka_unit_test(a_request_that_only_asks_is_sent_again_once),
+        cmocka_unit_test(a_request_that_only_asks_is_not_sent_twice_either),
+        cmocka_unit_test(a_kept_connection_that_is_closed_is_seen_before_it_is_used),
         cmocka_unit_test(tenants_never_share_a_connection),
         cmocka_unit_test(idle_connections_are_bounded),
         cmocka_unit_test(a_connection_the_server_closed_is_opened_again),

@@ -46,16 +46,16 @@ static bool is_one_of(const char *method, const char *const *methods)
 }
 
 /* May the request be sent again on a new connection, when the server has closed the kept one
- * without a byte of an answer? It may have read the request and acted on it. So what changes
- * something is sent again only if doing it twice is doing it once (RFC 9110 §9.2.2) and no byte of
- * it went out; what only asks (§9.2.1) is sent again once. */
+ * without a byte of an answer? It may have read the request and acted on it: what only asks may be
+ * billed or counted too. So it is sent again only if no byte of it went out, and doing it twice is
+ * doing it once (RFC 9110 §9.2.2). That a kept connection is closed already is seen before anything
+ * is written: curl looks for the end, or for bytes that nobody asked for, before it takes one. */
 static bool may_repeat(const struct cis_http_wire *x)
 {
-    static const char *const safe[] = {"GET", "HEAD", "OPTIONS", NULL};
-    static const char *const idempotent[] = {"PUT", "DELETE", NULL};
+    static const char *const idempotent[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", NULL};
     long sent = 0;
-    curl_easy_getinfo(x->lane->easy, CURLINFO_REQUEST_SIZE, &sent);
-    return is_one_of(x->method, safe) || (sent == 0 && is_one_of(x->method, idempotent));
+    return curl_easy_getinfo(x->lane->easy, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK &&
+           sent == 0 && is_one_of(x->method, idempotent);
 }
 
 /* curl asks before it sends the request, and again before it sends it again. */
