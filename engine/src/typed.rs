@@ -7,10 +7,14 @@
 //! borrowed until the callback's result has been lowered, which is before C runs again.
 
 use crate::slice;
+use std::borrow::Cow;
 use std::ffi::c_void;
+use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
+use wasmtime::component::__internal::{
+    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext,
+};
 use wasmtime::component::{
-    ComponentType, Lift, LinkerInstance, Lower, ResourceDynamic, WasmList,
-    WasmStr, flags,
+    ComponentType, Lift, LinkerInstance, Lower, ResourceDynamic, WasmList, WasmStr, flags,
 };
 use wasmtime::{AsContext, Result, StoreContextMut, format_err};
 use wasmtime_c_api::{
@@ -731,6 +735,69 @@ impl Answer for Vec<Incoming> {
     }
 }
 
+// ---- text ----
+
+/// Units of a text that is not UTF-8. Such text is made anew here, three bytes a unit at most, and
+/// no name, path or method has as many.
+const UNITS_MAX: usize = 1 << 20;
+/// Bytes of all names of one list that are made anew.
+const NAMES_MAX: usize = 4 << 20;
+/// The bit of a length that says how the text is written, where the text itself chooses.
+const UTF16_TAG: usize = 1 << 31;
+
+const TOO_MUCH: &str = "too much data is being copied between the host and the guest: \
+                        fuel allocated for hostcalls has been exhausted";
+
+/// A text of the guest's memory, of a length that may be made anew.
+struct Text(WasmStr);
+
+impl Text {
+    fn new(cx: &LiftContext<'_>, text: WasmStr, units: usize) -> Result<Text> {
+        let as_it_is = matches!(cx.options().string_encoding, StringEncoding::Utf8);
+        if !as_it_is && units & !UTF16_TAG > UNITS_MAX {
+            return Err(format_err!("{TOO_MUCH}"));
+        }
+        Ok(Text(text))
+    }
+
+    fn read<'a>(&self, store: &'a StoreContextMut<'_, WasmtimeStoreData>) -> Result<Cow<'a, str>> {
+        self.0.to_str(store)
+    }
+}
+
+// SAFETY: everything is WasmStr's; the length is only looked at.
+unsafe impl ComponentType for Text {
+    type Lower = <WasmStr as ComponentType>::Lower;
+    const ABI: CanonicalAbiInfo = <WasmStr as ComponentType>::ABI;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        WasmStr::typecheck(ty, types)
+    }
+}
+
+// SAFETY: as above. The second half of a text is its length.
+unsafe impl Lift for Text {
+    fn linear_lift_from_flat(
+        cx: &mut LiftContext<'_>,
+        ty: InterfaceType,
+        src: &Self::Lower,
+    ) -> Result<Text> {
+        let units = usize::try_from(src[1].get_u32())?;
+        let text = WasmStr::linear_lift_from_flat(cx, ty, src)?;
+        Text::new(cx, text, units)
+    }
+
+    fn linear_lift_from_memory(
+        cx: &mut LiftContext<'_>,
+        ty: InterfaceType,
+        bytes: &[u8],
+    ) -> Result<Text> {
+        let units = bytes.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let text = WasmStr::linear_lift_from_memory(cx, ty, bytes)?;
+        Text::new(cx, text, usize::try_from(units)?)
+    }
+}
+
 // ---- what an argument is ----
 
 /// Resources, numbers and flags are numbers; text and bytes are spans of the guest's memory.
@@ -781,13 +848,13 @@ impl Give for WasmList<u8> {
     }
 }
 
-impl Give for WasmStr {
+impl Give for Text {
     fn give<R>(
         &self,
         store: &StoreContextMut<'_, WasmtimeStoreData>,
         then: impl FnOnce(Arg) -> Result<R>,
     ) -> Result<R> {
-        then(Arg::span(self.to_str(store)?.as_bytes()))
+        then(Arg::span(self.read(store)?.as_bytes()))
     }
 }
 
@@ -876,11 +943,31 @@ where
     Ok((<Result<T, HeaderError> as Answer>::of(&host.call(store, args)?)?,))
 }
 
+/// None: more than is made anew for one list.
+fn names<'a>(
+    store: &'a StoreContextMut<'_, WasmtimeStoreData>,
+    got: &[(Text, WasmList<u8>)],
+) -> Result<Option<Vec<Cow<'a, str>>>> {
+    let mut room = NAMES_MAX;
+    let mut texts = Vec::with_capacity(got.len());
+    for (key, _) in got {
+        let text = key.read(store)?;
+        if let Cow::Owned(made) = &text {
+            match room.checked_sub(made.len()) {
+                Some(left) => room = left,
+                None => return Ok(None),
+            }
+        }
+        texts.push(text);
+    }
+    Ok(Some(texts))
+}
+
 fn fields_from(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host) -> Result<()> {
     into.func_wrap(
         name,
         move |mut store: StoreContextMut<'_, WasmtimeStoreData>,
-              (list,): (WasmList<(WasmStr, WasmList<u8>)>,)| {
+              (list,): (WasmList<(Text, WasmList<u8>)>,)| {
             if list.len() > ITEMS_MAX {
                 return refused(&host, &store, &[too_many(list.len())]);
             }
@@ -888,10 +975,9 @@ fn fields_from(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, hos
             for pair in list.iter(&mut store)? {
                 got.push(pair?);
             }
-            let mut texts = Vec::with_capacity(got.len());
-            for (key, _) in &got {
-                texts.push(key.to_str(&store)?);
-            }
+            let Some(texts) = names(&store, &got)? else {
+                return refused(&host, &store, &[too_many(list.len())]);
+            };
             let items: Vec<Pair> = got
                 .iter()
                 .zip(&texts)
@@ -910,9 +996,9 @@ fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host
     into.func_wrap(
         name,
         move |mut store: StoreContextMut<'_, WasmtimeStoreData>,
-              (r, key, list): (Res, WasmStr, WasmList<WasmList<u8>>)| {
+              (r, key, list): (Res, Text, WasmList<WasmList<u8>>)| {
             if list.len() > ITEMS_MAX {
-                let text = key.to_str(&store)?;
+                let text = key.read(&store)?;
                 let args = [
                     Arg::lent(&r)?,
                     Arg::span(text.as_bytes()),
@@ -931,7 +1017,7 @@ fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host
                     second: NOTHING,
                 })
                 .collect();
-            let text = key.to_str(&store)?;
+            let text = key.read(&store)?;
             let args = [
                 Arg::lent(&r)?,
                 Arg::span(text.as_bytes()),
@@ -985,9 +1071,9 @@ fn set_times_at(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, ho
     into.func_wrap(
         name,
         move |store: StoreContextMut<'_, WasmtimeStoreData>,
-              (r, f, path, a, m): (Res, PathFlags, WasmStr, NewTime, NewTime)| {
+              (r, f, path, a, m): (Res, PathFlags, Text, NewTime, NewTime)| {
             let ([a0, a1, a2], [m0, m1, m2]) = (a.args(), m.args());
-            let text = path.to_str(&store)?;
+            let text = path.read(&store)?;
             let args = [
                 Arg::lent(&r)?, a0, a1, a2, m0, m1, m2,
                 Arg::number(u64::from(f.as_array()[0])),
@@ -1039,27 +1125,27 @@ fn add(
         21 => typed!(into, name, host, (r: Res, data: WasmList<u8>, at: u64) -> FileResult<u64>),
         22 => typed!(into, name, host, (r: Res) -> FileResult<FileType>),
         23 => typed!(into, name, host, (r: Res) -> FileResult<Stat>),
-        24 => typed!(into, name, host, (r: Res, f: PathFlags, path: WasmStr) -> FileResult<Stat>),
+        24 => typed!(into, name, host, (r: Res, f: PathFlags, path: Text) -> FileResult<Stat>),
         25 => typed!(into, name, host,
-            (r: Res, f: PathFlags, path: WasmStr, o: OpenFlags, d: FileFlags) -> FileResult<Res>),
+            (r: Res, f: PathFlags, path: Text, o: OpenFlags, d: FileFlags) -> FileResult<Res>),
         26 => typed!(into, name, host, (r: Res) -> FileResult<MetadataHash>),
-        27 => typed!(into, name, host, (r: Res, f: PathFlags, path: WasmStr) -> FileResult<MetadataHash>),
+        27 => typed!(into, name, host, (r: Res, f: PathFlags, path: Text) -> FileResult<MetadataHash>),
         28 => typed!(into, name, host, (r: Res, at: u64) -> FileResult<Res>),
         29 => typed!(into, name, host, (r: Res) -> FileResult<Res>),
         30 => typed!(into, name, host, (r: Res) -> FileResult<()>),
         31 => typed!(into, name, host, (r: Res, n: u64) -> FileResult<()>),
-        32 => typed!(into, name, host, (r: Res, path: WasmStr) -> FileResult<()>),
-        33 => typed!(into, name, host, (r: Res, path: WasmStr) -> FileResult<&'static str>),
+        32 => typed!(into, name, host, (r: Res, path: Text) -> FileResult<()>),
+        33 => typed!(into, name, host, (r: Res, path: Text) -> FileResult<&'static str>),
         34 => typed!(into, name, host, (r: Res) -> FileResult<Option<DirEntry>>),
-        35 => typed!(into, name, host, (r: Res, path: WasmStr, to: Res, name: WasmStr) -> FileResult<()>),
+        35 => typed!(into, name, host, (r: Res, path: Text, to: Res, name: Text) -> FileResult<()>),
         36 => typed!(into, name, host,
-            (r: Res, f: PathFlags, path: WasmStr, to: Res, name: WasmStr) -> FileResult<()>),
-        37 => typed!(into, name, host, (r: Res, text: WasmStr, path: WasmStr) -> FileResult<()>),
+            (r: Res, f: PathFlags, path: Text, to: Res, name: Text) -> FileResult<()>),
+        37 => typed!(into, name, host, (r: Res, text: Text, path: Text) -> FileResult<()>),
         38 => typed!(into, name, host, (r: Res, data: WasmList<u8>) -> Result<u64, CoreError>),
         39 => typed!(into, name, host, (r: Res, n: u64) -> Result<&'static [u8], CoreError>),
-        40 => typed!(into, name, host, (r: Res, key: WasmStr) -> Vec<&'static [u8]>),
+        40 => typed!(into, name, host, (r: Res, key: Text) -> Vec<&'static [u8]>),
         41 => typed!(into, name, host, (r: Res) -> Vec<(&'static str, &'static [u8])>),
-        42 => typed!(into, name, host, (r: Res, key: WasmStr, v: WasmList<u8>) -> Result<(), HeaderError>),
+        42 => typed!(into, name, host, (r: Res, key: Text, v: WasmList<u8>) -> Result<(), HeaderError>),
         43 => fields_set(into, name, host),
         44 => fields_from(into, name, host),
         45 => typed!(into, name, host, (r: Res, n: u64) -> Result<(), NetError>),

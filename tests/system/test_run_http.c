@@ -3,6 +3,8 @@
 #include "service_http/server.h"
 #include "system.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include "base/cancel.h"
 
 struct world {
@@ -145,6 +147,75 @@ static void large_bodies_take_little_memory(void **state)
     assert_out(line);
     snprintf(line, sizeof line, "X-Bytes: %s\n", big);
     assert_out(line);
+}
+
+/* Text in UTF-16 is made anew for the host, half as long again: names of some items of one list,
+ * each two MiB of the guest's memory, the same ones. */
+#define UTF16_GUEST                                                                                \
+    "(component (import \"wasi:http/types@0.2.0\" (instance $h"                                    \
+    "  (export \"fields\" (type $f (sub resource)))"                                               \
+    "  (type $e (variant (case \"invalid-syntax\") (case \"forbidden\") (case \"immutable\")))"    \
+    "  (export \"header-error\" (type $he (eq $e)))"                                               \
+    "  (export \"[static]fields.from-list\" (func (param \"entries\" (list (tuple string (list "   \
+    "u8))))"                                                                                       \
+    "   (result (result (own $f) (error $he)))))))"                                                \
+    " (core module $mem (memory (export \"m\") 80)) (core instance $mi (instantiate $mem))"        \
+    " (core func $from (canon lower (func $h \"[static]fields.from-list\")"                        \
+    "  (memory (core memory $mi \"m\")) string-encoding=%s))"                                      \
+    " (core module $main (import \"h\" \"from\" (func $from (param i32 i32 i32)))"                 \
+    "  (import \"m\" \"m\" (memory 80))"                                                           \
+    "  (func (export \"run\") (result i32) (local $i i32)"                                         \
+    "   (local.set $i (i32.const 2097152))"                                                        \
+    "   (loop (i32.store (local.get $i) (i32.const 0x08000800))"                                   \
+    "    (local.set $i (i32.add (local.get $i) (i32.const 4)))"                                    \
+    "    (br_if 0 (i32.lt_u (local.get $i) (i32.const 4194304))))"                                 \
+    "   (local.set $i (i32.const 1024))"                                                           \
+    "   (loop (i32.store (local.get $i) (i32.const 2097152))"                                      \
+    "    (i32.store offset=4 (local.get $i) (i32.const %u))"                                       \
+    "    (local.set $i (i32.add (local.get $i) (i32.const 16)))"                                   \
+    "    (br_if 0 (i32.lt_u (local.get $i) (i32.const 17024))))"                                   \
+    "   (call $from (i32.const 1024) (i32.const %u) (i32.const 64))"                               \
+    "   (i32.load8_u (i32.const 64))))" /* the error is the run's */                               \
+    " (core instance $i (instantiate $main (with \"h\" (instance (export \"from\" (func $from))))" \
+    "  (with \"m\" (instance $mi))))"                                                              \
+    " (func $run (result (result)) (canon lift (core func $i \"run\")))"                           \
+    " (instance $r (export \"run\" (func $run))) (export \"wasi:cli/run@0.2.0\" (instance $r)))"
+
+static void text_that_is_not_utf8_is_bounded_before_it_is_made_anew(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *encoding;
+        unsigned units, items;
+        int code;
+    } rows[] = {{"utf16", 1048576, 60, 1},  /* refused as too many fields are */
+                {"utf16", 1048577, 1, 125}, /* one that is too long ends the run */
+                {"latin1+utf16", 0x80000000u | 1048577, 1, 125},
+                {"latin1+utf16", 0x80000000u | 1048576, 60, 1},
+                {"latin1+utf16", 1048577, 1, 125}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[4096], *path;
+        snprintf(text, sizeof text, UTF16_GUEST, rows[i].encoding, rows[i].units, rows[i].items);
+        path = sys_wat(&w->sys, "utf16.wat", text);
+        char home[4200];
+        snprintf(home, sizeof home, "CIS_HOME=%s", w->sys.home);
+        int status;
+        struct rusage used;
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            putenv(home);
+            execl(CIS_PROGRAM, "cis", "run", path, (char *)NULL);
+            _exit(99);
+        }
+        assert_int_equal(wait4(pid, &status, 0, &used), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), rows[i].code);
+#ifndef __SANITIZE_ADDRESS__
+        assert_in_range(used.ru_maxrss, 1, 64 << 10); /* KiB; 192 MiB and more without the bound */
+#endif
+        free(path);
+    }
 }
 
 /* What a run holds at once is charged to it before it is there, and is given back. */
@@ -386,6 +457,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(fields_and_objects_do_what_the_interface_says),
         TEST(ten_thousand_fields_are_taken_and_a_hundred_thousand_are_an_error),
+        TEST(text_that_is_not_utf8_is_bounded_before_it_is_made_anew),
         TEST(a_request_brings_status_headers_body_and_trailers),
         TEST(statuses_and_methods_pass_as_they_are),
         TEST(bodies_stream_with_trailers_both_ways),
