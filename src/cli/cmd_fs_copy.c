@@ -97,7 +97,7 @@ static cis_code open_host(struct cis_fs_cmd *cmd, const char *path, bool read_on
 
 static cis_code told(struct cis_fs_cmd *cmd, const struct cis_move_counts *counts)
 {
-    if (cmd->cli->json) {
+    if (cmd->cli->json && cmd->nskipped == 0) { /* else there is one answer: the failure */
         cis_cli_printf("{\"schema\":1,\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
                        counts->files, counts->bytes);
     }
@@ -180,6 +180,10 @@ static cis_code put_one(struct cis_fs_cmd *cmd, const char *source, const char *
     CIS_CLEANUP(host_done) struct host host = {0};
     CIS_CLEANUP(cis_found_done) struct cis_found to = {0};
     struct cis_copy_options options = {.owner = true};
+    if (cis_cli_has(cmd->cli, "recursive")) { /* what was there stays where the new one fails */
+        options.beside = true;
+        options.skipped = cis_fs_skipped;
+    }
     CIS_TRY(open_host(cmd, source, true, &host, err));
     if (host.found.node == 0) {
         return cis_fail(err, CIS_E_NOTFOUND, "%s: no such file or directory", source);
@@ -204,7 +208,8 @@ static cis_code put_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
                                          : put_one(cmd, source, dest, n > 2, &counts, err));
     }
     CIS_TRY(cis_fs_cmd_commit(cmd, err));
-    return told(cmd, &counts);
+    CIS_TRY(told(cmd, &counts));
+    return cis_fs_skipped_told(cmd, err);
 }
 
 static int run_put(struct cis_cli *cli)
@@ -228,7 +233,8 @@ const struct cis_cli_command cis_cmd_fs_put = {
     .summary = "copy files of the host in",
     .help =
         "Modes, owners (by number), times, symlinks, hard links and holes are kept. Everything is\n"
-        "one commit: when it fails or is interrupted, nothing was copied. - is stdin.",
+        "one commit: when it fails or is interrupted, nothing was copied. - is stdin. With -r what "
+        "cannot be\nread is left out and listed at the end, and the exit code says so.",
     .examples = "  cis fs put -r ./src /\n  date | cis fs put - /stamp\n",
     .options = put_options,
     .min_args = 2,
@@ -272,7 +278,10 @@ static cis_code get_one(struct cis_fs_cmd *cmd, const char *source, const char *
     CIS_CLEANUP(host_done) struct host host = {0};
     bool root = geteuid() == 0;
     struct cis_copy_options options = {
-        .owner = root, .beside = true, .clear = root ? 0 : S_ISUID | S_ISGID};
+        .owner = root,
+        .beside = true,
+        .skipped = cis_cli_has(cmd->cli, "recursive") ? cis_fs_skipped : NULL,
+        .clear = root ? 0 : S_ISUID | S_ISGID};
     struct stat st;
     CIS_TRY(cis_fs_cmd_find(cmd, source, CIS_WALK_NOFOLLOW, &from, err));
     if (S_ISDIR(from.attr.mode) && !cis_cli_has(cmd->cli, "recursive")) {
@@ -309,7 +318,8 @@ static cis_code get_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     for (int i = 0; i + 1 < n; i++) {
         CIS_TRY(get_one(cmd, cmd->cli->args[i], dest, n > 2, &counts, err));
     }
-    return told(cmd, &counts);
+    CIS_TRY(told(cmd, &counts));
+    return cis_fs_skipped_told(cmd, err);
 }
 
 static int run_get(struct cis_cli *cli)
@@ -333,7 +343,8 @@ const struct cis_cli_command cis_cmd_fs_get = {
     .summary = "copy files out to the host",
     .help =
         "Modes, times, symlinks, hard links and holes are kept; owners only for root, and set-id\n"
-        "bits too. - is stdout.",
+        "bits too. - is stdout. With -r what cannot be read (damage) is left out and listed at the "
+        "end, and\nthe exit code says so.",
     .examples = "  cis fs get -r / ./everything\n  cis fs get /report.pdf - --at v1 > report.pdf\n",
     .options = get_options,
     .min_args = 2,

@@ -21,7 +21,7 @@ static cis_code told(struct cis_fs_cmd *cmd, const struct cis_move_counts *c, bo
         fprintf(stderr, "cis: warning: %" PRIu64 " sockets are left out: a tar cannot hold them\n",
                 c->skipped);
     }
-    if (cmd->cli->json && !to_stdout) {
+    if (cmd->cli->json && !to_stdout && cmd->nskipped == 0) {
         cis_cli_printf("{\"schema\":1,\"files\":%" PRIu64 ",\"bytes\":%" PRIu64
                        ",\"chunks\":%" PRIu64 ",\"chunks_sent\":%" PRIu64 "}\n",
                        c->files, c->bytes, c->chunks, c->chunks_sent);
@@ -69,9 +69,10 @@ static cis_code export_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         CIS_TRY(cis_file_beside_open(file, 0666, &out, err));
     }
     CIS_TRY(cis_history_tar_write(cmd->root, &cmd->call, to_stdout ? STDOUT_FILENO : out.fd,
-                                  cis_fs_progress, cmd, &counts, err));
+                                  cis_fs_progress, cis_fs_skipped, cmd, &counts, err));
     CIS_TRY(to_stdout ? CIS_OK : cis_file_beside_done(&out, err));
-    return told(cmd, &counts, to_stdout);
+    CIS_TRY(told(cmd, &counts, to_stdout));
+    return cis_fs_skipped_told(cmd, err);
 }
 
 static int run_export(struct cis_cli *cli)

@@ -6,7 +6,10 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/file.h"
 #include "store/holder.h"
+
+#define SKIPPED_MAX ((size_t)1 << 20)
 
 static void build_note(struct cis_fs_cmd *cmd)
 {
@@ -37,6 +40,7 @@ static void cmd_done(struct cis_fs_cmd *cmd)
     cis_ns_free(cmd->ns);
     cis_vfs_close(cmd->vfs);
     cis_app_close(cmd->app);
+    cis_buf_done(&cmd->skipped);
     if (cmd->shown) {
         fprintf(stderr, "\r\033[K");
     }
@@ -76,7 +80,8 @@ static bool made_first(struct cis_fs_cmd *cmd)
 static cis_code run_once(struct cis_cli *cli, cis_fs_verb *verb, bool *inout_again,
                          struct cis_error *err)
 {
-    struct cis_fs_cmd cmd = {.cli = cli, .stop = {CIS_NEVER, cli->cancel}};
+    struct cis_fs_cmd cmd = {
+        .cli = cli, .stop = {CIS_NEVER, cli->cancel}, .skipped = CIS_BUF_INIT(SKIPPED_MAX)};
     bool may = *inout_again;
     *inout_again = false;
     cis_code code = cis_app_open(cli, &cmd.app, err);
@@ -209,6 +214,34 @@ cis_code cis_fs_cmd_find(struct cis_fs_cmd *cmd, const char *path, unsigned flag
 {
     CIS_TRY(cis_fs_cmd_walk(cmd, path, flags, out, err));
     return out->node != 0 ? CIS_OK : cis_fs_cmd_fail(cmd, ENOENT, path, err);
+}
+
+void cis_fs_skipped(void *self, struct cis_str path, const struct cis_error *why)
+{
+    struct cis_fs_cmd *cmd = self;
+    (void)path; /* the message begins with it */
+    if (cmd->nskipped++ == 0) {
+        cmd->skipped_code = why->code;
+    }
+    if (cmd->skipped.len < SKIPPED_MAX - 4096) {
+        cis_buf_text(&cmd->skipped, "cannot read ");
+        cis_cli_printable_line(&cmd->skipped, cis_str_of(why->msg));
+        cis_buf_byte(&cmd->skipped, '\n');
+    }
+}
+
+cis_code cis_fs_skipped_told(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    if (cmd->nskipped == 0) {
+        return CIS_OK;
+    }
+    if (cmd->shown) {
+        fprintf(stderr, "\r\033[K");
+    }
+    cis_fd_write_all(STDERR_FILENO, cmd->skipped.ptr, cmd->skipped.len);
+    return cis_fail(err, cmd->skipped_code,
+                    "%" PRIu64 " could not be read and %s not whole; everything else was copied",
+                    cmd->nskipped, cmd->nskipped == 1 ? "is" : "are");
 }
 
 /* ---- output ---- */

@@ -26,6 +26,10 @@ struct cis_fs_cmd {
     struct cis_error why; /* what call->err is */
     uint64_t shown_ns;    /* of the progress line */
     bool shown;
+    /* What could not be read and was left out. */
+    uint64_t nskipped;
+    struct cis_buf skipped; /* a line each, as many as fit */
+    cis_code skipped_code;  /* of the first */
 };
 
 typedef cis_code cis_fs_verb(struct cis_fs_cmd *cmd, struct cis_error *err);
@@ -39,6 +43,9 @@ struct cis_str cis_fs_branch(const struct cis_fs_cmd *cmd);
 cis_code cis_fs_from(const char *tenant, bool branch, bool state, struct cis_error *err);
 /* The tree of --at REV (read only), of --branch's head, or of what --from publishes. */
 cis_code cis_fs_cmd_tree(struct cis_fs_cmd *cmd, bool write, struct cis_error *err);
+/* A cis_move_skipped of a command; and at its end the list, and a failure when there is one. */
+void cis_fs_skipped(void *self, struct cis_str path, const struct cis_error *why);
+cis_code cis_fs_skipped_told(struct cis_fs_cmd *cmd, struct cis_error *err);
 /* Everything changed in the tree is one commit. */
 cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err);
 /* errno of a vfs call about a path. */

@@ -29,6 +29,7 @@ struct copy {
     void *self;
     struct cis_move_counts *counts;
     uint64_t temp; /* of the name beside */
+    int unread;    /* why the source of this entry cannot be read; 0: it can */
 };
 
 static void copy_done(struct copy *c)
@@ -48,6 +49,43 @@ static void copy_done(struct copy *c)
 static cis_code failed(const struct cis_tree_entry *e, int no, struct cis_error *err)
 {
     return cis_vfs_fail(err, no, "%.*s", CIS_STR_ARG(e->path));
+}
+
+/* Of the source: the copy may go on without this one. */
+static cis_code unreadable(struct copy *c, const struct cis_tree_entry *e, int no,
+                           struct cis_error *err)
+{
+    c->unread = no;
+    return failed(e, no, err);
+}
+
+bool cis_move_may_skip(int no, const struct cis_vfs_call *call, struct cis_str path,
+                       struct cis_error *out_why)
+{
+    struct cis_error *deep = call->err;
+    bool told = deep != NULL && deep->code != CIS_OK;
+    bool own = !told || deep->code == CIS_E_DAMAGED || deep->code == CIS_E_DENIED;
+    if (no == EINTR || no == ECANCELED || no == ENOMEM || !own) {
+        return false;
+    }
+    if (told) {
+        cis_fail(out_why, deep->code, "%.*s: %s", CIS_STR_ARG(path), deep->msg);
+        *deep = (struct cis_error){0};
+    } else {
+        cis_vfs_fail(out_why, no, "%.*s", CIS_STR_ARG(path));
+    }
+    return true;
+}
+
+static bool skips(struct copy *c, const struct cis_tree_entry *e, int no)
+{
+    struct cis_error why = {0};
+    if (no == 0 || c->options->skipped == NULL ||
+        !cis_move_may_skip(no, c->from_call, e->path, &why)) {
+        return false;
+    }
+    c->options->skipped(c->self, e->path, &why);
+    return true;
 }
 
 /* Where the entry goes: the directory being filled and its name, or the target itself. */
@@ -99,9 +137,10 @@ static cis_code copy_range(struct copy *c, const struct cis_tree_entry *e, cis_v
         struct iovec v = {c->piece, to - from < PIECE ? (size_t)(to - from) : PIECE};
         size_t n = 0;
         int no = e->vfs->ops->read(in, c->from_call, &v, 1, from, &n);
-        if (no == 0 && n != 0) {
-            no = write_all(c, out, n, from);
+        if (no != 0) {
+            return unreadable(c, e, no, err);
         }
+        no = n != 0 ? write_all(c, out, n, from) : 0;
         if (no != 0) {
             return failed(e, no, err);
         }
@@ -150,9 +189,10 @@ static cis_code copy_file(struct copy *c, const struct cis_tree_entry *e, cis_no
     cis_vfs_file *in = NULL, *out = NULL;
     struct cis_vfs_attr made;
     int no = e->vfs->ops->open(e->vfs, c->from_call, e->node, O_RDONLY, &in);
-    if (no == 0) {
-        no = c->to->ops->create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
+    if (no != 0) {
+        return unreadable(c, e, no, err);
     }
+    no = c->to->ops->create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
     cis_code code = no == 0 ? copy_content(c, e, in, out, err) : failed(e, no, err);
     cis_vfs_file_close(out);
     cis_vfs_file_close(in);
@@ -169,6 +209,9 @@ static cis_code make_other(struct copy *c, const struct cis_tree_entry *e, cis_n
     int no = 0;
     if (S_ISLNK(make.mode)) {
         no = e->vfs->ops->readlink(e->vfs, c->from_call, e->node, &target);
+        if (no != 0) {
+            return unreadable(c, e, no, err);
+        }
         make.target = cis_buf_view(&target);
     }
     if (S_ISDIR(make.mode)) {
@@ -284,6 +327,10 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     cis_node dir, node = 0;
     struct cis_str name;
     (void)descend;
+    c->unread = 0;
+    if (e->no != 0) {
+        return skips(c, e, e->no) ? CIS_OK : failed(e, e->no, err);
+    }
     if (e->after) { /* times last: filling it changed them */
         node = c->dirs.at[--c->dirs.n];
         cis_code code = set(c, e, node, err);
@@ -303,7 +350,8 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
         return cis_fail(err, CIS_E_CANCELLED, "cancelled");
     }
     if (!S_ISDIR(e->attr->mode)) {
-        return copy_one(c, e, dir, name, err);
+        cis_code code = copy_one(c, e, dir, name, err);
+        return code != CIS_OK && skips(c, e, c->unread) ? CIS_OK : code;
     }
     if (node == 0) {
         CIS_TRY(make_other(c, e, dir, name, &node, err));
@@ -340,7 +388,8 @@ cis_code cis_history_copy(const struct cis_found *from, const struct cis_vfs_cal
     if (to->read_only) {
         return cis_vfs_fail(err, EROFS, "%s", to->name);
     }
-    return cis_tree_walk(from->vfs, from->node, &from->attr,
-                         (struct cis_str){from->name, from->name_len},
-                         CIS_TREE_NODES | CIS_TREE_AFTER, from_call, visit, &c, err);
+    return cis_tree_walk(
+        from->vfs, from->node, &from->attr, (struct cis_str){from->name, from->name_len},
+        CIS_TREE_NODES | CIS_TREE_AFTER | (options->skipped != NULL ? CIS_TREE_FAILURES : 0u),
+        from_call, visit, &c, err);
 }

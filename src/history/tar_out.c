@@ -17,6 +17,7 @@
 #define PIECE (1u << 20)
 #define ZEROS (1u << 30) /* given to libarchive at once; memory that is only read takes none */
 #define PARTS_MAX 1000000u
+#define SMALL 4096u /* what damage costs, around it */
 
 struct out {
     struct archive *a;
@@ -27,6 +28,7 @@ struct out {
     uint8_t *piece;
     const void *zeros;
     cis_move_progress *progress;
+    cis_move_skipped *skipped;
     void *self;
     struct cis_move_counts counts;
 };
@@ -59,15 +61,51 @@ static cis_code failed(const struct cis_tree_entry *e, int no, struct cis_error 
     return cis_vfs_fail(err, no, "%.*s", CIS_STR_ARG(e->path));
 }
 
+static bool skips(const struct out *o, const struct cis_tree_entry *e, int no)
+{
+    struct cis_error why = {0};
+    if (o->skipped == NULL || !cis_move_may_skip(no, o->call, e->path, &why)) {
+        return false;
+    }
+    o->skipped(o->self, e->path, &why);
+    return true;
+}
+
+/* The header says how long the content is. What of it cannot be read is zeros, as small as may be,
+ * and told once. */
+static int read_piece(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
+                      uint64_t from, size_t *inout_n, size_t *step, bool *told)
+{
+    struct iovec v = {o->piece, *inout_n < *step ? *inout_n : *step};
+    size_t n = 0;
+    int no = e->vfs->ops->read(in, o->call, &v, 1, from, &n);
+    if (no != 0 && *step > SMALL && o->skipped != NULL) {
+        *step = SMALL;
+        return read_piece(o, e, in, from, inout_n, step, told);
+    }
+    if (no != 0 && (*told || skips(o, e, no))) {
+        if (o->call->err != NULL) {
+            *o->call->err = (struct cis_error){0};
+        }
+        *told = true;
+        memset(o->piece, 0, v.iov_len);
+        n = v.iov_len;
+        no = 0;
+    }
+    *inout_n = n;
+    return no != 0 ? no : n == 0 ? EIO : 0;
+}
+
 static cis_code write_range(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
                             uint64_t from, uint64_t to, struct cis_error *err)
 {
+    size_t step = PIECE;
+    bool told = false;
     while (from < to) {
-        struct iovec v = {o->piece, to - from < PIECE ? (size_t)(to - from) : PIECE};
-        size_t n = 0;
-        int no = e->vfs->ops->read(in, o->call, &v, 1, from, &n);
-        if (no != 0 || n == 0) {
-            return failed(e, no != 0 ? no : EIO, err);
+        size_t n = to - from < PIECE ? (size_t)(to - from) : PIECE;
+        int no = read_piece(o, e, in, from, &n, &step, &told);
+        if (no != 0) {
+            return failed(e, no, err);
         }
         for (size_t done = 0; done < n;) {
             la_ssize_t k = archive_write_data(o->a, o->piece + done, n - done);
@@ -149,7 +187,7 @@ static cis_code write_file(struct out *o, const struct cis_tree_entry *e, struct
     cis_vfs_file *in = NULL;
     int no = e->vfs->ops->open(e->vfs, o->call, e->node, O_RDONLY, &in);
     if (no != 0) {
-        return failed(e, no, err);
+        return skips(o, e, no) ? CIS_OK : failed(e, no, err);
     }
     cis_code code = list_parts(o, e, in, err);
     if (code == CIS_OK && archive_write_header(o->a, o->entry) < ARCHIVE_WARN) {
@@ -206,6 +244,9 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
     bool linked;
     (void)descend;
+    if (e->no != 0) {
+        return skips(o, e, e->no) ? CIS_OK : failed(e, e->no, err);
+    }
     if (S_ISSOCK(e->attr->mode)) {
         o->counts.skipped++;
         return CIS_OK;
@@ -228,7 +269,7 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     if (S_ISLNK(e->attr->mode)) {
         int no = e->vfs->ops->readlink(e->vfs, o->call, e->node, &target);
         if (no != 0) {
-            return failed(e, no, err);
+            return skips(o, e, no) ? CIS_OK : failed(e, no, err);
         }
         archive_entry_set_symlink(o->entry, cis_buf_cstr(&target));
     }
@@ -236,11 +277,15 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
 }
 
 static cis_code write_tar(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
-                          cis_move_progress *progress, void *self, struct cis_move_counts *out,
-                          struct cis_error *err)
+                          cis_move_progress *progress, cis_move_skipped *skipped, void *self,
+                          struct cis_move_counts *out, struct cis_error *err)
 {
     CIS_CLEANUP(out_done)
-    struct out o = {.call = call, .linked = CIS_MAP_INIT, .progress = progress, .self = self};
+    struct out o = {.call = call,
+                    .linked = CIS_MAP_INIT,
+                    .progress = progress,
+                    .skipped = skipped,
+                    .self = self};
     CIS_CLEANUP(cis_found_done) struct cis_found root = {0};
     int no = cis_walk(dir, NULL, call, CIS_STR("."), 0, &root);
     if (no != 0) {
@@ -260,7 +305,8 @@ static cis_code write_tar(const cis_dir *dir, const struct cis_vfs_call *call, i
         archive_write_open_fd(o.a, fd) != ARCHIVE_OK) {
         return broken(&o, err);
     }
-    CIS_TRY(cis_tree_walk(root.vfs, root.node, &root.attr, CIS_STR(""), CIS_TREE_NODES, call, visit,
+    CIS_TRY(cis_tree_walk(root.vfs, root.node, &root.attr, CIS_STR(""),
+                          CIS_TREE_NODES | (skipped != NULL ? CIS_TREE_FAILURES : 0u), call, visit,
                           &o, err));
     if (archive_write_close(o.a) != ARCHIVE_OK) {
         return broken(&o, err);
@@ -272,14 +318,14 @@ static cis_code write_tar(const cis_dir *dir, const struct cis_vfs_call *call, i
 /* Names are UTF-8 for libarchive, whatever the process's own locale is: in the C locale it would
  * mark every one that is not ASCII as binary, which other tars complain of. */
 cis_code cis_history_tar_write(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
-                               cis_move_progress *progress, void *self, struct cis_move_counts *out,
-                               struct cis_error *err)
+                               cis_move_progress *progress, cis_move_skipped *skipped, void *self,
+                               struct cis_move_counts *out, struct cis_error *err)
 {
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), was = (locale_t)0;
     if (utf8 != (locale_t)0) {
         was = uselocale(utf8);
     }
-    cis_code code = write_tar(dir, call, fd, progress, self, out, err);
+    cis_code code = write_tar(dir, call, fd, progress, skipped, self, out, err);
     if (utf8 != (locale_t)0) {
         uselocale(was);
         freelocale(utf8);

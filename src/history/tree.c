@@ -77,6 +77,23 @@ static cis_code failed(struct walk *w, int no, const char *what)
     return cis_vfs_fail(w->err, no, "%s%.*s", what, CIS_STR_ARG(cis_buf_view(&w->path)));
 }
 
+static cis_code tell(struct walk *w, cis_node node, const struct cis_vfs_attr *attr, size_t name_at,
+                     bool after, bool last, cis_node dir, int no, bool *descend)
+{
+    struct cis_str path = cis_buf_view(&w->path);
+    struct cis_tree_entry e = {.vfs = w->vfs,
+                               .dir = dir,
+                               .node = node,
+                               .name = {path.ptr + name_at, path.len - name_at},
+                               .path = path,
+                               .attr = attr,
+                               .depth = (unsigned)w->levels.n - (after ? 1 : 0),
+                               .after = after,
+                               .last = last,
+                               .no = no};
+    return w->visit(w->self, &e, descend, w->err);
+}
+
 static cis_code read_level(struct walk *w, struct level *level)
 {
     cis_vfs_file *file = NULL;
@@ -91,6 +108,12 @@ static cis_code read_level(struct walk *w, struct level *level)
     }
     if (file != NULL) {
         w->vfs->ops->release(file);
+    }
+    if (no != 0 && r.code == CIS_OK && (w->flags & CIS_TREE_FAILURES) != 0) {
+        bool ignored;
+        level->items.n = 0;
+        return tell(w, level->node, &level->attr, level->name_at, false, level->last, level->dir,
+                    no, &ignored);
     }
     if (no != 0) {
         return failed(w, no, "");
@@ -110,28 +133,12 @@ static void level_done(struct walk *w, struct level *level)
     cis_arena_done(&level->names);
 }
 
-static cis_code tell(struct walk *w, cis_node node, const struct cis_vfs_attr *attr, size_t name_at,
-                     bool after, bool last, cis_node dir, bool *descend)
-{
-    struct cis_str path = cis_buf_view(&w->path);
-    struct cis_tree_entry e = {.vfs = w->vfs,
-                               .dir = dir,
-                               .node = node,
-                               .name = {path.ptr + name_at, path.len - name_at},
-                               .path = path,
-                               .attr = attr,
-                               .depth = (unsigned)w->levels.n - (after ? 1 : 0),
-                               .after = after,
-                               .last = last};
-    return w->visit(w->self, &e, descend, w->err);
-}
-
 /* Visits node and goes into it when it is a directory. The reference is the level's from here. */
 static cis_code enter(struct walk *w, cis_node dir, cis_node node, const struct cis_vfs_attr *attr,
                       size_t name_at, bool last)
 {
     bool descend = true;
-    cis_code code = tell(w, node, attr, name_at, false, last, dir, &descend);
+    cis_code code = tell(w, node, attr, name_at, false, last, dir, 0, &descend);
     struct level *level = NULL;
     if (code == CIS_OK && descend && is_dir(attr->mode)) {
         level = vec_add(&w->levels);
@@ -152,14 +159,13 @@ static cis_code enter(struct walk *w, cis_node dir, cis_node node, const struct 
     return read_level(w, level);
 }
 
-static cis_code look_up(struct walk *w, cis_node dir, struct item *item, cis_node *out)
+static int look_up(const struct walk *w, cis_node dir, struct item *item, cis_node *out)
 {
     *out = 0;
     if (!is_dir(item->attr.mode) && (w->flags & CIS_TREE_NODES) == 0) {
-        return CIS_OK;
+        return 0;
     }
-    int no = w->vfs->ops->lookup(w->vfs, w->call, dir, item->name, out, &item->attr);
-    return no == 0 ? CIS_OK : failed(w, no, "");
+    return w->vfs->ops->lookup(w->vfs, w->call, dir, item->name, out, &item->attr);
 }
 
 static cis_code leave(struct walk *w)
@@ -169,7 +175,7 @@ static cis_code leave(struct walk *w)
     bool descend = true;
     if ((w->flags & CIS_TREE_AFTER) != 0) {
         w->path.len = level->path_len;
-        code = tell(w, level->node, &level->attr, level->name_at, true, level->last, level->dir,
+        code = tell(w, level->node, &level->attr, level->name_at, true, level->last, level->dir, 0,
                     &descend);
     }
     struct level done = *level;
@@ -195,8 +201,15 @@ static cis_code next(struct walk *w)
     cis_buf_str(&w->path, item->name);
     CIS_TRY(cis_buf_check(&w->path, "path", w->err));
     CIS_TRY(cis_stop_check(w->call->stop, "walk", w->err));
-    CIS_TRY(look_up(w, dir, item, &node));
+    int no = look_up(w, dir, item, &node);
     struct cis_vfs_attr attr = item->attr;
+    if (no != 0 && (w->flags & CIS_TREE_FAILURES) != 0) {
+        bool ignored;
+        return tell(w, 0, &attr, name_at, false, last, dir, no, &ignored);
+    }
+    if (no != 0) {
+        return failed(w, no, "");
+    }
     return enter(w, dir, node, &attr, name_at, last);
 }
 

@@ -13,10 +13,14 @@ struct cis_tree_entry {
     unsigned depth; /* 0: where the walk began */
     bool after;     /* a directory once more, behind what is in it */
     bool last;      /* of its directory */
+    int no;         /* CIS_TREE_FAILURES: why it, or what is in it, cannot be read; else 0 */
 };
 enum cis_tree_flags {
     CIS_TREE_NODES = 1, /* node is set for everything */
     CIS_TREE_AFTER = 2, /* directories are visited behind their entries too */
+    /* What cannot be looked up, and once more a directory that cannot be listed, is visited with
+     * `no` set and has no entries; else it ends the walk. */
+    CIS_TREE_FAILURES = 4,
 };
 /* *descend (true) may be set false for a directory. An error ends the walk. */
 typedef cis_code cis_tree_visit(void *self, const struct cis_tree_entry *entry, bool *descend,

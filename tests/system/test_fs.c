@@ -361,6 +361,43 @@ static void a_branch_goes_to_another_store_and_only_what_is_missing_travels(void
     assert_exit(s, 0, shell(s, "cmp big copy"));
 }
 
+/* What is whole comes out, what is not is named at the end. On SQLite, where the test can damage it
+ * (the copier and what it reads through are the same). */
+static void one_damaged_file_does_not_keep_the_others(void **state)
+{
+    struct sys *s = *state;
+    if (cluster != NULL) {
+        return;
+    }
+    assert_exit(s, 0,
+                shell(s, "mkdir -p t/d && head -c 300000 /dev/urandom > t/big &&"
+                         " head -c 200000 /dev/urandom > t/d/other && echo z > t/z &&"
+                         " ln -s z t/l"));
+    assert_exit(s, 0, shell(s, CIS_PROGRAM " fs put -r t / && " CIS_PROGRAM " fs snapshot whole"));
+    assert_exit(s, 0,
+                shell(s, "c=$(ls store/tenants/*.chunks) && printf '\\377\\376\\375' |"
+                         " dd of=$c bs=1 seek=100000 conv=notrunc 2>/dev/null"));
+    int exit = shell(s, CIS_PROGRAM " fs get -r /t out");
+    assert_int_equal(exit, 7);
+    assert_contains(sys_err(s), "cannot read t/big: ");
+    assert_contains(sys_err(s), "damaged");
+    assert_contains(sys_err(s), "1 could not be read");
+    assert_exit(s, 0,
+                shell(s, "cmp t/d/other out/d/other && cmp t/z out/z && test -L out/l &&"
+                         " ! test -e out/big && ! ls -A out | grep -q cis-copy"));
+    assert_exit(s, 7, shell(s, CIS_PROGRAM " fs get -r /t again --json"));
+    assert_contains(sys_out(s), "\"code\":\"DAMAGED\"");
+    assert_lacks(sys_out(s), "\"files\"");
+    assert_exit(s, 7, shell(s, CIS_PROGRAM " fs export t.tar"));
+    assert_contains(sys_err(s), "cannot read /t/big: ");
+    assert_exit(s, 0,
+                shell(s, "mkdir x && tar -xf t.tar -C x && cmp t/d/other x/t/d/other &&"
+                         " cmp t/z x/t/z && test $(stat -c %s x/t/big) = 300000 &&"
+                         " cmp -n 65536 t/big x/t/big"));
+    assert_int_not_equal(shell(s, CIS_PROGRAM " fs get /t/big one"), 0);
+    assert_exit(s, 0, shell(s, "! test -e one"));
+}
+
 /* The tenant that nobody had to make; one that somebody named has to be there. */
 static void a_store_that_nobody_wrote_to_answers_as_an_empty_one(void **state)
 {
@@ -724,6 +761,7 @@ int main(void)
         TEST(owners_and_devices_that_cannot_be_are_refused),
         TEST(an_export_that_is_cancelled_leaves_the_earlier_one),
         TEST(a_branch_goes_to_another_store_and_only_what_is_missing_travels),
+        TEST(one_damaged_file_does_not_keep_the_others),
         TEST(a_store_that_nobody_wrote_to_answers_as_an_empty_one),
         TEST(a_branch_is_published_to_tenants_and_taken_back),
         TEST(names_that_are_hard_to_write_go_through),
