@@ -188,7 +188,11 @@ int cis_cli_tell(const struct cis_cli_command *command, bool json, cis_code code
 
 int cis_cli_fail(const struct cis_cli *cli, const struct cis_error *err)
 {
-    return cis_cli_tell(cli->command, cli->json, err->code, err->msg);
+    int code = cis_cli_tell(cli->command, cli->json, err->code, err->msg);
+    if (err->code == CIS_E_DAMAGED && !cli->json) {
+        fprintf(stderr, "cis store check says what else is damaged, and what is whole\n");
+    }
+    return code;
 }
 
 static void usage_line(FILE *to, const struct cis_cli_command *command)

@@ -46,9 +46,17 @@ static void copy_done(struct copy *c)
     cis_free(c->piece);
 }
 
-static cis_code failed(const struct cis_tree_entry *e, int no, struct cis_error *err)
+static cis_code failed(const struct copy *c, const struct cis_tree_entry *e, int no,
+                       struct cis_error *err)
 {
-    return cis_vfs_fail(err, no, "%.*s", CIS_STR_ARG(e->path));
+    return cis_tree_fail(c->from_call, no, "", e->path, err);
+}
+
+/* Of the target: what is copied is not to blame. */
+static cis_code unwritable(const struct copy *c, const struct cis_tree_entry *e, int no,
+                           struct cis_error *err)
+{
+    return cis_tree_fail(c->to_call, no, ": the copy cannot be written", e->path, err);
 }
 
 /* Of the source: the copy may go on without this one. */
@@ -56,7 +64,7 @@ static cis_code unreadable(struct copy *c, const struct cis_tree_entry *e, int n
                            struct cis_error *err)
 {
     c->unread = no;
-    return failed(e, no, err);
+    return failed(c, e, no, err);
 }
 
 bool cis_move_may_skip(int no, const struct cis_vfs_call *call, struct cis_str path,
@@ -142,7 +150,7 @@ static cis_code copy_range(struct copy *c, const struct cis_tree_entry *e, cis_v
         }
         no = n != 0 ? write_all(c, out, n, from) : 0;
         if (no != 0) {
-            return failed(e, no, err);
+            return unwritable(c, e, no, err);
         }
         if (n == 0) {
             break; /* it got shorter */
@@ -180,7 +188,7 @@ static cis_code copy_content(struct copy *c, const struct cis_tree_entry *e, cis
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
     int no = cis_file_set(out, c->to_call, &set, NULL);
-    return no == 0 ? CIS_OK : failed(e, no, err);
+    return no == 0 ? CIS_OK : unwritable(c, e, no, err);
 }
 
 static cis_code copy_file(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
@@ -193,7 +201,7 @@ static cis_code copy_file(struct copy *c, const struct cis_tree_entry *e, cis_no
         return unreadable(c, e, no, err);
     }
     no = c->to->ops->create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
-    cis_code code = no == 0 ? copy_content(c, e, in, out, err) : failed(e, no, err);
+    cis_code code = no == 0 ? copy_content(c, e, in, out, err) : unwritable(c, e, no, err);
     cis_vfs_file_close(out);
     cis_vfs_file_close(in);
     return code;
@@ -220,7 +228,7 @@ static cis_code make_other(struct copy *c, const struct cis_tree_entry *e, cis_n
     if (no == 0) {
         no = c->to->ops->make(c->to, c->to_call, dir, name, &make, out_node, &made);
     }
-    return no == 0 ? CIS_OK : failed(e, no, err);
+    return no == 0 ? CIS_OK : unwritable(c, e, no, err);
 }
 
 static bool goes_beside(const struct copy *c, const struct cis_tree_entry *e)
@@ -241,7 +249,7 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
         return CIS_OK;
     }
     if (no != 0) {
-        return failed(e, no, err);
+        return unwritable(c, e, no, err);
     }
     if (S_ISDIR(there.mode) && S_ISDIR(e->attr->mode)) {
         *out_dir = node;
@@ -256,7 +264,7 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
                         CIS_STR_ARG(e->path));
     }
     no = c->to->ops->unlink(c->to, c->to_call, dir, name);
-    return no == 0 || no == ENOENT ? CIS_OK : failed(e, no, err);
+    return no == 0 || no == ENOENT ? CIS_OK : unwritable(c, e, no, err);
 }
 
 static cis_code keep_link(struct copy *c, const struct cis_vfs_attr *attr, cis_node node,
@@ -281,7 +289,7 @@ static cis_code set(struct copy *c, const struct cis_tree_entry *e, cis_node nod
     struct cis_vfs_set want;
     attributes(c, e->attr, &want);
     int no = c->to->ops->setattr(c->to, c->to_call, node, &want, NULL);
-    return no == 0 ? CIS_OK : failed(e, no, err);
+    return no == 0 ? CIS_OK : unwritable(c, e, no, err);
 }
 
 static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
@@ -292,7 +300,7 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
         struct cis_vfs_attr attr;
         int no =
             cis_vfs_link(c->to_call, cis_vfs_at(c->to, node), cis_vfs_at(c->to, dir), name, &attr);
-        return no == 0 ? CIS_OK : failed(e, no, err);
+        return no == 0 ? CIS_OK : unwritable(c, e, no, err);
     }
     node = 0;
     char text[40];
@@ -307,7 +315,7 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
     if (code == CIS_OK && beside) {
         int no =
             cis_vfs_rename(c->to_call, cis_vfs_at(c->to, dir), as, cis_vfs_at(c->to, dir), name, 0);
-        code = no == 0 ? CIS_OK : failed(e, no, err);
+        code = no == 0 ? CIS_OK : unwritable(c, e, no, err);
     }
     if (code == CIS_OK) {
         code = keep_link(c, e->attr, node, err);
@@ -329,7 +337,7 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     (void)descend;
     c->unread = 0;
     if (e->no != 0) {
-        return skips(c, e, e->no) ? CIS_OK : failed(e, e->no, err);
+        return skips(c, e, e->no) ? CIS_OK : failed(c, e, e->no, err);
     }
     if (e->after) { /* times last: filling it changed them */
         node = c->dirs.at[--c->dirs.n];

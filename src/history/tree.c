@@ -1,5 +1,6 @@
 #include "history/tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include "history/internal.h"
@@ -72,9 +73,22 @@ static int item_cmp(const void *a, const void *b)
     return order != 0 ? order : (x->name.len > y->name.len) - (x->name.len < y->name.len);
 }
 
-static cis_code failed(struct walk *w, int no, const char *what)
+cis_code cis_tree_fail(const struct cis_vfs_call *call, int no, const char *what,
+                       struct cis_str path, struct cis_error *err)
 {
-    return cis_vfs_fail(w->err, no, "%s%.*s", what, CIS_STR_ARG(cis_buf_view(&w->path)));
+    const struct cis_error *deep = call->err;
+    size_t from = path.len > 70 ? path.len - 70 : 0; /* the reason has to fit behind it */
+    struct cis_str end = {path.ptr + from, path.len - from};
+    if (no == EIO && deep != NULL && deep->code != CIS_OK) {
+        return cis_fail(err, deep->code, "%s%.*s%s: %s", from != 0 ? "..." : "", CIS_STR_ARG(end),
+                        what, deep->msg);
+    }
+    return cis_vfs_fail(err, no, "%.*s%s", CIS_STR_ARG(path), what);
+}
+
+static cis_code failed(struct walk *w, int no)
+{
+    return cis_tree_fail(w->call, no, "", cis_buf_view(&w->path), w->err);
 }
 
 static cis_code tell(struct walk *w, cis_node node, const struct cis_vfs_attr *attr, size_t name_at,
@@ -116,7 +130,7 @@ static cis_code read_level(struct walk *w, struct level *level)
                     no, &ignored);
     }
     if (no != 0) {
-        return failed(w, no, "");
+        return failed(w, no);
     }
     if (level->items.n > 1) {
         qsort(level->items.at, level->items.n, sizeof *level->items.at, item_cmp);
@@ -208,7 +222,7 @@ static cis_code next(struct walk *w)
         return tell(w, 0, &attr, name_at, false, last, dir, no, &ignored);
     }
     if (no != 0) {
-        return failed(w, no, "");
+        return failed(w, no);
     }
     return enter(w, dir, node, &attr, name_at, last);
 }

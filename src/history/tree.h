@@ -25,6 +25,9 @@ enum cis_tree_flags {
 /* *descend (true) may be set false for a directory. An error ends the walk. */
 typedef cis_code cis_tree_visit(void *self, const struct cis_tree_entry *entry, bool *descend,
                                 struct cis_error *err);
+/* An errno of the vfs about a path, with what the filesystem said of it where that is more. */
+cis_code cis_tree_fail(const struct cis_vfs_call *call, int no, const char *what,
+                       struct cis_str path, struct cis_error *err);
 /* From node (a directory or not), which messages and paths call `path`. */
 cis_code cis_tree_walk(cis_vfs *vfs, cis_node node, const struct cis_vfs_attr *attr,
                        struct cis_str path, unsigned flags, const struct cis_vfs_call *call,

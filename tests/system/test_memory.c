@@ -231,7 +231,16 @@ static void a_damaged_store_is_exit_7_and_names_the_file(void **state)
     assert_int_equal(unlink(wal), 0);
     assert_exit(s, 7, cis(s, "memory", "get", "k", "--skill", "wiz"));
     assert_contains(sys_err(s), "default.db");
+    assert_contains(sys_err(s), "cis store check");
     assert_exit(s, 7, cis(s, "runs", "list"));
+    static const char *const verbs[] = {"ls", "find", "tree", "du"};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        assert_exit(s, 7, cis(s, "fs", verbs[i]));
+        assert_contains(sys_err(s), "default.db");
+        assert_contains(sys_err(s), "cis store check");
+    }
+    assert_exit(s, 7, cis(s, "fs", "ls", "--json"));
+    assert_lacks(sys_err(s), "cis store check"); /* a program reads the code */
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
@@ -240,7 +249,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_diff_of_a_run_shows_what_it_remembered),
-        T(a_bare_files_memory_is_found_by_its_stem),
         T(get_prints_exactly_the_bytes_that_were_set),
         T(a_bare_files_memory_is_found_by_its_stem),
         T(files_of_one_name_have_each_its_own_memory),
