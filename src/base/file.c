@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -370,4 +371,29 @@ char *cis_path_join(const char *a, const char *b)
         memcpy(path + na + 1, b, nb + 1);
     }
     return path;
+}
+
+/* ---- umask ---- */
+
+static uint32_t the_umask;
+
+/* The second line of a process's status, since Linux 4.7. */
+static void umask_read(void)
+{
+    char text[512];
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0) {
+        close(fd);
+    }
+    text[n > 0 ? n : 0] = '\0';
+    const char *line = strstr(text, "\nUmask:");
+    the_umask = line != NULL ? (uint32_t)strtoul(line + 7, NULL, 8) & 0777 : 022;
+}
+
+uint32_t cis_file_umask(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, umask_read);
+    return the_umask;
 }

@@ -32,6 +32,9 @@ cis_code cis_file_beside_done(struct cis_file_beside *file, struct cis_error *er
 void cis_file_beside_drop(struct cis_file_beside *file);
 /* Like mkdir -p; every folder made gets mode. */
 cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err);
+/* The process's umask, as it was when this was first asked: to ask umask(2) is to change it for the
+ * other threads. */
+uint32_t cis_file_umask(void);
 /* rm -rf that never follows a symlink. */
 cis_code cis_file_remove_tree(const char *path, struct cis_error *err);
 bool cis_file_exists(const char *path);

@@ -28,6 +28,7 @@ void cis_host_op_begin(struct cis_host_op *op, cis_guest *guest)
     op->entries = 0;
     op->vfs = (struct cis_vfs_call){.uid = host->world.uid,
                                     .gid = host->world.gid,
+                                    .umask = host->world.umask,
                                     .stop = cis_guest_stop(guest),
                                     .err = &op->said,
                                     .budget = &host->budget,

@@ -56,7 +56,8 @@ struct cis_world {
     uint32_t files_max;      /* 0: CIS_WORLD_FILES_MAX */
     uint32_t sockets_max;    /* 0: CIS_NET_SOCKETS_MAX (service/net/net.h) */
     const char *dns_servers; /* borrowed; NULL: the system's */
-    uint32_t uid, gid;       /* who owns what the program makes */
+    uint32_t uid, gid;       /* who owns what the program makes, */
+    uint32_t umask;          /* and the permissions that it does not get */
     bool seeded;             /* random bytes come from the seed alone */
     uint8_t seed[32];
     uint64_t seed_block; /* how far the seeded bytes were used */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/float.h"
 #include "wasi/p1/p1.h"
 
@@ -87,6 +88,7 @@ void cis_run_program_world(cis_session *session)
     h->world.sockets_max = session->request.sockets_max;
     h->world.dns_servers = session->request.dns_servers;
     h->world.uid = geteuid();
+    h->world.umask = cis_file_umask();
     h->world.gid = getegid();
     if (p == NULL) {
         return;

@@ -90,8 +90,8 @@ static int create_found(const struct cis_found *found, const struct cis_vfs_call
     cis_vfs *vfs = found->vfs;
     cis_node node = 0;
     int no = vfs->ops->create(vfs, call, found->dir, (struct cis_str){found->name, found->name_len},
-                              mode & 07777, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), out_file,
-                              &node, out_attr);
+                              mode & 07777 & ~(call->umask & 0777),
+                              flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), out_file, &node, out_attr);
     if (no == 0) {
         out_attr->dev = found->attr.dev;
         node_put(vfs, node);

@@ -52,8 +52,11 @@ int cis_at_make(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
     if (no == 0) {
         cis_node node = 0;
         struct cis_vfs_attr attr;
+        struct cis_vfs_make masked = *make;
+        masked.mode &= S_ISLNK(make->mode) ? UINT32_MAX : ~(call->umask & 0777);
         no = found.vfs->ops->make(found.vfs, call, found.dir,
-                                  (struct cis_str){found.name, found.name_len}, make, &node, &attr);
+                                  (struct cis_str){found.name, found.name_len}, &masked, &node,
+                                  &attr);
         if (no == 0) {
             node_put(found.vfs, node);
         }

@@ -37,6 +37,7 @@ typedef uint64_t cis_node; /* 0: none */
  * sandbox only mounts and grants count. uid and gid own what is made. */
 struct cis_vfs_call {
     uint32_t uid, gid;
+    uint32_t umask; /* permissions that files and folders made by path (walk.h) do not get */
     const struct cis_stop *stop; /* may be NULL */
     struct cis_error *err;       /* may be NULL */
     /* A hint for lookup: the rest of the path that the walk will take below the name it asks for

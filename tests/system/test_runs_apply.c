@@ -463,6 +463,19 @@ static void symlinks_that_lead_out_are_shown_and_made_when_asked_for(void **stat
     shell(s, "test -L d/sub/out");
 }
 
+static void the_umask_holds_for_what_a_program_makes(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d c && printf x > c/f && chmod 664 c/f && umask 077 && "
+             "$CIS run --dir d::/d $TOOL write /d/f 1 mkdir /d/sub && "
+             "$CIS run --dir c::/c:cow $TOOL write /c/f 2 write /c/g 3 mkdir /c/sub && "
+             "$CIS runs apply last >/dev/null && "
+             "stat -c '%a %n' d/f d/sub c/f c/g c/sub");
+    assert_string_equal(sys_out(s), "600 d/f\n700 d/sub\n664 c/f\n600 c/g\n700 c/sub\n");
+    ok(s, "runs", "diff", "last");
+    assert_string_equal(sys_out(s), "");
+}
+
 static void an_outward_symlink_is_replaced_by_a_folder(void **state)
 {
     struct sys *s = *state;
@@ -508,6 +521,7 @@ int main(void)
         TEST(what_an_interrupted_apply_left_is_kept),
         TEST(symlinks_that_lead_out_are_shown_and_made_when_asked_for),
         TEST(an_outward_symlink_is_replaced_by_a_folder),
+        TEST(the_umask_holds_for_what_a_program_makes),
     };
     return STORED_MAIN("runs_apply", tests);
 }
