@@ -32,12 +32,17 @@ struct cis_key {
     struct cis_str ns;   /* MEMORY */
 };
 
+/* The blob of a commit whose keys nobody needs any more (gc): one byte, which no blob begins with.
+ */
+#define CIS_KEYS_DROPPED 0xffu
+
 /* The order of keys in a blob: kind, then (ino, name), or (ns, key) of memory. */
 int cis_key_cmp(const struct cis_key *a, const struct cis_key *b);
 /* Appends; the caller brings them in order, each once. buf holds nothing but keys. */
 void cis_keys_add(struct cis_buf *buf, const struct cis_key *key);
 /* Reads the next key at *at (0: the first); names are borrowed from the blob. *out_more false at
- * the end. CIS_E_DAMAGED: the blob is not what cis_keys_add writes. */
+ * the end. CIS_E_DAMAGED: the blob is not what cis_keys_add writes. CIS_E_EXPIRED: it is
+ * CIS_KEYS_DROPPED. */
 cis_code cis_keys_next(struct cis_bytes keys, size_t *at, struct cis_key *out, bool *out_more,
                        struct cis_error *err);
 
@@ -105,6 +110,23 @@ struct cis_commit_txn_ops {
 cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *txn,
                           const struct cis_store_commit *commit, struct cis_fs_committed *out,
                           struct cis_error *err);
+/* ---- what is stored ----
+ * A tenant's stored bytes count all of its rows (store/cost.h), and its quota bounds them. What
+ * removes writes rows too, and has to work when the quota is used up: it has room above it. So have
+ * records of runs, but less, so that they do not take that room. */
+enum cis_stored_room { CIS_STORED_GROWTH, CIS_STORED_RECORD, CIS_STORED_REMOVAL };
+enum cis_stored_room cis_commit_room(const struct cis_store_commit *commit);
+/* Bytes that may be stored after a write of this kind that adds some. quota 0: no limit. What
+ * removing a tree takes is at most what making it took: twice the quota, and a little. */
+uint64_t cis_stored_limit(enum cis_stored_room room, uint64_t quota);
+/* The same for a backend that reckons by itself: halves of the quota, and bytes. */
+struct cis_stored_share {
+    uint64_t halves, extra;
+};
+struct cis_stored_share cis_stored_share(enum cis_stored_room room);
+/* CIS_E_QUOTA; `after` is with the write. */
+cis_code cis_stored_refuse(uint64_t after, uint64_t quota, struct cis_error *err);
+
 /* Is what the caller hands in well formed (sorted, each key once, names valid, sizes in range)? */
 cis_code cis_fs_commit_check(const struct cis_fs_commit *commit, struct cis_error *err);
 

@@ -140,6 +140,9 @@ cis_code cis_keys_next(struct cis_bytes keys, size_t *at, struct cis_key *out, b
         *out_more = false;
         return CIS_OK;
     }
+    if (keys.len == 1 && keys.ptr[0] == CIS_KEYS_DROPPED) {
+        return cis_fail(err, CIS_E_EXPIRED, "what the commit changed is no longer kept");
+    }
     if (pos == 0 && (keys.ptr[0] != VERSION || keys.len == 1)) {
         return cis_fail(err, CIS_E_DAMAGED, "changed keys: not of a version this program knows");
     }

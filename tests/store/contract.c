@@ -24,9 +24,21 @@ static int setup(void **state)
     return 0;
 }
 
+/* Whatever a test did: what is stored was counted. */
+static void assert_counted(cis_store *s)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
+    cis_code code = s->fs->check(s, T, &faults, NULL, NULL);
+    const char *at = code == CIS_OK ? strstr(cis_buf_cstr(&faults), "stored bytes") : NULL;
+    if (at != NULL) {
+        fail_msg("%s", at);
+    }
+}
+
 static int teardown(void **state)
 {
     struct fixture *f = *state;
+    assert_counted(f->store);
     f->store->ops->close(f->store);
     backend->place_free(f->place);
     free(f);

@@ -16,9 +16,21 @@ static int setup(void **state)
     return 0;
 }
 
+/* Whatever a test did: what is stored was counted. */
+static void assert_counted(cis_store *s)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
+    cis_code code = s->fs->check(s, T, &faults, NULL, NULL);
+    const char *at = code == CIS_OK ? strstr(cis_buf_cstr(&faults), "stored bytes") : NULL;
+    if (at != NULL) {
+        fail_msg("%s", at);
+    }
+}
+
 static int teardown(void **state)
 {
     struct fs_fixture *f = *state;
+    assert_counted(f->s);
     f->s->ops->close(f->s);
     f->backend->place_free(f->place);
     free(f);
@@ -35,9 +47,9 @@ cis_store *fs_reopen(void **state)
 
 int store_fs_contract_run(const struct store_backend *which, int argc, char **argv)
 {
-    static const struct fs_test *const groups[] = {fs_tests_read, fs_tests_chunk,   fs_tests_branch,
-                                                   fs_tests_keep, fs_tests_publish, fs_tests_reflog,
-                                                   fs_tests_race, fs_tests_model};
+    static const struct fs_test *const groups[] = {
+        fs_tests_read,   fs_tests_chunk, fs_tests_branch, fs_tests_keep,  fs_tests_publish,
+        fs_tests_reflog, fs_tests_race,  fs_tests_model,  fs_tests_stored};
     static struct CMUnitTest tests[128];
     size_t n = 0;
     backend = which;

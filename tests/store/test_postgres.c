@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "store/chunk.h"
+#include "store/cost.h"
 #include "store/postgres/internal.h"
 #include "tools/pgcluster.h"
 #include "tools/pgproxy.h"
@@ -503,6 +504,13 @@ static void a_store_of_the_first_schema_migrates_with_all_that_it_holds(void **s
     run(admin, "ALTER TABLE cis.token DROP COLUMN at_ms");
     run(admin, "DROP TABLE cis.publish");
     run(admin, "DROP FUNCTION cis.tenant_name");
+    run(admin, "SET client_min_messages = error");
+    run(admin, "DROP TABLE cis.stored");
+    run(admin, "DROP FUNCTION cis.settle, cis.count_all");
+#define COUNT(table, cost) run(admin, "DROP FUNCTION cis.count_" table " CASCADE");
+#define RECOUNT(table, column, cost) run(admin, "DROP FUNCTION cis.recount_" table " CASCADE");
+    CIS_COST_TABLES(COUNT)
+    CIS_COST_CHANGES(RECOUNT)
     run(admin, "UPDATE cis.schema SET version = 1");
     assert_fails(CIS_E_STORE, "migrate", cis_store_postgres_open(f->url, NULL, &s, NULL, err));
     assert_ok(cis_pg_admin_migrate(url, &from, &to, NULL, err));
@@ -510,6 +518,9 @@ static void a_store_of_the_first_schema_migrates_with_all_that_it_holds(void **s
     assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
     assert_ok(s->fs->ref_get(s, victim, CIS_STR("main"), &ref, NULL, err));
     assert_int_equal(ref.files, 1);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
+    assert_ok(s->fs->check(s, victim, &faults, NULL, err));
+    assert_null(strstr(cis_buf_cstr(&faults), "stored bytes"));
     assert_ok(s->fs->tenant_create(s, bob, 0, 0, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no branch side is published to bob",
                  s->fs->publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));

@@ -84,7 +84,7 @@ struct fs_test {
 #name, name                                                                                \
     }
 extern const struct fs_test fs_tests_read[], fs_tests_chunk[], fs_tests_branch[], fs_tests_keep[],
-    fs_tests_publish[], fs_tests_reflog[], fs_tests_race[], fs_tests_model[];
+    fs_tests_publish[], fs_tests_reflog[], fs_tests_race[], fs_tests_model[], fs_tests_stored[];
 struct fs_fixture {
     const struct store_backend *backend;
     void *place;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "store/chunk.h"
+#include "store/cost.h"
 #include "store/sqlite/internal.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
@@ -324,6 +325,7 @@ static long long number(sqlite3 *db, const char *text)
 }
 
 /* Each counts rows that should not be. */
+#define SUM(table, cost) " + (SELECT coalesce(sum(" cost("") "), 0) FROM " table ")"
 static const char *const faults[] = {
     /* A fork that was moved, to the first commit, has what it left in the reflog; others have not.
      */
@@ -351,7 +353,7 @@ static const char *const faults[] = {
     " (SELECT 1 FROM chunk WHERE id = x.chunk)",
     "SELECT count(*) FROM run WHERE NOT EXISTS (SELECT 1 FROM epoch WHERE run = run.id)",
     "SELECT count(*) FROM inode WHERE ino >= (SELECT next_ino FROM tree)",
-    "SELECT stored <> (SELECT total(bytes) FROM chunk) FROM tree",
+    "SELECT stored <> 0" CIS_COST_TABLES(SUM) " FROM tree",
 };
 
 static void audit_rows(cis_store *s)

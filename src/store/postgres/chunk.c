@@ -85,7 +85,6 @@ cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chu
                             const uint32_t *order, size_t n, struct pg_stored *out,
                             struct cis_error *err)
 {
-    out->bytes = 0;
     out->healed = 0;
     for (size_t at = 0; at < n;) {
         CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
@@ -97,39 +96,13 @@ cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chu
             if (hash.len != sizeof c->hash || memcmp(hash.ptr, c->hash, sizeof c->hash) != 0) {
                 return cis_fail(err, CIS_E_INTERNAL, "chunks came back in another order");
             }
-            int64_t bytes = cis_pg_int(res, (int)i, 3), how = cis_pg_int(res, (int)i, 4);
+            int64_t how = cis_pg_int(res, (int)i, 3);
             bool fresh = cis_pg_int(res, (int)i, 2) != 0;
             out->ids[at + i] = cis_pg_u64(res, (int)i, 0);
             out->unsure[at + i] = !fresh && how == 2;
-            out->bytes += fresh ? bytes : how == 1 ? bytes - cis_pg_int(res, (int)i, 5) : 0;
             out->healed += !fresh && how == 1;
         }
         at += group;
-    }
-    return CIS_OK;
-}
-
-cis_code cis_pg_stored_add(struct pg_conn *conn, int64_t bytes, struct cis_error *err)
-{
-    struct pg_args args = {0}, tenant = {0};
-    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL, *most = NULL;
-    cis_pg_arg_int(&args, conn->tenant);
-    cis_pg_arg_int(&args, bytes);
-    cis_pg_arg_int(&tenant, conn->tenant);
-    CIS_TRY(cis_pg_send(conn, PG_USAGE_ADD, &args, err));
-    CIS_TRY(cis_pg_send(conn, PG_QUOTA, &tenant, err));
-    CIS_TRY(cis_pg_sync(conn, err));
-    CIS_TRY(cis_pg_next(conn, PG_USAGE_ADD, &res, err));
-    CIS_TRY(cis_pg_next(conn, PG_QUOTA, &most, err));
-    CIS_TRY(cis_pg_finish(conn, err));
-    if (PQntuples(res) == 0 || PQntuples(most) == 0) {
-        conn->again = true;
-        return cis_fail(err, CIS_E_EXPIRED, "the tenant was deleted");
-    }
-    uint64_t quota = cis_pg_u64(most, 0, 2);
-    if (bytes > 0 && quota != 0 && cis_pg_u64(res, 0, 0) > quota) {
-        return cis_fail(err, CIS_E_QUOTA,
-                        "stored data: the quota does not allow %" PRId64 " bytes more", bytes);
     }
     return CIS_OK;
 }
@@ -240,13 +213,11 @@ cis_code cis_pg_chunks_verify(struct pg_conn *conn, const struct cis_fs_chunk *c
         }
         struct cis_bytes packed = chunks[order[i]].packed;
         struct pg_args args = {0};
-        CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
         cis_pg_arg_int(&args, conn->tenant);
         cis_pg_arg_u64(&args, stored->ids[i]);
         cis_pg_arg_bytes(&args, packed.ptr, CIS_CHUNK_HEAD);
         cis_pg_arg_bytes(&args, packed.ptr + CIS_CHUNK_HEAD, packed.len - CIS_CHUNK_HEAD);
-        CIS_TRY(cis_pg_ask(conn, PG_CHUNK_HEAL, &args, &res, err));
-        stored->bytes += PQntuples(res) != 0 ? cis_pg_int(res, 0, 0) : 0;
+        CIS_TRY(cis_pg_ask(conn, PG_CHUNK_HEAL, &args, NULL, err));
         stored->healed++;
     }
     return CIS_OK;
@@ -266,8 +237,7 @@ static cis_code put(struct pg_conn *conn, void *arg, struct cis_error *err)
     CIS_TRY(cis_pg_sync(conn, err));
     CIS_TRY(cis_pg_chunks_next(conn, p->chunks, p->order, p->n, &p->stored, err));
     CIS_TRY(cis_pg_finish(conn, err));
-    CIS_TRY(cis_pg_chunks_verify(conn, p->chunks, p->order, p->n, &p->stored, err));
-    return p->stored.bytes != 0 ? cis_pg_stored_add(conn, p->stored.bytes, err) : CIS_OK;
+    return cis_pg_chunks_verify(conn, p->chunks, p->order, p->n, &p->stored, err);
 }
 
 static cis_code put_all(cis_store *store, struct cis_str tenant, struct put *p, size_t n,
@@ -399,18 +369,14 @@ cis_code cis_pg_chunk_touch(cis_store *store, struct cis_str tenant, const uint6
 static cis_code removing(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     struct touch *t = arg;
-    int64_t bytes = 0;
     t->removed = 0;
     for (size_t at = 0; at < t->n; at += IDS_GROUP) {
         size_t n = t->n - at < IDS_GROUP ? t->n - at : IDS_GROUP;
         CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
         CIS_TRY(ids_ask(conn, PG_CHUNK_REMOVE, t, at, n, &res, err));
-        for (int i = 0; i < PQntuples(res); i++) {
-            bytes += cis_pg_int(res, i, 0);
-        }
         t->removed += (uint64_t)PQntuples(res);
     }
-    return bytes != 0 ? cis_pg_stored_add(conn, -bytes, err) : CIS_OK;
+    return CIS_OK;
 }
 
 cis_code cis_pg_chunk_remove(cis_store *store, struct cis_str tenant, const uint64_t *ids, size_t n,

@@ -304,9 +304,6 @@ static cis_code put_epoch(struct pg_conn *conn, const struct cis_commit_rows *ro
 static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *rows,
                           struct cis_error *err)
 {
-    if (txn->stored.bytes != 0) { /* a trip of its own: it may refuse */
-        CIS_TRY(cis_pg_stored_add(txn->conn, txn->stored.bytes, err));
-    }
     CIS_TRY(put_dirents(txn->conn, rows, err));
     CIS_TRY(put_inodes(txn->conn, rows, err));
     CIS_TRY(put_extents(txn, rows, err));
@@ -338,7 +335,6 @@ static cis_code work(struct pg_conn *conn, void *arg, struct cis_error *err)
     const struct cis_store_commit *c = txn->commit;
     txn->conn = conn;
     txn->epoch = txn->stored.healed = 0;
-    txn->stored.bytes = 0;
     cis_code code = cis_commit_apply(&txn_ops, txn, c, &txn->out, err);
     if (code == CIS_E_EXPIRED && conn->again && c->fs != NULL) {
         /* Deleted, and maybe made again under the same name: what this run began from and the
@@ -405,6 +401,7 @@ cis_code cis_pg_commit(cis_store *store, struct cis_str tenant,
         CIS_TRY(prepare(&txn, err));
         struct pg_write write = {
             .work = work, .arg = &txn, .explain = explain, .create = true, .lazy = !durable};
+        write.room = cis_commit_room(commit);
         CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
         atomic_fetch_add(&store->healed, txn.stored.healed);
     } else {

@@ -69,6 +69,11 @@ static cis_code judge(struct pg_conn *conn, enum pg_id id, const char *text, str
     if (state_is(conn, "53100")) {
         return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "%s: the server's disk is full", place);
     }
+    if (state_is(conn, PG_STATE_QUOTA)) { /* "AFTER QUOTA" */
+        unsigned long long after = 0, quota = 0;
+        (void)sscanf(text, "%20llu %20llu", &after, &quota);
+        return cis_stored_refuse(after, quota, err);
+    }
     if (id == PG_HELD && state_is(conn, "22012")) {
         conn->again = true;
         return cis_fail(err, CIS_E_EXPIRED, "the tenant was deleted");

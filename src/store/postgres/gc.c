@@ -373,6 +373,19 @@ static cis_code read_table(struct pg_conn *conn, enum pg_id id, struct cis_buf *
     return code;
 }
 
+static cis_code counted_check(struct pg_conn *conn, struct cis_buf *out, struct cis_error *err)
+{
+    struct pg_args args = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    cis_pg_arg_int(&args, conn->tenant);
+    CIS_TRY(cis_pg_ask(conn, PG_COUNTED, &args, &res, err));
+    if (cis_pg_int(res, 0, 0) != cis_pg_int(res, 0, 1)) {
+        cis_buf_printf(out, "stored bytes are counted as %" PRId64 ", there are %" PRId64 "\n",
+                       cis_pg_int(res, 0, 0), cis_pg_int(res, 0, 1));
+    }
+    return CIS_OK;
+}
+
 static cis_code check(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     struct cis_buf *out = arg;
@@ -391,6 +404,7 @@ static cis_code check(struct pg_conn *conn, void *arg, struct cis_error *err)
     for (int id = PG_READ_TREE; id <= PG_READ_SKILL; id++) {
         CIS_TRY(read_table(conn, (enum pg_id)id, out, err));
     }
+    CIS_TRY(counted_check(conn, out, err));
     return cis_buf_check(out, "check", err);
 }
 

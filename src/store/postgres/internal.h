@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include "base/map.h"
 #include "store/chunk.h"
+#include "store/commit.h"
 #include "store/postgres/postgres.h"
 
 enum pg_id {
@@ -221,7 +222,9 @@ struct pg_write {
     bool lazy;       /* need not be on the disk by itself */
     bool closes;     /* nobody else writes to the tenant from then on */
     bool repeatable; /* doing it twice is the same as once: its outcome is not asked for */
+    enum cis_stored_room room; /* what it may take of the quota of stored bytes */
 };
+#define PG_STATE_QUOTA "CIS01" /* SQLSTATE of a write that is above it (steps.c) */
 cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struct pg_write *write,
                       const struct cis_stop *stop, struct cis_error *err);
 
@@ -298,12 +301,10 @@ cis_code cis_pg_pin_work(struct pg_conn *conn, void *arg, struct cis_error *err)
 struct pg_stored {
     uint64_t *ids;   /* of the ordered chunks; caller's */
     bool *unsure;    /* there already and packed otherwise: cis_pg_chunks_verify; caller's */
-    int64_t bytes;   /* that they take more than before */
     uint64_t healed; /* that were there and damaged */
 };
 /* Stores the chunks, which are sorted by hash and distinct; ids[i] for chunks[order[i]].
- * *out_bytes: of those that were not there, to be counted by cis_pg_stored_add in the same
- * transaction. */
+ */
 cis_code cis_pg_chunks_send(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
                             const uint32_t *order, size_t n, struct cis_error *err);
 cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
@@ -314,7 +315,6 @@ cis_code cis_pg_chunks_next(struct pg_conn *conn, const struct cis_fs_chunk *chu
 cis_code cis_pg_chunks_verify(struct pg_conn *conn, const struct cis_fs_chunk *chunks,
                               const uint32_t *order, size_t n, struct pg_stored *stored,
                               struct cis_error *err);
-cis_code cis_pg_stored_add(struct pg_conn *conn, int64_t bytes, struct cis_error *err);
 /* By hash, each once; returns how many. order has room for n. */
 size_t cis_pg_chunks_order(const struct cis_fs_chunk *chunks, size_t n, uint32_t *order);
 /* Memory: keys asked for under the lock, then what becomes of them. */

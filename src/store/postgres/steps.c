@@ -6,6 +6,7 @@
  * Rows of dirent, inode, extent, memory and epoch are written once; the hot rows (branch, usage,
  * ref, pin) have room on their page so that updates stay on it. Chunks are not compressed by the
  * server: they are by store/chunk.h, and what is stored as it is can be read in slices. */
+#include "store/cost.h"
 #include "store/postgres/internal.h"
 
 #define GUARD(table)                                                                               \
@@ -152,7 +153,69 @@ static const char *const version_3[] = {
     NULL,
 };
 
-const char *const *const cis_pg_schema_steps[] = {version_1, version_2, version_3, NULL};
+/* All rows count in the stored bytes (store/cost.h). Triggers add up in a setting of the
+ * transaction what a statement adds and removes, and cis.settle, its last statement, puts the sum
+ * into one of some rows: commits of one tenant wait there for each other only if it has a quota of
+ * stored bytes, and then they have to. */
+#define ADD_UP                                                                                     \
+    "PERFORM set_config('cis.grown', (coalesce(nullif(current_setting('cis.grown', true), ''), "   \
+    "'0')::bigint + n)::text, true); "
+#define TRIGGER_FUNCTION(name, body)                                                               \
+    "CREATE FUNCTION cis." name "() RETURNS trigger LANGUAGE plpgsql AS $$ " body " $$",           \
+        "REVOKE ALL ON FUNCTION cis." name "() FROM PUBLIC"
+#define COUNT(table, cost)                                                                         \
+    TRIGGER_FUNCTION("count_" table,                                                               \
+                     "DECLARE n bigint; BEGIN SELECT sum(" cost(                                   \
+                         "x.") ") INTO n FROM moved x; IF TG_OP = 'DELETE' THEN n := -n; END IF; " \
+                               "IF n IS NOT NULL THEN " ADD_UP "END IF; RETURN NULL; END"),        \
+        "CREATE TRIGGER count_add AFTER INSERT ON cis." table                                      \
+        " REFERENCING NEW TABLE AS moved FOR EACH STATEMENT EXECUTE FUNCTION cis.count_" table     \
+        "()",                                                                                      \
+        "CREATE TRIGGER count_remove AFTER DELETE ON cis." table                                   \
+        " REFERENCING OLD TABLE AS moved FOR EACH STATEMENT EXECUTE FUNCTION cis.count_" table     \
+        "()",
+#define RECOUNT(table, column, cost)                                                               \
+    TRIGGER_FUNCTION("recount_" table, "DECLARE n bigint := " cost("NEW.") " - " cost(             \
+                                           "OLD.") "; BEGIN " ADD_UP "RETURN NULL; END"),          \
+        "CREATE TRIGGER count_change AFTER UPDATE ON cis." table " FOR EACH ROW WHEN (OLD." column \
+        " IS DISTINCT FROM NEW." column ") EXECUTE FUNCTION cis.recount_" table "()",
+#define SUM(table, cost)                                                                           \
+    " + (SELECT coalesce(sum(" cost("x.") "), 0) FROM cis." table " x WHERE x.tenant = $1)"
+static const char *const version_4[] = {
+    "CREATE TABLE cis.stored (tenant" N ", slot" N ", bytes" N ", PRIMARY KEY (tenant, slot))" HOT,
+    GUARD("stored"),
+    "CREATE FUNCTION cis.count_all(bigint) RETURNS bigint LANGUAGE sql STABLE AS $$ "
+    "SELECT (0" CIS_COST_TABLES(SUM) ")::bigint $$",
+    "DO $$ DECLARE t bigint; BEGIN FOR t IN SELECT id FROM cis.tenant LOOP "
+    "PERFORM set_config('cis.tenant', t::text, true); "
+    "INSERT INTO cis.stored (tenant, slot, bytes) VALUES (t, 0, cis.count_all(t)); "
+    "END LOOP; END $$",
+    CIS_COST_TABLES(COUNT) CIS_COST_CHANGES(RECOUNT)
+    /* halves of the quota, and bytes: what there may be after a write that adds some */
+    "CREATE FUNCTION cis.settle(halves bigint, extra bigint) RETURNS void LANGUAGE plpgsql AS $$ "
+    "DECLARE t bigint := current_setting('cis.tenant')::bigint; n bigint := "
+    "coalesce(nullif(current_setting('cis.grown', true), ''), '0')::bigint; q bigint; "
+    "total numeric; "
+    "BEGIN IF n = 0 THEN RETURN; END IF; "
+    "PERFORM set_config('cis.grown', '0', true); "
+    "SELECT quota_stored INTO q FROM cis.tree WHERE tenant = t; "
+    "IF n > 0 AND q <> 0 THEN "
+    "PERFORM 1 FROM cis.usage WHERE tenant = t FOR NO KEY UPDATE; "
+    "SELECT quota_stored INTO q FROM cis.tree WHERE tenant = t; END IF; "
+    "INSERT INTO cis.stored AS s (tenant, slot, bytes) VALUES (t, pg_backend_pid() % 16, n) "
+    "ON CONFLICT (tenant, slot) DO UPDATE SET bytes = s.bytes + excluded.bytes; "
+    "IF n > 0 AND q <> 0 THEN "
+    "SELECT sum(bytes) INTO total FROM cis.stored WHERE tenant = t; "
+    "IF total > div(q::numeric * halves, 2) + extra THEN "
+    "RAISE EXCEPTION USING ERRCODE = 'CIS01', MESSAGE = total::text || ' ' || q::text; END IF; "
+    "END IF; END $$",
+    "REVOKE ALL ON FUNCTION cis.settle(bigint, bigint), cis.count_all(bigint) FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION cis.settle(bigint, bigint), cis.count_all(bigint) TO cis_app",
+    NULL,
+};
+#undef SUM
+
+const char *const *const cis_pg_schema_steps[] = {version_1, version_2, version_3, version_4, NULL};
 
 int cis_pg_schema_version(void)
 {

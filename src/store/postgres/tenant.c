@@ -54,6 +54,10 @@ static cis_code send_tree(struct pg_conn *conn, uint32_t uid, uint32_t gid, stru
         CIS_TRY(cis_pg_send(conn, rows[i], &args, err));
     }
     CIS_TRY(send_root(conn, uid, gid, err));
+    struct pg_args room = {0};
+    cis_pg_arg_int(&room, 0);
+    cis_pg_arg_int(&room, 0);
+    CIS_TRY(cis_pg_send(conn, PG_SETTLE, &room, err));
     CIS_TRY(cis_pg_send(conn, PG_COMMIT, NULL, err));
     CIS_TRY(cis_pg_sync(conn, err));
     return cis_pg_finish(conn, err);

@@ -128,6 +128,13 @@ static cis_code send_begin(struct pg_conn *conn, const struct pg_write *write,
 static cis_code send_commit(struct pg_conn *conn, const struct pg_write *write,
                             const struct token *token, struct cis_error *err)
 {
+    if (!write->closes) {
+        struct cis_stored_share share = cis_stored_share(write->room);
+        struct pg_args room = {0};
+        cis_pg_arg_u64(&room, share.halves);
+        cis_pg_arg_u64(&room, share.extra);
+        CIS_TRY(cis_pg_send(conn, PG_SETTLE, &room, err));
+    }
     if (!write->repeatable) {
         CIS_TRY(send_token(conn, PG_TOKEN_PUT, token, err));
     }

@@ -15,25 +15,6 @@
 
 /* ---- rows, inside a transaction ---- */
 
-cis_code cis_sql_stored_add(struct sql_conn *conn, int64_t bytes, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_STORED_ADD, &st, err));
-    sqlite3_bind_int64(st, 1, bytes);
-    bool row;
-    CIS_TRY(cis_sql_row(conn, st, "counting what is stored", &row, err));
-    if (!row) {
-        return cis_fail(err, CIS_E_NOTFOUND, "%s: the tenant is deleted", conn->path);
-    }
-    int64_t stored = sqlite3_column_int64(st, 0), quota = sqlite3_column_int64(st, 1);
-    if (bytes > 0 && quota != 0 && stored > quota) {
-        return cis_fail(err, CIS_E_QUOTA,
-                        "%" PRId64 " bytes stored with this, the tenant's cap is %" PRId64, stored,
-                        quota);
-    }
-    return CIS_OK;
-}
-
 cis_code cis_sql_chunk_end(struct sql_conn *conn, int64_t *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
@@ -97,8 +78,7 @@ static cis_code insert(struct sql_conn *conn, const struct cis_fs_chunk *chunk, 
 
 /* ---- healing: the same content comes again, and what is stored of it is damaged ---- */
 
-/* Where a chunk is and how much it takes. */
-static cis_code place_of(struct sql_conn *conn, uint64_t id, int64_t *out_place, int64_t *out_bytes,
+static cis_code place_of(struct sql_conn *conn, uint64_t id, int64_t *out_place,
                          struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
@@ -107,17 +87,16 @@ static cis_code place_of(struct sql_conn *conn, uint64_t id, int64_t *out_place,
     bool row;
     CIS_TRY(cis_sql_row(conn, st, "healing a chunk", &row, err));
     *out_place = row ? sqlite3_column_int64(st, 0) : SQL_NO_PLACE;
-    *out_bytes = row ? sqlite3_column_int64(st, 1) : 0;
     return CIS_OK;
 }
 
 /* The row keeps its id, which extents name, and gets the content that came. What it had in the
  * chunk file is left over (chunk_gc.c). */
 static cis_code heal(struct sql_conn *conn, uint64_t id, const struct cis_fs_chunk *chunk,
-                     int64_t place, int64_t *grown, struct cis_error *err)
+                     int64_t place, struct cis_error *err)
 {
-    int64_t was, bytes;
-    CIS_TRY(place_of(conn, id, &was, &bytes, err));
+    int64_t was;
+    CIS_TRY(place_of(conn, id, &was, err));
     if (was == SQL_NO_PLACE) {
         CIS_CLEANUP(cis_sql_release) sqlite3_stmt *gone = NULL;
         CIS_TRY(cis_sql_get(conn, SQL_PAYLOAD_DELETE, &gone, err));
@@ -131,7 +110,6 @@ static cis_code heal(struct sql_conn *conn, uint64_t id, const struct cis_fs_chu
     sqlite3_bind_int64(st, 3, place);
     cis_sql_bind(st, 4, chunk->packed.ptr, CIS_CHUNK_HEAD);
     CIS_TRY(cis_sql_done(conn, st, "healing a chunk", err));
-    *grown += (int64_t)chunk->packed.len - bytes;
     atomic_store(&conn->tenant->swept, false);
     return place == SQL_NO_PLACE ? payload_put(conn, (int64_t)id, chunk, err) : CIS_OK;
 }
@@ -152,15 +130,13 @@ cis_code cis_sql_chunk_store(struct sql_conn *conn, const struct cis_fs_chunk *c
     CIS_TRY(stamp_by_hash(conn, chunk->hash, now, out_id, err));
     if (*out_id != 0) {
         bool whole;
-        int64_t grown = 0;
         CIS_TRY(cis_sql_chunk_whole(conn, *out_id, &whole, err));
         if (!whole) {
-            CIS_TRY(heal(conn, *out_id, chunk, SQL_NO_PLACE, &grown, err));
+            CIS_TRY(heal(conn, *out_id, chunk, SQL_NO_PLACE, err));
             atomic_fetch_add(&conn->store->base.healed, 1);
         }
-        return grown != 0 ? cis_sql_stored_add(conn, grown, err) : CIS_OK;
+        return CIS_OK;
     }
-    CIS_TRY(cis_sql_stored_add(conn, (int64_t)chunk->packed.len, err));
     return insert(conn, chunk, SQL_NO_PLACE, now, out_id, err);
 }
 
@@ -183,36 +159,31 @@ static int by_hash(const void *a, const void *b)
     return order != 0 ? order : (*x > *y) - (*x < *y);
 }
 
-/* One of the chunks; *grown: bytes it takes more than before. */
 static cis_code put_one(struct sql_conn *conn, const struct put *p, size_t i, int64_t now,
-                        int64_t *grown, struct cis_error *err)
+                        struct cis_error *err)
 {
     const struct cis_fs_chunk *chunk = p->chunks[i];
     CIS_TRY(stamp_by_hash(conn, chunk->hash, now, &p->ids[i], err));
     p->unused[i] = p->ids[i] != 0 && !p->bad[i] && p->places[i] != SQL_NO_PLACE;
     if (p->ids[i] != 0) {
-        return p->bad[i] ? heal(conn, p->ids[i], chunk, p->places[i], grown, err) : CIS_OK;
+        return p->bad[i] ? heal(conn, p->ids[i], chunk, p->places[i], err) : CIS_OK;
     }
-    *grown += (int64_t)chunk->packed.len;
     return insert(conn, chunk, p->places[i], now, &p->ids[i], err);
 }
 
 static cis_code put_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct put *p = arg;
-    int64_t now = cis_sql_lease_ms(conn->store), grown = 0, end = 0;
+    int64_t now = cis_sql_lease_ms(conn->store), end = 0;
     CIS_TRY(cis_sql_chunk_file_there(p->fd, err));
     for (size_t i = 0; i < p->n; i++) {
-        CIS_TRY(put_one(conn, p, i, now, &grown, err));
+        CIS_TRY(put_one(conn, p, i, now, err));
         if (p->places[i] != SQL_NO_PLACE) {
             int64_t to = p->places[i] + (int64_t)(p->chunks[i]->packed.len - CIS_CHUNK_HEAD);
             end = to > end ? to : end;
         }
     }
-    if (end != 0) {
-        CIS_TRY(cis_sql_chunk_end_set(conn, end, err));
-    }
-    return grown != 0 ? cis_sql_stored_add(conn, grown, err) : CIS_OK;
+    return end != 0 ? cis_sql_chunk_end_set(conn, end, err) : CIS_OK;
 }
 
 /* Is there such a chunk, and does it read back? */

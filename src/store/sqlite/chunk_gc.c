@@ -65,7 +65,7 @@ struct removal {
 };
 
 static cis_code remove_one(struct sql_conn *conn, uint64_t id, int64_t before_ms,
-                           struct removed *out, int64_t *freed, struct cis_error *err)
+                           struct removed *out, struct cis_error *err)
 {
     int64_t bytes, place;
     {
@@ -83,7 +83,6 @@ static cis_code remove_one(struct sql_conn *conn, uint64_t id, int64_t before_ms
         CIS_TRY(cis_sql_row(conn, st, "removing a chunk", &row, err));
     }
     out->count++;
-    *freed += bytes;
     if (place != SQL_NO_PLACE) {
         out->holes[out->nholes++] = (struct hole){place, bytes - (int64_t)CIS_CHUNK_HEAD};
         return CIS_OK;
@@ -97,13 +96,12 @@ static cis_code remove_one(struct sql_conn *conn, uint64_t id, int64_t before_ms
 static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
     const struct removal *r = arg;
-    int64_t freed = 0;
     r->out->count = 0;
     r->out->nholes = 0;
     for (size_t i = 0; i < r->n; i++) {
-        CIS_TRY(remove_one(conn, r->ids[i], r->before_ms, r->out, &freed, err));
+        CIS_TRY(remove_one(conn, r->ids[i], r->before_ms, r->out, err));
     }
-    return freed != 0 ? cis_sql_stored_add(conn, -freed, err) : CIS_OK;
+    return CIS_OK;
 }
 
 static int by_place(const void *a, const void *b)

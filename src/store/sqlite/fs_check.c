@@ -31,8 +31,7 @@ static const char *const faults[] = {
     "AND NOT EXISTS (SELECT 1 FROM chunk WHERE id = x.chunk) LIMIT " FAULTS_MAX,
     "SELECT 'chunk '||id||': its payload is missing' FROM chunk c WHERE place = -1 "
     "AND NOT EXISTS (SELECT 1 FROM payload WHERE id = c.id) LIMIT " FAULTS_MAX,
-    ("SELECT 'stored bytes are counted as '||stored||', chunks have '||total FROM tree, "
-     "(SELECT coalesce(sum(bytes), 0) AS total FROM chunk) WHERE stored <> total"),
+    cis_sql_count_fault,
 };
 
 static cis_code ask(struct sql_conn *conn, const char *text, struct cis_buf *out,

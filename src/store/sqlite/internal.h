@@ -58,6 +58,8 @@ struct sql_conn {
     uint64_t waiting_since_ns;   /* busy handler */
     bool broken;                 /* closed instead of returned to the pool */
     bool full_sync;
+    bool counting;     /* count.c: rows that come and go are counted, into: */
+    int64_t grown;     /* stored bytes of the write at work */
     bool begun;        /* there was nothing in the file before this connection */
     uint64_t life;     /* of the tenant's file, see struct sql_tenant */
     char instance[17]; /* which tenant the file is, "": not looked at yet */
@@ -250,12 +252,23 @@ void cis_sql_read_end(struct sql_conn *conn);
 void cis_sql_keeper_wake(struct sql_store *store);
 void cis_sql_keeper_stop(struct sql_store *store);
 
+/* ---- count.c: what rows count in the stored bytes ---- */
+/* From here on the connection counts; outside a transaction. */
+cis_code cis_sql_count_begin(struct sql_conn *conn, struct cis_error *err);
+/* Adds what a write that is complete made of it; how: of cis_sql_write. CIS_E_QUOTA. */
+cis_code cis_sql_count_settle(struct sql_conn *conn, unsigned how, struct cis_error *err);
+/* All rows anew, inside a transaction: for the migration. */
+cis_code cis_sql_count_all(struct sql_conn *conn, struct cis_error *err);
+/* A row with a line for a number that is not right. */
+extern const char cis_sql_count_fault[];
+
 /* ---- queue.c: writes ---- */
 typedef cis_code sql_apply(struct sql_conn *conn, const void *arg, struct cis_error *err);
-enum { SQL_LAZY = 0, SQL_DURABLE = 1, SQL_FREES = 2 };
+enum { SQL_LAZY = 0, SQL_DURABLE = 1, SQL_FREES = 2, SQL_RECORD = 4 };
 /* Runs apply inside a transaction, alone or together with others of the tenant; CIS_OK means
  * committed (durable: on the disk). apply may run more than once, each time from the start. What
- * frees, or is needed for that, may use the last of the disk. */
+ * frees, or is needed for that, may use the last of the disk and the room above the stored quota;
+ * a record some of the latter (cis_stored_limit). */
 cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
                        const void *arg, unsigned how, const struct cis_stop *stop,
                        struct cis_error *err);

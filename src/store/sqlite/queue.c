@@ -13,6 +13,7 @@ struct sql_job {
     sql_apply *apply;
     const void *arg;
     bool durable;
+    unsigned how;
     const struct cis_stop *stop;
     enum job_state state;
     bool failed; /* by itself: left out when the batch is applied again */
@@ -101,9 +102,17 @@ static cis_code begin(struct sql_conn *conn, bool durable, struct cis_error *err
                              "begin", err));
         conn->full_sync = durable;
     }
+    CIS_TRY(cis_sql_count_begin(conn, err));
     CIS_TRY(step(conn, SQL_BEGIN, "begin", err));
     CIS_TRY(version_check(conn, err));
     return cis_sql_tree_check(conn, err);
+}
+
+static cis_code apply_job(struct sql_conn *conn, const struct sql_job *job, struct cis_error *err)
+{
+    conn->grown = 0;
+    CIS_TRY(job->apply(conn, job->arg, err));
+    return cis_sql_count_settle(conn, job->how, err);
 }
 
 static cis_code apply_one(struct sql_conn *conn, struct sql_job *job, bool alone)
@@ -114,10 +123,10 @@ static cis_code apply_one(struct sql_conn *conn, struct sql_job *job, bool alone
         CIS_TRY(cis_stop_check(job->stop, "commit", err));
     }
     if (alone) {
-        return job->apply(conn, job->arg, err);
+        return apply_job(conn, job, err);
     }
     CIS_TRY(step(conn, SQL_SAVE, "savepoint", err));
-    cis_code code = job->apply(conn, job->arg, err);
+    cis_code code = apply_job(conn, job, err);
     if (code != CIS_OK && !sqlite3_get_autocommit(conn->db) &&
         sqlite3_exec(conn->db, "ROLLBACK TO job", NULL, NULL, NULL) != SQLITE_OK) {
         (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
@@ -246,7 +255,7 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
 {
     CIS_TRY(cis_store_tenant_check(tenant, err));
     struct sql_job job = {
-        .apply = apply, .arg = arg, .durable = (how & SQL_DURABLE) != 0, .stop = stop};
+        .apply = apply, .arg = arg, .durable = (how & SQL_DURABLE) != 0, .how = how, .stop = stop};
     if ((how & SQL_FREES) != 0) {
         cis_sql_reserve_spend(store);
     } else {

@@ -80,9 +80,6 @@ cis_code cis_sql_chunk_whole(struct sql_conn *conn, uint64_t id, bool *out, stru
 cis_code cis_sql_chunk_end(struct sql_conn *conn, int64_t *out, struct cis_error *err);
 cis_code cis_sql_chunk_end_set(struct sql_conn *conn, int64_t end, struct cis_error *err);
 
-/* Counts bytes that chunks begin (or, negative, cease) to take, under the tenant's cap. */
-cis_code cis_sql_stored_add(struct sql_conn *conn, int64_t bytes, struct cis_error *err);
-
 /* ---- chunk_move.c ---- */
 /* Some payloads of table payload go into the chunk file. */
 cis_code cis_sql_chunks_move(struct sql_store *store, struct cis_str tenant,

@@ -183,11 +183,15 @@ static cis_code own(struct sql_conn *conn, struct cis_error *err)
     return cis_sql_done(conn, st, "migration", err);
 }
 
+/* From here on all rows are counted, not chunks alone. */
+static const char counting[] = "UPDATE tree SET stored = 0;";
+
 static const struct sql_step tenant_steps[] = {
     {first, NULL},
     {files, plant},
     {publishing, NULL},
     {belonging, own},
+    {counting, cis_sql_count_all},
 };
 
 /* Tenants that are there already: of a release before, or because the catalogue was lost; then it

@@ -1,6 +1,7 @@
 /* A commit: memory, config changes and the run's record beside the rows of files (fs_commit.c), in
  * the transaction that the queue holds open. */
 #include "base/clock.h"
+#include "store/commit.h"
 #include "store/sqlite/fs_commit.h"
 #include "store/sqlite/internal.h"
 #include "store/text.h"
@@ -177,26 +178,6 @@ static bool changes_files(const struct cis_fs_commit *fs)
     return fs != NULL && (fs->ndirents | fs->nchanges | fs->ndeltas | fs->nextents) != 0;
 }
 
-static bool only_removes(const struct cis_kv_op *ops, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (!ops[i].remove) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Does it take nothing but what rows of removal take? Then it may use the last of the disk. */
-static bool frees(const struct cis_store_commit *c)
-{
-    const struct cis_fs_commit *fs = c->fs;
-    bool less = fs == NULL || (fs->nchunks == 0 && fs->files <= 0 && fs->bytes <= 0 &&
-                               (fs->files < 0 || fs->bytes < 0));
-    return less && !c->fork && (fs != NULL || c->nkv != 0 || c->nconfig != 0) &&
-           only_removes(c->kv, c->nkv) && only_removes(c->config, c->nconfig);
-}
-
 cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
                         const struct cis_store_commit *commit, const struct cis_stop *stop,
                         struct cis_error *err)
@@ -208,7 +189,10 @@ cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
         return CIS_OK;
     }
     struct job job = {.commit = commit}, *arg = &job;
-    unsigned how = (durable ? SQL_DURABLE : SQL_LAZY) | (frees(commit) ? SQL_FREES : 0);
+    enum cis_stored_room room = cis_commit_room(commit);
+    unsigned how = (durable ? SQL_DURABLE : SQL_LAZY) | (room == CIS_STORED_REMOVAL  ? SQL_FREES
+                                                         : room == CIS_STORED_RECORD ? SQL_RECORD
+                                                                                     : 0);
     CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, apply, &arg, how, stop, err));
     if (commit->out != NULL) {
         *commit->out = job.done;

@@ -1,0 +1,66 @@
+/* The quota of stored bytes: what a write may take of it, and beyond it. */
+#include "base/mem.h"
+#include "store/commit.h"
+
+static bool only_removed(const struct cis_kv_op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!ops[i].remove) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool only_whiteouts(const struct cis_fs_commit *fs)
+{
+    for (size_t i = 0; i < fs->ndirents; i++) {
+        if (fs->dirents[i].ino != 0) {
+            return false;
+        }
+    }
+    return fs->ndirents != 0;
+}
+
+enum cis_stored_room cis_commit_room(const struct cis_store_commit *c)
+{
+    const struct cis_fs_commit *fs = c->fs;
+    bool files = fs != NULL && (fs->ndirents | fs->nchanges | fs->ndeltas | fs->nextents) != 0;
+    if (c->fork || !only_removed(c->kv, c->nkv) || !only_removed(c->config, c->nconfig)) {
+        return CIS_STORED_GROWTH;
+    }
+    if (files && (fs->nchunks != 0 || fs->files > 0 || fs->bytes > 0 ||
+                  (fs->files == 0 && fs->bytes == 0 && !only_whiteouts(fs)))) {
+        return CIS_STORED_GROWTH;
+    }
+    return files || c->nkv != 0 || c->nconfig != 0 ? CIS_STORED_REMOVAL : CIS_STORED_RECORD;
+}
+
+struct cis_stored_share cis_stored_share(enum cis_stored_room room)
+{
+    switch (room) {
+    case CIS_STORED_RECORD:
+        return (struct cis_stored_share){3, 512u << 10};
+    case CIS_STORED_REMOVAL:
+        return (struct cis_stored_share){4, 1u << 20};
+    case CIS_STORED_GROWTH:
+        break;
+    }
+    return (struct cis_stored_share){2, 0};
+}
+
+uint64_t cis_stored_limit(enum cis_stored_room room, uint64_t quota)
+{
+    struct cis_stored_share share = cis_stored_share(room);
+    uint64_t most = cis_size_add(cis_size_mul(quota / 2, share.halves), quota % 2);
+    return quota != 0 ? cis_size_add(most, share.extra) : UINT64_MAX;
+}
+
+cis_code cis_stored_refuse(uint64_t after, uint64_t quota, struct cis_error *err)
+{
+    return cis_fail(
+        err, CIS_E_QUOTA,
+        "%llu bytes stored with this, the tenant's cap is %llu; remove something, then: "
+        "cis fs gc",
+        (unsigned long long)after, (unsigned long long)quota);
+}
