@@ -79,6 +79,10 @@ cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches 
 /* Keys of the branch's own commits with after < epoch ≤ upto. */
 cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64_t after,
                             uint64_t upto, struct touched *t, struct cis_error *err);
+/* The same by the rows that the commits left: what cis_touched_branch does when keys are dropped.
+ */
+cis_code cis_touched_rows(const struct cis_history *h, uint64_t branch, uint64_t after,
+                          uint64_t upto, struct touched *t, struct cis_error *err);
 void cis_touched_sort(struct touched *t);
 bool cis_touched_link(const struct touched *t, const struct link *link);
 bool cis_touched_memory(const struct touched *t, const struct memory_key *key);

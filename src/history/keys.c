@@ -91,7 +91,8 @@ cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64
     }
     CIS_TRY(h->store->fs->commits(h->store, h->tenant, branch, after, upto, false, 0, true, collect,
                                   &c, h->stop, err));
-    return c.code;
+    /* Dropped keys are the oldest ones: nothing was taken yet. */
+    return c.code == CIS_E_EXPIRED ? cis_touched_rows(h, branch, after, upto, t, err) : c.code;
 }
 
 cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches *branches,

@@ -79,11 +79,16 @@ static struct kept *find(struct retain *r, uint64_t branch)
 }
 
 /* A view holds the state of its branch at its epoch, and of every ancestor at what it sees of it.
- */
-static cis_code hold(struct retain *r, struct cis_view view, struct cis_error *err)
+ * counts: it is somebody's, and not just there for ever. */
+static cis_code hold(struct retain *r, struct cis_view view, bool counts, struct cis_error *err)
 {
+    r->views += counts;
     for (struct kept *k = find(r, view.branch); k != NULL;) {
         CIS_TRY(cis_numbers_add(&k->held, view.epoch, err));
+        if (counts) {
+            k->seen_upto = k->seen_by == 0 || view.epoch < k->seen_upto ? view.epoch : k->seen_upto;
+            k->seen_by++;
+        }
         if (k->branch.parent == 0 || k->branch.parent >= k->branch.id) {
             break;
         }
@@ -104,7 +109,7 @@ static bool take_hold(void *self, const struct cis_fs_hold *found)
 {
     struct holding *x = self;
     if (found->by != CIS_FS_BY_FORK || find(x->r, found->fork) == NULL) {
-        x->code = hold(x->r, found->view, x->err);
+        x->code = hold(x->r, found->view, true, x->err);
     }
     return x->code == CIS_OK;
 }
@@ -119,16 +124,21 @@ cis_code cis_retain_held(const struct cis_history *h, struct retain *r, struct c
     for (size_t i = 0; i < r->n; i++) {
         const struct kept *k = &r->at[i];
         if (k->branch.parent == 0) { /* the empty tree that everything began with (store/fs.h) */
-            CIS_TRY(hold(r, (struct cis_view){k->branch.id, 0}, err));
+            CIS_TRY(hold(r, (struct cis_view){k->branch.id, 0}, false, err));
         }
         if (k->live) {
-            CIS_TRY(hold(r, (struct cis_view){k->branch.id, k->from}, err));
+            CIS_TRY(hold(r, (struct cis_view){k->branch.id, k->from}, true, err));
         }
     }
     for (size_t i = 0; i < r->n; i++) {
         cis_numbers_sort(&r->at[i].held);
     }
     return CIS_OK;
+}
+
+uint64_t cis_retain_keys_upto(const struct retain *r, const struct kept *k)
+{
+    return k->seen_by == r->views ? k->seen_upto : 0;
 }
 
 bool cis_retain_shows(const struct kept *k, uint64_t epoch, uint64_t next)

@@ -365,6 +365,20 @@ static cis_code remove_branch(const struct graves *g, size_t branch, const struc
                                   : cis_fail(g->err, code, "%s", why.msg);
 }
 
+/* What old commits changed: conflicts, merges, undo and caches ask for later ones only. */
+static cis_code drop_keys(const struct cis_history *h, const struct retain *r,
+                          struct cis_error *err)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        uint64_t upto = cis_retain_keys_upto(r, &r->at[i]);
+        if (upto != 0) {
+            CIS_TRY(h->store->fs->keys_drop(h->store, h->tenant, r->at[i].branch.id, upto, h->stop,
+                                            err));
+        }
+    }
+    return CIS_OK;
+}
+
 cis_code cis_history_squash(const struct cis_history *h, const struct cis_retention *keep,
                             struct cis_gc_counts *out, struct cis_error *err)
 {
@@ -385,7 +399,7 @@ cis_code cis_history_squash(const struct cis_history *h, const struct cis_retent
         CIS_TRY(k->live || k->held.n != 0 ? squash_branch(&g, i, keep, out)
                                           : remove_branch(&g, i, &needed, keep, out));
     }
-    return CIS_OK;
+    return keep->dry_run ? CIS_OK : drop_keys(h, &r, err);
 }
 
 cis_code cis_history_gc(const struct cis_history *h, const struct cis_retention *keep,

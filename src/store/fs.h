@@ -429,6 +429,10 @@ struct cis_store_fs_ops {
      * of the keys: none of them was deleted. */
     cis_code (*squash)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t floor,
                        const struct cis_fs_key *keys, size_t n, CIS_FS_ARGS);
+    /* Forgets what the branch's commits up to this epoch changed: from then on their keys are
+     * CIS_KEYS_DROPPED (store/commit.h). Their lines in the log stay. */
+    cis_code (*keys_drop)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t upto,
+                          CIS_FS_ARGS);
     /* A branch with no ref, fork, snapshot or pin on it, with all its rows; CIS_E_CONFLICT else. */
     cis_code (*branch_remove)(cis_store *, struct cis_str tenant, uint64_t branch, CIS_FS_ARGS);
     /* Every branch, with parent and fork epoch. Without a ref the name is "", and created_ms is

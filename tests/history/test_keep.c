@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "history/maintain.h"
+#include "store/commit.h"
 
 static struct cis_gc_counts gc(struct fx *fx, uint64_t runs)
 {
@@ -199,6 +200,83 @@ static void memory_of_kept_states_stays_too(void **state)
     memory_is(fx, kept, "kept");
     memory_is(fx, fx_head(fx, "side"), "third");
     memory_is(fx, fx_head(fx, "main"), "last");
+}
+
+struct dropped {
+    uint64_t lines, without; /* commits; those whose keys are dropped */
+};
+
+static bool see_keys(void *self, const struct cis_fs_commit_row *row)
+{
+    struct dropped *d = self;
+    d->lines++;
+    d->without += row->keys.len == 1 && row->keys.ptr[0] == CIS_KEYS_DROPPED;
+    return true;
+}
+
+static struct dropped keys_of(struct fx *fx, const char *ref)
+{
+    struct dropped d = {0, 0};
+    struct cis_view head = fx_head(fx, ref);
+    assert_ok(fx->store->fs->commits(fx->store, fx->h.tenant, head.branch, 0, head.epoch, false, 0,
+                                     true, see_keys, &d, NULL, err));
+    return d;
+}
+
+static void what_old_commits_changed_is_forgotten_when_nobody_can_ask_for_it(void **state)
+{
+    struct fx *fx = *state;
+    char name[200];
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "%0150d", i % 3);
+        fx_text(fx, "main", name, i % 2 != 0 ? "x" : "yy");
+        if (i == 9) {
+            fx_fork(fx, fx_head(fx, "main"), "side");
+        }
+    }
+    fx_text(fx, "side", "own", "x");
+    gc(fx, 5);
+    struct dropped d = keys_of(fx, "main");
+    assert_true(d.lines == 30 && d.without == 10); /* what came after the fork is for merges */
+    assert_int_equal(keys_of(fx, "side").without, 0);
+    char *before = fx_dump_exact(&fx->h, fx_head(fx, "main"));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), NULL, err));
+    uint64_t full = stored(fx);
+    gc(fx, 5);
+    d = keys_of(fx, "main");
+    assert_true(d.lines == 30 && d.without == 26);
+    assert_true(stored(fx) < full);
+    char *after = fx_dump_exact(&fx->h, fx_head(fx, "main"));
+    assert_string_equal(before, after);
+    fx_whole(fx);
+    free(before);
+    free(after);
+}
+
+static void what_is_forgotten_is_told_by_the_rows_when_it_is_asked_for_after_all(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_view zero = {fx_head(fx, "main").branch, 0};
+    struct cis_history_done done;
+    struct cis_history_commit how = {.ref = CIS_STR("apart")};
+    fx_text(fx, "main", "d/a", "1");
+    fx_text(fx, "main", "b", "1");
+    fx_memory(fx, "main", "k", "value");
+    fx_remove(fx, "main", "b");
+    fx_text(fx, "main", "c", "1");
+    gc(fx, 0);
+    assert_int_equal(keys_of(fx, "main").without, 5);
+    fx_fork(fx, zero, "apart"); /* of the empty tree, which is there for ever */
+    fx_text(fx, "apart", "own", "x");
+    assert_ok(cis_history_merge(&fx->h, fx_head(fx, "main"), &how, &done, err));
+    fx_remove(fx, "apart", "own");
+    char *merged = fx_dump(&fx->h, fx_head(fx, "apart"));
+    char *whole = fx_dump(&fx->h, fx_head(fx, "main"));
+    assert_string_equal(merged, whole);
+    memory_is(fx, fx_head(fx, "apart"), "value");
+    fx_whole(fx);
+    free(merged);
+    free(whole);
 }
 
 static void what_a_fork_removed_stays_removed_whatever_is_squashed(void **state)
@@ -698,6 +776,8 @@ static int run(void)
         TEST(old_states_and_their_content_go_and_opening_them_is_an_error),
         TEST(snapshots_forks_pins_and_the_last_runs_stay_as_they_were),
         TEST(memory_of_kept_states_stays_too),
+        TEST(what_old_commits_changed_is_forgotten_when_nobody_can_ask_for_it),
+        TEST(what_is_forgotten_is_told_by_the_rows_when_it_is_asked_for_after_all),
         TEST(what_a_fork_removed_stays_removed_whatever_is_squashed),
         TEST(a_dropped_branch_goes_and_what_was_forked_from_it_stays),
         TEST(a_branch_that_was_just_dropped_stays_for_its_readers),

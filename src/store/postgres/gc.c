@@ -251,6 +251,43 @@ cis_code cis_pg_squash(cis_store *store, struct cis_str tenant, uint64_t branch,
     return floor != 0 ? cis_pg_write((struct pg_store *)store, tenant, &memory, stop, err) : CIS_OK;
 }
 
+/* ---- keys that nobody needs ---- */
+enum { KEYS_BATCH = 1000 }; /* epochs in one transaction */
+
+struct keys_drop {
+    uint64_t branch, upto;
+    bool more;
+};
+
+static cis_code keys_drop(struct pg_conn *conn, void *arg, struct cis_error *err)
+{
+    struct keys_drop *d = arg;
+    struct pg_args first = {0}, drop = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    cis_pg_args_view(&first, conn, (struct cis_view){d->branch, d->upto});
+    CIS_TRY(cis_pg_ask(conn, PG_KEYS_FIRST, &first, &res, err));
+    d->more = PQntuples(res) != 0;
+    if (!d->more) {
+        return CIS_OK;
+    }
+    uint64_t from = cis_pg_u64(res, 0, 0);
+    cis_pg_args_view(&drop, conn, (struct cis_view){d->branch, from});
+    cis_pg_arg_u64(&drop, d->upto - from < KEYS_BATCH ? d->upto : from + KEYS_BATCH - 1);
+    return cis_pg_send(conn, PG_KEYS_DROP, &drop, err);
+}
+
+cis_code cis_pg_keys_drop(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t upto,
+                          const struct cis_stop *stop, struct cis_error *err)
+{
+    struct keys_drop d = {branch, upto, true};
+    struct pg_write write = {
+        .work = keys_drop, .arg = &d, .slow = true, .lazy = true, .repeatable = true};
+    while (d.more) {
+        CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
+    }
+    return CIS_OK;
+}
+
 /* ---- branches ---- */
 static cis_code branch_remove(struct pg_conn *conn, void *arg, struct cis_error *err)
 {

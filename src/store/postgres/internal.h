@@ -403,6 +403,7 @@ OPT(publish_check, struct cis_str ref, struct cis_str reader, uint64_t pin, uint
 OPT(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
     cis_fs_row_each *each, void *self, PG_END);
 OPT(holds, cis_fs_hold_each *each, void *self, PG_END);
+OPT(keys_drop, uint64_t branch, uint64_t upto, PG_END);
 OPT(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n, PG_END);
 OPT(branch_remove, uint64_t branch, PG_END);
 OPT(branches, cis_fs_ref_each *each, void *self, PG_END);

@@ -106,6 +106,7 @@ static const struct cis_store_fs_ops fs_ops = {
     .scan = cis_pg_scan,
     .holds = cis_pg_holds,
     .squash = cis_pg_squash,
+    .keys_drop = cis_pg_keys_drop,
     .branch_remove = cis_pg_branch_remove,
     .branches = cis_pg_branches,
     .chunk_list = cis_pg_chunk_list,

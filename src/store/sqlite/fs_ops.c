@@ -42,6 +42,7 @@ const struct cis_store_fs_ops cis_sql_fs_ops = {
     ROW(scan),
     ROW(holds),
     ROW(squash),
+    ROW(keys_drop),
     ROW(branch_remove),
     ROW(branches),
     ROW(chunk_list),

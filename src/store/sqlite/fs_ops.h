@@ -80,6 +80,7 @@ OP(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *afte
    cis_fs_row_each *each, void *self);
 OP(holds, cis_fs_hold_each *each, void *self);
 OP(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n);
+OP(keys_drop, uint64_t branch, uint64_t upto);
 OP(branch_remove, uint64_t branch);
 OP(check, struct cis_buf *out_faults);
 cis_code cis_sql_clock(cis_store *store, int64_t *out_ms, int64_t *out_stamp_ms,

@@ -113,7 +113,7 @@ static cis_code squash_check(struct sql_conn *conn, const struct squash *s, stru
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_VIEWS_HELD, &st, err));
     sqlite3_bind_int64(st, 1, cis_sql_i64(s->branch));
-    sqlite3_bind_int64(st, 2, cis_sql_lease_ms(conn->store));
+    sqlite3_bind_int64(st, 2, cis_sql_lease_ms(conn->store)); /* the clock of pins */
     for (;;) {
         bool row;
         CIS_TRY(cis_sql_row(conn, st, "squashing", &row, err));
@@ -169,6 +169,48 @@ cis_code cis_sql_squash(cis_store *store, struct cis_str tenant, uint64_t branch
     return floor != 0
                ? cis_sql_memory_squash((struct sql_store *)store, tenant, branch, floor, stop, err)
                : CIS_OK;
+}
+
+/* ---- keys that nobody needs ---- */
+
+#define KEYS_BATCH 1000 /* epochs in one transaction */
+
+struct keys_drop {
+    uint64_t branch, upto;
+    bool *more;
+};
+
+static cis_code keys_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
+{
+    const struct keys_drop *d = arg;
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL, *drop = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_KEYS_FIRST, &st, err));
+    sqlite3_bind_int64(st, 1, cis_sql_i64(d->branch));
+    sqlite3_bind_int64(st, 2, cis_sql_i64(d->upto));
+    CIS_TRY(cis_sql_row(conn, st, "forgetting keys", d->more, err));
+    if (!*d->more) {
+        return CIS_OK;
+    }
+    int64_t first = sqlite3_column_int64(st, 0), upto = cis_sql_i64(d->upto);
+    sqlite3_reset(st); /* its cursor is in what is changed now */
+    CIS_TRY(cis_sql_get(conn, SQL_KEYS_DROP, &drop, err));
+    sqlite3_bind_int64(drop, 1, cis_sql_i64(d->branch));
+    sqlite3_bind_int64(drop, 2, first);
+    sqlite3_bind_int64(drop, 3, upto - first < KEYS_BATCH ? upto : first + KEYS_BATCH - 1);
+    return cis_sql_done(conn, drop, "forgetting keys", err);
+}
+
+cis_code cis_sql_keys_drop(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t upto,
+                           const struct cis_stop *stop, struct cis_error *err)
+{
+    bool more = true;
+    struct keys_drop d = {branch, upto, &more};
+    CIS_TRY(cis_sql_tenant_require((struct sql_store *)store, tenant, err));
+    while (more) {
+        CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, keys_apply, &d,
+                              SQL_DURABLE | SQL_FREES, stop, err));
+    }
+    return CIS_OK;
 }
 
 /* All its processes are on this machine. */
