@@ -56,6 +56,7 @@ struct sql_conn {
     sqlite3_stmt *stmts[SQL_COUNT];
     const struct cis_stop *stop; /* of the operation at work; NULL: none */
     uint64_t waiting_since_ns;   /* busy handler */
+    uint64_t wait_most_ns;       /* 0: CIS_STORE_LOCK_NS */
     bool broken;                 /* closed instead of returned to the pool */
     bool full_sync;
     bool counting;     /* count.c: rows that come and go are counted, into: */
@@ -94,6 +95,7 @@ struct sql_tenant {
     uint64_t absent_ns;    /* when it was looked for last, and nothing spoke of a tenant */
     atomic_bool swept;     /* chunk_gc.c: its chunk file, for left over bytes */
     _Atomic uint64_t life; /* grows when the tenant is deleted: connections of before are closed */
+    atomic_int log_next;   /* walcut.c: frames from which on it is tried again */
     bool led;              /* a thread leads the queue */
     struct sql_job *first, *last;
     pthread_cond_t moved; /* the queue's lead or a job's state changed */
@@ -261,6 +263,10 @@ cis_code cis_sql_count_settle(struct sql_conn *conn, unsigned how, struct cis_er
 cis_code cis_sql_count_all(struct sql_conn *conn, struct cis_error *err);
 /* A row with a line for a number that is not right. */
 extern const char cis_sql_count_fault[];
+
+/* ---- walcut.c: the log's length ---- */
+/* The connection's commits fold the log into the file, and see to it that it begins anew. */
+void cis_sql_log_watch(struct sql_conn *conn);
 
 /* ---- queue.c: writes ---- */
 typedef cis_code sql_apply(struct sql_conn *conn, const void *arg, struct cis_error *err);

@@ -128,7 +128,8 @@ bool cis_sql_busy_wait(struct sql_conn *conn, int count)
     uint64_t now = cis_clock_mono_ns();
     if (count == 0) {
         conn->waiting_since_ns = now;
-    } else if (now - conn->waiting_since_ns > CIS_STORE_LOCK_NS) {
+    } else if (now - conn->waiting_since_ns >
+               (conn->wait_most_ns != 0 ? conn->wait_most_ns : CIS_STORE_LOCK_NS)) {
         return false;
     }
     struct cis_stop nap = {CIS_NEVER, NULL};
@@ -197,11 +198,11 @@ static cis_code harden(struct sql_conn *conn, struct cis_error *err)
     sqlite3_busy_handler(conn->db, on_busy, conn);
     sqlite3_progress_handler(conn->db, 2000, on_progress, conn);
     conn->full_sync = true;
+    cis_sql_log_watch(conn);
     return cis_sql_exec(conn,
                         "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
                         "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;"
-                        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 500;"
-                        "PRAGMA journal_size_limit = 67108864",
+                        "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216",
                         "settings", err);
 }
 
