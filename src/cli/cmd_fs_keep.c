@@ -193,8 +193,9 @@ static const struct cis_cli_option quota_options[] = {CIS_FS_BRANCH_OPTION, CIS_
 const struct cis_cli_command cis_cmd_fs_quota = {
     .name = "fs quota",
     .summary = "what is used, and what may be",
-    .help = "Files and bytes are of the branch's head; stored is all content of all branches and "
-            "their\n"
-            "history, packed and each piece once. Limits are set with `cis tenant quota`.",
+    .help = "Files and bytes are of the branch's head; stored is everything in the database: "
+            "content of\n"
+            "all branches and their history, packed and each piece once, and all rows. Limits are\n"
+            "set with `cis tenant quota`.",
     .options = quota_options,
     .run = run_quota};

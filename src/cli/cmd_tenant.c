@@ -34,7 +34,7 @@ static bool quota_given(const struct cis_cli *cli)
 #define QUOTA_OPTIONS                                                                              \
     {"files", 0, "N", "files and directories of a branch; 0: no limit", false, NULL},              \
         {"bytes", 0, "SIZE", "bytes of a branch's files; 0: no limit", false, NULL},               \
-        {"stored", 0,   "SIZE", "content stored, of all branches and history; 0: no limit",        \
+        {"stored", 0,   "SIZE", "all that is stored, of all branches and history; 0: no limit",    \
          false,    NULL},                                                                          \
     {                                                                                              \
         "snapshots", 0, "N", "snapshots; 0: no limit", false, NULL                                 \
