@@ -22,18 +22,28 @@ static bool only_whiteouts(const struct cis_fs_commit *fs)
     return fs->ndirents != 0;
 }
 
+static bool removes(const struct cis_store_commit *c)
+{
+    const struct cis_fs_commit *fs = c->fs;
+    if (c->fork || !only_removed(c->kv, c->nkv) || !only_removed(c->config, c->nconfig)) {
+        return false;
+    }
+    return fs == NULL || (fs->nchunks == 0 && fs->files <= 0 && fs->bytes <= 0 &&
+                          (fs->files < 0 || fs->bytes < 0 || only_whiteouts(fs)));
+}
+
 enum cis_stored_room cis_commit_room(const struct cis_store_commit *c)
 {
     const struct cis_fs_commit *fs = c->fs;
     bool files = fs != NULL && (fs->ndirents | fs->nchanges | fs->ndeltas | fs->nextents) != 0;
-    if (c->fork || !only_removed(c->kv, c->nkv) || !only_removed(c->config, c->nconfig)) {
-        return CIS_STORED_GROWTH;
+    if (!files && c->nkv == 0 && c->nconfig == 0 && !c->fork) {
+        return CIS_STORED_RECORD;
     }
-    if (files && (fs->nchunks != 0 || fs->files > 0 || fs->bytes > 0 ||
-                  (fs->files == 0 && fs->bytes == 0 && !only_whiteouts(fs)))) {
-        return CIS_STORED_GROWTH;
+    if (removes(c)) {
+        return CIS_STORED_REMOVAL;
     }
-    return files || c->nkv != 0 || c->nconfig != 0 ? CIS_STORED_REMOVAL : CIS_STORED_RECORD;
+    /* A mount: what it writes was accepted before. */
+    return c->fence != 0 && c->nkv == 0 ? CIS_STORED_RECORD : CIS_STORED_GROWTH;
 }
 
 struct cis_stored_share cis_stored_share(enum cis_stored_room room)

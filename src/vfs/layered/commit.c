@@ -2,6 +2,7 @@
 #include "vfs/layered/view.h"
 
 #include <stdio.h>
+#include "base/crypto.h"
 #include "store/commit.h"
 
 static cis_code code_of(int no, const struct cis_error *err)
@@ -195,6 +196,22 @@ static bool has_gone(struct lay_view *v)
     return gone;
 }
 
+/* A view that goes on learns what its rows took, so that it stops to accept more in time. */
+static void stored_again(struct lay_view *v, const struct cis_stop *stop)
+{
+    struct cis_tenant row;
+    if (!v->auto_commit || v->quota_stored == 0 ||
+        v->forest->store->fs->tenant_get(v->forest->store, cis_str_of(v->tenant->name), &row, stop,
+                                         NULL) != CIS_OK) {
+        return;
+    }
+    cis_lay_lock_all(v);
+    v->stored = row.stored;
+    v->quota_stored = row.quota_stored;
+    cis_lay_unlock_all(v);
+    cis_wipe(row.key, sizeof row.key);
+}
+
 cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
                             struct cis_fs_committed *out, const struct cis_stop *stop,
                             struct cis_error *err)
@@ -229,6 +246,7 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
     cis_lay_frozen_done(&frozen);
     if (code == CIS_OK) {
         cis_lay_unpin_idle(v, stop);
+        stored_again(v, stop);
     }
     return finish(v, code, &why, err);
 }

@@ -110,6 +110,7 @@ void cis_lay_node_drop(struct lay_view *v, struct lay_node *node)
         name_free(v, n);
     }
     v->ngone -= node->gone;
+    v->nameless -= node->nameless;
     (void)cis_lay_table_remove(&v->nodes, node->ino);
     cis_lay_release(v, node->charged);
     cis_free(node->target);
@@ -135,6 +136,7 @@ void cis_lay_node_gone(struct lay_view *v, struct lay_node *node)
  * to know goes too. */
 void cis_lay_node_reap(struct lay_view *v, struct lay_node *node)
 {
+    cis_lay_quota_nameless(v, node);
     if (cis_lay_refs_sum(v, node->ino, NULL) > 0) {
         return;
     }

@@ -79,6 +79,7 @@ struct lay_node {
     struct lay_name *names;
     uint64_t nnames, ngone; /* entries with ino != 0, and removed ones of the base */
     uint64_t charged;
+    uint64_t nameless; /* quota.c */
 };
 
 /* ---- overlay.c: under all stripes ---- */

@@ -16,7 +16,25 @@ int cis_lay_quota_file(const struct lay_op *op)
         return cis_lay_fail(op->call, EDQUOT, "quota of %llu files is used up",
                             (unsigned long long)v->quota_files);
     }
+    if (v->quota_stored != 0 && v->stored >= v->quota_stored) {
+        return cis_lay_fail(op->call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
+                            (unsigned long long)v->quota_stored);
+    }
     return 0;
+}
+
+/* A file without a name takes its space as long as somebody has it: what this view wrote of it,
+ * that is, since the rest is history. */
+void cis_lay_quota_nameless(struct lay_view *v, struct lay_node *node)
+{
+    uint64_t takes = 0;
+    if (node->gone && S_ISREG(node->now.mode) && cis_lay_refs_sum(v, node->ino, NULL) > 0) {
+        uint64_t base = node->is_new ? 0 : node->base.size;
+        takes = node->now.size > base ? node->now.size - base : 0;
+    }
+    v->nameless += takes;
+    v->nameless -= node->nameless;
+    node->nameless = takes;
 }
 
 uint64_t cis_lay_quota_bytes(const struct lay_op *op, uint64_t from, uint64_t to)
@@ -26,6 +44,7 @@ uint64_t cis_lay_quota_bytes(const struct lay_op *op, uint64_t from, uint64_t to
         return to;
     }
     uint64_t have = used(v->base_bytes, v->bytes);
+    have = have > UINT64_MAX - v->nameless ? UINT64_MAX : have + v->nameless;
     uint64_t room = have < v->quota_bytes ? v->quota_bytes - have : 0;
     return to - from <= room ? to : from + room;
 }

@@ -22,8 +22,7 @@ CIS_WRAPS static int resize_step(struct lay_op *op, void *arg)
     if (no == 0 && r->size > CIS_FS_SIZE_MAX) {
         no = EFBIG;
     }
-    if (no == 0 && r->size > row.size && row.nlink > 0 &&
-        cis_lay_quota_bytes(op, row.size, r->size) < r->size) {
+    if (no == 0 && r->size > row.size && cis_lay_quota_bytes(op, row.size, r->size) < r->size) {
         no = cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
                           (unsigned long long)v->quota_bytes);
     }
@@ -34,6 +33,7 @@ CIS_WRAPS static int resize_step(struct lay_op *op, void *arg)
     cis_lay_cut(v, node, r->size);
     v->bytes += node->gone ? 0 : (int64_t)(r->size - node->now.size);
     node->now.size = r->size;
+    cis_lay_quota_nameless(v, node);
     node->now.is_inline = r->size <= CIS_FS_INLINE_MAX;
     cis_lay_now(v, &node->now.mtime);
     node->now.ctime = node->now.mtime;

@@ -76,6 +76,7 @@ struct lay_view {
     _Atomic uint64_t dirty;            /* bytes of their buffers; read without a lock */
     uint64_t base_files, base_bytes, quota_files, quota_bytes;
     int64_t files, bytes; /* growth above the base */
+    uint64_t nameless;    /* bytes of files without a name that somebody has */
     uint64_t stored, quota_stored;
     char conflict[128]; /* what another committer changed under the overlay; "" nothing */
 
@@ -232,6 +233,8 @@ pthread_mutex_t *cis_lay_write_lock(struct lay_view *v, uint64_t ino);
 
 /* ---- quota.c ---- */
 int cis_lay_quota_file(const struct lay_op *op);
+/* After a file without a name changed its size, or its holders. Under all stripes. */
+void cis_lay_quota_nameless(struct lay_view *v, struct lay_node *node);
 /* How much of growing from `from` to `to` bytes fits; at least from. */
 uint64_t cis_lay_quota_bytes(const struct lay_op *op, uint64_t from, uint64_t to);
 

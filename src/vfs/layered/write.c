@@ -62,9 +62,7 @@ static int begin(struct lay_op *op, struct write *w, const struct lay_node *node
     }
     w->len = CIS_FS_SIZE_MAX - w->off < w->len ? CIS_FS_SIZE_MAX - w->off : w->len;
     uint64_t end = w->off + w->len;
-    if (!node->gone) {
-        end = end > node->now.size ? cis_lay_quota_bytes(op, node->now.size, end) : end;
-    }
+    end = end > node->now.size ? cis_lay_quota_bytes(op, node->now.size, end) : end;
     if (end <= w->off || (w->undo != NULL && end < w->off + w->len)) {
         return cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
                             (unsigned long long)op->v->quota_bytes);
@@ -152,6 +150,7 @@ static void cut(struct lay_view *v, struct lay_node *node, uint64_t end)
         cis_lay_cut(v, node, end);
         v->bytes += node->gone ? 0 : -(int64_t)(node->now.size - end);
         node->now.size = end;
+        cis_lay_quota_nameless(v, node);
     }
 }
 
@@ -191,6 +190,7 @@ static int write_step(struct lay_op *op, void *arg)
     if (end > node->now.size) {
         v->bytes += node->gone ? 0 : (int64_t)(end - node->now.size);
         node->now.size = end;
+        cis_lay_quota_nameless(v, node);
     }
     cis_lay_now(v, &node->now.mtime);
     node->now.ctime = node->now.mtime;
@@ -271,6 +271,7 @@ static void take_back(struct lay_view *v, uint64_t ino, struct undo *u)
     if (node != NULL && u->begun) {
         v->bytes -= node->gone ? 0 : (int64_t)(node->now.size - u->size);
         node->now.size = u->size;
+        cis_lay_quota_nameless(v, node);
         node->now.mtime = u->mtime;
         node->now.ctime = u->ctime;
         node->now.is_inline = u->is_inline;
