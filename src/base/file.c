@@ -188,13 +188,31 @@ cis_code cis_file_beside_open(const char *path, unsigned mode, struct cis_file_b
     return CIS_OK;
 }
 
-cis_code cis_file_beside_done(struct cis_file_beside *file, struct cis_error *err)
+/* A file system that cannot look and rename in one step gets the two one after the other. */
+static int rename_new(const char *from, const char *to)
+{
+    struct stat st;
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL && errno != ENOSYS) {
+        return errno;
+    }
+    return lstat(to, &st) == 0 ? EEXIST : rename(from, to) != 0 ? errno : 0;
+}
+
+static cis_code beside_done(struct cis_file_beside *file, bool is_new, struct cis_error *err)
 {
     if (file->temp == NULL) {
         return CIS_OK;
     }
     int sys = fsync(file->fd) != 0 ? errno : 0;
-    if (sys == 0 && rename(file->temp, file->path) != 0) {
+    if (sys == 0 && is_new) {
+        sys = rename_new(file->temp, file->path);
+        if (sys == EEXIST) {
+            return cis_fail(err, CIS_E_EXISTS, "%s: is there already", file->path);
+        }
+    } else if (sys == 0 && rename(file->temp, file->path) != 0) {
         sys = errno;
     }
     if (sys == 0) {
@@ -202,6 +220,16 @@ cis_code cis_file_beside_done(struct cis_file_beside *file, struct cis_error *er
         sys = sync_parent(file->path);
     }
     return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s", file->path);
+}
+
+cis_code cis_file_beside_done(struct cis_file_beside *file, struct cis_error *err)
+{
+    return beside_done(file, false, err);
+}
+
+cis_code cis_file_beside_done_new(struct cis_file_beside *file, struct cis_error *err)
+{
+    return beside_done(file, true, err);
 }
 
 void cis_file_beside_drop(struct cis_file_beside *file)
@@ -358,6 +386,22 @@ cis_code cis_folders_meet(const char *a, const char *b, bool *out_meet, struct c
         return cannot_look(b, no, err);
     }
     *out_meet = meet;
+    return CIS_OK;
+}
+
+cis_code cis_folder_within(const char *path, const char *folder, bool *out_within,
+                           struct cis_error *err)
+{
+    struct stat of;
+    bool within = false;
+    if (stat(folder, &of) != 0) {
+        return cannot_look(folder, errno, err);
+    }
+    int no = lies_within(path, &of, &within);
+    if (no != 0) {
+        return cannot_look(path, no, err);
+    }
+    *out_within = within;
     return CIS_OK;
 }
 

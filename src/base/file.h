@@ -29,6 +29,8 @@ struct cis_file_beside {
 cis_code cis_file_beside_open(const char *path, unsigned mode, struct cis_file_beside *out,
                               struct cis_error *err);
 cis_code cis_file_beside_done(struct cis_file_beside *file, struct cis_error *err);
+/* The same for a path where nothing may be: CIS_E_EXISTS when there is something by now. */
+cis_code cis_file_beside_done_new(struct cis_file_beside *file, struct cis_error *err);
 void cis_file_beside_drop(struct cis_file_beside *file);
 /* Like mkdir -p; every folder made gets mode. */
 cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err);
@@ -42,6 +44,9 @@ bool cis_file_exists(const char *path);
  * the way up, so that it does not matter by which path each was named. CIS_E_NOTFOUND,
  * CIS_E_DENIED, CIS_E_IO: one of them cannot be looked at. */
 cis_code cis_folders_meet(const char *a, const char *b, bool *out_meet, struct cis_error *err);
+/* Is the folder at path the other, or does it lie within it? Judged and failing as above. */
+cis_code cis_folder_within(const char *path, const char *folder, bool *out_within,
+                           struct cis_error *err);
 /* "a/b": join; caller frees. NULL when out of memory. */
 char *cis_path_join(const char *a, const char *b);
 /* Writes everything; retries EINTR. 0 or errno. */

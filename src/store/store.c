@@ -1,6 +1,7 @@
 /* What holds for every backend: names and limits of rows. */
 #include "store/commit.h"
 
+#include "base/crypto.h"
 #include "base/file.h"
 
 bool cis_tenant_valid(struct cis_str name)
@@ -16,6 +17,18 @@ bool cis_tenant_valid(struct cis_str name)
         }
     }
     return true;
+}
+
+void cis_store_instance_of(const uint8_t key[32], char out[17])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t mac[CIS_MAC_BYTES];
+    struct cis_bytes what = cis_bytes_of("instance", 8);
+    cis_mac(key, &what, 1, mac);
+    for (int i = 0; i < 16; i++) {
+        out[i] = digits[mac[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15];
+    }
+    out[16] = 0;
 }
 
 cis_code cis_store_tenant_check(struct cis_str name, struct cis_error *err)

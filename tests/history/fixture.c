@@ -20,6 +20,11 @@ bool fx_is_sqlite(void)
     return cluster == NULL;
 }
 
+struct pgcluster *fx_cluster(void)
+{
+    return cluster;
+}
+
 int fx_run(int (*run)(void))
 {
 #ifdef FX_POSTGRES

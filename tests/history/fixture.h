@@ -20,6 +20,8 @@ int fx_teardown(void **state);
 void fx_open(struct fx *fx, const char *dir);
 void fx_close(struct fx *fx);
 bool fx_is_sqlite(void);
+/* The private server of this program; NULL with SQLite. */
+struct pgcluster *fx_cluster(void);
 int fx_run(int (*run)(void));
 
 /* ref "": the current one. Paths have no leading slash; missing directories are made. */

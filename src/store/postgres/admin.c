@@ -7,18 +7,13 @@
 #include "base/url.h"
 #include "store/postgres/internal.h"
 
-struct admin {
-    struct pg_store store; /* only what a connection needs of it */
-    struct pg_conn *conn;
-};
-
-static void admin_done(struct admin *admin)
+void cis_pg_admin_done(struct pg_admin *admin)
 {
     cis_pg_conn_close(admin->conn);
     cis_free(admin->store.place);
 }
 
-static cis_code admin_open(struct admin *admin, const char *url, const struct cis_stop *stop,
+cis_code cis_pg_admin_open(struct pg_admin *admin, const char *url, const struct cis_stop *stop,
                            struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf place = CIS_BUF_INIT(1024);
@@ -155,8 +150,8 @@ static cis_code init(struct pg_conn *conn, const char *login, struct cis_error *
 cis_code cis_pg_admin_init(const char *url, const char *login, int *out_version,
                            const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_CLEANUP(admin_done) struct admin admin = {.conn = NULL};
-    CIS_TRY(admin_open(&admin, url, stop, err));
+    CIS_CLEANUP(cis_pg_admin_done) struct pg_admin admin = {.conn = NULL};
+    CIS_TRY(cis_pg_admin_open(&admin, url, stop, err));
     CIS_TRY(init(admin.conn, login, err));
     *out_version = cis_pg_schema_version();
     return CIS_OK;
@@ -166,9 +161,9 @@ cis_code cis_pg_admin_init(const char *url, const char *login, int *out_version,
 cis_code cis_pg_admin_migrate(const char *url, int *out_from, int *out_to,
                               const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_CLEANUP(admin_done) struct admin admin = {.conn = NULL};
+    CIS_CLEANUP(cis_pg_admin_done) struct pg_admin admin = {.conn = NULL};
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
-    CIS_TRY(admin_open(&admin, url, stop, err));
+    CIS_TRY(cis_pg_admin_open(&admin, url, stop, err));
     struct pg_conn *conn = admin.conn;
     CIS_TRY(cis_pg_ask(conn, PG_ADMIN_SCHEMA, NULL, &res, err));
     if (PQntuples(res) == 0 || cis_pg_int(res, 0, 1) == 0) {
@@ -288,8 +283,8 @@ static cis_code check_checksums(const struct report *r, struct cis_error *err)
 cis_code cis_pg_admin_check(const char *url, cis_pg_finding *each, void *self,
                             const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_CLEANUP(admin_done) struct admin admin = {.conn = NULL};
-    CIS_TRY(admin_open(&admin, url, stop, err));
+    CIS_CLEANUP(cis_pg_admin_done) struct pg_admin admin = {.conn = NULL};
+    CIS_TRY(cis_pg_admin_open(&admin, url, stop, err));
     struct report r = {admin.conn, each, self};
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1024);
     int version = PQserverVersion(admin.conn->pg);

@@ -233,6 +233,22 @@ cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struc
 cis_code cis_pg_tenant_make(struct pg_conn *conn, const char *name, uint32_t uid, uint32_t gid,
                             int64_t *out_id, struct cis_error *err);
 
+/* ---- admin.c: a connection with the rights of the URL's user, outside any pool ---- */
+struct pg_admin {
+    struct pg_store store; /* only what a connection needs of it */
+    struct pg_conn *conn;
+};
+cis_code cis_pg_admin_open(struct pg_admin *admin, const char *url, const struct cis_stop *stop,
+                           struct cis_error *err);
+void cis_pg_admin_done(struct pg_admin *admin); /* CIS_CLEANUP */
+
+/* ---- backup.c ---- */
+cis_code cis_pg_dump(cis_store *store, const struct cis_backup_sink *sink,
+                     const struct cis_stop *stop, struct cis_error *err);
+/* In a transaction that stands at one snapshot. The session goes from tenant to tenant. */
+cis_code cis_pg_dump_rows(struct pg_conn *conn, const struct cis_backup_sink *sink,
+                          struct cis_error *err);
+
 /* ---- steps.c ---- */
 /* [v] brings version v to v + 1; NULL after the last, here and in each list. */
 extern const char *const *const cis_pg_schema_steps[];

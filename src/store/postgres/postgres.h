@@ -7,7 +7,7 @@
 #ifndef CIS_STORE_POSTGRES_POSTGRES_H
 #define CIS_STORE_POSTGRES_POSTGRES_H
 
-#include "store/store.h"
+#include "store/backup.h"
 
 struct cis_store_postgres_options {
     uint32_t size;
@@ -43,5 +43,10 @@ typedef void cis_pg_finding(void *self, bool bad, const char *what, const char *
 cis_code cis_pg_admin_check(const char *url, cis_pg_finding *each, void *self,
                             const struct cis_stop *stop, struct cis_error *err);
 int cis_pg_schema_version(void);
+/* A target that fills the store of the database in one transaction, as cis_owner; schema and roles
+ * are made when they are missing. CIS_E_EXISTS: there are tenants in it; CIS_E_DENIED: the user may
+ * not do that. Nobody makes a tenant meanwhile. */
+cis_code cis_pg_restore(const char *url, struct cis_backup_target **out_target,
+                        const struct cis_stop *stop, struct cis_error *err);
 
 #endif

@@ -63,6 +63,7 @@ static const struct cis_store_ops ops = {
     .skill_get = cis_pg_skill_get,
     .skill_list = cis_pg_skill_list,
     .skill_remove = cis_pg_skill_remove,
+    .dump = cis_pg_dump,
     .describe = store_describe,
 };
 

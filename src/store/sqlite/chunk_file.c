@@ -6,7 +6,8 @@
  * payloads begin at whole blocks of the file system.
  *
  * Locks are of the open file (F_OFD), hence between threads and processes alike: ALLOCATE for the
- * moment in which the file grows, IN_FLIGHT (shared) from then until the rows are committed. */
+ * moment in which the file grows, IN_FLIGHT (shared) from then until the rows are committed, HELD
+ * (shared) by who reads what older rows name, and alone by who makes holes of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 #define ALIGN 4096
 #define VECTORS 256
 #define SYNC_AHEAD (8u << 20) /* the disk starts on this much while more is written */
-enum { ALLOCATE, IN_FLIGHT };
+enum { ALLOCATE, IN_FLIGHT, HELD };
 
 char *cis_sql_chunk_file_path(const char *db_path)
 {
@@ -122,6 +123,17 @@ bool cis_sql_chunk_file_alone(int fd)
 {
     struct flock range = {
         .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_FLIGHT, .l_len = 1};
+    return fcntl(fd, F_OFD_SETLK, &range) == 0;
+}
+
+cis_code cis_sql_chunk_file_hold(int fd, const struct cis_stop *stop, struct cis_error *err)
+{
+    return lock(fd, HELD, F_RDLCK, stop, err);
+}
+
+bool cis_sql_chunk_file_let(int fd)
+{
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HELD, .l_len = 1};
     return fcntl(fd, F_OFD_SETLK, &range) == 0;
 }
 

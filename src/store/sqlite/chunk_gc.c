@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include "base/clock.h"
 #include "base/mem.h"
 #include "store/chunk.h"
 #include "store/sqlite/fs_ops.h"
@@ -110,12 +111,8 @@ static int by_place(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-static void punch_all(const char *db_path, struct removed *r)
+static void punch_all(int fd, struct removed *r)
 {
-    CIS_CLEANUP(cis_sql_chunk_file_closep) int fd = -1;
-    if (r->nholes == 0 || cis_sql_chunk_file_open(db_path, false, &fd, NULL) != CIS_OK || fd < 0) {
-        return;
-    }
     qsort(r->holes, r->nholes, sizeof *r->holes, by_place);
     for (size_t i = 0; i < r->nholes; i++) {
         cis_sql_chunk_file_punch(fd, r->holes[i].at, r->holes[i].len);
@@ -131,7 +128,8 @@ static cis_code leftovers(struct sql_reader *r, struct cis_error *err)
     CIS_CLEANUP(cis_sql_chunk_file_closep) int fd = -1;
     CIS_TRY(cis_sql_chunk_file_open(r->conn->path, false, &fd, err));
     struct stat st;
-    if (fd < 0 || !cis_sql_chunk_file_alone(fd) || fstat(fd, &st) != 0) {
+    if (fd < 0 || !cis_sql_chunk_file_alone(fd) || !cis_sql_chunk_file_let(fd) ||
+        fstat(fd, &st) != 0) {
         return CIS_OK;
     }
     CIS_TRY(cis_sql_reader_renew(r, err)); /* rows of whoever had the lock are seen */
@@ -166,16 +164,39 @@ static cis_code besides(struct sql_store *s, struct cis_str tenant, const struct
     return cis_sql_chunks_move(s, tenant, stop, err);
 }
 
+/* *out_let false: a backup reads what older rows name (backup_hold.c), and nothing is removed. */
 static cis_code remove_batch(struct sql_store *s, struct cis_str tenant, const struct removal *r,
-                             const struct cis_stop *stop, struct cis_error *err)
+                             bool *out_let, const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_TRY(cis_sql_write(s, tenant, remove_apply, r, SQL_DURABLE | SQL_FREES, stop, err));
-    if (r->out->nholes == 0) {
+    CIS_CLEANUP(cis_sql_chunk_file_closep) int fd = -1;
+    {
+        CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+        CIS_TRY(cis_sql_take(s, tenant, true, stop, &conn, err));
+        CIS_TRY(cis_sql_chunk_file_open(conn->path, false, &fd, err));
+    }
+    *out_let = fd < 0 || cis_sql_chunk_file_let(fd);
+    if (!*out_let) {
+        r->out->count = 0;
         return CIS_OK;
     }
-    CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
-    CIS_TRY(cis_sql_take(s, tenant, true, stop, &conn, err));
-    punch_all(conn->path, r->out);
+    CIS_TRY(cis_sql_write(s, tenant, remove_apply, r, SQL_DURABLE | SQL_FREES, stop, err));
+    if (fd >= 0) {
+        punch_all(fd, r->out);
+    }
+    return CIS_OK;
+}
+
+/* Between two batches: a backup that waits for its turn gets it. */
+static cis_code pause_for_others(const struct cis_stop *stop, struct cis_error *err)
+{
+    static const struct cis_stop never = {CIS_NEVER, NULL};
+    struct cis_stop nap = stop != NULL ? *stop : never;
+    uint64_t until = cis_clock_after(cis_clock_mono_ns(), 2 * CIS_NS_PER_MS);
+    if (stop != NULL) {
+        CIS_TRY(cis_stop_check(stop, "chunks", err));
+    }
+    nap.deadline_ns = nap.deadline_ns < until ? nap.deadline_ns : until;
+    (void)cis_stop_wait(&nap, -1, 0, "", NULL);
     return CIS_OK;
 }
 
@@ -191,10 +212,14 @@ cis_code cis_sql_chunk_remove(cis_store *store, struct cis_str tenant, const uin
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
     uint64_t total = 0;
-    for (size_t done = 0; done < n;) {
+    bool let = true;
+    for (size_t done = 0; done < n && let;) {
+        if (done != 0) {
+            CIS_TRY(pause_for_others(stop, err));
+        }
         struct removed removed = {0, 0, holes};
         struct removal r = {ids + done, n - done < cap ? n - done : cap, before_ms, &removed};
-        CIS_TRY(remove_batch(s, tenant, &r, stop, err));
+        CIS_TRY(remove_batch(s, tenant, &r, &let, stop, err));
         total += removed.count;
         done += r.n;
     }

@@ -88,7 +88,7 @@ static cis_code tree_read(struct sql_conn *conn, struct cis_tenant *out, struct 
         return cis_fail(err, CIS_E_DAMAGED, "%s: the tenant's key is damaged", conn->path);
     }
     memcpy(out->key, key.ptr, sizeof out->key);
-    cis_sql_instance_of(out->key, out->instance);
+    cis_store_instance_of(out->key, out->instance);
     out->created_ms = sqlite3_column_int64(st, 0);
     uint64_t *const fields[6] = {&out->quota_files,     &out->quota_bytes, &out->quota_stored,
                                  &out->quota_snapshots, &out->stored,      &out->snapshots};

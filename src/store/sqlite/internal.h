@@ -133,6 +133,10 @@ cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const st
                            struct sql_conn **out_conn, struct cis_error *err);
 void cis_sql_conn_close(struct sql_conn *conn);
 /* Outside the pool, for one use: close it with cis_sql_conn_close. */
+/* Of a tenant whose file is there and stays, for who has the catalogue locked. */
+cis_code cis_sql_tenant_open_there(const struct sql_store *store, const char *tenant,
+                                   const struct cis_stop *stop, struct sql_conn **out_conn,
+                                   struct cis_error *err);
 cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_stop *stop,
                                 struct sql_conn **out_conn, struct cis_error *err);
 cis_code cis_sql_catalogue_enter(const struct sql_store *store, const char *tenant,
@@ -308,8 +312,6 @@ cis_code cis_sql_tree_check(struct sql_conn *conn, struct cis_error *err);
  * never becomes another tenant's. */
 cis_code cis_sql_instance_check(struct sql_conn *conn, struct cis_str instance,
                                 struct cis_error *err);
-/* cis_tenant.instance, from the tenant's key. */
-void cis_sql_instance_of(const uint8_t key[32], char out[17]);
 /* CIS_E_NOTFOUND when the tenant has no file: for operations that do not make it. */
 cis_code cis_sql_tenant_require(struct sql_store *store, struct cis_str tenant,
                                 struct cis_error *err);
@@ -364,6 +366,8 @@ OP(kv_usage, struct cis_view at, uint64_t *out_bytes, uint64_t *out_keys,
    const struct cis_stop *stop, struct cis_error *err);
 OP(commit, const struct cis_store_commit *commit, const struct cis_stop *stop,
    struct cis_error *err);
+cis_code cis_sql_dump(cis_store *store, const struct cis_backup_sink *sink,
+                      const struct cis_stop *stop, struct cis_error *err);
 OP(config_apply, const struct cis_kv_op *ops, size_t nops, const struct cis_stop *stop,
    struct cis_error *err);
 OP(config_list, struct cis_str skill, cis_kv_each *each, void *self, const struct cis_stop *stop,

@@ -333,6 +333,19 @@ cis_code cis_sql_tenant_file_open(const char *path, struct sql_conn **out_conn,
     return file_open(path, &cis_sql_tenant_schema, NULL, NULL, NULL, out_conn, err);
 }
 
+cis_code cis_sql_tenant_open_there(const struct sql_store *store, const char *tenant,
+                                   const struct cis_stop *stop, struct sql_conn **out_conn,
+                                   struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *path = cis_sql_tenant_path(store, tenant);
+    if (path == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+    }
+    CIS_TRY(file_open(path, &cis_sql_tenant_schema, store, tenant, stop, out_conn, err));
+    (*out_conn)->stop = stop;
+    return CIS_OK;
+}
+
 cis_code cis_sql_catalogue_open(const struct sql_store *store, const struct cis_stop *stop,
                                 struct sql_conn **out_conn, struct cis_error *err)
 {

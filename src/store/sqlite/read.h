@@ -109,6 +109,12 @@ cis_code cis_sql_chunk_file_read(int fd, int64_t place, void *out, size_t len,
                                  struct cis_error *err);
 /* Has nobody bytes in flight? Then nobody gets any until the descriptor is closed. */
 bool cis_sql_chunk_file_alone(int fd);
+/* Until the descriptor is closed, nothing that rows named at any time from now on becomes a hole.
+ * Many may hold. CIS_E_STORE: somebody makes holes and does not end. */
+cis_code cis_sql_chunk_file_hold(int fd, const struct cis_stop *stop, struct cis_error *err);
+/* Holds nobody? Then nobody does until the descriptor is closed. For who makes holes of what rows
+ * named. */
+bool cis_sql_chunk_file_let(int fd);
 int64_t cis_sql_chunk_file_aligned(int64_t n);
 /* The bytes are given back to the file system; best effort. */
 void cis_sql_chunk_file_punch(int fd, int64_t place, int64_t len);

@@ -4,7 +4,7 @@
 #ifndef CIS_STORE_SQLITE_SQLITE_H
 #define CIS_STORE_SQLITE_SQLITE_H
 
-#include "store/store.h"
+#include "store/backup.h"
 
 /* Makes the folder (0700) and files (0600) as needed. Migrates older schemas forward; a newer
  * schema is refused (CIS_E_STORE, both versions named). */
@@ -29,5 +29,13 @@ struct cis_store_repair {
  * not touched. */
 cis_code cis_store_sqlite_repair(const char *dir, const struct cis_store_repair *how,
                                  cis_store_repair_each *each, void *self, struct cis_error *err);
+
+/* ---- restore ---- */
+/* A target that fills a store in DIR, which is made when it is not there. It becomes the store of
+ * DIR when it is done. CIS_E_EXISTS: there is one that holds something, and replace is false; with
+ * it, that one is moved to DIR/before-restore-TIME. CIS_E_CONFLICT: another process has it open; in
+ * this one it must not be. */
+cis_code cis_store_sqlite_restore(const char *dir, bool replace,
+                                  struct cis_backup_target **out_target, struct cis_error *err);
 
 #endif

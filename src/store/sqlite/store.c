@@ -61,6 +61,7 @@ static const struct cis_store_ops ops = {
     .skill_get = cis_sql_skill_get,
     .skill_list = cis_sql_skill_list,
     .skill_remove = cis_sql_skill_remove,
+    .dump = cis_sql_dump,
     .describe = store_describe,
 };
 

@@ -19,18 +19,6 @@ cis_code cis_sql_tree_check(struct sql_conn *conn, struct cis_error *err)
     return row ? CIS_OK : deleted(conn, err);
 }
 
-void cis_sql_instance_of(const uint8_t key[32], char out[17])
-{
-    static const char digits[] = "0123456789abcdef";
-    uint8_t mac[CIS_MAC_BYTES];
-    struct cis_bytes what = cis_bytes_of("instance", 8);
-    cis_mac(key, &what, 1, mac);
-    for (int i = 0; i < 16; i++) {
-        out[i] = digits[mac[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15];
-    }
-    out[16] = 0;
-}
-
 cis_code cis_sql_instance_check(struct sql_conn *conn, struct cis_str instance,
                                 struct cis_error *err)
 {
@@ -47,7 +35,7 @@ cis_code cis_sql_instance_check(struct sql_conn *conn, struct cis_str instance,
             return row ? cis_fail(err, CIS_E_DAMAGED, "%s: the tenant's key is damaged", conn->path)
                        : deleted(conn, err);
         }
-        cis_sql_instance_of(key.ptr, conn->instance);
+        cis_store_instance_of(key.ptr, conn->instance);
     }
     return cis_str_is(instance, conn->instance)
                ? CIS_OK

@@ -1,0 +1,891 @@
+/* Backups: everything that was acknowledged is in, at one instant of all tenants, whoever writes
+ * and collects meanwhile; what is restored has the very same rows, in either database; what is
+ * damaged is no backup, and what is hostile is refused. CIS_BACKUP_ROUNDS: of writers;
+ * CIS_BACKUP_STEP: of the bytes that are flipped. */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include "base/crypto.h"
+#include "base/file.h"
+#include "history/maintain.h"
+#include "store/backup.h"
+#include "store/postgres/postgres.h"
+#include "store/sqlite/sqlite.h"
+#include "tools/pgcluster.h"
+#include "backup_file.h"
+#include "fixture.h"
+
+static long from_env(const char *name, long otherwise)
+{
+    const char *text = getenv(name);
+    return text != NULL ? strtol(text, NULL, 10) : otherwise;
+}
+
+/* ---- files and places ---- */
+static int new_file(void)
+{
+    char path[] = "/tmp/cis-backup-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    unlink(path);
+    return fd;
+}
+
+static int backup(cis_store *store, struct cis_backup_summary *out)
+{
+    struct cis_backup_summary sum, again;
+    int fd = new_file();
+    assert_ok(cis_backup_write(store, fd, NULL, &sum, NULL, err));
+    assert_ok(cis_backup_read(fd, NULL, NULL, &again, NULL, err));
+    assert_memory_equal(&sum.counts, &again.counts, sizeof sum.counts);
+    assert_int_equal(sum.size, again.size);
+    if (out != NULL) {
+        *out = sum;
+    }
+    return fd;
+}
+
+/* Where a backup is restored to: a folder, or a new database. */
+struct place {
+    struct fx fx;
+    char *admin;
+};
+
+static cis_code target_of(const char *dir, const char *url, bool replace,
+                          struct cis_backup_target **out, struct cis_error *err)
+{
+    return url != NULL ? cis_pg_restore(url, out, NULL, err)
+                       : cis_store_sqlite_restore(dir, replace, out, err);
+}
+
+static cis_code restore(int fd, const char *dir, const char *url, bool replace,
+                        struct cis_error *err)
+{
+    struct cis_backup_target *target = NULL;
+    struct cis_backup_summary sum;
+    cis_code code = target_of(dir, url, replace, &target, err);
+    code = code == CIS_OK ? cis_backup_read(fd, &target->sink, NULL, &sum, NULL, err) : code;
+    code = code == CIS_OK ? target->done(target, &sum.counts, NULL, err) : code;
+    if (target != NULL) {
+        target->free(target);
+    }
+    return code;
+}
+
+static void place_new(struct place *p, bool server)
+{
+    static int databases;
+    *p = (struct place){.fx.dir = test_dir_new()};
+    if (server) {
+        char name[32], sql[64];
+        snprintf(name, sizeof name, "restored%d", databases++);
+        snprintf(sql, sizeof sql, "CREATE DATABASE %s", name);
+        pgcluster_run(fx_cluster(), "postgres", sql);
+        p->admin = pgcluster_url(fx_cluster(), "postgres", name);
+    }
+}
+
+static void place_open(struct place *p)
+{
+    if (p->admin != NULL) {
+        assert_ok(cis_store_postgres_open(p->admin, NULL, &p->fx.store, NULL, err));
+    } else {
+        assert_ok(cis_store_sqlite_open(p->fx.dir, &p->fx.store, err));
+    }
+    p->fx.h = (struct cis_history){p->fx.store, CIS_STR("t"), NULL};
+}
+
+static void place_done(struct place *p)
+{
+    if (p->fx.store != NULL) {
+        p->fx.store->ops->close(p->fx.store);
+    }
+    if (p->admin != NULL) {
+        pgcluster_drop(fx_cluster(), p->admin);
+    }
+    assert_ok(cis_file_remove_tree(p->fx.dir, err));
+    free(p->fx.dir);
+}
+
+/* ---- what rows there are, in whatever order ---- */
+struct sum {
+    char tenant[CIS_TENANT_MAX + 1];
+    uint64_t rows, total;
+};
+
+static cis_code sum_tenant(void *self, struct cis_str name, struct cis_error *err)
+{
+    struct sum *s = self;
+    (void)err;
+    snprintf(s->tenant, sizeof s->tenant, "%.*s", (int)name.len, name.ptr);
+    return CIS_OK;
+}
+
+static cis_code sum_row(void *self, enum cis_backup_table table, const struct cis_backup_value *v,
+                        struct cis_error *err)
+{
+    struct sum *s = self;
+    static const uint8_t key[32];
+    struct cis_bytes parts[2 + CIS_BACKUP_COLUMNS_MAX] = {
+        {(const uint8_t *)s->tenant, strlen(s->tenant)}, {(const uint8_t *)&table, sizeof table}};
+    size_t n = 2;
+    uint8_t mac[32];
+    uint64_t part;
+    (void)err;
+    for (size_t i = 0; cis_backup_shapes[table].types[i] != 0; i++) {
+        if (table == CIS_BACKUP_TREE && (i == 4 || i == 5)) {
+            continue; /* the next fence and branch: a server's count for all tenants */
+        }
+        parts[n++] = cis_backup_shapes[table].types[i] == 'b'
+                         ? v[i].b
+                         : cis_bytes_of(&v[i].i, sizeof v[i].i);
+    }
+    cis_mac(key, parts, n, mac);
+    memcpy(&part, mac, sizeof part);
+    s->total += part;
+    s->rows++;
+    return CIS_OK;
+}
+
+static void no_fault(void *self, const char *text)
+{
+    (void)self;
+    fail_msg("%s", text);
+}
+
+static struct sum sum_of(cis_store *store)
+{
+    struct sum s = {.rows = 0};
+    const struct cis_backup_sink sink = {&s, sum_tenant, sum_row, no_fault};
+    assert_ok(store->ops->dump(store, &sink, NULL, err));
+    return s;
+}
+
+/* ---- a store with something of everything ---- */
+static char noise[300000];
+
+static struct fx other_of(const struct fx *fx, const char *name)
+{
+    struct fx other = *fx;
+    other.h.tenant = cis_str_of(name);
+    return other;
+}
+
+static void fill(struct fx *fx)
+{
+    struct fx u = other_of(fx, "u");
+    const struct cis_store_fs_ops *fs = fx->store->fs;
+    uint64_t fence, pin;
+    cis_random_bytes(noise, sizeof noise);
+    assert_ok(fs->tenant_create(fx->store, u.h.tenant, 7, 8, NULL, err));
+    fx_write(fx, "", "d/noise", noise, sizeof noise);
+    fx_write(fx, "", "d/tail", noise, 3000);
+    fx_text(fx, "", "d/small", "a few bytes");
+    fx_memory(fx, "", "greeting", "good morning to all");
+    fx_snapshot(fx, fx_head(fx, ""), "before");
+    fx_fork(fx, fx_head(fx, ""), "side");
+    fx_remove(fx, "", "d/noise");
+    fx_text(fx, "side", "only/here", "side");
+    fx_link(fx, "side", "d/small", "d/again");
+    fx_memory(fx, "side", "greeting", NULL);
+    fx_fork(fx, fx_head(fx, ""), "gone");
+    assert_ok(fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("gone"), NULL, err));
+    assert_ok(fs->lease(fx->store, fx->h.tenant, CIS_STR("side"), "a mount", 0, 600000, &fence,
+                        NULL, err));
+    assert_ok(fs->pin(fx->store, fx->h.tenant, fx_head(fx, ""), 0, 600000, &pin, NULL, err));
+    assert_ok(fs->pin(fx->store, fx->h.tenant, fx_head(fx, "side"), 0, CIS_FS_PIN_LASTING, &pin,
+                      NULL, err));
+    struct cis_tenant quota = {.quota_files = 1000, .quota_bytes = 1u << 30, .quota_stored = 10};
+    assert_ok(fs->tenant_quota(fx->store, fx->h.tenant, &quota, NULL, err));
+    assert_ok(fs->publish_put(fx->store, fx->h.tenant, CIS_STR("main"), &u.h.tenant, 1, NULL, err));
+    fx_text(&u, "", "theirs", "u");
+    struct cis_run_row run = {.skill = CIS_STR("skill"),
+                              .status = CIS_STR("ok"),
+                              .started_ms = 5,
+                              .ended_ms = 6,
+                              .report = CIS_STR("{\"x\":1}")};
+    cis_id_new(run.id);
+    struct cis_kv_op config = {
+        .ns = CIS_STR("skill"), .key = CIS_STR("a"), .value = {(const uint8_t *)"b", 1}};
+    struct cis_store_commit commit = {.run = &run, .config = &config, .nconfig = 1};
+    assert_ok(fx->store->ops->commit(fx->store, u.h.tenant, &commit, NULL, err));
+    struct cis_skill_row skill = {CIS_STR("tool"), CIS_STR("1.0"),    CIS_STR("/x"),
+                                  CIS_STR("00"),   CIS_STR("{}"),     CIS_STR("[]"),
+                                  CIS_STR(""),     CIS_STR("digest"), 9};
+    assert_ok(fx->store->ops->skill_put(fx->store, u.h.tenant, &skill, NULL, err));
+}
+
+static bool found(void *self, const struct cis_kv_entry *entry)
+{
+    (void)entry;
+    ++*(int *)self;
+    return true;
+}
+
+static void same(struct fx *a, struct fx *b, const char *ref)
+{
+    char *x = fx_dump_exact(&a->h, fx_head(a, ref)), *y = fx_dump_exact(&b->h, fx_head(b, ref));
+    assert_string_equal(x, y);
+    free(x);
+    free(y);
+}
+
+static void is_restored(struct fx *fx, struct fx *got)
+{
+    struct fx u = other_of(fx, "u"), v = other_of(got, "u");
+    int hits = 0;
+    uint64_t fence, id;
+    const struct cis_store_fs_ops *fs = got->store->fs;
+    struct sum a = sum_of(fx->store), b = sum_of(got->store);
+    assert_int_equal(a.rows, b.rows);
+    assert_true(a.total == b.total);
+    same(fx, got, "");
+    same(fx, got, "side");
+    same(&u, &v, "");
+    fx_whole(got);
+    fx_whole(&v);
+    assert_ok(got->store->ops->kv_search(got->store, got->h.tenant, CIS_VIEW_HEAD, CIS_STR("skill"),
+                                         CIS_STR("morning"), 10, found, &hits, NULL, err));
+    assert_int_equal(hits, 1);
+    /* Nobody holds a branch of it, and the number is not given twice. */
+    assert_ok(fs->lease(got->store, got->h.tenant, CIS_STR("side"), "another", 0, 1000, &fence,
+                        NULL, err));
+    assert_true(fence > 1);
+    struct cis_fs_ref head;
+    uint64_t pin;
+    assert_ok(fs->publish_check(got->store, got->h.tenant, CIS_STR("main"), CIS_STR("u"), 0, 1000,
+                                &head, &pin, NULL, err));
+    assert_int_equal(fs->publish_check(got->store, got->h.tenant, CIS_STR("side"), CIS_STR("u"), 0,
+                                       1000, &head, &pin, NULL, NULL),
+                     CIS_E_NOTFOUND);
+    /* It can be written to: no number is given again. */
+    assert_ok(fs->reserve_inodes(got->store, got->h.tenant, 1, &id, NULL, err));
+    assert_true(id > fx_ino(got, "side", "only/here"));
+    struct cis_tenant quota = {.quota_files = 0};
+    assert_ok(fs->tenant_quota(got->store, got->h.tenant, &quota, NULL, err));
+    fx_fork(got, fx_head(got, ""), "new");
+    fx_write(got, "new", "more", noise + 1000, 200000);
+    fx_memory(got, "new", "more", "memory");
+    fx_snapshot(got, fx_head(got, "new"), "after");
+    fx_whole(got);
+}
+
+static void what_is_restored_has_the_very_same_rows(void **state)
+{
+    struct fx *fx = *state;
+    fill(fx);
+    int fd = backup(fx->store, NULL);
+    for (int server = 0; server <= (fx_cluster() != NULL); server++) {
+        struct place p;
+        place_new(&p, server != 0);
+        assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
+        place_open(&p);
+        is_restored(fx, &p.fx);
+        /* And on: of the restored one into the other kind. */
+        if (fx_cluster() != NULL) {
+            struct place q;
+            place_new(&q, server == 0);
+            int again = backup(p.fx.store, NULL);
+            assert_ok(restore(again, q.fx.dir, q.admin, false, err));
+            place_open(&q);
+            struct sum a = sum_of(p.fx.store), b = sum_of(q.fx.store);
+            assert_int_equal(a.rows, b.rows);
+            assert_true(a.total == b.total);
+            close(again);
+            place_done(&q);
+        }
+        place_done(&p);
+    }
+    close(fd);
+}
+
+static void an_empty_store_is_backed_up_too(void **state)
+{
+    struct fx *fx = *state;
+    struct place p;
+    assert_ok(fx->store->fs->tenant_delete(fx->store, fx->h.tenant, NULL, err));
+    struct cis_backup_summary sum;
+    int fd = backup(fx->store, &sum);
+    assert_int_equal(sum.counts.tenants, 0);
+    place_new(&p, fx_cluster() != NULL);
+    assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
+    place_open(&p);
+    assert_int_equal(sum_of(p.fx.store).rows, 0);
+    place_done(&p);
+    close(fd);
+}
+
+/* ---- while others write ---- */
+#define TENANTS 3
+
+struct crowd {
+    struct fx *fx;
+    atomic_bool stop;
+    atomic_uint acknowledged[TENANTS]; /* files of each */
+};
+
+static const char *const names[TENANTS] = {"t", "u", "v"};
+
+/* One file after the other, always in the first tenant before the second, and so on: whoever has a
+ * file in one has it in those before. A file and a value of memory are one size each. */
+static void *write_in_turn(void *arg)
+{
+    struct crowd *c = arg;
+    for (unsigned n = 1; !c->stop; n++) {
+        for (size_t i = 0; i < TENANTS; i++) {
+            struct fx fx = other_of(c->fx, names[i]);
+            char path[32];
+            snprintf(path, sizeof path, "f%u", n);
+            fx_write(&fx, "", path, noise + n % 1000, 70000);
+            c->acknowledged[i] = n;
+        }
+    }
+    return NULL;
+}
+
+static void *write_and_collect(void *arg)
+{
+    struct crowd *c = arg;
+    struct cis_retention keep = {.runs = 1, .grace_ms = 1};
+    for (unsigned n = 0; !c->stop; n++) {
+        struct fx fx = other_of(c->fx, names[n % TENANTS]);
+        struct cis_gc_counts counts = {0};
+        fx_fork(&fx, fx_head(&fx, ""), "short");
+        fx_write(&fx, "short", "big", noise + n % 1000, 140000);
+        assert_ok(fx.store->fs->ref_remove(fx.store, fx.h.tenant, CIS_STR("short"), NULL, err));
+        struct cis_error why;
+        cis_code code = cis_history_gc(&fx.h, &keep, &counts, &why);
+        if (code != CIS_OK && code != CIS_E_CONFLICT && code != CIS_E_EXPIRED) {
+            fail_msg("gc: %s", why.msg);
+        }
+    }
+    return NULL;
+}
+
+static unsigned files_of(struct fx *fx)
+{
+    struct cis_fs_ref ref;
+    assert_ok(fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("main"), &ref, NULL, err));
+    return (unsigned)ref.files;
+}
+
+static void what_was_acknowledged_is_in_and_nothing_is_torn(void **state)
+{
+    struct crowd c = {.fx = *state};
+    pthread_t writer, collector;
+    long rounds = from_env("CIS_BACKUP_ROUNDS", 4);
+    c.fx->pin = true; /* what is stored for a commit stays until then */
+    cis_random_bytes(noise, sizeof noise);
+    for (size_t i = 1; i < TENANTS; i++) {
+        assert_ok(
+            c.fx->store->fs->tenant_create(c.fx->store, cis_str_of(names[i]), 0, 0, NULL, err));
+    }
+    pthread_create(&writer, NULL, write_in_turn, &c);
+    pthread_create(&collector, NULL, write_and_collect, &c);
+    for (long r = 0; r < rounds; r++) {
+        unsigned before[TENANTS], had[TENANTS];
+        struct place p;
+        for (size_t i = 0; i < TENANTS; i++) {
+            before[i] = c.acknowledged[i];
+        }
+        int fd = backup(c.fx->store, NULL);
+        place_new(&p, fx_cluster() != NULL && r % 2 == 0);
+        assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
+        place_open(&p);
+        for (size_t i = 0; i < TENANTS; i++) {
+            struct fx fx = other_of(&p.fx, names[i]);
+            fx_whole(&fx);
+            had[i] = files_of(&fx);
+            assert_true(had[i] >= before[i]);
+            assert_true(i == 0 || (had[i] <= had[i - 1] && had[i] + 1 >= had[i - 1]));
+            assert_true(had[0] - had[i] <= 1); /* one instant: the writer was at one file */
+        }
+        place_done(&p);
+        close(fd);
+    }
+    c.stop = true;
+    pthread_join(writer, NULL);
+    pthread_join(collector, NULL);
+    for (size_t i = 0; i < TENANTS; i++) {
+        struct fx fx = other_of(c.fx, names[i]);
+        fx_whole(&fx);
+    }
+}
+
+/* ---- one instant of all ---- */
+#define BETWEEN 60 /* tenants, by name between the two that are written */
+
+struct pair {
+    struct fx *fx;
+    atomic_bool stop;
+    atomic_uint acknowledged;
+};
+
+static void *write_a_then_z(void *arg)
+{
+    struct pair *p = arg;
+    for (unsigned n = 1; !p->stop; n++) {
+        struct fx a = other_of(p->fx, "a"), z = other_of(p->fx, "z");
+        fx_memory(&a, "", "k", "v");
+        fx_memory(&z, "", "k", "v");
+        p->acknowledged = n;
+    }
+    return NULL;
+}
+
+struct heads {
+    char tenant;
+    int64_t a, z;
+};
+
+static cis_code heads_tenant(void *self, struct cis_str name, struct cis_error *err)
+{
+    struct heads *h = self;
+    (void)err;
+    h->tenant = name.ptr[0];
+    return CIS_OK;
+}
+
+static cis_code heads_row(void *self, enum cis_backup_table table, const struct cis_backup_value *v,
+                          struct cis_error *err)
+{
+    struct heads *h = self;
+    (void)err;
+    if (table == CIS_BACKUP_BRANCH && (h->tenant == 'a' || h->tenant == 'z')) {
+        *(h->tenant == 'a' ? &h->a : &h->z) = v[3].i;
+    }
+    return CIS_OK;
+}
+
+static void a_later_commit_is_never_in_without_an_earlier_one(void **state)
+{
+    struct pair p = {.fx = *state};
+    pthread_t writer;
+    const struct cis_store_fs_ops *fs = p.fx->store->fs;
+    assert_ok(fs->tenant_create(p.fx->store, CIS_STR("a"), 0, 0, NULL, err));
+    assert_ok(fs->tenant_create(p.fx->store, CIS_STR("z"), 0, 0, NULL, err));
+    for (int i = 0; i < BETWEEN; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "m%d", i);
+        assert_ok(fs->tenant_create(p.fx->store, cis_str_of(name), 0, 0, NULL, err));
+    }
+    pthread_create(&writer, NULL, write_a_then_z, &p);
+    for (int i = 0; i < 10; i++) {
+        struct heads h = {.a = 0};
+        const struct cis_backup_sink sink = {&h, heads_tenant, heads_row, no_fault};
+        unsigned before = p.acknowledged;
+        assert_ok(p.fx->store->ops->dump(p.fx->store, &sink, NULL, err));
+        assert_true(h.z >= (int64_t)before);
+        assert_true(h.a == h.z || h.a == h.z + 1);
+    }
+    p.stop = true;
+    pthread_join(writer, NULL);
+}
+
+/* A sink that lets somebody else in at the first row, when the instant was taken. */
+struct beside {
+    struct cis_backup_check *check;
+    cis_store *store;
+    bool was;
+    void (*act)(cis_store *store);
+    unsigned faults;
+};
+
+static cis_code beside_tenant(void *self, struct cis_str name, struct cis_error *err)
+{
+    struct beside *b = self;
+    return cis_backup_check_tenant(b->check, name, err);
+}
+
+static cis_code beside_row(void *self, enum cis_backup_table table,
+                           const struct cis_backup_value *v, struct cis_error *err)
+{
+    struct beside *b = self;
+    if (!b->was) {
+        b->was = true;
+        b->act(b->store);
+    }
+    return cis_backup_check_row(b->check, table, v, err);
+}
+
+static void beside_fault(void *self, const char *text)
+{
+    struct beside *b = self;
+    print_message("%s\n", text);
+    b->faults++;
+}
+
+static bool take_id(void *self, const struct cis_fs_chunk_info *info)
+{
+    uint64_t *ids = self;
+    ids[++ids[0]] = info->id;
+    return ids[0] < 99;
+}
+
+static void remove_all(cis_store *store)
+{
+    uint64_t ids[100] = {0}, removed;
+    struct fx fx = {.store = store, .h = {store, CIS_STR("t"), NULL}};
+    assert_ok(store->fs->chunk_list(store, CIS_STR("t"), 0, 0, take_id, ids, NULL, err));
+    assert_true(ids[0] > 3);
+    assert_ok(store->fs->chunk_remove(store, CIS_STR("t"), ids + 1, ids[0], INT64_MAX, &removed,
+                                      NULL, err));
+    fx_text(&fx, "", "later", "not in it");
+}
+
+static void gc_beside_it_takes_no_content_away(void **state)
+{
+    struct fx *fx = *state;
+    struct beside b = {.act = remove_all};
+    const struct cis_backup_sink sink = {&b, beside_tenant, beside_row, beside_fault};
+    uint64_t ids[100] = {0}, removed = 0;
+    cis_random_bytes(noise, sizeof noise);
+    fx_write(fx, "", "noise", noise, sizeof noise);
+    if (fx_is_sqlite()) { /* as another process has it */
+        assert_ok(cis_store_sqlite_open(fx->dir, &b.store, err));
+    } else {
+        assert_ok(cis_store_postgres_open(fx->url, NULL, &b.store, NULL, err));
+    }
+    assert_ok(cis_backup_check_new(&b.check, err));
+    assert_ok(fx->store->ops->dump(fx->store, &sink, NULL, err));
+    assert_true(b.was);
+    assert_int_equal(b.faults, 0);
+    assert_true(cis_backup_check_counts(b.check)->chunks > 3);
+    cis_backup_check_free(b.check);
+    /* Afterwards they go. */
+    assert_ok(fx->store->fs->chunk_list(fx->store, fx->h.tenant, 0, 0, take_id, ids, NULL, err));
+    if (fx_is_sqlite()) {
+        assert_ok(fx->store->fs->chunk_remove(fx->store, fx->h.tenant, ids + 1, ids[0], INT64_MAX,
+                                              &removed, NULL, err));
+        assert_int_equal(removed, ids[0]);
+    }
+    b.store->ops->close(b.store);
+}
+
+/* ---- damage ---- */
+static uint8_t *content_of(int fd, size_t *out_len)
+{
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    uint8_t *all = malloc((size_t)st.st_size);
+    assert_int_equal(pread(fd, all, (size_t)st.st_size, 0), st.st_size);
+    *out_len = (size_t)st.st_size;
+    return all;
+}
+
+static bool refused(int fd)
+{
+    struct cis_backup_summary sum;
+    struct cis_error why;
+    cis_code code = cis_backup_read(fd, NULL, NULL, &sum, NULL, &why);
+    return code == CIS_E_DAMAGED || code == CIS_E_INVALID;
+}
+
+static void every_flipped_byte_and_every_cut_is_refused(void **state)
+{
+    struct fx *fx = *state;
+    size_t len;
+    size_t step = (size_t)from_env("CIS_BACKUP_STEP", 23);
+    fx_write(fx, "", "d/x", "some content that is long enough to be no inline data", 50);
+    cis_random_bytes(noise, sizeof noise);
+    fx_write(fx, "", "d/noise", noise, 2000);
+    fx_memory(fx, "", "k", "v");
+    int fd = backup(fx->store, NULL);
+    uint8_t *all = content_of(fd, &len);
+    for (size_t at = 0; at < len; at += at < 200 || at + 100 > len ? 1 : step) {
+        uint8_t bad = (uint8_t)(all[at] ^ (1u << at % 8));
+        assert_int_equal(pwrite(fd, &bad, 1, (off_t)at), 1);
+        if (!refused(fd)) {
+            fail_msg("byte %zu of %zu was flipped, and nobody saw it", at, len);
+        }
+        assert_int_equal(pwrite(fd, &all[at], 1, (off_t)at), 1);
+    }
+    assert_false(refused(fd));
+    assert_int_equal(pwrite(fd, "", 1, (off_t)len), 1); /* one byte more */
+    assert_true(refused(fd));
+    for (size_t cut = len; cut-- > 0; cut -= cut > step * 10 ? step * 10 : 0) {
+        assert_int_equal(ftruncate(fd, (off_t)cut), 0);
+        assert_true(refused(fd));
+    }
+    free(all);
+    close(fd);
+}
+
+struct told {
+    unsigned n;
+    char first[300];
+};
+
+static void tell(void *self, const char *text)
+{
+    struct told *t = self;
+    if (t->n++ == 0) {
+        snprintf(t->first, sizeof t->first, "%s", text);
+    }
+}
+
+static void damage_a_chunk(struct fx *fx)
+{
+    if (fx_is_sqlite()) {
+        char path[600];
+        uint8_t byte;
+        snprintf(path, sizeof path, "%s/tenants/t.chunks", fx->dir);
+        int fd = open(path, O_RDWR);
+        assert_int_equal(pread(fd, &byte, 1, 70000), 1);
+        byte ^= 4;
+        assert_int_equal(pwrite(fd, &byte, 1, 70000), 1);
+        close(fd);
+        return;
+    }
+    char db[64];
+    snprintf(db, sizeof db, "%.*s", (int)strcspn(strstr(fx->url, "@/") + 2, "?"),
+             strstr(fx->url, "@/") + 2);
+    pgcluster_run(fx_cluster(), db,
+                  "UPDATE cis.chunk SET data = set_byte(data, 100, get_byte(data, 100) # 4) "
+                  "WHERE id = (SELECT min(id) + 1 FROM cis.chunk)");
+}
+
+static void a_damaged_store_has_no_whole_backup(void **state)
+{
+    struct fx *fx = *state;
+    struct told told = {0};
+    const struct cis_backup_watch watch = {&told, NULL, tell};
+    struct cis_backup_summary sum = {.faults = 0};
+    struct cis_error why;
+    cis_random_bytes(noise, sizeof noise);
+    fx_write(fx, "", "noise", noise, sizeof noise);
+    damage_a_chunk(fx);
+    int fd = new_file();
+    assert_int_equal(cis_backup_write(fx->store, fd, &watch, &sum, NULL, &why), CIS_E_DAMAGED);
+    assert_non_null(strstr(why.msg, "no whole backup"));
+    assert_non_null(strstr(told.first, "tenant t: chunk 2"));
+    assert_true(told.n == sum.faults && told.n >= 1);
+    assert_true(refused(fd)); /* what was written is not taken for one */
+    close(fd);
+}
+
+/* ---- hostile ones ---- */
+static const uint8_t a_key[32] = {1, 2, 3};
+
+static void hostile(struct forged *f, const char *what)
+{
+    struct place p;
+    struct cis_error why = {0};
+    int fd = forge_file(f);
+    place_new(&p, fx_cluster() != NULL);
+    cis_code code = restore(fd, p.fx.dir, p.admin, false, &why);
+    if (code != CIS_E_DAMAGED && code != CIS_E_INVALID) {
+        fail_msg("%s: %d %s", what, code, why.msg);
+    }
+    place_open(&p); /* and nothing of it is left */
+    assert_int_equal(sum_of(p.fx.store).rows, 0);
+    place_done(&p);
+    close(fd);
+}
+
+static void a_forged_backup_that_is_right_is_restored(void **state)
+{
+    (void)state;
+    struct forged f = FORGED_INIT;
+    struct place p;
+    forge_plain(&f, "a", a_key);
+    forge_chunk(&f, a_key, 3, "content");
+    int fd = forge_file(&f);
+    place_new(&p, fx_cluster() != NULL);
+    assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
+    place_done(&p);
+    close(fd);
+}
+
+#define FORGED(what, ...)                                                                          \
+    do {                                                                                           \
+        struct forged f = FORGED_INIT;                                                             \
+        forge_plain(&f, "a", a_key);                                                               \
+        __VA_ARGS__;                                                                               \
+        hostile(&f, what);                                                                         \
+    } while (0)
+#define NUMBERS(...) ((const int64_t[]){__VA_ARGS__})
+#define BLOBS(...) ((const struct cis_bytes[]){__VA_ARGS__})
+#define B(text)                                                                                    \
+    {                                                                                              \
+        (const uint8_t *)(text), sizeof(text) - 1                                                  \
+    }
+
+static void rows_that_no_store_holds_are_refused(void **state)
+{
+    (void)state;
+    static const uint8_t other_key[32] = {9};
+    FORGED("tenants out of order", forge_plain(&f, "0", a_key));
+    FORGED("a tenant twice", forge_plain(&f, "a", a_key));
+    FORGED("a path for a name", forge_plain(&f, "b/../../x", a_key));
+    FORGED("a tenant without a tree", forge_tenant(&f, "b"));
+    FORGED("content that is another's", forge_chunk(&f, other_key, 1, "x"));
+    FORGED("a chunk twice", forge_chunk(&f, a_key, 1, "x"), forge_chunk(&f, a_key, 1, "y"));
+    FORGED("content twice", forge_chunk(&f, a_key, 1, "x"), forge_chunk(&f, a_key, 2, "x"));
+    FORGED("an extent of nothing", forge_row(&f, CIS_BACKUP_EXTENT, NUMBERS(1, 2, 0, 1, 77), NULL));
+    FORGED("a name that is a path",
+           forge_row(&f, CIS_BACKUP_DIRENT, NUMBERS(1, 1, 1, 2, 0100000), BLOBS(B("../x"))));
+    FORGED("a name twice",
+           forge_row(&f, CIS_BACKUP_DIRENT, NUMBERS(1, 1, 1, 2, 0100000), BLOBS(B("x"))),
+           forge_row(&f, CIS_BACKUP_DIRENT, NUMBERS(1, 1, 1, 3, 0100000), BLOBS(B("x"))));
+    FORGED("attributes that are none",
+           forge_row(&f, CIS_BACKUP_INODE, NUMBERS(1, 1, 0), BLOBS(B("??"), B(""))));
+    FORGED("a number below zero", forge_row(&f, CIS_BACKUP_EXTENT, NUMBERS(1, 2, -5, 1, 0), NULL));
+    FORGED("a ref of no branch", forge_row(&f, CIS_BACKUP_SNAPSHOT, NUMBERS(1, 9, 0, 0, 0, 0),
+                                           BLOBS(B("s"), B(""), B(""))));
+    FORGED("tables out of order", forge_row(&f, CIS_BACKUP_EXTENT, NUMBERS(1, 2, 0, 1, 0), NULL),
+           forge_row(&f, CIS_BACKUP_PIN, NUMBERS(1, 1, 0, 0), NULL));
+    FORGED("a second tree", forge_row(&f, CIS_BACKUP_TREE, NUMBERS(1, 100, 1, 2, 0, 0, 0, 0),
+                                      BLOBS({a_key, 32}, B("main"))));
+    FORGED("keys that are none", forge_row(&f, CIS_BACKUP_EPOCH, NUMBERS(1, 1, 0, 0, 0, 0, 0),
+                                           BLOBS(B(""), B("fs"), B(""), B("\xff\xff"))));
+    FORGED("a run without an id", forge_row(&f, CIS_BACKUP_RUN, NUMBERS(1, 0, 0, 0, 0),
+                                            BLOBS(B("x"), B(""), B(""), B(""))));
+    FORGED("counts that lie", f.rows++);
+    FORGED("a record that is none", cis_buf_byte(&f.records, 200));
+    FORGED("a length without bytes", cis_buf_byte(&f.records, 2 + CIS_BACKUP_EXTENT + 1);
+           cis_buf_add(&f.records, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8));
+}
+
+/* A length is not believed: memory follows what is there. */
+static void a_length_alone_takes_no_memory(void **state)
+{
+    (void)state;
+    struct cis_backup_summary sum;
+    struct forged f = FORGED_INIT;
+    forge_plain(&f, "a", a_key);
+    cis_buf_byte(&f.records, 2 + CIS_BACKUP_EPOCH);
+    for (int i = 0; i < 7; i++) {
+        cis_buf_add(&f.records, "\1\0\0\0\0\0\0\0", 8);
+    }
+    cis_buf_add(&f.records, "\0\0\0\0\0\0\0\0\0\0\0\0", 12);
+    cis_buf_add(&f.records, "\0\0\0\x11", 4); /* keys of 272 MiB, which are not there */
+    int fd = forge_file(&f);
+    assert_int_equal(cis_backup_read(fd, NULL, NULL, &sum, NULL, NULL), CIS_E_DAMAGED);
+    close(fd);
+}
+
+/* ---- where it may go ---- */
+static void a_store_that_holds_tenants_is_not_overwritten(void **state)
+{
+    struct fx *fx = *state;
+    struct place p;
+    struct cis_error why;
+    fx_text(fx, "", "x", "of the backup");
+    int fd = backup(fx->store, NULL);
+    place_new(&p, fx_cluster() != NULL);
+    assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
+    assert_int_equal(restore(fd, p.fx.dir, p.admin, false, &why), CIS_E_EXISTS);
+    place_open(&p);
+    fx_text(&p.fx, "", "x", "newer");
+    p.fx.store->ops->close(p.fx.store);
+    if (p.admin == NULL) {
+        struct cis_backup_target *target;
+        struct cis_backup_summary sum;
+        char kept[600];
+        assert_ok(cis_store_sqlite_restore(p.fx.dir, true, &target, err));
+        assert_ok(cis_backup_read(fd, &target->sink, NULL, &sum, NULL, err));
+        assert_ok(target->done(target, &sum.counts, NULL, err));
+        snprintf(kept, sizeof kept, "%s", target->kept);
+        target->free(target);
+        struct place q = {.fx.dir = strdup(kept)};
+        place_open(&q);
+        assert_int_equal(fx_head(&q.fx, "").epoch, 2); /* what was there is whole */
+        fx_whole(&q.fx);
+        place_done(&q);
+    }
+    place_open(&p);
+    assert_int_equal(fx_head(&p.fx, "").epoch, p.admin == NULL ? 1 : 2);
+    place_done(&p);
+    close(fd);
+}
+
+static void who_may_not_make_a_store_is_denied(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_backup_target *target;
+    if (fx_is_sqlite()) {
+        struct stat st;
+        assert_int_equal(stat(fx->dir, &st), 0);
+        assert_int_equal(chmod(fx->dir, 0777), 0); /* others may write to it */
+        assert_int_equal(cis_store_sqlite_restore(fx->dir, true, &target, NULL), CIS_E_DENIED);
+        assert_int_equal(chmod(fx->dir, st.st_mode & 07777), 0);
+        return;
+    }
+    assert_ok(fx->store->fs->tenant_delete(fx->store, fx->h.tenant, NULL, err));
+    assert_int_equal(cis_pg_restore(fx->url, &target, NULL, NULL), CIS_E_DENIED);
+}
+
+static void a_store_that_another_has_open_is_not_replaced(void **state)
+{
+    struct fx *fx = *state;
+    int ready[2], done[2];
+    char byte = 0;
+    struct cis_error why;
+    if (!fx_is_sqlite()) {
+        return;
+    }
+    int fd = backup(fx->store, NULL);
+    fx->store->ops->close(fx->store);
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(done), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(done[1]);
+        struct cis_fs_ref ref;
+        cis_store *store;
+        bool good =
+            cis_store_sqlite_open(fx->dir, &store, NULL) == CIS_OK &&
+            store->fs->ref_get(store, CIS_STR("t"), CIS_STR("main"), &ref, NULL, NULL) == CIS_OK;
+        good = write(ready[1], "", 1) == 1 && good;
+        (void)!read(done[0], &byte, 1);
+        _exit(good ? 0 : 1);
+    }
+    close(done[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(restore(fd, fx->dir, NULL, true, &why), CIS_E_CONFLICT);
+    assert_non_null(strstr(why.msg, "has it open"));
+    close(done[1]);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_ok(restore(fd, fx->dir, NULL, true, err));
+    assert_ok(cis_store_sqlite_open(fx->dir, &fx->store, err));
+    fx->h.store = fx->store;
+    fx_whole(fx);
+    close(fd);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
+
+static int run(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_restored_has_the_very_same_rows),
+        TEST(an_empty_store_is_backed_up_too),
+        TEST(what_was_acknowledged_is_in_and_nothing_is_torn),
+        TEST(a_later_commit_is_never_in_without_an_earlier_one),
+        TEST(gc_beside_it_takes_no_content_away),
+        TEST(every_flipped_byte_and_every_cut_is_refused),
+        TEST(a_damaged_store_has_no_whole_backup),
+        TEST(a_forged_backup_that_is_right_is_restored),
+        TEST(rows_that_no_store_holds_are_refused),
+        TEST(a_length_alone_takes_no_memory),
+        TEST(a_store_that_holds_tenants_is_not_overwritten),
+        TEST(who_may_not_make_a_store_is_denied),
+        TEST(a_store_that_another_has_open_is_not_replaced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return fx_run(run);
+}
