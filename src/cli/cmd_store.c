@@ -269,7 +269,7 @@ const struct cis_cli_command cis_cmd_store_migrate = {
     .name = "store migrate",
     .summary = "bring the schema forward to this version of cis",
     .help = "Writers wait meanwhile; those of an older version are refused afterwards. There is no "
-            "way back: make a backup first.",
+            "way back: make a backup first (cis store backup).",
     .examples = "cis store migrate --store postgres://admin@db.example/agents\n",
     .run = run_migrate};
 

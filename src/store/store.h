@@ -162,8 +162,8 @@ struct cis_store_ops {
     cis_code (*skill_remove)(cis_store *, struct cis_str tenant, struct cis_str name,
                              const struct cis_stop *stop, struct cis_error *err);
     /* Every row of every tenant, all as of one instant, while others go on (store/backup.h). What
-     * cannot be read is told to the sink, and the rest is given all the same. Writers wait while
-     * that instant is taken: about a millisecond and a fifth of one for each tenant (SQLite). */
+     * cannot be read is told to the sink, and the rest is given all the same. SQLite: writers wait
+     * while that instant is taken, about half a millisecond for each tenant. */
     cis_code (*dump)(cis_store *, const struct cis_backup_sink *sink, const struct cis_stop *stop,
                      struct cis_error *err);
     /* One line for doctor: backend, version, location, journal mode. */

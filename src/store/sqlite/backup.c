@@ -113,6 +113,7 @@ static cis_code dump_table(struct dump *d, enum cis_backup_table table, struct c
 
 static cis_code dump_tenant(struct dump *d, struct cis_error *err)
 {
+    CIS_TRY(cis_sql_held_begin(d->held, err));
     CIS_TRY(d->sink->tenant(d->sink->self, cis_str_of(d->held->name), err));
     for (int table = 0; table < CIS_BACKUP_TABLES; table++) {
         struct cis_error why = {0};

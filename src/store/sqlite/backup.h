@@ -21,7 +21,8 @@ struct sql_hold {
  * opened is told to the sink. */
 cis_code cis_sql_hold(struct sql_store *store, const struct cis_backup_sink *sink,
                       struct sql_hold *out, const struct cis_stop *stop, struct cis_error *err);
-/* Of one tenant, when its rows were read. */
+/* Before the rows of one tenant are read, and afterwards. */
+cis_code cis_sql_held_begin(struct sql_held *held, struct cis_error *err);
 void cis_sql_held_let(struct sql_held *held);
 void cis_sql_hold_done(struct sql_hold *hold); /* CIS_CLEANUP */
 

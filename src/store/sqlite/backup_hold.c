@@ -38,6 +38,11 @@ void cis_sql_held_let(struct sql_held *held)
     cis_sql_chunk_file_closep(&held->chunks);
 }
 
+cis_code cis_sql_held_begin(struct sql_held *held, struct cis_error *err)
+{
+    return cis_sql_exec(held->read, "PRAGMA cache_size = -2048", "backup", err);
+}
+
 void cis_sql_hold_done(struct sql_hold *hold)
 {
     for (size_t i = 0; i < hold->n; i++) {
@@ -93,6 +98,19 @@ static void raise_files(size_t tenants)
 
 /* ---- one tenant, made ready ---- */
 
+/* Many connections wait here for their turn: each keeps as little as can be. */
+static cis_code lean(struct sql_conn *conn, struct cis_error *err)
+{
+    for (int i = 0; i < SQL_COUNT; i++) {
+        sqlite3_finalize(conn->stmts[i]);
+        conn->stmts[i] = NULL;
+    }
+    CIS_TRY(cis_sql_exec(conn, "PRAGMA cache_size = 2", "backup", err));
+    (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
+    (void)sqlite3_db_release_memory(conn->db);
+    return CIS_OK;
+}
+
 static cis_code ready(struct sql_store *store, struct sql_held *held, const struct cis_stop *stop,
                       struct cis_error *err)
 {
@@ -106,9 +124,11 @@ static cis_code ready(struct sql_store *store, struct sql_held *held, const stru
         return cis_sql_tenant_exists(store, held->name, stop, &there, err);
     }
     CIS_TRY(cis_sql_tenant_open_there(store, held->name, stop, &held->write, err));
+    CIS_TRY(lean(held->write, err));
     CIS_TRY(cis_sql_chunk_file_open(path, true, &held->chunks, err));
     CIS_TRY(cis_sql_chunk_file_hold(held->chunks, stop, err));
-    return cis_sql_tenant_open_there(store, held->name, stop, &held->read, err);
+    CIS_TRY(cis_sql_tenant_open_there(store, held->name, stop, &held->read, err));
+    return lean(held->read, err);
 }
 
 /* Damage of one tenant does not hide the others: it is told, and the tenant left out. */

@@ -168,10 +168,6 @@ static cis_code catalogue_away(const struct place *p, const char *kept, struct c
 
 static cis_code keep_make(const struct place *p, char kept[PATH_MAX], struct cis_error *err)
 {
-    kept[0] = 0;
-    if (!p->any) {
-        return CIS_OK;
-    }
     if ((size_t)snprintf(kept, PATH_MAX, "%s/before-restore-%" PRId64, p->dir,
                          cis_clock_wall_ms()) >= PATH_MAX - 64) {
         return cis_fail(err, CIS_E_USAGE, "%s: the name is too long", p->dir);
@@ -187,12 +183,37 @@ static cis_code exchange(const char *a, const char *b, struct cis_error *err)
                : cis_fail_sys(err, CIS_E_STORE, errno, "%s: changing places with %s", a, b);
 }
 
+/* The new tenants go to where the old ones are kept, and there the two change places: so the old
+ * ones are never in a folder that somebody clears away. */
+static cis_code put_in_place(const struct place *p, const struct place *m, const char *kept,
+                             struct cis_error *err)
+{
+    char there[PATH_MAX + 16];
+    bool any;
+    snprintf(there, sizeof there, "%s/tenants", kept);
+    if (rename(m->tenants, there) != 0) {
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s", there);
+    }
+    cis_code code = exchange(there, p->tenants, err);
+    if (code != CIS_OK) {
+        (void)rename(there, m->tenants);
+        return code;
+    }
+    code = tenants_unused(there, &any, err); /* who came in that very moment */
+    if (code == CIS_OK && any && !p->any) {
+        code = cis_fail(err, CIS_E_CONFLICT, "%s: a tenant was made meanwhile", p->dir);
+    }
+    if (code != CIS_OK && exchange(there, p->tenants, NULL) == CIS_OK) {
+        (void)rename(there, m->tenants);
+    }
+    return code;
+}
+
 cis_code cis_sql_swap(const char *made, const char *dir, bool replace, char kept[PATH_MAX],
                       struct cis_error *err)
 {
     struct place p, m;
-    bool any;
-    char to[PATH_MAX + 16];
+    char there[PATH_MAX + 16];
     CIS_TRY(place_of(dir, &p, err));
     CIS_TRY(place_of(made, &m, err));
     CIS_TRY(look(&p, replace, err)); /* again: filling took its time */
@@ -201,20 +222,14 @@ cis_code cis_sql_swap(const char *made, const char *dir, bool replace, char kept
     }
     CIS_TRY(sync_dir(m.tenants, err));
     CIS_TRY(keep_make(&p, kept, err));
-    CIS_TRY(catalogue_away(&p, kept, err));
-    CIS_TRY(exchange(m.tenants, p.tenants, err));
-    cis_code code = tenants_unused(m.tenants, &any, err); /* who came in that very moment */
-    if (code == CIS_OK && any && !p.any) {
-        code = cis_fail(err, CIS_E_CONFLICT, "%s: a tenant was made meanwhile", dir);
+    cis_code code = catalogue_away(&p, p.any ? kept : "", err);
+    code = code == CIS_OK ? put_in_place(&p, &m, kept, err) : code;
+    code = code == CIS_OK ? sync_dir(kept, err) : code;
+    code = code == CIS_OK ? sync_dir(dir, err) : code;
+    if (!p.any) { /* neither goes when there is something in it */
+        snprintf(there, sizeof there, "%s/tenants", kept);
+        (void)rmdir(there);
+        kept[rmdir(kept) == 0 ? 0 : strlen(kept)] = 0;
     }
-    if (code != CIS_OK) {
-        (void)exchange(m.tenants, p.tenants, NULL);
-        return code;
-    }
-    snprintf(to, sizeof to, "%s/tenants", kept);
-    if (kept[0] != 0 && rename(m.tenants, to) != 0) {
-        return cis_fail_sys(err, CIS_E_STORE, errno, "%s: keeping it", m.tenants);
-    }
-    CIS_TRY(sync_dir(kept[0] != 0 ? kept : made, err));
-    return sync_dir(dir, err);
+    return code;
 }
