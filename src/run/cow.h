@@ -42,17 +42,19 @@ struct cis_cow_apply {
     cis_union_change_each *each; /* what is (or would be) done; may be NULL */
     void *self;
 };
-/* Each name that is replaced, removed or moved must be what the run saw of it, by type and content
- * (vfs/union/union.h), or what an earlier apply of the branch left there; everything else is told
- * to `conflict`, and nothing is done. What is replaced is kept first, in a branch "applied/RUN-N"
- * of the tenant, with which cis_cow_undo takes everything back. Files are written beside and
- * exchanged with what is at their place, which is looked at again before it goes: what somebody
- * changes at that moment stays, and ends the apply half-way. All of it together is no transaction:
- * what ended half-way can be applied again, or undone. Symlinks that lead out are told to
- * `conflict`, too: absolute ones, those with ".." for more folders than they lie in, or behind a
- * name that may be a symlink itself. CIS_E_CONFLICT; CIS_E_QUOTA (no room to keep
- * what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are not made; paths of more
- * than CIS_UNION_PATH_MAX bytes); CIS_E_LIMIT (more changes than 1 GiB holds). */
+/* "user." attributes and access lists of a file stay with what replaces it; one that is removed and
+ * has them is told to `conflict`, for the record keeps none. Each name that is replaced, removed or
+ * moved must be what the run saw of it, by type and content (vfs/union/union.h), or what an earlier
+ * apply of the branch left there; everything else is told to `conflict`, and nothing is done. What
+ * is replaced is kept first, in a branch "applied/RUN-N" of the tenant, with which cis_cow_undo
+ * takes everything back. Files are written beside and exchanged with what is at their place, which
+ * is looked at again before it goes: what somebody changes at that moment stays, and ends the apply
+ * half-way. All of it together is no transaction: what ended half-way can be applied again, or
+ * undone. Symlinks that lead out are told to `conflict`, too: absolute ones, those with ".." for
+ * more folders than they lie in, or behind a name that may be a symlink itself. CIS_E_CONFLICT;
+ * CIS_E_QUOTA (no room to keep what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are
+ * not made; paths of more than CIS_UNION_PATH_MAX bytes); CIS_E_LIMIT (more changes than 1 GiB
+ * holds). */
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,
                        struct cis_error *err);
 

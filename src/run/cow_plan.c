@@ -1,10 +1,12 @@
 /* From what the branch makes of the folder to steps, each judged: what a step replaces or removes
  * must be as the run saw it, or as an apply of this branch left it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/mem.h"
 #include "run/cow_in.h"
+#include "vfs/hostdir/hostdir.h"
 
 static struct cis_str text(const char *path)
 {
@@ -140,6 +142,30 @@ static cis_code lower_of(struct cow_plan *p, const char *path, char **out, bool 
     return CIS_OK;
 }
 
+/* The record keeps no extended attributes: an undo would bring the file back without them. */
+static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct cow_state *now,
+                             struct cis_error *err)
+{
+    cis_vfs_file *file = NULL;
+    struct cis_vfs_attr attr;
+    char name[256], why[400];
+    if (p->how->force || !S_ISREG(now->mode)) {
+        return CIS_OK;
+    }
+    int no = cis_at_open(p->cow->below.root, &p->cow->call, text(lower), COW_WALK, O_RDONLY, 0,
+                         &file, &attr);
+    if (no != 0) {
+        return plan_fail(p, no, lower, err);
+    }
+    cis_hostdir_extra(file, name);
+    cis_vfs_file_close(file);
+    if (name[0] != '\0') {
+        snprintf(why, sizeof why, "would go, and its attribute %s could not be brought back", name);
+        conflict(p, lower, why);
+    }
+    return CIS_OK;
+}
+
 /* With all below it; recursion is as deep as paths are long (CIS_VFS_PATH_MAX). */
 static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *path,
                             struct cis_error *err)
@@ -157,6 +183,7 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
     }
     if (!S_ISDIR(now.mode)) {
         CIS_TRY(judge(p, lower, &now, &nothing, NULL, err));
+        CIS_TRY(judge_extras(p, lower, &now, err));
         return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
     }
     int no = cow_list(&p->cow->below, &p->cow->call, lower, &list);

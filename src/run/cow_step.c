@@ -467,6 +467,29 @@ static cis_code exchange(struct cow_work *w, const char *path, const struct cow_
     return no == 0 ? CIS_OK : fail(w, no, path, err);
 }
 
+/* What the folder's file has beside its content goes over to the one that takes its place. */
+static int keep_extras(const struct cow_work *w, const char *path, const struct cow_state *before,
+                       const struct cow_state *after)
+{
+    cis_vfs_file *old = NULL, *new = NULL;
+    struct cis_vfs_attr attr;
+    if (!S_ISREG(before->mode) || !S_ISREG(after->mode)) {
+        return 0;
+    }
+    int no = cis_at_open(w->to.root, w->call, text(path), COW_WALK, O_RDONLY, 0, &old, &attr);
+    no = no == 0 ? cis_at_open(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, O_RDONLY, 0, &new,
+                               &attr)
+                 : no;
+    no = no == 0 ? cis_hostdir_extras_copy(old, new) : no;
+    if (no == 0 && before->mode != after->mode) { /* an access list has permissions of its own */
+        struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = after->mode & 07777};
+        no = cis_file_set(new, w->call, &set, NULL);
+    }
+    cis_vfs_file_close(old);
+    cis_vfs_file_close(new);
+    return no;
+}
+
 static cis_code leaf(struct cow_work *w, const char *path, const char *from,
                      const struct cow_state *before, const struct cow_state *after,
                      struct cis_error *err)
@@ -482,6 +505,11 @@ static cis_code leaf(struct cow_work *w, const char *path, const char *from,
     if (no != 0) {
         return no == ESTALE ? meanwhile(path, "what it would become was changed", err)
                             : fail(w, no, path, err);
+    }
+    no = keep_extras(w, path, before, after);
+    if (no != 0) {
+        drop(w, COW_NEW);
+        return fail(w, no, path, err);
     }
     if (before->mode != 0) {
         return exchange(w, path, before, after, ino, err);

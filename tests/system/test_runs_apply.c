@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #define TOOL CIS_GUESTS_DIR "/tool.wasm"
 
@@ -463,6 +464,29 @@ static void symlinks_that_lead_out_are_shown_and_made_when_asked_for(void **stat
     shell(s, "test -L d/sub/out");
 }
 
+static void extended_attributes_stay_or_are_named(void **state)
+{
+    struct sys *s = *state;
+    char value[16] = "";
+    shell(s, "mkdir d && printf 1 > d/f && printf 2 > d/gone");
+    assert_int_equal(setxattr(here(s, "d/f"), "user.note", "kept", 4, 0), 0);
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/f", "changed");
+    ok(s, "runs", "apply", "last");
+    assert_int_equal(getxattr(here(s, "d/f"), "user.note", value, sizeof value), 4);
+    host_is(s, "d/f", "changed");
+    ok(s, "runs", "undo", "last");
+    host_is(s, "d/f", "1");
+    assert_int_equal(getxattr(here(s, "d/f"), "user.note", value, sizeof value), 4);
+    assert_memory_equal(value, "kept", 4);
+    assert_int_equal(setxattr(here(s, "d/gone"), "user.note", "lost", 4, 0), 0);
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rm", "/d/gone");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: gone: would go, and its attribute user.note could not");
+    host_is(s, "d/gone", "2");
+    ok(s, "runs", "apply", "last", "--force");
+    host_is(s, "d/gone", NULL);
+}
+
 static void the_umask_holds_for_what_a_program_makes(void **state)
 {
     struct sys *s = *state;
@@ -521,6 +545,7 @@ int main(void)
         TEST(what_an_interrupted_apply_left_is_kept),
         TEST(symlinks_that_lead_out_are_shown_and_made_when_asked_for),
         TEST(an_outward_symlink_is_replaced_by_a_folder),
+        TEST(extended_attributes_stay_or_are_named),
         TEST(the_umask_holds_for_what_a_program_makes),
     };
     return STORED_MAIN("runs_apply", tests);

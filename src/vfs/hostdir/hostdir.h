@@ -32,5 +32,10 @@ cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *op
  * opened to be read only, of a hostdir. Where the host does not tell (no leases there, or the file
  * is somebody else's): true. */
 bool cis_hostdir_quiet(cis_vfs_file *file);
+/* What a file has beside its content and attributes: "user." attributes, an access list,
+ * capabilities. The name of the first, or "". */
+void cis_hostdir_extra(cis_vfs_file *file, char out[256]);
+/* Gives `to` those that `from` has, but for capabilities; an errno. */
+int cis_hostdir_extras_copy(cis_vfs_file *from, cis_vfs_file *to);
 
 #endif
