@@ -319,6 +319,9 @@ static void a_guest_needs_no_room_in_anybodys_quota(void **state)
     struct cis_tenant tight = {.quota_files = 1, .quota_bytes = 1, .quota_stored = 1};
     tight.quota_snapshots = 1;
     assert_ok(place->store->fs->tenant_quota(place->store, ALICE, &tight, NULL, err));
+    struct cis_tenant bob; /* the folder that it is mounted at is his own */
+    assert_ok(place->store->fs->tenant_get(place->store, BOB, &bob, NULL, err));
+    tight.quota_stored = bob.stored + 1;
     assert_ok(place->store->fs->tenant_quota(place->store, BOB, &tight, NULL, err));
     struct world w = world_open();
     holds(w.root, "/shared/small", "first");
