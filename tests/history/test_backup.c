@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "base/crypto.h"
@@ -752,6 +753,25 @@ static void rows_that_no_store_holds_are_refused(void **state)
            cis_buf_add(&f.records, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8));
 }
 
+/* This process gets no more than so much memory from now on; sanitizers take what they want. */
+static void room_left(size_t bytes)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    unsigned long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    if (statm == NULL || fscanf(statm, "%lu", &pages) != 1) {
+        _exit(2);
+    }
+    fclose(statm);
+    struct rlimit limit = {pages * 4096 + bytes, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) {
+        _exit(2);
+    }
+#else
+    (void)bytes;
+#endif
+}
+
 /* A length is not believed: memory follows what is there. */
 static void a_length_alone_takes_no_memory(void **state)
 {
@@ -765,8 +785,15 @@ static void a_length_alone_takes_no_memory(void **state)
     }
     cis_buf_add(&f.records, "\0\0\0\0\0\0\0\0\0\0\0\0", 12);
     cis_buf_add(&f.records, "\0\0\0\x11", 4); /* keys of 272 MiB, which are not there */
-    int fd = forge_file(&f);
-    assert_int_equal(cis_backup_read(fd, NULL, NULL, &sum, NULL, NULL), CIS_E_DAMAGED);
+    int fd = forge_file(&f), status;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) { /* where so much cannot be had */
+        room_left(64u << 20);
+        _exit(cis_backup_read(fd, NULL, NULL, &sum, NULL, NULL) == CIS_E_DAMAGED ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
     close(fd);
 }
 
