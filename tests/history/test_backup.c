@@ -195,7 +195,7 @@ static void fill(struct fx *fx)
     fx_link(fx, "side", "d/small", "d/again");
     fx_memory(fx, "side", "greeting", NULL);
     fx_fork(fx, fx_head(fx, ""), "gone");
-    assert_ok(fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("gone"), NULL, err));
+    assert_ok(fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("gone"), CIS_STR(""), NULL, err));
     assert_ok(fs->lease(fx->store, fx->h.tenant, CIS_STR("side"), "a mount", 0, 600000, &fence,
                         NULL, err));
     assert_ok(fs->pin(fx->store, fx->h.tenant, fx_head(fx, ""), 0, 600000, &pin, NULL, err));
@@ -358,7 +358,8 @@ static void *write_and_collect(void *arg)
         struct cis_gc_counts counts = {0};
         fx_fork(&fx, fx_head(&fx, ""), "short");
         fx_write(&fx, "short", "big", noise + n % 1000, 140000);
-        assert_ok(fx.store->fs->ref_remove(fx.store, fx.h.tenant, CIS_STR("short"), NULL, err));
+        assert_ok(fx.store->fs->ref_remove(fx.store, fx.h.tenant, CIS_STR("short"), CIS_STR(""),
+                                           NULL, err));
         struct cis_error why;
         cis_code code = cis_history_gc(&fx.h, &keep, &counts, &why);
         if (code != CIS_OK && code != CIS_E_CONFLICT && code != CIS_E_EXPIRED) {

@@ -240,7 +240,8 @@ static void what_old_commits_changed_is_forgotten_when_nobody_can_ask_for_it(voi
     assert_true(d.lines == 30 && d.without == 10); /* what came after the fork is for merges */
     assert_int_equal(keys_of(fx, "side").without, 0);
     char *before = fx_dump_exact(&fx->h, fx_head(fx, "main"));
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), NULL, err));
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL,
+                                        err));
     uint64_t full = stored(fx);
     gc(fx, 5);
     d = keys_of(fx, "main");

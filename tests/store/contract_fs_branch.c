@@ -281,10 +281,11 @@ static void a_leased_branch_takes_commits_of_its_holder_only(void **state)
     old->commit.fence = fence;
     assert_fails(CIS_E_CONFLICT, "in use by mount of here", tree_try(other, NULL, err));
     struct cis_kv_op op = {.ns = CIS_STR("a"), .key = CIS_STR("k"), .value = cis_bytes_of("w", 1)};
-    other->commit.kv = &op;
-    other->commit.nkv = 1;
-    assert_fails(CIS_E_CONFLICT, "in use by mount of here", tree_try(other, NULL, err));
-    other->commit.nkv = 0;
+    struct tree *both = tree_new(s, "main"); /* files, and memory beside them */
+    tree_file(both, CIS_FS_ROOT, "both", "x");
+    both->commit.kv = &op;
+    both->commit.nkv = 1;
+    assert_fails(CIS_E_CONFLICT, "in use by mount of here", tree_try(both, NULL, err));
     struct cis_store_commit alone = {.kv = &op, .nkv = 1};
     assert_ok(s->ops->commit(s, T, &alone, NULL, err)); /* memory alone passes the holder by */
     tree_commit(mine);

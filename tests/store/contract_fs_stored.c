@@ -121,7 +121,8 @@ static cis_code roll_back(cis_store *s, int i)
     struct cis_view head, zero = {1, 0};
     (void)i;
     assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
-    return s->fs->ref_move(s, T, CIS_STR("main"), ref.head, zero, 0, &head, NULL, NULL);
+    return s->fs->ref_move(s, T, CIS_STR("main"), ref.head, zero, 0, CIS_STR("back"), &head, NULL,
+                           NULL);
 }
 
 static void every_kind_of_row_counts(void **state)
@@ -194,7 +195,7 @@ static void everything_can_be_removed_when_the_quota_is_used_up(void **state)
         (void)tree_commit(t);
     }
     assert_true(stored(s) <= 2 * most + (1u << 20));
-    assert_ok(s->fs->ref_remove(s, T, CIS_STR("fork-0"), NULL, err));
+    assert_ok(s->fs->ref_remove(s, T, CIS_STR("fork-0"), CIS_STR(""), NULL, err));
     assert_ok(s->fs->snapshot_remove(s, T, CIS_STR("s-0"), NULL, err));
     assert_fails(CIS_E_QUOTA, "cis fs gc", ({
                      struct tree *more = tree_new(s, "main");
@@ -221,7 +222,7 @@ static void what_goes_is_taken_off(void **state)
     (void)tree_file(t, CIS_FS_ROOT, "g", "text");
     (void)tree_commit(t);
     assert_true(stored(s) > before);
-    assert_ok(s->fs->ref_remove(s, T, name, NULL, err));
+    assert_ok(s->fs->ref_remove(s, T, name, CIS_STR(""), NULL, err));
     assert_ok(s->fs->branches(s, T, note_id, &branch, NULL, err));
     assert_ok(s->fs->branch_remove(s, T, branch, NULL, err));
     assert_int_equal(stored(s), before);

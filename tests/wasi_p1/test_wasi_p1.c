@@ -438,7 +438,7 @@ static void what_only_files_can_do_has_the_errno_of_a_pipe(void **state)
         assert_errno(INVAL, "fd_datasync", 1);
         assert_errno(INVAL, "fd_filestat_set_size", 1, UINT64_MAX);
         assert_errno(NOTSUP, "fd_filestat_set_times", 1, (uint64_t)INT64_MIN, UINT64_MAX, 15);
-        assert_errno(NOTDIR, "fd_readdir", 0, OUTSIDE, UINT32_MAX, 0, OUTSIDE);
+        assert_errno(BADF, "fd_readdir", 0, OUTSIDE, UINT32_MAX, 0, OUTSIDE);
     }
     old = 0;
 }

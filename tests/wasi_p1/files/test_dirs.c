@@ -338,7 +338,7 @@ static void the_bad_ends_of_a_listing_are_an_errno(void **state)
         assert_errno(FAULT, "fd_readdir", W, FX.memory - 9, 10, 0, OUT);
         assert_errno(FAULT, "fd_readdir", W, BUF, UINT32_MAX, 0, OUT);
         assert_errno(FAULT, "fd_readdir", W, BUF, 100, 0, FX.memory - 3);
-        assert_errno(NOTDIR, "fd_readdir", 1, BUF, 100, 0, OUT);
+        assert_errno(BADF, "fd_readdir", 1, BUF, 100, 0, OUT);
         assert_errno(OK, "fd_readdir", W, BUF, 0, 0, OUT);
         assert_int_equal(get32(OUT), 0);
         assert_errno(OK, "fd_readdir", R, BUF, 100, 0, OUT);
