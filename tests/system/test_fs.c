@@ -409,7 +409,7 @@ static void a_store_that_nobody_wrote_to_answers_as_an_empty_one(void **state)
     } first[] = {{0, {"ls"}, ""},
                  {0, {"log"}, ""},
                  {0, {"diff", "main", "main"}, ""},
-                 {3, {"undo"}, "there is nothing before it"},
+                 {3, {"undo"}, "nothing to undo"},
                  {0, {"quota"}, "of no limit"},
                  {0, {"gc"}, "removed 0 branches"},
                  {0, {"fsck"}, "0 faults"},

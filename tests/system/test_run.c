@@ -305,7 +305,7 @@ static void a_folder_is_changed_beside_and_then_brought_there(void **state)
     host_is(s, "d/g", "gone");
     host_is(s, "d/sub/new", NULL);
     static const char changes[] =
-        "M a  5 -> 16\nD g  4\nA link  7\nA made/\nD old/\nM one  6 -> 11\n"
+        "M a  5 -> 16\nD g  4\nA link -> sub/new\nA made/\nD old/\nM one  6 -> 11\n"
         "R old -> sub/moved/\nA sub/new  1\nM two  6 -> 11\n";
     ok(s, "runs", "diff", id);
     assert_string_equal(sys_out(s), changes);
