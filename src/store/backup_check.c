@@ -172,7 +172,8 @@ static cis_code check_epoch(const struct cis_backup_value *v, struct cis_error *
 {
     struct cis_key key;
     size_t at = 0;
-    bool more = v[10].b.len != 0;
+    bool dropped = v[10].b.len == 1 && v[10].b.ptr[0] == CIS_KEYS_DROPPED; /* gc forgot them */
+    bool more = v[10].b.len != 0 && !dropped;
     if (v[7].b.len != 0 && v[7].b.len != 26) {
         return BAD("a run's id of %zu bytes", v[7].b.len);
     }

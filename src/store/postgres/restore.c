@@ -22,7 +22,7 @@ struct filling {
     struct cis_buf tenants, published; /* struct restored, struct published */
     uint64_t left_out;                 /* rows of publish whose reader is no more */
     /* of the tenant at work */
-    int64_t tenant, next_ino, stored;
+    int64_t tenant, next_ino;
     enum cis_backup_table table;
     size_t rows, bytes;
     struct pg_array columns[CIS_BACKUP_COLUMNS_MAX];
@@ -171,25 +171,23 @@ static cis_code on_row(void *self, enum cis_backup_table table, const struct cis
         return keep_publish(f, v, err);
     }
     note(f, table, v[0].i);
-    if (table == CIS_BACKUP_CHUNK) {
-        f->stored += (int64_t)(v[3].b.len + v[4].b.len);
-    }
     return put_row(f, table, v, err);
 }
 
 /* ---- tenants ---- */
 static cis_code tenant_end(struct filling *f, struct cis_error *err)
 {
-    struct pg_args args = {0};
+    struct pg_args args = {0}, count = {0};
     CIS_TRY(flush(f, err));
     if (f->tenant == 0) {
         return CIS_OK;
     }
     cis_pg_arg_int(&args, f->tenant);
     cis_pg_arg_int(&args, f->next_ino);
-    cis_pg_arg_int(&args, f->stored);
+    cis_pg_arg_int(&count, f->tenant);
     f->tenant = 0;
-    return cis_pg_ask(f->conn, PG_LOAD_USAGE, &args, NULL, err);
+    CIS_TRY(cis_pg_ask(f->conn, PG_LOAD_USAGE, &args, NULL, err));
+    return cis_pg_ask(f->conn, PG_LOAD_STORED, &count, NULL, err); /* whatever the quota says now */
 }
 
 static cis_code on_tenant(void *self, struct cis_str name, struct cis_error *err)
@@ -208,7 +206,7 @@ static cis_code on_tenant(void *self, struct cis_str name, struct cis_error *err
         return cis_fail(err, CIS_E_DAMAGED, "the backup is damaged: tenant %s comes twice", t.name);
     }
     f->tenant = t.id;
-    f->next_ino = f->stored = 0;
+    f->next_ino = 0;
     cis_buf_add(&f->tenants, &t, sizeof t);
     CIS_TRY(cis_buf_check(&f->tenants, "restore: tenants", err));
     cis_pg_arg_int(&bind, t.id);

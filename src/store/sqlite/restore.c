@@ -77,7 +77,7 @@ struct filling {
     char name[CIS_TENANT_MAX + 1];
     sqlite3_stmt *put[CIS_BACKUP_TABLES];
     int chunks;
-    int64_t stored, next_branch, chunk_end;
+    int64_t next_branch, chunk_end;
     size_t batch_rows, batch_bytes, npending;
     struct pending *pending; /* room for PENDING */
 };
@@ -194,7 +194,6 @@ static cis_code put_pending(struct filling *f, const struct pending *p, struct c
     sqlite3_bind_int64(st, 5, (int64_t)(p->len + CIS_CHUNK_HEAD));
     sqlite3_bind_int64(st, 6, p->place);
     CIS_TRY(run(f, st, err));
-    f->stored += p->len + CIS_CHUNK_HEAD;
     if (p->place != SQL_NO_PLACE) {
         return CIS_OK;
     }
@@ -279,9 +278,7 @@ static cis_code tenant_end(struct filling *f, struct cis_error *err)
     }
     CIS_TRY(flush(f, err));
     CIS_TRY(branches_past(f, err));
-    char stored[80]; /* whatever the cap says now */
-    snprintf(stored, sizeof stored, "UPDATE tree SET stored = %" PRId64, f->stored);
-    CIS_TRY(cis_sql_exec(f->conn, stored, "restore", err));
+    CIS_TRY(cis_sql_count_all(f->conn, err)); /* whatever the quota says now */
     CIS_TRY(cis_sql_exec(f->conn, "COMMIT", "restore", err));
     statements_end(f);
     CIS_TRY(cis_sql_exec(f->conn, "PRAGMA wal_checkpoint(TRUNCATE)", "restore", err));
@@ -296,7 +293,7 @@ static cis_code on_tenant(void *self, struct cis_str name, struct cis_error *err
     CIS_TRY(cis_store_tenant_check(name, err));
     memcpy(f->name, name.ptr, name.len);
     f->name[name.len] = 0;
-    f->stored = f->next_branch = f->chunk_end = 0;
+    f->next_branch = f->chunk_end = 0;
     f->batch_rows = f->batch_bytes = 0;
     struct sql_store *s = (struct sql_store *)f->store;
     CIS_TRY(cis_sql_conn_open(s, f->name, NULL, &f->conn, err));
