@@ -236,7 +236,9 @@ static void a_cookie_that_was_never_given_does_no_harm(void)
     for (size_t i = 0; i < COUNT(odd); i++) {
         used = 7;
         ANSWERS(0, raw_fd_readdir(dir, part, WHOLE, odd[i], &used));
-        HOLDS(odd[i] == 3 ? used <= 24 + 1 + 24 + 2 + 29 : used == 0); /* behind the end: the end */
+        /* Behind the end: the end. Older adapters begin anew there. */
+        bool some = odd[i] == 3 || check_adapted();
+        HOLDS(some ? used <= 24 + 1 + 24 + 2 + 29 : used == 0);
     }
     IS(walk(dir, 4096, NULL), 3);
     ANSWERS(0, raw_fd_close(dir));

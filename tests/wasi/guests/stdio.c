@@ -79,7 +79,8 @@ static int streams_are_no_files(void)
         ANSWERS(ESPIPE, raw_fd_tell(fd, &at));
         ANSWERS(ESPIPE, raw_fd_pread(fd, &iov, 1, 0, &n));
         ANSWERS(ESPIPE, raw_fd_pwrite(fd, &iov, 1, 0, &n));
-        ANSWERS(ENOTDIR, raw_fd_readdir(fd, &byte, 1, 0, &n));
+        uint32_t no = raw_fd_readdir(fd, &byte, 1, 0, &n);
+        HOLDS(no == EBADF || no == ENOTDIR); /* adapters ask for a directory first */
         ANSWERS(0, raw_fd_filestat_get(fd, &st));
         ANSWERS(EINVAL, raw_fd_filestat_set_size(fd, 0));
     }
