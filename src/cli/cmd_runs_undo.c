@@ -64,17 +64,15 @@ static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run,
 
 /* ---- the folders that it was applied to ---- */
 
-#define APPLIES_MAX 64u
-
 struct apply_of {
     char ref[CIS_FS_REF_MAX + 1];
     char *guest, *folder;
     bool undone;
 };
-struct applies { /* newest first */
-    struct apply_of at[APPLIES_MAX];
-    size_t n;
-    bool full;
+struct applies { /* newest first, all of them: what is left out here stays applied */
+    struct apply_of *at;
+    size_t n, cap;
+    bool full; /* out of memory */
 };
 
 static void applies_done(struct applies *a)
@@ -83,13 +81,21 @@ static void applies_done(struct applies *a)
         cis_free(a->at[i].guest);
         cis_free(a->at[i].folder);
     }
+    cis_free(a->at);
 }
 
 static bool take_apply(void *self, const struct cis_cow_applied *applied)
 {
     struct applies *a = self;
-    if (a->n == APPLIES_MAX) {
-        return false;
+    if (a->n == a->cap) {
+        size_t cap = cis_cap_next(a->cap, 16, CIS_MEM_MAX);
+        void *more = cis_realloc_array(a->at, cap, sizeof *a->at);
+        if (more == NULL) {
+            a->full = true;
+            return false;
+        }
+        a->at = more;
+        a->cap = cap;
     }
     struct apply_of *to = &a->at[a->n++];
     memcpy(to->ref, applied->ref, sizeof to->ref);

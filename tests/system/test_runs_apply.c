@@ -241,6 +241,23 @@ static void an_apply_is_taken_back_and_made_again(void **state)
     free(after);
 }
 
+/* One run applied to more folders than any list in the program once held. */
+static void a_run_that_was_applied_to_many_folders_is_undone_in_all_of_them(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf old > d/f && for i in $(seq 66); do cp -r d to$i; done");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/f", "new");
+    shell(s, "for i in $(seq 66); do $CIS runs apply last --to to$i > /dev/null || exit 1; done; "
+             "cat to*/f | tr -d '\n' | sed s/new//g");
+    assert_string_equal(sys_out(s), "");
+    ok(s, "runs", "undo", "last");
+    shell(s, "cat to*/f | tr -d '\n' | sed s/old//g");
+    assert_string_equal(sys_out(s), "");
+    ok(s, "runs", "redo", "last");
+    shell(s, "cat to*/f | tr -d '\n' | sed s/new//g");
+    assert_string_equal(sys_out(s), "");
+}
+
 static void what_was_changed_since_an_apply_is_not_taken_back(void **state)
 {
     struct sys *s = *state;
@@ -532,6 +549,7 @@ int main(void)
         TEST(a_branch_that_was_rolled_back_keeps_every_run_to_itself),
         TEST(last_is_the_newest_run_in_every_command),
         TEST(an_apply_is_taken_back_and_made_again),
+        TEST(a_run_that_was_applied_to_many_folders_is_undone_in_all_of_them),
         TEST(what_was_changed_since_an_apply_is_not_taken_back),
         TEST(a_forced_apply_is_taken_back_to_what_the_user_had),
         TEST(a_folder_that_was_moved_in_since_stays),
