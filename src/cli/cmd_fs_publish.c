@@ -4,8 +4,6 @@
 #include "base/mem.h"
 #include "cli/fs.h"
 
-#define READERS_MAX 10000
-
 static cis_code check_tenant(const char *name, struct cis_error *err)
 {
     return cis_tenant_valid(cis_str_of(name))
@@ -13,22 +11,31 @@ static cis_code check_tenant(const char *name, struct cis_error *err)
                : cis_fail(err, CIS_E_USAGE, "%.80s: not a name for a tenant", name);
 }
 
-/* --to as often as given, and what stands behind the branch: `--to one two three`. */
-static cis_code readers_of(const struct cis_cli *cli, struct cis_str *out, size_t *out_n,
+/* --to as often as given, and what stands behind the branch: `--to one two three`. *out is for
+ * cis_free, also after an error. */
+static cis_code readers_of(const struct cis_cli *cli, struct cis_str **out, size_t *out_n,
                            struct cis_error *err)
 {
-    size_t n = 0;
-    for (int i = 0; cis_cli_nth(cli, "to", i) != NULL && n < READERS_MAX; i++) {
-        out[n++] = cis_str_of(cis_cli_nth(cli, "to", i));
+    size_t n = 0, ntos = 0;
+    while (cis_cli_nth(cli, "to", (int)ntos) != NULL) {
+        ntos++;
     }
-    if (n == 0 && cli->nargs > 1) {
+    if (ntos == 0 && cli->nargs > 1) {
         return cis_fail(err, CIS_E_USAGE, "%.80s: say --to before the tenants", cli->args[1]);
     }
-    for (int i = 1; i < cli->nargs && n < READERS_MAX; i++) {
-        out[n++] = cis_str_of(cli->args[i]);
+    struct cis_str *to = *out = cis_calloc(cis_size_add(ntos, (size_t)cli->nargs), sizeof *to);
+    if (to == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    while (n < ntos) {
+        to[n] = cis_str_of(cis_cli_nth(cli, "to", (int)n));
+        n++;
+    }
+    for (int i = 1; i < cli->nargs; i++) {
+        to[n++] = cis_str_of(cli->args[i]);
     }
     for (size_t i = 0; i < n; i++) {
-        CIS_TRY(check_tenant(out[i].ptr, err));
+        CIS_TRY(check_tenant(to[i].ptr, err));
     }
     *out_n = n;
     return CIS_OK;
@@ -40,11 +47,8 @@ static cis_code change(struct cis_fs_cmd *cmd, bool publish, struct cis_error *e
     const struct cis_store_fs_ops *fs = cmd->store->fs;
     bool all = cis_cli_has(cli, "all");
     size_t n = 0;
-    CIS_CLEANUP(cis_freep) struct cis_str *to = cis_calloc(READERS_MAX, sizeof *to);
-    if (to == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "out of memory");
-    }
-    CIS_TRY(readers_of(cli, to, &n, err));
+    CIS_CLEANUP(cis_freep) struct cis_str *to = NULL;
+    CIS_TRY(readers_of(cli, &to, &n, err));
     if ((n == 0) != all) {
         return cis_fail(err, CIS_E_USAGE,
                         publish ? "--to TENANT is missing" : "either --to TENANT or --all");

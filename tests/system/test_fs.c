@@ -436,6 +436,19 @@ static void a_store_that_nobody_wrote_to_answers_as_an_empty_one(void **state)
     }
 }
 
+static void however_many_tenants_are_named_the_last_one_loses_the_branch_too(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0, cis(s, "tenant", "create", "team-b"));
+    assert_exit(s, 0, cis(s, "tenant", "create", "team-c"));
+    put_text(s, "/f", "for others");
+    fs_ok(s, "publish", "main", "--to", "team-b", "team-c");
+    assert_exit(
+        s, 0, shell(s, CIS_PROGRAM " fs unpublish main --to $(yes team-c | head -n 10000) team-b"));
+    fs_ok(s, "published", "--tenant", "team-b");
+    assert_lacks(sys_out(s), "from default ");
+}
+
 static void a_branch_is_published_to_tenants_and_taken_back(void **state)
 {
     struct sys *s = *state;
@@ -770,6 +783,7 @@ int main(void)
         TEST(one_damaged_file_does_not_keep_the_others),
         TEST(a_store_that_nobody_wrote_to_answers_as_an_empty_one),
         TEST(a_branch_is_published_to_tenants_and_taken_back),
+        TEST(however_many_tenants_are_named_the_last_one_loses_the_branch_too),
         TEST(names_that_are_hard_to_write_go_through),
         TEST(paths_stay_in_the_tree_whatever_their_dots_and_links_say),
         TEST(a_tar_that_leads_out_is_refused_and_leaves_nothing),
