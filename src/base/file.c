@@ -149,22 +149,74 @@ cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
     return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: folder", path);
 }
 
+#define LINKS_MAX 40 /* as the kernel has it */
+
+char *cis_file_target(const char *path)
+{
+    char link[PATH_MAX];
+    char *at = cis_strdup(path);
+    for (int i = 0; at != NULL; i++) {
+        ssize_t n = readlink(at, link, sizeof link - 1);
+        if (n < 0) {
+            break;
+        }
+        if (i == LINKS_MAX) {
+            cis_free(at);
+            errno = ELOOP;
+            return NULL;
+        }
+        link[n] = 0;
+        char *slash = link[0] != '/' ? strrchr(at, '/') : NULL;
+        if (slash != NULL) {
+            *slash = 0;
+        }
+        char *next = slash != NULL ? cis_path_join(at, link) : cis_strdup(link);
+        cis_free(at);
+        at = next;
+    }
+    errno = at == NULL ? ENOMEM : errno;
+    return at;
+}
+
+/* What stdout or stderr goes to: named (/dev/stderr), it is written through them, so that neither
+ * text takes the place of the other. -1: the file is neither. */
+static int standard_stream(const struct stat *of)
+{
+    struct stat st;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fstat(fd, &st) == 0 && st.st_dev == of->st_dev && st.st_ino == of->st_ino) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+bool cis_file_as_it_is(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && (!S_ISREG(st.st_mode) || standard_stream(&st) >= 0);
+}
+
 cis_code cis_file_beside_open(const char *path, unsigned mode, struct cis_file_beside *out,
                               struct cis_error *err)
 {
     struct cis_file_beside file = CIS_FILE_BESIDE_INIT;
     struct stat st;
     uint8_t rnd[8];
-    char hex[17], real[PATH_MAX];
+    char hex[17];
     bool there = stat(path, &st) == 0;
-    bool as_it_is = there && !S_ISREG(st.st_mode);
-    if (there && access(path, W_OK) != 0) {
+    int stream = there && S_ISREG(st.st_mode) ? standard_stream(&st) : -1;
+    bool as_it_is = there && (!S_ISREG(st.st_mode) || stream >= 0);
+    if (there && stream < 0 && access(path, W_OK) != 0) {
         return cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
     }
-    file.path = cis_strdup(there && realpath(path, real) != NULL ? real : path);
-    size_t len = file.path != NULL ? cis_size_add(strlen(file.path), 32) : 0;
-    file.temp = file.path != NULL && !as_it_is ? cis_alloc(len) : NULL;
-    if (file.path == NULL || (file.temp == NULL && !as_it_is)) {
+    file.path = as_it_is ? cis_strdup(path) : cis_file_target(path);
+    if (file.path == NULL) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
+    }
+    size_t len = cis_size_add(strlen(file.path), 32);
+    file.temp = !as_it_is ? cis_alloc(len) : NULL;
+    if (file.temp == NULL && !as_it_is) {
         cis_file_beside_drop(&file);
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", path);
     }
@@ -173,8 +225,9 @@ cis_code cis_file_beside_open(const char *path, unsigned mode, struct cis_file_b
         cis_hex(rnd, sizeof rnd, hex);
         snprintf(file.temp, len, "%s.tmp-%s", file.path, hex);
     }
-    file.fd = as_it_is ? open(path, O_WRONLY | O_CLOEXEC)
-                       : open(file.temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    file.fd = stream >= 0 ? fcntl(stream, F_DUPFD_CLOEXEC, 3)
+              : as_it_is  ? open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)
+                          : open(file.temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (file.fd < 0) {
         int sys = errno;
         cis_free(cis_take(&file.temp)); /* not ours */
@@ -182,7 +235,7 @@ cis_code cis_file_beside_open(const char *path, unsigned mode, struct cis_file_b
         return cis_fail_sys(err, CIS_E_IO, sys, "%s", path);
     }
     if (there && !as_it_is) {
-        (void)!fchmod(file.fd, st.st_mode & 0777);
+        (void)!fchmod(file.fd, st.st_mode & mode & 0777);
     }
     *out = file;
     return CIS_OK;
@@ -241,6 +294,27 @@ void cis_file_beside_drop(struct cis_file_beside *file)
     }
     cis_free(cis_take(&file->temp));
     cis_free(cis_take(&file->path));
+}
+
+cis_code cis_file_put(const char *path, struct cis_bytes data, unsigned mode, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_file_beside_drop) struct cis_file_beside file = CIS_FILE_BESIDE_INIT;
+    CIS_TRY(cis_file_beside_open(path, mode, &file, err));
+    int sys = cis_fd_write_all(file.fd, data.ptr, data.len);
+    return sys == 0 ? cis_file_beside_done(&file, err)
+                    : cis_fail_sys(err, CIS_E_IO, sys, "%s", path);
+}
+
+cis_code cis_file_can_put(const char *path, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_file_beside_drop) struct cis_file_beside file = CIS_FILE_BESIDE_INIT;
+    struct stat st;
+    if (!cis_file_as_it_is(path)) {
+        return cis_file_beside_open(path, 0600, &file, err);
+    }
+    bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    int sys = folder ? EISDIR : S_ISREG(st.st_mode) || access(path, W_OK) == 0 ? 0 : errno;
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s", path);
 }
 
 cis_code cis_file_is_own(const char *path, struct cis_error *err)

@@ -14,13 +14,16 @@ cis_code cis_file_read(const char *path, struct cis_buf *buf, struct cis_error *
 cis_code cis_file_is_own(const char *path, struct cis_error *err);
 /* From a descriptor until its end. `name` is for messages. */
 cis_code cis_file_read_fd(int fd, const char *name, struct cis_buf *buf, struct cis_error *err);
-/* Written to a temporary name in the same folder, fsynced, renamed: whole or not at all. */
+/* A file of the program's own: written to a temporary name in the same folder, fsynced, renamed,
+ * whole or not at all. Whatever has the name goes, a symlink too: nothing is written through one
+ * that somebody else laid there. A file that the user names is cis_file_put's. */
 cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
                         struct cis_error *err);
-/* A file that is written bit by bit, under a temporary name in the folder of `path`: until it is
- * done, what was there before stays as it is. A path that names something else than a regular file
- * (a device, a pipe) is written to as it is. done closes, and makes it durable; drop, which may
- * follow it, forgets what is not done. */
+/* A file that the user names, written bit by bit, under a temporary name in its folder: until it is
+ * done, what was there before stays as it is. Of a symlink the target is replaced. A path that
+ * names something else than a regular file (a device, a pipe), or the file that stdout or stderr
+ * goes to, is written to as it is. A file that was there keeps of its mode what `mode` has too.
+ * done makes it durable; drop, which may follow it, closes, and forgets what is not done. */
 struct cis_file_beside {
     int fd;
     char *path, *temp; /* temp NULL: written as it is */
@@ -32,6 +35,16 @@ cis_code cis_file_beside_done(struct cis_file_beside *file, struct cis_error *er
 /* The same for a path where nothing may be: CIS_E_EXISTS when there is something by now. */
 cis_code cis_file_beside_done_new(struct cis_file_beside *file, struct cis_error *err);
 void cis_file_beside_drop(struct cis_file_beside *file);
+/* All of it at once, in the same way. */
+cis_code cis_file_put(const char *path, struct cis_bytes data, unsigned mode,
+                      struct cis_error *err);
+/* Could it be written now? Nothing stays there, and no pipe is opened. */
+cis_code cis_file_can_put(const char *path, struct cis_error *err);
+/* Is it written to as it is? */
+bool cis_file_as_it_is(const char *path);
+/* What a path names behind its symlinks, whether it is there or not; caller frees. NULL with errno:
+ * ELOOP, ENOMEM. */
+char *cis_file_target(const char *path);
 /* Like mkdir -p; every folder made gets mode. */
 cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err);
 /* The process's umask, as it was when this was first asked: to ask umask(2) is to change it for the

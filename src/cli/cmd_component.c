@@ -44,7 +44,7 @@ static cis_code make(struct job *j, struct cis_error *err)
         cis_cli_out(made.ptr, made.len);
         return CIS_OK;
     }
-    return cis_file_write(out, cis_buf_bytes(&made), 0644, err);
+    return cis_file_put(out, cis_buf_bytes(&made), 0644, err);
 }
 
 static cis_code show(struct job *j, struct cis_error *err)

@@ -242,12 +242,15 @@ const struct cis_cli_command cis_cmd_fs_put = {
     .run = run_put};
 
 /* ---- get ---- */
-static cis_code get_stdout(struct cis_fs_cmd *cmd, const char *source,
-                           struct cis_move_counts *counts, struct cis_error *err)
+/* A file's content to fd; -1: stdout. `name` is the place's, for messages. */
+static cis_code pour(struct cis_fs_cmd *cmd, const char *source, int fd, const char *name,
+                     struct cis_move_counts *counts, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) uint8_t *piece = cis_alloc(1u << 20);
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
+    uint64_t at = 0;
+    int sys = 0;
     if (piece == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
@@ -256,19 +259,36 @@ static cis_code get_stdout(struct cis_fs_cmd *cmd, const char *source,
     if (no == 0 && S_ISDIR(attr.mode)) {
         no = EISDIR;
     }
-    while (no == 0) {
+    while (no == 0 && sys == 0) {
         struct iovec v = {piece, 1u << 20};
         size_t n = 0;
-        no = file->vfs->ops->read(file, &cmd->call, &v, 1, counts->bytes, &n);
+        no = file->vfs->ops->read(file, &cmd->call, &v, 1, at, &n);
         if (no != 0 || n == 0) {
             break;
         }
-        cis_cli_out(piece, n);
+        if (fd < 0) {
+            cis_cli_out(piece, n);
+        } else {
+            sys = cis_fd_write_all(fd, piece, n);
+        }
+        at += n;
         counts->bytes += n;
         no = cis_fs_progress(cmd, counts, cis_str_of(source)) ? 0 : EINTR;
     }
     cis_vfs_file_close(file);
+    CIS_TRY(sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s", name));
     return no == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no, source, err);
+}
+
+/* What is no regular file, and what stdout goes to, is written to as it is. */
+static cis_code get_into(struct cis_fs_cmd *cmd, const char *source, const char *dest,
+                         struct cis_move_counts *counts, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_file_beside_drop) struct cis_file_beside out = CIS_FILE_BESIDE_INIT;
+    CIS_TRY(cis_file_beside_open(dest, 0666, &out, err));
+    CIS_TRY(pour(cmd, source, out.fd, dest, counts, err));
+    counts->files++;
+    return cis_file_beside_done(&out, err);
 }
 
 static cis_code get_one(struct cis_fs_cmd *cmd, const char *source, const char *dest, bool many,
@@ -276,10 +296,12 @@ static cis_code get_one(struct cis_fs_cmd *cmd, const char *source, const char *
 {
     CIS_CLEANUP(cis_found_done) struct cis_found from = {0};
     CIS_CLEANUP(host_done) struct host host = {0};
+    CIS_CLEANUP(cis_freep) char *target = NULL;
     bool root = geteuid() == 0;
     struct cis_copy_options options = {
         .owner = root,
         .beside = true,
+        .keep_devices = true,
         .skipped = cis_cli_has(cmd->cli, "recursive") ? cis_fs_skipped : NULL,
         .clear = root ? 0 : S_ISUID | S_ISGID};
     struct stat st;
@@ -290,6 +312,15 @@ static cis_code get_one(struct cis_fs_cmd *cmd, const char *source, const char *
     bool into = stat(dest, &st) == 0 && S_ISDIR(st.st_mode);
     if (many && !into) {
         return cis_vfs_fail(err, ENOTDIR, "%s", dest);
+    }
+    if (!into && S_ISREG(from.attr.mode)) {
+        if (cis_file_as_it_is(dest)) {
+            return get_into(cmd, source, dest, counts, err);
+        }
+        dest = target = cis_file_target(dest); /* a symlink stays, and what it names is replaced */
+        if (target == NULL) {
+            return cis_fail_sys(err, CIS_E_IO, errno, "%s", source);
+        }
     }
     bool nameless = from.dir == 0 || from.is_mount || from.name_len == 0;
     if (into && !nameless) {
@@ -313,7 +344,7 @@ static cis_code get_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_move_counts counts = {0};
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     if (strcmp(dest, "-") == 0) {
-        return get_stdout(cmd, cmd->cli->args[0], &counts, err);
+        return pour(cmd, cmd->cli->args[0], -1, "stdout", &counts, err);
     }
     for (int i = 0; i + 1 < n; i++) {
         CIS_TRY(get_one(cmd, cmd->cli->args[i], dest, n > 2, &counts, err));

@@ -15,68 +15,43 @@
 /* ---- export: to stdout, or to a temporary file that takes the name when it is whole ---- */
 
 struct target {
-    char *temp;
-    int fd; /* -1: stdout */
+    struct cis_file_beside file;
+    bool to_file; /* or to stdout */
     int sys;
 };
 
 static void target_done(struct target *t)
 {
-    if (t->fd >= 0) {
-        close(t->fd);
-        unlink(t->temp);
-    }
-    cis_free(t->temp);
-}
-
-static cis_code target_open(struct target *t, const char *path, struct cis_error *err)
-{
-    size_t n = cis_size_add(strlen(path), sizeof ".XXXXXX");
-    t->temp = cis_alloc(n);
-    if (t->temp == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "out of memory");
-    }
-    snprintf(t->temp, n, "%s.XXXXXX", path);
-    t->fd = mkostemp(t->temp, O_CLOEXEC); /* mode 0600: memory is private */
-    return t->fd >= 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
+    cis_file_beside_drop(&t->file);
 }
 
 static bool target_write(void *self, const void *data, size_t len)
 {
     struct target *t = self;
-    if (t->fd < 0) {
+    if (!t->to_file) {
         cis_cli_out(data, len);
         return true; /* a full stdout is told at the end of main */
     }
-    t->sys = cis_fd_write_all(t->fd, data, len);
+    t->sys = cis_fd_write_all(t->file.fd, data, len);
     return t->sys == 0;
-}
-
-static cis_code target_keep(struct target *t, const char *path, struct cis_error *err)
-{
-    if (fsync(t->fd) != 0 || rename(t->temp, path) != 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
-    }
-    close(t->fd);
-    t->fd = -1;
-    return CIS_OK;
 }
 
 static cis_code export_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
 {
     const char *path = cis_cli_value(cmd->cli, "output");
-    CIS_CLEANUP(target_done) struct target t = {.fd = -1};
+    CIS_CLEANUP(target_done)
+    struct target t = {.file = CIS_FILE_BESIDE_INIT, .to_file = path != NULL};
     struct cis_str ns;
     CIS_TRY(cis_memory_cmd_ns(cmd, &ns, err));
-    if (path != NULL) {
-        CIS_TRY(target_open(&t, path, err));
+    if (path != NULL) { /* memory is private */
+        CIS_TRY(cis_file_beside_open(path, 0600, &t.file, err));
     }
     struct cis_sink sink = {&t, target_write};
     cis_code code = cis_memory_export(cmd->store, cmd->tenant, ns, &sink, &cmd->stop, err);
     if (t.sys != 0) {
         return cis_fail_sys(err, CIS_E_IO, t.sys, "%s", path);
     }
-    return code == CIS_OK && path != NULL ? target_keep(&t, path, err) : code;
+    return code == CIS_OK && path != NULL ? cis_file_beside_done(&t.file, err) : code;
 }
 
 static cis_code import_verb(struct cis_memory_cmd *cmd, struct cis_error *err)

@@ -379,7 +379,7 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
         cis_fd_write_all(STDERR_FILENO, trace.ptr, trace.len);
     }
     tell_files(j, o);
-    if (file != NULL && cis_file_write(file, cis_buf_bytes(&o->report), 0600, &err) != CIS_OK) {
+    if (file != NULL && cis_file_put(file, cis_buf_bytes(&o->report), 0600, &err) != CIS_OK) {
         line_out(j, err.msg);
         return cis_code_run_exit(err.code);
     }

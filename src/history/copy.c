@@ -256,6 +256,10 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
         return CIS_OK;
     }
     c->to->ops->forget(c->to, node, 1);
+    if (c->options->keep_devices && (S_ISCHR(there.mode) || S_ISBLK(there.mode))) {
+        return cis_fail(err, CIS_E_EXISTS, "%.*s: a device of that name is there",
+                        CIS_STR_ARG(e->path));
+    }
     if (goes_beside(c, e) && !S_ISDIR(there.mode)) {
         return CIS_OK; /* until there is what takes its place */
     }

@@ -1,6 +1,9 @@
 #include "harness.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/buf.h"
@@ -195,6 +198,59 @@ static void a_file_is_written_whole_and_read_bounded(void **state)
     assert_fails(CIS_E_LIMIT, "larger", cis_file_read("/dev/zero", &zero, err));
     assert_ok(cis_file_remove_tree(dir, err));
     assert_false(cis_file_exists(dir));
+    free(dir);
+}
+
+static void file_is(const char *path, const char *text)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf have = CIS_BUF_INIT(1000);
+    assert_ok(cis_file_read(path, &have, err));
+    assert_string_equal(cis_buf_cstr(&have), text);
+}
+
+static void only_a_regular_file_is_replaced_by_what_is_written_there(void **state)
+{
+    (void)state;
+    struct stat st;
+    char *dir = test_dir_new(), text[8] = "";
+    CIS_CLEANUP(cis_freep) char *fifo = cis_path_join(dir, "fifo");
+    CIS_CLEANUP(cis_freep) char *link = cis_path_join(dir, "link");
+    CIS_CLEANUP(cis_freep) char *over = cis_path_join(dir, "over");
+    CIS_CLEANUP(cis_freep) char *file = cis_path_join(dir, "file");
+    CIS_CLEANUP(cis_freep) char *loop = cis_path_join(dir, "loop");
+    CIS_CLEANUP(cis_freep) char *node = cis_path_join(dir, "node");
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    int fd = open(fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    assert_ok(cis_file_put(fifo, cis_bytes_of("piped", 5), 0600, err));
+    assert_int_equal(read(fd, text, sizeof text), 5);
+    assert_memory_equal(text, "piped", 5);
+    close(fd);
+    assert_int_equal(lstat(fifo, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+
+    assert_int_equal(symlink("file", link), 0);
+    assert_int_equal(symlink(link, over), 0); /* absolute, and a link to a link */
+    for (int i = 0; i < 2; i++) {             /* the target is not there; it is */
+        assert_ok(cis_file_put(over, cis_bytes_of(i == 0 ? "one" : "two", 3), 0644, err));
+        file_is(file, i == 0 ? "one" : "two");
+        assert_int_equal(lstat(link, &st), 0);
+        assert_true(S_ISLNK(st.st_mode));
+        assert_int_equal(lstat(over, &st), 0);
+        assert_true(S_ISLNK(st.st_mode));
+    }
+    assert_ok(cis_file_put(file, cis_bytes_of("own", 3), 0600, err)); /* private stays private */
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+
+    assert_int_equal(symlink("loop", loop), 0);
+    assert_fails(CIS_E_IO, "loop", cis_file_put(loop, cis_bytes_of("x", 1), 0600, err));
+    assert_fails(CIS_E_IO, "directory", cis_file_put(dir, cis_bytes_of("x", 1), 0600, err));
+    if (mknod(node, S_IFCHR | 0600, makedev(1, 7)) == 0) { /* /dev/full, made by root alone */
+        assert_fails(CIS_E_IO, "space", cis_file_put(node, cis_bytes_of("x", 1), 0600, err));
+        assert_int_equal(lstat(node, &st), 0);
+        assert_true(S_ISCHR(st.st_mode));
+    }
+    assert_ok(cis_file_remove_tree(dir, err));
     free(dir);
 }
 
@@ -646,6 +702,7 @@ int main(void)
         cmocka_unit_test(members_of_an_object_are_given_as_they_are_written),
         cmocka_unit_test(a_map_keeps_insertion_order_over_ten_thousand_keys),
         cmocka_unit_test(a_file_is_written_whole_and_read_bounded),
+        cmocka_unit_test(only_a_regular_file_is_replaced_by_what_is_written_there),
         cmocka_unit_test(a_child_gets_its_input_and_nothing_else),
         cmocka_unit_test(a_child_has_its_streams_though_the_parent_has_none),
         cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),

@@ -436,6 +436,41 @@ static void a_store_that_nobody_wrote_to_answers_as_an_empty_one(void **state)
     }
 }
 
+static void a_device_a_pipe_and_a_symlink_stay_what_they_are(void **state)
+{
+    struct sys *s = *state;
+    put_text(s, "/f", "content");
+    assert_exit(s, 0,
+                shell(s, "mkfifo pipe && printf old > file && ln -s file link && "
+                         "ln -s made new && mkdir dir"));
+    assert_exit(s, 0,
+                shell(s, "{ cat pipe > read & } && timeout 20 " CIS_PROGRAM " fs get /f pipe && "
+                         "test -p pipe && wait && cat read"));
+    assert_string_equal(sys_out(s), "content");
+    assert_exit(s, 0,
+                shell(s, CIS_PROGRAM " fs get /f link && " CIS_PROGRAM " fs get /f new && "
+                                     "test -L link && test -L new && cat file made"));
+    assert_string_equal(sys_out(s), "contentcontent");
+    /* Named by a stream's own name, it is that stream. */
+    assert_exit(s, 0,
+                shell(s, "{ echo before; " CIS_PROGRAM " fs get /f /dev/stdout; echo; } > "
+                         "log && cat log"));
+    assert_string_equal(sys_out(s), "before\ncontent\n");
+    assert_exit(s, 0,
+                shell(s,
+                      "printf '{}' > t.json && chmod 644 t.json && ln -s t.json l && " CIS_PROGRAM
+                      " memory export -o l && test -L l && "
+                      "stat -c %a t.json"));
+    assert_string_equal(sys_out(s), "600\n");
+    if (geteuid() == 0 && shell(s, "mknod node c 1 7 && mknod dir/f c 1 7") == 0) {
+        assert_exit(s, 7, shell(s, CIS_PROGRAM " fs get /f node"));
+        assert_contains(sys_err(s), "No space left");
+        assert_exit(s, 4, shell(s, CIS_PROGRAM " fs get /f dir"));
+        assert_contains(sys_err(s), "a device of that name is there");
+        assert_exit(s, 0, shell(s, "test -c node && test -c dir/f"));
+    }
+}
+
 static void however_many_tenants_are_named_the_last_one_loses_the_branch_too(void **state)
 {
     struct sys *s = *state;
@@ -783,6 +818,7 @@ int main(void)
         TEST(one_damaged_file_does_not_keep_the_others),
         TEST(a_store_that_nobody_wrote_to_answers_as_an_empty_one),
         TEST(a_branch_is_published_to_tenants_and_taken_back),
+        TEST(a_device_a_pipe_and_a_symlink_stay_what_they_are),
         TEST(however_many_tenants_are_named_the_last_one_loses_the_branch_too),
         TEST(names_that_are_hard_to_write_go_through),
         TEST(paths_stay_in_the_tree_whatever_their_dots_and_links_say),
