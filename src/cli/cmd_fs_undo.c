@@ -46,11 +46,30 @@ static void json_commit(const struct undoing *u)
     cis_fs_flush(&line);
 }
 
-/* What the undo itself changed: beside it others may have committed. */
-static cis_code show(struct cis_fs_cmd *cmd, const struct undoing *u, bool committed,
-                     struct cis_error *err)
+/* It is committed: what is shown of it now can fail, and the command has not. Whoever took it for a
+ * failure and repeated it would take back one commit more. */
+static void not_shown(struct cis_fs_cmd *cmd, const struct undoing *u, const struct cis_error *why)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
+    cis_buf_printf(&line, "it is done (commit @%" PRIu64 "), but not all of it can be shown: ",
+                   u->done.at.view.epoch);
+    cis_cli_printable_line(&line, cis_str_of(why->msg));
+    fprintf(stderr, "cis %s: warning: %s\n", cmd->cli->command->name, cis_buf_cstr(&line));
+    if (cmd->cli->json) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(1u << 20);
+        cis_buf_text(&json, "],\"warning\":");
+        cis_buf_json(&json, cis_buf_view(&line));
+        cis_buf_text(&json, "}\n");
+        cis_fs_flush(&json);
+    }
+}
+
+/* What was committed is told first; then what the undo itself changed, for beside it others may
+ * have committed. */
+static void show(struct cis_fs_cmd *cmd, const struct undoing *u, bool committed)
 {
     struct cis_view after = u->done.at.view, before = {after.branch, after.epoch - 1};
+    struct cis_error why = {0};
     uint64_t n = 0;
     if (cmd->cli->json) {
         json_commit(u);
@@ -58,7 +77,11 @@ static cis_code show(struct cis_fs_cmd *cmd, const struct undoing *u, bool commi
         line_commit(&u->turn);
     }
     if (committed) {
-        CIS_TRY(cis_fs_show_diff(cmd, before, after, &n, err));
+        fflush(stdout); /* what fails is told at the end of main */
+        if (cis_fs_show_diff(cmd, before, after, &n, &why) != CIS_OK) {
+            not_shown(cmd, u, &why);
+            return;
+        }
     }
     if (cmd->cli->json) {
         cis_cli_printf("]}\n");
@@ -66,7 +89,6 @@ static cis_code show(struct cis_fs_cmd *cmd, const struct undoing *u, bool commi
         cis_cli_printf(u->done.changes == 0 ? "nothing to do\n" : "%" PRIu64 " changes\n",
                        u->done.changes);
     }
-    return CIS_OK;
 }
 
 static cis_code turn(struct cis_fs_cmd *cmd, bool redo, struct cis_error *err)
@@ -89,7 +111,8 @@ static cis_code turn(struct cis_fs_cmd *cmd, bool redo, struct cis_error *err)
         return cis_fs_tell_done(cmd, code, &u.told, &u.done);
     }
     bool committed = !how.dry_run && u.done.at.view.epoch > was.head.epoch;
-    return show(cmd, &u, committed, err);
+    show(cmd, &u, committed);
+    return CIS_OK;
 }
 
 static cis_code undo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)

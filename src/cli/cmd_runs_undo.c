@@ -309,6 +309,11 @@ static cis_code turn_both(struct cis_fs_cmd *cmd, bool undo, const struct both *
     }
     if (b->branch) {
         CIS_TRY(turn_branch(cmd, &b->run, undo, &b->turns, dry_run, t, done, err));
+        if (b->applies.n != 0 && !cmd->cli->json) { /* also when a folder fails below */
+            cis_cli_printf("branch %.*s: %llu changes\n", CIS_STR_ARG(b->ref),
+                           (unsigned long long)done->changes);
+            fflush(stdout);
+        }
     }
     if (!dry_run) {
         further = 0;
@@ -336,9 +341,6 @@ static cis_code tell_both(struct cis_fs_cmd *cmd, const struct both *b, cis_code
                        "\"folder_changes\":%llu,\"conflicts\":[]}\n",
                        (unsigned long long)done->changes, (unsigned long long)done->at.view.branch,
                        (unsigned long long)done->at.view.epoch, (unsigned long long)folders);
-    } else if (code == CIS_OK && b->branch) {
-        cis_cli_printf("branch %.*s: %llu changes\n", CIS_STR_ARG(b->ref),
-                       (unsigned long long)done->changes);
     }
     return code;
 }

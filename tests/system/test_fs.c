@@ -242,6 +242,66 @@ static void undo_goes_back_redo_comes_forward_and_both_say_what(void **state)
     assert_contains(sys_err(s), "conflict: a:");
 }
 
+/* A tar's header of one file or of one extended header. */
+static void tar_entry(struct cis_buf *tar, const char *name, char type, const char *data,
+                      size_t len)
+{
+    char head[512] = "";
+    unsigned sum = 8 * ' ';
+    snprintf(head, 100, "%s", name);
+    snprintf(head + 100, 8, "0000644");
+    snprintf(head + 124, 12, "%011zo", len);
+    head[156] = type;
+    memcpy(head + 257, "ustar\00000", 8);
+    for (int i = 0; i < 512; i++) {
+        sum += (unsigned char)head[i];
+    }
+    snprintf(head + 148, 8, "%06o", sum);
+    cis_buf_add(tar, head, sizeof head);
+    cis_buf_add(tar, data, len);
+    for (size_t i = len; i % 512 != 0; i++) {
+        cis_buf_byte(tar, 0);
+    }
+}
+
+/* One file, in so many folders inside each other. */
+static const char *deep_tar(struct sys *s, size_t depth, const char *name)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf pax = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf tar = CIS_BUF_INIT(1u << 21);
+    for (size_t i = 0; i < depth; i++) {
+        cis_buf_text(&path, "d/");
+    }
+    cis_buf_text(&path, name);
+    size_t len = strlen(" path=\n") + path.len, all = len + 6; /* its own length has six digits */
+    cis_buf_printf(&pax, "%zu path=%s\n", all, cis_buf_cstr(&path));
+    assert_int_equal(pax.len, all);
+    tar_entry(&tar, "pax", 'x', cis_buf_cstr(&pax), pax.len);
+    tar_entry(&tar, "short", '0', "x", 1);
+    for (int i = 0; i < 1024; i++) {
+        cis_buf_byte(&tar, 0);
+    }
+    return sys_file(s, "deep.tar", tar.ptr, tar.len);
+}
+
+static void an_undo_that_is_done_says_so_whatever_can_be_shown_of_it(void **state)
+{
+    struct sys *s = *state;
+    put_text(s, "/first", "1");
+    fs_ok(s, "import", deep_tar(s, 70000, "f"));
+    fs_ok(s, "import", deep_tar(s, 70000, "g"));
+    fs_ok(s, "undo");
+    assert_contains(sys_out(s), "undo of @3");
+    fs_ok(s, "redo", "--json");
+    json_t *root = out_json(s);
+    assert_int_equal(json_integer_value(json_object_get(root, "epoch")), 5);
+    json_decref(root);
+    fs_ok(s, "undo");
+    assert_contains(sys_out(s), "undo of @3");
+    file_is(s, "/first", "1");
+}
+
 static void branches_are_forked_switched_merged_and_dropped(void **state)
 {
     struct sys *s = *state;
@@ -810,6 +870,7 @@ int main(void)
         TEST(snapshots_rollback_undo_and_restore_bring_back_what_was),
         TEST(a_branch_comes_back_to_where_it_was_by_its_reflog),
         TEST(undo_goes_back_redo_comes_forward_and_both_say_what),
+        TEST(an_undo_that_is_done_says_so_whatever_can_be_shown_of_it),
         TEST(branches_are_forked_switched_merged_and_dropped),
         TEST(a_tar_round_trip_keeps_links_holes_times_and_owners),
         TEST(owners_and_devices_that_cannot_be_are_refused),
