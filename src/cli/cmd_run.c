@@ -254,7 +254,11 @@ static cis_code prepare(struct job *j, struct cis_error *err)
 {
     struct cis_run_request *r = &j->request;
     struct cis_cli *cli = j->cli;
+    const char *report = cis_cli_value(cli, "report");
     CIS_TRY(cis_app_open(cli, &j->app, err));
+    if (report != NULL) { /* before anything runs: a run that is repeated does its work twice */
+        CIS_TRY(cis_file_can_put(report, err));
+    }
     CIS_TRY(names(j, err));
     CIS_TRY(cis_program_mounts(&j->world, cli, err));
     CIS_TRY(take_limits(j, err));
@@ -341,6 +345,17 @@ static void tell_files(const struct job *j, const struct cis_run_outcome *o)
     }
 }
 
+/* Whoever repeats the run because of its report is told what that means. */
+static void no_report(const struct job *j, const struct cis_run_outcome *o,
+                      const struct cis_error *why)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    bool kept = o->files.branch != 0;
+    cis_buf_printf(&text, "the report is not written: %s; the run is over%s%s", why->msg,
+                   kept ? ", and what it changed is kept in branch " : "", kept ? o->branch : "");
+    line_out(j, cis_buf_cstr(&text));
+}
+
 static int exit_code(const struct cis_run_outcome *o)
 {
     bool own = o->exited && (o->code == CIS_OK || o->code == CIS_E_FAILED);
@@ -380,8 +395,8 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
     }
     tell_files(j, o);
     if (file != NULL && cis_file_put(file, cis_buf_bytes(&o->report), 0600, &err) != CIS_OK) {
-        line_out(j, err.msg);
-        return cis_code_run_exit(err.code);
+        no_report(j, o, &err);
+        return exit_code(o) == 0 ? cis_code_run_exit(err.code) : exit_code(o);
     }
     return exit_code(o);
 }

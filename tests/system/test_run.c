@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include "history/maintain.h"
 #include "store/postgres/postgres.h"
@@ -374,6 +375,27 @@ static void what_was_changed_in_the_folder_since_is_not_overwritten(void **state
     free(copy);
 }
 
+/* A run that cannot be reported does not begin; one whose report fails later says what it kept. */
+static void a_report_that_cannot_be_written_is_refused_before_the_run(void **state)
+{
+    struct sys *s = *state;
+    char *lost = here(s, "nowhere/report.json"), *node = here(s, "node");
+    assert_exit(s, 125, run(s, "--report", lost, "-w", TOOL, "write", "/workspace/x", "y"));
+    assert_contains(sys_err(s), "nowhere/report.json");
+    assert_exit(s, 125, run(s, "--report", s->home, "-w", TOOL, "write", "/workspace/x", "y"));
+    assert_exit(s, 3, cis(s, "fs", "cat", "/x"));
+    ok(s, "runs", "list");
+    assert_lacks(sys_out(s), "tool");
+    if (mknod(node, S_IFCHR | 0600, makedev(1, 7)) == 0) { /* /dev/full, made by root alone */
+        assert_exit(s, 125, run(s, "--report", node, "-w", TOOL, "write", "/workspace/x", "y"));
+        assert_contains(sys_err(s), "what it changed is kept in branch main");
+        ok(s, "fs", "cat", "/x");
+        assert_exit(s, 5, run(s, "--report", node, TOOL, "exit", "5"));
+    }
+    free(lost);
+    free(node);
+}
+
 static void a_report_is_written_and_says_what_was_mounted(void **state)
 {
     struct sys *s = *state;
@@ -730,6 +752,7 @@ int main(void)
         TEST(a_folder_is_changed_beside_and_then_brought_there),
         TEST(what_was_changed_in_the_folder_since_is_not_overwritten),
         TEST(a_report_is_written_and_says_what_was_mounted),
+        TEST(a_report_that_cannot_be_written_is_refused_before_the_run),
 #ifndef FS_POSTGRES
         TEST(damaged_content_is_named_and_repaired_by_writing_it_again),
 #endif
