@@ -61,6 +61,11 @@ cis_code cis_fs_cmd_find(struct cis_fs_cmd *cmd, const char *path, unsigned flag
 /* What differs, as lines, unified text (--text) or JSON items (--json), below --path; *n counts. */
 cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_view b, uint64_t *n,
                           struct cis_error *err);
+/* Prints how two texts differ; one line where they are too long to be compared. The labels are
+ * printed as they are given. */
+cis_code cis_fs_show_text(const struct cis_buf *old_text, const struct cis_buf *new_text,
+                          struct cis_buf *old_label, struct cis_buf *new_label,
+                          struct cis_error *err);
 /* One conflict as a line on stderr, or as an item of the JSON that finish ends. */
 struct cis_fs_telling {
     const struct cis_cli *cli;

@@ -257,13 +257,21 @@ cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, c
 
 #define CUT "…/" /* stands for the beginning of a path that is too long */
 
+/* Of one file alone, which does not end the list: it is too long, it may not be read, it is no
+ * file. */
+static bool one_files(cis_code code)
+{
+    return code == CIS_E_LIMIT || code == CIS_E_DENIED || code == CIS_E_NOTFOUND ||
+           code == CIS_E_INVALID;
+}
+
 static cis_code read_side(struct cis_kept_showing *s, struct cis_str path, bool folder,
                           struct cis_buf *out, bool *out_text)
 {
     struct cis_error why;
     cis_code code = cis_cow_read(s->cow, path, folder, out, &why);
     *out_text = code == CIS_OK && cis_text_is(cis_buf_bytes(out));
-    return code == CIS_OK || code == CIS_E_LIMIT ? CIS_OK : cis_fail(s->err, code, "%s", why.msg);
+    return code == CIS_OK || one_files(code) ? CIS_OK : cis_fail(s->err, code, "%s", why.msg);
 }
 
 static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_change *c)
@@ -289,11 +297,9 @@ static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_cha
         cis_fs_name(&b, c->path);
     }
     if (text_a && text_b) {
-        CIS_TRY(cis_text_diff(cis_buf_bytes(&old), cis_buf_bytes(&now), cis_buf_view(&a),
-                              cis_buf_view(&b), 3, &out, s->err));
-    } else {
-        cis_buf_printf(&out, "binary files %s and %s differ\n", cis_buf_cstr(&a), cis_buf_cstr(&b));
+        return cis_fs_show_text(&old, &now, &a, &b, s->err);
     }
+    cis_buf_printf(&out, "binary files %s and %s differ\n", cis_buf_cstr(&a), cis_buf_cstr(&b));
     cis_cli_foreign(out.ptr, out.len);
     return CIS_OK;
 }

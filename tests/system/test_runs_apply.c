@@ -169,6 +169,30 @@ static void a_branch_that_was_rolled_back_keeps_every_run_to_itself(void **state
     assert_contains(sys_out(s), "+three\n");
 }
 
+/* What a guest writes under one name does not decide whether its other files are shown. */
+static void a_file_that_cannot_be_compared_does_not_end_the_list(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "yes '' | head -n 1048577 > lines; printf 'first\\n' > one; printf 'last\\n' > two;"
+             "mkdir a && ln -s nowhere a/link && printf x > a/was-file && cp lines a/m");
+    ok(s, "fs", "put", here(s, "one"), "/a");
+    ok(s, "fs", "put", here(s, "lines"), "/m");
+    ok(s, "fs", "put", here(s, "two"), "/z");
+    ok(s, "fs", "diff", "@0", "@3", "--text");
+    assert_contains(sys_out(s), "+first\n");
+    assert_contains(sys_out(s),
+                    "files /dev/null and b/m differ: more than 1048576 lines\n--- /dev/null\n");
+    assert_contains(sys_out(s), "+last\n");
+    run_ok(s, "--dir", here(s, "a::/a:cow"), TOOL, "write", "/a/a", "first", "append", "/a/m", "x",
+           "rm", "/a/link", "write", "/a/link", "text", "rm", "/a/was-file", "symlink", "a",
+           "/a/was-file", "write", "/a/z", "last");
+    ok(s, "runs", "diff", "last", "--text");
+    assert_contains(sys_out(s), "+first\n");
+    assert_contains(sys_out(s), "files a/m and b/m differ: more than 1048576 lines\n");
+    assert_contains(sys_out(s), "b/link");
+    assert_contains(sys_out(s), "+last\n");
+}
+
 static void last_is_the_newest_run_in_every_command(void **state)
 {
     struct sys *s = *state;
@@ -547,6 +571,7 @@ int main(void)
         TEST(a_run_that_changed_nothing_has_an_empty_diff),
         TEST(a_cow_mount_beside_a_workspace_is_named_by_its_commit),
         TEST(a_branch_that_was_rolled_back_keeps_every_run_to_itself),
+        TEST(a_file_that_cannot_be_compared_does_not_end_the_list),
         TEST(last_is_the_newest_run_in_every_command),
         TEST(an_apply_is_taken_back_and_made_again),
         TEST(a_run_that_was_applied_to_many_folders_is_undone_in_all_of_them),
