@@ -301,6 +301,10 @@ int cis_host_stream_times(struct cis_host_stream *s, const struct timespec times
     if (s->kind != CIS_STREAM_FD) {
         return s->kind == CIS_STREAM_CLOSED ? EBADF : EINVAL;
     }
+    int flags = fcntl(s->fd, F_GETFL); /* the kernel asks only whose file it is */
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
+        return flags < 0 ? errno : EBADF;
+    }
     return futimens(s->fd, times) == 0 ? 0 : errno;
 }
 

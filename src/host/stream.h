@@ -53,7 +53,9 @@ bool cis_host_stream_datagrams(const struct cis_host_stream *stream);
 int cis_host_stream_seek(struct cis_host_stream *stream, int64_t offset, int whence,
                          uint64_t *out_offset);
 /* fsync, fdatasync, ftruncate, futimens, posix_fallocate of a live stream; EINVAL, or ESPIPE, where
- * it is no file. Slow ones give the CPU slot back; the code is that of taking one again. */
+ * it is no file. Slow ones give the CPU slot back; the code is that of taking one again. Times are
+ * set of a stream that is open for writing (else EBADF), a size where it is not open for appending
+ * (EPERM): nobody granted more. */
 cis_code cis_host_stream_sync(cis_guest *guest, struct cis_host_stream *stream, bool data_only,
                               int *out_error, struct cis_error *err);
 int cis_host_stream_resize(struct cis_host_stream *stream, uint64_t size);

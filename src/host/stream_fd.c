@@ -285,6 +285,10 @@ int cis_host_stream_resize(struct cis_host_stream *s, uint64_t size)
     if (s->kind != CIS_STREAM_FD || size > INT64_MAX) {
         return s->kind == CIS_STREAM_CLOSED ? EBADF : EINVAL;
     }
+    int flags = fcntl(s->fd, F_GETFL);
+    if (flags < 0 || (flags & O_APPEND) != 0) { /* open for adding to it: what is there stays */
+        return flags < 0 ? errno : EPERM;
+    }
     struct quiet quiet;
     quiet_begin(&quiet);
     ssize_t n = ftruncate(s->fd, (off_t)size) == 0 ? 0 : -errno;

@@ -617,6 +617,46 @@ static void a_redirected_file_is_a_file_to_the_guest(void **state)
     fclose(file);
 }
 
+/* `cis run < in >> log`: neither is granted as a file. */
+static void a_stream_is_changed_only_as_far_as_it_is_open_for_that(void **state)
+{
+    (void)state;
+    static const struct {
+        int flags, times, size;
+    } cases[] = {{O_RDONLY, CIS_WASI_BADF, CIS_WASI_INVAL},
+                 {O_RDONLY | O_APPEND, CIS_WASI_BADF, CIS_WASI_PERM},
+                 {O_WRONLY | O_APPEND, CIS_WASI_OK, CIS_WASI_PERM},
+                 {O_RDWR | O_APPEND, CIS_WASI_OK, CIS_WASI_PERM},
+                 {O_WRONLY, CIS_WASI_OK, CIS_WASI_OK},
+                 {O_RDWR, CIS_WASI_OK, CIS_WASI_OK}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[] = "/tmp/cis-stream-XXXXXX";
+        int made = mkstemp(name), fd = open(name, cases[i].flags | O_CLOEXEC);
+        struct stat st;
+        assert_int_equal(write(made, "0123456789", 10), 10);
+        live_teardown(NULL);
+        live_setup(NULL);
+        live_fd(1, fd);
+        bool writes = cases[i].times == CIS_WASI_OK, cuts = cases[i].size == CIS_WASI_OK;
+        fstat(fd, &st);
+        struct timespec before = st.st_mtim;
+        assert_int_equal(CALL("fd_filestat_set_times", 1, 1000000001, 7, 1 | 4), cases[i].times);
+        fstat(fd, &st);
+        assert_int_equal(st.st_mtim.tv_sec, writes ? 0 : before.tv_sec);
+        assert_int_equal(CALL("fd_filestat_set_size", 1, 5), cases[i].size);
+        assert_int_equal(CALL("fd_filestat_set_size", 1, 0), cases[i].size);
+        fstat(fd, &st);
+        assert_int_equal(st.st_size, cuts ? 0 : 10);
+        assert_errno(OK, "fd_fdstat_get", 1, RESULT);
+        uint64_t rights = get64(RESULT + 8);
+        assert_int_equal((rights & CIS_WASI_RIGHT_SET_TIMES) != 0, writes);
+        assert_int_equal((rights & CIS_WASI_RIGHT_SET_SIZE) != 0, cuts);
+        close(fd);
+        close(made);
+        unlink(name);
+    }
+}
+
 static void a_guest_that_appends_does_so_by_itself(void **state)
 {
     (void)state;
@@ -957,6 +997,7 @@ int main(void)
         T(a_pipe_without_readers_is_an_errno_and_no_signal),
         T(a_file_at_the_size_limit_is_an_errno_and_no_signal),
         T(a_file_is_read_as_far_as_fits_and_written_where_it_stands),
+        T(a_stream_is_changed_only_as_far_as_it_is_open_for_that),
         T(a_large_file_is_moved_in_steps_between_which_the_run_may_end),
         T(what_is_neither_file_nor_pipe_is_waited_for_too),
         T(devices_and_directories_answer_as_the_kernel_does),

@@ -171,6 +171,11 @@ uint64_t cis_wasi_stream_rights(const struct cis_host *host, const struct cis_ho
     } else if (S_ISSOCK(st.st_mode)) {
         rights |= CIS_WASI_RIGHT_SHUTDOWN | CIS_WASI_RIGHT_ACCEPT;
     }
+    if (mode < 0 || (mode & O_ACCMODE) == O_RDONLY) { /* who may only read changes nothing of it */
+        rights &= ~(CIS_WASI_RIGHT_SET_TIMES | CIS_WASI_RIGHT_SET_SIZE | CIS_WASI_RIGHT_ALLOCATE);
+    } else if ((mode & O_APPEND) != 0) { /* what is there stays */
+        rights &= ~(CIS_WASI_RIGHT_SET_SIZE | CIS_WASI_RIGHT_ALLOCATE);
+    }
     if (mode >= 0) {
         rights |= (mode & O_ACCMODE) != O_WRONLY ? CIS_WASI_RIGHT_READ : 0;
         rights |= (mode & O_ACCMODE) != O_RDONLY ? CIS_WASI_RIGHT_WRITE : 0;
