@@ -122,6 +122,7 @@ CIS_API enum cis_code cis_tenant_switch(cis_runtime *runtime, const char *tenant
 CIS_API enum cis_code cis_tenant_rollback(cis_runtime *runtime, const char *tenant,
                                           const char *branch, const char *state,
                                           struct cis_error *err);
+/* Of a path of more than 4,096 bytes its end is told, behind "…/". */
 CIS_API enum cis_code cis_tenant_diff(cis_runtime *runtime, const char *tenant, const char *from,
                                       const char *to, cis_workspace_change *each, void *self,
                                       struct cis_error *err);

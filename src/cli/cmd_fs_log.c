@@ -101,10 +101,10 @@ struct diffing {
     struct cis_error *err;
 };
 
-static bool wanted(const struct diffing *d, struct cis_str path)
+static bool wanted(const struct diffing *d, struct cis_str path, bool cut)
 {
     struct cis_str below = cis_str_of(d->below);
-    return below.len == 0 ||
+    return below.len == 0 || cut || /* where it begins is not told */
            (cis_str_starts(path, below) && (path.len == below.len || path.ptr[below.len] == '/'));
 }
 
@@ -220,6 +220,7 @@ static void json_change(struct diffing *d, const struct cis_change *c)
                    : c->what == 'R' ? "renamed"
                                     : "modified");
     cis_buf_json(&d->line, c->path);
+    cis_buf_text(&d->line, c->cut ? ",\"cut\":true" : "");
     if (c->from.len != 0) {
         cis_buf_text(&d->line, ",\"from\":");
         cis_buf_json(&d->line, c->from);
@@ -261,7 +262,7 @@ static void line_change(struct diffing *d, const struct cis_change *c)
 static bool take_change(void *self, const struct cis_change *c)
 {
     struct diffing *d = self;
-    if (!wanted(d, c->path) && !wanted(d, c->from)) {
+    if (!wanted(d, c->path, c->cut) && !wanted(d, c->from, c->cut)) {
         return true;
     }
     if (d->json) {
@@ -335,7 +336,9 @@ const struct cis_cli_command cis_cmd_fs_diff = {
     .help =
         "A added, M modified, D removed, R renamed; sizes before and after. The second state is "
         "the\n"
-        "current branch's head unless given. The cost is what changed between them, not the tree.",
+        "current branch's head unless given. The cost is what changed between them, not the tree. "
+        "Of a\n"
+        "path of more than 4,096 bytes the end is shown, behind \"…/\", also with --path.",
     .examples = "  cis fs diff before-the-change\n  cis fs diff main~1 main --text\n",
     .options = diff_options,
     .min_args = 1,

@@ -99,6 +99,7 @@ static bool note_change(void *self, const struct cis_change *change)
     struct differences *d = self;
     cis_buf_printf(d->out, "%s{\"change\":\"%c\",\"path\":", d->more ? "," : "", change->what);
     cis_buf_json(d->out, change->path);
+    cis_buf_text(d->out, change->cut ? ",\"cut\":true" : "");
     if (change->what == 'R') {
         cis_buf_text(d->out, ",\"from\":");
         cis_buf_json(d->out, change->from);

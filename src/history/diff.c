@@ -5,9 +5,20 @@
 
 #include <stdlib.h>
 
+#define PATHS_MAX ((size_t)64 << 20)
+
+/* A name at a view, whose path is built when it is wanted. */
+struct spot {
+    uint64_t parent;     /* 0: there is none */
+    struct cis_str name; /* empty: the directory `parent` itself */
+    int side;
+};
+
 struct found {
     struct cis_change change;
+    struct spot at, from;
     size_t order;
+    bool late; /* its paths are built when it is told */
 };
 
 struct diff {
@@ -23,6 +34,7 @@ struct diff {
         size_t n, cap;
     } found;
     struct arena arena;
+    size_t kept; /* bytes of paths in it */
     struct cis_error *err;
 };
 
@@ -69,15 +81,49 @@ static bool attributes_differ(const struct cis_fs_inode *a, const struct cis_fs_
     return a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->rdev != b->rdev;
 }
 
-static cis_code path_of(struct diff *d, int side, const struct link *link, struct cis_str *out)
+static cis_code path_of(struct diff *d, const struct spot *spot, struct cis_buf *out, bool *cut)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 24);
-    if (link->parent == 0) { /* the root itself */
-        *out = CIS_STR("");
+    bool this = false;
+    if (spot->parent == 0) {
         return CIS_OK;
     }
-    CIS_TRY(cis_places_path(&d->places[side], link->parent, link->name, &path, d->err));
-    return cis_arena_str(&d->arena, cis_buf_view(&path), out, d->err);
+    CIS_TRY(cis_places_path(&d->places[spot->side], spot->parent, spot->name, out, &this, d->err));
+    if (spot->name.len == 0 && out->len != 0) {
+        out->len--; /* the slash behind it */
+    }
+    *cut = *cut || this;
+    return CIS_OK;
+}
+
+/* The order is that of paths. They are kept for it, up to a bound: what is beyond comes last. */
+static cis_code keep_paths(struct diff *d, struct found *f)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_HISTORY_PATH_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf from = CIS_BUF_INIT(2 * CIS_HISTORY_PATH_MAX);
+    f->late = d->kept >= PATHS_MAX;
+    if (f->late) {
+        return CIS_OK;
+    }
+    CIS_TRY(path_of(d, &f->at, &path, &f->change.cut));
+    CIS_TRY(path_of(d, &f->from, &from, &f->change.cut));
+    CIS_TRY(cis_arena_str(&d->arena, cis_buf_view(&path), &f->change.path, d->err));
+    CIS_TRY(cis_arena_str(&d->arena, cis_buf_view(&from), &f->change.from, d->err));
+    d->kept = cis_size_add(d->kept, cis_size_add(path.len, from.len));
+    return CIS_OK;
+}
+
+static cis_code tell(struct diff *d, struct found *f, cis_change_each *each, void *self, bool *more)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_HISTORY_PATH_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf from = CIS_BUF_INIT(2 * CIS_HISTORY_PATH_MAX);
+    if (f->late) {
+        CIS_TRY(path_of(d, &f->at, &path, &f->change.cut));
+        CIS_TRY(path_of(d, &f->from, &from, &f->change.cut));
+        f->change.path = cis_buf_view(&path);
+        f->change.from = cis_buf_view(&from);
+    }
+    *more = each(self, &f->change);
+    return CIS_OK;
 }
 
 /* A change of what is called `was` at the first view and `is` at the second; NULL: not there. */
@@ -106,18 +152,14 @@ static cis_code add(struct diff *d, char what, const struct link *was, const str
     if (!content) {
         CIS_TRY(content_differs(d, a, b, &content));
     }
-    d->found.at[d->found.n - 1].change.content = content;
-    struct cis_str path = {NULL, 0}, from = {NULL, 0};
+    c->content = content;
     if (is != NULL) {
-        CIS_TRY(path_of(d, 1, is, &path));
+        f->at = (struct spot){is->parent, is->name, 1};
     }
     if (is == NULL || what == 'R') {
-        CIS_TRY(path_of(d, 0, was, is == NULL ? &path : &from));
+        *(is == NULL ? &f->at : &f->from) = (struct spot){was->parent, was->name, 0};
     }
-    c = &d->found.at[d->found.n - 1].change;
-    c->path = path;
-    c->from = from;
-    return CIS_OK;
+    return keep_paths(d, f);
 }
 
 struct end {
@@ -279,17 +321,8 @@ static cis_code known_names(struct diff *d, const struct ends *by_ino, uint64_t 
 
 static cis_code directory(struct diff *d, uint64_t ino)
 {
-    struct link self = {.ino = {ino, ino}};
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 24);
-    if (ino != CIS_FS_ROOT) {
-        CIS_TRY(cis_places_path(&d->places[1], ino, CIS_STR(""), &path, d->err));
-    }
-    CIS_TRY(add(d, 'M', &self, &self));
-    struct cis_str text = cis_buf_view(&path);
-    if (text.len != 0) {
-        text.len--; /* the slash behind it */
-    }
-    return cis_arena_str(&d->arena, text, &d->found.at[d->found.n - 1].change.path, d->err);
+    struct link self = {.parent = ino, .ino = {ino, ino}};
+    return add(d, 'M', &self, &self);
 }
 
 static cis_code files_by(struct diff *d, const struct ends *by_ino)
@@ -359,6 +392,10 @@ static cis_code files(struct diff *d)
 static int found_cmp(const void *a, const void *b)
 {
     const struct found *x = a, *y = b;
+    if (x->late || y->late) {
+        return x->late != y->late ? (x->late ? 1 : -1)
+                                  : (x->order > y->order) - (x->order < y->order);
+    }
     struct cis_str p = x->change.path, q = y->change.path;
     size_t n = p.len < q.len ? p.len : q.len;
     int order = n != 0 ? memcmp(p.ptr, q.ptr, n) : 0;
@@ -421,10 +458,9 @@ cis_code cis_history_diff(const struct cis_history *h, struct cis_view a, struct
     if (code == CIS_OK) {
         code = run(&d);
     }
-    for (size_t i = 0; i < d.found.n && code == CIS_OK; i++) {
-        if (!each(self, &d.found.at[i].change)) {
-            break;
-        }
+    bool more = true;
+    for (size_t i = 0; i < d.found.n && code == CIS_OK && more; i++) {
+        code = tell(&d, &d.found.at[i], each, self, &more);
     }
     for (int side = 0; side < 2; side++) {
         cis_history_pin_drop(h, &pin[side]);

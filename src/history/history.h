@@ -58,17 +58,23 @@ cis_code cis_history_log(const struct cis_history *h, struct cis_view view, uint
                          bool keys, cis_fs_commit_each *each, void *self, struct cis_error *err);
 
 /* ---- comparing ---- */
+/* A guest makes paths of any length. Of longer ones the end is told, from where a name begins,
+ * behind CIS_HISTORY_CUT. */
+#define CIS_HISTORY_PATH_MAX ((size_t)4096)
+#define CIS_HISTORY_CUT "…/"
 struct cis_change {
     char what;           /* 'A' added, 'M' changed, 'D' removed, 'R' renamed (from → path) */
     bool content;        /* 'M', 'R': the content changed too, not only attributes */
     struct cis_str path; /* from the root, without the leading slash */
     struct cis_str from; /* 'R': the old path; else empty */
+    bool cut;            /* of either the end is told alone */
     uint64_t ino, old_ino;
     uint32_t mode, old_mode; /* 0: not there */
     uint64_t size, old_size;
 };
 typedef bool cis_change_each(void *self, const struct cis_change *change);
-/* What differs from a to b, in path order. Costs what changed since the last common state, plus one
+/* What differs from a to b, in path order as far as 64 MiB of paths go, the others behind them.
+ * Costs what changed since the last common state, plus one
  * pass over names when a changed file's name is not among the changes. */
 cis_code cis_history_diff(const struct cis_history *h, struct cis_view a, struct cis_view b,
                           cis_change_each *each, void *self, struct cis_error *err);

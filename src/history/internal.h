@@ -136,12 +136,19 @@ struct places {
     struct cis_map dirs;   /* ino → struct link (parent, name) */
     struct cis_map listed; /* directories whose entries are in dirs */
     struct arena arena;
+    /* The directory that was asked for last (0: none), its path and a slash: a walk up ends there.
+     */
+    uint64_t near;
+    struct cis_buf near_path;
+    bool near_cut;
 };
 void cis_places_init(struct places *p, const struct cis_history *h, struct cis_view view);
 void cis_places_done(struct places *p);
-/* Path of a name, from the root without the leading slash, appended to out. */
+/* Path of a name, from the root without the leading slash, appended to out. Of one that is longer
+ * than CIS_HISTORY_PATH_MAX bytes its end behind CIS_HISTORY_CUT; *out_cut, which may be NULL, says
+ * so. */
 cis_code cis_places_path(struct places *p, uint64_t parent, struct cis_str name,
-                         struct cis_buf *out, struct cis_error *err);
+                         struct cis_buf *out, bool *out_cut, struct cis_error *err);
 /* Every name of the inodes (sorted) at the view, by one pass over the names of its lineage. */
 cis_code cis_places_find(const struct cis_history *h, struct cis_view view,
                          const struct numbers *inos, struct links *out, struct arena *arena,

@@ -37,7 +37,7 @@ static void conflict_path(struct three *t, const struct three_conflict *c, struc
         cis_places_init(&places, t->h, t->view[order[i]]);
         cis_code code;
         if (c->link.parent != 0) {
-            code = cis_places_path(&places, c->link.parent, c->link.name, out, &why);
+            code = cis_places_path(&places, c->link.parent, c->link.name, out, NULL, &why);
             n.found = true;
         } else {
             code = cis_history_paths(t->h, t->view[order[i]], &c->link.ino[OURS], 1, name_file, &n,

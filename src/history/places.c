@@ -6,18 +6,22 @@
 
 #include <stdlib.h>
 
-#define DEPTH_MAX 65536u
 #define PAGE 4096u
 
 void cis_places_init(struct places *p, const struct cis_history *h, struct cis_view view)
 {
-    *p = (struct places){.h = h, .view = view, .dirs = CIS_MAP_INIT, .listed = CIS_MAP_INIT};
+    *p = (struct places){.h = h,
+                         .view = view,
+                         .dirs = CIS_MAP_INIT,
+                         .listed = CIS_MAP_INIT,
+                         .near_path = CIS_BUF_INIT(2 * CIS_HISTORY_PATH_MAX)};
 }
 
 void cis_places_done(struct places *p)
 {
     cis_map_done(&p->dirs, NULL);
     cis_map_done(&p->listed, NULL);
+    cis_buf_done(&p->near_path);
     cis_arena_done(&p->arena);
 }
 
@@ -96,38 +100,108 @@ static cis_code find_dir(struct places *p, uint64_t dir, const struct link **out
                                    (unsigned long long)dir);
 }
 
-CIS_WRAPS cis_code cis_places_path(struct places *p, uint64_t parent, struct cis_str name,
-                                   struct cis_buf *out, struct cis_error *err)
+/* The end of a path, from where a name begins, at most `max` bytes. */
+static struct cis_str tail(struct cis_str path, size_t max)
 {
+    size_t from = path.len > max ? path.len - max : 0;
+    while (from != 0 && from < path.len && path.ptr[from - 1] != '/') {
+        from++;
+    }
+    return (struct cis_str){path.ptr + from, path.len - from};
+}
+
+/* Names from a directory upwards, as many as are told. */
+struct climb {
     struct {
         struct cis_str *at;
         size_t n, cap;
-    } parts = {0};
-    cis_code code = CIS_OK;
-    while (code == CIS_OK && parent != CIS_FS_ROOT) {
+    } parts;
+    size_t left;  /* bytes that may still be told */
+    uint64_t top; /* where it ended */
+    bool cut;
+};
+
+/* A directory below itself is met again: at the latest when as many steps were made as it is
+ * round. */
+static CIS_WRAPS cis_code climb(struct places *p, uint64_t dir, struct climb *c,
+                                struct cis_error *err)
+{
+    uint64_t mark = dir, steps = 0, turn = 1;
+    for (c->top = dir; c->top != CIS_FS_ROOT && c->top != p->near;) {
         const struct link *link = NULL;
-        struct cis_str *part;
-        code = find_dir(p, parent, &link, err);
-        if (code != CIS_OK) {
+        CIS_TRY(find_dir(p, c->top, &link, err));
+        c->cut = link->name.len >= c->left;
+        if (c->cut) {
             break;
         }
-        part = vec_add(&parts);
-        if (part == NULL || parts.n > DEPTH_MAX) {
-            code = part == NULL ? cis_history_nomem(err)
-                                : cis_fail(err, CIS_E_DAMAGED, "directory %llu is below itself",
-                                           (unsigned long long)parent);
-            break;
+        struct cis_str *part = vec_add(&c->parts);
+        if (part == NULL) {
+            return cis_history_nomem(err);
         }
         *part = link->name;
-        parent = link->parent;
+        c->left -= link->name.len + 1;
+        c->top = link->parent;
+        if (c->top == mark) {
+            return cis_fail(err, CIS_E_DAMAGED, "directory %llu is below itself",
+                            (unsigned long long)mark);
+        }
+        if (++steps == turn) {
+            mark = c->top;
+            turn *= 2;
+            steps = 0;
+        }
     }
-    for (size_t i = parts.n; i-- > 0 && code == CIS_OK;) {
-        cis_buf_str(out, parts.at[i]);
-        cis_buf_byte(out, '/');
+    return CIS_OK;
+}
+
+/* The directory's path with a slash behind it becomes the nearest known one. */
+static cis_code dir_path(struct places *p, uint64_t dir, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_HISTORY_PATH_MAX);
+    struct climb c = {.left = CIS_HISTORY_PATH_MAX};
+    cis_code code = climb(p, dir, &c, err);
+    if (code == CIS_OK && !c.cut && c.top != CIS_FS_ROOT) {
+        struct cis_str known = cis_buf_view(&p->near_path), end = tail(known, c.left);
+        cis_buf_str(&path, end);
+        c.cut = p->near_cut || end.len != known.len;
     }
-    cis_free(parts.at);
+    for (size_t i = c.parts.n; i-- > 0 && code == CIS_OK;) {
+        cis_buf_str(&path, c.parts.at[i]);
+        cis_buf_byte(&path, '/');
+    }
+    cis_free(c.parts.at);
     CIS_TRY(code);
+    CIS_TRY(cis_buf_check(&path, "path", err));
+    struct cis_buf old = p->near_path;
+    p->near_path = path;
+    path = old;
+    p->near = dir;
+    p->near_cut = c.cut;
+    return CIS_OK;
+}
+
+cis_code cis_places_path(struct places *p, uint64_t parent, struct cis_str name,
+                         struct cis_buf *out, bool *out_cut, struct cis_error *err)
+{
+    bool cut = false;
+    if (name.len > CIS_FS_NAME_MAX) {
+        return cis_fail(err, CIS_E_DAMAGED, "directory %llu: a name is too long",
+                        (unsigned long long)parent);
+    }
+    if (parent != CIS_FS_ROOT) {
+        if (parent != p->near) {
+            CIS_TRY(dir_path(p, parent, err));
+        }
+        struct cis_str known = cis_buf_view(&p->near_path);
+        struct cis_str end = tail(known, CIS_HISTORY_PATH_MAX - name.len);
+        cut = p->near_cut || end.len != known.len;
+        cis_buf_text(out, cut ? CIS_HISTORY_CUT : "");
+        cis_buf_str(out, end);
+    }
     cis_buf_str(out, name);
+    if (out_cut != NULL) {
+        *out_cut = cut;
+    }
     return cis_buf_check(out, "path", err);
 }
 
@@ -223,7 +297,7 @@ cis_code cis_history_paths(const struct cis_history *h, struct cis_view view, co
     struct links links = {0};
     struct arena arena = {0};
     struct places places;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 24);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_HISTORY_PATH_MAX);
     cis_code code = CIS_OK;
     cis_places_init(&places, h, view);
     for (size_t i = 0; i < n && code == CIS_OK; i++) {
@@ -235,7 +309,7 @@ cis_code cis_history_paths(const struct cis_history *h, struct cis_view view, co
     }
     for (size_t i = 0; i < links.n && code == CIS_OK; i++) {
         cis_buf_reset(&path);
-        code = cis_places_path(&places, links.at[i].parent, links.at[i].name, &path, err);
+        code = cis_places_path(&places, links.at[i].parent, links.at[i].name, &path, NULL, err);
         if (code == CIS_OK && !each(self, links.at[i].ino[0], cis_buf_view(&path))) {
             break;
         }

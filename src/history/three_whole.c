@@ -67,15 +67,14 @@ static cis_code check_removed(struct three *t)
     return CIS_OK;
 }
 
-#define DEPTH_MAX 65536
-
 static cis_code check_moved(struct three *t)
 {
     for (size_t i = 0; i < t->moved.n; i++) {
         struct edit_file *dir;
         CIS_TRY(cis_edit_file(&t->edit, t->moved.at[i], &dir, t->err));
-        int depth = 0;
-        for (uint64_t up = dir->row.parent; up != CIS_FS_ROOT && depth <= DEPTH_MAX; depth++) {
+        size_t steps = 0; /* more than there are directories: a circle that it is not part of */
+        for (uint64_t up = dir->row.parent; up != CIS_FS_ROOT && steps <= t->edit.files.live;
+             steps++) {
             struct edit_file *next;
             CIS_TRY(cis_edit_file(&t->edit, up, &next, t->err));
             if (up == t->moved.at[i] || next->row.parent == 0) {

@@ -230,6 +230,17 @@ void fx_mkdir(struct fx *fx, const char *ref, const char *path)
     end(&e, path);
 }
 
+void fx_deep(struct fx *fx, const char *ref, const char *name, size_t n)
+{
+    struct edit e;
+    uint64_t dir = CIS_FS_ROOT;
+    begin(fx, &e, ref);
+    for (size_t i = 0; i < n; i++) {
+        dir = make_dir(&e, dir, cis_str_of(name));
+    }
+    end(&e, "deep");
+}
+
 void fx_remove(struct fx *fx, const char *ref, const char *path)
 {
     struct edit e;

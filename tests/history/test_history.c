@@ -126,6 +126,50 @@ static void diff_names_what_was_added_changed_removed_and_renamed(void **state)
     diff_is(fx, a, a, "");
 }
 
+struct depths {
+    size_t n, cut;
+    struct cis_str name;
+};
+
+static bool note_depth(void *self, const struct cis_change *c)
+{
+    struct depths *d = self;
+    const size_t mark = strlen(CIS_HISTORY_CUT);
+    assert_int_equal(c->what, 'A');
+    assert_true(c->path.len <= CIS_HISTORY_PATH_MAX + (c->cut ? mark : 0));
+    assert_int_equal(cis_str_starts(c->path, CIS_STR(CIS_HISTORY_CUT)), c->cut);
+    if (c->cut) { /* whole names, and as many as fit */
+        size_t left = c->path.len - mark;
+        assert_int_equal(left % (d->name.len + 1), d->name.len);
+        assert_true(left + d->name.len + 1 > CIS_HISTORY_PATH_MAX);
+    } else {
+        assert_int_equal(c->path.len, (d->n - d->cut + 1) * (d->name.len + 1) - 1);
+    }
+    d->n++;
+    d->cut += c->cut;
+    return true;
+}
+
+/* A guest makes folders inside each other without end. */
+static void diff_tells_the_end_of_a_path_of_any_length(void **state)
+{
+    struct fx *fx = *state;
+    char name[CIS_FS_NAME_MAX + 1] = "";
+    memset(name, 'n', 250);
+    const struct {
+        const char *name;
+        size_t n;
+    } cases[] = {{name, 3000}, {"d", fx_is_sqlite() ? 70000 : 5000}};
+    for (size_t i = 0; i < 2; i++) {
+        struct depths d = {.name = cis_str_of(cases[i].name)};
+        struct cis_view from = fx_head(fx, "main");
+        fx_deep(fx, "main", cases[i].name, cases[i].n);
+        assert_ok(cis_history_diff(&fx->h, from, fx_head(fx, "main"), note_depth, &d, err));
+        assert_int_equal(d.n, cases[i].n);
+        assert_int_equal(d.n - d.cut, (CIS_HISTORY_PATH_MAX + 1) / (d.name.len + 1));
+    }
+}
+
 static void diff_finds_the_names_of_a_file_that_changed_under_them(void **state)
 {
     struct fx *fx = *state;
@@ -469,6 +513,7 @@ static int run(void)
         TEST(a_state_that_is_not_there_is_named_in_the_error),
         TEST(the_log_goes_on_into_the_branch_that_was_forked),
         TEST(diff_names_what_was_added_changed_removed_and_renamed),
+        TEST(diff_tells_the_end_of_a_path_of_any_length),
         TEST(diff_finds_the_names_of_a_file_that_changed_under_them),
         TEST(diff_of_two_forks_is_what_both_did),
         TEST(diff_sees_content_behind_times_that_were_set_back),
