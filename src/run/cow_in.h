@@ -130,10 +130,11 @@ void cow_work_done(struct cow_work *work);
  * source. back: takes the step back. */
 cis_code cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,
                        bool back, struct cis_error *err);
-/* A file or symlink with its attributes, holes kept, at a path of another tree where nothing is;
+/* A file or symlink with its attributes, but that mode, holes kept, at a path of another tree where
+ * nothing is;
  * digest may be NULL. */
 int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
-             const char *name, const struct cis_vfs_call *call, uint8_t *out_digest);
+             const char *name, uint32_t mode, const struct cis_vfs_call *call, uint8_t *out_digest);
 cis_code cow_errno(int no, const struct cis_error *why, const char *path, struct cis_error *err);
 
 /* ---- the plan ---- */

@@ -413,7 +413,9 @@ static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s
         return cis_at_link(v->tree.root, text(other->kept), v->tree.root, text(s->kept), &v->call,
                            COW_WALK);
     }
-    no = no == 0 ? cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, &v->call, digest) : no;
+    no = no == 0 ? cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, s->before.mode, &v->call,
+                            digest)
+                 : no;
     if (no == 0 && several &&
         cis_map_set(linked, text(key), (void *)(uintptr_t)s, NULL, &ignored) != CIS_OK) {
         no = ENOMEM;

@@ -244,6 +244,18 @@ static void judge_link(struct cow_plan *p, const struct cow_change *c)
     }
 }
 
+/* What a guest wrote never gets set-id bits, whatever the file had that it wrote to: the kernel
+ * takes them from a file that is written, and apply makes a new one. */
+static void drop_set_id(struct cow_state *after, const struct cow_state *now, bool gone)
+{
+    uint32_t bits = S_ISUID | ((after->mode & S_IXGRP) != 0 ? (uint32_t)S_ISGID : 0u);
+    bool same = !gone && S_ISREG(now->mode) && now->size == after->size &&
+                memcmp(now->digest, after->digest, sizeof after->digest) == 0;
+    if (S_ISREG(after->mode)) {
+        after->mode &= ~bits | (same ? now->mode : 0u);
+    }
+}
+
 static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const char *lower,
                           bool gone, struct cis_error *err)
 {
@@ -252,6 +264,7 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
     struct cis_vfs_attr a, b;
     CIS_TRY(read_state(p, &p->cow->above, path, &after, err));
     CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
+    drop_set_id(&after, &now, gone);
     if (gone || !cow_state_same(&now, &after)) {
         judge_link(p, c);
     }

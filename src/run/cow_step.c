@@ -162,7 +162,8 @@ static int copy_data(cis_vfs_file *from, cis_vfs_file *to, const struct cis_vfs_
 
 /* Owners where they differ and the user may give them; modes behind them, which that clears. */
 static int copy_attr(cis_vfs_file *to, const struct cis_vfs_call *call,
-                     const struct cis_vfs_attr *attr, const struct cis_vfs_attr *made, bool size)
+                     const struct cis_vfs_attr *attr, uint32_t mode,
+                     const struct cis_vfs_attr *made)
 {
     if (made->uid != attr->uid || made->gid != attr->gid) {
         struct cis_vfs_set own = {
@@ -170,8 +171,8 @@ static int copy_attr(cis_vfs_file *to, const struct cis_vfs_call *call,
         (void)cis_file_set(to, call, &own, NULL);
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE | CIS_VFS_SET_ATIME | CIS_VFS_SET_MTIME |
-                                      (size ? CIS_VFS_SET_SIZE : 0u),
-                              .mode = attr->mode & 07777,
+                                      CIS_VFS_SET_SIZE,
+                              .mode = mode & 07777,
                               .size = attr->size,
                               .atime = attr->atime,
                               .mtime = attr->mtime};
@@ -191,7 +192,7 @@ static int copy_link(const struct cow_tree *from, const char *path, const struct
 }
 
 int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
-             const char *name, const struct cis_vfs_call *call, uint8_t *out_digest)
+             const char *name, uint32_t mode, const struct cis_vfs_call *call, uint8_t *out_digest)
 {
     struct cis_vfs_attr attr, made;
     cis_vfs_file *in = NULL, *out = NULL;
@@ -205,7 +206,7 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
                                0600, &out, &made)
                  : no;
     no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
-    no = no == 0 ? copy_attr(out, call, &attr, &made, true) : no;
+    no = no == 0 ? copy_attr(out, call, &attr, mode, &made) : no;
     no = no == 0 ? out->vfs->ops->sync(out, call, false) : no;
     bool half = out != NULL && no != 0;
     cis_vfs_file_close(in);
@@ -358,7 +359,7 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
         *out_ino = made.ino;
         return 0;
     }
-    int no = cow_copy(w->source, from, &w->to, COW_NEW, w->call, digest);
+    int no = cow_copy(w->source, from, &w->to, COW_NEW, after->mode, w->call, digest);
     if (no == 0 && memcmp(digest, after->digest, sizeof digest) != 0) {
         drop(w, COW_NEW);
         return ESTALE;

@@ -193,6 +193,25 @@ static void a_file_that_cannot_be_compared_does_not_end_the_list(void **state)
     assert_contains(sys_out(s), "+last\n");
 }
 
+static void what_a_guest_wrote_gets_no_set_id_bits(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf tool > d/suid && printf tool > d/moved && printf tool > d/same "
+             "&& chmod 6755 d/*");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "append", "/d/suid", "EVIL", "mv", "/d/moved",
+           "/d/there");
+    for (int i = 0; i < 2; i++) { /* the second finds its content there already */
+        ok(s, "runs", "apply", "last");
+        shell(s, "cd d && stat -c '%n %a' *");
+        assert_string_equal(sys_out(s), "same 6755\nsuid 755\nthere 755\n");
+        host_is(s, "d/suid", "toolEVIL");
+    }
+    ok(s, "runs", "undo", "last"); /* the user's own content, as it was */
+    shell(s, "cd d && stat -c '%n %a' *");
+    assert_string_equal(sys_out(s), "moved 6755\nsame 6755\nsuid 6755\n");
+    host_is(s, "d/suid", "tool");
+}
+
 static void last_is_the_newest_run_in_every_command(void **state)
 {
     struct sys *s = *state;
@@ -572,6 +591,7 @@ int main(void)
         TEST(a_cow_mount_beside_a_workspace_is_named_by_its_commit),
         TEST(a_branch_that_was_rolled_back_keeps_every_run_to_itself),
         TEST(a_file_that_cannot_be_compared_does_not_end_the_list),
+        TEST(what_a_guest_wrote_gets_no_set_id_bits),
         TEST(last_is_the_newest_run_in_every_command),
         TEST(an_apply_is_taken_back_and_made_again),
         TEST(a_run_that_was_applied_to_many_folders_is_undone_in_all_of_them),
