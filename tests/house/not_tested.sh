@@ -11,6 +11,7 @@ fail() {
 }
 mkdir "$work/a" "$work/b"
 summary=$'1/1 Test #1: x ... Passed\n\n100% tests passed, 0 tests failed out of 1\n\nTotal Test time (real) = 1 sec'
+unset CIS_STRICT # CI sets it; each case below says its own
 run() { printf '%s\n' "$summary" | "$tool" "$work/a" "$work/b"; }
 [ "$(run)" = "${summary/$'\n\n100%'/$'\n\n\n100%'}" ] || fail "an empty list changes the output"
 
