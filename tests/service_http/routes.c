@@ -196,11 +196,11 @@ static bool route_raw(struct httpd_conn *conn, struct httpd_request *request)
 {
     uint64_t i;
     struct cis_str text = {request->target + 5, strcspn(request->target + 5, "?/")};
-    if (!cis_str_u64(text, &i) || i >= conn->server->options.nraw) {
+    if (!cis_str_u64(text, &i) || i >= conn->server->nraw) {
         return reply_text(conn, 404, "no such script");
     }
-    const struct httpd_raw *raw = &conn->server->options.raw[i];
-    bool more = httpd_write(conn, raw->bytes, raw->len != 0 ? raw->len : strlen(raw->bytes));
+    const struct httpd_raw *raw = &conn->server->raw[i];
+    bool more = httpd_write(conn, raw->bytes, raw->len);
     if (more && raw->hold) {
         httpd_sleep(conn, -1);
     }

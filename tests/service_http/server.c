@@ -378,8 +378,33 @@ static bool load_tls(struct httpd *server, const char *cert, const char *key)
            SSL_CTX_use_PrivateKey_file(server->tls, key, SSL_FILETYPE_PEM) == 1;
 }
 
+/* Scripted responses are the server's own: a connection may still send one when the test that wrote
+ * it has returned. */
+static bool copy_raw(struct httpd *server, const struct httpd_options *o)
+{
+    size_t bytes = (o->nraw + 1) * sizeof *server->raw;
+    for (size_t i = 0; i < o->nraw; i++) {
+        bytes += o->raw[i].len != 0 ? o->raw[i].len : strlen(o->raw[i].bytes);
+    }
+    server->raw = cis_zalloc(bytes);
+    if (server->raw == NULL) {
+        return false;
+    }
+    char *at = (char *)(server->raw + o->nraw + 1);
+    for (; server->nraw < o->nraw; server->nraw++) {
+        struct httpd_raw *to = &server->raw[server->nraw];
+        *to = o->raw[server->nraw];
+        to->len = to->len != 0 ? to->len : strlen(to->bytes);
+        memcpy(at, to->bytes, to->len);
+        to->bytes = at;
+        at += to->len;
+    }
+    return true;
+}
+
 static void free_server(struct httpd *server)
 {
+    cis_free(server->raw);
     if (server->listener >= 0) {
         close(server->listener);
     }
@@ -402,15 +427,14 @@ httpd *httpd_start(const struct httpd_options *options)
     }
     struct sigaction ignore = {.sa_handler = SIG_IGN}; /* TLS writes have no MSG_NOSIGNAL */
     sigaction(SIGPIPE, &ignore, NULL);
-    server->options = options != NULL ? *options : none;
     server->listener = -1;
     server->stop_fd = eventfd(0, EFD_CLOEXEC);
-    const struct httpd_options *o = &server->options;
+    const struct httpd_options *o = options != NULL ? options : &none;
     server->require = o->require != NULL ? cis_strdup(o->require) : NULL;
     server->log_file = o->log_file != NULL ? cis_strdup(o->log_file) : NULL;
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->changed, NULL);
-    if (server->stop_fd < 0 || !load_tls(server, o->cert, o->key) ||
+    if (server->stop_fd < 0 || !copy_raw(server, o) || !load_tls(server, o->cert, o->key) ||
         !listen_on(server, o->address != NULL ? o->address : "127.0.0.1", o->port) ||
         pthread_create(&server->acceptor, NULL, accept_all, server) != 0) {
         free_server(server);

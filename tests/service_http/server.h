@@ -51,7 +51,7 @@ struct httpd_options {
 
 typedef struct httpd httpd;
 
-/* NULL when it cannot listen (or TLS files cannot be read). */
+/* NULL when it cannot listen (or TLS files cannot be read). Everything in options is copied. */
 httpd *httpd_start(const struct httpd_options *options);
 /* Ends every connection and thread. */
 void httpd_stop(httpd *server);

@@ -17,8 +17,9 @@ struct httpd_conn {
 };
 
 struct httpd {
-    struct httpd_options options;
     char *require, *log_file;
+    struct httpd_raw *raw;
+    size_t nraw;
     int listener, stop_fd; /* stop_fd: readable once the server stops */
     uint16_t port;
     SSL_CTX *tls;
