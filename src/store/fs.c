@@ -66,6 +66,21 @@ void cis_fs_reflog_make(struct cis_str ref, struct cis_fs_reflog_name *out)
     out->name.len += sizeof id - 1;
 }
 
+bool cis_fs_reflog_valid(struct cis_str name)
+{
+    const size_t id = 26;
+    if (name.len < 1 + 1 + 1 + id || name.ptr[0] != '@' || name.ptr[name.len - id - 1] != ' ') {
+        return false;
+    }
+    for (size_t i = name.len - id; i < name.len; i++) {
+        char c = name.ptr[i];
+        if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z')) {
+            return false;
+        }
+    }
+    return cis_fs_ref_valid((struct cis_str){name.ptr + 1, name.len - 1 - 1 - id});
+}
+
 void cis_fs_reflog_range(struct cis_str ref, struct cis_fs_reflog_name *out_from,
                          struct cis_fs_reflog_name *out_to)
 {

@@ -212,7 +212,7 @@ struct cis_tenant {
     char name[65];
     int64_t created_ms;
     uint64_t quota_files, quota_bytes; /* logical, of each branch's head; 0: none */
-    uint64_t quota_stored;             /* bytes of chunks, all branches and history; 0: none */
+    uint64_t quota_stored;             /* bytes of all rows and chunks (store/cost.h); 0: none */
     uint64_t quota_snapshots;          /* 0: none */
     uint64_t stored, snapshots;        /* used now */
     uint8_t key[32]; /* of the content hash; random, made with the tenant. Secret */
@@ -466,6 +466,8 @@ void cis_fs_reflog_make(struct cis_str ref, struct cis_fs_reflog_name *out);
 /* Names of the ref's entries are ≥ from and < to; ref empty: those of all. */
 void cis_fs_reflog_range(struct cis_str ref, struct cis_fs_reflog_name *out_from,
                          struct cis_fs_reflog_name *out_to);
+/* Is it a name that cis_fs_reflog_make can give? For names that come from a file. */
+bool cis_fs_reflog_valid(struct cis_str name);
 /* The ref of an entry's name, into entry->ref; cut short when it is damaged. */
 void cis_fs_reflog_ref(struct cis_str name, struct cis_fs_reflog *entry);
 /* What publish_check says: was: it is published no more; else it never was, whatever there is. */

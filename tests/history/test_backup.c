@@ -194,8 +194,13 @@ static void fill(struct fx *fx)
     fx_text(fx, "side", "only/here", "side");
     fx_link(fx, "side", "d/small", "d/again");
     fx_memory(fx, "side", "greeting", NULL);
-    fx_fork(fx, fx_head(fx, ""), "gone");
-    assert_ok(fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("gone"), CIS_STR(""), NULL, err));
+    char longest[CIS_FS_REF_MAX + 1] = {0}; /* what the reflog keeps has the longest name, too */
+    memset(longest, 'l', CIS_FS_REF_MAX);
+    fx_fork(fx, fx_head(fx, ""), longest);
+    assert_ok(fs->ref_remove(fx->store, fx->h.tenant, cis_str_of(longest), CIS_STR("fs drop"), NULL,
+                             err));
+    fx_text(fx, "", "d/back", "will be left");
+    assert_ok(fx_back_to(fx, "main", "main~1", err));
     assert_ok(fs->lease(fx->store, fx->h.tenant, CIS_STR("side"), "a mount", 0, 600000, &fence,
                         NULL, err));
     assert_ok(fs->pin(fx->store, fx->h.tenant, fx_head(fx, ""), 0, 600000, &pin, NULL, err));
@@ -247,6 +252,12 @@ static void is_restored(struct fx *fx, struct fx *got)
     assert_true(a.total == b.total);
     same(fx, got, "");
     same(fx, got, "side");
+    char *left = fx_dump_exact(&fx->h, fx_rev(fx, "main@{1}"));
+    char *left_got = fx_dump_exact(&got->h, fx_rev(got, "main@{1}"));
+    assert_non_null(strstr(left, "back"));
+    assert_string_equal(left, left_got);
+    free(left);
+    free(left_got);
     same(&u, &v, "");
     fx_whole(got);
     fx_whole(&v);
