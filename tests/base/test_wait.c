@@ -79,6 +79,18 @@ static void a_moment_ends_the_wait_and_is_no_failure(void **state)
     assert_int_equal(f->ready, 99);
 }
 
+static void the_deadline_ends_it_before_the_moment_and_without_one(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 2; i++) {
+        uint64_t start = cis_clock_mono_ns();
+        f->stop.deadline_ns = start + 5 * MS;
+        assert_fails(CIS_E_DEADLINE, "test: time limit",
+                     wait_until(f, i == 0 ? start + LONG : CIS_NEVER, err));
+        assert_in_range(cis_clock_mono_ns() - start, 5 * MS, LONG / 2);
+    }
+}
+
 static void *fire(void *cancel)
 {
     poll(NULL, 0, 20);
@@ -149,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_is_ready_is_told_and_counted),
         T(a_moment_ends_the_wait_and_is_no_failure),
+        T(the_deadline_ends_it_before_the_moment_and_without_one),
         T(a_cancellation_ends_it_and_counts_as_no_descriptor),
         T(a_cancellation_is_seen_also_without_a_descriptor_of_its_own),
         cmocka_unit_test(seeded_bytes_go_on_where_the_blocks_say),

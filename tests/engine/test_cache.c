@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <utime.h>
+#include "engine/internal.h"
 #include "fixture.h"
 
 static int beside_rounds = 5;
@@ -391,6 +392,47 @@ static void code_of_another_profile_never_passes(void **state)
     assert_recompiled(p, ADD_WAT, true, "profile");
 }
 
+/* The entry that is there and is not named yet. */
+static void new_entry(const struct place *p, const char *known, char out[800])
+{
+    char names[4][800];
+    size_t n = entries(p, names, 4);
+    assert_int_equal(n, *known != 0 ? 2 : 1);
+    memcpy(out, names[n == 2 && strcmp(names[0], known) == 0], 800);
+}
+
+/* Whatever the engine itself would say of such code: the cache does not give it out. */
+static void an_entry_under_the_name_of_another_is_bad(void **state)
+{
+    struct place *p = *state;
+    const struct cis_cache_key own = {.sha256 = {1}, .features = 1, .fingerprint = 5};
+    struct cis_cache_key others[4] = {own, own, own, own};
+    others[0].features = 2;
+    others[1].fuel = true;
+    others[2].fingerprint = 6;
+    others[3].sha256[31] = 1;
+    for (size_t i = 0; i < 4; i++) {
+        struct cis_engine_options options = place_options(p);
+        struct cis_cache cache = {.fd = -1};
+        struct cis_artefact code = {0};
+        CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(1024);
+        char first[800], second[800];
+        assert_ok(cis_cache_open(&cache, &options, err));
+        cache.max_bytes = 1u << 20;
+        cis_cache_put(&cache, &own, CIS_STR("{}"), cis_bytes_of("code", 4));
+        new_entry(p, "", first);
+        cis_cache_put(&cache, &others[i], CIS_STR("{}"), cis_bytes_of("code", 4));
+        new_entry(p, first, second);
+        assert_int_equal(cis_cache_get(&cache, &own, &json, &code), CIS_CACHE_HIT);
+        cis_artefact_done(&code);
+        assert_int_equal(rename(first, second), 0);
+        cis_buf_reset(&json);
+        assert_int_equal(cis_cache_get(&cache, &others[i], &json, &code), CIS_CACHE_BAD);
+        unlink(second);
+        cis_cache_close(&cache);
+    }
+}
+
 static void code_of_another_key_is_foreign(void **state)
 {
     struct place *p = *state;
@@ -485,6 +527,7 @@ int main(int argc, char **argv)
         T(a_file_cut_off_or_continued_is_recompiled),
         T(two_entries_swapped_are_both_recompiled),
         T(code_of_another_profile_never_passes),
+        T(an_entry_under_the_name_of_another_is_bad),
         T(code_of_another_key_is_foreign),
         T(an_entry_that_is_a_link_or_writable_by_others_is_not_read),
         T(a_folder_that_others_can_write_is_refused),

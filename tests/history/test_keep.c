@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "history/maintain.h"
+#include "store/chunk.h"
 #include "store/commit.h"
 
 static struct cis_gc_counts gc(struct fx *fx, uint64_t runs)
@@ -297,6 +298,43 @@ static void what_a_fork_removed_stays_removed_whatever_is_squashed(void **state)
     fx_whole(fx);
     free(before);
     free(after);
+}
+
+static uint64_t put_chunk(struct fx *fx, const char *text)
+{
+    uint8_t packed[CIS_CHUNK_PACKED_MAX];
+    struct cis_bytes content = cis_bytes_of(text, strlen(text));
+    struct cis_fs_chunk chunk;
+    struct cis_tenant t;
+    cis_chunk_codec *codec = NULL;
+    uint64_t id;
+    assert_ok(cis_chunk_codec_new(&codec, err));
+    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
+    cis_chunk_hash(t.key, content, chunk.hash);
+    chunk.packed = cis_bytes_of(packed, cis_chunk_pack(codec, content, true, packed));
+    assert_ok(fx->store->fs->chunk_put(fx->store, fx->h.tenant, &chunk, 1, &id, NULL, err));
+    cis_chunk_codec_free(codec);
+    return id;
+}
+
+/* A writer stores content long before the commit that names it. */
+static void what_a_writer_in_flight_has_stored_stays_however_long_it_takes(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_pin pin;
+    fx_text(fx, "main", "a", "1");
+    assert_ok(cis_history_pin(&fx->h, fx_head(fx, "main"), &pin, err));
+    uint64_t id = put_chunk(fx, "not named yet");
+    struct cis_gc_counts out = gc(fx, 100);
+    assert_int_equal(out.chunks, 0);
+    bool lost = true;
+    assert_ok(fx->store->fs->chunk_touch(fx->store, fx->h.tenant, &id, 1, &lost, NULL, err));
+    assert_false(lost);
+    cis_history_pin_drop(&fx->h, &pin);
+    out = gc(fx, 100);
+    assert_int_equal(out.chunks, 1);
+    assert_ok(fx->store->fs->chunk_touch(fx->store, fx->h.tenant, &id, 1, &lost, NULL, err));
+    assert_true(lost);
 }
 
 static void a_dropped_branch_goes_and_what_was_forked_from_it_stays(void **state)
@@ -776,6 +814,7 @@ static int run(void)
         TEST(nothing_goes_before_ten_minutes_are_over),
         TEST(old_states_and_their_content_go_and_opening_them_is_an_error),
         TEST(snapshots_forks_pins_and_the_last_runs_stay_as_they_were),
+        TEST(what_a_writer_in_flight_has_stored_stays_however_long_it_takes),
         TEST(memory_of_kept_states_stays_too),
         TEST(what_old_commits_changed_is_forgotten_when_nobody_can_ask_for_it),
         TEST(what_is_forgotten_is_told_by_the_rows_when_it_is_asked_for_after_all),

@@ -367,6 +367,15 @@ static void credentials_do_not_cross_to_another_origin_nor_come_back(void **stat
     assert_memory_equal(seen, "GET /echo", 9);
     assert_null(strstr(seen, "sesame"));
     cis_free(seen);
+    /* there, and on from there: that hop stays where it is */
+    snprintf(back, sizeof back, "/redirect?to=http://127.0.0.1:%u/redirect?to=%s",
+             (unsigned)httpd_port(other), at(other, "/echo"));
+    assert_fetched(200, "", .client = w.client, .grants = &w.grants, .headers = fields,
+                   .nheaders = 6, .redirects_max = 5, .url = at(w.server, back));
+    seen = httpd_last(other);
+    assert_memory_equal(seen, "GET /echo", 9);
+    assert_null(strstr(seen, "sesame"));
+    cis_free(seen);
     httpd_stop(other);
     world_done(&w);
 }
