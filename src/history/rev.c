@@ -240,7 +240,8 @@ cis_code cis_history_pin(const struct cis_history *h, struct cis_view view,
                          struct cis_history_pin *out, struct cis_error *err)
 {
     struct cis_history_pin pin = {.view = view, .renewed_ns = cis_clock_mono_ns()};
-    CIS_TRY(h->store->fs->pin(h->store, h->tenant, view, 0, PIN_MS, &pin.id, h->stop, err));
+    CIS_TRY(h->store->fs->pin(h->store, h->tenant, view, 0, CIS_FS_PIN_HELD | PIN_MS, &pin.id,
+                              h->stop, err));
     *out = pin;
     return CIS_OK;
 }
@@ -253,8 +254,8 @@ cis_code cis_history_pin_keep(const struct cis_history *h, struct cis_history_pi
         return CIS_OK;
     }
     pin->renewed_ns = now;
-    return h->store->fs->pin(h->store, h->tenant, pin->view, pin->id, PIN_MS, &pin->id, h->stop,
-                             err);
+    return h->store->fs->pin(h->store, h->tenant, pin->view, pin->id, CIS_FS_PIN_HELD | PIN_MS,
+                             &pin->id, h->stop, err);
 }
 
 void cis_history_pin_drop(const struct cis_history *h, struct cis_history_pin *pin)

@@ -245,6 +245,11 @@ typedef bool cis_fs_pin_each(void *self, const struct cis_fs_pin *pin);
  * such pins on what later merges will go from (history/graph.h). */
 #define CIS_FS_PIN_LASTING UINT32_MAX
 
+/* Or'd into a pin's ttl_ms: for as long as the process is there that took it and has the store
+ * open, stopped or asleep for however long; then by the rest of its time. It is the kernel's or the
+ * server's word: not kept over a lost connection, or where no lock can be had. */
+#define CIS_FS_PIN_HELD 0x80000000u
+
 /* A state that stays readable whatever its branch's floor is. By a snapshot: or by the reflog. */
 enum cis_fs_holder { CIS_FS_BY_SNAPSHOT, CIS_FS_BY_PIN, CIS_FS_BY_FORK };
 struct cis_fs_hold {

@@ -85,6 +85,10 @@ struct pg_store {
     atomic_bool reached;    /* was connected once: a server that is gone now is coming back */
     atomic_uint records;    /* since the last look at old run records */
     struct cis_map tenants; /* name → struct pg_tenant * */
+    /* witness.c: of the thread that took it */
+    struct pg_conn *witness;  /* NULL: not connected */
+    struct pg_held_pin *held; /* what it has locks for */
+    bool witness_out;         /* under the lock */
 };
 
 /* ---- args.c: parameters ---- */
@@ -197,6 +201,14 @@ struct pg_tenant *cis_pg_tenant_of(struct pg_store *store, struct cis_str name);
 /* What was known of the tenant's number is wrong: it was deleted, maybe made again. */
 void cis_pg_tenant_forget(struct pg_store *store, struct cis_str name, int64_t id);
 
+/* ---- witness.c: what a living process holds, past its time too. A failure is nobody's: what is
+ * not held goes by its time. stop NULL: none ---- */
+/* The server's process that holds the pin for this store; 0. */
+int64_t cis_pg_pin_witness(struct pg_store *store, uint64_t id, const struct cis_stop *stop);
+bool cis_pg_pin_hold(struct pg_store *store, uint64_t id, const struct cis_stop *stop);
+void cis_pg_pin_let(struct pg_store *store, uint64_t id, const struct cis_stop *stop);
+void cis_pg_witness_close(struct pg_store *store);
+
 /* ---- work.c: running operations ---- */
 typedef cis_code pg_work(struct pg_conn *conn, void *arg, struct cis_error *err);
 /* Runs work on a bound connection, again on another when that one turns out to be lost before a row
@@ -307,8 +319,9 @@ cis_code cis_pg_inode_row(const PGresult *result, int row, int first, uint64_t i
 struct pg_pin {
     struct cis_view view;
     uint64_t id;
-    uint32_t ttl_ms;
+    uint32_t ttl_ms; /* without CIS_FS_PIN_HELD */
     uint64_t out;
+    int64_t witness; /* of a renewal: who has held it so far; 0 then: nobody does */
 };
 /* Makes, renews or drops it: arg is a struct pg_pin. */
 cis_code cis_pg_pin_work(struct pg_conn *conn, void *arg, struct cis_error *err);

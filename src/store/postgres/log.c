@@ -242,13 +242,14 @@ static cis_code pin_drop(struct pg_conn *conn, const struct pg_pin *p, struct ci
     return cis_pg_send(conn, PG_PIN_DROP, &args, err);
 }
 
-static cis_code pin_renew(struct pg_conn *conn, const struct pg_pin *p, struct cis_error *err)
+static cis_code pin_renew(struct pg_conn *conn, struct pg_pin *p, struct cis_error *err)
 {
     struct pg_args args = {0}, hold = {0};
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     cis_pg_arg_int(&args, conn->tenant);
     cis_pg_arg_u64(&args, p->id);
     cis_pg_arg_int(&args, p->ttl_ms);
+    cis_pg_arg_int(&args, p->witness);
     cis_pg_arg_int(&hold, conn->tenant);
     cis_pg_arg_u64(&hold, p->id);
     CIS_TRY(cis_pg_send(conn, PG_PIN_HOLD, &hold, err));
@@ -257,6 +258,7 @@ static cis_code pin_renew(struct pg_conn *conn, const struct pg_pin *p, struct c
         CIS_TRY(cis_pg_alive(conn, err));
         return cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": lapsed", p->id);
     }
+    p->witness = cis_pg_int(res, 0, 0) != 0 ? p->witness : 0;
     return CIS_OK;
 }
 
@@ -281,15 +283,49 @@ cis_code cis_pg_pin_work(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
+static cis_code pin_there(struct pg_conn *conn, void *arg, struct cis_error *err)
+{
+    const struct pg_pin *p = arg;
+    struct pg_args args = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_u64(&args, p->out);
+    CIS_TRY(cis_pg_ask(conn, PG_PIN_THERE, &args, &res, err));
+    return PQntuples(res) != 0 ? CIS_OK
+                               : cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": lapsed", p->out);
+}
+
+/* Its time was not over when the lock was there: so nobody saw it without either. */
+static cis_code pin_hold(struct pg_store *store, struct cis_str tenant, struct pg_pin *p,
+                         const struct cis_stop *stop, struct cis_error *err)
+{
+    if (!cis_pg_pin_hold(store, p->out, stop)) {
+        return CIS_OK;
+    }
+    cis_code code = cis_pg_read_exact(store, tenant, pin_there, p, NULL, stop, err);
+    if (code != CIS_OK) {
+        cis_pg_pin_let(store, p->out, NULL);
+    }
+    return code;
+}
+
 /* Done twice, a pin too many lapses by itself. */
 cis_code cis_pg_pin(cis_store *store, struct cis_str tenant, struct cis_view view, uint64_t id,
                     uint32_t ttl_ms, uint64_t *out_id, const struct cis_stop *stop,
                     struct cis_error *err)
 {
-    struct pg_pin p = {view, id, ttl_ms, 0};
+    struct pg_store *s = (struct pg_store *)store;
+    bool held = ttl_ms != CIS_FS_PIN_LASTING && (ttl_ms & CIS_FS_PIN_HELD) != 0;
+    struct pg_pin p = {view, id, held ? ttl_ms & ~CIS_FS_PIN_HELD : ttl_ms, 0, 0};
     struct pg_write write = {
         .work = cis_pg_pin_work, .arg = &p, .exact = true, .lazy = true, .repeatable = true};
-    CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
+    p.witness = held && id != 0 ? cis_pg_pin_witness(s, id, stop) : 0;
+    CIS_TRY(cis_pg_write(s, tenant, &write, stop, err));
+    if (ttl_ms == 0 && id != 0) {
+        cis_pg_pin_let(s, id, stop);
+    } else if (held && p.witness == 0) {
+        CIS_TRY(pin_hold(s, tenant, &p, stop, err));
+    }
     if (out_id != NULL) {
         *out_id = p.out;
     }

@@ -258,7 +258,7 @@ cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant, struct ci
                               struct cis_fs_ref *out, uint64_t *out_pin,
                               const struct cis_stop *stop, struct cis_error *err)
 {
-    struct check c = {.ref = ref, .reader = reader, .pin = {{0, 0}, pin, ttl_ms, 0}};
+    struct check c = {.ref = ref, .reader = reader, .pin = {{0, 0}, pin, ttl_ms, 0, 0}};
     struct pg_write write = {
         .work = check, .arg = &c, .exact = true, .lazy = true, .repeatable = true};
     struct cis_error why = {0};

@@ -26,6 +26,7 @@ static void store_close(cis_store *store)
         s->idle = conn->next;
         cis_pg_conn_close(conn);
     }
+    cis_pg_witness_close(s);
     cis_map_done(&s->tenants, tenant_free);
     pthread_cond_destroy(&s->freed);
     pthread_mutex_destroy(&s->lock);

@@ -150,10 +150,13 @@ static cis_code pin_make(struct sql_conn *conn, const struct sql_pin *p, int64_t
     CIS_TRY(cis_sql_get(conn, SQL_PIN_PUT, &st, err));
     bool lasting = p->ttl_ms == CIS_FS_PIN_LASTING;
     cis_sql_bind_view(st, owner);
-    sqlite3_bind_int64(st, 3, lasting ? INT64_MAX : now + p->ttl_ms);
+    sqlite3_bind_int64(st, 3, lasting ? INT64_MAX : now + (p->ttl_ms & ~CIS_FS_PIN_HELD));
     sqlite3_bind_int64(st, 4, lasting ? INT64_MAX : now);
     CIS_TRY(cis_sql_done(conn, st, "pinning", err));
     *p->out = (uint64_t)sqlite3_last_insert_rowid(conn->db);
+    if (!lasting && (p->ttl_ms & CIS_FS_PIN_HELD) != 0) {
+        cis_sql_pin_hold(conn, *p->out);
+    }
     return CIS_OK;
 }
 
@@ -162,6 +165,9 @@ cis_code cis_sql_pin_apply(struct sql_conn *conn, const void *arg, struct cis_er
     const struct sql_pin *p = arg;
     int64_t now = cis_sql_lease_ms(conn->store);
     CIS_TRY(cis_sql_instance_check(conn, p->instance, err));
+    if (*p->out != p->id) { /* of an attempt that was rolled back */
+        cis_sql_pin_let(conn->store, cis_str_of(conn->tenant->name), *p->out);
+    }
     *p->out = p->id;
     if (p->id == 0) {
         return p->ttl_ms != 0 ? pin_make(conn, p, now, err) : CIS_OK;
@@ -169,13 +175,22 @@ cis_code cis_sql_pin_apply(struct sql_conn *conn, const void *arg, struct cis_er
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, p->ttl_ms != 0 ? SQL_PIN_RENEW : SQL_PIN_DELETE, &st, err));
     sqlite3_bind_int64(st, 1, cis_sql_i64(p->id));
+    bool mine = cis_sql_pin_mine(conn, p->id);
     if (p->ttl_ms != 0) {
-        sqlite3_bind_int64(st, 2, now + p->ttl_ms);
+        sqlite3_bind_int64(st, 2, now + (p->ttl_ms & ~CIS_FS_PIN_HELD));
         sqlite3_bind_int64(st, 3, now);
+        sqlite3_bind_int(st, 4, mine);
     }
     CIS_TRY(cis_sql_done(conn, st, "pinning", err));
-    if (p->ttl_ms != 0 && sqlite3_changes(conn->db) != 1) {
+    if (p->ttl_ms == 0) {
+        cis_sql_pin_let(conn->store, cis_str_of(conn->tenant->name), p->id);
+        return CIS_OK;
+    }
+    if (sqlite3_changes(conn->db) != 1) {
         return cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": lapsed", p->id);
+    }
+    if (!mine && (p->ttl_ms & CIS_FS_PIN_HELD) != 0) {
+        cis_sql_pin_hold(conn, p->id);
     }
     return CIS_OK;
 }
@@ -185,12 +200,18 @@ cis_code cis_sql_pin(cis_store *store, struct cis_str tenant, struct cis_view vi
                      uint32_t ttl_ms, uint64_t *out_id, const struct cis_stop *stop,
                      struct cis_error *err)
 {
-    uint64_t got = 0;
+    uint64_t got = id;
     struct cis_str name;
     struct sql_pin p = {view, id, ttl_ms, &got, {NULL, 0}};
     cis_fs_tenant_split(tenant, &name, &p.instance);
-    CIS_TRY(cis_sql_write_existing((struct sql_store *)store, name, cis_sql_pin_apply, &p,
-                                   SQL_FREES, stop, err));
+    cis_code code = cis_sql_write_existing((struct sql_store *)store, name, cis_sql_pin_apply, &p,
+                                           SQL_FREES, stop, err);
+    if (code != CIS_OK) {
+        if (got != id) {
+            cis_sql_pin_let((struct sql_store *)store, name, got);
+        }
+        return code;
+    }
     if (out_id != NULL) {
         *out_id = got;
     }

@@ -98,8 +98,10 @@ struct sql_tenant {
     atomic_int log_next;   /* walcut.c: frames from which on it is tried again */
     bool led;              /* a thread leads the queue */
     struct sql_job *first, *last;
-    pthread_cond_t moved; /* the queue's lead or a job's state changed */
-    struct sql_slot {     /* not under the lock; no two in one cache line */
+    int pins_fd;               /* pinhold.c; -1: no pin is held */
+    struct sql_held_pin *pins; /* that are */
+    pthread_cond_t moved;      /* the queue's lead or a job's state changed */
+    struct sql_slot {          /* not under the lock; no two in one cache line */
         _Atomic(struct sql_conn *) conn;
         char apart[64 - sizeof(void *)];
     } readers[SQL_READERS];
@@ -326,11 +328,22 @@ static inline void cis_sql_bind_view(sqlite3_stmt *stmt, struct cis_view view)
     sqlite3_bind_int64(stmt, 2, cis_sql_i64(view.epoch));
 }
 
+/* ---- pinhold.c: what a living process holds, past its time too ---- */
+/* The connection's statements can ask for it. */
+cis_code cis_sql_pin_watch(struct sql_conn *conn, struct cis_error *err);
+/* From now on, in the transaction that makes or renews the pin. */
+void cis_sql_pin_hold(struct sql_conn *conn, uint64_t id);
+void cis_sql_pin_let(struct sql_store *store, struct cis_str tenant, uint64_t id);
+/* Has this store held it without a break? */
+bool cis_sql_pin_mine(struct sql_conn *conn, uint64_t id);
+/* Under the store's lock: all of the tenant's. */
+void cis_sql_pins_let(struct sql_tenant *tenant);
+
 /* ---- fs_snapshot.c ---- */
 struct sql_pin {
     struct cis_view view;
     uint64_t id;
-    uint32_t ttl_ms;
+    uint32_t ttl_ms; /* as cis_store_fs_ops.pin takes it */
     uint64_t *out;
     struct cis_str instance;
 };

@@ -199,6 +199,7 @@ static cis_code harden(struct sql_conn *conn, struct cis_error *err)
     sqlite3_progress_handler(conn->db, 2000, on_progress, conn);
     conn->full_sync = true;
     cis_sql_log_watch(conn);
+    CIS_TRY(cis_sql_pin_watch(conn, err));
     return cis_sql_exec(conn,
                         "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
                         "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;"

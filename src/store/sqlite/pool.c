@@ -19,6 +19,7 @@ struct sql_tenant *cis_sql_tenant_of(struct sql_store *store, struct cis_str nam
         return NULL;
     }
     memcpy(t->name, name.ptr, name.len);
+    t->pins_fd = -1;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -229,6 +230,7 @@ void cis_sql_forget(struct sql_store *store, struct cis_str tenant)
     if (t != NULL) {
         t->known = false;
         t->life++;
+        cis_sql_pins_let(t);
         while ((conn = unlink_idle(store, t)) != NULL || (conn = cis_sql_reader_steal(t)) != NULL) {
             store->open--;
             t->open--;

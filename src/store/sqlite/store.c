@@ -6,6 +6,7 @@
 static void tenant_free(void *tenant)
 {
     struct sql_tenant *t = tenant;
+    cis_sql_pins_let(t);
     pthread_cond_destroy(&t->moved);
     cis_free(t);
 }

@@ -10,7 +10,7 @@
 #include <time.h>
 #include "base/clock.h"
 
-#define PIN_TTL_MS (30u * 60u * 1000u)
+#define PIN_TTL_MS (CIS_FS_PIN_HELD | 30u * 60u * 1000u)
 #define RENEW_NS (5ull * 60ull * CIS_NS_PER_S)
 #define UNPINNED_NS (2ull * 60ull * CIS_NS_PER_S)
 #define GUEST_TTL_MS (10u * 60u * 1000u)
