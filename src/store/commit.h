@@ -86,6 +86,9 @@ struct cis_commit_txn_ops {
     /* Locks ref (empty: the current), branch and usage, in that order. */
     cis_code (*head)(cis_commit_txn *, struct cis_str ref, struct cis_commit_head *out,
                      struct cis_error *err);
+    /* How many bytes the keys of these commits are in all; reads none of them. */
+    cis_code (*keys_bytes)(cis_commit_txn *, uint64_t branch, uint64_t after, uint64_t upto,
+                           uint64_t *out, struct cis_error *err);
     /* Keys of the branch's commits with after < epoch ≤ upto, oldest first, none left out. */
     cis_code (*keys)(cis_commit_txn *, uint64_t branch, uint64_t after, uint64_t upto,
                      cis_fs_commit_each *each, void *self, struct cis_error *err);

@@ -32,6 +32,7 @@ cis_code cis_judge_init(struct cis_judge *judge, const struct cis_store_commit *
     static const struct cis_fs_commit none;
     *judge = (struct cis_judge){.fs = commit->fs != NULL ? commit->fs : &none,
                                 .strict = commit->strict_memory,
+                                .most = commit->judged_max != 0 ? commit->judged_max : KEYS_MAX,
                                 .base = commit->fs != NULL ? commit->fs->base : commit->base};
     for (size_t i = 0; i < judge->fs->nchanges; i++) {
         judge->moved |= judge->fs->changes[i].kind == CIS_FS_MOVED;
@@ -354,6 +355,25 @@ static bool commit_judge(void *self, const struct cis_fs_commit_row *row)
     return judge->code == CIS_OK;
 }
 
+/* Everybody waits meanwhile, so it is bounded before anything is read: a base that is one commit
+ * old can always be judged, an older one when all commits since together are no more than one may
+ * be. */
+static cis_code judge_room(const struct cis_judge *judge, const struct cis_commit_txn_ops *ops,
+                           cis_commit_txn *txn, struct cis_view head, struct cis_error *err)
+{
+    uint64_t bytes = 0, commits = head.epoch - judge->base.epoch;
+    if (commits > 1) {
+        CIS_TRY(ops->keys_bytes(txn, head.branch, judge->base.epoch, head.epoch, &bytes, err));
+    }
+    return bytes <= judge->most
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT,
+                          "%llu commits since it began changed too many names to compare with "
+                          "(%llu bytes of them, most are %llu): commit it as a branch and merge",
+                          (unsigned long long)commits, (unsigned long long)bytes,
+                          (unsigned long long)judge->most);
+}
+
 cis_code cis_judge_since(struct cis_judge *judge, const struct cis_commit_txn_ops *ops,
                          cis_commit_txn *txn, struct cis_view head, struct cis_error *err)
 {
@@ -364,6 +384,7 @@ cis_code cis_judge_since(struct cis_judge *judge, const struct cis_commit_txn_op
     judge->next_epoch = after + 1;
     judge->err = err;
     judge->code = CIS_OK;
+    CIS_TRY(judge_room(judge, ops, txn, head, err));
     CIS_TRY(ops->keys(txn, head.branch, after, head.epoch, commit_judge, judge, err));
     CIS_TRY(judge->code);
     if (judge->next_epoch != head.epoch + 1) {

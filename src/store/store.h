@@ -97,6 +97,9 @@ struct cis_store_commit {
      * CIS_E_QUOTA; shrinking is always possible. */
     uint64_t quota_bytes; /* of the tenant's key-value data (keys + values), 0: none */
     uint64_t quota_keys;  /* 0: none */
+    /* How much of what others changed since its base is looked at under the lock, in bytes of their
+     * changed keys; more is CIS_E_CONFLICT. 0: as much as one commit may have. Tests only. */
+    uint64_t judged_max;
 };
 
 /* ---- registry: one row an installed skill ---- */

@@ -31,6 +31,19 @@ static cis_code take_head(cis_commit_txn *txn, struct cis_str ref, struct cis_co
     return CIS_OK;
 }
 
+static cis_code give_keys_bytes(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
+                                uint64_t *out, struct cis_error *err)
+{
+    (void)branch;
+    (void)err;
+    *out = 0;
+    for (size_t i = 0; i < txn->ncommits; i++) {
+        const struct fake_commit *c = &txn->commits[i];
+        *out += c->epoch > after && c->epoch <= upto ? c->len : 0;
+    }
+    return CIS_OK;
+}
+
 static cis_code give_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
                           cis_fs_commit_each *each, void *self, struct cis_error *err)
 {
@@ -131,6 +144,7 @@ static cis_code is_kept(cis_commit_txn *txn, struct cis_view view, bool *out, st
 }
 
 const struct cis_commit_txn_ops fake_txn_ops = {.head = take_head,
+                                                .keys_bytes = give_keys_bytes,
                                                 .keys = give_keys,
                                                 .inodes = give_inodes,
                                                 .kv = grow_kv,

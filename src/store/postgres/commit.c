@@ -134,6 +134,18 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
 }
 
 /* ---- what the judge asks ---- */
+static cis_code txn_keys_bytes(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
+                               uint64_t *out, struct cis_error *err)
+{
+    struct pg_args args = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    cis_pg_args_view(&args, txn->conn, (struct cis_view){branch, after});
+    cis_pg_arg_u64(&args, upto);
+    CIS_TRY(cis_pg_ask(txn->conn, PG_KEYS_BYTES, &args, &res, err));
+    *out = cis_pg_u64(res, 0, 0);
+    return CIS_OK;
+}
+
 /* Row by row: the keys of one commit may be 256 MiB, and there may be many. */
 static cis_code txn_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
                          cis_fs_commit_each *each, void *self, struct cis_error *err)
@@ -314,6 +326,7 @@ static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *row
 
 static const struct cis_commit_txn_ops txn_ops = {.fork = txn_fork,
                                                   .head = txn_head,
+                                                  .keys_bytes = txn_keys_bytes,
                                                   .keys = txn_keys,
                                                   .inodes = txn_inodes,
                                                   .kv = txn_kv,

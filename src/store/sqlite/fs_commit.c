@@ -105,6 +105,20 @@ static cis_code log_read(struct sql_conn *conn, enum sql_id id, uint64_t branch,
     return each_commit(conn, st, each, self, &n, err);
 }
 
+/* length() of a blob reads none of it. */
+static cis_code txn_keys_bytes(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
+                               uint64_t *out, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(txn->conn, SQL_KEYS_BYTES, &st, err));
+    cis_sql_bind_view(st, (struct cis_view){branch, after});
+    sqlite3_bind_int64(st, 3, cis_sql_i64(upto));
+    bool row;
+    CIS_TRY(cis_sql_row(txn->conn, st, "reading commits", &row, err));
+    *out = row ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+    return CIS_OK;
+}
+
 static cis_code txn_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
                          cis_fs_commit_each *each, void *self, struct cis_error *err)
 {
@@ -277,6 +291,7 @@ static cis_code txn_write(cis_commit_txn *txn, const struct cis_commit_rows *row
 
 static const struct cis_commit_txn_ops txn_ops = {.fork = txn_fork,
                                                   .head = txn_head,
+                                                  .keys_bytes = txn_keys_bytes,
                                                   .keys = txn_keys,
                                                   .inodes = txn_inodes,
                                                   .kv = txn_kv,
