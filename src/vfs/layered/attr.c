@@ -82,11 +82,12 @@ int cis_lay_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node ino,
         ((set->bits & CIS_VFS_SET_MTIME) != 0 && !time_valid(&set->mtime))) {
         return EINVAL;
     }
-    if ((set->bits & CIS_VFS_SET_SIZE) != 0) {
-        int no = cis_lay_resize(v, call, ino, set->size);
-        if (no != 0) {
-            return no;
-        }
+    int no = set->bits != 0 ? cis_lay_quota_rows(v, call) : 0;
+    if (no == 0 && (set->bits & CIS_VFS_SET_SIZE) != 0) {
+        no = cis_lay_resize(v, call, ino, set->size);
+    }
+    if (no != 0) {
+        return no;
     }
     return cis_lay_do(v, call, (set->bits & ~(unsigned)CIS_VFS_SET_SIZE) != 0, setattr_step, &s);
 }

@@ -119,6 +119,7 @@ static int make_step(struct lay_op *op, void *arg)
             node->charged += row.size;
             node->target = cis_strndup(m->make->target.ptr, m->make->target.len);
             no = node->target == NULL ? ENOMEM : 0;
+            v->targets += no == 0 ? row.size : 0;
         }
         if (no != 0) {
             cis_lay_node_drop(v, node);
@@ -174,10 +175,14 @@ static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64
     if (name.len > CIS_FS_NAME_MAX) {
         return ENAMETOOLONG;
     }
+    int no = cis_lay_quota_rows(v, call);
+    if (no != 0) {
+        return no;
+    }
     struct make m = {dir, name, make, 0, out_attr, refs};
     struct cis_error why = {0};
     cis_code code = cis_lay_ino_new(v->forest, v->tenant, lay_stop(call), &m.ino, &why);
-    int no = cis_lay_errno_of(call, code, &why);
+    no = cis_lay_errno_of(call, code, &why);
     no = no != 0 ? no : cis_lay_do(v, call, true, make_step, &m);
     if (no == 0) {
         *out_ino = m.ino;
@@ -264,7 +269,8 @@ int cis_lay_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, c
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
     }
-    return cis_lay_do(lay_of(vfs), call, true, link_step, &l);
+    int no = cis_lay_quota_rows(lay_of(vfs), call);
+    return no != 0 ? no : cis_lay_do(lay_of(vfs), call, true, link_step, &l);
 }
 
 /* ---- unlink, rmdir ---- */
@@ -330,6 +336,7 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
     }
+    (void)!cis_lay_quota_rows(lay_of(vfs), NULL); /* removing goes on all the same */
     return cis_lay_do(lay_of(vfs), call, true, remove_step, &r);
 }
 

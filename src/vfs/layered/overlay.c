@@ -113,6 +113,7 @@ void cis_lay_node_drop(struct lay_view *v, struct lay_node *node)
     v->nameless -= node->nameless;
     (void)cis_lay_table_remove(&v->nodes, node->ino);
     cis_lay_release(v, node->charged);
+    v->targets -= node->target != NULL ? strlen(node->target) : 0;
     cis_free(node->target);
     cis_free(node);
 }

@@ -2,6 +2,7 @@
  * again, exactly; here a guest learns early, and a mount never acknowledges what its commit would
  * refuse. */
 #include "vfs/layered/view.h"
+#include "base/mem.h"
 #include "base/wraps.h"
 
 CIS_WRAPS static uint64_t used(uint64_t base, int64_t growth)
@@ -21,6 +22,31 @@ int cis_lay_quota_file(const struct lay_op *op)
                             (unsigned long long)v->quota_stored);
     }
     return 0;
+}
+
+/* What the overlay's rows may count when they are stored (store/cost.h), rather more than less:
+ * names of full length, and attributes. Content is counted where it is written. */
+enum { ROW_OF_NODE = 512, ROW_OF_NAME = 192 + 3 * CIS_FS_NAME_MAX + 64 };
+/* Of the room that a mount has above the quota (cis_stored_share: half of it, and 512 KiB): what
+ * may wait for a flush, and how far names and attributes may go when the quota is used up. */
+#define ROWS_WAIT(quota) ((quota) / 4 + (128u << 10))
+#define ROWS_ABOVE(quota) ((quota) / 8 + (64u << 10))
+
+int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call)
+{
+    if (!v->auto_commit || v->quota_stored == 0) {
+        return 0;
+    }
+    struct lay_stripe *s = cis_lay_lock_one(v);
+    uint64_t quota = v->quota_stored, stored = v->stored, rows = v->targets;
+    rows = cis_size_add(rows, cis_size_mul(v->nodes.count, ROW_OF_NODE));
+    rows = cis_size_add(rows, cis_size_mul(v->names.count, ROW_OF_NAME));
+    pthread_mutex_unlock(&s->lock);
+    if (stored > cis_size_add(quota, ROWS_ABOVE(quota))) {
+        return cis_lay_fail(call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
+                            (unsigned long long)quota);
+    }
+    return rows > ROWS_WAIT(quota) ? cis_lay_flush(&v->vfs, call) : 0;
 }
 
 /* A file without a name takes its space as long as somebody has it: what this view wrote of it,

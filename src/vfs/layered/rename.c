@@ -209,7 +209,10 @@ int cis_lay_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX || to_name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
     }
-    int no;
+    int no = cis_lay_quota_rows(v, call);
+    if (no != 0) {
+        return no;
+    }
     do {
         no = check(v, call, &r);
         no = no != 0 ? no : cis_lay_do(v, call, true, rename_step, &r);

@@ -77,6 +77,7 @@ struct lay_view {
     uint64_t base_files, base_bytes, quota_files, quota_bytes;
     int64_t files, bytes; /* growth above the base */
     uint64_t nameless;    /* bytes of files without a name that somebody has */
+    uint64_t targets;     /* bytes of new symlinks */
     uint64_t stored, quota_stored;
     char conflict[128]; /* what another committer changed under the overlay; "" nothing */
 
@@ -233,6 +234,10 @@ pthread_mutex_t *cis_lay_write_lock(struct lay_view *v, uint64_t ino);
 
 /* ---- quota.c ---- */
 int cis_lay_quota_file(const struct lay_op *op);
+/* Before names or attributes are changed, with nothing locked: a mount's rows that wait for the
+ * next commit are flushed while they fit the room that it has above the stored quota. Else it would
+ * be refused what its callers were told is done. */
+int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call);
 /* After a file without a name changed its size, or its holders. Under all stripes. */
 void cis_lay_quota_nameless(struct lay_view *v, struct lay_node *node);
 /* How much of growing from `from` to `to` bytes fits; at least from. */

@@ -811,6 +811,59 @@ static void the_stored_cap_refuses_before_the_write_is_accepted(void **state)
     free(data);
 }
 
+/* Nothing else flushes here: what was accepted has to fit by itself. */
+static void names_that_a_mount_accepted_fit_its_next_flush(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t fence;
+    cis_vfs_close(view_main(f));
+    assert_ok(f->store->fs->lease(f->store, TENANT, CIS_STR("main"), "a mount", 0, 60000, &fence,
+                                  NULL, err));
+    for (int kind = 0; kind < 3; kind++) {
+        struct cis_tenant had, quota = {0};
+        struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+        assert_ok(f->store->fs->tenant_get(f->store, TENANT, &had, NULL, err));
+        quota.quota_stored = had.stored + (1u << 20);
+        assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+        o.tenant = TENANT;
+        o.auto_commit = true;
+        o.fence = fence;
+        cis_vfs *v = view_open(f, &o);
+        char name[256], target[4001];
+        memset(target, 't', 4000);
+        target[4000] = 0;
+        must_write(v, 1, "first", "", 0);
+        uint64_t first = must_find(v, 1, "first");
+        int no = 0, made = 0;
+        for (; no == 0 && made < 20000; made += no == 0) {
+            struct cis_vfs_make make = {.mode = S_IFREG | 0644};
+            struct cis_vfs_attr attr;
+            uint64_t ino = 0;
+            snprintf(name, sizeof name, "%d-%d-%0*d", kind, made, kind == 1 ? 10 : 200, 0);
+            if (kind == 2) {
+                no = v->ops->link(v, &nobody, first, 1, cis_str_of(name), &attr);
+                continue;
+            }
+            if (kind == 1) {
+                make = (struct cis_vfs_make){.mode = S_IFLNK | 0777, .target = cis_str_of(target)};
+            }
+            no = v->ops->make(v, &nobody, 1, cis_str_of(name), &make, &ino, &attr);
+            if (no == 0) {
+                v->ops->forget(v, ino, 1);
+            }
+        }
+        assert_true(no == ENOSPC || no == EDQUOT);
+        assert_true(made > 100 && made < 20000);
+        assert_ok(cis_layered_commit(v, NULL, NULL, NULL, err)); /* all that was accepted */
+        v->ops->forget(v, first, 1);
+        if (kind != 2) { /* and there is room to remove it */
+            assert_int_equal(v->ops->unlink(v, &nobody, 1, CIS_STR("first")), 0);
+        }
+        assert_ok(cis_layered_commit(v, NULL, NULL, NULL, err));
+        cis_vfs_close(v);
+    }
+}
+
 static void overlay_metadata_is_charged_to_the_budget(void **state)
 {
     struct fixture *f = *state;
@@ -925,6 +978,7 @@ int main(void)
         TEST(the_quota_is_met_to_the_last_byte_and_file),
         TEST(a_file_without_a_name_takes_its_space_until_it_is_closed),
         TEST(the_stored_cap_refuses_before_the_write_is_accepted),
+        TEST(names_that_a_mount_accepted_fit_its_next_flush),
         TEST(overlay_metadata_is_charged_to_the_budget),
         TEST(a_view_that_became_old_takes_a_pin_before_it_asks),
         TEST(an_expired_view_is_stale),
