@@ -321,12 +321,12 @@ static void a_base_behind_too_many_changes_is_a_conflict_and_not_judged(void **s
 {
     cis_store *s = fs_store(state);
     struct cis_view base = tree_head(s, "main");
+    char names[20][32];
     for (int i = 0; i < 3; i++) {
         struct tree *t = tree_new(s, "main");
         for (int k = 0; k < 20; k++) {
-            char name[32];
-            snprintf(name, sizeof name, "a-name-of-theirs-%d-%d", i, k);
-            tree_file(t, CIS_FS_ROOT, name, "x");
+            snprintf(names[k], sizeof names[k], "a-name-of-theirs-%d-%d", i, k);
+            tree_file(t, CIS_FS_ROOT, names[k], "x");
         }
         tree_commit(t);
     }
