@@ -237,9 +237,7 @@ static cis_code target_open(const struct copying *c, struct cis_backup_target **
     if (!cis_store_postgres_is_url(cis_str_of(c->store))) {
         return cis_store_sqlite_restore(c->store + strlen("sqlite:"), replace, out, err);
     }
-    return replace ? cis_fail(err, CIS_E_USAGE,
-                              "--replace is for the embedded store; restore into another database")
-                   : cis_pg_restore(c->store, out, &c->stop, err);
+    return cis_pg_restore(c->store, replace, out, &c->stop, err);
 }
 
 static bool no_tenant(void *self, const struct cis_tenant *tenant)
@@ -306,7 +304,8 @@ const struct cis_cli_command cis_cmd_store_backup = {
     .run = run_backup};
 
 static const struct cis_cli_option restore_options[] = {
-    {"replace", 0, NULL, "the embedded store may hold tenants: they are kept aside", false, NULL},
+    {"replace", 0, NULL,
+     "the store may hold tenants: an embedded one's are kept aside, a server's go", false, NULL},
     {NULL, 0, NULL, NULL, false, NULL}};
 
 const struct cis_cli_command cis_cmd_store_restore = {
@@ -321,7 +320,10 @@ const struct cis_cli_command cis_cmd_store_restore = {
         "other way round. A store that holds tenants is refused (exit 4); with --replace the\n"
         "embedded one is moved to before-restore-TIME in its folder. Nobody else may have it open\n"
         "(exit 8). On PostgreSQL the user needs the rights of `cis store init`, and everything is\n"
-        "one transaction. Then look at `cis fs fsck` of each tenant.",
+        "one transaction: with --replace the old tenants go when it is committed and are not kept, "
+        "so\n"
+        "make a backup first; no other connection to the database may be open (exit 8).\n"
+        "Then look at `cis fs fsck` of each tenant.",
     .options = restore_options,
     .examples = "cis store restore /backup/cis-monday --store sqlite:/srv/cis\n",
     .min_args = 1,

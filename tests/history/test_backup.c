@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
 #include "history/maintain.h"
@@ -60,7 +62,7 @@ struct place {
 static cis_code target_of(const char *dir, const char *url, bool replace,
                           struct cis_backup_target **out, struct cis_error *err)
 {
-    return url != NULL ? cis_pg_restore(url, out, NULL, err)
+    return url != NULL ? cis_pg_restore(url, replace, out, NULL, err)
                        : cis_store_sqlite_restore(dir, replace, out, err);
 }
 
@@ -857,7 +859,7 @@ static void who_may_not_make_a_store_is_denied(void **state)
         return;
     }
     assert_ok(fx->store->fs->tenant_delete(fx->store, fx->h.tenant, NULL, err));
-    assert_int_equal(cis_pg_restore(fx->url, &target, NULL, NULL), CIS_E_DENIED);
+    assert_int_equal(cis_pg_restore(fx->url, false, &target, NULL, NULL), CIS_E_DENIED);
 }
 
 static void a_store_that_another_has_open_is_not_replaced(void **state)
@@ -902,6 +904,83 @@ static void a_store_that_another_has_open_is_not_replaced(void **state)
     close(ready[1]);
 }
 
+/* On a server it is one transaction, the old tenants' end and the new ones'. */
+static void a_killed_restore_on_a_server_leaves_the_old_tenants_or_the_new(void **state)
+{
+    struct fx *fx = *state;
+    struct place p;
+    if (fx_is_sqlite()) {
+        return;
+    }
+    fill(fx);
+    int fd = backup(fx->store, NULL);
+    struct sum fresh = sum_of(fx->store);
+    long rounds = from_env("CIS_BACKUP_ROUNDS", 4);
+    uint64_t took_us = 0;
+    place_new(&p, true);
+    assert_ok(restore(fd, NULL, p.admin, false, err));
+    for (long r = -1; r < rounds; r++) {
+        place_open(&p);
+        (void)!p.fx.store->fs->tenant_create(p.fx.store, CIS_STR("newer"), 0, 0, NULL, NULL);
+        struct sum old = sum_of(p.fx.store);
+        p.fx.store->ops->close(p.fx.store);
+        uint64_t begin = cis_clock_mono_ns(), part;
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            _exit(restore(fd, NULL, p.admin, true, NULL) == CIS_OK ? 0 : 1);
+        }
+        if (r >= 0) { /* the first one says how long it takes */
+            cis_random_bytes(&part, sizeof part);
+            usleep((useconds_t)(part % (took_us + 1)));
+            kill(pid, SIGKILL);
+        }
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        took_us = r < 0 ? (cis_clock_mono_ns() - begin) / 1000 : took_us;
+        assert_true(r >= 0 || status == 0);
+        place_open(&p); /* and waits until the server has seen the end */
+        struct sum now = sum_of(p.fx.store);
+        assert_true((now.rows == old.rows && now.total == old.total) ||
+                    (now.rows == fresh.rows && now.total == fresh.total));
+        assert_true(r >= 0 || now.total == fresh.total);
+        fx_whole(&p.fx);
+        p.fx.store->ops->close(p.fx.store);
+    }
+    p.fx.store = NULL;
+    place_done(&p);
+    close(fd);
+}
+
+static void a_store_on_a_server_that_another_has_open_is_not_replaced(void **state)
+{
+    struct fx *fx = *state;
+    struct place p;
+    struct cis_error why;
+    if (fx_is_sqlite()) {
+        return;
+    }
+    fx_text(fx, "", "x", "of the backup");
+    int fd = backup(fx->store, NULL);
+    place_new(&p, true);
+    assert_ok(restore(fd, NULL, p.admin, false, err));
+    place_open(&p);
+    fx_text(&p.fx, "", "x", "newer");
+    struct sum old = sum_of(p.fx.store), now;
+    assert_int_equal(restore(fd, NULL, p.admin, true, &why), CIS_E_CONFLICT);
+    assert_non_null(strstr(why.msg, "other connections to the database are open"));
+    now = sum_of(p.fx.store);
+    assert_true(now.rows == old.rows && now.total == old.total);
+    p.fx.store->ops->close(p.fx.store);
+    assert_ok(restore(fd, NULL, p.admin, true, err));
+    place_open(&p);
+    old = sum_of(fx->store);
+    now = sum_of(p.fx.store);
+    assert_true(now.rows == old.rows && now.total == old.total);
+    place_done(&p);
+    close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 static int run(void)
@@ -920,6 +999,8 @@ static int run(void)
         TEST(a_store_that_holds_tenants_is_not_overwritten),
         TEST(who_may_not_make_a_store_is_denied),
         TEST(a_store_that_another_has_open_is_not_replaced),
+        TEST(a_killed_restore_on_a_server_leaves_the_old_tenants_or_the_new),
+        TEST(a_store_on_a_server_that_another_has_open_is_not_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

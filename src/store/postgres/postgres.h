@@ -45,8 +45,10 @@ cis_code cis_pg_admin_check(const char *url, cis_pg_finding *each, void *self,
 int cis_pg_schema_version(void);
 /* A target that fills the store of the database in one transaction, as cis_owner; schema and roles
  * are made when they are missing. CIS_E_EXISTS: there are tenants in it; CIS_E_DENIED: the user may
- * not do that. Nobody makes a tenant meanwhile. */
-cis_code cis_pg_restore(const char *url, struct cis_backup_target **out_target,
+ * not do that. Nobody makes a tenant meanwhile.
+ * replace: what is in it goes in the same transaction, and nobody reads meanwhile; CIS_E_CONFLICT:
+ * another connection to the database is open. */
+cis_code cis_pg_restore(const char *url, bool replace, struct cis_backup_target **out_target,
                         const struct cis_stop *stop, struct cis_error *err);
 
 #endif

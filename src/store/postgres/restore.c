@@ -1,5 +1,7 @@
 /* A store made of a backup's rows, in one transaction of the schema's owner: it is there as a whole
- * or not at all. Rows go in by thousands, an array a column. */
+ * or not at all. What was in it before goes in the same transaction. Rows go in by thousands, an
+ * array a column. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "store/postgres/internal.h"
 
@@ -285,7 +287,48 @@ static void filling_drop(struct filling **f)
     filling_free(*f != NULL ? &(*f)->base : NULL);
 }
 
-cis_code cis_pg_restore(const char *url, struct cis_backup_target **out_target,
+/* ---- the beginning ---- */
+/* One that was closed just now is seen for a moment. */
+static cis_code alone(const struct filling *f, const struct cis_stop *stop, struct cis_error *err)
+{
+    uint64_t until = cis_clock_after(cis_clock_mono_ns(), 2 * CIS_NS_PER_S);
+    for (;;) {
+        CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+        CIS_TRY(cis_pg_ask(f->conn, PG_LOAD_LOOK, NULL, NULL, err));
+        CIS_TRY(cis_pg_ask(f->conn, PG_LOAD_OTHERS, NULL, &res, err));
+        int64_t others = cis_pg_int(res, 0, 0);
+        if (others == 0) {
+            return CIS_OK;
+        }
+        if (cis_clock_mono_ns() > until) {
+            return cis_fail(err, CIS_E_CONFLICT,
+                            "%s: %lld other connections to the database are open; end mounts, runs "
+                            "and commands first",
+                            f->admin.store.place, (long long)others);
+        }
+        struct cis_stop nap = {cis_clock_after(cis_clock_mono_ns(), 20 * CIS_NS_PER_MS),
+                               stop != NULL ? stop->cancel : NULL};
+        (void)cis_stop_wait(&nap, -1, 0, "", NULL);
+        if (stop != NULL) {
+            CIS_TRY(cis_stop_check(stop, "restore", err));
+        }
+    }
+}
+
+/* Empties the store in the transaction that fills it. From here on others wait, so whoever is there
+ * was there before. */
+static cis_code empty(const struct filling *f, const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_TRY(alone(f, stop, err));
+    cis_code code = cis_pg_ask(f->conn, PG_LOAD_EMPTY, NULL, NULL, err);
+    if (code != CIS_OK && strcmp(f->conn->sqlstate, "55P03") == 0) {
+        return cis_fail(err, CIS_E_CONFLICT, "%s: another connection is at work in the store",
+                        f->admin.store.place);
+    }
+    return code == CIS_OK ? alone(f, stop, err) : code;
+}
+
+cis_code cis_pg_restore(const char *url, bool replace, struct cis_backup_target **out_target,
                         const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(filling_drop) struct filling *f = cis_zalloc(sizeof *f);
@@ -303,11 +346,13 @@ cis_code cis_pg_restore(const char *url, struct cis_backup_target **out_target,
     f->conn = f->admin.conn;
     CIS_TRY(cis_pg_ask(f->conn, PG_BEGIN, NULL, NULL, err));
     CIS_TRY(cis_pg_ask(f->conn, PG_LOAD_ROLE, NULL, NULL, err));
+    if (replace) {
+        CIS_TRY(empty(f, stop, err));
+    }
     CIS_TRY(cis_pg_ask(f->conn, PG_LOAD_LOCK, NULL, NULL, err));
     CIS_TRY(cis_pg_ask(f->conn, PG_TENANT_NAMES, NULL, &res, err));
     if (PQntuples(res) != 0) {
-        return cis_fail(err, CIS_E_EXISTS,
-                        "%s: this store holds tenants; restore into another database",
+        return cis_fail(err, CIS_E_EXISTS, "%s: this store holds tenants (--replace)",
                         f->admin.store.place);
     }
     f->base = (struct cis_backup_target){
