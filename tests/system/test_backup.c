@@ -265,6 +265,13 @@ static void killed_on_the_server(struct world *w, const char *dest, unsigned us)
         }
         assert_exit(s, 0, cis(s, "fs", "fsck", "--data", "--store", store));
         assert_contains(sys_out(s), " 1 files");
+        const char *const again[] = {CIS_PROGRAM, "store",   "restore", "--replace",
+                                     dest,        "--store", store,     NULL};
+        (void)ended(start(s, again), SIGKILL, random_us(us), NULL);
+        assert_exit(s, 0, cis(s, "fs", "fsck", "--data", "--store", store));
+        assert_contains(sys_out(s), " 1 files");
+        assert_exit(s, 0, cis(s, "store", "restore", "--replace", dest, "--store", store));
+        assert_exit(s, 0, cis(s, "fs", "fsck", "--data", "--store", store));
     }
 }
 
