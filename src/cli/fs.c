@@ -90,8 +90,12 @@ static cis_code run_once(struct cis_cli *cli, cis_fs_verb *verb, bool *inout_aga
     }
     if (code == CIS_OK) {
         cmd.h = (struct cis_history){cmd.store, cis_str_of(cli->tenant), &cmd.stop};
-        cmd.call = (struct cis_vfs_call){
-            .uid = getuid(), .gid = getgid(), .stop = &cmd.stop, .err = &cmd.why};
+        cmd.call = (struct cis_vfs_call){.uid = getuid(),
+                                         .gid = getgid(),
+                                         .stop = &cmd.stop,
+                                         .err = &cmd.why,
+                                         .keeps_set_id =
+                                             true}; /* the user's own act on the user's own files */
         build_note(&cmd);
         code = verb(&cmd, err);
         tell_healed(&cmd);

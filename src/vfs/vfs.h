@@ -56,7 +56,22 @@ struct cis_vfs_call {
     /* Entries of folders that were read to answer: what a caller charges for, as one call may read
      * a folder of any size. NULL: nobody counts. */
     uint64_t *entries;
+    /* Content that this call changes keeps its set-uid and set-gid bits: whoever asks has
+     * CAP_FSETID, or the kernel has judged that (FUSE). False: writing, cutting and allocating
+     * clear them, as Linux does. */
+    bool keeps_set_id;
 };
+/* The mode of a regular file after this call changed its content. */
+static inline uint32_t cis_vfs_mode_changed(const struct cis_vfs_call *call, uint32_t mode,
+                                            uint32_t gid)
+{
+    if (!S_ISREG(mode) || (call != NULL && call->keeps_set_id)) {
+        return mode;
+    }
+    /* Without group-execute S_ISGID makes nobody a group; its members may keep it. */
+    bool group = (mode & S_IXGRP) != 0 || call == NULL || call->gid != gid;
+    return mode & ~(uint32_t)(S_ISUID | (group ? S_ISGID : 0));
+}
 static inline void cis_vfs_waits(const struct cis_vfs_call *call)
 {
     if (call != NULL && call->waits != NULL) {

@@ -373,6 +373,16 @@ static int cut_file(int d, const char *name)
     return fd < 0 ? -1 : close(fd);
 }
 
+/* Content is changed without the file being opened to be cut. */
+static void change_file(int d, struct cis_buf *out, const char *name, bool cut)
+{
+    int fd = openat(d, name, O_WRONLY | O_CLOEXEC);
+    SAY(out, fd < 0 ? -1 : 0);
+    SAY(out, cut ? ftruncate(fd, 1) : (int)pwrite(fd, "y", 1, 0));
+    tell_stat(out, d, name, 0);
+    SAY(out, close(fd));
+}
+
 static void stranger(int d, struct cis_buf *out)
 {
     SAY(out, openat(d, "secret", O_RDONLY));
@@ -398,6 +408,8 @@ static void stranger(int d, struct cis_buf *out)
     tell_stat(out, d, "cut", 0);
     SAY(out, cut_file(d, "cut"));
     tell_stat(out, d, "cut", 0);
+    change_file(d, out, "patched", false);
+    change_file(d, out, "shorter", true);
 }
 
 static void permissions(int d, struct cis_buf *out)
@@ -421,7 +433,14 @@ static void permissions(int d, struct cis_buf *out)
     SAY(out, fchmodat(d, "suid", 06777, 0));
     SAY(out, make_file(d, "cut", "x"));
     SAY(out, fchmodat(d, "cut", 06777, 0));
+    SAY(out, make_file(d, "patched", "xxx"));
+    SAY(out, fchmodat(d, "patched", 06777, 0));
+    SAY(out, make_file(d, "shorter", "xxx"));
+    SAY(out, fchmodat(d, "shorter", 06777, 0));
     as_user(d, out, 65534, 65534, stranger);
+    SAY(out, fchmodat(d, "patched", 06777, 0)); /* root keeps them */
+    change_file(d, out, "patched", false);
+    change_file(d, out, "patched", true);
     SAY(out, fchmodat(d, "cut", 06777, 0));
     SAY(out, cut_file(d, "cut"));
     tell_stat(out, d, "cut", 0);

@@ -337,6 +337,28 @@ static void a_folder_is_changed_beside_and_then_brought_there(void **state)
     free(folder);
 }
 
+static void what_a_guest_changed_has_no_set_id_bits_in_any_mount(void **state)
+{
+    struct sys *s = *state;
+    assert_exit(s, 0,
+                shell(s,
+                      "mkdir a rw cow && printf tool > a/tool && printf tool > a/same && "
+                      "chmod 6755 a/* && cp -p a/* rw && cp -p a/* cow && $CIS fs put -r a /a && "
+                      "$CIS run -w --dir rw::/rw --dir cow::/cow:cow=kept $TOOL append "
+                      "/workspace/a/tool x , append /rw/tool x , append /cow/tool x"));
+    assert_exit(s, 0,
+                shell(s, "(ls -l rw; $CIS fs ls -l /a; $CIS fs ls -l --branch kept /) | "
+                         "awk '/tool|same/ {print $1, $NF}'"));
+    assert_string_equal(sys_out(s), "-rwsr-sr-x same\n-rwxr-xr-x tool\n"
+                                    "-rwsr-sr-x same\n-rwxr-xr-x tool\n"
+                                    "-rwxr-xr-x tool\n");
+    /* What users do to their own files is theirs. */
+    assert_exit(s, 0,
+                shell(s, "printf new | $CIS fs put - /a/same && "
+                         "$CIS fs ls -l /a | awk '/same/ {print $1, $5}'"));
+    assert_string_equal(sys_out(s), "-rwsr-sr-x 3\n");
+}
+
 static void what_was_changed_in_the_folder_since_is_not_overwritten(void **state)
 {
     struct sys *s = *state;
@@ -750,6 +772,7 @@ int main(void)
         TEST(a_workspace_is_one_commit_at_the_end),
         TEST(a_run_is_shown_undone_and_brought_back),
         TEST(a_folder_is_changed_beside_and_then_brought_there),
+        TEST(what_a_guest_changed_has_no_set_id_bits_in_any_mount),
         TEST(what_was_changed_in_the_folder_since_is_not_overwritten),
         TEST(a_report_is_written_and_says_what_was_mounted),
         TEST(a_report_that_cannot_be_written_is_refused_before_the_run),

@@ -253,6 +253,97 @@ static void space_is_allocated_punched_and_zeroed(void **state)
     free(text);
 }
 
+/* ---- set-id bits ---- */
+
+static uint32_t mode_of(const char *path)
+{
+    struct cis_vfs_attr attr;
+    assert_no(0, t_stat(path, &attr));
+    return attr.mode & 07777;
+}
+
+enum { BY_WRITE, BY_APPEND, BY_TRUNC, BY_SIZE, BY_SAME_SIZE, BY_ROOM, BY_KEEP, BY_HOLE, BY_WAYS };
+
+static void change(const char *path, int how)
+{
+    static const int flags[BY_WAYS] = {[BY_APPEND] = O_APPEND, [BY_TRUNC] = O_TRUNC};
+    cis_vfs_file *file = open_ok(path, O_RDWR | flags[how]);
+    const struct cis_vfs_ops *ops = file->vfs->ops;
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = how == BY_SIZE ? 1 : 4};
+    switch (how) {
+    case BY_WRITE:
+    case BY_APPEND:
+        assert_no(0, t_write(file, 0, "x", 1));
+        break;
+    case BY_SIZE:
+    case BY_SAME_SIZE:
+        assert_no(0, cis_file_set(file, &fx.call, &set, NULL));
+        break;
+    case BY_ROOM:
+        assert_no(0, ops->allocate(file, &fx.call, 0, 0, 2));
+        break;
+    case BY_KEEP:
+        assert_no(0, ops->allocate(file, &fx.call, FALLOC_FL_KEEP_SIZE, 0, 8));
+        break;
+    case BY_HOLE:
+        assert_no(0,
+                  ops->allocate(file, &fx.call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 3));
+        break;
+    default:
+        break;
+    }
+    cis_vfs_file_close(file);
+}
+
+static void set_id_bits_go_when_content_changes(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t before, after;
+    } modes[] = {{06755, 0755}, {04711, 0711}, {02755, 0755}, {02744, 02744}, {0755, 0755}};
+    uint32_t gid = fx.call.gid;
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
+        for (int how = 0; how < BY_WAYS; how++) {
+            struct cis_vfs_attr attr;
+            struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = modes[m].before};
+            t_write_file("f", "text");
+            assert_no(0, t_set("f", &set));
+            assert_no(0, t_stat("f", &attr));
+            fx.call.gid = attr.gid;
+            if (how % 2 == 1) {
+                fx_reopen(false); /* what is changed was committed */
+            }
+            change("f", how);
+            assert_int_equal(mode_of("f"), modes[m].after);
+            fx_reopen(false);
+            assert_int_equal(mode_of("f"), modes[m].after);
+            assert_no(0, t_set("f", &set)); /* as told is as told */
+            assert_int_equal(mode_of("f"), modes[m].before);
+            cis_vfs_file *file = open_ok("f", O_RDWR);
+            assert_no(0, t_write(file, 0, "", 0)); /* nothing changed */
+            cis_vfs_file_close(file);
+            assert_int_equal(mode_of("f"), modes[m].before);
+        }
+    }
+    fx.call.gid = gid;
+}
+
+static void set_id_bits_stay_for_who_may_keep_them(void **state)
+{
+    (void)state;
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = 06755};
+    for (int how = 0; how < BY_WAYS; how++) {
+        t_write_file("f", "text");
+        assert_no(0, t_set("f", &set));
+        fx.call.keeps_set_id = true;
+        change("f", how);
+        fx.call.keeps_set_id = false;
+        if (geteuid() == 0 || strcmp(fx.backend->name, "hostdir") != 0) {
+            assert_int_equal(mode_of("f"), 06755);
+        }
+    }
+}
+
 static void times_are_exact_to_the_nanosecond(void **state)
 {
     (void)state;
@@ -383,6 +474,8 @@ const struct CMUnitTest contract_files[] = {
     CONTRACT_TEST(handles_do_what_they_were_opened_for),
     CONTRACT_TEST(data_and_holes_are_found),
     CONTRACT_TEST(space_is_allocated_punched_and_zeroed),
+    CONTRACT_TEST(set_id_bits_go_when_content_changes),
+    CONTRACT_TEST(set_id_bits_stay_for_who_may_keep_them),
     CONTRACT_TEST(times_are_exact_to_the_nanosecond),
     CONTRACT_TEST(changes_move_the_right_times),
     CONTRACT_TEST(versions_change_with_content),

@@ -43,7 +43,6 @@ static int open_node(const struct hostdir *fs, const struct host_node *node, int
 int host_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
               cis_vfs_file **out_file)
 {
-    (void)call;
     struct hostdir *fs = host_of(vfs);
     const struct host_node *own = host_node_of(node);
     bool changes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
@@ -55,6 +54,10 @@ int host_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int 
     }
     if (vfs->read_only && changes) {
         return EROFS;
+    }
+    int no = (flags & O_TRUNC) != 0 ? host_set_id_clear(fs, call, own) : 0;
+    if (no != 0) {
+        return no;
     }
     int fd = open_node(fs, own, flags);
     return fd < 0 ? errno : host_file_new(fs, fd, node, flags, out_file);
@@ -173,6 +176,12 @@ int host_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct
     struct iovec part[HOST_IOV];
     size_t done = 0;
     uint64_t end = 0;
+    if (pieces(iov, niov, 0, part) > 0) {
+        int no = host_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
+        if (no != 0) {
+            return no;
+        }
+    }
     for (bool first = true;; first = false) {
         int n = pieces(iov, niov, done, part);
         if (n == 0 && !first) {
@@ -218,6 +227,10 @@ int host_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode,
     }
     if (file->vfs->read_only) {
         return (file->flags & O_ACCMODE) == O_RDONLY ? EBADF : EROFS;
+    }
+    int no = host_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
+    if (no != 0) {
+        return no;
     }
     return fallocate(host_file_of(file)->fd, mode, (off_t)offset, (off_t)len) == 0 ? 0 : errno;
 }

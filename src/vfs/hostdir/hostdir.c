@@ -1,8 +1,10 @@
 #include "vfs/hostdir/hostdir.h"
 
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "base/mem.h"
 #include "vfs/hostdir/internal.h"
@@ -117,6 +119,13 @@ static cis_code root_open(struct hostdir *fs, const char *path, struct cis_error
     return no == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "folder %s", path);
 }
 
+static bool has_fsetid(void)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {0};
+    return syscall(SYS_capget, &head, caps) != 0 || (caps[0].effective & 1u << CAP_FSETID) != 0;
+}
+
 cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *options,
                           cis_vfs **out_vfs, struct cis_error *err)
 {
@@ -128,6 +137,7 @@ cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *op
     }
     fs->vfs = (cis_vfs){&host_ops, (cis_node)(uintptr_t)&fs->root, options->read_only};
     fs->devices = options->devices;
+    fs->fsetid = has_fsetid();
     fs->nodes_max = options->nodes_max != 0 ? options->nodes_max : NODES_DEFAULT;
     fs->budget = options->budget;
     fs->root.fd = -1;

@@ -21,7 +21,7 @@ struct host_node {
 
 struct hostdir {
     cis_vfs vfs;
-    bool devices;
+    bool devices, fsetid; /* fsetid: the kernel leaves set-id bits to this process (CAP_FSETID) */
     uint32_t nodes_max, nnodes; /* the root is not counted */
     struct cis_budget *budget;  /* may be NULL; used under the lock */
     int proc;                   /* the root of procfs: the way from O_PATH to an open file */
@@ -94,6 +94,10 @@ int host_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
                  struct cis_vfs_attr *out);
 int host_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
                  const struct cis_vfs_set *set, struct cis_vfs_attr *out);
+/* Before the content of a file is changed. The kernel clears the set-id bits of what is changed by
+ * a process without CAP_FSETID; whether a caller of ours has that is not what this process has. */
+int host_set_id_clear(struct hostdir *fs, const struct cis_vfs_call *call,
+                      const struct host_node *node);
 int host_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
                   struct cis_buf *out);
 

@@ -288,6 +288,20 @@ static int set_mode(struct hostdir *fs, const struct host_node *node, uint32_t m
     return fchmodat(fs->proc, name, mode & 07777, 0) == 0 ? 0 : errno;
 }
 
+int host_set_id_clear(struct hostdir *fs, const struct cis_vfs_call *call,
+                      const struct host_node *node)
+{
+    struct stat st;
+    if (!fs->fsetid || node->type != S_IFREG) {
+        return 0;
+    }
+    if (fstatat(node->fd, "", &st, AT_EMPTY_PATH) != 0) {
+        return errno;
+    }
+    uint32_t mode = cis_vfs_mode_changed(call, st.st_mode, st.st_gid);
+    return mode == st.st_mode ? 0 : set_mode(fs, node, mode);
+}
+
 static int set_owner(const struct host_node *node, const struct cis_vfs_set *set)
 {
     uid_t uid = (set->bits & CIS_VFS_SET_UID) != 0 ? set->uid : (uid_t)-1;
@@ -335,7 +349,8 @@ int host_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
     }
     int no = 0;
     if ((set->bits & CIS_VFS_SET_SIZE) != 0) {
-        no = set_size(fs, own, set->size);
+        no = host_set_id_clear(fs, call, own);
+        no = no == 0 ? set_size(fs, own, set->size) : no;
     }
     if (no == 0 && (set->bits & (CIS_VFS_SET_UID | CIS_VFS_SET_GID)) != 0) {
         no = set_owner(own, set);

@@ -65,6 +65,15 @@ static int setattr_step(struct lay_op *op, void *arg)
     return 0;
 }
 
+void cis_lay_written(const struct lay_op *op, struct lay_node *node)
+{
+    cis_lay_now(op->v, &node->now.mtime);
+    node->now.ctime = node->now.mtime;
+    node->now.mode = cis_vfs_mode_changed(op->call, node->now.mode, node->now.gid);
+    node->row = true;
+    cis_lay_touch(op->v, node);
+}
+
 static bool time_valid(const struct timespec *t)
 {
     return t->tv_nsec >= 0 && t->tv_nsec < 1000000000;

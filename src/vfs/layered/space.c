@@ -35,10 +35,7 @@ CIS_WRAPS static int resize_step(struct lay_op *op, void *arg)
     node->now.size = r->size;
     cis_lay_quota_nameless(v, node);
     node->now.is_inline = r->size <= CIS_FS_INLINE_MAX;
-    cis_lay_now(v, &node->now.mtime);
-    node->now.ctime = node->now.mtime;
-    node->row = true;
-    cis_lay_touch(v, node);
+    cis_lay_written(op, node);
     return 0;
 }
 
@@ -163,10 +160,7 @@ static int punch_step(struct lay_op *op, void *arg)
             }
         }
     }
-    cis_lay_now(v, &node->now.mtime);
-    node->now.ctime = node->now.mtime;
-    node->row = true;
-    cis_lay_touch(v, node);
+    cis_lay_written(op, node);
     return 0;
 }
 
@@ -197,6 +191,23 @@ static int size_step(struct lay_op *op, void *arg)
     struct cis_fs_inode row;
     int no = cis_lay_inode(op, r->ino, &row, NULL);
     r->size = no == 0 ? row.size : 0;
+    return no;
+}
+
+/* Room is there always; what asking for it changes all the same are the set-id bits. */
+static int room_step(struct lay_op *op, void *arg)
+{
+    const uint64_t *ino = arg;
+    struct cis_fs_inode row;
+    struct lay_node *node;
+    int no = cis_lay_inode(op, *ino, &row, NULL);
+    if (no != 0 || cis_vfs_mode_changed(op->call, row.mode, row.gid) == row.mode) {
+        return no;
+    }
+    no = cis_lay_node_get(op, *ino, &node);
+    if (no == 0) {
+        cis_lay_written(op, node);
+    }
     return no;
 }
 
@@ -243,7 +254,7 @@ static int allocate(struct lay_view *v, const struct cis_vfs_call *call, uint64_
     if (no == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0 && offset < to) {
         no = zero(v, call, ino, offset, to);
     }
-    return no;
+    return no == 0 ? cis_lay_do(v, call, true, room_step, &ino) : no;
 }
 
 int cis_lay_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,

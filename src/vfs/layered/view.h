@@ -220,6 +220,11 @@ int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
                         const struct lay_piece *pieces, size_t n, const struct lay_ahead *ahead,
                         size_t nahead, bool whole, uint64_t ino);
 
+/* ---- attr.c ---- */
+/* The content of a file changed: its times, its set-id bits, its row. Every change of content ends
+ * with it. */
+void cis_lay_written(const struct lay_op *op, struct lay_node *node);
+
 /* ---- data.c, write.c, space.c ---- */
 int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
                    uint64_t size);

@@ -10,6 +10,7 @@ struct undo { /* what a write that is whole or nothing began with */
         bufs; /* bufs: more than one block is written, so an earlier one may have to go back */
     uint64_t size;
     struct cis_fs_time mtime, ctime;
+    uint32_t mode;
     bool is_inline, row;
     size_t n;
     struct lay_saved *saved; /* one a block */
@@ -132,6 +133,7 @@ static int remember(struct lay_op *op, const struct write *w, const struct lay_n
         u->size = node->now.size;
         u->mtime = node->now.mtime;
         u->ctime = node->now.ctime;
+        u->mode = node->now.mode;
         u->is_inline = node->now.is_inline;
         u->row = node->row;
     }
@@ -192,10 +194,7 @@ static int write_step(struct lay_op *op, void *arg)
         node->now.size = end;
         cis_lay_quota_nameless(v, node);
     }
-    cis_lay_now(v, &node->now.mtime);
-    node->now.ctime = node->now.mtime;
-    node->row = true;
-    cis_lay_touch(v, node);
+    cis_lay_written(op, node);
     b->gen = node->gen;
     w->did = to - from;
     if (w->cut && w->did == w->len) {
@@ -274,6 +273,7 @@ static void take_back(struct lay_view *v, uint64_t ino, struct undo *u)
         cis_lay_quota_nameless(v, node);
         node->now.mtime = u->mtime;
         node->now.ctime = u->ctime;
+        node->now.mode = u->mode;
         node->now.is_inline = u->is_inline;
         node->row = u->row;
         cis_lay_touch(v, node);
