@@ -67,21 +67,59 @@ static cis_code check_removed(struct three *t)
     return CIS_OK;
 }
 
+/* ---- where the parents of a directory lead ---- */
+enum { WAY_UNKNOWN, WAY_NOW, WAY_ROOT, WAY_LOST, WAY_CIRCLE };
+
+/* What moved and is part of the circle through `ino` would be below itself. */
+static cis_code tell_circle(struct three *t, uint64_t ino)
+{
+    uint64_t at = ino;
+    do {
+        const struct edit_file *dir = cis_ids_get(&t->edit.files, at);
+        if (cis_numbers_has(&t->moved, at)) {
+            CIS_TRY(cis_three_conflict(t, NULL, at, "would be below itself"));
+        }
+        at = dir->row.parent;
+    } while (at != ino);
+    return CIS_OK;
+}
+
+/* Up to what an earlier walk knows: each directory is walked over once. */
+static cis_code way_of(struct three *t, uint64_t from, uint8_t *out)
+{
+    struct edit_file *dir;
+    uint8_t end = WAY_UNKNOWN;
+    for (uint64_t at = from; end == WAY_UNKNOWN; at = dir->row.parent) {
+        if (at == CIS_FS_ROOT || at == 0) {
+            end = at == 0 ? WAY_LOST : WAY_ROOT;
+            break;
+        }
+        CIS_TRY(cis_edit_file(&t->edit, at, &dir, t->err));
+        end = dir->way == WAY_NOW ? WAY_CIRCLE : dir->way;
+        if (dir->way == WAY_NOW) {
+            CIS_TRY(tell_circle(t, at));
+        }
+        dir->way = dir->way == WAY_UNKNOWN ? WAY_NOW : dir->way;
+    }
+    for (uint64_t at = from; at != CIS_FS_ROOT && at != 0; at = dir->row.parent) {
+        dir = cis_ids_get(&t->edit.files, at);
+        if (dir->way != WAY_NOW) {
+            break;
+        }
+        dir->way = end;
+    }
+    *out = end;
+    return CIS_OK;
+}
+
 static cis_code check_moved(struct three *t)
 {
+    cis_numbers_sort(&t->moved);
     for (size_t i = 0; i < t->moved.n; i++) {
-        struct edit_file *dir;
-        CIS_TRY(cis_edit_file(&t->edit, t->moved.at[i], &dir, t->err));
-        size_t steps = 0; /* more than there are directories: a circle that it is not part of */
-        for (uint64_t up = dir->row.parent; up != CIS_FS_ROOT && steps <= t->edit.files.live;
-             steps++) {
-            struct edit_file *next;
-            CIS_TRY(cis_edit_file(&t->edit, up, &next, t->err));
-            if (up == t->moved.at[i] || next->row.parent == 0) {
-                CIS_TRY(cis_three_conflict(t, NULL, t->moved.at[i], "would be below itself"));
-                break;
-            }
-            up = next->row.parent;
+        uint8_t way;
+        CIS_TRY(way_of(t, t->moved.at[i], &way));
+        if (way == WAY_LOST) {
+            CIS_TRY(cis_three_conflict(t, NULL, t->moved.at[i], "would be below itself"));
         }
     }
     return CIS_OK;

@@ -3,8 +3,10 @@
 #include "store/commit.h"
 
 #include <sys/stat.h>
+#include "base/budget.h"
 #include "base/mem.h"
 #include "base/wraps.h"
+#include "store/circle.h"
 #include "store/judge.h"
 
 struct apply {
@@ -18,6 +20,7 @@ struct apply {
     size_t nrows;
     struct merge *merges; /* by inode */
     size_t nmerges;
+    uint64_t charged; /* to the commit's budget */
 };
 
 /* A directory of the head that changes: what is laid on its row there. */
@@ -30,8 +33,20 @@ struct merge {
     bool at_head, at_base;
 };
 
+static cis_code charge(struct apply *a, uint64_t bytes, struct cis_error *err)
+{
+    if (a->commit->budget != NULL) {
+        CIS_TRY(cis_budget_charge(a->commit->budget, bytes, "commit of files", err));
+        a->charged += bytes;
+    }
+    return CIS_OK;
+}
+
 static void apply_done(struct apply *a)
 {
+    if (a->commit->budget != NULL) {
+        cis_budget_release(a->commit->budget, a->charged);
+    }
     cis_judge_done(&a->judge);
     cis_buf_done(&a->keys);
     cis_free(a->rows);
@@ -115,65 +130,6 @@ static cis_code fetch_rows(struct apply *a, struct cis_view view, bool base, str
         }
     }
     return n != 0 ? a->ops->inodes(a->txn, view, inos, n, fetch_row, &fetch, err) : CIS_OK;
-}
-
-static bool parent_row(void *self, const struct cis_fs_inode *inode)
-{
-    *(uint64_t *)self = inode->parent;
-    return false;
-}
-
-/* Where a directory is at the head plus my changes. */
-static cis_code parent_of(struct apply *a, uint64_t ino, uint64_t *out, struct cis_error *err)
-{
-    size_t n;
-    const struct cis_fs_change *change = cis_judge_change(a->judge.fs, ino, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (change[i].kind == CIS_FS_MOVED || change[i].kind == CIS_FS_PUT) {
-            *out = change[i].inode.parent;
-            return CIS_OK;
-        }
-    }
-    *out = 0;
-    CIS_TRY(a->ops->inodes(a->txn, a->head.head, &ino, 1, parent_row, out, err));
-    return *out != 0 ? CIS_OK
-                     : cis_fail(err, CIS_E_CONFLICT, "another run removed directory %llu first",
-                                (unsigned long long)ino);
-}
-
-/* Each of two moves alone is sound, together they may tie a knot. The second mark finds a knot that
- * the walk runs into without being part of it (Brent). */
-static cis_code cycle_check(struct apply *a, uint64_t moved, uint64_t parent, struct cis_error *err)
-{
-    uint64_t mark = 0, steps = 0, limit = 64;
-    for (uint64_t at = parent; at != CIS_FS_ROOT; steps++) {
-        if (at == moved || at == mark) {
-            return cis_fail(
-                err, CIS_E_CONFLICT,
-                "another run moved directories first: inode %llu would be inside itself",
-                (unsigned long long)moved);
-        }
-        if (steps == limit) {
-            mark = at;
-            limit *= 2;
-        }
-        CIS_TRY(parent_of(a, at, &at, err));
-    }
-    return CIS_OK;
-}
-
-static cis_code cycles_check(struct apply *a, struct cis_error *err)
-{
-    const struct cis_fs_commit *fs = a->judge.fs;
-    if (!a->judge.moved || !a->judge.their_moved) {
-        return CIS_OK;
-    }
-    for (size_t i = 0; i < fs->nchanges; i++) {
-        if (fs->changes[i].kind == CIS_FS_MOVED) {
-            CIS_TRY(cycle_check(a, fs->changes[i].inode.ino, fs->changes[i].inode.parent, err));
-        }
-    }
-    return CIS_OK;
 }
 
 /* ---- merging ---- */
@@ -285,15 +241,47 @@ static void row_add(struct apply *a, const struct cis_fs_change *change, size_t 
     }
 }
 
+static size_t merges_most(const struct cis_fs_commit *fs)
+{
+    size_t n = fs->ndeltas;
+    for (size_t i = 0; i < fs->nchanges; i++) {
+        enum cis_fs_inode_kind kind = fs->changes[i].kind;
+        n += kind == CIS_FS_DIRATTR || kind == CIS_FS_MOVED;
+    }
+    return n;
+}
+
+/* Of one key beside its name: its kind and four numbers at most. */
+#define KEY_COST 32u
+
+static uint64_t keys_most(const struct cis_judge *judge)
+{
+    const struct cis_fs_commit *fs = judge->fs;
+    size_t n = cis_size_add(cis_size_add(fs->ndirents, fs->nchanges), fs->ndeltas);
+    uint64_t bytes = cis_size_mul(n, KEY_COST);
+    for (size_t i = 0; i < fs->ndirents; i++) {
+        bytes = cis_size_add(bytes, fs->dirents[i].name.len);
+    }
+    for (size_t i = 0; i < judge->nkv; i++) {
+        bytes = cis_size_add(bytes, cis_size_add(judge->kv[i]->ns.len, judge->kv[i]->key.len));
+        bytes = cis_size_add(bytes, KEY_COST);
+    }
+    return bytes;
+}
+
 static cis_code rows_build(struct apply *a, struct cis_error *err)
 {
     const struct cis_fs_commit *fs = a->judge.fs;
-    size_t most = cis_size_add(fs->nchanges, fs->ndeltas), c = 0, d = 0;
+    size_t most = cis_size_add(fs->nchanges, fs->ndeltas), merges = merges_most(fs), c = 0, d = 0;
     if (most == 0) {
         return CIS_OK;
     }
+    CIS_TRY(charge(
+        a,
+        cis_size_add(cis_size_mul(most, sizeof *a->rows), cis_size_mul(merges, sizeof *a->merges)),
+        err));
     a->rows = cis_calloc(most, sizeof *a->rows);
-    a->merges = cis_calloc(most, sizeof *a->merges);
+    a->merges = cis_calloc(cis_size_add(merges, 1), sizeof *a->merges);
     if (a->rows == NULL || a->merges == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "commit: out of memory");
     }
@@ -410,6 +398,7 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
         return CIS_OK;
     }
     CIS_TRY(cis_judge_init(&a.judge, commit, err));
+    CIS_TRY(charge(&a, keys_most(&a.judge), err));
     CIS_TRY(cis_judge_keys(&a.judge, &a.keys, err));
     CIS_TRY(rows_build(&a, err));
     if (commit->fork) {
@@ -428,7 +417,9 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
     if (files || (commit->strict_memory && a.judge.base.branch != 0)) {
         CIS_TRY(base_check(&a, err));
         CIS_TRY(cis_judge_since(&a.judge, ops, txn, a.head.head, err));
-        CIS_TRY(cycles_check(&a, err));
+        if (a.judge.moved && a.judge.their_moved) {
+            CIS_TRY(cis_circle_check(a.judge.fs, ops, txn, a.head.head, commit->budget, err));
+        }
     }
     return write_rows(&a, out, err);
 }

@@ -100,6 +100,9 @@ struct cis_store_commit {
     /* How much of what others changed since its base is looked at under the lock, in bytes of their
      * changed keys; more is CIS_E_CONFLICT. 0: as much as one commit may have. Tests only. */
     uint64_t judged_max;
+    /* Charged for what the commit itself holds in memory while it lasts, its rows and keys, by
+     * whichever thread does it; nobody else may use it meanwhile. NULL: nobody counts. */
+    struct cis_budget *budget;
 };
 
 /* ---- registry: one row an installed skill ---- */

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <sys/stat.h>
+#include "base/budget.h"
 #include "base/mem.h"
 #include "fake_txn.h"
 #include "store/chunk.h"
@@ -544,6 +545,135 @@ static void moves_that_tie_no_knot_merge(void **state)
     assert_int_equal(fake_inode(&txn, TT)->parent, D);
 }
 
+/* A chain of LEVELS directories, as many beside it; all of these move to its end. */
+enum { LEVELS = 300, CHAIN = NEW, BESIDE = NEW + LEVELS };
+
+struct levels {
+    struct cis_fs_dirent dirents[2 * LEVELS];
+    struct cis_fs_change changes[2 * LEVELS];
+    struct cis_fs_delta deltas[2];
+    char names[LEVELS][8];
+    struct cis_fs_commit fs;
+    struct cis_store_commit commit;
+};
+
+static void levels_init(struct levels *l)
+{
+    memset(l, 0, sizeof *l);
+    l->fs = (struct cis_fs_commit){
+        .base = txn.head.head, .dirents = l->dirents, .changes = l->changes, .deltas = l->deltas};
+    l->commit = (struct cis_store_commit){.fs = &l->fs, .kind = "fs"};
+    for (unsigned i = 0; i < LEVELS; i++) {
+        snprintf(l->names[i], sizeof l->names[i], "m%03u", i);
+    }
+}
+
+static void levels_entry(struct levels *l, uint64_t dir, const char *name, uint64_t ino)
+{
+    l->dirents[l->fs.ndirents++] = (struct cis_fs_dirent){
+        .parent = dir, .ino = ino, .mode = ino != 0 ? S_IFDIR : 0, .name = cis_str_of(name)};
+}
+
+static void levels_change(struct levels *l, enum cis_fs_inode_kind kind, uint64_t ino,
+                          uint64_t parent, uint32_t nlink)
+{
+    l->changes[l->fs.nchanges++] = (struct cis_fs_change){.kind = kind,
+                                                          .is_new = kind == CIS_FS_PUT,
+                                                          .inode = {.ino = ino,
+                                                                    .parent = parent,
+                                                                    .mode = S_IFDIR | 0755,
+                                                                    .nlink = nlink,
+                                                                    .ctime = at_time(20)}};
+}
+
+static void levels_make(struct levels *l)
+{
+    levels_init(l);
+    levels_entry(l, 1, "c", CHAIN);
+    for (unsigned i = 0; i < LEVELS; i++) {
+        levels_entry(l, 1, l->names[i], BESIDE + i);
+        levels_change(l, CIS_FS_PUT, CHAIN + i, i == 0 ? 1 : CHAIN + i - 1,
+                      i == LEVELS - 1 ? 2 : 3);
+    }
+    for (unsigned i = 0; i < LEVELS; i++) {
+        if (i > 0) {
+            levels_entry(l, CHAIN + i - 1, "c", CHAIN + i);
+        }
+        levels_change(l, CIS_FS_PUT, BESIDE + i, 1, 2);
+    }
+    l->deltas[l->fs.ndeltas++] = (struct cis_fs_delta){1, LEVELS + 1, at_time(20), at_time(20)};
+    l->fs.files = 2 * LEVELS;
+}
+
+static void levels_move(struct levels *l)
+{
+    uint64_t end = CHAIN + LEVELS - 1;
+    levels_init(l);
+    for (unsigned i = 0; i < 2 * LEVELS; i++) {
+        unsigned at = i % LEVELS;
+        levels_entry(l, i < LEVELS ? 1 : end, l->names[at], i < LEVELS ? 0 : BESIDE + at);
+    }
+    for (unsigned i = 0; i < LEVELS; i++) {
+        levels_change(l, CIS_FS_MOVED, BESIDE + i, end, 2);
+    }
+    l->deltas[0] = (struct cis_fs_delta){1, -LEVELS, at_time(30), at_time(30)};
+    l->deltas[1] = (struct cis_fs_delta){end, LEVELS, at_time(30), at_time(30)};
+    l->fs.ndeltas = 2;
+}
+
+static cis_code levels_apply(struct levels *l, struct cis_error *err)
+{
+    struct cis_fs_committed done;
+    CIS_TRY(cis_store_commit_check(&l->commit, err));
+    return cis_commit_apply(&fake_txn_ops, &txn, &l->commit, &done, err);
+}
+
+static void the_way_up_is_walked_once_for_all_that_moved(void **state)
+{
+    (void)state;
+    struct levels *l = malloc(sizeof *l), *mine = malloc(sizeof *mine);
+    struct change_set theirs;
+    levels_make(l);
+    assert_ok(levels_apply(l, err));
+    levels_move(mine);
+    set_init(&theirs, txn.head.head);
+    entry(&theirs, A, "d", 0, 0);
+    entry(&theirs, B, "d", D, S_IFDIR);
+    change(&theirs, CIS_FS_MOVED, D, S_IFDIR | 0755)->inode.parent = B;
+    delta(&theirs, A, -1, 40);
+    delta(&theirs, B, 1, 40);
+    assert_ok(apply(&theirs, NULL, err));
+    txn.asked_inodes = 0;
+    assert_ok(levels_apply(mine, err));
+    assert_true(txn.asked_inodes >= LEVELS);
+    assert_true(txn.asked_inodes <= LEVELS + 8); /* not LEVELS times LEVELS */
+    fake_tree_check(&txn);
+    free(mine);
+    free(l);
+}
+
+static void what_a_commit_holds_is_charged_to_its_budget(void **state)
+{
+    (void)state;
+    struct levels *l = malloc(sizeof *l);
+    struct cis_budget budget = {.limit = UINT64_MAX};
+    levels_make(l);
+    l->commit.budget = &budget;
+    for (budget.limit = 0; budget.limit < 2u << 20; budget.limit += 4096) {
+        cis_code code = levels_apply(l, NULL);
+        assert_int_equal(budget.used, 0);
+        assert_true(budget.peak <= budget.limit);
+        if (code == CIS_OK) {
+            break;
+        }
+        assert_int_equal(code, CIS_E_BUDGET);
+        assert_int_equal(fake_lookup(&txn, 1, "c"), 0);
+    }
+    assert_int_equal(fake_lookup(&txn, 1, "c"), CHAIN);
+    assert_true(budget.peak >= 2 * LEVELS * sizeof(struct cis_fs_inode));
+    free(l);
+}
+
 static void a_knot_over_a_new_directory_of_mine_is_found(void **state)
 {
     (void)state;
@@ -882,6 +1012,8 @@ int main(void)
         ROW(a_name_that_came_and_went_does_not_stop_rmdir),
         ROW(very_many_names_that_came_and_went_stop_rmdir),
         ROW(moves_that_tie_no_knot_merge),
+        ROW(the_way_up_is_walked_once_for_all_that_moved),
+        ROW(what_a_commit_holds_is_charged_to_its_budget),
         ROW(a_knot_over_a_new_directory_of_mine_is_found),
         ROW(strict_memory_keys_conflict_and_ordinary_ones_do_not),
         ROW(memory_keys_of_a_commit_are_sorted_and_each_once),

@@ -164,6 +164,7 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
         c.ref = cis_str_of(v->ref);
         c.base = f->base;
         c.out = &done;
+        c.budget = &f->budget;
         c.fence = v->fence != 0 ? v->fence : c.fence;
         c.kind = c.kind != NULL || v->kind[0] == 0 ? c.kind : v->kind;
         c.note = c.note != NULL || v->note[0] == 0 ? c.note : v->note;
