@@ -162,12 +162,13 @@ static cis_code read_side(struct diffing *d, int n, uint64_t ino, uint32_t mode,
 
 cis_code cis_fs_show_text(const struct cis_buf *old_text, const struct cis_buf *new_text,
                           struct cis_buf *old_label, struct cis_buf *new_label,
-                          struct cis_error *err)
+                          const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
     struct cis_error why;
-    cis_code code = cis_text_diff(cis_buf_bytes(old_text), cis_buf_bytes(new_text),
-                                  cis_buf_view(old_label), cis_buf_view(new_label), 3, &out, &why);
+    cis_code code =
+        cis_text_diff(cis_buf_bytes(old_text), cis_buf_bytes(new_text), cis_buf_view(old_label),
+                      cis_buf_view(new_label), 3, &out, stop, &why);
     if (code == CIS_E_LIMIT) { /* this file's alone: those behind it are shown */
         cis_buf_done(&out);
         out = (struct cis_buf)CIS_BUF_INIT(4u << 20);
@@ -200,7 +201,7 @@ static cis_code text_diff(struct diffing *d, const struct cis_change *c)
         cis_fs_name(&to, c->path);
     }
     if (code == CIS_OK && a.readable && b.readable) {
-        code = cis_fs_show_text(&a.text, &b.text, &from, &to, d->err);
+        code = cis_fs_show_text(&a.text, &b.text, &from, &to, d->cmd->h.stop, d->err);
     } else if (code == CIS_OK && c->content && (S_ISREG(c->mode) || S_ISREG(c->old_mode))) {
         cis_buf_printf(&out, "binary files %s and %s differ\n", cis_buf_cstr(&from),
                        cis_buf_cstr(&to));

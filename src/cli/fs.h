@@ -65,7 +65,7 @@ cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_
  * printed as they are given. */
 cis_code cis_fs_show_text(const struct cis_buf *old_text, const struct cis_buf *new_text,
                           struct cis_buf *old_label, struct cis_buf *new_label,
-                          struct cis_error *err);
+                          const struct cis_stop *stop, struct cis_error *err);
 /* One conflict as a line on stderr, or as an item of the JSON that finish ends. */
 struct cis_fs_telling {
     const struct cis_cli *cli;

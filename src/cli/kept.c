@@ -297,7 +297,7 @@ static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_cha
         cis_fs_name(&b, c->path);
     }
     if (text_a && text_b) {
-        return cis_fs_show_text(&old, &now, &a, &b, s->err);
+        return cis_fs_show_text(&old, &now, &a, &b, &s->cmd->stop, s->err);
     }
     cis_buf_printf(&out, "binary files %s and %s differ\n", cis_buf_cstr(&a), cis_buf_cstr(&b));
     cis_cli_foreign(out.ptr, out.len);

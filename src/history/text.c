@@ -28,7 +28,13 @@ struct work {
     struct text a, b;
     int *fore, *back; /* furthest points of the two searches, by diagonal + offset */
     int offset, most;
+    const struct cis_stop *stop;
+    unsigned steps; /* points of the searches, since stop was looked at */
+    cis_code code;
+    struct cis_error *err;
 };
+
+#define STEPS (1u << 20)
 
 CIS_WRAPS static uint32_t hash_line(const uint8_t *ptr, size_t len)
 {
@@ -74,6 +80,17 @@ struct box {
     int a0, a1, b0, b1;
 };
 
+/* Has somebody ended it? After n points more. */
+static bool ended(struct work *w, unsigned n)
+{
+    w->steps += n;
+    if (w->steps >= STEPS && w->code == CIS_OK && w->stop != NULL) {
+        w->steps = 0;
+        w->code = cis_stop_check(w->stop, "diff", w->err);
+    }
+    return w->code != CIS_OK;
+}
+
 #define NONE (-1)
 
 /* The furthest point on diagonal k after d edits, from those next to it after d - 1, before the
@@ -100,7 +117,7 @@ static bool middle(struct work *w, const struct box *box, int *out_a, int *out_b
     int n = box->a1 - box->a0, m = box->b1 - box->b0, delta = n - m;
     bool odd = (delta & 1) != 0;
     int *fore = w->fore + w->offset, *back = w->back + w->offset;
-    for (int d = 0; d <= (n + m + 1) / 2 && d < w->most; d++) {
+    for (int d = 0; d <= (n + m + 1) / 2 && d < w->most && !ended(w, 2u * (unsigned)d + 1); d++) {
         for (int k = -d; k <= d; k += 2) {
             int x = reach(fore, k, d, n, m), r = delta - k; /* r: the other search's diagonal */
             while (x != NONE && x < n && x - k < m && same(w, box->a0 + x, box->b0 + x - k)) {
@@ -144,10 +161,13 @@ static void all_changed(struct work *w, const struct box *box)
 static void compare(struct work *w, struct box box)
 {
     for (;;) {
-        int a, b;
+        int a, b, from = box.a0;
         while (box.a0 < box.a1 && box.b0 < box.b1 && same(w, box.a0, box.b0)) {
             box.a0++;
             box.b0++;
+        }
+        if (ended(w, (unsigned)(box.a0 - from))) {
+            return;
         }
         while (box.a0 < box.a1 && box.b0 < box.b1 && same(w, box.a1 - 1, box.b1 - 1)) {
             box.a1--;
@@ -266,9 +286,9 @@ static void work_done(struct work *w)
 
 cis_code cis_text_diff(struct cis_bytes old_text, struct cis_bytes new_text,
                        struct cis_str old_name, struct cis_str new_name, unsigned context,
-                       struct cis_buf *out, struct cis_error *err)
+                       struct cis_buf *out, const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_CLEANUP(work_done) struct work w = {0};
+    CIS_CLEANUP(work_done) struct work w = {.stop = stop, .err = err};
     if (old_text.len > CIS_TEXT_DIFF_MAX || new_text.len > CIS_TEXT_DIFF_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "more than %u bytes of text", CIS_TEXT_DIFF_MAX);
     }
@@ -288,6 +308,9 @@ cis_code cis_text_diff(struct cis_bytes old_text, struct cis_bytes new_text,
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
     compare(&w, (struct box){0, w.a.n, 0, w.b.n});
+    if (w.code != CIS_OK) {
+        return w.code;
+    }
     cis_buf_printf(out, "--- %.*s\n+++ %.*s\n", (int)old_name.len, old_name.ptr, (int)new_name.len,
                    new_name.ptr);
     put_hunks(&w, (int)(context < 1000 ? context : 1000), out);

@@ -8,15 +8,17 @@
 #define CIS_HISTORY_TEXT_H
 
 #include "base/buf.h"
+#include "base/cancel.h"
 
 #define CIS_TEXT_DIFF_MAX (4u << 20)
 
 /* Is it text: no NUL, valid UTF-8? */
 bool cis_text_is(struct cis_bytes data);
 /* Appends "--- old_name", "+++ new_name" and the hunks; nothing when both are equal. A label of
- * "/dev/null" says that the side does not exist. */
+ * "/dev/null" says that the side does not exist. stop may be NULL; it is looked at every few
+ * milliseconds. */
 cis_code cis_text_diff(struct cis_bytes old_text, struct cis_bytes new_text,
                        struct cis_str old_name, struct cis_str new_name, unsigned context,
-                       struct cis_buf *out, struct cis_error *err);
+                       struct cis_buf *out, const struct cis_stop *stop, struct cis_error *err);
 
 #endif

@@ -405,7 +405,7 @@ static void text_is(const char *a, const char *b, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1u << 20);
     assert_ok(cis_text_diff(cis_bytes_of(a, strlen(a)), cis_bytes_of(b, strlen(b)), CIS_STR("a"),
-                            CIS_STR("b"), 1, &out, err));
+                            CIS_STR("b"), 1, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -478,7 +478,7 @@ static void any_text_diff_turns_one_text_into_the_other(void **state)
         }
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1u << 20);
         assert_ok(cis_text_diff(cis_bytes_of(a, na), cis_bytes_of(b, nb), CIS_STR("a"),
-                                CIS_STR("b"), (unsigned)rand_r(&seed) % 4, &out, err));
+                                CIS_STR("b"), (unsigned)rand_r(&seed) % 4, &out, NULL, err));
         char *patched = patch(a, cis_buf_cstr(&out));
         if (strcmp(patched, b) != 0) {
             print_message("old:\n%s%s", a, cis_buf_cstr(&out));
@@ -500,8 +500,26 @@ static void texts_that_share_nothing_are_compared_in_bounded_time(void **state)
     }
     uint64_t from = cis_clock_mono_ns();
     assert_ok(cis_text_diff(cis_buf_bytes(&a), cis_buf_bytes(&b), CIS_STR("a"), CIS_STR("b"), 3,
-                            &out, err));
+                            &out, NULL, err));
     assert_true(cis_clock_mono_ns() - from < 20 * CIS_NS_PER_S);
+}
+
+static void one_comparison_ends_at_its_stop(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf a = CIS_BUF_INIT(1u << 22);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(1u << 22);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1u << 24);
+    struct cis_error why = {0};
+    for (int i = 0; i < 100000; i++) { /* both have each tenth line */
+        cis_buf_printf(&a, i % 10 == 0 ? "%d\n" : "a%d\n", i);
+        cis_buf_printf(&b, i % 10 == 0 ? "%d\n" : "b%d\n", i);
+    }
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), CIS_NS_PER_MS), NULL};
+    assert_int_equal(cis_text_diff(cis_buf_bytes(&a), cis_buf_bytes(&b), CIS_STR("a"), CIS_STR("b"),
+                                   3, &out, &stop, &why),
+                     CIS_E_DEADLINE);
+    assert_int_equal(out.len, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
@@ -527,6 +545,7 @@ static int run(void)
         cmocka_unit_test(a_text_diff_is_the_shortest_one),
         cmocka_unit_test(any_text_diff_turns_one_text_into_the_other),
         cmocka_unit_test(texts_that_share_nothing_are_compared_in_bounded_time),
+        cmocka_unit_test(one_comparison_ends_at_its_stop),
     };
     return cmocka_run_group_tests_name("history", tests, NULL, NULL);
 }

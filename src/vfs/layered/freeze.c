@@ -263,14 +263,24 @@ static bool freeze_all(struct lay_frozen *f, struct lay_node **order, size_t n)
     return true;
 }
 
+static int stopped(const struct cis_vfs_call *call)
+{
+    const struct cis_stop *stop = lay_stop(call);
+    return stop != NULL ? cis_lay_errno(cis_stop_check(stop, "commit", lay_err(call))) : 0;
+}
+
 int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out)
 {
     struct counts c;
     *out = (struct lay_frozen){.v = v};
+    int no = stopped(call);
+    if (no != 0) {
+        return no;
+    }
     cis_lay_lock_all(v);
     out->budget.limit = v->budget == &v->own_budget ? UINT64_MAX : v->budget->limit;
     count(v, &c);
-    int no = cis_lay_frozen_charge(out, call, bytes_of(out, &c));
+    no = cis_lay_frozen_charge(out, call, bytes_of(out, &c));
     struct lay_node **order =
         no == 0 ? cis_calloc(cis_size_add(c.nodes, 1), sizeof(struct lay_node *)) : NULL;
     bool good = order != NULL && room(out, &c);
@@ -281,14 +291,19 @@ int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct l
             order[n++] = s->value;
         }
         qsort((void *)order, n, sizeof(struct lay_node *), by_ino);
+        no = stopped(call);
+        good = no == 0;
+    }
+    if (good) {
         out->base = v->at;
         out->files = v->files;
         out->bytes = v->bytes;
-        good = freeze_all(out, order, n);
+        good = freeze_all(out, order, c.nodes);
     }
     cis_free((void *)order);
     cis_lay_unlock_all(v);
-    if (!good) {
+    no = good ? stopped(call) : no;
+    if (!good || no != 0) {
         cis_lay_thaw(out);
         cis_lay_frozen_done(out);
         return no != 0 ? no : cis_lay_fail(call, ENOMEM, "commit: out of memory");
