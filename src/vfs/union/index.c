@@ -135,16 +135,37 @@ void index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *
     }
 }
 
-int index_hide(struct unionfs *u, const struct cis_vfs_call *call, const struct cis_vfs_attr *lower)
+static int hidden_write(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+                        uint32_t n)
 {
     struct home_name name;
-    char key[UNION_KEY], text[16];
-    index_key(lower, key);
-    snprintf(text, sizeof text, "%u", index_hidden(u, call, key) + 1);
+    char text[16];
+    snprintf(text, sizeof text, "%u", n);
     home_name('n', key, &name);
-    int no = note_write(u, call, name.str, text);
-    if (no == 0) {
-        index_tidy(u, call, key, lower->nlink);
-    }
-    return no;
+    return n == 0 ? u->up->ops->unlink(u->up, call, u->home, name.str)
+                  : note_write(u, call, name.str, text);
+}
+
+int index_hide(struct unionfs *u, const struct cis_vfs_call *call, const struct cis_vfs_attr *lower)
+{
+    char key[UNION_KEY];
+    index_key(lower, key);
+    return hidden_write(u, call, key, index_hidden(u, call, key) + 1);
+}
+
+void index_hidden_end(struct unionfs *u, const struct cis_vfs_call *call,
+                      const struct cis_vfs_attr *lower)
+{
+    char key[UNION_KEY];
+    index_key(lower, key);
+    index_tidy(u, call, key, lower->nlink);
+}
+
+void index_hidden_back(struct unionfs *u, const struct cis_vfs_call *call,
+                       const struct cis_vfs_attr *lower)
+{
+    char key[UNION_KEY];
+    index_key(lower, key);
+    uint32_t n = index_hidden(u, call, key);
+    (void)(n != 0 ? hidden_write(u, call, key, n - 1) : 0);
 }

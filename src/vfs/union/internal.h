@@ -147,9 +147,14 @@ bool index_of_upper(struct unionfs *u, const struct cis_vfs_call *call, uint64_t
                     char out_key[UNION_KEY], uint32_t *out_links);
 /* Lower names of the file that do not show any more. */
 uint32_t index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const char *key);
-/* One more; the copy goes with the last name. */
+/* One more. Before the name goes, as it may fail; then either the copy goes with the last name
+ * (index_hidden_end), or the name stayed after all (index_hidden_back). */
 int index_hide(struct unionfs *u, const struct cis_vfs_call *call,
                const struct cis_vfs_attr *lower);
+void index_hidden_end(struct unionfs *u, const struct cis_vfs_call *call,
+                      const struct cis_vfs_attr *lower);
+void index_hidden_back(struct unionfs *u, const struct cis_vfs_call *call,
+                       const struct cis_vfs_attr *lower);
 /* An upper name of the file went: the copy goes with the last name. */
 void index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
                 uint32_t lower_links);

@@ -218,7 +218,12 @@ static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, stru
     int no = union_lower_find(u, call, dir, name, &below, &lower);
     no = no == 0 ? copy_folder(u, call, dir) : no;
     no = no == 0 && below && seen_lower(node) ? seen_name(u, call, dir, name) : no;
-    if (no == 0 && seen->upper) {
+    bool counted = seen->lower && node->key[0] != '\0';
+    no = no == 0 && counted ? index_hide(u, call, &lower) : no;
+    if (no != 0) {
+        return no;
+    }
+    if (seen->upper) {
         no = node->type == S_IFDIR ? folder_remove(u, call, dir, name, node)
                                    : u->up->ops->unlink(u->up, call, dir->upper, name);
     }
@@ -226,10 +231,13 @@ static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, stru
         no = name_hide(u, call, dir, name);
     }
     if (no != 0) {
+        if (counted) {
+            index_hidden_back(u, call, &lower);
+        }
         return no;
     }
-    if (seen->lower && node->key[0] != '\0') {
-        no = index_hide(u, call, &lower);
+    if (counted) {
+        index_hidden_end(u, call, &lower);
     } else if (node->key[0] != '\0') {
         index_tidy(u, call, node->key, node->lower_links);
     } else if (node->type == S_IFDIR || !seen->upper) {

@@ -81,9 +81,18 @@ static int name_upper(struct unionfs *u, const struct cis_vfs_call *call, struct
     if (s->seen.upper || s->node->type == S_IFDIR || s->node->key[0] == '\0') {
         return 0;
     }
-    int no = cis_vfs_link(call, cis_vfs_at(u->up, s->node->upper), cis_vfs_at(u->up, s->dir->upper),
-                          s->name, &attr);
-    return no == 0 ? index_hide(u, call, &s->lower) : no;
+    int no = index_hide(u, call, &s->lower);
+    if (no != 0) {
+        return no;
+    }
+    no = cis_vfs_link(call, cis_vfs_at(u->up, s->node->upper), cis_vfs_at(u->up, s->dir->upper),
+                      s->name, &attr);
+    if (no == 0) {
+        index_hidden_end(u, call, &s->lower);
+    } else {
+        index_hidden_back(u, call, &s->lower);
+    }
+    return no;
 }
 
 /* What stands at the target makes room: folders that show nothing, and whiteouts. */
@@ -98,20 +107,21 @@ static int target_clear(struct unionfs *u, const struct cis_vfs_call *call, stru
     return 0;
 }
 
-static int target_gone(struct unionfs *u, const struct cis_vfs_call *call, struct side *b)
+/* One of the names of a lower file is what the target shows. */
+static bool target_counts(const struct side *b)
 {
-    if (b->node == NULL) {
-        return 0;
-    }
-    if (b->node->key[0] != '\0') {
-        if (b->seen.lower) {
-            return index_hide(u, call, &b->lower);
-        }
+    return b->node != NULL && b->node->key[0] != '\0' && b->seen.lower;
+}
+
+static void target_gone(struct unionfs *u, const struct cis_vfs_call *call, const struct side *b)
+{
+    if (target_counts(b)) {
+        index_hidden_end(u, call, &b->lower);
+    } else if (b->node != NULL && b->node->key[0] != '\0') {
         index_tidy(u, call, b->node->key, b->node->lower_links);
-    } else if (b->node->type == S_IFDIR || !b->seen.upper) {
+    } else if (b->node != NULL && (b->node->type == S_IFDIR || !b->seen.upper)) {
         b->node->gone = true;
     }
-    return 0;
 }
 
 /* A folder that is moved goes on naming what it continues, also when that has moved since. */
@@ -179,6 +189,11 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
         hidden = home_temp(u, temp);
         no = hidden_make(u, call, hidden);
     }
+    bool counted = no == 0 && !exchange && target_counts(b);
+    if (counted) {
+        no = index_hide(u, call, &b->lower);
+        counted = no == 0;
+    }
     if (no == 0) {
         no = exchange ? name_upper(u, call, b) : target_clear(u, call, b);
     }
@@ -196,8 +211,11 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
     if (no != 0 && hidden.len != 0) {
         (void)u->up->ops->unlink(u->up, call, u->home, hidden);
     }
+    if (no != 0 && counted) {
+        index_hidden_back(u, call, &b->lower);
+    }
     if (no == 0 && !exchange) {
-        no = target_gone(u, call, b);
+        target_gone(u, call, b);
     }
     if (no == 0) {
         unode_place(u, a->node, b->dir, cis_take(&name_a));
