@@ -314,8 +314,9 @@ static void rows_finish(struct apply *a, uint64_t epoch)
 
 /* ---- quotas ---- */
 
-CIS_WRAPS static cis_code count(uint64_t now, int64_t growth, uint64_t quota, const char *what,
-                                uint64_t *out, struct cis_error *err)
+CIS_WRAPS static cis_code count(const struct apply *a, enum cis_quota which, const char *what,
+                                uint64_t now, int64_t growth, uint64_t quota, uint64_t *out,
+                                struct cis_error *err)
 {
     uint64_t after = now + (uint64_t)growth;
     if (growth < 0 ? after > now : after < now) {
@@ -323,6 +324,9 @@ CIS_WRAPS static cis_code count(uint64_t now, int64_t growth, uint64_t quota, co
                         (unsigned long long)now, (long long)growth);
     }
     if (growth > 0 && quota != 0 && after > quota) {
+        if (a->commit->out_quota != NULL) {
+            *a->commit->out_quota = which;
+        }
         return cis_fail(err, CIS_E_QUOTA, "%s: %llu would be used, the quota is %llu", what,
                         (unsigned long long)after, (unsigned long long)quota);
     }
@@ -339,9 +343,10 @@ static cis_code memory_apply(struct apply *a, struct cis_commit_rows *rows, stru
     if (commit->nkv != 0) {
         CIS_TRY(a->ops->kv(a->txn, rows->at, commit->kv, commit->nkv, &bytes, &keys, err));
     }
-    CIS_TRY(
-        count(a->head.kv_bytes, bytes, commit->quota_bytes, "memory bytes", &rows->kv_bytes, err));
-    return count(a->head.kv_keys, keys, commit->quota_keys, "memory keys", &rows->kv_keys, err);
+    CIS_TRY(count(a, CIS_QUOTA_MEMORY, "memory bytes", a->head.kv_bytes, bytes, commit->quota_bytes,
+                  &rows->kv_bytes, err));
+    return count(a, CIS_QUOTA_MEMORY, "memory keys", a->head.kv_keys, keys, commit->quota_keys,
+                 &rows->kv_keys, err);
 }
 
 static cis_code write_rows(struct apply *a, struct cis_fs_committed *out, struct cis_error *err)
@@ -366,9 +371,10 @@ static cis_code write_rows(struct apply *a, struct cis_fs_committed *out, struct
                                    .kv = commit->kv,
                                    .nkv = commit->nkv,
                                    .row = &row};
-    CIS_TRY(count(a->head.files, fs->files, a->head.quota_files, "files", &rows.files, err));
-    CIS_TRY(
-        count(a->head.bytes, fs->bytes, a->head.quota_bytes, "bytes of files", &rows.bytes, err));
+    CIS_TRY(count(a, CIS_QUOTA_FILES, "files", a->head.files, fs->files, a->head.quota_files,
+                  &rows.files, err));
+    CIS_TRY(count(a, CIS_QUOTA_BYTES, "bytes of files", a->head.bytes, fs->bytes,
+                  a->head.quota_bytes, &rows.bytes, err));
     CIS_TRY(merge_rows(a, err));
     CIS_TRY(memory_apply(a, &rows, err));
     rows_finish(a, rows.at.epoch);

@@ -77,6 +77,7 @@ typedef bool cis_run_each(void *self, const struct cis_run_row *row);
 /* A commit without kv and config is a record only: it is atomic and outlives the process, but is
  * not forced to the disk by itself; power loss may take the last of them (with the commit after it,
  * they are safe). Every other commit is on the disk when it returns. */
+enum cis_quota { CIS_QUOTA_OTHER, CIS_QUOTA_FILES, CIS_QUOTA_BYTES, CIS_QUOTA_MEMORY };
 struct cis_store_commit {
     const struct cis_run_row *run;  /* NULL: a change without a run (command line, import) */
     struct cis_str ref;             /* which branch; empty: the tenant's current one */
@@ -95,8 +96,9 @@ struct cis_store_commit {
     size_t nconfig;
     /* Quotas are exact under concurrency. A commit that ends above one and above where it began is
      * CIS_E_QUOTA; shrinking is always possible. */
-    uint64_t quota_bytes; /* of the tenant's key-value data (keys + values), 0: none */
-    uint64_t quota_keys;  /* 0: none */
+    uint64_t quota_bytes;      /* of the tenant's key-value data (keys + values), 0: none */
+    uint64_t quota_keys;       /* 0: none */
+    enum cis_quota *out_quota; /* which one a CIS_E_QUOTA is about; may be NULL */
     /* How much of what others changed since its base is looked at under the lock, in bytes of their
      * changed keys; more is CIS_E_CONFLICT. 0: as much as one commit may have. Tests only. */
     uint64_t judged_max;

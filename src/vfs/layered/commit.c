@@ -28,6 +28,15 @@ static cis_code finish(struct lay_view *v, cis_code code, const struct cis_error
     return code;
 }
 
+static cis_code told(struct lay_view *v, cis_code code, const struct lay_frozen *f,
+                     const struct cis_stop *stop, struct cis_error *err)
+{
+    if (code == CIS_E_QUOTA && err != NULL) {
+        cis_lay_refused(v, f->quota, stop, err);
+    }
+    return code;
+}
+
 static bool changes_something(const struct lay_frozen *f)
 {
     return f->ndirents != 0 || f->nchanges != 0 || f->ndeltas != 0 || f->nextents != 0;
@@ -164,7 +173,8 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
         c.ref = cis_str_of(v->ref);
         c.base = f->base;
         c.out = &done;
-        c.budget = &f->budget;
+        c.budget = &f->rows;
+        c.out_quota = &f->quota;
         c.fence = v->fence != 0 ? v->fence : c.fence;
         c.kind = c.kind != NULL || v->kind[0] == 0 ? c.kind : v->kind;
         c.note = c.note != NULL || v->note[0] == 0 ? c.note : v->note;
@@ -249,7 +259,7 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
         cis_lay_unpin_idle(v, stop);
         stored_again(v, stop);
     }
-    return finish(v, code, &why, err);
+    return told(v, finish(v, code, &why, err), &frozen, stop, err);
 }
 
 int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
@@ -297,6 +307,8 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
         c.kind = v->kind;
     }
     c.note = c.note != NULL ? c.note : v->note[0] != 0 ? v->note : "saved as a fork";
+    c.budget = &f->rows;
+    c.out_quota = &f->quota;
     CIS_TRY(v->forest->store->ops->commit(v->forest->store, cis_str_of(v->tenant->name), &c, stop,
                                           err));
     if (out != NULL) {
@@ -326,7 +338,7 @@ cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
     cis_code code = commit_forked(v, ref, &frozen, with, out, stop, &why);
     cis_lay_thaw(&frozen);
     cis_lay_frozen_done(&frozen);
-    return finish(v, code, &why, err);
+    return told(v, finish(v, code, &why, err), &frozen, stop, err);
 }
 
 void cis_lay_drop_all(struct lay_view *v)

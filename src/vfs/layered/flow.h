@@ -31,15 +31,24 @@ void cis_lay_pack_begin(struct lay_pack *pack, struct lay_batch *batch);
 void cis_lay_pack_wait(struct lay_pack *pack, struct lay_batch *batch);
 
 /* ---- load.c: blocks as they were, on their way to the store ---- */
+/* Of a file's row below what its blocks need: a commit holds one for each block. */
+struct lay_base {
+    uint64_t epoch, size;
+    bool is_inline;
+};
+static inline struct lay_base lay_base_of(const struct cis_fs_inode *row)
+{
+    return (struct lay_base){row->epoch, row->size, row->is_inline};
+}
 struct lay_still { /* a block as it was when it was taken; buf is shared */
     uint64_t ino, block, gen;
     struct lay_buf *buf;
     uint32_t lo, hi, under;
     bool from_base;
     uint64_t chunk;
-    struct cis_fs_inode base; /* the file's row below */
-    uint32_t len;             /* bytes of the block that the file reaches */
-    size_t slot;              /* of what is being made (flatten.c) */
+    struct lay_base base;
+    uint32_t len; /* bytes of the block that the file reaches */
+    size_t slot;  /* of what is being made (flatten.c) */
 };
 struct lay_load {
     struct lay_batch batch;
@@ -127,13 +136,15 @@ struct lay_frozen {
     struct cis_fs_chunk *chunks;        /* in the commit itself: of `packing` */
     size_t nchunks;
     struct cis_budget budget; /* of what it holds */
+    struct cis_budget rows;   /* of what the store holds for it meanwhile */
+    enum cis_quota quota;     /* which one refused it */
 };
 /* Copies what is to be committed, shares buffers, marks names and nodes as held. */
 int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out);
 void cis_lay_frozen_done(struct lay_frozen *frozen);
-/* A commit has as much memory again as the budget that the view was given allows the overlay: one
- * that is full can still be committed. A view with a budget of its own (a mount) has to commit to
- * have room again, and has no such limit. */
+/* A commit has as much memory again as the budget that the view was given allows the overlay, and
+ * the store's part of it as much: one that is full can still be committed. A view with a budget of
+ * its own (a mount) has to commit to have room again, and has no such limit. */
 int cis_lay_frozen_charge(struct lay_frozen *frozen, const struct cis_vfs_call *call,
                           uint64_t bytes);
 /* The commit did not happen: nothing is held any more. */

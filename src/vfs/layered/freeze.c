@@ -186,7 +186,7 @@ static void still_of_base(struct lay_frozen *f, const struct lay_node *node, uin
         .block = block,
         .under = lay_min32(node->keep - start, CIS_FS_BLOCK),
         .from_base = true,
-        .base = node->base,
+        .base = lay_base_of(&node->base),
         .len = lay_min32(node->now.size - start, CIS_FS_BLOCK),
     };
 }
@@ -279,6 +279,7 @@ int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct l
     }
     cis_lay_lock_all(v);
     out->budget.limit = v->budget == &v->own_budget ? UINT64_MAX : v->budget->limit;
+    out->rows.limit = out->budget.limit;
     count(v, &c);
     no = cis_lay_frozen_charge(out, call, bytes_of(out, &c));
     struct lay_node **order =

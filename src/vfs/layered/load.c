@@ -56,7 +56,7 @@ struct lay_still cis_lay_still(const struct lay_block *b)
         .under = b->under,
         .from_base = b->from_base,
         .chunk = b->chunk,
-        .base = b->node->base,
+        .base = lay_base_of(&b->node->base),
         .len = size > start ? lay_min32(size - start, CIS_FS_BLOCK) : 0,
     };
 }

@@ -269,6 +269,11 @@ void cis_lay_unpin_idle(struct lay_view *v, const struct cis_stop *stop);
 void cis_lay_drop_all(struct lay_view *v); /* under all stripes: the overlay is empty */
 int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call);
 
+/* ---- refused.c ---- */
+/* A quota refused the commit: what of the overlay that is about goes behind the message. */
+void cis_lay_refused(struct lay_view *v, enum cis_quota quota, const struct cis_stop *stop,
+                     struct cis_error *err);
+
 /* ---- dir.c: a listing as packed entries ---- */
 #define LAY_LISTED_HEAD 14u /* ino u64, type u32, name length u8, 1 spare; then the name */
 struct lay_listed {

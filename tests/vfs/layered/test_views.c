@@ -736,6 +736,42 @@ static void the_quota_is_met_to_the_last_byte_and_file(void **state)
     free(data);
 }
 
+/* Both fit when they are written; the second commit does not. */
+static void refused(struct fixture *f, const char *mine, const char *theirs, const char *said)
+{
+    struct cis_error why = {0};
+    uint8_t *data = calloc(1, 700);
+    cis_vfs *v = view_main(f), *other = view_main(f);
+    uint64_t dir = must_mkdir(v, 1, mine);
+    must_write(v, dir, "small", data, 100);
+    must_write(v, dir, "big", data, 600);
+    must_write(other, 1, theirs, data, 500);
+    must_commit(other);
+    assert_int_equal(cis_layered_commit(v, NULL, NULL, NULL, &why), CIS_E_QUOTA);
+    if (strstr(why.msg, said) == NULL) {
+        fail_msg("\"%s\" lacks \"%s\"", why.msg, said);
+    }
+    assert_true(cis_layered_dirty(v));
+    cis_vfs_close(other);
+    cis_vfs_close(v);
+    free(data);
+}
+
+static void a_commit_that_a_quota_refuses_names_the_quota_and_a_file(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_tenant quota = {.quota_bytes = 1000};
+    cis_vfs_close(view_main(f));
+    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    refused(f, "mine", "theirs",
+            "bytes of files: 1200 would be used, the quota is 1000; mine/big grew the most, by 600 "
+            "bytes");
+    quota = (struct cis_tenant){.quota_files = 4};
+    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    refused(f, "more", "others",
+            "files: 5 would be used, the quota is 4; more is one of 3 new ones");
+}
+
 static void a_file_without_a_name_takes_its_space_until_it_is_closed(void **state)
 {
     struct fixture *f = *state;
@@ -976,6 +1012,7 @@ int main(void)
         TEST(a_view_that_is_not_the_head_is_read_only),
         TEST(open_files_of_discarded_inodes_are_stale),
         TEST(the_quota_is_met_to_the_last_byte_and_file),
+        TEST(a_commit_that_a_quota_refuses_names_the_quota_and_a_file),
         TEST(a_file_without_a_name_takes_its_space_until_it_is_closed),
         TEST(the_stored_cap_refuses_before_the_write_is_accepted),
         TEST(names_that_a_mount_accepted_fit_its_next_flush),

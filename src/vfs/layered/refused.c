@@ -1,0 +1,54 @@
+/* Which file a quota is about, when it refuses a commit: the store adds up rows and knows no paths.
+ */
+#include "vfs/layered/view.h"
+
+#include <stdio.h>
+#include "vfs/layered/layered.h"
+
+#define PATH_SHOWN 90u /* bytes of a path that a message has room for */
+
+struct most {
+    bool by_files;
+    uint64_t files, more; /* new ones; bytes that `path` grew by */
+    char path[PATH_SHOWN + 8];
+};
+
+static void keep_path(struct most *m, const struct cis_layered_change *c)
+{
+    size_t cut = c->path.len > PATH_SHOWN ? c->path.len - PATH_SHOWN : 0;
+    while (cut < c->path.len && cut != 0 && ((uint8_t)c->path.ptr[cut] & 0xc0) == 0x80) {
+        cut++; /* not within a character */
+    }
+    snprintf(m->path, sizeof m->path, "%s%.*s", cut != 0 || c->cut ? "…" : "",
+             (int)(c->path.len - cut), c->path.ptr + cut);
+}
+
+static bool look_each(void *self, const struct cis_layered_change *c)
+{
+    struct most *m = self;
+    uint64_t more = c->what != 'D' && c->size > c->old_size ? c->size - c->old_size : 0;
+    if (m->by_files ? c->what == 'A' && m->files == 0 : more > m->more) {
+        m->more = more;
+        keep_path(m, c);
+    }
+    m->files += c->what == 'A';
+    return true;
+}
+
+void cis_lay_refused(struct lay_view *v, enum cis_quota quota, const struct cis_stop *stop,
+                     struct cis_error *err)
+{
+    struct most m = {.by_files = quota == CIS_QUOTA_FILES};
+    size_t at = strlen(err->msg), room = sizeof err->msg - at;
+    if (quota == CIS_QUOTA_MEMORY ||
+        cis_layered_changes(&v->vfs, look_each, &m, stop, NULL) != CIS_OK || m.path[0] == 0) {
+        return; /* the message stands without it */
+    }
+    if (m.by_files) {
+        snprintf(err->msg + at, room, "; %s is one of %llu new ones", m.path,
+                 (unsigned long long)m.files);
+    } else {
+        snprintf(err->msg + at, room, "; %s grew the most, by %llu bytes", m.path,
+                 (unsigned long long)m.more);
+    }
+}
