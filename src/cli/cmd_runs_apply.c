@@ -18,6 +18,14 @@ static void apply_conflict(void *self, struct cis_str path, const char *why)
     }
 }
 
+static void apply_aside(void *self, struct cis_str path, const char *name)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    (void)self;
+    cis_cli_printable_line(&line, path);
+    fprintf(stderr, "left aside: %s is %s in the folder\n", cis_buf_cstr(&line), name);
+}
+
 static const json_t *the_cow(const struct cis_kept *run, const char *guest, size_t *out_n)
 {
     const json_t *mounts = json_object_get(run->report, "mounts"), *m, *found = NULL;
@@ -35,16 +43,19 @@ static const json_t *the_cow(const struct cis_kept *run, const char *guest, size
 }
 
 cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
-                        const char *folder, bool again, uint64_t *quiet, struct cis_error *err)
+                        const char *folder, const struct cis_kept_again *again, uint64_t *quiet,
+                        struct cis_error *err)
 {
     struct applying a = {.show = {.cmd = cmd, .guest = cis_kept_field(mount, "guest"), .err = err}};
     struct cis_cow_apply how = {.run = run->id,
                                 .guest = a.show.guest,
-                                .force = !again && cis_cli_has(cmd->cli, "force"),
-                                .outward = again || cis_cli_has(cmd->cli, "outward-links"),
+                                .force = again == NULL && cis_cli_has(cmd->cli, "force"),
+                                .outward = again != NULL ? again->outward
+                                                         : cis_cli_has(cmd->cli, "outward-links"),
                                 .elsewhere = folder != NULL,
                                 .dry_run = cis_cli_has(cmd->cli, "dry-run"),
                                 .conflict = apply_conflict,
+                                .aside = apply_aside,
                                 .each = quiet != NULL ? NULL : cis_kept_show,
                                 .self = &a};
     uint64_t n = 0;
@@ -88,7 +99,7 @@ static cis_code apply_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
                                       : "nothing to do: the run changed nothing there\n");
         return CIS_OK;
     }
-    return cis_kept_apply(cmd, &run, mount, cis_cli_value(cmd->cli, "to"), false, NULL, err);
+    return cis_kept_apply(cmd, &run, mount, cis_cli_value(cmd->cli, "to"), NULL, NULL, err);
 }
 
 static int run_apply(struct cis_cli *cli)
@@ -114,13 +125,16 @@ const struct cis_cli_command cis_cmd_runs_apply = {
         "and content,\nwhat the run saw; all that is not is listed, nothing is done, and the exit "
         "code is 8. What is replaced\nis kept in a branch applied/ID-N, also with --force, and "
         "`cis "
-        "runs undo ID` brings it back. Symlinks that\nlead out of the folder are listed, too, and "
-        "made with --outward-links alone.\nEach file\nis written beside and "
-        "exchanged with the old "
+        "runs undo ID` brings it back. Symlinks that\nwould lead out of the folder are listed, "
+        "too: "
+        "new ones, those in folders that move, and those that lead\nthrough what changes. "
+        "--outward-links lets them be. Each file is written beside and exchanged with the\nold "
         "one; "
-        "all of them are no transaction: what a full disk or\na change at that moment stopped can "
-        "be "
-        "applied again, or undone.",
+        "all of them are no transaction: what a change at that moment stopped can be applied "
+        "again, "
+        "or\nundone. What the folder's filesystem cannot take is found before anything is done, "
+        "and "
+        "what a full disk\nstopped is taken back.",
     .examples = "  cis run --dir .:cow formatter.wasm src/\n  cis runs diff 01KAJ2\n"
                 "  cis runs apply 01KAJ2\n",
     .options = apply_options,

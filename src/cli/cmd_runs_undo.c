@@ -67,7 +67,7 @@ static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run,
 struct apply_of {
     char ref[CIS_FS_REF_MAX + 1];
     char *guest, *folder;
-    bool undone;
+    bool undone, outward;
 };
 struct applies { /* newest first, all of them: what is left out here stays applied */
     struct apply_of *at;
@@ -102,6 +102,7 @@ static bool take_apply(void *self, const struct cis_cow_applied *applied)
     to->guest = cis_strdup(applied->guest);
     to->folder = cis_strdup(applied->folder);
     to->undone = applied->undone;
+    to->outward = applied->outward;
     a->full = to->guest == NULL || to->folder == NULL;
     return !a->full;
 }
@@ -179,8 +180,9 @@ static cis_code redo_folder(struct cis_fs_cmd *cmd, const struct cis_kept *run,
     {
         if (cis_kept_is_cow(m) && strcmp(cis_kept_field(m, "guest"), apply->guest) == 0) {
             bool own = strcmp(cis_kept_field(m, "host"), apply->folder) == 0;
+            struct cis_kept_again again = {apply->outward};
             uint64_t done = 0;
-            CIS_TRY(cis_kept_apply(cmd, run, m, own ? NULL : apply->folder, true,
+            CIS_TRY(cis_kept_apply(cmd, run, m, own ? NULL : apply->folder, &again,
                                    cmd->cli->json ? &done : NULL, err));
             *n += done;
         }

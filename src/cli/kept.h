@@ -51,11 +51,16 @@ cis_code cis_kept_commit(struct cis_fs_cmd *cmd, const struct cis_kept *run, con
 cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
                            const char *folder, cis_cow **out, struct cis_error *err);
 
+/* What an apply that was undone had been asked for, beside what its command says. */
+struct cis_kept_again {
+    bool outward;
+};
 /* Brings the changes of a cow mount to its folder, or to this one, and prints them, or only counts
- * them (quiet); --dry-run, --force and --outward-links of the command are heeded. again: what was
- * there before, and was asked for then. */
+ * them (quiet); --dry-run, --force and --outward-links of the command are heeded. again: that apply
+ * is made again, NULL: it is the first. */
 cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
-                        const char *folder, bool again, uint64_t *quiet, struct cis_error *err);
+                        const char *folder, const struct cis_kept_again *again, uint64_t *quiet,
+                        struct cis_error *err);
 
 /* How the list of changes begins in JSON. */
 #define CIS_KEPT_HEAD "{\"schema\":1,\"changes\":["

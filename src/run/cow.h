@@ -39,6 +39,9 @@ struct cis_cow_apply {
     bool outward;   /* also symlinks that lead out of the folder */
     bool dry_run;
     void (*conflict)(void *self, struct cis_str path, const char *why); /* may be NULL */
+    /* When it ends half-way: a folder that was on its way stands at `name` of the folder. May be
+     * NULL. */
+    void (*aside)(void *self, struct cis_str path, const char *name);
     cis_union_change_each *each; /* what is (or would be) done; may be NULL */
     void *self;
 };
@@ -49,9 +52,13 @@ struct cis_cow_apply {
  * is replaced is kept first, in a branch "applied/RUN-N" of the tenant, with which cis_cow_undo
  * takes everything back. Files are written beside and exchanged with what is at their place, which
  * is looked at again before it goes: what somebody changes at that moment stays, and ends the apply
- * half-way. All of it together is no transaction: what ended half-way can be applied again, or
- * undone. Symlinks that lead out are told to `conflict`, too: absolute ones, those with ".." for
- * more folders than they lie in, or behind a name that may be a symlink itself. CIS_E_CONFLICT;
+ * half-way. All of it together is no transaction: what ended half-way can be undone, and, when no
+ * folder stands aside, applied again. What the host would refuse is looked for before anything is
+ * done; what it refuses all the same (a full disk) takes back what was done by then, if it can.
+ * Symlinks that lead out are told to `conflict`, too: absolute ones, those with ".." for
+ * more folders than they lie in, or behind a name that may be a symlink itself; those below a
+ * folder that moves are judged where they come to; and all others that would lead out by what they
+ * go through, but the user's own that did so before. CIS_E_CONFLICT;
  * CIS_E_QUOTA (no room to keep what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are
  * not made; paths of more than CIS_UNION_PATH_MAX bytes); CIS_E_LIMIT (more changes than 1 GiB
  * holds). */
@@ -64,6 +71,7 @@ struct cis_cow_applied {
     char *guest, *folder; /* borrowed */
     struct cis_view at;
     bool undone;
+    bool outward; /* symlinks that lead out were made, too */
 };
 typedef bool cis_cow_applied_each(void *self, const struct cis_cow_applied *applied);
 cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char *run,

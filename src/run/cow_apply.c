@@ -21,8 +21,11 @@ static cis_code take_all(struct cow_work *w, const struct cow_steps *list, size_
                          struct cis_error *err)
 {
     for (size_t i = from; i < to; i++) {
-        CIS_TRY(cow_step_take(w, &list->at[i], list->at[i].path, false, err));
-        w->taken++;
+        const struct cow_step *s = &list->at[i];
+        cis_code code = cow_step_take(w, s, s->path, false, err);
+        /* One that failed may be done all the same; an undo looks whether it is. */
+        w->taken += code == CIS_OK || (code != CIS_E_CONFLICT && s->op != COW_RENAME);
+        CIS_TRY(code);
     }
     return CIS_OK;
 }
@@ -42,23 +45,73 @@ static cis_code write_all(struct cow_plan *p, struct cow_work *w, uint64_t *done
     return take_all(w, &p->last, 0, p->last.n, err);
 }
 
-/* What somebody changed at that very moment. */
-static cis_code half_way(const struct cow_plan *p, cis_code code, uint64_t done,
-                         struct cis_error *err)
+/* Folders that were moved aside and have not come to their place: told where they are. */
+static uint64_t tell_aside(const struct cow_plan *p, const struct cow_work *w)
 {
-    struct cis_error why = {0};
-    if (code == CIS_OK || err == NULL) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < p->first.n && i < w->taken; i++) {
+        const struct cow_step *s = &p->first.at[i];
+        const struct cow_change *c =
+            s->op == COW_RENAME ? cis_map_get(&p->from, cis_str_of(s->path)) : NULL;
+        size_t change = c != NULL ? (size_t)(c - p->list.at) : 0;
+        size_t comes = p->first.n + (change != 0 ? p->ends[change - 1] : 0);
+        if (c == NULL || w->taken > comes) {
+            continue;
+        }
+        n++;
+        if (p->how->aside != NULL) {
+            p->how->aside(p->how->self, cis_str_of(s->path), s->to);
+        }
+    }
+    return n;
+}
+
+/* Takes back what was done, with the record, as an undo does. */
+static cis_code take_back(const struct cow_plan *p)
+{
+    struct cis_error ignored;
+    uint64_t n;
+    struct cis_cow_undo how = {.forest = p->cow->forest,
+                               .tenant = p->cow->tenant,
+                               .ref = p->record,
+                               .stop = &p->cow->stop};
+    return cis_cow_undo(&how, &n, &ignored);
+}
+
+/* Somebody changed a name at that very moment, or the command was told to end: what is done stays.
+ * What the host refuses (a full disk) is no reason to leave half of it there. */
+static cis_code half_way(const struct cow_plan *p, const struct cow_work *w, cis_code code,
+                         uint64_t done, struct cis_error *err)
+{
+    struct cis_error why = {0}, own = {0};
+    if (code == CIS_OK) {
         return code;
     }
-    why = *err;
-    return cis_fail(err, code, "%.140s; %llu of %zu changes are made: apply again, or undo",
-                    why.msg, (unsigned long long)done, p->list.n);
+    why = err != NULL ? *err : why;
+    if (code != CIS_E_CONFLICT && code != CIS_E_CANCELLED &&
+        cis_stop_check(&p->cow->stop, "", &own) == CIS_OK && take_back(p) == CIS_OK) {
+        return cis_fail(err, code, "%.160s; what was done by then is taken back", why.msg);
+    }
+    uint64_t aside = tell_aside(p, w);
+    if (aside == 0) {
+        return cis_fail(err, code,
+                        "%.90s; %llu of %zu changes are made: apply again, or take them back with "
+                        "`cis runs undo %s`",
+                        why.msg, (unsigned long long)done, p->list.n, p->how->run);
+    }
+    return cis_fail(err, code,
+                    "%.90s; %llu of %zu changes are made, and %llu folders stand aside: `cis runs "
+                    "undo %s` takes all of it back",
+                    why.msg, (unsigned long long)done, p->list.n, (unsigned long long)aside,
+                    p->how->run);
 }
 
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,
                        struct cis_error *err)
 {
-    CIS_CLEANUP(cow_plan_done) struct cow_plan p = {.cow = cow, .how = how};
+    CIS_CLEANUP(cow_plan_done)
+    struct cow_plan p = {
+        .cow = cow, .how = how, .tried = {.parent = CIS_BUF_INIT(CIS_VFS_PATH_MAX)}};
     CIS_CLEANUP(cow_work_done) struct cow_work w = {0};
     uint64_t done = 0;
     CIS_TRY(cow_plan_make(&p, err));
@@ -74,11 +127,11 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
         w.source = &cow->above;
     }
     cis_code code = write_all(&p, &w, &done, err);
-    if (cow_steps_move(&p.first)) {
+    if (p.record[0] != 0 && (code != CIS_OK || cow_steps_move(&p.first))) {
         struct cis_error ignored; /* then the undo goes by where the folders are */
         (void)!cow_record_taken(cow->forest, cow->tenant, p.record, w.taken, &ignored);
     }
-    CIS_TRY(half_way(&p, code, done, err));
+    CIS_TRY(half_way(&p, &w, code, done, err));
     *out_n = done;
     return CIS_OK;
 }

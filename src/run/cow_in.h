@@ -1,5 +1,6 @@
-/* Inside run/: cow.c looks; cow_plan.c makes steps of what it finds, cow_keep.c keeps what they
- * replace, cow_step.c takes them one by one; cow_apply.c and cow_undo.c are the verbs. */
+/* Inside run/: cow.c looks; cow_plan.c makes steps of what it finds, cow_links.c judges symlinks,
+ * cow_keep.c keeps what the steps replace, cow_step.c takes them one by one; cow_apply.c and
+ * cow_undo.c are the verbs. */
 #ifndef CIS_RUN_COW_IN_H
 #define CIS_RUN_COW_IN_H
 
@@ -126,6 +127,9 @@ struct cow_work {
 cis_code cow_work_open(struct cow_work *work, const char *folder, const struct cis_vfs_call *call,
                        const struct cis_error *why, struct cis_error *err);
 void cow_work_done(struct cow_work *work);
+/* Removes what an interrupted step left under a name of ours, when it is what one of the steps
+ * makes, or what the record keeps. */
+cis_code cow_work_tidy(struct cow_work *work, const struct cow_steps *steps, struct cis_error *err);
 /* CIS_E_CONFLICT: what is there is not what the step begins from; nothing was done. from: of the
  * source. back: takes the step back. */
 cis_code cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,
@@ -138,6 +142,15 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
 cis_code cow_errno(int no, const struct cis_error *why, const char *path, struct cis_error *err);
 
 /* ---- the plan ---- */
+struct cow_tried {
+    int fd; /* of a file that sizes and permissions are tried on, and 1; 0: not open */
+    bool any;
+    uint64_t size;         /* the greatest that the filesystem held */
+    uint8_t modes[512];    /* those that it had: a bit each */
+    size_t target;         /* the longest of a symlink */
+    struct cis_buf parent; /* of the last name: where it is now; it can be changed */
+    struct cis_map opened; /* folders that get other permissions before anything is made in them */
+};
 struct cow_plan {
     cis_cow *cow;
     const struct cis_cow_apply *how;
@@ -150,16 +163,41 @@ struct cow_plan {
     struct cis_map states;   /* what earlier applies made: path → struct cow_state */
     bool states_known;
     uint64_t conflicts, outward; /* names that are another's; symlinks that lead out */
+    struct cis_map told;         /* paths of the latter */
+    struct cow_tried tried;
     char record[CIS_FS_REF_MAX + 1];
 };
 cis_code cow_plan_make(struct cow_plan *plan, struct cis_error *err);
 void cow_plan_done(struct cow_plan *plan);
 
+/* ---- what the host would refuse: cow_try.c ---- */
+void cow_tried_done(struct cow_tried *tried);
+cis_code cow_try_file(struct cow_plan *plan, const char *path, uint32_t mode, uint64_t size,
+                      struct cis_error *err);
+cis_code cow_try_link(struct cow_plan *plan, const char *path, const char *target,
+                      struct cis_error *err);
+/* A name is made, replaced or removed. lower: where the folder has it now, NULL: it comes to a
+ * folder that the apply makes. free: nothing is there, as far as is shown. */
+cis_code cow_try_place(struct cow_plan *plan, const char *path, const char *lower, bool free,
+                       struct cis_error *err);
+/* A folder, by the path that it has now, in which names change, or that goes with all in it. */
+cis_code cow_try_folder(struct cow_plan *plan, const char *lower, bool goes, struct cis_error *err);
+/* It gets other permissions first. */
+cis_code cow_try_opened(struct cow_plan *plan, const char *path, struct cis_error *err);
+
+/* ---- symlinks of the folder as the plan leaves it: cow_links.c ---- */
+/* One that the apply makes at a path, judged by its text. */
+cis_code cow_links_made(struct cow_plan *plan, const char *path, const char *target,
+                        struct cis_error *err);
+/* All that are there then, by where they lead: those below a folder that moves, those that lead
+ * through what is moved or replaced. */
+cis_code cow_links_all(struct cow_plan *plan, struct cis_error *err);
+
 /* ---- the record of an apply: a branch of its own ---- */
 struct cow_record {
     char *run, *guest, *folder;
-    struct cis_view at; /* what was applied */
-    bool undone;
+    struct cis_view at;   /* what was applied */
+    bool undone, outward; /* outward: as cis_cow_apply */
     struct cow_steps steps;
     uint64_t taken; /* of them; UINT64_MAX: not known */
 };

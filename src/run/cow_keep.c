@@ -3,8 +3,10 @@
  *   steps      texts, each with its NUL: "cis-apply 1", run, mount, folder, the state that was
  *              applied; then of each step: kind, path, to, kept, before, after
  *   undone     when it was taken back
+ *   outward    when symlinks that lead out were asked for
  *   taken      how many steps stand, as a number; when it is missing or empty, the apply or an undo
- *              may have been killed. Only where folders are moved: of other steps the names tell.
+ *              may have been killed. Only where folders are moved, or when it ended half-way: of
+ *              other steps the names tell.
  * It is committed before the folder is touched. */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +20,7 @@
 #define STEPS "steps"
 #define UNDONE "undone"
 #define TAKEN "taken"
+#define OUTWARD "outward"
 #define STEPS_MAX (1u << 30)
 
 static struct cis_str text(const char *path)
@@ -225,6 +228,11 @@ static cis_code read_record(cis_forest *forest, const char *tenant, const char *
         return cow_errno(no, &v.why, ref, err);
     }
     out->undone = no == 0;
+    no = cis_at_stat(v.tree.root, &v.call, text(OUTWARD), COW_WALK, &attr);
+    if (no != 0 && no != ENOENT) {
+        return cow_errno(no, &v.why, ref, err);
+    }
+    out->outward = no == 0;
     CIS_TRY(steps ? read_taken(&v, ref, &out->taken, err) : CIS_OK);
     return parse(cis_buf_view(&all), ref, steps, out, err);
 }
@@ -318,7 +326,8 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
         struct cis_cow_applied applied = {.guest = record.guest,
                                           .folder = record.folder,
                                           .at = record.at,
-                                          .undone = record.undone};
+                                          .undone = record.undone,
+                                          .outward = record.outward};
         memcpy(applied.ref, list.at[i].name, sizeof applied.ref);
         if (!each(self, &applied)) {
             break;
@@ -497,6 +506,9 @@ cis_code cow_record_write(struct cow_plan *p, struct cis_error *err)
     put_steps(&all, &p->last);
     CIS_TRY(cis_buf_check(&all, "record of an apply", err));
     CIS_TRY(write_text(&v, STEPS, cis_buf_bytes(&all), err));
+    if (p->how->outward) {
+        CIS_TRY(write_text(&v, OUTWARD, cis_bytes_of("", 0), err));
+    }
     return commit(&v, p, err);
 }
 

@@ -28,6 +28,8 @@ void cow_plan_done(struct cow_plan *plan)
     cis_map_done(&plan->from, NULL);
     cis_map_done(&plan->to, NULL);
     cis_map_done(&plan->states, cis_free);
+    cis_map_done(&plan->told, NULL);
+    cow_tried_done(&plan->tried);
 }
 
 /* What was there a moment ago is not there any more. */
@@ -184,8 +186,11 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
     if (!S_ISDIR(now.mode)) {
         CIS_TRY(judge(p, lower, &now, &nothing, NULL, err));
         CIS_TRY(judge_extras(p, lower, &now, err));
+        CIS_TRY(cow_try_place(p, path, lower, false, err));
         return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
     }
+    CIS_TRY(cow_try_place(p, path, lower, false, err));
+    CIS_TRY(cow_try_folder(p, lower, true, err));
     int no = cow_list(&p->cow->below, &p->cow->call, lower, &list);
     cis_code code = no == 0 ? CIS_OK : plan_fail(p, no, lower, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
@@ -197,51 +202,21 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
     return code == CIS_OK ? add(&p->steps, COW_FOLDER, path, lower, &now, &nothing, err) : code;
 }
 
-/* A folder that its owner may not write to gets its permissions last, behind what is in it. */
-static cis_code plan_folder(struct cow_plan *p, const char *path, const struct cow_state *now,
-                            uint32_t mode, struct cis_error *err)
+/* A folder that its owner may not write to gets its permissions last, behind what is in it. lower:
+ * as for cow_try_place. */
+static cis_code plan_folder(struct cow_plan *p, const char *path, const char *lower,
+                            const struct cow_state *now, uint32_t mode, struct cis_error *err)
 {
     struct cow_state open = {.mode = mode | 0700}, last = {.mode = mode};
+    if (now->mode == 0) {
+        CIS_TRY(cow_try_place(p, path, lower, true, err));
+    } else if (now->mode != mode) {
+        CIS_TRY(cow_try_opened(p, path, err));
+    }
     if (now->mode != open.mode) {
         CIS_TRY(add(&p->steps, COW_FOLDER, path, NULL, now, &open, err));
     }
     return open.mode != mode ? add(&p->last, COW_FOLDER, path, NULL, &open, &last, err) : CIS_OK;
-}
-
-/* Does a symlink of this folder lead out of it, or may it? Behind a name, which may be a symlink
- * itself, nobody can tell where ".." leads. */
-static bool leads_out(const char *path, const char *target)
-{
-    struct cis_str rest = text(target), name;
-    size_t depth = 0;
-    bool below = false;
-    for (const char *at = path; (at = strchr(at, '/')) != NULL; at++) {
-        depth++;
-    }
-    for (bool more = true; more;) {
-        more = cis_str_split(&rest, '/', &name);
-        if (cis_str_is(name, "..")) {
-            if (below || depth == 0) {
-                return true;
-            }
-            depth--;
-        } else if (name.len != 0 && !cis_str_is(name, ".")) {
-            below = true;
-        }
-    }
-    return target[0] == '/';
-}
-
-static void judge_link(struct cow_plan *p, const struct cow_change *c)
-{
-    if (c->target != NULL && !p->how->outward && leads_out(c->path, c->target)) {
-        p->outward++;
-        if (p->how->conflict != NULL) {
-            CIS_CLEANUP(cis_buf_done) struct cis_buf why = CIS_BUF_INIT(CIS_VFS_PATH_MAX + 64u);
-            cis_buf_printf(&why, "a symlink that leads out of the folder, to %s", c->target);
-            p->how->conflict(p->how->self, text(c->path), cis_buf_cstr(&why));
-        }
-    }
 }
 
 /* What a guest wrote never gets set-id bits, whatever the file had that it wrote to: the kernel
@@ -256,6 +231,17 @@ static void drop_set_id(struct cow_state *after, const struct cow_state *now, bo
     }
 }
 
+/* Can the folder take it? gone: nothing is at lower by then. */
+static cis_code try_leaf(struct cow_plan *p, const struct cow_change *c, const char *lower,
+                         bool gone, const struct cow_state *now, const struct cow_state *after,
+                         struct cis_error *err)
+{
+    CIS_TRY(cow_try_place(p, c->path, gone ? NULL : lower, now->mode == 0, err));
+    return S_ISREG(after->mode) ? cow_try_file(p, c->path, after->mode, after->size, err)
+           : c->target != NULL  ? cow_try_link(p, c->path, c->target, err)
+                                : CIS_OK;
+}
+
 static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const char *lower,
                           bool gone, struct cis_error *err)
 {
@@ -265,10 +251,11 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
     CIS_TRY(read_state(p, &p->cow->above, path, &after, err));
     CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
     drop_set_id(&after, &now, gone);
-    if (gone || !cow_state_same(&now, &after)) {
-        judge_link(p, c);
+    if (c->target != NULL && (gone || !cow_state_same(&now, &after))) {
+        CIS_TRY(cow_links_made(p, path, c->target, err));
     }
     if (gone || (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT))) {
+        CIS_TRY(try_leaf(p, c, lower, gone, &now, &after, err));
         now = (struct cow_state){0}; /* removed or moved before, and judged there */
         return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
     }
@@ -281,6 +268,7 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
          (a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec))) {
         return CIS_OK; /* an apply before this one, or the user, did it */
     }
+    CIS_TRY(try_leaf(p, c, lower, gone, &now, &after, err));
     return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
 }
 
@@ -294,13 +282,24 @@ static cis_code plan_rename(struct cow_plan *p, const struct cow_change *c, stru
     struct cow_state now;
     char name[40];
     aside_name(c->number, name);
+    CIS_CLEANUP(cis_freep) char *lower = NULL;
+    bool gone = false;
+    char *slash = strrchr(c->path, '/');
     CIS_TRY(read_state(p, &p->cow->below, c->from, &now, err));
+    if (slash != NULL) { /* the folder that it comes to */
+        CIS_CLEANUP(cis_freep) char *to = cis_strndup(c->path, (size_t)(slash - c->path));
+        CIS_TRY(to != NULL ? lower_of(p, to, &lower, &gone, err) : no_memory(err));
+        if (!gone && cis_map_get(&p->tried.opened, text(to)) == NULL) {
+            CIS_TRY(cow_try_folder(p, lower, false, err));
+        }
+    }
+    CIS_TRY(cow_try_place(p, c->path, NULL, false, err));
     struct cow_step *s = cow_steps_add(&p->steps, COW_RENAME, name, c->path, c->from);
     if (s == NULL) {
         return no_memory(err);
     }
     s->before = s->after = now;
-    return now.mode == c->mode ? CIS_OK : plan_folder(p, c->path, &now, c->mode, err);
+    return now.mode == c->mode ? CIS_OK : plan_folder(p, c->path, NULL, &now, c->mode, err);
 }
 
 static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, struct cis_error *err)
@@ -330,7 +329,7 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
     if (c->what == 'M') {
         CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
     }
-    return plan_folder(p, c->path, &now, c->mode, err);
+    return plan_folder(p, c->path, gone ? NULL : lower, &now, c->mode, err);
 }
 
 /* ---- before all others ---- */
@@ -355,6 +354,10 @@ static cis_code aside_one(struct cow_plan *p, const struct cow_change *c, struct
     asked.mode = no == 0 && S_ISDIR(now.mode) ? seen.mode : now.mode;
     struct cow_state other = {.mode = UINT32_MAX};
     CIS_TRY(judge(p, c->from, &asked, &other, p->how->elsewhere ? NULL : now.key, err));
+    CIS_TRY(cow_try_place(p, c->from, c->from, false, err));
+    if (strchr(c->from, '/') != NULL || strchr(c->path, '/') != NULL) { /* its ".." changes */
+        CIS_TRY(cow_try_folder(p, c->from, false, err));
+    }
     struct cow_step *s = cow_steps_add(&p->first, COW_RENAME, c->from, name, c->from);
     if (s == NULL) {
         return no_memory(err);
@@ -435,6 +438,7 @@ cis_code cow_plan_make(struct cow_plan *p, struct cis_error *err)
         p->last.at[i] = p->last.at[k - 1];
         p->last.at[k - 1] = swap;
     }
+    CIS_TRY(cow_links_all(p, err));
     if (p->conflicts == 0 && p->outward != 0) {
         return cis_fail(err, CIS_E_CONFLICT,
                         "%s: %llu symlinks lead out of the folder; nothing was done",

@@ -369,6 +369,33 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
     return no == 0 && after->several ? note_made(w, after->key, path, made.ino) : no;
 }
 
+cis_code cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, struct cis_error *err)
+{
+    static const char *const names[] = {COW_NEW, COW_OLD};
+    struct cis_vfs_attr attr;
+    for (size_t k = 0; k < 2; k++) {
+        bool ours = false;
+        if (cis_at_stat(w->to.root, w->call, text(names[k]), COW_WALK, &attr) != 0 ||
+            (!S_ISREG(attr.mode) && !S_ISLNK(attr.mode))) {
+            continue;
+        }
+        for (size_t i = 0; i < steps->n && !ours; i++) {
+            const struct cow_step *s = &steps->at[i];
+            bool kept =
+                s->kept != NULL && s->before.mode == attr.mode && s->before.size == attr.size;
+            bool made =
+                s->op == COW_LEAF && s->after.mode == attr.mode && s->after.size == attr.size;
+            ours = (kept && judge(w, names[k], &s->before, &ours) == 0 && ours) ||
+                   (made && judge(w, names[k], &s->after, &ours) == 0 && ours);
+        }
+        int no = ours ? cis_at_unlink(w->to.root, w->call, text(names[k]), COW_WALK) : 0;
+        if (no != 0 && no != ENOENT) {
+            return fail(w, no, names[k], err);
+        }
+    }
+    return CIS_OK;
+}
+
 /* What was taken away and is not what it should be goes back; when its place is taken again, beside
  * it, where its owner finds it. */
 static cis_code give_back(const struct cow_work *w, const char *name, const char *path,

@@ -197,6 +197,14 @@ static bool same_kind(const struct cow_step *s, const struct cow_state *a,
     return s->op == COW_FOLDER ? a->mode == b->mode : cow_state_same(a, b);
 }
 
+/* What is replaced by something of another kind goes in a step before. */
+static bool begun_from(const struct undo *u, size_t i, const struct cow_state *now)
+{
+    const struct cow_step *s = &u->record.steps.at[i], *first = i > 0 ? s - 1 : NULL;
+    return first != NULL && first->op != COW_RENAME && first->after.mode == 0 &&
+           strcmp(first->path, s->path) == 0 && same_kind(first, now, &first->before);
+}
+
 /* The folder that something comes back to. */
 static cis_code judge_parent(struct undo *u, const char *path, struct cis_error *err)
 {
@@ -238,7 +246,7 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
     }
     CIS_TRY(state_of(u, s->path, &now, err));
     if (!same_kind(s, &now, &s->after)) {
-        if (!same_kind(s, &now, &s->before)) {
+        if (!same_kind(s, &now, &s->before) && !begun_from(u, i, &now)) {
             conflict(u, s->path,
                      now.mode == 0        ? "removed in the folder since"
                      : s->after.mode == 0 ? "made in the folder since"
@@ -349,6 +357,9 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     bool moves = !how->dry_run && cow_steps_move(&u.record.steps);
     if (moves) {
         CIS_TRY(cow_record_taken(how->forest, how->tenant, how->ref, UINT64_MAX, err));
+    }
+    if (!how->dry_run) {
+        CIS_TRY(cow_work_tidy(&u.work, &u.record.steps, err));
     }
     size_t left = u.record.steps.n;
     cis_code code = take_back(&u, &left, err);

@@ -116,6 +116,13 @@ static void verb(const char *v)
     } else if (strcmp(v, "fill") == 0) {
         const char *path = next();
         fill(path, atol(next()));
+    } else if (strcmp(v, "truncate") == 0) {
+        const char *path = next();
+        int fd = open(path, O_WRONLY | O_CREAT, 0644);
+        if (fd < 0 || ftruncate(fd, atoll(next())) != 0) {
+            fail(path);
+        }
+        close(fd);
     } else if (strcmp(v, "mkdir") == 0) {
         const char *path = next();
         if (mkdir(path, 0755) != 0) {

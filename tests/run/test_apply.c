@@ -26,6 +26,7 @@ struct round {
     struct cis_buf mine; /* tokens that the user wrote and did not take away, each ";uN;" */
     bool meanwhile;      /* the user works between the changes of an apply */
     bool first;          /* nothing was applied yet, and the folder is as it was filled */
+    bool failing;        /* calls of the host fail */
     bool force;          /* and this one takes what it wants, and keeps it */
     uint64_t done, refused, halfway, undone, forced;
 };
@@ -520,7 +521,7 @@ static cis_code apply(struct round *r, const char *id, struct cis_view at, bool 
         (void)!cis_cow_changes(cow, print_change, NULL, NULL);
     }
     cis_code code = cis_cow_apply(cow, &how, &n, &why);
-    if (code != CIS_OK && code != CIS_E_CONFLICT && code != CIS_E_EXISTS) {
+    if (code != CIS_OK && code != CIS_E_CONFLICT && code != CIS_E_EXISTS && !r->failing) {
         fail_msg("%s: apply: %d %s", r->label, (int)code, why.msg);
     }
     if (getenv("APPLY_DEBUG") != NULL) {
@@ -861,6 +862,21 @@ static void a_user_at_the_same_time_loses_nothing(void **state)
 
 /* The user's step is taken in the thread of the apply, before a call that it makes of the host: so
  * that every gap between two calls is met, and a seed repeats what happened. */
+/* Calls of the host that fail. */
+static struct failing {
+    unsigned long at, n; /* the at-th; 0: none */
+    bool on;             /* and all after it */
+} failing;
+
+static bool fails(void)
+{
+    if (failing.at == 0 || ++failing.n < failing.at || (!failing.on && failing.n > failing.at)) {
+        return false;
+    }
+    errno = ENOSPC;
+    return true;
+}
+
 static struct between {
     struct round *own; /* NULL: nobody works */
     bool inside;
@@ -929,7 +945,7 @@ int __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to,
 int __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
     between_step();
-    return __real_renameat2(from_dir, from, to_dir, to, flags);
+    return fails() ? -1 : __real_renameat2(from_dir, from, to_dir, to, flags);
 }
 
 int __real_unlinkat(int dir, const char *name, int flags);
@@ -937,7 +953,7 @@ int __wrap_unlinkat(int dir, const char *name, int flags);
 int __wrap_unlinkat(int dir, const char *name, int flags)
 {
     between_step();
-    return __real_unlinkat(dir, name, flags);
+    return fails() ? -1 : __real_unlinkat(dir, name, flags);
 }
 
 int __real_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
@@ -945,7 +961,7 @@ int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, in
 int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
 {
     between_step();
-    return __real_linkat(from_dir, from, to_dir, to, flags);
+    return fails() ? -1 : __real_linkat(from_dir, from, to_dir, to, flags);
 }
 
 int __real_statx(int dir, const char *name, int flags, unsigned mask, struct statx *out);
@@ -1014,12 +1030,69 @@ static void a_user_between_any_two_calls_loses_nothing(void **state)
            (unsigned long long)refused);
 }
 
+/* The n-th call that changes the folder fails, and, every second time, all after it: an apply takes
+ * back what it did, or the undo does. */
+static void a_call_that_fails_leaves_the_folder_as_it_was(void **state)
+{
+    struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20), .failing = true};
+    uint64_t back = 0, later = 0, done = 0;
+    for (uint64_t i = 0; i < rounds_given; i++) {
+        char name[64], id[27], ref[CIS_FS_REF_MAX + 1];
+        struct cis_view at;
+        snprintf(r.label, sizeof r.label, "failing, seed %llu",
+                 (unsigned long long)(seed_given + i));
+        r.state = (seed_given + i) * 0xA24BAED4963EE407ull | 1;
+        rnd(&r);
+        snprintf(name, sizeof name, "x%llu", (unsigned long long)i);
+        r.folder = fx_path(r.fx, name);
+        fill(&r);
+        bool ran = run_once(&r, NULL, id, &at);
+        char *before = host_tree(&r);
+        for (unsigned long n = 1 + pick(&r, 3); ran; n += 1 + pick(&r, 5)) {
+            char *made = NULL;
+            failing = (struct failing){.at = n, .on = pick(&r, 2) == 0};
+            cis_code code = apply(&r, id, at, false, &made);
+            bool met = failing.n >= n;
+            failing.at = 0;
+            free(made);
+            char *now = host_tree(&r);
+            if (code != CIS_OK && strcmp(now, before) != 0) {
+                free(now);
+                cis_code undone = undo(&r, id, ref);
+                now = host_tree(&r);
+                later++;
+                if (undone != CIS_OK || strcmp(now, before) != 0) {
+                    differ(&r, "not taken back after a call that failed", now, before);
+                }
+            } else {
+                back += code != CIS_OK;
+            }
+            free(now);
+            if (code == CIS_OK) {
+                done++;
+                if (!met) {
+                    break;
+                }
+                assert_int_equal(undo(&r, id, ref), CIS_OK);
+            }
+        }
+        free(before);
+        struct cis_error ignored;
+        (void)!cis_file_remove_tree(r.folder, &ignored);
+        free(r.folder);
+    }
+    cis_buf_done(&r.mine);
+    printf("%llu taken back by the apply, %llu by the undo, %llu applied\n",
+           (unsigned long long)back, (unsigned long long)later, (unsigned long long)done);
+}
+
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
         T(nothing_of_the_users_is_lost_by_applies),
         T(rounds_that_failed_once_pass),
         T(a_user_at_the_same_time_loses_nothing),
+        T(a_call_that_fails_leaves_the_folder_as_it_was),
         T(a_user_between_any_two_calls_loses_nothing),
     };
     return cmocka_run_group_tests_name("apply", tests, NULL, NULL);

@@ -524,6 +524,134 @@ static void symlinks_that_lead_out_are_shown_and_made_when_asked_for(void **stat
     shell(s, "test -L d/sub/out");
 }
 
+/* What a run did not make itself may lead out by what the run moved. */
+static void symlinks_that_come_to_lead_out_are_shown_and_refused(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p d/a/b/c/e d/deep/er d/p/q d/far/in && ln -s ../../../etc/x d/a/b/c/l && "
+             "ln -s ../../../../etc/y d/a/b/c/e/m && ln -s p/q/../../f d/through && "
+             "ln -s ../outside d/own && ln -s /etc d/abs && ln -s ../a d/far/near && touch d/f");
+    char *before = tree_of(s, "d");
+    static const char *const moves[][2] = {
+        {"/d/a/b/c", "/d/c"}, /* itself, and one that a folder in it has */
+        {"/d/a", "/d/z"},     /* as deep as before */
+        {"/d/a/b", "/d/b"},   /* the folder around it */
+    };
+    static const char *const told[][2] = {
+        {"conflict: c/l: a symlink that leads out of the folder from where it is moved to, to "
+         "../../../etc/x\n",
+         "conflict: c/e/m: "},
+        {NULL, NULL},
+        {"conflict: b/c/l: ", "conflict: b/c/e/m: "}};
+    for (int i = 0; i < 3; i++) {
+        char from[64], to[64];
+        snprintf(from, sizeof from, "%s", moves[i][0]);
+        snprintf(to, sizeof to, "%s", moves[i][1]);
+        run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "mv", from, to, "write", "/d/made", "m");
+        assert_exit(s, told[i][0] != NULL ? 8 : 0, cis(s, "runs", "apply", "last", "--dry-run"));
+        if (told[i][0] == NULL) {
+            continue;
+        }
+        assert_contains(sys_err(s), told[i][0]);
+        assert_contains(sys_err(s), told[i][1]);
+        assert_contains(sys_err(s), "2 symlinks lead out"); /* and not the user's own ones */
+        assert_exit(s, 8, cis(s, "runs", "apply", "last", "--force"));
+        char *still = tree_of(s, "d");
+        assert_string_equal(still, before);
+        free(still);
+    }
+    ok(s, "runs", "apply", "last", "--outward-links");
+    shell(s, "test -L d/b/c/l && test -f d/made");
+    ok(s, "runs", "undo", "last");
+    ok(s, "runs", "redo", "last");
+    shell(s, "test -L d/b/c/l && test -f d/made");
+    ok(s, "runs", "undo", "last");
+    char *undone = tree_of(s, "d");
+    assert_string_equal(undone, before);
+    free(undone);
+    /* A folder that the user's own symlink goes through is one elsewhere. */
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rmdir", "/d/p/q", "symlink", "../far",
+           "/d/p/q");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: through: a symlink that leads out of the folder by what "
+                                "it leads through, to p/q/../../f\n");
+    assert_contains(sys_err(s), "1 symlinks lead out");
+    /* A symlink of the run through one of the user's that leads out. */
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "symlink", "abs/passwd", "/d/mine");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: mine: ");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "symlink", "far/near/b", "/d/fine");
+    ok(s, "runs", "apply", "last");
+    free(before);
+}
+
+static void refused_and_unchanged(struct sys *s, const char *why)
+{
+    char *before = tree_of(s, "d");
+    for (int i = 0; i < 3; i++) {
+        static const char *const how[] = {"--dry-run", "--force", "--json"};
+        assert_int_not_equal(cis(s, "runs", "apply", "last", how[i]), 0);
+        assert_contains(sys_err(s), why);
+        char *after = tree_of(s, "d");
+        assert_string_equal(after, before);
+        free(after);
+    }
+    free(before);
+}
+
+/* A run moves a folder, and does one thing more that the host does not take. */
+static void what_the_host_would_refuse_is_found_before_anything_moves(void **state)
+{
+    struct sys *s = *state;
+    const char *spec = here(s, "d::/d:cow");
+    shell(s, "mkdir -p d/proj/src d/sub/fifo d/m && touch d/proj/src/main.c d/f && "
+             "mkfifo d/pipe d/sub/fifo/p");
+    run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "write", "/d/f", "new", "truncate",
+           "/d/big", "288230376151711744");
+    if (sys_exec(s, (const char *const[]){"/bin/sh", "-c", "truncate -s 288230376151711744 $0",
+                                          here(s, "probe"), NULL}) != 0) {
+        refused_and_unchanged(s, "big: nothing was done, for the folder's filesystem holds no such "
+                                 "file: File too large");
+    }
+    run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "write", "/d/pipe", "new");
+    refused_and_unchanged(s, "pipe: nothing was done, for something is there that is no file");
+    run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "rmdir", "/d/sub/fifo");
+    refused_and_unchanged(s, "sub/fifo: nothing was done, for something is in it that is no file");
+    run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "write", "/d/sub/new", "x");
+    if (sys_exec(s, (const char *const[]){"/bin/sh", "-c", "chattr +i $0", here(s, "d/sub"),
+                                          NULL}) == 0) {
+        refused_and_unchanged(s, "sub/new: nothing was done, for its folder cannot be changed");
+        shell(s, "chattr -i d/sub");
+    }
+    run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "write", "/d/m/new", "x");
+    shell(s, "unshare -m true 2>/dev/null || exit 0; export CIS TOOL; unshare -m sh -c 'mount -t "
+             "tmpfs none d/m || "
+             "exit 0; ! $CIS runs apply last 2>err || exit 1; "
+             "grep \"m/new: nothing was done\" err >/dev/null && test -d d/proj'");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "d/m/new", "x");
+    shell(s, "test -d d/zproj/src");
+}
+
+static void a_full_disk_leaves_the_folder_as_it_was(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && if unshare -m true 2>/dev/null; then echo yes; fi");
+    if (strcmp(sys_out(s), "yes\n") != 0) {
+        skip();
+    }
+    shell(s, "export CIS TOOL; unshare -m sh -c 'mount -t tmpfs -o size=1m none d || exit 1; "
+             "mkdir -p d/proj/src && echo main > d/proj/src/main.c && echo old > d/f && "
+             "$CIS run --dir d::/d:cow $TOOL mv /d/proj /d/zproj write /d/f new "
+             "fill /d/n1 400000 fill /d/n2 400000 fill /d/n3 400000 || exit 2; "
+             "find d | sort > before; ! $CIS runs apply last 2>err >out || exit 3; "
+             "find d | sort > after; cmp before after || exit 4; "
+             "grep \"what was done by then is taken back\" err >/dev/null || exit 5; "
+             "test \"$(cat d/f)\" = old || exit 6; "
+             "mount -o remount,size=4m d && $CIS runs apply last >out || exit 7; "
+             "test \"$(cat d/f)\" = new && test -f d/zproj/src/main.c && test -f d/n3 || exit 8'");
+}
+
 static void extended_attributes_stay_or_are_named(void **state)
 {
     struct sys *s = *state;
@@ -607,6 +735,9 @@ int main(void)
         TEST(holes_stay_holes_when_a_run_is_applied),
         TEST(what_an_interrupted_apply_left_is_kept),
         TEST(symlinks_that_lead_out_are_shown_and_made_when_asked_for),
+        TEST(symlinks_that_come_to_lead_out_are_shown_and_refused),
+        TEST(what_the_host_would_refuse_is_found_before_anything_moves),
+        TEST(a_full_disk_leaves_the_folder_as_it_was),
         TEST(an_outward_symlink_is_replaced_by_a_folder),
         TEST(extended_attributes_stay_or_are_named),
         TEST(the_umask_holds_for_what_a_program_makes),

@@ -38,4 +38,23 @@ void cis_hostdir_extra(cis_vfs_file *file, char out[256]);
 /* Gives `to` those that `from` has, but for capabilities; an errno. */
 int cis_hostdir_extras_copy(cis_vfs_file *from, cis_vfs_file *to);
 
+/* ---- what the host would refuse: each an errno, 0 when it can be done. Nothing is left ---- */
+
+/* A file of the folder's filesystem without a name; where the host has no such files it has the
+ * name `temp` of the folder for a moment (EEXIST). */
+int cis_hostdir_trial_open(cis_vfs *vfs, const char *temp, int *out_fd);
+void cis_hostdir_trial_close(int fd);              /* -1 is allowed */
+int cis_hostdir_trial_size(int fd, uint64_t size); /* EFBIG */
+int cis_hostdir_trial_mode(int fd, uint32_t mode);
+/* A symlink, which has the name `temp` for a moment. */
+int cis_hostdir_trial_link(cis_vfs *vfs, const char *temp, const char *target);
+/* Bytes of the longest name. */
+size_t cis_hostdir_name_max(cis_vfs *vfs);
+/* May names be made, moved there from the root, and removed in a folder? EXDEV: it is another
+ * mount; EACCES, EPERM, EROFS. */
+int cis_hostdir_changeable(cis_vfs *vfs, cis_node folder);
+/* Has the folder something of this name (NULL: of any) that is not shown: a device, fifo, socket?
+ */
+bool cis_hostdir_hides(cis_vfs *vfs, cis_node folder, const char *name);
+
 #endif

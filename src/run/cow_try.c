@@ -1,0 +1,169 @@
+/* What the host would refuse is asked before anything is done: the sizes, permissions, names and
+ * symlinks that its filesystem does not hold, the folders that may not be changed or are another
+ * filesystem, the names that something has that nobody here is shown. Without it an apply would end
+ * half-way, the folders that it moves standing aside, when a branch decides so. */
+#include <errno.h>
+#include "base/mem.h"
+#include "run/cow_in.h"
+#include "vfs/hostdir/hostdir.h"
+
+static struct cis_str text(const char *path)
+{
+    return cis_str_of(path);
+}
+
+void cow_tried_done(struct cow_tried *tried)
+{
+    cis_hostdir_trial_close(tried->fd - 1);
+    cis_map_done(&tried->opened, NULL);
+    cis_buf_done(&tried->parent);
+}
+
+static cis_code refused(struct cow_plan *p, int no, const char *path, const char *why,
+                        struct cis_error *err)
+{
+    return no == EIO && p->cow->why.code != CIS_OK
+               ? cow_fail(p->cow, no, path, err)
+               : cis_vfs_fail(err, no, "%.100s: nothing was done, for %s", path, why);
+}
+
+/* ---- contents ---- */
+
+cis_code cow_try_file(struct cow_plan *p, const char *path, uint32_t mode, uint64_t size,
+                      struct cis_error *err)
+{
+    struct cow_tried *t = &p->tried;
+    uint32_t bits = mode & 07777;
+    if (t->fd == 0) {
+        int no = cis_hostdir_trial_open(p->cow->lower, COW_NEW, &t->fd);
+        t->fd = no == 0 ? t->fd + 1 : 0;
+        if (no != 0 && no != EEXIST) { /* EEXIST: what an earlier apply left goes first */
+            return refused(p, no, path, "no file can be made in the folder", err);
+        }
+    }
+    if (t->fd != 0 && size > t->size) {
+        int no = cis_hostdir_trial_size(t->fd - 1, size);
+        if (no != 0) {
+            return refused(p, no, path, "the folder's filesystem holds no such file", err);
+        }
+        t->size = size;
+    }
+    if (t->fd != 0 && (t->modes[bits / 8] & 1u << bits % 8) == 0) {
+        int no = cis_hostdir_trial_mode(t->fd - 1, bits);
+        if (no != 0) {
+            return refused(p, no, path, "the folder's filesystem has no such permissions", err);
+        }
+        t->modes[bits / 8] |= (uint8_t)(1u << bits % 8);
+    }
+    return CIS_OK;
+}
+
+cis_code cow_try_link(struct cow_plan *p, const char *path, const char *target,
+                      struct cis_error *err)
+{
+    size_t len = strlen(target);
+    if (len <= p->tried.target) {
+        return CIS_OK;
+    }
+    int no = cis_hostdir_trial_link(p->cow->lower, COW_NEW, target);
+    if (no != 0) {
+        return refused(p, no, path, "the folder's filesystem holds no such symlink", err);
+    }
+    p->tried.target = len;
+    return CIS_OK;
+}
+
+/* ---- places ---- */
+
+/* A folder by the path that the host has it at; what is not there is made by the apply. */
+static int folder_at(struct cow_plan *p, struct cis_str lower, struct cis_found *out)
+{
+    int no = cis_walk(p->cow->below.root, NULL, &p->cow->call, lower, COW_WALK, out);
+    if (no == 0 && (out->node == 0 || !S_ISDIR(out->attr.mode))) {
+        cis_found_done(out);
+        no = ENOENT;
+    }
+    return no;
+}
+
+cis_code cow_try_folder(struct cow_plan *p, const char *lower, bool goes, struct cis_error *err)
+{
+    struct cis_found found;
+    if (folder_at(p, text(lower), &found) != 0) {
+        return CIS_OK;
+    }
+    int no = cis_hostdir_changeable(found.vfs, found.node);
+    bool hides = no == 0 && goes && cis_hostdir_hides(found.vfs, found.node, NULL);
+    cis_found_done(&found);
+    if (no != 0) {
+        return refused(p, no, lower, "the folder cannot be changed", err);
+    }
+    return hides ? cis_fail(err, CIS_E_UNSUPPORTED,
+                            "%.140s: nothing was done, for something is in it that is no file, "
+                            "folder or symlink",
+                            lower)
+                 : CIS_OK;
+}
+
+static struct cis_str parent_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? (struct cis_str){path, (size_t)(slash - path)} : CIS_STR(".");
+}
+
+static cis_code try_parent(struct cow_plan *p, const char *path, const char *lower,
+                           struct cis_error *err)
+{
+    struct cow_tried *t = &p->tried;
+    struct cis_str parent = parent_of(lower);
+    if (t->any && cis_str_eq(parent, cis_buf_view(&t->parent))) {
+        return CIS_OK; /* as that of the name before */
+    }
+    struct cis_found found;
+    if (!t->any) { /* where everything is made and goes through */
+        CIS_TRY(cow_try_folder(p, ".", false, err));
+        t->any = true;
+    }
+    if (folder_at(p, parent, &found) == 0) {
+        int no = cis_hostdir_changeable(found.vfs, found.node);
+        cis_found_done(&found);
+        if (no != 0 && !(no == EACCES && cis_map_get(&t->opened, parent_of(path)) != NULL)) {
+            return refused(p, no, path, "its folder cannot be changed", err);
+        }
+    }
+    cis_buf_reset(&t->parent);
+    cis_buf_str(&t->parent, parent);
+    return cis_buf_check(&t->parent, "a path", err);
+}
+
+cis_code cow_try_place(struct cow_plan *p, const char *path, const char *lower, bool free,
+                       struct cis_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    struct cis_found found;
+    if (strlen(name) > cis_hostdir_name_max(p->cow->lower)) {
+        return refused(p, ENAMETOOLONG, path, "the folder's filesystem has no such names", err);
+    }
+    if (lower == NULL) { /* in a folder that is made */
+        return CIS_OK;
+    }
+    CIS_TRY(try_parent(p, path, lower, err));
+    if (free && folder_at(p, parent_of(lower), &found) == 0) {
+        const char *last = strrchr(lower, '/');
+        bool hides = cis_hostdir_hides(found.vfs, found.node, last != NULL ? last + 1 : lower);
+        cis_found_done(&found);
+        if (hides) {
+            return cis_fail(err, CIS_E_EXISTS,
+                            "%.140s: nothing was done, for something is there that is no file, "
+                            "folder or symlink",
+                            path);
+        }
+    }
+    return CIS_OK;
+}
+
+cis_code cow_try_opened(struct cow_plan *p, const char *path, struct cis_error *err)
+{
+    return cis_map_set(&p->tried.opened, text(path), p, NULL, err);
+}

@@ -1,0 +1,108 @@
+/* What the host would refuse, asked before anything of it is done. Nothing is left behind. */
+#include "vfs/hostdir/internal.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#ifndef STATX_ATTR_APPEND
+#define STATX_ATTR_IMMUTABLE 0x10
+#define STATX_ATTR_APPEND 0x20
+#endif
+
+int cis_hostdir_trial_open(cis_vfs *vfs, const char *temp, int *out_fd)
+{
+    int root = host_of(vfs)->root.fd;
+    *out_fd = host_open_name(root, ".", O_TMPFILE | O_WRONLY, 0600);
+    if (*out_fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
+        *out_fd = host_open_name(root, temp, O_CREAT | O_EXCL | O_WRONLY, 0600);
+        if (*out_fd >= 0) {
+            unlinkat(root, temp, 0);
+        }
+    }
+    return *out_fd >= 0 ? 0 : errno;
+}
+
+void cis_hostdir_trial_close(int fd)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+int cis_hostdir_trial_size(int fd, uint64_t size)
+{
+    struct rlimit most;
+    bool limited = getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY;
+    if (size > INT64_MAX || (limited && size > most.rlim_cur)) { /* the latter would be a signal */
+        return EFBIG;
+    }
+    return ftruncate(fd, (off_t)size) == 0 ? 0 : errno == EINVAL ? EFBIG : errno;
+}
+
+int cis_hostdir_trial_mode(int fd, uint32_t mode)
+{
+    return fchmod(fd, mode & 07777) == 0 ? 0 : errno;
+}
+
+int cis_hostdir_trial_link(cis_vfs *vfs, const char *temp, const char *target)
+{
+    int root = host_of(vfs)->root.fd;
+    if (symlinkat(target, root, temp) != 0) {
+        return errno == EEXIST ? 0 : errno; /* a name of an earlier apply: it tells nothing */
+    }
+    unlinkat(root, temp, 0);
+    return 0;
+}
+
+size_t cis_hostdir_name_max(cis_vfs *vfs)
+{
+    struct statvfs st;
+    bool known = fstatvfs(host_of(vfs)->root.fd, &st) == 0 && st.f_namemax != 0;
+    return known && st.f_namemax < CIS_VFS_NAME_MAX ? st.f_namemax : CIS_VFS_NAME_MAX;
+}
+
+int cis_hostdir_changeable(cis_vfs *vfs, cis_node folder)
+{
+    const struct hostdir *fs = host_of(vfs);
+    const struct host_node *node = host_node_of(folder);
+    struct statx st;
+    char name[32];
+    if (node->dev != fs->root.dev || node->mnt != fs->root.mnt) {
+        return EXDEV;
+    }
+    if (statx(node->fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 &&
+        (st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0) {
+        return EPERM;
+    }
+    snprintf(name, sizeof name, "self/fd/%d", node->fd);
+    return faccessat(fs->proc, name, W_OK | X_OK, 0) == 0 ? 0 : errno;
+}
+
+bool cis_hostdir_hides(cis_vfs *vfs, cis_node folder, const char *name)
+{
+    const struct hostdir *fs = host_of(vfs);
+    struct cis_vfs_attr attr;
+    if (name != NULL) {
+        return host_stat(fs, host_node_of(folder)->fd, name, &attr, NULL) == 0 &&
+               !host_shown(fs, attr.mode);
+    }
+    int fd = host_reopen(fs, host_node_of(folder)->fd, O_RDONLY | O_DIRECTORY);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    bool any = false;
+    if (dir == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    for (struct dirent *e; !any && (e = readdir(dir)) != NULL;) {
+        any = e->d_type == DT_UNKNOWN ? cis_hostdir_hides(vfs, folder, e->d_name)
+                                      : !host_shown(fs, DTTOIF(e->d_type));
+    }
+    closedir(dir);
+    return any;
+}
