@@ -59,6 +59,7 @@ static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, st
     CIS_TRY(cis_hostdir_open(cow->folder, &host, &cow->lower, err));
     CIS_TRY(cis_layered_open(options->forest, &view, &cow->stop, &cow->upper, err));
     CIS_TRY(cis_union_open(cow->lower, cow->upper, NULL, &cow->joined, err));
+    CIS_TRY(cow_record_again(cow, err));
     CIS_TRY(cow_tree_open(&cow->below, cow->lower, &cow->call, err));
     return cow_tree_open(&cow->above, cow->joined, &cow->call, err);
 }

@@ -207,14 +207,19 @@ cis_code cow_record_write(struct cow_plan *plan, struct cis_error *err);
 cis_code cow_record_read(cis_forest *forest, const char *tenant, const char *ref,
                          const struct cis_stop *stop, struct cow_record *out,
                          struct cis_error *err);
-cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref,
-                           const struct cis_stop *stop, struct cis_error *err);
+/* again: keys of files with several names, before the apply and now, each with its NUL; they are
+ * kept beside those of an undo that ended half-way. whole: everything is taken back. */
+cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref, bool whole,
+                           struct cis_bytes again, const struct cis_stop *stop,
+                           struct cis_error *err);
 /* How many steps stand now; UINT64_MAX: that is about to change. Also after the command was told to
  * end. */
 cis_code cow_record_taken(cis_forest *forest, const char *tenant, const char *ref, uint64_t n,
                           struct cis_error *err);
 /* Do steps of the list move folders? Then where the others stand cannot be told by their names. */
 bool cow_steps_move(const struct cow_steps *steps);
+/* Files with several names that an undo made anew are told to the union. */
+cis_code cow_record_again(cis_cow *cow, struct cis_error *err);
 /* What applies of this branch left in the folder, into plan->states. */
 cis_code cow_record_states(struct cow_plan *plan, struct cis_error *err);
 

@@ -3,6 +3,7 @@
  *   steps      texts, each with its NUL: "cis-apply 1", run, mount, folder, the state that was
  *              applied; then of each step: kind, path, to, kept, before, after
  *   undone     when it was taken back
+ *   again      which files with several names an undo made anew: texts, key before and key now
  *   outward    when symlinks that lead out were asked for
  *   taken      how many steps stand, as a number; when it is missing or empty, the apply or an undo
  *              may have been killed. Only where folders are moved, or when it ended half-way: of
@@ -21,6 +22,7 @@
 #define UNDONE "undone"
 #define TAKEN "taken"
 #define OUTWARD "outward"
+#define AGAIN "again"
 #define STEPS_MAX (1u << 30)
 
 static struct cis_str text(const char *path)
@@ -523,10 +525,78 @@ static cis_code note(cis_forest *forest, const char *tenant, const char *ref, co
     return cis_layered_commit(v.vfs, &with, &done, stop, err);
 }
 
-cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref,
-                           const struct cis_stop *stop, struct cis_error *err)
+/* Behind `out` is what there is. */
+static cis_code read_again(struct view *v, const char *ref, struct cis_buf *out,
+                           struct cis_error *err)
 {
-    return note(forest, tenant, ref, UNDONE, "", stop, err);
+    struct cis_vfs_attr attr;
+    int no = cis_at_stat(v->tree.root, &v->call, text(AGAIN), COW_WALK, &attr);
+    return no == 0        ? read_text(v, AGAIN, ref, out, err)
+           : no == ENOENT ? CIS_OK
+                          : cow_errno(no, &v->why, ref, err);
+}
+
+cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref, bool whole,
+                           struct cis_bytes again, const struct cis_stop *stop,
+                           struct cis_error *err)
+{
+    CIS_CLEANUP(view_close) struct view v = {0};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
+    struct cis_store_commit with = {.kind = "apply", .note = whole ? UNDONE : AGAIN};
+    struct cis_fs_committed done;
+    if (!whole && again.len == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(view_open(&v, forest, tenant, ref, true, stop, err));
+    if (again.len != 0) {
+        CIS_TRY(read_again(&v, ref, &all, err));
+        cis_buf_add(&all, again.ptr, again.len);
+        CIS_TRY(cis_buf_check(&all, ref, err));
+        CIS_TRY(write_text(&v, AGAIN, cis_buf_bytes(&all), err));
+    }
+    CIS_TRY(whole ? write_text(&v, UNDONE, cis_bytes_of("", 0), err) : CIS_OK);
+    return cis_layered_commit(v.vfs, &with, &done, stop, err);
+}
+
+static cis_code again_of(cis_cow *cow, const char *ref, struct cis_error *err)
+{
+    CIS_CLEANUP(view_close) struct view v = {0};
+    CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
+    const char *was, *now;
+    CIS_TRY(read_record(cow->forest, cow->tenant, ref, false, &cow->stop, &record, err));
+    if (strcmp(record.folder, cow->folder) != 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(view_open(&v, cow->forest, cow->tenant, ref, false, &cow->stop, err));
+    CIS_TRY(read_again(&v, ref, &all, err));
+    struct cis_str rest = cis_buf_view(&all);
+    while (rest.len != 0) {
+        if (!next_text(&rest, &was) || !next_text(&rest, &now) || strlen(was) >= CIS_UNION_KEY ||
+            strlen(now) >= CIS_UNION_KEY) {
+            return cis_fail(err, CIS_E_DAMAGED, "%s: not the record of an apply", ref);
+        }
+        CIS_TRY(cis_union_again(cow->joined, was, now, err));
+    }
+    return CIS_OK;
+}
+
+cis_code cow_record_again(cis_cow *cow, struct cis_error *err)
+{
+    CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
+    if (!cis_union_copies(cow->joined)) {
+        return CIS_OK;
+    }
+    CIS_TRY(names_load(cow->forest, cow->tenant, &cow->stop, &list, err));
+    names_sort(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        struct cis_error why;
+        cis_code code = again_of(cow, list.at[i].name, &why);
+        if (code == CIS_E_CANCELLED || code == CIS_E_NOMEM) { /* else: that record says nothing */
+            return cis_fail(err, code, "%s", why.msg);
+        }
+    }
+    return CIS_OK;
 }
 
 cis_code cow_record_taken(cis_forest *forest, const char *tenant, const char *ref, uint64_t n,

@@ -45,6 +45,9 @@ static cis_code read_state(struct cow_plan *p, const struct cow_tree *tree, cons
                            struct cow_state *out, struct cis_error *err)
 {
     int no = cow_state_read(tree, &p->cow->call, path, out);
+    if (no == 0 && tree == &p->cow->below && S_ISREG(out->mode)) { /* an undo has to say so again */
+        out->several = out->several || cis_union_is_again(p->cow->joined, out->key);
+    }
     return no == 0 ? CIS_OK : plan_fail(p, no, path, err);
 }
 

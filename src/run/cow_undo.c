@@ -2,6 +2,7 @@
  * are judged: what was changed since stays. Steps that were never taken, because the apply ended
  * half-way, are left out; steps are taken in order, so they are the last ones. */
 #include <errno.h>
+#include "base/clock.h"
 #include "base/mem.h"
 #include "run/cow_in.h"
 
@@ -16,6 +17,7 @@ struct undo {
     bool *taken;                    /* of each step: it is to be taken back */
     struct cis_map be;              /* paths whose state is another by then: struct will */
     struct cis_map firsts, seconds; /* steps of folders that are moved, by their name aside */
+    struct cis_buf again; /* keys of files with several names: before the apply, and now */
     size_t number;
     uint64_t conflicts, done;
 };
@@ -29,6 +31,7 @@ static void undo_done(struct undo *u)
     cis_map_done(&u->be, cis_free);
     cis_map_done(&u->firsts, NULL);
     cis_map_done(&u->seconds, NULL);
+    cis_buf_done(&u->again);
     cis_free(u->taken);
 }
 
@@ -311,6 +314,23 @@ static bool told(struct undo *u, const struct cow_step *s)
     return u->how->each == NULL || u->how->each(u->how->self, &c);
 }
 
+/* A file with several names is another one now: what a branch made of it is known by its key. */
+static cis_code note_again(struct undo *u, const struct cow_step *s, struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    char now[CIS_UNION_KEY];
+    if (s->op != COW_LEAF || !S_ISREG(s->before.mode) || !s->before.several ||
+        cis_at_stat(u->work.to.root, &u->call, text(s->path), COW_WALK, &attr) != 0) {
+        return CIS_OK;
+    }
+    cis_union_key(&attr, now);
+    if (strcmp(now, s->before.key) != 0) {
+        cis_buf_add(&u->again, s->before.key, strlen(s->before.key) + 1);
+        cis_buf_add(&u->again, now, strlen(now) + 1);
+    }
+    return cis_buf_check(&u->again, "undo", err);
+}
+
 static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
 {
     for (size_t i = u->record.steps.n; i-- > 0;) {
@@ -321,6 +341,7 @@ static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
         *left = i + 1;
         if (!u->how->dry_run) {
             CIS_TRY(cow_step_take(&u->work, s, s->kept, true, err));
+            CIS_TRY(note_again(u, s, err));
         }
         if (!told(u, s)) {
             return cis_fail(err, CIS_E_CANCELLED, "undo: cancelled");
@@ -342,8 +363,11 @@ static cis_code open_kept(struct undo *u, struct cis_error *err)
 cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct cis_error *err)
 {
     CIS_CLEANUP(undo_done)
-    struct undo u = {
-        .how = how, .be = CIS_MAP_INIT, .firsts = CIS_MAP_INIT, .seconds = CIS_MAP_INIT};
+    struct undo u = {.how = how,
+                     .again = CIS_BUF_INIT(1u << 30),
+                     .be = CIS_MAP_INIT,
+                     .firsts = CIS_MAP_INIT,
+                     .seconds = CIS_MAP_INIT};
     u.call = (struct cis_vfs_call){.stop = how->stop, .err = &u.why};
     CIS_TRY(cow_record_read(how->forest, how->tenant, how->ref, how->stop, &u.record, err));
     if (u.record.undone) {
@@ -367,9 +391,16 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
         struct cis_error ignored;
         (void)!cow_record_taken(how->forest, how->tenant, how->ref, left, &ignored);
     }
+    if (code != CIS_OK && !how->dry_run) { /* what was taken back by then is known all the same */
+        struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S), NULL};
+        struct cis_error ignored;
+        (void)!cow_record_undone(how->forest, how->tenant, how->ref, false, cis_buf_bytes(&u.again),
+                                 &soon, &ignored);
+    }
     CIS_TRY(code);
     if (!how->dry_run) {
-        CIS_TRY(cow_record_undone(how->forest, how->tenant, how->ref, how->stop, err));
+        CIS_TRY(cow_record_undone(how->forest, how->tenant, how->ref, true, cis_buf_bytes(&u.again),
+                                  how->stop, err));
     }
     *out_n = u.done;
     return CIS_OK;

@@ -26,9 +26,10 @@ struct round {
     struct cis_buf mine; /* tokens that the user wrote and did not take away, each ";uN;" */
     bool meanwhile;      /* the user works between the changes of an apply */
     bool first;          /* nothing was applied yet, and the folder is as it was filled */
+    bool links;          /* files have several names, and what is undone is applied again */
     bool failing;        /* calls of the host fail */
     bool force;          /* and this one takes what it wants, and keeps it */
-    uint64_t done, refused, halfway, undone, forced;
+    uint64_t done, refused, halfway, undone, forced, redone;
 };
 
 static uint64_t rnd(struct round *r)
@@ -384,6 +385,10 @@ static void guest_step(struct round *r, const cis_dir *dir, const struct cis_vfs
         (void)cis_at_unlink(dir, call, cis_str_of(a), 0);
         break;
     case 4:
+        if (r->links && pick(r, 2) == 0) {
+            (void)cis_at_link(dir, cis_str_of(a), dir, cis_str_of(b), call, CIS_WALK_NOFOLLOW);
+            break;
+        }
         (void)cis_at_rename(dir, cis_str_of(a), dir, cis_str_of(b), call, 0, 0);
         break;
     case 5:
@@ -606,6 +611,18 @@ static void fill(struct round *r)
         token(r, 'o', text);
         put_file(host, text, O_TRUNC);
     }
+    for (unsigned i = r->links ? 8 : 0; i > 0; i--) { /* names of one file, one of them outside */
+        char other[4400];
+        any_path(r, path);
+        host_path(r, path, host);
+        any_path(r, path);
+        host_path(r, path, other);
+        (void)!link(host, other);
+        if (i == 1) {
+            snprintf(other, sizeof other, "%s-out", r->folder);
+            (void)!link(host, other);
+        }
+    }
     for (unsigned i = 0; i < 3; i++) { /* what is moved in later */
         char outside[4400], inside[4420];
         snprintf(outside, sizeof outside, "%s-out%u", r->folder, i);
@@ -618,6 +635,29 @@ static void fill(struct round *r)
         put_file(inside, text, O_TRUNC);
     }
     cis_buf_reset(&r->mine);
+}
+
+/* What was undone gives the same when it is applied again, and undone again. */
+static void apply_again(struct round *r, const char *id, struct cis_view at, bool force,
+                        const char *before, const char *after)
+{
+    for (unsigned i = 1 + pick(r, 2); i > 0; i--) {
+        char ref[CIS_FS_REF_MAX + 1], *made = NULL;
+        cis_code code = apply(r, id, at, force, &made);
+        char *redone = host_tree(r);
+        if (code != CIS_OK || strcmp(redone, after) != 0) {
+            differ(r, "applied again is not what was applied", redone, after);
+        }
+        cis_code back = strcmp(before, after) != 0 ? undo(r, id, ref) : CIS_E_NOTFOUND;
+        char *undone = host_tree(r);
+        if (strcmp(undone, before) != 0) {
+            differ(r, "undone again is not what was there", undone, before);
+        }
+        r->redone += back == CIS_OK;
+        free(made);
+        free(redone);
+        free(undone);
+    }
 }
 
 /* An apply, forced or not, and its undo, the user standing by or not. */
@@ -652,6 +692,9 @@ static void one_apply(struct round *r, const char *id, struct cis_view at)
         r->halfway += back == CIS_OK && code != CIS_OK;
         if (!meanwhile && back == CIS_OK && strcmp(undone, before) != 0) {
             differ(r, "undone is not what was there", undone, before);
+        }
+        if (r->links && !meanwhile && back == CIS_OK && code == CIS_OK) {
+            apply_again(r, id, at, force, before, after);
         }
         if (!meanwhile && (code == CIS_OK || half) && back == CIS_E_CONFLICT) {
             differ(r, "an undo was refused", undone, before);
@@ -717,6 +760,27 @@ static void nothing_of_the_users_is_lost_by_applies(void **state)
            (unsigned long long)seed_given, (unsigned long long)rounds_given,
            (unsigned long long)r.done, (unsigned long long)r.forced, (unsigned long long)r.refused,
            (unsigned long long)r.undone, (unsigned long long)r.halfway);
+}
+
+static void files_with_several_names_are_applied_undone_and_applied_again(void **state)
+{
+    struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20), .links = true};
+    for (uint64_t i = 0; i < rounds_given; i++) {
+        if (i % 50 == 49) {
+            void *next = r.fx;
+            assert_int_equal(fx_teardown(&next), 0);
+            assert_int_equal(fx_setup(&next), 0);
+            r.fx = next;
+            *state = next;
+        }
+        one_round(&r, i);
+    }
+    cis_buf_done(&r.mine);
+    printf("seed %llu: %llu rounds with links, %llu applied, %llu forced, %llu refused, %llu "
+           "undone, %llu of them again\n",
+           (unsigned long long)seed_given, (unsigned long long)rounds_given,
+           (unsigned long long)r.done, (unsigned long long)r.forced, (unsigned long long)r.refused,
+           (unsigned long long)r.undone, (unsigned long long)r.redone);
 }
 
 /* What the records of a run's applies keep. */
@@ -1091,6 +1155,7 @@ static int run_all(void)
     const struct CMUnitTest tests[] = {
         T(nothing_of_the_users_is_lost_by_applies),
         T(rounds_that_failed_once_pass),
+        T(files_with_several_names_are_applied_undone_and_applied_again),
         T(a_user_at_the_same_time_loses_nothing),
         T(a_call_that_fails_leaves_the_folder_as_it_was),
         T(a_user_between_any_two_calls_loses_nothing),

@@ -452,6 +452,37 @@ static void files_with_several_names_stay_one_file(void **state)
     free(after);
 }
 
+/* The file that an undo puts back is another one than the run saw. */
+static void files_with_several_names_are_redone_again_and_again(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf 2 > d/one && ln d/one d/two && ln d/one d/three && "
+             "printf shared > d/f && ln d/f outside");
+    char *before = tree_of(s, "d");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "append", "/d/one", "+more", "append", "/d/f",
+           "+1");
+    ok(s, "runs", "apply", "last");
+    char *applied = tree_of(s, "d");
+    for (int i = 0; i < 3; i++) {
+        ok(s, "runs", "undo", "last");
+        shell(s, "cat d/one d/two d/three d/f outside && stat -c %h d/one");
+        assert_string_equal(sys_out(s), "222sharedshared3\n");
+        ok(s, "runs", "diff", "last");
+        assert_contains(sys_out(s), "M one  1 -> 6\n");
+        ok(s, "runs", "redo", "last");
+        char *redone = tree_of(s, "d");
+        assert_string_equal(redone, applied);
+        free(redone);
+    }
+    ok(s, "runs", "undo", "last");
+    shell(s, "printf mine >> d/two"); /* the same file still, with other content */
+    assert_exit(s, 8, cis(s, "runs", "redo", "last"));
+    assert_contains(sys_err(s), "conflict: two: changed in the folder since");
+    host_is(s, "d/one", "2mine");
+    free(before);
+    free(applied);
+}
+
 static void names_outside_the_folder_keep_their_file(void **state)
 {
     struct sys *s = *state;
@@ -731,6 +762,7 @@ int main(void)
         TEST(edits_after_a_fork_or_a_rollback_are_seen),
         TEST(runs_of_one_branch_are_applied_one_after_the_other),
         TEST(files_with_several_names_stay_one_file),
+        TEST(files_with_several_names_are_redone_again_and_again),
         TEST(names_outside_the_folder_keep_their_file),
         TEST(holes_stay_holes_when_a_run_is_applied),
         TEST(what_an_interrupted_apply_left_is_kept),

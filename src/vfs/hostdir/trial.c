@@ -101,7 +101,7 @@ bool cis_hostdir_hides(cis_vfs *vfs, cis_node folder, const char *name)
     }
     for (struct dirent *e; !any && (e = readdir(dir)) != NULL;) {
         any = e->d_type == DT_UNKNOWN ? cis_hostdir_hides(vfs, folder, e->d_name)
-                                      : !host_shown(fs, DTTOIF(e->d_type));
+                                      : !host_shown(fs, (uint32_t)DTTOIF(e->d_type));
     }
     closedir(dir);
     return any;

@@ -21,7 +21,9 @@ static int linked_file(struct changes *c, const struct seen *seen)
     char key[UNION_KEY];
     struct cis_vfs_attr copy;
     cis_node node = 0;
-    index_key(&seen->attr, key);
+    if (!index_known(c->u, c->call, &seen->attr, key)) {
+        return 0;
+    }
     int no = index_copy(c->u, c->call, key, &node, &copy);
     if (no == 0) {
         no = changes_compare(c, node, &copy, seen->node, &seen->attr);
@@ -66,7 +68,7 @@ static int linked_look(struct way *w)
         return no == ENOENT ? 0 : no;
     }
     if (!S_ISDIR(seen.attr.mode)) {
-        if (seen.lower && S_ISREG(seen.attr.mode) && seen.attr.nlink > 1) {
+        if (seen.lower && S_ISREG(seen.attr.mode)) {
             no = linked_file(c, &seen);
         }
         part_put(seen.upper ? c->u->up : c->u->low, seen.node);

@@ -28,6 +28,32 @@ void index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY])
                  (unsigned long long)lower->btime.tv_nsec);
 }
 
+#define AGAIN_MAX 65536u /* times that one file was made anew */
+
+bool index_known(struct unionfs *u, const struct cis_vfs_call *call,
+                 const struct cis_vfs_attr *lower, char out[UNION_KEY])
+{
+    struct cis_vfs_attr attr;
+    index_key(lower, out);
+    const char *key = out;
+    bool again = false;
+    for (unsigned n = 0; key != NULL && n < AGAIN_MAX; n++) {
+        const char *was = cis_map_get(&u->again, cis_str_of(key));
+        cis_node copy = 0;
+        again = again || was != NULL;
+        if (again &&
+            index_copy(u, call, key, &copy, &attr) == 0) { /* the newest that was changed */
+            part_put(u->up, copy);
+            if (key != out) {
+                memcpy(out, key, strlen(key) + 1);
+            }
+            return true;
+        }
+        key = was;
+    }
+    return again || lower->nlink > 1;
+}
+
 int index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
                cis_node *out_node, struct cis_vfs_attr *out_attr)
 {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/map.h"
 #include "vfs/union/union.h"
 
 #define UNION_MARK CIS_UNION_RESERVED "-lower" /* symlink: the lower folder (mark.c) */
@@ -52,6 +53,7 @@ struct unionfs {
     uint32_t next_kept;
     cis_node home; /* of the upper root; 0: not made yet; referenced */
     _Atomic uint64_t temps;
+    struct cis_map again;      /* lower files that were another once, by key: the key before */
     struct cis_budget *budget; /* may be NULL; used under table */
 };
 
@@ -136,6 +138,10 @@ int union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, st
 
 /* ---- index.c: lower files with several names ---- */
 void index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY]);
+/* The key of a lower file, or of the newest that it was once and that has a copy. false: its copy
+ * is not to be looked for, as it has one name and was no other file. */
+bool index_known(struct unionfs *u, const struct cis_vfs_call *call,
+                 const struct cis_vfs_attr *lower, char out[UNION_KEY]);
 /* The copy, referenced; ENOENT. */
 int index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
                cis_node *out_node, struct cis_vfs_attr *out_attr);

@@ -133,10 +133,10 @@ static int lower_file(struct unionfs *u, const struct cis_vfs_call *call,
                       const struct cis_vfs_attr *attr, struct unode_parts *parts,
                       char key[UNION_KEY])
 {
-    if (attr->nlink < 2) {
+    if (!index_known(u, call, attr, key)) {
+        key[0] = '\0';
         return 0;
     }
-    index_key(attr, key);
     parts->key = key;
     parts->lower_links = attr->nlink;
     struct cis_vfs_attr copy;

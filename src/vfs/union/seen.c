@@ -178,7 +178,7 @@ int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str
     pthread_rwlock_rdlock(&u->names);
     int no = what.failed != CIS_OK ? ENOMEM : record_text(u, call, cis_buf_view(&what), &text);
     if (no == ENOENT && lower != NULL) {
-        index_key(lower, key);
+        (void)index_known(u, call, lower, key);
         no = record_text(u, call, cis_str_of(key), &text);
     }
     pthread_rwlock_unlock(&u->names);

@@ -94,7 +94,31 @@ static void union_close(cis_vfs *vfs)
     pthread_mutex_destroy(&u->copying);
     pthread_mutex_destroy(&u->table);
     cis_free(u->root.lower_path);
+    cis_map_done(&u->again, cis_free);
     cis_free(u);
+}
+
+bool cis_union_copies(cis_vfs *vfs)
+{
+    return union_of(vfs)->home != 0;
+}
+
+bool cis_union_is_again(cis_vfs *vfs, const char *key)
+{
+    return cis_map_get(&union_of(vfs)->again, cis_str_of(key)) != NULL;
+}
+
+cis_code cis_union_again(cis_vfs *vfs, const char *was, const char *now, struct cis_error *err)
+{
+    struct unionfs *u = union_of(vfs);
+    void *old = NULL;
+    char *copy = strlen(was) < UNION_KEY ? cis_strdup(was) : NULL;
+    if (copy == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "union");
+    }
+    cis_code code = cis_map_set(&u->again, cis_str_of(now), copy, &old, err);
+    cis_free(code == CIS_OK ? old : copy);
+    return code;
 }
 
 static const struct cis_vfs_ops union_ops = {

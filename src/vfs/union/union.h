@@ -75,5 +75,13 @@ int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str
                    const struct cis_vfs_attr *lower, struct cis_union_seen *out);
 /* Which file it is, whatever its name and content: inode number and time of birth. */
 void cis_union_key(const struct cis_vfs_attr *lower, char out[CIS_UNION_KEY]);
+/* May the upper one have changed lower files with several names? */
+bool cis_union_copies(cis_vfs *vfs);
+/* The lower file that has the key `now` was put where the one with the key `was` had been, all of
+ * its names: changes of that are shown of this, unless it was changed itself. Before anything is
+ * looked at. */
+cis_code cis_union_again(cis_vfs *vfs, const char *was, const char *now, struct cis_error *err);
+/* Is the lower file with this key such a one? */
+bool cis_union_is_again(cis_vfs *vfs, const char *key);
 
 #endif
