@@ -139,6 +139,7 @@ static cis_code open_workspace(struct cis_run_files *files, struct cis_files_mou
     o.ref = cis_str_of(mount->branch != NULL && !state ? mount->branch : "");
     o.at = mount->at;
     o.read_only = in->read_only || mount->mode != CIS_MOUNT_RW || state;
+    o.reserved = CIS_STR(CIS_UNION_RESERVED); /* what a union keeps there is no guest's to write */
     CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));
     m->writes = !m->view->read_only;
     m->info.kind = state ? "snapshot" : "workspace";

@@ -719,6 +719,39 @@ static void the_umask_holds_for_what_a_program_makes(void **state)
     assert_string_equal(sys_out(s), "");
 }
 
+/* What a cow branch keeps of the names that its runs saw is not a guest's to write, and no
+ * workspace becomes a cow branch by a guest. */
+static void a_guest_cannot_forge_what_a_cow_branch_keeps(void **state)
+{
+    struct sys *s = *state;
+    static const char *const tries[][4] = {
+        {"symlink", "100644 4 - 1-1", "/w/.cis-union/sforged", NULL},
+        {"symlink", "/", "/w/.cis-union-lower", NULL},
+        {"write", "/w/.cis-union/fforged", "x", NULL},
+        {"mkdir", "/w/.cis-union-x", NULL, NULL},
+        {"mv", "/w/.cis-union", "/w/away", NULL},
+        {"mv", "/w/g", "/w/.cis-union/g", NULL},
+        {"link", "/w/g", "/w/.cis-union/g", NULL},
+        {"rm", "/w/.cis-union-lower", NULL, NULL},
+    };
+    shell(s, "mkdir d && printf old > d/f");
+    run_ok(s, "--dir", here(s, "d::/d:cow=w"), TOOL, "write", "/d/f", "new", "write", "/d/g", "g");
+    for (size_t branch = 0; branch < 2; branch++) {
+        for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+            assert_exit(s, 10,
+                        cis(s, "run", "--workspace", branch == 0 ? "/w=w" : "/w=main", TOOL,
+                            tries[i][0], tries[i][1], tries[i][2], tries[i][3]));
+        }
+    }
+    shell(s, "export CIS TOOL; set -e; H=$(printf /f | sha256sum | cut -c1-48); printf mine > d/f; "
+             "! $CIS run --workspace /w=w $TOOL rm /w/.cis-union/s$H 2>/dev/null; "
+             "$CIS run --workspace /w=w $TOOL write /w/more x");
+    run_ok(s, "--dir", here(s, "d::/d:cow=w"), TOOL, "read", "/d/more", "write", "/d/h", "h");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: f: changed in the folder since");
+    host_is(s, "d/f", "mine");
+}
+
 static void an_outward_symlink_is_replaced_by_a_folder(void **state)
 {
     struct sys *s = *state;
@@ -770,6 +803,7 @@ int main(void)
         TEST(symlinks_that_come_to_lead_out_are_shown_and_refused),
         TEST(what_the_host_would_refuse_is_found_before_anything_moves),
         TEST(a_full_disk_leaves_the_folder_as_it_was),
+        TEST(a_guest_cannot_forge_what_a_cow_branch_keeps),
         TEST(an_outward_symlink_is_replaced_by_a_folder),
         TEST(extended_attributes_stay_or_are_named),
         TEST(the_umask_holds_for_what_a_program_makes),

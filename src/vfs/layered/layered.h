@@ -57,6 +57,9 @@ struct cis_layered_options {
     /* The branch `ref` of this tenant, as it is published to `tenant`: its head, read-only. Empty:
      * tenant's own. CIS_E_DENIED: published no more; CIS_E_NOTFOUND: never was, or is not there. */
     struct cis_str from;
+    /* Names that begin so, and those in the folder of the root that is called so, are made, moved
+     * and removed by nobody here: EPERM. Empty: there are none. At most 31 bytes. */
+    struct cis_str reserved;
 };
 #define CIS_LAYERED_OPTIONS_INIT                                                                   \
     {                                                                                              \

@@ -161,6 +161,12 @@ static bool make_valid(const struct cis_vfs_make *make)
     }
 }
 
+bool cis_lay_reserved(const struct lay_view *v, cis_node dir, struct cis_str name)
+{
+    return v->reserved[0] != '\0' && (cis_str_starts(name, cis_str_of(v->reserved)) ||
+                                      (v->reserved_dir != 0 && dir == v->reserved_dir));
+}
+
 /* refs: references that the new node begins with. */
 static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64_t dir,
                      struct cis_str name, const struct cis_vfs_make *make, uint64_t refs,
@@ -168,6 +174,9 @@ static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64
 {
     if (v->vfs.read_only) {
         return EROFS;
+    }
+    if (cis_lay_reserved(v, dir, name)) {
+        return EPERM;
     }
     if (!make_valid(make)) {
         return S_ISLNK(make->mode) && make->target.len > CIS_FS_TARGET_MAX ? ENAMETOOLONG : EINVAL;
@@ -269,6 +278,9 @@ int cis_lay_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, c
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
     }
+    if (cis_lay_reserved(lay_of(vfs), dir, name)) {
+        return EPERM;
+    }
     int no = cis_lay_quota_rows(lay_of(vfs), call);
     return no != 0 ? no : cis_lay_do(lay_of(vfs), call, true, link_step, &l);
 }
@@ -335,6 +347,9 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     struct removal r = {dir, name, is_dir};
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
+    }
+    if (cis_lay_reserved(lay_of(vfs), dir, name)) {
+        return EPERM;
     }
     (void)!cis_lay_quota_rows(lay_of(vfs), NULL); /* removing goes on all the same */
     return cis_lay_do(lay_of(vfs), call, true, remove_step, &r);

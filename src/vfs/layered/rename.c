@@ -209,6 +209,9 @@ int cis_lay_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX || to_name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
     }
+    if (cis_lay_reserved(v, dir, name) || cis_lay_reserved(v, to_dir, to_name)) {
+        return EPERM;
+    }
     int no = cis_lay_quota_rows(v, call);
     if (no != 0) {
         return no;
