@@ -38,6 +38,7 @@ cis_code cis_app_open(struct cis_cli *cli, cis_app **out_app, struct cis_error *
                                      .max_memory = cis_cli_value(cli, "max-memory"),
                                      .max_execution_time = cis_cli_value(cli, "max-execution-time"),
                                      .enable_wasi = cis_cli_value(cli, "enable-wasi"),
+                                     .handles = cis_cli_value(cli, "handles"),
                                      .compile_memory = cis_cli_value(cli, "compile-memory"),
                                      .compile_time = cis_cli_value(cli, "compile-time")};
     cis_code code = cis_config_load(&flags, &app->config, err);

@@ -176,6 +176,7 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
     r->limits.host_bytes = c->host_bytes;
     r->files_max = (uint32_t)files;
     r->sockets_max = (uint32_t)sockets;
+    r->handles_max = c->handles;
     return CIS_OK;
 }
 
@@ -464,6 +465,8 @@ static const struct cis_cli_option options[] = {
     {"fuel", 0, "N", "deterministic limit of instructions", false, NULL},
     {"files", 0, "N", "open descriptors at once (default 4096)", false, NULL},
     {"sockets", 0, "N", "sockets at once (default 1024)", false, NULL},
+    {"handles", 0, "N", "handles of WASI 0.2 at once (default: what limits.host_bytes pays for)",
+     false, NULL},
     {"allow", 0, "GRANT",
      "allow it, e.g. dns, net=tcp:db.example.com:5432 or http=https://api.example.com", true, NULL},
     {"net", 0, "RULE",

@@ -263,6 +263,7 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
     r->limits.memory_bytes = mine.memory_bytes;
     r->limits.fuel = mine.fuel;
     r->limits.host_bytes = c->host_bytes;
+    r->handles_max = c->handles;
     r->time_ns = mine.time_ns;
     r->output_max = mine.output_bytes;
     r->ai_calls_max = c->ai_calls_max;
@@ -463,6 +464,9 @@ static int skill_call(struct cis_cli *cli)
         {"enable-wasi", 0, "BOOL", "provide WASI (default: true)", false, "true|false"},             \
         {"fuel", 0, "N", "deterministic limit of instructions", false, NULL},                        \
         {"output", 0, "SIZE", "limit of the output (default 256MiB)", false, NULL},                  \
+        {"handles", 0,                                                                               \
+         "N",       "handles of WASI 0.2 at once (default: what limits.host_bytes pays for)",        \
+         false,     NULL},                                                                           \
         {"event", 0, "NAME", "name of the event for skill_on_event (default run)", false, NULL},     \
         {"abi", 0, "NAME", "guest ABI when imports are ambiguous (see cis inspect)", false, NULL},   \
         {"convention", 0, "KIND", "how arguments and results travel", false, "auto|text|numbers"},   \

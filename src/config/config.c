@@ -251,6 +251,7 @@ static cis_code take_flags(struct cis_config *c, const struct cis_config_flags *
         {"runtime.max_memory", "max-memory", flags->max_memory},
         {"runtime.max_execution_time", "max-execution-time", flags->max_execution_time},
         {"runtime.enable_wasi", "enable-wasi", flags->enable_wasi},
+        {"limits.handles", "handles", flags->handles},
         {"engine.compile_memory", "compile-memory", flags->compile_memory},
         {"engine.compile_time", "compile-time", flags->compile_time},
     };

@@ -24,6 +24,7 @@ struct cis_config {
     uint64_t fuel;               /* 0: not metered */
     uint64_t output_max;         /* 256 MiB */
     uint64_t host_bytes;         /* 1 GiB */
+    uint32_t handles;            /* 0: what host_bytes pays for */
     uint64_t memory_quota_bytes; /* key-value bytes of a tenant, 1 GiB */
     uint64_t memory_quota_keys;  /* 1,000,000 */
     /* [runtime]: ceilings of every run; cis_runtime_config has the same names and defaults */
@@ -60,7 +61,7 @@ struct cis_config_flags { /* what the command line said; NULL: nothing */
     const char *store;
     const char *tenant;
     /* --max-memory, --max-execution-time, --enable-wasi: as the settings of [runtime] */
-    const char *max_memory, *max_execution_time, *enable_wasi;
+    const char *max_memory, *max_execution_time, *enable_wasi, *handles;
     const char *compile_memory, *compile_time; /* --compile-memory, --compile-time: of [engine] */
 };
 

@@ -23,6 +23,7 @@ const struct cis_setting cis_settings[] = {
     {"limits.fuel", CIS_SETTING_U64, AT(fuel), "0", 0, INT64_MAX, NULL},
     {"limits.output", CIS_SETTING_SIZE, AT(output_max), "256MiB", 1, 4 * GIB, NULL},
     {"limits.host_bytes", CIS_SETTING_SIZE, AT(host_bytes), "1GiB", MIB, TIB, NULL},
+    {"limits.handles", CIS_SETTING_U32, AT(handles), "0", 16, 100000, NULL},
     {"limits.memory_quota", CIS_SETTING_SIZE, AT(memory_quota_bytes), "1GiB", 1, 1024 * TIB, NULL},
     {"limits.memory_keys", CIS_SETTING_U64, AT(memory_quota_keys), "1000000", 1, INT64_MAX, NULL},
     {"runtime.max_memory", CIS_SETTING_SIZE, AT(max_memory), "512MiB", PAGE, 4 * GIB, NULL},

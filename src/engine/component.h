@@ -215,7 +215,9 @@ struct cis_iface_resource {
     const char *package; /* "wasi": of interfaces "wasi:…" */
     const char *name;    /* "input-stream" */
     uint32_t kind;       /* one number a resource type, the same in every interface */
-    void (*drop)(cis_guest *guest, uint32_t rep); /* the guest's last handle is gone */
+    /* The guest's last handle is gone. A failure ends the run as that of a handler does: what may
+     * not be dropped yet is CIS_E_TRAP. */
+    cis_code (*drop)(cis_guest *guest, uint32_t rep, struct cis_error *err);
     /* Is there such a thing behind this number? Asked of every handle that is given to a handler,
      * before it is called; a no ends the run as an internal error. NULL: nothing is behind it. */
     bool (*is)(cis_guest *guest, uint32_t kind, uint32_t rep);
@@ -296,5 +298,9 @@ cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct c
 /* Bytes of values that one call may bring from the guest; more of them is a trap. Elements of a
  * list count 32 bytes each, text its length. */
 uint64_t cis_guest_hostcall_max(const cis_guest *guest);
+/* Handles that a guest may hold at once: one for each 4 KiB of limits.host_bytes, at most 100,000.
+ * A few more are a trap of the engine; who hands out resources may count them and end the run
+ * before, by a limit with a name. */
+uint64_t cis_guest_handles_max(const cis_guest *guest);
 
 #endif

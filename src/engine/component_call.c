@@ -5,6 +5,11 @@
 #include "engine/tape_component.h"
 
 #define HOSTCALL_MAX (128ull << 20)
+#define HANDLE_BYTES 4096u
+#define HANDLES_MAX 100000u
+#define HANDLES_MORE                                                                               \
+    64u /* the engine counts its own, too; and ends after those that have a name                   \
+         */
 #define ARGS_MAX 32u
 
 /* ---- host calls ---- */
@@ -168,11 +173,16 @@ uint64_t cis_guest_hostcall_max(const cis_guest *guest)
     return third < HOSTCALL_MAX ? third : HOSTCALL_MAX;
 }
 
+uint64_t cis_guest_handles_max(const cis_guest *guest)
+{
+    uint64_t handles = guest->limits.host_bytes / HANDLE_BYTES;
+    return handles < HANDLES_MAX ? handles : HANDLES_MAX;
+}
+
 void cis_component_limits(cis_guest *guest)
 {
-    uint64_t handles = guest->limits.host_bytes / 4096;
     cis_glue_store_hostcall_fuel(guest->store, cis_guest_hostcall_max(guest));
-    cis_glue_store_max_handles(guest->store, handles < 100000 ? handles : 100000);
+    cis_glue_store_max_handles(guest->store, cis_guest_handles_max(guest) + HANDLES_MORE);
 }
 
 wasmtime_error_t *cis_component_instantiate(cis_guest *guest)

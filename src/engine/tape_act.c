@@ -216,7 +216,7 @@ bool cis_tape_may_grow(cis_guest *guest, bool table, uint64_t from, uint64_t to)
     if (cis_tape_unplayable(guest) != CIS_OK || guest->end.code != CIS_OK) {
         return false;
     }
-    uint8_t next = cis_tape_peek(tape);
+    uint8_t next = cis_tape_next(tape);
     if (next == CIS_TAPE_STOPPED) {
         return false; /* it never got here */
     }

@@ -133,7 +133,7 @@ static cis_code record_values(cis_guest *guest, const struct cis_bound_iface *bo
 static cis_code play_enter(cis_guest *guest, const struct cis_bound_iface *bound)
 {
     cis_tape *tape = guest->tape;
-    uint8_t event = cis_tape_peek(tape);
+    uint8_t event = cis_tape_next(tape);
     CIS_TRY(cis_tape_unplayable(guest));
     if (event == CIS_TAPE_STOPPED) {
         CIS_TRY(cis_tape_stop_here(guest));
@@ -252,6 +252,57 @@ static cis_code play_values(cis_guest *guest, const struct cis_bound_iface *boun
     CIS_TRY(cis_tape_unplayable(guest));
     CIS_TRY(result != NULL ? play_result(guest, result, &gives) : CIS_OK);
     return play_left(guest, bound);
+}
+
+/* ---- drops ---- */
+
+static cis_code record_drop(cis_guest *guest, const struct cis_iface_resource *resource,
+                            uint32_t rep, cis_tape_drop_call *perform)
+{
+    cis_tape *tape = guest->tape;
+    cis_code code = perform(guest, resource, rep);
+    if (code != CIS_OK && !tape->ended) {
+        put_event(tape, CIS_TAPE_DROP);
+        cis_tape_put_number(tape, resource->kind);
+        cis_tape_put_number(tape, rep);
+        cis_tape_put_number(tape, (uint64_t)code);
+        cis_tape_put_end(tape, &guest->end);
+        tape->ended = true;
+    }
+    return code;
+}
+
+/* A number is given again by a call alone, which is an event: one that is on the tape with none in
+ * between is dropped once. */
+static cis_code play_drop(cis_guest *guest, const struct cis_iface_resource *resource, uint32_t rep)
+{
+    cis_tape *tape = guest->tape;
+    if (!tape->drops && cis_tape_peek(tape) == CIS_TAPE_DROP) {
+        (void)cis_tape_get_event(tape);
+        tape->drop_kind = cis_tape_get_number(tape);
+        tape->drop_rep = cis_tape_get_number(tape);
+        tape->drops = true;
+    }
+    CIS_TRY(cis_tape_unplayable(guest));
+    if (!tape->drops || tape->drop_kind != resource->kind || tape->drop_rep != rep) {
+        return CIS_OK;
+    }
+    struct cis_guest_end end = {0};
+    tape->drops = false;
+    cis_tape_get_end(tape, cis_tape_get_code(tape), &end);
+    CIS_TRY(cis_tape_unplayable(guest));
+    guest->end = end;
+    tape->ended = true;
+    return end.code;
+}
+
+cis_code cis_tape_dropped(cis_guest *guest, const struct cis_iface_resource *resource, uint32_t rep,
+                          cis_tape_drop_call *perform)
+{
+    if (!guest->tape->replay) {
+        return record_drop(guest, resource, rep, perform);
+    }
+    return guest->end.code != CIS_OK ? guest->end.code : play_drop(guest, resource, rep);
 }
 
 /* ---- either ---- */

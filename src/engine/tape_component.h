@@ -1,7 +1,7 @@
 /* Inside the engine room: components on tapes. What crosses between a component and its host is
  * known call by call (tape_value.c), so that no memory of the guest is noted. Resources are the
- * host's numbers; a drop is the guest's own doing and is not written down: a replay has nothing
- * behind them. */
+ * host's numbers; a drop is the guest's own doing and is not written down, for a replay has nothing
+ * behind them. Only a drop that ended the guest is. */
 #ifndef CIS_ENGINE_TAPE_COMPONENT_H
 #define CIS_ENGINE_TAPE_COMPONENT_H
 
@@ -43,6 +43,10 @@ cis_code cis_tape_typed(cis_guest *guest, const struct cis_bound_iface *bound,
                         cis_tape_typed_call *perform);
 cis_code cis_tape_values(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
                          size_t nargs, cis_val *result, cis_tape_values_call *perform);
+typedef cis_code cis_tape_drop_call(cis_guest *guest, const struct cis_iface_resource *resource,
+                                    uint32_t rep);
+cis_code cis_tape_dropped(cis_guest *guest, const struct cis_iface_resource *resource, uint32_t rep,
+                          cis_tape_drop_call *perform);
 /* Recording: a call of what nobody provides, which has ended the guest. */
 void cis_tape_missing(cis_guest *guest, const struct cis_bound_iface *bound);
 void cis_tape_note_own(cis_guest *guest, const void *any, uint32_t kind, uint32_t rep);

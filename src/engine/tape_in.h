@@ -34,7 +34,8 @@ enum cis_tape_event {
     CIS_TAPE_SAY,       /* stream, length, bytes: the host's own did */
     CIS_TAPE_REARM,     /* fuel */
     CIS_TAPE_END,       /* the outcome; nothing follows */
-    CIS_TAPE_EXPORT     /* name, type, values or text: the host calls a component */
+    CIS_TAPE_EXPORT,    /* name, type, values or text: the host calls a component */
+    CIS_TAPE_DROP       /* kind, number, code, end: the guest ended when it dropped this handle */
 };
 
 struct cis_tape_range {
@@ -78,7 +79,9 @@ struct cis_tape {
     bool
         stopped; /* the guest was ended where the host ended it once: its memory is not as it was */
     bool returned; /* and the event that says so is taken */
-    bool in_call;  /* of the host, of the import with this number; for messages */
+    bool drops; /* what comes next is the drop of this handle: its event and these two are taken */
+    uint64_t drop_kind, drop_rep;
+    bool in_call; /* of the host, of the import with this number; for messages */
     uint64_t import;
     const struct cis_tape_player *player;
 };
@@ -127,6 +130,12 @@ static inline bool cis_tape_by_host(cis_code code)
     return code != CIS_OK && code != CIS_E_TRAP && code != CIS_E_FUEL && code != CIS_E_MEMORY;
 }
 void cis_tape_digest(const void *ptr, size_t len, uint8_t out[CIS_TAPE_DIGEST]);
+
+/* The next event, of which the number of a handle may be read already. */
+static inline uint8_t cis_tape_next(cis_tape *tape)
+{
+    return tape->drops ? CIS_TAPE_DROP : cis_tape_peek(tape);
+}
 
 static inline bool cis_tape_recording(const cis_guest *guest)
 {

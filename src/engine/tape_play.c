@@ -58,7 +58,7 @@ cis_code cis_tape_stop_here(cis_guest *guest)
 
 cis_code cis_tape_tick(cis_guest *guest)
 {
-    if (guest->end.code == CIS_OK && cis_tape_peek(guest->tape) == CIS_TAPE_STOPPED) {
+    if (guest->end.code == CIS_OK && cis_tape_next(guest->tape) == CIS_TAPE_STOPPED) {
         (void)cis_tape_stop_here(guest);
     }
     (void)cis_tape_unplayable(guest);
@@ -108,7 +108,7 @@ cis_code cis_tape_came_back(cis_guest *guest, const char *results, const union c
     if (!tape->ended && cis_tape_by_host(guest->end.code)) { /* of this run, not of that one */
         return cis_tape_fail(guest, &guest->end.error);
     }
-    uint8_t event = cis_tape_peek(tape);
+    uint8_t event = cis_tape_next(tape);
     CIS_TRY(cis_tape_unplayable(guest));
     if (event == CIS_TAPE_STOPPED) {
         CIS_TRY(cis_tape_stop_here(guest));
@@ -263,7 +263,7 @@ cis_code cis_tape_same_state(cis_guest *guest, uint64_t memory, bool metered)
 cis_code cis_tape_same_call(cis_guest *guest, uint64_t import)
 {
     cis_tape *tape = guest->tape;
-    uint8_t event = cis_tape_peek(tape);
+    uint8_t event = cis_tape_next(tape);
     tape->calls++;
     tape->in_call = true;
     tape->import = import;
@@ -287,7 +287,7 @@ cis_code cis_tape_same_call(cis_guest *guest, uint64_t import)
 static cis_code answer(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
 {
     cis_tape *tape = guest->tape;
-    uint8_t event = cis_tape_peek(tape);
+    uint8_t event = cis_tape_next(tape);
     CIS_TRY(cis_tape_unplayable(guest));
     if (event == CIS_TAPE_STOPPED) {
         return cis_tape_stop_here(guest);

@@ -116,14 +116,31 @@ wasmtime_error_t *cis_typed_define(wasmtime_component_linker_instance_t *into, s
 
 /* ---- resources ---- */
 
+static cis_code drop(cis_guest *guest, const struct cis_iface_resource *resource, uint32_t rep)
+{
+    struct cis_error err;
+    err.sys = 0;
+    err.msg[0] = 0;
+    cis_code code = resource->drop(guest, rep, &err);
+    if (code == CIS_OK) {
+        return CIS_OK;
+    }
+    err.code = code;
+    return cis_guest_ended_with(guest, &err);
+}
+
 static wasmtime_error_t *dropped(void *env, wasmtime_context_t *context, uint32_t rep)
 {
     const struct cis_bound_iface *bound = env;
     cis_guest *guest = wasmtime_context_get_data(context);
-    if (bound->resource->drop != NULL && !cis_tape_playing(guest)) {
-        bound->resource->drop(guest, rep);
+    const struct cis_iface_resource *resource = bound->resource;
+    if (resource->drop == NULL) {
+        return NULL;
     }
-    return NULL;
+    cis_code code = __builtin_expect(guest->tape != NULL, 0)
+                        ? cis_tape_dropped(guest, resource, rep, drop)
+                        : drop(guest, resource, rep);
+    return code == CIS_OK ? NULL : wasmtime_error_new(guest->end.error.msg);
 }
 
 wasmtime_error_t *cis_resource_define(wasmtime_component_linker_instance_t *into,

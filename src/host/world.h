@@ -54,6 +54,7 @@ struct cis_world {
     const int *listeners;
     size_t nlisteners;
     uint32_t files_max;      /* 0: CIS_WORLD_FILES_MAX */
+    uint32_t handles_max;    /* handles of WASI 0.2 at once; 0: what the engine's tables take */
     uint32_t sockets_max;    /* 0: CIS_NET_SOCKETS_MAX (service/net/net.h) */
     const char *dns_servers; /* borrowed; NULL: the system's */
     uint32_t uid, gid;       /* who owns what the program makes, */

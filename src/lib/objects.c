@@ -72,14 +72,16 @@ static void drop(const struct cis_lib_resource *type, void *object)
     }
 }
 
-void cis_lib_object_drop(cis_guest *guest, uint32_t rep)
+cis_code cis_lib_object_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
+    (void)err;
     struct cis_lib_object *o = cis_lib_object_at(guest, rep);
     if (o != NULL) {
         struct cis_lib_object gone = *o;
         cis_lib_object_forget(guest, rep);
         drop(gone.type, gone.object);
     }
+    return CIS_OK;
 }
 
 void cis_lib_object_given(cis_guest *guest, uint32_t kind, uint32_t rep)

@@ -89,7 +89,7 @@ void cis_lib_objects_settle(cis_guest *guest);
 /* At the end of the run: drops all that is left. */
 void cis_lib_embedder_done(struct cis_lib_embedder *embedder);
 /* Callbacks of a resource's row. */
-void cis_lib_object_drop(cis_guest *guest, uint32_t rep);
+cis_code cis_lib_object_drop(cis_guest *guest, uint32_t rep, struct cis_error *err);
 bool cis_lib_object_is(cis_guest *guest, uint32_t kind, uint32_t rep);
 void cis_lib_object_given(cis_guest *guest, uint32_t kind, uint32_t rep);
 

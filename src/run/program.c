@@ -86,6 +86,7 @@ void cis_run_program_world(cis_session *session)
     }
     h->world.files_max = session->request.files_max;
     h->world.sockets_max = session->request.sockets_max;
+    h->world.handles_max = session->request.handles_max;
     h->world.dns_servers = session->request.dns_servers;
     h->world.uid = geteuid();
     h->world.umask = cis_file_umask();

@@ -90,6 +90,7 @@ struct cis_run_request {
     bool read_only;
     uint32_t files_max;                    /* open descriptors; 0: CIS_WORLD_FILES_MAX */
     uint32_t sockets_max;                  /* 0: CIS_NET_SOCKETS_MAX */
+    uint32_t handles_max;                  /* of WASI 0.2; 0: what limits.host_bytes pays for */
     const char *dns_servers;               /* borrowed; NULL: the system's */
     const char *fork;                      /* what it changes becomes this new branch */
     const struct cis_run_program *program; /* NULL: a skill */

@@ -20,6 +20,7 @@ static struct {
     int live[THINGS], dropped, errors;
     bool fail;
     bool nothing; /* behind any handle */
+    bool keeps;   /* what is dropped */
     int reads;
 } host;
 
@@ -71,12 +72,16 @@ static cis_code h_write(cis_guest *guest, const struct cis_typed *args, struct c
     return CIS_OK;
 }
 
-static void drop_stream(cis_guest *guest, uint32_t rep)
+static cis_code drop_stream(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
     assert_non_null(guest);
+    if (host.keeps) {
+        return cis_fail(err, CIS_E_TRAP, "stream %u is still needed", rep);
+    }
     assert_true(rep < THINGS && host.live[rep] > 0);
     host.live[rep]--;
     host.dropped++;
+    return CIS_OK;
 }
 
 static bool is_stream(cis_guest *guest, uint32_t kind, uint32_t rep)
@@ -85,11 +90,13 @@ static bool is_stream(cis_guest *guest, uint32_t kind, uint32_t rep)
     return kind == KIND_STREAM && rep < THINGS && host.live[rep] > 0 && !host.nothing;
 }
 
-static void drop_error(cis_guest *guest, uint32_t rep)
+static cis_code drop_error(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
     (void)guest;
+    (void)err;
     assert_int_equal(rep, 7);
     host.errors--;
+    return CIS_OK;
 }
 
 #define ROW(n, t, s, h, d)                                                                         \
@@ -320,6 +327,19 @@ static void failure_of_a_handler_ends_the_guest_with_its_code(void **state)
     cis_guest_free(guest);
 }
 
+static void a_drop_that_fails_ends_the_guest_with_its_code(void **state)
+{
+    struct fixture *f = *state;
+    cis_guest *guest = guest_new(f, 0);
+    uint64_t n = 0;
+    host.keeps = true;
+    assert_fails(CIS_E_TRAP, "stream 3 is still needed", run(guest, 5, &n, err));
+    assert_int_equal(cis_guest_end(guest)->code, CIS_E_TRAP);
+    assert_int_equal(host.len, 5); /* all before it was done */
+    assert_int_equal(host.dropped, 0);
+    cis_guest_free(guest);
+}
+
 static void a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler(void **state)
 {
     struct fixture *f = *state;
@@ -502,6 +522,7 @@ int main(void)
         TEST(errors_are_cases_and_their_resources_are_dropped),
         TEST(missing_grant_is_the_functions_own_error_or_the_end),
         TEST(failure_of_a_handler_ends_the_guest_with_its_code),
+        TEST(a_drop_that_fails_ends_the_guest_with_its_code),
         TEST(a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler),
         TEST(what_is_not_provided_or_of_another_type_is_named),
         TEST(components_have_a_place_in_the_pool_when_they_fit),

@@ -35,12 +35,14 @@ static uint32_t thing(uint32_t value)
     return 0;
 }
 
-static void drop_thing(cis_guest *guest, uint32_t rep)
+static cis_code drop_thing(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
+    (void)err;
     assert_non_null(guest);
     assert_true(rep < THINGS && host.value[rep] != 0);
     host.value[rep] = 0;
     host.dropped++;
+    return CIS_OK;
 }
 
 static int live(void)

@@ -211,7 +211,7 @@ static struct cis_error error;
 static void hold(uint32_t rep, enum p2_kind kind)
 {
     if (nhandles == HANDLES) {
-        p2_drop(&guest, rep);
+        require(p2_drop(&guest, rep, &error) == CIS_OK);
         return;
     }
     require(p2_at(&guest, rep)->kind == kind);
@@ -231,6 +231,12 @@ static size_t pick(enum p2_kind kind)
         }
     }
     return found;
+}
+
+/* It has children, and nobody may take it: the call that tries changes nothing. */
+static bool bound(size_t i)
+{
+    return p2_at(&guest, handles[i].rep)->children != 0;
 }
 
 static uint32_t give(size_t i)
@@ -353,6 +359,11 @@ static bool finish(void)
     if (i == HANDLES) {
         return true;
     }
+    if (bound(i)) {
+        const struct http_finish early = {.self = handles[i].rep};
+        require(p2_out_body_finish(&guest, &early, &done, &error) == CIS_E_TRAP);
+        return true;
+    }
     struct http_finish args = {.self = give(i), .trailers = {.has = (next() & 1) != 0}};
     if (args.trailers.has) {
         args.trailers.rep = fields_new();
@@ -366,6 +377,11 @@ static bool handle_one(void)
     struct http_made_error made = {0};
     size_t i = pick(P2_OUT_REQUEST);
     if (i == HANDLES) {
+        return true;
+    }
+    if (bound(i)) {
+        const struct http_handling early = {.request = handles[i].rep};
+        require(p2_http_handle(&guest, &early, &made, &error) == CIS_E_TRAP);
         return true;
     }
     struct http_handling args = {.request = give(i), .options = {.has = (next() & 1) != 0}};
@@ -419,6 +435,10 @@ static bool finish_reading(void)
     if (i == HANDLES) {
         return true;
     }
+    if (bound(i)) {
+        require(p2_in_body_finish(&guest, &handles[i].rep, &rep, &error) == CIS_E_TRAP);
+        return true;
+    }
     uint32_t self = give(i);
     require(p2_in_body_finish(&guest, &self, &rep, &error) == CIS_OK);
     hold(rep, P2_FUTURE_TRAILERS);
@@ -462,8 +482,11 @@ static bool ready(void)
 
 static bool drop_any(void)
 {
-    if (nhandles != 0) {
-        p2_drop(&guest, give(next() % nhandles));
+    size_t i = nhandles != 0 ? next() % nhandles : 0;
+    if (nhandles != 0 && bound(i)) {
+        require(p2_drop(&guest, handles[i].rep, &error) == CIS_E_TRAP);
+    } else if (nhandles != 0) {
+        require(p2_drop(&guest, give(i), &error) == CIS_OK);
     }
     return true;
 }
@@ -530,8 +553,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < CALLS_MAX && input.len > 0 && call_one(); i++) {
     }
     bool drops = (size & 1) != 0;
-    while (drops && nhandles != 0) {
-        p2_drop(&guest, give(next() % nhandles));
+    while (drops && nhandles != 0) { /* what is no parent, wherever one begins to look */
+        size_t i = next() % nhandles;
+        while (bound(i)) {
+            i = (i + 1) % nhandles;
+        }
+        require(p2_drop(&guest, give(i), &error) == CIS_OK);
     }
     require(!drops || open_exchanges == 0); /* with the last handle, not with the run */
     cis_wasi_p2_end(&host);

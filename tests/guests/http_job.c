@@ -62,22 +62,37 @@ static int stream_failed(const char *what, uint8_t error, uint32_t own)
 
 /* ---- everything goes ---- */
 
+typedef void dropper(uint32_t self);
+
+static void drop_one(uint32_t *handle, dropper *drop)
+{
+    if (*handle != 0) {
+        drop(*handle);
+        *handle = 0;
+    }
+}
+
+/* A stream before its body; everything else in this order, or the other way round. */
 static void drop_all(struct live *l, bool reverse)
 {
     struct {
         uint32_t *handle;
-        void (*drop)(uint32_t self);
-    } all[] = {
-        {&l->request, request_drop}, {&l->out_body, out_body_drop}, {&l->out, out_drop},
-        {&l->future, future_drop},   {&l->response, response_drop}, {&l->in_body, in_body_drop},
-        {&l->in, in_drop},           {&l->trailers, trailers_drop}};
+        dropper *drop;
+        uint32_t *child;
+        dropper *drop_child;
+    } all[] = {{&l->request, request_drop, NULL, NULL},
+               {&l->out_body, out_body_drop, &l->out, out_drop},
+               {&l->future, future_drop, NULL, NULL},
+               {&l->response, response_drop, NULL, NULL},
+               {&l->in_body, in_body_drop, &l->in, in_drop},
+               {&l->trailers, trailers_drop, NULL, NULL}};
     int n = sizeof all / sizeof *all;
     for (int i = 0; i < n; i++) {
         int at = reverse ? n - 1 - i : i;
-        if (*all[at].handle != 0) {
-            all[at].drop(*all[at].handle);
-            *all[at].handle = 0;
+        if (all[at].child != NULL) {
+            drop_one(all[at].child, all[at].drop_child);
         }
+        drop_one(all[at].handle, all[at].drop);
     }
 }
 

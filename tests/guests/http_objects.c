@@ -113,9 +113,9 @@ int check_fields(void)
     CHECK(append(child, "x", "y") == 2 && set(child, "a", &one, 1) == 2 && erase(child, "a") == 2);
     copy = fields_clone(child);
     CHECK(append(copy, "x", "y") == -1 && length(child) == 2);
-    request_drop(request); /* the child outlives it */
     CHECK(length(child) == 2);
-    fields_drop(child);
+    fields_drop(child); /* before its parent */
+    request_drop(request);
     fields_drop(copy);
     fields_drop(f);
     from[1].name = text("Host");
@@ -212,8 +212,8 @@ static void answers(void)
     CHECK(!end.failed);
     answer_body(answer, &body);
     CHECK(body.failed);
-    answer_drop(answer);
     fields_drop(headers);
+    answer_drop(answer);
 }
 
 static uint32_t request_to(const char *authority, const char *path)

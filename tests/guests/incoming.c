@@ -352,6 +352,8 @@ __attribute__((export_name("wasi:http/incoming-handler@0.2.0#handle"))) void ans
         give(&a, number_of(a.path));
     } else if (below(a.path, "/odd/")) {
         odd(&a, number_of(a.path));
+    } else if (below(a.path, "/early/")) {
+        early(&a, number_of(a.path));
     } else if (below(a.path, "/length/")) {
         other_length(&a, (uint32_t)number_of(a.path));
     } else if (below(a.path, "/status/")) {

@@ -35,5 +35,6 @@ void echo(struct asked *a, bool polls);
 void count(struct asked *a);
 void give(struct asked *a, uint64_t n);
 void odd(struct asked *a, uint64_t order);
+void early(struct asked *a, uint64_t which);
 
 #endif

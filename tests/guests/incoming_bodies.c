@@ -123,47 +123,100 @@ void give(struct asked *a, uint64_t n)
     finish(body, 0);
 }
 
-/* What is dropped by which bit of the order, before or after the rest. */
+/* What is dropped early by which bit of the order: children before their parents, everything else
+ * in any order. */
 void odd(struct asked *a, uint64_t order)
 {
     uint32_t in_body = in_body_of(a), in = in_stream_of(in_body);
     uint32_t pollable = in_subscribe(in), headers = asked_headers(a->request);
     if (order & 1) {
+        fields_drop(headers);
         asked_drop(a->request);
         a->request = 0;
     }
-    if (order & 2) { /* children before their parents, by the rules; or the other way, which traps
-                        nothing here */
+    if (order & 2) {
+        pollable_drop(pollable);
         in_drop(in);
         in = 0;
     }
     uint32_t body = answer_with(a, 200, fields_new()), out = stream_of(body);
     uint32_t room = out_subscribe(out);
-    if (order & 4) {
+    if ((order & 6) == 6) {
         in_body_drop(in_body);
         in_body = 0;
     }
     write_all(out, TEXT("odd"));
-    if (order & 8) {
-        pollable_drop(room);
-        room = 0;
+    if (!(order & 8)) {
+        pollable_block(room);
     }
+    pollable_drop(room);
     out_drop(out);
     if (order & 16) {
         out_body_drop(body);
     } else {
         finish(body, 0);
     }
-    if (room != 0) {
-        pollable_block(room);
-        pollable_drop(room);
+    if (in != 0) {
+        pollable_drop(pollable);
+        in_drop(in);
     }
-    pollable_drop(pollable);
     if (in_body != 0) {
         in_body_drop(in_body);
     }
-    if (in != 0) {
-        in_drop(in);
+    if (!(order & 1)) {
+        fields_drop(headers);
     }
-    fields_drop(headers);
+}
+
+/* A parent before its children: each of these traps. */
+void early(struct asked *a, uint64_t which)
+{
+    uint32_t in_body, in, body, out, answer;
+    switch (which) {
+    case 0:
+        asked_headers(a->request);
+        asked_drop(a->request);
+        break;
+    case 1:
+        in = in_stream_of(in_body_of(a));
+        in_subscribe(in);
+        in_drop(in);
+        break;
+    case 2:
+        in_body = in_body_of(a);
+        in_stream_of(in_body);
+        in_body_drop(in_body);
+        break;
+    case 3:
+        in_body = in_body_of(a);
+        in_stream_of(in_body);
+        in_body_finish(in_body);
+        break;
+    case 4:
+        out = stream_of(answer_with(a, 200, fields_new()));
+        out_subscribe(out);
+        out_drop(out);
+        break;
+    case 5:
+        body = answer_with(a, 200, fields_new());
+        stream_of(body);
+        out_body_drop(body);
+        break;
+    case 6:
+        body = answer_with(a, 200, fields_new());
+        stream_of(body);
+        finish(body, 0);
+        break;
+    case 7:
+        answer = answer_new(fields_new());
+        answer_headers(answer);
+        outparam_set(a->out, false, answer, 0, 0, 0, 0, 0, 0);
+        break;
+    default: {
+        uint32_t future = in_body_finish(in_body_of(a));
+        trailers_subscribe(future);
+        trailers_drop(future);
+        break;
+    }
+    }
 }

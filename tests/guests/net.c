@@ -1,8 +1,8 @@
 /* Sockets of WASI 0.2, one scene a run; both sides are in this program, so that each scene is one
  * guest with one poll. Prints "ok", or where it went otherwise:
  *   tcp 4|6 | many N 4|6 | big BYTES | states | options 4|6 | refused | inuse | reset PORT |
- * unlimited N | udp 4|6 | udp-peer | udp-trap | udp-crowd N | drops | denied | lookup NAME |
- * connect NAME PORT | hang accept|connect|read|udp|write | linger */
+ * early N | forget N | unlimited N | udp 4|6 | udp-peer | udp-trap | udp-crowd N | drops | denied |
+ * lookup NAME | connect NAME PORT | hang accept|connect|read|udp|write | linger */
 #include "wasi_net.h"
 
 static handle net;
@@ -289,6 +289,9 @@ static void many(int n, bool v6)
             polled[np++] = tcp_subscribe(listener);
         }
         poll_many(polled, np, &r);
+        for (int i = 0; i < np; i++) {
+            drop_pollable(polled[i]);
+        }
         const uint32_t *ready = (const uint32_t *)r.w[0];
         CHECK(r.w[1] != 0);
         polls++;
@@ -335,9 +338,6 @@ static void many(int n, bool v6)
             }
         }
         free((void *)r.w[0]);
-        for (int i = 0; i < np; i++) {
-            drop_pollable(polled[i]);
-        }
     }
     CHECK(polls > 1);
 }
@@ -526,48 +526,110 @@ static void reset(uint16_t port)
 }
 
 /* Every order in which the handles of a connection can go, with and without a pollable of each. */
+/* Children first, everything else in any order. */
 static void drops(void)
 {
-    for (int order = 0; order < 24; order++) {
+    for (int order = 0; order < 6; order++) {
         for (int polled = 0; polled < 2; polled++) {
             struct pair p = connected(false);
-            handle pollables[3] = {tcp_subscribe(p.client), in_subscribe(p.in),
-                                   out_subscribe(p.out)};
-            int left[4] = {0, 1, 2, 3}, n = 4, code = order;
+            handle pollables[3] = {in_subscribe(p.in), out_subscribe(p.out),
+                                   tcp_subscribe(p.client)};
+            int left[3] = {0, 1, 2}, n = 3, code = order;
             char got[8];
-            if (!polled) {
-                drop_pollable(pollables[0]), drop_pollable(pollables[1]),
-                    drop_pollable(pollables[2]);
+            for (int i = 0; !polled && i < 3; i++) {
+                drop_pollable(pollables[i]);
             }
             while (n > 0) {
                 int i = code % n, what = left[i];
                 code /= n;
                 left[i] = left[--n];
-                if (what == 0) {
-                    drop_tcp(p.client);
-                } else if (what == 1) {
-                    drop_in(p.in);
-                } else if (what == 2) {
-                    drop_out(p.out);
-                } else {
+                if (what == 2) {
                     drop_tcp(p.listener);
+                    continue;
+                }
+                if (polled) {
+                    drop_pollable(pollables[what]);
+                }
+                if (what == 0) {
+                    drop_in(p.in);
+                } else {
+                    drop_out(p.out);
                 }
             }
-            IS((int)read_wait(p.sin, got, sizeof got), -CLOSED);
-            for (int i = 0; polled && i < 3; i++) {
-                CHECK(pollable_ready(pollables[i]));
-                drop_pollable(pollables[i]);
+            if (polled) {
+                drop_pollable(pollables[2]);
             }
+            drop_tcp(p.client);
+            IS((int)read_wait(p.sin, got, sizeof got), -CLOSED);
             drop_in(p.sin), drop_out(p.sout), drop_tcp(p.server);
         }
     }
     struct address at;
     handle s = listen_on(false, &at), p = tcp_subscribe(s), a, b, t = tcp_new(false);
     CHECK(!pollable_ready(p));
-    drop_tcp(s); /* nobody listens any more, whoever looks at it still */
-    CHECK(pollable_ready(p));
+    drop_pollable(p);
+    drop_tcp(s); /* nobody listens any more */
     IS(connect_start(t, at), OK);
     IS(connect_wait(t, &a, &b), REFUSED);
+}
+
+static handle udp_with_streams(handle *in, handle *out);
+
+/* A parent before its children: each of these traps. */
+static void early(int which)
+{
+    struct pair p = connected(false);
+    handle in, out, s;
+    switch (which) {
+    case 0:
+        tcp_subscribe(p.listener);
+        drop_tcp(p.listener);
+        break;
+    case 1:
+        in_subscribe(p.in);
+        drop_in(p.in);
+        break;
+    case 2:
+        out_subscribe(p.out);
+        drop_out(p.out);
+        break;
+    case 3:
+        drop_in(p.in);
+        drop_tcp(p.client);
+        break;
+    case 4:
+        drop_out(p.sout);
+        drop_tcp(p.server);
+        break;
+    case 5:
+        s = udp_with_streams(&in, &out);
+        drop_udp_in(in);
+        drop_udp(s);
+        break;
+    case 6:
+        udp_with_streams(&in, &out);
+        udp_in_subscribe(in);
+        drop_udp_in(in);
+        break;
+    case 7:
+        udp_with_streams(&in, &out);
+        udp_out_subscribe(out);
+        drop_udp_out(out);
+        break;
+    default:
+        fail();
+    }
+    printf("no trap\n");
+}
+
+/* Pollables that nobody drops. */
+static void forget(int n)
+{
+    handle s = tcp_new(false);
+    for (int i = 0; i < n; i++) {
+        tcp_subscribe(s);
+    }
+    printf("%d forgotten\n", n);
 }
 
 static void unlimited(int n)
@@ -696,12 +758,12 @@ static void udp(bool v6)
     handle polled[3] = {udp_subscribe(a), udp_in_subscribe(ain), udp_out_subscribe(aout)};
     CHECK(pollable_ready(polled[0]) && !pollable_ready(polled[1]));
     pollable_block(polled[2]);
+    drop_pollable(polled[0]), drop_pollable(polled[1]), drop_pollable(polled[2]);
+    drop_udp_out(aout);
+    IS(send_one(bout, "still", 5, &here), 1); /* one direction is gone, the other is not */
+    IS(receive_wait(ain, got, sizeof got, &from), 5);
+    drop_udp_in(ain);
     drop_udp(a);
-    CHECK(pollable_ready(polled[0]) && !pollable_ready(polled[1]));
-    IS(send_one(aout, "still", 5, &there), 1); /* the streams are their own */
-    IS(receive_wait(bin, got, sizeof got, &from), 5);
-    drop_udp_in(ain), drop_udp_out(aout);
-    CHECK(pollable_ready(polled[1]) && pollable_ready(polled[2])); /* of a socket that is gone */
 }
 
 static void udp_peer(void)
@@ -721,7 +783,9 @@ static void udp_peer(void)
     /* The pair before is over. */
     IS(send_one(oldout, "x", 1, &there), -2 - STATE);
     IS(receive_now(oldin, got, sizeof got, &from), -2 - STATE);
-    CHECK(pollable_ready(udp_in_subscribe(oldin)));
+    handle old = udp_in_subscribe(oldin);
+    CHECK(pollable_ready(old));
+    drop_pollable(old);
     drop_udp_in(oldin), drop_udp_out(oldout);
     udp_remote(a, &r);
     IS(error_at(&r, 4), OK);
@@ -743,6 +807,14 @@ static void udp_peer(void)
     IS(receive_wait(oldin, got, sizeof got, &from), 6);
     handle unbound = udp_new(false);
     IS(streams_of(unbound, NULL, &cin, &cout), STATE);
+}
+
+static handle udp_with_streams(handle *in, handle *out)
+{
+    struct address here;
+    handle s = udp_bound(false, &here);
+    IS(streams_of(s, NULL, in, out), OK);
+    return s;
 }
 
 static void udp_trap(void)
@@ -971,7 +1043,7 @@ static void linger(void)
         IS(write_now(p.out, block, may), OK);
         sent += may;
     }
-    drop_out(p.out), drop_tcp(p.client);
+    drop_in(p.in), drop_out(p.out), drop_tcp(p.client);
     while ((n = read_wait(p.sin, got, sizeof got)) > 0) {
         received += n;
     }
@@ -1002,6 +1074,10 @@ static int scene(int argc, char **argv)
         reset((uint16_t)atoi(a));
     } else if (strcmp(verb, "drops") == 0) {
         drops();
+    } else if (strcmp(verb, "early") == 0) {
+        early(atoi(a));
+    } else if (strcmp(verb, "forget") == 0) {
+        forget(atoi(a));
     } else if (strcmp(verb, "unlimited") == 0) {
         unlimited(atoi(a));
     } else if (strcmp(verb, "udp") == 0) {

@@ -68,6 +68,20 @@ static void what_came_through_sockets_is_played_without_a_network(void **state)
     }
 }
 
+static void a_drop_that_trapped_traps_again(void **state)
+{
+    struct sys *s = *state;
+    const char *net = component_of(s, "net");
+    for (int i = 0; i < 8; i++) {
+        char number[8];
+        snprintf(number, sizeof number, "%d", i);
+        assert_same(s, 134,
+                    RUN(s, "--wasi", "network-error-code", "--net", "tcp:localhost:*", "--net",
+                        "udp:localhost:*", "--net", "listen:localhost:*", net, "early", number));
+        assert_contains(sys_err(s), "dropped, given away or finished before");
+    }
+}
+
 /* Linked as they were then: what was missing is missing again. */
 static void what_trapped_for_want_of_a_provider_traps_again(void **state)
 {
@@ -182,6 +196,7 @@ int main(void)
         T(a_component_finds_the_same_world_again),
         T(every_end_of_a_component_is_played),
         T(what_came_through_sockets_is_played_without_a_network),
+        T(a_drop_that_trapped_traps_again),
         T(what_trapped_for_want_of_a_provider_traps_again),
         T(typed_skills_are_played_without_their_services),
         T(a_call_as_text_is_played_with_what_it_printed),

@@ -78,7 +78,47 @@ static void refusals_of_the_network_are_told(void **state)
     SCENE("inuse");
 }
 
-static void handles_are_dropped_in_every_order(void **state)
+static void a_parent_that_is_dropped_before_its_children_is_a_trap(void **state)
+{
+    struct world *w = *state;
+    static const char *const parents[] = {"tcp-socket",
+                                          "input-stream",
+                                          "output-stream",
+                                          "tcp-socket",
+                                          "tcp-socket",
+                                          "udp-socket",
+                                          "incoming-datagram-stream",
+                                          "outgoing-datagram-stream"};
+    for (size_t i = 0; i < sizeof parents / sizeof *parents; i++) {
+        char number[8], words[100];
+        snprintf(number, sizeof number, "%zu", i);
+        snprintf(words, sizeof words, "WASI: %s dropped, given away or finished before 1 that was",
+                 parents[i]);
+        assert_exit(&w->sys, 134, RUN(LOCAL, w->guest, "early", number));
+        assert_string_equal(sys_out(&w->sys), "");
+        assert_contains(sys_err(&w->sys), words);
+    }
+}
+
+static void handles_that_are_forgotten_meet_the_runs_limit(void **state)
+{
+    struct world *w = *state;
+    assert_exit(&w->sys, 0, RUN(w->guest, "forget", "1000"));
+    assert_contains(sys_out(&w->sys), "1000 forgotten\n");
+    assert_exit(&w->sys, 125, RUN("--handles", "500", w->guest, "forget", "1000"));
+    assert_contains(sys_err(&w->sys), "limit \"handles\" reached: 501 of 500");
+    assert_exit(&w->sys, 0, RUN("--handles", "1100", w->guest, "forget", "1000"));
+    w->sys.env[0] = "CIS_LIMITS_HANDLES=200";
+    assert_exit(&w->sys, 125, RUN(w->guest, "forget", "1000"));
+    assert_exit(&w->sys, 0, RUN("--handles", "1100", w->guest, "forget", "1000"));
+    assert_exit(&w->sys, 2, RUN("--handles", "15", w->guest, "forget", "1"));
+    assert_contains(sys_err(&w->sys), "--handles 15: out of range (16 to 100000)");
+    w->sys.env[0] = "CIS_LIMITS_HOST_BYTES=1MiB"; /* which is over the number */
+    assert_exit(&w->sys, 125, RUN("--handles", "100000", w->guest, "forget", "1000"));
+    assert_contains(sys_err(&w->sys), "limit \"handles\" reached: 257 of 256");
+}
+
+static void what_is_no_child_is_dropped_in_every_order(void **state)
 {
     struct world *w = *state;
     SCENE("drops");
@@ -394,7 +434,9 @@ int main(void)
         TEST(every_step_of_a_socket_has_its_state),
         TEST(options_have_the_ranges_of_the_interface),
         TEST(refusals_of_the_network_are_told),
-        TEST(handles_are_dropped_in_every_order),
+        TEST(a_parent_that_is_dropped_before_its_children_is_a_trap),
+        TEST(handles_that_are_forgotten_meet_the_runs_limit),
+        TEST(what_is_no_child_is_dropped_in_every_order),
         TEST(a_clock_ends_a_wait_for_sockets),
         TEST(datagrams_go_both_ways_and_are_bounded),
         TEST(the_streams_before_are_over_when_a_socket_gives_new_ones),

@@ -19,6 +19,7 @@
 #define HANDLES 48u
 #define LINES 64u
 #define STEPS 60u
+#define CHILDREN 4096u
 #define CONTENT ((size_t)1 << 20)
 
 uint64_t chance_state = 1;
@@ -27,6 +28,7 @@ const uint8_t *const model_bytes = table;
 int model_always;
 
 static unsigned long sequences = 5000, first;
+static unsigned children[CHILDREN]; /* of each entry that lives, by its number */
 
 size_t chance_size(size_t max)
 {
@@ -118,6 +120,7 @@ enum kind {
 struct handle {
     enum kind kind;
     uint32_t rep;
+    uint32_t parent; /* 0: it is nobody's child */
     uint64_t promised;
     bool unasked;      /* OUT: after a splice what is permitted is not known until it is asked */
     bool failed;       /* it has said so once: from here on it only must not harm */
@@ -163,8 +166,33 @@ static struct handle *put(enum kind kind, uint32_t rep)
             return &handles[i];
         }
     }
-    p2_drop(&guest, rep);
+    assert_int_equal(p2_drop(&guest, rep, NULL), CIS_OK);
     return NULL;
+}
+
+static struct handle *put_child(enum kind kind, uint32_t rep, const struct handle *parent)
+{
+    uint32_t of = parent->rep; /* what points to it is gone when there is no room */
+    struct handle *h = put(kind, rep);
+    assert_true(of < CHILDREN);
+    if (h != NULL) {
+        h->parent = of;
+        children[of]++;
+    }
+    return h;
+}
+
+/* It is to be dropped or given away. While it has children that is a trap, which is tried now and
+ * then. */
+static bool goes(const struct handle *h)
+{
+    return children[h->rep] == 0 || one_in(20);
+}
+
+static void is_gone(uint32_t rep, uint32_t parent)
+{
+    assert_true(over || children[rep] == 0); /* else it had to trap */
+    children[parent] -= parent != 0 && !over;
 }
 
 static struct handle *any(enum kind kind)
@@ -493,7 +521,7 @@ static void stream_of_body(struct handle *body)
     if (!structs(p2_out_body_stream, &body->rep, &made, sizeof made) || made.failed) {
         return;
     }
-    struct handle *h = put(OUT, made.rep);
+    struct handle *h = put_child(OUT, made.rep, body);
     if (h != NULL) {
         h->line = body->line;
         h->length = body->length;
@@ -592,6 +620,7 @@ static void finish_step(struct handle *body)
     if (structs(p2_out_body_finish, &a, &done, sizeof done) && done.failed) {
         line->lossy = true;
     }
+    is_gone(a.self, 0);
 }
 
 static void future_step(struct handle *future)
@@ -626,18 +655,19 @@ static void in_stream_step(struct handle *body)
 {
     struct http_made made;
     if (structs(p2_in_body_stream, &body->rep, &made, sizeof made) && !made.failed) {
-        put(IN,
-            made.rep); /* the fake compares nothing of it: its bytes are those of the next test */
+        /* the fake compares nothing of it: its bytes are those of the next test */
+        put_child(IN, made.rep, body);
     }
 }
 
 static void in_finish_step(struct handle *body)
 {
-    uint32_t rep;
+    uint32_t rep, self = body->rep;
     body->kind = NONE;
-    if (structs(p2_in_body_finish, &body->rep, &rep, sizeof rep)) {
+    if (structs(p2_in_body_finish, &self, &rep, sizeof rep)) {
         put(TRAILERS, rep);
     }
+    is_gone(self, 0);
 }
 
 static void trailers_step(struct handle *h)
@@ -676,7 +706,7 @@ static void connect_step(struct handle *tcp)
     if (!structs(p2_tcp_finish_connect, &a, &two, sizeof two) || two.failed) {
         return;
     }
-    struct handle *in = put(IN, two.rep[0]), *out = put(OUT, two.rep[1]);
+    struct handle *in = put_child(IN, two.rep[0], tcp), *out = put_child(OUT, two.rep[1], tcp);
     if (in != NULL) {
         in->sock = tcp->sock;
         in->own = tcp->sock->in;
@@ -720,8 +750,8 @@ static void udp_streams_step(struct handle *udp)
     if (!structs(p2_udp_stream, &a, &two, sizeof two) || two.failed) {
         return;
     }
-    put(UDP_IN, two.rep[0]);
-    put(UDP_OUT, two.rep[1]);
+    put_child(UDP_IN, two.rep[0], udp);
+    put_child(UDP_OUT, two.rep[1], udp);
 }
 
 static void udp_send_step(struct handle *h)
@@ -863,7 +893,7 @@ static void subscribe_step(void)
                                  : kind == FUTURE || kind == TRAILERS ? p2_future_subscribe
                                                                       : p2_source_subscribe;
     if (typed(handler, h->rep, 0, (struct cis_bytes){0}, &out)) {
-        put(POLLABLE, out.rep);
+        put_child(POLLABLE, out.rep, h);
     }
 }
 
@@ -893,18 +923,21 @@ static void poll_step(struct handle *h)
             assert_true(polled.numbers[i] < n);
         }
     }
-    p2_drop(&guest, out.rep);
+    assert_int_equal(p2_drop(&guest, out.rep, NULL), CIS_OK);
 }
 
 /* ---- ends ---- */
 
 static void drop_step(struct handle *h)
 {
+    struct cis_error err = {0};
+    uint32_t rep = h->rep, parent = h->parent;
     if (h->line != NULL && h->kind != OUT && h->kind != TCP) { /* what it was part of is cut */
         h->line->lossy = true;
     }
     h->kind = NONE;
-    p2_drop(&guest, h->rep);
+    went(p2_drop(&guest, rep, &err));
+    is_gone(rep, parent);
 }
 
 static void answer_step(struct handle *param)
@@ -1015,7 +1048,7 @@ static void step(void)
         }
         break;
     case 22:
-        if ((h = any(IN_BODY)) != NULL && one_in(3)) {
+        if ((h = any(IN_BODY)) != NULL && goes(h) && one_in(3)) {
             in_finish_step(h);
         }
         break;
@@ -1025,12 +1058,12 @@ static void step(void)
         }
         break;
     case 24:
-        if ((h = any(BODY)) != NULL && one_in(2)) {
+        if ((h = any(BODY)) != NULL && goes(h) && one_in(2)) {
             finish_step(h);
         }
         break;
     case 25:
-        if ((h = &handles[chance(HANDLES)])->kind != NONE) {
+        if ((h = &handles[chance(HANDLES)])->kind != NONE && goes(h)) {
             drop_step(h);
         }
         break;
@@ -1209,6 +1242,7 @@ static void begin(void)
 {
     static struct cis_call call = {.tenant = "default", .skill = "model"};
     memset(handles, 0, sizeof handles);
+    memset(children, 0, sizeof children);
     nlines = 0;
     over = false;
     host = (struct cis_host){.call = call,

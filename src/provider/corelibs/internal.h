@@ -123,7 +123,7 @@ cis_code corelibs_net(cis_guest *guest, cis_net **out, struct cis_error *err);
 /* Owns the socket from here on, also when it fails. */
 cis_code corelibs_add(cis_guest *guest, cis_sock *sock, uint32_t *out_rep, struct cis_error *err);
 cis_sock *corelibs_at(cis_guest *guest, uint32_t rep);
-void corelibs_drop(cis_guest *guest, uint32_t rep);
+cis_code corelibs_drop(cis_guest *guest, uint32_t rep, struct cis_error *err);
 bool corelibs_is(cis_guest *guest, uint32_t kind, uint32_t rep);
 /* Room for one receive: `len` bytes, at most CIS_SOCK_DATAGRAM_MAX or CIS_CORELIBS_CHUNK; until the
  * next call. */

@@ -89,12 +89,14 @@ bool corelibs_is(cis_guest *guest, uint32_t kind, uint32_t rep)
            cis_sock_kind(c->at[rep].sock) == (kind == CORELIBS_TCP ? CIS_NET_TCP : CIS_NET_UDP);
 }
 
-void corelibs_drop(cis_guest *guest, uint32_t rep)
+cis_code corelibs_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
+    (void)err;
     struct cis_corelibs *c = cis_host_of(guest)->corelibs;
     cis_sock_free(c->at[rep].sock);
     c->at[rep] = (struct entry){.next_free = c->free};
     c->free = rep;
+    return CIS_OK;
 }
 
 cis_code corelibs_room(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err)

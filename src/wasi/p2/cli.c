@@ -74,7 +74,7 @@ cis_code p2_exit_code(cis_guest *guest, const struct cis_typed *args, struct cis
 static cis_code std(cis_guest *guest, uint8_t number, struct cis_answer *out, struct cis_error *err)
 {
     struct p2_thing *thing;
-    CIS_TRY(p2_give(guest, number == 0 ? P2_INPUT : P2_OUTPUT, out, &thing, err));
+    CIS_TRY(p2_give(guest, number == 0 ? P2_INPUT : P2_OUTPUT, P2_NO_PARENT, out, &thing, err));
     thing->std = (uint8_t)(number + 1);
     return CIS_OK;
 }
@@ -85,9 +85,9 @@ static cis_code terminal(cis_guest *guest, uint8_t number, struct cis_answer *ou
     const struct cis_host_stream *s = &cis_host_of(guest)->world.std[number];
     struct p2_thing *thing;
     out->has = s->kind == CIS_STREAM_FD && s->terminal;
-    return out->has
-               ? p2_give(guest, number == 0 ? P2_TERMINAL_IN : P2_TERMINAL_OUT, out, &thing, err)
-               : CIS_OK;
+    return out->has ? p2_give(guest, number == 0 ? P2_TERMINAL_IN : P2_TERMINAL_OUT, P2_NO_PARENT,
+                              out, &thing, err)
+                    : CIS_OK;
 }
 
 #define STD(name, verb, number)                                                                    \

@@ -40,7 +40,7 @@ static cis_code give_file(cis_guest *guest, struct p2_file *file, struct cis_ans
                           struct cis_error *err)
 {
     struct p2_thing *thing;
-    cis_code code = p2_give(guest, P2_DESCRIPTOR, out, &thing, err);
+    cis_code code = p2_give(guest, P2_DESCRIPTOR, P2_NO_PARENT, out, &thing, err);
     if (code != CIS_OK) {
         p2_file_unref(file);
         return code;
@@ -139,7 +139,7 @@ static cis_code stream(cis_guest *guest, uint64_t rep, enum p2_kind kind, uint64
     if (no != 0) {
         return p2_fails(out, no);
     }
-    CIS_TRY(p2_give(guest, kind, out, &thing, err));
+    CIS_TRY(p2_give(guest, kind, P2_NO_PARENT, out, &thing, err));
     file->refs++;
     thing->file = file;
     thing->offset = offset;

@@ -109,7 +109,7 @@ cis_code p2_stream_fails(cis_guest *guest, struct cis_answer *answer, int no, st
     if (no == EPIPE || no == ECONNRESET || no == EBADF) {
         return p2_stream_closed(answer);
     }
-    CIS_TRY(p2_give(guest, P2_ERROR, answer, &thing, err));
+    CIS_TRY(p2_give(guest, P2_ERROR, P2_NO_PARENT, answer, &thing, err));
     thing->error = no;
     answer->failed = true;
     answer->error = 0;

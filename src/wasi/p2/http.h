@@ -4,8 +4,8 @@
  * a request, which may be written before there is an exchange for it.
  *
  * An exchange ends when nobody is left who could read its response; then the request's body is cut,
- * and its stream closed. A body that is dropped unfinished takes its exchange along. So every order
- * of drops is safe, and none is a trap. */
+ * and its stream closed. A body that is dropped unfinished takes its exchange along. What is no
+ * child of another (table.c) may be dropped in any order. */
 #ifndef CIS_WASI_P2_HTTP_H
 #define CIS_WASI_P2_HTTP_H
 
@@ -177,10 +177,11 @@ void p2_fields_unref(struct cis_host *host, struct p2_fields *fields);
 cis_code p2_fields_add(cis_guest *guest, struct p2_fields *fields, struct cis_str name,
                        struct cis_str value, bool *out_full, struct cis_error *err);
 /* A handle of this set, which takes over the caller's reference. */
-cis_code p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t *out_rep,
+cis_code p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t parent,
+                        uint32_t *out_rep, struct cis_error *err);
+/* What an owned handle among the arguments named, which has no children; the entry is gone. */
+cis_code p2_fields_take(cis_guest *guest, uint32_t rep, struct p2_fields **out,
                         struct cis_error *err);
-/* What an owned handle among the arguments named; the entry is gone. */
-struct p2_fields *p2_fields_take(cis_guest *guest, uint32_t rep);
 /* content-length: UINT64_MAX when there is none; false: not a number, or two of them. */
 bool p2_fields_length(const struct p2_fields *fields, uint64_t *out_length);
 
@@ -191,9 +192,9 @@ struct p2_out_body {
     struct p2_held held;   /* what was written before there was an exchange, or room in it */
     uint64_t length;       /* UINT64_MAX: not known */
     uint64_t written, charged;
-    bool streamed, streaming; /* its stream was taken, and lives */
-    bool finished, told;      /* ended by the guest, and said so to the exchange */
-    bool cut;                 /* nobody takes it any more */
+    bool streamed;       /* its stream was taken */
+    bool finished, told; /* ended by the guest, and said so to the exchange */
+    bool cut;            /* nobody takes it any more */
     bool flushing;
     bool unwanted; /* the answer is there, and the peer takes no more of the body */
     bool answers;  /* of a response */
@@ -252,14 +253,14 @@ struct p2_exchange {
     enum cis_http_fault fault;
     struct p2_out_body *body; /* a reference; NULL: none */
     struct p2_fields *headers;
-    bool answered;            /* the response was taken */
-    bool consumed;            /* its body was */
-    bool streamed, streaming; /* that body's stream was taken, and lives */
-    bool late;                /* its trailers were */
-    bool counted;             /* a refusal was */
-    bool sent;                /* by this run, and under way: in the list of those */
-    bool left;                /* no longer */
-    short events;             /* of state.fd; 0: POLLIN */
+    bool answered; /* the response was taken */
+    bool consumed; /* its body was */
+    bool streamed; /* that body's stream was taken */
+    bool late;     /* its trailers were */
+    bool counted;  /* a refusal was */
+    bool sent;     /* by this run, and under way: in the list of those */
+    bool left;     /* no longer */
+    short events;  /* of state.fd; 0: POLLIN */
     uint64_t charged;
     uint8_t *rest; /* of its body: taken from the handle, and not read yet */
     size_t rest_cap, nrest, rest_at;
@@ -293,7 +294,6 @@ bool p2_exchanges_make_room(cis_guest *guest);
 void p2_http_error(struct http_error *out, enum cis_http_fault fault);
 /* The body of a request or of a response has another size, with how many bytes there were. */
 void p2_http_error_size(struct http_error *out, enum cis_http_fault fault, uint64_t bytes);
-void p2_http_error_text(struct http_error *out, const char *text);
 /* Like cis_budget_charge, but one that fails ends the run with its limit named. */
 cis_code p2_http_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
 /* http_incoming.c: the answer to the request that this handle came with, if it is not over. */

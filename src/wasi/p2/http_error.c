@@ -17,13 +17,6 @@ void p2_http_error_size(struct http_error *out, enum cis_http_fault fault, uint6
     out->bytes.n = bytes;
 }
 
-void p2_http_error_text(struct http_error *out, const char *text)
-{
-    p2_http_error(out, CIS_HTTP_INTERNAL);
-    out->text.has = true;
-    out->text.text = cis_str_of(text);
-}
-
 cis_code p2_http_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
 {
     struct cis_budget *budget = cis_guest_budget(guest);

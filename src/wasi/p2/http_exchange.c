@@ -120,12 +120,6 @@ static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, 
     return *out_end ? 0 : x->fault != CIS_HTTP_FINE ? EIO : EAGAIN;
 }
 
-static void exchange_close(struct cis_host *host, struct p2_source *self, enum p2_way way)
-{
-    (void)host, (void)way;
-    ((struct p2_exchange *)self)->streaming = false;
-}
-
 static void exchange_free(struct cis_host *host, struct p2_source *self)
 {
     struct p2_exchange *x = (struct p2_exchange *)self;
@@ -145,7 +139,6 @@ static void exchange_free(struct cis_host *host, struct p2_source *self)
 const struct p2_source_ops p2_exchange_ops = {.wish = exchange_wish,
                                               .ready = exchange_ready,
                                               .read = exchange_read,
-                                              .close = exchange_close,
                                               .free = exchange_free,
                                               .ends_alone = true};
 
@@ -324,7 +317,8 @@ static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_ht
         p2_source_ref(&m->body->source);
         m->body->x = x;
     }
-    cis_code code = p2_new_over(guest, P2_FUTURE_RESPONSE, &x->source, P2_STATE, &r->rep, err);
+    cis_code code =
+        p2_new_over(guest, P2_FUTURE_RESPONSE, P2_NO_PARENT, &x->source, P2_STATE, &r->rep, err);
     if (code == CIS_OK) {
         p2_exchange_look(guest, x, false);
     }
@@ -336,14 +330,14 @@ cis_code p2_http_handle(cis_guest *guest, const void *args, void *result, struct
 {
     const struct http_handling *a = args;
     struct p2_http_options options = {0};
+    CIS_TRY(p2_alone(guest, a->request, err)); /* before anything is sent */
     if (a->options.has) {
         options = *p2_at(guest, a->options.rep)->options;
-        p2_drop(guest, a->options.rep);
+        CIS_TRY(p2_drop(guest, a->options.rep, err));
     }
     struct p2_message *m = p2_at(guest, a->request)->message;
     /* the run's budget may be what ends here: the request goes with the run then */
     CIS_TRY(cis_guest_burn(guest, m->fields->n, err));
     cis_code code = start(guest, m, &options, result, err);
-    p2_drop(guest, a->request);
-    return code;
+    return code == CIS_OK ? p2_drop(guest, a->request, err) : code;
 }

@@ -122,11 +122,11 @@ static void remove_all(cis_guest *guest, struct p2_fields *fields, struct cis_st
     fields->n = kept;
 }
 
-cis_code p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t *out_rep,
-                        struct cis_error *err)
+cis_code p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t parent,
+                        uint32_t *out_rep, struct cis_error *err)
 {
     struct p2_thing *thing;
-    cis_code code = p2_new(guest, P2_FIELDS, out_rep, &thing, err);
+    cis_code code = p2_new(guest, P2_FIELDS, parent, out_rep, &thing, err);
     if (code != CIS_OK) {
         p2_fields_unref(cis_host_of(guest), fields);
         return code;
@@ -135,12 +135,14 @@ cis_code p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t *ou
     return CIS_OK;
 }
 
-struct p2_fields *p2_fields_take(cis_guest *guest, uint32_t rep)
+cis_code p2_fields_take(cis_guest *guest, uint32_t rep, struct p2_fields **out,
+                        struct cis_error *err)
 {
+    CIS_TRY(p2_alone(guest, rep, err));
     struct p2_fields *fields = p2_at(guest, rep)->fields;
     fields->refs++;
-    p2_drop(guest, rep);
-    return fields;
+    *out = fields;
+    return p2_drop(guest, rep, err);
 }
 
 bool p2_fields_length(const struct p2_fields *fields, uint64_t *out_length)
@@ -227,7 +229,7 @@ cis_code p2_fields_constructor(cis_guest *guest, const struct cis_typed *args,
     struct p2_fields *fields;
     CIS_TRY(p2_fields_new(guest, &fields, err));
     out->kind = P2_FIELDS;
-    return p2_fields_give(guest, fields, &out->rep, err);
+    return p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
 }
 
 cis_code p2_fields_from_list(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
@@ -252,7 +254,7 @@ cis_code p2_fields_from_list(cis_guest *guest, const struct cis_typed *args, str
         return code;
     }
     out->kind = P2_FIELDS;
-    return p2_fields_give(guest, fields, &out->rep, err);
+    return p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
 }
 
 cis_code p2_fields_get(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
@@ -366,5 +368,5 @@ cis_code p2_fields_clone(cis_guest *guest, const struct cis_typed *args, struct 
         }
     }
     out->kind = P2_FIELDS;
-    return p2_fields_give(guest, fields, &out->rep, err);
+    return p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
 }

@@ -128,13 +128,13 @@ static cis_code make_arguments(struct p2_incoming *c, cis_vals *vals, struct cis
     struct p2_message *m = NULL;
     struct p2_thing *thing;
     CIS_TRY(make_message(c, &m, err));
-    cis_code code = p2_new(c->guest, P2_IN_REQUEST, &c->given[0], &thing, err);
+    cis_code code = p2_new(c->guest, P2_IN_REQUEST, P2_NO_PARENT, &c->given[0], &thing, err);
     if (code != CIS_OK) {
         p2_message_free(cis_host_of(c->guest), m);
         return code;
     }
     thing->message = m;
-    CIS_TRY(p2_new(c->guest, P2_OUTPARAM, &c->given[1], &thing, err));
+    CIS_TRY(p2_new(c->guest, P2_OUTPARAM, P2_NO_PARENT, &c->given[1], &thing, err));
     thing->offset = c->number;
     CIS_TRY(cis_val_set_own(c->guest, cis_vals_arg(vals, 0), P2_IN_REQUEST, c->given[0], err));
     return cis_val_set_own(c->guest, cis_vals_arg(vals, 1), P2_OUTPARAM, c->given[1], err);
@@ -146,7 +146,7 @@ static void take_back(struct p2_incoming *c, cis_vals *vals)
     cis_vals_drop(vals);
     for (size_t i = 0; i < 2; i++) {
         if (c->given[i] != 0) {
-            p2_drop(c->guest, c->given[i]);
+            (void)p2_drop(c->guest, c->given[i], NULL); /* nothing was made of it */
         }
     }
 }

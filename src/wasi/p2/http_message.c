@@ -62,8 +62,10 @@ static cis_code message_new(cis_guest *guest, enum p2_kind kind, uint32_t fields
 {
     struct p2_thing *thing;
     struct p2_message *m = NULL;
-    CIS_TRY(p2_message_new(guest, p2_fields_take(guest, fields), &m, err));
-    cis_code code = p2_new(guest, kind, out_rep, &thing, err);
+    struct p2_fields *taken = NULL;
+    CIS_TRY(p2_fields_take(guest, fields, &taken, err));
+    CIS_TRY(p2_message_new(guest, taken, &m, err));
+    cis_code code = p2_new(guest, kind, P2_NO_PARENT, out_rep, &thing, err);
     if (code != CIS_OK) {
         p2_message_free(cis_host_of(guest), m);
         return code;
@@ -86,9 +88,10 @@ cis_code p2_out_response_constructor(cis_guest *guest, const void *args, void *r
 
 cis_code p2_message_headers(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    struct p2_fields *fields = message_at(guest, *(const uint32_t *)args)->fields;
+    uint32_t self = *(const uint32_t *)args;
+    struct p2_fields *fields = message_at(guest, self)->fields;
     fields->refs++;
-    return p2_fields_give(guest, fields, result, err);
+    return p2_fields_give(guest, fields, self, result, err);
 }
 
 cis_code p2_message_body(cis_guest *guest, const void *args, void *result, struct cis_error *err)
@@ -103,7 +106,7 @@ cis_code p2_message_body(cis_guest *guest, const void *args, void *result, struc
         return CIS_OK;
     }
     CIS_TRY(p2_out_body_new(guest, length, answers, &m->body, err));
-    return p2_new_over(guest, P2_OUT_BODY, &m->body->source, P2_WRITES, &r->rep, err);
+    return p2_new_over(guest, P2_OUT_BODY, P2_NO_PARENT, &m->body->source, P2_WRITES, &r->rep, err);
 }
 
 /* ---- texts ---- */
@@ -305,7 +308,7 @@ cis_code p2_in_request_consume(cis_guest *guest, const void *args, void *result,
         return CIS_OK;
     }
     m->in->consumed = true;
-    return p2_new_over(guest, P2_IN_BODY, &m->in->source, P2_READS, &r->rep, err);
+    return p2_new_over(guest, P2_IN_BODY, P2_NO_PARENT, &m->in->source, P2_READS, &r->rep, err);
 }
 
 cis_code p2_out_response_status(cis_guest *guest, const void *args, void *result,
@@ -334,10 +337,13 @@ cis_code p2_outparam_set(cis_guest *guest, const void *args, void *result, struc
     const struct http_outparam *a = args;
     uint64_t number = p2_at(guest, a->self)->offset;
     (void)result;
-    p2_drop(guest, a->self);
+    if (!a->response.failed) { /* before anybody is answered */
+        CIS_TRY(p2_alone(guest, a->response.rep, err));
+    }
+    CIS_TRY(p2_drop(guest, a->self, err));
     cis_code code = p2_incoming_answer(guest, number, &a->response, err);
-    if (!a->response.failed) {
-        p2_drop(guest, a->response.rep); /* what was answered with is taken from it */
+    if (!a->response.failed && code == CIS_OK) {
+        code = p2_drop(guest, a->response.rep, err); /* what was answered with is taken from it */
     }
     return code;
 }
@@ -353,7 +359,7 @@ cis_code p2_options_constructor(cis_guest *guest, const struct cis_typed *args,
     if (options == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
     }
-    cis_code code = p2_give(guest, P2_REQUEST_OPTIONS, out, &thing, err);
+    cis_code code = p2_give(guest, P2_REQUEST_OPTIONS, P2_NO_PARENT, out, &thing, err);
     if (code != CIS_OK) {
         cis_free(options);
         return code;

@@ -228,32 +228,26 @@ static int body_flush(cis_guest *guest, struct p2_source *self)
     return b->flushing ? EAGAIN : no;
 }
 
-static void body_close(struct cis_host *host, struct p2_source *self, enum p2_way way)
-{
-    (void)host, (void)way;
-    ((struct p2_out_body *)self)->streaming = false;
-}
-
 const struct p2_source_ops p2_out_body_ops = {.wish = body_wish,
                                               .ready = body_ready,
                                               .room = body_room,
                                               .write = body_write,
                                               .flush = body_flush,
-                                              .close = body_close,
                                               .free = body_free};
 
 /* ---- handlers ---- */
 
 cis_code p2_out_body_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    struct p2_out_body *b = (struct p2_out_body *)p2_at(guest, *(const uint32_t *)args)->source;
+    uint32_t self = *(const uint32_t *)args;
+    struct p2_out_body *b = (struct p2_out_body *)p2_at(guest, self)->source;
     struct http_made *r = result;
     r->failed = b->streamed;
     if (r->failed) {
         return CIS_OK;
     }
-    b->streamed = b->streaming = true;
-    return p2_new_over(guest, P2_OUTPUT, &b->source, P2_WRITES, &r->rep, err);
+    b->streamed = true;
+    return p2_new_over(guest, P2_OUTPUT, self, &b->source, P2_WRITES, &r->rep, err);
 }
 
 static bool good_trailers(const struct p2_out_body *b)
@@ -273,9 +267,7 @@ static bool good_trailers(const struct p2_out_body *b)
 static void end(cis_guest *guest, struct p2_out_body *b, struct http_done_error *r)
 {
     r->failed = true;
-    if (b->streaming) {
-        p2_http_error_text(&r->error, "the body's stream is still there");
-    } else if (b->fault == size_fault(b) || (b->length != UINT64_MAX && b->written != b->length)) {
+    if (b->fault == size_fault(b) || (b->length != UINT64_MAX && b->written != b->length)) {
         b->fault = size_fault(b);
         p2_http_error_size(&r->error, b->fault, b->written);
     } else if (!good_trailers(b)) {
@@ -298,12 +290,11 @@ cis_code p2_out_body_finish(cis_guest *guest, const void *args, void *result, st
 {
     const struct http_finish *a = args;
     struct http_done_error *r = result;
-    (void)err;
+    CIS_TRY(p2_alone(guest, a->self, err)); /* its stream */
     struct p2_out_body *b = (struct p2_out_body *)p2_at(guest, a->self)->source;
     if (a->trailers.has) {
-        b->trailers = p2_fields_take(guest, a->trailers.rep);
+        CIS_TRY(p2_fields_take(guest, a->trailers.rep, &b->trailers, err));
     }
     end(guest, b, r);
-    p2_drop(guest, a->self);
-    return CIS_OK;
+    return p2_drop(guest, a->self, err);
 }

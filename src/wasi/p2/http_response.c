@@ -80,13 +80,14 @@ cis_code p2_future_response_get(cis_guest *guest, const void *args, void *result
         p2_exchange_leave(x);
         return CIS_OK;
     }
-    return p2_new_over(guest, P2_IN_RESPONSE, &x->source, P2_STATE, &r->outer.inner.rep, err);
+    return p2_new_over(guest, P2_IN_RESPONSE, P2_NO_PARENT, &x->source, P2_STATE,
+                       &r->outer.inner.rep, err);
 }
 
 cis_code p2_future_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                              struct cis_error *err)
 {
-    return p2_give_over(guest, P2_POLLABLE, p2_at(guest, args[0].n)->source, P2_STATE, out, err);
+    return p2_give_pollable(guest, args[0].n, P2_STATE, out, err);
 }
 
 /* ---- the response ---- */
@@ -102,9 +103,10 @@ cis_code p2_in_response_status(cis_guest *guest, const void *args, void *result,
 cis_code p2_in_response_headers(cis_guest *guest, const void *args, void *result,
                                 struct cis_error *err)
 {
-    struct p2_fields *fields = exchange_at(guest, *(const uint32_t *)args)->headers;
+    uint32_t self = *(const uint32_t *)args;
+    struct p2_fields *fields = exchange_at(guest, self)->headers;
     fields->refs++;
-    return p2_fields_give(guest, fields, result, err);
+    return p2_fields_give(guest, fields, self, result, err);
 }
 
 cis_code p2_in_response_consume(cis_guest *guest, const void *args, void *result,
@@ -117,25 +119,26 @@ cis_code p2_in_response_consume(cis_guest *guest, const void *args, void *result
         return CIS_OK;
     }
     x->consumed = true;
-    return p2_new_over(guest, P2_IN_BODY, &x->source, P2_READS, &r->rep, err);
+    return p2_new_over(guest, P2_IN_BODY, P2_NO_PARENT, &x->source, P2_READS, &r->rep, err);
 }
 
 /* ---- its body ---- */
 
 cis_code p2_in_body_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
-    struct p2_exchange *x = exchange_at(guest, *(const uint32_t *)args);
+    uint32_t self = *(const uint32_t *)args;
+    struct p2_exchange *x = exchange_at(guest, self);
     struct http_made *r = result;
     r->failed = x->streamed;
     if (r->failed) {
         return CIS_OK;
     }
-    x->streamed = x->streaming = true;
-    return p2_new_over(guest, P2_INPUT, &x->source, P2_READS, &r->rep, err);
+    x->streamed = true;
+    return p2_new_over(guest, P2_INPUT, self, &x->source, P2_READS, &r->rep, err);
 }
 
-/* ---- its trailers: ready when all of the body is gone, which is thrown away unless its stream is
- * still there ---- */
+/* ---- its trailers: ready when all of the body is gone, which is thrown away: its stream, a child
+ * of the body, is gone ---- */
 
 struct late {
     struct p2_source source;
@@ -145,8 +148,7 @@ struct late {
 static bool late_is_ready(const struct late *late)
 {
     const struct p2_exchange *x = late->x;
-    bool unread = x->streaming && x->nrest != 0;
-    return x->fault != CIS_HTTP_FINE || (!unread && (x->handle == NULL || x->state.ended));
+    return x->fault != CIS_HTTP_FINE || x->handle == NULL || x->state.ended;
 }
 
 static void discard(cis_guest *guest, struct p2_exchange *x)
@@ -168,7 +170,7 @@ static void late_wish(struct p2_source *self, enum p2_way way, struct p2_wish *o
     if (late_is_ready(late)) {
         return;
     }
-    if (late->x->state.readable && !late->x->streaming) {
+    if (late->x->state.readable) {
         out->at_ns = 1; /* there is something to throw away */
         return;
     }
@@ -179,11 +181,7 @@ static bool late_ready(cis_guest *guest, struct p2_source *self, enum p2_way way
 {
     const struct late *late = (const struct late *)self;
     (void)way;
-    if (late->x->streaming) {
-        p2_exchange_look(guest, late->x, true);
-    } else {
-        discard(guest, late->x);
-    }
+    discard(guest, late->x);
     return late_is_ready(late);
 }
 
@@ -200,6 +198,7 @@ static const struct p2_source_ops late_ops = {
 cis_code p2_in_body_finish(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     uint32_t self = *(const uint32_t *)args;
+    CIS_TRY(p2_alone(guest, self, err)); /* its stream */
     struct p2_exchange *x = exchange_at(guest, self);
     CIS_TRY(p2_http_charge(guest, sizeof(struct late), err));
     struct late *late = cis_zalloc(sizeof *late);
@@ -210,10 +209,10 @@ cis_code p2_in_body_finish(cis_guest *guest, const void *args, void *result, str
     p2_source_init(&late->source, &late_ops);
     late->x = x;
     p2_source_ref(&x->source);
-    cis_code code = p2_new_over(guest, P2_FUTURE_TRAILERS, &late->source, P2_STATE, result, err);
+    cis_code code =
+        p2_new_over(guest, P2_FUTURE_TRAILERS, P2_NO_PARENT, &late->source, P2_STATE, result, err);
     p2_source_unref(cis_host_of(guest), &late->source);
-    p2_drop(guest, self);
-    return code;
+    return code == CIS_OK ? p2_drop(guest, self, err) : code;
 }
 
 cis_code p2_future_trailers_get(cis_guest *guest, const void *args, void *result,
@@ -246,5 +245,5 @@ cis_code p2_future_trailers_get(cis_guest *guest, const void *args, void *result
         return CIS_OK;
     }
     r->outer.inner.trailers.has = true;
-    return p2_fields_give(guest, fields, &r->outer.inner.trailers.rep, err);
+    return p2_fields_give(guest, fields, P2_NO_PARENT, &r->outer.inner.trailers.rep, err);
 }

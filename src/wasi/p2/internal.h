@@ -63,6 +63,8 @@ struct p2_thing {
     bool append;  /* OUTPUT */
     bool ended;   /* INPUT, OUTPUT over a source: closed, whatever the source says */
     uint32_t next_free;
+    uint32_t parent;          /* what it was made of and may not outlive; 0: nothing */
+    uint32_t children;        /* entries whose parent this is */
     struct p2_source *source; /* a reference (source.h); NULL: none */
     /* Side by side, not one over the other: what a kind does not have is 0. */
     int error;            /* ERROR: of Linux */
@@ -89,6 +91,7 @@ struct cis_wasi_p2 {
     struct p2_thing *at;
     uint32_t nfiles;       /* files and directories that are open, but for preopened ones */
     uint32_t n, cap, free; /* free: rep of a free entry, 0: none; entry 0 is not used */
+    uint32_t live;         /* entries that are not free */
     uint64_t charged;
     bool seeded;      /* the seed of insecure-seed was asked for */
     uint64_t seed[2]; /* the same in every answer of one run */
@@ -121,18 +124,27 @@ cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err
 bool p2_is(cis_guest *guest, uint32_t kind, uint32_t rep);
 /* The entry of a handle that a handler was given: of the kind that its row's type says. */
 struct p2_thing *p2_at(cis_guest *guest, uint64_t rep);
-/* A new entry, zeroed, valid until the next one is made. */
-cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint32_t *out_rep, struct p2_thing **out,
-                struct cis_error *err);
+/* A new entry, zeroed, valid until the next one is made. `parent` is the entry that it is a child
+ * of: that one may not be dropped, given away or finished before it. Which resources are children
+ * is the standard's word; P2_NO_PARENT: it is nobody's. */
+#define P2_NO_PARENT 0u
+cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *out_rep,
+                struct p2_thing **out, struct cis_error *err);
 /* Host memory that the guest makes us hold; the run ends when it is too much. */
 cis_code p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
 /* May another file or directory be opened? world.files_max of them at once, preopened ones apart.
  */
 bool p2_room(cis_guest *guest);
-/* The same, handed out as the answer. */
-cis_code p2_give(cis_guest *guest, enum p2_kind kind, struct cis_answer *answer,
+/* p2_new, handed out as the answer. */
+cis_code p2_give(cis_guest *guest, enum p2_kind kind, uint64_t parent, struct cis_answer *answer,
                  struct p2_thing **out, struct cis_error *err);
-void p2_drop(cis_guest *guest, uint32_t rep);
+/* May it go? CIS_E_TRAP: it has children. For a handler that takes an owned handle, before anything
+ * else is done. */
+cis_code p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err);
+/* The entry goes. CIS_E_TRAP: it has children, and stays. */
+cis_code p2_drop(cis_guest *guest, uint32_t rep, struct cis_error *err);
+/* "input-stream" */
+const char *p2_kind_name(uint32_t kind);
 void p2_file_unref(struct p2_file *file);
 /* Charges what an opened directory keeps, beside what its base does. ENOMEM: that is too much. */
 int p2_file_charge(struct p2_file *file, const struct p2_file *base);

@@ -62,7 +62,7 @@ cis_code p2_fs_read_directory(cis_guest *guest, const struct cis_typed *args,
     cis_host_of(guest)->wasi_p2->nfiles++;
     cis_code code = cis_host_op_end(&op, no, err);
     if (code == CIS_OK && no == 0) {
-        code = p2_give(guest, P2_DIR_STREAM, out, &thing, err);
+        code = p2_give(guest, P2_DIR_STREAM, P2_NO_PARENT, out, &thing, err);
         if (code == CIS_OK) {
             thing->listing = listing;
             return CIS_OK;

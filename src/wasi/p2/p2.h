@@ -7,8 +7,10 @@
  * implementation, as the interfaces only grew. 0.3 is another thing and is not provided.
  *
  * Resources. A handle of the guest names an entry of a table that belongs to the run; entries keep
- * what they need alive (a stream its file), so they may be dropped in any order. Each entry is
- * charged to the run's budget; how many handles live at once is capped by the engine. */
+ * what they need alive (a stream its file). What the standard calls a child (a pollable of its
+ * stream, a stream of its socket or body, headers of their message) goes before its parent: else
+ * the run ends with a trap. Everything else may be dropped in any order. Each entry is charged to
+ * the run's budget, and world.handles_max of them live at once. */
 #ifndef CIS_WASI_P2_P2_H
 #define CIS_WASI_P2_P2_H
 

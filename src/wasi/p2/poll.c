@@ -234,9 +234,9 @@ static cis_code subscribe(cis_guest *guest, uint64_t rep, bool writes, struct ci
     struct p2_thing *p = p2_at(guest, rep);
     uint8_t std = p->std;
     if (p->source != NULL && !p->ended) {
-        return p2_give_over(guest, P2_POLLABLE, p->source, writes ? P2_WRITES : P2_READS, out, err);
+        return p2_give_pollable(guest, rep, writes ? P2_WRITES : P2_READS, out, err);
     }
-    CIS_TRY(p2_give(guest, P2_POLLABLE, out, &p, err));
+    CIS_TRY(p2_give(guest, P2_POLLABLE, rep, out, &p, err));
     p->poll.stream = std;
     p->poll.writes = writes;
     return CIS_OK;
@@ -258,7 +258,7 @@ cis_code p2_mono_duration(cis_guest *guest, const struct cis_typed *args, struct
                           struct cis_error *err)
 {
     struct p2_thing *p;
-    CIS_TRY(p2_give(guest, P2_POLLABLE, out, &p, err));
+    CIS_TRY(p2_give(guest, P2_POLLABLE, P2_NO_PARENT, out, &p, err));
     p->poll.at_ns = args[0].n != 0 ? cis_clock_after(cis_clock_mono_ns(), args[0].n) : 0;
     return CIS_OK;
 }

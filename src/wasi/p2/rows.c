@@ -248,6 +248,16 @@ static const struct cis_iface_resource resources[] = {
     {"wasi:", "resolve-address-stream", P2_LOOKUP, p2_drop, p2_is},
 };
 
+const char *p2_kind_name(uint32_t kind)
+{
+    for (size_t i = 0; i < sizeof resources / sizeof *resources; i++) {
+        if (resources[i].kind == kind) {
+            return resources[i].name;
+        }
+    }
+    return "resource";
+}
+
 const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n)
 {
     *out_n = sizeof tables / sizeof *tables;

@@ -92,10 +92,10 @@ cis_code p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_op
     return CIS_OK;
 }
 
-cis_code p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t *out_rep,
-                      struct cis_error *err)
+cis_code p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t parent,
+                      uint32_t *out_rep, struct cis_error *err)
 {
-    CIS_TRY(p2_new_over(guest, kind, &s->base, P2_STATE, out_rep, err));
+    CIS_TRY(p2_new_over(guest, kind, parent, &s->base, P2_STATE, out_rep, err));
     s->handles++;
     return CIS_OK;
 }
@@ -121,7 +121,7 @@ void p2_sock_free(struct cis_host *host, struct p2_source *self)
 cis_code p2_source_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
                              struct cis_error *err)
 {
-    return p2_give_over(guest, P2_POLLABLE, p2_at(guest, args[0].n)->source, P2_STATE, out, err);
+    return p2_give_pollable(guest, args[0].n, P2_STATE, out, err);
 }
 
 /* ---- binding ---- */

@@ -46,7 +46,8 @@ static cis_code hand_out(cis_guest *guest, cis_names *names, uint32_t *out_rep,
     }
     p2_source_init(&lookup->base, &ops);
     lookup->names = names;
-    cis_code code = p2_new_over(guest, P2_LOOKUP, &lookup->base, P2_STATE, out_rep, err);
+    cis_code code =
+        p2_new_over(guest, P2_LOOKUP, P2_NO_PARENT, &lookup->base, P2_STATE, out_rep, err);
     p2_source_unref(cis_host_of(guest), &lookup->base);
     return code;
 }

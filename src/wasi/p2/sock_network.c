@@ -7,7 +7,7 @@ cis_code p2_net_instance(cis_guest *guest, const struct cis_typed *args, struct 
 {
     struct p2_thing *thing;
     (void)args;
-    return p2_give(guest, P2_NETWORK, out, &thing, err);
+    return p2_give(guest, P2_NETWORK, P2_NO_PARENT, out, &thing, err);
 }
 
 struct maybe_error {

@@ -8,7 +8,7 @@ static cis_code hand_out(cis_guest *guest, cis_sock *sock, uint32_t *out_rep, st
                          struct cis_error *err)
 {
     CIS_TRY(p2_sock_new(guest, sock, &p2_tcp_ops, out, err));
-    cis_code code = p2_sock_hand(guest, *out, P2_TCP, out_rep, err);
+    cis_code code = p2_sock_hand(guest, *out, P2_TCP, P2_NO_PARENT, out_rep, err);
     p2_source_unref(cis_host_of(guest), &(*out)->base); /* the handle has it now, or nobody */
     return code;
 }
@@ -29,11 +29,12 @@ cis_code p2_tcp_create(cis_guest *guest, const void *args, void *result, struct 
     return hand_out(guest, sock, &r->rep, &s, err);
 }
 
-static cis_code streams(cis_guest *guest, struct p2_sock *s, uint32_t *out_in, uint32_t *out_out,
-                        struct cis_error *err)
+/* Of the socket `of`. */
+static cis_code streams(cis_guest *guest, struct p2_sock *s, uint32_t of, uint32_t *out_in,
+                        uint32_t *out_out, struct cis_error *err)
 {
-    CIS_TRY(p2_sock_hand(guest, s, P2_INPUT, out_in, err));
-    return p2_sock_hand(guest, s, P2_OUTPUT, out_out, err);
+    CIS_TRY(p2_sock_hand(guest, s, P2_INPUT, of, out_in, err));
+    return p2_sock_hand(guest, s, P2_OUTPUT, of, out_out, err);
 }
 
 /* ---- connecting ---- */
@@ -62,7 +63,7 @@ cis_code p2_tcp_finish_connect(cis_guest *guest, const void *args, void *result,
     if (p2_net_failed(guest, code, "tcp connect", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    return streams(guest, s, &r->rep[0], &r->rep[1], err);
+    return streams(guest, s, a->self, &r->rep[0], &r->rep[1], err);
 }
 
 /* ---- listening ---- */
@@ -90,7 +91,7 @@ cis_code p2_tcp_accept(cis_guest *guest, const void *args, void *result, struct 
         return CIS_OK;
     }
     CIS_TRY(hand_out(guest, sock, &r->rep[0], &s, err));
-    return streams(guest, s, &r->rep[1], &r->rep[2], err);
+    return streams(guest, s, r->rep[0], &r->rep[1], &r->rep[2], err);
 }
 
 cis_code p2_tcp_is_listening(cis_guest *guest, const void *args, void *result,

@@ -42,7 +42,7 @@ cis_code p2_udp_create(cis_guest *guest, const void *args, void *result, struct 
         return CIS_OK;
     }
     CIS_TRY(p2_sock_new(guest, sock, &ops, &s, err));
-    cis_code made = p2_sock_hand(guest, s, P2_UDP, &r->rep, err);
+    cis_code made = p2_sock_hand(guest, s, P2_UDP, P2_NO_PARENT, &r->rep, err);
     p2_source_unref(cis_host_of(guest), &s->base);
     return made;
 }
@@ -69,9 +69,9 @@ cis_code p2_udp_stream(cis_guest *guest, const void *args, void *result, struct 
         return CIS_OK;
     }
     s->generation++;
-    CIS_TRY(p2_sock_hand(guest, s, P2_UDP_IN, &r->rep[0], err));
+    CIS_TRY(p2_sock_hand(guest, s, P2_UDP_IN, a->self, &r->rep[0], err));
     p2_at(guest, r->rep[0])->offset = s->generation;
-    CIS_TRY(p2_sock_hand(guest, s, P2_UDP_OUT, &r->rep[1], err));
+    CIS_TRY(p2_sock_hand(guest, s, P2_UDP_OUT, a->self, &r->rep[1], err));
     p2_at(guest, r->rep[1])->offset = s->generation;
     return CIS_OK;
 }
@@ -223,16 +223,14 @@ cis_code p2_udp_in_subscribe(cis_guest *guest, const struct cis_typed *args, str
                              struct cis_error *err)
 {
     const struct p2_thing *stream = p2_at(guest, args[0].n);
-    return p2_give_over(guest, P2_POLLABLE, stream->source, current(stream) ? P2_READS : P2_STATE,
-                        out, err);
+    return p2_give_pollable(guest, args[0].n, current(stream) ? P2_READS : P2_STATE, out, err);
 }
 
 cis_code p2_udp_out_subscribe(cis_guest *guest, const struct cis_typed *args,
                               struct cis_answer *out, struct cis_error *err)
 {
     const struct p2_thing *stream = p2_at(guest, args[0].n);
-    return p2_give_over(guest, P2_POLLABLE, stream->source, current(stream) ? P2_WRITES : P2_STATE,
-                        out, err);
+    return p2_give_pollable(guest, args[0].n, current(stream) ? P2_WRITES : P2_STATE, out, err);
 }
 
 /* ---- rows ---- */

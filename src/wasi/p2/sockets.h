@@ -184,8 +184,8 @@ struct p2_sock {
 cis_code p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_ops *ops,
                      struct p2_sock **out, struct cis_error *err);
 /* One more handle: an entry of this kind. */
-cis_code p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t *out_rep,
-                      struct cis_error *err);
+cis_code p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t parent,
+                      uint32_t *out_rep, struct cis_error *err);
 /* One less; closes the socket after the last. */
 void p2_sock_let_go(struct p2_sock *s);
 void p2_sock_free(struct cis_host *host, struct p2_source *self);

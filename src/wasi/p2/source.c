@@ -54,11 +54,11 @@ void p2_sources_end(struct cis_host *host)
     }
 }
 
-cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, struct p2_source *source, enum p2_way way,
-                     uint32_t *out_rep, struct cis_error *err)
+cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent, struct p2_source *source,
+                     enum p2_way way, uint32_t *out_rep, struct cis_error *err)
 {
     struct p2_thing *thing;
-    CIS_TRY(p2_new(guest, kind, out_rep, &thing, err));
+    CIS_TRY(p2_new(guest, kind, parent, out_rep, &thing, err));
     thing->source = p2_source_ref(source);
     if (kind == P2_POLLABLE) {
         thing->poll.way = (uint8_t)way;
@@ -66,9 +66,9 @@ cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, struct p2_source *sour
     return CIS_OK;
 }
 
-cis_code p2_give_over(cis_guest *guest, enum p2_kind kind, struct p2_source *source,
-                      enum p2_way way, struct cis_answer *answer, struct cis_error *err)
+cis_code p2_give_pollable(cis_guest *guest, uint64_t of, enum p2_way way, struct cis_answer *answer,
+                          struct cis_error *err)
 {
-    answer->kind = kind;
-    return p2_new_over(guest, kind, source, way, &answer->rep, err);
+    answer->kind = P2_POLLABLE;
+    return p2_new_over(guest, P2_POLLABLE, of, p2_at(guest, of)->source, way, &answer->rep, err);
 }

@@ -1,6 +1,6 @@
 /* What a stream or a pollable is over when it is no file and no standard stream: a socket, a body,
  * a reply that is awaited. Counted: every entry of the table that is over a source holds a
- * reference, its maker another, so that handles may be dropped in any order.
+ * reference, its maker another, so that it stays for as long as any of them.
  *
  * One thread, the run's. No operation waits: where a guest has to wait, streams.c and poll.c do,
  * with the CPU slot given back, by what `wish` says. Operations must not use p2_scratch, where the
@@ -84,12 +84,12 @@ void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy);
 void p2_sources_end(struct cis_host *host);
 
 /* An entry over it: P2_INPUT, P2_OUTPUT, or P2_POLLABLE with its way. It takes a reference of its
- * own; the caller keeps his. */
-cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, struct p2_source *source, enum p2_way way,
-                     uint32_t *out_rep, struct cis_error *err);
-/* The same, handed out as the answer. */
-cis_code p2_give_over(cis_guest *guest, enum p2_kind kind, struct p2_source *source,
-                      enum p2_way way, struct cis_answer *answer, struct cis_error *err);
+ * own; the caller keeps his. `parent` as for p2_new. */
+cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent, struct p2_source *source,
+                     enum p2_way way, uint32_t *out_rep, struct cis_error *err);
+/* A pollable of the entry `of`, over its source, as the answer. */
+cis_code p2_give_pollable(cis_guest *guest, uint64_t of, enum p2_way way, struct cis_answer *answer,
+                          struct cis_error *err);
 /* Waits until this way is ready; ends with the run. */
 cis_code p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
                          struct cis_error *err);

@@ -86,7 +86,7 @@ static cis_code fails(cis_guest *guest, const struct p2_thing *thing, struct cis
     if (no == EPIPE) {
         return p2_stream_closed(out);
     }
-    CIS_TRY(p2_give(guest, P2_ERROR, out, &error, err));
+    CIS_TRY(p2_give(guest, P2_ERROR, P2_NO_PARENT, out, &error, err));
     error->error = no;
     error->source = p2_source_ref(source);
     out->failed = true;

@@ -67,28 +67,42 @@ static cis_code grow(cis_guest *guest, struct cis_wasi_p2 *t, struct cis_error *
     return CIS_OK;
 }
 
-cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint32_t *out_rep, struct p2_thing **out,
-                struct cis_error *err)
+/* Each handle that a guest keeps is one here: whoever forgets them meets the run's limit, whatever
+ * memory they take. */
+static cis_code count(cis_guest *guest, const struct cis_wasi_p2 *t, struct cis_error *err)
+{
+    uint64_t most = cis_guest_handles_max(guest), asked = cis_host_of(guest)->world.handles_max;
+    uint64_t max = asked != 0 && asked < most ? asked : most;
+    return t->live < max
+               ? CIS_OK
+               : cis_guest_limit(guest, CIS_E_LIMIT, "handles", max, (uint64_t)t->live + 1, err);
+}
+
+cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *out_rep,
+                struct p2_thing **out, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
     CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(count(guest, t, err));
     if (t->free == 0 && t->n == t->cap) {
         CIS_TRY(grow(guest, t, err));
     }
     CIS_TRY(charge(guest, t, ENTRY_BYTES, err));
     uint32_t rep = t->free != 0 ? t->free : t->n++;
     t->free = t->free != 0 ? t->at[rep].next_free : 0;
-    t->at[rep] = (struct p2_thing){.kind = (uint8_t)kind};
+    t->live++;
+    t->at[rep] = (struct p2_thing){.kind = (uint8_t)kind, .parent = (uint32_t)parent};
+    t->at[parent].children += parent != P2_NO_PARENT;
     *out_rep = rep;
     *out = &t->at[rep];
     return CIS_OK;
 }
 
-cis_code p2_give(cis_guest *guest, enum p2_kind kind, struct cis_answer *answer,
+cis_code p2_give(cis_guest *guest, enum p2_kind kind, uint64_t parent, struct cis_answer *answer,
                  struct p2_thing **out, struct cis_error *err)
 {
     answer->kind = kind;
-    return p2_new(guest, kind, &answer->rep, out, err);
+    return p2_new(guest, kind, parent, &answer->rep, out, err);
 }
 
 void p2_file_unref(struct p2_file *f)
@@ -156,14 +170,29 @@ static void let_go(struct cis_host *host, struct p2_thing *thing)
     thing->kind = P2_FREE;
 }
 
-void p2_drop(cis_guest *guest, uint32_t rep)
+cis_code p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err)
+{
+    const struct p2_thing *thing = p2_at(guest, rep);
+    return thing->children == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_TRAP,
+                          "WASI: %s dropped, given away or finished before %u that %s made of it",
+                          p2_kind_name(thing->kind), thing->children,
+                          thing->children == 1 ? "was" : "were");
+}
+
+cis_code p2_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    CIS_TRY(p2_alone(guest, rep, err));
     let_go(cis_host_of(guest), &t->at[rep]);
+    t->at[t->at[rep].parent].children -= t->at[rep].parent != P2_NO_PARENT;
     t->at[rep].next_free = t->free;
     t->free = rep;
+    t->live--;
     t->charged -= ENTRY_BYTES;
     cis_budget_release(cis_guest_budget(guest), ENTRY_BYTES);
+    return CIS_OK;
 }
 
 void cis_wasi_p2_end(struct cis_host *host)

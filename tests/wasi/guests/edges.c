@@ -110,8 +110,9 @@ static int closed(const char *what)
     poll_block(ready);
     uint32_t again = out_subscribe(out);
     SAY("%s\n", poll_ready(again) && poll_ready(ready) ? "pollables: ready" : "pollables: wait");
+    poll_drop(again);
+    poll_drop(ready);
     out_drop(out);
-    SAY("%s\n", poll_ready(again) ? "pollables: ready" : "pollables: wait");
     in_blocking_read(in, 1, &data); /* what was not spliced is still there */
     SAY("stdin: %.*s\n", (int)data.len, (const char *)data.ptr);
     return 0;
