@@ -255,6 +255,22 @@ def check_named_tests(known):
                     finding(page, number, f"no test is called {name}")
 
 
+def check_version():
+    """The program's version is the newest of CHANGELOG.md, and that in the public header."""
+    def first(path, pattern):
+        with open(os.path.join(ROOT, path), encoding="utf-8") as handle:
+            found = re.search(pattern, handle.read(), re.M)
+        return found.group(1) if found else None
+
+    newest = first("CHANGELOG.md", r"^## (\d+\.\d+\.\d+)")
+    for path, pattern in (
+        ("CMakeLists.txt", r"^project\(cis VERSION (\S+)"),
+        ("include/cis/runtime.h", r'"cis (\d+\.\d+\.\d+), Wasmtime'),
+    ):
+        if first(path, pattern) != newest:
+            finding(path, 1, f"version {first(path, pattern)}; CHANGELOG.md has {newest}")
+
+
 def check_requirements(known):
     """docs/requirements.md: every name in the last column is a test that is run."""
     page = "docs/requirements.md"
@@ -301,6 +317,7 @@ def check_tree():
     known = all_tests()
     check_named_tests(known)
     check_requirements(known)
+    check_version()
     return files
 
 

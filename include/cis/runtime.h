@@ -61,7 +61,7 @@ CIS_API enum cis_code cis_runtime_new(const struct cis_runtime_config *config,
                                       cis_runtime **out_runtime, struct cis_error *err);
 /* Everything made from it must be gone. NULL is allowed. */
 CIS_API void cis_runtime_free(cis_runtime *runtime);
-/* "cis 0.1.0, Wasmtime 48.0.8"; static. */
+/* "cis 0.2.0, Wasmtime 48.0.8"; static. */
 CIS_API const char *cis_version(void);
 
 /* ---- the process around it ---- */
