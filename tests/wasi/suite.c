@@ -174,19 +174,24 @@ static bool in_list(const char *list, const char *word)
     return false;
 }
 
-const char *suite_adapted(enum backend backend, const char *guest, size_t i)
+const struct adapted *suite_adapted(enum backend backend, const char *guest, size_t i)
 {
-    static const struct {
-        const char *guest, *backends, *versions, *name;
-    } table[] = {
-#define ADAPTED(guest, backends, versions, name, clause) {guest, backends, versions, name},
+    static const struct adapted table[] = {
+#define FAILS(text) CIS_E_FAILED, text
+#define TRAPS(text) CIS_E_TRAP, text
+#define FOREVER CIS_E_DEADLINE, "time limit of 10000 ms reached"
+#define ADAPTED(guest, backends, versions, name, end, clause)                                      \
+    {guest, backends, versions, name, end},
 #include "wasi/adapted.def"
 #undef ADAPTED
-        {NULL, NULL, NULL, NULL}};
+#undef FOREVER
+#undef TRAPS
+#undef FAILS
+        {NULL, NULL, NULL, NULL, CIS_OK, NULL}};
     for (size_t k = 0; adapter != NULL && table[k].guest != NULL; k++) {
         if (strcmp(table[k].guest, guest) == 0 && in_list(table[k].versions, adapter) &&
             in_list(table[k].backends, backend_names[backend]) && i-- == 0) {
-            return table[k].name;
+            return &table[k];
         }
     }
     return NULL;

@@ -48,9 +48,15 @@ void suite_done(struct suite_result *result);
 char *suite_linux(const char *name, const char *const *args, const char *const *env,
                   const char *folder);
 
+/* A case that no component made with an adapter passes, and how it ends. */
+struct adapted {
+    const char *guest, *backends, *versions, *name;
+    cis_code code;    /* of the run */
+    const char *says; /* of CIS_E_FAILED: in the line of the case; else: in the message */
+};
 /* The i-th case of this guest that no component of this run's adapter can do (adapted.def), or
  * NULL. */
-const char *suite_adapted(enum backend backend, const char *guest, size_t i);
+const struct adapted *suite_adapted(enum backend backend, const char *guest, size_t i);
 
 /* Every line begins with a case's name. Compares, line by line where `wanted` is given, and else by
  * "ok" and "not ok"; fails with what differs unless exceptions.def lists it, and fails when what it
