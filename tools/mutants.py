@@ -423,8 +423,7 @@ def main_list(build, path, only):
             continue
         at = source.index(before.encode())
         m = Mutant(full, source, at, at + len(before.encode()), after.encode(), "named")
-        baseline = measure(build, [test])
-        verdict, by = look(build, m, list(baseline), baseline) if baseline else ("no test", "")
+        verdict, by = look(build, m, [test], {test: HANG_S / 10})  # that it passes is known
         print(f"{verdict:9} {m.file}:{m.line} {by}", flush=True)
         good = good and verdict == "killed"
     return good and bool(breaks)
