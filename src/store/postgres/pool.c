@@ -137,13 +137,16 @@ static bool has_place(const char *url)
 }
 
 /* A server that answered what we asked will answer the same again; one that is silent, or says that
- * it takes nobody now, may be restarting. libpq does not tell which it was. */
-static bool may_restart(const char *url)
+ * it takes nobody now, may be restarting. libpq does not tell which it was. One that takes
+ * connections now may have come up since: *well, and the answer is the next one. */
+static bool may_restart(const char *url, bool *well)
 {
     static const char *const keys[] = {"dbname", "connect_timeout", NULL};
     const char *const values[] = {url, "2", NULL};
     PGPing answer = has_place(url) ? PQpingParams(keys, values, 1) : PQPING_NO_ATTEMPT;
-    return answer == PQPING_REJECT || answer == PQPING_NO_RESPONSE;
+    bool first = !*well;
+    *well = answer == PQPING_OK;
+    return *well ? first : answer == PQPING_REJECT || answer == PQPING_NO_RESPONSE;
 }
 
 /* A server that restarts is waited for: also by a command that begins meanwhile. */
@@ -151,6 +154,7 @@ static cis_code open_patiently(struct pg_store *store, const struct cis_stop *st
                                struct pg_conn **out_conn, struct cis_error *err)
 {
     uint64_t until = cis_clock_after(cis_clock_mono_ns(), store->connect_ms * CIS_NS_PER_MS);
+    bool well = false;
     for (uint64_t nap_ms = 10;; nap_ms = nap_ms < 160 ? nap_ms * 2 : nap_ms) {
         cis_code code = cis_pg_conn_open(store, store->url, stop, out_conn, err);
         uint64_t next = cis_clock_after(cis_clock_mono_ns(), nap_ms * CIS_NS_PER_MS);
@@ -158,7 +162,7 @@ static cis_code open_patiently(struct pg_store *store, const struct cis_stop *st
             atomic_store(&store->reached, true);
         }
         if (code != CIS_E_STORE || next > until ||
-            (!atomic_load(&store->reached) && !may_restart(store->url))) {
+            (!atomic_load(&store->reached) && !may_restart(store->url, &well))) {
             return code;
         }
         struct cis_stop nap = {next, stop != NULL ? stop->cancel : NULL};
