@@ -38,15 +38,25 @@ static unsigned number(unsigned small, unsigned big)
     return large ? big : small;
 }
 
-/* A command that succeeds in so many seconds. */
+/* Of the commands that have ended: a busy machine makes them wait, not work. */
+static uint64_t processor_ms(void)
+{
+    struct rusage use;
+    assert_int_equal(getrusage(RUSAGE_CHILDREN, &use), 0);
+    return (uint64_t)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000 +
+           (uint64_t)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1000;
+}
+
+/* A command that succeeds in so many seconds of processor time. */
 static void within(struct sys *s, unsigned seconds, const char *const *argv)
 {
-    uint64_t began = cis_clock_mono_ns();
+    uint64_t before = processor_ms();
     s->timeout_ns = 600 * CIS_NS_PER_S;
     assert_exit(s, 0, sys_exec(s, argv));
-    uint64_t took = (cis_clock_mono_ns() - began) / CIS_NS_PER_MS;
+    uint64_t took = processor_ms() - before;
     if (took > 1000ull * seconds * SLOW) {
-        fail_msg("%s %s %s: %llu ms", argv[1], argv[2], argv[3], (unsigned long long)took);
+        fail_msg("%s %s %s: %llu ms of processor time", argv[1], argv[2], argv[3],
+                 (unsigned long long)took);
     }
 }
 #define run_within(s, seconds, ...)                                                                \
