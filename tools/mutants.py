@@ -91,11 +91,10 @@ class Build:
         return self.links[program]
 
     def of_room(self, room):
-        """Its tests that have the room's archive in them, those named first first."""
+        """Its tests that have the room's archive in them."""
         archive = f"src/{room}/libcis_{room.replace('/', '_')}.a"
-        found = [n for n in self.tests if re.fullmatch(ROOMS[room], n) and
-                 archive in self.link(self.tests[n][0][0])]
-        return found
+        return [n for n in self.tests if re.fullmatch(ROOMS[room], n) and
+                archive in self.link(self.tests[n][0][0])]
 
 
 # ---- where a change can be made ----
@@ -441,8 +440,11 @@ def main():
     parser.add_argument("--list")
     parser.add_argument("--only", type=int, default=0)
     args = parser.parse_args()
-    build = Build(args.build)
-    good = main_list(build, args.list, args.only) if args.list else main_sample(build, args)
+    try:
+        build = Build(args.build)
+        good = main_list(build, args.list, args.only) if args.list else main_sample(build, args)
+    except OSError as why:
+        sys.exit(f"{why.filename}: {why.strerror}")
     return 0 if good else 1
 
 

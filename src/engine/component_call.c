@@ -7,9 +7,7 @@
 #define HOSTCALL_MAX (128ull << 20)
 #define HANDLE_BYTES 4096u
 #define HANDLES_MAX 100000u
-#define HANDLES_MORE                                                                               \
-    64u /* the engine counts its own, too; and ends after those that have a name                   \
-         */
+#define HANDLES_MORE 64u /* the engine counts its own too, and ends after those with a name */
 #define ARGS_MAX 32u
 
 /* ---- host calls ---- */

@@ -167,6 +167,10 @@ struct cow_plan {
     struct cow_tried tried;
     char record[CIS_FS_REF_MAX + 1];
 };
+static inline cis_code cow_no_memory(struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_NOMEM, "apply: out of memory");
+}
 cis_code cow_plan_make(struct cow_plan *plan, struct cis_error *err);
 void cow_plan_done(struct cow_plan *plan);
 

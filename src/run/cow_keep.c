@@ -25,11 +25,6 @@
 #define AGAIN "again"
 #define STEPS_MAX (1u << 30)
 
-static struct cis_str text(const char *path)
-{
-    return cis_str_of(path);
-}
-
 static cis_code no_memory(struct cis_error *err)
 {
     return cis_fail(err, CIS_E_NOMEM, "record of an apply: out of memory");
@@ -87,7 +82,7 @@ static bool next_state(struct cis_str *rest, struct cow_state *out)
     if (!next_text(rest, &value)) {
         return false;
     }
-    struct cis_str all = text(value);
+    struct cis_str all = cis_str_of(value);
     if (!cis_str_split(&all, ' ', &mode) || !cis_str_split(&all, ' ', &size) ||
         !cis_str_split(&all, ' ', &digest) || !cis_str_split(&all, ' ', &several) ||
         mode.len == 0 || mode.len > 7 || !cis_str_u64(size, &s.size) ||
@@ -137,7 +132,7 @@ static cis_code parse(struct cis_str rest, const char *ref, bool steps, struct c
     struct cis_str view, branch;
     bool ok = next_text(&rest, &head) && strcmp(head, HEAD) == 0 && next_text(&rest, &run) &&
               next_text(&rest, &guest) && next_text(&rest, &folder) && next_text(&rest, &at);
-    view = ok ? text(at) : CIS_STR("");
+    view = ok ? cis_str_of(at) : CIS_STR("");
     ok = ok && cis_str_split(&view, '@', &branch) && cis_str_u64(branch, &out->at.branch) &&
          cis_str_u64(view, &out->at.epoch);
     while (ok && steps && rest.len != 0) {
@@ -170,8 +165,8 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
                           bool write, const struct cis_stop *stop, struct cis_error *err)
 {
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
-    o.tenant = text(tenant);
-    o.ref = text(ref != NULL ? ref : "");
+    o.tenant = cis_str_of(tenant);
+    o.ref = cis_str_of(ref != NULL ? ref : "");
     o.empty = ref == NULL;
     o.read_only = !write;
     o.kind = "apply";
@@ -185,7 +180,8 @@ static cis_code read_text(struct view *v, const char *name, const char *ref, str
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(v->tree.root, &v->call, text(name), COW_WALK, O_RDONLY, 0, &file, &attr);
+    int no =
+        cis_at_open(v->tree.root, &v->call, cis_str_of(name), COW_WALK, O_RDONLY, 0, &file, &attr);
     for (size_t got = 1; no == 0 && got != 0;) {
         if (cis_buf_reserve(out, 65536) == NULL) {
             cis_vfs_file_close(file);
@@ -205,7 +201,7 @@ static cis_code read_taken(struct view *v, const char *ref, uint64_t *out, struc
     CIS_CLEANUP(cis_buf_done) struct cis_buf number = CIS_BUF_INIT(1u << 17);
     struct cis_vfs_attr attr;
     *out = UINT64_MAX;
-    int no = cis_at_stat(v->tree.root, &v->call, text(TAKEN), COW_WALK, &attr);
+    int no = cis_at_stat(v->tree.root, &v->call, cis_str_of(TAKEN), COW_WALK, &attr);
     if (no == ENOENT) {
         return CIS_OK;
     }
@@ -225,12 +221,12 @@ static cis_code read_record(cis_forest *forest, const char *tenant, const char *
     struct cis_vfs_attr attr;
     CIS_TRY(view_open(&v, forest, tenant, ref, false, stop, err));
     CIS_TRY(read_text(&v, STEPS, ref, &all, err));
-    int no = cis_at_stat(v.tree.root, &v.call, text(UNDONE), COW_WALK, &attr);
+    int no = cis_at_stat(v.tree.root, &v.call, cis_str_of(UNDONE), COW_WALK, &attr);
     if (no != 0 && no != ENOENT) {
         return cow_errno(no, &v.why, ref, err);
     }
     out->undone = no == 0;
-    no = cis_at_stat(v.tree.root, &v.call, text(OUTWARD), COW_WALK, &attr);
+    no = cis_at_stat(v.tree.root, &v.call, cis_str_of(OUTWARD), COW_WALK, &attr);
     if (no != 0 && no != ENOENT) {
         return cow_errno(no, &v.why, ref, err);
     }
@@ -265,7 +261,7 @@ static void names_done(struct names *names)
 static bool take_name(void *self, const struct cis_fs_ref *ref)
 {
     struct names *l = self;
-    if (!cis_str_starts(text(ref->name), l->prefix)) {
+    if (!cis_str_starts(cis_str_of(ref->name), l->prefix)) {
         return true;
     }
     if (l->n == l->cap) {
@@ -287,7 +283,7 @@ static cis_code names_load(cis_forest *forest, const char *tenant, const struct 
                            struct names *out, struct cis_error *err)
 {
     cis_store *store = cis_forest_store(forest);
-    CIS_TRY(store->fs->ref_list(store, text(tenant), take_name, out, stop, err));
+    CIS_TRY(store->fs->ref_list(store, cis_str_of(tenant), take_name, out, stop, err));
     return out->full ? no_memory(err) : CIS_OK;
 }
 
@@ -319,7 +315,7 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
     char prefix[64];
     CIS_CLEANUP(names_done) struct names list = {0};
     snprintf(prefix, sizeof prefix, CIS_APPLIED_PREFIX "%s-", run);
-    list.prefix = text(prefix);
+    list.prefix = cis_str_of(prefix);
     CIS_TRY(names_load(forest, tenant, stop, &list, err));
     names_sort(&list);
     for (size_t i = list.n; i-- > 0;) {
@@ -351,8 +347,8 @@ static cis_code note_states(struct cow_plan *p, const struct cow_steps *steps,
             return no_memory(err);
         }
         *copy = s->op == COW_RENAME ? s->before : s->after;
-        cis_code code =
-            cis_map_set(&p->states, text(s->op == COW_RENAME ? s->to : s->path), copy, &old, err);
+        cis_code code = cis_map_set(&p->states, cis_str_of(s->op == COW_RENAME ? s->to : s->path),
+                                    copy, &old, err);
         cis_free(code == CIS_OK ? old : copy);
         CIS_TRY(code);
     }
@@ -366,7 +362,7 @@ static bool led_here(const struct cow_plan *p, struct cis_view view)
     struct cis_view owner;
     struct cis_error ignored;
     return view.epoch <= p->cow->at.epoch &&
-           store->fs->view_check(store, text(p->cow->tenant),
+           store->fs->view_check(store, cis_str_of(p->cow->tenant),
                                  (struct cis_view){p->cow->at.branch, view.epoch}, &owner,
                                  &p->cow->stop, &ignored) == CIS_OK &&
            owner.branch == view.branch;
@@ -400,7 +396,7 @@ static int make_folders(const struct view *v, char *path)
     for (char *at = strchr(path, '/'); at != NULL && no == 0; at = strchr(at + 1, '/')) {
         struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
         *at = 0;
-        no = cis_at_make(v->tree.root, &v->call, text(path), COW_WALK, &make);
+        no = cis_at_make(v->tree.root, &v->call, cis_str_of(path), COW_WALK, &make);
         no = no == EEXIST ? 0 : no;
         *at = '/';
     }
@@ -414,21 +410,21 @@ static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s
     struct cis_vfs_attr attr;
     struct cis_error ignored;
     char key[CIS_UNION_KEY];
-    int no = cis_at_stat(p->cow->below.root, &p->cow->call, text(s->lower), COW_WALK, &attr);
+    int no = cis_at_stat(p->cow->below.root, &p->cow->call, cis_str_of(s->lower), COW_WALK, &attr);
     bool several = no == 0 && S_ISREG(attr.mode) && attr.nlink > 1;
     cis_union_key(&attr, key);
-    const struct cow_step *other = several ? cis_map_get(linked, text(key)) : NULL;
+    const struct cow_step *other = several ? cis_map_get(linked, cis_str_of(key)) : NULL;
     no = no == 0 ? make_folders(v, s->kept) : no;
     if (no == 0 && other != NULL && cow_state_same(&other->before, &s->before)) {
         memcpy(digest, s->before.digest, CIS_DIGEST_BYTES);
-        return cis_at_link(v->tree.root, text(other->kept), v->tree.root, text(s->kept), &v->call,
-                           COW_WALK);
+        return cis_at_link(v->tree.root, cis_str_of(other->kept), v->tree.root, cis_str_of(s->kept),
+                           &v->call, COW_WALK);
     }
     no = no == 0 ? cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, s->before.mode, &v->call,
                             digest)
                  : no;
     if (no == 0 && several &&
-        cis_map_set(linked, text(key), (void *)(uintptr_t)s, NULL, &ignored) != CIS_OK) {
+        cis_map_set(linked, cis_str_of(key), (void *)(uintptr_t)s, NULL, &ignored) != CIS_OK) {
         no = ENOMEM;
     }
     return no;
@@ -460,8 +456,8 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(v->tree.root, &v->call, text(name), COW_WALK, O_WRONLY | O_CREAT | O_TRUNC,
-                         0644, &file, &attr);
+    int no = cis_at_open(v->tree.root, &v->call, cis_str_of(name), COW_WALK,
+                         O_WRONLY | O_CREAT | O_TRUNC, 0644, &file, &attr);
     for (size_t done = 0, put = 0; no == 0 && done < bytes.len; done += put) {
         uint64_t end;
         struct iovec iov = {(void *)(uintptr_t)(bytes.ptr + done), bytes.len - done};
@@ -481,7 +477,8 @@ static cis_code commit(struct view *v, struct cow_plan *p, struct cis_error *err
     struct cis_store_commit with = {.kind = "apply", .note = note};
     for (unsigned n = 1; code == CIS_E_EXISTS && n < 1000000; n++) {
         snprintf(p->record, sizeof p->record, CIS_APPLIED_PREFIX "%s-%u", p->how->run, n);
-        code = cis_layered_commit_fork(v->vfs, text(p->record), &with, NULL, &p->cow->stop, &why);
+        code = cis_layered_commit_fork(v->vfs, cis_str_of(p->record), &with, NULL, &p->cow->stop,
+                                       &why);
     }
     return code == CIS_OK ? CIS_OK
                           : cis_fail(err, code, "keeping what is replaced: %.180s", why.msg);
@@ -530,7 +527,7 @@ static cis_code read_again(struct view *v, const char *ref, struct cis_buf *out,
                            struct cis_error *err)
 {
     struct cis_vfs_attr attr;
-    int no = cis_at_stat(v->tree.root, &v->call, text(AGAIN), COW_WALK, &attr);
+    int no = cis_at_stat(v->tree.root, &v->call, cis_str_of(AGAIN), COW_WALK, &attr);
     return no == 0        ? read_text(v, AGAIN, ref, out, err)
            : no == ENOENT ? CIS_OK
                           : cow_errno(no, &v->why, ref, err);

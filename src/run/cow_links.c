@@ -10,16 +10,6 @@
 
 #define NAMES_MAX (1u << 30) /* bytes of the names of one folder */
 
-static struct cis_str text(const char *path)
-{
-    return cis_str_of(path);
-}
-
-static cis_code no_memory(struct cis_error *err)
-{
-    return cis_fail(err, CIS_E_NOMEM, "apply: out of memory");
-}
-
 /* By its text. Behind a name, which may be a symlink itself, nobody can tell where ".." leads. */
 static bool climbs_out(struct cis_str path, struct cis_str target)
 {
@@ -64,8 +54,8 @@ static cis_code outward(struct cow_plan *p, struct cis_str path, struct cis_str 
 cis_code cow_links_made(struct cow_plan *p, const char *path, const char *target,
                         struct cis_error *err)
 {
-    return !p->how->outward && climbs_out(text(path), text(target))
-               ? outward(p, text(path), text(target), "", err)
+    return !p->how->outward && climbs_out(cis_str_of(path), cis_str_of(target))
+               ? outward(p, cis_str_of(path), cis_str_of(target), "", err)
                : CIS_OK;
 }
 
@@ -159,7 +149,7 @@ static cis_code enter(struct walk *w, cis_dir *dir, bool moved, struct cis_error
         struct level *more = cis_realloc_array(w->at, cap, sizeof *more);
         if (more == NULL) {
             cis_dir_free(dir);
-            return no_memory(err);
+            return cow_no_memory(err);
         }
         w->at = more;
         w->cap = cap;
@@ -222,7 +212,7 @@ static cis_code step(struct walk *w, struct cis_error *err)
 {
     struct level in = w->at[w->n - 1];
     const char *entry = (const char *)in.names.ptr + in.next;
-    struct cis_str name = text(entry + 1);
+    struct cis_str name = cis_str_of(entry + 1);
     cis_dir *dir = NULL;
     w->at[w->n - 1].next += name.len + 2;
     w->path.len = in.path;

@@ -8,16 +8,6 @@
 #include "run/cow_in.h"
 #include "vfs/hostdir/hostdir.h"
 
-static struct cis_str text(const char *path)
-{
-    return cis_str_of(path);
-}
-
-static cis_code no_memory(struct cis_error *err)
-{
-    return cis_fail(err, CIS_E_NOMEM, "apply: out of memory");
-}
-
 void cow_plan_done(struct cow_plan *plan)
 {
     cow_changes_done(&plan->list);
@@ -57,13 +47,13 @@ static cis_code add(struct cow_steps *list, enum cow_op op, const char *path, co
 {
     struct cow_step *s = cow_steps_add(list, op, path, NULL, lower);
     if (s == NULL) {
-        return no_memory(err);
+        return cow_no_memory(err);
     }
     s->before = *before;
     s->after = *after;
     if (op == COW_LEAF && before->mode != 0) {
         s->kept = cow_path("kept", lower);
-        return s->kept != NULL ? CIS_OK : no_memory(err);
+        return s->kept != NULL ? CIS_OK : cow_no_memory(err);
     }
     return CIS_OK;
 }
@@ -74,7 +64,7 @@ static void conflict(struct cow_plan *p, const char *path, const char *why)
 {
     p->conflicts++;
     if (p->how->conflict != NULL) {
-        p->how->conflict(p->how->self, text(path), why);
+        p->how->conflict(p->how->self, cis_str_of(path), why);
     }
 }
 
@@ -93,9 +83,10 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
     if (p->how->force || cow_state_same(now, after)) {
         return CIS_OK;
     }
-    bool there = cis_at_stat(p->cow->below.root, &p->cow->call, text(lower), COW_WALK, &attr) == 0;
-    int no =
-        cis_union_seen(p->cow->joined, &p->cow->call, text(lower), there ? &attr : NULL, &seen);
+    bool there =
+        cis_at_stat(p->cow->below.root, &p->cow->call, cis_str_of(lower), COW_WALK, &attr) == 0;
+    int no = cis_union_seen(p->cow->joined, &p->cow->call, cis_str_of(lower), there ? &attr : NULL,
+                            &seen);
     if (no != 0 && no != ENOENT) {
         return plan_fail(p, no, lower, err);
     }
@@ -107,7 +98,7 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
         CIS_TRY(cow_record_states(p, err));
         p->states_known = true;
     }
-    const struct cow_state *left = cis_map_get(&p->states, text(lower));
+    const struct cow_state *left = cis_map_get(&p->states, cis_str_of(lower));
     if (left != NULL && cow_state_same(left, now)) {
         return CIS_OK;
     }
@@ -134,11 +125,11 @@ static cis_code lower_of(struct cow_plan *p, const char *path, char **out, bool 
         if (c != NULL) {
             own = strlen(c->from) + 1;
             *out = cow_path(c->from, path + len + 1);
-            CIS_TRY(*out != NULL ? CIS_OK : no_memory(err));
+            CIS_TRY(*out != NULL ? CIS_OK : cow_no_memory(err));
         }
     }
     *out = *out != NULL ? *out : cis_strdup(path);
-    CIS_TRY(*out != NULL ? CIS_OK : no_memory(err));
+    CIS_TRY(*out != NULL ? CIS_OK : cow_no_memory(err));
     *out_gone = false;
     for (size_t len = strlen(*out); len > own && !*out_gone; len--) {
         bool part = (*out)[len] == '/' || (*out)[len] == '\0';
@@ -157,8 +148,8 @@ static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct
     if (p->how->force || !S_ISREG(now->mode)) {
         return CIS_OK;
     }
-    int no = cis_at_open(p->cow->below.root, &p->cow->call, text(lower), COW_WALK, O_RDONLY, 0,
-                         &file, &attr);
+    int no = cis_at_open(p->cow->below.root, &p->cow->call, cis_str_of(lower), COW_WALK, O_RDONLY,
+                         0, &file, &attr);
     if (no != 0) {
         return plan_fail(p, no, lower, err);
     }
@@ -178,7 +169,7 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
     static const struct cow_state nothing;
     struct cow_state now;
     struct cow_entries list = {0};
-    if (cis_map_get(&p->from, text(lower)) != NULL) {
+    if (cis_map_get(&p->from, cis_str_of(lower)) != NULL) {
         return CIS_OK; /* it is moved away */
     }
     CIS_TRY(cis_stop_check(&p->cow->stop, "apply", err));
@@ -199,7 +190,8 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         CIS_CLEANUP(cis_freep) char *below = cow_path(lower, list.at[i].name);
         CIS_CLEANUP(cis_freep) char *above = cow_path(path, list.at[i].name);
-        code = below != NULL && above != NULL ? plan_remove(p, below, above, err) : no_memory(err);
+        code =
+            below != NULL && above != NULL ? plan_remove(p, below, above, err) : cow_no_memory(err);
     }
     cow_entries_done(&list);
     return code == CIS_OK ? add(&p->steps, COW_FOLDER, path, lower, &now, &nothing, err) : code;
@@ -265,8 +257,8 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
     CIS_TRY(judge(p, lower, &now, &after, NULL, err));
     const struct cis_vfs_call *call = &p->cow->call;
     if (cow_state_same(&now, &after) && now.mode != 0 &&
-        cis_at_stat(p->cow->above.root, call, text(path), COW_WALK, &a) == 0 &&
-        cis_at_stat(p->cow->below.root, call, text(lower), COW_WALK, &b) == 0 &&
+        cis_at_stat(p->cow->above.root, call, cis_str_of(path), COW_WALK, &a) == 0 &&
+        cis_at_stat(p->cow->below.root, call, cis_str_of(lower), COW_WALK, &b) == 0 &&
         (S_ISLNK(a.mode) ||
          (a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec))) {
         return CIS_OK; /* an apply before this one, or the user, did it */
@@ -291,15 +283,15 @@ static cis_code plan_rename(struct cow_plan *p, const struct cow_change *c, stru
     CIS_TRY(read_state(p, &p->cow->below, c->from, &now, err));
     if (slash != NULL) { /* the folder that it comes to */
         CIS_CLEANUP(cis_freep) char *to = cis_strndup(c->path, (size_t)(slash - c->path));
-        CIS_TRY(to != NULL ? lower_of(p, to, &lower, &gone, err) : no_memory(err));
-        if (!gone && cis_map_get(&p->tried.opened, text(to)) == NULL) {
+        CIS_TRY(to != NULL ? lower_of(p, to, &lower, &gone, err) : cow_no_memory(err));
+        if (!gone && cis_map_get(&p->tried.opened, cis_str_of(to)) == NULL) {
             CIS_TRY(cow_try_folder(p, lower, false, err));
         }
     }
     CIS_TRY(cow_try_place(p, c->path, NULL, false, err));
     struct cow_step *s = cow_steps_add(&p->steps, COW_RENAME, name, c->path, c->from);
     if (s == NULL) {
-        return no_memory(err);
+        return cow_no_memory(err);
     }
     s->before = s->after = now;
     return now.mode == c->mode ? CIS_OK : plan_folder(p, c->path, NULL, &now, c->mode, err);
@@ -314,7 +306,7 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
         return cis_fail(err, CIS_E_UNSUPPORTED, "%.160s: only files, folders and symlinks are made",
                         c->path);
     }
-    if (cis_str_starts(text(c->path), CIS_STR(COW_NEW))) {
+    if (cis_str_starts(cis_str_of(c->path), CIS_STR(COW_NEW))) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
                         "%.160s: a name that is used while changes are made", c->path);
     }
@@ -352,7 +344,7 @@ static cis_code aside_one(struct cow_plan *p, const struct cow_change *c, struct
     CIS_TRY(read_state(p, &p->cow->below, c->from, &now, err));
     /* Permissions are changed with the folder; what is judged is which folder it is. */
     struct cis_union_seen seen;
-    int no = cis_union_seen(p->cow->joined, &p->cow->call, text(c->from), NULL, &seen);
+    int no = cis_union_seen(p->cow->joined, &p->cow->call, cis_str_of(c->from), NULL, &seen);
     struct cow_state asked = now;
     asked.mode = no == 0 && S_ISDIR(now.mode) ? seen.mode : now.mode;
     struct cow_state other = {.mode = UINT32_MAX};
@@ -363,7 +355,7 @@ static cis_code aside_one(struct cow_plan *p, const struct cow_change *c, struct
     }
     struct cow_step *s = cow_steps_add(&p->first, COW_RENAME, c->from, name, c->from);
     if (s == NULL) {
-        return no_memory(err);
+        return cow_no_memory(err);
     }
     s->before = s->after = now;
     return CIS_OK;
@@ -376,13 +368,15 @@ static cis_code plan_aside(struct cow_plan *p, struct cis_error *err)
     CIS_CLEANUP(cis_freep)
     struct cow_change **renames = cis_calloc(cis_size_add(p->list.n, 1), sizeof *renames);
     if (renames == NULL) {
-        return no_memory(err);
+        return cow_no_memory(err);
     }
     for (size_t i = 0; i < p->list.n; i++) {
         if (p->list.at[i].what == 'R') {
             renames[n++] = &p->list.at[i];
-            CIS_TRY(cis_map_set(&p->from, text(renames[n - 1]->from), renames[n - 1], NULL, err));
-            CIS_TRY(cis_map_set(&p->to, text(renames[n - 1]->path), renames[n - 1], NULL, err));
+            CIS_TRY(
+                cis_map_set(&p->from, cis_str_of(renames[n - 1]->from), renames[n - 1], NULL, err));
+            CIS_TRY(
+                cis_map_set(&p->to, cis_str_of(renames[n - 1]->path), renames[n - 1], NULL, err));
         }
     }
     if (n != 0) {
@@ -412,7 +406,7 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
     cis_code code = no == 0 ? CIS_OK : plan_fail(p, no, p->cow->folder, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         const char *name = list.at[i].name;
-        if (cis_str_starts(text(name), CIS_STR(COW_ASIDE)) && strcmp(name, COW_OLD) != 0) {
+        if (cis_str_starts(cis_str_of(name), CIS_STR(COW_ASIDE)) && strcmp(name, COW_OLD) != 0) {
             code = cis_fail(err, CIS_E_EXISTS,
                             "%.90s/%.50s: a folder that an interrupted apply was moving: "
                             "`cis runs undo` of that run puts it back",
@@ -430,7 +424,7 @@ cis_code cow_plan_make(struct cow_plan *p, struct cis_error *err)
     CIS_TRY(plan_aside(p, err));
     p->ends = cis_calloc(cis_size_add(p->list.n, 1), sizeof *p->ends);
     if (p->ends == NULL) {
-        return no_memory(err);
+        return cow_no_memory(err);
     }
     for (size_t i = 0; i < p->list.n; i++) {
         CIS_TRY(plan_change(p, &p->list.at[i], err));

@@ -10,11 +10,6 @@
 
 #define COPY_BYTES 65536u
 
-static struct cis_str text(const char *path)
-{
-    return cis_str_of(path);
-}
-
 cis_code cow_errno(int no, const struct cis_error *why, const char *path, struct cis_error *err)
 {
     if (no == EIO && why != NULL && why->code != CIS_OK) {
@@ -85,13 +80,13 @@ static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *cal
 {
     if (S_ISLNK(out->mode)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-        int no = cis_at_readlink(tree->root, call, text(path), COW_WALK, &target);
+        int no = cis_at_readlink(tree->root, call, cis_str_of(path), COW_WALK, &target);
         cis_sha256(cis_buf_bytes(&target), out->digest);
         return no;
     }
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_at_open(tree->root, call, text(path), COW_WALK, O_RDONLY, 0, &file, &attr);
+    int no = cis_at_open(tree->root, call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &file, &attr);
     if (no == 0) {
         out->mode = attr.mode;
         out->size = attr.size;
@@ -106,7 +101,7 @@ int cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call,
 {
     struct cis_vfs_attr attr;
     struct cow_state state = {0};
-    int no = cis_at_stat(tree->root, call, text(path), COW_WALK, &attr);
+    int no = cis_at_stat(tree->root, call, cis_str_of(path), COW_WALK, &attr);
     if (no == ENOENT || no == ENOTDIR) {
         *out = state;
         return 0;
@@ -183,12 +178,12 @@ static int copy_link(const struct cow_tree *from, const char *path, const struct
                      const char *name, const struct cis_vfs_call *call, uint8_t *out_digest)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = cis_at_readlink(from->root, call, text(path), COW_WALK, &target);
+    int no = cis_at_readlink(from->root, call, cis_str_of(path), COW_WALK, &target);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_buf_view(&target)};
     if (out_digest != NULL) {
         cis_sha256(cis_buf_bytes(&target), out_digest);
     }
-    return no == 0 ? cis_at_make(to->root, call, text(name), COW_WALK, &make) : no;
+    return no == 0 ? cis_at_make(to->root, call, cis_str_of(name), COW_WALK, &make) : no;
 }
 
 int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
@@ -196,14 +191,15 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
 {
     struct cis_vfs_attr attr, made;
     cis_vfs_file *in = NULL, *out = NULL;
-    int no = cis_at_stat(from->root, call, text(path), COW_WALK, &attr);
+    int no = cis_at_stat(from->root, call, cis_str_of(path), COW_WALK, &attr);
     if (no == 0 && S_ISLNK(attr.mode)) {
         return copy_link(from, path, to, name, call, out_digest);
     }
-    no =
-        no == 0 ? cis_at_open(from->root, call, text(path), COW_WALK, O_RDONLY, 0, &in, &attr) : no;
-    no = no == 0 ? cis_at_open(to->root, call, text(name), COW_WALK, O_WRONLY | O_CREAT | O_EXCL,
-                               0600, &out, &made)
+    no = no == 0
+             ? cis_at_open(from->root, call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &in, &attr)
+             : no;
+    no = no == 0 ? cis_at_open(to->root, call, cis_str_of(name), COW_WALK,
+                               O_WRONLY | O_CREAT | O_EXCL, 0600, &out, &made)
                  : no;
     no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
     no = no == 0 ? copy_attr(out, call, &attr, mode, &made) : no;
@@ -212,7 +208,7 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
     cis_vfs_file_close(in);
     cis_vfs_file_close(out);
     if (half) {
-        (void)cis_at_unlink(to->root, call, text(name), COW_WALK);
+        (void)cis_at_unlink(to->root, call, cis_str_of(name), COW_WALK);
     }
     return no;
 }
@@ -249,7 +245,8 @@ static cis_code fail(const struct cow_work *w, int no, const char *path, struct 
 
 static int move(const struct cow_work *w, const char *from, const char *to, unsigned flags)
 {
-    return cis_at_rename(w->to.root, text(from), w->to.root, text(to), w->call, COW_WALK, flags);
+    return cis_at_rename(w->to.root, cis_str_of(from), w->to.root, cis_str_of(to), w->call,
+                         COW_WALK, flags);
 }
 
 /* A file to a name that nothing has; hosts without RENAME_NOREPLACE have link(2). */
@@ -259,8 +256,8 @@ static int place(const struct cow_work *w, const char *from, const char *to)
     if (no != EINVAL) {
         return no;
     }
-    no = cis_at_link(w->to.root, text(from), w->to.root, text(to), w->call, COW_WALK);
-    return no == 0 ? cis_at_unlink(w->to.root, w->call, text(from), COW_WALK) : no;
+    no = cis_at_link(w->to.root, cis_str_of(from), w->to.root, cis_str_of(to), w->call, COW_WALK);
+    return no == 0 ? cis_at_unlink(w->to.root, w->call, cis_str_of(from), COW_WALK) : no;
 }
 
 /* Is this, under a name of ours, what the step begins from, and will stay so? */
@@ -271,9 +268,9 @@ static int judge(const struct cow_work *w, const char *name, const struct cow_st
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     *out = true;
-    int no = S_ISREG(before->mode)
-                 ? cis_at_open(w->to.root, w->call, text(name), COW_WALK, O_RDONLY, 0, &file, &attr)
-                 : 0;
+    int no = S_ISREG(before->mode) ? cis_at_open(w->to.root, w->call, cis_str_of(name), COW_WALK,
+                                                 O_RDONLY, 0, &file, &attr)
+                                   : 0;
     if (no == ELOOP || no == EISDIR) {
         *out = false; /* something else by now */
         return 0;
@@ -292,13 +289,14 @@ static cis_code glance(const struct cow_work *w, const char *path, const struct 
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_at_stat(w->to.root, w->call, text(path), COW_WALK, &attr);
+    int no = cis_at_stat(w->to.root, w->call, cis_str_of(path), COW_WALK, &attr);
     if (no == ENOENT || no == ENOTDIR) {
         return meanwhile(path, "removed", err);
     }
     bool same = no == 0 && attr.mode == before->mode && attr.size == before->size;
     if (same && S_ISREG(attr.mode)) {
-        no = cis_at_open(w->to.root, w->call, text(path), COW_WALK, O_RDONLY, 0, &file, &attr);
+        no =
+            cis_at_open(w->to.root, w->call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &file, &attr);
         same = no == 0 && cis_hostdir_quiet(file);
         cis_vfs_file_close(file);
     }
@@ -315,8 +313,8 @@ struct made {
 /* The name at which a file of several names was made before, while it is still that one. */
 static const char *made_before(struct cow_work *w, const char *key, struct cis_vfs_attr *out)
 {
-    const struct made *m = cis_map_get(&w->linked, text(key));
-    return m != NULL && cis_at_stat(w->to.root, w->call, text(m->path), COW_WALK, out) == 0 &&
+    const struct made *m = cis_map_get(&w->linked, cis_str_of(key));
+    return m != NULL && cis_at_stat(w->to.root, w->call, cis_str_of(m->path), COW_WALK, out) == 0 &&
                    out->ino == m->ino
                ? m->path
                : NULL;
@@ -333,7 +331,7 @@ static int note_made(struct cow_work *w, const char *key, const char *path, uint
     }
     m->ino = ino;
     memcpy(m->path, path, len);
-    if (cis_map_set(&w->linked, text(key), m, &old, &ignored) != CIS_OK) {
+    if (cis_map_set(&w->linked, cis_str_of(key), m, &old, &ignored) != CIS_OK) {
         cis_free(m);
         return ENOMEM;
     }
@@ -343,7 +341,7 @@ static int note_made(struct cow_work *w, const char *key, const char *path, uint
 
 static void drop(const struct cow_work *w, const char *name)
 {
-    (void)cis_at_unlink(w->to.root, w->call, text(name), COW_WALK);
+    (void)cis_at_unlink(w->to.root, w->call, cis_str_of(name), COW_WALK);
 }
 
 /* What comes, under COW_NEW. Files of the source that are one become one here: by what they were
@@ -354,8 +352,8 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
     struct cis_vfs_attr made;
     uint8_t digest[CIS_DIGEST_BYTES];
     const char *other = after->several ? made_before(w, after->key, &made) : NULL;
-    if (other != NULL && cis_at_link(w->to.root, text(other), w->to.root, CIS_STR(COW_NEW), w->call,
-                                     COW_WALK) == 0) {
+    if (other != NULL && cis_at_link(w->to.root, cis_str_of(other), w->to.root, CIS_STR(COW_NEW),
+                                     w->call, COW_WALK) == 0) {
         *out_ino = made.ino;
         return 0;
     }
@@ -375,7 +373,7 @@ cis_code cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, struct
     struct cis_vfs_attr attr;
     for (size_t k = 0; k < 2; k++) {
         bool ours = false;
-        if (cis_at_stat(w->to.root, w->call, text(names[k]), COW_WALK, &attr) != 0 ||
+        if (cis_at_stat(w->to.root, w->call, cis_str_of(names[k]), COW_WALK, &attr) != 0 ||
             (!S_ISREG(attr.mode) && !S_ISLNK(attr.mode))) {
             continue;
         }
@@ -388,7 +386,7 @@ cis_code cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, struct
             ours = (kept && judge(w, names[k], &s->before, &ours) == 0 && ours) ||
                    (made && judge(w, names[k], &s->after, &ours) == 0 && ours);
         }
-        int no = ours ? cis_at_unlink(w->to.root, w->call, text(names[k]), COW_WALK) : 0;
+        int no = ours ? cis_at_unlink(w->to.root, w->call, cis_str_of(names[k]), COW_WALK) : 0;
         if (no != 0 && no != ENOENT) {
             return fail(w, no, names[k], err);
         }
@@ -435,7 +433,7 @@ static cis_code take_away(struct cow_work *w, const char *path, const struct cow
         cis_code code = give_back(w, name, path, "changed", err);
         return no != 0 ? fail(w, no, path, err) : code;
     }
-    no = cis_at_unlink(w->to.root, w->call, text(name), COW_WALK);
+    no = cis_at_unlink(w->to.root, w->call, cis_str_of(name), COW_WALK);
     return no == 0 ? CIS_OK : fail(w, no, path, err);
 }
 
@@ -504,7 +502,7 @@ static int keep_extras(const struct cow_work *w, const char *path, const struct 
     if (!S_ISREG(before->mode) || !S_ISREG(after->mode)) {
         return 0;
     }
-    int no = cis_at_open(w->to.root, w->call, text(path), COW_WALK, O_RDONLY, 0, &old, &attr);
+    int no = cis_at_open(w->to.root, w->call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &old, &attr);
     no = no == 0 ? cis_at_open(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, O_RDONLY, 0, &new,
                                &attr)
                  : no;
@@ -557,7 +555,7 @@ static cis_code folder(struct cow_work *w, const char *path, const struct cow_st
 {
     int no = 0;
     if (after->mode == 0) {
-        no = cis_at_rmdir(w->to.root, w->call, text(path), COW_WALK);
+        no = cis_at_rmdir(w->to.root, w->call, cis_str_of(path), COW_WALK);
         return no == 0 ? CIS_OK
                : no == ENOTEMPTY || no == EEXIST
                    ? meanwhile(path, "a name was made in the folder", err)
@@ -566,13 +564,13 @@ static cis_code folder(struct cow_work *w, const char *path, const struct cow_st
     }
     if (before->mode == 0) {
         struct cis_vfs_make make = {.mode = S_IFDIR | (after->mode & 07777)};
-        no = cis_at_make(w->to.root, w->call, text(path), COW_WALK, &make);
+        no = cis_at_make(w->to.root, w->call, cis_str_of(path), COW_WALK, &make);
         if (no == EEXIST) {
             return meanwhile(path, "made in the folder", err);
         }
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = after->mode & 07777};
-    no = no == 0 ? cis_at_set(w->to.root, w->call, text(path), COW_WALK, &set) : no;
+    no = no == 0 ? cis_at_set(w->to.root, w->call, cis_str_of(path), COW_WALK, &set) : no;
     return no == 0 ? CIS_OK : fail(w, no, path, err);
 }
 
@@ -581,7 +579,7 @@ static cis_code rename_folder(struct cow_work *w, const char *path, const char *
 {
     struct cis_vfs_attr attr;
     char key[CIS_UNION_KEY];
-    int no = cis_at_stat(w->to.root, w->call, text(path), COW_WALK, &attr);
+    int no = cis_at_stat(w->to.root, w->call, cis_str_of(path), COW_WALK, &attr);
     if (no == ENOENT || no == ENOTDIR) {
         return meanwhile(path, "moved or removed", err);
     }
@@ -590,7 +588,7 @@ static cis_code rename_folder(struct cow_work *w, const char *path, const char *
         return meanwhile(path, "replaced", err);
     }
     no = no == 0 ? move(w, path, to, RENAME_NOREPLACE) : no;
-    if (no == EINVAL && cis_at_stat(w->to.root, w->call, text(to), COW_WALK, &attr) != 0) {
+    if (no == EINVAL && cis_at_stat(w->to.root, w->call, cis_str_of(to), COW_WALK, &attr) != 0) {
         no = move(w, path, to, 0); /* a folder replaces nothing but an empty folder */
     }
     return no == 0        ? CIS_OK

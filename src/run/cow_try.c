@@ -7,11 +7,6 @@
 #include "run/cow_in.h"
 #include "vfs/hostdir/hostdir.h"
 
-static struct cis_str text(const char *path)
-{
-    return cis_str_of(path);
-}
-
 void cow_tried_done(struct cow_tried *tried)
 {
     cis_hostdir_trial_close(tried->fd - 1);
@@ -89,7 +84,7 @@ static int folder_at(struct cow_plan *p, struct cis_str lower, struct cis_found 
 cis_code cow_try_folder(struct cow_plan *p, const char *lower, bool goes, struct cis_error *err)
 {
     struct cis_found found;
-    if (folder_at(p, text(lower), &found) != 0) {
+    if (folder_at(p, cis_str_of(lower), &found) != 0) {
         return CIS_OK;
     }
     int no = cis_hostdir_changeable(found.vfs, found.node);
@@ -165,5 +160,5 @@ cis_code cow_try_place(struct cow_plan *p, const char *path, const char *lower, 
 
 cis_code cow_try_opened(struct cow_plan *p, const char *path, struct cis_error *err)
 {
-    return cis_map_set(&p->tried.opened, text(path), p, NULL, err);
+    return cis_map_set(&p->tried.opened, cis_str_of(path), p, NULL, err);
 }

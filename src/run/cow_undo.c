@@ -37,16 +37,11 @@ static void undo_done(struct undo *u)
 
 static const struct cow_state nothing;
 
-static struct cis_str text(const char *path)
-{
-    return cis_str_of(path);
-}
-
 static void conflict(struct undo *u, const char *path, const char *why)
 {
     u->conflicts++;
     if (u->how->conflict != NULL) {
-        u->how->conflict(u->how->self, text(path), why);
+        u->how->conflict(u->how->self, cis_str_of(path), why);
     }
 }
 
@@ -66,7 +61,7 @@ static cis_code will_be(struct undo *u, const char *path, const struct cow_state
         return cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
     }
     *w = (struct will){state, ++u->number, anew};
-    cis_code code = cis_map_set(&u->be, text(path), w, &old, err);
+    cis_code code = cis_map_set(&u->be, cis_str_of(path), w, &old, err);
     cis_free(code == CIS_OK ? old : w);
     return code;
 }
@@ -74,7 +69,7 @@ static cis_code will_be(struct undo *u, const char *path, const struct cow_state
 static cis_code state_of(struct undo *u, const char *path, struct cow_state *out,
                          struct cis_error *err)
 {
-    const struct will *own = cis_map_get(&u->be, text(path));
+    const struct will *own = cis_map_get(&u->be, cis_str_of(path));
     size_t above = 0;
     for (size_t len = strlen(path); len-- > 0;) {
         const struct will *w =
@@ -99,7 +94,7 @@ static bool is_there(const struct undo *u, const char *path, const char *key)
 {
     struct cis_vfs_attr attr;
     char now[CIS_UNION_KEY];
-    if (cis_at_stat(u->work.to.root, &u->call, text(path), COW_WALK, &attr) != 0) {
+    if (cis_at_stat(u->work.to.root, &u->call, cis_str_of(path), COW_WALK, &attr) != 0) {
         return false;
     }
     cis_union_key(&attr, now);
@@ -134,9 +129,9 @@ static cis_code find_moves(struct undo *u, struct cis_error *err)
     for (size_t i = 0; i < list->n; i++) {
         struct cow_step *s = &list->at[i];
         if (s->op == COW_RENAME) {
-            bool second = cis_str_starts(text(s->path), CIS_STR(COW_ASIDE));
-            CIS_TRY(second ? cis_map_set(&u->seconds, text(s->path), s, NULL, err)
-                           : cis_map_set(&u->firsts, text(s->to), s, NULL, err));
+            bool second = cis_str_starts(cis_str_of(s->path), CIS_STR(COW_ASIDE));
+            CIS_TRY(second ? cis_map_set(&u->seconds, cis_str_of(s->path), s, NULL, err)
+                           : cis_map_set(&u->firsts, cis_str_of(s->to), s, NULL, err));
         }
     }
     return CIS_OK;
@@ -161,7 +156,7 @@ static cis_code steps_taken(struct undo *u, size_t *out, struct cis_error *err)
         for (size_t i = 0; i < list->n; i++) {
             const struct cow_step *s = &list->at[i];
             const struct cow_step *second =
-                s->op == COW_RENAME ? cis_map_get(&u->seconds, text(s->to)) : NULL;
+                s->op == COW_RENAME ? cis_map_get(&u->seconds, cis_str_of(s->to)) : NULL;
             if (second != NULL) {
                 CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
                 struct moved m = moved_of(u, i, (size_t)(second - list->at));
@@ -239,7 +234,7 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
         if (now.mode != 0) {
             conflict(u, s->path, "made in the folder since");
         } else if (!is_there(u, s->to, s->before.key) &&
-                   !cis_str_starts(text(s->to), CIS_STR(COW_ASIDE))) {
+                   !cis_str_starts(cis_str_of(s->to), CIS_STR(COW_ASIDE))) {
             conflict(u, s->to, "moved or replaced since");
         }
         u->taken[i] = true;
@@ -294,20 +289,20 @@ static bool told(struct undo *u, const struct cow_step *s)
     struct cis_union_change c = {.what = now->mode == 0   ? 'D'
                                          : was->mode == 0 ? 'A'
                                                           : 'M',
-                                 .path = text(s->path),
+                                 .path = cis_str_of(s->path),
                                  .mode = now->mode != 0 ? now->mode : was->mode,
                                  .size = now->size,
                                  .old_size = was->size};
     if (s->op == COW_RENAME) {
-        if (!cis_str_starts(text(s->path), CIS_STR(COW_ASIDE))) {
+        if (!cis_str_starts(cis_str_of(s->path), CIS_STR(COW_ASIDE))) {
             return true; /* told with its other half */
         }
         c.what = 'R';
-        c.path = text(s->to);
-        const struct cow_step *first = cis_map_get(&u->firsts, text(s->path));
+        c.path = cis_str_of(s->to);
+        const struct cow_step *first = cis_map_get(&u->firsts, cis_str_of(s->path));
         if (first != NULL) {
             c.from = c.path;
-            c.path = text(first->path);
+            c.path = cis_str_of(first->path);
         }
     }
     u->done++;
@@ -320,7 +315,7 @@ static cis_code note_again(struct undo *u, const struct cow_step *s, struct cis_
     struct cis_vfs_attr attr;
     char now[CIS_UNION_KEY];
     if (s->op != COW_LEAF || !S_ISREG(s->before.mode) || !s->before.several ||
-        cis_at_stat(u->work.to.root, &u->call, text(s->path), COW_WALK, &attr) != 0) {
+        cis_at_stat(u->work.to.root, &u->call, cis_str_of(s->path), COW_WALK, &attr) != 0) {
         return CIS_OK;
     }
     cis_union_key(&attr, now);
@@ -353,8 +348,8 @@ static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
 static cis_code open_kept(struct undo *u, struct cis_error *err)
 {
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
-    o.tenant = text(u->how->tenant);
-    o.ref = text(u->how->ref);
+    o.tenant = cis_str_of(u->how->tenant);
+    o.ref = cis_str_of(u->how->ref);
     o.read_only = true;
     CIS_TRY(cis_layered_open(u->how->forest, &o, u->how->stop, &u->kept_vfs, err));
     return cow_tree_open(&u->kept, u->kept_vfs, &u->call, err);

@@ -741,20 +741,25 @@ static void one_round(struct round *r, uint64_t number)
     free(r->folder);
 }
 
+static void all_rounds(struct round *r, void **state)
+{
+    for (uint64_t i = 0; i < rounds_given; i++) {
+        if (i % 50 == 49) { /* records of earlier rounds are looked through in later ones */
+            void *next = r->fx;
+            assert_int_equal(fx_teardown(&next), 0);
+            assert_int_equal(fx_setup(&next), 0);
+            r->fx = next;
+            *state = next;
+        }
+        one_round(r, i);
+    }
+    cis_buf_done(&r->mine);
+}
+
 static void nothing_of_the_users_is_lost_by_applies(void **state)
 {
     struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20)};
-    for (uint64_t i = 0; i < rounds_given; i++) {
-        if (i % 50 == 49) { /* records of earlier rounds are looked through in later ones */
-            void *next = r.fx;
-            assert_int_equal(fx_teardown(&next), 0);
-            assert_int_equal(fx_setup(&next), 0);
-            r.fx = next;
-            *state = next;
-        }
-        one_round(&r, i);
-    }
-    cis_buf_done(&r.mine);
+    all_rounds(&r, state);
     printf("seed %llu: %llu rounds, %llu applied, %llu forced, %llu refused, %llu undone, %llu of "
            "them half-way\n",
            (unsigned long long)seed_given, (unsigned long long)rounds_given,
@@ -765,17 +770,7 @@ static void nothing_of_the_users_is_lost_by_applies(void **state)
 static void files_with_several_names_are_applied_undone_and_applied_again(void **state)
 {
     struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20), .links = true};
-    for (uint64_t i = 0; i < rounds_given; i++) {
-        if (i % 50 == 49) {
-            void *next = r.fx;
-            assert_int_equal(fx_teardown(&next), 0);
-            assert_int_equal(fx_setup(&next), 0);
-            r.fx = next;
-            *state = next;
-        }
-        one_round(&r, i);
-    }
-    cis_buf_done(&r.mine);
+    all_rounds(&r, state);
     printf("seed %llu: %llu rounds with links, %llu applied, %llu forced, %llu refused, %llu "
            "undone, %llu of them again\n",
            (unsigned long long)seed_given, (unsigned long long)rounds_given,
