@@ -88,9 +88,9 @@ cis_code cis_graph_walk(struct graph *g, struct cis_view from, const struct cis_
                         struct ancestry *a, struct cis_error *err);
 
 /* ---- what gc keeps for later merges: pins that do not lapse ---- */
-/* Pins the bases of every two branches that have names, and lets go of such pins that are of no use
- * any more. Before floors are set. out_needed: branches (sorted) whose logs are needed by records
- * that are cut. dry_run: nothing is pinned. */
+/* Pins the bases of every two branches that have names, and of each with each snapshot, and lets go
+ * of such pins that are of no use any more. Before floors are set. out_needed: branches (sorted)
+ * whose logs are needed by records that are cut. dry_run: nothing is pinned. */
 cis_code cis_graph_hold(const struct cis_history *h, bool dry_run, struct numbers *out_needed,
                         struct cis_error *err);
 /* Pins one; a failure is nobody's: gc tries again. */

@@ -172,6 +172,7 @@ cis_code cis_graph_touched(struct graph *g, struct cis_view view, struct cis_vie
                            struct touched *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_ancestry_done) struct ancestry a = {0};
+    bool dropped = false;
     CIS_TRY(cis_graph_walk(g, view, &fork, &a, err));
     for (size_t i = 0; i < a.places.n; i++) {
         struct cis_view to = cis_ancestry_view(g, &a, a.places.at[i]);
@@ -181,10 +182,10 @@ cis_code cis_graph_touched(struct graph *g, struct cis_view view, struct cis_vie
             bool below = cis_graph_seen(g, fork, b->id, &seen);
             CIS_TRY(cis_touched_branch(g->h, b->id,
                                        below && seen > b->fork_epoch ? seen : b->fork_epoch,
-                                       to.epoch, out, err));
+                                       to.epoch, out, &dropped, err));
         }
     }
-    return CIS_OK;
+    return dropped ? cis_touched_memory_rows(g->h, fork, view, out, err) : CIS_OK;
 }
 
 /* ---- the record of a merge ---- */

@@ -1,5 +1,5 @@
-/* What gc keeps for later merges: the bases that the branches have with each other, as pins that do
- * not lapse. Without it a merge would have to go from where the branches parted. */
+/* What gc keeps for later merges: the bases that branches have with each other and with snapshots,
+ * as pins that do not lapse. Without it a merge would have to go from where the branches parted. */
 #include "history/graph.h"
 
 #include <stdlib.h>
@@ -13,8 +13,9 @@ struct hold {
     struct {
         struct held_pin *at;
         size_t n, cap;
-    } pins; /* by view */
-    struct views wanted, heads;
+    } pins;                     /* by view */
+    struct views wanted, heads; /* heads: of branches, then snapshots */
+    size_t branches;
     bool full;
     struct cis_error *err;
 };
@@ -58,6 +59,17 @@ static bool take_head(void *self, const struct cis_fs_ref *ref)
     return !x->full;
 }
 
+static bool take_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
+{
+    struct hold *x = self;
+    struct cis_view *slot = vec_add(&x->heads);
+    x->full = slot == NULL;
+    if (slot != NULL) {
+        *slot = snapshot->view;
+    }
+    return !x->full;
+}
+
 static int view_cmp(const void *a, const void *b)
 {
     const struct cis_view *x = a, *y = b;
@@ -87,10 +99,10 @@ static cis_code want(struct hold *x, struct cis_view view)
     return CIS_OK;
 }
 
-/* Where branches parted is held by the fork itself. */
+/* Where branches parted is held by the fork itself. A snapshot is merged into branches only. */
 static cis_code want_bases(struct hold *x, struct graph *g)
 {
-    for (size_t i = 0; i < x->heads.n; i++) {
+    for (size_t i = 0; i < x->branches; i++) {
         CIS_TRY(x->h->stop != NULL ? cis_stop_check(x->h->stop, "gc", x->err) : CIS_OK);
         for (size_t k = i + 1; k < x->heads.n; k++) {
             struct graph_bases bases;
@@ -158,6 +170,11 @@ cis_code cis_graph_hold(const struct cis_history *h, bool dry_run, struct number
     CIS_CLEANUP(hold_done) struct hold x = {.h = h, .err = err};
     CIS_TRY(h->store->fs->pins(h->store, h->tenant, take_pin, &x, h->stop, err));
     CIS_TRY(h->store->fs->ref_list(h->store, h->tenant, take_head, &x, h->stop, err));
+    x.branches = x.heads.n;
+    if (!x.full) {
+        CIS_TRY(h->store->fs->snapshots(h->store, h->tenant, CIS_STR(""), take_snapshot, &x,
+                                        h->stop, err));
+    }
     CIS_TRY(x.full ? cis_history_nomem(err) : CIS_OK);
     CIS_TRY(cis_branches_load(h, &branches, err));
     CIS_TRY(cis_graph_open(&g, h, &branches, err));

@@ -76,13 +76,20 @@ void cis_touched_done(struct touched *t);
 cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches *branches,
                          struct cis_view from, struct cis_view to, struct touched *t,
                          struct cis_error *err);
-/* Keys of the branch's own commits with after < epoch ≤ upto. */
+/* Keys of the branch's own commits with after < epoch ≤ upto. *dropped becomes true when they are
+ * not kept any more: then names and files are told by rows, and the memory of the two states that
+ * the caller compares is told by cis_touched_memory_rows. The states in between need not be kept.
+ */
 cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64_t after,
-                            uint64_t upto, struct touched *t, struct cis_error *err);
+                            uint64_t upto, struct touched *t, bool *dropped, struct cis_error *err);
 /* The same by the rows that the commits left: what cis_touched_branch does when keys are dropped.
  */
 cis_code cis_touched_rows(const struct cis_history *h, uint64_t branch, uint64_t after,
                           uint64_t upto, struct touched *t, struct cis_error *err);
+/* Memory that differs between two states, or was written since the first and is the same again.
+ * Both are kept; `to` descends from `from`. */
+cis_code cis_touched_memory_rows(const struct cis_history *h, struct cis_view from,
+                                 struct cis_view to, struct touched *t, struct cis_error *err);
 void cis_touched_sort(struct touched *t);
 bool cis_touched_link(const struct touched *t, const struct link *link);
 bool cis_touched_memory(const struct touched *t, const struct memory_key *key);

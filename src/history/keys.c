@@ -83,7 +83,7 @@ static bool collect(void *self, const struct cis_fs_commit_row *row)
 }
 
 cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64_t after,
-                            uint64_t upto, struct touched *t, struct cis_error *err)
+                            uint64_t upto, struct touched *t, bool *dropped, struct cis_error *err)
 {
     struct collecting c = {.t = t, .err = err};
     if (after >= upto) {
@@ -91,25 +91,31 @@ cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64
     }
     CIS_TRY(h->store->fs->commits(h->store, h->tenant, branch, after, upto, false, 0, true, collect,
                                   &c, h->stop, err));
-    /* Dropped keys are the oldest ones: nothing was taken yet. */
-    return c.code == CIS_E_EXPIRED ? cis_touched_rows(h, branch, after, upto, t, err) : c.code;
+    if (c.code != CIS_E_EXPIRED) {
+        return c.code;
+    }
+    *dropped = true; /* these are the oldest ones: nothing was taken yet */
+    return cis_touched_rows(h, branch, after, upto, t, err);
 }
 
 cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches *branches,
                          struct cis_view from, struct cis_view to, struct touched *t,
                          struct cis_error *err)
 {
+    const struct cis_view state = to;
+    bool dropped = false;
     while (to.branch != from.branch) {
         const struct cis_branch *b = cis_branches_find(branches, to.branch);
         if (b == NULL || b->parent == 0 || b->parent >= b->id) {
             return cis_fail(err, CIS_E_DAMAGED, "branch %llu: its parent is not there",
                             (unsigned long long)to.branch);
         }
-        CIS_TRY(cis_touched_branch(h, b->id, b->fork_epoch, to.epoch, t, err));
+        CIS_TRY(cis_touched_branch(h, b->id, b->fork_epoch, to.epoch, t, &dropped, err));
         to.branch = b->parent;
         to.epoch = to.epoch < b->fork_epoch ? to.epoch : b->fork_epoch;
     }
-    return cis_touched_branch(h, from.branch, from.epoch, to.epoch, t, err);
+    CIS_TRY(cis_touched_branch(h, from.branch, from.epoch, to.epoch, t, &dropped, err));
+    return dropped ? cis_touched_memory_rows(h, from, state, t, err) : CIS_OK;
 }
 
 static int str_cmp(struct cis_str a, struct cis_str b)

@@ -47,7 +47,10 @@ cis_code cis_history_memory_diff(const struct cis_history *h, struct cis_view co
 {
     CIS_CLEANUP(cis_touched_done) struct touched touched = {0};
     const struct cis_view before = {commit.branch, commit.epoch - 1};
-    CIS_TRY(cis_touched_branch(h, commit.branch, commit.epoch - 1, commit.epoch, &touched, err));
+    bool dropped = false;
+    CIS_TRY(
+        cis_touched_branch(h, commit.branch, before.epoch, commit.epoch, &touched, &dropped, err));
+    CIS_TRY(dropped ? cis_touched_memory_rows(h, before, commit, &touched, err) : CIS_OK);
     cis_touched_sort(&touched);
     for (size_t i = 0; i < touched.memory.n; i++) {
         const struct memory_key *key = &touched.memory.at[i];

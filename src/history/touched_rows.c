@@ -1,7 +1,8 @@
 /* What commits touched when their keys are dropped (retain.h): told by the rows that they left.
  * Both states that are compared are kept, so whatever differs between them has such a row. It takes
  * all rows of the branch, where keys take those of the commits. Which times of directories were set
- * is not known any more: they count as made by names that came and went. */
+ * is not known any more: they count as made by names that came and went. Memory has no rows to scan
+ * by branch: it is listed at the two states. */
 #include "history/internal.h"
 
 #include <sys/stat.h>
@@ -136,17 +137,16 @@ static void memory_done(struct memory *m)
     cis_arena_done(&m->arena);
 }
 
-static cis_code memory(const struct cis_history *h, uint64_t branch, uint64_t after, uint64_t upto,
-                       struct touched *t, struct cis_error *err)
+cis_code cis_touched_memory_rows(const struct cis_history *h, struct cis_view from,
+                                 struct cis_view to, struct touched *t, struct cis_error *err)
 {
     CIS_CLEANUP(memory_done) struct memory before = {.newer = UINT64_MAX, .err = err};
-    CIS_CLEANUP(memory_done) struct memory now = {.newer = after, .touched = t, .err = err};
+    CIS_CLEANUP(memory_done) struct memory now = {.newer = from.epoch, .touched = t, .err = err};
     struct cis_kv_query all = {.values = false};
-    CIS_TRY(h->store->ops->kv_list(h->store, h->tenant, (struct cis_view){branch, after}, &all,
-                                   take_entry, &before, h->stop, err));
+    CIS_TRY(
+        h->store->ops->kv_list(h->store, h->tenant, from, &all, take_entry, &before, h->stop, err));
     CIS_TRY(before.code);
-    CIS_TRY(h->store->ops->kv_list(h->store, h->tenant, (struct cis_view){branch, upto}, &all,
-                                   take_entry, &now, h->stop, err));
+    CIS_TRY(h->store->ops->kv_list(h->store, h->tenant, to, &all, take_entry, &now, h->stop, err));
     CIS_TRY(now.code);
     return removed(&before, &now);
 }
@@ -156,6 +156,5 @@ cis_code cis_touched_rows(const struct cis_history *h, uint64_t branch, uint64_t
 {
     struct finding names = {.t = t, .after = after, .upto = upto, .err = err}, files = names;
     CIS_TRY(rows(h, CIS_FS_DIRENTS, branch, &names));
-    CIS_TRY(rows(h, CIS_FS_INODES, branch, &files));
-    return memory(h, branch, after, upto, t, err);
+    return rows(h, CIS_FS_INODES, branch, &files);
 }

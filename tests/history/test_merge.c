@@ -647,6 +647,76 @@ static void a_merge_whose_base_went_goes_from_the_fork_and_is_careful(void **sta
     fx_whole(fx);
 }
 
+static bool no_value(void *self, const struct cis_kv_entry *entry)
+{
+    (void)self;
+    (void)entry;
+    return true;
+}
+
+/* As a program did that did not know of them. */
+static void forget_bases(struct fx *fx)
+{
+    struct numbers pins = {0};
+    uint64_t id;
+    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
+    assert_int_not_equal(pins.n, 0);
+    for (size_t i = 0; i < pins.n; i++) {
+        assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, (struct cis_view){1, 0}, pins.at[i],
+                                     0, &id, NULL, err));
+    }
+    cis_numbers_done(&pins);
+}
+
+static void a_snapshot_is_merged_from_the_last_time_after_gc(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, "side", "own", "1");
+    fx_text(fx, "main", "secret", "1");
+    assert_ok(merge_into(fx, "side", fx_head(fx, "main"), err));
+    struct cis_view kept = fx_head(fx, "side");
+    fx_snapshot(fx, kept, "release");
+    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL,
+                                        err));
+    fx_remove(fx, "main", "secret");
+    for (int i = 0; i < 4; i++) {
+        fx_text(fx, "main", "f", i % 2 == 0 ? "1" : "2");
+        collect(fx);
+    }
+    assert_ok(merge_into(fx, "main", kept, err));
+    assert_int_equal(fx_ino(fx, "main", "secret"), 0);
+    assert_int_not_equal(fx_ino(fx, "main", "own"), 0);
+    fx_whole(fx);
+}
+
+static void a_merge_goes_on_when_its_base_and_what_led_to_it_are_forgotten(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_view zero = {fx_head(fx, "main").branch, 0};
+    fx_text(fx, "main", "f", "0");
+    fx_memory(fx, "main", "k", "1");
+    collect(fx); /* forgets what these changed */
+    fx_fork(fx, zero, "apart");
+    fx_text(fx, "apart", "own", "1");
+    fx_text(fx, "main", "g", "0");
+    assert_ok(merge_into(fx, "apart", fx_head(fx, "main"), err));
+    fx_memory(fx, "apart", "theirs", "1");
+    fx_text(fx, "main", "later", "1");
+    forget_bases(fx);
+    assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, zero.branch, fx_head(fx, "main").epoch,
+                                    NULL, 0, NULL, err));
+    assert_ok(merge_into(fx, "main", fx_head(fx, "apart"), err));
+    assert_int_not_equal(fx_ino(fx, "main", "own"), 0);
+    assert_int_not_equal(fx_ino(fx, "main", "later"), 0);
+    bool found;
+    assert_ok(fx->store->ops->kv_get(fx->store, fx->h.tenant, fx_head(fx, "main"), CIS_STR("skill"),
+                                     CIS_STR("theirs"), no_value, NULL, &found, NULL, err));
+    assert_true(found);
+    fx_whole(fx);
+}
+
 static void what_both_touched_since_a_base_that_is_too_old_is_a_conflict(void **state)
 {
     struct fx *fx = *state;
@@ -716,6 +786,8 @@ static int run(void)
         TEST(a_merge_that_changes_nothing_is_remembered),
         TEST(merges_go_on_from_the_last_time_after_gc),
         TEST(a_merge_whose_base_went_goes_from_the_fork_and_is_careful),
+        TEST(a_snapshot_is_merged_from_the_last_time_after_gc),
+        TEST(a_merge_goes_on_when_its_base_and_what_led_to_it_are_forgotten),
         TEST(what_both_touched_since_a_base_that_is_too_old_is_a_conflict),
         TEST(a_merge_of_very_many_branches_is_remembered_to_the_end),
     };
