@@ -60,6 +60,7 @@ TWO_NODES = re.compile(r"ops->(?:link|rename)\s*\(")
 SIZED = {"cis_alloc": (0,), "cis_zalloc": (0,), "cis_calloc": (0, 1), "cis_realloc": (1,),
          "cis_realloc_array": (1, 2), "cis_arena_alloc": (1,),
          "cis_size_add": (0, 1), "cis_size_mul": (0, 1)}
+LIST_HEAD = re.compile(r'\{\\"schema\\":1,\\"\w+\\":\[(?!\])')  # of a JSON list
 MACHINE = re.compile(r"(?<![\w.$})-])/(?:root|work)/")
 URL = re.compile(r"https?://[\w.-]+")
 
@@ -202,6 +203,13 @@ def check_text(path, text):
                 finding(path, number, "a build script names a server")
 
 
+def check_lists(path, text):
+    """A list that fails half-way is one JSON value when cis_cli_list begins it."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if LIST_HEAD.search(line) and "cis_cli_list(" not in line and "#define" not in line:
+            finding(path, number, "the head of a JSON list: cis_cli_list begins it")
+
+
 def check_links(path, text):
     for number, line in enumerate(text.split("\n"), 1):
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", line):
@@ -309,6 +317,8 @@ def check_tree():
             check_sizes(path, text)
         if path.endswith(".c") and path.startswith("src/"):
             check_own_header(path, text)
+            if path.startswith("src/cli/"):
+                check_lists(path, text)
         if path.endswith(".md"):
             check_links(path, text)
         lines = text.count("\n")

@@ -1,5 +1,6 @@
 /* `cis fs log|diff`: what happened. */
 #include <inttypes.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -130,12 +131,34 @@ static bool read_row(void *self, const struct cis_fs_inode *row)
     return false;
 }
 
+/* *out_there: it is there, and has at most `most` bytes, which are in out. */
+static cis_code read_all(struct diffing *d, int n, uint64_t ino, uint64_t most, struct cis_buf *out,
+                         bool *out_there)
+{
+    struct cis_fs_inode row = {0};
+    const struct cis_history *h = &d->cmd->h;
+    CIS_TRY(h->store->fs->inodes(h->store, h->tenant, d->view[n], &ino, 1, read_row, &row, h->stop,
+                                 d->err));
+    CIS_CLEANUP(cis_freep) void *data = (void *)(uintptr_t)row.data.ptr;
+    (void)data;
+    *out_there = row.ino != 0 && row.size <= most;
+    if (*out_there && S_ISLNK(row.mode)) { /* where it leads is in the row */
+        cis_buf_add(out, row.data.ptr, row.data.len);
+        return cis_buf_check(out, "diff", d->err);
+    }
+    uint8_t *at = *out_there && row.size != 0 ? cis_buf_reserve(out, (size_t)row.size) : NULL;
+    if (at != NULL) {
+        CIS_TRY(cis_history_read(h, d->view[n], &row, 0, at, (size_t)row.size, d->err));
+        out->len += (size_t)row.size;
+    }
+    return cis_buf_check(out, "diff", d->err);
+}
+
 /* Text of at most TEXT_MAX bytes, else readable stays false. */
 static cis_code read_side(struct diffing *d, int n, uint64_t ino, uint32_t mode, uint64_t size,
                           struct side *out)
 {
-    struct cis_fs_inode row = {0};
-    const struct cis_history *h = &d->cmd->h;
+    bool there;
     if (mode == 0) {
         out->readable = true; /* not there: empty */
         return CIS_OK;
@@ -143,21 +166,16 @@ static cis_code read_side(struct diffing *d, int n, uint64_t ino, uint32_t mode,
     if (!S_ISREG(mode) || size > TEXT_MAX) {
         return CIS_OK;
     }
-    CIS_TRY(h->store->fs->inodes(h->store, h->tenant, d->view[n], &ino, 1, read_row, &row, h->stop,
-                                 d->err));
-    CIS_CLEANUP(cis_freep) void *data = (void *)(uintptr_t)row.data.ptr;
-    (void)data;
-    if (row.ino == 0 || row.size > TEXT_MAX) {
-        return CIS_OK;
-    }
-    uint8_t *at = row.size != 0 ? cis_buf_reserve(&out->text, (size_t)row.size) : NULL;
-    if (at != NULL) {
-        CIS_TRY(cis_history_read(h, d->view[n], &row, 0, at, (size_t)row.size, d->err));
-        out->text.len += (size_t)row.size;
-    }
-    CIS_TRY(cis_buf_check(&out->text, "diff", d->err));
-    out->readable = cis_text_is(cis_buf_bytes(&out->text));
+    CIS_TRY(read_all(d, n, ino, TEXT_MAX, &out->text, &there));
+    out->readable = there && cis_text_is(cis_buf_bytes(&out->text));
     return CIS_OK;
+}
+
+/* Where the change leaves a symlink leading; empty: it is none. */
+static cis_code read_target(struct diffing *d, const struct cis_change *c, struct cis_buf *out)
+{
+    bool there;
+    return S_ISLNK(c->mode) ? read_all(d, 1, c->ino, PATH_MAX, out, &there) : CIS_OK;
 }
 
 cis_code cis_fs_show_text(const struct cis_buf *old_text, const struct cis_buf *new_text,
@@ -213,7 +231,7 @@ static cis_code text_diff(struct diffing *d, const struct cis_change *c)
     return CIS_OK;
 }
 
-static void json_change(struct diffing *d, const struct cis_change *c)
+static void json_change(struct diffing *d, const struct cis_change *c, struct cis_str target)
 {
     cis_buf_printf(&d->line, "%s{\"change\":\"%s\",\"path\":", d->n != 0 ? "," : "",
                    c->what == 'A'   ? "added"
@@ -229,6 +247,10 @@ static void json_change(struct diffing *d, const struct cis_change *c)
     cis_buf_printf(&d->line, ",\"type\":\"%s\",\"content\":%s",
                    cis_fs_type(c->mode != 0 ? c->mode : c->old_mode),
                    c->content ? "true" : "false");
+    if (target.len != 0) {
+        cis_buf_text(&d->line, ",\"target\":");
+        cis_buf_json(&d->line, target);
+    }
     if (c->mode != 0) {
         cis_buf_printf(&d->line, ",\"mode\":\"%04o\",\"size\":%" PRIu64, c->mode & 07777, c->size);
     }
@@ -239,7 +261,7 @@ static void json_change(struct diffing *d, const struct cis_change *c)
     cis_buf_byte(&d->line, '}');
 }
 
-static void line_change(struct diffing *d, const struct cis_change *c)
+static void line_change(struct diffing *d, const struct cis_change *c, struct cis_str target)
 {
     cis_buf_printf(&d->line, "%c ", c->what);
     if (c->from.len != 0) {
@@ -249,6 +271,9 @@ static void line_change(struct diffing *d, const struct cis_change *c)
     cis_fs_name(&d->line, c->path.len != 0 ? c->path : CIS_STR("/"));
     if (S_ISDIR(c->mode != 0 ? c->mode : c->old_mode)) {
         cis_buf_byte(&d->line, '/');
+    } else if (target.len != 0) {
+        cis_buf_text(&d->line, " -> ");
+        cis_fs_name(&d->line, target);
     } else if (c->what == 'M' && c->content) {
         cis_buf_printf(&d->line, "  %" PRIu64 " -> %" PRIu64, c->old_size, c->size);
     } else if (c->what == 'A' || c->what == 'D') {
@@ -266,10 +291,15 @@ static bool take_change(void *self, const struct cis_change *c)
     if (!wanted(d, c->path, c->cut) && !wanted(d, c->from, c->cut)) {
         return true;
     }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(PATH_MAX);
+    d->code = read_target(d, c, &target);
+    if (d->code != CIS_OK) {
+        return false;
+    }
     if (d->json) {
-        json_change(d, c);
+        json_change(d, c, cis_buf_view(&target));
     } else if (!d->text || !S_ISREG(c->mode != 0 ? c->mode : c->old_mode) || !c->content) {
-        line_change(d, c);
+        line_change(d, c, cis_buf_view(&target));
     }
     cis_fs_flush(&d->line);
     if (d->text && !d->json) {

@@ -2,13 +2,16 @@
 #include <inttypes.h>
 #include "cli/fs.h"
 
-/* One line a conflict on stderr; with --json they go into the object of the answer. */
+/* One line a conflict on stderr; with --json a list, which the error closes. */
 bool cis_fs_tell_conflict(void *self, const struct cis_conflict *c)
 {
     struct cis_fs_telling *t = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     if (t->cli->json) {
-        cis_buf_text(&line, t->n == 0 ? "{\"schema\":1,\"conflicts\":[{\"path\":" : ",{\"path\":");
+        if (t->n == 0) {
+            cis_cli_list("{\"schema\":1,\"conflicts\":[");
+        }
+        cis_buf_text(&line, t->n == 0 ? "{\"path\":" : ",{\"path\":");
         cis_buf_json(&line, c->path);
         cis_buf_text(&line, ",\"why\":");
         cis_buf_json(&line, cis_str_of(c->why));
@@ -22,12 +25,9 @@ bool cis_fs_tell_conflict(void *self, const struct cis_conflict *c)
     return true;
 }
 
-cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code, const struct cis_fs_telling *t,
+cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code,
                           const struct cis_history_done *done)
 {
-    if (code == CIS_E_CONFLICT && cmd->cli->json && t->n != 0) {
-        cis_cli_list_end("]}\n");
-    }
     if (code == CIS_OK && cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"changes\":%" PRIu64 ",\"branch\":%" PRIu64
                        ",\"epoch\":%" PRIu64 ",\"conflicts\":[]}\n",
@@ -56,8 +56,7 @@ static cis_code merge_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_history_done done = {0};
     struct cis_rev theirs;
     CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cmd->cli->args[0]), &theirs, err));
-    return cis_fs_tell_done(cmd, cis_history_merge(&cmd->h, theirs.view, &how, &done, err), &t,
-                            &done);
+    return cis_fs_tell_done(cmd, cis_history_merge(&cmd->h, theirs.view, &how, &done, err), &done);
 }
 
 static int run_merge(struct cis_cli *cli)
@@ -96,7 +95,7 @@ static cis_code restore_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return cis_fs_tell_done(
         cmd,
         cis_history_restore(&cmd->h, from.view, cis_str_of(cmd->cli->args[0]), &how, &done, err),
-        &t, &done);
+        &done);
 }
 
 static int run_restore(struct cis_cli *cli)

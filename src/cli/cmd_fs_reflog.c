@@ -67,7 +67,6 @@ static bool list_entry(void *self, const struct cis_history_reflog *e)
 {
     struct listing *l = self;
     if (l->json) {
-        cis_buf_text(&l->line, l->n == 0 ? "{\"schema\":1,\"reflog\":[" : "");
         json_entry(l, e);
     } else {
         line_entry(l, e);
@@ -85,11 +84,14 @@ static cis_code reflog_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     if (!cis_cli_number(cmd->cli, "limit", &limit) || limit > UINT32_MAX) {
         return cis_fail(err, CIS_E_USAGE, "--limit: not a number of entries");
     }
+    if (l.json) {
+        cis_cli_list("{\"schema\":1,\"reflog\":[");
+    }
     cis_code code = cis_history_reflog(&cmd->h, ref, (uint32_t)limit, list_entry, &l, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
     if (l.json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end("]}\n");
     }
     return CIS_OK;
 }

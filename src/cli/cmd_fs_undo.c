@@ -108,7 +108,7 @@ static cis_code turn(struct cis_fs_cmd *cmd, bool redo, struct cis_error *err)
     cis_code code = redo ? cis_history_redo(&cmd->h, &how, &u.done, err)
                          : cis_history_undo(&cmd->h, commit.view, &how, &u.done, err);
     if (code != CIS_OK) {
-        return cis_fs_tell_done(cmd, code, &u.told, &u.done);
+        return cis_fs_tell_done(cmd, code, &u.done);
     }
     bool committed = !how.dry_run && u.done.at.view.epoch > was.head.epoch;
     show(cmd, &u, committed);

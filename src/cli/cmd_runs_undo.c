@@ -330,15 +330,12 @@ static cis_code turn_both(struct cis_fs_cmd *cmd, bool undo, const struct both *
 }
 
 static cis_code tell_both(struct cis_fs_cmd *cmd, const struct both *b, cis_code code,
-                          const struct turning *t, const struct cis_history_done *done,
-                          uint64_t folders)
+                          const struct cis_history_done *done, uint64_t folders)
 {
     if (b->applies.n == 0 && b->branch) {
-        return cis_fs_tell_done(cmd, code, &t->conflicts, done);
+        return cis_fs_tell_done(cmd, code, done);
     }
-    if (code == CIS_E_CONFLICT && cmd->cli->json && t->conflicts.n != 0) {
-        cis_cli_list_end("]}\n");
-    } else if (code == CIS_OK && cmd->cli->json) {
+    if (code == CIS_OK && cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"changes\":%llu,\"branch\":%llu,\"epoch\":%llu,"
                        "\"folder_changes\":%llu,\"conflicts\":[]}\n",
                        (unsigned long long)done->changes, (unsigned long long)done->at.view.branch,
@@ -375,7 +372,7 @@ static cis_code turn(struct cis_fs_cmd *cmd, bool undo, struct cis_error *err)
         return cis_fail(err, code, "%s", why.msg);
     }
     code = turn_both(cmd, undo, &b, &t, &done, &folders, err);
-    return tell_both(cmd, &b, code, &t, &done, folders);
+    return tell_both(cmd, &b, code, &done, folders);
 }
 
 static cis_code undo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)

@@ -66,14 +66,15 @@ cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_
 cis_code cis_fs_show_text(const struct cis_buf *old_text, const struct cis_buf *new_text,
                           struct cis_buf *old_label, struct cis_buf *new_label,
                           const struct cis_stop *stop, struct cis_error *err);
-/* One conflict as a line on stderr, or as an item of the JSON that finish ends. */
+/* One conflict as a line on stderr, or as an item of a JSON list that the error of the command
+ * ends. */
 struct cis_fs_telling {
     const struct cis_cli *cli;
     uint64_t n;
 };
 bool cis_fs_tell_conflict(void *telling, const struct cis_conflict *conflict);
+/* What was done, on stdout; with a code other than CIS_OK nothing. Returns the code. */
 cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code,
-                          const struct cis_fs_telling *telling,
                           const struct cis_history_done *done);
 /* A name or path: its bytes, made safe on a terminal. */
 void cis_fs_name(struct cis_buf *out, struct cis_str name);

@@ -302,6 +302,47 @@ static void an_undo_that_is_done_says_so_whatever_can_be_shown_of_it(void **stat
     file_is(s, "/first", "1");
 }
 
+static void a_listing_that_fails_half_way_is_one_json_value(void **state)
+{
+    struct sys *s = *state;
+    put_text(s, "/f", "1");
+    assert_exit(s, 3, fs(s, "stat", "/f", "/none", "--json"));
+    json_t *root = out_json(s);
+    assert_int_equal(json_array_size(json_object_get(root, "entries")), 1);
+    assert_true(json_is_object(json_object_get(root, "error")));
+    json_decref(root);
+    assert_exit(s, 3, fs(s, "stat", "/none", "--json"));
+    root = out_json(s);
+    assert_null(json_object_get(root, "entries"));
+    json_decref(root);
+    fs_ok(s, "stat", "/f", "/", "--json");
+    root = out_json(s);
+    assert_int_equal(json_array_size(json_object_get(root, "entries")), 2);
+    json_decref(root);
+}
+
+static void a_diff_tells_where_symlinks_lead(void **state)
+{
+    struct sys *s = *state;
+    char from[4200];
+    snprintf(from, sizeof from, "%s/l", s->home);
+    assert_exit(s, 0, shell(s, "mkdir l && ln -s /etc/passwd l/abs && ln -s one l/way"));
+    fs_ok(s, "put", "-r", from, "/l");
+    fs_ok(s, "diff", "main@0", "main");
+    assert_contains(sys_out(s), "A l/abs -> /etc/passwd\n");
+    assert_exit(s, 0, shell(s, "ln -sfn two l/way"));
+    fs_ok(s, "put", "-r", from, "/");
+    fs_ok(s, "diff", "main~1", "main");
+    assert_string_equal(sys_out(s), "M l/way -> two\n");
+    fs_ok(s, "diff", "main~1", "main", "--json");
+    json_t *root = out_json(s), *change = json_array_get(json_object_get(root, "changes"), 0);
+    assert_string_equal(json_string_value(json_object_get(change, "target")), "two");
+    json_decref(root);
+    fs_ok(s, "rm", "/l/abs");
+    fs_ok(s, "diff", "main~1", "main");
+    assert_string_equal(sys_out(s), "D l/abs  11\n");
+}
+
 static void branches_are_forked_switched_merged_and_dropped(void **state)
 {
     struct sys *s = *state;
@@ -325,6 +366,11 @@ static void branches_are_forked_switched_merged_and_dropped(void **state)
     fs_ok(s, "switch", "main");
     assert_exit(s, 8, fs(s, "merge", "try"));
     assert_contains(sys_err(s), "conflict: f: changed on both sides");
+    assert_exit(s, 8, fs(s, "merge", "try", "--json"));
+    root = out_json(s); /* one value, as every answer is */
+    assert_int_equal(json_array_size(json_object_get(root, "conflicts")), 1);
+    assert_true(json_is_object(json_object_get(root, "error")));
+    json_decref(root);
     file_is(s, "/f", "here");
     assert_exit(s, 2, fs(s, "drop", "main"));
     assert_contains(sys_err(s), "main");
@@ -871,6 +917,8 @@ int main(void)
         TEST(a_branch_comes_back_to_where_it_was_by_its_reflog),
         TEST(undo_goes_back_redo_comes_forward_and_both_say_what),
         TEST(an_undo_that_is_done_says_so_whatever_can_be_shown_of_it),
+        TEST(a_listing_that_fails_half_way_is_one_json_value),
+        TEST(a_diff_tells_where_symlinks_lead),
         TEST(branches_are_forked_switched_merged_and_dropped),
         TEST(a_tar_round_trip_keeps_links_holes_times_and_owners),
         TEST(owners_and_devices_that_cannot_be_are_refused),
