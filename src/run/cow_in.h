@@ -161,6 +161,7 @@ struct cow_plan {
     size_t *ends;            /* of each change, behind its steps */
     struct cis_map from, to; /* renamed folders, by lower path and by path */
     struct cis_map states;   /* what earlier applies made: path → struct cow_state */
+    struct cis_map put_back; /* what undone applies had replaced: lower path → the same */
     bool states_known;
     uint64_t conflicts, outward; /* names that are another's; symlinks that lead out */
     struct cis_map told;         /* paths of the latter */
@@ -224,7 +225,8 @@ cis_code cow_record_taken(cis_forest *forest, const char *tenant, const char *re
 bool cow_steps_move(const struct cow_steps *steps);
 /* Files with several names that an undo made anew are told to the union. */
 cis_code cow_record_again(cis_cow *cow, struct cis_error *err);
-/* What applies of this branch left in the folder, into plan->states. */
+/* What applies of this branch left in the folder, into plan->states; and what those that were
+ * undone put back, into plan->put_back. */
 cis_code cow_record_states(struct cow_plan *plan, struct cis_error *err);
 
 #endif

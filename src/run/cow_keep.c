@@ -23,6 +23,7 @@
 #define TAKEN "taken"
 #define OUTWARD "outward"
 #define AGAIN "again"
+#define KEPT "kept/" /* before the lower path of what a step replaced */
 #define STEPS_MAX (1u << 30)
 
 static cis_code no_memory(struct cis_error *err)
@@ -336,21 +337,33 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
 
 /* ---- what they left ---- */
 
-static cis_code note_states(struct cow_plan *p, const struct cow_steps *steps,
+static cis_code note_state(struct cis_map *to, const char *path, const struct cow_state *state,
+                           struct cis_error *err)
+{
+    struct cow_state *copy = cis_alloc(sizeof *copy);
+    void *old = NULL;
+    if (copy == NULL) {
+        return no_memory(err);
+    }
+    *copy = *state;
+    cis_code code = cis_map_set(to, cis_str_of(path), copy, &old, err);
+    cis_free(code == CIS_OK ? old : copy);
+    return code;
+}
+
+static cis_code note_states(struct cow_plan *p, const struct cow_record *record,
                             struct cis_error *err)
 {
-    for (size_t i = 0; i < steps->n; i++) {
-        const struct cow_step *s = &steps->at[i];
-        struct cow_state *copy = cis_alloc(sizeof *copy);
-        void *old = NULL;
-        if (copy == NULL) {
-            return no_memory(err);
+    for (size_t i = 0; i < record->steps.n; i++) {
+        const struct cow_step *s = &record->steps.at[i];
+        bool moved = s->op == COW_RENAME;
+        if (!record->undone) {
+            CIS_TRY(note_state(&p->states, moved ? s->to : s->path, moved ? &s->before : &s->after,
+                               err));
+        } else if (s->op == COW_LEAF && s->kept != NULL && S_ISREG(s->before.mode) &&
+                   cis_str_starts(cis_str_of(s->kept), CIS_STR(KEPT))) {
+            CIS_TRY(note_state(&p->put_back, s->kept + strlen(KEPT), &s->before, err));
         }
-        *copy = s->op == COW_RENAME ? s->before : s->after;
-        cis_code code = cis_map_set(&p->states, cis_str_of(s->op == COW_RENAME ? s->to : s->path),
-                                    copy, &old, err);
-        cis_free(code == CIS_OK ? old : copy);
-        CIS_TRY(code);
     }
     return CIS_OK;
 }
@@ -380,9 +393,8 @@ cis_code cow_record_states(struct cow_plan *p, struct cis_error *err)
                             &why) != CIS_OK) {
             continue; /* then what it left is not known, and judged as anybody's */
         }
-        if (!record.undone && strcmp(record.folder, p->cow->folder) == 0 &&
-            led_here(p, record.at)) {
-            CIS_TRY(note_states(p, &record.steps, err));
+        if (strcmp(record.folder, p->cow->folder) == 0 && led_here(p, record.at)) {
+            CIS_TRY(note_states(p, &record, err));
         }
     }
     return CIS_OK;

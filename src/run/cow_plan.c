@@ -18,6 +18,7 @@ void cow_plan_done(struct cow_plan *plan)
     cis_map_done(&plan->from, NULL);
     cis_map_done(&plan->to, NULL);
     cis_map_done(&plan->states, cis_free);
+    cis_map_done(&plan->put_back, cis_free);
     cis_map_done(&plan->told, NULL);
     cow_tried_done(&plan->tried);
 }
@@ -75,6 +76,17 @@ static bool as_seen(const struct cis_union_seen *seen, const struct cow_state *n
                               memcmp(seen->digest, now->digest, sizeof now->digest) == 0));
 }
 
+/* An undo put it back as a new file. What the run saw of one with several names is known by what
+ * the file was, whatever names it lost since. */
+static bool was_seen(struct cow_plan *p, const char *lower, const struct cow_state *now)
+{
+    const struct cow_state *was = cis_map_get(&p->put_back, cis_str_of(lower));
+    struct cis_union_seen seen;
+    return was != NULL && S_ISREG(now->mode) && cow_state_same(was, now) &&
+           cis_union_seen_by_key(p->cow->joined, &p->cow->call, was->key, &seen) == 0 &&
+           as_seen(&seen, now);
+}
+
 static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_state *now,
                       const struct cow_state *after, const char *key, struct cis_error *err)
 {
@@ -99,7 +111,7 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
         p->states_known = true;
     }
     const struct cow_state *left = cis_map_get(&p->states, cis_str_of(lower));
-    if (left != NULL && cow_state_same(left, now)) {
+    if ((left != NULL && cow_state_same(left, now)) || (no == ENOENT && was_seen(p, lower, now))) {
         return CIS_OK;
     }
     conflict(p, lower,

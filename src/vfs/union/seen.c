@@ -185,6 +185,17 @@ int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str
     return no != 0 ? no : parse(cis_buf_view(&text), out) ? 0 : EIO;
 }
 
+int cis_union_seen_by_key(cis_vfs *vfs, const struct cis_vfs_call *call, const char *key,
+                          struct cis_union_seen *out)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
+    struct unionfs *u = union_of(vfs);
+    pthread_rwlock_rdlock(&u->names);
+    int no = record_text(u, call, cis_str_of(key), &text);
+    pthread_rwlock_unlock(&u->names);
+    return no != 0 ? no : parse(cis_buf_view(&text), out) ? 0 : EIO;
+}
+
 void cis_union_key(const struct cis_vfs_attr *lower, char out[CIS_UNION_KEY])
 {
     index_key(lower, out);

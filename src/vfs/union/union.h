@@ -73,6 +73,9 @@ struct cis_union_seen {
  * by a version before 0.2, which kept no records. */
 int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str path,
                    const struct cis_vfs_attr *lower, struct cis_union_seen *out);
+/* The same of a file with several names that had this key; it may be gone. ENOENT. */
+int cis_union_seen_by_key(cis_vfs *vfs, const struct cis_vfs_call *call, const char *key,
+                          struct cis_union_seen *out);
 /* Which file it is, whatever its name and content: inode number and time of birth. */
 void cis_union_key(const struct cis_vfs_attr *lower, char out[CIS_UNION_KEY]);
 /* May the upper one have changed lower files with several names? */
