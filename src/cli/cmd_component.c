@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/app.h"
+#include "cli/patience.h"
 #include "config/config.h"
 #include "engine/document.h"
 #include "skill/manifest.h"
@@ -38,8 +39,11 @@ static cis_code make(struct job *j, struct cis_error *err)
     } else if (path != NULL) {
         CIS_TRY(cis_cli_read(path, &adapter, err));
     }
-    CIS_TRY(cis_component_make(cis_buf_bytes(&j->input), cis_buf_bytes(&adapter), &j->options,
-                               &made, err));
+    cis_patience *patience = cis_patience_begin(j->cli, "reading", j->options.name);
+    cis_code code = cis_component_make(cis_buf_bytes(&j->input), cis_buf_bytes(&adapter),
+                                       &j->options, &made, err);
+    cis_patience_end(patience);
+    CIS_TRY(code);
     if (strcmp(out, "-") == 0) {
         cis_cli_out(made.ptr, made.len);
         return CIS_OK;
@@ -50,7 +54,10 @@ static cis_code make(struct job *j, struct cis_error *err)
 static cis_code show(struct job *j, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf wit = CIS_BUF_INIT(64u << 20);
-    CIS_TRY(cis_component_wit(cis_buf_bytes(&j->input), &j->options, &wit, err));
+    cis_patience *patience = cis_patience_begin(j->cli, "reading", j->options.name);
+    cis_code code = cis_component_wit(cis_buf_bytes(&j->input), &j->options, &wit, err);
+    cis_patience_end(patience);
+    CIS_TRY(code);
     if (j->cli->json) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(256u << 20);
         cis_buf_text(&line, "{\"schema\":1,\"wit\":");

@@ -259,40 +259,65 @@ static void compile_bombs_are_a_named_limit(void **state)
 }
 
 /* One line on a terminal, after two seconds, gone at the end; nothing where nobody looks. */
-static void a_long_compile_is_told_on_a_terminal(void **state)
+/* What the command says on a terminal; its exit code. */
+static int on_terminal(struct sys *s, const char *const argv[], char *out, size_t cap)
 {
-    struct sys *s = *state;
-    struct cis_buf m = CIS_BUF_INIT(1u << 20);
-    char out[8192] = "";
     size_t n = 0;
-    int master;
-    put_bomb(&m, 5000, 10000);
-    const char *file = wasm_file(s, &m);
+    int master, status;
     pid_t pid = forkpty(&master, NULL, NULL, NULL);
     assert_true(pid >= 0);
     if (pid == 0) {
         setenv("CIS_HOME", s->home, 1);
-        execl(CIS_PROGRAM, CIS_PROGRAM, "run", "--compile-time", "5s", "--compile-memory", "8GiB",
-              file, NULL);
+        execv(CIS_PROGRAM, (char *const *)(uintptr_t)argv);
         _exit(99);
     }
-    for (ssize_t got;
-         n < sizeof out - 1 && (got = read(master, out + n, sizeof out - 1 - n)) > 0;) {
+    for (ssize_t got; n < cap - 1 && (got = read(master, out + n, cap - 1 - n)) > 0;) {
         n += (size_t)got;
     }
-    int status;
+    out[n] = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(WEXITSTATUS(status), 125);
-    const char *line = strstr(out, "compiling ");
+    close(master);
+    return WEXITSTATUS(status);
+}
+
+static void is_told(const char *out, const char *doing)
+{
+    const char *line = strstr(out, doing);
     assert_non_null(line);
     assert_contains(line, ": 2 s");
     assert_contains(line, "\r\033[K");
+}
+
+static void a_long_compile_is_told_on_a_terminal(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf m = CIS_BUF_INIT(1u << 20);
+    char out[8192];
+    put_bomb(&m, 5000, 10000);
+    const char *file = wasm_file(s, &m);
+    const char *const run[] = {
+        CIS_PROGRAM, "run", "--compile-time", "5s", "--compile-memory", "8GiB", file, NULL};
+    assert_int_equal(on_terminal(s, run, out, sizeof out), 125);
+    is_told(out, "compiling ");
     assert_contains(out, "takes more than 5.0 s of processor time (compiler time limit: "
                          "engine.compile_time, --compile-time)");
-    close(master);
     assert_exit(s, 125,
                 cis(s, "run", "--compile-time", "3s", "--compile-memory", "8GiB", file, "again"));
     assert_lacks(sys_err(s), "compiling /");
+}
+
+static void a_long_reading_is_told_on_a_terminal(void **state)
+{
+    struct sys *s = *state;
+    struct cis_buf m = CIS_BUF_INIT(8u << 20);
+    char out[8192];
+    config(s, "[engine]\ncompile_time = \"60s\"\n");
+    put_slow_to_read(&m, 2500000);
+    char *file = strdup(wasm_file(s, &m));
+    const char *const install[] = {CIS_PROGRAM, "skill", "install", file, "--yes", NULL};
+    assert_int_equal(on_terminal(s, install, out, sizeof out), 6);
+    is_told(out, "reading ");
+    free(file);
 }
 
 /* 7 MB that ask for seconds of validation: read in the compiler's process, under its limits. */
@@ -367,6 +392,7 @@ int main(void)
         T(huge_tables_and_memories_are_refused_before_the_start),
         T(compile_bombs_are_a_named_limit),
         T(a_long_compile_is_told_on_a_terminal),
+        T(a_long_reading_is_told_on_a_terminal),
         T(modules_that_are_slow_to_read_are_a_named_limit),
         T(a_crash_leaves_no_core_file),
         T(nothing_of_a_process_is_dumped),
