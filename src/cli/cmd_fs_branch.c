@@ -62,6 +62,7 @@ static cis_code fork_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         }
         names[i] = cis_str_of(count != 0 ? text[i] : cmd->cli->args[i]);
         CIS_TRY(check_name(names[i], "branch", err));
+        CIS_TRY(cis_fs_ref_check_free(names[i], err));
     }
     CIS_TRY(base_of(cmd, &from, err));
     CIS_TRY(cmd->store->fs->fork(cmd->store, cmd->h.tenant, from.view, names, n, &cmd->stop, err));
@@ -165,8 +166,10 @@ static cis_code switch_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct cis_str name = arg(cmd, 0);
     CIS_TRY(check_name(name, "branch", err));
+    CIS_TRY(cis_fs_ref_check_writer(name, CIS_STR("switch"), err));
     if (cis_cli_has(cmd->cli, "create")) {
         struct cis_rev from;
+        CIS_TRY(cis_fs_ref_check_free(name, err));
         CIS_TRY(base_of(cmd, &from, err));
         CIS_TRY(
             cmd->store->fs->fork(cmd->store, cmd->h.tenant, from.view, &name, 1, &cmd->stop, err));

@@ -195,6 +195,7 @@ static cis_code take_tx(struct job *j, struct cis_error *err)
         if (!cis_fs_ref_valid(cis_str_of(r->fork))) {
             return cis_fail(err, CIS_E_USAGE, "--tx %.100s: no name for a branch", tx);
         }
+        CIS_TRY(cis_fs_ref_check_free(cis_str_of(r->fork), err));
         for (size_t i = 0; i < j->world.nmounts; i++) {
             if (j->world.mounts[i].host == NULL && j->world.mounts[i].from == NULL) {
                 return CIS_OK;

@@ -7,6 +7,7 @@ cis_code cis_history_rollback(const struct cis_history *h, struct cis_str ref, s
 {
     struct cis_fs_ref now;
     CIS_TRY(cis_store_ref_held(h->store, h->tenant, ref, &now, h->stop, err));
+    CIS_TRY(cis_fs_ref_check_writer(cis_str_of(now.name), CIS_STR("rollback"), err));
     if (now.holder[0] != 0) {
         return cis_fail(err, CIS_E_CONFLICT, "branch %s is mounted (%s): unmount it first",
                         now.name, now.holder);

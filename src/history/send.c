@@ -248,6 +248,7 @@ static cis_code make_branch(const struct cis_history *to, struct cis_str name, b
     if (name.len == 0 || cis_str_is(name, ref.name)) {
         return CIS_OK;
     }
+    CIS_TRY(cis_fs_ref_check_free(name, err));
     CIS_TRY(to->store->fs->fork(to->store, to->tenant, ref.head, &name, 1, to->stop, err));
     *out_made = true;
     return CIS_OK;

@@ -267,9 +267,8 @@ static bool take_conflict(void *self, const struct cis_fs_ref *ref)
 {
     struct expiring *x = self;
     struct cis_str name = cis_str_of(ref->name);
-    bool expires = cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX)) ||
-                   cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX));
-    if (expires && ref->created_ms < x->before_ms && !ref->current && ref->holder[0] == 0) {
+    if (cis_fs_ref_is_made(name) && ref->created_ms < x->before_ms && !ref->current &&
+        ref->holder[0] == 0) {
         struct conflict *c = vec_add(&x->found);
         x->code = c != NULL ? cis_arena_str(&x->arena, name, &c->name, x->err)
                             : cis_history_nomem(x->err);

@@ -63,6 +63,7 @@ cis_code cis_tenant_fork(cis_runtime *runtime, const char *tenant, const char *s
     struct cis_rev rev;
     struct cis_str name = cis_str_of(branch);
     CIS_TRY(name_check(branch, "branch", err));
+    CIS_TRY(cis_fs_ref_check_free(name, err));
     CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
     return h.store->fs->fork(h.store, h.tenant, rev.view, &name, 1, NULL, err);
 }
@@ -72,6 +73,7 @@ cis_code cis_tenant_switch(cis_runtime *runtime, const char *tenant, const char 
 {
     struct cis_history h;
     CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(cis_fs_ref_check_writer(cis_str_of(branch), CIS_STR("switch"), err));
     return h.store->fs->ref_switch(h.store, h.tenant, cis_str_of(branch), NULL, err);
 }
 

@@ -213,6 +213,29 @@ static cis_code read_taken(struct view *v, const char *ref, uint64_t *out, struc
     return CIS_OK;
 }
 
+static bool of_apply(void *self, const struct cis_fs_commit_row *row)
+{
+    bool *all = self;
+    *all = cis_str_is(row->kind, "apply");
+    return *all;
+}
+
+/* What a record says is done to a folder of the host: it has to be by an apply or an undo alone. */
+static cis_code check_writers(cis_forest *forest, const char *tenant, const char *ref,
+                              struct cis_view at, const struct cis_stop *stop,
+                              struct cis_error *err)
+{
+    cis_store *store = cis_forest_store(forest);
+    bool all = true;
+    CIS_TRY(store->fs->commits(store, cis_str_of(tenant), at.branch, 0, at.epoch, true, 0, false,
+                               of_apply, &all, stop, err));
+    return all ? CIS_OK
+               : cis_fail(err, CIS_E_DAMAGED,
+                          "%s: something else than an apply wrote to this record; nothing of it is "
+                          "used",
+                          ref);
+}
+
 static cis_code read_record(cis_forest *forest, const char *tenant, const char *ref, bool steps,
                             const struct cis_stop *stop, struct cow_record *out,
                             struct cis_error *err)
@@ -221,6 +244,7 @@ static cis_code read_record(cis_forest *forest, const char *tenant, const char *
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
     struct cis_vfs_attr attr;
     CIS_TRY(view_open(&v, forest, tenant, ref, false, stop, err));
+    CIS_TRY(check_writers(forest, tenant, ref, cis_layered_view(v.vfs), stop, err));
     CIS_TRY(read_text(&v, STEPS, ref, &all, err));
     int no = cis_at_stat(v.tree.root, &v.call, cis_str_of(UNDONE), COW_WALK, &attr);
     if (no != 0 && no != ENOENT) {

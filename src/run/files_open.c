@@ -203,6 +203,9 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
         CIS_TRY(not_leased(files, m, &ref, in->stop, err));
     }
     m->fresh = code == CIS_E_NOTFOUND;
+    if (m->fresh) {
+        CIS_TRY(cis_fs_ref_check_free(cis_str_of(m->branch), err));
+    }
     o.empty = m->fresh;
     o.read_only = in->read_only;
     o.ref = cis_str_of(m->fresh ? "" : m->branch);

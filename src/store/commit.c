@@ -403,6 +403,8 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
         *out = (struct cis_fs_committed){.view = base};
         return CIS_OK;
     }
+    CIS_TRY(cis_fs_ref_check_writer(
+        commit->ref, commit->kind != NULL ? cis_str_of(commit->kind) : CIS_STR(""), err));
     CIS_TRY(cis_judge_init(&a.judge, commit, err));
     CIS_TRY(charge(&a, keys_most(&a.judge), err));
     CIS_TRY(cis_judge_keys(&a.judge, &a.keys, err));

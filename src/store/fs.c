@@ -21,6 +21,51 @@ bool cis_fs_ref_valid(struct cis_str name)
     return true;
 }
 
+#define RUN_ID 26u
+
+bool cis_fs_ref_is_made(struct cis_str name)
+{
+    bool conflict = cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX));
+    if (!conflict && !cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX))) {
+        return false;
+    }
+    size_t at = conflict ? sizeof CIS_CONFLICT_PREFIX - 1 : sizeof CIS_APPLIED_PREFIX - 1;
+    struct cis_str rest = {name.ptr + at, name.len - at};
+    for (size_t i = 0; i < RUN_ID; i++) {
+        if (i == rest.len || memchr("0123456789ABCDEFGHJKMNPQRSTVWXYZ", rest.ptr[i], 32) == NULL) {
+            return false;
+        }
+    }
+    for (size_t i = RUN_ID + 1; i < rest.len; i++) {
+        if (rest.ptr[i] < '0' || rest.ptr[i] > '9') {
+            return false;
+        }
+    }
+    return rest.len == RUN_ID ? conflict : rest.len > RUN_ID + 1 && rest.ptr[RUN_ID] == '-';
+}
+
+cis_code cis_fs_ref_check_free(struct cis_str name, struct cis_error *err)
+{
+    bool taken = cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX)) ||
+                 cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX));
+    return taken ? cis_fail(err, CIS_E_USAGE,
+                            CIS_STR_FMT ": names that begin with " CIS_CONFLICT_PREFIX
+                                        " and " CIS_APPLIED_PREFIX
+                                        " are made by cis, and gc removes them: take another name",
+                            CIS_STR_ARG(name))
+                 : CIS_OK;
+}
+
+cis_code cis_fs_ref_check_writer(struct cis_str ref, struct cis_str kind, struct cis_error *err)
+{
+    return cis_str_starts(ref, CIS_STR(CIS_APPLIED_PREFIX)) && !cis_str_is(kind, "apply")
+               ? cis_fail(err, CIS_E_DENIED,
+                          "branch " CIS_STR_FMT " is the record of an apply, which nothing else "
+                          "writes to; `cis fs fork` makes a branch of its files",
+                          CIS_STR_ARG(ref))
+               : CIS_OK;
+}
+
 bool cis_fs_name_valid(struct cis_str name)
 {
     if (name.len == 0 || name.len > CIS_FS_NAME_MAX || cis_str_is(name, ".") ||

@@ -460,6 +460,14 @@ struct cis_store_fs_ops {
 
 /* [A-Za-z0-9_][A-Za-z0-9._@/-]*, no "..", no trailing '/', at most CIS_FS_REF_MAX bytes. */
 bool cis_fs_ref_valid(struct cis_str name);
+/* Is it a name that cis makes itself: CIS_CONFLICT_PREFIX or CIS_APPLIED_PREFIX, a run's id, and a
+ * number maybe? gc removes such branches alone. */
+bool cis_fs_ref_is_made(struct cis_str name);
+/* A branch that users and runs make may not begin with one of these prefixes: CIS_E_USAGE. */
+cis_code cis_fs_ref_check_free(struct cis_str name, struct cis_error *err);
+/* The record of an apply says what an undo does to a folder of the host: kind "apply" alone writes
+ * to it. Else CIS_E_DENIED. */
+cis_code cis_fs_ref_check_writer(struct cis_str ref, struct cis_str kind, struct cis_error *err);
 /* ---- names of the reflog's rows, for backends ---- */
 #define CIS_FS_REFLOG_NAME (1 + CIS_FS_REF_MAX + 1 + 26)
 struct cis_fs_reflog_name {

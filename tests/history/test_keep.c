@@ -383,6 +383,7 @@ static void a_branch_that_was_just_dropped_stays_for_its_readers(void **state)
     free(after);
 }
 
+#define OLD_CONFLICT CIS_CONFLICT_PREFIX "01KAJ2Q5V8Z3YH6D7RJ0A1B2C3"
 static void the_forks_of_old_conflicts_go(void **state)
 {
     struct fx *fx = *state;
@@ -390,14 +391,35 @@ static void the_forks_of_old_conflicts_go(void **state)
     struct cis_gc_counts out;
     struct cis_retention keep = {.runs = 1, .age_ms = 3600000, .grace_ms = 1};
     fx_text(fx, "main", "a", "1");
-    fx_fork(fx, fx_head(fx, "main"), CIS_CONFLICT_PREFIX "01");
+    fx_fork(fx, fx_head(fx, "main"), OLD_CONFLICT);
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
     assert_ok(
-        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
+        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
     gc(fx, 1);
     assert_fails(
         CIS_E_NOTFOUND, "",
-        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
+        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
+}
+
+static void a_branch_that_only_has_such_a_name_is_a_users(void **state)
+{
+    static const char *const names[] = {"conflict/my-fix",
+                                        "conflict/01",
+                                        "applied/patches",
+                                        "applied/01KAJ2Q5V8Z3YH6D7RJ0A1B2C3",
+                                        "conflict/01KAJ2Q5V8Z3YH6D7RJ0A1B2C3-x",
+                                        "conflict/01kaj2q5v8z3yh6d7rj0a1b2c3"};
+    struct fx *fx = *state;
+    struct cis_fs_ref ref;
+    fx_text(fx, "main", "a", "1");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fx_fork(fx, fx_head(fx, "main"), names[i]);
+    }
+    gc(fx, 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_ok(
+            fx->store->fs->ref_get(fx->store, fx->h.tenant, cis_str_of(names[i]), &ref, NULL, err));
+    }
 }
 
 /* ---- what was removed and came back ---- */
@@ -456,24 +478,24 @@ static void the_fork_of_a_conflict_that_is_worked_on_stays(void **state)
     struct cis_gc_counts out;
     int64_t made, now;
     fx_text(fx, "main", "a", "1");
-    fx_fork(fx, fx_head(fx, "main"), CIS_CONFLICT_PREFIX "01");
+    fx_fork(fx, fx_head(fx, "main"), OLD_CONFLICT);
     assert_ok(fx->store->fs->clock(fx->store, &made, NULL, NULL, err));
     do { /* the database's clock is not ours */
         usleep(20000);
         assert_ok(fx->store->fs->clock(fx->store, &now, NULL, NULL, err));
     } while (now < made + 1500);
-    fx_text(fx, CIS_CONFLICT_PREFIX "01", "b", "2");
+    fx_text(fx, OLD_CONFLICT, "b", "2");
     assert_ok(fx->store->fs->clock(fx->store, &now, NULL, NULL, err));
     struct cis_retention keep = {.runs = 1, .age_ms = now - made - 200, .grace_ms = 1};
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
     assert_ok(
-        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
+        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
     keep.age_ms = 1;
     usleep(20000);
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
     assert_fails(
         CIS_E_NOTFOUND, "",
-        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("conflict/01"), &ref, NULL, err));
+        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
 }
 
 /* ---- everything at once ---- */
@@ -822,6 +844,7 @@ static int run(void)
         TEST(a_dropped_branch_goes_and_what_was_forked_from_it_stays),
         TEST(a_branch_that_was_just_dropped_stays_for_its_readers),
         TEST(the_forks_of_old_conflicts_go),
+        TEST(a_branch_that_only_has_such_a_name_is_a_users),
         TEST(content_of_a_file_that_came_back_outlives_gc),
         TEST(the_fork_of_a_conflict_that_is_worked_on_stays),
         TEST(sixteen_writers_and_readers_never_notice_gc),

@@ -528,6 +528,62 @@ static void what_an_interrupted_apply_left_is_kept(void **state)
     assert_contains(sys_err(s), "an interrupted apply");
 }
 
+/* What a record says is done to a folder of the host. */
+static void nothing_but_apply_and_undo_writes_to_the_record_of_an_apply(void **state)
+{
+    struct sys *s = *state;
+    char id[27], ref[64], work[80], cow[4500], fork[80], fresh[4500];
+    shell(s, "mkdir d e && printf old > d/f");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/f", "new");
+    ok(s, "runs", "apply", "last");
+    last_run(s, id);
+    snprintf(ref, sizeof ref, "applied/%s-1", id);
+    snprintf(work, sizeof work, "/w=%s", ref);
+    snprintf(cow, sizeof cow, "%s/e::/e:cow=%s", s->home, ref);
+    snprintf(fresh, sizeof fresh, "%s/e::/e:cow=applied/%s-2", s->home, id);
+    snprintf(fork, sizeof fork, "fork=applied/%s-3", id);
+    assert_exit(s, 125, cis(s, "run", "--workspace", work, TOOL, "write", "/w/steps", "x"));
+    assert_contains(sys_err(s), "the record of an apply");
+    assert_exit(s, 125, cis(s, "run", "--dir", cow, TOOL, "write", "/e/steps", "x"));
+    assert_contains(sys_err(s), "the record of an apply");
+    assert_exit(s, 2, cis(s, "run", "--dir", fresh, TOOL, "write", "/e/steps", "x"));
+    assert_contains(sys_err(s), "are made by cis");
+    assert_exit(s, 2, cis(s, "run", "-w", "--tx", fork, TOOL, "write", "/workspace/a", "x"));
+    assert_contains(sys_err(s), "are made by cis");
+    assert_exit(s, 2, cis(s, "fs", "fork", "applied/mine"));
+    assert_exit(s, 2, cis(s, "fs", "switch", "--create", "conflict/mine"));
+    assert_exit(s, 4, cis(s, "fs", "switch", ref));
+    assert_exit(s, 4, cis(s, "fs", "put", here(s, "d/f"), "/steps", "--branch", ref));
+    assert_exit(s, 4, cis(s, "fs", "rm", "/steps", "--branch", ref));
+    ok(s, "fs", "put", here(s, "d/f"), "/f");
+    assert_exit(s, 4, cis(s, "fs", "merge", "main", "--branch", ref));
+    assert_exit(s, 4, cis(s, "fs", "undo", "--branch", ref));
+    assert_exit(s, 4, cis(s, "fs", "rollback", "main", "--branch", ref));
+    ok(s, "fs", "ls", "--branch", ref); /* it is read like any branch */
+    ok(s, "fs", "fork", "copy", "--from", ref);
+    ok(s, "runs", "undo", id);
+    host_is(s, "d/f", "old");
+}
+
+#ifdef FS_POSTGRES /* an SQLite store does not open after another program wrote to it */
+static void a_record_that_something_else_wrote_to_is_not_used(void **state)
+{
+    struct sys *s = *state;
+    const struct world *w = *state;
+    shell(s, "mkdir d && printf old > d/f");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "write", "/d/f", "new");
+    ok(s, "runs", "apply", "last");
+    const char *name = strstr(w->url, "@/");
+    assert_non_null(name);
+    char *db = strndup(name + 2, strcspn(name + 2, "?"));
+    pgcluster_run(cluster, db, "update cis.epoch set kind = 'run' where kind = 'apply'");
+    free(db);
+    assert_exit(s, 7, cis(s, "runs", "undo", "last"));
+    assert_contains(sys_err(s), "something else than an apply wrote to this record");
+    host_is(s, "d/f", "new");
+}
+#endif
+
 static void symlinks_that_lead_out_are_shown_and_made_when_asked_for(void **state)
 {
     struct sys *s = *state;
@@ -802,6 +858,10 @@ int main(void)
         TEST(names_outside_the_folder_keep_their_file),
         TEST(holes_stay_holes_when_a_run_is_applied),
         TEST(what_an_interrupted_apply_left_is_kept),
+        TEST(nothing_but_apply_and_undo_writes_to_the_record_of_an_apply),
+#ifdef FS_POSTGRES
+        TEST(a_record_that_something_else_wrote_to_is_not_used),
+#endif
         TEST(symlinks_that_lead_out_are_shown_and_made_when_asked_for),
         TEST(symlinks_that_come_to_lead_out_are_shown_and_refused),
         TEST(what_the_host_would_refuse_is_found_before_anything_moves),

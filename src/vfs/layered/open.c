@@ -182,6 +182,9 @@ static cis_code find_state(struct lay_view *v, const struct cis_layered_options 
         v->base_files = ref.files;
         v->base_bytes = ref.bytes;
     }
+    if (!v->vfs.read_only && !o->empty) {
+        CIS_TRY(cis_fs_ref_check_writer(cis_str_of(v->ref), cis_str_of(v->kind), err));
+    }
     if (o->empty) { /* kept for ever: needs no pin */
         struct cis_view zero = {v->at.branch, 0};
         v->base_files = v->base_bytes = 0;
