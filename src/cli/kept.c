@@ -246,6 +246,7 @@ cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, c
 {
     struct cis_cow_options o = {.tenant = cmd->cli->tenant,
                                 .folder = folder != NULL ? folder : cis_kept_field(mount, "host"),
+                                .exact = folder == NULL,
                                 .stop = &cmd->stop};
     CIS_TRY(cis_kept_commit(cmd, run, mount, &o.at, err));
     CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));

@@ -53,6 +53,7 @@ static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, st
     struct cis_hostdir_options host = CIS_HOSTDIR_OPTIONS_INIT;
     struct cis_layered_options view = CIS_LAYERED_OPTIONS_INIT;
     host.read_only = true;
+    host.exact = options->exact;
     view.tenant = cis_str_of(options->tenant);
     view.at = options->at;
     view.read_only = true;
@@ -69,7 +70,8 @@ cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
 {
     char real[PATH_MAX];
     cis_cow *cow = cis_zalloc(sizeof *cow);
-    const char *folder = realpath(options->folder, real) != NULL ? real : options->folder;
+    const char *folder =
+        !options->exact && realpath(options->folder, real) != NULL ? real : options->folder;
     if (cow == NULL || (cow->folder = cis_strdup(folder)) == NULL ||
         (cow->tenant = cis_strdup(options->tenant)) == NULL) {
         cis_cow_close(cow);

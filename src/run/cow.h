@@ -15,6 +15,7 @@ struct cis_cow_options {
     const char *tenant;
     struct cis_view at; /* of the branch */
     const char *folder;
+    bool exact; /* it is what a run recorded: a symlink on the way to it is CIS_E_CONFLICT */
     const struct cis_stop *stop; /* of everything done with it */
 };
 /* CIS_E_NOTFOUND (the folder), CIS_E_INVALID (the branch holds files of its own), CIS_E_EXPIRED. */

@@ -78,6 +78,25 @@ static cis_code take_back(const struct cow_plan *p)
     return cis_cow_undo(&how, &n, &ignored);
 }
 
+/* The steps are done in the folder that was judged. */
+static cis_code same_folder(const cis_cow *cow, const struct cow_work *w, struct cis_error *err)
+{
+    struct cis_vfs_attr judged, now;
+    char a[CIS_UNION_KEY], b[CIS_UNION_KEY];
+    int no = cis_at_stat(cow->below.root, &cow->call, CIS_STR("."), COW_WALK, &judged);
+    no = no == 0 ? cis_at_stat(w->to.root, &cow->call, CIS_STR("."), COW_WALK, &now) : no;
+    if (no != 0) {
+        return cow_errno(no, &cow->why, cow->folder, err);
+    }
+    cis_union_key(&judged, a);
+    cis_union_key(&now, b);
+    return strcmp(a, b) == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT,
+                          "%.140s: replaced by another folder meanwhile; nothing was done",
+                          cow->folder);
+}
+
 /* Somebody changed a name at that very moment, or the command was told to end: what is done stays.
  * What the host refuses (a full disk) is no reason to leave half of it there. */
 static cis_code half_way(const struct cow_plan *p, const struct cow_work *w, cis_code code,
@@ -124,6 +143,7 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
     if (p.first.n + p.steps.n + p.last.n != 0) {
         CIS_TRY(cow_record_write(&p, err));
         CIS_TRY(cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
+        CIS_TRY(same_folder(cow, &w, err));
         w.source = &cow->above;
     }
     cis_code code = write_all(&p, &w, &done, err);

@@ -229,13 +229,15 @@ static cis_code step(struct walk *w, struct cis_error *err)
     return no == 0 ? enter(w, dir, in.moved, err) : passed_over(w, no, in.moved, err);
 }
 
+/* Regular files alone lead nowhere else: a folder that comes where a symlink was, or nothing, may
+ * make symlinks of the user's lead out. */
 cis_code cow_links_all(struct cow_plan *p, struct cis_error *err)
 {
     CIS_CLEANUP(walk_done) struct walk w = {.p = p, .path = CIS_BUF_INIT(UINT32_MAX)};
     cis_dir *root = NULL;
     bool any = false;
     for (size_t i = 0; i < p->list.n && !any; i++) {
-        any = p->list.at[i].what == 'R' || p->list.at[i].target != NULL;
+        any = p->list.at[i].what == 'R' || !S_ISREG(p->list.at[i].mode);
     }
     if (!any || p->how->outward) {
         return CIS_OK;

@@ -219,6 +219,7 @@ cis_code cow_work_open(struct cow_work *work, const char *folder, const struct c
                        const struct cis_error *why, struct cis_error *err)
 {
     struct cis_hostdir_options o = CIS_HOSTDIR_OPTIONS_INIT;
+    o.exact = true;
     *work = (struct cow_work){.call = call, .why = why, .folder = folder, .linked = CIS_MAP_INIT};
     CIS_TRY(cis_hostdir_open(folder, &o, &work->vfs, err));
     return cow_tree_open(&work->to, work->vfs, call, err);

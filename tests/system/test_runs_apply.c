@@ -528,6 +528,38 @@ static void what_an_interrupted_apply_left_is_kept(void **state)
     assert_contains(sys_err(s), "an interrupted apply");
 }
 
+static void a_folder_that_comes_makes_no_symlink_of_the_users_lead_out(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir out d && ln -s x/../../out d/l");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "mkdir", "/d/x");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: l");
+    shell(s, "test ! -e d/x");
+    shell(s, "mkdir e e/b e/b/c && ln -s b/c e/a && ln -s a/../../out e/l && test ! -e e/l");
+    run_ok(s, "--dir", here(s, "e::/e:cow"), TOOL, "rm", "/e/a", "mkdir", "/e/a");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    shell(s, "test -L e/a");
+}
+
+static void an_apply_goes_through_no_symlink_to_its_folder(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p p/sub out && printf old > p/sub/f");
+    run_ok(s, "--dir", here(s, "p/sub::/d:cow"), TOOL, "write", "/d/made", "m");
+    shell(s, "mv p/sub p/was && ln -s ../out p/sub");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "a symlink is on the way to it");
+    shell(s, "test -z \"$(ls out)\"");
+    shell(s, "rm p/sub && mv p/was p/sub");
+    ok(s, "runs", "apply", "last");
+    shell(s, "mv p/sub p/was && cp -r p/was out/sub && mv p q && ln -s out p");
+    assert_exit(s, 8, cis(s, "runs", "undo", "last"));
+    shell(s, "test -e out/sub/made && rm p && mv q p && mv p/was p/sub");
+    ok(s, "runs", "undo", "last");
+    host_is(s, "p/sub/made", NULL);
+}
+
 /* What a record says is done to a folder of the host. */
 static void nothing_but_apply_and_undo_writes_to_the_record_of_an_apply(void **state)
 {
@@ -858,6 +890,8 @@ int main(void)
         TEST(names_outside_the_folder_keep_their_file),
         TEST(holes_stay_holes_when_a_run_is_applied),
         TEST(what_an_interrupted_apply_left_is_kept),
+        TEST(a_folder_that_comes_makes_no_symlink_of_the_users_lead_out),
+        TEST(an_apply_goes_through_no_symlink_to_its_folder),
         TEST(nothing_but_apply_and_undo_writes_to_the_record_of_an_apply),
 #ifdef FS_POSTGRES
         TEST(a_record_that_something_else_wrote_to_is_not_used),

@@ -1,6 +1,7 @@
 #include "vfs/hostdir/hostdir.h"
 
 #include <linux/capability.h>
+#include <linux/openat2.h>
 #include <linux/magic.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -96,9 +97,22 @@ static cis_code proc_open(struct hostdir *fs, struct cis_error *err)
     return CIS_OK;
 }
 
-static cis_code root_open(struct hostdir *fs, const char *path, struct cis_error *err)
+/* What a run recorded has no symlink on its way: one that is there now was put there since. */
+static int open_exact(const char *path)
 {
-    fs->root.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_SYMLINKS};
+    return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+}
+
+static cis_code root_open(struct hostdir *fs, const char *path, bool exact, struct cis_error *err)
+{
+    fs->root.fd = exact ? open_exact(path) : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fs->root.fd < 0 && exact && errno == ELOOP) {
+        return cis_fail(err, CIS_E_CONFLICT,
+                        "folder %s: a symlink is on the way to it, which was not there before",
+                        path);
+    }
     if (fs->root.fd < 0) {
         cis_code code = errno == ENOENT    ? CIS_E_NOTFOUND
                         : errno == ENOTDIR ? CIS_E_INVALID
@@ -145,7 +159,7 @@ cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *op
     pthread_mutex_init(&fs->lock, NULL);
     cis_code code = proc_open(fs, err);
     if (code == CIS_OK) {
-        code = root_open(fs, path, err);
+        code = root_open(fs, path, options->exact, err);
     }
     if (code != CIS_OK) {
         host_close(&fs->vfs);

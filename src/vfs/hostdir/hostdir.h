@@ -14,6 +14,7 @@ struct cis_hostdir_options {
     bool read_only;
     bool devices;       /* fifos, sockets and devices too */
     uint32_t nodes_max; /* 0: 4096 */
+    bool exact;         /* no symlink may be on the way to the folder: CIS_E_CONFLICT */
     /* Charged for what is held: nodes, open files, and listings whose caller names no budget of its
      * own; what does not fit is ENOMEM. Borrowed until the filesystem is closed; charged by
      * whoever calls, so all who share it are one thread. NULL: nobody counts. */
