@@ -6,6 +6,7 @@
 static cis_code show_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
                          uint64_t *n, struct cis_error *err)
 {
+    CIS_CLEANUP(cis_kept_showing_done)
     struct cis_kept_showing s = {.cmd = cmd,
                                  .guest = cis_kept_field(mount, "guest"),
                                  .text = cis_cli_has(cmd->cli, "text"),

@@ -275,16 +275,51 @@ static cis_code read_side(struct cis_kept_showing *s, struct cis_str path, bool 
     return code == CIS_OK || one_files(code) ? CIS_OK : cis_fail(s->err, code, "%s", why.msg);
 }
 
+/* Where the folder has what the branch has at path: below a folder that the run renamed, it is
+ * below the old name of that. */
+static cis_code old_path(const struct cis_kept_showing *s, const struct cis_union_change *c,
+                         struct cis_buf *out)
+{
+    struct cis_str path = c->from.len != 0 ? c->from : c->path;
+    const char *from = NULL;
+    size_t len = c->from.len != 0 ? 0 : path.len;
+    while (len > 0 && from == NULL) {
+        len--;
+        from =
+            path.ptr[len] == '/' ? cis_map_get(&s->moved, (struct cis_str){path.ptr, len}) : NULL;
+    }
+    cis_buf_text(out, from != NULL ? from : "");
+    cis_buf_add(out, path.ptr + (from != NULL ? len : 0), path.len - (from != NULL ? len : 0));
+    return cis_buf_check(out, "diff", s->err);
+}
+
+static cis_code note_moved(struct cis_kept_showing *s, const struct cis_union_change *c)
+{
+    char *from = cis_strndup(c->from.ptr, c->from.len);
+    void *old = NULL;
+    cis_code code = from != NULL ? cis_map_set(&s->moved, c->path, from, &old, s->err)
+                                 : cis_fail(s->err, CIS_E_NOMEM, "out of memory");
+    cis_free(code == CIS_OK ? old : from);
+    return code;
+}
+
+void cis_kept_showing_done(struct cis_kept_showing *s)
+{
+    cis_map_done(&s->moved, cis_free);
+}
+
 static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_change *c)
 {
+    CIS_CLEANUP(cis_buf_done) struct cis_buf was = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf old = CIS_BUF_INIT(CIS_TEXT_DIFF_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf now = CIS_BUF_INIT(CIS_TEXT_DIFF_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf a = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(1u << 20);
     bool text_a = true, text_b = true;
+    CIS_TRY(old_path(s, c, &was));
     if (c->what != 'A') {
-        CIS_TRY(read_side(s, c->path, true, &old, &text_a));
+        CIS_TRY(read_side(s, cis_buf_view(&was), true, &old, &text_a));
     }
     if (c->what != 'D') {
         CIS_TRY(read_side(s, c->path, false, &now, &text_b));
@@ -292,7 +327,7 @@ static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_cha
     cis_buf_text(&a, c->what != 'A' ? "a/" : "/dev/null");
     cis_buf_text(&b, c->what != 'D' ? "b/" : "/dev/null");
     if (c->what != 'A') {
-        cis_fs_name(&a, c->path);
+        cis_fs_name(&a, cis_buf_view(&was));
     }
     if (c->what != 'D') {
         cis_fs_name(&b, c->path);
@@ -372,6 +407,12 @@ bool cis_kept_show(void *self, const struct cis_union_change *c)
     struct cis_kept_showing *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     bool text = s->text && !s->cmd->cli->json && S_ISREG(c->mode) && !c->cut;
+    if (s->text && c->what == 'R' && S_ISDIR(c->mode)) {
+        s->code = note_moved(s, c);
+        if (s->code != CIS_OK) {
+            return false;
+        }
+    }
     if (s->cmd->cli->json) {
         json_change(s, c, &line);
     } else if (!text) {

@@ -4,6 +4,7 @@
 #define CIS_CLI_KEPT_H
 
 #include <jansson.h>
+#include "base/map.h"
 #include "cli/fs.h"
 #include "run/cow.h"
 
@@ -71,11 +72,13 @@ struct cis_kept_showing {
     const char *guest;
     bool text, begun; /* begun: the JSON's head is printed */
     uint64_t n;
+    struct cis_map moved; /* folders that the run renamed: path → where the folder has them */
     cis_code code;
     struct cis_error *err;
 };
 
 /* A change printed as the command asks for it; self: struct cis_kept_showing. */
 bool cis_kept_show(void *self, const struct cis_union_change *change);
+void cis_kept_showing_done(struct cis_kept_showing *showing);
 
 #endif

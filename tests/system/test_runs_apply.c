@@ -542,6 +542,18 @@ static void a_folder_that_comes_makes_no_symlink_of_the_users_lead_out(void **st
     shell(s, "test -L e/a");
 }
 
+static void text_below_a_folder_that_was_renamed_is_compared(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p d/a/in && printf 'one\ntwo\n' > d/a/in/f");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "mv", "/d/a", "/d/b", "write", "/d/b/in/f",
+           "one\nEVIL\n");
+    ok(s, "runs", "diff", "last", "--text");
+    assert_contains(sys_out(s), "--- a/a/in/f\n+++ b/b/in/f\n");
+    assert_contains(sys_out(s), "-two\n+EVIL\n");
+    assert_lacks(sys_out(s), "binary");
+}
+
 static void an_apply_goes_through_no_symlink_to_its_folder(void **state)
 {
     struct sys *s = *state;
@@ -891,6 +903,7 @@ int main(void)
         TEST(holes_stay_holes_when_a_run_is_applied),
         TEST(what_an_interrupted_apply_left_is_kept),
         TEST(a_folder_that_comes_makes_no_symlink_of_the_users_lead_out),
+        TEST(text_below_a_folder_that_was_renamed_is_compared),
         TEST(an_apply_goes_through_no_symlink_to_its_folder),
         TEST(nothing_but_apply_and_undo_writes_to_the_record_of_an_apply),
 #ifdef FS_POSTGRES
