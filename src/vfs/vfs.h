@@ -29,6 +29,8 @@ typedef struct cis_vfs_file cis_vfs_file;
 typedef uint64_t cis_node; /* 0: none */
 
 #define CIS_VFS_NAME_MAX 255u
+/* The folder of a mount's own controls (vfs/control), which is no part of its tree. */
+#define CIS_CONTROL_NAME ".tarbox"
 #define CIS_VFS_PATH_MAX 4096u
 #define CIS_VFS_LINKS_MAX 40u     /* symlinks followed by one walk */
 #define CIS_VFS_APPEND UINT64_MAX /* as an offset: at the end, whatever it is then */

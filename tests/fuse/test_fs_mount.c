@@ -429,9 +429,46 @@ static void places_and_states_that_are_not_there_are_named(void **state)
                      3);
 }
 
+/* A mount that is given to a run as a folder. */
+static void a_guest_sees_no_controls_of_a_mount(void **state)
+{
+    struct place *p = *state;
+    char path[512], dir[512], host[512];
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    mount_it(p, NULL, NULL);
+    put(p, "f", "text");
+    snprintf(host, sizeof host, "%s/.tarbox/layers/new", p->dir);
+    assert_int_equal(access(host, F_OK), 0); /* the user has them */
+    static const char *const names[] = {"/d/.tarbox/layers/new", "/d/./.tarbox/layers/new",
+                                        "/d/sub/../.tarbox/layers/new", "/d/l/layers/new"};
+    snprintf(path, sizeof path, "%s/sub", p->dir);
+    assert_int_equal(mkdir(path, 0755), 0);
+    snprintf(path, sizeof path, "%s/l", p->dir);
+    assert_int_equal(symlink(".tarbox", path), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(dir, sizeof dir, "%s::/d:rw", p->dir);
+        assert_int_not_equal(
+            sys_exec(p->sys, (const char *const[]){CIS_PROGRAM, "run", "--dir", dir,
+                                                   CIS_GUESTS_DIR "/tool.wasm", "write", names[i],
+                                                   "theirs", NULL}),
+            0);
+    }
+    assert_int_equal(sys_exec(p->sys, (const char *const[]){CIS_PROGRAM, "run", "--dir", dir,
+                                                            CIS_GUESTS_DIR "/tool.wasm", "write",
+                                                            "/d/sub/own", "x", NULL}),
+                     0);
+    assert_int_equal(sys_exec(p->sys, (const char *const[]){CIS_PROGRAM, "fs", "snapshots", NULL}),
+                     0);
+    assert_null(strstr(cis_buf_cstr(&p->sys->last.output), "theirs"));
+    umount_it(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_guest_sees_no_controls_of_a_mount, setup, teardown),
         cmocka_unit_test_setup_teardown(programs_see_in_a_mount_what_they_see_in_a_folder, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_was_written_is_there_at_the_next_mount, setup,

@@ -1,7 +1,9 @@
 #include "vfs/hostdir/internal.h"
 
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -65,8 +67,22 @@ int host_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs
     return 0;
 }
 
+/* A guest that is given a mount of cis as a folder gets its files, and not what controls it: the
+ * states of others, the branch's head. Mounts are FUSE; on other filesystems the name is any name.
+ */
+static bool is_control(int dir, const char *name)
+{
+    struct statfs st;
+    return strcmp(name, CIS_CONTROL_NAME) == 0 &&
+           (fstatfs(dir, &st) != 0 || st.f_type == FUSE_SUPER_MAGIC);
+}
+
 int host_open_name(int dir, const char *name, uint64_t flags, uint32_t mode)
 {
+    if (is_control(dir, name)) {
+        errno = ENOENT;
+        return -1;
+    }
     struct open_how how = {
         .flags = flags | O_NOFOLLOW | O_CLOEXEC,
         .mode = mode,
@@ -206,6 +222,9 @@ int host_jump(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struc
     }
     memcpy(text, path.ptr, path.len);
     text[path.len] = '\0';
+    if (strstr(text, CIS_CONTROL_NAME) != NULL) {
+        return EAGAIN; /* by its names, each of which is looked at */
+    }
     int fd = host_open_name(host_node_of(dir)->fd, text, O_PATH, 0);
     if (fd < 0) {
         return errno == ENOENT ? ENOENT : EAGAIN;
