@@ -150,18 +150,19 @@ static cis_code lower_of(struct cow_plan *p, const char *path, char **out, bool 
     return CIS_OK;
 }
 
-/* The record keeps no extended attributes: an undo would bring the file back without them. */
+/* The record keeps no extended attributes: an undo would bring the file or folder back without
+ * them, and without its access list a folder's group may get more than it had. */
 static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct cow_state *now,
                              struct cis_error *err)
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     char name[256], why[400];
-    if (p->how->force || !S_ISREG(now->mode)) {
+    if (p->how->force || (!S_ISREG(now->mode) && !S_ISDIR(now->mode))) {
         return CIS_OK;
     }
-    int no = cis_at_open(p->cow->below.root, &p->cow->call, cis_str_of(lower), COW_WALK, O_RDONLY,
-                         0, &file, &attr);
+    int no = cis_at_open(p->cow->below.root, &p->cow->call, cis_str_of(lower), COW_WALK,
+                         O_RDONLY | (S_ISDIR(now->mode) ? O_DIRECTORY : 0), 0, &file, &attr);
     if (no != 0) {
         return plan_fail(p, no, lower, err);
     }
@@ -195,6 +196,7 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
         CIS_TRY(cow_try_place(p, path, lower, false, err));
         return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
     }
+    CIS_TRY(judge_extras(p, lower, &now, err));
     CIS_TRY(cow_try_place(p, path, lower, false, err));
     CIS_TRY(cow_try_folder(p, lower, true, err));
     int no = cow_list(&p->cow->below, &p->cow->call, lower, &list);

@@ -807,6 +807,12 @@ static void extended_attributes_stay_or_are_named(void **state)
     host_is(s, "d/gone", "2");
     ok(s, "runs", "apply", "last", "--force");
     host_is(s, "d/gone", NULL);
+    shell(s, "mkdir d/dir");
+    assert_int_equal(setxattr(here(s, "d/dir"), "user.note", "lost", 4, 0), 0);
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rmdir", "/d/dir");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: dir: would go, and its attribute user.note could not");
+    shell(s, "test -d d/dir");
 }
 
 static void the_umask_holds_for_what_a_program_makes(void **state)

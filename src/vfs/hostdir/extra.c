@@ -7,11 +7,12 @@
 
 #define LIST_MAX 65536u /* XATTR_LIST_MAX and XATTR_SIZE_MAX of the kernel */
 #define ACCESS "system.posix_acl_access"
+#define ACCESS_BELOW "system.posix_acl_default" /* of a folder */
 
 static bool is_extra(const char *name)
 {
     return strncmp(name, "user.", 5) == 0 || strcmp(name, ACCESS) == 0 ||
-           strcmp(name, "security.capability") == 0;
+           strcmp(name, ACCESS_BELOW) == 0 || strcmp(name, "security.capability") == 0;
 }
 
 /* The names, one behind the other; 0: none, or the filesystem knows no such thing. */
