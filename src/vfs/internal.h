@@ -112,6 +112,11 @@ int cis_walk_begin(struct walk *w, const cis_dir *start, const cis_dir *beneath,
 /* Leaves the directories in w; `out` holds its own references. */
 int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out);
 void cis_walk_end(struct walk *w);
+/* The folder of the path's last name when the way to it is plain names in one filesystem that
+ * jumps, and no symlink may be followed: *out_node (referenced), and how much of the path is behind
+ * it. 0: walk all of it; that also tells what is wrong. */
+size_t cis_walk_ahead(const cis_dir *start, const struct cis_vfs_call *call, struct cis_str path,
+                      unsigned flags, cis_node *out_node);
 /* The plain case (names only, one filesystem, all at hand) without references: *out_no is 0 or
  * ENOENT. False: walk. */
 bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct cis_str path,
@@ -145,7 +150,8 @@ static inline int find(const cis_dir *dir, const struct cis_vfs_call *call, stru
 static inline int find_name(const cis_dir *dir, const struct cis_vfs_call *call,
                             struct cis_str path, unsigned flags, struct cis_found *out)
 {
-    return cis_walk(dir, NULL, call, path, (flags & CIS_WALK_CHROOT) | CIS_WALK_NAME, out);
+    unsigned way = flags & (CIS_WALK_CHROOT | CIS_WALK_STRAIGHT);
+    return cis_walk(dir, NULL, call, path, way | CIS_WALK_NAME, out);
 }
 
 static inline bool is_dir(const struct cis_found *found)

@@ -7,6 +7,12 @@
 
 #define PEEK_NAMES 16
 
+static bool is_dots(struct cis_str name)
+{
+    return name.len > 0 && name.ptr[0] == '.' &&
+           (name.len == 1 || (name.len == 2 && name.ptr[1] == '.'));
+}
+
 /* How many plain names the path has, split; 0: it has anything else, or too many. */
 static size_t plain_names(struct cis_str path, struct cis_str names[PEEK_NAMES])
 {
@@ -24,8 +30,8 @@ static size_t plain_names(struct cis_str path, struct cis_str names[PEEK_NAMES])
             len++;
         }
         at += len + 1;
-        bool dots = len > 0 && name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'));
-        if (n == PEEK_NAMES || len == 0 || len > CIS_VFS_NAME_MAX || dots || at == path.len) {
+        if (n == PEEK_NAMES || len == 0 || len > CIS_VFS_NAME_MAX || at == path.len ||
+            is_dots((struct cis_str){name, len})) {
             return 0;
         }
         names[n] = (struct cis_str){name, len};
@@ -42,6 +48,49 @@ static int jump(cis_vfs *vfs, const struct cis_vfs_call *call, const struct cis_
         no = EAGAIN;
     }
     return no;
+}
+
+static bool is_plain(struct cis_str path)
+{
+    size_t len = 0;
+    for (size_t at = 0; at <= path.len; at++) {
+        if (at < path.len && path.ptr[at] != '/') {
+            len++;
+            continue;
+        }
+        if (len == 0 || len > CIS_VFS_NAME_MAX ||
+            is_dots((struct cis_str){path.ptr + at - len, len})) {
+            return false;
+        }
+        len = 0;
+    }
+    return memchr(path.ptr, 0, path.len) == NULL;
+}
+
+size_t cis_walk_ahead(const cis_dir *start, const struct cis_vfs_call *call, struct cis_str path,
+                      unsigned flags, cis_node *out_node)
+{
+    const struct cis_mount *m = start->mount;
+    size_t len = path.len;
+    struct cis_vfs_attr attr;
+    if ((flags & CIS_WALK_STRAIGHT) == 0 || m->vfs->ops->jump == NULL || m->children != NULL ||
+        len >= CIS_VFS_PATH_MAX) {
+        return 0;
+    }
+    while (len > 0 && path.ptr[len - 1] != '/') {
+        len--;
+    }
+    struct cis_str folder = {path.ptr, len > 0 ? len - 1 : 0};
+    struct cis_str last = {path.ptr + len, path.len - len};
+    if (last.len == 0 || is_dots(last) || !is_plain(folder) ||
+        m->vfs->ops->jump(m->vfs, call, start->node, folder, out_node, &attr) != 0) {
+        return 0;
+    }
+    if (!S_ISDIR(attr.mode)) {
+        node_put(m->vfs, *out_node);
+        return 0;
+    }
+    return len;
 }
 
 bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct cis_str path,

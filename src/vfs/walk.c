@@ -342,9 +342,15 @@ int cis_walk(const cis_dir *start, const cis_dir *beneath, const struct cis_vfs_
              struct cis_str path, unsigned flags, struct cis_found *out)
 {
     struct walk w;
+    cis_node node = 0;
     int no = cis_walk_begin(&w, start, beneath, call, flags);
+    size_t ahead = no == 0 ? cis_walk_ahead(start, call, path, flags, &node) : 0;
+    struct cis_str rest = {path.ptr + ahead, path.len - ahead};
+    if (ahead != 0) {
+        no = frame_push(&w, start->mount, node, (struct cis_str){path.ptr, ahead - 1});
+    }
     if (no == 0) {
-        no = cis_walk_run(&w, path, out);
+        no = cis_walk_run(&w, rest, out);
     }
     cis_walk_end(&w);
     return no;

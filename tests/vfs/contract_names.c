@@ -1,5 +1,6 @@
 /* Names: links, renames, removals, limits. */
 #include <errno.h>
+#include <fcntl.h>
 #include "vfs/contract.h"
 
 #ifndef RENAME_NOREPLACE
@@ -318,6 +319,49 @@ static void deep_trees_work(void **state)
     assert_int_equal(attr.ino, ino_of("d"));
 }
 
+/* Each verb, by a way that leads through a symlink and by one that does not; also behind more names
+ * than a walk has room for without asking for more. */
+static void a_straight_way_leads_through_no_symlink(void **state)
+{
+    (void)state;
+    enum { STRAIGHT = CIS_WALK_NOFOLLOW | CIS_WALK_STRAIGHT };
+    static const struct {
+        const char *folder;
+        int no;
+    } ways[] = {{"l/", ENOTDIR}, {"d/", 0},    {"m/b/c/", ENOTDIR}, {"d/a/b/c/", 0},
+                {"d/a/../", 0},  {"d//a/", 0}, {"d/f/", ENOTDIR},   {"d/no/", ENOENT}};
+    struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
+    struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = 0700};
+    assert_no(0, t_mkdir("d"));
+    assert_no(0, t_mkdir("d/a"));
+    assert_no(0, t_mkdir("d/a/b"));
+    assert_no(0, t_mkdir("d/a/b/c"));
+    t_write_file("d/f", "x");
+    assert_no(0, t_symlink("d", "l"));
+    assert_no(0, t_symlink("d/a", "m"));
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char a[64], b[64];
+        struct cis_vfs_attr attr;
+        cis_vfs_file *file = NULL;
+        int no = ways[i].no;
+        snprintf(a, sizeof a, "%sone", ways[i].folder);
+        snprintf(b, sizeof b, "%stwo", ways[i].folder);
+        struct cis_str one = cis_str_of(a), two = cis_str_of(b);
+        assert_no(no, cis_at_make(fx.root, &fx.call, one, STRAIGHT, &make));
+        assert_no(no, cis_at_set(fx.root, &fx.call, one, STRAIGHT, &set));
+        assert_no(no, cis_at_rename(fx.root, one, fx.root, two, &fx.call, STRAIGHT, 0));
+        assert_no(no, cis_at_stat(fx.root, &fx.call, two, STRAIGHT, &attr));
+        assert_no(no, cis_at_rmdir(fx.root, &fx.call, two, STRAIGHT));
+        assert_no(no, cis_at_open(fx.root, &fx.call, one, STRAIGHT, O_CREAT | O_EXCL | O_RDWR, 0600,
+                                  &file, &attr));
+        cis_vfs_file_close(file);
+        assert_no(no, cis_at_link(fx.root, CIS_STR("d/f"), fx.root, two, &fx.call, STRAIGHT));
+        assert_no(no, cis_at_unlink(fx.root, &fx.call, one, STRAIGHT));
+        assert_no(no, cis_at_unlink(fx.root, &fx.call, two, STRAIGHT));
+    }
+    assert_int_equal(nlink_of("d/f"), 1);
+}
+
 static void an_unlinked_open_file_stays(void **state)
 {
     (void)state;
@@ -494,6 +538,7 @@ const struct CMUnitTest contract_names[] = {
     CONTRACT_TEST(names_are_bytes_up_to_255),
     CONTRACT_TEST(paths_of_4095_bytes_are_walked),
     CONTRACT_TEST(deep_trees_work),
+    CONTRACT_TEST(a_straight_way_leads_through_no_symlink),
     CONTRACT_TEST(an_unlinked_open_file_stays),
     CONTRACT_TEST(an_unlinked_file_opens_for_who_holds_it),
     CONTRACT_TEST(a_replaced_open_file_stays),
