@@ -19,6 +19,14 @@ struct undo {
     struct cis_map firsts, seconds; /* steps of folders that are moved, by their name aside */
     struct cis_buf again; /* keys of files with several names: before the apply, and now */
     size_t number;
+    /* Of the folders above the path that was asked for last: where the name of each ends in it, and
+     * the newest change that made it, or one above it, another one. Steps are near each other: most
+     * of a long way need not be asked for again. */
+    struct cis_buf way;
+    struct way {
+        size_t end, anew;
+    } * ways;
+    size_t nways, ways_cap;
     uint64_t conflicts, done;
 };
 
@@ -32,6 +40,8 @@ static void undo_done(struct undo *u)
     cis_map_done(&u->firsts, NULL);
     cis_map_done(&u->seconds, NULL);
     cis_buf_done(&u->again);
+    cis_buf_done(&u->way);
+    cis_free(u->ways);
     cis_free(u->taken);
 }
 
@@ -63,7 +73,50 @@ static cis_code will_be(struct undo *u, const char *path, const struct cow_state
     *w = (struct will){state, ++u->number, anew};
     cis_code code = cis_map_set(&u->be, cis_str_of(path), w, &old, err);
     cis_free(code == CIS_OK ? old : w);
+    size_t len = strlen(path);
+    if (cis_str_starts(cis_buf_view(&u->way), cis_str_of(path))) {
+        while (u->nways > 0 && u->ways[u->nways - 1].end >= len) {
+            u->nways--;
+        }
+    }
     return code;
+}
+
+/* The newest change by which a folder above the path is another one; 0: none. */
+static cis_code anew_above(struct undo *u, const char *path, size_t *out, struct cis_error *err)
+{
+    size_t same = 0, from = 0, anew = 0;
+    while (same < u->way.len && path[same] != '\0' && u->way.ptr[same] == (uint8_t)path[same]) {
+        same++;
+    }
+    while (u->nways > 0 && u->ways[u->nways - 1].end >= same) {
+        u->nways--;
+    }
+    if (u->nways > 0) {
+        from = u->ways[u->nways - 1].end + 1;
+        anew = u->ways[u->nways - 1].anew;
+    }
+    for (size_t at = from; path[at] != '\0'; at++) {
+        if (path[at] != '/') {
+            continue;
+        }
+        const struct will *w = cis_map_get(&u->be, (struct cis_str){path, at});
+        anew = w != NULL && w->anew && w->number > anew ? w->number : anew;
+        if (u->nways == u->ways_cap) {
+            size_t cap = cis_cap_next(u->ways_cap, 64, CIS_MEM_MAX);
+            struct way *more = cis_realloc_array(u->ways, cap, sizeof *more);
+            if (more == NULL) {
+                return cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
+            }
+            u->ways = more;
+            u->ways_cap = cap;
+        }
+        u->ways[u->nways++] = (struct way){at, anew};
+    }
+    cis_buf_reset(&u->way);
+    cis_buf_str(&u->way, cis_str_of(path));
+    *out = anew;
+    return cis_buf_check(&u->way, "undo", err);
 }
 
 static cis_code state_of(struct undo *u, const char *path, struct cow_state *out,
@@ -71,11 +124,7 @@ static cis_code state_of(struct undo *u, const char *path, struct cow_state *out
 {
     const struct will *own = cis_map_get(&u->be, cis_str_of(path));
     size_t above = 0;
-    for (size_t len = strlen(path); len-- > 0;) {
-        const struct will *w =
-            path[len] == '/' ? cis_map_get(&u->be, (struct cis_str){path, len}) : NULL;
-        above = w != NULL && w->anew && w->number > above ? w->number : above;
-    }
+    CIS_TRY(anew_above(u, path, &above, err));
     if (own != NULL && own->number > above) {
         *out = *own->state;
         return CIS_OK;
@@ -360,6 +409,7 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     CIS_CLEANUP(undo_done)
     struct undo u = {.how = how,
                      .again = CIS_BUF_INIT(1u << 30),
+                     .way = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX),
                      .be = CIS_MAP_INIT,
                      .firsts = CIS_MAP_INIT,
                      .seconds = CIS_MAP_INIT};
