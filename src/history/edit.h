@@ -73,6 +73,8 @@ cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err);
  * goes is empty; a size fits its content. CIS_E_DAMAGED names what does not hold. cis_edit_commit
  * asks. */
 cis_code cis_edit_check(struct edit *e, struct cis_error *err);
+/* A quota refused the commit: what of the edit that is about goes behind the message. */
+void cis_edit_refused(struct edit *e, enum cis_quota quota, struct cis_error *err);
 /* out->changes counts names and files. Nothing to do: no commit, out->at.view is the base. Of the
  * note, CIS_FS_NOTE_MAX bytes are kept. */
 cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,

@@ -192,9 +192,11 @@ static cis_code write_all(struct edit *e, struct building *b, const char *kind, 
                                .nextents = e->extents.n,
                                .files = b->files,
                                .bytes = b->bytes};
+    enum cis_quota quota = CIS_QUOTA_OTHER;
     struct cis_store_commit commit = {.ref = cis_str_of(e->ref.name),
                                       .fs = &fs,
                                       .out = &out->at,
+                                      .out_quota = &quota,
                                       .kind = kind,
                                       .note = note,
                                       .kv = e->kv,
@@ -205,7 +207,11 @@ static cis_code write_all(struct edit *e, struct building *b, const char *kind, 
         return CIS_OK;
     }
     CIS_TRY(touch(e, err));
-    return e->h->store->ops->commit(e->h->store, e->h->tenant, &commit, e->h->stop, err);
+    cis_code code = e->h->store->ops->commit(e->h->store, e->h->tenant, &commit, e->h->stop, err);
+    if (code == CIS_E_QUOTA) {
+        cis_edit_refused(e, quota, err);
+    }
+    return code;
 }
 
 cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,

@@ -332,6 +332,49 @@ static void restore_makes_a_path_what_it_was_and_nothing_else(void **state)
     free(big);
 }
 
+static void quota(struct fx *fx, uint64_t files, uint64_t bytes)
+{
+    struct cis_tenant row = {.quota_files = files, .quota_bytes = bytes};
+    assert_ok(fx->h.store->fs->tenant_quota(fx->h.store, fx->h.tenant, &row, NULL, err));
+}
+
+static void what_a_quota_refuses_names_the_quota_and_a_file(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    struct cis_history_commit how = {.ref = CIS_STR("main"), .note = "test"};
+    char text[601];
+    memset(text, 'x', sizeof text - 1);
+    text[600] = '\0';
+    fx_text(fx, "main", "d/small", "1");
+    fx_text(fx, "main", "d/e/big", text);
+    fx_text(fx, "main", "d/e/less", "12345");
+    struct cis_view old = fx_head(fx, "main");
+    fx_fork(fx, old, "other");
+    fx_text(fx, "other", "new/deep/one", "1");
+    fx_text(fx, "other", "d/e/big", "shorter");
+    fx_remove(fx, "main", "d/e");
+    struct cis_view removed = fx_head(fx, "main");
+    quota(fx, 0, 500);
+    const char *why = "bytes of files: 606 would be used, the quota is 500; d/e/big grew the most, "
+                      "by 600 bytes";
+    assert_fails(CIS_E_QUOTA, why, cis_history_undo(&fx->h, removed, &how, &done, err));
+    assert_fails(CIS_E_QUOTA, why,
+                 cis_history_restore(&fx->h, old, CIS_STR("d/e"), &how, &done, err));
+    quota(fx, 0, 0);
+    assert_ok(cis_history_undo(&fx->h, removed, &how, &done, err));
+    fx_text(fx, "main", "d/e/big", "");
+    struct cis_view cut = fx_head(fx, "main");
+    quota(fx, 0, 500); /* its name does not change */
+    assert_fails(CIS_E_QUOTA, "d/e/big grew the most, by 600 bytes",
+                 cis_history_undo(&fx->h, cut, &how, &done, err));
+    assert_ok(fx_back_to(fx, "main", "main~3", err));
+    quota(fx, 5, 0);
+    assert_fails(CIS_E_QUOTA, "the quota is 5; new is one of 3 new ones",
+                 cis_history_merge(&fx->h, fx_head(fx, "other"), &how, &done, err));
+    fx_whole(fx);
+}
+
 static void restore_of_everything_equals_the_old_state(void **state)
 {
     struct fx *fx = *state;
@@ -539,6 +582,7 @@ static int run(void)
         TEST(undo_takes_back_one_commit_and_keeps_what_came_after),
         TEST(undo_of_what_was_changed_since_is_a_conflict),
         TEST(undo_takes_back_skill_memory_too),
+        TEST(what_a_quota_refuses_names_the_quota_and_a_file),
         TEST(restore_makes_a_path_what_it_was_and_nothing_else),
         TEST(restore_of_everything_equals_the_old_state),
         TEST(only_content_that_the_other_store_lacks_is_sent),
