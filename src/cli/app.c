@@ -124,6 +124,15 @@ cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *er
     return CIS_OK;
 }
 
+#define RUN_STORE_KIB 8192u
+
+cis_code cis_app_run_store(cis_app *app, cis_store **out_store, struct cis_error *err)
+{
+    CIS_TRY(cis_app_store(app, out_store, err));
+    (*out_store)->cache_kib = RUN_STORE_KIB;
+    return CIS_OK;
+}
+
 cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err)
 {
     cis_store *store;

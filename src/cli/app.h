@@ -24,6 +24,9 @@ const char *cis_app_data_dir(const cis_app *app);
 const char *cis_app_cache_dir(const cis_app *app);
 const char *cis_app_config_dir(const cis_app *app);
 cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err);
+/* For one guest: what the store keeps of its rows in memory counts beside what the guest makes the
+ * host hold, and is little. */
+cis_code cis_app_run_store(cis_app *app, cis_store **out_store, struct cis_error *err);
 /* Of that store: the caches that views of its files share. */
 cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err);
 /* `slots`: of its pool when none are configured, 0: from the system's limits. A pool costs time to

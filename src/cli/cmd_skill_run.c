@@ -355,7 +355,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
             : strcmp(tx, "always") == 0                        ? CIS_TX_ALWAYS
                                                                : CIS_TX_DISCARD;
     r->trace = cis_cli_has(j->cli, "trace") ? cis_cli_trace_line : NULL;
-    CIS_TRY(cis_app_store(j->app, &r->store, err));
+    CIS_TRY(cis_app_run_store(j->app, &r->store, err));
     CIS_TRY(claim_memory(j, err));
     if (cis_grants_has(&j->grants, CIS_GRANT_FS_READ)) {
         CIS_TRY(cis_app_forest(j->app, &r->forest, err));

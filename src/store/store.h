@@ -182,6 +182,9 @@ struct cis_store { /* embedded first in a backend's own struct */
     const struct cis_store_ops *ops;
     const struct cis_store_fs_ops *fs;
     const char *folder; /* of the host that holds it, absolute; NULL: a server does */
+    /* KiB of its rows that a backend keeps in this process for all who read; 0: as many as it
+     * likes. Set before the store is used. A server keeps its own. */
+    uint32_t cache_kib;
     /* Damaged chunks that this object stored anew, because their content was written again. */
     atomic_uint_least64_t healed;
 };

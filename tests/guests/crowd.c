@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,87 @@ static void moved(int at, long n)
     }
 }
 
+/* ---- one file, "big" ---- */
+#define PIECE 4096
+
+static int big(int at, int flags)
+{
+    int fd = openat(at, "big", O_RDWR | flags, 0644);
+    return fd >= 0 ? fd : fail("big");
+}
+
+/* Bytes that no compression makes smaller. */
+static uint64_t mixed(void)
+{
+    static uint64_t seed = 88172645463325252u;
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    return seed ^= seed << 17;
+}
+
+static void piece(int fd, uint64_t at)
+{
+    static uint64_t words[PIECE / 8];
+    for (size_t i = 0; i < PIECE / 8; i++) {
+        words[i] = mixed();
+    }
+    if (pwrite(fd, words, PIECE, (off_t)(at * PIECE)) != PIECE) {
+        fail("write");
+    }
+}
+
+static void length(int fd, off_t size)
+{
+    if (ftruncate(fd, size) != 0) {
+        fail("truncate");
+    }
+}
+
+/* A file of so many MiB: from its beginning to its end, or as many pieces anywhere in it. */
+static void fill(int at, long mib, int in_order)
+{
+    int fd = big(at, O_CREAT);
+    uint64_t n = (uint64_t)mib << 20 >> 12;
+    for (uint64_t i = 0; i < n; i++) {
+        piece(fd, in_order ? i : mixed() % n);
+    }
+    close(fd);
+}
+
+/* The first piece of each block of 64 KiB of the file. */
+static void heads(int at, long mib)
+{
+    int fd = big(at, 0);
+    uint64_t n = (uint64_t)mib << 20 >> 16;
+    for (uint64_t i = 0; i < n; i++) {
+        piece(fd, i << 4);
+    }
+    close(fd);
+}
+
+/* A file of so many GiB with a few pieces in it, as far from each other as they can be. */
+static void sparse(int at, long gib, long pieces)
+{
+    int fd = big(at, O_CREAT);
+    uint64_t n = (uint64_t)gib << 30 >> 12;
+    length(fd, (off_t)gib << 30);
+    for (long i = 0; i < pieces; i++) {
+        piece(fd, n / (uint64_t)pieces * (uint64_t)i);
+    }
+    close(fd);
+}
+
+/* All but its beginning is cut off and becomes a hole: so often. */
+static void punch(int at, long gib, long times)
+{
+    int fd = big(at, 0);
+    for (long i = 0; i < times; i++) {
+        length(fd, 1);
+        length(fd, (off_t)gib << 30);
+    }
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 4) {
@@ -117,6 +199,8 @@ int main(int argc, char **argv)
         names(at, n, "");
     } else if (strcmp(verb, "far") == 0) {
         names(levels(at, longest, n), more, "");
+    } else if (strcmp(verb, "below") == 0) {
+        names(levels(at, "d", n), more, "");
     } else if (strcmp(verb, "folders") == 0) {
         folders(at, n);
     } else if (strcmp(verb, "again") == 0) {
@@ -125,6 +209,16 @@ int main(int argc, char **argv)
         links(at, n);
     } else if (strcmp(verb, "moved") == 0) {
         moved(at, n);
+    } else if (strcmp(verb, "fill") == 0) {
+        fill(at, n, 1);
+    } else if (strcmp(verb, "scatter") == 0) {
+        fill(at, n, 0);
+    } else if (strcmp(verb, "heads") == 0) {
+        heads(at, n);
+    } else if (strcmp(verb, "sparse") == 0) {
+        sparse(at, n, more);
+    } else if (strcmp(verb, "punch") == 0) {
+        punch(at, n, more);
     } else {
         return 2;
     }

@@ -61,7 +61,17 @@ static void within(struct sys *s, unsigned seconds, const char *const *argv)
 }
 #define run_within(s, seconds, ...)                                                                \
     within((s), (seconds), (const char *const[]){CIS_PROGRAM, "run", __VA_ARGS__, NULL})
+#define cis_within(s, seconds, ...)                                                                \
+    within((s), (seconds), (const char *const[]){CIS_PROGRAM, __VA_ARGS__, NULL})
 #define ok(s, ...) assert_exit((s), 0, cis((s), __VA_ARGS__))
+
+static void looked_at_and_undone(struct sys *s, unsigned diff, unsigned undo)
+{
+    cis_within(s, diff, "runs", "diff", "last");
+    cis_within(s, diff, "fs", "diff", "main@0", "main");
+    cis_within(s, undo, "fs", "undo");
+    ok(s, "fs", "fsck");
+}
 
 static json_t *newest(struct sys *s)
 {
@@ -98,8 +108,10 @@ static void names_far_down_take_the_memory_of_names(void **state)
     snprintf(mount, sizeof mount, "%s::/w:cow", folder);
     run_within(s, 10, "-w", CROWD, "far", "/workspace", "258", "10000");
     assert_counted(s, "added", 10258);
+    looked_at_and_undone(s, 10, 10);
     run_within(s, 10, "--dir", mount, CROWD, "far", "/w", "258", "10000");
     assert_counted(s, "added", 10258);
+    cis_within(s, 10, "runs", "diff", "last");
     assert_int_equal(getrusage(RUSAGE_CHILDREN, &used), 0);
     if (MEASURED && used.ru_maxrss > 300 * 1024) {
         fail_msg("peak of %ld KiB", used.ru_maxrss);
@@ -121,6 +133,59 @@ static void many_levels_are_told_and_committed(void **state)
     unsigned n = number(20000, 100000);
     run_within(s, 20, "-w", CROWD, "levels", "/workspace", text(n));
     assert_counted(s, "added", n);
+    looked_at_and_undone(s, 20, 20);
+}
+
+/* Undo of all of it, for one number of folders and for four times as many. */
+static void undo_takes_time_in_proportion(void **state)
+{
+    struct sys *s = *state;
+    uint64_t took[2];
+    for (unsigned i = 0; i < 2; i++) {
+        ok(s, "run", "-w", CROWD, "folders", "/workspace", text(number(2500, 7500) << (2 * i)));
+        uint64_t before = processor_ms();
+        ok(s, "fs", "undo");
+        took[i] = processor_ms() - before;
+    }
+    print_message("undo: %llu ms, of four times as many %llu ms\n", (unsigned long long)took[0],
+                  (unsigned long long)took[1]);
+    if (took[1] > 8 * took[0] + 300) {
+        fail_msg("undo: %llu ms, of four times as many %llu ms", (unsigned long long)took[0],
+                 (unsigned long long)took[1]);
+    }
+}
+
+/* Deeper than paths are long: everything works but what needs a path of the host, and that says so
+ * before it changes anything. */
+static void what_no_path_reaches_is_shown_and_undone_and_not_applied(void **state)
+{
+    struct sys *s = *state;
+    char folder[4200], mount[4300];
+    snprintf(folder, sizeof folder, "%s/folder", s->home);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    snprintf(mount, sizeof mount, "%s::/w:cow", folder);
+    ok(s, "run", "--dir", mount, CROWD, "below", "/w", "5000", "3");
+    ok(s, "runs", "diff", "last");
+    assert_contains(sys_out(s), "/d/d/d/n0000002");
+    assert_exit(s, 3, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "4096 bytes is the longest path");
+    assert_contains(sys_err(s), "/d/d/d");
+    assert_int_equal(rmdir(folder), 0); /* nothing came to it */
+    assert_int_equal(mkdir(folder, 0755), 0);
+    ok(s, "run", "-w", CROWD, "below", "/workspace", "5000", "3");
+    ok(s, "fs", "diff", "main@0", "main");
+    assert_contains(sys_out(s), "/d/d/d/n0000002");
+    ok(s, "fs", "undo");
+    assert_contains(sys_out(s), "/d/d/d/n0000002");
+    ok(s, "fs", "ls");
+    assert_string_equal(sys_out(s), "");
+    ok(s, "fs", "redo");
+    ok(s, "runs", "diff", "last");
+    assert_contains(sys_out(s), "/d/d/d/n0000002");
+    ok(s, "runs", "undo", "last");
+    ok(s, "fs", "ls");
+    assert_string_equal(sys_out(s), "");
+    ok(s, "fs", "fsck");
 }
 
 static void many_names_in_one_folder_are_told_and_committed(void **state)
@@ -129,6 +194,7 @@ static void many_names_in_one_folder_are_told_and_committed(void **state)
     unsigned n = number(60000, 1000000);
     run_within(s, large ? 60 : 10, "-w", CROWD, "names", "/workspace", text(n));
     assert_counted(s, "added", n);
+    looked_at_and_undone(s, large ? 30 : 10, large ? 60 : 10);
 }
 
 static void many_names_of_one_file_are_told_and_committed(void **state)
@@ -164,6 +230,8 @@ int main(int argc, char **argv)
         TEST(names_far_down_take_the_memory_of_names),
         TEST(many_folders_of_one_file_take_less_than_five_seconds),
         TEST(many_levels_are_told_and_committed),
+        TEST(undo_takes_time_in_proportion),
+        TEST(what_no_path_reaches_is_shown_and_undone_and_not_applied),
         TEST(many_names_in_one_folder_are_told_and_committed),
         TEST(many_names_of_one_file_are_told_and_committed),
         TEST(a_folder_that_is_not_touched_is_told_in_the_same_time),

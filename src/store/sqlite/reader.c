@@ -306,7 +306,8 @@ static cis_code prepare(struct sql_reader *r, struct cis_view at, struct cis_err
 static void cache_grow(struct sql_store *store, struct sql_conn *conn)
 {
     pthread_mutex_lock(&store->lock);
-    unsigned kib = SQL_READER_CACHE_ALL / (store->open != 0 ? store->open : 1);
+    unsigned all = store->base.cache_kib != 0 ? store->base.cache_kib : SQL_READER_CACHE_ALL;
+    unsigned kib = all / (store->open != 0 ? store->open : 1);
     pthread_mutex_unlock(&store->lock);
     char text[64];
     snprintf(text, sizeof text, "PRAGMA cache_size = -%u",

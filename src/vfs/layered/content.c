@@ -11,6 +11,7 @@ struct reading {
     struct lay_view *v;
     const struct cis_vfs_call *call;
     uint64_t ino;
+    enum lay_reading how;
     struct cis_fs_read reads[READS_MAX];
     struct lay_blob *blobs[READS_MAX];
     size_t n;
@@ -56,7 +57,7 @@ static int read_wanted(struct reading *r)
     cis_code code = f->store->fs->chunk_read(f->store, r->v->who, r->reads, r->n, lay_stop(r->call),
                                              lay_err(r->call));
     for (size_t i = 0; code == CIS_OK && i < r->n; i++) {
-        if (r->reads[i].code == CIS_OK) {
+        if (r->reads[i].code == CIS_OK && r->how != LAY_ONCE) {
             cis_lay_blob_put(&f->blobs, r->blobs[i]);
         }
     }
@@ -134,9 +135,9 @@ static bool again_soon(cis_forest *forest, uint64_t chunk)
     return atomic_exchange_explicit(slot, chunk, memory_order_relaxed) == chunk;
 }
 
-static int want_piece(struct reading *r, const struct lay_piece *p, bool whole)
+static int want_piece(struct reading *r, const struct lay_piece *p)
 {
-    if (whole || p->len > PIECE_MOST || again_soon(r->v->forest, p->chunk)) {
+    if (r->how != LAY_BY_PIECES || p->len > PIECE_MOST || again_soon(r->v->forest, p->chunk)) {
         return want(r, LAY_CHUNK, p->chunk, 0, p->span);
     }
     uint32_t part = p->off & ~(CIS_CHUNK_PIECE - 1);
@@ -148,11 +149,11 @@ static int want_piece(struct reading *r, const struct lay_piece *p, bool whole)
 }
 
 static int read_missing(struct reading *r, const struct lay_piece *pieces, const bool *missing,
-                        size_t n, const struct lay_ahead *ahead, size_t nahead, bool whole)
+                        size_t n, const struct lay_ahead *ahead, size_t nahead)
 {
     int no = 0;
     for (size_t i = 0; i < n && no == 0; i++) {
-        no = missing[i] ? want_piece(r, &pieces[i], whole) : 0;
+        no = missing[i] ? want_piece(r, &pieces[i]) : 0;
     }
     for (size_t i = 0; i < nahead && no == 0 && r->n < READS_MAX; i++) {
         struct lay_blob_key key = chunk_key(r->v, LAY_CHUNK, ahead[i].chunk, 0);
@@ -169,12 +170,12 @@ static int read_missing(struct reading *r, const struct lay_piece *pieces, const
 
 int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
                         const struct lay_piece *pieces, size_t n, const struct lay_ahead *ahead,
-                        size_t nahead, bool whole, uint64_t ino)
+                        size_t nahead, enum lay_reading how, uint64_t ino)
 {
     bool missing[LAY_PIECES_MAX], any = false;
     size_t hits = 0;
     for (size_t i = 0; i < n; i++) {
-        missing[i] = !take_cached(v, &pieces[i], whole);
+        missing[i] = !take_cached(v, &pieces[i], how != LAY_BY_PIECES);
         any |= missing[i];
         hits += !missing[i];
     }
@@ -186,8 +187,9 @@ int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
     r.v = v;
     r.call = call;
     r.ino = ino;
+    r.how = how;
     r.n = 0;
-    int no = read_missing(&r, pieces, missing, n, ahead, nahead, whole);
+    int no = read_missing(&r, pieces, missing, n, ahead, nahead);
     forget(&r);
     return no;
 }

@@ -260,8 +260,9 @@ int cis_lay_read(cis_vfs_file *file, const struct cis_vfs_call *call, const stru
         r.len = round_of(&r.at, total - done);
         no = cis_lay_do(v, call, false, read_step, &r);
         if (no == 0 && r.len > 0 && r.n > 0) {
-            no = cis_lay_pieces_read(v, call, r.pieces, r.n, r.ahead, r.nahead,
-                                     in_order || r.len > CIS_FS_BLOCK / 2, file->node);
+            no = cis_lay_pieces_read(
+                v, call, r.pieces, r.n, r.ahead, r.nahead,
+                in_order || r.len > CIS_FS_BLOCK / 2 ? LAY_WHOLE : LAY_BY_PIECES, file->node);
         }
         if (no != 0 || r.len == 0) {
             break;
@@ -311,7 +312,7 @@ int cis_lay_under_read(struct lay_view *v, const struct cis_vfs_call *call, uint
         cis_lay_blob_unref(u.source.blob);
     } else if (u.source.chunk != 0 && len > 0) {
         struct lay_piece piece = {u.source.chunk, 0, len, CIS_FS_BLOCK, out};
-        no = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, true, ino);
+        no = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, LAY_ONCE, ino);
     }
     return no;
 }

@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-enum { LOAD_JOBS = 1024, LOAD_BYTES = 4 << 20 };
-
 static int add_extent(struct lay_frozen *f, const struct cis_vfs_call *call, uint64_t ino,
                       uint64_t block, uint64_t chunk, bool had)
 {
@@ -70,24 +68,21 @@ static int push_load(struct lay_frozen *f, const struct cis_vfs_call *call)
 static int add_job(struct lay_frozen *f, const struct cis_vfs_call *call,
                    const struct lay_still *still)
 {
-    if (f->filling != NULL &&
-        (f->filling->batch.n == f->filling->cap || f->filling->bytes >= LOAD_BYTES)) {
+    if (f->filling != NULL && cis_lay_load_full(f->filling)) {
         int no = push_load(f, call);
         if (no != 0) {
             return no;
         }
     }
     if (f->filling == NULL) {
-        f->filling = cis_lay_load_new(f->v, LOAD_JOBS);
+        f->filling = cis_lay_load_new(f->v);
         if (f->filling == NULL) {
             return ENOMEM;
         }
     }
-    struct lay_still *s = &f->filling->stills[f->filling->batch.n++];
-    *s = *still;
+    struct lay_still *s = cis_lay_load_add(f->filling, still);
     s->buf = still->buf != NULL ? cis_lay_buf_ref(still->buf) : NULL;
     s->slot = f->nmaking - 1;
-    f->filling->bytes += s->len;
     return 0;
 }
 

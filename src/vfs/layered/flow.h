@@ -55,11 +55,15 @@ struct lay_load {
     struct lay_still *stills; /* one a job */
     struct lay_buf **made;    /* content put together, one a job or NULL */
     uint64_t *ids;            /* out of cis_lay_load_put; 0: all zeros */
-    size_t cap;
-    uint64_t bytes; /* of content, about */
+    uint64_t bytes;           /* that it holds, at most, when it is packed */
     bool begun;
 };
-struct lay_load *cis_lay_load_new(struct lay_view *v, size_t cap);
+struct lay_load *cis_lay_load_new(struct lay_view *v);
+/* No more goes in. What is put together and what is packed count, and not how much of a block was
+ * written: a piece of 4 KiB that is written into a stored block takes two whole ones here. */
+bool cis_lay_load_full(const struct lay_load *load);
+/* One more; of one that is not full. */
+struct lay_still *cis_lay_load_add(struct lay_load *load, const struct lay_still *still);
 void cis_lay_load_free(struct lay_view *v, struct lay_load *load); /* waits for its helpers */
 struct lay_still cis_lay_still(const struct lay_block *b);         /* shares the buffer */
 /* Content of every still is made whole (read what is below), then packing begins. */

@@ -2,17 +2,18 @@
  * Buffers are shared with the overlay, which copies before it writes to one. */
 #include "vfs/layered/view.h"
 
-struct lay_load *cis_lay_load_new(struct lay_view *v, size_t cap)
+enum { LOAD_JOBS = 1024, LOAD_BYTES = 4 << 20 };
+
+struct lay_load *cis_lay_load_new(struct lay_view *v)
 {
     struct lay_load *load = cis_zalloc(sizeof *load);
     if (load == NULL) {
         return NULL;
     }
-    load->cap = cap;
-    load->batch.jobs = cis_calloc(cap, sizeof *load->batch.jobs);
-    load->stills = cis_calloc(cap, sizeof *load->stills);
-    load->made = cis_calloc(cap, sizeof(struct lay_buf *));
-    load->ids = cis_calloc(cap, sizeof *load->ids);
+    load->batch.jobs = cis_calloc(LOAD_JOBS, sizeof *load->batch.jobs);
+    load->stills = cis_calloc(LOAD_JOBS, sizeof *load->stills);
+    load->made = cis_calloc(LOAD_JOBS, sizeof(struct lay_buf *));
+    load->ids = cis_calloc(LOAD_JOBS, sizeof *load->ids);
     load->batch.compress = v->compress;
     memcpy(load->batch.key, v->tenant->key, sizeof load->batch.key);
     if (load->batch.jobs == NULL || load->stills == NULL || load->made == NULL ||
@@ -21,6 +22,25 @@ struct lay_load *cis_lay_load_new(struct lay_view *v, size_t cap)
         return NULL;
     }
     return load;
+}
+
+/* Is its buffer all its content, up to where it ends? */
+static bool is_whole(const struct lay_still *s)
+{
+    return s->buf != NULL && s->lo == 0 && lay_min32(s->hi, s->len) >= lay_min32(s->under, s->len);
+}
+
+bool cis_lay_load_full(const struct lay_load *load)
+{
+    return load->batch.n == LOAD_JOBS || load->bytes >= LOAD_BYTES;
+}
+
+struct lay_still *cis_lay_load_add(struct lay_load *load, const struct lay_still *still)
+{
+    struct lay_still *s = &load->stills[load->batch.n++];
+    *s = *still;
+    load->bytes += is_whole(s) ? s->hi : 2ull * s->len;
+    return s;
 }
 
 void cis_lay_load_free(struct lay_view *v, struct lay_load *load)
@@ -91,7 +111,7 @@ int cis_lay_still_read(struct lay_view *v, const struct cis_vfs_call *call,
         memcpy(out, b.blob->data, lay_min32(under, b.blob->len));
     } else if (no == 0 && under > 0 && b.chunk != 0) {
         struct lay_piece piece = {b.chunk, 0, under, CIS_FS_BLOCK, out};
-        no = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, true, s->ino);
+        no = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, LAY_ONCE, s->ino);
     }
     cis_lay_blob_unref(b.blob);
     uint32_t hi = lay_min32(s->hi, s->len);
@@ -107,9 +127,8 @@ static int make_whole(struct lay_view *v, const struct cis_vfs_call *call, struc
 {
     const struct lay_still *s = &load->stills[i];
     struct cis_bytes *content = &load->batch.jobs[i].content;
-    uint32_t hi = lay_min32(s->hi, s->len);
-    if (s->buf != NULL && s->lo == 0 && hi >= lay_min32(s->under, s->len)) {
-        *content = (struct cis_bytes){s->buf->data, hi}; /* zeros after it */
+    if (is_whole(s)) {
+        *content = (struct cis_bytes){s->buf->data, lay_min32(s->hi, s->len)}; /* then zeros */
         return 0;
     }
     struct lay_buf *made = cis_alloc(cis_size_add(sizeof *made, s->len));

@@ -2,22 +2,19 @@
  * packed by helpers, the one before it is stored by the writer that found memory full. */
 #include "vfs/layered/view.h"
 
-enum { LOAD_JOBS = 1024, LOAD_BYTES = 4 << 20 };
-
 /* Under all stripes: the oldest dirty blocks that are not on their way. */
 static void gather(struct lay_view *v, struct lay_load *load)
 {
-    uint64_t bytes = 0;
     for (struct lay_block *b = v->oldest, *next; b != NULL; b = next) {
         next = b->newer;
-        if (load->batch.n == load->cap || bytes >= LOAD_BYTES) {
+        if (cis_lay_load_full(load)) {
             break;
         }
         if (atomic_load(&b->buf->refs) > 1) {
             continue; /* in a load, or in a commit */
         }
-        bytes += b->buf->cap;
-        load->stills[load->batch.n++] = cis_lay_still(b);
+        struct lay_still still = cis_lay_still(b);
+        (void)cis_lay_load_add(load, &still);
     }
 }
 
@@ -58,7 +55,7 @@ int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call)
 
 static int begin_next(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load **out)
 {
-    struct lay_load *load = cis_lay_load_new(v, LOAD_JOBS);
+    struct lay_load *load = cis_lay_load_new(v);
     if (load == NULL) {
         return ENOMEM;
     }

@@ -217,10 +217,15 @@ struct lay_ahead { /* a chunk that will be wanted next */
     uint64_t chunk;
     uint32_t span;
 };
-/* whole: read in order, so whole chunks are kept. ino: for the message of an EIO. */
+enum lay_reading {
+    LAY_BY_PIECES,
+    LAY_WHOLE, /* read in order, so whole chunks are kept */
+    LAY_ONCE,  /* whole, and not kept: what was read is about to be superseded */
+};
+/* ino: for the message of an EIO. */
 int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
                         const struct lay_piece *pieces, size_t n, const struct lay_ahead *ahead,
-                        size_t nahead, bool whole, uint64_t ino);
+                        size_t nahead, enum lay_reading how, uint64_t ino);
 
 /* ---- attr.c ---- */
 /* The content of a file changed: its times, its set-id bits, its row. Every change of content ends

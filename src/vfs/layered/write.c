@@ -101,20 +101,48 @@ static int room_check(struct lay_view *v, const struct cis_vfs_call *call, struc
     return 0;
 }
 
+static bool has_under(const struct write *w, const struct lay_block *b)
+{
+    return w->under != NULL && w->block == b->block && b->lo < b->hi;
+}
+
+static uint32_t room_for(const struct write *w, const struct lay_block *b, uint32_t to)
+{
+    uint32_t end = b->hi > to ? b->hi : to;
+    return has_under(w, b) && b->under > end ? b->under : end;
+}
+
+/* What is below was read: all of it comes up, and no later gap in the block asks for it again. The
+ * buffer has the room. */
+static void bring_up(const struct write *w, struct lay_block *b)
+{
+    if (b->lo > 0) {
+        uint32_t n = lay_min32(b->lo, b->under);
+        memcpy(b->buf->data, w->under, n);
+        memset(b->buf->data + n, 0, b->lo - n);
+        b->lo = 0;
+    }
+    if (b->hi < b->under) {
+        memcpy(b->buf->data + b->hi, w->under + b->hi, b->under - b->hi);
+        b->hi = b->under;
+    }
+}
+
 /* Makes [from, to) contiguous with what the buffer holds. */
 static int join(struct write *w, struct lay_block *b, uint32_t from, uint32_t to)
 {
+    if (has_under(w, b)) {
+        bring_up(w, b);
+    }
     if (b->lo == b->hi || (from <= b->hi && to >= b->lo)) {
         return 0;
     }
     uint32_t gap_from = from > b->hi ? b->hi : to, gap_to = from > b->hi ? from : b->lo;
     if (gap_from >= b->under) { /* zeros */
         memset(b->buf->data + gap_from, 0, gap_to - gap_from);
-    } else if (w->under == NULL || w->block != b->block) {
+    } else {
         w->block = b->block;
         return NEED_UNDER;
-    } else {
-        memcpy(b->buf->data + gap_from, w->under + gap_from, gap_to - gap_from);
     }
     if (from > b->hi) {
         b->hi = from;
@@ -175,7 +203,7 @@ static int write_step(struct lay_op *op, void *arg)
     uint32_t from = (uint32_t)(w->off % CIS_FS_BLOCK);
     uint32_t to = lay_min32(from + (w->len < CIS_FS_BLOCK ? w->len : CIS_FS_BLOCK), CIS_FS_BLOCK);
     no = cis_lay_block_make(op, node, w->off / CIS_FS_BLOCK, &b);
-    no = no != 0 ? no : cis_lay_block_room(op, b, b->hi > to ? b->hi : to);
+    no = no != 0 ? no : cis_lay_block_room(op, b, room_for(w, b, to));
     no = no != 0 ? no : join(w, b, from, to);
     if (no != 0) {
         return no;

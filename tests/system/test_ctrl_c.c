@@ -1,0 +1,136 @@
+/* Ctrl-C at every place of what the host does for a run, and of what a user does with it
+ * afterwards: the program ends soon, says so, and the store is as before or as after. On SQLite and
+ * on a private PostgreSQL server. With an argument, for many more names. */
+#include "stored.h"
+#include "measured.h"
+
+#include <sys/stat.h>
+
+#define CROWD CIS_GUESTS_DIR "/crowd.wasm"
+#define ok(s, ...) assert_exit((s), 0, cis((s), __VA_ARGS__))
+/* Processor time that a program may take to end: giving back the memory of a million names is a
+ * part of it. */
+#define SOON_MS (MEASURED ? 3000u : 30000u)
+
+static bool large;
+static const char *names, *few;
+
+enum { PLACES = 6 };
+
+/* The newest commit. */
+static void head(struct sys *s, char out[600])
+{
+    ok(s, "fs", "log", "--limit", "1", "--json");
+    snprintf(out, 600, "%s", sys_out(s));
+}
+
+/* Interrupted at so many places of the time that it takes; how often that was before its end. Then
+ * it has changed nothing of the branch; when it was too late, `back` takes it back. */
+static int interrupted(struct sys *s, uint64_t took_ms, const char *const *argv,
+                       const char *const *back)
+{
+    int n = 0;
+    for (uint64_t i = 0; i < PLACES; i++) {
+        char before[600], after[600];
+        head(s, before);
+        struct measured m = measured_run(s, SIGINT, took_ms * (2 * i + 1) / (2 * PLACES), argv);
+        assert_true(m.code == 130 || m.code == 0);
+        if (m.late_ms > SOON_MS) {
+            fail_msg("%s %s: %llu ms after Ctrl-C, of %llu", argv[1], argv[2],
+                     (unsigned long long)m.late_ms, (unsigned long long)took_ms);
+        }
+        n += m.code == 130;
+        head(s, after);
+        if (m.code == 130) {
+            assert_string_equal(before, after);
+        } else if (back != NULL) {
+            assert_exit(s, 0, sys_exec(s, back));
+        }
+        ok(s, "fs", "fsck");
+    }
+    return n;
+}
+
+static uint64_t took_ms(struct sys *s, const char *const *argv)
+{
+    struct measured m = measured_run(s, 0, 0, argv);
+    assert_int_equal(m.code, 0);
+    return m.cpu_ms;
+}
+
+static void a_run_ends_at_ctrl_c_wherever_it_is(void **state)
+{
+    struct sys *s = *state;
+    const char *const run[] = {CIS_PROGRAM, "run", "-w", CROWD, "names", "/workspace", names, NULL};
+    const char *const undo[] = {CIS_PROGRAM, "fs", "undo", NULL};
+    (void)took_ms(s, (const char *const[]){CIS_PROGRAM, "run", "-w", CROWD, "names", "/workspace",
+                                           "1", NULL});
+    uint64_t took = took_ms(s, run);
+    ok(s, "fs", "undo");
+    assert_true(interrupted(s, took, run, undo) > 0);
+    ok(s, "run", "-w", CROWD, "names", "/workspace", names);
+}
+
+static void diff_and_undo_end_at_ctrl_c(void **state)
+{
+    struct sys *s = *state;
+    const char *const diff[] = {CIS_PROGRAM, "runs", "diff", "last", NULL};
+    const char *const undo[] = {CIS_PROGRAM, "fs", "undo", NULL};
+    const char *const redo[] = {CIS_PROGRAM, "fs", "redo", NULL};
+    ok(s, "run", "-w", CROWD, "names", "/workspace", names);
+    assert_true(interrupted(s, took_ms(s, diff), diff, NULL) > 0);
+    uint64_t took = took_ms(s, undo);
+    ok(s, "fs", "redo");
+    assert_true(interrupted(s, took, undo, redo) > 0);
+    ok(s, "fs", "undo");
+    assert_true(interrupted(s, took, redo, undo) > 0);
+    ok(s, "fs", "redo");
+}
+
+/* What is done stays, and is gone on with or taken back. */
+static void an_apply_ends_at_ctrl_c(void **state)
+{
+    struct sys *s = *state;
+    char folder[4200], mount[4300], last[4400];
+    struct stat st;
+    snprintf(folder, sizeof folder, "%s/folder", s->home);
+    snprintf(mount, sizeof mount, "%s::/w:cow", folder);
+    snprintf(last, sizeof last, "%s/n%07ld", folder, strtol(few, NULL, 10) - 1);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    ok(s, "run", "--dir", mount, CROWD, "names", "/w", few);
+    const char *const apply[] = {CIS_PROGRAM, "runs", "apply", "last", NULL};
+    const char *const undo[] = {CIS_PROGRAM, "runs", "undo", "last", NULL};
+    uint64_t took = took_ms(s, apply);
+    assert_int_equal(stat(last, &st), 0);
+    (void)took_ms(s, undo);
+    assert_int_equal(stat(last, &st), -1);
+    ok(s, "run", "--dir", mount, CROWD, "names", "/w", few);
+    int n = 0;
+    for (uint64_t i = 0; i < PLACES; i++) {
+        struct measured m =
+            measured_run(s, SIGINT, took * (2 * i + 1) / (2 * PLACES), i % 3 == 2 ? undo : apply);
+        assert_true(m.code == 130 || m.code == 0 || i % 3 == 2);
+        if (m.late_ms > SOON_MS) {
+            fail_msg("%llu ms after Ctrl-C", (unsigned long long)m.late_ms);
+        }
+        n += m.code == 130;
+        ok(s, "fs", "fsck");
+    }
+    assert_true(n > 0);
+    struct measured m = measured_run(s, 0, 0, apply);
+    assert_true(m.code == 0 || stat(last, &st) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    large = argc > 1;
+    names = large ? "300000" : "15000";
+    few = large ? "10000" : "300";
+    const struct CMUnitTest tests[] = {
+        TEST(a_run_ends_at_ctrl_c_wherever_it_is),
+        TEST(diff_and_undo_end_at_ctrl_c),
+        TEST(an_apply_ends_at_ctrl_c),
+    };
+    return STORED_MAIN("ctrl_c", tests);
+}
