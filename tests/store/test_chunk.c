@@ -168,6 +168,18 @@ static void a_flipped_bit_of_the_head_never_moves_where_zeros_begin(void **state
     }
 }
 
+static void a_damaged_head_is_no_content_of_zeros(void **state)
+{
+    (void)state;
+    fill_text(20000);
+    size_t n = cis_chunk_pack(codec, cis_bytes_of(content, 20000), true, packed);
+    packed[4] ^= 1;
+    assert_fails(CIS_E_DAMAGED, "its head is damaged",
+                 cis_chunk_unpack(codec, packed,
+                                  cis_bytes_of(packed + CIS_CHUNK_HEAD, n - CIS_CHUNK_HEAD), 0, 100,
+                                  got, err));
+}
+
 static void damage_in_one_piece_leaves_the_others_readable(void **state)
 {
     (void)state;
@@ -236,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_small_read_of_a_plain_chunk_needs_only_its_pieces),
         cmocka_unit_test(a_flipped_bit_is_damage_and_never_a_wrong_answer),
         cmocka_unit_test(a_flipped_bit_of_the_head_never_moves_where_zeros_begin),
+        cmocka_unit_test(a_damaged_head_is_no_content_of_zeros),
         cmocka_unit_test(damage_in_one_piece_leaves_the_others_readable),
         cmocka_unit_test(a_cut_payload_is_damage),
         cmocka_unit_test(the_hash_is_keyed_and_ignores_zeros_at_the_end),
