@@ -882,7 +882,7 @@ static void commits_that_are_not_well_formed_are_refused(void **state)
 {
     (void)state;
     struct change_set set;
-    uint8_t chunk[CIS_CHUNK_HEAD + 8] = {0};
+    uint8_t chunk[CIS_CHUNK_HEAD + 8] = {0}, long_data[CIS_FS_INLINE_MAX + 1] = {0};
     struct cis_fs_chunk unpacked = {.packed = {chunk, sizeof chunk}};
     for (int i = 0;; i++) {
         set_init(&set, txn.head.head);
@@ -984,6 +984,37 @@ static void commits_that_are_not_well_formed_are_refused(void **state)
         case 29:
             f->inode.rdev = 1;
             break;
+        case 30:
+            f->inode.atime.ns = 1000000000;
+            break;
+        case 31:
+            f->inode.ctime.ns = 1000000000;
+            break;
+        case 32:
+            f->inode.btime.ns = 1000000000;
+            break;
+        case 33:
+            f->inode.ino = 0;
+            break;
+        case 34:
+            f->inode.mode |= 0x10000;
+            break; /* a type and a bit that no mode has */
+        case 35:
+            f->inode.gone = true;
+            break;
+        case 36:
+            f->inode.stored = UINT64_MAX;
+            break;
+        case 37:
+            f->inode.is_inline = true, f->inode.size = CIS_FS_INLINE_MAX + 1;
+            f->inode.data = cis_bytes_of(long_data, sizeof long_data);
+            break;
+        case 38:
+            f->kind = CIS_FS_GONE, f->inode.ino = CIS_FS_ROOT;
+            break;
+        case 39:
+            dir->kind = CIS_FS_MOVED;
+            break; /* new and moved */
         default:
             assert_ok(apply(&set, NULL, err));
             return;
