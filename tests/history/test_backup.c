@@ -644,6 +644,48 @@ static void tell(void *self, const char *text)
     }
 }
 
+struct far {
+    uint64_t bytes;
+    unsigned of_t;
+};
+
+static void note_far(void *self, struct cis_str tenant, uint64_t bytes)
+{
+    struct far *far = self;
+    assert_true(bytes > far->bytes && (tenant.len == 0 || cis_str_is(tenant, "t")));
+    far->bytes = bytes;
+    far->of_t += tenant.len != 0;
+}
+
+/* A value longer than a frame, and than the room that a reader keeps from one row to the next. */
+static void who_watches_is_told_which_tenant_and_how_far(void **state)
+{
+    struct fx *fx = *state;
+    struct far wrote = {0}, read = {0};
+    struct cis_backup_watch watch = {&wrote, note_far, NULL};
+    struct cis_backup_summary sum;
+    struct place p;
+    char *value = malloc((9u << 20) + 1);
+    memset(value, 'v', 9u << 20);
+    value[9u << 20] = 0;
+    fx_memory(fx, "", "long", value);
+    fx_memory(fx, "", "longer", value);
+    int fd = new_file();
+    assert_ok(cis_backup_write(fx->store, fd, &watch, &sum, NULL, err));
+    assert_true(wrote.of_t >= 18 && wrote.bytes <= sum.size);
+    watch.self = &read;
+    assert_ok(cis_backup_read(fd, NULL, &watch, &sum, NULL, err));
+    assert_true(read.of_t >= 17 && read.bytes <= sum.size);
+    place_new(&p, fx_cluster() != NULL);
+    assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
+    place_open(&p);
+    struct sum had = sum_of(fx->store), has = sum_of(p.fx.store);
+    assert_true(has.rows == had.rows && has.total == had.total);
+    place_done(&p);
+    free(value);
+    close(fd);
+}
+
 static void damage_a_chunk(struct fx *fx)
 {
     if (fx_is_sqlite()) {
@@ -992,6 +1034,7 @@ static int run(void)
         TEST(a_later_commit_is_never_in_without_an_earlier_one),
         TEST(gc_beside_it_takes_no_content_away),
         TEST(every_flipped_byte_and_every_cut_is_refused),
+        TEST(who_watches_is_told_which_tenant_and_how_far),
         TEST(a_damaged_store_has_no_whole_backup),
         TEST(a_forged_backup_that_is_right_is_restored),
         TEST(rows_that_no_store_holds_are_refused),
