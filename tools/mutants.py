@@ -47,7 +47,7 @@ ROOMS = {
                     r"|full|faults|damage)|test_history_(backup|keep|between)_sqlite",
     "store/postgres": r"test_store_(contract\w*_postgres|postgres|postgres_waits)"
                       r"|test_history_(backup|keep|between)_postgres",
-    "history": r"test_history_\w+_sqlite",
+    "history": r"test_history_(\w+_sqlite|move)",
     "vfs": r"test_vfs_(walk|contract_(hostdir|layered_sqlite|union))|test_crowd|test_depth",
     "vfs/layered": r"test_layered_\w+|test_vfs_(contract|pairs|slashes|versions|whole)_layered_sqlite",
     "vfs/union": r"test_vfs_\w*union(_sqlite)?",
