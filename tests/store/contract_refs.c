@@ -3,7 +3,10 @@
 #include "harness.h"
 
 #include <inttypes.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "base/crypto.h"
+#include "store/holder.h"
 #include "contract_refs.h"
 
 /* ---- memory at a view ---- */
@@ -257,6 +260,44 @@ static void a_branch_is_leased_to_one_holder(void **state)
     assert_fails(CIS_E_CONFLICT, "lost", s->ops->commit(s, T, &c, NULL, err));
 }
 
+/* How a process that has ended called itself. */
+static void ended_holder(char out[CIS_HOLDER_MAX])
+{
+    int ends[2], status;
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        cis_holder_name(out, "mount", "/gone");
+        _exit(write(ends[1], out, CIS_HOLDER_MAX) == (ssize_t)CIS_HOLDER_MAX ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(read(ends[0], out, CIS_HOLDER_MAX), CIS_HOLDER_MAX);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void the_lease_of_a_process_that_ended_is_given_back_at_once(void **state)
+{
+    cis_store *s = ((struct refs_fixture *)*state)->s;
+    char gone[CIS_HOLDER_MAX] = "", here[CIS_HOLDER_MAX];
+    struct cis_fs_ref ref;
+    uint64_t fence = 0;
+    refs_put(s, "", "k", "v");
+    ended_holder(gone);
+    cis_holder_name(here, "mount", "/here");
+    assert_ok(s->fs->lease(s, T, CIS_STR("main"), here, 0, 60000, &fence, NULL, err));
+    assert_ok(cis_store_ref_held(s, T, CIS_STR("main"), &ref, NULL, err));
+    assert_int_equal(ref.fence, fence);
+    assert_string_equal(ref.holder, here);
+    assert_ok(s->fs->lease(s, T, CIS_STR("main"), here, fence, 0, &fence, NULL, err));
+    fence = 0;
+    assert_ok(s->fs->lease(s, T, CIS_STR("main"), gone, 0, 60000, &fence, NULL, err));
+    assert_ok(cis_store_ref_held(s, T, CIS_STR("main"), &ref, NULL, err));
+    assert_int_equal(ref.fence, 0);
+    assert_int_equal(refs_ref(s, "main").fence, 0);
+}
+
 static void a_lease_that_ran_out_is_given_to_the_next(void **state)
 {
     cis_store *s = ((struct refs_fixture *)*state)->s;
@@ -448,6 +489,7 @@ int store_contract_refs_run(const struct store_backend *which)
         TEST(a_rollback_is_a_new_branch_under_the_same_name),
         TEST(commands_without_a_branch_use_the_current_one),
         TEST(a_branch_is_leased_to_one_holder),
+        TEST(the_lease_of_a_process_that_ended_is_given_back_at_once),
         TEST(a_lease_that_ran_out_is_given_to_the_next),
         TEST(snapshots_name_views_for_good),
         TEST(pins_hold_a_view_until_they_lapse),
