@@ -49,12 +49,14 @@ ROOMS = {
                       r"|test_history_(backup|keep|between)_postgres",
     "history": r"test_history_(\w+_sqlite|move)",
     "vfs": r"test_vfs_(walk|contract_(hostdir|layered_sqlite|union))|test_crowd|test_depth",
-    "vfs/layered": r"test_layered_\w+|test_vfs_(contract|pairs|slashes|versions|whole)_layered_sqlite",
-    "vfs/union": r"test_vfs_\w*union(_sqlite)?",
+    "vfs/layered": r"test_layered_\w+|test_vfs_(contract|pairs|publish|slashes|versions|whole)"
+                   r"_layered_sqlite",
+    "vfs/union": r"test_vfs_\w*union(_sqlite)?|test_run_apply_sqlite",
     "vfs/hostdir": r"test_vfs_\w*hostdir",
     "wasi/p1": r"test_wasi_(p1|streams|poll|sock|proc|slots|(files_fake|waits)_(hostdir|layered))",
     "wasi/p2": r"test_wasi_p2_model|test_incoming\w*|test_kinds",
-    "run": r"test_run_(apply|files|mounts|program)_sqlite",
+    "run": r"test_run_(apply|files|mounts|program)_sqlite|test_workspace_sqlite"
+           r"|test_api(_component|_fork|_texts)?",
 }
 SWAPS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&",
          "+": "-", "-": "+", "|": "&", "&": "|", "<<": ">>", ">>": "<<"}

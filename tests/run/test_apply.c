@@ -6,8 +6,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,12 +25,13 @@ struct round {
     uint64_t state, tokens;
     char *folder;
     char label[64];
-    struct cis_buf mine; /* tokens that the user wrote and did not take away, each ";uN;" */
-    bool meanwhile;      /* the user works between the changes of an apply */
-    bool first;          /* nothing was applied yet, and the folder is as it was filled */
-    bool links;          /* files have several names, and what is undone is applied again */
-    bool failing;        /* calls of the host fail */
-    bool force;          /* and this one takes what it wants, and keeps it */
+    struct cis_buf mine;   /* tokens that the user wrote and did not take away, each ";uN;" */
+    bool meanwhile;        /* the user works between the changes of an apply */
+    bool first;            /* nothing was applied yet, and the folder is as it was filled */
+    bool links;            /* files have several names, and what is undone is applied again */
+    bool failing;          /* calls of the host fail */
+    bool force;            /* and this one takes what it wants, and keeps it */
+    struct cis_error said; /* by the last apply */
     uint64_t done, refused, halfway, undone, forced, redone;
 };
 
@@ -526,6 +529,10 @@ static cis_code apply(struct round *r, const char *id, struct cis_view at, bool 
         (void)!cis_cow_changes(cow, print_change, NULL, NULL);
     }
     cis_code code = cis_cow_apply(cow, &how, &n, &why);
+    r->said = why;
+    if (code != CIS_OK && (why.msg[0] == 0 || why.msg[0] == ';')) {
+        fail_msg("%s: apply: \"%s\" does not begin with why it failed", r->label, why.msg);
+    }
     if (code != CIS_OK && code != CIS_E_CONFLICT && code != CIS_E_EXISTS && !r->failing) {
         fail_msg("%s: apply: %d %s", r->label, (int)code, why.msg);
     }
@@ -1147,6 +1154,67 @@ static void a_call_that_fails_leaves_the_folder_as_it_was(void **state)
            (unsigned long long)back, (unsigned long long)later, (unsigned long long)done);
 }
 
+/* Nobody, not even root, makes names in it; false: that cannot be had here. */
+static bool lock_folder(const char *path, bool on)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), flags = 0;
+    bool good = geteuid() != 0 ? fchmod(fd, on ? 0555 : 0755) == 0
+                               : ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0;
+    if (good && geteuid() == 0) {
+        flags = on ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
+        good = ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+    }
+    close(fd);
+    return good;
+}
+
+static void every_folder_is_tried_before_the_first_change(void **state)
+{
+    struct round r = {.fx = *state, .label = "locked", .failing = true};
+    struct cis_stop stop = {CIS_NEVER, NULL};
+    struct cis_vfs_call call = {.stop = &stop};
+    struct cis_run_mount mount = {.guest = "/d", .mode = CIS_MOUNT_COW};
+    cis_run_files *files = NULL;
+    char id[27], path[4400], *made = NULL;
+    size_t n;
+    r.folder = fx_path(r.fx, "locked");
+    static const char *const made_first[] = {"", "a", "b"};
+    for (size_t i = 0; i < 3; i++) {
+        host_path(&r, made_first[i], path);
+        assert_int_equal(mkdir(path, 0755), 0);
+    }
+    cis_id_new(id);
+    mount.host = r.folder;
+    struct cis_run_files_options o = {.forest = r.fx->forest,
+                                      .tenant = "t",
+                                      .run_id = id,
+                                      .mounts = &mount,
+                                      .nmounts = 1,
+                                      .stop = &stop};
+    assert_ok(cis_run_files_open(&o, &files, err));
+    guest_write(cis_run_files_dirs(files, &n)->dir, &call, "a/new", "1", 0);
+    guest_write(cis_run_files_dirs(files, &n)->dir, &call, "b/new", "2", 0);
+    struct cis_store_commit with = {.kind = "run"};
+    assert_ok(cis_run_files_commit(files, &with, &stop, err));
+    struct cis_view at = cis_run_files_mounted(files, &n)->after;
+    cis_run_files_close(files);
+    host_path(&r, "b", path);
+    if (lock_folder(path, true)) {
+        cis_code code = apply(&r, id, at, false, &made);
+        assert_true(lock_folder(path, false));
+        assert_int_not_equal(code, CIS_OK);
+        assert_non_null(strstr(r.said.msg, "b/new: nothing was done, for its folder cannot be"));
+        free(made);
+        host_path(&r, "a/new", path);
+        assert_int_not_equal(access(path, F_OK), 0);
+    }
+    assert_int_equal(apply(&r, id, at, false, &made), CIS_OK);
+    free(made);
+    host_path(&r, "b/new", path);
+    assert_int_equal(access(path, F_OK), 0);
+    free(r.folder);
+}
+
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1155,6 +1223,7 @@ static int run_all(void)
         T(files_with_several_names_are_applied_undone_and_applied_again),
         T(a_user_at_the_same_time_loses_nothing),
         T(a_call_that_fails_leaves_the_folder_as_it_was),
+        T(every_folder_is_tried_before_the_first_change),
         T(a_user_between_any_two_calls_loses_nothing),
     };
     return cmocka_run_group_tests_name("apply", tests, NULL, NULL);
