@@ -182,6 +182,20 @@ static void diff_finds_the_names_of_a_file_that_changed_under_them(void **state)
     diff_is(fx, a, fx_head(fx, "side"), "R moved < a/b (attributes)\nM moved/c/deep\nM other\n");
 }
 
+static void diff_tells_a_change_of_a_file_that_went_and_came_back_by_its_name(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "f", "old");
+    fx_text(fx, "main", "kept", "as it is");
+    struct cis_view before = fx_head(fx, "main");
+    fx_rename(fx, "main", "f", "away");
+    fx_rename(fx, "main", "kept", "too");
+    fx_text(fx, "main", "away", "new");
+    fx_rename(fx, "main", "away", "f");
+    fx_rename(fx, "main", "too", "kept");
+    diff_is(fx, before, fx_head(fx, "main"), "M f\n");
+}
+
 static void diff_of_two_forks_is_what_both_did(void **state)
 {
     struct fx *fx = *state;
@@ -576,6 +590,7 @@ static int run(void)
         TEST(diff_names_what_was_added_changed_removed_and_renamed),
         TEST(diff_tells_the_end_of_a_path_of_any_length),
         TEST(diff_finds_the_names_of_a_file_that_changed_under_them),
+        TEST(diff_tells_a_change_of_a_file_that_went_and_came_back_by_its_name),
         TEST(diff_of_two_forks_is_what_both_did),
         TEST(diff_sees_content_behind_times_that_were_set_back),
         TEST(rollback_is_another_branch_by_the_old_name),
