@@ -733,6 +733,37 @@ static void a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again(void
     assert_null(value);
 }
 
+/* Else what was published to it would be read by the next tenant of its name. */
+static void a_tenant_stays_as_long_as_what_was_published_to_it_cannot_be_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    const struct cis_store_fs_ops *fs = f->store->fs;
+    struct cis_str bob = CIS_STR("bob");
+    char away[600], log[600], log_away[620];
+    assert_ok(fs->tenant_create(f->store, bob, 1, 1, NULL, err));
+    assert_ok(fs->publish_put(f->store, T, CIS_STR("main"), &bob, 1, NULL, err));
+    f->store->ops->close(f->store);
+    f->store = NULL;
+    snprintf(away, sizeof away, "%s/away", f->dir);
+    snprintf(log, sizeof log, "%s-wal", f->db);
+    snprintf(log_away, sizeof log_away, "%s-wal", away);
+    assert_int_equal(rename(f->db, away), 0);
+    bool has_log = rename(log, log_away) == 0;
+    int fd = open(f->db, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    assert_int_equal(write(fd, "this is no database", 19), 19);
+    close(fd);
+    reopen(f);
+    assert_int_not_equal(fs->tenant_delete(f->store, bob, NULL, NULL), CIS_OK);
+    assert_fails(CIS_E_EXISTS, "bob", fs->tenant_create(f->store, bob, 1, 1, NULL, err));
+    f->store->ops->close(f->store);
+    f->store = NULL;
+    assert_int_equal(rename(away, f->db), 0);
+    assert_true(!has_log || rename(log_away, log) == 0);
+    reopen(f);
+    assert_ok(fs->tenant_delete(f->store, bob, NULL, err));
+    assert_ok(fs->tenant_create(f->store, bob, 1, 1, NULL, err));
+}
+
 static void a_tenant_that_another_process_reads_is_deleted_in_two_steps(void **state)
 {
     struct fixture *f = *state;
@@ -883,6 +914,7 @@ int main(void)
         TEST(a_tenant_that_holds_all_its_connections_waits_in_time),
         TEST(old_run_records_are_forgotten),
         TEST(a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again),
+        TEST(a_tenant_stays_as_long_as_what_was_published_to_it_cannot_be_taken_back),
         TEST(a_tenant_that_another_process_reads_is_deleted_in_two_steps),
         TEST(old_versions_of_memory_are_squashed_in_short_transactions),
         TEST(when_sqlite_runs_out_of_memory_a_commit_is_there_or_not),
