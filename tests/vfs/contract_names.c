@@ -521,6 +521,79 @@ static void owners_and_setgid_folders(void **state)
     assert_int_equal(attr.mode & S_ISGID, S_ISGID);
 }
 
+static struct timespec time_of(const char *path, bool ctime)
+{
+    struct cis_vfs_attr attr;
+    assert_no(0, t_lstat(path, &attr));
+    return ctime ? attr.ctime : attr.mtime;
+}
+
+/* d/f and e/f are names of one file, whose time of change does not go back. */
+static void each_change_of_names_moves_the_times_of_its_folders(void **state)
+{
+    (void)state;
+    struct cis_vfs_set old = {
+        .bits = CIS_VFS_SET_ATIME | CIS_VFS_SET_MTIME, .atime = {1000, 1}, .mtime = {1000, 2}};
+    assert_no(0, t_mkdir("d"));
+    assert_no(0, t_mkdir("e"));
+    t_write_file("d/f", "x");
+    assert_no(0, t_link("d/f", "e/f"));
+    t_write_file("d/g", "y");
+    for (int i = 0; i <= 10; i++) {
+        assert_no(0, t_set("d", &old));
+        assert_no(0, t_set("e", &old));
+        struct timespec before = time_of("e/f", true), d_before = time_of("d", true);
+        bool both = false;
+        switch (i) {
+        case 0:
+            t_write_file("d/new", "");
+            break;
+        case 1:
+            assert_no(0, t_mkdir("d/sub"));
+            break;
+        case 2:
+            assert_no(0, t_symlink("f", "d/s"));
+            break;
+        case 3:
+            assert_no(0, t_link("e/f", "d/again"));
+            break;
+        case 4:
+            assert_no(0, t_rename("d/new", "d/renamed", 0));
+            break;
+        case 5:
+            assert_no(0, t_rename("d/renamed", "e/moved", 0));
+            both = true;
+            break;
+        case 6:
+            assert_no(0, t_rename("d/g", "e/moved", 0));
+            both = true;
+            break;
+        case 7:
+            assert_no(0, t_rename("d/again", "e/moved", RENAME_EXCHANGE));
+            both = true;
+            break;
+        case 8:
+            assert_no(0, t_unlink("d/f"));
+            break;
+        case 9:
+            assert_no(0, t_unlink("d/s"));
+            break;
+        case 10:
+            assert_no(0, t_rmdir("d/sub"));
+            break;
+        }
+        struct timespec after = time_of("e/f", true), d_after = time_of("d", true);
+        bool good = time_of("d", false).tv_sec > 1000 &&
+                    (time_of("e", false).tv_sec > 1000) == both && after.tv_sec >= before.tv_sec &&
+                    d_after.tv_sec >= d_before.tv_sec;
+        if (!good) {
+            fail_msg("change %d: times of d %lld, of e %lld, of the file %lld", i,
+                     (long long)time_of("d", false).tv_sec, (long long)time_of("e", false).tv_sec,
+                     (long long)after.tv_sec);
+        }
+    }
+}
+
 const struct CMUnitTest contract_names[] = {
     CONTRACT_TEST(hard_links_share_one_file),
     CONTRACT_TEST(hard_links_of_symlinks_are_links_to_the_link),
@@ -547,5 +620,6 @@ const struct CMUnitTest contract_names[] = {
     CONTRACT_TEST(making_what_exists_says_so),
     CONTRACT_TEST(special_files_are_made_or_refused),
     CONTRACT_TEST(owners_and_setgid_folders),
+    CONTRACT_TEST(each_change_of_names_moves_the_times_of_its_folders),
 };
 const size_t contract_nnames = sizeof contract_names / sizeof *contract_names;
