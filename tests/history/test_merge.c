@@ -738,6 +738,28 @@ static void what_both_touched_since_a_base_that_is_too_old_is_a_conflict(void **
     fx_whole(fx);
 }
 
+/* side took it back after main got it: by the fork alone, side would have done nothing. */
+static void memory_that_both_touched_since_a_base_that_is_too_old_is_a_conflict(void **state)
+{
+    struct fx *fx = *state;
+    fx_memory(fx, "main", "k", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_memory(fx, "side", "k", "1");
+    struct cis_view merged = fx_head(fx, "side");
+    assert_ok(merge_into(fx, "main", merged, err));
+    fx_memory(fx, "side", "k", "0");
+    struct numbers pins = {0};
+    uint64_t id;
+    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
+    assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, merged, pins.at[0], 0, &id, NULL, err));
+    assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, merged.branch, merged.epoch + 1, NULL,
+                                    0, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "memory skill k: changed on both sides",
+                 merge_into(fx, "main", fx_head(fx, "side"), err));
+    cis_numbers_done(&pins);
+    fx_whole(fx);
+}
+
 static void a_merge_of_very_many_branches_is_remembered_to_the_end(void **state)
 {
     struct fx *fx = *state;
@@ -789,6 +811,7 @@ static int run(void)
         TEST(a_snapshot_is_merged_from_the_last_time_after_gc),
         TEST(a_merge_goes_on_when_its_base_and_what_led_to_it_are_forgotten),
         TEST(what_both_touched_since_a_base_that_is_too_old_is_a_conflict),
+        TEST(memory_that_both_touched_since_a_base_that_is_too_old_is_a_conflict),
         TEST(a_merge_of_very_many_branches_is_remembered_to_the_end),
     };
     return cmocka_run_group_tests_name("merge", tests, NULL, NULL);
