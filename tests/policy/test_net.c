@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include "base/mem.h"
+#include "policy/header.h"
 #include "policy/hostile_urls.h"
 #include "policy/net.h"
 
@@ -443,6 +444,42 @@ static void a_literal_leads_to_itself_only(void **state)
     cis_grants_done(&g);
 }
 
+static void names_and_values_of_headers_hold_the_bytes_of_the_standard(void **state)
+{
+    (void)state;
+    static const char in_names[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                   "0123456789!#$%&'*+-.^_`|~";
+    for (int c = 0; c < 256; c++) {
+        char text[3] = {'a', (char)c, 'a'};
+        struct cis_str whole = {text, 3};
+        assert_int_equal(cis_header_token(whole), memchr(in_names, c, sizeof in_names - 1) != NULL);
+        assert_int_equal(cis_header_value(whole), c == '\t' || (c >= ' ' && c != 0x7f));
+    }
+    assert_false(cis_header_token(CIS_STR("")));
+    assert_true(cis_header_value(CIS_STR("")));
+}
+
+static void fields_of_the_connection_are_known_in_any_case(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"Host",   "content-length",      "Transfer-Encoding", "TE",
+                                        "proxy-", "Proxy-Authorization", "Keep-Alive"};
+    static const char *const never_in_trailers[] = {"Authorization", "cookie", "SET-COOKIE"};
+    static const char *const free_names[] = {"hos", "hosts", "proxy", "x-host", "accept"};
+    for (size_t i = 0; i < COUNT(hosts); i++) {
+        assert_true(cis_header_of_host(cis_str_of(hosts[i])));
+        assert_false(cis_header_in_trailers(cis_str_of(hosts[i])));
+    }
+    for (size_t i = 0; i < COUNT(never_in_trailers); i++) {
+        assert_false(cis_header_of_host(cis_str_of(never_in_trailers[i])));
+        assert_false(cis_header_in_trailers(cis_str_of(never_in_trailers[i])));
+    }
+    for (size_t i = 0; i < COUNT(free_names); i++) {
+        assert_false(cis_header_of_host(cis_str_of(free_names[i])));
+        assert_true(cis_header_in_trailers(cis_str_of(free_names[i])));
+    }
+}
+
 static void parsing_survives_every_failing_allocation(void **state)
 {
     (void)state;
@@ -453,6 +490,7 @@ static void parsing_survives_every_failing_allocation(void **state)
         cis_mem_fail_after(SIZE_MAX);
         if (code == CIS_OK) {
             assert_true(n > 0);
+            assert_string_equal(url.target, "/a?b");
             cis_url_done(&url);
             break;
         }
@@ -479,6 +517,8 @@ int main(void)
         cmocka_unit_test(an_error_repeats_no_password_and_no_query),
         cmocka_unit_test(an_empty_set_allows_nothing),
         cmocka_unit_test(addresses_outside_the_global_registries_are_not_public),
+        cmocka_unit_test(names_and_values_of_headers_hold_the_bytes_of_the_standard),
+        cmocka_unit_test(fields_of_the_connection_are_known_in_any_case),
         cmocka_unit_test(parsing_survives_every_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
