@@ -1,8 +1,6 @@
 /* The network of a run: made when it is first asked for, refusals counted and told. */
 #include "host/internal.h"
 
-#include <stdio.h>
-
 cis_code cis_host_net(struct cis_host *host, cis_net **out_net, struct cis_error *err)
 {
     if (host->net == NULL) {
@@ -18,15 +16,14 @@ cis_code cis_host_net(struct cis_host *host, cis_net **out_net, struct cis_error
 
 void cis_host_net_refused(struct cis_host *host, cis_guest *guest, const char *what)
 {
-    char line[256];
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(CIS_LOG_LINE_MAX);
     const char *grant = cis_net_refusal(host->net);
     if (grant[0] == 0) {
         return;
     }
     cis_host_refused(guest, strcmp(grant, "dns") == 0 ? CIS_GRANT_DNS : CIS_GRANT_NET);
-    int n = snprintf(line, sizeof line, "%s: %s is not granted (--allow %s)", what, grant, grant);
-    size_t len = n > 0 && (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
-    cis_host_log(host, CIS_LOG_WARN, (struct cis_str){line, len});
+    cis_buf_printf(&line, "%s: %s is not granted (--allow %s)", what, grant, grant);
+    cis_host_log(host, CIS_LOG_WARN, cis_buf_view(&line));
 }
 
 void cis_host_net_end(struct cis_host *host)

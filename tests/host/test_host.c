@@ -241,6 +241,15 @@ static void a_stderr_line_without_end_is_cut_into_lines(void **state)
     cis_free(text);
 }
 
+static void a_host_without_room_for_a_line_takes_no_stderr(void **state)
+{
+    (void)state;
+    cis_buf_done(&host.errors);
+    host.errors = CIS_BUF_INIT(0);
+    cis_host_stderr(&host, cis_bytes_of("one\ntwo", 7));
+    assert_int_equal(logged.n, 0);
+}
+
 /* ---- output ---- */
 static void output_has_a_cap_that_names_itself(void **state)
 {
@@ -385,6 +394,19 @@ static void a_granted_request_goes_out_and_its_answer_comes_back(void **state)
     assert_int_equal(host.budget.used, host.log.len);
     assert_int_equal(guest.blocked, 1);
     assert_int_equal(guest.unblocked, 1);
+}
+
+static void an_answer_is_counted_without_what_was_there_before(void **state)
+{
+    (void)state;
+    grant("network");
+    got_body = CIS_BUF_INIT(100);
+    got_headers = CIS_BUF_INIT(65536);
+    cis_buf_text(&got_body, "before:");
+    assert_ok(cis_host_http(&host, &guest, CIS_STR("GET"), CIS_STR("https://a.com"), CIS_STR(""),
+                            cis_bytes_of("", 0), &got_status, &got_headers, &got_body, err));
+    assert_string_equal(cis_buf_cstr(&got_body), "before:hello");
+    assert_int_equal(host.http_bytes_in, 5);
 }
 
 static void another_origin_is_refused_before_anything_is_sent(void **state)
@@ -649,12 +671,14 @@ int main(void)
         T(lines_past_the_caps_are_dropped_and_counted),
         T(stderr_becomes_whole_lines),
         T(a_stderr_line_without_end_is_cut_into_lines),
+        T(a_host_without_room_for_a_line_takes_no_stderr),
         T(output_has_a_cap_that_names_itself),
         T(an_ai_call_gives_the_slot_back_and_counts_tokens),
         T(ai_without_a_grant_asks_nobody),
         T(the_ai_budget_of_calls_and_tokens_ends_the_asking),
         T(what_stops_an_answer_is_what_is_told),
         H(a_granted_request_goes_out_and_its_answer_comes_back),
+        H(an_answer_is_counted_without_what_was_there_before),
         H(another_origin_is_refused_before_anything_is_sent),
         H(odd_methods_urls_and_headers_have_their_own_codes),
         H(headers_of_the_connection_belong_to_the_host),
