@@ -199,6 +199,12 @@ static void the_events_of_the_protocol_have_their_own_type(void **state)
     o.event = "Init";
     assert_ok(cis_host_config_set(&a.host, CIS_STR("tone"), CIS_STR("kind"), err));
     runs("{}", &o, true, "{\"type\":\"Init\",\"data\":{\"config\":{\"tone\":\"kind\"}}}");
+    o.event = "Shutdown";
+    runs("{}", &o, true, "{\"type\":\"Shutdown\"}");
+    o.event = "MemoryChange";
+    runs("{\"key\":1}", &o, true, "{\"type\":\"MemoryChange\",\"data\":{\"key\":1}}");
+    o.event = "AgentCall";
+    runs("[2]", &o, true, "{\"type\":\"AgentCall\",\"data\":[2]}");
 }
 
 /* execute(ptr) -> ptr: an object around the input, and counters of alloc and dealloc. */
