@@ -2,6 +2,7 @@
  * up at any moment. */
 #include "service_http/streaming.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/resource.h>
 #include "base/file.h"
@@ -287,6 +288,31 @@ static void each_time_limit_ends_its_part(void **state)
     world_done(&w);
 }
 
+static void each_byte_that_comes_puts_the_time_limit_off(void **state)
+{
+    (void)state;
+    struct world w = world_new(NULL, NULL);
+    const uint64_t hour_ns = 3600u * CIS_NS_PER_S;
+    uint64_t limit_ns = 0;
+    char block[64];
+    struct streaming s = OPEN(w, .url = at(w.server, "/drip"), .connect_ns = UINT64_MAX,
+                              .first_byte_ns = UINT64_MAX, .between_ns = hour_ns);
+    for (int seen = 0; seen < 3;) {
+        streaming_until(&s, s.state.readable);
+        assert_true(s.http->read(s.http->self, s.exchange, block, sizeof block) > 0);
+        streaming_look(&s, true);
+        if (s.state.readable || s.state.at_ns < cis_clock_mono_ns() + hour_ns / 2) {
+            continue; /* the next byte is here, or a timer of curl comes first */
+        }
+        assert_true(s.state.at_ns > limit_ns);
+        limit_ns = s.state.at_ns;
+        seen++;
+    }
+    assert_true(limit_ns < cis_clock_mono_ns() + hour_ns);
+    streaming_close(&s);
+    world_done(&w);
+}
+
 static void what_a_server_does_wrong_has_its_fault(void **state)
 {
     (void)state;
@@ -483,6 +509,9 @@ static void addresses_that_may_not_be_reached_are_not(void **state)
     assert_null(s.exchange);
     assert_int_equal(s.fault, CIS_HTTP_DENIED);
     assert_int_equal(httpd_connections(w.server), 0);
+    for (int fd = 0; fd <= 2; fd++) {
+        assert_true(fcntl(fd, F_GETFD) >= 0); /* what was never opened is not closed */
+    }
     world_done(&w);
 }
 
@@ -557,6 +586,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(exchanges_are_closed_at_any_moment),
         cmocka_unit_test(time_limits_of_nothing_and_of_ever_are_legal),
         cmocka_unit_test(each_time_limit_ends_its_part),
+        cmocka_unit_test(each_byte_that_comes_puts_the_time_limit_off),
         cmocka_unit_test(what_a_server_does_wrong_has_its_fault),
         cmocka_unit_test(ten_thousand_fields_pass_and_a_hundred_thousand_do_not),
         cmocka_unit_test(requests_that_are_none_are_refused),
