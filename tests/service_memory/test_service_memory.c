@@ -404,6 +404,10 @@ static void what_is_exported_imports_as_the_same(void **state)
     CIS_CLEANUP(cis_buf_done)
     struct cis_buf first = CIS_BUF_INIT(65536), second = CIS_BUF_INIT(65536);
     export_all(f, "default", &first);
+    static const char *const encoded[] = {"\"AA==\"", "\"AP8=\"", "\"AP8BgA==\"", "\"AP8BgAc=\""};
+    for (size_t i = 0; i < sizeof encoded / sizeof *encoded; i++) {
+        assert_non_null(strstr(cis_buf_cstr(&first), encoded[i]));
+    }
     uint64_t n = 0;
     assert_ok(cis_memory_import(&f->memory, CIS_STR("copy"), (struct cis_str){NULL, 0},
                                 cis_buf_view(&first), &n, NULL, err));
