@@ -2,6 +2,7 @@
 #include "service_http/fixture.h"
 
 #include <pthread.h>
+#include "base/clock.h"
 
 static void a_get_brings_status_headers_and_body(void **state)
 {
@@ -45,6 +46,7 @@ static void every_method_sends_its_body_and_framing(void **state)
         }
         assert_null(strstr(seen, "Transfer-Encoding"));
         assert_null(strstr(seen, "Expect"));
+        assert_null(strstr(seen, "Content-Type")); /* nobody said what the body is */
         if (rows[i].body != NULL) {
             assert_string_equal(strstr(seen, "\r\n\r\n") + 4, rows[i].body);
         }
@@ -229,6 +231,17 @@ static void a_slow_answer_is_waited_for(void **state)
     struct world w = world_new(NULL, NULL);
     assert_fetched(200, "late", .client = w.client, .grants = &w.grants,
                    .url = at(w.server, "/slow?ms=30"));
+    world_done(&w);
+}
+
+static void who_waits_for_an_answer_takes_no_processor_time(void **state)
+{
+    (void)state;
+    struct world w = world_new(NULL, NULL);
+    uint64_t before_ns = cis_clock_thread_cpu_ns();
+    assert_fetched(200, "late", .client = w.client, .grants = &w.grants,
+                   .url = at(w.server, "/slow?ms=1000"));
+    assert_true(cis_clock_thread_cpu_ns() - before_ns < 100 * CIS_NS_PER_MS);
     world_done(&w);
 }
 
@@ -526,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_connection_the_server_closed_is_opened_again),
         cmocka_unit_test(a_chunked_body_arrives_whole_and_its_trailer_does_not),
         cmocka_unit_test(a_slow_answer_is_waited_for),
+        cmocka_unit_test(who_waits_for_an_answer_takes_no_processor_time),
         cmocka_unit_test(a_large_body_goes_both_ways),
         cmocka_unit_test(a_body_of_exactly_the_limit_passes_and_one_byte_more_does_not),
         cmocka_unit_test(statuses_without_a_body_and_errors_are_answers_too),

@@ -196,6 +196,77 @@ static void bodies_of_any_length_take_little_memory(void **state)
     world_done(&w);
 }
 
+static uint8_t byte_at(uint64_t i)
+{
+    return (uint8_t)(i * 2654435761u >> 13);
+}
+
+static void pieces_of_any_size_come_back_in_their_order(void **state)
+{
+    (void)state;
+    struct world w = world_new(NULL, NULL);
+    struct streaming s = OPEN(w, .url = at(w.server, "/stream/mirror"), .method = "POST",
+                              .has_body = true, .body_len = UINT64_MAX, NO_LIMITS);
+    static uint8_t block[65536];
+    const uint64_t total = 2u << 20;
+    uint64_t sent = 0, got = 0;
+    uint32_t chance = 1;
+    while (got < total) {
+        chance = chance * 1103515245u + 12345u;
+        streaming_until(&s,
+                        s.state.readable || s.state.ended || (sent < total && s.state.room != 0));
+        assert_int_equal(s.state.fault, CIS_HTTP_FINE);
+        size_t most = 1 + (chance >> 8) % 40000;
+        size_t n = sent < total ? s.state.room : 0;
+        n = n < most ? n : most;
+        n = n < total - sent ? n : (size_t)(total - sent);
+        for (size_t i = 0; i < n; i++) {
+            block[i] = byte_at(sent + i);
+        }
+        s.http->write(s.http->self, s.exchange, block, n);
+        sent += n;
+        if (n != 0 && sent == total) {
+            s.http->finish(s.http->self, s.exchange, NULL, 0);
+        }
+        n = s.http->read(s.http->self, s.exchange, block, 1 + (chance >> 4) % 65536);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(block[i], byte_at(got + i));
+        }
+        got += n;
+        streaming_look(&s, true); /* more comes to what is left in between */
+    }
+    assert_true(sent == total && got == total);
+    streaming_close(&s);
+    world_done(&w);
+}
+
+static void what_is_left_in_the_buffer_stays_when_more_comes(void **state)
+{
+    (void)state;
+    static char page[(1u << 20) + 64], block[65536];
+    size_t head =
+        (size_t)snprintf(page, 64, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n", 1u << 20);
+    for (size_t i = 0; i < 1u << 20; i++) {
+        page[head + i] = (char)byte_at(i);
+    }
+    const struct httpd_raw raw[] = {{.bytes = page, .len = head + (1u << 20)}};
+    struct world w = world_new(&(struct httpd_options){.raw = raw, .nraw = 1}, NULL);
+    struct streaming s = OPEN(w, .url = at(w.server, "/raw/0"), NO_LIMITS);
+    size_t got = 0;
+    for (uint32_t chance = 1; got < 1u << 20; chance = chance * 1103515245u + 12345u) {
+        streaming_until(&s, s.state.readable);
+        for (uint32_t looks = chance >> 28; looks < 4; looks++) {
+            streaming_look(&s, true); /* the buffer fills, a little or whole */
+        }
+        size_t n = s.http->read(s.http->self, s.exchange, block, 1 + (chance >> 8) % 32768);
+        assert_true(n != 0);
+        assert_memory_equal(block, page + head + got, n);
+        got += n;
+    }
+    streaming_close(&s);
+    world_done(&w);
+}
+
 static void a_reader_that_pauses_holds_the_server_back(void **state)
 {
     (void)state;
@@ -582,6 +653,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_head_has_headers_and_no_body),
         cmocka_unit_test(trailers_go_both_ways),
         cmocka_unit_test(bodies_of_any_length_take_little_memory),
+        cmocka_unit_test(pieces_of_any_size_come_back_in_their_order),
+        cmocka_unit_test(what_is_left_in_the_buffer_stays_when_more_comes),
         cmocka_unit_test(a_reader_that_pauses_holds_the_server_back),
         cmocka_unit_test(exchanges_are_closed_at_any_moment),
         cmocka_unit_test(time_limits_of_nothing_and_of_ever_are_legal),
