@@ -238,6 +238,20 @@ static void execute_without_an_answer_is_a_failure(void **state)
     runs("{\"ab\":1}", NULL, false, "{\"success\":false,\"code\":0,\"skill\":\"file:test\"}");
 }
 
+static void an_answer_of_execute_is_charged_to_the_run(void **state)
+{
+    (void)state;
+    opens("(module " MEMORY "(func (export \"execute\") (param i32) (result i32)"
+          " (memory.fill (i32.const 2048) (i32.const 49) (i32.const 20000)) (i32.const 2048)))");
+    size_t before = a.host.budget.used;
+    assert_ok(abi_run(&a, "1", NULL));
+    assert_int_equal(a.result.value.len, 20000);
+    assert_int_equal(a.host.budget.used, before); /* it is the caller's now */
+    a.host.budget.limit = a.host.budget.used + 10000;
+    assert_int_equal(abi_run(&a, "1", NULL), CIS_E_BUDGET);
+    assert_non_null(strstr(a.err.msg, "result"));
+}
+
 static void the_input_is_in_new_pages_when_there_is_no_allocator(void **state)
 {
     (void)state;
@@ -637,6 +651,7 @@ int call_tests(void)
         T(written_output_wins_over_the_value_which_still_decides_success),
         T(output_that_is_no_json_stays_as_it_is),
         T(numbers_in_and_out),
+        T(an_answer_of_execute_is_charged_to_the_run),
         T(the_input_is_in_new_pages_when_there_is_no_allocator),
         T(a_guest_that_imports_its_memory_runs),
         T(a_full_allocator_gets_new_pages_for_the_input),
