@@ -196,6 +196,18 @@ static void long_lines_are_cut_at_a_character(void **state)
     assert_true(logged.len - 1 <= CIS_LOG_LINE_MAX);
 }
 
+static void what_lies_behind_a_line_is_not_read(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len <= 4; len++) { /* a character that the end cuts, and whole */
+        logged.len = 0;
+        cis_host_log(&host, CIS_LOG_INFO, (struct cis_str){"\xF0\x9F\x90\xBB", len});
+        logged.lines[logged.len] = 0;
+        assert_int_equal(strstr(logged.lines, "\xF0\x9F\x90\xBB\n") != NULL, len == 4);
+        assert_int_equal(strstr(logged.lines, "\xEF\xBF\xBD\n") != NULL, len != 4);
+    }
+}
+
 static void lines_past_the_caps_are_dropped_and_counted(void **state)
 {
     (void)state;
@@ -668,6 +680,7 @@ int main(void)
         T(a_log_line_reaches_the_service_and_the_report),
         T(nothing_in_a_line_steers_a_terminal),
         T(long_lines_are_cut_at_a_character),
+        T(what_lies_behind_a_line_is_not_read),
         T(lines_past_the_caps_are_dropped_and_counted),
         T(stderr_becomes_whole_lines),
         T(a_stderr_line_without_end_is_cut_into_lines),
