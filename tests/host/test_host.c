@@ -63,7 +63,8 @@ static struct {
     uint64_t body_max;
     cis_code code;
     const char *body;
-    unsigned many; /* how often body is sent */
+    unsigned many;    /* how often body is sent */
+    const char *last; /* a header more */
 } http;
 
 static enum cis_code send_http(void *self, const struct cis_call *call,
@@ -92,6 +93,9 @@ static enum cis_code send_http(void *self, const struct cis_call *call,
     out->header(out->self, "Content-Type", "text/plain");
     out->header(out->self, "X-Two", "one");
     out->header(out->self, "x-two", "t\"wo");
+    if (http.last != NULL) {
+        out->header(out->self, "x-last", http.last);
+    }
     for (unsigned i = 0; i < http.many; i++) {
         if (!out->body.write(out->body.self, http.body, strlen(http.body))) {
             return cis_fail(err, CIS_E_LIMIT, "body: the receiver wants no more");
@@ -421,6 +425,20 @@ static void an_answer_is_counted_without_what_was_there_before(void **state)
     assert_int_equal(host.http_bytes_in, 5);
 }
 
+static void headers_of_every_length_come_back_whole(void **state)
+{
+    (void)state;
+    grant("network");
+    char value[600] = "", seen[640];
+    for (size_t n = 0; n < sizeof value; n++) { /* each end of a buffer is one of them */
+        memset(value, 'v', n);
+        http.last = value;
+        assert_ok(fetch("GET", "https://a.com", "", 100, err));
+        snprintf(seen, sizeof seen, ",\"x-last\":\"%s\"}", value);
+        assert_non_null(strstr(cis_buf_cstr(&got_headers), seen));
+    }
+}
+
 static void another_origin_is_refused_before_anything_is_sent(void **state)
 {
     (void)state;
@@ -692,6 +710,7 @@ int main(void)
         T(what_stops_an_answer_is_what_is_told),
         H(a_granted_request_goes_out_and_its_answer_comes_back),
         H(an_answer_is_counted_without_what_was_there_before),
+        H(headers_of_every_length_come_back_whole),
         H(another_origin_is_refused_before_anything_is_sent),
         H(odd_methods_urls_and_headers_have_their_own_codes),
         H(headers_of_the_connection_belong_to_the_host),
