@@ -117,6 +117,7 @@ static void null_reads_end_at_once_and_a_closed_stream_is_no_descriptor(void **s
 struct embedder {
     int error;
     size_t most, lie; /* bytes a call moves at most; more said than asked for */
+    size_t room;      /* not 0: how many it takes before it is full */
     char got[64];
     size_t len;
     unsigned calls;
@@ -136,6 +137,9 @@ static int embedder_write(void *self, const void *data, size_t len, size_t *out_
 {
     struct embedder *e = self;
     size_t n = len < e->most ? len : e->most;
+    if (e->room != 0 && e->len + n > e->room) {
+        return ENOSPC;
+    }
     if (e->error == 0 && e->len + n <= sizeof e->got) {
         memcpy(e->got + e->len, data, n);
         e->len += n;
@@ -171,6 +175,10 @@ static void an_embedders_functions_are_called_without_a_slot(void **state)
     assert_int_equal(live_read(0, 10, &n), CIS_WASI_OK);
     assert_int_equal(n, 0);
     assert_int_equal(live_write(1, 10, &n), CIS_WASI_IO); /* takes nothing and says no reason */
+    e = (struct embedder){.most = 4, .room = 8}; /* what went is told first, the reason after */
+    assert_int_equal(live_write(1, 10, &n), CIS_WASI_OK);
+    assert_int_equal(n, 8);
+    assert_int_equal(live_write(1, 2, &n), CIS_WASI_NOSPC);
     e = (struct embedder){.most = 10, .lie = 1};
     assert_int_equal(live_read(0, 10, &n), CIS_WASI_IO);
     assert_int_equal(live_write(1, 10, &n), CIS_WASI_IO);
