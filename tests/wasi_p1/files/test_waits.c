@@ -218,6 +218,27 @@ static void a_call_without_memory_is_an_errno(void **state)
     assert_int_equal(code, CIS_OK);
 }
 
+static void a_run_that_cannot_pay_for_its_streams_does_not_start(void **state)
+{
+    (void)state;
+    struct cis_host *host = &FX.host;
+    size_t ndirs = host->world.ndirs;
+    uint64_t limit = host->budget.limit;
+    host->world.ndirs = 0;
+    cis_wasi_p1_end(host);
+    uint64_t before = host->budget.used;
+    assert_ok(cis_wasi_p1_start(host, err));
+    uint64_t whole = host->budget.used;
+    cis_wasi_p1_end(host);
+    for (host->budget.limit = before; host->budget.limit < whole; host->budget.limit += 64) {
+        assert_int_equal(cis_wasi_p1_start(host, NULL), CIS_E_BUDGET);
+        assert_int_equal(host->budget.used, before);
+    }
+    host->budget.limit = limit;
+    assert_ok(cis_wasi_p1_start(host, err));
+    host->world.ndirs = ndirs;
+}
+
 static void each_number_of_linux_is_the_one_of_its_name(void **state)
 {
     (void)state;
@@ -282,6 +303,7 @@ int main(void)
         T(an_operation_that_was_stopped_ends_the_run),
         T(the_user_learns_why_where_the_guest_learns_a_number),
         T(a_call_without_memory_is_an_errno),
+        T(a_run_that_cannot_pay_for_its_streams_does_not_start),
         T(each_number_of_linux_is_the_one_of_its_name),
         T(namespaces_share_no_device_numbers),
     };
