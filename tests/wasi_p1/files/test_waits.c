@@ -39,6 +39,27 @@ static int open_changed(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node 
     return no != 0 ? no : real->open(vfs, call, node, flags, out_file);
 }
 
+#define CHANGED(op, params, args)                                                                  \
+    static int op##_changed params                                                                 \
+    {                                                                                              \
+        int no = before(call);                                                                     \
+        return no != 0 ? no : real->op args;                                                       \
+    }
+#define VFS cis_vfs *vfs, const struct cis_vfs_call *call
+#define OPEN cis_vfs_file *file, const struct cis_vfs_call *call
+CHANGED(lookup,
+        (VFS, cis_node dir, struct cis_str name, cis_node *out, struct cis_vfs_attr *out_attr),
+        (vfs, call, dir, name, out, out_attr))
+CHANGED(getattr, (VFS, cis_node node, struct cis_vfs_attr *out), (vfs, call, node, out))
+CHANGED(setattr, (VFS, cis_node node, const struct cis_vfs_set *set, struct cis_vfs_attr *out),
+        (vfs, call, node, set, out))
+CHANGED(write,
+        (OPEN, const struct iovec *iov, int niov, uint64_t at, size_t *out_n, uint64_t *out_end),
+        (file, call, iov, niov, at, out_n, out_end))
+CHANGED(sync, (OPEN, bool data_only), (file, call, data_only))
+CHANGED(readdir, (OPEN, uint64_t cookie, bool attributes, cis_vfs_entry_each *each, void *self),
+        (file, call, cookie, attributes, each, self))
+
 static int setup(void **state)
 {
     files_setup(state);
@@ -122,6 +143,64 @@ static void a_run_that_gets_no_slot_again_is_over(void **state)
     assert_int_equal(FX.host.budget.used, used); /* and what was opened is closed */
     guest_now()->unblock_code = CIS_OK;
     assert_int_equal(opened(W, "f", 0, READ, 0), fd + 1);
+}
+
+static void each_call_on_files_ends_a_run_that_gets_no_slot_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t args[9];
+    } calls[] = {
+        {"path_open", {W, 1, TEXT, 1, 0, READ, 0, 0, OUT}},
+        {"path_filestat_get", {W, 1, TEXT, 1, OUT}},
+        {"path_filestat_set_times", {W, 0, TEXT, 1, 5, 6, 5}},
+        {"path_readlink", {W, TEXT + 2, 1, BUF, 10, OUT}},
+        {"path_symlink", {TEXT, 1, W, TEXT + 4, 1}},
+        {"path_link", {W, 0, TEXT, 1, W, TEXT + 6, 1}},
+        {"path_rename", {W, TEXT + 6, 1, W, TEXT + 8, 1}},
+        {"path_unlink_file", {W, TEXT + 8, 1}},
+        {"path_create_directory", {W, TEXT + 10, 1}},
+        {"path_open", {W, 1, TEXT + 10, 1, DIRECTORY, 0, 0, 0, OUT}}, /* what it opened is closed */
+        {"path_remove_directory", {W, TEXT + 10, 1}},
+        {"fd_readdir", {W, BUF, 1000, 0, OUT}},
+        {"fd_filestat_get", {5, OUT}},
+        {"fd_filestat_get", {W, OUT}},
+        {"fd_filestat_set_times", {5, 5, 6, 5}},
+        {"fd_filestat_set_size", {5, 3}},
+        {"fd_seek", {5, 0, 2, OUT}},
+        {"fd_read", {5, IOVS, 1, OUT}},
+        {"fd_pread", {5, IOVS, 1, 0, OUT}},
+        {"fd_write", {5, IOVS, 1, OUT}},
+        {"fd_pwrite", {5, IOVS, 1, 0, OUT}},
+        {"fd_sync", {5}},
+        {"fd_datasync", {5}},
+    };
+    w_link("f", "l");
+    assert_int_equal(opened(W, "f", 0, READ | WRITE, 0), 5);
+    changed.lookup = lookup_changed;
+    changed.getattr = getattr_changed;
+    changed.setattr = setattr_changed;
+    changed.write = write_changed;
+    changed.sync = sync_changed;
+    changed.readdir = readdir_changed;
+    changed.peek = NULL;
+    changed.jump = NULL;
+    waits = 1;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        put_text("f\0l\0s\0h\0m\0d", 11);
+        put_iov(0, BUF, 4);
+        union cis_slot io[9];
+        for (size_t k = 0; k < 9; k++) {
+            io[k].u64 = calls[i].args[k];
+        }
+        guest_now()->unblock_code = CIS_E_DEADLINE;
+        cis_code code = guest_call(row_of(calls[i].name), io, NULL);
+        guest_now()->unblock_code = CIS_OK;
+        if (code != CIS_E_DEADLINE) {
+            fail_msg("%s (%zu): code %d", calls[i].name, i, (int)code);
+        }
+    }
 }
 
 static void an_operation_that_was_stopped_ends_the_run(void **state)
@@ -300,6 +379,7 @@ int main(void)
         T(what_is_at_hand_costs_no_slot),
         T(a_disk_that_takes_its_time_costs_one),
         T(a_run_that_gets_no_slot_again_is_over),
+        T(each_call_on_files_ends_a_run_that_gets_no_slot_again),
         T(an_operation_that_was_stopped_ends_the_run),
         T(the_user_learns_why_where_the_guest_learns_a_number),
         T(a_call_without_memory_is_an_errno),
