@@ -124,6 +124,7 @@ struct handle {
     uint64_t promised;
     bool unasked;      /* OUT: after a splice what is permitted is not known until it is asked */
     bool failed;       /* it has said so once: from here on it only must not harm */
+    bool ended;        /* IN: a read has failed, so that all that follow say closed */
     struct line *line; /* OUT, BODY, REQUEST: where its bytes go; NULL: nobody compares */
     struct spring *spring;  /* IN: where they come from, up to what was read; NULL: not known */
     struct spring own;      /* what that points to, but for standard input */
@@ -404,6 +405,8 @@ static void check_spring(const struct spring *before, const uint8_t *data, size_
     }
 }
 
+static struct spring std_spring;
+
 static void read_step(struct handle *h, bool blocking, bool skips)
 {
     struct cis_answer out;
@@ -415,7 +418,11 @@ static void read_step(struct handle *h, bool blocking, bool skips)
     if (!typed(handler, h->rep, len, (struct cis_bytes){0}, &out)) {
         return;
     }
+    if (h->ended) {
+        assert_true(out.failed && out.error == 1);
+    }
     if (out.failed) {
+        h->ended = !h->file && h->spring != &std_spring;
         failed(h, &out);
         return;
     }
@@ -834,8 +841,6 @@ static void file_stream_step(void)
         h->offset = (size_t)offset;
     }
 }
-
-static struct spring std_spring;
 
 static int call_read(void *self, void *buf, size_t len, size_t *out_n)
 {
