@@ -137,7 +137,7 @@ cis_code cis_url_parse(struct cis_str text, struct cis_url *out, struct cis_erro
     CIS_TRY(make_target((struct cis_str){text.ptr + end, text.len - end}, &url.target, err));
     url.scheme = cis_strdup(scheme);
     url.host = cis_strdup(host.text);
-    if (url.scheme == NULL || url.host == NULL || url.target == NULL) {
+    if (url.scheme == NULL || url.host == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "url: out of memory");
     }
     *out = url;
