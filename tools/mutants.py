@@ -36,12 +36,13 @@ DATA_MAX = 6 << 30  # bytes; a sanitizer takes what it likes
 
 # room: the tests that are to notice
 ROOMS = {
-    "policy": r"test_(grant|net|socket|http_denied|link)",
-    "service/http": r"test_http(_\w+)?",
-    "service/net": r"test_(net_\w+|socket)",
-    "service/memory": r"test_service_memory",
-    "skillabi": r"test_(skillabi|kinds|host)",
-    "host": r"test_(host|tape|tape_damage|state|values|wasi_p1|skillabi)",
+    "policy": r"test_(grant|net|socket|http(_\w+)?|net_\w+|link)|test_system_services",
+    "service/http": r"test_http(_\w+)?|test_system_(run_http|rows_net|services)",
+    "service/net": r"test_(net_\w+|socket)|test_system_(rows_net|run_sockets)",
+    "service/memory": r"test_service_memory|test_system_memory",
+    "skillabi": r"test_(skillabi|kinds|host)|test_system_(component|services)",
+    "host": r"test_(host|tape|tape_damage|state|values|skillabi|wasi_(p1|streams|poll|sock))"
+            r"|test_wasi_waits_hostdir|test_system_(services|run_sockets)",
     "store": r"test_store_(row|keys|commit|chunk|contract\w*_sqlite)|test_history_(backup|keep)_sqlite",
     "store/sqlite": r"test_store_(sqlite|contract\w*_sqlite|wal|lease_clock|chunk_file|migrate|lost"
                     r"|full|faults|damage)|test_history_(backup|keep|between)_sqlite",
@@ -53,8 +54,9 @@ ROOMS = {
                    r"_layered_sqlite",
     "vfs/union": r"test_vfs_\w*union(_sqlite)?|test_run_apply_sqlite",
     "vfs/hostdir": r"test_vfs_\w*hostdir",
-    "wasi/p1": r"test_wasi_(p1|streams|poll|sock|proc|slots|(files_fake|waits)_(hostdir|layered))",
-    "wasi/p2": r"test_wasi_p2_model|test_incoming\w*|test_kinds",
+    "wasi/p1": r"test_wasi_(p1|streams|poll|sock|proc|slots|files_fake_hostdir|waits_(hostdir|layered))",
+    "wasi/p2": r"test_wasi_p2_model|test_incoming\w*|test_kinds|wasi_p2_sqlite"
+               r"|test_system_(rows_net|run_(edges|http|sockets|component))",
     "run": r"test_run_(apply|files|mounts|program)_sqlite|test_workspace_sqlite"
            r"|test_api(_component|_fork|_texts)?",
 }
@@ -76,6 +78,7 @@ class Build:
         self.sanitized = any(w.startswith("-fsanitize") for c in self.compiles.values() for w in c)
         shown = run(["ctest", "--test-dir", self.folder, "--show-only=json-v1"])
         self.tests, self.links = {}, {}
+        self.measured = {}  # when the program of a test was made that is known to pass
         for test in json.loads(shown.stdout)["tests"]:
             command = test.get("command", [""])
             labels = [p["value"] for p in test.get("properties", []) if p["name"] == "LABELS"]
@@ -93,15 +96,32 @@ class Build:
         return self.links[program]
 
     def of_room(self, room):
-        """Its tests that have the room's archive in them."""
+        """Its tests that have the room's archive in them, or start cis, which has."""
         archive = f"src/{room}/libcis_{room.replace('/', '_')}.a"
         return [n for n in self.tests if re.fullmatch(ROOMS[room], n) and
-                archive in self.link(self.tests[n][0][0])]
+                (self.starts_cis(n) or archive in self.link(self.tests[n][0][0]))]
+
+    def starts_cis(self, name):
+        return name.startswith("test_system_")
 
 
 # ---- where a change can be made ----
 def places(build, path):
-    """(begin, end, text instead, kind) of a file, as bytes."""
+    """(begin, end, text instead, kind) of a file, as bytes; what is known of it is not asked again."""
+    with open(path, "rb") as f:
+        name = hashlib.sha256(f.read() + "\0".join(build.compiles[path]).encode()).hexdigest()[:24]
+    kept = os.path.join(build.folder, "mutants", f"places-{name}")
+    if os.path.exists(kept):
+        with open(kept, encoding="utf-8") as f:
+            return [(b, e, t.encode(), k) for b, e, t, k in json.load(f)]
+    out = find_places(build, path)
+    with open(kept + "~", "w", encoding="utf-8") as f:
+        json.dump([(b, e, t.decode(), k) for b, e, t, k in out], f)
+    os.rename(kept + "~", kept)
+    return out
+
+
+def find_places(build, path):
     command = [w for w in build.compiles[path] if "ccache" not in w]
     flags = [w for w in command[1:] if w.startswith(("-I", "-D", "-U", "-std", "-isystem"))]
     shown = subprocess.run(["clang", "-fsyntax-only", "-Wno-everything", "-Xclang", "-ast-dump=json",
@@ -223,7 +243,7 @@ class Mutant:
 
 # ---- one mutant ----
 def new_scratch():
-    scratch = tempfile.mkdtemp(prefix="cis-mutant-")
+    scratch = tempfile.mkdtemp(prefix="mut-")
     os.chmod(scratch, 0o755)  # tests go on as another user
     return scratch
 
@@ -241,9 +261,31 @@ def compile_it(build, m, scratch):
     return (obj, "") if done.returncode == 0 else (None, done.stderr)
 
 
-def link_it(build, program, obj, out):
+def link_it(build, name, obj, scratch):
+    """The test with the change in it, and the cis that it starts."""
+    program, out = build.tests[name][0][0], os.path.join(scratch, name)
+    if not build.starts_cis(name):
+        return link_program(build, program, obj, out) and out
+    cis = os.path.join(build.folder, "bin", "cis")
+    changed = os.path.join(scratch, "cis")
+    if not os.path.exists(changed) and not link_program(build, cis, obj, changed):
+        return None
+    if len(changed) > len(cis):
+        sys.exit(f"{build.folder}: its path is too short to have {changed} in its place")
+    with open(program, "rb") as f:  # the path of cis is a word in it, ours has to be as long
+        words = re.sub(re.escape(cis.encode()) + rb"(?![\w-])",
+                       changed.rjust(len(cis), "/").encode(), f.read())
+    with open(out, "wb") as f:
+        f.write(words)
+    os.chmod(out, 0o755)
+    return out
+
+
+def link_program(build, program, obj, out):
     words = list(build.link(program))
     words[words.index("-o") + 1] = out
+    # The linker of small programs takes its time.
+    words = [w for w in words if w not in ("-fuse-ld=bfd", "-Wl,-z,pack-relative-relocs")]
     if obj:
         first = next((i for i, w in enumerate(words) if w.endswith(".a")), len(words))
         words.insert(first, obj)
@@ -253,7 +295,7 @@ def link_it(build, program, obj, out):
 def start(build, name, program, scratch, most):
     """(passed, seconds) of a test with another program in its place."""
     command, how = build.tests[name]
-    env = dict(os.environ, TMPDIR=scratch)
+    env = dict(os.environ, TMPDIR=scratch, CMOCKA_TEST_ABORT="1")  # the first failure is enough
     env.update(e.split("=", 1) for e in how.get("ENVIRONMENT", []))
     def bound():
         resource.setrlimit(resource.RLIMIT_DATA, (DATA_MAX, DATA_MAX))
@@ -283,11 +325,14 @@ def look(build, m, tests, baseline):
         if obj is None:
             return "not built", why.strip().splitlines()[-1] if why else ""
         for name in tests:
-            program = os.path.join(scratch, name)
-            if not link_it(build, build.tests[name][0][0], obj, program):
+            program = link_it(build, name, obj, scratch)
+            if program is None:
                 return "not built", f"{name} cannot be linked"
             passed, _ = start(build, name, program, scratch, max(HANG_S, 10 * baseline[name]))
             os.unlink(program)
+            own = build.tests[name][0][0]
+            if not passed and build.measured.get(name, os.path.getmtime(own)) != os.path.getmtime(own):
+                raise OSError(0, "built again in the meantime; start anew", own)
             if not passed:
                 return "killed", name
         return "survived", ""
@@ -297,15 +342,25 @@ def look(build, m, tests, baseline):
 
 def measure(build, names):
     """Seconds of each test as it is; those that fail so are left out. Quick ones come first."""
-    out = {}
+    path = os.path.join(build.folder, "mutants", "took")
+    known, out = {}, {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            known = json.load(f)
     for name in names:
-        scratch = new_scratch()
-        passed, took = start(build, name, build.tests[name][0][0], scratch, 3600)
-        shutil.rmtree(scratch, ignore_errors=True)
-        if passed:
-            out[name] = took
-        else:
-            print(f"{name} fails without any change and is left out", file=sys.stderr)
+        built = os.path.getmtime(build.tests[name][0][0])
+        if name not in known or known[name][0] != built:
+            scratch = new_scratch()
+            passed, took = start(build, name, build.tests[name][0][0], scratch, 3600)
+            shutil.rmtree(scratch, ignore_errors=True)
+            if not passed:
+                print(f"{name} fails without any change and is left out", file=sys.stderr)
+                continue
+            known[name] = (built, took)
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(known, f)
+        build.measured[name] = built
+        out[name] = known[name][1]
     return dict(sorted(out.items(), key=lambda e: e[1]))
 
 
@@ -363,7 +418,12 @@ def main_sample(build, args):
                         for room, names in order.items()} for b in again}
 
     def in_turn(m):
-        verdict = look(build, m, order[m.room()], baseline)
+        # Who found the most in this file is asked first, then in its room, then the quick ones.
+        found = [(r["file"], r["by"]) for r in list(done.values())]
+        room = [by for file, by in found if os.path.dirname(file) == os.path.dirname(m.file)]
+        here = [by for file, by in found if file == m.file]
+        names = sorted(order[m.room()], key=lambda n: (-here.count(n), -room.count(n)))
+        verdict = look(build, m, names, baseline)
         for b in again:
             if verdict[0] == "survived":
                 slow = {n: 10 * took + 60 for n, took in baseline.items()}
