@@ -7,6 +7,7 @@
 #include "history/internal.h"
 #include "history/move.h"
 #include "history/tree.h"
+#include "vfs/sparse.h"
 
 #include <stdio.h>
 #include "base/crypto.h"
@@ -123,21 +124,6 @@ static void attributes(const struct copy *c, const struct cis_vfs_attr *from,
 }
 
 /* ---- content ---- */
-static int write_all(struct copy *c, cis_vfs_file *out, size_t len, uint64_t off)
-{
-    for (size_t done = 0; done < len;) {
-        struct iovec v = {c->piece + done, len - done};
-        size_t n = 0;
-        uint64_t end;
-        int no = c->to->ops->write(out, c->to_call, &v, 1, off + done, &n, &end);
-        if (no != 0 || n == 0) {
-            return no != 0 ? no : ENOSPC;
-        }
-        done += n;
-    }
-    return 0;
-}
-
 static cis_code copy_range(struct copy *c, const struct cis_tree_entry *e, cis_vfs_file *in,
                            cis_vfs_file *out, uint64_t from, uint64_t to, struct cis_error *err)
 {
@@ -148,7 +134,7 @@ static cis_code copy_range(struct copy *c, const struct cis_tree_entry *e, cis_v
         if (no != 0) {
             return unreadable(c, e, no, err);
         }
-        no = n != 0 ? write_all(c, out, n, from) : 0;
+        no = cis_sparse_write(out, c->to_call, c->piece, n, from);
         if (no != 0) {
             return unwritable(c, e, no, err);
         }
@@ -165,7 +151,7 @@ static cis_code copy_range(struct copy *c, const struct cis_tree_entry *e, cis_v
     return CIS_OK;
 }
 
-/* Holes stay holes, where the source tells them. */
+/* Holes stay holes, and zeros become them. */
 static cis_code copy_content(struct copy *c, const struct cis_tree_entry *e, cis_vfs_file *in,
                              cis_vfs_file *out, struct cis_error *err)
 {

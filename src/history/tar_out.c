@@ -1,23 +1,19 @@
 /* A tree as a tar stream. Pax headers hold what old tars cannot: long names, nanoseconds, big
  * sizes, holes. */
-#include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
-#include <sys/mman.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-#include "history/internal.h"
 #include "history/move.h"
+#include "history/tar.h"
 #include "history/tree.h"
-#include "vfs/digest.h"
 
-#define PIECE (1u << 20)
-#define ZEROS (1u << 30) /* given to libarchive at once; memory that is only read takes none */
-#define PARTS_MAX 1000000u
-#define SMALL 4096u /* what damage costs, around it */
+#define SMALL 4096u       /* what damage costs, around it */
+#define SMALL_FILE 65536u /* is not looked at for zeros */
 
 struct out {
     struct archive *a;
@@ -26,7 +22,8 @@ struct out {
     struct cis_map linked; /* inode → path */
     struct arena paths;
     uint8_t *piece;
-    const void *zeros;
+    struct cis_tar_sink sink;
+    struct cis_tar_parts parts; /* of the file that is written */
     cis_move_progress *progress;
     cis_move_skipped *skipped;
     void *self;
@@ -39,25 +36,37 @@ static void out_done(struct out *o)
         archive_entry_free(o->entry);
     }
     if (o->a != NULL) {
+        o->sink.deaf = true; /* it may end an entry that is half there */
         archive_write_free(o->a);
     }
     cis_map_done(&o->linked, NULL);
     cis_arena_done(&o->paths);
     cis_free(o->piece);
-    if (o->zeros != NULL) {
-        munmap((void *)(uintptr_t)o->zeros, ZEROS);
-    }
+    cis_free(o->sink.bytes);
+    cis_free(o->parts.at);
 }
 
-static cis_code broken(const struct out *o, struct cis_error *err)
+/* ---- failures ---- */
+static cis_code broken(struct archive *a, struct cis_error *err)
 {
-    const char *why = archive_error_string(o->a);
-    return cis_fail_sys(err, CIS_E_IO, archive_errno(o->a), "tar: %s",
+    const char *why = archive_error_string(a);
+    return cis_fail_sys(err, CIS_E_IO, archive_errno(a), "tar: %s",
                         why != NULL ? why : "cannot be written");
 }
 
-static cis_code failed(const struct cis_tree_entry *e, int no, struct cis_error *err)
+static cis_code unwritten(int no, struct cis_error *err)
 {
+    return no == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "tar: Write error");
+}
+
+static cis_code failed(const struct out *o, const struct cis_tree_entry *e, int no,
+                       struct cis_error *err)
+{
+    char name[120];
+    if (no == EINTR && o->call->stop != NULL) {
+        snprintf(name, sizeof name, "%.*s", CIS_STR_ARG(e->path));
+        CIS_TRY(cis_stop_check(o->call->stop, name, err));
+    }
     return cis_vfs_fail(err, no, "%.*s", CIS_STR_ARG(e->path));
 }
 
@@ -96,24 +105,31 @@ static int read_piece(struct out *o, const struct cis_tree_entry *e, cis_vfs_fil
     return no != 0 ? no : n == 0 ? EIO : 0;
 }
 
-static cis_code write_range(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
-                            uint64_t from, uint64_t to, struct cis_error *err)
+/* Content of a file with holes goes past libarchive, which has written its header. */
+static cis_code write_piece(struct out *o, size_t n, bool past, struct cis_error *err)
 {
-    size_t step = PIECE;
+    for (size_t done = 0; !past && done < n;) {
+        la_ssize_t k = archive_write_data(o->a, o->piece + done, n - done);
+        if (k <= 0) {
+            return broken(o->a, err);
+        }
+        done += (size_t)k;
+    }
+    return past ? unwritten(cis_tar_put(&o->sink, o->piece, n), err) : CIS_OK;
+}
+
+static cis_code write_range(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
+                            uint64_t from, uint64_t to, bool past, struct cis_error *err)
+{
+    size_t step = CIS_TAR_PIECE;
     bool told = false;
     while (from < to) {
-        size_t n = to - from < PIECE ? (size_t)(to - from) : PIECE;
+        size_t n = to - from < CIS_TAR_PIECE ? (size_t)(to - from) : CIS_TAR_PIECE;
         int no = read_piece(o, e, in, from, &n, &step, &told);
         if (no != 0) {
-            return failed(e, no, err);
+            return failed(o, e, no, err);
         }
-        for (size_t done = 0; done < n;) {
-            la_ssize_t k = archive_write_data(o->a, o->piece + done, n - done);
-            if (k <= 0) {
-                return broken(o, err);
-            }
-            done += (size_t)k;
-        }
+        CIS_TRY(write_piece(o, n, past, err));
         from += n;
         o->counts.bytes += n;
         if (o->progress != NULL && !o->progress(o->self, &o->counts, e->path)) {
@@ -123,79 +139,90 @@ static cis_code write_range(struct out *o, const struct cis_tree_entry *e, cis_v
     return CIS_OK;
 }
 
-/* libarchive takes the whole content, holes too, and leaves out those that the header lists: for
- * them it looks at no byte, and what is given is a piece of zeros that needs no memory. */
-static cis_code write_zeros(struct out *o, const struct cis_tree_entry *e, uint64_t n,
-                            struct cis_error *err)
+/* libarchive takes the content of a file with its holes, 2 GiB at a call at most, and a hole may
+ * have 2^62 bytes. So it writes the header and the list of the parts, as an archive of its own, and
+ * is let go; what follows is the parts and no more. */
+static cis_code write_head(struct out *o, struct cis_error *err)
 {
-    while (n > 0) {
-        la_ssize_t k = archive_write_data(o->a, o->zeros, n < ZEROS ? (size_t)n : ZEROS);
-        if (k <= 0) {
-            return broken(o, err);
-        }
-        n -= (uint64_t)k;
-        if (o->progress != NULL && !o->progress(o->self, &o->counts, e->path)) {
-            return cis_fail(err, CIS_E_CANCELLED, "cancelled");
-        }
+    struct archive *a = archive_write_new();
+    if (a == NULL) {
+        return cis_history_nomem(err);
     }
-    return CIS_OK;
+    o->sink.deaf = false;
+    bool ok = archive_write_set_format_pax(a) == ARCHIVE_OK &&
+              archive_write_set_bytes_per_block(a, 0) == ARCHIVE_OK &&
+              archive_write_open(a, &o->sink, NULL, cis_tar_take, NULL) == ARCHIVE_OK &&
+              archive_write_header(a, o->entry) >= ARCHIVE_WARN &&
+              archive_write_data(a, "", 0) == 0; /* the list comes with the first of the data */
+    cis_code code = ok ? CIS_OK : broken(a, err);
+    o->sink.deaf = true; /* for the end of the entry, and of the archive */
+    archive_write_free(a);
+    o->sink.deaf = false;
+    return code;
 }
 
 static cis_code write_parts(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
                             struct cis_error *err)
 {
-    uint64_t size = e->attr->size, data, end;
-    for (uint64_t at = 0; at < size; at = end) {
-        int no = cis_digest_next(in, o->call, at, size, &data, &end);
-        if (no != 0) {
-            return failed(e, no, err);
-        }
-        CIS_TRY(write_zeros(o, e, data - at, err));
-        CIS_TRY(write_range(o, e, in, data, end, err));
+    static const uint8_t pad[512];
+    uint64_t sum = 0;
+    for (size_t i = 0; i < o->parts.n; i++) {
+        const struct cis_tar_part *p = &o->parts.at[i];
+        archive_entry_sparse_add_entry(o->entry, (la_int64_t)p->from,
+                                       (la_int64_t)(p->to - p->from));
+        sum += p->to - p->from;
     }
-    return CIS_OK;
+    if (o->parts.n == 0 || o->parts.at[o->parts.n - 1].to < e->attr->size) { /* ends in a hole */
+        archive_entry_sparse_add_entry(o->entry, (la_int64_t)e->attr->size, 0);
+    }
+    if (archive_write_finish_entry(o->a) < ARCHIVE_WARN) {
+        return broken(o->a, err);
+    }
+    CIS_TRY(write_head(o, err));
+    for (size_t i = 0; i < o->parts.n; i++) {
+        CIS_TRY(write_range(o, e, in, o->parts.at[i].from, o->parts.at[i].to, true, err));
+    }
+    return unwritten(cis_tar_put(&o->sink, pad, (size_t)(-sum % sizeof pad)), err);
 }
 
-/* Of more parts than a header should list, the last one is all the rest: its holes are written out
- * as zeros. */
-static cis_code list_parts(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
-                           struct cis_error *err)
+static cis_code write_whole(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,
+                            struct cis_error *err)
 {
-    uint64_t size = e->attr->size, data = 0, end = 0;
-    unsigned parts = 0;
-    if (e->attr->blocks * 512 >= size) {
+    if (archive_write_header(o->a, o->entry) < ARCHIVE_WARN) {
+        return broken(o->a, err);
+    }
+    return write_range(o, e, in, 0, e->attr->size, false, err);
+}
+
+static cis_code too_many_parts(struct out *o, const struct cis_tree_entry *e, struct cis_error *err)
+{
+    struct cis_error why = {0};
+    cis_fail(
+        &why, CIS_E_LIMIT,
+        "%.*s: more than %u parts between holes, the most a tar may have; `cis fs get` copies it",
+        e->path.len < 100 ? (int)e->path.len : 100, e->path.ptr, CIS_TAR_PARTS_MAX);
+    if (o->skipped != NULL) {
+        o->skipped(o->self, e->path, &why);
         return CIS_OK;
     }
-    for (uint64_t at = 0; at < size; at = end) {
-        int no = cis_digest_next(in, o->call, at, size, &data, &end);
-        if (no != 0) {
-            return failed(e, no, err);
-        }
-        end = ++parts == PARTS_MAX ? size : end;
-        if (data < end) {
-            archive_entry_sparse_add_entry(o->entry, (la_int64_t)data, (la_int64_t)(end - data));
-        }
-    }
-    if (data == size) { /* it ends in a hole */
-        archive_entry_sparse_add_entry(o->entry, (la_int64_t)size, 0);
-    }
-    return CIS_OK;
+    return cis_fail(err, why.code, "%s", why.msg);
 }
 
 static cis_code write_file(struct out *o, const struct cis_tree_entry *e, struct cis_error *err)
 {
     cis_vfs_file *in = NULL;
+    uint64_t size = e->attr->size;
     int no = e->vfs->ops->open(e->vfs, o->call, e->node, O_RDONLY, &in);
     if (no != 0) {
-        return skips(o, e, no) ? CIS_OK : failed(e, no, err);
+        return skips(o, e, no) ? CIS_OK : failed(o, e, no, err);
     }
-    cis_code code = list_parts(o, e, in, err);
-    if (code == CIS_OK && archive_write_header(o->a, o->entry) < ARCHIVE_WARN) {
-        code = broken(o, err);
-    }
-    if (code == CIS_OK) {
-        code = write_parts(o, e, in, err);
-    }
+    bool dense = size <= SMALL_FILE && e->attr->blocks * 512 >= size;
+    no = dense ? 0 : cis_tar_parts_find(in, o->call, size, CIS_TAR_PARTS_MAX, o->piece, &o->parts);
+    dense |= o->parts.n == 1 && o->parts.at[0].from == 0 && o->parts.at[0].to == size;
+    cis_code code = no == E2BIG ? too_many_parts(o, e, err)
+                    : no != 0   ? failed(o, e, no, err)
+                    : dense     ? write_whole(o, e, in, err)
+                                : write_parts(o, e, in, err);
     cis_vfs_file_close(in);
     return code;
 }
@@ -233,7 +260,7 @@ static cis_code hard_link(struct out *o, const struct cis_tree_entry *e, struct 
     archive_entry_set_hardlink(o->entry, first);
     archive_entry_set_size(o->entry, 0);
     *out_done_now = true;
-    return archive_write_header(o->a, o->entry) >= ARCHIVE_WARN ? CIS_OK : broken(o, err);
+    return archive_write_header(o->a, o->entry) >= ARCHIVE_WARN ? CIS_OK : broken(o->a, err);
 }
 
 static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
@@ -245,7 +272,7 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     bool linked;
     (void)descend;
     if (e->no != 0) {
-        return skips(o, e, e->no) ? CIS_OK : failed(e, e->no, err);
+        return skips(o, e, e->no) ? CIS_OK : failed(o, e, e->no, err);
     }
     if (S_ISSOCK(e->attr->mode)) {
         o->counts.skipped++;
@@ -269,11 +296,11 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     if (S_ISLNK(e->attr->mode)) {
         int no = e->vfs->ops->readlink(e->vfs, o->call, e->node, &target);
         if (no != 0) {
-            return skips(o, e, no) ? CIS_OK : failed(e, no, err);
+            return skips(o, e, no) ? CIS_OK : failed(o, e, no, err);
         }
         archive_entry_set_symlink(o->entry, cis_buf_cstr(&target));
     }
-    return archive_write_header(o->a, o->entry) >= ARCHIVE_WARN ? CIS_OK : broken(o, err);
+    return archive_write_header(o->a, o->entry) >= ARCHIVE_WARN ? CIS_OK : broken(o->a, err);
 }
 
 static cis_code write_tar(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
@@ -293,24 +320,24 @@ static cis_code write_tar(const cis_dir *dir, const struct cis_vfs_call *call, i
     }
     o.a = archive_write_new();
     o.entry = archive_entry_new();
-    o.piece = cis_alloc(PIECE);
-    void *zeros = mmap(NULL, ZEROS, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    o.zeros = zeros != MAP_FAILED ? zeros : NULL;
-    if (o.a == NULL || o.entry == NULL || o.piece == NULL || o.zeros == NULL) {
+    o.piece = cis_alloc(CIS_TAR_PIECE);
+    o.sink = (struct cis_tar_sink){.fd = fd, .bytes = cis_alloc(CIS_TAR_PIECE)};
+    if (o.a == NULL || o.entry == NULL || o.piece == NULL || o.sink.bytes == NULL) {
         return cis_history_nomem(err);
     }
+    /* Without a buffer of libarchive's: what goes past it must come behind what went through. */
     if (archive_write_set_format_pax(o.a) != ARCHIVE_OK ||
-        archive_write_set_bytes_per_block(o.a, 65536) != ARCHIVE_OK ||
-        archive_write_set_bytes_in_last_block(o.a, 1) != ARCHIVE_OK ||
-        archive_write_open_fd(o.a, fd) != ARCHIVE_OK) {
-        return broken(&o, err);
+        archive_write_set_bytes_per_block(o.a, 0) != ARCHIVE_OK ||
+        archive_write_open(o.a, &o.sink, NULL, cis_tar_take, NULL) != ARCHIVE_OK) {
+        return broken(o.a, err);
     }
     CIS_TRY(cis_tree_walk(root.vfs, root.node, &root.attr, CIS_STR(""),
                           CIS_TREE_NODES | (skipped != NULL ? CIS_TREE_FAILURES : 0u), call, visit,
                           &o, err));
     if (archive_write_close(o.a) != ARCHIVE_OK) {
-        return broken(&o, err);
+        return broken(o.a, err);
     }
+    CIS_TRY(unwritten(cis_tar_flush(&o.sink), err));
     *out = o.counts;
     return CIS_OK;
 }

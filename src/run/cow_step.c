@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "run/cow_in.h"
 #include "vfs/hostdir/hostdir.h"
+#include "vfs/sparse.h"
 
 #define COPY_BYTES 65536u
 
@@ -140,12 +141,7 @@ static int copy_data(cis_vfs_file *from, cis_vfs_file *to, const struct cis_vfs_
             }
             no = from->vfs->ops->read(from, call, &iov, 1, at, &got);
             cis_digest_add(&digest, at, buf, no == 0 ? got : 0);
-            for (size_t done = 0, put = 0; no == 0 && done < got; done += put) {
-                uint64_t after;
-                iov = (struct iovec){buf + done, got - done};
-                no = to->vfs->ops->write(to, call, &iov, 1, at + done, &put, &after);
-                no = no == 0 && put == 0 ? ENOSPC : no;
-            }
+            no = no == 0 ? cis_sparse_write(to, call, buf, got, at) : no;
         }
         at = no == 0 && at < end ? size : at; /* it became shorter meanwhile */
     }

@@ -90,6 +90,20 @@ static void fill(const char *path, long n)
     }
 }
 
+/* N bytes, one every STEP. */
+static void spread(const char *path, long n, long long step)
+{
+    int fd = open(path, O_WRONLY | O_CREAT, 0644);
+    for (long i = 0; fd >= 0 && i < n; i++) {
+        if (pwrite(fd, "x", 1, (off_t)(i * step)) != 1) {
+            fail(path);
+        }
+    }
+    if (fd < 0 || close(fd) != 0) {
+        fail(path);
+    }
+}
+
 static char **args;
 
 static const char *next(void)
@@ -116,6 +130,10 @@ static void verb(const char *v)
     } else if (strcmp(v, "fill") == 0) {
         const char *path = next();
         fill(path, atol(next()));
+    } else if (strcmp(v, "spread") == 0) {
+        const char *path = next();
+        long n = atol(next());
+        spread(path, n, atoll(next()));
     } else if (strcmp(v, "truncate") == 0) {
         const char *path = next();
         int fd = open(path, O_WRONLY | O_CREAT, 0644);

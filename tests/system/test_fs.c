@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
+#define TOOL CIS_GUESTS_DIR "/tool.wasm"
 #define fs(s, ...) cis((s), "fs", __VA_ARGS__)
 #define fs_ok(s, ...) assert_exit((s), 0, fs((s), __VA_ARGS__))
 
@@ -907,6 +908,105 @@ static void an_export_that_is_cancelled_leaves_the_earlier_one(void **state)
     assert_exit(s, 0, shell(s, "tar xOf t.tar ./big | cmp - big && cmp out big"));
 }
 
+static void an_export_that_a_signal_ends_leaves_the_earlier_one(void **state)
+{
+    struct sys *s = *state;
+    char big[4200];
+    assert_exit(s, 0, shell(s, "head -c 60000000 /dev/urandom > big && printf earlier > t.tar"));
+    snprintf(big, sizeof big, "%s/big", s->home);
+    fs_ok(s, "put", big, "/big");
+    /* Held as soon as it has begun to write; a slow test may come too late, and tries again. */
+    assert_exit(s, 0,
+                shell(s, "code=0; for n in 1 2 3 4 5 6 7 8 9 10; do printf earlier > t.tar; "
+                         "" CIS_PROGRAM " fs export t.tar 2>/dev/null & p=$!; "
+                         "until test -e t.tar.tmp-* || ! kill -0 $p; do :; done 2>/dev/null; "
+                         "kill -STOP $p && kill -INT $p && kill -CONT $p; wait $p; code=$?; "
+                         "test $code = 0 || break; done; echo $code; cat t.tar; "
+                         "ls -A | grep -c 'tmp-'; true"));
+    assert_string_equal(sys_out(s), "130\nearlier0\n");
+}
+
+/* ---- what has few bytes and many blocks ---- */
+
+#define SPREAD 1000
+#define SPREAD_MAX 10000 /* blocks of 512 bytes that as many pages of 4 KiB take, and some */
+
+static off_t blocks_of(const struct sys *s, const char *name)
+{
+    char path[4200];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", s->home, name);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_blocks;
+}
+
+/* One byte in each second block of the store, and one in each block. */
+static void bytes_far_apart_take_pages_of_the_host_and_not_blocks(void **state)
+{
+    struct sys *s = *state;
+    char in[4200], out[4200], tar[4200];
+    snprintf(in, sizeof in, "%s/in", s->home);
+    snprintf(out, sizeof out, "%s/out", s->home);
+    snprintf(tar, sizeof tar, "%s/t.tar", s->home);
+    assert_exit(s, 0, shell(s, "mkdir in"));
+    for (int k = 1; k <= 2; k++) {
+        char path[4300];
+        snprintf(path, sizeof path, "%s/%d", in, k);
+        int fd = open(path, O_WRONLY | O_CREAT, 0644);
+        for (int i = 0; i < SPREAD; i++) {
+            assert_int_equal(pwrite(fd, "x", 1, (off_t)i * k * 65536 + 7), 1);
+        }
+        assert_int_equal(close(fd), 0);
+    }
+    fs_ok(s, "put", "-r", in, "/");
+    fs_ok(s, "get", "-r", "/in", out);
+    fs_ok(s, "export", tar);
+    assert_exit(s, 0,
+                shell(s, "mkdir x && tar xf t.tar -C x && diff -r in out && diff -r in x/in"));
+    static const char *const names[] = {"out/1", "out/2", "x/in/1", "x/in/2"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_in_range(blocks_of(s, names[i]), SPREAD, SPREAD_MAX);
+    }
+    assert_in_range(blocks_of(s, "t.tar"), SPREAD, 2 * SPREAD_MAX);
+    fs_ok(s, "fork", "again", "--switch");
+    fs_ok(s, "import", tar);
+    fs_ok(s, "diff", "main");
+    assert_string_equal(sys_out(s), "");
+}
+
+/* The tar of 400 MB goes through a pipe alone. */
+static void a_tar_has_every_part_of_a_file_with_very_many(void **state)
+{
+    struct sys *s = *state;
+    put_text(s, "/f", "");
+    fs_ok(s, "fork", "other");
+    assert_exit(s, 0, cis(s, "run", "-w", TOOL, "spread", "/workspace/f", "100005", "131072"));
+    assert_exit(s, 0,
+                shell(s, CIS_PROGRAM " fs export --branch main - | " CIS_PROGRAM
+                                     " fs import --branch other -"));
+    fs_ok(s, "diff", "main", "other");
+    assert_string_equal(sys_out(s), "");
+}
+
+/* Neither the length of a hole nor its place costs anything. */
+static void a_hole_of_2_62_bytes_is_exported_at_once(void **state)
+{
+    struct sys *s = *state;
+    char tar[4200];
+    snprintf(tar, sizeof tar, "%s/t.tar", s->home);
+    assert_exit(s, 0,
+                cis(s, "run", "-w", TOOL, "truncate", "/workspace/empty", "4611686018427387904",
+                    ",", "spread", "/workspace/ends", "2", "2305843009213693952"));
+    s->timeout_ns = 20 * CIS_NS_PER_S;
+    fs_ok(s, "export", tar);
+    assert_in_range(blocks_of(s, "t.tar"), 1, 100);
+    fs_ok(s, "fork", "again", "--switch");
+    fs_ok(s, "rm", "/empty", "/ends");
+    fs_ok(s, "import", tar);
+    fs_ok(s, "diff", "main");
+    assert_string_equal(sys_out(s), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -923,6 +1023,10 @@ int main(void)
         TEST(a_tar_round_trip_keeps_links_holes_times_and_owners),
         TEST(owners_and_devices_that_cannot_be_are_refused),
         TEST(an_export_that_is_cancelled_leaves_the_earlier_one),
+        TEST(an_export_that_a_signal_ends_leaves_the_earlier_one),
+        TEST(bytes_far_apart_take_pages_of_the_host_and_not_blocks),
+        TEST(a_tar_has_every_part_of_a_file_with_very_many),
+        TEST(a_hole_of_2_62_bytes_is_exported_at_once),
         TEST(a_branch_goes_to_another_store_and_only_what_is_missing_travels),
         TEST(one_damaged_file_does_not_keep_the_others),
         TEST(a_store_that_nobody_wrote_to_answers_as_an_empty_one),

@@ -509,6 +509,23 @@ static void holes_stay_holes_when_a_run_is_applied(void **state)
     shell(s, "test $(stat -c %s d/gone) = 4398046511104 && test $(stat -c %b d/gone) -lt 1000");
 }
 
+/* 1,000 bytes far apart: a page of the host each, and not a block of the store. */
+static void bytes_far_apart_take_pages_when_a_run_is_applied(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && truncate -s 130G d/old");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "spread", "/d/new", "1000", "131072", "spread",
+           "/d/old", "1000", "131072");
+    ok(s, "runs", "apply", "last");
+    shell(s, "for f in d/new d/old; do test $(stat -c %b $f) -ge 1000 && "
+             "test $(stat -c %b $f) -le 10000 && test $(head -c 131072000 $f | tr -d '\\0' | "
+             "wc -c) = 1000 || exit 1; done; test $(stat -c %s d/new) = 130940929");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rm", "/d/new");
+    ok(s, "runs", "apply", "last");
+    ok(s, "runs", "undo", "last");
+    shell(s, "test $(stat -c %b d/new) -ge 1000 && test $(stat -c %b d/new) -le 10000");
+}
+
 static void what_an_interrupted_apply_left_is_kept(void **state)
 {
     struct sys *s = *state;
@@ -907,6 +924,7 @@ int main(void)
         TEST(files_with_several_names_are_redone_again_and_again),
         TEST(names_outside_the_folder_keep_their_file),
         TEST(holes_stay_holes_when_a_run_is_applied),
+        TEST(bytes_far_apart_take_pages_when_a_run_is_applied),
         TEST(what_an_interrupted_apply_left_is_kept),
         TEST(a_folder_that_comes_makes_no_symlink_of_the_users_lead_out),
         TEST(text_below_a_folder_that_was_renamed_is_compared),

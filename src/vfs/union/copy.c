@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "base/mem.h"
+#include "vfs/sparse.h"
 
 #define COPY_BYTES 65536u
 #define TIMES (CIS_VFS_SET_ATIME | CIS_VFS_SET_MTIME)
@@ -167,17 +168,15 @@ static int copy_part(struct unionfs *u, const struct cis_vfs_call *call, cis_vfs
 {
     for (uint64_t at = start; at < end;) {
         struct iovec iov = {bytes, end - at < COPY_BYTES ? end - at : COPY_BYTES};
-        size_t n = 0, put = 0;
-        uint64_t after = 0;
+        size_t n = 0;
         int no = u->low->ops->read(from, call, &iov, 1, at, &n);
         if (no != 0 || n == 0) {
             return no; /* it became shorter meanwhile */
         }
         cis_digest_add(digest, at, bytes, n);
-        iov.iov_len = n;
-        no = u->up->ops->write(to, call, &iov, 1, at, &put, &after);
-        if (no != 0 || put < n) {
-            return no != 0 ? no : ENOSPC;
+        no = cis_sparse_write(to, call, bytes, n, at);
+        if (no != 0) {
+            return no;
         }
         at += n;
     }
