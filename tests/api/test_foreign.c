@@ -243,22 +243,6 @@ static void a_call_that_was_begun_outlives_its_component(void **state)
     cis_wasi_run_free(run);
 }
 
-static void headers_that_are_counted_and_not_there_are_refused(void **state)
-{
-    struct world *w = *state;
-    cis_wasi_run *run;
-    cis_module *module;
-    open_component(w, &run, &module);
-    struct cis_http_incoming in = CIS_HTTP_INCOMING_INIT;
-    in.method = "GET";
-    in.nheaders = 3;
-    cis_code code = cis_component_handle(w->component, &in, NULL, NULL);
-    assert_true(code == CIS_E_USAGE || code == CIS_E_ENTRY);
-    cis_component_close(w->component);
-    cis_module_unref(module);
-    cis_wasi_run_free(run);
-}
-
 /* ---- other guests, where there is one CPU slot ---- */
 
 static void run_another(struct world *w)
@@ -420,7 +404,6 @@ int main(void)
         T(an_instance_that_is_freed_while_it_is_called_goes_after_that),
         T(a_component_is_not_called_while_it_is_called),
         T(a_call_that_was_begun_outlives_its_component),
-        T(headers_that_are_counted_and_not_there_are_refused),
         T(a_callback_runs_another_skill_on_the_only_slot),
         T(what_a_service_answers_is_looked_at),
         T(skills_may_be_changed_while_they_are_listed),

@@ -53,6 +53,27 @@ static void the_guest_sees_the_whole_request(void **state)
     peer_done(&peer);
 }
 
+/* The guest would answer this request. */
+static void headers_that_are_counted_and_not_there_are_refused(void **state)
+{
+    struct place *p = *state;
+    struct cis_http_incoming in = CIS_HTTP_INCOMING_INIT;
+    in.method = "GET";
+    in.path = "/hello";
+    assert_ok(cis_component_handle(p->component, &in, NULL, err));
+    in.nheaders = 3;
+    assert_fails(CIS_E_USAGE, "headers that it counts",
+                 cis_component_handle(p->component, &in, NULL, err));
+    in.nheaders = 0;
+    in.body_len = 3;
+    assert_fails(CIS_E_USAGE, "the body", cis_component_handle(p->component, &in, NULL, err));
+    in.body_len = 0;
+    in.method = NULL;
+    assert_fails(CIS_E_USAGE, "a method", cis_component_handle(p->component, &in, NULL, err));
+    in.method = "GET";
+    assert_ok(cis_component_handle(p->component, &in, NULL, err));
+}
+
 static void a_body_of_bytes_comes_back(void **state)
 {
     struct place *p = *state;
@@ -457,6 +478,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_get_is_answered),
         cmocka_unit_test(the_guest_sees_the_whole_request),
+        cmocka_unit_test(headers_that_are_counted_and_not_there_are_refused),
         cmocka_unit_test(a_body_of_bytes_comes_back),
         cmocka_unit_test(trailers_go_both_ways),
         cmocka_unit_test(bodies_of_64_mib_are_echoed_in_constant_memory),

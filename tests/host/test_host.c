@@ -38,6 +38,7 @@ static struct {
     cis_code code;
     struct cis_ai_usage usage;
     const char *answer;
+    bool full; /* a message that has no end */
 } ai;
 
 static enum cis_code chat(void *self, const struct cis_call *call,
@@ -53,6 +54,10 @@ static enum cis_code chat(void *self, const struct cis_call *call,
     if (ai.answer != NULL) {
         out->write(out->self, ai.answer, strlen(ai.answer));
     }
+    if (ai.full) {
+        memset(err->msg, 'x', sizeof err->msg);
+        return ai.code;
+    }
     return ai.code == CIS_OK ? CIS_OK : cis_fail(err, ai.code, "provider is unhappy");
 }
 
@@ -65,6 +70,7 @@ static struct {
     const char *body;
     unsigned many;    /* how often body is sent */
     const char *last; /* a header more */
+    bool full;        /* a message that has no end */
 } http;
 
 static enum cis_code send_http(void *self, const struct cis_call *call,
@@ -85,6 +91,10 @@ static enum cis_code send_http(void *self, const struct cis_call *call,
         size_t n = strlen(http.headers);
         snprintf(http.headers + n, sizeof http.headers - n, "%s=%s;", r->headers[i].name,
                  r->headers[i].value);
+    }
+    if (http.full) {
+        memset(err->msg, 'x', sizeof err->msg);
+        return http.code;
     }
     if (http.code != CIS_OK) {
         return cis_fail(err, http.code, "no luck");
@@ -389,6 +399,32 @@ static int http_teardown(void **state)
     cis_buf_done(&got_headers);
     cis_buf_done(&got_body);
     return teardown(state);
+}
+
+/* A code that is none of cis, and a message without its end. */
+static void what_foreign_services_answer_is_looked_at(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(100);
+    static const int codes[] = {9999, -1, CIS_E_COUNT_, CIS_E_QUOTA};
+    grant("ai");
+    grant("http=https://api.example.com");
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        cis_code expected = codes[i] == CIS_E_QUOTA ? CIS_E_QUOTA : CIS_E_PROVIDER;
+        for (int full = 0; full < 2; full++) {
+            struct cis_error err = {0};
+            ai.code = http.code = (enum cis_code)codes[i];
+            ai.full = http.full = full != 0;
+            assert_int_equal(ask("x", &out, &err), expected);
+            assert_int_equal(err.code, expected);
+            assert_in_range(strnlen(err.msg, sizeof err.msg), 1, sizeof err.msg - 1);
+            err = (struct cis_error){0};
+            assert_int_equal(fetch("GET", "https://api.example.com/", "", 100, &err), expected);
+            assert_int_equal(err.code, expected);
+            assert_in_range(strnlen(err.msg, sizeof err.msg), 1, sizeof err.msg - 1);
+            assert_int_not_equal(ask("x", &out, NULL), CIS_OK);
+        }
+    }
 }
 
 static void a_granted_request_goes_out_and_its_answer_comes_back(void **state)
@@ -708,6 +744,7 @@ int main(void)
         T(ai_without_a_grant_asks_nobody),
         T(the_ai_budget_of_calls_and_tokens_ends_the_asking),
         T(what_stops_an_answer_is_what_is_told),
+        H(what_foreign_services_answer_is_looked_at),
         H(a_granted_request_goes_out_and_its_answer_comes_back),
         H(an_answer_is_counted_without_what_was_there_before),
         H(headers_of_every_length_come_back_whole),

@@ -1468,6 +1468,40 @@ static void a_service_that_reads_more_than_there_is_room_for_is_not_believed(voi
     end();
 }
 
+static enum cis_http_fault told_fault;
+
+static void look_with_a_fault(void *self, void *exchange, bool wanted, struct cis_http_state *out)
+{
+    (void)self, (void)exchange, (void)wanted;
+    *out = (struct cis_http_state){.fault = told_fault, .fd = -1};
+}
+
+/* What a guest is given names a case of wasi:http's error-code, whatever a service says. */
+static void a_fault_that_is_none_is_not_passed_on(void **state)
+{
+    (void)state;
+    static const int faults[] = {CIS_HTTP_INTERNAL + 1, 1000, -1};
+    struct cis_http_service liar = fake_http;
+    struct fake_exchange peer = {0};
+    struct http_error error;
+    liar.look = look_with_a_fault;
+    liar.close = fake_close_nothing;
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        begin();
+        open_file();
+        told_fault = (enum cis_http_fault)faults[i];
+        struct p2_exchange *x = p2_exchange_new(&host, &liar, 0);
+        assert_non_null(x);
+        x->handle = &peer;
+        p2_exchange_look(NULL, x, true);
+        assert_int_equal(x->fault, CIS_HTTP_INTERNAL);
+        p2_http_error(&error, x->fault);
+        assert_int_equal(error.is, CIS_HTTP_INTERNAL - 1);
+        p2_source_unref(&host, &x->source);
+        end();
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
@@ -1479,6 +1513,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(bytes_that_wait_for_the_kernel_are_not_overtaken),
         cmocka_unit_test(a_queue_without_room_ends_the_run_and_writes_nothing),
         cmocka_unit_test(a_service_that_reads_more_than_there_is_room_for_is_not_believed),
+        cmocka_unit_test(a_fault_that_is_none_is_not_passed_on),
         cmocka_unit_test(streams_keep_promise_order_and_content),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -292,6 +292,8 @@ bool p2_exchanges_make_room(cis_guest *guest);
 
 /* ---- shared ---- */
 void p2_http_error(struct http_error *out, enum cis_http_fault fault);
+/* What a service said, which may be an embedder's: a fault that is none becomes one that is. */
+enum cis_http_fault p2_http_fault(enum cis_http_fault said);
 /* The body of a request or of a response has another size, with how many bytes there were. */
 void p2_http_error_size(struct http_error *out, enum cis_http_fault fault, uint64_t bytes);
 /* Like cis_budget_charge, but one that fails ends the run with its limit named. */

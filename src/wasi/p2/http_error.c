@@ -4,6 +4,11 @@
 
 #include "base/mem.h"
 
+enum cis_http_fault p2_http_fault(enum cis_http_fault said)
+{
+    return (unsigned)said <= CIS_HTTP_INTERNAL ? said : CIS_HTTP_INTERNAL;
+}
+
 void p2_http_error(struct http_error *out, enum cis_http_fault fault)
 {
     memset(out, 0, sizeof *out);

@@ -33,14 +33,14 @@ void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
 {
     if (x->handle != NULL && x->fault == CIS_HTTP_FINE) {
         x->http->look(x->http->self, x->handle, wanted, &x->state);
-        x->fault = x->state.fault;
+        x->fault = p2_http_fault(x->state.fault);
     }
     if (x->body != NULL && x->fault == CIS_HTTP_FINE &&
         (x->body->held.len != 0 || (x->body->finished && !x->body->told))) {
         p2_out_body_push(x->body);
         if (x->handle != NULL) {
             x->http->look(x->http->self, x->handle, wanted, &x->state);
-            x->fault = x->fault != CIS_HTTP_FINE ? x->fault : x->state.fault;
+            x->fault = x->fault != CIS_HTTP_FINE ? x->fault : p2_http_fault(x->state.fault);
         }
     }
     bool refused = x->fault == CIS_HTTP_DENIED || x->fault == CIS_HTTP_IP_PROHIBITED;
@@ -208,8 +208,9 @@ static enum cis_http_fault open_exchange(struct p2_exchange *x, const struct p2_
                                          const struct p2_http_options *o, struct cis_buf *url,
                                          uint64_t length)
 {
-    enum cis_http_fault fault;
-    struct cis_error why;
+    enum cis_http_fault fault = CIS_HTTP_FINE;
+    struct cis_error why = {0};
+    void *handle = NULL;
     CIS_CLEANUP(cis_freep)
     struct cis_http_header *list = cis_calloc(cis_size_add(m->fields->n, 1), sizeof *list);
     if (list == NULL) {
@@ -226,9 +227,12 @@ static enum cis_http_fault open_exchange(struct p2_exchange *x, const struct p2_
                                              .first_byte_ns = span(&o->first_byte, ANSWER_NS),
                                              .between_ns = span(&o->between, ANSWER_NS),
                                              .grants = &x->host->grants};
-    cis_code code =
-        x->http->open(x->http->self, &x->host->call, &opening, &x->handle, &fault, &why);
-    return code == CIS_OK ? CIS_HTTP_FINE : fault != CIS_HTTP_FINE ? fault : CIS_HTTP_INTERNAL;
+    cis_code code = x->http->open(x->http->self, &x->host->call, &opening, &handle, &fault, &why);
+    if (code == CIS_OK && handle != NULL) {
+        x->handle = handle;
+        return CIS_HTTP_FINE;
+    }
+    return code != CIS_OK && fault != CIS_HTTP_FINE ? p2_http_fault(fault) : CIS_HTTP_INTERNAL;
 }
 
 /* NULL: this host has none, or one that cannot stream. */

@@ -65,7 +65,7 @@ static enum cis_http_fault tell_end(struct p2_out_body *b)
     for (size_t i = 0; i < n; i++) {
         list[i] = (struct cis_http_header){b->trailers->at[i].name, b->trailers->at[i].value};
     }
-    enum cis_http_fault fault = x->http->finish(x->http->self, x->handle, list, n);
+    enum cis_http_fault fault = p2_http_fault(x->http->finish(x->http->self, x->handle, list, n));
     cis_free(list);
     return fault;
 }
