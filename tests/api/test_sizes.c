@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include "cis/cis.h"
 #include "cis/http_handler.h"
+#include "incoming.h"
 #include "lib/sized.h"
 
 #define PAGE 4096u
@@ -171,6 +172,113 @@ static void services_of_other_versions_serve(void **state)
     cis_runtime_free(r);
 }
 
+static enum cis_code chat(void *self, const struct cis_call *call,
+                          const struct cis_ai_request *request, struct cis_sink *out_text,
+                          struct cis_ai_usage *out_usage, struct cis_error *err)
+{
+    (void)call, (void)request, (void)out_usage, (void)err;
+    ++*(int *)self;
+    return out_text->write(out_text->self, "a", 1) ? CIS_E_OK : CIS_E_LIMIT;
+}
+
+static void line(void *self, const struct cis_call *call, enum cis_log_level level,
+                 const char *text, size_t len)
+{
+    (void)call, (void)level, (void)text, (void)len;
+    ++*(int *)self;
+}
+
+static const char ASKS_AND_LOGS[] =
+    "(module (import \"env\" \"host_ai_chat\" (func $ai (param i32 i32 i32 i32) (result i32)))"
+    " (import \"env\" \"host_log\" (func $log (param i32 i32 i32)))"
+    " (memory (export \"memory\") 1) (data (i32.const 16) \"k\")"
+    " (func (export \"main\") (result i32)"
+    "  (call $log (i32.const 2) (i32.const 16) (i32.const 1))"
+    "  (call $ai (i32.const 16) (i32.const 1) (i32.const 32) (i32.const 8))))";
+
+/* Both have had one size so far: that one, and those of newer headers. */
+static void ai_and_log_services_of_other_versions_serve(void **state)
+{
+    struct edge *e = *state;
+    int asked = 0, lines = 0;
+    struct cis_ai_service ai = CIS_AI_SERVICE_INIT;
+    struct cis_log_service log = CIS_LOG_SERVICE_INIT;
+    ai.self = &asked;
+    ai.chat = chat;
+    log.self = &lines;
+    log.line = line;
+    for (size_t more = 0; more <= 32; more += 16) {
+        uint8_t wide[sizeof log + 32] = {0};
+        uint32_t size = (uint32_t)(sizeof log + more);
+        struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+        memcpy(wide, &log, sizeof log);
+        memcpy(wide, &size, sizeof size);
+        c.compile_in_process = true;
+        c.services.ai = at_edge(e, &ai, sizeof ai, sizeof ai + more, 0);
+        c.services.log = (const void *)memcpy(e->pages, wide, sizeof wide);
+        cis_runtime *r = NULL;
+        cis_module *m = NULL;
+        cis_instance *in = NULL;
+        assert_ok(cis_runtime_new(&c, &r, err));
+        c.services.ai = NULL;
+        c.services.log = at_edge(e, &log, sizeof log, sizeof log + more, 0);
+        cis_runtime *other = NULL;
+        assert_ok(cis_runtime_new(&c, &other, err));
+        cis_runtime_free(other);
+        memset(e->pages, 0xee, 3 * PAGE); /* they were copied */
+        assert_ok(cis_module_load(r, ASKS_AND_LOGS, sizeof ASKS_AND_LOGS - 1, "asks", &m, err));
+        const char *const grants[] = {"ai", NULL};
+        struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+        o.grants = grants;
+        asked = lines = 0;
+        assert_ok(cis_instance_new(r, m, &o, &in, err));
+        struct cis_value result;
+        size_t n = 1;
+        assert_ok(cis_instance_call(in, "main", NULL, 0, &result, &n, err));
+        assert_int_equal(asked, 1);
+        assert_int_equal(lines, 1);
+        cis_instance_free(in);
+        cis_module_unref(m);
+        cis_runtime_free(r);
+    }
+    cis_runtime *r = NULL;
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    c.services.ai = at_edge(e, &ai, sizeof ai, sizeof ai - 1, 0);
+    assert_fails(CIS_E_USAGE, "CIS_AI_SERVICE_INIT", cis_runtime_new(&c, &r, err));
+    c.services.ai = NULL;
+    c.services.log = at_edge(e, &log, sizeof log, sizeof log - 1, 0);
+    assert_fails(CIS_E_USAGE, "CIS_LOG_SERVICE_INIT", cis_runtime_new(&c, &r, err));
+    c.services.log = at_edge(e, &log, sizeof log, sizeof log + 8, 1);
+    assert_fails(CIS_E_USAGE, "newer libcis", cis_runtime_new(&c, &r, err));
+}
+
+/* An answer of the first version, which ends where memory does, and one of a newer header. */
+static void an_answer_ends_where_the_callers_struct_does(void **state)
+{
+    struct edge *e = *state;
+    void *kept = NULL;
+    assert_int_equal(place_setup(&kept), 0);
+    struct place *p = kept;
+    const struct cis_http_answer none = CIS_HTTP_ANSWER_INIT;
+    struct cis_http_incoming in = CIS_HTTP_INCOMING_INIT;
+    in.method = "GET";
+    in.path = "/hello";
+    const size_t sizes[] = {cis_sized_http_answer.first, cis_sized_http_answer.known,
+                            cis_sized_http_answer.known + 64};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct cis_http_answer *answer = at_edge(e, &none, sizeof none, sizes[i], 0);
+        assert_ok(cis_component_handle(p->component, &in, answer, err));
+        assert_int_equal(answer->size, sizes[i]);
+        assert_int_equal(answer->status, 200);
+        assert_int_equal(answer->body_out, 5);
+    }
+    assert_fails(CIS_E_USAGE, "CIS_HTTP_ANSWER_INIT",
+                 cis_component_handle(
+                     p->component, &in,
+                     at_edge(e, &none, sizeof none, cis_sized_http_answer.first - 1, 0), err));
+    assert_int_equal(place_teardown(&kept), 0);
+}
+
 static void services_without_what_they_need_are_refused(void **state)
 {
     (void)state;
@@ -234,6 +342,8 @@ int main(void)
         T(every_struct_is_taken_by_its_own_size),
         T(what_is_given_ends_where_the_callers_struct_does),
         T(services_of_other_versions_serve),
+        T(ai_and_log_services_of_other_versions_serve),
+        T(an_answer_ends_where_the_callers_struct_does),
         T(options_of_a_native_skill_are_read_by_their_size),
         T(services_without_what_they_need_are_refused),
     };
