@@ -61,6 +61,55 @@ static void fuel_is_a_deterministic_limit(void **state)
     free(add);
 }
 
+/* Lists /d: its first 400 KB TIMES times, or all of it by pieces of 4 KiB. */
+#define LISTS(times)                                                                               \
+    "(module (import \"wasi_snapshot_preview1\" \"fd_readdir\" (func $r (param i32 i32 i32 i64 "   \
+    "i32) (result i32))) (memory (export \"memory\") 16)"                                          \
+    " (func (export \"_start\") (local $i i32)"                                                    \
+    "  (loop $l (if (call $r (i32.const 3) (i32.const 64) (i32.const 400000) (i64.const 0) "       \
+    "(i32.const 0)) (then unreachable))"                                                           \
+    "   (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) "                \
+    "(i32.const " times "))))))"
+#define WALKS                                                                                      \
+    "(module (import \"wasi_snapshot_preview1\" \"fd_readdir\" (func $r (param i32 i32 i32 i64 "   \
+    "i32) (result i32))) (memory (export \"memory\") 1)"                                           \
+    " (func (export \"_start\") (local $at i32) (local $end i32) (local $cookie i64)"              \
+    "  (loop $l (if (call $r (i32.const 3) (i32.const 64) (i32.const 4096) (local.get $cookie) "   \
+    "(i32.const 0)) (then unreachable))"                                                           \
+    "   (local.set $end (i32.add (i32.const 64) (i32.load (i32.const 0))))"                        \
+    "   (local.set $at (i32.const 64))"                                                            \
+    "   (loop $e (if (i32.le_u (i32.add (local.get $at) (i32.const 24)) (local.get $end)) (then "  \
+    "    (local.set $cookie (i64.load (local.get $at)))"                                           \
+    "    (local.set $at (i32.add (local.get $at) (i32.add (i32.const 24) (i32.load offset=16 "     \
+    "(local.get $at))))) (br $e))))"                                                               \
+    "   (br_if $l (i32.eq (i32.load (i32.const 0)) (i32.const 4096))))))"
+
+/* A name that is read burns fuel, so a listing is no way to make the host work for nothing. A
+ * folder whose time is not settled is read anew for each cookie 0. */
+static void a_listing_burns_fuel_by_its_names(void **state)
+{
+    struct sys *s = *state;
+    char *once = sys_wat(s, "once.wat", LISTS("1")), *often = sys_wat(s, "often.wat", LISTS("50"));
+    char *walks = sys_wat(s, "walks.wat", WALKS), dir[4300];
+    snprintf(dir, sizeof dir,
+             "cd '%s' && mkdir d && cd d && seq -f n%%05.0f 10000 | xargs touch && touch -d "
+             "2100-01-01 .",
+             s->home);
+    assert_exit(s, 0, sys_exec(s, (const char *const[]){"/bin/sh", "-c", dir, NULL}));
+    snprintf(dir, sizeof dir, "%s/d::/d", s->home);
+    assert_exit(s, 0, cis(s, "run", "--dir", dir, "--fuel", "1000000", once));
+    assert_exit(s, 125, cis(s, "run", "--dir", dir, "--fuel", "600000", once));
+    assert_contains(sys_err(s), "fuel");
+    assert_exit(s, 125, cis(s, "run", "--dir", dir, "--fuel", "10000000", often));
+    assert_contains(sys_err(s), "fuel");
+    assert_exit(s, 125, cis(s, "run", "--dir", dir, "--fuel", "600000", walks));
+    assert_contains(sys_err(s), "fuel");
+    assert_exit(s, 0, cis(s, "run", "--dir", dir, "--fuel", "10000000", walks));
+    free(once);
+    free(often);
+    free(walks);
+}
+
 static void the_output_is_capped_by_name(void **state)
 {
     struct sys *s = *state;
@@ -192,6 +241,7 @@ int main(void)
         T(s0_4_memory_grow_past_the_cap_fails_inside_the_guest),
         T(s1_10_a_minimum_above_the_cap_is_refused_before_the_start),
         T(fuel_is_a_deterministic_limit),
+        T(a_listing_burns_fuel_by_its_names),
         T(the_output_is_capped_by_name),
         T(an_output_limit_of_all_there_is_holds_what_is_written),
         T(deep_recursion_is_a_trap_and_the_host_lives),

@@ -121,9 +121,13 @@ static bool time_settled(const struct timespec *stamp)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    /* What a file says may be any time: it is compared, and only a near one is counted with. */
+    if (stamp->tv_sec < now.tv_sec - 1 || stamp->tv_sec > now.tv_sec) {
+        return stamp->tv_sec < now.tv_sec;
+    }
     int64_t age =
         (now.tv_sec - stamp->tv_sec) * (int64_t)CIS_NS_PER_S + (now.tv_nsec - stamp->tv_nsec);
-    return now.tv_sec - stamp->tv_sec > 1 || age > (int64_t)LISTING_SETTLED_NS;
+    return age > (int64_t)LISTING_SETTLED_NS;
 }
 
 static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
