@@ -329,6 +329,68 @@ static void a_kept_instance_forgets_the_writes_of_a_call_that_failed(void **stat
     free(dir);
 }
 
+/* What a call wrote before it trapped, or met its time, is of nobody: no later call keeps it. */
+static void a_kept_instance_forgets_the_writes_of_a_call_that_did_not_return(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *call;
+        cis_code code;
+    } ends[] = {{"trap", CIS_E_TRAP}, {"loop", CIS_E_DEADLINE}};
+    struct told told = {0};
+    const struct cis_memory_service memory = {
+        .size = sizeof memory, .self = &told, .get = reads, .commit = told_commit};
+    char *dir = test_dir_new();
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    c.data_dir = dir;
+    c.services.memory = &memory;
+    cis_runtime *r = runtime_new(&c);
+    cis_module *m = load(
+        r, "(module"
+           " (import \"env\" \"host_memory_set\" (func $m (param i32 i32 i32 i32) (result i32)))"
+           " (import \"env\" \"host_config_set\" (func $c (param i32 i32 i32 i32) (result i32)))"
+           " (memory (export \"memory\") 1)"
+           " (data (i32.const 0) \"modefast\")"
+           " (func $put (export \"put\") (result i32)"
+           "  (drop (call $m (i32.const 0) (i32.const 4) (i32.const 4) (i32.const 4)))"
+           "  (call $c (i32.const 0) (i32.const 4) (i32.const 4) (i32.const 4)))"
+           " (func (export \"trap\") (result i32) (drop (call $put)) (unreachable))"
+           " (func (export \"loop\") (result i32) (drop (call $put)) (loop $l (br $l)) "
+           "(unreachable))"
+           " (func (export \"idle\") (result i32) (i32.const 7)))");
+    const char *const grants[] = {"memory", NULL};
+    struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
+    o.grants = grants;
+    o.skill = "keeper";
+    o.time_ms = 500;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct cis_error why = {0};
+        struct cis_value result;
+        cis_instance *in = NULL;
+        size_t n = 1;
+        assert_ok(cis_instance_new(r, m, &o, &in, err));
+        assert_int_equal(cis_instance_call(in, ends[i].call, NULL, 0, &result, &n, &why),
+                         ends[i].code);
+        n = 1;
+        (void)cis_instance_call(in, "idle", NULL, 0, &result, &n, &why);
+        cis_instance_free(in);
+        assert_int_equal(told.commits, 0);
+        assert_config(dir, "");
+    }
+    cis_instance *in = NULL;
+    struct cis_value result;
+    size_t n = 1;
+    assert_ok(cis_instance_new(r, m, &o, &in, err));
+    assert_ok(cis_instance_call(in, "put", NULL, 0, &result, &n, err));
+    assert_int_equal(told.commits, 1);
+    assert_config(dir, "mode=fast ");
+    cis_instance_free(in);
+    cis_module_unref(m);
+    cis_runtime_free(r);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
 /* The files of the run are refused and kept beside; its memory was committed already. */
 static void an_embedders_memory_commits_once_also_after_a_conflict_in_files(void **state)
 {
@@ -790,6 +852,7 @@ int main(void)
         cmocka_unit_test(a_reactor_is_initialised_before_its_instance_is_called),
         cmocka_unit_test(a_kept_instance_does_not_use_up_the_caps_of_one_call),
         cmocka_unit_test(a_kept_instance_forgets_the_writes_of_a_call_that_failed),
+        cmocka_unit_test(a_kept_instance_forgets_the_writes_of_a_call_that_did_not_return),
         cmocka_unit_test(an_embedders_memory_commits_once_also_after_a_conflict_in_files),
         cmocka_unit_test(no_grant_reaches_the_key_of_an_ai_provider),
         cmocka_unit_test(a_module_says_what_it_imports_and_exports),
