@@ -91,24 +91,25 @@ static int allow_some(scmp_filter_ctx f)
     return rc;
 }
 
-/* A second lock on the files: no rule allows any. A kernel without it has the first alone. */
-static void forbid_files(void)
+/* No rule allows any. */
+bool cis_cage_files(void)
 {
     struct landlock_ruleset_attr attr = {
         .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1, /* all of the first version */
     };
     long set = syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0u);
-    if (set >= 0) {
-        syscall(SYS_landlock_restrict_self, (int)set, 0u);
-        close((int)set);
+    if (set < 0) {
+        return false;
     }
+    long rc = syscall(SYS_landlock_restrict_self, (int)set, 0u);
+    close((int)set);
+    return rc == 0;
 }
 
 cis_code cis_cage_enter(struct cis_error *err)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     (void)allow_some;
-    (void)forbid_files;
     (void)err;
     return CIS_OK; /* a sanitizer's own calls are on no such list, and it looks into /proc */
 #else
@@ -120,7 +121,9 @@ cis_code cis_cage_enter(struct cis_error *err)
         return cis_fail(err, CIS_E_NOMEM, "compiler: out of memory for its list of system calls");
     }
     int rc = allow_some(f);
-    forbid_files(); /* after the library was loaded, which is a file */
+    /* After the library was loaded, which is a file. A kernel without it has the first lock alone.
+     */
+    (void)cis_cage_files();
     if (rc == 0) {
         rc = seccomp_load(f);
     }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -152,6 +153,31 @@ static void what_a_compiler_has_no_need_of_is_refused(void **state)
     }
 }
 
+/* What a process that only Landlock holds can do: seccomp, which answers first, is not there. */
+static void files_are_refused_by_landlock_alone(void **state)
+{
+    (void)state;
+    static attempt *const tries[] = {open_a_file, make_a_file};
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !cis_cage_files()) {
+                _exit(255);
+            }
+            errno = 0;
+            _exit(tries[i]() >= 0 ? 0 : errno);
+        }
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 255) {
+            skip(); /* a kernel without it */
+        }
+        assert_int_equal(WEXITSTATUS(status), EACCES);
+    }
+}
+
 static void *work(void *arg)
 {
     size_t n = 1 << 20;
@@ -190,6 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_compiler_has_no_need_of_is_refused),
+        cmocka_unit_test(files_are_refused_by_landlock_alone),
         cmocka_unit_test(memory_and_threads_are_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
