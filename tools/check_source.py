@@ -32,6 +32,8 @@ BANNED = {
     "localtime": "UTC only",
     "strtod": "cis_float_read: the locale has its own decimal sign",
     "strtof": "cis_float_read_single",
+    "strtold": "cis_float_read",
+    "atof": "cis_float_read",
     "setlocale": "base/float.h: the locale is the process's, not ours",
     "system": "base/process.h",
     "popen": "base/process.h",
@@ -104,6 +106,18 @@ def check_calls(path, text):
                 finding(path, number, f"{call}: use {BANNED[call]}")
             if call in HEAP and path.startswith("src/") and not path.startswith("src/base/"):
                 finding(path, number, f"{call}: memory comes from base/mem.h")
+
+
+FRACTION = re.compile(r"(?<!%)(?:%%)*%[-+ #0']*(?:\d+|\*)?(?:\.(?:\d+|\*)?)?[lL]?[efgEG]")
+
+
+def check_fractions(path, text):
+    """printf writes the decimal sign of the process's locale."""
+    code = re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m.group(0)), text, flags=re.S)
+    for number, line in enumerate(code.split("\n"), 1):
+        for literal in re.findall(r'"(?:\\.|[^"\\])*"', line):
+            if FRACTION.search(literal):
+                finding(path, number, "a number with a fraction in a format: base/float.h, or integers")
 
 
 def arguments(code, start):
@@ -315,6 +329,8 @@ def check_tree():
             check_calls(path, text)
         if path.endswith((".c", ".h")) and path.startswith("src/") and path != "src/base/mem.c":
             check_sizes(path, text)
+        if path.endswith((".c", ".h")) and path.startswith("src/") and path != "src/base/float.c":
+            check_fractions(path, text)
         if path.endswith(".c") and path.startswith("src/"):
             check_own_header(path, text)
             if path.startswith("src/cli/"):

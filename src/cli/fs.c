@@ -327,13 +327,18 @@ void cis_fs_attr_json(struct cis_buf *out, const struct cis_vfs_attr *a)
 void cis_fs_size(struct cis_buf *out, uint64_t bytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double value = (double)bytes;
     size_t unit = 0;
-    while (value >= 1024 && unit + 1 < sizeof units / sizeof *units) {
-        value /= 1024;
+    while (bytes >> (10 * unit) >= 1024) {
         unit++;
     }
-    cis_buf_printf(out, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    uint64_t whole = bytes >> (10 * unit), rest = bytes - (whole << (10 * unit));
+    if (unit == 0) {
+        cis_buf_printf(out, "%" PRIu64 " B", bytes);
+        return;
+    }
+    uint64_t tenths = (rest * 10 + (UINT64_C(1) << (10 * unit - 1))) >> (10 * unit);
+    cis_buf_printf(out, "%" PRIu64 ".%" PRIu64 " %s", whole + tenths / 10, tenths % 10,
+                   units[unit]);
 }
 
 void cis_fs_flush(struct cis_buf *out)

@@ -4,6 +4,7 @@
 #include "engine/internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,9 +106,11 @@ static cis_code too_slow(const struct cis_child_limits *l, const struct cis_chil
                          struct cis_error *err)
 {
     return cis_fail(err, CIS_E_LIMIT,
-                    "%s: %s it takes more than %.1f s of processor time (compiler time limit: "
+                    "%s: %s it takes more than %" PRIu64 ".%" PRIu64
+                    " s of processor time (compiler time limit: "
                     "engine.compile_time, --compile-time)",
-                    w->name, w->doing, (double)l->ns / (double)CIS_NS_PER_S);
+                    w->name, w->doing, (uint64_t)(l->ns / CIS_NS_PER_S),
+                    (uint64_t)(l->ns % CIS_NS_PER_S * 10 / CIS_NS_PER_S));
 }
 
 /* The Rust runtime's words when an allocation fails, right before it aborts. *out_system: there was
