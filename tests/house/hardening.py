@@ -4,6 +4,7 @@
     hardening.py BUILD     reads bin/cis, libcis.so and compile_commands.json of a build
 """
 import json
+import platform
 import re
 import struct
 import subprocess
@@ -81,8 +82,16 @@ def check_commands(path):
     """True: they ask for debug information."""
     with open(path, encoding="utf-8") as handle:
         commands = [entry for entry in json.load(handle) if "/src/" in entry["file"] and "/tests/" not in entry["file"]]
+    flags = ["-D_FORTIFY_SOURCE=3", "-fstack-protector-strong", "-ftrivial-auto-var-init=zero"]
+    if platform.machine() in ("x86_64", "i686"):
+        flags.append("-fcf-protection=full")
+    must(path, len(commands) > 100, f"{len(commands)} commands: not those of this tree")
     for entry in commands:
-        must(entry["file"], "-D_FORTIFY_SOURCE=3" in entry["command"], "compiled without -D_FORTIFY_SOURCE=3")
+        words = entry["command"].split()
+        for flag in flags:  # the last of a kind is the one that counts
+            kind = flag.split("=")[0]
+            given = [word for word in words if word.split("=")[0] == kind or word == "-U_FORTIFY_SOURCE"]
+            must(entry["file"], given and given[-1] == flag, f"compiled without {flag}")
     return any(" -g " in entry["command"] for entry in commands)
 
 
