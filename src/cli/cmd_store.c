@@ -290,8 +290,10 @@ const struct cis_cli_command cis_cmd_store_repair = {
         "Without\n"
         "--accept-loss nothing that was committed is given up; with it, commits behind damage in "
         "the\n"
-        "log are, a log that is gone, and a tenant of which no database is left. Run `cis fs fsck "
-        "--data`\n"
+        "log are, a log that is gone, what was committed since a copy whose database and log were "
+        "put "
+        "back,\n"
+        "and a tenant of which no database is left. Run `cis fs fsck --data`\n"
         "afterwards. No other process may have the tenant open. Exit code 7 when something is "
         "left.",
     .options = repair_options,

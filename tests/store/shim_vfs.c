@@ -421,7 +421,13 @@ void shim_kill(long n)
 
 void shim_record(void)
 {
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < nevents; i++) {
+        free(events[i].data);
+    }
+    nevents = 0;
     recording = true;
+    pthread_mutex_unlock(&lock);
 }
 
 void shim_mark(void)

@@ -24,6 +24,7 @@ long shim_failed(void);
 void shim_kill(long n);
 
 /* ---- recording ---- */
+/* From here on; what was recorded before is forgotten. */
 void shim_record(void);
 /* Notes that the caller was told something by now. */
 void shim_mark(void);

@@ -18,9 +18,8 @@ static int by_event(const void *a, const void *b)
 }
 
 /* Steps are recorded once; the power goes at random moments of the record. */
-static void what_was_acknowledged_survives_the_loss_of_power_and_the_rest_is_whole(void **state)
+static void lose_power(bool fold)
 {
-    (void)state;
     char *dir = test_dir_new(), *after = test_dir_new();
     unsigned seed = test_seed(), steps = 40;
     cis_store *s = NULL;
@@ -29,6 +28,11 @@ static void what_was_acknowledged_survives_the_loss_of_power_and_the_rest_is_who
     for (unsigned i = 0; i < steps; i++) {
         assert_ok(workload_step(s, i, err));
         shim_mark();
+        if (fold && i % 2 == 1) {
+            s->ops->close(s);
+            assert_ok(workload_fold(dir, i % 3 != 0, err));
+            assert_ok(cis_store_sqlite_open(dir, &s, err));
+        }
     }
     s->ops->close(s);
     size_t *moments = calloc((size_t)many, sizeof *moments), n = shim_events();
@@ -57,6 +61,18 @@ static void what_was_acknowledged_survives_the_loss_of_power_and_the_rest_is_who
     assert_ok(cis_file_remove_tree(after, err));
     free(dir);
     free(after);
+}
+
+static void what_was_acknowledged_survives_the_loss_of_power_and_the_rest_is_whole(void **state)
+{
+    (void)state;
+    lose_power(false);
+}
+
+static void and_so_while_one_log_takes_the_place_of_another(void **state)
+{
+    (void)state;
+    lose_power(true);
 }
 
 struct faults {
@@ -145,6 +161,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failed_operation_is_answered_with_the_truth),
         cmocka_unit_test(what_was_acknowledged_survives_the_loss_of_power_and_the_rest_is_whole),
+        cmocka_unit_test(and_so_while_one_log_takes_the_place_of_another),
     };
     return cmocka_run_group_tests_name("store faults", tests, NULL, NULL);
 }

@@ -36,6 +36,14 @@ static void work(const char *dir, unsigned from, long statement, long write_at, 
     struct cis_error err = {0};
     cis_code code = cis_store_sqlite_open(dir, &s, &err);
     for (unsigned i = 0; code == CIS_OK && i < STEPS; i++) {
+        if (i % 3 == 2) {
+            s->ops->close(s);
+            code = workload_fold(dir, i % 2 == 0, &err);
+            code = code == CIS_OK ? cis_store_sqlite_open(dir, &s, &err) : code;
+            if (code != CIS_OK) {
+                break;
+            }
+        }
         code = workload_step(s, from + i, &err);
         told = (struct told){from + i + 1, statements, shim_count()};
         if (code == CIS_OK && write(fd, &told, sizeof told) != sizeof told) {

@@ -3,9 +3,11 @@
  * finds every file as it was. Argument: combinations (default 40; all: 46656). */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include "base/crypto.h"
 #include "base/file.h"
+#include "store/sqlite/internal.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "tree.h"
@@ -25,6 +27,7 @@ struct fixture {
     uint64_t fresh;         /* of today alone */
     uint8_t content[2][CIS_FS_BLOCK];
     struct cis_view heads[2]; /* yesterday's and today's */
+    int placed[FILES];        /* the state that was put into dir; right while nobody wrote there */
 };
 
 /* ---- files ---- */
@@ -72,6 +75,32 @@ static void copy_all(const char *from, const char *to)
     }
 }
 
+/* What is beside the files of a combination: the catalogue's, for nobody changes the other tenant.
+ */
+static void copy_rest(const char *from, const char *to)
+{
+    char a[512], b[512];
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (strncmp(all[i], "catalogue.db-", 13) == 0) {
+            (void)copy(path_of(from, all[i], a), path_of(to, all[i], b));
+        }
+    }
+}
+
+/* So that whoever writes to it is seen. */
+static void date_back(const char *path)
+{
+    struct timespec times[2] = {{1, 0}, {1, 0}};
+    (void)utimensat(AT_FDCWD, path, times, 0);
+}
+
+/* Empty and missing are one: SQLite makes an empty log. */
+static bool was_written(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_size != 0 && st.st_mtim.tv_sec != 1;
+}
+
 static uint64_t digest_of(const char *path)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(256u << 20);
@@ -79,8 +108,11 @@ static uint64_t digest_of(const char *path)
     if (cis_file_read(path, &b, NULL) != CIS_OK || b.len == 0) { /* SQLite makes an empty log */
         return 0;
     }
-    for (size_t i = 0; i < b.len; i++) {
-        d = (d ^ b.ptr[i]) * 0x100000001b3u;
+    for (size_t i = 0; i < b.len; i += sizeof d) {
+        uint64_t word = 0;
+        memcpy(&word, b.ptr + i, b.len - i < sizeof word ? b.len - i : sizeof word);
+        d = (d ^ word) * 0x100000001b3u;
+        d ^= d >> 32;
     }
     return d ^ b.len;
 }
@@ -185,6 +217,23 @@ static void spoil(const struct fixture *f, int file, int state)
     }
 }
 
+static void place(struct fixture *f, int file, int state)
+{
+    char at[512], from[512];
+    struct stat st;
+    path_of(f->dir, file_names[file], at);
+    bool empty = stat(at, &st) != 0 || st.st_size == 0;
+    if (f->placed[file] == state && !empty && !was_written(at)) {
+        return;
+    }
+    if (state == WHOLE || state == CUT) {
+        (void)copy(path_of(f->good, file_names[file], from), at);
+    }
+    spoil(f, file, state);
+    date_back(at);
+    f->placed[file] = state;
+}
+
 struct listed {
     bool seen;
 };
@@ -215,12 +264,18 @@ static const char *what_of(const int states[FILES], char out[512])
     return out;
 }
 
-/* Answers are today's, or refused; a database with its log of yesterday is a copy put back. Returns
- * whether all was refused. */
+/* A database with its log of yesterday is a copy put back, unless the mark of today is beside it.
+ */
+static bool is_back(const int states[FILES])
+{
+    return states[DB] == YESTERDAY && states[WAL] == YESTERDAY && states[MARK] != WHOLE;
+}
+
+/* Answers are today's, or refused; or all of yesterday. Returns whether all was refused. */
 static bool ask(struct fixture *f, cis_store *s, const int states[FILES])
 {
     char what[512], value[64] = "";
-    bool back = states[DB] == YESTERDAY && states[WAL] == YESTERDAY, found = false;
+    bool back = is_back(states), found = false;
     struct listed listed = {false};
     struct cis_fs_ref ref;
     cis_code kv = s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"), copy_value,
@@ -248,18 +303,24 @@ static bool ask(struct fixture *f, cis_store *s, const int states[FILES])
     return kv != CIS_OK && head != CIS_OK;
 }
 
-static void combination(struct fixture *f, const int states[FILES])
+static uint64_t size_of(const struct fixture *f, int file)
+{
+    char path[512];
+    struct stat st;
+    return stat(path_of(f->dir, file_names[file], path), &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* Returns whether it was refused. */
+static bool combination(struct fixture *f, const int states[FILES])
 {
     static const int witness[] = {DB, WAL, MARK, CHUNKS};
     char what[512], path[512];
-    uint64_t before[FILES] = {0};
+    uint64_t sizes[FILES];
     cis_store *s = NULL;
-    copy_all(f->good, f->dir);
+    copy_rest(f->good, f->dir);
     for (int i = 0; i < FILES; i++) {
-        spoil(f, i, states[i]);
-    }
-    for (size_t i = 0; i < sizeof witness / sizeof *witness; i++) {
-        before[witness[i]] = digest_of(path_of(f->dir, file_names[witness[i]], path));
+        place(f, i, states[i]);
+        sizes[i] = size_of(f, i);
     }
     assert_ok(cis_store_sqlite_open(f->dir, &s, err));
     bool refused = ask(f, s, states);
@@ -270,26 +331,27 @@ static void combination(struct fixture *f, const int states[FILES])
         fail_msg("%sreads are refused, a write is not", what_of(states, what));
     }
     for (size_t i = 0; i < sizeof witness / sizeof *witness && refused; i++) {
-        if (before[witness[i]] != digest_of(path_of(f->dir, file_names[witness[i]], path))) {
-            fail_msg("%srefused, and %s was changed", what_of(states, what),
-                     file_names[witness[i]]);
+        int file = witness[i];
+        if (was_written(path_of(f->dir, file_names[file], path)) ||
+            size_of(f, file) != sizes[file]) {
+            fail_msg("%srefused, and %s was changed", what_of(states, what), file_names[file]);
         }
     }
     if (code == CIS_OK) { /* what was there is there still */
         struct cis_fs_ref ref;
-        bool back = states[DB] == YESTERDAY && states[WAL] == YESTERDAY;
         s->ops->close(s);
         assert_ok(cis_store_sqlite_open(f->dir, &s, err));
         assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
-        assert_int_equal(ref.head.epoch, f->heads[!back].epoch + 1);
+        assert_int_equal(ref.head.epoch, f->heads[!is_back(states)].epoch + 1);
     }
     s->ops->close(s);
+    return refused;
 }
 
 static void lost_files_are_refused_and_never_less_than_was_acknowledged(void **state)
 {
     struct fixture *f = *state;
-    int total = 1, one = 0;
+    int total = 1, one = 0, refused = 0;
     for (int i = 0; i < FILES; i++) {
         total *= STATES;
     }
@@ -297,18 +359,129 @@ static void lost_files_are_refused_and_never_less_than_was_acknowledged(void **s
         for (int s = 1; s < STATES; s++, one++) {
             int states[FILES] = {0};
             states[file] = s;
-            combination(f, states);
+            refused += combination(f, states);
         }
     }
     unsigned seed = test_seed();
-    for (int i = 0; i < many; i++) { /* … then some together, or all */
+    for (int i = 0; i < many;
+         i++) { /* … then some together, or all: the large files change least */
         int n = many >= total ? i % total : (int)((unsigned)rand_r(&seed) % (unsigned)total);
         int states[FILES];
-        for (int k = 0; k < FILES; k++, n /= STATES) {
+        for (int k = FILES - 1; k >= 0; k--, n /= STATES) {
             states[k] = n % STATES;
         }
-        combination(f, states);
+        refused += combination(f, states);
     }
+    print_message("%d of %d combinations refused\n", refused, many + one);
+}
+
+/* ---- yesterday's files put back beside today's mark ---- */
+
+static void day_is(const char *dir, const char *expected)
+{
+    cis_store *s = NULL;
+    char value[64] = "";
+    bool found = false;
+    assert_ok(cis_store_sqlite_open(dir, &s, err));
+    assert_ok(s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"), copy_value,
+                             value, &found, NULL, err));
+    assert_string_equal(value, expected);
+    s->ops->close(s);
+}
+
+static void say_nothing(void *self, bool bad, const char *what, const char *text)
+{
+    (void)self;
+    (void)bad;
+    (void)what;
+    (void)text;
+}
+
+/* Refused without a change; then the user's word is asked for, and goes on with yesterday's. */
+static void is_refused_and_goes_on_by_word(const char *dir)
+{
+    static const int witness[] = {DB, WAL, MARK, CHUNKS};
+    uint64_t before[FILES] = {0};
+    char path[512];
+    cis_store *s = NULL;
+    struct cis_error why = {0};
+    struct cis_fs_ref ref;
+    for (size_t i = 0; i < sizeof witness / sizeof *witness; i++) {
+        before[i] = digest_of(path_of(dir, file_names[witness[i]], path));
+    }
+    assert_ok(cis_store_sqlite_open(dir, &s, err));
+    struct cis_kv_op op = store_put("skill", "more", "of it");
+    assert_int_equal(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, &why), CIS_E_DAMAGED);
+    assert_non_null(strstr(why.msg, "default.db-mark"));
+    assert_non_null(strstr(why.msg, "--accept-loss"));
+    assert_int_equal(store_apply(s, &op, 1, &why), CIS_E_DAMAGED);
+    s->ops->close(s);
+    struct cis_store_repair how = {.size = sizeof how, .tenant = "default"};
+    assert_int_equal(cis_store_sqlite_repair(dir, &how, say_nothing, NULL, &why), CIS_E_DAMAGED);
+    for (size_t i = 0; i < sizeof witness / sizeof *witness; i++) {
+        assert_true(before[i] == digest_of(path_of(dir, file_names[witness[i]], path)));
+    }
+    how.accept_loss = true;
+    assert_ok(cis_store_sqlite_repair(dir, &how, say_nothing, NULL, err));
+    day_is(dir, "one");
+    assert_ok(cis_store_sqlite_open(dir, &s, err));
+    assert_ok(store_apply(s, &op, 1, err));
+    s->ops->close(s);
+    day_is(dir, "one");
+}
+
+static void put_back(const struct fixture *f)
+{
+    spoil(f, DB, YESTERDAY);
+    spoil(f, WAL, YESTERDAY);
+}
+
+static void yesterdays_database_and_log_are_refused_beside_todays_mark(void **state)
+{
+    struct fixture *f = *state;
+    copy_all(f->good, f->dir);
+    put_back(f);
+    is_refused_and_goes_on_by_word(f->dir);
+}
+
+static void cut_the_log(const struct fixture *f)
+{
+    struct sql_conn *conn = NULL;
+    char path[512];
+    struct stat st;
+    assert_ok(cis_sql_tenant_file_open(path_of(f->dir, file_names[DB], path), &conn, err));
+    assert_ok(cis_sql_exec(conn, "PRAGMA wal_checkpoint(TRUNCATE)", "cut", err));
+    cis_sql_conn_close(conn);
+    assert_int_equal(stat(path_of(f->dir, file_names[WAL], path), &st), 0);
+    assert_int_equal(st.st_size, 0);
+}
+
+static void yesterdays_files_are_refused_when_todays_log_was_just_cut(void **state)
+{
+    struct fixture *f = *state;
+    char *kept = test_dir_new();
+    copy_all(f->good, f->dir);
+    cut_the_log(f);
+    day_is(f->dir, "two, in the evening");
+    copy_all(f->dir, kept);
+    put_back(f);
+    is_refused_and_goes_on_by_word(f->dir);
+    /* A log that is not needed may be missing, and a copy in another place opens. */
+    day_is(kept, "two, in the evening");
+    copy_all(kept, f->dir);
+    spoil(f, WAL, MISSING);
+    day_is(f->dir, "two, in the evening");
+    /* What is gone on with from there is as before. */
+    copy_all(kept, f->dir);
+    cis_store *s = NULL;
+    assert_ok(cis_store_sqlite_open(f->dir, &s, err));
+    set(s, T, "day", "three");
+    s->ops->close(s);
+    day_is(f->dir, "three");
+    put_back(f);
+    is_refused_and_goes_on_by_word(f->dir);
+    assert_ok(cis_file_remove_tree(kept, err));
+    free(kept);
 }
 
 int main(int argc, char **argv)
@@ -317,6 +490,8 @@ int main(int argc, char **argv)
         many = (int)strtol(argv[1], NULL, 10);
     }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(yesterdays_database_and_log_are_refused_beside_todays_mark),
+        cmocka_unit_test(yesterdays_files_are_refused_when_todays_log_was_just_cut),
         cmocka_unit_test(lost_files_are_refused_and_never_less_than_was_acknowledged),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

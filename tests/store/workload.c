@@ -436,3 +436,23 @@ unsigned workload_audit(const char *dir, unsigned acked)
     s->ops->close(s);
     return n;
 }
+
+cis_code workload_fold(const char *dir, bool cut, struct cis_error *err)
+{
+    char path[600];
+    struct sql_conn *conn = NULL;
+    snprintf(path, sizeof path, "%s/tenants/default.db", dir);
+    if (!cis_file_exists(path)) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_sql_tenant_file_open(path, &conn, err));
+    cis_code code = cis_sql_exec(
+        conn, cut ? "PRAGMA wal_checkpoint(TRUNCATE)" : "PRAGMA wal_checkpoint(RESTART)", "fold",
+        err);
+    if (code == CIS_OK && !cut) { /* by this connection, which still knows that it is folded in */
+        code = cis_sql_exec(conn, "BEGIN IMMEDIATE; CREATE TABLE t (x); DROP TABLE t; COMMIT",
+                            "fold", err);
+    }
+    cis_sql_conn_close(conn);
+    return code;
+}

@@ -123,30 +123,37 @@ static int note_frame(struct sum_file *db, const uint8_t *head, sqlite3_int64 at
                : SQLITE_OK;
 }
 
-/* Another log takes the place of the one that is there, or the first one begins: from here on the
- * database goes with either. */
-static int begin_log(struct sum_file *f, const uint8_t *head)
+/* The log that is there makes way, for another one or for none (head NULL): from here on the
+ * database goes with either, and so does the mark. What is there is synced first, so that a power
+ * loss leaves that and nothing older. */
+static int turn_log(struct sum_file *f, const uint8_t *head)
 {
     sqlite3_file *database = sum_stamped(f->db), *real = sum_below(&f->base);
     struct sql_stamp was, now = {.none = true};
     struct sql_walk old;
-    if (database == NULL) {
-        return SQLITE_OK;
-    }
-    int rc = cis_sql_walk_begin(&old, real);
+    int rc = real->pMethods->xSync(real, SQLITE_SYNC_NORMAL);
+    rc = rc == SQLITE_OK ? cis_sql_walk_begin(&old, real) : rc;
     if (rc != SQLITE_OK && rc != SQLITE_NOTFOUND) {
         return rc;
     }
-    memcpy(now.salts, head + 16, sizeof now.salts);
-    if (rc == SQLITE_OK && cis_sql_stamp_read(database, &was)) {
+    bool there = rc == SQLITE_OK, stamped = database != NULL && cis_sql_stamp_read(database, &was);
+    const uint8_t *from = there ? old.salts : stamped ? was.salts : NULL;
+    if (there && stamped) {
         if (memcmp(was.salts, old.salts, sizeof was.salts) == 0) {
             now.before = was.frames;
         } else if (was.frames == 0 && cis_sql_salts_follow(old.salts, was.salts)) {
             now.before = was.before;
         }
-        now.none = now.before == 0;
     }
-    return cis_sql_stamp_write(database, &now, true);
+    if (head != NULL) {
+        memcpy(now.salts, head + 16, sizeof now.salts);
+        now.none = now.before == 0;
+    } else if (from != NULL) {
+        cis_sql_salts_next(from, now.salts);
+    }
+    rc = cis_sql_mark_turn(&f->db->mark, from, now.salts);
+    f->db->mark.end = 0;
+    return rc == SQLITE_OK && database != NULL ? cis_sql_stamp_write(database, &now, true) : rc;
 }
 
 int cis_sql_log_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 at)
@@ -158,8 +165,7 @@ int cis_sql_log_write(sqlite3_file *file, const void *data, int amount, sqlite3_
     if (at == 0) {
         f->known = false;
         f->holes.n = 0;
-        f->db->mark.end = 0; /* another log */
-        int rc = amount == CIS_SQL_WAL_HEAD ? begin_log(f, data) : SQLITE_OK;
+        int rc = amount == CIS_SQL_WAL_HEAD ? turn_log(f, data) : SQLITE_OK;
         if (rc != SQLITE_OK) {
             return rc;
         }
@@ -172,15 +178,20 @@ int cis_sql_log_write(sqlite3_file *file, const void *data, int amount, sqlite3_
     return sum_below(file)->pMethods->xWrite(sum_below(file), data, amount, at);
 }
 
+/* All of the log was copied, when nothing is to be left. A second time there is nothing to cut. */
 int cis_sql_log_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-    struct sum_file *db = ((struct sum_file *)file)->db;
-    sqlite3_file *database = sum_stamped(db);
-    int rc = size == 0 && database != NULL ? cis_sql_stamp_fold(database) : SQLITE_OK;
-    if (rc == SQLITE_OK) {
-        rc = lower(db, (uint64_t)size);
+    struct sum_file *f = (struct sum_file *)file, *db = f->db;
+    sqlite3_file *real = sum_below(file);
+    struct sql_stamp stamp;
+    sqlite3_int64 has = 0;
+    int rc = real->pMethods->xFileSize(real, &has);
+    if (rc != SQLITE_OK || (size == 0 && has == 0)) {
+        return rc;
     }
-    return rc == SQLITE_OK ? sum_below(file)->pMethods->xTruncate(sum_below(file), size) : rc;
+    bool stamped = sum_stamped(db) != NULL && cis_sql_stamp_read(sum_stamped(db), &stamp);
+    rc = size == 0 && stamped ? turn_log(f, NULL) : lower(db, (uint64_t)size);
+    return rc == SQLITE_OK ? real->pMethods->xTruncate(real, size) : rc;
 }
 
 int cis_sql_log_sync(sqlite3_file *file, int flags)

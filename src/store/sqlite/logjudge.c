@@ -185,15 +185,26 @@ static int walk(struct sql_walk *w, uint64_t frames, uint32_t limit, struct sql_
 
 struct known {
     bool marked, stamped;
-    uint8_t salts[8]; /* of the mark */
-    uint64_t end;     /* that it says */
+    struct sql_marked mark;
     struct sql_stamp stamp;
 };
+
+static bool same(const uint8_t a[8], const uint8_t b[8])
+{
+    return memcmp(a, b, 8) == 0;
+}
 
 /* Does the mark speak of a log with these salts that held something? */
 static bool marks(const struct known *k, const uint8_t salts[8])
 {
-    return k->marked && k->end > CIS_SQL_WAL_HEAD && memcmp(k->salts, salts, 8) == 0;
+    return k->marked && k->mark.end > CIS_SQL_WAL_HEAD && same(k->mark.salts, salts);
+}
+
+/* Is the mark of another time than a log with these salts, or than a stamp that needs none? */
+static bool mark_differs(const struct known *k, const uint8_t salts[8])
+{
+    return k->marked && k->mark.strict && !same(k->mark.salts, salts) &&
+           (k->mark.turning ? !same(k->mark.next, salts) : k->mark.end > CIS_SQL_WAL_HEAD);
 }
 
 /* A log without one right frame. */
@@ -210,11 +221,11 @@ static int64_t frames_needed(const struct known *k, const struct sql_walk *w)
 {
     uint64_t step = CIS_SQL_FRAME_HEAD + w->page;
     int64_t marked =
-        marks(k, w->salts) ? (int64_t)((k->end - CIS_SQL_WAL_HEAD + step - 1) / step) : 0;
+        marks(k, w->salts) ? (int64_t)((k->mark.end - CIS_SQL_WAL_HEAD + step - 1) / step) : 0;
     if (!k->stamped) {
-        return marked; /* another log's mark: what that held is in the database */
+        return marked;
     }
-    if (memcmp(k->stamp.salts, w->salts, sizeof w->salts) == 0) {
+    if (same(k->stamp.salts, w->salts)) {
         return marked > k->stamp.frames ? marked : k->stamp.frames;
     }
     if (k->stamp.frames != 0 || marks(k, k->stamp.salts)) {
@@ -230,7 +241,26 @@ static int64_t frames_needed(const struct known *k, const struct sql_walk *w)
 static bool needs_none(const struct known *k)
 {
     return k->stamped ? k->stamp.frames == 0 && k->stamp.none && !marks(k, k->stamp.salts)
-                      : !k->marked || k->end <= CIS_SQL_WAL_HEAD;
+                      : !k->marked || k->mark.end <= CIS_SQL_WAL_HEAD || k->mark.turning;
+}
+
+/* It is there, and has a head. */
+static int judge_frames(const struct known *k, struct sql_walk *w, sqlite3_file *database,
+                        struct sql_holes *holes, struct sql_loss *loss)
+{
+    sqlite3_int64 size = 0;
+    int64_t frames = frames_needed(k, w);
+    if (frames < 0) {
+        loss->what = SQL_LOSS_OTHER;
+        return SQLITE_IOERR_DATA;
+    }
+    int rc =
+        database != NULL && frames > 0 ? database->pMethods->xFileSize(database, &size) : SQLITE_OK;
+    uint64_t pages = (uint64_t)size / w->page + (uint64_t)frames;
+    holes->swapped = w->swapped;
+    return rc == SQLITE_OK ? walk(w, (uint64_t)frames,
+                                  pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX, holes, loss)
+                           : rc;
 }
 
 int cis_sql_log_judge(struct sql_mark *mark, sqlite3_file *database, sqlite3_file *log,
@@ -239,28 +269,22 @@ int cis_sql_log_judge(struct sql_mark *mark, sqlite3_file *database, sqlite3_fil
     struct sql_walk w;
     struct sql_loss loss = {0};
     struct known k = {.marked = false};
-    sqlite3_int64 size = 0;
-    k.marked = cis_sql_mark_read(mark, k.salts, &k.end, &loss.until_ms);
+    k.marked = cis_sql_mark_read(mark, &k.mark);
     k.stamped = database != NULL && cis_sql_stamp_read(database, &k.stamp);
+    loss.until_ms = k.marked ? k.mark.ms : 0;
     out_holes->n = 0;
-    int rc = cis_sql_walk_begin(&w, log);
-    if (rc == SQLITE_NOTFOUND) {
+    const uint8_t *salts = w.salts;
+    int rc = log != NULL ? cis_sql_walk_begin(&w, log) : SQLITE_NOTFOUND;
+    if (rc == SQLITE_OK) {
+        rc = judge_frames(&k, &w, database, out_holes, &loss);
+    } else if (rc == SQLITE_NOTFOUND) {
+        salts = k.stamped ? k.stamp.salts : NULL;
         loss.what = SQL_LOSS_GONE;
         rc = needs_none(&k) ? SQLITE_OK : SQLITE_IOERR_DATA;
-    } else if (rc == SQLITE_OK) {
-        int64_t frames = frames_needed(&k, &w);
-        if (database != NULL && frames > 0) {
-            rc = database->pMethods->xFileSize(database, &size);
-        }
-        out_holes->swapped = w.swapped;
-        uint64_t pages = (uint64_t)size / w.page + (uint64_t)(frames > 0 ? frames : 0);
-        if (frames < 0) {
-            loss.what = SQL_LOSS_OTHER;
-            rc = SQLITE_IOERR_DATA;
-        } else if (rc == SQLITE_OK) {
-            rc = walk(&w, (uint64_t)frames, pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX,
-                      out_holes, &loss);
-        }
+    }
+    if (rc == SQLITE_OK && salts != NULL && mark_differs(&k, salts)) {
+        loss.what = SQL_LOSS_OLD;
+        rc = SQLITE_IOERR_DATA;
     }
     if (rc == SQLITE_IOERR_DATA) {
         *out_loss = loss;

@@ -20,6 +20,7 @@ struct sql_loss {
         SQL_LOSS_GONE,  /* there is none, or its head is damaged */
         SQL_LOSS_OTHER, /* it is not the one that goes with the database */
         SQL_LOSS_FRAME, /* it is cut or damaged at a frame */
+        SQL_LOSS_OLD,   /* database and log agree, the mark is of another time */
     } what;
     int64_t frame, frames; /* the first bad one of so many, from 1 */
     int64_t commits;       /* that are still to be seen behind it */
@@ -28,7 +29,7 @@ struct sql_loss {
 
 /* Is everything there that was synced? SQLITE_OK and the damaged pages among it, or
  * SQLITE_IOERR_DATA and why not. Reads the log as far as that; nobody may write to it meanwhile.
- * database NULL: it has no stamp. */
+ * database NULL: it has no stamp; log NULL: there is none. */
 int cis_sql_log_judge(struct sql_mark *mark, sqlite3_file *database, sqlite3_file *log,
                       struct sql_holes *out_holes, struct sql_loss *out_loss);
 /* Makes a frame with a damaged page pass for whole: SQLite looks at no page in recovery, and is

@@ -25,17 +25,7 @@ static cis_code judged(struct repair *r, int rc)
 static int judge(struct repair *r, struct sql_holes *holes, struct sql_loss *loss)
 {
     *holes = (struct sql_holes){0};
-    if (r->log != NULL) {
-        return cis_sql_log_judge(&r->mark, r->sums ? r->db : NULL, r->log, holes, loss);
-    }
-    struct sql_stamp stamp;
-    uint8_t salts[8];
-    uint64_t end = 0;
-    bool stamped = r->sums && cis_sql_stamp_read(r->db, &stamp);
-    bool marked = cis_sql_mark_read(&r->mark, salts, &end, &loss->until_ms);
-    loss->what = SQL_LOSS_GONE;
-    bool lost = stamped ? stamp.frames != 0 || !stamp.none : marked && end > CIS_SQL_WAL_HEAD;
-    return lost ? SQLITE_IOERR_DATA : SQLITE_OK;
+    return cis_sql_log_judge(&r->mark, r->sums ? r->db : NULL, r->log, holes, loss);
 }
 
 static cis_code put(struct repair *r, const uint8_t *bytes, int n, int64_t at)
@@ -139,6 +129,23 @@ static cis_code without_log(struct repair *r)
     return CIS_OK;
 }
 
+/* The database and its log agree: they stay, and so does what they say. */
+static cis_code without_mark(struct repair *r)
+{
+    char path[PATH_ROOM];
+    if (!r->how->accept_loss) {
+        cis_repair_tell(r, true, "log",
+                        "database and log are of another time than the mark beside them: put back "
+                        "what goes together, or go on with what is there: --accept-loss");
+        return CIS_OK;
+    }
+    CIS_TRY(cis_repair_away(r, cis_repair_path(r, "-mark", path)));
+    cis_repair_tell(r, false, "log",
+                    "database and log stay as they are, without what was committed since; run fs "
+                    "fsck --data");
+    return CIS_OK;
+}
+
 static cis_code mend_log(struct repair *r, struct scan *s)
 {
     struct sql_holes holes;
@@ -157,6 +164,9 @@ static cis_code mend_log(struct repair *r, struct scan *s)
     CIS_TRY(judged(r, rc));
     if (rc == SQLITE_OK && holes.n == 0) {
         return CIS_OK;
+    }
+    if (rc != SQLITE_OK && loss.what == SQL_LOSS_OLD) {
+        return without_mark(r);
     }
     if (rc != SQLITE_OK && loss.what != SQL_LOSS_FRAME) {
         if (r->how->accept_loss) {
@@ -244,12 +254,11 @@ static cis_code make_database(struct repair *r, struct scan *s)
         return cis_fail(r->err, CIS_E_DAMAGED,
                         "%s: is lost, and so is its log: put it back from a copy", r->path);
     }
-    uint8_t salts[8];
-    uint64_t end = 0;
-    int64_t ms;
-    if (cis_sql_mark_read(&r->mark, salts, &end, &ms) &&
-        (memcmp(salts, w.salts, 8) != 0 ||
-         end > CIS_SQL_WAL_HEAD + s->commit * (CIS_SQL_FRAME_HEAD + (uint64_t)w.page)) &&
+    struct sql_marked m;
+    uint64_t end = CIS_SQL_WAL_HEAD + s->commit * (CIS_SQL_FRAME_HEAD + (uint64_t)w.page);
+    if (cis_sql_mark_read(&r->mark, &m) &&
+        (memcmp(m.salts, w.salts, 8) == 0 ? m.end > end
+                                          : !m.turning || memcmp(m.next, w.salts, 8) != 0) &&
         !r->how->accept_loss) {
         return cis_fail(r->err, CIS_E_DAMAGED,
                         "%s: is lost, and the log is cut or another's: put it back from a copy, or "

@@ -29,6 +29,11 @@ static cis_code damaged_log(const struct sql_conn *conn, const struct sql_loss *
                         "%s-wal: this log does not go with the database: one of the two is a copy "
                         "of another time; put the right one back, or: cis store repair",
                         conn->path);
+    case SQL_LOSS_OLD:
+        return cis_fail(err, CIS_E_DAMAGED,
+                        "%s: older or newer than %s-mark (commits until %s); put back what goes "
+                        "together, or give up what is missing: cis store repair --accept-loss",
+                        conn->path, strrchr(conn->path, '/') + 1, until);
     case SQL_LOSS_FRAME:
         break;
     }

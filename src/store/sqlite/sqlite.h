@@ -19,7 +19,8 @@ struct cis_store_repair {
     uint32_t size;
     const char *tenant; /* NULL: the catalogue */
     /* Go on without what cannot be got back: commits behind damage in the log, a log that is gone
-     * or is another's, a tenant of whose database nothing is left. */
+     * or is another's, commits newer than a database and a log that were put back, a tenant of
+     * whose database nothing is left. */
     bool accept_loss;
 };
 /* Mends what can be mended: a flipped bit of the log; a missing or empty database of which the log

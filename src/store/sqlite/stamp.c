@@ -41,11 +41,7 @@ int cis_sql_stamp_fold(sqlite3_file *database)
         return SQLITE_OK;
     }
     if (stamp.frames != 0) {
-        uint32_t next = cis_sql_be32(stamp.salts) + 1;
-        for (unsigned i = 0; i < 4; i++) {
-            stamp.salts[i] = (uint8_t)(next >> (24 - 8 * i));
-        }
-        memset(stamp.salts + 4, 0, 4);
+        cis_sql_salts_next(stamp.salts, stamp.salts);
         stamp.before = stamp.frames;
         stamp.frames = 0;
     }
@@ -58,6 +54,15 @@ int cis_sql_stamp_clear(sqlite3_file *database)
     static const uint8_t zeros[CIS_SQL_STAMP_BYTES];
     int rc = database->pMethods->xWrite(database, zeros, sizeof zeros, CIS_SQL_STAMP_AT);
     return rc == SQLITE_OK ? database->pMethods->xSync(database, SQLITE_SYNC_NORMAL) : rc;
+}
+
+void cis_sql_salts_next(const uint8_t salts[8], uint8_t out[8])
+{
+    uint32_t next = cis_sql_be32(salts) + 1;
+    for (unsigned i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(next >> (24 - 8 * i));
+    }
+    memset(out + 4, 0, 4);
 }
 
 bool cis_sql_salts_follow(const uint8_t before[8], const uint8_t after[8])

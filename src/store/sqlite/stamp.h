@@ -30,8 +30,10 @@ struct sql_stamp {
 bool cis_sql_stamp_read(sqlite3_file *database, struct sql_stamp *out);
 /* Result codes of SQLite. */
 int cis_sql_stamp_write(sqlite3_file *database, const struct sql_stamp *stamp, bool sync);
-/* No log is needed any more: it was copied, and is about to be cut or removed. Synced. */
+/* No log is needed any more: it was copied, and is about to be removed. Synced. */
 int cis_sql_stamp_fold(sqlite3_file *database);
+/* The salts of a stamp that takes the place of that log's, while there is no other log. */
+void cis_sql_salts_next(const uint8_t salts[8], uint8_t out[8]);
 /* As in a file of before: any log is right, or none. Synced. */
 int cis_sql_stamp_clear(sqlite3_file *database);
 /* Is the log with these salts the one before that with the others? SQLite counts up. */
