@@ -1,16 +1,22 @@
-/* The write-ahead log stays short whatever readers do. */
+/* The write-ahead log stays short, whatever readers do and however short the life of a writer is.
+ * Argument: processes that commit once and end (default 200). */
 #include "harness.h"
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "store/sqlite/internal.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 
 enum { READERS = 4, WRITES = 12000, VALUE = 8000 };
+enum { BIG = 60000, LOG_MOST = 24 << 20 };
+static int processes = 200;
 
 struct crowd {
     cis_store *s;
@@ -75,16 +81,162 @@ static void the_log_stays_short_while_readers_overlap(void **state)
         pthread_join(readers[i], NULL);
     }
     print_message("%" PRId64 " KiB at most\n", longest / 1024);
-    assert_in_range(longest, 1, 24 << 20);
+    assert_in_range(longest, 1, LOG_MOST);
     c.s->ops->close(c.s);
     assert_ok(cis_file_remove_tree(dir, err));
     free(value);
     free(dir);
 }
 
-int main(void)
+/* ---- a process for each commit ---- */
+
+/* Every third value is large. */
+static void one_commit(const char *dir, int i, int fd)
 {
+    static char value[BIG];
+    char key[32];
+    cis_store *s = NULL;
+    snprintf(key, sizeof key, "k%d", i);
+    memset(value, 'a' + i % 26, i % 3 == 0 ? sizeof value - 1 : 10);
+    struct cis_kv_op op = store_put("a", key, value);
+    if (cis_store_sqlite_open(dir, &s, NULL) != CIS_OK || store_apply(s, &op, 1, NULL) != CIS_OK ||
+        write(fd, &i, sizeof i) != (ssize_t)sizeof i) {
+        _exit(1);
+    }
+    s->ops->close(s);
+    _exit(0);
+}
+
+static pid_t reader_process(const char *dir)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct crowd c = {.s = NULL};
+        if (cis_store_sqlite_open(dir, &c.s, NULL) == CIS_OK) {
+            (void)read_on(&c);
+        }
+        _exit(1);
+    }
+    return pid;
+}
+
+static void end_process(pid_t pid, bool *out_killed)
+{
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    *out_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    assert_true(*out_killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+}
+
+enum { WITH_READER = 1, WITH_KILLS = 2 };
+
+/* Every commit that was answered is there, and the log was short all the time. */
+static void by_processes(int n, unsigned how)
+{
+    char *dir = test_dir_new(), path[600];
+    int64_t longest = 0;
+    int killed = 0, fds[2], told;
+    unsigned seed = test_seed();
+    bool *answered = calloc((size_t)n, sizeof *answered), was_killed;
+    pid_t reader = 0;
+    snprintf(path, sizeof path, "%s/tenants/default.db-wal", dir);
+    for (int i = 0; i < n; i++) {
+        struct stat st;
+        fflush(NULL);
+        assert_int_equal(pipe(fds), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            one_commit(dir, i, fds[1]);
+        }
+        close(fds[1]);
+        if (i != 0 && (how & WITH_KILLS) != 0 && i % 2 == 0) {
+            usleep((useconds_t)rand_r(&seed) % 40000u); /* not a wait: the moment of death */
+            kill(pid, SIGKILL);
+        }
+        answered[i] = read(fds[0], &told, sizeof told) == (ssize_t)sizeof told;
+        close(fds[0]);
+        end_process(pid, &was_killed);
+        killed += was_killed;
+        assert_true(answered[i] || was_killed);
+        longest = stat(path, &st) == 0 && st.st_size > longest ? (int64_t)st.st_size : longest;
+        if (longest > LOG_MOST) {
+            fail_msg("after %d processes the log has %" PRId64 " KiB", i + 1, longest / 1024);
+        }
+        if (i == 0 && (how & WITH_READER) != 0) {
+            reader = reader_process(dir);
+        }
+    }
+    if (reader != 0) {
+        kill(reader, SIGKILL);
+        end_process(reader, &was_killed);
+    }
+    print_message("%" PRId64 " KiB at most, %d of %d killed\n", longest / 1024, killed, n);
+    cis_store *s = NULL;
+    assert_ok(cis_store_sqlite_open(dir, &s, err));
+    for (int i = 0; i < n; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "k%d", i);
+        char *value = store_get(s, "a", key);
+        assert_true(value != NULL || !answered[i]);
+        assert_true(value == NULL || strlen(value) == (i % 3 == 0 ? BIG - 1 : 10));
+        free(value);
+    }
+    s->ops->close(s);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(answered);
+    free(dir);
+}
+
+static void the_log_stays_short_when_each_commit_has_a_process_of_its_own(void **state)
+{
+    (void)state;
+    by_processes(processes, 0);
+}
+
+static void the_log_stays_short_when_a_reader_is_beside_such_processes(void **state)
+{
+    (void)state;
+    by_processes(processes / 2, WITH_READER);
+}
+
+static void the_log_stays_short_when_such_processes_are_killed(void **state)
+{
+    (void)state;
+    by_processes(processes / 2, WITH_KILLS);
+}
+
+/* It is opened for one commit at a time, also by a process that lives long. */
+static void the_log_of_the_catalogue_stays_short(void **state)
+{
+    (void)state;
+    char *dir = test_dir_new(), path[600], name[CIS_TENANT_MAX + 1];
+    struct sql_store at = {.dir = dir};
+    int64_t longest = 0;
+    snprintf(path, sizeof path, "%s/catalogue.db-wal", dir);
+    for (int i = 0; i < 800; i++) {
+        struct stat st;
+        snprintf(name, sizeof name, "tenant-with-a-long-name-%d", i * 7919 % 800);
+        assert_ok(cis_sql_catalogue_enter(&at, name, NULL, err));
+        longest = stat(path, &st) == 0 && st.st_size > longest ? (int64_t)st.st_size : longest;
+    }
+    print_message("%" PRId64 " KiB at most\n", longest / 1024);
+    assert_in_range(longest, 1, 5 << 20);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        processes = (int)strtol(argv[1], NULL, 10);
+    }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_log_stays_short_when_each_commit_has_a_process_of_its_own),
+        cmocka_unit_test(the_log_stays_short_when_a_reader_is_beside_such_processes),
+        cmocka_unit_test(the_log_stays_short_when_such_processes_are_killed),
+        cmocka_unit_test(the_log_of_the_catalogue_stays_short),
         cmocka_unit_test(the_log_stays_short_while_readers_overlap),
     };
     return cmocka_run_group_tests_name("store/sqlite log", tests, NULL, NULL);

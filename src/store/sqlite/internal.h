@@ -59,6 +59,7 @@ struct sql_conn {
     uint64_t wait_most_ns;       /* 0: CIS_STORE_LOCK_NS */
     bool broken;                 /* closed instead of returned to the pool */
     bool full_sync;
+    bool committed;    /* once; walcut.c */
     bool counting;     /* count.c: rows that come and go are counted, into: */
     int64_t grown;     /* stored bytes of the write at work */
     bool begun;        /* there was nothing in the file before this connection */

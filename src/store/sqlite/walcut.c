@@ -1,8 +1,14 @@
 /* The write-ahead log begins anew when a commit finds it folded into the file whole and no reader
- * in it. Readers that overlap never let that happen, and the log grows. So a commit that finds it
- * long waits for them: it holds the write lock meanwhile, readers that begin once all is folded in
- * read the file alone, and none keeps its transaction for longer than SQL_SNAPSHOT_NS but for the
- * length of an operation. Idle ones are ended at once. */
+ * in it. Two things keep that from happening, and the log grows.
+ *
+ * Readers that overlap: a commit that finds the log long waits for them. It holds the write lock
+ * meanwhile, readers that begin once all is folded in read the file alone, and none keeps its
+ * transaction for longer than SQL_SNAPSHOT_NS but for the length of an operation. Idle ones are
+ * ended at once.
+ *
+ * Connections that commit once: how much of the log is folded in stands in its index, which goes
+ * with the last connection. The next one recovers the whole log and appends to it. So the first
+ * commit of a connection that finds the log worth folding also cuts it, when nobody reads it. */
 #include "base/clock.h"
 #include "store/sqlite/internal.h"
 
@@ -10,6 +16,7 @@
 #define CUT_FRAMES 1500  /* from here on they wait for readers: 12 MiB */
 #define AGAIN_FRAMES 500 /* that much later, when waiting was for nothing */
 #define WAIT_NS (SQL_SNAPSHOT_NS + SQL_SNAPSHOT_NS * 2) /* for readers */
+#define NO_WAIT_NS 1
 
 static void send_readers_away(struct sql_tenant *t)
 {
@@ -22,26 +29,44 @@ static void send_readers_away(struct sql_tenant *t)
     }
 }
 
+/* Folds all of the log in and cuts it to nothing. What keeps it from cutting is left, and folded.
+ */
+static int cut(struct sql_conn *conn, sqlite3 *db, const char *name, uint64_t wait_ns)
+{
+    if (conn->tenant != NULL) {
+        send_readers_away(conn->tenant);
+    }
+    conn->wait_most_ns = wait_ns;
+    int rc = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    conn->wait_most_ns = 0;
+    return rc;
+}
+
 /* The commit is done, whatever becomes of this. */
 static int on_commit(void *self, sqlite3 *db, const char *name, int frames)
 {
     struct sql_conn *conn = self;
     struct sql_tenant *t = conn->tenant;
+    bool first = !conn->committed;
+    conn->committed = true;
     if (frames < FOLD_FRAMES) {
         return SQLITE_OK;
     }
-    if (t == NULL || frames < CUT_FRAMES) {
-        (void)sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (frames < CUT_FRAMES) {
+        if (first) {
+            (void)cut(conn, db, name, NO_WAIT_NS);
+        } else {
+            (void)sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        }
         return SQLITE_OK;
     }
-    if (frames < atomic_load(&t->log_next)) {
+    if (t != NULL && frames < atomic_load(&t->log_next)) {
         return SQLITE_OK;
     }
-    send_readers_away(t);
-    conn->wait_most_ns = WAIT_NS;
-    int rc = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
-    conn->wait_most_ns = 0;
-    atomic_store(&t->log_next, rc == SQLITE_OK ? 0 : frames + AGAIN_FRAMES);
+    int rc = cut(conn, db, name, WAIT_NS);
+    if (t != NULL) {
+        atomic_store(&t->log_next, rc == SQLITE_OK ? 0 : frames + AGAIN_FRAMES);
+    }
     return SQLITE_OK;
 }
 
