@@ -195,7 +195,8 @@ cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err)
 
 cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int no, const char *path, struct cis_error *err)
 {
-    if ((no == EIO || (no == EACCES && cmd->why.code == CIS_E_DENIED)) && cmd->why.code != CIS_OK) {
+    bool denied = (no == EACCES || no == EPERM) && cmd->why.code == CIS_E_DENIED;
+    if ((no == EIO || denied) && cmd->why.code != CIS_OK) {
         return cis_fail(err, cmd->why.code, "%s: %s", path, cmd->why.msg);
     }
     size_t len = strlen(path);

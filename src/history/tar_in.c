@@ -51,6 +51,10 @@ static cis_code broken(const struct in *in)
 
 static cis_code failed(const struct in *in, const char *path, int no)
 {
+    const struct cis_error *why = in->call->err;
+    if (no == EPERM && why != NULL && why->code == CIS_E_DENIED) {
+        return cis_fail(in->err, why->code, "tar: %.100s: %s", path, why->msg);
+    }
     return cis_vfs_fail(in->err, no, "%.150s", path);
 }
 
@@ -197,8 +201,9 @@ static cis_code make_link(struct in *in, const char *target, cis_node dir, struc
         in->vfs->ops->forget(in->vfs, node, 1);
     }
     in->vfs->ops->forget(in->vfs, target_dir, 1);
-    return no == 0 ? CIS_OK
-                   : cis_vfs_fail(in->err, no, "%.100s: hard link to %.100s", path, target);
+    return no == 0       ? CIS_OK
+           : no == EPERM ? failed(in, path, no)
+                         : cis_vfs_fail(in->err, no, "%.100s: hard link to %.100s", path, target);
 }
 
 static cis_code keep_folder(struct in *in, cis_node node, const struct cis_vfs_set *set)

@@ -79,7 +79,8 @@ cis_code cis_tree_fail(const struct cis_vfs_call *call, int no, const char *what
     const struct cis_error *deep = call->err;
     size_t from = path.len > 70 ? path.len - 70 : 0; /* the reason has to fit behind it */
     struct cis_str end = {path.ptr + from, path.len - from};
-    if (no == EIO && deep != NULL && deep->code != CIS_OK) {
+    bool denied = no == EPERM && deep != NULL && deep->code == CIS_E_DENIED;
+    if (denied || (no == EIO && deep != NULL && deep->code != CIS_OK)) {
         return cis_fail(err, deep->code, "%s%.*s%s: %s", from != 0 ? "..." : "", CIS_STR_ARG(end),
                         what, deep->msg);
     }

@@ -133,7 +133,8 @@ static cis_code end(const struct act *act, int no, struct cis_error *err)
     if (no == 0) {
         return CIS_OK;
     }
-    bool told = no == EIO || (no == EACCES && act->why.code == CIS_E_DENIED);
+    bool denied = no == EACCES || no == EPERM;
+    bool told = no == EIO || (denied && act->why.code == CIS_E_DENIED);
     if (told && act->why.code != CIS_OK) {
         return cis_fail(err, act->why.code, CIS_STR_FMT ": %s", CIS_STR_ARG(act->path),
                         act->why.msg);

@@ -171,6 +171,7 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
     o.empty = ref == NULL;
     o.read_only = !write;
     o.kind = "apply";
+    o.kept = CIS_LAYERED_KEPT_ALL; /* a folder that is kept may have such names of its own */
     v->call = (struct cis_vfs_call){.stop = stop, .err = &v->why};
     CIS_TRY(cis_layered_open(forest, &o, stop, &v->vfs, err));
     return cow_tree_open(&v->tree, v->vfs, &v->call, err);

@@ -139,7 +139,7 @@ static cis_code open_workspace(struct cis_run_files *files, struct cis_files_mou
     o.ref = cis_str_of(mount->branch != NULL && !state ? mount->branch : "");
     o.at = mount->at;
     o.read_only = in->read_only || mount->mode != CIS_MOUNT_RW || state;
-    o.reserved = CIS_STR(CIS_UNION_RESERVED); /* what a union keeps there is no guest's to write */
+    o.kept = CIS_LAYERED_KEPT_NOTHING;
     CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));
     m->writes = !m->view->read_only;
     m->info.kind = state ? "snapshot" : "workspace";
@@ -207,6 +207,7 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
         CIS_TRY(cis_fs_ref_check_free(cis_str_of(m->branch), err));
     }
     o.empty = m->fresh;
+    o.kept = CIS_LAYERED_KEPT_ALL;
     o.read_only = in->read_only;
     o.ref = cis_str_of(m->fresh ? "" : m->branch);
     CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));

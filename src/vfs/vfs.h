@@ -34,6 +34,10 @@ typedef uint64_t cis_node; /* 0: none */
 #define CIS_VFS_PATH_MAX 4096u
 #define CIS_VFS_LINKS_MAX 40u     /* symlinks followed by one walk */
 #define CIS_VFS_APPEND UINT64_MAX /* as an offset: at the end, whatever it is then */
+/* Names that begin so are a union's own, at any place of its upper filesystem (vfs/union). Nothing
+ * else makes them where a union may read them: a layered filesystem refuses them unless it is told
+ * otherwise. */
+#define CIS_VFS_KEPT ".cis-union"
 
 /* Who asks. Permission bits are judged by whoever knows users (the kernel, for FUSE); inside the
  * sandbox only mounts and grants count. uid and gid own what is made. */

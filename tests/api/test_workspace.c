@@ -99,6 +99,21 @@ static uint64_t put_commit(struct place *p, const char *path, const char *text)
 
 static void changes_are_seen_by_others_after_the_commit_only(void **state)
 {
+static void names_of_a_union_are_not_made_through_the_library(void **state)
+{
+    struct place *p = *state;
+    cis_workspace *w = open_at(p, NULL);
+    static const char said[] = "kept for what the branches of cow mounts hold";
+    assert_ok(cis_workspace_mkdir(w, "/mine", err));
+    put(w, "/f", "x");
+    assert_fails(CIS_E_DENIED, said, cis_workspace_mkdir(w, "/.cis-union", err));
+    assert_fails(CIS_E_DENIED, said,
+                 cis_workspace_write(w, "/mine/.cis-union-lower", 0, "x", 1, true, err));
+    assert_fails(CIS_E_DENIED, said, cis_workspace_symlink(w, "/", "/.cis-union-lower", err));
+    assert_fails(CIS_E_DENIED, said, cis_workspace_rename(w, "/mine", "/.cis-union", err));
+    cis_workspace_close(w);
+}
+
     struct place *p = *state;
     cis_workspace *mine = open_at(p, NULL);
     put(mine, "/notes.txt", "mine");
@@ -622,3 +637,5 @@ int main(void)
     return cmocka_run_group_tests(tests, NULL, NULL);
 #endif
 }
+        TEST(names_of_a_union_are_not_made_through_the_library),
+        TEST(caches_have_the_sizes_that_the_config_says),

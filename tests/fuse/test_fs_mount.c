@@ -135,6 +135,35 @@ static void assert_text(struct place *p, const char *name, const char *text)
     assert_string_equal(got, text);
 }
 
+static void names_of_a_union_are_not_made_in_a_mount(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    mount_it(p, NULL, NULL);
+    int dir = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(dir >= 0);
+    assert_int_equal(mkdirat(dir, "mine", 0755), 0);
+    put(p, "mine/f", "x");
+    struct {
+        int result, no;
+    } got[] = {
+        {mkdirat(dir, ".cis-union", 0755), errno},
+        {symlinkat("/", dir, "mine/.cis-union-lower"), errno},
+        {openat(dir, ".cis-union-f", O_CREAT | O_WRONLY | O_CLOEXEC, 0644), errno},
+        {renameat(dir, "mine", dir, ".cis-union"), errno},
+        {linkat(dir, "mine/f", dir, ".cis-union-g", 0), errno},
+        {mknodat(dir, "mine/.cis-union", S_IFIFO | 0644, 0), errno},
+    };
+    for (size_t i = 0; i < sizeof got / sizeof *got; i++) {
+        assert_int_equal(got[i].result, -1);
+        assert_int_equal(got[i].no, EPERM);
+    }
+    close(dir);
+    umount_it(p);
+}
+
 static void what_was_written_is_there_at_the_next_mount(void **state)
 {
     struct place *p = *state;
@@ -471,6 +500,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_guest_sees_no_controls_of_a_mount, setup, teardown),
         cmocka_unit_test_setup_teardown(programs_see_in_a_mount_what_they_see_in_a_folder, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(names_of_a_union_are_not_made_in_a_mount, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_written_is_there_at_the_next_mount, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_copied_range_keeps_its_holes, setup, teardown),

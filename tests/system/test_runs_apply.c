@@ -878,6 +878,52 @@ static void a_guest_cannot_forge_what_a_cow_branch_keeps(void **state)
     host_is(s, "d/f", "mine");
 }
 
+/* Nor is it the user's tools' to write: an archive or a folder of somebody else may hold such
+ * names. Nothing of them is kept, whether the branch was a cow branch before or not. */
+static void what_a_cow_branch_keeps_is_not_brought_in_from_outside(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf old > d/f && mkdir -p in/.cis-union deep/sub && printf x > in/f && "
+             "ln -s '100644 4 - 1-1' in/.cis-union/sforged && ln -s / deep/sub/.cis-union-lower && "
+             "tar -C in -cf in.tar . && tar -C deep -cf deep.tar . && "
+             "tar -C in --transform 's,.cis-union/sforged,g,' -cf named.tar f .cis-union/sforged");
+    run_ok(s, "--dir", here(s, "d::/d:cow=w"), TOOL, "write", "/d/f", "new", "write", "/d/g", "g");
+    static const char *const branches[] = {"w", "main"};
+    for (size_t i = 0; i < sizeof branches / sizeof *branches; i++) {
+        const char *b = branches[i];
+        static const char said[] = ".cis-union are kept for what the branches of cow mounts hold";
+        ok(s, "fs", "mkdir", "--branch", b, "/mine");
+#define REFUSED(...)                                                                               \
+    do {                                                                                           \
+        assert_exit(s, 4, cis(s, "fs", __VA_ARGS__));                                              \
+        assert_contains(sys_err(s), said);                                                         \
+    } while (0)
+        REFUSED("import", "--branch", b, here(s, "in.tar"));
+        REFUSED("import", "--branch", b, here(s, "deep.tar"));
+        REFUSED("put", "--branch", b, "-r", here(s, "in"), "/brought");
+        REFUSED("put", "--branch", b, "-r", here(s, "deep/sub"), "/brought");
+        REFUSED("put", "--branch", b, here(s, "in/f"), "/.cis-union-f");
+        REFUSED("put", "--branch", b, here(s, "in/f"), "/mine/.cis-union");
+        REFUSED("mkdir", "--branch", b, "/.cis-union-x");
+        REFUSED("mv", "--branch", b, "/mine", "/.cis-union-mine");
+        REFUSED("ln", "--branch", b, "-s", "/", "/mine/.cis-union-lower");
+#undef REFUSED
+        ok(s, "fs", "find", "--branch", b, "/");
+        assert_null(strstr(sys_out(s), "forged"));
+        assert_null(strstr(sys_out(s), "brought"));
+    }
+    assert_exit(s, 4, cis(s, "fs", "mv", "--branch", "w", "/.cis-union", "/away"));
+    assert_exit(s, 4, cis(s, "fs", "mv", "--branch", "w", "/mine", "/.cis-union/mine"));
+    assert_exit(s, 4, cis(s, "fs", "put", "--branch", "w", here(s, "in/f"), "/.cis-union/ff"));
+    ok(s, "fs", "import", "--branch", "main", here(s, "named.tar"));
+    ok(s, "fs", "rm", "--branch", "w", "-r", "/mine");
+    /* "main" has become no cow branch, and "w" still is one. */
+    assert_exit(s, 2, cis(s, "run", "--dir", here(s, "d::/d:cow=main"), TOOL, "read", "/d/f"));
+    run_ok(s, "--dir", here(s, "d::/d:cow=w"), TOOL, "write", "/d/f", "newer");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "d/f", "newer");
+}
+
 static void an_outward_symlink_is_replaced_by_a_folder(void **state)
 {
     struct sys *s = *state;
@@ -938,6 +984,7 @@ int main(void)
         TEST(what_the_host_would_refuse_is_found_before_anything_moves),
         TEST(a_full_disk_leaves_the_folder_as_it_was),
         TEST(a_guest_cannot_forge_what_a_cow_branch_keeps),
+        TEST(what_a_cow_branch_keeps_is_not_brought_in_from_outside),
         TEST(an_outward_symlink_is_replaced_by_a_folder),
         TEST(extended_attributes_stay_or_are_named),
         TEST(the_umask_holds_for_what_a_program_makes),

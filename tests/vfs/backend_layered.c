@@ -50,6 +50,7 @@ cis_vfs *layered_open(struct layered_place *place, const char *ref, struct cis_v
     options.ref = cis_str_of(ref);
     options.at = view;
     options.read_only = read_only;
+    options.kept = place->folder != NULL ? CIS_LAYERED_KEPT_ALL : CIS_LAYERED_KEPT_REMOVE;
     options.dirty_bytes = 512u << 10; /* so that it spills */
     cis_vfs *vfs = NULL;
     assert_ok(cis_layered_open(place->forest, &options, NULL, &vfs, err));

@@ -36,6 +36,14 @@ cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *optio
 void cis_forest_free(cis_forest *forest); /* after its filesystems */
 cis_store *cis_forest_store(const cis_forest *forest);
 
+/* What may be done here with names that a union keeps in its upper filesystem (CIS_VFS_KEPT), and
+ * with those in the folder of the root that is called so. The rest is EPERM. */
+enum cis_layered_kept {
+    CIS_LAYERED_KEPT_REMOVE = 0, /* they can be removed, not made and not moved */
+    CIS_LAYERED_KEPT_NOTHING,    /* nor removed: the files of a guest */
+    CIS_LAYERED_KEPT_ALL,        /* the upper filesystem of a union, and copies of host folders */
+};
+
 struct cis_layered_options {
     uint32_t size;
     struct cis_str tenant;
@@ -57,9 +65,7 @@ struct cis_layered_options {
     /* The branch `ref` of this tenant, as it is published to `tenant`: its head, read-only. Empty:
      * tenant's own. CIS_E_DENIED: published no more; CIS_E_NOTFOUND: never was, or is not there. */
     struct cis_str from;
-    /* Names that begin so, and those in the folder of the root that is called so, are made, moved
-     * and removed by nobody here: EPERM. Empty: there are none. At most 31 bytes. */
-    struct cis_str reserved;
+    enum cis_layered_kept kept;
 };
 #define CIS_LAYERED_OPTIONS_INIT                                                                   \
     {                                                                                              \

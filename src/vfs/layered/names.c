@@ -36,11 +36,32 @@ struct entry {
     struct lay_name *name;
 };
 
-static int entry_find(struct lay_op *op, uint64_t dir, struct cis_str name, struct entry *out)
+/* The folder is looked for each time: another commit on the branch may have made it. */
+int cis_lay_kept(struct lay_op *op, cis_node dir, struct cis_str name, bool remove)
+{
+    enum cis_layered_kept kept = op->v->union_names;
+    struct lay_found home = {0};
+    if (kept == CIS_LAYERED_KEPT_ALL || (remove && kept == CIS_LAYERED_KEPT_REMOVE)) {
+        return 0;
+    }
+    bool is = cis_str_starts(name, CIS_STR(CIS_VFS_KEPT));
+    int no =
+        is || dir == CIS_FS_ROOT ? 0 : cis_lay_find(op, CIS_FS_ROOT, CIS_STR(CIS_VFS_KEPT), &home);
+    if (no != 0 || (!is && home.ino != dir)) {
+        return no;
+    }
+    return cis_lay_fail(op->call, EPERM,
+                        "names that begin with " CIS_VFS_KEPT
+                        " are kept for what the branches of cow mounts hold");
+}
+
+static int entry_find(struct lay_op *op, uint64_t dir, struct cis_str name, bool remove,
+                      struct entry *out)
 {
     out->dir_ino = dir;
     out->text = name;
-    int no = cis_lay_dir(op, dir, &out->dir_row);
+    int no = cis_lay_kept(op, dir, name, remove);
+    no = no != 0 ? no : cis_lay_dir(op, dir, &out->dir_row);
     return no != 0 ? no : cis_lay_find(op, dir, name, &out->found);
 }
 
@@ -100,7 +121,7 @@ static int make_step(struct lay_op *op, void *arg)
     struct lay_view *v = op->v;
     struct entry e;
     struct lay_node *node;
-    int no = entry_find(op, m->dir, m->name, &e);
+    int no = entry_find(op, m->dir, m->name, false, &e);
     no = no != 0 ? no : e.found.ino != 0 ? EEXIST : cis_lay_quota_file(op);
     if (no == 0 && S_ISDIR(m->make->mode) && e.dir_row.nlink >= INT32_MAX) {
         no = EMLINK;
@@ -161,12 +182,6 @@ static bool make_valid(const struct cis_vfs_make *make)
     }
 }
 
-bool cis_lay_reserved(const struct lay_view *v, cis_node dir, struct cis_str name)
-{
-    return v->reserved[0] != '\0' && (cis_str_starts(name, cis_str_of(v->reserved)) ||
-                                      (v->reserved_dir != 0 && dir == v->reserved_dir));
-}
-
 /* refs: references that the new node begins with. */
 static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64_t dir,
                      struct cis_str name, const struct cis_vfs_make *make, uint64_t refs,
@@ -174,9 +189,6 @@ static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64
 {
     if (v->vfs.read_only) {
         return EROFS;
-    }
-    if (cis_lay_reserved(v, dir, name)) {
-        return EPERM;
     }
     if (!make_valid(make)) {
         return S_ISLNK(make->mode) && make->target.len > CIS_FS_TARGET_MAX ? ENAMETOOLONG : EINVAL;
@@ -239,7 +251,7 @@ static int link_step(struct lay_op *op, void *arg)
     struct cis_fs_inode row;
     struct entry e;
     struct lay_node *node;
-    int no = entry_find(op, l->dir, l->name, &e);
+    int no = entry_find(op, l->dir, l->name, false, &e);
     no = no != 0 ? no : e.found.ino != 0 ? EEXIST : cis_lay_inode(op, l->file, &row, &node);
     if (no != 0) {
         return no;
@@ -277,9 +289,6 @@ int cis_lay_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, c
     struct link l = {file, dir, name, out_attr};
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
-    }
-    if (cis_lay_reserved(lay_of(vfs), dir, name)) {
-        return EPERM;
     }
     int no = cis_lay_quota_rows(lay_of(vfs), call);
     return no != 0 ? no : cis_lay_do(lay_of(vfs), call, true, link_step, &l);
@@ -322,7 +331,7 @@ static int remove_step(struct lay_op *op, void *arg)
     struct cis_fs_inode row;
     struct entry e;
     struct lay_node *node;
-    int no = entry_find(op, r->dir, r->name, &e);
+    int no = entry_find(op, r->dir, r->name, true, &e);
     no = no != 0 ? no : e.found.ino == 0 ? ENOENT : cis_lay_inode(op, e.found.ino, &row, &node);
     if (no == 0 && S_ISDIR(row.mode) != r->is_dir) {
         no = r->is_dir ? ENOTDIR : EISDIR;
@@ -347,9 +356,6 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     struct removal r = {dir, name, is_dir};
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
-    }
-    if (cis_lay_reserved(lay_of(vfs), dir, name)) {
-        return EPERM;
     }
     (void)!cis_lay_quota_rows(lay_of(vfs), NULL); /* removing goes on all the same */
     return cis_lay_do(lay_of(vfs), call, true, remove_step, &r);

@@ -155,6 +155,7 @@ int cis_lay_fail(const struct cis_vfs_call *call, int no, const char *fmt, ...)
     } codes[] = {
         {EDQUOT, CIS_E_QUOTA}, {ENOSPC, CIS_E_BUDGET},  {ENOMEM, CIS_E_NOMEM},
         {EIO, CIS_E_DAMAGED},  {ESTALE, CIS_E_EXPIRED}, {EACCES, CIS_E_DENIED},
+        {EPERM, CIS_E_DENIED},
     };
     if (call == NULL || call->err == NULL) {
         return no;

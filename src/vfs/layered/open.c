@@ -161,7 +161,7 @@ static struct lay_view *view_new(cis_forest *forest, const struct cis_layered_op
     v->fence = o->fence;
     v->dirty_max = o->dirty_bytes != 0 ? o->dirty_bytes : DIRTY_BYTES;
     v->clock = o->clock != NULL ? o->clock : real_time;
-    snprintf(v->reserved, sizeof v->reserved, CIS_STR_FMT, CIS_STR_ARG(o->reserved));
+    v->union_names = o->kept;
     v->own_budget.limit = OWN_BUDGET;
     v->budget = o->budget != NULL ? o->budget : &v->own_budget;
     return v;
@@ -243,23 +243,6 @@ static cis_code open_own(struct lay_view *v, const struct cis_layered_options *o
     return find_state(v, o, stop, err);
 }
 
-/* The folder of reserved names does not come while nobody here can make it. */
-static cis_code find_reserved(struct lay_view *v, const struct cis_stop *stop,
-                              struct cis_error *err)
-{
-    struct cis_error why = {0};
-    struct cis_vfs_call call = {.stop = stop, .err = &why};
-    struct cis_vfs_attr attr;
-    if (v->reserved[0] == '\0' || v->vfs.read_only) {
-        return CIS_OK;
-    }
-    int no = v->vfs.ops->lookup(&v->vfs, &call, v->vfs.root, cis_str_of(v->reserved),
-                                &v->reserved_dir, &attr);
-    return no == 0 || no == ENOENT ? CIS_OK
-           : why.code != CIS_OK    ? cis_fail(err, why.code, "%s", why.msg)
-                                   : cis_vfs_fail(err, no, "%s", v->reserved);
-}
-
 cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *options,
                           const struct cis_stop *stop, cis_vfs **out_vfs, struct cis_error *err)
 {
@@ -281,11 +264,6 @@ cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *
         return code;
     }
     view_list(v);
-    code = find_reserved(v, stop, err);
-    if (code != CIS_OK) {
-        cis_vfs_close(&v->vfs);
-        return code;
-    }
     *out_vfs = &v->vfs;
     return CIS_OK;
 }

@@ -22,7 +22,9 @@ static int find_both(struct lay_op *op, struct rename *r, struct lay_found *from
                      struct lay_found *to)
 {
     struct cis_fs_inode row;
-    int no = cis_lay_dir(op, r->dir, &row);
+    int no = cis_lay_kept(op, r->dir, r->name, false);
+    no = no != 0 ? no : cis_lay_kept(op, r->to_dir, r->to_name, false);
+    no = no != 0 ? no : cis_lay_dir(op, r->dir, &row);
     no = no != 0 ? no : cis_lay_dir(op, r->to_dir, &row);
     no = no != 0 ? no : cis_lay_find(op, r->dir, r->name, from);
     no = no != 0 ? no : cis_lay_find(op, r->to_dir, r->to_name, to);
@@ -208,9 +210,6 @@ int cis_lay_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     }
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX || to_name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
-    }
-    if (cis_lay_reserved(v, dir, name) || cis_lay_reserved(v, to_dir, to_name)) {
-        return EPERM;
     }
     int no = cis_lay_quota_rows(v, call);
     if (no != 0) {

@@ -55,8 +55,7 @@ struct lay_view {
     char apart[64]; /* what every operation reads is not on a line that a stripe's lock writes */
     struct lay_stripe stripes[LAY_STRIPES];
     pthread_mutex_t writes[LAY_WRITE_LOCKS];
-    char reserved[32];             /* "" unless names are: see layered.h */
-    cis_node reserved_dir;         /* 0: not there */
+    enum cis_layered_kept union_names;
     struct lay_view *next, **link; /* of the forest */
     bool kept;                     /* looked at by the keeper; under the forest's lock */
 
@@ -302,8 +301,8 @@ int cis_lay_base_listing(struct lay_op *op, uint64_t dir, uint64_t epoch, bool a
 /* The directory that *ino is in. */
 int cis_lay_parent(struct lay_view *v, const struct cis_vfs_call *call, uint64_t *ino);
 #define LAY_CALL cis_vfs *vfs, const struct cis_vfs_call *call
-/* May this name not be changed here? */
-bool cis_lay_reserved(const struct lay_view *v, cis_node dir, struct cis_str name);
+/* EPERM: this name of a union is not to be changed here. */
+int cis_lay_kept(struct lay_op *op, cis_node dir, struct cis_str name, bool remove);
 int cis_lay_lookup(LAY_CALL, cis_node dir, struct cis_str name, cis_node *out_node,
                    struct cis_vfs_attr *out_attr);
 int cis_lay_peek(LAY_CALL, cis_node dir, const struct cis_str *names, size_t n, size_t *out_n,

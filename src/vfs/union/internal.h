@@ -10,8 +10,8 @@
 #include "base/map.h"
 #include "vfs/union/union.h"
 
-#define UNION_MARK CIS_UNION_RESERVED "-lower" /* symlink: the lower folder (mark.c) */
-#define UNION_HOME CIS_UNION_RESERVED          /* folder in the root: what has no other place */
+#define UNION_MARK CIS_VFS_KEPT "-lower" /* symlink: the lower folder (mark.c) */
+#define UNION_HOME CIS_VFS_KEPT          /* folder in the root: what has no other place */
 #define UNION_BUCKETS 1024u
 #define UNION_KEPT 64u /* folders whose nodes are kept for the next walk */
 #define UNION_KEY CIS_UNION_KEY
@@ -69,7 +69,7 @@ static inline struct unode *unode_of(cis_node node)
 
 static inline bool is_reserved(struct cis_str name)
 {
-    return cis_str_starts(name, CIS_STR(CIS_UNION_RESERVED));
+    return cis_str_starts(name, CIS_STR(CIS_VFS_KEPT));
 }
 
 static inline bool is_whiteout(const struct cis_vfs_attr *attr)

@@ -3,7 +3,7 @@
  * changed is copied up first, in constant memory.
  *
  * The upper filesystem holds, in names that the union does not show (those that begin with
- * CIS_UNION_RESERVED):
+ * CIS_VFS_KEPT):
  * - in each folder that continues a lower one, a symlink that names the lower folder, by its path
  *   and by what it is: a folder without it is the upper one's alone. So a lower folder is renamed
  *   by renaming its copy, and a new folder over a removed one shows nothing of it, without any
@@ -25,8 +25,6 @@
 
 #include "vfs/digest.h"
 #include "vfs/vfs.h"
-
-#define CIS_UNION_RESERVED ".cis-union"
 
 /* Borrows both. read_only when the upper one is. CIS_E_INVALID: the upper one has content that is
  * no union's. budget: charged for what the union itself holds (nodes, open files, buffers of
