@@ -29,6 +29,9 @@ const struct cis_cli_option cis_cli_common_options[] = {
      false, NULL},
     {"json", 0, NULL, "machine-readable output on stdout", false, NULL},
     {"home", 0, "DIR", "keep data under DIR instead of CIS_HOME", false, NULL},
+    {"debug-info", 0, NULL,
+     "allow core files and debuggers: a core file holds keys, inputs and memories of guests", false,
+     NULL},
     {"help", 'h', NULL, "show this help", false, NULL},
     {NULL, 0, NULL, NULL, false, NULL}};
 
@@ -52,15 +55,23 @@ static void keep_standard_descriptors(void)
 
 /* A core file would hold keys, inputs and memories of guests. The limit is for files; a program
  * that the kernel hands core dumps to (core_pattern with a pipe) is given none either, as for a
- * process that may not be traced. */
-static void no_core_files(void)
+ * process that may not be traced. *out_before: the limit until now. */
+static void no_core_files(struct rlimit *out_before)
 {
     prctl(PR_SET_DUMPABLE, 0);
-    struct rlimit core;
-    if (getrlimit(RLIMIT_CORE, &core) == 0) {
-        core.rlim_cur = 0;
-        setrlimit(RLIMIT_CORE, &core);
+    if (getrlimit(RLIMIT_CORE, out_before) == 0) {
+        struct rlimit none = {0, out_before->rlim_max};
+        setrlimit(RLIMIT_CORE, &none);
+    } else {
+        *out_before = (struct rlimit){0, 0};
     }
+}
+
+/* Before anything secret is in memory. The compiler's process is never dumped. */
+static void core_files_as_before(const struct rlimit *before)
+{
+    setrlimit(RLIMIT_CORE, before);
+    prctl(PR_SET_DUMPABLE, 1);
 }
 
 /* Libraries listen to the environment on their own: for TLS, one variable writes the keys of every
@@ -100,7 +111,8 @@ int main(int argc, char **argv)
 {
     keep_standard_descriptors();
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write, told as one */
-    no_core_files();
+    struct rlimit core;
+    no_core_files(&core);
     if (argc == 2 && strcmp(argv[1], "__compile") == 0) {
         return compiler();
     }
@@ -145,6 +157,9 @@ int main(int argc, char **argv)
     }
     if (code < 0) {
         code = cis_cli_check_common(&cli);
+    }
+    if (code < 0 && cis_cli_has(&cli, "debug-info")) {
+        core_files_as_before(&core);
     }
     if (code < 0) {
         if (cis_crypto_init(&err) != CIS_OK || cis_cancel_new(&cli.cancel, &err) != CIS_OK ||

@@ -375,6 +375,40 @@ static void nothing_of_a_process_is_dumped(void **state)
     assert_string_equal(sys_out(s), "State:\tS (sleeping)\ncis:0\n");
 }
 
+/* With --debug-info it may be dumped and looked at, by whoever gave it. The second thread says that
+ * the process has read its arguments. */
+static void a_process_is_dumped_with_debug_info_alone(void **state)
+{
+    struct sys *s = *state;
+    static const char *const cases[][2] = {
+        {"run --debug-info", "cis:65534 core as before\n"},
+        {"--debug-info run", ""},
+        {"run", "cis:0 core none\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char script[9000];
+        snprintf(script, sizeof script,
+                 "me=$(id -u); as=; [ $me -ne 0 ] || { me=65534; "
+                 "as='setpriv --reuid 65534 --regid 65534 --clear-groups'; }; "
+                 "cd '%s'; chmod 711 .; rm -rf of; mkdir of; [ -z \"$as\" ] || chown 65534 of; "
+                 "rm -f never; mkfifo never; ulimit -S -c 8 2>/dev/null; "
+                 "CIS_HOME=$PWD/of $as '%s' %s - <never 2>/dev/null & pid=$!; exec 3>never; "
+                 "while kill -0 $pid 2>/dev/null && "
+                 "! grep -q 'Threads:.[2-9]' /proc/$pid/status 2>/dev/null; do sleep 0.01; done; "
+                 "if [ -e /proc/$pid/mem ]; then owner=$(stat -c %%u /proc/$pid/mem); "
+                 "[ $owner != $me ] || owner=65534; "
+                 "core() { awk '/core file/ { print $5 }' /proc/$1/limits; }; is=other; "
+                 "[ $(core $pid) != 0 ] || is=none; "
+                 "[ $owner = 0 ] || [ $(core $pid) != $(core $$) ] || is='as before'; "
+                 "echo $(cat /proc/$pid/comm):$owner core $is; fi; "
+                 "kill -KILL $pid 2>/dev/null; wait $pid; true",
+                 s->home, CIS_PROGRAM, cases[i][0]);
+        const char *argv[] = {"/bin/sh", "-c", script, NULL};
+        sys_exec(s, argv);
+        assert_string_equal(sys_out(s), cases[i][1]);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
 
 int main(void)
@@ -396,6 +430,7 @@ int main(void)
         T(modules_that_are_slow_to_read_are_a_named_limit),
         T(a_crash_leaves_no_core_file),
         T(nothing_of_a_process_is_dumped),
+        T(a_process_is_dumped_with_debug_info_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
