@@ -4,9 +4,11 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 /* A program of the machine's other word size asks by other numbers; those of x32 are the same with
  * a bit more. An unknown machine's programs run without a filter for foreign numbers. */
@@ -60,4 +62,37 @@ int cis_herd_stay(void)
     };
     struct sock_fprog filter = {.len = sizeof steps / sizeof *steps, .filter = steps};
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0 ? 0 : errno;
+}
+
+/* The signal says that the parent may be gone: anybody could send it. */
+static _Noreturn void keep(pid_t parent)
+{
+    sigset_t all, gone;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    sigemptyset(&gone);
+    sigaddset(&gone, SIGHUP);
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGHUP);
+    /* Ends of the pipes of this child and of others: they would never be closed here. */
+    syscall(SYS_close_range, 0u, ~0u, 0u);
+    while (getppid() == parent) {
+        sigwaitinfo(&gone, NULL);
+    }
+    kill(0, SIGKILL);
+    _exit(0);
+}
+
+int cis_herd_keeper(pid_t *out)
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        keep(parent);
+    }
+    if (pid < 0) {
+        return errno;
+    }
+    setpgid(pid, pid); /* whoever is first: the group is there from now on */
+    *out = pid;
+    return 0;
 }

@@ -97,10 +97,10 @@ bool cis_process_exists(const char *program)
 
 /* Runs between fork and exec: only async-signal-safe calls. */
 static _Noreturn void child(const struct cis_process_options *o, const char *program,
-                            struct pipes *p, pid_t parent)
+                            struct pipes *p, pid_t parent, pid_t group)
 {
     static const char *const no_env[] = {NULL};
-    setpgid(0, 0);
+    int sys = setpgid(0, group) == 0 ? 0 : errno; /* the keeper's group, or its own */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (!o->setuid) {
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -114,7 +114,6 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
     for (int s = 1; s < 32; s++) {
         signal(s, SIG_DFL);
     }
-    int sys = 0;
     if (dup2(p->in[0], 0) < 0 || dup2(p->out[1], 1) < 0 || dup2(p->errs[1], 2) < 0) {
         sys = errno;
     }
@@ -220,8 +219,14 @@ static cis_code pump(const struct cis_process_options *o, pid_t pid, struct pipe
     return CIS_OK;
 }
 
+static void wait_for(pid_t pid, int *out_status)
+{
+    while (waitpid(pid, out_status, 0) < 0 && errno == EINTR) {
+    }
+}
+
 /* Waits for the exit until the stop condition; pidfd, so that no other child is ever reaped. */
-static cis_code reap(const struct cis_process_options *o, pid_t pid, int *status,
+static cis_code reap(const struct cis_process_options *o, pid_t pid, pid_t group, int *status,
                      struct cis_error *err)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0u);
@@ -231,12 +236,21 @@ static cis_code reap(const struct cis_process_options *o, pid_t pid, int *status
         close(fd);
     }
     if (code != CIS_OK) {
-        kill(-pid, SIGKILL);
+        kill(-group, SIGKILL);
         kill(pid, SIGKILL);
     }
-    while (waitpid(pid, status, 0) < 0 && errno == EINTR) {
-    }
+    wait_for(pid, status);
     return code;
+}
+
+/* 0: there is none. */
+static void keeper_end(pid_t keeper)
+{
+    int status;
+    if (keeper != 0) {
+        kill(keeper, SIGKILL);
+        wait_for(keeper, &status);
+    }
 }
 
 cis_code cis_process_run(const struct cis_process_options *o, struct cis_process_result *out_result,
@@ -260,16 +274,20 @@ cis_code cis_process_run(const struct cis_process_options *o, struct cis_process
     sigemptyset(&pipe_set);
     sigaddset(&pipe_set, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
-    pid_t parent = getpid(), pid = fork();
+    pid_t parent = getpid(), keeper = 0;
+    int kept = o->herd ? cis_herd_keeper(&keeper) : 0;
+    pid_t pid = kept == 0 ? fork() : -1;
     if (pid == 0) {
-        child(o, program, &p, parent);
+        child(o, program, &p, parent, keeper);
     }
     if (pid < 0) {
-        int sys = errno;
+        int sys = kept != 0 ? kept : errno;
+        keeper_end(keeper);
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         return cis_fail_sys(err, CIS_E_IO, sys, "%s: fork", o->argv[0]);
     }
-    setpgid(pid, pid);
+    pid_t group = keeper != 0 ? keeper : pid;
+    setpgid(pid, group);
     shut(&p.in[0]);
     shut(&p.out[1]);
     shut(&p.errs[1]);
@@ -286,14 +304,14 @@ cis_code cis_process_run(const struct cis_process_options *o, struct cis_process
         code = pump(o, pid, &p, &r, err);
     }
     if (code != CIS_OK) {
-        kill(-pid, SIGKILL);
+        kill(-group, SIGKILL);
         kill(pid, SIGKILL);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-        }
+        wait_for(pid, &status);
     } else {
-        code = reap(o, pid, &status, err);
-        kill(-pid, SIGKILL); /* what the child left behind in its group */
+        code = reap(o, pid, group, &status, err);
+        kill(-group, SIGKILL); /* what the child left behind in its group */
     }
+    keeper_end(keeper);
     struct timespec zero = {0, 0};
     while (sigtimedwait(&pipe_set, NULL, &zero) == SIGPIPE) {
     }

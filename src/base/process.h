@@ -1,7 +1,8 @@
 /* Child processes under limits: the compiler and AI commands. A child gets its own process group, a
  * given environment and only descriptors 0–2. Its whole group is killed when it ends, at the
- * deadline and on cancellation; the child alone when the parent dies. What made a group of its own
- * is not in the group: `herd` forbids that. Never goes through a shell. */
+ * deadline and on cancellation; when the parent dies the child alone, or with `herd` its group.
+ * What made a group of its own is not in the group: `herd` forbids that. Never goes through a
+ * shell. */
 #ifndef CIS_BASE_PROCESS_H
 #define CIS_BASE_PROCESS_H
 

@@ -1,8 +1,11 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -679,6 +682,53 @@ static void members_of_an_object_are_given_as_they_are_written(void **state)
     }
 }
 
+/* Reads a number that somebody writes to the fifo. */
+static pid_t number_from(const char *fifo)
+{
+    struct cis_error err;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(64);
+    assert_int_equal(cis_file_read(fifo, &text, &err), CIS_OK);
+    return (pid_t)strtol(cis_buf_cstr(&text), NULL, 10);
+}
+
+/* Nobody is left to end the group of a process that was killed but the group's keeper. */
+static void a_herd_ends_when_its_parent_is_killed(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_freep) char *dir = test_dir_new();
+    char fifo[4200], script[9000];
+    snprintf(fifo, sizeof fifo, "%s/left", dir);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    /* One in a session of its own whose parent is gone; it ignores what it can. */
+    snprintf(script, sizeof script,
+             "trap '' HUP TERM INT; (setsid sh -c 'echo $$ > %s; exec sleep 6000' &) "
+             ">/dev/null 2>&1 </dev/null; exec sleep 6000",
+             fifo);
+    for (int way = 0; way < 2; way++) {
+        pid_t parent = fork();
+        if (parent == 0) {
+            const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+            struct cis_process_options o = {.argv = argv, .herd = true, .output_max = 4096};
+            struct cis_process_result result;
+            o.stop.deadline_ns = CIS_NEVER;
+            o.envp = (const char *const[]){"PATH=/usr/bin:/bin", NULL};
+            (void)!cis_process_run(&o, &result, NULL);
+            _exit(1);
+        }
+        pid_t left = number_from(fifo);
+        int fd = (int)syscall(SYS_pidfd_open, left, 0u);
+        assert_true(fd >= 0);
+        struct pollfd ended = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&ended, 1, 200), 0);
+        assert_int_equal(kill(parent, way == 0 ? SIGKILL : SIGTERM), 0);
+        assert_int_equal(waitpid(parent, NULL, 0), parent);
+        assert_int_equal(poll(&ended, 1, 600000), 1); /* only a hang fails this */
+        close(fd);
+    }
+    unlink(fifo);
+    rmdir(dir);
+}
+
 int main(void)
 {
     struct cis_error err;
@@ -707,6 +757,7 @@ int main(void)
         cmocka_unit_test(a_child_has_its_streams_though_the_parent_has_none),
         cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),
         cmocka_unit_test(a_child_is_ended_by_its_processor_time_and_not_by_waiting),
+        cmocka_unit_test(a_herd_ends_when_its_parent_is_killed),
         cmocka_unit_test(a_wait_ends_when_cancelled),
         cmocka_unit_test(a_budget_refuses_what_it_cannot_hold),
         cmocka_unit_test(an_instant_is_written_as_the_calendar_has_it),
