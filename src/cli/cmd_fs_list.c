@@ -12,7 +12,7 @@
 struct listing {
     struct cis_fs_cmd *cmd;
     struct cis_buf line;
-    bool json, detail, all;
+    bool json, detail, zero;
     uint64_t n;
 };
 
@@ -34,7 +34,8 @@ static void link_target(struct listing *l, const struct cis_tree_entry *e)
         if (l->json) {
             cis_buf_json(&l->line, cis_buf_view(&target));
         } else {
-            cis_fs_name(&l->line, cis_buf_view(&target));
+            l->zero ? cis_buf_str(&l->line, cis_buf_view(&target))
+                    : cis_fs_name(&l->line, cis_buf_view(&target));
         }
     }
 }
@@ -59,13 +60,13 @@ static cis_code ls_entry(void *self, const struct cis_tree_entry *e, bool *desce
         if (l->detail) {
             long_line(&l->line, e->attr);
         }
-        cis_fs_name(&l->line, e->name);
+        l->zero ? cis_buf_str(&l->line, e->name) : cis_fs_name(&l->line, e->name);
         if (l->detail) {
             link_target(l, e);
         } else if (S_ISDIR(e->attr->mode)) {
             cis_buf_byte(&l->line, '/');
         }
-        cis_buf_byte(&l->line, '\n');
+        cis_buf_byte(&l->line, l->zero ? 0 : '\n');
     }
     l->n++;
     cis_fs_flush(&l->line);
@@ -107,6 +108,7 @@ static cis_code ls_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct listing l = {.cmd = cmd,
                         .line = CIS_BUF_INIT(LINE_MAX_BYTES),
                         .json = cmd->cli->json,
+                        .zero = cis_cli_has(cmd->cli, "null"),
                         .detail = cis_cli_has(cmd->cli, "long")};
     const char *none[] = {"/", NULL};
     const char *const *paths = cmd->cli->nargs != 0 ? cmd->cli->args : none;
@@ -115,8 +117,11 @@ static cis_code ls_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         cis_cli_list("{\"schema\":1,\"entries\":[");
     }
     for (int i = 0; paths[i] != NULL; i++) {
-        if (cmd->cli->nargs > 1 && !l.json) {
-            cis_cli_printf("%s%s:\n", i != 0 ? "\n" : "", paths[i]);
+        if (cmd->cli->nargs > 1 && !l.json && !l.zero) {
+            cis_buf_text(&l.line, i != 0 ? "\n" : "");
+            cis_fs_name(&l.line, cis_str_of(paths[i]));
+            cis_buf_text(&l.line, ":\n");
+            cis_fs_flush(&l.line);
         }
         CIS_TRY(ls_one(&l, paths[i], err));
     }
@@ -133,6 +138,7 @@ static int run_ls(struct cis_cli *cli)
 
 static const struct cis_cli_option ls_options[] = {
     {"long", 'l', NULL, "modes, links, owner, bytes, time of change", false, NULL},
+    CIS_FS_NULL_OPTION,
     CIS_FS_BRANCH_OPTION,
     CIS_FS_AT_OPTION,
     CIS_FS_FROM_OPTION,
@@ -143,7 +149,9 @@ const struct cis_cli_command cis_cmd_fs_ls = {
     .args = "[PATH]…",
     .summary = "list files of the versioned filesystem",
     .help =
-        "In byte order of the names. A directory's name ends with a slash unless --long is given.",
+        "In byte order of the names. A directory's name ends with a slash unless --long is given. "
+        "A name\nwith control characters, quotes or backslashes stands between quotes, with "
+        "escapes as in C.",
     .examples = "  cis fs ls -l /src\n  cis fs ls /src --at before-the-change\n",
     .options = ls_options,
     .max_args = -1,
@@ -321,7 +329,7 @@ const struct cis_cli_command cis_cmd_fs_find = {.name = "fs find",
 /* ---- du ---- */
 struct usage {
     struct cis_buf line;
-    bool json, summary;
+    bool json, summary, zero;
     uint64_t n;
     struct {
         uint64_t bytes, stored, files;
@@ -339,8 +347,12 @@ static void du_line(struct usage *u, unsigned depth, struct cis_str path)
     } else {
         cis_buf_printf(&u->line, "%12" PRIu64 " %8" PRIu64 "  ", u->at[depth].bytes,
                        u->at[depth].files);
-        cis_fs_name(&u->line, path);
-        cis_buf_byte(&u->line, '\n');
+        if (u->zero) {
+            cis_fs_raw(&u->line, path);
+        } else {
+            cis_fs_name(&u->line, path);
+            cis_buf_byte(&u->line, '\n');
+        }
     }
     u->n++;
     cis_fs_flush(&u->line);
@@ -385,6 +397,7 @@ static cis_code du_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_CLEANUP(cis_found_done) struct cis_found found = {0};
     struct usage u = {.line = CIS_BUF_INIT(LINE_MAX_BYTES),
                       .json = cmd->cli->json,
+                      .zero = cis_cli_has(cmd->cli, "null"),
                       .summary = cis_cli_has(cmd->cli, "summary")};
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     CIS_TRY(cis_fs_cmd_find(cmd, path, CIS_WALK_NOFOLLOW, &found, err));
@@ -408,6 +421,7 @@ static int run_du(struct cis_cli *cli)
 
 static const struct cis_cli_option du_options[] = {
     {"summary", 's', NULL, "one line for all", false, NULL},
+    CIS_FS_NULL_OPTION,
     CIS_FS_BRANCH_OPTION,
     CIS_FS_AT_OPTION,
     CIS_FS_FROM_OPTION,

@@ -94,7 +94,7 @@ const struct cis_cli_command cis_cmd_fs_log = {
 struct diffing {
     struct cis_fs_cmd *cmd;
     struct cis_view view[2];
-    bool json, text;
+    bool json, text, zero;
     const char *below; /* only paths at or below it, "" for all */
     struct cis_buf line;
     uint64_t n;
@@ -210,13 +210,15 @@ static cis_code text_diff(struct diffing *d, const struct cis_change *c)
         code = read_side(d, 1, c->ino, c->mode, c->size, &b);
     }
     struct cis_str old_path = c->from.len != 0 ? c->from : c->path;
-    cis_buf_text(&from, c->old_mode != 0 ? "a/" : "/dev/null");
-    cis_buf_text(&to, c->mode != 0 ? "b/" : "/dev/null");
     if (c->old_mode != 0) {
-        cis_fs_name(&from, old_path);
+        cis_cli_quoted(&from, "a/", old_path);
+    } else {
+        cis_buf_text(&from, "/dev/null");
     }
     if (c->mode != 0) {
-        cis_fs_name(&to, c->path);
+        cis_cli_quoted(&to, "b/", c->path);
+    } else {
+        cis_buf_text(&to, "/dev/null");
     }
     if (code == CIS_OK && a.readable && b.readable) {
         code = cis_fs_show_text(&a.text, &b.text, &from, &to, d->cmd->h.stop, d->err);
@@ -261,6 +263,15 @@ static void json_change(struct diffing *d, const struct cis_change *c, struct ci
     cis_buf_byte(&d->line, '}');
 }
 
+static void zero_change(struct diffing *d, const struct cis_change *c)
+{
+    cis_fs_raw(&d->line, (struct cis_str){&c->what, 1});
+    if (c->from.len != 0) {
+        cis_fs_raw(&d->line, c->from);
+    }
+    cis_fs_raw(&d->line, c->path.len != 0 ? c->path : CIS_STR("/"));
+}
+
 static void line_change(struct diffing *d, const struct cis_change *c, struct cis_str target)
 {
     cis_buf_printf(&d->line, "%c ", c->what);
@@ -298,11 +309,13 @@ static bool take_change(void *self, const struct cis_change *c)
     }
     if (d->json) {
         json_change(d, c, cis_buf_view(&target));
+    } else if (d->zero) {
+        zero_change(d, c);
     } else if (!d->text || !S_ISREG(c->mode != 0 ? c->mode : c->old_mode) || !c->content) {
         line_change(d, c, cis_buf_view(&target));
     }
     cis_fs_flush(&d->line);
-    if (d->text && !d->json) {
+    if (d->text && !d->json && !d->zero) {
         d->code = text_diff(d, c);
     }
     d->n++;
@@ -316,6 +329,7 @@ cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_
     struct diffing d = {.cmd = cmd,
                         .json = cmd->cli->json,
                         .text = cis_cli_has(cmd->cli, "text"),
+                        .zero = cis_cli_has(cmd->cli, "null"),
                         .line = CIS_BUF_INIT(64u << 20),
                         .n = *n,
                         .err = err};
@@ -358,6 +372,7 @@ static int run_diff(struct cis_cli *cli)
 static const struct cis_cli_option diff_options[] = {
     {"text", 0, NULL, "unified diffs of text files of at most 4 MiB", false, NULL},
     {"path", 0, "PATH", "only this file, or what is below this directory", false, NULL},
+    CIS_FS_NULL_OPTION,
     CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_fs_diff = {
@@ -369,7 +384,10 @@ const struct cis_cli_command cis_cmd_fs_diff = {
         "the\n"
         "current branch's head unless given. The cost is what changed between them, not the tree. "
         "Of a\n"
-        "path of more than 4,096 bytes the end is shown, behind \"…/\", also with --path.",
+        "path of more than 4,096 bytes the end is shown, behind \"…/\", also with --path. Names "
+        "are "
+        "quoted as git\nquotes them; with --null a change is its letter, for R the old path, and "
+        "the path, each with a zero byte.",
     .examples = "  cis fs diff before-the-change\n  cis fs diff main~1 main --text\n",
     .options = diff_options,
     .min_args = 1,

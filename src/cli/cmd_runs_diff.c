@@ -10,6 +10,7 @@ static cis_code show_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, con
     struct cis_kept_showing s = {.cmd = cmd,
                                  .guest = cis_kept_field(mount, "guest"),
                                  .text = cis_cli_has(cmd->cli, "text"),
+                                 .zero = cis_cli_has(cmd->cli, "null"),
                                  .begun = true,
                                  .n = *n,
                                  .err = err};
@@ -47,6 +48,11 @@ static bool show_memory(void *self, const struct cis_memory_change *c)
         cis_buf_json(&line, c->key);
         cis_buf_printf(&line, ",\"size\":%" PRIu64 ",\"old_size\":%" PRIu64 "}", c->size,
                        c->old_size);
+    } else if (cis_cli_has(r->cmd->cli, "null")) {
+        char what = c->what == 'A' ? 'a' : c->what == 'D' ? 'd' : 'm';
+        cis_fs_raw(&line, (struct cis_str){&what, 1});
+        cis_fs_raw(&line, c->ns);
+        cis_fs_raw(&line, c->key);
     } else {
         cis_buf_printf(&line, "%c memory ", c->what);
         cis_fs_name(&line, c->ns);
@@ -117,6 +123,7 @@ static const struct cis_cli_option diff_options[] = {
     {"text", 0, NULL, "unified diffs of text files of at most 4 MiB", false, NULL},
     {"path", 0, "PATH", "of the workspace: only this file, or what is below this directory", false,
      NULL},
+    CIS_FS_NULL_OPTION,
     CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_runs_diff = {
@@ -128,7 +135,10 @@ const struct cis_cli_command cis_cmd_runs_diff = {
         "memory is\nshown as memory NAMESPACE KEY. Of a workspace it "
         "is the\nrun's own commit. Of a folder that was mounted as cow it is what the branch "
         "makes of the folder\nas that is now: the run's changes, and those of runs before it on "
-        "the same branch.",
+        "the same branch.\nNames are quoted as git quotes them; with --null a change is its "
+        "letter, "
+        "for R the old path, and the\npath, each with a zero byte; of memory a, m or d, namespace "
+        "and key.",
     .examples = "  cis runs diff 01KAJ2 --text\n",
     .options = diff_options,
     .min_args = 1,

@@ -252,11 +252,13 @@ cis_code cis_fs_skipped_told(struct cis_fs_cmd *cmd, struct cis_error *err)
 /* ---- output ---- */
 void cis_fs_name(struct cis_buf *out, struct cis_str name)
 {
-    if (isatty(STDOUT_FILENO)) {
-        cis_cli_printable_line(out, name);
-    } else {
-        cis_buf_str(out, name);
-    }
+    cis_cli_quoted(out, "", name);
+}
+
+void cis_fs_raw(struct cis_buf *out, struct cis_str name)
+{
+    cis_buf_str(out, name);
+    cis_buf_byte(out, 0);
 }
 
 const char *cis_fs_type(uint32_t mode)

@@ -76,8 +76,13 @@ bool cis_fs_tell_conflict(void *telling, const struct cis_conflict *conflict);
 /* What was done, on stdout; with a code other than CIS_OK nothing. Returns the code. */
 cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code,
                           const struct cis_history_done *done);
-/* A name or path: its bytes, made safe on a terminal. */
+/* A name or path, quoted where it needs it; its bytes and a zero byte, for --null. */
 void cis_fs_name(struct cis_buf *out, struct cis_str name);
+void cis_fs_raw(struct cis_buf *out, struct cis_str name);
+#define CIS_FS_NULL_OPTION                                                                         \
+    {                                                                                              \
+        "null", 'z', NULL, "names as they are, with a zero byte behind each", false, NULL          \
+    }
 const char *cis_fs_type(uint32_t mode); /* "file", "directory", … */
 void cis_fs_mode(uint32_t mode, char out[11]);
 /* {"type":…,"mode":…,…} without braces. */

@@ -324,13 +324,15 @@ static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_cha
     if (c->what != 'D') {
         CIS_TRY(read_side(s, c->path, false, &now, &text_b));
     }
-    cis_buf_text(&a, c->what != 'A' ? "a/" : "/dev/null");
-    cis_buf_text(&b, c->what != 'D' ? "b/" : "/dev/null");
     if (c->what != 'A') {
-        cis_fs_name(&a, cis_buf_view(&was));
+        cis_cli_quoted(&a, "a/", cis_buf_view(&was));
+    } else {
+        cis_buf_text(&a, "/dev/null");
     }
     if (c->what != 'D') {
-        cis_fs_name(&b, c->path);
+        cis_cli_quoted(&b, "b/", c->path);
+    } else {
+        cis_buf_text(&b, "/dev/null");
     }
     if (text_a && text_b) {
         return cis_fs_show_text(&old, &now, &a, &b, &s->cmd->stop, s->err);
@@ -380,6 +382,16 @@ static void json_change(const struct cis_kept_showing *s, const struct cis_union
     cis_buf_byte(out, '}');
 }
 
+static void zero_change(const struct cis_union_change *c, struct cis_buf *out)
+{
+    cis_fs_raw(out, (struct cis_str){&c->what, 1});
+    if (c->from.len != 0) {
+        cis_fs_raw(out, c->from);
+    }
+    cis_buf_text(out, c->cut ? CUT : "");
+    cis_fs_raw(out, c->path);
+}
+
 static void line_change(const struct cis_union_change *c, struct cis_buf *out)
 {
     cis_buf_printf(out, "%c ", c->what);
@@ -406,7 +418,7 @@ bool cis_kept_show(void *self, const struct cis_union_change *c)
 {
     struct cis_kept_showing *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
-    bool text = s->text && !s->cmd->cli->json && S_ISREG(c->mode) && !c->cut;
+    bool text = s->text && !s->zero && !s->cmd->cli->json && S_ISREG(c->mode) && !c->cut;
     if (s->text && c->what == 'R' && S_ISDIR(c->mode)) {
         s->code = note_moved(s, c);
         if (s->code != CIS_OK) {
@@ -415,6 +427,8 @@ bool cis_kept_show(void *self, const struct cis_union_change *c)
     }
     if (s->cmd->cli->json) {
         json_change(s, c, &line);
+    } else if (s->zero) {
+        zero_change(c, &line);
     } else if (!text) {
         line_change(c, &line);
     }

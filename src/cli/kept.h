@@ -70,7 +70,7 @@ struct cis_kept_showing {
     struct cis_fs_cmd *cmd;
     cis_cow *cow;
     const char *guest;
-    bool text, begun; /* begun: the JSON's head is printed */
+    bool text, zero, begun; /* begun: the JSON's head is printed */
     uint64_t n;
     struct cis_map moved; /* folders that the run renamed: path → where the folder has them */
     cis_code code;

@@ -148,6 +148,51 @@ void cis_cli_printable_line(struct cis_buf *to, struct cis_str text)
     }
 }
 
+/* The letter behind the backslash; 0: there is none. */
+static char escape_letter(char c)
+{
+    static const char from[] = "\a\b\t\n\v\f\r\"\\", letters[] = "abtnvfr\"\\";
+    const char *at = c != 0 ? strchr(from, c) : NULL;
+    return at != NULL ? letters[at - from] : 0;
+}
+
+/* May the n bytes at p stand for themselves? */
+static bool plain(const char *p, size_t n)
+{
+    return escape_letter(p[0]) == 0 && cis_utf8_valid(p, n) && !cis_utf8_steers(p, n);
+}
+
+static size_t char_next(struct cis_str text, size_t at)
+{
+    size_t n = char_len(text.ptr + at, text.len - at);
+    return cis_utf8_valid(text.ptr + at, n) ? n : 1;
+}
+
+void cis_cli_quoted(struct cis_buf *to, const char *prefix, struct cis_str name)
+{
+    bool quotes = false;
+    for (size_t i = 0, n; i < name.len && !quotes; i += n) {
+        n = char_next(name, i);
+        quotes = !plain(name.ptr + i, n);
+    }
+    cis_buf_text(to, quotes ? "\"" : "");
+    cis_buf_text(to, prefix);
+    for (size_t i = 0, n; i < name.len; i += n) {
+        const char *p = name.ptr + i;
+        n = char_next(name, i);
+        if (plain(p, n)) {
+            cis_buf_add(to, p, n);
+        } else if (escape_letter(*p) != 0) {
+            cis_buf_printf(to, "\\%c", escape_letter(*p));
+        } else {
+            for (size_t k = 0; k < n; k++) {
+                cis_buf_printf(to, "\\%03o", (unsigned char)p[k]);
+            }
+        }
+    }
+    cis_buf_text(to, quotes ? "\"" : "");
+}
+
 void cis_cli_foreign(const void *ptr, size_t len)
 {
     if (!isatty(STDOUT_FILENO)) {

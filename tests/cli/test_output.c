@@ -123,6 +123,36 @@ static void json_that_is_made_here_has_them_wherever_it_goes(void **state)
     json_decref(value);
 }
 
+static void names_are_quoted_as_git_quotes_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *shown;
+    } rows[] = {
+        {"plain name.c", "a/plain name.c"},
+        {"\xc3\xa9t\xc3\xa9", "a/\xc3\xa9t\xc3\xa9"},
+        {"a\nb", "\"a/a\\nb\""},
+        {"\a\b\t\v\f\r", "\"a/\\a\\b\\t\\v\\f\\r\""},
+        {"say \"hi\"", "\"a/say \\\"hi\\\"\""},
+        {"back\\slash", "\"a/back\\\\slash\""},
+        {"\x1b[31m\x7f", "\"a/\\033[31m\\177\""},
+        {"\xff\xc3", "\"a/\\377\\303\""},
+        {"\xc2\x9b", "\"a/\\302\\233\""},            /* U+009B */
+        {"x\xe2\x80\xae", "\"a/x\\342\\200\\256\""}, /* U+202E */
+        {"", "a/"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf got = CIS_BUF_INIT(1024);
+        cis_buf_text(&got, "> ");
+        cis_cli_quoted(&got, "a/", cis_str_of(rows[i].name));
+        assert_string_equal(cis_buf_cstr(&got) + 2, rows[i].shown);
+    }
+    /* Where memory ends, the buffer says so. */
+    CIS_CLEANUP(cis_buf_done) struct cis_buf little = CIS_BUF_INIT(4);
+    cis_cli_quoted(&little, "", CIS_STR("longer"));
+    assert_int_not_equal(little.failed, CIS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +160,7 @@ int main(void)
         cmocka_unit_test(a_list_is_whole_with_and_without_items),
         cmocka_unit_test(json_on_a_terminal_has_escapes_for_what_steers_it),
         cmocka_unit_test(json_that_is_made_here_has_them_wherever_it_goes),
+        cmocka_unit_test(names_are_quoted_as_git_quotes_them),
     };
     return cmocka_run_group_tests_name("output", tests, NULL, NULL);
 }

@@ -1011,6 +1011,49 @@ static void a_hole_of_2_62_bytes_is_exported_at_once(void **state)
     fs_ok(s, "import", tar);
     fs_ok(s, "diff", "main");
     assert_string_equal(sys_out(s), "");
+/* A name is a part of one line, in a pipe too; --null gives its bytes. */
+static void a_name_with_a_line_break_forges_no_line(void **state)
+{
+    struct sys *s = *state;
+    static const char name[] = "a\nD gone  9\x1b[2J";
+    static const char shown[] = "\"a\\nD gone  9\\033[2J\"";
+    char in[4400], line[300];
+    snprintf(in, sizeof in, "%s/in", s->home);
+    sys_file(s, "in", "text\n", 5);
+    char path[64];
+    snprintf(path, sizeof path, "/d/%s", name);
+    fs_ok(s, "mkdir", "/d");
+    fs_ok(s, "put", in, path);
+    fs_ok(s, "ln", "-s", name, "/d/link");
+    fs_ok(s, "ls", "/d");
+    snprintf(line, sizeof line, "%s\nlink\n", shown);
+    assert_string_equal(sys_out(s), line);
+    fs_ok(s, "ls", "-z", "/d");
+    assert_int_equal(s->last.output.len, sizeof name + sizeof "link");
+    assert_memory_equal(sys_out(s), name, sizeof name);
+    fs_ok(s, "ls", "-l", "/d");
+    snprintf(line, sizeof line, "link -> %s\n", shown);
+    assert_contains(sys_out(s), line);
+    fs_ok(s, "find", "/d");
+    assert_contains(sys_out(s), "\n\"/d/a\\nD gone  9\\033[2J\"\n");
+    fs_ok(s, "find", "/d", "--print0");
+    assert_non_null(memmem(sys_out(s), s->last.output.len, path, strlen(path) + 1));
+    fs_ok(s, "du", path);
+    assert_contains(sys_out(s), "  \"/d/a\\nD gone  9\\033[2J\"\n");
+    fs_ok(s, "tree", "/d");
+    assert_contains(sys_out(s), shown);
+    fs_ok(s, "stat", path);
+    assert_contains(sys_out(s), "path:   \"/d/a\\nD gone  9\\033[2J\"\n");
+    fs_ok(s, "diff", "main@1", "main");
+    assert_contains(sys_out(s), "A \"d/a\\nD gone  9\\033[2J\"  5\n");
+    fs_ok(s, "diff", "main@1", "main", "--text");
+    assert_contains(sys_out(s), "+++ \"b/d/a\\nD gone  9\\033[2J\"\n");
+    fs_ok(s, "diff", "main@1", "main", "--null");
+    snprintf(line, sizeof line, "A%cd/%s", 0, name);
+    assert_memory_equal(sys_out(s), line, 2 + 2 + sizeof name);
+    fs_ok(s, "mv", path, "/d/plain");
+    fs_ok(s, "log");
+    assert_null(strstr(sys_out(s), "\nD gone"));
 }
 
 int main(void)
@@ -1018,6 +1061,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_tree_goes_in_and_comes_out_the_same),
         TEST(listing_shows_names_kinds_and_sizes),
+        TEST(a_name_with_a_line_break_forges_no_line),
         TEST(names_are_changed_in_one_commit_each),
         TEST(snapshots_rollback_undo_and_restore_bring_back_what_was),
         TEST(a_branch_comes_back_to_where_it_was_by_its_reflog),
