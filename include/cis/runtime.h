@@ -45,14 +45,18 @@ struct cis_runtime_config {
     const char *wasi_features;    /* unstable parts of WASI 0.2 for every run, separated by commas:
                                    * "clocks-timezone", "network-error-code"; NULL: none */
     struct cis_services services; /* memory NULL: the store's; others NULL: absent */
+    /* Caches; 0: the default. What is out of its range is CIS_E_USAGE. */
+    uint64_t cache_max;     /* bytes of compiled code in cache_dir, 1 MiB to 1 PiB; 1 GiB */
+    uint64_t cache_content; /* bytes of the contents of files, 1 MiB to 64 GiB; 24 MiB */
+    uint64_t cache_pages;   /* bytes of a SQLite store's pages, 1 MiB to 64 GiB; 128 MiB */
+    uint32_t cache_names;   /* names of files, 512 to 16,777,216; 262,144 */
+    uint32_t cache_inodes;  /* attributes of files, 512 to 16,777,216; 262,144 */
+    uint32_t cache_modules; /* loaded modules that nobody holds, 1 to 65,536; 256 */
 };
 #define CIS_RUNTIME_CONFIG_INIT                                                                    \
     {                                                                                              \
         sizeof(struct cis_runtime_config), 512ull << 20, 30000, true, false, false, false, 0, 0,   \
-            0, 0, 0, 0, 0, 0,                                                                      \
-        {                                                                                          \
-            0, 0, 0, 0                                                                             \
-        }                                                                                          \
+            0, 0, 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0, 0, 0, 0, 0                                       \
     }
 
 /* CIS_E_USAGE without `compiler` and without compile_in_process: then nothing could be compiled, so
@@ -134,10 +138,13 @@ struct cis_run_options {
     void *trace_self;
     /* Taken away from grants for this run, and "clocks" and "random", which are on otherwise. */
     const char *const *deny; /* NULL-terminated; NULL: nothing */
+    /* Handles of WASI 0.2 at once, 16 to 100,000; 0: what the bytes pay for that the host may hold
+     * for a run. CIS_E_USAGE: out of range. */
+    uint32_t handles;
 };
 #define CIS_RUN_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        sizeof(struct cis_run_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0, 0      \
+        sizeof(struct cis_run_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0, 0, 0   \
     }
 
 /* Fresh memory; the time limit counts anew for each call. options NULL: defaults. */

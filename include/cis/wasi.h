@@ -83,6 +83,9 @@ CIS_API void cis_wasi_run_limits(cis_wasi_run *run, uint64_t memory, uint64_t ti
 /* Something that a program is not allowed otherwise: "net=tcp:127.0.0.1:8080", "net=listen:…",
  * "dns" (docs/grants.md). */
 CIS_API void cis_wasi_run_allow(cis_wasi_run *run, const char *grant);
+/* Handles of WASI 0.2 at once (streams, pollables, files, sockets, HTTP messages), 16 to 100,000;
+ * 0: what the bytes pay for that the host may hold for a run. */
+CIS_API void cis_wasi_run_handles(cis_wasi_run *run, uint32_t max);
 /* Sockets and look-ups at once; 0: 1,024. */
 CIS_API void cis_wasi_run_sockets(cis_wasi_run *run, uint32_t max);
 /* Unstable parts of WASI 0.2 that a component may import, separated by commas, beside those of the

@@ -11,6 +11,7 @@
 #include "run/run.h"
 #include "service/ai/ai.h"
 #include "service/memory/memory.h"
+#include "store/sqlite/sqlite.h"
 
 struct cis_app {
     const struct cis_cli *cli;
@@ -118,7 +119,11 @@ cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *er
 {
     if (app->store == NULL) {
         CIS_TRY(make_folder(app->config->data_dir, err));
-        CIS_TRY(cis_cli_store_open(app->config->store, app->cli->cancel, &app->store, err));
+        const struct cis_config *c = app->config;
+        CIS_TRY(cis_cli_store_open(c->store, app->cli->cancel, &app->store, err));
+        if (cis_str_starts(cis_str_of(c->store), CIS_STR("sqlite:"))) {
+            cis_store_sqlite_pages(app->store, c->cache_pages);
+        }
     }
     *out_store = app->store;
     return CIS_OK;
@@ -133,12 +138,22 @@ cis_code cis_app_run_store(cis_app *app, cis_store **out_store, struct cis_error
     return CIS_OK;
 }
 
+struct cis_forest_options cis_app_caches(const cis_app *app)
+{
+    struct cis_forest_options o = CIS_FOREST_OPTIONS_INIT;
+    o.entries = app->config->cache_names;
+    o.inodes = app->config->cache_inodes;
+    o.chunk_bytes = app->config->cache_content;
+    return o;
+}
+
 cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err)
 {
     cis_store *store;
     CIS_TRY(cis_app_store(app, &store, err));
     if (app->forest == NULL) {
-        CIS_TRY(cis_forest_new(store, NULL, &app->forest, err));
+        struct cis_forest_options o = cis_app_caches(app);
+        CIS_TRY(cis_forest_new(store, &o, &app->forest, err));
     }
     *out_forest = app->forest;
     return CIS_OK;
@@ -165,6 +180,7 @@ cis_code cis_app_engine(cis_app *app, uint32_t slots, cis_engine **out_engine,
                                        .cache_dir = code_dir,
                                        .cache_key = key,
                                        .cache_max_bytes = c->cache_max,
+                                       .images = c->cache_modules,
                                        .compiler = app->cli->program,
                                        .compile_memory = c->compile_memory,
                                        .compile_ns = c->compile_time_ns};

@@ -27,6 +27,8 @@ cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *er
 /* For one guest: what the store keeps of its rows in memory counts beside what the guest makes the
  * host hold, and is little. */
 cis_code cis_app_run_store(cis_app *app, cis_store **out_store, struct cis_error *err);
+/* Sizes of the caches of a store's files, as configured. */
+struct cis_forest_options cis_app_caches(const cis_app *app);
 /* Of that store: the caches that views of its files share. */
 cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err);
 /* `slots`: of its pool when none are configured, 0: from the system's limits. A pool costs time to

@@ -131,10 +131,9 @@ static void kernel_forgets(void *self, cis_node dir, struct cis_str name)
 
 static cis_code open_trees(struct mount *m, struct cis_error *err)
 {
-    struct cis_forest_options forest = CIS_FOREST_OPTIONS_INIT;
     struct cis_control_options control = CIS_CONTROL_OPTIONS_INIT;
     cis_vfs *head = NULL;
-    CIS_TRY(cis_forest_new(m->store, &forest, &m->forest, err));
+    CIS_TRY(cis_forest_new(m->store, &m->caches, &m->forest, err));
     CIS_TRY(open_tree(m, m->at, true, &head, err));
     if (m->o->from == NULL) {
         control.store = m->store;
@@ -254,6 +253,7 @@ cis_code cis_mount_serve(cis_app *app, const struct cis_cli *cli,
     CIS_CLEANUP(mount_done)
     struct mount m = {.cli = cli, .o = options, .tenant = cis_str_of(cli->tenant), .wake_fd = -1};
     CIS_TRY(cis_app_store(app, &m.store, err));
+    m.caches = cis_app_caches(app);
     CIS_TRY(open_mount(&m, err));
     cis_code code = run(&m, err);
     struct cis_error last = {0};

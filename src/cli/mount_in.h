@@ -20,6 +20,7 @@ struct mount {
     char holder[128];
     uint64_t fence; /* 0: no lease */
     struct cis_view at;
+    struct cis_forest_options caches;
     cis_forest *forest;
     cis_vfs *vfs; /* with control files */
     cis_fuse *fuse;

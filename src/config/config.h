@@ -40,6 +40,11 @@ struct cis_config {
     uint64_t compile_memory;  /* 0: as the engine says */
     uint64_t compile_time_ns; /* 0 */
     bool memory64, exceptions;
+    /* [cache]: of one process, in memory */
+    uint32_t cache_names, cache_inodes; /* 262,144 each */
+    uint64_t cache_content;             /* 24 MiB */
+    uint64_t cache_pages;               /* 128 MiB */
+    uint32_t cache_modules;             /* 256 */
     /* [skills] */
     char *signature_policy; /* "off" "warn" "require" */
     /* [http] */

@@ -60,6 +60,7 @@ static cis_code fill_options(struct cis_engine *e, const struct cis_engine_optio
     o->slot_bytes = (o->slot_bytes + 0xffff) & ~0xffffull;
     o->cpu_slots = o->cpu_slots != 0 ? o->cpu_slots : cores();
     o->cache_max_bytes = o->cache_max_bytes != 0 ? o->cache_max_bytes : DEFAULT_CACHE_BYTES;
+    o->images = o->images != 0 ? o->images : CIS_ENGINE_IMAGES;
     o->compile_jobs = o->compile_jobs != 0 ? o->compile_jobs : cores();
     e->pool_slots = o->pool_slots != 0 ? o->pool_slots : pool_default();
     if (given->compiler == NULL && !given->compile_in_process) {

@@ -20,6 +20,7 @@ struct cis_engine_options {
     const char *cache_dir;    /* compiled code; NULL: memory only */
     const char *cache_key;    /* file with the cache's MAC key, made if absent, outside cache_dir */
     uint64_t cache_max_bytes; /* 0: 1 GiB */
+    uint32_t images;          /* loaded modules kept in memory although nobody holds them; 0: 256 */
     const char *compiler; /* program run as `COMPILER __compile`; NULL needs compile_in_process */
     bool compile_in_process; /* explicit opt-in: a hostile module then costs this process */
     uint64_t compile_memory; /* RLIMIT_AS of the child; 0: half of what the machine has, at least

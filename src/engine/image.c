@@ -8,7 +8,6 @@
 #include "engine/internal.h"
 #include "engine/known.h"
 
-#define IMAGES_MAX 256u   /* loaded modules kept although nobody holds them */
 #define FAILURES_MAX 256u /* remembered refusals */
 
 enum slot_state { SLOT_EMPTY, SLOT_LOADING, SLOT_READY, SLOT_FAILED };
@@ -403,7 +402,7 @@ static cis_code load_named(cis_engine *e, const uint8_t sha256[CIS_SHA256_BYTES]
         code = slot_wait(e, slot, &l, &image, err);
         slot->waiters--;
         if (loaded || code != CIS_OK) {
-            evict(e, SLOT_READY, IMAGES_MAX);
+            evict(e, SLOT_READY, e->options.images);
             evict(e, SLOT_FAILED, FAILURES_MAX);
             evict(e, SLOT_EMPTY, 0);
         }

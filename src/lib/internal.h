@@ -17,7 +17,8 @@ struct cis_runtime {
     cis_engine *engine;
     cis_store *store;     /* NULL: nothing is kept */
     pthread_mutex_t lock; /* who makes the forest */
-    cis_forest *forest;   /* caches of all workspaces; made with the first */
+    struct cis_forest_options caches;
+    cis_forest *forest; /* caches of all workspaces; made with the first */
     struct cis_store_memory store_memory;
     struct cis_services services;
     struct cis_lib_services given; /* what `services` points to of the embedder's */

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+enum { HANDLES_MIN = 16, HANDLES_MAX = 100000 };
+
 cis_code cis_convention_parse(const char *text, enum cis_convention *out, struct cis_error *err)
 {
     static const char *const names[] = {"auto", "text", "numbers"};
@@ -64,6 +66,10 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
         CIS_TRY(cis_grants_add(&q->grants, cis_str_of(o->grants[i]), err));
     }
     CIS_TRY(cis_lib_request_deny(q, o, err));
+    if (o->handles != 0 && (o->handles < HANDLES_MIN || o->handles > HANDLES_MAX)) {
+        return cis_fail(err, CIS_E_USAGE, "handles: %u is not between %u and %u", o->handles,
+                        HANDLES_MIN, HANDLES_MAX);
+    }
     memcpy(q->tenant, tenant.ptr, tenant.len);
     q->tenant[tenant.len] = 0;
     const char *name = o->skill != NULL ? o->skill : module->name;
@@ -83,6 +89,7 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
     q->request.limits.fuel = o->fuel;
     q->request.time_ns = ns;
     q->request.output_max = o->output_max;
+    q->request.handles_max = o->handles;
     q->request.cancel = o->cancel;
     q->request.abi.abi = o->abi;
     q->request.abi.method = o->method;

@@ -1,6 +1,7 @@
 /* cis_runtime: engine, store and services put together from a config. */
 #include "lib/internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include "base/crypto.h"
 #include "base/mem.h"
@@ -27,10 +28,39 @@ void cis_thread_stack(const void *low, size_t size)
     cis_stack_name(low, size);
 }
 
+static cis_code take_caches(cis_runtime *r, const struct cis_runtime_config *c,
+                            struct cis_error *err)
+{
+    const struct {
+        const char *name;
+        uint64_t value, min, max;
+    } rows[] = {
+        {"cache_max", c->cache_max, 1u << 20, 1ull << 50},
+        {"cache_content", c->cache_content, 1u << 20, 64ull << 30},
+        {"cache_pages", c->cache_pages, 1u << 20, 64ull << 30},
+        {"cache_names", c->cache_names, 512, 1u << 24},
+        {"cache_inodes", c->cache_inodes, 512, 1u << 24},
+        {"cache_modules", c->cache_modules, 1, 65536},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].value != 0 && (rows[i].value < rows[i].min || rows[i].value > rows[i].max)) {
+            return cis_fail(err, CIS_E_USAGE,
+                            "%s: %" PRIu64 " is not between %" PRIu64 " and %" PRIu64, rows[i].name,
+                            rows[i].value, rows[i].min, rows[i].max);
+        }
+    }
+    r->caches = (struct cis_forest_options)CIS_FOREST_OPTIONS_INIT;
+    r->caches.entries = c->cache_names;
+    r->caches.inodes = c->cache_inodes;
+    r->caches.chunk_bytes = c->cache_content;
+    return CIS_OK;
+}
+
 static cis_code take_settings(cis_runtime *r, const struct cis_runtime_config *c,
                               struct cis_error *err)
 {
     struct cis_error why;
+    CIS_TRY(take_caches(r, c, err));
     if (cis_run_wasi_features(c->wasi_features, &r->wasi_features, &why) != CIS_OK) {
         return cis_fail(err, CIS_E_USAGE, "wasi_features: %s", why.msg);
     }
@@ -49,6 +79,8 @@ static cis_code open_parts(cis_runtime *r, const struct cis_runtime_config *c,
                                    .cpu_slots = c->cpu_slots,
                                    .cache_dir = c->cache_dir,
                                    .cache_key = c->cache_key_file,
+                                   .cache_max_bytes = c->cache_max,
+                                   .images = c->cache_modules,
                                    .compiler = c->compiler,
                                    .compile_in_process = c->compile_in_process};
     if (c->cache_dir != NULL && c->cache_key_file == NULL) {
@@ -59,6 +91,9 @@ static cis_code open_parts(cis_runtime *r, const struct cis_runtime_config *c,
         bool server = cis_store_postgres_is_url(cis_str_of(c->data_dir));
         CIS_TRY(server ? cis_store_postgres_open(c->data_dir, NULL, &r->store, NULL, err)
                        : cis_store_sqlite_open(c->data_dir, &r->store, err));
+        if (!server) {
+            cis_store_sqlite_pages(r->store, c->cache_pages);
+        }
         if (r->services.memory == NULL) {
             cis_store_memory_init(&r->store_memory, r->store, 0, 0);
             r->services.memory = &r->store_memory.service;

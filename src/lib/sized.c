@@ -19,9 +19,9 @@
     }
 
 const struct cis_sized cis_sized_runtime_config =
-    ROW(struct cis_runtime_config, "runtime config", "CIS_RUNTIME_CONFIG_INIT");
+    GROWN(struct cis_runtime_config, cache_max, "runtime config", "CIS_RUNTIME_CONFIG_INIT");
 const struct cis_sized cis_sized_run_options =
-    ROW(struct cis_run_options, "run options", "CIS_RUN_OPTIONS_INIT");
+    GROWN(struct cis_run_options, handles, "run options", "CIS_RUN_OPTIONS_INIT");
 const struct cis_sized cis_sized_skill_options =
     ROW(struct cis_skill_options, "skill options", "CIS_SKILL_OPTIONS_INIT");
 const struct cis_sized cis_sized_workspace_options = GROWN(

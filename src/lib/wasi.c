@@ -264,6 +264,11 @@ void cis_wasi_run_allow(cis_wasi_run *run, const char *grant)
     }
 }
 
+void cis_wasi_run_handles(cis_wasi_run *run, uint32_t max)
+{
+    run->handles = max;
+}
+
 void cis_wasi_run_sockets(cis_wasi_run *run, uint32_t max)
 {
     run->sockets_max = max;

@@ -31,6 +31,7 @@ struct cis_wasi_run {
     enum cis_wasi_tx tx;
     const char *fork;
     uint64_t memory, time_ms, fuel;
+    uint32_t handles;               /* 0: the default */
     uint32_t sockets_max, features; /* 0: the default; unstable ones of WASI, as bits */
     bool no_clock, no_random, fixed_clock, seeded;
     uint64_t clock_ns;

@@ -61,6 +61,7 @@ static cis_code make_request(const cis_wasi_run *run, cis_module *module, struct
     options.memory = run->memory;
     options.time_ms = run->time_ms;
     options.fuel = run->fuel;
+    options.handles = run->handles;
     options.cancel = run->cancel;
     CIS_TRY(resolve(run, p->mounts, err));
     cis_forest *forest = NULL;

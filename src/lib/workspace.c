@@ -29,7 +29,7 @@ cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct ci
     cis_code code = CIS_OK;
     pthread_mutex_lock(&runtime->lock);
     if (runtime->forest == NULL) {
-        code = cis_forest_new(runtime->store, NULL, &runtime->forest, err);
+        code = cis_forest_new(runtime->store, &runtime->caches, &runtime->forest, err);
     }
     pthread_mutex_unlock(&runtime->lock);
     if (code == CIS_OK) {

@@ -643,6 +643,60 @@ static void handles_are_capped(void **state)
     assert_int_equal(made, dropped);
 }
 
+/* A component that forgets pollables meets the number that its embedder named. */
+static const char FORGETFUL[] =
+    "(component"
+    " (import \"wasi:io/poll@0.2.0\" (instance $poll (export \"pollable\" (type (sub resource)))))"
+    " (alias export $poll \"pollable\" (type $p))"
+    " (import \"wasi:clocks/monotonic-clock@0.2.0\" (instance $mono"
+    "  (alias outer 1 $p (type $outer)) (export \"pollable\" (type $pp (eq $outer)))"
+    "  (export \"subscribe-duration\" (func (param \"when\" u64) (result (own $pp))))))"
+    " (alias export $mono \"subscribe-duration\" (func $make))"
+    " (core func $lowered (canon lower (func $make)))"
+    " (core module $m (import \"x\" \"make\" (func $make (param i64) (result i32)))"
+    "  (func (export \"fill\") (param $n i32) (result i32) (loop $more"
+    "   (drop (call $make (i64.const 1000000000000)))"
+    "   (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (i32.const 5)))"
+    " (core instance $i (instantiate $m (with \"x\" (instance (export \"make\" (func $lowered))))))"
+    " (func (export \"fill\") (param \"n\" u32) (result u32) (canon lift (core func $i "
+    "\"fill\"))))";
+
+static void handles_are_as_many_as_the_embedder_says(void **state)
+{
+    struct place *p = *state;
+    static const struct {
+        uint32_t max;
+        const char *call;
+        cis_code code; /* CIS_E_USAGE: the run does not start */
+    } rows[] = {{100, "fill(100)", CIS_OK},
+                {100, "fill(101)", CIS_E_LIMIT},
+                {0, "fill(5000)", CIS_OK},
+                {15, "fill(1)", CIS_E_USAGE},
+                {100001, "fill(1)", CIS_E_USAGE}};
+    cis_module *m = NULL;
+    assert_ok(cis_module_load(p->runtime, FORGETFUL, sizeof FORGETFUL - 1, "forgetful", &m, err));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cis_wasi_run *run = run_new(p);
+        cis_result *result = NULL;
+        cis_wasi_run_handles(run, rows[i].max);
+        cis_wasi_run_invoke(run, rows[i].call);
+        if (rows[i].code == CIS_E_USAGE) {
+            assert_fails(CIS_E_USAGE, "handles", cis_wasi_run_start(run, m, &result, err));
+            cis_wasi_run_free(run);
+            continue;
+        }
+        assert_ok(cis_wasi_run_start(run, m, &result, err));
+        assert_int_equal(cis_result_code(result), rows[i].code);
+        if (rows[i].code != CIS_OK) {
+            assert_non_null(
+                strstr(cis_result_message(result), "limit \"handles\" reached: 101 of 100"));
+        }
+        cis_result_free(result);
+        cis_wasi_run_free(run);
+    }
+    cis_module_unref(m);
+}
+
 /* ---- threads ---- */
 
 static void *work(void *arg)
@@ -827,6 +881,7 @@ int main(void)
         TEST(objects_are_dropped_once_when_the_run_is_cancelled),
         TEST(error_of_a_function_ends_the_run_with_its_message),
         TEST(handles_are_capped),
+        TEST(handles_are_as_many_as_the_embedder_says),
         TEST(runs_of_many_threads_share_a_provider),
         TEST(provider_that_was_freed_lives_as_long_as_it_is_used),
         TEST(missing_interface_is_named),

@@ -197,6 +197,24 @@ static void the_size_is_bounded_and_the_oldest_goes(void **state)
     assert_string_not_equal(names[0], add);
 }
 
+/* Of modules that nobody holds, as many stay in memory as is said; those used longest ago go. */
+static void modules_in_memory_are_as_many_as_is_said(void **state)
+{
+    struct place *p = *state;
+    struct cis_engine_options options = place_options(p);
+    options.images = 1;
+    cis_engine *engine = NULL;
+    assert_ok(cis_engine_open(&options, &engine, err));
+    load(engine, ADD_WAT, false);
+    load(engine, ADD_WAT, false);
+    assert_int_equal(stats_of(engine).memory_hits, 1);
+    load(engine, SUB_WAT, false);
+    load(engine, ADD_WAT, false); /* from the disk */
+    assert_int_equal(stats_of(engine).memory_hits, 1);
+    assert_int_equal(stats_of(engine).disk_hits, 1);
+    cis_engine_close(engine);
+}
+
 static void what_a_dead_process_left_half_written_goes_too(void **state)
 {
     struct place *p = *state;
@@ -527,6 +545,7 @@ int main(int argc, char **argv)
         T(a_file_cut_off_or_continued_is_recompiled),
         T(two_entries_swapped_are_both_recompiled),
         T(code_of_another_profile_never_passes),
+        T(modules_in_memory_are_as_many_as_is_said),
         T(an_entry_under_the_name_of_another_is_bad),
         T(code_of_another_key_is_foreign),
         T(an_entry_that_is_a_link_or_writable_by_others_is_not_read),

@@ -20,7 +20,7 @@ static void public_structs_keep_their_sizes(void **state)
         SIZE(cis_ai_request, 24),      SIZE(cis_ai_usage, 16),     SIZE(cis_ai_service, 24),
         SIZE(cis_http_header, 16),     SIZE(cis_http_request, 72), SIZE(cis_http_response, 40),
         SIZE(cis_http_service, 80),    SIZE(cis_log_service, 24),  SIZE(cis_services, 32),
-        SIZE(cis_runtime_config, 120), SIZE(cis_value, 16),        SIZE(cis_run_options, 144),
+        SIZE(cis_runtime_config, 160), SIZE(cis_value, 16),        SIZE(cis_run_options, 152),
         SIZE(cis_skill_options, 88),   SIZE(cis_http_head, 40),    SIZE(cis_http_incoming, 144),
         SIZE(cis_http_answer, 200),
     };

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "store/sqlite/internal.h"
+#include "store/sqlite/read.h"
 #include "store/sqlite/pagesum.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
@@ -884,6 +885,35 @@ static void when_sqlite_runs_out_of_memory_a_commit_is_there_or_not(void **state
     assert_ok(use_everything(f->store, err));
 }
 
+static uint64_t pages_kept(cis_store *store)
+{
+    CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
+    sqlite3_stmt *st = NULL;
+    assert_ok(
+        cis_sql_reader_take((struct sql_store *)store, T, (struct cis_view){0, 0}, NULL, &r, err));
+    assert_int_equal(sqlite3_prepare_v2(r.conn->db, "PRAGMA cache_size", -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int64_t kib = -sqlite3_column_int64(st, 0); /* negative: in KiB, and not in pages */
+    sqlite3_finalize(st);
+    assert_true(kib > 0);
+    return (uint64_t)kib << 10;
+}
+
+static void readers_keep_as_many_pages_as_is_said(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        uint64_t said, kept; /* one reader has at most half */
+    } rows[] = {{0, 64u << 20}, {4u << 20, 2u << 20}, {UINT64_MAX, 32ull << 30}, {1, 1024}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cis_store *store = NULL;
+        assert_ok(cis_store_sqlite_open(f->dir, &store, err));
+        cis_store_sqlite_pages(store, rows[i].said);
+        assert_int_equal(pages_kept(store), rows[i].kept);
+        store->ops->close(store);
+    }
+}
+
 int main(void)
 {
     sqlite_can_run_out_of_memory();
@@ -891,6 +921,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(files_are_for_the_owner_only),
         TEST(reading_makes_no_files),
+        TEST(readers_keep_as_many_pages_as_is_said),
         TEST(the_first_reads_need_no_thread_and_share_a_connection_with_a_commit),
         TEST(a_database_opened_to_others_is_closed_again),
         TEST(a_folder_that_others_may_write_is_refused),

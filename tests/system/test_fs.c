@@ -1011,6 +1011,8 @@ static void a_hole_of_2_62_bytes_is_exported_at_once(void **state)
     fs_ok(s, "import", tar);
     fs_ok(s, "diff", "main");
     assert_string_equal(sys_out(s), "");
+}
+
 /* A name is a part of one line, in a pipe too; --null gives its bytes. */
 static void a_name_with_a_line_break_forges_no_line(void **state)
 {

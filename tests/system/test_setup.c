@@ -16,9 +16,16 @@ static void write_config(struct sys *s, const char *text)
 static void config_show_tells_each_value_and_where_it_came_from(void **state)
 {
     struct sys *s = *state;
-    write_config(s, "[limits]\nmemory = \"64MiB\"\n[ai]\nmodel = \"m\"\n");
+    write_config(s, "[limits]\nmemory = \"64MiB\"\n[ai]\nmodel = \"m\"\n"
+                    "[cache]\ncontent = \"3MiB\"\nmodules = 7\n");
     s->env[0] = "CIS_LIMITS_TIME=5s";
+    s->env[1] = "CIS_CACHE_NAMES=1000";
     assert_exit(s, 0, cis(s, "config", "show"));
+    assert_contains(sys_out(s), "3MiB  (config.toml:6)");
+    assert_contains(sys_out(s), "7  (config.toml:7)");
+    assert_contains(sys_out(s), "1000  (environment CIS_CACHE_NAMES)");
+    assert_contains(sys_out(s), "128MiB  (default)");
+    s->env[1] = NULL;
     assert_contains(sys_out(s), "64MiB  (config.toml:2)");
     assert_contains(sys_out(s), "5s  (environment CIS_LIMITS_TIME)");
     assert_contains(sys_out(s), "1GiB  (default)");

@@ -25,10 +25,10 @@ enum sql_id {
 #define SQL_SEEN 16u   /* views that an open transaction is known to hold */
 #define SQL_QUICK 64u
 #define SQL_SNAPSHOT_NS (100ull * 1000000ull) /* how long a read transaction is used */
-/* KiB of pages that readers keep: one up to MAX, all together little more than ALL, since the nth
- * gets an nth of it. Taken only as far as it is used. */
-#define SQL_READER_CACHE_MAX 65536u
-#define SQL_READER_CACHE_ALL 131072u
+/* KiB of pages that readers keep unless it is said otherwise: all together little more than this,
+ * since the nth gets an nth of it, and one at most half. Taken only as far as it is used. */
+#define SQL_READER_CACHE 131072u
+#define SQL_PAGES_MAX (64u << 20) /* KiB: 64 GiB */
 
 struct sql_tenant;
 struct sql_store;
@@ -116,6 +116,7 @@ struct sql_store {
     pthread_cond_t freed;  /* a connection came back or was closed */
     struct sql_conn *idle; /* last used first */
     unsigned open;
+    unsigned reader_cache;  /* KiB */
     struct cis_map tenants; /* name → struct sql_tenant * */
     atomic_uint waiters;    /* threads that wait for freed */
     /* reader.c */

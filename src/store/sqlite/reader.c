@@ -306,12 +306,13 @@ static cis_code prepare(struct sql_reader *r, struct cis_view at, struct cis_err
 static void cache_grow(struct sql_store *store, struct sql_conn *conn)
 {
     pthread_mutex_lock(&store->lock);
-    unsigned all = store->base.cache_kib != 0 ? store->base.cache_kib : SQL_READER_CACHE_ALL;
-    unsigned kib = all / (store->open != 0 ? store->open : 1);
+    /* A store that is opened for one guest says less, and reads with one connection. */
+    unsigned most = store->base.cache_kib, all = store->reader_cache, share = most != 0 ? 1 : 2;
+    all = most != 0 && most < all ? most : all;
+    unsigned kib = all / (store->open > share ? store->open : share);
     pthread_mutex_unlock(&store->lock);
     char text[64];
-    snprintf(text, sizeof text, "PRAGMA cache_size = -%u",
-             kib < SQL_READER_CACHE_MAX ? kib : SQL_READER_CACHE_MAX);
+    snprintf(text, sizeof text, "PRAGMA cache_size = -%u", kib > 0 ? kib : 1);
     conn->reader = true;
     (void)sqlite3_exec(conn->db, text, NULL, NULL, NULL);
 }

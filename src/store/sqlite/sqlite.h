@@ -11,6 +11,9 @@
 /* CIS_E_NOTFOUND when there is no store in the folder; makes nothing. */
 cis_code cis_store_sqlite_find(const char *dir, struct cis_error *err);
 cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct cis_error *err);
+/* Bytes of database pages that the readers of a store keep in memory, all together; 0: 128 MiB. For
+ * connections that begin to read afterwards. */
+void cis_store_sqlite_pages(cis_store *store, uint64_t bytes);
 
 /* ---- repair: for files that opening refuses ---- */
 /* what: "log", "database", "contents"; bad: it stays as it is. */

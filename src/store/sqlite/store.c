@@ -81,6 +81,7 @@ cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct ci
     s->base.ops = &ops;
     s->base.fs = &cis_sql_fs_ops;
     s->base.folder = s->dir;
+    s->reader_cache = SQL_READER_CACHE;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -90,4 +91,16 @@ cis_code cis_store_sqlite_open(const char *dir, cis_store **out_store, struct ci
     pthread_condattr_destroy(&attr);
     *out_store = &s->base;
     return CIS_OK;
+}
+
+void cis_store_sqlite_pages(cis_store *store, uint64_t bytes)
+{
+    struct sql_store *s = (struct sql_store *)store;
+    uint64_t kib = bytes >> 10;
+    pthread_mutex_lock(&s->lock);
+    s->reader_cache = bytes == 0            ? SQL_READER_CACHE
+                      : kib > SQL_PAGES_MAX ? SQL_PAGES_MAX
+                      : kib < 1             ? 1
+                                            : (unsigned)kib;
+    pthread_mutex_unlock(&s->lock);
 }
