@@ -1,7 +1,11 @@
 /* Two at once, the second of whom takes history away: each operation is done in a view and not yet
  * committed while old rows are squashed, contents are swept, or the branch is rolled back; at the
  * head, behind it with the base pinned, and behind it without. By the rules a commit then merges,
- * or says what is in its way and leaves the head as it was; nothing that it names is missing. */
+ * or says what is in its way and leaves the head as it was; nothing that it names is missing.
+ *
+ * And two operations from one state, one committed after the other: both are in the tree, or the
+ * second one is refused and kept beside. Which it is follows from the names and files they touch.
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,45 +23,55 @@ static const struct first {
     struct op ops[FIRST_MAX];
     size_t n;
     bool spills; /* contents are stored before the commit: the view pins itself */
+    /* Names, and files (":"), that it changes; folders that have to stay ("+"), that go ("-"). */
+    const char *touches;
 } firsts[] = {
-    {"rename", {{.kind = OP_RENAME, .a = "a/f", .b = "b/f2"}}, 1, false},
-    {"rename_over_another", {{.kind = OP_RENAME, .a = "a/f", .b = "a/g"}}, 1, false},
-    {"rename_of_a_directory", {{.kind = OP_RENAME, .a = "a/s", .b = "b/s2"}}, 1, false},
-    {"rmdir", {{.kind = OP_RMDIR, .a = "a/d"}}, 1, false},
+    {"rename", {{.kind = OP_RENAME, .a = "a/f", .b = "b/f2"}}, 1, false, "a/f b/f2 :f"},
+    {"rename_over_another",
+     {{.kind = OP_RENAME, .a = "a/f", .b = "a/g"}},
+     1,
+     false,
+     "a/f a/g :f :g"},
+    {"rename_of_a_directory", {{.kind = OP_RENAME, .a = "a/s", .b = "b/s2"}}, 1, false, "a/s b/s2"},
+    {"rmdir", {{.kind = OP_RMDIR, .a = "a/d"}}, 1, false, "a/d -d"},
     {"create",
      {{.kind = OP_OPEN, .a = "a/new", .flags = O_NEW, .mode = 0640},
       {.kind = OP_WRITE, .len = 3000, .seed = 7},
       {.kind = OP_CLOSE}},
      3,
-     false},
+     false,
+     "a/new"},
     /* The same bytes as those of a file of the past, whose contents nothing names any more. */
     {"create_of_what_was_there_before",
      {{.kind = OP_OPEN, .a = "b/again", .flags = O_NEW, .mode = 0644},
       {.kind = OP_WRITE, .len = 150000, .seed = 99},
       {.kind = OP_CLOSE}},
      3,
-     false},
+     false,
+     "b/again"},
     {"create_of_a_big_file",
      {{.kind = OP_OPEN, .a = "b/big", .flags = O_NEW, .mode = 0644},
       {.kind = OP_WRITE, .len = 900000, .seed = 8},
       {.kind = OP_WRITE, .len = 900000, .offset = 1000000, .seed = 9},
       {.kind = OP_CLOSE}},
      4,
-     true},
-    {"mkdir", {{.kind = OP_MKDIR, .a = "a/d/sub", .mode = 0755}}, 1, false},
-    {"symlink", {{.kind = OP_SYMLINK, .a = "a/link", .b = "../b"}}, 1, false},
-    {"link", {{.kind = OP_LINK, .a = "a/f", .b = "a/d/hard"}}, 1, false},
-    {"unlink", {{.kind = OP_UNLINK, .a = "a/g"}}, 1, false},
-    {"chmod", {{.kind = OP_CHMOD, .a = "a/g", .mode = 0600}}, 1, false},
-    {"chmod_of_a_directory", {{.kind = OP_CHMOD, .a = "a/d", .mode = 0700}}, 1, false},
+     true,
+     "b/big"},
+    {"mkdir", {{.kind = OP_MKDIR, .a = "a/d/sub", .mode = 0755}}, 1, false, "a/d/sub +d"},
+    {"symlink", {{.kind = OP_SYMLINK, .a = "a/link", .b = "../b"}}, 1, false, "a/link"},
+    {"link", {{.kind = OP_LINK, .a = "a/f", .b = "a/d/hard"}}, 1, false, "a/d/hard :f +d"},
+    {"unlink", {{.kind = OP_UNLINK, .a = "a/g"}}, 1, false, "a/g :g"},
+    {"chmod", {{.kind = OP_CHMOD, .a = "a/g", .mode = 0600}}, 1, false, ":g"},
+    {"chmod_of_a_directory", {{.kind = OP_CHMOD, .a = "a/d", .mode = 0700}}, 1, false, ":d +d"},
     {"write",
      {{.kind = OP_OPEN, .a = "a/g", .flags = O_RDWR},
       {.kind = OP_WRITE, .offset = 70000, .len = 100, .seed = 10},
       {.kind = OP_CLOSE}},
      3,
-     false},
-    {"truncate", {{.kind = OP_TRUNCATE, .a = "a/g", .len = 100000}}, 1, false},
-    {"truncate_to_more", {{.kind = OP_TRUNCATE, .a = "a/g", .len = 500000}}, 1, false},
+     false,
+     ":g"},
+    {"truncate", {{.kind = OP_TRUNCATE, .a = "a/g", .len = 100000}}, 1, false, ":g"},
+    {"truncate_to_more", {{.kind = OP_TRUNCATE, .a = "a/g", .len = 500000}}, 1, false, ":g"},
 };
 #define FIRSTS (sizeof firsts / sizeof *firsts)
 
@@ -86,6 +100,10 @@ struct pair {
     char name[120];
 };
 static struct pair pairs[FIRSTS * SECONDS];
+static struct both {
+    const struct first *one, *two;
+    char name[120];
+} both[FIRSTS * FIRSTS];
 
 struct world {
     struct layered_place *place;
@@ -263,10 +281,74 @@ static void beside_what_takes_history_away_an_operation_merges_or_says_why(void 
     layered_end(w.place);
 }
 
+/* Does a word of one stand in two? `from` and `to` are its first characters in either. */
+static bool meet(const char *one, const char *two, char from, char to)
+{
+    char words[80], *save = NULL;
+    snprintf(words, sizeof words, "%s", one);
+    for (char *w = strtok_r(words, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
+        bool marked = strchr(":+-", *w) != NULL;
+        const char *rest = marked ? w + 1 : w;
+        if ((marked ? *w : 0) != from) {
+            continue;
+        }
+        char other[80], *save2 = NULL;
+        snprintf(other, sizeof other, "%s", two);
+        for (char *o = strtok_r(other, " ", &save2); o != NULL; o = strtok_r(NULL, " ", &save2)) {
+            bool also = strchr(":+-", *o) != NULL;
+            if ((also ? *o : 0) == to && strcmp(rest, also ? o + 1 : o) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void two_operations_from_one_state_merge_or_conflict_by_what_they_touch(void **state)
+{
+    const struct both *p = *state;
+    const char *a = p->one->touches, *b = p->two->touches;
+    bool conflict =
+        meet(a, b, 0, 0) || meet(a, b, ':', ':') || meet(a, b, '-', '+') || meet(a, b, '+', '-');
+    struct world w;
+    plant(&w);
+    cis_vfs *one = layered_open(w.place, "main", (struct cis_view){0, 0}, false);
+    cis_vfs *two = layered_open(w.place, "main", (struct cis_view){0, 0}, false);
+    subject *s1 = subject_vfs("one", one), *s2 = subject_vfs("two", two);
+    subject *alone = model_copy(w.model);
+    run(s1, p->one->ops, p->one->n);
+    run(s2, p->two->ops, p->two->n);
+    run(alone, p->two->ops, p->two->n);
+    assert_ok(cis_layered_commit(one, NULL, NULL, NULL, err));
+    run(w.model, p->one->ops, p->one->n);
+    struct cis_view head = head_of(&w).head, now;
+    cis_code code = cis_layered_commit(two, NULL, NULL, NULL, NULL);
+    assert_int_equal(code, conflict ? CIS_E_CONFLICT : CIS_OK);
+    if (conflict) {
+        now = head_of(&w).head;
+        assert_memory_equal(&head, &now, sizeof head);
+        assert_ok(cis_layered_commit_fork(two, CIS_STR("beside"), NULL, NULL, NULL, err));
+    } else {
+        run(w.model, p->two->ops, p->two->n);
+    }
+    s1->ops->free(s1);
+    s2->ops->free(s2);
+    cis_vfs_close(one);
+    cis_vfs_close(two);
+    layered_reopen(w.place);
+    assert_is(&w, "main", w.model);
+    if (conflict) {
+        assert_is(&w, "beside", alone);
+    }
+    alone->ops->free(alone);
+    w.model->ops->free(w.model);
+    layered_end(w.place);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[FIRSTS * SECONDS];
-    size_t n = 0;
+    static struct CMUnitTest tests[FIRSTS * SECONDS + FIRSTS * FIRSTS];
+    size_t n = 0, m = 0;
     for (size_t i = 0; i < SECONDS; i++) {
         for (size_t k = 0; k < FIRSTS; k++, n++) {
             pairs[n].first = &firsts[k];
@@ -278,6 +360,18 @@ int main(void)
                 .name = pairs[n].name,
                 .test_func = beside_what_takes_history_away_an_operation_merges_or_says_why,
                 .initial_state = &pairs[n]};
+        }
+    }
+    for (size_t i = 0; i < FIRSTS; i++) {
+        for (size_t k = 0; k < FIRSTS; k++, m++) {
+            both[m].one = &firsts[i];
+            both[m].two = &firsts[k];
+            snprintf(both[m].name, sizeof both[m].name, "%s_after_%s", firsts[k].name,
+                     firsts[i].name);
+            tests[n + m] = (struct CMUnitTest){
+                .name = both[m].name,
+                .test_func = two_operations_from_one_state_merge_or_conflict_by_what_they_touch,
+                .initial_state = &both[m]};
         }
     }
     stores_start();
