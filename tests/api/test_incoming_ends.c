@@ -1,6 +1,7 @@
 /* Requests that a component answers: every way in which a call ends that is not a whole answer, and
  * what is left of it. */
 #include "incoming.h"
+#include "waits.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -147,7 +148,7 @@ static void the_time_limit_ends_every_wait_for_a_peer(void **state)
     static const char *const paths[] = {"/echo", "/polls", "/count", "/give/1000000"};
     int pipes[2];
     assert_int_equal(pipe(pipes), 0);
-    cis_wasi_run_limits(p->run, 0, 200, 0);
+    cis_wasi_run_limits(p->run, 0, 300, 0);
     for (size_t i = 0; i < 4; i++) {
         struct peer peer;
         place_renew(p);
@@ -155,7 +156,7 @@ static void the_time_limit_ends_every_wait_for_a_peer(void **state)
         peer.in.read = never_read;
         peer.in.read_fd = i % 2 == 0 ? pipes[0] : -1;
         peer.in.write = never_written;
-        assert_fails(CIS_E_DEADLINE, "", ask(p, &peer, err));
+        assert_waits(300 * CIS_NS_PER_MS, assert_fails(CIS_E_DEADLINE, "", ask(p, &peer, err)));
         assert_int_equal(peer.ends, 0);
     }
     close(pipes[0]);

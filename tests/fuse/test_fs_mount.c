@@ -8,6 +8,7 @@
 #include "system/system.h"
 #include "mounted.h"
 #include "transcript.h"
+#include "waits.h"
 
 struct place {
     struct sys *sys;
@@ -305,17 +306,8 @@ static void another_tenants_branch_is_mounted_until_it_is_taken_back(void **stat
     assert_text(p, "f", "published");
     assert_int_equal(cis_cmd(p, "fs", "unpublish", "main", "--all"), 0);
     snprintf(path, sizeof path, "%s/f", p->dir);
-    for (int i = 0; i < 600 && access(path, F_OK) == 0; i++) {
-        struct timespec nap = {0, 100000000};
-        nanosleep(&nap, NULL);
-    }
-    assert_int_equal(access(path, F_OK), -1);
-    for (int i = 0; i < 100 && errno != ENOENT; i++) { /* the mount is on its way out */
-        struct timespec nap = {0, 100000000};
-        nanosleep(&nap, NULL);
-        assert_int_equal(access(path, F_OK), -1);
-    }
-    assert_int_equal(errno, ENOENT);
+    assert_comes(access(path, F_OK) != 0);
+    assert_comes(access(path, F_OK) != 0 && errno == ENOENT); /* the mount is on its way out */
     p->mounted = false;
 #undef MOUNT
 }
@@ -342,12 +334,8 @@ static void a_branch_is_taken_from_a_mount_that_hangs(void **state)
     assert_non_null(late);
     assert_true(fputs("kept", late) >= 0);
     (void)fclose(late);
-    int code = run(p, "umount", NULL, NULL); /* not while there is something that it alone has */
-    for (int i = 0; i < 300 && code != 0; i++) {
-        struct timespec nap = {0, 100000000};
-        nanosleep(&nap, NULL);
-        code = run(p, "umount", NULL, NULL);
-    }
+    int code = 1; /* not while there is something that it alone has */
+    assert_comes((code = run(p, "umount", NULL, NULL)) == 0);
     assert_int_equal(code, 0);
     p->mounted = false;
     assert_int_equal(cis_cmd(p, "fs", "ls", "/"), 0);

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include "system/system.h"
 #include "mounted.h"
+#include "waits.h"
 #include "base/file.h"
 #include "store/sqlite/sqlite.h"
 
@@ -171,10 +172,7 @@ static void a_mount_that_lost_its_lease_saves_a_fork_and_only_reads(void **state
     int fd = open(in(p, "after"), O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     (void)fsync(fd); /* fails, or the keeper was first */
-    for (int i = 0; i < 200 && !text_has(p, ".tarbox/last_error", "read-only"); i++) {
-        struct timespec step = {.tv_nsec = 50000000};
-        nanosleep(&step, NULL);
-    }
+    assert_comes(text_has(p, ".tarbox/last_error", "read-only"));
     assert_true(text_has(p, ".tarbox/last_error", "read-only from now on"));
     assert_int_equal(put(p, "more", "x"), EROFS);
     assert_int_equal(pwrite(fd, "x", 1, 0), -1);
@@ -207,10 +205,7 @@ static void a_lease_that_ran_out_unnoticed_is_taken_again(void **state)
     /* As after a long sleep: given a millisecond in its name, it runs out, and nobody takes it. */
     assert_ok(p->store->fs->lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 1, &fence,
                                   NULL, err));
-    for (int i = 0; i < 400 && ref_of(p).files == 0; i++) {
-        struct timespec step = {.tv_nsec = 20000000};
-        nanosleep(&step, NULL);
-    }
+    assert_comes(ref_of(p).files != 0);
     assert_int_equal(ref_of(p).files, 1); /* committed by the keeper */
     assert_true(ref_of(p).fence == ref.fence);
     assert_int_equal(put(p, "g", "and it goes on"), 0);
@@ -232,10 +227,7 @@ static void a_killed_server_leaves_what_was_synced(void **state)
     close(fd);
     assert_int_equal(kill(server(p), SIGKILL), 0);
     struct stat st;
-    for (int i = 0; i < 200 && put(p, "late", "x") != ENOTCONN; i++) {
-        struct timespec step = {.tv_nsec = 20000000};
-        nanosleep(&step, NULL);
-    }
+    assert_comes(put(p, "late", "x") == ENOTCONN);
     assert_int_equal(put(p, "late", "x"), ENOTCONN);
     cis_ok(p, "umount", NULL, NULL);
     assert_int_equal(stat(p->dir, &st), 0);
@@ -249,7 +241,7 @@ static void dies(struct place *p)
     int process = (int)syscall(SYS_pidfd_open, server(p), 0);
     struct pollfd end = {.fd = process, .events = POLLIN};
     assert_int_equal(syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0), 0);
-    assert_int_equal(poll(&end, 1, 60000), 1);
+    assert_int_equal(poll(&end, 1, WAITS_MS), 1);
     close(process);
 }
 
@@ -305,10 +297,7 @@ static void a_mount_in_the_foreground_ends_in_order_with_its_terminal(void **sta
         _exit(127);
     }
     snprintf(tarbox, sizeof tarbox, "%s/.tarbox/mount", p->dir);
-    for (int i = 0; i < 500 && stat(tarbox, &st) != 0; i++) {
-        struct timespec step = {.tv_nsec = 20000000};
-        nanosleep(&step, NULL);
-    }
+    assert_comes(stat(tarbox, &st) == 0);
     assert_int_equal(put(p, "d/f", "kept"), 0);
     assert_int_equal(kill(pid, SIGHUP), 0);
     (void)kill(pid, SIGHUP);
@@ -374,7 +363,7 @@ static void a_mount_that_is_told_to_end_keeps_what_mappings_changed(void **state
         memset(map, 'a' + i, len);
         assert_int_equal(kill(pid, signals[i]), 0);
         struct pollfd end = {.fd = process, .events = POLLIN};
-        assert_int_equal(poll(&end, 1, 60000), 1);
+        assert_int_equal(poll(&end, 1, WAITS_MS), 1);
         close(process);
         munmap(map, len);
         cis_ok(p, "mount", NULL, NULL);

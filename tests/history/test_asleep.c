@@ -1,6 +1,7 @@
 /* A process that is stopped past the time of its pin, and one that is killed: what the first stored
  * stays whatever gc does meanwhile, what the second stored goes. */
 #include "fixture.h"
+#include "waits.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -125,11 +126,8 @@ static bool kept_by_gc(struct fx *fx, const struct other *o)
 /* The kernel, or the server, has seen the end of the process by then. */
 static bool freed_in_time(struct fx *fx, const struct other *o)
 {
-    bool kept = true;
-    for (int i = 0; i < 100 && (kept = kept_by_gc(fx, o)); i++) {
-        usleep(50000);
-    }
-    return !kept;
+    assert_comes(!kept_by_gc(fx, o));
+    return true;
 }
 
 static void what_a_stopped_process_stored_outlives_its_pins_time(void **state)

@@ -94,7 +94,7 @@ void job_init(struct job *job, struct fx *fx, const char *words)
                                             .tenant = "t",
                                             .skill = "file:tool",
                                             .limits = {.memory_bytes = 64u << 20},
-                                            .time_ns = 60 * CIS_NS_PER_S,
+                                            .time_ns = 600 * CIS_NS_PER_S,
                                             .forest = fx->forest,
                                             .program = &job->program,
                                             .mounts = job->mounts};

@@ -1,7 +1,9 @@
 /* What becomes of the files of a run: committed with its record, kept beside, or forgotten. */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -428,37 +430,78 @@ static void without_a_store_only_folders_are_mounted(void **state)
 
 /* ---- broken ---- */
 
-/* Two runs from one head: a helper that commits while the other one sleeps. */
+/* Two runs from one state: a helper that commits once the other one works, which then waits for it:
+ * it reads until the helper closes the pipe. */
 struct beside {
     struct fx *fx;
     const char *words;
+    char *folder; /* of a cow mount at /d; NULL: the workspace at /w */
+    sem_t begun;
+    int pipe[2];
 };
+
+static void mount_of(struct job *job, const struct beside *b)
+{
+    if (b->folder != NULL) {
+        job_mount(job, "/d", b->folder, CIS_MOUNT_COW, "work");
+    } else {
+        job_mount(job, "/w", NULL, CIS_MOUNT_RW, NULL);
+    }
+}
 
 static void *run_beside(void *arg)
 {
     struct beside *b = arg;
     struct job job;
     struct cis_run_outcome outcome;
-    usleep(150000);
+    while (sem_wait(&b->begun) != 0) {
+    }
     job_init(&job, b->fx, b->words);
-    job_mount(&job, "/w", NULL, CIS_MOUNT_RW, NULL);
+    mount_of(&job, b);
     assert_ok(cis_run_execute(&job.request, &outcome, err));
     assert_int_equal(outcome.code, CIS_OK);
     cis_run_outcome_done(&outcome);
     job_done(&job);
+    close(b->pipe[1]);
     return NULL;
+}
+
+static void note_begun(void *self, const char *line)
+{
+    struct beside *b = self;
+    if (strstr(line, "fd_read") == NULL) {
+        sem_post(&b->begun); /* its state is chosen */
+    }
+}
+
+static cis_code run_with(struct beside *b, const char *words)
+{
+    char with[256];
+    struct job job;
+    pthread_t thread;
+    snprintf(with, sizeof with, "%s , cat", words);
+    assert_int_equal(pipe2(b->pipe, O_CLOEXEC), 0);
+    assert_int_equal(sem_init(&b->begun, 0, 0), 0);
+    job_init(&job, b->fx, with);
+    mount_of(&job, b);
+    job.program.std[0] = (struct cis_host_stream){.kind = CIS_STREAM_FD, .fd = b->pipe[0]};
+    job.request.trace = note_begun;
+    job.request.trace_self = b;
+    assert_int_equal(pthread_create(&thread, NULL, run_beside, b), 0);
+    cis_code code = fx_go(b->fx, &job);
+    pthread_join(thread, NULL);
+    job_done(&job);
+    close(b->pipe[0]);
+    sem_destroy(&b->begun);
+    return code;
 }
 
 static void the_second_to_change_a_file_is_a_conflict_and_kept_beside(void **state)
 {
     struct fx *fx = *state;
-    pthread_t thread;
     assert_int_equal(fx_tool_run(fx, "write /w/f base"), CIS_OK);
-    struct beside b = {fx, "write /w/f first"};
-    assert_int_equal(pthread_create(&thread, NULL, run_beside, &b), 0);
-    cis_code code = fx_tool_run(fx, "write /w/f second , write /w/g mine , sleep 600");
-    pthread_join(thread, NULL);
-    assert_int_equal(code, CIS_E_CONFLICT);
+    struct beside b = {.fx = fx, .words = "write /w/f first"};
+    assert_int_equal(run_with(&b, "write /w/f second , write /w/g mine"), CIS_E_CONFLICT);
     char fork[64];
     snprintf(fork, sizeof fork, CIS_CONFLICT_PREFIX "%s", fx->last.id);
     assert_string_equal(fx->last.branch, fork);
@@ -473,23 +516,6 @@ static void the_second_to_change_a_file_is_a_conflict_and_kept_beside(void **sta
     json_decref(record);
 }
 
-static void *cow_beside(void *arg)
-{
-    struct beside *b = arg;
-    struct job job;
-    struct cis_run_outcome outcome;
-    char *folder = fx_path(b->fx, "folder");
-    usleep(150000);
-    job_init(&job, b->fx, b->words);
-    job_mount(&job, "/d", folder, CIS_MOUNT_COW, "work");
-    assert_ok(cis_run_execute(&job.request, &outcome, err));
-    assert_int_equal(outcome.code, CIS_OK);
-    cis_run_outcome_done(&outcome);
-    job_done(&job);
-    free(folder);
-    return NULL;
-}
-
 /* Both find the branch, or both find that there is none: then the second one finds its name taken.
  */
 static void two_runs_on_one_cow_branch_are_a_conflict_in_one_file(void **state)
@@ -498,19 +524,14 @@ static void two_runs_on_one_cow_branch_are_a_conflict_in_one_file(void **state)
     char *folder = fx_path(fx, "folder");
     fx_put(fx, "folder/a", "below");
     for (int turn = 0; turn < 2; turn++) {
-        pthread_t thread;
-        struct job job;
-        struct beside b = {fx, turn == 0 ? "write /d/a first" : "write /d/a third"};
-        assert_int_equal(pthread_create(&thread, NULL, cow_beside, &b), 0);
-        job_init(&job, fx, "write /d/a second , sleep 800");
-        job_mount(&job, "/d", folder, CIS_MOUNT_COW, "work");
-        cis_code code = fx_go(fx, &job);
-        pthread_join(thread, NULL);
-        assert_int_equal(code, turn == 0 ? CIS_E_EXISTS : CIS_E_CONFLICT);
+        struct beside b = {.fx = fx,
+                           .words = turn == 0 ? "write /d/a first" : "write /d/a third",
+                           .folder = folder};
+        assert_int_equal(run_with(&b, "write /d/a second"),
+                         turn == 0 ? CIS_E_EXISTS : CIS_E_CONFLICT);
         fx_is(fx, "work", "/a", turn == 0 ? "first" : "third");
         fx_is(fx, fx->last.branch, "/a", "second");
         assert_memory_equal(fx->last.branch, CIS_CONFLICT_PREFIX, strlen(CIS_CONFLICT_PREFIX));
-        job_done(&job);
     }
     fx_host_is(fx, "folder/a", "below");
     free(folder);
@@ -519,12 +540,9 @@ static void two_runs_on_one_cow_branch_are_a_conflict_in_one_file(void **state)
 static void runs_beside_each_other_that_change_other_names_both_commit(void **state)
 {
     struct fx *fx = *state;
-    pthread_t thread;
     assert_int_equal(fx_tool_run(fx, "mkdir /w/d"), CIS_OK);
-    struct beside b = {fx, "write /w/d/b theirs"};
-    assert_int_equal(pthread_create(&thread, NULL, run_beside, &b), 0);
-    assert_int_equal(fx_tool_run(fx, "write /w/d/a mine , sleep 600"), CIS_OK);
-    pthread_join(thread, NULL);
+    struct beside b = {.fx = fx, .words = "write /w/d/b theirs"};
+    assert_int_equal(run_with(&b, "write /w/d/a mine"), CIS_OK);
     fx_is(fx, "", "/d/a", "mine");
     fx_is(fx, "", "/d/b", "theirs");
 }
@@ -571,15 +589,11 @@ static void what_is_over_the_quota_is_refused_while_it_is_written(void **state)
 static void what_is_over_the_quota_at_the_commit_is_kept_beside(void **state)
 {
     struct fx *fx = *state;
-    pthread_t thread;
     assert_int_equal(fx_tool_run(fx, "write /w/f base"), CIS_OK);
     struct cis_tenant quota = {.quota_bytes = 100000};
     assert_ok(fx->store->fs->tenant_quota(fx->store, CIS_STR("t"), &quota, NULL, err));
-    struct beside b = {fx, "fill /w/theirs 60000"};
-    assert_int_equal(pthread_create(&thread, NULL, run_beside, &b), 0);
-    cis_code code = fx_tool_run(fx, "fill /w/mine 60000 , sleep 600");
-    pthread_join(thread, NULL);
-    assert_int_equal(code, CIS_E_QUOTA);
+    struct beside b = {.fx = fx, .words = "fill /w/theirs 60000"};
+    assert_int_equal(run_with(&b, "fill /w/mine 60000"), CIS_E_QUOTA);
     assert_status(fx, "quota", 125);
     fx_is(fx, "", "/mine", NULL);
     char *mine = fx_read(fx, fx->last.branch, "/mine");

@@ -3,6 +3,7 @@
  * run is wholly there or not at all, and every run that was acknowledged is there. Argument: the
  * number of kills (default 12). */
 #include "harness.h"
+#include "waits.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -178,7 +179,7 @@ static void kill_round(const char *dir, int round, unsigned *seed, size_t *out_r
     close(fds[1]);
     if (round % 3 != 0) { /* every third round dies while opening or migrating */
         struct pollfd p = {.fd = fds[0], .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 60000), 1);
+        assert_int_equal(poll(&p, 1, WAITS_MS), 1);
     }
     usleep((useconds_t)rand_r(seed) % 20000u); /* not a wait: the moment of death */
     for (int i = 0; i < CHILDREN; i++) {

@@ -1,6 +1,7 @@
 /* What is true when a writer waits, on PostgreSQL: quotas, a tenant that is deleted meanwhile; and
  * what a database's own users may have changed: policies, old tokens. */
 #include "harness.h"
+#include "waits.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -61,14 +62,9 @@ static long number(struct fixture *f, const char *sql)
 /* Until so many sessions of the database wait for a lock. */
 static void wait_for_waiters(struct fixture *f, long n)
 {
-    for (int i = 0; i < 2000; i++) {
-        if (number_on(f->watch, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = "
-                                "'Lock' AND datname = current_database()") >= n) {
-            return;
-        }
-        usleep(5000);
-    }
-    fail_msg("nobody waits");
+    assert_comes(number_on(f->watch,
+                           "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = "
+                           "'Lock' AND datname = current_database()") >= n);
 }
 
 struct call {

@@ -827,9 +827,11 @@ static void ctrl_c_discards_what_was_not_committed(void **state)
     snprintf(program, sizeof program, "%s", CIS_PROGRAM);
     /* stdin stays open and gives nothing more: the command waits in the middle of a file. */
     snprintf(line, sizeof line,
-             "(printf half; sleep 3) | { exec 3<&0; %s fs put - /half <&3 & p=$!; sleep 1; "
-             "kill -TERM $p; wait $p; echo exit $?; }",
-             program);
+             "cd %s; mkfifo in; exec 3<>in; printf half >&3; %s fs put - /half <&3 & p=$!; "
+             /* the thread that takes signals is there */
+             "until grep -q 'Threads:.[2-9]' /proc/$p/status; do sleep 0.01; done; "
+             "kill -TERM $p; wait $p; echo exit $?",
+             s->home, program);
     assert_exit(s, 0, sys_exec(s, (const char *const[]){"/bin/sh", "-c", line, NULL}));
     assert_contains(sys_out(s), "exit 130");
     fs_ok(s, "ls");

@@ -2,6 +2,7 @@
  * socket.
  */
 #include "system.h"
+#include "waits.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -59,7 +60,7 @@ static void expect(int fd, const char *line)
     size_t n = 0;
     while (strstr(got, line) == NULL) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 100000), 1);
+        assert_int_equal(poll(&p, 1, WAITS_MS), 1);
         ssize_t more = read(fd, got + n, sizeof got - 1 - n);
         if (more <= 0) {
             fail_msg("\"%s\" lacks \"%s\"", got, line);
@@ -170,6 +171,7 @@ static void a_program_that_waits_is_ended_by_a_signal_and_by_its_limit(void **st
             pid = spawn(s, in[0], out[1],
                         (const char *const[]){"--time", "300ms", LIVE, waits[i].verb, NULL});
             assert_int_equal(wait_exit(pid), 124);
+            sys_waited(s, 300);
             assert_int_equal(fcntl(in[0], F_GETFL) & O_NONBLOCK, 0);
             for (int k = 0; k < 2; k++) {
                 close(in[k]);

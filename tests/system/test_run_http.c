@@ -370,9 +370,11 @@ static void a_run_ends_while_it_waits(void **state)
     assert_exit(&w->sys, 124,
                 cis(&w->sys, "run", "--time", "300ms", "--http", w->grant, w->guest, "GET", "http",
                     w->authority, "/hang"));
+    sys_waited(&w->sys, 300);
     assert_exit(&w->sys, 124,
                 cis(&w->sys, "run", "--time", "300ms", "--http", w->grant, w->guest, "POST", "http",
                     w->authority, "/stream/hang", "repeat=100000000", "blocking"));
+    sys_waited(&w->sys, 300);
     assert_exit(&w->sys, 1, SEND("GET", "/close"));
     assert_out("response: connection-terminated\n");
 }

@@ -397,6 +397,7 @@ static void the_time_limit_ends_every_wait(void **state)
         assert_exit(&w->sys, 124,
                     RUN(LOCAL, "--allow", "dns", "--time", "500ms", w->guest, "hang", waits[i]));
         assert_string_equal(sys_out(&w->sys), "waits\n");
+        sys_waited(&w->sys, 500);
     }
     dns_stop(dns);
 }

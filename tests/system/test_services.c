@@ -240,6 +240,7 @@ static void a_slow_or_lying_server_ends_in_time_and_by_name(void **state)
                 cis(v->sys, "skill", "run", "--wasm", guest, "--input", input, "--allow", allow,
                     "--time", "300ms"));
     assert_contains(sys_err(v->sys), "time");
+    sys_waited(v->sys, 300);
     assert_exit(v->sys, 0, fetch(v, guest, "/lie", NULL));
     assert_contains(sys_out(v->sys), "\"code\":-");
     assert_exit(v->sys, 0, fetch(v, guest, "/close", NULL));
