@@ -43,7 +43,6 @@ struct cis_control_options {
         .size = sizeof(struct cis_control_options)                                                 \
     }
 
-
 /* Takes over `head`: closed with the result, or by the caller on failure. */
 cis_code cis_control_new(cis_vfs *head, const struct cis_control_options *options,
                          cis_vfs **out_vfs, struct cis_error *err);
