@@ -438,6 +438,175 @@ static void init_is_repeatable_and_check_says_what_is_missing(void **state)
     free(url);
 }
 
+/* The schema as the first release made it, without content. */
+static void make_version_1(PGconn *admin)
+{
+    run(admin, "SET client_min_messages = error");
+    run(admin, "DROP SCHEMA cis CASCADE");
+    run(admin, "CREATE SCHEMA cis AUTHORIZATION cis_owner");
+    run(admin, "SET ROLE cis_owner");
+    run(admin, "GRANT USAGE ON SCHEMA cis TO cis_app");
+    for (const char *const *at = cis_pg_schema_steps[0]; *at != NULL; at++) {
+        run(admin, *at);
+    }
+    run(admin, "INSERT INTO cis.schema (one, version) VALUES (true, 1)");
+    run(admin, "RESET ROLE");
+}
+
+/* What a user may plant who may create in public and in temporary schemas: functions and operators
+ * that fit the arguments of statements better than PostgreSQL's own, and tables of used names. Each
+ * writes into public.called who called it. */
+static void plant(const struct fixture *f, PGconn *admin)
+{
+    static const char *const trap =
+        "LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.called VALUES (current_user::text); ";
+    char db[32];
+    run(admin, "GRANT CREATE ON SCHEMA public TO PUBLIC");
+    free(value(admin, "ALTER DATABASE %s SET search_path = public, pg_catalog", db_of(f, db)));
+    PGconn *user = raw(f, "worker");
+    run(user, "CREATE TABLE public.called (who text)");
+    run(user, "GRANT ALL ON public.called TO PUBLIC");
+    free(value(user,
+               "CREATE FUNCTION public.convert_to(a text, b text) RETURNS bytea %s"
+               "RETURN pg_catalog.convert_to(a, b::name); END $$",
+               trap));
+    free(value(user,
+               "CREATE FUNCTION public.set_config(a text, b text, c boolean) RETURNS text %s"
+               "RETURN pg_catalog.set_config(a, b, c); END $$",
+               trap));
+    free(value(user,
+               "CREATE FUNCTION public.current_setting(a text) RETURNS text %s"
+               "RETURN pg_catalog.current_setting(a); END $$",
+               trap));
+    free(value(user,
+               "CREATE FUNCTION public.plus(a bigint, b bigint) RETURNS bigint %s"
+               "RETURN pg_catalog.int8pl(a, b); END $$",
+               trap));
+    free(value(user,
+               "CREATE FUNCTION public.same(a bigint, b bigint) RETURNS boolean %s"
+               "RETURN pg_catalog.int8eq(a, b); END $$",
+               trap));
+    run(user,
+        "CREATE OPERATOR public.+ (FUNCTION = public.plus, LEFTARG = bigint, RIGHTARG = bigint)");
+    run(user,
+        "CREATE OPERATOR public.= (FUNCTION = public.same, LEFTARG = bigint, RIGHTARG = bigint)");
+    run(user, "CREATE TABLE public.pg_roles (oid oid, rolname name, rolsuper boolean, "
+              "rolbypassrls boolean)");
+    run(user, "CREATE TABLE public.pg_class (oid oid, relname name, relowner oid)");
+    PQfinish(user);
+}
+
+static void assert_uncalled(PGconn *admin, const char *when)
+{
+    char *who = value(admin, "SELECT pg_catalog.string_agg(DISTINCT who, ' ') FROM public.called");
+    if (*who != 0) {
+        fail_msg("%s: a function of a user was called as %s", when, who);
+    }
+    free(who);
+}
+
+static void what_a_user_plants_in_public_no_session_of_cis_runs(void **state)
+{
+    struct fixture *f = *state;
+    char db[32];
+    int version = 0, from = 0;
+    struct cis_backup_target *target = NULL;
+    char *url = pgcluster_url(cluster, "postgres", db_of(f, db));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+    PGconn *admin = raw(f, "postgres");
+    run(admin, "SET search_path = pg_catalog");
+    plant(f, admin);
+    PGconn *victim = raw(f, "postgres"); /* the trap works: a plain session falls into it */
+    PGresult *res =
+        PQexec(victim, "SELECT convert_to('a'::text, 'UTF8'::text), 1::bigint + 2::bigint");
+    assert_int_equal(PQresultStatus(res), PGRES_TUPLES_OK);
+    PQclear(res);
+    PQfinish(victim);
+    assert_int_equal(number(admin, "SELECT count(*) FROM public.called"), 2);
+    run(admin, "TRUNCATE public.called");
+
+    assert_ok(cis_pg_admin_init(url, "worker", &version, NULL, err));
+    assert_uncalled(admin, "init");
+    assert_ok(cis_pg_admin_migrate(url, &from, &version, NULL, err));
+    assert_uncalled(admin, "migrate");
+    assert_ok(cis_pg_admin_check(url, note, &out, NULL, err));
+    assert_uncalled(admin, "check");
+    assert_null(strstr(cis_buf_cstr(&out), "role"));
+    cis_store *s = NULL;
+    assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
+    fill(s, CIS_STR("mallory"));
+    s->ops->close(s);
+    assert_uncalled(admin, "an ordinary session");
+    make_version_1(admin);
+    run(admin, "SET search_path = pg_catalog");
+    assert_ok(cis_pg_admin_migrate(url, &from, &version, NULL, err));
+    assert_uncalled(admin, "migrate from the first version");
+    PQfinish(admin);
+    assert_ok(cis_pg_restore(url, false, &target, NULL, err));
+    struct cis_backup_counts none = {0};
+    assert_ok(target->done(target, &none, NULL, err));
+    target->free(target);
+    admin = raw(f, "postgres");
+    run(admin, "SET search_path = pg_catalog");
+    assert_uncalled(admin, "restore");
+    PQfinish(admin);
+    free(url);
+}
+
+static void the_triggers_run_nothing_of_a_user_in_any_session(void **state)
+{
+    struct fixture *f = *state;
+    char db[32];
+    PGconn *admin = raw(f, "postgres");
+    fill(f->s, CIS_STR("victim"));
+    plant(f, admin);
+    PQfinish(admin);
+    admin = pgcluster_connect(cluster, "postgres", db_of(f, db));
+    free(value(admin,
+               "SELECT pg_catalog.set_config('cis.tenant', tenant::text, false) FROM cis.tree"));
+    run(admin, "TRUNCATE public.called");
+    run(admin, "DELETE FROM cis.memory");
+    run(admin, "SELECT cis.settle(2, 0)");
+    run(admin, "SET search_path = pg_catalog");
+    assert_uncalled(admin, "a statement of an administrator");
+    PQfinish(admin);
+}
+
+static void assert_check_says(const char *url, const char *text)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+    assert_ok(cis_pg_admin_check(url, note, &out, NULL, err));
+    if (strstr(cis_buf_cstr(&out), text) == NULL) {
+        fail_msg("no \"%s\" in: %s", text, cis_buf_cstr(&out));
+    }
+}
+
+static void check_compares_functions_and_triggers_word_for_word(void **state)
+{
+    struct fixture *f = *state;
+    char db[32];
+    char *url = pgcluster_url(cluster, "postgres", db_of(f, db));
+    PGconn *admin = raw(f, "postgres");
+    run(admin, "CREATE OR REPLACE FUNCTION cis.tenant_id(wanted bytea) RETURNS bigint STABLE "
+               "LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS "
+               "$$ SELECT 1::bigint $$");
+    assert_check_says(url, "functions: not as cis made them: tenant_id (another body)\n");
+    run(admin, "DROP FUNCTION cis.tenant_id");
+    run(admin, "ALTER FUNCTION cis.count_memory() RESET search_path");
+    run(admin, "ALTER FUNCTION cis.count_run() SECURITY DEFINER");
+    run(admin, "ALTER FUNCTION cis.count_chunk() OWNER TO postgres");
+    run(admin, "GRANT EXECUTE ON FUNCTION cis.count_ref() TO PUBLIC");
+    run(admin, "CREATE FUNCTION cis.extra() RETURNS bigint LANGUAGE sql AS $$ SELECT 1::bigint $$");
+    run(admin, "ALTER TABLE cis.memory DISABLE TRIGGER count_add");
+    run(admin, "DROP TRIGGER count_add ON cis.run");
+    assert_check_says(url, " count_chunk (not owned by cis_owner) count_memory (no fixed search "
+                           "path) count_ref (everybody may call it) count_run (runs as somebody "
+                           "else) extra (not of cis) tenant_id (missing) memory.count_add (trigger "
+                           "that is off or not of cis) triggers (some are missing)\n");
+    PQfinish(admin);
+    free(url);
+}
+
 static void another_schema_version_is_refused_also_while_open(void **state)
 {
     struct fixture *f = *state;
@@ -469,21 +638,6 @@ static void assert_as_released(int version, const char *expected)
         snprintf(text + 2 * i, 3, "%02x", hash[i]);
     }
     assert_string_equal(text, expected);
-}
-
-/* The schema as the first release made it, without content. */
-static void make_version_1(PGconn *admin)
-{
-    run(admin, "SET client_min_messages = error");
-    run(admin, "DROP SCHEMA cis CASCADE");
-    run(admin, "CREATE SCHEMA cis AUTHORIZATION cis_owner");
-    run(admin, "SET ROLE cis_owner");
-    run(admin, "GRANT USAGE ON SCHEMA cis TO cis_app");
-    for (const char *const *at = cis_pg_schema_steps[0]; *at != NULL; at++) {
-        run(admin, *at);
-    }
-    run(admin, "INSERT INTO cis.schema (one, version) VALUES (true, 1)");
-    run(admin, "RESET ROLE");
 }
 
 static void a_store_of_the_first_schema_migrates_with_all_that_it_holds(void **state)
@@ -1017,6 +1171,9 @@ int main(int argc, char **argv)
         TEST(a_wait_for_a_lock_ends_with_the_stop_and_leaves_nothing_behind),
         TEST(a_full_pool_is_waited_for_until_the_deadline),
         TEST(init_is_repeatable_and_check_says_what_is_missing),
+        TEST(what_a_user_plants_in_public_no_session_of_cis_runs),
+        TEST(the_triggers_run_nothing_of_a_user_in_any_session),
+        TEST(check_compares_functions_and_triggers_word_for_word),
         TEST(another_schema_version_is_refused_also_while_open),
         TEST(a_store_of_the_first_schema_migrates_with_all_that_it_holds),
         TEST(a_password_is_in_no_message),

@@ -238,6 +238,17 @@ static cis_code check_names(const struct report *r, enum pg_id id, const char *w
     return CIS_OK;
 }
 
+static cis_code check_functions(const struct report *r, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
+    cis_buf_text(&text, "not as cis made them:");
+    size_t none = text.len;
+    CIS_TRY(cis_pg_functions_check(r->conn, &text, err));
+    bool bad = text.len != none;
+    r->each(r->self, bad, "functions", bad ? cis_buf_cstr(&text) : "as cis made them");
+    return CIS_OK;
+}
+
 static cis_code check_schema(const struct report *r, struct cis_error *err)
 {
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
@@ -258,8 +269,9 @@ static cis_code check_schema(const struct report *r, struct cis_error *err)
     r->each(r->self, version != newest, "schema", text);
     CIS_TRY(check_names(r, PG_ADMIN_UNGUARDED, "row security", "forced on every table",
                         "not forced on:", err));
-    return check_names(r, PG_ADMIN_FOREIGN, "owner", "cis_owner owns every table",
-                       "cis_owner does not own:", err);
+    CIS_TRY(check_names(r, PG_ADMIN_FOREIGN, "owner", "cis_owner owns every table",
+                        "cis_owner does not own:", err));
+    return version == newest ? check_functions(r, err) : CIS_OK;
 }
 
 static cis_code check_checksums(const struct report *r, struct cis_error *err)

@@ -159,6 +159,18 @@ static cis_code connect_once(struct pg_conn *conn, const char *url, const struct
     return CIS_OK;
 }
 
+/* No statement may find a function or an operator that a user of the database has put into a schema
+ * of its search path: the statement would run it with the rights of this session, which may be a
+ * superuser's. So this is the first thing that every session hears, before any name is looked up;
+ * it is no option of the connection because poolers refuse those. What it answers is read with
+ * whatever comes next. */
+static cis_code pin_search_path(struct pg_conn *conn, struct cis_error *err)
+{
+    CIS_TRY(cis_pg_send_text(
+        conn, "SELECT pg_catalog.set_config('search_path', '" PG_SEARCH_PATH "', false)", err));
+    return cis_pg_sync(conn, err);
+}
+
 void cis_pg_conn_close(struct pg_conn *conn)
 {
     if (conn != NULL) {
@@ -188,6 +200,9 @@ cis_code cis_pg_conn_open(struct pg_store *store, const char *url, const struct 
                         store->connect_ms);
     }
     conn->ended = false;
+    if (code == CIS_OK) {
+        code = pin_search_path(conn, err);
+    }
     if (code != CIS_OK) {
         cis_pg_conn_close(conn);
         return code;

@@ -19,6 +19,10 @@ enum pg_id {
     PG_COUNT
 };
 
+/* Of every session, from its first statement on, and of every function of the schema. Tables of
+ * cis are always named with their schema; names of types and tables that are not are PostgreSQL's
+ * own, whatever a user of the database has put into public or its session's temporary tables. */
+#define PG_SEARCH_PATH "pg_catalog, pg_temp"
 #define PG_ARGS_MAX 16
 #define PG_QUEUE_MAX 4096u       /* statements under way on one connection */
 #define PG_ROWS_MAX 4000u        /* rows of one insert */
@@ -253,6 +257,10 @@ struct pg_admin {
 cis_code cis_pg_admin_open(struct pg_admin *admin, const char *url, const struct cis_stop *stop,
                            struct cis_error *err);
 void cis_pg_admin_done(struct pg_admin *admin); /* CIS_CLEANUP */
+
+/* ---- functions.c: what is wrong with functions and triggers of the schema, " NAME (WHAT)" each */
+cis_code cis_pg_functions_check(struct pg_conn *conn, struct cis_buf *out_bad,
+                                struct cis_error *err);
 
 /* ---- backup.c ---- */
 cis_code cis_pg_dump(cis_store *store, const struct cis_backup_sink *sink,

@@ -23,7 +23,7 @@
     "autovacuum_vacuum_threshold = 1000)"
 #define FUNCTION(head, body)                                                                       \
     "CREATE FUNCTION cis." head " LANGUAGE sql SECURITY DEFINER "                                  \
-    "SET search_path = pg_catalog, pg_temp AS $$ " body " $$"
+    "SET search_path = " PG_SEARCH_PATH " AS $$ " body " $$"
 
 static const char *const version_1[] = {
     "CREATE TABLE cis.schema (one boolean PRIMARY KEY CHECK (one), version bigint NOT NULL)",
@@ -215,7 +215,19 @@ static const char *const version_4[] = {
 };
 #undef SUM
 
-const char *const *const cis_pg_schema_steps[] = {version_1, version_2, version_3, version_4, NULL};
+/* Every function looks names up in PostgreSQL's own schema, whoever calls it and with whatever
+ * search path: a user of the database who may create functions puts none of them in between. */
+#define FIXED(name) "ALTER FUNCTION cis." name " SET search_path = " PG_SEARCH_PATH,
+#define FIXED_COUNT(table, cost) FIXED("count_" table "()")
+#define FIXED_RECOUNT(table, column, cost) FIXED("recount_" table "()")
+static const char *const version_5[] = {
+    CIS_COST_TABLES(FIXED_COUNT) CIS_COST_CHANGES(FIXED_RECOUNT) FIXED("count_all(bigint)")
+        FIXED("settle(bigint, bigint)") NULL,
+};
+#undef FIXED
+
+const char *const *const cis_pg_schema_steps[] = {version_1, version_2, version_3,
+                                                  version_4, version_5, NULL};
 
 int cis_pg_schema_version(void)
 {
