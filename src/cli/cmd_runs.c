@@ -30,8 +30,13 @@ static bool print_row(void *self, const struct cis_run_row *row)
                        ",\"ended_ms\":%" PRId64 "}",
                        row->exit_code, started, row->started_ms, row->ended_ms);
     } else {
-        cis_buf_printf(&line, "%s  %s  %-9.*s %3d %6" PRId64 " ms  ", row->id, started,
-                       CIS_STR_ARG(row->status), row->exit_code, row->ended_ms - row->started_ms);
+        cis_cli_printable_line(&line, cis_str_of(row->id));
+        cis_buf_printf(&line, "  %s  ", started);
+        size_t at = line.len;
+        cis_cli_printable_line(&line, row->status);
+        size_t wide = line.len - at;
+        cis_buf_printf(&line, "%*s %3d %6" PRIu64 " ms  ", wide < 9 ? (int)(9 - wide) : 0, "",
+                       row->exit_code, (uint64_t)row->ended_ms - (uint64_t)row->started_ms);
         cis_cli_printable_line(&line, row->skill);
         cis_buf_byte(&line, '\n');
     }

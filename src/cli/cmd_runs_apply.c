@@ -59,6 +59,12 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
                                 .each = quiet != NULL ? NULL : cis_kept_show,
                                 .self = &a};
     uint64_t n = 0;
+    if (folder == NULL && run->restored_ms != 0) {
+        return cis_fail(err, CIS_E_DENIED,
+                        "run %s: came with a backup, so the folder of its record may be another "
+                        "host's: --to names the one that is meant",
+                        run->id);
+    }
     cis_code code = cis_kept_open_cow(cmd, run, mount, folder, &a.show.cow, err);
     code = code == CIS_OK ? cis_cow_apply(a.show.cow, &how, &n, err) : code;
     cis_cow_close(a.show.cow);

@@ -67,6 +67,7 @@ static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run,
 struct apply_of {
     char ref[CIS_FS_REF_MAX + 1];
     char *guest, *folder;
+    int64_t made_ms;
     bool undone, outward;
 };
 struct applies { /* newest first, all of them: what is left out here stays applied */
@@ -75,11 +76,17 @@ struct applies { /* newest first, all of them: what is left out here stays appli
     bool full; /* out of memory */
 };
 
+static void apply_drop(struct apply_of *apply)
+{
+    cis_free(apply->guest);
+    cis_free(apply->folder);
+    *apply = (struct apply_of){.guest = NULL};
+}
+
 static void applies_done(struct applies *a)
 {
     for (size_t i = 0; i < a->n; i++) {
-        cis_free(a->at[i].guest);
-        cis_free(a->at[i].folder);
+        apply_drop(&a->at[i]);
     }
     cis_free(a->at);
 }
@@ -98,6 +105,7 @@ static bool take_apply(void *self, const struct cis_cow_applied *applied)
         a->cap = cap;
     }
     struct apply_of *to = &a->at[a->n++];
+    to->made_ms = applied->made_ms;
     memcpy(to->ref, applied->ref, sizeof to->ref);
     to->guest = cis_strdup(applied->guest);
     to->folder = cis_strdup(applied->folder);
@@ -117,7 +125,25 @@ static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run,
     if (out->full) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    size_t kept = 0, n = out->n;
+    size_t kept = 0, n = out->n, from = 0;
+    for (size_t i = 0; i < n; i++) { /* newest first, whatever is left of them after it */
+        if (run->restored_ms != 0 && out->at[i].made_ms <= run->restored_ms) {
+            from += !out->at[i].undone;
+            apply_drop(&out->at[i]);
+            continue;
+        }
+        struct apply_of mine = out->at[i];
+        out->at[i] = (struct apply_of){.guest = NULL};
+        out->at[kept++] = mine;
+    }
+    if (from != 0) {
+        fprintf(stderr,
+                "run %s: came with a backup, which tells of %zu applies to folders: those were "
+                "made elsewhere, and no folder is changed for them\n",
+                run->id, from);
+    }
+    n = kept;
+    kept = 0;
     for (size_t i = 0; i < n; i++) {
         bool newest = true;
         for (size_t k = 0; k < i; k++) {
@@ -131,8 +157,7 @@ static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run,
         }
     }
     for (size_t i = kept; i < n; i++) {
-        cis_free(out->at[i].guest);
-        cis_free(out->at[i].folder);
+        apply_drop(&out->at[i]);
     }
     out->n = kept;
     return CIS_OK;
@@ -179,7 +204,8 @@ static cis_code redo_folder(struct cis_fs_cmd *cmd, const struct cis_kept *run,
     json_array_foreach(mounts, i, m)
     {
         if (cis_kept_is_cow(m) && strcmp(cis_kept_field(m, "guest"), apply->guest) == 0) {
-            bool own = strcmp(cis_kept_field(m, "host"), apply->folder) == 0;
+            bool own =
+                run->restored_ms == 0 && strcmp(cis_kept_field(m, "host"), apply->folder) == 0;
             struct cis_kept_again again = {apply->outward};
             uint64_t done = 0;
             CIS_TRY(cis_kept_apply(cmd, run, m, own ? NULL : apply->folder, &again,

@@ -82,6 +82,7 @@ static bool take_run(void *self, const struct cis_run_row *row)
     struct cis_kept *run = self;
     memcpy(run->id, row->id, sizeof run->id);
     run->started_ms = row->started_ms;
+    run->restored_ms = cis_run_restored_ms(row->report);
     run->report = cis_kept_report(row->report);
     if (run->report == NULL) {
         run->code = cis_fail(&run->why, CIS_E_STORE, "run %s: its report is damaged", row->id);

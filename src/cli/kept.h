@@ -10,9 +10,9 @@
 
 struct cis_kept {
     char id[27];
-    int64_t started_ms;
-    json_t *report;         /* owned */
-    struct cis_view commit; /* that carries its record; branch 0: none */
+    int64_t started_ms, restored_ms; /* restored: it came with a backup, 0: it did not */
+    json_t *report;                  /* owned */
+    struct cis_view commit;          /* that carries its record; branch 0: none */
     cis_code code;
     struct cis_error why;
 };

@@ -71,6 +71,7 @@ struct cis_cow_applied {
     char ref[CIS_FS_REF_MAX + 1];
     char *guest, *folder; /* borrowed */
     struct cis_view at;
+    int64_t made_ms; /* when its branch was made here, or the restore that brought it */
     bool undone;
     bool outward; /* symlinks that lead out were made, too */
 };

@@ -350,6 +350,7 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
         struct cis_cow_applied applied = {.guest = record.guest,
                                           .folder = record.folder,
                                           .at = record.at,
+                                          .made_ms = list.at[i].made_ms,
                                           .undone = record.undone,
                                           .outward = record.outward};
         memcpy(applied.ref, list.at[i].name, sizeof applied.ref);

@@ -45,21 +45,6 @@ void cis_manifest_done(struct cis_manifest *m)
     *m = CIS_MANIFEST_INIT;
 }
 
-bool cis_skill_name_valid(struct cis_str name)
-{
-    if (name.len == 0 || name.len > CIS_SKILL_NAME_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        if (!plain && (i == 0 || (c != '.' && c != '_' && c != '-'))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 bool cis_skill_path_valid(struct cis_str path)
 {
     if (path.len == 0 || path.len > 1024 || !cis_utf8_valid(path.ptr, path.len)) {

@@ -9,12 +9,12 @@
 #include "base/buf.h"
 #include "base/crypto.h"
 #include "policy/grant.h"
+#include "store/store.h"
 
 #define CIS_MANIFEST_MAX (1u << 20)
 #define CIS_MANIFEST_FILE "skill.toml"
 #define CIS_MANIFEST_ITEMS_MAX 1000
 #define CIS_MODULE_MAX (100u << 20)
-#define CIS_SKILL_NAME_MAX 256u
 
 enum cis_skill_type { CIS_SKILL_WASM, CIS_SKILL_COMPONENT, CIS_SKILL_NATIVE };
 
@@ -105,8 +105,6 @@ cis_code cis_manifest_bare(struct cis_str name, struct cis_str entry, bool compo
                            struct cis_manifest *out, struct cis_error *err);
 void cis_manifest_done(struct cis_manifest *manifest);
 
-/* [a-z0-9][a-z0-9._-]*, at most 256 bytes: never "file:…", never a path. */
-bool cis_skill_name_valid(struct cis_str name);
 /* A relative path that stays inside its folder: UTF-8, no control characters, no backslash, no
  * empty,
  * "." or ".." component, at most 32 components, 255 bytes each and 1,024 in all. */

@@ -6,63 +6,6 @@
 
 /* ---- [skill] ---- */
 
-static bool semver_part(struct cis_str *text, bool number)
-{
-    size_t n = 0;
-    bool digits = true;
-    while (n < text->len && text->ptr[n] != '.' && text->ptr[n] != '+' &&
-           (text->ptr[n] != '-' || !number)) {
-        char c = text->ptr[n];
-        bool digit = c >= '0' && c <= '9';
-        if (!digit && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && c != '-') {
-            return false;
-        }
-        digits = digits && digit;
-        n++;
-    }
-    bool ok = n > 0 && (!number || (digits && (n == 1 || text->ptr[0] != '0')));
-    text->ptr += n;
-    text->len -= n;
-    return ok;
-}
-
-static bool semver_list(struct cis_str *text)
-{
-    text->ptr++;
-    text->len--;
-    while (semver_part(text, false)) {
-        if (text->len == 0 || text->ptr[0] != '.') {
-            return true;
-        }
-        text->ptr++;
-        text->len--;
-    }
-    return false;
-}
-
-static bool semver_valid(struct cis_str text)
-{
-    for (int i = 0; i < 3; i++) {
-        if (i > 0) {
-            if (text.len == 0 || text.ptr[0] != '.') {
-                return false;
-            }
-            text.ptr++;
-            text.len--;
-        }
-        if (!semver_part(&text, true)) {
-            return false;
-        }
-    }
-    if (text.len > 0 && text.ptr[0] == '-' && !semver_list(&text)) {
-        return false;
-    }
-    if (text.len > 0 && text.ptr[0] == '+' && !semver_list(&text)) {
-        return false;
-    }
-    return text.len == 0;
-}
-
 static cis_code read_name(struct cis_manifest_reader *r, const char *path, const json_t *value)
 {
     CIS_TRY(cis_manifest_text(r, path, value, CIS_SKILL_NAME_MAX, &r->m->name));
@@ -77,8 +20,8 @@ static cis_code read_name(struct cis_manifest_reader *r, const char *path, const
 
 static cis_code read_version(struct cis_manifest_reader *r, const char *path, const json_t *value)
 {
-    CIS_TRY(cis_manifest_text(r, path, value, 100, &r->m->version));
-    if (!semver_valid(cis_str_of(r->m->version))) {
+    CIS_TRY(cis_manifest_text(r, path, value, CIS_VERSION_MAX, &r->m->version));
+    if (!cis_version_valid(cis_str_of(r->m->version))) {
         return cis_manifest_bad(r, path, "\"%s\" is not a version such as 1.2.3", r->m->version);
     }
     return CIS_OK;

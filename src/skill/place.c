@@ -180,6 +180,10 @@ struct sweep {
 static bool note_row(void *self, const struct cis_skill_row *row)
 {
     struct sweep *s = self;
+    if (cis_skill_row_check(row, NULL) != CIS_OK) {
+        s->complete = false; /* which folder it means is not known */
+        return false;
+    }
     CIS_CLEANUP(cis_freep)
     char *dir = cis_place_version(s->home, s->tenant, row->name, row->version, row->digest);
     s->complete = dir != NULL && cis_map_set(&s->used, cis_str_of(dir), s, NULL, NULL) == CIS_OK;

@@ -85,7 +85,7 @@ static cis_code read_grants(struct cis_str json, struct cis_grants *out, struct 
 
 struct reading {
     const struct cis_skill_home *home;
-    struct cis_str tenant;
+    struct cis_str tenant, name;
     struct cis_installed *out;
     cis_code code;
     struct cis_error *err;
@@ -104,11 +104,27 @@ static void copy_hex(char out[65], struct cis_str hex)
 static cis_code copy_row(struct reading *r, const struct cis_skill_row *row)
 {
     struct cis_installed *s = r->out;
+    /* The one place where a row becomes a folder that is opened, marked and removed. */
+    struct cis_error why = {0};
+    if (cis_skill_row_check(row, &why) != CIS_OK) {
+        return cis_fail(r->err, CIS_E_DAMAGED, "%.*s: %s", (int)r->name.len, r->name.ptr, why.msg);
+    }
+    if (!cis_str_eq(row->name, r->name)) {
+        return cis_fail(r->err, CIS_E_DAMAGED,
+                        "%.*s: the registry gave the record of another skill", (int)r->name.len,
+                        r->name.ptr);
+    }
     copy_hex(s->sha256, row->sha256);
     copy_hex(s->digest, row->digest);
     copy_hex(s->signer, row->signer);
     s->installed_ms = row->installed_ms;
     CIS_TRY(cis_manifest_parse_row(row->manifest, &s->manifest, r->err));
+    if (!cis_str_is(row->version, s->manifest.version)) {
+        return cis_fail(r->err, CIS_E_DAMAGED,
+                        "%.*s: the record of a skill is damaged: its version is not its manifest's "
+                        "(cis skill remove takes it away)",
+                        (int)r->name.len, r->name.ptr);
+    }
     CIS_TRY(read_grants(row->grants, &s->granted, r->err));
     s->name = cis_strndup(row->name.ptr, row->name.len);
     s->source = cis_strndup(row->source.len > 0 ? row->source.ptr : "", row->source.len);
@@ -135,7 +151,7 @@ cis_code cis_row_read(const struct cis_skill_home *home, struct cis_str tenant, 
                         (int)(name.len > 64 ? 64 : name.len), name.ptr);
     }
     CIS_CLEANUP(cis_skill_close) struct cis_installed skill = {0};
-    struct reading r = {home, tenant, &skill, CIS_OK, err, false};
+    struct reading r = {home, tenant, name, &skill, CIS_OK, err, false};
     struct cis_error why = {0};
     cis_code code =
         home->store->ops->skill_get(home->store, tenant, name, take_row, &r, &home->stop, &why);

@@ -171,7 +171,7 @@ static cis_code check_epoch(const struct cis_backup_value *v, struct cis_error *
     size_t at = 0;
     bool dropped = v[10].b.len == 1 && v[10].b.ptr[0] == CIS_KEYS_DROPPED; /* gc forgot them */
     bool more = v[10].b.len != 0 && !dropped;
-    if (v[7].b.len != 0 && v[7].b.len != 26) {
+    if (v[7].b.len != 0 && !cis_run_id_valid(text(&v[7]))) {
         return BAD("a run's id of %zu bytes", v[7].b.len);
     }
     while (more) {
@@ -226,14 +226,36 @@ static cis_code check_extent(const cis_backup_check *c, const struct cis_backup_
 
 static cis_code check_memory(const struct cis_backup_value *v, struct cis_error *err)
 {
-    return v[4].i <= 1 && v[5].i <= 1 ? CIS_OK : BAD("impossible values");
+    return v[4].i <= 1 && v[5].i <= 1 && v[6].b.len != 0 && v[7].b.len != 0
+               ? CIS_OK
+               : BAD("impossible values");
 }
 
 static cis_code check_run(const struct cis_backup_value *v, struct cis_error *err)
 {
-    return v[5].b.len == 26 && v[1].i >= INT32_MIN && v[1].i <= INT32_MAX
+    return cis_run_id_valid(text(&v[5])) && cis_run_status_valid(text(&v[7])) &&
+                   cis_run_report_valid(text(&v[8])) && v[1].i >= INT32_MIN && v[1].i <= INT32_MAX
                ? CIS_OK
                : BAD("impossible values");
+}
+
+static cis_code check_config(const struct cis_backup_value *v, struct cis_error *err)
+{
+    return v[0].b.len != 0 && v[1].b.len != 0 ? CIS_OK : BAD("impossible values");
+}
+
+static cis_code check_skill(const struct cis_backup_value *v, struct cis_error *err)
+{
+    struct cis_skill_row row = {.name = text(&v[1]),
+                                .version = text(&v[2]),
+                                .source = text(&v[3]),
+                                .sha256 = text(&v[4]),
+                                .manifest = text(&v[5]),
+                                .grants = text(&v[6]),
+                                .signer = text(&v[7]),
+                                .digest = text(&v[8]),
+                                .installed_ms = v[0].i};
+    return cis_skill_row_check(&row, err);
 }
 
 static cis_code check_publish(const struct cis_backup_value *v, struct cis_error *err)
@@ -293,9 +315,12 @@ static cis_code check_row(cis_backup_check *c, enum cis_backup_table table,
         return check_run(v, err);
     case CIS_BACKUP_PUBLISH:
         return check_publish(v, err);
-    case CIS_BACKUP_PIN:
     case CIS_BACKUP_CONFIG:
+        return check_config(v, err);
     case CIS_BACKUP_SKILL:
+        return check_skill(v, err);
+    case CIS_BACKUP_PIN:
+        return branch_there(c, v[1].i, err);
     case CIS_BACKUP_TABLES:
         break;
     }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/mem.h"
 #include "store/backup_form.h"
 
@@ -20,6 +21,8 @@ struct reader {
     const struct cis_backup_sink *to;
     cis_backup_check *check;
     struct cis_buf room; /* of one row's bytes */
+    struct cis_buf report;
+    int64_t now_ms; /* when the restore began */
     char tenant[CIS_TENANT_MAX + 1];
     uint8_t frame[CIS_BACKUP_FRAME + CIS_MAC_BYTES];
 };
@@ -147,6 +150,25 @@ static cis_code get_tenant(struct reader *r, struct cis_error *err)
     return r->to != NULL ? r->to->tenant(r->to->self, name, err) : CIS_OK;
 }
 
+/* What names folders of a host was written on another one, or by whoever made the file. A record of
+ * a run says from now on that it came with a backup; and no branch is younger than this restore, so
+ * that the records of applies that came with it (a branch each) are told from later ones. */
+static cis_code from_elsewhere(struct reader *r, enum cis_backup_table table,
+                               struct cis_backup_value *v, struct cis_error *err)
+{
+    if (table == CIS_BACKUP_REF && v[1].i > r->now_ms) {
+        v[1].i = r->now_ms;
+    }
+    if (table == CIS_BACKUP_RUN) {
+        cis_buf_reset(&r->report);
+        cis_run_report_restored((struct cis_str){(const char *)v[8].b.ptr, v[8].b.len}, r->now_ms,
+                                &r->report);
+        CIS_TRY(cis_buf_check(&r->report, "backup", err));
+        v[8].b = cis_buf_bytes(&r->report);
+    }
+    return CIS_OK;
+}
+
 static cis_code get_row(struct reader *r, enum cis_backup_table table, struct cis_error *err)
 {
     struct cis_backup_value v[CIS_BACKUP_COLUMNS_MAX] = {{0}};
@@ -168,7 +190,11 @@ static cis_code get_row(struct reader *r, enum cis_backup_table table, struct ci
         }
     }
     CIS_TRY(cis_backup_check_row(r->check, table, v, err));
-    return r->to != NULL ? r->to->row(r->to->self, table, v, err) : CIS_OK;
+    if (r->to == NULL) {
+        return CIS_OK;
+    }
+    CIS_TRY(from_elsewhere(r, table, v, err));
+    return r->to->row(r->to->self, table, v, err);
 }
 
 static cis_code get_end(struct reader *r, struct cis_error *err)
@@ -210,6 +236,7 @@ static void reader_free(struct reader **r)
     if (*r != NULL) {
         cis_backup_check_free((*r)->check);
         cis_buf_done(&(*r)->room);
+        cis_buf_done(&(*r)->report);
         cis_free(*r);
     }
 }
@@ -244,6 +271,8 @@ cis_code cis_backup_read(int fd, const struct cis_backup_sink *to,
     r->to = to;
     r->watch = watch;
     r->stop = stop;
+    r->now_ms = cis_clock_wall_ms();
+    r->report = CIS_BUF_INIT(CIS_STORE_REPORT_MAX + 64);
     r->room = CIS_BUF_INIT(CIS_BACKUP_KEYS_MAX + (1u << 20)); /* of any row */
     CIS_TRY(cis_backup_check_new(&r->check, err));
     if (lseek(fd, 0, SEEK_SET) != 0) {

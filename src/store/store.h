@@ -196,6 +196,22 @@ cis_code cis_store_folder_check(const cis_store *store, const char *folder, stru
 bool cis_tenant_valid(struct cis_str name);
 /* Which of all the tenants that ever had its name: 16 hexadecimal digits of the tenant's key. */
 void cis_store_instance_of(const uint8_t key[32], char out[17]);
+/* ---- grammar.c: what texts of rows may be that become a path, an id or a column ---- */
+#define CIS_SKILL_NAME_MAX 256u /* [a-z0-9][a-z0-9._-]*: never "file:…", never a path */
+#define CIS_VERSION_MAX 100u    /* semver.org 2.0.0 */
+bool cis_skill_name_valid(struct cis_str name);
+bool cis_version_valid(struct cis_str text);
+/* CIS_E_DAMAGED: it says which field. What the manifest means is not looked at. */
+cis_code cis_skill_row_check(const struct cis_skill_row *row, struct cis_error *err);
+bool cis_run_id_valid(struct cis_str id);         /* 26 of [0-9A-Z] */
+bool cis_run_status_valid(struct cis_str status); /* small letters */
+bool cis_run_report_valid(struct cis_str report); /* empty, or an object of JSON */
+/* When the record came into this store with a backup, 0: it was made here. Folders that a record
+ * from elsewhere names are not this host's. */
+int64_t cis_run_restored_ms(struct cis_str report);
+/* The report with that mark, which it bears from then on. */
+void cis_run_report_restored(struct cis_str report, int64_t now_ms, struct cis_buf *out);
+
 /* What a commit may hold, judged before a backend does anything. */
 cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct cis_error *err);
 cis_code cis_store_tenant_check(struct cis_str name, struct cis_error *err);

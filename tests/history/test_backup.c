@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "history/maintain.h"
 #include "store/backup.h"
 #include "store/postgres/postgres.h"
@@ -115,6 +116,8 @@ static void place_done(struct place *p)
     free(p->fx.dir);
 }
 
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /* ---- what rows there are, in whatever order ---- */
 struct sum {
     char tenant[CIS_TENANT_MAX + 1];
@@ -147,6 +150,11 @@ static cis_code sum_row(void *self, enum cis_backup_table table, const struct ci
         parts[n++] = cis_backup_shapes[table].types[i] == 'b'
                          ? v[i].b
                          : cis_bytes_of(&v[i].i, sizeof v[i].i);
+        if (table == CIS_BACKUP_RUN && i == 8) { /* but for what a restore adds to it */
+            const char *mark = memmem(v[i].b.ptr, v[i].b.len, ",\"restored_ms\":", 15);
+            parts[n - 1].len = mark != NULL ? (size_t)(mark - (const char *)v[i].b.ptr)
+                                            : v[i].b.len - (v[i].b.len != 0);
+        }
     }
     cis_mac(key, parts, n, mac);
     memcpy(&part, mac, sizeof part);
@@ -222,9 +230,9 @@ static void fill(struct fx *fx)
         .ns = CIS_STR("skill"), .key = CIS_STR("a"), .value = {(const uint8_t *)"b", 1}};
     struct cis_store_commit commit = {.run = &run, .config = &config, .nconfig = 1};
     assert_ok(fx->store->ops->commit(fx->store, u.h.tenant, &commit, NULL, err));
-    struct cis_skill_row skill = {CIS_STR("tool"), CIS_STR("1.0"),    CIS_STR("/x"),
-                                  CIS_STR("00"),   CIS_STR("{}"),     CIS_STR("[]"),
-                                  CIS_STR(""),     CIS_STR("digest"), 9};
+    struct cis_skill_row skill = {CIS_STR("tool"), CIS_STR("1.0.0"), CIS_STR("/x"),
+                                  CIS_STR(HASH),   CIS_STR("{}"),    CIS_STR("[]"),
+                                  CIS_STR(""),     CIS_STR(HASH),    9};
     assert_ok(fx->store->ops->skill_put(fx->store, u.h.tenant, &skill, NULL, err));
 }
 
@@ -809,6 +817,122 @@ static void rows_that_no_store_holds_are_refused(void **state)
            cis_buf_add(&f.records, "\xff\xff\xff\xff\xff\xff\xff\x7f", 8));
 }
 
+#define AN_ID "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+static void a_run(struct forged *f, struct cis_bytes id, struct cis_bytes status,
+                  struct cis_bytes report)
+{
+    forge_row(f, CIS_BACKUP_RUN, NUMBERS(1, 0, 0, 0, 0), BLOBS(id, B("x"), status, report));
+}
+
+static void a_skill(struct forged *f, const char *name, const char *version, const char *sha256,
+                    const char *manifest, const char *grants, const char *signer,
+                    const char *digest)
+{
+    const char *texts[] = {name, version, "/x", sha256, manifest, grants, signer, digest};
+    struct cis_bytes blobs[8];
+    for (size_t i = 0; i < 8; i++) {
+        blobs[i] = cis_bytes_of(texts[i], strlen(texts[i]));
+    }
+    forge_row(f, CIS_BACKUP_SKILL, NUMBERS(1), blobs);
+}
+
+static void fields_that_would_become_paths_are_refused(void **state)
+{
+    (void)state;
+#define S(text) ((struct cis_bytes)B(text))
+    FORGED("a run's id that is a path",
+           a_run(&f, S("../../../../../../../../xx"), S("ok"), S("{}")));
+    FORGED("a status that moves the cursor", a_run(&f, S(AN_ID), S("ok\x1b[1m"), S("{}")));
+    FORGED("a run without a status", a_run(&f, S(AN_ID), S(""), S("{}")));
+    FORGED("a report that is no object", a_run(&f, S(AN_ID), S("ok"), S("[1]")));
+    FORGED("a report that is no JSON", a_run(&f, S(AN_ID), S("ok"), S("{\"a\":}")));
+    FORGED("a version that is a path",
+           a_skill(&f, "op", "../../../../../my", HASH, "{}", "[]", "", HASH));
+    FORGED("a digest that is a path", a_skill(&f, "op", "1.0.0", HASH, "{}", "[]", "", "x/../y"));
+    FORGED("a digest that is none", a_skill(&f, "op", "1.0.0", HASH, "{}", "[]", "", ""));
+    FORGED("a skill whose name is a path",
+           a_skill(&f, "../op", "1.0.0", HASH, "{}", "[]", "", HASH));
+    FORGED("a skill without a name", a_skill(&f, "", "1.0.0", HASH, "{}", "[]", "", HASH));
+    FORGED("a module's hash that is none", a_skill(&f, "op", "1.0.0", "00", "{}", "[]", "", HASH));
+    FORGED("a manifest that is none", a_skill(&f, "op", "1.0.0", HASH, "{", "[]", "", HASH));
+    FORGED("grants that are none", a_skill(&f, "op", "1.0.0", HASH, "{}", "", "", HASH));
+    FORGED("a signer that is none", a_skill(&f, "op", "1.0.0", HASH, "{}", "[]", "me", HASH));
+    FORGED("a setting of nobody",
+           forge_row(&f, CIS_BACKUP_CONFIG, NULL, BLOBS(B(""), B("key"), B("value"))));
+    FORGED("a pin of no branch", forge_row(&f, CIS_BACKUP_PIN, NUMBERS(1, 9, 0, 0), NULL));
+    FORGED("a commit of a run that is a path",
+           forge_row(&f, CIS_BACKUP_EPOCH, NUMBERS(1, 1, 0, 0, 0, 0, 0),
+                     BLOBS(B("../../../../../../../../xx"), B("fs"), B(""), B(""))));
+    struct forged f = FORGED_INIT; /* and one that is right */
+    struct place p;
+    forge_plain(&f, "a", a_key);
+    a_run(&f, S(AN_ID), S("ok"), S("{}"));
+    a_skill(&f, "op", "1.0.0-rc.1+b", HASH, "{}", "[]", HASH, HASH);
+    int fd = forge_file(&f);
+    place_new(&p, fx_cluster() != NULL);
+    assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
+    place_done(&p);
+    close(fd);
+}
+
+/* ---- what came with a backup ---- */
+static bool note_report(void *self, const struct cis_run_row *row)
+{
+    snprintf(self, 400, "%.*s", CIS_STR_ARG(row->report));
+    return true;
+}
+
+static bool note_made(void *self, const struct cis_fs_ref *ref)
+{
+    int64_t *newest = self;
+    *newest = ref->created_ms > *newest ? ref->created_ms : *newest;
+    return true;
+}
+
+/* What a record says of a host's folders is never this host's, whatever it says of itself. */
+static void records_say_that_they_came_with_a_backup(void **state)
+{
+    (void)state;
+    static const char *const reports[] = {
+        "{}",
+        "",
+        "{ }",
+        "{\"schema\":1,\"mounts\":[{\"host\":\"/etc\"}]}",
+        "{\"a\":1,\"restored_ms\":0}",
+        "{\"a\":1,\"restored_ms\":1}",
+        "{\"restored_ms\":0,\"a\":{\"b\":\",\\\"restored_ms\\\":9\"}}"};
+    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
+        struct forged f = FORGED_INIT;
+        struct place p;
+        char got[400] = "";
+        int64_t before = cis_clock_wall_ms(), newest = 0;
+        forge_plain(&f, "t", a_key);
+        forge_row(&f, CIS_BACKUP_REF, NUMBERS(1, INT64_MAX), BLOBS(B("applied/" AN_ID "-1")));
+        a_run(&f, S(AN_ID), S("ok"), cis_bytes_of(reports[i], strlen(reports[i])));
+        int fd = forge_file(&f);
+        place_new(&p, fx_cluster() != NULL);
+        assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
+        close(fd);
+        place_open(&p);
+        assert_ok(p.fx.store->ops->run_get(p.fx.store, CIS_STR("t"), CIS_STR(AN_ID), note_report,
+                                           got, NULL, err));
+        int64_t marked = cis_run_restored_ms(cis_str_of(got));
+        if (marked < before || marked > cis_clock_wall_ms() ||
+            !cis_json_valid(got, strlen(got), NULL)) {
+            fail_msg("%s became %s", reports[i], got);
+        }
+        assert_ok(
+            p.fx.store->fs->ref_list(p.fx.store, CIS_STR("t"), note_made, &newest, NULL, err));
+        assert_true(newest <= marked);
+        CIS_CLEANUP(cis_buf_done) struct cis_buf twice = CIS_BUF_INIT(1000);
+        cis_run_report_restored(cis_str_of(got), marked + 1, &twice);
+        assert_int_equal(cis_run_restored_ms(cis_buf_view(&twice)), marked + 1);
+        assert_int_equal(twice.len, strlen(got)); /* it is not marked twice */
+        place_done(&p);
+    }
+}
+
 /* This process gets no more than so much memory from now on; sanitizers take what they want. */
 static void room_left(size_t bytes)
 {
@@ -1038,6 +1162,8 @@ static int run(void)
         TEST(a_damaged_store_has_no_whole_backup),
         TEST(a_forged_backup_that_is_right_is_restored),
         TEST(rows_that_no_store_holds_are_refused),
+        TEST(fields_that_would_become_paths_are_refused),
+        TEST(records_say_that_they_came_with_a_backup),
         TEST(a_length_alone_takes_no_memory),
         TEST(a_store_that_holds_tenants_is_not_overwritten),
         TEST(who_may_not_make_a_store_is_denied),

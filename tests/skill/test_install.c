@@ -159,6 +159,50 @@ static void a_removed_skill_is_gone_with_its_folder(void **state)
                  cis_skill_remove(&w->home, TENANT, CIS_STR("x"), err));
 }
 
+/* A record that cis did not write: of a hostile backup, or of a server that others write to. */
+static void a_record_that_spells_a_path_removes_no_folder(void **state)
+{
+    struct world *w = *state;
+    struct cis_installed s = {0};
+    static const char hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const struct {
+        const char *version, *digest, *manifest;
+    } bad[] = {{"../../../../work/my", "project", "1.0.0"},
+               {"../../../../work/my", hash, "1.0.0"},
+               {"1.0.0", "x/../../../../work/my-project", "1.0.0"},
+               {"1.0.0", "", "1.0.0"},
+               {"2.0.0", hash, "1.0.0"}};
+    put_text(w->work, "my-project/precious", "work");
+    put_text(w->work, "my-0123456789abcdef/precious", "work");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char json[200], path[200];
+        snprintf(json, sizeof json,
+                 "[\"bare\",{\"skill\":{\"entry\":\"skill.wasm\",\"name\":\"x\",\"type\":\"wasm\","
+                 "\"version\":\"%s\"}}]",
+                 bad[i].manifest);
+        struct cis_skill_row row = {.name = CIS_STR("x"),
+                                    .version = cis_str_of(bad[i].version),
+                                    .source = CIS_STR("/x"),
+                                    .sha256 = cis_str_of(hash),
+                                    .manifest = cis_str_of(json),
+                                    .grants = CIS_STR("[]"),
+                                    .digest = cis_str_of(bad[i].digest)};
+        assert_ok(w->home.store->ops->skill_put(w->home.store, TENANT, &row, NULL, err));
+        assert_fails(CIS_E_DAMAGED, "damaged", open_x(w, &s, err));
+        const char *skill = folder(w, MANIFEST, CORE, sizeof CORE);
+        assert_fails(CIS_E_DAMAGED, "damaged", install(w, skill, true, NULL, NULL, err));
+        assert_ok(cis_skill_remove(&w->home, TENANT, CIS_STR("x"), err));
+        assert_ok(install(w, skill, true, NULL, NULL, err));
+        assert_ok(cis_skill_remove(&w->home, TENANT, CIS_STR("x"), err));
+        snprintf(path, sizeof path, "%s/my-project/precious", w->work);
+        assert_true(cis_file_exists(path));
+        snprintf(path, sizeof path, "%s/my-0123456789abcdef/precious", w->work);
+        assert_true(cis_file_exists(path));
+        snprintf(path, sizeof path, "%s/my-0123456789abcdef/.unused", w->work);
+        assert_false(cis_file_exists(path));
+    }
+}
+
 static void an_update_replaces_the_folder_of_the_version_before(void **state)
 {
     struct world *w = *state;
@@ -904,6 +948,7 @@ int main(void)
         TEST(a_name_of_the_user_wins_and_the_longest_name_fits),
         TEST(a_tenant_does_not_see_the_skills_of_another),
         TEST(a_removed_skill_is_gone_with_its_folder),
+        TEST(a_record_that_spells_a_path_removes_no_folder),
         TEST(an_update_replaces_the_folder_of_the_version_before),
         TEST(grants_can_be_taken_back_and_given_again),
         TEST(settings_are_checked_kept_and_dropped_with_the_skill),

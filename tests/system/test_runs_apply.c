@@ -76,6 +76,38 @@ static void a_second_cow_mount_shows_and_applies_its_own_run_only(void **state)
     host_is(s, "a/made", "1");
 }
 
+/* A backup may be another host's, or anybody's: what its records call a folder is not one of here.
+ */
+static void what_a_backup_says_of_folders_changes_none(void **state)
+{
+    struct sys *s = *state;
+    char one[27], store[700];
+    shell(s, "mkdir a to && printf old > a/f && printf old > to/f");
+    run_ok(s, "--dir", here(s, "a::/a:cow"), TOOL, "write", "/a/f", "evil");
+    last_run(s, one);
+    ok(s, "runs", "apply", one);
+    ok(s, "store", "backup", here(s, "backup"));
+    shell(s, "printf mine > a/f");
+    snprintf(store, sizeof store, "sqlite:%s/restored", s->home);
+    ok(s, "store", "restore", here(s, "backup"), "--store", store);
+    assert_exit(s, 4, cis(s, "runs", "apply", one, "--force", "--store", store));
+    assert_contains(sys_err(s), "came with a backup");
+    host_is(s, "a/f", "mine");
+    ok(s, "runs", "undo", one, "--store", store); /* the branch's changes, and no folder's */
+    assert_contains(sys_err(s), "no folder is changed for them");
+    host_is(s, "a/f", "mine");
+    ok(s, "runs", "redo", one, "--store", store);
+    host_is(s, "a/f", "mine");
+    ok(s, "runs", "apply", one, "--to", here(s, "to"), "--store", store); /* what the user names */
+    host_is(s, "to/f", "evil");
+    ok(s, "runs", "undo", one, "--store", store);
+    host_is(s, "to/f", "old");
+    host_is(s, "a/f", "mine");
+    ok(s, "runs", "redo", one, "--store", store);
+    host_is(s, "to/f", "evil");
+    host_is(s, "a/f", "mine");
+}
+
 static void a_run_on_two_cow_mounts_is_undone_on_both(void **state)
 {
     struct sys *s = *state;
@@ -949,6 +981,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_second_cow_mount_shows_and_applies_its_own_run_only),
+        TEST(what_a_backup_says_of_folders_changes_none),
         TEST(a_run_on_two_cow_mounts_is_undone_on_both),
         TEST(only_the_second_cow_mount_was_changed),
         TEST(a_run_that_changed_nothing_has_an_empty_diff),
