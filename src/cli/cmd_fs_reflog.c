@@ -52,7 +52,9 @@ static void line_entry(struct listing *l, const struct cis_history_reflog *e)
     cis_buf_printf(&l->line, "%-16s @%-6" PRIu64 " %-24s %6s path%s ", name, e->view.epoch, when,
                    paths, e->paths == 1 ? " " : "s");
     if (e->commit != NULL) {
-        cis_buf_printf(&l->line, " %.*s: ", CIS_STR_ARG(e->commit->kind));
+        cis_buf_byte(&l->line, ' ');
+        cis_cli_printable_line(&l->line, e->commit->kind);
+        cis_buf_text(&l->line, ": ");
         cis_cli_printable_line(&l->line, e->commit->note);
     }
     if (e->n != 0) {

@@ -148,13 +148,35 @@ static void level_done(struct walk *w, struct level *level)
     cis_arena_done(&level->names);
 }
 
+/* Is the directory on the way to itself? A commit refuses to make such a tree; rows of a damaged
+ * store or of a backup may be one, and a walk of it would never end. Compared with one directory of
+ * the way, at a depth that is a power of two: on a circle the walk comes back to one of them, and a
+ * deep tree costs one comparison a directory. */
+static bool in_circle(const struct walk *w, cis_node node)
+{
+    size_t mark = 1;
+    while (mark <= w->levels.n / 2) {
+        mark *= 2;
+    }
+    return w->levels.n != 0 && w->levels.at[mark - 1].node == node;
+}
+
 /* Visits node and goes into it when it is a directory. The reference is the level's from here. */
 static cis_code enter(struct walk *w, cis_node dir, cis_node node, const struct cis_vfs_attr *attr,
                       size_t name_at, bool last)
 {
     bool descend = true;
-    cis_code code = tell(w, node, attr, name_at, false, last, dir, 0, &descend);
     struct level *level = NULL;
+    cis_code code = CIS_OK;
+    if (is_dir(attr->mode) && in_circle(w, node)) {
+        struct cis_str path = cis_buf_view(&w->path);
+        size_t len = path.len > 70 ? 70 : path.len;
+        code =
+            cis_fail(w->err, CIS_E_DAMAGED, "%.*s: a directory that is within itself (cis fs fsck)",
+                     (int)len, path.ptr + path.len - len);
+    } else {
+        code = tell(w, node, attr, name_at, false, last, dir, 0, &descend);
+    }
     if (code == CIS_OK && descend && is_dir(attr->mode)) {
         level = vec_add(&w->levels);
         code = level != NULL ? CIS_OK : cis_history_nomem(w->err);
