@@ -31,10 +31,14 @@ static bool log_row(void *self, const struct cis_fs_commit_row *row)
         cis_buf_json(&l->line, row->note);
         cis_buf_byte(&l->line, '}');
     } else {
-        cis_buf_printf(&l->line, "@%-6" PRIu64 " %s  %-8.*s ", row->epoch, when,
-                       CIS_STR_ARG(row->kind));
+        cis_buf_printf(&l->line, "@%-6" PRIu64 " %s  ", row->epoch, when);
+        size_t at = l->line.len;
+        cis_cli_printable_line(&l->line, row->kind);
+        size_t wide = l->line.len - at;
+        cis_buf_printf(&l->line, "%*s ", wide < 8 ? (int)(8 - wide) : 0, "");
         if (row->run[0] != 0) {
-            cis_buf_printf(&l->line, "%s  ", row->run);
+            cis_cli_printable_line(&l->line, cis_str_of(row->run));
+            cis_buf_text(&l->line, "  ");
         }
         cis_cli_printable_line(&l->line, row->note);
         cis_buf_byte(&l->line, '\n');
