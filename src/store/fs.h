@@ -322,8 +322,9 @@ struct cis_store_fs_ops {
      * uses them is. */
     cis_code (*reserve_inodes)(cis_store *, struct cis_str tenant, uint32_t n, uint64_t *out_first,
                                CIS_FS_ARGS);
-    /* Stores what is not there yet (same hash = same content), stamps all; durable when a commit
-     * that names them returns. CIS_E_QUOTA: the stored cap. Any order in, ids in the same order. */
+    /* Stores what is not there yet (same hash = same content), stamps all; as durable as the
+     * process needs that forgets their content: an id is never given to another content later.
+     * CIS_E_QUOTA: the stored cap. Any order in, ids in the same order. */
     cis_code (*chunk_put)(cis_store *, struct cis_str tenant, const struct cis_fs_chunk *chunks,
                           size_t n, uint64_t *out_ids, CIS_FS_ARGS);
     /* Stamps chunks that extents will newly name; out_lost[i]: it is gone, store it again. */

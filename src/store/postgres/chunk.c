@@ -245,9 +245,9 @@ static cis_code put_all(cis_store *store, struct cis_str tenant, struct put *p, 
 {
     const uint32_t *order = p->order;
     struct pg_stored all = p->stored;
-    /* A transaction of its own, and safe with the commit that names the chunks. */
-    struct pg_write write = {
-        .work = put, .arg = p, .create = true, .lazy = true, .repeatable = true};
+    /* On the disk at once: who stored them forgets them, and their numbers, which a crash of the
+     * server would take back, would be given again, for other content. */
+    struct pg_write write = {.work = put, .arg = p, .create = true, .repeatable = true};
     for (size_t at = 0; at < n; at += p->n) {
         size_t bytes = 0;
         p->order = order + at;

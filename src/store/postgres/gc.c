@@ -328,14 +328,14 @@ cis_code cis_pg_branch_remove(cis_store *store, struct cis_str tenant, uint64_t 
 /* ---- chunks ---- */
 struct chunks {
     uint64_t after;
-    uint32_t limit;
+    int64_t left;
     cis_fs_chunk_each *each;
     void *self;
 };
 
 static cis_code chunk_tell(void *self, const PGresult *row, bool *out_more, struct cis_error *err)
 {
-    const struct chunks *q = self;
+    struct chunks *q = self;
     struct cis_fs_chunk_info info = {.id = cis_pg_u64(row, 0, 0),
                                      .stamp_ms = cis_pg_int(row, 0, 1),
                                      .bytes = cis_pg_u64(row, 0, 2)};
@@ -346,6 +346,8 @@ static cis_code chunk_tell(void *self, const PGresult *row, bool *out_more, stru
     }
     memcpy(info.hash, hash.ptr, hash.len);
     *out_more = q->each(q->self, &info);
+    q->after = info.id;
+    q->left--;
     return CIS_OK;
 }
 
@@ -355,7 +357,8 @@ static cis_code chunk_list(struct pg_conn *conn, void *arg, struct cis_error *er
     struct pg_args args = {0};
     cis_pg_arg_int(&args, conn->tenant);
     cis_pg_arg_u64(&args, q->after);
-    cis_pg_arg_int(&args, q->limit != 0 ? (int64_t)q->limit : INT64_MAX);
+    cis_pg_arg_int(&args, q->left);
+    conn->goes_on = true;
     CIS_TRY(cis_pg_send(conn, PG_CHUNK_LIST, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
     return cis_pg_rows(conn, PG_CHUNK_LIST, chunk_tell, q, err);
@@ -365,7 +368,7 @@ cis_code cis_pg_chunk_list(cis_store *store, struct cis_str tenant, uint64_t aft
                            cis_fs_chunk_each *each, void *self, const struct cis_stop *stop,
                            struct cis_error *err)
 {
-    struct chunks q = {after, limit, each, self};
+    struct chunks q = {after, limit != 0 ? (int64_t)limit : INT64_MAX, each, self};
     bool absent;
     return cis_pg_read((struct pg_store *)store, tenant, chunk_list, &q, &absent, stop, err);
 }

@@ -68,7 +68,8 @@ struct pg_conn {
     bool unsynced;                /* something was sent after the last sync */
     cis_chunk_codec *codec;       /* made when it is needed first */
     bool single;                  /* rows of the result at work come one by one */
-    bool told;                    /* a row was handed out: what is at work cannot start again */
+    bool told;                    /* a row was handed out: what is at work cannot start again … */
+    bool goes_on;                 /* … but go on behind it */
     bool lost;                    /* the connection is gone */
     bool again;        /* the transaction may be tried again: deadlock, tenant made anew */
     bool ended;        /* the operation's stop is over */
@@ -216,8 +217,8 @@ void cis_pg_witness_close(struct pg_store *store);
 /* ---- work.c: running operations ---- */
 typedef cis_code pg_work(struct pg_conn *conn, void *arg, struct cis_error *err);
 /* Runs work on a bound connection, again on another when that one turns out to be lost before a row
- * was handed out (then work must not have called back). No such tenant: work is not run; CIS_OK and
- * *out_absent, or CIS_E_NOTFOUND when that is NULL. */
+ * was handed out (conn->told), or when work goes on behind what it handed out. No such tenant: work
+ * is not run; CIS_OK and *out_absent, or CIS_E_NOTFOUND when that is NULL. */
 cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
                      bool *out_absent, const struct cis_stop *stop, struct cis_error *err);
 /* The same for a tenant by name or by NAME#INSTANCE. */

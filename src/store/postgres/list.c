@@ -7,7 +7,8 @@
 struct list {
     struct cis_view at;
     uint64_t dir;
-    struct cis_buf after; /* names up to it are done with */
+    struct cis_buf
+        after; /* names up to it are done with: where it goes on after a lost connection */
     uint64_t left;
     bool attributes, more;
     cis_fs_dirent_each *each;
@@ -15,6 +16,7 @@ struct list {
     struct pg_own own;
     struct cis_fs_dirent *page; /* live entries; names are borrowed from the result */
     size_t npage;
+    struct cis_str last; /* name that the page ends with, borrowed too; ptr NULL: none */
 };
 
 /* Each ancestor gave at most k rows. What comes at or after the last name of one that gave k is not
@@ -74,7 +76,7 @@ static cis_code page_of(struct list *l, const PGresult *res, uint64_t k, bool *o
     int cut, n = PQntuples(res);
     CIS_TRY(cut_of(res, k, &cut, err));
     struct cis_str end = cut >= 0 ? cis_pg_str(res, cut, 1) : (struct cis_str){NULL, 0};
-    struct cis_str last = {NULL, 0};
+    l->last = (struct cis_str){NULL, 0};
     l->npage = 0;
     l->more = cut >= 0;
     for (int i = 0; i < n;) {
@@ -91,12 +93,18 @@ static cis_code page_of(struct list *l, const PGresult *res, uint64_t k, bool *o
         *d = (struct cis_fs_dirent){.parent = l->dir, .name = name};
         CIS_TRY(cis_pg_dirent_row(res, best, 3, 2, 4, d, err));
         l->npage += d->ino != 0;
-        last = name;
+        l->last = name;
     }
-    *out_stuck = cut >= 0 && last.ptr == NULL && l->left != 0;
-    if (last.ptr != NULL) {
+    *out_stuck = cut >= 0 && l->last.ptr == NULL && l->left != 0;
+    return CIS_OK;
+}
+
+static cis_code page_done(struct list *l, struct cis_error *err)
+{
+    l->at = l->own.view;
+    if (l->last.ptr != NULL) {
         cis_buf_reset(&l->after);
-        cis_buf_str(&l->after, last);
+        cis_buf_str(&l->after, l->last);
     }
     return cis_buf_check(&l->after, "list", err);
 }
@@ -160,7 +168,6 @@ static cis_code tell_page(struct pg_conn *conn, struct list *l, struct cis_error
         }
         CIS_TRY(cis_pg_inodes_ask(conn, &l->own, inos, l->npage, &rows, err));
     }
-    conn->told = true;
     int next = 0;
     for (size_t i = 0; i < l->npage; i++) {
         struct cis_fs_inode inode;
@@ -200,6 +207,7 @@ static cis_code list_page(struct pg_conn *conn, struct list *l, uint64_t *k, str
                                     : cis_fail(err, CIS_E_NOMEM, "list: out of memory");
     if (code == CIS_OK) {
         code = tell_page(conn, l, err);
+        code = code == CIS_OK ? page_done(l, err) : code;
         *k = stuck ? *k * 4 : *k;
     }
     cis_free(l->page);

@@ -17,9 +17,9 @@ void cis_pg_commit_row(const PGresult *res, int row, struct cis_fs_commit_row *o
 }
 
 struct log {
-    uint64_t branch, after, upto;
+    uint64_t branch, after, upto; /* from where it goes on after a lost connection */
     bool newest, keys;
-    uint32_t limit;
+    int64_t left;
     const char *run;
     cis_fs_commit_each *each;
     void *self;
@@ -27,11 +27,17 @@ struct log {
 
 static cis_code commit_tell(void *self, const PGresult *res, bool *out_more, struct cis_error *err)
 {
-    const struct log *l = self;
+    struct log *l = self;
     struct cis_fs_commit_row row;
     (void)err;
     cis_pg_commit_row(res, 0, &row);
     *out_more = l->each(l->self, &row);
+    if (l->newest) {
+        l->upto = row.epoch != 0 ? row.epoch - 1 : 0;
+    } else {
+        l->after = row.epoch;
+    }
+    l->left--;
     return CIS_OK;
 }
 
@@ -42,8 +48,9 @@ static cis_code commits(struct pg_conn *conn, void *arg, struct cis_error *err)
     struct pg_args args = {0};
     cis_pg_args_view(&args, conn, (struct cis_view){l->branch, l->after});
     cis_pg_arg_u64(&args, l->upto);
-    cis_pg_arg_int(&args, l->limit != 0 ? (int64_t)l->limit : INT64_MAX);
+    cis_pg_arg_int(&args, l->left);
     cis_pg_arg_int(&args, l->keys);
+    conn->goes_on = true;
     CIS_TRY(cis_pg_send(conn, id, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
     return cis_pg_rows(conn, id, commit_tell, l, err);
@@ -59,7 +66,7 @@ cis_code cis_pg_commits(cis_store *store, struct cis_str tenant, uint64_t branch
                     .upto = upto,
                     .newest = newest,
                     .keys = keys,
-                    .limit = limit,
+                    .left = limit != 0 ? (int64_t)limit : INT64_MAX,
                     .each = each,
                     .self = self};
     bool absent;
@@ -317,8 +324,9 @@ cis_code cis_pg_pin(cis_store *store, struct cis_str tenant, struct cis_view vie
     struct pg_store *s = (struct pg_store *)store;
     bool held = ttl_ms != CIS_FS_PIN_LASTING && (ttl_ms & CIS_FS_PIN_HELD) != 0;
     struct pg_pin p = {view, id, held ? ttl_ms & ~CIS_FS_PIN_HELD : ttl_ms, 0, 0};
+    /* A new one is on the disk at once: its number is not given again after a crash. */
     struct pg_write write = {
-        .work = cis_pg_pin_work, .arg = &p, .exact = true, .lazy = true, .repeatable = true};
+        .work = cis_pg_pin_work, .arg = &p, .exact = true, .lazy = id != 0, .repeatable = true};
     p.witness = held && id != 0 ? cis_pg_pin_witness(s, id, stop) : 0;
     CIS_TRY(cis_pg_write(s, tenant, &write, stop, err));
     if (ttl_ms == 0 && id != 0) {

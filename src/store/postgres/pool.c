@@ -238,7 +238,7 @@ static cis_code take_once(struct pg_store *store, int64_t tenant, const struct c
         }
     }
     conn->stop = stop;
-    conn->told = conn->again = false;
+    conn->told = conn->goes_on = conn->again = false;
     if (fresh || conn->tenant != tenant) {
         cis_code code = cis_pg_bind(conn, tenant, err);
         *out_lost = conn->lost;

@@ -260,7 +260,7 @@ cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant, struct ci
 {
     struct check c = {.ref = ref, .reader = reader, .pin = {{0, 0}, pin, ttl_ms, 0, 0}};
     struct pg_write write = {
-        .work = check, .arg = &c, .exact = true, .lazy = true, .repeatable = true};
+        .work = check, .arg = &c, .exact = true, .lazy = pin != 0, .repeatable = true};
     struct cis_error why = {0};
     CIS_TRY(check_ref(ref, err));
     CIS_TRY(cis_store_tenant_check(reader, err));

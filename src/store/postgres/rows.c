@@ -154,7 +154,7 @@ cis_code cis_pg_walk(cis_store *store, struct cis_str tenant, struct cis_view at
 struct inodes {
     struct cis_view at;
     const uint64_t *inos;
-    size_t n;
+    size_t n, next; /* next: where it goes on after a lost connection */
     cis_fs_inode_each *each;
     void *self;
 };
@@ -181,14 +181,15 @@ cis_code cis_pg_inodes_ask(struct pg_conn *conn, const struct pg_own *own, const
 
 static cis_code inodes(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct inodes *q = arg;
+    struct inodes *q = arg;
     struct pg_own own;
     CIS_TRY(cis_pg_view_enter(conn, q->at, &own, err));
-    for (size_t at = 0; at < q->n; at += PG_ROWS_MAX) {
+    while (q->next < q->n) {
         CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
-        size_t n = q->n - at < PG_ROWS_MAX ? q->n - at : PG_ROWS_MAX;
-        CIS_TRY(cis_pg_inodes_ask(conn, &own, q->inos + at, n, &res, err));
-        conn->told = true;
+        size_t n = q->n - q->next < PG_ROWS_MAX ? q->n - q->next : PG_ROWS_MAX;
+        CIS_TRY(cis_pg_inodes_ask(conn, &own, q->inos + q->next, n, &res, err));
+        q->at = own.view;
+        q->next += n;
         for (int i = 0; i < PQntuples(res); i++) {
             struct cis_fs_inode inode;
             CIS_TRY(cis_pg_inode_row(res, i, 1, cis_pg_u64(res, i, 0), &inode, err));
@@ -204,7 +205,7 @@ cis_code cis_pg_inodes(cis_store *store, struct cis_str tenant, struct cis_view 
                        const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self,
                        const struct cis_stop *stop, struct cis_error *err)
 {
-    struct inodes q = {at, inos, n, each, self};
+    struct inodes q = {at, inos, n, 0, each, self};
     return cis_pg_read_exact((struct pg_store *)store, tenant, inodes, &q, NULL, stop, err);
 }
 
@@ -213,7 +214,7 @@ cis_code cis_pg_inodes(cis_store *store, struct cis_str tenant, struct cis_view 
 
 struct extents {
     struct cis_view at;
-    uint64_t ino, first, end;
+    uint64_t ino, first, end; /* first: where it goes on after a lost connection */
     cis_fs_extent_each *each;
     void *self;
 };
@@ -234,7 +235,7 @@ static cis_code extents_page(struct pg_conn *conn, struct extents *q, const stru
     CIS_TRY(cis_pg_view_judge(conn, own, err));
     int n = PQntuples(res);
     *out_more = n != 0;
-    conn->told |= n != 0;
+    q->at = own->view;
     for (int i = 0; i < n && *out_more; i++) {
         struct cis_fs_extent x = {cis_pg_u64(res, i, 0), cis_pg_u64(res, i, 1),
                                   cis_pg_u64(res, i, 2)};

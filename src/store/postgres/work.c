@@ -55,7 +55,7 @@ cis_code cis_pg_rows(struct pg_conn *conn, enum pg_id id, pg_row_each *each, voi
 /* After a failure: is it worth another try, on another connection? */
 static bool try_again(struct pg_conn *conn, struct cis_str tenant, int attempt)
 {
-    if (attempt >= PG_RETRIES || conn->told || conn->ended) {
+    if (attempt >= PG_RETRIES || (conn->told && !conn->goes_on) || conn->ended) {
         return false;
     }
     if (conn->again) {

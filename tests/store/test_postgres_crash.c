@@ -1,0 +1,423 @@
+/* A PostgreSQL server that ends without warning, again and again: what was stored ahead of a commit
+ * is there afterwards, numbers are not given twice, and whoever writes and reads files through it
+ * is told nothing but success. */
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/postgres/postgres.h"
+#include "tools/pgcluster.h"
+#include "contract.h"
+#include "tree.h"
+#include "vfs/layered/layered.h"
+
+static struct pgcluster *cluster;
+static int rounds = 3;
+
+/* What a transaction that does not wait for the disk wrote stays in the server's memory. */
+static const char settings[] = "wal_writer_delay = 10s\nwal_writer_flush_after = 0\n"
+                               "bgwriter_delay = 10s\ncheckpoint_timeout = 1h\n";
+
+struct fixture {
+    char *url;
+    cis_store *s;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    f->url = pgcluster_store(cluster);
+    assert_ok(cis_store_postgres_open(f->url, NULL, &f->s, NULL, err));
+    assert_ok(f->s->fs->tenant_create(f->s, T, 0, 0, NULL, err));
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    f->s->ops->close(f->s);
+    pgcluster_drop(cluster, f->url);
+    free(f);
+    return 0;
+}
+
+static void crash(void)
+{
+    pgcluster_kill(cluster);
+    pgcluster_again(cluster);
+}
+
+/* ---- what is stored ahead of a commit ---- */
+static void what_is_stored_ahead_of_a_commit_survives_a_killed_server(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t old[2];
+    for (size_t i = 0; i < 2; i++) {
+        char text[5000];
+        memset(text, 'a' + (int)i, sizeof text);
+        uint64_t id = packed_put(f->s, text, sizeof text);
+        crash();
+        bool lost = true;
+        assert_ok(f->s->fs->chunk_touch(f->s, T, &id, 1, &lost, NULL, err));
+        assert_false(lost);
+        for (size_t k = 0; k < i; k++) { /* or a commit would name other content */
+            assert_int_not_equal(id, old[k]);
+        }
+        old[i] = id;
+    }
+}
+
+static void a_pins_number_is_not_given_again_after_a_crash(void **state)
+{
+    struct fixture *f = *state;
+    cis_store *other = NULL;
+    uint64_t mine = 0, theirs = 0;
+    struct cis_view head = tree_head(f->s, "main");
+    assert_ok(cis_store_postgres_open(f->url, NULL, &other, NULL, err));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(f->s->fs->pin(f->s, T, head, 0, CIS_FS_PIN_HELD | 60000, &mine, NULL, err));
+        crash();
+        assert_ok(other->fs->pin(other, T, head, 0, 60000, &theirs, NULL, err));
+        assert_int_not_equal(mine, theirs);
+        assert_ok(f->s->fs->pin(f->s, T, head, mine, CIS_FS_PIN_HELD | 60000, &mine, NULL, err));
+    }
+    other->ops->close(other);
+}
+
+/* ---- reads that are cut off ---- */
+static PGconn *admin_of(const struct fixture *f)
+{
+    const char *db = strstr(f->url, "@/") + 2;
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(db, "?"), db);
+    return pgcluster_connect(cluster, "postgres", name);
+}
+
+struct cut {
+    PGconn *admin;
+    bool done;
+    size_t n;
+    uint64_t last;
+};
+
+/* In the middle of what is read: its connection ends. */
+static void cut_now(struct cut *c)
+{
+    if (!c->done) {
+        PGresult *res = PQexec(c->admin, "SELECT count(pg_terminate_backend(pid, 20000)) FROM "
+                                         "pg_stat_activity WHERE usename = 'worker' AND "
+                                         "datname = current_database()");
+        assert_int_equal(PQresultStatus(res), PGRES_TUPLES_OK);
+        assert_true(strtol(PQgetvalue(res, 0, 0), NULL, 10) >= 1);
+        PQclear(res);
+        c->done = true;
+    }
+}
+
+static bool cut_extent(void *self, const struct cis_fs_extent *x)
+{
+    struct cut *c = self;
+    cut_now(c);
+    assert_int_equal(x->block, c->n); /* each once, in order */
+    c->n++;
+    return true;
+}
+
+static bool cut_entry(void *self, const struct cis_fs_dirent *d, const struct cis_fs_inode *inode)
+{
+    struct cut *c = self;
+    char expected[16];
+    snprintf(expected, sizeof expected, "f%05zu", c->n);
+    cut_now(c);
+    if (!cis_str_is(d->name, expected)) {
+        fail_msg(CIS_STR_FMT " comes after %zu names", CIS_STR_ARG(d->name), c->n);
+    }
+    assert_int_equal(inode->ino, d->ino);
+    c->n++;
+    return true;
+}
+
+static bool cut_inode(void *self, const struct cis_fs_inode *inode)
+{
+    struct cut *c = self;
+    cut_now(c);
+    assert_true(inode->ino > c->last);
+    c->last = inode->ino;
+    c->n++;
+    return true;
+}
+
+static bool cut_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    struct cut *c = self;
+    cut_now(c);
+    assert_int_equal(row->epoch, c->n + 1);
+    c->n++;
+    return true;
+}
+
+#define NAMES 4608u /* more than one page */
+
+static void a_read_goes_on_where_its_connection_was_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct cut c = {.admin = admin_of(f)};
+    static uint64_t inos[NAMES];
+    size_t n = 0;
+    uint64_t big = 0, chunk = packed_put(f->s, "content", 7);
+    while (n < NAMES) {
+        struct tree *t = tree_new(f->s, "main");
+        static char names[256][16];
+        for (size_t i = 0; i < 256; i++, n++) {
+            snprintf(names[i], sizeof names[i], "f%05zu", n);
+            inos[n] = tree_file(t, CIS_FS_ROOT, names[i], "text");
+        }
+        if (n == NAMES) {
+            big = inos[n - 1];
+            tree_size(t, big, 3 * CIS_FS_BLOCK);
+            for (uint64_t b = 0; b < 3; b++) {
+                tree_extent(t, big, b, chunk, -1);
+            }
+        }
+        (void)tree_commit(t);
+    }
+    struct cis_view at = tree_head(f->s, "main");
+    assert_ok(f->s->fs->extents(f->s, T, at, big, 0, 64, cut_extent, &c, NULL, err));
+    assert_int_equal(c.n, 3);
+    c = (struct cut){.admin = c.admin};
+    assert_ok(f->s->fs->list(f->s, T, at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true,
+                             cut_entry, &c, NULL, err));
+    assert_int_equal(c.n, NAMES);
+    c = (struct cut){.admin = c.admin};
+    assert_ok(f->s->fs->inodes(f->s, T, at, inos, NAMES, cut_inode, &c, NULL, err));
+    assert_int_equal(c.n, NAMES);
+    c = (struct cut){.admin = c.admin};
+    assert_ok(f->s->fs->commits(f->s, T, at.branch, 0, at.epoch, false, 0, true, cut_commit, &c,
+                                NULL, err));
+    assert_int_equal(c.n, at.epoch);
+    PQfinish(c.admin);
+}
+
+/* ---- files, while the server comes and goes ---- */
+#define WRITERS 3
+#define FILE_BYTES (700u << 10)
+
+struct writer {
+    struct fixture *f;
+    pthread_t thread;
+    atomic_bool *stop;
+    atomic_int *done; /* by all */
+    int id;
+    char failed[400];
+};
+
+static uint8_t byte_at(int id, int n, size_t i)
+{
+    uint32_t x = (uint32_t)(i / 8) * 2654435761u + (uint32_t)(id * 7919 + n * 104729);
+    return (uint8_t)((x ^ x >> 15) * 2246822519u >> 11);
+}
+
+static bool fails(struct writer *w, const char *what, int no, const struct cis_error *why)
+{
+    if (no == 0 || w->failed[0] != 0) {
+        return w->failed[0] != 0;
+    }
+    snprintf(w->failed, sizeof w->failed, "writer %d: %s: %s (%s)", w->id, what, strerror(no),
+             why->msg);
+    return true;
+}
+
+static int put_file(struct writer *w, cis_vfs *vfs, const char *name, int n, uint8_t *room)
+{
+    struct cis_error why = {0};
+    struct cis_vfs_call call = {.err = &why};
+    cis_vfs_file *file = NULL;
+    uint64_t node;
+    struct cis_vfs_attr attr;
+    int no = vfs->ops->create(vfs, &call, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR, &file, &node,
+                              &attr);
+    for (size_t i = 0; i < FILE_BYTES; i++) {
+        room[i] = byte_at(w->id, n, i);
+    }
+    for (size_t at = 0; no == 0 && at < FILE_BYTES;) {
+        struct iovec iov = {room + at, FILE_BYTES - at < 60000 ? FILE_BYTES - at : 60000};
+        size_t wrote = 0;
+        uint64_t end;
+        no = vfs->ops->write(file, &call, &iov, 1, at, &wrote, &end);
+        at += wrote;
+    }
+    (void)fails(w, "writing", no, &why);
+    /* A part of a block that was stored already. */
+    uint8_t byte = 7;
+    struct iovec iov = {&byte, 1};
+    size_t wrote = 0;
+    uint64_t end;
+    no = no != 0 ? no : vfs->ops->write(file, &call, &iov, 1, 100000, &wrote, &end);
+    no = no != 0 ? no : vfs->ops->sync(file, &call, false);
+    (void)fails(w, "fsync", no, &why);
+    if (file != NULL) {
+        vfs->ops->release(file);
+        vfs->ops->forget(vfs, node, 1);
+    }
+    return no;
+}
+
+static int check_file(struct writer *w, cis_vfs *vfs, const char *name, int n, uint8_t *room)
+{
+    struct cis_error why = {0};
+    struct cis_vfs_call call = {.err = &why};
+    cis_vfs_file *file = NULL;
+    uint64_t node;
+    struct cis_vfs_attr attr;
+    int no = vfs->ops->lookup(vfs, &call, CIS_FS_ROOT, cis_str_of(name), &node, &attr);
+    no = no != 0 ? no : vfs->ops->open(vfs, &call, node, O_RDONLY, &file);
+    size_t got = 0;
+    struct iovec iov = {room, FILE_BYTES};
+    no = no != 0 ? no : vfs->ops->read(file, &call, &iov, 1, 0, &got);
+    if (no == 0 && got != FILE_BYTES) {
+        no = ENODATA;
+    }
+    for (size_t i = 0; no == 0 && i < got; i++) {
+        no = room[i] == (i == 100000 ? 7 : byte_at(w->id, n, i)) ? 0 : EILSEQ;
+    }
+    (void)fails(w, "reading", no, &why);
+    if (file != NULL) {
+        vfs->ops->release(file);
+        vfs->ops->forget(vfs, node, 1);
+    }
+    return no;
+}
+
+/* A branch each, little memory: nearly all of a file is stored ahead of its commit. */
+static void *write_files(void *arg)
+{
+    struct writer *w = arg;
+    struct cis_store_postgres_options po = CIS_STORE_POSTGRES_OPTIONS_INIT;
+    struct cis_forest_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_layered_options lo = CIS_LAYERED_OPTIONS_INIT;
+    cis_store *s = NULL;
+    cis_forest *forest = NULL;
+    cis_vfs *vfs = NULL;
+    char ref[16], name[32];
+    uint8_t *room = malloc(FILE_BYTES);
+    snprintf(ref, sizeof ref, "w%d", w->id);
+    po.connect_ms = 30000;
+    fo.chunk_bytes = 1 << 20;
+    lo.tenant = T;
+    lo.ref = cis_str_of(ref);
+    lo.auto_commit = true;
+    lo.dirty_bytes = 128 << 10;
+    struct cis_error why = {0};
+    cis_code code = cis_store_postgres_open(w->f->url, &po, &s, NULL, &why);
+    code = code != CIS_OK ? code : cis_forest_new(s, &fo, &forest, &why);
+    code = code != CIS_OK ? code : cis_layered_open(forest, &lo, NULL, &vfs, &why);
+    if (code != CIS_OK) {
+        snprintf(w->failed, sizeof w->failed, "writer %d: open: %s", w->id, why.msg);
+    }
+    for (int n = 0; w->failed[0] == 0 && !atomic_load(w->stop); n++) {
+        snprintf(name, sizeof name, "f%d", n);
+        if (put_file(w, vfs, name, n, room) == 0) {
+            (void)check_file(w, vfs, name, n, room);
+        }
+        if (n >= 3) {
+            snprintf(name, sizeof name, "f%d", n - 3);
+            (void)check_file(w, vfs, name, n - 3, room);
+        }
+        atomic_fetch_add(w->done, 1);
+    }
+    if (vfs != NULL) {
+        cis_vfs_close(vfs);
+    }
+    cis_forest_free(forest);
+    if (s != NULL) {
+        s->ops->close(s);
+    }
+    free(room);
+    return NULL;
+}
+
+/* One of its backends: the server throws all others out and recovers. */
+static void kill_backend(const struct fixture *f)
+{
+    PGconn *admin = admin_of(f);
+    PGresult *res = PQexec(admin, "SELECT pid FROM pg_stat_activity WHERE usename = 'worker' "
+                                  "AND datname = current_database() LIMIT 1");
+    if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1) {
+        kill((pid_t)strtol(PQgetvalue(res, 0, 0), NULL, 10), SIGKILL);
+    }
+    PQclear(res);
+    PQfinish(admin);
+}
+
+static void files_are_written_and_read_through_a_server_that_crashes(void **state)
+{
+    struct fixture *f = *state;
+    struct writer w[WRITERS];
+    atomic_bool stop = false;
+    atomic_int done = 0;
+    unsigned seed = test_seed();
+    static const struct cis_str names[WRITERS] = {
+        {"w0", 2},
+        {"w1", 2},
+        {"w2", 2},
+    };
+    assert_ok(f->s->fs->fork(f->s, T, tree_head(f->s, "main"), names, WRITERS, NULL, err));
+    memset(w, 0, sizeof w);
+    for (int i = 0; i < WRITERS; i++) {
+        w[i] = (struct writer){.f = f, .stop = &stop, .done = &done, .id = i};
+        assert_int_equal(pthread_create(&w[i].thread, NULL, write_files, &w[i]), 0);
+    }
+    bool failed = false;
+    for (int i = 0; i < rounds && !failed; i++) {
+        int until = atomic_load(&done) + 2 + (int)(rand_r(&seed) % 4);
+        for (int k = 0; atomic_load(&done) < until && k < 30000 && !failed; k++) {
+            usleep(1000);
+            for (int n = 0; n < WRITERS; n++) {
+                failed |= w[n].failed[0] != 0;
+            }
+        }
+        usleep((useconds_t)(rand_r(&seed) % 20000));
+        if (rand_r(&seed) % 3 == 0) {
+            kill_backend(f);
+        } else {
+            crash();
+        }
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(w[i].thread, NULL);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        if (w[i].failed[0] != 0) {
+            fail_msg("%s", w[i].failed);
+        }
+    }
+    print_message("%d files, %d crashes\n", atomic_load(&done), rounds);
+    assert_true(atomic_load(&done) > rounds);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        rounds = (int)strtol(argv[1], NULL, 10);
+    }
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_stored_ahead_of_a_commit_survives_a_killed_server),
+        TEST(a_pins_number_is_not_given_again_after_a_crash),
+        TEST(a_read_goes_on_where_its_connection_was_lost),
+        TEST(files_are_written_and_read_through_a_server_that_crashes),
+    };
+    cluster = pgcluster_start(settings);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    pgcluster_stop(cluster);
+    return failed;
+}
