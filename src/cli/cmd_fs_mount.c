@@ -255,15 +255,34 @@ static pid_t server_of(const char *dir)
     return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
+/* Why the last commit failed, as the mount says it: a line, or "". */
+static void why_of(const char *dir, char out[160])
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    CIS_CLEANUP(cis_freep) char *path = cis_path_join(dir, ".tarbox/last_error");
+    if (path == NULL || cis_file_read(path, &text, NULL) != CIS_OK) {
+        cis_buf_reset(&text);
+    }
+    struct cis_str rest = cis_buf_view(&text), line;
+    cis_str_split(&rest, '\n', &line);
+    snprintf(out, 160, "%.*s", (int)(line.len < 159 ? line.len : 159), line.ptr);
+}
+
 /* What was written is safe before the mount goes, and a failure of that is told. */
 static cis_code sync_mount(const char *dir, struct cis_error *err)
 {
+    char why[160];
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int no = fd < 0 || fsync(fd) != 0 ? errno : 0;
     if (fd >= 0) {
         close(fd);
     }
-    return no == 0 || no == EROFS ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "%s: committing", dir);
+    if (no == 0 || no == EROFS) {
+        return CIS_OK;
+    }
+    why_of(dir, why);
+    return cis_fail_sys(err, CIS_E_IO, no, "%s: committing%s%s", why[0] != 0 ? "mount" : dir,
+                        why[0] != 0 ? ": " : "", why);
 }
 
 /* Until the server has ended: then the lease is given back and another mount may come. */

@@ -223,6 +223,7 @@ static int tell(struct show *s, const struct entry *e, bool *out_more)
         change.from = from_of(s, e->item, &cut);
         change.cut = change.cut || cut;
     }
+    change.node = e->item->ino;
     change.mode = e->item->ino != 0 ? z.now.mode : z.base.mode;
     change.size = z.now.size;
     change.old_size = z.base.size;

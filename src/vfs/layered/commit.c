@@ -5,6 +5,8 @@
 #include "base/crypto.h"
 #include "store/commit.h"
 
+enum { ATTEMPTS = 3 }; /* of a commit whose content is lost and written again */
+
 static cis_code code_of(int no, const struct cis_error *err)
 {
     if (no == 0 || err->code != CIS_OK) {
@@ -33,6 +35,9 @@ static cis_code told(struct lay_view *v, cis_code code, const struct lay_frozen 
 {
     if (code == CIS_E_QUOTA && err != NULL) {
         cis_lay_refused(v, f->quota, stop, err);
+    }
+    if (f->lost != 0 && err != NULL) {
+        cis_lay_lost(v, f->lost, f->nlost, stop, err);
     }
     return code;
 }
@@ -210,84 +215,6 @@ static bool has_gone(struct lay_view *v)
     return gone;
 }
 
-/* A view that goes on learns what its rows took, so that it stops to accept more in time. */
-static void stored_again(struct lay_view *v, const struct cis_stop *stop)
-{
-    struct cis_tenant row;
-    if (!v->auto_commit || v->quota_stored == 0 ||
-        v->forest->store->fs->tenant_get(v->forest->store, cis_str_of(v->tenant->name), &row, stop,
-                                         NULL) != CIS_OK) {
-        return;
-    }
-    cis_lay_lock_all(v);
-    v->stored = row.stored;
-    v->quota_stored = row.quota_stored;
-    cis_lay_unlock_all(v);
-    cis_wipe(row.key, sizeof row.key);
-}
-
-cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
-                            struct cis_fs_committed *out, const struct cis_stop *stop,
-                            struct cis_error *err)
-{
-    struct lay_view *v = lay_of(vfs);
-    struct cis_error why = {0};
-    struct cis_vfs_call call = {.stop = stop, .err = &why};
-    struct lay_frozen frozen;
-    if (vfs->read_only && (with == NULL || v->reader[0] != 0)) {
-        return cis_fail(err, CIS_E_DENIED, "a read-only view has nothing to commit");
-    }
-    if (v->empty) {
-        return cis_fail(err, CIS_E_USAGE, "the empty tree is nobody's head: commit it as a fork");
-    }
-    pthread_mutex_lock(&v->committing);
-    pthread_mutex_lock(&v->spilling);
-    if (v->conflict[0] != 0) {
-        return finish(v, cis_fail(&why, CIS_E_CONFLICT, "%s", v->conflict), &why, err);
-    }
-    if (atomic_load(&v->ended) != 0) {
-        return finish(v, cis_fail(&why, CIS_E_EXPIRED, "the view has expired"), &why, err);
-    }
-    int no = cis_lay_spill_end(v, &call);
-    if (no == 0 && has_gone(v)) { /* files without a name that are still held */
-        no = cis_lay_errno(cis_lay_pin(v, v->at, stop, &why));
-    }
-    no = no != 0 ? no : cis_lay_freeze(v, &call, &frozen);
-    if (no != 0) {
-        return finish(v, code_of(no, &why), &why, err);
-    }
-    cis_code code = commit_frozen(v, &frozen, with, out, stop, &why);
-    cis_lay_frozen_done(&frozen);
-    if (code == CIS_OK) {
-        cis_lay_unpin_idle(v, stop);
-        stored_again(v, stop);
-    }
-    return told(v, finish(v, code, &why, err), &frozen, stop, err);
-}
-
-int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
-{
-    struct lay_view *v = lay_of(vfs);
-    if (!v->auto_commit) {
-        return cis_lay_ended(v, call);
-    }
-    if (!cis_layered_dirty(vfs)) {
-        return 0;
-    }
-    cis_vfs_waits(call);
-    struct cis_error why = {0};
-    cis_code code = cis_layered_commit(vfs, NULL, NULL, lay_stop(call), &why);
-    int no = cis_lay_errno_of(call, code, &why);
-    return code == CIS_E_QUOTA ? EDQUOT : code == CIS_E_CONFLICT ? EIO : no;
-}
-
-int cis_lay_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
-{
-    (void)data_only;
-    return file->vfs->read_only ? 0 : cis_lay_flush(file->vfs, call);
-}
-
-/* ---- the rest ---- */
 static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay_frozen *f,
                               const struct cis_store_commit *with, struct cis_fs_committed *out,
                               const struct cis_stop *stop, struct cis_error *err)
@@ -320,27 +247,126 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
     return CIS_OK;
 }
 
+/* Onto a new branch when ref is given. *out_again: it failed because of content that was lost
+ * meanwhile and is in memory again. */
+static cis_code commit_once(struct lay_view *v, const struct cis_str *ref, struct lay_frozen *f,
+                            const struct cis_store_commit *with, struct cis_fs_committed *out,
+                            const struct cis_stop *stop, bool *out_again, struct cis_error *err)
+{
+    struct cis_vfs_call call = {.stop = stop, .err = err};
+    *out_again = false;
+    int no = cis_lay_spill_end(v, &call);
+    if (no == 0 && ref == NULL && has_gone(v)) { /* files without a name that are still held */
+        no = cis_lay_errno(cis_lay_pin(v, v->at, stop, err));
+    }
+    no = no != 0 ? no : cis_lay_freeze(v, &call, f);
+    if (no != 0) {
+        return code_of(no, err);
+    }
+    cis_code code = ref == NULL ? commit_frozen(v, f, with, out, stop, err)
+                                : commit_forked(v, *ref, f, with, out, stop, err);
+    if (ref != NULL) {
+        cis_lay_thaw(f);
+    }
+    *out_again = code != CIS_OK && cis_lay_mend(f, &call, &code);
+    cis_lay_frozen_done(f);
+    return code;
+}
+
+static cis_code commit_again(struct lay_view *v, const struct cis_str *ref, struct lay_frozen *f,
+                             const struct cis_store_commit *with, struct cis_fs_committed *out,
+                             const struct cis_stop *stop, struct cis_error *err)
+{
+    bool again = true;
+    cis_code code = CIS_OK;
+    for (int i = 0; again && i < ATTEMPTS; i++) {
+        *err = (struct cis_error){0};
+        code = commit_once(v, ref, f, with, out, stop, &again, err);
+    }
+    return code;
+}
+
+/* A view that goes on learns what its rows took, so that it stops to accept more in time. */
+static void stored_again(struct lay_view *v, const struct cis_stop *stop)
+{
+    struct cis_tenant row;
+    if (!v->auto_commit || v->quota_stored == 0 ||
+        v->forest->store->fs->tenant_get(v->forest->store, cis_str_of(v->tenant->name), &row, stop,
+                                         NULL) != CIS_OK) {
+        return;
+    }
+    cis_lay_lock_all(v);
+    v->stored = row.stored;
+    v->quota_stored = row.quota_stored;
+    cis_lay_unlock_all(v);
+    cis_wipe(row.key, sizeof row.key);
+}
+
+cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
+                            struct cis_fs_committed *out, const struct cis_stop *stop,
+                            struct cis_error *err)
+{
+    struct lay_view *v = lay_of(vfs);
+    struct cis_error why = {0};
+    struct lay_frozen frozen = {.v = NULL};
+    if (vfs->read_only && (with == NULL || v->reader[0] != 0)) {
+        return cis_fail(err, CIS_E_DENIED, "a read-only view has nothing to commit");
+    }
+    if (v->empty) {
+        return cis_fail(err, CIS_E_USAGE, "the empty tree is nobody's head: commit it as a fork");
+    }
+    pthread_mutex_lock(&v->committing);
+    pthread_mutex_lock(&v->spilling);
+    if (v->conflict[0] != 0) {
+        return finish(v, cis_fail(&why, CIS_E_CONFLICT, "%s", v->conflict), &why, err);
+    }
+    if (atomic_load(&v->ended) != 0) {
+        return finish(v, cis_fail(&why, CIS_E_EXPIRED, "the view has expired"), &why, err);
+    }
+    cis_code code = commit_again(v, NULL, &frozen, with, out, stop, &why);
+    if (code == CIS_OK) {
+        cis_lay_unpin_idle(v, stop);
+        stored_again(v, stop);
+    }
+    return told(v, finish(v, code, &why, err), &frozen, stop, err);
+}
+
+int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
+{
+    struct lay_view *v = lay_of(vfs);
+    if (!v->auto_commit) {
+        return cis_lay_ended(v, call);
+    }
+    if (!cis_layered_dirty(vfs)) {
+        return 0;
+    }
+    cis_vfs_waits(call);
+    struct cis_error why = {0};
+    cis_code code = cis_layered_commit(vfs, NULL, NULL, lay_stop(call), &why);
+    int no = cis_lay_errno_of(call, code, &why);
+    return code == CIS_E_QUOTA ? EDQUOT : code == CIS_E_CONFLICT ? EIO : no;
+}
+
+int cis_lay_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
+{
+    (void)data_only;
+    return file->vfs->read_only ? 0 : cis_lay_flush(file->vfs, call);
+}
+
+/* ---- the rest ---- */
 cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
                                  const struct cis_store_commit *with, struct cis_fs_committed *out,
                                  const struct cis_stop *stop, struct cis_error *err)
 {
     struct lay_view *v = lay_of(vfs);
     struct cis_error why = {0};
-    struct cis_vfs_call call = {.stop = stop, .err = &why};
-    struct lay_frozen frozen;
+    struct lay_frozen frozen = {.v = NULL};
     if (v->reader[0] != 0) {
         return cis_fail(err, CIS_E_DENIED, "another tenant's branch can only be read");
     }
     pthread_mutex_lock(&v->committing);
     pthread_mutex_lock(&v->spilling);
-    int no = cis_lay_spill_end(v, &call);
-    no = no != 0 ? no : cis_lay_freeze(v, &call, &frozen);
-    if (no != 0) {
-        return finish(v, code_of(no, &why), &why, err);
-    }
-    cis_code code = commit_forked(v, ref, &frozen, with, out, stop, &why);
-    cis_lay_thaw(&frozen);
-    cis_lay_frozen_done(&frozen);
+    cis_code code = commit_again(v, &ref, &frozen, with, out, stop, &why);
     return told(v, finish(v, code, &why, err), &frozen, stop, err);
 }
 

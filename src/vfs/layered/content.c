@@ -128,6 +128,25 @@ static bool take_cached(struct lay_view *v, const struct lay_piece *p, bool whol
     return true;
 }
 
+struct lay_blob *cis_lay_chunk_known(struct lay_view *v, uint64_t chunk)
+{
+    struct lay_blob_key key = chunk_key(v, LAY_CHUNK, chunk, 0);
+    return cis_lay_blob_get(&v->forest->blobs, &key);
+}
+
+void cis_lay_chunk_keep(struct lay_view *v, uint64_t chunk, struct cis_bytes content)
+{
+    struct lay_blob_key key = chunk_key(v, LAY_CHUNK, chunk, 0);
+    struct lay_blob *blob =
+        content.len <= CIS_FS_BLOCK ? cis_lay_blob_new(&key, CIS_FS_BLOCK) : NULL;
+    if (blob != NULL) {
+        memcpy(blob->data, content.ptr, content.len);
+        memset(blob->data + content.len, 0, CIS_FS_BLOCK - content.len);
+        cis_lay_blob_put(&v->forest->blobs, blob);
+        cis_lay_blob_unref(blob);
+    }
+}
+
 /* Was another piece of it read a moment ago? */
 static bool again_soon(cis_forest *forest, uint64_t chunk)
 {

@@ -57,7 +57,7 @@ static int push_load(struct lay_frozen *f, const struct cis_vfs_call *call)
     if (f->filling == NULL) {
         return 0;
     }
-    int no = cis_lay_load_begin(f->v, call, f->filling);
+    int no = cis_lay_load_begin(f->v, call, f->filling, false);
     no = no != 0 ? no : store_packing(f, call);
     if (no == 0) {
         f->packing = cis_take(&f->filling);

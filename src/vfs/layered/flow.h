@@ -49,6 +49,7 @@ struct lay_still { /* a block as it was when it was taken; buf is shared */
     struct lay_base base;
     uint32_t len; /* bytes of the block that the file reaches */
     size_t slot;  /* of what is being made (flatten.c) */
+    bool skipped; /* of a spill: what is below is gone */
 };
 struct lay_load {
     struct lay_batch batch;
@@ -66,8 +67,10 @@ bool cis_lay_load_full(const struct lay_load *load);
 struct lay_still *cis_lay_load_add(struct lay_load *load, const struct lay_still *still);
 void cis_lay_load_free(struct lay_view *v, struct lay_load *load); /* waits for its helpers */
 struct lay_still cis_lay_still(const struct lay_block *b);         /* shares the buffer */
-/* Content of every still is made whole (read what is below), then packing begins. */
-int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
+/* Content of every still is made whole (read what is below), then packing begins. skip: one whose
+ * content below is damaged or gone is left out, else it fails them all. */
+int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load,
+                       bool skip);
 /* Packed; the error of a job. */
 int cis_lay_load_wait(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
 /* Stores all chunks of it. */
@@ -142,6 +145,7 @@ struct lay_frozen {
     struct cis_budget budget; /* of what it holds */
     struct cis_budget rows;   /* of what the store holds for it meanwhile */
     enum cis_quota quota;     /* which one refused it */
+    uint64_t lost, nlost;     /* a file whose content is lost; how many there are, about */
 };
 /* Copies what is to be committed, shares buffers, marks names and nodes as held. */
 int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out);
@@ -156,6 +160,12 @@ void cis_lay_thaw(struct lay_frozen *frozen);
 /* It did: the overlay keeps what came after, above the view of the commit. */
 void cis_lay_settle(struct lay_frozen *frozen, struct lay_line *line,
                     const struct cis_fs_committed *done);
+
+/* ---- mend.c: before the commit is forgotten, which failed with this code ---- */
+/* Looks for chunks that were stored ahead and are gone. True: what they held is in memory again,
+ * and a new commit may succeed. Else *code and call->err say what failed, and frozen->lost a file
+ * whose content nobody knows. */
+bool cis_lay_mend(struct lay_frozen *frozen, const struct cis_vfs_call *call, cis_code *code);
 
 /* ---- flatten.c: content of the frozen files: chunks stored, extents, inline bytes ---- */
 int cis_lay_flatten(struct lay_frozen *frozen, const struct cis_vfs_call *call);

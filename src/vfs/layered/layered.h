@@ -90,6 +90,7 @@ struct cis_layered_change {
     char what;           /* 'A' added, 'M' modified, 'D' removed, 'R' renamed (from → path) */
     struct cis_str path; /* from the root, without the leading slash */
     struct cis_str from;
+    cis_node node; /* 0: removed */
     uint32_t mode;
     uint64_t size, old_size;
     bool cut; /* path, or from, is the end of a longer one */

@@ -142,11 +142,21 @@ static int make_whole(struct lay_view *v, const struct cis_vfs_call *call, struc
     return cis_lay_still_read(v, call, s, made->data);
 }
 
-int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load)
+int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load,
+                       bool skip)
 {
     for (size_t i = 0; i < load->batch.n; i++) {
-        int no = make_whole(v, call, load, i);
-        if (no != 0) {
+        struct cis_error why = {0};
+        struct cis_vfs_call own = call != NULL ? *call : (struct cis_vfs_call){.err = NULL};
+        own.err = &why;
+        int no = make_whole(v, &own, load, i);
+        if (no != 0 && skip && why.code == CIS_E_DAMAGED) {
+            load->stills[i].skipped = true;
+            load->batch.jobs[i].content = (struct cis_bytes){NULL, 0};
+        } else if (no != 0) {
+            if (lay_err(call) != NULL) {
+                *call->err = why;
+            }
             return no;
         }
     }

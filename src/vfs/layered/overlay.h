@@ -42,6 +42,7 @@ struct lay_block {
     bool from_base;      /* below is the base, else chunk */
     uint64_t chunk;      /* below, when not from_base; 0: a hole */
     uint64_t gen;
+    uint64_t stuck;                  /* the gen at which what is below was gone; 0: never */
     struct lay_block *newer, *older; /* of the dirty list, while buf is there */
     bool listed;
 };

@@ -1,5 +1,5 @@
-/* Which file a quota is about, when it refuses a commit: the store adds up rows and knows no paths.
- */
+/* Which file is meant when a commit is refused: by a quota, where the store adds up rows and knows
+ * no paths, or for content that is lost. */
 #include "vfs/layered/view.h"
 
 #include <stdio.h>
@@ -51,4 +51,36 @@ void cis_lay_refused(struct lay_view *v, enum cis_quota quota, const struct cis_
         snprintf(err->msg + at, room, "; %s grew the most, by %llu bytes", m.path,
                  (unsigned long long)m.more);
     }
+}
+
+/* ---- lost content ---- */
+struct named {
+    cis_node node;
+    struct most path; /* only that */
+};
+
+static bool name_each(void *self, const struct cis_layered_change *c)
+{
+    struct named *n = self;
+    if (c->node == n->node) {
+        keep_path(&n->path, c);
+    }
+    return c->node != n->node;
+}
+
+void cis_lay_lost(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
+                  struct cis_error *err)
+{
+    struct named named = {.node = ino};
+    char more[48] = "";
+    if (cis_layered_changes(&v->vfs, name_each, &named, stop, NULL) != CIS_OK ||
+        named.path.path[0] == 0) {
+        snprintf(named.path.path, sizeof named.path.path, "inode %llu", (unsigned long long)ino);
+    }
+    if (n > 1) {
+        snprintf(more, sizeof more, " and %llu more files", (unsigned long long)n - 1);
+    }
+    snprintf(err->msg, sizeof err->msg,
+             "%s%s: content that was written is gone from the store; write it again, or remove it",
+             named.path.path, more);
 }

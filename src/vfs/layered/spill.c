@@ -10,23 +10,34 @@ static void gather(struct lay_view *v, struct lay_load *load)
         if (cis_lay_load_full(load)) {
             break;
         }
-        if (atomic_load(&b->buf->refs) > 1) {
-            continue; /* in a load, or in a commit */
+        if (atomic_load(&b->buf->refs) > 1 || b->stuck == b->gen) {
+            continue; /* in a load, in a commit, or of no use without what is gone */
         }
         struct lay_still still = cis_lay_still(b);
         (void)cis_lay_load_add(load, &still);
     }
 }
 
-/* The blocks of a stored load give up their buffers, unless they were written to since. */
+/* The blocks of a stored load give up their buffers, unless they were written to since. A store
+ * that may lose them on its own (mend.c) is no place to have them alone, as far as the cache goes.
+ */
 static void settle(struct lay_view *v, const struct lay_load *load)
 {
+    for (size_t i = 0; v->forest->store->ops->remote && i < load->batch.n; i++) {
+        if (load->ids[i] != 0) {
+            cis_lay_chunk_keep(v, load->ids[i], load->batch.jobs[i].content);
+        }
+    }
     cis_lay_lock_all(v);
     for (size_t i = 0; i < load->batch.n; i++) {
         const struct lay_still *s = &load->stills[i];
         struct lay_node *node = cis_lay_table_get(&v->nodes, s->ino);
         struct lay_block *b = node != NULL ? cis_lay_block_find(node, s->block) : NULL;
         if (b == NULL || b->buf != s->buf || b->gen != s->gen) {
+            continue;
+        }
+        if (s->skipped) {
+            b->stuck = b->gen;
             continue;
         }
         cis_lay_block_clear(v, b);
@@ -62,13 +73,25 @@ static int begin_next(struct lay_view *v, const struct cis_vfs_call *call, struc
     cis_lay_lock_all(v);
     gather(v, load);
     cis_lay_unlock_all(v);
-    int no = load->batch.n > 0 ? cis_lay_load_begin(v, call, load) : 0;
+    int no = load->batch.n > 0 ? cis_lay_load_begin(v, call, load, true) : 0;
     if (no != 0 || load->batch.n == 0) {
         cis_lay_load_free(v, load);
         load = NULL;
     }
     *out = load;
     return no;
+}
+
+/* What cannot be stored for want of what is below it. */
+static uint64_t stuck_bytes(struct lay_view *v)
+{
+    uint64_t sum = 0;
+    cis_lay_lock_all(v);
+    for (const struct lay_block *b = v->oldest; b != NULL; b = b->newer) {
+        sum += b->stuck == b->gen ? b->buf->cap : 0;
+    }
+    cis_lay_unlock_all(v);
+    return sum;
 }
 
 int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
@@ -93,6 +116,10 @@ int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
     }
     if (all && no == 0) {
         no = cis_lay_spill_end(v, call);
+    }
+    /* Parts of blocks whose rest is gone stay in memory, within a bound. */
+    if (no == 0 && !all && atomic_load(&v->dirty) / 2 > limit && stuck_bytes(v) > limit) {
+        no = cis_lay_fail(call, EIO, "content that was written is gone from the store");
     }
     pthread_mutex_unlock(&v->spilling);
     return no;

@@ -225,6 +225,12 @@ enum lay_reading {
 int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
                         const struct lay_piece *pieces, size_t n, const struct lay_ahead *ahead,
                         size_t nahead, enum lay_reading how, uint64_t ino);
+/* Content of a chunk as far as it is known without the store, from its beginning; NULL. With a
+ * reference. */
+struct lay_blob *cis_lay_chunk_known(struct lay_view *v, uint64_t chunk);
+/* What was stored just now is kept in the cache as if it had been read: should it be lost before
+ * the commit that names it. */
+void cis_lay_chunk_keep(struct lay_view *v, uint64_t chunk, struct cis_bytes content);
 
 /* ---- attr.c ---- */
 /* The content of a file changed: its times, its set-id bits, its row. Every change of content ends
@@ -279,6 +285,9 @@ int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call);
 /* A quota refused the commit: what of the overlay that is about goes behind the message. */
 void cis_lay_refused(struct lay_view *v, enum cis_quota quota, const struct cis_stop *stop,
                      struct cis_error *err);
+/* Content of this file, and of more, is lost: the message says so, with its path. */
+void cis_lay_lost(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
+                  struct cis_error *err);
 
 /* ---- dir.c: a listing as packed entries ---- */
 #define LAY_LISTED_HEAD 14u /* ino u64, type u32, name length u8, 1 spare; then the name */

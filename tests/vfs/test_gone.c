@@ -1,0 +1,320 @@
+/* Content that was stored ahead of its commit and is gone when the commit comes: what memory still
+ * knows is written again, and a file of which something is lost is named until somebody writes it
+ * again or removes it. Nothing else is lost with it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include "vfs/backend_layered.h"
+
+enum { BYTES = 900 * 1024 + 123, BLOCK = CIS_FS_BLOCK };
+
+static const struct cis_vfs_call nobody = {0};
+
+struct world {
+    struct layered_place *place;
+    cis_forest *forest;
+    cis_vfs *v;
+    uint8_t *room;
+    struct cis_store_ops ops; /* with a commit that something comes before */
+    const struct cis_store_ops *real;
+    uint64_t kept; /* chunks up to it stay */
+};
+static struct world *late; /* whose chunks go before its next commits */
+static int late_left;
+static uint64_t late_collected;
+
+static uint8_t byte_at(unsigned seed, size_t i)
+{
+    uint32_t x = (uint32_t)(i / 4 + 1) * 2654435761u ^ seed * 2246822519u;
+    return (uint8_t)((x ^ x >> 13) * 3266489917u >> 17);
+}
+
+/* cache: bytes of content that the forest keeps. */
+static void begin(struct world *w, uint64_t cache, uint64_t dirty)
+{
+    *w = (struct world){.place = layered_begin(), .room = malloc(2 * BYTES)};
+    struct cis_forest_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    fo.chunk_bytes = cache;
+    o.tenant = LAYERED_TENANT;
+    o.auto_commit = true;
+    o.dirty_bytes = dirty;
+    assert_ok(cis_forest_new(w->place->store, &fo, &w->forest, err));
+    assert_ok(cis_layered_open(w->forest, &o, NULL, &w->v, err));
+}
+
+static void end(struct world *w)
+{
+    cis_vfs_close(w->v);
+    cis_forest_free(w->forest);
+    layered_end(w->place);
+    free(w->room);
+}
+
+static bool note_last(void *self, const struct cis_fs_chunk_info *info)
+{
+    uint64_t *last = self;
+    *last = info->id;
+    return true;
+}
+
+/* As gc does when nobody names or holds them. Returns how many. */
+static uint64_t collect(struct world *w)
+{
+    cis_store *s = w->place->store;
+    uint64_t last = 0, removed = 0, n = 0, ids[512];
+    assert_ok(s->fs->chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &last, NULL, err));
+    for (uint64_t id = w->kept + 1; id <= last; id++) {
+        assert_true(n < 512);
+        ids[n++] = id;
+    }
+    assert_ok(s->fs->chunk_remove(s, LAYERED_TENANT, ids, n, INT64_MAX, &removed, NULL, err));
+    return removed;
+}
+
+static void keep(struct world *w)
+{
+    cis_store *s = w->place->store;
+    assert_ok(s->fs->chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &w->kept, NULL, err));
+}
+
+static cis_vfs_file *create(struct world *w, const char *name)
+{
+    cis_vfs_file *file = NULL;
+    struct cis_vfs_attr attr;
+    uint64_t node;
+    assert_int_equal(w->v->ops->create(w->v, &nobody, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR,
+                                       &file, &node, &attr),
+                     0);
+    w->v->ops->forget(w->v, node, 1);
+    return file;
+}
+
+static int write_at(struct world *w, cis_vfs_file *file, size_t at, const void *data, size_t len)
+{
+    struct iovec iov = {(void *)(uintptr_t)data, len};
+    size_t n = 0;
+    uint64_t to;
+    int no = w->v->ops->write(file, &nobody, &iov, 1, at, &n, &to);
+    return no != 0 || n == len ? no : EIO;
+}
+
+static void fill(struct world *w, cis_vfs_file *file, unsigned seed)
+{
+    for (size_t i = 0; i < BYTES; i++) {
+        w->room[i] = byte_at(seed, i);
+    }
+    for (size_t at = 0; at < BYTES; at += 50000) {
+        size_t n = BYTES - at < 50000 ? BYTES - at : 50000;
+        assert_int_equal(write_at(w, file, at, w->room + at, n), 0);
+    }
+}
+
+static void put(struct world *w, const char *name, unsigned seed)
+{
+    cis_vfs_file *file = create(w, name);
+    fill(w, file, seed);
+    w->v->ops->release(file);
+}
+
+static int flush(struct world *w, struct cis_error *why)
+{
+    struct cis_vfs_call call = {.err = why};
+    *why = (struct cis_error){0};
+    return w->v->ops->flush(w->v, &call);
+}
+
+static size_t read_all(struct world *w, cis_vfs *v, const char *name)
+{
+    cis_vfs_file *file = NULL;
+    struct cis_vfs_attr attr;
+    uint64_t node;
+    size_t n = 0;
+    struct iovec iov = {w->room, 2 * BYTES};
+    assert_int_equal(v->ops->lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &node, &attr), 0);
+    assert_int_equal(v->ops->open(v, &nobody, node, O_RDONLY, &file), 0);
+    int no = v->ops->read(file, &nobody, &iov, 1, 0, &n);
+    v->ops->release(file);
+    v->ops->forget(v, node, 1);
+    return no == 0 ? n : 0;
+}
+
+/* In the store, with empty caches. */
+static void assert_stored(struct world *w, const char *name, unsigned seed, size_t at,
+                          const char *over)
+{
+    cis_forest *forest = NULL;
+    cis_vfs *v = NULL;
+    struct cis_forest_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    o.tenant = LAYERED_TENANT;
+    o.read_only = true;
+    assert_ok(cis_forest_new(w->place->store, &fo, &forest, err));
+    assert_ok(cis_layered_open(forest, &o, NULL, &v, err));
+    assert_int_equal(read_all(w, v, name), BYTES);
+    for (size_t i = 0; i < BYTES; i++) {
+        bool other = over != NULL && i >= at && i < at + strlen(over);
+        if (w->room[i] != (other ? (uint8_t)over[i - at] : byte_at(seed, i))) {
+            fail_msg("%s: byte %zu is another one", name, i);
+        }
+    }
+    cis_vfs_close(v);
+    cis_forest_free(forest);
+}
+
+static void lost_content_is_told_by_the_name_of_its_file(void **state)
+{
+    (void)state;
+    struct world w;
+    struct cis_error why;
+    begin(&w, 64 << 10, 128 << 10); /* a cache that holds nothing */
+    put(&w, "before", 1);
+    assert_int_equal(flush(&w, &why), 0);
+    keep(&w);
+    put(&w, "lost", 2);
+    assert_true(collect(&w) > 5);
+    put(&w, "after", 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(flush(&w, &why), EIO);
+        assert_int_equal(why.code, CIS_E_IO);
+        assert_non_null(strstr(why.msg, "lost: content that was written is gone"));
+    }
+    assert_int_equal(cis_layered_commit_fork(w.v, CIS_STR("saved"), NULL, NULL, NULL, &why),
+                     CIS_E_IO);
+    assert_non_null(strstr(why.msg, "lost: "));
+    /* Removed, all else is whole. */
+    assert_int_equal(w.v->ops->unlink(w.v, &nobody, CIS_FS_ROOT, CIS_STR("lost")), 0);
+    assert_int_equal(flush(&w, &why), 0);
+    assert_stored(&w, "before", 1, 0, NULL);
+    assert_stored(&w, "after", 3, 0, NULL);
+    end(&w);
+}
+
+static void lost_content_that_is_written_again_is_lost_no_more(void **state)
+{
+    (void)state;
+    struct world w;
+    struct cis_error why;
+    begin(&w, 64 << 10, 128 << 10);
+    cis_vfs_file *file = create(&w, "f");
+    fill(&w, file, 1);
+    assert_true(collect(&w) > 5);
+    /* Blocks that are partly written are of no use without the rest. */
+    assert_int_equal(write_at(&w, file, 3 * BLOCK + 5, "x", 1), 0);
+    assert_int_equal(flush(&w, &why), EIO);
+    assert_non_null(strstr(why.msg, "f: content"));
+    fill(&w, file, 4);
+    assert_int_equal(flush(&w, &why), 0);
+    assert_stored(&w, "f", 4, 0, NULL);
+    w.v->ops->release(file);
+    end(&w);
+}
+
+/* Or a program that changes a byte in each block of what is lost would fill the memory. */
+static void what_lost_content_keeps_in_memory_is_bounded(void **state)
+{
+    (void)state;
+    struct world w;
+    struct cis_error why;
+    begin(&w, 64 << 10, 256 << 10);
+    cis_vfs_file *file = create(&w, "f");
+    fill(&w, file, 1);
+    fill(&w, file, 2);
+    assert_int_equal(flush(&w, &why), 0);
+    keep(&w);
+    for (size_t i = 0; i < 20; i++) { /* one that can be stored: as much as one wants */
+        fill(&w, file, (unsigned)i);
+    }
+    cis_vfs_file *lost = create(&w, "lost");
+    for (size_t b = 0; b < 64; b++) {
+        memset(w.room, (int)b + 1, BLOCK);
+        assert_int_equal(write_at(&w, lost, b * BLOCK, w.room, BLOCK), 0);
+    }
+    assert_true(collect(&w) > 5);
+    size_t done = 0;
+    while (done < 50 && write_at(&w, lost, done * BLOCK + 9000, "x", 1) == 0) {
+        done++;
+    }
+    assert_true(done > 1 && done < 50);
+    assert_int_equal(flush(&w, &why), EIO);
+    assert_int_equal(w.v->ops->unlink(w.v, &nobody, CIS_FS_ROOT, CIS_STR("lost")), 0);
+    w.v->ops->release(lost);
+    w.v->ops->release(file);
+    end(&w);
+}
+
+static void what_memory_still_knows_is_written_again(void **state)
+{
+    (void)state;
+    struct world w;
+    struct cis_error why;
+    begin(&w, 64 << 20, 128 << 10);
+    for (unsigned round = 0; round < 4; round++) {
+        char name[8] = {'f', (char)('0' + round), 0};
+        cis_vfs_file *file = create(&w, name);
+        fill(&w, file, round);
+        if (!w.place->store->ops->remote || round == 1) { /* else it is kept as it is stored */
+            assert_int_equal(read_all(&w, w.v, name), BYTES);
+        }
+        assert_true(collect(&w) > 5);
+        /* In front of, behind and beyond what a block has of its own. */
+        size_t at = round * (BLOCK / 3) + 2 * BLOCK;
+        assert_int_equal(write_at(&w, file, at, "over it", 7), 0);
+        assert_int_equal(flush(&w, &why), 0);
+        keep(&w);
+        assert_stored(&w, name, round, at, "over it");
+        w.v->ops->release(file);
+    }
+    end(&w);
+}
+
+/* The whole of it is stored right before the commit, and gone when that comes. */
+static cis_code commit_late(cis_store *store, struct cis_str tenant,
+                            const struct cis_store_commit *c, const struct cis_stop *stop,
+                            struct cis_error *err)
+{
+    struct world *w = late;
+    late_collected = late_left > 0 ? late_collected + collect(w) : late_collected;
+    late_left--;
+    return w->real->commit(store, tenant, c, stop, err);
+}
+
+static void what_goes_between_its_storing_and_the_commit_is_stored_again(void **state)
+{
+    (void)state;
+    struct world w;
+    struct cis_error why;
+    for (int times = 1; times <= 3; times++) {
+        begin(&w, 64 << 10, 64 << 20); /* nothing is stored before */
+        w.real = w.place->store->ops;
+        w.ops = *w.real;
+        w.ops.commit = commit_late;
+        w.place->store->ops = &w.ops;
+        late = &w;
+        late_left = times;
+        late_collected = 0;
+        put(&w, "f", 6);
+        int no = flush(&w, &why);
+        assert_true(late_collected > 5);
+        assert_int_equal(no == 0, times < 3); /* not for ever */
+        assert_int_equal(flush(&w, &why), 0);
+        w.place->store->ops = w.real;
+        assert_stored(&w, "f", 6, 0, NULL);
+        end(&w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lost_content_is_told_by_the_name_of_its_file),
+        cmocka_unit_test(lost_content_that_is_written_again_is_lost_no_more),
+        cmocka_unit_test(what_lost_content_keeps_in_memory_is_bounded),
+        cmocka_unit_test(what_memory_still_knows_is_written_again),
+        cmocka_unit_test(what_goes_between_its_storing_and_the_commit_is_stored_again),
+    };
+    stores_start();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    stores_stop();
+    return failed;
+}
