@@ -55,6 +55,35 @@ static void crash(void)
     pgcluster_again(cluster);
 }
 
+/* ---- coming up ---- */
+static int up_at_question; /* the server is started when a client asks whether it is there */
+
+PGPing __real_PQpingParams(const char *const *keys, const char *const *values, int expand);
+PGPing __wrap_PQpingParams(const char *const *keys, const char *const *values, int expand);
+PGPing __wrap_PQpingParams(const char *const *keys, const char *const *values, int expand)
+{
+    if (up_at_question > 0 && --up_at_question == 0) {
+        pgcluster_again(cluster);
+    }
+    return __real_PQpingParams(keys, values, expand);
+}
+
+/* A command is refused, and the server is there when it asks why. */
+static void a_server_that_comes_up_after_a_refusal_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    for (int question = 1; question <= 2; question++) {
+        cis_store *s = NULL;
+        struct cis_tenant got;
+        pgcluster_kill(cluster);
+        up_at_question = question;
+        assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
+        assert_int_equal(up_at_question, 0);
+        assert_ok(s->fs->tenant_get(s, T, &got, NULL, err));
+        s->ops->close(s);
+    }
+}
+
 /* ---- what is stored ahead of a commit ---- */
 static void what_is_stored_ahead_of_a_commit_survives_a_killed_server(void **state)
 {
@@ -411,6 +440,7 @@ int main(int argc, char **argv)
     }
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(a_server_that_comes_up_after_a_refusal_is_waited_for),
         TEST(what_is_stored_ahead_of_a_commit_survives_a_killed_server),
         TEST(a_pins_number_is_not_given_again_after_a_crash),
         TEST(a_read_goes_on_where_its_connection_was_lost),
