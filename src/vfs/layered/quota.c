@@ -28,8 +28,9 @@ int cis_lay_quota_file(const struct lay_op *op)
  * names of full length, and attributes. Content is counted where it is written. */
 enum { ROW_OF_NODE = 512, ROW_OF_NAME = 192 + 3 * CIS_FS_NAME_MAX + 64 };
 /* Of the room that a mount has above the quota (cis_stored_share: half of it, and 512 KiB): what
- * may wait for a flush, and how far names and attributes may go when the quota is used up. */
-#define ROWS_WAIT(quota) ((quota) / 4 + (128u << 10))
+ * may wait for a flush, and how far names and attributes may go when the quota is used up. Three
+ * mounts that do so at once fit: none knows what the others have not flushed. */
+#define ROWS_WAIT(quota) ((quota) / 8 + (64u << 10))
 #define ROWS_ABOVE(quota) ((quota) / 8 + (64u << 10))
 
 int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call)
