@@ -388,7 +388,11 @@ static cis_code note_states(struct cow_plan *p, const struct cow_record *record,
                                err));
         } else if (s->op == COW_LEAF && s->kept != NULL && S_ISREG(s->before.mode) &&
                    cis_str_starts(cis_str_of(s->kept), CIS_STR(KEPT))) {
-            CIS_TRY(note_state(&p->put_back, s->kept + strlen(KEPT), &s->before, err));
+            const char *lower = s->kept + strlen(KEPT);
+            const struct cow_state *first = cis_map_get(&p->put_back, cis_str_of(lower));
+            if (first == NULL || !cow_state_same(first, &s->before)) { /* that is what was seen */
+                CIS_TRY(note_state(&p->put_back, lower, &s->before, err));
+            }
         }
     }
     return CIS_OK;
