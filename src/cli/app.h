@@ -25,7 +25,7 @@ const char *cis_app_cache_dir(const cis_app *app);
 const char *cis_app_config_dir(const cis_app *app);
 cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *err);
 /* For one guest: what the store keeps of its rows in memory counts beside what the guest makes the
- * host hold, and is little. */
+ * host hold: at most 8 MiB, whatever is configured. */
 cis_code cis_app_run_store(cis_app *app, cis_store **out_store, struct cis_error *err);
 /* Sizes of the caches of a store's files, as configured. */
 struct cis_forest_options cis_app_caches(const cis_app *app);

@@ -115,6 +115,7 @@ void cis_cli_printable_line(struct cis_buf *out, struct cis_str text);
 /* A name as git writes it: as it is, or, when it has a control character, a quote, a backslash,
  * what steers a terminal or is no UTF-8, between quotes and with escapes. prefix stands before it,
  * within the quotes. So a name is never more than a part of one line, and its bytes are known. */
+void cis_cli_printable_column(struct cis_buf *to, struct cis_str text, size_t width);
 void cis_cli_quoted(struct cis_buf *out, const char *prefix, struct cis_str name);
 /* What a skill or a stored value says, to stdout: the very bytes, but printable on a terminal. */
 void cis_cli_foreign(const void *ptr, size_t len);

@@ -267,8 +267,7 @@ static cis_code find_entry(void *self, const struct cis_tree_entry *e, bool *des
         cis_fs_attr_json(&f->line, e->attr);
         cis_buf_byte(&f->line, '}');
     } else if (f->zero) {
-        cis_buf_str(&f->line, e->path);
-        cis_buf_byte(&f->line, 0);
+        cis_fs_raw(&f->line, e->path);
     } else {
         cis_fs_name(&f->line, e->path);
         cis_buf_byte(&f->line, '\n');

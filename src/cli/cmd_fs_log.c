@@ -21,21 +21,20 @@ static bool log_row(void *self, const struct cis_fs_commit_row *row)
     char when[32];
     cis_clock_iso(row->time_ms, when);
     if (l->json) {
-        cis_buf_printf(
-            &l->line,
-            "%s{\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
-            ",\"time\":\"%s\",\"run\":\"%s\",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"kind\":",
-            l->n != 0 ? "," : "", row->branch, row->epoch, when, row->run, row->files, row->bytes);
+        cis_buf_printf(&l->line,
+                       "%s{\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
+                       ",\"time\":\"%s\",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"run\":",
+                       l->n != 0 ? "," : "", row->branch, row->epoch, when, row->files, row->bytes);
+        cis_buf_json(&l->line, cis_str_of(row->run));
+        cis_buf_text(&l->line, ",\"kind\":");
         cis_buf_json(&l->line, row->kind);
         cis_buf_text(&l->line, ",\"note\":");
         cis_buf_json(&l->line, row->note);
         cis_buf_byte(&l->line, '}');
     } else {
         cis_buf_printf(&l->line, "@%-6" PRIu64 " %s  ", row->epoch, when);
-        size_t at = l->line.len;
-        cis_cli_printable_line(&l->line, row->kind);
-        size_t wide = l->line.len - at;
-        cis_buf_printf(&l->line, "%*s ", wide < 8 ? (int)(8 - wide) : 0, "");
+        cis_cli_printable_column(&l->line, row->kind, 8);
+        cis_buf_byte(&l->line, ' ');
         if (row->run[0] != 0) {
             cis_cli_printable_line(&l->line, cis_str_of(row->run));
             cis_buf_text(&l->line, "  ");
@@ -214,16 +213,8 @@ static cis_code text_diff(struct diffing *d, const struct cis_change *c)
         code = read_side(d, 1, c->ino, c->mode, c->size, &b);
     }
     struct cis_str old_path = c->from.len != 0 ? c->from : c->path;
-    if (c->old_mode != 0) {
-        cis_cli_quoted(&from, "a/", old_path);
-    } else {
-        cis_buf_text(&from, "/dev/null");
-    }
-    if (c->mode != 0) {
-        cis_cli_quoted(&to, "b/", c->path);
-    } else {
-        cis_buf_text(&to, "/dev/null");
-    }
+    cis_fs_label(&from, "a/", c->old_mode != 0, old_path);
+    cis_fs_label(&to, "b/", c->mode != 0, c->path);
     if (code == CIS_OK && a.readable && b.readable) {
         code = cis_fs_show_text(&a.text, &b.text, &from, &to, d->cmd->h.stop, d->err);
     } else if (code == CIS_OK && c->content && (S_ISREG(c->mode) || S_ISREG(c->old_mode))) {
@@ -267,15 +258,6 @@ static void json_change(struct diffing *d, const struct cis_change *c, struct ci
     cis_buf_byte(&d->line, '}');
 }
 
-static void zero_change(struct diffing *d, const struct cis_change *c)
-{
-    cis_fs_raw(&d->line, (struct cis_str){&c->what, 1});
-    if (c->from.len != 0) {
-        cis_fs_raw(&d->line, c->from);
-    }
-    cis_fs_raw(&d->line, c->path.len != 0 ? c->path : CIS_STR("/"));
-}
-
 static void line_change(struct diffing *d, const struct cis_change *c, struct cis_str target)
 {
     cis_buf_printf(&d->line, "%c ", c->what);
@@ -314,7 +296,8 @@ static bool take_change(void *self, const struct cis_change *c)
     if (d->json) {
         json_change(d, c, cis_buf_view(&target));
     } else if (d->zero) {
-        zero_change(d, c);
+        cis_fs_change_raw(&d->line, c->what, c->from, "",
+                          c->path.len != 0 ? c->path : CIS_STR("/"));
     } else if (!d->text || !S_ISREG(c->mode != 0 ? c->mode : c->old_mode) || !c->content) {
         line_change(d, c, cis_buf_view(&target));
     }

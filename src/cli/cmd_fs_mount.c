@@ -281,8 +281,7 @@ static cis_code sync_mount(const char *dir, struct cis_error *err)
         return CIS_OK;
     }
     why_of(dir, why);
-    return cis_fail_sys(err, CIS_E_IO, no, "%s: committing%s%s", why[0] != 0 ? "mount" : dir,
-                        why[0] != 0 ? ": " : "", why);
+    return cis_fail_sys(err, CIS_E_IO, no, "%s: committing%s%s", dir, why[0] != 0 ? ": " : "", why);
 }
 
 /* Until the server has ended: then the lease is given back and another mount may come. */

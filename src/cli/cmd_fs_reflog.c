@@ -26,7 +26,9 @@ static void json_entry(struct listing *l, const struct cis_history_reflog *e)
     }
     if (e->commit != NULL) {
         cis_clock_iso(e->commit->time_ms, when);
-        cis_buf_printf(&l->line, ",\"time\":\"%s\",\"run\":\"%s\",\"kind\":", when, e->commit->run);
+        cis_buf_printf(&l->line, ",\"time\":\"%s\",\"run\":", when);
+        cis_buf_json(&l->line, cis_str_of(e->commit->run));
+        cis_buf_text(&l->line, ",\"kind\":");
         cis_buf_json(&l->line, e->commit->kind);
         cis_buf_text(&l->line, ",\"note\":");
         cis_buf_json(&l->line, e->commit->note);

@@ -15,12 +15,14 @@ static void line_commit(const struct cis_history_turn *turn)
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     char when[32];
     cis_clock_iso(turn->time_ms, when);
-    cis_buf_printf(&line, "%s of @%" PRIu64 "  %s  %s ", turn->redo ? "redo" : "undo",
-                   turn->commit.epoch, when, turn->kind);
+    cis_buf_printf(&line, "%s of @%" PRIu64 "  %s  ", turn->redo ? "redo" : "undo",
+                   turn->commit.epoch, when);
+    cis_cli_printable_line(&line, cis_str_of(turn->kind));
     if (turn->run[0] != 0) {
-        cis_buf_printf(&line, " %s ", turn->run);
+        cis_buf_text(&line, "  ");
+        cis_cli_printable_line(&line, cis_str_of(turn->run));
     }
-    cis_buf_byte(&line, ' ');
+    cis_buf_text(&line, "  ");
     cis_cli_printable_line(&line, cis_str_of(turn->note));
     cis_buf_byte(&line, '\n');
     cis_fs_flush(&line);
@@ -35,10 +37,11 @@ static void json_commit(const struct undoing *u)
     cis_buf_printf(&line,
                    "{\"schema\":1,\"changes\":%" PRIu64 ",\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
                    ",\"redo\":%s,\"conflicts\":[],\"commit\":{\"branch\":%" PRIu64
-                   ",\"epoch\":%" PRIu64 ",\"time\":\"%s\",\"run\":\"%s\",\"kind\":",
+                   ",\"epoch\":%" PRIu64 ",\"time\":\"%s\",\"run\":",
                    u->done.changes, u->done.at.view.branch, u->done.at.view.epoch,
-                   turn->redo ? "true" : "false", turn->commit.branch, turn->commit.epoch, when,
-                   turn->run);
+                   turn->redo ? "true" : "false", turn->commit.branch, turn->commit.epoch, when);
+    cis_buf_json(&line, cis_str_of(turn->run));
+    cis_buf_text(&line, ",\"kind\":");
     cis_buf_json(&line, cis_str_of(turn->kind));
     cis_buf_text(&line, ",\"note\":");
     cis_buf_json(&line, cis_str_of(turn->note));

@@ -21,7 +21,9 @@ static bool print_row(void *self, const struct cis_run_row *row)
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
     cis_clock_iso(row->started_ms, started);
     if (l->json) {
-        cis_buf_printf(&line, "%s{\"id\":\"%s\",\"skill\":", l->n != 0 ? "," : "", row->id);
+        cis_buf_text(&line, l->n != 0 ? ",{\"id\":" : "{\"id\":");
+        cis_buf_json(&line, cis_str_of(row->id));
+        cis_buf_text(&line, ",\"skill\":");
         cis_buf_json(&line, row->skill);
         cis_buf_text(&line, ",\"status\":");
         cis_buf_json(&line, row->status);
@@ -32,11 +34,9 @@ static bool print_row(void *self, const struct cis_run_row *row)
     } else {
         cis_cli_printable_line(&line, cis_str_of(row->id));
         cis_buf_printf(&line, "  %s  ", started);
-        size_t at = line.len;
-        cis_cli_printable_line(&line, row->status);
-        size_t wide = line.len - at;
-        cis_buf_printf(&line, "%*s %3d %6" PRIu64 " ms  ", wide < 9 ? (int)(9 - wide) : 0, "",
-                       row->exit_code, (uint64_t)row->ended_ms - (uint64_t)row->started_ms);
+        cis_cli_printable_column(&line, row->status, 9);
+        cis_buf_printf(&line, " %3d %6" PRIu64 " ms  ", row->exit_code,
+                       (uint64_t)row->ended_ms - (uint64_t)row->started_ms);
         cis_cli_printable_line(&line, row->skill);
         cis_buf_byte(&line, '\n');
     }

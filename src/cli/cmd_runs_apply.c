@@ -65,13 +65,17 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
                         "host's: --to names the one that is meant",
                         run->id);
     }
+    bool listed = quiet == NULL && cmd->cli->json;
+    if (listed) {
+        cis_kept_list();
+    }
     cis_code code = cis_kept_open_cow(cmd, run, mount, folder, &a.show.cow, err);
     code = code == CIS_OK ? cis_cow_apply(a.show.cow, &how, &n, err) : code;
     cis_cow_close(a.show.cow);
     if (quiet != NULL) {
         *quiet = n;
-    } else if (cmd->cli->json && (code == CIS_OK || a.show.n != 0)) { /* else the error alone */
-        cis_cli_printf("%s]}\n", a.show.n == 0 ? CIS_KEPT_HEAD : "");
+    } else if (code == CIS_OK && listed) {
+        cis_cli_list_end("]}\n");
     } else if (code == CIS_OK && n == 0) {
         cis_cli_printf("nothing to do\n");
     }
@@ -101,8 +105,12 @@ static cis_code apply_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         if (!cis_kept_ended_well(&run)) {
             return cis_kept_nothing(&run, err);
         }
-        cis_cli_printf(cmd->cli->json ? CIS_KEPT_HEAD "]}\n"
-                                      : "nothing to do: the run changed nothing there\n");
+        if (cmd->cli->json) {
+            cis_kept_list();
+            cis_cli_list_end("]}\n");
+        } else {
+            cis_cli_printf("nothing to do: the run changed nothing there\n");
+        }
         return CIS_OK;
     }
     return cis_kept_apply(cmd, &run, mount, cis_cli_value(cmd->cli, "to"), NULL, NULL, err);

@@ -11,7 +11,6 @@ static cis_code show_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, con
                                  .guest = cis_kept_field(mount, "guest"),
                                  .text = cis_cli_has(cmd->cli, "text"),
                                  .zero = cis_cli_has(cmd->cli, "null"),
-                                 .begun = true,
                                  .n = *n,
                                  .err = err};
     cis_code code = cis_kept_open_cow(cmd, run, mount, NULL, &s.cow, err);
@@ -105,7 +104,7 @@ static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         return cis_kept_nothing(&run, err); /* what it changed was forgotten */
     }
     if (cmd->cli->json) {
-        cis_cli_list(CIS_KEPT_HEAD);
+        cis_kept_list();
     }
     CIS_TRY(diff_all(cmd, &run, own, err));
     if (cmd->cli->json) {

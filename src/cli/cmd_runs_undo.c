@@ -137,10 +137,11 @@ static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run,
         out->at[kept++] = mine;
     }
     if (from != 0) {
-        fprintf(stderr,
-                "run %s: came with a backup, which tells of %zu applies to folders: those were "
-                "made elsewhere, and no folder is changed for them\n",
-                run->id, from);
+        fprintf(
+            stderr,
+            "run %s: came with a backup; its %zu earlier applies changed folders of another host, "
+            "and no folder is changed here\n",
+            run->id, from);
     }
     n = kept;
     kept = 0;

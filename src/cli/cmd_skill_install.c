@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/mem.h"
-#include "cli/patience.h"
 #include "skill/package.h"
 
 static const char *signature_word(enum cis_package_signature signature)
@@ -171,11 +170,7 @@ static cis_code install(struct cis_cli *cli, const struct cis_skill_home *home,
     answers.nallow = values(cli, "allow", allow, 256);
     answers.ndeny = values(cli, "deny", deny, 256);
     CIS_CLEANUP(cis_package_done) struct cis_package p = CIS_PACKAGE_INIT;
-    cis_patience *patience = cis_patience_begin(cli, "reading", cli->args[0]);
-    cis_code code = cis_package_stage(home, tenant, cli->args[0],
-                                      cis_str_of(cis_cli_value(cli, "name")), &p, err);
-    cis_patience_end(patience);
-    CIS_TRY(code);
+    CIS_TRY(cis_cli_stage(cli, home, cis_str_of(cis_cli_value(cli, "name")), &p, err));
     for (size_t i = 0; i < p.manifest.nwarnings; i++) {
         cis_cli_line(stderr, "warning: %s", p.manifest.warnings[i]);
     }

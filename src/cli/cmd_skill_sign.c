@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
-#include "cli/patience.h"
 #include "skill/package.h"
 
 static int finish(struct cis_cli *cli, cis_code code, const struct cis_error *err)
@@ -80,11 +79,7 @@ static cis_code verify_path(struct cis_cli *cli, const struct cis_skill_home *ho
 {
     static const char *const words[] = {"none", "unknown", "trusted"};
     CIS_CLEANUP(cis_package_done) struct cis_package p = CIS_PACKAGE_INIT;
-    cis_patience *patience = cis_patience_begin(cli, "reading", cli->args[0]);
-    cis_code code = cis_package_stage(home, cis_str_of(cli->tenant), cli->args[0],
-                                      CIS_STR("verified"), &p, err);
-    cis_patience_end(patience);
-    CIS_TRY(code);
+    CIS_TRY(cis_cli_stage(cli, home, CIS_STR("verified"), &p, err));
     if (home->policy == CIS_SIGNATURE_REQUIRE && p.signature != CIS_PACKAGE_TRUSTED) {
         return cis_fail(err, CIS_E_SIGNATURE, "%s: no trusted key has signed it", cli->args[0]);
     }

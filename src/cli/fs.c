@@ -261,6 +261,26 @@ void cis_fs_raw(struct cis_buf *out, struct cis_str name)
     cis_buf_byte(out, 0);
 }
 
+void cis_fs_change_raw(struct cis_buf *out, char what, struct cis_str from, const char *cut,
+                       struct cis_str path)
+{
+    cis_fs_raw(out, (struct cis_str){&what, 1});
+    if (from.len != 0) {
+        cis_fs_raw(out, from);
+    }
+    cis_buf_text(out, cut);
+    cis_fs_raw(out, path);
+}
+
+void cis_fs_label(struct cis_buf *out, const char *prefix, bool there, struct cis_str path)
+{
+    if (there) {
+        cis_cli_quoted(out, prefix, path);
+    } else {
+        cis_buf_text(out, "/dev/null");
+    }
+}
+
 const char *cis_fs_type(uint32_t mode)
 {
     switch (mode & S_IFMT) {

@@ -79,6 +79,12 @@ cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code,
 /* A name or path, quoted where it needs it; its bytes and a zero byte, for --null. */
 void cis_fs_name(struct cis_buf *out, struct cis_str name);
 void cis_fs_raw(struct cis_buf *out, struct cis_str name);
+/* A change for --null: letter, old path when there is one, path. `cut` before a path whose
+ * beginning is not known. */
+void cis_fs_change_raw(struct cis_buf *out, char what, struct cis_str from, const char *cut,
+                       struct cis_str path);
+/* What a side of a text diff is called: the prefix and its path, or /dev/null. */
+void cis_fs_label(struct cis_buf *out, const char *prefix, bool there, struct cis_str path);
 #define CIS_FS_NULL_OPTION                                                                         \
     {                                                                                              \
         "null", 'z', NULL, "names as they are, with a zero byte behind each", false, NULL          \

@@ -325,16 +325,8 @@ static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_cha
     if (c->what != 'D') {
         CIS_TRY(read_side(s, c->path, false, &now, &text_b));
     }
-    if (c->what != 'A') {
-        cis_cli_quoted(&a, "a/", cis_buf_view(&was));
-    } else {
-        cis_buf_text(&a, "/dev/null");
-    }
-    if (c->what != 'D') {
-        cis_cli_quoted(&b, "b/", c->path);
-    } else {
-        cis_buf_text(&b, "/dev/null");
-    }
+    cis_fs_label(&a, "a/", c->what != 'A', cis_buf_view(&was));
+    cis_fs_label(&b, "b/", c->what != 'D', c->path);
     if (text_a && text_b) {
         return cis_fs_show_text(&old, &now, &a, &b, &s->cmd->stop, s->err);
     }
@@ -346,10 +338,7 @@ static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_cha
 static void json_change(const struct cis_kept_showing *s, const struct cis_union_change *c,
                         struct cis_buf *out)
 {
-    cis_buf_printf(out, "%s{\"change\":\"%s\",\"mount\":",
-                   s->n != 0  ? ","
-                   : s->begun ? ""
-                              : CIS_KEPT_HEAD,
+    cis_buf_printf(out, "%s{\"change\":\"%s\",\"mount\":", s->n != 0 ? "," : "",
                    c->what == 'A'   ? "added"
                    : c->what == 'D' ? "removed"
                    : c->what == 'R' ? "renamed"
@@ -383,16 +372,6 @@ static void json_change(const struct cis_kept_showing *s, const struct cis_union
     cis_buf_byte(out, '}');
 }
 
-static void zero_change(const struct cis_union_change *c, struct cis_buf *out)
-{
-    cis_fs_raw(out, (struct cis_str){&c->what, 1});
-    if (c->from.len != 0) {
-        cis_fs_raw(out, c->from);
-    }
-    cis_buf_text(out, c->cut ? CUT : "");
-    cis_fs_raw(out, c->path);
-}
-
 static void line_change(const struct cis_union_change *c, struct cis_buf *out)
 {
     cis_buf_printf(out, "%c ", c->what);
@@ -400,8 +379,7 @@ static void line_change(const struct cis_union_change *c, struct cis_buf *out)
         cis_fs_name(out, c->from);
         cis_buf_text(out, " -> ");
     }
-    cis_buf_text(out, c->cut ? CUT : "");
-    cis_fs_name(out, c->path);
+    cis_cli_quoted(out, c->cut ? CUT : "", c->path);
     if (S_ISDIR(c->mode)) {
         cis_buf_byte(out, '/');
     } else if (c->target.len != 0) {
@@ -415,12 +393,17 @@ static void line_change(const struct cis_union_change *c, struct cis_buf *out)
     cis_buf_byte(out, '\n');
 }
 
+void cis_kept_list(void)
+{
+    cis_cli_list("{\"schema\":1,\"changes\":[");
+}
+
 bool cis_kept_show(void *self, const struct cis_union_change *c)
 {
     struct cis_kept_showing *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     bool text = s->text && !s->zero && !s->cmd->cli->json && S_ISREG(c->mode) && !c->cut;
-    if (s->text && c->what == 'R' && S_ISDIR(c->mode)) {
+    if (s->text && !s->zero && !s->cmd->cli->json && c->what == 'R' && S_ISDIR(c->mode)) {
         s->code = note_moved(s, c);
         if (s->code != CIS_OK) {
             return false;
@@ -429,7 +412,7 @@ bool cis_kept_show(void *self, const struct cis_union_change *c)
     if (s->cmd->cli->json) {
         json_change(s, c, &line);
     } else if (s->zero) {
-        zero_change(c, &line);
+        cis_fs_change_raw(&line, c->what, c->from, c->cut ? CUT : "", c->path);
     } else if (!text) {
         line_change(c, &line);
     }

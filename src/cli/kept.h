@@ -64,13 +64,14 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
                         struct cis_error *err);
 
 /* How the list of changes begins in JSON. */
-#define CIS_KEPT_HEAD "{\"schema\":1,\"changes\":["
+/* Begins the JSON list of changes. */
+void cis_kept_list(void);
 
 struct cis_kept_showing {
     struct cis_fs_cmd *cmd;
     cis_cow *cow;
     const char *guest;
-    bool text, zero, begun; /* begun: the JSON's head is printed */
+    bool text, zero;
     uint64_t n;
     struct cis_map moved; /* folders that the run renamed: path → where the folder has them */
     cis_code code;

@@ -148,6 +148,14 @@ void cis_cli_printable_line(struct cis_buf *to, struct cis_str text)
     }
 }
 
+void cis_cli_printable_column(struct cis_buf *to, struct cis_str text, size_t width)
+{
+    size_t at = to->len;
+    cis_cli_printable_line(to, text);
+    size_t wide = to->len - at;
+    cis_buf_printf(to, "%*s", wide < width ? (int)(width - wide) : 0, "");
+}
+
 /* The letter behind the backslash; 0: there is none. */
 static char escape_letter(char c)
 {

@@ -1,4 +1,5 @@
 #include "cli/skill.h"
+#include "cli/patience.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -16,6 +17,15 @@ cis_code cis_cli_skill_home(cis_app *app, struct cis_skill_home *out, struct cis
     CIS_TRY(cis_app_store(app, &home.store, err));
     *out = home;
     return CIS_OK;
+}
+
+cis_code cis_cli_stage(const struct cis_cli *cli, const struct cis_skill_home *home,
+                       struct cis_str name, struct cis_package *out, struct cis_error *err)
+{
+    cis_patience *patience = cis_patience_begin(cli, "reading", cli->args[0]);
+    cis_code code = cis_package_stage(home, cis_str_of(cli->tenant), cli->args[0], name, out, err);
+    cis_patience_end(patience);
+    return code;
 }
 
 int cis_cli_with_home(struct cis_cli *cli,

@@ -48,26 +48,24 @@ static bool take_pin(void *self, const struct cis_fs_pin *pin)
     return !x->full;
 }
 
-static bool take_head(void *self, const struct cis_fs_ref *ref)
+static bool take_view(struct hold *x, struct cis_view view)
 {
-    struct hold *x = self;
     struct cis_view *slot = vec_add(&x->heads);
     x->full = slot == NULL;
     if (slot != NULL) {
-        *slot = ref->head;
+        *slot = view;
     }
     return !x->full;
 }
 
+static bool take_head(void *self, const struct cis_fs_ref *ref)
+{
+    return take_view(self, ref->head);
+}
+
 static bool take_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
 {
-    struct hold *x = self;
-    struct cis_view *slot = vec_add(&x->heads);
-    x->full = slot == NULL;
-    if (slot != NULL) {
-        *slot = snapshot->view;
-    }
-    return !x->full;
+    return take_view(self, snapshot->view);
 }
 
 static int view_cmp(const void *a, const void *b)

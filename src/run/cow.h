@@ -50,7 +50,7 @@ struct cis_cow_apply {
  * has them is told to `conflict`, for the record keeps none. Each name that is replaced, removed or
  * moved must be what the run saw of it, by type and content (vfs/union/union.h), or what an earlier
  * apply of the branch left there; everything else is told to `conflict`, and nothing is done. What
- * is replaced is kept first, in a branch "applied/RUN-N" of the tenant, with which cis_cow_undo
+ * is replaced is kept first, in a branch "applied/ID-N" of the tenant, with which cis_cow_undo
  * takes everything back. Files are written beside and exchanged with what is at their place, which
  * is looked at again before it goes: what somebody changes at that moment stays, and ends the apply
  * half-way. All of it together is no transaction: what ended half-way can be undone, and, when no

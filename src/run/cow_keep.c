@@ -1,4 +1,4 @@
-/* The record of an apply: a branch "applied/RUN-N" of the tenant with
+/* The record of an apply: a branch "applied/ID-N" of the tenant with
  *   kept/PATH  what was at PATH of the folder and is replaced or removed
  *   steps      texts, each with its NUL: "cis-apply 1", run, mount, folder, the state that was
  *              applied; then of each step: kind, path, to, kept, before, after

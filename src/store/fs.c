@@ -31,10 +31,8 @@ bool cis_fs_ref_is_made(struct cis_str name)
     }
     size_t at = conflict ? sizeof CIS_CONFLICT_PREFIX - 1 : sizeof CIS_APPLIED_PREFIX - 1;
     struct cis_str rest = {name.ptr + at, name.len - at};
-    for (size_t i = 0; i < RUN_ID; i++) {
-        if (i == rest.len || memchr("0123456789ABCDEFGHJKMNPQRSTVWXYZ", rest.ptr[i], 32) == NULL) {
-            return false;
-        }
+    if (rest.len < RUN_ID || !cis_run_id_valid((struct cis_str){rest.ptr, RUN_ID})) {
+        return false;
     }
     for (size_t i = RUN_ID + 1; i < rest.len; i++) {
         if (rest.ptr[i] < '0' || rest.ptr[i] > '9') {

@@ -69,9 +69,9 @@ bool cis_version_valid(struct cis_str text)
 }
 
 /* ---- skills ---- */
-bool cis_skill_name_valid(struct cis_str name)
+bool cis_store_plain(struct cis_str name, size_t most)
 {
-    if (name.len == 0 || name.len > CIS_SKILL_NAME_MAX) {
+    if (name.len == 0 || name.len > most) {
         return false;
     }
     for (size_t i = 0; i < name.len; i++) {
@@ -82,6 +82,11 @@ bool cis_skill_name_valid(struct cis_str name)
         }
     }
     return true;
+}
+
+bool cis_skill_name_valid(struct cis_str name)
+{
+    return cis_store_plain(name, CIS_SKILL_NAME_MAX);
 }
 
 static bool is_hash(struct cis_str text)

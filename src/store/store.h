@@ -197,8 +197,10 @@ bool cis_tenant_valid(struct cis_str name);
 /* Which of all the tenants that ever had its name: 16 hexadecimal digits of the tenant's key. */
 void cis_store_instance_of(const uint8_t key[32], char out[17]);
 /* ---- grammar.c: what texts of rows may be that become a path, an id or a column ---- */
-#define CIS_SKILL_NAME_MAX 256u /* [a-z0-9][a-z0-9._-]*: never "file:…", never a path */
+#define CIS_SKILL_NAME_MAX 256u /* cis_store_plain: never "file:…", never a path */
 #define CIS_VERSION_MAX 100u    /* semver.org 2.0.0 */
+/* [a-z0-9][a-z0-9._-]* of at most so many bytes. */
+bool cis_store_plain(struct cis_str name, size_t most);
 bool cis_skill_name_valid(struct cis_str name);
 bool cis_version_valid(struct cis_str text);
 /* CIS_E_DAMAGED: it says which field. What the manifest means is not looked at. */

@@ -29,11 +29,11 @@ typedef struct cis_vfs_file cis_vfs_file;
 typedef uint64_t cis_node; /* 0: none */
 
 #define CIS_VFS_NAME_MAX 255u
-/* The folder of a mount's own controls (vfs/control), which is no part of its tree. */
-#define CIS_CONTROL_NAME ".tarbox"
 #define CIS_VFS_PATH_MAX 4096u
 #define CIS_VFS_LINKS_MAX 40u     /* symlinks followed by one walk */
 #define CIS_VFS_APPEND UINT64_MAX /* as an offset: at the end, whatever it is then */
+/* The folder of a mount's own controls (vfs/control), which is no part of its tree. */
+#define CIS_CONTROL_NAME ".tarbox"
 /* Names that begin so are a union's own, at any place of its upper filesystem (vfs/union). Nothing
  * else makes them where a union may read them: a layered filesystem refuses them unless it is told
  * otherwise. */

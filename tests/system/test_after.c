@@ -2,18 +2,13 @@
  * memory in proportion to them. The same tests run on SQLite and on a private PostgreSQL server.
  * With an argument, the shapes are as large as they are in the long form. */
 #include "stored.h"
+#include "measured.h"
 
 #include <jansson.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define CROWD CIS_GUESTS_DIR "/crowd.wasm"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MEASURED false
-#else
-#define MEASURED true
-#endif
 /* The guest asks a server for each name that it makes: that is its own time, and here part of it.
  */
 #ifdef FS_POSTGRES
@@ -25,15 +20,6 @@
 #endif
 
 static bool large;
-
-static const char *text(unsigned n)
-{
-    static char texts[4][16];
-    static unsigned turn;
-    char *to = texts[turn++ % 4];
-    snprintf(to, 16, "%u", n);
-    return to;
-}
 
 static unsigned number(unsigned small, unsigned big)
 {

@@ -10,15 +10,6 @@
 
 static bool large;
 
-static const char *text(unsigned n)
-{
-    static char texts[4][16];
-    static unsigned turn;
-    char *to = texts[turn++ % 4];
-    snprintf(to, 16, "%u", n);
-    return to;
-}
-
 /* The second run: the first one compiles. */
 static uint64_t idle_kib(struct sys *s)
 {

@@ -258,7 +258,6 @@ static void compile_bombs_are_a_named_limit(void **state)
     the_host_lives(s);
 }
 
-/* One line on a terminal, after two seconds, gone at the end; nothing where nobody looks. */
 /* What the command says on a terminal; its exit code. */
 static int on_terminal(struct sys *s, const char *const argv[], char *out, size_t cap)
 {
@@ -288,6 +287,7 @@ static void is_told(const char *out, const char *doing)
     assert_contains(line, "\r\033[K");
 }
 
+/* One line on a terminal, after two seconds, gone at the end; nothing where nobody looks. */
 static void a_long_compile_is_told_on_a_terminal(void **state)
 {
     struct sys *s = *state;

@@ -94,7 +94,7 @@ static void what_a_backup_says_of_folders_changes_none(void **state)
     assert_contains(sys_err(s), "came with a backup");
     host_is(s, "a/f", "mine");
     ok(s, "runs", "undo", one, "--store", store); /* the branch's changes, and no folder's */
-    assert_contains(sys_err(s), "no folder is changed for them");
+    assert_contains(sys_err(s), "no folder is changed here");
     host_is(s, "a/f", "mine");
     ok(s, "runs", "redo", one, "--store", store);
     host_is(s, "a/f", "mine");

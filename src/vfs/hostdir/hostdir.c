@@ -1,8 +1,8 @@
 #include "vfs/hostdir/hostdir.h"
 
 #include <linux/capability.h>
-#include <linux/openat2.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
