@@ -170,14 +170,8 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
     }
     const struct cis_image_info *info = cis_image_info(request->image);
     const struct cis_extern *e = cis_wasi_p2_command(info);
-    for (size_t i = 0; e == NULL && i < info->nexports; i++) {
-        struct cis_str name = info->exports[i].name;
-        if (cis_wasi_p2_too_new(name)) {
-            return cis_fail(err, CIS_E_UNSUPPORTED,
-                            "exports %.*s: needs WASI 0.3 (async), which this build does not "
-                            "provide",
-                            name.len > 96 ? 96 : (int)name.len, name.ptr);
-        }
+    if (e == NULL) {
+        CIS_TRY(cis_wasi_p2_exports_too_new(info, err));
     }
     if (e == NULL && cis_wasi_p2_handler(info) != NULL) {
         return cis_fail(err, CIS_E_ENTRY,

@@ -155,6 +155,7 @@ static cis_code check_entry(const struct cis_image_info *info,
         plan->kind = "command";
         return CIS_OK;
     }
+    CIS_TRY(cis_wasi_p2_exports_too_new(info, err));
     if (cis_wasi_p2_handler(info) != NULL && method == NULL) {
         return cis_fail(err, CIS_E_ENTRY,
                         "exports wasi:http/incoming-handler: it answers HTTP requests "

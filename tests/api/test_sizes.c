@@ -301,11 +301,14 @@ static void services_without_what_they_need_are_refused(void **state)
     assert_fails(CIS_E_USAGE, "CIS_MEMORY_SERVICE_INIT", cis_runtime_new(&c, &r, err));
 }
 
+static uint64_t deadline_ns; /* of the last call */
+
 static enum cis_code nothing(void *self, const struct cis_call *call, const char *method,
                              const char *input, size_t len, struct cis_sink *out,
                              struct cis_error *err)
 {
-    (void)self, (void)call, (void)method, (void)input, (void)len, (void)err;
+    (void)self, (void)method, (void)input, (void)len, (void)err;
+    deadline_ns = call->deadline_ns;
     out->write(out->self, "1", 1);
     return CIS_E_OK;
 }
@@ -321,7 +324,7 @@ static void options_of_a_native_skill_are_read_by_their_size(void **state)
     assert_ok(cis_skills_new(r, &s, err));
     assert_ok(cis_skills_register_native(s, "nothing", nothing, NULL, err));
     struct cis_run_options o = CIS_RUN_OPTIONS_INIT;
-    o.time_ms = UINT64_MAX; /* of milliseconds: more nanoseconds than there are */
+    o.time_ms = (uint64_t)1 << 58; /* of milliseconds: in nanoseconds 0, as 64 bits count them */
     cis_result *result = NULL;
     assert_fails(
         CIS_E_USAGE, "size is 8",
@@ -329,6 +332,7 @@ static void options_of_a_native_skill_are_read_by_their_size(void **state)
     assert_ok(cis_skills_call(s, "nothing", NULL, "", 0, at_edge(e, &o, sizeof o, sizeof o + 8, 0),
                               &result, err));
     assert_int_equal(cis_result_code(result), CIS_E_OK);
+    assert_true(deadline_ns == UINT64_MAX);
     cis_result_free(result);
     cis_skills_free(s);
     cis_runtime_free(r);

@@ -75,6 +75,8 @@ static void a_command_of_wasi_0_3_is_told_what_it_needs(void **state)
                         " (export \"wasi:cli/run@0.3.0\" (instance $in)))");
     assert_exit(s, 126, RUN(wat));
     assert_contains(sys_err(s), "exports wasi:cli/run@0.3.0: needs WASI 0.3 (async)");
+    assert_exit(s, 3, cis(s, "skill", "run", "--wasm", wat, "--input", "{}"));
+    assert_contains(sys_err(s), "exports wasi:cli/run@0.3.0: needs WASI 0.3 (async)");
     free(wat);
 }
 

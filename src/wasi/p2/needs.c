@@ -68,3 +68,17 @@ const struct cis_extern *cis_wasi_p2_handler(const struct cis_image_info *info)
 {
     return export_of(info, CIS_STR("wasi:http/incoming-handler@0.2."));
 }
+
+cis_code cis_wasi_p2_exports_too_new(const struct cis_image_info *info, struct cis_error *err)
+{
+    for (size_t i = 0; i < info->nexports; i++) {
+        struct cis_str name = info->exports[i].name;
+        if (cis_wasi_p2_too_new(name)) {
+            return cis_fail(err, CIS_E_UNSUPPORTED,
+                            "exports %.*s: needs WASI 0.3 (async), which this build does not "
+                            "provide",
+                            name.len > 96 ? 96 : (int)name.len, name.ptr);
+        }
+    }
+    return CIS_OK;
+}

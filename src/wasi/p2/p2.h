@@ -48,6 +48,8 @@ cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,
                             struct cis_http_answer *out_answer, struct cis_error *err);
 /* True for wasi:…@0.3 and later, which this build knows of but does not run. */
 bool cis_wasi_p2_too_new(struct cis_str interface);
+/* CIS_E_UNSUPPORTED names the first export of that kind. */
+cis_code cis_wasi_p2_exports_too_new(const struct cis_image_info *info, struct cis_error *err);
 /* Closes what the guest left open. After the guest is gone. */
 void cis_wasi_p2_end(struct cis_host *host);
 
