@@ -13,6 +13,14 @@ can_mknod() {
     return $code
 }
 
+can_chattr() {
+    local file code=0
+    file=$(mktemp) || return 1
+    chattr +i "$file" 2>/dev/null && chattr -i "$file" || code=1
+    rm -f "$file"
+    return $code
+}
+
 # Is there what the word names? As tests ask for it.
 there() {
     case $1 in
@@ -25,6 +33,11 @@ there() {
     device) can_mknod ;;
     locale) command -v localedef >/dev/null ;;
     namespace) unshare --mount true 2>/dev/null ;;
+    valgrind) command -v valgrind >/dev/null ;;
+    clang-format) clang-format-14 --version >/dev/null 2>&1 || clang-format --version 2>/dev/null | grep -q ' 14\.' ;;
+    landlock) python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 1)' ;;
+    immutable) can_chattr ;;
+    sources) false ;; # of other programs, from a package registry: whether it answers is not known
     *) true ;; # a word that nobody explains is an error, too
     esac
 }

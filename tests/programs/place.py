@@ -276,4 +276,5 @@ def main():
     done = unittest.main(module="__main__", exit=False, testRunner=runner).result
     for test, why in done.skipped:
         print(f"SKIPPED {test}: {why}", flush=True)
+        fetch.not_tested(test.id(), why)
     sys.exit(1 if not done.wasSuccessful() else 77 if done.skipped else 0)

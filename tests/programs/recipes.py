@@ -245,6 +245,7 @@ def main(names):
         except Missing as why:
             missing += 1
             print(f"MISSING PROGRAM {name}: {why}", flush=True)
+            fetch.not_tested("programs_build", f"{name}: {why}")
     return 77 if missing else 0
 
 
