@@ -2,6 +2,7 @@
  * which instances are pooled. */
 #include "engine/image.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include "base/clock.h"
@@ -316,6 +317,68 @@ static void what_the_system_ended_is_not_the_modules_fault(void **state)
     }
 }
 
+/* The limits of address space (KiB) and processor time (s) that a compile of so many bytes runs
+ * under when nobody sets one. */
+static void limits_of(struct place *p, size_t bytes, uint64_t *out_kib, uint64_t *out_s)
+{
+    char path[600], said[620], text[2400];
+    struct cis_engine_options options = memory_only();
+    struct cis_buf m = CIS_BUF_INIT(16u << 20), words = CIS_BUF_INIT(256);
+    cis_image *image = NULL;
+    snprintf(path, sizeof path, "%s/limits", p->root);
+    snprintf(said, sizeof said, "%s.said", path);
+    snprintf(text, sizeof text, "#!/bin/sh\necho $(ulimit -v) $(ulimit -t) >%s\nexec %s \"$@\"\n",
+             said, HELPER);
+    assert_ok(cis_file_write(path, wat(text), 0700, err));
+    cis_buf_add(&m, "\0asm\1\0\0\0", 8);
+    if (bytes != 0) { /* a custom section: five bytes of length, a name of none */
+        const uint8_t head[] = {0,
+                                (uint8_t)(bytes | 0x80),
+                                (uint8_t)(bytes >> 7 | 0x80),
+                                (uint8_t)(bytes >> 14 | 0x80),
+                                (uint8_t)(bytes >> 21 | 0x80),
+                                (uint8_t)(bytes >> 28)};
+        cis_buf_add(&m, head, sizeof head);
+        void *zeros = calloc(1, bytes);
+        assert_non_null(zeros);
+        cis_buf_add(&m, zeros, bytes);
+        free(zeros);
+    }
+    assert_int_equal(m.failed, CIS_OK);
+    options.compiler = path;
+    cis_engine *engine = open_with(&options);
+    assert_ok(cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+    cis_image_unref(image);
+    cis_engine_close(engine);
+    assert_ok(cis_file_read(said, &words, err));
+    assert_int_equal(sscanf(cis_buf_cstr(&words), "%" SCNu64 " %" SCNu64, out_kib, out_s), 2);
+    cis_buf_done(&words);
+    cis_buf_done(&m);
+}
+
+/* Half of the machine's memory and not less than 2 GiB; a minute, and two seconds a MiB. */
+static void limits_of_compiling_follow_the_machine_and_the_module(void **state)
+{
+    struct place *p = *state;
+    if (SANITIZED) {
+        skip(); /* no RLIMIT_AS beside shadow memory */
+    }
+    uint64_t kib, s, large_s, cgroup = UINT64_MAX;
+    uint64_t have = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%" SCNu64, &cgroup) == 1 && cgroup < have) {
+            have = cgroup;
+        }
+        fclose(file);
+    }
+    limits_of(p, 0, &kib, &s);
+    assert_int_equal(kib, (have / 2 > (uint64_t)2 << 30 ? have / 2 : (uint64_t)2 << 30) / 1024);
+    assert_in_range(s, 60, 61);
+    limits_of(p, 5u << 20, &kib, &large_s);
+    assert_int_equal(large_s, s + 10);
+}
+
 static void the_callers_deadline_is_not_the_modules_fault(void **state)
 {
     (void)state;
@@ -565,6 +628,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_bomb_ends_at_the_time_limit_and_is_remembered),
         cmocka_unit_test_setup_teardown(what_the_system_ended_is_not_the_modules_fault, place_setup,
                                         place_teardown),
+        cmocka_unit_test_setup_teardown(limits_of_compiling_follow_the_machine_and_the_module,
+                                        place_setup, place_teardown),
         cmocka_unit_test(the_callers_deadline_is_not_the_modules_fault),
         cmocka_unit_test(a_compile_is_cancelled_from_another_thread_and_the_next_waits_its_turn),
         cmocka_unit_test(waiters_take_over_when_the_loader_is_cancelled),
