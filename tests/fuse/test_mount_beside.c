@@ -1,0 +1,72 @@
+/* Commands beside a mounted branch: what writes memory alone goes on, what writes files is refused
+ * by the mount's name, and a mount that could not start leaves nothing behind. */
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include "base/file.h"
+#include "system/system.h"
+#include "mounted.h"
+
+static const char REMEMBER[] =
+    "(module (import \"env\" \"host_memory_set\" (func $set (param i32 i32 i32 i32) (result i32)))"
+    "(memory (export \"memory\") 1) (data (i32.const 16) \"kv\")"
+    "(func (export \"skill_execute\") (param i32 i32) (result i32)"
+    " (drop (call $set (i32.const 16) (i32.const 1) (i32.const 17) (i32.const 1))) (i32.const 0)))";
+
+static void a_skill_that_only_remembers_runs_on_a_mounted_branch(void **state)
+{
+    struct sys *s = *state;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    char *dir = test_dir_new(), *skill = sys_wat(s, "remember.wat", REMEMBER);
+    assert_exit(s, 0,
+                cis(s, "skill", "install", skill, "--name", "r", "--allow", "memory", "--yes"));
+    assert_exit(s, 0, cis(s, "fs", "mount", dir));
+    int ran = cis(s, "skill", "run", "r");
+    int set = cis(s, "memory", "set", "key", "value", "--skill", "r");
+    int put = cis(s, "fs", "put", skill, "/f");
+    bool told = strstr(sys_err(s), "mount") != NULL;
+    assert_exit(s, 0, cis(s, "fs", "umount", dir));
+    assert_int_equal(ran, 0);
+    assert_int_equal(set, 0);
+    assert_int_equal(put, 8);
+    assert_true(told);
+    assert_exit(s, 0, cis(s, "memory", "get", "k", "--skill", "r"));
+    assert_string_equal(sys_out(s), "v");
+    assert_exit(s, 0, cis(s, "fs", "put", skill, "/f"));
+    assert_exit(s, 0, cis(s, "fs", "fsck"));
+    free(skill);
+    free(dir);
+}
+
+static void a_mount_that_cannot_start_leaves_the_branch_free(void **state)
+{
+    struct sys *s = *state;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    char *skill = sys_wat(s, "remember.wat", REMEMBER), *dir = test_dir_new(), missing[600];
+    snprintf(missing, sizeof missing, "%s/no/such/folder", s->home);
+    assert_int_not_equal(cis(s, "fs", "mount", skill), 0);
+    assert_int_not_equal(cis(s, "fs", "mount", missing), 0);
+    const char *const few[] = {"/bin/sh",   "-c", "ulimit -n 12; exec \"$0\" fs mount \"$1\"",
+                               CIS_PROGRAM, dir,  NULL};
+    assert_int_not_equal(sys_exec(s, few), 0);
+    assert_exit(s, 0, cis(s, "fs", "put", skill, "/f"));
+    assert_exit(s, 0, cis(s, "fs", "branches"));
+    assert_lacks(sys_out(s), "mount");
+    free(skill);
+    free(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_skill_that_only_remembers_runs_on_a_mounted_branch,
+                                        sys_setup, sys_teardown),
+        cmocka_unit_test_setup_teardown(a_mount_that_cannot_start_leaves_the_branch_free, sys_setup,
+                                        sys_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
