@@ -14,7 +14,7 @@ CIS_WRAPS static uint64_t hash(const struct cis_map *map, struct cis_str key)
         h = (h ^ (uint8_t)key.ptr[i]) * 0x100000001b3ull;
     }
     h ^= h >> 32;
-    h *= 0x9E3779B97F4A7C15ull;
+    h = cis_mix(h);
     return h ^ (h >> 29);
 }
 

@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/wraps.h"
 
 #define TEMP_AGE_MS                                                                                \
     (10 * 60 * 1000) /* a half-written file older than this has no writer any more */
@@ -157,9 +156,9 @@ void cis_cache_dir_prune(int fd, uint64_t max_bytes, uint64_t *out_freed)
     }
 }
 
-CIS_WRAPS cis_code cis_cache_list(const char *cache_dir,
-                                  int (*each)(void *self, const struct cis_cache_entry *),
-                                  void *self, struct cis_error *err)
+cis_code cis_cache_list(const char *cache_dir,
+                        int (*each)(void *self, const struct cis_cache_entry *), void *self,
+                        struct cis_error *err)
 {
     int fd;
     cis_code code = cis_cache_dir_open(cache_dir, false, &fd, err);
@@ -173,7 +172,8 @@ CIS_WRAPS cis_code cis_cache_list(const char *cache_dir,
     if (!whole) {
         return cis_fail(err, CIS_E_NOMEM, "%s: cannot list the code cache", cache_dir);
     }
-    for (size_t i = l.n; i-- > 0;) { /* last used first */
+    for (size_t i = l.n; i > 0;) { /* last used first */
+        i--;
         const struct found *f = &l.items[i];
         struct cis_cache_entry entry = {.bytes = f->bytes, .used_ms = f->used_ms};
         memcpy(entry.name, f->name, 64);

@@ -57,7 +57,8 @@ static void put_resource(const cis_tape *tape, const val_t *v, struct cis_buf *o
 {
     const struct cis_tape_own *own = (const struct cis_tape_own *)(const void *)tape->owns.ptr;
     size_t n = tape->owns.len / sizeof *own;
-    for (size_t i = n; i-- > 0;) {
+    for (size_t i = n; i > 0;) {
+        i--;
         if (own[i].any == v->of.resource) {
             put_number(out, own[i].kind);
             put_number(out, own[i].rep);

@@ -115,7 +115,8 @@ static bool find_mark(struct cis_str note, struct cis_str mark, struct cis_str *
     if (note.len == 0 || note.ptr[note.len - 1] != ']') {
         return false;
     }
-    for (size_t i = note.len; i-- > 0;) {
+    for (size_t i = note.len; i > 0;) {
+        i--;
         struct cis_str rest = {note.ptr + i, note.len - i};
         if (note.ptr[i] == '[') {
             *out = (struct cis_str){rest.ptr + mark.len, rest.len - mark.len - 1};

@@ -2,7 +2,6 @@
  * found by listing that once; a file's names are known from the changes, or found by one pass over
  * all names of the view's lineage. */
 #include "history/internal.h"
-#include "base/wraps.h"
 
 #include <stdlib.h>
 
@@ -123,8 +122,7 @@ struct climb {
 
 /* A directory below itself is met again: at the latest when as many steps were made as it is
  * round. */
-static CIS_WRAPS cis_code climb(struct places *p, uint64_t dir, struct climb *c,
-                                struct cis_error *err)
+static cis_code climb(struct places *p, uint64_t dir, struct climb *c, struct cis_error *err)
 {
     uint64_t mark = dir, steps = 0, turn = 1;
     for (c->top = dir; c->top != CIS_FS_ROOT && c->top != p->near;) {
@@ -165,7 +163,8 @@ static cis_code dir_path(struct places *p, uint64_t dir, struct cis_error *err)
         cis_buf_str(&path, end);
         c.cut = p->near_cut || end.len != known.len;
     }
-    for (size_t i = c.parts.n; i-- > 0 && code == CIS_OK;) {
+    for (size_t i = c.parts.n; i > 0 && code == CIS_OK;) {
+        i--;
         cis_buf_str(&path, c.parts.at[i]);
         cis_buf_byte(&path, '/');
     }

@@ -1,6 +1,5 @@
 /* States by name: what a user writes becomes a view. */
 #include "history/internal.h"
-#include "base/wraps.h"
 
 #include <stdio.h>
 
@@ -68,9 +67,10 @@ static cis_code use_run(const struct cis_history *h, struct cis_str id, struct c
 }
 
 /* "NAME@12"; false: no number at the end. A ref's name may have '@' itself. */
-CIS_WRAPS static bool split_epoch(struct cis_str text, struct cis_str *name, uint64_t *epoch)
+static bool split_epoch(struct cis_str text, struct cis_str *name, uint64_t *epoch)
 {
-    for (size_t i = text.len; i-- > 0;) {
+    for (size_t i = text.len; i > 0;) {
+        i--;
         if (text.ptr[i] == '@') {
             *name = (struct cis_str){text.ptr, i};
             return cis_str_u64((struct cis_str){text.ptr + i + 1, text.len - i - 1}, epoch);
@@ -80,12 +80,13 @@ CIS_WRAPS static bool split_epoch(struct cis_str text, struct cis_str *name, uin
 }
 
 /* "NAME@{1}"; *out_n UINT64_MAX: that is no number. */
-CIS_WRAPS static bool split_left(struct cis_str text, struct cis_str *name, uint64_t *out_n)
+static bool split_left(struct cis_str text, struct cis_str *name, uint64_t *out_n)
 {
     if (text.len == 0 || text.ptr[text.len - 1] != '}') {
         return false;
     }
-    for (size_t i = text.len; i-- > 0;) {
+    for (size_t i = text.len; i > 0;) {
+        i--;
         if (text.ptr[i] == '@' && text.ptr[i + 1] == '{') {
             *name = (struct cis_str){text.ptr, i};
             if (!cis_str_u64((struct cis_str){text.ptr + i + 2, text.len - i - 3}, out_n)) {

@@ -393,7 +393,8 @@ cis_code cis_history_squash(const struct cis_history *h, const struct cis_retent
     }
     CIS_TRY(cis_retain_held(h, &r, err));
     CIS_TRY(cis_graves_read(&g));
-    for (size_t i = r.n; i-- > 0;) { /* forks before what they were forked from */
+    for (size_t i = r.n; i > 0;) { /* forks before what they were forked from */
+        i--;
         const struct kept *k = &r.at[i];
         CIS_TRY(k->live || k->held.n != 0 ? squash_branch(&g, i, keep, out)
                                           : remove_branch(&g, i, &needed, keep, out));

@@ -344,7 +344,8 @@ static cis_code open_archive(struct in *in, int fd)
 
 static cis_code set_folders(struct in *in)
 {
-    for (size_t i = in->folders.n; i-- > 0;) {
+    for (size_t i = in->folders.n; i > 0;) {
+        i--;
         const struct folder *f = &in->folders.at[i];
         int no = in->vfs->ops->setattr(in->vfs, in->call, f->node, &f->set, NULL);
         if (no != 0 && no != ESTALE && no != ENOENT) {

@@ -23,7 +23,8 @@ bool cis_history_turned(const struct cis_fs_commit_row *row, struct cis_view *ou
     if ((!undo && !cis_str_is(row->kind, REDO)) || note.len == 0 || note.ptr[note.len - 1] != ']') {
         return false;
     }
-    for (size_t at = note.len; at-- > 0;) {
+    for (size_t at = note.len; at > 0;) {
+        at--;
         struct cis_str rest = {note.ptr + at, note.len - at};
         if (!cis_str_starts(rest, mark)) {
             continue;

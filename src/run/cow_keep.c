@@ -344,7 +344,8 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
     list.prefix = cis_str_of(prefix);
     CIS_TRY(names_load(forest, tenant, stop, &list, err));
     names_sort(&list);
-    for (size_t i = list.n; i-- > 0;) {
+    for (size_t i = list.n; i > 0;) {
+        i--;
         CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
         CIS_TRY(read_record(forest, tenant, list.at[i].name, false, stop, &record, err));
         struct cis_cow_applied applied = {.guest = record.guest,

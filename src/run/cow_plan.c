@@ -131,7 +131,8 @@ static cis_code lower_of(struct cow_plan *p, const char *path, char **out, bool 
 {
     size_t own = 0; /* what is before it of *out is the renamed folder itself */
     *out = NULL;
-    for (size_t len = strlen(path); len-- > 0 && *out == NULL;) {
+    for (size_t len = strlen(path); len > 0 && *out == NULL;) {
+        len--;
         const struct cow_change *c =
             path[len] == '/' ? cis_map_get(&p->to, (struct cis_str){path, len}) : NULL;
         if (c != NULL) {

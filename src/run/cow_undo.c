@@ -319,7 +319,8 @@ static cis_code judge(struct undo *u, struct cis_error *err)
     }
     size_t taken;
     CIS_TRY(steps_taken(u, &taken, err));
-    for (size_t i = taken; i-- > 0;) {
+    for (size_t i = taken; i > 0;) {
+        i--;
         CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
         CIS_TRY(judge_one(u, i, err));
     }
@@ -377,7 +378,8 @@ static cis_code note_again(struct undo *u, const struct cow_step *s, struct cis_
 
 static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
 {
-    for (size_t i = u->record.steps.n; i-- > 0;) {
+    for (size_t i = u->record.steps.n; i > 0;) {
+        i--;
         const struct cow_step *s = &u->record.steps.at[i];
         if (!u->taken[i]) {
             continue;

@@ -39,9 +39,9 @@ static cis_code room(struct circles *c, size_t n, uint64_t **out, struct cis_err
 }
 
 /* Where the directory is in the table, or would be. */
-CIS_WRAPS static uint64_t *slot_of(uint64_t *table, size_t cap, uint64_t ino)
+static uint64_t *slot_of(uint64_t *table, size_t cap, uint64_t ino)
 {
-    size_t at = (size_t)(ino * 0x9e3779b97f4a7c15u >> 32) & (cap - 1);
+    size_t at = (size_t)(cis_mix(ino) >> 32) & (cap - 1);
     while (table[at] != 0 && table[at] != ino) {
         at = (at + 1) & (cap - 1);
     }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include "base/mem.h"
-#include "base/wraps.h"
 #include "vfs/internal.h"
 
 /* Mounts are kept in order of their paths' length and joined anew whenever one is added, so that
@@ -62,14 +61,15 @@ static void mount_free(struct cis_mount *m)
     cis_free(m);
 }
 
-CIS_WRAPS void cis_ns_free(cis_ns *ns)
+void cis_ns_free(cis_ns *ns)
 {
     if (ns == NULL) {
         return;
     }
     cis_dir_free(ns->root);
     mounts_part(ns);
-    for (uint32_t i = ns->nmounts; i-- > 0;) {
+    for (uint32_t i = ns->nmounts; i > 0;) {
+        i--;
         mount_free(ns->mounts[i]);
     }
     cis_vfs_close(ns->base);

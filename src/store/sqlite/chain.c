@@ -12,9 +12,9 @@
 #define TOUCHED_MAX 4096 /* rows; a chain with more is asked branch by branch */
 #define WORTH 16         /* reads at a view before its set is made */
 
-CIS_WRAPS static uint64_t slot_of(uint64_t ino, size_t cap)
+static uint64_t slot_of(uint64_t ino, size_t cap)
 {
-    return (ino * 0x9e3779b97f4a7c15u >> 32) & (cap - 1);
+    return (cis_mix(ino) >> 32) & (cap - 1);
 }
 
 static bool holds(const struct sql_chain *c, uint64_t ino)

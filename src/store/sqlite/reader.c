@@ -81,10 +81,10 @@ static cis_code read_begin(struct sql_conn *conn, struct cis_error *err)
 /* ---- slots ---- */
 
 /* A thread tends to find the connection it gave back, warm. */
-CIS_WRAPS static unsigned preferred(void)
+static unsigned preferred(void)
 {
     uint64_t id = (uint64_t)(uintptr_t)pthread_self();
-    return (unsigned)(((id >> 6) * 0x9e3779b97f4a7c15u) >> 56) % SQL_READERS;
+    return (unsigned)(cis_mix(id >> 6) >> 56) % SQL_READERS;
 }
 
 static struct sql_conn *slot_take(struct sql_tenant *t)

@@ -4,7 +4,6 @@
  * by key; of equal keys the nearest ancestor's counts. */
 #include <inttypes.h>
 #include "base/mem.h"
-#include "base/wraps.h"
 #include "store/sqlite/read.h"
 
 struct cursor {
@@ -175,8 +174,8 @@ static cis_code cursors_open(struct sql_reader *r, const struct sql_range *range
     }
 }
 
-CIS_WRAPS cis_code cis_sql_versions(struct sql_reader *r, const struct sql_range *range,
-                                    sql_version_each *each, void *self, struct cis_error *err)
+cis_code cis_sql_versions(struct sql_reader *r, const struct sql_range *range,
+                          sql_version_each *each, void *self, struct cis_error *err)
 {
     CIS_CLEANUP(cursors_done) struct cursors c = {NULL, 0};
     CIS_TRY(cursors_open(r, range, &c, err));
@@ -197,7 +196,8 @@ CIS_WRAPS cis_code cis_sql_versions(struct sql_reader *r, const struct sql_range
         if (!more) {
             return CIS_OK;
         }
-        for (size_t i = c.n; i-- > 0;) { /* its own last: the others are compared with it */
+        for (size_t i = c.n; i > 0;) { /* its own last: the others are compared with it */
+            i--;
             struct cursor *x = &c.at[i];
             if (x != least && x->has &&
                 key_cmp(x->kept.key, x->kept.nkey, least->kept.key, least->kept.nkey) == 0) {

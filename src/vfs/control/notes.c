@@ -16,7 +16,8 @@ void cis_control_note(cis_vfs *vfs, enum cis_control_topic topic, const char *te
     struct ctl_note note = {.topic = topic, .wall_ms = cis_clock_wall_ms(), .times = 1};
     snprintf(note.text, sizeof note.text, "%s", text);
     pthread_mutex_lock(&c->lock);
-    for (unsigned i = c->nnotes; i-- > 0;) { /* the same again: once, as the newest */
+    for (unsigned i = c->nnotes; i > 0;) { /* the same again: once, as the newest */
+        i--;
         if (c->notes[i].topic == topic && strcmp(c->notes[i].text, note.text) == 0) {
             note.times += c->notes[i].times;
             drop(c, i);
@@ -33,7 +34,8 @@ void cis_control_well(cis_vfs *vfs, enum cis_control_topic topic)
 {
     struct ctl *c = ctl_of(vfs);
     pthread_mutex_lock(&c->lock);
-    for (unsigned i = c->nnotes; i-- > 0;) {
+    for (unsigned i = c->nnotes; i > 0;) {
+        i--;
         if (c->notes[i].topic == topic) {
             drop(c, i);
         }

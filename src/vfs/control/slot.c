@@ -28,7 +28,8 @@ static void evict(struct ctl *c)
 {
     const unsigned keep = 8;
     unsigned idle = 0;
-    for (unsigned i = c->nslots; i-- > 0;) {
+    for (unsigned i = c->nslots; i > 0;) {
+        i--;
         struct ctl_slot *s = c->slots[i];
         if (s->vfs != NULL && !s->head && atomic_load(&s->refs) == 0 && ++idle > keep) {
             cis_vfs_close(s->vfs);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/wraps.h"
 
 #define HOST_STATX (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 /* openat2 says EAGAIN when renames beside it leave it unsure, and EXDEV when the file it had found
@@ -31,7 +32,7 @@ uint64_t host_shown_ino(const struct hostdir *fs, uint64_t ino, dev_t dev)
     if (fs->root.fd < 0 || dev == fs->root.dev) {
         return ino;
     }
-    return (ino ^ ((uint64_t)dev * 0x9E3779B97F4A7C15ull)) | 1ull << 63;
+    return (ino ^ cis_mix((uint64_t)dev)) | 1ull << 63;
 }
 
 int host_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs_attr *out,
@@ -111,7 +112,7 @@ int host_reopen(const struct hostdir *fs, int fd, int flags)
 
 static struct host_node **bucket_of(struct hostdir *fs, const struct host_node *id)
 {
-    uint64_t h = (id->ino ^ id->mnt << 40 ^ (uint64_t)id->dev << 20) * 0x9E3779B97F4A7C15ull;
+    uint64_t h = cis_mix(id->ino ^ id->mnt << 40 ^ (uint64_t)id->dev << 20);
     return &fs->buckets[h >> 54];
 }
 _Static_assert(HOST_BUCKETS == 1u << (64 - 54), "the hash has as many bits as there are buckets");

@@ -150,7 +150,8 @@ static int make_entries(struct show *s)
     if (s->n > 0) {
         qsort(s->entries, s->n, sizeof *s->entries, by_place);
     }
-    for (size_t i = s->n; i-- > 0;) {
+    for (size_t i = s->n; i > 0;) {
+        i--;
         struct lay_place *in = (struct lay_place *)(uintptr_t)s->entries[i].in;
         in->first = in->next = i;
         in->entries++;

@@ -35,7 +35,7 @@ struct lay_hash cis_lay_hash(const struct lay_key *key, uint64_t parent, struct 
 CIS_WRAPS static inline uint64_t cis_lay_mix(uint64_t x)
 {
     x ^= x >> 32;
-    x *= 0x9e3779b97f4a7c15ull;
+    x = cis_mix(x);
     x ^= x >> 29;
     x *= 0xbf58476d1ce4e5b9ull;
     return x ^ x >> 32;

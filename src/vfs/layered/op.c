@@ -1,6 +1,5 @@
 /* How an operation runs: under a lock until it is done or says what it misses. */
 #include "vfs/layered/view.h"
-#include "base/wraps.h"
 
 #include <sched.h>
 #include <stdarg.h>
@@ -31,9 +30,10 @@ void cis_lay_lock_all(struct lay_view *v)
     }
 }
 
-CIS_WRAPS void cis_lay_unlock_all(struct lay_view *v)
+void cis_lay_unlock_all(struct lay_view *v)
 {
-    for (size_t i = LAY_STRIPES; i-- > 0;) {
+    for (size_t i = LAY_STRIPES; i > 0;) {
+        i--;
         pthread_mutex_unlock(&v->stripes[i].lock);
     }
 }

@@ -1,6 +1,7 @@
 #include "vfs/union/internal.h"
 
 #include "base/mem.h"
+#include "base/wraps.h"
 
 int union_charge(struct unionfs *u, uint64_t bytes)
 {
@@ -24,7 +25,7 @@ void union_uncharge(struct unionfs *u, uint64_t bytes)
 
 static struct unode **bucket(struct unode **table, cis_node part)
 {
-    return &table[(part * 0x9E3779B97F4A7C15ull) >> 54];
+    return &table[cis_mix(part) >> 54];
 }
 _Static_assert(UNION_BUCKETS == 1u << (64 - 54), "the hash has as many bits as there are buckets");
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/wraps.h"
 #include "wasi/p2/internal.h"
 
 /* Flags of the interface, in its order. */
@@ -295,7 +296,7 @@ static cis_code give_stat(const struct cis_vfs_attr *a, int no, struct cis_answe
 static cis_code give_hash(const struct cis_vfs_attr *a, int no, struct cis_answer *out)
 {
     if (no == 0) { /* (filesystem and inode, version) */
-        out->n[0] = (a->ino ^ (uint64_t)a->dev << 48) * 0x9e3779b97f4a7c15ull;
+        out->n[0] = cis_mix(a->ino ^ (uint64_t)a->dev << 48);
         out->n[1] = a->version;
     }
     return p2_fails(out, no);
