@@ -41,17 +41,6 @@
         }                                                                                          \
     } while (0)
 
-/* cmocka takes SIGSEGV, SIGILL and SIGFPE for itself in every test, but guests trap through them
- * and the engine sets its handlers only once. So its calls of signal() end here and change nothing:
- * a crash in a test is then a crash of the program, with a core or the sanitizer's report. */
-__attribute__((weak, visibility("default"))) __sighandler_t signal(int number,
-                                                                   __sighandler_t handler)
-{
-    (void)number;
-    (void)handler;
-    return SIG_DFL;
-}
-
 /* Where a test kills at random moments or changes random bytes: a seed of its own in every run,
  * printed; CIS_TEST_SEED repeats one. The moments are the same again, what the machine does in
  * between is not. */
