@@ -2,6 +2,7 @@
  * Argument: processes that commit once and end (default 200). */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -74,7 +75,8 @@ static void the_log_stays_short_while_readers_overlap(void **state)
         struct stat st;
         value[0] = (char)('a' + i % 20);
         assert_ok(store_apply(c.s, &op, 1, err));
-        longest = stat(path, &st) == 0 && st.st_size > longest ? (int64_t)st.st_size : longest;
+        assert_int_equal(stat(path, &st), 0);
+        longest = st.st_size > longest ? (int64_t)st.st_size : longest;
     }
     c.end = true;
     for (int i = 0; i < READERS; i++) {
@@ -85,6 +87,56 @@ static void the_log_stays_short_while_readers_overlap(void **state)
     c.s->ops->close(c.s);
     assert_ok(cis_file_remove_tree(dir, err));
     free(value);
+    free(dir);
+}
+
+static void head_of(const char *log, char out[32])
+{
+    int fd = open(log, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, out, 32, 0), 32);
+    close(fd);
+}
+
+/* To cut it would cost as many syncs again. */
+static void a_long_log_is_begun_anew_and_not_cut_by_a_process_that_stays(void **state)
+{
+    (void)state;
+    enum { COMMITS_MOST = 20000, KEPT = 16 << 20 }; /* journal_size_limit */
+    char *dir = test_dir_new(), path[600], log[610], before[32], now[32];
+    static char value[BIG];
+    cis_store *s = NULL;
+    struct sql_conn *reader = NULL;
+    struct stat st = {0};
+    snprintf(path, sizeof path, "%s/tenants/default.db", dir);
+    snprintf(log, sizeof log, "%s-wal", path);
+    memset(value, 'v', sizeof value - 1);
+    struct cis_kv_op op = store_put("a", "k", value);
+    assert_ok(cis_store_sqlite_open(dir, &s, err));
+    assert_ok(store_apply(s, &op, 1, err));
+    assert_ok(cis_sql_tenant_file_open(path, &reader, err));
+    assert_ok(cis_sql_exec(reader, "BEGIN; SELECT count(*) FROM sqlite_schema", "reading", err));
+    for (int i = 0; st.st_size <= 13 << 20; i++) {
+        assert_true(i < COMMITS_MOST);
+        value[0] = (char)('a' + i % 20);
+        assert_ok(store_apply(s, &op, 1, err));
+        assert_int_equal(stat(log, &st), 0);
+    }
+    cis_sql_conn_close(reader);
+    int64_t size = st.st_size;
+    head_of(log, before);
+    memcpy(now, before, sizeof now);
+    for (int i = 0; memcmp(before, now, sizeof now) == 0; i++) {
+        assert_true(i < COMMITS_MOST);
+        value[0] = (char)('a' + i % 20);
+        assert_ok(store_apply(s, &op, 1, err));
+        assert_int_equal(stat(log, &st), 0);
+        assert_true(st.st_size >= (size < KEPT ? size : KEPT));
+        size = st.st_size;
+        head_of(log, now);
+    }
+    assert_in_range(size, 1, LOG_MOST);
+    s->ops->close(s);
+    assert_ok(cis_file_remove_tree(dir, err));
     free(dir);
 }
 
@@ -227,6 +279,41 @@ static void the_log_of_the_catalogue_stays_short(void **state)
     free(dir);
 }
 
+/* Its log is long then, and no commit waits for it to become shorter. */
+static void a_reader_of_the_catalogue_holds_no_commit_up(void **state)
+{
+    (void)state;
+    enum { FRAMES = 1600, COMMITS = 20, WAIT_MS = 300 };
+    char *dir = test_dir_new(), path[600], name[CIS_TENANT_MAX + 1];
+    struct sql_store at = {.dir = dir};
+    struct sql_conn *reader = NULL;
+    struct stat st = {0};
+    snprintf(path, sizeof path, "%s/catalogue.db-wal", dir);
+    assert_ok(cis_sql_catalogue_enter(&at, "first", NULL, err));
+    assert_ok(cis_sql_catalogue_open(&at, NULL, &reader, err));
+    assert_ok(cis_sql_exec(reader, "BEGIN; SELECT count(*) FROM sqlite_schema", "reading", err));
+    for (int i = 0; st.st_size < FRAMES * 8216; i++) {
+        assert_true(i < 2 * FRAMES);
+        snprintf(name, sizeof name, "tenant-%d", i * 7919 % 10000);
+        assert_ok(cis_sql_catalogue_enter(&at, name, NULL, err));
+        assert_int_equal(stat(path, &st), 0);
+    }
+    uint64_t began = cis_clock_mono_ns();
+    for (int i = 0; i < COMMITS; i++) {
+        snprintf(name, sizeof name, "late-%d", i);
+        assert_ok(cis_sql_catalogue_enter(&at, name, NULL, err));
+    }
+    uint64_t took_ms = (cis_clock_mono_ns() - began) / CIS_NS_PER_MS;
+    print_message("%d commits in %" PRIu64 " ms\n", COMMITS, took_ms);
+    assert_true(took_ms < (uint64_t)COMMITS * WAIT_MS / 2);
+    cis_sql_conn_close(reader);
+    assert_ok(cis_sql_catalogue_enter(&at, "last", NULL, err));
+    assert_int_equal(stat(path, &st), 0);
+    assert_in_range(st.st_size, 0, 1 << 20);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
@@ -237,7 +324,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_log_stays_short_when_a_reader_is_beside_such_processes),
         cmocka_unit_test(the_log_stays_short_when_such_processes_are_killed),
         cmocka_unit_test(the_log_of_the_catalogue_stays_short),
+        cmocka_unit_test(a_reader_of_the_catalogue_holds_no_commit_up),
         cmocka_unit_test(the_log_stays_short_while_readers_overlap),
+        cmocka_unit_test(a_long_log_is_begun_anew_and_not_cut_by_a_process_that_stays),
     };
     return cmocka_run_group_tests_name("store/sqlite log", tests, NULL, NULL);
 }
