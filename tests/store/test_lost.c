@@ -9,6 +9,7 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "store/sqlite/internal.h"
+#include "store/sqlite/logjudge.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "tree.h"
@@ -484,6 +485,53 @@ static void yesterdays_files_are_refused_when_todays_log_was_just_cut(void **sta
     free(kept);
 }
 
+static void collect(void *self, bool bad, const char *what, const char *text)
+{
+    (void)bad;
+    (void)what;
+    cis_buf_text(self, text);
+    cis_buf_byte(self, '\n');
+}
+
+static void assert_repair(const struct fixture *f, bool accept_loss, cis_code expected,
+                          const char *first, const char *second)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf said = CIS_BUF_INIT(65536);
+    struct cis_store_repair how = {
+        .size = sizeof how, .tenant = "default", .accept_loss = accept_loss};
+    struct cis_error why = {0};
+    assert_int_equal(cis_store_sqlite_repair(f->dir, &how, collect, &said, &why), expected);
+    if (strstr(cis_buf_cstr(&said), first) == NULL || strstr(cis_buf_cstr(&said), second) == NULL) {
+        fail_msg("the repair said: %s", cis_buf_cstr(&said));
+    }
+}
+
+static void yesterdays_log_that_is_damaged_too_is_mended_by_one_repair(void **state)
+{
+    struct fixture *f = *state;
+    char path[512], noise[100];
+    struct stat st;
+    copy_all(f->good, f->dir);
+    put_back(f);
+    const char *log = path_of(f->dir, file_names[WAL], path);
+    assert_int_equal(stat(log, &st), 0);
+    int fd = open(log, O_WRONLY | O_CLOEXEC);
+    off_t step = CIS_SQL_FRAME_HEAD + 8192;
+    assert_true(fd >= 0 && st.st_size > 4 * step);
+    memset(noise, 0x5a, sizeof noise);
+    off_t at = CIS_SQL_WAL_HEAD + step + CIS_SQL_FRAME_HEAD + 1000;
+    assert_int_equal(pwrite(fd, noise, sizeof noise, at), sizeof noise);
+    close(fd);
+    assert_repair(f, false, CIS_E_DAMAGED, "of another time", "damaged at frame");
+    assert_repair(f, true, CIS_OK, "without what was committed since", "cut at frame");
+    assert_repair(f, false, CIS_OK, "everything is there", "");
+    cis_store *s = NULL;
+    struct cis_kv_op op = store_put("skill", "more", "of it");
+    assert_ok(cis_store_sqlite_open(f->dir, &s, err));
+    assert_ok(store_apply(s, &op, 1, err));
+    s->ops->close(s);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
@@ -496,6 +544,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(yesterdays_database_and_log_are_refused_beside_todays_mark),
         cmocka_unit_test(yesterdays_files_are_refused_when_todays_log_was_just_cut),
+        cmocka_unit_test(yesterdays_log_that_is_damaged_too_is_mended_by_one_repair),
         cmocka_unit_test(lost_files_are_refused_and_never_less_than_was_acknowledged),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

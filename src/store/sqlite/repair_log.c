@@ -129,7 +129,7 @@ static cis_code without_log(struct repair *r)
     return CIS_OK;
 }
 
-/* The database and its log agree: they stay, and so does what they say. */
+/* The database and its log agree: they stay. */
 static cis_code without_mark(struct repair *r)
 {
     char path[PATH_ROOM];
@@ -141,8 +141,7 @@ static cis_code without_mark(struct repair *r)
     }
     CIS_TRY(cis_repair_away(r, cis_repair_path(r, "-mark", path)));
     cis_repair_tell(r, false, "log",
-                    "database and log stay as they are, without what was committed since; run fs "
-                    "fsck --data");
+                    "database and log go on without what was committed since; run fs fsck --data");
     return CIS_OK;
 }
 
@@ -166,7 +165,11 @@ static cis_code mend_log(struct repair *r, struct scan *s)
         return CIS_OK;
     }
     if (rc != SQLITE_OK && loss.what == SQL_LOSS_OLD) {
-        return without_mark(r);
+        CIS_TRY(without_mark(r));
+        if (holes.n == 0) {
+            return CIS_OK;
+        }
+        rc = SQLITE_OK; /* but for pages that are damaged */
     }
     if (rc != SQLITE_OK && loss.what != SQL_LOSS_FRAME) {
         if (r->how->accept_loss) {
