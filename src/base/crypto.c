@@ -161,7 +161,7 @@ static void id_bytes(uint8_t *out, size_t len)
     memcpy(out, mine.bytes + mine.left, len);
 }
 
-void cis_id_new(char out[27])
+void cis_id_new(char out[CIS_ID_CHARS + 1])
 {
     static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     uint64_t ms = (uint64_t)cis_clock_wall_ms();
@@ -174,5 +174,5 @@ void cis_id_new(char out[27])
     for (int i = 0; i < 16; i++) {
         out[10 + i] = digits[rnd[i] & 31];
     }
-    out[26] = 0;
+    out[CIS_ID_CHARS] = 0;
 }

@@ -48,7 +48,8 @@ bool cis_ed25519_verify(const uint8_t pub[CIS_ED25519_PUBLIC_BYTES], struct cis_
                         const uint8_t sig[CIS_ED25519_SIG_BYTES]);
 /* Overwrites a secret; never optimised away. */
 void cis_wipe(void *ptr, size_t len);
-/* Sortable unique id: milliseconds and 80 random bits, 26 characters of Crockford base 32 + NUL. */
-void cis_id_new(char out[27]);
+/* Sortable unique id: milliseconds and 80 random bits, in Crockford's base 32, and a NUL. */
+#define CIS_ID_CHARS 26
+void cis_id_new(char out[CIS_ID_CHARS + 1]);
 
 #endif

@@ -150,8 +150,9 @@ void cis_slots_sweep(struct cis_slots *slots);
  */
 void cis_image_programs_free(struct cis_image *image);
 
-/* Bytes of a module as given, "binary" or text. */
 #define CIS_ENGINE_IMAGES 256u /* the default of options.images */
+
+/* Bytes of a module as given, binary or text, and of what it compiles to. */
 #define CIS_MODULE_MAX (256u << 20)
 #define CIS_MODULE_TEXT_MAX (16u << 20)
 #define CIS_ARTEFACT_MAX (1024ull << 20)

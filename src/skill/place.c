@@ -180,7 +180,7 @@ struct sweep {
 static bool note_row(void *self, const struct cis_skill_row *row)
 {
     struct sweep *s = self;
-    if (cis_skill_row_check(row, NULL) != CIS_OK) {
+    if (cis_skill_row_check_names(row, NULL) != CIS_OK) {
         s->complete = false; /* which folder it means is not known */
         return false;
     }

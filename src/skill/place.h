@@ -17,7 +17,7 @@
 char *cis_place_tenant(const struct cis_skill_home *home, struct cis_str tenant);
 char *cis_place_skill(const struct cis_skill_home *home, struct cis_str tenant,
                       struct cis_str name);
-/* Version and digest in their grammar (cis_skill_row_check): they become a name. */
+/* Version and digest in their grammar (cis_skill_row_check_names): they become a name. */
 char *cis_place_version(const struct cis_skill_home *home, struct cis_str tenant,
                         struct cis_str name, struct cis_str version, struct cis_str digest);
 

@@ -291,14 +291,11 @@ cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tena
     CIS_CLEANUP(cis_close_fd) int lock = -1;
     CIS_TRY(cis_place_lock(home, tenant, &lock, err));
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
-    struct cis_error why = {0};
-    cis_code code = cis_row_read(home, tenant, name, &s, &why);
-    if (code == CIS_E_DAMAGED) { /* the record goes; which folder it meant is not guessed */
+    cis_code code = cis_row_read(home, tenant, name, &s, err);
+    if (code == CIS_E_DAMAGED) { /* its folder stays: which one it is cannot be told */
         return home->store->ops->skill_remove(home->store, tenant, name, &home->stop, err);
     }
-    if (code != CIS_OK) {
-        return cis_fail(err, code, "%s", why.msg);
-    }
+    CIS_TRY(code);
     if (cis_file_exists(s.dir)) {
         CIS_TRY(cis_place_mark(s.dir, err)); /* killed after the row is gone: the sweep sees it */
     }

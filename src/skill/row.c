@@ -101,14 +101,24 @@ static void copy_hex(char out[65], struct cis_str hex)
     out[n] = 0;
 }
 
+/* What is wrong with the record itself: it can be removed, and nothing else. */
+static cis_code judged(const struct reading *r, cis_code code, const struct cis_error *why)
+{
+    if (code == CIS_OK) {
+        return CIS_OK;
+    }
+    return code == CIS_E_NOMEM
+               ? cis_fail(r->err, code, "%s", why->msg)
+               : cis_fail(r->err, CIS_E_DAMAGED, "%.*s: %s (cis skill remove takes it away)",
+                          (int)r->name.len, r->name.ptr, why->msg);
+}
+
 static cis_code copy_row(struct reading *r, const struct cis_skill_row *row)
 {
     struct cis_installed *s = r->out;
-    /* The one place where a row becomes a folder that is opened, marked and removed. */
     struct cis_error why = {0};
-    if (cis_skill_row_check(row, &why) != CIS_OK) {
-        return cis_fail(r->err, CIS_E_DAMAGED, "%.*s: %s", (int)r->name.len, r->name.ptr, why.msg);
-    }
+    /* The one place where a row becomes a folder that is opened, marked and removed. */
+    CIS_TRY(judged(r, cis_skill_row_check_names(row, &why), &why));
     if (!cis_str_eq(row->name, r->name)) {
         return cis_fail(r->err, CIS_E_DAMAGED,
                         "%.*s: the registry gave the record of another skill", (int)r->name.len,
@@ -118,14 +128,13 @@ static cis_code copy_row(struct reading *r, const struct cis_skill_row *row)
     copy_hex(s->digest, row->digest);
     copy_hex(s->signer, row->signer);
     s->installed_ms = row->installed_ms;
-    CIS_TRY(cis_manifest_parse_row(row->manifest, &s->manifest, r->err));
+    CIS_TRY(judged(r, cis_manifest_parse_row(row->manifest, &s->manifest, &why), &why));
     if (!cis_str_is(row->version, s->manifest.version)) {
-        return cis_fail(r->err, CIS_E_DAMAGED,
-                        "%.*s: the record of a skill is damaged: its version is not its manifest's "
-                        "(cis skill remove takes it away)",
-                        (int)r->name.len, r->name.ptr);
+        (void)cis_fail(&why, CIS_E_DAMAGED,
+                       "the record of a skill is damaged: its version is not its manifest's");
+        return judged(r, CIS_E_DAMAGED, &why);
     }
-    CIS_TRY(read_grants(row->grants, &s->granted, r->err));
+    CIS_TRY(judged(r, read_grants(row->grants, &s->granted, &why), &why));
     s->name = cis_strndup(row->name.ptr, row->name.len);
     s->source = cis_strndup(row->source.len > 0 ? row->source.ptr : "", row->source.len);
     s->dir = cis_place_version(r->home, r->tenant, row->name, row->version, row->digest);

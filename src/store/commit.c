@@ -53,11 +53,6 @@ static void apply_done(struct apply *a)
     cis_free(a->merges);
 }
 
-static bool fs_changes(const struct cis_fs_commit *fs)
-{
-    return fs->ndirents != 0 || fs->nchanges != 0 || fs->ndeltas != 0 || fs->nextents != 0;
-}
-
 /* ---- who may write, and from where ---- */
 
 /* A lease is on the files of a branch: memory goes onto whatever its head is. */
@@ -396,15 +391,13 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
                           struct cis_error *err)
 {
     CIS_CLEANUP(apply_done) struct apply a = {.ops = ops, .txn = txn, .commit = commit};
-    bool files = commit->fs != NULL && fs_changes(commit->fs);
+    bool files = commit->fs != NULL && cis_fs_commit_changes(commit->fs);
     bool changes = files || commit->nkv != 0;
     struct cis_view base = commit->fs != NULL ? commit->fs->base : commit->base;
     if (!changes && !commit->fork) {
         *out = (struct cis_fs_committed){.view = base};
         return CIS_OK;
     }
-    CIS_TRY(cis_fs_ref_check_writer(
-        commit->ref, commit->kind != NULL ? cis_str_of(commit->kind) : CIS_STR(""), err));
     CIS_TRY(cis_judge_init(&a.judge, commit, err));
     CIS_TRY(charge(&a, keys_most(&a.judge), err));
     CIS_TRY(cis_judge_keys(&a.judge, &a.keys, err));

@@ -133,5 +133,8 @@ cis_code cis_stored_refuse(uint64_t after, uint64_t quota, struct cis_error *err
 
 /* Is what the caller hands in well formed (sorted, each key once, names valid, sizes in range)? */
 cis_code cis_fs_commit_check(const struct cis_fs_commit *commit, struct cis_error *err);
+bool cis_fs_commit_changes(const struct cis_fs_commit *fs);
+/* A commit that changes something: may it, on that branch? See cis_fs_ref_check_writer. */
+cis_code cis_commit_writer_check(const struct cis_store_commit *commit, struct cis_error *err);
 
 #endif

@@ -178,3 +178,18 @@ cis_code cis_fs_commit_check(const struct cis_fs_commit *commit, struct cis_erro
     CIS_TRY(extents_check(commit, err));
     return chunks_check(commit, err);
 }
+
+bool cis_fs_commit_changes(const struct cis_fs_commit *fs)
+{
+    return fs->ndirents != 0 || fs->nchanges != 0 || fs->ndeltas != 0 || fs->nextents != 0;
+}
+
+cis_code cis_commit_writer_check(const struct cis_store_commit *commit, struct cis_error *err)
+{
+    bool files = commit->fs != NULL && cis_fs_commit_changes(commit->fs);
+    if (!files && commit->nkv == 0 && !commit->fork) {
+        return CIS_OK;
+    }
+    struct cis_str kind = commit->kind != NULL ? cis_str_of(commit->kind) : CIS_STR("");
+    return cis_fs_ref_check_writer(commit->ref, kind, err);
+}

@@ -1,7 +1,6 @@
 /* What holds for names and times of the filesystem, whichever backend keeps it. */
 #include "store/fs.h"
 
-#include "base/crypto.h"
 #include "store/store.h"
 
 bool cis_fs_ref_valid(struct cis_str name)
@@ -21,37 +20,43 @@ bool cis_fs_ref_valid(struct cis_str name)
     return true;
 }
 
-#define RUN_ID 26u
+/* How many bytes of the name are a prefix that cis keeps for itself; 0: none. */
+static size_t reserved(struct cis_str name, bool *out_conflict)
+{
+    *out_conflict = cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX));
+    bool applied = cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX));
+    return *out_conflict ? sizeof CIS_CONFLICT_PREFIX - 1
+           : applied     ? sizeof CIS_APPLIED_PREFIX - 1
+                         : 0;
+}
 
 bool cis_fs_ref_is_made(struct cis_str name)
 {
-    bool conflict = cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX));
-    if (!conflict && !cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX))) {
-        return false;
-    }
-    size_t at = conflict ? sizeof CIS_CONFLICT_PREFIX - 1 : sizeof CIS_APPLIED_PREFIX - 1;
+    const size_t id = CIS_ID_CHARS;
+    bool conflict;
+    size_t at = reserved(name, &conflict);
     struct cis_str rest = {name.ptr + at, name.len - at};
-    if (rest.len < RUN_ID || !cis_run_id_valid((struct cis_str){rest.ptr, RUN_ID})) {
+    if (at == 0 || rest.len < id || !cis_run_id_valid((struct cis_str){rest.ptr, id})) {
         return false;
     }
-    for (size_t i = RUN_ID + 1; i < rest.len; i++) {
+    for (size_t i = id + 1; i < rest.len; i++) {
         if (rest.ptr[i] < '0' || rest.ptr[i] > '9') {
             return false;
         }
     }
-    return rest.len == RUN_ID ? conflict : rest.len > RUN_ID + 1 && rest.ptr[RUN_ID] == '-';
+    return rest.len == id ? conflict : rest.len > id + 1 && rest.ptr[id] == '-';
 }
 
 cis_code cis_fs_ref_check_free(struct cis_str name, struct cis_error *err)
 {
-    bool taken = cis_str_starts(name, CIS_STR(CIS_CONFLICT_PREFIX)) ||
-                 cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX));
-    return taken ? cis_fail(err, CIS_E_USAGE,
-                            CIS_STR_FMT ": names that begin with " CIS_CONFLICT_PREFIX
-                                        " and " CIS_APPLIED_PREFIX
-                                        " are made by cis, and gc removes them: take another name",
-                            CIS_STR_ARG(name))
-                 : CIS_OK;
+    bool conflict;
+    return reserved(name, &conflict) != 0
+               ? cis_fail(err, CIS_E_USAGE,
+                          CIS_STR_FMT ": names that begin with " CIS_CONFLICT_PREFIX
+                                      " and " CIS_APPLIED_PREFIX
+                                      " are made by cis, and gc removes them: take another name",
+                          CIS_STR_ARG(name))
+               : CIS_OK;
 }
 
 cis_code cis_fs_ref_check_writer(struct cis_str ref, struct cis_str kind, struct cis_error *err)
@@ -102,7 +107,7 @@ static void reflog_name(struct cis_str ref, char end, struct cis_fs_reflog_name 
 
 void cis_fs_reflog_make(struct cis_str ref, struct cis_fs_reflog_name *out)
 {
-    char id[27];
+    char id[CIS_ID_CHARS + 1];
     cis_id_new(id);
     reflog_name(ref, ' ', out);
     memcpy(out->text + out->name.len, id, sizeof id);
@@ -111,17 +116,12 @@ void cis_fs_reflog_make(struct cis_str ref, struct cis_fs_reflog_name *out)
 
 bool cis_fs_reflog_valid(struct cis_str name)
 {
-    const size_t id = 26;
+    const size_t id = CIS_ID_CHARS;
     if (name.len < 1 + 1 + 1 + id || name.ptr[0] != '@' || name.ptr[name.len - id - 1] != ' ') {
         return false;
     }
-    for (size_t i = name.len - id; i < name.len; i++) {
-        char c = name.ptr[i];
-        if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z')) {
-            return false;
-        }
-    }
-    return cis_fs_ref_valid((struct cis_str){name.ptr + 1, name.len - 1 - 1 - id});
+    return cis_run_id_valid((struct cis_str){name.ptr + name.len - id, id}) &&
+           cis_fs_ref_valid((struct cis_str){name.ptr + 1, name.len - 1 - 1 - id});
 }
 
 void cis_fs_reflog_range(struct cis_str ref, struct cis_fs_reflog_name *out_from,

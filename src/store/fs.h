@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/cancel.h"
+#include "base/crypto.h"
 
 typedef struct cis_store cis_store;
 
@@ -470,7 +471,7 @@ cis_code cis_fs_ref_check_free(struct cis_str name, struct cis_error *err);
  * to it. Else CIS_E_DENIED. */
 cis_code cis_fs_ref_check_writer(struct cis_str ref, struct cis_str kind, struct cis_error *err);
 /* ---- names of the reflog's rows, for backends ---- */
-#define CIS_FS_REFLOG_NAME (1 + CIS_FS_REF_MAX + 1 + 26)
+#define CIS_FS_REFLOG_NAME (1 + CIS_FS_REF_MAX + 1 + CIS_ID_CHARS)
 struct cis_fs_reflog_name {
     char text[CIS_FS_REFLOG_NAME + 1];
     struct cis_str name; /* points into text */

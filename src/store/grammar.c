@@ -1,9 +1,10 @@
 /* What texts of rows may be that become a path, an id or a column of a terminal. Asked where a row
- * is written, where it is read to be acted on, and of every row of a backup: a row may come from
- * anybody who could write to the database, or from a file that says it is a backup. */
+ * is read to be acted on, and of every row of a backup: it may come from anybody who could write to
+ * the database, or from a file that says it is a backup. Who writes a row makes its texts, or has
+ * judged them before. */
 #include <inttypes.h>
 #include <stdio.h>
-#include "base/clock.h"
+#include "base/crypto.h"
 #include "base/json.h"
 #include "store/store.h"
 
@@ -100,22 +101,30 @@ static bool is_hash(struct cis_str text)
     return text.len == 64;
 }
 
+static cis_code damaged(const char *field, struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_DAMAGED, "the record of a skill is damaged: %s is none", field);
+}
+
+cis_code cis_skill_row_check_names(const struct cis_skill_row *row, struct cis_error *err)
+{
+    const char *field = !cis_skill_name_valid(row->name)                ? "its name"
+                        : !cis_version_valid(row->version)              ? "its version"
+                        : !is_hash(row->digest)                         ? "its digest"
+                        : !is_hash(row->sha256)                         ? "the hash of its module"
+                        : row->signer.len != 0 && !is_hash(row->signer) ? "the key of its signer"
+                                                                        : NULL;
+    return field == NULL ? CIS_OK : damaged(field, err);
+}
+
 cis_code cis_skill_row_check(const struct cis_skill_row *row, struct cis_error *err)
 {
-    const char *what = !cis_skill_name_valid(row->name)                ? "its name"
-                       : !cis_version_valid(row->version)              ? "its version"
-                       : !is_hash(row->digest)                         ? "its digest"
-                       : !is_hash(row->sha256)                         ? "the hash of its module"
-                       : row->signer.len != 0 && !is_hash(row->signer) ? "the key of its signer"
-                       : !cis_json_valid(row->manifest.ptr, row->manifest.len, NULL)
-                           ? "its manifest"
-                       : !cis_json_valid(row->grants.ptr, row->grants.len, NULL) ? "its grants"
-                                                                                 : NULL;
-    return what == NULL ? CIS_OK
-                        : cis_fail(err, CIS_E_DAMAGED,
-                                   "the record of a skill is damaged: %s is none (cis skill remove "
-                                   "takes it away)",
-                                   what);
+    CIS_TRY(cis_skill_row_check_names(row, err));
+    if (!cis_json_valid(row->manifest.ptr, row->manifest.len, NULL)) {
+        return damaged("its manifest", err);
+    }
+    return cis_json_valid(row->grants.ptr, row->grants.len, NULL) ? CIS_OK
+                                                                  : damaged("its grants", err);
 }
 
 /* ---- runs ---- */
@@ -127,7 +136,7 @@ bool cis_run_id_valid(struct cis_str id)
             return false;
         }
     }
-    return id.len == 26;
+    return id.len == CIS_ID_CHARS;
 }
 
 bool cis_run_status_valid(struct cis_str status)

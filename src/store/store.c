@@ -121,5 +121,6 @@ cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct ci
                         (int)(ref.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : ref.len),
                         ref.ptr != NULL ? ref.ptr : "");
     }
+    CIS_TRY(cis_commit_writer_check(commit, err));
     return commit->fs != NULL ? cis_fs_commit_check(commit->fs, err) : CIS_OK;
 }

@@ -203,7 +203,9 @@ void cis_store_instance_of(const uint8_t key[32], char out[17]);
 bool cis_store_plain(struct cis_str name, size_t most);
 bool cis_skill_name_valid(struct cis_str name);
 bool cis_version_valid(struct cis_str text);
-/* CIS_E_DAMAGED: it says which field. What the manifest means is not looked at. */
+/* What becomes a path or is compared with a hash; CIS_E_DAMAGED: it says which field. */
+cis_code cis_skill_row_check_names(const struct cis_skill_row *row, struct cis_error *err);
+/* And manifest and grants are JSON; what they mean is not looked at. */
 cis_code cis_skill_row_check(const struct cis_skill_row *row, struct cis_error *err);
 bool cis_run_id_valid(struct cis_str id);         /* 26 of [0-9A-Z] */
 bool cis_run_status_valid(struct cis_str status); /* small letters */

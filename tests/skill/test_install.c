@@ -203,6 +203,31 @@ static void a_record_that_spells_a_path_removes_no_folder(void **state)
     }
 }
 
+static void a_record_that_cannot_be_read_is_refused_and_can_be_removed(void **state)
+{
+    struct world *w = *state;
+    struct cis_installed s = {0};
+    static const char hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    static const char good[] = "[\"bare\",{\"skill\":{\"entry\":\"skill.wasm\",\"name\":\"x\","
+                               "\"type\":\"wasm\",\"version\":\"1.0.0\"}}]";
+    const char *const bad[][2] = {
+        {"", "[]"},  {"{", "[]"},  {"{}", "[]"},  {"[\"bare\",1]", "[]"},       {good, ""},
+        {good, "["}, {good, "{}"}, {good, "[1]"}, {good, "[\"no such grant\"]"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct cis_skill_row row = {.name = CIS_STR("x"),
+                                    .version = CIS_STR("1.0.0"),
+                                    .source = CIS_STR("/x"),
+                                    .sha256 = cis_str_of(hash),
+                                    .manifest = cis_str_of(bad[i][0]),
+                                    .grants = cis_str_of(bad[i][1]),
+                                    .digest = cis_str_of(hash)};
+        assert_ok(w->home.store->ops->skill_put(w->home.store, TENANT, &row, NULL, err));
+        assert_fails(CIS_E_DAMAGED, "cis skill remove takes it away", open_x(w, &s, err));
+        assert_ok(cis_skill_remove(&w->home, TENANT, CIS_STR("x"), err));
+        assert_fails(CIS_E_NOTFOUND, "no such skill", open_x(w, &s, err));
+    }
+}
+
 static void an_update_replaces_the_folder_of_the_version_before(void **state)
 {
     struct world *w = *state;
@@ -949,6 +974,7 @@ int main(void)
         TEST(a_tenant_does_not_see_the_skills_of_another),
         TEST(a_removed_skill_is_gone_with_its_folder),
         TEST(a_record_that_spells_a_path_removes_no_folder),
+        TEST(a_record_that_cannot_be_read_is_refused_and_can_be_removed),
         TEST(an_update_replaces_the_folder_of_the_version_before),
         TEST(grants_can_be_taken_back_and_given_again),
         TEST(settings_are_checked_kept_and_dropped_with_the_skill),

@@ -599,10 +599,18 @@ static void check_compares_functions_and_triggers_word_for_word(void **state)
     run(admin, "CREATE FUNCTION cis.extra() RETURNS bigint LANGUAGE sql AS $$ SELECT 1::bigint $$");
     run(admin, "ALTER TABLE cis.memory DISABLE TRIGGER count_add");
     run(admin, "DROP TRIGGER count_add ON cis.run");
-    assert_check_says(url, " count_chunk (not owned by cis_owner) count_memory (no fixed search "
-                           "path) count_ref (everybody may call it) count_run (runs as somebody "
-                           "else) extra (not of cis) tenant_id (missing) memory.count_add (trigger "
-                           "that is off or not of cis) triggers (some are missing)\n");
+    run(admin, "CREATE TRIGGER more AFTER DELETE ON cis.memory REFERENCING OLD TABLE AS moved "
+               "FOR EACH STATEMENT EXECUTE FUNCTION cis.count_memory()");
+    run(admin, "DROP TRIGGER count_remove ON cis.ref");
+    run(admin, "CREATE TRIGGER count_remove AFTER INSERT ON cis.ref REFERENCING NEW TABLE AS moved "
+               "FOR EACH STATEMENT EXECUTE FUNCTION cis.count_ref()");
+    assert_check_says(
+        url,
+        " count_chunk (not owned by cis_owner) count_memory (no fixed search "
+        "path) count_ref (everybody may call it) count_run (runs as somebody "
+        "else) extra (not of cis) tenant_id (missing) memory.count_add (trigger "
+        "that is off or not of cis) memory.more (trigger that is off or not of "
+        "cis) ref.count_remove (trigger that is off or not of cis) triggers (some are missing)\n");
     PQfinish(admin);
     free(url);
 }

@@ -112,8 +112,9 @@ cis_code cis_pg_functions_check(struct pg_conn *conn, struct cis_buf *out_bad,
         }
         good += cis_pg_int(triggers, i, 1) != 0;
     }
-    if (good < wanted) {
-        tell(out_bad, CIS_STR("triggers"), "some are missing");
+    if (good != wanted) {
+        tell(out_bad, CIS_STR("triggers"),
+             good < wanted ? "some are missing" : "more than cis makes");
     }
     return cis_buf_check(out_bad, "store check", err);
 }

@@ -68,11 +68,11 @@ struct pg_conn {
     bool unsynced;                /* something was sent after the last sync */
     cis_chunk_codec *codec;       /* made when it is needed first */
     bool single;                  /* rows of the result at work come one by one */
-    bool told;                    /* a row was handed out: what is at work cannot start again … */
-    bool goes_on;                 /* … but go on behind it */
-    bool lost;                    /* the connection is gone */
-    bool again;        /* the transaction may be tried again: deadlock, tenant made anew */
-    bool ended;        /* the operation's stop is over */
+    bool told;    /* a row was handed out: the operation may not run again from its beginning */
+    bool goes_on; /* the operation keeps count of the rows it handed out: run again, it continues */
+    bool lost;    /* the connection is gone */
+    bool again;   /* the transaction may be tried again: deadlock, tenant made anew */
+    bool ended;   /* the operation's stop is over */
     enum pg_id failed; /* the statement that failed, and how */
     char sqlstate[6];
     struct pg_conn *next;

@@ -7,8 +7,7 @@
 struct list {
     struct cis_view at;
     uint64_t dir;
-    struct cis_buf
-        after; /* names up to it are done with: where it goes on after a lost connection */
+    struct cis_buf after; /* the last name that was handed out: a new connection continues there */
     uint64_t left;
     bool attributes, more;
     cis_fs_dirent_each *each;

@@ -9,21 +9,21 @@
 /* Every access is by key: no plan may depend on what the statistics say today. Names are
  * qualified: they are looked up before the search path is set, which DISCARD ALL took back. */
 static const char settings[] =
-    "SELECT pg_catalog.set_config('search_path', '" PG_SEARCH_PATH "', false),"
-    " pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false),"
-    " pg_catalog.set_config('enable_seqscan', 'off', false), "
-    "pg_catalog.set_config('enable_bitmapscan', 'off', false),"
-    " pg_catalog.set_config('enable_hashjoin', 'off', false), "
-    "pg_catalog.set_config('enable_mergejoin', 'off', false),"
-    " pg_catalog.set_config('jit', 'off', false), pg_catalog.set_config('client_min_messages', "
-    "'error', false),"
-    " pg_catalog.set_config('default_transaction_isolation', 'read committed', false),"
-    " pg_catalog.set_config('default_transaction_read_only', 'off', false),"
-    " pg_catalog.set_config('synchronous_commit', 'on', false), "
-    "pg_catalog.set_config('row_security', 'on', false),"
-    " pg_catalog.set_config('lock_timeout', '30000', false), "
-    "pg_catalog.set_config('statement_timeout', '0', false),"
-    " pg_catalog.set_config('idle_in_transaction_session_timeout', '60000', false)";
+    "SELECT pg_catalog.set_config('search_path', '" PG_SEARCH_PATH "', false), "
+    "pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false), "
+    "pg_catalog.set_config('enable_seqscan', 'off', false), "
+    "pg_catalog.set_config('enable_bitmapscan', 'off', false), "
+    "pg_catalog.set_config('enable_hashjoin', 'off', false), "
+    "pg_catalog.set_config('enable_mergejoin', 'off', false), "
+    "pg_catalog.set_config('jit', 'off', false), "
+    "pg_catalog.set_config('client_min_messages', 'error', false), "
+    "pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
+    "pg_catalog.set_config('default_transaction_read_only', 'off', false), "
+    "pg_catalog.set_config('synchronous_commit', 'on', false), "
+    "pg_catalog.set_config('row_security', 'on', false), "
+    "pg_catalog.set_config('lock_timeout', '30000', false), "
+    "pg_catalog.set_config('statement_timeout', '0', false), "
+    "pg_catalog.set_config('idle_in_transaction_session_timeout', '60000', false)";
 
 struct pg_tenant *cis_pg_tenant_of(struct pg_store *store, struct cis_str name)
 {

@@ -25,7 +25,8 @@ cis_code cis_pg_reflog_put(struct pg_conn *conn, struct cis_str ref, struct cis_
     cis_pg_args_view(&args, conn, head);
     cis_pg_arg_str(&args, row.name);
     cis_pg_arg_str(&args, why);
-    cis_pg_arg_str(&args, (struct cis_str){row.name.ptr + row.name.len - 26, 26});
+    cis_pg_arg_str(&args,
+                   (struct cis_str){row.name.ptr + row.name.len - CIS_ID_CHARS, CIS_ID_CHARS});
     CIS_TRY(cis_pg_ask(conn, PG_REFLOG_PUT, &args, NULL, err));
     return cut(conn, PG_REFLOG_CUT, ref, CIS_FS_REFLOG_MAX, err);
 }

@@ -28,7 +28,8 @@ cis_code cis_sql_reflog_put(struct sql_conn *conn, const struct cis_fs_ref *ref,
         CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
         CIS_TRY(cis_sql_get(conn, SQL_SNAPSHOT_PUT, &st, err));
         cis_sql_bind_str(st, 1, row.name);
-        cis_sql_bind_str(st, 2, (struct cis_str){row.name.ptr + row.name.len - 26, 26});
+        cis_sql_bind_str(
+            st, 2, (struct cis_str){row.name.ptr + row.name.len - CIS_ID_CHARS, CIS_ID_CHARS});
         /* What the ref's row counts: a state whose commit is damaged can be left, too. */
         const int64_t rest[5] = {cis_sql_i64(owner.branch), cis_sql_i64(owner.epoch),
                                  cis_clock_wall_ms(), cis_sql_i64(ref->files),

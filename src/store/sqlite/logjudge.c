@@ -200,7 +200,8 @@ static bool marks(const struct known *k, const uint8_t salts[8])
     return k->marked && k->mark.end > CIS_SQL_WAL_HEAD && same(k->mark.salts, salts);
 }
 
-/* Is the mark of another time than a log with these salts, or than a stamp that needs none? */
+/* Does the mark name other logs than the one with these salts: that of the file, or if there is no
+ * file, the one that the stamp names? A mark as 0.1 wrote it names no log. */
 static bool mark_differs(const struct known *k, const uint8_t salts[8])
 {
     return k->marked && k->mark.strict && !same(k->mark.salts, salts) &&

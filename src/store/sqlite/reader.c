@@ -306,7 +306,8 @@ static cis_code prepare(struct sql_reader *r, struct cis_view at, struct cis_err
 static void cache_grow(struct sql_store *store, struct sql_conn *conn)
 {
     pthread_mutex_lock(&store->lock);
-    /* A store that is opened for one guest says less, and reads with one connection. */
+    /* Who opens a store for one guest sets cache_kib, and reads with one connection: it gets all.
+     */
     unsigned most = store->base.cache_kib, all = store->reader_cache, share = most != 0 ? 1 : 2;
     all = most != 0 && most < all ? most : all;
     unsigned kib = all / (store->open > share ? store->open : share);
