@@ -9,7 +9,8 @@ usage: tools/mutants.py [--build DIR] [--rooms R,...] [--number N] [--seed S] [-
 A mutant is one file compiled with one change and linked before the archives into the tests of its
 room; nothing of the build is touched. One that survives there is tried in the builds of --again,
 where a sanitizer may see it. Where the changes go is told by clang's syntax tree. What was done is
-in DIR/mutants/results, a line each, and is not done again: a run that was ended goes on.
+in DIR/mutants/results, a line each, and is not done again: a run that was ended goes on. Which ones
+are chosen depends on the seed and on the text of each alone, so results stay good when src/ changes.
 A mutant that survives for a good reason is named in tools/mutants.argued. Needs a finished build.
 The exit code is 1 when too few are killed, or one of a list survives.
 """
@@ -18,7 +19,6 @@ import concurrent.futures
 import hashlib
 import json
 import os
-import random
 import re
 import resource
 import shlex
@@ -375,12 +375,19 @@ def sample(build, rooms, number, seed):
                 source = f.read()
             found[room] += [Mutant(path, source, *place) for place in places(build, path)]
     total = sum(len(v) for v in found.values())
-    out = []
-    for room, all_of_it in found.items():
-        random.Random(f"{seed} {room}").shuffle(all_of_it)
-        out += all_of_it[:max(1, round(number * len(all_of_it) / max(total, 1)))]
+    out, there = [], {}
+    for all_of_it in found.values():
+        of_room = {m.id: m for m in all_of_it}  # one text may be made of two places
+        there.update(of_room)
+        ranked = sorted(of_room.values(), key=lambda m: rank(m, seed))
+        out += ranked[:max(1, round(number * len(all_of_it) / max(total, 1)))]
     print(f"{total} places in {len(rooms)} rooms, {len(out)} chosen with seed {seed}", flush=True)
-    return out
+    return out, there
+
+
+def rank(m, seed):
+    """Of its own text alone: a line that is added or changed elsewhere does not deal anew."""
+    return hashlib.sha256(f"{seed} {m.id}".encode()).digest()
 
 
 def argued():
@@ -405,7 +412,7 @@ def main_sample(build, args):
     if os.path.exists(results):
         with open(results, encoding="utf-8") as f:
             done = {r["id"]: r for r in map(json.loads, f)}
-    chosen = sample(build, rooms, args.number, args.seed)
+    chosen, there = sample(build, rooms, args.number, args.seed)
     left = [m for m in chosen if m.id not in done]
     tests = {room: build.of_room(room) for room in {m.room() for m in left}}
     baseline = measure(build, sorted({n for names in tests.values() for n in names}))
@@ -441,6 +448,11 @@ def main_sample(build, args):
             log.write(json.dumps(done[m.id]) + "\n")
             log.flush()
             print(f"{n}/{len(left)} {verdict:9} {m.file}:{m.line} {m.kind} {by}", flush=True)
+    ids = {m.id for m in chosen}
+    earlier = [r for i, r in done.items() if i in there and i not in ids]
+    if earlier:
+        killed = sum(r["verdict"] == "killed" for r in earlier)
+        print(f"of other choices, not counted below: {killed} of {len(earlier)} killed")
     return told([done[m.id] for m in chosen])
 
 
