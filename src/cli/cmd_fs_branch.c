@@ -89,7 +89,10 @@ const struct cis_cli_command cis_cmd_fs_fork = {
     .name = "fs fork",
     .args = "NAME…",
     .summary = "begin branches at a state, whatever its size",
-    .help = "A fork is one row: it costs the same for a tree of ten files and of ten million.",
+    .help = "A fork is one row: it costs the same for a tree of ten files and of ten million. "
+            "Names that\n"
+            "begin with conflict/ or applied/ are those of branches that cis makes itself, and "
+            "refused.",
     .examples = "  cis fs fork try-it --switch\n  cis fs fork agent --count 1000 --from base\n",
     .options = fork_options,
     .min_args = 1,
@@ -193,6 +196,8 @@ const struct cis_cli_command cis_cmd_fs_switch = {
     .name = "fs switch",
     .args = "BRANCH",
     .summary = "make a branch the one that commands and runs use",
+    .help = "A branch below applied/ is the record of an apply, which nothing may write to: it is\n"
+            "refused. With --create, so is a name that begins with conflict/.",
     .options = switch_options,
     .min_args = 1,
     .max_args = 1,

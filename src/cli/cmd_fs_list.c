@@ -25,6 +25,15 @@ static void long_line(struct cis_buf *line, const struct cis_vfs_attr *a)
     cis_buf_byte(line, ' ');
 }
 
+static void put_name(struct listing *l, struct cis_str name)
+{
+    if (l->zero) {
+        cis_buf_str(&l->line, name);
+    } else {
+        cis_fs_name(&l->line, name);
+    }
+}
+
 static void link_target(struct listing *l, const struct cis_tree_entry *e)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
@@ -34,8 +43,7 @@ static void link_target(struct listing *l, const struct cis_tree_entry *e)
         if (l->json) {
             cis_buf_json(&l->line, cis_buf_view(&target));
         } else {
-            l->zero ? cis_buf_str(&l->line, cis_buf_view(&target))
-                    : cis_fs_name(&l->line, cis_buf_view(&target));
+            put_name(l, cis_buf_view(&target));
         }
     }
 }
@@ -60,7 +68,7 @@ static cis_code ls_entry(void *self, const struct cis_tree_entry *e, bool *desce
         if (l->detail) {
             long_line(&l->line, e->attr);
         }
-        l->zero ? cis_buf_str(&l->line, e->name) : cis_fs_name(&l->line, e->name);
+        put_name(l, e->name);
         if (l->detail) {
             link_target(l, e);
         } else if (S_ISDIR(e->attr->mode)) {

@@ -195,8 +195,7 @@ cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err)
 
 cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int no, const char *path, struct cis_error *err)
 {
-    bool denied = (no == EACCES || no == EPERM) && cmd->why.code == CIS_E_DENIED;
-    if ((no == EIO || denied) && cmd->why.code != CIS_OK) {
+    if (cis_vfs_told(&cmd->why, no)) {
         return cis_fail(err, cmd->why.code, "%s: %s", path, cmd->why.msg);
     }
     size_t len = strlen(path);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/float.h"
 #include "base/mem.h"
+#include "config/bounds.h"
 #include "config/internal.h"
 
 #define AT(field) offsetof(struct cis_config, field)
@@ -23,7 +24,8 @@ const struct cis_setting cis_settings[] = {
     {"limits.fuel", CIS_SETTING_U64, AT(fuel), "0", 0, INT64_MAX, NULL},
     {"limits.output", CIS_SETTING_SIZE, AT(output_max), "256MiB", 1, 4 * GIB, NULL},
     {"limits.host_bytes", CIS_SETTING_SIZE, AT(host_bytes), "1GiB", MIB, TIB, NULL},
-    {"limits.handles", CIS_SETTING_U32, AT(handles), "0", 16, 100000, NULL},
+    {"limits.handles", CIS_SETTING_U32, AT(handles), "0", CIS_BOUND_HANDLES_MIN,
+     CIS_BOUND_HANDLES_MAX, NULL},
     {"limits.memory_quota", CIS_SETTING_SIZE, AT(memory_quota_bytes), "1GiB", 1, 1024 * TIB, NULL},
     {"limits.memory_keys", CIS_SETTING_U64, AT(memory_quota_keys), "1000000", 1, INT64_MAX, NULL},
     {"runtime.max_memory", CIS_SETTING_SIZE, AT(max_memory), "512MiB", PAGE, 4 * GIB, NULL},
@@ -35,16 +37,22 @@ const struct cis_setting cis_settings[] = {
     {"runtime.enable_random", CIS_SETTING_BOOL, AT(enable_random), "true", 0, 0, NULL},
     {"engine.slots", CIS_SETTING_U32, AT(slots), "0", 0, 4096, NULL},
     {"engine.pool_slots", CIS_SETTING_U32, AT(pool_slots), "0", 0, 100000, NULL},
-    {"engine.cache_max", CIS_SETTING_SIZE, AT(cache_max), "1GiB", MIB, 1024 * TIB, NULL},
+    {"engine.cache_max", CIS_SETTING_SIZE, AT(cache_max), "1GiB", CIS_BOUND_CACHE_CODE_MIN,
+     CIS_BOUND_CACHE_CODE_MAX, NULL},
     {"engine.compile_memory", CIS_SETTING_SIZE, AT(compile_memory), "0", 256 * MIB, TIB, NULL},
     {"engine.compile_time", CIS_SETTING_TIME, AT(compile_time_ns), "0", CIS_NS_PER_MS, DAY, NULL},
     {"engine.memory64", CIS_SETTING_BOOL, AT(memory64), "false", 0, 0, NULL},
     {"engine.exceptions", CIS_SETTING_BOOL, AT(exceptions), "false", 0, 0, NULL},
-    {"cache.names", CIS_SETTING_U32, AT(cache_names), "262144", 512, 16777216, NULL},
-    {"cache.inodes", CIS_SETTING_U32, AT(cache_inodes), "262144", 512, 16777216, NULL},
-    {"cache.content", CIS_SETTING_SIZE, AT(cache_content), "24MiB", MIB, 64 * GIB, NULL},
-    {"cache.pages", CIS_SETTING_SIZE, AT(cache_pages), "128MiB", MIB, 64 * GIB, NULL},
-    {"cache.modules", CIS_SETTING_U32, AT(cache_modules), "256", 1, 65536, NULL},
+    {"cache.names", CIS_SETTING_U32, AT(cache_names), "262144", CIS_BOUND_CACHE_ENTRIES_MIN,
+     CIS_BOUND_CACHE_ENTRIES_MAX, NULL},
+    {"cache.inodes", CIS_SETTING_U32, AT(cache_inodes), "262144", CIS_BOUND_CACHE_ENTRIES_MIN,
+     CIS_BOUND_CACHE_ENTRIES_MAX, NULL},
+    {"cache.content", CIS_SETTING_SIZE, AT(cache_content), "24MiB", CIS_BOUND_CACHE_BYTES_MIN,
+     CIS_BOUND_CACHE_BYTES_MAX, NULL},
+    {"cache.pages", CIS_SETTING_SIZE, AT(cache_pages), "128MiB", CIS_BOUND_CACHE_BYTES_MIN,
+     CIS_BOUND_CACHE_BYTES_MAX, NULL},
+    {"cache.modules", CIS_SETTING_U32, AT(cache_modules), "256", CIS_BOUND_CACHE_MODULES_MIN,
+     CIS_BOUND_CACHE_MODULES_MAX, NULL},
     {"skills.signature_policy", CIS_SETTING_CHOICE, AT(signature_policy), "warn", 0, 0,
      "off|warn|require"},
     {"http.ca_file", CIS_SETTING_TEXT, AT(ca_file), NULL, 0, 0, NULL},

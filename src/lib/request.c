@@ -5,8 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-
-enum { HANDLES_MIN = 16, HANDLES_MAX = 100000 };
+#include "config/bounds.h"
 
 cis_code cis_convention_parse(const char *text, enum cis_convention *out, struct cis_error *err)
 {
@@ -66,9 +65,10 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
         CIS_TRY(cis_grants_add(&q->grants, cis_str_of(o->grants[i]), err));
     }
     CIS_TRY(cis_lib_request_deny(q, o, err));
-    if (o->handles != 0 && (o->handles < HANDLES_MIN || o->handles > HANDLES_MAX)) {
+    if (o->handles != 0 &&
+        (o->handles < CIS_BOUND_HANDLES_MIN || o->handles > CIS_BOUND_HANDLES_MAX)) {
         return cis_fail(err, CIS_E_USAGE, "handles: %u is not between %u and %u", o->handles,
-                        HANDLES_MIN, HANDLES_MAX);
+                        CIS_BOUND_HANDLES_MIN, CIS_BOUND_HANDLES_MAX);
     }
     memcpy(q->tenant, tenant.ptr, tenant.len);
     q->tenant[tenant.len] = 0;

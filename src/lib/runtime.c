@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "config/bounds.h"
 #include "service/net/resolve.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
@@ -35,12 +36,13 @@ static cis_code take_caches(cis_runtime *r, const struct cis_runtime_config *c,
         const char *name;
         uint64_t value, min, max;
     } rows[] = {
-        {"cache_max", c->cache_max, 1u << 20, 1ull << 50},
-        {"cache_content", c->cache_content, 1u << 20, 64ull << 30},
-        {"cache_pages", c->cache_pages, 1u << 20, 64ull << 30},
-        {"cache_names", c->cache_names, 512, 1u << 24},
-        {"cache_inodes", c->cache_inodes, 512, 1u << 24},
-        {"cache_modules", c->cache_modules, 1, 65536},
+        {"cache_max", c->cache_max, CIS_BOUND_CACHE_CODE_MIN, CIS_BOUND_CACHE_CODE_MAX},
+        {"cache_content", c->cache_content, CIS_BOUND_CACHE_BYTES_MIN, CIS_BOUND_CACHE_BYTES_MAX},
+        {"cache_pages", c->cache_pages, CIS_BOUND_CACHE_BYTES_MIN, CIS_BOUND_CACHE_BYTES_MAX},
+        {"cache_names", c->cache_names, CIS_BOUND_CACHE_ENTRIES_MIN, CIS_BOUND_CACHE_ENTRIES_MAX},
+        {"cache_inodes", c->cache_inodes, CIS_BOUND_CACHE_ENTRIES_MIN, CIS_BOUND_CACHE_ENTRIES_MAX},
+        {"cache_modules", c->cache_modules, CIS_BOUND_CACHE_MODULES_MIN,
+         CIS_BOUND_CACHE_MODULES_MAX},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].value != 0 && (rows[i].value < rows[i].min || rows[i].value > rows[i].max)) {

@@ -127,15 +127,12 @@ static void begin(const cis_workspace *w, const char *path, struct act *out)
         .uid = geteuid(), .gid = getegid(), .stop = &w->stop, .err = &out->why};
 }
 
-/* What the store itself said about an EIO says more than the number. */
 static cis_code end(const struct act *act, int no, struct cis_error *err)
 {
     if (no == 0) {
         return CIS_OK;
     }
-    bool denied = no == EACCES || no == EPERM;
-    bool told = no == EIO || (denied && act->why.code == CIS_E_DENIED);
-    if (told && act->why.code != CIS_OK) {
+    if (cis_vfs_told(&act->why, no)) {
         return cis_fail(err, act->why.code, CIS_STR_FMT ": %s", CIS_STR_ARG(act->path),
                         act->why.msg);
     }

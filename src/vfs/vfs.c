@@ -74,6 +74,12 @@ static cis_code code_of(int no)
     }
 }
 
+bool cis_vfs_told(const struct cis_error *why, int no)
+{
+    return no == EIO ? why->code != CIS_OK
+                     : (no == EACCES || no == EPERM) && why->code == CIS_E_DENIED;
+}
+
 cis_code cis_vfs_fail(struct cis_error *err, int no, const char *fmt, ...)
 {
     char text[CIS_ERROR_MSG_MAX];
