@@ -124,10 +124,9 @@ static bool kept_by_gc(struct fx *fx, const struct other *o)
 }
 
 /* The kernel, or the server, has seen the end of the process by then. */
-static bool freed_in_time(struct fx *fx, const struct other *o)
+static void assert_freed(struct fx *fx, const struct other *o)
 {
     assert_comes(!kept_by_gc(fx, o));
-    return true;
 }
 
 static void what_a_stopped_process_stored_outlives_its_pins_time(void **state)
@@ -152,7 +151,7 @@ static void what_a_killed_process_stored_goes_when_its_pin_lapsed(void **state)
     assert_true(kept_by_gc(fx, &o));
     kill(o.pid, SIGKILL);
     assert_int_equal(waitpid(o.pid, NULL, 0), o.pid);
-    assert_true(freed_in_time(fx, &o));
+    assert_freed(fx, &o);
 }
 
 static void a_pin_that_nobody_holds_lapses_in_its_time(void **state)
@@ -174,7 +173,7 @@ static void a_stopped_process_that_lost_its_connection_is_told_so(void **state)
     assert_true(kept_by_gc(fx, &o));
     pgcluster_run(fx_cluster(), "postgres",
                   "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'");
-    assert_true(freed_in_time(fx, &o));
+    assert_freed(fx, &o);
     assert_int_equal(go_on(&o), 3);
 }
 

@@ -16,6 +16,7 @@
 #include "tools/pgcluster.h"
 #include "contract.h"
 #include "tree.h"
+#include "waits.h"
 #include "vfs/layered/layered.h"
 
 static struct pgcluster *cluster;
@@ -404,14 +405,19 @@ static void files_are_written_and_read_through_a_server_that_crashes(void **stat
         w[i] = (struct writer){.f = f, .stop = &stop, .done = &done, .id = i};
         assert_int_equal(pthread_create(&w[i].thread, NULL, write_files, &w[i]), 0);
     }
-    bool failed = false;
-    for (int i = 0; i < rounds && !failed; i++) {
+    bool failed = false, stuck = false;
+    for (int i = 0; i < rounds && !failed && !stuck; i++) {
         int until = atomic_load(&done) + 2 + (int)(rand_r(&seed) % 4);
-        for (int k = 0; atomic_load(&done) < until && k < 30000 && !failed; k++) {
+        uint64_t end = cis_clock_mono_ns() + WAITS_NS;
+        while (atomic_load(&done) < until && !failed && !stuck) {
             usleep(1000);
             for (int n = 0; n < WRITERS; n++) {
                 failed |= w[n].failed[0] != 0;
             }
+            stuck = cis_clock_mono_ns() > end;
+        }
+        if (stuck) { /* told before the writers are waited for, who may never end */
+            print_error("%d files in ten minutes, %d were to come\n", atomic_load(&done), until);
         }
         usleep((useconds_t)(rand_r(&seed) % 20000));
         if (rand_r(&seed) % 3 == 0) {
@@ -428,6 +434,9 @@ static void files_are_written_and_read_through_a_server_that_crashes(void **stat
         if (w[i].failed[0] != 0) {
             fail_msg("%s", w[i].failed);
         }
+    }
+    if (stuck) {
+        fail_msg("writers made no more files after a crash: %d", atomic_load(&done));
     }
     print_message("%d files, %d crashes\n", atomic_load(&done), rounds);
     assert_true(atomic_load(&done) > rounds);

@@ -9,12 +9,6 @@
 #include <sys/wait.h>
 #include "system.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MEASURED false
-#else
-#define MEASURED true
-#endif
-
 /* An argument; one of the last four stays. */
 static inline const char *text(unsigned n)
 {
@@ -26,7 +20,8 @@ static inline const char *text(unsigned n)
 }
 
 struct measured {
-    int code; /* as sys_exec's */
+    int code;    /* as sys_exec's */
+    bool killed; /* by a signal, with no word about it */
     uint64_t cpu_ms, peak_kib;
     uint64_t late_ms; /* processor time after the signal */
 };
@@ -90,6 +85,7 @@ static inline struct measured measured_run(struct sys *s, int sig, uint64_t afte
         kill(pid, sig);
     }
     assert_int_equal(wait4(pid, &status, 0, &use), pid);
+    m.killed = WIFSIGNALED(status);
     m.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     m.cpu_ms = (uint64_t)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000 +
                (uint64_t)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1000;

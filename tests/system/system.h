@@ -4,6 +4,8 @@
 #define CIS_TESTS_SYSTEM_H
 
 #include "harness.h"
+
+#include <sys/resource.h>
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -151,6 +153,22 @@ static inline const char *sys_file(struct sys *s, const char *name, const void *
 static inline char *sys_wat(struct sys *s, const char *name, const char *text)
 {
     return strdup(sys_file(s, name, text, strlen(text)));
+}
+
+/* What is said of time and memory holds without a sanitizer alone. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MEASURED false
+#else
+#define MEASURED true
+#endif
+
+/* Of the commands that have ended: a busy machine makes them wait, not work. */
+static inline uint64_t sys_processor_ms(void)
+{
+    struct rusage use;
+    assert_int_equal(getrusage(RUSAGE_CHILDREN, &use), 0);
+    return (uint64_t)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000 +
+           (uint64_t)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1000;
 }
 
 #endif
