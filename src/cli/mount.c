@@ -193,10 +193,18 @@ static cis_code finish(struct mount *m, struct cis_error *err)
                    : CIS_OK;
     }
     cis_mount_flush(m);
-    if (!atomic_load(&m->lost) && cis_layered_dirty(cis_control_head(m->vfs))) {
-        (void)cis_fail(err, CIS_E_STORE, "the last changes could not be committed");
-        cis_mount_lease_lost(m, err);
-        return CIS_E_STORE;
+    cis_vfs *head = cis_control_head(m->vfs);
+    if (!atomic_load(&m->lost) && cis_layered_dirty(head)) {
+        char left[CIS_ERROR_MSG_MAX];
+        struct cis_stop stop = cis_mount_call_stop();
+        if (cis_layered_commit_rest(head, NULL, left, &stop, NULL) != CIS_OK) {
+            (void)cis_fail(err, CIS_E_STORE, "the last changes could not be committed");
+            cis_mount_lease_lost(m, err);
+            return CIS_E_STORE;
+        }
+        return left[0] == 0 ? CIS_OK
+                            : cis_fail(err, CIS_E_IO, "%s: left out, for its content is gone: %s",
+                                       m->o->dir, left);
     }
     return atomic_load(&m->lost)
                ? cis_fail(err, CIS_E_CONFLICT, "%s: the lease was lost", m->o->dir)

@@ -31,7 +31,7 @@ static void tell(struct mount *m, enum cis_control_topic topic, const char *what
 
 void cis_mount_lease_lost(struct mount *m, const struct cis_error *why)
 {
-    char name[CIS_FS_REF_MAX + 1];
+    char name[CIS_FS_REF_MAX + 1], left[CIS_ERROR_MSG_MAX];
     struct cis_stop stop = cis_mount_call_stop();
     struct cis_error err = {0};
     atomic_store(&m->lost, true);
@@ -42,7 +42,13 @@ void cis_mount_lease_lost(struct mount *m, const struct cis_error *why)
         return;
     }
     snprintf(name, sizeof name, "%.80s@lost-%" PRId64, m->ref, cis_clock_wall_ms() / 1000);
-    if (cis_layered_commit_fork(head, cis_str_of(name), NULL, NULL, &stop, &err) == CIS_OK) {
+    struct cis_str fork = cis_str_of(name);
+    if (cis_layered_commit_rest(head, &fork, left, &stop, &err) == CIS_OK) {
+        if (left[0] != 0) {
+            struct cis_error gone = {0};
+            snprintf(gone.msg, sizeof gone.msg, "%s", left);
+            tell(m, CIS_CONTROL_COMMIT, "left out, for its content is gone", &gone);
+        }
         snprintf(err.msg, sizeof err.msg, "what was not committed is branch %.90s (%.80s)", name,
                  why->msg);
         tell(m, CIS_CONTROL_LEASE, "read-only from now on", &err);

@@ -268,6 +268,95 @@ static void what_memory_still_knows_is_written_again(void **state)
     end(&w);
 }
 
+static uint64_t size_of(struct world *w, const char *name)
+{
+    cis_forest *forest = NULL;
+    cis_vfs *v = NULL;
+    struct cis_forest_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    struct cis_vfs_attr attr = {0};
+    uint64_t node;
+    o.tenant = LAYERED_TENANT;
+    o.read_only = true;
+    assert_ok(cis_forest_new(w->place->store, &fo, &forest, err));
+    assert_ok(cis_layered_open(forest, &o, NULL, &v, err));
+    int no = v->ops->lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &node, &attr);
+    if (no == 0) {
+        v->ops->forget(v, node, 1);
+    }
+    cis_vfs_close(v);
+    cis_forest_free(forest);
+    return no == 0 ? attr.size : UINT64_MAX;
+}
+
+static bool note_note(void *self, const struct cis_fs_commit_row *row)
+{
+    snprintf(self, 300, "%.*s", (int)row->note.len, row->note.ptr);
+    return true;
+}
+
+/* Nobody is there to write it again, or to remove it. */
+static void a_view_that_ends_leaves_out_lost_files_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    struct cis_error why;
+    char left[CIS_ERROR_MSG_MAX], note[300] = "";
+    begin(&w, 64 << 10, 128 << 10);
+    cis_store *s = w.place->store;
+    put(&w, "over", 1);
+    put(&w, "saved", 2);
+    cis_vfs_file *open_one = create(&w, "open");
+    fill(&w, open_one, 3);
+    assert_int_equal(flush(&w, &why), 0);
+    keep(&w);
+    const struct cis_vfs_ops *ops = w.v->ops;
+    struct cis_vfs_attr attr;
+    uint64_t node;
+    /* Lost: a new one of two names, one written over, one put in the place of a committed one. */
+    put(&w, "new", 4);
+    assert_int_equal(ops->lookup(w.v, &nobody, CIS_FS_ROOT, CIS_STR("new"), &node, &attr), 0);
+    assert_int_equal(ops->link(w.v, &nobody, node, CIS_FS_ROOT, CIS_STR("new2"), &attr), 0);
+    ops->forget(w.v, node, 1);
+    fill(&w, open_one, 5);
+    put(&w, "temporary", 6);
+    assert_int_equal(ops->rename(w.v, &nobody, CIS_FS_ROOT, CIS_STR("temporary"), CIS_FS_ROOT,
+                                 CIS_STR("saved"), 0),
+                     0);
+    assert_true(collect(&w) > 15);
+    put(&w, "whole", 7);
+    assert_int_equal(flush(&w, &why), EIO);
+    struct cis_str fork = CIS_STR("beside");
+    struct cis_fs_ref ref;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(cis_layered_commit_rest(w.v, i == 0 ? &fork : NULL, left, NULL, err));
+        if (i == 0) {
+            assert_non_null(strstr(left, " and 2 more files"));
+        }
+        assert_ok(
+            s->fs->ref_get(s, LAYERED_TENANT, i == 0 ? fork : CIS_STR("main"), &ref, NULL, err));
+        assert_ok(s->fs->commits(s, LAYERED_TENANT, ref.head.branch, ref.head.epoch - 1,
+                                 ref.head.epoch, false, 0, false, note_note, note, NULL, err));
+        if (i == 0) {
+            assert_non_null(strstr(note, "left out"));
+            assert_non_null(strstr(note, left));
+        }
+        assert_int_equal(ref.files, 4);
+        assert_int_equal(ref.bytes, 4 * BYTES);
+    }
+    assert_stored(&w, "over", 1, 0, NULL);
+    assert_stored(&w, "saved", 2, 0, NULL);
+    assert_stored(&w, "open", 3, 0, NULL);
+    assert_stored(&w, "whole", 7, 0, NULL);
+    assert_true(size_of(&w, "new") == UINT64_MAX && size_of(&w, "new2") == UINT64_MAX);
+    assert_true(size_of(&w, "temporary") == UINT64_MAX);
+    w.v->ops->release(open_one);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
+    assert_ok(s->fs->check(s, LAYERED_TENANT, &faults, NULL, err));
+    assert_string_equal(cis_buf_cstr(&faults), "");
+    end(&w);
+}
+
 /* The whole of it is stored right before the commit, and gone when that comes. */
 static cis_code commit_late(cis_store *store, struct cis_str tenant,
                             const struct cis_store_commit *c, const struct cis_stop *stop,
@@ -311,6 +400,7 @@ int main(void)
         cmocka_unit_test(lost_content_that_is_written_again_is_lost_no_more),
         cmocka_unit_test(what_lost_content_keeps_in_memory_is_bounded),
         cmocka_unit_test(what_memory_still_knows_is_written_again),
+        cmocka_unit_test(a_view_that_ends_leaves_out_lost_files_alone),
         cmocka_unit_test(what_goes_between_its_storing_and_the_commit_is_stored_again),
     };
     stores_start();

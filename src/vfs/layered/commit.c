@@ -283,6 +283,8 @@ static cis_code commit_again(struct lay_view *v, const struct cis_str *ref, stru
         *err = (struct cis_error){0};
         code = commit_once(v, ref, f, with, out, stop, &again, err);
     }
+    v->lost = f->lost;
+    v->nlost = f->nlost;
     return code;
 }
 

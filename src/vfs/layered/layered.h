@@ -118,6 +118,14 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
 cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
                                  const struct cis_store_commit *with, struct cis_fs_committed *out,
                                  const struct cis_stop *stop, struct cis_error *err);
+/* The last commit of a view that ends: onto the ref or, when fork is given, onto a new branch of
+ * that name. Content that was stored ahead and is gone (CIS_E_IO of a commit) costs the files it
+ * was written to, and nothing beside them: a new file is left out, one that was committed before
+ * keeps its content from then. The commit's note says so. out_left: which file, by its path, and
+ * how many more; "" when there is none. */
+cis_code cis_layered_commit_rest(cis_vfs *vfs, const struct cis_str *fork,
+                                 char out_left[CIS_ERROR_MSG_MAX], const struct cis_stop *stop,
+                                 struct cis_error *err);
 /* Forgets the overlay; open files of new inodes answer ESTALE. */
 void cis_layered_discard(cis_vfs *vfs);
 

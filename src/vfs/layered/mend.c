@@ -1,7 +1,8 @@
 /* Content that was stored ahead of its commit and is gone. gc removes what nobody names or holds;
  * what holds it goes by its time when the store has forgotten the process (a server that was
  * restarted) and the process cannot renew it (a host that slept). What memory still knows becomes
- * content to be written again; a file of which something is lost is named. */
+ * content to be written again; a file of which something is lost is named, and left out when the
+ * view ends (rest.c). */
 #include "vfs/layered/view.h"
 
 #include <stdlib.h>
@@ -97,7 +98,7 @@ static int repair_step(struct lay_op *op, void *arg)
     uint32_t need = lay_min32(b->under, size > start ? size - start : 0);
     if (need != 0 && (r->known == NULL || r->known->len < need)) {
         r->lost = true;
-        return 0;
+        return op->v->ending ? cis_lay_leave_out(op, node->ino) : 0;
     }
     uint32_t end = b->hi > need ? b->hi : need;
     int no = end != 0 ? cis_lay_block_room(op, b, end) : 0;
@@ -136,7 +137,7 @@ static int repair_all(struct mend *m)
         struct repair r = {s, known, false};
         no = cis_lay_do(f->v, m->call, true, repair_step, &r);
         cis_lay_blob_unref(known);
-        if (r.lost) {
+        if (r.lost && !f->v->ending) {
             f->lost = f->lost == 0 ? s->ino : f->lost;
             f->nlost += s->ino != last;
             last = s->ino;

@@ -68,8 +68,8 @@ static bool name_each(void *self, const struct cis_layered_change *c)
     return c->node != n->node;
 }
 
-void cis_lay_lost(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
-                  struct cis_error *err)
+void cis_lay_lost_name(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
+                       char *out, size_t size)
 {
     struct named named = {.node = ino};
     char more[48] = "";
@@ -80,7 +80,15 @@ void cis_lay_lost(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis
     if (n > 1) {
         snprintf(more, sizeof more, " and %llu more files", (unsigned long long)n - 1);
     }
+    snprintf(out, size, "%s%s", named.path.path, more);
+}
+
+void cis_lay_lost(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
+                  struct cis_error *err)
+{
+    char name[PATH_SHOWN + 54]; /* of a path, and how many more */
+    cis_lay_lost_name(v, ino, n, stop, name, sizeof name);
     snprintf(err->msg, sizeof err->msg,
-             "%s%s: content that was written is gone from the store; write it again, or remove it",
-             named.path.path, more);
+             "%s: content that was written is gone from the store; write it again, or remove it",
+             name);
 }

@@ -83,6 +83,8 @@ struct lay_view {
     char conflict[128]; /* what another committer changed under the overlay; "" nothing */
 
     pthread_mutex_t committing;
+    bool ending; /* commits leave lost content out; this and what follows: under committing */
+    uint64_t lost, nlost; /* of the last commit that failed: as in lay_frozen */
     pthread_mutex_t spilling;
     struct lay_load *load; /* packed or being packed; under spilling */
 
@@ -281,10 +283,17 @@ void cis_lay_unpin_idle(struct lay_view *v, const struct cis_stop *stop);
 void cis_lay_drop_all(struct lay_view *v); /* under all stripes: the overlay is empty */
 int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call);
 
+/* ---- rest.c ---- */
+/* Under all stripes: the file goes from the overlay as far as its content is concerned. */
+int cis_lay_leave_out(struct lay_op *op, uint64_t ino);
+
 /* ---- refused.c ---- */
 /* A quota refused the commit: what of the overlay that is about goes behind the message. */
 void cis_lay_refused(struct lay_view *v, enum cis_quota quota, const struct cis_stop *stop,
                      struct cis_error *err);
+/* A file whose content is lost, by its path, and how many more there are. */
+void cis_lay_lost_name(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
+                       char *out, size_t size);
 /* Content of this file, and of more, is lost: the message says so, with its path. */
 void cis_lay_lost(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
                   struct cis_error *err);

@@ -1,0 +1,115 @@
+/* The last commit of a view that ends. Nobody can write again what is lost, so the files it was
+ * written to are left out, and all else is committed. */
+#include "vfs/layered/view.h"
+
+#include <stdio.h>
+#include "store/commit.h"
+#include "vfs/layered/layered.h"
+
+/* A file that the base has: as it is there. */
+static void put_back(struct lay_view *v, struct lay_node *node)
+{
+    int64_t now = node->gone ? 0 : (int64_t)node->now.size;
+    cis_lay_cut(v, node, 0);
+    v->bytes += (int64_t)node->base.size - now;
+    node->keep = node->base.size;
+    node->now.size = node->base.size;
+    node->now.is_inline = node->base.is_inline;
+    node->now.mtime = node->base.mtime;
+    cis_lay_touch(v, node);
+}
+
+/* The committed file that a lost one took the place of (write beside it, rename over it), when that
+ * was its last name. Returns whether it has its name again. */
+static bool revive(struct lay_view *v, uint64_t ino)
+{
+    struct lay_node *node = ino != 0 ? cis_lay_table_get(&v->nodes, ino) : NULL;
+    if (node == NULL || !node->gone || node->gone_committed || node->is_new ||
+        !S_ISREG(node->now.mode)) {
+        return false;
+    }
+    put_back(v, node);
+    node->gone = false;
+    node->now.nlink = 1;
+    node->row = true;
+    v->ngone--;
+    v->files++;
+    cis_lay_quota_nameless(v, node);
+    return true;
+}
+
+static struct lay_name *name_of(const struct lay_view *v, uint64_t ino)
+{
+    lay_table_each(&v->nodes, s)
+    {
+        const struct lay_node *dir = s->value;
+        for (struct lay_name *n = dir->names; n != NULL; n = n->next) {
+            if (n->ino == ino) {
+                return n;
+            }
+        }
+    }
+    return NULL;
+}
+
+int cis_lay_leave_out(struct lay_op *op, uint64_t ino)
+{
+    struct lay_view *v = op->v;
+    struct lay_node *node = cis_lay_table_get(&v->nodes, ino);
+    struct lay_name *name;
+    struct cis_fs_time now;
+    if (!node->is_new) {
+        put_back(v, node);
+        return 0;
+    }
+    cis_lay_now(v, &now);
+    for (bool last = false; !last && (name = name_of(v, ino)) != NULL;) {
+        struct lay_node *dir = cis_lay_table_get(&v->nodes, name->parent);
+        bool revived = revive(v, name->base_ino);
+        last = node->now.nlink == 1; /* the node may go with it */
+        cis_lay_name_set(v, dir, name, revived ? name->base_ino : 0, revived ? name->base_type : 0);
+        cis_lay_dir_changed(v, dir, 0, now);
+        cis_lay_node_unlinked(v, node, now);
+    }
+    return 0;
+}
+
+static cis_code commit(cis_vfs *vfs, const struct cis_str *fork,
+                       const struct cis_store_commit *with, const struct cis_stop *stop,
+                       struct cis_error *err)
+{
+    return fork != NULL ? cis_layered_commit_fork(vfs, *fork, with, NULL, stop, err)
+                        : cis_layered_commit(vfs, with, NULL, stop, err);
+}
+
+cis_code cis_layered_commit_rest(cis_vfs *vfs, const struct cis_str *fork,
+                                 char out_left[CIS_ERROR_MSG_MAX], const struct cis_stop *stop,
+                                 struct cis_error *err)
+{
+    struct lay_view *v = lay_of(vfs);
+    struct cis_error why = {0};
+    char left[CIS_ERROR_MSG_MAX] = "", note[CIS_ERROR_MSG_MAX + 64];
+    cis_code code = commit(vfs, fork, NULL, stop, &why);
+    pthread_mutex_lock(&v->committing);
+    uint64_t lost = code != CIS_OK ? v->lost : 0, n = v->nlost;
+    pthread_mutex_unlock(&v->committing);
+    if (lost != 0) {
+        cis_lay_lost_name(v, lost, n, stop, left, sizeof left);
+        snprintf(note, sizeof note, "left out, for its content is gone: %s", left);
+        /* Also when nothing else changed: the log tells it. */
+        struct cis_store_commit with = {.kind = v->kind[0] != 0 ? v->kind : "fs", .note = note};
+        why = (struct cis_error){0};
+        pthread_mutex_lock(&v->committing);
+        v->ending = true;
+        pthread_mutex_unlock(&v->committing);
+        code = commit(vfs, fork, &with, stop, &why);
+        pthread_mutex_lock(&v->committing);
+        v->ending = false;
+        pthread_mutex_unlock(&v->committing);
+    }
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
+    snprintf(out_left, CIS_ERROR_MSG_MAX, "%s", code == CIS_OK ? left : "");
+    return code;
+}
