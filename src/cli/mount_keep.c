@@ -137,8 +137,12 @@ int cis_mount_on_closed(void *self, const struct cis_vfs_call *call)
 
 void cis_mount_on_failed(void *self, int no, const char *why)
 {
-    const struct mount *m = self;
+    struct mount *m = self;
     char text[CIS_ERROR_MSG_MAX + 64];
+    int well = 0;
+    if (no == EIO) { /* a commit may have failed: the next close(2) tries one */
+        (void)atomic_compare_exchange_strong(&m->trouble, &well, no);
+    }
     snprintf(text, sizeof text, "%s: %s", strerrorname_np(no), why);
     cis_control_note(m->vfs, CIS_CONTROL_REQUEST, text);
 }
