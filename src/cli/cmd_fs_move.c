@@ -43,7 +43,7 @@ static cis_code send_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(
         cis_history_resolve(&cmd->h, at != NULL ? cis_str_of(at) : cis_fs_branch(cmd), &from, err));
     CIS_TRY(cis_cli_store_open(cis_cli_value(cli, "to"), cli->cancel, &other, err));
-    struct cis_history to = {other, name, &cmd->stop};
+    struct cis_history to = {other, name, &cmd->stop, cmd->h.bytes_max};
     cis_code code = cis_history_send(&cmd->h, from.view, &to,
                                      cis_str_of(branch != NULL     ? branch
                                                 : from.ref[0] != 0 ? from.ref

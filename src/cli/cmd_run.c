@@ -216,7 +216,7 @@ static cis_code open_files(struct job *j, struct cis_error *err)
     struct cis_run_request *r = &j->request;
     CIS_TRY(cis_app_run_store(j->app, &r->store, err));
     if (j->world.needs_store) {
-        struct cis_history h = {r->store, cis_str_of(j->cli->tenant), &j->stop};
+        struct cis_history h = {r->store, cis_str_of(j->cli->tenant), &j->stop, 0};
         CIS_TRY(cis_program_resolve(&j->world, &h, err));
         CIS_TRY(cis_app_forest(j->app, &r->forest, err));
     }

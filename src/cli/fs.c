@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
+#include "config/config.h"
 #include "store/holder.h"
 
 #define SKIPPED_MAX ((size_t)1 << 20)
@@ -89,7 +90,8 @@ static cis_code run_once(struct cis_cli *cli, cis_fs_verb *verb, bool *inout_aga
         code = cis_app_store(cmd.app, &cmd.store, err);
     }
     if (code == CIS_OK) {
-        cmd.h = (struct cis_history){cmd.store, cis_str_of(cli->tenant), &cmd.stop};
+        cmd.h = (struct cis_history){cmd.store, cis_str_of(cli->tenant), &cmd.stop,
+                                     cis_app_config(cmd.app)->history_bytes};
         cmd.call = (struct cis_vfs_call){.uid = getuid(),
                                          .gid = getgid(),
                                          .stop = &cmd.stop,

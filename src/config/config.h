@@ -24,6 +24,7 @@ struct cis_config {
     uint64_t fuel;               /* 0: not metered */
     uint64_t output_max;         /* 256 MiB */
     uint64_t host_bytes;         /* 1 GiB */
+    uint64_t history_bytes;      /* 2 GiB */
     uint32_t handles;            /* 0: what host_bytes pays for */
     uint64_t memory_quota_bytes; /* key-value bytes of a tenant, 1 GiB */
     uint64_t memory_quota_keys;  /* 1,000,000 */

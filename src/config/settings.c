@@ -24,6 +24,7 @@ const struct cis_setting cis_settings[] = {
     {"limits.fuel", CIS_SETTING_U64, AT(fuel), "0", 0, INT64_MAX, NULL},
     {"limits.output", CIS_SETTING_SIZE, AT(output_max), "256MiB", 1, 4 * GIB, NULL},
     {"limits.host_bytes", CIS_SETTING_SIZE, AT(host_bytes), "1GiB", MIB, TIB, NULL},
+    {"limits.history_bytes", CIS_SETTING_SIZE, AT(history_bytes), "2GiB", MIB, TIB, NULL},
     {"limits.handles", CIS_SETTING_U32, AT(handles), "0", CIS_BOUND_HANDLES_MIN,
      CIS_BOUND_HANDLES_MAX, NULL},
     {"limits.memory_quota", CIS_SETTING_SIZE, AT(memory_quota_bytes), "1GiB", 1, 1024 * TIB, NULL},

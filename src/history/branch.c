@@ -63,7 +63,7 @@ cis_code cis_branches_load(const struct cis_history *h, struct cis_branches *out
 
 void cis_branches_done(struct cis_branches *branches)
 {
-    cis_free(branches->at);
+    vec_done(branches);
     *branches = (struct cis_branches){0};
 }
 

@@ -22,6 +22,7 @@ struct copy {
     struct {
         cis_node *at; /* directories being filled; a reference each */
         size_t n, cap;
+        struct cis_bound *bound;
     } dirs;
     struct cis_map linked; /* inode here → node there, with a reference */
     struct numbers nodes;  /* those references */
@@ -41,7 +42,7 @@ static void copy_done(struct copy *c)
     for (size_t i = 0; i < c->nodes.n; i++) {
         c->to->ops->forget(c->to, c->nodes.at[i], 1);
     }
-    cis_free(c->dirs.at);
+    vec_done(&c->dirs);
     cis_numbers_done(&c->nodes);
     cis_map_done(&c->linked, NULL);
     cis_free(c->piece);
@@ -270,7 +271,7 @@ static cis_code keep_link(struct copy *c, const struct cis_vfs_attr *attr, cis_n
         return cis_history_nomem(err);
     }
     *slot = node;
-    return cis_ids_set(&c->linked, attr->ino, (void *)(uintptr_t)node, err);
+    return cis_ids_set(&c->linked, attr->ino, (void *)(uintptr_t)node, NULL, err);
 }
 
 static cis_code set(struct copy *c, const struct cis_tree_entry *e, cis_node node,

@@ -32,9 +32,11 @@ struct diff {
     struct {
         struct found *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } found;
     struct arena arena;
     size_t kept; /* bytes of paths in it */
+    struct cis_bound bound;
     struct cis_error *err;
 };
 
@@ -47,8 +49,21 @@ static void diff_done(struct diff *d)
         cis_rows_done(&d->rows[i]);
         cis_places_done(&d->places[i]);
     }
-    cis_free(d->found.at);
+    vec_done(&d->found);
     cis_arena_done(&d->arena);
+}
+
+static void bind(struct diff *d)
+{
+    cis_bound_init(&d->bound, d->h);
+    cis_touched_bind(&d->touched, &d->bound);
+    d->inos.bound = &d->bound;
+    for (int i = 0; i < 2; i++) {
+        cis_rows_bind(&d->rows[i], &d->bound);
+        d->places[i].arena.bound = &d->bound;
+    }
+    d->found.bound = &d->bound;
+    d->arena.bound = &d->bound;
 }
 
 static bool times_same(struct cis_fs_time a, struct cis_fs_time b)
@@ -71,7 +86,8 @@ static cis_code content_differs(struct diff *d, const struct cis_fs_inode *a,
                (a->data.len != 0 && memcmp(a->data.ptr, b->data.ptr, a->data.len) != 0);
         return CIS_OK;
     }
-    CIS_TRY(cis_history_content_same(d->h, d->view[0], a->ino, d->view[1], b->ino, &same, d->err));
+    CIS_TRY(cis_history_content_same(d->h, d->view[0], a->ino, d->view[1], b->ino, &d->bound, &same,
+                                     d->err));
     *out = !same;
     return CIS_OK;
 }
@@ -180,6 +196,7 @@ static int end_cmp(const void *a, const void *b)
 struct ends {
     struct end *at;
     size_t n, cap;
+    struct cis_bound *bound;
 };
 
 static cis_code add_end(struct ends *v, uint64_t ino, struct link *link, struct cis_error *err)
@@ -264,7 +281,7 @@ static cis_code tell_ends(struct diff *d, struct ends *gone, struct ends *come)
 
 static cis_code names(struct diff *d)
 {
-    struct ends gone = {0}, come = {0};
+    struct ends gone = {.bound = &d->bound}, come = gone;
     cis_code code = CIS_OK;
     for (size_t i = 0; i < d->touched.links.n && code == CIS_OK; i++) {
         struct link *l = &d->touched.links.at[i];
@@ -289,8 +306,8 @@ static cis_code names(struct diff *d)
         gone.at = gone.at != &none ? gone.at : NULL;
         come.at = come.at != &none ? come.at : NULL;
     }
-    cis_free(gone.at);
-    cis_free(come.at);
+    vec_done(&gone);
+    vec_done(&come);
     return code;
 }
 
@@ -327,8 +344,8 @@ static cis_code directory(struct diff *d, uint64_t ino)
 
 static cis_code files_by(struct diff *d, const struct ends *by_ino)
 {
-    struct numbers hidden = {0};
-    struct links links = {0};
+    struct numbers hidden = {.bound = &d->bound};
+    struct links links = {.bound = &d->bound};
     cis_code code = CIS_OK;
     for (size_t i = 0; i < d->touched.inos.n && code == CIS_OK; i++) {
         uint64_t ino = d->touched.inos.at[i];
@@ -365,13 +382,13 @@ static cis_code files_by(struct diff *d, const struct ends *by_ino)
         }
     }
     cis_numbers_done(&hidden);
-    cis_free(links.at);
+    vec_done(&links);
     return code;
 }
 
 static cis_code files(struct diff *d)
 {
-    struct ends by_ino = {0};
+    struct ends by_ino = {.bound = &d->bound};
     cis_code code = CIS_OK;
     for (size_t i = 0; i < d->touched.links.n && code == CIS_OK; i++) {
         struct link *l = &d->touched.links.at[i];
@@ -385,7 +402,7 @@ static cis_code files(struct diff *d)
     if (code == CIS_OK) {
         code = files_by(d, &by_ino);
     }
-    cis_free(by_ino.at);
+    vec_done(&by_ino);
     return code;
 }
 
@@ -452,6 +469,7 @@ cis_code cis_history_diff(const struct cis_history *h, struct cis_view a, struct
     for (int side = 0; side < 2; side++) {
         cis_places_init(&d.places[side], h, d.view[side]);
     }
+    bind(&d);
     for (int side = 0; side < 2 && code == CIS_OK; side++) { /* nothing goes while it is read */
         code = cis_history_pin(h, d.view[side], &pin[side], err);
     }
@@ -465,6 +483,7 @@ cis_code cis_history_diff(const struct cis_history *h, struct cis_view a, struct
     for (int side = 0; side < 2; side++) {
         cis_history_pin_drop(h, &pin[side]);
     }
+    code = cis_bound_told(&d.bound, code, "diff", err);
     diff_done(&d);
     return code;
 }

@@ -7,6 +7,11 @@ cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_s
 {
     int64_t now;
     *e = (struct edit){.h = h, .files = CIS_MAP_INIT};
+    cis_bound_init(&e->bound, h);
+    e->dirents.bound = &e->bound;
+    e->extents.bound = &e->bound;
+    e->chunks.bound = &e->bound;
+    e->arena.bound = &e->bound;
     CIS_TRY(cis_store_ref_held(h->store, h->tenant, ref, &e->ref, h->stop, err));
     if (e->ref.holder[0] != 0) {
         return cis_fail(err, CIS_E_CONFLICT,
@@ -22,15 +27,15 @@ cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_s
 void cis_edit_done(struct edit *e)
 {
     cis_map_done(&e->files, NULL);
-    cis_free(e->dirents.at);
-    cis_free(e->extents.at);
+    vec_done(&e->dirents);
+    vec_done(&e->extents);
     cis_numbers_done(&e->chunks);
     cis_arena_done(&e->arena);
 }
 
 struct loading {
     struct edit *e;
-    struct edit_file *file;
+    struct cis_fs_inode *row;
     cis_code code;
     struct cis_error *err;
 };
@@ -38,6 +43,10 @@ struct loading {
 static cis_code keep_data(struct edit *e, struct cis_fs_inode *row, struct cis_error *err)
 {
     struct cis_str data;
+    if (row->data.len == 0) {
+        row->data = (struct cis_bytes){NULL, 0};
+        return CIS_OK;
+    }
     CIS_TRY(cis_arena_str(&e->arena, (struct cis_str){(const char *)row->data.ptr, row->data.len},
                           &data, err));
     row->data = (struct cis_bytes){(const uint8_t *)data.ptr, data.len};
@@ -47,26 +56,73 @@ static cis_code keep_data(struct edit *e, struct cis_fs_inode *row, struct cis_e
 static bool load(void *self, const struct cis_fs_inode *inode)
 {
     struct loading *l = self;
-    l->file->head = *inode;
-    l->code = keep_data(l->e, &l->file->head, l->err);
-    l->file->row = l->file->head;
+    *l->row = *inode;
+    l->code = keep_data(l->e, l->row, l->err);
     return false;
+}
+
+static cis_code new_row(struct edit *e, const struct cis_fs_inode *from, struct cis_fs_inode **out,
+                        struct cis_error *err)
+{
+    struct cis_fs_inode *row = cis_arena_alloc(&e->arena, sizeof *row, err);
+    if (row == NULL) {
+        return CIS_E_NOMEM;
+    }
+    *row = *from;
+    *out = row;
+    return CIS_OK;
+}
+
+static cis_code read_head(struct edit *e, struct edit_file *file, uint64_t ino,
+                          struct cis_error *err)
+{
+    struct cis_fs_inode row = {0};
+    struct cis_fs_inode *head;
+    struct loading l = {.e = e, .row = &row, .err = err};
+    if (e->asked != NULL && cis_numbers_has(e->asked, ino)) {
+        file->head = cis_rows_find(e->known, ino);
+        return CIS_OK;
+    }
+    CIS_TRY(e->h->store->fs->inodes(e->h->store, e->h->tenant, e->base, &ino, 1, load, &l,
+                                    e->h->stop, err));
+    CIS_TRY(l.code);
+    if (row.ino != 0) {
+        CIS_TRY(new_row(e, &row, &head, err));
+        file->head = head;
+    }
+    return CIS_OK;
+}
+
+cis_code cis_edit_row(struct edit *e, struct edit_file *file, struct cis_fs_inode **out,
+                      struct cis_error *err)
+{
+    if (file->own == NULL) {
+        CIS_TRY(new_row(e, file->row, &file->own, err));
+        file->row = file->own;
+    }
+    *out = file->own;
+    return CIS_OK;
 }
 
 cis_code cis_edit_file(struct edit *e, uint64_t ino, struct edit_file **out, struct cis_error *err)
 {
+    static const struct cis_fs_inode nothing;
     struct edit_file *file = cis_ids_get(&e->files, ino);
+    struct cis_fs_inode *row;
     if (file == NULL) {
         file = cis_arena_alloc(&e->arena, sizeof *file, err);
         if (file == NULL) {
             return CIS_E_NOMEM;
         }
-        *file = (struct edit_file){.row.ino = ino};
-        struct loading l = {.e = e, .file = file, .err = err};
-        CIS_TRY(e->h->store->fs->inodes(e->h->store, e->h->tenant, e->base, &ino, 1, load, &l,
-                                        e->h->stop, err));
-        CIS_TRY(l.code);
-        CIS_TRY(cis_ids_set(&e->files, ino, file, err));
+        *file = (struct edit_file){0};
+        CIS_TRY(read_head(e, file, ino, err));
+        if (file->head == NULL) {
+            file->row = file->head = &nothing;
+            CIS_TRY(cis_edit_row(e, file, &row, err));
+            row->ino = ino;
+        }
+        file->row = file->own != NULL ? file->own : file->head;
+        CIS_TRY(cis_ids_set(&e->files, ino, file, &e->bound, err));
     }
     *out = file;
     return CIS_OK;
@@ -90,6 +146,7 @@ cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uin
                        uint32_t old_mode, uint64_t ino, uint32_t mode, struct cis_error *err)
 {
     struct edit_file *dir, *child;
+    struct cis_fs_inode *moved;
     if (old_ino == ino) {
         return CIS_OK;
     }
@@ -105,8 +162,9 @@ cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uin
         CIS_TRY(cis_edit_file(e, ino, &child, err));
         child->links++;
         dir->subdirs += is_dir(mode) ? 1 : 0;
-        if (is_dir(mode) && child->row.parent != parent) {
-            child->row.parent = parent;
+        if (is_dir(mode) && child->row->parent != parent) {
+            CIS_TRY(cis_edit_row(e, child, &moved, err));
+            moved->parent = parent;
             child->moved = true;
         }
     }
@@ -121,14 +179,16 @@ cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uin
 cis_code cis_edit_put(struct edit *e, const struct cis_fs_inode *row, struct cis_error *err)
 {
     struct edit_file *file;
+    struct cis_fs_inode *own;
     CIS_TRY(cis_edit_file(e, row->ino, &file, err));
-    uint64_t parent = file->row.parent;
-    file->row = *row;
+    CIS_TRY(cis_edit_row(e, file, &own, err));
+    uint64_t parent = own->parent;
+    *own = *row;
     if (is_dir(row->mode) && parent != 0) {
-        file->row.parent = parent;
+        own->parent = parent;
     }
     file->put = true;
-    return keep_data(e, &file->row, err);
+    return keep_data(e, own, err);
 }
 
 static cis_code add_extent(struct edit *e, uint64_t ino, uint64_t block, uint64_t chunk,
@@ -147,10 +207,10 @@ static cis_code add_extent(struct edit *e, uint64_t ino, uint64_t block, uint64_
 cis_code cis_edit_content(struct edit *e, uint64_t ino, const struct extents *want,
                           struct cis_error *err)
 {
-    struct extents have = {0};
+    struct extents have = {.bound = &e->bound};
     struct edit_file *file;
     CIS_TRY(cis_edit_file(e, ino, &file, err));
-    bool anew = file->head.ino == 0;
+    bool anew = file->head->ino == 0;
     cis_code code = cis_extents_read(e->h, e->base, ino, &have, err);
     size_t i = 0, k = 0;
     while (code == CIS_OK && (i < want->n || k < have.n)) {
@@ -219,10 +279,10 @@ cis_code cis_edit_entries(struct edit *e, struct edit_file *dir, uint64_t *out,
                           struct cis_error *err)
 {
     if (dir->counted == 0) {
-        struct links found = {0};
-        cis_code code = list_all(e, dir->row.ino, &found, err);
+        struct links found = {.bound = &e->bound};
+        cis_code code = list_all(e, dir->row->ino, &found, err);
         dir->counted = (int64_t)found.n + 1;
-        cis_free(found.at);
+        vec_done(&found);
         if (code != CIS_OK) {
             dir->counted = 0;
             return code;
@@ -246,7 +306,7 @@ static cis_code empty_one(struct edit *e, uint64_t dir, struct links *todo, stru
 
 cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err)
 {
-    struct links todo = {0};
+    struct links todo = {.bound = &e->bound};
     cis_code code = empty_one(e, dir, &todo, err);
     for (size_t i = 0; i < todo.n && code == CIS_OK; i++) {
         struct link l = todo.at[i];
@@ -255,6 +315,6 @@ cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err)
             code = empty_one(e, l.ino[0], &todo, err);
         }
     }
-    cis_free(todo.at);
+    vec_done(&todo);
     return code;
 }

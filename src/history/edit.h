@@ -7,10 +7,11 @@
 #include "history/internal.h"
 
 struct edit_file {
-    struct cis_fs_inode head; /* at the base; ino 0: not there */
-    struct cis_fs_inode row;  /* as it shall be */
-    int64_t links;            /* names added minus removed */
-    int64_t entries;          /* directories: names in it added minus removed */
+    const struct cis_fs_inode *head; /* at the base; ino 0: not there */
+    const struct cis_fs_inode *row;  /* as it shall be; changed through cis_edit_row */
+    struct cis_fs_inode *own;        /* what row is once it is not what head is */
+    int64_t links;                   /* names added minus removed */
+    int64_t entries;                 /* directories: names in it added minus removed */
     int64_t counted;          /* directories: names in it at the base and 1; 0: not counted */
     int32_t subdirs;          /* directories: subdirectories added minus removed */
     bool put;                 /* a file's row changes, or something new is made */
@@ -23,17 +24,25 @@ struct edit_file {
 
 struct edit {
     const struct cis_history *h;
+    struct cis_bound
+        bound;             /* of all that the work holds; every array and arena of it points here */
     struct cis_fs_ref ref; /* the branch, as it was when this began */
     struct cis_view base;
     struct cis_fs_time now;
     struct cis_map files; /* ino → struct edit_file */
+    /* Rows at the base that the caller has read anyway, of the numbers asked for (sorted). They
+     * stay until the edit is done. */
+    const struct numbers *asked;
+    const struct rows *known;
     struct {
         struct cis_fs_dirent *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } dirents;
     struct {
         struct cis_fs_new_extent *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } extents;
     struct numbers chunks; /* existing ones that will be named */
     struct arena arena;
@@ -49,6 +58,9 @@ cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_s
 void cis_edit_done(struct edit *e);
 /* The file's record, with its row at the base when it is there. Borrowed from e. */
 cis_code cis_edit_file(struct edit *e, uint64_t ino, struct edit_file **out, struct cis_error *err);
+/* The file's row, to be changed. */
+cis_code cis_edit_row(struct edit *e, struct edit_file *file, struct cis_fs_inode **out,
+                      struct cis_error *err);
 /* How many names the directory has at the base. Read once. */
 cis_code cis_edit_entries(struct edit *e, struct edit_file *dir, uint64_t *out,
                           struct cis_error *err);

@@ -8,10 +8,12 @@ struct building {
     struct {
         struct cis_fs_change *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } changes;
     struct {
         struct cis_fs_delta *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } deltas;
     int64_t files, bytes;
 };
@@ -28,6 +30,11 @@ static cis_code add_change(struct building *b, enum cis_fs_inode_kind kind, bool
     return CIS_OK;
 }
 
+static struct cis_fs_inode *last_row(const struct building *b)
+{
+    return &b->changes.at[b->changes.n - 1].inode;
+}
+
 static int64_t counted(const struct cis_fs_inode *row)
 {
     return is_file(row->mode) ? (int64_t)row->size : 0;
@@ -36,28 +43,29 @@ static int64_t counted(const struct cis_fs_inode *row)
 static cis_code build_dir(struct edit *e, struct building *b, struct edit_file *f,
                           struct cis_error *err)
 {
-    bool is_new = f->head.ino == 0;
+    bool is_new = f->head->ino == 0;
     if (f->gone || f->links < 0 || (is_new && f->links <= 0)) {
         b->files -= is_new ? 0 : 1;
-        return is_new ? CIS_OK : add_change(b, CIS_FS_GONE, false, &f->head, err);
+        return is_new ? CIS_OK : add_change(b, CIS_FS_GONE, false, f->head, err);
     }
     if (is_new) {
-        f->row.nlink = (uint32_t)(2 + f->subdirs);
         b->files++;
-        return add_change(b, CIS_FS_PUT, true, &f->row, err);
+        CIS_TRY(add_change(b, CIS_FS_PUT, true, f->row, err));
+        last_row(b)->nlink = (uint32_t)(2 + f->subdirs);
+        return CIS_OK;
     }
     if (f->attrs || (f->exact && f->names)) {
-        CIS_TRY(add_change(b, CIS_FS_DIRATTR, false, &f->row, err));
+        CIS_TRY(add_change(b, CIS_FS_DIRATTR, false, f->row, err));
     }
-    if (f->moved && f->row.parent != f->head.parent) {
-        CIS_TRY(add_change(b, CIS_FS_MOVED, false, &f->row, err));
+    if (f->moved && f->row->parent != f->head->parent) {
+        CIS_TRY(add_change(b, CIS_FS_MOVED, false, f->row, err));
     }
     if (f->names) {
         struct cis_fs_delta *d = vec_add(&b->deltas);
         if (d == NULL) {
             return cis_history_nomem(err);
         }
-        *d = (struct cis_fs_delta){f->head.ino, f->subdirs, e->now, e->now};
+        *d = (struct cis_fs_delta){f->head->ino, f->subdirs, e->now, e->now};
     }
     return CIS_OK;
 }
@@ -65,28 +73,29 @@ static cis_code build_dir(struct edit *e, struct building *b, struct edit_file *
 static cis_code build_file(struct edit *e, struct building *b, struct edit_file *f,
                            struct cis_error *err)
 {
-    bool is_new = f->head.ino == 0;
-    int64_t nlink = (is_new ? 0 : (int64_t)f->head.nlink) + f->links;
+    bool is_new = f->head->ino == 0;
+    int64_t nlink = (is_new ? 0 : (int64_t)f->head->nlink) + f->links;
     if (!f->put && f->links == 0) {
         return CIS_OK;
     }
     if (is_new && (!f->put || nlink <= 0)) {
         return nlink <= 0 ? CIS_OK
                           : cis_fail(err, CIS_E_DAMAGED, "inode %" PRIu64 " is named and not there",
-                                     f->row.ino);
+                                     f->row->ino);
     }
-    b->bytes -= is_new ? 0 : counted(&f->head);
+    b->bytes -= is_new ? 0 : counted(f->head);
     if (nlink <= 0) {
         b->files--;
-        return add_change(b, CIS_FS_GONE, false, &f->head, err);
-    }
-    f->row.nlink = (uint32_t)nlink;
-    if (!f->put) {
-        f->row.ctime = e->now;
+        return add_change(b, CIS_FS_GONE, false, f->head, err);
     }
     b->files += is_new ? 1 : 0;
-    b->bytes += counted(&f->row);
-    return add_change(b, CIS_FS_PUT, is_new, &f->row, err);
+    b->bytes += counted(f->row);
+    CIS_TRY(add_change(b, CIS_FS_PUT, is_new, f->row, err));
+    last_row(b)->nlink = (uint32_t)nlink;
+    if (!f->put) {
+        last_row(b)->ctime = e->now;
+    }
+    return CIS_OK;
 }
 
 static int dirent_cmp(const void *a, const void *b)
@@ -134,7 +143,7 @@ static void drop_extents(struct edit *e)
     size_t kept = 0;
     for (size_t i = 0; i < e->extents.n; i++) {
         const struct edit_file *f = cis_ids_get(&e->files, e->extents.at[i].ino);
-        int64_t nlink = f == NULL ? 0 : (int64_t)f->head.nlink + f->links;
+        int64_t nlink = f == NULL ? 0 : (int64_t)f->head->nlink + f->links;
         if (nlink > 0) {
             e->extents.at[kept++] = e->extents.at[i];
         }
@@ -170,7 +179,7 @@ static cis_code mark(struct edit *e, struct building *b, struct cis_error *err)
         return cis_history_nomem(err);
     }
     CIS_TRY(cis_edit_file(e, CIS_FS_ROOT, &root, err));
-    *d = (struct cis_fs_delta){CIS_FS_ROOT, 0, root->head.mtime, e->now};
+    *d = (struct cis_fs_delta){CIS_FS_ROOT, 0, root->head->mtime, e->now};
     return CIS_OK;
 }
 
@@ -197,6 +206,7 @@ static cis_code write_all(struct edit *e, struct building *b, const char *kind, 
                                       .fs = &fs,
                                       .out = &out->at,
                                       .out_quota = &quota,
+                                      .budget = &e->bound.budget,
                                       .kind = kind,
                                       .note = note,
                                       .kv = e->kv,
@@ -221,7 +231,7 @@ cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,
     size_t n = cis_utf8_floor(full, strlen(full), CIS_FS_NOTE_MAX);
     memcpy(note, full, n);
     note[n] = 0;
-    struct building b = {0};
+    struct building b = {.changes.bound = &e->bound, .deltas.bound = &e->bound};
     struct cis_history_done done = {0};
     cis_code code = CIS_OK;
     drop_extents(e);
@@ -229,7 +239,7 @@ cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,
     cis_map_foreach (&e->files, entry) {
         struct edit_file *f = entry->value;
         if (code == CIS_OK) {
-            code = is_dir(f->row.mode) ? build_dir(e, &b, f, err) : build_file(e, &b, f, err);
+            code = is_dir(f->row->mode) ? build_dir(e, &b, f, err) : build_file(e, &b, f, err);
         }
     }
     if (code == CIS_OK && e->always && e->dirents.n + b.changes.n + b.deltas.n + e->nkv == 0) {
@@ -241,7 +251,7 @@ cis_code cis_edit_commit(struct edit *e, const char *kind, const char *full,
     if (code == CIS_OK) {
         *out = done;
     }
-    cis_free(b.changes.at);
-    cis_free(b.deltas.at);
+    vec_done(&b.changes);
+    vec_done(&b.deltas);
     return code;
 }

@@ -33,6 +33,7 @@ struct naming {
     struct {
         struct named *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } names;
     struct arena *arena;
     bool full;
@@ -91,7 +92,7 @@ cis_code cis_fsck_tell(struct fsck *f, struct cis_view view, const char *label)
     }
     f->findings.n = 0;
     cis_numbers_done(&inos);
-    cis_free(names.names.at);
+    vec_done(&names.names);
     cis_arena_done(&f->arena);
     return code;
 }
@@ -120,6 +121,7 @@ struct targets {
     struct fsck *f;
     struct target *at;
     size_t n, cap;
+    struct cis_bound *bound;
     bool full;
 };
 
@@ -199,7 +201,7 @@ static cis_code check_views(struct fsck *f)
             code = check_target(f, &t.at[i]);
         }
     }
-    cis_free(t.at);
+    vec_done(&t);
     return code;
 }
 
@@ -220,7 +222,7 @@ cis_code cis_history_fsck(const struct cis_history *h, bool data, cis_fault_each
     if (code == CIS_OK) {
         *out = f.counts;
     }
-    cis_free(f.findings.at);
+    vec_done(&f.findings);
     cis_arena_done(&f.arena);
     cis_branches_done(&f.branches);
     return code;

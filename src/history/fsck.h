@@ -17,6 +17,7 @@ struct fsck {
     struct {
         struct finding *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } findings;
     struct arena arena;
     struct cis_history_pin pin;

@@ -19,6 +19,7 @@ struct chunks {
     struct {
         struct chunk *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } page;
     struct numbers ids; /* all, ascending */
     struct numbers bad; /* damaged, ascending */
@@ -97,6 +98,7 @@ struct using
     struct {
         struct use *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } uses;
     struct cis_fs_key after;
     uint32_t seen;
@@ -206,9 +208,9 @@ cis_code cis_fsck_chunks(struct fsck *f)
     for (size_t i = 0; i < f->branches.n && code == CIS_OK && !f->stopped; i++) {
         code = scan_branch(&u, &f->branches.at[i]);
     }
-    cis_free(u.uses.at);
+    vec_done(&u.uses);
     cis_free(c.content);
-    cis_free(c.page.at);
+    vec_done(&c.page);
     cis_numbers_done(&c.ids);
     cis_numbers_done(&c.bad);
     return code;

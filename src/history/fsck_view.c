@@ -18,6 +18,7 @@ struct walk {
     struct {
         struct name *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } names;
     struct cis_map dirs; /* found already */
     struct numbers todo;
@@ -36,7 +37,7 @@ static cis_code note_dir(struct walk *w, uint64_t ino)
     if (cis_ids_get(&w->dirs, ino) != NULL) {
         return CIS_OK; /* a second name, told when names are counted */
     }
-    CIS_TRY(cis_ids_set(&w->dirs, ino, &mark, w->f->err));
+    CIS_TRY(cis_ids_set(&w->dirs, ino, &mark, NULL, w->f->err));
     return cis_numbers_add(&w->todo, ino, w->f->err);
 }
 
@@ -188,6 +189,7 @@ static cis_code read_rows(struct walk *w, const struct numbers *inos, struct row
 struct subdirs {
     uint64_t *of; /* parents of directories, ascending, with repeats */
     size_t n, cap;
+    struct cis_bound *bound;
 };
 
 static int number_cmp(const void *a, const void *b)
@@ -371,7 +373,7 @@ cis_code cis_fsck_view(struct fsck *f, struct cis_view view, const char *label, 
     if (code == CIS_OK) {
         code = cis_fsck_tell(f, view, label);
     }
-    cis_free(w.names.at);
+    vec_done(&w.names);
     cis_map_done(&w.dirs, NULL);
     cis_numbers_done(&w.todo);
     return code;

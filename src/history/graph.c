@@ -5,17 +5,17 @@ void cis_ancestry_done(struct ancestry *a)
 {
     cis_free(a->upto);
     cis_numbers_done(&a->places);
-    cis_free(a->todo.at);
+    vec_done(&a->todo);
     *a = (struct ancestry){0};
 }
 
 void cis_graph_done(struct graph *g)
 {
     for (size_t i = 0; g->lines != NULL && i < g->branches->n; i++) {
-        cis_free(g->lines[i].merges.at);
+        vec_done(&g->lines[i].merges);
     }
     cis_free(g->lines);
-    cis_free(g->taken.at);
+    vec_done(&g->taken);
     cis_map_done(&g->places, NULL);
     cis_numbers_done(&g->gone);
     *g = (struct graph){0};
@@ -30,7 +30,7 @@ cis_code cis_graph_open(struct graph *g, const struct cis_history *h,
         return cis_history_nomem(err);
     }
     for (size_t i = 0; i < branches->n; i++) {
-        CIS_TRY(cis_ids_set(&g->places, branches->at[i].id, (void *)(uintptr_t)(i + 1), err));
+        CIS_TRY(cis_ids_set(&g->places, branches->at[i].id, (void *)(uintptr_t)(i + 1), NULL, err));
     }
     return CIS_OK;
 }
@@ -45,7 +45,7 @@ cis_code cis_graph_place(struct graph *g, uint64_t branch, size_t *out, struct c
         }
         *slot = branch;
         place = g->branches->n + g->gone.n;
-        CIS_TRY(cis_ids_set(&g->places, branch, (void *)place, err));
+        CIS_TRY(cis_ids_set(&g->places, branch, (void *)place, NULL, err));
     }
     *out = place - 1;
     return CIS_OK;

@@ -17,6 +17,7 @@
 struct views {
     struct cis_view *at;
     size_t n, cap;
+    struct cis_bound *bound;
 };
 /* One merge that a branch's log records. */
 struct graph_merge {
@@ -28,6 +29,7 @@ struct graph_line { /* of a branch, in the order of branches */
     struct {
         struct graph_merge *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } merges;
     uint64_t read_from; /* commits up to this epoch are not read */
     bool begun;

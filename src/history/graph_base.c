@@ -88,7 +88,7 @@ static cis_code find_root(struct graph *g, const struct views *of, struct cis_vi
         bool known = common.n == 1 && cis_branches_find(g->branches, common.at[0].branch) != NULL;
         *out = known ? common.at[0] : (struct cis_view){0, 0};
     }
-    cis_free(common.at);
+    vec_done(&common);
     return code;
 }
 
@@ -146,7 +146,7 @@ static cis_code search(struct graph *g, struct cis_view ours, struct cis_view th
         qsort(common.at, common.n, sizeof *common.at, view_cmp);
         code = choose(g, &common, out, err);
     }
-    cis_free(common.at);
+    vec_done(&common);
     return code;
 }
 

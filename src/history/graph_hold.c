@@ -13,6 +13,7 @@ struct hold {
     struct {
         struct held_pin *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } pins;                     /* by view */
     struct views wanted, heads; /* heads: of branches, then snapshots */
     size_t branches;
@@ -22,9 +23,9 @@ struct hold {
 
 static void hold_done(struct hold *x)
 {
-    cis_free(x->pins.at);
-    cis_free(x->wanted.at);
-    cis_free(x->heads.at);
+    vec_done(&x->pins);
+    vec_done(&x->wanted);
+    vec_done(&x->heads);
 }
 
 void cis_graph_keep(const struct cis_history *h, struct cis_view view)

@@ -18,7 +18,7 @@ uint64_t cis_tombs_after(const struct tombs *tombs, uint64_t ino, uint64_t epoch
 void cis_graves_done(struct graves *g)
 {
     for (size_t i = 0; g->of != NULL && i < g->r->n; i++) {
-        cis_free(g->of[i].at);
+        vec_done(&g->of[i]);
     }
     cis_free(g->of);
     cis_numbers_done(&g->back);

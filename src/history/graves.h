@@ -12,6 +12,7 @@ struct tomb {
 struct tombs {
     struct tomb *at; /* by (ino, epoch) */
     size_t n, cap;
+    struct cis_bound *bound;
 };
 
 /* The first tombstone of the file after the epoch; UINT64_MAX: none. */

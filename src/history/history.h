@@ -14,7 +14,12 @@ struct cis_history {
     cis_store *store;
     struct cis_str tenant;
     const struct cis_stop *stop; /* may be NULL */
+    /* What a diff, undo, redo, merge, restore or sending may hold in memory, with the commit that
+     * it ends in; 0: CIS_HISTORY_BYTES. One that would hold more is CIS_E_BUDGET, and nothing is
+     * changed. */
+    uint64_t bytes_max;
 };
+#define CIS_HISTORY_BYTES ((uint64_t)2 << 30)
 
 /* ---- states by name ----
  *   ""  "@12"             the current branch: its head, its epoch 12
@@ -41,6 +46,7 @@ struct cis_branch {
 struct cis_branches { /* by id; done() frees */
     struct cis_branch *at;
     size_t n, cap;
+    struct cis_bound *bound; /* internal */
 };
 cis_code cis_branches_load(const struct cis_history *h, struct cis_branches *out,
                            struct cis_error *err);

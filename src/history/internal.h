@@ -3,17 +3,38 @@
 #ifndef CIS_HISTORY_INTERNAL_H
 #define CIS_HISTORY_INTERNAL_H
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "history/history.h"
 #include "store/commit.h"
 
-/* ---- growing arrays: struct { T *at; size_t n, cap; } ---- */
-bool cis_history_grow(void **at, size_t *cap, size_t each);
-/* A new last element (not initialised), NULL when out of memory. */
+/* ---- what one verb may hold: charged before it is allocated ---- */
+struct cis_bound {
+    struct cis_budget budget;
+    bool refused; /* something was: what the verb answers is told by that */
+};
+/* By h->bytes_max. */
+void cis_bound_init(struct cis_bound *bound, const struct cis_history *h);
+/* What a verb answers: work that was refused more memory than its bound is CIS_E_BUDGET, and the
+ * message names the setting. */
+cis_code cis_bound_told(const struct cis_bound *bound, cis_code code, const char *verb,
+                        struct cis_error *err);
+/* False, and nothing charged: no room. A bound of NULL has room for everything. */
+bool cis_bound_charge(struct cis_bound *bound, uint64_t bytes);
+void cis_bound_release(struct cis_bound *bound, uint64_t bytes);
+
+/* ---- growing arrays: struct { T *at; size_t n, cap; struct cis_bound *bound; } ---- */
+bool cis_history_grow(void **at, size_t *cap, size_t each, struct cis_bound *bound);
+void cis_history_drop(void **at, size_t *n, size_t *cap, size_t each, struct cis_bound *bound);
+/* Frees the elements; the bound stays, and the array is an empty one. */
+#define vec_done(v)                                                                                \
+    cis_history_drop((void **)&(v)->at, &(v)->n, &(v)->cap, sizeof *(v)->at, (v)->bound)
+/* A new last element (not initialised), NULL when out of memory or above the bound. */
 #define vec_add(v)                                                                                 \
-    ((v)->n < (v)->cap || cis_history_grow((void **)&(v)->at, &(v)->cap, sizeof *(v)->at)          \
+    ((v)->n < (v)->cap ||                                                                          \
+             cis_history_grow((void **)&(v)->at, &(v)->cap, sizeof *(v)->at, (v)->bound)           \
          ? &(v)->at[(v)->n++]                                                                      \
          : NULL)
 cis_code cis_history_nomem(struct cis_error *err);
@@ -21,6 +42,7 @@ cis_code cis_history_nomem(struct cis_error *err);
 struct numbers {
     uint64_t *at;
     size_t n, cap;
+    struct cis_bound *bound;
 };
 void cis_numbers_done(struct numbers *v);
 cis_code cis_numbers_add(struct numbers *v, uint64_t x, struct cis_error *err);
@@ -32,6 +54,7 @@ size_t cis_numbers_at(const struct numbers *v, uint64_t x);
 /* ---- copies of names, freed together ---- */
 struct arena {
     struct arena_block *head;
+    struct cis_bound *bound;
 };
 void cis_arena_done(struct arena *arena);
 void *cis_arena_alloc(struct arena *arena, size_t len, struct cis_error *err); /* aligned to 8 */
@@ -40,7 +63,8 @@ cis_code cis_arena_str(struct arena *arena, struct cis_str text, struct cis_str 
 
 /* uint64 → pointer, on cis_map. */
 void *cis_ids_get(const struct cis_map *map, uint64_t id);
-cis_code cis_ids_set(struct cis_map *map, uint64_t id, void *value, struct cis_error *err);
+cis_code cis_ids_set(struct cis_map *map, uint64_t id, void *value, struct cis_bound *bound,
+                     struct cis_error *err);
 
 /* ---- one name: (directory, name) → file ---- */
 struct link {
@@ -53,6 +77,7 @@ struct link {
 struct links {
     struct link *at;
     size_t n, cap;
+    struct cis_bound *bound;
 };
 int cis_link_cmp(const void *a, const void *b); /* by (parent, name) */
 
@@ -68,10 +93,12 @@ struct touched {
     struct {
         struct memory_key *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } memory;
     struct arena arena;
 };
 void cis_touched_done(struct touched *t);
+void cis_touched_bind(struct touched *t, struct cis_bound *bound);
 /* Keys of the commits after `from` that led to `to`; from is an ancestor state of to. */
 cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches *branches,
                          struct cis_view from, struct cis_view to, struct touched *t,
@@ -105,9 +132,11 @@ cis_code cis_links_list(const struct cis_history *h, struct cis_view view, struc
 struct rows {
     struct cis_fs_inode *at; /* by ino */
     size_t n, cap;
+    struct cis_bound *bound;
     struct arena arena;
 };
 void cis_rows_done(struct rows *rows);
+void cis_rows_bind(struct rows *rows, struct cis_bound *bound);
 cis_code cis_rows_read(const struct cis_history *h, struct cis_view view,
                        const struct numbers *inos, struct rows *out, struct cis_error *err);
 const struct cis_fs_inode *cis_rows_find(const struct rows *rows, uint64_t ino);
@@ -125,6 +154,7 @@ bool cis_history_row_same(const struct cis_branches *branches, struct cis_view x
 struct extents {
     struct cis_fs_extent *at; /* by block */
     size_t n, cap;
+    struct cis_bound *bound;
 };
 void cis_extents_done(struct extents *v);
 cis_code cis_extents_read(const struct cis_history *h, struct cis_view view, uint64_t ino,
@@ -132,9 +162,10 @@ cis_code cis_extents_read(const struct cis_history *h, struct cis_view view, uin
 
 /* Holes count as nothing. */
 bool cis_extents_same(const struct extents *a, const struct extents *b);
-/* The same of a file at two views. */
+/* The same of a file at two views; extents are charged while they are compared. */
 cis_code cis_history_content_same(const struct cis_history *h, struct cis_view x, uint64_t a,
-                                  struct cis_view y, uint64_t b, bool *out, struct cis_error *err);
+                                  struct cis_view y, uint64_t b, struct cis_bound *bound, bool *out,
+                                  struct cis_error *err);
 
 /* ---- where directories are at a view ---- */
 struct places {

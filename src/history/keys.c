@@ -5,13 +5,22 @@
 
 void cis_touched_done(struct touched *t)
 {
-    cis_free(t->links.at);
+    vec_done(&t->links);
     cis_numbers_done(&t->inos);
     cis_numbers_done(&t->attrs);
     cis_numbers_done(&t->named);
-    cis_free(t->memory.at);
+    vec_done(&t->memory);
     cis_arena_done(&t->arena);
-    *t = (struct touched){0};
+}
+
+void cis_touched_bind(struct touched *t, struct cis_bound *bound)
+{
+    t->links.bound = bound;
+    t->inos.bound = bound;
+    t->attrs.bound = bound;
+    t->named.bound = bound;
+    t->memory.bound = bound;
+    t->arena.bound = bound;
 }
 
 struct collecting {

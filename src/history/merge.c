@@ -120,12 +120,42 @@ cis_code cis_three_finish(struct three *t, const struct cis_history_commit *how,
     CIS_TRY(cis_history_pin(t->h, t->view[THEIRS], &t->pin, t->err));
     CIS_TRY(cis_three_run(t));
     CIS_TRY(cis_three_judge(t, how));
+    cis_three_shrink(t);
     if (how->dry_run) {
         out->at = (struct cis_fs_committed){t->edit.base, t->edit.ref.files, t->edit.ref.bytes};
         out->changes = t->edit.dirents.n + t->edit.files.live + t->kv.n;
         return CIS_OK;
     }
     return cis_edit_commit(&t->edit, kind, note, out, t->err);
+}
+
+static cis_code merge(struct three *t, struct graph *graph, struct cis_view theirs,
+                      const struct cis_history_commit *how, struct cis_history_done *out,
+                      struct cis_error *err)
+{
+    struct graph_bases bases;
+    char note[CIS_FS_NOTE_MAX + 1];
+    t->view[OURS] = t->edit.base;
+    t->view[THEIRS] = cis_branches_owner(t->branches, theirs);
+    CIS_TRY(cis_graph_bases(graph, t->view[OURS], t->view[THEIRS], &bases, err));
+    if (bases.within) { /* all of it was merged before */
+        out->at = (struct cis_fs_committed){t->edit.base, t->edit.ref.files, t->edit.ref.bytes};
+        out->changes = 0;
+        return CIS_OK;
+    }
+    CIS_TRY(cis_graph_note(graph, t->view[OURS], t->view[THEIRS],
+                           how->note != NULL ? how->note : "merge", note, err));
+    CIS_TRY(use_bases(t, &bases));
+    if (t->careful) {
+        CIS_TRY(cis_graph_touched(graph, t->view[THEIRS], bases.fork, &t->touched, err));
+        CIS_TRY(cis_graph_touched(graph, t->view[OURS], bases.fork, &t->mine, err));
+    }
+    t->edit.always = true;
+    CIS_TRY(cis_three_finish(t, how, "merge", note, out));
+    if (!how->dry_run) { /* gc would find it by itself, but maybe only after it went */
+        cis_graph_keep(t->h, t->view[THEIRS]);
+    }
+    return CIS_OK;
 }
 
 cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
@@ -135,30 +165,9 @@ cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
     CIS_CLEANUP(cis_graph_done) struct graph graph = {0};
     CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .branches = &branches, .err = err};
-    struct graph_bases bases;
-    char note[CIS_FS_NOTE_MAX + 1];
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
+    cis_three_bind(&t);
     CIS_TRY(cis_branches_load(h, &branches, err));
     CIS_TRY(cis_graph_open(&graph, h, &branches, err));
-    t.view[OURS] = t.edit.base;
-    t.view[THEIRS] = cis_branches_owner(&branches, theirs);
-    CIS_TRY(cis_graph_bases(&graph, t.view[OURS], t.view[THEIRS], &bases, err));
-    if (bases.within) { /* all of it was merged before */
-        out->at = (struct cis_fs_committed){t.edit.base, t.edit.ref.files, t.edit.ref.bytes};
-        out->changes = 0;
-        return CIS_OK;
-    }
-    CIS_TRY(cis_graph_note(&graph, t.view[OURS], t.view[THEIRS],
-                           how->note != NULL ? how->note : "merge", note, err));
-    CIS_TRY(use_bases(&t, &bases));
-    if (t.careful) {
-        CIS_TRY(cis_graph_touched(&graph, t.view[THEIRS], bases.fork, &t.touched, err));
-        CIS_TRY(cis_graph_touched(&graph, t.view[OURS], bases.fork, &t.mine, err));
-    }
-    t.edit.always = true;
-    CIS_TRY(cis_three_finish(&t, how, "merge", note, out));
-    if (!how->dry_run) { /* gc would find it by itself, but maybe only after it went */
-        cis_graph_keep(h, t.view[THEIRS]);
-    }
-    return CIS_OK;
+    return cis_bound_told(&t.edit.bound, merge(&t, &graph, theirs, how, out, err), "merge", err);
 }

@@ -58,7 +58,7 @@ static bool note_dir(void *self, const struct cis_fs_dirent *dirent,
     *link = (struct link){.parent = l->dir};
     l->code = cis_arena_str(&l->p->arena, dirent->name, &link->name, l->err);
     if (l->code == CIS_OK) {
-        l->code = cis_ids_set(&l->p->dirs, dirent->ino, link, l->err);
+        l->code = cis_ids_set(&l->p->dirs, dirent->ino, link, l->p->arena.bound, l->err);
     }
     return l->code == CIS_OK;
 }
@@ -78,7 +78,7 @@ static cis_code list_dir(struct places *p, uint64_t dir, struct cis_error *err)
                                    h->stop, err));
         CIS_TRY(l.code);
     } while (l.seen == PAGE);
-    return cis_ids_set(&p->listed, dir, &mark, err);
+    return cis_ids_set(&p->listed, dir, &mark, p->arena.bound, err);
 }
 
 static cis_code find_dir(struct places *p, uint64_t dir, const struct link **out,
@@ -114,6 +114,7 @@ struct climb {
     struct {
         struct cis_str *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } parts;
     size_t left;  /* bytes that may still be told */
     uint64_t top; /* where it ended */
@@ -168,7 +169,7 @@ static cis_code dir_path(struct places *p, uint64_t dir, struct cis_error *err)
         cis_buf_str(&path, c.parts.at[i]);
         cis_buf_byte(&path, '/');
     }
-    cis_free(c.parts.at);
+    vec_done(&c.parts);
     CIS_TRY(code);
     CIS_TRY(cis_buf_check(&path, "path", err));
     struct cis_buf old = p->near_path;
@@ -316,6 +317,6 @@ cis_code cis_history_paths(const struct cis_history *h, struct cis_view view, co
     cis_places_done(&places);
     cis_numbers_done(&wanted);
     cis_arena_done(&arena);
-    cis_free(links.at);
+    vec_done(&links);
     return code;
 }

@@ -70,6 +70,7 @@ struct noting {
     struct {
         struct noted *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } all;
     struct arena arena;
     size_t limit;
@@ -95,7 +96,7 @@ static bool note(void *self, const struct cis_fs_reflog *entry)
 
 static void noting_done(struct noting *x)
 {
-    cis_free(x->all.at);
+    vec_done(&x->all);
     cis_arena_done(&x->arena);
 }
 

@@ -13,7 +13,7 @@ struct most {
 
 static bool comes(const struct edit_file *f)
 {
-    int64_t had = f->head.ino == 0 ? 0 : is_dir(f->head.mode) ? 1 : (int64_t)f->head.nlink;
+    int64_t had = f->head->ino == 0 ? 0 : is_dir(f->head->mode) ? 1 : (int64_t)f->head->nlink;
     return !f->gone && had + f->links > 0;
 }
 
@@ -24,11 +24,11 @@ static void look(struct edit *e, bool by_files, struct most *m)
         if (!comes(f)) {
             continue;
         }
-        bool is_new = f->head.ino == 0;
-        uint64_t before = is_new ? 0 : f->head.size;
-        uint64_t more = is_file(f->row.mode) && f->row.size > before ? f->row.size - before : 0;
+        bool is_new = f->head->ino == 0;
+        uint64_t before = is_new ? 0 : f->head->size;
+        uint64_t more = is_file(f->row->mode) && f->row->size > before ? f->row->size - before : 0;
         m->files += is_new;
-        if (by_files ? is_new && (m->file == NULL || f->row.ino < m->file->row.ino)
+        if (by_files ? is_new && (m->file == NULL || f->row->ino < m->file->row->ino)
                      : more > m->more) {
             m->file = f;
             m->more = more;
@@ -70,13 +70,13 @@ static cis_code path_of(struct edit *e, uint64_t ino, struct cis_buf *out, struc
     uint64_t parent = 0;
     cis_places_init(&places, e->h, e->base);
     if (d == NULL) {
-        struct numbers one = {&ino, 1, 1};
+        struct numbers one = {.at = &ino, .n = 1};
         cis_code code = cis_places_find(e->h, e->base, &one, &found, &arena, err);
         if (code == CIS_OK && found.n != 0) {
             parent = found.at[0].parent;
             put_before(found.at[0].name, false, out);
         }
-        cis_free(found.at);
+        vec_done(&found);
         CIS_TRY(code);
     }
     for (; d != NULL && out->len <= PATH_SHOWN; d = new_name(e, parent)) {
@@ -98,7 +98,7 @@ void cis_edit_refused(struct edit *e, enum cis_quota quota, struct cis_error *er
     struct cis_error ignored;
     look(e, quota == CIS_QUOTA_FILES, &m);
     if (err == NULL || quota == CIS_QUOTA_MEMORY || m.file == NULL ||
-        path_of(e, m.file->row.ino, &path, &ignored) != CIS_OK || path.len == 0) {
+        path_of(e, m.file->row->ino, &path, &ignored) != CIS_OK || path.len == 0) {
         return; /* the message stands without it */
     }
     size_t at = strlen(err->msg), room = sizeof err->msg - at;

@@ -5,9 +5,14 @@
 
 void cis_rows_done(struct rows *rows)
 {
-    cis_free(rows->at);
+    vec_done(rows);
     cis_arena_done(&rows->arena);
-    *rows = (struct rows){0};
+}
+
+void cis_rows_bind(struct rows *rows, struct cis_bound *bound)
+{
+    rows->bound = bound;
+    rows->arena.bound = bound;
 }
 
 struct reading_rows {
@@ -26,6 +31,10 @@ static bool take_row(void *self, const struct cis_fs_inode *inode)
         return false;
     }
     *row = *inode;
+    row->data = (struct cis_bytes){NULL, 0};
+    if (inode->data.len == 0) {
+        return true;
+    }
     r->code = cis_arena_str(&r->out->arena,
                             (struct cis_str){(const char *)inode->data.ptr, inode->data.len}, &data,
                             r->err);
@@ -88,8 +97,7 @@ bool cis_history_row_same(const struct cis_branches *branches, struct cis_view x
 
 void cis_extents_done(struct extents *v)
 {
-    cis_free(v->at);
-    *v = (struct extents){0};
+    vec_done(v);
 }
 
 struct reading_extents {
@@ -139,10 +147,11 @@ bool cis_extents_same(const struct extents *a, const struct extents *b)
 }
 
 cis_code cis_history_content_same(const struct cis_history *h, struct cis_view x, uint64_t a,
-                                  struct cis_view y, uint64_t b, bool *out, struct cis_error *err)
+                                  struct cis_view y, uint64_t b, struct cis_bound *bound, bool *out,
+                                  struct cis_error *err)
 {
-    CIS_CLEANUP(cis_extents_done) struct extents p = {0};
-    CIS_CLEANUP(cis_extents_done) struct extents q = {0};
+    CIS_CLEANUP(cis_extents_done) struct extents p = {.bound = bound};
+    CIS_CLEANUP(cis_extents_done) struct extents q = {.bound = bound};
     CIS_TRY(cis_extents_read(h, x, a, &p, err));
     CIS_TRY(cis_extents_read(h, y, b, &q, err));
     *out = cis_extents_same(&p, &q);

@@ -7,10 +7,12 @@
 #include "store/chunk.h"
 
 #define GROUP 16u
+#define HASH 144u /* what a chunk that is known by its hash takes of the map */
 
 struct chunk_map {
     const struct cis_history *from, *to;
     struct cis_move_counts *counts;
+    struct cis_bound *bound;
     struct cis_map ids;    /* source chunk → target chunk */
     struct cis_map hashes; /* hash → target chunk */
     uint8_t key[32];
@@ -31,6 +33,10 @@ static bool note_chunk(void *self, const struct cis_fs_chunk_info *info)
     struct listing *l = self;
     l->seen++;
     l->last = info->id;
+    if (!cis_bound_charge(l->map->bound, HASH)) {
+        l->code = cis_history_nomem(l->err);
+        return false;
+    }
     l->code =
         cis_map_set(&l->map->hashes, (struct cis_str){(const char *)info->hash, sizeof info->hash},
                     (void *)(uintptr_t)info->id, NULL, l->err);
@@ -59,8 +65,8 @@ static cis_code fill(struct chunk_map *map, struct cis_error *err)
 }
 
 cis_code cis_chunk_map_new(const struct cis_history *from, const struct cis_history *to,
-                           struct cis_move_counts *counts, struct chunk_map **out,
-                           struct cis_error *err)
+                           struct cis_move_counts *counts, struct cis_bound *bound,
+                           struct chunk_map **out, struct cis_error *err)
 {
     struct chunk_map *map = cis_zalloc(sizeof *map);
     if (map == NULL) {
@@ -69,6 +75,7 @@ cis_code cis_chunk_map_new(const struct cis_history *from, const struct cis_hist
     map->from = from;
     map->to = to;
     map->counts = counts;
+    map->bound = bound;
     map->ids = CIS_MAP_INIT;
     map->hashes = CIS_MAP_INIT;
     cis_code code = fill(map, err);
@@ -183,7 +190,8 @@ static cis_code put_group(struct chunk_map *map, struct group *g, struct cis_err
     map->counts->chunks += g->n;
     map->counts->chunks_sent += n;
     for (size_t i = 0; i < g->n; i++) {
-        CIS_TRY(cis_ids_set(&map->ids, g->source[i], (void *)(uintptr_t)g->target[i], err));
+        CIS_TRY(
+            cis_ids_set(&map->ids, g->source[i], (void *)(uintptr_t)g->target[i], map->bound, err));
     }
     return CIS_OK;
 }
@@ -258,8 +266,8 @@ static cis_code send_to(struct sync *s, const struct cis_history *to, struct cis
                         const char *note, struct cis_error *err)
 {
     struct cis_history_done done;
-    CIS_TRY(cis_chunk_map_new(s->from, to, s->counts, &s->chunks, err));
     CIS_TRY(cis_edit_open(&s->edit, to, ref, err));
+    CIS_TRY(cis_chunk_map_new(s->from, to, s->counts, &s->edit.bound, &s->chunks, err));
     CIS_TRY(cis_history_pin(to, s->edit.base, &s->to_pin, err)); /* what is stored stays */
     CIS_TRY(cis_sync_dirs(s, CIS_FS_ROOT, CIS_FS_ROOT));
     return cis_edit_commit(&s->edit, "import", note, &done, err);
@@ -285,7 +293,8 @@ cis_code cis_history_send(const struct cis_history *from, struct cis_view view,
                      .err = err};
     CIS_TRY(cis_history_pin(from, view, &s.from_pin, err));
     CIS_TRY(make_branch(to, to_ref, &made, err));
-    cis_code code = send_to(&s, to, to_ref, note, err);
+    cis_code code =
+        cis_bound_told(&s.edit.bound, send_to(&s, to, to_ref, note, err), "import", err);
     if (code == CIS_OK) {
         *out = counts;
     } else if (made) {

@@ -31,6 +31,7 @@ struct pass {
     struct {
         struct doomed *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } doomed;
     struct arena arena;
     uint32_t seen;
@@ -226,7 +227,7 @@ static cis_code squash_branch(const struct graves *g, size_t branch,
         code = run_pass(&p, batch, keep->dry_run);
         out->rows += p.removed;
         out->rows_kept += p.kept_rows;
-        cis_free(p.doomed.at);
+        vec_done(&p.doomed);
         cis_arena_done(&p.arena);
     }
     return code;
@@ -256,6 +257,7 @@ struct expiring {
     struct {
         struct conflict *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } found;
     struct arena arena;
     int64_t before_ms;
@@ -339,7 +341,7 @@ static cis_code expire_conflicts(const struct cis_history *h, const struct cis_r
             code = code == CIS_E_NOTFOUND ? CIS_OK : code;
         }
     }
-    cis_free(x.found.at);
+    vec_done(&x.found);
     cis_arena_done(&x.arena);
     return code;
 }

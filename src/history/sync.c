@@ -11,7 +11,7 @@ void cis_sync_done(struct sync *s)
     cis_edit_done(&s->edit);
     cis_map_done(&s->inos, NULL);
     cis_map_done(&s->taken, NULL);
-    cis_free(s->dirs.at);
+    vec_done(&s->dirs);
     cis_chunk_map_free(s->chunks);
 }
 
@@ -23,9 +23,16 @@ struct entries {
     struct arena arena;
 };
 
+static void entries_bind(struct entries *v, struct cis_bound *bound)
+{
+    v->links.bound = bound;
+    v->arena.bound = bound;
+    cis_rows_bind(&v->rows, bound);
+}
+
 static void entries_done(struct entries *v)
 {
-    cis_free(v->links.at);
+    vec_done(&v->links);
     cis_rows_done(&v->rows);
     cis_arena_done(&v->arena);
 }
@@ -64,7 +71,7 @@ static cis_code read_dir(const struct cis_history *h, struct cis_view view, uint
 {
     struct listing l = {.out = out, .err = err};
     struct cis_str after = {NULL, 0};
-    struct numbers inos = {0};
+    struct numbers inos = {.bound = out->links.bound};
     do {
         l.seen = 0;
         CIS_TRY(h->store->fs->list(h->store, h->tenant, view, dir, after, PAGE, false, take_entry,
@@ -102,6 +109,7 @@ static cis_code tell(struct sync *s, const struct cis_fs_inode *src, struct cis_
 
 static cis_code push(struct sync *s, uint64_t from, uint64_t to, bool is_new)
 {
+    s->dirs.bound = &s->edit.bound;
     struct link *todo = vec_add(&s->dirs);
     if (todo == NULL) {
         return cis_history_nomem(s->err);
@@ -117,7 +125,7 @@ static cis_code number(struct sync *s, const struct cis_fs_inode *src, uint64_t 
     if (s->chunks == NULL) {
         struct edit_file *file;
         CIS_TRY(cis_edit_file(&s->edit, src->ino, &file, s->err));
-        if (file->head.ino == 0 && !file->put) {
+        if (file->head->ino == 0 && !file->put) {
             *out = src->ino;
             return CIS_OK;
         }
@@ -141,7 +149,7 @@ static bool data_same(const struct cis_fs_inode *a, const struct cis_fs_inode *b
 static cis_code put_file(struct sync *s, const struct cis_fs_inode *src, uint64_t ino,
                          const struct cis_fs_inode *dst)
 {
-    struct extents want = {0}, have = {0};
+    struct extents want = {.bound = &s->edit.bound}, have = {.bound = &s->edit.bound};
     struct cis_fs_inode row = *src;
     row.ino = ino;
     row.parent = 0;
@@ -185,7 +193,7 @@ static bool may_reuse(const struct sync *s, const struct cis_fs_inode *src,
 static cis_code may_stay(struct sync *s, const struct cis_fs_inode *src,
                          const struct cis_fs_inode *dst, bool *out)
 {
-    struct extents a = {0}, b = {0};
+    struct extents a = {.bound = &s->edit.bound}, b = a;
     *out = s->chunks == NULL && dst != NULL && attributes_same(src, dst) && data_same(src, dst) &&
            src->nlink == dst->nlink;
     if (!*out || !is_file(src->mode)) {
@@ -214,7 +222,7 @@ static cis_code sync_file(struct sync *s, uint64_t parent, struct cis_str name,
     } else if (first && may_reuse(s, src, dst)) {
         static char mark;
         ino = dst->ino;
-        CIS_TRY(cis_ids_set(&s->taken, ino, &mark, s->err));
+        CIS_TRY(cis_ids_set(&s->taken, ino, &mark, &s->edit.bound, s->err));
     } else if (first) {
         CIS_TRY(number(s, src, &ino));
     }
@@ -222,7 +230,7 @@ static cis_code sync_file(struct sync *s, uint64_t parent, struct cis_str name,
         CIS_TRY(put_file(s, src, ino, dst != NULL && ino == dst->ino ? dst : NULL));
     }
     if (first) {
-        CIS_TRY(cis_ids_set(&s->inos, src->ino, (void *)(uintptr_t)ino, s->err));
+        CIS_TRY(cis_ids_set(&s->inos, src->ino, (void *)(uintptr_t)ino, &s->edit.bound, s->err));
     }
     if (dst != NULL && is_dir(dst->mode)) {
         CIS_TRY(cis_edit_empty(&s->edit, dst->ino, s->err));
@@ -249,17 +257,19 @@ static cis_code set_dir(struct sync *s, const struct cis_fs_inode *src,
                         const struct cis_fs_inode *dst)
 {
     struct edit_file *dir;
+    struct cis_fs_inode *row;
     CIS_TRY(cis_edit_file(&s->edit, dst->ino, &dir, s->err));
     dir->exact = true;
     if (attributes_same(src, dst)) {
         return CIS_OK;
     }
     dir->attrs = true;
-    dir->row.mode = src->mode;
-    dir->row.uid = src->uid;
-    dir->row.gid = src->gid;
-    dir->row.mtime = src->mtime;
-    dir->row.ctime = s->edit.now;
+    CIS_TRY(cis_edit_row(&s->edit, dir, &row, s->err));
+    row->mode = src->mode;
+    row->uid = src->uid;
+    row->gid = src->gid;
+    row->mtime = src->mtime;
+    row->ctime = s->edit.now;
     return CIS_OK;
 }
 
@@ -298,6 +308,8 @@ static cis_code sync_dir(struct sync *s, const struct link *todo)
     CIS_CLEANUP(entries_done) struct entries src = {0};
     CIS_CLEANUP(entries_done) struct entries dst = {0};
     uint64_t to = todo->ino[0];
+    entries_bind(&src, &s->edit.bound);
+    entries_bind(&dst, &s->edit.bound);
     CIS_TRY(read_dir(s->from, s->view, todo->parent, &src, s->err));
     if (todo->ino[1] == 0) {
         CIS_TRY(read_dir(s->edit.h, s->edit.base, to, &dst, s->err));
@@ -428,6 +440,24 @@ cis_code cis_sync_path(struct sync *s, struct cis_str path)
     return cis_sync_dirs(s, CIS_FS_ROOT, CIS_FS_ROOT);
 }
 
+static cis_code restore(struct sync *s, struct cis_str path, const struct cis_history_commit *how,
+                        struct cis_history_done *out, struct cis_error *err)
+{
+    cis_code code = cis_sync_path(s, path);
+    if (code == CIS_E_NOTFOUND) {
+        return cis_error_prefix(err, code, "%.*s", (int)(path.len < 120 ? path.len : 120),
+                                path.ptr);
+    }
+    CIS_TRY(code);
+    if (how->dry_run) {
+        out->at = (struct cis_fs_committed){s->edit.base, s->edit.ref.files, s->edit.ref.bytes};
+        out->changes = s->edit.dirents.n + s->edit.files.live;
+        return CIS_OK;
+    }
+    return cis_edit_commit(&s->edit, "restore", how->note != NULL ? how->note : "restore", out,
+                           err);
+}
+
 cis_code cis_history_restore(const struct cis_history *h, struct cis_view from, struct cis_str path,
                              const struct cis_history_commit *how, struct cis_history_done *out,
                              struct cis_error *err)
@@ -437,16 +467,5 @@ cis_code cis_history_restore(const struct cis_history *h, struct cis_view from, 
         .from = h, .view = from, .inos = CIS_MAP_INIT, .taken = CIS_MAP_INIT, .err = err};
     CIS_TRY(cis_history_pin(h, from, &s.from_pin, err));
     CIS_TRY(cis_edit_open(&s.edit, h, how->ref, err));
-    cis_code code = cis_sync_path(&s, path);
-    if (code == CIS_E_NOTFOUND) {
-        return cis_error_prefix(err, code, "%.*s", (int)(path.len < 120 ? path.len : 120),
-                                path.ptr);
-    }
-    CIS_TRY(code);
-    if (how->dry_run) {
-        out->at = (struct cis_fs_committed){s.edit.base, s.edit.ref.files, s.edit.ref.bytes};
-        out->changes = s.edit.dirents.n + s.edit.files.live;
-        return CIS_OK;
-    }
-    return cis_edit_commit(&s.edit, "restore", how->note != NULL ? how->note : "restore", out, err);
+    return cis_bound_told(&s.edit.bound, restore(&s, path, how, out, err), "restore", err);
 }

@@ -6,11 +6,11 @@
 #include "history/edit.h"
 #include "history/move.h"
 
-/* Chunks of the source as chunks of the target. */
+/* Chunks of the source as chunks of the target; the bound is borrowed. */
 struct chunk_map;
 cis_code cis_chunk_map_new(const struct cis_history *from, const struct cis_history *to,
-                           struct cis_move_counts *counts, struct chunk_map **out,
-                           struct cis_error *err);
+                           struct cis_move_counts *counts, struct cis_bound *bound,
+                           struct chunk_map **out, struct cis_error *err);
 void cis_chunk_map_free(struct chunk_map *map);
 /* Replaces the chunks of a file's extents; what the target lacks is stored there first. */
 cis_code cis_chunk_map_extents(struct chunk_map *map, struct extents *extents,

@@ -28,6 +28,7 @@ struct cis_tar_parts {
         uint64_t from, to;
     } * at;
     size_t n, cap;
+    struct cis_bound *bound;
 };
 /* Of an open file below `size`, at most `max`: holes are zeros of 4 KiB and more, whether the file
  * says so or its content does; when that gives too many parts, of 64 KiB and more. What cannot be

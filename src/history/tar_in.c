@@ -24,6 +24,7 @@ struct in {
     struct {
         struct folder *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } folders;
     cis_move_progress *progress;
     void *self;
@@ -39,7 +40,7 @@ static void in_done(struct in *in)
     for (size_t i = 0; i < in->folders.n; i++) {
         in->vfs->ops->forget(in->vfs, in->folders.at[i].node, 1);
     }
-    cis_free(in->folders.at);
+    vec_done(&in->folders);
 }
 
 static cis_code broken(const struct in *in)

@@ -43,7 +43,7 @@ static void out_done(struct out *o)
     cis_arena_done(&o->paths);
     cis_free(o->piece);
     cis_free(o->sink.bytes);
-    cis_free(o->parts.at);
+    vec_done(&o->parts);
 }
 
 /* ---- failures ---- */
@@ -255,7 +255,7 @@ static cis_code hard_link(struct out *o, const struct cis_tree_entry *e, struct 
     if (first == NULL) {
         struct cis_str copy;
         CIS_TRY(cis_arena_str(&o->paths, path, &copy, err));
-        return cis_ids_set(&o->linked, e->attr->ino, (void *)(uintptr_t)copy.ptr, err);
+        return cis_ids_set(&o->linked, e->attr->ino, (void *)(uintptr_t)copy.ptr, NULL, err);
     }
     archive_entry_set_hardlink(o->entry, first);
     archive_entry_set_size(o->entry, 0);

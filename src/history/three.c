@@ -2,12 +2,53 @@
 
 #include <stdlib.h>
 
+void cis_three_bind(struct three *t)
+{
+    struct cis_bound *bound = &t->edit.bound;
+    struct numbers *numbers[] = {&t->inos, &t->unsure, &t->removed, &t->moved};
+    struct rows *rows[] = {&t->theirs, &t->ours, &t->settled};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        numbers[i]->bound = bound;
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cis_rows_bind(rows[i], bound);
+    }
+    for (size_t i = 0; i <= THREE_BASES; i++) {
+        t->base[i].links.bound = bound;
+        cis_rows_bind(&t->base[i].rows, bound);
+    }
+    cis_touched_bind(&t->touched, bound);
+    cis_touched_bind(&t->mine, bound);
+    t->conflicts.bound = bound;
+    t->kv.bound = bound;
+    t->arena.bound = bound;
+}
+
+/* Rows at the base of the edit stay, as its own are made of them. */
+void cis_three_shrink(struct three *t)
+{
+    size_t counted = cis_size_add(t->inos.n, 1);
+    vec_done(&t->touched.links);
+    for (size_t i = 0; i <= THREE_BASES; i++) {
+        vec_done(&t->base[i].links);
+    }
+    cis_numbers_done(&t->touched.inos);
+    cis_numbers_done(&t->touched.named);
+    cis_touched_done(&t->mine);
+    cis_rows_done(&t->theirs);
+    t->rows[THEIRS] = NULL;
+    cis_bound_release(&t->edit.bound,
+                      t->meant != NULL ? cis_size_mul(counted, sizeof *t->meant) : 0);
+    cis_free(t->meant);
+    t->meant = NULL;
+}
+
 void cis_three_done(struct three *t)
 {
     cis_history_pin_drop(t->h, &t->pin);
     for (size_t i = 0; i <= THREE_BASES; i++) {
         cis_history_pin_drop(t->h, &t->base[i].pin);
-        cis_free(t->base[i].links.at);
+        vec_done(&t->base[i].links);
         cis_rows_done(&t->base[i].rows);
     }
     cis_edit_done(&t->edit);
@@ -19,11 +60,11 @@ void cis_three_done(struct three *t)
     cis_numbers_done(&t->inos);
     cis_numbers_done(&t->removed);
     cis_numbers_done(&t->moved);
-    for (int i = 0; i < 3; i++) {
-        cis_rows_done(&t->rows[i]);
-    }
-    cis_free(t->conflicts.at);
-    cis_free(t->kv.at);
+    cis_rows_done(&t->theirs);
+    cis_rows_done(&t->ours);
+    cis_rows_done(&t->settled);
+    vec_done(&t->conflicts);
+    vec_done(&t->kv);
     cis_arena_done(&t->arena);
 }
 
@@ -44,7 +85,7 @@ cis_code cis_three_conflict(struct three *t, const struct link *link, uint64_t i
 
 static const struct cis_fs_inode *row_at(const struct three *t, int side, uint64_t ino)
 {
-    return cis_rows_find(&t->rows[side], ino);
+    return cis_rows_find(t->rows[side], ino);
 }
 
 /* ---- names ---- */
@@ -86,6 +127,7 @@ static cis_code take_attributes(struct three *t, const struct cis_fs_inode *base
                                 const struct cis_fs_inode *theirs, const struct cis_fs_inode *ours)
 {
     struct edit_file *dir;
+    struct cis_fs_inode *row;
     /* Names that come and go change times too: only those that were set are taken. A directory that
      * was removed and brought back has a mode of that time and no key of its attributes. */
     bool times = cis_numbers_has(&t->touched.attrs, base->ino) &&
@@ -102,16 +144,17 @@ static cis_code take_attributes(struct three *t, const struct cis_fs_inode *base
         return cis_three_conflict(t, NULL, base->ino, "attributes changed on both sides");
     }
     CIS_TRY(cis_edit_file(&t->edit, ours->ino, &dir, t->err));
+    CIS_TRY(cis_edit_row(&t->edit, dir, &row, t->err));
     dir->attrs = true;
     if (!owner_same(base, theirs)) {
-        dir->row.mode = theirs->mode;
-        dir->row.uid = theirs->uid;
-        dir->row.gid = theirs->gid;
+        row->mode = theirs->mode;
+        row->uid = theirs->uid;
+        row->gid = theirs->gid;
     }
     if (times && cis_fs_time_cmp(ours->mtime, base->mtime) == 0) {
-        dir->row.mtime = theirs->mtime;
+        row->mtime = theirs->mtime;
     }
-    dir->row.ctime = t->edit.now;
+    row->ctime = t->edit.now;
     return CIS_OK;
 }
 
@@ -141,7 +184,7 @@ static cis_code take_dir(struct three *t, uint64_t ino, const struct cis_fs_inod
 /* ---- files ---- */
 struct cis_view cis_three_view(const struct three *t, int side, const struct cis_fs_inode *row)
 {
-    return side == BASE && t->from != NULL ? t->base[t->from[row - t->rows[BASE].at]].view
+    return side == BASE && t->from != NULL ? t->base[t->from[row - t->settled.at]].view
                                            : t->view[side];
 }
 
@@ -160,7 +203,7 @@ cis_code cis_three_same(const struct three *t, struct cis_view x, const struct c
            a->is_inline == b->is_inline && a->data.len == b->data.len &&
            (a->data.len == 0 || memcmp(a->data.ptr, b->data.ptr, a->data.len) == 0);
     if (*out && is_file(a->mode) && !a->is_inline) {
-        return cis_history_content_same(t->h, x, a->ino, y, b->ino, out, t->err);
+        return cis_history_content_same(t->h, x, a->ino, y, b->ino, t->inos.bound, out, t->err);
     }
     return CIS_OK;
 }
@@ -174,7 +217,7 @@ static cis_code same(struct three *t, int x, const struct cis_fs_inode *a, int y
 static cis_code put_file(struct three *t, const struct cis_fs_inode *theirs)
 {
     struct cis_fs_inode row = *theirs;
-    struct extents want = {0};
+    struct extents want = {.bound = &t->edit.bound};
     row.ctime = t->edit.now;
     CIS_TRY(cis_edit_put(&t->edit, &row, t->err));
     if (!is_file(row.mode)) {

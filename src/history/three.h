@@ -24,7 +24,7 @@ struct three_conflict {
 struct three_base {
     struct cis_view view;
     struct cis_history_pin pin;
-    struct links links; /* side 0; in the order of three.touched.links */
+    struct links links; /* of several bases: side 0; in the order of three.touched.links */
     struct rows rows;
 };
 
@@ -43,22 +43,31 @@ struct three {
                              * they merged did, which their own logs need not show */
     struct numbers inos;
     int64_t *meant; /* for each of inos: names that theirs gave it minus names it took */
-    struct rows rows[3];
-    uint8_t *from;                 /* for each of rows[BASE]: which base it is of */
+    /* One base: its rows. A head that is the base, as when the newest commit is taken back, has the
+     * base's. Nothing is kept twice. */
+    const struct rows *rows[3];
+    struct rows theirs, ours, settled;
+    uint8_t *from;                 /* several bases: for each of settled, which base it is of */
     struct numbers unsure;         /* files */
     struct numbers removed, moved; /* directories */
     struct {
         struct three_conflict *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } conflicts;
     struct {
         struct cis_kv_op *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } kv;
     struct arena arena;
     struct cis_error *err;
 };
 
+/* What is held counts by the edit's bound from now on; the edit is opened. */
+void cis_three_bind(struct three *t);
+/* What the commit has no use for goes before it. */
+void cis_three_shrink(struct three *t);
 /* Fills edit, or conflicts. Set: h, branches, err, view[THEIRS], view[OURS], the bases' views, all
  * of them pinned; the edit is opened; careful: touched and mine. */
 cis_code cis_three_run(struct three *t);

@@ -74,11 +74,23 @@ static bool settle_link(const struct three *t, size_t at, const struct link **ou
     return true;
 }
 
+static bool doubted(const struct three *t, const struct link *link)
+{
+    return t->careful && cis_touched_link(&t->mine, link);
+}
+
 static cis_code read_links(struct three *t)
 {
     struct links *links = &t->touched.links;
     CIS_TRY(cis_links_read(t->h, t->view[THEIRS], links, THEIRS, t->err));
     CIS_TRY(cis_links_read(t->h, t->view[OURS], links, OURS, t->err));
+    if (t->nbases == 1) {
+        CIS_TRY(cis_links_read(t->h, t->base[0].view, links, BASE, t->err));
+        for (size_t i = 0; i < links->n; i++) {
+            links->at[i].unsure = doubted(t, &links->at[i]);
+        }
+        return CIS_OK;
+    }
     for (size_t i = 0; i < t->nbases + (t->rooted ? 1 : 0); i++) {
         CIS_TRY(read_base_links(t, &t->base[i]));
     }
@@ -87,7 +99,7 @@ static cis_code read_links(struct three *t)
         bool settled = settle_link(t, i, &base);
         links->at[i].ino[BASE] = base->ino[0];
         links->at[i].type[BASE] = base->type[0];
-        links->at[i].unsure = !settled || (t->careful && cis_touched_link(&t->mine, &links->at[i]));
+        links->at[i].unsure = !settled || doubted(t, &links->at[i]);
     }
     return CIS_OK;
 }
@@ -157,7 +169,9 @@ static cis_code settle_row(const struct three *t, uint64_t ino, size_t *out, boo
 
 static cis_code settle_rows(struct three *t)
 {
-    t->from = cis_zalloc(cis_size_add(t->inos.n, 1));
+    size_t marks = cis_size_add(t->inos.n, 1);
+    t->rows[BASE] = &t->settled;
+    t->from = cis_bound_charge(&t->edit.bound, marks) ? cis_zalloc(marks) : NULL;
     if (t->from == NULL) {
         return cis_history_nomem(t->err);
     }
@@ -169,13 +183,13 @@ static cis_code settle_rows(struct three *t)
             CIS_TRY(cis_numbers_add(&t->unsure, t->inos.at[i], t->err));
         }
         const struct cis_fs_inode *row = cis_rows_find(&t->base[base].rows, t->inos.at[i]);
-        struct cis_fs_inode *slot = row != NULL ? vec_add(&t->rows[BASE]) : NULL;
+        struct cis_fs_inode *slot = row != NULL ? vec_add(&t->settled) : NULL;
         if (row != NULL && slot == NULL) {
             return cis_history_nomem(t->err);
         }
         if (row != NULL) { /* its data stays the base's */
             *slot = *row;
-            t->from[t->rows[BASE].n - 1] = (uint8_t)base;
+            t->from[t->settled.n - 1] = (uint8_t)base;
         }
     }
     return CIS_OK;
@@ -184,7 +198,7 @@ static cis_code settle_rows(struct three *t)
 /* What both sides touched since a base that is too old. */
 static cis_code doubt_rows(struct three *t)
 {
-    struct numbers theirs = {0};
+    struct numbers theirs = {.bound = &t->edit.bound};
     cis_code code = add_all(&theirs, &t->touched.inos, t->err);
     if (code == CIS_OK) {
         code = add_all(&theirs, &t->touched.named, t->err);
@@ -208,7 +222,9 @@ static cis_code doubt_rows(struct three *t)
 
 static cis_code count_meant(struct three *t)
 {
-    t->meant = cis_calloc(cis_size_add(t->inos.n, 1), sizeof *t->meant);
+    size_t n = cis_size_add(t->inos.n, 1);
+    bool room = cis_bound_charge(&t->edit.bound, cis_size_mul(n, sizeof *t->meant));
+    t->meant = room ? cis_calloc(n, sizeof *t->meant) : NULL;
     if (t->meant == NULL) {
         return cis_history_nomem(t->err);
     }
@@ -227,17 +243,37 @@ static cis_code count_meant(struct three *t)
     return CIS_OK;
 }
 
+static bool view_same(const struct three *t, struct cis_view a, struct cis_view b)
+{
+    a = cis_branches_owner(t->branches, a);
+    b = cis_branches_owner(t->branches, b);
+    return a.branch == b.branch && a.epoch == b.epoch;
+}
+
+static cis_code read_rows(struct three *t)
+{
+    const struct rows *base = &t->base[0].rows;
+    for (size_t i = 0; i < t->nbases + (t->rooted ? 1 : 0); i++) {
+        CIS_TRY(cis_rows_read(t->h, t->base[i].view, &t->inos, &t->base[i].rows, t->err));
+    }
+    CIS_TRY(cis_rows_read(t->h, t->view[THEIRS], &t->inos, &t->theirs, t->err));
+    bool same = t->nbases == 1 && view_same(t, t->view[OURS], t->base[0].view);
+    CIS_TRY(same ? CIS_OK : cis_rows_read(t->h, t->view[OURS], &t->inos, &t->ours, t->err));
+    t->rows[BASE] = base;
+    t->rows[THEIRS] = &t->theirs;
+    t->rows[OURS] = same ? base : &t->ours;
+    t->edit.asked = &t->inos;
+    t->edit.known = t->rows[OURS];
+    return CIS_OK;
+}
+
 cis_code cis_three_read(struct three *t)
 {
     CIS_TRY(read_touched(t));
     CIS_TRY(read_links(t));
     CIS_TRY(collect_inos(t));
-    CIS_TRY(cis_rows_read(t->h, t->view[THEIRS], &t->inos, &t->rows[THEIRS], t->err));
-    CIS_TRY(cis_rows_read(t->h, t->view[OURS], &t->inos, &t->rows[OURS], t->err));
-    for (size_t i = 0; i < t->nbases + (t->rooted ? 1 : 0); i++) {
-        CIS_TRY(cis_rows_read(t->h, t->base[i].view, &t->inos, &t->base[i].rows, t->err));
-    }
-    CIS_TRY(settle_rows(t));
+    CIS_TRY(read_rows(t));
+    CIS_TRY(t->nbases == 1 ? CIS_OK : settle_rows(t));
     CIS_TRY(t->careful ? doubt_rows(t) : CIS_OK);
     return count_meant(t);
 }

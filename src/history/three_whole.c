@@ -32,9 +32,9 @@ static cis_code check_names(struct three *t)
 {
     for (size_t i = 0; i < t->inos.n; i++) {
         uint64_t ino = t->inos.at[i];
-        const struct cis_fs_inode *base = cis_rows_find(&t->rows[BASE], ino);
-        const struct cis_fs_inode *theirs = cis_rows_find(&t->rows[THEIRS], ino);
-        const struct cis_fs_inode *ours = cis_rows_find(&t->rows[OURS], ino);
+        const struct cis_fs_inode *base = cis_rows_find(t->rows[BASE], ino);
+        const struct cis_fs_inode *theirs = cis_rows_find(t->rows[THEIRS], ino);
+        const struct cis_fs_inode *ours = cis_rows_find(t->rows[OURS], ino);
         const struct edit_file *file = cis_ids_get(&t->edit.files, ino);
         int64_t links = file != NULL ? file->links : 0;
         if (ino == CIS_FS_ROOT) {
@@ -79,7 +79,7 @@ static cis_code tell_circle(struct three *t, uint64_t ino)
         if (cis_numbers_has(&t->moved, at)) {
             CIS_TRY(cis_three_conflict(t, NULL, at, "would be below itself"));
         }
-        at = dir->row.parent;
+        at = dir->row->parent;
     } while (at != ino);
     return CIS_OK;
 }
@@ -89,7 +89,7 @@ static cis_code way_of(struct three *t, uint64_t from, uint8_t *out)
 {
     struct edit_file *dir;
     uint8_t end = WAY_UNKNOWN;
-    for (uint64_t at = from; end == WAY_UNKNOWN; at = dir->row.parent) {
+    for (uint64_t at = from; end == WAY_UNKNOWN; at = dir->row->parent) {
         if (at == CIS_FS_ROOT || at == 0) {
             end = at == 0 ? WAY_LOST : WAY_ROOT;
             break;
@@ -101,7 +101,7 @@ static cis_code way_of(struct three *t, uint64_t from, uint8_t *out)
         }
         dir->way = dir->way == WAY_UNKNOWN ? WAY_NOW : dir->way;
     }
-    for (uint64_t at = from; at != CIS_FS_ROOT && at != 0; at = dir->row.parent) {
+    for (uint64_t at = from; at != CIS_FS_ROOT && at != 0; at = dir->row->parent) {
         dir = cis_ids_get(&t->edit.files, at);
         if (dir->way != WAY_NOW) {
             break;

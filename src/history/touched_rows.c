@@ -75,6 +75,7 @@ struct memory {
     struct {
         struct memory_key *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } keys;
     struct arena arena;
     uint64_t newer; /* than this one are in touched */
@@ -133,7 +134,7 @@ static cis_code removed(const struct memory *before, const struct memory *now)
 
 static void memory_done(struct memory *m)
 {
-    cis_free(m->keys.at);
+    vec_done(&m->keys);
     cis_arena_done(&m->arena);
 }
 
@@ -143,6 +144,8 @@ cis_code cis_touched_memory_rows(const struct cis_history *h, struct cis_view fr
     CIS_CLEANUP(memory_done) struct memory before = {.newer = UINT64_MAX, .err = err};
     CIS_CLEANUP(memory_done) struct memory now = {.newer = from.epoch, .touched = t, .err = err};
     struct cis_kv_query all = {.values = false};
+    before.keys.bound = before.arena.bound = t->links.bound;
+    now.keys.bound = now.arena.bound = t->links.bound;
     CIS_TRY(
         h->store->ops->kv_list(h->store, h->tenant, from, &all, take_entry, &before, h->stop, err));
     CIS_TRY(before.code);

@@ -15,6 +15,7 @@ struct level {
     struct {
         struct item *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } items;
     size_t next, path_len, name_at; /* of its own path */
     cis_node dir;
@@ -30,6 +31,7 @@ struct walk {
     struct {
         struct level *at;
         size_t n, cap;
+        struct cis_bound *bound;
     } levels;
     struct cis_buf path;
     struct cis_error *err;
@@ -144,7 +146,7 @@ static void level_done(struct walk *w, struct level *level)
     if (level->node != 0 && w->levels.n != 0) {
         w->vfs->ops->forget(w->vfs, level->node, 1);
     }
-    cis_free(level->items.at);
+    vec_done(&level->items);
     cis_arena_done(&level->names);
 }
 
@@ -270,7 +272,7 @@ cis_code cis_tree_walk(cis_vfs *vfs, cis_node node, const struct cis_vfs_attr *a
         struct level done = w.levels.at[--w.levels.n];
         level_done(&w, &done);
     }
-    cis_free(w.levels.at);
+    vec_done(&w.levels);
     cis_buf_done(&w.path);
     return code;
 }

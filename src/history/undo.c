@@ -209,6 +209,7 @@ static cis_code turn(const struct cis_history *h, const struct plan *plan,
     struct cis_history_turn own, *told = how->turn != NULL ? how->turn : &own;
     char said[CIS_FS_NOTE_MAX + 64], note[CIS_FS_NOTE_MAX + 1];
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
+    cis_three_bind(&t);
     *out_moved = plan->head.branch != 0 &&
                  (t.edit.base.branch != plan->head.branch || t.edit.base.epoch != plan->head.epoch);
     if (*out_moved) {
@@ -228,6 +229,7 @@ static cis_code turn(const struct cis_history *h, const struct plan *plan,
     /* Found by its place in the log: it has to be known next time that this was it. */
     t.edit.always = plan->head.branch != 0;
     cis_code code = cis_three_finish(&t, how, plan->redo ? REDO : UNDO, note, out);
+    code = cis_bound_told(&t.edit.bound, code, plan->redo ? REDO : UNDO, err);
     *out_moved = plan->head.branch != 0 && code == CIS_E_CONFLICT && t.conflicts.n == 0;
     return code;
 }

@@ -1,18 +1,71 @@
 /* Growing arrays, number sets and name copies of this room. */
 #include "history/internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
-bool cis_history_grow(void **at, size_t *cap, size_t each)
+void cis_bound_init(struct cis_bound *bound, const struct cis_history *h)
 {
-    size_t want = cis_cap_next(*cap, 16, CIS_MEM_MAX);
+    *bound =
+        (struct cis_bound){.budget.limit = h->bytes_max != 0 ? h->bytes_max : CIS_HISTORY_BYTES};
+}
+
+cis_code cis_bound_told(const struct cis_bound *bound, cis_code code, const char *verb,
+                        struct cis_error *err)
+{
+    if (code != CIS_E_BUDGET && !(code == CIS_E_NOMEM && bound->refused)) {
+        return code;
+    }
+    return cis_fail(err, CIS_E_BUDGET,
+                    "%s: it would hold more than limits.history_bytes, %" PRIu64
+                    " bytes: raise the setting",
+                    verb, bound->budget.limit);
+}
+
+bool cis_bound_charge(struct cis_bound *bound, uint64_t bytes)
+{
+    if (bound == NULL) {
+        return true;
+    }
+    if (cis_budget_charge(&bound->budget, bytes, "history", NULL) != CIS_OK) {
+        bound->refused = true;
+        return false;
+    }
+    return true;
+}
+
+void cis_bound_release(struct cis_bound *bound, uint64_t bytes)
+{
+    if (bound != NULL) {
+        cis_budget_release(&bound->budget, bytes);
+    }
+}
+
+#define LONG 65536u /* from here on arrays grow by a quarter: half of a long one is much */
+
+bool cis_history_grow(void **at, size_t *cap, size_t each, struct cis_bound *bound)
+{
+    size_t want = *cap < LONG ? cis_cap_next(*cap, 16, CIS_MEM_MAX) : cis_size_add(*cap, *cap / 4);
+    size_t more_bytes = cis_size_mul(want - *cap, each);
+    if (!cis_bound_charge(bound, more_bytes)) {
+        return false;
+    }
     void *more = cis_realloc_array(*at, want, each);
     if (more == NULL) {
+        cis_bound_release(bound, more_bytes);
         return false;
     }
     *at = more;
     *cap = want;
     return true;
+}
+
+void cis_history_drop(void **at, size_t *n, size_t *cap, size_t each, struct cis_bound *bound)
+{
+    cis_bound_release(bound, cis_size_mul(*cap, each));
+    cis_free(*at);
+    *at = NULL;
+    *n = *cap = 0;
 }
 
 cis_code cis_history_nomem(struct cis_error *err)
@@ -22,8 +75,7 @@ cis_code cis_history_nomem(struct cis_error *err)
 
 void cis_numbers_done(struct numbers *v)
 {
-    cis_free(v->at);
-    *v = (struct numbers){0};
+    vec_done(v);
 }
 
 cis_code cis_numbers_add(struct numbers *v, uint64_t x, struct cis_error *err)
@@ -95,6 +147,7 @@ void cis_arena_done(struct arena *arena)
 {
     while (arena->head != NULL) {
         struct arena_block *next = arena->head->next;
+        cis_bound_release(arena->bound, arena->head->size);
         cis_free(arena->head);
         arena->head = next;
     }
@@ -106,8 +159,10 @@ void *cis_arena_alloc(struct arena *arena, size_t len, struct cis_error *err)
     struct arena_block *block = arena->head;
     if (block == NULL || block->size - block->used < len) {
         size_t size = len > BLOCK ? len : BLOCK;
-        block = cis_alloc(cis_size_add(sizeof *block, size));
+        bool room = cis_bound_charge(arena->bound, size);
+        block = room ? cis_alloc(cis_size_add(sizeof *block, size)) : NULL;
         if (block == NULL) {
+            cis_bound_release(arena->bound, room ? size : 0);
             cis_history_nomem(err);
             return NULL;
         }
@@ -139,7 +194,14 @@ void *cis_ids_get(const struct cis_map *map, uint64_t id)
     return cis_map_get(map, (struct cis_str){(const char *)&id, sizeof id});
 }
 
-cis_code cis_ids_set(struct cis_map *map, uint64_t id, void *value, struct cis_error *err)
+#define ENTRY 112u /* of a map: its key, its slots, and room to grow */
+
+cis_code cis_ids_set(struct cis_map *map, uint64_t id, void *value, struct cis_bound *bound,
+                     struct cis_error *err)
 {
+    struct cis_str key = {(const char *)&id, sizeof id};
+    if (!cis_map_knows(map, key) && !cis_bound_charge(bound, ENTRY)) {
+        return cis_history_nomem(err);
+    }
     return cis_map_set(map, (struct cis_str){(const char *)&id, sizeof id}, value, NULL, err);
 }

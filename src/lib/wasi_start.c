@@ -9,7 +9,7 @@ static cis_code resolve(const cis_wasi_run *run, struct cis_run_mount *mounts,
                         struct cis_error *err)
 {
     struct cis_stop stop = {CIS_NEVER, run->cancel};
-    struct cis_history h = {run->runtime->store, cis_str_of(run->tenant), &stop};
+    struct cis_history h = {run->runtime->store, cis_str_of(run->tenant), &stop, 0};
     for (size_t i = 0; i < run->nmounts; i++) {
         mounts[i] = run->mounts[i];
         if (run->states[i] != NULL) {

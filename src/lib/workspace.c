@@ -61,7 +61,7 @@ static cis_code open_view(cis_workspace *w, cis_forest *forest, cis_store *store
         CIS_TRY(cis_lib_tenant(o->from_tenant, &layered.from, err));
         layered.ref = cis_str_of(o->state != NULL ? o->state : "");
     } else if (o->state != NULL && o->state[0] != 0) {
-        struct cis_history h = {store, layered.tenant, &w->stop};
+        struct cis_history h = {store, layered.tenant, &w->stop, 0};
         CIS_TRY(cis_history_resolve(&h, cis_str_of(o->state), &rev, err));
         layered.ref = cis_str_of(rev.ref);
         if (!rev.head) {

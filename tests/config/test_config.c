@@ -85,6 +85,7 @@ static void without_anything_the_defaults_hold(void **state)
     assert_null(config->warnings);
     assert_setting("limits.memory", "128MiB", "default");
     assert_setting("limits.time", "30s", "default");
+    assert_setting("limits.history_bytes", "2GiB", "default");
     assert_setting("config_file", config->file, "absent");
 }
 

@@ -45,7 +45,7 @@ void fx_open(struct fx *fx, const char *dir)
     } else {
         assert_ok(cis_store_sqlite_open(dir, &fx->store, err));
     }
-    fx->h = (struct cis_history){fx->store, CIS_STR("t"), NULL};
+    fx->h = (struct cis_history){fx->store, CIS_STR("t"), NULL, 0};
 }
 
 int fx_setup(void **state)
@@ -241,6 +241,18 @@ void fx_deep(struct fx *fx, const char *ref, const char *name, size_t n)
     end(&e, "deep");
 }
 
+void fx_many(struct fx *fx, const char *ref, size_t n)
+{
+    struct edit e;
+    char name[32];
+    begin(fx, &e, ref);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "folder%05zu", i);
+        make_dir(&e, CIS_FS_ROOT, cis_str_of(name));
+    }
+    end(&e, "many");
+}
+
 void fx_remove(struct fx *fx, const char *ref, const char *path)
 {
     struct edit e;
@@ -278,11 +290,13 @@ void fx_chmod(struct fx *fx, const char *ref, const char *path, uint32_t mode)
 {
     struct edit e;
     struct edit_file *file;
+    struct cis_fs_inode *row;
     begin(fx, &e, ref);
     struct at at = walk(fx, &e, path);
     assert_ok(cis_edit_file(&e, at.ino, &file, err));
-    file->row.mode = (file->row.mode & ~07777u) | mode;
-    file->row.ctime = e.now;
+    assert_ok(cis_edit_row(&e, file, &row, err));
+    row->mode = (row->mode & ~07777u) | mode;
+    row->ctime = e.now;
     *(S_ISDIR(at.type) ? &file->attrs : &file->put) = true;
     end(&e, path);
 }

@@ -30,6 +30,8 @@ void fx_text(struct fx *fx, const char *ref, const char *path, const char *text)
 void fx_mkdir(struct fx *fx, const char *ref, const char *path);
 /* n folders of one name inside each other, from the root, by one commit. */
 void fx_deep(struct fx *fx, const char *ref, const char *name, size_t n);
+/* n folders beside each other in the root, by one commit. */
+void fx_many(struct fx *fx, const char *ref, size_t n);
 void fx_remove(struct fx *fx, const char *ref, const char *path);
 void fx_rename(struct fx *fx, const char *ref, const char *from, const char *to);
 void fx_link(struct fx *fx, const char *ref, const char *from, const char *to);

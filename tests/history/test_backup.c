@@ -101,7 +101,7 @@ static void place_open(struct place *p)
     } else {
         assert_ok(cis_store_sqlite_open(p->fx.dir, &p->fx.store, err));
     }
-    p->fx.h = (struct cis_history){p->fx.store, CIS_STR("t"), NULL};
+    p->fx.h = (struct cis_history){p->fx.store, CIS_STR("t"), NULL, 0};
 }
 
 static void place_done(struct place *p)

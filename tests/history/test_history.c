@@ -215,12 +215,13 @@ static void diff_sees_content_behind_times_that_were_set_back(void **state)
     struct edit_file *file;
     fx_text(fx, "main", "a", "1111");
     struct cis_view a = fx_head(fx, "main");
-    struct cis_fs_inode was;
+    struct cis_fs_inode was, *row;
     assert_ok(cis_history_row_read(&fx->h, a, fx_ino(fx, "main", "a"), &was, err));
     assert_ok(cis_edit_open(&e, &fx->h, CIS_STR("main"), err));
     assert_ok(cis_edit_file(&e, was.ino, &file, err));
-    file->row.data = (struct cis_bytes){(const uint8_t *)"2222", 4};
-    file->row.ctime = e.now;
+    assert_ok(cis_edit_row(&e, file, &row, err));
+    row->data = (struct cis_bytes){(const uint8_t *)"2222", 4};
+    row->ctime = e.now;
     file->put = true;
     struct cis_history_done done;
     assert_ok(cis_edit_commit(&e, "fs", "", &done, err));

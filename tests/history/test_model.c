@@ -244,7 +244,7 @@ static bool edit(struct world *w)
         assert_ok(cis_edit_open(&e, &w->fx.h, cis_str_of(r->name), err));
         e.now.ns += 1 + (uint32_t)w->step;
         assert_ok(cis_edit_file(&e, ino, &file, err));
-        struct cis_fs_inode row = file->row;
+        struct cis_fs_inode row = *file->row;
         row.is_inline = true;
         row.data = (struct cis_bytes){(const uint8_t *)text, strlen(text)};
         row.size = row.data.len;

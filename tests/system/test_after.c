@@ -140,6 +140,28 @@ static void undo_takes_time_in_proportion(void **state)
     }
 }
 
+static void what_history_may_hold_is_a_setting(void **state)
+{
+    struct sys *s = *state;
+    static const char *const verbs[] = {"undo", "redo"};
+    ok(s, "run", "-w", CROWD, "folders", "/workspace", "1500");
+    for (unsigned i = 0; i < 2; i++) {
+        ok(s, "fs", "ls", "/");
+        char *before = strdup(sys_out(s));
+        s->env[1] = "CIS_LIMITS_HISTORY_BYTES=1MiB";
+        assert_exit(s, 6, cis(s, "fs", verbs[i]));
+        assert_contains(sys_err(s), "limits.history_bytes, 1048576 bytes");
+        s->env[1] = NULL;
+        ok(s, "fs", "ls", "/");
+        assert_string_equal(sys_out(s), before);
+        ok(s, "fs", verbs[i]);
+        ok(s, "fs", "ls", "/");
+        assert_string_not_equal(sys_out(s), before);
+        free(before);
+    }
+    ok(s, "fs", "fsck");
+}
+
 /* Deeper than paths are long: everything works but what needs a path of the host, and that says so
  * before it changes anything. */
 static void what_no_path_reaches_is_shown_and_undone_and_not_applied(void **state)
@@ -216,6 +238,7 @@ int main(int argc, char **argv)
         TEST(many_folders_of_one_file_take_less_than_five_seconds),
         TEST(many_levels_are_told_and_committed),
         TEST(undo_takes_time_in_proportion),
+        TEST(what_history_may_hold_is_a_setting),
         TEST(what_no_path_reaches_is_shown_and_undone_and_not_applied),
         TEST(many_names_in_one_folder_are_told_and_committed),
         TEST(many_names_of_one_file_are_told_and_committed),

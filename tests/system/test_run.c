@@ -659,7 +659,7 @@ static bool count_row(void *self, const struct cis_fs_key *key, const struct cis
 static void collect(cis_store *store)
 {
     uint64_t ids[32] = {0}, ignored;
-    struct cis_history h = {store, CIS_STR("default"), NULL};
+    struct cis_history h = {store, CIS_STR("default"), NULL, 0};
     struct cis_retention keep = {.runs = 100, .age_ms = 0, .grace_ms = 1};
     struct cis_gc_counts counts;
     assert_ok(store->fs->pins(store, h.tenant, drop_pin, ids, NULL, err));

@@ -182,7 +182,7 @@ static void plant(struct world *w)
 
 static void squash(struct world *w, const struct second *second)
 {
-    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL};
+    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL, 0};
     struct cis_retention little = {.runs = 1, .grace_ms = 1, .batch = 7};
     struct cis_gc_counts counts = {0};
     usleep(5000); /* the database's clock is past the grace */
@@ -206,7 +206,7 @@ static bool tell_fault(void *self, const struct cis_fault *fault)
 /* The branch is what the model is, out of the database alone; and the store is whole. */
 static void assert_is(struct world *w, const char *ref, const subject *content)
 {
-    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL};
+    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL, 0};
     struct cis_fsck_counts found;
     struct random_run compare;
     assert_ok(cis_history_fsck(&h, true, tell_fault, NULL, &found, err));

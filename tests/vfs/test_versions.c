@@ -224,7 +224,7 @@ static bool fault_each(void *self, const struct cis_fault *fault)
 
 static bool do_fsck(struct world *w)
 {
-    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL};
+    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL, 0};
     struct cis_fsck_counts counts = {0};
     random_note(&w->run, "fsck");
     assert_ok(cis_history_fsck(&h, true, fault_each, NULL, &counts, err));
@@ -234,7 +234,7 @@ static bool do_fsck(struct world *w)
 /* What gc may take goes at once: states that nothing holds are forgotten here as well. */
 static bool do_gc(struct world *w)
 {
-    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL};
+    struct cis_history h = {w->place->store, LAYERED_TENANT, NULL, 0};
     struct cis_retention keep_little = {.runs = 1, .grace_ms = 1, .batch = 50};
     struct cis_gc_counts counts = {0};
     random_note(&w->run, "gc");
