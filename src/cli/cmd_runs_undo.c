@@ -66,9 +66,9 @@ static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run,
 
 struct apply_of {
     char ref[CIS_FS_REF_MAX + 1];
-    char *guest, *folder;
+    char *guest, *folder, *lost; /* lost: why its record cannot be used; NULL: it can */
     int64_t made_ms;
-    bool undone, outward;
+    bool undone, outward, restored;
 };
 struct applies { /* newest first, all of them: what is left out here stays applied */
     struct apply_of *at;
@@ -80,6 +80,7 @@ static void apply_drop(struct apply_of *apply)
 {
     cis_free(apply->guest);
     cis_free(apply->folder);
+    cis_free(apply->lost);
     *apply = (struct apply_of){.guest = NULL};
 }
 
@@ -109,10 +110,59 @@ static bool take_apply(void *self, const struct cis_cow_applied *applied)
     memcpy(to->ref, applied->ref, sizeof to->ref);
     to->guest = cis_strdup(applied->guest);
     to->folder = cis_strdup(applied->folder);
+    to->lost = applied->lost != NULL ? cis_strdup(applied->lost) : NULL;
     to->undone = applied->undone;
     to->outward = applied->outward;
-    a->full = to->guest == NULL || to->folder == NULL;
+    to->restored = applied->restored;
+    a->full =
+        to->guest == NULL || to->folder == NULL || (to->lost == NULL) != (applied->lost == NULL);
     return !a->full;
+}
+
+/* Applies that nothing can take back. They are named, and stay when the user said so. */
+static cis_code leave_lost(struct cis_fs_cmd *cmd, const struct cis_kept *run, struct applies *a,
+                           struct cis_error *err)
+{
+    size_t kept = 0, n = a->n;
+    bool leave = cis_cli_has(cmd->cli, "leave-lost");
+    for (size_t i = 0; i < n; i++) {
+        struct apply_of mine = a->at[i];
+        if (mine.lost == NULL) {
+            a->at[i] = a->at[kept];
+            a->at[kept++] = mine;
+            continue;
+        }
+        CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+        cis_cli_printable_line(&line, cis_str_of(mine.folder[0] != 0 ? mine.folder : "a folder"));
+        cis_buf_text(&line, ": ");
+        cis_cli_printable_line(&line, cis_str_of(mine.lost));
+        fprintf(stderr, "%s: %s\n", leave ? "left as it is" : "cannot be taken back",
+                cis_buf_cstr(&line));
+    }
+    if (kept != n && !leave) {
+        return cis_fail(err, CIS_E_EXPIRED,
+                        "run %s: what it replaced in %zu folders where it was applied is not kept "
+                        "any more; nothing was done. --leave-lost goes on and leaves them as they "
+                        "are",
+                        run->id, n - kept);
+    }
+    for (size_t i = kept; i < n; i++) {
+        apply_drop(&a->at[i]);
+    }
+    a->n = kept;
+    return CIS_OK;
+}
+
+/* What a record that came with a backup says of the host that it was made on. */
+static size_t applied_before(const struct cis_kept *run)
+{
+    const json_t *list = json_object_get(run->report, "applied_before"), *mark;
+    size_t i, n = 0;
+    json_array_foreach(list, i, mark)
+    {
+        n += !json_is_true(json_object_get(mark, "undone"));
+    }
+    return run->restored_ms != 0 ? n : 0;
 }
 
 /* Those to be turned: applied and not taken back; or the newest of each folder, when it was. */
@@ -127,8 +177,9 @@ static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run,
     }
     size_t kept = 0, n = out->n, from = 0;
     for (size_t i = 0; i < n; i++) { /* newest first, whatever is left of them after it */
-        if (run->restored_ms != 0 && out->at[i].made_ms <= run->restored_ms) {
-            from += !out->at[i].undone;
+        if (out->at[i].restored || (run->restored_ms != 0 && out->at[i].lost == NULL &&
+                                    out->at[i].made_ms <= run->restored_ms)) {
+            from++;
             apply_drop(&out->at[i]);
             continue;
         }
@@ -136,6 +187,7 @@ static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run,
         out->at[i] = (struct apply_of){.guest = NULL};
         out->at[kept++] = mine;
     }
+    from = applied_before(run) != 0 ? applied_before(run) : from;
     if (from != 0) {
         fprintf(
             stderr,
@@ -161,7 +213,7 @@ static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run,
         apply_drop(&out->at[i]);
     }
     out->n = kept;
-    return CIS_OK;
+    return undo ? leave_lost(cmd, run, out, err) : CIS_OK;
 }
 
 struct turning {
@@ -427,6 +479,13 @@ static const struct cis_cli_option turn_options[] = {
     {"branch", 0, "NAME", "do it on this branch (default: the one that the run wrote to)", false,
      NULL},
     CIS_FS_END_OPTION};
+static const struct cis_cli_option undo_options[] = {
+    {"dry-run", 0, NULL, "find conflicts, change nothing", false, NULL},
+    {"branch", 0, "NAME", "do it on this branch (default: the one that the run wrote to)", false,
+     NULL},
+    {"leave-lost", 0, NULL, "leave folders as they are of which nothing is kept any more", false,
+     NULL},
+    CIS_FS_END_OPTION};
 
 const struct cis_cli_command cis_cmd_runs_undo = {
     .name = "runs undo",
@@ -435,9 +494,11 @@ const struct cis_cli_command cis_cmd_runs_undo = {
     .help =
         "Files and memory, as one commit, and in the folder what `cis runs apply` did there. What "
         "was changed\nagain since is a conflict: all are listed, nothing is done, and the exit "
-        "code is 8. Folders of the\nhost that were mounted without cow are not cis's to undo.",
+        "code is 8. Folders of the\nhost that were mounted without cow are not cis's to undo. What "
+        "an apply replaced goes with `cis fs gc`\nafter a week: then the folder is named and "
+        "nothing is done, and with --leave-lost all but that folder.",
     .examples = "  cis runs undo 01KAJ2\n",
-    .options = turn_options,
+    .options = undo_options,
     .min_args = 1,
     .max_args = 1,
     .run = run_undo};

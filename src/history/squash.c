@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include "store/fs.h"
+#include "store/store.h"
 
 #define BATCH 1000u
 
@@ -287,6 +287,34 @@ static bool note_time(void *self, const struct cis_fs_commit_row *row)
     return false;
 }
 
+/* Does the run's row say that it was applied, and not with which record? One that is older than
+ * such rows: without it nobody would know that a folder has the run's changes. */
+static bool untold(void *self, const struct cis_run_row *row)
+{
+    struct cis_str *name = self;
+    struct cis_str applied = cis_run_report_applied(row->report);
+    if (cis_run_applied_names(applied, *name)) {
+        name->len = 0;
+    }
+    return false;
+}
+
+static cis_code is_needed(const struct expiring *x, struct cis_str name, bool *out,
+                          struct cis_error *err)
+{
+    struct cis_error why;
+    size_t prefix = sizeof CIS_APPLIED_PREFIX - 1;
+    *out = false;
+    if (!cis_str_starts(name, CIS_STR(CIS_APPLIED_PREFIX))) {
+        return CIS_OK;
+    }
+    struct cis_str run = {name.ptr + prefix, CIS_ID_CHARS};
+    cis_code code =
+        x->h->store->ops->run_get(x->h->store, x->h->tenant, run, untold, &name, x->h->stop, &why);
+    *out = code == CIS_OK && name.len != 0;
+    return code == CIS_OK || code == CIS_E_NOTFOUND ? CIS_OK : cis_fail(err, code, "%s", why.msg);
+}
+
 /* Was it committed to since? Somebody works there. */
 static cis_code in_use(const struct expiring *x, struct cis_view head, bool *out)
 {
@@ -333,12 +361,16 @@ static cis_code expire_conflicts(const struct cis_history *h, const struct cis_r
     cis_code code = h->store->fs->ref_list(h->store, h->tenant, take_conflict, &x, h->stop, err);
     code = code == CIS_OK ? x.code : code;
     for (size_t i = 0; i < x.found.n && code == CIS_OK && !keep->dry_run; i++) {
-        bool used = false;
-        code = in_use(&x, x.found.at[i].head, &used);
-        if (code == CIS_OK && !used) {
-            code = h->store->fs->ref_remove(h->store, h->tenant, x.found.at[i].name, CIS_STR(""),
-                                            h->stop, err);
-            code = code == CIS_E_NOTFOUND ? CIS_OK : code;
+        const struct conflict *c = &x.found.at[i];
+        bool used = false, needed = false;
+        struct cis_error why;
+        code = in_use(&x, c->head, &used);
+        code = code == CIS_OK ? is_needed(&x, c->name, &needed, err) : code;
+        if (code == CIS_OK && !used && !needed) { /* with the head that was looked at, or not now */
+            code = h->store->fs->ref_expire(h->store, h->tenant, c->name, c->head, h->stop, &why);
+            code = code == CIS_OK || code == CIS_E_NOTFOUND || code == CIS_E_CONFLICT
+                       ? CIS_OK
+                       : cis_fail(err, code, "%s", why.msg);
         }
     }
     vec_done(&x.found);

@@ -66,14 +66,20 @@ struct cis_cow_apply {
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,
                        struct cis_error *err);
 
-/* Applies of a run, the newest first. */
+/* Applies of a run, the newest first. Each is noted in the run's row before the folder is touched,
+ * so that none is left out as long as there is the row, whatever became of its record. */
 struct cis_cow_applied {
     char ref[CIS_FS_REF_MAX + 1];
     char *guest, *folder; /* borrowed */
     struct cis_view at;
     int64_t made_ms; /* when its branch was made here, or the restore that brought it */
     bool undone;
-    bool outward; /* symlinks that lead out were made, too */
+    bool outward;  /* symlinks that lead out were made, too */
+    bool restored; /* its record came with a backup: the folder is another host's, and not named */
+    /* Why its record cannot be used, so that nothing can take it back: gc or a user removed it.
+     * What the run's row says is all that is known; folder "": that says nothing either. NULL: it
+     * can be used. Borrowed. */
+    const char *lost;
 };
 typedef bool cis_cow_applied_each(void *self, const struct cis_cow_applied *applied);
 cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char *run,

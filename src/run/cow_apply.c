@@ -142,6 +142,7 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
     }
     if (p.first.n + p.steps.n + p.last.n != 0) {
         CIS_TRY(cow_record_write(&p, err));
+        CIS_TRY(cow_mark_applied(&p, err));
         CIS_TRY(cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
         CIS_TRY(same_folder(cow, &w, err));
         w.source = &cow->above;

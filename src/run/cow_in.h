@@ -4,6 +4,7 @@
 #ifndef CIS_RUN_COW_IN_H
 #define CIS_RUN_COW_IN_H
 
+#include <jansson.h>
 #include "base/map.h"
 #include "run/cow.h"
 #include "vfs/walk.h"
@@ -225,6 +226,25 @@ cis_code cow_record_taken(cis_forest *forest, const char *tenant, const char *re
 bool cow_steps_move(const struct cow_steps *steps);
 /* Files with several names that an undo made anew are told to the union. */
 cis_code cow_record_again(cis_cow *cow, struct cis_error *err);
+/* ---- where a run was applied, in its own row: cow_mark.c ---- */
+/* Of the record that the plan made; durable when it returns. Nothing to do for a run without a row.
+ */
+cis_code cow_mark_applied(const struct cow_plan *plan, struct cis_error *err);
+/* Also after the command was told to end. */
+cis_code cow_mark_undone(cis_forest *forest, const char *tenant, const char *run,
+                         const char *record, struct cis_error *err);
+struct cow_marks {
+    json_t *array; /* owned; NULL: none */
+};
+cis_code cow_marks_load(cis_forest *forest, const char *tenant, const char *run,
+                        const struct cis_stop *stop, struct cow_marks *out, struct cis_error *err);
+void cow_marks_done(struct cow_marks *marks);
+size_t cow_marks_n(const struct cow_marks *marks);
+/* Texts are the marks'. */
+struct cis_cow_applied cow_marks_at(const struct cow_marks *marks, size_t i);
+/* With empty texts when there is none of it. */
+struct cis_cow_applied cow_marks_of(const struct cow_marks *marks, const char *record);
+
 /* What applies of this branch left in the folder, into plan->states; and what those that were
  * undone put back, into plan->put_back. */
 cis_code cow_record_states(struct cow_plan *plan, struct cis_error *err);

@@ -170,7 +170,7 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
     o.ref = cis_str_of(ref != NULL ? ref : "");
     o.empty = ref == NULL;
     o.read_only = !write;
-    o.kind = "apply";
+    o.kind = CIS_APPLY_KIND;
     o.kept = CIS_LAYERED_KEPT_ALL; /* a folder that is kept may have such names of its own */
     v->call = (struct cis_vfs_call){.stop = stop, .err = &v->why};
     CIS_TRY(cis_layered_open(forest, &o, stop, &v->vfs, err));
@@ -214,27 +214,41 @@ static cis_code read_taken(struct view *v, const char *ref, uint64_t *out, struc
     return CIS_OK;
 }
 
+struct writers {
+    bool any, all, restored; /* applies; some of those came with a backup */
+};
+
 static bool of_apply(void *self, const struct cis_fs_commit_row *row)
 {
-    bool *all = self;
-    *all = cis_str_is(row->kind, "apply");
-    return *all;
+    struct writers *w = self;
+    bool here = cis_str_is(row->kind, CIS_APPLY_KIND);
+    bool restored = cis_str_is(row->kind, CIS_APPLY_RESTORED);
+    w->any = true;
+    w->all = here || restored;
+    w->restored = w->restored || restored;
+    return w->all;
 }
 
-/* What a record says is done to a folder of the host: it has to be by an apply or an undo alone. */
+/* What a record says is done to a folder of the host, or believed of it: it has to be by an apply
+ * or an undo alone. CIS_E_DENIED: it came with a backup, whoever wrote that. */
 static cis_code check_writers(cis_forest *forest, const char *tenant, const char *ref,
                               struct cis_view at, const struct cis_stop *stop,
                               struct cis_error *err)
 {
     cis_store *store = cis_forest_store(forest);
-    bool all = true;
+    struct writers w = {false, true, false};
     CIS_TRY(store->fs->commits(store, cis_str_of(tenant), at.branch, 0, at.epoch, true, 0, false,
-                               of_apply, &all, stop, err));
-    return all ? CIS_OK
-               : cis_fail(err, CIS_E_DAMAGED,
-                          "%s: something else than an apply wrote to this record; nothing of it is "
-                          "used",
-                          ref);
+                               of_apply, &w, stop, err));
+    if (!w.any || !w.all) { /* a branch without commits of its own shows another's files */
+        return cis_fail(err, CIS_E_DAMAGED,
+                        "%s: something else than an apply wrote to this record; nothing of it is "
+                        "used",
+                        ref);
+    }
+    return !w.restored
+               ? CIS_OK
+               : cis_fail(err, CIS_E_DENIED,
+                          "%s: came with a backup, so it is about a folder of another host", ref);
 }
 
 static cis_code read_record(cis_forest *forest, const char *tenant, const char *ref, bool steps,
@@ -305,6 +319,25 @@ static bool take_name(void *self, const struct cis_fs_ref *ref)
     return true;
 }
 
+/* Those of which only the run's row tells. */
+static bool add_lost(struct names *to, const struct cow_marks *marks)
+{
+    size_t found = to->n;
+    for (size_t i = 0; i < cow_marks_n(marks); i++) {
+        struct cis_cow_applied mark = cow_marks_at(marks, i);
+        struct cis_fs_ref ref = {.created_ms = mark.made_ms};
+        bool there = false;
+        for (size_t k = 0; k < found && !there; k++) {
+            there = strcmp(to->at[k].name, mark.ref) == 0;
+        }
+        memcpy(ref.name, mark.ref, sizeof ref.name);
+        if (!there && !take_name(to, &ref)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static cis_code names_load(cis_forest *forest, const char *tenant, const struct cis_stop *stop,
                            struct names *out, struct cis_error *err)
 {
@@ -340,21 +373,36 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
 {
     char prefix[64];
     CIS_CLEANUP(names_done) struct names list = {0};
+    CIS_CLEANUP(cow_marks_done) struct cow_marks marks = {0};
     snprintf(prefix, sizeof prefix, CIS_APPLIED_PREFIX "%s-", run);
     list.prefix = cis_str_of(prefix);
-    CIS_TRY(names_load(forest, tenant, stop, &list, err));
+    CIS_TRY(names_load(forest, tenant, stop, &list, err)); /* an apply makes them in this order */
+    CIS_TRY(cow_marks_load(forest, tenant, run, stop, &marks, err));
+    if (!add_lost(&list, &marks)) {
+        return no_memory(err);
+    }
     names_sort(&list);
     for (size_t i = list.n; i > 0;) {
         i--;
         CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
-        CIS_TRY(read_record(forest, tenant, list.at[i].name, false, stop, &record, err));
-        struct cis_cow_applied applied = {.guest = record.guest,
-                                          .folder = record.folder,
-                                          .at = record.at,
-                                          .made_ms = list.at[i].made_ms,
-                                          .undone = record.undone,
-                                          .outward = record.outward};
-        memcpy(applied.ref, list.at[i].name, sizeof applied.ref);
+        struct cis_error why = {0};
+        struct cis_cow_applied applied = cow_marks_of(&marks, list.at[i].name);
+        cis_code code = read_record(forest, tenant, list.at[i].name, false, stop, &record, &why);
+        if (code != CIS_OK && code != CIS_E_DENIED && code != CIS_E_NOTFOUND &&
+            code != CIS_E_DAMAGED && code != CIS_E_EXPIRED) {
+            return cis_fail(err, code, "%s", why.msg);
+        }
+        applied.made_ms = list.at[i].made_ms;
+        applied.restored = code == CIS_E_DENIED;
+        if (code == CIS_OK) {
+            applied.guest = record.guest;
+            applied.folder = record.folder;
+            applied.at = record.at;
+            applied.undone = record.undone;
+            applied.outward = record.outward;
+        } else if (!applied.restored) {
+            applied.lost = why.msg;
+        }
         if (!each(self, &applied)) {
             break;
         }
@@ -511,14 +559,35 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
     return no == 0 ? CIS_OK : cow_errno(no, &v->why, name, err);
 }
 
+/* The greatest number that a record of the run ever had, as far as its row says: one that is gone
+ * and a new one of the same name would be taken for each other. */
+static cis_code last_number(const struct cow_plan *p, unsigned *out, struct cis_error *err)
+{
+    CIS_CLEANUP(cow_marks_done) struct cow_marks marks = {0};
+    CIS_TRY(
+        cow_marks_load(p->cow->forest, p->cow->tenant, p->how->run, &p->cow->stop, &marks, err));
+    for (size_t i = 0; i < cow_marks_n(&marks); i++) {
+        struct cis_cow_applied mark = cow_marks_at(&marks, i);
+        const char *dash = strrchr(mark.ref, '-');
+        uint64_t n;
+        if (dash != NULL && cis_str_u64(cis_str_of(dash + 1), &n) && n > *out &&
+            n < UINT32_MAX / 2) {
+            *out = (unsigned)n;
+        }
+    }
+    return CIS_OK;
+}
+
 static cis_code commit(struct view *v, struct cow_plan *p, struct cis_error *err)
 {
     char note[CIS_FS_NOTE_MAX];
     struct cis_error why = {0};
     cis_code code = CIS_E_EXISTS;
     snprintf(note, sizeof note, "run %s applied to %.900s", p->how->run, p->cow->folder);
-    struct cis_store_commit with = {.kind = "apply", .note = note};
-    for (unsigned n = 1; code == CIS_E_EXISTS && n < 1000000; n++) {
+    struct cis_store_commit with = {.kind = CIS_APPLY_KIND, .note = note};
+    unsigned first = 0;
+    CIS_TRY(last_number(p, &first, err));
+    for (unsigned n = first + 1; code == CIS_E_EXISTS && n - first < 1000000; n++) {
         snprintf(p->record, sizeof p->record, CIS_APPLIED_PREFIX "%s-%u", p->how->run, n);
         code = cis_layered_commit_fork(v->vfs, cis_str_of(p->record), &with, NULL, &p->cow->stop,
                                        &why);
@@ -558,7 +627,7 @@ static cis_code note(cis_forest *forest, const char *tenant, const char *ref, co
                      const char *value, const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(view_close) struct view v = {0};
-    struct cis_store_commit with = {.kind = "apply", .note = name};
+    struct cis_store_commit with = {.kind = CIS_APPLY_KIND, .note = name};
     struct cis_fs_committed done;
     CIS_TRY(view_open(&v, forest, tenant, ref, true, stop, err));
     CIS_TRY(write_text(&v, name, cis_bytes_of(value, strlen(value)), err));
@@ -582,7 +651,7 @@ cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *r
 {
     CIS_CLEANUP(view_close) struct view v = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
-    struct cis_store_commit with = {.kind = "apply", .note = whole ? UNDONE : AGAIN};
+    struct cis_store_commit with = {.kind = CIS_APPLY_KIND, .note = whole ? UNDONE : AGAIN};
     struct cis_fs_committed done;
     if (!whole && again.len == 0) {
         return CIS_OK;

@@ -448,6 +448,8 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     if (!how->dry_run) {
         CIS_TRY(cow_record_undone(how->forest, how->tenant, how->ref, true, cis_buf_bytes(&u.again),
                                   how->stop, err));
+        struct cis_error ignored; /* the record says it; without the mark an undo asks once more */
+        (void)!cow_mark_undone(how->forest, how->tenant, u.record.run, how->ref, &ignored);
     }
     *out_n = u.done;
     return CIS_OK;

@@ -151,13 +151,17 @@ static cis_code get_tenant(struct reader *r, struct cis_error *err)
 }
 
 /* What names folders of a host was written on another one, or by whoever made the file. A record of
- * a run says from now on that it came with a backup; and no branch is younger than this restore, so
- * that the records of applies that came with it (a branch each) are told from later ones. */
+ * a run says from now on that it came with a backup, and so do the commits of the record of an
+ * apply (a branch each); no branch is younger than this restore. */
 static cis_code from_elsewhere(struct reader *r, enum cis_backup_table table,
                                struct cis_backup_value *v, struct cis_error *err)
 {
     if (table == CIS_BACKUP_REF && v[1].i > r->now_ms) {
         v[1].i = r->now_ms;
+    }
+    if (table == CIS_BACKUP_EPOCH &&
+        cis_str_is((struct cis_str){(const char *)v[8].b.ptr, v[8].b.len}, CIS_APPLY_KIND)) {
+        v[8].b = cis_bytes_of(CIS_APPLY_RESTORED, sizeof CIS_APPLY_RESTORED - 1);
     }
     if (table == CIS_BACKUP_RUN) {
         cis_buf_reset(&r->report);

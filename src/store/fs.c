@@ -61,7 +61,7 @@ cis_code cis_fs_ref_check_free(struct cis_str name, struct cis_error *err)
 
 cis_code cis_fs_ref_check_writer(struct cis_str ref, struct cis_str kind, struct cis_error *err)
 {
-    return cis_str_starts(ref, CIS_STR(CIS_APPLIED_PREFIX)) && !cis_str_is(kind, "apply")
+    return cis_str_starts(ref, CIS_STR(CIS_APPLIED_PREFIX)) && !cis_str_is(kind, CIS_APPLY_KIND)
                ? cis_fail(err, CIS_E_DENIED,
                           "branch " CIS_STR_FMT " is the record of an apply, which nothing else "
                           "writes to; `cis fs fork` makes a branch of its files",

@@ -37,6 +37,11 @@ typedef struct cis_store cis_store;
 /* The same for what an apply of a run to a folder replaced there (run/cow.h). */
 #define CIS_APPLIED_PREFIX "applied/"
 
+/* The kind of the commits of such a branch; and what a restore makes of it: what a record says is
+ * done to folders, and those of a backup are another host's. */
+#define CIS_APPLY_KIND "apply"
+#define CIS_APPLY_RESTORED "apply, restored"
+
 struct cis_view {
     uint64_t branch, epoch;
 };
@@ -354,6 +359,11 @@ struct cis_store_fs_ops {
      * for itself). */
     cis_code (*ref_remove)(cis_store *, struct cis_str tenant, struct cis_str name,
                            struct cis_str why, CIS_FS_ARGS);
+    /* Removes a name that a program made for itself, without an entry of the reflog, if its head is
+     * still `head`: asked within the transaction that removes. CIS_E_CONFLICT: it is not, or
+     * somebody has a lease on it, or it is the current one. */
+    cis_code (*ref_expire)(cis_store *, struct cis_str tenant, struct cis_str name,
+                           struct cis_view head, CIS_FS_ARGS);
     /* Entries of one name, whether a ref has it or not, newest first; ref empty: of all. */
     cis_code (*reflog)(cis_store *, struct cis_str tenant, struct cis_str ref,
                        cis_fs_reflog_each *each, void *self, CIS_FS_ARGS);

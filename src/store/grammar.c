@@ -4,6 +4,8 @@
  * judged them before. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/json.h"
 #include "store/store.h"
@@ -186,6 +188,66 @@ int64_t cis_run_restored_ms(struct cis_str report)
     return ms;
 }
 
+/* ---- where it was applied ---- */
+#define APPLIED "{\"applied\":["
+
+/* Where the array ends; 0: there is none. */
+static size_t applied_end(struct cis_str report, struct cis_str *out_array)
+{
+    struct cis_str name;
+    size_t at = 0;
+    return cis_str_starts(report, CIS_STR(APPLIED)) &&
+                   cis_json_member(report, &at, &name, out_array)
+               ? at
+               : 0;
+}
+
+struct cis_str cis_run_report_applied(struct cis_str report)
+{
+    struct cis_str array = CIS_STR("");
+    return applied_end(report, &array) != 0 ? array : CIS_STR("");
+}
+
+/* What follows the array, from the brace or the comma on; without one, the report without the brace
+ * that opens it. */
+static struct cis_str without_applied(struct cis_str report)
+{
+    struct cis_str array;
+    size_t end = applied_end(report, &array);
+    if (end == 0 && report.len != 0 && report.ptr[0] == '{') {
+        end = 1;
+    }
+    struct cis_str rest = {report.ptr + end, report.len - end};
+    rest = cis_str_trim(rest);
+    if (end > 1 && rest.len != 0 && rest.ptr[0] == ',') {
+        rest = (struct cis_str){rest.ptr + 1, rest.len - 1};
+    }
+    return rest;
+}
+
+void cis_run_report_set_applied(struct cis_str report, struct cis_str applied, struct cis_buf *out)
+{
+    struct cis_str rest = without_applied(report);
+    cis_buf_text(out, "{\"applied\":");
+    cis_buf_str(out, applied);
+    if (rest.len == 0) {
+        rest = CIS_STR("}");
+    }
+    cis_buf_text(out, cis_str_starts(rest, CIS_STR("}")) ? "" : ",");
+    cis_buf_str(out, rest);
+}
+
+bool cis_run_applied_names(struct cis_str applied, struct cis_str record)
+{
+    char text[CIS_FS_REF_MAX + 32];
+    if (applied.len == 0 || record.len > CIS_FS_REF_MAX) {
+        return false;
+    }
+    /* Within a text a quote is escaped: this is found where it is a member, and nowhere else. */
+    int n = snprintf(text, sizeof text, "\"record\":\"%.*s\"", (int)record.len, record.ptr);
+    return memmem(applied.ptr, applied.len, text, (size_t)n) != NULL;
+}
+
 void cis_run_report_restored(struct cis_str report, int64_t now_ms, struct cis_buf *out)
 {
     int64_t before;
@@ -196,6 +258,11 @@ void cis_run_report_restored(struct cis_str report, int64_t now_ms, struct cis_b
     }
     if (cis_str_is(cis_str_trim(head), "{")) {
         head = CIS_STR("{\"schema\":1");
+    }
+    if (cis_str_starts(head, CIS_STR(APPLIED))) { /* those folders are another host's */
+        size_t len = sizeof APPLIED - 1;
+        cis_buf_text(out, "{\"applied_before\":[");
+        head = (struct cis_str){head.ptr + len, head.len - len};
     }
     cis_buf_str(out, head);
     cis_buf_printf(out, MARK "%" PRId64 "}", now_ms);

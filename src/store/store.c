@@ -83,6 +83,19 @@ static cis_code run_check(const struct cis_run_row *run, struct cis_error *err)
     return CIS_OK;
 }
 
+cis_code cis_run_report_check(struct cis_str id, struct cis_str report, struct cis_error *err)
+{
+    if (!cis_run_id_valid(id)) {
+        return cis_fail(err, CIS_E_INVALID, "run: id is not 26 characters");
+    }
+    if (report.len > CIS_STORE_REPORT_MAX) {
+        return cis_fail(err, CIS_E_LIMIT,
+                        "run " CIS_STR_FMT ": report of %zu bytes, allowed are %u", CIS_STR_ARG(id),
+                        report.len, CIS_STORE_REPORT_MAX);
+    }
+    return CIS_OK;
+}
+
 /* One skill's config is limited, and its ops follow each other: what cannot fit is refused before
  * it is written and rolled back. What else it holds is counted by the backend. */
 static cis_code config_check(const struct cis_kv_op *ops, size_t n, struct cis_error *err)

@@ -152,6 +152,11 @@ struct cis_store_ops {
     cis_code (*run_list)(cis_store *, struct cis_str tenant, struct cis_str skill, uint32_t limit,
                          cis_run_each *each, void *self, const struct cis_stop *stop,
                          struct cis_error *err);
+    /* Replaces the report of this very run (id is whole) if it is still `was`; it is on the disk
+     * when this returns. CIS_E_CONFLICT: it is another one by now; CIS_E_NOTFOUND. */
+    cis_code (*run_report)(cis_store *, struct cis_str tenant, struct cis_str id,
+                           struct cis_str was, struct cis_str now, const struct cis_stop *stop,
+                           struct cis_error *err);
     cis_code (*config_list)(cis_store *, struct cis_str tenant, struct cis_str skill,
                             cis_kv_each *each, void *self, const struct cis_stop *stop,
                             struct cis_error *err);
@@ -213,10 +218,20 @@ bool cis_run_report_valid(struct cis_str report); /* empty, or an object of JSON
 /* When the record came into this store with a backup, 0: it was made here. Folders that a record
  * from elsewhere names are not this host's. */
 int64_t cis_run_restored_ms(struct cis_str report);
-/* The report with that mark, which it bears from then on. */
+/* The report with that mark, which it bears from then on. Where it was applied before is not said
+ * any more: those were folders of another host. */
 void cis_run_report_restored(struct cis_str report, int64_t now_ms, struct cis_buf *out);
+/* Where the run was applied: a JSON array that the store's own applies wrote (run/cow_mark.c), each
+ * with its "record". It is the first member of the report, "applied", where no run and no backup
+ * puts one. Empty: none. */
+struct cis_str cis_run_report_applied(struct cis_str report);
+/* The report with this array instead. */
+void cis_run_report_set_applied(struct cis_str report, struct cis_str applied, struct cis_buf *out);
+/* Does it name this record? */
+bool cis_run_applied_names(struct cis_str applied, struct cis_str record);
 
 /* What a commit may hold, judged before a backend does anything. */
+cis_code cis_run_report_check(struct cis_str id, struct cis_str report, struct cis_error *err);
 cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct cis_error *err);
 cis_code cis_store_tenant_check(struct cis_str name, struct cis_error *err);
 

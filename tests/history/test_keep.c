@@ -401,6 +401,92 @@ static void the_forks_of_old_conflicts_go(void **state)
         fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
 }
 
+/* Somebody who commits to the branch just when gc has found that nobody does. */
+static struct {
+    struct fx *fx;
+    struct cis_store_fs_ops ops;
+    const struct cis_store_fs_ops *real;
+    int at, calls;
+} busy;
+
+static void commit_now(void)
+{
+    if (busy.calls++ == busy.at) {
+        busy.fx->store->fs = busy.real;
+        fx_text(busy.fx, OLD_CONFLICT, "late", "work");
+        busy.fx->store->fs = &busy.ops;
+    }
+}
+
+static cis_code list_then_commit(cis_store *s, struct cis_str tenant, cis_fs_ref_each *each,
+                                 void *self, const struct cis_stop *stop, struct cis_error *e)
+{
+    cis_code code = busy.real->ref_list(s, tenant, each, self, stop, e);
+    commit_now();
+    return code;
+}
+
+static cis_code look_then_commit(cis_store *s, struct cis_str tenant, uint64_t branch,
+                                 uint64_t after, uint64_t upto, bool newest, uint32_t limit,
+                                 bool keys, cis_fs_commit_each *each, void *self,
+                                 const struct cis_stop *stop, struct cis_error *e)
+{
+    cis_code code = busy.real->commits(s, tenant, branch, after, upto, newest, limit, keys, each,
+                                       self, stop, e);
+    commit_now();
+    return code;
+}
+
+static void a_commit_that_gc_did_not_see_keeps_its_branch(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "a", "1");
+    for (int at = 0; at < 2; at++) {
+        fx_fork(fx, fx_head(fx, "main"), OLD_CONFLICT);
+        busy.fx = fx;
+        busy.real = fx->store->fs;
+        busy.ops = *busy.real;
+        busy.ops.ref_list = list_then_commit;
+        busy.ops.commits = look_then_commit;
+        busy.at = at;
+        busy.calls = 0;
+        fx->store->fs = &busy.ops;
+        gc(fx, 1);
+        fx->store->fs = busy.real;
+        assert_true(busy.calls > at);
+        assert_int_not_equal(fx_ino(fx, OLD_CONFLICT, "late"), 0);
+        fx_whole(fx);
+        usleep(2500);
+        gc(fx, 1);
+    }
+}
+
+/* Records of applies that are older than what says so in a run's row are kept with the row. */
+static void a_record_that_its_run_does_not_tell_of_stays(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_fs_ref ref;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf told = CIS_BUF_INIT(1000);
+    struct cis_run_row run = {.id = "01KAJ2Q5V8Z3YH6D7RJ0A1B2C3",
+                              .skill = CIS_STR("file:x"),
+                              .status = CIS_STR("ok"),
+                              .report = CIS_STR("{\"schema\":1}")};
+    struct cis_store_commit c = {.run = &run};
+    struct cis_str record = CIS_STR(CIS_APPLIED_PREFIX "01KAJ2Q5V8Z3YH6D7RJ0A1B2C3-1");
+    assert_ok(fx->store->ops->commit(fx->store, fx->h.tenant, &c, NULL, err));
+    fx_text(fx, "main", "a", "1");
+    fx_fork(fx, fx_head(fx, "main"), record.ptr);
+    gc(fx, 1);
+    assert_ok(fx->store->fs->ref_get(fx->store, fx->h.tenant, record, &ref, NULL, err));
+    cis_run_report_set_applied(
+        run.report, CIS_STR("[{\"record\":\"applied/01KAJ2Q5V8Z3YH6D7RJ0A1B2C3-1\"}]"), &told);
+    assert_ok(fx->store->ops->run_report(fx->store, fx->h.tenant, cis_str_of(run.id), run.report,
+                                         cis_buf_view(&told), NULL, err));
+    gc(fx, 1);
+    assert_fails(CIS_E_NOTFOUND, "",
+                 fx->store->fs->ref_get(fx->store, fx->h.tenant, record, &ref, NULL, err));
+}
+
 static void a_branch_that_only_has_such_a_name_is_a_users(void **state)
 {
     static const char *const names[] = {"conflict/my-fix",
@@ -845,6 +931,8 @@ static int run(void)
         TEST(a_branch_that_was_just_dropped_stays_for_its_readers),
         TEST(the_forks_of_old_conflicts_go),
         TEST(a_branch_that_only_has_such_a_name_is_a_users),
+        TEST(a_commit_that_gc_did_not_see_keeps_its_branch),
+        TEST(a_record_that_its_run_does_not_tell_of_stays),
         TEST(content_of_a_file_that_came_back_outlives_gc),
         TEST(the_fork_of_a_conflict_that_is_worked_on_stays),
         TEST(sixteen_writers_and_readers_never_notice_gc),

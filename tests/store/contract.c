@@ -515,6 +515,64 @@ static void runs_are_listed_newest_first_and_found_by_prefix(void **state)
                  s->ops->run_get(s, T, CIS_STR(""), note_run, &out, NULL, err));
 }
 
+static bool note_text(void *self, const struct cis_run_row *row)
+{
+    cis_buf_reset(self);
+    cis_buf_str(self, row->report);
+    return true;
+}
+
+static void a_report_is_replaced_if_it_is_still_the_one(void **state)
+{
+    cis_store *s = store_of(state);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
+    struct cis_run_row run = {.id = "01AAAAAAAAAAAAAAAAAAAAAAA1",
+                              .skill = CIS_STR("a"),
+                              .status = CIS_STR("ok"),
+                              .report = CIS_STR("{\"schema\":1}")};
+    struct cis_store_commit c = {.run = &run};
+    struct cis_str id = cis_str_of(run.id), now = CIS_STR("{\"n\":2}");
+    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(s->ops->run_report(s, T, id, run.report, now, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "changed meanwhile",
+                 s->ops->run_report(s, T, id, run.report, CIS_STR("{}"), NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no such run",
+                 s->ops->run_report(s, T, CIS_STR("01AAAAAAAAAAAAAAAAAAAAAAA2"), now, CIS_STR("{}"),
+                                    NULL, err));
+    assert_fails(CIS_E_INVALID, "26 characters",
+                 s->ops->run_report(s, T, CIS_STR("01A"), now, CIS_STR("{}"), NULL, err));
+    assert_ok(s->ops->run_get(s, T, id, note_text, &out, NULL, err));
+    assert_string_equal(cis_buf_cstr(&out), "{\"n\":2}");
+}
+
+static void where_a_run_was_applied_is_the_first_member_of_its_report(void **state)
+{
+    static const char *const reports[] = {"{}", "", "{ }", "{\"schema\":1,\"restored_ms\":7}",
+                                          "{\"a\":{\"applied\":[1]},\"applied\":[2]}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
+        CIS_CLEANUP(cis_buf_done)
+        struct cis_buf one = CIS_BUF_INIT(1000), two = CIS_BUF_INIT(1000),
+                       three = CIS_BUF_INIT(1000);
+        struct cis_str list =
+            CIS_STR("[{\"record\":\"applied/X-1\",\"folder\":\"\\\"record\\\":\"}]");
+        assert_int_equal(cis_run_report_applied(cis_str_of(reports[i])).len, 0);
+        cis_run_report_set_applied(cis_str_of(reports[i]), CIS_STR("[]"), &one);
+        cis_run_report_set_applied(cis_buf_view(&one), list, &two);
+        assert_true(cis_run_report_valid(cis_buf_view(&two)));
+        struct cis_str got = cis_run_report_applied(cis_buf_view(&two));
+        assert_true(cis_str_eq(got, list));
+        assert_true(cis_run_applied_names(got, CIS_STR("applied/X-1")));
+        assert_false(cis_run_applied_names(got, CIS_STR("applied/X-")));
+        assert_int_equal(cis_run_restored_ms(cis_buf_view(&two)),
+                         cis_run_restored_ms(cis_str_of(reports[i])));
+        cis_run_report_restored(cis_buf_view(&two), 9, &three); /* and a backup has none */
+        assert_true(cis_run_report_valid(cis_buf_view(&three)));
+        assert_int_equal(cis_run_restored_ms(cis_buf_view(&three)), 9);
+        assert_int_equal(cis_run_report_applied(cis_buf_view(&three)).len, 0);
+    }
+}
+
 static void config_is_per_skill_and_bounded(void **state)
 {
     cis_store *s = store_of(state);
@@ -738,6 +796,8 @@ int store_contract_run(const struct store_backend *which)
         TEST(a_commit_is_all_or_nothing),
         TEST(a_tenant_over_its_quota_may_shrink),
         TEST(runs_are_listed_newest_first_and_found_by_prefix),
+        TEST(a_report_is_replaced_if_it_is_still_the_one),
+        TEST(where_a_run_was_applied_is_the_first_member_of_its_report),
         TEST(config_is_per_skill_and_bounded),
         TEST(skills_are_put_replaced_listed_and_removed_with_their_config),
         TEST(commits_of_many_threads_are_all_there),

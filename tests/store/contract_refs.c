@@ -226,6 +226,28 @@ static void commands_without_a_branch_use_the_current_one(void **state)
     assert_fails(CIS_E_NOTFOUND, "no such branch", refs_commit(s, "main", &op, 1, NULL, err));
 }
 
+static void a_made_branch_expires_with_the_head_that_was_looked_at(void **state)
+{
+    cis_store *s = ((struct refs_fixture *)*state)->s;
+    struct cis_view at = refs_put(s, "", "k", "v");
+    struct cis_str side = CIS_STR("side");
+    uint64_t fence = 0;
+    refs_fork(s, at, "side");
+    struct cis_view first = refs_ref(s, "side").head, now = refs_put(s, "side", "k", "w");
+    assert_fails(CIS_E_CONFLICT, "changed meanwhile",
+                 s->fs->ref_expire(s, T, side, first, NULL, err));
+    refs_assert_memory(s, now, "k=w ");
+    assert_ok(s->fs->lease(s, T, side, "somebody", 0, 60000, &fence, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "in use", s->fs->ref_expire(s, T, side, now, NULL, err));
+    assert_ok(s->fs->lease(s, T, side, "somebody", fence, 0, &fence, NULL, err));
+    assert_ok(s->fs->ref_switch(s, T, side, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "changed meanwhile",
+                 s->fs->ref_expire(s, T, side, now, NULL, err));
+    assert_ok(s->fs->ref_switch(s, T, CIS_STR("main"), NULL, err));
+    assert_ok(s->fs->ref_expire(s, T, side, now, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no such branch", s->fs->ref_expire(s, T, side, now, NULL, err));
+}
+
 static void a_branch_is_leased_to_one_holder(void **state)
 {
     cis_store *s = ((struct refs_fixture *)*state)->s;
@@ -488,6 +510,7 @@ int store_contract_refs_run(const struct store_backend *which)
         TEST(forks_of_one_call_are_made_all_or_none),
         TEST(a_rollback_is_a_new_branch_under_the_same_name),
         TEST(commands_without_a_branch_use_the_current_one),
+        TEST(a_made_branch_expires_with_the_head_that_was_looked_at),
         TEST(a_branch_is_leased_to_one_holder),
         TEST(the_lease_of_a_process_that_ended_is_given_back_at_once),
         TEST(a_lease_that_ran_out_is_given_to_the_next),

@@ -114,6 +114,83 @@ static void what_a_backup_says_of_folders_changes_none(void **state)
     host_is(s, "a/f", "mine");
 }
 
+/* The record of an apply goes with gc, or with `fs drop`; that there was an apply stays known. */
+static void an_undo_says_which_folder_it_cannot_bring_back(void **state)
+{
+    struct sys *s = *state;
+    char one[27], ref[64];
+    for (int way = 0; way < 2; way++) {
+        shell(s, "rm -rf a b && mkdir a b && printf old > a/f && printf old > b/f");
+        run_ok(s, "--dir", here(s, "a::/a:cow"), TOOL, "write", "/a/f", "new");
+        last_run(s, one);
+        ok(s, "runs", "apply", one);
+        if (way == 0) {
+            snprintf(ref, sizeof ref, "applied/%s-1", one);
+            ok(s, "fs", "drop", ref);
+            ok(s, "runs", "apply", one, "--to", here(s, "b"));
+        } else {
+            usleep(1100000);
+            ok(s, "fs", "gc", "--keep-age", "1s", "--keep-runs", "1");
+        }
+        for (int again = 0; again < 2; again++) {
+            assert_exit(s, 7, cis(s, "runs", "undo", one));
+            assert_contains(sys_err(s), here(s, "a: "));
+            assert_contains(sys_err(s), "--leave-lost");
+            host_is(s, "a/f", "new");
+            host_is(s, "b/f", way == 0 ? "new" : "old");
+        }
+        run_ok(s, "--dir", here(s, "a::/a:cow"), TOOL, "read", "/a/f"); /* nor was the branch */
+        assert_exit(s, 7, cis(s, "runs", "undo", one, "--dry-run"));
+        ok(s, "runs", "undo", one, "--leave-lost");
+        assert_contains(sys_err(s), "left as it is: ");
+        assert_contains(sys_err(s), here(s, "a: "));
+        host_is(s, "a/f", "new");
+        host_is(s, "b/f", "old");
+        assert_exit(s, 7, cis(s, "runs", "undo", one)); /* it is still not taken back there */
+        ok(s, "runs", "redo", one);
+        host_is(s, "b/f", way == 0 ? "new" : "old");
+        ok(s, "runs", "show", one);
+    }
+}
+
+static void what_was_undone_before_its_record_went_is_applied_again(void **state)
+{
+    struct sys *s = *state;
+    char one[27], ref[64];
+    shell(s, "mkdir a && printf old > a/f");
+    run_ok(s, "--dir", here(s, "a::/a:cow"), TOOL, "write", "/a/f", "new");
+    last_run(s, one);
+    ok(s, "runs", "apply", one);
+    ok(s, "runs", "undo", one);
+    snprintf(ref, sizeof ref, "applied/%s-1", one);
+    ok(s, "fs", "drop", ref);
+    ok(s, "runs", "redo", one);
+    host_is(s, "a/f", "new");
+    ok(s, "runs", "undo", one);
+    host_is(s, "a/f", "old");
+}
+
+/* A forged record says what an earlier apply of the branch left: an edit of the user's. */
+static void a_restored_record_is_not_believed_when_the_folder_is_judged(void **state)
+{
+    struct sys *s = *state;
+    char one[27], store[700];
+    shell(s, "mkdir a && printf old > a/f");
+    run_ok(s, "--dir", here(s, "a::/a:cow=w"), TOOL, "write", "/a/f", "left by one");
+    last_run(s, one);
+    ok(s, "runs", "apply", one);
+    run_ok(s, "--dir", here(s, "a::/a:cow=w"), TOOL, "write", "/a/f", "by two");
+    last_run(s, one);
+    ok(s, "store", "backup", here(s, "backup"));
+    snprintf(store, sizeof store, "sqlite:%s/elsewhere", s->home);
+    ok(s, "store", "restore", here(s, "backup"), "--store", store);
+    /* There the folder is another one, and what it has is the user's. */
+    assert_exit(s, 8, cis(s, "runs", "apply", one, "--to", here(s, "a"), "--store", store));
+    host_is(s, "a/f", "left by one");
+    ok(s, "runs", "apply", one); /* here it is what the branch left */
+    host_is(s, "a/f", "by two");
+}
+
 static void a_run_on_two_cow_mounts_is_undone_on_both(void **state)
 {
     struct sys *s = *state;
@@ -993,6 +1070,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_second_cow_mount_shows_and_applies_its_own_run_only),
         TEST(what_a_backup_says_of_folders_changes_none),
+        TEST(an_undo_says_which_folder_it_cannot_bring_back),
+        TEST(what_was_undone_before_its_record_went_is_applied_again),
+        TEST(a_restored_record_is_not_believed_when_the_folder_is_judged),
         TEST(a_run_on_two_cow_mounts_is_undone_on_both),
         TEST(only_the_second_cow_mount_was_changed),
         TEST(a_run_that_changed_nothing_has_an_empty_diff),

@@ -390,6 +390,7 @@ OPT(config_apply, const struct cis_kv_op *ops, size_t nops, PG_END);
 OPT(config_list, struct cis_str skill, cis_kv_each *each, void *self, PG_END);
 OPT(run_get, struct cis_str id, cis_run_each *each, void *self, PG_END);
 OPT(run_list, struct cis_str skill, uint32_t limit, cis_run_each *each, void *self, PG_END);
+OPT(run_report, struct cis_str id, struct cis_str was, struct cis_str now, PG_END);
 OPT(skill_put, const struct cis_skill_row *row, PG_END);
 OPT(skill_get, struct cis_str name, cis_skill_each *each, void *self, PG_END);
 OPT(skill_list, cis_skill_each *each, void *self, PG_END);
@@ -419,6 +420,7 @@ OPT(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, u
     struct cis_str why, struct cis_view *out_head, PG_END);
 OPT(ref_switch, struct cis_str name, PG_END);
 OPT(ref_remove, struct cis_str name, struct cis_str why, PG_END);
+OPT(ref_expire, struct cis_str name, struct cis_view head, PG_END);
 OPT(reflog, struct cis_str ref, cis_fs_reflog_each *each, void *self, PG_END);
 OPT(reflog_trim, int64_t before_ms, PG_END);
 OPT(view_check, struct cis_view view, struct cis_view *out_owner, PG_END);

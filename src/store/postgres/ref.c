@@ -319,13 +319,31 @@ cis_code cis_pg_ref_switch(cis_store *store, struct cis_str tenant, struct cis_s
 
 struct removal {
     struct cis_str name, why;
+    const struct cis_view *head; /* it goes with this head alone; NULL: with any */
 };
+
+/* Of a ref that is locked; commits wait for the branch's row from here on. */
+static cis_code still_at(struct pg_conn *conn, struct cis_str name, struct cis_str current,
+                         const struct cis_view *head, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_pg_clear) PGresult *branch = NULL;
+    CIS_TRY(ask_named(conn, PG_BRANCH_LOCK, name, &branch, err));
+    return !cis_str_eq(current, name) && PQntuples(branch) != 0 &&
+                   cis_pg_u64(branch, 0, 0) == head->branch &&
+                   cis_pg_u64(branch, 0, 1) == head->epoch
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT, "branch " CIS_STR_FMT ": changed meanwhile",
+                          CIS_STR_ARG(name));
+}
 
 static cis_code removing(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     const struct removal *r = arg;
     CIS_CLEANUP(cis_pg_clear) PGresult *tree = NULL, *ref = NULL, *branch = NULL;
     CIS_TRY(lock_tree(conn, r->name, &tree, &ref, err));
+    if (r->head != NULL) {
+        CIS_TRY(still_at(conn, r->name, cis_pg_str(tree, 0, 0), r->head, err));
+    }
     if (cis_str_eq(cis_pg_str(tree, 0, 0), r->name)) {
         return cis_fail(err, CIS_E_USAGE,
                         "branch " CIS_STR_FMT ": is the current one; switch to another first",
@@ -347,7 +365,16 @@ static cis_code removing(struct pg_conn *conn, void *arg, struct cis_error *err)
 cis_code cis_pg_ref_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
                            struct cis_str why, const struct cis_stop *stop, struct cis_error *err)
 {
-    struct removal r = {name, why};
+    struct removal r = {name, why, NULL};
+    struct pg_write write = {.work = removing, .arg = &r};
+    CIS_TRY(name_check(name, err));
+    return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
+}
+
+cis_code cis_pg_ref_expire(cis_store *store, struct cis_str tenant, struct cis_str name,
+                           struct cis_view head, const struct cis_stop *stop, struct cis_error *err)
+{
+    struct removal r = {name, CIS_STR(""), &head};
     struct pg_write write = {.work = removing, .arg = &r};
     CIS_TRY(name_check(name, err));
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);

@@ -119,3 +119,42 @@ cis_code cis_pg_run_list(cis_store *store, struct cis_str tenant, struct cis_str
     bool absent = false;
     return cis_pg_read((struct pg_store *)store, tenant, list, &q, &absent, stop, err);
 }
+
+struct report {
+    struct cis_str id, was, now;
+};
+
+static cis_code report(struct pg_conn *conn, void *arg, struct cis_error *err)
+{
+    const struct report *r = arg;
+    struct pg_args which = {0}, args = {0}, grown = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *row = NULL;
+    cis_pg_arg_int(&which, conn->tenant);
+    cis_pg_arg_str(&which, r->id);
+    CIS_TRY(cis_pg_ask(conn, PG_RUN_LOCK, &which, &row, err));
+    if (PQntuples(row) == 0) {
+        CIS_TRY(cis_pg_alive(conn, err));
+        return cis_fail(err, CIS_E_NOTFOUND, "run " CIS_STR_FMT ": no such run",
+                        CIS_STR_ARG(r->id));
+    }
+    if (!cis_str_eq(cis_pg_str(row, 0, 0), r->was)) {
+        return cis_fail(err, CIS_E_CONFLICT, "run " CIS_STR_FMT ": its record changed meanwhile",
+                        CIS_STR_ARG(r->id));
+    }
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_str(&args, r->id);
+    cis_pg_arg_str(&args, r->now);
+    CIS_TRY(cis_pg_send(conn, PG_RUN_REPORT, &args, err));
+    cis_pg_arg_int(&grown, (int64_t)r->now.len - (int64_t)r->was.len);
+    return cis_pg_send(conn, PG_GROWN, &grown, err); /* no trigger counts it (store/cost.h) */
+}
+
+cis_code cis_pg_run_report(cis_store *store, struct cis_str tenant, struct cis_str id,
+                           struct cis_str was, struct cis_str now, const struct cis_stop *stop,
+                           struct cis_error *err)
+{
+    struct report r = {id, was, now};
+    struct pg_write write = {.work = report, .arg = &r};
+    CIS_TRY(cis_run_report_check(id, now, err));
+    return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
+}

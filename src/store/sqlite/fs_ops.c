@@ -23,6 +23,7 @@ const struct cis_store_fs_ops cis_sql_fs_ops = {
     ROW(ref_move),
     ROW(ref_switch),
     ROW(ref_remove),
+    ROW(ref_expire),
     ROW(reflog),
     ROW(reflog_trim),
     ROW(view_check),

@@ -51,6 +51,7 @@ OP(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, ui
    struct cis_str why, struct cis_view *out_head);
 OP(ref_switch, struct cis_str name);
 OP(ref_remove, struct cis_str name, struct cis_str why);
+OP(ref_expire, struct cis_str name, struct cis_view head);
 OP(view_check, struct cis_view view, struct cis_view *out_owner);
 OP(lease, struct cis_str ref, const char *holder, uint64_t fence, uint32_t ttl_ms,
    uint64_t *out_fence);

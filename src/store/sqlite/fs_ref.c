@@ -312,6 +312,7 @@ cis_code cis_sql_ref_switch(cis_store *store, struct cis_str tenant, struct cis_
 
 struct removal {
     struct cis_str name, why;
+    const struct cis_view *head; /* it goes with this head alone; NULL: with any */
 };
 
 static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
@@ -320,6 +321,10 @@ static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_
     struct cis_fs_ref ref;
     struct cis_view here;
     CIS_TRY(ref_read(conn, r->name, &ref, err));
+    if (r->head != NULL &&
+        (ref.current || ref.head.branch != r->head->branch || ref.head.epoch != r->head->epoch)) {
+        return cis_fail(err, CIS_E_CONFLICT, "branch %s: changed meanwhile", ref.name);
+    }
     if (ref.current) {
         return cis_fail(err, CIS_E_USAGE, "branch %s: is the current one; switch to another first",
                         ref.name);
@@ -341,7 +346,17 @@ static cis_code remove_apply(struct sql_conn *conn, const void *arg, struct cis_
 cis_code cis_sql_ref_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
                             struct cis_str why, const struct cis_stop *stop, struct cis_error *err)
 {
-    struct removal r = {name, why};
+    struct removal r = {name, why, NULL};
+    CIS_TRY(name_check(name, err));
+    return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &r,
+                                  SQL_DURABLE | SQL_FREES, stop, err);
+}
+
+cis_code cis_sql_ref_expire(cis_store *store, struct cis_str tenant, struct cis_str name,
+                            struct cis_view head, const struct cis_stop *stop,
+                            struct cis_error *err)
+{
+    struct removal r = {name, CIS_STR(""), &head};
     CIS_TRY(name_check(name, err));
     return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &r,
                                   SQL_DURABLE | SQL_FREES, stop, err);

@@ -391,6 +391,8 @@ OP(run_get, struct cis_str id, cis_run_each *each, void *self, const struct cis_
    struct cis_error *err);
 OP(run_list, struct cis_str skill, uint32_t limit, cis_run_each *each, void *self,
    const struct cis_stop *stop, struct cis_error *err);
+OP(run_report, struct cis_str id, struct cis_str was, struct cis_str now,
+   const struct cis_stop *stop, struct cis_error *err);
 OP(skill_put, const struct cis_skill_row *row, const struct cis_stop *stop, struct cis_error *err);
 OP(skill_get, struct cis_str name, cis_skill_each *each, void *self, const struct cis_stop *stop,
    struct cis_error *err);

@@ -56,6 +56,7 @@ static const struct cis_store_ops ops = {
     .commit = cis_sql_commit,
     .run_get = cis_sql_run_get,
     .run_list = cis_sql_run_list,
+    .run_report = cis_sql_run_report,
     .config_list = cis_sql_config_list,
     .config_apply = cis_sql_config_apply,
     .skill_put = cis_sql_skill_put,
