@@ -269,13 +269,18 @@ static bool find_func(cis_guest *guest, struct cis_str name, wasmtime_component_
     return found;
 }
 
-static bool has_type(cis_guest *guest, const wasmtime_component_func_t *func, const char *type)
+/* CIS_E_ENTRY: it has another one. A text too long to be kept is one too. */
+static cis_code has_type(cis_guest *guest, const wasmtime_component_func_t *func, const char *type,
+                         struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
     wasmtime_component_func_type_t *t = wasmtime_component_func_type(func, guest->context);
     cis_functext(t, NULL, &text);
     wasmtime_component_func_type_delete(t);
-    return text.failed == CIS_OK && strcmp(cis_buf_cstr(&text), type) == 0;
+    if (text.failed == CIS_E_NOMEM) {
+        return cis_buf_check(&text, type, err);
+    }
+    return text.failed == CIS_OK && strcmp(cis_buf_cstr(&text), type) == 0 ? CIS_OK : CIS_E_ENTRY;
 }
 
 struct component_call {
@@ -386,8 +391,13 @@ cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *t
         return cis_guest_end_fail(guest, err);
     }
     wasmtime_component_func_t func;
-    if (guest->program->components == NULL || !find_func(guest, name, &func) ||
-        !has_type(guest, &func, type)) {
+    cis_code typed = guest->program->components == NULL || !find_func(guest, name, &func)
+                         ? CIS_E_ENTRY
+                         : has_type(guest, &func, type, err);
+    if (typed != CIS_OK && typed != CIS_E_ENTRY) {
+        return typed;
+    }
+    if (typed != CIS_OK) {
         return cis_fail(err, CIS_E_ENTRY, "%s: exports no function " CIS_STR_FMT " of type %s",
                         guest->program->image->name, CIS_STR_ARG(name), type);
     }

@@ -104,6 +104,9 @@ static cis_code put_vals(cis_guest *guest, const cis_val *vals, size_t n, struct
         cis_tape_val_put(guest->tape, cis_val_nth(vals, i), out);
     }
     cis_code code = cis_buf_check(out, "values", &err);
+    if (code == CIS_OK) { /* a resource that was not noted would be kept as another one */
+        code = cis_buf_check(&guest->tape->owns, "resources of a recorded call", &err);
+    }
     return code == CIS_OK ? CIS_OK : cis_guest_ended_with(guest, &err);
 }
 
@@ -377,6 +380,10 @@ void cis_tape_result(const cis_tape *tape, const cis_vals *vals, struct cis_buf 
 static cis_code compare_result(cis_guest *guest, cis_code code, const struct cis_buf *result)
 {
     cis_tape *tape = guest->tape;
+    struct cis_error err = {0};
+    if (code == CIS_OK && cis_buf_check(result, "result", &err) != CIS_OK) {
+        return cis_tape_fail(guest, &err);
+    }
     tape->called = code;
     CIS_TRY(cis_tape_came_back(guest, "", NULL));
     tape->called = CIS_OK;
@@ -397,6 +404,9 @@ static cis_code play_text(cis_guest *guest, struct cis_str name)
     CIS_TRY(cis_tape_unplayable(guest));
     const struct cis_str call = {cis_buf_cstr(&text), text.len};
     cis_code code = cis_component_call_text(guest, name, call, &result, &err);
+    if ((code == CIS_E_NOMEM || code == CIS_E_BUDGET) && guest->end.code == CIS_OK) {
+        return cis_tape_fail(guest, &err); /* of playing it, not of the guest */
+    }
     return compare_result(guest, code, &result);
 }
 

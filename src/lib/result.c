@@ -65,6 +65,11 @@ cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct c
         cis_buf_json(&o->report, cis_buf_view(output));
     }
     cis_buf_byte(&o->report, '}');
+    cis_code made = cis_buf_check(&o->report, skill, err);
+    if (made != CIS_OK) {
+        cis_result_free(r);
+        return made;
+    }
     o->output = *output;
     *output = CIS_BUF_INIT(output->max);
     *out_result = r;

@@ -22,6 +22,9 @@ static cis_code place_of(const char *guest, char **out, struct cis_error *err)
         cis_buf_byte(&text, '/');
         cis_buf_str(&text, name);
     }
+    if (text.failed == CIS_E_NOMEM) {
+        return cis_files_no_memory(err);
+    }
     if (!ok || text.failed != CIS_OK) {
         return cis_fail(err, CIS_E_USAGE,
                         "mount \"%.200s\": not a path that a program can be given", guest);

@@ -1,89 +1,16 @@
 /* Interfaces in C and calls of exports, through the public headers alone: every kind of value,
  * objects that are dropped exactly once however a run ends, versions, clashes, wrong types. */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <unistd.h>
 #include "base/file.h"
-#include "cis/cis.h"
 #include "harness.h"
+#include "orders.h"
 
 struct place {
     cis_runtime *runtime;
     cis_module *module;
     cis_provider *provider;
 };
-
-/* What one order is; counted, as each has to be dropped once. */
-struct order {
-    uint32_t total;
-};
-static atomic_int made, dropped, closed;
-static _Thread_local void *last_data;
-
-static void drop_order(void *self, void *object)
-{
-    assert_string_equal(self, "orders");
-    dropped++;
-    free(object);
-}
-
-static enum cis_code f_new(cis_wit_call *call, void *self)
-{
-    struct order *o = calloc(1, sizeof *o);
-    (void)self;
-    assert_non_null(o);
-    made++;
-    cis_wit_set_object(call, cis_wit_result(call), "order", o);
-    return CIS_E_OK;
-}
-
-static enum cis_code f_add(cis_wit_call *call, void *self)
-{
-    struct order *o = cis_wit_object(call, cis_wit_arg(call, 0));
-    uint32_t n = (uint32_t)cis_wit_uint(cis_wit_arg(call, 1));
-    (void)self;
-    assert_non_null(o);
-    assert_null(cis_wit_take(call, cis_wit_arg(call, 0))); /* it was lent */
-    last_data = cis_wit_data(call);
-    if (n == 13) {
-        return cis_wit_fail(call, CIS_E_PROVIDER, "thirteen is not sold");
-    }
-    if (n > 1000) {
-        cis_wit_set_text(call, cis_wit_set_error(call, cis_wit_result(call), true), "too many", 8);
-        return CIS_E_OK;
-    }
-    o->total += n;
-    cis_wit_set_u64(cis_wit_set_ok(call, cis_wit_result(call), true), o->total);
-    return CIS_E_OK;
-}
-
-/* Takes the order itself when it is above 5; smaller ones are left to be dropped. */
-static enum cis_code f_close(cis_wit_call *call, void *self)
-{
-    const cis_wit *arg = cis_wit_arg(call, 0);
-    struct order *o = cis_wit_object(call, arg);
-    uint32_t total = o->total;
-    (void)self;
-    if (total > 5) {
-        assert_ptr_equal(cis_wit_take(call, arg), o);
-        assert_null(cis_wit_take(call, arg));
-        assert_null(cis_wit_object(call, arg));
-        closed++;
-        free(o);
-    }
-    cis_wit_set_u32(cis_wit_result(call), total);
-    return CIS_E_OK;
-}
-
-static enum cis_code f_hello(cis_wit_call *call, void *self)
-{
-    char text[64];
-    size_t len;
-    const char *name = cis_wit_text(cis_wit_arg(call, 0), &len);
-    int n = snprintf(text, sizeof text, "%s %.*s", (const char *)self, (int)(len % 50), name);
-    cis_wit_set_text(call, cis_wit_result(call), text, (size_t)n);
-    return CIS_E_OK;
-}
 
 /* Of another type than it says. */
 static enum cis_code f_wrong(cis_wit_call *call, void *self)
@@ -100,100 +27,6 @@ static enum cis_code f_not_text(cis_wit_call *call, void *self)
     return CIS_E_OK;
 }
 
-#define ORDERS "acme:shop/orders@1.2.0"
-
-static cis_provider *provider_new(cis_wit_function *hello)
-{
-    cis_provider *p = NULL;
-    assert_ok(cis_provider_new(&p, err));
-    cis_provider_interface(p, ORDERS);
-    cis_provider_resource(p, "order", drop_order, "orders");
-    cis_provider_function(p, "[constructor]order", "func() -> own<order>", f_new, NULL);
-    cis_provider_function(p, "[method]order.add",
-                          "func(self: borrow<order>, n: u32) -> result<u64,string>", f_add, NULL);
-    cis_provider_function(p, "close", "func(o: own<order>) -> u32", f_close, NULL);
-    cis_provider_function(p, "hello", "func(who: string) -> string", hello, "hello");
-    return p;
-}
-
-/* many(n): n orders, each added to and dropped; the sum. give(n): an order of n is closed.
- * leave(n): n orders are made and kept; then n 7: a trap, 8: it goes on for ever. greet(x): what
- * hello says. add(n): the result of adding n to a new order. */
-static const char GUEST[] =
-    "(component"
-    " (import \"acme:shop/orders@1.1.3\" (instance $x"
-    "  (export \"order\" (type $o (sub resource)))"
-    "  (export \"[constructor]order\" (func (result (own $o))))"
-    "  (export \"[method]order.add\" (func (param \"self\" (borrow $o)) (param \"n\" u32)"
-    "   (result (result u64 (error string)))))"
-    "  (export \"close\" (func (param \"o\" (own $o)) (result u32)))"
-    "  (export \"hello\" (func (param \"who\" string) (result string)))))"
-    " (core module $libc (memory (export \"memory\") 1) (global $at (mut i32) (i32.const 4096))"
-    "  (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (local $p i32)"
-    "   (local.set $p (global.get $at))"
-    "   (global.set $at (i32.add (local.get $p) (local.get 3)))"
-    "   (if (i32.gt_u (global.get $at) (i32.const 60000))"
-    "    (then (global.set $at (i32.const 4096))))"
-    "   (local.get $p)))"
-    " (core instance $libc (instantiate $libc))"
-    " (alias core export $libc \"memory\" (core memory $mem))"
-    " (alias core export $libc \"realloc\" (core func $realloc))"
-    " (alias export $x \"order\" (type $o_t))"
-    " (alias export $x \"[constructor]order\" (func $new))"
-    " (alias export $x \"[method]order.add\" (func $add))"
-    " (alias export $x \"close\" (func $close)) (alias export $x \"hello\" (func $hello))"
-    " (core func $new_c (canon lower (func $new)))"
-    " (core func $add_c (canon lower (func $add) (memory $mem) (realloc $realloc)))"
-    " (core func $close_c (canon lower (func $close)))"
-    " (core func $hello_c (canon lower (func $hello) (memory $mem) (realloc $realloc)))"
-    " (core func $drop_c (canon resource.drop $o_t))"
-    " (core module $m"
-    "  (import \"x\" \"new\" (func $new (result i32)))"
-    "  (import \"x\" \"add\" (func $add (param i32 i32 i32)))"
-    "  (import \"x\" \"close\" (func $close (param i32) (result i32)))"
-    "  (import \"x\" \"hello\" (func $hello (param i32 i32 i32)))"
-    "  (import \"x\" \"drop\" (func $drop (param i32)))"
-    "  (import \"x\" \"memory\" (memory 1))"
-    "  (func (export \"many\") (param $n i32) (result i32) (local $h i32) (local $sum i32)"
-    "   (loop $l (if (local.get $n) (then"
-    "    (local.set $h (call $new))"
-    "    (call $add (local.get $h) (i32.const 2) (i32.const 64))"
-    "    (local.set $sum (i32.add (local.get $sum) (i32.load (i32.const 72))))"
-    "    (call $drop (local.get $h))"
-    "    (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br $l))))"
-    "   (local.get $sum))"
-    "  (func (export \"give\") (param $n i32) (result i32) (local $h i32)"
-    "   (local.set $h (call $new))"
-    "   (call $add (local.get $h) (local.get $n) (i32.const 64))"
-    "   (call $close (local.get $h)))"
-    "  (func (export \"leave\") (param $n i32) (result i32) (local $i i32) (local $h i32)"
-    "   (loop $l (if (i32.lt_u (local.get $i) (local.get $n)) (then"
-    "    (local.set $h (call $new))"
-    "    (local.set $i (i32.add (local.get $i) (i32.const 1))) (br $l))))"
-    "   (if (i32.eq (local.get $n) (i32.const 7)) (then unreachable))"
-    "   (if (i32.eq (local.get $n) (i32.const 8)) (then (loop $e (br $e))))"
-    "   (local.get $n))"
-    "  (func (export \"greet\") (param i32 i32) (result i32)"
-    "   (call $hello (local.get 0) (local.get 1) (i32.const 128)) (i32.const 128))"
-    "  (func (export \"nothing\"))"
-    "  (func (export \"add\") (param $n i32) (result i32)"
-    "   (call $add (call $new) (local.get $n) (i32.const 192)) (i32.const 192)))"
-    " (core instance $run (instantiate $m (with \"x\" (instance"
-    "  (export \"new\" (func $new_c)) (export \"add\" (func $add_c))"
-    "  (export \"close\" (func $close_c)) (export \"hello\" (func $hello_c))"
-    "  (export \"drop\" (func $drop_c)) (export \"memory\" (memory $mem))))))"
-    " (func (export \"many\") (param \"n\" u32) (result u32) (canon lift (core func $run "
-    "\"many\")))"
-    " (func (export \"give\") (param \"n\" u32) (result u32) (canon lift (core func $run "
-    "\"give\")))"
-    " (func (export \"leave\") (param \"n\" u32) (result u32)"
-    "  (canon lift (core func $run \"leave\")))"
-    " (func (export \"greet\") (param \"x\" string) (result string)"
-    "  (canon lift (core func $run \"greet\") (memory $mem) (realloc $realloc)))"
-    " (func (export \"nothing\") (canon lift (core func $run \"nothing\")))"
-    " (func (export \"add\") (param \"n\" u32) (result (result u64 (error string)))"
-    "  (canon lift (core func $run \"add\") (memory $mem) (realloc $realloc))))";
-
 static int setup(void **state)
 {
     struct place *p = calloc(1, sizeof *p);
@@ -204,8 +37,8 @@ static int setup(void **state)
     last_data = NULL;
     *state = p;
     int code = cis_runtime_new(&config, &p->runtime, &err) == CIS_OK &&
-                       cis_module_load(p->runtime, GUEST, sizeof GUEST - 1, "shop", &p->module,
-                                       &err) == CIS_OK
+                       cis_module_load(p->runtime, orders_guest, strlen(orders_guest), "shop",
+                                       &p->module, &err) == CIS_OK
                    ? 0
                    : -1;
     p->provider = provider_new(f_hello);

@@ -36,15 +36,23 @@ static void forget(struct sql_conn *conn)
     }
 }
 
-void cis_sql_read_end(struct sql_conn *conn)
+/* What ending it answered; the connection is broken unless that is SQLITE_OK. */
+static int read_end(struct sql_conn *conn)
 {
+    int rc = SQLITE_OK;
     sqlite3_blob_close(conn->blob); /* open, it would hold the transaction */
     conn->blob = NULL;
-    if (conn->db != NULL && !sqlite3_get_autocommit(conn->db) &&
-        sqlite3_exec(conn->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
-        conn->broken = true;
+    if (conn->db != NULL && !sqlite3_get_autocommit(conn->db)) {
+        rc = sqlite3_exec(conn->db, "COMMIT", NULL, NULL, NULL);
+        conn->broken |= rc != SQLITE_OK;
     }
     forget(conn);
+    return rc;
+}
+
+void cis_sql_read_end(struct sql_conn *conn)
+{
+    (void)read_end(conn);
 }
 
 /* The keeper is to look after its transaction. */
@@ -270,10 +278,11 @@ static cis_code judge(struct sql_reader *r, struct cis_view at, struct cis_error
 
 cis_code cis_sql_reader_renew(struct sql_reader *r, struct cis_error *err)
 {
-    if (r->conn->reading) {
-        cis_sql_read_end(r->conn);
-    }
+    int rc = r->conn->reading ? read_end(r->conn) : SQLITE_OK;
     r->fresh = true;
+    if (rc != SQLITE_OK) {
+        return cis_sql_fail(r->conn, rc, "ending a read", err);
+    }
     return r->conn->broken ? cis_fail(err, CIS_E_STORE, "%s: transaction lost", r->conn->path)
                            : read_begin(r->conn, err);
 }
