@@ -173,8 +173,9 @@ static void a_skill_cannot_set_what_its_schema_does_not_have(void **state)
     free(dir);
 }
 
-/* Installs on a terminal and answers the question when it comes. */
-static int install_on_terminal(struct sys *s, const char *dir, const char *answer)
+/* Installs on a terminal and answers each question that comes by the next letter, the last one by
+ * all that are left ('-': an empty line); asks: something that is said. */
+static int install_asked(struct sys *s, const char *dir, const char *answers, const char *asks)
 {
     int fd;
     pid_t pid = forkpty(&fd, NULL, NULL, NULL);
@@ -185,33 +186,113 @@ static int install_on_terminal(struct sys *s, const char *dir, const char *answe
         _exit(99);
     }
     struct cis_buf text = CIS_BUF_INIT(1 << 20);
-    bool answered = false;
+    size_t answered = 0;
     char chunk[4096];
     for (ssize_t n; (n = read(fd, chunk, sizeof chunk)) > 0;) { /* EIO: the other side is closed */
         cis_buf_add(&text, chunk, (size_t)n);
-        if (!answered && strstr(cis_buf_cstr(&text), "[y/N]") != NULL) {
-            assert_int_equal(cis_fd_write_all(fd, answer, strlen(answer)), 0);
-            answered = true;
+        const char *question = strstr(cis_buf_cstr(&text) + answered, "[y/N]");
+        if (question != NULL) {
+            const char line[2] = {*answers, '\n'};
+            assert_int_equal(
+                cis_fd_write_all(fd, *answers == '-' ? line + 1 : line, *answers == '-' ? 1 : 2),
+                0);
+            answers += answers[1] != 0;
+            answered = (size_t)(question - cis_buf_cstr(&text)) + 5;
         }
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     close(fd);
-    assert_true(answered);
-    assert_contains(cis_buf_cstr(&text), "memory=write");
+    assert_true(answered != 0);
+    assert_contains(cis_buf_cstr(&text), asks);
     cis_buf_done(&text);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int install_on_terminal(struct sys *s, const char *dir, const char *answers)
+{
+    return install_asked(s, dir, answers, "memory=write");
 }
 
 static void on_a_terminal_the_user_is_asked(void **state)
 {
     struct sys *s = *state;
     char *dir = folder(s, MANIFEST, writer);
-    assert_int_equal(install_on_terminal(s, dir, "n\n"), 4);
+    assert_int_equal(install_on_terminal(s, dir, "n"), 4);
     assert_exit(s, 3, cis(s, "skill", "info", "wiz"));
-    assert_int_equal(install_on_terminal(s, dir, "\n"), 4);
-    assert_int_equal(install_on_terminal(s, dir, "y\n"), 0);
+    assert_int_equal(install_on_terminal(s, dir, "-"), 4);
+    assert_int_equal(install_on_terminal(s, dir, "y"), 0);
     assert_exit(s, 0, cis(s, "skill", "info", "wiz"));
+    free(dir);
+}
+
+/* Settings (secrets too) and memory go to another maker's package of the name by a word alone. */
+static void another_maker_is_asked_for_by_name_and_inherits_by_a_word(void **state)
+{
+    struct sys *s = *state;
+    static const char schema[] = MANIFEST "[config.schema]\nn = { type = \"integer\" }\n";
+    static const char other[] = "(module (memory (export \"memory\") 1)"
+                                "(func (export \"skill_execute\") (param i32 i32) (result i32)"
+                                " (i32.const 0)))";
+    static const char asks[] = "wiz 1.0.0 is installed (unsigned); this one is unsigned. It would "
+                               "inherit 1 setting (n) and 1 key of memory. Let it?";
+    char *dir = folder(s, schema, writer);
+    assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
+    assert_exit(s, 0, cis(s, "skill", "run", "wiz"));
+    assert_exit(s, 0, cis(s, "skill", "config", "wiz", "set", "n", "9"));
+    folder(s, schema, other);
+    assert_exit(s, 4, cis(s, "skill", "install", dir, "--yes"));
+    assert_contains(sys_err(s),
+                    "would inherit 1 setting (n) and 1 key of memory: answer --inherit");
+    assert_exit(s, 2, cis(s, "skill", "install", dir, "--yes", "--inherit", "maybe"));
+    assert_exit(s, 0, cis(s, "skill", "config", "wiz", "get", "n")); /* nothing was done */
+    assert_string_equal(sys_out(s), "9\n");
+    assert_int_equal(install_asked(s, dir, "y", asks), 0);
+    assert_exit(s, 0, cis(s, "skill", "config", "wiz", "get", "n"));
+    assert_string_equal(sys_out(s), "9\n");
+    assert_exit(s, 0, cis(s, "memory", "get", "key", "--skill", "wiz"));
+    assert_string_equal(sys_out(s), "a value");
+    folder(s, schema, looper); /* and another one again, by the flag */
+    assert_exit(s, 0,
+                cis(s, "skill", "install", dir, "--yes", "--inherit", "yes", "--allow",
+                    "memory=read", "--allow", "memory=write"));
+    assert_exit(s, 0, cis(s, "memory", "get", "key", "--skill", "wiz"));
+    folder(s, schema, other);
+    assert_exit(s, 0,
+                cis(s, "skill", "install", dir, "--yes", "--inherit", "no", "--allow",
+                    "memory=read", "--allow", "memory=write"));
+    assert_exit(s, 3, cis(s, "skill", "config", "wiz", "get", "n"));
+    assert_exit(s, 3, cis(s, "memory", "get", "key", "--skill", "wiz"));
+    free(dir);
+}
+
+static void a_no_on_the_terminal_inherits_nothing(void **state)
+{
+    struct sys *s = *state;
+    char *dir = folder(s, MANIFEST, writer);
+    assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
+    assert_exit(s, 0, cis(s, "skill", "run", "wiz"));
+    folder(s, MANIFEST, looper);
+    /* The second question is about what it asks for. */
+    assert_int_equal(install_asked(s, dir, "ny", "It would inherit 1 key of memory. Let it?"), 0);
+    assert_exit(s, 3, cis(s, "memory", "get", "key", "--skill", "wiz"));
+    free(dir);
+}
+
+static void an_older_version_is_installed_by_its_flag_alone(void **state)
+{
+    struct sys *s = *state;
+    char *dir =
+        folder(s, "[skill]\nname = \"wiz\"\nversion = \"1.10.0\"\nentry = \"wiz.wat\"\n", looper);
+    assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
+    folder(s, "[skill]\nname = \"wiz\"\nversion = \"1.9.0\"\nentry = \"wiz.wat\"\n", looper);
+    assert_exit(s, 4, cis(s, "skill", "install", dir, "--yes"));
+    assert_contains(sys_err(s), "1.10.0 is installed and this is 1.9.0: --downgrade");
+    assert_exit(s, 0, cis(s, "skill", "info", "wiz"));
+    assert_contains(sys_out(s), "1.10.0");
+    assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes", "--downgrade"));
+    assert_exit(s, 0, cis(s, "skill", "info", "wiz"));
+    assert_contains(sys_out(s), "1.9.0");
     free(dir);
 }
 
@@ -272,6 +353,9 @@ int main(void)
         TEST(settings_are_typed_in_and_checked),
         TEST(a_skill_cannot_set_what_its_schema_does_not_have),
         TEST(on_a_terminal_the_user_is_asked),
+        TEST(another_maker_is_asked_for_by_name_and_inherits_by_a_word),
+        TEST(a_no_on_the_terminal_inherits_nothing),
+        TEST(an_older_version_is_installed_by_its_flag_alone),
         TEST(a_revoked_grant_is_refused_in_the_next_run),
         TEST(a_signature_is_required_when_the_configuration_says_so),
         TEST(a_changed_file_fails_its_checksum),

@@ -246,6 +246,74 @@ static cis_code write_pages(struct repair *r, const struct scan *s, const struct
                : cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: writing it anew", r->path);
 }
 
+/* Pages that the file's own head counts, or the log's last commit; 0: not known, -1: no database.
+ */
+static int64_t pages_wanted(struct repair *r, const struct scan *s, uint32_t *out_page)
+{
+    uint8_t head[100];
+    struct sql_walk w;
+    if (s->commit != 0 && cis_sql_walk_begin(&w, r->log) == SQLITE_OK) {
+        *out_page = w.page;
+        return s->pages;
+    }
+    if (r->db->pMethods->xRead(r->db, head, sizeof head, 0) != SQLITE_OK ||
+        memcmp(head, "SQLite format 3", 16) != 0) {
+        return -1;
+    }
+    *out_page = (uint32_t)head[16] << 8 | head[17];
+    *out_page = *out_page == 1 ? 65536 : *out_page;
+    return memcmp(head + 24, head + 92, 4) == 0 ? cis_sql_be32(head + 28) : 0;
+}
+
+/* Pages behind the end of the file, of which the log has none either. */
+static cis_code count_cut(struct repair *r, struct scan *s, uint32_t page, uint32_t have,
+                          uint32_t want, uint32_t *out_cut)
+{
+    uint8_t head[CIS_SQL_FRAME_HEAD];
+    s->newest = cis_calloc(cis_size_add((size_t)want - have, 1), sizeof *s->newest);
+    if (s->newest == NULL) {
+        return cis_fail(r->err, CIS_E_NOMEM, "repair: out of memory");
+    }
+    *out_cut = want - have;
+    for (uint64_t i = 0; i < s->commit; i++) {
+        int64_t at = CIS_SQL_WAL_HEAD + (int64_t)i * (CIS_SQL_FRAME_HEAD + (int64_t)page);
+        if (r->log->pMethods->xRead(r->log, head, sizeof head, at) != SQLITE_OK) {
+            return cis_fail(r->err, CIS_E_STORE, "%s-wal: cannot be read", r->path);
+        }
+        uint32_t number = cis_sql_be32(head);
+        if (number > have && number <= want && s->newest[number - have] == 0) {
+            s->newest[number - have] = 1;
+            --*out_cut;
+        }
+    }
+    return CIS_OK;
+}
+
+/* A log that is whole says nothing of a file that was cut: nothing makes its pages again. */
+static cis_code look_at_length(struct repair *r, struct scan *s)
+{
+    char path[PATH_ROOM];
+    uint32_t page = 0, cut = 0;
+    *s = (struct scan){.frames = s->frames};
+    if (cis_repair_size(cis_repair_path(r, "-wal", path)) > 0) {
+        CIS_TRY(fix_frames(r, s));
+    }
+    int64_t want = pages_wanted(r, s, &page);
+    if (want > 0 && page != 0) {
+        int64_t have = cis_repair_size(r->path) / page;
+        CIS_TRY(have < want ? count_cut(r, s, page, (uint32_t)have, (uint32_t)want, &cut) : CIS_OK);
+    }
+    if (want < 0) {
+        cis_repair_tell(r, true, "database", "its file is none: put it back from a copy");
+    } else if (cut != 0) {
+        cis_repair_tell(r, true, "database",
+                        "its file is cut: %" PRIu32 " of %" PRId64
+                        " pages are gone; put it back from a copy",
+                        cut, want);
+    }
+    return CIS_OK;
+}
+
 /* Written beside, then in its place; the log stays, and goes with it. */
 static cis_code make_database(struct repair *r, struct scan *s)
 {
@@ -318,6 +386,7 @@ cis_code cis_repair_mend(struct repair *r)
     cis_code code = CIS_OK;
     if (cis_repair_size(r->path) > 0) {
         code = mend_log(r, &s);
+        code = code == CIS_OK && !r->bad ? look_at_length(r, &s) : code;
         if (code == CIS_OK && r->bad && derived) {
             r->bad = false;
             code = give_up(r);
