@@ -59,6 +59,18 @@ cis_code cis_fs_ref_check_free(struct cis_str name, struct cis_error *err)
                : CIS_OK;
 }
 
+cis_code cis_fs_lineage_check(uint64_t ancestors, bool moves, struct cis_error *err)
+{
+    uint64_t most = CIS_FS_LINEAGE_MAX + (moves ? 0 : CIS_FS_LINEAGE_FORKS);
+    return ancestors <= most
+               ? CIS_OK
+               : cis_fail(err, CIS_E_LIMIT,
+                          "the branch would descend from more than %llu branches, each made of the "
+                          "one before: roll back to an old state first, then take this one from "
+                          "the reflog (cis fs restore --from NAME@{1} /)",
+                          (unsigned long long)most);
+}
+
 cis_code cis_fs_ref_check_writer(struct cis_str ref, struct cis_str kind, struct cis_error *err)
 {
     return cis_str_starts(ref, CIS_STR(CIS_APPLIED_PREFIX)) && !cis_str_is(kind, CIS_APPLY_KIND)

@@ -342,14 +342,15 @@ struct cis_store_fs_ops {
                         struct cis_fs_ref *out, CIS_FS_ARGS); /* name empty: the current one */
     cis_code (*ref_list)(cis_store *, struct cis_str tenant, cis_fs_ref_each *each, void *self,
                          CIS_FS_ARGS);
-    /* One branch row and its lineage for each name, all or none, one durable commit; CIS_E_EXISTS.
-     */
+    /* One branch row and its lineage for each name, all or none, one durable commit; CIS_E_EXISTS,
+     * CIS_E_LIMIT (CIS_FS_LINEAGE_MAX). */
     cis_code (*fork)(cis_store *, struct cis_str tenant, struct cis_view from,
                      const struct cis_str *names, size_t n, CIS_FS_ARGS);
     /* Rollback: a new branch forked from the view, and the ref points at it; the reflog gets what
      * it pointed at, with `why` (cut to CIS_FS_NOTE_MAX bytes). When the view is the state of the
      * head, nothing is done and *out_head is the head. CIS_E_CONFLICT when the ref's head is not
-     * `expect` any more, or it is leased under another fence. */
+     * `expect` any more, or it is leased under another fence. CIS_E_LIMIT:
+     * CIS_FS_LINEAGE_MAX. */
     cis_code (*ref_move)(cis_store *, struct cis_str tenant, struct cis_str name,
                          struct cis_view expect, struct cis_view to, uint64_t fence,
                          struct cis_str why, struct cis_view *out_head, CIS_FS_ARGS);
@@ -477,6 +478,12 @@ bool cis_fs_ref_valid(struct cis_str name);
 bool cis_fs_ref_is_made(struct cis_str name);
 /* A branch that users and runs make may not begin with one of these prefixes: CIS_E_USAGE. */
 cis_code cis_fs_ref_check_free(struct cis_str name, struct cis_error *err);
+/* A branch has a row for each branch that it descends from, and a look-up in it asks each of them:
+ * both are bounded. What a rollback makes is this deep at most; a fork may be a little deeper, so
+ * that what a run or a conflict keeps beside such a branch has a place. CIS_E_LIMIT. */
+#define CIS_FS_LINEAGE_MAX 1000u
+#define CIS_FS_LINEAGE_FORKS 64u
+cis_code cis_fs_lineage_check(uint64_t ancestors, bool moves, struct cis_error *err);
 /* The record of an apply says what an undo does to a folder of the host: kind "apply" alone writes
  * to it. Else CIS_E_DENIED. */
 cis_code cis_fs_ref_check_writer(struct cis_str ref, struct cis_str kind, struct cis_error *err);

@@ -1,6 +1,9 @@
 /* What names pointed at, undo and redo. */
 #include "fixture.h"
 
+#include <libpq-fe.h>
+#include <sqlite3.h>
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -399,6 +402,74 @@ static void undos_that_race_take_back_one_commit_each(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
+/* As if the branch descended from n others, each made of the one before. */
+static void deepen(struct fx *fx, uint64_t branch, unsigned n)
+{
+    char text[512], path[700];
+    if (fx_is_sqlite()) {
+        sqlite3 *db;
+        snprintf(path, sizeof path, "%s/tenants/" CIS_STR_FMT ".db", fx->dir,
+                 CIS_STR_ARG(fx->h.tenant));
+        snprintf(text, sizeof text,
+                 "WITH RECURSIVE g (d) AS (SELECT 2 UNION ALL SELECT d + 1 FROM g WHERE d < %u) "
+                 "INSERT INTO lineage (branch, depth, ancestor, max_epoch) "
+                 "SELECT %llu, d, 1, 0 FROM g",
+                 n, (unsigned long long)branch);
+        assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        return;
+    }
+    PGconn *conn = PQconnectdb(fx->url);
+    snprintf(text, sizeof text,
+             "SELECT set_config('cis.tenant', cis.tenant_id('" CIS_STR_FMT "')::text, false);"
+             "INSERT INTO cis.lineage (tenant, branch, depth, ancestor, max_epoch) "
+             "SELECT l.tenant, l.branch, d, 1, 0 FROM cis.lineage l, generate_series(2, %u) d "
+             "WHERE l.branch = %llu AND l.depth = 0",
+             CIS_STR_ARG(fx->h.tenant), n, (unsigned long long)branch);
+    PGresult *res = PQexec(conn, text);
+    if (PQresultStatus(res) != PGRES_COMMAND_OK) {
+        fail_msg("%s", PQresultErrorMessage(res));
+    }
+    PQclear(res);
+    PQfinish(conn);
+}
+
+/* A loop of commits and rollbacks: each look-up would take as long as the loop is. */
+static void a_branch_descends_from_so_many_and_there_is_a_way_on(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "a", "1");
+    struct cis_view early = fx_head(fx, "main");
+    fx_text(fx, "main", "b", "x");
+    assert_ok(fx_back_to(fx, "main", "main^", err));
+    fx_text(fx, "main", "a", "2");
+    fx_text(fx, "main", "a", "3");
+    struct cis_view head = fx_head(fx, "main");
+    deepen(fx, head.branch, CIS_FS_LINEAGE_MAX - 1);
+    assert_ok(fx_back_to(fx, "main", "main^", err)); /* of 1000 */
+    assert_int_not_equal(fx_head(fx, "main").branch, head.branch);
+    fx_text(fx, "main", "a", "4");
+    fx_text(fx, "main", "a", "5");
+    head = fx_head(fx, "main");
+    assert_fails(CIS_E_LIMIT, "roll back to an old state first",
+                 fx_back_to(fx, "main", "main^", err));
+    assert_int_equal(fx_head(fx, "main").epoch, head.epoch);
+    fx_fork(fx, head, "beside"); /* a little deeper */
+    char text[64];
+    snprintf(text, sizeof text, "main@%llu", (unsigned long long)early.epoch);
+    assert_ok(fx_back_to(fx, "main", text, err));
+    struct cis_history_commit how = {.ref = CIS_STR("main")};
+    struct cis_history_done done;
+    assert_ok(cis_history_restore(&fx->h, fx_rev(fx, "main@{1}"), CIS_STR("/"), &how, &done, err));
+    char *is = fx_dump(&fx->h, fx_head(fx, "main")), *there = fx_dump(&fx->h, head);
+    assert_string_equal(is, there);
+    fx_text(fx, "main", "a", "6");
+    assert_ok(fx_back_to(fx, "main", "main^", err));
+    free(is);
+    free(there);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +479,7 @@ static int run(void)
         TEST(the_reflog_lists_where_a_branch_was),
         TEST(gc_lets_the_reflog_go_by_age),
         TEST(a_rollback_to_the_head_makes_no_branch),
+        TEST(a_branch_descends_from_so_many_and_there_is_a_way_on),
         TEST(each_undo_goes_further_back_and_each_redo_comes_forward),
         TEST(a_commit_ends_what_can_be_redone),
         TEST(an_undo_whose_work_is_gone_already_is_passed_by_the_next),

@@ -155,6 +155,18 @@ static void args_counts(struct pg_args *args, const struct pg_owner *owner)
     cis_pg_arg_u64(args, owner->kv_keys);
 }
 
+/* Of a branch that is made of this one. */
+static cis_code check_lineage(struct pg_conn *conn, uint64_t branch, bool moves,
+                              struct cis_error *err)
+{
+    struct pg_args args = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_u64(&args, branch);
+    CIS_TRY(cis_pg_ask(conn, PG_ANCESTORS, &args, &res, err));
+    return cis_fs_lineage_check(cis_pg_u64(res, 0, 0), moves, err);
+}
+
 cis_code cis_pg_fork_in(struct pg_conn *conn, struct cis_view from, const struct cis_str *of,
                         size_t n, struct cis_error *err)
 {
@@ -166,6 +178,7 @@ cis_code cis_pg_fork_in(struct pg_conn *conn, struct cis_view from, const struct
         cis_pg_array_bytes(&names, of[i].ptr, of[i].len);
     }
     CIS_TRY(cis_pg_view_owner(conn, from, true, &owner, err));
+    CIS_TRY(check_lineage(conn, owner.view.branch, false, err));
     cis_pg_arg_int(&there, conn->tenant);
     cis_pg_arg_blobs(&there, &names);
     CIS_TRY(cis_pg_ask(conn, PG_REFS_TAKEN, &there, &res, err));
@@ -259,6 +272,7 @@ static cis_code move(struct pg_conn *conn, void *arg, struct cis_error *err)
             return CIS_OK;
         }
     }
+    CIS_TRY(check_lineage(conn, owner.view.branch, true, err));
     CIS_TRY(cis_pg_reflog_put(conn, cis_pg_str(ref, 0, 0), f->expect, f->why, err));
     struct pg_args args = {0};
     cis_pg_args_view(&args, conn, owner.view);

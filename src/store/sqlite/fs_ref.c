@@ -131,7 +131,7 @@ cis_code cis_sql_view_check(cis_store *store, struct cis_str tenant, struct cis_
 /* ---- forks ---- */
 
 /* A branch forked from an owner's view: its row and its lineage. */
-static cis_code branch_make(struct sql_conn *conn, struct cis_view from, int64_t now,
+static cis_code branch_make(struct sql_conn *conn, struct cis_view from, int64_t now, bool moves,
                             uint64_t *out_branch, struct cis_error *err)
 {
     struct sql_counts counts;
@@ -151,6 +151,7 @@ static cis_code branch_make(struct sql_conn *conn, struct cis_view from, int64_t
     sqlite3_bind_int64(lineage, 2, cis_sql_i64(from.branch));
     sqlite3_bind_int64(lineage, 3, cis_sql_i64(from.epoch));
     CIS_TRY(cis_sql_done(conn, lineage, "making a branch", err));
+    CIS_TRY(cis_fs_lineage_check((uint64_t)sqlite3_changes64(conn->db) - 1, moves, err));
     *out_branch = (uint64_t)id;
     return CIS_OK;
 }
@@ -180,7 +181,7 @@ static cis_code fork_one(struct sql_conn *conn, struct cis_view owner, struct ci
                         CIS_STR_ARG(name));
     }
     uint64_t branch;
-    CIS_TRY(branch_make(conn, owner, now, &branch, err));
+    CIS_TRY(branch_make(conn, owner, now, false, &branch, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_REF_PUT, &st, err));
     cis_sql_bind_str(st, 1, name);
@@ -263,7 +264,7 @@ static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_er
         return CIS_OK;
     }
     CIS_TRY(cis_sql_reflog_put(conn, &ref, here, m->why, err));
-    CIS_TRY(branch_make(conn, owner, cis_clock_wall_ms(), &made.branch, err));
+    CIS_TRY(branch_make(conn, owner, cis_clock_wall_ms(), true, &made.branch, err));
     CIS_TRY(branch_left(conn, ref.head.branch, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_REF_MOVE, &st, err));
