@@ -1,5 +1,6 @@
 #include "history/edit.h"
 
+#include <inttypes.h>
 #include "store/holder.h"
 
 cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_str ref,
@@ -292,12 +293,19 @@ cis_code cis_edit_entries(struct edit *e, struct edit_file *dir, uint64_t *out,
     return CIS_OK;
 }
 
-/* The directory goes, and its names are to be removed next. */
+/* The directory goes, and its names are to be removed next. One that goes already has two names or
+ * is within itself, as a damaged store may say: listing it again and again would not end. */
 static cis_code empty_one(struct edit *e, uint64_t dir, struct links *todo, struct cis_error *err)
 {
     struct edit_file *file;
     size_t before = todo->n;
     CIS_TRY(cis_edit_file(e, dir, &file, err));
+    if (file->gone) {
+        return cis_fail(err, CIS_E_DAMAGED,
+                        "inode %" PRIu64 ": a directory that has two names or is within itself; "
+                        "nothing was changed (cis fs fsck)",
+                        dir);
+    }
     CIS_TRY(list_all(e, dir, todo, err));
     file->gone = true;
     file->counted = (int64_t)(todo->n - before) + 1;

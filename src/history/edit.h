@@ -76,8 +76,7 @@ cis_code cis_edit_put(struct edit *e, const struct cis_fs_inode *row, struct cis
 cis_code cis_edit_content(struct edit *e, uint64_t ino, const struct extents *want,
                           struct cis_error *err);
 /* Everything below a directory of the base goes, and it itself (its name is the caller's to
- * change).
- */
+ * change). CIS_E_DAMAGED: one of them has two names or is within itself. */
 cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err);
 /* Would the branch be as whole with the edit as it is at the base? What fsck asks of a tree, asked
  * of what the edit touches: every name leads to a file of its type, in a directory that is there; a

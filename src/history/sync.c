@@ -1,5 +1,6 @@
 #include "history/sync.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 void cis_sync_done(struct sync *s)
@@ -107,8 +108,18 @@ static cis_code tell(struct sync *s, const struct cis_fs_inode *src, struct cis_
     return CIS_OK;
 }
 
-static cis_code push(struct sync *s, uint64_t from, uint64_t to, bool is_new)
+/* Each directory of the source once: one that is met again has two names or is within itself. No
+ * commit makes such a tree, but rows of a damaged store or of a backup may be one, and going
+ * through it would not end. */
+static cis_code push(struct sync *s, uint64_t from, uint64_t to, bool is_new, struct cis_str name)
 {
+    if (cis_ids_get(&s->inos, from) != NULL) {
+        return cis_fail(s->err, CIS_E_DAMAGED,
+                        "%.*s (inode %" PRIu64 "): a directory that has two names or is within "
+                        "itself; nothing was changed (cis fs fsck)",
+                        (int)(name.len < 120 ? name.len : 120), name.ptr, from);
+    }
+    CIS_TRY(cis_ids_set(&s->inos, from, (void *)(uintptr_t)to, s->err));
     s->dirs.bound = &s->edit.bound;
     struct link *todo = vec_add(&s->dirs);
     if (todo == NULL) {
@@ -282,11 +293,11 @@ static cis_code sync_entry(struct sync *s, uint64_t parent, struct cis_str name,
     }
     if (dst != NULL && is_dir(dst->mode)) {
         CIS_TRY(set_dir(s, src, dst));
-        return push(s, src->ino, dst->ino, false);
+        return push(s, src->ino, dst->ino, false, name);
     }
     uint64_t made;
     CIS_TRY(make_dir(s, parent, name, src, dst, &made));
-    return push(s, src->ino, made, true);
+    return push(s, src->ino, made, true, name);
 }
 
 static cis_code remove_entry(struct sync *s, uint64_t parent, const struct link *l)
@@ -373,7 +384,7 @@ cis_code cis_sync_dirs(struct sync *s, uint64_t from, uint64_t to)
     cis_rows_done(&src);
     cis_rows_done(&dst);
     CIS_TRY(code);
-    CIS_TRY(push(s, from, to, false));
+    CIS_TRY(push(s, from, to, false, CIS_STR("/")));
     return sync_all(s);
 }
 

@@ -21,7 +21,7 @@ struct sync {
     struct cis_view view;
     struct edit edit;         /* of the target; opened by the caller */
     struct chunk_map *chunks; /* NULL: the same tenant, chunks are shared */
-    struct cis_map inos;      /* of the source → of the target: hard links */
+    struct cis_map inos;      /* of the source → of the target: what has its row already */
     struct cis_map taken;     /* of the target: written over */
     struct links dirs;        /* still to do: parent: source, ino[0]: target, ino[1]: it is new */
     struct cis_history_pin from_pin, to_pin; /* id 0: none */

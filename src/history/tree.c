@@ -33,6 +33,7 @@ struct walk {
         size_t n, cap;
         struct cis_bound *bound;
     } levels;
+    struct cis_map seen; /* numbers of directories that were visited; cis_vfs.dirs_once */
     struct cis_buf path;
     struct cis_error *err;
 };
@@ -70,9 +71,7 @@ static bool take(void *self, const struct cis_vfs_entry *entry, const struct cis
 static int item_cmp(const void *a, const void *b)
 {
     const struct item *x = a, *y = b;
-    size_t n = x->name.len < y->name.len ? x->name.len : y->name.len;
-    int order = n != 0 ? memcmp(x->name.ptr, y->name.ptr, n) : 0;
-    return order != 0 ? order : (x->name.len > y->name.len) - (x->name.len < y->name.len);
+    return cis_str_cmp(x->name, y->name);
 }
 
 cis_code cis_tree_fail(const struct cis_vfs_call *call, int no, const char *what,
@@ -150,10 +149,9 @@ static void level_done(struct walk *w, struct level *level)
     cis_arena_done(&level->names);
 }
 
-/* Is the directory on the way to itself? A commit refuses to make such a tree; rows of a damaged
- * store or of a backup may be one, and a walk of it would never end. Compared with one directory of
- * the way, at a depth that is a power of two: on a circle the walk comes back to one of them, and a
- * deep tree costs one comparison a directory. */
+/* Is the directory on the way to itself? Compared with one directory of the way, at a depth that is
+ * a power of two: on a circle the walk comes back to one of them, and a deep tree costs one
+ * comparison a directory. */
 static bool in_circle(const struct walk *w, cis_node node)
 {
     size_t mark = 1;
@@ -163,25 +161,49 @@ static bool in_circle(const struct walk *w, cis_node node)
     return w->levels.n != 0 && w->levels.at[mark - 1].node == node;
 }
 
+/* Was the directory visited before? A commit refuses to make a tree with such a one; rows of a
+ * damaged store or of a backup may be one, and a walk of it would never end, or visit 2^n
+ * directories where there are n. */
+static cis_code visited(struct walk *w, cis_node node, const struct cis_vfs_attr *attr, bool *out)
+{
+    static char mark;
+    if (!w->vfs->dirs_once) {
+        *out = in_circle(w, node);
+        return CIS_OK;
+    }
+    *out = cis_ids_get(&w->seen, attr->ino) != NULL;
+    return *out ? CIS_OK : cis_ids_set(&w->seen, attr->ino, &mark, w->err);
+}
+
+/* A walk that tells failures goes on behind it. */
+static cis_code again(struct walk *w, const struct level *level)
+{
+    static const char what[] = "a directory that has two names or is within itself (cis fs fsck)";
+    if ((w->flags & CIS_TREE_FAILURES) != 0) {
+        bool ignored;
+        if (w->call->err != NULL) {
+            cis_fail(w->call->err, CIS_E_DAMAGED, "%s", what);
+        }
+        return tell(w, level->node, &level->attr, level->name_at, false, level->last, level->dir,
+                    EIO, &ignored);
+    }
+    struct cis_str path = cis_buf_view(&w->path);
+    size_t len = path.len > 70 ? 70 : path.len;
+    return cis_fail(w->err, CIS_E_DAMAGED, "%.*s: %s", (int)len, path.ptr + path.len - len, what);
+}
+
 /* Visits node and goes into it when it is a directory. The reference is the level's from here. */
 static cis_code enter(struct walk *w, cis_node dir, cis_node node, const struct cis_vfs_attr *attr,
                       size_t name_at, bool last)
 {
     bool descend = true;
     struct level *level = NULL;
-    cis_code code = CIS_OK;
-    if (is_dir(attr->mode) && in_circle(w, node)) {
-        struct cis_str path = cis_buf_view(&w->path);
-        size_t len = path.len > 70 ? 70 : path.len;
-        code =
-            cis_fail(w->err, CIS_E_DAMAGED, "%.*s: a directory that is within itself (cis fs fsck)",
-                     (int)len, path.ptr + path.len - len);
-    } else {
-        code = tell(w, node, attr, name_at, false, last, dir, 0, &descend);
-    }
+    bool met = false;
+    cis_code code = tell(w, node, attr, name_at, false, last, dir, 0, &descend);
     if (code == CIS_OK && descend && is_dir(attr->mode)) {
-        level = vec_add(&w->levels);
-        code = level != NULL ? CIS_OK : cis_history_nomem(w->err);
+        code = visited(w, node, attr, &met);
+        level = code == CIS_OK ? vec_add(&w->levels) : NULL;
+        code = code == CIS_OK && level == NULL ? cis_history_nomem(w->err) : code;
     }
     if (level == NULL) {
         if (node != 0 && w->levels.n != 0) {
@@ -195,7 +217,7 @@ static cis_code enter(struct walk *w, cis_node dir, cis_node node, const struct 
                             .name_at = name_at,
                             .dir = dir,
                             .last = last};
-    return read_level(w, level);
+    return met ? again(w, level) : read_level(w, level);
 }
 
 static int look_up(const struct walk *w, cis_node dir, struct item *item, cis_node *out)
@@ -261,6 +283,7 @@ cis_code cis_tree_walk(cis_vfs *vfs, cis_node node, const struct cis_vfs_attr *a
                      .flags = flags,
                      .visit = visit,
                      .self = self,
+                     .seen = CIS_MAP_INIT,
                      .path = CIS_BUF_INIT(64u << 20),
                      .err = err};
     cis_buf_str(&w.path, path);
@@ -273,6 +296,7 @@ cis_code cis_tree_walk(cis_vfs *vfs, cis_node node, const struct cis_vfs_attr *a
         level_done(&w, &done);
     }
     vec_done(&w.levels);
+    cis_map_done(&w.seen, NULL);
     cis_buf_done(&w.path);
     return code;
 }

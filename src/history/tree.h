@@ -28,7 +28,10 @@ typedef cis_code cis_tree_visit(void *self, const struct cis_tree_entry *entry, 
 /* An errno of the vfs about a path, with what the filesystem said of it where that is more. */
 cis_code cis_tree_fail(const struct cis_vfs_call *call, int no, const char *what,
                        struct cis_str path, struct cis_error *err);
-/* From node (a directory or not), which messages and paths call `path`. */
+/* From node (a directory or not), which messages and paths call `path`. A directory is gone into
+ * once: where a damaged store leads to it again the walk ends with CIS_E_DAMAGED; with
+ * CIS_TREE_FAILURES it is visited once more with `no` set, call->err says why, and it has no
+ * entries. */
 cis_code cis_tree_walk(cis_vfs *vfs, cis_node node, const struct cis_vfs_attr *attr,
                        struct cis_str path, unsigned flags, const struct cis_vfs_call *call,
                        cis_tree_visit *visit, void *self, struct cis_error *err);

@@ -277,7 +277,7 @@ int cis_rootfs_new(cis_vfs **out_vfs)
     if (fs == NULL) {
         return ENOMEM;
     }
-    fs->vfs = (cis_vfs){&rootfs_ops, 1, true};
+    fs->vfs = (cis_vfs){.ops = &rootfs_ops, .root = 1, .read_only = true};
     clock_gettime(CLOCK_REALTIME, &fs->born);
     if (folder_add(fs, 0, CIS_STR("")) != 0) {
         rootfs_close(&fs->vfs);

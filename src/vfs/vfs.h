@@ -226,6 +226,9 @@ struct cis_vfs {
     const struct cis_vfs_ops *ops;
     cis_node root;
     bool read_only; /* every change is EROFS; checked by the implementation too */
+    /* Numbers of directories are given once, and nobody else moves directories: one that is met
+     * twice in a walk has two names, which is damage. Elsewhere it may be a mount, or was moved. */
+    bool dirs_once;
 };
 struct cis_vfs_file {
     cis_vfs *vfs;

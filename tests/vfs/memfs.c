@@ -117,7 +117,7 @@ static const struct cis_vfs_ops mem_ops = {
 cis_vfs *memfs_new(const char *const *paths, size_t n)
 {
     struct memfs *fs = calloc(1, sizeof *fs);
-    fs->vfs = (cis_vfs){&mem_ops, 1, true};
+    fs->vfs = (cis_vfs){.ops = &mem_ops, .root = 1, .read_only = true};
     fs->nodes[1].mode = S_IFDIR | 0755;
     fs->nnodes = 1;
     fs->ahead[0] = '?';

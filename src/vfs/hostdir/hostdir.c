@@ -149,7 +149,8 @@ cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *op
     if (fs == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "folder %s", path);
     }
-    fs->vfs = (cis_vfs){&host_ops, (cis_node)(uintptr_t)&fs->root, options->read_only};
+    fs->vfs = (cis_vfs){
+        .ops = &host_ops, .root = (cis_node)(uintptr_t)&fs->root, .read_only = options->read_only};
     fs->devices = options->devices;
     fs->fsetid = has_fsetid();
     fs->nodes_max = options->nodes_max != 0 ? options->nodes_max : NODES_DEFAULT;

@@ -143,7 +143,10 @@ static struct lay_view *view_new(cis_forest *forest, const struct cis_layered_op
         return NULL;
     }
     v->forest = forest;
-    v->vfs = (cis_vfs){&cis_lay_ops, CIS_FS_ROOT, o->read_only};
+    v->vfs = (cis_vfs){.ops = &cis_lay_ops,
+                       .root = CIS_FS_ROOT,
+                       .read_only = o->read_only,
+                       .dirs_once = !o->auto_commit};
     for (size_t i = 0; i < LAY_STRIPES; i++) {
         pthread_mutex_init(&v->stripes[i].lock, NULL);
     }

@@ -210,7 +210,8 @@ cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, struct cis_budget *budge
         cis_free(u);
         return cis_fail(err, CIS_E_NOMEM, "union");
     }
-    u->vfs = (cis_vfs){&union_ops, (cis_node)(uintptr_t)&u->root, upper->read_only};
+    u->vfs = (cis_vfs){
+        .ops = &union_ops, .root = (cis_node)(uintptr_t)&u->root, .read_only = upper->read_only};
     u->up = upper;
     u->low = lower;
     u->budget = budget;
