@@ -7,58 +7,104 @@
 #include <stdlib.h>
 
 /* ---- telling conflicts ---- */
+/* Names of files that conflicts are about: all are looked for at once, as each look is a pass over
+ * all names of a branch. */
 struct naming {
-    struct cis_buf *out;
-    bool found;
+    struct numbers wanted; /* that have no name yet */
+    struct cis_map names;  /* ino → struct cis_str */
+    struct arena arena;
+    cis_code code;
+    struct cis_error *err;
 };
 
+static void naming_done(struct naming *n)
+{
+    cis_numbers_done(&n->wanted);
+    cis_map_done(&n->names, NULL);
+    cis_arena_done(&n->arena);
+}
+
+/* Of several names the first one. */
 static bool name_file(void *self, uint64_t ino, struct cis_str path)
 {
     struct naming *n = self;
-    (void)ino;
-    cis_buf_str(n->out, path);
-    n->found = true;
+    if (cis_ids_get(&n->names, ino) == NULL) {
+        struct cis_str *name = cis_arena_alloc(&n->arena, sizeof *name, n->err);
+        n->code = name != NULL ? cis_arena_str(&n->arena, path, name, n->err) : CIS_E_NOMEM;
+        n->code = n->code == CIS_OK ? cis_ids_set(&n->names, ino, name, n->err) : n->code;
+    }
+    return n->code == CIS_OK;
+}
+
+static const int sides[] = {OURS, THEIRS, BASE};
+
+/* As they are called here, or there, or were called before. What cannot be found has none: the
+ * conflicts themselves are known. */
+static cis_code name_files(struct three *t, size_t told, struct naming *n)
+{
+    for (size_t i = 0; i < t->conflicts.n && i < told; i++) {
+        const struct three_conflict *c = &t->conflicts.at[i];
+        if (c->memory.len == 0 && c->link.parent == 0) {
+            CIS_TRY(cis_numbers_add(&n->wanted, c->link.ino[OURS], t->err));
+        }
+    }
+    cis_numbers_sort(&n->wanted);
+    for (size_t i = 0; i < 3 && n->wanted.n != 0; i++) {
+        struct cis_error why;
+        size_t left = 0;
+        (void)!cis_history_paths(t->h, t->view[sides[i]], n->wanted.at, n->wanted.n, name_file, n,
+                                 &why);
+        CIS_TRY(n->code);
+        CIS_TRY(t->h->stop != NULL ? cis_stop_check(t->h->stop, "merge", t->err) : CIS_OK);
+        for (size_t k = 0; k < n->wanted.n; k++) {
+            if (cis_ids_get(&n->names, n->wanted.at[k]) == NULL) {
+                n->wanted.at[left++] = n->wanted.at[k];
+            }
+        }
+        n->wanted.n = left;
+    }
+    return CIS_OK;
+}
+
+/* The path of a conflict about a name: of the directory as each side has it. */
+static bool link_path(struct places *places, const struct link *link, struct cis_buf *out)
+{
+    struct cis_error why;
+    for (size_t i = 0; i < 3; i++) {
+        cis_buf_reset(out);
+        if (cis_places_path(&places[sides[i]], link->parent, link->name, out, NULL, &why) ==
+            CIS_OK) {
+            return true;
+        }
+    }
     return false;
 }
 
-/* As it is called here, or there, or was called before. */
-static void conflict_path(struct three *t, const struct three_conflict *c, struct cis_buf *out)
+static void conflict_path(const struct naming *n, struct places *places,
+                          const struct three_conflict *c, struct cis_buf *out)
 {
-    static const int order[] = {OURS, THEIRS, BASE};
-    struct cis_error why;
+    const struct cis_str *name = cis_ids_get(&n->names, c->link.ino[OURS]);
+    cis_buf_reset(out);
     if (c->memory.len != 0) {
         cis_buf_str(out, c->memory);
-        return;
-    }
-    for (int i = 0; i < 3; i++) {
-        struct places places;
-        struct naming n = {.out = out};
+    } else if (c->link.parent == 0 && name != NULL) {
+        cis_buf_str(out, *name);
+    } else if (c->link.parent == 0 || !link_path(places, &c->link, out)) {
         cis_buf_reset(out);
-        cis_places_init(&places, t->h, t->view[order[i]]);
-        cis_code code;
-        if (c->link.parent != 0) {
-            code = cis_places_path(&places, c->link.parent, c->link.name, out, NULL, &why);
-            n.found = true;
-        } else {
-            code = cis_history_paths(t->h, t->view[order[i]], &c->link.ino[OURS], 1, name_file, &n,
-                                     &why);
-        }
-        cis_places_done(&places);
-        if (code == CIS_OK && n.found) {
-            return;
-        }
+        cis_buf_printf(out, "inode %llu", (unsigned long long)c->link.ino[OURS]);
     }
-    cis_buf_reset(out);
-    cis_buf_printf(out, "inode %llu", (unsigned long long)c->link.ino[OURS]);
 }
 
-cis_code cis_three_judge(struct three *t, const struct cis_history_commit *how)
+static cis_code tell_all(struct three *t, const struct cis_history_commit *how,
+                         struct places *places)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 24);
+    CIS_CLEANUP(naming_done) struct naming names = {.names = CIS_MAP_INIT, .err = t->err};
     char first[CIS_ERROR_MSG_MAX] = "";
+    CIS_TRY(name_files(t, how->conflict != NULL ? t->conflicts.n : 1, &names));
     for (size_t i = 0; i < t->conflicts.n; i++) {
         const struct three_conflict *c = &t->conflicts.at[i];
-        conflict_path(t, c, &path);
+        conflict_path(&names, places, c, &path);
         if (i == 0) {
             snprintf(first, sizeof first, "%.120s: %s", cis_buf_cstr(&path), c->why);
         }
@@ -71,6 +117,19 @@ cis_code cis_three_judge(struct three *t, const struct cis_history_commit *how)
            : t->conflicts.n == 1
                ? cis_fail(t->err, CIS_E_CONFLICT, "%s", first)
                : cis_fail(t->err, CIS_E_CONFLICT, "%s, and %zu more", first, t->conflicts.n - 1);
+}
+
+cis_code cis_three_judge(struct three *t, const struct cis_history_commit *how)
+{
+    struct places places[3];
+    for (int i = 0; i < 3; i++) {
+        cis_places_init(&places[i], t->h, t->view[i]);
+    }
+    cis_code code = tell_all(t, how, places);
+    for (int i = 0; i < 3; i++) {
+        cis_places_done(&places[i]);
+    }
+    return code;
 }
 
 /* ---- the verbs ---- */

@@ -298,6 +298,59 @@ static void a_dry_run_finds_conflicts_and_changes_nothing(void **state)
                  cis_history_merge(&fx->h, fx_head(fx, "side"), &how, &done, err));
 }
 
+/* How often the names of a branch are gone through. */
+static const struct cis_store_fs_ops *store_ops;
+static unsigned name_scans;
+
+static cis_code count_scan(cis_store *store, struct cis_str tenant, enum cis_fs_table table,
+                           uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
+                           cis_fs_row_each *each, void *self, const struct cis_stop *stop,
+                           struct cis_error *err)
+{
+    name_scans += table == CIS_FS_DIRENTS ? 1 : 0;
+    return store_ops->scan(store, tenant, table, branch, after, limit, each, self, stop, err);
+}
+
+#define CONFLICTS 60
+
+static void all_conflicts_are_named_by_one_look_at_the_names_of_each_side(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf told = CIS_BUF_INIT(1u << 20);
+    struct cis_history_commit how = {
+        .ref = CIS_STR("main"), .note = "merge", .conflict = note_conflict, .self = &told};
+    char path[32], line[80];
+    for (int i = 0; i < CONFLICTS; i++) {
+        snprintf(path, sizeof path, "d%d/f%d", i % 3, i);
+        fx_text(fx, "main", path, "0");
+    }
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    for (int i = 0; i < CONFLICTS; i++) {
+        snprintf(path, sizeof path, "d%d/f%d", i % 3, i);
+        fx_text(fx, "side", path, "1");
+        if (i % 2 == 0) {
+            fx_text(fx, "main", path, "2");
+        } else {
+            fx_remove(fx, "main", path);
+        }
+    }
+    store_ops = fx->store->fs;
+    struct cis_store_fs_ops counting = *store_ops;
+    counting.scan = count_scan;
+    fx->store->fs = &counting;
+    name_scans = 0;
+    cis_code code = cis_history_merge(&fx->h, fx_head(fx, "side"), &how, &done, NULL);
+    fx->store->fs = store_ops;
+    assert_int_equal(code, CIS_E_CONFLICT);
+    for (int i = 0; i < CONFLICTS; i++) {
+        snprintf(line, sizeof line, "d%d/f%d: %s\n", i % 3, i,
+                 i % 2 == 0 ? "changed on both sides" : "changed there, removed here");
+        assert_non_null(strstr(cis_buf_cstr(&told), line));
+    }
+    assert_in_range(name_scans, 1, 6); /* of two branches each */
+}
+
 /* ---- trees stay whole ---- */
 static cis_code undo(struct fx *fx, struct cis_view commit, struct cis_history_done *done,
                      struct cis_error *err)
@@ -796,6 +849,7 @@ static int run(void)
         TEST(branches_that_merge_again_and_again_go_from_the_last_time),
         TEST(a_mounted_branch_takes_no_merge),
         TEST(a_dry_run_finds_conflicts_and_changes_nothing),
+        TEST(all_conflicts_are_named_by_one_look_at_the_names_of_each_side),
         TEST(undo_of_a_directory_that_was_renamed_since_is_a_conflict),
         TEST(undo_of_a_file_that_was_renamed_or_linked_since_is_a_conflict),
         TEST(an_edit_that_would_break_the_tree_is_refused),
