@@ -31,7 +31,8 @@ static bool name_file(void *self, uint64_t ino, struct cis_str path)
     if (cis_ids_get(&n->names, ino) == NULL) {
         struct cis_str *name = cis_arena_alloc(&n->arena, sizeof *name, n->err);
         n->code = name != NULL ? cis_arena_str(&n->arena, path, name, n->err) : CIS_E_NOMEM;
-        n->code = n->code == CIS_OK ? cis_ids_set(&n->names, ino, name, n->err) : n->code;
+        n->code =
+            n->code == CIS_OK ? cis_ids_set(&n->names, ino, name, n->arena.bound, n->err) : n->code;
     }
     return n->code == CIS_OK;
 }
@@ -99,7 +100,11 @@ static cis_code tell_all(struct three *t, const struct cis_history_commit *how,
                          struct places *places)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 24);
-    CIS_CLEANUP(naming_done) struct naming names = {.names = CIS_MAP_INIT, .err = t->err};
+    CIS_CLEANUP(naming_done)
+    struct naming names = {.wanted.bound = &t->edit.bound,
+                           .names = CIS_MAP_INIT,
+                           .arena.bound = &t->edit.bound,
+                           .err = t->err};
     char first[CIS_ERROR_MSG_MAX] = "";
     CIS_TRY(name_files(t, how->conflict != NULL ? t->conflicts.n : 1, &names));
     for (size_t i = 0; i < t->conflicts.n; i++) {

@@ -119,7 +119,7 @@ static cis_code push(struct sync *s, uint64_t from, uint64_t to, bool is_new, st
                         "itself; nothing was changed (cis fs fsck)",
                         (int)(name.len < 120 ? name.len : 120), name.ptr, from);
     }
-    CIS_TRY(cis_ids_set(&s->inos, from, (void *)(uintptr_t)to, s->err));
+    CIS_TRY(cis_ids_set(&s->inos, from, (void *)(uintptr_t)to, &s->edit.bound, s->err));
     s->dirs.bound = &s->edit.bound;
     struct link *todo = vec_add(&s->dirs);
     if (todo == NULL) {

@@ -172,7 +172,7 @@ static cis_code visited(struct walk *w, cis_node node, const struct cis_vfs_attr
         return CIS_OK;
     }
     *out = cis_ids_get(&w->seen, attr->ino) != NULL;
-    return *out ? CIS_OK : cis_ids_set(&w->seen, attr->ino, &mark, w->err);
+    return *out ? CIS_OK : cis_ids_set(&w->seen, attr->ino, &mark, NULL, w->err);
 }
 
 /* A walk that tells failures goes on behind it. */
