@@ -72,9 +72,8 @@ static cis_code take_key(struct touched *t, const struct cis_key *key, struct ci
     return CIS_OK;
 }
 
-static bool collect(void *self, const struct cis_fs_commit_row *row)
+static bool collect_row(struct collecting *c, const struct cis_fs_commit_row *row)
 {
-    struct collecting *c = self;
     size_t at = 0;
     for (bool more = true; c->code == CIS_OK;) {
         struct cis_key key;
@@ -89,6 +88,19 @@ static bool collect(void *self, const struct cis_fs_commit_row *row)
         }
     }
     return c->code == CIS_OK;
+}
+
+/* A commit's keys are in memory as a whole while they are looked at. */
+static bool collect(void *self, const struct cis_fs_commit_row *row)
+{
+    struct collecting *c = self;
+    if (!cis_bound_charge(c->t->links.bound, row->keys.len)) {
+        c->code = cis_history_nomem(c->err);
+        return false;
+    }
+    bool more = collect_row(c, row);
+    cis_bound_release(c->t->links.bound, row->keys.len);
+    return more;
 }
 
 cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64_t after,

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include "base/budget.h"
 #include "base/mem.h"
 
 #define NAMES_MAX 64u
@@ -33,6 +34,7 @@ cis_code cis_judge_init(struct cis_judge *judge, const struct cis_store_commit *
     *judge = (struct cis_judge){.fs = commit->fs != NULL ? commit->fs : &none,
                                 .strict = commit->strict_memory,
                                 .most = commit->judged_max != 0 ? commit->judged_max : KEYS_MAX,
+                                .budget = commit->budget,
                                 .base = commit->fs != NULL ? commit->fs->base : commit->base};
     for (size_t i = 0; i < judge->fs->nchanges; i++) {
         judge->moved |= judge->fs->changes[i].kind == CIS_FS_MOVED;
@@ -355,17 +357,28 @@ static bool commit_judge(void *self, const struct cis_fs_commit_row *row)
     return judge->code == CIS_OK;
 }
 
-/* Everybody waits meanwhile, so it is bounded before anything is read: a base that is one commit
- * old can always be judged, an older one when all commits since together are no more than one may
- * be. */
+/* Everybody waits meanwhile, and the keys of a commit are read whole: so it is bounded before
+ * anything is read. A base that is one commit old can be judged when its keys fit into what the
+ * commit may hold, an older one when besides all commits since together are no more than one may
+ * be. Who cannot be judged has the way of a conflict: nothing of it is lost. */
 static cis_code judge_room(const struct cis_judge *judge, const struct cis_commit_txn_ops *ops,
-                           cis_commit_txn *txn, struct cis_view head, struct cis_error *err)
+                           cis_commit_txn *txn, struct cis_view head, uint64_t *out_bytes,
+                           struct cis_error *err)
 {
     uint64_t bytes = 0, commits = head.epoch - judge->base.epoch;
-    if (commits > 1) {
+    if (commits > 1 || judge->budget != NULL) {
         CIS_TRY(ops->keys_bytes(txn, head.branch, judge->base.epoch, head.epoch, &bytes, err));
     }
-    return bytes <= judge->most
+    *out_bytes = bytes;
+    if (bytes > cis_budget_left(judge->budget)) {
+        return cis_fail(err, CIS_E_CONFLICT,
+                        "%llu commits since it began changed more names (%llu bytes of them) than "
+                        "there is memory to compare with (%llu are left): commit it as a branch "
+                        "and merge",
+                        (unsigned long long)commits, (unsigned long long)bytes,
+                        (unsigned long long)cis_budget_left(judge->budget));
+    }
+    return commits <= 1 || bytes <= judge->most
                ? CIS_OK
                : cis_fail(err, CIS_E_CONFLICT,
                           "%llu commits since it began changed too many names to compare with "
@@ -384,8 +397,16 @@ cis_code cis_judge_since(struct cis_judge *judge, const struct cis_commit_txn_op
     judge->next_epoch = after + 1;
     judge->err = err;
     judge->code = CIS_OK;
-    CIS_TRY(judge_room(judge, ops, txn, head, err));
-    CIS_TRY(ops->keys(txn, head.branch, after, head.epoch, commit_judge, judge, err));
+    uint64_t bytes;
+    CIS_TRY(judge_room(judge, ops, txn, head, &bytes, err));
+    if (judge->budget != NULL) {
+        CIS_TRY(cis_budget_charge(judge->budget, bytes, "commit of files", err));
+    }
+    cis_code code = ops->keys(txn, head.branch, after, head.epoch, commit_judge, judge, err);
+    if (judge->budget != NULL) {
+        cis_budget_release(judge->budget, bytes);
+    }
+    CIS_TRY(code);
     CIS_TRY(judge->code);
     if (judge->next_epoch != head.epoch + 1) {
         return cis_fail(err, CIS_E_DAMAGED, "commit %llu of branch %llu is missing",

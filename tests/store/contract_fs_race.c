@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include "base/budget.h"
 #include "tree.h"
 
 #define WRITERS 64
@@ -352,7 +353,38 @@ static void a_base_behind_too_many_changes_is_a_conflict_and_not_judged(void **s
     assert_true(tree_find(s, tree_head(s, "main"), "mine too") != 0);
 }
 
+/* The keys of a commit are read whole: they count by what the other commit may hold. */
+static void a_base_behind_more_than_there_is_memory_for_is_a_conflict(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_view base = tree_head(s, "main");
+    struct cis_budget small = {.limit = 20000}, enough = {.limit = 1u << 20};
+    char names[200][CIS_FS_NAME_MAX + 1];
+    struct tree *other = tree_new(s, "main");
+    for (int i = 0; i < 200; i++) {
+        memset(names[i], 'n', CIS_FS_NAME_MAX);
+        names[i][CIS_FS_NAME_MAX] = 0;
+        names[i][snprintf(names[i], 16, "%d", i)] = 'n';
+        tree_file(other, CIS_FS_ROOT, names[i], "x");
+    }
+    tree_commit(other);
+    struct tree *stale = tree_new_at(s, "main", base);
+    tree_file(stale, CIS_FS_ROOT, "mine", "x");
+    stale->commit.budget = &small;
+    assert_fails(CIS_E_CONFLICT, "than there is memory to compare with",
+                 tree_try(stale, NULL, err));
+    assert_int_equal(small.used, 0);
+    assert_int_equal(tree_find(s, tree_head(s, "main"), "mine"), 0);
+    stale = tree_new_at(s, "main", base);
+    tree_file(stale, CIS_FS_ROOT, "mine", "x");
+    stale->commit.budget = &enough;
+    tree_commit(stale);
+    assert_int_equal(enough.used, 0);
+    assert_true(enough.peak > 200 * CIS_FS_NAME_MAX);
+}
+
 const struct fs_test fs_tests_race[] = {
+    FS_TEST(a_base_behind_more_than_there_is_memory_for_is_a_conflict),
     FS_TEST(a_base_behind_too_many_changes_is_a_conflict_and_not_judged),
     FS_TEST(writers_of_distinct_names_in_one_directory_all_commit),
     FS_TEST(of_writers_of_one_name_exactly_one_wins_each_round),
