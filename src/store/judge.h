@@ -14,7 +14,7 @@ struct cis_judge {
     bool moved;       /* did I move a directory to another parent? */
     bool their_moved; /* did they? */
     struct cis_view base;
-    uint64_t most; /* bytes of their keys that are looked at */
+    uint64_t most;             /* bytes of their keys that are looked at */
     struct cis_budget *budget; /* of the commit, which the keys count by while they are; or NULL */
     /* Names that others put into directories I removed, while they stay; owned. */
     struct cis_judge_name {
