@@ -27,6 +27,7 @@ struct mount {
     int wake_fd; /* readable: the keeper ends */
     atomic_bool lost;
     atomic_int trouble;     /* errno of the last commit; 0: it was well */
+    atomic_bool doubt;      /* a request failed: of fsync(2), perhaps; the next close(2) commits */
     struct cis_error ended; /* why another tenant's branch can be read no more; by the keeper */
 };
 

@@ -121,7 +121,8 @@ int cis_mount_on_closed(void *self, const struct cis_vfs_call *call)
 {
     struct mount *m = self;
     int known = atomic_load(&m->trouble);
-    if (m->fence == 0 || atomic_load(&m->lost) || (known == 0 && !disk_is_scarce(m))) {
+    bool doubt = atomic_exchange(&m->doubt, false);
+    if (m->fence == 0 || atomic_load(&m->lost) || (known == 0 && !doubt && !disk_is_scarce(m))) {
         return 0;
     }
     int no = m->vfs->ops->flush(m->vfs, call);
@@ -139,10 +140,7 @@ void cis_mount_on_failed(void *self, int no, const char *why)
 {
     struct mount *m = self;
     char text[CIS_ERROR_MSG_MAX + 64];
-    int well = 0;
-    if (no == EIO) { /* a commit may have failed: the next close(2) tries one */
-        (void)atomic_compare_exchange_strong(&m->trouble, &well, no);
-    }
+    atomic_store(&m->doubt, true);
     snprintf(text, sizeof text, "%s: %s", strerrorname_np(no), why);
     cis_control_note(m->vfs, CIS_CONTROL_REQUEST, text);
 }

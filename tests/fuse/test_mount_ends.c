@@ -1,5 +1,8 @@
 /* What happens to a mount: its lease is taken, its server is killed, its layers are switched, its
- * quota is full. Through the kernel, as programs meet it. */
+ * quota is full. Through the kernel, as programs meet it; on SQLite and on a private PostgreSQL
+ * server. */
+#include "system/stored.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -12,16 +15,17 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include "system/system.h"
 #include "mounted.h"
 #include "waits.h"
 #include "base/file.h"
+#include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 
 #define T CIS_STR("default")
 
 struct place {
-    struct sys *sys;
+    struct sys *sys; /* of world */
+    struct world *world;
     char *dir;
     cis_store *store; /* the same that the mount uses, from outside */
 };
@@ -38,32 +42,37 @@ static void cis_ok(struct place *p, const char *verb, const char *option, const 
 static void store_open(struct place *p)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/data", p->sys->home);
-    assert_ok(cis_store_sqlite_open(path, &p->store, err));
+    snprintf(path, sizeof path, "%s/store", p->sys->home);
+    if (p->world->url != NULL) {
+        assert_ok(cis_store_postgres_open(p->world->url, NULL, &p->store, NULL, err));
+    } else {
+        assert_ok(cis_store_sqlite_open(path, &p->store, err));
+    }
 }
 
-static int setup(void **state)
+static int place_setup(void **state)
 {
     struct place *p = calloc(1, sizeof *p);
-    void *sys;
-    sys_setup(&sys);
-    p->sys = sys;
+    void *world;
+    (void)setup(&world);
+    p->world = world;
+    p->sys = &p->world->sys;
     p->dir = test_dir_new();
     *state = p;
     return 0;
 }
 
-static int teardown(void **state)
+static int place_teardown(void **state)
 {
     struct place *p = *state;
-    void *sys = p->sys;
+    void *world = p->world;
     (void)sys_exec(p->sys, (const char *const[]){"fusermount3", "-u", "-z", "-q", p->dir, NULL});
     rmdir(p->dir);
     free(p->dir);
     if (p->store != NULL) {
         p->store->ops->close(p->store);
     }
-    int failed = sys_teardown(&sys);
+    int failed = teardown(&world);
     free(p);
     return failed;
 }
@@ -77,19 +86,19 @@ static const char *in(const struct place *p, const char *name)
     return path;
 }
 
-/* 0 or errno. */
+static int at_close; /* errno of the last put's close(2); 0 */
+
+/* 0 or errno; of close(2) when all before it went well. */
 static int put(const struct place *p, const char *name, const char *text)
 {
+    at_close = 0;
     int fd = open(in(p, name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) {
         return errno;
     }
-    ssize_t n = write(fd, text, strlen(text));
-    int no = n < 0 ? errno : 0;
-    if (close(fd) != 0 && no == 0) {
-        no = errno;
-    }
-    return no;
+    int no = write(fd, text, strlen(text)) < 0 ? errno : 0;
+    at_close = close(fd) != 0 ? errno : 0;
+    return no != 0 ? no : at_close;
 }
 
 static void assert_text(const struct place *p, const char *name, const char *expected)
@@ -293,6 +302,7 @@ static void a_mount_in_the_foreground_ends_in_order_with_its_terminal(void **sta
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         setenv("CIS_HOME", p->sys->home, 1);
+        putenv(p->world->env);
         execl(CIS_PROGRAM, CIS_PROGRAM, "fs", "mount", "-f", p->dir, NULL);
         _exit(127);
     }
@@ -562,26 +572,63 @@ static int fill_disk(const struct place *p)
     return no;
 }
 
+/* The place of the store becomes a small disk: the folder; or the whole database moves to one. */
+static bool store_on_small_disk(const struct place *p, const char *path)
+{
+    char options[64], sql[700];
+    struct stat st;
+    if (cluster == NULL) {
+        return small_disk(path, "size=24m,mode=700");
+    }
+    assert_int_equal(stat(pgcluster_dir(cluster), &st), 0);
+    assert_int_equal(chmod(p->sys->home, 0755), 0);
+    snprintf(options, sizeof options, "size=40m,mode=700,uid=%u", (unsigned)st.st_uid);
+    if (!small_disk(path, options)) {
+        return false;
+    }
+    snprintf(sql, sizeof sql, "CREATE TABLESPACE small LOCATION '%s'", path);
+    pgcluster_run(cluster, "postgres", sql);
+    const char *db = strstr(p->world->url, "@/") + 2;
+    snprintf(sql, sizeof sql, "ALTER DATABASE \"%.*s\" SET TABLESPACE small", (int)strcspn(db, "?"),
+             db);
+    pgcluster_run(cluster, "postgres", sql);
+    return true;
+}
+
+static void small_disk_gone(struct place *p, const char *path)
+{
+    char sql[400];
+    if (cluster != NULL) {
+        const char *db = strstr(p->world->url, "@/") + 2;
+        snprintf(sql, sizeof sql, "ALTER DATABASE \"%.*s\" SET TABLESPACE pg_default",
+                 (int)strcspn(db, "?"), db);
+        pgcluster_run(cluster, "postgres", sql);
+        pgcluster_run(cluster, "postgres", "DROP TABLESPACE small");
+    }
+    assert_int_equal(umount2(path, MNT_DETACH), 0);
+}
+
 static void a_full_disk_is_told_to_who_writes_and_closes(void **state)
 {
     struct place *p = *state;
     char data[600];
-    snprintf(data, sizeof data, "%s/data", p->sys->home);
+    snprintf(data, sizeof data, "%s/store", p->sys->home);
     if (!mounted_possible()) {
         not_tested("fuse", "no file system can be mounted");
     }
-    if (!small_disk(data, "size=24m,mode=700")) {
+    if (!store_on_small_disk(p, data)) {
         not_tested("namespace", "no file system of one's own can be mounted");
     }
     cis_ok(p, "mount", NULL, NULL);
     int full = fill_disk(p);
-    int no = 0;
-    for (int i = 0; i < 20 && no == 0; i++) { /* small ones, that nobody syncs */
+    int no = 0, closing = 0;
+    for (int i = 0; i < 20 && closing == 0; i++) { /* small ones, that nobody syncs */
         char name[32], text[4000];
         memset(text, 'a' + i, sizeof text - 1);
         text[sizeof text - 1] = 0;
         snprintf(name, sizeof name, "small-%d", i);
         no = put(p, name, text);
+        closing = at_close;
     }
     bool listed = text_has(p, ".tarbox/last_error", "ENOSPC");
     bool grown = small_disk(data, "+size=256m");
@@ -591,9 +638,10 @@ static void a_full_disk_is_told_to_who_writes_and_closes(void **state)
     cis_ok(p, "mount", "--read-only", NULL);
     assert_text(p, "later", "fits");
     cis_ok(p, "umount", NULL, NULL);
-    assert_int_equal(umount2(data, MNT_DETACH), 0);
+    small_disk_gone(p, data);
     assert_int_equal(full, ENOSPC);
     assert_int_equal(no, ENOSPC);
+    assert_int_equal(closing, ENOSPC); /* what write(2) had taken */
     assert_int_equal(later, 0);
     assert_true(listed && grown && well);
 }
@@ -628,7 +676,7 @@ int main(int argc, char **argv)
         kill_rounds = (int)strtol(argv[1], NULL, 10);
     }
     const struct CMUnitTest tests[] = {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
         ROW(a_mount_that_lost_its_lease_saves_a_fork_and_only_reads),
         ROW(a_lease_that_ran_out_unnoticed_is_taken_again),
         ROW(a_mount_that_is_told_to_end_keeps_what_mappings_changed),
@@ -643,5 +691,5 @@ int main(int argc, char **argv)
         ROW(snapshots_are_mounted_beside_the_branch),
 #undef ROW
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return STORED_MAIN("mount_ends", tests);
 }
