@@ -317,28 +317,6 @@ cis_code cis_file_can_put(const char *path, struct cis_error *err)
     return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s", path);
 }
 
-cis_code cis_file_is_own(const char *path, struct cis_error *err)
-{
-    struct stat st;
-    if (stat(path, &st) != 0) {
-        return errno == ENOENT || errno == ENOTDIR ? CIS_OK
-                                                   : cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
-    }
-    if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
-        return cis_fail(err, CIS_E_INVALID, "%s: not a regular file", path);
-    }
-    if (st.st_uid != geteuid() && st.st_uid != 0) {
-        return cis_fail(err, CIS_E_DENIED,
-                        "%s: belongs to another user (uid %u), who could change it at any time",
-                        path, (unsigned)st.st_uid);
-    }
-    bool shared = S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX) != 0;
-    if ((st.st_mode & S_IWOTH) != 0 && !shared) {
-        return cis_fail(err, CIS_E_DENIED, "%s: anybody may write to it (chmod o-w)", path);
-    }
-    return CIS_OK;
-}
-
 cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err)
 {
     struct stat st;

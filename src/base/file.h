@@ -8,8 +8,9 @@
 /* Whole regular file (or pipe) into buf; CIS_E_NOTFOUND, CIS_E_LIMIT over buf->max, CIS_E_IO. */
 cis_code cis_file_read(const char *path, struct cis_buf *buf, struct cis_error *err);
 /* CIS_E_DENIED when somebody else than this user and root can decide what a file or folder holds:
- * it is another user's, or anybody may write to it (of a folder: replace what is in it; one with
- * the sticky bit is as good as closed). CIS_OK when it is not there. CIS_E_INVALID: it is neither a
+ * it is another user's, or anybody may write to it, or its group (of a folder: replace what is in
+ * it; one with the sticky bit is as good as closed). The group may be the user's private one, or
+ * root's. CIS_OK when it is not there. CIS_E_INVALID: it is neither a
  * regular file nor a folder; reading a pipe would wait for a writer. */
 cis_code cis_file_is_own(const char *path, struct cis_error *err);
 /* From a descriptor until its end. `name` is for messages. */

@@ -68,7 +68,7 @@ static cis_code xdg(struct cis_config *c, size_t origin, const char *variable, c
         cis_origin_set(c, origin, "default");
     }
     *out = base != NULL ? cis_path_join(base, "cis") : NULL;
-    return *out != NULL ? CIS_OK : no_memory(err);
+    return *out != NULL ? cis_file_is_own(*out, err) : no_memory(err);
 }
 
 static cis_code below_home(struct cis_config *c, const char *home, const char *origin,

@@ -379,6 +379,32 @@ static void no_allocation_failure_leaks_or_crashes(void **state)
     assert_string_equal(config->tenant, "acme");
 }
 
+static void a_folder_of_the_xdg_form_that_others_may_write_is_refused(void **state)
+{
+    static const char *const names[] = {"XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"};
+    (void)state;
+    flags.home = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        setenv(names[i], home, 1);
+    }
+    CIS_CLEANUP(cis_freep) char *dir = cis_path_join(home, "cis");
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_int_equal(chmod(dir, 0777), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) { /* each of them alone */
+        char other[300];
+        snprintf(other, sizeof other, "%s/none", home);
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            setenv(names[k], k == i ? home : other, 1);
+        }
+        assert_fails(CIS_E_DENIED, "cis: anybody may write", cis_config_load(&flags, &config, err));
+    }
+    assert_int_equal(chmod(dir, 0700), 0);
+    assert_ok(cis_config_load(&flags, &config, err));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        unsetenv(names[i]);
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -395,6 +421,7 @@ int main(void)
         T(a_file_that_anybody_may_write_is_refused),
         T(a_folder_that_anybody_may_write_is_refused),
         T(what_belongs_to_another_user_is_refused),
+        T(a_folder_of_the_xdg_form_that_others_may_write_is_refused),
         T(a_huge_file_is_refused),
         T(no_allocation_failure_leaks_or_crashes),
     };
