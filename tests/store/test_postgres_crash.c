@@ -134,6 +134,7 @@ static PGconn *admin_of(const struct fixture *f)
 struct cut {
     PGconn *admin;
     bool done;
+    cis_store *remakes; /* NULL: nobody; else the tenant is deleted and made anew, of one file */
     size_t n;
     uint64_t last;
 };
@@ -149,7 +150,29 @@ static void cut_now(struct cut *c)
         assert_true(strtol(PQgetvalue(res, 0, 0), NULL, 10) >= 1);
         PQclear(res);
         c->done = true;
+        if (c->remakes != NULL) {
+            assert_ok(c->remakes->fs->tenant_delete(c->remakes, T, NULL, err));
+            assert_ok(c->remakes->fs->tenant_create(c->remakes, T, 0, 0, NULL, err));
+        }
     }
+}
+
+static bool cut_root(void *self, const struct cis_fs_inode *inode)
+{
+    struct cut *c = self;
+    cut_now(c);
+    assert_int_equal(inode->ino, CIS_FS_ROOT);
+    c->n++;
+    return true;
+}
+
+static bool cut_any(void *self, const struct cis_fs_dirent *d, const struct cis_fs_inode *inode)
+{
+    (void)d;
+    (void)inode;
+    cut_now(self);
+    ((struct cut *)self)->n++;
+    return true;
 }
 
 static bool cut_extent(void *self, const struct cis_fs_extent *x)
@@ -233,6 +256,38 @@ static void a_read_goes_on_where_its_connection_was_lost(void **state)
     assert_ok(f->s->fs->commits(f->s, T, at.branch, 0, at.epoch, false, 0, true, cut_commit, &c,
                                 NULL, err));
     assert_int_equal(c.n, at.epoch);
+    PQfinish(c.admin);
+}
+
+/* Of a tenant that was deleted meanwhile nothing is told any more, nor of one that has its name. */
+static void a_read_does_not_go_on_in_another_tenant_of_the_name(void **state)
+{
+    struct fixture *f = *state;
+    struct cut c = {.admin = admin_of(f)};
+    static char names[NAMES][16];
+    assert_ok(cis_store_postgres_open(f->url, NULL, &c.remakes, NULL, err));
+    for (size_t n = 0; n < NAMES;) {
+        struct tree *t = tree_new(f->s, "main");
+        for (size_t i = 0; i < 256; i++, n++) {
+            snprintf(names[n], sizeof names[n], "f%05zu", n);
+            tree_file(t, CIS_FS_ROOT, names[n], "text");
+        }
+        (void)tree_commit(t);
+    }
+    struct cis_view at = tree_head(f->s, "main");
+    assert_fails(CIS_E_EXPIRED, "was deleted while it was read",
+                 f->s->fs->list(f->s, T, at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true,
+                                cut_any, &c, NULL, err));
+    assert_in_range(c.n, 1, NAMES - 1);
+    c = (struct cut){.admin = c.admin, .remakes = c.remakes};
+    at = tree_head(f->s, "main"); /* the root is there in both of them: it was told once */
+    static uint64_t inos[NAMES];
+    for (size_t i = 0; i < NAMES; i++) {
+        inos[i] = CIS_FS_ROOT;
+    }
+    cis_code code = f->s->fs->inodes(f->s, T, at, inos, NAMES, cut_root, &c, NULL, NULL);
+    assert_int_equal(code, CIS_E_EXPIRED);
+    c.remakes->ops->close(c.remakes);
     PQfinish(c.admin);
 }
 
@@ -453,6 +508,7 @@ int main(int argc, char **argv)
         TEST(what_is_stored_ahead_of_a_commit_survives_a_killed_server),
         TEST(a_pins_number_is_not_given_again_after_a_crash),
         TEST(a_read_goes_on_where_its_connection_was_lost),
+        TEST(a_read_does_not_go_on_in_another_tenant_of_the_name),
         TEST(files_are_written_and_read_through_a_server_that_crashes),
     };
     cluster = pgcluster_start(settings);

@@ -74,13 +74,20 @@ cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *wor
 cis_code cis_pg_read_exact(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
                            bool *out_absent, const struct cis_stop *stop, struct cis_error *err)
 {
+    int64_t told = 0; /* whose rows an attempt may have told that was cut off; 0: nobody's */
     for (int attempt = 0;; attempt++) {
         CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
         CIS_TRY(cis_pg_take_exact(store, tenant, stop, &conn, err));
+        if (told != 0 && (conn == NULL || conn->tenant != told)) {
+            return cis_fail(err, CIS_E_EXPIRED,
+                            "tenant " CIS_STR_FMT ": was deleted while it was read",
+                            CIS_STR_ARG(tenant));
+        }
         if (conn == NULL) {
             return absent(tenant, out_absent, err);
         }
         cis_code code = work(conn, arg, err);
+        told = told == 0 && (conn->told || conn->lost) ? conn->tenant : told;
         if (code == CIS_OK || !try_again(conn, tenant, attempt)) {
             return code;
         }
