@@ -2,8 +2,10 @@
  * must be as the run saw it, or as an apply of this branch left it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "base/mem.h"
 #include "run/cow_in.h"
 #include "vfs/hostdir/hostdir.h"
@@ -151,6 +153,35 @@ static cis_code lower_of(struct cow_plan *p, const char *path, char **out, bool 
     return CIS_OK;
 }
 
+/* A folder that an undo makes again is of whoever undoes, and of that user's group, or of the group
+ * of a folder that hands its own on. A user who is not root cannot have made another's folder:
+ * where all that is there seems to be another's, the filesystem says so of everything. */
+static cis_code judge_owner(struct cow_plan *p, const char *lower, const struct cis_vfs_attr *attr,
+                            struct cis_error *err)
+{
+    const char *slash = strrchr(lower, '/');
+    CIS_CLEANUP(cis_freep)
+    char *in = slash != NULL ? cis_strndup(lower, (size_t)(slash - lower)) : cis_strdup(".");
+    struct cis_vfs_attr parent;
+    char why[120];
+    if (in == NULL) {
+        return cow_no_memory(err);
+    }
+    int no = cis_at_stat(p->cow->below.root, &p->cow->call, cis_str_of(in), COW_WALK, &parent);
+    if (no != 0) {
+        return plan_fail(p, no, in, err);
+    }
+    uint32_t gid = (parent.mode & S_ISGID) != 0 ? parent.gid : getegid();
+    bool ours = geteuid() == 0 || parent.uid == geteuid();
+    if (ours && (attr->uid != geteuid() || attr->gid != gid)) {
+        snprintf(why, sizeof why,
+                 "would go, and its owner %" PRIu32 ":%" PRIu32 " could not be brought back",
+                 attr->uid, attr->gid);
+        conflict(p, lower, why);
+    }
+    return CIS_OK;
+}
+
 /* The record keeps no extended attributes: an undo would bring the file or folder back without
  * them, and without its access list a folder's group may get more than it had. */
 static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct cow_state *now,
@@ -173,7 +204,7 @@ static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct
         snprintf(why, sizeof why, "would go, and its attribute %s could not be brought back", name);
         conflict(p, lower, why);
     }
-    return CIS_OK;
+    return S_ISDIR(now->mode) ? judge_owner(p, lower, &attr, err) : CIS_OK;
 }
 
 /* With all below it; recursion is as deep as paths are long (CIS_VFS_PATH_MAX). */

@@ -952,6 +952,29 @@ static void extended_attributes_stay_or_are_named(void **state)
     shell(s, "test -d d/dir");
 }
 
+static void a_folder_whose_owner_would_be_lost_is_named(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir -p d/plain d/in/handed && chmod 2755 d/in");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rmdir", "/d/plain", "rmdir", "/d/in/handed");
+    ok(s, "runs", "apply", "last"); /* of the user's own, which an undo makes again as they were */
+    ok(s, "runs", "undo", "last");
+    if (geteuid() != 0) {
+        print_message("the rest needs root\n");
+        return;
+    }
+    shell(s,
+          "chown 1000:1000 d/plain && chgrp 1001 d/in && rmdir d/in/handed && mkdir d/in/handed");
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rmdir", "/d/in/handed");
+    ok(s, "runs", "apply", "last"); /* its group is the outer folder's, then as now */
+    run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "rmdir", "/d/plain");
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "conflict: plain: would go, and its owner 1000:1000 could not");
+    shell(s, "test \"$(stat -c %u d/plain)\" = 1000");
+    ok(s, "runs", "apply", "last", "--force");
+    shell(s, "test ! -e d/plain");
+}
+
 static void the_umask_holds_for_what_a_program_makes(void **state)
 {
     struct sys *s = *state;
@@ -1111,6 +1134,7 @@ int main(void)
         TEST(what_a_cow_branch_keeps_is_not_brought_in_from_outside),
         TEST(an_outward_symlink_is_replaced_by_a_folder),
         TEST(extended_attributes_stay_or_are_named),
+        TEST(a_folder_whose_owner_would_be_lost_is_named),
         TEST(the_umask_holds_for_what_a_program_makes),
     };
     return STORED_MAIN("runs_apply", tests);
