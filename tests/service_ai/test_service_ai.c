@@ -375,6 +375,29 @@ static void a_redirect_is_not_followed_with_the_key(void **state)
     assert_int_equal(httpd_requests(server), 1);
 }
 
+/* Read whole, and closed without an answer: it may have been paid for. */
+static void a_server_that_closes_after_reading_is_asked_once(void **state)
+{
+    (void)state;
+    static const struct httpd_raw nothing = {.bytes = ""};
+    serve(&(struct httpd_options){.raw = &nothing, .nraw = 1});
+    for (unsigned i = 0; i < 3; i++) {
+        struct cis_ai_config c = at("openai", "/v1");
+        usage = (struct cis_ai_usage){0, 0};
+        cis_buf_reset(&answer);
+        assert_ok(ask(&c, "abc", err));
+        assert_string_equal(cis_buf_cstr(&answer), "cba");
+        c = at("openai", "/raw/0");
+        usage = (struct cis_ai_usage){0, 0};
+        cis_buf_reset(&answer);
+        assert_fails(CIS_E_NET, "is not sent again", ask(&c, "pay", err));
+        httpd_wait_closed(server);
+        assert_int_equal(httpd_requests(server), 2 * i + 2);
+        assert_int_equal(usage.input_tokens + usage.output_tokens, 0);
+        assert_int_equal(answer.len, 0);
+    }
+}
+
 static void endless_and_huge_answers_are_cut_off(void **state)
 {
     (void)state;
@@ -736,6 +759,7 @@ int main(void)
         T(wrong_shapes_are_provider_failures),
         T(a_provider_that_repeats_the_key_does_not_get_it_into_the_error),
         T(the_key_is_cut_out_in_pieces_too),
+        T(a_server_that_closes_after_reading_is_asked_once),
         T(endless_and_huge_answers_are_cut_off),
         T(a_silent_provider_ends_at_its_timeout_and_at_cancellation),
         T(a_failing_command_tells_its_first_line_without_the_key),

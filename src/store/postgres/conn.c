@@ -82,10 +82,6 @@ static cis_code judge(struct pg_conn *conn, enum pg_id id, const char *text, str
         return cis_fail(err, CIS_E_DAMAGED, "%s: %s: " CIS_STR_FMT, place, cis_pg_statement(id),
                         CIS_STR_ARG(why));
     }
-    if (state_is(conn, "53100")) {
-        return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "%s: %s: the server's disk", place,
-                            cis_pg_statement(id));
-    }
     if (state_is(conn, "55P03")) {
         return cis_fail(err, CIS_E_STORE, "%s: locked by another writer for too long", place);
     }
