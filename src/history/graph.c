@@ -18,6 +18,8 @@ void cis_graph_done(struct graph *g)
     vec_done(&g->taken);
     cis_map_done(&g->places, NULL);
     cis_numbers_done(&g->gone);
+    cis_ancestry_done(&g->sides[0]);
+    cis_ancestry_done(&g->sides[1]);
     *g = (struct graph){0};
 }
 

@@ -34,6 +34,13 @@ struct graph_line { /* of a branch, in the order of branches */
     uint64_t read_from; /* commits up to this epoch are not read */
     bool begun;
 };
+/* Of every branch the last epoch that a state descends from. */
+struct ancestry {
+    uint64_t *upto; /* by place: epoch + 1, 0: nothing of it */
+    size_t cap;
+    struct numbers places; /* that are not 0 */
+    struct views todo;
+};
 struct graph {
     const struct cis_history *h;
     const struct cis_branches *branches;
@@ -41,7 +48,8 @@ struct graph {
     struct views taken;
     struct cis_map places; /* branch → place + 1; those that are gone come after the others */
     struct numbers gone;
-    bool incomplete; /* a branch is gone that a record of an earlier version names */
+    bool incomplete;          /* a branch is gone that a record of an earlier version names */
+    struct ancestry sides[2]; /* of cis_graph_bases, which gc asks of very many pairs */
 };
 
 struct graph_bases {
@@ -71,13 +79,6 @@ cis_code cis_graph_note(struct graph *g, struct cis_view ours, struct cis_view t
                         const char *said, char out[CIS_FS_NOTE_MAX + 1], struct cis_error *err);
 
 /* ---- between graph.c and graph_base.c ---- */
-/* Of every branch the last epoch that a state descends from. */
-struct ancestry {
-    uint64_t *upto; /* by place: epoch + 1, 0: nothing of it */
-    size_t cap;
-    struct numbers places; /* that are not 0 */
-    struct views todo;
-};
 void cis_ancestry_done(struct ancestry *a);
 uint64_t cis_ancestry_upto(const struct ancestry *a, size_t place);
 struct cis_view cis_ancestry_view(const struct graph *g, const struct ancestry *a, size_t place);
@@ -91,11 +92,15 @@ cis_code cis_graph_walk(struct graph *g, struct cis_view from, const struct cis_
 
 /* ---- what gc keeps for later merges: pins that do not lapse ---- */
 /* Pins the bases of every two branches that have names, and of each with each snapshot, and lets go
- * of such pins that are of no use any more. Before floors are set. out_needed: branches (sorted)
- * whose logs are needed by records that are cut. dry_run: nothing is pinned. */
+ * of such pins that are of no use any more. Branches that cis made (cis_fs_ref_is_made) and nobody
+ * merged are left out. Before floors are set: when a base cannot be pinned, gc has to end.
+ * out_needed: branches (sorted) whose logs are needed by records that are cut. dry_run: nothing is
+ * pinned. */
 cis_code cis_graph_hold(const struct cis_history *h, bool dry_run, struct numbers *out_needed,
                         struct cis_error *err);
-/* Pins one; a failure is nobody's: gc tries again. */
+/* By branch and epoch, for qsort. */
+int cis_graph_view_cmp(const void *a, const void *b);
+/* Pins what a merge took; a failure is nobody's: gc pins it again. */
 void cis_graph_keep(const struct cis_history *h, struct cis_view view);
 
 #endif

@@ -104,7 +104,7 @@ static cis_code choose(struct graph *g, const struct views *last, struct graph_b
     return out->n > 1 ? find_root(g, last, &out->root, err) : CIS_OK;
 }
 
-static int view_cmp(const void *a, const void *b)
+int cis_graph_view_cmp(const void *a, const void *b)
 {
     const struct cis_view *x = a, *y = b;
     if (x->branch != y->branch) {
@@ -116,14 +116,13 @@ static int view_cmp(const void *a, const void *b)
 static cis_code search(struct graph *g, struct cis_view ours, struct cis_view theirs,
                        struct graph_bases *out, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_ancestry_done) struct ancestry a = {0};
-    CIS_CLEANUP(cis_ancestry_done) struct ancestry b = {0};
+    struct ancestry *a = &g->sides[0], *b = &g->sides[1];
     struct views common = {0};
     /* Above the fork point first: mostly there is nothing but it. */
-    CIS_TRY(cis_graph_walk(g, ours, &out->fork, &a, err));
-    CIS_TRY(cis_graph_walk(g, theirs, &out->fork, &b, err));
+    CIS_TRY(cis_graph_walk(g, ours, &out->fork, a, err));
+    CIS_TRY(cis_graph_walk(g, theirs, &out->fork, b, err));
     out->complete = !g->incomplete;
-    cis_code code = intersect(g, &a, &b, &common, err);
+    cis_code code = intersect(g, a, b, &common, err);
     if (code == CIS_OK && common.n == 0) {
         out->at[0] = out->fork;
         out->n = 1;
@@ -131,19 +130,19 @@ static cis_code search(struct graph *g, struct cis_view ours, struct cis_view th
     }
     common.n = 0;
     if (code == CIS_OK) {
-        code = cis_graph_walk(g, ours, NULL, &a, err);
+        code = cis_graph_walk(g, ours, NULL, a, err);
     }
     if (code == CIS_OK) {
-        code = cis_graph_walk(g, theirs, NULL, &b, err);
+        code = cis_graph_walk(g, theirs, NULL, b, err);
     }
     if (code == CIS_OK) {
-        code = intersect(g, &a, &b, &common, err);
+        code = intersect(g, a, b, &common, err);
     }
     if (code == CIS_OK) {
         code = keep_last(g, &common, err);
     }
     if (code == CIS_OK && common.n != 0) {
-        qsort(common.at, common.n, sizeof *common.at, view_cmp);
+        qsort(common.at, common.n, sizeof *common.at, cis_graph_view_cmp);
         code = choose(g, &common, out, err);
     }
     vec_done(&common);
