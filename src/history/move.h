@@ -1,5 +1,6 @@
 /* Trees to and from other places: tar streams and other stores. Memory is constant in the size of
- * files; it grows with the number of names that are hard-linked (tar) or changed (other stores). */
+ * files; it grows with the number of names that are hard-linked and of folders (tar), and with
+ * directories and what is changed (other stores). */
 #ifndef CIS_HISTORY_MOVE_H
 #define CIS_HISTORY_MOVE_H
 
@@ -47,8 +48,9 @@ cis_code cis_history_tar_write(const cis_dir *dir, const struct cis_vfs_call *ca
 bool cis_move_may_skip(int no, const struct cis_vfs_call *call, struct cis_str path,
                        struct cis_error *out_why);
 /* Reads a tar (plain, gzip, zstd, xz, bzip2) from fd into dir. Names that leave dir, and entries
- * through symlinks, are refused; what is there is replaced, folders are kept. Nothing is committed
- * here: the caller discards when this fails. */
+ * through symlinks, are refused; what is there is replaced, folders are kept, and of several
+ * entries for one folder the last gives its attributes. Nothing is committed here: the caller
+ * discards when this fails. */
 cis_code cis_history_tar_read(const cis_dir *dir, const struct cis_vfs_call *call, int fd,
                               cis_move_progress *progress, void *self, struct cis_move_counts *out,
                               struct cis_error *err);

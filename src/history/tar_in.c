@@ -14,6 +14,7 @@
 
 struct folder { /* its times are set when everything is there */
     cis_node node;
+    struct cis_str path; /* cut, for messages */
     struct cis_vfs_set set;
 };
 struct in {
@@ -26,6 +27,9 @@ struct in {
         size_t n, cap;
         struct cis_bound *bound;
     } folders;
+    struct cis_map
+        places; /* node of a folder → its place + 1: an archive may name one very often */
+    struct arena paths;
     cis_move_progress *progress;
     void *self;
     struct cis_move_counts counts;
@@ -41,6 +45,8 @@ static void in_done(struct in *in)
         in->vfs->ops->forget(in->vfs, in->folders.at[i].node, 1);
     }
     vec_done(&in->folders);
+    cis_map_done(&in->places, NULL);
+    cis_arena_done(&in->paths);
 }
 
 static cis_code broken(const struct in *in)
@@ -74,7 +80,9 @@ static cis_code walk_to(struct in *in, const char *path, bool make, cis_node *ou
         }
         cis_code code = CIS_OK;
         if (!cis_vfs_name_valid(part)) {
-            code = cis_fail(in->err, CIS_E_INVALID, "tar: %.150s: leaves the folder", path);
+            code = cis_fail(in->err, CIS_E_INVALID, "tar: %.150s: %s", path,
+                            cis_str_is(part, "..") ? "leaves the folder"
+                                                   : "a name of more than 255 bytes");
         } else if (name.len != 0) {
             struct cis_vfs_attr attr;
             struct cis_vfs_make dirs = {.mode = S_IFDIR | 0755};
@@ -207,15 +215,26 @@ static cis_code make_link(struct in *in, const char *target, cis_node dir, struc
                          : cis_vfs_fail(in->err, no, "%.100s: hard link to %.100s", path, target);
 }
 
-static cis_code keep_folder(struct in *in, cis_node node, const struct cis_vfs_set *set)
+/* Of several entries for one folder the last counts, and memory grows with folders alone. */
+static cis_code keep_folder(struct in *in, cis_node node, const char *path,
+                            const struct cis_vfs_set *set)
 {
-    struct folder *f = vec_add(&in->folders);
-    if (f == NULL) {
+    uintptr_t place = (uintptr_t)cis_ids_get(&in->places, node);
+    struct folder *f = place != 0 ? &in->folders.at[place - 1] : vec_add(&in->folders);
+    if (f == NULL || place != 0) {
         in->vfs->ops->forget(in->vfs, node, 1);
+    }
+    if (f == NULL) {
         return cis_history_nomem(in->err);
     }
-    *f = (struct folder){node, *set};
-    return CIS_OK;
+    if (place != 0) {
+        f->set = *set;
+        return CIS_OK;
+    }
+    *f = (struct folder){.node = node, .set = *set};
+    struct cis_str text = {path, cis_utf8_floor(path, strlen(path), 100)};
+    CIS_TRY(cis_arena_str(&in->paths, text, &f->path, in->err));
+    return cis_ids_set(&in->places, node, (void *)(uintptr_t)in->folders.n, NULL, in->err);
 }
 
 static cis_code make_other(struct in *in, struct archive_entry *e, cis_node dir,
@@ -301,7 +320,7 @@ static cis_code make_entry(struct in *in, struct archive_entry *e, cis_node dir,
                                                       : make_other(in, e, dir, name, path, &node));
     }
     if (is_folder) {
-        return keep_folder(in, node, &set);
+        return keep_folder(in, node, path, &set);
     }
     int no = in->vfs->ops->setattr(in->vfs, in->call, node, &set, NULL);
     in->vfs->ops->forget(in->vfs, node, 1);
@@ -350,7 +369,7 @@ static cis_code set_folders(struct in *in)
         const struct folder *f = &in->folders.at[i];
         int no = in->vfs->ops->setattr(in->vfs, in->call, f->node, &f->set, NULL);
         if (no != 0 && no != ESTALE && no != ENOENT) {
-            return failed(in, "a folder", no);
+            return failed(in, f->path.ptr, no);
         }
     }
     return CIS_OK;
@@ -362,7 +381,8 @@ static cis_code read_tar(const cis_dir *dir, const struct cis_vfs_call *call, in
 {
     CIS_CLEANUP(cis_found_done) struct cis_found root = {0};
     CIS_CLEANUP(in_done)
-    struct in in = {.call = call, .progress = progress, .self = self, .err = err};
+    struct in in = {
+        .call = call, .places = CIS_MAP_INIT, .progress = progress, .self = self, .err = err};
     int no = cis_walk(dir, NULL, call, CIS_STR("."), 0, &root);
     if (no != 0) {
         return cis_vfs_fail(err, no, ".");

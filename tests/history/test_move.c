@@ -278,7 +278,7 @@ struct forged {
     uint32_t uid, major;
 };
 
-static void put_entry(int fd, const struct forged *e)
+static void put_entry(int fd, const struct forged *e, unsigned time)
 {
     char head[512] = {0}, body[512] = {0};
     unsigned sum = 0;
@@ -295,7 +295,7 @@ static void put_entry(int fd, const struct forged *e)
     }
     snprintf(head + 116, 8, "%07o", 0u);
     snprintf(head + 124, 12, "%011o", (unsigned)len);
-    snprintf(head + 136, 12, "%011o", 1000000u);
+    snprintf(head + 136, 12, "%011o", time);
     memset(head + 148, ' ', 8);
     head[156] = e->type;
     snprintf(head + 157, 100, "%s", e->target != NULL ? e->target : "");
@@ -320,7 +320,7 @@ static cis_code read_forged(struct fx *fx, const struct forged *entries, size_t 
     struct cis_move_counts counts;
     int fd = new_file();
     for (size_t i = 0; i < n; i++) {
-        put_entry(fd, &entries[i]);
+        put_entry(fd, &entries[i], 1000000u + (unsigned)i);
     }
     assert_int_equal(write(fd, end, sizeof end), sizeof end);
     cis_code code = read_tar(fx, fd, &counts, why);
@@ -399,6 +399,57 @@ static void entries_that_no_file_can_be_are_refused(void **state)
     assert_int_not_equal(access(in(&fx->to, "gone"), F_OK), 0);
 }
 
+/* ---- one folder, very often ---- */
+static const struct cis_vfs_ops *vfs_ops;
+static uint64_t held, held_most;
+
+static void count_ref(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    held += n;
+    held_most = held > held_most ? held : held_most;
+    vfs_ops->ref(vfs, node, n);
+}
+
+static void count_forget(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    held -= n;
+    vfs_ops->forget(vfs, node, n);
+}
+
+static void a_folder_that_an_archive_names_often_is_kept_once(void **state)
+{
+    struct fx *fx = *state;
+    struct stat st;
+    struct forged *entries = calloc(3000, sizeof *entries);
+    for (size_t i = 0; i < 3000; i++) {
+        entries[i] = (struct forged){.name = "./", .type = '5'};
+    }
+    vfs_ops = fx->to.vfs->ops;
+    struct cis_vfs_ops counting = *vfs_ops;
+    counting.ref = count_ref;
+    counting.forget = count_forget;
+    fx->to.vfs->ops = &counting;
+    cis_code code = read_forged(fx, entries, 3000, NULL);
+    fx->to.vfs->ops = vfs_ops;
+    free(entries);
+    assert_int_equal(code, CIS_OK);
+    assert_in_range(held_most, 1, 10);
+    assert_ok(READ({"d", '5', NULL, NULL, 0, 0}, {"d/f", '0', NULL, "x", 0, 0},
+                   {"d/", '5', NULL, NULL, 0, 0}));
+    assert_int_equal(stat(in(&fx->to, "d"), &st), 0);
+    assert_int_equal(st.st_mtim.tv_sec, 1000002); /* as the last entry says */
+}
+
+static void a_name_that_is_too_long_is_called_so(void **state)
+{
+    struct fx *fx = *state;
+    char name[300];
+    memset(name, 'n', sizeof name);
+    name[sizeof name - 1] = 0;
+    assert_fails(CIS_E_INVALID, "a name of more than 255 bytes",
+                 READ({"././@LongLink", 'L', NULL, name, 0, 0}, {"x", '0', NULL, "x", 0, 0}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,6 +461,8 @@ int main(void)
         TEST(no_entry_leads_out_of_the_folder),
         TEST(what_is_there_is_replaced_but_no_folder),
         TEST(entries_that_no_file_can_be_are_refused),
+        TEST(a_folder_that_an_archive_names_often_is_kept_once),
+        TEST(a_name_that_is_too_long_is_called_so),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
