@@ -413,10 +413,7 @@ static int found_cmp(const void *a, const void *b)
         return x->late != y->late ? (x->late ? 1 : -1)
                                   : (x->order > y->order) - (x->order < y->order);
     }
-    struct cis_str p = x->change.path, q = y->change.path;
-    size_t n = p.len < q.len ? p.len : q.len;
-    int order = n != 0 ? memcmp(p.ptr, q.ptr, n) : 0;
-    order = order != 0 ? order : (p.len > q.len) - (p.len < q.len);
+    int order = cis_str_cmp(x->change.path, y->change.path);
     return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
 }
 

@@ -139,27 +139,20 @@ cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches 
     return dropped ? cis_touched_memory_rows(h, from, state, t, err) : CIS_OK;
 }
 
-static int str_cmp(struct cis_str a, struct cis_str b)
-{
-    size_t n = a.len < b.len ? a.len : b.len;
-    int order = n != 0 ? memcmp(a.ptr, b.ptr, n) : 0;
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 int cis_link_cmp(const void *a, const void *b)
 {
     const struct link *x = a, *y = b;
     if (x->parent != y->parent) {
         return x->parent < y->parent ? -1 : 1;
     }
-    return str_cmp(x->name, y->name);
+    return cis_str_cmp(x->name, y->name);
 }
 
 static int memory_cmp(const void *a, const void *b)
 {
     const struct memory_key *x = a, *y = b;
-    int order = str_cmp(x->ns, y->ns);
-    return order != 0 ? order : str_cmp(x->key, y->key);
+    int order = cis_str_cmp(x->ns, y->ns);
+    return order != 0 ? order : cis_str_cmp(x->key, y->key);
 }
 
 void cis_touched_sort(struct touched *t)
@@ -232,7 +225,7 @@ static bool list_one(void *self, const struct cis_fs_dirent *dirent,
     struct reading_links *r = self;
     (void)inode;
     r->seen++;
-    while (r->next < r->n && str_cmp(r->at[r->next].name, dirent->name) < 0) {
+    while (r->next < r->n && cis_str_cmp(r->at[r->next].name, dirent->name) < 0) {
         r->next++;
     }
     if (r->next < r->n && cis_str_eq(r->at[r->next].name, dirent->name)) {

@@ -4,6 +4,7 @@
 #include "history/sync.h"
 
 #include <stdlib.h>
+#include "base/crypto.h"
 #include "store/chunk.h"
 
 #define GROUP 16u
@@ -50,8 +51,12 @@ static cis_code fill(struct chunk_map *map, struct cis_error *err)
     const struct cis_history *to = map->to;
     struct cis_tenant tenant;
     struct listing l = {.map = map, .err = err};
-    CIS_TRY(to->store->fs->tenant_get(to->store, to->tenant, &tenant, to->stop, err));
-    memcpy(map->key, tenant.key, sizeof map->key);
+    cis_code code = to->store->fs->tenant_get(to->store, to->tenant, &tenant, to->stop, err);
+    if (code == CIS_OK) {
+        memcpy(map->key, tenant.key, sizeof map->key);
+    }
+    cis_wipe(&tenant, sizeof tenant);
+    CIS_TRY(code);
     do {
         l.seen = 0;
         CIS_TRY(to->store->fs->chunk_list(to->store, to->tenant, l.last, PAGE, note_chunk, &l,
@@ -95,6 +100,7 @@ void cis_chunk_map_free(struct chunk_map *map)
         cis_chunk_codec_free(map->codec);
         cis_free(map->content);
         cis_free(map->packed);
+        cis_wipe(map->key, sizeof map->key);
         cis_free(map);
     }
 }

@@ -329,9 +329,7 @@ static cis_code sync_dir(struct sync *s, const struct link *todo)
     while (i < src.links.n || k < dst.links.n) {
         const struct link *a = i < src.links.n ? &src.links.at[i] : NULL;
         const struct link *b = k < dst.links.n ? &dst.links.at[k] : NULL;
-        struct link x = {.name = a != NULL ? a->name : CIS_STR("")};
-        struct link y = {.name = b != NULL ? b->name : CIS_STR("")};
-        int order = a == NULL ? 1 : b == NULL ? -1 : cis_link_cmp(&x, &y);
+        int order = a == NULL ? 1 : b == NULL ? -1 : cis_str_cmp(a->name, b->name);
         if (order > 0) {
             CIS_TRY(remove_entry(s, to, b));
             k++;

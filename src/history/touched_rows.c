@@ -104,13 +104,6 @@ static bool take_entry(void *self, const struct cis_kv_entry *e)
     return m->code == CIS_OK;
 }
 
-static int order(struct cis_str a, struct cis_str b)
-{
-    size_t n = a.len < b.len ? a.len : b.len;
-    int by = n != 0 ? memcmp(a.ptr, b.ptr, n) : 0;
-    return by != 0 ? by : (a.len > b.len) - (a.len < b.len);
-}
-
 /* Both are in order of namespace and key. */
 static cis_code removed(const struct memory *before, const struct memory *now)
 {
@@ -119,8 +112,8 @@ static cis_code removed(const struct memory *before, const struct memory *now)
         const struct memory_key *key = &before->keys.at[i];
         int by = -1;
         for (; k < now->keys.n; k++) {
-            by = order(key->ns, now->keys.at[k].ns);
-            by = by != 0 ? by : order(key->key, now->keys.at[k].key);
+            by = cis_str_cmp(key->ns, now->keys.at[k].ns);
+            by = by != 0 ? by : cis_str_cmp(key->key, now->keys.at[k].key);
             if (by <= 0) {
                 break;
             }
