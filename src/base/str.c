@@ -52,6 +52,22 @@ bool cis_str_u64(struct cis_str text, uint64_t *out)
     return true;
 }
 
+bool cis_str_octal(struct cis_str text, uint32_t *out)
+{
+    uint32_t value = 0;
+    if (text.len == 0 || text.len > 10) {
+        return false;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '7') {
+            return false;
+        }
+        value = value << 3 | (uint32_t)(text.ptr[i] - '0');
+    }
+    *out = value;
+    return true;
+}
+
 static bool scaled(struct cis_str text, uint64_t *out, const char *const *units,
                    const uint64_t *factors)
 {

@@ -56,6 +56,8 @@ bool cis_str_split(struct cis_str *text, char sep, struct cis_str *head);
 struct cis_str cis_str_trim(struct cis_str text);
 /* Strict: digits only, no sign, no overflow, not empty. */
 bool cis_str_u64(struct cis_str text, uint64_t *out);
+/* The same of 1 to 10 octal digits. */
+bool cis_str_octal(struct cis_str text, uint32_t *out);
 /* "128MiB", "64KiB", "1GiB", "512", also K M G (binary) with optional B. */
 bool cis_str_size(struct cis_str text, uint64_t *out_bytes);
 /* "30s", "1500ms", "2m", "1h", plain number = seconds. Nanoseconds. */

@@ -25,10 +25,16 @@
 #define AGAIN "again"
 #define KEPT "kept/" /* before the lower path of what a step replaced */
 #define STEPS_MAX (1u << 30)
+#define HEAD_BYTES 16384u /* of STEPS: what is before the steps fits */
 
 static cis_code no_memory(struct cis_error *err)
 {
     return cis_fail(err, CIS_E_NOMEM, "record of an apply: out of memory");
+}
+
+static cis_code not_a_record(const char *ref, struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_DAMAGED, "%s: not the record of an apply", ref);
 }
 
 /* ---- as text ---- */
@@ -86,12 +92,9 @@ static bool next_state(struct cis_str *rest, struct cow_state *out)
     struct cis_str all = cis_str_of(value);
     if (!cis_str_split(&all, ' ', &mode) || !cis_str_split(&all, ' ', &size) ||
         !cis_str_split(&all, ' ', &digest) || !cis_str_split(&all, ' ', &several) ||
-        mode.len == 0 || mode.len > 7 || !cis_str_u64(size, &s.size) ||
+        !cis_str_octal(mode, &s.mode) || !cis_str_u64(size, &s.size) ||
         !cis_unhex(digest, s.digest, sizeof s.digest) || all.len >= sizeof s.key) {
         return false;
-    }
-    for (size_t i = 0; i < mode.len; i++) {
-        s.mode = s.mode << 3 | (uint32_t)(mode.ptr[i] - '0');
     }
     s.several = cis_str_is(several, "1");
     memcpy(s.key, all.ptr != NULL ? all.ptr : "", all.len);
@@ -140,7 +143,7 @@ static cis_code parse(struct cis_str rest, const char *ref, bool steps, struct c
         ok = next_step(&rest, &out->steps);
     }
     if (!ok) {
-        return cis_fail(err, CIS_E_DAMAGED, "%s: not the record of an apply", ref);
+        return not_a_record(ref, err);
     }
     out->run = cis_strdup(run);
     out->guest = cis_strdup(guest);
@@ -177,41 +180,51 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
     return cow_tree_open(&v->tree, v->vfs, &v->call, err);
 }
 
-static cis_code read_text(struct view *v, const char *name, const char *ref, struct cis_buf *out,
-                          struct cis_error *err)
+/* Is there such a text? */
+static cis_code has_text(struct view *v, const char *name, const char *ref, bool *out,
+                         struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    int no = cis_at_stat(v->tree.root, &v->call, cis_str_of(name), COW_WALK, &attr);
+    *out = no == 0;
+    return no == 0 || no == ENOENT ? CIS_OK : cow_errno(no, &v->why, ref, err);
+}
+
+/* Up to `most` bytes of it. */
+static cis_code read_text(struct view *v, const char *name, const char *ref, size_t most,
+                          struct cis_buf *out, struct cis_error *err)
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
     int no =
         cis_at_open(v->tree.root, &v->call, cis_str_of(name), COW_WALK, O_RDONLY, 0, &file, &attr);
-    for (size_t got = 1; no == 0 && got != 0;) {
-        if (cis_buf_reserve(out, 65536) == NULL) {
+    for (size_t got = 1; no == 0 && got != 0 && out->len < most;) {
+        size_t part = most - out->len < 65536 ? most - out->len : 65536;
+        if (cis_buf_reserve(out, part) == NULL) {
             cis_vfs_file_close(file);
-            return cis_buf_check(out, ref, err);
+            cis_code code = cis_buf_check(out, ref, err);
+            return code == CIS_E_LIMIT ? not_a_record(ref, err) : code;
         }
-        struct iovec iov = {out->ptr + out->len, 65536};
+        struct iovec iov = {out->ptr + out->len, part};
         no = file->vfs->ops->read(file, &v->call, &iov, 1, out->len, &got);
         out->len += no == 0 ? got : 0;
     }
     cis_vfs_file_close(file);
-    return no == 0 ? CIS_OK : cow_errno(no, &v->why, ref, err);
+    return no == EISDIR || no == ENOTDIR || no == ELOOP ? not_a_record(ref, err)
+           : no == 0                                    ? CIS_OK
+                                                        : cow_errno(no, &v->why, ref, err);
 }
 
 /* UINT64_MAX: it is not known. */
 static cis_code read_taken(struct view *v, const char *ref, uint64_t *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf number = CIS_BUF_INIT(1u << 17);
-    struct cis_vfs_attr attr;
+    bool there;
     *out = UINT64_MAX;
-    int no = cis_at_stat(v->tree.root, &v->call, cis_str_of(TAKEN), COW_WALK, &attr);
-    if (no == ENOENT) {
-        return CIS_OK;
-    }
-    CIS_TRY(no == 0 ? read_text(v, TAKEN, ref, &number, err) : cow_errno(no, &v->why, ref, err));
-    if (number.len != 0 && !cis_str_u64(cis_buf_view(&number), out)) {
-        return cis_fail(err, CIS_E_DAMAGED, "%s: not the record of an apply", ref);
-    }
-    return CIS_OK;
+    CIS_TRY(has_text(v, TAKEN, ref, &there, err));
+    CIS_TRY(there ? read_text(v, TAKEN, ref, SIZE_MAX, &number, err) : CIS_OK);
+    return number.len == 0 || cis_str_u64(cis_buf_view(&number), out) ? CIS_OK
+                                                                      : not_a_record(ref, err);
 }
 
 struct writers {
@@ -257,20 +270,11 @@ static cis_code read_record(cis_forest *forest, const char *tenant, const char *
 {
     CIS_CLEANUP(view_close) struct view v = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
-    struct cis_vfs_attr attr;
     CIS_TRY(view_open(&v, forest, tenant, ref, false, stop, err));
     CIS_TRY(check_writers(forest, tenant, ref, cis_layered_view(v.vfs), stop, err));
-    CIS_TRY(read_text(&v, STEPS, ref, &all, err));
-    int no = cis_at_stat(v.tree.root, &v.call, cis_str_of(UNDONE), COW_WALK, &attr);
-    if (no != 0 && no != ENOENT) {
-        return cow_errno(no, &v.why, ref, err);
-    }
-    out->undone = no == 0;
-    no = cis_at_stat(v.tree.root, &v.call, cis_str_of(OUTWARD), COW_WALK, &attr);
-    if (no != 0 && no != ENOENT) {
-        return cow_errno(no, &v.why, ref, err);
-    }
-    out->outward = no == 0;
+    CIS_TRY(read_text(&v, STEPS, ref, steps ? SIZE_MAX : HEAD_BYTES, &all, err));
+    CIS_TRY(has_text(&v, UNDONE, ref, &out->undone, err));
+    CIS_TRY(has_text(&v, OUTWARD, ref, &out->outward, err));
     CIS_TRY(steps ? read_taken(&v, ref, &out->taken, err) : CIS_OK);
     return parse(cis_buf_view(&all), ref, steps, out, err);
 }
@@ -420,7 +424,11 @@ static cis_code note_state(struct cis_map *to, const char *path, const struct co
     if (copy == NULL) {
         return no_memory(err);
     }
+    const struct cow_state *had = cis_map_get(to, cis_str_of(path));
     *copy = *state;
+    if (had != NULL && S_ISDIR(had->mode) && S_ISDIR(state->mode) && state->key[0] == '\0') {
+        memcpy(copy->key, had->key, sizeof copy->key); /* other permissions of the same folder */
+    }
     cis_code code = cis_map_set(to, cis_str_of(path), copy, &old, err);
     cis_free(code == CIS_OK ? old : copy);
     return code;
@@ -460,6 +468,19 @@ static bool led_here(const struct cow_plan *p, struct cis_view view)
            owner.branch == view.branch;
 }
 
+/* A record could not be read: because of what it is, so that it says nothing? All else (a busy
+ * store, a lost connection, Ctrl-C) is no answer, and who goes on without one leaves files out. */
+static bool says_nothing(const cis_cow *cow, const char *ref, cis_code code)
+{
+    cis_store *store = cis_forest_store(cow->forest);
+    struct cis_fs_ref row;
+    struct cis_error ignored;
+    return code == CIS_E_DAMAGED || code == CIS_E_NOTFOUND || code == CIS_E_DENIED ||
+           (code == CIS_E_EXPIRED && /* a gc took it since it was listed */
+            store->fs->ref_get(store, cis_str_of(cow->tenant), cis_str_of(ref), &row, &cow->stop,
+                               &ignored) == CIS_E_NOTFOUND);
+}
+
 cis_code cow_record_states(struct cow_plan *p, struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
@@ -468,9 +489,13 @@ cis_code cow_record_states(struct cow_plan *p, struct cis_error *err)
     for (size_t i = 0; i < list.n; i++) {
         CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
         struct cis_error why;
-        if (cow_record_read(p->cow->forest, p->cow->tenant, list.at[i].name, &p->cow->stop, &record,
-                            &why) != CIS_OK) {
+        cis_code code = cow_record_read(p->cow->forest, p->cow->tenant, list.at[i].name,
+                                        &p->cow->stop, &record, &why);
+        if (code != CIS_OK && says_nothing(p->cow, list.at[i].name, code)) {
             continue; /* then what it left is not known, and judged as anybody's */
+        }
+        if (code != CIS_OK) {
+            return cis_fail(err, code, "%s", why.msg);
         }
         if (strcmp(record.folder, p->cow->folder) == 0 && led_here(p, record.at)) {
             CIS_TRY(note_states(p, &record, err));
@@ -638,11 +663,9 @@ static cis_code note(cis_forest *forest, const char *tenant, const char *ref, co
 static cis_code read_again(struct view *v, const char *ref, struct cis_buf *out,
                            struct cis_error *err)
 {
-    struct cis_vfs_attr attr;
-    int no = cis_at_stat(v->tree.root, &v->call, cis_str_of(AGAIN), COW_WALK, &attr);
-    return no == 0        ? read_text(v, AGAIN, ref, out, err)
-           : no == ENOENT ? CIS_OK
-                          : cow_errno(no, &v->why, ref, err);
+    bool there;
+    CIS_TRY(has_text(v, AGAIN, ref, &there, err));
+    return there ? read_text(v, AGAIN, ref, SIZE_MAX, out, err) : CIS_OK;
 }
 
 cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref, bool whole,
@@ -673,17 +696,22 @@ static cis_code again_of(cis_cow *cow, const char *ref, struct cis_error *err)
     CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
     const char *was, *now;
+    bool there;
+    CIS_TRY(view_open(&v, cow->forest, cow->tenant, ref, false, &cow->stop, err));
+    CIS_TRY(has_text(&v, AGAIN, ref, &there, err));
+    if (!there) { /* as most have none, most are not read */
+        return CIS_OK;
+    }
     CIS_TRY(read_record(cow->forest, cow->tenant, ref, false, &cow->stop, &record, err));
     if (strcmp(record.folder, cow->folder) != 0) {
         return CIS_OK;
     }
-    CIS_TRY(view_open(&v, cow->forest, cow->tenant, ref, false, &cow->stop, err));
     CIS_TRY(read_again(&v, ref, &all, err));
     struct cis_str rest = cis_buf_view(&all);
     while (rest.len != 0) {
         if (!next_text(&rest, &was) || !next_text(&rest, &now) || strlen(was) >= CIS_UNION_KEY ||
             strlen(now) >= CIS_UNION_KEY) {
-            return cis_fail(err, CIS_E_DAMAGED, "%s: not the record of an apply", ref);
+            return not_a_record(ref, err);
         }
         CIS_TRY(cis_union_again(cow->joined, was, now, err));
     }
@@ -693,15 +721,17 @@ static cis_code again_of(cis_cow *cow, const char *ref, struct cis_error *err)
 cis_code cow_record_again(cis_cow *cow, struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
-    if (!cis_union_copies(cow->joined)) {
+    if (!cis_union_changed(cow->joined)) {
         return CIS_OK;
     }
+    /* Also for a branch that knows no file by its key: an undo that makes one anew which another
+     * branch knows so has to say it again. */
     CIS_TRY(names_load(cow->forest, cow->tenant, &cow->stop, &list, err));
     names_sort(&list);
     for (size_t i = 0; i < list.n; i++) {
         struct cis_error why;
         cis_code code = again_of(cow, list.at[i].name, &why);
-        if (code == CIS_E_CANCELLED || code == CIS_E_NOMEM) { /* else: that record says nothing */
+        if (code != CIS_OK && !says_nothing(cow, list.at[i].name, code)) {
             return cis_fail(err, code, "%s", why.msg);
         }
     }

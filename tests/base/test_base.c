@@ -70,6 +70,12 @@ static void sizes_and_durations_are_read_strictly(void **state)
     assert_false(cis_str_duration(CIS_STR("5 s"), &v));
     assert_false(cis_str_u64(CIS_STR("18446744073709551616"), &v));
     assert_true(cis_str_u64(CIS_STR("18446744073709551615"), &v) && v == UINT64_MAX);
+    uint32_t octal = 7;
+    assert_false(cis_str_octal(CIS_STR(""), &octal) || cis_str_octal(CIS_STR("8"), &octal) ||
+                 cis_str_octal(CIS_STR("-1"), &octal) || cis_str_octal(CIS_STR("1z"), &octal) ||
+                 cis_str_octal(CIS_STR("00000000001"), &octal));
+    assert_int_equal(octal, 7);
+    assert_true(cis_str_octal(CIS_STR("100644"), &octal) && octal == 0100644);
 }
 
 static void utf8_is_judged_by_the_unicode_table(void **state)

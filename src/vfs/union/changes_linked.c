@@ -21,10 +21,12 @@ static int linked_file(struct changes *c, const struct seen *seen)
     char key[UNION_KEY];
     struct cis_vfs_attr copy;
     cis_node node = 0;
-    if (!index_known(c->u, c->call, &seen->attr, key)) {
-        return 0;
+    bool known;
+    int no = index_known(c->u, c->call, &seen->attr, key, &known);
+    if (no != 0 || !known) {
+        return no;
     }
-    int no = index_copy(c->u, c->call, key, &node, &copy);
+    no = index_copy(c->u, c->call, key, &node, &copy);
     if (no == 0) {
         no = changes_compare(c, node, &copy, seen->node, &seen->attr);
         part_put(c->u->up, node);

@@ -30,28 +30,32 @@ void index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY])
 
 #define AGAIN_MAX 65536u /* times that one file was made anew */
 
-bool index_known(struct unionfs *u, const struct cis_vfs_call *call,
-                 const struct cis_vfs_attr *lower, char out[UNION_KEY])
+int index_known(struct unionfs *u, const struct cis_vfs_call *call,
+                const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known)
 {
     struct cis_vfs_attr attr;
     index_key(lower, out);
     const char *key = out;
     bool again = false;
+    *out_known = lower->nlink > 1;
     for (unsigned n = 0; key != NULL && n < AGAIN_MAX; n++) {
         const char *was = cis_map_get(&u->again, cis_str_of(key));
         cis_node copy = 0;
         again = again || was != NULL;
-        if (again &&
-            index_copy(u, call, key, &copy, &attr) == 0) { /* the newest that was changed */
+        *out_known = *out_known || again;
+        int no = again ? index_copy(u, call, key, &copy, &attr) : ENOENT;
+        if (no == 0) { /* the newest that was changed */
             part_put(u->up, copy);
             if (key != out) {
                 memcpy(out, key, strlen(key) + 1);
             }
-            return true;
+        }
+        if (no != ENOENT) {
+            return no;
         }
         key = was;
     }
-    return again || lower->nlink > 1;
+    return 0;
 }
 
 int index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,

@@ -133,14 +133,16 @@ static int lower_file(struct unionfs *u, const struct cis_vfs_call *call,
                       const struct cis_vfs_attr *attr, struct unode_parts *parts,
                       char key[UNION_KEY])
 {
-    if (!index_known(u, call, attr, key)) {
+    bool known;
+    int no = index_known(u, call, attr, key, &known);
+    if (no != 0 || !known) {
         key[0] = '\0';
-        return 0;
+        return no;
     }
     parts->key = key;
     parts->lower_links = attr->nlink;
     struct cis_vfs_attr copy;
-    int no = index_copy(u, call, key, &parts->upper, &copy);
+    no = index_copy(u, call, key, &parts->upper, &copy);
     if (no == 0) {
         parts->attr = copy;
     }

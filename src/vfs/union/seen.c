@@ -151,15 +151,9 @@ static bool parse(struct cis_str text, struct cis_union_seen *out)
     struct cis_str mode, size, digest;
     struct cis_union_seen seen = {0};
     if (!cis_str_split(&text, ' ', &mode) || !cis_str_split(&text, ' ', &size) ||
-        !cis_str_split(&text, ' ', &digest) || mode.len == 0 || mode.len > 7 ||
+        !cis_str_split(&text, ' ', &digest) || !cis_str_octal(mode, &seen.mode) ||
         !cis_str_u64(size, &seen.size) || text.len == 0 || text.len >= sizeof seen.key) {
         return false;
-    }
-    for (size_t i = 0; i < mode.len; i++) {
-        if (mode.ptr[i] < '0' || mode.ptr[i] > '7') {
-            return false;
-        }
-        seen.mode = seen.mode << 3 | (uint32_t)(mode.ptr[i] - '0');
     }
     seen.hashed = cis_unhex(digest, seen.digest, sizeof seen.digest);
     memcpy(seen.key, text.ptr, text.len);
@@ -178,8 +172,9 @@ int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str
     pthread_rwlock_rdlock(&u->names);
     int no = what.failed != CIS_OK ? ENOMEM : record_text(u, call, cis_buf_view(&what), &text);
     if (no == ENOENT && lower != NULL) {
-        (void)index_known(u, call, lower, key);
-        no = record_text(u, call, cis_str_of(key), &text);
+        bool known;
+        no = index_known(u, call, lower, key, &known);
+        no = no == 0 ? record_text(u, call, cis_str_of(key), &text) : no;
     }
     pthread_rwlock_unlock(&u->names);
     return no != 0 ? no : parse(cis_buf_view(&text), out) ? 0 : EIO;

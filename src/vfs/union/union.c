@@ -98,7 +98,7 @@ static void union_close(cis_vfs *vfs)
     cis_free(u);
 }
 
-bool cis_union_copies(cis_vfs *vfs)
+bool cis_union_changed(cis_vfs *vfs)
 {
     return union_of(vfs)->home != 0;
 }
@@ -114,7 +114,7 @@ cis_code cis_union_again(cis_vfs *vfs, const char *was, const char *now, struct 
     void *old = NULL;
     char *copy = strlen(was) < UNION_KEY ? cis_strdup(was) : NULL;
     if (copy == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "union");
+        return cis_fail(err, CIS_E_NOMEM, "union: out of memory");
     }
     cis_code code = cis_map_set(&u->again, cis_str_of(now), copy, &old, err);
     cis_free(code == CIS_OK ? old : copy);
@@ -208,7 +208,7 @@ cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, struct cis_budget *budge
     if (u == NULL || path == NULL) {
         cis_free(path);
         cis_free(u);
-        return cis_fail(err, CIS_E_NOMEM, "union");
+        return cis_fail(err, CIS_E_NOMEM, "union: out of memory");
     }
     u->vfs = (cis_vfs){
         .ops = &union_ops, .root = (cis_node)(uintptr_t)&u->root, .read_only = upper->read_only};

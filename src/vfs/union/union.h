@@ -76,8 +76,8 @@ int cis_union_seen_by_key(cis_vfs *vfs, const struct cis_vfs_call *call, const c
                           struct cis_union_seen *out);
 /* Which file it is, whatever its name and content: inode number and time of birth. */
 void cis_union_key(const struct cis_vfs_attr *lower, char out[CIS_UNION_KEY]);
-/* May the upper one have changed lower files with several names? */
-bool cis_union_copies(cis_vfs *vfs);
+/* Has the upper one anything of its own? Not for ever: what it changed may be as it was again. */
+bool cis_union_changed(cis_vfs *vfs);
 /* The lower file that has the key `now` was put where the one with the key `was` had been, all of
  * its names: changes of that are shown of this, unless it was changed itself. Before anything is
  * looked at. */
