@@ -91,7 +91,7 @@ cis_code cis_run_files_changes(cis_run_files *files, cis_run_change_each *each, 
 /* The first half of the two below, which do it themselves when nobody did: every mount that changed
  * is committed, but for the one whose commit carries the record, so that the record can name these
  * commits. memory: the record brings memory with it. rescue: to the branches that plan_rescue
- * named. */
+ * named; a mount that cannot be kept so loses its changes and its fork, the others are kept. */
 cis_code cis_run_files_beside(cis_run_files *files, bool memory, bool rescue,
                               const struct cis_stop *stop, struct cis_error *err);
 /* Commits what changed, and with it what `with` brings (run record, memory, config): onto the new

@@ -52,11 +52,19 @@ cis_code cis_run_files_beside(cis_run_files *files, bool memory, bool rescue,
                               const struct cis_stop *stop, struct cis_error *err)
 {
     struct cis_files_mount *main = carrier(files, memory);
+    struct cis_error lost;
     for (size_t i = 0; i < files->n; i++) {
         struct cis_files_mount *m = &files->mounts[i];
         m->info.carries = m == main;
-        if (m != main && cis_files_mount_dirty(m) && (!rescue || m->fork != NULL)) {
-            CIS_TRY(commit_one(m, rescue ? m->fork : NULL, NULL, stop, err));
+        if (m == main || !cis_files_mount_dirty(m) || (rescue && m->fork == NULL)) {
+            continue;
+        }
+        if (!rescue) {
+            CIS_TRY(commit_one(m, NULL, NULL, stop, err));
+        } else if (commit_one(m, m->fork, NULL, stop, &lost) != CIS_OK) {
+            /* It is no reason to lose the others. That this one is not kept, its row tells. */
+            cis_free(cis_take(&m->fork));
+            cis_layered_discard(m->view);
         }
     }
     return CIS_OK;
