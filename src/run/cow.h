@@ -38,7 +38,7 @@ struct cis_cow_apply {
     bool elsewhere; /* the folder is another one than the run's: folders in it have other identities
                      */
     bool outward;   /* also symlinks that lead out of the folder */
-    bool dry_run;
+    bool dry_run;   /* nothing is done, nor anything written into the folder to try it */
     void (*conflict)(void *self, struct cis_str path, const char *why); /* may be NULL */
     /* When it ends half-way: a folder that was on its way stands at `name` of the folder. May be
      * NULL. */
@@ -46,8 +46,9 @@ struct cis_cow_apply {
     cis_union_change_each *each; /* what is (or would be) done; may be NULL */
     void *self;
 };
-/* "user." attributes and access lists of a file stay with what replaces it; one that is removed and
- * has them is told to `conflict`, for the record keeps none. Each name that is replaced, removed or
+/* "user." attributes and access lists of a file stay with what replaces it; what is removed and
+ * has them, and a file that is replaced and has capabilities, is told to `conflict`, for the record
+ * keeps none. Each name that is replaced, removed or
  * moved must be what the run saw of it, by type and content (vfs/union/union.h), or what an earlier
  * apply of the branch left there; everything else is told to `conflict`, and nothing is done. What
  * is replaced is kept first, in a branch "applied/ID-N" of the tenant, with which cis_cow_undo

@@ -113,7 +113,9 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
         p->states_known = true;
     }
     const struct cow_state *left = cis_map_get(&p->states, cis_str_of(lower));
-    if ((left != NULL && cow_state_same(left, now)) || (no == ENOENT && was_seen(p, lower, now))) {
+    bool same = left != NULL && cow_state_same(left, now) &&
+                (key == NULL || strcmp(left->key, key) == 0); /* folders are alike but for that */
+    if (same || (no == ENOENT && was_seen(p, lower, now))) {
         return CIS_OK;
     }
     conflict(p, lower,
@@ -183,9 +185,10 @@ static cis_code judge_owner(struct cow_plan *p, const char *lower, const struct 
 }
 
 /* The record keeps no extended attributes: an undo would bring the file or folder back without
- * them, and without its access list a folder's group may get more than it had. */
+ * them, and without its access list a folder's group may get more than it had. replaced: by another
+ * file, which gets most of them. */
 static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct cow_state *now,
-                             struct cis_error *err)
+                             bool replaced, struct cis_error *err)
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
@@ -198,10 +201,11 @@ static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct
     if (no != 0) {
         return plan_fail(p, no, lower, err);
     }
-    cis_hostdir_extra(file, name);
+    cis_hostdir_extra(file, replaced, name);
     cis_vfs_file_close(file);
     if (name[0] != '\0') {
-        snprintf(why, sizeof why, "would go, and its attribute %s could not be brought back", name);
+        snprintf(why, sizeof why, "would %s, and its attribute %s could not be brought back",
+                 replaced ? "be replaced" : "go", name);
         conflict(p, lower, why);
     }
     return S_ISDIR(now->mode) ? judge_owner(p, lower, &attr, err) : CIS_OK;
@@ -224,11 +228,11 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
     }
     if (!S_ISDIR(now.mode)) {
         CIS_TRY(judge(p, lower, &now, &nothing, NULL, err));
-        CIS_TRY(judge_extras(p, lower, &now, err));
+        CIS_TRY(judge_extras(p, lower, &now, false, err));
         CIS_TRY(cow_try_place(p, path, lower, false, err));
         return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
     }
-    CIS_TRY(judge_extras(p, lower, &now, err));
+    CIS_TRY(judge_extras(p, lower, &now, false, err));
     CIS_TRY(cow_try_place(p, path, lower, false, err));
     CIS_TRY(cow_try_folder(p, lower, true, err));
     int no = cow_list(&p->cow->below, &p->cow->call, lower, &list);
@@ -309,6 +313,7 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
          (a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec))) {
         return CIS_OK; /* an apply before this one, or the user, did it */
     }
+    CIS_TRY(judge_extras(p, lower, &now, true, err));
     CIS_TRY(try_leaf(p, c, lower, gone, &now, &after, err));
     return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
 }

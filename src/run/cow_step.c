@@ -367,22 +367,19 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
 cis_code cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, struct cis_error *err)
 {
     static const char *const names[] = {COW_NEW, COW_OLD};
-    struct cis_vfs_attr attr;
+    struct cow_state now;
     for (size_t k = 0; k < 2; k++) {
-        bool ours = false;
-        if (cis_at_stat(w->to.root, w->call, cis_str_of(names[k]), COW_WALK, &attr) != 0 ||
-            (!S_ISREG(attr.mode) && !S_ISLNK(attr.mode))) {
+        bool ours = false, stays = false;
+        if (cow_state_read(&w->to, w->call, names[k], &now) != 0 ||
+            (!S_ISREG(now.mode) && !S_ISLNK(now.mode))) {
             continue;
         }
         for (size_t i = 0; i < steps->n && !ours; i++) {
             const struct cow_step *s = &steps->at[i];
-            bool kept =
-                s->kept != NULL && s->before.mode == attr.mode && s->before.size == attr.size;
-            bool made =
-                s->op == COW_LEAF && s->after.mode == attr.mode && s->after.size == attr.size;
-            ours = (kept && judge(w, names[k], &s->before, &ours) == 0 && ours) ||
-                   (made && judge(w, names[k], &s->after, &ours) == 0 && ours);
+            ours = (s->kept != NULL && cow_state_same(&s->before, &now)) ||
+                   (s->op == COW_LEAF && cow_state_same(&s->after, &now));
         }
+        ours = ours && judge(w, names[k], &now, &stays) == 0 && stays; /* nobody writes to it */
         int no = ours ? cis_at_unlink(w->to.root, w->call, cis_str_of(names[k]), COW_WALK) : 0;
         if (no != 0 && no != ENOENT) {
             return fail(w, no, names[k], err);
@@ -413,10 +410,10 @@ static cis_code give_back(const struct cow_work *w, const char *name, const char
                     path, name);
 }
 
-static cis_code take_away(struct cow_work *w, const char *path, const struct cow_state *before,
-                          struct cis_error *err)
+/* What is at path waits under `name`, and is what the step begins from. */
+static cis_code set_aside(struct cow_work *w, const char *path, const char *name,
+                          const struct cow_state *before, struct cis_error *err)
 {
-    const char *name = strcmp(path, COW_OLD) == 0 ? COW_NEW : COW_OLD;
     bool same = false;
     int no = place(w, path, name);
     if (no == ENOENT || no == ENOTDIR) {
@@ -430,8 +427,44 @@ static cis_code take_away(struct cow_work *w, const char *path, const struct cow
         cis_code code = give_back(w, name, path, "changed", err);
         return no != 0 ? fail(w, no, path, err) : code;
     }
-    no = cis_at_unlink(w->to.root, w->call, cis_str_of(name), COW_WALK);
+    return CIS_OK;
+}
+
+static cis_code take_away(struct cow_work *w, const char *path, const struct cow_state *before,
+                          struct cis_error *err)
+{
+    const char *name = strcmp(path, COW_OLD) == 0 ? COW_NEW : COW_OLD;
+    CIS_TRY(set_aside(w, path, name, before, err));
+    int no = cis_at_unlink(w->to.root, w->call, cis_str_of(name), COW_WALK);
     return no == 0 ? CIS_OK : fail(w, no, path, err);
+}
+
+/* A host without RENAME_EXCHANGE: not in one go. What was at path is kept until what comes stands
+ * there, and goes back when that cannot be. */
+static cis_code replace(struct cow_work *w, const char *path, const struct cow_state *before,
+                        struct cis_error *err)
+{
+    cis_code code = set_aside(w, path, COW_OLD, before, err);
+    if (code != CIS_OK) {
+        drop(w, COW_NEW);
+        return code;
+    }
+    int no = place(w, COW_NEW, path);
+    if (no == 0) {
+        no = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_OLD), COW_WALK);
+        return no == 0 ? CIS_OK : fail(w, no, path, err);
+    }
+    drop(w, COW_NEW);
+    if (no == EEXIST) {
+        return give_back(w, COW_OLD, path, "made again", err);
+    }
+    int back = place(w, COW_OLD, path);
+    return back == 0        ? fail(w, no, path, err)
+           : back == EEXIST ? give_back(w, COW_OLD, path, "made again", err)
+                            : cis_fail(err, CIS_E_CONFLICT,
+                                       "%.140s: %s; what was there is %s in the folder: move it "
+                                       "back by hand",
+                                       path, strerrordesc_np(no), COW_OLD);
 }
 
 /* COW_NEW has what was at path, which is not what it should be. Exchanged again. What comes out may
@@ -467,14 +500,8 @@ static cis_code exchange(struct cow_work *w, const char *path, const struct cow_
 {
     bool same = false;
     int no = move(w, COW_NEW, path, RENAME_EXCHANGE);
-    if (no == EINVAL) { /* a host without it: not in one go, and nothing is lost all the same */
-        cis_code code = take_away(w, path, before, err);
-        no = code == CIS_OK ? place(w, COW_NEW, path) : 0;
-        if (code != CIS_OK || no != 0) {
-            drop(w, COW_NEW);
-            return code != CIS_OK ? code : meanwhile(path, "made again", err);
-        }
-        return CIS_OK;
+    if (no == EINVAL) {
+        return replace(w, path, before, err);
     }
     if (no != 0) {
         drop(w, COW_NEW);

@@ -22,6 +22,12 @@ static cis_code refused(struct cow_plan *p, int no, const char *path, const char
                : cis_vfs_fail(err, no, "%.100s: nothing was done, for %s", path, why);
 }
 
+/* A name in the folder for what is tried. A dry run writes nothing there: NULL. */
+static const char *trial_name(const struct cow_plan *p)
+{
+    return p->how->dry_run ? NULL : COW_NEW;
+}
+
 /* ---- contents ---- */
 
 cis_code cow_try_file(struct cow_plan *p, const char *path, uint32_t mode, uint64_t size,
@@ -30,9 +36,11 @@ cis_code cow_try_file(struct cow_plan *p, const char *path, uint32_t mode, uint6
     struct cow_tried *t = &p->tried;
     uint32_t bits = mode & 07777;
     if (t->fd == 0) {
-        int no = cis_hostdir_trial_open(p->cow->lower, COW_NEW, &t->fd);
+        int no = cis_hostdir_trial_open(p->cow->lower, trial_name(p), &t->fd);
+        bool unknown = no == EEXIST || /* what an earlier apply left goes first */
+                       (no == EOPNOTSUPP && p->how->dry_run);
         t->fd = no == 0 ? t->fd + 1 : 0;
-        if (no != 0 && no != EEXIST) { /* EEXIST: what an earlier apply left goes first */
+        if (no != 0 && !unknown) {
             return refused(p, no, path, "no file can be made in the folder", err);
         }
     }
@@ -60,7 +68,7 @@ cis_code cow_try_link(struct cow_plan *p, const char *path, const char *target,
     if (len <= p->tried.target) {
         return CIS_OK;
     }
-    int no = cis_hostdir_trial_link(p->cow->lower, COW_NEW, target);
+    int no = cis_hostdir_trial_link(p->cow->lower, trial_name(p), target);
     if (no != 0) {
         return refused(p, no, path, "the folder's filesystem holds no such symlink", err);
     }

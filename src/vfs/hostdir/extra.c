@@ -9,10 +9,13 @@
 #define ACCESS "system.posix_acl_access"
 #define ACCESS_BELOW "system.posix_acl_default" /* of a folder */
 
-static bool is_extra(const char *name)
+#define CAPABILITY                                                                                 \
+    "security.capability" /* of one content: the kernel takes it from what is written */
+
+static bool is_copied(const char *name)
 {
     return strncmp(name, "user.", 5) == 0 || strcmp(name, ACCESS) == 0 ||
-           strcmp(name, ACCESS_BELOW) == 0 || strcmp(name, "security.capability") == 0;
+           strcmp(name, ACCESS_BELOW) == 0;
 }
 
 /* The names, one behind the other; 0: none, or the filesystem knows no such thing. */
@@ -23,14 +26,16 @@ static size_t names_of(int fd, char *list)
     return n > 0 ? (size_t)n : 0;
 }
 
-void cis_hostdir_extra(cis_vfs_file *file, char out[256])
+void cis_hostdir_extra(cis_vfs_file *file, bool replaced, char out[256])
 {
     CIS_CLEANUP(cis_freep) char *list = cis_alloc(LIST_MAX);
     size_t n = list != NULL ? names_of(host_file_of(file)->fd, list) : 0;
     out[0] = '\0';
     for (size_t at = 0; at < n && out[0] == '\0'; at += strlen(list + at) + 1) {
-        if (is_extra(list + at) && strlen(list + at) < 256) {
-            memcpy(out, list + at, strlen(list + at) + 1);
+        const char *name = list + at;
+        bool extra = strcmp(name, CAPABILITY) == 0 || (!replaced && is_copied(name));
+        if (extra && strlen(name) < 256) {
+            memcpy(out, name, strlen(name) + 1);
         }
     }
 }
@@ -46,7 +51,7 @@ int cis_hostdir_extras_copy(cis_vfs_file *from, cis_vfs_file *to)
     size_t n = names_of(a, list);
     for (size_t at = 0; at < n; at += strlen(list + at) + 1) {
         const char *name = list + at;
-        if (!is_extra(name) || strcmp(name, "security.capability") == 0) {
+        if (!is_copied(name)) {
             continue;
         }
         ssize_t len = fgetxattr(a, name, value, LIST_MAX);

@@ -34,20 +34,23 @@ cis_code cis_hostdir_open(const char *path, const struct cis_hostdir_options *op
  * is somebody else's): true. */
 bool cis_hostdir_quiet(cis_vfs_file *file);
 /* What a file has beside its content and attributes: "user." attributes, an access list,
- * capabilities. The name of the first, or "". */
-void cis_hostdir_extra(cis_vfs_file *file, char out[256]);
+ * capabilities. The name of the first, or "". replaced: of those that cis_hostdir_extras_copy does
+ * not give to what takes its place. */
+void cis_hostdir_extra(cis_vfs_file *file, bool replaced, char out[256]);
 /* Gives `to` those that `from` has, but for capabilities; an errno. */
 int cis_hostdir_extras_copy(cis_vfs_file *from, cis_vfs_file *to);
 
 /* ---- what the host would refuse: each an errno, 0 when it can be done. Nothing is left ---- */
 
 /* A file of the folder's filesystem without a name; where the host has no such files it has the
- * name `temp` of the folder for a moment (EEXIST). */
+ * name `temp` of the folder for a moment (EEXIST). temp NULL: nothing is written into the folder,
+ * EOPNOTSUPP there. */
 int cis_hostdir_trial_open(cis_vfs *vfs, const char *temp, int *out_fd);
 void cis_hostdir_trial_close(int fd);              /* -1 is allowed */
 int cis_hostdir_trial_size(int fd, uint64_t size); /* EFBIG */
 int cis_hostdir_trial_mode(int fd, uint32_t mode);
-/* A symlink, which has the name `temp` for a moment. */
+/* A symlink, which has the name `temp` for a moment; temp NULL: by what is known of the filesystem,
+ * nothing is written. */
 int cis_hostdir_trial_link(cis_vfs *vfs, const char *temp, const char *target);
 /* Bytes of the longest name. */
 size_t cis_hostdir_name_max(cis_vfs *vfs);

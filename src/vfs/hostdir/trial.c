@@ -3,8 +3,10 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -12,12 +14,21 @@
 #define STATX_ATTR_IMMUTABLE 0x10
 #define STATX_ATTR_APPEND 0x20
 #endif
+#ifndef EXFAT_SUPER_MAGIC
+#define EXFAT_SUPER_MAGIC 0x2011BAB0
+#endif
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
 
 int cis_hostdir_trial_open(cis_vfs *vfs, const char *temp, int *out_fd)
 {
     int root = host_of(vfs)->root.fd;
     *out_fd = host_open_name(root, ".", O_TMPFILE | O_WRONLY, 0600);
-    if (*out_fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
+    if (*out_fd < 0 && (errno == EISDIR || errno == EINVAL)) { /* a kernel or filesystem without */
+        errno = EOPNOTSUPP;
+    }
+    if (temp != NULL && *out_fd < 0 && errno == EOPNOTSUPP) {
         *out_fd = host_open_name(root, temp, O_CREAT | O_EXCL | O_WRONLY, 0600);
         if (*out_fd >= 0) {
             unlinkat(root, temp, 0);
@@ -48,9 +59,27 @@ int cis_hostdir_trial_mode(int fd, uint32_t mode)
     return fchmod(fd, mode & 07777) == 0 ? 0 : errno;
 }
 
+/* Of the common filesystems: which have no symlinks, which only shorter ones. */
+static int link_known(int fd, size_t len)
+{
+    struct statfs st;
+    size_t most = CIS_VFS_PATH_MAX - 1;
+    if (fstatfs(fd, &st) != 0) {
+        return errno;
+    }
+    if (st.f_type == MSDOS_SUPER_MAGIC || st.f_type == EXFAT_SUPER_MAGIC) {
+        return EPERM;
+    }
+    most = st.f_type == XFS_SUPER_MAGIC ? 1023 : most;
+    return len <= most ? 0 : ENAMETOOLONG;
+}
+
 int cis_hostdir_trial_link(cis_vfs *vfs, const char *temp, const char *target)
 {
     int root = host_of(vfs)->root.fd;
+    if (temp == NULL) {
+        return link_known(root, strlen(target));
+    }
     if (symlinkat(target, root, temp) != 0) {
         return errno == EEXIST ? 0 : errno; /* a name of an earlier apply: it tells nothing */
     }
