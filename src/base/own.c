@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -77,6 +78,13 @@ static bool group_is_private(gid_t gid, uid_t uid)
     return alone;
 }
 
+/* With an access list the group's bits are its mask, the most that any other user or group has, and
+ * the group's own are within it. */
+static bool has_list(const char *path)
+{
+    return getxattr(path, "system.posix_acl_access", NULL, 0) > 0;
+}
+
 cis_code cis_file_is_own(const char *path, struct cis_error *err)
 {
     struct stat st;
@@ -96,9 +104,9 @@ cis_code cis_file_is_own(const char *path, struct cis_error *err)
     if ((st.st_mode & S_IWOTH) != 0 && !shared) {
         return cis_fail(err, CIS_E_DENIED, "%s: anybody may write to it (chmod o-w)", path);
     }
-    /* With an access list these bits are its mask: the most that any other user or group has. */
-    if ((st.st_mode & S_IWGRP) != 0 && !shared && !group_is_private(st.st_gid, geteuid()) &&
-        !group_is_private(st.st_gid, 0)) {
+    if ((st.st_mode & S_IWGRP) != 0 && !shared &&
+        (has_list(path) ||
+         (!group_is_private(st.st_gid, geteuid()) && !group_is_private(st.st_gid, 0)))) {
         return cis_fail(err, CIS_E_DENIED,
                         "%s: others of group %u, or of its access list, may write to it (chmod "
                         "g-w)",

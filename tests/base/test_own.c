@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -142,11 +143,45 @@ static void what_a_group_of_others_may_write_is_refused(void **state)
     assert_int_equal(judge(0770, &why), CIS_E_DENIED);
 }
 
+/* user::rwx, user:4711:rwx, group::---, mask::rwx, other::--- */
+static void an_access_list_is_no_private_group(void **state)
+{
+    static const uint32_t entries[][3] = {{1, 7, UINT32_MAX},
+                                          {2, 7, 4711},
+                                          {4, 0, UINT32_MAX},
+                                          {16, 7, UINT32_MAX},
+                                          {32, 0, UINT32_MAX}};
+    uint8_t list[4 + 5 * 8] = {2};
+    struct cis_error why;
+    (void)state;
+    alone();
+    for (size_t i = 0; i < 5; i++) {
+        uint8_t *at = list + 4 + 8 * i;
+        at[0] = (uint8_t)entries[i][0];
+        at[2] = (uint8_t)entries[i][1];
+        for (int k = 0; k < 4; k++) {
+            at[4 + k] = (uint8_t)(entries[i][2] >> (8 * k));
+        }
+    }
+    char *dir = test_dir_new();
+    if (setxattr(dir, "system.posix_acl_access", list, sizeof list, 0) == 0) {
+        assert_int_equal(cis_file_is_own(dir, &why), CIS_E_DENIED);
+        assert_non_null(strstr(why.msg, "access list"));
+        assert_int_equal(chmod(dir, 0700), 0); /* what the message says */
+        assert_ok(cis_file_is_own(dir, err));
+    } else {
+        print_message("no access lists here\n");
+    }
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_private_group_may_write_is_own),
         cmocka_unit_test(what_a_group_of_others_may_write_is_refused),
+        cmocka_unit_test(an_access_list_is_no_private_group),
     };
     return cmocka_run_group_tests_name("own", tests, NULL, NULL);
 }
