@@ -13,10 +13,13 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "cli/cage.h"
 
 typedef long attempt(void);
@@ -153,11 +156,75 @@ static void what_a_compiler_has_no_need_of_is_refused(void **state)
     }
 }
 
+/* In the working directory: a file, an empty folder. One attempt for each right of Landlock. */
+static long write_a_file(void)
+{
+    return open("file", O_WRONLY);
+}
+
+static long list_a_folder(void)
+{
+    return open(".", O_RDONLY | O_DIRECTORY);
+}
+
+static long run_a_file(void)
+{
+    char *const argv[] = {(char *)(uintptr_t) "file", NULL};
+    return execve("/bin/true", argv, argv + 1);
+}
+
+static long remove_the_file(void)
+{
+    return unlink("file");
+}
+
+static long remove_the_folder(void)
+{
+    return rmdir("folder");
+}
+
+static long make_a_folder(void)
+{
+    return mkdir("new", 0700);
+}
+
+static long make_a_link(void)
+{
+    return symlink("file", "new");
+}
+
+static long make_a_regular_file(void)
+{
+    return mknod("new", S_IFREG | 0600, 0);
+}
+
+static long make_a_fifo(void)
+{
+    return mknod("new", S_IFIFO | 0600, 0);
+}
+
+static long make_a_socket(void)
+{
+    return mknod("new", S_IFSOCK | 0600, 0);
+}
+
+static long make_a_device(void)
+{
+    return mknod("new", S_IFCHR | 0600, makedev(1, 3));
+}
+
 /* What a process that only Landlock holds can do: seccomp, which answers first, is not there. */
 static void files_are_refused_by_landlock_alone(void **state)
 {
     (void)state;
-    static attempt *const tries[] = {open_a_file, make_a_file};
+    static attempt *const tries[] = {
+        open_a_file,     make_a_file,       write_a_file,  list_a_folder,       run_a_file,
+        remove_the_file, remove_the_folder, make_a_folder, make_a_regular_file, make_a_fifo,
+        make_a_socket,   make_a_link,       make_a_device};
+    char *dir = test_dir_new();
+    assert_int_equal(chdir(dir), 0);
+    close(open("file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    assert_int_equal(mkdir("folder", 0700), 0);
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
         pid_t pid = fork();
         assert_true(pid >= 0);
@@ -174,8 +241,14 @@ static void files_are_refused_by_landlock_alone(void **state)
         if (WEXITSTATUS(status) == 255) {
             not_tested("landlock", "the kernel does not give it");
         }
-        assert_int_equal(WEXITSTATUS(status), EACCES);
+        if (WEXITSTATUS(status) != EACCES) {
+            fail_msg("attempt %zu: %s", i,
+                     WEXITSTATUS(status) == 0 ? "was done" : strerror(WEXITSTATUS(status)));
+        }
     }
+    assert_int_equal(chdir("/"), 0);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
 }
 
 static void *work(void *arg)
