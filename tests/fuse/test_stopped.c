@@ -170,7 +170,7 @@ static void hand_serve(const struct hand *h, int from, int to, size_t bytes, uns
 {
     int fd = -1;
     char verb;
-    while (read(from, &verb, 1) == 1) {
+    while (read(from, &verb, 1) == 1 && verb != 'q') {
         int no = verb == 'w'                                  ? writes(h->path, bytes, seed, &fd)
                  : (verb == 's' ? fsync(fd) : close(fd)) != 0 ? errno
                                                               : 0;
@@ -216,6 +216,7 @@ static int hand_does(const struct hand *h, char verb)
 
 static void hand_done(struct hand *h)
 {
+    assert_int_equal(write(h->to, "q", 1), 1);
     close(h->to);
     close(h->from);
     assert_int_equal(ends(h->pid, h->path), 0);
@@ -392,6 +393,36 @@ static void a_mount_that_is_told_to_end_leaves_a_lost_file_out_alone(void **stat
         }
     }
     assert_int_equal(lost, 1);
+}
+
+/* A newer program brings the store forward under a mount that runs. */
+static void a_mount_commits_no_more_when_the_store_is_brought_forward(void **state)
+{
+    struct world *w = *state;
+    char *dir;
+    if (!begin(w, &dir)) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    cis_fs(w, "mount", dir);
+    asleep = server_of(dir); /* killed afterwards: it cannot end in order */
+    struct hand before = hand_new(dir, "before", SMALL, 1),
+                after = hand_new(dir, "after", SMALL, 2);
+    assert_int_equal(hand_does(&before, 'w'), 0);
+    assert_int_equal(hand_does(&before, 's'), 0);
+    if (cluster != NULL) {
+        postgres_run(w, "UPDATE cis.schema SET version = 99");
+    } else {
+        sqlite_run(w, "PRAGMA user_version = 99");
+    }
+    assert_int_equal(hand_does(&after, 'w'), 0);
+    assert_int_equal(hand_does(&after, 's'), EIO);
+    assert_int_equal(hand_does(&after, 'c'), EIO);
+    assert_contains(text_of(dir, "last_error"), cluster != NULL ? "writes version" : "version 99");
+    assert_contains(text_of(dir, "last_error"),
+                    cluster != NULL ? "use the cis that did it" : "use the newer cis");
+    assert_int_equal(hand_does(&before, 'c'), EIO);
+    hand_done(&before);
+    hand_done(&after);
 }
 
 /* ---- programs with standard input ---- */
@@ -590,6 +621,7 @@ int main(void)
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     const struct CMUnitTest tests[] = {
 #define AWAKE(name) cmocka_unit_test_setup_teardown(name, setup, clean)
+        AWAKE(a_mount_commits_no_more_when_the_store_is_brought_forward),
         AWAKE(a_mount_that_slept_past_its_pin_loses_nothing_silently),
         AWAKE(a_mount_that_is_told_to_end_leaves_a_lost_file_out_alone),
         AWAKE(a_run_that_slept_past_its_pin_keeps_all_or_says_what_is_lost),

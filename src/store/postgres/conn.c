@@ -63,8 +63,9 @@ static cis_code judge(struct pg_conn *conn, enum pg_id id, const char *text, str
     }
     if (id == PG_SCHEMA && state_is(conn, "22012")) {
         return cis_fail(err, CIS_E_STORE,
-                        "%s: the schema was changed to another version; use the cis that did it",
-                        place);
+                        "%s: the schema was changed to another version, this program writes "
+                        "version %d; end it and use the cis that did it",
+                        place, cis_pg_schema_version());
     }
     if (state_is(conn, "53100")) {
         return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "%s: the server's disk is full", place);
