@@ -292,14 +292,21 @@ static cis_code commit_again(struct lay_view *v, const struct cis_str *ref, stru
 static void stored_again(struct lay_view *v, const struct cis_stop *stop)
 {
     struct cis_tenant row;
-    if (!v->auto_commit || v->quota_stored == 0 ||
+    uint64_t asked = atomic_fetch_add(&v->stored_asked, 1) + 1;
+    struct lay_stripe *s = cis_lay_lock_one(v);
+    bool capped = v->quota_stored != 0;
+    pthread_mutex_unlock(&s->lock);
+    if (!v->auto_commit || !capped ||
         v->forest->store->fs->tenant_get(v->forest->store, cis_str_of(v->tenant->name), &row, stop,
                                          NULL) != CIS_OK) {
         return;
     }
     cis_lay_lock_all(v);
-    v->stored = row.stored;
-    v->quota_stored = row.quota_stored;
+    if (asked > v->stored_known) { /* not what another commit asked for before this one */
+        v->stored_known = asked;
+        v->stored = row.stored;
+        v->quota_stored = row.quota_stored;
+    }
     cis_lay_unlock_all(v);
     cis_wipe(row.key, sizeof row.key);
 }
@@ -326,11 +333,13 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
         return finish(v, cis_fail(&why, CIS_E_EXPIRED, "the view has expired"), &why, err);
     }
     cis_code code = commit_again(v, NULL, &frozen, with, out, stop, &why);
-    if (code == CIS_OK) {
-        cis_lay_unpin_idle(v, stop);
+    struct lay_pin idle = code == CIS_OK ? cis_lay_unpin_idle(v) : (struct lay_pin){0};
+    code = finish(v, code, &why, err);
+    if (code == CIS_OK) { /* trips that no other commit waits for */
+        cis_lay_unpin_end(v, idle);
         stored_again(v, stop);
     }
-    return told(v, finish(v, code, &why, err), &frozen, stop, err);
+    return told(v, code, &frozen, stop, err);
 }
 
 int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)

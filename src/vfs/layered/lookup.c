@@ -280,9 +280,14 @@ static void add_refs(struct lay_view *v, cis_node ino, int64_t n)
         return;
     }
     struct lay_stripe *s = cis_lay_lock_one(v);
-    (void)cis_lay_refs_add(&s->refs, ino, 0, n); /* out of memory: kept longer than needed */
+    bool added = cis_lay_refs_add(&s->refs, ino, 0, n);
     bool reap = n < 0 && v->ngone > 0, untidy = cis_lay_refs_untidy(&s->refs);
     pthread_mutex_unlock(&s->lock);
+    if (!added) { /* out of memory: a count that is too small reaps a file under its reader */
+        cis_lay_lock_all(v);
+        cis_lay_refs_put(v, ino, n);
+        cis_lay_unlock_all(v);
+    }
     if (reap) {
         settle_refs(v, ino);
     }

@@ -150,17 +150,26 @@ void cis_lay_unpin(struct lay_view *v)
     }
 }
 
-void cis_lay_unpin_idle(struct lay_view *v, const struct cis_stop *stop)
+struct lay_pin cis_lay_unpin_idle(struct lay_view *v)
 {
-    (void)stop;
+    struct lay_pin idle = {0};
     cis_lay_lock_all(v);
     bool needed = !v->head || v->ngone != 0 || v->nodes.count != 0;
     cis_lay_unlock_all(v);
     pthread_mutex_lock(&v->pinning);
     if (!needed) {
-        cis_lay_unpin(v);
+        idle = (struct lay_pin){atomic_exchange(&v->pin, 0), v->pinned_at};
     }
     pthread_mutex_unlock(&v->pinning);
+    return idle;
+}
+
+void cis_lay_unpin_end(struct lay_view *v, struct lay_pin idle)
+{
+    if (idle.id != 0) {
+        (void)v->forest->store->fs->pin(v->forest->store, v->who, idle.at, idle.id, 0, &idle.id,
+                                        NULL, NULL);
+    }
 }
 
 /* ---- the keeper ---- */

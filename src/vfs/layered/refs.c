@@ -77,6 +77,22 @@ bool cis_lay_refs_add(struct lay_refs *refs, uint64_t ino, uint64_t dir, int64_t
     return true;
 }
 
+void cis_lay_refs_put(struct lay_view *v, uint64_t ino, int64_t n)
+{
+    for (size_t i = 0; i < LAY_STRIPES; i++) {
+        struct lay_refs *refs = &v->stripes[i].refs;
+        struct lay_ref *ref = refs->cap != 0 ? slot_of(refs, ino) : NULL;
+        if (ref == NULL || ref->n == 0) {
+            continue;
+        }
+        ref->n += n;
+        if (ref->n == 0) {
+            take_out(refs, ref);
+        }
+        return;
+    }
+}
+
 int64_t cis_lay_refs_sum(const struct lay_view *v, uint64_t ino, uint64_t *out_hint)
 {
     int64_t sum = 0;

@@ -63,6 +63,15 @@ int cis_lay_parent(struct lay_view *v, const struct cis_vfs_call *call, uint64_t
     return cis_lay_do(v, call, false, parent_step, ino);
 }
 
+/* Others may move directories for ever, and a way up may be very long. */
+static int stopped(const struct cis_vfs_call *call)
+{
+    const struct cis_stop *stop = lay_stop(call);
+    struct cis_error why;
+    cis_code code = stop != NULL ? cis_stop_check(stop, "rename", &why) : CIS_OK;
+    return cis_lay_errno_of(call, code, &why);
+}
+
 static int above(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, uint64_t below,
                  bool *out)
 {
@@ -71,7 +80,8 @@ static int above(struct lay_view *v, const struct cis_vfs_call *call, uint64_t i
             *out = below == ino;
             return 0;
         }
-        int no = cis_lay_do(v, call, false, parent_step, &below);
+        int no = depth % 64 == 63 ? stopped(call) : 0;
+        no = no != 0 ? no : cis_lay_do(v, call, false, parent_step, &below);
         if (no != 0) {
             return no;
         }
@@ -211,6 +221,7 @@ int cis_lay_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX || to_name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
     }
+    bool again;
     int no = cis_lay_quota_rows(v, call);
     if (no != 0) {
         return no;
@@ -218,6 +229,8 @@ int cis_lay_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     do {
         no = check(v, call, &r);
         no = no != 0 ? no : cis_lay_do(v, call, true, rename_step, &r);
-    } while (no == CHECK_AGAIN);
+        again = no == CHECK_AGAIN;
+        no = again ? stopped(call) : no;
+    } while (again && no == 0);
     return no;
 }

@@ -41,6 +41,9 @@ struct lay_stripe {
 };
 /* Adds n (may be negative) under the stripe's lock. False: out of memory. */
 bool cis_lay_refs_add(struct lay_refs *refs, uint64_t ino, uint64_t dir, int64_t n);
+/* Under all stripes: adds it where the node is counted already, as one that is referenced is
+ * somewhere, so that no memory is needed. */
+void cis_lay_refs_put(struct lay_view *v, uint64_t ino, int64_t n);
 bool cis_lay_refs_untidy(const struct lay_refs *refs);
 void cis_lay_refs_tidy(struct lay_view *v); /* takes all stripes */
 
@@ -80,6 +83,8 @@ struct lay_view {
     uint64_t nameless;    /* bytes of files without a name that somebody has */
     uint64_t targets;     /* bytes of new symlinks */
     uint64_t stored, quota_stored;
+    _Atomic uint64_t stored_asked; /* times that these were asked for after a commit; */
+    uint64_t stored_known;         /* which of them they are of */
     char conflict[128]; /* what another committer changed under the overlay; "" nothing */
 
     pthread_mutex_t committing;
@@ -276,8 +281,14 @@ void cis_lay_unpin(struct lay_view *v);
 int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call);
 void cis_lay_keeper_start(cis_forest *forest); /* under the forest's lock */
 void cis_lay_keeper_end(cis_forest *forest);
-/* After a commit: a pin that was only for what was not committed goes. */
-void cis_lay_unpin_idle(struct lay_view *v, const struct cis_stop *stop);
+/* After a commit, under v->spilling: a pin that was only for what was not committed is the view's
+ * no more. The store is told by cis_lay_unpin_end, which needs no lock; id 0: nothing to tell. */
+struct lay_pin {
+    uint64_t id;
+    struct cis_view at;
+};
+struct lay_pin cis_lay_unpin_idle(struct lay_view *v);
+void cis_lay_unpin_end(struct lay_view *v, struct lay_pin idle);
 
 /* ---- commit.c ---- */
 void cis_lay_drop_all(struct lay_view *v); /* under all stripes: the overlay is empty */

@@ -4,6 +4,11 @@
 
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/mem.h"
 #include "vfs/layered/view.h"
 #include "vfs/walk.h"
 
@@ -900,6 +905,122 @@ static void names_that_a_mount_accepted_fit_its_next_flush(void **state)
     }
 }
 
+static void a_rename_ends_on_a_long_way_up_when_it_is_told_to(void **state)
+{
+    struct fixture *f = *state;
+    cis_vfs *v = view_main(f);
+    cis_cancel *cancel = NULL;
+    assert_ok(cis_cancel_new(&cancel, err));
+    struct cis_stop stop = {CIS_NEVER, cancel};
+    struct cis_vfs_call call = {.stop = &stop};
+    uint64_t moved = must_mkdir(v, 1, "moved"), dir = must_mkdir(v, 1, "d");
+    for (int i = 0; i < 200; i++) {
+        uint64_t in = must_mkdir(v, dir, "d");
+        v->ops->forget(v, dir, 1);
+        dir = in;
+    }
+    cis_cancel_fire(cancel);
+    assert_int_equal(v->ops->rename(v, &call, 1, CIS_STR("moved"), dir, CIS_STR("m"), 0), EINTR);
+    assert_int_equal(v->ops->rename(v, &nobody, 1, CIS_STR("moved"), dir, CIS_STR("m"), 0), 0);
+    v->ops->forget(v, dir, 1);
+    v->ops->forget(v, moved, 1);
+    cis_layered_discard(v);
+    cis_vfs_close(v);
+    cis_cancel_unref(cancel);
+}
+
+/* A reference is counted with or without memory: else the file goes while it is held. */
+static void a_reference_that_finds_no_memory_holds_its_file(void **state)
+{
+    struct fixture *f = *state;
+    for (int files = 1; files <= 40; files++) {
+        cis_vfs *v = view_main(f);
+        struct cis_vfs_make make = {.mode = S_IFREG | 0644};
+        struct cis_vfs_attr attr;
+        uint64_t inos[40];
+        char name[16];
+        for (int i = 0; i < files; i++) {
+            snprintf(name, sizeof name, "f%d", i);
+            assert_int_equal(v->ops->make(v, &nobody, 1, cis_str_of(name), &make, &inos[i], &attr),
+                             0);
+        }
+        cis_mem_fail_after(0);
+        v->ops->ref(v, inos[0], 1);
+        cis_mem_fail_after(SIZE_MAX);
+        v->ops->forget(v, inos[0], 1);
+        assert_int_equal(v->ops->unlink(v, &nobody, 1, CIS_STR("f0")), 0);
+        assert_int_equal(v->ops->getattr(v, &nobody, inos[0], &attr), 0);
+        for (int i = 0; i < files; i++) {
+            v->ops->forget(v, inos[i], 1);
+        }
+        assert_int_not_equal(v->ops->getattr(v, &nobody, inos[0], &attr), 0);
+        cis_layered_discard(v);
+        cis_vfs_close(v);
+    }
+}
+
+/* What a commit asks the store for afterwards: the first who asks waits until it may go on. */
+static struct {
+    const struct cis_store_fs_ops *real;
+    atomic_int asked;
+    atomic_bool go;
+} after;
+
+static cis_code slow_tenant(cis_store *store, struct cis_str name, struct cis_tenant *out,
+                            const struct cis_stop *stop, struct cis_error *err)
+{
+    if (atomic_fetch_add(&after.asked, 1) == 0) {
+        for (int i = 0; i < 10000 && !after.go; i++) {
+            usleep(1000);
+        }
+    }
+    return after.real->tenant_get(store, name, out, stop, err);
+}
+
+static void *commit_main(void *view)
+{
+    return cis_layered_commit(view, NULL, NULL, NULL, NULL) == CIS_OK ? view : NULL;
+}
+
+static void a_commit_waits_for_no_question_after_another(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_tenant quota = {.quota_stored = 1u << 30};
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    uint64_t fence = 0;
+    cis_vfs_close(view_main(f));
+    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    assert_ok(f->store->fs->lease(f->store, TENANT, CIS_STR("main"), "test", 0, 600000, &fence,
+                                  NULL, err));
+    o.tenant = TENANT;
+    o.auto_commit = true;
+    o.fence = fence;
+    cis_vfs *v = view_open(f, &o);
+    struct cis_store_fs_ops ops = *f->store->fs;
+    after.real = f->store->fs;
+    after.asked = 0;
+    after.go = false;
+    ops.tenant_get = slow_tenant;
+    must_write(v, 1, "a", "1", 1);
+    f->store->fs = &ops;
+    pthread_t thread;
+    void *done = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, commit_main, v), 0);
+    while (after.asked == 0) {
+        usleep(1000);
+    }
+    must_write(v, 1, "b", "2", 1);
+    uint64_t from = cis_clock_mono_ns();
+    assert_ok(cis_layered_commit(v, NULL, NULL, NULL, err));
+    uint64_t took = cis_clock_mono_ns() - from;
+    after.go = true;
+    pthread_join(thread, &done);
+    f->store->fs = after.real;
+    assert_ptr_equal(done, v);
+    assert_true(took < 5 * CIS_NS_PER_S);
+    cis_vfs_close(v);
+}
+
 static void overlay_metadata_is_charged_to_the_budget(void **state)
 {
     struct fixture *f = *state;
@@ -1016,6 +1137,9 @@ int main(void)
         TEST(a_file_without_a_name_takes_its_space_until_it_is_closed),
         TEST(the_stored_cap_refuses_before_the_write_is_accepted),
         TEST(names_that_a_mount_accepted_fit_its_next_flush),
+        TEST(a_rename_ends_on_a_long_way_up_when_it_is_told_to),
+        TEST(a_reference_that_finds_no_memory_holds_its_file),
+        TEST(a_commit_waits_for_no_question_after_another),
         TEST(overlay_metadata_is_charged_to_the_budget),
         TEST(a_view_that_became_old_takes_a_pin_before_it_asks),
         TEST(an_expired_view_is_stale),
