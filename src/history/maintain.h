@@ -18,6 +18,18 @@ struct cis_retention {
     ((struct cis_retention){.runs = 100, .age_ms = 7ll * 24 * 3600 * 1000})
 #define CIS_RETENTION_GRACE_MS (10ll * 60 * 1000)
 
+static inline int64_t cis_retention_grace_ms(const struct cis_retention *keep)
+{
+    return keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS;
+}
+
+/* What was current within this time stays. */
+static inline int64_t cis_retention_age_ms(const struct cis_retention *keep)
+{
+    int64_t grace = cis_retention_grace_ms(keep);
+    return keep->age_ms > grace ? keep->age_ms : grace;
+}
+
 struct cis_gc_counts {
     uint64_t branches, rows, chunks; /* removed */
     uint64_t rows_kept, chunks_kept;

@@ -38,8 +38,8 @@ static bool widen(void *self, const struct cis_fs_commit_row *row)
 cis_code cis_retain_windows(const struct cis_history *h, const struct cis_retention *keep,
                             struct retain *out, struct cis_error *err)
 {
-    struct retain r = {.grace_ms = keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS};
-    int64_t age = keep->age_ms > r.grace_ms ? keep->age_ms : r.grace_ms;
+    struct retain r = {.grace_ms = cis_retention_grace_ms(keep)};
+    int64_t age = cis_retention_age_ms(keep);
     CIS_TRY(h->store->fs->clock(h->store, &r.now_ms, NULL, h->stop, err));
     CIS_TRY(cis_branches_load(h, &r.branches, err));
     r.at = cis_calloc(cis_size_add(r.branches.n, 1), sizeof *r.at);

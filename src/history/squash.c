@@ -341,9 +341,9 @@ static bool see_entry(void *self, const struct cis_fs_reflog *entry)
 static cis_code trim_reflog(const struct cis_history *h, const struct cis_retention *keep,
                             struct cis_error *err)
 {
-    int64_t now, grace = keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS;
+    int64_t now;
     CIS_TRY(h->store->fs->clock(h->store, &now, NULL, h->stop, err));
-    struct trimming t = {.before_ms = now - (keep->age_ms > grace ? keep->age_ms : grace)};
+    struct trimming t = {.before_ms = now - cis_retention_age_ms(keep)};
     CIS_TRY(h->store->fs->reflog(h->store, h->tenant, CIS_STR(""), see_entry, &t, h->stop, err));
     return t.any && !keep->dry_run
                ? h->store->fs->reflog_trim(h->store, h->tenant, t.before_ms, h->stop, err)
@@ -357,7 +357,7 @@ static cis_code expire_conflicts(const struct cis_history *h, const struct cis_r
     struct expiring x = {.h = h, .err = err};
     int64_t now;
     CIS_TRY(h->store->fs->clock(h->store, &now, NULL, h->stop, err));
-    x.before_ms = now - keep->age_ms;
+    x.before_ms = now - cis_retention_age_ms(keep);
     cis_code code = h->store->fs->ref_list(h->store, h->tenant, take_conflict, &x, h->stop, err);
     code = code == CIS_OK ? x.code : code;
     for (size_t i = 0; i < x.found.n && code == CIS_OK && !keep->dry_run; i++) {

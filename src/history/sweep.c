@@ -137,9 +137,9 @@ cis_code cis_history_sweep(const struct cis_history *h, const struct cis_retenti
                            struct cis_gc_counts *out, struct cis_error *err)
 {
     CIS_CLEANUP(sweep_done) struct sweep s = {.h = h, .err = err};
-    int64_t now, grace = keep->grace_ms != 0 ? keep->grace_ms : CIS_RETENTION_GRACE_MS;
+    int64_t now;
     CIS_TRY(h->store->fs->clock(h->store, NULL, &now, h->stop, err));
-    s.before_ms = now - grace;
+    s.before_ms = now - cis_retention_grace_ms(keep);
     CIS_TRY(h->store->fs->pins(h->store, h->tenant, oldest_pin, &s, h->stop, err));
     for (bool more = true; more;) {
         CIS_TRY(candidates(&s, &more));
