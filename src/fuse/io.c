@@ -10,7 +10,8 @@ static int fill_handle(struct cis_fuse *f, cis_node node, cis_vfs_file *file,
     bool fickle = fuse_fickle(f, node);
     fi->direct_io = fickle;
     fi->keep_cache = f->exclusive && !fickle;
-    fi->cache_readdir = f->exclusive && !fickle;
+    /* No cache_readdir: a handle that begins in the kernel's cache may go on here, with a cookie of
+     * another handle's listing; what was removed in between would hide as many names. */
     fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY; /* nobody is told of its close */
     return cis_fuse_handle_add(f, file, fi);
 }

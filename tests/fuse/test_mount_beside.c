@@ -1,5 +1,6 @@
 /* Commands beside a mounted branch: what writes memory alone goes on, what writes files is refused
  * by the mount's name, and a mount that could not start leaves nothing behind. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -60,12 +61,62 @@ static void a_mount_that_cannot_start_leaves_the_branch_free(void **state)
     free(dir);
 }
 
+static size_t list_all(const char *path)
+{
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    size_t n = 0;
+    for (const struct dirent *e; (e = readdir(dir)) != NULL; n += e->d_name[0] == 'e') {
+    }
+    closedir(dir);
+    return n;
+}
+
+/* As `rm -r` does, while others list: their listings begin anew what the kernel knows. */
+static void what_is_removed_while_it_is_listed_hides_nothing(void **state)
+{
+    enum { FILES = 3000 };
+    struct sys *s = *state;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    char *dir = test_dir_new(), path[600];
+    assert_exit(s, 0, cis(s, "fs", "mount", dir));
+    int d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < FILES; i++) {
+        snprintf(path, sizeof path, "e%05d", i);
+        int fd = openat(d, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+    }
+    size_t before = list_all(dir), seen = 0, removed = 0;
+    DIR *list = fdopendir(d);
+    for (const struct dirent *e; (e = readdir(list)) != NULL;) {
+        if (e->d_name[0] == 'e') {
+            removed += unlinkat(d, e->d_name, 0) == 0;
+            if (++seen % 300 == 0) {
+                (void)list_all(dir);
+            }
+        }
+    }
+    closedir(list);
+    size_t left = list_all(dir);
+    assert_exit(s, 0, cis(s, "fs", "umount", dir));
+    assert_int_equal(before, FILES);
+    assert_int_equal(seen, FILES);
+    assert_int_equal(removed, FILES);
+    assert_int_equal(left, 0);
+    free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_skill_that_only_remembers_runs_on_a_mounted_branch,
                                         sys_setup, sys_teardown),
         cmocka_unit_test_setup_teardown(a_mount_that_cannot_start_leaves_the_branch_free, sys_setup,
+                                        sys_teardown),
+        cmocka_unit_test_setup_teardown(what_is_removed_while_it_is_listed_hides_nothing, sys_setup,
                                         sys_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

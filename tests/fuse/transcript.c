@@ -553,14 +553,15 @@ static void many(int d, struct cis_buf *out)
     struct dirent *e;
     int seen = 0, gone = 0;
     rewinddir(dir);
-    while ((e = readdir(dir)) != NULL) {
+    for (errno = 0; (e = readdir(dir)) != NULL; errno = 0) {
         if (e->d_name[0] == 'e') {
             seen++;
             gone += unlinkat(d, e->d_name, 0) == 0;
         }
     }
+    const char *end = errno == 0 ? "the end" : errno_name(errno);
     closedir(dir);
-    cis_buf_printf(out, "seen %d, removed %d\n", seen, gone);
+    cis_buf_printf(out, "seen %d, removed %d, then %s\n", seen, gone, end);
     tell_list(out, d, ".");
 }
 
