@@ -266,25 +266,59 @@ static void a_connection_is_played_with_nobody_at_the_other_end(void **state)
     assert_contains(sys_out(s), "connection 0: hello\nsent 0\n");
 }
 
+/* Reads all of its input, a MiB at a time, and exits with how many there were. */
+static const char reader[] =
+    "(module (import \"wasi_snapshot_preview1\" \"fd_read\""
+    "  (func $read (param i32 i32 i32 i32) (result i32)))"
+    " (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))"
+    " (memory (export \"memory\") 20) (data (i32.const 0) \"\\10\\00\\00\\00\\00\\00\\10\\00\")"
+    " (func (export \"_start\") (local $mib i32)"
+    "  (loop $l (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))"
+    "   (local.set $mib (i32.add (local.get $mib) (i32.load (i32.const 8))))"
+    "   (br_if $l (i32.load (i32.const 8))))"
+    "  (call $exit (i32.shr_u (local.get $mib) (i32.const 20)))))";
+
+static void zeros(struct sys *s, off_t bytes, char path[4300])
+{
+    snprintf(path, 4300, "%s/zeros", s->home);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(fd, bytes), 0);
+    close(fd);
+}
+
+static void a_record_that_would_be_too_large_ends_the_run(void **state)
+{
+    struct sys *s = *state;
+    char *guest = sys_wat(s, "reader.wat", reader), *set = sys_wat(s, "set.wat", GUEST_SET);
+    char data[4300];
+    struct stat st;
+    zeros(s, 8 << 20, data);
+    assert_exit(
+        s, 125,
+        cis(s, "run", "--record", tape_of(s), "--record-max", "4MiB", "--stdin", data, guest));
+    assert_contains(sys_err(s), "the record of the run would be larger than 4194304 bytes");
+    assert_contains(sys_err(s), "--record-max");
+    assert_int_equal(stat(tape_of(s), &st), 0);
+    assert_in_range(st.st_size, 0, 4 << 20);
+    assert_int_not_equal(cis(s, "replay", tape_of(s)), 0);
+    assert_exit(
+        s, 8,
+        cis(s, "run", "--record", tape_of(s), "--record-max", "9MiB", "--stdin", data, guest));
+    assert_exit(s, 8, cis(s, "replay", tape_of(s)));
+    assert_int_not_equal(RECORD(s, set, "--record-max", "64"), 0); /* nor is its work kept */
+    assert_contains(sys_err(s), "--record-max");
+    assert_exit(s, 3, cis(s, "memory", "get", "k", "--skill", "file:set"));
+    assert_exit(s, 2, cis(s, "run", "--record", tape_of(s), "--record-max", "much", guest));
+    free(guest);
+    free(set);
+}
+
 /* What is read makes the tape longer, and the process no larger. */
 static void a_long_read_is_recorded_in_constant_memory(void **state)
 {
     struct sys *s = *state;
-    static const char reader[] =
-        "(module (import \"wasi_snapshot_preview1\" \"fd_read\""
-        "  (func $read (param i32 i32 i32 i32) (result i32)))"
-        " (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))"
-        " (memory (export \"memory\") 20) (data (i32.const 0) \"\\10\\00\\00\\00\\00\\00\\10\\00\")"
-        " (func (export \"_start\") (local $mib i32)"
-        "  (loop $l (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))"
-        "   (local.set $mib (i32.add (local.get $mib) (i32.load (i32.const 8))))"
-        "   (br_if $l (i32.load (i32.const 8))))"
-        "  (call $exit (i32.shr_u (local.get $mib) (i32.const 20)))))";
     char *guest = sys_wat(s, "reader.wat", reader), data[4300];
-    snprintf(data, sizeof data, "%s/zeros", s->home);
-    int fd = open(data, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(ftruncate(fd, 200 << 20), 0);
-    close(fd);
+    zeros(s, 200 << 20, data);
     assert_exit(s, 200, cis(s, "run", "--record", tape_of(s), "--stdin", data, guest));
     struct stat st;
     assert_int_equal(stat(tape_of(s), &st), 0);
@@ -410,6 +444,7 @@ int main(void)
         T(a_call_of_a_refused_function_is_played),
         T(a_replay_writes_nothing),
         T(json_counts_what_would_be_shown),
+        T(a_record_that_would_be_too_large_ends_the_run),
         T(the_trace_of_a_replay_is_that_of_the_run),
         T(a_program_finds_the_same_world_again),
         T(every_end_of_a_program_is_played),
