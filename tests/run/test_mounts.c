@@ -331,6 +331,35 @@ static void no_file_crosses_between_mounts_beside_each_other(void **state)
     all_ways(fx, &l);
 }
 
+/* A run writes to one workspace: here it is the innermost of three, which the layouts above, that
+ * begin with it, leave out. */
+static void no_file_crosses_into_a_workspace_three_deep(void **state)
+{
+    static const char *const at[] = {"/in-%s/in-work", "/no-1/in-work", "/in-%s/no-1",
+                                     "/no-1/no-1/x"};
+    struct fx *fx = *state;
+    prepare(fx);
+    for (int outer = 0; outer < KINDS; outer++) {
+        enum kind middle = (enum kind)((outer + 1) % KINDS);
+        struct layout l = {.n = 0};
+        if (outer == WORKSPACE) {
+            continue;
+        }
+        middle = middle == WORKSPACE ? RO : middle;
+        add(&l, (enum kind)outer, "/");
+        add(&l, middle, "/in-%s", kind_names[middle]);
+        add(&l, middle, "/no-1");
+        add(&l, WORKSPACE, at[outer % 4], kind_names[middle]);
+        add(&l, RW, "/in-%s/in-rw", kind_names[middle]);
+        add(&l, SNAPSHOT, "/no-1/in-snap");
+        if (outer % 2 == 1) {
+            turn(&l);
+        }
+        assert_int_equal(l.n, 6);
+        all_ways(fx, &l);
+    }
+}
+
 static void no_file_crosses_between_mounts_inside_each_other(void **state)
 {
     struct fx *fx = *state;
@@ -399,6 +428,7 @@ static int run(void)
         T(what_a_mount_stands_in_may_be_renamed),
         T(no_file_crosses_between_mounts_beside_each_other),
         T(no_file_crosses_between_mounts_inside_each_other),
+        T(no_file_crosses_into_a_workspace_three_deep),
     };
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
     assert_ok(cis_file_read(CIS_GUESTS_DIR "/crossing.wasm", &text, err));
