@@ -18,7 +18,7 @@ static const char *const looper = "(module (memory (export \"memory\") 1)"
     "[skill]\nname = \"wiz\"\nversion = \"1.0.0\"\nentry = \"wiz.wat\"\n[permissions]\n"           \
     "memory_read = true\nmemory_write = true\n"
 
-/* HOME/work/wiz; valid until the test ends. */
+/* HOME/work/wiz; the caller frees it. */
 static char *folder(struct sys *s, const char *manifest, const char *wat)
 {
     char *dir = NULL;
@@ -240,7 +240,7 @@ static void another_maker_is_asked_for_by_name_and_inherits_by_a_word(void **sta
     assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
     assert_exit(s, 0, cis(s, "skill", "run", "wiz"));
     assert_exit(s, 0, cis(s, "skill", "config", "wiz", "set", "n", "9"));
-    folder(s, schema, other);
+    free(folder(s, schema, other));
     assert_exit(s, 4, cis(s, "skill", "install", dir, "--yes"));
     assert_contains(sys_err(s),
                     "would inherit 1 setting (n) and 1 key of memory: answer --inherit");
@@ -252,12 +252,12 @@ static void another_maker_is_asked_for_by_name_and_inherits_by_a_word(void **sta
     assert_string_equal(sys_out(s), "9\n");
     assert_exit(s, 0, cis(s, "memory", "get", "key", "--skill", "wiz"));
     assert_string_equal(sys_out(s), "a value");
-    folder(s, schema, looper); /* and another one again, by the flag */
+    free(folder(s, schema, looper)); /* and another one again, by the flag */
     assert_exit(s, 0,
                 cis(s, "skill", "install", dir, "--yes", "--inherit", "yes", "--allow",
                     "memory=read", "--allow", "memory=write"));
     assert_exit(s, 0, cis(s, "memory", "get", "key", "--skill", "wiz"));
-    folder(s, schema, other);
+    free(folder(s, schema, other));
     assert_exit(s, 0,
                 cis(s, "skill", "install", dir, "--yes", "--inherit", "no", "--allow",
                     "memory=read", "--allow", "memory=write"));
@@ -272,7 +272,7 @@ static void a_no_on_the_terminal_inherits_nothing(void **state)
     char *dir = folder(s, MANIFEST, writer);
     assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
     assert_exit(s, 0, cis(s, "skill", "run", "wiz"));
-    folder(s, MANIFEST, looper);
+    free(folder(s, MANIFEST, looper));
     /* The second question is about what it asks for. */
     assert_int_equal(install_asked(s, dir, "ny", "It would inherit 1 key of memory. Let it?"), 0);
     assert_exit(s, 3, cis(s, "memory", "get", "key", "--skill", "wiz"));
@@ -285,7 +285,7 @@ static void an_older_version_is_installed_by_its_flag_alone(void **state)
     char *dir =
         folder(s, "[skill]\nname = \"wiz\"\nversion = \"1.10.0\"\nentry = \"wiz.wat\"\n", looper);
     assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
-    folder(s, "[skill]\nname = \"wiz\"\nversion = \"1.9.0\"\nentry = \"wiz.wat\"\n", looper);
+    free(folder(s, "[skill]\nname = \"wiz\"\nversion = \"1.9.0\"\nentry = \"wiz.wat\"\n", looper));
     assert_exit(s, 4, cis(s, "skill", "install", dir, "--yes"));
     assert_contains(sys_err(s), "1.10.0 is installed and this is 1.9.0: --downgrade");
     assert_exit(s, 0, cis(s, "skill", "info", "wiz"));
