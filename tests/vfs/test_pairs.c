@@ -345,10 +345,12 @@ static void two_operations_from_one_state_merge_or_conflict_by_what_they_touch(v
     layered_end(w.place);
 }
 
-int main(void)
+/* Every so many pairs; the argument 1 takes all. */
+int main(int argc, char **argv)
 {
     static struct CMUnitTest tests[FIRSTS * SECONDS + FIRSTS * FIRSTS];
-    size_t n = 0, m = 0;
+    size_t step = argc > 1 ? strtoul(argv[1], NULL, 10) : PAIRS_STEP, n = 0, m = 0, chosen = 0;
+    step += step == 0;
     for (size_t i = 0; i < SECONDS; i++) {
         for (size_t k = 0; k < FIRSTS; k++, n++) {
             pairs[n].first = &firsts[k];
@@ -356,7 +358,10 @@ int main(void)
             char *mark = strstr(seconds[i].name, "%s");
             snprintf(pairs[n].name, sizeof pairs[n].name, "%.*s%s%s", (int)(mark - seconds[i].name),
                      seconds[i].name, firsts[k].name, mark + 2);
-            tests[n] = (struct CMUnitTest){
+            if (n % step != 0) {
+                continue;
+            }
+            tests[chosen++] = (struct CMUnitTest){
                 .name = pairs[n].name,
                 .test_func = beside_what_takes_history_away_an_operation_merges_or_says_why,
                 .initial_state = &pairs[n]};
@@ -368,14 +373,17 @@ int main(void)
             both[m].two = &firsts[k];
             snprintf(both[m].name, sizeof both[m].name, "%s_after_%s", firsts[k].name,
                      firsts[i].name);
-            tests[n + m] = (struct CMUnitTest){
+            if (m % step != 0) {
+                continue;
+            }
+            tests[chosen++] = (struct CMUnitTest){
                 .name = both[m].name,
                 .test_func = two_operations_from_one_state_merge_or_conflict_by_what_they_touch,
                 .initial_state = &both[m]};
         }
     }
     stores_start();
-    int failed = cmocka_run_group_tests_name("pairs", tests, NULL, NULL);
+    int failed = _cmocka_run_group_tests("pairs", tests, chosen, NULL, NULL);
     stores_stop();
     return failed;
 }
