@@ -10,7 +10,7 @@ bool cis_str_split(struct cis_str *text, char sep, struct cis_str *head)
     const char *at = text->len != 0 ? memchr(text->ptr, sep, text->len) : NULL;
     if (at == NULL) {
         *head = *text;
-        *text = (struct cis_str){text->ptr + text->len, 0};
+        *text = (struct cis_str){text->len != 0 ? text->ptr + text->len : text->ptr, 0};
         return false;
     }
     head->ptr = text->ptr;

@@ -45,7 +45,7 @@ void cis_layout_lists_done(struct cis_layout_lists *lists)
 static const node_t *kid(const struct cis_layout *l, const node_t *node, uint32_t i)
 {
     uint32_t at = node->first;
-    while (at != 0 && i-- != 0) {
+    for (; at != 0 && i != 0; i--) {
         at = l->nodes[at].next;
     }
     return at != 0 ? &l->nodes[at] : NULL;

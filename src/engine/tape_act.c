@@ -39,10 +39,14 @@ void cis_tape_import_name(const cis_guest *guest, uint64_t index, char *out, siz
     const struct cis_ifacefn *row = index < p->nifaces ? p->ifaces[index].row : NULL;
     struct cis_str name = CIS_STR("no function");
     for (size_t i = 0; p->components == NULL && i < info->nimports; i++) {
-        if (info->imports[i].kind == CIS_EXTERN_FUNC && index-- == 0) {
+        if (info->imports[i].kind != CIS_EXTERN_FUNC) {
+            continue;
+        }
+        if (index == 0) {
             name = info->imports[i].name;
             break;
         }
+        index--;
     }
     if (row != NULL) {
         snprintf(out, room, "%s.%s", row->interface, row->name);

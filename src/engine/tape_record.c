@@ -2,6 +2,7 @@
  * writes is known by the places it asked for; their bytes go to the tape when it can no longer
  * write there: when it leaves, and before the guest runs again or its memory moves. */
 #include "engine/tape_in.h"
+#include "base/wraps.h"
 
 static void put_event(cis_tape *tape, enum cis_tape_event event)
 {
@@ -106,7 +107,7 @@ static void write_outs(cis_guest *guest)
 
 /* ---- what is said beside memory ---- */
 
-void cis_tape_show(cis_tape *tape, unsigned stream, const void *data, size_t len)
+CIS_WRAPS void cis_tape_show(cis_tape *tape, unsigned stream, const void *data, size_t len)
 {
     if (tape == NULL || tape->replay || len == 0) {
         return;

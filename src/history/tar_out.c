@@ -182,7 +182,8 @@ static cis_code write_parts(struct out *o, const struct cis_tree_entry *e, cis_v
     for (size_t i = 0; i < o->parts.n; i++) {
         CIS_TRY(write_range(o, e, in, o->parts.at[i].from, o->parts.at[i].to, true, err));
     }
-    return unwritten(cis_tar_put(&o->sink, pad, (size_t)(-sum % sizeof pad)), err);
+    return unwritten(
+        cis_tar_put(&o->sink, pad, (size_t)((sizeof pad - sum % sizeof pad) % sizeof pad)), err);
 }
 
 static cis_code write_whole(struct out *o, const struct cis_tree_entry *e, cis_vfs_file *in,

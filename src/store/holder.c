@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/wraps.h"
 #include "store/store.h"
 
 /* ---- processes ---- */
 
 /* This boot of this machine, and this namespace of processes; 0: not known. */
-static uint32_t machine(void)
+CIS_WRAPS static uint32_t machine(void)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf boot = CIS_BUF_INIT(128);
     char space[64];

@@ -95,8 +95,10 @@ static void count(cis_vfs *vfs, cis_node node, uint64_t n, bool more)
     } else if (below != slot->vfs->root) {
         slot->vfs->ops->forget(slot->vfs, below, n);
     }
-    if (slot != c->slots[0]) {
-        atomic_fetch_add(&slot->refs, more ? n : (uint64_t)0 - n);
+    if (slot != c->slots[0] && more) {
+        atomic_fetch_add(&slot->refs, n);
+    } else if (slot != c->slots[0]) {
+        atomic_fetch_sub(&slot->refs, n);
     }
 }
 
