@@ -16,7 +16,7 @@
 #include "contract.h"
 
 enum { READERS = 4, WRITES = 12000, VALUE = 8000 };
-enum { BIG = 60000, LOG_MOST = 24 << 20, LOG_ALONE = 8 << 20 };
+enum { BIG = 60000, LOG_MOST = 40 << 20, LOG_ALONE = 8 << 20 };
 static int processes = 200;
 
 struct crowd {
