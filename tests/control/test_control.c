@@ -256,6 +256,18 @@ static void what_went_wrong_is_a_list_until_it_is_right_again(void **state)
     assert_last_error("");
 }
 
+static void a_name_with_a_line_break_forges_no_fault(void **state)
+{
+    (void)state;
+    cis_control_note(w.vfs, CIS_CONTROL_COMMIT,
+                     "f\n2026-01-01T00:00:00Z all is well\033[2J: is lost");
+    char *have = at_read(".tarbox/last_error");
+    assert_non_null(strstr(have, "Z f?2026-01-01T00:00:00Z all is well?[2J: is lost\n"));
+    assert_ptr_equal(strchr(have, '\n'), have + strlen(have) - 1);
+    free(have);
+    cis_control_well(w.vfs, CIS_CONTROL_COMMIT);
+}
+
 static void the_folder_is_there_and_no_listing_of_the_root_shows_it(void **state)
 {
     (void)state;
@@ -583,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         ROW(what_went_wrong_is_a_list_until_it_is_right_again),
+        ROW(a_name_with_a_line_break_forges_no_fault),
         ROW(the_folder_is_there_and_no_listing_of_the_root_shows_it),
         ROW(only_that_very_name_in_the_root_is_special),
         ROW(control_files_open_for_what_they_are_and_cannot_be_changed),

@@ -15,6 +15,9 @@ void cis_control_note(cis_vfs *vfs, enum cis_control_topic topic, const char *te
     struct ctl *c = ctl_of(vfs);
     struct ctl_note note = {.topic = topic, .wall_ms = cis_clock_wall_ms(), .times = 1};
     snprintf(note.text, sizeof note.text, "%s", text);
+    for (char *p = note.text; *p != 0; p++) { /* names of files are in it: one note is one line */
+        *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
+    }
     pthread_mutex_lock(&c->lock);
     for (unsigned i = c->nnotes; i > 0;) { /* the same again: once, as the newest */
         i--;
