@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Includes point downwards only: src/LAYERS against every #include and every NEEDS of the build."""
+"""Includes point downwards only: src/LAYERS against every #include. The build links by the same file."""
 import os
 import re
 import sys
@@ -77,27 +77,6 @@ def check_file(path, rooms, foreign):
             finding(path, number, f"{room} may not include {header}: src/LAYERS lacks {target}")
 
 
-def check_cmake(rooms):
-    """What a room links is what it may include, and what it includes it links (maybe through another)."""
-    linked = {}
-    for folder, _, files in os.walk(SRC):
-        if "CMakeLists.txt" not in files:
-            continue
-        path = os.path.join(folder, "CMakeLists.txt")
-        text = re.sub(r"#.*", "", open(path, encoding="utf-8").read())
-        for call in re.finditer(r"cis_room\(\s*(\S+)\s([^()]*)\)", text):
-            room, body = call.group(1), call.group(2)
-            line = text.count("\n", 0, call.start()) + 1
-            if room not in rooms:
-                finding(path, line, f"room {room} is not in src/LAYERS")
-                continue
-            needs = re.search(r"\bNEEDS\b(.*?)(\bLIBS\b|\bSOURCES\b|$)", body, re.S)
-            linked[room] = set(needs.group(1).split()) if needs else set()
-            for need in sorted(linked[room] - rooms[room]):
-                finding(path, line, f"{room} NEEDS {need}, which src/LAYERS does not list")
-    return linked
-
-
 def check_public(foreign):
     """Public headers see only themselves and the C library."""
     folder = os.path.join(ROOT, "include", "cis")
@@ -119,7 +98,6 @@ def main():
             if name.endswith((".c", ".h", ".def", ".inc")):
                 check_file(os.path.join(folder, name), rooms, foreign)
                 files += 1
-    check_cmake(rooms)
     check_public(foreign)
     for text in findings:
         print(text)
