@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 # Configuring builds the engine when there is none yet: with the Rust that tools/setup found.
 CMAKE = PATH="$$(tools/setup --rust-dir):$$PATH" cmake
 
-.PHONY: build demo examples check tsan wrap coverage torture mutants bench install format clean clean-engine setup help
+.PHONY: build demo examples check tsan wrap coverage torture acceptance mutants bench install format clean clean-engine setup help
 
 build: setup ## the program, at build/bin/cis
 	@test -f build/release/build.ninja || $(CMAKE) --preset release
@@ -25,7 +25,7 @@ examples: build ## components in JavaScript and Python, with toolchains that it 
 check: build/dev/.built build/asan/.built build/release-tests/.built ## all tests, also under the sanitizers and, those that attack, on a release build; the summary comes last
 	@mkdir -p build/check && cp tools/check.ctest build/check/CTestTestfile.cmake
 	@rm -f build/{dev,asan,release-tests}/not-tested
-	@set -o pipefail; ctest --test-dir build/check -LE '^torture$$' -j $(JOBS) --output-on-failure \
+	@set -o pipefail; ctest --test-dir build/check -LE '^(torture|acceptance)$$' -j $(JOBS) --output-on-failure \
 		--no-tests=error | tools/not-tested.sh build/{dev,asan,release-tests}
 
 build/%/.built: setup
@@ -44,6 +44,10 @@ coverage: build/coverage/.built ## line coverage of the tests
 
 torture: build/dev/.built ## the long runs
 	ctest --preset torture --no-tests=error
+
+acceptance: build/dev/.built ## conformance on every backend, programs of others, then mutants
+	ctest --preset acceptance -j $(JOBS) --no-tests=error
+	@$(MAKE) mutants
 
 bench: build ## figures, with ratios to the peers
 	@$(CMAKE) --build --preset release -j $(JOBS) --target benches

@@ -82,7 +82,8 @@ class Build:
         for test in json.loads(shown.stdout)["tests"]:
             command = test.get("command", [""])
             labels = [p["value"] for p in test.get("properties", []) if p["name"] == "LABELS"]
-            if command[0].startswith(self.folder + "/tests/") and "torture" not in str(labels):
+            if command[0].startswith(self.folder + "/tests/") and not any(
+                    tier in str(labels) for tier in ("torture", "acceptance")):
                 self.tests[test["name"]] = (command, {p["name"]: p["value"]
                                                       for p in test["properties"]})
 
