@@ -22,8 +22,10 @@ examples: build ## components in JavaScript and Python, with toolchains that it 
 	@$(CMAKE) --build --preset release -j $(JOBS) --target examples_httpd
 	@tools/examples.sh
 
-check: build/dev/.built build/asan/.built build/release-tests/.built ## all tests, also under the sanitizers and, those that attack, on a release build; the summary comes last
+build/check/.made: build/dev/.built build/asan/.built build/release-tests/.built
 	@mkdir -p build/check && cp tools/check.ctest build/check/CTestTestfile.cmake
+
+check: build/check/.made ## all tests, also under the sanitizers and, those that attack, on a release build; the summary comes last
 	@rm -f build/{dev,asan,release-tests}/not-tested
 	@set -o pipefail; ctest --test-dir build/check -LE '^(torture|acceptance)$$' -j $(JOBS) --output-on-failure \
 		--no-tests=error | tools/not-tested.sh build/{dev,asan,release-tests}
@@ -45,8 +47,8 @@ coverage: build/coverage/.built ## line coverage of the tests
 torture: build/dev/.built ## the long runs
 	ctest --preset torture --no-tests=error
 
-acceptance: build/dev/.built ## conformance on every backend, programs of others, then mutants
-	ctest --preset acceptance -j $(JOBS) --no-tests=error
+acceptance: build/check/.made ## what check has a sample of: conformance on every backend, programs of others, PostgreSQL everywhere; then mutants
+	ctest --test-dir build/check -L '^acceptance$$' -j $(JOBS) --output-on-failure --no-tests=error
 	@$(MAKE) mutants
 
 bench: build ## figures, with ratios to the peers

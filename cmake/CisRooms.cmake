@@ -79,7 +79,21 @@ function(cis_room name)
     set_property(GLOBAL APPEND PROPERTY CIS_ROOM_TARGETS cis_${target})
 endfunction()
 
-# cis_test(NAME SOURCES ... [ROOMS room ...] [LIBS target ...] [LABELS quick|full|torture|attack]
+# cis_postgres_in_acceptance(): at the end of a folder of tests. What is above the store is the same
+# code on both databases: `make check` runs it on both in the ordinary build, and in the others on
+# SQLite; `make acceptance` runs the rest.
+function(cis_postgres_in_acceptance)
+    if(NOT CIS_SANITIZE AND NOT CIS_ONLY_LABEL)
+        return()
+    endif()
+    get_property(tests DIRECTORY PROPERTY TESTS)
+    list(FILTER tests INCLUDE REGEX "_postgres$")
+    if(tests)
+        set_tests_properties(${tests} PROPERTIES LABELS acceptance)
+    endif()
+endfunction()
+
+# cis_test(NAME SOURCES ... [ROOMS room ...] [LIBS target ...] [LABELS quick|full|torture|acceptance|attack]
 #          [TIMEOUT seconds] [ARGS ...] [ENVIRONMENT K=V ...] [GUESTS guest ...])
 #   A test with the label attack also runs on a release build.
 #   One cmocka program registered with CTest. GUESTS are built first; their folder is CIS_GUESTS_DIR.
