@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
 #include "vfs/backend_layered.h"
 
 enum { BYTES = 900 * 1024 + 123, BLOCK = CIS_FS_BLOCK };
@@ -62,10 +63,11 @@ static bool note_last(void *self, const struct cis_fs_chunk_info *info)
 static uint64_t collect(struct world *w)
 {
     cis_store *s = w->place->store;
-    uint64_t last = 0, removed = 0, n = 0, ids[512];
+    static uint64_t ids[4096];
+    uint64_t last = 0, removed = 0, n = 0;
     assert_ok(s->fs->chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &last, NULL, err));
     for (uint64_t id = w->kept + 1; id <= last; id++) {
-        assert_true(n < 512);
+        assert_true(n < 4096);
         ids[n++] = id;
     }
     assert_ok(s->fs->chunk_remove(s, LAYERED_TENANT, ids, n, INT64_MAX, &removed, NULL, err));
@@ -357,6 +359,79 @@ static void a_view_that_ends_leaves_out_lost_files_alone(void **state)
     end(&w);
 }
 
+/* ---- many lost files among many names ---- */
+static uint64_t thread_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static uint64_t began_ms, before_ms[4]; /* what came before each commit of the store */
+static size_t ncommits;
+
+static cis_code commit_timed(cis_store *store, struct cis_str tenant,
+                             const struct cis_store_commit *c, const struct cis_stop *stop,
+                             struct cis_error *err)
+{
+    struct world *w = late;
+    before_ms[ncommits++ % 4] = thread_ms() - began_ms;
+    cis_code code = w->real->commit(store, tenant, c, stop, err);
+    began_ms = thread_ms();
+    return code;
+}
+
+static void what_lost_files_cost_is_one_look_at_all_names(void **state)
+{
+    (void)state;
+    enum { LOST = 2000, NAMES = 100000 };
+    struct world w;
+    char left[CIS_ERROR_MSG_MAX], name[32];
+    struct cis_vfs_attr attr;
+    struct cis_fs_ref ref;
+    uint64_t node;
+    begin(&w, 64 << 10, 128 << 10);
+    const struct cis_vfs_ops *ops = w.v->ops;
+    cis_store *s = w.place->store;
+    for (size_t i = 0; i < BYTES; i++) {
+        w.room[i] = byte_at(1, i);
+    }
+    for (int i = 0; i < LOST; i++) {
+        snprintf(name, sizeof name, "lost%d", i);
+        cis_vfs_file *file = create(&w, name);
+        assert_int_equal(write_at(&w, file, 0, w.room + i, 8000), 0);
+        ops->release(file);
+    }
+    ops->release(create(&w, "kept"));
+    assert_int_equal(ops->lookup(w.v, &nobody, CIS_FS_ROOT, CIS_STR("kept"), &node, &attr), 0);
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(ops->link(w.v, &nobody, node, CIS_FS_ROOT, cis_str_of(name), &attr), 0);
+    }
+    ops->forget(w.v, node, 1);
+    assert_true(collect(&w) > 100);
+    w.real = w.place->store->ops;
+    w.ops = *w.real;
+    w.ops.commit = commit_timed;
+    w.place->store->ops = &w.ops;
+    late = &w;
+    ncommits = 0;
+    began_ms = thread_ms();
+    assert_ok(cis_layered_commit_rest(w.v, NULL, left, NULL, err));
+    w.place->store->ops = w.real;
+    assert_int_equal(ncommits, 3); /* refused, refused, without what is lost */
+    print_message("before the commits: %llu, %llu, %llu ms\n", (unsigned long long)before_ms[0],
+                  (unsigned long long)before_ms[1], (unsigned long long)before_ms[2]);
+    assert_true(before_ms[2] < 3 * before_ms[0] + 300);
+    assert_ok(s->fs->ref_get(s, LAYERED_TENANT, CIS_STR("main"), &ref, NULL, err));
+    assert_true(ref.files >= 1 && ref.files < 100); /* of the last ones memory knows the content */
+    assert_int_equal(ref.bytes, (ref.files - 1) * 8000);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
+    assert_ok(s->fs->check(s, LAYERED_TENANT, &faults, NULL, err));
+    assert_string_equal(cis_buf_cstr(&faults), "");
+    end(&w);
+}
+
 /* The whole of it is stored right before the commit, and gone when that comes. */
 static cis_code commit_late(cis_store *store, struct cis_str tenant,
                             const struct cis_store_commit *c, const struct cis_stop *stop,
@@ -401,6 +476,7 @@ int main(void)
         cmocka_unit_test(what_lost_content_keeps_in_memory_is_bounded),
         cmocka_unit_test(what_memory_still_knows_is_written_again),
         cmocka_unit_test(a_view_that_ends_leaves_out_lost_files_alone),
+        cmocka_unit_test(what_lost_files_cost_is_one_look_at_all_names),
         cmocka_unit_test(what_goes_between_its_storing_and_the_commit_is_stored_again),
     };
     stores_start();

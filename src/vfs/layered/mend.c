@@ -14,6 +14,8 @@ struct mend {
     bool *gone;
     size_t n;
     bool any;
+    const struct lay_still **lost; /* whose content nobody knows */
+    size_t nlost;
 };
 
 static int by_value(const void *a, const void *b)
@@ -32,10 +34,12 @@ static int collect(struct mend *m)
 {
     struct lay_frozen *f = m->f;
     size_t most = cis_size_add(cis_size_add(f->nstills, f->nmaking), 1);
-    int no = cis_lay_frozen_charge(f, m->call, cis_size_mul(most, sizeof *m->ids + 1));
+    size_t each = sizeof *m->ids + sizeof *m->gone + sizeof(struct lay_still *);
+    int no = cis_lay_frozen_charge(f, m->call, cis_size_mul(most, each));
     m->ids = no == 0 ? cis_calloc(most, sizeof *m->ids) : NULL;
     m->gone = no == 0 ? cis_calloc(most, sizeof *m->gone) : NULL;
-    if (m->ids == NULL || m->gone == NULL) {
+    m->lost = no == 0 ? cis_calloc(most, sizeof(struct lay_still *)) : NULL;
+    if (m->ids == NULL || m->gone == NULL || m->lost == NULL) {
         return no != 0 ? no : ENOMEM;
     }
     for (size_t i = 0; i < f->nstills; i++) {
@@ -86,19 +90,31 @@ struct repair {
     bool lost;
 };
 
+/* The block, while it stands on that chunk; NULL: removed, or written over since. */
+static struct lay_block *block_of(const struct lay_view *v, const struct lay_still *s,
+                                  uint32_t *out_need)
+{
+    const struct lay_node *node = cis_lay_table_get(&v->nodes, s->ino);
+    struct lay_block *b = node != NULL ? cis_lay_block_find(node, s->block) : NULL;
+    if (b == NULL || node->gone || b->from_base || b->chunk != s->chunk) {
+        return NULL;
+    }
+    uint64_t start = b->block * CIS_FS_BLOCK, size = node->now.size;
+    *out_need = lay_min32(b->under, size > start ? size - start : 0);
+    return b;
+}
+
 static int repair_step(struct lay_op *op, void *arg)
 {
     struct repair *r = arg;
-    const struct lay_node *node = cis_lay_table_get(&op->v->nodes, r->s->ino);
-    struct lay_block *b = node != NULL ? cis_lay_block_find(node, r->s->block) : NULL;
-    if (b == NULL || node->gone || b->from_base || b->chunk != r->s->chunk) {
-        return 0; /* removed, or written over since */
+    uint32_t need = 0;
+    struct lay_block *b = block_of(op->v, r->s, &need);
+    if (b == NULL) {
+        return 0;
     }
-    uint64_t start = b->block * CIS_FS_BLOCK, size = node->now.size;
-    uint32_t need = lay_min32(b->under, size > start ? size - start : 0);
     if (need != 0 && (r->known == NULL || r->known->len < need)) {
         r->lost = true;
-        return op->v->ending ? cis_lay_leave_out(op, node->ino) : 0;
+        return 0;
     }
     uint32_t end = b->hi > need ? b->hi : need;
     int no = end != 0 ? cis_lay_block_room(op, b, end) : 0;
@@ -137,13 +153,32 @@ static int repair_all(struct mend *m)
         struct repair r = {s, known, false};
         no = cis_lay_do(f->v, m->call, true, repair_step, &r);
         cis_lay_blob_unref(known);
-        if (r.lost && !f->v->ending) {
+        if (r.lost && f->v->ending) {
+            m->lost[m->nlost++] = s;
+        } else if (r.lost) {
             f->lost = f->lost == 0 ? s->ino : f->lost;
             f->nlost += s->ino != last;
             last = s->ino;
         }
     }
     return no;
+}
+
+/* All of them at once, those that still stand on what is lost. */
+static int leave_out_step(struct lay_op *op, void *arg)
+{
+    struct mend *m = arg;
+    size_t n = 0;
+    uint64_t *inos = m->ids; /* they are as many at least, and not asked for again */
+    for (size_t i = 0; i < m->nlost; i++) {
+        const struct lay_still *s = m->lost[i];
+        uint32_t need = 0;
+        bool still = block_of(op->v, s, &need) != NULL && need != 0;
+        if (still && (n == 0 || inos[n - 1] != s->ino)) {
+            inos[n++] = s->ino;
+        }
+    }
+    return cis_lay_leave_out(op, inos, n);
 }
 
 bool cis_lay_mend(struct lay_frozen *f, const struct cis_vfs_call *call, cis_code *code)
@@ -155,8 +190,10 @@ bool cis_lay_mend(struct lay_frozen *f, const struct cis_vfs_call *call, cis_cod
     int no = collect(&m);
     no = no != 0 ? no : ask(&m);
     no = no == 0 && m.any ? repair_all(&m) : no;
+    no = no == 0 && m.nlost != 0 ? cis_lay_do(f->v, m.call, true, leave_out_step, &m) : no;
     cis_free(m.ids);
     cis_free(m.gone);
+    cis_free((void *)m.lost);
     if (f->lost != 0) {
         *code =
             cis_fail(lay_err(call), CIS_E_IO, "content that was written is gone from the store");

@@ -2,7 +2,10 @@
  * written to are left out, and all else is committed. */
 #include "vfs/layered/view.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include "base/mem.h"
 #include "store/commit.h"
 #include "vfs/layered/layered.h"
 
@@ -38,39 +41,95 @@ static bool revive(struct lay_view *v, uint64_t ino)
     return true;
 }
 
-static struct lay_name *name_of(const struct lay_view *v, uint64_t ino)
+/* A name of a lost file that the base does not have. */
+struct named {
+    uint64_t ino;
+    struct lay_name *name;
+};
+struct names {
+    struct named *at;
+    size_t n, cap;
+};
+
+static int by_ino(const void *a, const void *b)
+{
+    uint64_t x = cis_lay_word(a), y = cis_lay_word(b);
+    return x < y ? -1 : x > y;
+}
+_Static_assert(offsetof(struct named, ino) == 0, "by_ino compares both lists");
+
+static bool is_lost(uint64_t ino, const uint64_t *inos, size_t n)
+{
+    return ino != 0 && bsearch(&ino, inos, n, sizeof *inos, by_ino) != NULL;
+}
+
+/* One look at all names of the overlay, however many files are lost. */
+static int names_find(const struct lay_view *v, const uint64_t *inos, size_t n, struct names *out)
 {
     lay_table_each(&v->nodes, s)
     {
         const struct lay_node *dir = s->value;
-        for (struct lay_name *n = dir->names; n != NULL; n = n->next) {
-            if (n->ino == ino) {
-                return n;
+        for (struct lay_name *name = dir->names; name != NULL; name = name->next) {
+            if (!is_lost(name->ino, inos, n)) {
+                continue;
             }
+            if (out->n == out->cap) {
+                size_t cap = cis_cap_next(out->cap, 64, CIS_MEM_MAX);
+                struct named *more = cis_realloc_array(out->at, cap, sizeof *more);
+                if (more == NULL) {
+                    return ENOMEM;
+                }
+                out->at = more;
+                out->cap = cap;
+            }
+            out->at[out->n++] = (struct named){name->ino, name};
         }
     }
-    return NULL;
+    if (out->n != 0) {
+        qsort(out->at, out->n, sizeof *out->at, by_ino);
+    }
+    return 0;
 }
 
-int cis_lay_leave_out(struct lay_op *op, uint64_t ino)
+/* A new file: its names go, up to the last one, with which the node may go. */
+static void remove_names(struct lay_view *v, struct lay_node *node, const struct named *names,
+                         size_t n, struct cis_fs_time now)
 {
-    struct lay_view *v = op->v;
-    struct lay_node *node = cis_lay_table_get(&v->nodes, ino);
-    struct lay_name *name;
-    struct cis_fs_time now;
-    if (!node->is_new) {
-        put_back(v, node);
-        return 0;
-    }
-    cis_lay_now(v, &now);
-    for (bool last = false; !last && (name = name_of(v, ino)) != NULL;) {
+    bool last = false;
+    for (size_t i = 0; i < n && !last; i++) {
+        struct lay_name *name = names[i].name;
         struct lay_node *dir = cis_lay_table_get(&v->nodes, name->parent);
         bool revived = revive(v, name->base_ino);
-        last = node->now.nlink == 1; /* the node may go with it */
+        last = node->now.nlink == 1;
         cis_lay_name_set(v, dir, name, revived ? name->base_ino : 0, revived ? name->base_type : 0);
         cis_lay_dir_changed(v, dir, 0, now);
         cis_lay_node_unlinked(v, node, now);
     }
+}
+
+int cis_lay_leave_out(struct lay_op *op, uint64_t *inos, size_t n)
+{
+    struct lay_view *v = op->v;
+    struct names names = {0};
+    struct cis_fs_time now;
+    qsort(inos, n, sizeof *inos, by_ino);
+    int no = names_find(v, inos, n, &names);
+    if (no != 0) {
+        cis_free(names.at);
+        return no;
+    }
+    cis_lay_now(v, &now);
+    for (size_t i = 0, from = 0, to; i < n; i++, from = to) {
+        struct lay_node *node = cis_lay_table_get(&v->nodes, inos[i]);
+        for (to = from; to < names.n && names.at[to].ino == inos[i]; to++) {
+        }
+        if (node != NULL && !node->gone && !node->is_new) {
+            put_back(v, node);
+        } else if (node != NULL && !node->gone) {
+            remove_names(v, node, names.at + from, to - from, now);
+        }
+    }
+    cis_free(names.at);
     return 0;
 }
 

@@ -295,8 +295,9 @@ void cis_lay_drop_all(struct lay_view *v); /* under all stripes: the overlay is 
 int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call);
 
 /* ---- rest.c ---- */
-/* Under all stripes: the file goes from the overlay as far as its content is concerned. */
-int cis_lay_leave_out(struct lay_op *op, uint64_t ino);
+/* Under all stripes: these files, each once and sorted here, go from the overlay as far as their
+ * content is concerned. ENOMEM: none did. */
+int cis_lay_leave_out(struct lay_op *op, uint64_t *inos, size_t n);
 
 /* ---- refused.c ---- */
 /* A quota refused the commit: what of the overlay that is about goes behind the message. */
