@@ -146,6 +146,8 @@ struct cis_forest {
     struct lay_view *views;
     pthread_t keeper;          /* renews pins (pin.c) */
     pthread_cond_t keep, kept; /* it is to look; it looked at a view */
+    cis_cancel *looking;       /* ends what the keeper asks the store for; NULL: it asks nothing */
+    struct lay_loose *loose;   /* pins that the store has still to be told of (pin.c) */
     bool keeping, ending;
     _Atomic uint64_t recent[256]; /* chunks of which a piece was read lately (chunk.c) */
 };

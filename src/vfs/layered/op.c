@@ -68,6 +68,15 @@ static void end(struct lay_op *op)
     op->all = false;
 }
 
+int cis_lay_stopped(const struct cis_vfs_call *call)
+{
+    const struct cis_stop *stop = lay_stop(call);
+    struct cis_error why;
+    cis_code code = stop != NULL ? cis_stop_check(stop, "files", &why) : CIS_OK;
+    return cis_lay_errno_of(call, code, &why);
+}
+
+/* What was fetched may be old again by the time it is looked at, for as long as others write. */
 int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg)
 {
     for (;;) {
@@ -88,6 +97,7 @@ int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg)
         no = cis_lay_fetch(op);
         cis_lay_line_leave(op->v->forest, op->need.line);
         op->need.line = NULL;
+        no = no != 0 ? no : cis_lay_stopped(op->call);
         if (no != 0) {
             return no;
         }

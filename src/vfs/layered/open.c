@@ -90,9 +90,7 @@ static void view_unlist(struct lay_view *v)
     cis_forest *f = v->forest;
     uint64_t entry_hits = 0, inode_hits = 0;
     pthread_mutex_lock(&f->lock);
-    while (v->kept) {
-        pthread_cond_wait(&f->kept, &f->lock);
-    }
+    cis_lay_keeper_leave(v);
     cis_lay_view_hits(v, &entry_hits, &inode_hits);
     *v->link = v->next;
     if (v->next != NULL) {

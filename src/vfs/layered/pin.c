@@ -9,12 +9,15 @@
 
 #include <time.h>
 #include "base/clock.h"
+#include "base/mem.h"
 
 #define PIN_TTL_MS (CIS_FS_PIN_HELD | 30u * 60u * 1000u)
 #define RENEW_NS (5ull * 60ull * CIS_NS_PER_S)
 #define UNPINNED_NS (2ull * 60ull * CIS_NS_PER_S)
 #define GUEST_TTL_MS (10u * 60u * 1000u)
 #define GUEST_RENEW_NS (30ull * CIS_NS_PER_S)
+#define UNPIN_NS (5ull * CIS_NS_PER_S) /* that who closes a view waits for the store */
+#define LOCK_NS (50ull * 1000000)      /* between two looks whether who waits is told to end */
 
 int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call)
 {
@@ -36,6 +39,24 @@ cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
     v->pinned_at = out->head;
     atomic_store(&v->pin, id);
     atomic_store(&v->pinned_ns, cis_clock_mono_ns());
+    return CIS_OK;
+}
+
+/* v->pinning is held while the store is asked, by whoever was first. */
+static cis_code lock_pinning(struct lay_view *v, const struct cis_stop *stop, struct cis_error *err)
+{
+    if (stop == NULL) {
+        pthread_mutex_lock(&v->pinning);
+        return CIS_OK;
+    }
+    while (pthread_mutex_trylock(&v->pinning) != 0) {
+        CIS_TRY(cis_stop_check(stop, "pin", err));
+        uint64_t until = cis_clock_after(cis_clock_mono_ns(), LOCK_NS);
+        struct timespec at = {(time_t)(until / CIS_NS_PER_S), (long)(until % CIS_NS_PER_S)};
+        if (pthread_mutex_clocklock(&v->pinning, CLOCK_MONOTONIC, &at) == 0) {
+            break;
+        }
+    }
     return CIS_OK;
 }
 
@@ -83,7 +104,7 @@ static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_sto
 cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
                      struct cis_error *err)
 {
-    pthread_mutex_lock(&v->pinning);
+    CIS_TRY(lock_pinning(v, stop, err));
     cis_code code = atomic_load(&v->pin) != 0 ? CIS_OK : pin(v, at, stop, err);
     pthread_mutex_unlock(&v->pinning);
     return code;
@@ -94,7 +115,7 @@ static cis_code guest_keep(struct lay_view *v, bool due, const struct cis_stop *
                            struct cis_error *err)
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
-    pthread_mutex_lock(&v->pinning);
+    CIS_TRY(lock_pinning(v, stop, err));
     int no = cis_lay_ended(v, &call);
     cis_code code = no == 0 ? CIS_OK : no == EACCES ? CIS_E_DENIED : CIS_E_EXPIRED;
     if (no == 0 && (!due || cis_clock_mono_ns() - atomic_load(&v->pinned_ns) >= GUEST_RENEW_NS)) {
@@ -134,20 +155,57 @@ int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call)
         return 0;
     }
     struct cis_view at = cis_layered_view(&v->vfs);
-    pthread_mutex_lock(&v->pinning);
     struct cis_error why = {0};
-    cis_code code = pin(v, at, lay_stop(call), &why);
-    pthread_mutex_unlock(&v->pinning);
+    cis_code code = lock_pinning(v, lay_stop(call), &why);
+    if (code == CIS_OK) {
+        code = pin(v, at, lay_stop(call), &why);
+        pthread_mutex_unlock(&v->pinning);
+    }
     return cis_lay_errno_of(call, code, &why);
+}
+
+/* A pin that is needed no more. Who closes a view waits for a store that does not answer once; the
+ * others leave it to the keeper, as long as it has not got through. */
+struct lay_loose {
+    struct lay_loose *next;
+    struct cis_str who; /* of the forest's tenant */
+    struct lay_pin pin;
+};
+
+/* False: the store could not be told. What it refuses is known to it. */
+static bool tell_loose(cis_forest *f, const struct lay_loose *loose, const struct cis_stop *stop)
+{
+    uint64_t id = loose->pin.id;
+    cis_code code = f->store->fs->pin(f->store, loose->who, loose->pin.at, id, 0, &id, stop, NULL);
+    return code != CIS_E_STORE && code != CIS_E_IO && code != CIS_E_DEADLINE &&
+           code != CIS_E_CANCELLED;
+}
+
+static void unpin(struct lay_view *v, struct lay_pin pin)
+{
+    cis_forest *f = v->forest;
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), UNPIN_NS), NULL};
+    struct lay_loose loose = {.who = v->who, .pin = pin};
+    pthread_mutex_lock(&f->lock);
+    bool waits = f->loose != NULL;
+    pthread_mutex_unlock(&f->lock);
+    if (pin.id == 0 || (!waits && tell_loose(f, &loose, &stop))) {
+        return;
+    }
+    struct lay_loose *later = cis_alloc(sizeof *later);
+    if (later == NULL) {
+        return; /* it goes by its time, when this process has ended */
+    }
+    pthread_mutex_lock(&f->lock);
+    loose.next = f->loose;
+    *later = loose;
+    f->loose = later;
+    pthread_mutex_unlock(&f->lock);
 }
 
 void cis_lay_unpin(struct lay_view *v)
 {
-    uint64_t id = atomic_exchange(&v->pin, 0);
-    if (id != 0) {
-        (void)v->forest->store->fs->pin(v->forest->store, v->who, v->pinned_at, id, 0, &id, NULL,
-                                        NULL);
-    }
+    unpin(v, (struct lay_pin){atomic_exchange(&v->pin, 0), v->pinned_at});
 }
 
 struct lay_pin cis_lay_unpin_idle(struct lay_view *v)
@@ -166,14 +224,48 @@ struct lay_pin cis_lay_unpin_idle(struct lay_view *v)
 
 void cis_lay_unpin_end(struct lay_view *v, struct lay_pin idle)
 {
-    if (idle.id != 0) {
-        (void)v->forest->store->fs->pin(v->forest->store, v->who, idle.at, idle.id, 0, &idle.id,
-                                        NULL, NULL);
-    }
+    unpin(v, idle);
 }
 
 /* ---- the keeper ---- */
 #define KEEP_S 30
+#define ASK_NS (10ull * CIS_NS_PER_S) /* of one pin */
+
+/* Under the forest's lock; the two let go of it while the store is asked. */
+static struct cis_stop ask_begin(cis_forest *f)
+{
+    struct cis_error ignored;
+    cis_cancel *cancel = NULL; /* without memory for one the time alone ends it */
+    (void)!cis_cancel_new(&cancel, &ignored);
+    f->looking = cancel;
+    pthread_mutex_unlock(&f->lock);
+    return (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), ASK_NS), cancel};
+}
+
+static void ask_end(cis_forest *f)
+{
+    pthread_mutex_lock(&f->lock);
+    cis_cancel_unref(cis_take(&f->looking));
+}
+
+/* Only this takes one off the list, and it stays there while it is told, so that nobody else waits
+ * for the store meanwhile. */
+static void tell_all_loose(cis_forest *f)
+{
+    for (bool told = true; told && f->loose != NULL && !f->ending;) {
+        struct lay_loose *one = f->loose, **at = &f->loose;
+        struct cis_stop stop = ask_begin(f);
+        told = tell_loose(f, one, &stop);
+        ask_end(f);
+        if (told) {
+            while (*at != one) {
+                at = &(*at)->next;
+            }
+            *at = one->next;
+            cis_free(one);
+        }
+    }
+}
 
 static void *keeper(void *arg)
 {
@@ -186,12 +278,13 @@ static void *keeper(void *arg)
         (void)pthread_cond_timedwait(&f->keep, &f->lock, &until);
         for (struct lay_view *v = f->views; v != NULL && !f->ending; v = v->next) {
             v->kept = true; /* stays in the list until then */
-            pthread_mutex_unlock(&f->lock);
-            (void)cis_lay_alive(v, NULL);
-            pthread_mutex_lock(&f->lock);
+            struct cis_stop stop = ask_begin(f);
+            (void)cis_lay_alive(v, &(struct cis_vfs_call){.stop = &stop});
+            ask_end(f);
             v->kept = false;
             pthread_cond_broadcast(&f->kept);
         }
+        tell_all_loose(f);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -204,13 +297,27 @@ void cis_lay_keeper_start(cis_forest *forest)
     }
 }
 
+void cis_lay_keeper_leave(struct lay_view *v)
+{
+    cis_forest *f = v->forest;
+    while (v->kept) {
+        cis_cancel_fire(f->looking);
+        pthread_cond_wait(&f->kept, &f->lock);
+    }
+}
+
 void cis_lay_keeper_end(cis_forest *forest)
 {
     pthread_mutex_lock(&forest->lock);
     forest->ending = true;
+    cis_cancel_fire(forest->looking);
     pthread_cond_broadcast(&forest->keep);
     pthread_mutex_unlock(&forest->lock);
     if (forest->keeping) {
         pthread_join(forest->keeper, NULL);
+    }
+    for (struct lay_loose *l = forest->loose, *next; l != NULL; l = next) {
+        next = l->next;
+        cis_free(l);
     }
 }

@@ -63,15 +63,6 @@ int cis_lay_parent(struct lay_view *v, const struct cis_vfs_call *call, uint64_t
     return cis_lay_do(v, call, false, parent_step, ino);
 }
 
-/* Others may move directories for ever, and a way up may be very long. */
-static int stopped(const struct cis_vfs_call *call)
-{
-    const struct cis_stop *stop = lay_stop(call);
-    struct cis_error why;
-    cis_code code = stop != NULL ? cis_stop_check(stop, "rename", &why) : CIS_OK;
-    return cis_lay_errno_of(call, code, &why);
-}
-
 static int above(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, uint64_t below,
                  bool *out)
 {
@@ -80,7 +71,7 @@ static int above(struct lay_view *v, const struct cis_vfs_call *call, uint64_t i
             *out = below == ino;
             return 0;
         }
-        int no = depth % 64 == 63 ? stopped(call) : 0;
+        int no = depth % 64 == 63 ? cis_lay_stopped(call) : 0; /* it may be long */
         no = no != 0 ? no : cis_lay_do(v, call, false, parent_step, &below);
         if (no != 0) {
             return no;
@@ -230,7 +221,7 @@ int cis_lay_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
         no = check(v, call, &r);
         no = no != 0 ? no : cis_lay_do(v, call, true, rename_step, &r);
         again = no == CHECK_AGAIN;
-        no = again ? stopped(call) : no;
+        no = again ? cis_lay_stopped(call) : no; /* others may move directories for ever */
     } while (again && no == 0);
     return no;
 }

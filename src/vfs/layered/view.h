@@ -147,7 +147,10 @@ struct lay_op {
 void cis_lay_op_init(struct lay_op *op, struct lay_view *v, const struct cis_vfs_call *call);
 void cis_lay_op_done(struct lay_op *op);
 typedef int lay_step(struct lay_op *op, void *arg);
-/* step under the lock (all: for writing) until it gives anything but LAY_NEED. */
+/* The call was told to end: EINTR, with its message. */
+int cis_lay_stopped(const struct cis_vfs_call *call);
+/* step under the lock (all: for writing) until it gives anything but LAY_NEED; EINTR when the call
+ * is told to end between two tries. */
 int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg);
 /* The same with an op of its own. */
 int cis_lay_do(struct lay_view *v, const struct cis_vfs_call *call, bool all, lay_step *step,
@@ -276,10 +279,14 @@ cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
                              const struct cis_stop *stop, struct cis_error *err);
 cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
                      struct cis_error *err);
+/* Waits for the store for some seconds; then the keeper tells it. */
 void cis_lay_unpin(struct lay_view *v);
 /* What a view that ended answers; 0: it did not. */
 int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call);
 void cis_lay_keeper_start(cis_forest *forest); /* under the forest's lock */
+/* Until it does not look at the view; under the forest's lock. What it asks the store for is given
+ * up. */
+void cis_lay_keeper_leave(struct lay_view *v);
 void cis_lay_keeper_end(cis_forest *forest);
 /* After a commit, under v->spilling: a pin that was only for what was not committed is the view's
  * no more. The store is told by cis_lay_unpin_end, which needs no lock; id 0: nothing to tell. */
