@@ -475,8 +475,8 @@ static int finish(struct program *p, const char *what, char out_said[2000])
     return code;
 }
 
-/* All of it is in the pipe or beyond. */
-static void feeds(int fd, const void *data, size_t n, const char *what)
+/* All of it is in the pipe or beyond; false: nobody reads any more. */
+static bool feeds_reader(int fd, const void *data, size_t n, const char *what)
 {
     const char *at = data;
     while (n > 0) {
@@ -485,10 +485,19 @@ static void feeds(int fd, const void *data, size_t n, const char *what)
             fail_msg("%s: reads nothing", what);
         }
         ssize_t k = write(fd, at, n < 4096 ? n : 4096);
+        if (k < 0 && errno == EPIPE) {
+            return false;
+        }
         assert_true(k > 0);
         at += k;
         n -= (size_t)k;
     }
+    return true;
+}
+
+static void feeds(int fd, const void *data, size_t n, const char *what)
+{
+    assert_true(feeds_reader(fd, data, n, what));
 }
 
 /* A header of tar: what follows is this file. */
@@ -616,6 +625,109 @@ static void what_is_put_or_imported_meanwhile_is_whole_or_refused(void **state)
     assert_int_equal(keeps_all_or_says(w, &import), cluster == NULL);
 }
 
+/* ---- a newer program brings the store forward meanwhile ---- */
+static int sqlite_version(const struct world *w)
+{
+    char path[4200];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    snprintf(path, sizeof path, "%s/store/tenants/default.db", w->sys.home);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, CIS_SQL_VFS), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int version = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_close(db);
+    return version;
+}
+
+/* by: of versions; negative: back again. */
+static void store_moves(const struct world *w, int by)
+{
+    char sql[100];
+    if (cluster != NULL) {
+        snprintf(sql, sizeof sql, "UPDATE cis.schema SET version = version + %d", by);
+        postgres_run(w, sql);
+        return;
+    }
+    static int first;
+    if (by > 0) {
+        first = sqlite_version(w);
+    }
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", by > 0 ? first + by : first);
+    sqlite_run(w, sql);
+}
+
+/* Nothing of it is written, and that is said with both versions; what was there is as it was. */
+static void refuses_by_version(struct world *w, const struct feeding *f)
+{
+    struct sys *s = &w->sys;
+    char said[2000], path[32];
+    assert_exit(s, 0, cis(s, "fs", "log"));
+    char *log = strdup(sys_out(s));
+    struct program p = start(w, f->argv);
+    if (f->tar) {
+        feeds_header(p.in, f->name, f->bytes);
+    }
+    bool reads = true;
+    for (size_t at = 0; at < f->bytes && reads; at += MIB) {
+        if (at == f->bytes - 2 * MIB) {
+            store_moves(w, 90);
+        }
+        fill(MIB, f->seed + (unsigned)(at / MIB));
+        reads = feeds_reader(p.in, block, MIB, f->what);
+    }
+    if (f->tar && reads) {
+        uint8_t zeros[10240] = {0};
+        (void)feeds_reader(p.in, zeros, sizeof zeros, f->what);
+    }
+    int code = finish(&p, f->what, said);
+    store_moves(w, -90);
+    print_message("%s: exit %d. %s\n", f->what, code, said);
+    assert_true(code != 0);
+    assert_contains(said, cluster != NULL ? "writes version" : "version");
+    assert_contains(said, cluster != NULL ? "use the cis that did it" : "use the newer cis");
+    snprintf(path, sizeof path, "/%s", f->name);
+    assert_true(cis(s, "fs", "cat", path) != 0);
+    assert_exit(s, 0, cis(s, "fs", "log"));
+    assert_string_equal(sys_out(s), log);
+    free(log);
+    assert_exit(s, 0, cis(s, "fs", "cat", "/before"));
+    assert_string_equal(sys_out(s), "text");
+    assert_fsck(w);
+}
+
+static void what_runs_beside_a_newer_program_writes_nothing_and_says_why(void **state)
+{
+    struct world *w = *state;
+    static const char *const names[] = {"little", "much"};
+    begin_with_a_file(w);
+    for (unsigned i = 0; i < 2; i++) { /* in memory; stored ahead of the commit */
+        char path[40];
+        snprintf(path, sizeof path, "/workspace/%s", names[i]);
+        struct feeding run = {.what = "a run",
+                              .name = names[i],
+                              .bytes = sizes[i],
+                              .seed = 5000,
+                              .argv = {CIS_PROGRAM, "run", "-w", TOOL, "keep", path}};
+        refuses_by_version(w, &run);
+    }
+    struct feeding put = {.what = "put",
+                          .name = "put",
+                          .bytes = sizes[1],
+                          .seed = 6000,
+                          .argv = {CIS_PROGRAM, "fs", "put", "-", "/put"}};
+    struct feeding import = {.what = "import",
+                             .name = "imported",
+                             .tar = true,
+                             .bytes = sizes[1],
+                             .seed = 7000,
+                             .argv = {CIS_PROGRAM, "fs", "import", "-"}};
+    refuses_by_version(w, &put);
+    refuses_by_version(w, &import);
+}
+
 int main(void)
 {
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
@@ -626,6 +738,7 @@ int main(void)
         AWAKE(a_mount_that_is_told_to_end_leaves_a_lost_file_out_alone),
         AWAKE(a_run_that_slept_past_its_pin_keeps_all_or_says_what_is_lost),
         AWAKE(what_is_put_or_imported_meanwhile_is_whole_or_refused),
+        AWAKE(what_runs_beside_a_newer_program_writes_nothing_and_says_why),
     };
     return STORED_MAIN("stopped", tests);
 }
