@@ -29,6 +29,7 @@ cis_code cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs
 
 void cow_tree_close(struct cow_tree *tree)
 {
+    cow_places_done(tree);
     cis_dir_free(cis_take(&tree->root));
     cis_ns_free(cis_take(&tree->ns));
 }
@@ -62,7 +63,8 @@ static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, st
     CIS_TRY(cis_union_open(cow->lower, cow->upper, NULL, &cow->joined, err));
     CIS_TRY(cow_record_again(cow, err));
     CIS_TRY(cow_tree_open(&cow->below, cow->lower, &cow->call, err));
-    return cow_tree_open(&cow->above, cow->joined, &cow->call, err);
+    CIS_TRY(cow_tree_open(&cow->above, cow->joined, &cow->call, err));
+    return cow_places_keep(&cow->above, err);
 }
 
 cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
@@ -310,8 +312,7 @@ int cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, const
     struct cow_entries list = {0};
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(tree->root, call, cis_str_of(path), COW_WALK, O_RDONLY | O_DIRECTORY, 0,
-                         &file, &attr);
+    int no = cow_open(tree, call, path, O_RDONLY | O_DIRECTORY, &file, &attr);
     if (no == 0) {
         no = file->vfs->ops->readdir(file, call, 0, true, list_each, &list);
         cis_vfs_file_close(file);

@@ -13,6 +13,7 @@
 struct cow_tree {
     cis_ns *ns;
     cis_dir *root;
+    struct cow_places *places; /* see below; NULL: they are not kept */
 };
 
 struct cis_cow {
@@ -56,6 +57,27 @@ cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struc
 cis_code cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs_call *call,
                        struct cis_error *err);
 void cow_tree_close(struct cow_tree *tree);
+
+/* ---- paths by the folders that were walked to lately: cow_place.c ---- */
+/* From now on, for a tree whose folders nobody else moves. */
+cis_code cow_places_keep(struct cow_tree *tree, struct cis_error *err);
+void cow_places_drop(const struct cow_tree *tree); /* folders came to other places */
+void cow_places_done(struct cow_tree *tree);
+/* The folder to walk from and what is left of the path: its last name, or all of it. Borrowed until
+ * the next call for the tree. An errno as of a walk to the folder. */
+int cow_at(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+           const cis_dir **out_dir, struct cis_str *out_name);
+/* The verbs of vfs/walk.h; files are made with 0600. */
+int cow_stat(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+             struct cis_vfs_attr *out);
+int cow_open(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+             int flags, cis_vfs_file **out_file, struct cis_vfs_attr *out_attr);
+int cow_readlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+                 struct cis_buf *out);
+int cow_make(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+             const struct cis_vfs_make *make);
+int cow_unlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path);
+
 /* What a filesystem said about a path. */
 cis_code cow_fail(cis_cow *cow, int no, const char *path, struct cis_error *err);
 /* The names in a folder, with their attributes. */

@@ -177,7 +177,8 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
     o.kept = CIS_LAYERED_KEPT_ALL; /* a folder that is kept may have such names of its own */
     v->call = (struct cis_vfs_call){.stop = stop, .err = &v->why};
     CIS_TRY(cis_layered_open(forest, &o, stop, &v->vfs, err));
-    return cow_tree_open(&v->tree, v->vfs, &v->call, err);
+    CIS_TRY(cow_tree_open(&v->tree, v->vfs, &v->call, err));
+    return cow_places_keep(&v->tree, err);
 }
 
 /* Is there such a text? */
@@ -506,13 +507,20 @@ cis_code cow_record_states(struct cow_plan *p, struct cis_error *err)
 
 /* ---- writing ---- */
 
+/* Those that a path leads through. */
 static int make_folders(const struct view *v, char *path)
 {
-    int no = 0;
+    const cis_dir *dir;
+    struct cis_str name;
+    int no = cow_at(&v->tree, &v->call, path, &dir, &name);
+    if (no != ENOENT) {
+        return no;
+    }
+    no = 0;
     for (char *at = strchr(path, '/'); at != NULL && no == 0; at = strchr(at + 1, '/')) {
         struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
         *at = 0;
-        no = cis_at_make(v->tree.root, &v->call, cis_str_of(path), COW_WALK, &make);
+        no = cow_make(&v->tree, &v->call, path, &make);
         no = no == EEXIST ? 0 : no;
         *at = '/';
     }
@@ -533,8 +541,12 @@ static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s
     no = no == 0 ? make_folders(v, s->kept) : no;
     if (no == 0 && other != NULL && cow_state_same(&other->before, &s->before)) {
         memcpy(digest, s->before.digest, CIS_DIGEST_BYTES);
-        return cis_at_link(v->tree.root, cis_str_of(other->kept), v->tree.root, cis_str_of(s->kept),
-                           &v->call, COW_WALK);
+        const cis_dir *dir;
+        struct cis_str name;
+        no = cow_at(&v->tree, &v->call, s->kept, &dir, &name);
+        return no == 0 ? cis_at_link(v->tree.root, cis_str_of(other->kept), dir, name, &v->call,
+                                     COW_WALK)
+                       : no;
     }
     no = no == 0 ? cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, s->before.mode, &v->call,
                             digest)

@@ -307,7 +307,7 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
     CIS_TRY(judge(p, lower, &now, &after, NULL, err));
     const struct cis_vfs_call *call = &p->cow->call;
     if (cow_state_same(&now, &after) && now.mode != 0 &&
-        cis_at_stat(p->cow->above.root, call, cis_str_of(path), COW_WALK, &a) == 0 &&
+        cow_stat(&p->cow->above, call, path, &a) == 0 &&
         cis_at_stat(p->cow->below.root, call, cis_str_of(lower), COW_WALK, &b) == 0 &&
         (S_ISLNK(a.mode) ||
          (a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec))) {

@@ -81,13 +81,13 @@ static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *cal
 {
     if (S_ISLNK(out->mode)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-        int no = cis_at_readlink(tree->root, call, cis_str_of(path), COW_WALK, &target);
+        int no = cow_readlink(tree, call, path, &target);
         cis_sha256(cis_buf_bytes(&target), out->digest);
         return no;
     }
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_at_open(tree->root, call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &file, &attr);
+    int no = cow_open(tree, call, path, O_RDONLY, &file, &attr);
     if (no == 0) {
         out->mode = attr.mode;
         out->size = attr.size;
@@ -102,7 +102,7 @@ int cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call,
 {
     struct cis_vfs_attr attr;
     struct cow_state state = {0};
-    int no = cis_at_stat(tree->root, call, cis_str_of(path), COW_WALK, &attr);
+    int no = cow_stat(tree, call, path, &attr);
     if (no == ENOENT || no == ENOTDIR) {
         *out = state;
         return 0;
@@ -174,12 +174,12 @@ static int copy_link(const struct cow_tree *from, const char *path, const struct
                      const char *name, const struct cis_vfs_call *call, uint8_t *out_digest)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = cis_at_readlink(from->root, call, cis_str_of(path), COW_WALK, &target);
+    int no = cow_readlink(from, call, path, &target);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_buf_view(&target)};
     if (out_digest != NULL) {
         cis_sha256(cis_buf_bytes(&target), out_digest);
     }
-    return no == 0 ? cis_at_make(to->root, call, cis_str_of(name), COW_WALK, &make) : no;
+    return no == 0 ? cow_make(to, call, name, &make) : no;
 }
 
 int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
@@ -187,16 +187,12 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
 {
     struct cis_vfs_attr attr, made;
     cis_vfs_file *in = NULL, *out = NULL;
-    int no = cis_at_stat(from->root, call, cis_str_of(path), COW_WALK, &attr);
+    int no = cow_stat(from, call, path, &attr);
     if (no == 0 && S_ISLNK(attr.mode)) {
         return copy_link(from, path, to, name, call, out_digest);
     }
-    no = no == 0
-             ? cis_at_open(from->root, call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &in, &attr)
-             : no;
-    no = no == 0 ? cis_at_open(to->root, call, cis_str_of(name), COW_WALK,
-                               O_WRONLY | O_CREAT | O_EXCL, 0600, &out, &made)
-                 : no;
+    no = no == 0 ? cow_open(from, call, path, O_RDONLY, &in, &attr) : no;
+    no = no == 0 ? cow_open(to, call, name, O_WRONLY | O_CREAT | O_EXCL, &out, &made) : no;
     no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
     no = no == 0 ? copy_attr(out, call, &attr, mode, &made) : no;
     no = no == 0 ? out->vfs->ops->sync(out, call, false) : no;
@@ -204,7 +200,7 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
     cis_vfs_file_close(in);
     cis_vfs_file_close(out);
     if (half) {
-        (void)cis_at_unlink(to->root, call, cis_str_of(name), COW_WALK);
+        (void)cow_unlink(to, call, name);
     }
     return no;
 }
@@ -626,6 +622,9 @@ cis_code cow_step_take(struct cow_work *work, const struct cow_step *step, const
     const struct cow_state *before = back ? &step->after : &step->before;
     const struct cow_state *after = back ? &step->before : &step->after;
     CIS_TRY(cis_stop_check(work->call->stop, "apply", err));
+    if (step->op == COW_RENAME) {
+        cow_places_drop(work->source);
+    }
     switch (step->op) {
     case COW_LEAF:
         return leaf(work, step->path, from, before, after, err);

@@ -403,7 +403,8 @@ static cis_code open_kept(struct undo *u, struct cis_error *err)
     o.ref = cis_str_of(u->how->ref);
     o.read_only = true;
     CIS_TRY(cis_layered_open(u->how->forest, &o, u->how->stop, &u->kept_vfs, err));
-    return cow_tree_open(&u->kept, u->kept_vfs, &u->call, err);
+    CIS_TRY(cow_tree_open(&u->kept, u->kept_vfs, &u->call, err));
+    return cow_places_keep(&u->kept, err);
 }
 
 cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct cis_error *err)
