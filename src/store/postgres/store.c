@@ -119,13 +119,14 @@ static const struct cis_store_fs_ops fs_ops = {
     .check = cis_pg_check,
 };
 
-static cis_code version_check(struct pg_store *s, const struct cis_stop *stop,
-                              struct cis_error *err)
+static cis_code version_ask(struct pg_store *s, const struct cis_stop *stop, int *out_version,
+                            bool *out_lost, struct cis_error *err)
 {
     CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     CIS_TRY(cis_pg_take_free(s, stop, &conn, err));
     cis_code code = cis_pg_ask(conn, PG_ADMIN_VERSION, NULL, &res, err);
+    *out_lost = conn->lost;
     bool absent = code == CIS_OK && PQntuples(res) == 0;
     if (absent || (code != CIS_OK && (strcmp(conn->sqlstate, "42P01") == 0 ||
                                       strcmp(conn->sqlstate, "42501") == 0))) {
@@ -134,7 +135,21 @@ static cis_code version_check(struct pg_store *s, const struct cis_stop *stop,
                         s->place);
     }
     CIS_TRY(code);
-    int is = (int)cis_pg_int(res, 0, 0), ours = cis_pg_schema_version();
+    *out_version = (int)cis_pg_int(res, 0, 0);
+    return CIS_OK;
+}
+
+static cis_code version_check(struct pg_store *s, const struct cis_stop *stop,
+                              struct cis_error *err)
+{
+    int is = 0, ours = cis_pg_schema_version();
+    cis_code code = CIS_OK;
+    bool lost = true;
+    for (int i = 0; lost && i < PG_RETRIES; i++) { /* the server restarts just now */
+        lost = false;
+        code = version_ask(s, stop, &is, &lost, err);
+    }
+    CIS_TRY(code);
     if (is != ours) {
         return cis_fail(err, CIS_E_STORE, "%s: schema version %d, this program needs %d: %s",
                         s->place, is, ours,

@@ -154,9 +154,10 @@ cis_code cis_pg_tenant_get(cis_store *store, struct cis_str name, struct cis_ten
     return cis_pg_read((struct pg_store *)store, name, get, &g, NULL, stop, err);
 }
 
-/* The session goes from tenant to tenant; the pool binds it anew afterwards. */
-static cis_code show(struct pg_conn *conn, int64_t id, struct cis_str name, cis_tenant_each *each,
-                     void *self, bool *out_more, struct cis_error *err)
+/* The session goes from tenant to tenant; the pool binds it anew afterwards. *out_found false: it
+ * was deleted meanwhile. */
+static cis_code show(struct pg_conn *conn, int64_t id, struct cis_str name, struct cis_tenant *out,
+                     bool *out_found, struct cis_error *err)
 {
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     struct pg_args args = {0};
@@ -166,10 +167,33 @@ static cis_code show(struct pg_conn *conn, int64_t id, struct cis_str name, cis_
     CIS_TRY(cis_pg_sync(conn, err));
     CIS_TRY(cis_pg_next(conn, PG_TREE_GET, &res, err));
     CIS_TRY(cis_pg_finish(conn, err));
-    struct cis_tenant tenant;
-    if (row_of(res, id, name, &tenant)) { /* else it was deleted meanwhile */
-        *out_more = each(self, &tenant);
-        cis_wipe(tenant.key, sizeof tenant.key);
+    *out_found = row_of(res, id, name, out);
+    return CIS_OK;
+}
+
+struct listing {
+    PGresult *names; /* NULL: not asked yet */
+    int at;          /* whose turn it is */
+    bool more;
+};
+
+static cis_code list_on(struct pg_conn *conn, struct listing *l, cis_tenant_each *each, void *self,
+                        struct cis_error *err)
+{
+    if (l->names == NULL) {
+        CIS_TRY(cis_pg_ask(conn, PG_TENANT_NAMES, NULL, &l->names, err));
+    }
+    conn->tenant = -1; /* nobody's, until it is bound again */
+    while (l->more && l->at < PQntuples(l->names)) {
+        struct cis_tenant tenant;
+        bool found;
+        CIS_TRY(show(conn, cis_pg_int(l->names, l->at, 0), cis_pg_str(l->names, l->at, 1), &tenant,
+                     &found, err));
+        l->at++;
+        if (found) {
+            l->more = each(self, &tenant);
+            cis_wipe(tenant.key, sizeof tenant.key);
+        }
     }
     return CIS_OK;
 }
@@ -177,16 +201,21 @@ static cis_code show(struct pg_conn *conn, int64_t id, struct cis_str name, cis_
 cis_code cis_pg_tenant_list(cis_store *store, cis_tenant_each *each, void *self,
                             const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
-    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
-    CIS_TRY(cis_pg_take_free((struct pg_store *)store, stop, &conn, err));
-    CIS_TRY(cis_pg_ask(conn, PG_TENANT_NAMES, NULL, &res, err));
-    conn->tenant = -1; /* nobody's, until it is bound again */
-    bool more = true;
-    for (int i = 0; more && i < PQntuples(res); i++) {
-        CIS_TRY(show(conn, cis_pg_int(res, i, 0), cis_pg_str(res, i, 1), each, self, &more, err));
+    struct listing l = {.more = true};
+    cis_code code;
+    for (int attempt = 0;; attempt++) {
+        CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
+        code = cis_pg_take_free((struct pg_store *)store, stop, &conn, err);
+        if (code != CIS_OK) {
+            break;
+        }
+        code = list_on(conn, &l, each, self, err);
+        if (code == CIS_OK || !conn->lost || conn->ended || attempt == PG_RETRIES) {
+            break;
+        }
     }
-    return CIS_OK;
+    PQclear(l.names);
+    return code;
 }
 
 /* ---- changing ---- */
