@@ -9,15 +9,10 @@
 #include <unistd.h>
 #include "base/crypto.h"
 #include "base/file.h"
-#include "store/chunk.h"
 #include "store/sqlite/pagesum.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
-
-#define DIRS 12
-#define FILES 25 /* in each: every third inline, every third small chunks, the rest large ones */
-#define EPOCHS 6
-#define ANSWERS 4000
+#include "rich.h"
 
 #define FRAME (24 + 8192) /* of the log, behind its head of 32 bytes */
 static int rounds = 25;
@@ -38,151 +33,8 @@ static long pick(long range)
 struct fixture {
     char *dir;
     char db[512], chunks[512], wal[512], shm[512], mark[512], good_db[512], good_chunks[512];
-    cis_store *s;
-    uint64_t dirs, files; /* first inode numbers */
+    struct rich rich;
 };
-
-/* ---- a store worth damaging ---- */
-
-static void content_of(uint64_t ino, unsigned version, uint8_t *out, size_t len)
-{
-    uint64_t x = ino * 1000003 + version;
-    for (size_t i = 0; i < len; i++) {
-        x = x * 6364136223846793005u + 1442695040888963407u;
-        out[i] = ino % 2 != 0 ? (uint8_t)(x >> 56) : (uint8_t)(x >> 62); /* half of it packs */
-    }
-}
-
-static struct cis_fs_inode inode_of(uint64_t ino, uint32_t mode, uint64_t parent, uint64_t size)
-{
-    struct cis_fs_time t = {1700000000 + (int64_t)ino, (uint32_t)ino};
-    return (struct cis_fs_inode){.ino = ino,
-                                 .mode = mode,
-                                 .nlink = parent != 0 ? 2 : 1,
-                                 .parent = parent,
-                                 .size = size,
-                                 .atime = t,
-                                 .mtime = t,
-                                 .ctime = t,
-                                 .btime = t};
-}
-
-static struct cis_view head_of(cis_store *s, const char *ref)
-{
-    struct cis_fs_ref r;
-    assert_ok(s->fs->ref_get(s, T, cis_str_of(ref), &r, NULL, err));
-    return r.head;
-}
-
-static void commit(cis_store *s, const char *ref, struct cis_fs_commit *fs)
-{
-    struct cis_store_commit c = {.ref = cis_str_of(ref), .fs = fs, .kind = "fs"};
-    struct cis_kv_op op = store_put("skill", "key", ref);
-    c.kv = &op;
-    c.nkv = 1;
-    fs->base = head_of(s, ref);
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
-}
-
-static void make_dirs(struct fixture *f)
-{
-    struct cis_fs_dirent d[DIRS];
-    struct cis_fs_change c[DIRS];
-    char names[DIRS][16];
-    assert_ok(f->s->fs->reserve_inodes(f->s, T, DIRS, &f->dirs, NULL, err));
-    for (uint32_t i = 0; i < DIRS; i++) {
-        snprintf(names[i], sizeof names[i], "dir%02u", (unsigned)i);
-        d[i] = (struct cis_fs_dirent){.parent = CIS_FS_ROOT,
-                                      .ino = f->dirs + i,
-                                      .mode = S_IFDIR,
-                                      .name = cis_str_of(names[i])};
-        c[i] = (struct cis_fs_change){CIS_FS_PUT, true,
-                                      inode_of(f->dirs + i, S_IFDIR | 0755, CIS_FS_ROOT, 0)};
-    }
-    struct cis_fs_delta delta = {CIS_FS_ROOT, DIRS, {1800000000, 0}, {1800000000, 0}};
-    commit(f->s, "main",
-           &(struct cis_fs_commit){.dirents = d,
-                                   .ndirents = DIRS,
-                                   .changes = c,
-                                   .nchanges = DIRS,
-                                   .deltas = &delta,
-                                   .ndeltas = 1,
-                                   .files = DIRS});
-}
-
-struct batch {
-    struct cis_fs_dirent d[FILES];
-    struct cis_fs_change c[FILES];
-    struct cis_fs_new_extent x[2 * FILES];
-    char names[FILES][16];
-    uint8_t data[FILES][CIS_FS_INLINE_MAX];
-    size_t nx;
-    int64_t bytes;
-};
-
-static uint64_t put_chunk(cis_store *s, cis_chunk_codec *codec, uint64_t ino, unsigned version,
-                          size_t len)
-{
-    static uint8_t content[CIS_FS_BLOCK], packed[CIS_CHUNK_PACKED_MAX];
-    struct cis_tenant t;
-    struct cis_fs_chunk chunk;
-    uint64_t id = 0;
-    content_of(ino, version, content, len);
-    assert_ok(s->fs->tenant_get(s, T, &t, NULL, err));
-    cis_chunk_hash(t.key, cis_bytes_of(content, len), chunk.hash);
-    chunk.packed =
-        cis_bytes_of(packed, cis_chunk_pack(codec, cis_bytes_of(content, len), true, packed));
-    assert_ok(s->fs->chunk_put(s, T, &chunk, 1, &id, NULL, err));
-    return id;
-}
-
-/* The files of one directory, new or all written anew. */
-static void write_files(struct fixture *f, cis_chunk_codec *codec, const char *ref, unsigned dir,
-                        unsigned version)
-{
-    static struct batch b;
-    b.nx = 0;
-    b.bytes = 0;
-    for (uint32_t i = 0; i < FILES; i++) {
-        uint64_t ino = f->files + dir * FILES + i;
-        static const uint32_t sizes[] = {100, 1500, CIS_FS_BLOCK + 9000};
-        uint32_t size = sizes[i % 3];
-        snprintf(b.names[i], sizeof b.names[i], "file%03u", (unsigned)i);
-        b.d[i] = (struct cis_fs_dirent){
-            .parent = f->dirs + dir, .ino = ino, .mode = S_IFREG, .name = cis_str_of(b.names[i])};
-        b.c[i] = (struct cis_fs_change){CIS_FS_PUT, version == 0,
-                                        inode_of(ino, S_IFREG | 0644, 0, size)};
-        b.c[i].inode.mtime.s += version;
-        if (i % 3 == 0) {
-            content_of(ino, version, b.data[i], size);
-            b.c[i].inode.is_inline = true;
-            b.c[i].inode.data = cis_bytes_of(b.data[i], size);
-        } else {
-            b.c[i].inode.stored = (size + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK * CIS_FS_BLOCK;
-        }
-        for (uint32_t block = 0; i % 3 != 0 && block * CIS_FS_BLOCK < size; block++) {
-            uint32_t left = size - block * CIS_FS_BLOCK;
-            b.x[b.nx++] =
-                (struct cis_fs_new_extent){ino, block,
-                                           put_chunk(f->s, codec, ino * 8 + block, version,
-                                                     left < CIS_FS_BLOCK ? left : CIS_FS_BLOCK),
-                                           -1};
-        }
-        b.bytes += version == 0 ? size : 0;
-    }
-    struct cis_fs_delta delta = {f->dirs + dir, 0, {1800000001, 0}, {1800000001, 0}};
-    commit(f->s, ref,
-           &(struct cis_fs_commit){.dirents = b.d,
-                                   .ndirents = version == 0 ? FILES : 0,
-                                   .changes = b.c,
-                                   .nchanges = FILES,
-                                   .deltas = &delta,
-                                   .ndeltas = version == 0,
-                                   .extents = b.x,
-                                   .nextents = b.nx,
-                                   .files = version == 0 ? FILES : 0,
-                                   .bytes = b.bytes});
-}
 
 static void sql(const char *path, const char *text)
 {
@@ -202,7 +54,6 @@ static void copy(const char *from, const char *to)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    cis_chunk_codec *codec = NULL;
     f->dir = test_dir_new();
     snprintf(f->db, sizeof f->db, "%s/tenants/default.db", f->dir);
     snprintf(f->wal, sizeof f->wal, "%s/tenants/default.db-wal", f->dir);
@@ -211,25 +62,10 @@ static int setup(void **state)
     snprintf(f->chunks, sizeof f->chunks, "%s/tenants/default.chunks", f->dir);
     snprintf(f->good_db, sizeof f->good_db, "%s/good.db", f->dir);
     snprintf(f->good_chunks, sizeof f->good_chunks, "%s/good.chunks", f->dir);
-    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-    assert_ok(f->s->fs->tenant_create(f->s, T, 0, 0, NULL, err));
-    assert_ok(cis_chunk_codec_new(&codec, err));
-    make_dirs(f);
-    assert_ok(f->s->fs->reserve_inodes(f->s, T, DIRS * FILES, &f->files, NULL, err));
-    for (unsigned dir = 0; dir < DIRS; dir++) {
-        write_files(f, codec, "main", dir, 0);
-    }
-    struct cis_str fork = CIS_STR("fork");
-    struct cis_fs_snapshot snap = {
-        .name = "snap", .view = head_of(f->s, "main"), .note = CIS_STR("before the fork")};
-    assert_ok(f->s->fs->fork(f->s, T, head_of(f->s, "main"), &fork, 1, NULL, err));
-    assert_ok(f->s->fs->snapshot_put(f->s, T, &snap, NULL, err));
-    for (unsigned e = 1; e < EPOCHS; e++) {
-        write_files(f, codec, e % 2 != 0 ? "main" : "fork", e, e);
-    }
-    cis_chunk_codec_free(codec);
-    f->s->ops->close(f->s);
-    f->s = NULL;
+    assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+    rich_make(&f->rich);
+    f->rich.s->ops->close(f->rich.s);
+    f->rich.s = NULL;
     sql(f->db, "PRAGMA wal_checkpoint(TRUNCATE)");
     copy(f->db, f->good_db);
     copy(f->chunks, f->good_chunks);
@@ -240,8 +76,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    if (f->s != NULL) {
-        f->s->ops->close(f->s);
+    if (f->rich.s != NULL) {
+        f->rich.s->ops->close(f->rich.s);
     }
     assert_ok(cis_file_remove_tree(f->dir, err));
     free(f->dir);
@@ -253,166 +89,6 @@ static cis_code write_one(cis_store *s, struct cis_error *err)
 {
     struct cis_kv_op op = store_put("another", "key", "value");
     return store_apply(s, &op, 1, err);
-}
-
-/* ---- all its answers ---- */
-
-struct answer {
-    cis_code code;
-    uint64_t digest;
-};
-
-struct survey {
-    struct answer *all;
-    size_t n;
-    uint64_t digest; /* of the answer at work */
-};
-
-static void mix(struct survey *v, const void *ptr, size_t len)
-{
-    const uint8_t *p = ptr;
-    for (size_t i = 0; i < len; i++) {
-        v->digest = (v->digest ^ p[i]) * 0x100000001b3u;
-    }
-    v->digest = (v->digest ^ len) * 0x100000001b3u;
-}
-
-static void mix_number(struct survey *v, uint64_t n)
-{
-    mix(v, &n, sizeof n);
-}
-
-static void note(struct survey *v, cis_code code)
-{
-    assert_true(v->n < ANSWERS);
-    v->all[v->n++] = (struct answer){code, v->digest};
-    v->digest = 14695981039346656037u;
-}
-
-static bool mix_inode(void *self, const struct cis_fs_inode *in)
-{
-    struct survey *v = self;
-    const uint64_t numbers[] = {in->ino,     in->epoch,  in->mode,   in->nlink,
-                                in->size,    in->stored, in->parent, (uint64_t)in->mtime.s,
-                                in->mtime.ns};
-    mix(v, numbers, sizeof numbers);
-    mix(v, in->data.ptr, in->data.len);
-    return true;
-}
-
-static bool mix_entry(void *self, const struct cis_fs_dirent *d, const struct cis_fs_inode *in)
-{
-    struct survey *v = self;
-    mix(v, d->name.ptr, d->name.len);
-    mix_number(v, d->ino);
-    mix_number(v, d->epoch);
-    return in == NULL || mix_inode(v, in);
-}
-
-static bool mix_step(void *self, size_t index, const struct cis_fs_dirent *d,
-                     const struct cis_fs_inode *in)
-{
-    mix_number(self, index);
-    return mix_entry(self, d, in);
-}
-
-struct extents {
-    struct survey *v;
-    uint64_t chunks[4];
-    size_t n;
-};
-
-static bool mix_extent(void *self, const struct cis_fs_extent *x)
-{
-    struct extents *e = self;
-    mix_number(e->v, x->block);
-    mix_number(e->v, x->chunk);
-    if (e->n < 4) {
-        e->chunks[e->n++] = x->chunk;
-    }
-    return true;
-}
-
-static bool mix_kv(void *self, const struct cis_kv_entry *e)
-{
-    mix(self, e->key.ptr, e->key.len);
-    mix(self, e->value.ptr, e->value.len);
-    return true;
-}
-
-static bool mix_commit(void *self, const struct cis_fs_commit_row *c)
-{
-    mix_number(self, c->epoch);
-    mix_number(self, c->files);
-    mix(self, c->keys.ptr, c->keys.len);
-    return true;
-}
-
-static bool mix_snapshot(void *self, const struct cis_fs_snapshot *s)
-{
-    mix(self, s->name, strlen(s->name));
-    mix_number(self, s->view.branch);
-    mix_number(self, s->view.epoch);
-    mix(self, s->note.ptr, s->note.len);
-    return true;
-}
-
-static void survey_file(struct survey *v, cis_store *s, struct cis_view at, uint64_t ino)
-{
-    struct extents x = {.v = v};
-    note(v, s->fs->inodes(s, T, at, &ino, 1, mix_inode, v, NULL, NULL));
-    note(v, s->fs->extents(s, T, at, ino, 0, UINT64_MAX, mix_extent, &x, NULL, NULL));
-    for (size_t i = 0; i < 2; i++) { /* as many answers as the whole store has */
-        static uint8_t content[CIS_FS_BLOCK];
-        struct cis_fs_read read = {i < x.n ? x.chunks[i] : 1, 0, CIS_FS_BLOCK, content, CIS_OK};
-        cis_code code = s->fs->chunk_read(s, T, &read, 1, NULL, NULL);
-        code = code != CIS_OK ? code : read.code;
-        if (code == CIS_OK) {
-            mix(v, content, sizeof content);
-        }
-        /* Which chunk is read hangs on the answer before. */
-        note(v, x.n == 2 || v->all[v->n - 1 - i].code == CIS_OK ? code : CIS_E_DAMAGED);
-    }
-}
-
-static void survey_view(struct survey *v, const struct fixture *f, struct cis_view at)
-{
-    cis_store *s = f->s;
-    for (unsigned dir = 0; dir < DIRS; dir++) {
-        char name[16];
-        snprintf(name, sizeof name, "dir%02u", dir);
-        struct cis_str path[2] = {cis_str_of(name), CIS_STR("file004")};
-        note(v, s->fs->list(s, T, at, f->dirs + dir, CIS_STR(""), UINT32_MAX, dir % 2 == 0,
-                            mix_entry, v, NULL, NULL));
-        note(v, s->fs->walk(s, T, at, CIS_FS_ROOT, path, 2, mix_step, v, NULL, NULL));
-        for (uint32_t i = 0; i < FILES; i += 2) {
-            survey_file(v, s, at, f->files + dir * FILES + i);
-        }
-    }
-    note(v,
-         s->ops->kv_list(s, T, at, &(struct cis_kv_query){.values = true}, mix_kv, v, NULL, NULL));
-    note(v,
-         s->fs->commits(s, T, at.branch, 0, UINT64_MAX, false, 0, true, mix_commit, v, NULL, NULL));
-}
-
-static void survey_all(struct survey *v, const struct fixture *f, const struct cis_view heads[2])
-{
-    static const char *const refs[] = {"main", "fork"};
-    v->n = 0;
-    v->digest = 14695981039346656037u;
-    for (int i = 0; i < 2; i++) {
-        struct cis_fs_ref r;
-        cis_code code = f->s->fs->ref_get(f->s, T, cis_str_of(refs[i]), &r, NULL, NULL);
-        if (code == CIS_OK) {
-            mix_number(v, r.head.branch);
-            mix_number(v, r.head.epoch);
-            mix_number(v, r.files);
-            mix_number(v, r.bytes);
-        }
-        note(v, code);
-        survey_view(v, f, heads[i]);
-    }
-    note(v, f->s->fs->snapshots(f->s, T, CIS_STR(""), mix_snapshot, v, NULL, NULL));
 }
 
 /* ---- damage ---- */
@@ -437,9 +113,9 @@ static void flip(const char *path, long at, unsigned bit)
 
 static void restore(struct fixture *f)
 {
-    if (f->s != NULL) {
-        f->s->ops->close(f->s);
-        f->s = NULL;
+    if (f->rich.s != NULL) {
+        f->rich.s->ops->close(f->rich.s);
+        f->rich.s = NULL;
     }
     (void)unlink(f->wal);
     (void)unlink(f->shm);
@@ -448,64 +124,24 @@ static void restore(struct fixture *f)
     copy(f->good_chunks, f->chunks);
 }
 
-/* Compares with what was answered before. Returns how many answers were refused. */
-static size_t judge(const struct survey *now, const struct survey *before, const char *what)
+static struct rich_run *begin(struct fixture *f)
 {
-    size_t refused = 0;
-    assert_int_equal(now->n, before->n);
-    for (size_t i = 0; i < now->n; i++) {
-        cis_code code = now->all[i].code;
-        bool told = code == CIS_E_DAMAGED || code == CIS_E_STORE || code == CIS_E_NOMEM;
-        if (!told && (code != CIS_OK || now->all[i].digest != before->all[i].digest)) {
-            fail_msg("%s: answer %zu is %s and differs", what, i, cis_code_name(code));
-        }
-        refused += told;
-    }
-    return refused;
-}
-
-struct run {
-    struct survey before, now;
-    struct answer room[2][ANSWERS];
-    struct cis_view heads[2];
-};
-
-static struct run *begin(struct fixture *f)
-{
-    struct run *r = calloc(1, sizeof *r);
-    r->before.all = r->room[0];
-    r->now.all = r->room[1];
     restore(f);
-    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-    r->heads[0] = head_of(f->s, "main");
-    r->heads[1] = head_of(f->s, "fork");
-    survey_all(&r->before, f, r->heads);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-    assert_ok(f->s->fs->check(f->s, T, &faults, NULL, err));
-    assert_string_equal(cis_buf_cstr(&faults), "");
-    assert_int_equal(judge(&r->before, &r->before, "whole"), 0);
-    return r;
+    assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+    return rich_begin(&f->rich);
 }
 
-static size_t after(struct fixture *f, struct run *r, const char *what)
+static size_t after(struct fixture *f, struct rich_run *r, const char *what)
 {
-    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-    survey_all(&r->now, f, r->heads);
-    return judge(&r->now, &r->before, what);
-}
-
-/* Does the store's own check name a fault, or refuse? */
-static bool check_tells(struct fixture *f)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-    cis_code code = f->s->fs->check(f->s, T, &faults, NULL, NULL);
-    return code != CIS_OK || faults.len != 0;
+    assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+    rich_survey(&r->now, &f->rich, r->heads);
+    return rich_judge(&r->now, &r->before, what);
 }
 
 static void flipped_bits_of_the_database_are_never_a_wrong_answer(void **state)
 {
     struct fixture *f = *state;
-    struct run *r = begin(f);
+    struct rich_run *r = begin(f);
     seed();
     size_t refused = 0, whole = 0, told = 0;
     for (int round = 0; round < rounds; round++) {
@@ -520,7 +156,7 @@ static void flipped_bits_of_the_database_are_never_a_wrong_answer(void **state)
         size_t n = after(f, r, what);
         refused += n;
         whole += n == 0;
-        told += check_tells(f);
+        told += rich_check_tells(&f->rich);
     }
     print_message("%zu answers refused; %zu rounds without any; the check told of %zu of %d\n",
                   refused, whole, told, rounds);
@@ -531,7 +167,7 @@ static void flipped_bits_of_the_database_are_never_a_wrong_answer(void **state)
 static void a_cut_database_is_never_a_wrong_answer(void **state)
 {
     struct fixture *f = *state;
-    struct run *r = begin(f);
+    struct rich_run *r = begin(f);
     seed();
     for (int round = 0; round < rounds / 2; round++) {
         restore(f);
@@ -541,7 +177,7 @@ static void a_cut_database_is_never_a_wrong_answer(void **state)
         assert_int_equal(truncate(f->db, to), 0);
         snprintf(what, sizeof what, "round %d, cut to %ld", round, to);
         (void)after(f, r, what);
-        assert_true(check_tells(f));
+        assert_true(rich_check_tells(&f->rich));
     }
     free(r);
 }
@@ -549,7 +185,7 @@ static void a_cut_database_is_never_a_wrong_answer(void **state)
 static void damage_in_the_chunk_file_costs_its_chunks_and_nothing_else(void **state)
 {
     struct fixture *f = *state;
-    struct run *r = begin(f);
+    struct rich_run *r = begin(f);
     seed();
     for (int round = 0; round < rounds; round++) {
         restore(f);
@@ -560,7 +196,7 @@ static void damage_in_the_chunk_file_costs_its_chunks_and_nothing_else(void **st
             assert_int_equal(truncate(f->chunks, to), 0);
             snprintf(what, sizeof what, "round %d, chunk file cut to %ld", round, to);
             (void)after(f, r, what);
-            assert_true(check_tells(f));
+            assert_true(rich_check_tells(&f->rich));
         } else {
             long at = pick(size);
             flip(f->chunks, at, (unsigned)pick(8));
@@ -571,8 +207,8 @@ static void damage_in_the_chunk_file_costs_its_chunks_and_nothing_else(void **st
         }
     }
     assert_int_equal(unlink(f->chunks), 0);
-    f->s->ops->close(f->s);
-    f->s = NULL;
+    f->rich.s->ops->close(f->rich.s);
+    f->rich.s = NULL;
     copy(f->good_db, f->db);
     (void)unlink(f->wal);
     (void)unlink(f->shm);
@@ -587,13 +223,13 @@ static void a_damaged_chunk_is_named(void **state)
     restore(f);
     flip(f->chunks, 4096 + 50, 3);
     flip(f->chunks, 50, 3);
-    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+    assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     static uint8_t content[CIS_FS_BLOCK];
     int damaged = 0;
     for (uint64_t id = 1; id < 40; id++) {
         struct cis_fs_read read = {id, 0, CIS_FS_BLOCK, content, CIS_OK};
         struct cis_error err = {0};
-        assert_int_equal(f->s->fs->chunk_read(f->s, T, &read, 1, NULL, &err), CIS_OK);
+        assert_int_equal(f->rich.s->fs->chunk_read(f->rich.s, T, &read, 1, NULL, &err), CIS_OK);
         if (read.code != CIS_OK) {
             char name[32];
             snprintf(name, sizeof name, "chunk %d: ", (int)id);
@@ -609,21 +245,16 @@ static void a_damaged_chunk_is_named(void **state)
 static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
 {
     struct fixture *f = *state;
-    struct run *r = begin(f);
+    struct rich_run *r = begin(f);
     seed();
     size_t refused = 0;
     for (int round = 0; round < rounds / 2; round++) {
         restore(f);
-        assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-        cis_chunk_codec *codec = NULL;
-        assert_ok(cis_chunk_codec_new(&codec, err));
-        cis_store *writer = f->s;
-        for (unsigned dir = 0; dir < 3; dir++) {
-            write_files(f, codec, "main", dir, 100);
-        }
-        cis_chunk_codec_free(codec);
-        r->heads[0] = head_of(writer, "main");
-        survey_all(&r->before, f, r->heads);
+        assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+        cis_store *writer = f->rich.s;
+        rich_write(&f->rich, 3, 100);
+        r->heads[0] = rich_head(writer, "main");
+        rich_survey(&r->before, &f->rich, r->heads);
         long size = size_of(f->wal);
         for (long at = 32; at < size; at += FRAME) {
             if (pick(4) == 0) { /* of two in one frame, its checksum may miss the high ones */
@@ -632,13 +263,13 @@ static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
         }
         cis_store *reader = NULL; /* knows nothing yet; the writer keeps the log's index alive */
         assert_ok(cis_store_sqlite_open(f->dir, &reader, err));
-        f->s = reader;
-        survey_all(&r->now, f, r->heads);
+        f->rich.s = reader;
+        rich_survey(&r->now, &f->rich, r->heads);
         char what[64];
         snprintf(what, sizeof what, "round %d, bits of the log", round);
-        refused += judge(&r->now, &r->before, what);
+        refused += rich_judge(&r->now, &r->before, what);
         reader->ops->close(reader);
-        f->s = writer;
+        f->rich.s = writer;
     }
     print_message("%zu answers refused\n", refused);
     assert_true(refused > 0);
@@ -646,20 +277,15 @@ static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
 }
 
 /* Three commits that are in the log alone, and nobody has the files open. */
-static void leave_log(struct fixture *f, struct run *r)
+static void leave_log(struct fixture *f, struct rich_run *r)
 {
-    cis_chunk_codec *codec = NULL;
     restore(f);
-    assert_ok(cis_chunk_codec_new(&codec, err));
-    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-    for (unsigned dir = 0; dir < 3; dir++) {
-        write_files(f, codec, "main", dir, 100);
-    }
-    cis_chunk_codec_free(codec);
-    r->heads[0] = head_of(f->s, "main");
-    survey_all(&r->before, f, r->heads);
-    f->s->ops->close(f->s);
-    f->s = NULL;
+    assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+    rich_write(&f->rich, 3, 100);
+    r->heads[0] = rich_head(f->rich.s, "main");
+    rich_survey(&r->before, &f->rich, r->heads);
+    f->rich.s->ops->close(f->rich.s);
+    f->rich.s = NULL;
 }
 
 struct told {
@@ -678,9 +304,9 @@ static cis_code repair(struct fixture *f, bool accept_loss, struct told *out, st
     struct cis_store_repair how = {
         .size = sizeof how, .tenant = "default", .accept_loss = accept_loss};
     out->text[0] = 0;
-    if (f->s != NULL) {
-        f->s->ops->close(f->s);
-        f->s = NULL;
+    if (f->rich.s != NULL) {
+        f->rich.s->ops->close(f->rich.s);
+        f->rich.s = NULL;
     }
     cis_code code = cis_store_sqlite_repair(f->dir, &how, tell, out, err);
     return code;
@@ -701,7 +327,7 @@ static bool high_bit_of_a_frame(long at, unsigned bit)
 static void what_a_damaged_log_holds_is_read_or_missed(void **state)
 {
     struct fixture *f = *state;
-    struct run *r = begin(f);
+    struct rich_run *r = begin(f);
     seed();
     size_t lost = 0, some = 0, whole = 0, right = 0, doubtful = 0;
     for (int round = 0; round < rounds; round++) {
@@ -722,9 +348,9 @@ static void what_a_damaged_log_holds_is_read_or_missed(void **state)
         lost += n == r->now.n;
         some += n != 0 && n < r->now.n;
         whole += n == 0;
-        assert_true(n != r->now.n || check_tells(f));
+        assert_true(n != r->now.n || rich_check_tells(&f->rich));
         if (n == r->now.n) {
-            assert_fails(CIS_E_DAMAGED, "default.db", write_one(f->s, err));
+            assert_fails(CIS_E_DAMAGED, "default.db", write_one(f->rich.s, err));
         }
         struct told told;
         struct cis_error why;
@@ -751,7 +377,7 @@ static void what_a_damaged_log_holds_is_read_or_missed(void **state)
 static void damage_within_a_page_of_the_log_costs_that_page(void **state)
 {
     struct fixture *f = *state;
-    struct run *r = begin(f);
+    struct rich_run *r = begin(f);
     struct told told;
     seed();
     for (int round = 0; round < rounds / 5 + 1; round++) {
@@ -772,10 +398,10 @@ static void damage_within_a_page_of_the_log_costs_that_page(void **state)
         assert_ok(repair(f, true, &told, err));
         assert_non_null(strstr(told.text, "are given up"));
         struct cis_fs_ref ref;
-        assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-        assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+        assert_ok(f->rich.s->fs->ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
         assert_true(ref.head.epoch < r->heads[0].epoch);
-        assert_ok(write_one(f->s, err));
+        assert_ok(write_one(f->rich.s, err));
     }
     free(r);
 }
@@ -783,23 +409,23 @@ static void damage_within_a_page_of_the_log_costs_that_page(void **state)
 static void a_log_that_is_gone_is_missed_until_it_is_given_up(void **state)
 {
     struct fixture *f = *state;
-    struct run *r = begin(f);
+    struct rich_run *r = begin(f);
     struct cis_fs_ref ref;
     struct told told;
     for (int mark = 0; mark < 2; mark++) {
         leave_log(f, r);
         assert_int_equal(unlink(f->wal), 0);
         assert_int_equal(mark == 0 ? 0 : unlink(f->mark), 0);
-        assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+        assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
         assert_fails(CIS_E_DAMAGED, "is gone",
-                     f->s->fs->ref_get(f->s, T, CIS_STR("main"), &ref, NULL, err));
+                     f->rich.s->fs->ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
         assert_fails(CIS_E_DAMAGED, "not everything", repair(f, false, &told, err));
         assert_ok(repair(f, true, &told, err)); /* somebody decides to go on without */
         assert_non_null(strstr(told.text, "/damaged/default-"));
-        assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-        assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+        assert_ok(f->rich.s->fs->ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
         assert_int_equal(ref.head.epoch, r->heads[0].epoch - 3);
-        assert_ok(write_one(f->s, err));
+        assert_ok(write_one(f->rich.s, err));
     }
     free(r);
 }
@@ -817,7 +443,7 @@ static void a_lost_database_is_made_anew_from_a_log_that_holds_all_of_it(void **
         assert_ok(cis_store_sqlite_open(dir, &s, err));
         assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
         assert_ok(write_one(s, err));
-        uint64_t epoch = head_of(s, "main").epoch;
+        uint64_t epoch = rich_head(s, "main").epoch;
         s->ops->close(s);
         snprintf(path, sizeof path, "%s/tenants/default.db", dir);
         if (how == 0) {
@@ -896,7 +522,7 @@ static void a_store_that_is_open_elsewhere_is_not_repaired(void **state)
 static void a_torn_end_of_the_log_is_no_damage(void **state)
 {
     struct fixture *f = *state;
-    struct run *r = begin(f);
+    struct rich_run *r = begin(f);
     seed();
     for (int round = 0; round < 6; round++) {
         char what[64], old[600], old_db[600];
@@ -907,10 +533,10 @@ static void a_torn_end_of_the_log_is_no_damage(void **state)
         if (round % 2 == 0) { /* the last commit was never answered: neither mark nor all of it */
             copy(f->mark, old);
             copy(f->db, old_db);
-            assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-            assert_ok(write_one(f->s, err));
-            f->s->ops->close(f->s);
-            f->s = NULL;
+            assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+            assert_ok(write_one(f->rich.s, err));
+            f->rich.s->ops->close(f->rich.s);
+            f->rich.s = NULL;
             copy(old, f->mark);
             copy(old_db, f->db);
             long torn = size + 1 + pick(size_of(f->wal) - size - 1);
@@ -920,7 +546,7 @@ static void a_torn_end_of_the_log_is_no_damage(void **state)
         }
         snprintf(what, sizeof what, "round %d", round);
         assert_int_equal(after(f, r, what), 0);
-        assert_ok(write_one(f->s, err));
+        assert_ok(write_one(f->rich.s, err));
     }
     free(r);
 }
@@ -931,24 +557,24 @@ static void pages_that_another_program_wrote_are_refused_and_told_apart(void **s
 {
     struct fixture *f = *state;
     restore(f);
-    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+    assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     struct cis_tenant t = {.quota_files = 100000};
-    assert_ok(f->s->fs->tenant_quota(f->s, T, &t, NULL, err));
-    f->s->ops->close(f->s);
-    f->s = NULL;
+    assert_ok(f->rich.s->fs->tenant_quota(f->rich.s, T, &t, NULL, err));
+    f->rich.s->ops->close(f->rich.s);
+    f->rich.s = NULL;
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL),
                      SQLITE_OK);
     sqlite3_close(db);
-    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+    assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     assert_fails(CIS_E_DAMAGED, "db-wal: the log is gone (another program?)",
-                 f->s->fs->tenant_get(f->s, T, &t, NULL, err));
+                 f->rich.s->fs->tenant_get(f->rich.s, T, &t, NULL, err));
     struct told told;
     assert_ok(repair(f, true, &told, err));
-    assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
+    assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     assert_fails(CIS_E_DAMAGED, "written by another program",
-                 f->s->fs->tenant_get(f->s, T, &t, NULL, err));
+                 f->rich.s->fs->tenant_get(f->rich.s, T, &t, NULL, err));
 }
 
 int main(int argc, char **argv)
