@@ -11,6 +11,10 @@
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
 
+#ifndef FX_SETTINGS
+#define FX_SETTINGS NULL
+#endif
+
 static _Atomic uint32_t ticks;
 
 static struct pgcluster *cluster; /* NULL: SQLite */
@@ -28,7 +32,7 @@ struct pgcluster *fx_cluster(void)
 int fx_run(int (*run)(void))
 {
 #ifdef FX_POSTGRES
-    cluster = pgcluster_start(NULL);
+    cluster = pgcluster_start(FX_SETTINGS);
 #endif
     int failed = run();
     if (cluster != NULL) {

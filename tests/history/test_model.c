@@ -11,9 +11,11 @@
 #include "base/clock.h"
 #include "history/maintain.h"
 #include "model.h"
+#include "tools/pgcluster.h"
 
 #define BRANCHES 5
 #define SNAPSHOTS 3
+#define CRASH_EVERY 80  /* steps, of a server */
 #define WORLD_STEPS 160 /* of at most two commits each, and the empty tree: MODEL_COMMITS */
 
 struct ref {
@@ -36,7 +38,7 @@ struct world {
 };
 static struct {
     uint64_t steps, merges, conflicts, criss_cross, fallback, undos, restores, rollbacks, gcs,
-        refused;
+        refused, crashes;
 } tally;
 
 static unsigned pick(struct world *w, unsigned n)
@@ -626,6 +628,18 @@ static bool step(struct world *w)
                        : collect(w);
 }
 
+/* Now and then the server ends without warning: nothing that was committed is lost, and the step
+ * that comes next finds its connections gone. */
+static void crash(struct world *w)
+{
+    if (!fx_is_sqlite() && w->step % CRASH_EVERY == CRASH_EVERY / 2) {
+        pgcluster_kill(fx_cluster());
+        pgcluster_again(fx_cluster());
+        say(w, "the server was killed");
+        tally.crashes++;
+    }
+}
+
 static void live(struct world *w, uint64_t *left)
 {
     const struct cis_history *h = &w->fx.h;
@@ -642,6 +656,7 @@ static void live(struct world *w, uint64_t *left)
     w->branch[0].commit = model_commit(&w->graph, -1, -1, &w->a);
     w->view[0] = fx_head(&w->fx, "main");
     for (w->step = 0; w->step < WORLD_STEPS && *left != 0; w->step++) {
+        crash(w);
         while (!step(w)) {
         }
         whole(w);
@@ -673,9 +688,10 @@ static void random_histories_are_what_the_model_says(void **state)
     }
     print_message("%" PRIu64 " steps: %" PRIu64 " merges (%" PRIu64 " of several bases, %" PRIu64
                   " of a base that went), %" PRIu64 " undos, %" PRIu64 " conflicts, %" PRIu64
-                  " restores, %" PRIu64 " rollbacks, %" PRIu64 " collections\n",
+                  " restores, %" PRIu64 " rollbacks, %" PRIu64 " collections, %" PRIu64
+                  " crashes\n",
                   tally.steps, tally.merges, tally.criss_cross, tally.fallback, tally.undos,
-                  tally.conflicts, tally.restores, tally.rollbacks, tally.gcs);
+                  tally.conflicts, tally.restores, tally.rollbacks, tally.gcs, tally.crashes);
     free(w);
 }
 

@@ -14,6 +14,9 @@ void stores_stop(void);
 void *store_place_new(void);
 cis_store *store_place_open(void *place);
 void store_place_free(void *place);
+/* What the place is kept by ends without warning and comes again; an open store goes on. False:
+ * nothing can be ended apart from this process. */
+bool store_place_crash(void *place);
 
 struct layered_place {
     void *store_place;

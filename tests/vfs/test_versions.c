@@ -214,6 +214,17 @@ static bool do_cold(struct world *w)
     return true;
 }
 
+/* The server ends without warning: what was committed is there afterwards, and a view that stays
+ * has what it had. */
+static bool do_crash(struct world *w)
+{
+    random_note(&w->run, "the server is killed");
+    if (!store_place_crash(w->place->store_place) || random_next(&w->run) % 2 == 0) {
+        return do_cold(w);
+    }
+    return random_compare(&w->run);
+}
+
 static bool fault_each(void *self, const struct cis_fault *fault)
 {
     (void)self;
@@ -271,12 +282,13 @@ static const struct {
     {do_rollback, 4, "rollbacks"},
     {do_save_fork, 3, "saved"},
     {do_count, 10, "counted"},
+    {do_crash, 1, "crashes"},
 };
 #define EVENTS (sizeof events / sizeof *events)
 
 static bool event(struct world *w)
 {
-    unsigned at = (unsigned)(random_next(&w->run) % 105);
+    unsigned at = (unsigned)(random_next(&w->run) % 106);
     for (size_t i = 0; i < EVENTS; i++) {
         if (at < events[i].weight) {
             w->counts[i]++;
