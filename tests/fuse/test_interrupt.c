@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include "system/system.h"
+#include "waits.h"
 #include "mounted.h"
 #include "tools/pgcluster.h"
 
@@ -33,7 +34,8 @@ static void until_it_sleeps(pid_t pid)
 {
     char path[64], text[300], state = 'R';
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    for (int i = 0; i < 4000 && strchr("SDZX", state) == NULL; i++) {
+    uint64_t until = cis_clock_mono_ns() + WAITS_NS;
+    while (strchr("SDZX", state) == NULL && cis_clock_mono_ns() < until) {
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
         close(fd);
@@ -120,7 +122,7 @@ static void who_waits_for_the_database_is_stopped_by_a_signal(void **state)
         assert_int_equal(kill(pids[i], i % 3 == 2 ? SIGKILL : SIGTERM), 0);
     }
     for (int i = 0; i < WAITERS; i++) {
-        if (!ended(pids[i], 20 * CIS_NS_PER_S, &status)) {
+        if (!ended(pids[i], WAITS_NS, &status)) {
             fail_msg("waiter %d still waits", i);
         }
         if (i % 3 == 0) {
@@ -135,7 +137,7 @@ static void who_waits_for_the_database_is_stopped_by_a_signal(void **state)
     assert_false(ended(last, 900 * CIS_NS_PER_MS, &status));
     PQclear(PQexec(admin, "ROLLBACK"));
     PQfinish(admin);
-    assert_true(ended(last, 20 * CIS_NS_PER_S, &status));
+    assert_true(ended(last, WAITS_NS, &status));
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     for (int i = 0; i < WAITERS; i++) {
@@ -181,8 +183,8 @@ static void a_server_that_is_told_to_end_leaves_nobody_waiting(void **state)
     pid_t pid = waiter(dir, 0, false);
     assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
     assert_int_equal(kill(server, SIGTERM), 0);
-    assert_true(ended(pid, 20 * CIS_NS_PER_S, &status));
-    uint64_t until = cis_clock_mono_ns() + 20 * CIS_NS_PER_S;
+    assert_true(ended(pid, WAITS_NS, &status));
+    uint64_t until = cis_clock_mono_ns() + WAITS_NS;
     while (kill(server, 0) == 0 && cis_clock_mono_ns() < until) {
         usleep(5000);
     }

@@ -367,8 +367,9 @@ static void nothing_of_a_process_is_dumped(void **state)
              "as=; [ $(id -u) -ne 0 ] || as='setpriv --reuid 65534 --regid 65534 --clear-groups'; "
              "cd '%s'; chmod 711 .; mkdir of; [ -z \"$as\" ] || chown 65534 of; mkfifo never; "
              "CIS_HOME=$PWD/of $as '%s' run - <never & pid=$!; exec 3>never; "
-             "for i in $(seq 500); do owner=$(cat /proc/$pid/comm):$(stat -c %%u /proc/$pid/mem); "
-             "[ \"$owner\" != cis:0 ] || break; sleep 0.01; done; "
+             "end=$(($(date +%%s) + 120)); until [ \"$owner\" = cis:0 ] || "
+             "[ $(date +%%s) -ge $end ]; do owner=$(cat /proc/$pid/comm):$(stat -c %%u "
+             "/proc/$pid/mem); sleep 0.01; done; "
              "grep State /proc/$pid/status; kill -KILL $pid; wait $pid; echo $owner",
              s->home, CIS_PROGRAM);
     const char *argv[] = {"/bin/sh", "-c", script, NULL};

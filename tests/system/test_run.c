@@ -614,13 +614,12 @@ static void ctrl_c_cancels_and_keeps_nothing(void **state)
     static const char *const waits[] = {"loop", "sleep 60000", "cat"};
     for (size_t i = 0; i < 3; i++) {
         char line[1000];
-        snprintf(
-            line, sizeof line,
-            "rm -f p out; mkfifo p; sleep 60 > p & k=$!; $CIS run -w $TOOL write /workspace/f "
-            "during say ready flush %s < p > out & p=$!; for i in $(seq 1 400); do grep -q "
-            "ready out 2>/dev/null && break; sleep 0.05; done; kill -INT $p; wait $p; echo code "
-            "$?; kill $k",
-            waits[i]);
+        snprintf(line, sizeof line,
+                 "rm -f p out; mkfifo p; sleep 60 > p & k=$!; $CIS run -w $TOOL write /workspace/f "
+                 "during say ready flush %s < p > out & p=$!; until grep -q ready "
+                 "out 2>/dev/null; do sleep 0.05; done; kill -INT $p; wait $p; echo code "
+                 "$?; kill $k",
+                 waits[i]);
         assert_exit(s, 0, shell(s, line));
         assert_contains(sys_out(s), "code 130");
         file_is(s, "f", "before");
@@ -738,8 +737,8 @@ static void runs_beside_each_other_end_as_they_should(void **state)
     assert_exit(s, 0,
                 shell(s,
                       "$CIS run -w $TOOL write /workspace/f slow say ready flush sleep 1500 > out "
-                      "2> err & p=$!; for i in $(seq 1 200); do grep -q ready out && break; sleep "
-                      "0.05; done; $CIS run -w $TOOL write /workspace/f quick; wait $p; echo code "
+                      "2> err & p=$!; until grep -q ready out; do sleep 0.05; done; "
+                      " $CIS run -w $TOOL write /workspace/f quick; wait $p; echo code "
                       "$?; cat err"));
     assert_contains(sys_out(s), "code 125");
     assert_contains(sys_out(s), "kept as branch conflict/");

@@ -5,6 +5,7 @@
 #include "vfs/backend_layered.h"
 #include "vfs/layered/view.h"
 #include "vfs/walk.h"
+#include "waits.h"
 
 #define ALICE CIS_STR("alice")
 #define BOB CIS_STR("bob")
@@ -431,7 +432,8 @@ static void a_view_that_nobody_uses_ends_as_well(void **state)
     cis_vfs_file *file = use(&w);
     unpublish();
     atomic_fetch_sub(&lay_of(w.shared)->pinned_ns, 60ull * 1000000000);
-    for (int i = 0; i < 10000 && lay_of(w.shared)->ended == 0; i++) {
+    uint64_t end = cis_clock_mono_ns() + WAITS_NS;
+    while (lay_of(w.shared)->ended == 0 && cis_clock_mono_ns() < end) {
         struct timespec nap = {0, 2000000};
         pthread_mutex_lock(&place->forest->lock); /* as if its time had come */
         pthread_cond_broadcast(&place->forest->keep);
