@@ -132,6 +132,9 @@ static cis_code import_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     }
     cis_code code = cis_history_tar_read(dir, &cmd->call, fd, cis_fs_progress, cmd, &counts, err);
     cis_dir_free(dir);
+    if (code == CIS_E_INVALID) { /* the archive's fault, not the tree's */
+        return cis_error_prefix(err, code, "%s", fd == STDIN_FILENO ? "stdin" : file);
+    }
     CIS_TRY(code);
     CIS_TRY(cis_fs_cmd_commit(cmd, err));
     return told(cmd, &counts, false);

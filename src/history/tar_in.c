@@ -52,15 +52,15 @@ static void in_done(struct in *in)
 static cis_code broken(const struct in *in)
 {
     const char *why = archive_error_string(in->a);
-    return cis_fail(in->err, archive_errno(in->a) == ENOMEM ? CIS_E_NOMEM : CIS_E_INVALID,
-                    "tar: %s", why != NULL ? why : "damaged");
+    return cis_fail(in->err, archive_errno(in->a) == ENOMEM ? CIS_E_NOMEM : CIS_E_INVALID, "%s",
+                    why != NULL ? why : "damaged");
 }
 
 static cis_code failed(const struct in *in, const char *path, int no)
 {
     const struct cis_error *why = in->call->err;
     if (no == EPERM && why != NULL && why->code == CIS_E_DENIED) {
-        return cis_fail(in->err, why->code, "tar: %.100s: %s", path, why->msg);
+        return cis_fail(in->err, why->code, "%.100s: %s", path, why->msg);
     }
     return cis_vfs_fail(in->err, no, "%.150s", path);
 }
@@ -80,7 +80,7 @@ static cis_code walk_to(struct in *in, const char *path, bool make, cis_node *ou
         }
         cis_code code = CIS_OK;
         if (!cis_vfs_name_valid(part)) {
-            code = cis_fail(in->err, CIS_E_INVALID, "tar: %.150s: %s", path,
+            code = cis_fail(in->err, CIS_E_INVALID, "%.150s: %s", path,
                             cis_str_is(part, "..") ? "leaves the folder"
                                                    : "a name of more than 255 bytes");
         } else if (name.len != 0) {
@@ -93,7 +93,7 @@ static cis_code walk_to(struct in *in, const char *path, bool make, cis_node *ou
             }
             if (no == 0 && !S_ISDIR(attr.mode)) {
                 in->vfs->ops->forget(in->vfs, next, 1);
-                code = cis_fail(in->err, CIS_E_INVALID, "tar: %.150s: %.*s is no folder", path,
+                code = cis_fail(in->err, CIS_E_INVALID, "%.150s: %.*s is no folder", path,
                                 (int)name.len, name.ptr);
             } else if (no != 0) {
                 code = failed(in, path, no);
@@ -184,7 +184,7 @@ static cis_code make_file(struct in *in, struct archive_entry *e, cis_node dir, 
         return failed(in, path, no);
     }
     cis_code code = size < 0 || (uint64_t)size > CIS_FS_SIZE_MAX
-                        ? cis_fail(in->err, CIS_E_INVALID, "tar: %.150s: its size cannot be", path)
+                        ? cis_fail(in->err, CIS_E_INVALID, "%.150s: its size cannot be", path)
                         : read_content(in, file, path, (uint64_t)size);
     cis_vfs_file_close(file);
     if (code != CIS_OK) {
@@ -249,7 +249,7 @@ static cis_code make_other(struct in *in, struct archive_entry *e, cis_node dir,
                                     (unsigned)archive_entry_rdevminor(e));
     }
     if (S_ISLNK(make.mode) && (make.target.len == 0 || make.target.len > CIS_FS_TARGET_MAX)) {
-        return cis_fail(in->err, CIS_E_INVALID, "tar: %.150s: a symlink to nowhere", path);
+        return cis_fail(in->err, CIS_E_INVALID, "%.150s: a symlink to nowhere", path);
     }
     int no = in->vfs->ops->make(in->vfs, in->call, dir, name, &make, out_node, &attr);
     return no == 0 ? CIS_OK : failed(in, path, no);
@@ -284,14 +284,14 @@ static cis_code numbers_check(const struct in *in, struct archive_entry *e, cons
     uint64_t uid = (uint64_t)archive_entry_uid(e), gid = (uint64_t)archive_entry_gid(e);
     if (uid >= UINT32_MAX || gid >= UINT32_MAX) {
         return cis_fail(in->err, CIS_E_INVALID,
-                        "tar: %.120s: owner %" PRId64 ":%" PRId64 " is none that files can have",
-                        path, (int64_t)uid, (int64_t)gid);
+                        "%.120s: owner %" PRId64 ":%" PRId64 " is none that files can have", path,
+                        (int64_t)uid, (int64_t)gid);
     }
     mode_t type = archive_entry_filetype(e);
     uint64_t major = archive_entry_rdevmajor(e), minor = archive_entry_rdevminor(e);
     if ((type == AE_IFCHR || type == AE_IFBLK) && (major > 0xfff || minor > 0xfffff)) {
-        return cis_fail(in->err, CIS_E_INVALID,
-                        "tar: %.120s: there is no device %" PRIu64 ":%" PRIu64, path, major, minor);
+        return cis_fail(in->err, CIS_E_INVALID, "%.120s: there is no device %" PRIu64 ":%" PRIu64,
+                        path, major, minor);
     }
     return CIS_OK;
 }
@@ -310,7 +310,7 @@ static cis_code make_entry(struct in *in, struct archive_entry *e, cis_node dir,
         node = in->root;
         in->vfs->ops->ref(in->vfs, node, 1);
     } else {
-        return cis_fail(in->err, CIS_E_INVALID, "tar: %.150s: not a name", path);
+        return cis_fail(in->err, CIS_E_INVALID, "%.150s: not a name", path);
     }
     if (target != NULL) {
         return make_link(in, target, dir, name, path);
@@ -333,7 +333,7 @@ static cis_code take_entry(struct in *in, struct archive_entry *e)
     cis_node dir;
     struct cis_str name;
     if (path == NULL) {
-        return cis_fail(in->err, CIS_E_INVALID, "tar: an entry without a readable name");
+        return cis_fail(in->err, CIS_E_INVALID, "an entry without a readable name");
     }
     in->counts.files++;
     CIS_TRY(walk_to(in, path, true, &dir, &name));
@@ -357,7 +357,7 @@ static cis_code open_archive(struct in *in, int fd)
         return broken(in);
     }
     if (archive_filter_count(in->a) > 2) { /* .gz of .gz of …: only the innermost is bounded */
-        return cis_fail(in->err, CIS_E_INVALID, "tar: packed more than once");
+        return cis_fail(in->err, CIS_E_INVALID, "packed more than once");
     }
     return CIS_OK;
 }

@@ -435,6 +435,7 @@ static void owners_and_devices_that_cannot_be_are_refused(void **state)
         assert_exit(s, 0, shell(s, command));
         assert_int_not_equal(fs(s, "import", tar), 0);
         assert_contains(sys_err(s), rows[i].said);
+        assert_contains(sys_err(s), "/bad.tar: ");
         assert_int_not_equal(fs(s, "stat", "/f"), 0);
     }
     snprintf(command, sizeof command, make, "uid=4294967294");
@@ -504,6 +505,32 @@ static void one_damaged_file_does_not_keep_the_others(void **state)
               " cmp t/z x/t/z && test $(stat -c %s x/t/big) = 300000 && ! cmp -s t/big x/t/big"));
     assert_int_not_equal(shell(s, CIS_PROGRAM " fs get /t/big one"), 0);
     assert_exit(s, 0, shell(s, "! test -e one"));
+}
+
+/* What the user may read goes in, a file and a folder that it may not are named at the end. */
+static void one_unreadable_file_does_not_keep_the_others(void **state)
+{
+    struct sys *s = *state;
+    if (geteuid() == 0 && access("/usr/bin/setpriv", X_OK) != 0) {
+        not_tested("root", "root may read everything");
+    }
+    assert_exit(s, 0,
+                shell(s,
+                      "mkdir -p t/d t/secret && echo a > t/a && echo b > t/d/b && echo c > t/c &&"
+                      " echo z > t/z && chmod 0 t/c t/secret && chmod 711 . && mkdir -m 700 of"
+                      " && { [ $(id -u) -ne 0 ] || chown 65534 of; }"));
+    assert_exit(
+        s, 4,
+        shell(s,
+              "as=; [ $(id -u) -ne 0 ] ||"
+              " as='setpriv --reuid 65534 --regid 65534 --clear-groups'; export CIS_HOME=$PWD/of "
+              "CIS_STORE=sqlite:$PWD/of/store;"
+              " $as " CIS_PROGRAM " fs put -r t /; code=$?; $as " CIS_PROGRAM " fs find /;"
+              " $as " CIS_PROGRAM " fs cat /t/d/b; exit $code"));
+    assert_contains(sys_err(s), "cannot read t/c: Permission denied");
+    assert_contains(sys_err(s), "cannot read t/secret: Permission denied");
+    assert_contains(sys_err(s), "2 could not be read");
+    assert_string_equal(sys_out(s), "/\n/t\n/t/a\n/t/d\n/t/d/b\n/t/secret\n/t/z\nb\n");
 }
 
 /* The tenant that nobody had to make; one that somebody named has to be there. */
@@ -726,7 +753,18 @@ static void a_tar_that_leads_out_is_refused_and_leaves_nothing(void **state)
     assert_string_equal(sys_out(s), "a\n");
     s->input = cis_bytes_of("this is not a tar at all, is it?", 32);
     assert_exit(s, 3, fs(s, "import", "-"));
+    assert_contains(sys_err(s), "stdin: ");
     s->input = cis_bytes_of(NULL, 0);
+    /* A name that the reader of archives takes no more of: the entry would come as what was cut. */
+    assert_exit(s, 0,
+                shell(s, "python3 -c \"import tarfile; t=tarfile.open('pax.tar','w',"
+                         "format=tarfile.PAX_FORMAT); t.addfile(tarfile.TarInfo('n'*1100000)); "
+                         "t.close()\""));
+    snprintf(tar, sizeof tar, "%s/pax.tar", s->home);
+    assert_exit(s, 3, fs(s, "import", tar));
+    assert_contains(sys_err(s), "/pax.tar: ");
+    fs_ok(s, "ls");
+    assert_string_equal(sys_out(s), "a\n");
 }
 
 /* ---- denied ---- */
@@ -1086,6 +1124,7 @@ int main(void)
         TEST(a_hole_of_2_62_bytes_is_exported_at_once),
         TEST(a_branch_goes_to_another_store_and_only_what_is_missing_travels),
         TEST(one_damaged_file_does_not_keep_the_others),
+        TEST(one_unreadable_file_does_not_keep_the_others),
         TEST(a_store_that_nobody_wrote_to_answers_as_an_empty_one),
         TEST(a_branch_is_published_to_tenants_and_taken_back),
         TEST(a_device_a_pipe_and_a_symlink_stay_what_they_are),
