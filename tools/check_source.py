@@ -5,6 +5,7 @@
     check_source.py headers   each public header compiles alone, as C11 and as C++
     check_source.py format    clang-format agrees (skipped with exit 77 without clang-format 14)
 """
+import itertools
 import os
 import re
 import shutil
@@ -239,7 +240,20 @@ GUEST_CASE = re.compile(r"^\s*(?:CASE\((\w+)\)|CASE_(?:IF|ON)\((\w+))", re.M)  #
 NAMED_CASE = re.compile(r'\{"([a-z]\w+)", (?:"\w+", [A-Z0-9]|\1, (?:true|false)\})')
 PYTHON_CASE = re.compile(r"^ *def (test_\w+|[a-z]\w*)\(", re.M)
 SHELL_CASE = re.compile(r"^(\w+)\(\) ?\{", re.M)
-PROGRAM = re.compile(r"\b(?:cis_test|add_test)\s*\(\s*(?:NAME\s+)?([a-z]\w+)")
+# What CMake registers; ${…} in a name stands for several.
+PROGRAM = re.compile(r"\b(?:cis_test|cis_fuzzer|cis_script_test|add_test)\s*\(\s*(?:NAME\s+)?([a-z][\w${}]+)")
+VARIABLE = re.compile(r"\$\{\w+\}")
+
+
+def programs_of(text):
+    """Names that a CMakeLists.txt registers; a variable in one may be any word of that file."""
+    words = set(re.findall(r"\b[a-z]\w*\b", text))
+    names = set()
+    for made in PROGRAM.findall(text):
+        parts = VARIABLE.split(made)
+        for values in itertools.product(words, repeat=len(parts) - 1):
+            names.add(parts[0] + "".join(value + part for value, part in zip(values, parts[1:])))
+    return names
 
 
 def tests_of(path, text):
@@ -250,7 +264,7 @@ def tests_of(path, text):
     elif path.endswith((".py", ".sh")):
         cases = set((PYTHON_CASE if path.endswith(".py") else SHELL_CASE).findall(text))
     else:
-        return set(PROGRAM.findall(text))
+        return programs_of(text)
     return {name for name in cases if len(re.findall(rf"\b{name}\b", text)) > 1 or name.startswith("test_")
             or name in NAMED_CASE.findall(text) or re.search(rf"\bCASE\w*\({name}\b", text)}
 
@@ -264,16 +278,28 @@ def all_tests():
     return known
 
 
+def names_in(cell):
+    """Names of tests and their files in a cell, in backticks or not; a_{b,c} is a_b and a_c."""
+    names = []
+    for word in re.findall(r"[\w./-]*\w(?:\{[\w,]+\}\w*)?", cell):
+        choice = re.fullmatch(r"(.*)\{([\w,]+)\}(\w*)", word)
+        names += [choice[1] + one + choice[3] for one in choice[2].split(",")] if choice else [word]
+    return [name for name in names if re.fullmatch(r"[a-z0-9]+_[a-z0-9_]+|tests/[\w./-]+", name)]
+
+
 def check_named_tests(known):
     """A promise in docs/security.md names its tests; each of them exists, and is run."""
     page = "docs/security.md"
     if not os.path.exists(os.path.join(ROOT, page)):
         return
     with open(os.path.join(ROOT, page), encoding="utf-8") as handle:
+        of_tests = False  # the table's last column
         for number, line in enumerate(handle, 1):
-            cells = line.strip().strip("|").split("|") if line.startswith("|") else [line]
-            for name in re.findall(r"`([a-z0-9]+_[a-z0-9_]+)`", cells[-1] if len(cells) > 1 else ""):
-                if name not in known:
+            cells = line.strip().strip("|").split("|") if line.startswith("|") else []
+            of_tests = len(cells) > 1 and (of_tests or cells[-1].strip() == "tests")
+            for name in names_in(cells[-1]) if of_tests else []:
+                there = os.path.exists(os.path.join(ROOT, name)) if "/" in name else name in known
+                if not there:
                     finding(page, number, f"no test is called {name}")
 
 
@@ -396,4 +422,5 @@ def main():
     return 1 if findings else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -68,6 +68,13 @@ broken_work() {
 
 (part broken_work "$host" "$work/broken.log" "is to fail") >/dev/null 2>&1 &&
     fail "a part that fails passes"
+mkdir -p "$host/differ" "$mnt/differ"
+echo a >"$host/differ/f"
+echo b >"$mnt/differ/f"
+(same differ) >/dev/null 2>&1 && fail "trees that differ by a byte pass"
+cp -p "$host/differ/f" "$mnt/differ/f"
+(same differ) >/dev/null 2>&1 || fail "trees that are the same do not pass"
+rm -r "$host/differ" "$mnt/differ"
 
 # ---- a server, as an unprivileged user when root runs this ----
 as=
