@@ -78,6 +78,8 @@ cis_code cis_key_read_secret(const char *path, uint8_t out[CIS_ED25519_SECRET_BY
     return code;
 }
 
+/* A file that could not be written whole does not stay: a part of a secret key is a secret, and the
+ * next attempt would be told that the file exists. */
 static cis_code write_new(const char *path, const char *word, const uint8_t *key, size_t len,
                           unsigned mode, struct cis_error *err)
 {
@@ -89,6 +91,9 @@ static cis_code write_new(const char *path, const char *word, const uint8_t *key
     int sys = fd < 0 ? errno : cis_fd_write_all(fd, line, (size_t)n);
     if (sys == 0 && fsync(fd) != 0) {
         sys = errno;
+    }
+    if (sys != 0 && fd >= 0) { /* made by O_EXCL just now, so it is ours */
+        unlink(path);
     }
     cis_wipe(line, sizeof line);
     cis_wipe(hex, sizeof hex);

@@ -1,6 +1,8 @@
 /* Trusted keys and key files. */
 #include "util.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 static const uint8_t K1[32] = {1}, K2[32] = {2};
@@ -141,6 +143,32 @@ static void a_generated_pair_signs_and_verifies(void **state)
     assert_fails(CIS_E_EXISTS, path, cis_key_generate(path, pub, err));
 }
 
+static void a_key_that_cannot_be_written_whole_leaves_no_file(void **state)
+{
+    struct world *w = *state;
+    char path[160], pub_path[170];
+    snprintf(path, sizeof path, "%s/key", w->work);
+    snprintf(pub_path, sizeof pub_path, "%s.pub", path);
+    uint8_t pub[32];
+    struct rlimit before;
+    struct stat st;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, handler;
+    sigaction(SIGXFSZ, &ignore, &handler);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){40, before.rlim_max}); /* a part of the secret fits */
+    cis_code code = cis_key_generate(path, pub, NULL);
+    setrlimit(RLIMIT_FSIZE, &before);
+    sigaction(SIGXFSZ, &handler, NULL);
+    assert_int_equal(code, CIS_E_IO);
+    assert_int_equal(stat(path, &st), -1);
+    assert_int_equal(stat(pub_path, &st), -1);
+    assert_ok(cis_key_generate(path, pub, err)); /* nothing is in the way */
+    assert_int_equal(unlink(path), 0);
+    assert_fails(CIS_E_EXISTS, pub_path, cis_key_generate(path, pub, err));
+    assert_int_equal(stat(path, &st), -1); /* no half pair, and nobody's file is removed */
+    assert_int_equal(stat(pub_path, &st), 0);
+}
+
 static void a_secret_key_that_others_may_read_is_refused(void **state)
 {
     struct world *w = *state;
@@ -172,6 +200,7 @@ int main(void)
         TEST(a_keyring_that_others_may_write_is_refused),
         TEST(concurrent_changes_lose_no_key),
         TEST(a_generated_pair_signs_and_verifies),
+        TEST(a_key_that_cannot_be_written_whole_leaves_no_file),
         TEST(a_secret_key_that_others_may_read_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
