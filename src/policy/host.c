@@ -159,8 +159,6 @@ const char *cis_host_parse(struct cis_str text, struct cis_host_text *out)
 const char *cis_host_split(struct cis_str text, struct cis_str *host, struct cis_str *port,
                            bool *has_port)
 {
-    *port = (struct cis_str){text.ptr + text.len, 0};
-    *has_port = false;
     size_t end = 0;
     if (text.len > 0 && text.ptr[0] == '[') {
         const char *close = memchr(text.ptr, ']', text.len);
@@ -176,10 +174,9 @@ const char *cis_host_split(struct cis_str text, struct cis_str *host, struct cis
         end = colon != NULL ? (size_t)(colon - text.ptr) : text.len;
     }
     *host = (struct cis_str){text.ptr, end};
-    if (end < text.len) {
-        *has_port = true;
-        *port = (struct cis_str){text.ptr + end + 1, text.len - end - 1};
-    }
+    *has_port = end < text.len;
+    *port = *has_port ? (struct cis_str){text.ptr + end + 1, text.len - end - 1}
+                      : (struct cis_str){text.ptr + text.len, 0};
     return NULL;
 }
 
@@ -187,12 +184,13 @@ bool cis_host_sockaddr(const char *text, struct sockaddr_storage *out)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    memset(out, 0, sizeof *out);
     if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
+        memset(out, 0, sizeof *out);
         memcpy(out, &v4, sizeof v4);
         return true;
     }
     if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1) {
+        memset(out, 0, sizeof *out);
         memcpy(out, &v6, sizeof v6);
         return true;
     }

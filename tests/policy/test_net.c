@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include "base/mem.h"
 #include "policy/header.h"
+#include "policy/host.h"
 #include "policy/hostile_urls.h"
 #include "policy/net.h"
 
@@ -499,9 +500,38 @@ static void parsing_survives_every_failing_allocation(void **state)
     }
 }
 
+static void what_is_no_host_leaves_its_outputs_as_they_were(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"[::1", "[::1]80", "[", "[::1]x:80"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct cis_str host = {"h", 1}, port = {"p", 1};
+        bool has_port = true;
+        assert_non_null(cis_host_split(cis_str_of(bad[i]), &host, &port, &has_port));
+        assert_true(cis_str_is(host, "h") && cis_str_is(port, "p") && has_port);
+    }
+    static const char *const names[] = {"", "example.com", "1.2.3", "::g", "1.2.3.4.5"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        struct sockaddr_storage addr, before;
+        memset(&addr, 0x5a, sizeof addr);
+        before = addr;
+        assert_false(cis_host_sockaddr(names[i], &addr));
+        assert_memory_equal(&addr, &before, sizeof addr);
+    }
+    static const char *const hosts[] = {"", "a..b", "1.2.3", "[::1", "-a", "1.2.3.4."};
+    for (size_t i = 0; i < COUNT(hosts); i++) {
+        struct cis_host_text out, before;
+        memset(&out, 0x5a, sizeof out);
+        before = out;
+        assert_non_null(cis_host_parse(cis_str_of(hosts[i]), &out));
+        assert_memory_equal(&out, &before, sizeof out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_no_host_leaves_its_outputs_as_they_were),
         cmocka_unit_test(a_url_is_read_into_its_canonical_parts),
         cmocka_unit_test(the_canonical_form_reads_back_as_itself),
         cmocka_unit_test(a_url_of_8192_bytes_is_read_and_one_more_is_refused),
