@@ -108,8 +108,10 @@ struct cis_ai_service {
         sizeof(struct cis_ai_service), 0, 0                                                        \
     }
 
-/* ---- HTTP: the request was allowed by its origin already; an implementation must still judge the
- * address behind the name and every redirect with `judge`. ---- */
+/* ---- HTTP: the origin of the request is granted. The addresses behind the name are not checked
+ * yet, nor is the target of a redirect: an implementation connects to no private address (loopback,
+ * link local, a cloud's metadata service) and follows no redirect to another origin unless its
+ * embedder wants the run to reach it. ---- */
 struct cis_http_header {
     const char *name, *value; /* NUL-terminated, no CR, LF or NUL inside */
 };
