@@ -162,7 +162,7 @@ static void chunks(void)
             put[i].packed = cis_bytes_of(to, cis_chunk_pack(codec, bytes, true, to));
         }
         double t = bench_now();
-        MUST(s->fs->chunk_put(s, T, put, 64, ids + at, NULL, err));
+        MUST(s->fs->chunk_put(s, T, put, 64, false, ids + at, NULL, err));
         spent += bench_now() - t;
     }
     double t = bench_now();

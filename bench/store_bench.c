@@ -304,7 +304,7 @@ static void chunk_rates(void)
                 prepare += since(from);
             }
             start = bench_now();
-            MUST(store->fs->chunk_put(store, TENANT, chunks, BATCH, ids + i, NULL, err));
+            MUST(store->fs->chunk_put(store, TENANT, chunks, BATCH, false, ids + i, NULL, err));
             put += since(start);
             start = bench_now();
             for (int j = 0; j < BATCH; j++) {

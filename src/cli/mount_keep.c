@@ -171,7 +171,10 @@ void *cis_mount_keep(void *self)
         }
         uint64_t now = cis_clock_mono_ns();
         if (now - flushed >= FLUSH_NS) {
+            struct cis_stop stop = cis_mount_call_stop();
+            struct cis_error why;
             cis_mount_flush(m);
+            (void)!cis_layered_quota(cis_control_head(m->vfs), &stop, &why);
             flushed = cis_clock_mono_ns();
         }
         if (now - renewed >= RENEW_NS && !atomic_load(&m->lost)) {

@@ -186,7 +186,7 @@ static cis_code put_group(struct chunk_map *map, struct group *g, struct cis_err
         at[n++] = i;
     }
     if (n != 0) {
-        CIS_TRY(to->store->fs->chunk_put(to->store, to->tenant, put, n, ids, to->stop, err));
+        CIS_TRY(to->store->fs->chunk_put(to->store, to->tenant, put, n, false, ids, to->stop, err));
     }
     for (size_t k = 0; k < n; k++) {
         g->target[at[k]] = ids[k];

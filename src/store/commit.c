@@ -318,7 +318,8 @@ CIS_WRAPS static cis_code count(const struct apply *a, enum cis_quota which, con
         return cis_fail(err, CIS_E_DAMAGED, "%s: %llu and a growth of %lld cannot be", what,
                         (unsigned long long)now, (long long)growth);
     }
-    if (growth > 0 && quota != 0 && after > quota) {
+    bool judged = which == CIS_QUOTA_MEMORY || !a->commit->accepted;
+    if (growth > 0 && quota != 0 && after > quota && judged) {
         if (a->commit->out_quota != NULL) {
             *a->commit->out_quota = which;
         }

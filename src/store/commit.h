@@ -116,9 +116,15 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
 /* ---- what is stored ----
  * A tenant's stored bytes count all of its rows (store/cost.h), and its quota bounds them. What
  * removes writes rows too, and has to work when the quota is used up: it has room above it. So have
- * records of runs, and rows of what a mount accepted before, but less, so that they do not take
- * that room. */
-enum cis_stored_room { CIS_STORED_GROWTH, CIS_STORED_RECORD, CIS_STORED_REMOVAL };
+ * records of runs, but less, so that they do not take that room. What was accepted before has no
+ * bound here: who accepts keeps to the quota by itself (vfs/layered/quota.c), and what others store
+ * meanwhile, or a quota that is lowered, takes nothing back that somebody was told is there. */
+enum cis_stored_room {
+    CIS_STORED_GROWTH,
+    CIS_STORED_RECORD,
+    CIS_STORED_REMOVAL,
+    CIS_STORED_ACCEPTED
+};
 enum cis_stored_room cis_commit_room(const struct cis_store_commit *commit);
 /* Bytes that may be stored after a write of this kind that adds some. quota 0: no limit. What
  * removing a tree takes is at most what making it took: twice the quota, and a little. */

@@ -330,9 +330,10 @@ struct cis_store_fs_ops {
                                CIS_FS_ARGS);
     /* Stores what is not there yet (same hash = same content), stamps all; as durable as the
      * process needs that forgets their content: an id is never given to another content later.
-     * CIS_E_QUOTA: the stored cap. Any order in, ids in the same order. */
+     * CIS_E_QUOTA: the stored cap, unless they are of what was accepted (cis_store_commit). Any
+     * order in, ids in the same order. */
     cis_code (*chunk_put)(cis_store *, struct cis_str tenant, const struct cis_fs_chunk *chunks,
-                          size_t n, uint64_t *out_ids, CIS_FS_ARGS);
+                          size_t n, bool accepted, uint64_t *out_ids, CIS_FS_ARGS);
     /* Stamps chunks that extents will newly name; out_lost[i]: it is gone, store it again. */
     cis_code (*chunk_touch)(cis_store *, struct cis_str tenant, const uint64_t *ids, size_t n,
                             bool *out_lost, CIS_FS_ARGS);

@@ -85,6 +85,9 @@ struct cis_store_commit {
     struct cis_fs_committed *out;   /* may be NULL */
     const char *kind, *note;        /* for the log; NULL: "run" with a run, else "memory", and "" */
     uint64_t fence;                 /* of the lease this writer holds, 0: none */
+    /* Its files were held against the tenant's quotas when they were taken, and whoever wrote them
+     * was told that they are there: they are counted and not judged again. */
+    bool accepted;
     /* ref is a new branch, forked from fs->base (without files: base), and this is its first
      * commit: it is there when the commit is. CIS_E_EXISTS. */
     bool fork;

@@ -35,15 +35,14 @@ static bool removes(const struct cis_store_commit *c)
 enum cis_stored_room cis_commit_room(const struct cis_store_commit *c)
 {
     const struct cis_fs_commit *fs = c->fs;
+    if (c->accepted && c->nkv == 0 && c->nconfig == 0) {
+        return CIS_STORED_ACCEPTED;
+    }
     bool files = fs != NULL && (fs->ndirents | fs->nchanges | fs->ndeltas | fs->nextents) != 0;
     if (!files && c->nkv == 0 && c->nconfig == 0 && !c->fork) {
         return CIS_STORED_RECORD;
     }
-    if (removes(c)) {
-        return CIS_STORED_REMOVAL;
-    }
-    /* A mount: what it writes was accepted before. */
-    return c->fence != 0 && c->nkv == 0 ? CIS_STORED_RECORD : CIS_STORED_GROWTH;
+    return removes(c) ? CIS_STORED_REMOVAL : CIS_STORED_GROWTH;
 }
 
 struct cis_stored_share cis_stored_share(enum cis_stored_room room)
@@ -53,6 +52,8 @@ struct cis_stored_share cis_stored_share(enum cis_stored_room room)
         return (struct cis_stored_share){3, 512u << 10};
     case CIS_STORED_REMOVAL:
         return (struct cis_stored_share){4, 1u << 20};
+    case CIS_STORED_ACCEPTED:
+        return (struct cis_stored_share){INT64_MAX, INT64_MAX};
     case CIS_STORED_GROWTH:
         break;
     }

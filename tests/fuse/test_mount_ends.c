@@ -539,6 +539,109 @@ static void a_full_quota_is_told_to_who_writes(void **state)
     assert_true(ref.files == 3 && ref.bytes == 12);
 }
 
+/* Noise that nothing packs, the same for the same number. */
+static void noise(uint8_t *out, size_t len, unsigned n)
+{
+    uint64_t x = n * 0x9E3779B97F4A7C15u + 1;
+    for (size_t i = 0; i < len; i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        out[i] = (uint8_t)(x >> 56);
+    }
+}
+
+#define NOISE ((size_t)200 << 10)
+
+/* One more file of noise, or a folder; 0 or errno. */
+static int use_up(const struct place *p, unsigned n)
+{
+    static uint8_t data[NOISE];
+    char name[32];
+    snprintf(name, sizeof name, "%s-%u", n % 2 == 0 ? "file" : "dir", n);
+    if (n % 2 != 0) {
+        return mkdir(in(p, name), 0755) == 0 ? 0 : errno;
+    }
+    noise(data, sizeof data, n);
+    int fd = open(in(p, name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return errno;
+    }
+    ssize_t len = write(fd, data, sizeof data);
+    int no = len == (ssize_t)sizeof data ? 0 : len < 0 ? errno : ENOSPC;
+    return close(fd) != 0 ? errno : no;
+}
+
+static void assert_used_up(const struct place *p, unsigned n)
+{
+    static uint8_t data[NOISE], have[NOISE];
+    char name[32];
+    struct stat st;
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "%s-%u", i % 2 == 0 ? "file" : "dir", i);
+        assert_int_equal(stat(in(p, name), &st), 0);
+        if (i % 2 == 0) {
+            noise(data, sizeof data, i);
+            int fd = open(in(p, name), O_RDONLY | O_CLOEXEC);
+            assert_int_equal(read(fd, have, sizeof have), (ssize_t)sizeof have);
+            assert_memory_equal(have, data, sizeof data);
+            close(fd);
+        }
+    }
+}
+
+/* Mounts of one tenant, until each is refused; nobody syncs, and all are told to end at once. */
+static void what_mounts_accepted_near_the_stored_cap_outlives_their_end(void **state)
+{
+    enum { MOUNTS = 3 };
+    static const char *const refs[MOUNTS] = {"main", "second", "third"};
+    struct place *p = *state, places[MOUNTS];
+    struct cis_tenant row;
+    unsigned made[MOUNTS] = {0};
+    struct pollfd ends[MOUNTS];
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    store_open(p);
+    assert_ok(p->store->fs->tenant_create(p->store, T, 0, 0, NULL, err));
+    const struct cis_str names[2] = {CIS_STR("second"), CIS_STR("third")};
+    assert_ok(p->store->fs->fork(p->store, T, ref_of(p).head, names, 2, NULL, err));
+    struct cis_tenant quota = {.quota_stored = 3u << 20};
+    assert_ok(p->store->fs->tenant_quota(p->store, T, &quota, NULL, err));
+    for (int i = 0; i < MOUNTS; i++) {
+        places[i] = (struct place){.sys = p->sys, .dir = i == 0 ? p->dir : test_dir_new()};
+        cis_ok(&places[i], "mount", "--branch", refs[i]);
+    }
+    for (int left = MOUNTS, no[MOUNTS] = {0}, k = 0; left != 0; k++) {
+        int i = k % MOUNTS;
+        if (no[i] == 0) {
+            no[i] = use_up(&places[i], made[i]);
+            assert_true(no[i] == 0 || no[i] == ENOSPC);
+            made[i] += no[i] == 0;
+            left -= no[i] != 0;
+        }
+    }
+    for (int i = 0; i < MOUNTS; i++) {
+        pid_t pid = server(&places[i]);
+        ends[i] = (struct pollfd){.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+        assert_int_equal(kill(pid, SIGTERM), 0);
+    }
+    for (int i = 0; i < MOUNTS; i++) {
+        assert_int_equal(poll(&ends[i], 1, WAITS_MS), 1);
+        close(ends[i].fd);
+    }
+    assert_ok(p->store->fs->tenant_get(p->store, T, &row, NULL, err));
+    assert_true(row.stored > quota.quota_stored / 2);
+    assert_true(row.stored <= quota.quota_stored / 2 * 3 + (512u << 10) + MOUNTS * (128u << 10));
+    for (int i = 0; i < MOUNTS; i++) {
+        cis_ok(&places[i], "mount", "--branch", refs[i]);
+        assert_used_up(&places[i], made[i]);
+        cis_ok(&places[i], "umount", NULL, NULL);
+        if (i != 0) {
+            rmdir(places[i].dir);
+            free(places[i].dir);
+        }
+    }
+}
+
 /* A folder of its own disk, of so many MiB. */
 static bool small_disk(const char *path, const char *options)
 {
@@ -687,6 +790,7 @@ int main(int argc, char **argv)
         ROW(no_killed_server_loses_what_was_synced),
         ROW(a_switch_is_seen_by_everyone_at_once),
         ROW(a_full_quota_is_told_to_who_writes),
+        ROW(what_mounts_accepted_near_the_stored_cap_outlives_their_end),
         ROW(a_full_disk_is_told_to_who_writes_and_closes),
         ROW(snapshots_are_mounted_beside_the_branch),
 #undef ROW

@@ -188,7 +188,8 @@ static void put_content(struct edit *e, struct cis_fs_inode *row, const uint8_t 
         cis_chunk_hash(tenant.key, piece, chunk.hash);
         chunk.packed = (struct cis_bytes){packed, cis_chunk_pack(codec, piece, true, packed)};
         *x = (struct cis_fs_extent){.block = at / CIS_FS_BLOCK};
-        assert_ok(h->store->fs->chunk_put(h->store, h->tenant, &chunk, 1, &x->chunk, NULL, err));
+        assert_ok(
+            h->store->fs->chunk_put(h->store, h->tenant, &chunk, 1, false, &x->chunk, NULL, err));
         row->stored += CIS_FS_BLOCK;
     }
     assert_ok(cis_edit_put(e, row, err));

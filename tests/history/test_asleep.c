@@ -44,7 +44,7 @@ static uint64_t spill(cis_store *s, struct cis_str tenant)
     struct cis_bytes bytes = {content, sizeof content};
     cis_chunk_hash(t.key, bytes, chunk.hash);
     chunk.packed = (struct cis_bytes){packed, cis_chunk_pack(codec, bytes, false, packed)};
-    assert_ok(s->fs->chunk_put(s, tenant, &chunk, 1, &id, NULL, err));
+    assert_ok(s->fs->chunk_put(s, tenant, &chunk, 1, false, &id, NULL, err));
     cis_chunk_codec_free(codec);
     return id;
 }

@@ -312,7 +312,7 @@ static uint64_t put_chunk(struct fx *fx, const char *text)
     assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
     cis_chunk_hash(t.key, content, chunk.hash);
     chunk.packed = cis_bytes_of(packed, cis_chunk_pack(codec, content, true, packed));
-    assert_ok(fx->store->fs->chunk_put(fx->store, fx->h.tenant, &chunk, 1, &id, NULL, err));
+    assert_ok(fx->store->fs->chunk_put(fx->store, fx->h.tenant, &chunk, 1, false, &id, NULL, err));
     cis_chunk_codec_free(codec);
     return id;
 }

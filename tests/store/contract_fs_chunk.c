@@ -37,12 +37,12 @@ static void the_same_content_is_stored_once_whichever_way_it_comes(void **state)
     struct cis_fs_chunk chunks[3] = {p[0].chunk, p[1].chunk, p[2].chunk};
     uint64_t ids[3], again[3];
     assert_memory_equal(chunks[0].hash, chunks[2].hash, 32);
-    assert_ok(s->fs->chunk_put(s, T, chunks, 3, ids, NULL, err));
+    assert_ok(s->fs->chunk_put(s, T, chunks, 3, false, ids, NULL, err));
     assert_true(ids[0] != 0 && ids[1] != 0 && ids[0] != ids[1] && ids[2] == ids[0]);
     uint64_t used = stored(s);
     assert_true(used >= sizeof noise);
     struct cis_fs_chunk turned[3] = {chunks[1], chunks[2], chunks[0]};
-    assert_ok(s->fs->chunk_put(s, T, turned, 3, again, NULL, err));
+    assert_ok(s->fs->chunk_put(s, T, turned, 3, false, again, NULL, err));
     assert_true(again[0] == ids[1] && again[1] == ids[0] && again[2] == ids[0]);
     assert_int_equal(stored(s), used);
     used = packed_all(s);
@@ -76,7 +76,7 @@ static void chunks_of_a_commit_are_read_like_others(void **state)
     struct cis_view at = tree_commit(t);
     uint64_t ids[11] = {0};
     for (int i = 0; i < 10; i++) {
-        assert_ok(s->fs->chunk_put(s, T, &p[i].chunk, 1, &ids[9 - i], NULL, err));
+        assert_ok(s->fs->chunk_put(s, T, &p[i].chunk, 1, false, &ids[9 - i], NULL, err));
         free(p[i].bytes);
     }
     assert_extents(s, at, file, 0, 10, "0:a 1:b 2:c 3:d 4:e 5:f 6:g 7:h 8:i 9:j", ids);
@@ -223,7 +223,7 @@ static void the_stored_cap_is_kept_by_puts_and_by_commits(void **state)
         free(p.bytes);
         cis_random_bytes(noise, sizeof noise);
         p = packed_new(s, noise, sizeof noise);
-        code = s->fs->chunk_put(s, T, &p.chunk, 1, &ids[n], NULL, NULL);
+        code = s->fs->chunk_put(s, T, &p.chunk, 1, false, &ids[n], NULL, NULL);
     }
     assert_int_equal(code, CIS_E_QUOTA);
     assert_true(n == 3 && stored(s) <= tenant.quota_stored);
@@ -264,7 +264,7 @@ static void chunks_of_tenants_are_apart(void **state)
         snprintf(text, sizeof text, "filler %d", i);
         id = packed_put(s, text, strlen(text));
     }
-    assert_ok(s->fs->chunk_put(s, T, &p.chunk, 1, &id, NULL, err));
+    assert_ok(s->fs->chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
     uint8_t got[8] = {0};
     struct cis_fs_read read = {.chunk = id, .len = 6, .dst = got};
     assert_ok(s->fs->chunk_read(s, other, &read, 1, NULL, err));
@@ -305,7 +305,7 @@ static void *put_all(void *arg)
             packed[i] = packed_new(p->s, text, strlen(text));
             chunks[i] = packed[i].chunk;
         }
-        assert_ok(p->s->fs->chunk_put(p->s, T, chunks, 3, ids, NULL, err));
+        assert_ok(p->s->fs->chunk_put(p->s, T, chunks, 3, false, ids, NULL, err));
         for (int i = 0; i < 3; i++) {
             assert_true(p->ids[which[i]] == 0 || p->ids[which[i]] == ids[i]);
             p->ids[which[i]] = ids[i];
@@ -353,7 +353,7 @@ static void content_that_comes_again_heals_a_damaged_chunk(void **state)
         p[i] = packed_new(s, content[i], len[i]);
         chunks[i] = p[i].chunk;
     }
-    assert_ok(s->fs->chunk_put(s, T, chunks, 3, ids, NULL, err));
+    assert_ok(s->fs->chunk_put(s, T, chunks, 3, false, ids, NULL, err));
     struct tree *t = tree_new(s, "main"); /* the last one in a commit, twice */
     uint64_t file = tree_file(t, CIS_FS_ROOT, "f", "");
     tree_size(t, file, len[3]);
@@ -365,7 +365,7 @@ static void content_that_comes_again_heals_a_damaged_chunk(void **state)
     assert_int_equal(packed_read(s, ids[0], 0, 4096, got), CIS_E_DAMAGED);
     /* What was never damaged is not touched, however it is packed. */
     uint64_t healed = s->healed;
-    assert_ok(s->fs->chunk_put(s, T, chunks, 3, again, NULL, err));
+    assert_ok(s->fs->chunk_put(s, T, chunks, 3, false, again, NULL, err));
     assert_int_equal(s->healed - healed, 3);
     t = tree_new(s, "main");
     file = tree_file(t, CIS_FS_ROOT, "g", "");
@@ -374,7 +374,7 @@ static void content_that_comes_again_heals_a_damaged_chunk(void **state)
     tree_extent(t, file, 0, 0, 0);
     (void)tree_commit(t);
     assert_int_equal(s->healed - healed, 4);
-    assert_ok(s->fs->chunk_put(s, T, &chunks[3], 1, &ids[3], NULL, err));
+    assert_ok(s->fs->chunk_put(s, T, &chunks[3], 1, false, &ids[3], NULL, err));
     again[3] = ids[3];
     assert_int_equal(s->healed - healed, 4);
     assert_int_equal(packed_all(s), used);

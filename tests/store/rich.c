@@ -99,7 +99,7 @@ static uint64_t put_chunk(cis_store *s, cis_chunk_codec *codec, uint64_t ino, un
     cis_chunk_hash(t.key, cis_bytes_of(content, len), chunk.hash);
     chunk.packed =
         cis_bytes_of(packed, cis_chunk_pack(codec, cis_bytes_of(content, len), true, packed));
-    assert_ok(s->fs->chunk_put(s, T, &chunk, 1, &id, NULL, err));
+    assert_ok(s->fs->chunk_put(s, T, &chunk, 1, false, &id, NULL, err));
     return id;
 }
 

@@ -129,7 +129,7 @@ static void contents_in_bulk_are_in_the_file_and_the_same_ones_once(void **state
     struct packed twice = packed_new(f->s, content, sizeof content - 1);
     struct cis_fs_chunk same[3] = {twice.chunk, twice.chunk, twice.chunk};
     uint64_t ids[3];
-    assert_ok(f->s->fs->chunk_put(f->s, T, same, 3, ids, NULL, err));
+    assert_ok(f->s->fs->chunk_put(f->s, T, same, 3, false, ids, NULL, err));
     assert_int_equal(ids[0], ids[1]);
     assert_int_equal(ids[0], ids[2]);
     assert_true(disk_of(f->chunks) <= before + (int64_t)sizeof content);

@@ -34,7 +34,7 @@ static cis_code add(cis_store *s, const char *name, struct cis_error *err)
     for (unsigned i = 0; i < BLOCKS; i++) {
         cis_random_bytes(content, sizeof content);
         struct packed p = packed_new(s, content, sizeof content);
-        cis_code code = s->fs->chunk_put(s, T, &p.chunk, 1, &ids[i], NULL, err);
+        cis_code code = s->fs->chunk_put(s, T, &p.chunk, 1, false, &ids[i], NULL, err);
         free(p.bytes);
         CIS_TRY(code);
     }

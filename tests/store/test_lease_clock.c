@@ -132,7 +132,7 @@ static void gc_sees_what_is_held_whatever_the_clock_says(void **state)
         /* Stored by whoever has the pin, for a commit to come. */
         uint8_t text[5000] = {(uint8_t)i, 1};
         struct packed packed = packed_new(s, text, sizeof text);
-        assert_ok(s->fs->chunk_put(s, T, &packed.chunk, 1, ids, NULL, err));
+        assert_ok(s->fs->chunk_put(s, T, &packed.chunk, 1, false, ids, NULL, err));
         free(packed.bytes);
         jump_ms = 0;
         int64_t since = INT64_MAX, now = 0;

@@ -86,7 +86,7 @@ static void put_one(struct world *w, cis_store *s, bool loose)
     struct packed p = packed_new(s, data, len);
     if (loose) {
         uint64_t id = 0;
-        assert_ok(s->fs->chunk_put(s, T, &p.chunk, 1, &id, NULL, err));
+        assert_ok(s->fs->chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
     } else {
         struct tree *t = tree_new(s, "");
         char name[16];

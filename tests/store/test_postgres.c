@@ -124,7 +124,7 @@ static void fill(cis_store *s, struct cis_str tenant)
     chunk.packed = cis_bytes_of(packed, n);
     cis_chunk_codec_free(codec);
     uint64_t id = 0, ino = 0, pin = 0;
-    assert_ok(s->fs->chunk_put(s, tenant, &chunk, 1, &id, NULL, err));
+    assert_ok(s->fs->chunk_put(s, tenant, &chunk, 1, false, &id, NULL, err));
     assert_ok(s->fs->reserve_inodes(s, tenant, 1, &ino, NULL, err));
     struct cis_fs_ref ref;
     assert_ok(s->fs->ref_get(s, tenant, CIS_STR(""), &ref, NULL, err));

@@ -419,7 +419,7 @@ uint64_t packed_put(cis_store *s, const void *content, size_t len)
 {
     struct packed p = packed_new(s, content, len);
     uint64_t id = 0;
-    assert_ok(s->fs->chunk_put(s, T, &p.chunk, 1, &id, NULL, err));
+    assert_ok(s->fs->chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
     free(p.bytes);
     assert_int_not_equal(id, 0);
     return id;

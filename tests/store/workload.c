@@ -99,7 +99,7 @@ static cis_code work_chunks(cis_store *s, struct work *w, unsigned i, struct cis
     cis_chunk_codec_free(codec);
     uint64_t ids[BULK];
     if (is_bulk(i)) {
-        CIS_TRY(s->fs->chunk_put(s, T, w->chunks + 1, BULK, ids, NULL, err));
+        CIS_TRY(s->fs->chunk_put(s, T, w->chunks + 1, BULK, false, ids, NULL, err));
         for (unsigned b = 0; b < BULK; b++) {
             w->extents[1 + b].chunk = ids[b];
         }

@@ -280,79 +280,12 @@ static void a_commit_beside_it_has_all_of_a_write_or_nothing(void **state)
     end(&w);
 }
 
-static int link_one(cis_vfs *v, const char *prefix, int n)
-{
-    char name[40], target[4001]; /* hardly estimated: it counts what it is */
-    memset(target, 't', 4000);
-    target[4000] = 0;
-    struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_str_of(target)};
-    struct cis_vfs_attr attr;
-    uint64_t ino = 0;
-    snprintf(name, sizeof name, "%s-%d", prefix, n);
-    int no = v->ops->make(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &make, &ino, &attr);
-    if (no == 0) {
-        v->ops->forget(v, ino, 1);
-    }
-    return no;
-}
-
-/* Three mounts of one tenant share the room above its quota of stored bytes, and none knows of what
- * the others have not committed yet: each is told in time. */
-static void names_that_three_mounts_accepted_fit_their_next_flushes(void **state)
-{
-    enum { MOUNTS = 3 };
-    static const char *const refs[MOUNTS] = {"main", "second", "third"};
-    struct layered_place *place = layered_begin();
-    cis_store *s = place->store;
-    cis_vfs *v[MOUNTS], *first = layered_open(place, "", (struct cis_view){0, 0}, false);
-    struct cis_tenant row, quota = {0};
-    struct cis_fs_committed done;
-    int made[MOUNTS] = {0}, no[MOUNTS] = {0};
-    (void)state;
-    for (int i = 0; i < 3000; i++) {
-        assert_int_equal(link_one(first, "before", i), 0);
-    }
-    assert_ok(cis_layered_commit(first, NULL, &done, NULL, err));
-    cis_vfs_close(first);
-    const struct cis_str names[2] = {CIS_STR("second"), CIS_STR("third")};
-    assert_ok(s->fs->fork(s, LAYERED_TENANT, done.view, names, 2, NULL, err));
-    assert_ok(s->fs->tenant_get(s, LAYERED_TENANT, &row, NULL, err));
-    quota.quota_stored = row.stored / 98 * 100; /* nearly used up */
-    assert_ok(s->fs->tenant_quota(s, LAYERED_TENANT, &quota, NULL, err));
-    for (int i = 0; i < MOUNTS; i++) {
-        struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
-        o.tenant = LAYERED_TENANT;
-        o.ref = cis_str_of(refs[i]);
-        o.auto_commit = true;
-        assert_ok(s->fs->lease(s, LAYERED_TENANT, o.ref, refs[i], 0, 600000, &o.fence, NULL, err));
-        assert_ok(cis_layered_open(place->forest, &o, NULL, &v[i], err));
-    }
-    for (int k = 0, left = MOUNTS; left != 0; k++) {
-        int i = k % MOUNTS;
-        if (no[i] == 0) {
-            no[i] = link_one(v[i], refs[i], made[i]);
-            made[i] += no[i] == 0;
-            left -= no[i] != 0;
-        }
-    }
-    for (int i = 0; i < MOUNTS; i++) {
-        assert_ok(cis_layered_commit(v[i], NULL, NULL, NULL, err)); /* all that was accepted */
-        assert_int_equal(no[i], made[i] > 0 ? ENOSPC : no[i]);
-        cis_vfs_close(v[i]);
-    }
-    assert_true(made[0] + made[1] + made[2] > 50);
-    assert_ok(s->fs->tenant_get(s, LAYERED_TENANT, &row, NULL, err));
-    assert_true(row.stored <= quota.quota_stored / 2 * 3 + (512u << 10));
-    layered_end(place);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_a_quota_nothing_is_written),
         cmocka_unit_test(at_the_cap_of_what_is_stored_nothing_is_written),
         cmocka_unit_test(a_commit_beside_it_has_all_of_a_write_or_nothing),
-        cmocka_unit_test(names_that_three_mounts_accepted_fit_their_next_flushes),
         cmocka_unit_test(whatever_ends_it_earlier_blocks_are_what_they_were),
     };
     stores_start();

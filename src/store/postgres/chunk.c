@@ -227,6 +227,7 @@ struct put {
     const struct cis_fs_chunk *chunks;
     const uint32_t *order;
     size_t n;
+    bool accepted;
     struct pg_stored stored;
 };
 
@@ -247,7 +248,11 @@ static cis_code put_all(cis_store *store, struct cis_str tenant, struct put *p, 
     struct pg_stored all = p->stored;
     /* On the disk at once: who stored them forgets them, and their numbers, which a crash of the
      * server would take back, would be given again, for other content. */
-    struct pg_write write = {.work = put, .arg = p, .create = true, .repeatable = true};
+    struct pg_write write = {.work = put,
+                             .arg = p,
+                             .create = true,
+                             .repeatable = true,
+                             .room = p->accepted ? CIS_STORED_ACCEPTED : CIS_STORED_GROWTH};
     for (size_t at = 0; at < n; at += p->n) {
         size_t bytes = 0;
         p->order = order + at;
@@ -278,8 +283,8 @@ static size_t find(const struct cis_fs_chunk *chunks, const uint32_t *order, siz
 }
 
 cis_code cis_pg_chunk_put(cis_store *store, struct cis_str tenant,
-                          const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_ids,
-                          const struct cis_stop *stop, struct cis_error *err)
+                          const struct cis_fs_chunk *chunks, size_t n, bool accepted,
+                          uint64_t *out_ids, const struct cis_stop *stop, struct cis_error *err)
 {
     if (n == 0) {
         return CIS_OK;
@@ -296,7 +301,7 @@ cis_code cis_pg_chunk_put(cis_store *store, struct cis_str tenant,
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
     size_t distinct = cis_pg_chunks_order(chunks, n, order);
-    struct put p = {chunks, order, 0, {.ids = ids, .unsure = unsure}};
+    struct put p = {chunks, order, 0, accepted, {.ids = ids, .unsure = unsure}};
     CIS_TRY(put_all(store, tenant, &p, distinct, stop, err));
     for (size_t i = 0; i < n; i++) {
         out_ids[i] = ids[find(chunks, order, distinct, i)];

@@ -411,7 +411,8 @@ OPT(extents, struct cis_view at, uint64_t ino, uint64_t first, uint64_t count,
     cis_fs_extent_each *each, void *self, PG_END);
 OPT(chunk_read, struct cis_fs_read *reads, size_t n, PG_END);
 OPT(reserve_inodes, uint32_t n, uint64_t *out_first, PG_END);
-OPT(chunk_put, const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_ids, PG_END);
+OPT(chunk_put, const struct cis_fs_chunk *chunks, size_t n, bool accepted, uint64_t *out_ids,
+    PG_END);
 OPT(chunk_touch, const uint64_t *ids, size_t n, bool *out_lost, PG_END);
 OPT(ref_get, struct cis_str name, struct cis_fs_ref *out, PG_END);
 OPT(ref_list, cis_fs_ref_each *each, void *self, PG_END);

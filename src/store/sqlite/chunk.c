@@ -150,6 +150,7 @@ struct put {
     int fd;          /* of the file appended to, -1: none was */
     bool *unused;    /* appended, but somebody else stored the same meanwhile */
     bool *bad;       /* there, and it does not read back */
+    bool accepted;
 };
 
 static int by_hash(const void *a, const void *b)
@@ -269,7 +270,8 @@ static cis_code put_batch(struct sql_store *store, struct cis_str tenant, struct
     CIS_TRY(known(store, tenant, p, is_known, &from, &path, stop, err));
     CIS_TRY(append(p, is_known, from, path, &fd, stop, err));
     p->fd = fd;
-    cis_code code = cis_sql_write(store, tenant, put_apply, p, false, stop, err);
+    unsigned how = p->accepted ? SQL_ACCEPTED : SQL_LAZY;
+    cis_code code = cis_sql_write(store, tenant, put_apply, p, how, stop, err);
     for (size_t i = 0; i < p->n; i++) {
         if (p->bad[i] && code == CIS_OK) {
             atomic_fetch_add(&store->base.healed, 1);
@@ -283,8 +285,8 @@ static cis_code put_batch(struct sql_store *store, struct cis_str tenant, struct
 }
 
 cis_code cis_sql_chunk_put(cis_store *store, struct cis_str tenant,
-                           const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_ids,
-                           const struct cis_stop *stop, struct cis_error *err)
+                           const struct cis_fs_chunk *chunks, size_t n, bool accepted,
+                           uint64_t *out_ids, const struct cis_stop *stop, struct cis_error *err)
 {
     size_t cap = n < BATCH_CHUNKS ? n : BATCH_CHUNKS;
     CIS_CLEANUP(cis_freep) const struct cis_fs_chunk **order = cis_calloc(cap, sizeof *order);
@@ -299,7 +301,7 @@ cis_code cis_sql_chunk_put(cis_store *store, struct cis_str tenant,
         CIS_TRY(chunk_check(&chunks[i], err));
     }
     for (size_t done = 0; done < n;) {
-        struct put p = {order, 0, ids, places, -1, unused, bad};
+        struct put p = {order, 0, ids, places, -1, unused, bad, accepted};
         for (size_t bytes = 0; p.n < cap && done < n && bytes < BATCH_BYTES; done++) {
             order[p.n++] = &chunks[done];
             bytes += chunks[done].packed.len;

@@ -58,7 +58,8 @@ cis_code cis_sql_count_settle(struct sql_conn *conn, unsigned how, struct cis_er
         return cis_fail(err, CIS_E_NOTFOUND, "%s: the tenant is deleted", conn->path);
     }
     int64_t stored = sqlite3_column_int64(st, 0), quota = sqlite3_column_int64(st, 1);
-    enum cis_stored_room room = (how & SQL_FREES) != 0    ? CIS_STORED_REMOVAL
+    enum cis_stored_room room = (how & SQL_ACCEPTED) != 0 ? CIS_STORED_ACCEPTED
+                                : (how & SQL_FREES) != 0  ? CIS_STORED_REMOVAL
                                 : (how & SQL_RECORD) != 0 ? CIS_STORED_RECORD
                                                           : CIS_STORED_GROWTH;
     if (conn->grown > 0 && stored > 0 &&

@@ -31,7 +31,7 @@ OP(extents, struct cis_view at, uint64_t ino, uint64_t first, uint64_t count,
 
 /* ---- chunk.c, chunk_read.c, chunk_gc.c ---- */
 OP(chunk_read, struct cis_fs_read *reads, size_t n);
-OP(chunk_put, const struct cis_fs_chunk *chunks, size_t n, uint64_t *out_ids);
+OP(chunk_put, const struct cis_fs_chunk *chunks, size_t n, bool accepted, uint64_t *out_ids);
 OP(chunk_touch, const uint64_t *ids, size_t n, bool *out_lost);
 OP(chunk_list, uint64_t after, uint32_t limit, cis_fs_chunk_each *each, void *self);
 OP(chunk_remove, const uint64_t *ids, size_t n, int64_t before_ms, uint64_t *out_removed);

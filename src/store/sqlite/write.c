@@ -189,10 +189,11 @@ cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
         return CIS_OK;
     }
     struct job job = {.commit = commit}, *arg = &job;
-    enum cis_stored_room room = cis_commit_room(commit);
-    unsigned how = (durable ? SQL_DURABLE : SQL_LAZY) | (room == CIS_STORED_REMOVAL  ? SQL_FREES
-                                                         : room == CIS_STORED_RECORD ? SQL_RECORD
-                                                                                     : 0);
+    static const unsigned rooms[] = {[CIS_STORED_GROWTH] = 0,
+                                     [CIS_STORED_RECORD] = SQL_RECORD,
+                                     [CIS_STORED_REMOVAL] = SQL_FREES,
+                                     [CIS_STORED_ACCEPTED] = SQL_ACCEPTED};
+    unsigned how = (durable ? SQL_DURABLE : SQL_LAZY) | rooms[cis_commit_room(commit)];
     CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, apply, &arg, how, stop, err));
     if (commit->out != NULL) {
         *commit->out = job.done;

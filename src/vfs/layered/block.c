@@ -50,6 +50,7 @@ int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
     b->under = under_of(node, block);
     b->from_base = b->under > 0;
     cis_lay_table_put(&node->blocks, block, b);
+    cis_lay_quota_block(op->v, b);
     *out = b;
     return 0;
 }
@@ -102,14 +103,30 @@ void cis_lay_block_clear(struct lay_view *v, struct lay_block *b)
     unlist(v, b);
     buf_drop(v, b);
     b->lo = b->hi = 0;
+    cis_lay_quota_block(v, b);
+}
+
+static void block_free(struct lay_view *v, struct lay_block *b)
+{
+    cis_lay_block_clear(v, b);
+    v->weight -= b->weight;
+    cis_lay_release(v, sizeof *b);
+    cis_free(b);
 }
 
 void cis_lay_block_drop(struct lay_view *v, struct lay_block *b)
 {
-    cis_lay_block_clear(v, b);
     (void)cis_lay_table_remove(&b->node->blocks, b->block);
-    cis_lay_release(v, sizeof *b);
-    cis_free(b);
+    block_free(v, b);
+}
+
+void cis_lay_blocks_drop(struct lay_view *v, struct lay_node *node)
+{
+    lay_table_each(&node->blocks, s)
+    {
+        block_free(v, s->value);
+    }
+    cis_lay_table_done(&node->blocks);
 }
 
 int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
@@ -145,6 +162,7 @@ int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
         v->dirty += room;
         list(v, b);
     }
+    cis_lay_quota_block(v, b);
     return 0;
 }
 
@@ -206,6 +224,7 @@ void cis_lay_block_restore(struct lay_view *v, struct lay_node *node, struct lay
         v->dirty += b->buf->cap;
         list(v, b);
     }
+    cis_lay_quota_block(v, b);
 }
 
 void cis_lay_cut(struct lay_view *v, struct lay_node *node, uint64_t size)
@@ -222,6 +241,7 @@ void cis_lay_cut(struct lay_view *v, struct lay_node *node, uint64_t size)
     }
     node->keep = node->keep < size ? node->keep : size;
     node->cut = node->cut < size ? node->cut : size;
+    cis_lay_quota_cut(v, node);
     struct lay_block *b =
         size % CIS_FS_BLOCK != 0 ? cis_lay_block_find(node, size / CIS_FS_BLOCK) : NULL;
     if (b != NULL) {

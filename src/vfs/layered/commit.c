@@ -184,6 +184,7 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
         c.budget = &f->rows;
         c.out_quota = &f->quota;
         c.fence = v->fence != 0 ? v->fence : c.fence;
+        c.accepted = v->auto_commit;
         c.kind = c.kind != NULL || v->kind[0] == 0 ? c.kind : v->kind;
         c.note = c.note != NULL || v->note[0] == 0 ? c.note : v->note;
         cis_code code = v->forest->store->ops->commit(v->forest->store, cis_str_of(v->tenant->name),
@@ -232,6 +233,7 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
     c.base = f->base;
     c.fork = true;
     c.fence = 0;
+    c.accepted = v->auto_commit;
     c.out = &done;
     if (v->kind[0] != 0 && (with == NULL || c.kind == NULL)) {
         c.kind = v->kind;
@@ -291,24 +293,19 @@ static cis_code commit_again(struct lay_view *v, const struct cis_str *ref, stru
 /* A view that goes on learns what its rows took, so that it stops to accept more in time. */
 static void stored_again(struct lay_view *v, const struct cis_stop *stop)
 {
-    struct cis_tenant row;
-    uint64_t asked = atomic_fetch_add(&v->stored_asked, 1) + 1;
+    struct cis_error why;
     struct lay_stripe *s = cis_lay_lock_one(v);
     bool capped = v->quota_stored != 0;
     pthread_mutex_unlock(&s->lock);
-    if (!v->auto_commit || !capped ||
-        v->forest->store->fs->tenant_get(v->forest->store, cis_str_of(v->tenant->name), &row, stop,
-                                         NULL) != CIS_OK) {
-        return;
+    if (v->auto_commit && capped) {
+        (void)!cis_lay_quota_again(v, stop, &why);
     }
-    cis_lay_lock_all(v);
-    if (asked > v->stored_known) { /* not what another commit asked for before this one */
-        v->stored_known = asked;
-        v->stored = row.stored;
-        v->quota_stored = row.quota_stored;
-    }
-    cis_lay_unlock_all(v);
-    cis_wipe(row.key, sizeof row.key);
+}
+
+cis_code cis_layered_quota(cis_vfs *vfs, const struct cis_stop *stop, struct cis_error *err)
+{
+    struct lay_view *v = lay_of(vfs);
+    return v->auto_commit ? cis_lay_quota_again(v, stop, err) : CIS_OK;
 }
 
 cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,

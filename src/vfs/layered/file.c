@@ -75,6 +75,7 @@ int cis_lay_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node in
         no = cis_lay_do(v, call, true, open_step, &o);
     }
     if (no == 0 && (flags & O_TRUNC) != 0) {
+        (void)!cis_lay_quota_rows(v, NULL); /* removing goes on all the same */
         no = cis_lay_resize(v, call, ino, 0);
         if (no != 0) {
             cis_lay_forget(vfs, ino, 1);

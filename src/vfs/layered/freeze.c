@@ -381,6 +381,7 @@ static void rebase(struct lay_frozen *f, struct lay_node *node, const struct lay
     node->moved = S_ISDIR(node->now.mode) && node->now.parent != was->now->parent;
     uint64_t size = S_ISREG(node->now.mode) ? was->now->size : 0;
     node->keep = size < node->cut ? size : node->cut;
+    cis_lay_quota_cut(f->v, node);
     f->v->targets -= node->target != NULL ? strlen(node->target) : 0;
     cis_free(cis_take(&node->target));
 }

@@ -54,7 +54,8 @@ struct cis_layered_options {
      * become a new branch (cis_layered_commit_fork). */
     bool empty;
     /* Commit-and-continue: sync and flush commit (kind `kind`), and the view moves on to the new
-     * head. Otherwise they only check, and cis_layered_commit ends the view's changes. */
+     * head. What it accepts it holds against the quotas then, and its commits are not refused for
+     * them. Otherwise they only check, and cis_layered_commit ends the view's changes. */
     bool auto_commit;
     const char *kind, *note;   /* of commits, for the log */
     uint64_t fence;            /* of a lease held on the ref, 0: none */
@@ -118,6 +119,9 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
 cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
                                  const struct cis_store_commit *with, struct cis_fs_committed *out,
                                  const struct cis_stop *stop, struct cis_error *err);
+/* A view that commits and continues learns the tenant's quotas, and what it has stored: after each
+ * of its commits, and here. Others change both. */
+cis_code cis_layered_quota(cis_vfs *vfs, const struct cis_stop *stop, struct cis_error *err);
 /* The last commit of a view that ends: onto the ref or, when fork is given, onto a new branch of
  * that name. Content that was stored ahead and is gone (CIS_E_IO of a commit) costs the files it
  * was written to, and nothing beside them: a new file is left out, one that was committed before

@@ -260,6 +260,9 @@ cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *
     cis_code code = o.from.len != 0 ? open_guest(v, &o, stop, err) : open_own(v, &o, stop, err);
     code =
         code != CIS_OK ? code : cis_lay_line_enter(forest, v->tenant, v->at, stop, &v->line, err);
+    if (code == CIS_OK && v->auto_commit) { /* with its lease taken */
+        code = cis_lay_quota_again(v, stop, err);
+    }
     if (code != CIS_OK) {
         view_free(v);
         return code;

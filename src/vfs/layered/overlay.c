@@ -96,14 +96,7 @@ static void name_untable(struct lay_view *v, struct lay_name *name)
 
 void cis_lay_node_drop(struct lay_view *v, struct lay_node *node)
 {
-    lay_table_each(&node->blocks, s)
-    {
-        struct lay_block *b = s->value;
-        cis_lay_block_clear(v, b);
-        cis_lay_release(v, sizeof *b);
-        cis_free(b);
-    }
-    cis_lay_table_done(&node->blocks);
+    cis_lay_blocks_drop(v, node);
     for (struct lay_name *n = node->names, *next; n != NULL; n = next) {
         next = n->next;
         name_untable(v, n);
@@ -111,6 +104,7 @@ void cis_lay_node_drop(struct lay_view *v, struct lay_node *node)
     }
     v->ngone -= node->gone;
     v->nameless -= node->nameless;
+    v->weight -= node->weight;
     (void)cis_lay_table_remove(&v->nodes, node->ino);
     cis_lay_release(v, node->charged);
     v->targets -= node->target != NULL ? strlen(node->target) : 0;
@@ -148,15 +142,9 @@ void cis_lay_node_reap(struct lay_view *v, struct lay_node *node)
         cis_lay_node_drop(v, node);
         return;
     }
-    lay_table_each(&node->blocks, s)
-    {
-        struct lay_block *b = s->value;
-        cis_lay_block_clear(v, b);
-        cis_lay_release(v, sizeof *b);
-        cis_free(b);
-    }
-    cis_lay_table_done(&node->blocks);
+    cis_lay_blocks_drop(v, node);
     node->keep = 0;
+    cis_lay_quota_cut(v, node);
 }
 
 /* ---- names ---- */

@@ -45,6 +45,7 @@ struct lay_block {
     uint64_t stuck;                  /* the gen at which what is below was gone; 0: never */
     struct lay_block *newer, *older; /* of the dirty list, while buf is there */
     bool listed;
+    uint32_t weight; /* quota.c */
 };
 struct lay_name { /* an entry that differs from the base, or did */
     struct lay_hash hash;
@@ -81,6 +82,7 @@ struct lay_node {
     uint64_t nnames, ngone; /* entries with ino != 0, and removed ones of the base */
     uint64_t charged;
     uint64_t nameless; /* quota.c */
+    uint32_t weight;   /* quota.c */
 };
 
 /* ---- overlay.c: under all stripes ---- */
@@ -121,7 +123,8 @@ struct lay_block *cis_lay_block_find(const struct lay_node *node, uint64_t block
 int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
                        struct lay_block **out);
 void cis_lay_block_drop(struct lay_view *v, struct lay_block *b);
-void cis_lay_block_clear(struct lay_view *v, struct lay_block *b); /* forgets its buffer */
+void cis_lay_blocks_drop(struct lay_view *v, struct lay_node *node); /* all of them */
+void cis_lay_block_clear(struct lay_view *v, struct lay_block *b);   /* forgets its buffer */
 /* A buffer of its own with room for `cap` bytes. */
 int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap);
 /* A block as it is before a write that may have to be taken back. with_buf: its bytes, too, which

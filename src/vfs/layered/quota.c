@@ -2,6 +2,8 @@
  * again, exactly; here a guest learns early, and a mount never acknowledges what its commit would
  * refuse. */
 #include "vfs/layered/view.h"
+#include "base/clock.h"
+#include "base/crypto.h"
 #include "base/mem.h"
 #include "base/wraps.h"
 
@@ -24,30 +26,153 @@ int cis_lay_quota_file(const struct lay_op *op)
     return 0;
 }
 
-/* What the overlay's rows may count when they are stored (store/cost.h), rather more than less:
- * names of full length, and attributes. Content is counted where it is written. */
-enum { ROW_OF_NODE = 512, ROW_OF_NAME = 192 + 3 * CIS_FS_NAME_MAX + 64 };
-/* Of the room that a mount has above the quota (cis_stored_share: half of it, and 512 KiB): what
- * may wait for a flush, and how far names and attributes may go when the quota is used up. Three
- * mounts that do so at once fit: none knows what the others have not flushed. */
-#define ROWS_WAIT(quota) ((quota) / 8 + (64u << 10))
+/* ---- what waits for a commit ----
+ * What a mount accepted is committed without being judged again: else a caller would be refused
+ * what it was told is there. So the mount keeps to the quota by itself, though it does not know
+ * what the tenant's other mounts have accepted and not stored. Two things bound what they have
+ * above the quota together. Each accepts only as long as what it knows to be stored is below a
+ * limit, and it learns what is stored after each of its commits. And each lets only a share wait.
+ *
+ * The share goes by the number of mounts that hold leases, which a mount asks for after it took its
+ * own. The k-th of the mounts, in the order in which they asked, finds k leases at least, however
+ * long ago that was; 1 / (k (k + 1)) over all k is 1. So all shares together are at most
+ * WAITS_ALL, and twice of it while commits are on their way. */
+
+/* What rows may count when they are stored (store/cost.h), rather more than less: names of full
+ * length, and attributes. */
+enum {
+    ROW_OF_NODE = 512,
+    ROW_OF_NAME = 192 + 3 * CIS_FS_NAME_MAX + 64,
+    ROW_OF_EXTENT = 160,
+    ROW_OF_CHUNK = 256 + 2 * CIS_CHUNK_HEAD
+};
+/* How far names and attributes may go when the quota is used up. With twice of what waits it is
+ * half of the quota and 256 KiB. */
 #define ROWS_ABOVE(quota) ((quota) / 8 + (64u << 10))
+#define WAITS_ALL(quota) (ROWS_ABOVE(quota) / 2 * 3)
+#define ASKED_NS CIS_NS_PER_S
+#define COUNTED_NS (10 * CIS_NS_PER_S) /* the number of mounts is asked for as often */
+#define ASKED_MAX 8u                   /* by one write, for one block */
+
+static uint64_t share(const struct lay_view *v)
+{
+    uint64_t mounts = cis_size_add(v->others, 1);
+    return WAITS_ALL(v->quota_stored) / cis_size_mul(mounts, cis_size_add(mounts, 1));
+}
+
+static uint64_t waits(const struct lay_view *v)
+{
+    uint64_t rows = cis_size_add(v->targets, v->weight);
+    rows = cis_size_add(rows, cis_size_mul(v->nodes.count, ROW_OF_NODE));
+    return cis_size_add(rows, cis_size_mul(v->names.count, ROW_OF_NAME));
+}
+
+void cis_lay_quota_block(struct lay_view *v, struct lay_block *b)
+{
+    uint32_t weight = ROW_OF_EXTENT;
+    if (b->buf != NULL) { /* all of the block is stored again */
+        weight += ROW_OF_CHUNK + (b->buf->cap > b->under ? b->buf->cap : b->under);
+    }
+    v->weight += weight;
+    v->weight -= b->weight;
+    b->weight = weight;
+}
+
+void cis_lay_quota_cut(struct lay_view *v, struct lay_node *node)
+{
+    bool rest = !node->is_new && !node->gone && node->keep < node->base.size &&
+                node->keep % CIS_FS_BLOCK != 0;
+    uint32_t weight = rest ? ROW_OF_EXTENT + ROW_OF_CHUNK + (uint32_t)CIS_FS_BLOCK : 0;
+    v->weight += weight;
+    v->weight -= node->weight;
+    node->weight = weight;
+}
+
+struct holders {
+    const char *own;
+    uint64_t others;
+};
+
+static bool count_holder(void *self, const struct cis_fs_ref *ref)
+{
+    struct holders *h = self;
+    h->others += ref->holder[0] != 0 && strcmp(ref->name, h->own) != 0;
+    return true;
+}
+
+static bool is_old(const _Atomic uint64_t *when, uint64_t ns)
+{
+    uint64_t at = atomic_load(when), now = cis_clock_mono_ns();
+    return at == 0 || now < at || now - at > ns;
+}
+
+cis_code cis_lay_quota_again(struct lay_view *v, const struct cis_stop *stop, struct cis_error *err)
+{
+    const struct cis_store *store = v->forest->store;
+    struct cis_str tenant = cis_str_of(v->tenant->name);
+    struct holders h = {.own = v->ref};
+    struct cis_tenant row;
+    uint64_t asked = atomic_fetch_add(&v->stored_asked, 1) + 1, now = cis_clock_mono_ns();
+    CIS_TRY(store->fs->tenant_get(v->forest->store, tenant, &row, stop, err));
+    cis_wipe(row.key, sizeof row.key);
+    bool counts = v->auto_commit && row.quota_stored != 0 && is_old(&v->counted_ns, COUNTED_NS);
+    if (counts) {
+        CIS_TRY(store->fs->ref_list(v->forest->store, tenant, count_holder, &h, stop, err));
+        atomic_store(&v->counted_ns, now);
+    }
+    atomic_store(&v->stored_ns, now);
+    cis_lay_lock_all(v);
+    if (asked > v->stored_known) { /* not what another asked for before this one */
+        v->stored_known = asked;
+        v->stored = row.stored;
+        v->quota_stored = row.quota_stored;
+        v->quota_files = row.quota_files;
+        v->quota_bytes = row.quota_bytes;
+    }
+    v->others = counts ? h.others : v->others;
+    cis_lay_unlock_all(v);
+    return CIS_OK;
+}
+
+static bool is_used_up(struct lay_view *v)
+{
+    struct lay_stripe *s = cis_lay_lock_one(v);
+    bool used_up = v->quota_stored != 0 && v->stored >= v->quota_stored;
+    pthread_mutex_unlock(&s->lock);
+    return used_up;
+}
 
 int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call)
 {
-    if (!v->auto_commit || v->quota_stored == 0) {
+    struct cis_error why;
+    if (!v->auto_commit) {
         return 0;
     }
+    if (is_used_up(v) && is_old(&v->stored_ns, ASKED_NS)) { /* gc may have been there */
+        (void)!cis_lay_quota_again(v, lay_stop(call), &why);
+    }
     struct lay_stripe *s = cis_lay_lock_one(v);
-    uint64_t quota = v->quota_stored, stored = v->stored, rows = v->targets;
-    rows = cis_size_add(rows, cis_size_mul(v->nodes.count, ROW_OF_NODE));
-    rows = cis_size_add(rows, cis_size_mul(v->names.count, ROW_OF_NAME));
+    uint64_t quota = v->quota_stored, stored = v->stored;
+    bool full = quota != 0 && waits(v) > share(v);
     pthread_mutex_unlock(&s->lock);
-    if (stored > cis_size_add(quota, ROWS_ABOVE(quota))) {
+    if (quota != 0 && stored > cis_size_add(quota, ROWS_ABOVE(quota))) {
         return cis_lay_fail(call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
                             (unsigned long long)quota);
     }
-    return rows > ROWS_WAIT(quota) ? cis_lay_flush(&v->vfs, call) : 0;
+    return full ? cis_lay_flush(&v->vfs, call) : 0;
+}
+
+enum lay_fits cis_lay_quota_fits(const struct lay_view *v, unsigned asked)
+{
+    uint64_t more = CIS_FS_BLOCK + ROW_OF_CHUNK + ROW_OF_EXTENT;
+    if (!v->auto_commit || v->quota_stored == 0) {
+        return LAY_FITS;
+    }
+    uint64_t after = cis_size_add(cis_size_add(v->stored, v->dirty), more);
+    if (after > v->quota_stored) { /* what others wrote meanwhile is not what it is packed */
+        return asked == 0 || (v->dirty != 0 && asked < ASKED_MAX) ? LAY_FITS_ASK : LAY_FITS_NOT;
+    }
+    return asked == 0 && cis_size_add(waits(v), more) > share(v) ? LAY_FITS_ASK : LAY_FITS;
 }
 
 /* A file without a name takes its space as long as somebody has it: what this view wrote of it,

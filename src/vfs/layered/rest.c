@@ -16,6 +16,7 @@ static void put_back(struct lay_view *v, struct lay_node *node)
     cis_lay_cut(v, node, 0);
     v->bytes += (int64_t)node->base.size - now;
     node->keep = node->base.size;
+    cis_lay_quota_cut(v, node);
     node->now.size = node->base.size;
     node->now.is_inline = node->base.is_inline;
     node->now.mtime = node->base.mtime;

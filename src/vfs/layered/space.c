@@ -278,9 +278,13 @@ int cis_lay_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mo
     if (v->vfs.read_only) {
         return EROFS;
     }
+    int no = cis_lay_quota_rows(v, call);
+    if (no != 0 && (mode & FALLOC_FL_PUNCH_HOLE) == 0) { /* removing goes on all the same */
+        return no;
+    }
     pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
     pthread_mutex_lock(lock);
-    int no = allocate(v, call, file->node, mode, offset, offset + len);
+    no = allocate(v, call, file->node, mode, offset, offset + len);
     pthread_mutex_unlock(lock);
     return no;
 }

@@ -82,8 +82,12 @@ struct lay_view {
     int64_t files, bytes; /* growth above the base */
     uint64_t nameless;    /* bytes of files without a name that somebody has */
     uint64_t targets;     /* bytes of new symlinks */
+    uint64_t weight;      /* of blocks and cuts that are not committed (quota.c) */
     uint64_t stored, quota_stored;
-    _Atomic uint64_t stored_asked; /* times that these were asked for after a commit; */
+    uint64_t others;               /* branches of the tenant that others hold: mounts, as a rule */
+    _Atomic uint64_t stored_asked; /* times that these were asked for; */
+    _Atomic uint64_t stored_ns;    /* when last; */
+    _Atomic uint64_t counted_ns;   /* and when for the others; */
     uint64_t stored_known;         /* which of them they are of */
     char conflict[128]; /* what another committer changed under the overlay; "" nothing */
 
@@ -265,6 +269,18 @@ int cis_lay_quota_file(const struct lay_op *op);
  * next commit are flushed while they fit the room that it has above the stored quota. Else it would
  * be refused what its callers were told is done. */
 int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call);
+/* Asks what the tenant has stored, for its quotas, and now and then how many mounts it has. With
+ * nothing locked. */
+cis_code cis_lay_quota_again(struct lay_view *v, const struct cis_stop *stop,
+                             struct cis_error *err);
+/* May a mount accept one more block? ASK: after a spill, and when the tenant was asked again;
+ * asked: how often it was. Under a stripe. */
+enum lay_fits { LAY_FITS, LAY_FITS_ASK, LAY_FITS_NOT };
+enum lay_fits cis_lay_quota_fits(const struct lay_view *v, unsigned asked);
+/* What a block counts until it is committed, and the rest of a file that was cut within a block.
+ * After each change of its buffer or of what is below. Under all stripes. */
+void cis_lay_quota_block(struct lay_view *v, struct lay_block *b);
+void cis_lay_quota_cut(struct lay_view *v, struct lay_node *node);
 /* After a file without a name changed its size, or its holders. Under all stripes. */
 void cis_lay_quota_nameless(struct lay_view *v, struct lay_node *node);
 /* How much of growing from `from` to `to` bytes fits; at least from. */

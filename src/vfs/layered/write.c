@@ -24,7 +24,7 @@ struct write {
     bool append, first;
     bool cut;             /* what lies behind it goes */
     struct undo *undo;    /* NULL: at a quota the part that fits is written */
-    bool exact;           /* what is stored is known */
+    unsigned asked;       /* how often the tenant was, for the block that is next */
     uint64_t block;       /* whose lower content is missing, or was read */
     const uint8_t *under; /* of that block */
     uint64_t fits;        /* out: what of len the quota allows */
@@ -69,36 +69,32 @@ static int begin(struct lay_op *op, struct write *w, const struct lay_node *node
                             (unsigned long long)op->v->quota_bytes);
     }
     w->len = end - w->off;
-    if (op->v->quota_stored != 0 &&
-        op->v->stored + op->v->dirty + w->len + CIS_FS_BLOCK > op->v->quota_stored) {
-        /* By what it could take at most it is too much: after a spill that is known exactly. */
-        if (!w->exact) {
-            return NEED_ROOM;
-        }
-        return cis_lay_fail(op->call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
-                            (unsigned long long)op->v->quota_stored);
-    }
-    w->first = false;
     return 0;
+}
+
+/* By what it could take at most it is too much: after a spill that is known exactly. A run is asked
+ * once, for all of its write: whether it all fits is its commit's to say. */
+static int stored_fits(struct lay_op *op, const struct write *w)
+{
+    const struct lay_view *v = op->v;
+    enum lay_fits fits = cis_lay_quota_fits(v, w->asked);
+    if (!v->auto_commit && w->first && v->quota_stored != 0 &&
+        v->stored + v->dirty + w->len + CIS_FS_BLOCK > v->quota_stored) {
+        fits = w->asked == 0 ? LAY_FITS_ASK : LAY_FITS_NOT;
+    }
+    if (fits != LAY_FITS_NOT) {
+        return fits == LAY_FITS ? 0 : NEED_ROOM;
+    }
+    return cis_lay_fail(op->call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
+                        (unsigned long long)v->quota_stored);
 }
 
 static int room_check(struct lay_view *v, const struct cis_vfs_call *call, struct write *w)
 {
-    struct cis_tenant row;
     int no = cis_lay_spill(v, call, true);
-    if (no == 0) {
-        no = cis_lay_errno(v->forest->store->fs->tenant_get(
-            v->forest->store, cis_str_of(v->tenant->name), &row, lay_stop(call), lay_err(call)));
-    }
-    if (no != 0) {
-        return no;
-    }
-    cis_lay_lock_all(v);
-    v->stored = row.stored;
-    v->quota_stored = row.quota_stored;
-    cis_lay_unlock_all(v);
-    w->exact = true;
-    return 0;
+    no = no != 0 ? no : cis_lay_errno(cis_lay_quota_again(v, lay_stop(call), lay_err(call)));
+    w->asked += no == 0;
+    return no;
 }
 
 static bool has_under(const struct write *w, const struct lay_block *b)
@@ -194,6 +190,8 @@ static int write_step(struct lay_op *op, void *arg)
     if (no == 0 && w->first) {
         no = begin(op, w, node);
     }
+    no = no != 0 ? no : stored_fits(op, w);
+    w->first = w->first && no != 0;
     if (no == 0 && w->undo != NULL) {
         no = remember(op, w, node);
     }
@@ -257,6 +255,7 @@ static int run(struct lay_view *v, const struct cis_vfs_call *call, struct write
             continue;
         }
         if (no == 0) {
+            w->asked = 0;
             done += w->did;
             w->off += w->did;
             w->len -= w->did;
@@ -421,9 +420,13 @@ int cis_lay_write(cis_vfs_file *file, const struct cis_vfs_call *call, const str
         }
         return 0;
     }
+    int no = cis_lay_quota_rows(v, call);
+    if (no != 0) {
+        return no;
+    }
     pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
     pthread_mutex_lock(lock);
-    int no = cis_lay_write_at(v, call, file->node, iov, niov, append, offset, len, out_n, out_end);
+    no = cis_lay_write_at(v, call, file->node, iov, niov, append, offset, len, out_n, out_end);
     pthread_mutex_unlock(lock);
     if (no == 0 && (file->flags & (O_SYNC | O_DSYNC)) != 0) {
         no = cis_lay_sync(file, call, false);

@@ -91,12 +91,12 @@ static cis_code no_space(struct cis_error *err)
 }
 
 static cis_code f_chunk_put(cis_store *store, struct cis_str t, const struct cis_fs_chunk *chunks,
-                            size_t n, uint64_t *ids, TAIL)
+                            size_t n, bool accepted, uint64_t *ids, TAIL)
 {
     if (faulty_of(store)->full) {
         return no_space(err);
     }
-    PASS_ON(chunk_put, t, chunks, n, ids);
+    PASS_ON(chunk_put, t, chunks, n, accepted, ids);
 }
 
 static cis_code f_ref_get(cis_store *store, struct cis_str t, struct cis_str name,
