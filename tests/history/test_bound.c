@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "history/maintain.h"
+#include "tools/pgcluster.h"
 
 /* docs/filesystem.md says this to operators. */
 #define FACTOR 3
@@ -243,11 +244,79 @@ static void what_is_counted_bounds_what_the_disk_holds(void **state)
     fx_whole(w.fx);
 }
 
+/* ---- again and again ---- */
+static PGresult *ask(struct fx *fx, const char *sql)
+{
+    PGconn *conn = PQconnectdb(fx->url);
+    assert_int_equal(PQstatus(conn), CONNECTION_OK);
+    PGresult *res = PQexec(conn, sql);
+    assert_int_equal(PQresultStatus(res), PGRES_TUPLES_OK);
+    assert_int_equal(PQntuples(res), 1);
+    PQfinish(conn);
+    return res;
+}
+
+/* The server's vacuum comes by itself: `after` is a time of the server. */
+static void wait_for_vacuum(struct fx *fx, const char *after)
+{
+    char sql[300];
+    bool done = false;
+    snprintf(sql, sizeof sql,
+             "SELECT coalesce(last_autovacuum > '%s', false) FROM pg_stat_all_tables WHERE relid ="
+             " (SELECT reltoastrelid FROM pg_class WHERE oid = 'cis.chunk'::regclass)",
+             after);
+    for (int i = 0; !done && i < 600; i++) {
+        PGresult *res = ask(fx, sql);
+        done = PQgetvalue(res, 0, 0)[0] == 't';
+        PQclear(res);
+        usleep(done ? 0 : 100000);
+    }
+    assert_true(done);
+}
+
+static void what_is_overwritten_and_freed_again_and_again_does_not_add_up(void **state)
+{
+    enum { ROUNDS = 6, WRITES = 100, LEN = 40000 };
+    static uint8_t data[LEN];
+    struct fx *fx = *state;
+    struct cis_retention keep = {.runs = 0, .grace_ms = 1};
+    struct cis_gc_counts counts;
+    uint64_t most = 0, all = 0;
+    if (!fx_is_sqlite()) { /* not once a minute: this is no test of a minute */
+        pgcluster_run(fx_cluster(), "postgres", "ALTER SYSTEM SET autovacuum_naptime = '1s'");
+        pgcluster_run(fx_cluster(), "postgres", "SELECT pg_reload_conf()");
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int k = 0; k < WRITES; k++) {
+            cis_random_bytes(data, sizeof data);
+            fx_write(fx, "main", "file", data, sizeof data);
+        }
+        all += (uint64_t)WRITES * LEN;
+        most = stored(fx) > most ? stored(fx) : most;
+        usleep(5000);
+        PGresult *now = fx_is_sqlite() ? NULL : ask(fx, "SELECT clock_timestamp()");
+        assert_ok(cis_history_gc(&fx->h, &keep, &counts, err));
+        if (now != NULL) {
+            wait_for_vacuum(fx, PQgetvalue(now, 0, 0));
+            PQclear(now);
+        }
+    }
+    uint64_t real = real_bytes(fx);
+    print_message("%" PRIu64 " KiB written, at most %" PRIu64 " counted, %" PRIu64
+                  " on the disk, %" PRIu64 " counted\n",
+                  all / 1024, most / 1024, real / 1024, stored(fx) / 1024);
+    assert_true(FACTOR * most + BESIDE < all); /* else this shows nothing */
+    assert_true(real <= FACTOR * most + BESIDE);
+    fx_whole(fx);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_counted_bounds_what_the_disk_holds, fx_setup,
                                         fx_teardown),
+        cmocka_unit_test_setup_teardown(
+            what_is_overwritten_and_freed_again_and_again_does_not_add_up, fx_setup, fx_teardown),
     };
     return cmocka_run_group_tests_name("bound", tests, NULL, NULL);
 }
