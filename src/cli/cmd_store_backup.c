@@ -313,9 +313,11 @@ const struct cis_cli_command cis_cmd_store_restore = {
     .args = "SRC",
     .summary = "make a store of a backup",
     .help =
-        "SRC is checked as a whole first, then read into an empty store, which is read back "
-        "before\n"
-        "it takes its place. A backup of an embedded store may be restored into PostgreSQL, and "
+        "SRC is checked as a whole first, every hash and every state of every tree as `cis fs "
+        "fsck`\n"
+        "does, then read into an empty store, which is read back before it takes its place. What\n"
+        "is damaged is refused by name (exit 7), and nothing of it is kept. A backup of an "
+        "embedded store may be restored into PostgreSQL, and "
         "the\n"
         "other way round. A store that holds tenants is refused (exit 4); with --replace the\n"
         "embedded one is moved to before-restore-TIME in its folder. Nobody else may have it open\n"
@@ -323,7 +325,7 @@ const struct cis_cli_command cis_cmd_store_restore = {
         "one transaction: with --replace the old tenants go when it is committed and are not kept, "
         "so\n"
         "make a backup first; no other connection to the database may be open (exit 8).\n"
-        "Then look at `cis fs fsck` of each tenant.",
+        "The check of a large tenant's trees needs room in $TMPDIR (130 bytes a name or file).",
     .options = restore_options,
     .examples = "cis store restore /backup/cis-monday --store sqlite:/srv/cis\n",
     .min_args = 1,

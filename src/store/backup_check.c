@@ -1,5 +1,5 @@
 /* Is this a row that a store of cis may hold? Asked of every row that goes into a backup or comes
- * out of one. What the rows mean to each other as a tree is fsck's. */
+ * out of one. What the rows mean to each other as trees: backup_tree.c. */
 #include "store/backup.h"
 
 #include <inttypes.h>
@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "store/backup_tree.h"
 #include "store/commit.h"
 
 /* Limits are those of columns of bytes, in their order; a table without any has 0. */
@@ -67,6 +68,7 @@ struct cis_backup_check {
     struct numbers chunks, branches;
     cis_chunk_codec *codec;
     struct cis_backup_counts counts;
+    cis_backup_tree *tree; /* NULL: trees are not judged */
     uint8_t content[CIS_FS_BLOCK];
 };
 
@@ -94,8 +96,28 @@ void cis_backup_check_free(cis_backup_check *c)
         cis_buf_done(&c->chunks.runs);
         cis_buf_done(&c->branches.runs);
         cis_chunk_codec_free(c->codec);
+        cis_backup_tree_free(c->tree);
         cis_free(c);
     }
+}
+
+cis_code cis_backup_check_trees(cis_backup_check *c, const struct cis_stop *stop,
+                                struct cis_error *err)
+{
+    return cis_backup_tree_new(stop, &c->tree, err);
+}
+
+cis_code cis_backup_check_end(cis_backup_check *c, struct cis_error *err)
+{
+    struct cis_error why = {0};
+    if (c->tree == NULL || c->counts.tenants == 0 || c->table < 0) {
+        return CIS_OK;
+    }
+    cis_code code = cis_backup_tree_end(c->tree, &why);
+    cis_backup_tree_begin(c->tree);
+    return code == CIS_OK          ? CIS_OK
+           : code != CIS_E_DAMAGED ? cis_fail(err, code, "%s", why.msg)
+                                   : cis_fail(err, code, "tenant %s: %s", c->tenant, why.msg);
 }
 
 const struct cis_backup_counts *cis_backup_check_counts(const cis_backup_check *check)
@@ -118,6 +140,9 @@ cis_code cis_backup_check_tenant(cis_backup_check *c, struct cis_str name, struc
     memcpy(c->tenant, name.ptr, name.len);
     c->tenant[name.len] = 0;
     c->table = -1;
+    if (c->tree != NULL) {
+        cis_backup_tree_begin(c->tree);
+    }
     c->counts.tenants++;
     cis_buf_reset(&c->chunks.runs);
     cis_buf_reset(&c->branches.runs);
@@ -208,10 +233,15 @@ static cis_code check_dirent(const struct cis_backup_value *v, struct cis_error 
                : BAD("an impossible name or type");
 }
 
-static cis_code check_inode(const struct cis_backup_value *v, struct cis_error *err)
+static cis_code check_inode(const struct cis_backup_value *v, struct cis_fs_inode *inode,
+                            struct cis_error *err)
 {
-    struct cis_fs_inode inode = {0};
-    return cis_inode_unpack(v[3].b, &inode, err);
+    CIS_TRY(cis_inode_unpack(v[3].b, inode, err));
+    bool held = inode->is_inline || S_ISLNK(inode->mode); /* its content is in the row */
+    return inode->gone || !held || v[4].b.len == inode->size
+               ? CIS_OK
+               : BAD("inode %" PRId64 ": size %" PRIu64 ", content of %zu bytes", v[1].i,
+                     inode->size, v[4].b.len);
 }
 
 static cis_code check_extent(const cis_backup_check *c, const struct cis_backup_value *v,
@@ -282,7 +312,8 @@ static cis_code check_columns(enum cis_backup_table table, const struct cis_back
 }
 
 static cis_code check_row(cis_backup_check *c, enum cis_backup_table table,
-                          const struct cis_backup_value *v, struct cis_error *err)
+                          const struct cis_backup_value *v, struct cis_fs_inode *inode,
+                          struct cis_error *err)
 {
     CIS_TRY(check_columns(table, v, err));
     switch (table) {
@@ -306,7 +337,7 @@ static cis_code check_row(cis_backup_check *c, enum cis_backup_table table,
     case CIS_BACKUP_DIRENT:
         return check_dirent(v, err);
     case CIS_BACKUP_INODE:
-        return check_inode(v, err);
+        return check_inode(v, inode, err);
     case CIS_BACKUP_EXTENT:
         return check_extent(c, v, err);
     case CIS_BACKUP_MEMORY:
@@ -338,7 +369,11 @@ cis_code cis_backup_check_row(cis_backup_check *c, enum cis_backup_table table,
         return cis_fail(err, CIS_E_DAMAGED, "rows that are out of order");
     }
     struct cis_error why = {0};
-    cis_code code = check_row(c, table, v, &why);
+    struct cis_fs_inode inode = {0};
+    cis_code code = check_row(c, table, v, &inode, &why);
+    if (code == CIS_OK && c->tree != NULL) {
+        code = cis_backup_tree_row(c->tree, table, v, &inode, &why);
+    }
     if (code == CIS_OK) {
         c->table = (int)table;
         c->counts.rows++;

@@ -144,6 +144,7 @@ static cis_code get_tenant(struct reader *r, struct cis_error *err)
     size_t len;
     CIS_TRY(get_bytes(r, CIS_TENANT_MAX, &len, err));
     struct cis_str name = {(const char *)r->room.ptr, len};
+    CIS_TRY(cis_backup_check_end(r->check, err));
     CIS_TRY(cis_backup_check_tenant(r->check, name, err));
     memcpy(r->tenant, name.ptr, len);
     r->tenant[len] = 0;
@@ -206,6 +207,7 @@ static cis_code get_end(struct reader *r, struct cis_error *err)
     const struct cis_backup_counts *c = cis_backup_check_counts(r->check);
     uint64_t counts[4];
     uint8_t more;
+    CIS_TRY(cis_backup_check_end(r->check, err));
     for (size_t i = 0; i < 4; i++) {
         CIS_TRY(get_number(r, &counts[i], err));
     }
@@ -279,6 +281,7 @@ cis_code cis_backup_read(int fd, const struct cis_backup_sink *to,
     r->report = CIS_BUF_INIT(CIS_STORE_REPORT_MAX + 64);
     r->room = CIS_BUF_INIT(CIS_BACKUP_KEYS_MAX + (1u << 20)); /* of any row */
     CIS_TRY(cis_backup_check_new(&r->check, err));
+    CIS_TRY(cis_backup_check_trees(r->check, stop, err));
     if (lseek(fd, 0, SEEK_SET) != 0) {
         return cis_fail_sys(err, CIS_E_IO, errno, "backup: not a file");
     }

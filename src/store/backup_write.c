@@ -16,6 +16,7 @@ struct writer {
     struct chain chain;
     size_t used;
     uint64_t size, faults;
+    uint64_t faults_before; /* of tenants that were done */
     const struct cis_backup_watch *watch;
     cis_backup_check *check;
     const struct cis_stop *stop;
@@ -108,11 +109,21 @@ static cis_code judged(struct writer *w, cis_code code, struct cis_error *why,
     return code;
 }
 
+/* Of a tenant that is not whole nobody knows what its trees would be. */
+static cis_code tenant_end(struct writer *w, struct cis_error *err)
+{
+    struct cis_error why = {0};
+    bool whole = w->faults == w->faults_before;
+    w->faults_before = w->faults;
+    return !whole ? CIS_OK : judged(w, cis_backup_check_end(w->check, &why), &why, err);
+}
+
 static cis_code on_tenant(void *self, struct cis_str name, struct cis_error *err)
 {
     struct writer *w = self;
     struct cis_error why = {0};
     const uint8_t kind = REC_TENANT;
+    CIS_TRY(tenant_end(w, err));
     cis_code code = cis_backup_check_tenant(w->check, name, &why);
     if (code != CIS_OK) {
         return judged(w, code, &why, err);
@@ -184,14 +195,16 @@ cis_code cis_backup_write(cis_store *store, int fd, const struct cis_backup_watc
     w->watch = watch;
     w->stop = stop;
     CIS_TRY(cis_backup_check_new(&w->check, err));
+    CIS_TRY(cis_backup_check_trees(w->check, stop, err));
     CIS_TRY(put_head(w, sum.created_ms, err));
     const struct cis_backup_sink sink = {w, on_tenant, on_row, on_fault};
     cis_code code = store->ops->dump(store, &sink, stop, err);
+    code = code == CIS_OK ? tenant_end(w, err) : code;
     sum.faults = out->faults = w->faults;
     CIS_TRY(code);
     if (w->faults != 0) {
         return cis_fail(err, CIS_E_DAMAGED,
-                        "the store is damaged: %llu things cannot be read, so there is no whole "
+                        "the store is damaged: %llu faults, so there is no whole "
                         "backup; see: cis store check, cis fs fsck --data",
                         (unsigned long long)w->faults);
     }

@@ -6,6 +6,7 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "history/maintain.h"
+#include "store/backup.h"
 #include "store/chunk.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
@@ -449,6 +450,18 @@ void fx_whole(struct fx *fx)
     struct cis_fsck_counts counts;
     assert_ok(cis_history_fsck(&fx->h, true, print_fault, NULL, &counts, err));
     assert_int_equal(counts.faults, 0);
+    fx_backup_whole(fx);
+}
+
+void fx_backup_whole(struct fx *fx)
+{
+    char path[] = "/tmp/cis-whole-XXXXXX";
+    struct cis_backup_summary sum;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    unlink(path);
+    assert_ok(cis_backup_write(fx->store, fd, NULL, &sum, NULL, err));
+    close(fd);
 }
 
 struct cis_view fx_rev(struct fx *fx, const char *text)

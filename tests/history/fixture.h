@@ -52,7 +52,8 @@ char *fx_dump_exact(const struct cis_history *h, struct cis_view view);
 /* Edits of this thread happen at this second exactly; 0: at growing times, as usual. */
 void fx_at(int64_t second);
 uint64_t fx_ino(struct fx *fx, const char *ref, const char *path);
-/* fsck finds nothing. */
+/* fsck finds nothing, and neither does a backup of the store. */
 void fx_whole(struct fx *fx);
+void fx_backup_whole(struct fx *fx);
 
 #endif

@@ -54,68 +54,6 @@ static int backup(cis_store *store, struct cis_backup_summary *out)
     return fd;
 }
 
-/* Where a backup is restored to: a folder, or a new database. */
-struct place {
-    struct fx fx;
-    char *admin;
-};
-
-static cis_code target_of(const char *dir, const char *url, bool replace,
-                          struct cis_backup_target **out, struct cis_error *err)
-{
-    return url != NULL ? cis_pg_restore(url, replace, out, NULL, err)
-                       : cis_store_sqlite_restore(dir, replace, out, err);
-}
-
-static cis_code restore(int fd, const char *dir, const char *url, bool replace,
-                        struct cis_error *err)
-{
-    struct cis_backup_target *target = NULL;
-    struct cis_backup_summary sum;
-    cis_code code = target_of(dir, url, replace, &target, err);
-    code = code == CIS_OK ? cis_backup_read(fd, &target->sink, NULL, &sum, NULL, err) : code;
-    code = code == CIS_OK ? target->done(target, &sum.counts, NULL, err) : code;
-    if (target != NULL) {
-        target->free(target);
-    }
-    return code;
-}
-
-static void place_new(struct place *p, bool server)
-{
-    static int databases;
-    *p = (struct place){.fx.dir = test_dir_new()};
-    if (server) {
-        char name[32], sql[64];
-        snprintf(name, sizeof name, "restored%d", databases++);
-        snprintf(sql, sizeof sql, "CREATE DATABASE %s", name);
-        pgcluster_run(fx_cluster(), "postgres", sql);
-        p->admin = pgcluster_url(fx_cluster(), "postgres", name);
-    }
-}
-
-static void place_open(struct place *p)
-{
-    if (p->admin != NULL) {
-        assert_ok(cis_store_postgres_open(p->admin, NULL, &p->fx.store, NULL, err));
-    } else {
-        assert_ok(cis_store_sqlite_open(p->fx.dir, &p->fx.store, err));
-    }
-    p->fx.h = (struct cis_history){p->fx.store, CIS_STR("t"), NULL, 0};
-}
-
-static void place_done(struct place *p)
-{
-    if (p->fx.store != NULL) {
-        p->fx.store->ops->close(p->fx.store);
-    }
-    if (p->admin != NULL) {
-        pgcluster_drop(fx_cluster(), p->admin);
-    }
-    assert_ok(cis_file_remove_tree(p->fx.dir, err));
-    free(p->fx.dir);
-}
-
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 /* ---- what rows there are, in whatever order ---- */

@@ -612,6 +612,9 @@ static void whole(struct world *w)
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
     assert_ok(cis_history_fsck(&w->fx.h, w->step % 16 == 0, note_fault, &text, &counts, err));
     check(w, counts.faults == 0, "fsck: %s\n", cis_buf_cstr(&text));
+    if (w->step % 16 == 0) {
+        fx_backup_whole(&w->fx);
+    }
 }
 
 static bool step(struct world *w)
