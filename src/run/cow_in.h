@@ -153,6 +153,16 @@ void cow_work_done(struct cow_work *work);
 /* Removes what an interrupted step left under a name of ours, when it is what one of the steps
  * makes, or what the record keeps. */
 cis_code cow_work_tidy(struct cow_work *work, const struct cow_steps *steps, struct cis_error *err);
+/* A name becomes another one where nothing is; an errno. */
+int cow_work_place(const struct cow_work *work, const char *from, const char *to);
+/* ---- a file that a killed step left under COW_OLD: cow_mend.c ---- */
+/* It goes back to its path when one of the steps was at work there. */
+cis_code cow_mend(const struct cow_work *work, const struct cow_steps *steps, bool dry_run,
+                  bool *out_done, struct cis_error *err);
+/* By whichever record of the folder. */
+cis_code cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error *err);
+cis_code cow_record_mend(const cis_cow *cow, const struct cow_work *work, bool dry_run,
+                         struct cis_error *err);
 /* CIS_E_CONFLICT: what is there is not what the step begins from; nothing was done. from: of the
  * source. back: takes the step back. */
 cis_code cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,

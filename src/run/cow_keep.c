@@ -505,6 +505,29 @@ cis_code cow_record_states(struct cow_plan *p, struct cis_error *err)
     return CIS_OK;
 }
 
+cis_code cow_record_mend(const cis_cow *cow, const struct cow_work *w, bool dry_run,
+                         struct cis_error *err)
+{
+    CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
+    CIS_TRY(names_load(cow->forest, cow->tenant, &cow->stop, &list, err));
+    names_sort(&list);
+    bool done = false;
+    for (size_t i = list.n; i > 0 && !done;) { /* the newest first */
+        i--;
+        CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
+        struct cis_error why;
+        cis_code code =
+            cow_record_read(cow->forest, cow->tenant, list.at[i].name, &cow->stop, &record, &why);
+        if (code != CIS_OK && !says_nothing(cow, list.at[i].name, code)) {
+            return cis_fail(err, code, "%s", why.msg);
+        }
+        if (code == CIS_OK && strcmp(record.folder, cow->folder) == 0) {
+            CIS_TRY(cow_mend(w, &record.steps, dry_run, &done, err));
+        }
+    }
+    return CIS_OK;
+}
+
 /* ---- writing ---- */
 
 /* Those that a path leads through. */

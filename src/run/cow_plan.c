@@ -470,6 +470,7 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
 
 cis_code cow_plan_make(struct cow_plan *p, struct cis_error *err)
 {
+    CIS_TRY(cow_mend_folder(p->cow, p->how->dry_run, err));
     CIS_TRY(cow_collect(p->cow, COW_CHANGES_BYTES, &p->list, err));
     CIS_TRY(plan_leftovers(p, err));
     CIS_TRY(plan_aside(p, err));

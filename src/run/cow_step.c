@@ -253,6 +253,11 @@ static int place(const struct cow_work *w, const char *from, const char *to)
     return no == 0 ? cis_at_unlink(w->to.root, w->call, cis_str_of(from), COW_WALK) : no;
 }
 
+int cow_work_place(const struct cow_work *w, const char *from, const char *to)
+{
+    return place(w, from, to);
+}
+
 /* Is this, under a name of ours, what the step begins from, and will stay so? */
 static int judge(const struct cow_work *w, const char *name, const struct cow_state *before,
                  bool *out)
@@ -429,8 +434,18 @@ static cis_code set_aside(struct cow_work *w, const char *path, const char *name
 static cis_code take_away(struct cow_work *w, const char *path, const struct cow_state *before,
                           struct cis_error *err)
 {
-    const char *name = strcmp(path, COW_OLD) == 0 ? COW_NEW : COW_OLD;
-    CIS_TRY(set_aside(w, path, name, before, err));
+    const char *name = COW_OLD;
+    if (strcmp(path, COW_OLD) == 0 || strcmp(path, COW_NEW) == 0) {
+        bool same = false; /* it is aside, and the other one may be there as well */
+        int no = judge(w, path, before, &same);
+        if (no != 0 || !same) {
+            return no != 0 && no != ENOENT ? fail(w, no, path, err)
+                                           : meanwhile(path, "changed or removed", err);
+        }
+        name = path;
+    } else {
+        CIS_TRY(set_aside(w, path, name, before, err));
+    }
     int no = cis_at_unlink(w->to.root, w->call, cis_str_of(name), COW_WALK);
     return no == 0 ? CIS_OK : fail(w, no, path, err);
 }

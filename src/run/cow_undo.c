@@ -425,6 +425,8 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     CIS_TRY(open_kept(&u, err));
     u.work.source = &u.kept;
     CIS_TRY(find_moves(&u, err));
+    bool mended;
+    CIS_TRY(cow_mend(&u.work, &u.record.steps, how->dry_run, &mended, err));
     CIS_TRY(judge(&u, err));
     bool moves = !how->dry_run && cow_steps_move(&u.record.steps);
     if (moves) {

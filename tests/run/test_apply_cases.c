@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -26,8 +27,39 @@ static struct {
     unsigned long links, reads;   /* symlinks that were made, reads of files */
 } host;
 
+/* A thread that stops for good at its n-th call, as if its process were killed there. When the test
+ * is done it is let go, and all that it calls then fails. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    unsigned long at, calls;
+    bool stopped, ended, let_go;
+} killed = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, false, false, false};
+static __thread bool is_victim, is_dead;
+
+static bool host_kills(void)
+{
+    if (is_victim && !is_dead && ++killed.calls == killed.at) {
+        pthread_mutex_lock(&killed.lock);
+        killed.stopped = true;
+        pthread_cond_broadcast(&killed.moved);
+        while (!killed.let_go) {
+            pthread_cond_wait(&killed.moved, &killed.lock);
+        }
+        pthread_mutex_unlock(&killed.lock);
+        is_dead = true;
+    }
+    if (is_dead) {
+        errno = EIO;
+    }
+    return is_dead;
+}
+
 static bool host_fails(void)
 {
+    if (host_kills()) {
+        return true;
+    }
     if (host.fail_at != 0 && ++host.calls == host.fail_at) {
         errno = EIO;
         return true;
@@ -52,6 +84,13 @@ int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, in
 int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
 {
     return host_fails() ? -1 : __real_linkat(from_dir, from, to_dir, to, flags);
+}
+
+int __real_unlinkat(int dir, const char *name, int flags);
+int __wrap_unlinkat(int dir, const char *name, int flags);
+int __wrap_unlinkat(int dir, const char *name, int flags)
+{
+    return host_kills() ? -1 : __real_unlinkat(dir, name, flags);
 }
 
 int __real_symlinkat(const char *target, int dir, const char *name);
@@ -461,6 +500,130 @@ static void without_an_exchange_of_names_no_failure_loses_a_file(void **state)
     }
 }
 
+struct victim {
+    struct fx *fx;
+    const char *folder;
+    const struct ran *ran;
+    bool undoes;
+};
+
+static void *victim_runs(void *arg)
+{
+    const struct victim *v = arg;
+    char ref[CIS_FS_REF_MAX + 1] = "";
+    struct cis_error why = {0};
+    cis_cow *cow = NULL;
+    uint64_t n;
+    is_victim = true;
+    if (v->undoes) {
+        assert_ok(
+            cis_cow_applied_list(v->fx->forest, "t", v->ran->id, &never, take_newest, ref, &why));
+        struct cis_cow_undo how = {
+            .forest = v->fx->forest, .tenant = "t", .ref = ref, .stop = &never};
+        (void)!cis_cow_undo(&how, &n, &why);
+    } else {
+        struct cis_cow_apply how = {.run = v->ran->id, .guest = "/d"};
+        (void)!(look(v->fx, v->fx->forest, v->folder, v->ran->at, &cow, &why) == CIS_OK
+                    ? cis_cow_apply(cow, &how, &n, &why)
+                    : CIS_OK);
+        cis_cow_close(cow);
+    }
+    pthread_mutex_lock(&killed.lock);
+    killed.ended = true;
+    pthread_cond_broadcast(&killed.moved);
+    pthread_mutex_unlock(&killed.lock);
+    return NULL;
+}
+
+/* False: it came to its end before. */
+static bool kill_at(const struct victim *v, unsigned long at, pthread_t *out)
+{
+    killed.at = at;
+    killed.calls = 0;
+    killed.stopped = killed.ended = killed.let_go = false;
+    assert_int_equal(pthread_create(out, NULL, victim_runs, (void *)(uintptr_t)v), 0);
+    pthread_mutex_lock(&killed.lock);
+    while (!killed.stopped && !killed.ended) {
+        pthread_cond_wait(&killed.moved, &killed.lock);
+    }
+    bool stopped = killed.stopped;
+    pthread_mutex_unlock(&killed.lock);
+    return stopped;
+}
+
+static void bury(pthread_t thread)
+{
+    pthread_mutex_lock(&killed.lock);
+    killed.let_go = true;
+    pthread_cond_broadcast(&killed.moved);
+    pthread_mutex_unlock(&killed.lock);
+    pthread_join(thread, NULL);
+}
+
+static bool has_leftover(struct fx *fx, const char *d)
+{
+    char name[64];
+    bool found = false;
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s/%s", d, i == 0 ? COW_OLD : COW_NEW);
+        CIS_CLEANUP(cis_freep) char *path = fx_path(fx, name);
+        found = found || cis_file_exists(path);
+    }
+    return found;
+}
+
+/* links: renames that replace nothing are not had either. then: what follows the kill, an apply and
+ * undos, or undos alone. */
+static bool killed_round(struct fx *fx, bool links, bool undoes, bool then_apply, unsigned long n)
+{
+    char d[32], f[40];
+    pthread_t thread;
+    snprintf(d, sizeof d, "k%d%d%d-%lu", links, undoes, then_apply, n);
+    snprintf(f, sizeof f, "%s/f", d);
+    fx_put(fx, f, "old");
+    struct ran ran = run(fx, d, NULL, "w f new");
+    struct victim v = {fx, d, &ran, undoes};
+    host.no_exchange = true;
+    host.no_noreplace = links;
+    if (undoes) {
+        assert_int_equal(apply(fx, fx->forest, d, &ran, false), CIS_OK);
+    }
+    bool stopped = kill_at(&v, n, &thread);
+    cis_code code = CIS_OK;
+    if (then_apply && stopped && !undoes) {
+        code = apply(fx, fx->forest, d, &ran, false);
+        if (code != CIS_OK) {
+            fail_msg("killed at %lu: not applied: %s", n, cis_buf_cstr(&said));
+        }
+        fx_host_is(fx, f, "new");
+    }
+    for (int i = 0; i < 3 && stopped && code == CIS_OK; i++) { /* each apply that is not undone */
+        char ref[CIS_FS_REF_MAX + 1] = "";
+        assert_ok(cis_cow_applied_list(fx->forest, "t", ran.id, &never, take_newest, ref, err));
+        if (ref[0] != 0 && undo(fx, &ran) != CIS_OK) {
+            fail_msg("killed at %lu: not undone: %s", n, cis_buf_cstr(&said));
+        }
+    }
+    if (stopped) {
+        fx_host_is(fx, f, "old");
+        assert_false(has_leftover(fx, d));
+    }
+    bury(thread);
+    memset(&host, 0, sizeof host);
+    return stopped;
+}
+
+static void a_kill_between_two_renames_loses_no_file(void **state)
+{
+    for (int kind = 0; kind < 6; kind++) {
+        unsigned long n = 1;
+        while (killed_round(*state, kind % 2 != 0, kind / 2 == 2, kind / 2 == 1, n)) {
+            n++;
+        }
+        assert_true(n > 3); /* it was killed at each of its calls */
+    }
+}
+
 /* ---- folders, leftovers, attributes ---- */
 
 static void another_folder_is_not_moved_in_place_of_the_one_that_an_apply_left(void **state)
@@ -621,6 +784,7 @@ static int run_all(void)
         T(a_diff_reads_no_steps_of_records),
         T(a_file_that_two_branches_changed_is_found_after_the_undo_of_either),
         T(without_an_exchange_of_names_no_failure_loses_a_file),
+        T(a_kill_between_two_renames_loses_no_file),
         T(another_folder_is_not_moved_in_place_of_the_one_that_an_apply_left),
         T(a_leftover_is_read_as_often_however_many_steps_there_are),
         T(a_file_whose_capabilities_an_undo_could_not_bring_back_is_a_conflict),

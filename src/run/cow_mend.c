@@ -1,0 +1,69 @@
+/* What an apply or an undo leaves that is killed while it replaces a file on a host without
+ * RENAME_EXCHANGE: the file that was there is COW_OLD, and nothing is at its path. Its record tells
+ * which path that is, and the next apply or undo puts it back first. */
+#include <errno.h>
+#include "base/mem.h"
+#include "run/cow_in.h"
+
+static bool is_missing(const struct cow_work *w, const char *path)
+{
+    struct cis_vfs_attr attr;
+    return cis_at_stat(w->to.root, w->call, cis_str_of(path), COW_WALK, &attr) == ENOENT;
+}
+
+/* The step that was at work. Of an apply it is known by the file itself, whatever somebody wrote to
+ * it since; of an undo, and on a host that numbers files anew, by what is in it. */
+static const struct cow_step *step_of(const struct cow_work *w, const struct cow_steps *steps,
+                                      const struct cow_state *old)
+{
+    for (int by_content = 0; by_content < 2; by_content++) {
+        for (size_t i = 0; i < steps->n; i++) {
+            const struct cow_step *s = &steps->at[i];
+            bool replaces = s->op == COW_LEAF && s->before.mode != 0 && s->after.mode != 0;
+            bool is = by_content ? cow_state_same(&s->before, old) || cow_state_same(&s->after, old)
+                                 : s->before.key[0] != 0 && strcmp(s->before.key, old->key) == 0;
+            if (replaces && is && is_missing(w, s->path)) {
+                return s;
+            }
+        }
+    }
+    return NULL;
+}
+
+cis_code cow_mend(const struct cow_work *w, const struct cow_steps *steps, bool dry_run,
+                  bool *out_done, struct cis_error *err)
+{
+    struct cow_state old;
+    *out_done = false;
+    if (cow_state_read(&w->to, w->call, COW_OLD, &old) != 0 ||
+        (!S_ISREG(old.mode) && !S_ISLNK(old.mode))) {
+        return CIS_OK;
+    }
+    const struct cow_step *s = step_of(w, steps, &old);
+    if (s == NULL) {
+        return CIS_OK;
+    }
+    if (dry_run) {
+        return cis_fail(err, CIS_E_EXISTS,
+                        "%.140s: an interrupted apply or undo was replacing it, and left it as %s "
+                        "in the folder; the next one puts it back, this dry run does not",
+                        s->path, COW_OLD);
+    }
+    int no = cow_work_place(w, COW_OLD, s->path);
+    if (no == ENOENT || no == EEXIST || no == ENOTDIR) { /* somebody was faster */
+        return CIS_OK;
+    }
+    *out_done = no == 0;
+    return no == 0 ? CIS_OK : cow_errno(no, w->why, s->path, err);
+}
+
+cis_code cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    if (cis_at_stat(cow->below.root, &cow->call, CIS_STR(COW_OLD), COW_WALK, &attr) != 0) {
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cow_work_done) struct cow_work w = {0};
+    CIS_TRY(cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
+    return cow_record_mend(cow, &w, dry_run, err);
+}
