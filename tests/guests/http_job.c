@@ -202,7 +202,10 @@ static int read_some(const struct job *job, struct live *l, uint64_t *total, boo
     if (r.failed) {
         if (r.error == 0) {
             stream_failed("body", r.error, r.own);
+            return 1;
         }
+        in_read(l->in, 0, &r); /* the end is known to who asks for nothing, too */
+        printf("%s", r.failed && r.error == 1 ? "" : "read(0) does not know of the end\n");
         return 1;
     }
     if (r.data.n != 0) {

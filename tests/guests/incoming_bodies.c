@@ -71,7 +71,15 @@ void echo(struct asked *a, bool polls)
     uint32_t body = answer_with(a, 200, fields_with(TEXT("X-Guest"), TEXT("incoming")));
     uint32_t out = stream_of(body);
     struct list piece;
-    while (next(in, polls, &piece, &failed) && write_all(out, piece.at, piece.n)) {
+    bool more;
+    while ((more = next(in, polls, &piece, &failed)) && write_all(out, piece.at, piece.n)) {
+    }
+    if (!more && failed == 0) { /* the end is known to who asks for nothing, too */
+        struct stream_read got;
+        in_read(in, 0, &got);
+        if (!got.failed || got.error != 1) {
+            __builtin_trap();
+        }
     }
     in_drop(in);
     out_drop(out);

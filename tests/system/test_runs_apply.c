@@ -987,6 +987,10 @@ static void the_umask_holds_for_what_a_program_makes(void **state)
     assert_string_equal(sys_out(s), "600 d/f\n700 d/sub\n664 c/f\n600 c/g\n700 c/sub\n");
     ok(s, "runs", "diff", "last");
     assert_string_equal(sys_out(s), "");
+    shell(s, "umask 077 && $CIS run -w $TOOL write /workspace/f 1 mkdir /workspace/sub && "
+             "$CIS fs stat /f /sub --json");
+    assert_contains(sys_out(s), "\"mode\":\"0600\"");
+    assert_contains(sys_out(s), "\"mode\":\"0700\"");
 }
 
 /* What a cow branch keeps of the names that its runs saw is not a guest's to write, and no
