@@ -91,6 +91,14 @@ static cis_code judge(struct pg_conn *conn, enum pg_id id, const char *text, str
                     CIS_STR_ARG(why), conn->sqlstate);
 }
 
+/* With such an error the server's process ends, whatever its state says: it tells nothing more, and
+ * not what became of a transaction that it was committing. A disk that fails at the sync of a
+ * COMMIT is one: what was to be synced may be there after the recovery. */
+static bool ends_session(const char *severity)
+{
+    return severity != NULL && (strcmp(severity, "PANIC") == 0 || strcmp(severity, "FATAL") == 0);
+}
+
 static cis_code fail_result(struct pg_conn *conn, uint16_t mark, const PGresult *res,
                             struct cis_error *err)
 {
@@ -104,7 +112,9 @@ static cis_code fail_result(struct pg_conn *conn, uint16_t mark, const PGresult 
     snprintf(conn->sqlstate, sizeof conn->sqlstate, "%s", state != NULL ? state : "");
     conn->failed = id;
     const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    return judge(conn, id, text != NULL ? text : PQresultErrorMessage(res), err);
+    cis_code code = judge(conn, id, text != NULL ? text : PQresultErrorMessage(res), err);
+    conn->lost |= ends_session(PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED));
+    return code;
 }
 
 /* ---- connecting ---- */
