@@ -16,6 +16,7 @@ static struct {
     const char *group; /* name of every group; NULL: there is none */
     const char *members[4];
     bool unlisted; /* users are found, but not listed */
+    uid_t me;      /* 0: whoever runs this */
 } world;
 
 int __wrap_getpwuid_r(uid_t uid, struct passwd *out, char *text, size_t n, struct passwd **found);
@@ -23,6 +24,8 @@ int __wrap_getpwent_r(struct passwd *out, char *text, size_t n, struct passwd **
 int __wrap_getgrgid_r(gid_t gid, struct group *out, char *text, size_t n, struct group **found);
 void __wrap_setpwent(void);
 void __wrap_endpwent(void);
+uid_t __wrap_geteuid(void);
+uid_t __real_geteuid(void);
 
 int __wrap_getpwuid_r(uid_t uid, struct passwd *out, char *text, size_t n, struct passwd **found)
 {
@@ -72,6 +75,11 @@ void __wrap_setpwent(void)
 
 void __wrap_endpwent(void)
 {
+}
+
+uid_t __wrap_geteuid(void)
+{
+    return world.me != 0 ? world.me : __real_geteuid();
 }
 
 static struct passwd user(const char *name, uid_t uid, gid_t gid)
@@ -143,6 +151,25 @@ static void what_a_group_of_others_may_write_is_refused(void **state)
     assert_int_equal(judge(0770, &why), CIS_E_DENIED);
 }
 
+/* A file of root's in root's private group is nobody else's either, whoever asks. */
+static void what_the_group_of_root_may_write_is_roots(void **state)
+{
+    struct cis_error why;
+    (void)state;
+    if (geteuid() != 0 || getegid() != 0) {
+        print_message("needs root\n");
+        return;
+    }
+    alone();
+    world.me = 4711;
+    assert_ok(judge(0775, err));
+    world.members[0] = "other"; /* who asks, but others may be in it tomorrow */
+    assert_int_equal(judge(0775, &why), CIS_E_DENIED);
+    world.members[0] = NULL;
+    world.users[world.nusers++] = user("third", 4712, 0);
+    assert_int_equal(judge(0775, &why), CIS_E_DENIED);
+}
+
 /* user::rwx, user:4711:rwx, group::---, mask::rwx, other::--- */
 static void an_access_list_is_no_private_group(void **state)
 {
@@ -181,6 +208,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_private_group_may_write_is_own),
         cmocka_unit_test(what_a_group_of_others_may_write_is_refused),
+        cmocka_unit_test(what_the_group_of_root_may_write_is_roots),
         cmocka_unit_test(an_access_list_is_no_private_group),
     };
     return cmocka_run_group_tests_name("own", tests, NULL, NULL);

@@ -89,6 +89,25 @@ static void the_base_of_a_branch_that_was_merged_is_held_whoever_made_it(void **
     }
 }
 
+/* The conflict branch of somebody who brings another branch in there. */
+static void the_base_of_a_branch_that_took_a_merge_is_held_whoever_made_it(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), MADE_MERGED);
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    fx_text(fx, MADE_MERGED, "made", "1");
+    fx_text(fx, "side", "side", "1");
+    struct cis_view side = fx_head(fx, "side");
+    merge(fx, MADE_MERGED, "side");
+    forget(fx);
+    assert_ok(hold(fx, err));
+    struct held held = held_now(fx);
+    assert_int_equal(held.pins.n, 1);
+    assert_int_equal(held.pins.at[0].view.branch, side.branch);
+    assert_int_equal(held.pins.at[0].view.epoch, side.epoch);
+}
+
 /* ---- a store that cannot pin ---- */
 static const struct cis_store_fs_ops *store_ops;
 static cis_code refuse_with;
@@ -181,6 +200,7 @@ static int run(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_base_of_a_branch_that_was_merged_is_held_whoever_made_it),
+        TEST(the_base_of_a_branch_that_took_a_merge_is_held_whoever_made_it),
         TEST(gc_ends_where_a_base_cannot_be_held),
         TEST(a_base_that_is_gone_ends_no_gc),
         TEST(gc_looks_at_thousands_of_branches_in_no_time),

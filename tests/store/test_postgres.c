@@ -604,13 +604,24 @@ static void check_compares_functions_and_triggers_word_for_word(void **state)
     run(admin, "DROP TRIGGER count_remove ON cis.ref");
     run(admin, "CREATE TRIGGER count_remove AFTER INSERT ON cis.ref REFERENCING NEW TABLE AS moved "
                "FOR EACH STATEMENT EXECUTE FUNCTION cis.count_ref()");
+    /* At the right time, but another function; and one of the right name, but not of cis. */
+    run(admin, "DROP TRIGGER count_remove ON cis.memory");
+    run(admin, "CREATE TRIGGER count_remove AFTER DELETE ON cis.memory REFERENCING OLD TABLE AS "
+               "moved FOR EACH STATEMENT EXECUTE FUNCTION cis.count_run()");
+    run(admin, "CREATE FUNCTION public.count_ref() RETURNS trigger LANGUAGE plpgsql AS "
+               "$$ BEGIN RETURN NULL; END $$");
+    run(admin, "DROP TRIGGER count_add ON cis.ref");
+    run(admin, "CREATE TRIGGER count_add AFTER INSERT ON cis.ref REFERENCING NEW TABLE AS moved "
+               "FOR EACH STATEMENT EXECUTE FUNCTION public.count_ref()");
     assert_check_says(
         url,
         " count_chunk (not owned by cis_owner) count_memory (no fixed search "
         "path) count_ref (everybody may call it) count_run (runs as somebody "
         "else) extra (not of cis) tenant_id (missing) memory.count_add (trigger "
-        "that is off or not of cis) memory.more (trigger that is off or not of "
-        "cis) ref.count_remove (trigger that is off or not of cis) triggers (some are missing)\n");
+        "that is off or not of cis) memory.count_remove (trigger that is off or not of cis) "
+        "memory.more (trigger that is off or not of cis) ref.count_add (trigger that is off or not "
+        "of cis) ref.count_remove (trigger that is off or not of cis) triggers (some are "
+        "missing)\n");
     PQfinish(admin);
     free(url);
 }
