@@ -38,7 +38,7 @@ struct world {
 };
 static struct {
     uint64_t steps, merges, conflicts, criss_cross, fallback, undos, restores, rollbacks, gcs,
-        refused, crashes;
+        refused, crashes, clocks;
 } tally;
 
 static unsigned pick(struct world *w, unsigned n)
@@ -617,6 +617,28 @@ static void whole(struct world *w)
     }
 }
 
+/* ---- a clock that is set ---- */
+int64_t __wrap_cis_clock_wall_ms(void);
+int64_t __real_cis_clock_wall_ms(void);
+
+static int64_t clock_off_ms;
+
+int64_t __wrap_cis_clock_wall_ms(void)
+{
+    return __real_cis_clock_wall_ms() + clock_off_ms;
+}
+
+/* In every second world, by up to a day, also back. What commits, merges and undoes goes by
+ * ancestry alone. On PostgreSQL these are the times of clients; the server has its own. */
+static void set_clock(struct world *w)
+{
+    enum { DAY_MS = 86400000 };
+    if (w->seed % 2 == 0 && pick(w, 4) == 0) {
+        clock_off_ms = (int64_t)pick(w, 2 * DAY_MS) - DAY_MS;
+        tally.clocks++;
+    }
+}
+
 static bool step(struct world *w)
 {
     unsigned kind = pick(w, 100);
@@ -658,8 +680,10 @@ static void live(struct world *w, uint64_t *left)
     w->branch[0].there = true;
     w->branch[0].commit = model_commit(&w->graph, -1, -1, &w->a);
     w->view[0] = fx_head(&w->fx, "main");
+    clock_off_ms = 0;
     for (w->step = 0; w->step < WORLD_STEPS && *left != 0; w->step++) {
         crash(w);
+        set_clock(w);
         while (!step(w)) {
         }
         whole(w);
@@ -692,9 +716,10 @@ static void random_histories_are_what_the_model_says(void **state)
     print_message("%" PRIu64 " steps: %" PRIu64 " merges (%" PRIu64 " of several bases, %" PRIu64
                   " of a base that went), %" PRIu64 " undos, %" PRIu64 " conflicts, %" PRIu64
                   " restores, %" PRIu64 " rollbacks, %" PRIu64 " collections, %" PRIu64
-                  " crashes\n",
+                  " crashes, the clock set %" PRIu64 " times\n",
                   tally.steps, tally.merges, tally.criss_cross, tally.fallback, tally.undos,
-                  tally.conflicts, tally.restores, tally.rollbacks, tally.gcs, tally.crashes);
+                  tally.conflicts, tally.restores, tally.rollbacks, tally.gcs, tally.crashes,
+                  tally.clocks);
     free(w);
 }
 
