@@ -7,10 +7,10 @@
 #include "base/mem.h"
 #include "store/postgres/internal.h"
 
-#define PUT_GROUP (2u << 20)  /* bytes of one insert */
-#define PUT_BATCH (16u << 20) /* bytes of one transaction */
-#define READ_GROUP 64u        /* reads of one statement: at most 4 MiB come back */
-#define READ_WINDOW 8u        /* such statements under way */
+#define PUT_GROUP (512u << 10) /* bytes of one insert, which is in memory twice */
+#define PUT_BATCH (16u << 20)  /* bytes of one transaction */
+#define READ_GROUP 64u         /* reads of one statement: at most 4 MiB come back */
+#define READ_WINDOW 8u         /* such statements under way */
 #define IDS_GROUP 4000u
 
 static int by_hash(const void *a, const void *b, void *chunks)
@@ -67,7 +67,8 @@ static cis_code send_group(struct pg_conn *conn, const struct cis_fs_chunk *chun
     cis_pg_arg_blobs(&args, &hashes);
     cis_pg_arg_blobs(&args, &heads);
     cis_pg_arg_blobs(&args, &data);
-    return cis_pg_send(conn, PG_CHUNK_PUT, &args, err);
+    CIS_TRY(cis_pg_send(conn, PG_CHUNK_PUT, &args, err));
+    return cis_pg_drain(conn, err);
 }
 
 cis_code cis_pg_chunks_send(struct pg_conn *conn, const struct cis_fs_chunk *chunks,

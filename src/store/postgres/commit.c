@@ -237,6 +237,7 @@ static cis_code put_dirents(struct pg_conn *conn, const struct cis_commit_rows *
         cis_pg_arg_ints(&args, &inos);
         cis_pg_arg_ints(&args, &modes);
         CIS_TRY(cis_pg_send(conn, PG_DIRENTS_PUT, &args, err));
+        CIS_TRY(cis_pg_drain(conn, err));
     }
     return CIS_OK;
 }
@@ -261,6 +262,7 @@ static cis_code put_inodes(struct pg_conn *conn, const struct cis_commit_rows *r
         cis_pg_arg_blobs(&args, &attrs);
         cis_pg_arg_blobs(&args, &data);
         CIS_TRY(cis_pg_send(conn, PG_INODES_PUT, &args, err));
+        CIS_TRY(cis_pg_drain(conn, err));
     }
     return CIS_OK;
 }
@@ -284,6 +286,7 @@ static cis_code put_extents(const cis_commit_txn *txn, const struct cis_commit_r
         cis_pg_arg_ints(&args, &blocks);
         cis_pg_arg_ints(&args, &chunks);
         CIS_TRY(cis_pg_send(txn->conn, PG_EXTENTS_PUT, &args, err));
+        CIS_TRY(cis_pg_drain(txn->conn, err));
     }
     return CIS_OK;
 }

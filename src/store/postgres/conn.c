@@ -310,6 +310,21 @@ cis_code cis_pg_sync(struct pg_conn *conn, struct cis_error *err)
     return PQpipelineSync(conn->pg) == 1 && PQflush(conn->pg) >= 0 ? CIS_OK : lose(conn, err);
 }
 
+cis_code cis_pg_drain(struct pg_conn *conn, struct cis_error *err)
+{
+    for (;;) {
+        int unsent = PQflush(conn->pg);
+        if (unsent <= 0) {
+            return unsent == 0 ? CIS_OK : lose(conn, err);
+        }
+        /* What the server answers meanwhile is taken, or it would stop reading. */
+        CIS_TRY(wait_socket(conn, conn->stop, POLLIN | POLLOUT, err));
+        if (PQconsumeInput(conn->pg) != 1) {
+            return lose(conn, err);
+        }
+    }
+}
+
 /* ---- receiving ---- */
 static cis_code get(struct pg_conn *conn, PGresult **out, struct cis_error *err)
 {

@@ -157,6 +157,9 @@ cis_code cis_pg_send(struct pg_conn *conn, enum pg_id id, const struct pg_args *
 /* A text without parameters (session settings, schema steps; one statement). */
 cis_code cis_pg_send_text(struct pg_conn *conn, const char *text, struct cis_error *err);
 cis_code cis_pg_sync(struct pg_conn *conn, struct cis_error *err);
+/* Until what was sent is out of memory; behind each statement with much content, which the server
+ * may take slower than it is sent. */
+cis_code cis_pg_drain(struct pg_conn *conn, struct cis_error *err);
 /* The result of the next statement `id` that was sent; those before it must have succeeded. */
 cis_code cis_pg_next(struct pg_conn *conn, enum pg_id id, PGresult **out_result,
                      struct cis_error *err);
