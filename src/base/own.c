@@ -7,11 +7,15 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 
-#define TEXT_MAX (1u << 20)  /* of one entry of a user or group: a group may have many members */
-#define USERS_MAX (1u << 20) /* that are looked through */
+#define TEXT_MAX (1u << 20) /* of one entry of a user or group: a group may have many members */
+#define USERS_MAX                                                                                  \
+    (1u << 16) /* that are looked through, and for how long: a directory service may */
+#define USERS_NS (2 * CIS_NS_PER_S) /* have many, or be slow. Then the group is none of one's own  \
+                                     */
 
 /* The list of all users is read by one thread at a time: the C library has one place in it. */
 static pthread_mutex_t users = PTHREAD_MUTEX_INITIALIZER;
@@ -38,6 +42,7 @@ static void owner_load(struct owner *o, uid_t uid, char *text)
 static bool nobody_elses(gid_t gid, uid_t uid, struct owner *owner, char *text)
 {
     struct passwd entry, *found = NULL;
+    uint64_t until = cis_clock_after(cis_clock_mono_ns(), USERS_NS);
     bool alone = true;
     unsigned n = 0;
     pthread_mutex_lock(&users);
@@ -45,7 +50,8 @@ static bool nobody_elses(gid_t gid, uid_t uid, struct owner *owner, char *text)
     while (alone && n++ < USERS_MAX && getpwent_r(&entry, text, TEXT_MAX, &found) == 0 &&
            found != NULL) {
         owner->listed = owner->listed || entry.pw_uid == uid;
-        alone = entry.pw_gid != gid || entry.pw_uid == uid || entry.pw_uid == 0;
+        alone = (entry.pw_gid != gid || entry.pw_uid == uid || entry.pw_uid == 0) &&
+                cis_clock_mono_ns() < until;
     }
     endpwent();
     pthread_mutex_unlock(&users);

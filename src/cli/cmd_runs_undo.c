@@ -1,5 +1,8 @@
 /* `cis runs undo|redo`: taking back what a run changed, and the undo of it: in its branch, and in
  * the folders that it was applied to. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 #include "base/mem.h"
 #include "cli/kept.h"
 
@@ -269,6 +272,22 @@ static cis_code redo_folder(struct cis_fs_cmd *cmd, const struct cis_kept *run,
     return CIS_OK;
 }
 
+/* Before the branch is turned: a folder that is gone or cannot be read would leave it turned alone.
+ */
+static cis_code look_folders(const struct applies *applies, struct cis_error *err)
+{
+    for (size_t i = 0; i < applies->n; i++) {
+        const char *folder = applies->at[i].folder;
+        int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0) {
+            return cis_fail_sys(err, errno == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, errno,
+                                "%.140s: nothing was done", folder);
+        }
+        close(fd);
+    }
+    return CIS_OK;
+}
+
 /* ---- the branch ---- */
 
 /* What there is to turn there: *out_there, with the commit in turns. */
@@ -388,6 +407,9 @@ static cis_code turn_both(struct cis_fs_cmd *cmd, bool undo, const struct both *
         CIS_TRY(undo_folder(cmd, &b->applies.at[0], true, t, &checked, err));
         *folders = dry_run ? checked : 0;
     }
+    if (!undo) {
+        CIS_TRY(look_folders(&b->applies, err));
+    }
     if (b->branch) {
         CIS_TRY(turn_branch(cmd, &b->run, undo, &b->turns, dry_run, t, done, err));
         if (b->applies.n != 0 && !cmd->cli->json) { /* also when a folder fails below */
@@ -474,15 +496,15 @@ static int run_redo(struct cis_cli *cli)
     return cis_fs_run(cli, redo_verb);
 }
 
-static const struct cis_cli_option turn_options[] = {
-    {"dry-run", 0, NULL, "find conflicts, change nothing", false, NULL},
-    {"branch", 0, "NAME", "do it on this branch (default: the one that the run wrote to)", false,
-     NULL},
-    CIS_FS_END_OPTION};
+#define TURN_OPTIONS                                                                               \
+    {"dry-run", 0, NULL, "find conflicts, change nothing", false, NULL},                           \
+    {                                                                                              \
+        "branch", 0, "NAME", "do it on this branch (default: the one that the run wrote to)",      \
+            false, NULL                                                                            \
+    }
+static const struct cis_cli_option turn_options[] = {TURN_OPTIONS, CIS_FS_END_OPTION};
 static const struct cis_cli_option undo_options[] = {
-    {"dry-run", 0, NULL, "find conflicts, change nothing", false, NULL},
-    {"branch", 0, "NAME", "do it on this branch (default: the one that the run wrote to)", false,
-     NULL},
+    TURN_OPTIONS,
     {"leave-lost", 0, NULL, "leave folders as they are of which nothing is kept any more", false,
      NULL},
     CIS_FS_END_OPTION};

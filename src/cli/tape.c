@@ -40,6 +40,10 @@ cis_code cis_cli_record(cis_app *app, const struct cis_cli *cli, const cis_image
     if (!cis_cli_size(cli, "record-max", &source->bytes_max)) {
         return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
     }
+    if (source->bytes_max == 0 && cis_cli_value(cli, "record-max") != NULL) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "--record-max: 0 bytes hold no run; leave it out for the default of 1GiB");
+    }
     CIS_TRY(cis_tape_record(path, source, out_tape, err));
     cis_app_record(app, *out_tape);
     return CIS_OK;

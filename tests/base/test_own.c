@@ -15,8 +15,11 @@ static struct {
     size_t nusers, at;
     const char *group; /* name of every group; NULL: there is none */
     const char *members[4];
-    bool unlisted; /* users are found, but not listed */
-    uid_t me;      /* 0: whoever runs this */
+    bool unlisted;    /* users are found, but not listed */
+    bool endless;     /* there is always one more user */
+    unsigned slow_ms; /* that each takes */
+    unsigned long asked;
+    uid_t me; /* 0: whoever runs this */
 } world;
 
 int __wrap_getpwuid_r(uid_t uid, struct passwd *out, char *text, size_t n, struct passwd **found);
@@ -46,6 +49,15 @@ int __wrap_getpwent_r(struct passwd *out, char *text, size_t n, struct passwd **
     (void)text;
     (void)n;
     *found = NULL;
+    world.asked++;
+    if (world.slow_ms != 0) {
+        usleep(world.slow_ms * 1000);
+    }
+    if (world.endless) {
+        *out = world.users[1];
+        *found = out;
+        return 0;
+    }
     if (world.unlisted || world.at == world.nusers) {
         return ENOENT;
     }
@@ -124,6 +136,21 @@ static void what_a_private_group_may_write_is_own(void **state)
     world.members[0] = NULL;
     world.unlisted = true;
     assert_ok(judge(0770, err));
+}
+
+static void users_without_end_are_not_looked_through(void **state)
+{
+    struct cis_error why;
+    (void)state;
+    alone();
+    world.endless = true;
+    assert_int_equal(judge(0770, &why), CIS_E_DENIED);
+    assert_true(world.asked < 200000);
+    alone();
+    world.endless = true;
+    world.slow_ms = 100;
+    assert_int_equal(judge(0770, &why), CIS_E_DENIED);
+    assert_true(world.asked < 100);
 }
 
 static void what_a_group_of_others_may_write_is_refused(void **state)
@@ -207,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_private_group_may_write_is_own),
+        cmocka_unit_test(users_without_end_are_not_looked_through),
         cmocka_unit_test(what_a_group_of_others_may_write_is_refused),
         cmocka_unit_test(what_the_group_of_root_may_write_is_roots),
         cmocka_unit_test(an_access_list_is_no_private_group),

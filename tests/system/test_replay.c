@@ -309,6 +309,7 @@ static void a_record_that_would_be_too_large_ends_the_run(void **state)
     assert_contains(sys_err(s), "--record-max");
     assert_exit(s, 3, cis(s, "memory", "get", "k", "--skill", "file:set"));
     assert_exit(s, 2, cis(s, "run", "--record", tape_of(s), "--record-max", "much", guest));
+    assert_exit(s, 2, cis(s, "run", "--record", tape_of(s), "--record-max", "0", guest));
     free(guest);
     free(set);
 }
