@@ -2,19 +2,22 @@
 """Breaks lines of src/ on purpose, one at a time, and looks whether a test of the room fails.
 
 usage: tools/mutants.py [--build DIR] [--rooms R,...] [--number N] [--seed S] [--jobs J]
-                        [--again DIR,...]
+                        [--again DIR,...] [--survivors]
        tools/mutants.py [--build DIR] --list FILE [--only N]
                                         breaks that are named (or the N-th); each has to be found
 
 A mutant is one file compiled with one change and linked before the archives into the tests of its
 room; nothing of the build is touched. One that survives there is tried in the builds of --again,
 where a sanitizer may see it. Where the changes go is told by clang's syntax tree. What was done is
-in DIR/mutants/results, a line each, and is not done again: a run that was ended goes on. Which ones
-are chosen depends on the seed and on the text of each alone, so results stay good when src/ changes.
-A mutant that survives for a good reason is named in tools/mutants.argued. Needs a finished build.
+in DIR/mutants/results, a line each, and is not done again: a run that was ended goes on, and has
+looked at about the same share of each room. With --survivors those that survived and are not argued
+are looked at once more, for tests that are new. Which ones are chosen depends on the seed and on the
+text of each alone, so results stay good when src/ changes. A mutant that survives for a good reason
+is named in tools/mutants.argued. Needs a finished build.
 The exit code is 1 when too few are killed, or one of a list survives.
 """
 import argparse
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -27,11 +30,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARE = 0.95  # of all that are not argued
 HANG_S = 60  # a mutant that waits longer than this, and ten times what its test took, is found
+QUICK_S = 12  # tests that take longer are asked when those that do not were asked of all mutants
 DATA_MAX = 6 << 30  # bytes; a sanitizer takes what it likes
 
 # room: the tests that are to notice
@@ -53,7 +58,7 @@ ROOMS = {
     "vfs/layered": r"test_layered_\w+|test_vfs_(contract|pairs|publish|slashes|versions|whole)"
                    r"_layered_sqlite",
     "vfs/union": r"test_vfs_\w*union(_sqlite)?|test_run_apply_sqlite",
-    "vfs/hostdir": r"test_vfs_\w*hostdir",
+    "vfs/hostdir": r"test_vfs_\w*hostdir|test_run_apply_sqlite",
     "wasi/p1": r"test_wasi_(p1|streams|poll|sock|proc|slots|files_fake_hostdir|waits_(hostdir|layered))",
     "wasi/p2": r"test_wasi_p2_model|test_incoming\w*|test_kinds|wasi_p2_sqlite"
                r"|test_system_(rows_net|run_(edges|http|sockets|component))",
@@ -68,17 +73,53 @@ def run(command, **how):
     return subprocess.run(command, capture_output=True, text=True, check=False, **how)
 
 
+class Took:
+    """How long each test takes as it is, and of which build it is known that it passes.
+
+    path: where that is kept; None: nowhere."""
+
+    def __init__(self, path):
+        self.path, self.lock, self.known = path, threading.Lock(), {}
+        self.one = collections.defaultdict(threading.Lock)
+        if path is not None and os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                self.known = json.load(f)
+
+    def lock_of(self, name):
+        with self.lock:
+            return self.one[name]
+
+    def seconds(self, name, otherwise):
+        return self.known.get(name, (0, otherwise))[1]
+
+    def passes(self, name, built):
+        """Whether the program that was made then is known to pass or to fail; None: not known."""
+        made, _, *good = self.known.get(name, (0, 0))
+        return (good or [True])[0] if made == built else None
+
+    def put(self, name, built, seconds, passed):
+        with self.lock:
+            self.known[name] = (built, seconds, passed)
+            if self.path is None:
+                return
+            with open(self.path + "~", "w", encoding="utf-8") as f:
+                json.dump(self.known, f)
+            os.rename(self.path + "~", self.path)
+
+
 class Build:
     """What the build knows: how a file is compiled, a test linked and started."""
 
     def __init__(self, folder):
         self.folder = os.path.abspath(folder)
         with open(os.path.join(self.folder, "compile_commands.json"), encoding="utf-8") as f:
-            self.compiles = {e["file"]: shlex.split(e["command"]) for e in json.load(f)}
+            commands = [(e["file"], shlex.split(e["command"])) for e in json.load(f)]
+        # A test may compile a file for itself, to count its lines; what is linked comes last here.
+        self.compiles = dict(sorted(commands, key=lambda e: " src/" in " ".join(e[1])))
         self.sanitized = any(w.startswith("-fsanitize") for c in self.compiles.values() for w in c)
         shown = run(["ctest", "--test-dir", self.folder, "--show-only=json-v1"])
         self.tests, self.links = {}, {}
-        self.measured = {}  # when the program of a test was made that is known to pass
+        self.took = Took(os.path.join(self.folder, "mutants", "took"))
         for test in json.loads(shown.stdout)["tests"]:
             command = test.get("command", [""])
             labels = [p["value"] for p in test.get("properties", []) if p["name"] == "LABELS"]
@@ -89,12 +130,15 @@ class Build:
 
     def link(self, program):
         """The command that links it, as words, without the shell's frame."""
-        if program not in self.links:
-            lines = run(["ninja", "-C", self.folder, "-t", "commands",
-                         os.path.relpath(program, self.folder)]).stdout.splitlines()
-            words = shlex.split(lines[-1]) if lines else []
-            self.links[program] = [w for w in words if w not in (":", "&&")]
-        return self.links[program]
+        if not self.links:  # all at once: ninja takes a second to read its file
+            for line in run(["ninja", "-C", self.folder, "-t", "commands"]).stdout.splitlines():
+                found = re.search(r" -o (\S+)", line)
+                if found and line.startswith(": &&"):
+                    self.links[os.path.join(self.folder, found.group(1))] = line
+        words = self.links.get(program, [])
+        if isinstance(words, str):
+            words = self.links[program] = [w for w in shlex.split(words) if w not in (":", "&&")]
+        return words
 
     def of_room(self, room):
         """Its tests that have the room's archive in them, or start cis, which has."""
@@ -107,26 +151,26 @@ class Build:
 
 
 # ---- where a change can be made ----
-def places(build, path):
+def places(folder, compiled, path):
     """(begin, end, text instead, kind) of a file, as bytes; what is known of it is not asked again."""
     with open(path, "rb") as f:
-        name = hashlib.sha256(f.read() + "\0".join(build.compiles[path]).encode()).hexdigest()[:24]
-    kept = os.path.join(build.folder, "mutants", f"places-{name}")
+        name = hashlib.sha256(f.read() + "\0".join(compiled).encode()).hexdigest()[:24]
+    kept = os.path.join(folder, "mutants", f"places-{name}")
     if os.path.exists(kept):
         with open(kept, encoding="utf-8") as f:
             return [(b, e, t.encode(), k) for b, e, t, k in json.load(f)]
-    out = find_places(build, path)
+    out = find_places(folder, compiled, path)
     with open(kept + "~", "w", encoding="utf-8") as f:
         json.dump([(b, e, t.decode(), k) for b, e, t, k in out], f)
     os.rename(kept + "~", kept)
     return out
 
 
-def find_places(build, path):
-    command = [w for w in build.compiles[path] if "ccache" not in w]
+def find_places(folder, compiled, path):
+    command = [w for w in compiled if "ccache" not in w]
     flags = [w for w in command[1:] if w.startswith(("-I", "-D", "-U", "-std", "-isystem"))]
     shown = subprocess.run(["clang", "-fsyntax-only", "-Wno-everything", "-Xclang", "-ast-dump=json",
-                            *flags, path], capture_output=True, cwd=build.folder, check=False)
+                            *flags, path], capture_output=True, cwd=folder, check=False)
     with open(path, "rb") as f:
         source = f.read()
     where = {"file": ""}
@@ -266,7 +310,7 @@ def link_it(build, name, obj, scratch):
     """The test with the change in it, and the cis that it starts."""
     program, out = build.tests[name][0][0], os.path.join(scratch, name)
     if not build.starts_cis(name):
-        return link_program(build, program, obj, out) and out
+        return out if link_program(build, program, obj, out) else None
     cis = os.path.join(build.folder, "bin", "cis")
     changed = os.path.join(scratch, "cis")
     if not os.path.exists(changed) and not link_program(build, cis, obj, changed):
@@ -287,6 +331,8 @@ def link_program(build, program, obj, out):
     words[words.index("-o") + 1] = out
     # The linker of small programs takes its time.
     words = [w for w in words if w not in ("-fuse-ld=bfd", "-Wl,-z,pack-relative-relocs")]
+    if not any(w.startswith("-fsanitize") for w in words):
+        words.insert(1, "-Wl,--strip-debug")  # half the time; a sanitizer reads where it was
     if obj:
         first = next((i for i, w in enumerate(words) if w.endswith(".a")), len(words))
         words.insert(first, obj)
@@ -318,72 +364,89 @@ def start(build, name, program, scratch, most):
     return code == 0, time.monotonic() - began
 
 
-def look(build, m, tests, baseline):
+def look(build, m, tests):
     """The verdict and who found it."""
     scratch = new_scratch()
     try:
         obj, why = compile_it(build, m, scratch)
         if obj is None:
             return "not built", why.strip().splitlines()[-1] if why else ""
+        failed = []
         for name in tests:
+            built = os.path.getmtime(build.tests[name][0][0])
+            if build.took.passes(name, built) is False:
+                continue
             program = link_it(build, name, obj, scratch)
             if program is None:
-                return "not built", f"{name} cannot be linked"
-            passed, _ = start(build, name, program, scratch, max(HANG_S, 10 * baseline[name]))
+                failed.append(name)
+                continue
+            most = max(HANG_S, 10 * build.took.seconds(name, HANG_S / 5))
+            passed, took = start(build, name, program, scratch, most)
+            # A machine that has much to do fails no test twice; how long to wait may be known now.
+            if not passed and unchanged_passes(build, name, built):
+                more = max(HANG_S, 10 * build.took.seconds(name, 0))
+                if took < most or more > most:
+                    passed, took = start(build, name, program, scratch, more)
             os.unlink(program)
-            own = build.tests[name][0][0]
-            if not passed and build.measured.get(name, os.path.getmtime(own)) != os.path.getmtime(own):
-                raise OSError(0, "built again in the meantime; start anew", own)
-            if not passed:
+            if passed and build.took.passes(name, built) is None:
+                build.took.put(name, None, took, None)  # it may be slower or quicker as it is
+            if not passed and unchanged_passes(build, name, built):
                 return "killed", name
-        return "survived", ""
+        return ("not built", f"{failed[0]} cannot be linked") if failed else ("survived", "")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def measure(build, names):
-    """Seconds of each test as it is; those that fail so are left out. Quick ones come first."""
-    path = os.path.join(build.folder, "mutants", "took")
-    known, out = {}, {}
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as f:
-            known = json.load(f)
-    for name in names:
-        built = os.path.getmtime(build.tests[name][0][0])
-        if name not in known or known[name][0] != built:
+def unchanged_passes(build, name, built):
+    """Asked once for each program, when it fails first: failing counts only if this is so."""
+    own = build.tests[name][0][0]
+    with build.took.lock_of(name):
+        if build.took.passes(name, built) is None:
             scratch = new_scratch()
-            passed, took = start(build, name, build.tests[name][0][0], scratch, 3600)
+            passed, took = start(build, name, own, scratch, 3600)
             shutil.rmtree(scratch, ignore_errors=True)
+            build.took.put(name, built, took, passed)
             if not passed:
                 print(f"{name} fails without any change and is left out", file=sys.stderr)
-                continue
-            known[name] = (built, took)
-            with open(path, "w", encoding="utf-8") as f:
-                json.dump(known, f)
-        build.measured[name] = built
-        out[name] = known[name][1]
-    return dict(sorted(out.items(), key=lambda e: e[1]))
+    if os.path.getmtime(own) != built:
+        raise OSError(0, "built again in the meantime; start anew", own)
+    return build.took.passes(name, built)
 
 
 # ---- many ----
 def sample(build, rooms, number, seed):
-    found = {}
-    for room in rooms:
-        folder = os.path.join(ROOT, "src", room)
-        found[room] = []
-        for path in sorted(p for p in build.compiles if os.path.dirname(p) == folder):
+    found = {room: [] for room in rooms}
+    folders = {os.path.join(ROOT, "src", room): room for room in rooms}
+    paths = sorted(p for p in build.compiles if os.path.dirname(p) in folders)
+    with concurrent.futures.ProcessPoolExecutor() as pool:
+        for path, there in zip(paths, pool.map(places, [build.folder] * len(paths),
+                                               [build.compiles[p] for p in paths], paths)):
             with open(path, "rb") as f:
                 source = f.read()
-            found[room] += [Mutant(path, source, *place) for place in places(build, path)]
+            found[folders[os.path.dirname(path)]] += [Mutant(path, source, *p) for p in there]
     total = sum(len(v) for v in found.values())
     out, there = [], {}
     for all_of_it in found.values():
         of_room = {m.id: m for m in all_of_it}  # one text may be made of two places
         there.update(of_room)
         ranked = sorted(of_room.values(), key=lambda m: rank(m, seed))
-        out += ranked[:max(1, round(number * len(all_of_it) / max(total, 1)))]
+        share = max(1, round(number * len(all_of_it) / max(total, 1)))
+        out += [(n / share, m) for n, m in enumerate(ranked[:share])]
     print(f"{total} places in {len(rooms)} rooms, {len(out)} chosen with seed {seed}", flush=True)
-    return out, there
+    return [m for _, m in sorted(out, key=lambda e: e[0])], there  # the rooms in turn
+
+
+def likely(build, m, names, found):
+    """The tests by how soon they may find it: what they found in this file and room, for its time."""
+    room = [r["by"] for r in found if os.path.dirname(r["file"]) == os.path.dirname(m.file)]
+    here = [r["by"] for r in found if r["file"] == m.file]
+    words = set(re.split(r"[/_.]", m.file)[1:-1])
+
+    def worth(name):
+        hits = 4 * here.count(name) + room.count(name) + len(words & set(name.split("_"))) + 0.2
+        return hits / (2 + build.took.seconds(name, 5))
+
+    return sorted(names, key=worth, reverse=True)
 
 
 def rank(m, seed):
@@ -406,49 +469,84 @@ def main_sample(build, args):
     for room in rooms:
         if room not in ROOMS:
             sys.exit(f"{room}: no such room; there are {', '.join(ROOMS)}")
-    folder = os.path.join(build.folder, "mutants")
-    os.makedirs(folder, exist_ok=True)
-    results = os.path.join(folder, "results")
+    results = os.path.join(build.folder, "mutants", "results")
     done = {}
     if os.path.exists(results):
         with open(results, encoding="utf-8") as f:
             done = {r["id"]: r for r in map(json.loads, f)}
     chosen, there = sample(build, rooms, args.number, args.seed)
-    left = [m for m in chosen if m.id not in done]
-    tests = {room: build.of_room(room) for room in {m.room() for m in left}}
-    baseline = measure(build, sorted({n for names in tests.values() for n in names}))
-    order = {room: [n for n in baseline if n in names] for room, names in tests.items()}
-    for room, names in order.items():
-        if not names:
-            sys.exit(f"src/{room}: no test of it passes, or has it in")
-    again = [Build(d) for d in args.again.split(",") if d]
-    later = {b.folder: {room: [n for n in names if n in b.of_room(room)]
-                        for room, names in order.items()} for b in again}
+    builds = [build] + [Build(d) for d in args.again.split(",") if d]
+    labels = {os.path.basename(b.folder) for b in builds}
+    reasons = argued()
 
-    def in_turn(m):
-        # Who found the most in this file is asked first, then in its room, then the quick ones.
-        found = [(r["file"], r["by"]) for r in list(done.values())]
-        room = [by for file, by in found if os.path.dirname(file) == os.path.dirname(m.file)]
-        here = [by for file, by in found if file == m.file]
-        names = sorted(order[m.room()], key=lambda n: (-here.count(n), -room.count(n)))
-        verdict = look(build, m, names, baseline)
-        for b in again:
-            if verdict[0] == "survived":
-                slow = {n: 10 * took + 60 for n, took in baseline.items()}
-                verdict = look(b, m, later[b.folder][m.room()], slow)
+    def is_left(m):
+        """A survivor of fewer builds than these goes on in those that did not have it."""
+        seen = done.get(m.id)
+        return seen is None or (seen["verdict"] == "survived" and m.id not in reasons and
+                                (args.survivors or not labels <= set(seen.get("in", labels))))
+
+    left = [m for m in chosen if is_left(m)]
+    tests = {(b.folder, room): b.of_room(room) for b in builds for room in {m.room() for m in left}}
+    for (_, room), names in tests.items():
+        if not names:
+            sys.exit(f"src/{room}: no test has it in")
+
+    asked = collections.defaultdict(set)  # of each mutant, without success
+
+    def ask(m, b, most):
+        """Of one build; most: the seconds of a test above which it is for later."""
+        names = [n for n in tests[b.folder, m.room()]
+                 if n not in asked[m.id, b] and b.took.seconds(n, QUICK_S) <= most]
+        verdict = look(b, m, likely(b, m, names, list(done.values())))
+        asked[m.id, b].update(names)
         return verdict
+
+    def quickly(m):
+        if args.survivors or m.id not in done:
+            return ask(m, build, QUICK_S), []
+        return ("survived", ""), [] if args.survivors else list(done[m.id].get("in", []))
+
+    def slowly(m, tried):
+        verdict = "survived", ""
+        for b in builds:
+            label = os.path.basename(b.folder)
+            if verdict[0] == "survived" and label not in tried:
+                verdict = ask(m, b, float("inf"))
+                tried = [*tried, label]
+        return verdict, tried
 
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool, \
             open(results, "a", encoding="utf-8") as log:
-        jobs = {pool.submit(in_turn, m): m for m in left}
-        for n, job in enumerate(concurrent.futures.as_completed(jobs), 1):
-            m = jobs[job]
-            verdict, by = job.result()
+        told_of = 0
+
+        def settled(m, verdict, by, tried):
+            nonlocal told_of
+            told_of += 1
             done[m.id] = {"id": m.id, "file": m.file, "line": m.line, "kind": m.kind,
-                          "before": m.before, "after": m.after, "verdict": verdict, "by": by}
+                          "before": m.before, "after": m.after, "verdict": verdict, "by": by,
+                          "in": tried}
             log.write(json.dumps(done[m.id]) + "\n")
             log.flush()
-            print(f"{n}/{len(left)} {verdict:9} {m.file}:{m.line} {m.kind} {by}", flush=True)
+            print(f"{told_of}/{len(left)} {verdict:9} {m.file}:{m.line} {m.kind} {by}", flush=True)
+
+        def each(jobs):
+            try:
+                for job in concurrent.futures.as_completed(jobs):
+                    yield jobs[job], *job.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # it is told when those at work end
+                raise
+
+        later = {}
+        for m, (verdict, by), tried in each({pool.submit(quickly, m): m for m in left}):
+            if verdict == "survived":
+                later[m] = tried
+                print(f"not yet   {m.id} {m.file}:{m.line}", flush=True)
+            else:
+                settled(m, verdict, by, tried)
+        for m, (verdict, by), tried in each({pool.submit(slowly, m, tried): m
+                                             for m, tried in later.items()}):
+            settled(m, verdict, by, tried)
     ids = {m.id for m in chosen}
     earlier = [r for i, r in done.items() if i in there and i not in ids]
     if earlier:
@@ -497,7 +595,9 @@ def main_list(build, path, only):
             continue
         at = source.index(before.encode())
         m = Mutant(full, source, at, at + len(before.encode()), after.encode(), "named")
-        verdict, by = look(build, m, [test], {test: HANG_S / 10})  # that it passes is known
+        build.took = Took(None)  # that it passes is known; several may run at once
+        build.took.put(test, os.path.getmtime(build.tests[test][0][0]), HANG_S / 10, True)
+        verdict, by = look(build, m, [test])
         print(f"{verdict:9} {m.file}:{m.line} {by}", flush=True)
         good = good and verdict == "killed"
     return good and bool(breaks)
@@ -512,11 +612,13 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--again", default="")
+    parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--list")
     parser.add_argument("--only", type=int, default=0)
     args = parser.parse_args()
     try:
         build = Build(args.build)
+        os.makedirs(os.path.join(build.folder, "mutants"), exist_ok=True)
         good = main_list(build, args.list, args.only) if args.list else main_sample(build, args)
     except OSError as why:
         sys.exit(f"{why.filename}: {why.strerror}")
