@@ -5,7 +5,6 @@ cis_code cis_http_resolve(cis_http_client *client, const struct cis_grants *gran
                           const struct cis_url *url, const struct cis_call *call,
                           struct cis_net_addrs *out, struct cis_error *err)
 {
-    CIS_TRY(cis_http_stop_check(call, url->host, err));
     if (!cis_policy_origin_allowed(grants, url)) { /* not even a question to a name server */
         return cis_fail(err, CIS_E_DENIED, "%s://%s:%u: not granted", url->scheme, url->host,
                         (unsigned)url->port);

@@ -255,7 +255,6 @@ static void put_news(cis_forest *forest, struct lay_line *line, uint64_t epoch,
         const struct cis_fs_dirent *d = &news->dirents[i];
         struct lay_hash h = cis_lay_hash(&forest->key, d->parent, d->name);
         cis_lay_sets_close(&forest->entries, h.a, h.b, line->uid, epoch);
-        close_inode(&w, d->parent, epoch);
         struct lay_entry entry = {d->ino, epoch, d->mode & S_IFMT};
         cis_lay_entry_put(forest, line, epoch, h, &entry);
     }
