@@ -179,6 +179,16 @@ static void a_url_with_a_nul_is_refused(void **state)
                  cis_url_parse(CIS_STR("http://example.com/\0"), &url, err));
 }
 
+static void a_zone_of_an_address_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct cis_url url;
+    assert_fails(CIS_E_INVALID, "zone ids are not accepted",
+                 cis_url_parse(CIS_STR("http://[fe80::1%lo]/"), &url, err));
+    assert_fails(CIS_E_INVALID, "zone ids are not accepted",
+                 cis_url_parse(CIS_STR("http://[::1%25lo]/"), &url, err));
+}
+
 static void an_error_repeats_no_password_and_no_query(void **state)
 {
     (void)state;
@@ -544,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_literal_leads_to_itself_only),
         cmocka_unit_test(every_malformed_url_is_refused),
         cmocka_unit_test(a_url_with_a_nul_is_refused),
+        cmocka_unit_test(a_zone_of_an_address_is_refused_by_name),
         cmocka_unit_test(an_error_repeats_no_password_and_no_query),
         cmocka_unit_test(an_empty_set_allows_nothing),
         cmocka_unit_test(addresses_outside_the_global_registries_are_not_public),

@@ -236,6 +236,17 @@ static void search_merges_own_writes_with_what_is_stored(void **state)
     assert_finds(f->view, "unheard", 10, "[]");
 }
 
+static void search_puts_an_exact_key_before_what_was_written_earlier(void **state)
+{
+    struct fixture *f = *state;
+    view_set(f, "note", "the plan");
+    view_set(f, "plan", "x");
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+    assert_ok(cis_memory_view_search(f->view, CIS_STR("plan"), 10, &out, err));
+    assert_non_null(strstr(cis_buf_cstr(&out), "[{\"key\":\"plan\""));
+    assert_non_null(strstr(cis_buf_cstr(&out), ",{\"key\":\"note\""));
+}
+
 static void search_puts_a_stored_exact_key_before_own_writes(void **state)
 {
     struct fixture *f = *state;
@@ -322,6 +333,73 @@ static void without_a_service_every_call_says_so(void **state)
     assert_ok(cis_memory_view_ops(bare, &ops, &n, err));
     assert_int_equal(n, 0);
     cis_memory_view_free(bare);
+}
+
+/* A service that is not the store's, and what a run does around its calls. */
+struct around {
+    unsigned begun, called, ended;
+    cis_code code; /* what end answers */
+};
+
+static cis_code around_get(void *self, const struct cis_call *call, const char *key, size_t key_len,
+                           struct cis_sink *out, bool *out_found, struct cis_error *error)
+{
+    (void)call, (void)key, (void)key_len, (void)error;
+    struct around *a = self;
+    assert_int_equal(a->begun, ++a->called);
+    *out_found = out->write(out->self, "v", 1);
+    return CIS_OK;
+}
+
+static cis_code around_search(void *self, const struct cis_call *call, const char *query,
+                              size_t query_len, uint32_t limit, void *each_self,
+                              bool (*each)(void *each_self, const struct cis_memory_hit *hit),
+                              struct cis_error *error)
+{
+    (void)call, (void)query, (void)query_len, (void)limit, (void)each_self, (void)each;
+    (void)error;
+    struct around *a = self;
+    assert_int_equal(a->begun, ++a->called);
+    return CIS_OK;
+}
+
+static void around_begin(void *self)
+{
+    struct around *a = self;
+    assert_int_equal(a->ended, a->begun++);
+}
+
+static cis_code around_end(void *self, struct cis_error *error)
+{
+    struct around *a = self;
+    assert_int_equal(a->begun, ++a->ended);
+    return a->code == CIS_OK ? CIS_OK : cis_fail(error, a->code, "no slot came free");
+}
+
+static void what_the_end_of_a_pause_answers_ends_the_call(void **state)
+{
+    struct fixture *f = *state;
+    struct around a = {0};
+    struct cis_memory_service service = CIS_MEMORY_SERVICE_INIT;
+    service.self = &a;
+    service.get = around_get;
+    service.search = around_search;
+    cis_memory_view *view;
+    assert_ok(cis_memory_view_new(&service, &f->call, &f->budget, &view, err));
+    cis_memory_view_pause(view, (struct cis_memory_pause){&a, around_begin, around_end});
+    assert_sees(view, "k", "v");
+    assert_finds(view, "q", 5, "[]");
+    assert_int_equal(a.ended, 2);
+    a.code = CIS_E_DEADLINE;
+    struct cis_bytes value;
+    bool found;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+    assert_fails(CIS_E_DEADLINE, "no slot came free",
+                 cis_memory_view_get(view, CIS_STR("other"), &value, &found, err));
+    assert_fails(CIS_E_DEADLINE, "no slot came free",
+                 cis_memory_view_search(view, CIS_STR("q"), 5, &out, err));
+    assert_int_equal(a.ended, 4);
+    cis_memory_view_free(view);
 }
 
 static void the_service_of_a_store_is_recognised(void **state)
@@ -535,11 +613,13 @@ int main(void)
         TEST(public_entries_of_others_are_read_by_skill_and_key),
         TEST(namespaces_that_only_look_alike_stay_apart),
         TEST(search_merges_own_writes_with_what_is_stored),
+        TEST(search_puts_an_exact_key_before_what_was_written_earlier),
         TEST(search_puts_a_stored_exact_key_before_own_writes),
         TEST(keys_and_values_outside_the_limits_are_refused),
         TEST(everything_held_is_charged_before_it_is_allocated),
         TEST(overwriting_gives_the_old_value_back_to_the_budget),
         TEST(without_a_service_every_call_says_so),
+        TEST(what_the_end_of_a_pause_answers_ends_the_call),
         TEST(the_service_of_a_store_is_recognised),
         TEST(the_quota_refuses_the_commit_of_the_service),
         TEST(the_service_lists_own_keys_with_a_prefix),

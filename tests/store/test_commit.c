@@ -692,6 +692,35 @@ static void a_knot_over_a_new_directory_of_mine_is_found(void **state)
     assert_fails(CIS_E_CONFLICT, "inside itself", apply(&two, NULL, err));
 }
 
+/* The directory that is looked at first is not part of it: the walk must not go round for ever. */
+static void a_knot_that_the_way_up_runs_into_is_found(void **state)
+{
+    (void)state;
+    struct change_set one, two;
+    struct cis_view base = txn.head.head;
+    struct cis_budget budget = {.limit = 1u << 20};
+    set_init(&one, base); /* a/d into a/s/t */
+    entry(&one, A, "d", 0, 0);
+    entry(&one, TT, "d", D, S_IFDIR);
+    change(&one, CIS_FS_MOVED, D, S_IFDIR | 0755)->inode.parent = TT;
+    delta(&one, A, -1, 20);
+    delta(&one, TT, 1, 20);
+    assert_ok(apply(&one, NULL, err));
+    set_init(&two, base); /* b and a/s/t into a/d */
+    entry(&two, 1, "b", 0, 0);
+    entry(&two, S, "t", 0, 0);
+    entry(&two, D, "b", B, S_IFDIR);
+    entry(&two, D, "t", TT, S_IFDIR);
+    change(&two, CIS_FS_MOVED, B, S_IFDIR | 0755)->inode.parent = D;
+    change(&two, CIS_FS_MOVED, TT, S_IFDIR | 0755)->inode.parent = D;
+    delta(&two, 1, -1, 20);
+    delta(&two, S, -1, 20);
+    delta(&two, D, 2, 20);
+    two.commit.budget = &budget;
+    assert_fails(CIS_E_CONFLICT, "inside itself", apply(&two, NULL, err));
+    assert_int_equal(fake_inode(&txn, B)->parent, 1);
+}
+
 /* ---- memory ---- */
 
 static cis_code remember(const char *key, struct cis_view base, bool strict, struct cis_error *err)
@@ -1046,6 +1075,7 @@ int main(void)
         ROW(the_way_up_is_walked_once_for_all_that_moved),
         ROW(what_a_commit_holds_is_charged_to_its_budget),
         ROW(a_knot_over_a_new_directory_of_mine_is_found),
+        ROW(a_knot_that_the_way_up_runs_into_is_found),
         ROW(strict_memory_keys_conflict_and_ordinary_ones_do_not),
         ROW(memory_keys_of_a_commit_are_sorted_and_each_once),
         ROW(a_commit_of_nothing_makes_no_epoch),
