@@ -7,7 +7,9 @@
 #include "run/run.h"
 
 #define ITEMS_MAX 4096u /* interfaces, functions or resources of one provider */
-static atomic_uint last_kind = CIS_LIB_FIRST_KIND;
+/* Providers and sets belong to no runtime, and what was linked with one is recognised by its
+ * number: these are counted in the process. */
+static atomic_uint next_kind = CIS_LIB_FIRST_KIND;
 static atomic_ullong last_set;
 
 cis_code cis_provider_new(cis_provider **out_provider, struct cis_error *err)
@@ -26,59 +28,76 @@ void cis_provider_free(cis_provider *p)
     if (p == NULL || atomic_fetch_sub(&p->refs, 1) != 1) {
         return;
     }
-    for (size_t i = 0; i < p->nfunctions; i++) {
-        cis_free((void *)(uintptr_t)p->functions[i]->row.name);
-        cis_free((void *)(uintptr_t)p->functions[i]->row.type);
-        cis_free((void *)(uintptr_t)p->functions[i]->row.interface);
-        cis_free(p->functions[i]);
+    for (size_t i = 0; i < p->functions.n; i++) {
+        struct cis_lib_function *f = p->functions.at[i];
+        cis_free(f->in);
+        cis_free(f->name);
+        cis_free(f->type);
+        cis_free(f);
     }
-    for (size_t i = 0; i < p->nresources; i++) {
-        cis_free((void *)(uintptr_t)p->resources[i]->row.name);
-        cis_free(p->resources[i]);
+    for (size_t i = 0; i < p->resources.n; i++) {
+        struct cis_lib_resource *r = p->resources.at[i];
+        cis_free(r->name);
+        cis_free(r);
     }
-    for (size_t i = 0; i < p->ninterfaces; i++) {
-        cis_free(p->interfaces[i]->text);
-        cis_free(p->interfaces[i]);
+    for (size_t i = 0; i < p->interfaces.n; i++) {
+        struct cis_lib_interface *in = p->interfaces.at[i];
+        cis_free(in->text);
+        cis_free(in);
     }
-    cis_free(p->functions);
-    cis_free(p->resources);
-    cis_free(p->interfaces);
+    cis_free((void *)p->functions.at);
+    cis_free((void *)p->resources.at);
+    cis_free((void *)p->interfaces.at);
     cis_free(p);
 }
 
 /* ---- steps ---- */
 
-/* Makes room for one more pointer and fills it with a new, zeroed thing; NULL: the step has failed.
- */
-static void *add(cis_provider *p, void ***list, size_t *n, size_t size, const char *what)
+/* A new, zeroed thing at the end of the list; NULL: the step has failed. */
+static void *add(cis_provider *p, struct cis_lib_list *list, size_t size, const char *what)
 {
-    void **more = NULL, *thing = NULL;
     if (p->first.code != CIS_OK) {
         return NULL;
     }
-    if (*n == ITEMS_MAX) {
+    if (list->n == ITEMS_MAX) {
         cis_fail(&p->first, CIS_E_LIMIT, "%s: a provider has more than %u", what, ITEMS_MAX);
         return NULL;
     }
-    thing = cis_zalloc(size);
-    more = thing != NULL ? cis_realloc_array(*list, cis_size_add(*n, 1), sizeof *more) : NULL;
+    void *thing = cis_zalloc(size);
+    void **more = thing != NULL ? cis_realloc_array((void *)list->at, cis_size_add(list->n, 1),
+                                                    sizeof(void *))
+                                : NULL;
     if (more == NULL) {
         cis_free(thing);
         cis_fail(&p->first, CIS_E_NOMEM, "%s: out of memory", what);
         return NULL;
     }
-    *list = more;
-    more[(*n)++] = thing;
+    list->at = more;
+    more[list->n++] = thing;
     return thing;
 }
 
-static const char *copy(cis_provider *p, const char *text)
+static char *copy(cis_provider *p, const char *text)
 {
-    const char *out = cis_strdup(text);
+    char *out = cis_strdup(text);
     if (out == NULL && p->first.code == CIS_OK) {
         cis_fail(&p->first, CIS_E_NOMEM, "%s: out of memory", text);
     }
     return out;
+}
+
+/* 0: none is left, the step has failed. A number that came round again would be a resource of WASI
+ * or of somebody else. */
+static uint32_t kind_new(cis_provider *p)
+{
+    unsigned kind = atomic_load(&next_kind);
+    do {
+        if (kind == UINT32_MAX) {
+            cis_fail(&p->first, CIS_E_LIMIT, "resources: this process has made too many");
+            return 0;
+        }
+    } while (!atomic_compare_exchange_weak(&next_kind, &kind, kind + 1));
+    return kind;
 }
 
 /* "package:space/name@version", the version may be missing. */
@@ -95,21 +114,20 @@ void cis_provider_interface(cis_provider *p, const char *name)
         cis_fail(&p->first, CIS_E_USAGE, "\"%.100s\" is no interface: acme:shop/orders@1.2.0",
                  name);
     }
-    struct cis_lib_interface *i =
-        add(p, (void ***)&p->interfaces, &p->ninterfaces, sizeof *i, "interfaces");
+    struct cis_lib_interface *i = add(p, &p->interfaces, sizeof *i, "interfaces");
     if (i == NULL) {
         return;
     }
-    i->text = (char *)(uintptr_t)copy(p, name);
+    i->text = copy(p, name);
     i->path = cis_iface_version(cis_str_of(i->text != NULL ? i->text : ""), &i->version);
 }
 
 static const struct cis_lib_interface *current(cis_provider *p, const char *name)
 {
-    if (p->first.code == CIS_OK && p->ninterfaces == 0) {
+    if (p->first.code == CIS_OK && p->interfaces.n == 0) {
         cis_fail(&p->first, CIS_E_USAGE, "%.100s: of no interface (cis_provider_interface)", name);
     }
-    return p->first.code == CIS_OK ? p->interfaces[p->ninterfaces - 1] : NULL;
+    return p->first.code == CIS_OK ? p->interfaces.at[p->interfaces.n - 1] : NULL;
 }
 
 static bool is_name(cis_provider *p, const char *name)
@@ -126,20 +144,21 @@ void cis_provider_resource(cis_provider *p, const char *name, cis_wit_drop *drop
     if (in == NULL || !is_name(p, name)) {
         return;
     }
-    for (size_t i = 0; i < p->nresources; i++) {
-        if (p->resources[i]->interface == in && strcmp(p->resources[i]->row.name, name) == 0) {
+    for (size_t i = 0; i < p->resources.n; i++) {
+        const struct cis_lib_resource *r = p->resources.at[i];
+        if (r->interface == in && strcmp(r->row.name, name) == 0) {
             cis_fail(&p->first, CIS_E_EXISTS, "%s: has resource %.60s already", in->text, name);
             return;
         }
     }
-    struct cis_lib_resource *r =
-        add(p, (void ***)&p->resources, &p->nresources, sizeof *r, "resources");
+    struct cis_lib_resource *r = add(p, &p->resources, sizeof *r, "resources");
     if (r == NULL) {
         return;
     }
+    r->name = copy(p, name);
     r->row = (struct cis_iface_resource){.package = in->text,
-                                         .name = copy(p, name),
-                                         .kind = atomic_fetch_add(&last_kind, 1),
+                                         .name = r->name,
+                                         .kind = kind_new(p),
                                          .drop = cis_lib_object_drop,
                                          .is = cis_lib_object_is};
     r->provider = p;
@@ -159,9 +178,10 @@ static bool same_function(const struct cis_lib_function *f, struct cis_str inter
 static const struct cis_lib_function *function_of(const cis_provider *p, struct cis_str interface,
                                                   struct cis_str name)
 {
-    for (size_t i = 0; i < p->nfunctions; i++) {
-        if (same_function(p->functions[i], interface, name)) {
-            return p->functions[i];
+    for (size_t i = 0; i < p->functions.n; i++) {
+        const struct cis_lib_function *f = p->functions.at[i];
+        if (same_function(f, interface, name)) {
+            return f;
         }
     }
     return NULL;
@@ -181,14 +201,16 @@ void cis_provider_function(cis_provider *p, const char *name, const char *type,
         cis_fail(&p->first, CIS_E_EXISTS, "%s: has function %.80s already", in->text, name);
         return;
     }
-    struct cis_lib_function *f =
-        add(p, (void ***)&p->functions, &p->nfunctions, sizeof *f, "functions");
+    struct cis_lib_function *f = add(p, &p->functions, sizeof *f, "functions");
     if (f == NULL) {
         return;
     }
-    f->row = (struct cis_ifacefn){.interface = copy(p, in->text),
-                                  .name = copy(p, name),
-                                  .type = copy(p, cis_buf_cstr(&text)),
+    f->in = copy(p, in->text);
+    f->name = copy(p, name);
+    f->type = copy(p, cis_buf_cstr(&text));
+    f->row = (struct cis_ifacefn){.interface = f->in,
+                                  .name = f->name,
+                                  .type = f->type,
                                   .handler = cis_lib_wit_handler,
                                   .denied = -1,
                                   .cost = 1,
@@ -208,8 +230,8 @@ const struct cis_lib_resource *cis_lib_resource_of(const cis_provider *p, struct
     const struct cis_lib_resource *used = NULL;
     *out_own = false;
     cis_str_split(&rest, '/', &package);
-    for (size_t i = 0; i < p->nresources; i++) {
-        const struct cis_lib_resource *r = p->resources[i];
+    for (size_t i = 0; i < p->resources.n; i++) {
+        const struct cis_lib_resource *r = p->resources.at[i];
         struct cis_str own = r->interface->path, own_package;
         if (!cis_str_is(name, r->row.name) || !cis_iface_fits(version, r->interface->version)) {
             continue;
@@ -293,8 +315,8 @@ struct cis_iface_provider cis_lib_set_provider(struct cis_lib_set *set)
 static cis_code check_clash(const struct cis_lib_set *set, const cis_provider *provider,
                             const char *without, uint32_t wasi, struct cis_error *err)
 {
-    for (size_t i = 0; i < provider->nfunctions; i++) {
-        const struct cis_lib_function *f = provider->functions[i];
+    for (size_t i = 0; i < provider->functions.n; i++) {
+        const struct cis_lib_function *f = provider->functions.at[i];
         struct cis_str interface = cis_str_of(f->interface->text), name = cis_str_of(f->row.name);
         bool ours = cis_run_has_interface(interface, name, without, wasi);
         for (size_t k = 0; !ours && set != NULL && k < set->n; k++) {

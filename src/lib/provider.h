@@ -19,7 +19,8 @@ struct cis_lib_interface {
 
 /* A row, with what an embedder's function needs. */
 struct cis_lib_function {
-    struct cis_ifacefn row;
+    struct cis_ifacefn row; /* its texts are the three below */
+    char *in, *name, *type;
     const struct cis_lib_interface *interface;
     cis_provider *provider;
     cis_wit_function *call;
@@ -29,19 +30,23 @@ struct cis_lib_function {
 
 struct cis_lib_resource {
     struct cis_iface_resource row;
+    char *name; /* the row's */
     const cis_provider *provider;
     const struct cis_lib_interface *interface;
     cis_wit_drop *drop;
     void *self;
 };
 
+struct cis_lib_list { /* owns what it points to; a thing never moves */
+    void **at;
+    size_t n;
+};
 struct cis_provider {
     atomic_uint refs;
-    struct cis_error first; /* what the first failed step said */
-    struct cis_lib_interface **interfaces;
-    struct cis_lib_function **functions;
-    struct cis_lib_resource **resources;
-    size_t ninterfaces, nfunctions, nresources;
+    struct cis_error first;         /* what the first failed step said */
+    struct cis_lib_list interfaces; /* struct cis_lib_interface, in the order they were named */
+    struct cis_lib_list functions;  /* struct cis_lib_function */
+    struct cis_lib_list resources;  /* struct cis_lib_resource */
 };
 
 /* The providers of one run, counted: programs that were linked with them keep them. */
