@@ -24,6 +24,12 @@ cis_code cis_error_prefix(struct cis_error *err, cis_code code, const char *fmt,
  * one says `who`. err may be NULL. Returns the code that counts. */
 cis_code cis_error_foreign(struct cis_error *err, cis_code code, const char *who);
 
+/* The errno that stands for a code; EIO for those that have none. And the code that stands for an
+ * errno: CIS_E_IO for those not known. Neither loses what the other can say: a code that comes back
+ * from its errno as another one (DEADLINE as CANCELLED) shares that errno with it. */
+int cis_code_errno(cis_code code);
+cis_code cis_code_of_errno(int no);
+
 /* The only macro that returns. */
 #define CIS_TRY(call)                                                                              \
     do {                                                                                           \

@@ -31,49 +31,6 @@ int cis_vfs_rename(const struct cis_vfs_call *call, struct cis_vfs_place dir, st
     return dir.vfs->ops->rename(dir.vfs, call, dir.node, name, to_dir.node, to_name, flags);
 }
 
-static cis_code code_of(int no)
-{
-    switch (no) {
-    case 0:
-        return CIS_OK;
-    case ENOENT:
-        return CIS_E_NOTFOUND;
-    case EEXIST:
-        return CIS_E_EXISTS;
-    case EPERM:
-    case EACCES:
-    case EROFS:
-        return CIS_E_DENIED;
-    case EDQUOT:
-    case ENOSPC:
-        return CIS_E_QUOTA;
-    case ESTALE:
-        return CIS_E_EXPIRED;
-    case EINTR:
-        return CIS_E_CANCELLED;
-    case ENOMEM:
-        return CIS_E_NOMEM;
-    case ENFILE:
-    case EMFILE:
-    case EFBIG:
-        return CIS_E_LIMIT;
-    case EOPNOTSUPP:
-    case ENOSYS:
-        return CIS_E_UNSUPPORTED;
-    case EINVAL:
-    case EISDIR:
-    case ENOTDIR:
-    case ENOTEMPTY:
-    case ELOOP:
-    case EXDEV:
-    case EBUSY:
-    case ENAMETOOLONG:
-        return CIS_E_INVALID;
-    default:
-        return CIS_E_IO;
-    }
-}
-
 bool cis_vfs_told(const struct cis_error *why, int no)
 {
     return no == EIO ? why->code != CIS_OK
@@ -88,5 +45,5 @@ cis_code cis_vfs_fail(struct cis_error *err, int no, const char *fmt, ...)
     int n = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     return n < 0 ? cis_fail(err, CIS_E_INTERNAL, "message cannot be formed")
-                 : cis_fail_sys(err, code_of(no), no, "%s", text);
+                 : cis_fail_sys(err, cis_code_of_errno(no), no, "%s", text);
 }

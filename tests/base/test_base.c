@@ -1,6 +1,7 @@
 #include "harness.h"
 #include "waits.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +24,42 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/url.h"
+
+static void codes_and_errnos_lead_to_each_other(void **state)
+{
+    (void)state;
+    static const struct {
+        cis_code code;
+        int no;
+    } pairs[] = {{CIS_OK, 0},
+                 {CIS_E_NOTFOUND, ENOENT},
+                 {CIS_E_EXISTS, EEXIST},
+                 {CIS_E_DENIED, EACCES},
+                 {CIS_E_INVALID, EINVAL},
+                 {CIS_E_UNSUPPORTED, EOPNOTSUPP},
+                 {CIS_E_QUOTA, EDQUOT},
+                 {CIS_E_LIMIT, EMFILE},
+                 {CIS_E_NOMEM, ENOMEM},
+                 {CIS_E_EXPIRED, ESTALE},
+                 {CIS_E_CONFLICT, EBUSY},
+                 {CIS_E_CANCELLED, EINTR},
+                 {CIS_E_IO, EIO}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        assert_int_equal(cis_code_errno(pairs[i].code), pairs[i].no);
+        assert_int_equal(cis_code_of_errno(pairs[i].no), pairs[i].code);
+    }
+    for (int c = 0; c < CIS_E_COUNT_ + 5; c++) { /* and some that are none */
+        int no = cis_code_errno((cis_code)c);
+        assert_int_equal(no == 0, c == CIS_OK);
+        assert_int_not_equal(no < 0, true);
+        assert_int_equal(cis_code_of_errno(no) == CIS_OK, c == CIS_OK);
+    }
+    for (int no = -5; no < 4096; no++) { /* a code that an errno becomes stays what it is */
+        cis_code code = cis_code_of_errno(no);
+        assert_int_equal(code == CIS_OK, no == 0);
+        assert_int_equal(cis_code_of_errno(cis_code_errno(code)), code);
+    }
+}
 
 static void an_error_message_is_one_line_cut_at_a_character(void **state)
 {
@@ -745,6 +782,7 @@ int main(void)
         return 1;
     }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(codes_and_errnos_lead_to_each_other),
         cmocka_unit_test(an_error_message_is_one_line_cut_at_a_character),
         cmocka_unit_test(a_check_that_does_not_hold_is_an_internal_error),
         cmocka_unit_test(every_code_has_a_name_and_an_exit_code),

@@ -2,28 +2,10 @@
 #include "base/clock.h"
 #include "vfs/control/internal.h"
 
+/* What is refused here is refused because the mount may only be read. */
 int ctl_errno(cis_code code)
 {
-    static const struct {
-        cis_code code;
-        int no;
-    } rows[] = {{CIS_OK, 0},
-                {CIS_E_NOTFOUND, ENOENT},
-                {CIS_E_EXISTS, EEXIST},
-                {CIS_E_CONFLICT, EBUSY},
-                {CIS_E_QUOTA, EDQUOT},
-                {CIS_E_INVALID, EINVAL},
-                {CIS_E_USAGE, EINVAL},
-                {CIS_E_EXPIRED, ESTALE},
-                {CIS_E_LIMIT, EMFILE},
-                {CIS_E_DENIED, EROFS},
-                {CIS_E_NOMEM, ENOMEM}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (rows[i].code == code) {
-            return rows[i].no;
-        }
-    }
-    return EIO;
+    return code == CIS_E_DENIED ? EROFS : cis_code_errno(code);
 }
 
 /* ---- snapshots ---- */

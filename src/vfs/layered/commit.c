@@ -12,7 +12,7 @@ static cis_code code_of(int no, const struct cis_error *err)
     if (no == 0 || err->code != CIS_OK) {
         return no == 0 ? CIS_OK : err->code;
     }
-    return no == ENOMEM ? CIS_E_NOMEM : no == ESTALE ? CIS_E_EXPIRED : CIS_E_IO;
+    return cis_code_of_errno(no);
 }
 
 /* Under v->committing and v->spilling: both end here. */

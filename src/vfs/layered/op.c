@@ -114,38 +114,13 @@ int cis_lay_do(struct lay_view *v, const struct cis_vfs_call *call, bool all, la
     return no;
 }
 
+/* A quota that the store knows is the cap on what is stored: no room, as on a full disk. A view
+ * that others have changed under is as good as expired. */
 int cis_lay_errno(cis_code code)
 {
-    switch (code) {
-    case CIS_OK:
-        return 0;
-    case CIS_E_NOTFOUND:
-        return ENOENT;
-    case CIS_E_EXISTS:
-        return EEXIST;
-    case CIS_E_DENIED:
-        return EACCES;
-    case CIS_E_INVALID:
-    case CIS_E_USAGE:
-        return EINVAL;
-    case CIS_E_UNSUPPORTED:
-        return EOPNOTSUPP;
-    case CIS_E_QUOTA:
-    case CIS_E_BUDGET:
-    case CIS_E_LIMIT:
-        return ENOSPC;
-    case CIS_E_NOMEM:
-    case CIS_E_MEMORY:
-        return ENOMEM;
-    case CIS_E_EXPIRED:
-    case CIS_E_CONFLICT:
-        return ESTALE;
-    case CIS_E_DEADLINE:
-    case CIS_E_CANCELLED:
-        return EINTR;
-    default:
-        return EIO;
-    }
+    return code == CIS_E_QUOTA || code == CIS_E_LIMIT ? ENOSPC
+           : code == CIS_E_CONFLICT                   ? ESTALE
+                                                      : cis_code_errno(code);
 }
 
 int cis_lay_errno_of(const struct cis_vfs_call *call, cis_code code, const struct cis_error *err)
@@ -159,21 +134,10 @@ int cis_lay_errno_of(const struct cis_vfs_call *call, cis_code code, const struc
 
 int cis_lay_fail(const struct cis_vfs_call *call, int no, const char *fmt, ...)
 {
-    static const struct {
-        int no;
-        cis_code code;
-    } codes[] = {
-        {EDQUOT, CIS_E_QUOTA}, {ENOSPC, CIS_E_BUDGET},  {ENOMEM, CIS_E_NOMEM},
-        {EIO, CIS_E_DAMAGED},  {ESTALE, CIS_E_EXPIRED}, {EACCES, CIS_E_DENIED},
-        {EPERM, CIS_E_DENIED},
-    };
     if (call == NULL || call->err == NULL) {
         return no;
     }
-    cis_code code = CIS_E_IO;
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-        code = codes[i].no == no ? codes[i].code : code;
-    }
+    cis_code code = no == EIO ? CIS_E_DAMAGED : cis_code_of_errno(no); /* of content, always */
     va_list args;
     va_start(args, fmt);
     cis_fail_v(call->err, code, fmt, args);
