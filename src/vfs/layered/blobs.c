@@ -88,13 +88,13 @@ struct lay_blob *cis_lay_blob_get(struct lay_blobs *blobs, const struct lay_blob
 {
     uint64_t hash = hash_of(key);
     struct lay_blob_shard *s = &blobs->shards[hash & (blobs->nshards - 1)];
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, lay_lock_blobs);
     struct lay_blob *blob = *find(s, hash, key);
     if (blob != NULL) {
         atomic_fetch_add_explicit(&blob->refs, 1, memory_order_relaxed);
         blob->used = true;
     }
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, lay_lock_blobs);
     return blob;
 }
 
@@ -157,7 +157,7 @@ void cis_lay_blob_put(struct lay_blobs *blobs, struct lay_blob *blob)
         return;
     }
     struct lay_blob *out = NULL;
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, lay_lock_blobs);
     if (*find(s, hash, &blob->key) == NULL) {
         out = make_room(s, need);
         struct lay_blob **at = &s->buckets[(hash >> 8) & s->mask];
@@ -167,7 +167,7 @@ void cis_lay_blob_put(struct lay_blobs *blobs, struct lay_blob *blob)
         list_newest(s, blob);
         s->bytes += need;
     }
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, lay_lock_blobs);
     while (out != NULL) {
         struct lay_blob *b = out;
         out = b->older;
@@ -192,9 +192,9 @@ uint64_t cis_lay_blobs_bytes(struct lay_blobs *blobs)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < blobs->nshards; i++) {
-        pthread_mutex_lock(&blobs->shards[i].lock);
+        cis_mutex_lock(&blobs->shards[i].lock, lay_lock_blobs);
         sum += blobs->shards[i].bytes;
-        pthread_mutex_unlock(&blobs->shards[i].lock);
+        cis_mutex_unlock(&blobs->shards[i].lock, lay_lock_blobs);
     }
     return sum;
 }

@@ -276,11 +276,11 @@ static int show(struct show *s)
 /* ---- all of it ---- */
 static int look(struct lay_look *k)
 {
-    pthread_mutex_lock(&k->v->committing);
+    cis_mutex_lock(&k->v->committing, lay_lock_committing);
     int no = cis_lay_look_collect(k);
     no = no != 0 ? no : cis_lay_look_files(k);
     no = no != 0 ? no : cis_lay_look_places(k);
-    pthread_mutex_unlock(&k->v->committing);
+    cis_mutex_unlock(&k->v->committing, lay_lock_committing);
     return no;
 }
 

@@ -15,12 +15,12 @@ static cis_code code_of(int no, const struct cis_error *err)
     return cis_code_of_errno(no);
 }
 
-/* Under v->committing and v->spilling: both end here. */
+/* Both locks end here. */
 static cis_code finish(struct lay_view *v, cis_code code, const struct cis_error *why,
-                       struct cis_error *err)
+                       struct cis_error *err) CIS_RELEASES(lay_lock_committing, lay_lock_spilling)
 {
-    pthread_mutex_unlock(&v->spilling);
-    pthread_mutex_unlock(&v->committing);
+    cis_mutex_unlock(&v->spilling, lay_lock_spilling);
+    cis_mutex_unlock(&v->committing, lay_lock_committing);
     if (code != CIS_OK && err != NULL) {
         *err = *why;
         if (err->code == CIS_OK) {
@@ -115,7 +115,7 @@ static bool see_commit(void *self, const struct cis_fs_commit_row *row)
 
 /* The rest of the overlay began at the old base: it may not go over what others did since. */
 static void check_between(struct lay_view *v, const struct lay_frozen *f, uint64_t upto,
-                          const struct cis_stop *stop)
+                          const struct cis_stop *stop) CIS_REQUIRES(lay_lock_committing)
 {
     struct between b = {v, f, false};
     if (upto <= f->base.epoch) {
@@ -150,7 +150,7 @@ static cis_code tell_line(struct lay_view *v, struct lay_frozen *f, struct cis_v
 }
 
 static void move_on(struct lay_view *v, struct lay_frozen *f, const struct cis_fs_committed *done,
-                    const struct cis_stop *stop)
+                    const struct cis_stop *stop) CIS_REQUIRES(lay_lock_committing)
 {
     struct lay_line *old = v->line, *line = old;
     cis_lay_line_hold(old); /* operations may still look at it through v->line */
@@ -165,6 +165,7 @@ static void move_on(struct lay_view *v, struct lay_frozen *f, const struct cis_f
 static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
                               const struct cis_store_commit *with, struct cis_fs_committed *out,
                               const struct cis_stop *stop, struct cis_error *err)
+    CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
     struct cis_fs_committed done = {
@@ -212,13 +213,14 @@ static bool has_gone(struct lay_view *v)
 {
     struct lay_stripe *s = cis_lay_lock_one(v);
     bool gone = v->ngone > 0;
-    pthread_mutex_unlock(&s->lock);
+    cis_lay_unlock_one(s);
     return gone;
 }
 
 static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay_frozen *f,
                               const struct cis_store_commit *with, struct cis_fs_committed *out,
                               const struct cis_stop *stop, struct cis_error *err)
+    CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
     int no = cis_lay_flatten(f, &call);
@@ -254,6 +256,7 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
 static cis_code commit_once(struct lay_view *v, const struct cis_str *ref, struct lay_frozen *f,
                             const struct cis_store_commit *with, struct cis_fs_committed *out,
                             const struct cis_stop *stop, bool *out_again, struct cis_error *err)
+    CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
     *out_again = false;
@@ -278,6 +281,7 @@ static cis_code commit_once(struct lay_view *v, const struct cis_str *ref, struc
 static cis_code commit_again(struct lay_view *v, const struct cis_str *ref, struct lay_frozen *f,
                              const struct cis_store_commit *with, struct cis_fs_committed *out,
                              const struct cis_stop *stop, struct cis_error *err)
+    CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
 {
     bool again = true;
     cis_code code = CIS_OK;
@@ -296,7 +300,7 @@ static void stored_again(struct lay_view *v, const struct cis_stop *stop)
     struct cis_error why;
     struct lay_stripe *s = cis_lay_lock_one(v);
     bool capped = v->quota_stored != 0;
-    pthread_mutex_unlock(&s->lock);
+    cis_lay_unlock_one(s);
     if (v->auto_commit && capped) {
         (void)!cis_lay_quota_again(v, stop, &why);
     }
@@ -321,8 +325,8 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
     if (v->empty) {
         return cis_fail(err, CIS_E_USAGE, "the empty tree is nobody's head: commit it as a fork");
     }
-    pthread_mutex_lock(&v->committing);
-    pthread_mutex_lock(&v->spilling);
+    cis_mutex_lock(&v->committing, lay_lock_committing);
+    cis_mutex_lock(&v->spilling, lay_lock_spilling);
     if (v->conflict[0] != 0) {
         return finish(v, cis_fail(&why, CIS_E_CONFLICT, "%s", v->conflict), &why, err);
     }
@@ -372,8 +376,8 @@ cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
     if (v->reader[0] != 0) {
         return cis_fail(err, CIS_E_DENIED, "another tenant's branch can only be read");
     }
-    pthread_mutex_lock(&v->committing);
-    pthread_mutex_lock(&v->spilling);
+    cis_mutex_lock(&v->committing, lay_lock_committing);
+    cis_mutex_lock(&v->spilling, lay_lock_spilling);
     cis_code code = commit_again(v, &ref, &frozen, with, out, stop, &why);
     return told(v, finish(v, code, &why, err), &frozen, stop, err);
 }
@@ -400,8 +404,8 @@ void cis_lay_drop_all(struct lay_view *v)
 void cis_layered_discard(cis_vfs *vfs)
 {
     struct lay_view *v = lay_of(vfs);
-    pthread_mutex_lock(&v->committing);
-    pthread_mutex_lock(&v->spilling);
+    cis_mutex_lock(&v->committing, lay_lock_committing);
+    cis_mutex_lock(&v->spilling, lay_lock_spilling);
     cis_lay_load_free(v, cis_take(&v->load));
     cis_lay_lock_all(v);
     cis_lay_drop_all(v);
@@ -411,8 +415,8 @@ void cis_layered_discard(cis_vfs *vfs)
     v->name_changes++;
     v->conflict[0] = 0;
     cis_lay_unlock_all(v);
-    pthread_mutex_unlock(&v->spilling);
-    pthread_mutex_unlock(&v->committing);
+    cis_mutex_unlock(&v->spilling, lay_lock_spilling);
+    cis_mutex_unlock(&v->committing, lay_lock_committing);
 }
 
 bool cis_layered_dirty(cis_vfs *vfs)
@@ -442,6 +446,6 @@ struct cis_view cis_layered_view(cis_vfs *vfs)
     struct lay_view *v = lay_of(vfs);
     struct lay_stripe *s = cis_lay_lock_one(v);
     struct cis_view at = v->at;
-    pthread_mutex_unlock(&s->lock);
+    cis_lay_unlock_one(s);
     return at;
 }

@@ -280,11 +280,11 @@ int cis_lay_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_
         return ENOTDIR;
     }
     int no = 0;
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, lay_lock_file);
     if (cookie == 0 || f->listing == NULL) {
         no = make_listing(v, call, f, attributes);
     }
     no = no != 0 ? no : give(v, call, f, cookie, attributes, each, self);
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, lay_lock_file);
     return no;
 }

@@ -27,8 +27,8 @@ struct lay_batch {
 cis_code cis_lay_pack_new(struct lay_pack **out, struct cis_error *err);
 void cis_lay_pack_free(struct lay_pack *pack);
 /* Helpers begin with it; wait() takes part. The batch belongs to the pack until wait returns. */
-void cis_lay_pack_begin(struct lay_pack *pack, struct lay_batch *batch);
-void cis_lay_pack_wait(struct lay_pack *pack, struct lay_batch *batch);
+void cis_lay_pack_begin(struct lay_pack *pack, struct lay_batch *batch) CIS_TAKES(LAY_FROM_PACK);
+void cis_lay_pack_wait(struct lay_pack *pack, struct lay_batch *batch) CIS_TAKES(LAY_FROM_PACK);
 
 /* ---- load.c: blocks as they were, on their way to the store ---- */
 /* Of a file's row below what its blocks need: a commit holds one for each block. */
@@ -65,25 +65,30 @@ struct lay_load *cis_lay_load_new(struct lay_view *v);
 bool cis_lay_load_full(const struct lay_load *load);
 /* One more; of one that is not full. */
 struct lay_still *cis_lay_load_add(struct lay_load *load, const struct lay_still *still);
-void cis_lay_load_free(struct lay_view *v, struct lay_load *load); /* waits for its helpers */
-struct lay_still cis_lay_still(const struct lay_block *b);         /* shares the buffer */
+void cis_lay_load_free(struct lay_view *v, struct lay_load *load)
+    CIS_TAKES(LAY_FROM_PACK);                              /* waits for its helpers */
+struct lay_still cis_lay_still(const struct lay_block *b); /* shares the buffer */
 /* Content of every still is made whole (read what is below), then packing begins. skip: one whose
  * content below is damaged or gone is left out, else it fails them all. */
 int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load,
-                       bool skip);
+                       bool skip) CIS_TAKES(LAY_FROM_PINNING);
 /* Packed; the error of a job. */
-int cis_lay_load_wait(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
+int cis_lay_load_wait(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load)
+    CIS_TAKES(LAY_FROM_PACK);
 /* Stores all chunks of it. */
-int cis_lay_load_put(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load);
+int cis_lay_load_put(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load)
+    CIS_TAKES(LAY_FROM_FORWARD);
 /* [0, len) of a block: what is below, and the buffer over it. */
 int cis_lay_still_read(struct lay_view *v, const struct cis_vfs_call *call,
-                       const struct lay_still *s, uint8_t *out);
+                       const struct lay_still *s, uint8_t *out) CIS_TAKES(LAY_FROM_PINNING);
 
 /* ---- spill.c ---- */
 /* Brings whole blocks to the store, oldest first, until there is room again. all: all of them. */
-int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all);
-/* Waits for what is on its way; under v->spilling. */
-int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call);
+int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
+    CIS_TAKES(LAY_FROM_SPILLING);
+/* Waits for what is on its way. */
+int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call)
+    CIS_REQUIRES(lay_lock_spilling) CIS_TAKES(LAY_FROM_PINNING);
 
 /* ---- freeze.c: what a commit is made of ---- */
 struct lay_frozen_name { /* in no order */
@@ -148,7 +153,8 @@ struct lay_frozen {
     uint64_t lost, nlost;     /* a file whose content is lost; how many there are, about */
 };
 /* Copies what is to be committed, shares buffers, marks names and nodes as held. */
-int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out);
+int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out)
+    CIS_REQUIRES(lay_lock_committing) CIS_TAKES(LAY_FROM_STRIPES);
 void cis_lay_frozen_done(struct lay_frozen *frozen);
 /* A commit has as much memory again as the budget that the view was given allows the overlay, and
  * the store's part of it as much: one that is full can still be committed. A view with a budget of
@@ -156,18 +162,20 @@ void cis_lay_frozen_done(struct lay_frozen *frozen);
 int cis_lay_frozen_charge(struct lay_frozen *frozen, const struct cis_vfs_call *call,
                           uint64_t bytes);
 /* The commit did not happen: nothing is held any more. */
-void cis_lay_thaw(struct lay_frozen *frozen);
+void cis_lay_thaw(struct lay_frozen *frozen) CIS_TAKES(LAY_FROM_STRIPES);
 /* It did: the overlay keeps what came after, above the view of the commit. */
 void cis_lay_settle(struct lay_frozen *frozen, struct lay_line *line,
-                    const struct cis_fs_committed *done);
+                    const struct cis_fs_committed *done) CIS_TAKES(LAY_FROM_STRIPES);
 
 /* ---- mend.c: before the commit is forgotten, which failed with this code ---- */
 /* Looks for chunks that were stored ahead and are gone. True: what they held is in memory again,
  * and a new commit may succeed. Else *code and call->err say what failed, and frozen->lost a file
  * whose content nobody knows. */
-bool cis_lay_mend(struct lay_frozen *frozen, const struct cis_vfs_call *call, cis_code *code);
+bool cis_lay_mend(struct lay_frozen *frozen, const struct cis_vfs_call *call, cis_code *code)
+    CIS_REQUIRES(lay_lock_committing);
 
 /* ---- flatten.c: content of the frozen files: chunks stored, extents, inline bytes ---- */
-int cis_lay_flatten(struct lay_frozen *frozen, const struct cis_vfs_call *call);
+int cis_lay_flatten(struct lay_frozen *frozen, const struct cis_vfs_call *call)
+    CIS_REQUIRES(lay_lock_committing, lay_lock_spilling) CIS_TAKES(LAY_FROM_PINNING);
 
 #endif

@@ -41,6 +41,7 @@ cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *optio
     pthread_cond_init(&f->keep, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&f->kept, NULL);
+    cis_lock_alone(lay_lock_forest);
     f->next_uid = 1;
     cis_random_bytes(&f->key, sizeof f->key);
     cis_code code = cis_crypto_init(err);
@@ -73,6 +74,7 @@ void cis_forest_free(cis_forest *forest)
     pthread_cond_destroy(&forest->keep);
     pthread_cond_destroy(&forest->kept);
     cis_lay_pack_free(forest->pack);
+    cis_lock_alone(lay_lock_forest);
     for (struct lay_line *l = forest->lines, *next; l != NULL; l = next) {
         next = l->next;
         pthread_mutex_destroy(&l->forward);
@@ -106,22 +108,22 @@ void cis_forest_stats(cis_forest *forest, struct cis_forest_stats *out)
         .inodes = atomic_load(&forest->inodes.held),
         .chunk_bytes = cis_lay_blobs_bytes(&forest->blobs),
     };
-    pthread_mutex_lock(&forest->lock);
+    cis_mutex_lock(&forest->lock, lay_lock_forest);
     for (struct lay_view *v = forest->views; v != NULL; v = v->next) {
         cis_lay_view_hits(v, &out->entry_hits, &out->inode_hits);
     }
-    pthread_mutex_unlock(&forest->lock);
+    cis_mutex_unlock(&forest->lock, lay_lock_forest);
 }
 
 /* ---- tenants ---- */
 static struct lay_tenant *known_tenant(cis_forest *forest, struct cis_str name)
 {
-    pthread_mutex_lock(&forest->lock);
+    cis_mutex_lock(&forest->lock, lay_lock_forest);
     struct lay_tenant *t = forest->tenants;
     while (t != NULL && !cis_str_is(name, t->name)) {
         t = t->next;
     }
-    pthread_mutex_unlock(&forest->lock);
+    cis_mutex_unlock(&forest->lock, lay_lock_forest);
     return t;
 }
 
@@ -159,12 +161,13 @@ cis_code cis_lay_tenant(cis_forest *forest, struct cis_str name, bool may_make,
     snprintf(made->exact, sizeof made->exact, "%s#%s", made->name, row.instance);
     cis_wipe(&row, sizeof row);
     pthread_mutex_init(&made->numbers, NULL);
+    cis_lock_alone(lay_lock_numbers);
     made->batch = NUMBERS_FIRST;
-    pthread_mutex_lock(&forest->lock);
+    cis_mutex_lock(&forest->lock, lay_lock_forest);
     made->uid = (uint32_t)forest->next_uid++;
     made->next = forest->tenants;
     forest->tenants = made;
-    pthread_mutex_unlock(&forest->lock);
+    cis_mutex_unlock(&forest->lock, lay_lock_forest);
     *out = made;
     return CIS_OK;
 }
@@ -173,7 +176,7 @@ cis_code cis_lay_ino_new(cis_forest *forest, struct lay_tenant *tenant, const st
                          uint64_t *out_ino, struct cis_error *err)
 {
     cis_code code = CIS_OK;
-    pthread_mutex_lock(&tenant->numbers);
+    cis_mutex_lock(&tenant->numbers, lay_lock_numbers);
     if (tenant->next_ino == tenant->end_ino) {
         uint64_t first;
         code = forest->store->fs->reserve_inodes(forest->store, cis_str_of(tenant->name),
@@ -187,7 +190,7 @@ cis_code cis_lay_ino_new(cis_forest *forest, struct lay_tenant *tenant, const st
     if (code == CIS_OK) {
         *out_ino = tenant->next_ino++;
     }
-    pthread_mutex_unlock(&tenant->numbers);
+    cis_mutex_unlock(&tenant->numbers, lay_lock_numbers);
     return code;
 }
 

@@ -7,8 +7,8 @@
  * closes the rows whose keys they changed (line.c) before any view of the newer epoch exists, so
  * nothing is cleared and older views stay right.
  *
- * Locks are leaves: nothing is called while one is held. The store is never asked under one, but
- * for a line's own `forward` mutex and a tenant's `numbers` mutex. */
+ * The order of its locks is in locks.h with those of views. The store is asked under a line's
+ * `forward` and a tenant's `numbers`, and under no other lock of this file. */
 #ifndef CIS_VFS_LAYERED_FOREST_H
 #define CIS_VFS_LAYERED_FOREST_H
 
@@ -18,6 +18,7 @@
 #include "base/wraps.h"
 #include "store/chunk.h"
 #include "vfs/layered/layered.h"
+#include "vfs/layered/locks.h"
 
 #define LAY_OPEN UINT64_MAX
 #define LAY_GROUP 64u /* blocks in one cached piece of a file's extents */
@@ -86,14 +87,15 @@ struct lay_blobs {
 cis_code cis_lay_blobs_init(struct lay_blobs *blobs, uint64_t bytes, struct cis_error *err);
 void cis_lay_blobs_done(struct lay_blobs *blobs);
 /* With a reference; NULL: not there. */
-struct lay_blob *cis_lay_blob_get(struct lay_blobs *blobs, const struct lay_blob_key *key);
+struct lay_blob *cis_lay_blob_get(struct lay_blobs *blobs, const struct lay_blob_key *key)
+    CIS_TAKES(LAY_FROM_BLOBS);
 /* One reference, content to be filled in before anyone else sees it; NULL: out of memory. */
 struct lay_blob *cis_lay_blob_new(const struct lay_blob_key *key, size_t len);
 /* Offers it to the cache; the caller keeps its reference. */
-void cis_lay_blob_put(struct lay_blobs *blobs, struct lay_blob *blob);
+void cis_lay_blob_put(struct lay_blobs *blobs, struct lay_blob *blob) CIS_TAKES(LAY_FROM_BLOBS);
 void cis_lay_blob_unref(struct lay_blob *blob);
 void cis_lay_blob_unrefp(struct lay_blob **blob);
-uint64_t cis_lay_blobs_bytes(struct lay_blobs *blobs);
+uint64_t cis_lay_blobs_bytes(struct lay_blobs *blobs) CIS_TAKES(LAY_FROM_BLOBS);
 
 /* ---- rows in the form of this room ---- */
 struct lay_entry { /* ino 0: there is no such name */
@@ -107,20 +109,20 @@ struct lay_tenant {
     uint32_t uid;
     uint8_t key[32]; /* of content hashes */
     pthread_mutex_t numbers;
-    uint64_t next_ino, end_ino;
-    uint32_t batch;
-    struct lay_tenant *next;
+    uint64_t next_ino CIS_GUARDED_BY(lay_lock_numbers), end_ino CIS_GUARDED_BY(lay_lock_numbers);
+    uint32_t batch CIS_GUARDED_BY(lay_lock_numbers);
+    struct lay_tenant *next CIS_GUARDED_BY(lay_lock_forest);
 };
 struct lay_line {
     struct lay_tenant *tenant;
     uint64_t branch;
     uint64_t uid;            /* of cached rows */
     _Atomic uint64_t moving; /* carried forward to here, or on the way */
-    uint64_t known;          /* carried forward to here; under forward */
     pthread_mutex_t forward;
-    atomic_uint views; /* and operations that hold it */
-    bool unlisted;     /* replaced: goes with its last view; under the forest's lock */
-    struct lay_line *next;
+    uint64_t known CIS_GUARDED_BY(lay_lock_forward); /* carried forward to here */
+    atomic_uint views;                               /* and operations that hold it */
+    bool unlisted CIS_GUARDED_BY(lay_lock_forest);   /* replaced: goes with its last view */
+    struct lay_line *next CIS_GUARDED_BY(lay_lock_forest);
 };
 
 /* Hits of names and inodes are counted in the views' stripes (view.h): counting them here would
@@ -137,18 +139,20 @@ struct cis_forest {
     struct lay_sets entries, inodes;
     struct lay_blobs blobs;
     struct lay_counters counters;
-    pthread_mutex_t lock; /* of the two lists and of uids */
-    struct lay_tenant *tenants;
-    struct lay_line *lines;
-    size_t nlines;
-    uint64_t next_uid;
+    pthread_mutex_t lock;
+    struct lay_tenant *tenants CIS_GUARDED_BY(lay_lock_forest);
+    struct lay_line *lines CIS_GUARDED_BY(lay_lock_forest);
+    size_t nlines CIS_GUARDED_BY(lay_lock_forest);
+    uint64_t next_uid CIS_GUARDED_BY(lay_lock_forest);
     struct lay_pack *pack;
-    struct lay_view *views;
+    struct lay_view *views CIS_GUARDED_BY(lay_lock_forest);
     pthread_t keeper;          /* renews pins (pin.c) */
     pthread_cond_t keep, kept; /* it is to look; it looked at a view */
-    cis_cancel *looking;       /* ends what the keeper asks the store for; NULL: it asks nothing */
-    struct lay_loose *loose;   /* pins that the store has still to be told of (pin.c) */
-    bool keeping, ending;
+    /* ends what the keeper asks the store for; NULL: it asks nothing */
+    cis_cancel *looking CIS_GUARDED_BY(lay_lock_forest);
+    /* pins that the store has still to be told of (pin.c) */
+    struct lay_loose *loose CIS_GUARDED_BY(lay_lock_forest);
+    bool keeping CIS_GUARDED_BY(lay_lock_forest), ending CIS_GUARDED_BY(lay_lock_forest);
     _Atomic uint64_t recent[256]; /* chunks of which a piece was read lately (chunk.c) */
 };
 
@@ -171,15 +175,16 @@ struct lay_blob_key cis_lay_listing_key(const struct lay_line *line, uint64_t di
  * out_row: its quotas and use (the key is wiped). */
 cis_code cis_lay_tenant(cis_forest *forest, struct cis_str name, bool may_make,
                         const struct cis_stop *stop, struct lay_tenant **out,
-                        struct cis_tenant *out_row, struct cis_error *err);
+                        struct cis_tenant *out_row, struct cis_error *err)
+    CIS_TAKES(LAY_FROM_FOREST);
 cis_code cis_lay_ino_new(cis_forest *forest, struct lay_tenant *tenant, const struct cis_stop *stop,
-                         uint64_t *out_ino, struct cis_error *err);
+                         uint64_t *out_ino, struct cis_error *err) CIS_TAKES(LAY_FROM_NUMBERS);
 
 /* The line of a branch, carried forward to epoch when it was behind; give back with line_leave. */
 cis_code cis_lay_line_enter(cis_forest *forest, struct lay_tenant *tenant, struct cis_view at,
                             const struct cis_stop *stop, struct lay_line **out,
-                            struct cis_error *err);
-void cis_lay_line_leave(cis_forest *forest, struct lay_line *line);
+                            struct cis_error *err) CIS_TAKES(LAY_FROM_FORWARD);
+void cis_lay_line_leave(cis_forest *forest, struct lay_line *line) CIS_TAKES(LAY_FROM_FOREST);
 void cis_lay_line_hold(struct lay_line *line);
 /* New rows of an own commit, so that they need not be read again; keys of others between the line's
  * state and `at` are read first. Changes that are no whole rows, and deltas, are laid on what
@@ -194,7 +199,7 @@ struct lay_news {
 };
 cis_code cis_lay_line_committed(cis_forest *forest, struct lay_line **line, struct cis_view at,
                                 const struct lay_news *news, const struct cis_stop *stop,
-                                struct cis_error *err);
+                                struct cis_error *err) CIS_TAKES(LAY_FROM_FORWARD);
 
 #define cis_lay_count(counter) atomic_fetch_add_explicit(&(counter), 1, memory_order_relaxed)
 

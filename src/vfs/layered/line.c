@@ -16,15 +16,16 @@ static struct lay_line *line_new(cis_forest *forest, struct lay_tenant *tenant, 
         cis_fail(err, CIS_E_NOMEM, "branch cache: out of memory");
         return NULL;
     }
+    cis_lock_alone(lay_lock_forward);
     line->tenant = tenant;
     line->branch = at.branch;
     line->known = at.epoch;
     atomic_init(&line->moving, at.epoch);
     atomic_init(&line->views, 1);
     pthread_mutex_init(&line->forward, NULL);
-    pthread_mutex_lock(&forest->lock);
+    cis_mutex_lock(&forest->lock, lay_lock_forest);
     line->uid = forest->next_uid++;
-    pthread_mutex_unlock(&forest->lock);
+    cis_mutex_unlock(&forest->lock, lay_lock_forest);
     return line;
 }
 
@@ -34,9 +35,9 @@ static void line_free(struct lay_line *line)
     cis_free(line);
 }
 
-/* Under the forest's lock: the one in the list, with a reference. */
+/* The one in the list, with a reference. */
 static struct lay_line *line_find(cis_forest *forest, const struct lay_tenant *tenant,
-                                  uint64_t branch)
+                                  uint64_t branch) CIS_REQUIRES(lay_lock_forest)
 {
     for (struct lay_line **at = &forest->lines; *at != NULL; at = &(*at)->next) {
         struct lay_line *line = *at;
@@ -51,8 +52,8 @@ static struct lay_line *line_find(cis_forest *forest, const struct lay_tenant *t
     return NULL;
 }
 
-/* Under the forest's lock: the oldest line that nobody uses goes when there are too many. */
-static struct lay_line *line_spare(cis_forest *forest)
+/* The oldest line that nobody uses goes when there are too many. */
+static struct lay_line *line_spare(cis_forest *forest) CIS_REQUIRES(lay_lock_forest)
 {
     struct lay_line **last = NULL;
     if (forest->nlines <= LINES_MAX) {
@@ -73,7 +74,7 @@ static struct lay_line *line_spare(cis_forest *forest)
 
 static void line_list(cis_forest *forest, struct lay_line *line, struct lay_line *instead)
 {
-    pthread_mutex_lock(&forest->lock);
+    cis_mutex_lock(&forest->lock, lay_lock_forest);
     if (instead != NULL) {
         for (struct lay_line **at = &forest->lines; *at != NULL; at = &(*at)->next) {
             if (*at == instead) {
@@ -88,7 +89,7 @@ static void line_list(cis_forest *forest, struct lay_line *line, struct lay_line
     forest->lines = line;
     forest->nlines++;
     struct lay_line *spare = line_spare(forest);
-    pthread_mutex_unlock(&forest->lock);
+    cis_mutex_unlock(&forest->lock, lay_lock_forest);
     if (spare != NULL) {
         line_free(spare);
     }
@@ -104,9 +105,9 @@ void cis_lay_line_leave(cis_forest *forest, struct lay_line *line)
     if (line == NULL) {
         return;
     }
-    pthread_mutex_lock(&forest->lock);
+    cis_mutex_lock(&forest->lock, lay_lock_forest);
     bool last = atomic_fetch_sub(&line->views, 1) == 1 && line->unlisted;
-    pthread_mutex_unlock(&forest->lock);
+    cis_mutex_unlock(&forest->lock, lay_lock_forest);
     if (last) {
         line_free(line);
     }
@@ -168,9 +169,10 @@ static bool forward_commit(void *self, const struct cis_fs_commit_row *row)
     return true;
 }
 
-/* Under line->forward. False: the line is of no use for the epoch. */
+/* False: the line is of no use for the epoch. */
 static bool forward_to(cis_forest *forest, struct lay_line *line, uint64_t epoch,
                        const struct cis_stop *stop, struct cis_error *err, cis_code *out_code)
+    CIS_REQUIRES(lay_lock_forward)
 {
     *out_code = CIS_OK;
     if (line->known >= epoch) {
@@ -214,9 +216,9 @@ cis_code cis_lay_line_enter(cis_forest *forest, struct lay_tenant *tenant, struc
                             const struct cis_stop *stop, struct lay_line **out,
                             struct cis_error *err)
 {
-    pthread_mutex_lock(&forest->lock);
+    cis_mutex_lock(&forest->lock, lay_lock_forest);
     struct lay_line *line = line_find(forest, tenant, at.branch);
-    pthread_mutex_unlock(&forest->lock);
+    cis_mutex_unlock(&forest->lock, lay_lock_forest);
     if (line == NULL) {
         line = line_new(forest, tenant, at, err);
         if (line == NULL) {
@@ -227,9 +229,9 @@ cis_code cis_lay_line_enter(cis_forest *forest, struct lay_tenant *tenant, struc
         return CIS_OK;
     }
     cis_code code;
-    pthread_mutex_lock(&line->forward);
+    cis_mutex_lock(&line->forward, lay_lock_forward);
     bool good = forward_to(forest, line, at.epoch, stop, err, &code);
-    pthread_mutex_unlock(&line->forward);
+    cis_mutex_unlock(&line->forward, lay_lock_forward);
     if (code == CIS_OK && !good) {
         code = replace(forest, &line, at, err);
     }
@@ -274,13 +276,13 @@ cis_code cis_lay_line_committed(cis_forest *forest, struct lay_line **line, stru
 {
     struct lay_line *l = *line;
     cis_code code;
-    pthread_mutex_lock(&l->forward);
+    cis_mutex_lock(&l->forward, lay_lock_forward);
     bool good = l->branch == at.branch && forward_to(forest, l, at.epoch - 1, stop, err, &code);
     if (good && l->known == at.epoch - 1) {
         atomic_store(&l->moving, at.epoch);
         put_news(forest, l, at.epoch, news);
         l->known = at.epoch;
     }
-    pthread_mutex_unlock(&l->forward);
+    cis_mutex_unlock(&l->forward, lay_lock_forward);
     return good ? CIS_OK : replace(forest, line, at, err);
 }

@@ -282,7 +282,7 @@ static void add_refs(struct lay_view *v, cis_node ino, int64_t n)
     struct lay_stripe *s = cis_lay_lock_one(v);
     bool added = cis_lay_refs_add(&s->refs, ino, 0, n);
     bool reap = n < 0 && v->ngone > 0, untidy = cis_lay_refs_untidy(&s->refs);
-    pthread_mutex_unlock(&s->lock);
+    cis_lay_unlock_one(s);
     if (!added) { /* out of memory: a count that is too small reaps a file under its reader */
         cis_lay_lock_all(v);
         cis_lay_refs_put(v, ino, n);

@@ -104,7 +104,7 @@ static struct lay_block *block_of(const struct lay_view *v, const struct lay_sti
     return b;
 }
 
-static int repair_step(struct lay_op *op, void *arg)
+static int repair_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_committing)
 {
     struct repair *r = arg;
     uint32_t need = 0;
@@ -139,7 +139,7 @@ static int repair_step(struct lay_op *op, void *arg)
     return 0;
 }
 
-static int repair_all(struct mend *m)
+static int repair_all(struct mend *m) CIS_REQUIRES(lay_lock_committing)
 {
     struct lay_frozen *f = m->f;
     uint64_t last = 0; /* stills of one file lie together */

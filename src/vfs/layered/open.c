@@ -64,17 +64,17 @@ const struct cis_vfs_ops cis_lay_ops = {
 void cis_lay_view_hits(struct lay_view *v, uint64_t *entry_hits, uint64_t *inode_hits)
 {
     for (size_t i = 0; i < LAY_STRIPES; i++) {
-        pthread_mutex_lock(&v->stripes[i].lock);
+        cis_mutex_lock(&v->stripes[i].lock, lay_lock_stripes);
         *entry_hits += v->stripes[i].entry_hits;
         *inode_hits += v->stripes[i].inode_hits;
-        pthread_mutex_unlock(&v->stripes[i].lock);
+        cis_mutex_unlock(&v->stripes[i].lock, lay_lock_stripes);
     }
 }
 
 static void view_list(struct lay_view *v)
 {
     cis_forest *f = v->forest;
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, lay_lock_forest);
     v->next = f->views;
     v->link = &f->views;
     if (v->next != NULL) {
@@ -82,27 +82,28 @@ static void view_list(struct lay_view *v)
     }
     f->views = v;
     cis_lay_keeper_start(f);
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, lay_lock_forest);
 }
 
 static void view_unlist(struct lay_view *v)
 {
     cis_forest *f = v->forest;
     uint64_t entry_hits = 0, inode_hits = 0;
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, lay_lock_forest);
     cis_lay_keeper_leave(v);
     cis_lay_view_hits(v, &entry_hits, &inode_hits);
     *v->link = v->next;
     if (v->next != NULL) {
         v->next->link = v->link;
     }
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, lay_lock_forest);
     atomic_fetch_add(&f->counters.entry_hits, entry_hits);
     atomic_fetch_add(&f->counters.inode_hits, inode_hits);
 }
 
 static void view_free(struct lay_view *v)
 {
+    cis_lock_alone(lay_lock_spilling);
     cis_lay_load_free(v, cis_take(&v->load));
     cis_lay_drop_all(v);
     cis_lay_table_done(&v->nodes);

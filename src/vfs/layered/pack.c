@@ -37,10 +37,10 @@ void cis_lay_pack_free(struct lay_pack *pack)
     if (pack == NULL) {
         return;
     }
-    pthread_mutex_lock(&pack->lock);
+    cis_mutex_lock(&pack->lock, lay_lock_pack);
     pack->stop = true;
     pthread_cond_broadcast(&pack->work);
-    pthread_mutex_unlock(&pack->lock);
+    cis_mutex_unlock(&pack->lock, lay_lock_pack);
     for (unsigned i = 0; i < pack->nthreads; i++) {
         pthread_join(pack->threads[i], NULL);
     }
@@ -56,11 +56,11 @@ void cis_lay_pack_free(struct lay_pack *pack)
 static cis_chunk_codec *codec_take(struct lay_pack *pack)
 {
     cis_chunk_codec *codec = NULL;
-    pthread_mutex_lock(&pack->lock);
+    cis_mutex_lock(&pack->lock, lay_lock_pack);
     if (pack->ncodecs > 0) {
         codec = pack->codecs[--pack->ncodecs];
     }
-    pthread_mutex_unlock(&pack->lock);
+    cis_mutex_unlock(&pack->lock, lay_lock_pack);
     if (codec == NULL && cis_chunk_codec_new(&codec, NULL) != CIS_OK) {
         return NULL;
     }
@@ -72,12 +72,12 @@ static void codec_give(struct lay_pack *pack, cis_chunk_codec *codec)
     if (codec == NULL) {
         return;
     }
-    pthread_mutex_lock(&pack->lock);
+    cis_mutex_lock(&pack->lock, lay_lock_pack);
     if (pack->ncodecs <= LAY_HELPERS_MAX) {
         pack->codecs[pack->ncodecs++] = codec;
         codec = NULL;
     }
-    pthread_mutex_unlock(&pack->lock);
+    cis_mutex_unlock(&pack->lock, lay_lock_pack);
     cis_chunk_codec_free(codec);
 }
 
@@ -152,7 +152,7 @@ static void *helper(void *arg)
 {
     struct lay_pack *pack = arg;
     cis_chunk_codec *codec = codec_take(pack);
-    pthread_mutex_lock(&pack->lock);
+    cis_mutex_lock(&pack->lock, lay_lock_pack);
     while (!pack->stop) {
         struct lay_batch *batch = pack->first;
         if (batch == NULL) {
@@ -160,15 +160,15 @@ static void *helper(void *arg)
             continue;
         }
         batch->helpers++;
-        pthread_mutex_unlock(&pack->lock);
+        cis_mutex_unlock(&pack->lock, lay_lock_pack);
         size_t did = work_on(batch, codec);
-        pthread_mutex_lock(&pack->lock);
+        cis_mutex_lock(&pack->lock, lay_lock_pack);
         take_off(pack, batch);
         batch->helpers--;
         batch->done += did;
         pthread_cond_broadcast(&pack->done);
     }
-    pthread_mutex_unlock(&pack->lock);
+    cis_mutex_unlock(&pack->lock, lay_lock_pack);
     codec_give(pack, codec);
     return NULL;
 }
@@ -182,7 +182,7 @@ void cis_lay_pack_begin(struct lay_pack *pack, struct lay_batch *batch)
     if (batch->n < WORTH) {
         return;
     }
-    pthread_mutex_lock(&pack->lock);
+    cis_mutex_lock(&pack->lock, lay_lock_pack);
     while (pack->nthreads < pack->wanted) {
         if (pthread_create(&pack->threads[pack->nthreads], NULL, helper, pack) != 0) {
             pack->wanted = pack->nthreads; /* then with fewer */
@@ -195,7 +195,7 @@ void cis_lay_pack_begin(struct lay_pack *pack, struct lay_batch *batch)
         pack->last = batch;
         pthread_cond_signal(&pack->work);
     }
-    pthread_mutex_unlock(&pack->lock);
+    cis_mutex_unlock(&pack->lock, lay_lock_pack);
 }
 
 void cis_lay_pack_wait(struct lay_pack *pack, struct lay_batch *batch)
@@ -206,11 +206,11 @@ void cis_lay_pack_wait(struct lay_pack *pack, struct lay_batch *batch)
         did = work_on(batch, codec);
         codec_give(pack, codec);
     }
-    pthread_mutex_lock(&pack->lock);
+    cis_mutex_lock(&pack->lock, lay_lock_pack);
     take_off(pack, batch);
     batch->done += did;
     while (batch->done < batch->n || batch->helpers > 0) {
         pthread_cond_wait(&pack->done, &pack->lock);
     }
-    pthread_mutex_unlock(&pack->lock);
+    cis_mutex_unlock(&pack->lock, lay_lock_pack);
 }

@@ -36,32 +36,40 @@ cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
     CIS_TRY(v->forest->store->fs->publish_check(v->forest->store, v->who, cis_str_of(v->ref),
                                                 cis_str_of(v->reader), 0, GUEST_TTL_MS, out, &id,
                                                 stop, err));
+    cis_lock_alone(lay_lock_pinning); /* the view is being opened */
     v->pinned_at = out->head;
     atomic_store(&v->pin, id);
     atomic_store(&v->pinned_ns, cis_clock_mono_ns());
     return CIS_OK;
 }
 
-/* v->pinning is held while the store is asked, by whoever was first. */
-static cis_code lock_pinning(struct lay_view *v, const struct cis_stop *stop, struct cis_error *err)
+/* v->pinning is held while the store is asked, by whoever was first. False: the call was told to
+ * end before, and out says how. Unchecked: clang does not know a lock with a time. */
+static bool lock_pinning(struct lay_view *v, const struct cis_stop *stop, cis_code *out,
+                         struct cis_error *err)
+    CIS_TRIES(lay_lock_pinning) CIS_LOCK_UNCHECKED
 {
+    *out = CIS_OK;
     if (stop == NULL) {
-        pthread_mutex_lock(&v->pinning);
-        return CIS_OK;
+        cis_mutex_lock(&v->pinning, lay_lock_pinning);
+        return true;
     }
-    while (pthread_mutex_trylock(&v->pinning) != 0) {
-        CIS_TRY(cis_stop_check(stop, "pin", err));
+    while (!cis_mutex_trylock(&v->pinning, lay_lock_pinning)) {
+        *out = cis_stop_check(stop, "pin", err);
+        if (*out != CIS_OK) {
+            return false;
+        }
         uint64_t until = cis_clock_after(cis_clock_mono_ns(), LOCK_NS);
         struct timespec at = {(time_t)(until / CIS_NS_PER_S), (long)(until % CIS_NS_PER_S)};
         if (pthread_mutex_clocklock(&v->pinning, CLOCK_MONOTONIC, &at) == 0) {
             break;
         }
     }
-    return CIS_OK;
+    return true;
 }
 
-/* Under v->pinning. */
 static cis_code guest_renew(struct lay_view *v, const struct cis_stop *stop, struct cis_error *err)
+    CIS_REQUIRES(lay_lock_pinning)
 {
     uint64_t id = atomic_load(&v->pin);
     cis_code code = v->forest->store->fs->publish_check(v->forest->store, v->who,
@@ -77,9 +85,8 @@ static cis_code guest_renew(struct lay_view *v, const struct cis_stop *stop, str
     return code;
 }
 
-/* Under v->pinning. */
 static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
-                    struct cis_error *err)
+                    struct cis_error *err) CIS_REQUIRES(lay_lock_pinning)
 {
     const struct cis_store_fs_ops *fs = v->forest->store->fs;
     struct cis_str tenant = cis_str_of(v->tenant->name);
@@ -104,9 +111,12 @@ static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_sto
 cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
                      struct cis_error *err)
 {
-    CIS_TRY(lock_pinning(v, stop, err));
-    cis_code code = atomic_load(&v->pin) != 0 ? CIS_OK : pin(v, at, stop, err);
-    pthread_mutex_unlock(&v->pinning);
+    cis_code code;
+    if (!lock_pinning(v, stop, &code, err)) {
+        return code;
+    }
+    code = atomic_load(&v->pin) != 0 ? CIS_OK : pin(v, at, stop, err);
+    cis_mutex_unlock(&v->pinning, lay_lock_pinning);
     return code;
 }
 
@@ -115,13 +125,16 @@ static cis_code guest_keep(struct lay_view *v, bool due, const struct cis_stop *
                            struct cis_error *err)
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
-    CIS_TRY(lock_pinning(v, stop, err));
+    cis_code code;
+    if (!lock_pinning(v, stop, &code, err)) {
+        return code;
+    }
     int no = cis_lay_ended(v, &call);
-    cis_code code = no == 0 ? CIS_OK : no == EACCES ? CIS_E_DENIED : CIS_E_EXPIRED;
+    code = no == 0 ? CIS_OK : no == EACCES ? CIS_E_DENIED : CIS_E_EXPIRED;
     if (no == 0 && (!due || cis_clock_mono_ns() - atomic_load(&v->pinned_ns) >= GUEST_RENEW_NS)) {
         code = guest_renew(v, stop, err);
     }
-    pthread_mutex_unlock(&v->pinning);
+    cis_mutex_unlock(&v->pinning, lay_lock_pinning);
     return code;
 }
 
@@ -156,10 +169,10 @@ int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call)
     }
     struct cis_view at = cis_layered_view(&v->vfs);
     struct cis_error why = {0};
-    cis_code code = lock_pinning(v, lay_stop(call), &why);
-    if (code == CIS_OK) {
+    cis_code code;
+    if (lock_pinning(v, lay_stop(call), &code, &why)) {
         code = pin(v, at, lay_stop(call), &why);
-        pthread_mutex_unlock(&v->pinning);
+        cis_mutex_unlock(&v->pinning, lay_lock_pinning);
     }
     return cis_lay_errno_of(call, code, &why);
 }
@@ -186,9 +199,9 @@ static void unpin(struct lay_view *v, struct lay_pin pin)
     cis_forest *f = v->forest;
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), UNPIN_NS), NULL};
     struct lay_loose loose = {.who = v->who, .pin = pin};
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, lay_lock_forest);
     bool waits = f->loose != NULL;
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, lay_lock_forest);
     if (pin.id == 0 || (!waits && tell_loose(f, &loose, &stop))) {
         return;
     }
@@ -196,15 +209,16 @@ static void unpin(struct lay_view *v, struct lay_pin pin)
     if (later == NULL) {
         return; /* it goes by its time, when this process has ended */
     }
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, lay_lock_forest);
     loose.next = f->loose;
     *later = loose;
     f->loose = later;
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, lay_lock_forest);
 }
 
 void cis_lay_unpin(struct lay_view *v)
 {
+    cis_lock_alone(lay_lock_pinning); /* the view is being closed */
     unpin(v, (struct lay_pin){atomic_exchange(&v->pin, 0), v->pinned_at});
 }
 
@@ -214,11 +228,11 @@ struct lay_pin cis_lay_unpin_idle(struct lay_view *v)
     cis_lay_lock_all(v);
     bool needed = !v->head || v->ngone != 0 || v->nodes.count != 0;
     cis_lay_unlock_all(v);
-    pthread_mutex_lock(&v->pinning);
+    cis_mutex_lock(&v->pinning, lay_lock_pinning);
     if (!needed) {
         idle = (struct lay_pin){atomic_exchange(&v->pin, 0), v->pinned_at};
     }
-    pthread_mutex_unlock(&v->pinning);
+    cis_mutex_unlock(&v->pinning, lay_lock_pinning);
     return idle;
 }
 
@@ -231,26 +245,26 @@ void cis_lay_unpin_end(struct lay_view *v, struct lay_pin idle)
 #define KEEP_S 30
 #define ASK_NS (10ull * CIS_NS_PER_S) /* of one pin */
 
-/* Under the forest's lock; the two let go of it while the store is asked. */
-static struct cis_stop ask_begin(cis_forest *f)
+/* The two let go of the forest's lock while the store is asked. */
+static struct cis_stop ask_begin(cis_forest *f) CIS_RELEASES(lay_lock_forest)
 {
     struct cis_error ignored;
     cis_cancel *cancel = NULL; /* without memory for one the time alone ends it */
     (void)!cis_cancel_new(&cancel, &ignored);
     f->looking = cancel;
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, lay_lock_forest);
     return (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), ASK_NS), cancel};
 }
 
-static void ask_end(cis_forest *f)
+static void ask_end(cis_forest *f) CIS_ACQUIRES(lay_lock_forest)
 {
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, lay_lock_forest);
     cis_cancel_unref(cis_take(&f->looking));
 }
 
 /* Only this takes one off the list, and it stays there while it is told, so that nobody else waits
  * for the store meanwhile. */
-static void tell_all_loose(cis_forest *f)
+static void tell_all_loose(cis_forest *f) CIS_REQUIRES(lay_lock_forest)
 {
     for (bool told = true; told && f->loose != NULL && !f->ending;) {
         struct lay_loose *one = f->loose, **at = &f->loose;
@@ -270,7 +284,7 @@ static void tell_all_loose(cis_forest *f)
 static void *keeper(void *arg)
 {
     cis_forest *f = arg;
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, lay_lock_forest);
     while (!f->ending) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -286,7 +300,7 @@ static void *keeper(void *arg)
         }
         tell_all_loose(f);
     }
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, lay_lock_forest);
     return NULL;
 }
 
@@ -308,12 +322,13 @@ void cis_lay_keeper_leave(struct lay_view *v)
 
 void cis_lay_keeper_end(cis_forest *forest)
 {
-    pthread_mutex_lock(&forest->lock);
+    cis_mutex_lock(&forest->lock, lay_lock_forest);
     forest->ending = true;
     cis_cancel_fire(forest->looking);
     pthread_cond_broadcast(&forest->keep);
-    pthread_mutex_unlock(&forest->lock);
-    if (forest->keeping) {
+    bool keeping = forest->keeping;
+    cis_mutex_unlock(&forest->lock, lay_lock_forest);
+    if (keeping) {
         pthread_join(forest->keeper, NULL);
     }
     for (struct lay_loose *l = forest->loose, *next; l != NULL; l = next) {

@@ -138,7 +138,7 @@ static bool is_used_up(struct lay_view *v)
 {
     struct lay_stripe *s = cis_lay_lock_one(v);
     bool used_up = v->quota_stored != 0 && v->stored >= v->quota_stored;
-    pthread_mutex_unlock(&s->lock);
+    cis_lay_unlock_one(s);
     return used_up;
 }
 
@@ -154,7 +154,7 @@ int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call)
     struct lay_stripe *s = cis_lay_lock_one(v);
     uint64_t quota = v->quota_stored, stored = v->stored;
     bool full = quota != 0 && waits(v) > share(v);
-    pthread_mutex_unlock(&s->lock);
+    cis_lay_unlock_one(s);
     if (quota != 0 && stored > cis_size_add(quota, ROWS_ABOVE(quota))) {
         return cis_lay_fail(call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
                             (unsigned long long)quota);

@@ -150,22 +150,22 @@ cis_code cis_layered_commit_rest(cis_vfs *vfs, const struct cis_str *fork,
     struct cis_error why = {0};
     char left[CIS_ERROR_MSG_MAX] = "", note[CIS_ERROR_MSG_MAX + 64];
     cis_code code = commit(vfs, fork, NULL, stop, &why);
-    pthread_mutex_lock(&v->committing);
+    cis_mutex_lock(&v->committing, lay_lock_committing);
     uint64_t lost = code != CIS_OK ? v->lost : 0, n = v->nlost;
-    pthread_mutex_unlock(&v->committing);
+    cis_mutex_unlock(&v->committing, lay_lock_committing);
     if (lost != 0) {
         cis_lay_lost_name(v, lost, n, stop, left, sizeof left);
         snprintf(note, sizeof note, "left out, for its content is gone: %s", left);
         /* Also when nothing else changed: the log tells it. */
         struct cis_store_commit with = {.kind = v->kind[0] != 0 ? v->kind : "fs", .note = note};
         why = (struct cis_error){0};
-        pthread_mutex_lock(&v->committing);
+        cis_mutex_lock(&v->committing, lay_lock_committing);
         v->ending = true;
-        pthread_mutex_unlock(&v->committing);
+        cis_mutex_unlock(&v->committing, lay_lock_committing);
         code = commit(vfs, fork, &with, stop, &why);
-        pthread_mutex_lock(&v->committing);
+        cis_mutex_lock(&v->committing, lay_lock_committing);
         v->ending = false;
-        pthread_mutex_unlock(&v->committing);
+        cis_mutex_unlock(&v->committing, lay_lock_committing);
     }
     if (code != CIS_OK && err != NULL) {
         *err = why;

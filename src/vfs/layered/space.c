@@ -43,9 +43,9 @@ int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t
 {
     struct resize r = {ino, size};
     pthread_mutex_t *lock = cis_lay_write_lock(v, ino);
-    pthread_mutex_lock(lock);
+    cis_mutex_lock(lock, lay_lock_writes);
     int no = cis_lay_do(v, call, true, resize_step, &r);
-    pthread_mutex_unlock(lock);
+    cis_mutex_unlock(lock, lay_lock_writes);
     return no;
 }
 
@@ -211,9 +211,9 @@ static int room_step(struct lay_op *op, void *arg)
     return no;
 }
 
-/* [from, to) becomes zeros; under the file's write lock. */
+/* [from, to) becomes zeros. */
 static int zero(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, uint64_t from,
-                uint64_t to)
+                uint64_t to) CIS_REQUIRES(lay_lock_writes)
 {
     uint64_t first = (from + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK, last = to / CIS_FS_BLOCK;
     size_t n;
@@ -238,7 +238,7 @@ static int zero(struct lay_view *v, const struct cis_vfs_call *call, uint64_t in
 }
 
 static int allocate(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, int mode,
-                    uint64_t offset, uint64_t end)
+                    uint64_t offset, uint64_t end) CIS_REQUIRES(lay_lock_writes)
 {
     struct resize r = {ino, 0};
     int no = cis_lay_do(v, call, false, size_step, &r);
@@ -283,9 +283,9 @@ int cis_lay_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mo
         return no;
     }
     pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
-    pthread_mutex_lock(lock);
+    cis_mutex_lock(lock, lay_lock_writes);
     no = allocate(v, call, file->node, mode, offset, offset + len);
-    pthread_mutex_unlock(lock);
+    cis_mutex_unlock(lock, lay_lock_writes);
     return no;
 }
 

@@ -99,7 +99,7 @@ int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
     uint64_t limit = all ? 0 : v->dirty_max;
     int no = 0;
     cis_vfs_waits(call);
-    pthread_mutex_lock(&v->spilling);
+    cis_mutex_lock(&v->spilling, lay_lock_spilling);
     if (v->pin == 0) { /* keeps what is stored now until the commit names it */
         struct cis_error why = {0};
         cis_code code = cis_lay_pin(v, v->at, lay_stop(call), &why);
@@ -121,6 +121,6 @@ int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
     if (no == 0 && !all && atomic_load(&v->dirty) / 2 > limit && stuck_bytes(v) > limit) {
         no = cis_lay_fail(call, EIO, "content that was written is gone from the store");
     }
-    pthread_mutex_unlock(&v->spilling);
+    cis_mutex_unlock(&v->spilling, lay_lock_spilling);
     return no;
 }

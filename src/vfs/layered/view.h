@@ -1,13 +1,9 @@
 /* One view and its operations, for the files of this room.
  *
- * Locks of a view, in this order. writes[ino]: one writer of a file's content at a time, held while
- * the store is asked. committing and spilling: one commit, one load of blocks on its way to the
- * store, held while the store is asked. stripes: everything else; a reader holds one stripe, a
- * writer all of them, so readers on different processors do not meet.
- *
- * Stripes are never held while the store is asked: an operation that misses something says what
- * (struct lay_op.need), lets go, fetches it, and begins again. Nothing is changed before all that
- * is needed is there. */
+ * Its locks and their order are in locks.h. Readers on different processors take different stripes
+ * and do not meet. Stripes are never held while the store is asked: an operation that misses
+ * something says what (struct lay_op.need), lets go, fetches it, and begins again. Nothing is
+ * changed before all that is needed is there. */
 #ifndef CIS_VFS_LAYERED_VIEW_H
 #define CIS_VFS_LAYERED_VIEW_H
 
@@ -45,7 +41,7 @@ bool cis_lay_refs_add(struct lay_refs *refs, uint64_t ino, uint64_t dir, int64_t
  * somewhere, so that no memory is needed. */
 void cis_lay_refs_put(struct lay_view *v, uint64_t ino, int64_t n);
 bool cis_lay_refs_untidy(const struct lay_refs *refs);
-void cis_lay_refs_tidy(struct lay_view *v); /* takes all stripes */
+void cis_lay_refs_tidy(struct lay_view *v) CIS_TAKES(LAY_FROM_STRIPES); /* takes all stripes */
 
 struct lay_view {
     cis_vfs vfs;
@@ -59,8 +55,9 @@ struct lay_view {
     struct lay_stripe stripes[LAY_STRIPES];
     pthread_mutex_t writes[LAY_WRITE_LOCKS];
     enum cis_layered_kept union_names;
-    struct lay_view *next, **link; /* of the forest */
-    bool kept;                     /* looked at by the keeper; under the forest's lock */
+    struct lay_view *next CIS_GUARDED_BY(lay_lock_forest); /* of the forest */
+    struct lay_view **link CIS_GUARDED_BY(lay_lock_forest);
+    bool kept CIS_GUARDED_BY(lay_lock_forest); /* looked at by the keeper */
 
     char ref[CIS_FS_REF_MAX + 1];
     char kind[64], note[256];
@@ -89,17 +86,19 @@ struct lay_view {
     _Atomic uint64_t stored_ns;    /* when last; */
     _Atomic uint64_t counted_ns;   /* and when for the others; */
     uint64_t stored_known;         /* which of them they are of */
-    char conflict[128]; /* what another committer changed under the overlay; "" nothing */
 
     pthread_mutex_t committing;
-    bool ending; /* commits leave lost content out; this and what follows: under committing */
-    uint64_t lost, nlost; /* of the last commit that failed: as in lay_frozen */
+    /* what another committer changed under the overlay; "" nothing */
+    char conflict[128] CIS_GUARDED_BY(lay_lock_committing);
+    bool ending CIS_GUARDED_BY(lay_lock_committing); /* commits leave lost content out */
+    /* of the last commit that failed: as in lay_frozen */
+    uint64_t lost CIS_GUARDED_BY(lay_lock_committing), nlost CIS_GUARDED_BY(lay_lock_committing);
     pthread_mutex_t spilling;
-    struct lay_load *load; /* packed or being packed; under spilling */
+    struct lay_load *load CIS_GUARDED_BY(lay_lock_spilling); /* packed or being packed */
 
     pthread_mutex_t pinning;
     _Atomic uint64_t pin, pinned_ns;
-    struct cis_view pinned_at;
+    struct cis_view pinned_at CIS_GUARDED_BY(lay_lock_pinning);
     _Atomic uint64_t opened_ns; /* when the view was at its branch's head */
     atomic_int ended;           /* 0, ESTALE: no longer kept, EACCES: no longer published */
 };
@@ -155,13 +154,14 @@ typedef int lay_step(struct lay_op *op, void *arg);
 int cis_lay_stopped(const struct cis_vfs_call *call);
 /* step under the lock (all: for writing) until it gives anything but LAY_NEED; EINTR when the call
  * is told to end between two tries. */
-int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg);
+int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg) CIS_TAKES(LAY_FROM_PINNING);
 /* The same with an op of its own. */
 int cis_lay_do(struct lay_view *v, const struct cis_vfs_call *call, bool all, lay_step *step,
-               void *arg);
-void cis_lay_lock_all(struct lay_view *v);
-void cis_lay_unlock_all(struct lay_view *v);
-struct lay_stripe *cis_lay_lock_one(struct lay_view *v);
+               void *arg) CIS_TAKES(LAY_FROM_PINNING);
+void cis_lay_lock_all(struct lay_view *v) CIS_ACQUIRES(lay_lock_stripes);
+void cis_lay_unlock_all(struct lay_view *v) CIS_RELEASES(lay_lock_stripes);
+struct lay_stripe *cis_lay_lock_one(struct lay_view *v) CIS_ACQUIRES_SHARED(lay_lock_stripes);
+void cis_lay_unlock_one(struct lay_stripe *s) CIS_RELEASES(lay_lock_stripes);
 /* What a code of the store or the host is as errno; the message goes to call->err. */
 int cis_lay_errno(cis_code code);
 /* The same with what the error says of the system's own: a full disk below the store is ENOSPC. err
@@ -187,7 +187,7 @@ static inline const struct cis_stop *lay_stop(const struct cis_vfs_call *call)
 }
 
 /* ---- fetch.c ---- */
-int cis_lay_fetch(struct lay_op *op);
+int cis_lay_fetch(struct lay_op *op) CIS_TAKES(LAY_FROM_PINNING);
 
 /* ---- lookup.c: under a lock; LAY_NEED when something is missing ---- */
 struct lay_found {
@@ -238,7 +238,8 @@ enum lay_reading {
 /* ino: for the message of an EIO. */
 int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
                         const struct lay_piece *pieces, size_t n, const struct lay_ahead *ahead,
-                        size_t nahead, enum lay_reading how, uint64_t ino);
+                        size_t nahead, enum lay_reading how, uint64_t ino)
+    CIS_TAKES(LAY_FROM_PINNING);
 /* Content of a chunk as far as it is known without the store, from its beginning; NULL. With a
  * reference. */
 struct lay_blob *cis_lay_chunk_known(struct lay_view *v, uint64_t chunk);
@@ -252,15 +253,16 @@ void cis_lay_chunk_keep(struct lay_view *v, uint64_t chunk, struct cis_bytes con
 void cis_lay_written(const struct lay_op *op, struct lay_node *node);
 
 /* ---- data.c, write.c, space.c ---- */
-int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
-                   uint64_t size);
+int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, uint64_t size)
+    CIS_TAKES(LAY_FROM_WRITES);
 /* What lies below a block of a file, all CIS_FS_BLOCK bytes of it. */
 int cis_lay_under_read(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
-                       uint64_t block, uint8_t *out);
+                       uint64_t block, uint8_t *out) CIS_TAKES(LAY_FROM_PINNING);
 /* Writes from iov (NULL: zeros) under the file's write lock. append: at the end. */
 int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
                      const struct iovec *iov, int niov, bool append, uint64_t offset, uint64_t len,
-                     size_t *out_n, uint64_t *out_end);
+                     size_t *out_n, uint64_t *out_end) CIS_REQUIRES(lay_lock_writes)
+    CIS_TAKES(LAY_FROM_FILE);
 pthread_mutex_t *cis_lay_write_lock(struct lay_view *v, uint64_t ino);
 
 /* ---- quota.c ---- */
@@ -268,54 +270,56 @@ int cis_lay_quota_file(const struct lay_op *op);
 /* Before names or attributes are changed, with nothing locked: a mount's rows that wait for the
  * next commit are flushed while they fit the room that it has above the stored quota. Else it would
  * be refused what its callers were told is done. */
-int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call);
-/* Asks what the tenant has stored, for its quotas, and now and then how many mounts it has. With
- * nothing locked. */
-cis_code cis_lay_quota_again(struct lay_view *v, const struct cis_stop *stop,
-                             struct cis_error *err);
+int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call)
+    CIS_TAKES(LAY_FROM_COMMITTING);
+/* Asks what the tenant has stored, for its quotas, and now and then how many mounts it has. */
+cis_code cis_lay_quota_again(struct lay_view *v, const struct cis_stop *stop, struct cis_error *err)
+    CIS_TAKES(LAY_FROM_STRIPES);
 /* May a mount accept one more block? ASK: after a spill, and when the tenant was asked again;
- * asked: how often it was. Under a stripe. */
+ * asked: how often it was. */
 enum lay_fits { LAY_FITS, LAY_FITS_ASK, LAY_FITS_NOT };
-enum lay_fits cis_lay_quota_fits(const struct lay_view *v, unsigned asked);
+enum lay_fits cis_lay_quota_fits(const struct lay_view *v, unsigned asked)
+    CIS_REQUIRES_SHARED(lay_lock_stripes);
 /* What a block counts until it is committed, and the rest of a file that was cut within a block.
- * After each change of its buffer or of what is below. Under all stripes. */
-void cis_lay_quota_block(struct lay_view *v, struct lay_block *b);
-void cis_lay_quota_cut(struct lay_view *v, struct lay_node *node);
+ * After each change of its buffer or of what is below. */
+void cis_lay_quota_block(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay_lock_stripes);
+void cis_lay_quota_cut(struct lay_view *v, struct lay_node *node) CIS_REQUIRES(lay_lock_stripes);
 /* After a file without a name changed its size, or its holders. Under all stripes. */
 void cis_lay_quota_nameless(struct lay_view *v, struct lay_node *node);
 /* How much of growing from `from` to `to` bytes fits; at least from. */
 uint64_t cis_lay_quota_bytes(const struct lay_op *op, uint64_t from, uint64_t to);
 
 /* ---- open.c, pin.c ---- */
-void cis_lay_view_hits(struct lay_view *v, uint64_t *entry_hits, uint64_t *inode_hits);
+void cis_lay_view_hits(struct lay_view *v, uint64_t *entry_hits, uint64_t *inode_hits)
+    CIS_TAKES(LAY_FROM_STRIPES);
 /* Before the store is asked at the view: takes or renews its pin when it is time. */
-int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call);
+int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call) CIS_TAKES(LAY_FROM_PINNING);
 /* A view of another tenant's branch begins: asks whether it may, and pins the head. */
 cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
                              const struct cis_stop *stop, struct cis_error *err);
 cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
-                     struct cis_error *err);
+                     struct cis_error *err) CIS_TAKES(LAY_FROM_PINNING);
 /* Waits for the store for some seconds; then the keeper tells it. */
 void cis_lay_unpin(struct lay_view *v);
 /* What a view that ended answers; 0: it did not. */
 int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call);
-void cis_lay_keeper_start(cis_forest *forest); /* under the forest's lock */
-/* Until it does not look at the view; under the forest's lock. What it asks the store for is given
- * up. */
-void cis_lay_keeper_leave(struct lay_view *v);
-void cis_lay_keeper_end(cis_forest *forest);
-/* After a commit, under v->spilling: a pin that was only for what was not committed is the view's
+void cis_lay_keeper_start(cis_forest *forest) CIS_REQUIRES(lay_lock_forest);
+/* Until it does not look at the view. What it asks the store for is given up. */
+void cis_lay_keeper_leave(struct lay_view *v) CIS_REQUIRES(lay_lock_forest);
+void cis_lay_keeper_end(cis_forest *forest) CIS_TAKES(LAY_FROM_FOREST);
+/* After a commit: a pin that was only for what was not committed is the view's
  * no more. The store is told by cis_lay_unpin_end, which needs no lock; id 0: nothing to tell. */
 struct lay_pin {
     uint64_t id;
     struct cis_view at;
 };
-struct lay_pin cis_lay_unpin_idle(struct lay_view *v);
-void cis_lay_unpin_end(struct lay_view *v, struct lay_pin idle);
+struct lay_pin cis_lay_unpin_idle(struct lay_view *v) CIS_REQUIRES(lay_lock_spilling)
+    CIS_TAKES(LAY_FROM_PINNING);
+void cis_lay_unpin_end(struct lay_view *v, struct lay_pin idle) CIS_TAKES(LAY_FROM_COMMITTING);
 
 /* ---- commit.c ---- */
 void cis_lay_drop_all(struct lay_view *v); /* under all stripes: the overlay is empty */
-int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call);
+int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call) CIS_TAKES(LAY_FROM_COMMITTING);
 
 /* ---- rest.c ---- */
 /* Under all stripes: these files, each once and sorted here, go from the overlay as far as their
@@ -325,13 +329,13 @@ int cis_lay_leave_out(struct lay_op *op, uint64_t *inos, size_t n);
 /* ---- refused.c ---- */
 /* A quota refused the commit: what of the overlay that is about goes behind the message. */
 void cis_lay_refused(struct lay_view *v, enum cis_quota quota, const struct cis_stop *stop,
-                     struct cis_error *err);
+                     struct cis_error *err) CIS_TAKES(LAY_FROM_COMMITTING);
 /* A file whose content is lost, by its path, and how many more there are. */
 void cis_lay_lost_name(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
-                       char *out, size_t size);
+                       char *out, size_t size) CIS_TAKES(LAY_FROM_COMMITTING);
 /* Content of this file, and of more, is lost: the message says so, with its path. */
 void cis_lay_lost(struct lay_view *v, uint64_t ino, uint64_t n, const struct cis_stop *stop,
-                  struct cis_error *err);
+                  struct cis_error *err) CIS_TAKES(LAY_FROM_COMMITTING);
 
 /* ---- dir.c: a listing as packed entries ---- */
 #define LAY_LISTED_HEAD 14u /* ino u64, type u32, name length u8, 1 spare; then the name */

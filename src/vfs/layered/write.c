@@ -90,6 +90,7 @@ static int stored_fits(struct lay_op *op, const struct write *w)
 }
 
 static int room_check(struct lay_view *v, const struct cis_vfs_call *call, struct write *w)
+    CIS_TAKES(LAY_FROM_FILE)
 {
     int no = cis_lay_spill(v, call, true);
     no = no != 0 ? no : cis_lay_errno(cis_lay_quota_again(v, lay_stop(call), lay_err(call)));
@@ -290,7 +291,7 @@ int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64
 }
 
 /* ---- whole or nothing ---- */
-static void take_back(struct lay_view *v, uint64_t ino, struct undo *u)
+static void take_back(struct lay_view *v, uint64_t ino, struct undo *u) CIS_TAKES(LAY_FROM_STRIPES)
 {
     cis_lay_lock_all(v);
     struct lay_node *node = cis_lay_table_get(&v->nodes, ino);
@@ -316,13 +317,29 @@ static void take_back(struct lay_view *v, uint64_t ino, struct undo *u)
     cis_lay_unlock_all(v);
 }
 
-static void keep(struct lay_view *v, struct undo *u)
+static void keep(struct lay_view *v, struct undo *u) CIS_TAKES(LAY_FROM_STRIPES)
 {
     cis_lay_lock_all(v);
     while (u->n > 0) {
         cis_lay_block_forget(v, &u->saved[--u->n]);
     }
     cis_lay_unlock_all(v);
+}
+
+static int run_whole(struct lay_view *v, const struct cis_vfs_call *call, struct write *w)
+    CIS_TAKES(LAY_FROM_WRITES)
+{
+    pthread_mutex_t *lock = cis_lay_write_lock(v, w->ino);
+    uint64_t done;
+    cis_mutex_lock(lock, lay_lock_writes);
+    int no = run(v, call, w, &done);
+    if (no != 0) {
+        take_back(v, w->ino, w->undo);
+    } else {
+        keep(v, w->undo);
+    }
+    cis_mutex_unlock(lock, lay_lock_writes);
+    return no;
 }
 
 int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset,
@@ -358,21 +375,13 @@ int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call,
                       .first = true,
                       .cut = truncate,
                       .undo = &undo};
-    pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
-    uint64_t done;
+    int no;
     if (undo.bufs) { /* a commit must not take half of it; one block is one step */
-        pthread_mutex_lock(&v->committing);
-    }
-    pthread_mutex_lock(lock);
-    int no = run(v, call, &w, &done);
-    if (no != 0) {
-        take_back(v, file->node, &undo);
+        cis_mutex_lock(&v->committing, lay_lock_committing);
+        no = run_whole(v, call, &w);
+        cis_mutex_unlock(&v->committing, lay_lock_committing);
     } else {
-        keep(v, &undo);
-    }
-    pthread_mutex_unlock(lock);
-    if (undo.bufs) {
-        pthread_mutex_unlock(&v->committing);
+        no = run_whole(v, call, &w);
     }
     cis_free(undo.saved);
     return no;
@@ -425,9 +434,9 @@ int cis_lay_write(cis_vfs_file *file, const struct cis_vfs_call *call, const str
         return no;
     }
     pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
-    pthread_mutex_lock(lock);
+    cis_mutex_lock(lock, lay_lock_writes);
     no = cis_lay_write_at(v, call, file->node, iov, niov, append, offset, len, out_n, out_end);
-    pthread_mutex_unlock(lock);
+    cis_mutex_unlock(lock, lay_lock_writes);
     if (no == 0 && (file->flags & (O_SYNC | O_DSYNC)) != 0) {
         no = cis_lay_sync(file, call, false);
         if (no == EINTR) { /* whoever tries again after that writes it twice */
