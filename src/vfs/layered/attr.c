@@ -30,7 +30,7 @@ static void apply(const struct cis_vfs_set *set, struct cis_fs_inode *row, struc
     row->ctime = now;
 }
 
-static int setattr_step(struct lay_op *op, void *arg)
+static int setattr_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     const struct setattr *s = arg;
     struct lay_view *v = op->v;

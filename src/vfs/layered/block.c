@@ -66,7 +66,7 @@ static void unlist(struct lay_view *v, struct lay_block *b)
     b->listed = false;
 }
 
-static void list(struct lay_view *v, struct lay_block *b)
+static void list(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay_lock_stripes)
 {
     if (b->listed) {
         return;

@@ -165,7 +165,7 @@ struct sizes {
 };
 
 /* The overlay has what is below a node that it changed. */
-static int sizes_step(struct lay_op *op, void *arg)
+static int sizes_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct sizes *z = arg;
     const struct lay_node *node;

@@ -39,7 +39,7 @@ struct parent {
     int side;
 };
 
-static int parent_step(struct lay_op *op, void *arg)
+static int parent_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct parent *p = arg;
     struct cis_fs_inode row;
@@ -97,7 +97,7 @@ struct listing {
     struct lay_blob *list; /* NULL: a new directory */
 };
 
-static int list_step(struct lay_op *op, void *arg)
+static int list_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct listing *l = arg;
     struct cis_fs_inode row;

@@ -189,7 +189,7 @@ static void plan_ahead(struct lay_op *op, struct read *r, const struct cis_fs_in
     }
 }
 
-static int read_step(struct lay_op *op, void *arg)
+static int read_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct read *r = arg;
     struct cis_fs_inode row;
@@ -284,7 +284,7 @@ struct under {
     struct source source;
 };
 
-static int under_step(struct lay_op *op, void *arg)
+static int under_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct under *u = arg;
     struct cis_fs_inode row;

@@ -75,7 +75,7 @@ static int merge(struct lay_op *op, struct lay_file *f, const struct lay_node *n
     return 0;
 }
 
-static int list_step(struct lay_op *op, void *arg)
+static int list_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const struct listing *l = arg;
     struct lay_view *v = op->v;
@@ -137,6 +137,7 @@ struct batch {
 };
 
 static int need_inodes(struct lay_op *op, struct batch *b, size_t at)
+    CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct lay_listed e;
     size_t n = 0;
@@ -157,7 +158,7 @@ static int need_inodes(struct lay_op *op, struct batch *b, size_t at)
     return LAY_NEED;
 }
 
-static int batch_step(struct lay_op *op, void *arg)
+static int batch_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct batch *b = arg;
     struct lay_view *v = op->v;

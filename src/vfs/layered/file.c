@@ -24,7 +24,7 @@ struct open {
     bool is_dir, gone;
 };
 
-static int open_step(struct lay_op *op, void *arg)
+static int open_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct open *o = arg;
     struct cis_fs_inode row;

@@ -369,7 +369,7 @@ static const struct cis_fs_inode *row_of(const struct lay_frozen *f, uint64_t in
 
 /* A node that changed after it was frozen: what was frozen is its base now. */
 static void rebase(struct lay_frozen *f, struct lay_node *node, const struct lay_frozen_node *was,
-                   uint64_t epoch)
+                   uint64_t epoch) CIS_REQUIRES(lay_lock_stripes)
 {
     const struct cis_fs_inode *row = row_of(f, node->ino);
     node->is_new = false;
@@ -400,6 +400,7 @@ static void drop_blocks(struct lay_frozen *f)
 }
 
 static void settle_node(struct lay_frozen *f, const struct lay_frozen_node *was, uint64_t epoch)
+    CIS_REQUIRES(lay_lock_stripes)
 {
     struct lay_view *v = f->v;
     struct lay_node *node = cis_lay_table_get(&v->nodes, was->ino);

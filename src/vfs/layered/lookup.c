@@ -174,7 +174,7 @@ struct lookup {
     struct cis_vfs_attr *out_attr;
 };
 
-static int lookup_step(struct lay_op *op, void *arg)
+static int lookup_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const struct lookup *l = arg;
     struct lay_found found;
@@ -224,7 +224,7 @@ struct peek {
 };
 
 /* All names under one lock; what lies between needs no more than its entry. */
-static int peek_step(struct lay_op *op, void *arg)
+static int peek_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const struct peek *p = arg;
     uint64_t dir = p->dir;
@@ -311,7 +311,7 @@ struct getattr {
     struct cis_vfs_attr *out;
 };
 
-static int getattr_step(struct lay_op *op, void *arg)
+static int getattr_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const struct getattr *g = arg;
     struct cis_fs_inode row;
@@ -335,7 +335,7 @@ struct readlink {
     struct cis_buf *out;
 };
 
-static int readlink_step(struct lay_op *op, void *arg)
+static int readlink_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const struct readlink *r = arg;
     struct cis_fs_inode row;

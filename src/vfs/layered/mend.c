@@ -93,6 +93,7 @@ struct repair {
 /* The block, while it stands on that chunk; NULL: removed, or written over since. */
 static struct lay_block *block_of(const struct lay_view *v, const struct lay_still *s,
                                   uint32_t *out_need)
+    CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const struct lay_node *node = cis_lay_table_get(&v->nodes, s->ino);
     struct lay_block *b = node != NULL ? cis_lay_block_find(node, s->block) : NULL;
@@ -104,7 +105,8 @@ static struct lay_block *block_of(const struct lay_view *v, const struct lay_sti
     return b;
 }
 
-static int repair_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_committing)
+static int repair_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
+    CIS_REQUIRES(lay_lock_committing)
 {
     struct repair *r = arg;
     uint32_t need = 0;

@@ -56,7 +56,7 @@ int cis_lay_kept(struct lay_op *op, cis_node dir, struct cis_str name, bool remo
 }
 
 static int entry_find(struct lay_op *op, uint64_t dir, struct cis_str name, bool remove,
-                      struct entry *out)
+                      struct entry *out) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     out->dir_ino = dir;
     out->text = name;
@@ -65,7 +65,7 @@ static int entry_find(struct lay_op *op, uint64_t dir, struct cis_str name, bool
     return no != 0 ? no : cis_lay_find(op, dir, name, &out->found);
 }
 
-static int entry_ready(struct lay_op *op, struct entry *e)
+static int entry_ready(struct lay_op *op, struct entry *e) CIS_REQUIRES(lay_lock_stripes)
 {
     int no = cis_lay_node_get(op, e->dir_ino, &e->dir);
     return no != 0 ? no : cis_lay_name_ready(op, e->dir, e->text, &e->found, &e->name);
@@ -73,7 +73,7 @@ static int entry_ready(struct lay_op *op, struct entry *e)
 
 /* With the file that it names or is to name. */
 static int entry_ready_with(struct lay_op *op, struct entry *e, uint64_t ino,
-                            struct lay_node **out_node)
+                            struct lay_node **out_node) CIS_REQUIRES(lay_lock_stripes)
 {
     int no = cis_lay_node_get(op, ino, out_node);
     return no != 0 ? no : entry_ready(op, e);
@@ -115,7 +115,7 @@ static struct cis_fs_inode new_row(const struct lay_op *op, const struct make *m
     return row;
 }
 
-static int make_step(struct lay_op *op, void *arg)
+static int make_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     struct make *m = arg;
     struct lay_view *v = op->v;
@@ -244,7 +244,7 @@ struct link {
     struct cis_vfs_attr *out_attr;
 };
 
-static int link_step(struct lay_op *op, void *arg)
+static int link_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     const struct link *l = arg;
     struct lay_view *v = op->v;
@@ -324,7 +324,7 @@ struct removal {
     bool is_dir;
 };
 
-static int remove_step(struct lay_op *op, void *arg)
+static int remove_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     const struct removal *r = arg;
     struct lay_view *v = op->v;

@@ -101,13 +101,19 @@ static void view_unlist(struct lay_view *v)
     atomic_fetch_add(&f->counters.inode_hits, inode_hits);
 }
 
+static void overlay_free(struct lay_view *v)
+{
+    cis_lock_alone(lay_lock_stripes);
+    cis_lay_drop_all(v);
+    cis_lay_table_done(&v->nodes);
+    cis_lay_table_done(&v->names);
+}
+
 static void view_free(struct lay_view *v)
 {
     cis_lock_alone(lay_lock_spilling);
     cis_lay_load_free(v, cis_take(&v->load));
-    cis_lay_drop_all(v);
-    cis_lay_table_done(&v->nodes);
-    cis_lay_table_done(&v->names);
+    overlay_free(v);
     cis_lay_unpin(v);
     cis_lay_line_leave(v->forest, v->line);
     for (size_t i = 0; i < LAY_STRIPES; i++) {
@@ -237,6 +243,7 @@ static cis_code open_own(struct lay_view *v, const struct cis_layered_options *o
 {
     struct cis_tenant row;
     CIS_TRY(cis_lay_tenant(v->forest, o->tenant, !o->read_only, stop, &v->tenant, &row, err));
+    cis_lock_alone(lay_lock_stripes);
     v->who = cis_str_of(v->tenant->name);
     v->quota_files = row.quota_files;
     v->quota_bytes = row.quota_bytes;

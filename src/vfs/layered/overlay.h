@@ -89,24 +89,26 @@ struct lay_node {
 int cis_lay_charge(struct lay_op *op, uint64_t bytes);
 void cis_lay_release(struct lay_view *v, uint64_t bytes);
 /* The overlay's node of an inode, made from the base's row when there is none. */
-int cis_lay_node_get(struct lay_op *op, uint64_t ino, struct lay_node **out);
+int cis_lay_node_get(struct lay_op *op, uint64_t ino, struct lay_node **out)
+    CIS_REQUIRES(lay_lock_stripes);
 int cis_lay_node_make(struct lay_op *op, const struct cis_fs_inode *row, bool is_new,
-                      struct lay_node **out);
-void cis_lay_node_drop(struct lay_view *v, struct lay_node *node); /* and its content and names */
+                      struct lay_node **out) CIS_REQUIRES(lay_lock_stripes);
+void cis_lay_node_drop(struct lay_view *v, struct lay_node *node)
+    CIS_REQUIRES(lay_lock_stripes); /* and its content and names */
 struct lay_name *cis_lay_name_find(const struct lay_view *v, struct lay_hash hash);
 /* Makes sure that the directory has a name object for it, so that setting it cannot fail. */
 int cis_lay_name_ready(struct lay_op *op, struct lay_node *dir, struct cis_str name,
                        const struct lay_found *found, struct lay_name **out);
 void cis_lay_name_set(struct lay_view *v, struct lay_node *dir, struct lay_name *name, uint64_t ino,
-                      uint32_t type);
+                      uint32_t type) CIS_REQUIRES(lay_lock_stripes);
 /* Takes it out when it is what the base has. */
 void cis_lay_name_settle(struct lay_view *v, struct lay_node *dir, struct lay_name *name);
 /* The last name or link is gone: forget it, or keep it for those who hold it. */
-void cis_lay_node_gone(struct lay_view *v, struct lay_node *node);
-void cis_lay_node_reap(struct lay_view *v, struct lay_node *node);
+void cis_lay_node_gone(struct lay_view *v, struct lay_node *node) CIS_REQUIRES(lay_lock_stripes);
+void cis_lay_node_reap(struct lay_view *v, struct lay_node *node) CIS_REQUIRES(lay_lock_stripes);
 bool cis_lay_node_clean(const struct lay_node *node);
 int64_t cis_lay_refs_sum(const struct lay_view *v, uint64_t ino, uint64_t *out_hint);
-void cis_lay_touch(struct lay_view *v, struct lay_node *node);
+void cis_lay_touch(struct lay_view *v, struct lay_node *node) CIS_REQUIRES(lay_lock_stripes);
 void cis_lay_now(const struct lay_view *v, struct cis_fs_time *out);
 
 /* ---- names.c ---- */
@@ -114,9 +116,10 @@ void cis_lay_now(const struct lay_view *v, struct cis_fs_time *out);
 int cis_lay_empty(struct lay_op *op, const struct cis_fs_inode *row, const struct lay_node *node);
 /* A directory got or lost a name; links: subdirectories more or less. */
 void cis_lay_dir_changed(struct lay_view *v, struct lay_node *dir, int links,
-                         struct cis_fs_time now);
+                         struct cis_fs_time now) CIS_REQUIRES(lay_lock_stripes);
 /* One name less of a file, or a directory that is removed. */
-void cis_lay_node_unlinked(struct lay_view *v, struct lay_node *node, struct cis_fs_time now);
+void cis_lay_node_unlinked(struct lay_view *v, struct lay_node *node, struct cis_fs_time now)
+    CIS_REQUIRES(lay_lock_stripes);
 
 /* ---- block.c ---- */
 struct lay_block *cis_lay_block_find(const struct lay_node *node, uint64_t block);
@@ -126,7 +129,8 @@ void cis_lay_block_drop(struct lay_view *v, struct lay_block *b);
 void cis_lay_blocks_drop(struct lay_view *v, struct lay_node *node); /* all of them */
 void cis_lay_block_clear(struct lay_view *v, struct lay_block *b);   /* forgets its buffer */
 /* A buffer of its own with room for `cap` bytes. */
-int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap);
+int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
+    CIS_REQUIRES(lay_lock_stripes);
 /* A block as it is before a write that may have to be taken back. with_buf: its bytes, too, which
  * are shared until they are written over; without, only whether it was there. */
 struct lay_saved {
@@ -140,10 +144,12 @@ int cis_lay_block_save(struct lay_op *op, const struct lay_node *node, uint64_t 
                        bool with_buf, struct lay_saved *out);
 void cis_lay_block_forget(struct lay_view *v, struct lay_saved *saved);
 /* Cannot fail; takes what was saved. */
-void cis_lay_block_restore(struct lay_view *v, struct lay_node *node, struct lay_saved *saved);
+void cis_lay_block_restore(struct lay_view *v, struct lay_node *node, struct lay_saved *saved)
+    CIS_REQUIRES(lay_lock_stripes);
 struct lay_buf *cis_lay_buf_ref(struct lay_buf *buf);
 void cis_lay_buf_unref(struct lay_buf *buf);
-void cis_lay_cut(struct lay_view *v, struct lay_node *node, uint64_t size);
+void cis_lay_cut(struct lay_view *v, struct lay_node *node, uint64_t size)
+    CIS_REQUIRES(lay_lock_stripes);
 static inline uint64_t cis_lay_word(const uint8_t *p)
 {
     uint64_t v;

@@ -19,7 +19,7 @@ struct rename {
 };
 
 static int find_both(struct lay_op *op, struct rename *r, struct lay_found *from,
-                     struct lay_found *to)
+                     struct lay_found *to) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct cis_fs_inode row;
     int no = cis_lay_kept(op, r->dir, r->name, false);
@@ -40,14 +40,14 @@ static int find_both(struct lay_op *op, struct rename *r, struct lay_found *from
     return no;
 }
 
-static int look_step(struct lay_op *op, void *arg)
+static int look_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct rename *r = arg;
     r->moves = op->v->moves;
     return find_both(op, r, &r->from, &r->to);
 }
 
-static int parent_step(struct lay_op *op, void *arg)
+static int parent_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     uint64_t *ino = arg;
     struct cis_fs_inode row;
@@ -82,7 +82,7 @@ static int above(struct lay_view *v, const struct cis_vfs_call *call, uint64_t i
 
 /* What is replaced: same kind, and an empty directory. */
 static int check_target(struct lay_op *op, const struct rename *r, const struct lay_found *from,
-                        const struct lay_found *to)
+                        const struct lay_found *to) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     bool exchange = (r->flags & RENAME_EXCHANGE) != 0;
     if (r->from_above || (r->to_above && exchange)) {
@@ -112,7 +112,7 @@ struct parts {
 };
 
 static int get_parts(struct lay_op *op, const struct rename *r, const struct lay_found *from,
-                     const struct lay_found *to, struct parts *p)
+                     const struct lay_found *to, struct parts *p) CIS_REQUIRES(lay_lock_stripes)
 {
     int no = cis_lay_node_get(op, r->dir, &p->dir);
     no = no != 0 ? no : cis_lay_node_get(op, r->to_dir, &p->to_dir);
@@ -131,7 +131,7 @@ static int get_parts(struct lay_op *op, const struct rename *r, const struct lay
 
 /* A directory that is somewhere else now. */
 static void moved(struct lay_view *v, struct lay_node *node, uint64_t to_dir,
-                  struct cis_fs_time now)
+                  struct cis_fs_time now) CIS_REQUIRES(lay_lock_stripes)
 {
     node->now.ctime = now;
     node->hint = to_dir;
@@ -148,7 +148,7 @@ static void moved(struct lay_view *v, struct lay_node *node, uint64_t to_dir,
     }
 }
 
-static int rename_step(struct lay_op *op, void *arg)
+static int rename_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     struct rename *r = arg;
     struct lay_view *v = op->v;

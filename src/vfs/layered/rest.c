@@ -10,7 +10,7 @@
 #include "vfs/layered/layered.h"
 
 /* A file that the base has: as it is there. */
-static void put_back(struct lay_view *v, struct lay_node *node)
+static void put_back(struct lay_view *v, struct lay_node *node) CIS_REQUIRES(lay_lock_stripes)
 {
     int64_t now = node->gone ? 0 : (int64_t)node->now.size;
     cis_lay_cut(v, node, 0);
@@ -25,7 +25,7 @@ static void put_back(struct lay_view *v, struct lay_node *node)
 
 /* The committed file that a lost one took the place of (write beside it, rename over it), when that
  * was its last name. Returns whether it has its name again. */
-static bool revive(struct lay_view *v, uint64_t ino)
+static bool revive(struct lay_view *v, uint64_t ino) CIS_REQUIRES(lay_lock_stripes)
 {
     struct lay_node *node = ino != 0 ? cis_lay_table_get(&v->nodes, ino) : NULL;
     if (node == NULL || !node->gone || node->gone_committed || node->is_new ||

@@ -9,7 +9,7 @@ struct resize {
     uint64_t ino, size;
 };
 
-CIS_WRAPS static int resize_step(struct lay_op *op, void *arg)
+CIS_WRAPS static int resize_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     const struct resize *r = arg;
     struct lay_view *v = op->v;
@@ -64,7 +64,7 @@ struct punch {
     size_t n;
 };
 
-static int below_step(struct lay_op *op, void *arg)
+static int below_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     struct punch *p = arg;
     struct lay_node *node;
@@ -113,6 +113,7 @@ static int find_below(struct lay_view *v, const struct cis_vfs_call *call, struc
 }
 
 static void punch_block(struct lay_view *v, struct lay_block *b)
+    CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     cis_lay_block_clear(v, b);
     b->under = 0;
@@ -122,7 +123,7 @@ static void punch_block(struct lay_view *v, struct lay_block *b)
 }
 
 /* MOVED: the base did, since it was asked. */
-static int punch_step(struct lay_op *op, void *arg)
+static int punch_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     struct punch *p = arg;
     struct lay_view *v = op->v;
@@ -185,7 +186,7 @@ static int punch(struct lay_view *v, const struct cis_vfs_call *call, uint64_t i
     return no;
 }
 
-static int size_step(struct lay_op *op, void *arg)
+static int size_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct resize *r = arg;
     struct cis_fs_inode row;
@@ -195,7 +196,7 @@ static int size_step(struct lay_op *op, void *arg)
 }
 
 /* Room is there always; what asking for it changes all the same are the set-id bits. */
-static int room_step(struct lay_op *op, void *arg)
+static int room_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     const uint64_t *ino = arg;
     struct cis_fs_inode row;
@@ -324,7 +325,7 @@ static int is_data(struct lay_op *op, const struct lay_node *node, const struct 
 }
 
 /* Goes on block by block while what it needs is there; over a long hole of the base it asks. */
-static int seek_step(struct lay_op *op, void *arg)
+static int seek_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct seek *s = arg;
     struct cis_fs_inode row;

@@ -3,7 +3,7 @@
 #include "vfs/layered/view.h"
 
 /* Under all stripes: the oldest dirty blocks that are not on their way. */
-static void gather(struct lay_view *v, struct lay_load *load)
+static void gather(struct lay_view *v, struct lay_load *load) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     for (struct lay_block *b = v->oldest, *next; b != NULL; b = next) {
         next = b->newer;

@@ -49,8 +49,10 @@ struct lay_view {
     struct lay_tenant *tenant;
     struct cis_str who; /* the tenant, for reads: its name, or `exact` when it is another's */
     char reader[CIS_TENANT_MAX + 1]; /* "" unless it is another's */
+    /* written by a commit under spilling and all stripes: either is enough to read */
     struct lay_line *line;
     struct cis_view at;
+    uint64_t base_files, base_bytes;
     char apart[64]; /* what every operation reads is not on a line that a stripe's lock writes */
     struct lay_stripe stripes[LAY_STRIPES];
     pthread_mutex_t writes[LAY_WRITE_LOCKS];
@@ -65,27 +67,35 @@ struct lay_view {
     uint64_t fence, dirty_max;
     void (*clock)(struct timespec *out);
 
-    /* under the stripes */
-    struct lay_table nodes; /* ino → struct lay_node */
-    struct lay_table names; /* hash.a → struct lay_name, chained */
-    uint64_t gen;           /* counts changes of the overlay */
-    uint64_t moves;         /* directories that changed their place; views that moved */
-    uint64_t name_changes;
-    size_t ngone; /* nodes without a name */
-    struct cis_budget *budget, own_budget;
-    struct lay_block *newest, *oldest; /* dirty, in the order they were written */
-    _Atomic uint64_t dirty;            /* bytes of their buffers; read without a lock */
-    uint64_t base_files, base_bytes, quota_files, quota_bytes;
-    int64_t files, bytes; /* growth above the base */
-    uint64_t nameless;    /* bytes of files without a name that somebody has */
-    uint64_t targets;     /* bytes of new symlinks */
-    uint64_t weight;      /* of blocks and cuts that are not committed (quota.c) */
-    uint64_t stored, quota_stored;
-    uint64_t others;               /* branches of the tenant that others hold: mounts, as a rule */
+    struct lay_table nodes CIS_GUARDED_BY(lay_lock_stripes); /* ino → struct lay_node */
+    struct lay_table names CIS_GUARDED_BY(lay_lock_stripes); /* hash.a → struct lay_name, chained */
+    uint64_t gen CIS_GUARDED_BY(lay_lock_stripes);           /* counts changes of the overlay */
+    uint64_t moves CIS_GUARDED_BY(
+        lay_lock_stripes); /* directories that changed their place; views that moved */
+    uint64_t name_changes CIS_GUARDED_BY(lay_lock_stripes);
+    size_t ngone CIS_GUARDED_BY(lay_lock_stripes); /* nodes without a name */
+    struct cis_budget *budget;
+    struct cis_budget own_budget;
+    /* dirty, in the order they were written */
+    struct lay_block *newest CIS_GUARDED_BY(lay_lock_stripes),
+        *oldest CIS_GUARDED_BY(lay_lock_stripes);
+    _Atomic uint64_t dirty; /* bytes of their buffers; read without a lock */
+    uint64_t quota_files CIS_GUARDED_BY(lay_lock_stripes),
+        quota_bytes CIS_GUARDED_BY(lay_lock_stripes);
+    /* growth above the base */
+    int64_t files CIS_GUARDED_BY(lay_lock_stripes), bytes CIS_GUARDED_BY(lay_lock_stripes);
+    uint64_t nameless
+        CIS_GUARDED_BY(lay_lock_stripes); /* bytes of files without a name that somebody has */
+    uint64_t targets CIS_GUARDED_BY(lay_lock_stripes); /* bytes of new symlinks */
+    uint64_t weight
+        CIS_GUARDED_BY(lay_lock_stripes); /* of blocks and cuts that are not committed (quota.c) */
+    uint64_t stored CIS_GUARDED_BY(lay_lock_stripes), quota_stored CIS_GUARDED_BY(lay_lock_stripes);
+    /* branches of the tenant that others hold: mounts, as a rule */
+    uint64_t others CIS_GUARDED_BY(lay_lock_stripes);
     _Atomic uint64_t stored_asked; /* times that these were asked for; */
     _Atomic uint64_t stored_ns;    /* when last; */
     _Atomic uint64_t counted_ns;   /* and when for the others; */
-    uint64_t stored_known;         /* which of them they are of */
+    uint64_t stored_known CIS_GUARDED_BY(lay_lock_stripes); /* which of them they are of */
 
     pthread_mutex_t committing;
     /* what another committer changed under the overlay; "" nothing */
@@ -200,14 +210,16 @@ struct lay_found {
 };
 /* Says what is missing; LAY_NEED. */
 int cis_lay_need(struct lay_op *op, enum lay_need_kind kind, uint64_t ino, uint64_t epoch);
-int cis_lay_find(struct lay_op *op, uint64_t dir, struct cis_str name, struct lay_found *out);
+int cis_lay_find(struct lay_op *op, uint64_t dir, struct cis_str name, struct lay_found *out)
+    CIS_REQUIRES_SHARED(lay_lock_stripes);
 /* The row of the base, whatever the overlay says. ESTALE: there is none. */
 int cis_lay_base_inode(struct lay_op *op, uint64_t ino, struct cis_fs_inode *out);
 /* As seen through the overlay. out_node may be NULL. */
 int cis_lay_inode(struct lay_op *op, uint64_t ino, struct cis_fs_inode *out,
-                  struct lay_node **out_node);
+                  struct lay_node **out_node) CIS_REQUIRES_SHARED(lay_lock_stripes);
 /* A directory to work in: ENOTDIR, ENOENT when it was removed. */
-int cis_lay_dir(struct lay_op *op, uint64_t ino, struct cis_fs_inode *out);
+int cis_lay_dir(struct lay_op *op, uint64_t ino, struct cis_fs_inode *out)
+    CIS_REQUIRES_SHARED(lay_lock_stripes);
 void cis_lay_attr(const struct lay_view *v, const struct cis_fs_inode *row,
                   const struct lay_node *node, struct cis_vfs_attr *out);
 /* Content of the base's row, with a reference. */
@@ -250,7 +262,7 @@ void cis_lay_chunk_keep(struct lay_view *v, uint64_t chunk, struct cis_bytes con
 /* ---- attr.c ---- */
 /* The content of a file changed: its times, its set-id bits, its row. Every change of content ends
  * with it. */
-void cis_lay_written(const struct lay_op *op, struct lay_node *node);
+void cis_lay_written(const struct lay_op *op, struct lay_node *node) CIS_REQUIRES(lay_lock_stripes);
 
 /* ---- data.c, write.c, space.c ---- */
 int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, uint64_t size)
@@ -266,7 +278,7 @@ int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64
 pthread_mutex_t *cis_lay_write_lock(struct lay_view *v, uint64_t ino);
 
 /* ---- quota.c ---- */
-int cis_lay_quota_file(const struct lay_op *op);
+int cis_lay_quota_file(const struct lay_op *op) CIS_REQUIRES_SHARED(lay_lock_stripes);
 /* Before names or attributes are changed, with nothing locked: a mount's rows that wait for the
  * next commit are flushed while they fit the room that it has above the stored quota. Else it would
  * be refused what its callers were told is done. */
@@ -285,9 +297,11 @@ enum lay_fits cis_lay_quota_fits(const struct lay_view *v, unsigned asked)
 void cis_lay_quota_block(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay_lock_stripes);
 void cis_lay_quota_cut(struct lay_view *v, struct lay_node *node) CIS_REQUIRES(lay_lock_stripes);
 /* After a file without a name changed its size, or its holders. Under all stripes. */
-void cis_lay_quota_nameless(struct lay_view *v, struct lay_node *node);
+void cis_lay_quota_nameless(struct lay_view *v, struct lay_node *node)
+    CIS_REQUIRES(lay_lock_stripes);
 /* How much of growing from `from` to `to` bytes fits; at least from. */
-uint64_t cis_lay_quota_bytes(const struct lay_op *op, uint64_t from, uint64_t to);
+uint64_t cis_lay_quota_bytes(const struct lay_op *op, uint64_t from, uint64_t to)
+    CIS_REQUIRES_SHARED(lay_lock_stripes);
 
 /* ---- open.c, pin.c ---- */
 void cis_lay_view_hits(struct lay_view *v, uint64_t *entry_hits, uint64_t *inode_hits)
@@ -318,13 +332,14 @@ struct lay_pin cis_lay_unpin_idle(struct lay_view *v) CIS_REQUIRES(lay_lock_spil
 void cis_lay_unpin_end(struct lay_view *v, struct lay_pin idle) CIS_TAKES(LAY_FROM_COMMITTING);
 
 /* ---- commit.c ---- */
-void cis_lay_drop_all(struct lay_view *v); /* under all stripes: the overlay is empty */
+void cis_lay_drop_all(struct lay_view *v)
+    CIS_REQUIRES(lay_lock_stripes); /* under all stripes: the overlay is empty */
 int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call) CIS_TAKES(LAY_FROM_COMMITTING);
 
 /* ---- rest.c ---- */
-/* Under all stripes: these files, each once and sorted here, go from the overlay as far as their
- * content is concerned. ENOMEM: none did. */
-int cis_lay_leave_out(struct lay_op *op, uint64_t *inos, size_t n);
+/* These files, each once and sorted here, go from the overlay as far as their content is
+ * concerned. ENOMEM: none did. */
+int cis_lay_leave_out(struct lay_op *op, uint64_t *inos, size_t n) CIS_REQUIRES(lay_lock_stripes);
 
 /* ---- refused.c ---- */
 /* A quota refused the commit: what of the overlay that is about goes behind the message. */
@@ -359,7 +374,8 @@ int cis_lay_base_listing(struct lay_op *op, uint64_t dir, uint64_t epoch, bool a
 int cis_lay_parent(struct lay_view *v, const struct cis_vfs_call *call, uint64_t *ino);
 #define LAY_CALL cis_vfs *vfs, const struct cis_vfs_call *call
 /* EPERM: this name of a union is not to be changed here. */
-int cis_lay_kept(struct lay_op *op, cis_node dir, struct cis_str name, bool remove);
+int cis_lay_kept(struct lay_op *op, cis_node dir, struct cis_str name, bool remove)
+    CIS_REQUIRES_SHARED(lay_lock_stripes);
 int cis_lay_lookup(LAY_CALL, cis_node dir, struct cis_str name, cis_node *out_node,
                    struct cis_vfs_attr *out_attr);
 int cis_lay_peek(LAY_CALL, cis_node dir, const struct cis_str *names, size_t n, size_t *out_n,

@@ -53,6 +53,7 @@ static void copy_in(struct write *w, uint8_t *dst, size_t len)
 
 /* Where the write begins, and how much of it fits. */
 static int begin(struct lay_op *op, struct write *w, const struct lay_node *node)
+    CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     w->off = w->append ? node->now.size : w->off;
     if (w->off >= CIS_FS_SIZE_MAX) {
@@ -172,6 +173,7 @@ static int remember(struct lay_op *op, const struct write *w, const struct lay_n
 
 /* The end of the file is where the write ended. */
 static void cut(struct lay_view *v, struct lay_node *node, uint64_t end)
+    CIS_REQUIRES(lay_lock_stripes)
 {
     if (node->now.size > end) {
         cis_lay_cut(v, node, end);
@@ -181,7 +183,7 @@ static void cut(struct lay_view *v, struct lay_node *node, uint64_t end)
     }
 }
 
-static int write_step(struct lay_op *op, void *arg)
+static int write_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     struct write *w = arg;
     struct lay_view *v = op->v;
@@ -387,7 +389,7 @@ int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call,
     return no;
 }
 
-static int fits_step(struct lay_op *op, void *arg)
+static int fits_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const uint64_t *bytes = arg;
     return cis_lay_quota_bytes(op, 0, *bytes) == *bytes
