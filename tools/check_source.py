@@ -58,6 +58,8 @@ ALLOWED = [("src/base/float.c", "strtod"), ("src/base/float.c", "strtof"), ("tes
            ("bench/", "strtod"), ("tests/", "assert"), ("bench/", "assert"), ("tests/", "abort"), ("tests/", "exit"),
            ("tests/", "system"), ("bench/", "exit"), ("bench/", "wasmtime_error_message"), ("bench/", "wasm_trap_message")]
 HEAP = {"malloc", "calloc", "realloc", "free", "strdup", "strndup", "asprintf", "vasprintf", "reallocarray"}
+LOCKS = re.compile(r"pthread_(?:mutex_(?:try)?lock|mutex_unlock|rwlock_\w*lock)$")
+CLASSED = ("src/engine/", "src/store/", "src/vfs/")  # house_thread_safety checks their locks
 TWO_NODES = re.compile(r"ops->(?:link|rename)\s*\(")
 # Calls that take a size, and which of their arguments are one.
 SIZED = {"cis_alloc": (0,), "cis_zalloc": (0,), "cis_calloc": (0, 1), "cis_realloc": (1,),
@@ -105,6 +107,8 @@ def check_calls(path, text):
             call = match.group(1)
             if call in BANNED and not any(path.startswith(p) and call == c for p, c in ALLOWED):
                 finding(path, number, f"{call}: use {BANNED[call]}")
+            if LOCKS.match(call) and path.startswith(CLASSED) and path != "src/vfs/layered/op.c":
+                finding(path, number, f"{call}: cis_mutex_lock and the like, with the lock's class (base/lock.h)")
             if call in HEAP and path.startswith("src/") and not path.startswith("src/base/"):
                 finding(path, number, f"{call}: memory comes from base/mem.h")
 

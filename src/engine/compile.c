@@ -29,23 +29,23 @@ cis_code cis_child_turn_begin(struct cis_engine *e, const struct cis_stop *stop,
                               struct cis_error *err)
 {
     cis_code code = CIS_OK;
-    pthread_mutex_lock(&e->jobs_lock);
+    cis_mutex_lock(&e->jobs_lock, engine_lock_jobs);
     while (code == CIS_OK && e->jobs >= e->options.compile_jobs) {
         code = cis_engine_wait(&e->jobs_done, &e->jobs_lock, stop, name, err);
     }
     if (code == CIS_OK) {
         e->jobs++;
     }
-    pthread_mutex_unlock(&e->jobs_lock);
+    cis_mutex_unlock(&e->jobs_lock, engine_lock_jobs);
     return code;
 }
 
 void cis_child_turn_end(struct cis_engine *e)
 {
-    pthread_mutex_lock(&e->jobs_lock);
+    cis_mutex_lock(&e->jobs_lock, engine_lock_jobs);
     e->jobs--;
     pthread_cond_signal(&e->jobs_done);
-    pthread_mutex_unlock(&e->jobs_lock);
+    cis_mutex_unlock(&e->jobs_lock, engine_lock_jobs);
 }
 
 /* ---- in process ---- */

@@ -389,8 +389,8 @@ static cis_program *find(const cis_image *image, const struct link *l)
     return NULL;
 }
 
-/* The lock of the image's programs is held. */
 static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
+    CIS_REQUIRES(engine_lock_programs)
 {
     cis_program *p = cis_zalloc(sizeof *p);
     if (p == NULL) {
@@ -441,13 +441,13 @@ static cis_code link_now(struct link *l, cis_program **out, struct cis_error *er
             "found in the linker",
             l->image->name, l->first, more);
     }
-    pthread_mutex_lock(&l->image->programs_lock);
+    cis_mutex_lock(&l->image->programs_lock, engine_lock_programs);
     cis_program *found = find(l->image, l);
     cis_code code = found == NULL ? make(l, &found, err) : CIS_OK;
     if (code == CIS_OK) {
         *out = cis_program_ref(found);
     }
-    pthread_mutex_unlock(&l->image->programs_lock);
+    cis_mutex_unlock(&l->image->programs_lock, engine_lock_programs);
     return code;
 }
 

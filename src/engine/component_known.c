@@ -25,7 +25,7 @@ uint64_t cis_iface_provider_id(struct cis_str text)
 bool cis_link_known(cis_image *image, uint64_t id, struct cis_error *out)
 {
     bool found = false;
-    pthread_mutex_lock(&image->programs_lock);
+    cis_mutex_lock(&image->programs_lock, engine_lock_programs);
     const struct cis_link_failures *f = image->link_failures;
     for (size_t i = 0; id != 0 && f != NULL && i < FAILURES && !found; i++) {
         found = f->at[i].id == id;
@@ -33,7 +33,7 @@ bool cis_link_known(cis_image *image, uint64_t id, struct cis_error *out)
             *out = f->at[i].why;
         }
     }
-    pthread_mutex_unlock(&image->programs_lock);
+    cis_mutex_unlock(&image->programs_lock, engine_lock_programs);
     return found;
 }
 
@@ -42,7 +42,7 @@ void cis_link_keep(cis_image *image, uint64_t id, const struct cis_error *why)
     if (id == 0 || (why->code != CIS_E_IMPORT && why->code != CIS_E_LIMIT)) {
         return;
     }
-    pthread_mutex_lock(&image->programs_lock);
+    cis_mutex_lock(&image->programs_lock, engine_lock_programs);
     if (image->link_failures == NULL) {
         image->link_failures = cis_zalloc(sizeof *image->link_failures);
     }
@@ -52,5 +52,5 @@ void cis_link_keep(cis_image *image, uint64_t id, const struct cis_error *why)
         f->at[f->n % FAILURES].why = *why;
         f->n++;
     }
-    pthread_mutex_unlock(&image->programs_lock);
+    cis_mutex_unlock(&image->programs_lock, engine_lock_programs);
 }

@@ -141,10 +141,10 @@ void cis_engine_stats(cis_engine *e, struct cis_engine_stats *out)
         .ondemand_live = atomic_load(&e->ondemand_live),
         .disk_cache = e->cache.fd >= 0,
     };
-    pthread_mutex_lock(&e->profiles_lock);
+    cis_mutex_lock(&e->profiles_lock, engine_lock_profiles);
     s.pooled = !e->pool_refused;
     s.pool_slots = e->pool_refused ? 0 : e->pool_slots;
-    pthread_mutex_unlock(&e->profiles_lock);
+    cis_mutex_unlock(&e->profiles_lock, engine_lock_profiles);
     for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
         struct cis_profile *p = atomic_load(&e->profiles[i]);
         if (p != NULL) {

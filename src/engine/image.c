@@ -47,6 +47,7 @@ void cis_image_unref(cis_image *image)
         wasmtime_component_delete(image->component);
     }
     cis_image_info_free(image->info);
+    cis_lock_alone(engine_lock_programs);
     cis_free(image->link_failures);
     cis_free(image->name);
     pthread_mutex_destroy(&image->programs_lock);
@@ -278,6 +279,7 @@ static void slot_free(struct cis_image_slot *slot)
 
 /* Keeps at most max entries in this state: those used longest ago go, unless they are in use. */
 static void evict(struct cis_engine *e, enum slot_state state, size_t max)
+    CIS_REQUIRES(engine_lock_images)
 {
     size_t n = 0;
     struct cis_image_slot **oldest = NULL;
@@ -303,6 +305,7 @@ static void evict(struct cis_engine *e, enum slot_state state, size_t max)
 
 static cis_code slot_get(struct cis_engine *e, const struct image_key *key,
                          struct cis_image_slot **out, struct cis_error *err)
+    CIS_REQUIRES(engine_lock_images)
 {
     struct cis_image_slot **bucket = &e->images[key->sha256[0] % CIS_IMAGE_BUCKETS], *slot;
     for (slot = *bucket; slot != NULL; slot = slot->next) {
@@ -322,18 +325,18 @@ static cis_code slot_get(struct cis_engine *e, const struct image_key *key,
     return CIS_OK;
 }
 
-/* The lock is held and the slot ours (LOADING). */
+/* The slot is ours (LOADING). The lock is let go meanwhile. */
 static cis_code slot_fill(struct cis_engine *e, struct cis_image_slot *slot, const struct load *l,
-                          struct cis_error *err)
+                          struct cis_error *err) CIS_REQUIRES(engine_lock_images)
 {
-    pthread_mutex_unlock(&e->images_lock);
+    cis_mutex_unlock(&e->images_lock, engine_lock_images);
     struct cis_error why = {0};
     struct cis_image *image = NULL;
     bool passing = false;
     struct load own = *l;
     own.out_passing = &passing;
     cis_code code = load_now(&own, &image, &why);
-    pthread_mutex_lock(&e->images_lock);
+    cis_mutex_lock(&e->images_lock, engine_lock_images);
     slot->state = code == CIS_OK              ? SLOT_READY
                   : lasting(code) && !passing ? SLOT_FAILED
                                               : SLOT_EMPTY;
@@ -352,6 +355,7 @@ static cis_code slot_fill(struct cis_engine *e, struct cis_image_slot *slot, con
 
 static cis_code slot_wait(struct cis_engine *e, struct cis_image_slot *slot, const struct load *l,
                           struct cis_image **out, struct cis_error *err)
+    CIS_REQUIRES(engine_lock_images)
 {
     for (;;) {
         switch (slot->state) {
@@ -391,7 +395,7 @@ static cis_code load_named(cis_engine *e, const uint8_t sha256[CIS_SHA256_BYTES]
     l.key.fuel = options->fuel ? 1 : 0;
     l.key.small = options->memory_limit <= e->options.slot_bytes ? 1 : 0;
 
-    pthread_mutex_lock(&e->images_lock);
+    cis_mutex_lock(&e->images_lock, engine_lock_images);
     struct cis_image_slot *slot = NULL;
     struct cis_image *image = NULL;
     cis_code code = slot_get(e, &l.key, &slot, err);
@@ -407,7 +411,7 @@ static cis_code load_named(cis_engine *e, const uint8_t sha256[CIS_SHA256_BYTES]
             evict(e, SLOT_EMPTY, 0);
         }
     }
-    pthread_mutex_unlock(&e->images_lock);
+    cis_mutex_unlock(&e->images_lock, engine_lock_images);
     if (code == CIS_OK) {
         *out_image = image;
     }
@@ -454,6 +458,7 @@ cis_code cis_image_load_file(cis_engine *e, int fd, const struct cis_image_optio
 
 void cis_images_done(struct cis_engine *e)
 {
+    cis_lock_alone(engine_lock_images);
     for (size_t b = 0; b < CIS_IMAGE_BUCKETS; b++) {
         while (e->images[b] != NULL) {
             struct cis_image_slot *slot = e->images[b];

@@ -8,6 +8,7 @@
 #include <cis_glue.h>
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/lock.h"
 #include "base/map.h"
 #include "engine/artefact.h"
 #include "engine/engine.h"
@@ -48,6 +49,28 @@ struct cis_profile {
     struct cis_permits places;
 };
 
+/* Locks of the engine, outermost first; house_thread_safety checks it. Nothing of them is held
+ * while a guest runs or something is compiled.
+ *
+ *   images     the memory cache of images; let go while one is loaded
+ *   programs   of an image: who adds one
+ *   profiles   who makes one
+ *   jobs       compilers that run
+ *   slots      who waits for a CPU or for a place in a pool (slots.h)
+ *   ticker     sleeping and waking of its thread */
+CIS_LOCK_CLASS(engine_lock_ticker);
+CIS_LOCK_CLASS(engine_lock_slots, CIS_BEFORE(engine_lock_ticker));
+CIS_LOCK_CLASS(engine_lock_jobs, CIS_BEFORE(engine_lock_slots));
+CIS_LOCK_CLASS(engine_lock_profiles, CIS_BEFORE(engine_lock_jobs));
+CIS_LOCK_CLASS(engine_lock_programs, CIS_BEFORE(engine_lock_profiles));
+CIS_LOCK_CLASS(engine_lock_images, CIS_BEFORE(engine_lock_programs));
+#define ENGINE_FROM_TICKER engine_lock_ticker
+#define ENGINE_FROM_SLOTS engine_lock_slots, ENGINE_FROM_TICKER
+#define ENGINE_FROM_JOBS engine_lock_jobs, ENGINE_FROM_SLOTS
+#define ENGINE_FROM_PROFILES engine_lock_profiles, ENGINE_FROM_JOBS
+#define ENGINE_FROM_PROGRAMS engine_lock_programs, ENGINE_FROM_PROFILES
+#define ENGINE_FROM_IMAGES engine_lock_images, ENGINE_FROM_PROGRAMS
+
 /* The ticker advances the epoch of every profile each millisecond while at least one guest runs,
  * and for a short while after, so that a stream of short calls does not wake a thread each time. */
 struct cis_ticker {
@@ -85,12 +108,12 @@ struct cis_engine {
 
     pthread_mutex_t images_lock; /* image.c: memory cache and negative cache */
     pthread_cond_t images_done;
-    struct cis_image_slot *images[CIS_IMAGE_BUCKETS];
-    uint64_t images_clock;
+    struct cis_image_slot *images[CIS_IMAGE_BUCKETS] CIS_GUARDED_BY(engine_lock_images);
+    uint64_t images_clock CIS_GUARDED_BY(engine_lock_images);
 
     pthread_mutex_t jobs_lock; /* compile.c: compilers running */
     pthread_cond_t jobs_done;
-    uint32_t jobs;
+    uint32_t jobs CIS_GUARDED_BY(engine_lock_jobs);
 
     struct cis_cache cache;
 
@@ -111,15 +134,18 @@ struct cis_image {
     char gap[64]; /* what all threads read is not on the line that all threads write */
     atomic_uint refs;
     char gap2[64];
-    pthread_mutex_t programs_lock;           /* who adds one */
-    unsigned owned_programs;                 /* linked with rows that have an owner */
-    struct cis_link_failures *link_failures; /* component_known.c; NULL: none */
+    pthread_mutex_t programs_lock; /* who adds one */
+    /* linked with rows that have an owner */
+    unsigned owned_programs CIS_GUARDED_BY(engine_lock_programs);
+    struct cis_link_failures *link_failures
+        CIS_GUARDED_BY(engine_lock_programs); /* component_known.c; NULL: none */
 };
 
 /* Profile for these settings, made when first asked for. The one for pooled instances is on-demand
  * when no pool could be had. */
 cis_code cis_profile_get(struct cis_engine *engine, unsigned features, bool fuel, bool pooled,
-                         struct cis_profile **out, struct cis_error *err);
+                         struct cis_profile **out, struct cis_error *err)
+    CIS_TAKES(ENGINE_FROM_PROFILES);
 void cis_profile_free(struct cis_profile *profile);
 /* An engine on its own, for the compiler's child process. */
 cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, uint64_t slot_bytes,
@@ -132,7 +158,7 @@ cis_code cis_ticker_open(struct cis_engine *engine, struct cis_error *err);
 void cis_ticker_close(struct cis_engine *engine);
 /* After a slot was taken or somebody began to wait. Any thread; one atomic read unless the ticker
  * sleeps. */
-void cis_ticker_wake(struct cis_engine *engine);
+void cis_ticker_wake(struct cis_engine *engine) CIS_TAKES(ENGINE_FROM_TICKER);
 
 /* slots.c */
 cis_code cis_slots_open(struct cis_engine *engine, uint32_t slots, struct cis_slots **out,
@@ -143,7 +169,7 @@ void cis_slots_count(struct cis_slots *slots, uint64_t *out_busy, uint64_t *out_
 bool cis_slots_idle(struct cis_slots *slots);
 /* Called by the ticker after each tick: hands out what is free, ends waits whose token was fired.
  */
-void cis_slots_sweep(struct cis_slots *slots);
+void cis_slots_sweep(struct cis_slots *slots) CIS_TAKES(ENGINE_FROM_SLOTS);
 
 /* program.c: frees what hangs on image->programs; called when the image dies. A program borrows its
  * image while it is cached there and holds a reference on it for every reference held from outside.
@@ -215,7 +241,8 @@ struct cis_compile_job {
     bool *out_passing; /* as in struct cis_child_limits */
 };
 cis_code cis_compile(struct cis_engine *engine, const struct cis_compile_job *job,
-                     struct cis_buf *out_artefact, struct cis_error *err);
+                     struct cis_buf *out_artefact, struct cis_error *err)
+    CIS_TAKES(ENGINE_FROM_IMAGES);
 /* Waits on a condition variable until it is signalled, the deadline or (in short steps) the
  * cancellation; may wake for nothing. The lock is held. */
 cis_code cis_engine_wait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct cis_stop *stop,

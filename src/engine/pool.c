@@ -16,7 +16,7 @@ static enum cis_wait_state pool_wait(struct cis_profile *p, const struct cis_sto
     struct cis_slots *s = p->owner->slots;
     struct cis_waiter w;
     cis_wait_init(&w, stop, p, cis_clock_mono_ns());
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, engine_lock_slots);
     atomic_fetch_add(&s->pool_waiting, 1); /* before the last look: see cis_pool_leave */
     bool found = cis_permits_take(&p->places, out_cell);
     if (found) {
@@ -24,20 +24,20 @@ static enum cis_wait_state pool_wait(struct cis_profile *p, const struct cis_sto
     } else {
         cis_wait_add(&s->pool, &s->ring, &w);
     }
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, engine_lock_slots);
     if (found) {
         return CIS_WAIT_GRANTED;
     }
     cis_ticker_wake(p->owner); /* for the sweep: perhaps no guest runs now */
     enum cis_wait_state end = cis_wait_sleep(&w);
     if (end == CIS_WAIT_EXPIRED) {
-        pthread_mutex_lock(&s->lock);
+        cis_mutex_lock(&s->lock, engine_lock_slots);
         if (w.list != NULL) {
             cis_pool_unqueue(s, &w);
         } else { /* somebody was faster */
             end = (enum cis_wait_state)atomic_load(&w.state);
         }
-        pthread_mutex_unlock(&s->lock);
+        cis_mutex_unlock(&s->lock, engine_lock_slots);
     }
     *out_cell = w.cell;
     return end;
@@ -78,7 +78,7 @@ void cis_pool_leave(struct cis_profile *profile, uint32_t cell)
     if (atomic_load(&s->pool_waiting) == 0) {
         return;
     }
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, engine_lock_slots);
     for (struct cis_waiter *w = s->pool.head; w != NULL; w = w->next) {
         if (w->what == profile && cis_permits_take(&profile->places, &w->cell)) {
             cis_pool_unqueue(s, w);
@@ -86,5 +86,5 @@ void cis_pool_leave(struct cis_profile *profile, uint32_t cell)
             break;
         }
     }
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, engine_lock_slots);
 }

@@ -101,13 +101,13 @@ cis_code cis_profile_get(struct cis_engine *e, unsigned features, bool fuel, boo
         *out = p;
         return CIS_OK;
     }
-    pthread_mutex_lock(&e->profiles_lock);
+    cis_mutex_lock(&e->profiles_lock, engine_lock_profiles);
     p = atomic_load(&e->profiles[at]);
     cis_code code = p != NULL ? CIS_OK : make(e, features, fuel, pooled, &p, err);
     if (code == CIS_OK) {
         atomic_store_explicit(&e->profiles[at], p, memory_order_release);
     }
-    pthread_mutex_unlock(&e->profiles_lock);
+    cis_mutex_unlock(&e->profiles_lock, engine_lock_profiles);
     if (code == CIS_OK) {
         *out = p;
     }

@@ -307,7 +307,7 @@ static cis_code link_by(cis_image *image, const struct linking *by, cis_program 
     CIS_TRY(resolve_all(image, by, p, err));
     cis_program *found = find(image, p);
     if (found == NULL) {
-        pthread_mutex_lock(&image->programs_lock);
+        cis_mutex_lock(&image->programs_lock, engine_lock_programs);
         found = find(image, p);
         uint64_t before = cis_glue_heap_short();
         cis_code code = found == NULL ? build(image, p, err) : CIS_OK;
@@ -317,7 +317,7 @@ static cis_code link_by(cis_image *image, const struct linking *by, cis_program 
             found->next = atomic_load(&image->programs);
             atomic_store_explicit(&image->programs, found, memory_order_release);
         }
-        pthread_mutex_unlock(&image->programs_lock);
+        cis_mutex_unlock(&image->programs_lock, engine_lock_programs);
         CIS_TRY(code);
     }
     *out_program = cis_program_ref(found);

@@ -73,6 +73,7 @@ void cis_slots_leave(struct cis_slots *slots, struct cis_turn *turn)
 /* ---- grants (all under the lock) ---- */
 
 static cis_code need_account(struct cis_slots *s, struct cis_turn *turn)
+    CIS_REQUIRES(engine_lock_slots)
 {
     if (turn->tenant == NULL) {
         turn->tenant = cis_account_get(&s->accounts, turn->name, turn->weight);
@@ -90,7 +91,7 @@ static uint64_t count_time(struct cis_turn *turn, uint64_t now)
 }
 
 /* Who took a slot when nobody waited is known to its account only from the first charge on. */
-static void arrive(struct cis_slots *s, struct cis_turn *turn)
+static void arrive(struct cis_slots *s, struct cis_turn *turn) CIS_REQUIRES(engine_lock_slots)
 {
     if (!turn->arrived) {
         cis_account_arrives(&s->accounts, turn->tenant);
@@ -99,6 +100,7 @@ static void arrive(struct cis_slots *s, struct cis_turn *turn)
 }
 
 static void charge(struct cis_slots *s, struct cis_turn *turn, uint64_t now)
+    CIS_REQUIRES(engine_lock_slots)
 {
     uint64_t ran = count_time(turn, now);
     if (need_account(s, turn) == CIS_OK) {
@@ -107,7 +109,7 @@ static void charge(struct cis_slots *s, struct cis_turn *turn, uint64_t now)
     }
 }
 
-static void unqueue(struct cis_slots *s, struct cis_waiter *w)
+static void unqueue(struct cis_slots *s, struct cis_waiter *w) CIS_REQUIRES(engine_lock_slots)
 {
     struct cis_tenant *t = w->what;
     cis_wait_remove(&s->ring, w);
@@ -118,7 +120,7 @@ static void unqueue(struct cis_slots *s, struct cis_waiter *w)
 }
 
 /* Gives a slot that nobody holds to the most entitled waiter. False: no slot, or no waiter. */
-static bool grant_next(struct cis_slots *s)
+static bool grant_next(struct cis_slots *s) CIS_REQUIRES(engine_lock_slots)
 {
     struct cis_tenant *t = cis_account_first(&s->accounts);
     uint32_t cell;
@@ -143,12 +145,13 @@ static bool patient(const struct cis_tenant *first, uint64_t now)
 }
 
 static bool may_pass(struct cis_slots *s, const struct cis_tenant *t, uint64_t now)
+    CIS_REQUIRES(engine_lock_slots)
 {
     const struct cis_tenant *first = cis_account_first(&s->accounts);
     return first == NULL || (patient(first, now) && t->vtime <= first->vtime + CIS_SLOTS_SLICE_NS);
 }
 
-static void offer(struct cis_slots *s, uint64_t now)
+static void offer(struct cis_slots *s, uint64_t now) CIS_REQUIRES(engine_lock_slots)
 {
     struct cis_tenant *first = cis_account_first(&s->accounts);
     if (first == NULL) {
@@ -164,8 +167,9 @@ static void offer(struct cis_slots *s, uint64_t now)
 
 /* ---- waiting ---- */
 
-/* Under the lock: out of time, if nobody was faster and granted a slot meanwhile. */
+/* Out of time, if nobody was faster and granted a slot meanwhile. */
 static enum cis_wait_state give_up(struct cis_slots *s, struct cis_waiter *w)
+    CIS_REQUIRES(engine_lock_slots)
 {
     if (w->list == NULL) {
         return (enum cis_wait_state)atomic_load(&w->state);
@@ -177,13 +181,14 @@ static enum cis_wait_state give_up(struct cis_slots *s, struct cis_waiter *w)
 
 /* Sleeps until a slot is granted or an offered one is still there. */
 static enum cis_wait_state await(struct cis_slots *s, struct cis_waiter *w)
+    CIS_TAKES(ENGINE_FROM_SLOTS)
 {
     for (;;) {
         enum cis_wait_state state = cis_wait_sleep(w);
         if (state == CIS_WAIT_GRANTED || state == CIS_WAIT_CANCELLED) {
             return state;
         }
-        pthread_mutex_lock(&s->lock);
+        cis_mutex_lock(&s->lock, engine_lock_slots);
         if (state == CIS_WAIT_EXPIRED || w->list == NULL) {
             state = give_up(s, w);
         } else { /* OFFERED */
@@ -195,16 +200,16 @@ static enum cis_wait_state await(struct cis_slots *s, struct cis_waiter *w)
                 state = CIS_WAIT_GRANTED;
             }
         }
-        pthread_mutex_unlock(&s->lock);
+        cis_mutex_unlock(&s->lock, engine_lock_slots);
         if (state != CIS_WAIT_SLEEPING) {
             return state;
         }
     }
 }
 
-/* Queues and sleeps. The caller holds the lock, which is released, and no slot. */
+/* Queues and sleeps. The caller holds no slot. */
 static cis_code queue(struct cis_slots *s, struct cis_turn *turn, uint64_t now,
-                      const struct cis_stop *stop)
+                      const struct cis_stop *stop) CIS_RELEASES(engine_lock_slots)
 {
     struct cis_tenant *t = turn->tenant;
     struct cis_waiter w;
@@ -218,7 +223,7 @@ static cis_code queue(struct cis_slots *s, struct cis_turn *turn, uint64_t now,
     }
     atomic_fetch_add(&s->waiting, 1); /* before the last look for a slot: see cis_slots_give */
     grant_next(s);
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, engine_lock_slots);
     cis_ticker_wake(s->engine);
     enum cis_wait_state end = await(s, &w);
     if (end == CIS_WAIT_GRANTED) {
@@ -247,7 +252,7 @@ static cis_code take_in_turn(struct cis_slots *s, struct cis_turn *turn,
                              const struct cis_stop *stop)
 {
     turn->arrived = false;
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, engine_lock_slots);
     uint64_t start = cis_clock_mono_ns();
     cis_code code = need_account(s, turn);
     if (code == CIS_OK && may_pass(s, turn->tenant, start) &&
@@ -257,7 +262,7 @@ static cis_code take_in_turn(struct cis_slots *s, struct cis_turn *turn,
         turn->held = true;
     }
     if (turn->held || code != CIS_OK || stop->deadline_ns <= start) {
-        pthread_mutex_unlock(&s->lock);
+        cis_mutex_unlock(&s->lock, engine_lock_slots);
         return turn->held || code != CIS_OK ? code : CIS_E_DEADLINE;
     }
     code = queue(s, turn, start, stop);
@@ -295,14 +300,15 @@ void cis_slots_give(struct cis_slots *slots, struct cis_turn *turn)
         if (atomic_load(&slots->waiting) == 0) {
             return;
         }
-        pthread_mutex_lock(&slots->lock); /* somebody came meanwhile and may have found no slot */
+        cis_mutex_lock(&slots->lock,
+                       engine_lock_slots); /* somebody came meanwhile and may have found no slot */
     } else {
-        pthread_mutex_lock(&slots->lock);
+        cis_mutex_lock(&slots->lock, engine_lock_slots);
         charge(slots, turn, now);
         cis_permits_put(&slots->cpus, turn->cell);
     }
     offer(slots, now);
-    pthread_mutex_unlock(&slots->lock);
+    cis_mutex_unlock(&slots->lock, engine_lock_slots);
 }
 
 cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t now_ns,
@@ -316,14 +322,14 @@ cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t
         count_time(turn, now_ns);
         return CIS_OK;
     }
-    pthread_mutex_lock(&slots->lock);
+    cis_mutex_lock(&slots->lock, engine_lock_slots);
     charge(slots, turn, now_ns);
     const struct cis_tenant *first = cis_account_first(&slots->accounts);
     if (turn->tenant == NULL || first == NULL || first->vtime > turn->tenant->vtime) {
         if (turn->tenant != NULL) {
             cis_account_granted(&slots->accounts, turn->tenant);
         }
-        pthread_mutex_unlock(&slots->lock);
+        cis_mutex_unlock(&slots->lock, engine_lock_slots);
         return CIS_OK;
     }
     turn->held = false;
@@ -345,7 +351,7 @@ void cis_slots_sweep(struct cis_slots *slots)
     }
     struct cis_waiter *w;
     uint64_t looks = cis_wait_looks(waiting);
-    pthread_mutex_lock(&slots->lock);
+    cis_mutex_lock(&slots->lock, engine_lock_slots);
     while (grant_next(slots)) { /* left free for whoever came by, see offer() */
     }
     while ((w = cis_wait_cancelled(&slots->ring, &looks)) != NULL) {
@@ -358,5 +364,5 @@ void cis_slots_sweep(struct cis_slots *slots)
     }
     while (grant_next(slots)) { /* one of those may have been told of a free slot */
     }
-    pthread_mutex_unlock(&slots->lock);
+    cis_mutex_unlock(&slots->lock, engine_lock_slots);
 }

@@ -32,10 +32,12 @@ struct cis_slots {
     atomic_uint pool_waiting; /* and for a place in an instance pool */
     char gap2[64];
     pthread_mutex_t lock;
-    uint64_t offered_ns; /* when a waiter was last told of a free slot */
-    struct cis_accounts accounts;
-    struct cis_wait_ring ring;
-    struct cis_wait_list pool; /* waiters for a place in an instance pool */
+    /* when a waiter was last told of a free slot */
+    uint64_t offered_ns CIS_GUARDED_BY(engine_lock_slots);
+    struct cis_accounts accounts CIS_GUARDED_BY(engine_lock_slots);
+    struct cis_wait_ring ring CIS_GUARDED_BY(engine_lock_slots);
+    struct cis_wait_list pool
+        CIS_GUARDED_BY(engine_lock_slots); /* waiters for a place in an instance pool */
 };
 
 /* One guest's standing; embedded in the guest and used by its thread only. */
@@ -54,23 +56,25 @@ struct cis_turn {
 /* The tenant's name (NULL: "default") is borrowed until cis_slots_leave. A weight that is not 0
  * replaces the one before, from the first time on that this guest meets others who wait. */
 void cis_slots_join(const char *tenant, uint32_t weight, struct cis_turn *out_turn);
-void cis_slots_leave(struct cis_slots *slots, struct cis_turn *turn);
+void cis_slots_leave(struct cis_slots *slots, struct cis_turn *turn) CIS_TAKES(ENGINE_FROM_SLOTS);
 
 /* Waits for a slot. CIS_E_DEADLINE or CIS_E_CANCELLED: none is held. */
 cis_code cis_slots_take(struct cis_slots *slots, struct cis_turn *turn, const struct cis_stop *stop,
-                        struct cis_error *err);
-void cis_slots_give(struct cis_slots *slots, struct cis_turn *turn);
+                        struct cis_error *err) CIS_TAKES(ENGINE_FROM_SLOTS);
+void cis_slots_give(struct cis_slots *slots, struct cis_turn *turn) CIS_TAKES(ENGINE_FROM_SLOTS);
 /* From the epoch callback of a guest that holds a slot: accounts, and hands the slot over if the
  * slice is used up and somebody more entitled waits. On failure no slot is held. */
 cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t now_ns,
-                        const struct cis_stop *stop, struct cis_error *err);
+                        const struct cis_stop *stop, struct cis_error *err)
+    CIS_TAKES(ENGINE_FROM_SLOTS);
 
 /* A place in the instance pool of a profile: waits while all are taken. CIS_E_LIMIT names the pool
  * when the deadline passes first. On-demand profiles only count. */
 cis_code cis_pool_enter(struct cis_profile *profile, const struct cis_stop *stop,
-                        uint32_t *out_cell, struct cis_error *err);
-void cis_pool_leave(struct cis_profile *profile, uint32_t cell);
-/* Takes one out that waits there; the lock of the slots is held. */
-void cis_pool_unqueue(struct cis_slots *slots, struct cis_waiter *w);
+                        uint32_t *out_cell, struct cis_error *err) CIS_TAKES(ENGINE_FROM_SLOTS);
+void cis_pool_leave(struct cis_profile *profile, uint32_t cell) CIS_TAKES(ENGINE_FROM_SLOTS);
+/* Takes one out that waits there. */
+void cis_pool_unqueue(struct cis_slots *slots, struct cis_waiter *w)
+    CIS_REQUIRES(engine_lock_slots);
 
 #endif

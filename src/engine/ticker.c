@@ -14,11 +14,11 @@ static void sleep_until(struct cis_engine *e, uint64_t ns)
     struct cis_ticker *t = &e->ticker;
     struct timespec at = {.tv_sec = (time_t)(ns / CIS_NS_PER_S),
                           .tv_nsec = (long)(ns % CIS_NS_PER_S)};
-    pthread_mutex_lock(&t->lock);
+    cis_mutex_lock(&t->lock, engine_lock_ticker);
     while (!(atomic_load(&t->stop) && cis_slots_idle(e->slots)) &&
            pthread_cond_timedwait(&t->wake, &t->lock, &at) != ETIMEDOUT) {
     }
-    pthread_mutex_unlock(&t->lock);
+    cis_mutex_unlock(&t->lock, engine_lock_ticker);
 }
 
 static void tick(struct cis_engine *e)
@@ -36,7 +36,7 @@ static void tick(struct cis_engine *e)
 static bool rest(struct cis_engine *e)
 {
     struct cis_ticker *t = &e->ticker;
-    pthread_mutex_lock(&t->lock);
+    cis_mutex_lock(&t->lock, engine_lock_ticker);
     atomic_store(&t->awake, false);
     /* The other half of cis_ticker_wake: a guest takes its slot (or counts itself as waiting) and
      * looks at `awake` then, here it is the other way round, so that one always sees the other. */
@@ -45,7 +45,7 @@ static bool rest(struct cis_engine *e)
     }
     atomic_store(&t->awake, true);
     bool go_on = !atomic_load(&t->stop);
-    pthread_mutex_unlock(&t->lock);
+    cis_mutex_unlock(&t->lock, engine_lock_ticker);
     return go_on;
 }
 
@@ -102,10 +102,10 @@ void cis_ticker_close(struct cis_engine *e)
     if (!t->started) {
         return;
     }
-    pthread_mutex_lock(&t->lock);
+    cis_mutex_lock(&t->lock, engine_lock_ticker);
     atomic_store(&t->stop, true);
     pthread_cond_signal(&t->wake);
-    pthread_mutex_unlock(&t->lock);
+    cis_mutex_unlock(&t->lock, engine_lock_ticker);
     pthread_join(t->thread, NULL);
     pthread_mutex_destroy(&t->lock);
     pthread_cond_destroy(&t->wake);
@@ -116,8 +116,8 @@ void cis_ticker_wake(struct cis_engine *e)
 {
     struct cis_ticker *t = &e->ticker;
     if (!atomic_load(&t->awake)) {
-        pthread_mutex_lock(&t->lock);
+        cis_mutex_lock(&t->lock, engine_lock_ticker);
         pthread_cond_signal(&t->wake);
-        pthread_mutex_unlock(&t->lock);
+        cis_mutex_unlock(&t->lock, engine_lock_ticker);
     }
 }

@@ -29,7 +29,7 @@ static cis_code hand_out(struct pg_store *s, struct cis_str tenant, uint32_t n, 
                          struct cis_error *err)
 {
     cis_code code = CIS_OK;
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, pg_lock_store);
     struct pg_tenant *t = cis_pg_tenant_of(s, tenant);
     while (t != NULL && code == CIS_OK && t->ino_left < n && t->ino_taking) {
         code = cis_pg_wait(s, stop, "waiting for inode numbers", err);
@@ -44,7 +44,7 @@ static cis_code hand_out(struct pg_store *s, struct cis_str tenant, uint32_t n, 
         t->ino_taking = true;
         *out_take = t;
     }
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, pg_lock_store);
     return code;
 }
 
@@ -66,7 +66,7 @@ cis_code cis_pg_reserve_inodes(cis_store *store, struct cis_str tenant, uint32_t
     struct take t = {.n = (int64_t)n + INO_BLOCK};
     struct pg_write write = {.work = take, .arg = &t, .create = true, .repeatable = true};
     cis_code code = cis_pg_write(s, tenant, &write, stop, err);
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, pg_lock_store);
     mine->ino_taking = false;
     if (code == CIS_OK) {
         *out_first = t.first;
@@ -76,6 +76,6 @@ cis_code cis_pg_reserve_inodes(cis_store *store, struct cis_str tenant, uint32_t
         }
     }
     pthread_cond_broadcast(&s->freed);
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, pg_lock_store);
     return code;
 }

@@ -7,6 +7,7 @@
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/lock.h"
 #include "base/map.h"
 #include "store/chunk.h"
 #include "store/commit.h"
@@ -78,6 +79,9 @@ struct pg_conn {
     struct pg_conn *next;
 };
 
+/* The one lock of a store; no server is asked under it. house_thread_safety checks it. */
+CIS_LOCK_CLASS(pg_lock_store);
+
 struct pg_store {
     cis_store base;
     char *url;   /* secret: it may hold a password */
@@ -85,15 +89,15 @@ struct pg_store {
     uint32_t max, connect_ms, commit_ms;
     pthread_mutex_t lock;
     pthread_cond_t freed;
-    struct pg_conn *idle; /* last used first */
-    unsigned open;
+    struct pg_conn *idle CIS_GUARDED_BY(pg_lock_store); /* last used first */
+    unsigned open CIS_GUARDED_BY(pg_lock_store);
     atomic_bool reached;    /* was connected once: a server that is gone now is coming back */
     atomic_uint records;    /* since the last look at old run records */
     struct cis_map tenants; /* name → struct pg_tenant * */
     /* witness.c: of the thread that took it */
     struct pg_conn *witness;  /* NULL: not connected */
     struct pg_held_pin *held; /* what it has locks for */
-    bool witness_out;         /* under the lock */
+    bool witness_out CIS_GUARDED_BY(pg_lock_store);
 };
 
 /* ---- args.c: parameters ---- */

@@ -41,13 +41,13 @@ struct pg_tenant *cis_pg_tenant_of(struct pg_store *store, struct cis_str name)
 
 void cis_pg_tenant_forget(struct pg_store *store, struct cis_str name, int64_t id)
 {
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, pg_lock_store);
     struct pg_tenant *t = cis_map_get(&store->tenants, name);
     if (t != NULL && t->id == id) {
         t->id = 0;
         t->ino_left = 0;
     }
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, pg_lock_store);
 }
 
 cis_code cis_pg_wait(struct pg_store *store, const struct cis_stop *stop, const char *what,
@@ -90,10 +90,10 @@ static struct pg_conn *unlink_idle(struct pg_store *store, int64_t tenant, bool 
 
 static void unreserve(struct pg_store *store)
 {
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, pg_lock_store);
     store->open--;
     pthread_cond_broadcast(&store->freed);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, pg_lock_store);
 }
 
 /* An idle connection, or NULL and room for a new one. */
@@ -102,7 +102,7 @@ static cis_code reserve(struct pg_store *store, int64_t tenant, const struct cis
 {
     cis_code code = CIS_OK;
     struct pg_conn *conn = NULL;
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, pg_lock_store);
     while (code == CIS_OK) {
         conn = unlink_idle(store, tenant, false);
         if (conn == NULL && store->open >= store->max) {
@@ -122,7 +122,7 @@ static cis_code reserve(struct pg_store *store, int64_t tenant, const struct cis
             conn = NULL;
         }
     }
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, pg_lock_store);
     *out_conn = conn;
     return code;
 }
@@ -271,9 +271,9 @@ cis_code cis_pg_take_free(struct pg_store *store, const struct cis_stop *stop,
 cis_code cis_pg_take_any(struct pg_store *store, const struct cis_stop *stop,
                          struct pg_conn **out_conn, struct cis_error *err)
 {
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, pg_lock_store);
     int64_t tenant = store->idle != NULL ? store->idle->tenant : 0;
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, pg_lock_store);
     return take(store, tenant > 0 ? tenant : 0, stop, out_conn, err);
 }
 
@@ -311,10 +311,10 @@ static cis_code take_bound(struct pg_store *store, struct pg_tenant *t, int64_t 
         }
         *out_lost = conn->lost;
         CIS_TRY(code);
-        pthread_mutex_lock(&store->lock);
+        cis_mutex_lock(&store->lock, pg_lock_store);
         t->id = id;
         t->ino_left = 0;
-        pthread_mutex_unlock(&store->lock);
+        cis_mutex_unlock(&store->lock, pg_lock_store);
     }
     if (id != 0) {
         *out_conn = cis_take(&conn);
@@ -328,10 +328,10 @@ cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
                      const struct cis_stop *stop, struct pg_conn **out_conn, struct cis_error *err)
 {
     CIS_TRY(cis_store_tenant_check(tenant, err));
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, pg_lock_store);
     struct pg_tenant *t = cis_pg_tenant_of(store, tenant);
     int64_t id = t != NULL ? t->id : 0;
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, pg_lock_store);
     if (t == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "store: out of memory");
     }
@@ -374,9 +374,9 @@ void cis_pg_give(struct pg_conn **conn_)
         unreserve(store);
         return;
     }
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, pg_lock_store);
     conn->next = store->idle;
     store->idle = conn;
     pthread_cond_broadcast(&store->freed);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, pg_lock_store);
 }

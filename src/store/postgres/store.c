@@ -21,6 +21,7 @@ static void store_close(cis_store *store)
     if (s == NULL) {
         return;
     }
+    cis_lock_alone(pg_lock_store);
     while (s->idle != NULL) {
         struct pg_conn *conn = s->idle;
         s->idle = conn->next;

@@ -272,12 +272,12 @@ cis_code cis_pg_tenant_delete(cis_store *store, struct cis_str name, const struc
     if (code != CIS_OK && (code != CIS_E_NOTFOUND || !tried)) {
         return code;
     }
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, pg_lock_store);
     struct pg_tenant *t = cis_map_get(&s->tenants, name);
     if (t != NULL) {
         t->id = 0;
         t->ino_left = 0;
     }
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, pg_lock_store);
     return CIS_OK;
 }

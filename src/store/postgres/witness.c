@@ -28,12 +28,12 @@ void cis_pg_witness_close(struct pg_store *store)
 static cis_code take(struct pg_store *store, const struct cis_stop *stop, struct cis_error *err)
 {
     cis_code code = CIS_OK;
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, pg_lock_store);
     while (code == CIS_OK && store->witness_out) {
         code = cis_pg_wait(store, stop, "waiting for a store connection", err);
     }
     store->witness_out |= code == CIS_OK;
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, pg_lock_store);
     if (code == CIS_OK && store->witness != NULL && !cis_pg_conn_alive(store->witness)) {
         cis_pg_witness_close(store);
     }
@@ -49,10 +49,10 @@ static void give(struct pg_store *store)
             cis_pg_witness_close(store);
         }
     }
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, pg_lock_store);
     store->witness_out = false;
     pthread_cond_broadcast(&store->freed);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, pg_lock_store);
 }
 
 static struct pg_held_pin **find(struct pg_store *store, uint64_t id)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include "base/lock.h"
 #include "base/map.h"
 #include "store/sqlite/sqlite.h"
 
@@ -88,21 +89,25 @@ struct sql_conn {
 
 struct sql_job;
 
+/* The one lock of a store; no database is asked under it. house_thread_safety checks it. */
+CIS_LOCK_CLASS(sql_lock_store);
+
 /* Lives as long as the store. Everything is guarded by the store's lock. */
 struct sql_tenant {
     char name[CIS_TENANT_MAX + 1];
-    unsigned open;         /* connections, idle or not */
-    bool known;            /* its file exists */
-    uint64_t absent_ns;    /* when it was looked for last, and nothing spoke of a tenant */
+    unsigned open CIS_GUARDED_BY(sql_lock_store); /* connections, idle or not */
+    bool known CIS_GUARDED_BY(sql_lock_store);    /* its file exists */
+    uint64_t absent_ns CIS_GUARDED_BY(
+        sql_lock_store);   /* when it was looked for last, and nothing spoke of a tenant */
     atomic_bool swept;     /* chunk_gc.c: its chunk file, for left over bytes */
     _Atomic uint64_t life; /* grows when the tenant is deleted: connections of before are closed */
     atomic_int log_next;   /* walcut.c: frames from which on it is tried again */
-    bool led;              /* a thread leads the queue */
-    struct sql_job *first, *last;
-    int pins_fd;               /* pinhold.c; -1: no pin is held */
-    struct sql_held_pin *pins; /* that are */
-    pthread_cond_t moved;      /* the queue's lead or a job's state changed */
-    struct sql_slot {          /* not under the lock; no two in one cache line */
+    bool led CIS_GUARDED_BY(sql_lock_store); /* a thread leads the queue */
+    struct sql_job *first CIS_GUARDED_BY(sql_lock_store), *last CIS_GUARDED_BY(sql_lock_store);
+    int pins_fd CIS_GUARDED_BY(sql_lock_store);               /* pinhold.c; -1: no pin is held */
+    struct sql_held_pin *pins CIS_GUARDED_BY(sql_lock_store); /* that are */
+    pthread_cond_t moved; /* the queue's lead or a job's state changed */
+    struct sql_slot {     /* not under the lock; no two in one cache line */
         _Atomic(struct sql_conn *) conn;
         char apart[64 - sizeof(void *)];
     } readers[SQL_READERS];
@@ -113,9 +118,9 @@ struct sql_store {
     char *dir;          /* real path */
     int64_t lease_base; /* leaseclock.c */
     pthread_mutex_t lock;
-    pthread_cond_t freed;  /* a connection came back or was closed */
-    struct sql_conn *idle; /* last used first */
-    unsigned open;
+    pthread_cond_t freed;                                 /* a connection came back or was closed */
+    struct sql_conn *idle CIS_GUARDED_BY(sql_lock_store); /* last used first */
+    unsigned open CIS_GUARDED_BY(sql_lock_store);
     unsigned reader_cache;  /* KiB */
     struct cis_map tenants; /* name → struct sql_tenant * */
     atomic_uint waiters;    /* threads that wait for freed */
@@ -125,7 +130,7 @@ struct sql_store {
     atomic_uint reading; /* open read transactions that the keeper looks after */
     pthread_t keeper;
     pthread_cond_t keeper_wake;
-    bool has_keeper, closing;
+    bool has_keeper CIS_GUARDED_BY(sql_lock_store), closing CIS_GUARDED_BY(sql_lock_store);
 };
 
 /* ---- open.c: files and connections ---- */
@@ -244,22 +249,23 @@ struct cis_str cis_sql_str(sqlite3_stmt *stmt, int column);
 /* A connection for the tenant. create false and no file: CIS_OK and *out_conn NULL. */
 cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool create,
                       const struct cis_stop *stop, struct sql_conn **out_conn,
-                      struct cis_error *err);
-void cis_sql_give(struct sql_conn **conn); /* NULL inside is allowed; CIS_CLEANUP */
+                      struct cis_error *err) CIS_TAKES(sql_lock_store);
+void cis_sql_give(struct sql_conn **conn)
+    CIS_TAKES(sql_lock_store); /* NULL inside is allowed; CIS_CLEANUP */
 /* The tenant's file goes: idle connections are closed, others when they come back. */
-void cis_sql_forget(struct sql_store *store, struct cis_str tenant);
-/* Under the lock. */
-struct sql_tenant *cis_sql_tenant_of(struct sql_store *store, struct cis_str name);
+void cis_sql_forget(struct sql_store *store, struct cis_str tenant) CIS_TAKES(sql_lock_store);
+struct sql_tenant *cis_sql_tenant_of(struct sql_store *store, struct cis_str name)
+    CIS_REQUIRES(sql_lock_store);
 /* Waits on cond under the store's lock until woken, at most until the stop ends. */
 cis_code cis_sql_wait(struct sql_store *store, pthread_cond_t *cond, const struct cis_stop *stop,
-                      const char *what, struct cis_error *err);
+                      const char *what, struct cis_error *err) CIS_REQUIRES(sql_lock_store);
 
 /* ---- reader.c (more in read.h) ---- */
 /* An idle reader of the tenant as an ordinary connection; NULL. Any thread. */
 struct sql_conn *cis_sql_reader_steal(struct sql_tenant *tenant);
 /* Ends the read transaction of a connection that is nobody else's. */
 void cis_sql_read_end(struct sql_conn *conn);
-void cis_sql_keeper_wake(struct sql_store *store);
+void cis_sql_keeper_wake(struct sql_store *store) CIS_TAKES(sql_lock_store);
 void cis_sql_keeper_stop(struct sql_store *store);
 
 /* ---- count.c: what rows count in the stored bytes ---- */
@@ -339,7 +345,7 @@ void cis_sql_pin_let(struct sql_store *store, struct cis_str tenant, uint64_t id
 /* Has this store held it without a break? */
 bool cis_sql_pin_mine(struct sql_conn *conn, uint64_t id);
 /* Under the store's lock: all of the tenant's. */
-void cis_sql_pins_let(struct sql_tenant *tenant);
+void cis_sql_pins_let(struct sql_tenant *tenant) CIS_REQUIRES(sql_lock_store);
 
 /* ---- fs_snapshot.c ---- */
 struct sql_pin {

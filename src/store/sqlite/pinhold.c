@@ -70,9 +70,9 @@ void cis_sql_pins_let(struct sql_tenant *tenant)
 bool cis_sql_pin_mine(struct sql_conn *conn, uint64_t id)
 {
     struct sql_tenant *t = conn->tenant;
-    pthread_mutex_lock(&conn->store->lock);
+    cis_mutex_lock(&conn->store->lock, sql_lock_store);
     bool mine = *find(t, id) != NULL && cis_sql_chunk_file_there(t->pins_fd, NULL) == CIS_OK;
-    pthread_mutex_unlock(&conn->store->lock);
+    cis_mutex_unlock(&conn->store->lock, sql_lock_store);
     return mine;
 }
 
@@ -87,7 +87,7 @@ void cis_sql_pin_hold(struct sql_conn *conn, uint64_t id)
         return;
     }
     pin->id = id;
-    pthread_mutex_lock(&conn->store->lock);
+    cis_mutex_lock(&conn->store->lock, sql_lock_store);
     if (t->pins_fd >= 0 && cis_sql_chunk_file_there(t->pins_fd, NULL) != CIS_OK) {
         cis_sql_pins_let(t); /* of a tenant that had this name before */
     }
@@ -99,14 +99,14 @@ void cis_sql_pin_hold(struct sql_conn *conn, uint64_t id)
         pin->next = t->pins;
         t->pins = cis_take(&pin);
     }
-    pthread_mutex_unlock(&conn->store->lock);
+    cis_mutex_unlock(&conn->store->lock, sql_lock_store);
     cis_free(pin);
 }
 
 void cis_sql_pin_let(struct sql_store *store, struct cis_str tenant, uint64_t id)
 {
     struct flock range = byte_of(id, F_UNLCK);
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     struct sql_tenant *t = cis_map_get(&store->tenants, tenant);
     struct sql_held_pin **at = t != NULL ? find(t, id) : NULL, *pin = at != NULL ? *at : NULL;
     if (pin != NULL) {
@@ -117,5 +117,5 @@ void cis_sql_pin_let(struct sql_store *store, struct cis_str tenant, uint64_t id
     if (t != NULL && t->pins == NULL) {
         cis_sql_chunk_file_closep(&t->pins_fd);
     }
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
 }

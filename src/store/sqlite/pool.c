@@ -85,6 +85,7 @@ static struct sql_conn *steal_any(struct sql_store *store)
 static cis_code reserve(struct sql_store *store, struct sql_tenant *tenant,
                         const struct cis_stop *stop, struct sql_conn **out_conn,
                         struct sql_conn **out_evicted, struct cis_error *err)
+    CIS_REQUIRES(sql_lock_store)
 {
     for (;;) {
         struct sql_conn *conn = unlink_idle(store, tenant);
@@ -115,27 +116,27 @@ static cis_code reserve(struct sql_store *store, struct sql_tenant *tenant,
 
 static void unreserve(struct sql_store *store, struct sql_tenant *tenant)
 {
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     store->open--;
     tenant->open--;
     pthread_cond_broadcast(&store->freed);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
 }
 
-/* Is there a file? Under the lock, which is let go while files are looked at. That nothing speaks
+/* Is there a file? The lock is let go while files are looked at. That nothing speaks
  * of a tenant is believed for a while: a file that another makes meanwhile is seen all the same. */
 static cis_code look_for(struct sql_store *store, struct sql_tenant *t, const struct cis_stop *stop,
-                         bool *out, struct cis_error *err)
+                         bool *out, struct cis_error *err) CIS_REQUIRES(sql_lock_store)
 {
     uint64_t now = cis_clock_mono_ns();
     bool lately = t->absent_ns != 0 && now - t->absent_ns < ABSENT_NS;
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     cis_code code = CIS_OK;
     *out = false;
     if (!lately || cis_sql_tenant_file_there(store, t->name)) {
         code = cis_sql_tenant_exists(store, t->name, stop, out, err);
     }
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     t->known |= *out;
     t->absent_ns = code == CIS_OK && !*out ? (lately ? t->absent_ns : now) : 0;
     return code;
@@ -151,14 +152,14 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
     }
     struct sql_conn *conn = NULL, *evicted = NULL;
     uint64_t life = 0;
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
     cis_code code = t == NULL ? cis_fail(err, CIS_E_NOMEM, "store: out of memory") : CIS_OK;
     if (code == CIS_OK && !create && !t->known) {
         bool there = false;
         code = look_for(store, t, stop, &there, err);
         if (code == CIS_OK && !there) {
-            pthread_mutex_unlock(&store->lock);
+            cis_mutex_unlock(&store->lock, sql_lock_store);
             *out_conn = NULL;
             return CIS_OK;
         }
@@ -169,7 +170,7 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
         life = t->life;
         atomic_fetch_sub(&store->waiters, 1);
     }
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     cis_sql_conn_close(evicted);
     if (conn != NULL && conn->broken) { /* a reader whose transaction did not end */
         cis_sql_conn_close(conn);
@@ -208,10 +209,10 @@ void cis_sql_give(struct sql_conn **conn_)
         (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
         conn->broken |= !sqlite3_get_autocommit(conn->db);
     }
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     if (conn->broken || conn->life != conn->tenant->life) {
         struct sql_tenant *t = conn->tenant;
-        pthread_mutex_unlock(&store->lock);
+        cis_mutex_unlock(&store->lock, sql_lock_store);
         cis_sql_conn_close(conn);
         unreserve(store, t);
         return;
@@ -219,13 +220,13 @@ void cis_sql_give(struct sql_conn **conn_)
     conn->next = store->idle;
     store->idle = conn;
     pthread_cond_broadcast(&store->freed);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
 }
 
 void cis_sql_forget(struct sql_store *store, struct cis_str tenant)
 {
     struct sql_conn *gone = NULL, *conn;
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     struct sql_tenant *t = cis_map_get(&store->tenants, tenant);
     if (t != NULL) {
         t->known = false;
@@ -239,7 +240,7 @@ void cis_sql_forget(struct sql_store *store, struct cis_str tenant)
         }
         pthread_cond_broadcast(&store->freed);
     }
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     while ((conn = gone) != NULL) {
         gone = conn->next;
         cis_sql_conn_close(conn);

@@ -22,7 +22,7 @@ struct sql_job {
     struct sql_job *next;
 };
 
-static void append(struct sql_tenant *t, struct sql_job *job)
+static void append(struct sql_tenant *t, struct sql_job *job) CIS_REQUIRES(sql_lock_store)
 {
     if (t->last != NULL) {
         t->last->next = job;
@@ -32,7 +32,7 @@ static void append(struct sql_tenant *t, struct sql_job *job)
     t->last = job;
 }
 
-static void withdraw(struct sql_tenant *t, struct sql_job *job)
+static void withdraw(struct sql_tenant *t, struct sql_job *job) CIS_REQUIRES(sql_lock_store)
 {
     struct sql_job *before = NULL;
     struct sql_job **at = &t->first;
@@ -52,6 +52,7 @@ static void withdraw(struct sql_tenant *t, struct sql_job *job)
 /* The leader's own job first, then waiting ones in order; records only when the transaction was
  * begun for records. */
 static size_t take_batch(struct sql_tenant *t, struct sql_job *own, struct sql_job **batch)
+    CIS_REQUIRES(sql_lock_store)
 {
     size_t n = 0;
     withdraw(t, own);
@@ -237,15 +238,15 @@ static cis_code lead(struct sql_store *store, struct sql_tenant *t, struct sql_j
     CIS_TRY(cis_sql_take(store, cis_str_of(t->name), true, own->stop, &conn, err));
     CIS_TRY(begin(conn, own->durable, err));
     struct sql_job *batch[SQL_BATCH_MAX];
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     size_t n = take_batch(t, own, batch);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     run_batch(conn, batch, n);
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     for (size_t i = 0; i < n; i++) {
         batch[i]->state = JOB_DONE;
     }
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     return CIS_OK;
 }
 
@@ -261,10 +262,10 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
     } else {
         CIS_TRY(cis_sql_reserve_check(store, err));
     }
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
     if (t == NULL) {
-        pthread_mutex_unlock(&store->lock);
+        cis_mutex_unlock(&store->lock, sql_lock_store);
         return cis_fail(err, CIS_E_NOMEM, "store: out of memory");
     }
     append(t, &job);
@@ -278,9 +279,9 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
     }
     if (job.state == JOB_WAITING && code == CIS_OK) {
         t->led = true;
-        pthread_mutex_unlock(&store->lock);
+        cis_mutex_unlock(&store->lock, sql_lock_store);
         code = lead(store, t, &job, err);
-        pthread_mutex_lock(&store->lock);
+        cis_mutex_lock(&store->lock, sql_lock_store);
         t->led = false;
         pthread_cond_broadcast(&t->moved);
     }
@@ -288,7 +289,7 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
         withdraw(t, &job);
     }
     t->known |= job.state == JOB_DONE;
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     if (job.state == JOB_DONE && job.code != CIS_OK && err != NULL) {
         *err = job.error;
     }

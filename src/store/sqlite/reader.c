@@ -147,9 +147,9 @@ CIS_WRAPS static struct sql_tenant *tenant_find(struct sql_store *store, struct 
     if (!cis_tenant_valid(name)) {
         return NULL; /* cis_sql_take says why */
     }
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     t = cis_sql_tenant_of(store, name);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     atomic_store_explicit(quick, t, memory_order_release);
     return t;
 }
@@ -167,9 +167,9 @@ static void put_back(struct sql_conn *conn)
         return;
     }
     if (atomic_load(&store->waiters) != 0) {
-        pthread_mutex_lock(&store->lock);
+        cis_mutex_lock(&store->lock, sql_lock_store);
         pthread_cond_broadcast(&store->freed);
-        pthread_mutex_unlock(&store->lock);
+        cis_mutex_unlock(&store->lock, sql_lock_store);
     }
 }
 
@@ -208,7 +208,7 @@ static size_t tenants_with_readers(struct sql_store *store, struct sql_tenant **
 static void *keeper_main(void *arg)
 {
     struct sql_store *store = arg;
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     while (!store->closing) {
         if (atomic_load(&store->reading) == 0) {
             pthread_cond_wait(&store->keeper_wake, &store->lock);
@@ -219,13 +219,13 @@ static void *keeper_main(void *arg)
         (void)pthread_cond_timedwait(&store->keeper_wake, &store->lock, &at);
         struct sql_tenant *tenants[SQL_CONNECTIONS_MAX];
         size_t n = tenants_with_readers(store, tenants, SQL_CONNECTIONS_MAX);
-        pthread_mutex_unlock(&store->lock);
+        cis_mutex_unlock(&store->lock, sql_lock_store);
         for (size_t i = 0; i < n; i++) {
             sweep(tenants[i], cis_clock_mono_ns());
         }
-        pthread_mutex_lock(&store->lock);
+        cis_mutex_lock(&store->lock, sql_lock_store);
     }
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     return NULL;
 }
 
@@ -233,21 +233,22 @@ static void *keeper_main(void *arg)
  * log grows while readers lie idle. */
 void cis_sql_keeper_wake(struct sql_store *store)
 {
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     if (!store->has_keeper && !store->closing) {
         store->has_keeper = pthread_create(&store->keeper, NULL, keeper_main, store) == 0;
     }
     pthread_cond_signal(&store->keeper_wake);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
 }
 
 void cis_sql_keeper_stop(struct sql_store *store)
 {
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     store->closing = true;
     pthread_cond_signal(&store->keeper_wake);
-    pthread_mutex_unlock(&store->lock);
-    if (store->has_keeper) {
+    bool has_keeper = store->has_keeper;
+    cis_mutex_unlock(&store->lock, sql_lock_store);
+    if (has_keeper) {
         pthread_join(store->keeper, NULL);
     }
 }
@@ -314,13 +315,13 @@ static cis_code prepare(struct sql_reader *r, struct cis_view at, struct cis_err
 /* Reads want a larger cache than commits do. */
 static void cache_grow(struct sql_store *store, struct sql_conn *conn)
 {
-    pthread_mutex_lock(&store->lock);
+    cis_mutex_lock(&store->lock, sql_lock_store);
     /* Who opens a store for one guest sets cache_kib, and reads with one connection: it gets all.
      */
     unsigned most = store->base.cache_kib, all = store->reader_cache, share = most != 0 ? 1 : 2;
     all = most != 0 && most < all ? most : all;
     unsigned kib = all / (store->open > share ? store->open : share);
-    pthread_mutex_unlock(&store->lock);
+    cis_mutex_unlock(&store->lock, sql_lock_store);
     char text[64];
     snprintf(text, sizeof text, "PRAGMA cache_size = -%u", kib > 0 ? kib : 1);
     conn->reader = true;

@@ -3,7 +3,7 @@
 #include "store/sqlite/fs_ops.h"
 #include "store/sqlite/internal.h"
 
-static void tenant_free(void *tenant)
+static void tenant_free(void *tenant) CIS_REQUIRES(sql_lock_store)
 {
     struct sql_tenant *t = tenant;
     cis_sql_pins_let(t);
@@ -24,6 +24,7 @@ static void store_close(cis_store *store)
             cis_sql_conn_close(conn);
         }
     }
+    cis_lock_alone(sql_lock_store);
     while (s->idle != NULL) {
         struct sql_conn *conn = s->idle;
         s->idle = conn->next;
@@ -98,10 +99,10 @@ void cis_store_sqlite_pages(cis_store *store, uint64_t bytes)
 {
     struct sql_store *s = (struct sql_store *)store;
     uint64_t kib = bytes >> 10;
-    pthread_mutex_lock(&s->lock);
+    cis_mutex_lock(&s->lock, sql_lock_store);
     s->reader_cache = bytes == 0            ? SQL_READER_CACHE
                       : kib > SQL_PAGES_MAX ? SQL_PAGES_MAX
                       : kib < 1             ? 1
                                             : (unsigned)kib;
-    pthread_mutex_unlock(&s->lock);
+    cis_mutex_unlock(&s->lock, sql_lock_store);
 }

@@ -80,16 +80,22 @@ static int write_verb(struct ctl_file *file, const struct iovec *iov, int niov, 
     return no;
 }
 
-/* A file that was opened before a switch stays the file of its tree: it cannot be written. */
-static int file_change_begin(struct ctl_file *file)
+/* A file that was opened before a switch stays the file of its tree: it cannot be written. Holds
+ * turn when it gives 0: clang cannot follow that. */
+CIS_LOCK_UNCHECKED static int file_change_begin(struct ctl_file *file)
 {
     struct ctl *c = ctl_of(file->base.vfs);
-    pthread_rwlock_rdlock(&c->turn);
+    cis_rwlock_read(&c->turn, ctl_lock_turn);
     if (file->slot != c->slots[atomic_load(&c->current)] || atomic_load(&c->sealed)) {
-        pthread_rwlock_unlock(&c->turn);
+        cis_rwlock_unlock(&c->turn, ctl_lock_turn);
         return EROFS;
     }
     return 0;
+}
+
+CIS_LOCK_UNCHECKED static void file_change_end(struct ctl_file *file)
+{
+    cis_rwlock_unlock(&ctl_of(file->base.vfs)->turn, ctl_lock_turn);
 }
 
 int ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
@@ -102,7 +108,7 @@ int ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const stru
     int no = file_change_begin(file);
     if (no == 0) {
         no = file->below->vfs->ops->write(file->below, call, iov, niov, offset, out_n, out_end);
-        pthread_rwlock_unlock(&ctl_of(base->vfs)->turn);
+        file_change_end(file);
     }
     return no;
 }
@@ -123,7 +129,7 @@ int ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mod
     int no = file_change_begin(file);
     if (no == 0) {
         no = file->below->vfs->ops->allocate(file->below, call, mode, offset, len);
-        pthread_rwlock_unlock(&ctl_of(base->vfs)->turn);
+        file_change_end(file);
     }
     return no;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/lock.h"
 #include "vfs/control/control.h"
 
 #define CTL_SHIFT 48
@@ -61,20 +62,28 @@ struct ctl_note {
     char text[CIS_ERROR_MSG_MAX];
 };
 
+/* Locks, outermost first; house_thread_safety checks it. verb: one verb at a time, never waited
+ * for. turn: changes of the head read, a switch writes. state: slots and notes. */
+CIS_LOCK_CLASS(ctl_lock_state);
+CIS_LOCK_CLASS(ctl_lock_turn, CIS_BEFORE(ctl_lock_state));
+CIS_LOCK_CLASS(ctl_lock_verb, CIS_BEFORE(ctl_lock_turn));
+
 struct ctl {
     cis_vfs vfs;
     struct cis_control_options o;
     char *tenant, *ref;
     struct timespec born;
     pthread_mutex_t lock; /* slots, notes */
+    /* set once, under the lock, before anybody knows the number: read without it */
     struct ctl_slot *slots[CTL_SLOTS];
-    unsigned nslots;
+    unsigned nslots CIS_GUARDED_BY(ctl_lock_state);
     atomic_uint current;   /* slot of the head */
     pthread_rwlock_t turn; /* changes of the head read, a switch writes */
     atomic_bool sealed;
-    pthread_mutex_t verb;                     /* one verb at a time; never waited for */
-    struct ctl_note notes[CIS_CONTROL_NOTES]; /* oldest first */
-    unsigned nnotes;
+    pthread_mutex_t verb; /* one verb at a time; never waited for */
+    /* oldest first */
+    struct ctl_note notes[CIS_CONTROL_NOTES] CIS_GUARDED_BY(ctl_lock_state);
+    unsigned nnotes CIS_GUARDED_BY(ctl_lock_state);
 };
 
 struct ctl_file {

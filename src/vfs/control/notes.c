@@ -3,8 +3,7 @@
 #include "base/clock.h"
 #include "vfs/control/internal.h"
 
-/* Under the lock. */
-static void drop(struct ctl *c, unsigned at)
+static void drop(struct ctl *c, unsigned at) CIS_REQUIRES(ctl_lock_state)
 {
     memmove(&c->notes[at], &c->notes[at + 1], (c->nnotes - at - 1) * sizeof *c->notes);
     c->nnotes--;
@@ -18,7 +17,7 @@ void cis_control_note(cis_vfs *vfs, enum cis_control_topic topic, const char *te
     for (char *p = note.text; *p != 0; p++) { /* names of files are in it: one note is one line */
         *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
     }
-    pthread_mutex_lock(&c->lock);
+    cis_mutex_lock(&c->lock, ctl_lock_state);
     for (unsigned i = c->nnotes; i > 0;) { /* the same again: once, as the newest */
         i--;
         if (c->notes[i].topic == topic && strcmp(c->notes[i].text, note.text) == 0) {
@@ -30,25 +29,25 @@ void cis_control_note(cis_vfs *vfs, enum cis_control_topic topic, const char *te
         drop(c, 0);
     }
     c->notes[c->nnotes++] = note;
-    pthread_mutex_unlock(&c->lock);
+    cis_mutex_unlock(&c->lock, ctl_lock_state);
 }
 
 void cis_control_well(cis_vfs *vfs, enum cis_control_topic topic)
 {
     struct ctl *c = ctl_of(vfs);
-    pthread_mutex_lock(&c->lock);
+    cis_mutex_lock(&c->lock, ctl_lock_state);
     for (unsigned i = c->nnotes; i > 0;) {
         i--;
         if (c->notes[i].topic == topic) {
             drop(c, i);
         }
     }
-    pthread_mutex_unlock(&c->lock);
+    cis_mutex_unlock(&c->lock, ctl_lock_state);
 }
 
 void ctl_notes_text(struct ctl *c, struct cis_buf *out)
 {
-    pthread_mutex_lock(&c->lock);
+    cis_mutex_lock(&c->lock, ctl_lock_state);
     for (unsigned i = 0; i < c->nnotes; i++) {
         const struct ctl_note *n = &c->notes[i];
         char when[32];
@@ -59,5 +58,5 @@ void ctl_notes_text(struct ctl *c, struct cis_buf *out)
         }
         cis_buf_byte(out, '\n');
     }
-    pthread_mutex_unlock(&c->lock);
+    cis_mutex_unlock(&c->lock, ctl_lock_state);
 }

@@ -1,8 +1,8 @@
 #include "base/mem.h"
 #include "vfs/control/internal.h"
 
-/* Under the lock: a place for one more tree; snapshots that nobody holds give theirs up. */
-static bool place(struct ctl *c, unsigned *out)
+/* A place for one more tree; snapshots that nobody holds give theirs up. */
+static bool place(struct ctl *c, unsigned *out) CIS_REQUIRES(ctl_lock_state)
 {
     for (unsigned i = 0; i < c->nslots; i++) {
         struct ctl_slot *s = c->slots[i];
@@ -24,7 +24,7 @@ static bool place(struct ctl *c, unsigned *out)
 }
 
 /* Trees of snapshots that nobody holds any more, but for the few that may be looked at again. */
-static void evict(struct ctl *c)
+static void evict(struct ctl *c) CIS_REQUIRES(ctl_lock_state)
 {
     const unsigned keep = 8;
     unsigned idle = 0;
@@ -39,6 +39,7 @@ static void evict(struct ctl *c)
 }
 
 static bool take_open(struct ctl *c, struct cis_view view, unsigned *out_slot)
+    CIS_REQUIRES(ctl_lock_state)
 {
     for (unsigned i = 0; i < c->nslots; i++) {
         struct ctl_slot *s = c->slots[i];
@@ -55,9 +56,9 @@ static bool take_open(struct ctl *c, struct cis_view view, unsigned *out_slot)
 cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_slot,
                            struct cis_error *err)
 {
-    pthread_mutex_lock(&c->lock);
+    cis_mutex_lock(&c->lock, ctl_lock_state);
     bool open = take_open(c, view, out_slot);
-    pthread_mutex_unlock(&c->lock);
+    cis_mutex_unlock(&c->lock, ctl_lock_state);
     if (open) {
         return CIS_OK;
     }
@@ -65,7 +66,7 @@ cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_sl
     CIS_TRY(c->o.open(c->o.self, view, false, &vfs, err));
     cis_code code = CIS_OK;
     unsigned at = 0;
-    pthread_mutex_lock(&c->lock);
+    cis_mutex_lock(&c->lock, ctl_lock_state);
     if (!take_open(c, view, out_slot)) {
         evict(c);
         if (place(c, &at)) {
@@ -80,7 +81,7 @@ cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_sl
             code = cis_fail(err, CIS_E_LIMIT, "snapshots: %u trees are open", c->nslots);
         }
     }
-    pthread_mutex_unlock(&c->lock);
+    cis_mutex_unlock(&c->lock, ctl_lock_state);
     cis_vfs_close(vfs);
     return code;
 }
@@ -88,7 +89,7 @@ cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_sl
 cis_code ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err)
 {
     unsigned at = 0;
-    pthread_mutex_lock(&c->lock);
+    cis_mutex_lock(&c->lock, ctl_lock_state);
     evict(c);
     bool there = place(c, &at);
     if (there) {
@@ -98,20 +99,21 @@ cis_code ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err)
         atomic_store(&s->refs, 0);
         atomic_store(&c->current, at);
     }
-    pthread_mutex_unlock(&c->lock);
+    unsigned open = c->nslots;
+    cis_mutex_unlock(&c->lock, ctl_lock_state);
     return there ? CIS_OK
-                 : cis_fail(err, CIS_E_LIMIT, "layers: %u trees are open, mount again", c->nslots);
+                 : cis_fail(err, CIS_E_LIMIT, "layers: %u trees are open, mount again", open);
 }
 
 bool ctl_slot_used(struct ctl *c, struct cis_view view)
 {
     bool used = false;
-    pthread_mutex_lock(&c->lock);
+    cis_mutex_lock(&c->lock, ctl_lock_state);
     for (unsigned i = 0; i < c->nslots; i++) {
         const struct ctl_slot *s = c->slots[i];
         used |= s->vfs != NULL && !s->head && s->view.branch == view.branch &&
                 s->view.epoch == view.epoch && atomic_load(&s->refs) != 0;
     }
-    pthread_mutex_unlock(&c->lock);
+    cis_mutex_unlock(&c->lock, ctl_lock_state);
     return used;
 }

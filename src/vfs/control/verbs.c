@@ -115,9 +115,9 @@ static cis_code verb_switch(struct ctl *c, const struct order *order, struct cis
     if (!to.found) {
         return cis_fail(err, CIS_E_NOTFOUND, "layers/switch: no layer of that name or id");
     }
-    pthread_rwlock_wrlock(&c->turn);
+    cis_rwlock_write(&c->turn, ctl_lock_turn);
     cis_code code = switch_head(c, &to, &old, err);
-    pthread_rwlock_unlock(&c->turn);
+    cis_rwlock_unlock(&c->turn, ctl_lock_turn);
     if (code == CIS_OK && c->o.switched != NULL) {
         names_of(&names, old);
         names_of(&names, cis_control_head(&c->vfs));
@@ -166,11 +166,11 @@ int ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text)
     if (text.len > CTL_VERB_MAX) {
         return E2BIG;
     }
-    if (pthread_mutex_trylock(&c->verb) != 0) {
+    if (!cis_mutex_trylock(&c->verb, ctl_lock_verb)) {
         return EBUSY;
     }
     cis_code code = verb_run(c, id, text, &err);
-    pthread_mutex_unlock(&c->verb);
+    cis_mutex_unlock(&c->verb, ctl_lock_verb);
     cis_control_well(&c->vfs, CIS_CONTROL_VERB);
     if (code != CIS_OK) {
         cis_control_note(&c->vfs, CIS_CONTROL_VERB, err.msg);

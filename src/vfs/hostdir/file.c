@@ -67,6 +67,7 @@ void host_release(cis_vfs_file *file)
 {
     struct host_file *own = host_file_of(file);
     close(own->fd);
+    cis_lock_alone(host_lock_file);
     host_listing_unref(own->listing);
     pthread_mutex_destroy(&own->lock);
     host_forget(file->vfs, file->node, 1);
@@ -148,14 +149,14 @@ int host_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct 
  * the end was. */
 static ssize_t append(struct host_file *own, const struct iovec *part, int n, uint64_t *out_end)
 {
-    pthread_mutex_lock(&own->lock);
+    cis_mutex_lock(&own->lock, host_lock_file);
     ssize_t put = pwritev2(own->fd, part, n, -1, RWF_APPEND);
     int no = errno;
     if (put >= 0) {
         off_t end = lseek(own->fd, 0, SEEK_CUR);
         *out_end = end >= 0 ? (uint64_t)end : 0;
     }
-    pthread_mutex_unlock(&own->lock);
+    cis_mutex_unlock(&own->lock, host_lock_file);
     errno = no;
     return put;
 }
@@ -249,10 +250,10 @@ int host_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offs
     if (offset > INT64_MAX) {
         return ENXIO;
     }
-    pthread_mutex_lock(&own->lock);
+    cis_mutex_lock(&own->lock, host_lock_file);
     off_t at = lseek(own->fd, (off_t)offset, whence);
     int no = at < 0 ? errno : 0;
-    pthread_mutex_unlock(&own->lock);
+    cis_mutex_unlock(&own->lock, host_lock_file);
     if (no == 0) {
         *out_offset = (uint64_t)at;
     }

@@ -15,6 +15,7 @@
 static void host_close(cis_vfs *vfs)
 {
     struct hostdir *fs = host_of(vfs);
+    cis_lock_alone(host_lock_table);
     for (uint32_t i = 0; i < HOST_BUCKETS; i++) {
         for (struct host_node *next, *n = fs->buckets[i]; n != NULL; n = next) {
             next = n->next;

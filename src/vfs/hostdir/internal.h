@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include "base/lock.h"
 #include "vfs/hostdir/hostdir.h"
 
 #define HOST_BUCKETS 1024u
@@ -19,15 +20,19 @@ struct host_node {
     int fd;
 };
 
+/* Locks, outermost first; house_thread_safety checks it. */
+CIS_LOCK_CLASS(host_lock_table);
+CIS_LOCK_CLASS(host_lock_file, CIS_BEFORE(host_lock_table));
+
 struct hostdir {
     cis_vfs vfs;
     bool devices, fsetid; /* fsetid: the kernel leaves set-id bits to this process (CAP_FSETID) */
-    uint32_t nodes_max, nnodes; /* the root is not counted */
-    struct cis_budget *budget;  /* may be NULL; used under the lock */
-    int proc;                   /* the root of procfs: the way from O_PATH to an open file */
+    uint32_t nodes_max, nnodes CIS_GUARDED_BY(host_lock_table); /* the root is not counted */
+    struct cis_budget *budget; /* may be NULL; used under the lock */
+    int proc;                  /* the root of procfs: the way from O_PATH to an open file */
     struct host_node root;
     pthread_mutex_t lock; /* of the table and all refs; no system call is made under it */
-    struct host_node *buckets[HOST_BUCKETS];
+    struct host_node *buckets[HOST_BUCKETS] CIS_GUARDED_BY(host_lock_table);
 };
 
 struct host_listing;
@@ -35,7 +40,7 @@ struct host_file {
     cis_vfs_file file;
     int fd;
     pthread_mutex_t lock; /* of the descriptor's position and of `listing` */
-    struct host_listing *listing;
+    struct host_listing *listing CIS_GUARDED_BY(host_lock_file);
 };
 
 static inline struct hostdir *host_of(cis_vfs *vfs)

@@ -197,25 +197,25 @@ static bool unchanged(const struct hostdir *fs, int fd, const struct host_listin
 static int listing_get(struct host_file *own, const struct cis_vfs_call *call, uint64_t cookie,
                        struct host_listing **out)
 {
-    pthread_mutex_lock(&own->lock);
+    cis_mutex_lock(&own->lock, host_lock_file);
     struct host_listing *listing = own->listing;
     if (listing != NULL && (cookie != 0 || unchanged(host_of(own->file.vfs),
                                                      host_node_of(own->file.node)->fd, listing))) {
         atomic_fetch_add_explicit(&listing->refs, 1, memory_order_relaxed);
-        pthread_mutex_unlock(&own->lock);
+        cis_mutex_unlock(&own->lock, host_lock_file);
         *out = listing;
         return 0;
     }
-    pthread_mutex_unlock(&own->lock);
+    cis_mutex_unlock(&own->lock, host_lock_file);
     int no = listing_new(own, call, &listing);
     if (no != 0) {
         return no;
     }
     atomic_fetch_add_explicit(&listing->refs, 1, memory_order_relaxed);
-    pthread_mutex_lock(&own->lock);
+    cis_mutex_lock(&own->lock, host_lock_file);
     struct host_listing *old = own->listing;
     own->listing = listing;
-    pthread_mutex_unlock(&own->lock);
+    cis_mutex_unlock(&own->lock, host_lock_file);
     host_listing_unref(old);
     *out = listing;
     return 0;

@@ -127,24 +127,25 @@ int host_charge(struct hostdir *fs, uint64_t bytes)
     if (fs->budget == NULL) {
         return 0;
     }
-    pthread_mutex_lock(&fs->lock);
+    cis_mutex_lock(&fs->lock, host_lock_table);
     cis_code code = cis_budget_charge(fs->budget, bytes, "open files of a folder", NULL);
-    pthread_mutex_unlock(&fs->lock);
+    cis_mutex_unlock(&fs->lock, host_lock_table);
     return code == CIS_OK ? 0 : ENOMEM;
 }
 
 void host_release_charge(struct hostdir *fs, uint64_t bytes)
 {
     if (fs->budget != NULL) {
-        pthread_mutex_lock(&fs->lock);
+        cis_mutex_lock(&fs->lock, host_lock_table);
         cis_budget_release(fs->budget, bytes);
-        pthread_mutex_unlock(&fs->lock);
+        cis_mutex_unlock(&fs->lock, host_lock_table);
     }
 }
 
 /* Under the lock: the node that is there already, or `fresh` put in; NULL: there is no room, see
  * *out_no. */
 static struct host_node *table_put(struct hostdir *fs, struct host_node *fresh, int *out_no)
+    CIS_REQUIRES(host_lock_table)
 {
     struct host_node **bucket = bucket_of(fs, fresh);
     for (struct host_node *n = *bucket; n != NULL; n = n->next) {
@@ -184,9 +185,9 @@ int host_node_take(struct hostdir *fs, int fd, cis_node *out_node, struct cis_vf
     if (!same_file(fresh, node)) {
         fresh->fd = fd;
         fresh->refs = 1;
-        pthread_mutex_lock(&fs->lock);
+        cis_mutex_lock(&fs->lock, host_lock_table);
         node = table_put(fs, fresh, &no);
-        pthread_mutex_unlock(&fs->lock);
+        cis_mutex_unlock(&fs->lock, host_lock_table);
     }
     if (node != fresh) {
         cis_free(fresh);
@@ -238,9 +239,9 @@ void host_ref(cis_vfs *vfs, cis_node node, uint64_t n)
     struct hostdir *fs = host_of(vfs);
     struct host_node *own = host_node_of(node);
     if (own != &fs->root) {
-        pthread_mutex_lock(&fs->lock);
+        cis_mutex_lock(&fs->lock, host_lock_table);
         own->refs += n;
-        pthread_mutex_unlock(&fs->lock);
+        cis_mutex_unlock(&fs->lock, host_lock_table);
     }
 }
 
@@ -251,7 +252,7 @@ void host_forget(cis_vfs *vfs, cis_node node, uint64_t n)
     if (own == &fs->root) {
         return;
     }
-    pthread_mutex_lock(&fs->lock);
+    cis_mutex_lock(&fs->lock, host_lock_table);
     own->refs -= n;
     bool gone = own->refs == 0;
     if (gone) {
@@ -265,7 +266,7 @@ void host_forget(cis_vfs *vfs, cis_node node, uint64_t n)
             cis_budget_release(fs->budget, HOST_NODE_COST);
         }
     }
-    pthread_mutex_unlock(&fs->lock);
+    cis_mutex_unlock(&fs->lock, host_lock_table);
     if (gone) {
         close(own->fd);
         cis_free(own);

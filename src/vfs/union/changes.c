@@ -321,9 +321,9 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
                         .low = CIS_BUF_INIT(UINT32_MAX),
                         .target = CIS_BUF_INIT(CIS_VFS_PATH_MAX),
                         .moved = CIS_MAP_INIT};
-    pthread_rwlock_rdlock(&u->names);
+    cis_rwlock_read(&u->names, union_lock_names);
     int no = look_twice(&c);
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     while (c.n > 0) {
         frame_done(&c, &c.stack[--c.n]);
     }

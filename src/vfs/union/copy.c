@@ -136,10 +136,10 @@ static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, s
         (void)u->up->ops->rmdir(u->up, call, u->home, temp);
         return no;
     }
-    pthread_mutex_lock(&u->table);
+    cis_mutex_lock(&u->table, union_lock_table);
     dir->parent->overlap_known = false;
     dir->overlap_known = false;
-    pthread_mutex_unlock(&u->table);
+    cis_mutex_unlock(&u->table, union_lock_table);
     unode_copied(u, dir, node);
     return times_put(u, call, parent, &above);
 }
@@ -296,14 +296,14 @@ int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
     if (u->vfs.read_only) {
         return EROFS;
     }
-    pthread_mutex_lock(&u->copying);
+    cis_mutex_lock(&u->copying, union_lock_copying);
     if (node->upper != 0) {
-        pthread_mutex_unlock(&u->copying);
+        cis_mutex_unlock(&u->copying, union_lock_copying);
         return 0;
     }
-    pthread_rwlock_wrlock(&u->names);
+    cis_rwlock_write(&u->names, union_lock_names);
     int no = home_get(u, call);
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     if (no == 0) {
         no = u->low->ops->getattr(u->low, call, node->lower, &attr);
     }
@@ -311,7 +311,7 @@ int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
         no = copy_temp(u, call, node, &attr, data, temp, &copy, digest);
     }
     if (no == 0) {
-        pthread_rwlock_wrlock(&u->names);
+        cis_rwlock_write(&u->names, union_lock_names);
         no = copy_place(u, call, node, &attr, temp, copy, digest);
         if (no == 0) {
             unode_copied(u, node, copy);
@@ -319,9 +319,9 @@ int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
             (void)u->up->ops->unlink(u->up, call, u->home, temp);
             part_put(u->up, copy);
         }
-        pthread_rwlock_unlock(&u->names);
+        cis_rwlock_unlock(&u->names, union_lock_names);
     }
-    pthread_mutex_unlock(&u->copying);
+    cis_mutex_unlock(&u->copying, union_lock_copying);
     return no;
 }
 
@@ -333,8 +333,8 @@ int copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *n
     if (node->type != S_IFDIR) {
         return copy_file(u, call, node, true);
     }
-    pthread_rwlock_wrlock(&u->names);
+    cis_rwlock_write(&u->names, union_lock_names);
     int no = copy_folder(u, call, node);
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     return no;
 }

@@ -65,6 +65,7 @@ void union_release(cis_vfs_file *file)
     if (own->low != NULL) {
         u->low->ops->release(own->low);
     }
+    cis_lock_alone(union_lock_file);
     union_listing_unref(own->listing);
     pthread_mutex_destroy(&own->lock);
     unode_put(u, own->node, 1);
@@ -80,7 +81,7 @@ static int part_now(struct ufile *own, const struct cis_vfs_call *call, cis_vfs_
     int no = 0;
     if (up == NULL && upper != 0) {
         struct unionfs *u = union_of(own->file.vfs);
-        pthread_mutex_lock(&own->lock);
+        cis_mutex_lock(&own->lock, union_lock_file);
         up = atomic_load(&own->up);
         if (up == NULL) {
             no = u->up->ops->open(u->up, call, upper, O_RDONLY, &up);
@@ -88,7 +89,7 @@ static int part_now(struct ufile *own, const struct cis_vfs_call *call, cis_vfs_
                 atomic_store(&own->up, up);
             }
         }
-        pthread_mutex_unlock(&own->lock);
+        cis_mutex_unlock(&own->lock, union_lock_file);
     }
     *out = up != NULL ? up : own->low;
     return no;

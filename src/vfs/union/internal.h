@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/lock.h"
 #include "base/map.h"
 #include "vfs/union/union.h"
 
@@ -41,16 +42,25 @@ struct unode {
     _Atomic uint64_t moves; /* names that came or went, for listings */
 };
 
+/* Locks, outermost first; house_thread_safety checks it. copying: one file at a time. names: see
+ * union.h. file: of a file, its upper part being opened and its listing. table: references, the
+ * buckets and what is kept. */
+CIS_LOCK_CLASS(union_lock_table);
+CIS_LOCK_CLASS(union_lock_file, CIS_BEFORE(union_lock_table));
+CIS_LOCK_CLASS(union_lock_names, CIS_BEFORE(union_lock_file));
+CIS_LOCK_CLASS(union_lock_copying, CIS_BEFORE(union_lock_names));
+
 struct unionfs {
     cis_vfs vfs;
     cis_vfs *up, *low;
     struct unode root;
-    pthread_rwlock_t names;  /* see union.h */
-    pthread_mutex_t copying; /* one file at a time; taken before names */
-    pthread_mutex_t table;   /* refs, buckets, kept; taken last */
-    struct unode *by_upper[UNION_BUCKETS], *by_lower[UNION_BUCKETS];
-    struct unode *kept[UNION_KEPT];
-    uint32_t next_kept;
+    pthread_rwlock_t names; /* see union.h */
+    pthread_mutex_t copying;
+    pthread_mutex_t table;
+    struct unode *by_upper[UNION_BUCKETS] CIS_GUARDED_BY(union_lock_table);
+    struct unode *by_lower[UNION_BUCKETS] CIS_GUARDED_BY(union_lock_table);
+    struct unode *kept[UNION_KEPT] CIS_GUARDED_BY(union_lock_table);
+    uint32_t next_kept CIS_GUARDED_BY(union_lock_table);
     cis_node home; /* of the upper root; 0: not made yet; referenced */
     _Atomic uint64_t temps;
     struct cis_map again;      /* lower files that were another once, by key: the key before */
@@ -251,8 +261,8 @@ struct ufile {
     struct unode *node; /* referenced */
     _Atomic(cis_vfs_file *) up;
     cis_vfs_file *low;
-    pthread_mutex_t lock; /* of `up` being opened, and of listing */
-    struct union_listing *listing;
+    pthread_mutex_t lock;
+    struct union_listing *listing CIS_GUARDED_BY(union_lock_file);
 };
 static inline struct ufile *ufile_of(cis_vfs_file *file)
 {

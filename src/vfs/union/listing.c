@@ -194,22 +194,22 @@ static int listing_get(struct ufile *own, const struct cis_vfs_call *call, uint6
 {
     struct unionfs *u = union_of(own->file.vfs);
     struct union_listing *fresh = NULL;
-    pthread_mutex_lock(&own->lock);
+    cis_mutex_lock(&own->lock, union_lock_file);
     if (own->listing == NULL || cookie == 0) {
-        pthread_mutex_unlock(&own->lock);
-        pthread_rwlock_rdlock(&u->names);
+        cis_mutex_unlock(&own->lock, union_lock_file);
+        cis_rwlock_read(&u->names, union_lock_names);
         int no = listing_new(u, call, own->node, &fresh);
-        pthread_rwlock_unlock(&u->names);
+        cis_rwlock_unlock(&u->names, union_lock_names);
         if (no != 0) {
             return no;
         }
-        pthread_mutex_lock(&own->lock);
+        cis_mutex_lock(&own->lock, union_lock_file);
         union_listing_unref(own->listing);
         own->listing = fresh;
     }
     *out = own->listing;
     atomic_fetch_add(&own->listing->refs, 1);
-    pthread_mutex_unlock(&own->lock);
+    cis_mutex_unlock(&own->lock, union_lock_file);
     return 0;
 }
 
@@ -220,7 +220,7 @@ static bool item_look(struct ufile *own, const struct cis_vfs_call *call, struct
     struct unionfs *u = union_of(own->file.vfs);
     struct unode *node = NULL, *dir = own->node;
     bool up = cis_str_is(name, ".."), self = cis_str_is(name, ".");
-    pthread_rwlock_rdlock(&u->names);
+    cis_rwlock_read(&u->names, union_lock_names);
     int no = 0;
     if (up || self) {
         node = unode_ref(u, up && dir->parent != NULL ? dir->parent : dir);
@@ -230,7 +230,7 @@ static bool item_look(struct ufile *own, const struct cis_vfs_call *call, struct
     if (no == 0) {
         no = union_attr(u, call, node, out);
     }
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     unode_put(u, node, 1);
     return no == 0;
 }

@@ -232,10 +232,10 @@ static int folder_links(struct unionfs *u, const struct cis_vfs_call *call, stru
         if (no != 0) {
             return no;
         }
-        pthread_mutex_lock(&u->table);
+        cis_mutex_lock(&u->table, union_lock_table);
         dir->overlap = o.n;
         dir->overlap_known = true;
-        pthread_mutex_unlock(&u->table);
+        cis_mutex_unlock(&u->table, union_lock_table);
     }
     uint32_t home = dir == &u->root && u->home != 0 ? 1u : 0u;
     uint32_t less = 2 + dir->overlap + home;
@@ -272,7 +272,7 @@ int union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, st
 {
     struct unionfs *u = union_of(vfs);
     struct unode *node = NULL;
-    pthread_rwlock_rdlock(&u->names);
+    cis_rwlock_read(&u->names, union_lock_names);
     int no = union_find(u, call, unode_of(dir), name, &node);
     if (no == 0) {
         no = union_attr(u, call, node, out_attr);
@@ -282,7 +282,7 @@ int union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, st
             unode_keep(u, node);
         }
     }
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     if (no == 0) {
         *out_node = (cis_node)(uintptr_t)node;
     }

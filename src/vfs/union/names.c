@@ -6,9 +6,9 @@ void name_moved(struct unionfs *u, const struct cis_vfs_call *call, struct unode
     struct cis_vfs_attr lower;
     atomic_fetch_add(&dir->moves, 1);
     if (dir->lower != 0 && union_lower_has(u, call, dir, name, &lower) && S_ISDIR(lower.mode)) {
-        pthread_mutex_lock(&u->table);
+        cis_mutex_lock(&u->table, union_lock_table);
         dir->overlap_known = false;
-        pthread_mutex_unlock(&u->table);
+        cis_mutex_unlock(&u->table, union_lock_table);
     }
 }
 
@@ -109,7 +109,7 @@ int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
     if (S_ISCHR(make->mode) && make->rdev == 0) {
         return EPERM;
     }
-    pthread_rwlock_wrlock(&u->names);
+    cis_rwlock_write(&u->names, union_lock_names);
     int no = make_begin(u, call, dir, name);
     if (no == 0) {
         no = u->up->ops->make(u->up, call, dir->upper, name, make, &made, &attr);
@@ -123,7 +123,7 @@ int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
             unmake(u, call, dir, name, S_ISDIR(make->mode));
         }
     }
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     if (no == 0) {
         *out_node = (cis_node)(uintptr_t)node;
     }
@@ -139,7 +139,7 @@ int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_nod
     struct cis_vfs_attr attr;
     cis_node made = 0;
     cis_vfs_file *up = NULL;
-    pthread_rwlock_wrlock(&u->names);
+    cis_rwlock_write(&u->names, union_lock_names);
     int no = make_begin(u, call, dir, name);
     if (no == 0) {
         no = u->up->ops->create(u->up, call, dir->upper, name, mode, flags, &up, &made, &attr);
@@ -153,7 +153,7 @@ int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_nod
             unmake(u, call, dir, name, false);
         }
     }
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     if (no == 0) {
         no = ufile_new(u, node, flags, up, NULL, out_file);
         if (no != 0) {
@@ -186,7 +186,7 @@ int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis
     if (no != 0) {
         return no;
     }
-    pthread_rwlock_wrlock(&u->names);
+    cis_rwlock_write(&u->names, union_lock_names);
     struct cis_vfs_attr attr;
     no = make_begin(u, call, dir, name);
     if (no == 0) {
@@ -203,7 +203,7 @@ int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis
             unmake(u, call, dir, name, false);
         }
     }
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     return no;
 }
 
@@ -257,7 +257,7 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     if (u->vfs.read_only) {
         return EROFS;
     }
-    pthread_rwlock_wrlock(&u->names);
+    cis_rwlock_write(&u->names, union_lock_names);
     int no = name.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG : union_look(u, call, dir, name, &seen);
     if (no == 0) {
         no = union_node(u, call, dir, name, &seen, &node);
@@ -272,7 +272,7 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     if (no == 0) {
         no = remove_shown(u, call, dir, name, &seen, node);
     }
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     unode_put(u, node, 1);
     return no;
 }

@@ -8,18 +8,18 @@ int union_charge(struct unionfs *u, uint64_t bytes)
     if (u->budget == NULL) {
         return 0;
     }
-    pthread_mutex_lock(&u->table);
+    cis_mutex_lock(&u->table, union_lock_table);
     cis_code code = cis_budget_charge(u->budget, bytes, "files of a union", NULL);
-    pthread_mutex_unlock(&u->table);
+    cis_mutex_unlock(&u->table, union_lock_table);
     return code == CIS_OK ? 0 : ENOMEM;
 }
 
 void union_uncharge(struct unionfs *u, uint64_t bytes)
 {
     if (u->budget != NULL) {
-        pthread_mutex_lock(&u->table);
+        cis_mutex_lock(&u->table, union_lock_table);
         cis_budget_release(u->budget, bytes);
-        pthread_mutex_unlock(&u->table);
+        cis_mutex_unlock(&u->table, union_lock_table);
     }
 }
 
@@ -86,9 +86,9 @@ static void table_remove(struct unionfs *u, struct unode *node)
 struct unode *unode_ref(struct unionfs *u, struct unode *node)
 {
     if (node != &u->root) {
-        pthread_mutex_lock(&u->table);
+        cis_mutex_lock(&u->table, union_lock_table);
         node->refs++;
-        pthread_mutex_unlock(&u->table);
+        cis_mutex_unlock(&u->table, union_lock_table);
     }
     return node;
 }
@@ -107,13 +107,13 @@ static void unode_free(struct unionfs *u, struct unode *node)
 void unode_put(struct unionfs *u, struct unode *node, uint64_t n)
 {
     while (node != NULL && node != &u->root) {
-        pthread_mutex_lock(&u->table);
+        cis_mutex_lock(&u->table, union_lock_table);
         node->refs -= n;
         bool last = node->refs == 0;
         if (last) {
             table_remove(u, node);
         }
-        pthread_mutex_unlock(&u->table);
+        cis_mutex_unlock(&u->table, union_lock_table);
         if (!last) {
             return;
         }
@@ -176,7 +176,7 @@ int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *
         return ENOMEM;
     }
     unode_ref(u, parent);
-    pthread_mutex_lock(&u->table);
+    cis_mutex_lock(&u->table, union_lock_table);
     struct unode *old = parts->upper != 0 ? find_upper(u, parts->upper) : NULL;
     if (old == NULL && parts->lower != 0) {
         old = find_lower(u, parts);
@@ -191,7 +191,7 @@ int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *
             add_lower(u, fresh);
         }
     }
-    pthread_mutex_unlock(&u->table);
+    cis_mutex_unlock(&u->table, union_lock_table);
     if (old != NULL) {
         unode_free(u, fresh); /* with the references that came */
         unode_put(u, parent, 1);
@@ -202,12 +202,12 @@ int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *
 
 void unode_copied(struct unionfs *u, struct unode *node, cis_node upper)
 {
-    pthread_mutex_lock(&u->table);
+    cis_mutex_lock(&u->table, union_lock_table);
     atomic_store(&node->upper, upper);
     if (node != &u->root) {
         add_upper(u, node);
     }
-    pthread_mutex_unlock(&u->table);
+    cis_mutex_unlock(&u->table, union_lock_table);
 }
 
 int unode_name(struct unionfs *u, struct cis_str name, char **out_name)
@@ -248,22 +248,23 @@ void unode_keep(struct unionfs *u, struct unode *node)
     if (node == &u->root) {
         return;
     }
-    pthread_mutex_lock(&u->table);
+    cis_mutex_lock(&u->table, union_lock_table);
     for (uint32_t i = 0; i < UNION_KEPT; i++) {
         if (u->kept[i] == node) {
-            pthread_mutex_unlock(&u->table);
+            cis_mutex_unlock(&u->table, union_lock_table);
             return;
         }
     }
     struct unode *old = u->kept[u->next_kept % UNION_KEPT];
     u->kept[u->next_kept++ % UNION_KEPT] = node;
     node->refs++;
-    pthread_mutex_unlock(&u->table);
+    cis_mutex_unlock(&u->table, union_lock_table);
     unode_put(u, old, 1);
 }
 
 void unode_drop_kept(struct unionfs *u)
 {
+    cis_lock_alone(union_lock_table); /* it is being closed */
     for (uint32_t i = 0; i < UNION_KEPT; i++) {
         struct unode *old = u->kept[i];
         u->kept[i] = NULL;

@@ -298,9 +298,9 @@ int union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, st
         struct side a = {.dir = unode_of(dir), .name = name};
         struct side b = {.dir = unode_of(to_dir), .name = to_name};
         struct unode *copy = NULL;
-        pthread_rwlock_wrlock(&u->names);
+        cis_rwlock_write(&u->names, union_lock_names);
         no = rename_once(u, call, &a, &b, flags, &copy);
-        pthread_rwlock_unlock(&u->names);
+        cis_rwlock_unlock(&u->names, union_lock_names);
         unode_put(u, a.node, 1);
         unode_put(u, b.node, 1);
         if (no == EAGAIN) {

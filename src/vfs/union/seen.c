@@ -169,14 +169,14 @@ int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str
     struct unionfs *u = union_of(vfs);
     char key[UNION_KEY];
     cis_buf_printf(&what, "/" CIS_STR_FMT, CIS_STR_ARG(path));
-    pthread_rwlock_rdlock(&u->names);
+    cis_rwlock_read(&u->names, union_lock_names);
     int no = what.failed != CIS_OK ? ENOMEM : record_text(u, call, cis_buf_view(&what), &text);
     if (no == ENOENT && lower != NULL) {
         bool known;
         no = index_known(u, call, lower, key, &known);
         no = no == 0 ? record_text(u, call, cis_str_of(key), &text) : no;
     }
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     return no != 0 ? no : parse(cis_buf_view(&text), out) ? 0 : EIO;
 }
 
@@ -185,9 +185,9 @@ int cis_union_seen_by_key(cis_vfs *vfs, const struct cis_vfs_call *call, const c
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     struct unionfs *u = union_of(vfs);
-    pthread_rwlock_rdlock(&u->names);
+    cis_rwlock_read(&u->names, union_lock_names);
     int no = record_text(u, call, cis_str_of(key), &text);
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     return no != 0 ? no : parse(cis_buf_view(&text), out) ? 0 : EIO;
 }
 

@@ -7,9 +7,9 @@ static void union_ref(cis_vfs *vfs, cis_node node, uint64_t n)
 {
     struct unionfs *u = union_of(vfs);
     if (unode_of(node) != &u->root) {
-        pthread_mutex_lock(&u->table);
+        cis_mutex_lock(&u->table, union_lock_table);
         unode_of(node)->refs += n;
-        pthread_mutex_unlock(&u->table);
+        cis_mutex_unlock(&u->table, union_lock_table);
     }
 }
 
@@ -22,9 +22,9 @@ static int union_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node
                          struct cis_vfs_attr *out)
 {
     struct unionfs *u = union_of(vfs);
-    pthread_rwlock_rdlock(&u->names);
+    cis_rwlock_read(&u->names, union_lock_names);
     int no = union_attr(u, call, unode_of(node), out);
-    pthread_rwlock_unlock(&u->names);
+    cis_rwlock_unlock(&u->names, union_lock_names);
     return no;
 }
 
