@@ -106,7 +106,7 @@ void cis_lay_block_clear(struct lay_view *v, struct lay_block *b)
     cis_lay_quota_block(v, b);
 }
 
-static void block_free(struct lay_view *v, struct lay_block *b)
+static void block_free(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay_lock_stripes)
 {
     cis_lay_block_clear(v, b);
     v->weight -= b->weight;

@@ -386,7 +386,7 @@ static void rebase(struct lay_frozen *f, struct lay_node *node, const struct lay
     cis_free(cis_take(&node->target));
 }
 
-static void drop_blocks(struct lay_frozen *f)
+static void drop_blocks(struct lay_frozen *f) CIS_REQUIRES(lay_lock_stripes)
 {
     struct lay_view *v = f->v;
     for (size_t i = 0; i < f->nstills; i++) {

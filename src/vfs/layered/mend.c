@@ -92,8 +92,7 @@ struct repair {
 
 /* The block, while it stands on that chunk; NULL: removed, or written over since. */
 static struct lay_block *block_of(const struct lay_view *v, const struct lay_still *s,
-                                  uint32_t *out_need)
-    CIS_REQUIRES_SHARED(lay_lock_stripes)
+                                  uint32_t *out_need) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const struct lay_node *node = cis_lay_table_get(&v->nodes, s->ino);
     struct lay_block *b = node != NULL ? cis_lay_block_find(node, s->block) : NULL;
@@ -167,7 +166,7 @@ static int repair_all(struct mend *m) CIS_REQUIRES(lay_lock_committing)
 }
 
 /* All of them at once, those that still stand on what is lost. */
-static int leave_out_step(struct lay_op *op, void *arg)
+static int leave_out_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes)
 {
     struct mend *m = arg;
     size_t n = 0;

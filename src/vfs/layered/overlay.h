@@ -124,10 +124,12 @@ void cis_lay_node_unlinked(struct lay_view *v, struct lay_node *node, struct cis
 /* ---- block.c ---- */
 struct lay_block *cis_lay_block_find(const struct lay_node *node, uint64_t block);
 int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
-                       struct lay_block **out);
-void cis_lay_block_drop(struct lay_view *v, struct lay_block *b);
-void cis_lay_blocks_drop(struct lay_view *v, struct lay_node *node); /* all of them */
-void cis_lay_block_clear(struct lay_view *v, struct lay_block *b);   /* forgets its buffer */
+                       struct lay_block **out) CIS_REQUIRES(lay_lock_stripes);
+void cis_lay_block_drop(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay_lock_stripes);
+/* All of them. */
+void cis_lay_blocks_drop(struct lay_view *v, struct lay_node *node) CIS_REQUIRES(lay_lock_stripes);
+/* Forgets its buffer. */
+void cis_lay_block_clear(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay_lock_stripes);
 /* A buffer of its own with room for `cap` bytes. */
 int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
     CIS_REQUIRES(lay_lock_stripes);

@@ -46,8 +46,7 @@ cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
 /* v->pinning is held while the store is asked, by whoever was first. False: the call was told to
  * end before, and out says how. Unchecked: clang does not know a lock with a time. */
 static bool lock_pinning(struct lay_view *v, const struct cis_stop *stop, cis_code *out,
-                         struct cis_error *err)
-    CIS_TRIES(lay_lock_pinning) CIS_LOCK_UNCHECKED
+                         struct cis_error *err) CIS_TRIES(lay_lock_pinning) CIS_LOCK_UNCHECKED
 {
     *out = CIS_OK;
     if (stop == NULL) {
@@ -331,6 +330,7 @@ void cis_lay_keeper_end(cis_forest *forest)
     if (keeping) {
         pthread_join(forest->keeper, NULL);
     }
+    cis_lock_alone(lay_lock_forest); /* nobody has a view any more */
     for (struct lay_loose *l = forest->loose, *next; l != NULL; l = next) {
         next = l->next;
         cis_free(l);

@@ -54,13 +54,13 @@ enum {
 #define COUNTED_NS (10 * CIS_NS_PER_S) /* the number of mounts is asked for as often */
 #define ASKED_MAX 8u                   /* by one write, for one block */
 
-static uint64_t share(const struct lay_view *v)
+static uint64_t share(const struct lay_view *v) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     uint64_t mounts = cis_size_add(v->others, 1);
     return WAITS_ALL(v->quota_stored) / cis_size_mul(mounts, cis_size_add(mounts, 1));
 }
 
-static uint64_t waits(const struct lay_view *v)
+static uint64_t waits(const struct lay_view *v) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     uint64_t rows = cis_size_add(v->targets, v->weight);
     rows = cis_size_add(rows, cis_size_mul(v->nodes.count, ROW_OF_NODE));

@@ -94,7 +94,7 @@ static int names_find(const struct lay_view *v, const uint64_t *inos, size_t n, 
 
 /* A new file: its names go, up to the last one, with which the node may go. */
 static void remove_names(struct lay_view *v, struct lay_node *node, const struct named *names,
-                         size_t n, struct cis_fs_time now)
+                         size_t n, struct cis_fs_time now) CIS_REQUIRES(lay_lock_stripes)
 {
     bool last = false;
     for (size_t i = 0; i < n && !last; i++) {

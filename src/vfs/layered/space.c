@@ -112,8 +112,7 @@ static int find_below(struct lay_view *v, const struct cis_vfs_call *call, struc
     return cis_lay_errno(code);
 }
 
-static void punch_block(struct lay_view *v, struct lay_block *b)
-    CIS_REQUIRES_SHARED(lay_lock_stripes)
+static void punch_block(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay_lock_stripes)
 {
     cis_lay_block_clear(v, b);
     b->under = 0;

@@ -80,8 +80,8 @@ struct lay_view {
     struct lay_block *newest CIS_GUARDED_BY(lay_lock_stripes),
         *oldest CIS_GUARDED_BY(lay_lock_stripes);
     _Atomic uint64_t dirty; /* bytes of their buffers; read without a lock */
-    uint64_t quota_files CIS_GUARDED_BY(lay_lock_stripes),
-        quota_bytes CIS_GUARDED_BY(lay_lock_stripes);
+    uint64_t quota_files CIS_GUARDED_BY(lay_lock_stripes), quota_bytes
+        CIS_GUARDED_BY(lay_lock_stripes);
     /* growth above the base */
     int64_t files CIS_GUARDED_BY(lay_lock_stripes), bytes CIS_GUARDED_BY(lay_lock_stripes);
     uint64_t nameless
@@ -92,9 +92,9 @@ struct lay_view {
     uint64_t stored CIS_GUARDED_BY(lay_lock_stripes), quota_stored CIS_GUARDED_BY(lay_lock_stripes);
     /* branches of the tenant that others hold: mounts, as a rule */
     uint64_t others CIS_GUARDED_BY(lay_lock_stripes);
-    _Atomic uint64_t stored_asked; /* times that these were asked for; */
-    _Atomic uint64_t stored_ns;    /* when last; */
-    _Atomic uint64_t counted_ns;   /* and when for the others; */
+    _Atomic uint64_t stored_asked;                          /* times that these were asked for; */
+    _Atomic uint64_t stored_ns;                             /* when last; */
+    _Atomic uint64_t counted_ns;                            /* and when for the others; */
     uint64_t stored_known CIS_GUARDED_BY(lay_lock_stripes); /* which of them they are of */
 
     pthread_mutex_t committing;

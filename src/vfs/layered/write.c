@@ -76,6 +76,7 @@ static int begin(struct lay_op *op, struct write *w, const struct lay_node *node
 /* By what it could take at most it is too much: after a spill that is known exactly. A run is asked
  * once, for all of its write: whether it all fits is its commit's to say. */
 static int stored_fits(struct lay_op *op, const struct write *w)
+    CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     const struct lay_view *v = op->v;
     enum lay_fits fits = cis_lay_quota_fits(v, w->asked);
