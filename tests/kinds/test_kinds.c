@@ -504,8 +504,9 @@ static void interfaces_of_an_embedder_link_with_their_own_types_alone(void **sta
     have("order");
     have("item");
     have("nobodys");
-    for (size_t i = 0; i < p->nfunctions; i++) {
-        try_row(&p->functions[i]->row, NULL);
+    for (size_t i = 0; i < p->functions.n; i++) {
+        const struct cis_lib_function *f = p->functions.at[i];
+        try_row(&f->row, NULL);
     }
     end();
     cis_lib_set_unref(set);
