@@ -312,7 +312,7 @@ int cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, const
     struct cow_entries list = {0};
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cow_open(tree, call, path, O_RDONLY | O_DIRECTORY, &file, &attr);
+    int no = cow_tree_file(tree, call, path, O_RDONLY | O_DIRECTORY, &file, &attr);
     if (no == 0) {
         no = file->vfs->ops->readdir(file, call, 0, true, list_each, &list);
         cis_vfs_file_close(file);

@@ -70,7 +70,7 @@ int cow_at(const struct cow_tree *tree, const struct cis_vfs_call *call, const c
 /* The verbs of vfs/walk.h; files are made with 0600. */
 int cow_stat(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
              struct cis_vfs_attr *out);
-int cow_open(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+int cow_tree_file(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
              int flags, cis_vfs_file **out_file, struct cis_vfs_attr *out_attr);
 int cow_readlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
                  struct cis_buf *out);

@@ -111,7 +111,7 @@ int cow_stat(const struct cow_tree *tree, const struct cis_vfs_call *call, const
     return no == 0 ? cis_at_stat(dir, call, name, COW_WALK, out) : no;
 }
 
-int cow_open(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+int cow_tree_file(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
              int flags, cis_vfs_file **out_file, struct cis_vfs_attr *out_attr)
 {
     const cis_dir *dir;

@@ -87,7 +87,7 @@ static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *cal
     }
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cow_open(tree, call, path, O_RDONLY, &file, &attr);
+    int no = cow_tree_file(tree, call, path, O_RDONLY, &file, &attr);
     if (no == 0) {
         out->mode = attr.mode;
         out->size = attr.size;
@@ -191,8 +191,8 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
     if (no == 0 && S_ISLNK(attr.mode)) {
         return copy_link(from, path, to, name, call, out_digest);
     }
-    no = no == 0 ? cow_open(from, call, path, O_RDONLY, &in, &attr) : no;
-    no = no == 0 ? cow_open(to, call, name, O_WRONLY | O_CREAT | O_EXCL, &out, &made) : no;
+    no = no == 0 ? cow_tree_file(from, call, path, O_RDONLY, &in, &attr) : no;
+    no = no == 0 ? cow_tree_file(to, call, name, O_WRONLY | O_CREAT | O_EXCL, &out, &made) : no;
     no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
     no = no == 0 ? copy_attr(out, call, &attr, mode, &made) : no;
     no = no == 0 ? out->vfs->ops->sync(out, call, false) : no;
