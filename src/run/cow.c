@@ -10,7 +10,7 @@
 #include "run/cow_in.h"
 #include "vfs/hostdir/hostdir.h"
 
-cis_code cow_fail(cis_cow *cow, int no, const char *path, struct cis_error *err)
+cis_code cis_cow_fail(cis_cow *cow, int no, const char *path, struct cis_error *err)
 {
     if ((no == EIO || no == EINTR) && cow->why.code != CIS_OK) {
         return cis_fail(err, cow->why.code, "%.120s: %s", path, cow->why.msg);
@@ -18,8 +18,8 @@ cis_code cow_fail(cis_cow *cow, int no, const char *path, struct cis_error *err)
     return cis_vfs_fail(err, no, "%.160s", path);
 }
 
-cis_code cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs_call *call,
-                       struct cis_error *err)
+cis_code cis_cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs_call *call,
+                           struct cis_error *err)
 {
     CIS_TRY(cis_ns_new(&tree->ns, err));
     CIS_TRY(cis_ns_mount(tree->ns, CIS_STR("/"), vfs, 0, false, err));
@@ -27,9 +27,9 @@ cis_code cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs
     return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "/");
 }
 
-void cow_tree_close(struct cow_tree *tree)
+void cis_cow_tree_close(struct cow_tree *tree)
 {
-    cow_places_done(tree);
+    cis_cow_places_done(tree);
     cis_dir_free(cis_take(&tree->root));
     cis_ns_free(cis_take(&tree->ns));
 }
@@ -39,8 +39,8 @@ void cis_cow_close(cis_cow *cow)
     if (cow == NULL) {
         return;
     }
-    cow_tree_close(&cow->above);
-    cow_tree_close(&cow->below);
+    cis_cow_tree_close(&cow->above);
+    cis_cow_tree_close(&cow->below);
     cis_vfs_close(cow->joined);
     cis_vfs_close(cow->upper);
     cis_vfs_close(cow->lower);
@@ -61,10 +61,10 @@ static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, st
     CIS_TRY(cis_hostdir_open(cow->folder, &host, &cow->lower, err));
     CIS_TRY(cis_layered_open(options->forest, &view, &cow->stop, &cow->upper, err));
     CIS_TRY(cis_union_open(cow->lower, cow->upper, NULL, &cow->joined, err));
-    CIS_TRY(cow_record_again(cow, err));
-    CIS_TRY(cow_tree_open(&cow->below, cow->lower, &cow->call, err));
-    CIS_TRY(cow_tree_open(&cow->above, cow->joined, &cow->call, err));
-    return cow_places_keep(&cow->above, err);
+    CIS_TRY(cis_cow_record_again(cow, err));
+    CIS_TRY(cis_cow_tree_open(&cow->below, cow->lower, &cow->call, err));
+    CIS_TRY(cis_cow_tree_open(&cow->above, cow->joined, &cow->call, err));
+    return cis_cow_places_keep(&cow->above, err);
 }
 
 cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
@@ -94,7 +94,7 @@ cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
 
 /* ---- changes ---- */
 
-void cow_changes_done(struct cow_changes *changes)
+void cis_cow_changes_done(struct cow_changes *changes)
 {
     for (size_t i = 0; i < changes->n; i++) {
         cis_free(changes->at[i].path);
@@ -106,7 +106,7 @@ void cow_changes_done(struct cow_changes *changes)
     *changes = (struct cow_changes){0};
 }
 
-bool cow_changes_add(struct cow_changes *list, const struct cow_change *change)
+bool cis_cow_changes_add(struct cow_changes *list, const struct cow_change *change)
 {
     if (list->n == list->cap) {
         size_t cap = cis_cap_next(list->cap, 64, CIS_MEM_MAX);
@@ -143,7 +143,7 @@ static bool add(void *self, const struct cis_union_change *c)
     change.from = c->from.len != 0 ? cis_strndup(c->from.ptr, c->from.len) : NULL;
     change.target = c->target.len != 0 ? cis_strndup(c->target.ptr, c->target.len) : NULL;
     if (change.path == NULL || (c->from.len != 0 && change.from == NULL) ||
-        (c->target.len != 0 && change.target == NULL) || !cow_changes_add(list, &change)) {
+        (c->target.len != 0 && change.target == NULL) || !cis_cow_changes_add(list, &change)) {
         cis_free(change.path);
         cis_free(change.from);
         cis_free(change.target);
@@ -170,12 +170,13 @@ static int by_path(const void *a, const void *b)
     return (x->what != 'D') - (y->what != 'D');
 }
 
-cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struct cis_error *err)
+cis_code cis_cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out,
+                         struct cis_error *err)
 {
-    CIS_CLEANUP(cow_changes_done) struct cow_changes list = {.most = most};
+    CIS_CLEANUP(cis_cow_changes_done) struct cow_changes list = {.most = most};
     int no = cis_union_changes(cow->joined, &cow->call, add, &list);
     if (no != 0) {
-        return cow_fail(cow, no, cow->folder, err);
+        return cis_cow_fail(cow, no, cow->folder, err);
     }
     if (list.full) {
         return cis_fail(err, CIS_E_NOMEM, "changes: out of memory");
@@ -204,11 +205,11 @@ cis_code cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out, struc
 cis_code cis_cow_changes(cis_cow *cow, cis_union_change_each *each, void *self,
                          struct cis_error *err)
 {
-    CIS_CLEANUP(cow_changes_done) struct cow_changes list = {0};
-    cis_code code = cow_collect(cow, COW_SORTED_BYTES, &list, err);
+    CIS_CLEANUP(cis_cow_changes_done) struct cow_changes list = {0};
+    cis_code code = cis_cow_collect(cow, COW_SORTED_BYTES, &list, err);
     if (code == CIS_E_LIMIT || code == CIS_E_UNSUPPORTED) {
         int no = cis_union_changes(cow->joined, &cow->call, each, self);
-        return no == 0 ? CIS_OK : cow_fail(cow, no, cow->folder, err);
+        return no == 0 ? CIS_OK : cis_cow_fail(cow, no, cow->folder, err);
     }
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         const struct cow_change *c = &list.at[i];
@@ -256,12 +257,12 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
         out->len += no == 0 ? got : 0;
     }
     cis_vfs_file_close(file);
-    return no == 0 ? CIS_OK : cow_fail(cow, no, text, err);
+    return no == 0 ? CIS_OK : cis_cow_fail(cow, no, text, err);
 }
 
 /* ---- listings ---- */
 
-char *cow_path(const char *folder, const char *name)
+char *cis_cow_path(const char *folder, const char *name)
 {
     size_t len = cis_size_add(strlen(folder), cis_size_add(strlen(name), 2));
     char *path = cis_alloc(len);
@@ -297,7 +298,7 @@ static bool list_each(void *self, const struct cis_vfs_entry *entry,
     return true;
 }
 
-void cow_entries_done(struct cow_entries *entries)
+void cis_cow_entries_done(struct cow_entries *entries)
 {
     for (size_t i = 0; i < entries->n; i++) {
         cis_free(entries->at[i].name);
@@ -306,20 +307,20 @@ void cow_entries_done(struct cow_entries *entries)
     *entries = (struct cow_entries){0};
 }
 
-int cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
-             struct cow_entries *out)
+int cis_cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+                 struct cow_entries *out)
 {
     struct cow_entries list = {0};
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cow_tree_file(tree, call, path, O_RDONLY | O_DIRECTORY, &file, &attr);
+    int no = cis_cow_tree_file(tree, call, path, O_RDONLY | O_DIRECTORY, &file, &attr);
     if (no == 0) {
         no = file->vfs->ops->readdir(file, call, 0, true, list_each, &list);
         cis_vfs_file_close(file);
     }
     no = no == 0 && list.cap == SIZE_MAX ? ENOMEM : no;
     if (no != 0) {
-        cow_entries_done(&list);
+        cis_cow_entries_done(&list);
         return no;
     }
     *out = list;

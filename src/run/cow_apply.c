@@ -22,7 +22,7 @@ static cis_code take_all(struct cow_work *w, const struct cow_steps *list, size_
 {
     for (size_t i = from; i < to; i++) {
         const struct cow_step *s = &list->at[i];
-        cis_code code = cow_step_take(w, s, s->path, false, err);
+        cis_code code = cis_cow_step_take(w, s, s->path, false, err);
         /* One that failed may be done all the same; an undo looks whether it is. */
         w->taken += code == CIS_OK || (code != CIS_E_CONFLICT && s->op != COW_RENAME);
         CIS_TRY(code);
@@ -86,7 +86,7 @@ static cis_code same_folder(const cis_cow *cow, const struct cow_work *w, struct
     int no = cis_at_stat(cow->below.root, &cow->call, CIS_STR("."), COW_WALK, &judged);
     no = no == 0 ? cis_at_stat(w->to.root, &cow->call, CIS_STR("."), COW_WALK, &now) : no;
     if (no != 0) {
-        return cow_errno(no, &cow->why, cow->folder, err);
+        return cis_cow_errno(no, &cow->why, cow->folder, err);
     }
     cis_union_key(&judged, a);
     cis_union_key(&now, b);
@@ -128,12 +128,12 @@ static cis_code half_way(const struct cow_plan *p, const struct cow_work *w, cis
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,
                        struct cis_error *err)
 {
-    CIS_CLEANUP(cow_plan_done)
+    CIS_CLEANUP(cis_cow_plan_done)
     struct cow_plan p = {
         .cow = cow, .how = how, .tried = {.parent = CIS_BUF_INIT(CIS_VFS_PATH_MAX)}};
-    CIS_CLEANUP(cow_work_done) struct cow_work w = {0};
+    CIS_CLEANUP(cis_cow_work_done) struct cow_work w = {0};
     uint64_t done = 0;
-    CIS_TRY(cow_plan_make(&p, err));
+    CIS_TRY(cis_cow_plan_make(&p, err));
     if (how->dry_run) {
         for (size_t i = 0; i < p.list.n && told(&p, &p.list.at[i], &done); i++) {
         }
@@ -141,16 +141,16 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
         return CIS_OK;
     }
     if (p.first.n + p.steps.n + p.last.n != 0) {
-        CIS_TRY(cow_record_write(&p, err));
-        CIS_TRY(cow_mark_applied(&p, err));
-        CIS_TRY(cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
+        CIS_TRY(cis_cow_record_write(&p, err));
+        CIS_TRY(cis_cow_mark_applied(&p, err));
+        CIS_TRY(cis_cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
         CIS_TRY(same_folder(cow, &w, err));
         w.source = &cow->above;
     }
     cis_code code = write_all(&p, &w, &done, err);
-    if (p.record[0] != 0 && (code != CIS_OK || cow_steps_move(&p.first))) {
+    if (p.record[0] != 0 && (code != CIS_OK || cis_cow_steps_move(&p.first))) {
         struct cis_error ignored; /* then the undo goes by where the folders are */
-        (void)!cow_record_taken(cow->forest, cow->tenant, p.record, w.taken, &ignored);
+        (void)!cis_cow_record_taken(cow->forest, cow->tenant, p.record, w.taken, &ignored);
     }
     CIS_TRY(half_way(&p, &w, code, done, err));
     *out_n = done;

@@ -109,7 +109,8 @@ static bool next_step(struct cis_str *rest, struct cow_steps *list)
         !next_text(rest, &kept) || (*op != COW_LEAF && *op != COW_FOLDER && *op != COW_RENAME)) {
         return false;
     }
-    struct cow_step *s = cow_steps_add(list, (enum cow_op) * op, path, *to != 0 ? to : NULL, NULL);
+    struct cow_step *s =
+        cis_cow_steps_add(list, (enum cow_op) * op, path, *to != 0 ? to : NULL, NULL);
     if (s == NULL || !next_state(rest, &s->before) || !next_state(rest, &s->after) ||
         (s->op == COW_RENAME && s->to == NULL)) {
         return false;
@@ -120,12 +121,12 @@ static bool next_step(struct cis_str *rest, struct cow_steps *list)
 
 /* ---- reading ---- */
 
-void cow_record_done(struct cow_record *record)
+void cis_cow_record_done(struct cow_record *record)
 {
     cis_free(record->run);
     cis_free(record->guest);
     cis_free(record->folder);
-    cow_steps_done(&record->steps);
+    cis_cow_steps_done(&record->steps);
     *record = (struct cow_record){0};
 }
 
@@ -161,7 +162,7 @@ struct view {
 
 static void view_close(struct view *v)
 {
-    cow_tree_close(&v->tree);
+    cis_cow_tree_close(&v->tree);
     cis_vfs_close(v->vfs);
 }
 
@@ -177,8 +178,8 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
     o.kept = CIS_LAYERED_KEPT_ALL; /* a folder that is kept may have such names of its own */
     v->call = (struct cis_vfs_call){.stop = stop, .err = &v->why};
     CIS_TRY(cis_layered_open(forest, &o, stop, &v->vfs, err));
-    CIS_TRY(cow_tree_open(&v->tree, v->vfs, &v->call, err));
-    return cow_places_keep(&v->tree, err);
+    CIS_TRY(cis_cow_tree_open(&v->tree, v->vfs, &v->call, err));
+    return cis_cow_places_keep(&v->tree, err);
 }
 
 /* Is there such a text? */
@@ -188,7 +189,7 @@ static cis_code has_text(struct view *v, const char *name, const char *ref, bool
     struct cis_vfs_attr attr;
     int no = cis_at_stat(v->tree.root, &v->call, cis_str_of(name), COW_WALK, &attr);
     *out = no == 0;
-    return no == 0 || no == ENOENT ? CIS_OK : cow_errno(no, &v->why, ref, err);
+    return no == 0 || no == ENOENT ? CIS_OK : cis_cow_errno(no, &v->why, ref, err);
 }
 
 /* Up to `most` bytes of it. */
@@ -213,7 +214,7 @@ static cis_code read_text(struct view *v, const char *name, const char *ref, siz
     cis_vfs_file_close(file);
     return no == EISDIR || no == ENOTDIR || no == ELOOP ? not_a_record(ref, err)
            : no == 0                                    ? CIS_OK
-                                                        : cow_errno(no, &v->why, ref, err);
+                                                        : cis_cow_errno(no, &v->why, ref, err);
 }
 
 /* UINT64_MAX: it is not known. */
@@ -280,8 +281,9 @@ static cis_code read_record(cis_forest *forest, const char *tenant, const char *
     return parse(cis_buf_view(&all), ref, steps, out, err);
 }
 
-cis_code cow_record_read(cis_forest *forest, const char *tenant, const char *ref,
-                         const struct cis_stop *stop, struct cow_record *out, struct cis_error *err)
+cis_code cis_cow_record_read(cis_forest *forest, const char *tenant, const char *ref,
+                             const struct cis_stop *stop, struct cow_record *out,
+                             struct cis_error *err)
 {
     return read_record(forest, tenant, ref, true, stop, out, err);
 }
@@ -328,8 +330,8 @@ static bool take_name(void *self, const struct cis_fs_ref *ref)
 static bool add_lost(struct names *to, const struct cow_marks *marks)
 {
     size_t found = to->n;
-    for (size_t i = 0; i < cow_marks_n(marks); i++) {
-        struct cis_cow_applied mark = cow_marks_at(marks, i);
+    for (size_t i = 0; i < cis_cow_marks_n(marks); i++) {
+        struct cis_cow_applied mark = cis_cow_marks_at(marks, i);
         struct cis_fs_ref ref = {.created_ms = mark.made_ms};
         bool there = false;
         for (size_t k = 0; k < found && !there; k++) {
@@ -378,20 +380,20 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
 {
     char prefix[64];
     CIS_CLEANUP(names_done) struct names list = {0};
-    CIS_CLEANUP(cow_marks_done) struct cow_marks marks = {0};
+    CIS_CLEANUP(cis_cow_marks_done) struct cow_marks marks = {0};
     snprintf(prefix, sizeof prefix, CIS_APPLIED_PREFIX "%s-", run);
     list.prefix = cis_str_of(prefix);
     CIS_TRY(names_load(forest, tenant, stop, &list, err)); /* an apply makes them in this order */
-    CIS_TRY(cow_marks_load(forest, tenant, run, stop, &marks, err));
+    CIS_TRY(cis_cow_marks_load(forest, tenant, run, stop, &marks, err));
     if (!add_lost(&list, &marks)) {
         return no_memory(err);
     }
     names_sort(&list);
     for (size_t i = list.n; i > 0;) {
         i--;
-        CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
+        CIS_CLEANUP(cis_cow_record_done) struct cow_record record = {0};
         struct cis_error why = {0};
-        struct cis_cow_applied applied = cow_marks_of(&marks, list.at[i].name);
+        struct cis_cow_applied applied = cis_cow_marks_of(&marks, list.at[i].name);
         cis_code code = read_record(forest, tenant, list.at[i].name, false, stop, &record, &why);
         if (code != CIS_OK && code != CIS_E_DENIED && code != CIS_E_NOTFOUND &&
             code != CIS_E_DAMAGED && code != CIS_E_EXPIRED) {
@@ -448,7 +450,8 @@ static cis_code note_states(struct cow_plan *p, const struct cow_record *record,
                    cis_str_starts(cis_str_of(s->kept), CIS_STR(KEPT))) {
             const char *lower = s->kept + strlen(KEPT);
             const struct cow_state *first = cis_map_get(&p->put_back, cis_str_of(lower));
-            if (first == NULL || !cow_state_same(first, &s->before)) { /* that is what was seen */
+            if (first == NULL ||
+                !cis_cow_state_same(first, &s->before)) { /* that is what was seen */
                 CIS_TRY(note_state(&p->put_back, lower, &s->before, err));
             }
         }
@@ -482,16 +485,16 @@ static bool says_nothing(const cis_cow *cow, const char *ref, cis_code code)
                                &ignored) == CIS_E_NOTFOUND);
 }
 
-cis_code cow_record_states(struct cow_plan *p, struct cis_error *err)
+cis_code cis_cow_record_states(struct cow_plan *p, struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
     CIS_TRY(names_load(p->cow->forest, p->cow->tenant, &p->cow->stop, &list, err));
     names_sort(&list);
     for (size_t i = 0; i < list.n; i++) {
-        CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
+        CIS_CLEANUP(cis_cow_record_done) struct cow_record record = {0};
         struct cis_error why;
-        cis_code code = cow_record_read(p->cow->forest, p->cow->tenant, list.at[i].name,
-                                        &p->cow->stop, &record, &why);
+        cis_code code = cis_cow_record_read(p->cow->forest, p->cow->tenant, list.at[i].name,
+                                            &p->cow->stop, &record, &why);
         if (code != CIS_OK && says_nothing(p->cow, list.at[i].name, code)) {
             continue; /* then what it left is not known, and judged as anybody's */
         }
@@ -505,8 +508,8 @@ cis_code cow_record_states(struct cow_plan *p, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cow_record_mend(const cis_cow *cow, const struct cow_work *w, bool dry_run,
-                         struct cis_error *err)
+cis_code cis_cow_record_mend(const cis_cow *cow, const struct cow_work *w, bool dry_run,
+                             struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
     CIS_TRY(names_load(cow->forest, cow->tenant, &cow->stop, &list, err));
@@ -514,15 +517,15 @@ cis_code cow_record_mend(const cis_cow *cow, const struct cow_work *w, bool dry_
     bool done = false;
     for (size_t i = list.n; i > 0 && !done;) { /* the newest first */
         i--;
-        CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
+        CIS_CLEANUP(cis_cow_record_done) struct cow_record record = {0};
         struct cis_error why;
-        cis_code code =
-            cow_record_read(cow->forest, cow->tenant, list.at[i].name, &cow->stop, &record, &why);
+        cis_code code = cis_cow_record_read(cow->forest, cow->tenant, list.at[i].name, &cow->stop,
+                                            &record, &why);
         if (code != CIS_OK && !says_nothing(cow, list.at[i].name, code)) {
             return cis_fail(err, code, "%s", why.msg);
         }
         if (code == CIS_OK && strcmp(record.folder, cow->folder) == 0) {
-            CIS_TRY(cow_mend(w, &record.steps, dry_run, &done, err));
+            CIS_TRY(cis_cow_mend(w, &record.steps, dry_run, &done, err));
         }
     }
     return CIS_OK;
@@ -535,7 +538,7 @@ static int make_folders(const struct view *v, char *path)
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cow_at(&v->tree, &v->call, path, &dir, &name);
+    int no = cis_cow_at(&v->tree, &v->call, path, &dir, &name);
     if (no != ENOENT) {
         return no;
     }
@@ -543,7 +546,7 @@ static int make_folders(const struct view *v, char *path)
     for (char *at = strchr(path, '/'); at != NULL && no == 0; at = strchr(at + 1, '/')) {
         struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
         *at = 0;
-        no = cow_make(&v->tree, &v->call, path, &make);
+        no = cis_cow_make(&v->tree, &v->call, path, &make);
         no = no == EEXIST ? 0 : no;
         *at = '/';
     }
@@ -562,17 +565,17 @@ static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s
     cis_union_key(&attr, key);
     const struct cow_step *other = several ? cis_map_get(linked, cis_str_of(key)) : NULL;
     no = no == 0 ? make_folders(v, s->kept) : no;
-    if (no == 0 && other != NULL && cow_state_same(&other->before, &s->before)) {
+    if (no == 0 && other != NULL && cis_cow_state_same(&other->before, &s->before)) {
         memcpy(digest, s->before.digest, CIS_DIGEST_BYTES);
         const cis_dir *dir;
         struct cis_str name;
-        no = cow_at(&v->tree, &v->call, s->kept, &dir, &name);
+        no = cis_cow_at(&v->tree, &v->call, s->kept, &dir, &name);
         return no == 0 ? cis_at_link(v->tree.root, cis_str_of(other->kept), dir, name, &v->call,
                                      COW_WALK)
                        : no;
     }
-    no = no == 0 ? cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, s->before.mode, &v->call,
-                            digest)
+    no = no == 0 ? cis_cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, s->before.mode,
+                                &v->call, digest)
                  : no;
     if (no == 0 && several &&
         cis_map_set(linked, cis_str_of(key), (void *)(uintptr_t)s, NULL, &ignored) != CIS_OK) {
@@ -596,7 +599,7 @@ static cis_code keep(struct view *v, struct cow_plan *p, const struct cow_steps 
                             "%.140s: changed while it was looked at; nothing was done", s->path);
         }
         if (no != 0) {
-            return cow_errno(no, v->why.code != CIS_OK ? &v->why : &p->cow->why, s->path, err);
+            return cis_cow_errno(no, v->why.code != CIS_OK ? &v->why : &p->cow->why, s->path, err);
         }
     }
     return CIS_OK;
@@ -616,18 +619,18 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
         no = no == 0 && put == 0 ? ENOSPC : no;
     }
     cis_vfs_file_close(file);
-    return no == 0 ? CIS_OK : cow_errno(no, &v->why, name, err);
+    return no == 0 ? CIS_OK : cis_cow_errno(no, &v->why, name, err);
 }
 
 /* The greatest number that a record of the run ever had, as far as its row says: one that is gone
  * and a new one of the same name would be taken for each other. */
 static cis_code last_number(const struct cow_plan *p, unsigned *out, struct cis_error *err)
 {
-    CIS_CLEANUP(cow_marks_done) struct cow_marks marks = {0};
-    CIS_TRY(
-        cow_marks_load(p->cow->forest, p->cow->tenant, p->how->run, &p->cow->stop, &marks, err));
-    for (size_t i = 0; i < cow_marks_n(&marks); i++) {
-        struct cis_cow_applied mark = cow_marks_at(&marks, i);
+    CIS_CLEANUP(cis_cow_marks_done) struct cow_marks marks = {0};
+    CIS_TRY(cis_cow_marks_load(p->cow->forest, p->cow->tenant, p->how->run, &p->cow->stop, &marks,
+                               err));
+    for (size_t i = 0; i < cis_cow_marks_n(&marks); i++) {
+        struct cis_cow_applied mark = cis_cow_marks_at(&marks, i);
         const char *dash = strrchr(mark.ref, '-');
         uint64_t n;
         if (dash != NULL && cis_str_u64(cis_str_of(dash + 1), &n) && n > *out &&
@@ -656,7 +659,7 @@ static cis_code commit(struct view *v, struct cow_plan *p, struct cis_error *err
                           : cis_fail(err, code, "keeping what is replaced: %.180s", why.msg);
 }
 
-cis_code cow_record_write(struct cow_plan *p, struct cis_error *err)
+cis_code cis_cow_record_write(struct cow_plan *p, struct cis_error *err)
 {
     CIS_CLEANUP(view_close) struct view v = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
@@ -703,9 +706,9 @@ static cis_code read_again(struct view *v, const char *ref, struct cis_buf *out,
     return there ? read_text(v, AGAIN, ref, SIZE_MAX, out, err) : CIS_OK;
 }
 
-cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *ref, bool whole,
-                           struct cis_bytes again, const struct cis_stop *stop,
-                           struct cis_error *err)
+cis_code cis_cow_record_undone(cis_forest *forest, const char *tenant, const char *ref, bool whole,
+                               struct cis_bytes again, const struct cis_stop *stop,
+                               struct cis_error *err)
 {
     CIS_CLEANUP(view_close) struct view v = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
@@ -728,7 +731,7 @@ cis_code cow_record_undone(cis_forest *forest, const char *tenant, const char *r
 static cis_code again_of(cis_cow *cow, const char *ref, struct cis_error *err)
 {
     CIS_CLEANUP(view_close) struct view v = {0};
-    CIS_CLEANUP(cow_record_done) struct cow_record record = {0};
+    CIS_CLEANUP(cis_cow_record_done) struct cow_record record = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
     const char *was, *now;
     bool there;
@@ -753,7 +756,7 @@ static cis_code again_of(cis_cow *cow, const char *ref, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cow_record_again(cis_cow *cow, struct cis_error *err)
+cis_code cis_cow_record_again(cis_cow *cow, struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
     if (!cis_union_changed(cow->joined)) {
@@ -773,8 +776,8 @@ cis_code cow_record_again(cis_cow *cow, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cow_record_taken(cis_forest *forest, const char *tenant, const char *ref, uint64_t n,
-                          struct cis_error *err)
+cis_code cis_cow_record_taken(cis_forest *forest, const char *tenant, const char *ref, uint64_t n,
+                              struct cis_error *err)
 {
     char value[24] = "";
     struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S), NULL};

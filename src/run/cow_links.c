@@ -51,8 +51,8 @@ static cis_code outward(struct cow_plan *p, struct cis_str path, struct cis_str 
     return CIS_OK;
 }
 
-cis_code cow_links_made(struct cow_plan *p, const char *path, const char *target,
-                        struct cis_error *err)
+cis_code cis_cow_links_made(struct cow_plan *p, const char *path, const char *target,
+                            struct cis_error *err)
 {
     return !p->how->outward && climbs_out(cis_str_of(path), cis_str_of(target))
                ? outward(p, cis_str_of(path), cis_str_of(target), "", err)
@@ -133,7 +133,7 @@ static cis_code passed_over(struct walk *w, int no, bool moved, struct cis_error
     return gone ? cis_fail(err, CIS_E_CONFLICT,
                            "%.140s: changed while it was looked at; nothing was done",
                            cis_buf_cstr(&w->path))
-                : cow_fail(w->p->cow, no, cis_buf_cstr(&w->path), err);
+                : cis_cow_fail(w->p->cow, no, cis_buf_cstr(&w->path), err);
 }
 
 /* The folder whose path is in w->path; takes over dir. */
@@ -231,7 +231,7 @@ static cis_code step(struct walk *w, struct cis_error *err)
 
 /* Regular files alone lead nowhere else: a folder that comes where a symlink was, or nothing, may
  * make symlinks of the user's lead out. */
-cis_code cow_links_all(struct cow_plan *p, struct cis_error *err)
+cis_code cis_cow_links_all(struct cow_plan *p, struct cis_error *err)
 {
     CIS_CLEANUP(walk_done) struct walk w = {.p = p, .path = CIS_BUF_INIT(UINT32_MAX)};
     cis_dir *root = NULL;
@@ -243,7 +243,7 @@ cis_code cow_links_all(struct cow_plan *p, struct cis_error *err)
         return CIS_OK;
     }
     int no = cis_at_dir(p->cow->above.root, &p->cow->call, CIS_STR("."), COW_WALK, &root);
-    CIS_TRY(no == 0 ? enter(&w, root, false, err) : cow_fail(p->cow, no, p->cow->folder, err));
+    CIS_TRY(no == 0 ? enter(&w, root, false, err) : cis_cow_fail(p->cow, no, p->cow->folder, err));
     while (w.n > 0) {
         struct level *top = &w.at[w.n - 1];
         if (top->next < top->names.len) {

@@ -138,7 +138,7 @@ static cis_code edit(cis_forest *forest, const char *tenant, const char *run, co
     return code;
 }
 
-cis_code cow_mark_applied(const struct cow_plan *p, struct cis_error *err)
+cis_code cis_cow_mark_applied(const struct cow_plan *p, struct cis_error *err)
 {
     cis_store *store = cis_forest_store(p->cow->forest);
     struct cis_fs_ref ref;
@@ -162,15 +162,16 @@ cis_code cow_mark_applied(const struct cow_plan *p, struct cis_error *err)
     return code;
 }
 
-cis_code cow_mark_undone(cis_forest *forest, const char *tenant, const char *run,
-                         const char *record, struct cis_error *err)
+cis_code cis_cow_mark_undone(cis_forest *forest, const char *tenant, const char *run,
+                             const char *record, struct cis_error *err)
 {
     struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S), NULL};
     return edit(forest, tenant, run, record, NULL, &soon, err);
 }
 
-cis_code cow_marks_load(cis_forest *forest, const char *tenant, const char *run,
-                        const struct cis_stop *stop, struct cow_marks *out, struct cis_error *err)
+cis_code cis_cow_marks_load(cis_forest *forest, const char *tenant, const char *run,
+                            const struct cis_stop *stop, struct cow_marks *out,
+                            struct cis_error *err)
 {
     CIS_CLEANUP(row_done) struct row row = {.report = CIS_BUF_INIT(CIS_STORE_REPORT_MAX + 64)};
     struct cis_error why;
@@ -187,12 +188,12 @@ cis_code cow_marks_load(cis_forest *forest, const char *tenant, const char *run,
     return CIS_OK;
 }
 
-void cow_marks_done(struct cow_marks *marks)
+void cis_cow_marks_done(struct cow_marks *marks)
 {
     json_decref(marks->array);
 }
 
-size_t cow_marks_n(const struct cow_marks *marks)
+size_t cis_cow_marks_n(const struct cow_marks *marks)
 {
     return json_array_size(marks->array);
 }
@@ -208,12 +209,12 @@ static struct cis_cow_applied applied_of(const json_t *mark)
     return a;
 }
 
-struct cis_cow_applied cow_marks_at(const struct cow_marks *marks, size_t i)
+struct cis_cow_applied cis_cow_marks_at(const struct cow_marks *marks, size_t i)
 {
     return applied_of(json_array_get(marks->array, i));
 }
 
-struct cis_cow_applied cow_marks_of(const struct cow_marks *marks, const char *record)
+struct cis_cow_applied cis_cow_marks_of(const struct cow_marks *marks, const char *record)
 {
     struct cis_cow_applied a = applied_of(mark_of(marks->array, record));
     snprintf(a.ref, sizeof a.ref, "%s", record);

@@ -20,7 +20,8 @@ static const struct cow_step *step_of(const struct cow_work *w, const struct cow
         for (size_t i = 0; i < steps->n; i++) {
             const struct cow_step *s = &steps->at[i];
             bool replaces = s->op == COW_LEAF && s->before.mode != 0 && s->after.mode != 0;
-            bool is = by_content ? cow_state_same(&s->before, old) || cow_state_same(&s->after, old)
+            bool is = by_content ? cis_cow_state_same(&s->before, old) ||
+                                       cis_cow_state_same(&s->after, old)
                                  : s->before.key[0] != 0 && strcmp(s->before.key, old->key) == 0;
             if (replaces && is && is_missing(w, s->path)) {
                 return s;
@@ -30,12 +31,12 @@ static const struct cow_step *step_of(const struct cow_work *w, const struct cow
     return NULL;
 }
 
-cis_code cow_mend(const struct cow_work *w, const struct cow_steps *steps, bool dry_run,
-                  bool *out_done, struct cis_error *err)
+cis_code cis_cow_mend(const struct cow_work *w, const struct cow_steps *steps, bool dry_run,
+                      bool *out_done, struct cis_error *err)
 {
     struct cow_state old;
     *out_done = false;
-    if (cow_state_read(&w->to, w->call, COW_OLD, &old) != 0 ||
+    if (cis_cow_state_read(&w->to, w->call, COW_OLD, &old) != 0 ||
         (!S_ISREG(old.mode) && !S_ISLNK(old.mode))) {
         return CIS_OK;
     }
@@ -49,21 +50,21 @@ cis_code cow_mend(const struct cow_work *w, const struct cow_steps *steps, bool 
                         "in the folder; the next one puts it back, this dry run does not",
                         s->path, COW_OLD);
     }
-    int no = cow_work_place(w, COW_OLD, s->path);
+    int no = cis_cow_work_place(w, COW_OLD, s->path);
     if (no == ENOENT || no == EEXIST || no == ENOTDIR) { /* somebody was faster */
         return CIS_OK;
     }
     *out_done = no == 0;
-    return no == 0 ? CIS_OK : cow_errno(no, w->why, s->path, err);
+    return no == 0 ? CIS_OK : cis_cow_errno(no, w->why, s->path, err);
 }
 
-cis_code cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error *err)
+cis_code cis_cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error *err)
 {
     struct cis_vfs_attr attr;
     if (cis_at_stat(cow->below.root, &cow->call, CIS_STR(COW_OLD), COW_WALK, &attr) != 0) {
         return CIS_OK;
     }
-    CIS_CLEANUP(cow_work_done) struct cow_work w = {0};
-    CIS_TRY(cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
-    return cow_record_mend(cow, &w, dry_run, err);
+    CIS_CLEANUP(cis_cow_work_done) struct cow_work w = {0};
+    CIS_TRY(cis_cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
+    return cis_cow_record_mend(cow, &w, dry_run, err);
 }

@@ -16,13 +16,13 @@ struct cow_places {
     char path[CIS_VFS_PATH_MAX]; /* of the last one */
 };
 
-cis_code cow_places_keep(struct cow_tree *tree, struct cis_error *err)
+cis_code cis_cow_places_keep(struct cow_tree *tree, struct cis_error *err)
 {
     tree->places = cis_zalloc(sizeof *tree->places);
     return tree->places != NULL ? CIS_OK : cow_no_memory(err);
 }
 
-void cow_places_drop(const struct cow_tree *tree)
+void cis_cow_places_drop(const struct cow_tree *tree)
 {
     struct cow_places *p = tree->places;
     while (p != NULL && p->n > 0) {
@@ -30,9 +30,9 @@ void cow_places_drop(const struct cow_tree *tree)
     }
 }
 
-void cow_places_done(struct cow_tree *tree)
+void cis_cow_places_done(struct cow_tree *tree)
 {
-    cow_places_drop(tree);
+    cis_cow_places_drop(tree);
     if (tree->places != NULL) {
         cis_free(tree->places->at);
     }
@@ -70,8 +70,8 @@ static const struct place *shared(struct cow_places *p, const char *path, size_t
     return NULL;
 }
 
-int cow_at(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
-           const cis_dir **out_dir, struct cis_str *out_name)
+int cis_cow_at(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+               const cis_dir **out_dir, struct cis_str *out_name)
 {
     struct cow_places *p = tree->places;
     const char *slash = p != NULL ? strrchr(path, '/') : NULL;
@@ -88,7 +88,7 @@ int cow_at(const struct cow_tree *tree, const struct cis_vfs_call *call, const c
         int no = cis_at_dir(last != NULL ? last->dir : tree->root, call,
                             (struct cis_str){path + from, len - from}, COW_WALK, &dir);
         if (no == EMFILE || no == ENFILE) { /* as it goes without them */
-            cow_places_drop(tree);
+            cis_cow_places_drop(tree);
             return 0;
         }
         no = no == 0 ? push(p, path, len, dir) : no;
@@ -102,46 +102,47 @@ int cow_at(const struct cow_tree *tree, const struct cis_vfs_call *call, const c
     return 0;
 }
 
-int cow_stat(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
-             struct cis_vfs_attr *out)
+int cis_cow_stat(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+                 struct cis_vfs_attr *out)
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cow_at(tree, call, path, &dir, &name);
+    int no = cis_cow_at(tree, call, path, &dir, &name);
     return no == 0 ? cis_at_stat(dir, call, name, COW_WALK, out) : no;
 }
 
-int cow_tree_file(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
-             int flags, cis_vfs_file **out_file, struct cis_vfs_attr *out_attr)
+int cis_cow_tree_file(const struct cow_tree *tree, const struct cis_vfs_call *call,
+                      const char *path, int flags, cis_vfs_file **out_file,
+                      struct cis_vfs_attr *out_attr)
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cow_at(tree, call, path, &dir, &name);
+    int no = cis_cow_at(tree, call, path, &dir, &name);
     return no == 0 ? cis_at_open(dir, call, name, COW_WALK, flags, 0600, out_file, out_attr) : no;
 }
 
-int cow_readlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
-                 struct cis_buf *out)
+int cis_cow_readlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+                     struct cis_buf *out)
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cow_at(tree, call, path, &dir, &name);
+    int no = cis_cow_at(tree, call, path, &dir, &name);
     return no == 0 ? cis_at_readlink(dir, call, name, COW_WALK, out) : no;
 }
 
-int cow_make(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
-             const struct cis_vfs_make *make)
+int cis_cow_make(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
+                 const struct cis_vfs_make *make)
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cow_at(tree, call, path, &dir, &name);
+    int no = cis_cow_at(tree, call, path, &dir, &name);
     return no == 0 ? cis_at_make(dir, call, name, COW_WALK, make) : no;
 }
 
-int cow_unlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path)
+int cis_cow_unlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path)
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cow_at(tree, call, path, &dir, &name);
+    int no = cis_cow_at(tree, call, path, &dir, &name);
     return no == 0 ? cis_at_unlink(dir, call, name, COW_WALK) : no;
 }

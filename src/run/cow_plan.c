@@ -10,19 +10,19 @@
 #include "run/cow_in.h"
 #include "vfs/hostdir/hostdir.h"
 
-void cow_plan_done(struct cow_plan *plan)
+void cis_cow_plan_done(struct cow_plan *plan)
 {
-    cow_changes_done(&plan->list);
-    cow_steps_done(&plan->first);
-    cow_steps_done(&plan->steps);
-    cow_steps_done(&plan->last);
+    cis_cow_changes_done(&plan->list);
+    cis_cow_steps_done(&plan->first);
+    cis_cow_steps_done(&plan->steps);
+    cis_cow_steps_done(&plan->last);
     cis_free(plan->ends);
     cis_map_done(&plan->from, NULL);
     cis_map_done(&plan->to, NULL);
     cis_map_done(&plan->states, cis_free);
     cis_map_done(&plan->put_back, cis_free);
     cis_map_done(&plan->told, NULL);
-    cow_tried_done(&plan->tried);
+    cis_cow_tried_done(&plan->tried);
 }
 
 /* What was there a moment ago is not there any more. */
@@ -31,13 +31,13 @@ static cis_code plan_fail(struct cow_plan *p, int no, const char *path, struct c
     return no == ENOENT || no == ENOTDIR || no == ESTALE
                ? cis_fail(err, CIS_E_CONFLICT,
                           "%.140s: changed while it was looked at; nothing was done", path)
-               : cow_fail(p->cow, no, path, err);
+               : cis_cow_fail(p->cow, no, path, err);
 }
 
 static cis_code read_state(struct cow_plan *p, const struct cow_tree *tree, const char *path,
                            struct cow_state *out, struct cis_error *err)
 {
-    int no = cow_state_read(tree, &p->cow->call, path, out);
+    int no = cis_cow_state_read(tree, &p->cow->call, path, out);
     if (no == 0 && tree == &p->cow->below && S_ISREG(out->mode)) { /* an undo has to say so again */
         out->several = out->several || cis_union_is_again(p->cow->joined, out->key);
     }
@@ -48,14 +48,14 @@ static cis_code add(struct cow_steps *list, enum cow_op op, const char *path, co
                     const struct cow_state *before, const struct cow_state *after,
                     struct cis_error *err)
 {
-    struct cow_step *s = cow_steps_add(list, op, path, NULL, lower);
+    struct cow_step *s = cis_cow_steps_add(list, op, path, NULL, lower);
     if (s == NULL) {
         return cow_no_memory(err);
     }
     s->before = *before;
     s->after = *after;
     if (op == COW_LEAF && before->mode != 0) {
-        s->kept = cow_path("kept", lower);
+        s->kept = cis_cow_path("kept", lower);
         return s->kept != NULL ? CIS_OK : cow_no_memory(err);
     }
     return CIS_OK;
@@ -84,7 +84,7 @@ static bool was_seen(struct cow_plan *p, const char *lower, const struct cow_sta
 {
     const struct cow_state *was = cis_map_get(&p->put_back, cis_str_of(lower));
     struct cis_union_seen seen;
-    return was != NULL && S_ISREG(now->mode) && cow_state_same(was, now) &&
+    return was != NULL && S_ISREG(now->mode) && cis_cow_state_same(was, now) &&
            cis_union_seen_by_key(p->cow->joined, &p->cow->call, was->key, &seen) == 0 &&
            as_seen(&seen, now);
 }
@@ -94,7 +94,7 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
 {
     struct cis_union_seen seen;
     struct cis_vfs_attr attr;
-    if (p->how->force || cow_state_same(now, after)) {
+    if (p->how->force || cis_cow_state_same(now, after)) {
         return CIS_OK;
     }
     bool there =
@@ -109,11 +109,11 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
         return CIS_OK;
     }
     if (!p->states_known) {
-        CIS_TRY(cow_record_states(p, err));
+        CIS_TRY(cis_cow_record_states(p, err));
         p->states_known = true;
     }
     const struct cow_state *left = cis_map_get(&p->states, cis_str_of(lower));
-    bool same = left != NULL && cow_state_same(left, now) &&
+    bool same = left != NULL && cis_cow_state_same(left, now) &&
                 (key == NULL || strcmp(left->key, key) == 0); /* folders are alike but for that */
     if (same || (no == ENOENT && was_seen(p, lower, now))) {
         return CIS_OK;
@@ -141,7 +141,7 @@ static cis_code lower_of(struct cow_plan *p, const char *path, char **out, bool 
             path[len] == '/' ? cis_map_get(&p->to, (struct cis_str){path, len}) : NULL;
         if (c != NULL) {
             own = strlen(c->from) + 1;
-            *out = cow_path(c->from, path + len + 1);
+            *out = cis_cow_path(c->from, path + len + 1);
             CIS_TRY(*out != NULL ? CIS_OK : cow_no_memory(err));
         }
     }
@@ -229,34 +229,34 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
     if (!S_ISDIR(now.mode)) {
         CIS_TRY(judge(p, lower, &now, &nothing, NULL, err));
         CIS_TRY(judge_extras(p, lower, &now, false, err));
-        CIS_TRY(cow_try_place(p, path, lower, false, err));
+        CIS_TRY(cis_cow_try_place(p, path, lower, false, err));
         return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
     }
     CIS_TRY(judge_extras(p, lower, &now, false, err));
-    CIS_TRY(cow_try_place(p, path, lower, false, err));
-    CIS_TRY(cow_try_folder(p, lower, true, err));
-    int no = cow_list(&p->cow->below, &p->cow->call, lower, &list);
+    CIS_TRY(cis_cow_try_place(p, path, lower, false, err));
+    CIS_TRY(cis_cow_try_folder(p, lower, true, err));
+    int no = cis_cow_list(&p->cow->below, &p->cow->call, lower, &list);
     cis_code code = no == 0 ? CIS_OK : plan_fail(p, no, lower, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
-        CIS_CLEANUP(cis_freep) char *below = cow_path(lower, list.at[i].name);
-        CIS_CLEANUP(cis_freep) char *above = cow_path(path, list.at[i].name);
+        CIS_CLEANUP(cis_freep) char *below = cis_cow_path(lower, list.at[i].name);
+        CIS_CLEANUP(cis_freep) char *above = cis_cow_path(path, list.at[i].name);
         code =
             below != NULL && above != NULL ? plan_remove(p, below, above, err) : cow_no_memory(err);
     }
-    cow_entries_done(&list);
+    cis_cow_entries_done(&list);
     return code == CIS_OK ? add(&p->steps, COW_FOLDER, path, lower, &now, &nothing, err) : code;
 }
 
 /* A folder that its owner may not write to gets its permissions last, behind what is in it. lower:
- * as for cow_try_place. */
+ * as for cis_cow_try_place. */
 static cis_code plan_folder(struct cow_plan *p, const char *path, const char *lower,
                             const struct cow_state *now, uint32_t mode, struct cis_error *err)
 {
     struct cow_state open = {.mode = mode | 0700}, last = {.mode = mode};
     if (now->mode == 0) {
-        CIS_TRY(cow_try_place(p, path, lower, true, err));
+        CIS_TRY(cis_cow_try_place(p, path, lower, true, err));
     } else if (now->mode != mode) {
-        CIS_TRY(cow_try_opened(p, path, err));
+        CIS_TRY(cis_cow_try_opened(p, path, err));
     }
     if (now->mode != open.mode) {
         CIS_TRY(add(&p->steps, COW_FOLDER, path, NULL, now, &open, err));
@@ -281,9 +281,9 @@ static cis_code try_leaf(struct cow_plan *p, const struct cow_change *c, const c
                          bool gone, const struct cow_state *now, const struct cow_state *after,
                          struct cis_error *err)
 {
-    CIS_TRY(cow_try_place(p, c->path, gone ? NULL : lower, now->mode == 0, err));
-    return S_ISREG(after->mode) ? cow_try_file(p, c->path, after->mode, after->size, err)
-           : c->target != NULL  ? cow_try_link(p, c->path, c->target, err)
+    CIS_TRY(cis_cow_try_place(p, c->path, gone ? NULL : lower, now->mode == 0, err));
+    return S_ISREG(after->mode) ? cis_cow_try_file(p, c->path, after->mode, after->size, err)
+           : c->target != NULL  ? cis_cow_try_link(p, c->path, c->target, err)
                                 : CIS_OK;
 }
 
@@ -296,8 +296,8 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
     CIS_TRY(read_state(p, &p->cow->above, path, &after, err));
     CIS_TRY(read_state(p, &p->cow->below, lower, &now, err));
     drop_set_id(&after, &now, gone);
-    if (c->target != NULL && (gone || !cow_state_same(&now, &after))) {
-        CIS_TRY(cow_links_made(p, path, c->target, err));
+    if (c->target != NULL && (gone || !cis_cow_state_same(&now, &after))) {
+        CIS_TRY(cis_cow_links_made(p, path, c->target, err));
     }
     if (gone || (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT))) {
         CIS_TRY(try_leaf(p, c, lower, gone, &now, &after, err));
@@ -306,8 +306,8 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
     }
     CIS_TRY(judge(p, lower, &now, &after, NULL, err));
     const struct cis_vfs_call *call = &p->cow->call;
-    if (cow_state_same(&now, &after) && now.mode != 0 &&
-        cow_stat(&p->cow->above, call, path, &a) == 0 &&
+    if (cis_cow_state_same(&now, &after) && now.mode != 0 &&
+        cis_cow_stat(&p->cow->above, call, path, &a) == 0 &&
         cis_at_stat(p->cow->below.root, call, cis_str_of(lower), COW_WALK, &b) == 0 &&
         (S_ISLNK(a.mode) ||
          (a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec))) {
@@ -336,11 +336,11 @@ static cis_code plan_rename(struct cow_plan *p, const struct cow_change *c, stru
         CIS_CLEANUP(cis_freep) char *to = cis_strndup(c->path, (size_t)(slash - c->path));
         CIS_TRY(to != NULL ? lower_of(p, to, &lower, &gone, err) : cow_no_memory(err));
         if (!gone && cis_map_get(&p->tried.opened, cis_str_of(to)) == NULL) {
-            CIS_TRY(cow_try_folder(p, lower, false, err));
+            CIS_TRY(cis_cow_try_folder(p, lower, false, err));
         }
     }
-    CIS_TRY(cow_try_place(p, c->path, NULL, false, err));
-    struct cow_step *s = cow_steps_add(&p->steps, COW_RENAME, name, c->path, c->from);
+    CIS_TRY(cis_cow_try_place(p, c->path, NULL, false, err));
+    struct cow_step *s = cis_cow_steps_add(&p->steps, COW_RENAME, name, c->path, c->from);
     if (s == NULL) {
         return cow_no_memory(err);
     }
@@ -400,11 +400,11 @@ static cis_code aside_one(struct cow_plan *p, const struct cow_change *c, struct
     asked.mode = no == 0 && S_ISDIR(now.mode) ? seen.mode : now.mode;
     struct cow_state other = {.mode = UINT32_MAX};
     CIS_TRY(judge(p, c->from, &asked, &other, p->how->elsewhere ? NULL : now.key, err));
-    CIS_TRY(cow_try_place(p, c->from, c->from, false, err));
+    CIS_TRY(cis_cow_try_place(p, c->from, c->from, false, err));
     if (strchr(c->from, '/') != NULL || strchr(c->path, '/') != NULL) { /* its ".." changes */
-        CIS_TRY(cow_try_folder(p, c->from, false, err));
+        CIS_TRY(cis_cow_try_folder(p, c->from, false, err));
     }
-    struct cow_step *s = cow_steps_add(&p->first, COW_RENAME, c->from, name, c->from);
+    struct cow_step *s = cis_cow_steps_add(&p->first, COW_RENAME, c->from, name, c->from);
     if (s == NULL) {
         return cow_no_memory(err);
     }
@@ -453,7 +453,7 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
             CIS_TRY(add(&p->first, COW_LEAF, names[i], names[i], &now, &nothing, err));
         }
     }
-    int no = cow_list(&p->cow->below, &p->cow->call, ".", &list);
+    int no = cis_cow_list(&p->cow->below, &p->cow->call, ".", &list);
     cis_code code = no == 0 ? CIS_OK : plan_fail(p, no, p->cow->folder, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         const char *name = list.at[i].name;
@@ -464,14 +464,14 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
                             p->cow->folder, name);
         }
     }
-    cow_entries_done(&list);
+    cis_cow_entries_done(&list);
     return code;
 }
 
-cis_code cow_plan_make(struct cow_plan *p, struct cis_error *err)
+cis_code cis_cow_plan_make(struct cow_plan *p, struct cis_error *err)
 {
-    CIS_TRY(cow_mend_folder(p->cow, p->how->dry_run, err));
-    CIS_TRY(cow_collect(p->cow, COW_CHANGES_BYTES, &p->list, err));
+    CIS_TRY(cis_cow_mend_folder(p->cow, p->how->dry_run, err));
+    CIS_TRY(cis_cow_collect(p->cow, COW_CHANGES_BYTES, &p->list, err));
     CIS_TRY(plan_leftovers(p, err));
     CIS_TRY(plan_aside(p, err));
     p->ends = cis_calloc(cis_size_add(p->list.n, 1), sizeof *p->ends);
@@ -487,7 +487,7 @@ cis_code cow_plan_make(struct cow_plan *p, struct cis_error *err)
         p->last.at[i] = p->last.at[k - 1];
         p->last.at[k - 1] = swap;
     }
-    CIS_TRY(cow_links_all(p, err));
+    CIS_TRY(cis_cow_links_all(p, err));
     if (p->conflicts == 0 && p->outward != 0) {
         return cis_fail(err, CIS_E_CONFLICT,
                         "%s: %llu symlinks lead out of the folder; nothing was done",

@@ -11,7 +11,7 @@
 
 #define COPY_BYTES 65536u
 
-cis_code cow_errno(int no, const struct cis_error *why, const char *path, struct cis_error *err)
+cis_code cis_cow_errno(int no, const struct cis_error *why, const char *path, struct cis_error *err)
 {
     if (no == EIO && why != NULL && why->code != CIS_OK) {
         return cis_fail(err, why->code, "%.120s: %s", path, why->msg);
@@ -21,7 +21,7 @@ cis_code cow_errno(int no, const struct cis_error *why, const char *path, struct
 
 /* ---- lists ---- */
 
-void cow_steps_done(struct cow_steps *steps)
+void cis_cow_steps_done(struct cow_steps *steps)
 {
     for (size_t i = 0; i < steps->n; i++) {
         cis_free(steps->at[i].path);
@@ -33,8 +33,8 @@ void cow_steps_done(struct cow_steps *steps)
     *steps = (struct cow_steps){0};
 }
 
-struct cow_step *cow_steps_add(struct cow_steps *steps, enum cow_op op, const char *path,
-                               const char *to, const char *lower)
+struct cow_step *cis_cow_steps_add(struct cow_steps *steps, enum cow_op op, const char *path,
+                                   const char *to, const char *lower)
 {
     if (steps->n == steps->cap) {
         size_t cap = cis_cap_next(steps->cap, 64, CIS_MEM_MAX);
@@ -56,7 +56,7 @@ struct cow_step *cow_steps_add(struct cow_steps *steps, enum cow_op op, const ch
     return whole ? s : NULL;
 }
 
-bool cow_steps_move(const struct cow_steps *steps)
+bool cis_cow_steps_move(const struct cow_steps *steps)
 {
     for (size_t i = 0; i < steps->n; i++) {
         if (steps->at[i].op == COW_RENAME) {
@@ -68,7 +68,7 @@ bool cow_steps_move(const struct cow_steps *steps)
 
 /* ---- what is there ---- */
 
-bool cow_state_same(const struct cow_state *a, const struct cow_state *b)
+bool cis_cow_state_same(const struct cow_state *a, const struct cow_state *b)
 {
     if (a->mode != b->mode || S_ISDIR(a->mode) || a->mode == 0) {
         return a->mode == b->mode;
@@ -81,13 +81,13 @@ static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *cal
 {
     if (S_ISLNK(out->mode)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-        int no = cow_readlink(tree, call, path, &target);
+        int no = cis_cow_readlink(tree, call, path, &target);
         cis_sha256(cis_buf_bytes(&target), out->digest);
         return no;
     }
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cow_tree_file(tree, call, path, O_RDONLY, &file, &attr);
+    int no = cis_cow_tree_file(tree, call, path, O_RDONLY, &file, &attr);
     if (no == 0) {
         out->mode = attr.mode;
         out->size = attr.size;
@@ -97,12 +97,12 @@ static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *cal
     return no;
 }
 
-int cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
-                   struct cow_state *out)
+int cis_cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call,
+                       const char *path, struct cow_state *out)
 {
     struct cis_vfs_attr attr;
     struct cow_state state = {0};
-    int no = cow_stat(tree, call, path, &attr);
+    int no = cis_cow_stat(tree, call, path, &attr);
     if (no == ENOENT || no == ENOTDIR) {
         *out = state;
         return 0;
@@ -174,25 +174,26 @@ static int copy_link(const struct cow_tree *from, const char *path, const struct
                      const char *name, const struct cis_vfs_call *call, uint8_t *out_digest)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = cow_readlink(from, call, path, &target);
+    int no = cis_cow_readlink(from, call, path, &target);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_buf_view(&target)};
     if (out_digest != NULL) {
         cis_sha256(cis_buf_bytes(&target), out_digest);
     }
-    return no == 0 ? cow_make(to, call, name, &make) : no;
+    return no == 0 ? cis_cow_make(to, call, name, &make) : no;
 }
 
-int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
-             const char *name, uint32_t mode, const struct cis_vfs_call *call, uint8_t *out_digest)
+int cis_cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
+                 const char *name, uint32_t mode, const struct cis_vfs_call *call,
+                 uint8_t *out_digest)
 {
     struct cis_vfs_attr attr, made;
     cis_vfs_file *in = NULL, *out = NULL;
-    int no = cow_stat(from, call, path, &attr);
+    int no = cis_cow_stat(from, call, path, &attr);
     if (no == 0 && S_ISLNK(attr.mode)) {
         return copy_link(from, path, to, name, call, out_digest);
     }
-    no = no == 0 ? cow_tree_file(from, call, path, O_RDONLY, &in, &attr) : no;
-    no = no == 0 ? cow_tree_file(to, call, name, O_WRONLY | O_CREAT | O_EXCL, &out, &made) : no;
+    no = no == 0 ? cis_cow_tree_file(from, call, path, O_RDONLY, &in, &attr) : no;
+    no = no == 0 ? cis_cow_tree_file(to, call, name, O_WRONLY | O_CREAT | O_EXCL, &out, &made) : no;
     no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
     no = no == 0 ? copy_attr(out, call, &attr, mode, &made) : no;
     no = no == 0 ? out->vfs->ops->sync(out, call, false) : no;
@@ -200,26 +201,27 @@ int cow_copy(const struct cow_tree *from, const char *path, const struct cow_tre
     cis_vfs_file_close(in);
     cis_vfs_file_close(out);
     if (half) {
-        (void)cow_unlink(to, call, name);
+        (void)cis_cow_unlink(to, call, name);
     }
     return no;
 }
 
 /* ---- the folder ---- */
 
-cis_code cow_work_open(struct cow_work *work, const char *folder, const struct cis_vfs_call *call,
-                       const struct cis_error *why, struct cis_error *err)
+cis_code cis_cow_work_open(struct cow_work *work, const char *folder,
+                           const struct cis_vfs_call *call, const struct cis_error *why,
+                           struct cis_error *err)
 {
     struct cis_hostdir_options o = CIS_HOSTDIR_OPTIONS_INIT;
     o.exact = true;
     *work = (struct cow_work){.call = call, .why = why, .folder = folder, .linked = CIS_MAP_INIT};
     CIS_TRY(cis_hostdir_open(folder, &o, &work->vfs, err));
-    return cow_tree_open(&work->to, work->vfs, call, err);
+    return cis_cow_tree_open(&work->to, work->vfs, call, err);
 }
 
-void cow_work_done(struct cow_work *work)
+void cis_cow_work_done(struct cow_work *work)
 {
-    cow_tree_close(&work->to);
+    cis_cow_tree_close(&work->to);
     cis_vfs_close(cis_take(&work->vfs));
     cis_map_done(&work->linked, cis_free);
 }
@@ -233,7 +235,7 @@ static cis_code fail(const struct cow_work *w, int no, const char *path, struct 
 {
     return no == ENOENT || no == ENOTDIR
                ? meanwhile(path, "it or its folder was moved or removed", err)
-               : cow_errno(no, w->why, path, err);
+               : cis_cow_errno(no, w->why, path, err);
 }
 
 static int move(const struct cow_work *w, const char *from, const char *to, unsigned flags)
@@ -253,7 +255,7 @@ static int place(const struct cow_work *w, const char *from, const char *to)
     return no == 0 ? cis_at_unlink(w->to.root, w->call, cis_str_of(from), COW_WALK) : no;
 }
 
-int cow_work_place(const struct cow_work *w, const char *from, const char *to)
+int cis_cow_work_place(const struct cow_work *w, const char *from, const char *to)
 {
     return place(w, from, to);
 }
@@ -275,8 +277,8 @@ static int judge(const struct cow_work *w, const char *name, const struct cow_st
     }
     *out = no == 0 && (file == NULL || cis_hostdir_quiet(file));
     cis_vfs_file_close(file);
-    no = no == 0 && *out ? cow_state_read(&w->to, w->call, name, &now) : no;
-    *out = no == 0 && *out && cow_state_same(&now, before);
+    no = no == 0 && *out ? cis_cow_state_read(&w->to, w->call, name, &now) : no;
+    *out = no == 0 && *out && cis_cow_state_same(&now, before);
     return no;
 }
 
@@ -355,7 +357,7 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
         *out_ino = made.ino;
         return 0;
     }
-    int no = cow_copy(w->source, from, &w->to, COW_NEW, after->mode, w->call, digest);
+    int no = cis_cow_copy(w->source, from, &w->to, COW_NEW, after->mode, w->call, digest);
     if (no == 0 && memcmp(digest, after->digest, sizeof digest) != 0) {
         drop(w, COW_NEW);
         return ESTALE;
@@ -365,20 +367,20 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
     return no == 0 && after->several ? note_made(w, after->key, path, made.ino) : no;
 }
 
-cis_code cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, struct cis_error *err)
+cis_code cis_cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, struct cis_error *err)
 {
     static const char *const names[] = {COW_NEW, COW_OLD};
     struct cow_state now;
     for (size_t k = 0; k < 2; k++) {
         bool ours = false, stays = false;
-        if (cow_state_read(&w->to, w->call, names[k], &now) != 0 ||
+        if (cis_cow_state_read(&w->to, w->call, names[k], &now) != 0 ||
             (!S_ISREG(now.mode) && !S_ISLNK(now.mode))) {
             continue;
         }
         for (size_t i = 0; i < steps->n && !ours; i++) {
             const struct cow_step *s = &steps->at[i];
-            ours = (s->kept != NULL && cow_state_same(&s->before, &now)) ||
-                   (s->op == COW_LEAF && cow_state_same(&s->after, &now));
+            ours = (s->kept != NULL && cis_cow_state_same(&s->before, &now)) ||
+                   (s->op == COW_LEAF && cis_cow_state_same(&s->after, &now));
         }
         ours = ours && judge(w, names[k], &now, &stays) == 0 && stays; /* nobody writes to it */
         int no = ours ? cis_at_unlink(w->to.root, w->call, cis_str_of(names[k]), COW_WALK) : 0;
@@ -631,14 +633,14 @@ static cis_code rename_folder(struct cow_work *w, const char *path, const char *
                           : fail(w, no, path, err);
 }
 
-cis_code cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,
-                       bool back, struct cis_error *err)
+cis_code cis_cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,
+                           bool back, struct cis_error *err)
 {
     const struct cow_state *before = back ? &step->after : &step->before;
     const struct cow_state *after = back ? &step->before : &step->after;
     CIS_TRY(cis_stop_check(work->call->stop, "apply", err));
     if (step->op == COW_RENAME) {
-        cow_places_drop(work->source);
+        cis_cow_places_drop(work->source);
     }
     switch (step->op) {
     case COW_LEAF:

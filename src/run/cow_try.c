@@ -7,7 +7,7 @@
 #include "run/cow_in.h"
 #include "vfs/hostdir/hostdir.h"
 
-void cow_tried_done(struct cow_tried *tried)
+void cis_cow_tried_done(struct cow_tried *tried)
 {
     cis_hostdir_trial_close(tried->fd - 1);
     cis_map_done(&tried->opened, NULL);
@@ -18,7 +18,7 @@ static cis_code refused(struct cow_plan *p, int no, const char *path, const char
                         struct cis_error *err)
 {
     return no == EIO && p->cow->why.code != CIS_OK
-               ? cow_fail(p->cow, no, path, err)
+               ? cis_cow_fail(p->cow, no, path, err)
                : cis_vfs_fail(err, no, "%.100s: nothing was done, for %s", path, why);
 }
 
@@ -30,8 +30,8 @@ static const char *trial_name(const struct cow_plan *p)
 
 /* ---- contents ---- */
 
-cis_code cow_try_file(struct cow_plan *p, const char *path, uint32_t mode, uint64_t size,
-                      struct cis_error *err)
+cis_code cis_cow_try_file(struct cow_plan *p, const char *path, uint32_t mode, uint64_t size,
+                          struct cis_error *err)
 {
     struct cow_tried *t = &p->tried;
     uint32_t bits = mode & 07777;
@@ -61,8 +61,8 @@ cis_code cow_try_file(struct cow_plan *p, const char *path, uint32_t mode, uint6
     return CIS_OK;
 }
 
-cis_code cow_try_link(struct cow_plan *p, const char *path, const char *target,
-                      struct cis_error *err)
+cis_code cis_cow_try_link(struct cow_plan *p, const char *path, const char *target,
+                          struct cis_error *err)
 {
     size_t len = strlen(target);
     if (len <= p->tried.target) {
@@ -89,7 +89,7 @@ static int folder_at(struct cow_plan *p, struct cis_str lower, struct cis_found 
     return no;
 }
 
-cis_code cow_try_folder(struct cow_plan *p, const char *lower, bool goes, struct cis_error *err)
+cis_code cis_cow_try_folder(struct cow_plan *p, const char *lower, bool goes, struct cis_error *err)
 {
     struct cis_found found;
     if (folder_at(p, cis_str_of(lower), &found) != 0) {
@@ -124,7 +124,7 @@ static cis_code try_parent(struct cow_plan *p, const char *path, const char *low
     }
     struct cis_found found;
     if (!t->any) { /* where everything is made and goes through */
-        CIS_TRY(cow_try_folder(p, ".", false, err));
+        CIS_TRY(cis_cow_try_folder(p, ".", false, err));
         t->any = true;
     }
     if (folder_at(p, parent, &found) == 0) {
@@ -139,8 +139,8 @@ static cis_code try_parent(struct cow_plan *p, const char *path, const char *low
     return cis_buf_check(&t->parent, "a path", err);
 }
 
-cis_code cow_try_place(struct cow_plan *p, const char *path, const char *lower, bool free,
-                       struct cis_error *err)
+cis_code cis_cow_try_place(struct cow_plan *p, const char *path, const char *lower, bool free,
+                           struct cis_error *err)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
@@ -166,7 +166,7 @@ cis_code cow_try_place(struct cow_plan *p, const char *path, const char *lower, 
     return CIS_OK;
 }
 
-cis_code cow_try_opened(struct cow_plan *p, const char *path, struct cis_error *err)
+cis_code cis_cow_try_opened(struct cow_plan *p, const char *path, struct cis_error *err)
 {
     return cis_map_set(&p->tried.opened, cis_str_of(path), p, NULL, err);
 }

@@ -32,10 +32,10 @@ struct undo {
 
 static void undo_done(struct undo *u)
 {
-    cow_work_done(&u->work);
-    cow_tree_close(&u->kept);
+    cis_cow_work_done(&u->work);
+    cis_cow_tree_close(&u->kept);
     cis_vfs_close(u->kept_vfs);
-    cow_record_done(&u->record);
+    cis_cow_record_done(&u->record);
     cis_map_done(&u->be, cis_free);
     cis_map_done(&u->firsts, NULL);
     cis_map_done(&u->seconds, NULL);
@@ -133,8 +133,8 @@ static cis_code state_of(struct undo *u, const char *path, struct cow_state *out
         *out = nothing;
         return CIS_OK;
     }
-    int no = cow_state_read(&u->work.to, &u->call, path, out);
-    return no == 0 ? CIS_OK : cow_errno(no, &u->why, path, err);
+    int no = cis_cow_state_read(&u->work.to, &u->call, path, out);
+    return no == 0 ? CIS_OK : cis_cow_errno(no, &u->why, path, err);
 }
 
 /* ---- how far it came ---- */
@@ -224,24 +224,24 @@ static cis_code judge_empty(struct undo *u, const char *path, struct cis_error *
 {
     struct cow_entries list = {0};
     struct cow_state now;
-    int no = cow_list(&u->work.to, &u->call, path, &list);
-    cis_code code = no == 0 ? CIS_OK : cow_errno(no, &u->why, path, err);
+    int no = cis_cow_list(&u->work.to, &u->call, path, &list);
+    cis_code code = no == 0 ? CIS_OK : cis_cow_errno(no, &u->why, path, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
-        CIS_CLEANUP(cis_freep) char *child = cow_path(path, list.at[i].name);
+        CIS_CLEANUP(cis_freep) char *child = cis_cow_path(path, list.at[i].name);
         code = child != NULL ? state_of(u, child, &now, err)
                              : cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
         if (code == CIS_OK && now.mode != 0) {
             conflict(u, child, "made in the folder since");
         }
     }
-    cow_entries_done(&list);
+    cis_cow_entries_done(&list);
     return code;
 }
 
 static bool same_kind(const struct cow_step *s, const struct cow_state *a,
                       const struct cow_state *b)
 {
-    return s->op == COW_FOLDER ? a->mode == b->mode : cow_state_same(a, b);
+    return s->op == COW_FOLDER ? a->mode == b->mode : cis_cow_state_same(a, b);
 }
 
 /* What is replaced by something of another kind goes in a step before. */
@@ -386,7 +386,7 @@ static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
         }
         *left = i + 1;
         if (!u->how->dry_run) {
-            CIS_TRY(cow_step_take(&u->work, s, s->kept, true, err));
+            CIS_TRY(cis_cow_step_take(&u->work, s, s->kept, true, err));
             CIS_TRY(note_again(u, s, err));
         }
         if (!told(u, s)) {
@@ -403,8 +403,8 @@ static cis_code open_kept(struct undo *u, struct cis_error *err)
     o.ref = cis_str_of(u->how->ref);
     o.read_only = true;
     CIS_TRY(cis_layered_open(u->how->forest, &o, u->how->stop, &u->kept_vfs, err));
-    CIS_TRY(cow_tree_open(&u->kept, u->kept_vfs, &u->call, err));
-    return cow_places_keep(&u->kept, err);
+    CIS_TRY(cis_cow_tree_open(&u->kept, u->kept_vfs, &u->call, err));
+    return cis_cow_places_keep(&u->kept, err);
 }
 
 cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct cis_error *err)
@@ -417,42 +417,42 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
                      .firsts = CIS_MAP_INIT,
                      .seconds = CIS_MAP_INIT};
     u.call = (struct cis_vfs_call){.stop = how->stop, .err = &u.why};
-    CIS_TRY(cow_record_read(how->forest, how->tenant, how->ref, how->stop, &u.record, err));
+    CIS_TRY(cis_cow_record_read(how->forest, how->tenant, how->ref, how->stop, &u.record, err));
     if (u.record.undone) {
         return cis_fail(err, CIS_E_USAGE, "%s: is taken back already", how->ref);
     }
-    CIS_TRY(cow_work_open(&u.work, u.record.folder, &u.call, &u.why, err));
+    CIS_TRY(cis_cow_work_open(&u.work, u.record.folder, &u.call, &u.why, err));
     CIS_TRY(open_kept(&u, err));
     u.work.source = &u.kept;
     CIS_TRY(find_moves(&u, err));
     bool mended;
-    CIS_TRY(cow_mend(&u.work, &u.record.steps, how->dry_run, &mended, err));
+    CIS_TRY(cis_cow_mend(&u.work, &u.record.steps, how->dry_run, &mended, err));
     CIS_TRY(judge(&u, err));
-    bool moves = !how->dry_run && cow_steps_move(&u.record.steps);
+    bool moves = !how->dry_run && cis_cow_steps_move(&u.record.steps);
     if (moves) {
-        CIS_TRY(cow_record_taken(how->forest, how->tenant, how->ref, UINT64_MAX, err));
+        CIS_TRY(cis_cow_record_taken(how->forest, how->tenant, how->ref, UINT64_MAX, err));
     }
     if (!how->dry_run) {
-        CIS_TRY(cow_work_tidy(&u.work, &u.record.steps, err));
+        CIS_TRY(cis_cow_work_tidy(&u.work, &u.record.steps, err));
     }
     size_t left = u.record.steps.n;
     cis_code code = take_back(&u, &left, err);
     if (code != CIS_OK && moves) {
         struct cis_error ignored;
-        (void)!cow_record_taken(how->forest, how->tenant, how->ref, left, &ignored);
+        (void)!cis_cow_record_taken(how->forest, how->tenant, how->ref, left, &ignored);
     }
     if (code != CIS_OK && !how->dry_run) { /* what was taken back by then is known all the same */
         struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S), NULL};
         struct cis_error ignored;
-        (void)!cow_record_undone(how->forest, how->tenant, how->ref, false, cis_buf_bytes(&u.again),
-                                 &soon, &ignored);
+        (void)!cis_cow_record_undone(how->forest, how->tenant, how->ref, false,
+                                     cis_buf_bytes(&u.again), &soon, &ignored);
     }
     CIS_TRY(code);
     if (!how->dry_run) {
-        CIS_TRY(cow_record_undone(how->forest, how->tenant, how->ref, true, cis_buf_bytes(&u.again),
-                                  how->stop, err));
+        CIS_TRY(cis_cow_record_undone(how->forest, how->tenant, how->ref, true,
+                                      cis_buf_bytes(&u.again), how->stop, err));
         struct cis_error ignored; /* the record says it; without the mark an undo asks once more */
-        (void)!cow_mark_undone(how->forest, how->tenant, u.record.run, how->ref, &ignored);
+        (void)!cis_cow_mark_undone(how->forest, how->tenant, u.record.run, how->ref, &ignored);
     }
     *out_n = u.done;
     return CIS_OK;

@@ -211,10 +211,10 @@ static struct cis_error error;
 static void hold(uint32_t rep, enum p2_kind kind)
 {
     if (nhandles == HANDLES) {
-        require(p2_drop(&guest, rep, &error) == CIS_OK);
+        require(cis_p2_drop(&guest, rep, &error) == CIS_OK);
         return;
     }
-    require(p2_at(&guest, rep)->kind == kind);
+    require(cis_p2_at(&guest, rep)->kind == kind);
     handles[nhandles++] = (struct handle){rep, (uint8_t)kind};
 }
 
@@ -236,7 +236,7 @@ static size_t pick(enum p2_kind kind)
 /* It has children, and nobody may take it: the call that tries changes nothing. */
 static bool bound(size_t i)
 {
-    return p2_at(&guest, handles[i].rep)->children != 0;
+    return cis_p2_at(&guest, handles[i].rep)->children != 0;
 }
 
 static uint32_t give(size_t i)
@@ -249,7 +249,7 @@ static uint32_t give(size_t i)
 static uint32_t fields_new(void)
 {
     struct cis_answer a = {0};
-    require(p2_fields_constructor(&guest, NULL, &a, &error) == CIS_OK);
+    require(cis_p2_fields_constructor(&guest, NULL, &a, &error) == CIS_OK);
     uint8_t what = next();
     if (what % 4 != 0) {
         static const char *const names[] = {"content-length", "X-Name", "content-length"};
@@ -259,7 +259,7 @@ static uint32_t fields_new(void)
             {.n = a.rep},
             {.bytes = cis_bytes_of(names[what % 3], strlen(names[what % 3]))},
             {.bytes = cis_bytes_of(values[what % 3], strlen(values[what % 3]))}};
-        require(p2_fields_append(&guest, args, &done, &error) == CIS_OK && !done.failed);
+        require(cis_p2_fields_append(&guest, args, &done, &error) == CIS_OK && !done.failed);
     }
     return a.rep;
 }
@@ -269,12 +269,12 @@ static uint32_t fields_new(void)
 static bool make_request(void)
 {
     uint32_t fields = fields_new(), rep = 0;
-    require(p2_out_request_constructor(&guest, &fields, &rep, &error) == CIS_OK);
+    require(cis_p2_out_request_constructor(&guest, &fields, &rep, &error) == CIS_OK);
     struct http_done done = {0};
     struct http_set_scheme scheme = {.self = rep, .scheme = {.has = true, .scheme = {.is = 0}}};
     struct http_set_text text = {.self = rep, .text = {.has = true, .text = CIS_STR("h")}};
-    require(p2_message_set_scheme(&guest, &scheme, &done, &error) == CIS_OK && !done.failed);
-    require(p2_message_set_authority(&guest, &text, &done, &error) == CIS_OK && !done.failed);
+    require(cis_p2_message_set_scheme(&guest, &scheme, &done, &error) == CIS_OK && !done.failed);
+    require(cis_p2_message_set_authority(&guest, &text, &done, &error) == CIS_OK && !done.failed);
     hold(rep, P2_OUT_REQUEST);
     return true;
 }
@@ -303,8 +303,8 @@ static bool answer_of(cis_code code, const struct cis_answer *a)
         struct cis_answer of = {0};
         struct http_error_option http = {0};
         const struct cis_typed self = {.n = a->rep};
-        require(p2_fs_error(&guest, &self, &of, &error) == CIS_OK && !of.has);
-        require(p2_http_error_code(&guest, &a->rep, &http, &error) == CIS_OK && http.has);
+        require(cis_p2_fs_error(&guest, &self, &of, &error) == CIS_OK && !of.has);
+        require(cis_p2_http_error_code(&guest, &a->rep, &http, &error) == CIS_OK && http.has);
         hold(a->rep, P2_ERROR);
     }
     return code == CIS_OK;
@@ -319,14 +319,14 @@ static bool write_some(void)
         return true;
     }
     struct cis_typed args[2] = {{.n = handles[i].rep}};
-    if (!answer_of(p2_out_check(&guest, args, &may, &error), &may) || may.failed) {
+    if (!answer_of(cis_p2_out_check(&guest, args, &may, &error), &may) || may.failed) {
         return guest.end.code == CIS_OK;
     }
     memset(block, 'x', sizeof block);
     size_t n = (size_t)next() * 260;
     require(may.n[0] <= sizeof block);
     args[1].bytes = cis_bytes_of(block, n < may.n[0] ? n : (size_t)may.n[0]);
-    return answer_of(p2_out_write(&guest, args, &done, &error), &done);
+    return answer_of(cis_p2_out_write(&guest, args, &done, &error), &done);
 }
 
 static bool stream_call(cis_typed_handler *call, enum p2_kind kind)
@@ -349,7 +349,7 @@ static bool splice(void)
     }
     const struct cis_typed args[3] = {
         {.n = handles[out].rep}, {.n = handles[in].rep}, {.n = (uint64_t)next() * 700}};
-    return answer_of(p2_out_splice(&guest, args, &a, &error), &a);
+    return answer_of(cis_p2_out_splice(&guest, args, &a, &error), &a);
 }
 
 static bool finish(void)
@@ -361,14 +361,14 @@ static bool finish(void)
     }
     if (bound(i)) {
         const struct http_finish early = {.self = handles[i].rep};
-        require(p2_out_body_finish(&guest, &early, &done, &error) == CIS_E_TRAP);
+        require(cis_p2_out_body_finish(&guest, &early, &done, &error) == CIS_E_TRAP);
         return true;
     }
     struct http_finish args = {.self = give(i), .trailers = {.has = (next() & 1) != 0}};
     if (args.trailers.has) {
         args.trailers.rep = fields_new();
     }
-    require(p2_out_body_finish(&guest, &args, &done, &error) == CIS_OK);
+    require(cis_p2_out_body_finish(&guest, &args, &done, &error) == CIS_OK);
     return true;
 }
 
@@ -381,16 +381,16 @@ static bool handle_one(void)
     }
     if (bound(i)) {
         const struct http_handling early = {.request = handles[i].rep};
-        require(p2_http_handle(&guest, &early, &made, &error) == CIS_E_TRAP);
+        require(cis_p2_http_handle(&guest, &early, &made, &error) == CIS_E_TRAP);
         return true;
     }
     struct http_handling args = {.request = give(i), .options = {.has = (next() & 1) != 0}};
     if (args.options.has) {
         struct cis_answer options = {0};
-        require(p2_options_constructor(&guest, NULL, &options, &error) == CIS_OK);
+        require(cis_p2_options_constructor(&guest, NULL, &options, &error) == CIS_OK);
         args.options.rep = options.rep;
     }
-    require(p2_http_handle(&guest, &args, &made, &error) == CIS_OK);
+    require(cis_p2_http_handle(&guest, &args, &made, &error) == CIS_OK);
     if (!made.failed) {
         hold(made.rep, P2_FUTURE_RESPONSE);
     }
@@ -404,7 +404,7 @@ static bool get_response(void)
     if (i == HANDLES) {
         return true;
     }
-    cis_code code = p2_future_response_get(&guest, &handles[i].rep, &got, &error);
+    cis_code code = cis_p2_future_response_get(&guest, &handles[i].rep, &got, &error);
     require(code == CIS_OK || code == CIS_E_BUDGET);
     if (code == CIS_OK && got.has && !got.outer.failed && !got.outer.inner.failed) {
         hold(got.outer.inner.rep, P2_IN_RESPONSE);
@@ -419,7 +419,7 @@ static bool get_trailers(void)
     if (i == HANDLES) {
         return true;
     }
-    cis_code code = p2_future_trailers_get(&guest, &handles[i].rep, &got, &error);
+    cis_code code = cis_p2_future_trailers_get(&guest, &handles[i].rep, &got, &error);
     require(code == CIS_OK || code == CIS_E_BUDGET);
     if (code == CIS_OK && got.has && !got.outer.failed && !got.outer.inner.failed &&
         got.outer.inner.trailers.has) {
@@ -436,11 +436,11 @@ static bool finish_reading(void)
         return true;
     }
     if (bound(i)) {
-        require(p2_in_body_finish(&guest, &handles[i].rep, &rep, &error) == CIS_E_TRAP);
+        require(cis_p2_in_body_finish(&guest, &handles[i].rep, &rep, &error) == CIS_E_TRAP);
         return true;
     }
     uint32_t self = give(i);
-    require(p2_in_body_finish(&guest, &self, &rep, &error) == CIS_OK);
+    require(cis_p2_in_body_finish(&guest, &self, &rep, &error) == CIS_OK);
     hold(rep, P2_FUTURE_TRAILERS);
     return true;
 }
@@ -450,7 +450,7 @@ static bool headers_of(void)
     uint32_t rep = 0;
     size_t i = pick(P2_IN_RESPONSE);
     if (i != HANDLES) {
-        require(p2_in_response_headers(&guest, &handles[i].rep, &rep, &error) == CIS_OK);
+        require(cis_p2_in_response_headers(&guest, &handles[i].rep, &rep, &error) == CIS_OK);
         hold(rep, P2_FIELDS);
     }
     return true;
@@ -477,16 +477,16 @@ static bool ready(void)
         return true;
     }
     const struct cis_typed self = {.n = handles[i].rep};
-    return answer_of(p2_poll_ready(&guest, &self, &a, &error), &a);
+    return answer_of(cis_p2_poll_ready(&guest, &self, &a, &error), &a);
 }
 
 static bool drop_any(void)
 {
     size_t i = nhandles != 0 ? next() % nhandles : 0;
     if (nhandles != 0 && bound(i)) {
-        require(p2_drop(&guest, handles[i].rep, &error) == CIS_E_TRAP);
+        require(cis_p2_drop(&guest, handles[i].rep, &error) == CIS_E_TRAP);
     } else if (nhandles != 0) {
-        require(p2_drop(&guest, give(i), &error) == CIS_OK);
+        require(cis_p2_drop(&guest, give(i), &error) == CIS_OK);
     }
     return true;
 }
@@ -497,14 +497,14 @@ static bool call_one(void)
     case 0:
         return make_request();
     case 1:
-        return make_child(p2_message_body, P2_OUT_REQUEST, P2_OUT_BODY);
+        return make_child(cis_p2_message_body, P2_OUT_REQUEST, P2_OUT_BODY);
     case 2:
-        return make_child(p2_out_body_stream, P2_OUT_BODY, P2_OUTPUT);
+        return make_child(cis_p2_out_body_stream, P2_OUT_BODY, P2_OUTPUT);
     case 3:
     case 4:
         return write_some();
     case 5:
-        return stream_call(p2_out_flush, P2_OUTPUT);
+        return stream_call(cis_p2_out_flush, P2_OUTPUT);
     case 6:
         return finish();
     case 7:
@@ -512,13 +512,13 @@ static bool call_one(void)
     case 8:
         return get_response();
     case 9:
-        return make_child(p2_in_response_consume, P2_IN_RESPONSE, P2_IN_BODY);
+        return make_child(cis_p2_in_response_consume, P2_IN_RESPONSE, P2_IN_BODY);
     case 10:
-        return make_child(p2_in_body_stream, P2_IN_BODY, P2_INPUT);
+        return make_child(cis_p2_in_body_stream, P2_IN_BODY, P2_INPUT);
     case 11:
-        return stream_call(p2_in_read, P2_INPUT);
+        return stream_call(cis_p2_in_read, P2_INPUT);
     case 12:
-        return stream_call(p2_in_skip, P2_INPUT);
+        return stream_call(cis_p2_in_skip, P2_INPUT);
     case 13:
         return finish_reading();
     case 14:
@@ -526,10 +526,11 @@ static bool call_one(void)
     case 15:
         return headers_of();
     case 16:
-        return subscribe((next() & 1) != 0 ? p2_in_subscribe : p2_out_subscribe, P2_OUTPUT) &&
-               subscribe(p2_in_subscribe, P2_INPUT) &&
-               subscribe(p2_future_subscribe, P2_FUTURE_RESPONSE) &&
-               subscribe(p2_future_subscribe, P2_FUTURE_TRAILERS);
+        return subscribe((next() & 1) != 0 ? cis_p2_in_subscribe : cis_p2_out_subscribe,
+                         P2_OUTPUT) &&
+               subscribe(cis_p2_in_subscribe, P2_INPUT) &&
+               subscribe(cis_p2_future_subscribe, P2_FUTURE_RESPONSE) &&
+               subscribe(cis_p2_future_subscribe, P2_FUTURE_TRAILERS);
     case 17:
         return ready();
     case 18:
@@ -558,7 +559,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         while (bound(i)) {
             i = (i + 1) % nhandles;
         }
-        require(p2_drop(&guest, give(i), &error) == CIS_OK);
+        require(cis_p2_drop(&guest, give(i), &error) == CIS_OK);
     }
     require(!drops || open_exchanges == 0); /* with the last handle, not with the run */
     cis_wasi_p2_end(&host);

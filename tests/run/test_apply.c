@@ -88,7 +88,7 @@ static void tree_lines(const struct cow_tree *tree, const struct cis_vfs_call *c
                        const char *path, struct lines *out)
 {
     struct cow_entries list = {0};
-    if (cow_list(tree, call, path, &list) != 0) {
+    if (cis_cow_list(tree, call, path, &list) != 0) {
         return; /* somebody moved it at that moment */
     }
     for (size_t i = 0; i < list.n; i++) {
@@ -119,7 +119,7 @@ static void tree_lines(const struct cow_tree *tree, const struct cis_vfs_call *c
             tree_lines(tree, call, child, out);
         }
     }
-    cow_entries_done(&list);
+    cis_cow_entries_done(&list);
 }
 
 static char *lines_join(struct lines *l)
@@ -144,9 +144,9 @@ static char *host_tree(struct round *r)
     struct cis_vfs_call call = {.stop = &stop, .err = &why};
     struct cow_work w;
     struct lines lines = {0};
-    assert_ok(cow_work_open(&w, r->folder, &call, &why, err));
+    assert_ok(cis_cow_work_open(&w, r->folder, &call, &why, err));
     tree_lines(&w.to, &call, ".", &lines);
-    cow_work_done(&w);
+    cis_cow_work_done(&w);
     return lines_join(&lines);
 }
 
@@ -594,9 +594,9 @@ static char *kept_tree(struct round *r, const char *ref)
     o.ref = cis_str_of(ref);
     o.read_only = true;
     assert_ok(cis_layered_open(r->fx->forest, &o, &stop, &vfs, err));
-    assert_ok(cow_tree_open(&tree, vfs, &call, err));
+    assert_ok(cis_cow_tree_open(&tree, vfs, &call, err));
     tree_lines(&tree, &call, ".", &lines);
-    cow_tree_close(&tree);
+    cis_cow_tree_close(&tree);
     cis_vfs_close(vfs);
     return lines_join(&lines);
 }

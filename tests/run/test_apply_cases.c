@@ -669,20 +669,20 @@ static void a_leftover_is_read_as_often_however_many_steps_there_are(void **stat
         CIS_CLEANUP(cis_freep) char *place = fx_path(fx, "d");
         fx_put(fx, "d/" COW_NEW, "12345678");
         for (int i = 0; i < (many != 0 ? 500 : 1); i++) {
-            struct cow_step *s = cow_steps_add(&steps, COW_LEAF, "f", NULL, "f");
+            struct cow_step *s = cis_cow_steps_add(&steps, COW_LEAF, "f", NULL, "f");
             s->before = s->after = (struct cow_state){.mode = S_IFREG | 0644, .size = 8};
             s->kept = cis_strdup("kept/f");
         }
-        assert_ok(cow_work_open(&w, place, &call, &why, err));
+        assert_ok(cis_cow_work_open(&w, place, &call, &why, err));
         host.reads = 0;
-        assert_ok(cow_work_tidy(&w, &steps, err));
+        assert_ok(cis_cow_work_tidy(&w, &steps, err));
         reads[many] = host.reads;
         fx_host_is(fx, "d/" COW_NEW, "12345678"); /* nobody's */
-        assert_int_equal(cow_state_read(&w.to, &call, COW_NEW, &steps.at[0].after), 0);
-        assert_ok(cow_work_tidy(&w, &steps, err));
+        assert_int_equal(cis_cow_state_read(&w.to, &call, COW_NEW, &steps.at[0].after), 0);
+        assert_ok(cis_cow_work_tidy(&w, &steps, err));
         fx_host_is(fx, "d/" COW_NEW, NULL);
-        cow_work_done(&w);
-        cow_steps_done(&steps);
+        cis_cow_work_done(&w);
+        cis_cow_steps_done(&steps);
     }
     assert_true(reads[0] > 0);
     assert_int_equal(reads[0], reads[1]);

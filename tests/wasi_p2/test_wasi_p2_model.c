@@ -167,7 +167,7 @@ static struct handle *put(enum kind kind, uint32_t rep)
             return &handles[i];
         }
     }
-    assert_int_equal(p2_drop(&guest, rep, NULL), CIS_OK);
+    assert_int_equal(cis_p2_drop(&guest, rep, NULL), CIS_OK);
     return NULL;
 }
 
@@ -313,9 +313,9 @@ static void write_step(struct handle *h, bool blocking, bool zero)
     }
     if (len > most) {
         uint64_t sent = h->line != NULL ? h->line->sent : 0;
-        bool good = zero ? typed(blocking ? p2_out_blocking_zeroes : p2_out_zeroes, h->rep, len,
-                                 (struct cis_bytes){0}, &out)
-                         : typed(blocking ? p2_out_blocking_write : p2_out_write, h->rep, 0,
+        bool good = zero ? typed(blocking ? cis_p2_out_blocking_zeroes : cis_p2_out_zeroes, h->rep,
+                                 len, (struct cis_bytes){0}, &out)
+                         : typed(blocking ? cis_p2_out_blocking_write : cis_p2_out_write, h->rep, 0,
                                  cis_bytes_of(data, len), &out);
         assert_false(good); /* more than was permitted is a trap */
         assert_true(h->line == NULL || h->line->sent == sent);
@@ -326,9 +326,9 @@ static void write_step(struct handle *h, bool blocking, bool zero)
         h->line->lossy = true;
     }
     took(h, data, len);
-    bool good = zero ? typed(blocking ? p2_out_blocking_zeroes : p2_out_zeroes, h->rep, len,
+    bool good = zero ? typed(blocking ? cis_p2_out_blocking_zeroes : cis_p2_out_zeroes, h->rep, len,
                              (struct cis_bytes){0}, &out)
-                     : typed(blocking ? p2_out_blocking_write : p2_out_write, h->rep, 0,
+                     : typed(blocking ? cis_p2_out_blocking_write : cis_p2_out_write, h->rep, 0,
                              cis_bytes_of(data, len), &out);
     if (!good) {
         fail_msg("a write of %zu bytes of %zu ended the run: %s", len, most, guest.end.error.msg);
@@ -348,7 +348,7 @@ static void check_step(struct handle *h)
 {
     struct cis_answer out;
     bool was = sound(h);
-    if (!typed(p2_out_check, h->rep, 0, (struct cis_bytes){0}, &out)) {
+    if (!typed(cis_p2_out_check, h->rep, 0, (struct cis_bytes){0}, &out)) {
         return;
     }
     if (out.failed) {
@@ -366,8 +366,8 @@ static void flush_step(struct handle *h, bool blocking)
 {
     struct cis_answer out;
     bool was = sound(h);
-    if (!typed(blocking ? p2_out_blocking_flush : p2_out_flush, h->rep, 0, (struct cis_bytes){0},
-               &out)) {
+    if (!typed(blocking ? cis_p2_out_blocking_flush : cis_p2_out_flush, h->rep, 0,
+               (struct cis_bytes){0}, &out)) {
         return;
     }
     if (out.failed) {
@@ -413,8 +413,8 @@ static void read_step(struct handle *h, bool blocking, bool skips)
     uint64_t len = chance_size(100000);
     bool known = h->spring != NULL && !h->failed;
     struct spring before = known ? *h->spring : (struct spring){0};
-    cis_typed_handler *handler = skips ? (blocking ? p2_in_blocking_skip : p2_in_skip)
-                                       : (blocking ? p2_in_blocking_read : p2_in_read);
+    cis_typed_handler *handler = skips ? (blocking ? cis_p2_in_blocking_skip : cis_p2_in_skip)
+                                       : (blocking ? cis_p2_in_blocking_read : cis_p2_in_read);
     if (!typed(handler, h->rep, len, (struct cis_bytes){0}, &out)) {
         return;
     }
@@ -467,7 +467,8 @@ static void splice_step(struct handle *to, struct handle *from, bool blocking)
         line_sent(line, copy, have);
     }
     out = (struct cis_answer){0};
-    bool good = went((blocking ? p2_out_blocking_splice : p2_out_splice)(&guest, args, &out, &err));
+    bool good =
+        went((blocking ? cis_p2_out_blocking_splice : cis_p2_out_splice)(&guest, args, &out, &err));
     size_t n = good && !out.failed ? (size_t)out.n[0] : 0;
     assert_true(n <= have || from->failed);
     if (line != NULL && !line->lossy) {
@@ -505,7 +506,7 @@ static uint32_t make_fields(uint64_t length)
     struct cis_answer out;
     struct cis_error err = {0};
     char text[32];
-    if (!typed(p2_fields_constructor, 0, 0, (struct cis_bytes){0}, &out)) {
+    if (!typed(cis_p2_fields_constructor, 0, 0, (struct cis_bytes){0}, &out)) {
         return 0;
     }
     uint32_t rep = out.rep;
@@ -517,7 +518,7 @@ static uint32_t make_fields(uint64_t length)
             {.bytes = cis_bytes_of(text, strlen(text))},
         };
         out = (struct cis_answer){0};
-        went(p2_fields_append(&guest, args, &out, &err));
+        went(cis_p2_fields_append(&guest, args, &out, &err));
     }
     return rep;
 }
@@ -525,7 +526,7 @@ static uint32_t make_fields(uint64_t length)
 static void stream_of_body(struct handle *body)
 {
     struct http_made made;
-    if (!structs(p2_out_body_stream, &body->rep, &made, sizeof made) || made.failed) {
+    if (!structs(cis_p2_out_body_stream, &body->rep, &made, sizeof made) || made.failed) {
         return;
     }
     struct handle *h = put_child(OUT, made.rep, body);
@@ -539,7 +540,7 @@ static void stream_of_body(struct handle *body)
 static void body_of_message(struct handle *message)
 {
     struct http_made made;
-    if (!structs(p2_message_body, &message->rep, &made, sizeof made) || made.failed) {
+    if (!structs(cis_p2_message_body, &message->rep, &made, sizeof made) || made.failed) {
         return;
     }
     struct handle *body = put(BODY, made.rep);
@@ -560,7 +561,7 @@ static struct handle *message_step(bool answers)
         return NULL;
     }
     uint32_t fields = make_fields(length);
-    if (over || !structs(answers ? p2_out_response_constructor : p2_out_request_constructor,
+    if (over || !structs(answers ? cis_p2_out_response_constructor : cis_p2_out_request_constructor,
                          &fields, &rep, sizeof rep)) {
         return NULL;
     }
@@ -576,11 +577,11 @@ static struct handle *message_step(bool answers)
         struct http_done done;
         snprintf(path, sizeof path, "/%u", nlines);
         struct http_set_text a = {rep, {true, CIS_STR("a.example")}};
-        structs(p2_message_set_authority, &a, &done, sizeof done);
+        structs(cis_p2_message_set_authority, &a, &done, sizeof done);
         a.text.text = cis_str_of(path);
-        structs(p2_message_set_path, &a, &done, sizeof done);
+        structs(cis_p2_message_set_path, &a, &done, sizeof done);
         struct http_set_scheme s = {rep, {true, {HTTP_SCHEME_HTTP, {NULL, 0}}}};
-        structs(p2_message_set_scheme, &s, &done, sizeof done);
+        structs(cis_p2_message_set_scheme, &s, &done, sizeof done);
     }
     nlines++;
     if (!one_in(4)) {
@@ -595,7 +596,7 @@ static void send_step(struct handle *request)
     const struct http_handling a = {.request = request->rep};
     request->kind = NONE;
     struct line *line = request->line;
-    if (!structs(p2_http_handle, &a, &made, sizeof made)) {
+    if (!structs(cis_p2_http_handle, &a, &made, sizeof made)) {
         return;
     }
     if (made.failed) {
@@ -624,7 +625,7 @@ static void finish_step(struct handle *body)
         }
     }
     body->kind = NONE;
-    if (structs(p2_out_body_finish, &a, &done, sizeof done) && done.failed) {
+    if (structs(cis_p2_out_body_finish, &a, &done, sizeof done) && done.failed) {
         line->lossy = true;
     }
     is_gone(a.self, 0);
@@ -633,7 +634,7 @@ static void finish_step(struct handle *body)
 static void future_step(struct handle *future)
 {
     struct http_got_response got;
-    if (!structs(p2_future_response_get, &future->rep, &got, sizeof got) || !got.has ||
+    if (!structs(cis_p2_future_response_get, &future->rep, &got, sizeof got) || !got.has ||
         got.outer.failed || got.outer.inner.failed) {
         return;
     }
@@ -648,7 +649,7 @@ static void consume_step(struct handle *message)
 {
     struct http_made made;
     cis_structs_handler *handler =
-        message->kind == RESPONSE ? p2_in_response_consume : p2_in_request_consume;
+        message->kind == RESPONSE ? cis_p2_in_response_consume : cis_p2_in_request_consume;
     if (structs(handler, &message->rep, &made, sizeof made) && !made.failed) {
         struct spring from = message->own;
         struct handle *h = put(IN_BODY, made.rep);
@@ -661,7 +662,7 @@ static void consume_step(struct handle *message)
 static void in_stream_step(struct handle *body)
 {
     struct http_made made;
-    if (structs(p2_in_body_stream, &body->rep, &made, sizeof made) && !made.failed) {
+    if (structs(cis_p2_in_body_stream, &body->rep, &made, sizeof made) && !made.failed) {
         /* the fake compares nothing of it: its bytes are those of the next test */
         put_child(IN, made.rep, body);
     }
@@ -671,7 +672,7 @@ static void in_finish_step(struct handle *body)
 {
     uint32_t rep, self = body->rep;
     body->kind = NONE;
-    if (structs(p2_in_body_finish, &self, &rep, sizeof rep)) {
+    if (structs(cis_p2_in_body_finish, &self, &rep, sizeof rep)) {
         put(TRAILERS, rep);
     }
     is_gone(self, 0);
@@ -680,7 +681,7 @@ static void in_finish_step(struct handle *body)
 static void trailers_step(struct handle *h)
 {
     struct http_got_trailers got;
-    if (structs(p2_future_trailers_get, &h->rep, &got, sizeof got) && got.has &&
+    if (structs(cis_p2_future_trailers_get, &h->rep, &got, sizeof got) && got.has &&
         !got.outer.failed && !got.outer.inner.failed && got.outer.inner.trailers.has) {
         put(FIELDS, got.outer.inner.trailers.rep);
     }
@@ -692,7 +693,7 @@ static void tcp_step(void)
 {
     struct p2_net_one made;
     uint32_t family = 0;
-    if (!structs(p2_tcp_create, &family, &made, sizeof made) || made.failed) {
+    if (!structs(cis_p2_tcp_create, &family, &made, sizeof made) || made.failed) {
         return;
     }
     struct cis_sock *sock = fake_sock_last();
@@ -703,14 +704,14 @@ static void tcp_step(void)
     h->sock = sock;
     struct p2_net_done done;
     struct p2_self_address a = {.self = made.rep};
-    structs(p2_tcp_start_connect, &a, &done, sizeof done);
+    structs(cis_p2_tcp_start_connect, &a, &done, sizeof done);
 }
 
 static void connect_step(struct handle *tcp)
 {
     struct p2_net_two two;
     struct p2_self a = {tcp->rep};
-    if (!structs(p2_tcp_finish_connect, &a, &two, sizeof two) || two.failed) {
+    if (!structs(cis_p2_tcp_finish_connect, &a, &two, sizeof two) || two.failed) {
         return;
     }
     struct handle *in = put_child(IN, two.rep[0], tcp), *out = put_child(OUT, two.rep[1], tcp);
@@ -734,14 +735,14 @@ static void shutdown_step(struct handle *tcp)
             handles[i].failed = true; /* closed; what it has taken still arrives */
         }
     }
-    structs(p2_tcp_shutdown, &a, &done, sizeof done);
+    structs(cis_p2_tcp_shutdown, &a, &done, sizeof done);
 }
 
 static void udp_step(void)
 {
     struct p2_net_one made;
     uint32_t family = 0;
-    if (!structs(p2_udp_create, &family, &made, sizeof made) || made.failed) {
+    if (!structs(cis_p2_udp_create, &family, &made, sizeof made) || made.failed) {
         return;
     }
     put(UDP, made.rep);
@@ -754,7 +755,7 @@ static void udp_streams_step(struct handle *udp)
         struct p2_maybe_address remote;
     } a = {.self = udp->rep};
     struct p2_net_two two;
-    if (!structs(p2_udp_stream, &a, &two, sizeof two) || two.failed) {
+    if (!structs(cis_p2_udp_stream, &a, &two, sizeof two) || two.failed) {
         return;
     }
     put_child(UDP_IN, two.rep[0], udp);
@@ -768,7 +769,7 @@ static void udp_send_step(struct handle *h)
     struct cis_datagram_address to = {.family = 4, .port = 9};
     struct cis_error err = {0};
     if (one_in(2)) {
-        if (typed(p2_udp_check_send, h->rep, 0, (struct cis_bytes){0}, &out) && !out.failed) {
+        if (typed(cis_p2_udp_check_send, h->rep, 0, (struct cis_bytes){0}, &out) && !out.failed) {
             h->promised = out.n[0];
         }
         return;
@@ -780,7 +781,7 @@ static void udp_send_step(struct handle *h)
     }
     const struct cis_typed args[2] = {{.n = h->rep}, {.items = items, .nitems = n}};
     out = (struct cis_answer){0};
-    bool good = went(p2_udp_send(&guest, args, &out, &err));
+    bool good = went(cis_p2_udp_send(&guest, args, &out, &err));
     if (good && !out.failed && n != 0) {
         assert_true(n <= h->promised && out.n[0] <= n);
         h->promised = 0;
@@ -790,7 +791,7 @@ static void udp_send_step(struct handle *h)
 static void udp_receive_step(struct handle *h)
 {
     struct cis_answer out;
-    if (typed(p2_udp_receive, h->rep, chance(20), (struct cis_bytes){0}, &out) && !out.failed) {
+    if (typed(cis_p2_udp_receive, h->rep, chance(20), (struct cis_bytes){0}, &out) && !out.failed) {
         for (size_t i = 0; i < out.nitems; i++) {
             assert_memory_equal(out.items[i].first.ptr, table, out.items[i].first.len);
         }
@@ -800,7 +801,7 @@ static void udp_receive_step(struct handle *h)
 static void resize_step(struct handle *tcp)
 {
     struct cis_answer out;
-    typed(p2_sock_set_send, tcp->rep, 1 + chance_size(200000), (struct cis_bytes){0}, &out);
+    typed(cis_p2_sock_set_send, tcp->rep, 1 + chance_size(200000), (struct cis_bytes){0}, &out);
 }
 
 static void names_step(void)
@@ -810,7 +811,7 @@ static void names_step(void)
         struct cis_str name;
     } a = {0, CIS_STR("a.example")};
     struct p2_net_one made;
-    if (structs(p2_names_resolve, &a, &made, sizeof made) && !made.failed) {
+    if (structs(cis_p2_names_resolve, &a, &made, sizeof made) && !made.failed) {
         put(LOOKUP, made.rep);
     }
 }
@@ -818,7 +819,7 @@ static void names_step(void)
 static void lookup_step(struct handle *h)
 {
     struct p2_net_maybe_ip got;
-    structs(p2_names_next, &h->rep, &got, sizeof got);
+    structs(cis_p2_names_next, &h->rep, &got, sizeof got);
 }
 
 /* ---- files and standard streams ---- */
@@ -828,9 +829,9 @@ static void file_stream_step(void)
     struct cis_answer out;
     uint64_t offset = one_in(2) ? chance((uint32_t)content_len + 1) : chance_size(100000);
     unsigned way = chance(3);
-    cis_typed_handler *handler = way == 0   ? p2_fs_read_stream
-                                 : way == 1 ? p2_fs_write_stream
-                                            : p2_fs_append_stream;
+    cis_typed_handler *handler = way == 0   ? cis_p2_fs_read_stream
+                                 : way == 1 ? cis_p2_fs_write_stream
+                                            : cis_p2_fs_append_stream;
     if (!typed(handler, file_rep, offset, (struct cis_bytes){0}, &out) || out.failed) {
         return;
     }
@@ -865,7 +866,9 @@ static void std_step(void)
 {
     struct cis_answer out;
     unsigned which = chance(3);
-    cis_typed_handler *handler = which == 0 ? p2_stdin : which == 1 ? p2_stdout : p2_stderr;
+    cis_typed_handler *handler = which == 0   ? cis_p2_stdin
+                                 : which == 1 ? cis_p2_stdout
+                                              : cis_p2_stderr;
     if (!typed(handler, 0, 0, (struct cis_bytes){0}, &out)) {
         return;
     }
@@ -886,17 +889,17 @@ static void subscribe_step(void)
     const struct handle *h = any(kind);
     struct cis_answer out;
     if (h == NULL) {
-        if (typed(p2_mono_duration, chance(2000), 0, (struct cis_bytes){0}, &out)) {
+        if (typed(cis_p2_mono_duration, chance(2000), 0, (struct cis_bytes){0}, &out)) {
             put(POLLABLE, out.rep);
         }
         return;
     }
-    cis_typed_handler *handler = kind == OUT                          ? p2_out_subscribe
-                                 : kind == IN                         ? p2_in_subscribe
-                                 : kind == UDP_IN                     ? p2_udp_in_subscribe
-                                 : kind == UDP_OUT                    ? p2_udp_out_subscribe
-                                 : kind == FUTURE || kind == TRAILERS ? p2_future_subscribe
-                                                                      : p2_source_subscribe;
+    cis_typed_handler *handler = kind == OUT                          ? cis_p2_out_subscribe
+                                 : kind == IN                         ? cis_p2_in_subscribe
+                                 : kind == UDP_IN                     ? cis_p2_udp_in_subscribe
+                                 : kind == UDP_OUT                    ? cis_p2_udp_out_subscribe
+                                 : kind == FUTURE || kind == TRAILERS ? cis_p2_future_subscribe
+                                                                      : cis_p2_source_subscribe;
     if (typed(handler, h->rep, 0, (struct cis_bytes){0}, &out)) {
         put_child(POLLABLE, out.rep, h);
     }
@@ -909,7 +912,7 @@ static void poll_step(struct handle *h)
     uint32_t reps[HANDLES + 1];
     size_t n = 0;
     if (one_in(2)) {
-        typed(p2_poll_ready, h->rep, 0, (struct cis_bytes){0}, &out);
+        typed(cis_p2_poll_ready, h->rep, 0, (struct cis_bytes){0}, &out);
         return;
     }
     for (size_t i = 0; i < HANDLES; i++) {
@@ -918,17 +921,17 @@ static void poll_step(struct handle *h)
         }
     }
     out = (struct cis_answer){0};
-    typed(p2_mono_duration, 0, 0, (struct cis_bytes){0}, &out); /* so that it comes back */
+    typed(cis_p2_mono_duration, 0, 0, (struct cis_bytes){0}, &out); /* so that it comes back */
     reps[n++] = out.rep;
     struct cis_answer polled = {0};
     const struct cis_typed args[1] = {{.reps = reps, .nitems = n}};
-    if (went(p2_poll(&guest, args, &polled, &err))) {
+    if (went(cis_p2_poll(&guest, args, &polled, &err))) {
         assert_true(polled.nitems >= 1 && polled.nitems <= n);
         for (size_t i = 0; i < polled.nitems; i++) {
             assert_true(polled.numbers[i] < n);
         }
     }
-    assert_int_equal(p2_drop(&guest, out.rep, NULL), CIS_OK);
+    assert_int_equal(cis_p2_drop(&guest, out.rep, NULL), CIS_OK);
 }
 
 /* ---- ends ---- */
@@ -941,7 +944,7 @@ static void drop_step(struct handle *h)
         h->line->lossy = true;
     }
     h->kind = NONE;
-    went(p2_drop(&guest, rep, &err));
+    went(cis_p2_drop(&guest, rep, &err));
     is_gone(rep, parent);
 }
 
@@ -959,7 +962,7 @@ static void answer_step(struct handle *param)
         response->kind = NONE;
         response->line->lossy = true; /* the fake that it goes to compares nothing */
     }
-    structs(p2_outparam_set, &a, &nothing, sizeof nothing);
+    structs(cis_p2_outparam_set, &a, &nothing, sizeof nothing);
 }
 
 static void step(void)
@@ -1233,11 +1236,11 @@ static void open_file(void)
 {
     struct cis_answer out;
     struct cis_error err = {0};
-    assert_int_equal(p2_directories(&guest, NULL, &(struct cis_answer){0}, &err), CIS_OK);
+    assert_int_equal(cis_p2_directories(&guest, NULL, &(struct cis_answer){0}, &err), CIS_OK);
     const struct cis_typed args[5] = {
         {.n = 1}, {.n = 0}, {.bytes = cis_bytes_of("file", 4)}, {.n = 1 | 8}, {.n = 1 | 2}};
     out = (struct cis_answer){0};
-    assert_int_equal(p2_fs_open(&guest, args, &out, &err), CIS_OK);
+    assert_int_equal(cis_p2_fs_open(&guest, args, &out, &err), CIS_OK);
     assert_false(out.failed);
     file_rep = out.rep;
     content_len = 0;
@@ -1378,14 +1381,14 @@ static void blocking_writes_use_up_what_was_promised_for_a_body(void **state)
         }
         h = any(OUT);
     }
-    assert_true(typed(p2_out_check, h->rep, 0, (struct cis_bytes){0}, &said));
+    assert_true(typed(cis_p2_out_check, h->rep, 0, (struct cis_bytes){0}, &said));
     assert_int_equal(said.n[0], 65536);
     for (int i = 0; i < 16; i++) { /* as much as the body may hold */
-        assert_true(typed(p2_out_blocking_write, h->rep, 0, cis_bytes_of(block, 4096), &said));
+        assert_true(typed(cis_p2_out_blocking_write, h->rep, 0, cis_bytes_of(block, 4096), &said));
         assert_false(said.failed);
     }
     h->line->lossy = true;
-    assert_false(typed(p2_out_write, h->rep, 0, cis_bytes_of(table, 65536), &said));
+    assert_false(typed(cis_p2_out_write, h->rep, 0, cis_bytes_of(table, 65536), &said));
     assert_true(over);
     end();
 }
@@ -1408,7 +1411,8 @@ static void bytes_that_wait_for_the_kernel_are_not_overtaken(void **state)
             while (out->promised != 0 && !out->failed && !over) {
                 size_t n = 1 + chance((uint32_t)out->promised);
                 took(out, table + seed, n);
-                assert_true(typed(p2_out_write, out->rep, 0, cis_bytes_of(table + seed, n), &said));
+                assert_true(
+                    typed(cis_p2_out_write, out->rep, 0, cis_bytes_of(table + seed, n), &said));
                 out->promised -= n;
                 if (said.failed) {
                     failed(out, &said);
@@ -1424,17 +1428,17 @@ static void a_queue_without_room_ends_the_run_and_writes_nothing(void **state)
     (void)state;
     struct p2_held held = {0};
     begin();
-    assert_int_equal(p2_held_add(&guest, &held, cis_bytes_of(table, 65536)), 0);
-    assert_int_equal(p2_held_add(&guest, &held, cis_bytes_of(table, 1)), EIO);
+    assert_int_equal(cis_p2_held_add(&guest, &held, cis_bytes_of(table, 65536)), 0);
+    assert_int_equal(cis_p2_held_add(&guest, &held, cis_bytes_of(table, 1)), EIO);
     assert_int_equal(guest.end.code, CIS_E_INTERNAL);
     assert_non_null(strstr(guest.end.error.msg, "internal error"));
     assert_int_equal(held.len, 65536);
-    p2_held_gone(&held, 65530);
+    cis_p2_held_gone(&held, 65530);
     guest.end.code = CIS_OK;
-    assert_int_equal(p2_held_add(&guest, &held, cis_bytes_of(table, 60000)), 0);
+    assert_int_equal(cis_p2_held_add(&guest, &held, cis_bytes_of(table, 60000)), 0);
     assert_memory_equal(p2_held_bytes(&held).ptr, table + 65530, 6);
     assert_memory_equal(p2_held_bytes(&held).ptr + 6, table, 60000);
-    p2_held_done(&held);
+    cis_p2_held_done(&held);
     end();
 }
 
@@ -1459,12 +1463,12 @@ static void a_service_that_reads_more_than_there_is_room_for_is_not_believed(voi
     liar.close = fake_close_nothing;
     begin();
     open_file();
-    struct p2_exchange *x = p2_exchange_new(&host, &liar, 0);
+    struct p2_exchange *x = cis_p2_exchange_new(&host, &liar, 0);
     assert_non_null(x);
     x->handle = &peer;
-    assert_int_equal(p2_exchange_take(x, block, sizeof block), 0);
+    assert_int_equal(cis_p2_exchange_take(x, block, sizeof block), 0);
     assert_int_equal(x->fault, CIS_HTTP_INTERNAL);
-    p2_source_unref(&host, &x->source);
+    cis_p2_source_unref(&host, &x->source);
     end();
 }
 
@@ -1490,14 +1494,14 @@ static void a_fault_that_is_none_is_not_passed_on(void **state)
         begin();
         open_file();
         told_fault = (enum cis_http_fault)faults[i];
-        struct p2_exchange *x = p2_exchange_new(&host, &liar, 0);
+        struct p2_exchange *x = cis_p2_exchange_new(&host, &liar, 0);
         assert_non_null(x);
         x->handle = &peer;
-        p2_exchange_look(NULL, x, true);
+        cis_p2_exchange_look(NULL, x, true);
         assert_int_equal(x->fault, CIS_HTTP_INTERNAL);
-        p2_http_error(&error, x->fault);
+        cis_p2_http_error(&error, x->fault);
         assert_int_equal(error.is, CIS_HTTP_INTERNAL - 1);
-        p2_source_unref(&host, &x->source);
+        cis_p2_source_unref(&host, &x->source);
         end();
     }
 }

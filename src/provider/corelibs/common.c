@@ -5,7 +5,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-cis_code corelibs_wait(cis_guest *guest, const cis_sock *sock, bool writes, struct cis_error *err)
+cis_code cis_corelibs_wait(cis_guest *guest, const cis_sock *sock, bool writes,
+                           struct cis_error *err)
 {
     const struct cis_host *host = cis_host_of(guest);
     int fd;
@@ -62,7 +63,7 @@ static uint32_t error_of(enum cis_sock_code code)
     return CORELIBS_UNKNOWN;
 }
 
-uint32_t corelibs_error_of(cis_guest *guest, enum cis_sock_code code, const char *what)
+uint32_t cis_corelibs_error_of(cis_guest *guest, enum cis_sock_code code, const char *what)
 {
     if (code == CIS_SOCK_DENIED) {
         cis_host_net_refused(cis_host_of(guest), guest, what);
@@ -70,20 +71,20 @@ uint32_t corelibs_error_of(cis_guest *guest, enum cis_sock_code code, const char
     return error_of(code);
 }
 
-bool corelibs_failed(cis_guest *guest, enum cis_sock_code code, const char *what, bool *out_failed,
-                     uint32_t *out_error)
+bool cis_corelibs_failed(cis_guest *guest, enum cis_sock_code code, const char *what,
+                         bool *out_failed, uint32_t *out_error)
 {
     if (code == CIS_SOCK_OK) {
         return false;
     }
     *out_failed = true;
-    *out_error = corelibs_error_of(guest, code, what);
+    *out_error = cis_corelibs_error_of(guest, code, what);
     return true;
 }
 
 /* ---- addresses ---- */
 
-void corelibs_addr_in(const struct corelibs_ip *ip, uint16_t port, struct sockaddr_storage *out)
+void cis_corelibs_addr_in(const struct corelibs_ip *ip, uint16_t port, struct sockaddr_storage *out)
 {
     memset(out, 0, sizeof *out);
     if (ip->is == 0) {
@@ -102,8 +103,8 @@ void corelibs_addr_in(const struct corelibs_ip *ip, uint16_t port, struct sockad
     }
 }
 
-void corelibs_addr_out(const struct sockaddr_storage *addr, struct corelibs_ip *out_ip,
-                       uint16_t *out_port)
+void cis_corelibs_addr_out(const struct sockaddr_storage *addr, struct corelibs_ip *out_ip,
+                           uint16_t *out_port)
 {
     if (addr->ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
@@ -123,63 +124,63 @@ void corelibs_addr_out(const struct sockaddr_storage *addr, struct corelibs_ip *
 
 /* ---- functions of both ---- */
 
-cis_code corelibs_get_network(cis_guest *guest, const void *args, void *result,
-                              struct cis_error *err)
+cis_code cis_corelibs_get_network(cis_guest *guest, const void *args, void *result,
+                                  struct cis_error *err)
 {
     (void)guest, (void)args, (void)err;
     *(uint32_t *)result = 1; /* there is one network, and nothing behind the handle */
     return CIS_OK;
 }
 
-cis_code corelibs_new(cis_guest *guest, enum cis_net_kind kind, uint32_t family,
-                      struct corelibs_made *r, struct cis_error *err)
+cis_code cis_corelibs_new(cis_guest *guest, enum cis_net_kind kind, uint32_t family,
+                          struct corelibs_made *r, struct cis_error *err)
 {
     cis_net *net;
     cis_sock *sock = NULL;
-    CIS_TRY(corelibs_net(guest, &net, err));
+    CIS_TRY(cis_corelibs_net(guest, &net, err));
     enum cis_sock_code code = cis_sock_new(net, kind, family == 0 ? AF_INET : AF_INET6, &sock);
-    if (corelibs_failed(guest, code, "socket", &r->failed, &r->error)) {
+    if (cis_corelibs_failed(guest, code, "socket", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    return corelibs_add(guest, sock, &r->socket, err);
+    return cis_corelibs_add(guest, sock, &r->socket, err);
 }
 
-cis_code corelibs_bind(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_corelibs_bind(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct corelibs_at *a = args;
     struct corelibs_done *r = result;
-    cis_sock *sock = corelibs_at(guest, a->self);
+    cis_sock *sock = cis_corelibs_at(guest, a->self);
     struct sockaddr_storage addr;
     (void)err;
-    corelibs_addr_in(&a->ip, a->port, &addr);
+    cis_corelibs_addr_in(&a->ip, a->port, &addr);
     enum cis_sock_code code = cis_sock_bind_start(sock, (const struct sockaddr *)&addr);
     if (code == CIS_SOCK_OK) {
         code = cis_sock_bind_finish(sock);
     }
-    corelibs_failed(guest, code, "bind", &r->failed, &r->error);
+    cis_corelibs_failed(guest, code, "bind", &r->failed, &r->error);
     return CIS_OK;
 }
 
-cis_code corelibs_local(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_corelibs_local(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct corelibs_self *a = args;
     struct corelibs_where *r = result;
     struct sockaddr_storage addr;
     (void)err;
-    enum cis_sock_code code = cis_sock_local(corelibs_at(guest, a->self), &addr);
-    if (!corelibs_failed(guest, code, "local address", &r->failed, &r->error)) {
-        corelibs_addr_out(&addr, &r->place.ip, &r->place.port);
+    enum cis_sock_code code = cis_sock_local(cis_corelibs_at(guest, a->self), &addr);
+    if (!cis_corelibs_failed(guest, code, "local address", &r->failed, &r->error)) {
+        cis_corelibs_addr_out(&addr, &r->place.ip, &r->place.port);
     }
     return CIS_OK;
 }
 
-cis_code corelibs_reuse(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_corelibs_reuse(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct corelibs_self_on *a = args;
     struct corelibs_done *r = result;
     (void)err;
     enum cis_sock_code code =
-        cis_sock_set(corelibs_at(guest, a->self), CIS_SOCK_REUSE_ADDRESS, a->on);
-    corelibs_failed(guest, code, "reuse address", &r->failed, &r->error);
+        cis_sock_set(cis_corelibs_at(guest, a->self), CIS_SOCK_REUSE_ADDRESS, a->on);
+    cis_corelibs_failed(guest, code, "reuse address", &r->failed, &r->error);
     return CIS_OK;
 }

@@ -31,7 +31,7 @@ static cis_code of(cis_guest *guest, struct cis_corelibs **out, struct cis_error
     return CIS_OK;
 }
 
-cis_code corelibs_net(cis_guest *guest, cis_net **out, struct cis_error *err)
+cis_code cis_corelibs_net(cis_guest *guest, cis_net **out, struct cis_error *err)
 {
     return cis_host_net(cis_host_of(guest), out, err);
 }
@@ -51,7 +51,8 @@ static cis_code grow(cis_guest *guest, struct cis_corelibs *c, struct cis_error 
     return CIS_OK;
 }
 
-cis_code corelibs_add(cis_guest *guest, cis_sock *sock, uint32_t *out_rep, struct cis_error *err)
+cis_code cis_corelibs_add(cis_guest *guest, cis_sock *sock, uint32_t *out_rep,
+                          struct cis_error *err)
 {
     struct cis_corelibs *c = NULL;
     cis_code code = of(guest, &c, err);
@@ -73,13 +74,13 @@ cis_code corelibs_add(cis_guest *guest, cis_sock *sock, uint32_t *out_rep, struc
     return CIS_OK;
 }
 
-cis_sock *corelibs_at(cis_guest *guest, uint32_t rep)
+cis_sock *cis_corelibs_at(cis_guest *guest, uint32_t rep)
 {
     return cis_host_of(guest)->corelibs->at[rep].sock; /* a handle is never of nothing */
 }
 
 /* The network is nothing by itself. */
-bool corelibs_is(cis_guest *guest, uint32_t kind, uint32_t rep)
+bool cis_corelibs_is(cis_guest *guest, uint32_t kind, uint32_t rep)
 {
     const struct cis_corelibs *c = cis_host_of(guest)->corelibs;
     if (kind == CORELIBS_NETWORK) {
@@ -89,7 +90,7 @@ bool corelibs_is(cis_guest *guest, uint32_t kind, uint32_t rep)
            cis_sock_kind(c->at[rep].sock) == (kind == CORELIBS_TCP ? CIS_NET_TCP : CIS_NET_UDP);
 }
 
-cis_code corelibs_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
+cis_code cis_corelibs_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
     (void)err;
     struct cis_corelibs *c = cis_host_of(guest)->corelibs;
@@ -99,7 +100,7 @@ cis_code corelibs_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code corelibs_room(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err)
+cis_code cis_corelibs_room(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err)
 {
     struct cis_corelibs *c = NULL;
     CIS_TRY(of(guest, &c, err));

@@ -72,10 +72,10 @@ static int op_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
 {
     struct ctl *c = ctl_of(vfs);
     if (ctl_is(dir)) {
-        return ctl_tree_lookup(c, call, ctl_id_of(dir), name, out_node, out_attr);
+        return cis_ctl_tree_lookup(c, call, ctl_id_of(dir), name, out_node, out_attr);
     }
     if (dir == vfs->root && is_name(name)) {
-        return ctl_tree_lookup(c, call, CTL_NONE, name, out_node, out_attr);
+        return cis_ctl_tree_lookup(c, call, CTL_NONE, name, out_node, out_attr);
     }
     cis_node below, node;
     struct ctl_slot *slot = ctl_slot_of(c, dir, &below);
@@ -118,7 +118,7 @@ static int op_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node no
 {
     struct ctl *c = ctl_of(vfs);
     if (ctl_is(node)) {
-        ctl_tree_attr(c, ctl_id_of(node), out);
+        cis_ctl_tree_attr(c, ctl_id_of(node), out);
         return 0;
     }
     cis_node below;
@@ -136,11 +136,11 @@ static int op_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node no
     struct ctl *c = ctl_of(vfs);
     if (ctl_is(node)) { /* O_TRUNC of a shell's ">" */
         enum ctl_id id = ctl_id_of(node);
-        if (ctl_rows[id].kind != CTL_VERB || (set->bits & 07u) != 0 || set->size != 0) {
+        if (cis_ctl_rows[id].kind != CTL_VERB || (set->bits & 07u) != 0 || set->size != 0) {
             return EPERM;
         }
         if (out != NULL) {
-            ctl_tree_attr(c, id, out);
+            cis_ctl_tree_attr(c, id, out);
         }
         return 0;
     }
@@ -272,7 +272,7 @@ static int op_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
     cis_vfs_file *file;
     cis_node below;
     if (ctl_is(node)) {
-        return ctl_tree_open(c, ctl_id_of(node), flags, out_file);
+        return cis_ctl_tree_open(c, ctl_id_of(node), flags, out_file);
     }
     bool change = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
     int no = 0;
@@ -287,7 +287,7 @@ static int op_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
             change_end(c);
         }
     }
-    return no != 0 ? no : ctl_file_out(c, slot, node, flags, file, out_file);
+    return no != 0 ? no : cis_ctl_file_out(c, slot, node, flags, file, out_file);
 }
 
 static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
@@ -308,7 +308,7 @@ static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     no = slot->vfs->ops->create(slot->vfs, call, below, name, mode, flags, &file, &node, out_attr);
     if (no == 0 && (no = node_out(c, slot, node, out_node, out_attr)) != 0) {
         file->vfs->ops->release(file);
-    } else if (no == 0 && (no = ctl_file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
+    } else if (no == 0 && (no = cis_ctl_file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
         op_forget(vfs, *out_node, 1);
     }
     change_end(c);
@@ -369,13 +369,13 @@ static const struct cis_vfs_ops control_ops = {
     .rename = op_rename,
     .open = op_open,
     .create = op_create,
-    .release = ctl_op_release,
-    .read = ctl_op_read,
-    .write = ctl_op_write,
-    .sync = ctl_op_sync,
-    .allocate = ctl_op_allocate,
-    .seek = ctl_op_seek,
-    .readdir = ctl_op_readdir,
+    .release = cis_ctl_op_release,
+    .read = cis_ctl_op_read,
+    .write = cis_ctl_op_write,
+    .sync = cis_ctl_op_sync,
+    .allocate = cis_ctl_op_allocate,
+    .seek = cis_ctl_op_seek,
+    .readdir = cis_ctl_op_readdir,
     .statfs = op_statfs,
     .flush = op_flush,
     .fickle = op_fickle,

@@ -2,8 +2,8 @@
 #include "base/mem.h"
 #include "vfs/control/internal.h"
 
-int ctl_file_out(struct ctl *c, struct ctl_slot *slot, cis_node node, int flags,
-                 cis_vfs_file *below, cis_vfs_file **out_file)
+int cis_ctl_file_out(struct ctl *c, struct ctl_slot *slot, cis_node node, int flags,
+                     cis_vfs_file *below, cis_vfs_file **out_file)
 {
     struct ctl_file *file = cis_zalloc(sizeof *file);
     if (file == NULL) {
@@ -22,7 +22,7 @@ static struct ctl_file *file_of(cis_vfs_file *file)
     return (struct ctl_file *)file;
 }
 
-void ctl_op_release(cis_vfs_file *base)
+void cis_ctl_op_release(cis_vfs_file *base)
 {
     struct ctl_file *file = file_of(base);
     if (file->below != NULL) {
@@ -37,7 +37,7 @@ static int read_text(const struct ctl_file *file, const struct iovec *iov, int n
 {
     size_t done = 0;
     if (!ctl_is_text(file->id)) {
-        return ctl_rows[file->id].kind == CTL_DIR ? EISDIR : EBADF;
+        return cis_ctl_rows[file->id].kind == CTL_DIR ? EISDIR : EBADF;
     }
     for (int i = 0; i < niov && offset < file->text.len - done; i++) {
         size_t rest = file->text.len - done - (size_t)offset;
@@ -49,8 +49,8 @@ static int read_text(const struct ctl_file *file, const struct iovec *iov, int n
     return 0;
 }
 
-int ctl_op_read(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
-                int niov, uint64_t offset, size_t *out_n)
+int cis_ctl_op_read(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
+                    int niov, uint64_t offset, size_t *out_n)
 {
     struct ctl_file *file = file_of(base);
     return file->below != NULL
@@ -63,7 +63,7 @@ static int write_verb(struct ctl_file *file, const struct iovec *iov, int niov, 
                       uint64_t *out_end)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CTL_VERB_MAX);
-    if (ctl_rows[file->id].kind != CTL_VERB) {
+    if (cis_ctl_rows[file->id].kind != CTL_VERB) {
         return EBADF;
     }
     for (int i = 0; i < niov; i++) {
@@ -72,7 +72,7 @@ static int write_verb(struct ctl_file *file, const struct iovec *iov, int niov, 
     if (text.failed != CIS_OK) {
         return text.failed == CIS_E_NOMEM ? ENOMEM : E2BIG;
     }
-    int no = ctl_verb(ctl_of(file->base.vfs), file->id, cis_buf_view(&text));
+    int no = cis_ctl_verb(ctl_of(file->base.vfs), file->id, cis_buf_view(&text));
     if (no == 0) {
         *out_n = text.len;
         *out_end = text.len;
@@ -98,8 +98,8 @@ CIS_LOCK_UNCHECKED static void file_change_end(struct ctl_file *file)
     cis_rwlock_unlock(&ctl_of(file->base.vfs)->turn, ctl_lock_turn);
 }
 
-int ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
-                 int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
+int cis_ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
+                     int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
 {
     struct ctl_file *file = file_of(base);
     if (file->below == NULL) {
@@ -113,14 +113,14 @@ int ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const stru
     return no;
 }
 
-int ctl_op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only)
+int cis_ctl_op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only)
 {
     struct ctl_file *file = file_of(base);
     return file->below != NULL ? file->below->vfs->ops->sync(file->below, call, data_only) : 0;
 }
 
-int ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mode, uint64_t offset,
-                    uint64_t len)
+int cis_ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mode,
+                        uint64_t offset, uint64_t len)
 {
     struct ctl_file *file = file_of(base);
     if (file->below == NULL) {
@@ -134,8 +134,8 @@ int ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mod
     return no;
 }
 
-int ctl_op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t offset, int whence,
-                uint64_t *out_offset)
+int cis_ctl_op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t offset,
+                    int whence, uint64_t *out_offset)
 {
     struct ctl_file *file = file_of(base);
     return file->below != NULL
@@ -164,13 +164,13 @@ static bool relist(void *self, const struct cis_vfs_entry *entry, const struct c
     return r->each(r->self, &out, attr != NULL ? &moved : NULL);
 }
 
-int ctl_op_readdir(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t cookie,
-                   bool attributes, cis_vfs_entry_each *each, void *self)
+int cis_ctl_op_readdir(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t cookie,
+                       bool attributes, cis_vfs_entry_each *each, void *self)
 {
     struct ctl_file *file = file_of(base);
     if (file->below == NULL) {
-        return ctl_rows[file->id].kind == CTL_DIR
-                   ? ctl_tree_readdir(file, cookie, attributes, each, self)
+        return cis_ctl_rows[file->id].kind == CTL_DIR
+                   ? cis_ctl_tree_readdir(file, cookie, attributes, each, self)
                    : ENOTDIR;
     }
     const struct cis_vfs_ops *ops = file->below->vfs->ops;

@@ -46,7 +46,7 @@ struct ctl_row {
     enum ctl_kind kind;
     const char *name;
 };
-extern const struct ctl_row ctl_rows[CTL_COUNT];
+extern const struct ctl_row cis_ctl_rows[CTL_COUNT];
 
 struct ctl_slot {
     cis_vfs *vfs;
@@ -128,59 +128,59 @@ static inline struct ctl_slot *ctl_slot_of(struct ctl *c, cis_node node, cis_nod
 
 static inline bool ctl_is_text(enum ctl_id id)
 {
-    return ctl_rows[id].kind == CTL_READ || ctl_rows[id].kind == CTL_OWN;
+    return cis_ctl_rows[id].kind == CTL_READ || cis_ctl_rows[id].kind == CTL_OWN;
 }
 
 /* ---- tree.c: the control files as a tree ---- */
-int ctl_tree_lookup(struct ctl *c, const struct cis_vfs_call *call, enum ctl_id dir,
-                    struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr);
-void ctl_tree_attr(const struct ctl *c, enum ctl_id id, struct cis_vfs_attr *out);
-int ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_file);
-int ctl_tree_readdir(struct ctl_file *file, uint64_t cookie, bool attributes,
-                     cis_vfs_entry_each *each, void *self);
+int cis_ctl_tree_lookup(struct ctl *c, const struct cis_vfs_call *call, enum ctl_id dir,
+                        struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr);
+void cis_ctl_tree_attr(const struct ctl *c, enum ctl_id id, struct cis_vfs_attr *out);
+int cis_ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_file);
+int cis_ctl_tree_readdir(struct ctl_file *file, uint64_t cookie, bool attributes,
+                         cis_vfs_entry_each *each, void *self);
 
 /* ---- file.c: open files ---- */
 /* Takes the file of a tree. */
-int ctl_file_out(struct ctl *c, struct ctl_slot *slot, cis_node node, int flags,
-                 cis_vfs_file *below, cis_vfs_file **out_file);
-void ctl_op_release(cis_vfs_file *base);
-int ctl_op_read(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
-                int niov, uint64_t offset, size_t *out_n);
-int ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
-                 int niov, uint64_t offset, size_t *out_n, uint64_t *out_end);
-int ctl_op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only);
-int ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mode, uint64_t offset,
-                    uint64_t len);
-int ctl_op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t offset, int whence,
-                uint64_t *out_offset);
-int ctl_op_readdir(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t cookie,
-                   bool attributes, cis_vfs_entry_each *each, void *self);
+int cis_ctl_file_out(struct ctl *c, struct ctl_slot *slot, cis_node node, int flags,
+                     cis_vfs_file *below, cis_vfs_file **out_file);
+void cis_ctl_op_release(cis_vfs_file *base);
+int cis_ctl_op_read(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
+                    int niov, uint64_t offset, size_t *out_n);
+int cis_ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const struct iovec *iov,
+                     int niov, uint64_t offset, size_t *out_n, uint64_t *out_end);
+int cis_ctl_op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only);
+int cis_ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mode,
+                        uint64_t offset, uint64_t len);
+int cis_ctl_op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t offset,
+                    int whence, uint64_t *out_offset);
+int cis_ctl_op_readdir(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t cookie,
+                       bool attributes, cis_vfs_entry_each *each, void *self);
 
 /* ---- slot.c: trees that are open ---- */
 /* The slot of a snapshot's tree, with one reference. */
-cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_slot,
-                           struct cis_error *err);
+cis_code cis_ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_slot,
+                               struct cis_error *err);
 /* Another head: the caller holds turn for writing. Owns vfs afterwards. */
-cis_code ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err);
+cis_code cis_ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err);
 /* Is the tree of this view in use? */
-bool ctl_slot_used(struct ctl *c, struct cis_view view);
+bool cis_ctl_slot_used(struct ctl *c, struct cis_view view);
 
 /* ---- layers.c: what the files say; verbs.c: what the verbs do ---- */
-cis_code ctl_head_flush(struct ctl *c, struct cis_error *err);
-cis_code ctl_head_view(struct ctl *c, struct cis_view *out, struct cis_error *err);
-cis_code ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis_error *err);
+cis_code cis_ctl_head_flush(struct ctl *c, struct cis_error *err);
+cis_code cis_ctl_head_view(struct ctl *c, struct cis_view *out, struct cis_error *err);
+cis_code cis_ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis_error *err);
 /* notes.c: the text of last_error. */
-void ctl_notes_text(struct ctl *c, struct cis_buf *out);
+void cis_ctl_notes_text(struct ctl *c, struct cis_buf *out);
 /* 0 or an errno; the message is in last_error. */
-int ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text);
+int cis_ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text);
 /* The snapshot of a name (exact) or an id; each gets a borrowed row. */
 struct ctl_snapshot {
     bool found;
     char name[CIS_FS_REF_MAX + 1];
     struct cis_view view;
 };
-cis_code ctl_snapshot_find(struct ctl *c, struct cis_str name, struct ctl_snapshot *out,
-                           struct cis_error *err);
-int ctl_errno(cis_code code);
+cis_code cis_ctl_snapshot_find(struct ctl *c, struct cis_str name, struct ctl_snapshot *out,
+                               struct cis_error *err);
+int cis_ctl_errno(cis_code code);
 
 #endif

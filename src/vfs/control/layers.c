@@ -3,7 +3,7 @@
 #include "vfs/control/internal.h"
 
 /* What is refused here is refused because the mount may only be read. */
-int ctl_errno(cis_code code)
+int cis_ctl_errno(cis_code code)
 {
     return code == CIS_E_DENIED ? EROFS : cis_code_errno(code);
 }
@@ -28,8 +28,8 @@ static bool find_row(void *self, const struct cis_fs_snapshot *row)
     return !by_name; /* a name comes before an id */
 }
 
-cis_code ctl_snapshot_find(struct ctl *c, struct cis_str name, struct ctl_snapshot *out,
-                           struct cis_error *err)
+cis_code cis_ctl_snapshot_find(struct ctl *c, struct cis_str name, struct ctl_snapshot *out,
+                               struct cis_error *err)
 {
     struct find find = {out, name};
     *out = (struct ctl_snapshot){.found = false};
@@ -162,7 +162,7 @@ static cis_code text_current(struct ctl *c, struct cis_buf *out, struct cis_erro
     return CIS_OK;
 }
 
-cis_code ctl_head_flush(struct ctl *c, struct cis_error *err)
+cis_code cis_ctl_head_flush(struct ctl *c, struct cis_error *err)
 {
     struct cis_vfs_call call = {.err = err};
     cis_vfs *head = cis_control_head(&c->vfs);
@@ -173,7 +173,7 @@ cis_code ctl_head_flush(struct ctl *c, struct cis_error *err)
     return err->code != CIS_OK ? err->code : cis_fail_sys(err, CIS_E_IO, no, "flush");
 }
 
-cis_code ctl_head_view(struct ctl *c, struct cis_view *out, struct cis_error *err)
+cis_code cis_ctl_head_view(struct ctl *c, struct cis_view *out, struct cis_error *err)
 {
     struct cis_fs_ref ref;
     CIS_TRY(c->o.store->fs->ref_get(c->o.store, c->o.tenant, c->o.ref, &ref, NULL, err));
@@ -191,8 +191,8 @@ static cis_code text_diff(struct ctl *c, struct cis_buf *out, struct cis_error *
         cis_buf_text(out, "[]\n");
         return CIS_OK;
     }
-    CIS_TRY(ctl_head_flush(c, err));
-    CIS_TRY(ctl_head_view(c, &to, err));
+    CIS_TRY(cis_ctl_head_flush(c, err));
+    CIS_TRY(cis_ctl_head_view(c, &to, err));
     return c->o.diff(c->o.self, l.last, to, out, err);
 }
 
@@ -225,7 +225,7 @@ static cis_code text_mount(struct ctl *c, struct cis_buf *out)
     return CIS_OK;
 }
 
-cis_code ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis_error *err)
+cis_code cis_ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis_error *err)
 {
     cis_code code = CIS_OK;
     switch (id) {
@@ -246,7 +246,7 @@ cis_code ctl_text(struct ctl *c, enum ctl_id id, struct cis_buf *out, struct cis
         code = text_mount(c, out);
         break;
     case CTL_LAST_ERROR:
-        ctl_notes_text(c, out);
+        cis_ctl_notes_text(c, out);
         break;
     default:
         break;

@@ -45,7 +45,7 @@ void cis_control_well(cis_vfs *vfs, enum cis_control_topic topic)
     cis_mutex_unlock(&c->lock, ctl_lock_state);
 }
 
-void ctl_notes_text(struct ctl *c, struct cis_buf *out)
+void cis_ctl_notes_text(struct ctl *c, struct cis_buf *out)
 {
     cis_mutex_lock(&c->lock, ctl_lock_state);
     for (unsigned i = 0; i < c->nnotes; i++) {

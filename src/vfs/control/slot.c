@@ -53,8 +53,8 @@ static bool take_open(struct ctl *c, struct cis_view view, unsigned *out_slot)
     return false;
 }
 
-cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_slot,
-                           struct cis_error *err)
+cis_code cis_ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_slot,
+                               struct cis_error *err)
 {
     cis_mutex_lock(&c->lock, ctl_lock_state);
     bool open = take_open(c, view, out_slot);
@@ -86,7 +86,7 @@ cis_code ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *out_sl
     return code;
 }
 
-cis_code ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err)
+cis_code cis_ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err)
 {
     unsigned at = 0;
     cis_mutex_lock(&c->lock, ctl_lock_state);
@@ -105,7 +105,7 @@ cis_code ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err)
                  : cis_fail(err, CIS_E_LIMIT, "layers: %u trees are open, mount again", open);
 }
 
-bool ctl_slot_used(struct ctl *c, struct cis_view view)
+bool cis_ctl_slot_used(struct ctl *c, struct cis_view view)
 {
     bool used = false;
     cis_mutex_lock(&c->lock, ctl_lock_state);

@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "vfs/control/internal.h"
 
-const struct ctl_row ctl_rows[CTL_COUNT] = {
+const struct ctl_row cis_ctl_rows[CTL_COUNT] = {
     [CTL_TARBOX] = {CTL_NONE, CTL_DIR, CIS_CONTROL_NAME},
     [CTL_LAYERS] = {CTL_TARBOX, CTL_DIR, "layers"},
     [CTL_STATS] = {CTL_TARBOX, CTL_DIR, "stats"},
@@ -25,18 +25,18 @@ static bool is_there(const struct ctl *c, enum ctl_id id)
         return false;
     }
     return (id != CTL_DIFF || c->o.diff != NULL) &&
-           (c->o.ref.len != 0 || ctl_rows[id].kind != CTL_VERB);
+           (c->o.ref.len != 0 || cis_ctl_rows[id].kind != CTL_VERB);
 }
 
-void ctl_tree_attr(const struct ctl *c, enum ctl_id id, struct cis_vfs_attr *out)
+void cis_ctl_tree_attr(const struct ctl *c, enum ctl_id id, struct cis_vfs_attr *out)
 {
     static const uint32_t modes[] = {[CTL_DIR] = S_IFDIR | 0555,
                                      [CTL_READ] = S_IFREG | 0444,
                                      [CTL_VERB] = S_IFREG | 0200,
                                      [CTL_OWN] = S_IFREG | 0400};
     *out = (struct cis_vfs_attr){.ino = ctl_node(id),
-                                 .mode = modes[ctl_rows[id].kind],
-                                 .nlink = ctl_rows[id].kind == CTL_DIR ? 2 : 1,
+                                 .mode = modes[cis_ctl_rows[id].kind],
+                                 .nlink = cis_ctl_rows[id].kind == CTL_DIR ? 2 : 1,
                                  .uid = c->o.uid,
                                  .gid = c->o.gid,
                                  .atime = c->born,
@@ -66,16 +66,16 @@ static int snapshot_lookup(struct ctl *c, const struct cis_vfs_call *call, struc
         return ENOENT;
     }
     shown(name, text, ':', '/');
-    cis_code code = ctl_snapshot_find(c, cis_str_of(text), &found, &err);
+    cis_code code = cis_ctl_snapshot_find(c, cis_str_of(text), &found, &err);
     if (code == CIS_OK && (!found.found || strcmp(found.name, text) != 0)) {
         return ENOENT;
     }
     if (code == CIS_OK) {
-        code = ctl_slot_snapshot(c, found.view, &slot, &err);
+        code = cis_ctl_slot_snapshot(c, found.view, &slot, &err);
     }
     if (code != CIS_OK) {
         cis_control_note(&c->vfs, CIS_CONTROL_REQUEST, err.msg);
-        return ctl_errno(code);
+        return cis_ctl_errno(code);
     }
     struct ctl_slot *s = c->slots[slot];
     int no = s->vfs->ops->getattr(s->vfs, call, s->vfs->root, out_attr);
@@ -88,19 +88,20 @@ static int snapshot_lookup(struct ctl *c, const struct cis_vfs_call *call, struc
     return 0;
 }
 
-int ctl_tree_lookup(struct ctl *c, const struct cis_vfs_call *call, enum ctl_id dir,
-                    struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr)
+int cis_ctl_tree_lookup(struct ctl *c, const struct cis_vfs_call *call, enum ctl_id dir,
+                        struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     if (dir == CTL_SNAPSHOTS) {
         return snapshot_lookup(c, call, name, out_node, out_attr);
     }
-    if (dir != CTL_NONE && ctl_rows[dir].kind != CTL_DIR) {
+    if (dir != CTL_NONE && cis_ctl_rows[dir].kind != CTL_DIR) {
         return ENOTDIR;
     }
     for (enum ctl_id id = CTL_TARBOX; id < CTL_COUNT; id++) {
-        if (ctl_rows[id].parent == dir && cis_str_is(name, ctl_rows[id].name) && is_there(c, id)) {
+        if (cis_ctl_rows[id].parent == dir && cis_str_is(name, cis_ctl_rows[id].name) &&
+            is_there(c, id)) {
             *out_node = ctl_node(id);
-            ctl_tree_attr(c, id, out_attr);
+            cis_ctl_tree_attr(c, id, out_attr);
             return 0;
         }
     }
@@ -127,16 +128,16 @@ static cis_code list_names(struct ctl *c, enum ctl_id dir, struct cis_buf *out,
                                           note_name, out, NULL, err));
     }
     for (enum ctl_id id = CTL_TARBOX; id < CTL_COUNT; id++) {
-        if (ctl_rows[id].parent == dir && is_there(c, id)) {
-            cis_buf_printf(out, "%s\n", ctl_rows[id].name);
+        if (cis_ctl_rows[id].parent == dir && is_there(c, id)) {
+            cis_buf_printf(out, "%s\n", cis_ctl_rows[id].name);
         }
     }
     return cis_buf_check(out, "control file", err);
 }
 
-int ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_file)
+int cis_ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_file)
 {
-    enum ctl_kind kind = ctl_rows[id].kind;
+    enum ctl_kind kind = cis_ctl_rows[id].kind;
     int access = flags & O_ACCMODE;
     if (kind == CTL_DIR && access != O_RDONLY) {
         return EISDIR;
@@ -159,21 +160,21 @@ int ctl_tree_open(struct ctl *c, enum ctl_id id, int flags, cis_vfs_file **out_f
     if (kind == CTL_DIR) {
         code = list_names(c, id, &file->text, &err);
     } else if (kind == CTL_READ || kind == CTL_OWN) {
-        code = ctl_text(c, id, &file->text, &err);
+        code = cis_ctl_text(c, id, &file->text, &err);
     }
     if (code != CIS_OK) {
         cis_control_note(&c->vfs, CIS_CONTROL_REQUEST, err.msg);
         cis_buf_done(&file->text);
         cis_free(file);
-        return ctl_errno(code);
+        return cis_ctl_errno(code);
     }
     *out_file = &file->base;
     return 0;
 }
 
 /* Cookies are the line's number. */
-int ctl_tree_readdir(struct ctl_file *file, uint64_t cookie, bool attributes,
-                     cis_vfs_entry_each *each, void *self)
+int cis_ctl_tree_readdir(struct ctl_file *file, uint64_t cookie, bool attributes,
+                         cis_vfs_entry_each *each, void *self)
 {
     struct ctl *c = ctl_of(file->base.vfs);
     struct cis_str rest = cis_buf_view(&file->text), name;
@@ -185,10 +186,10 @@ int ctl_tree_readdir(struct ctl_file *file, uint64_t cookie, bool attributes,
         struct cis_vfs_attr attr;
         struct cis_vfs_entry entry = {.name = name, .cookie = at};
         cis_node node = 0;
-        ctl_tree_attr(c, file->id, &attr);
+        cis_ctl_tree_attr(c, file->id, &attr);
         if (file->id == CTL_SNAPSHOTS) {
             attr.ino += at << 8; /* told apart; the tree's own number comes with a look-up */
-        } else if (at > 2 && ctl_tree_lookup(c, NULL, file->id, name, &node, &attr) != 0) {
+        } else if (at > 2 && cis_ctl_tree_lookup(c, NULL, file->id, name, &node, &attr) != 0) {
             continue;
         }
         entry.ino = attr.ino;

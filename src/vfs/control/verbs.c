@@ -52,8 +52,8 @@ static cis_code verb_new(struct ctl *c, const struct order *order, struct cis_er
     memcpy(snapshot.name, order->name.ptr, order->name.len);
     snapshot.note.ptr = order->note.ptr != NULL ? order->note.ptr : "";
     cis_id_new(snapshot.id);
-    CIS_TRY(ctl_head_flush(c, err));
-    CIS_TRY(ctl_head_view(c, &snapshot.view, err));
+    CIS_TRY(cis_ctl_head_flush(c, err));
+    CIS_TRY(cis_ctl_head_view(c, &snapshot.view, err));
     return c->o.store->fs->snapshot_put(c->o.store, c->o.tenant, &snapshot, NULL, err);
 }
 
@@ -90,14 +90,14 @@ static cis_code switch_head(struct ctl *c, const struct ctl_snapshot *layer, cis
     struct cis_view from, head;
     cis_vfs *vfs = NULL;
     *out_old = cis_control_head(&c->vfs);
-    CIS_TRY(ctl_head_flush(c, err));
-    CIS_TRY(ctl_head_view(c, &from, err));
+    CIS_TRY(cis_ctl_head_flush(c, err));
+    CIS_TRY(cis_ctl_head_view(c, &from, err));
     snprintf(why, sizeof why, "layers/switch %s", layer->name);
     CIS_TRY(c->o.store->fs->ref_move(c->o.store, c->o.tenant, c->o.ref, from, layer->view,
                                      c->o.fence, cis_str_of(why), &head, NULL, err));
     cis_code code = c->o.open(c->o.self, head, true, &vfs, err);
     if (code == CIS_OK) {
-        code = ctl_slot_head(c, vfs, err);
+        code = cis_ctl_slot_head(c, vfs, err);
     }
     if (code != CIS_OK) { /* the branch is elsewhere, and this mount cannot follow */
         cis_vfs_close(vfs);
@@ -111,7 +111,7 @@ static cis_code verb_switch(struct ctl *c, const struct order *order, struct cis
     struct ctl_snapshot to;
     struct names names = {.c = c, .text = CIS_BUF_INIT(16u << 20)};
     cis_vfs *old = NULL;
-    CIS_TRY(ctl_snapshot_find(c, order->name, &to, err));
+    CIS_TRY(cis_ctl_snapshot_find(c, order->name, &to, err));
     if (!to.found) {
         return cis_fail(err, CIS_E_NOTFOUND, "layers/switch: no layer of that name or id");
     }
@@ -135,11 +135,11 @@ static cis_code verb_switch(struct ctl *c, const struct order *order, struct cis
 static cis_code verb_drop(struct ctl *c, const struct order *order, struct cis_error *err)
 {
     struct ctl_snapshot layer;
-    CIS_TRY(ctl_snapshot_find(c, order->name, &layer, err));
+    CIS_TRY(cis_ctl_snapshot_find(c, order->name, &layer, err));
     if (!layer.found) {
         return cis_fail(err, CIS_E_NOTFOUND, "layers/drop: no layer of that name or id");
     }
-    if (!order->force && ctl_slot_used(c, layer.view)) {
+    if (!order->force && cis_ctl_slot_used(c, layer.view)) {
         return cis_fail(err, CIS_E_CONFLICT, "layers/drop: files of %s are in use (\"force\":true)",
                         layer.name);
     }
@@ -160,7 +160,7 @@ static cis_code verb_run(struct ctl *c, enum ctl_id id, struct cis_str text, str
 }
 
 /* Never waited for: telling the kernel about a switch needs other requests to go on. */
-int ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text)
+int cis_ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text)
 {
     struct cis_error err = {0};
     if (text.len > CTL_VERB_MAX) {
@@ -175,5 +175,5 @@ int ctl_verb(struct ctl *c, enum ctl_id id, struct cis_str text)
     if (code != CIS_OK) {
         cis_control_note(&c->vfs, CIS_CONTROL_VERB, err.msg);
     }
-    return ctl_errno(code);
+    return cis_ctl_errno(code);
 }

@@ -8,13 +8,14 @@
 
 #define HOST_IOV 32
 
-int host_file_new(struct hostdir *fs, int fd, cis_node node, int flags, cis_vfs_file **out_file)
+int cis_hostdir_file_new(struct hostdir *fs, int fd, cis_node node, int flags,
+                         cis_vfs_file **out_file)
 {
-    int no = host_charge(fs, HOST_FILE_COST);
+    int no = cis_hostdir_charge(fs, HOST_FILE_COST);
     struct host_file *file = no == 0 ? cis_zalloc(sizeof *file) : NULL;
     if (file == NULL) {
         if (no == 0) {
-            host_release_charge(fs, HOST_FILE_COST);
+            cis_hostdir_release_charge(fs, HOST_FILE_COST);
         }
         close(fd);
         return ENOMEM;
@@ -22,7 +23,7 @@ int host_file_new(struct hostdir *fs, int fd, cis_node node, int flags, cis_vfs_
     file->file = (cis_vfs_file){.vfs = &fs->vfs, .node = node, .flags = flags};
     file->fd = fd;
     pthread_mutex_init(&file->lock, NULL);
-    host_ref(&fs->vfs, node, 1);
+    cis_hostdir_ref(&fs->vfs, node, 1);
     *out_file = &file->file;
     return 0;
 }
@@ -37,11 +38,11 @@ static int open_node(const struct hostdir *fs, const struct host_node *node, int
         errno = ELOOP;
         return -1;
     }
-    return host_reopen(fs, node->fd, how);
+    return cis_hostdir_reopen(fs, node->fd, how);
 }
 
-int host_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
-              cis_vfs_file **out_file)
+int cis_hostdir_node_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
+                          cis_vfs_file **out_file)
 {
     struct hostdir *fs = host_of(vfs);
     const struct host_node *own = host_node_of(node);
@@ -55,23 +56,23 @@ int host_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int 
     if (vfs->read_only && changes) {
         return EROFS;
     }
-    int no = (flags & O_TRUNC) != 0 ? host_set_id_clear(fs, call, own) : 0;
+    int no = (flags & O_TRUNC) != 0 ? cis_hostdir_set_id_clear(fs, call, own) : 0;
     if (no != 0) {
         return no;
     }
     int fd = open_node(fs, own, flags);
-    return fd < 0 ? errno : host_file_new(fs, fd, node, flags, out_file);
+    return fd < 0 ? errno : cis_hostdir_file_new(fs, fd, node, flags, out_file);
 }
 
-void host_release(cis_vfs_file *file)
+void cis_hostdir_release(cis_vfs_file *file)
 {
     struct host_file *own = host_file_of(file);
     close(own->fd);
     cis_lock_alone(host_lock_file);
-    host_listing_unref(own->listing);
+    cis_hostdir_listing_unref(own->listing);
     pthread_mutex_destroy(&own->lock);
-    host_forget(file->vfs, file->node, 1);
-    host_release_charge(host_of(file->vfs), HOST_FILE_COST);
+    cis_hostdir_forget(file->vfs, file->node, 1);
+    cis_hostdir_release_charge(host_of(file->vfs), HOST_FILE_COST);
     cis_free(own);
 }
 
@@ -110,8 +111,8 @@ static void say_waits(const struct cis_vfs_call *call, const struct iovec *iov, 
     }
 }
 
-int host_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
-              int niov, uint64_t offset, size_t *out_n)
+int cis_hostdir_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                     int niov, uint64_t offset, size_t *out_n)
 {
     say_waits(call, iov, niov);
     struct host_file *own = host_file_of(file);
@@ -161,8 +162,8 @@ static ssize_t append(struct host_file *own, const struct iovec *part, int n, ui
     return put;
 }
 
-int host_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
-               int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
+int cis_hostdir_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                      int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
 {
     say_waits(call, iov, niov);
     struct host_file *own = host_file_of(file);
@@ -178,7 +179,7 @@ int host_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct
     size_t done = 0;
     uint64_t end = 0;
     if (pieces(iov, niov, 0, part) > 0) {
-        int no = host_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
+        int no = cis_hostdir_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
         if (no != 0) {
             return no;
         }
@@ -207,15 +208,15 @@ int host_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct
     return 0;
 }
 
-int host_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
+int cis_hostdir_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
 {
     cis_vfs_waits(call);
     int fd = host_file_of(file)->fd;
     return (data_only ? fdatasync(fd) : fsync(fd)) == 0 ? 0 : errno;
 }
 
-int host_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,
-                  uint64_t len)
+int cis_hostdir_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode,
+                         uint64_t offset, uint64_t len)
 {
     cis_vfs_waits(call);
     if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE &&
@@ -229,15 +230,15 @@ int host_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode,
     if (file->vfs->read_only) {
         return (file->flags & O_ACCMODE) == O_RDONLY ? EBADF : EROFS;
     }
-    int no = host_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
+    int no = cis_hostdir_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
     if (no != 0) {
         return no;
     }
     return fallocate(host_file_of(file)->fd, mode, (off_t)offset, (off_t)len) == 0 ? 0 : errno;
 }
 
-int host_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
-              uint64_t *out_offset)
+int cis_hostdir_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset,
+                     int whence, uint64_t *out_offset)
 {
     (void)call;
     struct host_file *own = host_file_of(file);

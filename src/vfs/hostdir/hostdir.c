@@ -23,7 +23,7 @@ static void host_close(cis_vfs *vfs)
             cis_free(n);
         }
     }
-    host_release_charge(fs, fs->nnodes * HOST_NODE_COST);
+    cis_hostdir_release_charge(fs, fs->nnodes * HOST_NODE_COST);
     if (fs->root.fd >= 0) {
         close(fs->root.fd);
     }
@@ -62,27 +62,27 @@ static const struct cis_vfs_ops host_ops = {
     .size = sizeof(struct cis_vfs_ops),
     .name = "hostdir",
     .close = host_close,
-    .lookup = host_lookup,
-    .jump = host_jump,
-    .ref = host_ref,
-    .forget = host_forget,
-    .getattr = host_getattr,
-    .setattr = host_setattr,
-    .readlink = host_readlink,
-    .make = host_make,
-    .link = host_link,
-    .unlink = host_unlink,
-    .rmdir = host_rmdir,
-    .rename = host_rename,
-    .open = host_open,
-    .create = host_create,
-    .release = host_release,
-    .read = host_read,
-    .write = host_write,
-    .sync = host_sync,
-    .allocate = host_allocate,
-    .seek = host_seek,
-    .readdir = host_readdir,
+    .lookup = cis_hostdir_lookup,
+    .jump = cis_hostdir_jump,
+    .ref = cis_hostdir_ref,
+    .forget = cis_hostdir_forget,
+    .getattr = cis_hostdir_getattr,
+    .setattr = cis_hostdir_setattr,
+    .readlink = cis_hostdir_readlink,
+    .make = cis_hostdir_make,
+    .link = cis_hostdir_link,
+    .unlink = cis_hostdir_unlink,
+    .rmdir = cis_hostdir_rmdir,
+    .rename = cis_hostdir_rename,
+    .open = cis_hostdir_node_open,
+    .create = cis_hostdir_create,
+    .release = cis_hostdir_release,
+    .read = cis_hostdir_read,
+    .write = cis_hostdir_write,
+    .sync = cis_hostdir_sync,
+    .allocate = cis_hostdir_allocate,
+    .seek = cis_hostdir_seek,
+    .readdir = cis_hostdir_readdir,
     .statfs = host_statfs,
     .flush = host_flush,
 };
@@ -121,7 +121,7 @@ static cis_code root_open(struct hostdir *fs, const char *path, bool exact, stru
                                            : CIS_E_IO;
         return cis_fail_sys(err, code, errno, "folder %s", path);
     }
-    int self = host_open_name(fs->root.fd, ".", O_PATH, 0);
+    int self = cis_hostdir_open_name(fs->root.fd, ".", O_PATH, 0);
     if (self < 0) {
         return errno == ENOSYS || errno == EPERM
                    ? cis_fail(err, CIS_E_UNSUPPORTED, "folder %s: this kernel has no openat2", path)
@@ -130,7 +130,7 @@ static cis_code root_open(struct hostdir *fs, const char *path, bool exact, stru
     }
     close(self);
     struct cis_vfs_attr attr;
-    int no = host_stat(fs, fs->root.fd, "", &attr, &fs->root);
+    int no = cis_hostdir_stat(fs, fs->root.fd, "", &attr, &fs->root);
     return no == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "folder %s", path);
 }
 

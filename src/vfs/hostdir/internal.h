@@ -76,71 +76,77 @@ static inline int host_name_set(struct host_name *out, struct cis_str name)
 /* What a node and an open file cost, with their descriptors. */
 #define HOST_NODE_COST (sizeof(struct host_node) + 256u)
 #define HOST_FILE_COST (sizeof(struct host_file) + 256u)
-int host_charge(struct hostdir *fs, uint64_t bytes);
-void host_release_charge(struct hostdir *fs, uint64_t bytes);
+int cis_hostdir_charge(struct hostdir *fs, uint64_t bytes);
+void cis_hostdir_release_charge(struct hostdir *fs, uint64_t bytes);
 /* What the host says of a descriptor (name "") or of a name below it; links are not followed. */
-int host_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs_attr *out,
-              struct host_node *out_id);
-uint64_t host_shown_ino(const struct hostdir *fs, uint64_t ino, dev_t dev);
-bool host_shown(const struct hostdir *fs, uint32_t mode);
+int cis_hostdir_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs_attr *out,
+                     struct host_node *out_id);
+uint64_t cis_hostdir_shown_ino(const struct hostdir *fs, uint64_t ino, dev_t dev);
+bool cis_hostdir_shown(const struct hostdir *fs, uint32_t mode);
 /* One component, or several without "..", beneath dir: a descriptor. -1 and errno. */
-int host_open_name(int dir, const char *name, uint64_t flags, uint32_t mode);
+int cis_hostdir_open_name(int dir, const char *name, uint64_t flags, uint32_t mode);
 /* The same file through another descriptor: O_PATH → open, open → O_PATH. -1 and errno. */
-int host_reopen(const struct hostdir *fs, int fd, int flags);
+int cis_hostdir_reopen(const struct hostdir *fs, int fd, int flags);
 /* The node of an O_PATH descriptor, which is taken over (closed when it fails). */
-int host_node_take(struct hostdir *fs, int fd, cis_node *out_node, struct cis_vfs_attr *out_attr);
-int host_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                cis_node *out_node, struct cis_vfs_attr *out_attr);
-int host_jump(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str path,
-              cis_node *out_node, struct cis_vfs_attr *out_attr);
-void host_ref(cis_vfs *vfs, cis_node node, uint64_t n);
-void host_forget(cis_vfs *vfs, cis_node node, uint64_t n);
-int host_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
-                 struct cis_vfs_attr *out);
-int host_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
-                 const struct cis_vfs_set *set, struct cis_vfs_attr *out);
+int cis_hostdir_node_take(struct hostdir *fs, int fd, cis_node *out_node,
+                          struct cis_vfs_attr *out_attr);
+int cis_hostdir_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr);
+int cis_hostdir_jump(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str path, cis_node *out_node, struct cis_vfs_attr *out_attr);
+void cis_hostdir_ref(cis_vfs *vfs, cis_node node, uint64_t n);
+void cis_hostdir_forget(cis_vfs *vfs, cis_node node, uint64_t n);
+int cis_hostdir_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                        struct cis_vfs_attr *out);
+int cis_hostdir_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                        const struct cis_vfs_set *set, struct cis_vfs_attr *out);
 /* Before the content of a file is changed. The kernel clears the set-id bits of what is changed by
  * a process without CAP_FSETID; whether a caller of ours has that is not what this process has. */
-int host_set_id_clear(struct hostdir *fs, const struct cis_vfs_call *call,
-                      const struct host_node *node);
-int host_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
-                  struct cis_buf *out);
+int cis_hostdir_set_id_clear(struct hostdir *fs, const struct cis_vfs_call *call,
+                             const struct host_node *node);
+int cis_hostdir_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                         struct cis_buf *out);
 
 /* ---- name.c ---- */
-int host_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-              const struct cis_vfs_make *make, cis_node *out_node, struct cis_vfs_attr *out_attr);
-int host_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
-              struct cis_str name, struct cis_vfs_attr *out_attr);
-int host_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name);
-int host_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name);
-int host_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                cis_node to_dir, struct cis_str to_name, unsigned flags);
-int host_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                uint32_t mode, int flags, cis_vfs_file **out_file, cis_node *out_node,
-                struct cis_vfs_attr *out_attr);
+int cis_hostdir_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, const struct cis_vfs_make *make, cis_node *out_node,
+                     struct cis_vfs_attr *out_attr);
+int cis_hostdir_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
+                     struct cis_str name, struct cis_vfs_attr *out_attr);
+int cis_hostdir_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name);
+int cis_hostdir_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                      struct cis_str name);
+int cis_hostdir_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name, cis_node to_dir, struct cis_str to_name,
+                       unsigned flags);
+int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+                       cis_node *out_node, struct cis_vfs_attr *out_attr);
 
 /* ---- file.c ---- */
 #define HOST_MUCH (1u << 20) /* bytes in one call that a disk may take its time for */
 #define HOST_OPEN_ALWAYS (O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define HOST_OPEN_PASSED (O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC | O_DSYNC)
 /* Takes over fd (closed when it fails); takes a reference of its own on node. */
-int host_file_new(struct hostdir *fs, int fd, cis_node node, int flags, cis_vfs_file **out_file);
-int host_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
-              cis_vfs_file **out_file);
-void host_release(cis_vfs_file *file);
-int host_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
-              int niov, uint64_t offset, size_t *out_n);
-int host_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
-               int niov, uint64_t offset, size_t *out_n, uint64_t *out_end);
-int host_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only);
-int host_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,
-                  uint64_t len);
-int host_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
-              uint64_t *out_offset);
+int cis_hostdir_file_new(struct hostdir *fs, int fd, cis_node node, int flags,
+                         cis_vfs_file **out_file);
+int cis_hostdir_node_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
+                          cis_vfs_file **out_file);
+void cis_hostdir_release(cis_vfs_file *file);
+int cis_hostdir_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                     int niov, uint64_t offset, size_t *out_n);
+int cis_hostdir_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                      int niov, uint64_t offset, size_t *out_n, uint64_t *out_end);
+int cis_hostdir_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only);
+int cis_hostdir_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode,
+                         uint64_t offset, uint64_t len);
+int cis_hostdir_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset,
+                     int whence, uint64_t *out_offset);
 
 /* ---- listing.c ---- */
-int host_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
-                 bool attributes, cis_vfs_entry_each *each, void *self);
-void host_listing_unref(struct host_listing *listing);
+int cis_hostdir_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
+                        bool attributes, cis_vfs_entry_each *each, void *self);
+void cis_hostdir_listing_unref(struct host_listing *listing);
 
 #endif

@@ -30,7 +30,7 @@ struct host_listing {
     uint64_t charged;
 };
 
-void host_listing_unref(struct host_listing *listing)
+void cis_hostdir_listing_unref(struct host_listing *listing)
 {
     if (listing != NULL &&
         atomic_fetch_sub_explicit(&listing->refs, 1, memory_order_acq_rel) == 1) {
@@ -69,7 +69,7 @@ static void item_add(struct host_listing *listing, const char *name, uint64_t in
 static bool item_wanted(const struct hostdir *fs, const struct dirent64 *entry)
 {
     uint8_t type = entry->d_type;
-    return type == DT_UNKNOWN || host_shown(fs, (uint32_t)DTTOIF(type));
+    return type == DT_UNKNOWN || cis_hostdir_shown(fs, (uint32_t)DTTOIF(type));
 }
 
 struct dots {
@@ -85,9 +85,10 @@ static int read_part(struct hostdir *fs, const char *part, size_t len, dev_t dev
         if (strcmp(entry->d_name, ".") == 0) {
             dots->seen = true;
         } else if (strcmp(entry->d_name, "..") == 0) {
-            dots->up = host_shown_ino(fs, entry->d_ino, dev);
+            dots->up = cis_hostdir_shown_ino(fs, entry->d_ino, dev);
         } else if (item_wanted(fs, entry)) {
-            item_add(listing, entry->d_name, host_shown_ino(fs, entry->d_ino, dev), entry->d_type);
+            item_add(listing, entry->d_name, cis_hostdir_shown_ino(fs, entry->d_ino, dev),
+                     entry->d_type);
         }
         at += entry->d_reclen;
     }
@@ -136,7 +137,7 @@ static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
     struct hostdir *fs = host_of(own->file.vfs);
     const struct host_node *node = host_node_of(own->file.node);
     struct cis_vfs_attr attr;
-    int no = host_stat(fs, node->fd, "", &attr, NULL);
+    int no = cis_hostdir_stat(fs, node->fd, "", &attr, NULL);
     int fd = no == 0 ? openat(node->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd < 0) {
         return no != 0 ? no : errno;
@@ -167,7 +168,7 @@ static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
         no = listing->items.failed != CIS_OK ? ENOMEM : listing_charge(listing, budget);
     }
     if (no != 0) {
-        host_listing_unref(listing);
+        cis_hostdir_listing_unref(listing);
         return no;
     }
     struct item *items = (struct item *)(void *)listing->items.ptr;
@@ -188,7 +189,7 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 static bool unchanged(const struct hostdir *fs, int fd, const struct host_listing *listing)
 {
     struct cis_vfs_attr attr;
-    return listing->settled && host_stat(fs, fd, "", &attr, NULL) == 0 &&
+    return listing->settled && cis_hostdir_stat(fs, fd, "", &attr, NULL) == 0 &&
            same_time(&attr.mtime, &listing->mtime) && same_time(&attr.ctime, &listing->ctime);
 }
 
@@ -216,7 +217,7 @@ static int listing_get(struct host_file *own, const struct cis_vfs_call *call, u
     struct host_listing *old = own->listing;
     own->listing = listing;
     cis_mutex_unlock(&own->lock, host_lock_file);
-    host_listing_unref(old);
+    cis_hostdir_listing_unref(old);
     *out = listing;
     return 0;
 }
@@ -226,11 +227,11 @@ static int item_stat(const struct hostdir *fs, const struct host_node *dir, cons
                      struct cis_vfs_attr *out)
 {
     bool up = strcmp(name, "..") == 0;
-    return host_stat(fs, dir->fd, up && dir == &fs->root ? "" : name, out, NULL);
+    return cis_hostdir_stat(fs, dir->fd, up && dir == &fs->root ? "" : name, out, NULL);
 }
 
-int host_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
-                 bool attributes, cis_vfs_entry_each *each, void *self)
+int cis_hostdir_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
+                        bool attributes, cis_vfs_entry_each *each, void *self)
 {
     struct host_file *own = host_file_of(file);
     struct hostdir *fs = host_of(file->vfs);
@@ -252,7 +253,7 @@ int host_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t c
             {name, items[i].name_len}, items[i].ino, (uint32_t)DTTOIF(items[i].type), i + 1};
         struct cis_vfs_attr attr;
         if (attributes || items[i].type == DT_UNKNOWN || (!trust && i >= 2)) {
-            if (item_stat(fs, dir, name, &attr) != 0 || !host_shown(fs, attr.mode)) {
+            if (item_stat(fs, dir, name, &attr) != 0 || !cis_hostdir_shown(fs, attr.mode)) {
                 continue;
             }
             entry.ino = attr.ino;
@@ -262,6 +263,6 @@ int host_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t c
             break;
         }
     }
-    host_listing_unref(listing);
+    cis_hostdir_listing_unref(listing);
     return 0;
 }

@@ -18,7 +18,7 @@ static int mode_mend(struct hostdir *fs, cis_node node, uint32_t mode, struct ci
         return 0;
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = want};
-    return host_setattr(&fs->vfs, NULL, node, &set, attr);
+    return cis_hostdir_setattr(&fs->vfs, NULL, node, &set, attr);
 }
 
 static int make_node(int dir, const char *name, const struct cis_vfs_make *make)
@@ -39,14 +39,15 @@ static int make_node(int dir, const char *name, const struct cis_vfs_make *make)
     }
 }
 
-int host_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-              const struct cis_vfs_make *make, cis_node *out_node, struct cis_vfs_attr *out_attr)
+int cis_hostdir_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, const struct cis_vfs_make *make, cis_node *out_node,
+                     struct cis_vfs_attr *out_attr)
 {
     struct hostdir *fs = host_of(vfs);
     struct host_name text;
     int no = host_name_set(&text, name);
     if (no == 0) {
-        no = vfs->read_only ? EROFS : !host_shown(fs, make->mode) ? EPERM : 0;
+        no = vfs->read_only ? EROFS : !cis_hostdir_shown(fs, make->mode) ? EPERM : 0;
     }
     if (no == 0) {
         no = make_node(host_node_of(dir)->fd, text.text, make);
@@ -56,14 +57,14 @@ int host_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struc
     if (no != 0) {
         return no;
     }
-    no = host_lookup(vfs, call, dir, name, &node, &attr);
+    no = cis_hostdir_lookup(vfs, call, dir, name, &node, &attr);
     if (no == 0) {
         no = mode_mend(fs, node, make->mode, &attr);
     }
     if (no != 0) { /* not half made */
         unlinkat(host_node_of(dir)->fd, text.text, S_ISDIR(make->mode) ? AT_REMOVEDIR : 0);
         if (node != 0) {
-            host_forget(vfs, node, 1);
+            cis_hostdir_forget(vfs, node, 1);
         }
         return no;
     }
@@ -72,9 +73,9 @@ int host_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struc
     return 0;
 }
 
-int host_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                uint32_t mode, int flags, cis_vfs_file **out_file, cis_node *out_node,
-                struct cis_vfs_attr *out_attr)
+int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+                       cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     (void)call;
     struct hostdir *fs = host_of(vfs);
@@ -84,18 +85,19 @@ int host_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, str
         return no != 0 ? no : EROFS;
     }
     uint64_t how = (uint64_t)((flags & HOST_OPEN_PASSED) | O_CREAT | O_EXCL | HOST_OPEN_ALWAYS);
-    int fd = host_open_name(host_node_of(dir)->fd, text.text, how, mode & 07777);
+    int fd = cis_hostdir_open_name(host_node_of(dir)->fd, text.text, how, mode & 07777);
     if (fd < 0) {
         return errno;
     }
-    int path = host_reopen(fs, fd, O_PATH); /* not by name, which may be another file by now */
+    int path =
+        cis_hostdir_reopen(fs, fd, O_PATH); /* not by name, which may be another file by now */
     cis_node node = 0;
     struct cis_vfs_attr attr;
-    no = path < 0 ? errno : host_node_take(fs, path, &node, &attr);
+    no = path < 0 ? errno : cis_hostdir_node_take(fs, path, &node, &attr);
     if (no == 0) {
         no = mode_mend(fs, node, S_IFREG | mode, &attr);
         if (no == 0) {
-            no = host_file_new(fs, fd, node, flags, out_file);
+            no = cis_hostdir_file_new(fs, fd, node, flags, out_file);
             fd = -1;
         }
     }
@@ -105,7 +107,7 @@ int host_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, str
     if (no != 0) {
         unlinkat(host_node_of(dir)->fd, text.text, 0); /* not half made */
         if (node != 0) {
-            host_forget(vfs, node, 1);
+            cis_hostdir_forget(vfs, node, 1);
         }
         return no;
     }
@@ -114,8 +116,8 @@ int host_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, str
     return 0;
 }
 
-int host_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
-              struct cis_str name, struct cis_vfs_attr *out_attr)
+int cis_hostdir_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
+                     struct cis_str name, struct cis_vfs_attr *out_attr)
 {
     struct hostdir *fs = host_of(vfs);
     const struct host_node *own = host_node_of(file);
@@ -132,7 +134,7 @@ int host_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_
     if (linkat(fs->proc, from, host_node_of(dir)->fd, text.text, AT_SYMLINK_FOLLOW) != 0) {
         return errno;
     }
-    return host_getattr(vfs, call, file, out_attr);
+    return cis_hostdir_getattr(vfs, call, file, out_attr);
 }
 
 /* A name that is not shown is not there: neither removed nor replaced. (Who swaps it meanwhile on
@@ -140,8 +142,8 @@ int host_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_
 static int shown_check(const struct hostdir *fs, int dir, const char *name)
 {
     struct cis_vfs_attr attr;
-    int no = fs->devices ? 0 : host_stat(fs, dir, name, &attr, NULL);
-    return no != 0 || fs->devices ? no : host_shown(fs, attr.mode) ? 0 : EACCES;
+    int no = fs->devices ? 0 : cis_hostdir_stat(fs, dir, name, &attr, NULL);
+    return no != 0 || fs->devices ? no : cis_hostdir_shown(fs, attr.mode) ? 0 : EACCES;
 }
 
 static int remove_name(cis_vfs *vfs, cis_node dir, struct cis_str name, int flags)
@@ -159,20 +161,22 @@ static int remove_name(cis_vfs *vfs, cis_node dir, struct cis_str name, int flag
     return unlinkat(fd, text.text, flags) == 0 ? 0 : errno;
 }
 
-int host_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name)
+int cis_hostdir_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name)
 {
     (void)call;
     return remove_name(vfs, dir, name, 0);
 }
 
-int host_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name)
+int cis_hostdir_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                      struct cis_str name)
 {
     (void)call;
     return remove_name(vfs, dir, name, AT_REMOVEDIR);
 }
 
-int host_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                cis_node to_dir, struct cis_str to_name, unsigned flags)
+int cis_hostdir_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name, cis_node to_dir, struct cis_str to_name, unsigned flags)
 {
     (void)call;
     struct hostdir *fs = host_of(vfs);

@@ -16,7 +16,7 @@
  * was moved out of the folder before it was done: names without ".." cannot lead out. */
 #define HOST_TRIES 64
 
-bool host_shown(const struct hostdir *fs, uint32_t mode)
+bool cis_hostdir_shown(const struct hostdir *fs, uint32_t mode)
 {
     return fs->devices || S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
 }
@@ -27,7 +27,7 @@ static struct timespec time_of(const struct statx_timestamp *t)
 }
 
 /* Numbers of other devices below the root (mounts of the host) are kept apart from its own. */
-uint64_t host_shown_ino(const struct hostdir *fs, uint64_t ino, dev_t dev)
+uint64_t cis_hostdir_shown_ino(const struct hostdir *fs, uint64_t ino, dev_t dev)
 {
     if (fs->root.fd < 0 || dev == fs->root.dev) {
         return ino;
@@ -35,8 +35,8 @@ uint64_t host_shown_ino(const struct hostdir *fs, uint64_t ino, dev_t dev)
     return (ino ^ cis_mix((uint64_t)dev)) | 1ull << 63;
 }
 
-int host_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs_attr *out,
-              struct host_node *out_id)
+int cis_hostdir_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs_attr *out,
+                     struct host_node *out_id)
 {
     struct statx st;
     if (statx(fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, HOST_STATX, &st) !=
@@ -45,7 +45,7 @@ int host_stat(const struct hostdir *fs, int fd, const char *name, struct cis_vfs
     }
     dev_t dev = ((dev_t)st.stx_dev_major << 32) | st.stx_dev_minor;
     *out = (struct cis_vfs_attr){
-        .ino = host_shown_ino(fs, st.stx_ino, dev),
+        .ino = cis_hostdir_shown_ino(fs, st.stx_ino, dev),
         .version = (uint64_t)st.stx_ctime.tv_sec * CIS_NS_PER_S + st.stx_ctime.tv_nsec,
         .mode = st.stx_mode,
         .nlink = st.stx_nlink,
@@ -78,7 +78,7 @@ static bool is_control(int dir, const char *name)
            (fstatfs(dir, &st) != 0 || st.f_type == FUSE_SUPER_MAGIC);
 }
 
-int host_open_name(int dir, const char *name, uint64_t flags, uint32_t mode)
+int cis_hostdir_open_name(int dir, const char *name, uint64_t flags, uint32_t mode)
 {
     if (is_control(dir, name)) {
         errno = ENOENT;
@@ -101,7 +101,7 @@ int host_open_name(int dir, const char *name, uint64_t flags, uint32_t mode)
 
 /* procfs knows descriptors by number, and the number stays ours while the node is referenced: this
  * is no path that anybody could change. `proc` was checked to be procfs when the folder opened. */
-int host_reopen(const struct hostdir *fs, int fd, int flags)
+int cis_hostdir_reopen(const struct hostdir *fs, int fd, int flags)
 {
     char name[32];
     snprintf(name, sizeof name, "self/fd/%d", fd);
@@ -122,7 +122,7 @@ static bool same_file(const struct host_node *a, const struct host_node *b)
     return a->ino == b->ino && a->dev == b->dev && a->mnt == b->mnt;
 }
 
-int host_charge(struct hostdir *fs, uint64_t bytes)
+int cis_hostdir_charge(struct hostdir *fs, uint64_t bytes)
 {
     if (fs->budget == NULL) {
         return 0;
@@ -133,7 +133,7 @@ int host_charge(struct hostdir *fs, uint64_t bytes)
     return code == CIS_OK ? 0 : ENOMEM;
 }
 
-void host_release_charge(struct hostdir *fs, uint64_t bytes)
+void cis_hostdir_release_charge(struct hostdir *fs, uint64_t bytes)
 {
     if (fs->budget != NULL) {
         cis_mutex_lock(&fs->lock, host_lock_table);
@@ -169,11 +169,12 @@ static struct host_node *table_put(struct hostdir *fs, struct host_node *fresh, 
     return fresh;
 }
 
-int host_node_take(struct hostdir *fs, int fd, cis_node *out_node, struct cis_vfs_attr *out_attr)
+int cis_hostdir_node_take(struct hostdir *fs, int fd, cis_node *out_node,
+                          struct cis_vfs_attr *out_attr)
 {
     struct host_node *fresh = cis_zalloc(sizeof *fresh);
-    int no = fresh == NULL ? ENOMEM : host_stat(fs, fd, "", out_attr, fresh);
-    if (no == 0 && !host_shown(fs, fresh->type)) {
+    int no = fresh == NULL ? ENOMEM : cis_hostdir_stat(fs, fd, "", out_attr, fresh);
+    if (no == 0 && !cis_hostdir_shown(fs, fresh->type)) {
         no = ENOENT;
     }
     if (no != 0) {
@@ -200,8 +201,8 @@ int host_node_take(struct hostdir *fs, int fd, cis_node *out_node, struct cis_vf
     return 0;
 }
 
-int host_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                cis_node *out_node, struct cis_vfs_attr *out_attr)
+int cis_hostdir_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                       struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     (void)call;
     struct host_name text;
@@ -209,13 +210,13 @@ int host_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, str
     if (no != 0) {
         return no;
     }
-    int fd = host_open_name(host_node_of(dir)->fd, text.text, O_PATH, 0);
-    return fd < 0 ? errno : host_node_take(host_of(vfs), fd, out_node, out_attr);
+    int fd = cis_hostdir_open_name(host_node_of(dir)->fd, text.text, O_PATH, 0);
+    return fd < 0 ? errno : cis_hostdir_node_take(host_of(vfs), fd, out_node, out_attr);
 }
 
 /* One system call for all of them: the kernel walks beneath the folder and follows nothing. */
-int host_jump(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str path,
-              cis_node *out_node, struct cis_vfs_attr *out_attr)
+int cis_hostdir_jump(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str path, cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     (void)call;
     char text[CIS_VFS_PATH_MAX];
@@ -227,14 +228,14 @@ int host_jump(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struc
     if (strstr(text, CIS_CONTROL_NAME) != NULL) {
         return EAGAIN; /* by its names, each of which is looked at */
     }
-    int fd = host_open_name(host_node_of(dir)->fd, text, O_PATH, 0);
+    int fd = cis_hostdir_open_name(host_node_of(dir)->fd, text, O_PATH, 0);
     if (fd < 0) {
         return errno == ENOENT ? ENOENT : EAGAIN;
     }
-    return host_node_take(host_of(vfs), fd, out_node, out_attr);
+    return cis_hostdir_node_take(host_of(vfs), fd, out_node, out_attr);
 }
 
-void host_ref(cis_vfs *vfs, cis_node node, uint64_t n)
+void cis_hostdir_ref(cis_vfs *vfs, cis_node node, uint64_t n)
 {
     struct hostdir *fs = host_of(vfs);
     struct host_node *own = host_node_of(node);
@@ -245,7 +246,7 @@ void host_ref(cis_vfs *vfs, cis_node node, uint64_t n)
     }
 }
 
-void host_forget(cis_vfs *vfs, cis_node node, uint64_t n)
+void cis_hostdir_forget(cis_vfs *vfs, cis_node node, uint64_t n)
 {
     struct hostdir *fs = host_of(vfs);
     struct host_node *own = host_node_of(node);
@@ -275,11 +276,11 @@ void host_forget(cis_vfs *vfs, cis_node node, uint64_t n)
 
 /* ---- attributes ---- */
 
-int host_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
-                 struct cis_vfs_attr *out)
+int cis_hostdir_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                        struct cis_vfs_attr *out)
 {
     (void)call;
-    return host_stat(host_of(vfs), host_node_of(node)->fd, "", out, NULL);
+    return cis_hostdir_stat(host_of(vfs), host_node_of(node)->fd, "", out, NULL);
 }
 
 static int set_size(struct hostdir *fs, const struct host_node *node, uint64_t size)
@@ -290,7 +291,7 @@ static int set_size(struct hostdir *fs, const struct host_node *node, uint64_t s
     if (size > INT64_MAX) {
         return EINVAL;
     }
-    int fd = host_reopen(fs, node->fd, O_WRONLY | HOST_OPEN_ALWAYS);
+    int fd = cis_hostdir_reopen(fs, node->fd, O_WRONLY | HOST_OPEN_ALWAYS);
     if (fd < 0) {
         return errno;
     }
@@ -309,8 +310,8 @@ static int set_mode(struct hostdir *fs, const struct host_node *node, uint32_t m
     return fchmodat(fs->proc, name, mode & 07777, 0) == 0 ? 0 : errno;
 }
 
-int host_set_id_clear(struct hostdir *fs, const struct cis_vfs_call *call,
-                      const struct host_node *node)
+int cis_hostdir_set_id_clear(struct hostdir *fs, const struct cis_vfs_call *call,
+                             const struct host_node *node)
 {
     struct stat st;
     if (!fs->fsetid || node->type != S_IFREG) {
@@ -360,8 +361,8 @@ static int set_times(const struct host_node *node, const struct cis_vfs_set *set
     return no;
 }
 
-int host_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
-                 const struct cis_vfs_set *set, struct cis_vfs_attr *out)
+int cis_hostdir_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                        const struct cis_vfs_set *set, struct cis_vfs_attr *out)
 {
     struct hostdir *fs = host_of(vfs);
     const struct host_node *own = host_node_of(node);
@@ -370,7 +371,7 @@ int host_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
     }
     int no = 0;
     if ((set->bits & CIS_VFS_SET_SIZE) != 0) {
-        no = host_set_id_clear(fs, call, own);
+        no = cis_hostdir_set_id_clear(fs, call, own);
         no = no == 0 ? set_size(fs, own, set->size) : no;
     }
     if (no == 0 && (set->bits & (CIS_VFS_SET_UID | CIS_VFS_SET_GID)) != 0) {
@@ -383,10 +384,11 @@ int host_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
                                  CIS_VFS_SET_MTIME_NOW)) != 0) {
         no = set_times(own, set);
     }
-    return no == 0 && out != NULL ? host_getattr(vfs, call, node, out) : no;
+    return no == 0 && out != NULL ? cis_hostdir_getattr(vfs, call, node, out) : no;
 }
 
-int host_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, struct cis_buf *out)
+int cis_hostdir_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                         struct cis_buf *out)
 {
     (void)vfs;
     (void)call;

@@ -24,12 +24,12 @@
 int cis_hostdir_trial_open(cis_vfs *vfs, const char *temp, int *out_fd)
 {
     int root = host_of(vfs)->root.fd;
-    *out_fd = host_open_name(root, ".", O_TMPFILE | O_WRONLY, 0600);
+    *out_fd = cis_hostdir_open_name(root, ".", O_TMPFILE | O_WRONLY, 0600);
     if (*out_fd < 0 && (errno == EISDIR || errno == EINVAL)) { /* a kernel or filesystem without */
         errno = EOPNOTSUPP;
     }
     if (temp != NULL && *out_fd < 0 && errno == EOPNOTSUPP) {
-        *out_fd = host_open_name(root, temp, O_CREAT | O_EXCL | O_WRONLY, 0600);
+        *out_fd = cis_hostdir_open_name(root, temp, O_CREAT | O_EXCL | O_WRONLY, 0600);
         if (*out_fd >= 0) {
             unlinkat(root, temp, 0);
         }
@@ -116,10 +116,10 @@ bool cis_hostdir_hides(cis_vfs *vfs, cis_node folder, const char *name)
     const struct hostdir *fs = host_of(vfs);
     struct cis_vfs_attr attr;
     if (name != NULL) {
-        return host_stat(fs, host_node_of(folder)->fd, name, &attr, NULL) == 0 &&
-               !host_shown(fs, attr.mode);
+        return cis_hostdir_stat(fs, host_node_of(folder)->fd, name, &attr, NULL) == 0 &&
+               !cis_hostdir_shown(fs, attr.mode);
     }
-    int fd = host_reopen(fs, host_node_of(folder)->fd, O_RDONLY | O_DIRECTORY);
+    int fd = cis_hostdir_reopen(fs, host_node_of(folder)->fd, O_RDONLY | O_DIRECTORY);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     bool any = false;
     if (dir == NULL) {
@@ -130,7 +130,7 @@ bool cis_hostdir_hides(cis_vfs *vfs, cis_node folder, const char *name)
     }
     for (struct dirent *e; !any && (e = readdir(dir)) != NULL;) {
         any = e->d_type == DT_UNKNOWN ? cis_hostdir_hides(vfs, folder, e->d_name)
-                                      : !host_shown(fs, (uint32_t)DTTOIF(e->d_type));
+                                      : !cis_hostdir_shown(fs, (uint32_t)DTTOIF(e->d_type));
     }
     closedir(dir);
     return any;

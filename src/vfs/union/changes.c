@@ -59,8 +59,8 @@ static int same_target(struct changes *c, cis_node upper, cis_node lower, bool *
 
 /* A copy that nobody wrote to has all of its original's attributes; and, since times are set as
  * anybody likes, its content. */
-int changes_compare(struct changes *c, cis_node upper, const struct cis_vfs_attr *now,
-                    cis_node lower, const struct cis_vfs_attr *was)
+int cis_union_changes_compare(struct changes *c, cis_node upper, const struct cis_vfs_attr *now,
+                              cis_node lower, const struct cis_vfs_attr *was)
 {
     bool same = now->mode == was->mode;
     int no = 0;
@@ -71,7 +71,7 @@ int changes_compare(struct changes *c, cis_node upper, const struct cis_vfs_attr
         no = same_target(c, upper, lower, &same);
     } else if (S_ISREG(now->mode)) {
         same = same && now->size == was->size && same_time(now->mtime, was->mtime);
-        no = same ? seen_same(c->u, c->call, upper, now, lower, was, &same) : 0;
+        no = same ? cis_union_seen_same(c->u, c->call, upper, now, lower, was, &same) : 0;
     }
     no = no == 0 && !same ? target_read(c, upper, now) : no;
     if (no == 0 && !same) {
@@ -85,7 +85,7 @@ static void frame_done(struct changes *c, struct frame *f)
 {
     part_put(c->u->up, f->upper);
     part_put(c->u->low, f->lower);
-    changes_names_done(c, &f->names);
+    cis_union_changes_names_done(c, &f->names);
 }
 
 /* Takes over the nodes. covers: nothing of the lower one shows through, so what it has is gone. */
@@ -96,10 +96,12 @@ static int push(struct changes *c, cis_node upper, cis_node lower, size_t low_at
                       .path = c->path.len,
                       .low_at = low_at,
                       .low_end = c->low.len};
-    struct frame *list = changes_grown(c, c->stack, c->n, &c->cap, sizeof *list, &c->charged);
+    struct frame *list =
+        cis_union_changes_grown(c, c->stack, c->n, &c->cap, sizeof *list, &c->charged);
     c->stack = list != NULL ? list : c->stack;
-    int no = list != NULL ? changes_names(c, upper, covers && !c->only_moved ? lower : 0, &f.names)
-                          : ENOMEM;
+    int no = list != NULL
+                 ? cis_union_changes_names(c, upper, covers && !c->only_moved ? lower : 0, &f.names)
+                 : ENOMEM;
     if (no != 0) {
         frame_done(c, &f);
         return no;
@@ -118,7 +120,7 @@ struct pair {
 static int note_moved(struct changes *c, struct cis_str lower)
 {
     struct cis_error ignored;
-    if (changes_charge(c, MOVED_COST + lower.len) != 0) {
+    if (cis_union_changes_charge(c, MOVED_COST + lower.len) != 0) {
         return ENOMEM;
     }
     c->charged += MOVED_COST + lower.len;
@@ -141,9 +143,9 @@ static int relate(struct changes *c, struct cis_str near, const struct pair *p, 
         cis_buf_byte(&here, '/');
         cis_buf_str(&here, cis_buf_view(&c->path));
     }
-    int no = here.failed != CIS_OK
-                 ? ENOMEM
-                 : mark_follow(c->u, c->call, mark, near, cis_buf_view(&here), moved, out_from);
+    int no = here.failed != CIS_OK ? ENOMEM
+                                   : cis_union_mark_follow(c->u, c->call, mark, near,
+                                                           cis_buf_view(&here), moved, out_from);
     if (no != 0) {
         return no == ENOENT ? 0 : no;
     }
@@ -163,17 +165,17 @@ static int enter_lower(struct changes *c, const struct frame *in, struct cis_str
     c->low.len = in->low_end;
     cis_buf_byte(&c->low, '/');
     cis_buf_str(&c->low, name);
-    return changes_grew(c, &c->low, before, &c->charged);
+    return cis_union_changes_grew(c, &c->low, before, &c->charged);
 }
 
 static int folder_below(struct changes *c, const struct frame *in, struct cis_str name,
                         struct pair *p, cis_node *out_lower, size_t *out_low_at, bool *out_covers)
 {
-    CIS_CLEANUP(mark_done) struct mark mark = MARK_INIT;
+    CIS_CLEANUP(cis_union_mark_done) struct mark mark = MARK_INIT;
     enum relation is = ALONE;
     struct cis_str from = CIS_STR("");
     int no = enter_lower(c, in, name);
-    no = no == 0 ? mark_read(c->u, c->call, p->upper, &mark) : no;
+    no = no == 0 ? cis_union_mark_read(c->u, c->call, p->upper, &mark) : no;
     if (no == 0) {
         struct cis_str all = cis_buf_view(&c->low);
         struct cis_str near = {all.ptr + in->low_at, in->lower != 0 ? all.len - in->low_at : 0};
@@ -196,9 +198,9 @@ static int folder_below(struct changes *c, const struct frame *in, struct cis_st
         no = c->only_moved ? note_moved(c, from) : 0;
         *out_low_at = c->low.len = in->low_end;
         cis_buf_str(&c->low, from);
-        no = no == 0 ? changes_grew(c, &c->low, before, &c->charged) : no;
+        no = no == 0 ? cis_union_changes_grew(c, &c->low, before, &c->charged) : no;
     } else {
-        no = changes_compare(c, p->upper, &p->now, p->lower, &p->was);
+        no = cis_union_changes_compare(c, p->upper, &p->now, p->lower, &p->was);
         *out_lower = p->lower;
         p->lower = 0;
     }
@@ -236,7 +238,7 @@ static int file_entry(struct changes *c, const struct pair *p)
         }
         return no;
     }
-    return changes_compare(c, p->upper, &p->now, p->lower, &p->was);
+    return cis_union_changes_compare(c, p->upper, &p->now, p->lower, &p->was);
 }
 
 /* The next name of the innermost folder; a folder becomes the innermost one. */
@@ -247,7 +249,7 @@ static int look_at(struct changes *c)
     struct cis_str name = name_of(&in->names, i);
     struct pair p = {0};
     cis_vfs *up = c->u->up, *low = c->u->low;
-    int no = changes_enter(c, in->path, name);
+    int no = cis_union_changes_enter(c, in->path, name);
     if (no == 0 && !in->names.list[i].lower) {
         no = up->ops->lookup(up, c->call, in->upper, name, &p.upper, &p.now);
     }
@@ -285,7 +287,7 @@ static int look_through(struct changes *c)
         struct frame *top = &c->stack[c->n - 1];
         if (top->names.next < top->names.n) {
             no = look_at(c);
-            no = no != 0 ? no : changes_turn(c);
+            no = no != 0 ? no : cis_union_changes_turn(c);
         } else {
             frame_done(c, top);
             c->n--;
@@ -304,9 +306,9 @@ static int look_twice(struct changes *c)
     c->path.len = c->low.len = 0;
     no = no == 0 ? look_through(c) : no;
     if (no == 0 && u->home != 0 && !c->stopped) {
-        no = part_list(u->up, c->call, u->home, any_copy, &copies);
+        no = cis_union_part_list(u->up, c->call, u->home, any_copy, &copies);
     }
-    return no == 0 && copies ? changes_linked(c) : no;
+    return no == 0 && copies ? cis_union_changes_linked(c) : no;
 }
 
 int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_change_each *each,
@@ -332,6 +334,6 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
     cis_buf_done(&c.low);
     cis_buf_done(&c.target);
     cis_map_done(&c.moved, NULL);
-    changes_release(&c, c.charged);
+    cis_union_changes_release(&c, c.charged);
     return no;
 }

@@ -47,25 +47,26 @@ struct changes {
     bool stopped;
 };
 
-int changes_charge(struct changes *c, uint64_t bytes);
-void changes_release(struct changes *c, uint64_t bytes);
+int cis_union_changes_charge(struct changes *c, uint64_t bytes);
+void cis_union_changes_release(struct changes *c, uint64_t bytes);
 /* One more fits into the list of n; NULL: it does not, and the list is as it was. Its bytes are
  * added to *charged. */
-void *changes_grown(struct changes *c, void *list, size_t n, size_t *cap, size_t size,
-                    uint64_t *charged);
+void *cis_union_changes_grown(struct changes *c, void *list, size_t n, size_t *cap, size_t size,
+                              uint64_t *charged);
 /* Charges what a buffer grew by since its cap was `before`. ENOMEM, also when the buffer failed. */
-int changes_grew(struct changes *c, const struct cis_buf *buf, size_t before, uint64_t *charged);
+int cis_union_changes_grew(struct changes *c, const struct cis_buf *buf, size_t before,
+                           uint64_t *charged);
 /* The names of two folders (0: none) as one list: those of upper, and lower ones that it lacks. */
-int changes_names(struct changes *c, cis_node upper, cis_node lower, struct names *out);
-void changes_names_done(struct changes *c, struct names *names);
+int cis_union_changes_names(struct changes *c, cis_node upper, cis_node lower, struct names *out);
+void cis_union_changes_names_done(struct changes *c, struct names *names);
 /* c->path becomes its first len bytes and a name. */
-int changes_enter(struct changes *c, size_t len, struct cis_str name);
+int cis_union_changes_enter(struct changes *c, size_t len, struct cis_str name);
 /* Now and then: is it time to end? EINTR. */
-int changes_turn(struct changes *c);
+int cis_union_changes_turn(struct changes *c);
 /* Tells when the upper file at c->path differs from the lower one of its name. */
-int changes_compare(struct changes *c, cis_node upper, const struct cis_vfs_attr *now,
-                    cis_node lower, const struct cis_vfs_attr *was);
+int cis_union_changes_compare(struct changes *c, cis_node upper, const struct cis_vfs_attr *now,
+                              cis_node lower, const struct cis_vfs_attr *was);
 /* Of files that no upper name leads to (index.c). */
-int changes_linked(struct changes *c);
+int cis_union_changes_linked(struct changes *c);
 
 #endif

@@ -22,13 +22,13 @@ static int linked_file(struct changes *c, const struct seen *seen)
     struct cis_vfs_attr copy;
     cis_node node = 0;
     bool known;
-    int no = index_known(c->u, c->call, &seen->attr, key, &known);
+    int no = cis_union_index_known(c->u, c->call, &seen->attr, key, &known);
     if (no != 0 || !known) {
         return no;
     }
-    no = index_copy(c->u, c->call, key, &node, &copy);
+    no = cis_union_index_copy(c->u, c->call, key, &node, &copy);
     if (no == 0) {
-        no = changes_compare(c, node, &copy, seen->node, &seen->attr);
+        no = cis_union_changes_compare(c, node, &copy, seen->node, &seen->attr);
         part_put(c->u->up, node);
     }
     return no == ENOENT ? 0 : no;
@@ -36,8 +36,8 @@ static int linked_file(struct changes *c, const struct seen *seen)
 
 static void linked_done(struct way *w, struct linked *at)
 {
-    changes_names_done(w->c, &at->names);
-    unode_put(w->c->u, at->dir, 1);
+    cis_union_changes_names_done(w->c, &at->names);
+    cis_unode_put(w->c->u, at->dir, 1);
 }
 
 /* Takes over the node. Names that only the upper folder has lead to folders, too: made, or moved.
@@ -46,9 +46,10 @@ static int linked_push(struct way *w, struct unode *dir)
 {
     struct changes *c = w->c;
     struct linked at = {.dir = dir, .path = c->path.len};
-    struct linked *list = changes_grown(c, w->stack, w->n, &w->cap, sizeof *list, &w->charged);
+    struct linked *list =
+        cis_union_changes_grown(c, w->stack, w->n, &w->cap, sizeof *list, &w->charged);
     w->stack = list != NULL ? list : w->stack;
-    int no = list != NULL ? changes_names(c, dir->upper, dir->lower, &at.names) : ENOMEM;
+    int no = list != NULL ? cis_union_changes_names(c, dir->upper, dir->lower, &at.names) : ENOMEM;
     if (no != 0) {
         linked_done(w, &at);
         return no;
@@ -64,8 +65,8 @@ static int linked_look(struct way *w)
     struct cis_str name = name_of(&in->names, in->names.next++);
     struct seen seen;
     struct unode *node = NULL;
-    int no = changes_enter(c, in->path, name);
-    no = no != 0 ? no : union_look(c->u, c->call, in->dir, name, &seen);
+    int no = cis_union_changes_enter(c, in->path, name);
+    no = no != 0 ? no : cis_union_look(c->u, c->call, in->dir, name, &seen);
     if (no != 0) {
         return no == ENOENT ? 0 : no;
     }
@@ -76,20 +77,20 @@ static int linked_look(struct way *w)
         part_put(seen.upper ? c->u->up : c->u->low, seen.node);
         return no;
     }
-    no = union_node(c->u, c->call, in->dir, name, &seen, &node);
+    no = cis_union_node(c->u, c->call, in->dir, name, &seen, &node);
     return no != 0 ? no : linked_push(w, node);
 }
 
-int changes_linked(struct changes *c)
+int cis_union_changes_linked(struct changes *c)
 {
     struct way w = {.c = c};
     c->path.len = 0;
-    int no = linked_push(&w, unode_ref(c->u, &c->u->root));
+    int no = linked_push(&w, cis_unode_ref(c->u, &c->u->root));
     while (no == 0 && w.n > 0 && !c->stopped) {
         struct linked *top = &w.stack[w.n - 1];
         if (top->names.next < top->names.n) {
             no = linked_look(&w);
-            no = no != 0 ? no : changes_turn(c);
+            no = no != 0 ? no : cis_union_changes_turn(c);
         } else {
             linked_done(&w, top);
             w.n--;
@@ -99,6 +100,6 @@ int changes_linked(struct changes *c)
         linked_done(&w, &w.stack[--w.n]);
     }
     cis_free(w.stack);
-    changes_release(c, w.charged);
+    cis_union_changes_release(c, w.charged);
     return no;
 }

@@ -12,26 +12,26 @@ static struct cis_budget *budget_of(const struct changes *c)
     return c->call->budget != NULL ? c->call->budget : c->u->budget;
 }
 
-int changes_charge(struct changes *c, uint64_t bytes)
+int cis_union_changes_charge(struct changes *c, uint64_t bytes)
 {
     struct cis_budget *budget = budget_of(c);
     if (budget == c->u->budget) {
-        return union_charge(c->u, bytes);
+        return cis_union_charge(c->u, bytes);
     }
     return cis_budget_charge(budget, bytes, "what was changed", NULL) == CIS_OK ? 0 : ENOMEM;
 }
 
-void changes_release(struct changes *c, uint64_t bytes)
+void cis_union_changes_release(struct changes *c, uint64_t bytes)
 {
     struct cis_budget *budget = budget_of(c);
     if (budget == c->u->budget) {
-        union_uncharge(c->u, bytes);
+        cis_union_uncharge(c->u, bytes);
     } else {
         cis_budget_release(budget, bytes);
     }
 }
 
-int changes_turn(struct changes *c)
+int cis_union_changes_turn(struct changes *c)
 {
     if (++c->turns % TURN != 0 || c->call->stop == NULL) {
         return 0;
@@ -39,20 +39,20 @@ int changes_turn(struct changes *c)
     return cis_stop_check(c->call->stop, "what was changed", c->call->err) == CIS_OK ? 0 : EINTR;
 }
 
-void *changes_grown(struct changes *c, void *list, size_t n, size_t *cap, size_t size,
-                    uint64_t *charged)
+void *cis_union_changes_grown(struct changes *c, void *list, size_t n, size_t *cap, size_t size,
+                              uint64_t *charged)
 {
     if (n < *cap) {
         return list;
     }
     size_t more = cis_cap_next(*cap, 16, CIS_MEM_MAX);
     uint64_t bytes = cis_size_mul(more - *cap, size);
-    if (changes_charge(c, bytes) != 0) {
+    if (cis_union_changes_charge(c, bytes) != 0) {
         return NULL;
     }
     void *new_list = cis_realloc_array(list, more, size);
     if (new_list == NULL) {
-        changes_release(c, bytes);
+        cis_union_changes_release(c, bytes);
         return NULL;
     }
     *charged += bytes;
@@ -60,14 +60,15 @@ void *changes_grown(struct changes *c, void *list, size_t n, size_t *cap, size_t
     return new_list;
 }
 
-int changes_grew(struct changes *c, const struct cis_buf *buf, size_t before, uint64_t *charged)
+int cis_union_changes_grew(struct changes *c, const struct cis_buf *buf, size_t before,
+                           uint64_t *charged)
 {
-    int no = buf->failed != CIS_OK ? ENOMEM : changes_charge(c, buf->cap - before);
+    int no = buf->failed != CIS_OK ? ENOMEM : cis_union_changes_charge(c, buf->cap - before);
     *charged += no == 0 ? buf->cap - before : 0;
     return no;
 }
 
-int changes_enter(struct changes *c, size_t len, struct cis_str name)
+int cis_union_changes_enter(struct changes *c, size_t len, struct cis_str name)
 {
     size_t before = c->path.cap;
     c->path.len = len;
@@ -75,7 +76,7 @@ int changes_enter(struct changes *c, size_t len, struct cis_str name)
         cis_buf_byte(&c->path, '/');
     }
     cis_buf_str(&c->path, name);
-    return changes_grew(c, &c->path, before, &c->charged);
+    return cis_union_changes_grew(c, &c->path, before, &c->charged);
 }
 
 /* ---- the names of a folder ---- */
@@ -94,12 +95,13 @@ static bool gather(void *self, const struct cis_vfs_entry *entry, const struct c
     if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..") || is_reserved(entry->name)) {
         return true;
     }
-    struct name *list =
-        changes_grown(g->c, names->list, names->n, &names->cap, sizeof *list, &names->charged);
+    struct name *list = cis_union_changes_grown(g->c, names->list, names->n, &names->cap,
+                                                sizeof *list, &names->charged);
     size_t before = names->text.cap, at = names->text.len;
     names->list = list != NULL ? list : names->list;
     cis_buf_str(&names->text, entry->name);
-    g->no = list != NULL ? changes_grew(g->c, &names->text, before, &names->charged) : ENOMEM;
+    g->no =
+        list != NULL ? cis_union_changes_grew(g->c, &names->text, before, &names->charged) : ENOMEM;
     if (g->no != 0) {
         return false;
     }
@@ -121,15 +123,15 @@ static int in_order(const void *a, const void *b, void *names)
     return order != 0 ? order : x->lower - y->lower;
 }
 
-int changes_names(struct changes *c, cis_node upper, cis_node lower, struct names *out)
+int cis_union_changes_names(struct changes *c, cis_node upper, cis_node lower, struct names *out)
 {
     *out = (struct names){.text = CIS_BUF_INIT(UINT32_MAX)};
     struct gather g = {c, out, false, 0};
-    int no = upper != 0 ? part_list(c->u->up, c->call, upper, gather, &g) : 0;
+    int no = upper != 0 ? cis_union_part_list(c->u->up, c->call, upper, gather, &g) : 0;
     no = no != 0 ? no : g.no;
     g.lower = true;
     if (no == 0 && lower != 0) {
-        no = part_list(c->u->low, c->call, lower, gather, &g);
+        no = cis_union_part_list(c->u->low, c->call, lower, gather, &g);
         no = no != 0 ? no : g.no;
     }
     if (no == 0 && out->n > 1) {
@@ -145,10 +147,10 @@ int changes_names(struct changes *c, cis_node upper, cis_node lower, struct name
     return no; /* what was gathered is the caller's, also then */
 }
 
-void changes_names_done(struct changes *c, struct names *names)
+void cis_union_changes_names_done(struct changes *c, struct names *names)
 {
     cis_free(names->list);
     cis_buf_done(&names->text);
-    changes_release(c, names->charged);
+    cis_union_changes_release(c, names->charged);
     *names = (struct names){0};
 }

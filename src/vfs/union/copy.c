@@ -66,24 +66,24 @@ static int copy_root(struct unionfs *u, const struct cis_vfs_call *call)
         no = home_make(u, call);
     }
     if (no == 0) {
-        no = mark_put(u, call, u->up->root, CIS_STR(UNION_MARK), "/", &attr);
+        no = cis_union_mark_put(u, call, u->up->root, CIS_STR(UNION_MARK), "/", &attr);
     }
     if (no == 0) {
         no = attr_put(u, call, u->up->root, &attr);
     }
     if (no == 0) {
-        unode_copied(u, &u->root, u->up->root);
+        cis_unode_copied(u, &u->root, u->up->root);
     }
     return no;
 }
 
-int home_get(struct unionfs *u, const struct cis_vfs_call *call)
+int cis_union_home_get(struct unionfs *u, const struct cis_vfs_call *call)
 {
     int no = u->root.upper == 0 ? copy_root(u, call) : 0;
     return no != 0 || u->home != 0 ? no : home_make(u, call);
 }
 
-struct cis_str home_temp(struct unionfs *u, char out[32])
+struct cis_str cis_union_home_temp(struct unionfs *u, char out[32])
 {
     int n = snprintf(out, 32, "w%llu", (unsigned long long)atomic_fetch_add(&u->temps, 1));
     return (struct cis_str){out, (size_t)n};
@@ -102,7 +102,7 @@ static int temp_folder(struct unionfs *u, const struct cis_vfs_call *call, const
     if (no != 0) {
         return no;
     }
-    no = mark_put(u, &owner, node, CIS_STR(UNION_MARK), dir->lower_path, attr);
+    no = cis_union_mark_put(u, &owner, node, CIS_STR(UNION_MARK), dir->lower_path, attr);
     if (no == 0) {
         no = attr_put(u, &owner, node, attr);
     }
@@ -114,7 +114,7 @@ static int temp_folder(struct unionfs *u, const struct cis_vfs_call *call, const
 static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
 {
     char text[32];
-    struct cis_str temp = home_temp(u, text);
+    struct cis_str temp = cis_union_home_temp(u, text);
     struct cis_vfs_attr attr, above;
     cis_node parent = dir->parent->upper, node = 0;
     int no = u->low->ops->getattr(u->low, call, dir->lower, &attr);
@@ -140,13 +140,13 @@ static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, s
     dir->parent->overlap_known = false;
     dir->overlap_known = false;
     cis_mutex_unlock(&u->table, union_lock_table);
-    unode_copied(u, dir, node);
+    cis_unode_copied(u, dir, node);
     return times_put(u, call, parent, &above);
 }
 
-int copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
+int cis_union_copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
 {
-    int no = home_get(u, call);
+    int no = cis_union_home_get(u, call);
     while (no == 0 && dir->upper == 0) {
         if (dir->gone) {
             return ENOENT;
@@ -191,7 +191,7 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
     cis_vfs_file *from = NULL;
     cis_digest_init(&digest);
     int no = u->low->ops->open(u->low, call, from_node, O_RDONLY, &from);
-    bool charged = no == 0 && (no = union_charge(u, COPY_BYTES)) == 0;
+    bool charged = no == 0 && (no = cis_union_charge(u, COPY_BYTES)) == 0;
     uint8_t *bytes = charged ? cis_alloc(COPY_BYTES) : NULL;
     if (no == 0 && bytes == NULL) {
         no = ENOMEM;
@@ -211,7 +211,7 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
     }
     cis_free(bytes);
     if (charged) {
-        union_uncharge(u, COPY_BYTES);
+        cis_union_uncharge(u, COPY_BYTES);
     }
     if (from != NULL) {
         u->low->ops->release(from);
@@ -233,7 +233,7 @@ static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct 
         no = u->up->ops->create(u->up, &owner, u->home, temp, 0600, O_RDWR, &to, &copy, &made);
         if (no == 0) {
             no = data ? copy_data(u, call, node->lower, to, attr->size, out_digest)
-                      : seen_digest(u->low, call, node->lower, attr, out_digest);
+                      : cis_union_seen_digest(u->low, call, node->lower, attr, out_digest);
             u->up->ops->release(to);
         }
     } else {
@@ -265,17 +265,17 @@ static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct
     if (node->gone) {
         return u->up->ops->unlink(u->up, call, u->home, temp);
     }
-    int seen = seen_copy(u, call, node, attr, digest);
+    int seen = cis_union_seen_copy(u, call, node, attr, digest);
     if (seen != 0) {
         return seen;
     }
     if (node->key[0] != '\0') {
         struct cis_vfs_attr made;
         int no = u->up->ops->getattr(u->up, call, copy, &made);
-        return no == 0 ? index_add(u, call, temp, node->key, attr->nlink, made.ino) : no;
+        return no == 0 ? cis_union_index_add(u, call, temp, node->key, attr->nlink, made.ino) : no;
     }
     struct cis_vfs_attr above;
-    int no = copy_folder(u, call, node->parent);
+    int no = cis_union_copy_folder(u, call, node->parent);
     if (no == 0) {
         no = u->up->ops->getattr(u->up, call, node->parent->upper, &above);
     }
@@ -286,10 +286,11 @@ static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct
     return no == 0 ? times_put(u, call, node->parent->upper, &above) : no;
 }
 
-int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node, bool data)
+int cis_union_copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+                        bool data)
 {
     char text[32];
-    struct cis_str temp = home_temp(u, text);
+    struct cis_str temp = cis_union_home_temp(u, text);
     struct cis_vfs_attr attr;
     uint8_t digest[CIS_DIGEST_BYTES];
     cis_node copy = 0;
@@ -302,7 +303,7 @@ int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
         return 0;
     }
     cis_rwlock_write(&u->names, union_lock_names);
-    int no = home_get(u, call);
+    int no = cis_union_home_get(u, call);
     cis_rwlock_unlock(&u->names, union_lock_names);
     if (no == 0) {
         no = u->low->ops->getattr(u->low, call, node->lower, &attr);
@@ -314,7 +315,7 @@ int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
         cis_rwlock_write(&u->names, union_lock_names);
         no = copy_place(u, call, node, &attr, temp, copy, digest);
         if (no == 0) {
-            unode_copied(u, node, copy);
+            cis_unode_copied(u, node, copy);
         } else {
             (void)u->up->ops->unlink(u->up, call, u->home, temp);
             part_put(u->up, copy);
@@ -325,16 +326,16 @@ int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
     return no;
 }
 
-int copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node)
+int cis_union_copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node)
 {
     if (node->upper != 0) {
         return 0;
     }
     if (node->type != S_IFDIR) {
-        return copy_file(u, call, node, true);
+        return cis_union_copy_file(u, call, node, true);
     }
     cis_rwlock_write(&u->names, union_lock_names);
-    int no = copy_folder(u, call, node);
+    int no = cis_union_copy_folder(u, call, node);
     cis_rwlock_unlock(&u->names, union_lock_names);
     return no;
 }

@@ -2,14 +2,14 @@
 
 #include "base/mem.h"
 
-int ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up, cis_vfs_file *low,
-              cis_vfs_file **out)
+int cis_ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up,
+                  cis_vfs_file *low, cis_vfs_file **out)
 {
-    int no = union_charge(u, sizeof(struct ufile));
+    int no = cis_union_charge(u, sizeof(struct ufile));
     struct ufile *file = no == 0 ? cis_zalloc(sizeof *file) : NULL;
     if (file == NULL) {
         if (no == 0) {
-            union_uncharge(u, sizeof(struct ufile));
+            cis_union_uncharge(u, sizeof(struct ufile));
         }
         if (up != NULL) {
             u->up->ops->release(up);
@@ -20,7 +20,7 @@ int ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up
         return ENOMEM;
     }
     file->file = (cis_vfs_file){.vfs = &u->vfs, .node = (cis_node)(uintptr_t)node, .flags = flags};
-    file->node = unode_ref(u, node);
+    file->node = cis_unode_ref(u, node);
     atomic_init(&file->up, up);
     file->low = low;
     pthread_mutex_init(&file->lock, NULL);
@@ -28,14 +28,14 @@ int ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up
     return 0;
 }
 
-int union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node_id, int flags,
-                    cis_vfs_file **out_file)
+int cis_union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node_id, int flags,
+                        cis_vfs_file **out_file)
 {
     struct unionfs *u = union_of(vfs);
     struct unode *node = unode_of(node_id);
     bool changes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
     if (node->type == S_IFDIR) {
-        return changes ? EISDIR : ufile_new(u, node, flags, NULL, NULL, out_file);
+        return changes ? EISDIR : cis_ufile_new(u, node, flags, NULL, NULL, out_file);
     }
     if ((flags & O_DIRECTORY) != 0) {
         return ENOTDIR;
@@ -46,16 +46,16 @@ int union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node
     if (vfs->read_only && changes) {
         return EROFS;
     }
-    int no = changes ? copy_file(u, call, node, (flags & O_TRUNC) == 0) : 0;
+    int no = changes ? cis_union_copy_file(u, call, node, (flags & O_TRUNC) == 0) : 0;
     cis_vfs_file *up = NULL, *low = NULL;
     if (no == 0) {
         no = node->upper != 0 ? u->up->ops->open(u->up, call, node->upper, flags, &up)
                               : u->low->ops->open(u->low, call, node->lower, flags, &low);
     }
-    return no == 0 ? ufile_new(u, node, flags, up, low, out_file) : no;
+    return no == 0 ? cis_ufile_new(u, node, flags, up, low, out_file) : no;
 }
 
-void union_release(cis_vfs_file *file)
+void cis_union_release(cis_vfs_file *file)
 {
     struct unionfs *u = union_of(file->vfs);
     struct ufile *own = ufile_of(file);
@@ -66,10 +66,10 @@ void union_release(cis_vfs_file *file)
         u->low->ops->release(own->low);
     }
     cis_lock_alone(union_lock_file);
-    union_listing_unref(own->listing);
+    cis_union_listing_unref(own->listing);
     pthread_mutex_destroy(&own->lock);
-    unode_put(u, own->node, 1);
-    union_uncharge(u, sizeof *own);
+    cis_unode_put(u, own->node, 1);
+    cis_union_uncharge(u, sizeof *own);
     cis_free(own);
 }
 
@@ -100,8 +100,8 @@ static bool is_folder(const struct ufile *own)
     return own->node->type == S_IFDIR;
 }
 
-int union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
-               int niov, uint64_t offset, size_t *out_n)
+int cis_union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                   int niov, uint64_t offset, size_t *out_n)
 {
     cis_vfs_file *part = NULL;
     if (is_folder(ufile_of(file))) {
@@ -111,8 +111,8 @@ int union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct
     return no == 0 ? part->vfs->ops->read(part, call, iov, niov, offset, out_n) : no;
 }
 
-int union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
-                int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
+int cis_union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                    int niov, uint64_t offset, size_t *out_n, uint64_t *out_end)
 {
     cis_vfs_file *up = ufile_of(file)->up;
     if ((file->flags & O_ACCMODE) == O_RDONLY) {
@@ -121,14 +121,14 @@ int union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struc
     return up->vfs->ops->write(up, call, iov, niov, offset, out_n, out_end);
 }
 
-int union_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
+int cis_union_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
 {
     cis_vfs_file *up = ufile_of(file)->up;
     return up != NULL ? up->vfs->ops->sync(up, call, data_only) : 0;
 }
 
-int union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,
-                   uint64_t len)
+int cis_union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode,
+                       uint64_t offset, uint64_t len)
 {
     cis_vfs_file *up = ufile_of(file)->up;
     if ((file->flags & O_ACCMODE) == O_RDONLY) {
@@ -137,8 +137,8 @@ int union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode
     return up->vfs->ops->allocate(up, call, mode, offset, len);
 }
 
-int union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
-               uint64_t *out_offset)
+int cis_union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
+                   uint64_t *out_offset)
 {
     cis_vfs_file *part = NULL;
     if (is_folder(ufile_of(file))) {

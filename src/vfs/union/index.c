@@ -21,7 +21,7 @@ static void home_name(char kind, const char *key, struct home_name *out)
     out->str = (struct cis_str){out->text, (size_t)n};
 }
 
-void index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY])
+void cis_union_index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY])
 {
     snprintf(out, UNION_KEY, "%llx-%llx", (unsigned long long)lower->ino,
              (unsigned long long)lower->btime.tv_sec * CIS_NS_PER_S +
@@ -30,11 +30,11 @@ void index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY])
 
 #define AGAIN_MAX 65536u /* times that one file was made anew */
 
-int index_known(struct unionfs *u, const struct cis_vfs_call *call,
-                const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known)
+int cis_union_index_known(struct unionfs *u, const struct cis_vfs_call *call,
+                          const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known)
 {
     struct cis_vfs_attr attr;
-    index_key(lower, out);
+    cis_union_index_key(lower, out);
     const char *key = out;
     bool again = false;
     *out_known = lower->nlink > 1;
@@ -43,7 +43,7 @@ int index_known(struct unionfs *u, const struct cis_vfs_call *call,
         cis_node copy = 0;
         again = again || was != NULL;
         *out_known = *out_known || again;
-        int no = again ? index_copy(u, call, key, &copy, &attr) : ENOENT;
+        int no = again ? cis_union_index_copy(u, call, key, &copy, &attr) : ENOENT;
         if (no == 0) { /* the newest that was changed */
             part_put(u->up, copy);
             if (key != out) {
@@ -58,8 +58,8 @@ int index_known(struct unionfs *u, const struct cis_vfs_call *call,
     return 0;
 }
 
-int index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
-               cis_node *out_node, struct cis_vfs_attr *out_attr)
+int cis_union_index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+                         cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     struct home_name name;
     home_name('f', key, &name);
@@ -84,7 +84,7 @@ static void note_read(struct unionfs *u, const struct cis_vfs_call *call, struct
 static int note_write(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str name,
                       const char *text)
 {
-    int no = home_get(u, call);
+    int no = cis_union_home_get(u, call);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_str_of(text)};
     struct cis_vfs_attr attr;
     cis_node node = 0;
@@ -100,8 +100,8 @@ static int note_write(struct unionfs *u, const struct cis_vfs_call *call, struct
     return no;
 }
 
-bool index_of_upper(struct unionfs *u, const struct cis_vfs_call *call, uint64_t upper_ino,
-                    char out_key[UNION_KEY], uint32_t *out_links)
+bool cis_union_index_of_upper(struct unionfs *u, const struct cis_vfs_call *call,
+                              uint64_t upper_ino, char out_key[UNION_KEY], uint32_t *out_links)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
     struct home_name name;
@@ -120,8 +120,8 @@ bool index_of_upper(struct unionfs *u, const struct cis_vfs_call *call, uint64_t
     return true;
 }
 
-int index_add(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str temp,
-              const char *key, uint32_t lower_links, uint64_t upper_ino)
+int cis_union_index_add(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str temp,
+                        const char *key, uint32_t lower_links, uint64_t upper_ino)
 {
     struct home_name name;
     char ino[24], text[UNION_KEY + 16];
@@ -135,7 +135,7 @@ int index_add(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str
                    : no;
 }
 
-uint32_t index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const char *key)
+uint32_t cis_union_index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const char *key)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
     struct home_name name;
@@ -145,14 +145,15 @@ uint32_t index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const 
     return cis_str_u64(cis_buf_view(&text), &n) ? (uint32_t)n : 0;
 }
 
-void index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
-                uint32_t lower_links)
+void cis_union_index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+                          uint32_t lower_links)
 {
     cis_node copy = 0;
     struct cis_vfs_attr attr;
     struct home_name name;
     char ino[24];
-    if (index_hidden(u, call, key) < lower_links || index_copy(u, call, key, &copy, &attr) != 0) {
+    if (cis_union_index_hidden(u, call, key) < lower_links ||
+        cis_union_index_copy(u, call, key, &copy, &attr) != 0) {
         return;
     }
     part_put(u->up, copy);
@@ -176,26 +177,27 @@ static int hidden_write(struct unionfs *u, const struct cis_vfs_call *call, cons
                   : note_write(u, call, name.str, text);
 }
 
-int index_hide(struct unionfs *u, const struct cis_vfs_call *call, const struct cis_vfs_attr *lower)
+int cis_union_index_hide(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct cis_vfs_attr *lower)
 {
     char key[UNION_KEY];
-    index_key(lower, key);
-    return hidden_write(u, call, key, index_hidden(u, call, key) + 1);
+    cis_union_index_key(lower, key);
+    return hidden_write(u, call, key, cis_union_index_hidden(u, call, key) + 1);
 }
 
-void index_hidden_end(struct unionfs *u, const struct cis_vfs_call *call,
-                      const struct cis_vfs_attr *lower)
+void cis_union_index_hidden_end(struct unionfs *u, const struct cis_vfs_call *call,
+                                const struct cis_vfs_attr *lower)
 {
     char key[UNION_KEY];
-    index_key(lower, key);
-    index_tidy(u, call, key, lower->nlink);
+    cis_union_index_key(lower, key);
+    cis_union_index_tidy(u, call, key, lower->nlink);
 }
 
-void index_hidden_back(struct unionfs *u, const struct cis_vfs_call *call,
-                       const struct cis_vfs_attr *lower)
+void cis_union_index_hidden_back(struct unionfs *u, const struct cis_vfs_call *call,
+                                 const struct cis_vfs_attr *lower)
 {
     char key[UNION_KEY];
-    index_key(lower, key);
-    uint32_t n = index_hidden(u, call, key);
+    cis_union_index_key(lower, key);
+    uint32_t n = cis_union_index_hidden(u, call, key);
     (void)(n != 0 ? hidden_write(u, call, key, n - 1) : 0);
 }

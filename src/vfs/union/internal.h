@@ -95,10 +95,10 @@ static inline void part_put(cis_vfs *vfs, cis_node node)
 }
 
 /* ---- node.c ---- */
-int union_charge(struct unionfs *u, uint64_t bytes); /* ENOMEM */
-void union_uncharge(struct unionfs *u, uint64_t bytes);
-struct unode *unode_ref(struct unionfs *u, struct unode *node);
-void unode_put(struct unionfs *u, struct unode *node, uint64_t n);
+int cis_union_charge(struct unionfs *u, uint64_t bytes); /* ENOMEM */
+void cis_union_uncharge(struct unionfs *u, uint64_t bytes);
+struct unode *cis_unode_ref(struct unionfs *u, struct unode *node);
+void cis_unode_put(struct unionfs *u, struct unode *node, uint64_t n);
 /* The node of an upper or lower part (0: none), whose references are taken over; made when it is
  * not there. place: parent and name. ENOMEM. */
 struct unode_parts {
@@ -108,17 +108,18 @@ struct unode_parts {
     const char *key;          /* "" or that of a file with several lower names */
     uint32_t lower_links;
 };
-int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *parent,
-              struct cis_str name, struct unode **out);
+int cis_unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *parent,
+                  struct cis_str name, struct unode **out);
 /* A copy was made; the reference is taken over. */
-void unode_copied(struct unionfs *u, struct unode *node, cis_node upper);
+void cis_unode_copied(struct unionfs *u, struct unode *node, cis_node upper);
 /* A folder or lower file is elsewhere now. Its name is made beforehand, so that this cannot fail
  * when it was moved already, and taken over. */
-int unode_name(struct unionfs *u, struct cis_str name, char **out_name);
-void unode_name_free(struct unionfs *u, char *name); /* one that was not needed; NULL is allowed */
-void unode_place(struct unionfs *u, struct unode *node, struct unode *parent, char *name);
-void unode_keep(struct unionfs *u, struct unode *node);
-void unode_drop_kept(struct unionfs *u);
+int cis_unode_name(struct unionfs *u, struct cis_str name, char **out_name);
+void cis_unode_name_free(struct unionfs *u,
+                         char *name); /* one that was not needed; NULL is allowed */
+void cis_unode_place(struct unionfs *u, struct unode *node, struct unode *parent, char *name);
+void cis_unode_keep(struct unionfs *u, struct unode *node);
+void cis_unode_drop_kept(struct unionfs *u);
 
 /* ---- look.c: names lock held ---- */
 struct seen {
@@ -127,53 +128,56 @@ struct seen {
     struct cis_vfs_attr attr;    /* of that part */
 };
 /* ENOENT when neither has it (seen->whiteout is set all the same). */
-int union_look(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-               struct cis_str name, struct seen *out);
+int cis_union_look(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                   struct cis_str name, struct seen *out);
 /* The node of what was seen; takes over its reference. */
-int union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-               struct cis_str name, const struct seen *seen, struct unode **out);
+int cis_union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                   struct cis_str name, const struct seen *seen, struct unode **out);
 /* Both. */
-int union_find(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-               struct cis_str name, struct unode **out);
-int union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
-               struct cis_vfs_attr *out);
+int cis_union_find(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                   struct cis_str name, struct unode **out);
+int cis_union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+                   struct cis_vfs_attr *out);
 /* Does the lower part of dir have the name, whatever hides it? Who hides names asks so that an
  * error is not taken for no. */
-int union_lower_find(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-                     struct cis_str name, bool *out_there, struct cis_vfs_attr *out_attr);
-bool union_lower_has(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-                     struct cis_str name, struct cis_vfs_attr *out_attr);
-int union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                 cis_node *out_node, struct cis_vfs_attr *out_attr);
+int cis_union_lower_find(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct unode *dir, struct cis_str name, bool *out_there,
+                         struct cis_vfs_attr *out_attr);
+bool cis_union_lower_has(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct unode *dir, struct cis_str name,
+                         struct cis_vfs_attr *out_attr);
+int cis_union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr);
 
 /* ---- index.c: lower files with several names ---- */
-void index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY]);
+void cis_union_index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY]);
 /* The key of a lower file, or of the newest that it was once and that has a copy. Not known: its
  * copy is not to be looked for, as it has one name and was no other file. */
-int index_known(struct unionfs *u, const struct cis_vfs_call *call,
-                const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known);
+int cis_union_index_known(struct unionfs *u, const struct cis_vfs_call *call,
+                          const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known);
 /* The copy, referenced; ENOENT. */
-int index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
-               cis_node *out_node, struct cis_vfs_attr *out_attr);
+int cis_union_index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+                         cis_node *out_node, struct cis_vfs_attr *out_attr);
 /* Puts the finished copy `temp` of the home folder where all names find it. */
-int index_add(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str temp,
-              const char *key, uint32_t lower_links, uint64_t upper_ino);
+int cis_union_index_add(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str temp,
+                        const char *key, uint32_t lower_links, uint64_t upper_ino);
 /* Of an upper file with several names: is it such a copy? */
-bool index_of_upper(struct unionfs *u, const struct cis_vfs_call *call, uint64_t upper_ino,
-                    char out_key[UNION_KEY], uint32_t *out_links);
+bool cis_union_index_of_upper(struct unionfs *u, const struct cis_vfs_call *call,
+                              uint64_t upper_ino, char out_key[UNION_KEY], uint32_t *out_links);
 /* Lower names of the file that do not show any more. */
-uint32_t index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const char *key);
+uint32_t cis_union_index_hidden(struct unionfs *u, const struct cis_vfs_call *call,
+                                const char *key);
 /* One more. Before the name goes, as it may fail; then either the copy goes with the last name
- * (index_hidden_end), or the name stayed after all (index_hidden_back). */
-int index_hide(struct unionfs *u, const struct cis_vfs_call *call,
-               const struct cis_vfs_attr *lower);
-void index_hidden_end(struct unionfs *u, const struct cis_vfs_call *call,
-                      const struct cis_vfs_attr *lower);
-void index_hidden_back(struct unionfs *u, const struct cis_vfs_call *call,
-                       const struct cis_vfs_attr *lower);
+ * (cis_union_index_hidden_end), or the name stayed after all (cis_union_index_hidden_back). */
+int cis_union_index_hide(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct cis_vfs_attr *lower);
+void cis_union_index_hidden_end(struct unionfs *u, const struct cis_vfs_call *call,
+                                const struct cis_vfs_attr *lower);
+void cis_union_index_hidden_back(struct unionfs *u, const struct cis_vfs_call *call,
+                                 const struct cis_vfs_attr *lower);
 /* An upper name of the file went: the copy goes with the last name. */
-void index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
-                uint32_t lower_links);
+void cis_union_index_tidy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
+                          uint32_t lower_links);
 
 /* ---- mark.c ---- */
 struct mark {
@@ -185,28 +189,29 @@ struct mark {
         .text = CIS_BUF_INIT(CIS_VFS_PATH_MAX)                                                     \
     }
 /* As `name` of the folder; lower: what is at lower_path. */
-int mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
-             struct cis_str name, const char *lower_path, const struct cis_vfs_attr *lower);
-int mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
-              struct mark *out);
-void mark_done(struct mark *mark);
+int cis_union_mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
+                       struct cis_str name, const char *lower_path,
+                       const struct cis_vfs_attr *lower);
+int cis_union_mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
+                        struct mark *out);
+void cis_union_mark_done(struct mark *mark);
 /* The lower folder that is meant, and where it is. near: the name in what its parent continues;
  * here: the path in the union; "": not known. ENOENT: none of the three is a folder. */
-int mark_follow(struct unionfs *u, const struct cis_vfs_call *call, const struct mark *mark,
-                struct cis_str near, struct cis_str here, cis_node *out_lower,
-                struct cis_str *out_path);
+int cis_union_mark_follow(struct unionfs *u, const struct cis_vfs_call *call,
+                          const struct mark *mark, struct cis_str near, struct cis_str here,
+                          cis_node *out_lower, struct cis_str *out_path);
 /* The mark says what dir continues now. temp: a name of the home folder. */
-int mark_renew(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-               struct cis_str temp);
+int cis_union_mark_renew(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct unode *dir, struct cis_str temp);
 
 /* ---- seen.c ---- */
 /* Of a regular file or a symlink. */
-int seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
-                const struct cis_vfs_attr *attr, uint8_t out[CIS_DIGEST_BYTES]);
+int cis_union_seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                          const struct cis_vfs_attr *attr, uint8_t out[CIS_DIGEST_BYTES]);
 /* Have two regular files the same content? */
-int seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_node upper,
-              const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was,
-              bool *out);
+int cis_union_seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_node upper,
+                        const struct cis_vfs_attr *now, cis_node lower,
+                        const struct cis_vfs_attr *was, bool *out);
 /* Does the file that a name shows show what is below? Behind an upper file there may be anything by
  * now: nobody saw it, and what was copied has its record. */
 static inline bool seen_lower(const struct unode *node)
@@ -214,45 +219,51 @@ static inline bool seen_lower(const struct unode *node)
     return node->lower != 0 && (node->type == S_IFDIR || node->upper == 0);
 }
 /* names held for writing: the lower name of dir, which is shown, is about to be hidden. */
-int seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-              struct cis_str name);
+int cis_union_seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                        struct cis_str name);
 /* The same: the lower file was copied, and had this digest. */
-int seen_copy(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *node,
-              const struct cis_vfs_attr *attr, const uint8_t digest[CIS_DIGEST_BYTES]);
+int cis_union_seen_copy(struct unionfs *u, const struct cis_vfs_call *call,
+                        const struct unode *node, const struct cis_vfs_attr *attr,
+                        const uint8_t digest[CIS_DIGEST_BYTES]);
 
 /* ---- copy.c ---- */
 /* The folder has an upper part afterwards, and those above it. names held for writing. */
-int copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir);
+int cis_union_copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir);
 /* The file has an upper part afterwards. No lock held. */
-int copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node, bool data);
-int copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node);
-int home_get(struct unionfs *u, const struct cis_vfs_call *call);
-struct cis_str home_temp(struct unionfs *u, char out[32]); /* a name there that nothing has */
+int cis_union_copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+                        bool data);
+int cis_union_copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node);
+int cis_union_home_get(struct unionfs *u, const struct cis_vfs_call *call);
+struct cis_str cis_union_home_temp(struct unionfs *u,
+                                   char out[32]); /* a name there that nothing has */
 
 /* ---- names.c, rename.c ---- */
 /* names held for writing: a lower name shows no more; the upper folder is there. */
-int name_hide(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-              struct cis_str name);
+int cis_union_name_hide(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                        struct cis_str name);
 /* A whiteout makes room. */
-int name_clear(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-               struct cis_str name);
+int cis_union_name_clear(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                         struct cis_str name);
 /* The upper part of a folder that shows nothing: marks and whiteouts go, then itself. */
-int folder_remove(struct unionfs *u, const struct cis_vfs_call *call, struct unode *parent,
-                  struct cis_str name, struct unode *dir);
+int cis_union_folder_remove(struct unionfs *u, const struct cis_vfs_call *call,
+                            struct unode *parent, struct cis_str name, struct unode *dir);
 /* What dir shows changed under this name. */
-void name_moved(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-                struct cis_str name);
-int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-               const struct cis_vfs_make *make, cis_node *out_node, struct cis_vfs_attr *out_attr);
-int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                 uint32_t mode, int flags, cis_vfs_file **out_file, cis_node *out_node,
-                 struct cis_vfs_attr *out_attr);
-int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
-               struct cis_str name, struct cis_vfs_attr *out_attr);
-int union_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name);
-int union_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name);
-int union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                 cis_node to_dir, struct cis_str to_name, unsigned flags);
+void cis_union_name_moved(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                          struct cis_str name);
+int cis_union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
+                   const struct cis_vfs_make *make, cis_node *out_node,
+                   struct cis_vfs_attr *out_attr);
+int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+                     cis_node *out_node, struct cis_vfs_attr *out_attr);
+int cis_union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
+                   struct cis_str name, struct cis_vfs_attr *out_attr);
+int cis_union_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name);
+int cis_union_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                    struct cis_str name);
+int cis_union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, cis_node to_dir, struct cis_str to_name, unsigned flags);
 
 /* ---- file.c, listing.c ---- */
 struct union_listing;
@@ -268,28 +279,28 @@ static inline struct ufile *ufile_of(cis_vfs_file *file)
 {
     return (struct ufile *)file;
 }
-int ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up, cis_vfs_file *low,
-              cis_vfs_file **out);
-int union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
-                    cis_vfs_file **out_file);
-void union_release(cis_vfs_file *file);
-int union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
-               int niov, uint64_t offset, size_t *out_n);
-int union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
-                int niov, uint64_t offset, size_t *out_n, uint64_t *out_end);
-int union_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only);
-int union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,
-                   uint64_t len);
-int union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
-               uint64_t *out_offset);
-int union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
-                  bool attributes, cis_vfs_entry_each *each, void *self);
-void union_listing_unref(struct union_listing *listing);
+int cis_ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up,
+                  cis_vfs_file *low, cis_vfs_file **out);
+int cis_union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
+                        cis_vfs_file **out_file);
+void cis_union_release(cis_vfs_file *file);
+int cis_union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                   int niov, uint64_t offset, size_t *out_n);
+int cis_union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
+                    int niov, uint64_t offset, size_t *out_n, uint64_t *out_end);
+int cis_union_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only);
+int cis_union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode,
+                       uint64_t offset, uint64_t len);
+int cis_union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
+                   uint64_t *out_offset);
+int cis_union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
+                      bool attributes, cis_vfs_entry_each *each, void *self);
+void cis_union_listing_unref(struct union_listing *listing);
 /* names held: does the folder show any entry? */
-int union_is_empty(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-                   bool *out_empty);
+int cis_union_is_empty(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                       bool *out_empty);
 /* Every entry of one part, "." and ".." too. */
-int part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, cis_vfs_entry_each *each,
-              void *self);
+int cis_union_part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                        cis_vfs_entry_each *each, void *self);
 
 #endif

@@ -22,7 +22,7 @@ struct union_listing {
     uint64_t charged;
 };
 
-void union_listing_unref(struct union_listing *listing)
+void cis_union_listing_unref(struct union_listing *listing)
 {
     if (listing != NULL && atomic_fetch_sub(&listing->refs, 1) == 1) {
         if (listing->charged != 0) {
@@ -48,8 +48,8 @@ static int listing_charge(struct union_listing *listing, struct cis_budget *budg
     return 0;
 }
 
-int part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, cis_vfs_entry_each *each,
-              void *self)
+int cis_union_part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                        cis_vfs_entry_each *each, void *self)
 {
     cis_vfs_file *file = NULL;
     int no = vfs->ops->open(vfs, call, dir, O_RDONLY | O_DIRECTORY, &file);
@@ -157,10 +157,10 @@ static int listing_new(struct unionfs *u, const struct cis_vfs_call *call, const
         item_add(&g, CIS_STR(".."), dir->parent != NULL ? dir->parent->ino : dir->ino, S_IFDIR,
                  false);
         g.upper = true;
-        no = dir->upper != 0 ? part_list(u->up, call, dir->upper, gather_each, &g) : 0;
+        no = dir->upper != 0 ? cis_union_part_list(u->up, call, dir->upper, gather_each, &g) : 0;
         g.upper = false;
         if (no == 0 && dir->lower != 0) {
-            no = part_list(u->low, call, dir->lower, gather_each, &g);
+            no = cis_union_part_list(u->low, call, dir->lower, gather_each, &g);
         }
     }
     cis_map_done(&g.hidden, NULL);
@@ -170,21 +170,21 @@ static int listing_new(struct unionfs *u, const struct cis_vfs_call *call, const
     no = no != 0 ? no : g.no;
     no = no != 0 ? no : listing_charge(listing, budget);
     if (no != 0) {
-        union_listing_unref(listing);
+        cis_union_listing_unref(listing);
         return no;
     }
     *out = listing;
     return 0;
 }
 
-int union_is_empty(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-                   bool *out_empty)
+int cis_union_is_empty(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                       bool *out_empty)
 {
     struct union_listing *listing = NULL;
     int no = listing_new(u, call, dir, &listing);
     if (no == 0) {
         *out_empty = listing->items.len <= 2 * sizeof(struct item);
-        union_listing_unref(listing);
+        cis_union_listing_unref(listing);
     }
     return no;
 }
@@ -204,7 +204,7 @@ static int listing_get(struct ufile *own, const struct cis_vfs_call *call, uint6
             return no;
         }
         cis_mutex_lock(&own->lock, union_lock_file);
-        union_listing_unref(own->listing);
+        cis_union_listing_unref(own->listing);
         own->listing = fresh;
     }
     *out = own->listing;
@@ -223,20 +223,20 @@ static bool item_look(struct ufile *own, const struct cis_vfs_call *call, struct
     cis_rwlock_read(&u->names, union_lock_names);
     int no = 0;
     if (up || self) {
-        node = unode_ref(u, up && dir->parent != NULL ? dir->parent : dir);
+        node = cis_unode_ref(u, up && dir->parent != NULL ? dir->parent : dir);
     } else {
-        no = union_find(u, call, dir, name, &node);
+        no = cis_union_find(u, call, dir, name, &node);
     }
     if (no == 0) {
-        no = union_attr(u, call, node, out);
+        no = cis_union_attr(u, call, node, out);
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
-    unode_put(u, node, 1);
+    cis_unode_put(u, node, 1);
     return no == 0;
 }
 
-int union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
-                  bool attributes, cis_vfs_entry_each *each, void *self)
+int cis_union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
+                      bool attributes, cis_vfs_entry_each *each, void *self)
 {
     struct ufile *own = ufile_of(file);
     struct union_listing *listing = NULL;
@@ -265,6 +265,6 @@ int union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t 
             break;
         }
     }
-    union_listing_unref(listing);
+    cis_union_listing_unref(listing);
     return 0;
 }

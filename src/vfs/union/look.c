@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include "base/mem.h"
 
-int union_look(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-               struct cis_str name, struct seen *out)
+int cis_union_look(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                   struct cis_str name, struct seen *out)
 {
     *out = (struct seen){0};
     if (dir->type != S_IFDIR) {
@@ -34,8 +34,9 @@ int union_look(struct unionfs *u, const struct cis_vfs_call *call, const struct 
     return no;
 }
 
-int union_lower_find(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-                     struct cis_str name, bool *out_there, struct cis_vfs_attr *out_attr)
+int cis_union_lower_find(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct unode *dir, struct cis_str name, bool *out_there,
+                         struct cis_vfs_attr *out_attr)
 {
     cis_node node = 0;
     int no = dir->lower != 0 ? u->low->ops->lookup(u->low, call, dir->lower, name, &node, out_attr)
@@ -45,11 +46,12 @@ int union_lower_find(struct unionfs *u, const struct cis_vfs_call *call, const s
     return no == ENOENT ? 0 : no;
 }
 
-bool union_lower_has(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-                     struct cis_str name, struct cis_vfs_attr *out_attr)
+bool cis_union_lower_has(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct unode *dir, struct cis_str name,
+                         struct cis_vfs_attr *out_attr)
 {
     bool there = false;
-    return union_lower_find(u, call, dir, name, &there, out_attr) == 0 && there;
+    return cis_union_lower_find(u, call, dir, name, &there, out_attr) == 0 && there;
 }
 
 /* ---- folders: which lower one an upper one continues ---- */
@@ -93,11 +95,11 @@ static int path_near(const struct unode *dir, struct cis_str name, struct cis_bu
 static int upper_folder(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
                         struct cis_str name, struct unode_parts *parts, struct cis_buf *path)
 {
-    CIS_CLEANUP(mark_done) struct mark mark = MARK_INIT;
+    CIS_CLEANUP(cis_union_mark_done) struct mark mark = MARK_INIT;
     CIS_CLEANUP(cis_buf_done) struct cis_buf near = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(1u << 20);
     struct cis_str at;
-    int no = mark_read(u, call, parts->upper, &mark);
+    int no = cis_union_mark_read(u, call, parts->upper, &mark);
     if (no != 0 || mark.path.len == 0) {
         return no;
     }
@@ -107,8 +109,8 @@ static int upper_folder(struct unionfs *u, const struct cis_vfs_call *call, cons
     } else if (no == 0) {
         no = path_here(dir, name, &here);
     }
-    no = no == 0 ? mark_follow(u, call, &mark, cis_buf_view(&near), cis_buf_view(&here),
-                               &parts->lower, &at)
+    no = no == 0 ? cis_union_mark_follow(u, call, &mark, cis_buf_view(&near), cis_buf_view(&here),
+                                         &parts->lower, &at)
                  : no;
     if (no != 0) {
         return no == ENOENT ? 0 : no;
@@ -134,7 +136,7 @@ static int lower_file(struct unionfs *u, const struct cis_vfs_call *call,
                       char key[UNION_KEY])
 {
     bool known;
-    int no = index_known(u, call, attr, key, &known);
+    int no = cis_union_index_known(u, call, attr, key, &known);
     if (no != 0 || !known) {
         key[0] = '\0';
         return no;
@@ -142,15 +144,15 @@ static int lower_file(struct unionfs *u, const struct cis_vfs_call *call,
     parts->key = key;
     parts->lower_links = attr->nlink;
     struct cis_vfs_attr copy;
-    no = index_copy(u, call, key, &parts->upper, &copy);
+    no = cis_union_index_copy(u, call, key, &parts->upper, &copy);
     if (no == 0) {
         parts->attr = copy;
     }
     return no == ENOENT ? 0 : no;
 }
 
-int union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-               struct cis_str name, const struct seen *seen, struct unode **out)
+int cis_union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                   struct cis_str name, const struct seen *seen, struct unode **out)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 20);
     char key[UNION_KEY] = "";
@@ -162,7 +164,7 @@ int union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode 
         if (folder) {
             no = upper_folder(u, call, dir, name, &parts, &path);
         } else if (seen->attr.nlink > 1 &&
-                   index_of_upper(u, call, seen->attr.ino, key, &parts.lower_links)) {
+                   cis_union_index_of_upper(u, call, seen->attr.ino, key, &parts.lower_links)) {
             parts.key = key;
         }
     } else {
@@ -179,18 +181,18 @@ int union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode 
         struct cis_vfs_attr lower;
         no = u->low->ops->getattr(u->low, call, parts.lower, &lower);
         parts.attr = no == 0 ? lower : parts.attr;
-        no = unode_get(u, &parts, dir, name, out);
+        no = cis_unode_get(u, &parts, dir, name, out);
         return no;
     }
-    return unode_get(u, &parts, dir, name, out);
+    return cis_unode_get(u, &parts, dir, name, out);
 }
 
-int union_find(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-               struct cis_str name, struct unode **out)
+int cis_union_find(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                   struct cis_str name, struct unode **out)
 {
     struct seen seen;
-    int no = union_look(u, call, dir, name, &seen);
-    return no == 0 ? union_node(u, call, dir, name, &seen, out) : no;
+    int no = cis_union_look(u, call, dir, name, &seen);
+    return no == 0 ? cis_union_node(u, call, dir, name, &seen, out) : no;
 }
 
 /* ---- attributes ---- */
@@ -209,8 +211,8 @@ static bool overlap_each(void *self, const struct cis_vfs_entry *entry,
     struct overlap *o = self;
     struct cis_vfs_attr lower;
     if (!cis_str_is(entry->name, ".") && !cis_str_is(entry->name, "..") &&
-        !is_reserved(entry->name) && union_lower_has(o->u, o->call, o->dir, entry->name, &lower) &&
-        S_ISDIR(lower.mode)) {
+        !is_reserved(entry->name) &&
+        cis_union_lower_has(o->u, o->call, o->dir, entry->name, &lower) && S_ISDIR(lower.mode)) {
         o->n++;
     }
     return true;
@@ -228,7 +230,7 @@ static int folder_links(struct unionfs *u, const struct cis_vfs_call *call, stru
     }
     if (!dir->overlap_known) {
         struct overlap o = {u, call, dir, 0};
-        no = part_list(u->up, call, dir->upper, overlap_each, &o);
+        no = cis_union_part_list(u->up, call, dir->upper, overlap_each, &o);
         if (no != 0) {
             return no;
         }
@@ -245,8 +247,8 @@ static int folder_links(struct unionfs *u, const struct cis_vfs_call *call, stru
     return 0;
 }
 
-int union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
-               struct cis_vfs_attr *out)
+int cis_union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+                   struct cis_vfs_attr *out)
 {
     cis_node upper = node->upper;
     int no = upper != 0 ? u->up->ops->getattr(u->up, call, upper, out)
@@ -261,25 +263,25 @@ int union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode 
         no = folder_links(u, call, node, out);
     } else if (node->key[0] != '\0') {
         uint32_t own = upper != 0 ? out->nlink - (out->nlink > 0 ? 1 : 0) : 0;
-        uint32_t hidden = index_hidden(u, call, node->key);
+        uint32_t hidden = cis_union_index_hidden(u, call, node->key);
         out->nlink = own + (node->lower_links > hidden ? node->lower_links - hidden : 0);
     }
     return no;
 }
 
-int union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                 cis_node *out_node, struct cis_vfs_attr *out_attr)
+int cis_union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     struct unionfs *u = union_of(vfs);
     struct unode *node = NULL;
     cis_rwlock_read(&u->names, union_lock_names);
-    int no = union_find(u, call, unode_of(dir), name, &node);
+    int no = cis_union_find(u, call, unode_of(dir), name, &node);
     if (no == 0) {
-        no = union_attr(u, call, node, out_attr);
+        no = cis_union_attr(u, call, node, out_attr);
         if (no != 0) {
-            unode_put(u, node, 1);
+            cis_unode_put(u, node, 1);
         } else if (node->type == S_IFDIR) {
-            unode_keep(u, node);
+            cis_unode_keep(u, node);
         }
     }
     cis_rwlock_unlock(&u->names, union_lock_names);

@@ -8,15 +8,16 @@
 #include <stdio.h>
 #include "base/mem.h"
 
-int mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
-             struct cis_str name, const char *lower_path, const struct cis_vfs_attr *lower)
+int cis_union_mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
+                       struct cis_str name, const char *lower_path,
+                       const struct cis_vfs_attr *lower)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX);
     char key[UNION_KEY];
     struct cis_vfs_attr attr;
     cis_node mark = 0;
     size_t len = strlen(lower_path);
-    index_key(lower, key);
+    cis_union_index_key(lower, key);
     cis_buf_printf(&text, "%s//%s", lower_path, key);
     text.len = text.len < CIS_VFS_PATH_MAX ? text.len : len;
     if (len >= CIS_VFS_PATH_MAX) {
@@ -33,7 +34,8 @@ int mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder
     return no == EEXIST ? 0 : no;
 }
 
-int mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder, struct mark *out)
+int cis_union_mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
+                        struct mark *out)
 {
     cis_node node = 0;
     struct cis_vfs_attr attr;
@@ -55,7 +57,7 @@ int mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node folde
     return no;
 }
 
-void mark_done(struct mark *mark)
+void cis_union_mark_done(struct mark *mark)
 {
     cis_buf_done(&mark->text);
 }
@@ -87,9 +89,9 @@ static int lower_walk(struct unionfs *u, const struct cis_vfs_call *call, struct
     return no;
 }
 
-int mark_follow(struct unionfs *u, const struct cis_vfs_call *call, const struct mark *mark,
-                struct cis_str near, struct cis_str here, cis_node *out_lower,
-                struct cis_str *out_path)
+int cis_union_mark_follow(struct unionfs *u, const struct cis_vfs_call *call,
+                          const struct mark *mark, struct cis_str near, struct cis_str here,
+                          cis_node *out_lower, struct cis_str *out_path)
 {
     const struct cis_str places[] = {mark->path, near, here};
     char key[UNION_KEY];
@@ -104,7 +106,7 @@ int mark_follow(struct unionfs *u, const struct cis_vfs_call *call, const struct
             if (no != 0) {
                 continue;
             }
-            index_key(&attr, key);
+            cis_union_index_key(&attr, key);
             if (!by_key || cis_str_is(mark->key, key)) {
                 *out_lower = node;
                 *out_path = places[i];
@@ -116,22 +118,22 @@ int mark_follow(struct unionfs *u, const struct cis_vfs_call *call, const struct
     return ENOENT;
 }
 
-int mark_renew(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-               struct cis_str temp)
+int cis_union_mark_renew(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct unode *dir, struct cis_str temp)
 {
-    CIS_CLEANUP(mark_done) struct mark mark = MARK_INIT;
+    CIS_CLEANUP(cis_union_mark_done) struct mark mark = MARK_INIT;
     struct cis_vfs_attr attr;
     char key[UNION_KEY];
-    int no = mark_read(u, call, dir->upper, &mark);
+    int no = cis_union_mark_read(u, call, dir->upper, &mark);
     no = no == 0 ? u->low->ops->getattr(u->low, call, dir->lower, &attr) : no;
     if (no != 0) {
         return no;
     }
-    index_key(&attr, key);
+    cis_union_index_key(&attr, key);
     if (cis_str_is(mark.path, dir->lower_path) && cis_str_is(mark.key, key)) {
         return 0;
     }
-    no = mark_put(u, call, u->home, temp, dir->lower_path, &attr);
+    no = cis_union_mark_put(u, call, u->home, temp, dir->lower_path, &attr);
     return no == 0 ? cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
                                     cis_vfs_at(u->up, dir->upper), CIS_STR(UNION_MARK), 0)
                    : no;

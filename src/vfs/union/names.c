@@ -1,19 +1,19 @@
 #include "vfs/union/internal.h"
 
-void name_moved(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-                struct cis_str name)
+void cis_union_name_moved(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                          struct cis_str name)
 {
     struct cis_vfs_attr lower;
     atomic_fetch_add(&dir->moves, 1);
-    if (dir->lower != 0 && union_lower_has(u, call, dir, name, &lower) && S_ISDIR(lower.mode)) {
+    if (dir->lower != 0 && cis_union_lower_has(u, call, dir, name, &lower) && S_ISDIR(lower.mode)) {
         cis_mutex_lock(&u->table, union_lock_table);
         dir->overlap_known = false;
         cis_mutex_unlock(&u->table, union_lock_table);
     }
 }
 
-int name_hide(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-              struct cis_str name)
+int cis_union_name_hide(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                        struct cis_str name)
 {
     struct cis_vfs_make make = {.mode = S_IFCHR};
     struct cis_vfs_attr attr;
@@ -25,8 +25,8 @@ int name_hide(struct unionfs *u, const struct cis_vfs_call *call, struct unode *
     return no;
 }
 
-int name_clear(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-               struct cis_str name)
+int cis_union_name_clear(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
+                         struct cis_str name)
 {
     int no = u->up->ops->unlink(u->up, call, dir->upper, name);
     return no == ENOENT ? 0 : no;
@@ -47,7 +47,7 @@ static int make_begin(struct unionfs *u, const struct cis_vfs_call *call, struct
     if (is_reserved(name)) {
         return EPERM;
     }
-    int no = union_look(u, call, dir, name, &seen);
+    int no = cis_union_look(u, call, dir, name, &seen);
     if (no == 0) {
         part_put(seen.upper ? u->up : u->low, seen.node);
         return EEXIST;
@@ -55,8 +55,8 @@ static int make_begin(struct unionfs *u, const struct cis_vfs_call *call, struct
     if (no != ENOENT || dir->gone) {
         return no;
     }
-    no = copy_folder(u, call, dir);
-    return no == 0 && seen.whiteout ? name_clear(u, call, dir, name) : no;
+    no = cis_union_copy_folder(u, call, dir);
+    return no == 0 && seen.whiteout ? cis_union_name_clear(u, call, dir, name) : no;
 }
 
 /* The node of what was just made in the upper folder; takes over the reference. */
@@ -65,12 +65,12 @@ static int make_end(struct unionfs *u, const struct cis_vfs_call *call, struct u
                     struct unode **out_node, struct cis_vfs_attr *out_attr)
 {
     struct unode_parts parts = {.upper = made, .attr = *attr, .key = ""};
-    int no = unode_get(u, &parts, dir, name, out_node);
-    name_moved(u, call, dir, name);
+    int no = cis_unode_get(u, &parts, dir, name, out_node);
+    cis_union_name_moved(u, call, dir, name);
     if (no == 0) {
-        no = union_attr(u, call, *out_node, out_attr);
+        no = cis_union_attr(u, call, *out_node, out_attr);
         if (no != 0) {
-            unode_put(u, *out_node, 1);
+            cis_unode_put(u, *out_node, 1);
         }
     }
     return no;
@@ -82,8 +82,9 @@ static void make_failed(struct unionfs *u, const struct cis_vfs_call *call, stru
 {
     struct cis_vfs_attr attr;
     bool there = false;
-    if (dir->upper != 0 && (union_lower_find(u, call, dir, name, &there, &attr) != 0 || there)) {
-        (void)name_hide(u, call, dir, name);
+    if (dir->upper != 0 &&
+        (cis_union_lower_find(u, call, dir, name, &there, &attr) != 0 || there)) {
+        (void)cis_union_name_hide(u, call, dir, name);
     }
 }
 
@@ -95,12 +96,12 @@ static void unmake(struct unionfs *u, const struct cis_vfs_call *call, struct un
     if ((is_dir ? ops->rmdir : ops->unlink)(u->up, call, dir->upper, name) == 0) {
         make_failed(u, call, dir, name);
     }
-    name_moved(u, call, dir, name);
+    cis_union_name_moved(u, call, dir, name);
 }
 
-int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
-               struct cis_str name, const struct cis_vfs_make *make, cis_node *out_node,
-               struct cis_vfs_attr *out_attr)
+int cis_union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
+                   struct cis_str name, const struct cis_vfs_make *make, cis_node *out_node,
+                   struct cis_vfs_attr *out_attr)
 {
     struct unionfs *u = union_of(vfs);
     struct unode *dir = unode_of(dir_node), *node = NULL;
@@ -130,9 +131,9 @@ int union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
     return no;
 }
 
-int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
-                 struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
-                 cis_node *out_node, struct cis_vfs_attr *out_attr)
+int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
+                     struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+                     cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     struct unionfs *u = union_of(vfs);
     struct unode *dir = unode_of(dir_node), *node = NULL;
@@ -155,9 +156,9 @@ int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_nod
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
     if (no == 0) {
-        no = ufile_new(u, node, flags, up, NULL, out_file);
+        no = cis_ufile_new(u, node, flags, up, NULL, out_file);
         if (no != 0) {
-            unode_put(u, node, 1);
+            cis_unode_put(u, node, 1);
         }
     } else if (up != NULL) {
         u->up->ops->release(up);
@@ -168,8 +169,8 @@ int union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_nod
     return no;
 }
 
-int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir_node,
-               struct cis_str name, struct cis_vfs_attr *out_attr)
+int cis_union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir_node,
+                   struct cis_str name, struct cis_vfs_attr *out_attr)
 {
     struct unionfs *u = union_of(vfs);
     struct unode *node = unode_of(file), *dir = unode_of(dir_node);
@@ -182,7 +183,7 @@ int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis
     if (node->gone) {
         return ENOENT;
     }
-    int no = copy_file(u, call, node, true);
+    int no = cis_union_copy_file(u, call, node, true);
     if (no != 0) {
         return no;
     }
@@ -195,10 +196,10 @@ int union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis
         if (no != 0) {
             make_failed(u, call, dir, name);
         }
-        name_moved(u, call, dir, name);
+        cis_union_name_moved(u, call, dir, name);
     }
     if (no == 0) {
-        no = union_attr(u, call, node, out_attr);
+        no = cis_union_attr(u, call, node, out_attr);
         if (no != 0) {
             unmake(u, call, dir, name, false);
         }
@@ -215,35 +216,35 @@ static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, stru
 {
     struct cis_vfs_attr lower;
     bool below = false;
-    int no = union_lower_find(u, call, dir, name, &below, &lower);
-    no = no == 0 ? copy_folder(u, call, dir) : no;
-    no = no == 0 && below && seen_lower(node) ? seen_name(u, call, dir, name) : no;
+    int no = cis_union_lower_find(u, call, dir, name, &below, &lower);
+    no = no == 0 ? cis_union_copy_folder(u, call, dir) : no;
+    no = no == 0 && below && seen_lower(node) ? cis_union_seen_name(u, call, dir, name) : no;
     bool counted = seen->lower && node->key[0] != '\0';
-    no = no == 0 && counted ? index_hide(u, call, &lower) : no;
+    no = no == 0 && counted ? cis_union_index_hide(u, call, &lower) : no;
     if (no != 0) {
         return no;
     }
     if (seen->upper) {
-        no = node->type == S_IFDIR ? folder_remove(u, call, dir, name, node)
+        no = node->type == S_IFDIR ? cis_union_folder_remove(u, call, dir, name, node)
                                    : u->up->ops->unlink(u->up, call, dir->upper, name);
     }
     if (no == 0 && below) {
-        no = name_hide(u, call, dir, name);
+        no = cis_union_name_hide(u, call, dir, name);
     }
     if (no != 0) {
         if (counted) {
-            index_hidden_back(u, call, &lower);
+            cis_union_index_hidden_back(u, call, &lower);
         }
         return no;
     }
     if (counted) {
-        index_hidden_end(u, call, &lower);
+        cis_union_index_hidden_end(u, call, &lower);
     } else if (node->key[0] != '\0') {
-        index_tidy(u, call, node->key, node->lower_links);
+        cis_union_index_tidy(u, call, node->key, node->lower_links);
     } else if (node->type == S_IFDIR || !seen->upper) {
         node->gone = true;
     }
-    name_moved(u, call, dir, name);
+    cis_union_name_moved(u, call, dir, name);
     return no;
 }
 
@@ -258,31 +259,33 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
         return EROFS;
     }
     cis_rwlock_write(&u->names, union_lock_names);
-    int no = name.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG : union_look(u, call, dir, name, &seen);
+    int no = name.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG : cis_union_look(u, call, dir, name, &seen);
     if (no == 0) {
-        no = union_node(u, call, dir, name, &seen, &node);
+        no = cis_union_node(u, call, dir, name, &seen, &node);
     }
     if (no == 0 && (node->type == S_IFDIR) != folder) {
         no = folder ? ENOTDIR : EISDIR;
     }
     if (no == 0 && folder) {
-        no = union_is_empty(u, call, node, &empty);
+        no = cis_union_is_empty(u, call, node, &empty);
         no = no == 0 && !empty ? ENOTEMPTY : no;
     }
     if (no == 0) {
         no = remove_shown(u, call, dir, name, &seen, node);
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
-    unode_put(u, node, 1);
+    cis_unode_put(u, node, 1);
     return no;
 }
 
-int union_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name)
+int cis_union_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name)
 {
     return remove_name(vfs, call, dir, name, false);
 }
 
-int union_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name)
+int cis_union_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                    struct cis_str name)
 {
     return remove_name(vfs, call, dir, name, true);
 }
@@ -305,11 +308,11 @@ static bool leftover_each(void *self, const struct cis_vfs_entry *entry,
     return l->names.failed == CIS_OK;
 }
 
-int folder_remove(struct unionfs *u, const struct cis_vfs_call *call, struct unode *parent,
-                  struct cis_str name, struct unode *dir)
+int cis_union_folder_remove(struct unionfs *u, const struct cis_vfs_call *call,
+                            struct unode *parent, struct cis_str name, struct unode *dir)
 {
     struct leftovers l = {CIS_BUF_INIT(1u << 30)};
-    int no = part_list(u->up, call, dir->upper, leftover_each, &l);
+    int no = cis_union_part_list(u->up, call, dir->upper, leftover_each, &l);
     no = no == 0 && l.names.failed != CIS_OK ? ENOMEM : no;
     for (size_t at = 0; no == 0 && at < l.names.len;) {
         struct cis_str left = cis_str_of((const char *)l.names.ptr + at);

@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "base/wraps.h"
 
-int union_charge(struct unionfs *u, uint64_t bytes)
+int cis_union_charge(struct unionfs *u, uint64_t bytes)
 {
     if (u->budget == NULL) {
         return 0;
@@ -14,7 +14,7 @@ int union_charge(struct unionfs *u, uint64_t bytes)
     return code == CIS_OK ? 0 : ENOMEM;
 }
 
-void union_uncharge(struct unionfs *u, uint64_t bytes)
+void cis_union_uncharge(struct unionfs *u, uint64_t bytes)
 {
     if (u->budget != NULL) {
         cis_mutex_lock(&u->table, union_lock_table);
@@ -83,7 +83,7 @@ static void table_remove(struct unionfs *u, struct unode *node)
     }
 }
 
-struct unode *unode_ref(struct unionfs *u, struct unode *node)
+struct unode *cis_unode_ref(struct unionfs *u, struct unode *node)
 {
     if (node != &u->root) {
         cis_mutex_lock(&u->table, union_lock_table);
@@ -97,14 +97,14 @@ static void unode_free(struct unionfs *u, struct unode *node)
 {
     part_put(u->up, node->upper);
     part_put(u->low, node->lower);
-    union_uncharge(u, node->charged);
+    cis_union_uncharge(u, node->charged);
     cis_free(node->name);
     cis_free(node->lower_path);
     cis_free(node);
 }
 
 /* A node holds its parent: not recursive, trees are deep. */
-void unode_put(struct unionfs *u, struct unode *node, uint64_t n)
+void cis_unode_put(struct unionfs *u, struct unode *node, uint64_t n)
 {
     while (node != NULL && node != &u->root) {
         cis_mutex_lock(&u->table, union_lock_table);
@@ -137,12 +137,12 @@ static struct unode *unode_new(struct unionfs *u, const struct unode_parts *part
 {
     uint64_t cost = sizeof(struct unode) + name.len + 1;
     cost += parts->lower_path != NULL ? strlen(parts->lower_path) + 1 : 0;
-    if (union_charge(u, cost) != 0) {
+    if (cis_union_charge(u, cost) != 0) {
         return NULL;
     }
     struct unode *node = cis_zalloc(sizeof *node);
     if (node == NULL) {
-        union_uncharge(u, cost);
+        cis_union_uncharge(u, cost);
         return NULL;
     }
     node->charged = cost;
@@ -157,7 +157,7 @@ static struct unode *unode_new(struct unionfs *u, const struct unode_parts *part
     node->name = cis_strndup(name.ptr, name.len);
     node->lower_path = parts->lower_path != NULL ? cis_strdup(parts->lower_path) : NULL;
     if (node->name == NULL || (parts->lower_path != NULL && node->lower_path == NULL)) {
-        union_uncharge(u, cost);
+        cis_union_uncharge(u, cost);
         cis_free(node->name);
         cis_free(node->lower_path);
         cis_free(node);
@@ -166,8 +166,8 @@ static struct unode *unode_new(struct unionfs *u, const struct unode_parts *part
     return node;
 }
 
-int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *parent,
-              struct cis_str name, struct unode **out)
+int cis_unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *parent,
+                  struct cis_str name, struct unode **out)
 {
     struct unode *fresh = unode_new(u, parts, parent, name);
     if (fresh == NULL) {
@@ -175,7 +175,7 @@ int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *
         part_put(u->low, parts->lower);
         return ENOMEM;
     }
-    unode_ref(u, parent);
+    cis_unode_ref(u, parent);
     cis_mutex_lock(&u->table, union_lock_table);
     struct unode *old = parts->upper != 0 ? find_upper(u, parts->upper) : NULL;
     if (old == NULL && parts->lower != 0) {
@@ -194,13 +194,13 @@ int unode_get(struct unionfs *u, const struct unode_parts *parts, struct unode *
     cis_mutex_unlock(&u->table, union_lock_table);
     if (old != NULL) {
         unode_free(u, fresh); /* with the references that came */
-        unode_put(u, parent, 1);
+        cis_unode_put(u, parent, 1);
     }
     *out = old != NULL ? old : fresh;
     return 0;
 }
 
-void unode_copied(struct unionfs *u, struct unode *node, cis_node upper)
+void cis_unode_copied(struct unionfs *u, struct unode *node, cis_node upper)
 {
     cis_mutex_lock(&u->table, union_lock_table);
     atomic_store(&node->upper, upper);
@@ -210,40 +210,40 @@ void unode_copied(struct unionfs *u, struct unode *node, cis_node upper)
     cis_mutex_unlock(&u->table, union_lock_table);
 }
 
-int unode_name(struct unionfs *u, struct cis_str name, char **out_name)
+int cis_unode_name(struct unionfs *u, struct cis_str name, char **out_name)
 {
     *out_name = NULL;
-    if (union_charge(u, name.len) != 0) {
+    if (cis_union_charge(u, name.len) != 0) {
         return ENOMEM;
     }
     *out_name = cis_strndup(name.ptr, name.len);
     if (*out_name == NULL) {
-        union_uncharge(u, name.len);
+        cis_union_uncharge(u, name.len);
     }
     return *out_name != NULL ? 0 : ENOMEM;
 }
 
-void unode_name_free(struct unionfs *u, char *name)
+void cis_unode_name_free(struct unionfs *u, char *name)
 {
     if (name != NULL) {
-        union_uncharge(u, strlen(name));
+        cis_union_uncharge(u, strlen(name));
         cis_free(name);
     }
 }
 
-void unode_place(struct unionfs *u, struct unode *node, struct unode *parent, char *name)
+void cis_unode_place(struct unionfs *u, struct unode *node, struct unode *parent, char *name)
 {
     uint64_t before = strlen(node->name);
-    union_uncharge(u, before);
+    cis_union_uncharge(u, before);
     node->charged += strlen(name) - before;
     cis_free(node->name);
     node->name = name;
     struct unode *old = node->parent;
-    node->parent = unode_ref(u, parent);
-    unode_put(u, old, 1);
+    node->parent = cis_unode_ref(u, parent);
+    cis_unode_put(u, old, 1);
 }
 
-void unode_keep(struct unionfs *u, struct unode *node)
+void cis_unode_keep(struct unionfs *u, struct unode *node)
 {
     if (node == &u->root) {
         return;
@@ -259,15 +259,15 @@ void unode_keep(struct unionfs *u, struct unode *node)
     u->kept[u->next_kept++ % UNION_KEPT] = node;
     node->refs++;
     cis_mutex_unlock(&u->table, union_lock_table);
-    unode_put(u, old, 1);
+    cis_unode_put(u, old, 1);
 }
 
-void unode_drop_kept(struct unionfs *u)
+void cis_unode_drop_kept(struct unionfs *u)
 {
     cis_lock_alone(union_lock_table); /* it is being closed */
     for (uint32_t i = 0; i < UNION_KEPT; i++) {
         struct unode *old = u->kept[i];
         u->kept[i] = NULL;
-        unode_put(u, old, 1);
+        cis_unode_put(u, old, 1);
     }
 }

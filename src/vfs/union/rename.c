@@ -22,16 +22,16 @@ static int side_find(struct unionfs *u, const struct cis_vfs_call *call, struct 
     if (s->name.len > CIS_VFS_NAME_MAX) {
         return ENAMETOOLONG;
     }
-    int no = union_look(u, call, s->dir, s->name, &s->seen);
+    int no = cis_union_look(u, call, s->dir, s->name, &s->seen);
     if (no != 0 && no != ENOENT) {
         return no;
     }
-    int below = union_lower_find(u, call, s->dir, s->name, &s->below, &s->lower);
+    int below = cis_union_lower_find(u, call, s->dir, s->name, &s->below, &s->lower);
     if (below != 0) {
         part_put(s->seen.upper ? u->up : u->low, no == 0 ? s->seen.node : 0);
         return below;
     }
-    return no == 0 ? union_node(u, call, s->dir, s->name, &s->seen, &s->node) : no;
+    return no == 0 ? cis_union_node(u, call, s->dir, s->name, &s->seen, &s->node) : no;
 }
 
 static bool is_below(const struct unode *dir, const struct unode *of)
@@ -69,7 +69,7 @@ static int rename_judge(struct unionfs *u, const struct cis_vfs_call *call, stru
         return folder ? ENOTDIR : EISDIR;
     }
     bool empty = true;
-    int no = to_folder ? union_is_empty(u, call, b->node, &empty) : 0;
+    int no = to_folder ? cis_union_is_empty(u, call, b->node, &empty) : 0;
     return no == 0 && !empty ? ENOTEMPTY : no;
 }
 
@@ -81,16 +81,16 @@ static int name_upper(struct unionfs *u, const struct cis_vfs_call *call, struct
     if (s->seen.upper || s->node->type == S_IFDIR || s->node->key[0] == '\0') {
         return 0;
     }
-    int no = index_hide(u, call, &s->lower);
+    int no = cis_union_index_hide(u, call, &s->lower);
     if (no != 0) {
         return no;
     }
     no = cis_vfs_link(call, cis_vfs_at(u->up, s->node->upper), cis_vfs_at(u->up, s->dir->upper),
                       s->name, &attr);
     if (no == 0) {
-        index_hidden_end(u, call, &s->lower);
+        cis_union_index_hidden_end(u, call, &s->lower);
     } else {
-        index_hidden_back(u, call, &s->lower);
+        cis_union_index_hidden_back(u, call, &s->lower);
     }
     return no;
 }
@@ -99,10 +99,10 @@ static int name_upper(struct unionfs *u, const struct cis_vfs_call *call, struct
 static int target_clear(struct unionfs *u, const struct cis_vfs_call *call, struct side *b)
 {
     if (b->seen.whiteout) {
-        return name_clear(u, call, b->dir, b->name);
+        return cis_union_name_clear(u, call, b->dir, b->name);
     }
     if (b->node != NULL && b->node->type == S_IFDIR && b->seen.upper) {
-        return folder_remove(u, call, b->dir, b->name, b->node);
+        return cis_union_folder_remove(u, call, b->dir, b->name, b->node);
     }
     return 0;
 }
@@ -116,9 +116,9 @@ static bool target_counts(const struct side *b)
 static void target_gone(struct unionfs *u, const struct cis_vfs_call *call, const struct side *b)
 {
     if (target_counts(b)) {
-        index_hidden_end(u, call, &b->lower);
+        cis_union_index_hidden_end(u, call, &b->lower);
     } else if (b->node != NULL && b->node->key[0] != '\0') {
-        index_tidy(u, call, b->node->key, b->node->lower_links);
+        cis_union_index_tidy(u, call, b->node->key, b->node->lower_links);
     } else if (b->node != NULL && (b->node->type == S_IFDIR || !b->seen.upper)) {
         b->node->gone = true;
     }
@@ -129,7 +129,7 @@ static int mark_of(struct unionfs *u, const struct cis_vfs_call *call, const str
 {
     char text[32];
     bool both = node->type == S_IFDIR && node->lower != 0 && node->upper != 0;
-    return both ? mark_renew(u, call, node, home_temp(u, text)) : 0;
+    return both ? cis_union_mark_renew(u, call, node, cis_union_home_temp(u, text)) : 0;
 }
 
 /* A whiteout that waits in the home folder: what is made before anything is moved cannot be missing
@@ -153,7 +153,7 @@ static int hidden_place(struct unionfs *u, const struct cis_vfs_call *call, stru
     int no = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp, from, a->name, 0);
     if (no != 0 && b->node == NULL && cis_vfs_rename(call, to, b->name, from, a->name, 0) == 0 &&
         b->seen.whiteout && b->below) {
-        (void)name_hide(u, call, b->dir, b->name);
+        (void)cis_union_name_hide(u, call, b->dir, b->name);
     }
     return no;
 }
@@ -164,34 +164,34 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
     bool exchange = (flags & RENAME_EXCHANGE) != 0;
     char *name_a = NULL, *name_b = NULL, temp[32];
     struct cis_str hidden = CIS_STR(""); /* what will hide the lower name, in the home folder */
-    int no = unode_name(u, b->name, &name_a);
+    int no = cis_unode_name(u, b->name, &name_a);
     if (no == 0 && exchange) {
-        no = unode_name(u, a->name, &name_b);
+        no = cis_unode_name(u, a->name, &name_b);
     }
     if (no == 0) {
-        no = copy_folder(u, call, a->dir);
+        no = cis_union_copy_folder(u, call, a->dir);
     }
     if (no == 0) {
-        no = copy_folder(u, call, b->dir);
+        no = cis_union_copy_folder(u, call, b->dir);
     }
     no = no == 0 ? mark_of(u, call, a->node) : no;
     no = no == 0 && exchange ? mark_of(u, call, b->node) : no;
     if (no == 0 && a->below && seen_lower(a->node)) {
-        no = seen_name(u, call, a->dir, a->name);
+        no = cis_union_seen_name(u, call, a->dir, a->name);
     }
     if (no == 0 && b->below && b->node != NULL && seen_lower(b->node)) {
-        no = seen_name(u, call, b->dir, b->name);
+        no = cis_union_seen_name(u, call, b->dir, b->name);
     }
     if (no == 0) {
         no = name_upper(u, call, a);
     }
     if (no == 0 && !exchange && a->below) {
-        hidden = home_temp(u, temp);
+        hidden = cis_union_home_temp(u, temp);
         no = hidden_make(u, call, hidden);
     }
     bool counted = no == 0 && !exchange && target_counts(b);
     if (counted) {
-        no = index_hide(u, call, &b->lower);
+        no = cis_union_index_hide(u, call, &b->lower);
         counted = no == 0;
     }
     if (no == 0) {
@@ -202,7 +202,7 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
                             cis_vfs_at(u->up, b->dir->upper), b->name,
                             exchange ? RENAME_EXCHANGE : 0);
         if (no != 0 && b->seen.whiteout && b->below) {
-            (void)name_hide(u, call, b->dir, b->name); /* what was hidden stays so */
+            (void)cis_union_name_hide(u, call, b->dir, b->name); /* what was hidden stays so */
         }
     }
     if (no == 0 && hidden.len != 0) {
@@ -212,21 +212,21 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
         (void)u->up->ops->unlink(u->up, call, u->home, hidden);
     }
     if (no != 0 && counted) {
-        index_hidden_back(u, call, &b->lower);
+        cis_union_index_hidden_back(u, call, &b->lower);
     }
     if (no == 0 && !exchange) {
         target_gone(u, call, b);
     }
     if (no == 0) {
-        unode_place(u, a->node, b->dir, cis_take(&name_a));
+        cis_unode_place(u, a->node, b->dir, cis_take(&name_a));
     }
     if (no == 0 && exchange) {
-        unode_place(u, b->node, a->dir, cis_take(&name_b));
+        cis_unode_place(u, b->node, a->dir, cis_take(&name_b));
     }
-    unode_name_free(u, name_a);
-    unode_name_free(u, name_b);
-    name_moved(u, call, a->dir, a->name);
-    name_moved(u, call, b->dir, b->name);
+    cis_unode_name_free(u, name_a);
+    cis_unode_name_free(u, name_b);
+    cis_union_name_moved(u, call, a->dir, a->name);
+    cis_union_name_moved(u, call, b->dir, b->name);
     return no;
 }
 
@@ -253,15 +253,15 @@ static int rename_once(struct unionfs *u, const struct cis_vfs_call *call, struc
                           : both && b->node->upper == 0 ? b->node
                                                         : NULL;
     if (lower != NULL && lower->type != S_IFDIR) {
-        *out_copy = unode_ref(u, lower);
+        *out_copy = cis_unode_ref(u, lower);
         return EAGAIN;
     }
     if (lower != NULL) {
-        no = copy_folder(u, call, lower);
+        no = cis_union_copy_folder(u, call, lower);
         if (no == 0 && both && b->node->upper == 0) {
-            no = b->node->type == S_IFDIR ? copy_folder(u, call, b->node) : EAGAIN;
+            no = b->node->type == S_IFDIR ? cis_union_copy_folder(u, call, b->node) : EAGAIN;
             if (no == EAGAIN) {
-                *out_copy = unode_ref(u, b->node);
+                *out_copy = cis_unode_ref(u, b->node);
                 return no;
             }
         }
@@ -274,7 +274,7 @@ static int rename_once(struct unionfs *u, const struct cis_vfs_call *call, struc
     for (int i = 0; i < 2; i++) {
         struct side *s = i == 0 ? a : b;
         if (s->node != NULL && !s->seen.upper && s->node->key[0] == '\0' &&
-            union_look(u, call, s->dir, s->name, &again) == 0) {
+            cis_union_look(u, call, s->dir, s->name, &again) == 0) {
             part_put(again.upper ? u->up : u->low, again.node);
             s->seen = again;
         }
@@ -282,8 +282,8 @@ static int rename_once(struct unionfs *u, const struct cis_vfs_call *call, struc
     return rename_apply(u, call, a, b, flags);
 }
 
-int union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                 cis_node to_dir, struct cis_str to_name, unsigned flags)
+int cis_union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                     struct cis_str name, cis_node to_dir, struct cis_str to_name, unsigned flags)
 {
     struct unionfs *u = union_of(vfs);
     if (u->vfs.read_only) {
@@ -301,12 +301,12 @@ int union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, st
         cis_rwlock_write(&u->names, union_lock_names);
         no = rename_once(u, call, &a, &b, flags, &copy);
         cis_rwlock_unlock(&u->names, union_lock_names);
-        unode_put(u, a.node, 1);
-        unode_put(u, b.node, 1);
+        cis_unode_put(u, a.node, 1);
+        cis_unode_put(u, b.node, 1);
         if (no == EAGAIN) {
-            int copied = copy_file(u, call, copy, true);
+            int copied = cis_union_copy_file(u, call, copy, true);
             no = copied != 0 ? copied : EAGAIN;
-            unode_put(u, copy, 1);
+            cis_unode_put(u, copy, 1);
         }
     }
     return no;

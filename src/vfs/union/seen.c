@@ -45,12 +45,12 @@ static int record_write(struct unionfs *u, const struct cis_vfs_call *call, stru
     if (digest != NULL) {
         cis_hex(digest, CIS_DIGEST_BYTES, hex);
     }
-    index_key(attr, key);
+    cis_union_index_key(attr, key);
     int n = snprintf(text, sizeof text, "%" PRIo32 " %" PRIu64 " %s %s", attr->mode, attr->size,
                      hex, key);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = {text, (size_t)n}};
     record_name(what, &name);
-    int no = home_get(u, call);
+    int no = cis_union_home_get(u, call);
     no = no == 0 ? u->up->ops->make(u->up, call, u->home, name.str, &make, &node, &made) : no;
     part_put(u->up, no == 0 ? node : 0);
     return no == EEXIST ? 0 : no;
@@ -75,8 +75,8 @@ static int record_text(struct unionfs *u, const struct cis_vfs_call *call, struc
 
 /* ---- what there is to see ---- */
 
-int seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
-                const struct cis_vfs_attr *attr, uint8_t out[CIS_DIGEST_BYTES])
+int cis_union_seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                          const struct cis_vfs_attr *attr, uint8_t out[CIS_DIGEST_BYTES])
 {
     cis_vfs_file *file = NULL;
     if (S_ISLNK(attr->mode)) {
@@ -95,19 +95,19 @@ int seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
     return no;
 }
 
-int seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_node upper,
-              const struct cis_vfs_attr *now, cis_node lower, const struct cis_vfs_attr *was,
-              bool *out)
+int cis_union_seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_node upper,
+                        const struct cis_vfs_attr *now, cis_node lower,
+                        const struct cis_vfs_attr *was, bool *out)
 {
     uint8_t a[CIS_DIGEST_BYTES], b[CIS_DIGEST_BYTES];
-    int no = seen_digest(u->up, call, upper, now, a);
-    no = no == 0 ? seen_digest(u->low, call, lower, was, b) : no;
+    int no = cis_union_seen_digest(u->up, call, upper, now, a);
+    no = no == 0 ? cis_union_seen_digest(u->low, call, lower, was, b) : no;
     *out = no == 0 && memcmp(a, b, sizeof a) == 0;
     return no;
 }
 
-int seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
-              struct cis_str name)
+int cis_union_seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
+                        struct cis_str name)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
@@ -123,15 +123,16 @@ int seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct u
     no = no == 0 ? record_text(u, call, cis_buf_view(&path), &text) : no;
     if (no == ENOENT) {
         bool read = S_ISREG(attr.mode) || S_ISLNK(attr.mode);
-        no = read ? seen_digest(u->low, call, node, &attr, digest) : 0;
+        no = read ? cis_union_seen_digest(u->low, call, node, &attr, digest) : 0;
         no = no == 0 ? record_write(u, call, cis_buf_view(&path), &attr, read ? digest : NULL) : no;
     }
     part_put(u->low, node);
     return no;
 }
 
-int seen_copy(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *node,
-              const struct cis_vfs_attr *attr, const uint8_t digest[CIS_DIGEST_BYTES])
+int cis_union_seen_copy(struct unionfs *u, const struct cis_vfs_call *call,
+                        const struct unode *node, const struct cis_vfs_attr *attr,
+                        const uint8_t digest[CIS_DIGEST_BYTES])
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 20);
     bool hashed = S_ISREG(attr->mode) || S_ISLNK(attr->mode);
@@ -173,7 +174,7 @@ int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str
     int no = what.failed != CIS_OK ? ENOMEM : record_text(u, call, cis_buf_view(&what), &text);
     if (no == ENOENT && lower != NULL) {
         bool known;
-        no = index_known(u, call, lower, key, &known);
+        no = cis_union_index_known(u, call, lower, key, &known);
         no = no == 0 ? record_text(u, call, cis_str_of(key), &text) : no;
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
@@ -193,5 +194,5 @@ int cis_union_seen_by_key(cis_vfs *vfs, const struct cis_vfs_call *call, const c
 
 void cis_union_key(const struct cis_vfs_attr *lower, char out[CIS_UNION_KEY])
 {
-    index_key(lower, out);
+    cis_union_index_key(lower, out);
 }

@@ -15,7 +15,7 @@ static void union_ref(cis_vfs *vfs, cis_node node, uint64_t n)
 
 static void union_forget(cis_vfs *vfs, cis_node node, uint64_t n)
 {
-    unode_put(union_of(vfs), unode_of(node), n);
+    cis_unode_put(union_of(vfs), unode_of(node), n);
 }
 
 static int union_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
@@ -23,7 +23,7 @@ static int union_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node
 {
     struct unionfs *u = union_of(vfs);
     cis_rwlock_read(&u->names, union_lock_names);
-    int no = union_attr(u, call, unode_of(node), out);
+    int no = cis_union_attr(u, call, unode_of(node), out);
     cis_rwlock_unlock(&u->names, union_lock_names);
     return no;
 }
@@ -50,10 +50,10 @@ static int union_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node
     }
     int no = set_check(node, set);
     if (no == 0 && (set->bits & CIS_VFS_SET_SIZE) != 0 && set->size == 0) {
-        no = copy_file(u, call, node, false);
+        no = cis_union_copy_file(u, call, node, false);
     }
     if (no == 0) {
-        no = copy_any(u, call, node);
+        no = cis_union_copy_any(u, call, node);
     }
     if (no == 0) {
         no = u->up->ops->setattr(u->up, call, node->upper, set, NULL);
@@ -88,7 +88,7 @@ static int union_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
 static void union_close(cis_vfs *vfs)
 {
     struct unionfs *u = union_of(vfs);
-    unode_drop_kept(u);
+    cis_unode_drop_kept(u);
     part_put(u->up, u->home);
     pthread_rwlock_destroy(&u->names);
     pthread_mutex_destroy(&u->copying);
@@ -125,26 +125,26 @@ static const struct cis_vfs_ops union_ops = {
     .size = sizeof(struct cis_vfs_ops),
     .name = "union",
     .close = union_close,
-    .lookup = union_lookup,
+    .lookup = cis_union_lookup,
     .ref = union_ref,
     .forget = union_forget,
     .getattr = union_getattr,
     .setattr = union_setattr,
     .readlink = union_readlink,
-    .make = union_make,
-    .link = union_link,
-    .unlink = union_unlink,
-    .rmdir = union_rmdir,
-    .rename = union_rename,
-    .open = union_open_file,
-    .create = union_create,
-    .release = union_release,
-    .read = union_read,
-    .write = union_write,
-    .sync = union_sync,
-    .allocate = union_allocate,
-    .seek = union_seek,
-    .readdir = union_readdir,
+    .make = cis_union_make,
+    .link = cis_union_link,
+    .unlink = cis_union_unlink,
+    .rmdir = cis_union_rmdir,
+    .rename = cis_union_rename,
+    .open = cis_union_open_file,
+    .create = cis_union_create,
+    .release = cis_union_release,
+    .read = cis_union_read,
+    .write = cis_union_write,
+    .sync = cis_union_sync,
+    .allocate = cis_union_allocate,
+    .seek = cis_union_seek,
+    .readdir = cis_union_readdir,
     .statfs = union_statfs,
     .flush = union_flush,
 };
@@ -176,7 +176,7 @@ static cis_code upper_begin(struct unionfs *u, struct cis_error *err)
         return CIS_OK;
     }
     if (no == ENOENT) {
-        no = part_list(u->up, &call, u->up->root, any_entry, &any);
+        no = cis_union_part_list(u->up, &call, u->up->root, any_entry, &any);
     }
     if (no != 0) {
         return cis_vfs_fail(err, no, "union: upper filesystem");

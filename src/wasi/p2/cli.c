@@ -16,7 +16,7 @@ static cis_code texts(cis_guest *guest, const char *const *list, const char *wha
     while (list != NULL && list[n] != NULL) {
         n++;
     }
-    CIS_TRY(p2_pairs(guest, n, &items, err));
+    CIS_TRY(cis_p2_pairs(guest, n, &items, err));
     for (size_t i = 0; i < n; i++) {
         size_t len = strlen(list[i]);
         if (!cis_utf8_valid(list[i], len)) {
@@ -34,36 +34,36 @@ static cis_code texts(cis_guest *guest, const char *const *list, const char *wha
     return CIS_OK;
 }
 
-cis_code p2_environment(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_environment(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
 {
     (void)args;
     return texts(guest, cis_host_of(guest)->env, "variable", true, out, err);
 }
 
-cis_code p2_arguments(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                      struct cis_error *err)
+cis_code cis_p2_arguments(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
 {
     (void)args;
     return texts(guest, cis_host_of(guest)->args, "argument", false, out, err);
 }
 
-cis_code p2_initial_cwd(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_initial_cwd(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
 {
     (void)guest, (void)args, (void)out, (void)err; /* none: a program has no place of its own */
     return CIS_OK;
 }
 
-cis_code p2_exit(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                 struct cis_error *err)
+cis_code cis_p2_exit(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
 {
     (void)out;
     return cis_guest_exit(guest, args[0].n != 0, err);
 }
 
-cis_code p2_exit_code(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                      struct cis_error *err)
+cis_code cis_p2_exit_code(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
 {
     (void)out;
     return cis_guest_exit(guest, (int32_t)args[0].n, err);
@@ -74,7 +74,7 @@ cis_code p2_exit_code(cis_guest *guest, const struct cis_typed *args, struct cis
 static cis_code std(cis_guest *guest, uint8_t number, struct cis_answer *out, struct cis_error *err)
 {
     struct p2_thing *thing;
-    CIS_TRY(p2_give(guest, number == 0 ? P2_INPUT : P2_OUTPUT, P2_NO_PARENT, out, &thing, err));
+    CIS_TRY(cis_p2_give(guest, number == 0 ? P2_INPUT : P2_OUTPUT, P2_NO_PARENT, out, &thing, err));
     thing->std = (uint8_t)(number + 1);
     return CIS_OK;
 }
@@ -85,8 +85,8 @@ static cis_code terminal(cis_guest *guest, uint8_t number, struct cis_answer *ou
     const struct cis_host_stream *s = &cis_host_of(guest)->world.std[number];
     struct p2_thing *thing;
     out->has = s->kind == CIS_STREAM_FD && s->terminal;
-    return out->has ? p2_give(guest, number == 0 ? P2_TERMINAL_IN : P2_TERMINAL_OUT, P2_NO_PARENT,
-                              out, &thing, err)
+    return out->has ? cis_p2_give(guest, number == 0 ? P2_TERMINAL_IN : P2_TERMINAL_OUT,
+                                  P2_NO_PARENT, out, &thing, err)
                     : CIS_OK;
 }
 
@@ -97,33 +97,33 @@ static cis_code terminal(cis_guest *guest, uint8_t number, struct cis_answer *ou
         (void)args;                                                                                \
         return verb(guest, number, out, err);                                                      \
     }
-STD(p2_stdin, std, 0)
-STD(p2_stdout, std, 1)
-STD(p2_stderr, std, 2)
-STD(p2_terminal_stdin, terminal, 0)
-STD(p2_terminal_stdout, terminal, 1)
-STD(p2_terminal_stderr, terminal, 2)
+STD(cis_p2_stdin, std, 0)
+STD(cis_p2_stdout, std, 1)
+STD(cis_p2_stderr, std, 2)
+STD(cis_p2_terminal_stdin, terminal, 0)
+STD(cis_p2_terminal_stdout, terminal, 1)
+STD(cis_p2_terminal_stderr, terminal, 2)
 
 /* ---- clocks ---- */
 
-cis_code p2_mono_now(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_mono_now(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
     (void)args, (void)err;
     out->n[0] = cis_host_monotonic(guest);
     return CIS_OK;
 }
 
-cis_code p2_mono_resolution(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                            struct cis_error *err)
+cis_code cis_p2_mono_resolution(cis_guest *guest, const struct cis_typed *args,
+                                struct cis_answer *out, struct cis_error *err)
 {
     (void)guest, (void)args, (void)err;
     out->n[0] = 1;
     return CIS_OK;
 }
 
-cis_code p2_wall_now(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_wall_now(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
     (void)args, (void)err;
     uint64_t now = cis_host_realtime(guest);
@@ -132,8 +132,8 @@ cis_code p2_wall_now(cis_guest *guest, const struct cis_typed *args, struct cis_
     return CIS_OK;
 }
 
-cis_code p2_wall_resolution(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                            struct cis_error *err)
+cis_code cis_p2_wall_resolution(cis_guest *guest, const struct cis_typed *args,
+                                struct cis_answer *out, struct cis_error *err)
 {
     (void)guest, (void)args, (void)err;
     out->n[1] = 1;
@@ -142,8 +142,8 @@ cis_code p2_wall_resolution(cis_guest *guest, const struct cis_typed *args, stru
 
 /* ---- random bytes ---- */
 
-cis_code p2_random_bytes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_random_bytes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
 {
     uint8_t *at;
     if (args[0].n > RANDOM_MAX) {
@@ -151,26 +151,26 @@ cis_code p2_random_bytes(cis_guest *guest, const struct cis_typed *args, struct 
     }
     size_t len = (size_t)args[0].n;
     CIS_TRY(cis_guest_burn(guest, len / BYTES_A_FUEL, err));
-    CIS_TRY(p2_scratch(guest, len, &at, err));
+    CIS_TRY(cis_p2_scratch(guest, len, &at, err));
     CIS_TRY(cis_host_random(guest, at, len, err));
     out->bytes = cis_bytes_of(at, len);
     return CIS_OK;
 }
 
-cis_code p2_random_u64(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+cis_code cis_p2_random_u64(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
 {
     (void)args;
     return cis_host_random(guest, &out->n[0], sizeof out->n[0], err);
 }
 
 /* The interface: it is to be the same whenever it is called by one instance. */
-cis_code p2_random_seed(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_random_seed(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
     (void)args;
-    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(guest, &t, err));
     if (!t->seeded) {
         CIS_TRY(cis_host_random(guest, t->seed, sizeof t->seed, err));
         t->seeded = true;

@@ -23,7 +23,7 @@ enum {
 
 static struct p2_file *file_at(cis_guest *guest, uint64_t rep)
 {
-    return p2_at(guest, rep)->file;
+    return cis_p2_at(guest, rep)->file;
 }
 
 static cis_code file_new(cis_guest *guest, struct p2_file **out, struct cis_error *err)
@@ -41,9 +41,9 @@ static cis_code give_file(cis_guest *guest, struct p2_file *file, struct cis_ans
                           struct cis_error *err)
 {
     struct p2_thing *thing;
-    cis_code code = p2_give(guest, P2_DESCRIPTOR, P2_NO_PARENT, out, &thing, err);
+    cis_code code = cis_p2_give(guest, P2_DESCRIPTOR, P2_NO_PARENT, out, &thing, err);
     if (code != CIS_OK) {
-        p2_file_unref(file);
+        cis_p2_file_unref(file);
         return code;
     }
     thing->file = file;
@@ -52,15 +52,15 @@ static cis_code give_file(cis_guest *guest, struct p2_file *file, struct cis_ans
 
 /* ---- preopened directories ---- */
 
-cis_code p2_directories(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_directories(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
 {
     (void)args;
     const struct cis_world *world = &cis_host_of(guest)->world;
     struct cis_pair *items;
     uint32_t *numbers;
-    CIS_TRY(p2_pairs(guest, world->ndirs, &items, err));
-    CIS_TRY(p2_numbers(guest, world->ndirs, &numbers, err));
+    CIS_TRY(cis_p2_pairs(guest, world->ndirs, &items, err));
+    CIS_TRY(cis_p2_numbers(guest, world->ndirs, &numbers, err));
     for (size_t i = 0; i < world->ndirs; i++) {
         struct p2_file *file;
         struct cis_answer one = {0};
@@ -96,8 +96,8 @@ static int flags_of(uint64_t open, uint64_t flags)
 /* (self, path-flags, path, open-flags, descriptor-flags). The flag mutate-directory is not asked
  * for: adapters of WASI 0.1 never set it, whatever their guest means to do. What may be changed is
  * a matter of the mount. */
-cis_code p2_fs_open(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                    struct cis_error *err)
+cis_code cis_p2_fs_open(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
 {
     struct p2_file *base = file_at(guest, args[0].n), *file;
     struct cis_str path = {(const char *)args[2].bytes.ptr, args[2].bytes.len};
@@ -105,7 +105,7 @@ cis_code p2_fs_open(cis_guest *guest, const struct cis_typed *args, struct cis_a
     if (base->dir == NULL) {
         return p2_fails(out, ENOTDIR);
     }
-    if (!p2_room(guest)) { /* before anything is made by it */
+    if (!cis_p2_room(guest)) { /* before anything is made by it */
         return p2_fails(out, EMFILE);
     }
     CIS_TRY(file_new(guest, &file, err));
@@ -119,10 +119,10 @@ cis_code p2_fs_open(cis_guest *guest, const struct cis_typed *args, struct cis_a
     cis_host_op_begin(&op, guest);
     int no = cis_at_open_any(base->dir, &op.vfs, path, (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW,
                              flags_of(open, flags), FILE_MODE, &file->file, &attr, &file->dir);
-    no = no == 0 ? p2_file_charge(file, base) : no;
+    no = no == 0 ? cis_p2_file_charge(file, base) : no;
     cis_code code = cis_host_op_end(&op, no, err);
     if (code != CIS_OK || no != 0) {
-        p2_file_unref(file);
+        cis_p2_file_unref(file);
         return code != CIS_OK ? code : p2_fails(out, no);
     }
     return give_file(guest, file, out, err);
@@ -140,7 +140,7 @@ static cis_code stream(cis_guest *guest, uint64_t rep, enum p2_kind kind, uint64
     if (no != 0) {
         return p2_fails(out, no);
     }
-    CIS_TRY(p2_give(guest, kind, P2_NO_PARENT, out, &thing, err));
+    CIS_TRY(cis_p2_give(guest, kind, P2_NO_PARENT, out, &thing, err));
     file->refs++;
     thing->file = file;
     thing->offset = offset;
@@ -148,20 +148,20 @@ static cis_code stream(cis_guest *guest, uint64_t rep, enum p2_kind kind, uint64
     return CIS_OK;
 }
 
-cis_code p2_fs_read_stream(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                           struct cis_error *err)
+cis_code cis_p2_fs_read_stream(cis_guest *guest, const struct cis_typed *args,
+                               struct cis_answer *out, struct cis_error *err)
 {
     return stream(guest, args[0].n, P2_INPUT, args[1].n, false, out, err);
 }
 
-cis_code p2_fs_write_stream(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                            struct cis_error *err)
+cis_code cis_p2_fs_write_stream(cis_guest *guest, const struct cis_typed *args,
+                                struct cis_answer *out, struct cis_error *err)
 {
     return stream(guest, args[0].n, P2_OUTPUT, args[1].n, false, out, err);
 }
 
-cis_code p2_fs_append_stream(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_fs_append_stream(cis_guest *guest, const struct cis_typed *args,
+                                 struct cis_answer *out, struct cis_error *err)
 {
     return stream(guest, args[0].n, P2_OUTPUT, 0, true, out, err);
 }
@@ -169,8 +169,8 @@ cis_code p2_fs_append_stream(cis_guest *guest, const struct cis_typed *args, str
 /* ---- content ---- */
 
 /* (self, length, offset) */
-cis_code p2_fs_read(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                    struct cis_error *err)
+cis_code cis_p2_fs_read(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
 {
     struct p2_file *f = file_at(guest, args[0].n);
     size_t len = args[1].n < READ_MAX ? (size_t)args[1].n : READ_MAX, n = 0;
@@ -178,7 +178,7 @@ cis_code p2_fs_read(cis_guest *guest, const struct cis_typed *args, struct cis_a
     if (f->file == NULL || !f->readable) {
         return p2_fails(out, f->file == NULL ? EISDIR : EBADF);
     }
-    CIS_TRY(p2_scratch(guest, len, &at, err));
+    CIS_TRY(cis_p2_scratch(guest, len, &at, err));
     struct cis_host_op op;
     struct iovec iov = {at, len};
     cis_host_op_begin(&op, guest);
@@ -193,8 +193,8 @@ cis_code p2_fs_read(cis_guest *guest, const struct cis_typed *args, struct cis_a
 }
 
 /* (self, data, offset) */
-cis_code p2_fs_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_fs_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
     struct p2_file *f = file_at(guest, args[0].n);
     size_t n = 0;
@@ -229,20 +229,20 @@ static cis_code synced(cis_guest *guest, uint64_t rep, bool data_only, struct ci
     return p2_fails(out, no);
 }
 
-cis_code p2_fs_sync(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                    struct cis_error *err)
+cis_code cis_p2_fs_sync(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
 {
     return synced(guest, args[0].n, false, out, err);
 }
 
-cis_code p2_fs_sync_data(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_fs_sync_data(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
 {
     return synced(guest, args[0].n, true, out, err);
 }
 
-cis_code p2_fs_advise(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                      struct cis_error *err)
+cis_code cis_p2_fs_advise(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
 {
     (void)err;
     bool valid = args[1].n <= INT64_MAX && args[2].n <= INT64_MAX;
@@ -283,7 +283,7 @@ static void put_time(const struct timespec *t, uint64_t *out)
 static cis_code give_stat(const struct cis_vfs_attr *a, int no, struct cis_answer *out)
 {
     if (no == 0) {
-        out->n[0] = p2_type_of(a->mode);
+        out->n[0] = cis_p2_type_of(a->mode);
         out->n[1] = a->nlink;
         out->n[2] = a->size;
         put_time(&a->atime, &out->n[3]);
@@ -311,13 +311,13 @@ static cis_code give_hash(const struct cis_vfs_attr *a, int no, struct cis_answe
         CIS_TRY(stat_with(guest, args, at_path, &attr, &no, err));                                 \
         return give(&attr, no, out);                                                               \
     }
-WITH_STAT(p2_fs_stat, false, give_stat)
-WITH_STAT(p2_fs_stat_at, true, give_stat)
-WITH_STAT(p2_fs_hash, false, give_hash)
-WITH_STAT(p2_fs_hash_at, true, give_hash)
+WITH_STAT(cis_p2_fs_stat, false, give_stat)
+WITH_STAT(cis_p2_fs_stat_at, true, give_stat)
+WITH_STAT(cis_p2_fs_hash, false, give_hash)
+WITH_STAT(cis_p2_fs_hash_at, true, give_hash)
 
-cis_code p2_fs_type(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                    struct cis_error *err)
+cis_code cis_p2_fs_type(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
 {
     struct cis_vfs_attr attr;
     int no = 0;
@@ -326,12 +326,12 @@ cis_code p2_fs_type(cis_guest *guest, const struct cis_typed *args, struct cis_a
         return CIS_OK;
     }
     CIS_TRY(stat_with(guest, args, false, &attr, &no, err));
-    out->n[0] = no == 0 ? p2_type_of(attr.mode) : 0;
+    out->n[0] = no == 0 ? cis_p2_type_of(attr.mode) : 0;
     return p2_fails(out, no);
 }
 
-cis_code p2_fs_flags(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_fs_flags(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
     const struct p2_file *f = file_at(guest, args[0].n);
     struct cis_found found;
@@ -352,8 +352,8 @@ cis_code p2_fs_flags(cis_guest *guest, const struct cis_typed *args, struct cis_
     return p2_fails(out, no);
 }
 
-cis_code p2_fs_same(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                    struct cis_error *err)
+cis_code cis_p2_fs_same(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
 {
     struct cis_vfs_attr a, b;
     const struct cis_typed other = {.n = args[1].n};
@@ -378,8 +378,8 @@ static cis_code set_file(cis_guest *guest, uint64_t rep, const struct cis_vfs_se
     return p2_fails(out, no);
 }
 
-cis_code p2_fs_set_size(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_fs_set_size(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
 {
     const struct p2_file *f = file_at(guest, args[0].n);
     const struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = args[1].n};
@@ -407,8 +407,8 @@ static int times_of(const struct cis_typed *args, struct cis_vfs_set *out)
     return 0;
 }
 
-cis_code p2_fs_times(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_fs_times(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
     struct cis_vfs_set set;
     int no = times_of(args + 1, &set); /* through any descriptor, as futimens does */
@@ -416,8 +416,8 @@ cis_code p2_fs_times(cis_guest *guest, const struct cis_typed *args, struct cis_
 }
 
 /* (self, times, path-flags, path) */
-cis_code p2_fs_times_at(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_fs_times_at(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
 {
     struct p2_file *f = file_at(guest, args[0].n);
     struct cis_vfs_set set;

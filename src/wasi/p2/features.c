@@ -14,7 +14,7 @@ _Static_assert((1u << N) - 1 == CIS_WASI_ALL, "a bit for each, in their order");
 
 const char *cis_wasi_p2_off(uint32_t on, struct cis_str interface, struct cis_str name)
 {
-    if (!p2_served(&interface)) {
+    if (!cis_p2_served(&interface)) {
         return NULL;
     }
     for (size_t i = 0; i < N; i++) {

@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-int p2_held_add(cis_guest *guest, struct p2_held *held, struct cis_bytes data)
+int cis_p2_held_add(cis_guest *guest, struct p2_held *held, struct cis_bytes data)
 {
     struct cis_error why = {0};
     if (data.len == 0) {
@@ -27,13 +27,13 @@ int p2_held_add(cis_guest *guest, struct p2_held *held, struct cis_bytes data)
     return 0;
 }
 
-void p2_held_gone(struct p2_held *held, size_t n)
+void cis_p2_held_gone(struct p2_held *held, size_t n)
 {
     held->len -= n < held->len ? n : held->len;
     held->from = held->len != 0 ? held->from + n : 0;
 }
 
-void p2_held_done(struct p2_held *held)
+void cis_p2_held_done(struct p2_held *held)
 {
     cis_free(held->at);
     *held = (struct p2_held){0};

@@ -14,12 +14,12 @@
 
 /* ---- as a source ---- */
 
-void p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault)
+void cis_p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault)
 {
     if (x->fault == CIS_HTTP_FINE) {
         x->fault = fault;
     }
-    p2_exchange_leave(x);
+    cis_p2_exchange_leave(x);
     x->state = (struct cis_http_state){.status = x->state.status, .closed = true, .fd = -1};
 }
 
@@ -29,18 +29,18 @@ static bool settled(const struct p2_exchange *x)
            (x->state.fd < 0 && x->state.at_ns == UINT64_MAX);
 }
 
-void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
+void cis_p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
 {
     if (x->handle != NULL && x->fault == CIS_HTTP_FINE) {
         x->http->look(x->http->self, x->handle, wanted, &x->state);
-        x->fault = p2_http_fault(x->state.fault);
+        x->fault = cis_p2_http_fault(x->state.fault);
     }
     if (x->body != NULL && x->fault == CIS_HTTP_FINE &&
         (x->body->held.len != 0 || (x->body->finished && !x->body->told))) {
-        p2_out_body_push(x->body);
+        cis_p2_out_body_push(x->body);
         if (x->handle != NULL) {
             x->http->look(x->http->self, x->handle, wanted, &x->state);
-            x->fault = x->fault != CIS_HTTP_FINE ? x->fault : p2_http_fault(x->state.fault);
+            x->fault = x->fault != CIS_HTTP_FINE ? x->fault : cis_p2_http_fault(x->state.fault);
         }
     }
     bool refused = x->fault == CIS_HTTP_DENIED || x->fault == CIS_HTTP_IP_PROHIBITED;
@@ -49,8 +49,8 @@ void p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
         cis_guest_refused(guest, CIS_GRANT_HTTP);
     }
     if (guest != NULL) {
-        p2_exchange_keep(x);
-        p2_source_busy(guest, &x->source, !settled(x));
+        cis_p2_exchange_keep(x);
+        cis_p2_source_busy(guest, &x->source, !settled(x));
     }
 }
 
@@ -77,15 +77,15 @@ static void exchange_wish(struct p2_source *self, enum p2_way way, struct p2_wis
 static bool exchange_ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
 {
     struct p2_exchange *x = (struct p2_exchange *)self;
-    p2_exchange_look(guest, x, way != P2_WRITES);
+    cis_p2_exchange_look(guest, x, way != P2_WRITES);
     return way_ready(x, way);
 }
 
-size_t p2_exchange_take(struct p2_exchange *x, uint8_t *to, size_t cap)
+size_t cis_p2_exchange_take(struct p2_exchange *x, uint8_t *to, size_t cap)
 {
     size_t n = x->handle != NULL ? x->http->read(x->http->self, x->handle, to, cap) : 0;
     if (n > cap) {
-        p2_exchange_fail(x, CIS_HTTP_INTERNAL);
+        cis_p2_exchange_fail(x, CIS_HTTP_INTERNAL);
         return 0;
     }
     return n;
@@ -98,16 +98,16 @@ static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, 
     if (cap == 0 && x->nrest != x->rest_at) {
         return EAGAIN; /* there is more, so this is not the end */
     }
-    *out_n = p2_exchange_rest(x, to, cap);
+    *out_n = cis_p2_exchange_rest(x, to, cap);
     if (*out_n != 0) {
         cis_host_of(guest)->http_bytes_in += *out_n;
         return 0;
     }
-    *out_n = p2_exchange_take(x, to, cap);
-    p2_exchange_look(guest, x, true);
+    *out_n = cis_p2_exchange_take(x, to, cap);
+    cis_p2_exchange_look(guest, x, true);
     if (*out_n == 0 && x->handle != NULL && x->state.readable && !x->state.ended) {
-        *out_n = p2_exchange_take(x, to, cap); /* it came just now */
-        p2_exchange_look(guest, x, true);
+        *out_n = cis_p2_exchange_take(x, to, cap); /* it came just now */
+        cis_p2_exchange_look(guest, x, true);
     }
     if (*out_n != 0) {
         cis_host_of(guest)->http_bytes_in += *out_n;
@@ -115,7 +115,7 @@ static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, 
     }
     *out_end = x->fault == CIS_HTTP_FINE && x->state.ended;
     if (x->fault != CIS_HTTP_FINE) {
-        p2_exchange_leave(x);
+        cis_p2_exchange_leave(x);
     }
     return *out_end ? 0 : x->fault != CIS_HTTP_FINE ? EIO : EAGAIN;
 }
@@ -126,21 +126,21 @@ static void exchange_free(struct cis_host *host, struct p2_source *self)
     if (x->body != NULL) {
         x->body->x = NULL;
         x->body->cut = true;
-        p2_source_unref(host, &x->body->source);
+        cis_p2_source_unref(host, &x->body->source);
     }
-    p2_exchange_leave(x);
-    p2_exchange_rest_done(x);
-    p2_fields_unref(host, x->headers);
+    cis_p2_exchange_leave(x);
+    cis_p2_exchange_rest_done(x);
+    cis_p2_fields_unref(host, x->headers);
     cis_budget_release(&host->budget, x->charged);
     host->wasi_p2->nexchanges -= !x->left;
     cis_free(x);
 }
 
-const struct p2_source_ops p2_exchange_ops = {.wish = exchange_wish,
-                                              .ready = exchange_ready,
-                                              .read = exchange_read,
-                                              .free = exchange_free,
-                                              .ends_alone = true};
+const struct p2_source_ops cis_p2_exchange_ops = {.wish = exchange_wish,
+                                                  .ready = exchange_ready,
+                                                  .read = exchange_read,
+                                                  .free = exchange_free,
+                                                  .ends_alone = true};
 
 /* ---- requests ---- */
 
@@ -189,7 +189,7 @@ static enum cis_http_fault judge(struct cis_host *host, const struct p2_message 
     if (fault != CIS_HTTP_FINE) {
         return fault;
     }
-    if (!p2_fields_length(m->fields, out_length)) {
+    if (!cis_p2_fields_length(m->fields, out_length)) {
         return CIS_HTTP_PROTOCOL;
     }
     if (m->body != NULL && m->body->cut) { /* dropped before it was ended */
@@ -217,10 +217,10 @@ static enum cis_http_fault open_exchange(struct p2_exchange *x, const struct p2_
         return CIS_HTTP_INTERNAL;
     }
     const struct cis_http_opening opening = {.size = sizeof opening,
-                                             .method = p2_message_method_name(m),
+                                             .method = cis_p2_message_method_name(m),
                                              .url = cis_buf_cstr(url),
                                              .headers = list,
-                                             .nheaders = p2_fields_list(m->fields, list),
+                                             .nheaders = cis_p2_fields_list(m->fields, list),
                                              .has_body = m->body != NULL,
                                              .body_len = length,
                                              .connect_ns = span(&o->connect, CONNECT_NS),
@@ -232,7 +232,7 @@ static enum cis_http_fault open_exchange(struct p2_exchange *x, const struct p2_
         x->handle = handle;
         return CIS_HTTP_FINE;
     }
-    return code != CIS_OK && fault != CIS_HTTP_FINE ? p2_http_fault(fault) : CIS_HTTP_INTERNAL;
+    return code != CIS_OK && fault != CIS_HTTP_FINE ? cis_p2_http_fault(fault) : CIS_HTTP_INTERNAL;
 }
 
 /* NULL: this host has none, or one that cannot stream. */
@@ -246,8 +246,8 @@ static const struct cis_http_service *service_of(const struct cis_host *host)
                : NULL;
 }
 
-struct p2_exchange *p2_exchange_new(struct cis_host *host, const struct cis_http_service *http,
-                                    uint64_t bytes)
+struct p2_exchange *cis_p2_exchange_new(struct cis_host *host, const struct cis_http_service *http,
+                                        uint64_t bytes)
 {
     uint64_t cost = sizeof(struct p2_exchange) + bytes;
     if (host->wasi_p2->nexchanges == P2_HTTP_EXCHANGES_MAX ||
@@ -259,7 +259,7 @@ struct p2_exchange *p2_exchange_new(struct cis_host *host, const struct cis_http
         cis_budget_release(&host->budget, cost);
         return NULL;
     }
-    p2_source_init(&x->source, &p2_exchange_ops);
+    p2_source_init(&x->source, &cis_p2_exchange_ops);
     x->host = host;
     x->http = http;
     x->charged = cost;
@@ -280,14 +280,14 @@ static enum cis_http_fault send_off(struct cis_host *host, const struct p2_messa
     }
     const struct cis_http_service *http = service_of(host);
     struct p2_exchange *x =
-        http != NULL ? p2_exchange_new(host, http, CIS_HTTP_EXCHANGE_MAX) : NULL;
+        http != NULL ? cis_p2_exchange_new(host, http, CIS_HTTP_EXCHANGE_MAX) : NULL;
     if (x == NULL) {
         return http == NULL ? CIS_HTTP_CONFIGURATION : CIS_HTTP_CONNECTION_LIMIT;
     }
-    p2_exchange_place(x);
+    cis_p2_exchange_place(x);
     fault = open_exchange(x, m, options, &url, length);
     if (fault != CIS_HTTP_FINE) {
-        p2_source_unref(host, &x->source);
+        cis_p2_source_unref(host, &x->source);
         return fault;
     }
     *out = x;
@@ -300,7 +300,7 @@ static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_ht
     struct cis_host *host = cis_host_of(guest);
     struct p2_exchange *x = NULL;
     enum cis_http_fault fault = send_off(host, m, options, &x);
-    if (fault == CIS_HTTP_CONNECTION_LIMIT && p2_exchanges_make_room(guest)) {
+    if (fault == CIS_HTTP_CONNECTION_LIMIT && cis_p2_exchanges_make_room(guest)) {
         fault = send_off(host, m, options, &x);
     }
     r->failed = x == NULL;
@@ -308,9 +308,9 @@ static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_ht
         cis_guest_refused(guest, CIS_GRANT_HTTP);
     }
     if (fault == CIS_HTTP_REQUEST_BODY_SIZE) {
-        p2_http_error_size(&r->error, fault, 0);
+        cis_p2_http_error_size(&r->error, fault, 0);
     } else if (fault != CIS_HTTP_FINE) {
-        p2_http_error(&r->error, fault);
+        cis_p2_http_error(&r->error, fault);
     }
     if (x == NULL) {
         return CIS_OK;
@@ -321,27 +321,27 @@ static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_ht
         p2_source_ref(&m->body->source);
         m->body->x = x;
     }
-    cis_code code =
-        p2_new_over(guest, P2_FUTURE_RESPONSE, P2_NO_PARENT, &x->source, P2_STATE, &r->rep, err);
+    cis_code code = cis_p2_new_over(guest, P2_FUTURE_RESPONSE, P2_NO_PARENT, &x->source, P2_STATE,
+                                    &r->rep, err);
     if (code == CIS_OK) {
-        p2_exchange_look(guest, x, false);
+        cis_p2_exchange_look(guest, x, false);
     }
-    p2_source_unref(host, &x->source); /* the future has its own */
+    cis_p2_source_unref(host, &x->source); /* the future has its own */
     return code;
 }
 
-cis_code p2_http_handle(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_http_handle(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct http_handling *a = args;
     struct p2_http_options options = {0};
-    CIS_TRY(p2_alone(guest, a->request, err)); /* before anything is sent */
+    CIS_TRY(cis_p2_alone(guest, a->request, err)); /* before anything is sent */
     if (a->options.has) {
-        options = *p2_at(guest, a->options.rep)->options;
-        CIS_TRY(p2_drop(guest, a->options.rep, err));
+        options = *cis_p2_at(guest, a->options.rep)->options;
+        CIS_TRY(cis_p2_drop(guest, a->options.rep, err));
     }
-    struct p2_message *m = p2_at(guest, a->request)->message;
+    struct p2_message *m = cis_p2_at(guest, a->request)->message;
     /* the run's budget may be what ends here: the request goes with the run then */
     CIS_TRY(cis_guest_burn(guest, m->fields->n, err));
     cis_code code = start(guest, m, &options, result, err);
-    return code == CIS_OK ? p2_drop(guest, a->request, err) : code;
+    return code == CIS_OK ? cis_p2_drop(guest, a->request, err) : code;
 }

@@ -27,9 +27,9 @@ static struct cis_str text_of(struct cis_bytes bytes)
 
 /* ---- sets ---- */
 
-cis_code p2_fields_new(cis_guest *guest, struct p2_fields **out, struct cis_error *err)
+cis_code cis_p2_fields_new(cis_guest *guest, struct p2_fields **out, struct cis_error *err)
 {
-    CIS_TRY(p2_http_charge(guest, sizeof **out, err));
+    CIS_TRY(cis_p2_http_charge(guest, sizeof **out, err));
     struct p2_fields *fields = cis_zalloc(sizeof *fields);
     if (fields == NULL) {
         cis_budget_release(cis_guest_budget(guest), sizeof *fields);
@@ -41,7 +41,7 @@ cis_code p2_fields_new(cis_guest *guest, struct p2_fields **out, struct cis_erro
     return CIS_OK;
 }
 
-void p2_fields_unref(struct cis_host *host, struct p2_fields *fields)
+void cis_p2_fields_unref(struct cis_host *host, struct p2_fields *fields)
 {
     if (fields == NULL || --fields->refs != 0) {
         return;
@@ -61,7 +61,7 @@ static cis_code make_room(cis_guest *guest, struct p2_fields *fields, struct cis
     }
     size_t cap = cis_cap_next(fields->cap, 8, CIS_MEM_MAX);
     uint64_t more = (cap - fields->cap) * sizeof *fields->at;
-    CIS_TRY(p2_http_charge(guest, more, err));
+    CIS_TRY(cis_p2_http_charge(guest, more, err));
     struct p2_field *at = cis_realloc_array(fields->at, cap, sizeof *at);
     if (at == NULL) {
         cis_budget_release(cis_guest_budget(guest), more);
@@ -73,8 +73,8 @@ static cis_code make_room(cis_guest *guest, struct p2_fields *fields, struct cis
     return CIS_OK;
 }
 
-cis_code p2_fields_add(cis_guest *guest, struct p2_fields *fields, struct cis_str name,
-                       struct cis_str value, bool *out_full, struct cis_error *err)
+cis_code cis_p2_fields_add(cis_guest *guest, struct p2_fields *fields, struct cis_str name,
+                           struct cis_str value, bool *out_full, struct cis_error *err)
 {
     uint64_t bytes = (uint64_t)name.len + value.len + 4;
     *out_full = fields->n == P2_FIELDS_MAX || fields->bytes + bytes > CIS_HTTP_FIELDS_MAX;
@@ -82,7 +82,7 @@ cis_code p2_fields_add(cis_guest *guest, struct p2_fields *fields, struct cis_st
         return CIS_OK;
     }
     CIS_TRY(make_room(guest, fields, err));
-    CIS_TRY(p2_http_charge(guest, bytes + FIELD_BYTES, err));
+    CIS_TRY(cis_p2_http_charge(guest, bytes + FIELD_BYTES, err));
     char *text = cis_alloc(cis_size_add(name.len, cis_size_add(value.len, 2)));
     if (text == NULL) {
         cis_budget_release(cis_guest_budget(guest), bytes + FIELD_BYTES);
@@ -122,30 +122,30 @@ static void remove_all(cis_guest *guest, struct p2_fields *fields, struct cis_st
     fields->n = kept;
 }
 
-cis_code p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t parent,
-                        uint32_t *out_rep, struct cis_error *err)
+cis_code cis_p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t parent,
+                            uint32_t *out_rep, struct cis_error *err)
 {
     struct p2_thing *thing;
-    cis_code code = p2_new(guest, P2_FIELDS, parent, out_rep, &thing, err);
+    cis_code code = cis_p2_new(guest, P2_FIELDS, parent, out_rep, &thing, err);
     if (code != CIS_OK) {
-        p2_fields_unref(cis_host_of(guest), fields);
+        cis_p2_fields_unref(cis_host_of(guest), fields);
         return code;
     }
     thing->fields = fields;
     return CIS_OK;
 }
 
-cis_code p2_fields_take(cis_guest *guest, uint32_t rep, struct p2_fields **out,
-                        struct cis_error *err)
+cis_code cis_p2_fields_take(cis_guest *guest, uint32_t rep, struct p2_fields **out,
+                            struct cis_error *err)
 {
-    CIS_TRY(p2_alone(guest, rep, err));
-    struct p2_fields *fields = p2_at(guest, rep)->fields;
+    CIS_TRY(cis_p2_alone(guest, rep, err));
+    struct p2_fields *fields = cis_p2_at(guest, rep)->fields;
     fields->refs++;
     *out = fields;
-    return p2_drop(guest, rep, err);
+    return cis_p2_drop(guest, rep, err);
 }
 
-bool p2_fields_length(const struct p2_fields *fields, uint64_t *out_length)
+bool cis_p2_fields_length(const struct p2_fields *fields, uint64_t *out_length)
 {
     bool found = false;
     *out_length = UINT64_MAX;
@@ -166,7 +166,7 @@ bool p2_fields_length(const struct p2_fields *fields, uint64_t *out_length)
 }
 
 /* The length is not among them: it says how the message is framed. */
-size_t p2_fields_list(const struct p2_fields *fields, struct cis_http_header *list)
+size_t cis_p2_fields_list(const struct p2_fields *fields, struct cis_http_header *list)
 {
     size_t n = 0;
     for (size_t i = 0; i < fields->n; i++) {
@@ -209,7 +209,7 @@ static cis_code add(cis_guest *guest, struct p2_fields *fields, struct cis_str n
     if (*out_failed) {
         return CIS_OK;
     }
-    CIS_TRY(p2_fields_add(guest, fields, name, value, &full, err));
+    CIS_TRY(cis_p2_fields_add(guest, fields, name, value, &full, err));
     *out_failed = full; /* there is no case for it: what the host does not take is forbidden */
     *out_error = FORBIDDEN;
     return CIS_OK;
@@ -217,23 +217,23 @@ static cis_code add(cis_guest *guest, struct p2_fields *fields, struct cis_str n
 
 static struct p2_fields *fields_at(cis_guest *guest, uint64_t rep)
 {
-    return p2_at(guest, rep)->fields;
+    return cis_p2_at(guest, rep)->fields;
 }
 
 /* ---- handlers ---- */
 
-cis_code p2_fields_constructor(cis_guest *guest, const struct cis_typed *args,
-                               struct cis_answer *out, struct cis_error *err)
+cis_code cis_p2_fields_constructor(cis_guest *guest, const struct cis_typed *args,
+                                   struct cis_answer *out, struct cis_error *err)
 {
     (void)args;
     struct p2_fields *fields;
-    CIS_TRY(p2_fields_new(guest, &fields, err));
+    CIS_TRY(cis_p2_fields_new(guest, &fields, err));
     out->kind = P2_FIELDS;
-    return p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
+    return cis_p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
 }
 
-cis_code p2_fields_from_list(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_fields_from_list(cis_guest *guest, const struct cis_typed *args,
+                                 struct cis_answer *out, struct cis_error *err)
 {
     struct p2_fields *fields;
     if (args[0].n != 0) { /* more than the engine hands over */
@@ -242,7 +242,7 @@ cis_code p2_fields_from_list(cis_guest *guest, const struct cis_typed *args, str
         return CIS_OK;
     }
     CIS_TRY(cis_guest_burn(guest, args[0].nitems, err));
-    CIS_TRY(p2_fields_new(guest, &fields, err));
+    CIS_TRY(cis_p2_fields_new(guest, &fields, err));
     cis_code code = CIS_OK;
     for (size_t i = 0; i < args[0].nitems && code == CIS_OK && !out->failed; i++) {
         const struct cis_pair *item = &args[0].items[i];
@@ -250,20 +250,20 @@ cis_code p2_fields_from_list(cis_guest *guest, const struct cis_typed *args, str
                    &out->error, err);
     }
     if (code != CIS_OK || out->failed) {
-        p2_fields_unref(cis_host_of(guest), fields);
+        cis_p2_fields_unref(cis_host_of(guest), fields);
         return code;
     }
     out->kind = P2_FIELDS;
-    return p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
+    return cis_p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
 }
 
-cis_code p2_fields_get(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+cis_code cis_p2_fields_get(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
 {
     const struct p2_fields *fields = fields_at(guest, args[0].n);
     struct cis_pair *items;
     CIS_TRY(cis_guest_burn(guest, fields->n, err));
-    CIS_TRY(p2_pairs(guest, fields->n, &items, err));
+    CIS_TRY(cis_p2_pairs(guest, fields->n, &items, err));
     for (size_t i = 0; i < fields->n; i++) {
         if (same_name(&fields->at[i], text_of(args[1].bytes))) {
             items[out->nitems++].first = cis_bytes_of(fields->at[i].value, fields->at[i].value_len);
@@ -273,13 +273,13 @@ cis_code p2_fields_get(cis_guest *guest, const struct cis_typed *args, struct ci
     return CIS_OK;
 }
 
-cis_code p2_fields_entries(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                           struct cis_error *err)
+cis_code cis_p2_fields_entries(cis_guest *guest, const struct cis_typed *args,
+                               struct cis_answer *out, struct cis_error *err)
 {
     const struct p2_fields *fields = fields_at(guest, args[0].n);
     struct cis_pair *items;
     CIS_TRY(cis_guest_burn(guest, fields->n, err));
-    CIS_TRY(p2_pairs(guest, fields->n, &items, err));
+    CIS_TRY(cis_p2_pairs(guest, fields->n, &items, err));
     for (size_t i = 0; i < fields->n; i++) {
         items[i].first = cis_bytes_of(fields->at[i].name, fields->at[i].name_len);
         items[i].second = cis_bytes_of(fields->at[i].value, fields->at[i].value_len);
@@ -289,16 +289,16 @@ cis_code p2_fields_entries(cis_guest *guest, const struct cis_typed *args, struc
     return CIS_OK;
 }
 
-cis_code p2_fields_append(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                          struct cis_error *err)
+cis_code cis_p2_fields_append(cis_guest *guest, const struct cis_typed *args,
+                              struct cis_answer *out, struct cis_error *err)
 {
     return add(guest, fields_at(guest, args[0].n), text_of(args[1].bytes), text_of(args[2].bytes),
                &out->failed, &out->error, err);
 }
 
 /* All values are judged before any takes the place of those that are there. */
-cis_code p2_fields_set(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+cis_code cis_p2_fields_set(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
 {
     struct p2_fields *fields = fields_at(guest, args[0].n);
     struct cis_str name = text_of(args[1].bytes);
@@ -324,7 +324,7 @@ cis_code p2_fields_set(cis_guest *guest, const struct cis_typed *args, struct ci
     return CIS_OK;
 }
 
-cis_code p2_fields_has(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_fields_has(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct http_named *a = args;
     const struct p2_fields *fields = fields_at(guest, a->self);
@@ -336,7 +336,8 @@ cis_code p2_fields_has(cis_guest *guest, const void *args, void *result, struct 
     return CIS_OK;
 }
 
-cis_code p2_fields_delete(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_fields_delete(cis_guest *guest, const void *args, void *result,
+                              struct cis_error *err)
 {
     const struct http_named *a = args;
     struct p2_fields *fields = fields_at(guest, a->self);
@@ -350,23 +351,24 @@ cis_code p2_fields_delete(cis_guest *guest, const void *args, void *result, stru
     return CIS_OK;
 }
 
-cis_code p2_fields_clone(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_fields_clone(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
 {
     const struct p2_fields *from = fields_at(guest, args[0].n);
     struct p2_fields *fields;
     bool full;
     CIS_TRY(cis_guest_burn(guest, from->n, err));
-    CIS_TRY(p2_fields_new(guest, &fields, err));
+    CIS_TRY(cis_p2_fields_new(guest, &fields, err));
     for (size_t i = 0; i < from->n; i++) {
         const struct p2_field *field = &from->at[i];
-        cis_code code = p2_fields_add(guest, fields, name_of(field),
-                                      (struct cis_str){field->value, field->value_len}, &full, err);
+        cis_code code =
+            cis_p2_fields_add(guest, fields, name_of(field),
+                              (struct cis_str){field->value, field->value_len}, &full, err);
         if (code != CIS_OK) {
-            p2_fields_unref(cis_host_of(guest), fields);
+            cis_p2_fields_unref(cis_host_of(guest), fields);
             return code;
         }
     }
     out->kind = P2_FIELDS;
-    return p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
+    return cis_p2_fields_give(guest, fields, P2_NO_PARENT, &out->rep, err);
 }

@@ -35,14 +35,14 @@ static cis_code take_headers(struct p2_incoming *c, struct p2_fields *fields, st
     for (size_t i = 0; i < in->nheaders; i++) {
         const struct cis_http_header *h = &in->headers[i];
         CIS_TRY(judge_header(h, err));
-        CIS_TRY(
-            p2_fields_add(c->guest, fields, cis_str_of(h->name), cis_str_of(h->value), &full, err));
+        CIS_TRY(cis_p2_fields_add(c->guest, fields, cis_str_of(h->name), cis_str_of(h->value),
+                                  &full, err));
         if (full) {
             return cis_fail(err, CIS_E_LIMIT, "http: more than %u headers, or %u bytes of them",
                             P2_FIELDS_MAX, CIS_HTTP_FIELDS_MAX);
         }
     }
-    if (!p2_fields_length(fields, &c->length)) {
+    if (!cis_p2_fields_length(fields, &c->length)) {
         return cis_fail(err, CIS_E_INVALID, "http: content-length is no number, or two of them");
     }
     if (in->read == NULL && c->length != UINT64_MAX && c->length != in->body_len) {
@@ -61,7 +61,7 @@ static struct http_case method_of(const char *method)
 {
     struct http_case out = {HTTP_METHOD_OTHER, cis_str_of(method)};
     for (uint32_t i = 0; i < HTTP_METHOD_OTHER; i++) {
-        out.is = strcmp(method, p2_http_methods[i]) == 0 ? i : out.is;
+        out.is = strcmp(method, cis_p2_http_methods[i]) == 0 ? i : out.is;
     }
     return out;
 }
@@ -83,18 +83,18 @@ static cis_code take_parts(struct p2_incoming *c, struct p2_message *m, struct c
     const struct cis_http_incoming *in = c->in;
     bool good = false;
     const char *what = "method";
-    CIS_TRY(p2_message_put_method(c->guest, m, method_of(in->method), &good, err));
+    CIS_TRY(cis_p2_message_put_method(c->guest, m, method_of(in->method), &good, err));
     if (good) {
         what = "scheme";
-        CIS_TRY(p2_message_put_scheme(c->guest, m, scheme_of(in->scheme), &good, err));
+        CIS_TRY(cis_p2_message_put_scheme(c->guest, m, scheme_of(in->scheme), &good, err));
     }
     if (good) {
         what = "authority";
-        CIS_TRY(p2_message_put_authority(c->guest, m, text_of(in->authority), &good, err));
+        CIS_TRY(cis_p2_message_put_authority(c->guest, m, text_of(in->authority), &good, err));
     }
     if (good) {
         what = "path";
-        CIS_TRY(p2_message_put_path(c->guest, m, text_of(in->path), &good, err));
+        CIS_TRY(cis_p2_message_put_path(c->guest, m, text_of(in->path), &good, err));
     }
     return good ? CIS_OK : cis_fail(err, CIS_E_INVALID, "http: not a %s that HTTP has", what);
 }
@@ -103,16 +103,16 @@ static cis_code make_message(struct p2_incoming *c, struct p2_message **out, str
 {
     struct p2_fields *fields = NULL;
     struct p2_message *m = NULL;
-    CIS_TRY(p2_fields_new(c->guest, &fields, err));
+    CIS_TRY(cis_p2_fields_new(c->guest, &fields, err));
     cis_code code = take_headers(c, fields, err);
     if (code != CIS_OK) {
-        p2_fields_unref(cis_host_of(c->guest), fields);
+        cis_p2_fields_unref(cis_host_of(c->guest), fields);
         return code;
     }
-    CIS_TRY(p2_message_new(c->guest, fields, &m, err));
+    CIS_TRY(cis_p2_message_new(c->guest, fields, &m, err));
     code = take_parts(c, m, err);
     if (code != CIS_OK) {
-        p2_message_free(cis_host_of(c->guest), m);
+        cis_p2_message_free(cis_host_of(c->guest), m);
         return code;
     }
     m->in = c->asked;
@@ -128,13 +128,13 @@ static cis_code make_arguments(struct p2_incoming *c, cis_vals *vals, struct cis
     struct p2_message *m = NULL;
     struct p2_thing *thing;
     CIS_TRY(make_message(c, &m, err));
-    cis_code code = p2_new(c->guest, P2_IN_REQUEST, P2_NO_PARENT, &c->given[0], &thing, err);
+    cis_code code = cis_p2_new(c->guest, P2_IN_REQUEST, P2_NO_PARENT, &c->given[0], &thing, err);
     if (code != CIS_OK) {
-        p2_message_free(cis_host_of(c->guest), m);
+        cis_p2_message_free(cis_host_of(c->guest), m);
         return code;
     }
     thing->message = m;
-    CIS_TRY(p2_new(c->guest, P2_OUTPARAM, P2_NO_PARENT, &c->given[1], &thing, err));
+    CIS_TRY(cis_p2_new(c->guest, P2_OUTPARAM, P2_NO_PARENT, &c->given[1], &thing, err));
     thing->offset = c->number;
     CIS_TRY(cis_val_set_own(c->guest, cis_vals_arg(vals, 0), P2_IN_REQUEST, c->given[0], err));
     return cis_val_set_own(c->guest, cis_vals_arg(vals, 1), P2_OUTPARAM, c->given[1], err);
@@ -146,7 +146,7 @@ static void take_back(struct p2_incoming *c, cis_vals *vals)
     cis_vals_drop(vals);
     for (size_t i = 0; i < 2; i++) {
         if (c->given[i] != 0) {
-            (void)p2_drop(c->guest, c->given[i], NULL); /* nothing was made of it */
+            (void)cis_p2_drop(c->guest, c->given[i], NULL); /* nothing was made of it */
         }
     }
 }
@@ -158,7 +158,7 @@ static cis_code drain(struct p2_incoming *c, struct cis_error *err)
     while (x != NULL && (x->body == NULL || x->body->finished)) {
         struct pollfd fds[2] = {{.fd = -1}};
         size_t ready;
-        p2_exchange_look(c->guest, x, false);
+        cis_p2_exchange_look(c->guest, x, false);
         if (c->done || x->fault != CIS_HTTP_FINE) {
             break;
         }
@@ -193,9 +193,9 @@ static cis_code call(struct p2_incoming *c, struct cis_str export, struct cis_er
 static void end_exchange(struct p2_incoming *c, struct p2_exchange *x, enum cis_http_fault fault)
 {
     if (x != NULL) {
-        p2_exchange_fail(x, fault);
-        p2_source_busy(c->guest, &x->source, false);
-        p2_source_unref(cis_host_of(c->guest), &x->source);
+        cis_p2_exchange_fail(x, fault);
+        cis_p2_source_busy(c->guest, &x->source, false);
+        cis_p2_source_unref(cis_host_of(c->guest), &x->source);
     }
 }
 
@@ -214,8 +214,8 @@ static void done(struct p2_incoming *c)
     host->wasi_p2->incoming = NULL;
     end_exchange(c, c->asked, CIS_HTTP_TERMINATED);
     end_exchange(c, c->told, CIS_HTTP_INCOMPLETE);
-    p2_fields_unref(host, c->fields);
-    p2_held_done(&c->held);
+    cis_p2_fields_unref(host, c->fields);
+    cis_p2_held_done(&c->held);
 }
 
 cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,
@@ -237,8 +237,8 @@ cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,
     if (cis_guest_end(guest)->code != CIS_OK) {
         return cis_fail(err, cis_guest_end(guest)->code, "%s", cis_guest_end(guest)->error.msg);
     }
-    CIS_TRY(p2_of(guest, &table, err));
-    c.asked = p2_exchange_new(cis_host_of(guest), &p2_asked_service, 0);
+    CIS_TRY(cis_p2_of(guest, &table, err));
+    c.asked = cis_p2_exchange_new(cis_host_of(guest), &cis_p2_asked_service, 0);
     if (c.asked == NULL) {
         return cis_fail(err, CIS_E_LIMIT, "http: the guest keeps too much of earlier requests");
     }
@@ -278,7 +278,7 @@ static void keep_message(struct p2_incoming *c, const struct http_error *error)
 static enum cis_http_fault judge_answer(struct p2_incoming *c, const struct p2_message *m)
 {
     bool bodiless = c->head_only || m->status == 304;
-    if (m->status < 200 || !p2_fields_length(m->fields, &c->told_length)) {
+    if (m->status < 200 || !cis_p2_fields_length(m->fields, &c->told_length)) {
         return CIS_HTTP_PROTOCOL;
     }
     if (m->body != NULL && m->body->cut) { /* dropped before it was ended */
@@ -298,7 +298,8 @@ static enum cis_http_fault tell(struct p2_incoming *c, struct p2_message *m)
     if (fault != CIS_HTTP_FINE) {
         return fault;
     }
-    struct p2_exchange *x = p2_exchange_new(cis_host_of(c->guest), &p2_told_service, P2_CHUNK);
+    struct p2_exchange *x =
+        cis_p2_exchange_new(cis_host_of(c->guest), &cis_p2_told_service, P2_CHUNK);
     if (x == NULL) {
         return CIS_HTTP_INTERNAL;
     }
@@ -314,12 +315,12 @@ static enum cis_http_fault tell(struct p2_incoming *c, struct p2_message *m)
         p2_source_ref(&m->body->source);
         m->body->x = x;
     }
-    p2_exchange_look(c->guest, x, false);
+    cis_p2_exchange_look(c->guest, x, false);
     return CIS_HTTP_FINE;
 }
 
-cis_code p2_incoming_answer(cis_guest *guest, uint64_t number, const struct http_made_error *answer,
-                            struct cis_error *err)
+cis_code cis_p2_incoming_answer(cis_guest *guest, uint64_t number,
+                                const struct http_made_error *answer, struct cis_error *err)
 {
     struct p2_incoming *c = cis_host_of(guest)->wasi_p2->incoming;
     if (c == NULL || c->number != number) { /* of a request that is over: nobody waits for it */
@@ -330,12 +331,12 @@ cis_code p2_incoming_answer(cis_guest *guest, uint64_t number, const struct http
         c->error = (enum cis_http_fault)(answer->error.is + 1);
         keep_message(c, &answer->error);
     } else {
-        struct p2_message *m = p2_at(guest, answer->rep)->message;
+        struct p2_message *m = cis_p2_at(guest, answer->rep)->message;
         CIS_TRY(cis_guest_burn(guest, m->fields->n, err));
         c->error = tell(c, m);
     }
     if (c->error != CIS_HTTP_FINE) {
-        p2_incoming_tell_error(c);
+        cis_p2_incoming_tell_error(c);
     }
     return cis_guest_end(guest)->code;
 }

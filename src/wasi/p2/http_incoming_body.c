@@ -164,11 +164,11 @@ static void asked_close(void *self, void *handle)
     (void)self, (void)handle;
 }
 
-const struct cis_http_service p2_asked_service = {.size = sizeof p2_asked_service,
-                                                  .look = asked_look,
-                                                  .read = asked_read,
-                                                  .fields = asked_fields,
-                                                  .close = asked_close};
+const struct cis_http_service cis_p2_asked_service = {.size = sizeof cis_p2_asked_service,
+                                                      .look = asked_look,
+                                                      .read = asked_read,
+                                                      .fields = asked_fields,
+                                                      .close = asked_close};
 
 /* ---- the answer ---- */
 
@@ -183,7 +183,7 @@ static bool took(struct p2_incoming *c, int no)
     return no == 0;
 }
 
-void p2_incoming_tell_error(struct p2_incoming *c)
+void cis_p2_incoming_tell_error(struct p2_incoming *c)
 {
     const struct cis_http_head head = {
         .fault = c->error, .message = c->message, .length = UINT64_MAX};
@@ -203,7 +203,7 @@ static bool list_of(struct p2_incoming *c, const struct p2_fields *fields,
         c->told_fault = CIS_HTTP_INTERNAL;
         return false;
     }
-    *out_n = fields != NULL ? p2_fields_list(fields, *out) : 0;
+    *out_n = fields != NULL ? cis_p2_fields_list(fields, *out) : 0;
     return true;
 }
 
@@ -223,7 +223,7 @@ static bool tell_head(struct p2_incoming *c)
             return false;
         }
     }
-    p2_fields_unref(cis_host_of(c->guest), c->fields);
+    cis_p2_fields_unref(cis_host_of(c->guest), c->fields);
     c->fields = NULL;
     return true;
 }
@@ -284,7 +284,7 @@ static void step(struct p2_incoming *c)
     }
     if (c->held.len != 0) {
         struct cis_bytes held = p2_held_bytes(&c->held);
-        p2_held_gone(&c->held, tell_bytes(c, held.ptr, held.len));
+        cis_p2_held_gone(&c->held, tell_bytes(c, held.ptr, held.len));
     }
     if (c->finishing && c->held.len == 0 && c->told_fault == CIS_HTTP_FINE) {
         tell_end(c);
@@ -316,7 +316,7 @@ static void told_write(void *self, void *handle, const void *data, size_t len)
     if (len == 0 || c->told_fault != CIS_HTTP_FINE) {
         return;
     }
-    if (p2_held_add(c->guest, &c->held, cis_bytes_of(at, len)) != 0) {
+    if (cis_p2_held_add(c->guest, &c->held, cis_bytes_of(at, len)) != 0) {
         c->told_fault = CIS_HTTP_INTERNAL;
     }
 }
@@ -338,8 +338,8 @@ static void told_close(void *self, void *handle)
     ((struct p2_incoming *)handle)->closed = true;
 }
 
-const struct cis_http_service p2_told_service = {.size = sizeof p2_told_service,
-                                                 .look = told_look,
-                                                 .write = told_write,
-                                                 .finish = told_finish,
-                                                 .close = told_close};
+const struct cis_http_service cis_p2_told_service = {.size = sizeof cis_p2_told_service,
+                                                     .look = told_look,
+                                                     .write = told_write,
+                                                     .finish = told_finish,
+                                                     .close = told_close};

@@ -27,7 +27,7 @@ static bool over(const struct p2_exchange *x)
            x->http->fields(x->http->self, x->handle, true, NULL, none);
 }
 
-void p2_exchange_place(struct p2_exchange *x)
+void cis_p2_exchange_place(struct p2_exchange *x)
 {
     struct cis_wasi_p2 *p2 = x->host->wasi_p2;
     x->sent = true;
@@ -35,7 +35,7 @@ void p2_exchange_place(struct p2_exchange *x)
     p2->sent = x;
 }
 
-void p2_exchange_leave(struct p2_exchange *x)
+void cis_p2_exchange_leave(struct p2_exchange *x)
 {
     if (x->handle != NULL) {
         x->http->close(x->http->self, x->handle);
@@ -57,7 +57,7 @@ void p2_exchange_leave(struct p2_exchange *x)
     x->charged = keeps;
 }
 
-void p2_exchange_rest_done(struct p2_exchange *x)
+void cis_p2_exchange_rest_done(struct p2_exchange *x)
 {
     cis_free(x->rest);
     cis_budget_release(&x->host->budget, x->rest_cap);
@@ -66,10 +66,10 @@ void p2_exchange_rest_done(struct p2_exchange *x)
     x->rest_cap = x->nrest = x->rest_at = 0;
 }
 
-void p2_exchange_keep(struct p2_exchange *x)
+void cis_p2_exchange_keep(struct p2_exchange *x)
 {
     if (over(x)) {
-        p2_exchange_leave(x);
+        cis_p2_exchange_leave(x);
         x->state = (struct cis_http_state){.status = x->state.status,
                                            .readable = true,
                                            .ended = true,
@@ -80,7 +80,7 @@ void p2_exchange_keep(struct p2_exchange *x)
     }
 }
 
-size_t p2_exchange_rest(struct p2_exchange *x, uint8_t *to, size_t cap)
+size_t cis_p2_exchange_rest(struct p2_exchange *x, uint8_t *to, size_t cap)
 {
     size_t left = x->nrest - x->rest_at, n = cap < left ? cap : left;
     if (n != 0) {
@@ -88,7 +88,7 @@ size_t p2_exchange_rest(struct p2_exchange *x, uint8_t *to, size_t cap)
         x->rest_at += n;
     }
     if (n == left) {
-        p2_exchange_rest_done(x);
+        cis_p2_exchange_rest_done(x);
     }
     return n;
 }
@@ -122,27 +122,27 @@ static void take_rest(cis_guest *guest, struct p2_exchange *x)
     }
     size_t n = 1;
     while (n != 0 && x->handle != NULL && x->nrest < x->rest_cap) {
-        n = p2_exchange_take(x, x->rest + x->nrest, x->rest_cap - x->nrest);
+        n = cis_p2_exchange_take(x, x->rest + x->nrest, x->rest_cap - x->nrest);
         x->nrest += n;
-        p2_exchange_look(guest, x, true);
+        cis_p2_exchange_look(guest, x, true);
     }
     if (n == 0 && x->fault != CIS_HTTP_FINE) {
-        p2_exchange_leave(x); /* it failed, and this is all that came before */
+        cis_p2_exchange_leave(x); /* it failed, and this is all that came before */
     }
     if (x->nrest == 0) {
-        p2_exchange_rest_done(x);
+        cis_p2_exchange_rest_done(x);
     } else if (x->handle == NULL) {
         shrink(x);
     }
 }
 
-bool p2_exchanges_make_room(cis_guest *guest)
+bool cis_p2_exchanges_make_room(cis_guest *guest)
 {
     struct cis_wasi_p2 *p2 = cis_host_of(guest)->wasi_p2;
     uint32_t before = p2->nexchanges;
     for (struct p2_exchange *x = p2->sent, *next; x != NULL; x = next) {
         next = x->next;
-        p2_exchange_look(guest, x, false);
+        cis_p2_exchange_look(guest, x, false);
         if (x->handle != NULL && x->answered && (x->state.readable || x->fault != CIS_HTTP_FINE)) {
             take_rest(guest, x);
         }

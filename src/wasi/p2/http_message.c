@@ -8,27 +8,27 @@
 
 #define TEXT_MAX 8192u /* of a path, an authority, a name */
 
-const char *const p2_http_methods[HTTP_METHOD_OTHER] = {
+const char *const cis_p2_http_methods[HTTP_METHOD_OTHER] = {
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 
 static struct p2_message *message_at(cis_guest *guest, uint32_t rep)
 {
-    return p2_at(guest, rep)->message;
+    return cis_p2_at(guest, rep)->message;
 }
 
-void p2_message_free(struct cis_host *host, struct p2_message *m)
+void cis_p2_message_free(struct cis_host *host, struct p2_message *m)
 {
     if (m == NULL) {
         return;
     }
     if (m->body != NULL) {
         if (m->body->x == NULL) {
-            p2_out_body_cut(m->body);
+            cis_p2_out_body_cut(m->body);
         }
-        p2_source_unref(host, &m->body->source);
+        cis_p2_source_unref(host, &m->body->source);
     }
-    p2_source_unref(host, m->in != NULL ? &m->in->source : NULL);
-    p2_fields_unref(host, m->fields);
+    cis_p2_source_unref(host, m->in != NULL ? &m->in->source : NULL);
+    cis_p2_fields_unref(host, m->fields);
     cis_free((char *)(uintptr_t)m->method.other.ptr);
     cis_free((char *)(uintptr_t)m->scheme.scheme.other.ptr);
     cis_free(m->authority);
@@ -38,14 +38,14 @@ void p2_message_free(struct cis_host *host, struct p2_message *m)
 }
 
 /* The headers cannot be changed from here on. */
-cis_code p2_message_new(cis_guest *guest, struct p2_fields *fields, struct p2_message **out,
-                        struct cis_error *err)
+cis_code cis_p2_message_new(cis_guest *guest, struct p2_fields *fields, struct p2_message **out,
+                            struct cis_error *err)
 {
-    cis_code code = p2_http_charge(guest, sizeof **out, err);
+    cis_code code = cis_p2_http_charge(guest, sizeof **out, err);
     struct p2_message *m = code == CIS_OK ? cis_zalloc(sizeof *m) : NULL;
     if (m == NULL) {
         cis_budget_release(cis_guest_budget(guest), code == CIS_OK ? sizeof *m : 0);
-        p2_fields_unref(cis_host_of(guest), fields);
+        cis_p2_fields_unref(cis_host_of(guest), fields);
         return code != CIS_OK ? code : cis_fail(err, CIS_E_NOMEM, "http: out of memory");
     }
     m->charged = sizeof *m;
@@ -63,50 +63,53 @@ static cis_code message_new(cis_guest *guest, enum p2_kind kind, uint32_t fields
     struct p2_thing *thing;
     struct p2_message *m = NULL;
     struct p2_fields *taken = NULL;
-    CIS_TRY(p2_fields_take(guest, fields, &taken, err));
-    CIS_TRY(p2_message_new(guest, taken, &m, err));
-    cis_code code = p2_new(guest, kind, P2_NO_PARENT, out_rep, &thing, err);
+    CIS_TRY(cis_p2_fields_take(guest, fields, &taken, err));
+    CIS_TRY(cis_p2_message_new(guest, taken, &m, err));
+    cis_code code = cis_p2_new(guest, kind, P2_NO_PARENT, out_rep, &thing, err);
     if (code != CIS_OK) {
-        p2_message_free(cis_host_of(guest), m);
+        cis_p2_message_free(cis_host_of(guest), m);
         return code;
     }
     thing->message = m;
     return CIS_OK;
 }
 
-cis_code p2_out_request_constructor(cis_guest *guest, const void *args, void *result,
-                                    struct cis_error *err)
+cis_code cis_p2_out_request_constructor(cis_guest *guest, const void *args, void *result,
+                                        struct cis_error *err)
 {
     return message_new(guest, P2_OUT_REQUEST, *(const uint32_t *)args, result, err);
 }
 
-cis_code p2_out_response_constructor(cis_guest *guest, const void *args, void *result,
-                                     struct cis_error *err)
+cis_code cis_p2_out_response_constructor(cis_guest *guest, const void *args, void *result,
+                                         struct cis_error *err)
 {
     return message_new(guest, P2_OUT_RESPONSE, *(const uint32_t *)args, result, err);
 }
 
-cis_code p2_message_headers(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_message_headers(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
 {
     uint32_t self = *(const uint32_t *)args;
     struct p2_fields *fields = message_at(guest, self)->fields;
     fields->refs++;
-    return p2_fields_give(guest, fields, self, result, err);
+    return cis_p2_fields_give(guest, fields, self, result, err);
 }
 
-cis_code p2_message_body(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_message_body(cis_guest *guest, const void *args, void *result,
+                             struct cis_error *err)
 {
-    const struct p2_thing *thing = p2_at(guest, *(const uint32_t *)args);
+    const struct p2_thing *thing = cis_p2_at(guest, *(const uint32_t *)args);
     struct p2_message *m = thing->message;
     bool answers = thing->kind == P2_OUT_RESPONSE;
     struct http_made *r = result;
     uint64_t length;
-    r->failed = m->body != NULL || !p2_fields_length(m->fields, &length);
+    r->failed = m->body != NULL || !cis_p2_fields_length(m->fields, &length);
     if (r->failed) {
         return CIS_OK;
     }
-    CIS_TRY(p2_out_body_new(guest, length, answers, &m->body, err));
-    return p2_new_over(guest, P2_OUT_BODY, P2_NO_PARENT, &m->body->source, P2_WRITES, &r->rep, err);
+    CIS_TRY(cis_p2_out_body_new(guest, length, answers, &m->body, err));
+    return cis_p2_new_over(guest, P2_OUT_BODY, P2_NO_PARENT, &m->body->source, P2_WRITES, &r->rep,
+                           err);
 }
 
 /* ---- texts ---- */
@@ -118,7 +121,7 @@ static cis_code set_text(cis_guest *guest, struct p2_message *m, char **slot, bo
     char *copy = NULL;
     uint64_t old = *slot != NULL ? strlen(*slot) + 1 : 0;
     if (has) {
-        CIS_TRY(p2_http_charge(guest, text.len + 1, err));
+        CIS_TRY(cis_p2_http_charge(guest, text.len + 1, err));
         copy = cis_strndup(text.ptr, text.len);
         if (copy == NULL) {
             cis_budget_release(cis_guest_budget(guest), text.len + 1);
@@ -144,38 +147,41 @@ static cis_code set_case(cis_guest *guest, struct p2_message *m, struct http_cas
     return CIS_OK;
 }
 
-cis_code p2_message_method(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_message_method(cis_guest *guest, const void *args, void *result,
+                               struct cis_error *err)
 {
     (void)err;
     *(struct http_case *)result = message_at(guest, *(const uint32_t *)args)->method;
     return CIS_OK;
 }
 
-cis_code p2_message_put_method(cis_guest *guest, struct p2_message *m, struct http_case method,
-                               bool *out_good, struct cis_error *err)
+cis_code cis_p2_message_put_method(cis_guest *guest, struct p2_message *m, struct http_case method,
+                                   bool *out_good, struct cis_error *err)
 {
     bool other = method.is == HTTP_METHOD_OTHER;
     *out_good = !other || (method.other.len <= 64 && cis_header_token(method.other));
     return *out_good ? set_case(guest, m, &m->method, method, other, err) : CIS_OK;
 }
 
-cis_code p2_message_set_method(cis_guest *guest, const void *args, void *result,
-                               struct cis_error *err)
+cis_code cis_p2_message_set_method(cis_guest *guest, const void *args, void *result,
+                                   struct cis_error *err)
 {
     const struct http_set_method *a = args;
     struct http_done *r = result;
     bool good = false;
-    CIS_TRY(p2_message_put_method(guest, message_at(guest, a->self), a->method, &good, err));
+    CIS_TRY(cis_p2_message_put_method(guest, message_at(guest, a->self), a->method, &good, err));
     r->failed = !good;
     return CIS_OK;
 }
 
-const char *p2_message_method_name(const struct p2_message *m)
+const char *cis_p2_message_method_name(const struct p2_message *m)
 {
-    return m->method.is < HTTP_METHOD_OTHER ? p2_http_methods[m->method.is] : m->method.other.ptr;
+    return m->method.is < HTTP_METHOD_OTHER ? cis_p2_http_methods[m->method.is]
+                                            : m->method.other.ptr;
 }
 
-cis_code p2_message_scheme(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_message_scheme(cis_guest *guest, const void *args, void *result,
+                               struct cis_error *err)
 {
     (void)err;
     *(struct http_scheme_option *)result = message_at(guest, *(const uint32_t *)args)->scheme;
@@ -195,9 +201,9 @@ static bool is_scheme(struct cis_str text)
     return text.len > 0 && text.len <= 64;
 }
 
-cis_code p2_message_put_scheme(cis_guest *guest, struct p2_message *m,
-                               struct http_scheme_option scheme, bool *out_good,
-                               struct cis_error *err)
+cis_code cis_p2_message_put_scheme(cis_guest *guest, struct p2_message *m,
+                                   struct http_scheme_option scheme, bool *out_good,
+                                   struct cis_error *err)
 {
     bool other = scheme.has && scheme.scheme.is == HTTP_SCHEME_OTHER;
     *out_good = !other || is_scheme(scheme.scheme.other);
@@ -208,13 +214,13 @@ cis_code p2_message_put_scheme(cis_guest *guest, struct p2_message *m,
     return set_case(guest, m, &m->scheme.scheme, scheme.scheme, other, err);
 }
 
-cis_code p2_message_set_scheme(cis_guest *guest, const void *args, void *result,
-                               struct cis_error *err)
+cis_code cis_p2_message_set_scheme(cis_guest *guest, const void *args, void *result,
+                                   struct cis_error *err)
 {
     const struct http_set_scheme *a = args;
     struct http_done *r = result;
     bool good = false;
-    CIS_TRY(p2_message_put_scheme(guest, message_at(guest, a->self), a->scheme, &good, err));
+    CIS_TRY(cis_p2_message_put_scheme(guest, message_at(guest, a->self), a->scheme, &good, err));
     r->failed = !good;
     return CIS_OK;
 }
@@ -227,14 +233,15 @@ static cis_code give_text(const char *text, void *result)
     return CIS_OK;
 }
 
-cis_code p2_message_authority(cis_guest *guest, const void *args, void *result,
-                              struct cis_error *err)
+cis_code cis_p2_message_authority(cis_guest *guest, const void *args, void *result,
+                                  struct cis_error *err)
 {
     (void)err;
     return give_text(message_at(guest, *(const uint32_t *)args)->authority, result);
 }
 
-cis_code p2_message_path(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_message_path(cis_guest *guest, const void *args, void *result,
+                             struct cis_error *err)
 {
     (void)err;
     return give_text(message_at(guest, *(const uint32_t *)args)->path, result);
@@ -276,20 +283,21 @@ static bool is_path(struct cis_str text)
 }
 
 #define TEXT(part)                                                                                 \
-    cis_code p2_message_put_##part(cis_guest *guest, struct p2_message *m,                         \
-                                   struct http_text_option text, bool *out_good,                   \
-                                   struct cis_error *err)                                          \
+    cis_code cis_p2_message_put_##part(cis_guest *guest, struct p2_message *m,                     \
+                                       struct http_text_option text, bool *out_good,               \
+                                       struct cis_error *err)                                      \
     {                                                                                              \
         *out_good = !text.has || is_##part(text.text);                                             \
         return *out_good ? set_text(guest, m, &m->part, text.has, text.text, err) : CIS_OK;        \
     }                                                                                              \
-    cis_code p2_message_set_##part(cis_guest *guest, const void *args, void *result,               \
-                                   struct cis_error *err)                                          \
+    cis_code cis_p2_message_set_##part(cis_guest *guest, const void *args, void *result,           \
+                                       struct cis_error *err)                                      \
     {                                                                                              \
         const struct http_set_text *a = args;                                                      \
         struct http_done *r = result;                                                              \
         bool good = false;                                                                         \
-        CIS_TRY(p2_message_put_##part(guest, message_at(guest, a->self), a->text, &good, err));    \
+        CIS_TRY(                                                                                   \
+            cis_p2_message_put_##part(guest, message_at(guest, a->self), a->text, &good, err));    \
         r->failed = !good;                                                                         \
         return CIS_OK;                                                                             \
     }
@@ -298,8 +306,8 @@ TEXT(path)
 
 /* ---- what only one kind has ---- */
 
-cis_code p2_in_request_consume(cis_guest *guest, const void *args, void *result,
-                               struct cis_error *err)
+cis_code cis_p2_in_request_consume(cis_guest *guest, const void *args, void *result,
+                                   struct cis_error *err)
 {
     struct p2_message *m = message_at(guest, *(const uint32_t *)args);
     struct http_made *r = result;
@@ -308,19 +316,19 @@ cis_code p2_in_request_consume(cis_guest *guest, const void *args, void *result,
         return CIS_OK;
     }
     m->in->consumed = true;
-    return p2_new_over(guest, P2_IN_BODY, P2_NO_PARENT, &m->in->source, P2_READS, &r->rep, err);
+    return cis_p2_new_over(guest, P2_IN_BODY, P2_NO_PARENT, &m->in->source, P2_READS, &r->rep, err);
 }
 
-cis_code p2_out_response_status(cis_guest *guest, const void *args, void *result,
-                                struct cis_error *err)
+cis_code cis_p2_out_response_status(cis_guest *guest, const void *args, void *result,
+                                    struct cis_error *err)
 {
     (void)err;
     *(uint16_t *)result = message_at(guest, *(const uint32_t *)args)->status;
     return CIS_OK;
 }
 
-cis_code p2_out_response_set_status(cis_guest *guest, const void *args, void *result,
-                                    struct cis_error *err)
+cis_code cis_p2_out_response_set_status(cis_guest *guest, const void *args, void *result,
+                                        struct cis_error *err)
 {
     const struct http_set_status *a = args;
     struct http_done *r = result;
@@ -332,26 +340,28 @@ cis_code p2_out_response_set_status(cis_guest *guest, const void *args, void *re
     return CIS_OK;
 }
 
-cis_code p2_outparam_set(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_outparam_set(cis_guest *guest, const void *args, void *result,
+                             struct cis_error *err)
 {
     const struct http_outparam *a = args;
-    uint64_t number = p2_at(guest, a->self)->offset;
+    uint64_t number = cis_p2_at(guest, a->self)->offset;
     (void)result;
     if (!a->response.failed) { /* before anybody is answered */
-        CIS_TRY(p2_alone(guest, a->response.rep, err));
+        CIS_TRY(cis_p2_alone(guest, a->response.rep, err));
     }
-    CIS_TRY(p2_drop(guest, a->self, err));
-    cis_code code = p2_incoming_answer(guest, number, &a->response, err);
+    CIS_TRY(cis_p2_drop(guest, a->self, err));
+    cis_code code = cis_p2_incoming_answer(guest, number, &a->response, err);
     if (!a->response.failed && code == CIS_OK) {
-        code = p2_drop(guest, a->response.rep, err); /* what was answered with is taken from it */
+        code =
+            cis_p2_drop(guest, a->response.rep, err); /* what was answered with is taken from it */
     }
     return code;
 }
 
 /* ---- options ---- */
 
-cis_code p2_options_constructor(cis_guest *guest, const struct cis_typed *args,
-                                struct cis_answer *out, struct cis_error *err)
+cis_code cis_p2_options_constructor(cis_guest *guest, const struct cis_typed *args,
+                                    struct cis_answer *out, struct cis_error *err)
 {
     (void)args;
     struct p2_thing *thing;
@@ -359,7 +369,7 @@ cis_code p2_options_constructor(cis_guest *guest, const struct cis_typed *args,
     if (options == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
     }
-    cis_code code = p2_give(guest, P2_REQUEST_OPTIONS, P2_NO_PARENT, out, &thing, err);
+    cis_code code = cis_p2_give(guest, P2_REQUEST_OPTIONS, P2_NO_PARENT, out, &thing, err);
     if (code != CIS_OK) {
         cis_free(options);
         return code;
@@ -369,20 +379,20 @@ cis_code p2_options_constructor(cis_guest *guest, const struct cis_typed *args,
 }
 
 #define TIME(name, member)                                                                         \
-    cis_code p2_options_##name(cis_guest *guest, const void *args, void *result,                   \
-                               struct cis_error *err)                                              \
+    cis_code cis_p2_options_##name(cis_guest *guest, const void *args, void *result,               \
+                                   struct cis_error *err)                                          \
     {                                                                                              \
         (void)err;                                                                                 \
         *(struct http_time_option *)result =                                                       \
-            p2_at(guest, *(const uint32_t *)args)->options->member;                                \
+            cis_p2_at(guest, *(const uint32_t *)args)->options->member;                            \
         return CIS_OK;                                                                             \
     }                                                                                              \
-    cis_code p2_options_set_##name(cis_guest *guest, const void *args, void *result,               \
-                                   struct cis_error *err)                                          \
+    cis_code cis_p2_options_set_##name(cis_guest *guest, const void *args, void *result,           \
+                                       struct cis_error *err)                                      \
     {                                                                                              \
         (void)err, (void)result;                                                                   \
         const struct http_set_time *a = args;                                                      \
-        p2_at(guest, a->self)->options->member = a->time;                                          \
+        cis_p2_at(guest, a->self)->options->member = a->time;                                      \
         return CIS_OK;                                                                             \
     }
 TIME(connect, connect)

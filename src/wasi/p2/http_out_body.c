@@ -8,17 +8,17 @@
 #include "base/mem.h"
 #include "policy/header.h"
 
-cis_code p2_out_body_new(cis_guest *guest, uint64_t length, bool answers, struct p2_out_body **out,
-                         struct cis_error *err)
+cis_code cis_p2_out_body_new(cis_guest *guest, uint64_t length, bool answers,
+                             struct p2_out_body **out, struct cis_error *err)
 {
     uint64_t cost = sizeof **out + P2_CHUNK;
-    CIS_TRY(p2_http_charge(guest, cost, err));
+    CIS_TRY(cis_p2_http_charge(guest, cost, err));
     struct p2_out_body *b = cis_zalloc(sizeof *b);
     if (b == NULL) {
         cis_budget_release(cis_guest_budget(guest), cost);
         return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
     }
-    p2_source_init(&b->source, &p2_out_body_ops);
+    p2_source_init(&b->source, &cis_p2_out_body_ops);
     b->length = length;
     b->answers = answers;
     b->charged = cost;
@@ -29,9 +29,9 @@ cis_code p2_out_body_new(cis_guest *guest, uint64_t length, bool answers, struct
 static void body_free(struct cis_host *host, struct p2_source *source)
 {
     struct p2_out_body *b = (struct p2_out_body *)source; /* its exchange is gone: it held it */
-    p2_fields_unref(host, b->trailers);
+    cis_p2_fields_unref(host, b->trailers);
     cis_budget_release(&host->budget, b->charged);
-    p2_held_done(&b->held);
+    cis_p2_held_done(&b->held);
     cis_free(b);
 }
 
@@ -41,13 +41,13 @@ static enum cis_http_fault size_fault(const struct p2_out_body *b)
 }
 
 /* Nothing more will come of it; an exchange that waits for the rest cannot go on. */
-void p2_out_body_cut(struct p2_out_body *b)
+void cis_p2_out_body_cut(struct p2_out_body *b)
 {
     struct p2_exchange *x = b->x;
     b->cut = true;
     if (x != NULL && !b->finished && !x->state.closed) {
         enum cis_http_fault cut = b->answers ? CIS_HTTP_INCOMPLETE : CIS_HTTP_PROTOCOL;
-        p2_exchange_fail(x, b->fault != CIS_HTTP_FINE ? b->fault : cut);
+        cis_p2_exchange_fail(x, b->fault != CIS_HTTP_FINE ? b->fault : cut);
     }
 }
 
@@ -65,7 +65,8 @@ static enum cis_http_fault tell_end(struct p2_out_body *b)
     for (size_t i = 0; i < n; i++) {
         list[i] = (struct cis_http_header){b->trailers->at[i].name, b->trailers->at[i].value};
     }
-    enum cis_http_fault fault = p2_http_fault(x->http->finish(x->http->self, x->handle, list, n));
+    enum cis_http_fault fault =
+        cis_p2_http_fault(x->http->finish(x->http->self, x->handle, list, n));
     cis_free(list);
     return fault;
 }
@@ -79,7 +80,7 @@ static void pass(struct p2_out_body *b, struct cis_bytes data)
     x->state.flushed = false;
 }
 
-void p2_out_body_push(struct p2_out_body *b)
+void cis_p2_out_body_push(struct p2_out_body *b)
 {
     struct p2_exchange *x = b->x;
     if (x == NULL || x->handle == NULL || x->fault != CIS_HTTP_FINE) {
@@ -88,13 +89,13 @@ void p2_out_body_push(struct p2_out_body *b)
     size_t n = b->held.len < x->state.room ? b->held.len : x->state.room;
     if (n != 0) {
         pass(b, cis_bytes_of(p2_held_bytes(&b->held).ptr, n));
-        p2_held_gone(&b->held, n);
+        cis_p2_held_gone(&b->held, n);
     }
     if (b->finished && b->held.len == 0 && !b->told) {
         enum cis_http_fault fault = tell_end(b);
         if (fault != CIS_HTTP_FINE) {
             b->fault = fault;
-            p2_exchange_fail(x, fault);
+            cis_p2_exchange_fail(x, fault);
         }
     }
 }
@@ -158,7 +159,7 @@ static void body_wish(struct p2_source *self, enum p2_way way, struct p2_wish *o
     }
     out->at_ns = CIS_NEVER;
     if (b->x != NULL) {
-        p2_exchange_ops.wish(&b->x->source, P2_WRITES, out);
+        cis_p2_exchange_ops.wish(&b->x->source, P2_WRITES, out);
     }
 }
 
@@ -167,7 +168,7 @@ static bool body_ready(cis_guest *guest, struct p2_source *self, enum p2_way way
     struct p2_out_body *b = (struct p2_out_body *)self;
     (void)way;
     if (b->x != NULL) {
-        p2_exchange_look(guest, b->x, false);
+        cis_p2_exchange_look(guest, b->x, false);
     }
     return is_ready(b);
 }
@@ -191,9 +192,9 @@ static int pass_on(cis_guest *guest, struct p2_out_body *b, struct cis_bytes dat
     if (n != 0) {
         pass(b, cis_bytes_of(data.ptr, n));
     }
-    int no = p2_held_add(guest, &b->held, cis_bytes_of(data.ptr + n, data.len - n));
+    int no = cis_p2_held_add(guest, &b->held, cis_bytes_of(data.ptr + n, data.len - n));
     if (no == 0 && x != NULL) {
-        p2_exchange_look(guest, x, false);
+        cis_p2_exchange_look(guest, x, false);
     }
     return no;
 }
@@ -208,7 +209,7 @@ static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes
     if (data.len > b->length - b->written) {
         b->written += data.len;
         b->fault = size_fault(b);
-        p2_out_body_cut(b);
+        cis_p2_out_body_cut(b);
         return EIO;
     }
     b->written += data.len;
@@ -228,26 +229,27 @@ static int body_flush(cis_guest *guest, struct p2_source *self)
     return b->flushing ? EAGAIN : no;
 }
 
-const struct p2_source_ops p2_out_body_ops = {.wish = body_wish,
-                                              .ready = body_ready,
-                                              .room = body_room,
-                                              .write = body_write,
-                                              .flush = body_flush,
-                                              .free = body_free};
+const struct p2_source_ops cis_p2_out_body_ops = {.wish = body_wish,
+                                                  .ready = body_ready,
+                                                  .room = body_room,
+                                                  .write = body_write,
+                                                  .flush = body_flush,
+                                                  .free = body_free};
 
 /* ---- handlers ---- */
 
-cis_code p2_out_body_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_out_body_stream(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
 {
     uint32_t self = *(const uint32_t *)args;
-    struct p2_out_body *b = (struct p2_out_body *)p2_at(guest, self)->source;
+    struct p2_out_body *b = (struct p2_out_body *)cis_p2_at(guest, self)->source;
     struct http_made *r = result;
     r->failed = b->streamed;
     if (r->failed) {
         return CIS_OK;
     }
     b->streamed = true;
-    return p2_new_over(guest, P2_OUTPUT, self, &b->source, P2_WRITES, &r->rep, err);
+    return cis_p2_new_over(guest, P2_OUTPUT, self, &b->source, P2_WRITES, &r->rep, err);
 }
 
 static bool good_trailers(const struct p2_out_body *b)
@@ -269,32 +271,33 @@ static void end(cis_guest *guest, struct p2_out_body *b, struct http_done_error 
     r->failed = true;
     if (b->fault == size_fault(b) || (b->length != UINT64_MAX && b->written != b->length)) {
         b->fault = size_fault(b);
-        p2_http_error_size(&r->error, b->fault, b->written);
+        cis_p2_http_error_size(&r->error, b->fault, b->written);
     } else if (!good_trailers(b)) {
         b->fault = CIS_HTTP_PROTOCOL;
-        p2_http_error(&r->error, b->fault);
+        cis_p2_http_error(&r->error, b->fault);
     } else {
         b->finished = true;
         if (b->x != NULL) {
-            p2_exchange_look(guest, b->x, false); /* pushes the end, too */
+            cis_p2_exchange_look(guest, b->x, false); /* pushes the end, too */
         }
         r->failed = b->fault != CIS_HTTP_FINE;
         if (r->failed) {
-            p2_http_error(&r->error, b->fault);
+            cis_p2_http_error(&r->error, b->fault);
         }
     }
 }
 
 /* A request that is cut short never looks like a whole one: what cannot be ended well is cut. */
-cis_code p2_out_body_finish(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_out_body_finish(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
 {
     const struct http_finish *a = args;
     struct http_done_error *r = result;
-    CIS_TRY(p2_alone(guest, a->self, err)); /* its stream */
-    struct p2_out_body *b = (struct p2_out_body *)p2_at(guest, a->self)->source;
+    CIS_TRY(cis_p2_alone(guest, a->self, err)); /* its stream */
+    struct p2_out_body *b = (struct p2_out_body *)cis_p2_at(guest, a->self)->source;
     if (a->trailers.has) {
-        CIS_TRY(p2_fields_take(guest, a->trailers.rep, &b->trailers, err));
+        CIS_TRY(cis_p2_fields_take(guest, a->trailers.rep, &b->trailers, err));
     }
     end(guest, b, r);
-    return p2_drop(guest, a->self, err);
+    return cis_p2_drop(guest, a->self, err);
 }

@@ -10,7 +10,7 @@
 
 static struct p2_exchange *exchange_at(cis_guest *guest, uint32_t rep)
 {
-    return (struct p2_exchange *)p2_at(guest, rep)->source;
+    return (struct p2_exchange *)cis_p2_at(guest, rep)->source;
 }
 
 /* ---- fields of the peer ---- */
@@ -31,7 +31,7 @@ static bool collect_one(void *self, const char *name, const char *value)
     if (cis_header_of_host(text) && strcasecmp(name, "content-length") != 0) {
         return true;
     }
-    c->code = p2_fields_add(c->guest, c->fields, text, cis_str_of(value), &full, c->err);
+    c->code = cis_p2_fields_add(c->guest, c->fields, text, cis_str_of(value), &full, c->err);
     return c->code == CIS_OK && !full;
 }
 
@@ -40,12 +40,12 @@ static cis_code fields_of(cis_guest *guest, const struct p2_exchange *x, bool tr
                           struct p2_fields **out, struct cis_error *err)
 {
     struct collect c = {.guest = guest, .err = err};
-    CIS_TRY(p2_fields_new(guest, &c.fields, err));
+    CIS_TRY(cis_p2_fields_new(guest, &c.fields, err));
     bool all = x->http->fields(x->http->self, x->handle, trailers, &c, collect_one);
     c.fields->immutable = true;
     *out = c.fields;
     if (c.code != CIS_OK || !all) {
-        p2_fields_unref(cis_host_of(guest), c.fields);
+        cis_p2_fields_unref(cis_host_of(guest), c.fields);
         *out = NULL;
     }
     return c.code;
@@ -53,13 +53,13 @@ static cis_code fields_of(cis_guest *guest, const struct p2_exchange *x, bool tr
 
 /* ---- the future of a response ---- */
 
-cis_code p2_future_response_get(cis_guest *guest, const void *args, void *result,
-                                struct cis_error *err)
+cis_code cis_p2_future_response_get(cis_guest *guest, const void *args, void *result,
+                                    struct cis_error *err)
 {
     struct p2_exchange *x = exchange_at(guest, *(const uint32_t *)args);
     struct http_got_response *r = result;
     if (!x->answered) {
-        p2_exchange_look(guest, x, true);
+        cis_p2_exchange_look(guest, x, true);
     }
     bool headers = x->state.status != 0 && x->handle != NULL;
     r->has = x->answered || headers || x->fault != CIS_HTTP_FINE;
@@ -71,46 +71,46 @@ cis_code p2_future_response_get(cis_guest *guest, const void *args, void *result
     if (headers) { /* even if the exchange has failed since: then its body says so */
         CIS_TRY(fields_of(guest, x, false, &x->headers, err));
         if (x->headers == NULL) {
-            p2_exchange_fail(x, CIS_HTTP_RESPONSE_HEADERS_SIZE);
+            cis_p2_exchange_fail(x, CIS_HTTP_RESPONSE_HEADERS_SIZE);
         }
     }
     r->outer.inner.failed = x->headers == NULL;
     if (r->outer.inner.failed) {
-        p2_http_error(&r->outer.inner.error, x->fault);
-        p2_exchange_leave(x);
+        cis_p2_http_error(&r->outer.inner.error, x->fault);
+        cis_p2_exchange_leave(x);
         return CIS_OK;
     }
-    return p2_new_over(guest, P2_IN_RESPONSE, P2_NO_PARENT, &x->source, P2_STATE,
-                       &r->outer.inner.rep, err);
+    return cis_p2_new_over(guest, P2_IN_RESPONSE, P2_NO_PARENT, &x->source, P2_STATE,
+                           &r->outer.inner.rep, err);
 }
 
-cis_code p2_future_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_future_subscribe(cis_guest *guest, const struct cis_typed *args,
+                                 struct cis_answer *out, struct cis_error *err)
 {
-    return p2_give_pollable(guest, args[0].n, P2_STATE, out, err);
+    return cis_p2_give_pollable(guest, args[0].n, P2_STATE, out, err);
 }
 
 /* ---- the response ---- */
 
-cis_code p2_in_response_status(cis_guest *guest, const void *args, void *result,
-                               struct cis_error *err)
+cis_code cis_p2_in_response_status(cis_guest *guest, const void *args, void *result,
+                                   struct cis_error *err)
 {
     (void)err;
     *(uint16_t *)result = exchange_at(guest, *(const uint32_t *)args)->state.status;
     return CIS_OK;
 }
 
-cis_code p2_in_response_headers(cis_guest *guest, const void *args, void *result,
-                                struct cis_error *err)
+cis_code cis_p2_in_response_headers(cis_guest *guest, const void *args, void *result,
+                                    struct cis_error *err)
 {
     uint32_t self = *(const uint32_t *)args;
     struct p2_fields *fields = exchange_at(guest, self)->headers;
     fields->refs++;
-    return p2_fields_give(guest, fields, self, result, err);
+    return cis_p2_fields_give(guest, fields, self, result, err);
 }
 
-cis_code p2_in_response_consume(cis_guest *guest, const void *args, void *result,
-                                struct cis_error *err)
+cis_code cis_p2_in_response_consume(cis_guest *guest, const void *args, void *result,
+                                    struct cis_error *err)
 {
     struct p2_exchange *x = exchange_at(guest, *(const uint32_t *)args);
     struct http_made *r = result;
@@ -119,12 +119,13 @@ cis_code p2_in_response_consume(cis_guest *guest, const void *args, void *result
         return CIS_OK;
     }
     x->consumed = true;
-    return p2_new_over(guest, P2_IN_BODY, P2_NO_PARENT, &x->source, P2_READS, &r->rep, err);
+    return cis_p2_new_over(guest, P2_IN_BODY, P2_NO_PARENT, &x->source, P2_READS, &r->rep, err);
 }
 
 /* ---- its body ---- */
 
-cis_code p2_in_body_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_in_body_stream(cis_guest *guest, const void *args, void *result,
+                               struct cis_error *err)
 {
     uint32_t self = *(const uint32_t *)args;
     struct p2_exchange *x = exchange_at(guest, self);
@@ -134,7 +135,7 @@ cis_code p2_in_body_stream(cis_guest *guest, const void *args, void *result, str
         return CIS_OK;
     }
     x->streamed = true;
-    return p2_new_over(guest, P2_INPUT, self, &x->source, P2_READS, &r->rep, err);
+    return cis_p2_new_over(guest, P2_INPUT, self, &x->source, P2_READS, &r->rep, err);
 }
 
 /* ---- its trailers: ready when all of the body is gone, which is thrown away: its stream, a child
@@ -154,12 +155,12 @@ static bool late_is_ready(const struct late *late)
 static void discard(cis_guest *guest, struct p2_exchange *x)
 {
     uint8_t block[4096];
-    p2_exchange_rest_done(x);
-    p2_exchange_look(guest, x, true);
+    cis_p2_exchange_rest_done(x);
+    cis_p2_exchange_look(guest, x, true);
     for (size_t n = 0; n < DISCARD && x->handle != NULL && x->state.readable && !x->state.ended;) {
-        size_t got = p2_exchange_take(x, block, sizeof block);
+        size_t got = cis_p2_exchange_take(x, block, sizeof block);
         n += got != 0 ? got : DISCARD;
-        p2_exchange_look(guest, x, true);
+        cis_p2_exchange_look(guest, x, true);
     }
 }
 
@@ -174,7 +175,7 @@ static void late_wish(struct p2_source *self, enum p2_way way, struct p2_wish *o
         out->at_ns = 1; /* there is something to throw away */
         return;
     }
-    p2_exchange_ops.wish(&late->x->source, P2_WRITES, out);
+    cis_p2_exchange_ops.wish(&late->x->source, P2_WRITES, out);
 }
 
 static bool late_ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
@@ -187,7 +188,7 @@ static bool late_ready(cis_guest *guest, struct p2_source *self, enum p2_way way
 
 static void late_free(struct cis_host *host, struct p2_source *self)
 {
-    p2_source_unref(host, &((struct late *)self)->x->source);
+    cis_p2_source_unref(host, &((struct late *)self)->x->source);
     cis_budget_release(&host->budget, sizeof(struct late));
     cis_free(self);
 }
@@ -195,12 +196,13 @@ static void late_free(struct cis_host *host, struct p2_source *self)
 static const struct p2_source_ops late_ops = {
     .wish = late_wish, .ready = late_ready, .free = late_free};
 
-cis_code p2_in_body_finish(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_in_body_finish(cis_guest *guest, const void *args, void *result,
+                               struct cis_error *err)
 {
     uint32_t self = *(const uint32_t *)args;
-    CIS_TRY(p2_alone(guest, self, err)); /* its stream */
+    CIS_TRY(cis_p2_alone(guest, self, err)); /* its stream */
     struct p2_exchange *x = exchange_at(guest, self);
-    CIS_TRY(p2_http_charge(guest, sizeof(struct late), err));
+    CIS_TRY(cis_p2_http_charge(guest, sizeof(struct late), err));
     struct late *late = cis_zalloc(sizeof *late);
     if (late == NULL) {
         cis_budget_release(cis_guest_budget(guest), sizeof *late);
@@ -209,16 +211,16 @@ cis_code p2_in_body_finish(cis_guest *guest, const void *args, void *result, str
     p2_source_init(&late->source, &late_ops);
     late->x = x;
     p2_source_ref(&x->source);
-    cis_code code =
-        p2_new_over(guest, P2_FUTURE_TRAILERS, P2_NO_PARENT, &late->source, P2_STATE, result, err);
-    p2_source_unref(cis_host_of(guest), &late->source);
-    return code == CIS_OK ? p2_drop(guest, self, err) : code;
+    cis_code code = cis_p2_new_over(guest, P2_FUTURE_TRAILERS, P2_NO_PARENT, &late->source,
+                                    P2_STATE, result, err);
+    cis_p2_source_unref(cis_host_of(guest), &late->source);
+    return code == CIS_OK ? cis_p2_drop(guest, self, err) : code;
 }
 
-cis_code p2_future_trailers_get(cis_guest *guest, const void *args, void *result,
-                                struct cis_error *err)
+cis_code cis_p2_future_trailers_get(cis_guest *guest, const void *args, void *result,
+                                    struct cis_error *err)
 {
-    struct late *late = (struct late *)p2_at(guest, *(const uint32_t *)args)->source;
+    struct late *late = (struct late *)cis_p2_at(guest, *(const uint32_t *)args)->source;
     struct p2_exchange *x = late->x;
     struct http_got_trailers *r = result;
     struct p2_fields *fields = NULL;
@@ -236,14 +238,14 @@ cis_code p2_future_trailers_get(cis_guest *guest, const void *args, void *result
     }
     if (fields == NULL) {
         r->outer.inner.failed = true;
-        p2_http_error(&r->outer.inner.error,
-                      x->fault != CIS_HTTP_FINE ? x->fault : CIS_HTTP_RESPONSE_TRAILERS_SIZE);
+        cis_p2_http_error(&r->outer.inner.error,
+                          x->fault != CIS_HTTP_FINE ? x->fault : CIS_HTTP_RESPONSE_TRAILERS_SIZE);
         return CIS_OK;
     }
     if (fields->n == 0) {
-        p2_fields_unref(cis_host_of(guest), fields);
+        cis_p2_fields_unref(cis_host_of(guest), fields);
         return CIS_OK;
     }
     r->outer.inner.trailers.has = true;
-    return p2_fields_give(guest, fields, P2_NO_PARENT, &r->outer.inner.trailers.rep, err);
+    return cis_p2_fields_give(guest, fields, P2_NO_PARENT, &r->outer.inner.trailers.rep, err);
 }

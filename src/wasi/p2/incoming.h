@@ -45,8 +45,8 @@ struct p2_incoming {
     enum cis_http_fault told_fault;
 };
 
-extern const struct cis_http_service p2_asked_service, p2_told_service;
+extern const struct cis_http_service cis_p2_asked_service, cis_p2_told_service;
 /* The head of an answer that is none: c->error. */
-void p2_incoming_tell_error(struct p2_incoming *c);
+void cis_p2_incoming_tell_error(struct p2_incoming *c);
 
 #endif

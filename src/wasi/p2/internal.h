@@ -113,185 +113,185 @@ struct cis_wasi_p2 {
 };
 
 /* rows.c: is it an interface of WASI in a version that is served? Then without its version. */
-bool p2_served(struct cis_str *interface);
+bool cis_p2_served(struct cis_str *interface);
 
-extern const struct cis_iface_table p2_timezone_table;
+extern const struct cis_iface_table cis_p2_timezone_table;
 
 /* table.c */
 /* The run's table, made at the first use. */
-cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err);
+cis_code cis_p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err);
 /* Is there an entry of this kind? The engine asks for every handle before a handler gets it. */
-bool p2_is(cis_guest *guest, uint32_t kind, uint32_t rep);
+bool cis_p2_is(cis_guest *guest, uint32_t kind, uint32_t rep);
 /* The entry of a handle that a handler was given: of the kind that its row's type says. */
-struct p2_thing *p2_at(cis_guest *guest, uint64_t rep);
+struct p2_thing *cis_p2_at(cis_guest *guest, uint64_t rep);
 /* A new entry, zeroed, valid until the next one is made. `parent` is the entry that it is a child
  * of: that one may not be dropped, given away or finished before it. Which resources are children
  * is the standard's word; P2_NO_PARENT: it is nobody's. */
 #define P2_NO_PARENT 0u
-cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *out_rep,
-                struct p2_thing **out, struct cis_error *err);
+cis_code cis_p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *out_rep,
+                    struct p2_thing **out, struct cis_error *err);
 /* Host memory that the guest makes us hold; the run ends when it is too much. */
-cis_code p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
+cis_code cis_p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
 /* May another file or directory be opened? world.files_max of them at once, preopened ones apart.
  */
-bool p2_room(cis_guest *guest);
-/* p2_new, handed out as the answer. */
-cis_code p2_give(cis_guest *guest, enum p2_kind kind, uint64_t parent, struct cis_answer *answer,
-                 struct p2_thing **out, struct cis_error *err);
+bool cis_p2_room(cis_guest *guest);
+/* cis_p2_new, handed out as the answer. */
+cis_code cis_p2_give(cis_guest *guest, enum p2_kind kind, uint64_t parent,
+                     struct cis_answer *answer, struct p2_thing **out, struct cis_error *err);
 /* May it go? CIS_E_TRAP: it has children. For a handler that takes an owned handle, before anything
  * else is done. */
-cis_code p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err);
+cis_code cis_p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err);
 /* The entry goes. CIS_E_TRAP: it has children, and stays. */
-cis_code p2_drop(cis_guest *guest, uint32_t rep, struct cis_error *err);
+cis_code cis_p2_drop(cis_guest *guest, uint32_t rep, struct cis_error *err);
 /* "input-stream" */
-const char *p2_kind_name(uint32_t kind);
-void p2_file_unref(struct p2_file *file);
+const char *cis_p2_kind_name(uint32_t kind);
+void cis_p2_file_unref(struct p2_file *file);
 /* Charges what an opened directory keeps, beside what its base does. ENOMEM: that is too much. */
-int p2_file_charge(struct p2_file *file, const struct p2_file *base);
+int cis_p2_file_charge(struct p2_file *file, const struct p2_file *base);
 /* Buffers of the table for an answer, charged; kept until the next call of theirs. */
-cis_code p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err);
-cis_code p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err);
-cis_code p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err);
-cis_code p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err);
+cis_code cis_p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err);
+cis_code cis_p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err);
+cis_code cis_p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err);
+cis_code cis_p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err);
 
 /* listing.c */
-void p2_listing_free(struct cis_wasi_p2 *table, struct p2_listing *listing);
-uint32_t p2_type_of(uint32_t mode); /* as the interface's descriptor-type */
+void cis_p2_listing_free(struct cis_wasi_p2 *table, struct p2_listing *listing);
+uint32_t cis_p2_type_of(uint32_t mode); /* as the interface's descriptor-type */
 
 /* errors.c: case of wasi:filesystem's error-code for an errno of Linux. */
-uint32_t p2_error_code(int no);
+uint32_t cis_p2_error_code(int no);
 /* answer->failed with that case. */
 static inline cis_code p2_fails(struct cis_answer *answer, int no)
 {
     answer->failed = no != 0;
-    answer->error = no != 0 ? p2_error_code(no) : 0;
+    answer->error = no != 0 ? cis_p2_error_code(no) : 0;
     return CIS_OK;
 }
 /* A stream's failure: closed for EPIPE and the end, else an error resource. */
-cis_code p2_stream_fails(cis_guest *guest, struct cis_answer *answer, int no,
-                         struct cis_error *err);
-cis_code p2_stream_closed(struct cis_answer *answer);
+cis_code cis_p2_stream_fails(cis_guest *guest, struct cis_answer *answer, int no,
+                             struct cis_error *err);
+cis_code cis_p2_stream_closed(struct cis_answer *answer);
 
 #define P2(name) cis_typed_handler name
-P2(p2_error_text);
-P2(p2_poll_ready);
-P2(p2_poll_block);
-P2(p2_poll);
-P2(p2_in_read);
-P2(p2_in_blocking_read);
-P2(p2_in_skip);
-P2(p2_in_blocking_skip);
-P2(p2_in_subscribe);
-P2(p2_out_check);
-P2(p2_out_write);
-P2(p2_out_blocking_write);
-P2(p2_out_flush);
-P2(p2_out_blocking_flush);
-P2(p2_out_zeroes);
-P2(p2_out_blocking_zeroes);
-P2(p2_out_splice);
-P2(p2_out_blocking_splice);
-P2(p2_out_subscribe);
-P2(p2_mono_now);
-P2(p2_mono_resolution);
-P2(p2_mono_instant);
-P2(p2_mono_duration);
-P2(p2_wall_now);
-P2(p2_wall_resolution);
-P2(p2_random_bytes);
-P2(p2_random_u64);
-P2(p2_random_seed);
-P2(p2_environment);
-P2(p2_arguments);
-P2(p2_initial_cwd);
-P2(p2_exit);
-P2(p2_exit_code);
-P2(p2_stdin);
-P2(p2_stdout);
-P2(p2_stderr);
-P2(p2_terminal_stdin);
-P2(p2_terminal_stdout);
-P2(p2_terminal_stderr);
-P2(p2_directories);
-P2(p2_fs_read_stream);
-P2(p2_fs_write_stream);
-P2(p2_fs_append_stream);
-P2(p2_fs_advise);
-P2(p2_fs_sync_data);
-P2(p2_fs_sync);
-P2(p2_fs_flags);
-P2(p2_fs_type);
-P2(p2_fs_set_size);
-P2(p2_fs_times);
-P2(p2_fs_times_at);
-P2(p2_fs_read);
-P2(p2_fs_write);
-P2(p2_fs_read_directory);
-P2(p2_fs_mkdir);
-P2(p2_fs_stat);
-P2(p2_fs_stat_at);
-P2(p2_fs_link);
-P2(p2_fs_open);
-P2(p2_fs_readlink);
-P2(p2_fs_rmdir);
-P2(p2_fs_rename);
-P2(p2_fs_symlink);
-P2(p2_fs_unlink);
-P2(p2_fs_same);
-P2(p2_fs_hash);
-P2(p2_fs_hash_at);
-P2(p2_fs_entry);
-P2(p2_fs_error);
-P2(p2_fields_constructor);
-P2(p2_fields_from_list);
-P2(p2_fields_get);
-P2(p2_fields_set);
-P2(p2_fields_append);
-P2(p2_fields_entries);
-P2(p2_fields_clone);
-P2(p2_options_constructor);
-P2(p2_future_subscribe);
+P2(cis_p2_error_text);
+P2(cis_p2_poll_ready);
+P2(cis_p2_poll_block);
+P2(cis_p2_poll);
+P2(cis_p2_in_read);
+P2(cis_p2_in_blocking_read);
+P2(cis_p2_in_skip);
+P2(cis_p2_in_blocking_skip);
+P2(cis_p2_in_subscribe);
+P2(cis_p2_out_check);
+P2(cis_p2_out_write);
+P2(cis_p2_out_blocking_write);
+P2(cis_p2_out_flush);
+P2(cis_p2_out_blocking_flush);
+P2(cis_p2_out_zeroes);
+P2(cis_p2_out_blocking_zeroes);
+P2(cis_p2_out_splice);
+P2(cis_p2_out_blocking_splice);
+P2(cis_p2_out_subscribe);
+P2(cis_p2_mono_now);
+P2(cis_p2_mono_resolution);
+P2(cis_p2_mono_instant);
+P2(cis_p2_mono_duration);
+P2(cis_p2_wall_now);
+P2(cis_p2_wall_resolution);
+P2(cis_p2_random_bytes);
+P2(cis_p2_random_u64);
+P2(cis_p2_random_seed);
+P2(cis_p2_environment);
+P2(cis_p2_arguments);
+P2(cis_p2_initial_cwd);
+P2(cis_p2_exit);
+P2(cis_p2_exit_code);
+P2(cis_p2_stdin);
+P2(cis_p2_stdout);
+P2(cis_p2_stderr);
+P2(cis_p2_terminal_stdin);
+P2(cis_p2_terminal_stdout);
+P2(cis_p2_terminal_stderr);
+P2(cis_p2_directories);
+P2(cis_p2_fs_read_stream);
+P2(cis_p2_fs_write_stream);
+P2(cis_p2_fs_append_stream);
+P2(cis_p2_fs_advise);
+P2(cis_p2_fs_sync_data);
+P2(cis_p2_fs_sync);
+P2(cis_p2_fs_flags);
+P2(cis_p2_fs_type);
+P2(cis_p2_fs_set_size);
+P2(cis_p2_fs_times);
+P2(cis_p2_fs_times_at);
+P2(cis_p2_fs_read);
+P2(cis_p2_fs_write);
+P2(cis_p2_fs_read_directory);
+P2(cis_p2_fs_mkdir);
+P2(cis_p2_fs_stat);
+P2(cis_p2_fs_stat_at);
+P2(cis_p2_fs_link);
+P2(cis_p2_fs_open);
+P2(cis_p2_fs_readlink);
+P2(cis_p2_fs_rmdir);
+P2(cis_p2_fs_rename);
+P2(cis_p2_fs_symlink);
+P2(cis_p2_fs_unlink);
+P2(cis_p2_fs_same);
+P2(cis_p2_fs_hash);
+P2(cis_p2_fs_hash_at);
+P2(cis_p2_fs_entry);
+P2(cis_p2_fs_error);
+P2(cis_p2_fields_constructor);
+P2(cis_p2_fields_from_list);
+P2(cis_p2_fields_get);
+P2(cis_p2_fields_set);
+P2(cis_p2_fields_append);
+P2(cis_p2_fields_entries);
+P2(cis_p2_fields_clone);
+P2(cis_p2_options_constructor);
+P2(cis_p2_future_subscribe);
 #undef P2
 
 #define P2(name) cis_structs_handler name
-P2(p2_fields_has);
-P2(p2_fields_delete);
-P2(p2_message_method);
-P2(p2_message_set_method);
-P2(p2_message_scheme);
-P2(p2_message_set_scheme);
-P2(p2_message_authority);
-P2(p2_message_set_authority);
-P2(p2_message_path);
-P2(p2_message_set_path);
-P2(p2_message_headers);
-P2(p2_message_body);
-P2(p2_in_request_consume);
-P2(p2_out_request_constructor);
-P2(p2_out_response_constructor);
-P2(p2_out_response_status);
-P2(p2_out_response_set_status);
-P2(p2_outparam_set);
-P2(p2_options_connect);
-P2(p2_options_set_connect);
-P2(p2_options_first_byte);
-P2(p2_options_set_first_byte);
-P2(p2_options_between);
-P2(p2_options_set_between);
-P2(p2_future_response_get);
-P2(p2_in_response_status);
-P2(p2_in_response_headers);
-P2(p2_in_response_consume);
-P2(p2_in_body_stream);
-P2(p2_in_body_finish);
-P2(p2_future_trailers_get);
-P2(p2_out_body_stream);
-P2(p2_out_body_finish);
-P2(p2_http_error_code);
-P2(p2_http_handle);
+P2(cis_p2_fields_has);
+P2(cis_p2_fields_delete);
+P2(cis_p2_message_method);
+P2(cis_p2_message_set_method);
+P2(cis_p2_message_scheme);
+P2(cis_p2_message_set_scheme);
+P2(cis_p2_message_authority);
+P2(cis_p2_message_set_authority);
+P2(cis_p2_message_path);
+P2(cis_p2_message_set_path);
+P2(cis_p2_message_headers);
+P2(cis_p2_message_body);
+P2(cis_p2_in_request_consume);
+P2(cis_p2_out_request_constructor);
+P2(cis_p2_out_response_constructor);
+P2(cis_p2_out_response_status);
+P2(cis_p2_out_response_set_status);
+P2(cis_p2_outparam_set);
+P2(cis_p2_options_connect);
+P2(cis_p2_options_set_connect);
+P2(cis_p2_options_first_byte);
+P2(cis_p2_options_set_first_byte);
+P2(cis_p2_options_between);
+P2(cis_p2_options_set_between);
+P2(cis_p2_future_response_get);
+P2(cis_p2_in_response_status);
+P2(cis_p2_in_response_headers);
+P2(cis_p2_in_response_consume);
+P2(cis_p2_in_body_stream);
+P2(cis_p2_in_body_finish);
+P2(cis_p2_future_trailers_get);
+P2(cis_p2_out_body_stream);
+P2(cis_p2_out_body_finish);
+P2(cis_p2_http_error_code);
+P2(cis_p2_http_handle);
 #undef P2
 
 /* rows_http.c */
-extern const struct cis_iface_table p2_http_table;
+extern const struct cis_iface_table cis_p2_http_table;
 
 #endif

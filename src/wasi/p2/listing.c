@@ -14,7 +14,7 @@ struct p2_listing {
     uint8_t bytes[WAITING];
 };
 
-uint32_t p2_type_of(uint32_t mode)
+uint32_t cis_p2_type_of(uint32_t mode)
 {
     switch (mode & S_IFMT) {
     case S_IFBLK:
@@ -36,21 +36,21 @@ uint32_t p2_type_of(uint32_t mode)
     }
 }
 
-cis_code p2_fs_read_directory(cis_guest *guest, const struct cis_typed *args,
-                              struct cis_answer *out, struct cis_error *err)
+cis_code cis_p2_fs_read_directory(cis_guest *guest, const struct cis_typed *args,
+                                  struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *f = p2_at(guest, args[0].n)->file;
+    struct p2_file *f = cis_p2_at(guest, args[0].n)->file;
     struct p2_thing *thing;
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     if (f->dir == NULL) {
         return p2_fails(out, ENOTDIR);
     }
-    if (!p2_room(guest)) {
+    if (!cis_p2_room(guest)) {
         return p2_fails(out, EMFILE);
     }
     struct p2_listing *listing;
-    CIS_TRY(p2_charge(guest, sizeof *listing, err));
+    CIS_TRY(cis_p2_charge(guest, sizeof *listing, err));
     listing = cis_zalloc(sizeof *listing);
     if (listing == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "directory: out of memory");
@@ -62,17 +62,17 @@ cis_code p2_fs_read_directory(cis_guest *guest, const struct cis_typed *args,
     cis_host_of(guest)->wasi_p2->nfiles++;
     cis_code code = cis_host_op_end(&op, no, err);
     if (code == CIS_OK && no == 0) {
-        code = p2_give(guest, P2_DIR_STREAM, P2_NO_PARENT, out, &thing, err);
+        code = cis_p2_give(guest, P2_DIR_STREAM, P2_NO_PARENT, out, &thing, err);
         if (code == CIS_OK) {
             thing->listing = listing;
             return CIS_OK;
         }
     }
-    p2_listing_free(cis_host_of(guest)->wasi_p2, listing);
+    cis_p2_listing_free(cis_host_of(guest)->wasi_p2, listing);
     return code != CIS_OK ? code : p2_fails(out, no);
 }
 
-void p2_listing_free(struct cis_wasi_p2 *t, struct p2_listing *listing)
+void cis_p2_listing_free(struct cis_wasi_p2 *t, struct p2_listing *listing)
 {
     cis_vfs_file_close(listing->file);
     cis_free(listing);
@@ -94,7 +94,7 @@ static bool keep(void *self, const struct cis_vfs_entry *e, const struct cis_vfs
     if (WAITING - l->len < e->name.len + 2) {
         return false;
     }
-    l->bytes[l->len] = (uint8_t)p2_type_of(e->type);
+    l->bytes[l->len] = (uint8_t)cis_p2_type_of(e->type);
     l->bytes[l->len + 1] = (uint8_t)(e->name.len - 1);
     memcpy(l->bytes + l->len + 2, e->name.ptr, e->name.len);
     l->len += e->name.len + 2;
@@ -102,10 +102,10 @@ static bool keep(void *self, const struct cis_vfs_entry *e, const struct cis_vfs
     return true;
 }
 
-cis_code p2_fs_entry(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_fs_entry(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
-    struct p2_listing *l = p2_at(guest, args[0].n)->listing;
+    struct p2_listing *l = cis_p2_at(guest, args[0].n)->listing;
     if (l->at == l->len) {
         struct cis_host_op op;
         l->at = l->len = 0;

@@ -13,7 +13,7 @@ static struct cis_str text(const struct cis_typed *arg)
 /* The directory a name is changed in; *out_no: why not. */
 static cis_dir *changes(cis_guest *guest, uint64_t rep, int *out_no)
 {
-    const struct p2_file *f = p2_at(guest, rep)->file;
+    const struct p2_file *f = cis_p2_at(guest, rep)->file;
     *out_no = f->dir == NULL ? ENOTDIR : 0;
     return f->dir;
 }
@@ -32,16 +32,16 @@ static cis_code make(cis_guest *guest, const struct cis_typed *self, const struc
     return p2_fails(out, no);
 }
 
-cis_code p2_fs_mkdir(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_fs_mkdir(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
     const struct cis_vfs_make dir = {.mode = S_IFDIR | DIR_MODE};
     return make(guest, &args[0], &args[1], &dir, out, err);
 }
 
 /* (self, target, path). Absolute targets are refused, as the interface demands. */
-cis_code p2_fs_symlink(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+cis_code cis_p2_fs_symlink(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
 {
     const struct cis_vfs_make link = {.mode = S_IFLNK | 0777, .target = text(&args[1])};
     if (link.target.len != 0 && link.target.ptr[0] == '/') {
@@ -66,21 +66,21 @@ static cis_code remove_name(cis_guest *guest, const struct cis_typed *args,
     return p2_fails(out, no);
 }
 
-cis_code p2_fs_rmdir(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_fs_rmdir(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
     return remove_name(guest, args, cis_at_rmdir, out, err);
 }
 
-cis_code p2_fs_unlink(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                      struct cis_error *err)
+cis_code cis_p2_fs_unlink(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
 {
     return remove_name(guest, args, cis_at_unlink, out, err);
 }
 
 /* (self, path, other, path) */
-cis_code p2_fs_rename(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                      struct cis_error *err)
+cis_code cis_p2_fs_rename(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
 {
     int no, to_no;
     cis_dir *from = changes(guest, args[0].n, &no), *to = changes(guest, args[2].n, &to_no);
@@ -95,8 +95,8 @@ cis_code p2_fs_rename(cis_guest *guest, const struct cis_typed *args, struct cis
 }
 
 /* (self, path-flags, path, other, path) */
-cis_code p2_fs_link(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                    struct cis_error *err)
+cis_code cis_p2_fs_link(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                        struct cis_error *err)
 {
     int no, to_no;
     cis_dir *from = changes(guest, args[0].n, &no), *to = changes(guest, args[3].n, &to_no);
@@ -112,10 +112,10 @@ cis_code p2_fs_link(cis_guest *guest, const struct cis_typed *args, struct cis_a
 }
 
 /* Absolute targets are not told, as the interface demands; those that are not UTF-8 cannot be. */
-cis_code p2_fs_readlink(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_fs_readlink(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
 {
-    const struct p2_file *f = p2_at(guest, args[0].n)->file;
+    const struct p2_file *f = cis_p2_at(guest, args[0].n)->file;
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     uint8_t *at;
     if (f->dir == NULL) {
@@ -131,7 +131,7 @@ cis_code p2_fs_readlink(cis_guest *guest, const struct cis_typed *args, struct c
         no = EILSEQ;
     }
     if (no == 0) {
-        CIS_TRY(p2_scratch(guest, target.len, &at, err));
+        CIS_TRY(cis_p2_scratch(guest, target.len, &at, err));
         memcpy(at, target.ptr, target.len);
         out->bytes = cis_bytes_of(at, target.len);
     }

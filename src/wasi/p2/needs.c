@@ -27,7 +27,7 @@ bool cis_wasi_p2_interface(struct cis_str interface, uint32_t *out_grants)
     size_t n;
     const struct cis_iface_table *const *tables = cis_wasi_p2_tables(&n);
     bool known = false;
-    if (!p2_served(&interface)) {
+    if (!cis_p2_served(&interface)) {
         return false;
     }
     struct cis_str package = package_of(interface);

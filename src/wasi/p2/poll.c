@@ -26,7 +26,7 @@ static struct p2_wish wish_of(cis_guest *guest, const struct waiting *w, size_t 
                               struct p2_source **out_source, enum p2_way *out_way)
 {
     struct p2_wish wish = {.fd = -1};
-    const struct p2_thing *p = w->reps != NULL ? p2_at(guest, w->reps[i]) : NULL;
+    const struct p2_thing *p = w->reps != NULL ? cis_p2_at(guest, w->reps[i]) : NULL;
     struct p2_source *source = p != NULL ? p->source : w->source;
     *out_source = source;
     *out_way = p != NULL ? (enum p2_way)p->poll.way : w->way;
@@ -87,13 +87,13 @@ static cis_code collect(cis_guest *guest, struct waiting *w, struct cis_error *e
     uint32_t std[] = {NO_SLOT, NO_SLOT, NO_SLOT};
     struct p2_source *source;
     enum p2_way way;
-    CIS_TRY(p2_fds(guest, w->n + t->nbusy + 1, &w->fds, err));
+    CIS_TRY(cis_p2_fds(guest, w->n + t->nbusy + 1, &w->fds, err));
     t->round++;
     w->nfds = 0;
     w->earliest = w->due = CIS_NEVER;
     for (size_t i = 0; i < w->n; i++) {
         struct p2_wish wish = wish_of(guest, w, i, &source, &way);
-        uint8_t stream = source == NULL ? p2_at(guest, w->reps[i])->poll.stream : 0;
+        uint8_t stream = source == NULL ? cis_p2_at(guest, w->reps[i])->poll.stream : 0;
         uint32_t none = NO_SLOT, *known = source != NULL ? slot_of(source, t->round)
                                           : stream != 0  ? &std[stream - 1]
                                                          : &none;
@@ -136,7 +136,7 @@ static void push(cis_guest *guest, const struct waiting *w)
             s->ops->ready != NULL) {
             p2_source_ref(s); /* it may be done, and gone with that */
             s->ops->ready(guest, s, P2_WRITES);
-            p2_source_unref(cis_host_of(guest), s);
+            cis_p2_source_unref(cis_host_of(guest), s);
         }
     }
 }
@@ -177,15 +177,15 @@ static cis_code round_of(cis_guest *guest, struct waiting *w, bool waits, size_t
     return cis_guest_end(guest)->code;
 }
 
-cis_code p2_poll(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                 struct cis_error *err)
+cis_code cis_p2_poll(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                     struct cis_error *err)
 {
     struct waiting w = {.reps = args[0].reps, .n = args[0].nitems};
     if (w.n == 0) {
         return cis_fail(err, CIS_E_TRAP, "poll: an empty list would wait for ever");
     }
     CIS_TRY(cis_guest_burn(guest, w.n, err));
-    CIS_TRY(p2_numbers(guest, w.n, &w.slots, err));
+    CIS_TRY(cis_p2_numbers(guest, w.n, &w.slots, err));
     do {
         CIS_TRY(round_of(guest, &w, true, &out->nitems, err));
     } while (out->nitems == 0);
@@ -193,18 +193,18 @@ cis_code p2_poll(cis_guest *guest, const struct cis_typed *args, struct cis_answ
     return CIS_OK;
 }
 
-cis_code p2_poll_block(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+cis_code cis_p2_poll_block(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
 {
     uint32_t rep = (uint32_t)args[0].n;
     const struct cis_typed one = {.reps = &rep, .nitems = 1};
-    CIS_TRY(p2_poll(guest, &one, out, err));
+    CIS_TRY(cis_p2_poll(guest, &one, out, err));
     out->nitems = 0;
     return CIS_OK;
 }
 
-cis_code p2_poll_ready(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+cis_code cis_p2_poll_ready(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
 {
     uint32_t rep = (uint32_t)args[0].n, slot;
     struct waiting w = {.reps = &rep, .n = 1, .slots = &slot};
@@ -214,8 +214,8 @@ cis_code p2_poll_ready(cis_guest *guest, const struct cis_typed *args, struct ci
     return CIS_OK;
 }
 
-cis_code p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
-                         struct cis_error *err)
+cis_code cis_p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
+                             struct cis_error *err)
 {
     uint32_t slot;
     struct waiting w = {.source = source, .way = way, .n = 1, .slots = &slot};
@@ -231,42 +231,42 @@ cis_code p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way
 static cis_code subscribe(cis_guest *guest, uint64_t rep, bool writes, struct cis_answer *out,
                           struct cis_error *err)
 {
-    struct p2_thing *p = p2_at(guest, rep);
+    struct p2_thing *p = cis_p2_at(guest, rep);
     uint8_t std = p->std;
     if (p->source != NULL && !p->ended) {
-        return p2_give_pollable(guest, rep, writes ? P2_WRITES : P2_READS, out, err);
+        return cis_p2_give_pollable(guest, rep, writes ? P2_WRITES : P2_READS, out, err);
     }
-    CIS_TRY(p2_give(guest, P2_POLLABLE, rep, out, &p, err));
+    CIS_TRY(cis_p2_give(guest, P2_POLLABLE, rep, out, &p, err));
     p->poll.stream = std;
     p->poll.writes = writes;
     return CIS_OK;
 }
 
-cis_code p2_in_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_in_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
 {
     return subscribe(guest, args[0].n, false, out, err);
 }
 
-cis_code p2_out_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                          struct cis_error *err)
+cis_code cis_p2_out_subscribe(cis_guest *guest, const struct cis_typed *args,
+                              struct cis_answer *out, struct cis_error *err)
 {
     return subscribe(guest, args[0].n, true, out, err);
 }
 
-cis_code p2_mono_duration(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                          struct cis_error *err)
+cis_code cis_p2_mono_duration(cis_guest *guest, const struct cis_typed *args,
+                              struct cis_answer *out, struct cis_error *err)
 {
     struct p2_thing *p;
-    CIS_TRY(p2_give(guest, P2_POLLABLE, P2_NO_PARENT, out, &p, err));
+    CIS_TRY(cis_p2_give(guest, P2_POLLABLE, P2_NO_PARENT, out, &p, err));
     p->poll.at_ns = args[0].n != 0 ? cis_clock_after(cis_clock_mono_ns(), args[0].n) : 0;
     return CIS_OK;
 }
 
-cis_code p2_mono_instant(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_mono_instant(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
 {
     uint64_t now = cis_host_monotonic(guest);
     const struct cis_typed rest = {.n = args[0].n > now ? args[0].n - now : 0};
-    return p2_mono_duration(guest, &rest, out, err);
+    return cis_p2_mono_duration(guest, &rest, out, err);
 }

@@ -25,40 +25,41 @@
 #define MOVES OUT_SELF ", borrow<input-stream>, u64) -> result<u64" OR_CLOSED
 
 static const struct cis_ifacefn io_rows[] = {
-    FREE(IO_ERROR, "[method]error.to-debug-string", OF("error") ") -> string", TEXT, p2_error_text,
-         "Name of an error, for people."),
-    FREE(IO_POLL, "[method]pollable.ready", OF("pollable") ") -> bool", BOOL, p2_poll_ready,
+    FREE(IO_ERROR, "[method]error.to-debug-string", OF("error") ") -> string", TEXT,
+         cis_p2_error_text, "Name of an error, for people."),
+    FREE(IO_POLL, "[method]pollable.ready", OF("pollable") ") -> bool", BOOL, cis_p2_poll_ready,
          "Is it ready, without waiting?"),
-    FREE(IO_POLL, "[method]pollable.block", OF("pollable") ")", QUIET, p2_poll_block,
+    FREE(IO_POLL, "[method]pollable.block", OF("pollable") ")", QUIET, cis_p2_poll_block,
          "Waits until it is ready."),
-    FREE(IO_POLL, "poll", "func(list<borrow<pollable>>) -> list<u32>", POLL, p2_poll,
+    FREE(IO_POLL, "poll", "func(list<borrow<pollable>>) -> list<u32>", POLL, cis_p2_poll,
          "Waits until some of several are ready."),
-    IN("read", IN_SELF ", u64) -> result<list<u8>" OR_CLOSED, READ, p2_in_read,
+    IN("read", IN_SELF ", u64) -> result<list<u8>" OR_CLOSED, READ, cis_p2_in_read,
        "What is there now."),
-    IN("blocking-read", IN_SELF ", u64) -> result<list<u8>" OR_CLOSED, READ, p2_in_blocking_read,
-       "Waits for at least one byte."),
-    IN("skip", IN_SELF ", u64) -> result<u64" OR_CLOSED, SKIP, p2_in_skip, "Reads and forgets."),
-    IN("blocking-skip", IN_SELF ", u64) -> result<u64" OR_CLOSED, SKIP, p2_in_blocking_skip,
+    IN("blocking-read", IN_SELF ", u64) -> result<list<u8>" OR_CLOSED, READ,
+       cis_p2_in_blocking_read, "Waits for at least one byte."),
+    IN("skip", IN_SELF ", u64) -> result<u64" OR_CLOSED, SKIP, cis_p2_in_skip,
+       "Reads and forgets."),
+    IN("blocking-skip", IN_SELF ", u64) -> result<u64" OR_CLOSED, SKIP, cis_p2_in_blocking_skip,
        "The same, with at least one byte."),
-    IN("subscribe", IN_SELF ") -> own<pollable>", CHILD, p2_in_subscribe,
+    IN("subscribe", IN_SELF ") -> own<pollable>", CHILD, cis_p2_in_subscribe,
        "Ready when it can be read."),
-    OUT("check-write", OUT_SELF ") -> result<u64" OR_CLOSED, COUNT, p2_out_check,
+    OUT("check-write", OUT_SELF ") -> result<u64" OR_CLOSED, COUNT, cis_p2_out_check,
         "Bytes that the next write may have."),
-    OUT("write", OUT_SELF ", list<u8>) -> result<_" OR_CLOSED, WRITE, p2_out_write,
+    OUT("write", OUT_SELF ", list<u8>) -> result<_" OR_CLOSED, WRITE, cis_p2_out_write,
         "Writes what was permitted."),
     OUT("blocking-write-and-flush", OUT_SELF ", list<u8>) -> result<_" OR_CLOSED, WRITE,
-        p2_out_blocking_write, "Writes up to 4,096 bytes, waiting as needed."),
-    OUT("flush", OUT_SELF ") -> result<_" OR_CLOSED, DONE, p2_out_flush, "Begins to flush."),
-    OUT("blocking-flush", OUT_SELF ") -> result<_" OR_CLOSED, DONE, p2_out_blocking_flush,
+        cis_p2_out_blocking_write, "Writes up to 4,096 bytes, waiting as needed."),
+    OUT("flush", OUT_SELF ") -> result<_" OR_CLOSED, DONE, cis_p2_out_flush, "Begins to flush."),
+    OUT("blocking-flush", OUT_SELF ") -> result<_" OR_CLOSED, DONE, cis_p2_out_blocking_flush,
         "Waits until nothing is held back."),
-    OUT("subscribe", OUT_SELF ") -> own<pollable>", CHILD, p2_out_subscribe,
+    OUT("subscribe", OUT_SELF ") -> own<pollable>", CHILD, cis_p2_out_subscribe,
         "Ready when it takes bytes."),
-    OUT("write-zeroes", OUT_SELF ", u64) -> result<_" OR_CLOSED, ZEROES, p2_out_zeroes,
+    OUT("write-zeroes", OUT_SELF ", u64) -> result<_" OR_CLOSED, ZEROES, cis_p2_out_zeroes,
         "Writes zeros, as permitted."),
     OUT("blocking-write-zeroes-and-flush", OUT_SELF ", u64) -> result<_" OR_CLOSED, ZEROES,
-        p2_out_blocking_zeroes, "Writes up to 4,096 zeros."),
-    OUT("splice", MOVES, SPLICE, p2_out_splice, "Moves what is there from an input stream."),
-    OUT("blocking-splice", MOVES, SPLICE, p2_out_blocking_splice,
+        cis_p2_out_blocking_zeroes, "Writes up to 4,096 zeros."),
+    OUT("splice", MOVES, SPLICE, cis_p2_out_splice, "Moves what is there from an input stream."),
+    OUT("blocking-splice", MOVES, SPLICE, cis_p2_out_blocking_splice,
         "The same, with at least one byte."),
 };
 
@@ -66,52 +67,53 @@ static const struct cis_ifacefn io_rows[] = {
 #define WALL "wasi:clocks/wall-clock"
 #define DATE "record{seconds:u64,nanoseconds:u32}"
 static const struct cis_ifacefn clock_rows[] = {
-    CLOCK(MONO, "now", "func() -> u64", U64, p2_mono_now, "Nanoseconds that only grow."),
-    CLOCK(MONO, "resolution", "func() -> u64", U64, p2_mono_resolution, "Its smallest step."),
-    CLOCK(MONO, "subscribe-instant", "func(u64) -> own<pollable>", MAKE, p2_mono_instant,
+    CLOCK(MONO, "now", "func() -> u64", U64, cis_p2_mono_now, "Nanoseconds that only grow."),
+    CLOCK(MONO, "resolution", "func() -> u64", U64, cis_p2_mono_resolution, "Its smallest step."),
+    CLOCK(MONO, "subscribe-instant", "func(u64) -> own<pollable>", MAKE, cis_p2_mono_instant,
           "Ready at a time of that clock."),
-    CLOCK(MONO, "subscribe-duration", "func(u64) -> own<pollable>", MAKE, p2_mono_duration,
+    CLOCK(MONO, "subscribe-duration", "func(u64) -> own<pollable>", MAKE, cis_p2_mono_duration,
           "Ready after so many nanoseconds."),
-    CLOCK(WALL, "now", "func() -> " DATE, DATETIME, p2_wall_now, "Time since 1970."),
-    CLOCK(WALL, "resolution", "func() -> " DATE, DATETIME, p2_wall_resolution,
+    CLOCK(WALL, "now", "func() -> " DATE, DATETIME, cis_p2_wall_now, "Time since 1970."),
+    CLOCK(WALL, "resolution", "func() -> " DATE, DATETIME, cis_p2_wall_resolution,
           "Its smallest step."),
 };
 
 static const struct cis_ifacefn random_rows[] = {
     RANDOM("wasi:random/random", "get-random-bytes", "func(u64) -> list<u8>", BYTES,
-           p2_random_bytes, "Random bytes, at most 64 MiB a call."),
-    RANDOM("wasi:random/random", "get-random-u64", "func() -> u64", U64, p2_random_u64,
+           cis_p2_random_bytes, "Random bytes, at most 64 MiB a call."),
+    RANDOM("wasi:random/random", "get-random-u64", "func() -> u64", U64, cis_p2_random_u64,
            "A random number."),
     RANDOM("wasi:random/insecure", "get-insecure-random-bytes", "func(u64) -> list<u8>", BYTES,
-           p2_random_bytes, "The same bytes: none here are insecure."),
-    RANDOM("wasi:random/insecure", "get-insecure-random-u64", "func() -> u64", U64, p2_random_u64,
-           "The same."),
+           cis_p2_random_bytes, "The same bytes: none here are insecure."),
+    RANDOM("wasi:random/insecure", "get-insecure-random-u64", "func() -> u64", U64,
+           cis_p2_random_u64, "The same."),
     RANDOM("wasi:random/insecure-seed", "insecure-seed", "func() -> tuple<u64,u64>", U64_PAIR,
-           p2_random_seed, "A seed for hash tables."),
+           cis_p2_random_seed, "A seed for hash tables."),
 };
 
 static const struct cis_ifacefn cli_rows[] = {
     FREE("wasi:cli/environment", "get-environment", "func() -> list<tuple<string,string>>",
-         TEXT_PAIRS, p2_environment, "Variables that the run was given."),
-    FREE("wasi:cli/environment", "get-arguments", "func() -> list<string>", TEXTS, p2_arguments,
+         TEXT_PAIRS, cis_p2_environment, "Variables that the run was given."),
+    FREE("wasi:cli/environment", "get-arguments", "func() -> list<string>", TEXTS, cis_p2_arguments,
          "Arguments, the program's name first."),
     FREE("wasi:cli/environment", "initial-cwd", "func() -> option<string>", TEXT_OPTION,
-         p2_initial_cwd, "None."),
-    FREE("wasi:cli/exit", "exit", "func(result)", EXIT, p2_exit, "Ends the program: 0 or 1."),
-    FREE("wasi:cli/exit", "exit-with-code", "func(u8)", EXIT_CODE, p2_exit_code,
+         cis_p2_initial_cwd, "None."),
+    FREE("wasi:cli/exit", "exit", "func(result)", EXIT, cis_p2_exit, "Ends the program: 0 or 1."),
+    FREE("wasi:cli/exit", "exit-with-code", "func(u8)", EXIT_CODE, cis_p2_exit_code,
          "Ends the program with a code."),
-    FREE("wasi:cli/stdin", "get-stdin", "func() -> own<input-stream>", GET, p2_stdin, "Its stdin."),
-    FREE("wasi:cli/stdout", "get-stdout", "func() -> own<output-stream>", GET, p2_stdout,
+    FREE("wasi:cli/stdin", "get-stdin", "func() -> own<input-stream>", GET, cis_p2_stdin,
+         "Its stdin."),
+    FREE("wasi:cli/stdout", "get-stdout", "func() -> own<output-stream>", GET, cis_p2_stdout,
          "Its stdout."),
-    FREE("wasi:cli/stderr", "get-stderr", "func() -> own<output-stream>", GET, p2_stderr,
+    FREE("wasi:cli/stderr", "get-stderr", "func() -> own<output-stream>", GET, cis_p2_stderr,
          "Its stderr."),
     FREE("wasi:cli/terminal-stdin", "get-terminal-stdin", "func() -> option<own<terminal-input>>",
-         GET_OPTION, p2_terminal_stdin, "Only when stdin is a terminal."),
+         GET_OPTION, cis_p2_terminal_stdin, "Only when stdin is a terminal."),
     FREE("wasi:cli/terminal-stdout", "get-terminal-stdout",
-         "func() -> option<own<terminal-output>>", GET_OPTION, p2_terminal_stdout,
+         "func() -> option<own<terminal-output>>", GET_OPTION, cis_p2_terminal_stdout,
          "Only when stdout is a terminal."),
     FREE("wasi:cli/terminal-stderr", "get-terminal-stderr",
-         "func() -> option<own<terminal-output>>", GET_OPTION, p2_terminal_stderr,
+         "func() -> option<own<terminal-output>>", GET_OPTION, cis_p2_terminal_stderr,
          "Only when stderr is a terminal."),
 };
 
@@ -143,64 +145,64 @@ static const struct cis_ifacefn cli_rows[] = {
 #define TO "borrow<descriptor>, string"
 static const struct cis_ifacefn fs_rows[] = {
     FREE("wasi:filesystem/preopens", "get-directories",
-         "func() -> list<tuple<own<descriptor>,string>>", GET_NAMED, p2_directories,
+         "func() -> list<tuple<own<descriptor>,string>>", GET_NAMED, cis_p2_directories,
          "The directories that the run was given."),
     FS("read-via-stream", SELF ", u64) -> result<own<input-stream>" E, FILE_STREAM,
-       p2_fs_read_stream, "Reads from an offset on."),
+       cis_p2_fs_read_stream, "Reads from an offset on."),
     FS("write-via-stream", SELF ", u64) -> result<own<output-stream>" E, FILE_STREAM,
-       p2_fs_write_stream, "Writes from an offset on."),
+       cis_p2_fs_write_stream, "Writes from an offset on."),
     FS("append-via-stream", SELF ") -> result<own<output-stream>" E, FILE_CHILD,
-       p2_fs_append_stream, "Writes at the end, whatever it is then."),
-    FS("advise", SELF ", u64, u64, " ADVICE ") -> result<_" E, FILE_ADVISE, p2_fs_advise,
+       cis_p2_fs_append_stream, "Writes at the end, whatever it is then."),
+    FS("advise", SELF ", u64, u64, " ADVICE ") -> result<_" E, FILE_ADVISE, cis_p2_fs_advise,
        "Says how a file will be used."),
-    FS("sync-data", SELF ") -> result<_" E, FILE_DONE, p2_fs_sync_data,
+    FS("sync-data", SELF ") -> result<_" E, FILE_DONE, cis_p2_fs_sync_data,
        "Writes data through to the store."),
-    FS("sync", SELF ") -> result<_" E, FILE_DONE, p2_fs_sync,
+    FS("sync", SELF ") -> result<_" E, FILE_DONE, cis_p2_fs_sync,
        "Writes a file through to the store."),
-    FS("get-flags", SELF ") -> result<" FLAGS E, FILE_FLAGS, p2_fs_flags, "How it was opened."),
-    FS("get-type", SELF ") -> result<" TYPE E, FILE_TYPE, p2_fs_type, "What it is."),
-    FS("set-size", SELF ", u64) -> result<_" E, FILE_SIZE, p2_fs_set_size,
+    FS("get-flags", SELF ") -> result<" FLAGS E, FILE_FLAGS, cis_p2_fs_flags, "How it was opened."),
+    FS("get-type", SELF ") -> result<" TYPE E, FILE_TYPE, cis_p2_fs_type, "What it is."),
+    FS("set-size", SELF ", u64) -> result<_" E, FILE_SIZE, cis_p2_fs_set_size,
        "Cuts or extends a file."),
-    FS("set-times", SELF ", " NEW_TIME ", " NEW_TIME ") -> result<_" E, FILE_TIMES, p2_fs_times,
+    FS("set-times", SELF ", " NEW_TIME ", " NEW_TIME ") -> result<_" E, FILE_TIMES, cis_p2_fs_times,
        "Sets its times."),
-    FS("read", SELF ", u64, u64) -> result<tuple<list<u8>,bool>" E, FILE_READ, p2_fs_read,
+    FS("read", SELF ", u64, u64) -> result<tuple<list<u8>,bool>" E, FILE_READ, cis_p2_fs_read,
        "Reads at an offset, at most 1 MiB a call."),
-    FS("write", SELF ", list<u8>, u64) -> result<u64" E, FILE_WRITE, p2_fs_write,
+    FS("write", SELF ", list<u8>, u64) -> result<u64" E, FILE_WRITE, cis_p2_fs_write,
        "Writes at an offset."),
     FS("read-directory", SELF ") -> result<own<directory-entry-stream>" E, FILE_CHILD,
-       p2_fs_read_directory, "Its entries, as a stream."),
-    FS("create-directory-at", SELF ", string) -> result<_" E, FILE_PATH, p2_fs_mkdir,
+       cis_p2_fs_read_directory, "Its entries, as a stream."),
+    FS("create-directory-at", SELF ", string) -> result<_" E, FILE_PATH, cis_p2_fs_mkdir,
        "Makes a directory."),
-    FS("stat", SELF ") -> result<" STAT E, FILE_STAT, p2_fs_stat, "Its attributes."),
-    FS("stat-at", SELF ", " PATH ") -> result<" STAT E, FILE_STAT_AT, p2_fs_stat_at,
+    FS("stat", SELF ") -> result<" STAT E, FILE_STAT, cis_p2_fs_stat, "Its attributes."),
+    FS("stat-at", SELF ", " PATH ") -> result<" STAT E, FILE_STAT_AT, cis_p2_fs_stat_at,
        "Attributes of a path."),
     FS("set-times-at", SELF ", " PATH ", " NEW_TIME ", " NEW_TIME ") -> result<_" E, FILE_TIMES_AT,
-       p2_fs_times_at, "Sets times of a path."),
-    FS("link-at", SELF ", " PATH ", " TO ") -> result<_" E, FILE_LINK, p2_fs_link,
+       cis_p2_fs_times_at, "Sets times of a path."),
+    FS("link-at", SELF ", " PATH ", " TO ") -> result<_" E, FILE_LINK, cis_p2_fs_link,
        "Makes a hard link."),
     FS("open-at", SELF ", " PATH ", " OPEN ", " FLAGS ") -> result<own<descriptor>" E, FILE_OPEN_AT,
-       p2_fs_open, "Opens a path."),
-    FS("readlink-at", SELF ", string) -> result<string" E, FILE_READLINK, p2_fs_readlink,
+       cis_p2_fs_open, "Opens a path."),
+    FS("readlink-at", SELF ", string) -> result<string" E, FILE_READLINK, cis_p2_fs_readlink,
        "Target of a symbolic link."),
-    FS("remove-directory-at", SELF ", string) -> result<_" E, FILE_PATH, p2_fs_rmdir,
+    FS("remove-directory-at", SELF ", string) -> result<_" E, FILE_PATH, cis_p2_fs_rmdir,
        "Removes an empty directory."),
-    FS("rename-at", SELF ", string, " TO ") -> result<_" E, FILE_RENAME, p2_fs_rename,
+    FS("rename-at", SELF ", string, " TO ") -> result<_" E, FILE_RENAME, cis_p2_fs_rename,
        "Renames a path."),
-    FS("symlink-at", SELF ", string, string) -> result<_" E, FILE_SYMLINK, p2_fs_symlink,
+    FS("symlink-at", SELF ", string, string) -> result<_" E, FILE_SYMLINK, cis_p2_fs_symlink,
        "Makes a symbolic link."),
-    FS("unlink-file-at", SELF ", string) -> result<_" E, FILE_PATH, p2_fs_unlink,
+    FS("unlink-file-at", SELF ", string) -> result<_" E, FILE_PATH, cis_p2_fs_unlink,
        "Removes a file."),
-    FS("is-same-object", SELF ", borrow<descriptor>) -> bool", SAME, p2_fs_same,
+    FS("is-same-object", SELF ", borrow<descriptor>) -> bool", SAME, cis_p2_fs_same,
        "Do both name one file?"),
-    FS("metadata-hash", SELF ") -> result<" HASH E, FILE_HASH, p2_fs_hash,
+    FS("metadata-hash", SELF ") -> result<" HASH E, FILE_HASH, cis_p2_fs_hash,
        "Changes when the file does."),
-    FS("metadata-hash-at", SELF ", " PATH ") -> result<" HASH E, FILE_HASH_AT, p2_fs_hash_at,
+    FS("metadata-hash-at", SELF ", " PATH ") -> result<" HASH E, FILE_HASH_AT, cis_p2_fs_hash_at,
        "The same of a path."),
     FREE(TYPES, "[method]directory-entry-stream.read-directory-entry",
          OF("directory-entry-stream") ") -> result<option<record{type:" TYPE ",name:string}>" E,
-         FILE_ENTRY, p2_fs_entry, "The next entry."),
+         FILE_ENTRY, cis_p2_fs_entry, "The next entry."),
     FREE(TYPES, "filesystem-error-code", OF("error") ") -> option<" CODE ">", FILE_ERROR,
-         p2_fs_error, "The code behind a stream's error."),
+         cis_p2_fs_error, "The code behind a stream's error."),
 };
 #undef E
 
@@ -213,42 +215,42 @@ static const struct cis_iface_table io_table = TABLE(io_rows), clock_table = TAB
                                     random_table = TABLE(random_rows), cli_table = TABLE(cli_rows),
                                     fs_table = TABLE(fs_rows);
 static const struct cis_iface_table *const tables[] = {
-    &io_table,     &clock_table,   &random_table,     &cli_table,
-    &fs_table,     &p2_http_table, &p2_network_table, &p2_names_table,
-    &p2_tcp_table, &p2_udp_table,  &p2_timezone_table};
+    &io_table,         &clock_table,       &random_table,         &cli_table,
+    &fs_table,         &cis_p2_http_table, &cis_p2_network_table, &cis_p2_names_table,
+    &cis_p2_tcp_table, &cis_p2_udp_table,  &cis_p2_timezone_table};
 
 static const struct cis_iface_resource resources[] = {
-    {"wasi:", "error", P2_ERROR, p2_drop, p2_is},
-    {"wasi:", "pollable", P2_POLLABLE, p2_drop, p2_is},
-    {"wasi:", "input-stream", P2_INPUT, p2_drop, p2_is},
-    {"wasi:", "output-stream", P2_OUTPUT, p2_drop, p2_is},
-    {"wasi:", "descriptor", P2_DESCRIPTOR, p2_drop, p2_is},
-    {"wasi:", "directory-entry-stream", P2_DIR_STREAM, p2_drop, p2_is},
-    {"wasi:", "terminal-input", P2_TERMINAL_IN, p2_drop, p2_is},
-    {"wasi:", "terminal-output", P2_TERMINAL_OUT, p2_drop, p2_is},
-    {"wasi:", "io-error", P2_ERROR, p2_drop, p2_is}, /* as wasi:http calls it */
-    {"wasi:", "fields", P2_FIELDS, p2_drop, p2_is},
-    {"wasi:", "headers", P2_FIELDS, p2_drop, p2_is},
-    {"wasi:", "trailers", P2_FIELDS, p2_drop, p2_is},
-    {"wasi:", "incoming-request", P2_IN_REQUEST, p2_drop, p2_is},
-    {"wasi:", "outgoing-request", P2_OUT_REQUEST, p2_drop, p2_is},
-    {"wasi:", "request-options", P2_REQUEST_OPTIONS, p2_drop, p2_is},
-    {"wasi:", "response-outparam", P2_OUTPARAM, p2_drop, p2_is},
-    {"wasi:", "incoming-response", P2_IN_RESPONSE, p2_drop, p2_is},
-    {"wasi:", "incoming-body", P2_IN_BODY, p2_drop, p2_is},
-    {"wasi:", "future-trailers", P2_FUTURE_TRAILERS, p2_drop, p2_is},
-    {"wasi:", "outgoing-response", P2_OUT_RESPONSE, p2_drop, p2_is},
-    {"wasi:", "outgoing-body", P2_OUT_BODY, p2_drop, p2_is},
-    {"wasi:", "future-incoming-response", P2_FUTURE_RESPONSE, p2_drop, p2_is},
-    {"wasi:", "network", P2_NETWORK, p2_drop, p2_is},
-    {"wasi:", "tcp-socket", P2_TCP, p2_drop, p2_is},
-    {"wasi:", "udp-socket", P2_UDP, p2_drop, p2_is},
-    {"wasi:", "incoming-datagram-stream", P2_UDP_IN, p2_drop, p2_is},
-    {"wasi:", "outgoing-datagram-stream", P2_UDP_OUT, p2_drop, p2_is},
-    {"wasi:", "resolve-address-stream", P2_LOOKUP, p2_drop, p2_is},
+    {"wasi:", "error", P2_ERROR, cis_p2_drop, cis_p2_is},
+    {"wasi:", "pollable", P2_POLLABLE, cis_p2_drop, cis_p2_is},
+    {"wasi:", "input-stream", P2_INPUT, cis_p2_drop, cis_p2_is},
+    {"wasi:", "output-stream", P2_OUTPUT, cis_p2_drop, cis_p2_is},
+    {"wasi:", "descriptor", P2_DESCRIPTOR, cis_p2_drop, cis_p2_is},
+    {"wasi:", "directory-entry-stream", P2_DIR_STREAM, cis_p2_drop, cis_p2_is},
+    {"wasi:", "terminal-input", P2_TERMINAL_IN, cis_p2_drop, cis_p2_is},
+    {"wasi:", "terminal-output", P2_TERMINAL_OUT, cis_p2_drop, cis_p2_is},
+    {"wasi:", "io-error", P2_ERROR, cis_p2_drop, cis_p2_is}, /* as wasi:http calls it */
+    {"wasi:", "fields", P2_FIELDS, cis_p2_drop, cis_p2_is},
+    {"wasi:", "headers", P2_FIELDS, cis_p2_drop, cis_p2_is},
+    {"wasi:", "trailers", P2_FIELDS, cis_p2_drop, cis_p2_is},
+    {"wasi:", "incoming-request", P2_IN_REQUEST, cis_p2_drop, cis_p2_is},
+    {"wasi:", "outgoing-request", P2_OUT_REQUEST, cis_p2_drop, cis_p2_is},
+    {"wasi:", "request-options", P2_REQUEST_OPTIONS, cis_p2_drop, cis_p2_is},
+    {"wasi:", "response-outparam", P2_OUTPARAM, cis_p2_drop, cis_p2_is},
+    {"wasi:", "incoming-response", P2_IN_RESPONSE, cis_p2_drop, cis_p2_is},
+    {"wasi:", "incoming-body", P2_IN_BODY, cis_p2_drop, cis_p2_is},
+    {"wasi:", "future-trailers", P2_FUTURE_TRAILERS, cis_p2_drop, cis_p2_is},
+    {"wasi:", "outgoing-response", P2_OUT_RESPONSE, cis_p2_drop, cis_p2_is},
+    {"wasi:", "outgoing-body", P2_OUT_BODY, cis_p2_drop, cis_p2_is},
+    {"wasi:", "future-incoming-response", P2_FUTURE_RESPONSE, cis_p2_drop, cis_p2_is},
+    {"wasi:", "network", P2_NETWORK, cis_p2_drop, cis_p2_is},
+    {"wasi:", "tcp-socket", P2_TCP, cis_p2_drop, cis_p2_is},
+    {"wasi:", "udp-socket", P2_UDP, cis_p2_drop, cis_p2_is},
+    {"wasi:", "incoming-datagram-stream", P2_UDP_IN, cis_p2_drop, cis_p2_is},
+    {"wasi:", "outgoing-datagram-stream", P2_UDP_OUT, cis_p2_drop, cis_p2_is},
+    {"wasi:", "resolve-address-stream", P2_LOOKUP, cis_p2_drop, cis_p2_is},
 };
 
-const char *p2_kind_name(uint32_t kind)
+const char *cis_p2_kind_name(uint32_t kind)
 {
     for (size_t i = 0; i < sizeof resources / sizeof *resources; i++) {
         if (resources[i].kind == kind) {
@@ -265,7 +267,7 @@ const struct cis_iface_table *const *cis_wasi_p2_tables(size_t *out_n)
 }
 
 /* "wasi:io/poll@0.2.3" → "wasi:io/poll", when its version is one that is served. */
-bool p2_served(struct cis_str *interface)
+bool cis_p2_served(struct cis_str *interface)
 {
     struct cis_str version = *interface, name;
     uint64_t minor;
@@ -282,7 +284,7 @@ bool p2_served(struct cis_str *interface)
 
 const struct cis_ifacefn *cis_wasi_p2_function(struct cis_str interface, struct cis_str name)
 {
-    if (!p2_served(&interface)) {
+    if (!cis_p2_served(&interface)) {
         return NULL;
     }
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
@@ -298,7 +300,7 @@ const struct cis_ifacefn *cis_wasi_p2_function(struct cis_str interface, struct 
 
 const struct cis_iface_resource *cis_wasi_p2_resource(struct cis_str interface, struct cis_str name)
 {
-    bool ours = p2_served(&interface);
+    bool ours = cis_p2_served(&interface);
     for (size_t i = 0; ours && i < sizeof resources / sizeof *resources; i++) {
         if (cis_str_is(name, resources[i].name)) {
             return &resources[i];

@@ -6,7 +6,7 @@
 
 /* ---- errors ---- */
 
-uint32_t p2_net_error(cis_guest *guest, enum cis_sock_code code, const char *what)
+uint32_t cis_p2_net_error(cis_guest *guest, enum cis_sock_code code, const char *what)
 {
     if (code == CIS_SOCK_DENIED) {
         cis_host_net_refused(cis_host_of(guest), guest, what);
@@ -14,8 +14,8 @@ uint32_t p2_net_error(cis_guest *guest, enum cis_sock_code code, const char *wha
     return (uint32_t)code - 1; /* the same cases in the same order */
 }
 
-cis_code p2_net_answer(cis_guest *guest, enum cis_sock_code code, const char *what,
-                       struct cis_answer *out)
+cis_code cis_p2_net_answer(cis_guest *guest, enum cis_sock_code code, const char *what,
+                           struct cis_answer *out)
 {
     p2_net_failed(guest, code, what, &out->failed, &out->error);
     return CIS_OK;
@@ -23,7 +23,7 @@ cis_code p2_net_answer(cis_guest *guest, enum cis_sock_code code, const char *wh
 
 /* ---- addresses ---- */
 
-void p2_address_in(const struct p2_address *from, struct sockaddr_storage *out)
+void cis_p2_address_in(const struct p2_address *from, struct sockaddr_storage *out)
 {
     memset(out, 0, sizeof *out);
     if (from->is == 0) {
@@ -44,7 +44,7 @@ void p2_address_in(const struct p2_address *from, struct sockaddr_storage *out)
     }
 }
 
-void p2_ip_out(const struct sockaddr_storage *from, struct p2_ip *out)
+void cis_p2_ip_out(const struct sockaddr_storage *from, struct p2_ip *out)
 {
     *out = (struct p2_ip){.is = from->ss_family == AF_INET6};
     if (out->is == 0) {
@@ -58,10 +58,10 @@ void p2_ip_out(const struct sockaddr_storage *from, struct p2_ip *out)
     }
 }
 
-void p2_address_out(const struct sockaddr_storage *from, struct p2_address *out)
+void cis_p2_address_out(const struct sockaddr_storage *from, struct p2_address *out)
 {
     struct p2_ip ip;
-    p2_ip_out(from, &ip);
+    cis_p2_ip_out(from, &ip);
     *out = (struct p2_address){.is = ip.is};
     if (ip.is == 0) {
         out->v4.port = ntohs(((const struct sockaddr_in *)from)->sin_port);
@@ -77,8 +77,8 @@ void p2_address_out(const struct sockaddr_storage *from, struct p2_address *out)
 
 /* ---- handles ---- */
 
-cis_code p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_ops *ops,
-                     struct p2_sock **out, struct cis_error *err)
+cis_code cis_p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_ops *ops,
+                         struct p2_sock **out, struct cis_error *err)
 {
     (void)guest; /* the socket was charged when it was made */
     struct p2_sock *s = cis_zalloc(sizeof *s);
@@ -92,55 +92,56 @@ cis_code p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_op
     return CIS_OK;
 }
 
-cis_code p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t parent,
-                      uint32_t *out_rep, struct cis_error *err)
+cis_code cis_p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t parent,
+                          uint32_t *out_rep, struct cis_error *err)
 {
-    CIS_TRY(p2_new_over(guest, kind, parent, &s->base, P2_STATE, out_rep, err));
+    CIS_TRY(cis_p2_new_over(guest, kind, parent, &s->base, P2_STATE, out_rep, err));
     s->handles++;
     return CIS_OK;
 }
 
-void p2_sock_let_go(struct p2_sock *s)
+void cis_p2_sock_let_go(struct p2_sock *s)
 {
     if (--s->handles == 0 && s->pending.len == 0) {
         cis_sock_close(s->sock);
     }
 }
 
-void p2_sock_free(struct cis_host *host, struct p2_source *self)
+void cis_p2_sock_free(struct cis_host *host, struct p2_source *self)
 {
     struct p2_sock *s = (struct p2_sock *)self;
     cis_sock_free(s->sock);
     if (s->pending.at != NULL) {
         cis_budget_release(&host->budget, P2_CHUNK);
-        p2_held_done(&s->pending);
+        cis_p2_held_done(&s->pending);
     }
     cis_free(s);
 }
 
-cis_code p2_source_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_source_subscribe(cis_guest *guest, const struct cis_typed *args,
+                                 struct cis_answer *out, struct cis_error *err)
 {
-    return p2_give_pollable(guest, args[0].n, P2_STATE, out, err);
+    return cis_p2_give_pollable(guest, args[0].n, P2_STATE, out, err);
 }
 
 /* ---- binding ---- */
 
-cis_code p2_sock_start_bind(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_sock_start_bind(cis_guest *guest, const void *args, void *result,
+                                struct cis_error *err)
 {
     const struct p2_self_address *a = args;
     struct p2_net_done *r = result;
     struct sockaddr_storage addr;
     (void)err;
-    p2_address_in(&a->address, &addr);
+    cis_p2_address_in(&a->address, &addr);
     enum cis_sock_code code =
         cis_sock_bind_start(p2_sock_at(guest, a->self)->sock, (const struct sockaddr *)&addr);
     p2_net_failed(guest, code, "bind", &r->failed, &r->error);
     return CIS_OK;
 }
 
-cis_code p2_sock_finish_bind(cis_guest *guest, const void *args, void *result,
-                             struct cis_error *err)
+cis_code cis_p2_sock_finish_bind(cis_guest *guest, const void *args, void *result,
+                                 struct cis_error *err)
 {
     const struct p2_self *a = args;
     struct p2_net_done *r = result;
@@ -160,24 +161,24 @@ static cis_code tell_address(cis_guest *guest, const struct p2_self *a, address_
     struct sockaddr_storage addr;
     enum cis_sock_code code = of(p2_sock_at(guest, a->self)->sock, &addr);
     if (!p2_net_failed(guest, code, "address", &r->failed, &r->error)) {
-        p2_address_out(&addr, &r->address);
+        cis_p2_address_out(&addr, &r->address);
     }
     return CIS_OK;
 }
 
-cis_code p2_sock_local(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_sock_local(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     (void)err;
     return tell_address(guest, args, cis_sock_local, result);
 }
 
-cis_code p2_sock_remote(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_sock_remote(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     (void)err;
     return tell_address(guest, args, cis_sock_remote, result);
 }
 
-cis_code p2_sock_family(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_sock_family(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct p2_self *a = args;
     (void)err;
@@ -206,13 +207,13 @@ static bool get(cis_guest *guest, uint32_t self, enum cis_sock_option option, ui
         }                                                                                          \
         return CIS_OK;                                                                             \
     }
-GET(p2_tcp_keep_alive, CIS_SOCK_KEEP_ALIVE, p2_net_bool, on, bool)
-GET(p2_tcp_idle, CIS_SOCK_KEEP_IDLE, p2_net_u64, n, uint64_t)
-GET(p2_tcp_interval, CIS_SOCK_KEEP_INTERVAL, p2_net_u64, n, uint64_t)
-GET(p2_tcp_count, CIS_SOCK_KEEP_COUNT, p2_net_u32, n, uint32_t)
-GET(p2_sock_hops, CIS_SOCK_HOP_LIMIT, p2_net_u8, n, uint8_t)
-GET(p2_sock_receive_size, CIS_SOCK_RECEIVE_BUFFER, p2_net_u64, n, uint64_t)
-GET(p2_sock_send_size, CIS_SOCK_SEND_BUFFER, p2_net_u64, n, uint64_t)
+GET(cis_p2_tcp_keep_alive, CIS_SOCK_KEEP_ALIVE, p2_net_bool, on, bool)
+GET(cis_p2_tcp_idle, CIS_SOCK_KEEP_IDLE, p2_net_u64, n, uint64_t)
+GET(cis_p2_tcp_interval, CIS_SOCK_KEEP_INTERVAL, p2_net_u64, n, uint64_t)
+GET(cis_p2_tcp_count, CIS_SOCK_KEEP_COUNT, p2_net_u32, n, uint32_t)
+GET(cis_p2_sock_hops, CIS_SOCK_HOP_LIMIT, p2_net_u8, n, uint8_t)
+GET(cis_p2_sock_receive_size, CIS_SOCK_RECEIVE_BUFFER, p2_net_u64, n, uint64_t)
+GET(cis_p2_sock_send_size, CIS_SOCK_SEND_BUFFER, p2_net_u64, n, uint64_t)
 
 #define SET(name, option, type, field)                                                             \
     cis_code name(cis_guest *guest, const void *args, void *result, struct cis_error *err)         \
@@ -224,21 +225,21 @@ GET(p2_sock_send_size, CIS_SOCK_SEND_BUFFER, p2_net_u64, n, uint64_t)
                       "option", &r->failed, &r->error);                                            \
         return CIS_OK;                                                                             \
     }
-SET(p2_tcp_set_keep_alive, CIS_SOCK_KEEP_ALIVE, p2_self_bool, on)
-SET(p2_tcp_set_count, CIS_SOCK_KEEP_COUNT, p2_self_u32, n)
-SET(p2_sock_set_hops, CIS_SOCK_HOP_LIMIT, p2_self_u8, n)
+SET(cis_p2_tcp_set_keep_alive, CIS_SOCK_KEEP_ALIVE, p2_self_bool, on)
+SET(cis_p2_tcp_set_count, CIS_SOCK_KEEP_COUNT, p2_self_u32, n)
+SET(cis_p2_sock_set_hops, CIS_SOCK_HOP_LIMIT, p2_self_u8, n)
 
 #define SET_U64(name, option)                                                                      \
     cis_code name(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,          \
                   struct cis_error *err)                                                           \
     {                                                                                              \
         (void)err;                                                                                 \
-        return p2_net_answer(guest,                                                                \
-                             cis_sock_set(p2_sock_at(guest, args[0].n)->sock, option, args[1].n),  \
-                             "option", out);                                                       \
+        return cis_p2_net_answer(                                                                  \
+            guest, cis_sock_set(p2_sock_at(guest, args[0].n)->sock, option, args[1].n), "option",  \
+            out);                                                                                  \
     }
-SET_U64(p2_tcp_set_backlog, CIS_SOCK_BACKLOG)
-SET_U64(p2_sock_set_idle, CIS_SOCK_KEEP_IDLE)
-SET_U64(p2_sock_set_interval, CIS_SOCK_KEEP_INTERVAL)
-SET_U64(p2_sock_set_receive, CIS_SOCK_RECEIVE_BUFFER)
-SET_U64(p2_sock_set_send, CIS_SOCK_SEND_BUFFER)
+SET_U64(cis_p2_tcp_set_backlog, CIS_SOCK_BACKLOG)
+SET_U64(cis_p2_sock_set_idle, CIS_SOCK_KEEP_IDLE)
+SET_U64(cis_p2_sock_set_interval, CIS_SOCK_KEEP_INTERVAL)
+SET_U64(cis_p2_sock_set_receive, CIS_SOCK_RECEIVE_BUFFER)
+SET_U64(cis_p2_sock_set_send, CIS_SOCK_SEND_BUFFER)

@@ -47,12 +47,13 @@ static cis_code hand_out(cis_guest *guest, cis_names *names, uint32_t *out_rep,
     p2_source_init(&lookup->base, &ops);
     lookup->names = names;
     cis_code code =
-        p2_new_over(guest, P2_LOOKUP, P2_NO_PARENT, &lookup->base, P2_STATE, out_rep, err);
-    p2_source_unref(cis_host_of(guest), &lookup->base);
+        cis_p2_new_over(guest, P2_LOOKUP, P2_NO_PARENT, &lookup->base, P2_STATE, out_rep, err);
+    cis_p2_source_unref(cis_host_of(guest), &lookup->base);
     return code;
 }
 
-cis_code p2_names_resolve(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_names_resolve(cis_guest *guest, const void *args, void *result,
+                              struct cis_error *err)
 {
     const struct resolve_args *a = args;
     struct p2_net_one *r = result;
@@ -66,18 +67,18 @@ cis_code p2_names_resolve(cis_guest *guest, const void *args, void *result, stru
     return hand_out(guest, names, &r->rep, err);
 }
 
-cis_code p2_names_next(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_names_next(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct p2_self *a = args;
     struct p2_net_maybe_ip *r = result;
     struct sockaddr_storage addr;
     bool more;
     (void)err;
-    cis_names *names = ((struct lookup *)p2_at(guest, a->self)->source)->names;
+    cis_names *names = ((struct lookup *)cis_p2_at(guest, a->self)->source)->names;
     enum cis_sock_code code = cis_names_next(names, &addr, &more);
     if (!p2_net_failed(guest, code, "name lookup", &r->failed, &r->error) && more) {
         r->has = true;
-        p2_ip_out(&addr, &r->ip);
+        cis_p2_ip_out(&addr, &r->ip);
     }
     return CIS_OK;
 }
@@ -88,7 +89,7 @@ static const struct cis_ifacefn rows[] = {
      .name = "resolve-addresses",
      .type =
          "func(borrow<network>, string) -> result<own<resolve-address-stream>, " P2_NET_ERROR ">",
-     CIS_STRUCTS(p2_names_resolve, struct resolve_args, struct p2_net_one),
+     CIS_STRUCTS(cis_p2_names_resolve, struct resolve_args, struct p2_net_one),
      .denied = -1,
      .cost = 1,
      .params = "network,name",
@@ -97,7 +98,7 @@ static const struct cis_ifacefn rows[] = {
      .name = "[method]resolve-address-stream.resolve-next-address",
      .type =
          "func(borrow<resolve-address-stream>) -> result<option<" P2_NET_IP ">, " P2_NET_ERROR ">",
-     CIS_STRUCTS(p2_names_next, struct p2_self, struct p2_net_maybe_ip),
+     CIS_STRUCTS(cis_p2_names_next, struct p2_self, struct p2_net_maybe_ip),
      .denied = -1,
      .cost = 1,
      .params = "self",
@@ -106,11 +107,11 @@ static const struct cis_ifacefn rows[] = {
      .name = "[method]resolve-address-stream.subscribe",
      .type = "func(borrow<resolve-address-stream>) -> own<pollable>",
      .shape = CIS_SHAPE_CHILD,
-     .typed = p2_source_subscribe,
+     .typed = cis_p2_source_subscribe,
      .denied = -1,
      .cost = 1,
      .params = "self",
      .doc = "Ready when there is an answer."},
 };
-const struct cis_iface_table p2_names_table = {
+const struct cis_iface_table cis_p2_names_table = {
     .abi = "wasi", .version = "0.2.12", .rows = rows, .nrows = sizeof rows / sizeof *rows};

@@ -2,12 +2,12 @@
  * reached is judged for each address. */
 #include "wasi/p2/sockets.h"
 
-cis_code p2_net_instance(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_net_instance(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                             struct cis_error *err)
 {
     struct p2_thing *thing;
     (void)args;
-    return p2_give(guest, P2_NETWORK, P2_NO_PARENT, out, &thing, err);
+    return cis_p2_give(guest, P2_NETWORK, P2_NO_PARENT, out, &thing, err);
 }
 
 struct maybe_error {
@@ -16,13 +16,14 @@ struct maybe_error {
 };
 
 /* Of a stream over a socket alone; others have no error of the network. */
-cis_code p2_net_error_of(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_net_error_of(cis_guest *guest, const void *args, void *result,
+                             struct cis_error *err)
 {
     const struct p2_self *a = args;
     struct maybe_error *r = result;
-    const struct p2_thing *thing = p2_at(guest, a->self);
+    const struct p2_thing *thing = cis_p2_at(guest, a->self);
     (void)err;
-    r->has = thing->source != NULL && thing->source->ops == &p2_tcp_ops;
+    r->has = thing->source != NULL && thing->source->ops == &cis_p2_tcp_ops;
     r->error = r->has ? (uint32_t)cis_sock_code_of(thing->error) - 1 : 0;
     return CIS_OK;
 }
@@ -32,7 +33,7 @@ static const struct cis_ifacefn rows[] = {
     {.interface = NETWORK,
      .name = "network-error-code",
      .type = "func(borrow<error>) -> option<" P2_NET_ERROR ">",
-     CIS_STRUCTS(p2_net_error_of, struct p2_self, struct maybe_error),
+     CIS_STRUCTS(cis_p2_net_error_of, struct p2_self, struct maybe_error),
      .denied = -1,
      .cost = 1,
      .params = "err",
@@ -41,11 +42,11 @@ static const struct cis_ifacefn rows[] = {
      .name = "instance-network",
      .type = "func() -> own<network>",
      .shape = CIS_SHAPE_GET,
-     .typed = p2_net_instance,
+     .typed = cis_p2_net_instance,
      .denied = -1,
      .cost = 1,
      .params = "",
      .doc = "The network, as far as it was granted."},
 };
-const struct cis_iface_table p2_network_table = {
+const struct cis_iface_table cis_p2_network_table = {
     .abi = "wasi", .version = "0.2.12", .rows = rows, .nrows = sizeof rows / sizeof *rows};

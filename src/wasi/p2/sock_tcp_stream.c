@@ -46,9 +46,9 @@ static void push(struct p2_sock *s)
     if (s->pending.len == 0) {
         return;
     }
-    p2_held_gone(&s->pending, send_some(s, p2_held_bytes(&s->pending)));
+    cis_p2_held_gone(&s->pending, send_some(s, p2_held_bytes(&s->pending)));
     if (s->failed != 0) {
-        p2_held_gone(&s->pending, s->pending.len); /* nobody will have it */
+        cis_p2_held_gone(&s->pending, s->pending.len); /* nobody will have it */
     }
     if (s->pending.len == 0 && s->out_shut && alive(s)) {
         cis_sock_shutdown(s->sock, SHUT_WR);
@@ -58,7 +58,7 @@ static void push(struct p2_sock *s)
     }
 }
 
-void p2_tcp_shut_out(struct p2_sock *s)
+void cis_p2_tcp_shut_out(struct p2_sock *s)
 {
     s->out_shut = true;
     if (s->pending.len == 0 && alive(s)) {
@@ -82,11 +82,11 @@ static int keep(cis_guest *guest, struct p2_sock *s, struct cis_bytes rest)
         (void)no_room(guest);
         return ENOBUFS;
     }
-    int no = p2_held_add(guest, &s->pending, rest);
+    int no = cis_p2_held_add(guest, &s->pending, rest);
     if (first && s->pending.at == NULL) {
         cis_budget_release(cis_guest_budget(guest), P2_CHUNK);
     }
-    p2_source_busy(guest, &s->base, s->pending.len != 0);
+    cis_p2_source_busy(guest, &s->base, s->pending.len != 0);
     return no;
 }
 
@@ -94,7 +94,7 @@ static void settle(cis_guest *guest, struct p2_sock *s)
 {
     push(s);
     if (s->pending.len == 0) {
-        p2_source_busy(guest, &s->base, false);
+        cis_p2_source_busy(guest, &s->base, false);
     }
 }
 
@@ -196,18 +196,18 @@ static void tcp_close(struct cis_host *host, struct p2_source *self, enum p2_way
             cis_sock_shutdown(s->sock, SHUT_RD);
         }
     } else if (way == P2_WRITES) {
-        p2_tcp_shut_out(s);
+        cis_p2_tcp_shut_out(s);
     } else if (!alive(s)) {
         cis_sock_close(s->sock); /* nobody listens or connects for nobody */
     }
-    p2_sock_let_go(s);
+    cis_p2_sock_let_go(s);
 }
 
-const struct p2_source_ops p2_tcp_ops = {.wish = wish,
-                                         .ready = ready,
-                                         .read = tcp_read,
-                                         .room = room,
-                                         .write = tcp_write,
-                                         .flush = flush,
-                                         .close = tcp_close,
-                                         .free = p2_sock_free};
+const struct p2_source_ops cis_p2_tcp_ops = {.wish = wish,
+                                             .ready = ready,
+                                             .read = tcp_read,
+                                             .room = room,
+                                             .write = tcp_write,
+                                             .flush = flush,
+                                             .close = tcp_close,
+                                             .free = cis_p2_sock_free};

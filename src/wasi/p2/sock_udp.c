@@ -23,12 +23,13 @@ static void wish(struct p2_source *self, enum p2_way way, struct p2_wish *out)
 static void udp_close(struct cis_host *host, struct p2_source *self, enum p2_way way)
 {
     (void)host, (void)way;
-    p2_sock_let_go((struct p2_sock *)self);
+    cis_p2_sock_let_go((struct p2_sock *)self);
 }
 
-static const struct p2_source_ops ops = {.wish = wish, .close = udp_close, .free = p2_sock_free};
+static const struct p2_source_ops ops = {
+    .wish = wish, .close = udp_close, .free = cis_p2_sock_free};
 
-cis_code p2_udp_create(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_udp_create(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const uint32_t *family = args;
     struct p2_net_one *r = result;
@@ -41,9 +42,9 @@ cis_code p2_udp_create(cis_guest *guest, const void *args, void *result, struct 
     if (p2_net_failed(guest, code, "udp socket", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    CIS_TRY(p2_sock_new(guest, sock, &ops, &s, err));
-    cis_code made = p2_sock_hand(guest, s, P2_UDP, P2_NO_PARENT, &r->rep, err);
-    p2_source_unref(cis_host_of(guest), &s->base);
+    CIS_TRY(cis_p2_sock_new(guest, sock, &ops, &s, err));
+    cis_code made = cis_p2_sock_hand(guest, s, P2_UDP, P2_NO_PARENT, &r->rep, err);
+    cis_p2_source_unref(cis_host_of(guest), &s->base);
     return made;
 }
 
@@ -54,14 +55,14 @@ struct stream_args {
     struct p2_maybe_address remote;
 };
 
-cis_code p2_udp_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_udp_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
 {
     const struct stream_args *a = args;
     struct p2_net_two *r = result;
     struct p2_sock *s = p2_sock_at(guest, a->self);
     struct sockaddr_storage addr;
     if (a->remote.has) {
-        p2_address_in(&a->remote.address, &addr);
+        cis_p2_address_in(&a->remote.address, &addr);
     }
     enum cis_sock_code code =
         cis_sock_peer(s->sock, a->remote.has ? (const struct sockaddr *)&addr : NULL);
@@ -69,10 +70,10 @@ cis_code p2_udp_stream(cis_guest *guest, const void *args, void *result, struct 
         return CIS_OK;
     }
     s->generation++;
-    CIS_TRY(p2_sock_hand(guest, s, P2_UDP_IN, a->self, &r->rep[0], err));
-    p2_at(guest, r->rep[0])->offset = s->generation;
-    CIS_TRY(p2_sock_hand(guest, s, P2_UDP_OUT, a->self, &r->rep[1], err));
-    p2_at(guest, r->rep[1])->offset = s->generation;
+    CIS_TRY(cis_p2_sock_hand(guest, s, P2_UDP_IN, a->self, &r->rep[0], err));
+    cis_p2_at(guest, r->rep[0])->offset = s->generation;
+    CIS_TRY(cis_p2_sock_hand(guest, s, P2_UDP_OUT, a->self, &r->rep[1], err));
+    cis_p2_at(guest, r->rep[1])->offset = s->generation;
     return CIS_OK;
 }
 
@@ -121,25 +122,25 @@ static size_t receive_some(cis_sock *sock, size_t most, uint8_t *to, struct cis_
     return n;
 }
 
-cis_code p2_udp_receive(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_udp_receive(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                            struct cis_error *err)
 {
-    const struct p2_thing *stream = p2_at(guest, args[0].n);
+    const struct p2_thing *stream = cis_p2_at(guest, args[0].n);
     struct p2_sock *s = (struct p2_sock *)stream->source;
     size_t most = args[1].n < DATAGRAMS ? (size_t)args[1].n : DATAGRAMS;
     uint8_t *at;
     struct cis_pair *items;
     enum cis_sock_code code;
     if (!current(stream)) {
-        return p2_net_answer(guest, CIS_SOCK_STATE, "udp receive", out);
+        return cis_p2_net_answer(guest, CIS_SOCK_STATE, "udp receive", out);
     }
-    CIS_TRY(p2_pairs(guest, DATAGRAMS, &items, err));
-    CIS_TRY(p2_scratch(guest, DATAGRAMS * sizeof(struct cis_datagram_address) + RECEIVE_BYTES, &at,
-                       err));
+    CIS_TRY(cis_p2_pairs(guest, DATAGRAMS, &items, err));
+    CIS_TRY(cis_p2_scratch(guest, DATAGRAMS * sizeof(struct cis_datagram_address) + RECEIVE_BYTES,
+                           &at, err));
     struct cis_datagram_address *from = (struct cis_datagram_address *)(void *)at;
     size_t n = receive_some(s->sock, most, (uint8_t *)(from + DATAGRAMS), items, from, &code);
     if (n == 0 && code != CIS_SOCK_OK && code != CIS_SOCK_AGAIN) {
-        return p2_net_answer(guest, code, "udp receive", out);
+        return cis_p2_net_answer(guest, code, "udp receive", out);
     }
     out->items = items;
     out->nitems = n;
@@ -149,14 +150,14 @@ cis_code p2_udp_receive(cis_guest *guest, const struct cis_typed *args, struct c
     return cis_guest_burn(guest, n + bytes / BYTES_A_FUEL, err);
 }
 
-cis_code p2_udp_check_send(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                           struct cis_error *err)
+cis_code cis_p2_udp_check_send(cis_guest *guest, const struct cis_typed *args,
+                               struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *stream = p2_at(guest, args[0].n);
+    struct p2_thing *stream = cis_p2_at(guest, args[0].n);
     struct p2_wish w = {.fd = -1};
     (void)err;
     if (!current(stream)) {
-        return p2_net_answer(guest, CIS_SOCK_STATE, "udp send", out);
+        return cis_p2_net_answer(guest, CIS_SOCK_STATE, "udp send", out);
     }
     wish(stream->source, P2_WRITES, &w);
     struct pollfd now = {.fd = w.fd, .events = w.events};
@@ -185,15 +186,15 @@ static void socket_address(struct cis_bytes flat, struct sockaddr_storage *out)
     memcpy(&v6->sin6_addr, from.ip, 16);
 }
 
-cis_code p2_udp_send(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_udp_send(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                         struct cis_error *err)
 {
-    struct p2_thing *stream = p2_at(guest, args[0].n);
+    struct p2_thing *stream = cis_p2_at(guest, args[0].n);
     struct p2_sock *s = (struct p2_sock *)stream->source;
     size_t n = args[1].nitems, sent = 0, bytes = 0;
     enum cis_sock_code code = CIS_SOCK_OK;
     if (!current(stream)) {
-        return p2_net_answer(guest, CIS_SOCK_STATE, "udp send", out);
+        return cis_p2_net_answer(guest, CIS_SOCK_STATE, "udp send", out);
     }
     if (n > stream->promised) {
         return cis_fail(err, CIS_E_TRAP, "udp: %zu datagrams, %llu were permitted", n,
@@ -213,24 +214,24 @@ cis_code p2_udp_send(cis_guest *guest, const struct cis_typed *args, struct cis_
     }
     CIS_TRY(cis_guest_burn(guest, n + bytes / BYTES_A_FUEL, err));
     if (sent == 0 && code != CIS_SOCK_AGAIN) {
-        return p2_net_answer(guest, code, "udp send", out);
+        return cis_p2_net_answer(guest, code, "udp send", out);
     }
     out->n[0] = sent;
     return CIS_OK;
 }
 
-cis_code p2_udp_in_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_udp_in_subscribe(cis_guest *guest, const struct cis_typed *args,
+                                 struct cis_answer *out, struct cis_error *err)
 {
-    const struct p2_thing *stream = p2_at(guest, args[0].n);
-    return p2_give_pollable(guest, args[0].n, current(stream) ? P2_READS : P2_STATE, out, err);
+    const struct p2_thing *stream = cis_p2_at(guest, args[0].n);
+    return cis_p2_give_pollable(guest, args[0].n, current(stream) ? P2_READS : P2_STATE, out, err);
 }
 
-cis_code p2_udp_out_subscribe(cis_guest *guest, const struct cis_typed *args,
-                              struct cis_answer *out, struct cis_error *err)
+cis_code cis_p2_udp_out_subscribe(cis_guest *guest, const struct cis_typed *args,
+                                  struct cis_answer *out, struct cis_error *err)
 {
-    const struct p2_thing *stream = p2_at(guest, args[0].n);
-    return p2_give_pollable(guest, args[0].n, current(stream) ? P2_WRITES : P2_STATE, out, err);
+    const struct p2_thing *stream = cis_p2_at(guest, args[0].n);
+    return cis_p2_give_pollable(guest, args[0].n, current(stream) ? P2_WRITES : P2_STATE, out, err);
 }
 
 /* ---- rows ---- */
@@ -257,50 +258,50 @@ static const struct cis_ifacefn rows[] = {
     {.interface = "wasi:sockets/udp-create-socket",
      .name = "create-udp-socket",
      .type = "func(" P2_NET_FAMILY ") -> result<own<udp-socket>" ERR,
-     CIS_STRUCTS(p2_udp_create, uint32_t, struct p2_net_one),
+     CIS_STRUCTS(cis_p2_udp_create, uint32_t, struct p2_net_one),
      .denied = -1,
      .cost = 1,
      .params = "address-family",
      .doc = "A socket that reaches nothing yet."},
     ROW("start-bind", "func(" SELF ", borrow<network>, " P2_NET_ADDRESS ") -> result<_" ERR,
-        p2_sock_start_bind, struct p2_self_address, struct p2_net_done,
+        cis_p2_sock_start_bind, struct p2_self_address, struct p2_net_done,
         "Begins to bind it to an address."),
-    ROW("finish-bind", "func(" SELF ") -> result<_" ERR, p2_sock_finish_bind, struct p2_self,
+    ROW("finish-bind", "func(" SELF ") -> result<_" ERR, cis_p2_sock_finish_bind, struct p2_self,
         struct p2_net_done, "Ends that."),
     ROW("stream",
         "func(" SELF ", option<" P2_NET_ADDRESS
         ">) -> result<tuple<own<incoming-datagram-stream>,own<outgoing-datagram-stream>>" ERR,
-        p2_udp_stream, struct stream_args, struct p2_net_two,
+        cis_p2_udp_stream, struct stream_args, struct p2_net_two,
         "Streams of datagrams, of one peer or of all; the pair before is over."),
-    GET("local-address", P2_NET_ADDRESS, p2_net_address, p2_sock_local, "Where it is bound."),
-    GET("remote-address", P2_NET_ADDRESS, p2_net_address, p2_sock_remote, "Its peer."),
-    ROW("address-family", "func(" SELF ") -> " P2_NET_FAMILY, p2_sock_family, struct p2_self,
+    GET("local-address", P2_NET_ADDRESS, p2_net_address, cis_p2_sock_local, "Where it is bound."),
+    GET("remote-address", P2_NET_ADDRESS, p2_net_address, cis_p2_sock_remote, "Its peer."),
+    ROW("address-family", "func(" SELF ") -> " P2_NET_FAMILY, cis_p2_sock_family, struct p2_self,
         uint32_t, "IPv4 or IPv6."),
-    GET("unicast-hop-limit", "u8", p2_net_u8, p2_sock_hops, "How far its packets go."),
-    ROW("set-unicast-hop-limit", "func(" SELF ", u8) -> result<_" ERR, p2_sock_set_hops,
+    GET("unicast-hop-limit", "u8", p2_net_u8, cis_p2_sock_hops, "How far its packets go."),
+    ROW("set-unicast-hop-limit", "func(" SELF ", u8) -> result<_" ERR, cis_p2_sock_set_hops,
         struct p2_self_u8, struct p2_net_done, "Sets it."),
-    GET("receive-buffer-size", "u64", p2_net_u64, p2_sock_receive_size, "The kernel's buffer."),
+    GET("receive-buffer-size", "u64", p2_net_u64, cis_p2_sock_receive_size, "The kernel's buffer."),
     SHAPED("udp-socket.set-receive-buffer-size", "func(" SELF ", u64) -> result<_" ERR, NET_U64,
-           p2_sock_set_receive, "Asks for another."),
-    GET("send-buffer-size", "u64", p2_net_u64, p2_sock_send_size, "The kernel's buffer."),
+           cis_p2_sock_set_receive, "Asks for another."),
+    GET("send-buffer-size", "u64", p2_net_u64, cis_p2_sock_send_size, "The kernel's buffer."),
     SHAPED("udp-socket.set-send-buffer-size", "func(" SELF ", u64) -> result<_" ERR, NET_U64,
-           p2_sock_set_send, "Asks for another."),
-    SHAPED("udp-socket.subscribe", "func(" SELF ") -> own<pollable>", CHILD, p2_source_subscribe,
-           "Ready at once."),
+           cis_p2_sock_set_send, "Asks for another."),
+    SHAPED("udp-socket.subscribe", "func(" SELF ") -> own<pollable>", CHILD,
+           cis_p2_source_subscribe, "Ready at once."),
     SHAPED("incoming-datagram-stream.receive",
            "func(" IN ", u64) -> result<list<record{data:list<u8>,remote-address:" P2_NET_ADDRESS
            "}>" ERR,
-           NET_RECEIVE, p2_udp_receive, "The datagrams that are there, at most 16."),
+           NET_RECEIVE, cis_p2_udp_receive, "The datagrams that are there, at most 16."),
     SHAPED("incoming-datagram-stream.subscribe", "func(" IN ") -> own<pollable>", CHILD,
-           p2_udp_in_subscribe, "Ready when there is one."),
+           cis_p2_udp_in_subscribe, "Ready when there is one."),
     SHAPED("outgoing-datagram-stream.check-send", "func(" OUT ") -> result<u64" ERR, NET_COUNT,
-           p2_udp_check_send, "Datagrams that the next send may have."),
+           cis_p2_udp_check_send, "Datagrams that the next send may have."),
     SHAPED("outgoing-datagram-stream.send",
            "func(" OUT ", list<record{data:list<u8>,remote-address:option<" P2_NET_ADDRESS
            ">}>) -> result<u64" ERR,
-           NET_SEND, p2_udp_send, "Sends them; how many went."),
+           NET_SEND, cis_p2_udp_send, "Sends them; how many went."),
     SHAPED("outgoing-datagram-stream.subscribe", "func(" OUT ") -> own<pollable>", CHILD,
-           p2_udp_out_subscribe, "Ready when one can be sent."),
+           cis_p2_udp_out_subscribe, "Ready when one can be sent."),
 };
-const struct cis_iface_table p2_udp_table = {
+const struct cis_iface_table cis_p2_udp_table = {
     .abi = "wasi", .version = "0.2.12", .rows = rows, .nrows = sizeof rows / sizeof *rows};

@@ -150,22 +150,22 @@ struct p2_net_maybe_ip {
 
 /* ---- sock_common.c ---- */
 /* Case of the interface's error; a refusal of the policy is counted and told. */
-uint32_t p2_net_error(cis_guest *guest, enum cis_sock_code code, const char *what);
+uint32_t cis_p2_net_error(cis_guest *guest, enum cis_sock_code code, const char *what);
 static inline bool p2_net_failed(cis_guest *guest, enum cis_sock_code code, const char *what,
                                  bool *out_failed, uint32_t *out_error)
 {
     if (code != CIS_SOCK_OK) {
         *out_failed = true;
-        *out_error = p2_net_error(guest, code, what);
+        *out_error = cis_p2_net_error(guest, code, what);
     }
     return code != CIS_SOCK_OK;
 }
 /* The same for functions with a shape. */
-cis_code p2_net_answer(cis_guest *guest, enum cis_sock_code code, const char *what,
-                       struct cis_answer *out);
-void p2_address_in(const struct p2_address *from, struct sockaddr_storage *out);
-void p2_address_out(const struct sockaddr_storage *from, struct p2_address *out);
-void p2_ip_out(const struct sockaddr_storage *from, struct p2_ip *out);
+cis_code cis_p2_net_answer(cis_guest *guest, enum cis_sock_code code, const char *what,
+                           struct cis_answer *out);
+void cis_p2_address_in(const struct p2_address *from, struct sockaddr_storage *out);
+void cis_p2_address_out(const struct sockaddr_storage *from, struct p2_address *out);
+void cis_p2_ip_out(const struct sockaddr_storage *from, struct p2_ip *out);
 
 /* A socket behind handles. It is given back when no handle is left that can use it, pollables not
  * counted. */
@@ -181,69 +181,70 @@ struct p2_sock {
 };
 /* Takes the socket over, failed or not. The caller drops the first reference when he has handed out
  * what is over it. */
-cis_code p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_ops *ops,
-                     struct p2_sock **out, struct cis_error *err);
+cis_code cis_p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_ops *ops,
+                         struct p2_sock **out, struct cis_error *err);
 /* One more handle: an entry of this kind. */
-cis_code p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t parent,
-                      uint32_t *out_rep, struct cis_error *err);
+cis_code cis_p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t parent,
+                          uint32_t *out_rep, struct cis_error *err);
 /* One less; closes the socket after the last. */
-void p2_sock_let_go(struct p2_sock *s);
-void p2_sock_free(struct cis_host *host, struct p2_source *self);
+void cis_p2_sock_let_go(struct p2_sock *s);
+void cis_p2_sock_free(struct cis_host *host, struct p2_source *self);
 static inline struct p2_sock *p2_sock_at(cis_guest *guest, uint64_t rep)
 {
-    return (struct p2_sock *)p2_at(guest, rep)->source;
+    return (struct p2_sock *)cis_p2_at(guest, rep)->source;
 }
 
-extern const struct p2_source_ops p2_tcp_ops; /* sock_tcp_stream.c */
+extern const struct p2_source_ops cis_p2_tcp_ops; /* sock_tcp_stream.c */
 /* shutdown(send): after what is pending. */
-void p2_tcp_shut_out(struct p2_sock *s);
+void cis_p2_tcp_shut_out(struct p2_sock *s);
 
-extern const struct cis_iface_table p2_network_table, p2_names_table, p2_tcp_table, p2_udp_table;
+extern const struct cis_iface_table cis_p2_network_table, cis_p2_names_table, cis_p2_tcp_table,
+    cis_p2_udp_table;
 
 /* ---- handlers ---- */
 #define P2(name) cis_typed_handler name
-P2(p2_net_instance);
-P2(p2_source_subscribe);
-P2(p2_tcp_set_backlog);
-P2(p2_sock_set_idle);
-P2(p2_sock_set_interval);
-P2(p2_sock_set_receive);
-P2(p2_sock_set_send);
-P2(p2_udp_receive);
-P2(p2_udp_check_send);
-P2(p2_udp_send);
-P2(p2_udp_in_subscribe);
-P2(p2_udp_out_subscribe);
+P2(cis_p2_net_instance);
+P2(cis_p2_source_subscribe);
+P2(cis_p2_tcp_set_backlog);
+P2(cis_p2_sock_set_idle);
+P2(cis_p2_sock_set_interval);
+P2(cis_p2_sock_set_receive);
+P2(cis_p2_sock_set_send);
+P2(cis_p2_udp_receive);
+P2(cis_p2_udp_check_send);
+P2(cis_p2_udp_send);
+P2(cis_p2_udp_in_subscribe);
+P2(cis_p2_udp_out_subscribe);
 #undef P2
 #define P2(name) cis_structs_handler name
-P2(p2_net_error_of);
-P2(p2_names_resolve);
-P2(p2_names_next);
-P2(p2_tcp_create);
-P2(p2_tcp_start_connect);
-P2(p2_tcp_finish_connect);
-P2(p2_tcp_start_listen);
-P2(p2_tcp_finish_listen);
-P2(p2_tcp_accept);
-P2(p2_tcp_is_listening);
-P2(p2_tcp_keep_alive);
-P2(p2_tcp_set_keep_alive);
-P2(p2_tcp_idle);
-P2(p2_tcp_interval);
-P2(p2_tcp_count);
-P2(p2_tcp_set_count);
-P2(p2_tcp_shutdown);
-P2(p2_udp_create);
-P2(p2_udp_stream);
-P2(p2_sock_start_bind);
-P2(p2_sock_finish_bind);
-P2(p2_sock_local);
-P2(p2_sock_remote);
-P2(p2_sock_family);
-P2(p2_sock_hops);
-P2(p2_sock_set_hops);
-P2(p2_sock_receive_size);
-P2(p2_sock_send_size);
+P2(cis_p2_net_error_of);
+P2(cis_p2_names_resolve);
+P2(cis_p2_names_next);
+P2(cis_p2_tcp_create);
+P2(cis_p2_tcp_start_connect);
+P2(cis_p2_tcp_finish_connect);
+P2(cis_p2_tcp_start_listen);
+P2(cis_p2_tcp_finish_listen);
+P2(cis_p2_tcp_accept);
+P2(cis_p2_tcp_is_listening);
+P2(cis_p2_tcp_keep_alive);
+P2(cis_p2_tcp_set_keep_alive);
+P2(cis_p2_tcp_idle);
+P2(cis_p2_tcp_interval);
+P2(cis_p2_tcp_count);
+P2(cis_p2_tcp_set_count);
+P2(cis_p2_tcp_shutdown);
+P2(cis_p2_udp_create);
+P2(cis_p2_udp_stream);
+P2(cis_p2_sock_start_bind);
+P2(cis_p2_sock_finish_bind);
+P2(cis_p2_sock_local);
+P2(cis_p2_sock_remote);
+P2(cis_p2_sock_family);
+P2(cis_p2_sock_hops);
+P2(cis_p2_sock_set_hops);
+P2(cis_p2_sock_receive_size);
+P2(cis_p2_sock_send_size);
 #undef P2
 
 #endif

@@ -13,7 +13,7 @@ static void unlink_busy(struct cis_host *host, struct p2_source *source)
     host->wasi_p2->nbusy--;
 }
 
-void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy)
+void cis_p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy)
 {
     struct cis_host *host = cis_host_of(guest);
     if (busy == source->busy) {
@@ -21,7 +21,7 @@ void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy)
     }
     if (!busy) {
         unlink_busy(host, source);
-        p2_source_unref(host, source);
+        cis_p2_source_unref(host, source);
         return;
     }
     source->busy_next = host->wasi_p2->busy;
@@ -30,7 +30,7 @@ void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy)
     source->busy = true;
 }
 
-void p2_source_unref(struct cis_host *host, struct p2_source *source)
+void cis_p2_source_unref(struct cis_host *host, struct p2_source *source)
 {
     if (source == NULL) {
         return;
@@ -45,20 +45,21 @@ void p2_source_unref(struct cis_host *host, struct p2_source *source)
     }
 }
 
-void p2_sources_end(struct cis_host *host)
+void cis_p2_sources_end(struct cis_host *host)
 {
     while (host->wasi_p2->busy != NULL) {
         struct p2_source *source = host->wasi_p2->busy;
         unlink_busy(host, source);
-        p2_source_unref(host, source);
+        cis_p2_source_unref(host, source);
     }
 }
 
-cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent, struct p2_source *source,
-                     enum p2_way way, uint32_t *out_rep, struct cis_error *err)
+cis_code cis_p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent,
+                         struct p2_source *source, enum p2_way way, uint32_t *out_rep,
+                         struct cis_error *err)
 {
     struct p2_thing *thing;
-    CIS_TRY(p2_new(guest, kind, parent, out_rep, &thing, err));
+    CIS_TRY(cis_p2_new(guest, kind, parent, out_rep, &thing, err));
     thing->source = p2_source_ref(source);
     if (kind == P2_POLLABLE) {
         thing->poll.way = (uint8_t)way;
@@ -66,9 +67,10 @@ cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent, struc
     return CIS_OK;
 }
 
-cis_code p2_give_pollable(cis_guest *guest, uint64_t of, enum p2_way way, struct cis_answer *answer,
-                          struct cis_error *err)
+cis_code cis_p2_give_pollable(cis_guest *guest, uint64_t of, enum p2_way way,
+                              struct cis_answer *answer, struct cis_error *err)
 {
     answer->kind = P2_POLLABLE;
-    return p2_new_over(guest, P2_POLLABLE, of, p2_at(guest, of)->source, way, &answer->rep, err);
+    return cis_p2_new_over(guest, P2_POLLABLE, of, cis_p2_at(guest, of)->source, way, &answer->rep,
+                           err);
 }

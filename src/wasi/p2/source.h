@@ -3,8 +3,8 @@
  * reference, its maker another, so that it stays for as long as any of them.
  *
  * One thread, the run's. No operation waits: where a guest has to wait, streams.c and poll.c do,
- * with the CPU slot given back, by what `wish` says. Operations must not use p2_scratch, where the
- * bytes of the call under way are, nor p2_fds. Errors are errnos of Linux; an operation
+ * with the CPU slot given back, by what `wish` says. Operations must not use cis_p2_scratch, where
+ * the bytes of the call under way are, nor cis_p2_fds. Errors are errnos of Linux; an operation
  * that exceeds a limit records it (cis_guest_limit) and returns any errno: the run is over then. */
 #ifndef CIS_WASI_P2_SOURCE_H
 #define CIS_WASI_P2_SOURCE_H
@@ -74,24 +74,25 @@ static inline struct p2_source *p2_source_ref(struct p2_source *source)
     return source;
 }
 /* NULL is allowed. */
-void p2_source_unref(struct cis_host *host, struct p2_source *source);
+void cis_p2_source_unref(struct cis_host *host, struct p2_source *source);
 /* While it is busy, its `ready` (P2_WRITES) is called whenever the run waits and what it wishes for
  * comes, whatever the run waits for: bytes that a write has taken go out although the guest only
  * waits for an answer. It holds a reference: what is under way goes on when the last handle is
  * gone, until the run ends, unless it `ends_alone`. */
-void p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy);
+void cis_p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy);
 /* The run has ended: nothing is under way any more. */
-void p2_sources_end(struct cis_host *host);
+void cis_p2_sources_end(struct cis_host *host);
 
 /* An entry over it: P2_INPUT, P2_OUTPUT, or P2_POLLABLE with its way. It takes a reference of its
- * own; the caller keeps his. `parent` as for p2_new. */
-cis_code p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent, struct p2_source *source,
-                     enum p2_way way, uint32_t *out_rep, struct cis_error *err);
-/* A pollable of the entry `of`, over its source, as the answer. */
-cis_code p2_give_pollable(cis_guest *guest, uint64_t of, enum p2_way way, struct cis_answer *answer,
-                          struct cis_error *err);
-/* Waits until this way is ready; ends with the run. */
-cis_code p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
+ * own; the caller keeps his. `parent` as for cis_p2_new. */
+cis_code cis_p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent,
+                         struct p2_source *source, enum p2_way way, uint32_t *out_rep,
                          struct cis_error *err);
+/* A pollable of the entry `of`, over its source, as the answer. */
+cis_code cis_p2_give_pollable(cis_guest *guest, uint64_t of, enum p2_way way,
+                              struct cis_answer *answer, struct cis_error *err);
+/* Waits until this way is ready; ends with the run. */
+cis_code cis_p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
+                             struct cis_error *err);
 
 #endif

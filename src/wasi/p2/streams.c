@@ -54,7 +54,7 @@ static cis_code read_source(cis_guest *guest, struct p2_thing *in, bool waits, u
         if (*out_no != EAGAIN || !waits) {
             break;
         }
-        CIS_TRY(p2_source_await(guest, source, P2_READS, err));
+        CIS_TRY(cis_p2_source_await(guest, source, P2_READS, err));
     }
     if (*out_no == 0 && *out_n == 0 && !end) {
         *out_no = EAGAIN;
@@ -81,12 +81,12 @@ static cis_code fails(cis_guest *guest, const struct p2_thing *thing, struct cis
     struct p2_source *source = thing->source;
     struct p2_thing *error;
     if (source == NULL) {
-        return p2_stream_fails(guest, out, no, err);
+        return cis_p2_stream_fails(guest, out, no, err);
     }
     if (no == EPIPE) {
-        return p2_stream_closed(out);
+        return cis_p2_stream_closed(out);
     }
-    CIS_TRY(p2_give(guest, P2_ERROR, P2_NO_PARENT, out, &error, err));
+    CIS_TRY(cis_p2_give(guest, P2_ERROR, P2_NO_PARENT, out, &error, err));
     error->error = no;
     error->source = p2_source_ref(source);
     out->failed = true;
@@ -105,7 +105,9 @@ static cis_code read_none(cis_guest *guest, struct p2_thing *in, struct cis_answ
         return CIS_OK;
     }
     CIS_TRY(read_source(guest, in, false, &none, 0, &n, &no, err));
-    return no == 0 ? p2_stream_closed(out) : no != EAGAIN ? fails(guest, in, out, no, err) : CIS_OK;
+    return no == 0        ? cis_p2_stream_closed(out)
+           : no != EAGAIN ? fails(guest, in, out, no, err)
+                          : CIS_OK;
 }
 
 /* Bytes into the scratch; *out_n of them. An answer that failed was given when *out_done. */
@@ -113,12 +115,12 @@ static cis_code read_some(cis_guest *guest, const struct cis_typed *args, bool w
                           struct cis_answer *out, uint8_t **out_at, size_t *out_n, bool *out_done,
                           struct cis_error *err)
 {
-    struct p2_thing *in = p2_at(guest, args[0].n);
+    struct p2_thing *in = cis_p2_at(guest, args[0].n);
     size_t len = args[1].n < P2_CHUNK ? (size_t)args[1].n : P2_CHUNK;
     int no = 0;
     *out_n = 0;
     *out_done = len == 0;
-    CIS_TRY(p2_scratch(guest, len, out_at, err));
+    CIS_TRY(cis_p2_scratch(guest, len, out_at, err));
     if (len == 0) {
         return read_none(guest, in, out, err);
     }
@@ -129,7 +131,7 @@ static cis_code read_some(cis_guest *guest, const struct cis_typed *args, bool w
     }
     if (no != 0 || *out_n == 0) {
         *out_done = true;
-        return no != 0 ? fails(guest, in, out, no, err) : p2_stream_closed(out);
+        return no != 0 ? fails(guest, in, out, no, err) : cis_p2_stream_closed(out);
     }
     return CIS_OK;
 }
@@ -162,10 +164,10 @@ static cis_code skip_with(cis_guest *guest, const struct cis_typed *args, bool w
     {                                                                                              \
         return with(guest, args, waits, out, err);                                                 \
     }
-READER(p2_in_read, read_with, false)
-READER(p2_in_blocking_read, read_with, true)
-READER(p2_in_skip, skip_with, false)
-READER(p2_in_blocking_skip, skip_with, true)
+READER(cis_p2_in_read, read_with, false)
+READER(cis_p2_in_blocking_read, read_with, true)
+READER(cis_p2_in_skip, skip_with, false)
+READER(cis_p2_in_blocking_skip, skip_with, true)
 
 /* ---- output ---- */
 
@@ -214,7 +216,7 @@ static cis_code write_source(cis_guest *guest, struct p2_thing *to, bool waits,
         if (waits) {
             *out_no = source->ops->room(guest, source, &n);
             if (*out_no == 0 && n == 0) {
-                CIS_TRY(p2_source_await(guest, source, P2_WRITES, err));
+                CIS_TRY(cis_p2_source_await(guest, source, P2_WRITES, err));
             }
         }
         n = n < data.len ? n : data.len;
@@ -280,14 +282,14 @@ static cis_code flush(cis_guest *guest, struct p2_thing *to, bool waits, struct 
         return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
     }
     if (to->ended) {
-        return p2_stream_closed(out);
+        return cis_p2_stream_closed(out);
     }
     int no = 0;
     while (source->ops->flush != NULL && (no = source->ops->flush(guest, source)) == EAGAIN) {
         if (!waits) {
             return CIS_OK;
         }
-        CIS_TRY(p2_source_await(guest, source, P2_WRITES, err));
+        CIS_TRY(cis_p2_source_await(guest, source, P2_WRITES, err));
     }
     to->ended = no != 0;
     return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
@@ -311,10 +313,10 @@ static int promise(cis_guest *guest, struct p2_thing *to)
     return no;
 }
 
-cis_code p2_out_check(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                      struct cis_error *err)
+cis_code cis_p2_out_check(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
 {
-    struct p2_thing *to = p2_at(guest, args[0].n);
+    struct p2_thing *to = cis_p2_at(guest, args[0].n);
     int no = promise(guest, to);
     if (no != 0) {
         return fails(guest, to, out, no, err);
@@ -329,62 +331,62 @@ static cis_code too_much(struct cis_error *err, uint64_t len, uint64_t most)
                     (unsigned long long)len, (unsigned long long)most);
 }
 
-cis_code p2_out_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                      struct cis_error *err)
+cis_code cis_p2_out_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
 {
-    struct p2_thing *to = p2_at(guest, args[0].n);
+    struct p2_thing *to = cis_p2_at(guest, args[0].n);
     if (args[1].bytes.len > to->promised) {
         return too_much(err, args[1].bytes.len, to->promised);
     }
     return write_all(guest, to, false, args[1].bytes, out, err);
 }
 
-cis_code p2_out_blocking_write(cis_guest *guest, const struct cis_typed *args,
-                               struct cis_answer *out, struct cis_error *err)
+cis_code cis_p2_out_blocking_write(cis_guest *guest, const struct cis_typed *args,
+                                   struct cis_answer *out, struct cis_error *err)
 {
     if (args[1].bytes.len > FLUSH_MAX) {
         return too_much(err, args[1].bytes.len, FLUSH_MAX);
     }
-    struct p2_thing *to = p2_at(guest, args[0].n);
+    struct p2_thing *to = cis_p2_at(guest, args[0].n);
     CIS_TRY(write_all(guest, to, true, args[1].bytes, out, err));
     return out->failed || to->source == NULL ? CIS_OK : flush(guest, to, true, out, err);
 }
 
-cis_code p2_out_flush(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                      struct cis_error *err)
+cis_code cis_p2_out_flush(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                          struct cis_error *err)
 {
-    return flush(guest, p2_at(guest, args[0].n), false, out, err);
+    return flush(guest, cis_p2_at(guest, args[0].n), false, out, err);
 }
 
-cis_code p2_out_blocking_flush(cis_guest *guest, const struct cis_typed *args,
-                               struct cis_answer *out, struct cis_error *err)
+cis_code cis_p2_out_blocking_flush(cis_guest *guest, const struct cis_typed *args,
+                                   struct cis_answer *out, struct cis_error *err)
 {
-    return flush(guest, p2_at(guest, args[0].n), true, out, err);
+    return flush(guest, cis_p2_at(guest, args[0].n), true, out, err);
 }
 
 static cis_code zeroes(cis_guest *guest, const struct cis_typed *args, bool waits, uint64_t most,
                        struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *to = p2_at(guest, args[0].n);
+    struct p2_thing *to = cis_p2_at(guest, args[0].n);
     uint8_t *at;
     if (args[1].n > most) {
         return too_much(err, args[1].n, most);
     }
-    CIS_TRY(p2_scratch(guest, (size_t)args[1].n, &at, err));
+    CIS_TRY(cis_p2_scratch(guest, (size_t)args[1].n, &at, err));
     memset(at, 0, (size_t)args[1].n);
     CIS_TRY(write_all(guest, to, waits, cis_bytes_of(at, (size_t)args[1].n), out, err));
     bool flushes = !out->failed && waits && to->source != NULL;
     return flushes ? flush(guest, to, true, out, err) : CIS_OK;
 }
 
-cis_code p2_out_zeroes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+cis_code cis_p2_out_zeroes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
+                           struct cis_error *err)
 {
-    return zeroes(guest, args, false, p2_at(guest, args[0].n)->promised, out, err);
+    return zeroes(guest, args, false, cis_p2_at(guest, args[0].n)->promised, out, err);
 }
 
-cis_code p2_out_blocking_zeroes(cis_guest *guest, const struct cis_typed *args,
-                                struct cis_answer *out, struct cis_error *err)
+cis_code cis_p2_out_blocking_zeroes(cis_guest *guest, const struct cis_typed *args,
+                                    struct cis_answer *out, struct cis_error *err)
 {
     return zeroes(guest, args, true, FLUSH_MAX, out, err);
 }
@@ -392,7 +394,7 @@ cis_code p2_out_blocking_zeroes(cis_guest *guest, const struct cis_typed *args,
 static cis_code splice_with(cis_guest *guest, const struct cis_typed *args, bool waits,
                             struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *to = p2_at(guest, args[0].n);
+    struct p2_thing *to = cis_p2_at(guest, args[0].n);
     uint8_t *at;
     size_t n;
     bool done;
@@ -407,7 +409,7 @@ static cis_code splice_with(cis_guest *guest, const struct cis_typed *args, bool
         return CIS_OK;
     }
     out->n[0] = n;
-    return write_all(guest, p2_at(guest, args[0].n), waits, cis_bytes_of(at, n), out, err);
+    return write_all(guest, cis_p2_at(guest, args[0].n), waits, cis_bytes_of(at, n), out, err);
 }
-READER(p2_out_splice, splice_with, false)
-READER(p2_out_blocking_splice, splice_with, true)
+READER(cis_p2_out_splice, splice_with, false)
+READER(cis_p2_out_blocking_splice, splice_with, true)

@@ -8,7 +8,7 @@
 #define ENTRY_BYTES 512u /* what one entry is taken to cost the host beside its place */
 #define FIRST 64u
 
-cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err)
+cis_code cis_p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err)
 {
     struct cis_host *host = cis_host_of(guest);
     if (host->wasi_p2 == NULL) {
@@ -22,13 +22,13 @@ cis_code p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err
     return CIS_OK;
 }
 
-bool p2_is(cis_guest *guest, uint32_t kind, uint32_t rep)
+bool cis_p2_is(cis_guest *guest, uint32_t kind, uint32_t rep)
 {
     const struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
     return t != NULL && rep != 0 && rep < t->n && t->at[rep].kind == kind;
 }
 
-struct p2_thing *p2_at(cis_guest *guest, uint64_t rep)
+struct p2_thing *cis_p2_at(cis_guest *guest, uint64_t rep)
 {
     return &cis_host_of(guest)->wasi_p2->at[rep];
 }
@@ -46,10 +46,10 @@ static cis_code charge(cis_guest *guest, struct cis_wasi_p2 *t, uint64_t bytes,
     return CIS_OK;
 }
 
-cis_code p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
+cis_code cis_p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(guest, &t, err));
     return charge(guest, t, bytes, err);
 }
 
@@ -78,11 +78,11 @@ static cis_code count(cis_guest *guest, const struct cis_wasi_p2 *t, struct cis_
                : cis_guest_limit(guest, CIS_E_LIMIT, "handles", max, (uint64_t)t->live + 1, err);
 }
 
-cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *out_rep,
-                struct p2_thing **out, struct cis_error *err)
+cis_code cis_p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *out_rep,
+                    struct p2_thing **out, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(guest, &t, err));
     CIS_TRY(count(guest, t, err));
     if (t->free == 0 && t->n == t->cap) {
         CIS_TRY(grow(guest, t, err));
@@ -98,14 +98,14 @@ cis_code p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *
     return CIS_OK;
 }
 
-cis_code p2_give(cis_guest *guest, enum p2_kind kind, uint64_t parent, struct cis_answer *answer,
-                 struct p2_thing **out, struct cis_error *err)
+cis_code cis_p2_give(cis_guest *guest, enum p2_kind kind, uint64_t parent,
+                     struct cis_answer *answer, struct p2_thing **out, struct cis_error *err)
 {
     answer->kind = kind;
-    return p2_new(guest, kind, parent, &answer->rep, out, err);
+    return cis_p2_new(guest, kind, parent, &answer->rep, out, err);
 }
 
-void p2_file_unref(struct p2_file *f)
+void cis_p2_file_unref(struct p2_file *f)
 {
     if (f == NULL || --f->refs != 0) {
         return;
@@ -122,7 +122,7 @@ void p2_file_unref(struct p2_file *f)
     cis_free(f);
 }
 
-int p2_file_charge(struct p2_file *file, const struct p2_file *base)
+int cis_p2_file_charge(struct p2_file *file, const struct p2_file *base)
 {
     uint64_t bytes = file->dir != NULL ? cis_dir_bytes(file->dir, base->dir) : 0;
     if (cis_budget_charge(file->counted->budget, bytes, "directories", NULL) != CIS_OK) {
@@ -133,7 +133,7 @@ int p2_file_charge(struct p2_file *file, const struct p2_file *base)
     return 0;
 }
 
-bool p2_room(cis_guest *guest)
+bool cis_p2_room(cis_guest *guest)
 {
     const struct cis_host *host = cis_host_of(guest);
     uint32_t max = host->world.files_max != 0 ? host->world.files_max : CIS_WORLD_FILES_MAX;
@@ -150,41 +150,41 @@ static void leave_source(struct cis_host *host, struct p2_thing *thing)
     if ((reads || writes || state) && source->ops->close != NULL) {
         source->ops->close(host, source, reads ? P2_READS : writes ? P2_WRITES : P2_STATE);
     }
-    p2_source_unref(host, source);
+    cis_p2_source_unref(host, source);
 }
 
 static void let_go(struct cis_host *host, struct p2_thing *thing)
 {
     struct cis_wasi_p2 *t = host->wasi_p2;
     if (thing->kind >= P2_FIELDS) {
-        p2_http_let_go(host, thing);
+        cis_p2_http_let_go(host, thing);
     }
     if (thing->source != NULL) {
         leave_source(host, thing);
     } else if (thing->kind == P2_DIR_STREAM) {
-        p2_listing_free(t, thing->listing);
+        cis_p2_listing_free(t, thing->listing);
     } else if (thing->kind == P2_DESCRIPTOR ||
                ((thing->kind == P2_INPUT || thing->kind == P2_OUTPUT) && thing->std == 0)) {
-        p2_file_unref(thing->file);
+        cis_p2_file_unref(thing->file);
     }
     thing->kind = P2_FREE;
 }
 
-cis_code p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err)
+cis_code cis_p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
-    const struct p2_thing *thing = p2_at(guest, rep);
+    const struct p2_thing *thing = cis_p2_at(guest, rep);
     return thing->children == 0
                ? CIS_OK
                : cis_fail(err, CIS_E_TRAP,
                           "WASI: %s dropped, given away or finished before %u that %s made of it",
-                          p2_kind_name(thing->kind), thing->children,
+                          cis_p2_kind_name(thing->kind), thing->children,
                           thing->children == 1 ? "was" : "were");
 }
 
-cis_code p2_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
+cis_code cis_p2_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
-    CIS_TRY(p2_alone(guest, rep, err));
+    CIS_TRY(cis_p2_alone(guest, rep, err));
     let_go(cis_host_of(guest), &t->at[rep]);
     t->at[t->at[rep].parent].children -= t->at[rep].parent != P2_NO_PARENT;
     t->at[rep].next_free = t->free;
@@ -206,7 +206,7 @@ void cis_wasi_p2_end(struct cis_host *host)
             let_go(host, &t->at[i]);
         }
     }
-    p2_sources_end(host);
+    cis_p2_sources_end(host);
     cis_budget_release(&host->budget, t->charged);
     cis_free(t->at);
     cis_free(t->scratch);
@@ -226,7 +226,7 @@ static cis_code room(cis_guest *guest, void **ptr, size_t *have, size_t want, si
     if (want <= *have) {
         return CIS_OK;
     }
-    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(guest, &t, err));
     CIS_TRY(charge(guest, t, cis_size_mul(want - *have, size), err));
     void *more = cis_realloc_array(*ptr, want, size);
     if (more == NULL) {
@@ -237,10 +237,10 @@ static cis_code room(cis_guest *guest, void **ptr, size_t *have, size_t want, si
     return CIS_OK;
 }
 
-cis_code p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err)
+cis_code cis_p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(guest, &t, err));
     void *ptr = t->scratch;
     CIS_TRY(room(guest, &ptr, &t->scratch_len, len > P2_CHUNK ? len : P2_CHUNK, 1, err));
     t->scratch = ptr;
@@ -248,10 +248,10 @@ cis_code p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_erro
     return CIS_OK;
 }
 
-cis_code p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err)
+cis_code cis_p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(guest, &t, err));
     void *ptr = t->pairs;
     CIS_TRY(room(guest, &ptr, &t->npairs, n, sizeof **out, err));
     t->pairs = ptr;
@@ -259,10 +259,10 @@ cis_code p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_
     return CIS_OK;
 }
 
-cis_code p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err)
+cis_code cis_p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(guest, &t, err));
     void *ptr = t->numbers;
     CIS_TRY(room(guest, &ptr, &t->nnumbers, n, sizeof **out, err));
     t->numbers = ptr;
@@ -270,10 +270,10 @@ cis_code p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error
     return CIS_OK;
 }
 
-cis_code p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err)
+cis_code cis_p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(guest, &t, err));
     void *ptr = t->fds;
     CIS_TRY(room(guest, &ptr, &t->nfds, n, sizeof **out, err));
     t->fds = ptr;

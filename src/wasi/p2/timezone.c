@@ -60,5 +60,5 @@ static const struct cis_ifacefn rows[] = {
         struct display, display, "The zone's offset, name and season at a time."),
     ROW("utc-offset", "s32", int32_t, utc_offset, "Seconds that it is ahead of UTC then."),
 };
-const struct cis_iface_table p2_timezone_table = {
+const struct cis_iface_table cis_p2_timezone_table = {
     .abi = "wasi", .version = "0.2.12", .rows = rows, .nrows = sizeof rows / sizeof *rows};
