@@ -728,7 +728,7 @@ static void sixteen_writers_and_readers_never_notice_gc(void **state)
 static void a_thousand_forks_of_a_big_tree_are_one_short_command(void **state)
 {
     struct fx *fx = *state;
-    const uint32_t files = 100000;
+    const uint32_t files = fx_is_sqlite() ? 100000 : 20000; /* rows take longer to a server */
     struct edit e;
     struct cis_history_done done;
     assert_ok(cis_edit_open(&e, &fx->h, CIS_STR("main"), err));
@@ -764,7 +764,9 @@ static void a_thousand_forks_of_a_big_tree_are_one_short_command(void **state)
                   (uint64_t)(took / CIS_NS_PER_MS));
     assert_true(took < 5 * CIS_NS_PER_S);
     fx_text(fx, "agent-7", "d1/f1000", "changed");
-    assert_int_equal(fx_ino(fx, "agent-7", "d99/f99999"), fx_ino(fx, "main", "d99/f99999"));
+    char last[32];
+    snprintf(last, sizeof last, "d%u/f%u", files / 1000 - 1, files - 1);
+    assert_int_equal(fx_ino(fx, "agent-7", last), fx_ino(fx, "main", last));
     struct cis_fsck_counts counts;
     assert_ok(cis_history_fsck(&fx->h, false, NULL, NULL, &counts, err));
     assert_int_equal(counts.faults, 0);

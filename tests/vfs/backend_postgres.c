@@ -2,13 +2,15 @@
 #include "tools/pgcluster.h"
 #include "vfs/backend_layered.h"
 
+#ifndef STORE_SETTINGS
+#define STORE_SETTINGS NULL
+#endif
+
 static struct pgcluster *cluster;
 
 void stores_start(void)
 {
-    /* What was committed survives a server that is killed; its recovery syncs the filesystem at
-     * once, not each file. */
-    cluster = pgcluster_start("fsync = on\nrecovery_init_sync_method = syncfs\n");
+    cluster = pgcluster_start(STORE_SETTINGS);
 }
 
 void stores_stop(void)
