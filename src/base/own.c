@@ -14,8 +14,9 @@
 #define TEXT_MAX (1u << 20) /* of one entry of a user or group: a group may have many members */
 #define USERS_MAX                                                                                  \
     (1u << 16) /* that are looked through, and for how long: a directory service may */
-#define USERS_NS (2 * CIS_NS_PER_S) /* have many, or be slow. Then the group is none of one's own  \
-                                     */
+#define USERS_NS                                                                                   \
+    (2 * CIS_NS_PER_S) /* have many, or be slow. Then the group is none of one's own               \
+                        */
 
 /* The list of all users is read by one thread at a time: the C library has one place in it. */
 static pthread_mutex_t users = PTHREAD_MUTEX_INITIALIZER;

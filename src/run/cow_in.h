@@ -4,6 +4,7 @@
 #ifndef CIS_RUN_COW_IN_H
 #define CIS_RUN_COW_IN_H
 
+#include <errno.h>
 #include <jansson.h>
 #include "base/map.h"
 #include "run/cow.h"
@@ -132,6 +133,14 @@ struct cow_step *cis_cow_steps_add(struct cow_steps *steps, enum cow_op op, cons
 #define COW_NEW ".cis-apply"     /* names in the folder while a step is taken: what comes, */
 #define COW_OLD ".cis-apply-old" /* and what goes; */
 #define COW_ASIDE ".cis-apply-"  /* and a number: a folder on its way */
+
+/* What a call on a name that was looked at says when it is gone, or another file has it: a symlink,
+ * a directory, what cannot be opened. */
+static inline bool cow_is_other(int no)
+{
+    return no == ENOENT || no == ENOTDIR || no == ELOOP || no == EISDIR || no == EINVAL ||
+           no == ENXIO;
+}
 
 bool cis_cow_state_same(const struct cow_state *a, const struct cow_state *b);
 /* What is there now; files are read. */

@@ -594,7 +594,7 @@ static cis_code keep(struct view *v, struct cow_plan *p, const struct cow_steps 
             continue;
         }
         int no = keep_one(v, p, s, linked, digest);
-        if (no == ENOENT || (no == 0 && memcmp(digest, s->before.digest, sizeof digest) != 0)) {
+        if (cow_is_other(no) || (no == 0 && memcmp(digest, s->before.digest, sizeof digest) != 0)) {
             return cis_fail(err, CIS_E_CONFLICT,
                             "%.140s: changed while it was looked at; nothing was done", s->path);
         }

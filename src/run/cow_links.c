@@ -120,7 +120,7 @@ static cis_code list(struct walk *w, const cis_dir *dir, struct cis_buf *out, in
  * the run as it is to us. */
 static cis_code passed_over(struct walk *w, int no, bool moved, struct cis_error *err)
 {
-    bool gone = no == ENOENT || no == ENOTDIR || no == ESTALE;
+    bool gone = cow_is_other(no) || no == ESTALE;
     if (!moved && (gone || no == EACCES)) {
         return CIS_OK;
     }

@@ -28,7 +28,7 @@ void cis_cow_plan_done(struct cow_plan *plan)
 /* What was there a moment ago is not there any more. */
 static cis_code plan_fail(struct cow_plan *p, int no, const char *path, struct cis_error *err)
 {
-    return no == ENOENT || no == ENOTDIR || no == ESTALE
+    return cow_is_other(no) || no == ESTALE
                ? cis_fail(err, CIS_E_CONFLICT,
                           "%.140s: changed while it was looked at; nothing was done", path)
                : cis_cow_fail(p->cow, no, path, err);

@@ -97,24 +97,36 @@ static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *cal
     return no;
 }
 
+static int state_once(const struct cow_tree *tree, const struct cis_vfs_call *call,
+                      const char *path, struct cow_state *state, bool *out_other)
+{
+    struct cis_vfs_attr attr;
+    *state = (struct cow_state){0};
+    *out_other = false;
+    int no = cis_cow_stat(tree, call, path, &attr);
+    if (no != 0) {
+        return no == ENOENT || no == ENOTDIR ? 0 : no;
+    }
+    state->mode = attr.mode;
+    state->size = S_ISDIR(attr.mode) ? 0 : attr.size;
+    state->several = S_ISREG(attr.mode) && attr.nlink > 1;
+    cis_union_key(&attr, state->key);
+    if (S_ISREG(attr.mode) || S_ISLNK(attr.mode)) {
+        no = read_leaf(tree, call, path, state);
+        *out_other = cow_is_other(no);
+    }
+    return no;
+}
+
 int cis_cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call,
                        const char *path, struct cow_state *out)
 {
-    struct cis_vfs_attr attr;
-    struct cow_state state = {0};
-    int no = cis_cow_stat(tree, call, path, &attr);
-    if (no == ENOENT || no == ENOTDIR) {
-        *out = state;
-        return 0;
-    }
-    if (no == 0) {
-        state.mode = attr.mode;
-        state.size = S_ISDIR(attr.mode) ? 0 : attr.size;
-        state.several = S_ISREG(attr.mode) && attr.nlink > 1;
-        cis_union_key(&attr, state.key);
-        if (S_ISREG(attr.mode) || S_ISLNK(attr.mode)) {
-            no = read_leaf(tree, call, path, &state);
-        }
+    enum { AGAIN = 16 }; /* who changes the name all the time is told of the last time */
+    struct cow_state state;
+    bool other = true;
+    int no = 0;
+    for (int i = 0; other && i < AGAIN; i++) {
+        no = state_once(tree, call, path, &state, &other);
     }
     if (no == 0) {
         *out = state;
@@ -299,6 +311,7 @@ static cis_code glance(const struct cow_work *w, const char *path, const struct 
             cis_at_open(w->to.root, w->call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &file, &attr);
         same = no == 0 && cis_hostdir_quiet(file);
         cis_vfs_file_close(file);
+        no = cow_is_other(no) ? 0 : no;
     }
     return no != 0 ? fail(w, no, path, err) : same ? CIS_OK : meanwhile(path, "changed", err);
 }
@@ -572,7 +585,7 @@ static cis_code leaf(struct cow_work *w, const char *path, const char *from,
     no = keep_extras(w, path, before, after);
     if (no != 0) {
         drop(w, COW_NEW);
-        return fail(w, no, path, err);
+        return cow_is_other(no) ? meanwhile(path, "changed", err) : fail(w, no, path, err);
     }
     if (before->mode != 0) {
         return exchange(w, path, before, after, ino, err);
@@ -608,7 +621,9 @@ static cis_code folder(struct cow_work *w, const char *path, const struct cow_st
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = after->mode & 07777};
     no = no == 0 ? cis_at_set(w->to.root, w->call, cis_str_of(path), COW_WALK, &set) : no;
-    return no == 0 ? CIS_OK : fail(w, no, path, err);
+    return no == 0            ? CIS_OK
+           : cow_is_other(no) ? meanwhile(path, "changed", err)
+                              : fail(w, no, path, err);
 }
 
 static cis_code rename_folder(struct cow_work *w, const char *path, const char *to,

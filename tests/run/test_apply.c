@@ -835,7 +835,7 @@ static void keep_all_step(struct round *r)
     any_path(r, b);
     host_path(r, a, from);
     host_path(r, b, to);
-    switch (pick(r, 4)) {
+    switch (pick(r, 5)) {
     case 0:
     case 1: {
         int fd = open(from, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
@@ -862,6 +862,21 @@ static void keep_all_step(struct round *r)
             cis_buf_text(&r->mine, text);
         } else {
             unlink(temp);
+        }
+        break;
+    }
+    case 3: { /* a symlink in the place of whatever it was, as a package manager would */
+        char temp[4400], beside[4400];
+        token(r, 'u', text);
+        host_path(r, "link", temp);
+        snprintf(b, sizeof b, "was%llu", (unsigned long long)r->tokens);
+        host_path(r, b, beside);
+        if (symlink("nowhere", temp) == 0) {
+            if (renameat2(AT_FDCWD, temp, AT_FDCWD, from, RENAME_EXCHANGE) == 0) {
+                assert_int_equal(rename(temp, beside), 0);
+            } else {
+                unlink(temp);
+            }
         }
         break;
     }
