@@ -380,9 +380,10 @@ static void change(struct kept *k, const struct kept *other, uint8_t attr[CIS_RO
     for (int tries = 0; tries < 50; tries++) {
         size_t i = pick(seed, (unsigned)strlen(types));
         if (types[i] != 'b') {
+            int64_t was = k->v[i].i;
             k->v[i].i = pick(seed, 3) == 0 && other->table == k->table ? other->v[i].i
-                        : pick(seed, 2) == 0                           ? k->v[i].i + 1
-                                                                       : k->v[i].i - 1;
+                        : (pick(seed, 2) == 0 || was == INT64_MIN) && was != INT64_MAX ? was + 1
+                                                                                       : was - 1;
             return;
         }
     }
