@@ -292,6 +292,9 @@ cis_code cis_pg_send(struct pg_conn *conn, enum pg_id id, const struct pg_args *
         conn->prepared[id] = true; /* taken back when it fails */
     }
     CIS_TRY(remember(conn, (uint16_t)id, err));
+    for (int i = 0; i < a->n; i++) {
+        conn->unsent = cis_size_add(conn->unsent, a->ptr[i] != NULL ? (size_t)a->len[i] : 0);
+    }
     return PQsendQueryPrepared(conn->pg, statements[id].name, a->n, a->ptr, a->len, binary, 1) == 1
                ? CIS_OK
                : lose(conn, err);
@@ -307,11 +310,18 @@ cis_code cis_pg_send_text(struct pg_conn *conn, const char *text, struct cis_err
 cis_code cis_pg_sync(struct pg_conn *conn, struct cis_error *err)
 {
     CIS_TRY(remember(conn, MARK_SYNC, err));
+    conn->unsent = 0;
     return PQpipelineSync(conn->pg) == 1 && PQflush(conn->pg) >= 0 ? CIS_OK : lose(conn, err);
 }
 
+enum { DRAIN_BYTES = 256 * 1024 };
+
 cis_code cis_pg_drain(struct pg_conn *conn, struct cis_error *err)
 {
+    if (conn->unsent < DRAIN_BYTES) {
+        return CIS_OK; /* a small commit is one packet each way */
+    }
+    conn->unsent = 0;
     for (;;) {
         int unsent = PQflush(conn->pg);
         if (unsent <= 0) {

@@ -67,6 +67,7 @@ struct pg_conn {
     uint32_t first, queued;       /* of queue, which is a ring */
     uint32_t syncs;               /* of them marks for a sync */
     bool unsynced;                /* something was sent after the last sync */
+    size_t unsent;                /* bytes of arguments since the last drain or sync */
     cis_chunk_codec *codec;       /* made when it is needed first */
     bool single;                  /* rows of the result at work come one by one */
     bool told;    /* a row was handed out: the operation may not run again from its beginning */
@@ -162,7 +163,8 @@ cis_code cis_pg_send(struct pg_conn *conn, enum pg_id id, const struct pg_args *
 cis_code cis_pg_send_text(struct pg_conn *conn, const char *text, struct cis_error *err);
 cis_code cis_pg_sync(struct pg_conn *conn, struct cis_error *err);
 /* Until what was sent is out of memory; behind each statement with much content, which the server
- * may take slower than it is sent. */
+ * may take slower than it is sent. Does nothing while little waits: a small commit is one packet.
+ */
 cis_code cis_pg_drain(struct pg_conn *conn, struct cis_error *err);
 /* The result of the next statement `id` that was sent; those before it must have succeeded. */
 cis_code cis_pg_next(struct pg_conn *conn, enum pg_id id, PGresult **out_result,
