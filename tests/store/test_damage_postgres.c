@@ -97,7 +97,8 @@ static void a_flipped_bit_of_a_chunk_costs_that_chunk_and_is_found(void **state)
     struct fixture *f = *state;
     struct rich_run *r = rich_begin(&f->rich);
     size_t refused = 0;
-    PGresult *ids = ask(f, "SELECT id, length(data) FROM cis.chunk ORDER BY id");
+    /* A survey reads chunk 1 also for each file that has fewer than two. */
+    PGresult *ids = ask(f, "SELECT id, length(data) FROM cis.chunk WHERE id > 1 ORDER BY id");
     assert_int_equal(fsck_faults(f), 0);
     for (int round = 0; round < rounds; round++) {
         int row = (int)pick(PQntuples(ids));
