@@ -11,12 +11,12 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#define TEXT_MAX (1u << 20) /* of one entry of a user or group: a group may have many members */
-#define USERS_MAX                                                                                  \
-    (1u << 16) /* that are looked through, and for how long: a directory service may */
-#define USERS_NS                                                                                   \
-    (2 * CIS_NS_PER_S) /* have many, or be slow. Then the group is none of one's own               \
-                        */
+/* Of one entry of a user or group: a group may have many members. */
+#define TEXT_MAX (1u << 20)
+/* Users that are looked through, and for how long: a directory service may have many, or be slow.
+ * Behind that the group is none of one's own. */
+#define USERS_MAX (1u << 16)
+#define USERS_NS (2 * CIS_NS_PER_S)
 
 /* The list of all users is read by one thread at a time: the C library has one place in it. */
 static pthread_mutex_t users = PTHREAD_MUTEX_INITIALIZER;

@@ -1,6 +1,5 @@
-/* Quotas while writing: what the branch's head has plus what this view adds. The commit judges
- * again, exactly; here a guest learns early, and a mount never acknowledges what its commit would
- * refuse. */
+/* Quotas while writing: what the branch's head has plus what this view adds. A run learns early
+ * here, and its commit judges again, exactly; what a mount accepts here is only counted then. */
 #include "vfs/layered/view.h"
 #include "base/clock.h"
 #include "base/crypto.h"
