@@ -62,6 +62,7 @@ if(TARGET cis)
     install(TARGETS cis RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     install(DIRECTORY ${CMAKE_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
         FILES_MATCHING PATTERN "*.1")
+    install(FILES ${CMAKE_BINARY_DIR}/cis.html DESTINATION ${CMAKE_INSTALL_DOCDIR})
     install(FILES ${CMAKE_BINARY_DIR}/completion/cis
         DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
     install(FILES ${CMAKE_BINARY_DIR}/completion/_cis

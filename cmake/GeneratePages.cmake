@@ -1,4 +1,4 @@
-# cmake -DPROGRAM=cis -DOUT=DIR -P GeneratePages.cmake: OUT/man/*.1 and OUT/completion/.
+# cmake -DPROGRAM=cis -DOUT=DIR -P GeneratePages.cmake: OUT/man/*.1, OUT/completion/ and OUT/cis.html.
 function(_print file)
     execute_process(COMMAND ${PROGRAM} ${ARGN} OUTPUT_FILE ${file} RESULT_VARIABLE failed)
     if(failed)
@@ -20,6 +20,7 @@ foreach(page ${pages})
     separate_arguments(command)
     _print(${OUT}/man/${name}.1 __man ${command})
 endforeach()
+_print(${OUT}/cis.html __html)
 _print(${OUT}/completion/cis __completion bash)
 _print(${OUT}/completion/_cis __completion zsh)
 file(TOUCH ${OUT}/man/.stamp)

@@ -1,6 +1,5 @@
-/* The command line: one table of commands, one option parser, one file a command (cmd_*.c). Help,
- * man pages and shell completion come from the same table. A new command is one file and one line
- * in commands.def. */
+/* The command line: one table of commands, one option parser, one file a command (cmd_*.c). A new
+ * command is one file, one line in commands.def and one page in docs/man, which is its help. */
 #ifndef CIS_CLI_CLI_H
 #define CIS_CLI_CLI_H
 
@@ -8,12 +7,12 @@
 #include "base/buf.h"
 #include "base/cancel.h"
 
-/* One option of a command. A row with value NULL is a flag. */
+/* One option of a command. A row with value NULL is a flag. What it does is said on the command's
+ * page (docs/man), or in cis.md for options that several commands have. */
 struct cis_cli_option {
     const char *name;    /* "--json" without the dashes: "json" */
     char letter;         /* 'j' or 0 */
     const char *value;   /* "FILE", NULL for a flag */
-    const char *help;    /* one line */
     bool many;           /* may be given more than once */
     const char *choices; /* "c|go|wat" for completion and checking, NULL: free */
 };
@@ -21,11 +20,8 @@ struct cis_cli_option {
 struct cis_cli;
 
 struct cis_cli_command {
-    const char *name;     /* "skill install"; one or two words */
-    const char *args;     /* "PATH [--yes]…": positional part of the usage line: "PATH" */
-    const char *summary;  /* one line, lower case, no full stop */
-    const char *help;     /* paragraphs for --help and the man page, may be NULL */
-    const char *examples; /* lines "cis … \n", may be NULL */
+    const char
+        *name; /* "skill install"; one or two words; with dashes for blanks its page's name */
     const struct cis_cli_option *options; /* ends with a row whose name is NULL; may be NULL */
     int min_args,
         max_args; /* positional arguments; max -1: any number (then -- is passed through) */
@@ -42,16 +38,9 @@ struct cis_cli_command {
 
 /* Of commands that read or compile modules. */
 #define CIS_CLI_COMPILE_OPTIONS                                                                    \
-    {"compile-memory",                                                                             \
-     0,                                                                                            \
-     "SIZE",                                                                                       \
-     "limit of the compiler's memory (default: half of the machine's, at least 2GiB)",             \
-     false,                                                                                        \
-     NULL},                                                                                        \
+    {"compile-memory", 0, "SIZE", false, NULL},                                                    \
     {                                                                                              \
-        "compile-time", 0, "TIME",                                                                 \
-            "limit of the compiler's processor time (default: 60s and 2s a MiB of module)", false, \
-            NULL                                                                                   \
+        "compile-time", 0, "TIME", false, NULL                                                     \
     }
 
 /* Options every command has: --tenant T, --store URL, --json, --home DIR, --help. */

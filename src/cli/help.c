@@ -1,32 +1,56 @@
-/* Help and versions, made from the table of commands. */
+/* Help and versions: the table of commands, and the pages of docs/man. */
 #include "cli/front.h"
 
+#include <stdarg.h>
+#include "cli/pages.h"
 #include "engine/engine.h"
 
-static void option_help(const struct cis_cli_option *options)
+static void option_help(const struct cis_cli_command *command, const struct cis_cli_option *options)
 {
     for (const struct cis_cli_option *o = options; o != NULL && o->name != NULL; o++) {
+        const struct cis_cli_line *line = cis_cli_page_option(command, o);
         char left[64];
         snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter != 0 ? '-' : ' ',
                  o->letter != 0 ? o->letter : ' ', o->letter != 0 ? ", " : "  ", o->name,
                  o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
-        cis_cli_printf("  %-30s %s%s\n", left, o->help, o->many ? " (may be repeated)" : "");
+        cis_cli_printf("  %-30s %s%s\n", left, line != NULL ? line->help : "",
+                       o->many ? " (may be repeated)" : "");
     }
+}
+
+static void usage_line(FILE *to, const struct cis_cli_command *command)
+{
+    const char *args = cis_cli_page(command->name)->args;
+    fprintf(to, "usage: cis %s%s%s%s\n", command->name,
+            command->options != NULL ? " [options]" : "", args != NULL ? " " : "",
+            args != NULL ? args : "");
+}
+
+int cis_cli_usage(const struct cis_cli *cli, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    int code = cis_cli_tell(cli->command, cli->json, CIS_E_USAGE, text);
+    usage_line(stderr, cli->command);
+    return code;
 }
 
 int cis_cli_command_help(const struct cis_cli_command *command)
 {
-    cis_cli_printf("cis %s: %s\n\nusage: cis %s%s%s%s\n", command->name, command->summary,
-                   command->name, command->options != NULL ? " [options]" : "",
-                   command->args != NULL ? " " : "", command->args != NULL ? command->args : "");
-    if (command->help != NULL) {
-        cis_cli_printf("\n%s\n", command->help);
+    const struct cis_cli_page *page = cis_cli_page(command->name);
+    cis_cli_printf("cis %s: %s\n\n", command->name, page->summary);
+    usage_line(stdout, command);
+    if (page->text != NULL) {
+        cis_cli_printf("\n%s\n", page->text);
     }
     cis_cli_printf("\noptions:\n");
-    option_help(command->options);
-    option_help(cis_cli_common_options);
-    if (command->examples != NULL) {
-        cis_cli_printf("\nexamples:\n%s", command->examples);
+    option_help(command, command->options);
+    option_help(command, cis_cli_common_options);
+    if (page->examples != NULL) {
+        cis_cli_printf("\nexamples:\n%s\n", page->examples);
     }
     return 0;
 }
@@ -62,7 +86,7 @@ void cis_cli_overview(FILE *to, const char *group)
         size_t n = group != NULL ? strlen(group) : 0;
         if (!c->hidden &&
             (group == NULL || (strncmp(c->name, group, n) == 0 && c->name[n] == ' '))) {
-            fprintf(to, "  %-18s %s\n", c->name, c->summary);
+            fprintf(to, "  %-18s %s\n", c->name, cis_cli_page(c->name)->summary);
         }
     }
     fprintf(to, "\n`cis COMMAND --help` shows options and examples.\n");
@@ -92,11 +116,7 @@ static int help_run(struct cis_cli *cli)
                          : cis_cli_usage(cli, "no command %s", cli->args[0]);
 }
 
-const struct cis_cli_command cis_cmd_help = {.name = "help",
-                                             .args = "[COMMAND]",
-                                             .summary = "show commands, or one command's help",
-                                             .max_args = 2,
-                                             .run = help_run};
+const struct cis_cli_command cis_cmd_help = {.name = "help", .max_args = 2, .run = help_run};
 
 static int version_run(struct cis_cli *cli)
 {
@@ -110,7 +130,4 @@ static int version_run(struct cis_cli *cli)
     return 0;
 }
 
-const struct cis_cli_command cis_cmd_version = {.name = "version",
-                                                .summary =
-                                                    "versions and licences of cis and its engine",
-                                                .run = version_run};
+const struct cis_cli_command cis_cmd_version = {.name = "version", .run = version_run};

@@ -23,17 +23,13 @@ const struct cis_cli_command *const cis_cli_commands[] = {
 #undef COMMAND
     NULL};
 
-const struct cis_cli_option cis_cli_common_options[] = {
-    {"tenant", 0, "T", "work as tenant T (default: CIS_TENANT, config, or default)", false, NULL},
-    {"store", 0, "URL", "where data is kept (default: CIS_STORE, config, or the data folder)",
-     false, NULL},
-    {"json", 0, NULL, "machine-readable output on stdout", false, NULL},
-    {"home", 0, "DIR", "keep data under DIR instead of CIS_HOME", false, NULL},
-    {"debug-info", 0, NULL,
-     "allow core files and debuggers: a core file holds keys, inputs and memories of guests", false,
-     NULL},
-    {"help", 'h', NULL, "show this help", false, NULL},
-    {NULL, 0, NULL, NULL, false, NULL}};
+const struct cis_cli_option cis_cli_common_options[] = {{"tenant", 0, "T", false, NULL},
+                                                        {"store", 0, "URL", false, NULL},
+                                                        {"json", 0, NULL, false, NULL},
+                                                        {"home", 0, "DIR", false, NULL},
+                                                        {"debug-info", 0, NULL, false, NULL},
+                                                        {"help", 'h', NULL, false, NULL},
+                                                        {0}};
 
 static char *own_path(const char *argv0)
 {

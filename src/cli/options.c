@@ -2,6 +2,7 @@
 #include "cli/front.h"
 
 #include "base/mem.h"
+#include "cli/pages.h"
 #include "store/store.h"
 
 struct cis_cli_given {
@@ -169,7 +170,7 @@ int cis_cli_check_common(struct cis_cli *cli)
     }
     const struct cis_cli_command *c = cli->command;
     if (cli->nargs < c->min_args) {
-        return cis_cli_usage(cli, "%s is missing", c->args);
+        return cis_cli_usage(cli, "%s is missing", cis_cli_page(c->name)->args);
     }
     if (c->max_args >= 0 && cli->nargs > c->max_args) {
         return cis_cli_usage(cli, "unexpected argument %s", cli->args[c->max_args]);

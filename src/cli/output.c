@@ -248,25 +248,6 @@ int cis_cli_fail(const struct cis_cli *cli, const struct cis_error *err)
     return code;
 }
 
-static void usage_line(FILE *to, const struct cis_cli_command *command)
-{
-    fprintf(to, "usage: cis %s%s%s%s\n", command->name,
-            command->options != NULL ? " [options]" : "", command->args != NULL ? " " : "",
-            command->args != NULL ? command->args : "");
-}
-
-int cis_cli_usage(const struct cis_cli *cli, const char *fmt, ...)
-{
-    char text[1024];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    int code = cis_cli_tell(cli->command, cli->json, CIS_E_USAGE, text);
-    usage_line(stderr, cli->command);
-    return code;
-}
-
 int cis_cli_finish(int code)
 {
     if (atomic_load(&out_errno) == 0 && fflush(stdout) != 0) {

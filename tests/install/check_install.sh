@@ -16,7 +16,7 @@ prefix=$work/prefix
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 
 for file in bin/cis include/cis/cis.h lib/libcis.so lib/libcis.a lib/libcis_engine.a \
-    share/man/man1/cis.1 share/man/man1/cis-skill-run.1 share/doc/cis/LICENSE \
+    share/man/man1/cis.1 share/man/man1/cis-skill-run.1 share/doc/cis/LICENSE share/doc/cis/cis.html \
     share/doc/cis/LICENSE.wasmtime share/doc/cis/README.md \
     share/bash-completion/completions/cis share/zsh/site-functions/_cis sdk; do
     [ "$file" = sdk ] && file=share/cis/sdk/c/cis_skill.h

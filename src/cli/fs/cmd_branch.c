@@ -1,0 +1,328 @@
+/* `cis fs fork|branches|switch|drop|rollback|snapshot|snapshots`: states by name. */
+#include <inttypes.h>
+#include <stdio.h>
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/mem.h"
+#include "cli/fs/fs.h"
+
+/* The first positional argument, or "" (the current branch). */
+static struct cis_str arg(const struct cis_fs_cmd *cmd, int i)
+{
+    return i < cmd->cli->nargs ? cis_str_of(cmd->cli->args[i]) : CIS_STR("");
+}
+
+/* --from REV, --branch or the current head. */
+static cis_code base_of(struct cis_fs_cmd *cmd, struct cis_rev *out, struct cis_error *err)
+{
+    const char *from = cis_cli_value(cmd->cli, "from");
+    return cis_history_resolve(&cmd->h, from != NULL ? cis_str_of(from) : cis_fs_branch(cmd), out,
+                               err);
+}
+
+static cis_code check_name(struct cis_str name, const char *what, struct cis_error *err)
+{
+    return cis_fs_ref_valid(name)
+               ? CIS_OK
+               : cis_fail(
+                     err, CIS_E_USAGE,
+                     "%.*s: not a name for a %s: letters, digits and ._@/- of at most %u bytes",
+                     CIS_STR_ARG(name), what, CIS_FS_REF_MAX);
+}
+
+static void told_view(struct cis_fs_cmd *cmd, struct cis_view v)
+{
+    if (cmd->cli->json) {
+        cis_cli_printf("{\"schema\":1,\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64 "}\n", v.branch,
+                       v.epoch);
+    }
+}
+
+/* ---- fork ---- */
+static cis_code fork_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct cis_rev from;
+    uint64_t count = 0;
+    if (!cis_cli_number(cmd->cli, "count", &count) || count > 100000 ||
+        (count != 0 && cmd->cli->nargs != 1)) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "--count: 1 to 100000, with one NAME that they begin with");
+    }
+    size_t n = count != 0 ? (size_t)count : (size_t)cmd->cli->nargs;
+    CIS_CLEANUP(cis_freep) struct cis_str *names = cis_calloc(n, sizeof *names);
+    CIS_CLEANUP(cis_freep)
+    char(*text)[CIS_FS_REF_MAX + 32] = cis_calloc(n, sizeof *text);
+    if (names == NULL || text == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (count != 0) {
+            snprintf(text[i], sizeof text[i], "%.*s-%zu", (int)CIS_FS_REF_MAX, cmd->cli->args[0],
+                     i + 1);
+        }
+        names[i] = cis_str_of(count != 0 ? text[i] : cmd->cli->args[i]);
+        CIS_TRY(check_name(names[i], "branch", err));
+        CIS_TRY(cis_fs_ref_check_free(names[i], err));
+    }
+    CIS_TRY(base_of(cmd, &from, err));
+    CIS_TRY(cmd->store->fs->fork(cmd->store, cmd->h.tenant, from.view, names, n, &cmd->stop, err));
+    if (cis_cli_has(cmd->cli, "switch")) {
+        CIS_TRY(cmd->store->fs->ref_switch(cmd->store, cmd->h.tenant, names[0], &cmd->stop, err));
+    }
+    told_view(cmd, from.view);
+    return CIS_OK;
+}
+
+static int run_fork(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, fork_verb);
+}
+
+static const struct cis_cli_option fork_options[] = {{"from", 0, "REV", false, NULL},
+                                                     {"count", 0, "N", false, NULL},
+                                                     {"switch", 0, NULL, false, NULL},
+                                                     {"branch", 0, "NAME", false, NULL},
+                                                     {0}};
+
+const struct cis_cli_command cis_cmd_fs_fork = {
+    .name = "fs fork", .options = fork_options, .min_args = 1, .max_args = -1, .run = run_fork};
+
+/* ---- branches ---- */
+struct listing {
+    const struct cis_cli *cli;
+    struct cis_buf line;
+    uint64_t n;
+};
+
+static bool list_ref(void *self, const struct cis_fs_ref *r)
+{
+    struct listing *l = self;
+    char when[32];
+    cis_clock_iso(r->created_ms, when);
+    if (l->cli->json) {
+        cis_buf_text(&l->line, l->n != 0 ? ",{\"name\":" : "{\"name\":");
+        cis_buf_json(&l->line, cis_str_of(r->name));
+        cis_buf_printf(&l->line,
+                       ",\"current\":%s,\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
+                       ",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"parent\":%" PRIu64
+                       ",\"fork_epoch\":%" PRIu64 ",\"created\":\"%s\",\"holder\":",
+                       r->current ? "true" : "false", r->head.branch, r->head.epoch, r->files,
+                       r->bytes, r->parent, r->fork_epoch, when);
+        cis_buf_json(&l->line, cis_str_of(r->holder));
+        cis_buf_byte(&l->line, '}');
+    } else {
+        cis_buf_printf(&l->line, "%c %-24s @%-6" PRIu64 " %8" PRIu64 " files ",
+                       r->current ? '*' : ' ', r->name, r->head.epoch, r->files);
+        cis_fs_size(&l->line, r->bytes);
+        if (r->holder[0] != 0) {
+            cis_buf_text(&l->line, "  mounted: ");
+            cis_cli_printable_line(&l->line, cis_str_of(r->holder));
+        }
+        cis_buf_byte(&l->line, '\n');
+    }
+    l->n++;
+    cis_fs_flush(&l->line);
+    return true;
+}
+
+static cis_code branches_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct listing l = {.cli = cmd->cli, .line = CIS_BUF_INIT(1u << 20)};
+    if (l.cli->json) {
+        cis_cli_list("{\"schema\":1,\"branches\":[");
+    }
+    cis_code code =
+        cmd->store->fs->ref_list(cmd->store, cmd->h.tenant, list_ref, &l, &cmd->stop, err);
+    cis_buf_done(&l.line);
+    CIS_TRY(code);
+    if (l.cli->json) {
+        cis_cli_list_end("]}\n");
+    }
+    return CIS_OK;
+}
+
+static int run_branches(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, branches_verb);
+}
+
+const struct cis_cli_command cis_cmd_fs_branches = {.name = "fs branches", .run = run_branches};
+
+/* ---- switch, drop ---- */
+static cis_code switch_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct cis_str name = arg(cmd, 0);
+    CIS_TRY(check_name(name, "branch", err));
+    CIS_TRY(cis_fs_ref_check_writer(name, CIS_STR("switch"), err));
+    if (cis_cli_has(cmd->cli, "create")) {
+        struct cis_rev from;
+        CIS_TRY(cis_fs_ref_check_free(name, err));
+        CIS_TRY(base_of(cmd, &from, err));
+        CIS_TRY(
+            cmd->store->fs->fork(cmd->store, cmd->h.tenant, from.view, &name, 1, &cmd->stop, err));
+    }
+    CIS_TRY(cmd->store->fs->ref_switch(cmd->store, cmd->h.tenant, name, &cmd->stop, err));
+    if (cmd->cli->json) {
+        cis_cli_printf("{\"schema\":1,\"switched\":true}\n");
+    }
+    return CIS_OK;
+}
+
+static int run_switch(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, switch_verb);
+}
+
+static const struct cis_cli_option switch_options[] = {{"create", 'c', NULL, false, NULL}, {0}};
+
+const struct cis_cli_command cis_cmd_fs_switch = {.name = "fs switch",
+                                                  .options = switch_options,
+                                                  .min_args = 1,
+                                                  .max_args = 1,
+                                                  .run = run_switch};
+
+static cis_code drop_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    for (int i = 0; i < cmd->cli->nargs; i++) {
+        struct cis_str name = arg(cmd, i);
+        CIS_TRY(check_name(name, cis_cli_has(cmd->cli, "snapshot") ? "snapshot" : "branch", err));
+        CIS_TRY(
+            cis_cli_has(cmd->cli, "snapshot")
+                ? cmd->store->fs->snapshot_remove(cmd->store, cmd->h.tenant, name, &cmd->stop, err)
+                : cmd->store->fs->ref_remove(cmd->store, cmd->h.tenant, name, cis_str_of(cmd->note),
+                                             &cmd->stop, err));
+    }
+    if (cmd->cli->json) {
+        cis_cli_printf("{\"schema\":1,\"dropped\":%d}\n", cmd->cli->nargs);
+    }
+    return CIS_OK;
+}
+
+static int run_drop(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, drop_verb);
+}
+
+static const struct cis_cli_option drop_options[] = {{"snapshot", 0, NULL, false, NULL}, {0}};
+
+const struct cis_cli_command cis_cmd_fs_drop = {
+    .name = "fs drop", .options = drop_options, .min_args = 1, .max_args = -1, .run = run_drop};
+
+/* ---- rollback ---- */
+static cis_code rollback_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct cis_rev to;
+    struct cis_view head;
+    CIS_TRY(cis_history_resolve(&cmd->h, arg(cmd, 0), &to, err));
+    CIS_TRY(cis_history_rollback(&cmd->h, cis_fs_branch(cmd), to.view, cis_str_of(cmd->note), &head,
+                                 err));
+    told_view(cmd, head);
+    return CIS_OK;
+}
+
+static int run_rollback(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, rollback_verb);
+}
+
+static const struct cis_cli_option rollback_options[] = {{"branch", 0, "NAME", false, NULL}, {0}};
+
+const struct cis_cli_command cis_cmd_fs_rollback = {.name = "fs rollback",
+                                                    .options = rollback_options,
+                                                    .min_args = 1,
+                                                    .max_args = 1,
+                                                    .run = run_rollback};
+
+/* ---- snapshots ---- */
+static cis_code snapshot_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct cis_fs_snapshot s = {.created_ms = 0};
+    struct cis_rev of;
+    const char *note = cis_cli_value(cmd->cli, "note");
+    s.note = cis_str_of(note != NULL ? note : "");
+    if (s.note.len > CIS_FS_NOTE_MAX) {
+        return cis_fail(err, CIS_E_USAGE, "--note: at most %u bytes", CIS_FS_NOTE_MAX);
+    }
+    cis_id_new(s.id);
+    if (cmd->cli->nargs != 0) {
+        CIS_TRY(check_name(arg(cmd, 0), "snapshot", err));
+        snprintf(s.name, sizeof s.name, "%s", cmd->cli->args[0]);
+    } else {
+        snprintf(s.name, sizeof s.name, "%s", s.id);
+    }
+    CIS_TRY(base_of(cmd, &of, err));
+    s.view = of.view;
+    CIS_TRY(cmd->store->fs->snapshot_put(cmd->store, cmd->h.tenant, &s, &cmd->stop, err));
+    if (cmd->cli->json) {
+        cis_cli_printf("{\"schema\":1,\"name\":\"%s\",\"id\":\"%s\",\"branch\":%" PRIu64
+                       ",\"epoch\":%" PRIu64 "}\n",
+                       s.name, s.id, s.view.branch, s.view.epoch);
+    } else {
+        cis_cli_printf("%s\n", s.name);
+    }
+    return CIS_OK;
+}
+
+static int run_snapshot(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, snapshot_verb);
+}
+
+static const struct cis_cli_option snapshot_options[] = {{"note", 0, "TEXT", false, NULL},
+                                                         {"from", 0, "REV", false, NULL},
+                                                         {"branch", 0, "NAME", false, NULL},
+                                                         {0}};
+
+const struct cis_cli_command cis_cmd_fs_snapshot = {
+    .name = "fs snapshot", .options = snapshot_options, .max_args = 1, .run = run_snapshot};
+
+static bool list_snapshot(void *self, const struct cis_fs_snapshot *s)
+{
+    struct listing *l = self;
+    char when[32];
+    cis_clock_iso(s->created_ms, when);
+    if (l->cli->json) {
+        cis_buf_text(&l->line, l->n != 0 ? ",{\"name\":" : "{\"name\":");
+        cis_buf_json(&l->line, cis_str_of(s->name));
+        cis_buf_printf(&l->line,
+                       ",\"id\":\"%s\",\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
+                       ",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"created\":\"%s\",\"note\":",
+                       s->id, s->view.branch, s->view.epoch, s->files, s->bytes, when);
+        cis_buf_json(&l->line, s->note);
+        cis_buf_byte(&l->line, '}');
+    } else {
+        cis_buf_printf(&l->line, "%-26s %s %8" PRIu64 " files ", s->name, when, s->files);
+        cis_fs_size(&l->line, s->bytes);
+        if (s->note.len != 0) {
+            cis_buf_text(&l->line, "  ");
+            cis_cli_printable_line(&l->line, s->note);
+        }
+        cis_buf_byte(&l->line, '\n');
+    }
+    l->n++;
+    cis_fs_flush(&l->line);
+    return true;
+}
+
+static cis_code snapshots_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct listing l = {.cli = cmd->cli, .line = CIS_BUF_INIT(1u << 20)};
+    if (l.cli->json) {
+        cis_cli_list("{\"schema\":1,\"snapshots\":[");
+    }
+    cis_code code = cmd->store->fs->snapshots(cmd->store, cmd->h.tenant, CIS_STR(""), list_snapshot,
+                                              &l, &cmd->stop, err);
+    cis_buf_done(&l.line);
+    CIS_TRY(code);
+    if (l.cli->json) {
+        cis_cli_list_end("]}\n");
+    }
+    return CIS_OK;
+}
+
+static int run_snapshots(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, snapshots_verb);
+}
+
+const struct cis_cli_command cis_cmd_fs_snapshots = {.name = "fs snapshots", .run = run_snapshots};

@@ -1,0 +1,174 @@
+/* `cis fs gc|fsck|quota`: keeping a tenant in bounds and whole. */
+#include <inttypes.h>
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "cli/fs/fs.h"
+#include "history/maintain.h"
+
+static cis_code gc_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct cis_retention keep = CIS_RETENTION_DEFAULT;
+    struct cis_gc_counts c = {0};
+    uint64_t age_ns = (uint64_t)keep.age_ms * CIS_NS_PER_MS;
+    if (!cis_cli_number(cmd->cli, "keep-runs", &keep.runs) ||
+        !cis_cli_duration(cmd->cli, "keep-age", &age_ns)) {
+        return cis_fail(err, CIS_E_USAGE, "--keep-runs N, --keep-age TIME (such as 48h)");
+    }
+    keep.age_ms = (int64_t)(age_ns / CIS_NS_PER_MS);
+    keep.dry_run = cis_cli_has(cmd->cli, "dry-run");
+    CIS_TRY(cis_history_gc(&cmd->h, &keep, &c, err));
+    if (cmd->cli->json) {
+        cis_cli_printf("{\"schema\":1,\"branches\":%" PRIu64 ",\"rows\":%" PRIu64
+                       ",\"rows_kept\":%" PRIu64 ",\"chunks\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
+                       c.branches, c.rows, c.rows_kept, c.chunks, c.bytes);
+        return CIS_OK;
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(4096);
+    cis_buf_printf(&line, "%s %" PRIu64 " branches, %" PRIu64 " rows, %" PRIu64 " chunks (",
+                   keep.dry_run ? "would remove" : "removed", c.branches, c.rows, c.chunks);
+    cis_fs_size(&line, c.bytes);
+    cis_buf_printf(&line, "); kept %" PRIu64 " rows\n", c.rows_kept);
+    cis_fs_flush(&line);
+    return CIS_OK;
+}
+
+static int run_gc(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, gc_verb);
+}
+
+static const struct cis_cli_option gc_options[] = {{"keep-runs", 0, "N", false, NULL},
+                                                   {"keep-age", 0, "TIME", false, NULL},
+                                                   {"dry-run", 0, NULL, false, NULL},
+                                                   {0}};
+
+const struct cis_cli_command cis_cmd_fs_gc = {
+    .name = "fs gc", .options = gc_options, .run = run_gc};
+
+/* ---- fsck ---- */
+struct checking {
+    bool json;
+    struct cis_buf line;
+    uint64_t n;
+    bool content; /* of a file is damaged or gone */
+};
+
+static bool tell_fault(void *self, const struct cis_fault *f)
+{
+    struct checking *c = self;
+    if (c->json) {
+        cis_buf_printf(&c->line, "%s{\"what\":\"%s\",\"path\":", c->n != 0 ? "," : "", f->what);
+        cis_buf_json(&c->line, f->path);
+        cis_buf_text(&c->line, ",\"text\":");
+        cis_buf_json(&c->line, f->text);
+        cis_buf_byte(&c->line, '}');
+    } else {
+        cis_buf_printf(&c->line, "%s ", f->what);
+        if (f->path.len != 0) {
+            cis_fs_name(&c->line, f->path);
+            cis_buf_text(&c->line, ": ");
+        }
+        cis_cli_printable_line(&c->line, f->text);
+        cis_buf_byte(&c->line, '\n');
+    }
+    c->n++;
+    c->content |= strcmp(f->what, "chunk") == 0;
+    cis_fs_flush(&c->line);
+    return true;
+}
+
+static cis_code fsck_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct checking c = {.json = cmd->cli->json, .line = CIS_BUF_INIT(16u << 20)};
+    struct cis_fsck_counts n = {0};
+    if (c.json) {
+        cis_cli_list("{\"schema\":1,\"faults\":[");
+    }
+    cis_code code =
+        cis_history_fsck(&cmd->h, cis_cli_has(cmd->cli, "data"), tell_fault, &c, &n, err);
+    cis_buf_done(&c.line);
+    CIS_TRY(code);
+    if (c.json) {
+        cis_cli_list_end("],\"views\":%" PRIu64 ",\"names\":%" PRIu64 ",\"files\":%" PRIu64
+                         ",\"chunks\":%" PRIu64 "}\n",
+                         n.views, n.names, n.files, n.chunks);
+    } else {
+        cis_cli_printf("%" PRIu64 " states, %" PRIu64 " names, %" PRIu64 " files, %" PRIu64
+                       " chunks%s: %" PRIu64 " faults\n",
+                       n.views, n.names, n.files, n.chunks,
+                       cis_cli_has(cmd->cli, "data") ? " read" : "", n.faults);
+        if (c.content) {
+            cis_cli_printf("damaged content is repaired wherever it is used when the same content "
+                           "is written again: cis fs put FILE PATH, with a good copy of FILE\n");
+        }
+    }
+    return n.faults == 0 ? CIS_OK : cis_fail(err, CIS_E_DAMAGED, "%" PRIu64 " faults", n.faults);
+}
+
+static int run_fsck(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, fsck_verb);
+}
+
+static const struct cis_cli_option fsck_options[] = {{"data", 0, NULL, false, NULL}, {0}};
+
+const struct cis_cli_command cis_cmd_fs_fsck = {
+    .name = "fs fsck", .options = fsck_options, .run = run_fsck};
+
+/* ---- quota ---- */
+static void quota_line(struct cis_buf *out, const char *what, uint64_t used, uint64_t most,
+                       bool bytes)
+{
+    cis_buf_printf(out, "%-10s ", what);
+    if (bytes) {
+        cis_fs_size(out, used);
+    } else {
+        cis_buf_printf(out, "%" PRIu64, used);
+    }
+    cis_buf_text(out, " of ");
+    if (most == 0) {
+        cis_buf_text(out, "no limit");
+    } else if (bytes) {
+        cis_fs_size(out, most);
+    } else {
+        cis_buf_printf(out, "%" PRIu64, most);
+    }
+    cis_buf_byte(out, '\n');
+}
+
+static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
+{
+    struct cis_tenant t;
+    struct cis_fs_ref ref;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
+    CIS_TRY(cmd->store->fs->tenant_get(cmd->store, cmd->h.tenant, &t, &cmd->stop, err));
+    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, cis_fs_branch(cmd), &ref, &cmd->stop,
+                                    err));
+    if (cmd->cli->json) {
+        cis_buf_printf(&out,
+                       "{\"schema\":1,\"files\":%" PRIu64 ",\"files_max\":%" PRIu64
+                       ",\"bytes\":%" PRIu64 ",\"bytes_max\":%" PRIu64 ",\"stored\":%" PRIu64
+                       ",\"stored_max\":%" PRIu64 ",\"snapshots\":%" PRIu64
+                       ",\"snapshots_max\":%" PRIu64 "}\n",
+                       ref.files, t.quota_files, ref.bytes, t.quota_bytes, t.stored, t.quota_stored,
+                       t.snapshots, t.quota_snapshots);
+    } else {
+        quota_line(&out, "files", ref.files, t.quota_files, false);
+        quota_line(&out, "bytes", ref.bytes, t.quota_bytes, true);
+        quota_line(&out, "stored", t.stored, t.quota_stored, true);
+        quota_line(&out, "snapshots", t.snapshots, t.quota_snapshots, false);
+    }
+    cis_wipe(t.key, sizeof t.key);
+    cis_fs_flush(&out);
+    return CIS_OK;
+}
+
+static int run_quota(struct cis_cli *cli)
+{
+    return cis_fs_run(cli, quota_verb);
+}
+
+static const struct cis_cli_option quota_options[] = {{"branch", 0, "NAME", false, NULL}, {0}};
+
+const struct cis_cli_command cis_cmd_fs_quota = {
+    .name = "fs quota", .options = quota_options, .run = run_quota};

@@ -1,0 +1,47 @@
+/* What mount.c (a mount from beginning to end) and mount_keep.c (its commits, its lease) share. */
+#ifndef CIS_CLI_MOUNT_IN_H
+#define CIS_CLI_MOUNT_IN_H
+
+#include <stdatomic.h>
+#include "cli/fs/mount.h"
+#include "fuse/fuse.h"
+#include "store/holder.h"
+#include "vfs/control/control.h"
+#include "vfs/layered/layered.h"
+
+#define CIS_MOUNT_LEASE_MS 30000u
+
+struct mount {
+    cis_store *store;
+    const struct cis_cli *cli;
+    const struct cis_mount_options *o;
+    struct cis_str tenant;
+    char ref[CIS_FS_REF_MAX + 1]; /* "" when a snapshot is mounted */
+    char holder[128];
+    uint64_t fence; /* 0: no lease */
+    struct cis_view at;
+    struct cis_forest_options caches;
+    cis_forest *forest;
+    cis_vfs *vfs; /* with control files */
+    cis_fuse *fuse;
+    int wake_fd; /* readable: the keeper ends */
+    atomic_bool lost;
+    atomic_int trouble;     /* errno of the last commit; 0: it was well */
+    atomic_bool doubt;      /* a request failed: of fsync(2), perhaps; the next close(2) commits */
+    struct cis_error ended; /* why another tenant's branch can be read no more; by the keeper */
+};
+
+/* One call of the store by the mount itself. */
+struct cis_stop cis_mount_call_stop(void);
+/* The keeper's threads: of a branch of one's own, of another tenant's. */
+void *cis_mount_keep(void *mount);
+void *cis_mount_keep_guest(void *mount);
+/* Commits what is written; told when it fails. */
+void cis_mount_flush(struct mount *m);
+/* Somebody else may write to the branch now: nothing of ours can go there any more. */
+void cis_mount_lease_lost(struct mount *m, const struct cis_error *why);
+/* For struct cis_fuse_options. */
+int cis_mount_on_closed(void *mount, const struct cis_vfs_call *call);
+void cis_mount_on_failed(void *mount, int no, const char *why);
+
+#endif

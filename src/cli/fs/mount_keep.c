@@ -1,0 +1,207 @@
+/* What keeps a mount: commits every few seconds, a lease that is renewed, and what becomes of both
+ * when they fail. */
+#include "cli/fs/mount_in.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <sys/statvfs.h>
+#include "base/clock.h"
+
+#define FLUSH_NS (3 * CIS_NS_PER_S) /* at least every 5 s, the work itself included */
+#define RENEW_NS (8 * CIS_NS_PER_S)
+#define SCARCE                                                                                     \
+    (64ull << 20) /* bytes free on the store's disk below which closing a file commits             \
+                   */
+#define CALL_NS (20 * CIS_NS_PER_S) /* of one call of the store by the keeper */
+
+struct cis_stop cis_mount_call_stop(void)
+{
+    return (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), CALL_NS), NULL};
+}
+
+static void tell(struct mount *m, enum cis_control_topic topic, const char *what,
+                 const struct cis_error *err)
+{
+    char text[CIS_ERROR_MSG_MAX + 64];
+    snprintf(text, sizeof text, "%s: %s", what, err->msg);
+    cis_control_note(m->vfs, topic, text);
+    fprintf(stderr, "cis: mount %s: %s\n", m->o->dir, text);
+}
+
+void cis_mount_lease_lost(struct mount *m, const struct cis_error *why)
+{
+    char name[CIS_FS_REF_MAX + 1], left[CIS_ERROR_MSG_MAX];
+    struct cis_stop stop = cis_mount_call_stop();
+    struct cis_error err = {0};
+    atomic_store(&m->lost, true);
+    cis_control_seal(m->vfs);
+    cis_vfs *head = cis_control_head(m->vfs);
+    if (!cis_layered_dirty(head)) {
+        tell(m, CIS_CONTROL_LEASE, "read-only from now on, everything was committed", why);
+        return;
+    }
+    snprintf(name, sizeof name, "%.80s@lost-%" PRId64, m->ref, cis_clock_wall_ms() / 1000);
+    struct cis_str fork = cis_str_of(name);
+    if (cis_layered_commit_rest(head, &fork, left, &stop, &err) == CIS_OK) {
+        if (left[0] != 0) {
+            struct cis_error gone = {0};
+            snprintf(gone.msg, sizeof gone.msg, "%s", left);
+            tell(m, CIS_CONTROL_COMMIT, "left out, for its content is gone", &gone);
+        }
+        snprintf(err.msg, sizeof err.msg, "what was not committed is branch %.90s (%.80s)", name,
+                 why->msg);
+        tell(m, CIS_CONTROL_LEASE, "read-only from now on", &err);
+    } else {
+        tell(m, CIS_CONTROL_LEASE,
+             "read-only from now on, and what was not committed could not be saved", &err);
+    }
+}
+
+/* A machine that slept finds its lease run out, and usually nobody took it meanwhile: it is ours
+ * again if nothing was committed since, which the kernel would not know. */
+static bool regain(struct mount *m)
+{
+    struct cis_stop stop = cis_mount_call_stop();
+    struct cis_fs_ref ref;
+    struct cis_view mine = cis_layered_view(cis_control_head(m->vfs));
+    uint64_t fence = 0;
+    return m->store->fs->lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, m->fence,
+                               CIS_MOUNT_LEASE_MS, &fence, &stop, NULL) == CIS_OK &&
+           m->store->fs->ref_get(m->store, m->tenant, cis_str_of(m->ref), &ref, &stop, NULL) ==
+               CIS_OK &&
+           ref.head.branch == mine.branch && ref.head.epoch == mine.epoch;
+}
+
+static cis_code flush_once(struct mount *m, struct cis_error *err)
+{
+    struct cis_stop stop = cis_mount_call_stop();
+    struct cis_vfs_call call = {.stop = &stop, .err = err};
+    int no = m->vfs->ops->flush(m->vfs, &call);
+    no = no == EROFS ? 0 : no; /* sealed: told when it was */
+    if (atomic_exchange(&m->trouble, no) != 0 && no == 0) {
+        cis_control_well(m->vfs, CIS_CONTROL_COMMIT);
+    }
+    if (no == 0) {
+        return CIS_OK;
+    }
+    return err->code != CIS_OK ? err->code : cis_fail_sys(err, CIS_E_IO, no, "flush");
+}
+
+void cis_mount_flush(struct mount *m)
+{
+    struct cis_error err = {0};
+    cis_code code = flush_once(m, &err);
+    if (code == CIS_E_CONFLICT && regain(m)) {
+        err = (struct cis_error){0};
+        code = flush_once(m, &err);
+    }
+    if (code == CIS_OK) {
+        return;
+    }
+    if (err.code == CIS_E_CONFLICT || err.code == CIS_E_EXPIRED) {
+        cis_mount_lease_lost(m, &err);
+    } else {
+        tell(m, CIS_CONTROL_COMMIT, "not committed yet", &err); /* tried again */
+    }
+}
+
+/* ---- what the threads that serve tell ---- */
+
+static bool disk_is_scarce(const struct mount *m)
+{
+    struct statvfs st;
+    return m->store->folder != NULL && statvfs(m->store->folder, &st) == 0 &&
+           (uint64_t)st.f_bavail * st.f_frsize < SCARCE;
+}
+
+/* What is written waits for the keeper's commit. When that is known to fail, or likely to, it is
+ * tried before close(2) is answered, so that the answer is the truth. */
+int cis_mount_on_closed(void *self, const struct cis_vfs_call *call)
+{
+    struct mount *m = self;
+    int known = atomic_load(&m->trouble);
+    bool doubt = atomic_exchange(&m->doubt, false);
+    if (m->fence == 0 || atomic_load(&m->lost) || (known == 0 && !doubt && !disk_is_scarce(m))) {
+        return 0;
+    }
+    int no = m->vfs->ops->flush(m->vfs, call);
+    if (no == EINTR) {
+        return known; /* it is tried again without whoever waited */
+    }
+    no = no == EROFS ? 0 : no;
+    if (atomic_exchange(&m->trouble, no) != 0 && no == 0) {
+        cis_control_well(m->vfs, CIS_CONTROL_COMMIT);
+    }
+    return no;
+}
+
+void cis_mount_on_failed(void *self, int no, const char *why)
+{
+    struct mount *m = self;
+    char text[CIS_ERROR_MSG_MAX + 64];
+    atomic_store(&m->doubt, true);
+    snprintf(text, sizeof text, "%s: %s", strerrorname_np(no), why);
+    cis_control_note(m->vfs, CIS_CONTROL_REQUEST, text);
+}
+
+static void renew(struct mount *m)
+{
+    struct cis_stop stop = cis_mount_call_stop();
+    struct cis_error err = {0};
+    uint64_t fence = 0;
+    cis_code code = m->store->fs->lease(m->store, m->tenant, cis_str_of(m->ref), m->holder,
+                                        m->fence, CIS_MOUNT_LEASE_MS, &fence, &stop, &err);
+    if (code == CIS_E_CONFLICT || code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) {
+        cis_mount_lease_lost(m, &err);
+    } else if (code != CIS_OK) {
+        tell(m, CIS_CONTROL_LEASE, "the lease is not renewed yet", &err);
+    }
+}
+
+void *cis_mount_keep(void *self)
+{
+    struct mount *m = self;
+    uint64_t flushed = cis_clock_mono_ns(), renewed = flushed;
+    struct pollfd wake = {.fd = m->wake_fd, .events = POLLIN};
+    while (!atomic_load(&m->lost)) {
+        int n = poll(&wake, 1, 500);
+        if (n > 0 || (n < 0 && errno != EINTR)) {
+            break;
+        }
+        uint64_t now = cis_clock_mono_ns();
+        if (now - flushed >= FLUSH_NS) {
+            struct cis_stop stop = cis_mount_call_stop();
+            struct cis_error why;
+            cis_mount_flush(m);
+            (void)!cis_layered_quota(cis_control_head(m->vfs), &stop, &why);
+            flushed = cis_clock_mono_ns();
+        }
+        if (now - renewed >= RENEW_NS && !atomic_load(&m->lost)) {
+            renew(m);
+            renewed = now;
+        }
+    }
+    return NULL;
+}
+
+/* What is published no more is not shown any longer: also the kernel has to forget it. */
+void *cis_mount_keep_guest(void *self)
+{
+    struct mount *m = self;
+    struct pollfd wake = {.fd = m->wake_fd, .events = POLLIN};
+    for (;;) {
+        int n = poll(&wake, 1, (int)(RENEW_NS / CIS_NS_PER_MS));
+        if (n > 0 || (n < 0 && errno != EINTR)) {
+            return NULL;
+        }
+        struct cis_stop stop = cis_mount_call_stop();
+        struct cis_error err = {0};
+        cis_code code = cis_layered_renew(cis_control_head(m->vfs), &stop, &err);
+        if (code == CIS_E_DENIED || code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) {
+            m->ended = err;
+            cis_fuse_stop(m->fuse);
+            return NULL;
+        }
+    }
+}

@@ -1,0 +1,479 @@
+/* `cis run`: one run of a program, a module of WASI 0.1 or a component of 0.2. */
+#include "cli/app.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/patience.h"
+#include "cli/runs/program.h"
+#include "cli/runs/tape.h"
+#include "config/config.h"
+
+#define MODULE_MAX (1ull << 30)
+
+struct job {
+    struct cis_cli *cli;
+    cis_app *app;
+    struct cis_program_world world;
+    int fd; /* of the module: read when it has to be; -1: it is in `module` */
+    struct cis_buf module;
+    const char **args; /* the program's: its name, what follows on the command line */
+    char *skill;       /* "file:STEM" */
+    const char *label;
+    struct cis_stop stop;
+    cis_image *image;
+    cis_tape *tape;
+    struct cis_grants grants;
+    struct cis_log_service log;
+    struct cis_run_request request;
+};
+
+static void job_done(struct job *j)
+{
+    cis_tape_free(j->tape);
+    cis_image_unref(j->image);
+    cis_program_world_done(&j->world);
+    if (j->fd >= 0) {
+        close(j->fd);
+    }
+    cis_grants_done(&j->grants);
+    cis_buf_done(&j->module);
+    cis_free(j->args);
+    cis_free(j->skill);
+    cis_app_close(j->app);
+}
+
+/* ---- the module ---- */
+
+static cis_code names(struct job *j, struct cis_error *err)
+{
+    const char *path = j->cli->args[0];
+    const char *slash = strrchr(path, '/');
+    const char *base = strcmp(path, "-") == 0 ? "stdin" : slash != NULL ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+    size_t stem = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
+    stem = stem < CIS_STORE_NAME_MAX - 5 ? stem : CIS_STORE_NAME_MAX - 5;
+    j->label = strcmp(path, "-") == 0 ? "stdin" : path;
+    j->args = cis_calloc(cis_size_add((size_t)j->cli->nargs, 1), sizeof *j->args);
+    j->skill = cis_alloc(cis_size_add(stem, 6));
+    if (j->args == NULL || j->skill == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    memcpy(j->skill, "file:", 5);
+    memcpy(j->skill + 5, base, stem);
+    j->skill[5 + stem] = 0;
+    j->args[0] = base;
+    for (int i = 1; i < j->cli->nargs; i++) {
+        j->args[i] = j->cli->args[i];
+    }
+    return CIS_OK;
+}
+
+/* Whatever is wrong with the file: it cannot be loaded. */
+static cis_code cannot_load(cis_code code, struct cis_error *err)
+{
+    if (code == CIS_E_IO || code == CIS_E_DENIED) {
+        struct cis_error why = *err;
+        return cis_fail(err, CIS_E_INVALID, "%s", why.msg);
+    }
+    return code;
+}
+
+/* A file of a disk need not be read when it was run before. What else there is (a pipe, stdin), and
+ * what is recorded with its module, is read now. */
+static cis_code open_module(struct job *j, struct cis_error *err)
+{
+    const char *path = j->cli->args[0];
+    struct stat st;
+    if (strcmp(path, "-") != 0 && !cis_cli_has(j->cli, "record") && stat(path, &st) == 0 &&
+        S_ISREG(st.st_mode)) {
+        j->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    }
+    return j->fd >= 0
+               ? CIS_OK
+               : cannot_load(cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, &j->module, err),
+                             err);
+}
+
+static cis_code read_module(void *self, int fd, struct cis_bytes *out, struct cis_error *err)
+{
+    struct job *j = self;
+    CIS_TRY(cannot_load(cis_file_read_fd(fd, j->label, &j->module, err), err));
+    *out = cis_buf_bytes(&j->module);
+    return CIS_OK;
+}
+
+static cis_code load(struct job *j, struct cis_error *err)
+{
+    const struct cis_config *c = cis_app_config(j->app);
+    struct cis_run_request *r = &j->request;
+    struct cis_image_options o = {.name = j->label,
+                                  .fuel = r->limits.fuel != 0,
+                                  .memory_limit = r->limits.memory_bytes,
+                                  .stop = j->stop};
+    o.features =
+        (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
+    o.features |= cis_cli_record_features(j->cli);
+    const char *feature;
+    for (int i = 0; (feature = cis_cli_nth(j->cli, "enable", i)) != NULL; i++) {
+        o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
+    }
+    CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &r->engine, err));
+    cis_patience *patience = cis_patience_begin(j->cli, "compiling", j->label);
+    cis_code code = j->fd >= 0
+                        ? cis_image_load_file(r->engine, j->fd, &o, read_module, j, &j->image, err)
+                        : cis_image_load(r->engine, cis_buf_bytes(&j->module), &o, &j->image, err);
+    cis_patience_end(patience);
+    CIS_TRY(code);
+    struct cis_engine_stats stats;
+    cis_engine_stats(r->engine, &stats);
+    r->compiled_code = stats.compiled != 0 ? "compiled" : "disk";
+    r->image = j->image;
+    return CIS_OK;
+}
+
+/* ---- limits ---- */
+
+/* [runtime] has ceilings with defaults that are meant for skills: of a program they count once
+ * somebody has set them. */
+struct ceilings {
+    bool memory, time;
+};
+
+static void see_setting(void *self, const char *name, const char *value, const char *origin)
+{
+    struct ceilings *c = self;
+    (void)value;
+    bool set = strcmp(origin, "default") != 0;
+    c->memory |= set && strcmp(name, "runtime.max_memory") == 0;
+    c->time |= set && strcmp(name, "runtime.max_execution_time") == 0;
+}
+
+static cis_code take_limits(struct job *j, struct cis_error *err)
+{
+    const struct cis_config *c = cis_app_config(j->app);
+    struct cis_run_request *r = &j->request;
+    struct ceilings most = {false, false};
+    cis_config_each(c, &most, see_setting);
+    uint64_t memory = c->max_memory, time_ns = CIS_NEVER, files = 0, sockets = 0;
+    if (!cis_cli_size(j->cli, "memory", &memory) || !cis_cli_duration(j->cli, "time", &time_ns) ||
+        !cis_cli_number(j->cli, "fuel", &r->limits.fuel) ||
+        !cis_cli_number(j->cli, "files", &files) || !cis_cli_number(j->cli, "sockets", &sockets)) {
+        return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
+    }
+    if (memory == 0 || time_ns == 0 || files > UINT32_MAX || sockets > UINT32_MAX) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "--memory and --time must not be 0, --files and --sockets not so many");
+    }
+    r->limits.memory_bytes = most.memory && memory > c->max_memory ? c->max_memory : memory;
+    r->time_ns =
+        most.time && time_ns > c->max_execution_time_ns ? c->max_execution_time_ns : time_ns;
+    r->limits.host_bytes = c->host_bytes;
+    r->files_max = (uint32_t)files;
+    r->sockets_max = (uint32_t)sockets;
+    r->handles_max = c->handles;
+    return CIS_OK;
+}
+
+static cis_code take_tx(struct job *j, struct cis_error *err)
+{
+    const char *tx = cis_cli_value(j->cli, "tx");
+    struct cis_run_request *r = &j->request;
+    if (tx == NULL || strcmp(tx, "commit-on-success") == 0) {
+        r->tx = CIS_TX_ON_SUCCESS;
+    } else if (strcmp(tx, "always") == 0) {
+        r->tx = CIS_TX_ALWAYS;
+    } else if (strcmp(tx, "discard") == 0) {
+        r->tx = CIS_TX_DISCARD;
+    } else if (strncmp(tx, "fork=", 5) == 0) {
+        r->fork = tx + 5;
+        if (!cis_fs_ref_valid(cis_str_of(r->fork))) {
+            return cis_fail(err, CIS_E_USAGE, "--tx %.100s: no name for a branch", tx);
+        }
+        CIS_TRY(cis_fs_ref_check_free(cis_str_of(r->fork), err));
+        for (size_t i = 0; i < j->world.nmounts; i++) {
+            if (j->world.mounts[i].host == NULL && j->world.mounts[i].from == NULL) {
+                return CIS_OK;
+            }
+        }
+        return cis_fail(err, CIS_E_USAGE, "--tx %.100s: there is no workspace to fork (-w)", tx);
+    } else {
+        return cis_fail(err, CIS_E_USAGE,
+                        "--tx %.60s: not one of commit-on-success, always, discard, fork=NAME", tx);
+    }
+    return CIS_OK;
+}
+
+/* ---- all of it ---- */
+
+static cis_code open_files(struct job *j, struct cis_error *err)
+{
+    struct cis_run_request *r = &j->request;
+    CIS_TRY(cis_app_run_store(j->app, &r->store, err));
+    if (j->world.needs_store) {
+        struct cis_history h = {r->store, cis_str_of(j->cli->tenant), &j->stop, 0};
+        CIS_TRY(cis_program_resolve(&j->world, &h, err));
+        CIS_TRY(cis_app_forest(j->app, &r->forest, err));
+    }
+    r->mounts = j->world.mounts;
+    r->nmounts = j->world.nmounts;
+    return CIS_OK;
+}
+
+static void line_out(const struct job *j, const char *text);
+
+/* What the host says of a run while it goes on: that something was refused, and what would allow
+ * it. */
+static void log_line(void *self, const struct cis_call *call, enum cis_log_level level,
+                     const char *text, size_t len)
+{
+    (void)call, (void)level, (void)len;
+    line_out(self, text);
+}
+
+static cis_code take_grants(struct job *j, struct cis_error *err)
+{
+    struct cis_run_request *r = &j->request;
+    CIS_TRY(cis_program_grants(j->cli, &j->grants, err));
+    r->grants = &j->grants;
+    if (cis_grants_has(&j->grants, CIS_GRANT_HTTP)) {
+        CIS_TRY(cis_app_http(j->app, &r->services.http, err));
+    }
+    r->dns_servers = cis_app_config(j->app)->dns_servers;
+    j->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
+    j->log.self = j;
+    j->log.line = log_line;
+    r->services.log = j->cli->json ? NULL : &j->log;
+    return CIS_OK;
+}
+
+static cis_code prepare(struct job *j, struct cis_error *err)
+{
+    struct cis_run_request *r = &j->request;
+    struct cis_cli *cli = j->cli;
+    const char *report = cis_cli_value(cli, "report");
+    CIS_TRY(cis_app_open(cli, &j->app, err));
+    if (report != NULL) { /* before anything runs: a run that is repeated does its work twice */
+        CIS_TRY(cis_file_can_put(report, err));
+    }
+    CIS_TRY(names(j, err));
+    CIS_TRY(cis_program_mounts(&j->world, cli, err));
+    CIS_TRY(take_limits(j, err));
+    CIS_TRY(take_tx(j, err));
+    CIS_TRY(take_grants(j, err));
+    CIS_TRY(cis_program_world(&j->world, cli, j->args, cli->json, err));
+    j->world.program.no_wasi = !cis_app_config(j->app)->enable_wasi;
+    CIS_TRY(cis_app_wasi_features(j->app, &j->world.program.wasi, err));
+    CIS_TRY(cis_program_env_check(&j->world, cis_app_config(j->app)->ai_api_key_env, err));
+    CIS_TRY(open_module(j, err));
+    CIS_TRY(load(j, err));
+    CIS_TRY(open_files(j, err));
+    r->tenant = cli->tenant;
+    r->skill = j->skill;
+    r->cancel = cli->cancel;
+    r->program = &j->world.program;
+    r->read_only = cis_cli_has(cli, "read-only");
+    r->no_clock = cis_cli_has(cli, "no-clock");
+    r->no_random = cis_cli_has(cli, "no-random");
+    r->trace = cis_cli_has(cli, "trace") ? cis_cli_trace_line : NULL;
+    struct cis_tape_source source = {.module = cis_buf_bytes(&j->module),
+                                     .name = j->label,
+                                     .program = true,
+                                     .without = j->world.program.without,
+                                     .wasi = j->world.program.wasi};
+    CIS_TRY(cis_cli_record(j->app, cli, j->image, &source, &j->tape, err));
+    r->tape = j->tape;
+    return CIS_OK;
+}
+
+/* ---- what is told afterwards ---- */
+
+static void line_out(const struct job *j, const char *text)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    bool told = cis_str_starts(cis_str_of(text), cis_str_of(j->label));
+    cis_buf_text(&line, "cis run: ");
+    cis_cli_printable_line(&line, cis_str_of(told ? "" : j->label));
+    cis_buf_text(&line, told ? "" : ": ");
+    cis_cli_printable_line(&line, cis_str_of(text));
+    cis_buf_byte(&line, '\n');
+    cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
+}
+
+static void missing_imports(const struct job *j)
+{
+    const struct cis_image_info *info = cis_image_info(j->image);
+    for (size_t i = 0; i < info->nimports; i++) {
+        const struct cis_extern *e = &info->imports[i];
+        if (j->world.program.no_wasi || !cis_run_provides(e)) {
+            CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+            cis_buf_printf(&text, "  " CIS_STR_FMT "." CIS_STR_FMT, CIS_STR_ARG(e->module),
+                           CIS_STR_ARG(e->name));
+            if (e->kind == CIS_EXTERN_FUNC) {
+                cis_abi_type_text(e->type, &text);
+            } else {
+                cis_buf_printf(&text, " %s", e->type);
+            }
+            CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(8192);
+            cis_cli_printable_line(&line, cis_buf_view(&text));
+            cis_buf_byte(&line, '\n');
+            cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
+        }
+    }
+}
+
+static void tell_files(const struct job *j, const struct cis_run_outcome *o)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    bool rescued = cis_str_starts(cis_str_of(o->branch), CIS_STR(CIS_CONFLICT_PREFIX));
+    if (rescued) {
+        cis_buf_printf(&text, "what it changed is kept as branch %s; `cis fs merge %s` takes it in",
+                       o->branch, o->branch);
+    } else if (o->dropped_changes) {
+        cis_buf_text(&text, "what it changed was forgotten");
+    } else if (isatty(STDERR_FILENO) && strncmp(o->branch, "cow-", 4) == 0) {
+        cis_buf_printf(&text,
+                       "the folder is as it was: `cis runs diff %s` shows what was changed, "
+                       "`cis runs apply %s` does it there",
+                       o->id, o->id);
+    }
+    if (text.len != 0) {
+        line_out(j, cis_buf_cstr(&text));
+    }
+}
+
+/* Whoever repeats the run because of its report is told what that means. */
+static void no_report(const struct job *j, const struct cis_run_outcome *o,
+                      const struct cis_error *why)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+    bool kept = o->files.branch != 0;
+    cis_buf_printf(&text, "the report is not written: %s; the run is over%s%s", why->msg,
+                   kept ? ", and what it changed is kept in branch " : "", kept ? o->branch : "");
+    line_out(j, cis_buf_cstr(&text));
+}
+
+static int exit_code(const struct cis_run_outcome *o)
+{
+    bool own = o->exited && (o->code == CIS_OK || o->code == CIS_E_FAILED);
+    return own ? o->exit_code & 0xff : cis_code_run_exit(o->code);
+}
+
+/* The report, with what the program wrote when that was kept. */
+static void print_report(const struct cis_run_outcome *o)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf more = CIS_BUF_INIT(256u << 20);
+    cis_buf_text(&more, ",\"stdout\":");
+    cis_buf_json(&more, cis_buf_view(&o->std[1].kept));
+    cis_buf_text(&more, ",\"stderr\":");
+    cis_buf_json(&more, cis_buf_view(&o->std[2].kept));
+    cis_buf_text(&more, "}\n");
+    cis_cli_out(o->report.ptr, o->report.len - 1); /* without its last brace */
+    cis_cli_out(more.ptr, more.len);
+}
+
+static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
+{
+    const char *file = cis_cli_value(j->cli, "report");
+    struct cis_error err = {0};
+    if (j->cli->json) {
+        print_report(o);
+    } else {
+        cis_cli_out(o->output.ptr, o->output.len);
+    }
+    if (o->code != CIS_OK && !(o->code == CIS_E_FAILED && o->exited)) {
+        line_out(j, o->error.msg);
+        if (o->code == CIS_E_IMPORT) {
+            missing_imports(j);
+        }
+        CIS_CLEANUP(cis_buf_done) struct cis_buf trace = CIS_BUF_INIT(1 << 20);
+        cis_cli_printable(&trace, cis_str_of(o->backtrace != NULL ? o->backtrace : ""));
+        cis_fd_write_all(STDERR_FILENO, trace.ptr, trace.len);
+    }
+    tell_files(j, o);
+    if (file != NULL && cis_file_put(file, cis_buf_bytes(&o->report), 0600, &err) != CIS_OK) {
+        no_report(j, o, &err);
+        return exit_code(o) == 0 ? cis_code_run_exit(err.code) : exit_code(o);
+    }
+    return exit_code(o);
+}
+
+static int run(struct cis_cli *cli)
+{
+    struct job *j CIS_CLEANUP(cis_freep) = cis_zalloc(sizeof *j);
+    struct cis_error err = {0};
+    struct cis_run_outcome outcome = {0};
+    if (j == NULL) {
+        cis_fail(&err, CIS_E_NOMEM, "out of memory");
+        return cis_cli_fail(cli, &err), cis_code_run_exit(err.code);
+    }
+    j->cli = cli;
+    j->world = (struct cis_program_world)CIS_PROGRAM_WORLD_INIT;
+    j->fd = -1;
+    j->module = CIS_BUF_INIT(MODULE_MAX);
+    j->stop = (struct cis_stop){CIS_NEVER, cli->cancel};
+    cis_code code = prepare(j, &err);
+    if (code == CIS_OK) {
+        code = cis_run_execute(&j->request, &outcome, &err);
+    }
+    int exit = cis_code_run_exit(code);
+    if (code == CIS_OK) {
+        exit = print_outcome(j, &outcome);
+        cis_run_outcome_done(&outcome);
+    } else if (code != CIS_E_USAGE || err.msg[0] != 0) {
+        cis_cli_fail(cli, &err);
+    }
+    job_done(j);
+    return exit;
+}
+
+static const struct cis_cli_option options[] = {
+    {"dir", 0, "HOST[::GUEST][:MODE]", true, NULL},
+    {"workspace", 'w', "GUEST[=BRANCH]", true, NULL},
+    {"snapshot", 0, "NAME", false, NULL},
+    {"published", 0, "GUEST=TENANT/BRANCH", true, NULL},
+    {"read-only", 0, NULL, false, NULL},
+    {"tx", 0, "WHEN", false, NULL},
+    {"env", 0, "NAME[=VALUE]", true, NULL},
+    {"stdin", 0, "FILE", false, NULL},
+    {"invoke", 0, "CALL", false, NULL},
+    {"memory", 0, "SIZE", false, NULL},
+    {"max-memory", 0, "SIZE", false, NULL},
+    {"time", 0, "TIME", false, NULL},
+    {"max-execution-time", 0, "MS", false, NULL},
+    {"enable-wasi", 0, "BOOL", false, "true|false"},
+    {"fuel", 0, "N", false, NULL},
+    {"files", 0, "N", false, NULL},
+    {"sockets", 0, "N", false, NULL},
+    {"handles", 0, "N", false, NULL},
+    {"allow", 0, "GRANT", true, NULL},
+    {"net", 0, "RULE", true, NULL},
+    {"http", 0, "ORIGIN", true, NULL},
+    {"listen", 0, "ADDRESS:PORT", true, NULL},
+    {"no-clock", 0, NULL, false, NULL},
+    {"no-random", 0, NULL, false, NULL},
+    {"fixed-clock", 0, "TIME", false, NULL},
+    {"seed", 0, "SEED", false, NULL},
+    {"trap-unknown-imports", 0, NULL, false, NULL},
+    {"wasi", 0, "FEATURES", true, NULL},
+    {"without", 0, "PACKAGE", false, NULL},
+    {"enable", 0, "FEATURE", true, "memory64|exceptions"},
+    {"trace", 0, "WHAT", false, "host"},
+    {"report", 0, "FILE", false, NULL},
+    {"record", 0, "FILE", false, NULL},
+    {"record-max", 0, "SIZE", false, NULL},
+    CIS_CLI_COMPILE_OPTIONS,
+    {0}};
+
+const struct cis_cli_command cis_cmd_run = {.name = "run",
+                                            .options = options,
+                                            .min_args = 1,
+                                            .max_args = -1,
+                                            .foreign = true,
+                                            .alone = "w/workspace=main",
+                                            .run = run};
