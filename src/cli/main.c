@@ -103,6 +103,59 @@ static bool wants_json(int argc, char **argv)
     return false;
 }
 
+static bool asks_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* The words are no command: the help of a group of commands, or an error. Returns the exit code. */
+static int no_command(int argc, char **argv, bool json)
+{
+    bool group = false;
+    for (int i = 0; cis_cli_commands[i] != NULL; i++) {
+        size_t n = strlen(argv[1]);
+        group |= strncmp(cis_cli_commands[i]->name, argv[1], n) == 0 &&
+                 cis_cli_commands[i]->name[n] == ' ';
+    }
+    if (group && argc > 2 && asks_help(argv[2])) {
+        cis_cli_overview(stdout, argv[1]);
+        return 0;
+    }
+    if (group && argc == 2) {
+        cis_cli_overview(stderr, argv[1]);
+        return 2;
+    }
+    char text[512];
+    snprintf(text, sizeof text, "no command %.200s%s%.200s (see cis %s%s)", argv[1],
+             group ? " " : "", group ? argv[2] : "", group ? argv[1] : "help",
+             group ? " --help" : "");
+    return cis_cli_tell(NULL, json, CIS_E_USAGE, text);
+}
+
+/* Parses what follows the command's name and runs it. Returns the exit code. */
+static int command(struct cis_cli *cli, int argc, char **argv, const struct rlimit *core)
+{
+    struct cis_error err;
+    int code = cis_cli_parse(cli, argc, argv);
+    if (code < 0 && cis_cli_has(cli, "help")) {
+        return cis_cli_command_help(cli->command);
+    }
+    if (code < 0) {
+        code = cis_cli_check_common(cli);
+    }
+    if (code >= 0) {
+        return code;
+    }
+    if (cis_cli_has(cli, "debug-info")) {
+        core_files_as_before(core);
+    }
+    if (cis_crypto_init(&err) != CIS_OK || cis_cancel_new(&cli->cancel, &err) != CIS_OK ||
+        cis_cli_start_signals(cli, &err) != CIS_OK) {
+        return cis_cli_fail(cli, &err);
+    }
+    return cli->command->run(cli);
+}
+
 int main(int argc, char **argv)
 {
     keep_standard_descriptors();
@@ -112,7 +165,6 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "__compile") == 0) {
         return compiler();
     }
-    struct cis_error err;
     static struct cis_cli cli; /* the signal thread may look at it after main has returned */
     int words;
     forget_environment();
@@ -122,49 +174,16 @@ int main(int argc, char **argv)
         cli.command = &cis_cmd_version;
         return cis_cli_finish(cis_cmd_version.run(&cli));
     }
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        return cis_cli_overview(argc < 2 ? stderr : stdout, NULL), cis_cli_finish(argc < 2 ? 2 : 0);
+    if (argc < 2 || asks_help(argv[1])) {
+        cis_cli_overview(argc < 2 ? stderr : stdout, NULL);
+        return cis_cli_finish(argc < 2 ? 2 : 0);
     }
     cli.command = cis_cli_find_command(argc - 1, argv + 1, &words);
     if (cli.command == NULL) {
-        bool group = false;
-        for (int i = 0; cis_cli_commands[i] != NULL; i++) {
-            size_t n = strlen(argv[1]);
-            group |= strncmp(cis_cli_commands[i]->name, argv[1], n) == 0 &&
-                     cis_cli_commands[i]->name[n] == ' ';
-        }
-        bool help = argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
-        if (group && help) {
-            return cis_cli_overview(stdout, argv[1]), cis_cli_finish(0);
-        }
-        if (group && argc == 2) {
-            return cis_cli_overview(stderr, argv[1]), 2;
-        }
-        char text[512];
-        snprintf(text, sizeof text, "no command %.200s%s%.200s (see cis %s%s)", argv[1],
-                 group ? " " : "", group ? argv[2] : "", group ? argv[1] : "help",
-                 group ? " --help" : "");
-        return cis_cli_finish(cis_cli_tell(NULL, cli.json, CIS_E_USAGE, text));
+        return cis_cli_finish(no_command(argc, argv, cli.json));
     }
     cli.program = own_path(argv[0]);
-    int code = cis_cli_parse(&cli, argc - 1 - words, argv + 1 + words);
-    if (code < 0 && cis_cli_has(&cli, "help")) {
-        code = cis_cli_command_help(cli.command);
-    }
-    if (code < 0) {
-        code = cis_cli_check_common(&cli);
-    }
-    if (code < 0 && cis_cli_has(&cli, "debug-info")) {
-        core_files_as_before(&core);
-    }
-    if (code < 0) {
-        if (cis_crypto_init(&err) != CIS_OK || cis_cancel_new(&cli.cancel, &err) != CIS_OK ||
-            cis_cli_start_signals(&cli, &err) != CIS_OK) {
-            code = cis_cli_fail(&cli, &err);
-        } else {
-            code = cli.command->run(&cli);
-        }
-    }
+    int code = command(&cli, argc - 1 - words, argv + 1 + words, &core);
     /* The token stays: the signal thread may still hold it. */
     cis_free((void *)(uintptr_t)cli.program);
     cis_free((void *)(uintptr_t)cli.args);

@@ -197,10 +197,18 @@ static int end_name(struct walk *w, struct cis_str name, cis_node node, struct c
     return 0;
 }
 
+/* What of the path is still to be walked: the rest of what is walked now, and what comes after the
+ * links that led to it, the innermost last. None of these is empty, so a name is the last one of
+ * the path when there are none. */
+struct walk_text {
+    struct cis_str now;
+    struct cis_str rests[CIS_VFS_LINKS_MAX];
+    uint32_t nrests;
+};
+
 /* Reads the target of a link into a buffer that lives as long as the walk, and puts it before the
  * rest of the path. */
-static int follow(struct walk *w, cis_node link, struct cis_str *text, struct cis_str *rests,
-                  uint32_t *nrests)
+static int follow(struct walk *w, cis_node link, struct walk_text *text)
 {
     if (w->nlinks == CIS_VFS_LINKS_MAX) {
         return ELOOP;
@@ -219,12 +227,12 @@ static int follow(struct walk *w, cis_node link, struct cis_str *text, struct ci
     if (target->len == 0) {
         return ENOENT;
     }
-    skip_slashes(text);
-    if (text->len > 0) {
-        rests[(*nrests)++] = *text; /* fewer than links: no overflow */
+    skip_slashes(&text->now);
+    if (text->now.len > 0) {
+        text->rests[text->nrests++] = text->now; /* fewer than links: no overflow */
     }
-    *text = cis_buf_view(target);
-    return text->ptr[0] == '/' ? step_root(w) : 0;
+    text->now = cis_buf_view(target);
+    return text->now.ptr[0] == '/' ? step_root(w) : 0;
 }
 
 /* Into a directory, and onto what is mounted there. Takes over the reference. */
@@ -259,35 +267,83 @@ static int path_check(struct cis_str path)
     return memchr(path.ptr, 0, path.len) != NULL ? EINVAL : 0;
 }
 
-/* One component after the other. `rests` is the explicit stack of what comes after the links that
- * are being walked; none of them is empty, so a name is the last one when the stack is. */
+/* "." and "..", which change where the walk is and no more. */
+static int step_dots(struct walk *w, bool up, bool last, struct cis_found *out, bool *done)
+{
+    int no = up ? step_up(w) : 0;
+    if (no == 0 && last) {
+        *done = true;
+        return end_here(w, up ? ".." : ".", out);
+    }
+    return no;
+}
+
+/* Looks the name up here: a folder is entered, a symlink followed, and the last name ends the walk.
+ */
+static int step_name(struct walk *w, struct walk_text *text, struct cis_str name, bool last,
+                     struct cis_found *out, bool *done)
+{
+    if (name.len > CIS_VFS_NAME_MAX) {
+        *done = last && (w->flags & CIS_WALK_NAME) != 0;
+        return *done ? end_name(w, (struct cis_str){name.ptr, 0}, 0, out) : ENAMETOOLONG;
+    }
+    struct walk_frame at = here(w);
+    cis_vfs *vfs = at.mount->vfs;
+    cis_node node = 0;
+    w->call.ahead = text->now;
+    int no = vfs->ops->lookup(vfs, &w->call, at.node, name, &node, &out->attr);
+    if (no != 0) {
+        *done = no == ENOENT && last;
+        return *done ? end_name(w, name, 0, out) : no;
+    }
+    uint32_t type = out->attr.mode & S_IFMT;
+    if (type == S_IFLNK && (!last || follows_last(w))) {
+        if ((w->flags & CIS_WALK_STRAIGHT) != 0) {
+            no = last && (w->flags & CIS_WALK_NOFOLLOW) == 0 ? ELOOP : ENOTDIR;
+        } else {
+            no = follow(w, node, text);
+        }
+        node_put(vfs, node);
+        return no;
+    }
+    bool names = (w->flags & CIS_WALK_NAME) != 0;
+    if (type != S_IFDIR && (!last || (w->must_be_dir && !names))) {
+        node_put(vfs, node);
+        return ENOTDIR;
+    }
+    if (last) {
+        *done = true;
+        return end_name(w, name, node, out);
+    }
+    return step_into(w, at.mount, node, name);
+}
+
+/* One component after the other. */
 int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out)
 {
-    struct cis_str rests[CIS_VFS_LINKS_MAX];
-    uint32_t nrests = 0;
-    struct cis_str text = path;
+    struct walk_text text;
+    bool done = false;
+    text.now = path;
+    text.nrests = 0;
     int no = path_check(path);
-    if (no == 0 && text.ptr[0] == '/') {
+    if (no == 0 && path.ptr[0] == '/') {
         no = step_root(w);
     }
-    for (; no == 0;) {
-        skip_slashes(&text);
-        if (text.len == 0) {
-            if (nrests == 0) {
+    while (no == 0 && !done) {
+        skip_slashes(&text.now);
+        if (text.now.len == 0) {
+            if (text.nrests == 0) {
                 return end_here(w, "/", out);
             }
-            text = rests[--nrests];
+            text.now = text.rests[--text.nrests];
             continue;
         }
-        struct cis_str name = next_name(&text);
-        bool slash = text.len > 0;
-        skip_slashes(&text);
-        bool last = text.len == 0 && nrests == 0;
+        struct cis_str name = next_name(&text.now);
+        bool slash = text.now.len > 0;
+        skip_slashes(&text.now);
+        bool last = text.now.len == 0 && text.nrests == 0;
         if (name.ptr[0] == '.' && name.len <= 2 && (name.len == 1 || name.ptr[1] == '.')) {
-            no = name.len == 2 ? step_up(w) : 0;
-            if (no == 0 && last) {
-                return end_here(w, name.len == 2 ? ".." : ".", out);
-            }
+            no = step_dots(w, name.len == 2, last, out, &done);
             continue;
         }
         if (last && slash) {
@@ -296,44 +352,7 @@ int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out)
                 return EISDIR;
             }
         }
-        if (name.len > CIS_VFS_NAME_MAX) {
-            return last && (w->flags & CIS_WALK_NAME) != 0
-                       ? end_name(w, (struct cis_str){name.ptr, 0}, 0, out)
-                       : ENAMETOOLONG;
-        }
-        struct walk_frame at = here(w);
-        cis_vfs *vfs = at.mount->vfs;
-        cis_node node = 0;
-        w->call.ahead = text;
-        no = vfs->ops->lookup(vfs, &w->call, at.node, name, &node, &out->attr);
-        if (no == ENOENT && last) {
-            return end_name(w, name, 0, out);
-        }
-        if (no != 0) {
-            return no;
-        }
-        uint32_t type = out->attr.mode & S_IFMT;
-        if (type == S_IFLNK && (!last || follows_last(w))) {
-            if ((w->flags & CIS_WALK_STRAIGHT) != 0) {
-                node_put(vfs, node);
-                return last && (w->flags & CIS_WALK_NOFOLLOW) == 0 ? ELOOP : ENOTDIR;
-            }
-            no = follow(w, node, &text, rests, &nrests);
-            node_put(vfs, node);
-            continue;
-        }
-        if (last) {
-            if (w->must_be_dir && type != S_IFDIR && (w->flags & CIS_WALK_NAME) == 0) {
-                node_put(vfs, node);
-                return ENOTDIR;
-            }
-            return end_name(w, name, node, out);
-        }
-        if (type != S_IFDIR) {
-            node_put(vfs, node);
-            return ENOTDIR;
-        }
-        no = step_into(w, at.mount, node, name);
+        no = step_name(w, &text, name, last, out, &done);
     }
     return no;
 }
