@@ -148,7 +148,7 @@ static void instances(const char *path)
         ratio[r] = t[1][r] / t[0][r];
     }
     printf("%s, %zu imports, pooled: %s\n", path, cis_image_info(image)->nimports,
-           image->profile->pooled ? "yes" : "no");
+           image->profile->pool.total != 0 ? "yes" : "no");
     row("instance, bare engine", t[0], "us");
     row("instance, cis (goal: at most 15)", t[1], "us");
     row("ratio (goal: at most 1.2)", ratio, "x");

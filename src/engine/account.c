@@ -1,7 +1,6 @@
 #include "engine/account.h"
 
 #include "base/mem.h"
-#include "engine/slots.h"
 
 #define TENANTS_SWEEP 256u /* accounts kept before idle ones are looked for */
 

@@ -7,6 +7,8 @@
 #include "base/map.h"
 #include "engine/wait.h"
 
+#define CIS_SLOTS_WEIGHT_MAX 1024u
+
 struct cis_tenant {
     uint32_t weight;
     atomic_uint refs; /* guests that use it; grows under the lock only */

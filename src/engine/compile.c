@@ -31,7 +31,7 @@ cis_code cis_child_turn_begin(struct cis_engine *e, const struct cis_stop *stop,
     cis_code code = CIS_OK;
     cis_mutex_lock(&e->jobs_lock, engine_lock_jobs);
     while (code == CIS_OK && e->jobs >= e->options.compile_jobs) {
-        code = cis_engine_wait(&e->jobs_done, &e->jobs_lock, stop, name, err);
+        code = cis_wait_cond(&e->jobs_done, &e->jobs_lock, stop, name, err);
     }
     if (code == CIS_OK) {
         e->jobs++;

@@ -85,6 +85,29 @@ static void init_locks(struct cis_engine *e)
     pthread_condattr_destroy(&mono);
 }
 
+/* ---- the ticker's work ---- */
+
+static bool idle(void *self)
+{
+    const struct cis_engine *e = self;
+    return cis_slots_idle(e->slots);
+}
+
+/* One epoch a millisecond for all profiles; then the waits. */
+static void tick(void *self)
+{
+    struct cis_engine *e = self;
+    for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
+        struct cis_profile *p = atomic_load_explicit(&e->profiles[i], memory_order_acquire);
+        if (p != NULL) {
+            wasmtime_engine_increment_epoch(p->wasm);
+        }
+    }
+    cis_slots_sweep(e->slots);
+}
+
+/* ---- opening and closing ---- */
+
 cis_code cis_engine_open(const struct cis_engine_options *options, cis_engine **out_engine,
                          struct cis_error *err)
 {
@@ -97,8 +120,9 @@ cis_code cis_engine_open(const struct cis_engine_options *options, cis_engine **
     init_locks(e);
     cis_code code = fill_options(e, options, err);
     code = code == CIS_OK ? cis_cache_open(&e->cache, &e->options, err) : code;
-    code = code == CIS_OK ? cis_slots_open(e, e->options.cpu_slots, &e->slots, err) : code;
-    code = code == CIS_OK ? cis_ticker_open(e, err) : code;
+    code = code == CIS_OK ? cis_slots_open(&e->ticker, e->options.cpu_slots, &e->slots, err) : code;
+    const struct cis_ticker_work work = {idle, tick, e};
+    code = code == CIS_OK ? cis_ticker_open(&e->ticker, &work, err) : code;
     if (code != CIS_OK) {
         cis_engine_close(e);
         return code;
@@ -112,7 +136,7 @@ void cis_engine_close(cis_engine *e)
     if (e == NULL) {
         return;
     }
-    cis_ticker_close(e);
+    cis_ticker_close(&e->ticker);
     cis_images_done(e);
     cis_slots_close(e->slots);
     for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
@@ -138,7 +162,6 @@ void cis_engine_stats(cis_engine *e, struct cis_engine_stats *out)
         .disk_hits = atomic_load(&e->disk_hits),
         .disk_rejected = atomic_load(&e->disk_rejected),
         .compile_failures = atomic_load(&e->compile_failures),
-        .ondemand_live = atomic_load(&e->ondemand_live),
         .disk_cache = e->cache.fd >= 0,
     };
     cis_mutex_lock(&e->profiles_lock, engine_lock_profiles);
@@ -149,30 +172,12 @@ void cis_engine_stats(cis_engine *e, struct cis_engine_stats *out)
         struct cis_profile *p = atomic_load(&e->profiles[i]);
         if (p != NULL) {
             s.profiles++;
-            s.pool_live += cis_permits_used(&p->places);
+            s.pool_live += cis_permits_used(&p->pool.places);
+            s.ondemand_live += atomic_load(&p->pool.ondemand);
         }
     }
     cis_slots_count(e->slots, &s.slots_busy, &s.slots_waiting);
     *out = s;
-}
-
-cis_code cis_engine_wait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct cis_stop *stop,
-                         const char *what, struct cis_error *err)
-{
-    CIS_TRY(cis_stop_check(stop, what, err));
-    uint64_t until = stop->deadline_ns;
-    if (stop->cancel != NULL) { /* nobody signals for a cancellation: look at it in short steps */
-        uint64_t soon = cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_MS);
-        until = soon < until ? soon : until;
-    }
-    if (until == CIS_NEVER) {
-        pthread_cond_wait(cond, lock);
-        return CIS_OK;
-    }
-    struct timespec at = {.tv_sec = (time_t)(until / CIS_NS_PER_S),
-                          .tv_nsec = (long)(until % CIS_NS_PER_S)};
-    pthread_cond_timedwait(cond, lock, &at);
-    return CIS_OK;
 }
 
 cis_code cis_engine_fail(struct cis_error *err, cis_code code, const char *name,

@@ -226,9 +226,9 @@ static cis_code start(cis_guest *guest, const struct cis_guest_options *o)
     cis_slots_join(o->tenant, o->weight, &guest->turn);
     CIS_TRY(check_minimums(guest));
     struct cis_profile *profile = guest->program->image->profile;
-    cis_code code = cis_pool_enter(profile, &guest->stop, &guest->pool_cell, &err);
+    cis_code code = cis_pool_enter(&profile->pool, &guest->stop, &guest->pool_cell, &err);
     if (code == CIS_E_LIMIT) {
-        return cis_guest_ended(guest, code, "pool", profile->pool_slots, profile->pool_slots, "%s",
+        return cis_guest_ended(guest, code, "pool", profile->pool.total, profile->pool.total, "%s",
                                err.msg);
     }
     if (code != CIS_OK) {
@@ -306,7 +306,7 @@ void cis_guest_free(cis_guest *guest)
     }
     cis_slots_leave(guest->engine->slots, &guest->turn);
     if (guest->in_pool) {
-        cis_pool_leave(guest->program->image->profile, guest->pool_cell);
+        cis_pool_leave(&guest->program->image->profile->pool, guest->pool_cell);
     }
     cis_free(guest->backtrace);
     cis_free(guest);

@@ -367,7 +367,7 @@ static cis_code slot_wait(struct cis_engine *e, struct cis_image_slot *slot, con
             return cis_fail(err, slot->failure.code, "%s: %s", l->name, slot->failure.msg);
         case SLOT_LOADING:
             CIS_TRY(
-                cis_engine_wait(&e->images_done, &e->images_lock, &l->options.stop, l->name, err));
+                cis_wait_cond(&e->images_done, &e->images_lock, &l->options.stop, l->name, err));
             break;
         case SLOT_EMPTY:
             slot->state = SLOT_LOADING;

@@ -13,7 +13,7 @@
 #include "engine/artefact.h"
 #include "engine/engine.h"
 #include "engine/image.h"
-#include "engine/permits.h"
+#include "engine/pool.h"
 #include "engine/program.h"
 
 #define CIS_ENGINE_SLOT_BYTES (512ull << 20)
@@ -41,12 +41,10 @@ struct cis_profile {
     wasm_engine_t *wasm;
     unsigned features; /* those of CIS_FEATURES_COMPILED */
     bool fuel;
-    bool pooled;
-    uint32_t pool_slots; /* 0 when not pooled */
     uint64_t fingerprint;
-    /* For pooled instances: guest.c takes one before it instantiates and waits for it (under the
-     * run's deadline) when all are taken. */
-    struct cis_permits places;
+    /* guest.c takes a place before it instantiates and waits for it (under the run's deadline) when
+     * all are taken. */
+    struct cis_pool pool;
 };
 
 /* Locks of the engine, outermost first; house_thread_safety checks it. Nothing of them is held
@@ -57,35 +55,19 @@ struct cis_profile {
  *   profiles   who makes one
  *   jobs       compilers that run
  *   slots      who waits for a CPU or for a place in a pool (slots.h)
- *   ticker     sleeping and waking of its thread */
-CIS_LOCK_CLASS(engine_lock_ticker);
-CIS_LOCK_CLASS(engine_lock_slots, CIS_BEFORE(engine_lock_ticker));
+ *   ticker     sleeping and waking of its thread (ticker.h) */
 CIS_LOCK_CLASS(engine_lock_jobs, CIS_BEFORE(engine_lock_slots));
 CIS_LOCK_CLASS(engine_lock_profiles, CIS_BEFORE(engine_lock_jobs));
 CIS_LOCK_CLASS(engine_lock_programs, CIS_BEFORE(engine_lock_profiles));
 CIS_LOCK_CLASS(engine_lock_images, CIS_BEFORE(engine_lock_programs));
-#define ENGINE_FROM_TICKER engine_lock_ticker
-#define ENGINE_FROM_SLOTS engine_lock_slots, ENGINE_FROM_TICKER
 #define ENGINE_FROM_JOBS engine_lock_jobs, ENGINE_FROM_SLOTS
 #define ENGINE_FROM_PROFILES engine_lock_profiles, ENGINE_FROM_JOBS
 #define ENGINE_FROM_PROGRAMS engine_lock_programs, ENGINE_FROM_PROFILES
 #define ENGINE_FROM_IMAGES engine_lock_images, ENGINE_FROM_PROGRAMS
 
-/* The ticker advances the epoch of every profile each millisecond while at least one guest runs,
- * and for a short while after, so that a stream of short calls does not wake a thread each time. */
-struct cis_ticker {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    pthread_t thread;
-    bool started;
-    atomic_bool stop;
-    atomic_bool awake; /* ticking: false only while the thread sleeps on `wake` */
-};
 #define CIS_IMAGE_BUCKETS 256u
-#define CIS_TICK_NS 1000000ull
 
 struct cis_image_slot; /* image.c */
-struct cis_slots;      /* slots.c: CPU slots */
 
 /* On-disk cache of compiled code (cache.c). fd -1: none. */
 struct cis_cache {
@@ -118,12 +100,11 @@ struct cis_engine {
     struct cis_cache cache;
 
     atomic_ullong compiled, memory_hits, disk_hits, disk_rejected, compile_failures;
-    atomic_ullong ondemand_live;
 };
 
 struct cis_image {
     struct cis_engine *engine;
-    struct cis_profile *profile;     /* the engine to make stores on; profile->pooled */
+    struct cis_profile *profile;     /* the engine to make stores on, and its pool */
     wasmtime_module_t *module;       /* a core module, or */
     wasmtime_component_t *component; /* a component */
     struct cis_image_info *info;
@@ -153,23 +134,6 @@ cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, u
 
 /* image.c: empties the memory cache when the engine closes. */
 void cis_images_done(struct cis_engine *engine);
-
-cis_code cis_ticker_open(struct cis_engine *engine, struct cis_error *err);
-void cis_ticker_close(struct cis_engine *engine);
-/* After a slot was taken or somebody began to wait. Any thread; one atomic read unless the ticker
- * sleeps. */
-void cis_ticker_wake(struct cis_engine *engine) CIS_TAKES(ENGINE_FROM_TICKER);
-
-/* slots.c */
-cis_code cis_slots_open(struct cis_engine *engine, uint32_t slots, struct cis_slots **out,
-                        struct cis_error *err);
-void cis_slots_close(struct cis_slots *slots);
-void cis_slots_count(struct cis_slots *slots, uint64_t *out_busy, uint64_t *out_waiting);
-/* Nobody runs and nobody waits. */
-bool cis_slots_idle(struct cis_slots *slots);
-/* Called by the ticker after each tick: hands out what is free, ends waits whose token was fired.
- */
-void cis_slots_sweep(struct cis_slots *slots) CIS_TAKES(ENGINE_FROM_SLOTS);
 
 /* program.c: frees what hangs on image->programs; called when the image dies. A program borrows its
  * image while it is cached there and holds a reference on it for every reference held from outside.
@@ -243,11 +207,6 @@ struct cis_compile_job {
 cis_code cis_compile(struct cis_engine *engine, const struct cis_compile_job *job,
                      struct cis_buf *out_artefact, struct cis_error *err)
     CIS_TAKES(ENGINE_FROM_IMAGES);
-/* Waits on a condition variable until it is signalled, the deadline or (in short steps) the
- * cancellation; may wake for nothing. The lock is held. */
-cis_code cis_engine_wait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct cis_stop *stop,
-                         const char *what, struct cis_error *err);
-
 /* cache.c */
 struct cis_cache_key {
     uint8_t sha256[CIS_SHA256_BYTES]; /* of the module as given */

@@ -1,19 +1,25 @@
-/* Places in the instance pools. The engine refuses an instance when the pool is full; here a guest
- * waits for a place until its deadline. */
-#include "engine/slots.h"
+/* Places in the instance pools: the way without a wait, and the queue. */
+#include "engine/pool.h"
 
 #include "base/clock.h"
 
-void cis_pool_unqueue(struct cis_slots *slots, struct cis_waiter *w)
+cis_code cis_pool_open(struct cis_pool *pool, struct cis_slots *slots, uint32_t total,
+                       uint32_t cells, struct cis_error *err)
 {
-    cis_wait_remove(&slots->ring, w);
-    atomic_fetch_sub(&slots->pool_waiting, 1);
+    pool->slots = slots;
+    pool->total = total;
+    return cis_permits_open(&pool->places, total, cells, err);
 }
 
-static enum cis_wait_state pool_wait(struct cis_profile *p, const struct cis_stop *stop,
+void cis_pool_close(struct cis_pool *pool)
+{
+    cis_permits_close(&pool->places);
+}
+
+static enum cis_wait_state pool_wait(struct cis_pool *p, const struct cis_stop *stop,
                                      uint32_t *out_cell)
 {
-    struct cis_slots *s = p->owner->slots;
+    struct cis_slots *s = p->slots;
     struct cis_waiter w;
     cis_wait_init(&w, stop, p, cis_clock_mono_ns());
     cis_mutex_lock(&s->lock, engine_lock_slots);
@@ -28,7 +34,7 @@ static enum cis_wait_state pool_wait(struct cis_profile *p, const struct cis_sto
     if (found) {
         return CIS_WAIT_GRANTED;
     }
-    cis_ticker_wake(p->owner); /* for the sweep: perhaps no guest runs now */
+    cis_ticker_wake(s->ticker); /* for the sweep: perhaps no guest runs now */
     enum cis_wait_state end = cis_wait_sleep(&w);
     if (end == CIS_WAIT_EXPIRED) {
         cis_mutex_lock(&s->lock, engine_lock_slots);
@@ -43,18 +49,17 @@ static enum cis_wait_state pool_wait(struct cis_profile *p, const struct cis_sto
     return end;
 }
 
-cis_code cis_pool_enter(struct cis_profile *profile, const struct cis_stop *stop,
-                        uint32_t *out_cell, struct cis_error *err)
+cis_code cis_pool_enter(struct cis_pool *pool, const struct cis_stop *stop, uint32_t *out_cell,
+                        struct cis_error *err)
 {
-    if (!profile->pooled) {
-        atomic_fetch_add(&profile->owner->ondemand_live, 1);
+    if (pool->total == 0) {
+        atomic_fetch_add(&pool->ondemand, 1);
         return CIS_OK;
     }
-    if (atomic_load(&profile->owner->slots->pool_waiting) == 0 &&
-        cis_permits_take(&profile->places, out_cell)) {
+    if (atomic_load(&pool->slots->pool_waiting) == 0 && cis_permits_take(&pool->places, out_cell)) {
         return CIS_OK;
     }
-    enum cis_wait_state end = pool_wait(profile, stop, out_cell);
+    enum cis_wait_state end = pool_wait(pool, stop, out_cell);
     if (end == CIS_WAIT_CANCELLED) {
         return cis_fail(err, CIS_E_CANCELLED, "cancelled while waiting for the instance pool");
     }
@@ -62,25 +67,25 @@ cis_code cis_pool_enter(struct cis_profile *profile, const struct cis_stop *stop
         return cis_fail(err, CIS_E_LIMIT,
                         "limit \"pool\": all %u instances were in use until the "
                         "time limit",
-                        profile->pool_slots);
+                        pool->total);
     }
     return CIS_OK;
 }
 
-void cis_pool_leave(struct cis_profile *profile, uint32_t cell)
+void cis_pool_leave(struct cis_pool *pool, uint32_t cell)
 {
-    if (!profile->pooled) {
-        atomic_fetch_sub(&profile->owner->ondemand_live, 1);
+    if (pool->total == 0) {
+        atomic_fetch_sub(&pool->ondemand, 1);
         return;
     }
-    struct cis_slots *s = profile->owner->slots;
-    cis_permits_put(&profile->places, cell);
+    struct cis_slots *s = pool->slots;
+    cis_permits_put(&pool->places, cell);
     if (atomic_load(&s->pool_waiting) == 0) {
         return;
     }
     cis_mutex_lock(&s->lock, engine_lock_slots);
     for (struct cis_waiter *w = s->pool.head; w != NULL; w = w->next) {
-        if (w->what == profile && cis_permits_take(&profile->places, &w->cell)) {
+        if (w->what == pool && cis_permits_take(&pool->places, &w->cell)) {
             cis_pool_unqueue(s, w);
             cis_wait_wake(w, CIS_WAIT_GRANTED);
             break;

@@ -37,7 +37,8 @@ cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, u
 }
 
 /* A refused reservation halves the pool of this and all later profiles, then there is none. */
-static cis_code make_pooled(struct cis_engine *e, struct cis_profile *p, struct cis_error *err)
+static cis_code make_pooled(struct cis_engine *e, struct cis_profile *p, uint32_t *out_slots,
+                            struct cis_error *err)
 {
     while (!e->pool_refused) {
         if (e->pool_slots < SMALLEST_POOL && e->options.pool_slots != e->pool_slots) {
@@ -50,8 +51,7 @@ static cis_code make_pooled(struct cis_engine *e, struct cis_profile *p, struct 
             return code; /* says nothing about how large a pool may be */
         }
         if (code == CIS_OK) {
-            p->pooled = true;
-            p->pool_slots = e->pool_slots;
+            *out_slots = e->pool_slots;
             return CIS_OK;
         }
         e->pool_slots /= 2;
@@ -73,7 +73,8 @@ static cis_code make(struct cis_engine *e, unsigned features, bool fuel, bool po
     p->owner = e;
     p->features = features;
     p->fuel = fuel;
-    cis_code code = pooled ? make_pooled(e, p, err) : CIS_OK;
+    uint32_t slots = 0;
+    cis_code code = pooled ? make_pooled(e, p, &slots, err) : CIS_OK;
     if (code == CIS_OK && p->wasm == NULL) {
         code = cis_profile_engine(features, fuel, 0, e->options.slot_bytes, &p->wasm, err);
     }
@@ -82,7 +83,7 @@ static cis_code make(struct cis_engine *e, unsigned features, bool fuel, bool po
         return code;
     }
     p->fingerprint = cis_glue_engine_fingerprint(p->wasm);
-    code = cis_permits_open(&p->places, p->pool_slots, e->options.cpu_slots, err);
+    code = cis_pool_open(&p->pool, e->slots, slots, e->options.cpu_slots, err);
     if (code != CIS_OK) {
         cis_profile_free(p);
         return code;
@@ -120,6 +121,6 @@ void cis_profile_free(struct cis_profile *profile)
         return;
     }
     wasm_engine_delete(profile->wasm);
-    cis_permits_close(&profile->places);
+    cis_pool_close(&profile->pool);
     cis_free(profile);
 }

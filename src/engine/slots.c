@@ -8,7 +8,7 @@
 #define PATIENCE CIS_SLOTS_SLICE_NS
 #define OFFER_EVERY (CIS_TICK_NS / 4)
 
-cis_code cis_slots_open(struct cis_engine *engine, uint32_t total, struct cis_slots **out,
+cis_code cis_slots_open(struct cis_ticker *ticker, uint32_t total, struct cis_slots **out,
                         struct cis_error *err)
 {
     struct cis_slots *s = cis_zalloc(sizeof *s);
@@ -21,7 +21,7 @@ cis_code cis_slots_open(struct cis_engine *engine, uint32_t total, struct cis_sl
         cis_free(s);
         return code;
     }
-    s->engine = engine;
+    s->ticker = ticker;
     cis_accounts_init(&s->accounts);
     /* Held for well under a microsecond: sleeping for it would cost more than the work inside. */
     pthread_mutexattr_t attr;
@@ -224,7 +224,7 @@ static cis_code queue(struct cis_slots *s, struct cis_turn *turn, uint64_t now,
     atomic_fetch_add(&s->waiting, 1); /* before the last look for a slot: see cis_slots_give */
     grant_next(s);
     cis_mutex_unlock(&s->lock, engine_lock_slots);
-    cis_ticker_wake(s->engine);
+    cis_ticker_wake(s->ticker);
     enum cis_wait_state end = await(s, &w);
     if (end == CIS_WAIT_GRANTED) {
         turn->cell = w.cell;
@@ -282,7 +282,7 @@ cis_code cis_slots_take(struct cis_slots *slots, struct cis_turn *turn, const st
             return lost(code, err);
         }
     }
-    cis_ticker_wake(slots->engine);
+    cis_ticker_wake(slots->ticker);
     turn->charged_ns = turn->slice_ns = cis_clock_mono_ns();
     return CIS_OK;
 }
@@ -342,6 +342,12 @@ cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t
 }
 
 /* ---- the ticker's part ---- */
+
+void cis_pool_unqueue(struct cis_slots *slots, struct cis_waiter *w)
+{
+    cis_wait_remove(&slots->ring, w);
+    atomic_fetch_sub(&slots->pool_waiting, 1);
+}
 
 void cis_slots_sweep(struct cis_slots *slots)
 {

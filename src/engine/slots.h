@@ -18,14 +18,13 @@
 #define CIS_ENGINE_SLOTS_H
 
 #include "engine/account.h"
-#include "engine/internal.h"
 #include "engine/permits.h"
+#include "engine/ticker.h"
 
 #define CIS_SLOTS_SLICE_NS (4 * CIS_TICK_NS)
-#define CIS_SLOTS_WEIGHT_MAX 1024u
 
 struct cis_slots {
-    struct cis_engine *engine;
+    struct cis_ticker *ticker;
     struct cis_permits cpus;
     char gap[64]; /* what every call reads is seldom written, what is written often lies below */
     atomic_uint waiting;      /* guests that wait for a slot */
@@ -53,6 +52,17 @@ struct cis_turn {
     uint64_t cpu_ns, wait_ns;
 };
 
+/* The ticker is borrowed; it may be opened after them. */
+cis_code cis_slots_open(struct cis_ticker *ticker, uint32_t slots, struct cis_slots **out,
+                        struct cis_error *err);
+void cis_slots_close(struct cis_slots *slots);
+void cis_slots_count(struct cis_slots *slots, uint64_t *out_busy, uint64_t *out_waiting);
+/* Nobody runs and nobody waits. */
+bool cis_slots_idle(struct cis_slots *slots);
+/* Called by the ticker after each tick: hands out what is free, ends waits whose token was fired.
+ */
+void cis_slots_sweep(struct cis_slots *slots) CIS_TAKES(ENGINE_FROM_SLOTS);
+
 /* The tenant's name (NULL: "default") is borrowed until cis_slots_leave. A weight that is not 0
  * replaces the one before, from the first time on that this guest meets others who wait. */
 void cis_slots_join(const char *tenant, uint32_t weight, struct cis_turn *out_turn);
@@ -68,12 +78,7 @@ cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t
                         const struct cis_stop *stop, struct cis_error *err)
     CIS_TAKES(ENGINE_FROM_SLOTS);
 
-/* A place in the instance pool of a profile: waits while all are taken. CIS_E_LIMIT names the pool
- * when the deadline passes first. On-demand profiles only count. */
-cis_code cis_pool_enter(struct cis_profile *profile, const struct cis_stop *stop,
-                        uint32_t *out_cell, struct cis_error *err) CIS_TAKES(ENGINE_FROM_SLOTS);
-void cis_pool_leave(struct cis_profile *profile, uint32_t cell) CIS_TAKES(ENGINE_FROM_SLOTS);
-/* Takes one out that waits there. */
+/* Takes one out that waits for a place in a pool. */
 void cis_pool_unqueue(struct cis_slots *slots, struct cis_waiter *w)
     CIS_REQUIRES(engine_lock_slots);
 

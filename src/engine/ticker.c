@@ -1,46 +1,39 @@
-/* The ticker thread: one epoch a millisecond for all profiles, while anything runs. */
-#include "engine/internal.h"
+/* The ticker thread: a tick each millisecond while anything runs. */
+#include "engine/ticker.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <time.h>
+#include "base/clock.h"
 
 /* Ticks without a guest before the thread goes to sleep. */
 #define LINGER 64
 
-/* Until then, or until the engine closes: who closes it does not wait for a tick. */
-static void sleep_until(struct cis_engine *e, uint64_t ns)
+static bool idle(const struct cis_ticker *t)
 {
-    struct cis_ticker *t = &e->ticker;
+    return t->work.idle(t->work.self);
+}
+
+/* Until then, or until the engine closes: who closes it does not wait for a tick. */
+static void sleep_until(struct cis_ticker *t, uint64_t ns)
+{
     struct timespec at = {.tv_sec = (time_t)(ns / CIS_NS_PER_S),
                           .tv_nsec = (long)(ns % CIS_NS_PER_S)};
     cis_mutex_lock(&t->lock, engine_lock_ticker);
-    while (!(atomic_load(&t->stop) && cis_slots_idle(e->slots)) &&
+    while (!(atomic_load(&t->stop) && idle(t)) &&
            pthread_cond_timedwait(&t->wake, &t->lock, &at) != ETIMEDOUT) {
     }
     cis_mutex_unlock(&t->lock, engine_lock_ticker);
 }
 
-static void tick(struct cis_engine *e)
-{
-    for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
-        struct cis_profile *p = atomic_load_explicit(&e->profiles[i], memory_order_acquire);
-        if (p != NULL) {
-            wasmtime_engine_increment_epoch(p->wasm);
-        }
-    }
-    cis_slots_sweep(e->slots);
-}
-
 /* Sleeps until a guest runs or waits. False: the engine closes. */
-static bool rest(struct cis_engine *e)
+static bool rest(struct cis_ticker *t)
 {
-    struct cis_ticker *t = &e->ticker;
     cis_mutex_lock(&t->lock, engine_lock_ticker);
     atomic_store(&t->awake, false);
     /* The other half of cis_ticker_wake: a guest takes its slot (or counts itself as waiting) and
      * looks at `awake` then, here it is the other way round, so that one always sees the other. */
-    while (!atomic_load(&t->stop) && cis_slots_idle(e->slots)) {
+    while (!atomic_load(&t->stop) && idle(t)) {
         pthread_cond_wait(&t->wake, &t->lock);
     }
     atomic_store(&t->awake, true);
@@ -51,43 +44,43 @@ static bool rest(struct cis_engine *e)
 
 static void *run(void *arg)
 {
-    struct cis_engine *e = arg;
-    struct cis_ticker *t = &e->ticker;
+    struct cis_ticker *t = arg;
     uint64_t due = 0;
-    unsigned idle = LINGER;
+    unsigned quiet = LINGER;
     for (;;) {
-        if (!cis_slots_idle(e->slots)) {
-            idle = 0;
-        } else if (atomic_load(&t->stop) || ++idle > LINGER) {
-            if (!rest(e)) {
+        if (!idle(t)) {
+            quiet = 0;
+        } else if (atomic_load(&t->stop) || ++quiet > LINGER) {
+            if (!rest(t)) {
                 return NULL;
             }
-            idle = 0;
+            quiet = 0;
             due = 0;
         }
         uint64_t now = cis_clock_mono_ns();
         /* After a delay there is one tick, not a burst of those that were missed. */
         due = due + CIS_TICK_NS > now ? due + CIS_TICK_NS : now + CIS_TICK_NS;
-        sleep_until(e, due);
-        tick(e);
+        sleep_until(t, due);
+        t->work.tick(t->work.self);
     }
 }
 
-cis_code cis_ticker_open(struct cis_engine *e, struct cis_error *err)
+cis_code cis_ticker_open(struct cis_ticker *t, const struct cis_ticker_work *work,
+                         struct cis_error *err)
 {
-    struct cis_ticker *t = &e->ticker;
     pthread_condattr_t mono;
     pthread_condattr_init(&mono);
     pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, &mono);
     pthread_condattr_destroy(&mono);
+    t->work = *work;
     atomic_store(&t->awake, true);
     /* Signals of the program go to its own threads. */
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int sys = pthread_create(&t->thread, NULL, run, e);
+    int sys = pthread_create(&t->thread, NULL, run, t);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (sys != 0) {
         return cis_fail_sys(err, CIS_E_NOMEM, sys, "engine: ticker thread");
@@ -96,9 +89,8 @@ cis_code cis_ticker_open(struct cis_engine *e, struct cis_error *err)
     return CIS_OK;
 }
 
-void cis_ticker_close(struct cis_engine *e)
+void cis_ticker_close(struct cis_ticker *t)
 {
-    struct cis_ticker *t = &e->ticker;
     if (!t->started) {
         return;
     }
@@ -112,9 +104,8 @@ void cis_ticker_close(struct cis_engine *e)
     t->started = false;
 }
 
-void cis_ticker_wake(struct cis_engine *e)
+void cis_ticker_wake(struct cis_ticker *t)
 {
-    struct cis_ticker *t = &e->ticker;
     if (!atomic_load(&t->awake)) {
         cis_mutex_lock(&t->lock, engine_lock_ticker);
         pthread_cond_signal(&t->wake);

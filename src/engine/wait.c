@@ -120,3 +120,22 @@ struct cis_waiter *cis_wait_cancelled(struct cis_wait_ring *ring, uint64_t *look
     }
     return NULL;
 }
+
+cis_code cis_wait_cond(pthread_cond_t *cond, pthread_mutex_t *lock, const struct cis_stop *stop,
+                       const char *what, struct cis_error *err)
+{
+    CIS_TRY(cis_stop_check(stop, what, err));
+    uint64_t until = stop->deadline_ns;
+    if (stop->cancel != NULL) { /* nobody signals for a cancellation: look at it in short steps */
+        uint64_t soon = cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_MS);
+        until = soon < until ? soon : until;
+    }
+    if (until == CIS_NEVER) {
+        pthread_cond_wait(cond, lock);
+        return CIS_OK;
+    }
+    struct timespec at = {.tv_sec = (time_t)(until / CIS_NS_PER_S),
+                          .tv_nsec = (long)(until % CIS_NS_PER_S)};
+    pthread_cond_timedwait(cond, lock, &at);
+    return CIS_OK;
+}

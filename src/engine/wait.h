@@ -5,6 +5,7 @@
 #ifndef CIS_ENGINE_WAIT_H
 #define CIS_ENGINE_WAIT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include "base/cancel.h"
 
@@ -53,5 +54,10 @@ void cis_wait_wake(struct cis_waiter *w, enum cis_wait_state state);
 struct cis_waiter *cis_wait_cancelled(struct cis_wait_ring *ring, uint64_t *look);
 uint64_t cis_wait_looks(uint64_t waiting);
 #define CIS_WAIT_ROUNDS 16u
+
+/* Waits on a condition variable until it is signalled, the deadline or (in short steps) the
+ * cancellation; may wake for nothing. The lock is held. */
+cis_code cis_wait_cond(pthread_cond_t *cond, pthread_mutex_t *lock, const struct cis_stop *stop,
+                       const char *what, struct cis_error *err);
 
 #endif

@@ -399,7 +399,7 @@ static bool pooled(struct fixture *f, unsigned instances, unsigned own)
     assert_ok(cis_image_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
     assert_ok(cis_component_link(image, &none, NULL, &program, err));
     assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
-    bool in_pool = image->profile->pooled;
+    bool in_pool = image->profile->pool.total != 0;
     struct cis_engine_stats s;
     cis_engine_stats(f->engine, &s);
     assert_int_equal(s.pool_live, in_pool ? 1 : 0);
@@ -439,7 +439,7 @@ static void a_full_pool_of_components_has_room_for_all_their_instances(void **st
     cis_program *program = NULL;
     assert_ok(cis_image_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
     assert_ok(cis_component_link(image, &none, NULL, &program, err));
-    uint32_t slots = image->profile->pool_slots;
+    uint32_t slots = image->profile->pool.total;
     assert_in_range(slots, 1, 64);
     cis_guest *guests[64];
     for (uint32_t i = 0; i < slots; i++) {
@@ -509,7 +509,7 @@ static void slots_of_components_show_nothing_of_the_one_before(void **state)
         assert_int_equal(ask(guest, "dirty"), 32);
         cis_guest_free(guest);
     }
-    assert_true(f->image->profile->pooled);
+    assert_true(f->image->profile->pool.total != 0);
     cis_program_unref(program);
 }
 
