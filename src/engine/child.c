@@ -10,20 +10,6 @@
 #include <unistd.h>
 #include "base/file.h"
 
-cis_code cis_compile_with(wasm_engine_t *engine, struct cis_bytes binary, const char *name,
-                          struct cis_buf *out, struct cis_error *err)
-{
-    struct cis_glue_text code = {0};
-    bool component = binary.len >= 8 && binary.ptr[6] == 1; /* the layer in the header */
-    wasmtime_error_t *error = cis_glue_precompile(engine, binary.ptr, binary.len, component, &code);
-    if (error != NULL) {
-        return cis_engine_fail(err, CIS_E_INVALID, name, error, NULL);
-    }
-    cis_buf_add(out, code.ptr, code.len);
-    cis_glue_text_free(&code);
-    return cis_buf_check(out, "compiled code", err);
-}
-
 static size_t probe_bytes; /* set before the handler is installed */
 
 /* abort() after a failed allocation cannot be told from another by the signal alone: is an eighth

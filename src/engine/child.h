@@ -39,10 +39,6 @@ struct cis_child_scan {
     uint64_t json_len;
 };
 
-/* Compiles with this engine and appends the artefact. */
-cis_code cis_compile_with(wasm_engine_t *engine, struct cis_bytes binary, const char *name,
-                          struct cis_buf *out, struct cis_error *err);
-
 /* Text to binary and the scan, as the body of an answer. */
 cis_code cis_child_examine(struct cis_bytes wasm, const char *name, unsigned features,
                            struct cis_buf *out, struct cis_error *err);

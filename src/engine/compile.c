@@ -50,6 +50,20 @@ void cis_child_turn_end(struct cis_engine *e)
 
 /* ---- in process ---- */
 
+cis_code cis_compile_with(wasm_engine_t *engine, struct cis_bytes binary, const char *name,
+                          struct cis_buf *out, struct cis_error *err)
+{
+    struct cis_glue_text code = {0};
+    bool component = binary.len >= 8 && binary.ptr[6] == 1; /* the layer in the header */
+    wasmtime_error_t *error = cis_glue_precompile(engine, binary.ptr, binary.len, component, &code);
+    if (error != NULL) {
+        return cis_engine_fail(err, CIS_E_INVALID, name, error, NULL);
+    }
+    cis_buf_add(out, code.ptr, code.len);
+    cis_glue_text_free(&code);
+    return cis_buf_check(out, "compiled code", err);
+}
+
 static cis_code compile_here(struct cis_engine *e, const struct cis_compile_job *job,
                              struct cis_buf *out, struct cis_error *err)
 {

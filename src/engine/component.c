@@ -11,7 +11,8 @@
  * the image does. */
 #define OWNED_MAX 64u
 #define OTHER_TYPE " with another type"
-void cis_bound_ifaces_free(struct cis_bound_iface *bound, size_t n)
+
+static void bound_free(struct cis_bound_iface *bound, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         cis_layout_free(bound[i].layout);
@@ -188,11 +189,14 @@ static cis_code bind_recorded(struct link *l, struct cis_str interface, struct c
  * after their types were compared. An import that is missing shifts the rest, and fails it all. */
 static bool judged(const struct link *l, const struct cis_ifacefn *row)
 {
-    const cis_program *p = atomic_load_explicit(&l->image->programs, memory_order_acquire);
-    while (p != NULL && (l->n >= p->nifaces || p->ifaces[l->n].row != row)) {
-        p = p->next;
+    cis_program *at = atomic_load_explicit(&l->image->programs, memory_order_acquire);
+    for (; at != NULL; at = at->next) {
+        const struct cis_component_program *p = cis_component_of(at);
+        if (l->n < p->nifaces && p->ifaces[l->n].row == row) {
+            return true;
+        }
     }
-    return p != NULL;
+    return false;
 }
 
 static cis_code resolve_func(struct link *l, struct cis_str interface, struct cis_str name,
@@ -348,14 +352,36 @@ static void on_define_end(void *self)
     l->into = NULL;
 }
 
+/* ---- programs ---- */
+
+static void program_free(cis_program *program)
+{
+    struct cis_component_program *p = cis_component_of(program);
+    cis_glue_pre_free(p->pre);
+    if (p->linker != NULL) {
+        wasmtime_component_linker_delete(p->linker);
+    }
+    bound_free(p->ifaces, p->nifaces);
+    if (p->owner != NULL) {
+        p->owner_unref(p->owner);
+    }
+    cis_free(p);
+}
+
+static const struct cis_program_kind components = {.instances_max = CIS_COMPONENT_INSTANCES_MAX,
+                                                   .limits = cis_component_limits,
+                                                   .instantiate = cis_component_instantiate,
+                                                   .broke = cis_component_broke,
+                                                   .free = program_free};
+
 /* ---- linking ---- */
 
-static cis_code define(struct link *l, cis_program *p, struct cis_error *err)
+static cis_code define(struct link *l, struct cis_component_program *p, struct cis_error *err)
 {
     const struct cis_import_visitor visitor = {on_define, on_define_begin, on_define_end, on_other,
                                                l};
-    p->components = wasmtime_component_linker_new(engine_of(l->image));
-    l->root = wasmtime_component_linker_root(p->components);
+    p->linker = wasmtime_component_linker_new(engine_of(l->image));
+    l->root = wasmtime_component_linker_root(p->linker);
     l->n = 0;
     l->defining = p->ifaces;
     cis_code code = cis_imports_walk(l->image, &visitor, l->stop, err);
@@ -363,8 +389,7 @@ static cis_code define(struct link *l, cis_program *p, struct cis_error *err)
     wasmtime_component_linker_instance_delete(l->root);
     code = code == CIS_OK && l->stop != NULL ? cis_stop_check(l->stop, "link", err) : code;
     return code == CIS_OK
-               ? failed(l, cis_glue_pre_new(p->components, l->image->component, &p->component_pre),
-                        err)
+               ? failed(l, cis_glue_pre_new(p->linker, l->image->component, &p->pre), err)
                : code;
 }
 
@@ -376,14 +401,15 @@ static bool same(const struct cis_bound_iface *a, const struct cis_bound_iface *
 
 static cis_program *find(const cis_image *image, const struct link *l)
 {
-    cis_program *p = atomic_load_explicit(&image->programs, memory_order_acquire);
-    for (; p != NULL; p = p->next) {
+    cis_program *at = atomic_load_explicit(&image->programs, memory_order_acquire);
+    for (; at != NULL; at = at->next) {
+        const struct cis_component_program *p = cis_component_of(at);
         size_t i = 0;
         while (i < p->nifaces && i < l->n && same(&p->ifaces[i], &l->bound[i])) {
             i++;
         }
         if (i == p->nifaces && i == l->n) {
-            return p;
+            return at;
         }
     }
     return NULL;
@@ -392,7 +418,7 @@ static cis_program *find(const cis_image *image, const struct link *l)
 static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
     CIS_REQUIRES(engine_lock_programs)
 {
-    cis_program *p = cis_zalloc(sizeof *p);
+    struct cis_component_program *p = cis_zalloc(sizeof *p);
     if (p == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
     }
@@ -409,7 +435,8 @@ static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
         p->owner_unref = l->from->unref;
         p->given = l->from->given;
     }
-    p->image = l->image;
+    p->base.image = l->image;
+    p->base.kind = &components;
     p->ifaces = l->bound;
     p->nifaces = l->n;
     l->bound = NULL; /* the program's from here on */
@@ -418,12 +445,11 @@ static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
     cis_code code = define(l, p, err);
     code = code == CIS_OK ? cis_engine_enough(before, l->image->name, err) : code;
     if (code != CIS_OK) {
-        cis_program_free(p);
+        program_free(&p->base);
         return code;
     }
-    p->next = atomic_load(&l->image->programs);
-    atomic_store_explicit(&l->image->programs, p, memory_order_release);
-    *out = p;
+    cis_program_keep(&p->base);
+    *out = &p->base;
     return CIS_OK;
 }
 
@@ -466,7 +492,7 @@ cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *p
     } else {
         struct link l = {.image = image, .from = provider, .stop = stop};
         code = link_now(&l, out_program, &why);
-        cis_bound_ifaces_free(l.bound, l.n);
+        bound_free(l.bound, l.n);
         cis_missing_done(&l.resources);
         cis_link_keep(image, code != CIS_OK ? provider->id : 0, &why);
     }

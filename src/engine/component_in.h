@@ -22,6 +22,25 @@ struct cis_bound_iface {
     struct cis_ifacefn *made; /* of a replay: `row`, as the guest imports it; owned */
 };
 
+#define CIS_COMPONENT_INSTANCES_MAX 32u /* core instances; tools make one to seven */
+
+struct cis_component_program {
+    struct cis_program base;
+    wasmtime_component_linker_t *linker;
+    struct cis_glue_pre *pre;
+    struct cis_bound_iface *ifaces; /* one for each imported function, in order */
+    size_t nifaces;
+    void *owner; /* of rows that do not live as long as the process; or NULL */
+    void (*owner_unref)(void *owner);
+    void (*given)(cis_guest *guest, uint32_t kind, uint32_t rep); /* or NULL */
+};
+
+/* Of a program whose image is a component. */
+static inline struct cis_component_program *cis_component_of(cis_program *program)
+{
+    return (struct cis_component_program *)program;
+}
+
 /* How an interface calls the resources that its functions name; zero at the start. */
 struct cis_type_name {
     wasmtime_component_resource_type_t *type;
@@ -125,6 +144,12 @@ static inline bool cis_handle_fits(cis_guest *guest, const struct cis_iface_reso
 /* Ends the run; returns the code of that. */
 cis_code cis_handle_refuse(cis_guest *guest, const struct cis_ifacefn *row);
 
+/* component_call.c */
+void cis_component_limits(cis_guest *guest);
+wasmtime_error_t *cis_component_instantiate(cis_guest *guest, wasm_trap_t **out_trap);
+/* As struct cis_program_kind has it. */
+bool cis_component_broke(cis_guest *guest, const struct cis_error *text);
+
 /* component_call.c: the callback of every row; env is a struct cis_bound_iface. */
 wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
                                        const wasmtime_component_func_type_t *type,
@@ -134,9 +159,6 @@ wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
 /* component_known.c: what lies in the component and in what there is for it, not in the moment. */
 bool cis_link_known(cis_image *image, uint64_t id, struct cis_error *out);
 void cis_link_keep(cis_image *image, uint64_t id, const struct cis_error *why);
-
-/* component.c */
-void cis_bound_ifaces_free(struct cis_bound_iface *bound, size_t n);
 
 /* typed.c: the callback of every row with a shape; env is a struct cis_bound_iface. */
 bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args,

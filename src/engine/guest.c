@@ -94,7 +94,7 @@ static void enter(void *arg)
     if (e->fn != NULL) {
         e->error = e->fn(guest, e->arg);
     } else if (e->func == NULL) {
-        e->error = cis_program_instantiate(guest, &e->trap);
+        e->error = guest->program->kind->instantiate(guest, &e->trap);
     } else {
         e->error = wasmtime_func_call_unchecked(guest->context, e->func,
                                                 (wasmtime_val_raw_t *)e->io, e->nio, &e->trap);
@@ -198,8 +198,8 @@ static cis_code make_store(cis_guest *guest)
     guest->store = wasmtime_store_new(guest->program->image->profile->wasm, guest, NULL);
     guest->context = wasmtime_store_context(guest->store);
     cis_guest_limiter(guest);
-    if (guest->program->components != NULL) {
-        cis_component_limits(guest);
+    if (guest->program->kind->limits != NULL) {
+        guest->program->kind->limits(guest);
     }
     wasmtime_store_epoch_deadline_callback(guest->store, on_epoch, guest, NULL);
     return set_fuel(guest, guest->limits.fuel);
@@ -214,8 +214,8 @@ static cis_code instantiate(cis_guest *guest)
         guest->end.code = CIS_OK;
         return too_large(guest, guest->memory_limit_asked);
     }
-    if (code == CIS_OK && guest->program->components == NULL) {
-        cis_guest_find_memory(guest);
+    if (code == CIS_OK && guest->program->kind->instantiated != NULL) {
+        guest->program->kind->instantiated(guest);
     }
     return code;
 }

@@ -7,9 +7,8 @@
 #include "engine/internal.h"
 #include "engine/slots.h"
 
-#define CIS_HOSTFN_SLOTS_MAX 16u        /* parameters or results of a host function */
-#define CIS_COMPONENT_INSTANCES_MAX 32u /* core instances; tools make one to seven */
-#define CIS_CALL_DEPTH_MAX 16u          /* guest calls nested through host functions */
+#define CIS_HOSTFN_SLOTS_MAX 16u /* parameters or results of a host function */
+#define CIS_CALL_DEPTH_MAX 16u   /* guest calls nested through host functions */
 
 /* A row as a program uses it; what the trampoline needs stands together. */
 struct cis_bound {
@@ -26,27 +25,44 @@ struct cis_made_row {
     char *module, *name; /* its own */
 };
 
+/* What is different with programs of core modules (program.c) and of components. */
+struct cis_program_kind {
+    size_t instances_max;             /* of core modules, in one guest */
+    void (*limits)(cis_guest *guest); /* of its store, before there is an instance; or NULL */
+    wasmtime_error_t *(*instantiate)(cis_guest *guest, wasm_trap_t **out_trap);
+    void (*instantiated)(cis_guest *guest); /* or NULL */
+    /* The engine ended a guest that had started, with this text and without a trap's code. True: it
+     * is a limit of this kind, which is recorded now. NULL: there is none, and such an end is a
+     * limit of the engine. */
+    bool (*broke)(cis_guest *guest, const struct cis_error *text);
+    void (*free)(cis_program *program);
+};
+
+/* The beginning of every program. */
 struct cis_program {
     cis_image *image;         /* lives in it: a reference to the program is one to the image */
     struct cis_program *next; /* in image->programs */
+    const struct cis_program_kind *kind;
+};
+
+struct cis_core_program {
+    struct cis_program base;
     wasmtime_instance_pre_t *pre;
     /* Guests that import a memory: it belongs to one store, so that there is no instance-pre. */
     wasmtime_linker_t *linker;
     wasm_memorytype_t *memory;
-    /* Components; rows of another kind. */
-    wasmtime_component_linker_t *components;
-    struct cis_glue_pre *component_pre;
-    struct cis_bound_iface *ifaces; /* one for each imported function, in order */
-    void *owner;                    /* of rows that do not live as long as the process; or NULL */
-    void (*owner_unref)(void *owner);
-    void (*given)(cis_guest *guest, uint32_t kind, uint32_t rep); /* or NULL */
-    size_t nifaces;
     struct cis_made_row
         *made; /* rows for imports that nobody has: to trap, or for a tape to answer; owned */
     size_t nmade;
     size_t nbound;
     struct cis_bound bound[]; /* one for each function import, in order */
 };
+
+/* Of a program whose image is a core module. */
+static inline struct cis_core_program *cis_core_of(cis_program *program)
+{
+    return (struct cis_core_program *)program;
+}
 
 /* Addresses of a native stack: low itself is not used, high is behind it. */
 struct cis_stack {
@@ -110,10 +126,9 @@ wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_r
 uint64_t cis_guest_fuel_left(cis_guest *guest);
 void cis_guest_fuel_set(cis_guest *guest, uint64_t units);
 
-/* program.c */
-void cis_program_free(cis_program *program);
-/* program.c: an instance of the program in the guest's store, after the limiter is set. */
-wasmtime_error_t *cis_program_instantiate(cis_guest *guest, wasm_trap_t **out_trap);
+/* program.c: hangs it on its image, which is locked: it goes with it. A program borrows its image
+ * while it is there and holds a reference on it for every reference held from outside. */
+void cis_program_keep(cis_program *program) CIS_REQUIRES(engine_lock_programs);
 /* Slots that a call of type "ii:i" needs: the larger of both counts, at least 1. */
 size_t cis_functype_slots(const char *type);
 
@@ -121,14 +136,11 @@ size_t cis_functype_slots(const char *type);
 cis_code cis_guest_execute(cis_guest *guest, wasmtime_error_t *(*fn)(cis_guest *guest, void *arg),
                            void *arg, struct cis_error *err);
 
-/* component_call.c */
-void cis_component_limits(cis_guest *guest);
-wasmtime_error_t *cis_component_instantiate(cis_guest *guest);
-
 /* memory.c */
 /* cis_guest_out without a note for the tape. */
 void *cis_guest_peek(cis_guest *guest, uint64_t ptr, uint64_t len);
 void cis_guest_limiter(cis_guest *guest);
+/* Of a core module: the memory that it exports, if it does. */
 void cis_guest_find_memory(cis_guest *guest);
 
 /* trap.c: the end is recorded once; the first record counts. */

@@ -39,7 +39,10 @@ void cis_image_unref(cis_image *image)
     if (image == NULL || atomic_fetch_sub_explicit(&image->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    cis_image_programs_free(image);
+    cis_lock_alone(engine_lock_programs);
+    if (image->programs_free != NULL) {
+        image->programs_free(image);
+    }
     if (image->module != NULL) {
         wasmtime_module_delete(image->module);
     }
@@ -47,7 +50,6 @@ void cis_image_unref(cis_image *image)
         wasmtime_component_delete(image->component);
     }
     cis_image_info_free(image->info);
-    cis_lock_alone(engine_lock_programs);
     cis_free(image->link_failures);
     cis_free(image->name);
     pthread_mutex_destroy(&image->programs_lock);

@@ -12,9 +12,9 @@
 #include "base/map.h"
 #include "engine/artefact.h"
 #include "engine/engine.h"
+#include "engine/failure.h"
 #include "engine/image.h"
 #include "engine/pool.h"
-#include "engine/program.h"
 
 #define CIS_ENGINE_SLOT_BYTES (512ull << 20)
 /* Addresses of a linear memory: with these, code needs no checks of 32-bit addresses. It is a
@@ -68,6 +68,7 @@ CIS_LOCK_CLASS(engine_lock_images, CIS_BEFORE(engine_lock_programs));
 #define CIS_IMAGE_BUCKETS 256u
 
 struct cis_image_slot; /* image.c */
+struct cis_program;
 
 /* On-disk cache of compiled code (cache.c). fd -1: none. */
 struct cis_cache {
@@ -109,9 +110,10 @@ struct cis_image {
     wasmtime_component_t *component; /* a component */
     struct cis_image_info *info;
     char *name; /* as given by the first loader, for messages */
-    /* program.c: programs made from this image. Read without the lock: entries are added in front
-     * and stay as long as the image. */
+    /* Programs made from this image. Read without the lock: entries are added in front and stay as
+     * long as the image. They are the instance room's: who adds the first one says how they go. */
     _Atomic(struct cis_program *) programs;
+    void (*programs_free)(struct cis_image *image);
     char gap[64]; /* what all threads read is not on the line that all threads write */
     atomic_uint refs;
     char gap2[64];
@@ -119,7 +121,7 @@ struct cis_image {
     /* linked with rows that have an owner */
     unsigned owned_programs CIS_GUARDED_BY(engine_lock_programs);
     struct cis_link_failures *link_failures
-        CIS_GUARDED_BY(engine_lock_programs); /* component_known.c; NULL: none */
+        CIS_GUARDED_BY(engine_lock_programs); /* of components; one block; NULL: none */
 };
 
 /* Profile for these settings, made when first asked for. The one for pooled instances is on-demand
@@ -134,11 +136,6 @@ cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, u
 
 /* image.c: empties the memory cache when the engine closes. */
 void cis_images_done(struct cis_engine *engine);
-
-/* program.c: frees what hangs on image->programs; called when the image dies. A program borrows its
- * image while it is cached there and holds a reference on it for every reference held from outside.
- */
-void cis_image_programs_free(struct cis_image *image);
 
 #define CIS_ENGINE_IMAGES 256u /* the default of options.images */
 
@@ -207,6 +204,10 @@ struct cis_compile_job {
 cis_code cis_compile(struct cis_engine *engine, const struct cis_compile_job *job,
                      struct cis_buf *out_artefact, struct cis_error *err)
     CIS_TAKES(ENGINE_FROM_IMAGES);
+/* Compiles with this engine and appends the artefact. */
+cis_code cis_compile_with(wasm_engine_t *engine, struct cis_bytes binary, const char *name,
+                          struct cis_buf *out, struct cis_error *err);
+
 /* cache.c */
 struct cis_cache_key {
     uint8_t sha256[CIS_SHA256_BYTES]; /* of the module as given */
@@ -232,13 +233,5 @@ bool cis_cache_file_write(struct cis_cache *cache, const char *name, const struc
 void cis_cache_put(struct cis_cache *cache, const struct cis_cache_key *key, struct cis_str json,
                    struct cis_bytes artefact);
 void cis_cache_drop(struct cis_cache *cache, const struct cis_cache_key *key);
-
-/* Takes the message out of a Wasmtime error or trap (whichever is not NULL), deletes it and fails
- * with code: "NAME: message", causes joined by ": ". */
-cis_code cis_engine_fail(struct cis_error *err, cis_code code, const char *name,
-                         wasmtime_error_t *error, wasm_trap_t *trap);
-/* CIS_E_NOMEM when the engine's library has needed its reserve (cis_glue_heap_short) since `before`
- * on this thread: what was made in between goes. */
-cis_code cis_engine_enough(uint64_t before, const char *name, struct cis_error *err);
 
 #endif

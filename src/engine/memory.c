@@ -81,13 +81,12 @@ void cis_guest_limiter(cis_guest *guest)
     if (guest->limits.table_elements == 0) {
         guest->limits.table_elements = TABLE_ELEMENTS_DEFAULT;
     }
-    struct cis_glue_limiter limiter = {
-        .self = guest,
-        .memory_growing = memory_growing,
-        .table_growing = table_growing,
-        .max_instances = guest->program->components != NULL ? CIS_COMPONENT_INSTANCES_MAX : 4,
-        .max_tables = 1000,
-        .max_memories = 100};
+    struct cis_glue_limiter limiter = {.self = guest,
+                                       .memory_growing = memory_growing,
+                                       .table_growing = table_growing,
+                                       .max_instances = guest->program->kind->instances_max,
+                                       .max_tables = 1000,
+                                       .max_memories = 100};
     cis_glue_store_limiter(guest->store, &limiter);
 }
 

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 #include "base/mem.h"
-#include "engine/component_in.h"
+#include "engine/guest_in.h"
 
 #define MEMORY_PAGES_MAX 8192u
 
@@ -60,7 +60,7 @@ static wasm_functype_t *functype(const char *type)
 
 /* ---- linking ---- */
 
-void cis_program_free(cis_program *p)
+static void core_free(struct cis_core_program *p)
 {
     if (p == NULL) {
         return;
@@ -74,35 +74,35 @@ void cis_program_free(cis_program *p)
     if (p->memory != NULL) {
         wasm_memorytype_delete(p->memory);
     }
-    cis_glue_pre_free(p->component_pre);
-    if (p->components != NULL) {
-        wasmtime_component_linker_delete(p->components);
-    }
     for (size_t i = 0; i < p->nmade; i++) {
         cis_free(p->made[i].module);
         cis_free(p->made[i].name);
     }
     cis_free(p->made);
-    cis_bound_ifaces_free(p->ifaces, p->nifaces);
-    if (p->owner != NULL) {
-        p->owner_unref(p->owner);
-    }
     cis_free(p);
 }
 
-static void program_freep(cis_program **p)
+static void core_freep(struct cis_core_program **p)
 {
-    cis_program_free(*p);
+    core_free(*p);
 }
 
-void cis_image_programs_free(struct cis_image *image)
+static void free_all(struct cis_image *image)
 {
     cis_program *p = atomic_load(&image->programs);
     while (p != NULL) {
         cis_program *next = p->next;
-        cis_program_free(p);
+        p->kind->free(p);
         p = next;
     }
+}
+
+void cis_program_keep(cis_program *program)
+{
+    cis_image *image = program->image;
+    image->programs_free = free_all;
+    program->next = atomic_load(&image->programs);
+    atomic_store_explicit(&image->programs, program, memory_order_release);
 }
 
 static struct cis_bound bind(const struct cis_hostfn *row, bool metered)
@@ -128,7 +128,7 @@ const struct cis_hostfn cis_hostfn_missing = {
 
 /* A row for an import as it is; NULL without memory, or for a type that host functions do not
  * have. */
-static const struct cis_hostfn *make_row(cis_program *p, const cis_image *image,
+static const struct cis_hostfn *make_row(struct cis_core_program *p, const cis_image *image,
                                          const struct cis_extern *import)
 {
     if (!functype_ok(import->type)) {
@@ -165,7 +165,7 @@ struct linking {
 };
 
 /* Fills in the rows; names the first import that nothing provides and counts the others. */
-static cis_code resolve_all(cis_image *image, const struct linking *by, cis_program *p,
+static cis_code resolve_all(cis_image *image, const struct linking *by, struct cis_core_program *p,
                             struct cis_error *err)
 {
     const struct cis_extern *first = NULL;
@@ -213,8 +213,8 @@ static cis_code resolve_all(cis_image *image, const struct linking *by, cis_prog
                     more);
 }
 
-static cis_code import_memory(cis_image *image, const struct cis_extern *import, cis_program *p,
-                              struct cis_error *err)
+static cis_code import_memory(cis_image *image, const struct cis_extern *import,
+                              struct cis_core_program *p, struct cis_error *err)
 {
     uint64_t max = import->max_pages < MEMORY_PAGES_MAX ? import->max_pages : MEMORY_PAGES_MAX;
     if (import->min_pages > MEMORY_PAGES_MAX) {
@@ -228,7 +228,7 @@ static cis_code import_memory(cis_image *image, const struct cis_extern *import,
     return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, image->name, e, NULL);
 }
 
-static cis_code define_all(cis_image *image, cis_program *p, wasmtime_linker_t *linker,
+static cis_code define_all(cis_image *image, struct cis_core_program *p, wasmtime_linker_t *linker,
                            struct cis_error *err)
 {
     size_t n = 0;
@@ -251,7 +251,7 @@ static cis_code define_all(cis_image *image, cis_program *p, wasmtime_linker_t *
     return CIS_OK;
 }
 
-static cis_code build(cis_image *image, cis_program *p, struct cis_error *err)
+static cis_code build(cis_image *image, struct cis_core_program *p, struct cis_error *err)
 {
     wasmtime_linker_t *linker = wasmtime_linker_new(image->profile->wasm);
     wasmtime_linker_allow_shadowing(linker, true); /* a module may import a function twice */
@@ -270,21 +270,81 @@ static cis_code build(cis_image *image, cis_program *p, struct cis_error *err)
     return code;
 }
 
+/* ---- instances ---- */
+
+/* A memory made by the host is private to the store: mapped for it, unmapped with it, and counted
+ * by the limiter like one of the guest's own. The functions come out of the linker in the order of
+ * the module's imports. */
+static wasmtime_error_t *instantiate_with_memory(cis_guest *guest, wasm_trap_t **out_trap)
+{
+    const struct cis_core_program *p = cis_core_of(guest->program);
+    const cis_image *image = p->base.image;
+    wasmtime_error_t *e = wasmtime_memory_new(guest->context, p->memory, &guest->memory);
+    if (e != NULL) {
+        return e;
+    }
+    guest->has_memory = true;
+    size_t n = image->info->nimports;
+    wasmtime_extern_t *imports = cis_calloc(n, sizeof *imports);
+    if (imports == NULL) {
+        (void)cis_guest_ended(guest, CIS_E_NOMEM, NULL, 0, 0, "%s: out of memory", image->name);
+        return wasmtime_error_new("out of memory");
+    }
+    for (size_t i = 0; i < n && e == NULL; i++) {
+        const struct cis_extern *import = &image->info->imports[i];
+        if (import->kind == CIS_EXTERN_MEMORY) {
+            imports[i].kind = WASMTIME_EXTERN_MEMORY;
+            imports[i].of.memory = guest->memory;
+        } else if (!wasmtime_linker_get(p->linker, guest->context, import->module.ptr,
+                                        import->module.len, import->name.ptr, import->name.len,
+                                        &imports[i])) {
+            e = wasmtime_error_new("an import is missing in the linker");
+        }
+    }
+    if (e == NULL) {
+        e = wasmtime_instance_new(guest->context, image->module, imports, n, &guest->instance,
+                                  out_trap);
+    }
+    cis_free(imports);
+    return e;
+}
+
+static wasmtime_error_t *instantiate(cis_guest *guest, wasm_trap_t **out_trap)
+{
+    const struct cis_core_program *p = cis_core_of(guest->program);
+    return p->memory != NULL ? instantiate_with_memory(guest, out_trap)
+                             : wasmtime_instance_pre_instantiate(p->pre, guest->context,
+                                                                 &guest->instance, out_trap);
+}
+
+static void kind_free(cis_program *program)
+{
+    core_free(cis_core_of(program));
+}
+
+static const struct cis_program_kind core_modules = {.instances_max = 4,
+                                                     .instantiate = instantiate,
+                                                     .instantiated = cis_guest_find_memory,
+                                                     .free = kind_free};
+
+/* ---- programs of an image ---- */
+
 static bool same_row(const struct cis_bound *a, const struct cis_bound *b)
 {
     return a->row == b->row || (a->handler == NULL && b->handler == NULL);
 }
 
-static cis_program *find(cis_image *image, const cis_program *like)
+static cis_program *find(cis_image *image, const struct cis_core_program *like)
 {
-    cis_program *p = atomic_load_explicit(&image->programs, memory_order_acquire);
-    for (; p != NULL; p = p->next) {
+    cis_program *at = atomic_load_explicit(&image->programs, memory_order_acquire);
+    for (; at != NULL; at = at->next) {
+        const struct cis_core_program *p = cis_core_of(at);
         size_t i = 0;
         while (i < p->nbound && i < like->nbound && same_row(&p->bound[i], &like->bound[i])) {
             i++;
         }
         if (i == p->nbound && i == like->nbound) {
-            return p;
+            return at;
         }
     }
     return NULL;
@@ -297,13 +357,14 @@ static cis_code link_by(cis_image *image, const struct linking *by, cis_program 
         return cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a component, not a core module",
                         image->name);
     }
-    CIS_CLEANUP(program_freep)
-    cis_program *p = cis_zalloc(
+    CIS_CLEANUP(core_freep)
+    struct cis_core_program *p = cis_zalloc(
         cis_size_add(sizeof *p, cis_size_mul(image->info->nimports, sizeof(struct cis_bound))));
     if (p == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", image->name);
     }
-    p->image = image;
+    p->base.image = image;
+    p->base.kind = &core_modules;
     CIS_TRY(resolve_all(image, by, p, err));
     cis_program *found = find(image, p);
     if (found == NULL) {
@@ -313,9 +374,8 @@ static cis_code link_by(cis_image *image, const struct linking *by, cis_program 
         cis_code code = found == NULL ? build(image, p, err) : CIS_OK;
         code = code == CIS_OK ? cis_engine_enough(before, image->name, err) : code;
         if (code == CIS_OK && found == NULL) {
-            found = cis_take(&p);
-            found->next = atomic_load(&image->programs);
-            atomic_store_explicit(&image->programs, found, memory_order_release);
+            found = &cis_take(&p)->base;
+            cis_program_keep(found);
         }
         cis_mutex_unlock(&image->programs_lock, engine_lock_programs);
         CIS_TRY(code);
@@ -356,55 +416,4 @@ void cis_program_unref(cis_program *program)
 cis_image *cis_program_image(const cis_program *program)
 {
     return program->image;
-}
-
-/* ---- instances ---- */
-
-/* A memory made by the host is private to the store: mapped for it, unmapped with it, and counted
- * by the limiter like one of the guest's own. The functions come out of the linker in the order of
- * the module's imports. */
-static wasmtime_error_t *instantiate_with_memory(cis_guest *guest, wasm_trap_t **out_trap)
-{
-    const cis_program *p = guest->program;
-    const cis_image *image = p->image;
-    wasmtime_error_t *e = wasmtime_memory_new(guest->context, p->memory, &guest->memory);
-    if (e != NULL) {
-        return e;
-    }
-    guest->has_memory = true;
-    size_t n = image->info->nimports;
-    wasmtime_extern_t *imports = cis_calloc(n, sizeof *imports);
-    if (imports == NULL) {
-        (void)cis_guest_ended(guest, CIS_E_NOMEM, NULL, 0, 0, "%s: out of memory", image->name);
-        return wasmtime_error_new("out of memory");
-    }
-    for (size_t i = 0; i < n && e == NULL; i++) {
-        const struct cis_extern *import = &image->info->imports[i];
-        if (import->kind == CIS_EXTERN_MEMORY) {
-            imports[i].kind = WASMTIME_EXTERN_MEMORY;
-            imports[i].of.memory = guest->memory;
-        } else if (!wasmtime_linker_get(p->linker, guest->context, import->module.ptr,
-                                        import->module.len, import->name.ptr, import->name.len,
-                                        &imports[i])) {
-            e = wasmtime_error_new("an import is missing in the linker");
-        }
-    }
-    if (e == NULL) {
-        e = wasmtime_instance_new(guest->context, image->module, imports, n, &guest->instance,
-                                  out_trap);
-    }
-    cis_free(imports);
-    return e;
-}
-
-wasmtime_error_t *cis_program_instantiate(cis_guest *guest, wasm_trap_t **out_trap)
-{
-    if (guest->program->components != NULL) {
-        return cis_component_instantiate(guest);
-    }
-    if (guest->program->memory != NULL) {
-        return instantiate_with_memory(guest, out_trap);
-    }
-    return wasmtime_instance_pre_instantiate(guest->program->pre, guest->context, &guest->instance,
-                                             out_trap);
 }

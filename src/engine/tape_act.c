@@ -32,22 +32,27 @@ static cis_code damaged(cis_guest *guest, const char *what)
     return cis_tape_unplayable(guest);
 }
 
-void cis_tape_import_name(const cis_guest *guest, uint64_t index, char *out, size_t room)
+static struct cis_str core_import(const struct cis_image_info *info, uint64_t index)
 {
-    const struct cis_program *p = guest->program;
-    const struct cis_image_info *info = p->image->info;
-    const struct cis_ifacefn *row = index < p->nifaces ? p->ifaces[index].row : NULL;
-    struct cis_str name = CIS_STR("no function");
-    for (size_t i = 0; p->components == NULL && i < info->nimports; i++) {
+    for (size_t i = 0; i < info->nimports; i++) {
         if (info->imports[i].kind != CIS_EXTERN_FUNC) {
             continue;
         }
         if (index == 0) {
-            name = info->imports[i].name;
-            break;
+            return info->imports[i].name;
         }
         index--;
     }
+    return CIS_STR("no function");
+}
+
+void cis_tape_import_name(const cis_guest *guest, uint64_t index, char *out, size_t room)
+{
+    const struct cis_image *image = guest->program->image;
+    const struct cis_component_program *p =
+        image->component != NULL ? cis_component_of(guest->program) : NULL;
+    const struct cis_ifacefn *row = p != NULL && index < p->nifaces ? p->ifaces[index].row : NULL;
+    struct cis_str name = p == NULL ? core_import(image->info, index) : CIS_STR("no function");
     if (row != NULL) {
         snprintf(out, room, "%s.%s", row->interface, row->name);
     } else {

@@ -15,7 +15,7 @@ static void put_event(cis_tape *tape, enum cis_tape_event event)
 
 static uint64_t index_of(const cis_guest *guest, const struct cis_bound_iface *bound)
 {
-    return (uint64_t)(bound - guest->program->ifaces);
+    return (uint64_t)(bound - cis_component_of(guest->program)->ifaces);
 }
 
 /* ---- recording a host call ---- */
@@ -446,7 +446,7 @@ cis_code cis_tape_play_export(cis_guest *guest)
     cis_tape_get_text(tape, name, sizeof name);
     cis_tape_get_text(tape, type, sizeof type);
     CIS_TRY(cis_tape_unplayable(guest));
-    if (guest->program->components == NULL || guest->end.code != CIS_OK) {
+    if (guest->program->image->component == NULL || guest->end.code != CIS_OK) {
         cis_tape_damaged(tape, "a call of no function");
         return cis_tape_unplayable(guest);
     }

@@ -292,7 +292,7 @@ static cis_code answer(cis_guest *guest, const struct cis_bound *bound, union ci
     if (event == CIS_TAPE_STOPPED) {
         return cis_tape_stop_here(guest);
     }
-    CIS_TRY(cis_tape_same_call(guest, (uint64_t)(bound - guest->program->bound)));
+    CIS_TRY(cis_tape_same_call(guest, (uint64_t)(bound - cis_core_of(guest->program)->bound)));
     CIS_TRY(compare_args(guest, bound->row, io));
     CIS_TRY(cis_tape_same_state(guest, cis_guest_memory_size(guest), bound->metered));
     return play_handler(guest, bound, io);

@@ -205,7 +205,7 @@ cis_code cis_tape_enter(cis_guest *guest, const struct cis_bound *bound, const u
     tape->calls++;
     write_outs(guest);
     put_event(tape, CIS_TAPE_ENTER);
-    cis_tape_put_number(tape, (uint64_t)(bound - guest->program->bound));
+    cis_tape_put_number(tape, (uint64_t)(bound - cis_core_of(guest->program)->bound));
     cis_tape_put_slots(tape, bound->row->type, io);
     cis_tape_put_number(tape, cis_guest_memory_size(guest));
     if (bound->metered) {

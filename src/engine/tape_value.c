@@ -264,7 +264,7 @@ static cis_code get_float(struct cis_tape_bytes *in, uint8_t kind, cis_val *out,
 /* A resource of an embedder is of another kind here: of the one that stands for all of those. */
 static uint32_t kind_here(const cis_guest *guest, uint32_t then)
 {
-    const struct cis_program *p = guest->program;
+    const struct cis_component_program *p = cis_component_of(guest->program);
     for (size_t i = 0; i < p->nifaces; i++) {
         if (p->ifaces[i].resource != NULL && p->ifaces[i].resource->kind == then) {
             return then;

@@ -6,7 +6,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/component.h"
 
 #define BACKTRACE_MAX 16384u
 #define FRAMES_MAX 20u /* as many as the engine remembers */
@@ -178,17 +177,6 @@ static cis_code trapped(cis_guest *guest, int code, const char *top)
                            text, top != NULL ? " in " : "", top != NULL ? top : "");
 }
 
-/* The engine counts what it decodes for one call of a component and says no by an error without a
- * code: its last words are all there is. They are of the pinned engine, and a test fails when they
- * change. */
-static bool too_much_for_one_call(const struct cis_error *error)
-{
-    static const char words[] = ": too much data is being copied between the host and the guest: "
-                                "fuel allocated for hostcalls has been exhausted";
-    size_t len = strlen(error->msg);
-    return len >= sizeof words - 1 && strcmp(error->msg + len - (sizeof words - 1), words) == 0;
-}
-
 cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_t *trap,
                            struct cis_error *err)
 {
@@ -206,16 +194,15 @@ cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_
     if (guest->end.code == CIS_OK) {
         /* Code of a component may break the rules of calls (text that is not UTF-8): an end like a
          * trap, without a trap's code. */
-        bool broke = guest->program->components != NULL && guest->started;
+        bool (*broke)(cis_guest *, const struct cis_error *) = guest->program->kind->broke;
         struct cis_error text = {0};
-        (void)cis_engine_fail(&text, broke ? CIS_E_TRAP : CIS_E_LIMIT, guest->program->image->name,
-                              error, trap);
-        if (broke && too_much_for_one_call(&text)) {
-            uint64_t max = cis_guest_hostcall_max(guest);
-            return cis_guest_limit(guest, CIS_E_BUDGET, "host-call", max, max + 1, err);
+        broke = guest->started ? broke : NULL;
+        (void)cis_engine_fail(&text, broke != NULL ? CIS_E_TRAP : CIS_E_LIMIT,
+                              guest->program->image->name, error, trap);
+        if (broke == NULL || !broke(guest, &text)) {
+            (void)cis_guest_ended_with(guest, &text);
         }
-        return cis_guest_ended_with(guest, &text) == CIS_OK ? CIS_OK
-                                                            : cis_guest_end_fail(guest, err);
+        return cis_guest_end_fail(guest, err);
     }
     if (error != NULL) {
         wasmtime_error_delete(error);
