@@ -90,7 +90,7 @@ static double run(const struct bench *b, const char *name, int n, bool recorded)
                                   .stop = {.deadline_ns = CIS_NEVER}};
     if (recorded) {
         must(cis_tape_record(b->path, &source, &tape, &err), &err);
-        o.tape = tape;
+        cis_tape_watch(tape, &o);
     }
     must(cis_guest_new(b->engine, b->program, &o, &guest, &err), &err);
     union cis_slot io[1] = {{.i32 = n}};

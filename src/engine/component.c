@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include "base/mem.h"
 #include "engine/layout.h"
-#include "engine/tape_component.h"
 
 /* Programs of one image whose rows have an owner: each was linked with others, and none goes before
  * the image does. */
@@ -131,7 +130,7 @@ static cis_code find_resources(struct link *l, struct cis_str interface,
     const struct cis_ifacefn *row = bound->row;
     struct cis_str name = {"", 0};
     size_t n = resources_of(row->type, SIZE_MAX, &name);
-    bound->nargs = (uint8_t)cis_tape_shape_args(row->shape);
+    bound->nargs = (uint8_t)cis_shape_args(row->shape);
     if (n == 0 || (row->structs != NULL && row->shape == CIS_SHAPE_VALUES)) {
         return CIS_OK;
     }

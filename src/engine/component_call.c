@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/layout.h"
-#include "engine/tape_component.h"
 
 #define HOSTCALL_MAX (128ull << 20)
 #define HANDLE_BYTES 4096u
@@ -150,8 +149,8 @@ wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
     if (guest->trace_iface != NULL) {
         start = cis_clock_mono_ns();
     }
-    cis_code code = __builtin_expect(guest->tape != NULL, 0)
-                        ? cis_tape_values(guest, bound, in, nargs, out, perform)
+    cis_code code = CIS_HOOKED(guest, values)
+                        ? guest->hooks->values(guest, bound, in, nargs, out, perform)
                         : perform(guest, bound, in, nargs, out);
     if (guest->trace_iface != NULL) {
         guest->trace_iface(guest->trace_self, bound->row, in, nargs, out, code,
@@ -362,12 +361,22 @@ static cis_code text_wrong(const struct text_call *c, struct cis_error *err)
                           c->at + 1, n, c->out.ptr);
 }
 
-/* The return of a call that is recorded: its own code counts before that of the tape. */
-static cis_code taped(cis_guest *guest, struct cis_bytes result, cis_code code,
-                      struct cis_error *err)
+static cis_code called(cis_guest *guest, const struct cis_export_call *call, struct cis_error *err)
 {
-    cis_code tape = cis_tape_export_returned(guest, result, code, code == CIS_OK ? err : NULL);
-    return code != CIS_OK ? code : tape;
+    return CIS_HOOKED(guest, export_called) ? guest->hooks->export_called(guest, call, err)
+                                            : CIS_OK;
+}
+
+/* The call's own code counts before that of the hook. */
+static cis_code returned(cis_guest *guest, const struct cis_export_call *call,
+                         struct cis_bytes text, cis_code code, struct cis_error *err)
+{
+    if (!CIS_HOOKED(guest, export_returned)) {
+        return code;
+    }
+    cis_code noted =
+        guest->hooks->export_returned(guest, call, text, code, code == CIS_OK ? err : NULL);
+    return code != CIS_OK ? code : noted;
 }
 
 cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct cis_str text,
@@ -388,11 +397,8 @@ cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct c
         cis_glue_text_free(&c.out);
         return code;
     }
-    bool recording = cis_tape_recording(guest);
-    if (recording) {
-        const struct cis_tape_export call = {.name = name, .text = text};
-        CIS_TRY(cis_tape_export_called(guest, &call, err));
-    }
+    const struct cis_export_call call = {.name = name, .text = text};
+    CIS_TRY(called(guest, &call, err));
     cis_code code = cis_guest_execute(guest, call_text, &c, err);
     if (code == CIS_OK && c.status != CIS_GLUE_WAVE_OK) {
         code = text_wrong(&c, err);
@@ -400,9 +406,7 @@ cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct c
         cis_buf_add(out, c.out.ptr, c.out.len);
         code = cis_buf_check(out, "result", err);
     }
-    if (recording) {
-        code = taped(guest, cis_bytes_of(c.out.ptr, c.out.len), code, err);
-    }
+    code = returned(guest, &call, cis_bytes_of(c.out.ptr, c.out.len), code, err);
     cis_glue_text_free(&c.out);
     return code;
 }
@@ -425,17 +429,9 @@ cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *t
                         guest->program->image->name, CIS_STR_ARG(name), type);
     }
     struct component_call c = {&func, vals, strstr(type, ") -> ") != NULL};
-    if (!cis_tape_recording(guest)) {
-        return cis_guest_execute(guest, call_now, &c, err);
-    }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
-    const struct cis_tape_export call = {
+    const struct cis_export_call call = {
         .name = name, .type = type, .vals = vals, .nvals = vals->n};
-    CIS_TRY(cis_tape_export_called(guest, &call, err));
+    CIS_TRY(called(guest, &call, err));
     cis_code code = cis_guest_execute(guest, call_now, &c, err);
-    if (code == CIS_OK) {
-        cis_tape_result(guest->tape, vals, &result);
-        CIS_TRY(cis_buf_check(&result, "result", err));
-    }
-    return taped(guest, cis_buf_bytes(&result), code, err);
+    return returned(guest, &call, cis_bytes_of(NULL, 0), code, err);
 }

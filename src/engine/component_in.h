@@ -156,10 +156,20 @@ wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
                                        wasmtime_component_val_t *args, size_t nargs,
                                        wasmtime_component_val_t *results, size_t nresults);
 
+/* A call of an export, for hooks. */
+struct cis_export_call {
+    struct cis_str name, text;
+    const char *type; /* NULL: a call as text */
+    cis_vals *vals;
+    size_t nvals;
+};
+
 /* component_known.c: what lies in the component and in what there is for it, not in the moment. */
 bool cis_link_known(cis_image *image, uint64_t id, struct cis_error *out);
 void cis_link_keep(cis_image *image, uint64_t id, const struct cis_error *why);
 
+/* typed.c: how many arguments a function of this shape has, as its handler gets them. */
+size_t cis_shape_args(enum cis_shape shape);
 /* typed.c: the callback of every row with a shape; env is a struct cis_bound_iface. */
 bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args,
                           struct cis_glue_out *out);

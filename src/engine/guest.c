@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/tape_in.h"
+#include "engine/guest_in.h"
 
 #define MEMORY_DEFAULT (128ull << 20)
 #define STATE_UNIT 65536u /* of what the engine keeps beside memories: below one it is free */
@@ -63,8 +63,8 @@ static wasmtime_error_t *on_epoch(wasmtime_context_t *context, void *data, uint6
         code = cis_slots_tick(guest->engine->slots, &guest->turn, now, &guest->stop, NULL);
         code = code == CIS_OK ? stop_check(guest, guest->turn.slice_ns) : slot_lost(guest, code);
     }
-    if (code == CIS_OK && cis_tape_playing(guest)) {
-        code = cis_tape_tick(guest);
+    if (code == CIS_OK && CIS_HOOKED(guest, tick)) {
+        code = guest->hooks->tick(guest);
     }
     if (code != CIS_OK) {
         return wasmtime_error_new("ended by its limits");
@@ -245,17 +245,17 @@ static cis_code start(cis_guest *guest, const struct cis_guest_options *o)
     return CIS_OK;
 }
 
-static cis_code start_taped(cis_guest *guest, const struct cis_guest_options *o)
+static cis_code start_watched(cis_guest *guest, const struct cis_guest_options *o)
 {
-    if (!cis_tape_recording(guest)) {
+    if (!CIS_HOOKED(guest, start)) {
         return start(guest, o);
     }
     struct cis_error err = {0};
-    if (cis_tape_start(guest, &guest->limits, &err) != CIS_OK) {
+    if (guest->hooks->start(guest, &guest->limits, &err) != CIS_OK) {
         return cis_guest_ended_with(guest, &err);
     }
     cis_code code = start(guest, o);
-    if (cis_tape_returned(guest, ":", NULL, code, &err) != CIS_OK) {
+    if (guest->hooks->returned(guest, ":", NULL, code, &err) != CIS_OK) {
         code = cis_guest_ended_with(guest, &err);
     }
     return code;
@@ -284,13 +284,14 @@ cis_code cis_guest_new(cis_engine *engine, cis_program *program,
     guest->trace = options->trace;
     guest->trace_iface = options->trace_iface;
     guest->trace_self = options->trace_self;
-    guest->tape = options->tape;
-    if (guest->tape != NULL) {
-        guest->tape->guest = guest;
+    guest->hooks = options->hooks;
+    guest->hooks_self = options->hooks_self;
+    if (CIS_HOOKED(guest, watch)) {
+        guest->hooks->watch(guest->hooks_self, guest);
     }
-    guest->observed = guest->trace != NULL || guest->tape != NULL;
+    guest->observed = guest->trace != NULL || guest->hooks != NULL;
     *out_guest = guest;
-    return start_taped(guest, options) == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);
+    return start_watched(guest, options) == CIS_OK ? CIS_OK : cis_guest_end_fail(guest, err);
 }
 
 void cis_guest_free(cis_guest *guest)
@@ -298,8 +299,8 @@ void cis_guest_free(cis_guest *guest)
     if (guest == NULL) {
         return;
     }
-    if (guest->tape != NULL) {
-        guest->tape->guest = NULL;
+    if (CIS_HOOKED(guest, watch)) {
+        guest->hooks->watch(guest->hooks_self, NULL);
     }
     if (guest->store != NULL) {
         wasmtime_store_delete(guest->store);
@@ -319,8 +320,8 @@ void cis_guest_rearm(cis_guest *guest, const struct cis_stop *stop, uint64_t fue
     }
     guest->stop = *stop;
     guest->armed_ns = cis_clock_mono_ns();
-    if (cis_tape_recording(guest)) {
-        cis_tape_rearm(guest, fuel);
+    if (CIS_HOOKED(guest, rearm)) {
+        guest->hooks->rearm(guest, fuel);
     }
     (void)set_fuel(guest, fuel);
 }
@@ -354,13 +355,13 @@ cis_code cis_guest_call(cis_guest *guest, struct cis_str name, const char *type,
     }
     struct entry e = {
         .guest = guest, .func = &item.of.func, .io = io, .nio = cis_functype_slots(type)};
-    if (!cis_tape_recording(guest)) {
+    if (!CIS_HOOKED(guest, call)) {
         return execute(&e, err);
     }
-    CIS_TRY(cis_tape_call(guest, export, io, err));
+    CIS_TRY(guest->hooks->call(guest, export, io, err));
     cis_code code = execute(&e, err);
-    cis_code taped = cis_tape_returned(guest, type, io, code, code == CIS_OK ? err : NULL);
-    return code != CIS_OK ? code : taped;
+    cis_code noted = guest->hooks->returned(guest, type, io, code, code == CIS_OK ? err : NULL);
+    return code != CIS_OK ? code : noted;
 }
 
 void cis_guest_block(cis_guest *guest)

@@ -12,6 +12,7 @@
 /* One line a host call of a component: row, arguments, result (NULL: none), code, time inside. */
 struct cis_ifacefn;
 struct cis_val;
+struct cis_guest_hooks;
 typedef void cis_iface_trace(void *self, const struct cis_ifacefn *row, const struct cis_val *args,
                              size_t nargs, const struct cis_val *result, cis_code code,
                              uint64_t ns);
@@ -41,7 +42,9 @@ struct cis_guest_options {
     /* Charged for what the engine holds for the guest; NULL: one of its own with
      * limits.host_bytes. */
     struct cis_budget *budget;
-    struct cis_tape *tape; /* records the guest (engine/tape.h); NULL: nobody does */
+    /* Who watches the guest, set by cis_tape_watch (engine/tape.h); NULL: nobody does. */
+    const struct cis_guest_hooks *hooks;
+    void *hooks_self;
 };
 
 /* How a guest ended, recorded before the engine unwinds; messages are never parsed. */

@@ -4,6 +4,7 @@
 #define CIS_ENGINE_GUEST_IN_H
 
 #include "engine/guest.h"
+#include "engine/hooks.h"
 #include "engine/internal.h"
 #include "engine/slots.h"
 
@@ -82,11 +83,12 @@ struct cis_guest {
     uint16_t depth;
     bool in_pool;
     bool started;   /* instantiated */
-    bool observed;  /* has a trace or a tape: the trampoline's one question */
+    bool observed;  /* has a trace or hooks: the trampoline's one question */
     bool mem_fresh; /* mem_base and mem_size are as the guest left them */
     uint8_t *mem_base;
     uint64_t mem_size;
-    struct cis_tape *tape; /* records this guest, or is played by it; or NULL */
+    const struct cis_guest_hooks *hooks; /* who watches it; NULL: nobody */
+    void *hooks_self;
     wasmtime_memory_t memory;
     bool has_memory;
     uint64_t host_calls;
@@ -118,6 +120,10 @@ struct cis_guest {
     char *backtrace;
 };
 
+/* Is this hook to be called? */
+#define CIS_HOOKED(guest, hook)                                                                    \
+    (__builtin_expect((guest)->hooks != NULL, 0) && (guest)->hooks->hook != NULL)
+
 /* trampoline.c; env is a struct cis_bound. */
 wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw,
                             size_t n);
@@ -137,7 +143,7 @@ cis_code cis_guest_execute(cis_guest *guest, wasmtime_error_t *(*fn)(cis_guest *
                            void *arg, struct cis_error *err);
 
 /* memory.c */
-/* cis_guest_out without a note for the tape. */
+/* cis_guest_out without a hook. */
 void *cis_guest_peek(cis_guest *guest, uint64_t ptr, uint64_t len);
 void cis_guest_limiter(cis_guest *guest);
 /* Of a core module: the memory that it exports, if it does. */

@@ -1,6 +1,6 @@
 /* Guest memory as host functions see it, and the limit over all memories and tables of a store.
  * A pointer is made from (offset, length) after a check against the memory as it is now. */
-#include "engine/tape_in.h"
+#include "engine/guest_in.h"
 
 #define PAGE 65536ull
 #define TABLE_ELEMENT_BYTES 8u
@@ -46,15 +46,15 @@ static bool table_fits(cis_guest *guest, uint64_t more)
 
 static bool answer(cis_guest *guest, bool table, uint64_t from, uint64_t to)
 {
-    if (cis_tape_playing(guest) && !cis_tape_may_grow(guest, table, from, to)) {
+    if (CIS_HOOKED(guest, may_grow) && !guest->hooks->may_grow(guest, table, from, to)) {
         guest->memory_limit_hit = true;
         guest->memory_limit_asked = asked(guest, to > from ? to - from : 0);
         return false;
     }
     bool yes = to >= from && (!table || to <= UINT32_MAX) &&
                (table ? table_fits(guest, to - from) : fits(guest, to - from));
-    if (cis_tape_recording(guest)) {
-        cis_tape_asked(guest, table, from, to, yes);
+    if (CIS_HOOKED(guest, asked)) {
+        guest->hooks->asked(guest, table, from, to, yes);
     }
     return yes;
 }
@@ -136,8 +136,8 @@ void *cis_guest_peek(cis_guest *guest, uint64_t ptr, uint64_t len)
 void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
 {
     void *at = cis_guest_peek(guest, ptr, len);
-    if (cis_tape_recording(guest) && at != NULL) {
-        cis_tape_note_out(guest, ptr, len);
+    if (CIS_HOOKED(guest, out) && at != NULL) {
+        guest->hooks->out(guest, ptr, len);
     }
     return at;
 }
@@ -145,16 +145,16 @@ void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
 const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
 {
     const void *at = cis_guest_peek(guest, ptr, len);
-    if (cis_tape_recording(guest) && at != NULL) {
-        cis_tape_note_read(guest, ptr, at, len);
+    if (CIS_HOOKED(guest, read) && at != NULL) {
+        guest->hooks->read(guest, ptr, at, len);
     }
     return at;
 }
 
 void cis_guest_wrote(cis_guest *guest, uint64_t total)
 {
-    if (cis_tape_recording(guest)) {
-        cis_tape_note_wrote(guest, total);
+    if (CIS_HOOKED(guest, wrote)) {
+        guest->hooks->wrote(guest, total);
     }
 }
 
@@ -165,13 +165,13 @@ bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len)
 
 bool cis_guest_recorded(const cis_guest *guest)
 {
-    return cis_tape_recording(guest);
+    return CIS_HOOKED(guest, out);
 }
 
 void cis_guest_shown(cis_guest *guest, unsigned stream, const void *data, size_t len)
 {
-    if (cis_tape_recording(guest)) {
-        cis_tape_show(guest->tape, stream, data, len);
+    if (CIS_HOOKED(guest, shown)) {
+        guest->hooks->shown(guest, stream, data, len);
     }
 }
 
@@ -210,13 +210,12 @@ static cis_code grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, struct
 cis_code cis_guest_grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, struct cis_error *err)
 {
     uint64_t ptr = 0;
-    bool recording = cis_tape_recording(guest);
-    if (recording) {
-        cis_tape_grow(guest, bytes);
+    if (CIS_HOOKED(guest, grow)) {
+        guest->hooks->grow(guest, bytes);
     }
     cis_code code = grow(guest, bytes, &ptr, err);
-    if (recording) {
-        cis_tape_grew(guest, code == CIS_OK, ptr);
+    if (CIS_HOOKED(guest, grew)) {
+        guest->hooks->grew(guest, code == CIS_OK, ptr);
     }
     if (code == CIS_OK) {
         *out_ptr = ptr;

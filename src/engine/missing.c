@@ -2,7 +2,7 @@
  * any type, and resources, which are all of one kind, unless they are another name for one that is
  * provided. */
 #include "base/mem.h"
-#include "engine/tape_component.h"
+#include "engine/component_in.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define RESOURCES_MAX 1000u /* of one component: each new one is compared with all */
@@ -75,8 +75,8 @@ wasmtime_error_t *cis_missing_trampoline(void *env, wasmtime_context_t *context,
     cis_guest *guest = wasmtime_context_get_data(context);
     cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0, "called %s, which nothing provides",
                     bound->missing);
-    if (cis_tape_recording(guest)) {
-        cis_tape_missing(guest, bound);
+    if (CIS_HOOKED(guest, missing)) {
+        guest->hooks->missing(guest, bound);
     }
     return wasmtime_error_new(guest->end.error.msg);
 }

@@ -37,11 +37,14 @@ struct cis_tape_source {
 #define CIS_TAPE_BYTES_MAX (1ull << 30)
 
 /* Makes the file, 0600. The module is borrowed until the guest was made. The image
- * must have been loaded with CIS_FEATURE_CANONICAL_NAN; give the tape in the guest's options. A
+ * must have been loaded with CIS_FEATURE_CANONICAL_NAN; give the tape to the guest's options. A
  * tape that cannot be written (disk full) ends the guest with CIS_E_IO, one that is full with
  * CIS_E_LIMIT: how much is written down is the guest's choice. */
 cis_code cis_tape_record(const char *path, const struct cis_tape_source *source, cis_tape **out,
                          struct cis_error *err);
+
+/* A guest that is made with these options is recorded. tape NULL: leaves them as they are. */
+void cis_tape_watch(cis_tape *tape, struct cis_guest_options *options);
 
 /* How the run ended for whoever started it. */
 struct cis_tape_outcome {

@@ -11,7 +11,7 @@
 
 cis_code cis_tape_unplayable(cis_guest *guest)
 {
-    const struct cis_error *why = &guest->tape->failed;
+    const struct cis_error *why = &cis_tape_of(guest)->failed;
     if (why->code != CIS_OK && guest->end.code == CIS_OK) {
         (void)cis_guest_ended(guest, why->code, NULL, 0, 0, "%s", why->msg);
     }
@@ -20,15 +20,15 @@ cis_code cis_tape_unplayable(cis_guest *guest)
 
 cis_code cis_tape_fail(cis_guest *guest, const struct cis_error *why)
 {
-    if (guest->tape->failed.code == CIS_OK) {
-        guest->tape->failed = *why;
+    if (cis_tape_of(guest)->failed.code == CIS_OK) {
+        cis_tape_of(guest)->failed = *why;
     }
     return cis_tape_unplayable(guest);
 }
 
 static cis_code damaged(cis_guest *guest, const char *what)
 {
-    cis_tape_damaged(guest->tape, what);
+    cis_tape_damaged(cis_tape_of(guest), what);
     return cis_tape_unplayable(guest);
 }
 
@@ -62,7 +62,7 @@ void cis_tape_import_name(const cis_guest *guest, uint64_t index, char *out, siz
 
 cis_code cis_tape_differs(cis_guest *guest, const char *fmt, ...)
 {
-    const cis_tape *tape = guest->tape;
+    const cis_tape *tape = cis_tape_of(guest);
     struct cis_error why = {0};
     va_list args;
     va_start(args, fmt);
@@ -90,7 +90,7 @@ static cis_code outside(cis_guest *guest, const char *did, uint64_t ptr, uint64_
 
 static cis_code play_read(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint8_t then[CIS_TAPE_RAW_MAX], digest[CIS_TAPE_DIGEST];
     uint64_t ptr = cis_tape_get_number(tape), len = cis_tape_get_number(tape);
     bool raw = len <= CIS_TAPE_RAW_MAX;
@@ -124,7 +124,7 @@ static cis_code play_read(cis_guest *guest)
 
 static cis_code play_write(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint64_t ptr = cis_tape_get_number(tape), len = cis_tape_get_number(tape);
     CIS_TRY(cis_tape_unplayable(guest));
     uint8_t *to = cis_guest_peek(guest, ptr, len);
@@ -137,7 +137,7 @@ static cis_code play_write(cis_guest *guest)
 
 static cis_code show(cis_guest *guest, uint64_t stream, const void *data, size_t len)
 {
-    const struct cis_tape_player *player = guest->tape->player;
+    const struct cis_tape_player *player = cis_tape_of(guest)->player;
     struct cis_error why = {0};
     if (stream != 1 && stream != 2) {
         return damaged(guest, "a stream that no run has");
@@ -151,7 +151,7 @@ static cis_code show(cis_guest *guest, uint64_t stream, const void *data, size_t
 
 static cis_code play_show(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint64_t stream = cis_tape_get_number(tape);
     uint64_t ptr = cis_tape_get_number(tape), len = cis_tape_get_number(tape);
     CIS_TRY(cis_tape_unplayable(guest));
@@ -162,7 +162,7 @@ static cis_code play_show(cis_guest *guest)
 
 static cis_code play_say(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint64_t stream = cis_tape_get_number(tape), left = cis_tape_get_number(tape);
     CIS_CLEANUP(cis_freep) uint8_t *piece = cis_alloc(SHOW_STEP);
     if (piece == NULL) {
@@ -182,7 +182,7 @@ static cis_code play_say(cis_guest *guest)
 
 static cis_code play_grow(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint64_t bytes = cis_tape_get_number(tape), ptr = 0;
     CIS_TRY(cis_tape_unplayable(guest));
     bool ok = cis_guest_grow(guest, bytes, &ptr, NULL) == CIS_OK;
@@ -221,7 +221,7 @@ cis_code cis_tape_act(cis_guest *guest, uint8_t event)
 
 bool cis_tape_may_grow(cis_guest *guest, bool table, uint64_t from, uint64_t to)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     if (cis_tape_unplayable(guest) != CIS_OK || guest->end.code != CIS_OK) {
         return false;
     }

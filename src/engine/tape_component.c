@@ -22,7 +22,7 @@ static uint64_t index_of(const cis_guest *guest, const struct cis_bound_iface *b
 
 static cis_code enter(cis_guest *guest, const struct cis_bound_iface *bound)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     tape->calls++;
     cis_buf_reset(&tape->owns);
     put_event(tape, CIS_TAPE_ENTER);
@@ -38,7 +38,7 @@ static cis_code enter(cis_guest *guest, const struct cis_bound_iface *bound)
 /* CIS_OK: the answer comes next, then `left`. */
 static cis_code leave(cis_guest *guest, cis_code code)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     struct cis_error err = {0};
     if (code == CIS_OK && cis_tape_check(tape, &err) != CIS_OK) {
         code = cis_guest_ended_with(guest, &err);
@@ -55,7 +55,7 @@ static cis_code leave(cis_guest *guest, cis_code code)
 static void left(cis_guest *guest, const struct cis_bound_iface *bound)
 {
     if (bound->metered) {
-        cis_tape_put_number(guest->tape, cis_guest_fuel_left(guest));
+        cis_tape_put_number(cis_tape_of(guest), cis_guest_fuel_left(guest));
     }
 }
 
@@ -66,24 +66,24 @@ void cis_tape_missing(cis_guest *guest, const struct cis_bound_iface *bound)
     }
 }
 
-static cis_code record_typed(cis_guest *guest, const struct cis_bound_iface *bound,
-                             const struct cis_typed *args, struct cis_answer *out,
-                             cis_tape_typed_call *perform)
+cis_code cis_tape_record_typed(cis_guest *guest, const struct cis_bound_iface *bound,
+                               const struct cis_typed *args, struct cis_answer *out,
+                               cis_typed_perform *perform)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf list = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
     struct cis_error err = {0};
     struct cis_bytes text;
     cis_code code = enter(guest, bound);
-    for (size_t i = 0; i < cis_tape_shape_args(bound->row->shape) && code == CIS_OK; i++) {
+    for (size_t i = 0; i < cis_shape_args(bound->row->shape) && code == CIS_OK; i++) {
         if (cis_tape_typed_text(bound->row->shape, &args[i], &list, &text, &err) != CIS_OK) {
             code = cis_guest_ended_with(guest, &err);
         }
-        cis_tape_put_number(guest->tape, args[i].n);
-        cis_tape_put_seen(guest->tape, code == CIS_OK ? text : cis_bytes_of(NULL, 0));
+        cis_tape_put_number(cis_tape_of(guest), args[i].n);
+        cis_tape_put_seen(cis_tape_of(guest), code == CIS_OK ? text : cis_bytes_of(NULL, 0));
     }
     code = code == CIS_OK ? perform(guest, bound, args, out) : code;
     CIS_TRY(leave(guest, code));
-    cis_tape_put_answer(guest->tape, bound->row->shape, out);
+    cis_tape_put_answer(cis_tape_of(guest), bound->row->shape, out);
     left(guest, bound);
     return CIS_OK;
 }
@@ -91,9 +91,7 @@ static cis_code record_typed(cis_guest *guest, const struct cis_bound_iface *bou
 void cis_tape_note_own(cis_guest *guest, const void *any, uint32_t kind, uint32_t rep)
 {
     const struct cis_tape_own own = {any, kind, rep};
-    if (cis_tape_recording(guest)) {
-        cis_buf_add(&guest->tape->owns, &own, sizeof own);
-    }
+    cis_buf_add(&cis_tape_of(guest)->owns, &own, sizeof own);
 }
 
 static cis_code put_vals(cis_guest *guest, const cis_val *vals, size_t n, struct cis_buf *out)
@@ -101,19 +99,20 @@ static cis_code put_vals(cis_guest *guest, const cis_val *vals, size_t n, struct
     struct cis_error err = {0};
     cis_buf_reset(out);
     for (size_t i = 0; i < n; i++) {
-        cis_tape_val_put(guest->tape, cis_val_nth(vals, i), out);
+        cis_tape_val_put(cis_tape_of(guest), cis_val_nth(vals, i), out);
     }
     cis_code code = cis_buf_check(out, "values", &err);
     if (code == CIS_OK) { /* a resource that was not noted would be kept as another one */
-        code = cis_buf_check(&guest->tape->owns, "resources of a recorded call", &err);
+        code = cis_buf_check(&cis_tape_of(guest)->owns, "resources of a recorded call", &err);
     }
     return code == CIS_OK ? CIS_OK : cis_guest_ended_with(guest, &err);
 }
 
 /* Arguments after the handler, which has made numbers of the resources among them. Where the call
  * was refused they are of no account, and are not kept. */
-static cis_code record_values(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
-                              size_t nargs, cis_val *result, cis_tape_values_call *perform)
+cis_code cis_tape_record_values(cis_guest *guest, const struct cis_bound_iface *bound,
+                                cis_val *args, size_t nargs, cis_val *result,
+                                cis_values_perform *perform)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf seen = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf gives = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
@@ -123,9 +122,9 @@ static cis_code record_values(cis_guest *guest, const struct cis_bound_iface *bo
     code = code == CIS_OK ? put_vals(guest, args, granted ? nargs : 0, &seen) : code;
     code = code == CIS_OK && result != NULL ? put_vals(guest, result, 1, &gives) : code;
     CIS_TRY(leave(guest, code));
-    cis_tape_put_number(guest->tape, granted ? 1 : 0);
-    cis_tape_put_seen(guest->tape, cis_buf_bytes(&seen));
-    cis_tape_put_text(guest->tape, cis_buf_view(&gives));
+    cis_tape_put_number(cis_tape_of(guest), granted ? 1 : 0);
+    cis_tape_put_seen(cis_tape_of(guest), cis_buf_bytes(&seen));
+    cis_tape_put_text(cis_tape_of(guest), cis_buf_view(&gives));
     left(guest, bound);
     return CIS_OK;
 }
@@ -135,7 +134,7 @@ static cis_code record_values(cis_guest *guest, const struct cis_bound_iface *bo
 /* Is it the call that was recorded? A guest that ends here is none of it: look at its end. */
 static cis_code play_enter(cis_guest *guest, const struct cis_bound_iface *bound)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint8_t event = cis_tape_next(tape);
     CIS_TRY(cis_tape_unplayable(guest));
     if (event == CIS_TAPE_STOPPED) {
@@ -149,7 +148,7 @@ static cis_code play_enter(cis_guest *guest, const struct cis_bound_iface *bound
 /* What the host did until it left; then how it left: CIS_OK with an answer to follow. */
 static cis_code play_until_left(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     for (;;) {
         uint8_t event = cis_tape_get_event(tape);
         CIS_TRY(cis_tape_unplayable(guest));
@@ -172,7 +171,7 @@ static cis_code play_until_left(cis_guest *guest)
 
 static cis_code play_left(cis_guest *guest, const struct cis_bound_iface *bound)
 {
-    uint64_t fuel = bound->metered ? cis_tape_get_number(guest->tape) : 0;
+    uint64_t fuel = bound->metered ? cis_tape_get_number(cis_tape_of(guest)) : 0;
     CIS_TRY(cis_tape_unplayable(guest));
     if (bound->metered) {
         cis_guest_fuel_set(guest, fuel);
@@ -184,11 +183,11 @@ static cis_code play_typed(cis_guest *guest, const struct cis_bound_iface *bound
                            const struct cis_typed *args, struct cis_answer *out)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf list = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     struct cis_error err = {0};
     struct cis_bytes text;
     CIS_TRY(play_enter(guest, bound));
-    for (size_t i = 0; i < cis_tape_shape_args(bound->row->shape); i++) {
+    for (size_t i = 0; i < cis_shape_args(bound->row->shape); i++) {
         if (cis_tape_typed_text(bound->row->shape, &args[i], &list, &text, &err) != CIS_OK) {
             return cis_tape_fail(guest, &err);
         }
@@ -224,7 +223,7 @@ static cis_code play_result(cis_guest *guest, cis_val *result, struct cis_buf *t
     struct cis_tape_bytes in = {cis_buf_bytes(text), 0};
     cis_code code = cis_tape_val_get(guest, &in, result, &err);
     if (code == CIS_E_DAMAGED) {
-        cis_tape_damaged(guest->tape, err.msg);
+        cis_tape_damaged(cis_tape_of(guest), err.msg);
         return cis_tape_unplayable(guest);
     }
     return code == CIS_OK ? CIS_OK : cis_tape_fail(guest, &err);
@@ -235,7 +234,7 @@ static cis_code play_values(cis_guest *guest, const struct cis_bound_iface *boun
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf seen = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf gives = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     struct cis_error err = {0};
     CIS_TRY(play_enter(guest, bound));
     for (size_t i = 0; i < nargs; i++) {
@@ -257,12 +256,39 @@ static cis_code play_values(cis_guest *guest, const struct cis_bound_iface *boun
     return play_left(guest, bound);
 }
 
+/* ---- in place of the handler ---- */
+
+cis_code cis_tape_play_typed(cis_guest *guest, const struct cis_bound_iface *bound,
+                             const struct cis_typed *args, struct cis_answer *out,
+                             cis_typed_perform *perform)
+{
+    (void)perform;
+    if (guest->end.code == CIS_OK) {
+        guest->host_calls++;
+        (void)play_typed(guest, bound, args, out);
+        cis_tape_of(guest)->in_call = false;
+    }
+    return guest->end.code;
+}
+
+cis_code cis_tape_play_values(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
+                              size_t nargs, cis_val *result, cis_values_perform *perform)
+{
+    (void)perform;
+    if (guest->end.code == CIS_OK) {
+        guest->host_calls++;
+        (void)play_values(guest, bound, args, nargs, result);
+        cis_tape_of(guest)->in_call = false;
+    }
+    return guest->end.code;
+}
+
 /* ---- drops ---- */
 
-static cis_code record_drop(cis_guest *guest, const struct cis_iface_resource *resource,
-                            uint32_t rep, cis_tape_drop_call *perform)
+cis_code cis_tape_record_drop(cis_guest *guest, const struct cis_iface_resource *resource,
+                              uint32_t rep, cis_drop_perform *perform)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     cis_code code = perform(guest, resource, rep);
     if (code != CIS_OK && !tape->ended) {
         put_event(tape, CIS_TAPE_DROP);
@@ -279,7 +305,7 @@ static cis_code record_drop(cis_guest *guest, const struct cis_iface_resource *r
  * between is dropped once. */
 static cis_code play_drop(cis_guest *guest, const struct cis_iface_resource *resource, uint32_t rep)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     if (!tape->drops && cis_tape_peek(tape) == CIS_TAPE_DROP) {
         (void)cis_tape_get_event(tape);
         tape->drop_kind = cis_tape_get_number(tape);
@@ -299,53 +325,20 @@ static cis_code play_drop(cis_guest *guest, const struct cis_iface_resource *res
     return end.code;
 }
 
-cis_code cis_tape_dropped(cis_guest *guest, const struct cis_iface_resource *resource, uint32_t rep,
-                          cis_tape_drop_call *perform)
+cis_code cis_tape_play_drop(cis_guest *guest, const struct cis_iface_resource *resource,
+                            uint32_t rep, cis_drop_perform *perform)
 {
-    if (!guest->tape->replay) {
-        return record_drop(guest, resource, rep, perform);
-    }
+    (void)perform;
     return guest->end.code != CIS_OK ? guest->end.code : play_drop(guest, resource, rep);
-}
-
-/* ---- either ---- */
-
-cis_code cis_tape_typed(cis_guest *guest, const struct cis_bound_iface *bound,
-                        const struct cis_typed *args, struct cis_answer *out,
-                        cis_tape_typed_call *perform)
-{
-    if (!guest->tape->replay) {
-        return record_typed(guest, bound, args, out, perform);
-    }
-    if (guest->end.code == CIS_OK) {
-        guest->host_calls++;
-        (void)play_typed(guest, bound, args, out);
-        guest->tape->in_call = false;
-    }
-    return guest->end.code;
-}
-
-cis_code cis_tape_values(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
-                         size_t nargs, cis_val *result, cis_tape_values_call *perform)
-{
-    if (!guest->tape->replay) {
-        return record_values(guest, bound, args, nargs, result, perform);
-    }
-    if (guest->end.code == CIS_OK) {
-        guest->host_calls++;
-        (void)play_values(guest, bound, args, nargs, result);
-        guest->tape->in_call = false;
-    }
-    return guest->end.code;
 }
 
 /* ---- calls of exports ---- */
 
-cis_code cis_tape_export_called(cis_guest *guest, const struct cis_tape_export *call,
+cis_code cis_tape_export_called(cis_guest *guest, const struct cis_export_call *call,
                                 struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     put_event(tape, CIS_TAPE_EXPORT);
     cis_tape_put_text(tape, call->name);
     cis_tape_put_text(tape, cis_str_of(call->type != NULL ? call->type : ""));
@@ -362,24 +355,25 @@ cis_code cis_tape_export_called(cis_guest *guest, const struct cis_tape_export *
     return cis_tape_check(tape, err);
 }
 
-cis_code cis_tape_export_returned(cis_guest *guest, struct cis_bytes result, cis_code code,
-                                  struct cis_error *err)
+cis_code cis_tape_export_returned(cis_guest *guest, const struct cis_export_call *call,
+                                  struct cis_bytes text, cis_code code, struct cis_error *err)
 {
+    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    if (code == CIS_OK && call->type != NULL) {
+        cis_tape_val_put(cis_tape_of(guest), cis_vals_result(call->vals), &result);
+        CIS_TRY(cis_buf_check(&result, "result", err));
+        text = cis_buf_bytes(&result);
+    }
     CIS_TRY(cis_tape_returned(guest, ":", NULL, code, err));
     if (code == CIS_OK) {
-        cis_tape_put_seen(guest->tape, result);
+        cis_tape_put_seen(cis_tape_of(guest), text);
     }
-    return cis_tape_check(guest->tape, err);
-}
-
-void cis_tape_result(const cis_tape *tape, const cis_vals *vals, struct cis_buf *out)
-{
-    cis_tape_val_put(tape, cis_vals_result(vals), out);
+    return cis_tape_check(cis_tape_of(guest), err);
 }
 
 static cis_code compare_result(cis_guest *guest, cis_code code, const struct cis_buf *result)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     struct cis_error err = {0};
     if (code == CIS_OK && cis_buf_check(result, "result", &err) != CIS_OK) {
         return cis_tape_fail(guest, &err);
@@ -400,7 +394,7 @@ static cis_code play_text(cis_guest *guest, struct cis_str name)
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
     struct cis_error err = {0};
-    cis_tape_get_long(guest->tape, &text);
+    cis_tape_get_long(cis_tape_of(guest), &text);
     CIS_TRY(cis_tape_unplayable(guest));
     const struct cis_str call = {cis_buf_cstr(&text), text.len};
     cis_code code = cis_component_call_text(guest, name, call, &result, &err);
@@ -416,7 +410,7 @@ static cis_code play_call(cis_guest *guest, struct cis_str name, const char *typ
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
     struct cis_error err = {0};
-    cis_tape_get_long(guest->tape, &text);
+    cis_tape_get_long(cis_tape_of(guest), &text);
     CIS_TRY(cis_tape_unplayable(guest));
     struct cis_tape_bytes in = {cis_buf_bytes(&text), 0};
     for (size_t i = 0; i < n; i++) {
@@ -427,19 +421,20 @@ static cis_code play_call(cis_guest *guest, struct cis_str name, const char *typ
     cis_code code = cis_component_call(guest, name, type, vals, &err);
     if (code != CIS_OK && guest->end.code == CIS_OK) { /* it could not even be called */
         if (code != CIS_E_NOMEM && code != CIS_E_BUDGET) {
-            cis_tape_damaged(guest->tape, err.msg); /* and was not then: it is the same module */
+            cis_tape_damaged(cis_tape_of(guest),
+                             err.msg); /* and was not then: it is the same module */
         }
         return cis_tape_fail(guest, &err);
     }
     if (code == CIS_OK) {
-        cis_tape_result(guest->tape, vals, &result);
+        cis_tape_val_put(cis_tape_of(guest), cis_vals_result(vals), &result);
     }
     return compare_result(guest, code, &result);
 }
 
 cis_code cis_tape_play_export(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     char name[NAME_MAX_BYTES], type[CIS_TYPE_TEXT_MAX];
     struct cis_error err = {0};
     cis_vals *vals = NULL;

@@ -26,44 +26,35 @@ void cis_tape_val_put(const cis_tape *tape, const cis_val *val, struct cis_buf *
 /* CIS_E_DAMAGED, CIS_E_NOMEM, CIS_E_BUDGET. */
 cis_code cis_tape_val_get(cis_guest *guest, struct cis_tape_bytes *in, cis_val *out,
                           struct cis_error *err);
-size_t cis_tape_shape_args(enum cis_shape shape);
 cis_code cis_tape_typed_text(enum cis_shape shape, const struct cis_typed *arg,
                              struct cis_buf *list, struct cis_bytes *out, struct cis_error *err);
 void cis_tape_put_answer(cis_tape *tape, enum cis_shape shape, const struct cis_answer *answer);
 /* Points into the tape, until the next one. A failure is the tape's. */
 void cis_tape_get_answer(cis_tape *tape, enum cis_shape shape, struct cis_answer *out);
 
-/* ---- tape_component.c: in place of the handler, or around it ---- */
-typedef cis_code cis_tape_typed_call(cis_guest *guest, const struct cis_bound_iface *bound,
-                                     const struct cis_typed *args, struct cis_answer *out);
-typedef cis_code cis_tape_values_call(cis_guest *guest, const struct cis_bound_iface *bound,
-                                      cis_val *args, size_t nargs, cis_val *result);
-cis_code cis_tape_typed(cis_guest *guest, const struct cis_bound_iface *bound,
-                        const struct cis_typed *args, struct cis_answer *out,
-                        cis_tape_typed_call *perform);
-cis_code cis_tape_values(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
-                         size_t nargs, cis_val *result, cis_tape_values_call *perform);
-typedef cis_code cis_tape_drop_call(cis_guest *guest, const struct cis_iface_resource *resource,
-                                    uint32_t rep);
-cis_code cis_tape_dropped(cis_guest *guest, const struct cis_iface_resource *resource, uint32_t rep,
-                          cis_tape_drop_call *perform);
-/* Recording: a call of what nobody provides, which has ended the guest. */
+/* ---- tape_component.c: hooks of a component that is recorded, and of one that is played ---- */
+cis_code cis_tape_record_typed(cis_guest *guest, const struct cis_bound_iface *bound,
+                               const struct cis_typed *args, struct cis_answer *out,
+                               cis_typed_perform *perform);
+cis_code cis_tape_record_values(cis_guest *guest, const struct cis_bound_iface *bound,
+                                cis_val *args, size_t nargs, cis_val *result,
+                                cis_values_perform *perform);
+cis_code cis_tape_record_drop(cis_guest *guest, const struct cis_iface_resource *resource,
+                              uint32_t rep, cis_drop_perform *perform);
 void cis_tape_missing(cis_guest *guest, const struct cis_bound_iface *bound);
 void cis_tape_note_own(cis_guest *guest, const void *any, uint32_t kind, uint32_t rep);
-
-/* Calls of exports, recorded. type NULL: a call as text. */
-struct cis_tape_export {
-    struct cis_str name, text;
-    const char *type;
-    cis_vals *vals;
-    size_t nvals;
-};
-cis_code cis_tape_export_called(cis_guest *guest, const struct cis_tape_export *call,
+cis_code cis_tape_export_called(cis_guest *guest, const struct cis_export_call *call,
                                 struct cis_error *err);
-/* result: of the call, as bytes to be compared. */
-cis_code cis_tape_export_returned(cis_guest *guest, struct cis_bytes result, cis_code code,
-                                  struct cis_error *err);
-/* The result of a typed call as such bytes. */
-void cis_tape_result(const cis_tape *tape, const cis_vals *vals, struct cis_buf *out);
+cis_code cis_tape_export_returned(cis_guest *guest, const struct cis_export_call *call,
+                                  struct cis_bytes text, cis_code code, struct cis_error *err);
+cis_code cis_tape_play_typed(cis_guest *guest, const struct cis_bound_iface *bound,
+                             const struct cis_typed *args, struct cis_answer *out,
+                             cis_typed_perform *perform);
+cis_code cis_tape_play_values(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
+                              size_t nargs, cis_val *result, cis_values_perform *perform);
+cis_code cis_tape_play_drop(cis_guest *guest, const struct cis_iface_resource *resource,
+                            uint32_t rep, cis_drop_perform *perform);
+/* What the tape says of a call of an export that begins here. */
+cis_code cis_tape_play_export(cis_guest *guest);
 
 #endif

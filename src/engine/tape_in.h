@@ -1,5 +1,4 @@
-/* Inside the engine room: a tape as its three files and the hooks in guest.c, memory.c and
- * trampoline.c share it. */
+/* Inside the engine: a tape as the files of its room share it. */
 #ifndef CIS_ENGINE_TAPE_IN_H
 #define CIS_ENGINE_TAPE_IN_H
 
@@ -137,28 +136,25 @@ static inline uint8_t cis_tape_next(cis_tape *tape)
     return tape->drops ? CIS_TAPE_DROP : cis_tape_peek(tape);
 }
 
-static inline bool cis_tape_recording(const cis_guest *guest)
+/* That this guest is recorded on, or played by. */
+static inline cis_tape *cis_tape_of(const cis_guest *guest)
 {
-    return __builtin_expect(guest->tape != NULL, 0) && !guest->tape->replay;
+    return guest->hooks_self;
 }
 
-static inline bool cis_tape_playing(const cis_guest *guest)
-{
-    return __builtin_expect(guest->tape != NULL, 0) && guest->tape->replay;
-}
-
-/* ---- tape_record.c: hooks, called while cis_tape_recording ---- */
+/* ---- tape_record.c: hooks of a guest that is recorded ---- */
 cis_code cis_tape_start(cis_guest *guest, const struct cis_limits *limits, struct cis_error *err);
 cis_code cis_tape_call(cis_guest *guest, const struct cis_extern *export, const union cis_slot *io,
                        struct cis_error *err);
 cis_code cis_tape_returned(cis_guest *guest, const char *type, const union cis_slot *io,
                            cis_code code, struct cis_error *err);
-cis_code cis_tape_enter(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *io);
-cis_code cis_tape_leave(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *io,
-                        cis_code code);
+cis_code cis_tape_record_call(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
+                              cis_core_perform *perform);
+void cis_tape_pause(cis_guest *guest, bool on);
 void cis_tape_note_read(cis_guest *guest, uint64_t ptr, const void *at, uint64_t len);
 void cis_tape_note_out(cis_guest *guest, uint64_t ptr, uint64_t len);
 void cis_tape_note_wrote(cis_guest *guest, uint64_t total);
+void cis_tape_shown(cis_guest *guest, unsigned stream, const void *data, size_t len);
 void cis_tape_grow(cis_guest *guest, uint64_t bytes);
 void cis_tape_grew(cis_guest *guest, bool ok, uint64_t ptr);
 void cis_tape_asked(cis_guest *guest, bool table, uint64_t from, uint64_t to, bool yes);
@@ -174,10 +170,11 @@ void cis_tape_get_end(cis_tape *tape, cis_code code, struct cis_guest_end *out);
 cis_code cis_tape_stop_here(cis_guest *guest);
 /* The guest is back: was it then, and how? */
 cis_code cis_tape_came_back(cis_guest *guest, const char *results, const union cis_slot *io);
-/* tape_component.c */
-cis_code cis_tape_play_export(cis_guest *guest);
+/* What the tape says of a call of an export that begins here. */
+cis_code cis_tape_play_call(cis_guest *guest);
 /* Instead of the handler. */
-cis_code cis_tape_answer(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io);
+cis_code cis_tape_answer(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
+                         cis_core_perform *perform);
 /* Each tick: the guest ends here when that is what happened next. */
 cis_code cis_tape_tick(cis_guest *guest);
 

@@ -11,7 +11,7 @@
 
 static cis_code damaged(cis_guest *guest, const char *what)
 {
-    cis_tape_damaged(guest->tape, what);
+    cis_tape_damaged(cis_tape_of(guest), what);
     return cis_tape_unplayable(guest);
 }
 
@@ -46,7 +46,7 @@ void cis_tape_get_end(cis_tape *tape, cis_code code, struct cis_guest_end *out)
 
 cis_code cis_tape_stop_here(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     struct cis_guest_end end = {0};
     (void)cis_tape_get_event(tape);
     cis_tape_get_end(tape, cis_tape_get_code(tape), &end);
@@ -58,7 +58,7 @@ cis_code cis_tape_stop_here(cis_guest *guest)
 
 cis_code cis_tape_tick(cis_guest *guest)
 {
-    if (guest->end.code == CIS_OK && cis_tape_next(guest->tape) == CIS_TAPE_STOPPED) {
+    if (guest->end.code == CIS_OK && cis_tape_next(cis_tape_of(guest)) == CIS_TAPE_STOPPED) {
         (void)cis_tape_stop_here(guest);
     }
     (void)cis_tape_unplayable(guest);
@@ -85,7 +85,7 @@ static cis_code compare_results(cis_guest *guest, const char *types, const union
     union cis_slot then;
     for (size_t i = 0; types[i] != 0; i++) {
         const char one[2] = {types[i], 0};
-        cis_tape_get_slots(guest->tape, one, &then);
+        cis_tape_get_slots(cis_tape_of(guest), one, &then);
         CIS_TRY(cis_tape_unplayable(guest));
         if (!cis_tape_slot_eq(types[i], &now[i], &then)) {
             return cis_tape_differs(
@@ -98,7 +98,7 @@ static cis_code compare_results(cis_guest *guest, const char *types, const union
 
 cis_code cis_tape_came_back(cis_guest *guest, const char *results, const union cis_slot *io)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     tape->in_call = false;
     CIS_TRY(cis_tape_unplayable(guest));
     if (tape->returned) {
@@ -140,9 +140,9 @@ cis_code cis_tape_came_back(cis_guest *guest, const char *results, const union c
     return compare_results(guest, results, io);
 }
 
-static cis_code play_call(cis_guest *guest)
+cis_code cis_tape_play_call(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     const struct cis_image_info *info = guest->program->image->info;
     uint64_t index = cis_tape_get_number(tape);
     const struct cis_extern *e = index < info->nexports ? &info->exports[index] : NULL;
@@ -176,7 +176,7 @@ static cis_code play_call(cis_guest *guest)
 
 static cis_code play_leave(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     cis_code code = cis_tape_get_code(tape);
     if (code != CIS_OK) {
         struct cis_guest_end end = {0};
@@ -202,12 +202,12 @@ static cis_code play_leave(cis_guest *guest, const struct cis_bound *bound, unio
 static cis_code play_handler(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
 {
     for (;;) {
-        uint8_t event = cis_tape_get_event(guest->tape);
+        uint8_t event = cis_tape_get_event(cis_tape_of(guest));
         CIS_TRY(cis_tape_unplayable(guest));
         if (event == CIS_TAPE_LEAVE) {
             return play_leave(guest, bound, io);
         }
-        CIS_TRY(event == CIS_TAPE_CALL ? play_call(guest) : cis_tape_act(guest, event));
+        CIS_TRY(event == CIS_TAPE_CALL ? cis_tape_play_call(guest) : cis_tape_act(guest, event));
     }
 }
 
@@ -229,7 +229,7 @@ static cis_code compare_args(cis_guest *guest, const struct cis_hostfn *row,
     const char *types = row->type;
     for (size_t i = 0; types[i] != ':'; i++) {
         const char one[2] = {types[i], 0};
-        cis_tape_get_slots(guest->tape, one, &then);
+        cis_tape_get_slots(cis_tape_of(guest), one, &then);
         CIS_TRY(cis_tape_unplayable(guest));
         if (!cis_tape_slot_eq(types[i], &now[i], &then)) {
             struct cis_str name = param_name(row->params, i);
@@ -244,7 +244,7 @@ static cis_code compare_args(cis_guest *guest, const struct cis_hostfn *row,
 
 cis_code cis_tape_same_state(cis_guest *guest, uint64_t memory, bool metered)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint64_t was = cis_tape_get_number(tape);
     uint64_t fuel = metered ? cis_tape_get_number(tape) : 0;
     CIS_TRY(cis_tape_unplayable(guest));
@@ -262,7 +262,7 @@ cis_code cis_tape_same_state(cis_guest *guest, uint64_t memory, bool metered)
 
 cis_code cis_tape_same_call(cis_guest *guest, uint64_t import)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint8_t event = cis_tape_next(tape);
     tape->calls++;
     tape->in_call = true;
@@ -286,7 +286,7 @@ cis_code cis_tape_same_call(cis_guest *guest, uint64_t import)
 
 static cis_code answer(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     uint8_t event = cis_tape_next(tape);
     CIS_TRY(cis_tape_unplayable(guest));
     if (event == CIS_TAPE_STOPPED) {
@@ -298,108 +298,14 @@ static cis_code answer(cis_guest *guest, const struct cis_bound *bound, union ci
     return play_handler(guest, bound, io);
 }
 
-cis_code cis_tape_answer(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
+cis_code cis_tape_answer(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
+                         cis_core_perform *perform)
 {
+    (void)perform;
+    guest->host_calls++;
     if (guest->end.code == CIS_OK) {
         (void)answer(guest, bound, io);
-        guest->tape->in_call = false;
+        cis_tape_of(guest)->in_call = false;
     }
     return guest->end.code;
-}
-
-/* ---- the whole tape ---- */
-
-static cis_code play_rearm(cis_guest *guest)
-{
-    uint64_t fuel = cis_tape_get_number(guest->tape);
-    CIS_TRY(cis_tape_unplayable(guest));
-    cis_guest_rearm(guest, &guest->tape->player->options.stop, fuel);
-    return CIS_OK;
-}
-
-static cis_code play_end(cis_guest *guest, struct cis_tape_outcome *out)
-{
-    cis_tape *tape = guest->tape;
-    struct cis_tape_outcome o = {.code = cis_tape_get_code(tape)};
-    o.exited = cis_tape_get_number(tape) == 1;
-    o.exit_code = (int32_t)(uint32_t)cis_tape_get_number(tape);
-    cis_tape_get_text(tape, o.message, sizeof o.message);
-    (void)cis_tape_file_end(tape, NULL);
-    CIS_TRY(cis_tape_unplayable(guest));
-    *out = o;
-    return CIS_OK;
-}
-
-static cis_code play_all(cis_guest *guest, struct cis_tape_outcome *out)
-{
-    for (;;) {
-        uint8_t event = cis_tape_get_event(guest->tape);
-        CIS_TRY(cis_tape_unplayable(guest));
-        switch (event) {
-        case CIS_TAPE_END:
-            return play_end(guest, out);
-        case CIS_TAPE_CALL:
-            CIS_TRY(play_call(guest));
-            break;
-        case CIS_TAPE_EXPORT:
-            CIS_TRY(cis_tape_play_export(guest));
-            break;
-        case CIS_TAPE_REARM:
-            CIS_TRY(play_rearm(guest));
-            break;
-        default:
-            CIS_TRY(cis_tape_act(guest, event));
-        }
-    }
-}
-
-static cis_code check_player(const cis_tape *tape, const struct cis_tape_player *player,
-                             struct cis_error *err)
-{
-    const cis_image *image = player->program->image;
-    uint8_t digest[CIS_SHA256_BYTES];
-    cis_sha256(tape->head.module, digest);
-    if (memcmp(digest, image->info->sha256, sizeof digest) != 0) {
-        return cis_fail(err, CIS_E_USAGE, "%s: is not the module that was recorded in %s",
-                        image->name, tape->path);
-    }
-    if (image->profile->features != tape->head.features ||
-        image->profile->fuel != tape->head.metered ||
-        (image->component != NULL) != tape->head.component) {
-        return cis_fail(err, CIS_E_USAGE, "%s: was not loaded as %s has it", image->name,
-                        tape->path);
-    }
-    if (player->memory_max != 0 && tape->head.limits.memory_bytes > player->memory_max) {
-        return cis_fail(err, CIS_E_MEMORY,
-                        "%s: the run had up to %" PRIu64 " bytes of memory, the limit is %" PRIu64,
-                        tape->path, tape->head.limits.memory_bytes, player->memory_max);
-    }
-    return CIS_OK;
-}
-
-cis_code cis_tape_play(cis_tape *tape, const struct cis_tape_player *player,
-                       struct cis_tape_outcome *out, struct cis_error *err)
-{
-    CIS_TRY(check_player(tape, player, err));
-    struct cis_guest_options options = player->options;
-    options.limits = tape->head.limits;
-    options.grants = 0;
-    options.tape = tape;
-    tape->player = player;
-    cis_guest *guest = NULL;
-    cis_code code = cis_guest_new(player->engine, player->program, &options, &guest, err);
-    if (guest == NULL) {
-        return code;
-    }
-    code = cis_tape_came_back(guest, "", NULL);
-    if (code == CIS_OK) {
-        code = play_all(guest, out);
-    }
-    cis_guest_free(guest);
-    (void)cis_tape_check(tape, err);
-    if (code == CIS_E_DIVERGED && strcmp(tape->head.engine, cis_glue_wasmtime_version()) != 0) {
-        cis_error_prefix(err, code, "recorded with engine %s, this is %s", tape->head.engine,
-                         cis_glue_wasmtime_version());
-    }
-    return code;
 }

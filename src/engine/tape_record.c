@@ -1,4 +1,4 @@
-/* Recording: the hooks of the engine room, each of which appends an event. What a host function
+/* Recording: the hooks of a guest (hooks.h), each of which appends an event. What a host function
  * writes is known by the places it asked for; their bytes go to the tape when it can no longer
  * write there: when it leaves, and before the guest runs again or its memory moves. */
 #include "engine/tape_in.h"
@@ -44,7 +44,7 @@ static bool was_seen(cis_tape *tape, uint64_t ptr, uint64_t len)
  * What it may be writing at this moment is left out; those bytes come from the tape anyway. */
 void cis_tape_note_read(cis_guest *guest, uint64_t ptr, const void *at, uint64_t len)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     if (len == 0 || tape->paused || touches_outs(tape, ptr, len) || was_seen(tape, ptr, len)) {
         return;
     }
@@ -62,7 +62,7 @@ void cis_tape_note_read(cis_guest *guest, uint64_t ptr, const void *at, uint64_t
 
 void cis_tape_note_out(cis_guest *guest, uint64_t ptr, uint64_t len)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     if (len == 0 || tape->paused) {
         return;
     }
@@ -80,7 +80,7 @@ void cis_tape_note_out(cis_guest *guest, uint64_t ptr, uint64_t len)
 
 void cis_tape_note_wrote(cis_guest *guest, uint64_t total)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     for (size_t i = 0; i < tape->nouts && !tape->crowded; i++) {
         struct cis_tape_range *r = &tape->outs[i];
         r->len = r->len < total ? r->len : total;
@@ -90,7 +90,7 @@ void cis_tape_note_wrote(cis_guest *guest, uint64_t total)
 
 static void write_outs(cis_guest *guest)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     for (size_t i = 0; i < tape->nouts; i++) {
         const struct cis_tape_range *r = &tape->outs[i];
         const void *at = r->len != 0 ? cis_guest_peek(guest, r->ptr, r->len) : NULL;
@@ -128,6 +128,11 @@ CIS_WRAPS void cis_tape_show(cis_tape *tape, unsigned stream, const void *data, 
     }
 }
 
+void cis_tape_shown(cis_guest *guest, unsigned stream, const void *data, size_t len)
+{
+    cis_tape_show(cis_tape_of(guest), stream, data, len);
+}
+
 void cis_tape_put_end(cis_tape *tape, const struct cis_guest_end *end)
 {
     const char *limit = end->limit != NULL ? end->limit : "";
@@ -143,7 +148,7 @@ void cis_tape_put_end(cis_tape *tape, const struct cis_guest_end *end)
 
 cis_code cis_tape_start(cis_guest *guest, const struct cis_limits *limits, struct cis_error *err)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     const cis_image *image = guest->program->image;
     uint8_t digest[CIS_SHA256_BYTES];
     cis_sha256(tape->source.module, digest);
@@ -166,7 +171,7 @@ cis_code cis_tape_start(cis_guest *guest, const struct cis_limits *limits, struc
 cis_code cis_tape_call(cis_guest *guest, const struct cis_extern *export, const union cis_slot *io,
                        struct cis_error *err)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     if (!cis_tape_has_type(export->type)) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
                         "%s: a call of " CIS_STR_FMT " (%s) cannot be recorded",
@@ -182,7 +187,7 @@ cis_code cis_tape_call(cis_guest *guest, const struct cis_extern *export, const 
 cis_code cis_tape_returned(cis_guest *guest, const char *type, const union cis_slot *io,
                            cis_code code, struct cis_error *err)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     /* An end that a host function gave is on the tape where it left. */
     bool stopped = !tape->ended && cis_tape_by_host(guest->end.code);
     tape->ended = guest->end.code != CIS_OK;
@@ -199,9 +204,9 @@ cis_code cis_tape_returned(cis_guest *guest, const char *type, const union cis_s
 
 /* ---- host calls ---- */
 
-cis_code cis_tape_enter(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *io)
+static cis_code enter(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *io)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     tape->calls++;
     write_outs(guest);
     put_event(tape, CIS_TAPE_ENTER);
@@ -215,10 +220,10 @@ cis_code cis_tape_enter(cis_guest *guest, const struct cis_bound *bound, const u
     return cis_tape_check(tape, &err) == CIS_OK ? CIS_OK : cis_guest_ended_with(guest, &err);
 }
 
-cis_code cis_tape_leave(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *io,
-                        cis_code code)
+static cis_code leave(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *io,
+                      cis_code code)
 {
-    cis_tape *tape = guest->tape;
+    cis_tape *tape = cis_tape_of(guest);
     struct cis_error err = {0};
     write_outs(guest);
     if (code == CIS_OK && cis_tape_check(tape, &err) != CIS_OK) {
@@ -238,33 +243,48 @@ cis_code cis_tape_leave(cis_guest *guest, const struct cis_bound *bound, const u
     return code;
 }
 
+cis_code cis_tape_record_call(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
+                              cis_core_perform *perform)
+{
+    cis_code code = enter(guest, bound, io);
+    if (code == CIS_OK) {
+        code = perform(guest, bound, io);
+    }
+    return leave(guest, bound, io, code);
+}
+
+void cis_tape_pause(cis_guest *guest, bool on)
+{
+    cis_tape_of(guest)->paused = on;
+}
+
 /* ---- memory grows; fuel is filled up ---- */
 
 void cis_tape_grow(cis_guest *guest, uint64_t bytes)
 {
     write_outs(guest);
-    put_event(guest->tape, CIS_TAPE_GROW);
-    cis_tape_put_number(guest->tape, bytes);
+    put_event(cis_tape_of(guest), CIS_TAPE_GROW);
+    cis_tape_put_number(cis_tape_of(guest), bytes);
 }
 
 void cis_tape_grew(cis_guest *guest, bool ok, uint64_t ptr)
 {
-    put_event(guest->tape, CIS_TAPE_GREW);
-    cis_tape_put_number(guest->tape, ok ? 1 : 0);
-    cis_tape_put_number(guest->tape, ok ? ptr : 0);
+    put_event(cis_tape_of(guest), CIS_TAPE_GREW);
+    cis_tape_put_number(cis_tape_of(guest), ok ? 1 : 0);
+    cis_tape_put_number(cis_tape_of(guest), ok ? ptr : 0);
 }
 
 void cis_tape_asked(cis_guest *guest, bool table, uint64_t from, uint64_t to, bool yes)
 {
-    put_event(guest->tape, CIS_TAPE_ASK);
-    cis_tape_put_number(guest->tape, (table ? 1u : 0u) | (yes ? 2u : 0u));
-    cis_tape_put_number(guest->tape, from);
-    cis_tape_put_number(guest->tape, to);
+    put_event(cis_tape_of(guest), CIS_TAPE_ASK);
+    cis_tape_put_number(cis_tape_of(guest), (table ? 1u : 0u) | (yes ? 2u : 0u));
+    cis_tape_put_number(cis_tape_of(guest), from);
+    cis_tape_put_number(cis_tape_of(guest), to);
 }
 
 void cis_tape_rearm(cis_guest *guest, uint64_t fuel)
 {
     write_outs(guest);
-    put_event(guest->tape, CIS_TAPE_REARM);
-    cis_tape_put_number(guest->tape, fuel);
+    put_event(cis_tape_of(guest), CIS_TAPE_REARM);
+    cis_tape_put_number(cis_tape_of(guest), fuel);
 }

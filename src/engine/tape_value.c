@@ -359,32 +359,6 @@ cis_code cis_tape_val_get(cis_guest *guest, struct cis_tape_bytes *in, cis_val *
 
 /* ---- functions with a shape ---- */
 
-size_t cis_tape_shape_args(enum cis_shape shape)
-{
-    static const uint8_t n[] = {
-        [CIS_SHAPE_QUIET] = 1,        [CIS_SHAPE_POLL] = 1,          [CIS_SHAPE_BOOL] = 1,
-        [CIS_SHAPE_CHILD] = 1,        [CIS_SHAPE_READ] = 2,          [CIS_SHAPE_WRITE] = 2,
-        [CIS_SHAPE_COUNT] = 1,        [CIS_SHAPE_SKIP] = 2,          [CIS_SHAPE_DONE] = 1,
-        [CIS_SHAPE_ZEROES] = 2,       [CIS_SHAPE_SPLICE] = 3,        [CIS_SHAPE_BYTES] = 1,
-        [CIS_SHAPE_MAKE] = 1,         [CIS_SHAPE_FILE_READ] = 3,     [CIS_SHAPE_FILE_WRITE] = 3,
-        [CIS_SHAPE_FILE_TYPE] = 1,    [CIS_SHAPE_FILE_STAT] = 1,     [CIS_SHAPE_FILE_STAT_AT] = 3,
-        [CIS_SHAPE_FILE_OPEN_AT] = 5, [CIS_SHAPE_FILE_HASH] = 1,     [CIS_SHAPE_FILE_HASH_AT] = 3,
-        [CIS_SHAPE_FILE_STREAM] = 2,  [CIS_SHAPE_FILE_CHILD] = 1,    [CIS_SHAPE_FILE_DONE] = 1,
-        [CIS_SHAPE_FILE_SIZE] = 2,    [CIS_SHAPE_FILE_PATH] = 2,     [CIS_SHAPE_FILE_READLINK] = 2,
-        [CIS_SHAPE_FILE_ENTRY] = 1,   [CIS_SHAPE_FILE_RENAME] = 4,   [CIS_SHAPE_FILE_LINK] = 5,
-        [CIS_SHAPE_FILE_SYMLINK] = 3, [CIS_SHAPE_FIELD_GET] = 2,     [CIS_SHAPE_FIELD_ENTRIES] = 1,
-        [CIS_SHAPE_FIELD_APPEND] = 3, [CIS_SHAPE_FIELD_SET] = 3,     [CIS_SHAPE_FIELD_FROM] = 1,
-        [CIS_SHAPE_NET_U64] = 2,      [CIS_SHAPE_FILE_ADVISE] = 4,   [CIS_SHAPE_FILE_FLAGS] = 1,
-        [CIS_SHAPE_FILE_TIMES] = 7,   [CIS_SHAPE_FILE_TIMES_AT] = 9, [CIS_SHAPE_SAME] = 2,
-        [CIS_SHAPE_FILE_ERROR] = 1,   [CIS_SHAPE_TEXT] = 1,          [CIS_SHAPE_EXIT] = 1,
-        [CIS_SHAPE_EXIT_CODE] = 1,    [CIS_SHAPE_TEXT_OPTION] = 0,   [CIS_SHAPE_NET_RECEIVE] = 2,
-        [CIS_SHAPE_NET_SEND] = 2,     [CIS_SHAPE_NET_COUNT] = 1,     [CIS_SHAPE_CORE_SEND] = 2,
-        [CIS_SHAPE_CORE_RECEIVE] = 2,
-    };
-    _Static_assert(sizeof n == CIS_SHAPES, "arguments without a row would not be compared");
-    return (size_t)shape < sizeof n ? n[shape] : 0;
-}
-
 /* Are the items of its list pairs? Of single ones the second is what it was before. */
 static bool has_pairs(enum cis_shape shape)
 {

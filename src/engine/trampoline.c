@@ -1,6 +1,6 @@
 /* The trampoline: every host call goes through it. Trace, grant check, charge, handler, and the end
  * recorded before the guest unwinds. No locks, no allocation and, without a trace, no clock. */
-#include "engine/tape_in.h"
+#include "engine/guest_in.h"
 
 #include "base/clock.h"
 
@@ -123,31 +123,15 @@ static cis_code perform(cis_guest *guest, const struct cis_bound *bound, union c
     return guest->end.code; /* a nested call may have ended the guest, whatever the handler says */
 }
 
-/* The same with a tape that takes it down, or that answers instead. */
-static cis_code taped(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
-{
-    if (guest->tape->replay) {
-        guest->mem_fresh = false;
-        guest->host_calls++;
-        return cis_tape_answer(guest, bound, io);
-    }
-    guest->mem_fresh = false;
-    cis_code code = cis_tape_enter(guest, bound, io);
-    if (code == CIS_OK) {
-        code = perform(guest, bound, io);
-    }
-    return cis_tape_leave(guest, bound, io, code);
-}
-
 static void trace(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *args,
                   const union cis_slot *result, cis_code code, uint64_t ns)
 {
-    if (guest->tape != NULL) {
-        guest->tape->paused = true;
+    if (CIS_HOOKED(guest, pause)) {
+        guest->hooks->pause(guest, true);
     }
     guest->trace(guest->trace_self, bound->row, args, result, code, ns);
-    if (guest->tape != NULL) {
-        guest->tape->paused = false;
+    if (CIS_HOOKED(guest, pause)) {
+        guest->hooks->pause(guest, false);
     }
 }
 
@@ -157,7 +141,10 @@ static wasm_trap_t *observed(cis_guest *guest, const struct cis_bound *bound, un
     union cis_slot args[CIS_HOSTFN_SLOTS_MAX] = {0}, none = {0};
     memcpy(args, io, (n < CIS_HOSTFN_SLOTS_MAX ? n : CIS_HOSTFN_SLOTS_MAX) * sizeof *io);
     uint64_t start = guest->trace != NULL ? cis_clock_mono_ns() : 0;
-    cis_code code = guest->tape != NULL ? taped(guest, bound, io) : perform(guest, bound, io);
+    guest->mem_fresh = false; /* as in perform, for the hook */
+    cis_code code = CIS_HOOKED(guest, host_call)
+                        ? guest->hooks->host_call(guest, bound, io, perform)
+                        : perform(guest, bound, io);
     if (guest->trace != NULL) {
         trace(guest, bound, args, bound->result != 0 ? io : &none, code,
               cis_clock_mono_ns() - start);

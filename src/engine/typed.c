@@ -1,7 +1,7 @@
 /* Components: host functions with a shape, and resources. The same grants, costs and ends as every
  * other host call has. */
 #include "base/clock.h"
-#include "engine/tape_component.h"
+#include "engine/component_in.h"
 
 /* The glue's structs are the ones that handlers see. */
 #define SAME(a, b) _Static_assert((a) == (b), #a " is " #b)
@@ -25,6 +25,32 @@ SAME(CIS_SHAPE_NET_U64 - 1, (int)CIS_GLUE_NET_U64);
 SAME(CIS_SHAPE_TEXT_OPTION - 1, (int)CIS_GLUE_TEXT_OPTION);
 SAME(CIS_SHAPE_NET_COUNT - 1, (int)CIS_GLUE_NET_COUNT);
 SAME(sizeof(struct cis_datagram_address), sizeof(struct cis_glue_address));
+
+size_t cis_shape_args(enum cis_shape shape)
+{
+    static const uint8_t n[] = {
+        [CIS_SHAPE_QUIET] = 1,        [CIS_SHAPE_POLL] = 1,          [CIS_SHAPE_BOOL] = 1,
+        [CIS_SHAPE_CHILD] = 1,        [CIS_SHAPE_READ] = 2,          [CIS_SHAPE_WRITE] = 2,
+        [CIS_SHAPE_COUNT] = 1,        [CIS_SHAPE_SKIP] = 2,          [CIS_SHAPE_DONE] = 1,
+        [CIS_SHAPE_ZEROES] = 2,       [CIS_SHAPE_SPLICE] = 3,        [CIS_SHAPE_BYTES] = 1,
+        [CIS_SHAPE_MAKE] = 1,         [CIS_SHAPE_FILE_READ] = 3,     [CIS_SHAPE_FILE_WRITE] = 3,
+        [CIS_SHAPE_FILE_TYPE] = 1,    [CIS_SHAPE_FILE_STAT] = 1,     [CIS_SHAPE_FILE_STAT_AT] = 3,
+        [CIS_SHAPE_FILE_OPEN_AT] = 5, [CIS_SHAPE_FILE_HASH] = 1,     [CIS_SHAPE_FILE_HASH_AT] = 3,
+        [CIS_SHAPE_FILE_STREAM] = 2,  [CIS_SHAPE_FILE_CHILD] = 1,    [CIS_SHAPE_FILE_DONE] = 1,
+        [CIS_SHAPE_FILE_SIZE] = 2,    [CIS_SHAPE_FILE_PATH] = 2,     [CIS_SHAPE_FILE_READLINK] = 2,
+        [CIS_SHAPE_FILE_ENTRY] = 1,   [CIS_SHAPE_FILE_RENAME] = 4,   [CIS_SHAPE_FILE_LINK] = 5,
+        [CIS_SHAPE_FILE_SYMLINK] = 3, [CIS_SHAPE_FIELD_GET] = 2,     [CIS_SHAPE_FIELD_ENTRIES] = 1,
+        [CIS_SHAPE_FIELD_APPEND] = 3, [CIS_SHAPE_FIELD_SET] = 3,     [CIS_SHAPE_FIELD_FROM] = 1,
+        [CIS_SHAPE_NET_U64] = 2,      [CIS_SHAPE_FILE_ADVISE] = 4,   [CIS_SHAPE_FILE_FLAGS] = 1,
+        [CIS_SHAPE_FILE_TIMES] = 7,   [CIS_SHAPE_FILE_TIMES_AT] = 9, [CIS_SHAPE_SAME] = 2,
+        [CIS_SHAPE_FILE_ERROR] = 1,   [CIS_SHAPE_TEXT] = 1,          [CIS_SHAPE_EXIT] = 1,
+        [CIS_SHAPE_EXIT_CODE] = 1,    [CIS_SHAPE_TEXT_OPTION] = 0,   [CIS_SHAPE_NET_RECEIVE] = 2,
+        [CIS_SHAPE_NET_SEND] = 2,     [CIS_SHAPE_NET_COUNT] = 1,     [CIS_SHAPE_CORE_SEND] = 2,
+        [CIS_SHAPE_CORE_RECEIVE] = 2,
+    };
+    _Static_assert(sizeof n == CIS_SHAPES, "arguments without a row would not be compared");
+    return (size_t)shape < sizeof n ? n[shape] : 0;
+}
 
 static cis_code refuse(cis_guest *guest, const struct cis_bound_iface *bound,
                        struct cis_answer *out)
@@ -94,12 +120,13 @@ bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args
     struct cis_answer *answer = (struct cis_answer *)out;
     uint64_t start = guest->trace_iface != NULL ? cis_clock_mono_ns() : 0;
     const struct cis_typed *in = (const struct cis_typed *)args;
-    if (!cis_tape_playing(guest) && !handles_fit(guest, bound, in)) {
+    const struct cis_guest_hooks *hooks = guest->hooks;
+    bool hooked = __builtin_expect(hooks != NULL, 0);
+    if (!(hooked && hooks->no_resources) && !handles_fit(guest, bound, in)) {
         return cis_handle_refuse(guest, bound->row) == CIS_OK;
     }
-    cis_code code = __builtin_expect(guest->tape != NULL, 0)
-                        ? cis_tape_typed(guest, bound, in, answer, perform)
-                        : perform(guest, bound, in, answer);
+    cis_code code = hooked && hooks->typed != NULL ? hooks->typed(guest, bound, in, answer, perform)
+                                                   : perform(guest, bound, in, answer);
     if (guest->trace_iface != NULL) {
         guest->trace_iface(guest->trace_self, bound->row, NULL, 0, NULL, code,
                            cis_clock_mono_ns() - start);
@@ -137,9 +164,8 @@ static wasmtime_error_t *dropped(void *env, wasmtime_context_t *context, uint32_
     if (resource->drop == NULL) {
         return NULL;
     }
-    cis_code code = __builtin_expect(guest->tape != NULL, 0)
-                        ? cis_tape_dropped(guest, resource, rep, drop)
-                        : drop(guest, resource, rep);
+    cis_code code = CIS_HOOKED(guest, dropped) ? guest->hooks->dropped(guest, resource, rep, drop)
+                                               : drop(guest, resource, rep);
     return code == CIS_OK ? NULL : wasmtime_error_new(guest->end.error.msg);
 }
 

@@ -1,6 +1,6 @@
 /* Values of component calls, building. Text is checked before the engine gets it: it takes UTF-8
  * and Unicode scalar values for granted. What is built is charged to the run before it is built. */
-#include "engine/tape_component.h"
+#include "engine/component_in.h"
 
 /* What one byte of a built value costs while a call lasts: our value and the engine's copy. */
 #define TEXT_COST 2u
@@ -262,7 +262,9 @@ cis_code cis_val_set_own(cis_guest *guest, cis_val *out, uint32_t kind, uint32_t
         return failed(e, "a resource cannot be handed out", err);
     }
     fresh(out, WASMTIME_COMPONENT_RESOURCE)->of.resource = any;
-    cis_tape_note_own(guest, any, kind, rep);
+    if (CIS_HOOKED(guest, own)) {
+        guest->hooks->own(guest, any, kind, rep);
+    }
     return CIS_OK;
 }
 

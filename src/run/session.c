@@ -197,8 +197,8 @@ static cis_code start(cis_session *s, struct cis_error *err)
                                   .weight = r->weight,
                                   .grants = cis_host_guest_grants(&s->host),
                                   .host = &s->host,
-                                  .budget = &s->host.budget,
-                                  .tape = r->tape};
+                                  .budget = &s->host.budget};
+    cis_tape_watch(r->tape, &o);
     if (r->trace != NULL) {
         o.trace = cis_trace_line;
         o.trace_iface = cis_trace_typed;

@@ -209,7 +209,7 @@ static inline cis_code tape_begin(struct tapes *f, const char *wat)
     if (f->limits.memory_bytes != 0) {
         o.limits = f->limits;
     }
-    o.tape = f->tape;
+    cis_tape_watch(f->tape, &o);
     o.stop.cancel = f->host.fire;
     o.stop.deadline_ns =
         f->time_ns != 0 ? cis_clock_after(cis_clock_mono_ns(), f->time_ns) : CIS_NEVER;

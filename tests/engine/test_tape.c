@@ -610,7 +610,7 @@ static void a_module_that_was_not_loaded_for_it_is_not_recorded(void **state)
     assert_ok(cis_program_link(image, tape_resolve, NULL, &f->program, err));
     cis_image_unref(image);
     assert_ok(cis_tape_record(f->path, &source, &f->tape, err));
-    o.tape = f->tape;
+    cis_tape_watch(f->tape, &o);
     assert_fails(CIS_E_USAGE, "not loaded for a run that is recorded",
                  cis_guest_new(f->engine, f->program, &o, &f->guest, err));
 }
