@@ -6,7 +6,6 @@
 #include "engine/guest.h"
 #include "engine/hooks.h"
 #include "engine/internal.h"
-#include "engine/slots.h"
 
 #define CIS_HOSTFN_SLOTS_MAX 16u /* parameters or results of a host function */
 #define CIS_CALL_DEPTH_MAX 16u   /* guest calls nested through host functions */

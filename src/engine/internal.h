@@ -14,7 +14,7 @@
 #include "engine/engine.h"
 #include "engine/failure.h"
 #include "engine/image.h"
-#include "engine/pool.h"
+#include "engine/scheduling/scheduling.h"
 
 #define CIS_ENGINE_SLOT_BYTES (512ull << 20)
 /* Addresses of a linear memory: with these, code needs no checks of 32-bit addresses. It is a

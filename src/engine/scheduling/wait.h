@@ -1,7 +1,7 @@
 /* A thread that waits for something scarce. It sleeps on a word of its own, outside any lock, and
  * whoever grants or cancels has taken it out of the queue before: it runs on without the lock.
  * Waiters that can be cancelled are in a ring besides, which the ticker looks through a few at a
- * time. All but cis_wait_sleep happens under the owner's lock. Included by src/engine only. */
+ * time. All but cis_wait_sleep happens under the owner's lock. Inside the engine only. */
 #ifndef CIS_ENGINE_WAIT_H
 #define CIS_ENGINE_WAIT_H
 

@@ -13,13 +13,13 @@
  * idleness earns nothing, while time used beyond a slice (one long bulk instruction) stays a debt.
  *
  * A waiter sleeps until it is granted a slot, its deadline passes, or the ticker finds that its
- * token was fired. Threads: any. Included by src/engine only. */
+ * token was fired. Threads: any. Inside the engine only. */
 #ifndef CIS_ENGINE_SLOTS_H
 #define CIS_ENGINE_SLOTS_H
 
-#include "engine/account.h"
-#include "engine/permits.h"
-#include "engine/ticker.h"
+#include "engine/scheduling/account.h"
+#include "engine/scheduling/permits.h"
+#include "engine/scheduling/ticker.h"
 
 #define CIS_SLOTS_SLICE_NS (4 * CIS_TICK_NS)
 

@@ -1,5 +1,5 @@
 /* Places in the instance pools: the way without a wait, and the queue. */
-#include "engine/pool.h"
+#include "engine/scheduling/pool.h"
 
 #include "base/clock.h"
 

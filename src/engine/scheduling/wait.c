@@ -1,4 +1,4 @@
-#include "engine/wait.h"
+#include "engine/scheduling/wait.h"
 
 #include <errno.h>
 #include <linux/futex.h>

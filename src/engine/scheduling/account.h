@@ -5,7 +5,7 @@
 #define CIS_ENGINE_ACCOUNT_H
 
 #include "base/map.h"
-#include "engine/wait.h"
+#include "engine/scheduling/wait.h"
 
 #define CIS_SLOTS_WEIGHT_MAX 1024u
 

@@ -3,7 +3,7 @@
 #ifndef CIS_ENGINE_POOL_H
 #define CIS_ENGINE_POOL_H
 
-#include "engine/slots.h"
+#include "engine/scheduling/slots.h"
 
 struct cis_pool {
     struct cis_slots *slots; /* who waits for a place is in their list */

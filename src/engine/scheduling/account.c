@@ -1,4 +1,4 @@
-#include "engine/account.h"
+#include "engine/scheduling/account.h"
 
 #include "base/mem.h"
 

@@ -1,6 +1,6 @@
 /* CPU slots: the way without a wait, the queue of tenants and the grant. How tenants stand is in
  * account.c, how a thread sleeps in wait.c; the order of service is explained in slots.h. */
-#include "engine/slots.h"
+#include "engine/scheduling/slots.h"
 
 #include "base/clock.h"
 #include "base/mem.h"

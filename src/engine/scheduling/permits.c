@@ -1,4 +1,4 @@
-#include "engine/permits.h"
+#include "engine/scheduling/permits.h"
 
 #include <sched.h>
 #include "base/mem.h"

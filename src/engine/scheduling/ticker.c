@@ -1,5 +1,5 @@
 /* The ticker thread: a tick each millisecond while anything runs. */
-#include "engine/ticker.h"
+#include "engine/scheduling/ticker.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* A number of permits that can be taken and put back, without a lock. They lie in cells on cache
  * lines of their own and a thread begins at the cell of its CPU: threads on different CPUs write
- * the same line only when permits run short. Threads: any. Included by src/engine only. */
+ * the same line only when permits run short. Threads: any. Inside the engine only. */
 #ifndef CIS_ENGINE_PERMITS_H
 #define CIS_ENGINE_PERMITS_H
 
