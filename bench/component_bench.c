@@ -9,7 +9,7 @@
 #include "cis/cis.h"
 #include "engine/component.h"
 #include "engine/guest.h"
-#include "engine/internal.h"
+#include "engine/code/code.h"
 #include "wasi/p2/p2.h"
 
 enum { ROUNDS = 9, CALLS = 3000 };

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "bench/measure.h"
 #include "engine/guest.h"
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 enum { ROUNDS = 7, CALLS = 3000, LIVE = 10000 };
 

@@ -3,7 +3,7 @@
 
 #include <stdarg.h>
 #include "cli/pages.h"
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 static void option_help(const struct cis_cli_command *command, const struct cis_cli_option *options)
 {

@@ -11,7 +11,7 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "cli/cage.h"
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 #define COMMAND(name) extern const struct cis_cli_command cis_cmd_##name;
 #include "cli/commands.def"

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/url.h"
 #include "config/internal.h"
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 #define FILE_MAX (1u << 20)
 #define WARNINGS_MAX 100u

@@ -5,7 +5,8 @@
 
 #include "engine/guest.h"
 #include "engine/hooks.h"
-#include "engine/internal.h"
+#include "engine/stack.h"
+#include "engine/code/code.h"
 
 #define CIS_HOSTFN_SLOTS_MAX 16u /* parameters or results of a host function */
 #define CIS_CALL_DEPTH_MAX 16u   /* guest calls nested through host functions */
@@ -63,11 +64,6 @@ static inline struct cis_core_program *cis_core_of(cis_program *program)
 {
     return (struct cis_core_program *)program;
 }
-
-/* Addresses of a native stack: low itself is not used, high is behind it. */
-struct cis_stack {
-    uintptr_t low, high;
-};
 
 struct cis_guest {
     cis_engine *engine;
@@ -160,12 +156,5 @@ cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_
                            struct cis_error *err);
 /* The recorded end as an error of the caller. */
 cis_code cis_guest_end_fail(const cis_guest *guest, struct cis_error *err);
-
-/* stack.c: runs fn(arg) here if the native stack has room for a guest, else on a stack of our own,
- * on this thread. stack: where it runs; nested calls of a guest get what its outermost one was
- * told, and fail with CIS_E_TRAP on another stack, or when too little is left. CIS_E_NOMEM when no
- * stack can be had. */
-cis_code cis_stack_run(struct cis_stack *stack, bool nested, void (*fn)(void *arg), void *arg,
-                       struct cis_error *err);
 
 #endif

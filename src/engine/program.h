@@ -2,7 +2,7 @@
 #ifndef CIS_ENGINE_PROGRAM_H
 #define CIS_ENGINE_PROGRAM_H
 
-#include "engine/image.h"
+#include "engine/code/image.h"
 
 typedef struct cis_guest cis_guest;
 typedef struct cis_program cis_program;

@@ -4,7 +4,7 @@
  * each call, between both bounds of the stack. Where it is too small, or on a stack that nobody
  * knows, the call runs on a stack of our own: on the same thread, so that thread-local variables,
  * recursive locks and an interpreter's lock are those of the caller in everything it calls. */
-#include "engine/guest_in.h"
+#include "engine/stack.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include "engine/code/code.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)

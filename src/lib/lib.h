@@ -3,7 +3,7 @@
 #ifndef CIS_LIB_LIB_H
 #define CIS_LIB_LIB_H
 
-#include "engine/image.h"
+#include "engine/code/image.h"
 #include "skillabi/skillabi.h"
 
 /* Everything known of a module without compiling it, as JSON: layer, digest, imports, exports,

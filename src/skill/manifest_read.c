@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include "base/mem.h"
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 static void drop_json(json_t **value)
 {

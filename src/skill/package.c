@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
-#include "engine/image.h"
+#include "engine/code/image.h"
 #include "skill/place.h"
 #include "skill/tree.h"
 

@@ -26,7 +26,8 @@ struct cis_skill_home {
     const char *config_dir; /* the keyring is CONFIG/trusted-keys.json */
     enum cis_signature_policy policy;
     struct cis_stop stop; /* for waits on the store; CIS_NEVER and NULL for none */
-    const char *compiler; /* reads modules to be installed (engine/image.h); NULL: this process */
+    const char
+        *compiler; /* reads modules to be installed (engine/code/image.h); NULL: this process */
     uint64_t compile_memory, compile_ns; /* and its limits; 0: the defaults */
 };
 

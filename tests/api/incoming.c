@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include "base/buf.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 
 static void load_guest(struct place *p)
 {

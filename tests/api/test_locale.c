@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "cis/cis.h"
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 #include "harness.h"
 #include "system/guests.h"
 

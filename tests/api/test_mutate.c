@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cis/cis.h"
-#include "engine/image.h"
+#include "engine/code/image.h"
 #include "system/guests.h"
 
 static uint64_t seed = 0x9e3779b97f4a7c15u, start;

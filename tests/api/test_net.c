@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cis/cis.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 #include "harness.h"
 #include "service_http/dns_server.h"
 

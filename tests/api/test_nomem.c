@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "engine/internal.h"
+#include "engine/code/code.h"
 #include "system/guests.h"
 
 struct place {

@@ -1,6 +1,6 @@
 /* The compiler's child process for tests of this room, which come before the cis program. */
 #include <string.h>
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 int main(int argc, char **argv)
 {

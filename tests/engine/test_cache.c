@@ -1,7 +1,7 @@
 /* The on-disk cache of compiled code: reused, bounded, shared by processes; and every way in which
  * a file there can be wrong. Nothing wrong is ever loaded: the module is compiled again.
  * Argument: how often each of many processes uses a cache that others empty (default 5). */
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <utime.h>
-#include "engine/internal.h"
+#include "engine/code/code.h"
 #include "fixture.h"
 
 static int beside_rounds = 5;

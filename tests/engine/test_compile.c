@@ -1,12 +1,12 @@
 /* Loading images: one compile for many threads, limits of the compiler, what is remembered, and
  * which instances are pooled. */
-#include "engine/image.h"
+#include "engine/code/image.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include "base/clock.h"
-#include "engine/internal.h"
+#include "engine/code/code.h"
 #include "engine/component.h"
 #include "fixture.h"
 #include "modules.h"

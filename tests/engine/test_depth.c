@@ -2,8 +2,8 @@
  * read on a thread of 2 MiB, as an embedder's may be. */
 #include "guests.h"
 
-#include "engine/document.h"
-#include "engine/engine.h"
+#include "engine/code/document.h"
+#include "engine/code/engine.h"
 
 #define THREAD_STACK (2048u << 10)
 

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "engine/component.h"
 #include "engine/guest.h"
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 static const char MODULE[] = "(module (import \"t\" \"n\" (func $n (result i64)))"
                              " (memory (export \"memory\") 1) (table 4 funcref)"

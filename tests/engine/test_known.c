@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-#include "engine/cache_dir.h"
-#include "engine/internal.h"
-#include "engine/known.h"
+#include "engine/code/cache_dir.h"
+#include "engine/code/code.h"
+#include "engine/code/known.h"
 #include "fixture.h"
 
 #define LATER (61 * CIS_NS_PER_S) /* a file is remembered when it was left alone for that long */

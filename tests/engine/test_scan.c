@@ -1,5 +1,5 @@
 /* What is said about bytes before anything is compiled. */
-#include "engine/image.h"
+#include "engine/code/image.h"
 
 #include "fixture.h"
 #include "modules.h"

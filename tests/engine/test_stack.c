@@ -4,7 +4,8 @@
 
 #include <sys/mman.h>
 #include <ucontext.h>
-#include "engine/engine.h"
+#include "engine/code/engine.h"
+#include "engine/stack.h"
 
 #define KIB 1024u
 #define CANARY 0x5a

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/component.h"
-#include "engine/internal.h"
+#include "engine/code/code.h"
 #include "harness.h"
 
 struct fixture {

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/varint.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 #include "engine/tape.h"
 #include "skillabi/skillabi.h"
 #include "tapefile.h"

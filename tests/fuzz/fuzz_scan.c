@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include "base/cancel.h"
-#include "engine/image.h"
+#include "engine/code/image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

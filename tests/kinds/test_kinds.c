@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include "cis/component.h"
 #include "engine/component.h"
-#include "engine/image.h"
+#include "engine/code/image.h"
 #include "engine/program.h"
 #include "harness.h"
 #include "kinds/types.h"

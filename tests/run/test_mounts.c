@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include "base/clock.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 #include "run/files.h"
 
 #ifndef RENAME_EXCHANGE

@@ -1,6 +1,6 @@
 /* How programs end, what they are given, and modules of odd shapes. */
 #include "base/file.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 #include "wasi/special.h"
 
 #define SAYS(got, text) assert_string_equal(got, text)

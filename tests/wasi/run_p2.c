@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 #include "wasi/p2/p2.h"
 
 static enum backend backend;

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/process.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 #include "vfs/ops.h"
 
 static cis_engine *engine;

@@ -3,7 +3,7 @@
 #define CIS_CLI_TAPE_H
 
 #include "cli/app.h"
-#include "engine/image.h"
+#include "engine/code/image.h"
 
 /* For cis_image_load: what a module is compiled with to be recorded; 0 without --record. */
 unsigned cis_cli_record_features(const struct cis_cli *cli);

@@ -5,7 +5,7 @@
 #include "cli/app.h"
 #include "cli/patience.h"
 #include "config/config.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 #include "skill/manifest.h"
 
 struct job {

@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include "base/clock.h"
 #include "config/config.h"
-#include "engine/document.h"
+#include "engine/code/document.h"
 #include "lib/lib.h"
 #include "skill/manifest.h"
 

@@ -1,7 +1,7 @@
 /* The compiler's side: bytes in, artefact out. Runs under limits that the parent set; what it knows
  * is one module. */
-#include "engine/child.h"
-#include "engine/document.h"
+#include "engine/code/child.h"
+#include "engine/code/document.h"
 
 #include <signal.h>
 #include <sys/mman.h>

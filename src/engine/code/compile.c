@@ -1,7 +1,7 @@
 /* Compilation is untrusted work: a small module can ask for seconds and gigabytes. It happens in a
  * child process under limits (the other side is child.c), a few at once; in this process only when
  * the embedder chose so. */
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,8 +12,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/process.h"
-#include "engine/child.h"
-#include "engine/document.h"
+#include "engine/code/child.h"
+#include "engine/code/document.h"
 
 #define STDERR_KEPT 16384u
 

@@ -2,7 +2,7 @@
  * digest covers what it is (module, profile, engine version, CPU features, lengths) and every byte
  * of it, and when nobody else could have written there. A file is read once into private memory;
  * what was verified is what is loaded (artefact.c). */
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
-#include "engine/cache_dir.h"
+#include "engine/code/cache_dir.h"
 
 #define ENTRY_MAGIC "CISCODE3"
 

@@ -1,8 +1,8 @@
-/* The engine: compiled code, its caches, CPU slots and the epoch ticker. The only room that
- * includes wasmtime.h; nothing of it shows in these headers.
+/* The engine: compiled code, its caches, CPU slots and the epoch ticker. Only the rooms of
+ * src/engine include wasmtime.h; nothing of it shows in the headers for others.
  *
  *   cis_engine   one per process is usual; thread safe; outlives everything made from it
- *   cis_image    one compiled module, shared by threads; reference counted      (engine/image.h)
+ *   cis_image    one compiled module, shared by threads; reference counted (engine/code/image.h)
  *   cis_program  an image linked with host functions; reference counted         (engine/program.h)
  *   cis_guest    one instance in its own store, one thread at a time            (engine/guest.h) */
 #ifndef CIS_ENGINE_ENGINE_H
@@ -34,12 +34,6 @@ cis_code cis_engine_open(const struct cis_engine_options *options, cis_engine **
 void cis_engine_close(cis_engine *engine);
 /* "Wasmtime 48.0.8 (Apache-2.0 WITH LLVM-exception)"; static. */
 const char *cis_engine_version(void);
-
-/* Names the stack that this thread is on when it is not the one it was made with (a coroutine's):
- * low, its lowest address, and its size. It counts while calls come from within; NULL takes it
- * back. On a stack that nobody named, and where less than 768 KiB are left, a guest runs on a stack
- * of the engine's own, on the same thread. */
-void cis_stack_name(const void *low, size_t size);
 
 struct cis_engine_stats { /* counters since open; for tests, doctor and reports */
     uint64_t compiled, memory_hits, disk_hits, disk_rejected, compile_failures;

@@ -1,5 +1,5 @@
 /* TOML as JSON with the line of every key. */
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 cis_code cis_toml_to_json(struct cis_str toml, const char *name, struct cis_buf *out,
                           struct cis_error *err)

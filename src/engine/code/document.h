@@ -4,7 +4,7 @@
 #ifndef CIS_ENGINE_DOCUMENT_H
 #define CIS_ENGINE_DOCUMENT_H
 
-#include "engine/image.h"
+#include "engine/code/image.h"
 
 #define CIS_ADAPTER_MAX (1u << 20) /* bytes of an adapter; those that exist have 20 to 100 KiB */
 

@@ -2,7 +2,7 @@
 #ifndef CIS_ENGINE_CACHE_DIR_H
 #define CIS_ENGINE_CACHE_DIR_H
 
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 #define CIS_CACHE_NAME 96 /* sha256 in hex, profile, NUL */
 #define CIS_CACHE_TEMP "tmp-"

@@ -1,6 +1,6 @@
 /* The folder of the code cache: opening it safely, listing and pruning. Many processes do this at
  * once; a file that another one removed first is no failure. */
-#include "engine/cache_dir.h"
+#include "engine/code/cache_dir.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,10 +1,10 @@
 /* Opening and closing an engine, its defaults and counters. */
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 #include <stdio.h>
 #include <unistd.h>
 #include "base/mem.h"
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 #define MAPPINGS_PER_INSTANCE                                                                      \
     4u                      /* measured: linear memory with a copy-on-write image, guard, table */

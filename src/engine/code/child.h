@@ -3,7 +3,7 @@
 #ifndef CIS_ENGINE_CHILD_H
 #define CIS_ENGINE_CHILD_H
 
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 #define CIS_CHILD_MAGIC 0x32434943u /* "CIC2" */
 #define CIS_CHILD_NO_MEMORY 77      /* exit code: the memory limit was in the way */

@@ -1,12 +1,12 @@
 /* Images: the memory cache over disk cache and compiler. One thread loads a module, the others that
  * want the same wait for it; what cannot be loaded is remembered too. */
-#include "engine/image.h"
+#include "engine/code/image.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 #include "base/mem.h"
-#include "engine/internal.h"
-#include "engine/known.h"
+#include "engine/code/code.h"
+#include "engine/code/known.h"
 
 #define FAILURES_MAX 256u /* remembered refusals */
 

@@ -1,8 +1,8 @@
 /* Components as documents; see document.h. */
-#include "engine/document.h"
+#include "engine/code/document.h"
 
 #include "base/clock.h"
-#include "engine/child.h"
+#include "engine/code/child.h"
 
 static cis_code take(wasmtime_error_t *error, struct cis_glue_text *text, const char *name,
                      struct cis_buf *out, struct cis_error *err)

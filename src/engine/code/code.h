@@ -1,7 +1,13 @@
-/* Inside the engine room: what image.c and its neighbours (load, compile, caches) share with
- * program.c and guest.c. Not included outside src/engine. */
-#ifndef CIS_ENGINE_INTERNAL_H
-#define CIS_ENGINE_INTERNAL_H
+/* Code: what is compiled, and how it comes into memory. This room owns
+ *   - the engine itself, opened and closed                           struct cis_engine
+ *   - Wasmtime's engines, one a combination of features              struct cis_profile
+ *   - modules and components in memory, on disk and being compiled    struct cis_image, cis_cache
+ *   - the compiler's child process and what may read hostile bytes
+ * and the locks images, programs, profiles and jobs. It does not run any code of a module. What is
+ * linked with an image hangs on it and goes with it; the rooms above know what that is. Inside the
+ * engine only; engine.h, image.h and document.h are for everybody. */
+#ifndef CIS_ENGINE_CODE_H
+#define CIS_ENGINE_CODE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,10 +16,10 @@
 #include "base/crypto.h"
 #include "base/lock.h"
 #include "base/map.h"
-#include "engine/artefact.h"
-#include "engine/engine.h"
-#include "engine/failure.h"
-#include "engine/image.h"
+#include "engine/code/artefact.h"
+#include "engine/code/engine.h"
+#include "engine/code/failure.h"
+#include "engine/code/image.h"
 #include "engine/scheduling/scheduling.h"
 
 #define CIS_ENGINE_SLOT_BYTES (512ull << 20)

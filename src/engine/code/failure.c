@@ -1,5 +1,5 @@
 /* What the engine's library says when it fails, as one line. */
-#include "engine/failure.h"
+#include "engine/code/failure.h"
 
 #include "base/buf.h"
 

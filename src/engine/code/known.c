@@ -6,15 +6,15 @@
  * out: a file that was changed a moment ago (it could change again within the same tick of the
  * clock, or through a mapping whose pages are not yet written back, which moves no times), and
  * filesystems that do not keep ctime by themselves (memory, network, FUSE). */
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-#include "engine/cache_dir.h"
-#include "engine/known.h"
+#include "engine/code/cache_dir.h"
+#include "engine/code/known.h"
 
 #define WORTH_IT (256u << 10) /* a smaller module is read as fast */
 #define SETTLED_NS                                                                                 \

@@ -1,6 +1,6 @@
 /* Engine profiles: one Wasmtime engine for each combination of features, fuel and allocation that
  * was asked for. */
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 #include "base/mem.h"
 

@@ -3,7 +3,7 @@
 #ifndef CIS_ENGINE_IMAGE_H
 #define CIS_ENGINE_IMAGE_H
 
-#include "engine/engine.h"
+#include "engine/code/engine.h"
 
 typedef struct cis_image cis_image;
 

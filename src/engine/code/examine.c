@@ -4,7 +4,7 @@
  * compiler's child process, under its limits; this process sees the JSON of the scan and the binary
  * of a text. */
 #include "base/mem.h"
-#include "engine/child.h"
+#include "engine/code/child.h"
 
 #define SMALL 65536u              /* the worst text or binary of this size costs under a second */
 #define SCAN_JSON_MAX (64u << 20) /* the glue's own limit is 32 MiB before escaping */

@@ -1,6 +1,6 @@
 /* What is in a module: magic, text to binary, the glue's scan and its JSON as structs. Nothing here
  * compiles. */
-#include "engine/internal.h"
+#include "engine/code/code.h"
 
 #include <jansson.h>
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-#include "engine/artefact.h"
+#include "engine/code/artefact.h"
 
 #include <errno.h>
 #include <fcntl.h>
