@@ -8,7 +8,7 @@
 #include "bench/measure.h"
 #include "cis/cis.h"
 #include "engine/component.h"
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 #include "engine/code/code.h"
 #include "wasi/p2/p2.h"
 

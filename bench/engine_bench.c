@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "bench/measure.h"
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 #include "engine/code/code.h"
 
 enum { ROUNDS = 7, CALLS = 3000, LIVE = 10000 };

@@ -3,7 +3,7 @@
 #define CIS_ENGINE_COMPONENT_IN_H
 
 #include "engine/component.h"
-#include "engine/guest_in.h"
+#include "engine/instance/instance.h"
 
 #define CIS_TYPE_TEXT_MAX 4096u
 

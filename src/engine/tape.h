@@ -15,7 +15,7 @@
 #ifndef CIS_ENGINE_TAPE_H
 #define CIS_ENGINE_TAPE_H
 
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 
 typedef struct cis_tape cis_tape;
 

@@ -3,7 +3,7 @@
 #define CIS_ENGINE_TAPE_IN_H
 
 #include "base/buf.h"
-#include "engine/guest_in.h"
+#include "engine/instance/instance.h"
 #include "engine/tape.h"
 
 #define CIS_TAPE_FRAME_MAX 65536u

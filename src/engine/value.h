@@ -8,7 +8,7 @@
 #define CIS_ENGINE_VALUE_H
 
 #include "base/buf.h"
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 
 typedef struct cis_val cis_val; /* one value, or the first of an array */
 

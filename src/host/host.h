@@ -12,7 +12,7 @@
 #define CIS_HOST_HOST_H
 
 #include "cis/service.h"
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 #include "host/world.h"
 #include "policy/grant.h"
 #include "service/memory/memory.h"

@@ -6,7 +6,7 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "config/bounds.h"
-#include "engine/stack.h"
+#include "engine/instance/stack.h"
 #include "service/net/resolve.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"

@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include "base/clock.h"
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 
 #define GRANT 1 /* any grant: the engine knows only bits */
 

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "engine/component.h"
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 #include "engine/code/code.h"
 
 static const char MODULE[] = "(module (import \"t\" \"n\" (func $n (result i64)))"

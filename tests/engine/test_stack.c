@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 #include "engine/code/engine.h"
-#include "engine/stack.h"
+#include "engine/instance/stack.h"
 
 #define KIB 1024u
 #define CANARY 0x5a

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "engine/component.h"
 #include "engine/fixture.h"
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 #include "engine/modules.h"
 
 #define MIB (1ull << 20)

@@ -6,7 +6,7 @@
 #include "cis/component.h"
 #include "engine/component.h"
 #include "engine/code/image.h"
-#include "engine/program.h"
+#include "engine/instance/program.h"
 #include "harness.h"
 #include "kinds/types.h"
 #include "lib/provider.h"

@@ -3,8 +3,8 @@
  *
  *   cis_engine   one per process is usual; thread safe; outlives everything made from it
  *   cis_image    one compiled module, shared by threads; reference counted (engine/code/image.h)
- *   cis_program  an image linked with host functions; reference counted         (engine/program.h)
- *   cis_guest    one instance in its own store, one thread at a time            (engine/guest.h) */
+ *   cis_program  an image linked with host functions; reference counted (engine/instance/program.h)
+ *   cis_guest    one instance in its own store, one thread at a time (engine/instance/guest.h) */
 #ifndef CIS_ENGINE_ENGINE_H
 #define CIS_ENGINE_ENGINE_H
 

@@ -1,6 +1,6 @@
 /* How a guest ends: recorded as values before the engine unwinds, from trap codes after it; and the
  * backtrace as text. */
-#include "engine/guest_in.h"
+#include "engine/instance/instance.h"
 
 #include <stdio.h>
 #include "base/buf.h"

@@ -4,7 +4,7 @@
  * each call, between both bounds of the stack. Where it is too small, or on a stack that nobody
  * knows, the call runs on a stack of our own: on the same thread, so that thread-local variables,
  * recursive locks and an interpreter's lock are those of the caller in everything it calls. */
-#include "engine/stack.h"
+#include "engine/instance/stack.h"
 
 #include <errno.h>
 #include <string.h>

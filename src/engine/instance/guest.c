@@ -1,9 +1,9 @@
 /* Guests: a store with its limits, an instance in it, calls into it, and its end. */
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/guest_in.h"
+#include "engine/instance/instance.h"
 
 #define MEMORY_DEFAULT (128ull << 20)
 #define STATE_UNIT 65536u /* of what the engine keeps beside memories: below one it is free */

@@ -1,6 +1,6 @@
 /* Guest memory as host functions see it, and the limit over all memories and tables of a store.
  * A pointer is made from (offset, length) after a check against the memory as it is now. */
-#include "engine/guest_in.h"
+#include "engine/instance/instance.h"
 
 #define PAGE 65536ull
 #define TABLE_ELEMENT_BYTES 8u

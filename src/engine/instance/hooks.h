@@ -6,7 +6,7 @@
 #ifndef CIS_ENGINE_HOOKS_H
 #define CIS_ENGINE_HOOKS_H
 
-#include "engine/guest.h"
+#include "engine/instance/guest.h"
 
 struct cis_bound;       /* guest_in.h */
 struct cis_bound_iface; /* these: component_in.h, component.h */

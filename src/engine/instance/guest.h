@@ -7,7 +7,7 @@
 #define CIS_ENGINE_GUEST_H
 
 #include "base/budget.h"
-#include "engine/program.h"
+#include "engine/instance/program.h"
 
 /* One line a host call of a component: row, arguments, result (NULL: none), code, time inside. */
 struct cis_ifacefn;

@@ -1,9 +1,9 @@
 /* Programs: an image whose imports are bound to rows of host functions. */
-#include "engine/program.h"
+#include "engine/instance/program.h"
 
 #include <stdio.h>
 #include "base/mem.h"
-#include "engine/guest_in.h"
+#include "engine/instance/instance.h"
 
 #define MEMORY_PAGES_MAX 8192u
 

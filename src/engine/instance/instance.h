@@ -1,11 +1,17 @@
-/* Inside the executing half of the engine room: what program.c, guest.c, memory.c and trap.c share.
- * Not included outside src/engine. */
-#ifndef CIS_ENGINE_GUEST_IN_H
-#define CIS_ENGINE_GUEST_IN_H
+/* Instances: code of modules that runs. This room owns
+ *   - programs: images whose imports are bound to rows               struct cis_program
+ *   - guests: a store with its limits, an instance, calls, the end    struct cis_guest
+ *   - the trampoline that every host call of a core module goes through
+ *   - the guest's memory as the host sees it, and the native stack
+ * What a component has of its own it is told by a table of the program's kind; who records a guest
+ * or plays it again hangs on its hooks (hooks.h). Inside the engine only; guest.h, program.h and
+ * stack.h are for everybody. */
+#ifndef CIS_ENGINE_INSTANCE_H
+#define CIS_ENGINE_INSTANCE_H
 
-#include "engine/guest.h"
-#include "engine/hooks.h"
-#include "engine/stack.h"
+#include "engine/instance/guest.h"
+#include "engine/instance/hooks.h"
+#include "engine/instance/stack.h"
 #include "engine/code/code.h"
 
 #define CIS_HOSTFN_SLOTS_MAX 16u /* parameters or results of a host function */

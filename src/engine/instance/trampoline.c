@@ -1,6 +1,6 @@
 /* The trampoline: every host call goes through it. Trace, grant check, charge, handler, and the end
  * recorded before the guest unwinds. No locks, no allocation and, without a trace, no clock. */
-#include "engine/guest_in.h"
+#include "engine/instance/instance.h"
 
 #include "base/clock.h"
 
