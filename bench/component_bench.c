@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "bench/measure.h"
 #include "cis/cis.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "engine/instance/guest.h"
 #include "engine/code/code.h"
 #include "wasi/p2/p2.h"

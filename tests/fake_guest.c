@@ -1,6 +1,6 @@
 #include "fake_guest.h"
 
-#include "engine/component.h"
+#include "engine/component/component.h"
 
 #include "base/clock.h"
 #include "base/mem.h"

@@ -5,7 +5,7 @@
 #ifndef CIS_ENGINE_TAPE_COMPONENT_H
 #define CIS_ENGINE_TAPE_COMPONENT_H
 
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 #include "engine/tape_in.h"
 
 #define CIS_TAPE_ITEMS_MAX 1048576u

@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 #include "cis/component.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "host/host.h"
 
 #define CIS_LIB_PROVIDERS_MAX 8u /* of one run */

@@ -1,6 +1,6 @@
 /* Programs that are components: linked with WASI 0.2, entered by wasi:cli/run or by one function
  * whose call is given as text. */
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "provider/corelibs/corelibs.h"
 #include "run/program.h"
 #include "wasi/p2/p2.h"

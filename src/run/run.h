@@ -8,7 +8,7 @@
 #define CIS_RUN_RUN_H
 
 #include "cis/http_handler.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "engine/tape.h"
 #include "host/host.h"
 #include "run/files.h"

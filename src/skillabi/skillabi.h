@@ -3,7 +3,7 @@
 #ifndef CIS_SKILLABI_SKILLABI_H
 #define CIS_SKILLABI_SKILLABI_H
 
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "host/host.h"
 
 /* All core tables: env-packed, env-buffer, cis-direct, cis-sdk, env-plain, cis-io, and WASI's.

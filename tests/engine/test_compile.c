@@ -7,7 +7,7 @@
 #include <sched.h>
 #include "base/clock.h"
 #include "engine/code/code.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "fixture.h"
 #include "modules.h"
 

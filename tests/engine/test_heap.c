@@ -3,7 +3,7 @@
 #include "fixture.h"
 
 #include "base/clock.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "engine/instance/guest.h"
 #include "engine/code/code.h"
 

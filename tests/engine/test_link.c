@@ -1,7 +1,7 @@
 /* Linking costs what a component imports, once: types that are imported a thousand times, the
  * deadline, and failures that are known. */
 #include "base/clock.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "engine/fixture.h"
 
 #define TOO_LONG (4 * CIS_NS_PER_S) /* of this process: ten times what it takes */

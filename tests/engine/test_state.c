@@ -2,7 +2,7 @@
  * globals, imports, references to functions, passive elements, however often they are instantiated.
  */
 #include "base/clock.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "engine/fixture.h"
 #include "engine/instance/guest.h"
 #include "engine/modules.h"

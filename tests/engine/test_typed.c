@@ -2,7 +2,7 @@
  * dropped, refusals, ends, and that another type than the shape's is refused. */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "engine/code/code.h"
 #include "harness.h"
 

@@ -2,7 +2,7 @@
  * values: the same component, the same behaviour. Every type goes both ways. */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "harness.h"
 
 #define INTERFACE "t:t/x"

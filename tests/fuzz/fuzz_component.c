@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "wasi/p2/p2.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

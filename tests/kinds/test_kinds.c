@@ -4,7 +4,7 @@
  * function. A sample; `all` for all of them. */
 #include <stdatomic.h>
 #include "cis/component.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "engine/code/image.h"
 #include "engine/instance/program.h"
 #include "harness.h"

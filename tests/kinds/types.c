@@ -1,4 +1,4 @@
-/* The grammar is that of src/engine/typetext.c. */
+/* The grammar is that of src/engine/component/typetext.c. */
 #include "kinds/types.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <sys/socket.h>
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "wasi/p2/p2.h"
 
 struct world {

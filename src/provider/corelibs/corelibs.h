@@ -13,7 +13,7 @@
 #ifndef CIS_PROVIDER_CORELIBS_CORELIBS_H
 #define CIS_PROVIDER_CORELIBS_CORELIBS_H
 
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "host/host.h"
 
 #define CIS_CORELIBS_CHUNK ((size_t)64 * 1024)

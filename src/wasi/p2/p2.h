@@ -15,7 +15,7 @@
 #define CIS_WASI_P2_P2_H
 
 #include "cis/http_handler.h"
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "host/host.h"
 
 #define CIS_WASI_P2_MINOR 12u

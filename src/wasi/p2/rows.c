@@ -16,7 +16,7 @@
 #define IN(n, t, s, h, text) FREE(STREAMS, "[method]input-stream." n, t, s, h, text)
 #define OUT(n, t, s, h, text) FREE(STREAMS, "[method]output-stream." n, t, s, h, text)
 
-/* Types of WASI 0.2 as they are written out (engine/component.h). */
+/* Types of WASI 0.2 as they are written out (engine/component/component.h). */
 #define OF(resource) "func(borrow<" resource ">"
 #define STREAM_ERROR "variant{last-operation-failed(own<error>),closed}"
 #define OR_CLOSED ", " STREAM_ERROR ">"

@@ -1,7 +1,7 @@
 /* Links that failed, remembered with the image: a component that nobody can provide for is not
  * walked again for each run. */
 #include "base/mem.h"
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 #define FAILURES 4u /* of one image */
 

@@ -1,7 +1,7 @@
 /* Components: host functions with a shape, and resources. The same grants, costs and ends as every
  * other host call has. */
 #include "base/clock.h"
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 /* The glue's structs are the ones that handlers see. */
 #define SAME(a, b) _Static_assert((a) == (b), #a " is " #b)

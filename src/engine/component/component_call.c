@@ -1,7 +1,7 @@
 /* Components: the trampoline of typed host calls, their limits, and typed calls into the guest. */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/layout.h"
+#include "engine/component/layout.h"
 
 #define HOSTCALL_MAX (128ull << 20)
 #define HANDLE_BYTES 4096u

@@ -3,7 +3,7 @@
 #ifndef CIS_ENGINE_LAYOUT_H
 #define CIS_ENGINE_LAYOUT_H
 
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 #define CIS_LAYOUT_MAX 1024u    /* bytes of the arguments, and of the result */
 #define CIS_LAYOUT_NOTHING 255u /* a case without a payload */

@@ -1,6 +1,6 @@
 /* Values of component calls, building. Text is checked before the engine gets it: it takes UTF-8
  * and Unicode scalar values for granted. What is built is charged to the run before it is built. */
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 /* What one byte of a built value costs while a call lasts: our value and the engine's copy. */
 #define TEXT_COST 2u

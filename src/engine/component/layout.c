@@ -1,7 +1,7 @@
 /* The C struct that a type's text describes: parsed once when a program is linked. The grammar is
  * that of typetext.c, and the texts are constants of this program: what does not parse is a mistake
  * in a table. */
-#include "engine/layout.h"
+#include "engine/component/layout.h"
 
 #include "base/mem.h"
 

@@ -2,7 +2,7 @@
  * any type, and resources, which are all of one kind, unless they are another name for one that is
  * provided. */
 #include "base/mem.h"
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define RESOURCES_MAX 1000u /* of one component: each new one is compared with all */

@@ -13,7 +13,7 @@
 #define CIS_ENGINE_COMPONENT_H
 
 #include "base/buf.h"
-#include "engine/value.h"
+#include "engine/component/value.h"
 
 /* ---- tables ---- */
 

@@ -1,10 +1,10 @@
 /* Components: which row serves which function of an imported interface. The calls themselves are in
  * component_call.c. */
-#include "engine/component.h"
+#include "engine/component/component.h"
 
 #include <stdio.h>
 #include "base/mem.h"
-#include "engine/layout.h"
+#include "engine/component/layout.h"
 
 /* Programs of one image whose rows have an owner: each was linked with others, and none goes before
  * the image does. */

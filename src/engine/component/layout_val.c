@@ -1,6 +1,6 @@
 /* Values of the engine into C structs and back, as a layout says. */
 #include "base/mem.h"
-#include "engine/layout.h"
+#include "engine/component/layout.h"
 
 typedef struct cis_layout_node node_t;
 

@@ -2,7 +2,7 @@
  * grammar) is read beside the type: what the guest declares beyond it is never looked at. A
  * resource fits by what it is, not by what the guest calls it: it has to be the one that the
  * interface has under the row's name for it. */
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 #define DEPTH_MAX 16u
 

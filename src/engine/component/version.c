@@ -1,5 +1,5 @@
 /* Versions of interfaces: which of them serves a guest that asks for another. */
-#include "engine/component.h"
+#include "engine/component/component.h"
 
 struct cis_str cis_iface_version(struct cis_str interface, struct cis_str *out_version)
 {

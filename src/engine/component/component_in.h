@@ -1,8 +1,14 @@
-/* Inside the engine room: components. Not included outside src/engine. */
+/* Components: this room owns
+ *   - interfaces bound to rows, and what a program of a component has  struct cis_component_program
+ *   - types: as text, compared with a row's, as C structs              struct cis_layout
+ *   - values: read, built, charged                                     struct cis_val
+ *   - the trampolines of typed host calls, and calls of exports
+ * It runs nothing by itself: guests, limits and ends are those of engine/instance. Inside the
+ * engine only; component.h and value.h are for everybody. */
 #ifndef CIS_ENGINE_COMPONENT_IN_H
 #define CIS_ENGINE_COMPONENT_IN_H
 
-#include "engine/component.h"
+#include "engine/component/component.h"
 #include "engine/instance/instance.h"
 
 #define CIS_TYPE_TEXT_MAX 4096u

@@ -2,10 +2,10 @@
  * nothing is copied for the handlers. Resources were replaced by their reps before a handler sees
  * them.
  */
-#include "engine/component.h"
+#include "engine/component/component.h"
 
 #include "base/float.h"
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 #define PRINT_TEXT 48u
 #define PRINT_ITEMS 8u

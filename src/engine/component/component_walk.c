@@ -1,5 +1,5 @@
 /* The imports of a component, told one after the other: how many there may be, and when to stop. */
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 /* A type that is written once can be imported a thousand times: this bounds what a few bytes of a
  * component can make the host look at. The largest real ones have some hundred. */

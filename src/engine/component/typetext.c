@@ -1,7 +1,7 @@
 /* Component types as text: how the types of rows are written (typematch.c compares by it), those of
  * exports are compared, and both are shown. */
 #include "base/mem.h"
-#include "engine/component_in.h"
+#include "engine/component/component_in.h"
 
 #define DEPTH_MAX 16u
 
