@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "bench/measure.h"
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 
 enum { ROUNDS = 5, CALLS = 200000, LARGE = 400, LARGE_BYTES = 1 << 20 };
 

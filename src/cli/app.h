@@ -7,7 +7,7 @@
 #include "cis/service.h"
 #include "cli/cli.h"
 #include "engine/code/engine.h"
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 #include "store/store.h"
 #include "vfs/layered/layered.h"
 

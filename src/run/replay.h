@@ -3,7 +3,7 @@
 #ifndef CIS_RUN_REPLAY_H
 #define CIS_RUN_REPLAY_H
 
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 
 struct cis_replay_request {
     cis_engine *engine;

@@ -9,7 +9,7 @@
 
 #include "cis/http_handler.h"
 #include "engine/component/component.h"
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 #include "host/host.h"
 #include "run/files.h"
 #include "skillabi/skillabi.h"

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/le.h"
 #include "base/mem.h"
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 #include "guests.h"
 #include "tapefile.h"
 

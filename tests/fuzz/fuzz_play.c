@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/varint.h"
 #include "engine/code/document.h"
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 #include "skillabi/skillabi.h"
 #include "tapefile.h"
 

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/varint.h"
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 #include "tapefile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,8 +1,8 @@
 /* What is called around a guest that somebody watches: a recorder, who writes down all that the
- * host does to it, or a player, who does it again (engine/tape.h). The instance room and the
- * component room call these and know nothing else of them. A guest that nobody watches has none:
- * its calls cost one look at a pointer. Every hook may be NULL. On the guest's thread. Inside the
- * engine only. */
+ * host does to it, or a player, who does it again (engine/recording/tape.h). The instance room and
+ * the component room call these and know nothing else of them. A guest that nobody watches has
+ * none: its calls cost one look at a pointer. Every hook may be NULL. On the guest's thread. Inside
+ * the engine only. */
 #ifndef CIS_ENGINE_HOOKS_H
 #define CIS_ENGINE_HOOKS_H
 

@@ -1,12 +1,12 @@
 /* Tapes: made, opened, what stands before the first event and after the last. */
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/mem.h"
-#include "engine/tape_component.h"
+#include "engine/recording/tape_component.h"
 
 #define NAME_MAX_BYTES 4096u
 #define ENGINE_MAX_BYTES 64u

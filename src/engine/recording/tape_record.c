@@ -1,7 +1,7 @@
 /* Recording: the hooks of a guest (hooks.h), each of which appends an event. What a host function
  * writes is known by the places it asked for; their bytes go to the tape when it can no longer
  * write there: when it leaves, and before the guest runs again or its memory moves. */
-#include "engine/tape_in.h"
+#include "engine/recording/tape_in.h"
 #include "base/wraps.h"
 
 static void put_event(cis_tape *tape, enum cis_tape_event event)

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "base/mem.h"
-#include "engine/tape_component.h"
+#include "engine/recording/tape_component.h"
 
 #define SHOW_STEP 65536u
 

@@ -1,7 +1,7 @@
 /* The bytes of a tape. Frames of at most 64 KiB, each with its length and a CRC32C that goes on
  * from the frame before: a frame that is changed, missing, twice or in another place does not fit.
  * What events mean is not known here. */
-#include "engine/tape_in.h"
+#include "engine/recording/tape_in.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -1,10 +1,13 @@
-/* Inside the engine: a tape as the files of its room share it. */
+/* Recording: this room owns tapes (tape.h), of core modules and of components, and the two tables
+ * of hooks that it hangs on a guest (engine/instance/hooks.h): one that writes down what the host
+ * does, one that does it again and compares. Nothing below knows of it. Here is what its files
+ * share. Inside the engine only. */
 #ifndef CIS_ENGINE_TAPE_IN_H
 #define CIS_ENGINE_TAPE_IN_H
 
 #include "base/buf.h"
 #include "engine/instance/instance.h"
-#include "engine/tape.h"
+#include "engine/recording/tape.h"
 
 #define CIS_TAPE_FRAME_MAX 65536u
 #define CIS_TAPE_RANGES_MAX 1024u

@@ -1,5 +1,5 @@
 /* What recording and playing hang on a guest. */
-#include "engine/tape_component.h"
+#include "engine/recording/tape_component.h"
 
 static void watch(void *self, cis_guest *guest)
 {

@@ -1,5 +1,5 @@
 /* Components, recorded and played: their calls of the host, and the host's calls of them. */
-#include "engine/tape_component.h"
+#include "engine/recording/tape_component.h"
 
 #include <inttypes.h>
 #include "base/mem.h"

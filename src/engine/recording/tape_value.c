@@ -4,7 +4,7 @@
  * length is bounded by the bytes that are there. */
 #include "base/mem.h"
 #include "base/varint.h"
-#include "engine/tape_component.h"
+#include "engine/recording/tape_component.h"
 
 #define DEPTH_MAX 100u
 #define FIELD_COST 80u

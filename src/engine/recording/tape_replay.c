@@ -1,6 +1,6 @@
 /* A whole tape is played: the guest is made, everything on the tape is done to it, to the end. */
 #include <inttypes.h>
-#include "engine/tape_component.h"
+#include "engine/recording/tape_component.h"
 
 static cis_code play_rearm(cis_guest *guest)
 {

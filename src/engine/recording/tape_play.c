@@ -7,7 +7,7 @@
  * ended at the next tick, or when it is about to do something that is not on the tape. */
 #include <inttypes.h>
 #include "base/mem.h"
-#include "engine/tape_in.h"
+#include "engine/recording/tape_in.h"
 
 static cis_code damaged(cis_guest *guest, const char *what)
 {

@@ -6,7 +6,7 @@
 #define CIS_ENGINE_TAPE_COMPONENT_H
 
 #include "engine/component/component_in.h"
-#include "engine/tape_in.h"
+#include "engine/recording/tape_in.h"
 
 #define CIS_TAPE_ITEMS_MAX 1048576u
 #define CIS_TAPE_ANSWER_MAX ((size_t)256 << 20)
