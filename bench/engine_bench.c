@@ -1,4 +1,4 @@
-/* The engine room against the bare engine under it, in one run: cold and warm calls, host calls,
+/* The engine's rooms against the bare engine under it, in one run: cold and warm calls, host calls,
  * live instances, deadlines of many loops, threads, and what the code generator's settings cost.
  * The bare engine is the same Wasmtime engine with the same module, without our layers. */
 #include <pthread.h>

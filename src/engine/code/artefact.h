@@ -1,7 +1,7 @@
 /* Compiled code from the cache on its way into the engine: read once, piece by piece, each piece
  * authenticated in private memory and put into a sealed memory file, which the engine maps. There
  * is no second look at what others could change, and no copy of it. Any thread; a second one helps
- * with what is large. Inside the engine room only. */
+ * with what is large. Inside the engine only. */
 #ifndef CIS_ENGINE_ARTEFACT_H
 #define CIS_ENGINE_ARTEFACT_H
 

@@ -1,5 +1,4 @@
-/* Inside the engine room: the C structs of rows whose handlers take structs. Not included outside
- * src/engine. */
+/* The C structs of rows whose handlers take structs. Inside the engine only. */
 #ifndef CIS_ENGINE_LAYOUT_H
 #define CIS_ENGINE_LAYOUT_H
 

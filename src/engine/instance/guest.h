@@ -42,7 +42,7 @@ struct cis_guest_options {
     /* Charged for what the engine holds for the guest; NULL: one of its own with
      * limits.host_bytes. */
     struct cis_budget *budget;
-    /* Who watches the guest, set by cis_tape_watch (engine/recording/tape.h); NULL: nobody does. */
+    /* Who watches the guest (hooks.h), as engine/recording sets it; NULL: nobody does. */
     const struct cis_guest_hooks *hooks;
     void *hooks_self;
 };

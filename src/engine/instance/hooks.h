@@ -1,6 +1,6 @@
 /* What is called around a guest that somebody watches: a recorder, who writes down all that the
- * host does to it, or a player, who does it again (engine/recording/tape.h). The instance room and
- * the component room call these and know nothing else of them. A guest that nobody watches has
+ * host does to it, or a player, who does it again (engine/recording/tape.h). Instances and
+ * components call these and know nothing else of them. A guest that nobody watches has
  * none: its calls cost one look at a pointer. Every hook may be NULL. On the guest's thread. Inside
  * the engine only. */
 #ifndef CIS_ENGINE_HOOKS_H
@@ -8,7 +8,7 @@
 
 #include "engine/instance/guest.h"
 
-struct cis_bound;       /* guest_in.h */
+struct cis_bound;       /* instance.h */
 struct cis_bound_iface; /* these: component_in.h, component.h */
 struct cis_export_call;
 struct cis_iface_resource;

@@ -1,4 +1,4 @@
-/* Inside the engine room: components on tapes. What crosses between a component and its host is
+/* Components on tapes, inside this room only. What crosses between a component and its host is
  * known call by call (tape_value.c), so that no memory of the guest is noted. Resources are the
  * host's numbers; a drop is the guest's own doing and is not written down, for a replay has nothing
  * behind them. Only a drop that ended the guest is. */
