@@ -114,7 +114,7 @@ static void every_profile_compiles_in_the_child(void **state)
             struct cis_image_options o = {.name = "t.wasm", .features = features, .fuel = fuel};
             cis_image *image = NULL;
             assert_ok(cis_image_load(engine, wat(texts[features]), &o, &image, err));
-            assert_true(image->profile->pooled);
+            assert_true(image->profile->pool.total != 0);
             cis_image_unref(image);
         }
     }
@@ -147,7 +147,7 @@ static bool is_pooled(cis_engine *engine, const char *text, uint64_t limit)
     struct cis_image_options options = {.name = "t.wasm", .memory_limit = limit};
     cis_image *image = NULL;
     assert_ok(cis_image_load(engine, wat(text), &options, &image, err));
-    bool pooled = image->profile->pooled;
+    bool pooled = image->profile->pool.total != 0;
     cis_image_unref(image);
     return pooled;
 }
