@@ -25,16 +25,8 @@ cis_code cis_fsck_found(struct fsck *f, const char *what, uint64_t ino, const ch
     return cis_arena_str(&f->arena, cis_str_of(text), &x->text, f->err);
 }
 
-struct named {
-    uint64_t ino;
-    struct cis_str path;
-};
 struct naming {
-    struct {
-        struct named *at;
-        size_t n, cap;
-        struct cis_bound *bound;
-    } names;
+    struct cis_map paths; /* inode → its first path, a struct cis_str */
     struct arena *arena;
     bool full;
 };
@@ -42,30 +34,26 @@ struct naming {
 static bool note_path(void *self, uint64_t ino, struct cis_str path)
 {
     struct naming *n = self;
-    struct named *x = vec_add(&n->names);
-    struct cis_error err;
-    n->full = x == NULL;
-    if (x != NULL) {
-        *x = (struct named){.ino = ino};
-        n->full = cis_arena_str(n->arena, path, &x->path, &err) != CIS_OK;
+    struct cis_error ignored;
+    if (cis_ids_get(&n->paths, ino) != NULL) {
+        return true;
     }
+    struct cis_str *copy = cis_arena_alloc(n->arena, sizeof *copy, &ignored);
+    n->full = copy == NULL || cis_arena_str(n->arena, path, copy, &ignored) != CIS_OK ||
+              cis_ids_set(&n->paths, ino, copy, NULL, &ignored) != CIS_OK;
     return !n->full;
 }
 
 static struct cis_str path_of(const struct naming *names, uint64_t ino)
 {
-    for (size_t i = 0; i < names->names.n; i++) {
-        if (names->names.at[i].ino == ino) {
-            return names->names.at[i].path;
-        }
-    }
-    return ino == CIS_FS_ROOT ? CIS_STR("/") : CIS_STR("");
+    const struct cis_str *path = ino != 0 ? cis_ids_get(&names->paths, ino) : NULL;
+    return path != NULL ? *path : ino == CIS_FS_ROOT ? CIS_STR("/") : CIS_STR("");
 }
 
 cis_code cis_fsck_tell(struct fsck *f, struct cis_view view, const char *label)
 {
     struct numbers inos = {0};
-    struct naming names = {.arena = &f->arena};
+    struct naming names = {.paths = CIS_MAP_INIT, .arena = &f->arena};
     struct cis_error why;
     cis_code code = CIS_OK;
     for (size_t i = 0; i < f->findings.n && code == CIS_OK; i++) {
@@ -92,7 +80,7 @@ cis_code cis_fsck_tell(struct fsck *f, struct cis_view view, const char *label)
     }
     f->findings.n = 0;
     cis_numbers_done(&inos);
-    vec_done(&names.names);
+    cis_map_done(&names.paths, NULL);
     cis_arena_done(&f->arena);
     return code;
 }
@@ -161,6 +149,25 @@ static int target_cmp(const void *a, const void *b)
     return x->view.epoch < y->view.epoch ? -1 : x->view.epoch > y->view.epoch;
 }
 
+/* ---- what views share ---- */
+
+/* One more view of each branch that this one goes through, or one less. What nobody will look at
+ * again leaves memory. */
+static void count_view(struct fsck *f, struct cis_view view, bool comes)
+{
+    const struct cis_branch *b = cis_branches_find(&f->branches, view.branch);
+    while (b != NULL) {
+        struct fsck_born *born = &f->born[b - f->branches.at];
+        born->views += comes ? 1 : 0;
+        born->views -= comes ? 0 : 1;
+        if (born->views == 0) {
+            vec_done(&born->files);
+            born->read = born->bad = false;
+        }
+        b = b->parent < b->id ? cis_branches_find(&f->branches, b->parent) : NULL;
+    }
+}
+
 static cis_code check_target(struct fsck *f, const struct target *t)
 {
     struct cis_error why = {0};
@@ -196,10 +203,18 @@ static cis_code check_views(struct fsck *f)
     if (t.n > 1) {
         qsort(t.at, t.n, sizeof *t.at, target_cmp);
     }
-    for (size_t i = 0; i < t.n && code == CIS_OK && !f->stopped; i++) {
-        if (i == 0 || target_cmp(&t.at[i - 1], &t.at[i]) != 0) {
-            code = check_target(f, &t.at[i]);
+    size_t once = 0;
+    for (size_t i = 0; i < t.n; i++) {
+        if (once == 0 || target_cmp(&t.at[once - 1], &t.at[i]) != 0) {
+            t.at[once++] = t.at[i];
         }
+    }
+    for (size_t i = 0; i < once && code == CIS_OK; i++) {
+        count_view(f, t.at[i].view, true);
+    }
+    for (size_t i = 0; i < once && code == CIS_OK && !f->stopped; i++) {
+        code = check_target(f, &t.at[i]);
+        count_view(f, t.at[i].view, false);
     }
     vec_done(&t);
     return code;
@@ -213,6 +228,10 @@ cis_code cis_history_fsck(const struct cis_history *h, bool data, cis_fault_each
     if (code == CIS_OK) {
         code = cis_branches_load(h, &f.branches, err);
     }
+    if (code == CIS_OK) {
+        f.born = cis_calloc(cis_size_add(f.branches.n, 1), sizeof *f.born);
+        code = f.born != NULL ? CIS_OK : cis_history_nomem(err);
+    }
     if (code == CIS_OK && !f.stopped) {
         code = check_views(&f);
     }
@@ -224,6 +243,10 @@ cis_code cis_history_fsck(const struct cis_history *h, bool data, cis_fault_each
     }
     vec_done(&f.findings);
     cis_arena_done(&f.arena);
+    for (size_t i = 0; i < f.branches.n && f.born != NULL; i++) {
+        vec_done(&f.born[i].files);
+    }
+    cis_free(f.born);
     cis_branches_done(&f.branches);
     return code;
 }

@@ -10,10 +10,25 @@ struct finding {
     uint64_t ino; /* whose path is looked up when told; 0: none */
     struct cis_str text;
 };
+/* The files that a branch ever had, each with the first epoch at which it was there: read once, for
+ * all views that go through the branch. */
+struct fsck_born {
+    struct {
+        struct fsck_file {
+            uint64_t ino, since;
+        } * at; /* by ino */
+        size_t n, cap;
+        struct cis_bound *bound;
+    } files;
+    size_t views;   /* that go through the branch and are not checked yet */
+    bool read, bad; /* bad: as far as it could be read */
+    char why[CIS_ERROR_MSG_MAX];
+};
 struct fsck {
     const struct cis_history *h;
     bool data;
     struct cis_branches branches;
+    struct fsck_born *born; /* of each branch, in their order */
     struct {
         struct finding *at;
         size_t n, cap;

@@ -3,6 +3,7 @@
  */
 #include "history/fsck.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PAGE 4096u
@@ -265,87 +266,118 @@ static cis_code check_files(struct walk *w)
 }
 
 /* ---- files without a name ---- */
-struct orphans {
-    struct walk *w;
-    struct numbers found;
-    uint64_t upto;
+struct scan {
+    struct fsck_born *born;
     struct cis_fs_key after;
     uint32_t seen;
-    cis_code code;
+    bool full;
 };
-
-static bool named(const struct walk *w, uint64_t ino)
-{
-    size_t low = 0, high = w->names.n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (w->names.at[mid].ino < ino) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return ino == CIS_FS_ROOT || (low < w->names.n && w->names.at[low].ino == ino);
-}
 
 static bool take_inode(void *self, const struct cis_fs_key *key, const struct cis_fs_dirent *dirent,
                        const struct cis_fs_inode *inode, const struct cis_fs_extent *extent)
 {
-    struct orphans *o = self;
+    struct scan *s = self;
+    struct fsck_born *born = s->born;
     (void)dirent;
     (void)extent;
-    o->seen++;
-    o->after = *key;
-    o->after.name = (struct cis_str){NULL, 0};
-    if (key->epoch <= o->upto && !inode->gone && !named(o->w, key->ino)) {
-        o->code = cis_numbers_add(&o->found, key->ino, o->w->f->err);
+    s->seen++;
+    s->after = *key;
+    s->after.name = (struct cis_str){NULL, 0};
+    bool known = born->files.n != 0 && born->files.at[born->files.n - 1].ino == key->ino;
+    if (inode->gone || known) { /* epochs ascend: the first one counts */
+        return true;
     }
-    return o->code == CIS_OK;
+    struct fsck_file *file = vec_add(&born->files);
+    s->full = file == NULL;
+    if (file != NULL) {
+        *file = (struct fsck_file){key->ino, key->epoch};
+    }
+    return !s->full;
 }
 
-static cis_code scan_orphans(struct orphans *o, uint64_t branch)
+static cis_code read_born(struct fsck *f, uint64_t branch, struct fsck_born *born)
 {
-    struct fsck *f = o->w->f;
+    struct scan s = {.born = born};
     struct cis_error why = {0};
     bool first = true;
     do {
-        o->seen = 0;
+        s.seen = 0;
         cis_code code =
             f->h->store->fs->scan(f->h->store, f->h->tenant, CIS_FS_INODES, branch,
-                                  first ? NULL : &o->after, PAGE, take_inode, o, f->h->stop, &why);
-        CIS_TRY(o->code);
+                                  first ? NULL : &s.after, PAGE, take_inode, &s, f->h->stop, &why);
+        if (s.full) {
+            return cis_history_nomem(f->err);
+        }
         if (cis_fsck_is_damage(code)) {
-            return cis_fsck_found(f, "branch", 0, "files of branch %llu cannot be read: %s",
-                                  (unsigned long long)branch, why.msg);
+            born->bad = true;
+            snprintf(born->why, sizeof born->why, "%s", why.msg);
+            break;
         }
         if (code != CIS_OK) {
             return cis_fail(f->err, code, "%s", why.msg);
         }
         first = false;
-    } while (o->seen == PAGE);
+    } while (s.seen == PAGE);
+    born->read = true;
     return CIS_OK;
+}
+
+/* Those that are there at the view as far as this branch tells, and have no name. */
+static cis_code find_unnamed(const struct walk *w, uint64_t branch, const struct fsck_born *born,
+                             uint64_t upto, struct numbers *out)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < born->files.n; i++) {
+        const struct fsck_file *file = &born->files.at[i];
+        while (at < w->names.n && w->names.at[at].ino < file->ino) {
+            at++;
+        }
+        bool named =
+            file->ino == CIS_FS_ROOT || (at < w->names.n && w->names.at[at].ino == file->ino);
+        if (!named && file->since <= upto) {
+            CIS_TRY(cis_numbers_add(out, file->ino, w->f->err));
+        }
+    }
+    return born->bad ? cis_fsck_found(w->f, "branch", 0, "files of branch %llu cannot be read: %s",
+                                      (unsigned long long)branch, born->why)
+                     : CIS_OK;
+}
+
+static cis_code check_branch(const struct walk *w, uint64_t branch, const struct cis_branch *b,
+                             uint64_t upto, struct numbers *out)
+{
+    struct fsck *f = w->f;
+    struct fsck_born own = {0}; /* of a branch that was made since */
+    struct fsck_born *born = b != NULL ? &f->born[b - f->branches.at] : &own;
+    cis_code code = born->read ? CIS_OK : read_born(f, branch, born);
+    if (code == CIS_OK) {
+        code = find_unnamed(w, branch, born, upto, out);
+    }
+    vec_done(&own.files);
+    return code;
 }
 
 static cis_code check_orphans(struct walk *w)
 {
-    struct orphans o = {.w = w, .upto = w->view.epoch};
+    struct numbers found = {0};
     struct rows rows = {0};
     cis_code code = CIS_OK;
+    uint64_t upto = w->view.epoch;
     for (uint64_t branch = w->view.branch; branch != 0 && code == CIS_OK;) {
         const struct cis_branch *b = cis_branches_find(&w->f->branches, branch);
-        code = scan_orphans(&o, branch);
+        code = check_branch(w, branch, b, upto, &found);
         branch = b != NULL && b->parent < b->id ? b->parent : 0;
-        o.upto = b != NULL && b->fork_epoch < o.upto ? b->fork_epoch : o.upto;
+        upto = b != NULL && b->fork_epoch < upto ? b->fork_epoch : upto;
     }
-    if (code == CIS_OK && o.found.n != 0) {
-        cis_numbers_sort(&o.found);
-        code = read_rows(w, &o.found, &rows);
+    if (code == CIS_OK && found.n != 0) {
+        cis_numbers_sort(&found);
+        code = read_rows(w, &found, &rows);
     }
     for (size_t i = 0; i < rows.n && code == CIS_OK; i++) {
         code = cis_fsck_found(w->f, "file", rows.at[i].ino, "it has no name");
     }
     cis_rows_done(&rows);
-    cis_numbers_done(&o.found);
+    cis_numbers_done(&found);
     return code;
 }
 

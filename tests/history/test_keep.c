@@ -915,6 +915,92 @@ static void fsck_with_data_names_the_file_with_a_flipped_bit(void **state)
     fsck_says(fx, true, "chunk d/");
 }
 
+/* A state that is rolled back is left to the reflog, and what goes on is one branch deeper. */
+static void leave_states(struct fx *fx, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%d", i);
+        fx_text(fx, "main", "goes-on", text);
+        fx_text(fx, "main", "is-left", text);
+        assert_ok(fx_back_to(fx, "main", "main~1", err));
+    }
+}
+
+static const struct cis_store_fs_ops *real_fs;
+static struct {
+    uint64_t branch[1000];
+    size_t n;
+} scanned;
+
+static cis_code scan_noted(cis_store *s, struct cis_str tenant, enum cis_fs_table table,
+                           uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
+                           cis_fs_row_each *each, void *self, const struct cis_stop *stop,
+                           struct cis_error *why)
+{
+    if (table == CIS_FS_INODES) {
+        assert_true(scanned.n < 1000);
+        scanned.branch[scanned.n++] = branch;
+    }
+    return real_fs->scan(s, tenant, table, branch, after, limit, each, self, stop, why);
+}
+
+static void fsck_reads_the_files_of_a_branch_once_for_all_states(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_store_fs_ops noted = *fx->store->fs;
+    struct cis_fsck_counts counts;
+    const char *given = getenv("CIS_FSCK_ANCESTORS"); /* for the time that it takes */
+    uint64_t n = 12;
+    assert_true(given == NULL || (cis_str_u64(cis_str_of(given), &n) && n > 0 && n <= 900));
+    plant(fx);
+    leave_states(fx, (int)n);
+    noted.scan = scan_noted;
+    real_fs = fx->store->fs;
+    fx->store->fs = &noted;
+    scanned.n = 0;
+    uint64_t begin = cis_clock_mono_ns();
+    assert_ok(cis_history_fsck(&fx->h, true, NULL, NULL, &counts, err));
+    fx->store->fs = real_fs;
+    printf("fsck of %llu states of %llu ancestors: %llu ms\n", (unsigned long long)counts.views,
+           (unsigned long long)n, (unsigned long long)((cis_clock_mono_ns() - begin) / 1000000));
+    assert_int_equal(counts.faults, 0);
+    assert_int_equal(counts.views, n < 100 ? n + 1 : 101);
+    assert_int_equal(scanned.n, n); /* the last one has no commit yet */
+    for (size_t i = 0; i < scanned.n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            assert_true(scanned.branch[i] != scanned.branch[k]);
+        }
+    }
+}
+
+static void fsck_tells_what_is_wrong_in_an_ancestor_for_every_state_that_shows_it(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_fsck_counts counts;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    plant(fx);
+    leave_states(fx, 1);
+    struct cis_fs_key key = {.table = CIS_FS_DIRENTS,
+                             .branch = 1,
+                             .ino = fx_ino(fx, "main", "d"),
+                             .name = CIS_STR("big")};
+    for (key.epoch = 0; key.epoch < 20; key.epoch++) {
+        assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, 1, 0, &key, 1, NULL, err));
+    }
+    usleep(150000);
+    leave_states(fx, 2);
+    assert_ok(cis_history_fsck(&fx->h, true, note_fault, &text, &counts, err));
+    size_t unnamed = 0;
+    for (const char *at = cis_buf_cstr(&text); (at = strstr(at, "it has no name")) != NULL; at++) {
+        unnamed++;
+    }
+    assert_int_equal(counts.views, 4);
+    assert_int_equal(unnamed, 4);
+    assert_non_null(strstr(cis_buf_cstr(&text), "file : main: inode "));
+    assert_non_null(strstr(cis_buf_cstr(&text), "file : reflog:main: inode "));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 static int run(void)
@@ -945,6 +1031,8 @@ static int run(void)
         TEST(fsck_finds_a_wrong_number_of_subdirectories),
         TEST(fsck_names_the_file_whose_content_is_not_there),
         TEST(fsck_with_data_names_the_file_with_a_flipped_bit),
+        TEST(fsck_reads_the_files_of_a_branch_once_for_all_states),
+        TEST(fsck_tells_what_is_wrong_in_an_ancestor_for_every_state_that_shows_it),
     };
     return cmocka_run_group_tests_name("keep", tests, NULL, NULL);
 }
