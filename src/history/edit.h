@@ -49,7 +49,8 @@ struct edit {
     const struct cis_kv_op *kv;
     size_t nkv;
     uint64_t next_ino, left_inos;
-    bool always; /* a commit is made though nothing changes: its note is what counts */
+    bool takes_back; /* cis_store_commit */
+    bool always;     /* a commit is made though nothing changes: its note is what counts */
 };
 
 /* CIS_E_CONFLICT when somebody holds a lease on the branch. */

@@ -226,6 +226,7 @@ static cis_code turn(const struct cis_history *h, const struct plan *plan,
         cis_branches_owner(&branches, (struct cis_view){plan->base.branch, plan->base.epoch - 1});
     t.nbases = 1;
     CIS_TRY(cis_three_pin(&t, plan->base, &t.base[0]));
+    t.edit.takes_back = true;
     /* Found by its place in the log: it has to be known next time that this was it. */
     t.edit.always = plan->head.branch != 0;
     cis_code code = cis_three_finish(&t, how, plan->redo ? REDO : UNDO, note, out);

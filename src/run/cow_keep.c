@@ -175,7 +175,8 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
     o.empty = ref == NULL;
     o.read_only = !write;
     o.kind = CIS_APPLY_KIND;
-    o.kept = CIS_LAYERED_KEPT_ALL; /* a folder that is kept may have such names of its own */
+    o.takes_back = write && ref != NULL; /* what was replaced is kept already: these are notes */
+    o.kept = CIS_LAYERED_KEPT_ALL;       /* a folder that is kept may have such names of its own */
     v->call = (struct cis_vfs_call){.stop = stop, .err = &v->why};
     CIS_TRY(cis_layered_open(forest, &o, stop, &v->vfs, err));
     CIS_TRY(cis_cow_tree_open(&v->tree, v->vfs, &v->call, err));

@@ -116,12 +116,15 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
 /* ---- what is stored ----
  * A tenant's stored bytes count all of its rows (store/cost.h), and its quota bounds them. What
  * removes writes rows too, and has to work when the quota is used up: it has room above it. So have
- * records of runs, but less, so that they do not take that room. What was accepted before has no
+ * records of runs, but less, so that they do not take that room; and between the two an undo, which
+ * may bring something back: whoever is at the quota can take back what led there, and who does and
+ * undoes the same for ever comes to an end. What was accepted before has no
  * bound here: who accepts keeps to the quota by itself (vfs/layered/quota.c), and what others store
  * meanwhile, or a quota that is lowered, takes nothing back that somebody was told is there. */
 enum cis_stored_room {
     CIS_STORED_GROWTH,
     CIS_STORED_RECORD,
+    CIS_STORED_UNDO,
     CIS_STORED_REMOVAL,
     CIS_STORED_ACCEPTED
 };

@@ -88,6 +88,9 @@ struct cis_store_commit {
     /* Its files were held against the tenant's quotas when they were taken, and whoever wrote them
      * was told that they are there: they are counted and not judged again. */
     bool accepted;
+    /* An undo or a redo, or the note that one was done. It has room above the quota of what is
+     * stored (cis_stored_room). */
+    bool takes_back;
     /* ref is a new branch, forked from fs->base (without files: base), and this is its first
      * commit: it is there when the commit is. CIS_E_EXISTS. */
     bool fork;

@@ -35,6 +35,9 @@ static bool removes(const struct cis_store_commit *c)
 enum cis_stored_room cis_commit_room(const struct cis_store_commit *c)
 {
     const struct cis_fs_commit *fs = c->fs;
+    if (c->takes_back) {
+        return removes(c) ? CIS_STORED_REMOVAL : CIS_STORED_UNDO;
+    }
     if (c->accepted && c->nkv == 0 && c->nconfig == 0) {
         return CIS_STORED_ACCEPTED;
     }
@@ -50,6 +53,8 @@ struct cis_stored_share cis_stored_share(enum cis_stored_room room)
     switch (room) {
     case CIS_STORED_RECORD:
         return (struct cis_stored_share){3, 512u << 10};
+    case CIS_STORED_UNDO:
+        return (struct cis_stored_share){3, 768u << 10};
     case CIS_STORED_REMOVAL:
         return (struct cis_stored_share){4, 1u << 20};
     case CIS_STORED_ACCEPTED:

@@ -400,6 +400,76 @@ static void undos_that_race_take_back_one_commit_each(void **state)
     assert_fails(CIS_E_NOTFOUND, "nothing to redo", redo(fx, &turn, err));
 }
 
+static uint64_t stored_now(struct fx *fx)
+{
+    struct cis_tenant tenant;
+    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &tenant, NULL, err));
+    return tenant.stored;
+}
+
+/* From here on the tenant may store nothing more. */
+static uint64_t use_up(struct fx *fx)
+{
+    struct cis_tenant tenant;
+    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &tenant, NULL, err));
+    tenant.quota_stored = tenant.stored;
+    assert_ok(fx->store->fs->tenant_quota(fx->store, fx->h.tenant, &tenant, NULL, err));
+    return tenant.quota_stored;
+}
+
+static cis_code set_memory(struct fx *fx, struct cis_error *err)
+{
+    struct cis_kv_op op = {
+        .ns = CIS_STR("skill"), .key = CIS_STR("more"), .value = cis_bytes_of("x", 1)};
+    struct cis_store_commit commit = {.kv = &op, .nkv = 1, .ref = CIS_STR("main")};
+    return fx->store->ops->commit(fx->store, fx->h.tenant, &commit, NULL, err);
+}
+
+static void who_has_used_up_what_may_be_stored_can_undo_and_redo(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_turn turn;
+    fx_memory(fx, "main", "key", "before");
+    fx_memory(fx, "main", "key", "after");
+    fx_text(fx, "main", "a", "1");
+    fx_text(fx, "main", "b", "2");
+    fx_remove(fx, "main", "a");
+    use_up(fx);
+    assert_fails(CIS_E_QUOTA, "remove something", set_memory(fx, err));
+    assert_ok(undo(fx, NULL, &turn, err)); /* brings a back */
+    main_has(fx, "a b ");
+    use_up(fx);
+    assert_ok(redo(fx, &turn, err));
+    main_has(fx, "b ");
+    use_up(fx);
+    for (int i = 0; i < 4; i++) { /* the last one is of memory */
+        assert_ok(undo(fx, NULL, &turn, err));
+    }
+    main_has(fx, "");
+    fx_whole(fx);
+    assert_fails(CIS_E_QUOTA, "remove something", set_memory(fx, err));
+}
+
+static void undo_and_redo_without_end_leave_room_to_remove(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_turn turn;
+    cis_code code = CIS_OK;
+    int n = 0;
+    fx_text(fx, "main", "b", "2");
+    fx_text(fx, "main", "a", "1");
+    fx_text(fx, "main", "a", "2");
+    uint64_t quota = use_up(fx);
+    for (; code == CIS_OK && n < 5000; n += code == CIS_OK) {
+        code = n % 2 == 0 ? undo(fx, NULL, &turn, NULL) : redo(fx, &turn, NULL);
+    }
+    assert_int_equal(code, CIS_E_QUOTA);
+    assert_true(n > 100);
+    assert_true(stored_now(fx) <= quota / 2 * 3 + 1 + (768u << 10));
+    fx_remove(fx, "main", "b");
+    main_has(fx, "a ");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 /* As if the branch descended from n others, each made of the one before. */
@@ -486,6 +556,8 @@ static int run(void)
         TEST(a_note_cannot_pass_for_an_undo),
         TEST(the_mark_survives_a_note_of_any_length),
         TEST(undos_that_race_take_back_one_commit_each),
+        TEST(who_has_used_up_what_may_be_stored_can_undo_and_redo),
+        TEST(undo_and_redo_without_end_leave_room_to_remove),
     };
     return cmocka_run_group_tests_name("reflog", tests, NULL, NULL);
 }

@@ -726,6 +726,39 @@ static void a_dry_run_writes_nothing_into_the_folder(void **state)
     fx_host_is(fx, "d/link", "new");
 }
 
+/* ---- a tenant whose quotas are used up ---- */
+
+static bool take_undone(void *self, const struct cis_cow_applied *applied)
+{
+    *(bool *)self = applied->undone;
+    return true;
+}
+
+static void an_apply_is_taken_back_when_the_quotas_are_used_up(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_tenant tenant;
+    bool undone = false;
+    fx_put(fx, "d/a/f", "old");
+    fx_put(fx, "d/g", "old");
+    link_host(fx, "d/g", "outside"); /* it is another file afterwards, which is noted */
+    struct ran ran = run(fx, "d", NULL, "mv a b w g new");
+    assert_int_equal(apply(fx, fx->forest, "d", &ran, false), CIS_OK);
+    fx_host_is(fx, "d/b/f", "old");
+    assert_ok(fx->store->fs->tenant_get(fx->store, CIS_STR("t"), &tenant, NULL, err));
+    tenant.quota_stored = tenant.stored;
+    tenant.quota_files = tenant.quota_bytes = 1;
+    assert_ok(fx->store->fs->tenant_quota(fx->store, CIS_STR("t"), &tenant, NULL, err));
+    cis_code code = undo(fx, &ran);
+    if (code != CIS_OK) {
+        fail_msg("%s", cis_buf_cstr(&said));
+    }
+    fx_host_is(fx, "d/a/f", "old");
+    fx_host_is(fx, "d/g", "old");
+    assert_ok(cis_cow_applied_list(fx->forest, "t", ran.id, &never, take_undone, &undone, err));
+    assert_true(undone);
+}
+
 /* ---- a rescue ---- */
 
 static void a_mount_that_cannot_be_rescued_takes_no_other_with_it(void **state)
@@ -789,6 +822,7 @@ static int run_all(void)
         T(a_leftover_is_read_as_often_however_many_steps_there_are),
         T(a_file_whose_capabilities_an_undo_could_not_bring_back_is_a_conflict),
         T(a_dry_run_writes_nothing_into_the_folder),
+        T(an_apply_is_taken_back_when_the_quotas_are_used_up),
         T(a_mount_that_cannot_be_rescued_takes_no_other_with_it),
     };
     int failed = cmocka_run_group_tests_name("apply cases", tests, NULL, NULL);

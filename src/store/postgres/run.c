@@ -154,7 +154,7 @@ cis_code cis_pg_run_report(cis_store *store, struct cis_str tenant, struct cis_s
                            struct cis_error *err)
 {
     struct report r = {id, was, now};
-    struct pg_write write = {.work = report, .arg = &r};
+    struct pg_write write = {.work = report, .arg = &r, .room = CIS_STORED_RECORD};
     CIS_TRY(cis_run_report_check(id, now, err));
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }

@@ -284,11 +284,19 @@ void cis_sql_log_watch(struct sql_conn *conn);
 
 /* ---- queue.c: writes ---- */
 typedef cis_code sql_apply(struct sql_conn *conn, const void *arg, struct cis_error *err);
-enum { SQL_LAZY = 0, SQL_DURABLE = 1, SQL_FREES = 2, SQL_RECORD = 4, SQL_ACCEPTED = 8 };
+enum {
+    SQL_LAZY = 0,
+    SQL_DURABLE = 1,
+    SQL_FREES = 2,
+    SQL_RECORD = 4,
+    SQL_ACCEPTED = 8,
+    SQL_UNDO = 16
+};
 /* Runs apply inside a transaction, alone or together with others of the tenant; CIS_OK means
  * committed (durable: on the disk). apply may run more than once, each time from the start. What
  * frees, or is needed for that, may use the last of the disk and the room above the stored quota;
- * a record some of the latter, what was accepted before all of it (cis_stored_limit). */
+ * a record and an undo some of the latter, what was accepted before all of it (cis_stored_limit).
+ */
 cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
                        const void *arg, unsigned how, const struct cis_stop *stop,
                        struct cis_error *err);

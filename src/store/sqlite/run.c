@@ -150,6 +150,6 @@ cis_code cis_sql_run_report(cis_store *store, struct cis_str tenant, struct cis_
 {
     struct report r = {id, was, now};
     CIS_TRY(cis_run_report_check(id, now, err));
-    return cis_sql_write_existing((struct sql_store *)store, tenant, report_apply, &r, SQL_DURABLE,
-                                  stop, err);
+    return cis_sql_write_existing((struct sql_store *)store, tenant, report_apply, &r,
+                                  SQL_DURABLE | SQL_RECORD, stop, err);
 }

@@ -185,7 +185,8 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
         c.budget = &f->rows;
         c.out_quota = &f->quota;
         c.fence = v->fence != 0 ? v->fence : c.fence;
-        c.accepted = v->auto_commit;
+        c.accepted = v->auto_commit || v->takes_back;
+        c.takes_back = v->takes_back;
         c.kind = c.kind != NULL || v->kind[0] == 0 ? c.kind : v->kind;
         c.note = c.note != NULL || v->note[0] == 0 ? c.note : v->note;
         cis_code code = v->forest->store->ops->commit(v->forest->store, cis_str_of(v->tenant->name),
@@ -235,7 +236,8 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
     c.base = f->base;
     c.fork = true;
     c.fence = 0;
-    c.accepted = v->auto_commit;
+    c.accepted = v->auto_commit || v->takes_back;
+    c.takes_back = v->takes_back;
     c.out = &done;
     if (v->kind[0] != 0 && (with == NULL || c.kind == NULL)) {
         c.kind = v->kind;

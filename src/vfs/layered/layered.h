@@ -67,6 +67,9 @@ struct cis_layered_options {
      * tenant's own. CIS_E_DENIED: published no more; CIS_E_NOTFOUND: never was, or is not there. */
     struct cis_str from;
     enum cis_layered_kept kept;
+    /* For the notes of an undo (cis_store_commit): the quotas of files and of what is stored refuse
+     * nothing of what is written here; its commits are judged as those of an undo. */
+    bool takes_back;
 };
 #define CIS_LAYERED_OPTIONS_INIT                                                                   \
     {                                                                                              \

@@ -165,6 +165,7 @@ static struct lay_view *view_new(cis_forest *forest, const struct cis_layered_op
     snprintf(v->note, sizeof v->note, "%s", o->note != NULL ? o->note : "");
     v->empty = o->empty;
     v->auto_commit = o->auto_commit && !o->empty;
+    v->takes_back = o->takes_back;
     v->compress = !o->no_compress;
     v->fence = o->fence;
     v->dirty_max = o->dirty_bytes != 0 ? o->dirty_bytes : DIRTY_BYTES;
@@ -245,9 +246,9 @@ static cis_code open_own(struct lay_view *v, const struct cis_layered_options *o
     CIS_TRY(cis_lay_tenant(v->forest, o->tenant, !o->read_only, stop, &v->tenant, &row, err));
     cis_lock_alone(lay_lock_stripes);
     v->who = cis_str_of(v->tenant->name);
-    v->quota_files = row.quota_files;
-    v->quota_bytes = row.quota_bytes;
-    v->quota_stored = row.quota_stored;
+    v->quota_files = o->takes_back ? 0 : row.quota_files;
+    v->quota_bytes = o->takes_back ? 0 : row.quota_bytes;
+    v->quota_stored = o->takes_back ? 0 : row.quota_stored;
     v->stored = row.stored;
     return find_state(v, o, stop, err);
 }

@@ -63,7 +63,7 @@ struct lay_view {
 
     char ref[CIS_FS_REF_MAX + 1];
     char kind[64], note[256];
-    bool head, empty, auto_commit, compress;
+    bool head, empty, auto_commit, takes_back, compress;
     uint64_t fence, dirty_max;
     void (*clock)(struct timespec *out);
 
