@@ -19,7 +19,7 @@ endwhile()
 
 # Shared: every room whole, so that each CIS_API function is there, and nothing else is exported.
 # The engine archive exports its own C API unless told otherwise.
-file(WRITE ${CMAKE_BINARY_DIR}/libcis.map "CIS_0 {\n    global: cis_*;\n    local: *;\n};\n")
+file(WRITE ${CMAKE_BINARY_DIR}/libcis.map "CIS_${CIS_SOVERSION} {\n    global: cis_*;\n    local: *;\n};\n")
 file(WRITE ${CMAKE_BINARY_DIR}/libcis.c "/* A library needs a source; all code is in the rooms. */\nextern int cis_library_has_no_code_of_its_own;\n")
 add_library(cis_shared SHARED ${CMAKE_BINARY_DIR}/libcis.c)
 set(_cis_whole "")
@@ -31,7 +31,7 @@ target_link_options(cis_shared PRIVATE -Wl,--version-script=${CMAKE_BINARY_DIR}/
     -Wl,--exclude-libs,libcis_engine.a -Wl,--whole-archive ${_cis_whole} -Wl,--no-whole-archive)
 target_link_libraries(cis_shared PRIVATE cis_lib)
 set_target_properties(cis_shared PROPERTIES OUTPUT_NAME cis VERSION ${PROJECT_VERSION}
-    SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${CMAKE_BINARY_DIR}/libcis.map)
+    SOVERSION ${CIS_SOVERSION} LINK_DEPENDS ${CMAKE_BINARY_DIR}/libcis.map)
 
 # Static: the rooms in one archive; the engine's archive is beside it.
 set(_cis_static ${CMAKE_BINARY_DIR}/libcis.a)
@@ -72,7 +72,8 @@ endif()
 install(TARGETS cis_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${_cis_static} $<TARGET_PROPERTY:cis_engine_lib,IMPORTED_LOCATION>
     DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/cis DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/cis ${CMAKE_BINARY_DIR}/include/cis
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} PATTERN "*.in" EXCLUDE)
 install(FILES ${CMAKE_BINARY_DIR}/cis.pc ${CMAKE_BINARY_DIR}/cis-static.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}

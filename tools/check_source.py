@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
 SKIP_DIRS = {".git", "build", "target", "__pycache__", "node_modules"}
@@ -380,8 +381,19 @@ def check_tree():
 def check_headers():
     """Each public header alone, with nothing but the C library."""
     headers = sorted(os.listdir(os.path.join(ROOT, "include", "cis")))
-    headers = [name for name in headers if name.endswith(".h")]
-    common = ["-pedantic", "-Werror", "-Wall", "-Wextra", "-fsyntax-only", "-I", os.path.join(ROOT, "include")]
+    made = tempfile.TemporaryDirectory()
+    os.mkdir(os.path.join(made.name, "cis"))
+    with open(os.path.join(ROOT, "CMakeLists.txt"), encoding="utf-8") as handle:
+        version = re.search(r"^project\(cis VERSION (\S+)", handle.read(), re.M).group(1)
+    names = dict(zip(("_MAJOR", "_MINOR", "_PATCH"), version.split("."))) | {"": version}
+    for name in [name for name in headers if name.endswith(".h.in")]:  # as CMake writes it
+        with open(os.path.join(ROOT, "include", "cis", name), encoding="utf-8") as handle:
+            text = re.sub(r"@PROJECT_VERSION(\w*?)@", lambda m: names[m.group(1)], handle.read())
+        with open(os.path.join(made.name, "cis", name[:-3]), "w", encoding="utf-8") as handle:
+            handle.write(text)
+    headers = [name.removesuffix(".in") for name in headers if name.endswith((".h", ".h.in"))]
+    common = ["-pedantic", "-Werror", "-Wall", "-Wextra", "-fsyntax-only", "-I", os.path.join(ROOT, "include"),
+              "-I", made.name]
     compilers = [("cc", "-std=c11", "c"), ("c++", "-std=c++11", "c++")]
     for name in headers:
         for compiler, standard, language in compilers:

@@ -9,6 +9,7 @@
 #include "cis/runtime.h"
 #include "cis/service.h"
 #include "cis/skill.h"
+#include "cis/version.h"
 #include "cis/wasi.h"
 #include "cis/workspace.h"
 

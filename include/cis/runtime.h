@@ -67,6 +67,8 @@ CIS_API enum cis_code cis_runtime_new(const struct cis_runtime_config *config,
 CIS_API void cis_runtime_free(cis_runtime *runtime);
 /* "cis 0.2.0, Wasmtime 48.0.8"; static. */
 CIS_API const char *cis_version(void);
+/* Of the library, as CIS_VERSION_NUMBER is of the headers: 1.2.3 is 1002003. */
+CIS_API uint32_t cis_version_number(void);
 
 /* ---- the process around it ---- */
 /* fork(): a child has none of the threads that time limits and compilation need. What was made

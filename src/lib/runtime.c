@@ -25,6 +25,11 @@ const char *cis_version(void)
     return version_text;
 }
 
+uint32_t cis_version_number(void)
+{
+    return CIS_VERSION_NUMBER;
+}
+
 void cis_thread_stack(const void *low, size_t size)
 {
     cis_stack_name(low, size);

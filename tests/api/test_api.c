@@ -56,6 +56,16 @@ static void the_defaults_are_those_of_the_design(void **state)
     assert_null(r);
 }
 
+static void headers_and_library_say_one_version(void **state)
+{
+    (void)state;
+    assert_int_equal(cis_version_number(), CIS_VERSION_NUMBER);
+    assert_int_equal(CIS_VERSION_NUMBER, CIS_VERSION_MAJOR * 1000000 + CIS_VERSION_MINOR * 1000 +
+                                             CIS_VERSION_PATCH);
+    static const char start[] = "cis " CIS_VERSION_STRING ", Wasmtime ";
+    assert_int_equal(strncmp(cis_version(), start, sizeof start - 1), 0);
+}
+
 static void execute_wasm_turns_bytes_and_inputs_into_a_value(void **state)
 {
     (void)state;
@@ -846,6 +856,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_are_those_of_the_design),
+        cmocka_unit_test(headers_and_library_say_one_version),
         cmocka_unit_test(execute_wasm_turns_bytes_and_inputs_into_a_value),
         cmocka_unit_test(a_limit_of_all_there_is_is_no_smaller_than_what_is_written),
         cmocka_unit_test(an_instance_is_called_and_its_memory_read_and_written),

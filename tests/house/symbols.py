@@ -18,7 +18,7 @@ def defined(library, *options):
     if shown.returncode != 0 or len(names) < 100:
         print(f"{library}: cannot be read, or is no library: {shown.stderr.strip()[:200]}")
         sys.exit(2)
-    return names - {"CIS_0"}  # the version that the shared library's names have
+    return {n for n in names if not n.startswith("CIS_")}  # the version that the shared library's names have
 
 
 def declared(headers):

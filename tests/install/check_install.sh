@@ -31,8 +31,14 @@ nm -D --defined-only "$prefix/lib/libcis.so" | awk '$2 ~ /[TDBRVW]/ {print $3}' 
 cat "$prefix"/include/cis/*.h | tr '\n' ' ' | grep -oE 'CIS_API [^;(]*[ *]cis_[a-z0-9_]+\(' |
     grep -oE 'cis_[a-z0-9_]+\($' | tr -d '(' | sort -u >"$work/declared"
 [ -s "$work/declared" ] || fail "no function found in the headers"
-grep -v '^CIS_0$' "$work/exported" | diff "$work/declared" - >&2 || fail "declared (<) and exported (>) differ"
-readelf -d "$prefix/lib/libcis.so" | grep -q 'SONAME.*libcis.so.0' || fail "soname"
+grep -v '^CIS_[0-9.]*$' "$work/exported" | diff "$work/declared" - >&2 || fail "declared (<) and exported (>) differ"
+version=$(sed -n 's/^project(cis VERSION \([0-9.]*\) .*/\1/p' "$CIS_SOURCE_DIR/CMakeLists.txt")
+case $version in # until 1.0 each minor version is a library of its own
+0.*) soname=libcis.so.${version%.*} ;;
+*) soname=libcis.so.${version%%.*} ;;
+esac
+readelf -d "$prefix/lib/libcis.so" | grep -q "SONAME.*\[$soname\]" || fail "soname is not $soname"
+grep -q "CIS_VERSION_STRING \"$version\"" "$prefix/include/cis/version.h" || fail "version.h"
 
 cat >"$work/answer.wat" <<'W'
 (module (memory (export "memory") 1) (data (i32.const 4096) "{\"answer\":42}\00")
@@ -45,7 +51,7 @@ example=$CIS_SOURCE_DIR/examples/embed/embed.c
     cc "$example" -o "$work/static" $(pkg-config --cflags --libs cis-static)
     # libcis.so holds what it uses: --static must not drag in what Debian has as shared only.
     cc "$example" -o "$work/both" $(pkg-config --static --cflags --libs cis)
-    printf '#include <cis/cis.h>\nint main() { return cis_version() == nullptr; }\n' >"$work/use.cc"
+    printf '#include <cis/cis.h>\nint main() { return cis_version_number() != CIS_VERSION_NUMBER; }\n' >"$work/use.cc"
     c++ "$work/use.cc" -o "$work/cxx" $(pkg-config --cflags --libs cis) -Wl,-rpath,"$prefix/lib"
 }
 readelf -d "$work/static" | grep -q 'NEEDED.*libcis' && fail "the static program needs libcis.so"
