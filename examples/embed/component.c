@@ -107,21 +107,21 @@ static int run(cis_runtime *runtime, cis_module *module)
 {
     struct cis_error err = {CIS_E_OK, 0, ""};
     cis_provider *provider = books(&err);
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *wasi = NULL;
     cis_component *component = NULL;
     int status = 1;
-    if (provider == NULL || cis_wasi_run_new(runtime, &run, &err) != CIS_E_OK) {
+    if (provider == NULL || cis_wasi_config_new(runtime, &wasi, &err) != CIS_E_OK) {
         cis_provider_free(provider);
         return fail("run", &err);
     }
-    cis_wasi_run_provide(run, provider);
-    if (cis_component_open(run, module, &component, &err) == CIS_E_OK) {
+    cis_wasi_config_provide(wasi, provider);
+    if (cis_component_open(wasi, module, &component, &err) == CIS_E_OK) {
         status = call_guest(component);
     } else {
         fail("open", &err);
     }
     cis_component_close(component);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(wasi);
     cis_provider_free(provider);
     return status;
 }

@@ -35,17 +35,17 @@ static char *read_file(const char *path, size_t *out_len)
 static int run_on_folder(cis_runtime *runtime, cis_module *module, const char *folder, char **args)
 {
     struct cis_error err = {CIS_E_OK, 0, ""};
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *wasi = NULL;
     cis_result *result = NULL;
-    if (cis_wasi_run_new(runtime, &run, &err) != CIS_E_OK) {
+    if (cis_wasi_config_new(runtime, &wasi, &err) != CIS_E_OK) {
         return fail("run", &err);
     }
-    cis_wasi_run_dir(run, folder, "/in", CIS_DIR_COW, NULL);
+    cis_wasi_config_dir(wasi, folder, "/in", CIS_DIR_COW, NULL);
     for (; *args != NULL; args++) {
-        cis_wasi_run_arg(run, *args);
+        cis_wasi_config_arg(wasi, *args);
     }
-    enum cis_code code = cis_wasi_run_start(run, module, &result, &err);
-    cis_wasi_run_free(run);
+    enum cis_code code = cis_wasi_run(wasi, module, &result, &err);
+    cis_wasi_config_free(wasi);
     if (code != CIS_E_OK) {
         return fail("run", &err);
     }

@@ -280,7 +280,7 @@ static int listen_anywhere(void)
 
 /* An instance for each request: most guests expect to answer one, and nothing of it is left for the
  * next. It costs far less than a millisecond. */
-static enum cis_code serve_all(cis_wasi_run *run, cis_module *module, int fd, long requests,
+static enum cis_code serve_all(cis_wasi_config *wasi, cis_module *module, int fd, long requests,
                                struct cis_error *err)
 {
     enum cis_code code = CIS_E_OK;
@@ -291,7 +291,7 @@ static enum cis_code serve_all(cis_wasi_run *run, cis_module *module, int fd, lo
             return CIS_E_NOMEM;
         }
         c->fd = accept(fd, NULL, NULL);
-        code = cis_component_open(run, module, &component, err);
+        code = cis_component_open(wasi, module, &component, err);
         if (code == CIS_E_OK) {
             serve(c, component);
         }
@@ -309,7 +309,7 @@ int main(int argc, char **argv)
     struct cis_error err = {0};
     cis_runtime *runtime = NULL;
     cis_module *module = NULL;
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *wasi = NULL;
     config.compile_in_process = true;
     if (argc < 2) {
         fprintf(stderr, "usage: serve COMPONENT [REQUESTS]\n");
@@ -324,17 +324,18 @@ int main(int argc, char **argv)
         free(wasm);
     }
     if (code == CIS_E_OK) {
-        code = cis_wasi_run_new(runtime, &run, &err);
+        code = cis_wasi_config_new(runtime, &wasi, &err);
     }
     if (code == CIS_E_OK) {
-        cis_wasi_run_limits(run, 0, 10000, 0); /* of each request */
-        code = fd < 0 ? CIS_E_IO
-                      : serve_all(run, module, fd, argc > 2 ? strtol(argv[2], NULL, 10) : -1, &err);
+        cis_wasi_config_limits(wasi, 0, 10000, 0); /* of each request */
+        code = fd < 0
+                   ? CIS_E_IO
+                   : serve_all(wasi, module, fd, argc > 2 ? strtol(argv[2], NULL, 10) : -1, &err);
     }
     if (code != CIS_E_OK) {
         fprintf(stderr, "serve: %s\n", err.msg);
     }
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(wasi);
     cis_module_unref(module);
     cis_runtime_free(runtime);
     return code != CIS_E_OK;

@@ -6,8 +6,8 @@
  *   cis_wit_call    a call that is going on: of one of your functions, or of a guest's
  *   cis_component   an instance that is kept, to call its exports
  *
- * A component that is a whole program is run as every program: cis_wasi_run_start (cis/wasi.h),
- * with cis_wasi_run_provide for interfaces of yours.
+ * A component that is a whole program is run as every program: cis_wasi_run (cis/wasi.h),
+ * with cis_wasi_config_provide for interfaces of yours.
  *
  * Types are text, as in WIT but with everything written out: "func(self: borrow<counter>, by: u32)
  * -> result<u64, string>", "record{name:string,size:u64}", "variant{none,text(string)}",
@@ -42,7 +42,7 @@ typedef void cis_wit_drop(void *self, void *object);
 
 /* Filled in step by step, then used by any number of runs and threads at once; make it once and
  * keep it, as each one is linked with each module anew. Steps copy their texts and return nothing:
- * the first that could not be done is the error of cis_wasi_run_start. */
+ * the first that could not be done is the error of cis_wasi_run. */
 CIS_API enum cis_code cis_provider_new(cis_provider **out_provider, struct cis_error *err);
 /* Counted: runs and modules that use it keep it. NULL is allowed. */
 CIS_API void cis_provider_free(cis_provider *provider);
@@ -57,16 +57,16 @@ CIS_API void cis_provider_function(cis_provider *provider, const char *name, con
 
 /* To this run's program, beside WASI. A function that WASI or another provider of the run has
  * already is CIS_E_EXISTS. At most 8 of them. */
-CIS_API void cis_wasi_run_provide(cis_wasi_run *run, cis_provider *provider);
+CIS_API void cis_wasi_config_provide(cis_wasi_config *config, cis_provider *provider);
 CIS_API void cis_wasi_host_provide(cis_wasi_host *host, cis_provider *provider);
 /* A package that is built in ("scheduler:core-libs", "wasi:http") shall not be there: it is
  * missing, or provided by what is given after this step. Another name is CIS_E_USAGE. */
-CIS_API void cis_wasi_run_without(cis_wasi_run *run, const char *package);
+CIS_API void cis_wasi_config_without(cis_wasi_config *config, const char *package);
 /* What cis_wit_data gives to the functions. Borrowed. */
-CIS_API void cis_wasi_run_data(cis_wasi_run *run, void *data);
+CIS_API void cis_wasi_config_data(cis_wasi_config *config, void *data);
 /* Instead of wasi:cli/run: a call as text, "f(1, \"a\")" or "iface.f(…)". What it gave is
  * cis_result_output, as text. */
-CIS_API void cis_wasi_run_invoke(cis_wasi_run *run, const char *call);
+CIS_API void cis_wasi_config_invoke(cis_wasi_config *config, const char *call);
 
 /* ---- inside a call ---- */
 /* The i-th argument; NULL when there are fewer. */
@@ -150,9 +150,9 @@ CIS_API void cis_wit_set_object(cis_wit_call *call, cis_wit *out, const char *re
                                 void *object);
 
 /* ---- calling what a guest exports ---- */
-/* An instance in the surroundings of `run`, which it borrows, kept between calls: one thread at a
- * time. Each call has the whole time limit. What it changes in a workspace is forgotten. */
-CIS_API enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
+/* An instance in the surroundings of `config`, which it borrows, kept between calls: one thread at
+ * a time. Each call has the whole time limit. What it changes in a workspace is forgotten. */
+CIS_API enum cis_code cis_component_open(const cis_wasi_config *config, cis_module *module,
                                          cis_component **out_component, struct cis_error *err);
 /* A call that was begun stays its owner's to free, and can do nothing any more. From a callback of
  * a call that is being made: it goes when the call is over. NULL is allowed. */

@@ -14,7 +14,7 @@ struct cis_component {
     bool doomed;        /* closed during a call: it goes when that is over */
 };
 
-enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
+enum cis_code cis_component_open(const cis_wasi_config *config, cis_module *module,
                                  cis_component **out_component, struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(module->runtime, err));
@@ -23,11 +23,11 @@ enum cis_code cis_component_open(cis_wasi_run *run, cis_module *module,
         return cis_fail(err, CIS_E_NOMEM, "component: out of memory");
     }
     c->module = cis_module_ref(module);
-    cis_code code = run->record == NULL
-                        ? cis_lib_program_make(run, module, &c->program, err)
+    cis_code code = config->record == NULL
+                        ? cis_lib_program_make(config, module, &c->program, err)
                         : cis_fail(err, CIS_E_UNSUPPORTED,
                                    "%s: an instance that is kept cannot be recorded; a run of one "
-                                   "call can (cis_wasi_run_invoke)",
+                                   "call can (cis_wasi_config_invoke)",
                                    module->name);
     if (code == CIS_OK && !cis_image_info(c->program.q.request.image)->component) {
         code =

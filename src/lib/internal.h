@@ -95,7 +95,7 @@ bool cis_lib_change_tell(struct cis_lib_changes *changes, char what, struct cis_
 /* code, or why a path could not be told. */
 cis_code cis_lib_changes_done(struct cis_lib_changes *changes, cis_code code,
                               struct cis_error *err);
-/* The surroundings of a program, made from a cis_wasi_run: a request and what it points to. */
+/* The surroundings of a program, made from a cis_wasi_config: a request and what it points to. */
 struct cis_lib_program {
     struct cis_lib_request q;
     struct cis_run_program program;
@@ -106,7 +106,7 @@ struct cis_lib_program {
     struct cis_lib_embedder embedder;
 };
 /* Borrows the run. Not to be moved. After a failure there is nothing to undo. */
-cis_code cis_lib_program_make(const cis_wasi_run *run, cis_module *module,
+cis_code cis_lib_program_make(const cis_wasi_config *run, cis_module *module,
                               struct cis_lib_program *out, struct cis_error *err);
 /* After the guest is gone: objects that it left are dropped. */
 void cis_lib_program_done(struct cis_lib_program *program);

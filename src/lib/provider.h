@@ -78,7 +78,7 @@ struct cis_lib_object {
     bool given, taken;
 };
 struct cis_lib_embedder {
-    void *data; /* of cis_wasi_run_data */
+    void *data; /* of cis_wasi_config_data */
     struct cis_lib_object *at;
     uint32_t n, cap, free, given; /* entry 0 is not used */
     uint64_t charged;

@@ -8,50 +8,51 @@
 
 /* ---- recording ---- */
 
-static void about(const cis_wasi_run *run, const cis_image *image, struct cis_buf *out)
+static void about(const cis_wasi_config *config, const cis_image *image, struct cis_buf *out)
 {
     char when[32];
     cis_clock_iso(cis_clock_wall_ms(), when);
     cis_buf_printf(out, "{\"cis\":\"%s\",\"command\":\"libcis\",\"arguments\":[", CIS_VERSION);
-    for (size_t i = 0; i < run->args.n; i++) {
+    for (size_t i = 0; i < config->args.n; i++) {
         cis_buf_text(out, i != 0 ? "," : "");
-        cis_buf_json(out, cis_str_of(run->args.at[i]));
+        cis_buf_json(out, cis_str_of(config->args.at[i]));
     }
     cis_buf_printf(out, "],\"module\":\"%s\",\"started\":\"%s\"}",
                    cis_image_info(image)->sha256_hex, when);
 }
 
 /* The module once more, compiled so that its NaNs are always the same. */
-static cis_code load(const cis_wasi_run *run, cis_module *module, const struct cis_limits *limits,
-                     cis_image **out, struct cis_error *err)
+static cis_code load(const cis_wasi_config *config, cis_module *module,
+                     const struct cis_limits *limits, cis_image **out, struct cis_error *err)
 {
     struct cis_image_options o = {.name = module->name,
                                   .features = module->runtime->features | CIS_FEATURE_CANONICAL_NAN,
                                   .fuel = limits->fuel != 0,
                                   .memory_limit = limits->memory_bytes,
-                                  .stop = {CIS_NEVER, run->cancel}};
+                                  .stop = {CIS_NEVER, config->cancel}};
     return cis_image_load(module->runtime->engine, cis_bytes_of(module->bytes, module->len), &o,
                           out, err);
 }
 
-cis_code cis_lib_record(const cis_wasi_run *run, cis_module *module, struct cis_lib_recording *r,
-                        struct cis_run_request *request, struct cis_error *err)
+cis_code cis_lib_record(const cis_wasi_config *config, cis_module *module,
+                        struct cis_lib_recording *r, struct cis_run_request *request,
+                        struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ABOUT_MAX);
     *r = (struct cis_lib_recording){0};
-    if (run->record == NULL) {
+    if (config->record == NULL) {
         return CIS_OK;
     }
-    CIS_TRY(load(run, module, &request->limits, &r->image, err));
-    about(run, r->image, &text);
+    CIS_TRY(load(config, module, &request->limits, &r->image, err));
+    about(config, r->image, &text);
     struct cis_tape_source source = {.module = cis_bytes_of(module->bytes, module->len),
                                      .name = module->name,
                                      .about = cis_buf_view(&text),
                                      .program = true,
-                                     .without = run->without,
-                                     .wasi = run->features | run->runtime->wasi_features};
-    cis_code code = cis_buf_check(&text, run->record, err);
-    code = code == CIS_OK ? cis_tape_record(run->record, &source, &r->tape, err) : code;
+                                     .without = config->without,
+                                     .wasi = config->features | config->runtime->wasi_features};
+    cis_code code = cis_buf_check(&text, config->record, err);
+    code = code == CIS_OK ? cis_tape_record(config->record, &source, &r->tape, err) : code;
     if (code != CIS_OK) {
         cis_lib_recording_done(r);
         return code;
@@ -116,39 +117,39 @@ static cis_code show(void *self, unsigned stream, const void *data, size_t len,
     }
 }
 
-static cis_code play(const cis_wasi_run *run, const char *path, struct play *p,
+static cis_code play(const cis_wasi_config *config, const char *path, struct play *p,
                      struct cis_tape_outcome *out, struct cis_error *err)
 {
     uint64_t ns;
-    if (run->time_ms == 0 || __builtin_mul_overflow(run->time_ms, CIS_NS_PER_MS, &ns)) {
+    if (config->time_ms == 0 || __builtin_mul_overflow(config->time_ms, CIS_NS_PER_MS, &ns)) {
         ns = CIS_NEVER;
     }
-    struct cis_replay_request r = {.engine = run->runtime->engine,
-                                   .memory_max =
-                                       run->memory != 0 ? run->memory : run->runtime->max_memory,
-                                   .stop = {cis_clock_after(cis_clock_mono_ns(), ns), run->cancel},
-                                   .show = show,
-                                   .show_self = p};
+    struct cis_replay_request r = {
+        .engine = config->runtime->engine,
+        .memory_max = config->memory != 0 ? config->memory : config->runtime->max_memory,
+        .stop = {cis_clock_after(cis_clock_mono_ns(), ns), config->cancel},
+        .show = show,
+        .show_self = p};
     CIS_TRY(cis_tape_open(path, &r.tape, err));
     cis_code code = cis_run_replay(&r, out, err);
     cis_tape_free(r.tape);
     return code;
 }
 
-cis_code cis_wasi_run_replay(const cis_wasi_run *run, const char *path, cis_result **out_result,
-                             struct cis_error *err)
+cis_code cis_wasi_replay(const cis_wasi_config *config, const char *path, cis_result **out_result,
+                         struct cis_error *err)
 {
-    CIS_TRY(cis_lib_here(run->runtime, err));
+    CIS_TRY(cis_lib_here(config->runtime, err));
     struct play p;
     struct cis_tape_outcome o = {0};
-    if (!cis_lib_wasi_usable(run)) {
-        return cis_fail(err, run->first.code, "%s", run->first.msg);
+    if (!cis_lib_wasi_usable(config)) {
+        return cis_fail(err, config->first.code, "%s", config->first.msg);
     }
     for (int i = 0; i < 3; i++) {
-        p.std[i] = run->std[i];
-        p.std[i].kept = CIS_BUF_INIT(run->keep_max[i]);
+        p.std[i] = config->std[i];
+        p.std[i].kept = CIS_BUF_INIT(config->keep_max[i]);
     }
-    cis_code code = play(run, path, &p, &o, err);
+    cis_code code = play(config, path, &p, &o, err);
     code = code == CIS_OK ? cis_lib_result_played(&o, p.std, path, out_result, err) : code;
     for (int i = 0; i < 3 && code != CIS_OK; i++) {
         cis_buf_done(&p.std[i].kept);

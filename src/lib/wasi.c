@@ -1,4 +1,4 @@
-/* cis_wasi_run: a program's surroundings step by step. Runs in them are wasi_start.c. */
+/* cis_wasi_config: a program's surroundings step by step. Runs in them are wasi_start.c. */
 #include "lib/wasi.h"
 
 #include <stdio.h>
@@ -9,20 +9,21 @@
 #define STDERR_KEPT (1ull << 20)
 #define WORDS_MAX 65536u /* arguments, variables */
 
-cis_code cis_wasi_run_new(cis_runtime *runtime, cis_wasi_run **out_run, struct cis_error *err)
+cis_code cis_wasi_config_new(cis_runtime *runtime, cis_wasi_config **out_config,
+                             struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(runtime, err));
-    cis_wasi_run *run = cis_zalloc(sizeof *run);
-    if (run == NULL) {
+    cis_wasi_config *config = cis_zalloc(sizeof *config);
+    if (config == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "program: out of memory");
     }
-    run->runtime = runtime;
-    snprintf(run->tenant, sizeof run->tenant, "default");
-    run->std[0].kind = CIS_STREAM_BYTES;
-    run->std[1].kind = run->std[2].kind = CIS_STREAM_KEEP;
-    run->keep_max[1] = STDOUT_KEPT;
-    run->keep_max[2] = STDERR_KEPT;
-    *out_run = run;
+    config->runtime = runtime;
+    snprintf(config->tenant, sizeof config->tenant, "default");
+    config->std[0].kind = CIS_STREAM_BYTES;
+    config->std[1].kind = config->std[2].kind = CIS_STREAM_KEEP;
+    config->keep_max[1] = STDOUT_KEPT;
+    config->keep_max[2] = STDERR_KEPT;
+    *out_config = config;
     return CIS_OK;
 }
 
@@ -34,24 +35,24 @@ static void words_done(struct cis_lib_words *words)
     cis_free(words->at);
 }
 
-void cis_wasi_run_free(cis_wasi_run *run)
+void cis_wasi_config_free(cis_wasi_config *config)
 {
-    if (run == NULL) {
+    if (config == NULL) {
         return;
     }
-    words_done(&run->args);
-    words_done(&run->env);
-    words_done(&run->kept);
-    words_done(&run->grants);
-    cis_lib_set_unref(run->set);
-    cis_free(run->input);
-    cis_free(run);
+    words_done(&config->args);
+    words_done(&config->env);
+    words_done(&config->kept);
+    words_done(&config->grants);
+    cis_lib_set_unref(config->set);
+    cis_free(config->input);
+    cis_free(config);
 }
 
 /* ---- steps ---- */
 
 /* Takes the text; NULL is out of memory already. */
-static const char *words_take(cis_wasi_run *run, struct cis_lib_words *words, char *text,
+static const char *words_take(cis_wasi_config *config, struct cis_lib_words *words, char *text,
                               const char *what)
 {
     if (text != NULL && words->n + 1 >= words->cap) { /* room for the NULL at the end too */
@@ -66,12 +67,12 @@ static const char *words_take(cis_wasi_run *run, struct cis_lib_words *words, ch
         }
     }
     if (text == NULL) {
-        cis_fail(&run->first, CIS_E_NOMEM, "%s: out of memory", what);
+        cis_fail(&config->first, CIS_E_NOMEM, "%s: out of memory", what);
         return NULL;
     }
     if (words->n == WORDS_MAX) {
         cis_free(text);
-        cis_fail(&run->first, CIS_E_LIMIT, "%s: more than %u", what, WORDS_MAX);
+        cis_fail(&config->first, CIS_E_LIMIT, "%s: more than %u", what, WORDS_MAX);
         return NULL;
     }
     words->at[words->n++] = text;
@@ -79,93 +80,93 @@ static const char *words_take(cis_wasi_run *run, struct cis_lib_words *words, ch
     return text;
 }
 
-static const char *keep_text(cis_wasi_run *run, const char *text, const char *what)
+static const char *keep_text(cis_wasi_config *config, const char *text, const char *what)
 {
-    return text == NULL ? NULL : words_take(run, &run->kept, cis_strdup(text), what);
+    return text == NULL ? NULL : words_take(config, &config->kept, cis_strdup(text), what);
 }
 
-void cis_wasi_run_tenant(cis_wasi_run *run, const char *tenant)
+void cis_wasi_config_tenant(cis_wasi_config *config, const char *tenant)
 {
     struct cis_str name;
-    if (cis_lib_wasi_usable(run) && cis_lib_tenant(tenant, &name, &run->first) == CIS_OK) {
-        memcpy(run->tenant, name.ptr, name.len);
-        run->tenant[name.len] = 0;
+    if (cis_lib_wasi_usable(config) && cis_lib_tenant(tenant, &name, &config->first) == CIS_OK) {
+        memcpy(config->tenant, name.ptr, name.len);
+        config->tenant[name.len] = 0;
     }
 }
 
-static struct cis_run_mount *add_mount(cis_wasi_run *run, const char *guest)
+static struct cis_run_mount *add_mount(cis_wasi_config *config, const char *guest)
 {
-    if (!cis_lib_wasi_usable(run)) {
+    if (!cis_lib_wasi_usable(config)) {
         return NULL;
     }
-    if (run->nmounts == CIS_RUN_MOUNTS_MAX) {
-        cis_fail(&run->first, CIS_E_LIMIT, "%s: more than %u mounts", guest, CIS_RUN_MOUNTS_MAX);
+    if (config->nmounts == CIS_RUN_MOUNTS_MAX) {
+        cis_fail(&config->first, CIS_E_LIMIT, "%s: more than %u mounts", guest, CIS_RUN_MOUNTS_MAX);
         return NULL;
     }
-    struct cis_run_mount *m = &run->mounts[run->nmounts];
-    *m = (struct cis_run_mount){.guest = keep_text(run, guest != NULL ? guest : "", "mount")};
-    run->nmounts += cis_lib_wasi_usable(run);
-    return cis_lib_wasi_usable(run) ? m : NULL;
+    struct cis_run_mount *m = &config->mounts[config->nmounts];
+    *m = (struct cis_run_mount){.guest = keep_text(config, guest != NULL ? guest : "", "mount")};
+    config->nmounts += cis_lib_wasi_usable(config);
+    return cis_lib_wasi_usable(config) ? m : NULL;
 }
 
-void cis_wasi_run_workspace(cis_wasi_run *run, const char *guest, const char *branch)
+void cis_wasi_config_workspace(cis_wasi_config *config, const char *guest, const char *branch)
 {
-    struct cis_run_mount *m = add_mount(run, guest);
+    struct cis_run_mount *m = add_mount(config, guest);
     if (m != NULL) {
-        m->branch = keep_text(run, branch, guest);
+        m->branch = keep_text(config, branch, guest);
     }
 }
 
-void cis_wasi_run_state(cis_wasi_run *run, const char *guest, const char *state)
+void cis_wasi_config_state(cis_wasi_config *config, const char *guest, const char *state)
 {
-    struct cis_run_mount *m = add_mount(run, guest);
+    struct cis_run_mount *m = add_mount(config, guest);
     if (m != NULL) {
         m->mode = CIS_MOUNT_RO;
-        run->states[m - run->mounts] = keep_text(run, state != NULL ? state : "", guest);
+        config->states[m - config->mounts] = keep_text(config, state != NULL ? state : "", guest);
     }
 }
 
-void cis_wasi_run_dir(cis_wasi_run *run, const char *host, const char *guest,
-                      enum cis_dir_mode mode, const char *branch)
+void cis_wasi_config_dir(cis_wasi_config *config, const char *host, const char *guest,
+                         enum cis_dir_mode mode, const char *branch)
 {
-    struct cis_run_mount *m = add_mount(run, guest);
+    struct cis_run_mount *m = add_mount(config, guest);
     if (m != NULL) {
         m->mode = mode == CIS_DIR_RW    ? CIS_MOUNT_RW
                   : mode == CIS_DIR_COW ? CIS_MOUNT_COW
                                         : CIS_MOUNT_RO;
-        m->host = keep_text(run, host, guest);
-        m->branch = mode == CIS_DIR_COW ? keep_text(run, branch, guest) : NULL;
+        m->host = keep_text(config, host, guest);
+        m->branch = mode == CIS_DIR_COW ? keep_text(config, branch, guest) : NULL;
     }
 }
 
-void cis_wasi_run_read_only(cis_wasi_run *run)
+void cis_wasi_config_read_only(cis_wasi_config *config)
 {
-    run->read_only = true;
+    config->read_only = true;
 }
 
-void cis_wasi_run_tx(cis_wasi_run *run, enum cis_wasi_tx tx, const char *fork)
+void cis_wasi_config_tx(cis_wasi_config *config, enum cis_wasi_tx tx, const char *fork)
 {
-    if (cis_lib_wasi_usable(run) && tx == CIS_WASI_FORK && (fork == NULL || fork[0] == 0)) {
-        cis_fail(&run->first, CIS_E_USAGE, "fork: needs the name of a branch");
+    if (cis_lib_wasi_usable(config) && tx == CIS_WASI_FORK && (fork == NULL || fork[0] == 0)) {
+        cis_fail(&config->first, CIS_E_USAGE, "fork: needs the name of a branch");
     }
-    run->tx = tx;
-    run->fork = tx == CIS_WASI_FORK ? keep_text(run, fork, "fork") : NULL;
+    config->tx = tx;
+    config->fork = tx == CIS_WASI_FORK ? keep_text(config, fork, "fork") : NULL;
 }
 
-void cis_wasi_run_arg(cis_wasi_run *run, const char *arg)
+void cis_wasi_config_arg(cis_wasi_config *config, const char *arg)
 {
-    if (cis_lib_wasi_usable(run)) {
-        words_take(run, &run->args, cis_strdup(arg), "arguments");
+    if (cis_lib_wasi_usable(config)) {
+        words_take(config, &config->args, cis_strdup(arg), "arguments");
     }
 }
 
-void cis_wasi_run_env(cis_wasi_run *run, const char *name, const char *value)
+void cis_wasi_config_env(cis_wasi_config *config, const char *name, const char *value)
 {
-    if (!cis_lib_wasi_usable(run)) {
+    if (!cis_lib_wasi_usable(config)) {
         return;
     }
     if (name[0] == 0 || strchr(name, '=') != NULL) {
-        cis_fail(&run->first, CIS_E_USAGE, "environment: \"%s\" is no name of a variable", name);
+        cis_fail(&config->first, CIS_E_USAGE, "environment: \"%s\" is no name of a variable", name);
         return;
     }
     size_t len = cis_size_add(strlen(name), cis_size_add(strlen(value), sizeof "="));
@@ -173,176 +174,178 @@ void cis_wasi_run_env(cis_wasi_run *run, const char *name, const char *value)
     if (text != NULL) {
         snprintf(text, len, "%s=%s", name, value);
     }
-    words_take(run, &run->env, text, "environment");
+    words_take(config, &config->env, text, "environment");
 }
 
-static struct cis_host_stream *stream_of(cis_wasi_run *run, int stream, bool in)
+static struct cis_host_stream *stream_of(cis_wasi_config *config, int stream, bool in)
 {
-    if (!cis_lib_wasi_usable(run)) {
+    if (!cis_lib_wasi_usable(config)) {
         return NULL;
     }
     if (stream < 0 || stream > 2 || in != (stream == 0)) {
-        cis_fail(&run->first, CIS_E_USAGE, "stream %d: %s", stream,
+        cis_fail(&config->first, CIS_E_USAGE, "stream %d: %s", stream,
                  in ? "only 0 is read" : "only 1 and 2 are written");
         return NULL;
     }
-    return &run->std[stream];
+    return &config->std[stream];
 }
 
-void cis_wasi_run_stdin(cis_wasi_run *run, const void *data, size_t len)
+void cis_wasi_config_stdin(cis_wasi_config *config, const void *data, size_t len)
 {
     uint8_t *copy = cis_alloc(len != 0 ? len : 1);
     if (copy == NULL) {
-        cis_fail(&run->first, CIS_E_NOMEM, "stdin: out of memory");
+        cis_fail(&config->first, CIS_E_NOMEM, "stdin: out of memory");
         return;
     }
     if (len != 0) {
         memcpy(copy, data, len);
     }
-    cis_free(run->input);
-    run->input = copy;
-    run->std[0] =
+    cis_free(config->input);
+    config->input = copy;
+    config->std[0] =
         (struct cis_host_stream){.kind = CIS_STREAM_BYTES, .bytes = cis_bytes_of(copy, len)};
 }
 
-void cis_wasi_run_fd(cis_wasi_run *run, int stream, int fd)
+void cis_wasi_config_fd(cis_wasi_config *config, int stream, int fd)
 {
-    struct cis_host_stream *s = stream_of(run, stream, stream == 0);
+    struct cis_host_stream *s = stream_of(config, stream, stream == 0);
     if (s != NULL) {
         *s = (struct cis_host_stream){.kind = CIS_STREAM_FD, .fd = fd, .terminal = isatty(fd) == 1};
     }
 }
 
-void cis_wasi_run_reader(cis_wasi_run *run, cis_wasi_read *read, void *self)
+void cis_wasi_config_reader(cis_wasi_config *config, cis_wasi_read *read, void *self)
 {
-    struct cis_host_stream *s = stream_of(run, 0, true);
+    struct cis_host_stream *s = stream_of(config, 0, true);
     if (s != NULL) {
         *s = (struct cis_host_stream){.kind = CIS_STREAM_CALL, .read = read, .self = self};
     }
 }
 
-void cis_wasi_run_writer(cis_wasi_run *run, int stream, cis_wasi_write *write, void *self)
+void cis_wasi_config_writer(cis_wasi_config *config, int stream, cis_wasi_write *write, void *self)
 {
-    struct cis_host_stream *s = stream_of(run, stream, false);
+    struct cis_host_stream *s = stream_of(config, stream, false);
     if (s != NULL) {
         *s = (struct cis_host_stream){.kind = CIS_STREAM_CALL, .write = write, .self = self};
     }
 }
 
-void cis_wasi_run_keep(cis_wasi_run *run, int stream, uint64_t max)
+void cis_wasi_config_keep(cis_wasi_config *config, int stream, uint64_t max)
 {
-    struct cis_host_stream *s = stream_of(run, stream, false);
+    struct cis_host_stream *s = stream_of(config, stream, false);
     if (s != NULL) {
         *s = (struct cis_host_stream){.kind = CIS_STREAM_KEEP};
-        run->keep_max[stream] = max;
+        config->keep_max[stream] = max;
     }
 }
 
-void cis_wasi_run_listen(cis_wasi_run *run, int fd)
+void cis_wasi_config_listen(cis_wasi_config *config, int fd)
 {
-    if (cis_lib_wasi_usable(run) && run->nlisteners == LISTENERS_MAX) {
-        cis_fail(&run->first, CIS_E_LIMIT, "more than %u listening sockets", LISTENERS_MAX);
+    if (cis_lib_wasi_usable(config) && config->nlisteners == LISTENERS_MAX) {
+        cis_fail(&config->first, CIS_E_LIMIT, "more than %u listening sockets", LISTENERS_MAX);
     }
-    if (cis_lib_wasi_usable(run)) {
-        run->listeners[run->nlisteners++] = fd;
+    if (cis_lib_wasi_usable(config)) {
+        config->listeners[config->nlisteners++] = fd;
     }
 }
 
-void cis_wasi_run_limits(cis_wasi_run *run, uint64_t memory, uint64_t time_ms, uint64_t fuel)
+void cis_wasi_config_limits(cis_wasi_config *config, uint64_t memory, uint64_t time_ms,
+                            uint64_t fuel)
 {
-    run->memory = memory;
-    run->time_ms = time_ms;
-    run->fuel = fuel;
+    config->memory = memory;
+    config->time_ms = time_ms;
+    config->fuel = fuel;
 }
 
-void cis_wasi_run_allow(cis_wasi_run *run, const char *grant)
+void cis_wasi_config_allow(cis_wasi_config *config, const char *grant)
 {
     CIS_CLEANUP(cis_grants_done) struct cis_grants one = CIS_GRANTS_INIT;
-    if (cis_lib_wasi_usable(run) &&
-        cis_grants_add(&one, cis_str_of(grant), &run->first) == CIS_OK) {
-        words_take(run, &run->grants, cis_strdup(grant), "grants");
+    if (cis_lib_wasi_usable(config) &&
+        cis_grants_add(&one, cis_str_of(grant), &config->first) == CIS_OK) {
+        words_take(config, &config->grants, cis_strdup(grant), "grants");
     }
 }
 
-void cis_wasi_run_handles(cis_wasi_run *run, uint32_t max)
+void cis_wasi_config_handles(cis_wasi_config *config, uint32_t max)
 {
-    run->handles = max;
+    config->handles = max;
 }
 
-void cis_wasi_run_sockets(cis_wasi_run *run, uint32_t max)
+void cis_wasi_config_sockets(cis_wasi_config *config, uint32_t max)
 {
-    run->sockets_max = max;
+    config->sockets_max = max;
 }
 
-void cis_wasi_run_features(cis_wasi_run *run, const char *features)
+void cis_wasi_config_features(cis_wasi_config *config, const char *features)
 {
-    if (cis_lib_wasi_usable(run)) {
-        run->first.code = cis_run_wasi_features(features, &run->features, &run->first);
+    if (cis_lib_wasi_usable(config)) {
+        config->first.code = cis_run_wasi_features(features, &config->features, &config->first);
     }
 }
 
-void cis_wasi_run_no_clock(cis_wasi_run *run)
+void cis_wasi_config_no_clock(cis_wasi_config *config)
 {
-    run->no_clock = true;
+    config->no_clock = true;
 }
 
-void cis_wasi_run_no_random(cis_wasi_run *run)
+void cis_wasi_config_no_random(cis_wasi_config *config)
 {
-    run->no_random = true;
+    config->no_random = true;
 }
 
-void cis_wasi_run_fixed_clock(cis_wasi_run *run, uint64_t ns)
+void cis_wasi_config_fixed_clock(cis_wasi_config *config, uint64_t ns)
 {
-    run->fixed_clock = true;
-    run->clock_ns = ns;
+    config->fixed_clock = true;
+    config->clock_ns = ns;
 }
 
-void cis_wasi_run_seed(cis_wasi_run *run, const void *seed, size_t len)
+void cis_wasi_config_seed(cis_wasi_config *config, const void *seed, size_t len)
 {
-    if (cis_lib_wasi_usable(run) && (len == 0 || len > sizeof run->seed)) {
-        cis_fail(&run->first, CIS_E_USAGE, "seed: 1 to %zu bytes", sizeof run->seed);
+    if (cis_lib_wasi_usable(config) && (len == 0 || len > sizeof config->seed)) {
+        cis_fail(&config->first, CIS_E_USAGE, "seed: 1 to %zu bytes", sizeof config->seed);
     }
-    if (cis_lib_wasi_usable(run)) {
-        memset(run->seed, 0, sizeof run->seed);
-        memcpy(run->seed, seed, len);
-        run->seeded = true;
-    }
-}
-
-void cis_wasi_run_cancel(cis_wasi_run *run, cis_cancel *cancel)
-{
-    run->cancel = cancel;
-}
-
-void cis_wasi_run_record(cis_wasi_run *run, const char *path)
-{
-    if (cis_lib_wasi_usable(run)) {
-        run->record = keep_text(run, path, "record");
+    if (cis_lib_wasi_usable(config)) {
+        memset(config->seed, 0, sizeof config->seed);
+        memcpy(config->seed, seed, len);
+        config->seeded = true;
     }
 }
 
-void cis_wasi_run_provide(cis_wasi_run *run, cis_provider *provider)
+void cis_wasi_config_cancel(cis_wasi_config *config, cis_cancel *cancel)
 {
-    if (cis_lib_wasi_usable(run)) {
-        run->first.code = cis_lib_set_add(&run->set, provider, run->without,
-                                          run->features | run->runtime->wasi_features, &run->first);
+    config->cancel = cancel;
+}
+
+void cis_wasi_config_record(cis_wasi_config *config, const char *path)
+{
+    if (cis_lib_wasi_usable(config)) {
+        config->record = keep_text(config, path, "record");
     }
 }
 
-void cis_wasi_run_without(cis_wasi_run *run, const char *package)
+void cis_wasi_config_provide(cis_wasi_config *config, cis_provider *provider)
 {
-    if (cis_lib_wasi_usable(run) && package != NULL) {
-        run->first.code = cis_run_check_package(package, &run->first);
+    if (cis_lib_wasi_usable(config)) {
+        config->first.code =
+            cis_lib_set_add(&config->set, provider, config->without,
+                            config->features | config->runtime->wasi_features, &config->first);
     }
-    run->without = cis_lib_wasi_usable(run) ? keep_text(run, package, "without") : NULL;
 }
 
-void cis_wasi_run_data(cis_wasi_run *run, void *data)
+void cis_wasi_config_without(cis_wasi_config *config, const char *package)
 {
-    run->data = data;
+    if (cis_lib_wasi_usable(config) && package != NULL) {
+        config->first.code = cis_run_check_package(package, &config->first);
+    }
+    config->without = cis_lib_wasi_usable(config) ? keep_text(config, package, "without") : NULL;
 }
 
-void cis_wasi_run_invoke(cis_wasi_run *run, const char *call)
+void cis_wasi_config_data(cis_wasi_config *config, void *data)
 {
-    run->invoke = cis_lib_wasi_usable(run) ? keep_text(run, call, "invoke") : NULL;
+    config->data = data;
+}
+
+void cis_wasi_config_invoke(cis_wasi_config *config, const char *call)
+{
+    config->invoke = cis_lib_wasi_usable(config) ? keep_text(config, call, "invoke") : NULL;
 }

@@ -1,4 +1,4 @@
-/* Inside lib/: what the steps of a cis_wasi_run leave. */
+/* Inside lib/: what the steps of a cis_wasi_config leave. */
 #ifndef CIS_LIB_WASI_H
 #define CIS_LIB_WASI_H
 
@@ -12,7 +12,7 @@ struct cis_lib_words { /* owned texts, NULL-terminated once there is one */
     size_t n, cap;
 };
 
-struct cis_wasi_run {
+struct cis_wasi_config {
     cis_runtime *runtime;
     struct cis_error first; /* what the first failed step said; code CIS_OK: none did */
     char tenant[CIS_TENANT_MAX + 1];
@@ -49,7 +49,7 @@ struct cis_lib_recording {
     cis_tape *tape;
 };
 /* Puts both into the request when the run is to be recorded. */
-cis_code cis_lib_record(const cis_wasi_run *run, cis_module *module,
+cis_code cis_lib_record(const cis_wasi_config *config, cis_module *module,
                         struct cis_lib_recording *recording, struct cis_run_request *request,
                         struct cis_error *err);
 /* After the run. */
@@ -60,9 +60,9 @@ cis_code cis_lib_result_played(const struct cis_tape_outcome *outcome,
                                cis_result **out_result, struct cis_error *err);
 
 /* No step has failed yet. */
-static inline bool cis_lib_wasi_usable(const cis_wasi_run *run)
+static inline bool cis_lib_wasi_usable(const cis_wasi_config *config)
 {
-    return run->first.code == CIS_OK;
+    return config->first.code == CIS_OK;
 }
 
 #endif

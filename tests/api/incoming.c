@@ -33,7 +33,7 @@ int place_setup_slots(void **state, uint32_t cpu_slots)
     config.cpu_slots = cpu_slots;
     assert_ok(cis_runtime_new(&config, &p->runtime, err));
     load_guest(p);
-    assert_ok(cis_wasi_run_new(p->runtime, &p->run, err));
+    assert_ok(cis_wasi_config_new(p->runtime, &p->run, err));
     place_renew(p);
     *state = p;
     return 0;
@@ -48,7 +48,7 @@ int place_teardown(void **state)
 {
     struct place *p = *state;
     cis_component_close(p->component);
-    cis_wasi_run_free(p->run);
+    cis_wasi_config_free(p->run);
     cis_module_unref(p->module);
     cis_runtime_free(p->runtime);
     free(p);

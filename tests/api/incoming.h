@@ -8,7 +8,7 @@
 struct place {
     cis_runtime *runtime;
     cis_module *module;
-    cis_wasi_run *run;
+    cis_wasi_config *run;
     cis_component *component;
 };
 /* With so many CPU slots; 0: as many as cores. */

@@ -60,8 +60,8 @@ static void headers_and_library_say_one_version(void **state)
 {
     (void)state;
     assert_int_equal(cis_version_number(), CIS_VERSION_NUMBER);
-    assert_int_equal(CIS_VERSION_NUMBER, CIS_VERSION_MAJOR * 1000000 + CIS_VERSION_MINOR * 1000 +
-                                             CIS_VERSION_PATCH);
+    assert_int_equal(CIS_VERSION_NUMBER,
+                     CIS_VERSION_MAJOR * 1000000 + CIS_VERSION_MINOR * 1000 + CIS_VERSION_PATCH);
     static const char start[] = "cis " CIS_VERSION_STRING ", Wasmtime ";
     assert_int_equal(strncmp(cis_version(), start, sizeof start - 1), 0);
 }
@@ -835,18 +835,18 @@ static void without_wasi_a_program_is_refused_too(void **state)
         c.compile_in_process = true;
         cis_runtime *r = runtime_new(&c);
         cis_module *module = NULL;
-        cis_wasi_run *run = NULL;
+        cis_wasi_config *run = NULL;
         cis_result *result = NULL;
         assert_ok(
             cis_module_load(r, guests[i % 2], strlen(guests[i % 2]), "program", &module, err));
-        assert_ok(cis_wasi_run_new(r, &run, err));
-        assert_ok(cis_wasi_run_start(run, module, &result, err));
+        assert_ok(cis_wasi_config_new(r, &run, err));
+        assert_ok(cis_wasi_run(run, module, &result, err));
         assert_int_equal(cis_result_code(result), c.enable_wasi ? CIS_E_OK : CIS_E_IMPORT);
         if (!c.enable_wasi) {
             assert_non_null(strstr(cis_result_message(result), "WASI is switched off"));
         }
         cis_result_free(result);
-        cis_wasi_run_free(run);
+        cis_wasi_config_free(run);
         cis_module_unref(module);
         cis_runtime_free(r);
     }

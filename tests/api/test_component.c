@@ -55,17 +55,17 @@ static int teardown(void **state)
     return 0;
 }
 
-static cis_wasi_run *run_new(struct place *p)
+static cis_wasi_config *run_new(struct place *p)
 {
-    cis_wasi_run *run = NULL;
-    assert_ok(cis_wasi_run_new(p->runtime, &run, err));
+    cis_wasi_config *run = NULL;
+    assert_ok(cis_wasi_config_new(p->runtime, &run, err));
     return run;
 }
 
-static cis_component *open_one(struct place *p, cis_wasi_run *run)
+static cis_component *open_one(struct place *p, cis_wasi_config *run)
 {
     cis_component *c = NULL;
-    cis_wasi_run_provide(run, p->provider);
+    cis_wasi_config_provide(run, p->provider);
     assert_ok(cis_component_open(run, p->module, &c, err));
     return c;
 }
@@ -80,13 +80,13 @@ static void assert_eval(cis_component *c, const char *call, const char *expected
 
 static cis_result *invoke(struct place *p, const char *call, cis_cancel *cancel)
 {
-    cis_wasi_run *run = run_new(p);
+    cis_wasi_config *run = run_new(p);
     cis_result *result = NULL;
-    cis_wasi_run_provide(run, p->provider);
-    cis_wasi_run_invoke(run, call);
-    cis_wasi_run_cancel(run, cancel);
-    assert_ok(cis_wasi_run_start(run, p->module, &result, err));
-    cis_wasi_run_free(run);
+    cis_wasi_config_provide(run, p->provider);
+    cis_wasi_config_invoke(run, call);
+    cis_wasi_config_cancel(run, cancel);
+    assert_ok(cis_wasi_run(run, p->module, &result, err));
+    cis_wasi_config_free(run);
     return result;
 }
 
@@ -99,20 +99,20 @@ static void assert_played(struct place *p, cis_provider *provider, const char *w
     char *dir = test_dir_new(), path[300];
     struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
     cis_runtime *elsewhere = NULL;
-    cis_wasi_run *run = run_new(p), *again = NULL;
+    cis_wasi_config *run = run_new(p), *again = NULL;
     cis_result *first = NULL, *played = NULL;
     snprintf(path, sizeof path, "%s/run.tape", dir);
-    cis_wasi_run_without(run, without);
-    cis_wasi_run_provide(run, provider);
-    cis_wasi_run_invoke(run, call);
-    cis_wasi_run_record(run, path);
-    assert_ok(cis_wasi_run_start(run, module, &first, err));
+    cis_wasi_config_without(run, without);
+    cis_wasi_config_provide(run, provider);
+    cis_wasi_config_invoke(run, call);
+    cis_wasi_config_record(run, path);
+    assert_ok(cis_wasi_run(run, module, &first, err));
     int before = made + dropped + closed;
     config.compile_in_process = true;
     assert_ok(cis_runtime_new(&config, &elsewhere, err));
-    assert_ok(cis_wasi_run_new(elsewhere, &again, err));
+    assert_ok(cis_wasi_config_new(elsewhere, &again, err));
     for (int i = 0; i < 2; i++) {
-        assert_ok(cis_wasi_run_replay(again, path, &played, err));
+        assert_ok(cis_wasi_replay(again, path, &played, err));
         assert_int_equal(cis_result_code(played), cis_result_code(first));
         assert_string_equal(cis_result_message(played), cis_result_message(first));
         assert_string_equal(cis_result_stream(played, 1, NULL, NULL),
@@ -121,8 +121,8 @@ static void assert_played(struct place *p, cis_provider *provider, const char *w
     }
     assert_int_equal(made + dropped + closed, before); /* nobody was asked */
     cis_result_free(first);
-    cis_wasi_run_free(run);
-    cis_wasi_run_free(again);
+    cis_wasi_config_free(run);
+    cis_wasi_config_free(again);
     cis_runtime_free(elsewhere);
     assert_ok(cis_file_remove_tree(dir, err));
     free(dir);
@@ -174,16 +174,16 @@ static void what_stood_in_for_a_package_is_played_too(void **state)
 static void instance_that_is_kept_is_not_recorded(void **state)
 {
     struct place *p = *state;
-    cis_wasi_run *run = run_new(p);
+    cis_wasi_config *run = run_new(p);
     cis_component *c = NULL;
-    cis_wasi_run_provide(run, p->provider);
-    cis_wasi_run_record(run, "/nowhere/run.tape");
+    cis_wasi_config_provide(run, p->provider);
+    cis_wasi_config_record(run, "/nowhere/run.tape");
     assert_fails(CIS_E_UNSUPPORTED, "an instance that is kept cannot be recorded",
                  cis_component_open(run, p->module, &c, err));
-    cis_wasi_run_record(run, NULL);
+    cis_wasi_config_record(run, NULL);
     assert_ok(cis_component_open(run, p->module, &c, err));
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 /* ---- what works ---- */
@@ -191,7 +191,7 @@ static void instance_that_is_kept_is_not_recorded(void **state)
 static void functions_in_c_are_called_with_values_and_text(void **state)
 {
     struct place *p = *state;
-    cis_wasi_run *run = run_new(p);
+    cis_wasi_config *run = run_new(p);
     cis_component *c = open_one(p, run);
     assert_eval(c, "greet(\"you\")", "\"hello you\"");
     assert_eval(c, "add(5)", "ok(5)");
@@ -216,25 +216,25 @@ static void functions_in_c_are_called_with_values_and_text(void **state)
     assert_ok(cis_wit_perform(call, err));
     cis_wit_call_free(call);
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     assert_int_equal(made, dropped);
 }
 
 static void run_has_interfaces_and_data_of_its_own(void **state)
 {
     struct place *p = *state;
-    cis_wasi_run *run = run_new(p);
+    cis_wasi_config *run = run_new(p);
     cis_result *result = NULL;
     int data;
-    cis_wasi_run_provide(run, p->provider);
-    cis_wasi_run_data(run, &data);
-    cis_wasi_run_invoke(run, "add(7)");
-    assert_ok(cis_wasi_run_start(run, p->module, &result, err));
+    cis_wasi_config_provide(run, p->provider);
+    cis_wasi_config_data(run, &data);
+    cis_wasi_config_invoke(run, "add(7)");
+    assert_ok(cis_wasi_run(run, p->module, &result, err));
     assert_int_equal(cis_result_code(result), CIS_E_OK);
     assert_string_equal(cis_result_output(result, NULL), "ok(7)\n");
     assert_ptr_equal(last_data, &data);
     cis_result_free(result);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     assert_int_equal(made, 1);
     assert_int_equal(dropped, 1);
 }
@@ -242,7 +242,7 @@ static void run_has_interfaces_and_data_of_its_own(void **state)
 static void handed_over_is_dropped_unless_it_is_taken(void **state)
 {
     struct place *p = *state;
-    cis_wasi_run *run = run_new(p);
+    cis_wasi_config *run = run_new(p);
     cis_component *c = open_one(p, run);
     assert_eval(c, "give(3)", "3");
     assert_int_equal(dropped, 1);
@@ -251,7 +251,7 @@ static void handed_over_is_dropped_unless_it_is_taken(void **state)
     assert_int_equal(dropped, 1);
     assert_int_equal(closed, 1);
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     assert_int_equal(made, dropped + closed);
 }
 
@@ -388,15 +388,15 @@ static void every_kind_of_value_goes_both_ways(void **state)
     cis_provider *provider = echo_provider();
     cis_module *module = NULL;
     cis_component *c = NULL;
-    cis_wasi_run *run = run_new(p);
+    cis_wasi_config *run = run_new(p);
     static const char *const texts[] = {
         "{chr: 'x', data: [1, 255], pair: (-5, 0.5), opt: some(true), mode: slow, perms: {r, w}, "
         "what: text(\"t\"), n: -32768, m: 65535, list: [1.25, -2], more: 18446744073709551615}",
         "{chr: 'y', data: [], pair: (127, -1), mode: fast, perms: {}, what: nothing, n: 0, m: 0, "
         "list: [], more: 0}"};
     assert_ok(cis_module_load(p->runtime, ECHO_GUEST, sizeof ECHO_GUEST - 1, "echo", &module, err));
-    cis_wasi_run_provide(run, provider);
-    cis_wasi_run_provide(run, p->provider); /* two at once */
+    cis_wasi_config_provide(run, provider);
+    cis_wasi_config_provide(run, p->provider); /* two at once */
     assert_ok(cis_component_open(run, module, &c, err));
     for (size_t i = 0; i < 2; i++) {
         char call[512];
@@ -404,7 +404,7 @@ static void every_kind_of_value_goes_both_ways(void **state)
         assert_eval(c, call, texts[i]);
     }
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     cis_module_unref(module);
     cis_provider_free(provider);
 }
@@ -509,23 +509,23 @@ static void handles_are_as_many_as_the_embedder_says(void **state)
     cis_module *m = NULL;
     assert_ok(cis_module_load(p->runtime, FORGETFUL, sizeof FORGETFUL - 1, "forgetful", &m, err));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        cis_wasi_run *run = run_new(p);
+        cis_wasi_config *run = run_new(p);
         cis_result *result = NULL;
-        cis_wasi_run_handles(run, rows[i].max);
-        cis_wasi_run_invoke(run, rows[i].call);
+        cis_wasi_config_handles(run, rows[i].max);
+        cis_wasi_config_invoke(run, rows[i].call);
         if (rows[i].code == CIS_E_USAGE) {
-            assert_fails(CIS_E_USAGE, "handles", cis_wasi_run_start(run, m, &result, err));
-            cis_wasi_run_free(run);
+            assert_fails(CIS_E_USAGE, "handles", cis_wasi_run(run, m, &result, err));
+            cis_wasi_config_free(run);
             continue;
         }
-        assert_ok(cis_wasi_run_start(run, m, &result, err));
+        assert_ok(cis_wasi_run(run, m, &result, err));
         assert_int_equal(cis_result_code(result), rows[i].code);
         if (rows[i].code != CIS_OK) {
             assert_non_null(
                 strstr(cis_result_message(result), "limit \"handles\" reached: 101 of 100"));
         }
         cis_result_free(result);
-        cis_wasi_run_free(run);
+        cis_wasi_config_free(run);
     }
     cis_module_unref(m);
 }
@@ -562,12 +562,12 @@ static void provider_that_was_freed_lives_as_long_as_it_is_used(void **state)
     for (int i = 0; i < 10; i++) {
         cis_provider_free(p->provider);
         p->provider = provider_new(f_hello);
-        cis_wasi_run *run = run_new(p);
+        cis_wasi_config *run = run_new(p);
         cis_component *c = open_one(p, run);
         cis_provider_free(p->provider);
         assert_eval(c, "give(1)", "1");
         cis_component_close(c);
-        cis_wasi_run_free(run);
+        cis_wasi_config_free(run);
         p->provider = provider_new(f_hello);
     }
 }
@@ -577,11 +577,11 @@ static void provider_that_was_freed_lives_as_long_as_it_is_used(void **state)
 static void missing_interface_is_named(void **state)
 {
     struct place *p = *state;
-    cis_wasi_run *run = run_new(p);
+    cis_wasi_config *run = run_new(p);
     cis_component *c = NULL;
     assert_fails(CIS_E_IMPORT, "acme:shop/orders@1.1.3.order, which nothing provides",
                  cis_component_open(run, p->module, &c, err));
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 static void other_types_and_versions_are_refused(void **state)
@@ -592,7 +592,7 @@ static void other_types_and_versions_are_refused(void **state)
     for (size_t i = 0; i < 4; i++) {
         cis_provider *other = NULL;
         cis_component *c = NULL;
-        cis_wasi_run *run = run_new(p);
+        cis_wasi_config *run = run_new(p);
         assert_ok(cis_provider_new(&other, err));
         cis_provider_interface(other, i < 3 ? interfaces[i] : ORDERS);
         cis_provider_resource(other, "order", NULL, NULL);
@@ -601,10 +601,10 @@ static void other_types_and_versions_are_refused(void **state)
                               "func(borrow<order>, u64) -> result<u64, string>", f_add, NULL);
         cis_provider_function(other, "close", "func(own<order>) -> u32", f_close, NULL);
         cis_provider_function(other, "hello", "func(string) -> string", f_hello, "");
-        cis_wasi_run_provide(run, other);
+        cis_wasi_config_provide(run, other);
         assert_fails(CIS_E_IMPORT, i < 3 ? "@1.1.3" : "order.add with another type",
                      cis_component_open(run, p->module, &c, err));
-        cis_wasi_run_free(run);
+        cis_wasi_config_free(run);
         cis_provider_free(other);
     }
 }
@@ -614,21 +614,21 @@ static void clashes_are_refused(void **state)
     struct place *p = *state;
     cis_provider *other = provider_new(f_hello);
     cis_result *result = NULL;
-    cis_wasi_run *run = run_new(p);
-    cis_wasi_run_provide(run, p->provider);
-    cis_wasi_run_provide(run, other);
+    cis_wasi_config *run = run_new(p);
+    cis_wasi_config_provide(run, p->provider);
+    cis_wasi_config_provide(run, other);
     assert_fails(CIS_E_EXISTS, "orders@1.2.0.[constructor]order: is provided already",
-                 cis_wasi_run_start(run, p->module, &result, err));
-    cis_wasi_run_free(run);
+                 cis_wasi_run(run, p->module, &result, err));
+    cis_wasi_config_free(run);
     cis_provider_free(other);
     assert_ok(cis_provider_new(&other, err));
     cis_provider_interface(other, "wasi:clocks/monotonic-clock@0.2.3");
     cis_provider_function(other, "now", "func() -> u64", f_hello, NULL);
     run = run_new(p);
-    cis_wasi_run_provide(run, other);
+    cis_wasi_config_provide(run, other);
     assert_fails(CIS_E_EXISTS, "wasi:clocks/monotonic-clock@0.2.3.now",
-                 cis_wasi_run_start(run, p->module, &result, err));
-    cis_wasi_run_free(run);
+                 cis_wasi_run(run, p->module, &result, err));
+    cis_wasi_config_free(run);
     cis_provider_free(other);
 }
 
@@ -640,16 +640,16 @@ static void step_that_cannot_be_done_is_the_error_of_the_run(void **state)
     for (size_t i = 0; i < sizeof types / sizeof *types + 2; i++) {
         cis_provider *bad = NULL;
         cis_result *result = NULL;
-        cis_wasi_run *run = run_new(p);
+        cis_wasi_config *run = run_new(p);
         assert_ok(cis_provider_new(&bad, err));
         if (i != 0) {
             cis_provider_interface(bad, i == 1 ? "orders" : ORDERS);
         }
         cis_provider_function(bad, "f", i < 2 ? "func()" : types[i - 2], f_hello, NULL);
-        cis_wasi_run_provide(run, bad);
+        cis_wasi_config_provide(run, bad);
         assert_fails(CIS_E_USAGE, i == 0 ? "f: of no interface" : "\"",
-                     cis_wasi_run_start(run, p->module, &result, err));
-        cis_wasi_run_free(run);
+                     cis_wasi_run(run, p->module, &result, err));
+        cis_wasi_config_free(run);
         cis_provider_free(bad);
     }
 }
@@ -671,7 +671,7 @@ static void mistakes_of_a_function_end_the_run_and_not_the_process(void **state)
 static void wrong_calls_are_refused_and_say_why(void **state)
 {
     struct place *p = *state;
-    cis_wasi_run *run = run_new(p);
+    cis_wasi_config *run = run_new(p);
     cis_component *c = open_one(p, run);
     cis_wit_call *call = NULL, *second = NULL;
     char *text = NULL;
@@ -693,7 +693,7 @@ static void wrong_calls_are_refused_and_say_why(void **state)
     cis_wit_call_free(call);
     assert_eval(c, "greet(\"still\")", "\"hello still\"");
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -164,14 +164,14 @@ static void an_instance_that_is_freed_while_it_is_called_goes_after_that(void **
 
 /* ---- components ---- */
 
-static void open_component(struct world *w, cis_wasi_run **out_run, cis_module **out_module)
+static void open_component(struct world *w, cis_wasi_config **out_run, cis_module **out_module)
 {
     cis_provider *p = NULL;
     assert_ok(cis_provider_new(&p, err));
     cis_provider_interface(p, "acme:x/y@1.0.0");
     cis_provider_function(p, "f", "func() -> u32", f, w);
-    assert_ok(cis_wasi_run_new(w->runtime, out_run, err));
-    cis_wasi_run_provide(*out_run, p);
+    assert_ok(cis_wasi_config_new(w->runtime, out_run, err));
+    cis_wasi_config_provide(*out_run, p);
     cis_provider_free(p);
     assert_ok(cis_module_load(w->runtime, HOST, sizeof HOST - 1, "host", out_module, err));
     assert_ok(cis_component_open(*out_run, *out_module, &w->component, err));
@@ -201,7 +201,7 @@ static void free_all(struct world *w)
 static void a_component_is_not_called_while_it_is_called(void **state)
 {
     struct world *w = *state;
-    cis_wasi_run *run;
+    cis_wasi_config *run;
     cis_module *module;
     char *text = NULL;
     open_component(w, &run, &module);
@@ -224,13 +224,13 @@ static void a_component_is_not_called_while_it_is_called(void **state)
     assert_ok(cis_wit_perform(w->call, err));
     assert_int_equal(w->entered, 4);
     cis_module_unref(module);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 static void a_call_that_was_begun_outlives_its_component(void **state)
 {
     struct world *w = *state;
-    cis_wasi_run *run;
+    cis_wasi_config *run;
     cis_module *module;
     open_component(w, &run, &module);
     assert_ok(cis_component_begin(w->component, "call", "func() -> u32", &w->call, err));
@@ -240,7 +240,7 @@ static void a_call_that_was_begun_outlives_its_component(void **state)
     assert_null(cis_wit_result(w->call));
     cis_wit_call_free(w->call);
     cis_module_unref(module);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 /* ---- other guests, where there is one CPU slot ---- */
@@ -284,7 +284,7 @@ static void a_callback_runs_another_skill_on_the_only_slot(void **state)
     assert_ok(call_get(w, &got, err));
     assert_true(w->entered > 2);
     cis_instance_free(w->instance);
-    cis_wasi_run *run;
+    cis_wasi_config *run;
     cis_module *module;
     char *text = NULL;
     open_component(w, &run, &module);
@@ -294,7 +294,7 @@ static void a_callback_runs_another_skill_on_the_only_slot(void **state)
     cis_output_free(text);
     cis_component_close(w->component);
     cis_module_unref(module);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 /* ---- answers ---- */

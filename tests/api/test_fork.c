@@ -22,7 +22,7 @@ struct place {
     cis_instance *instance;
     cis_skills *skills;
     cis_workspace *workspace;
-    cis_wasi_run *run;
+    cis_wasi_config *run;
 };
 
 static int setup(void **state)
@@ -40,14 +40,14 @@ static int setup(void **state)
     assert_ok(cis_skills_load_wasm(p->skills, "echo", GUEST_ECHO, strlen(GUEST_ECHO), NULL, err));
     assert_ok(cis_workspace_open(p->runtime, NULL, &p->workspace, err));
     assert_ok(cis_workspace_write(p->workspace, "/kept", 0, "before", 6, false, err));
-    assert_ok(cis_wasi_run_new(p->runtime, &p->run, err));
+    assert_ok(cis_wasi_config_new(p->runtime, &p->run, err));
     *state = p;
     return 0;
 }
 
 static void free_all(struct place *p)
 {
-    cis_wasi_run_free(p->run);
+    cis_wasi_config_free(p->run);
     cis_workspace_close(p->workspace);
     cis_skills_free(p->skills);
     cis_instance_free(p->instance);
@@ -103,7 +103,7 @@ static bool all_refused(struct place *p)
         refused(cis_workspace_commit(p->workspace, NULL, NULL, &e), &e) &&
         refused(cis_tenant_snapshot(p->runtime, NULL, NULL, "s", NULL, &e), &e) &&
         refused(cis_component_open(p->run, p->module, &component, &e), &e) &&
-        refused(cis_wasi_run_start(p->run, p->module, &result, &e), &e) &&
+        refused(cis_wasi_run(p->run, p->module, &result, &e), &e) &&
         refused(cis_wasi_host_new(p->runtime, NULL, NULL, &host, &e), &e);
     cis_workspace_discard(p->workspace);
     free_all(p);

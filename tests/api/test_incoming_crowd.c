@@ -34,14 +34,14 @@ static void open_client(struct client *c, const struct place *p)
 {
     c->place = *p;
     c->place.component = NULL;
-    assert_ok(cis_wasi_run_new(p->runtime, &c->place.run, err));
+    assert_ok(cis_wasi_config_new(p->runtime, &c->place.run, err));
     place_renew(&c->place);
 }
 
 static void close_client(struct client *c)
 {
     cis_component_close(c->place.component);
-    cis_wasi_run_free(c->place.run);
+    cis_wasi_config_free(c->place.run);
 }
 
 static void instances_answer_at_once(void **state)

@@ -124,9 +124,9 @@ static void a_trap_ends_the_instance_and_its_answer(void **state)
 static void a_guest_that_goes_on_for_ever_ends_at_the_time_limit(void **state)
 {
     struct place *p = *state;
-    cis_wasi_run_limits(p->run, 0, 300, 0);
+    cis_wasi_config_limits(p->run, 0, 300, 0);
     place_renew(p);
-    cis_wasi_run_limits(p->run, 0, 30000, 0); /* of the next instance */
+    cis_wasi_config_limits(p->run, 0, 30000, 0); /* of the next instance */
     ended(p, "/loop", CIS_E_DEADLINE);
 }
 
@@ -148,7 +148,7 @@ static void the_time_limit_ends_every_wait_for_a_peer(void **state)
     static const char *const paths[] = {"/echo", "/polls", "/count", "/give/1000000"};
     int pipes[2];
     assert_int_equal(pipe(pipes), 0);
-    cis_wasi_run_limits(p->run, 0, 300, 0);
+    cis_wasi_config_limits(p->run, 0, 300, 0);
     for (size_t i = 0; i < 4; i++) {
         struct peer peer;
         place_renew(p);
@@ -161,7 +161,7 @@ static void the_time_limit_ends_every_wait_for_a_peer(void **state)
     }
     close(pipes[0]);
     close(pipes[1]);
-    cis_wasi_run_limits(p->run, 0, 30000, 0);
+    cis_wasi_config_limits(p->run, 0, 30000, 0);
     place_renew(p);
 }
 
@@ -170,13 +170,13 @@ static void a_peer_that_never_takes_the_rest_costs_the_time_limit_and_not_the_in
 {
     struct place *p = *state;
     struct peer peer;
-    cis_wasi_run_limits(p->run, 0, 2000, 0);
+    cis_wasi_config_limits(p->run, 0, 2000, 0);
     place_renew(p);
     peer_init(&peer, "GET", "/hello"); /* it has returned long before */
     peer.in.write = never_written;
     assert_fails(CIS_E_DEADLINE, "http answer", ask(p, &peer, err));
     assert_says(p, "/hello", "hello");
-    cis_wasi_run_limits(p->run, 0, 30000, 0);
+    cis_wasi_config_limits(p->run, 0, 30000, 0);
     place_renew(p);
 }
 
@@ -196,14 +196,14 @@ static void cancellation_ends_a_wait_for_a_peer(void **state)
     int pipes[2];
     assert_int_equal(pipe(pipes), 0);
     assert_ok(cis_cancel_new(&cancel, err));
-    cis_wasi_run_cancel(p->run, cancel);
+    cis_wasi_config_cancel(p->run, cancel);
     place_renew(p);
     peer_init(&peer, "POST", "/echo");
     peer.in.read = fire_at_read;
     peer.in.read_fd = pipes[0];
     peer.in.body = cancel;
     assert_fails(CIS_E_CANCELLED, "", ask(p, &peer, err));
-    cis_wasi_run_cancel(p->run, NULL);
+    cis_wasi_config_cancel(p->run, NULL);
     place_renew(p);
     cis_cancel_unref(cancel);
     close(pipes[0]);

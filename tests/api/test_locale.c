@@ -77,15 +77,15 @@ static cis_module *load(cis_runtime *runtime, const char *text)
 static void components_are_called(cis_runtime *runtime)
 {
     cis_module *module = load(runtime, COMPONENT);
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_component *c = NULL;
-    assert_ok(cis_wasi_run_new(runtime, &run, err));
+    assert_ok(cis_wasi_config_new(runtime, &run, err));
     assert_ok(cis_component_open(run, module, &c, err));
     assert_eval(c, "half(1.0)", "0.5");
     assert_eval(c, "half(12.5e-1)", "0.625");
     assert_eval(c, "single(-0.25)", "-0.125");
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     cis_module_unref(module);
 }
 

@@ -12,7 +12,7 @@ static struct cis_buf net = CIS_BUF_INIT(8u << 20);
 struct place {
     cis_runtime *runtime;
     cis_module *module;
-    cis_wasi_run *run;
+    cis_wasi_config *run;
 };
 
 static struct place begin(const char *dns_servers, const char *features)
@@ -24,13 +24,13 @@ static struct place begin(const char *dns_servers, const char *features)
     config.wasi_features = features;
     assert_ok(cis_runtime_new(&config, &p.runtime, err));
     assert_ok(cis_module_load(p.runtime, net.ptr, net.len, "net", &p.module, err));
-    assert_ok(cis_wasi_run_new(p.runtime, &p.run, err));
+    assert_ok(cis_wasi_config_new(p.runtime, &p.run, err));
     return p;
 }
 
 static void end(struct place *p)
 {
-    cis_wasi_run_free(p->run);
+    cis_wasi_config_free(p->run);
     cis_module_unref(p->module);
     cis_runtime_free(p->runtime);
 }
@@ -41,9 +41,9 @@ static void assert_scene(struct place *p, const char *verb, const char *argument
     cis_result *r = NULL;
     const char *words[] = {"net", verb, argument};
     for (size_t i = 0; i < 3; i++) {
-        cis_wasi_run_arg(p->run, words[i]);
+        cis_wasi_config_arg(p->run, words[i]);
     }
-    assert_ok(cis_wasi_run_start(p->run, p->module, &r, err));
+    assert_ok(cis_wasi_run(p->run, p->module, &r, err));
     if (cis_result_code(r) != CIS_OK || strcmp(cis_result_stream(r, 1, NULL, NULL), says) != 0) {
         fail_msg("%s: %s%s", verb, cis_result_message(r), cis_result_stream(r, 1, NULL, NULL));
     }
@@ -58,14 +58,14 @@ static void names_are_asked_of_the_servers_that_were_given(void **state)
     dns_server *dns = dns_start(rows, 1);
     assert_non_null(dns);
     struct place p = begin(dns_address(dns), "network-error-code");
-    cis_wasi_run_allow(p.run, "dns");
+    cis_wasi_config_allow(p.run, "dns");
     /* Both families, in no order that is promised: what the guest says is looked at by its parts.
      */
     cis_result *r = NULL;
-    cis_wasi_run_arg(p.run, "net");
-    cis_wasi_run_arg(p.run, "lookup");
-    cis_wasi_run_arg(p.run, "public.test");
-    assert_ok(cis_wasi_run_start(p.run, p.module, &r, err));
+    cis_wasi_config_arg(p.run, "net");
+    cis_wasi_config_arg(p.run, "lookup");
+    cis_wasi_config_arg(p.run, "public.test");
+    assert_ok(cis_wasi_run(p.run, p.module, &r, err));
     const char *said = cis_result_stream(r, 1, NULL, NULL);
     assert_non_null(strstr(said, "8.8.8.8\n"));
     assert_non_null(strstr(said, "9.9.9.9\n"));
@@ -94,7 +94,7 @@ static void sockets_of_a_run_are_as_many_as_it_says(void **state)
 {
     (void)state;
     struct place p = begin(NULL, "network-error-code");
-    cis_wasi_run_sockets(p.run, 7);
+    cis_wasi_config_sockets(p.run, 7);
     assert_scene(&p, "unlimited", "100", "7 sockets\nok\n");
     end(&p);
     p = begin(NULL, "network-error-code");
@@ -108,7 +108,7 @@ static void unstable_parts_are_there_for_runs_that_ask(void **state)
     struct place p = begin(NULL, "clocks-timezone"); /* another one */
     cis_result *r = NULL;
     struct cis_error why = {0};
-    enum cis_code code = cis_wasi_run_start(p.run, p.module, &r, &why);
+    enum cis_code code = cis_wasi_run(p.run, p.module, &r, &why);
     if (code == CIS_OK) {
         code = cis_result_code(r);
         cis_fail(&why, code, "%s", cis_result_message(r));
@@ -116,11 +116,10 @@ static void unstable_parts_are_there_for_runs_that_ask(void **state)
     }
     assert_int_equal(code, CIS_E_IMPORT);
     assert_non_null(strstr(why.msg, "network-error-code (unstable: --wasi network-error-code)"));
-    cis_wasi_run_features(p.run, "network-error-code");
+    cis_wasi_config_features(p.run, "network-error-code");
     assert_scene(&p, "unlimited", "1", "1 sockets\nok\n");
-    cis_wasi_run_features(p.run, "tea");
-    assert_fails(CIS_E_USAGE, "tea: no unstable feature",
-                 cis_wasi_run_start(p.run, p.module, &r, err));
+    cis_wasi_config_features(p.run, "tea");
+    assert_fails(CIS_E_USAGE, "tea: no unstable feature", cis_wasi_run(p.run, p.module, &r, err));
     end(&p);
 }
 
@@ -148,13 +147,13 @@ static void an_embedder_may_provide_what_is_off(void **state)
     struct place p = begin(NULL, NULL);
     cis_provider *zone = own_zone();
     cis_result *r = NULL;
-    cis_wasi_run_features(p.run, "network-error-code");
-    cis_wasi_run_provide(p.run, zone);
+    cis_wasi_config_features(p.run, "network-error-code");
+    cis_wasi_config_provide(p.run, zone);
     assert_scene(&p, "unlimited", "1", "1 sockets\nok\n");
     end(&p);
     p = begin(NULL, "clocks-timezone");
-    cis_wasi_run_provide(p.run, zone);
-    assert_fails(CIS_E_EXISTS, "is provided already", cis_wasi_run_start(p.run, p.module, &r, err));
+    cis_wasi_config_provide(p.run, zone);
+    assert_fails(CIS_E_EXISTS, "is provided already", cis_wasi_run(p.run, p.module, &r, err));
     end(&p);
     cis_provider_free(zone);
 }
@@ -164,11 +163,11 @@ static void only_what_is_built_in_can_be_left_out(void **state)
     (void)state;
     struct place p = begin(NULL, NULL);
     cis_result *r = NULL;
-    cis_wasi_run_without(p.run, "wasi:http");
-    cis_wasi_run_without(p.run, NULL);
-    cis_wasi_run_without(p.run, "wasi:htp");
+    cis_wasi_config_without(p.run, "wasi:http");
+    cis_wasi_config_without(p.run, NULL);
+    cis_wasi_config_without(p.run, "wasi:htp");
     assert_fails(CIS_E_USAGE, "wasi:htp: no package that is built in: scheduler:core-libs, wasi:io",
-                 cis_wasi_run_start(p.run, p.module, &r, err));
+                 cis_wasi_run(p.run, p.module, &r, err));
     end(&p);
 }
 

@@ -177,24 +177,24 @@ static bool is_file(struct place *p, const char *path, size_t size)
 
 static cis_code act_program(struct place *p, const char *name)
 {
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_result *result = NULL;
     char path[64];
     snprintf(path, sizeof path, "/w/%s", name);
-    cis_code code = cis_wasi_run_new(p->runtime, &run, &why);
+    cis_code code = cis_wasi_config_new(p->runtime, &run, &why);
     if (code != CIS_OK) {
         return code;
     }
-    cis_wasi_run_workspace(run, "/w", NULL);
-    cis_wasi_run_env(run, "NAME", name);
-    cis_wasi_run_stdin(run, "input", 5);
-    cis_wasi_run_arg(run, "tool");
-    cis_wasi_run_arg(run, "write");
-    cis_wasi_run_arg(run, path);
-    cis_wasi_run_arg(run, "text");
-    code = cis_wasi_run_start(run, p->tool, &result, &why);
+    cis_wasi_config_workspace(run, "/w", NULL);
+    cis_wasi_config_env(run, "NAME", name);
+    cis_wasi_config_stdin(run, "input", 5);
+    cis_wasi_config_arg(run, "tool");
+    cis_wasi_config_arg(run, "write");
+    cis_wasi_config_arg(run, path);
+    cis_wasi_config_arg(run, "text");
+    code = cis_wasi_run(run, p->tool, &result, &why);
     code = result_end(code, result);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     return code;
 }
 
@@ -237,16 +237,16 @@ static bool done_workspace(struct place *p, const char *name)
 
 static cis_code act_component(struct place *p, const char *name)
 {
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_component *c = NULL;
     cis_wit_call *call = NULL;
     char *text = NULL;
     (void)name;
-    cis_code code = cis_wasi_run_new(p->runtime, &run, &why);
+    cis_code code = cis_wasi_config_new(p->runtime, &run, &why);
     if (code != CIS_OK) {
         return code;
     }
-    cis_wasi_run_provide(run, p->provider);
+    cis_wasi_config_provide(run, p->provider);
     code = cis_component_open(run, p->shop, &c, &why);
     code = code == CIS_OK ? cis_component_eval(c, "greet(\"you\")", &text, &why) : code;
     if (code == CIS_OK) {
@@ -264,7 +264,7 @@ static cis_code act_component(struct place *p, const char *name)
     }
     cis_wit_call_free(call);
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     assert_int_equal(made, dropped + closed);
     return code;
 }
@@ -272,24 +272,24 @@ static cis_code act_component(struct place *p, const char *name)
 /* A run that is recorded, and played again. */
 static cis_code act_recorded(struct place *p, const char *name)
 {
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_result *first = NULL, *played = NULL;
     char path[300];
     snprintf(path, sizeof path, "%s/%s.tape", p->dir, name);
-    cis_code code = cis_wasi_run_new(p->runtime, &run, &why);
+    cis_code code = cis_wasi_config_new(p->runtime, &run, &why);
     if (code != CIS_OK) {
         return code;
     }
-    cis_wasi_run_provide(run, p->provider);
-    cis_wasi_run_invoke(run, "give(9)");
-    cis_wasi_run_record(run, path);
-    code = cis_wasi_run_start(run, p->shop, &first, &why);
+    cis_wasi_config_provide(run, p->provider);
+    cis_wasi_config_invoke(run, "give(9)");
+    cis_wasi_config_record(run, path);
+    code = cis_wasi_run(run, p->shop, &first, &why);
     code = result_end(code, first);
     if (code == CIS_OK) {
-        code = cis_wasi_run_replay(run, path, &played, &why);
+        code = cis_wasi_replay(run, path, &played, &why);
         code = result_end(code, played);
     }
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     unlink(path);
     assert_int_equal(made, dropped + closed);
     return code;

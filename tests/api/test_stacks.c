@@ -83,40 +83,40 @@ static void run_text(struct place *p, const char *text, cis_code expected, const
 
 static void run_program(struct place *p)
 {
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_result *result = NULL;
     char text[16];
     int32_t code = -1;
     snprintf(text, sizeof text, "%u", p->n);
-    assert_ok(cis_wasi_run_new(p->runtime, &run, err));
-    cis_wasi_run_workspace(run, "/w", NULL);
-    cis_wasi_run_arg(run, "tool");
-    cis_wasi_run_arg(run, "write");
-    cis_wasi_run_arg(run, "/w/file");
-    cis_wasi_run_arg(run, text);
-    assert_ok(cis_wasi_run_start(run, p->tool, &result, err));
+    assert_ok(cis_wasi_config_new(p->runtime, &run, err));
+    cis_wasi_config_workspace(run, "/w", NULL);
+    cis_wasi_config_arg(run, "tool");
+    cis_wasi_config_arg(run, "write");
+    cis_wasi_config_arg(run, "/w/file");
+    cis_wasi_config_arg(run, text);
+    assert_ok(cis_wasi_run(run, p->tool, &result, err));
     assert_true(cis_result_exit(result, &code) && code == 0);
     assert_string_equal(cis_result_branch(result), "main");
     cis_result_free(result);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 static void call_component(struct place *p)
 {
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_module *module = NULL;
     cis_component *c = NULL;
     char *text = NULL;
     assert_ok(
         cis_module_load(p->runtime, orders_guest, strlen(orders_guest), "shop", &module, err));
-    assert_ok(cis_wasi_run_new(p->runtime, &run, err));
-    cis_wasi_run_provide(run, p->provider);
+    assert_ok(cis_wasi_config_new(p->runtime, &run, err));
+    cis_wasi_config_provide(run, p->provider);
     assert_ok(cis_component_open(run, module, &c, err));
     assert_ok(cis_component_eval(c, "greet(\"you\")", &text, err));
     assert_string_equal(text, "\"hello you\"");
     cis_output_free(text);
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     cis_module_unref(module);
 }
 

@@ -133,16 +133,16 @@ static cis_module *module_named(struct place *p, const char *name, bool traps)
 
 static void assert_ends_as_a_trap(struct place *p, cis_module *module)
 {
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_component *c = NULL;
     char *text = NULL;
-    assert_ok(cis_wasi_run_new(p->runtime, &run, err));
-    cis_wasi_run_provide(run, p->provider);
-    cis_wasi_run_limits(run, 0, 1000, 0);
+    assert_ok(cis_wasi_config_new(p->runtime, &run, err));
+    cis_wasi_config_provide(run, p->provider);
+    cis_wasi_config_limits(run, 0, 1000, 0);
     assert_ok(cis_component_open(run, module, &c, err));
     assert_fails(CIS_E_TRAP, "guest", cis_component_eval(c, "f()", &text, err));
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 static void names_of_functions_are_not_demangled(void **state)
@@ -205,10 +205,10 @@ static void a_type_of_a_million_parts_is_not_written_out(void **state)
 {
     struct place *p = *state;
     cis_module *module = module_typed(p, 17, 25000);
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_component *c = NULL;
     char *text = NULL;
-    assert_ok(cis_wasi_run_new(p->runtime, &run, err));
+    assert_ok(cis_wasi_config_new(p->runtime, &run, err));
     assert_ok(cis_component_open(run, module, &c, err));
     assert_fails(CIS_E_USAGE, "f: func(a: <too many parts>)",
                  cis_component_eval(c, "f", &text, err));
@@ -219,7 +219,7 @@ static void a_type_of_a_million_parts_is_not_written_out(void **state)
     assert_fails(CIS_E_UNSUPPORTED, "too many parts", cis_component_eval(c, "g()", &text, err));
     assert_cheap(p, 64);
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     cis_module_unref(module);
 }
 
@@ -228,17 +228,17 @@ static void a_result_whose_text_would_not_end_is_a_limit(void **state)
 {
     struct place *p = *state;
     cis_module *module = module_typed(p, 14, 50000);
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_component *c = NULL;
     char *text = NULL;
-    assert_ok(cis_wasi_run_new(p->runtime, &run, err));
+    assert_ok(cis_wasi_config_new(p->runtime, &run, err));
     assert_ok(cis_component_open(run, module, &c, err));
     assert_fails(CIS_E_USAGE, "f: func(a: <too many parts>)",
                  cis_component_eval(c, "f", &text, err));
     assert_fails(CIS_E_BUDGET, "limit", cis_component_eval(c, "g()", &text, err));
     assert_cheap(p, 300); /* what the engine may decode in one call, and as much again as text */
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     cis_module_unref(module);
 }
 
@@ -246,10 +246,10 @@ static void a_type_that_fits_is_shown(void **state)
 {
     struct place *p = *state;
     cis_module *module = module_typed(p, 5, 3);
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_component *c = NULL;
     char *text = NULL;
-    assert_ok(cis_wasi_run_new(p->runtime, &run, err));
+    assert_ok(cis_wasi_config_new(p->runtime, &run, err));
     assert_ok(cis_component_open(run, module, &c, err));
     assert_fails(CIS_E_USAGE,
                  "f: func(a: tuple<tuple<tuple<tuple<tuple<record { xxx: u8 }, record { xxx",
@@ -258,7 +258,7 @@ static void a_type_that_fits_is_shown(void **state)
     assert_memory_equal(text, "((((({xxx: 0}, {xxx: 0}), (", 27);
     cis_output_free(text);
     cis_component_close(c);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
     cis_module_unref(module);
 }
 

@@ -221,19 +221,19 @@ static const char *const ALL[] = {"net=tcp:localhost:*",    "net=udp:localhost:*
                                   "net=bind:::/0",          NULL};
 
 struct guest {
-    cis_wasi_run *run;
+    cis_wasi_config *run;
     cis_component *component;
 };
 
 static struct guest guest_new(const char *const *grants, uint64_t time_ms, cis_cancel *cancel)
 {
     struct guest g = {0};
-    assert_ok(cis_wasi_run_new(runtime, &g.run, err));
+    assert_ok(cis_wasi_config_new(runtime, &g.run, err));
     for (; *grants != NULL; grants++) {
-        cis_wasi_run_allow(g.run, *grants);
+        cis_wasi_config_allow(g.run, *grants);
     }
-    cis_wasi_run_limits(g.run, 0, time_ms, 0);
-    cis_wasi_run_cancel(g.run, cancel);
+    cis_wasi_config_limits(g.run, 0, time_ms, 0);
+    cis_wasi_config_cancel(g.run, cancel);
     assert_ok(cis_component_open(g.run, module, &g.component, err));
     return g;
 }
@@ -241,7 +241,7 @@ static struct guest guest_new(const char *const *grants, uint64_t time_ms, cis_c
 static void guest_free(struct guest *g)
 {
     cis_component_close(g->component);
-    cis_wasi_run_free(g->run);
+    cis_wasi_config_free(g->run);
 }
 
 static cis_code call(struct guest *g, enum op op, int family, uint16_t port, uint32_t *out,
@@ -583,21 +583,21 @@ static void sockets_are_played_without_a_network(void **state)
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
         struct peer p;
         char text[64];
-        cis_wasi_run *run = NULL, *again = NULL;
+        cis_wasi_config *run = NULL, *again = NULL;
         cis_result *first = NULL, *played = NULL;
         assert_true(peer_start(&p, V4, scenes[i].how));
         snprintf(text, sizeof text, "go(%d, %d, %u)", scenes[i].op, V4, p.port);
-        assert_ok(cis_wasi_run_new(runtime, &run, err));
+        assert_ok(cis_wasi_config_new(runtime, &run, err));
         for (const char *const *grant = ALL; *grant != NULL; grant++) {
-            cis_wasi_run_allow(run, *grant);
+            cis_wasi_config_allow(run, *grant);
         }
-        cis_wasi_run_invoke(run, text);
-        cis_wasi_run_record(run, path);
-        assert_ok(cis_wasi_run_start(run, module, &first, err));
+        cis_wasi_config_invoke(run, text);
+        cis_wasi_config_record(run, path);
+        assert_ok(cis_wasi_run(run, module, &first, err));
         peer_end(&p);
         assert_string_equal(cis_result_output(first, NULL), "0\n");
-        assert_ok(cis_wasi_run_new(runtime, &again, err));
-        assert_ok(cis_wasi_run_replay(again, path, &played, err));
+        assert_ok(cis_wasi_config_new(runtime, &again, err));
+        assert_ok(cis_wasi_replay(again, path, &played, err));
         assert_int_equal(cis_result_code(played), CIS_OK);
         assert_string_equal(cis_result_stream(played, 1, NULL, NULL), "0\n");
         cis_result_free(played);
@@ -606,11 +606,11 @@ static void sockets_are_played_without_a_network(void **state)
             assert_fails(CIS_E_DIVERGED,
                          "(scheduler:core-libs/wasi-tcp.[method]tcp-socket.send): argument 2 (12 "
                          "bytes here) is not the recorded one",
-                         cis_wasi_run_replay(again, path, &played, err));
+                         cis_wasi_replay(again, path, &played, err));
         }
         cis_result_free(first);
-        cis_wasi_run_free(run);
-        cis_wasi_run_free(again);
+        cis_wasi_config_free(run);
+        cis_wasi_config_free(again);
     }
     assert_ok(cis_file_remove_tree(dir, err));
     free(dir);
@@ -618,16 +618,16 @@ static void sockets_are_played_without_a_network(void **state)
 
 static void without_the_provider_it_is_named(void **state)
 {
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *run = NULL;
     cis_component *c = NULL;
     (void)state;
-    assert_ok(cis_wasi_run_new(runtime, &run, err));
-    cis_wasi_run_without(run, "scheduler:core-libs");
+    assert_ok(cis_wasi_config_new(runtime, &run, err));
+    cis_wasi_config_without(run, "scheduler:core-libs");
     assert_fails(CIS_E_IMPORT, "scheduler:core-libs/wasi-network@0.1.0",
                  cis_component_open(run, module, &c, err));
     assert_fails(CIS_E_IMPORT, "a matching implementation was not found in the linker",
                  cis_component_open(run, module, &c, err));
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(run);
 }
 
 int main(void)
