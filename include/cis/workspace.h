@@ -1,9 +1,11 @@
 /* The versioned filesystem of a tenant: files by path, every change one commit or none, snapshots,
  * forks, rollback, diff, log, merge, restore, undo.
  *
+ *   cis_tenant      who owns branches and their history: a name in a runtime's store, checked once.
+ *                   Any number of threads at once; closed before its runtime
  *   cis_workspace   one state of one branch, with changes of its own that nobody else sees before
- *                   cis_workspace_commit. Any number of threads at once; made from a runtime that
- *                   has a store (data_dir) and closed before it.
+ *                   cis_workspace_commit. Any number of threads at once; opened from a tenant,
+ *                   which may be closed before it, and closed before the runtime
  *
  * States are named as on the command line: "" the current branch, "main", "main@12" (its epoch 12),
  * "snapshot:NAME" or NAME, "run:ID" or ID, "REV~3". Paths are UTF-8 or any bytes without NUL, from
@@ -23,15 +25,23 @@
 extern "C" {
 #endif
 
+typedef struct cis_tenant_handle cis_tenant;
 typedef struct cis_workspace cis_workspace;
+
+/* name NULL: "default". A tenant comes to be with the first thing that it keeps; opening asks
+ * nothing of the store. CIS_E_USAGE: not a valid name, or the runtime keeps nothing (no data_dir).
+ */
+CIS_API enum cis_code cis_tenant_open(cis_runtime *runtime, const char *name,
+                                      cis_tenant **out_tenant, struct cis_error *err);
+CIS_API void cis_tenant_close(cis_tenant *tenant); /* NULL is allowed */
+CIS_API const char *cis_tenant_name(const cis_tenant *tenant);
 
 struct cis_workspace_options {
     uint32_t size;
-    const char *tenant; /* NULL: "default" */
-    const char *state;  /* NULL: the current branch's head. Anything but a head is read-only */
+    const char *state; /* NULL: the current branch's head. Anything but a head is read-only */
     bool read_only;
     cis_cancel *cancel; /* ends what waits; borrowed, may be NULL */
-    /* Another tenant's branch, which it publishes to `tenant` (cis_tenant_publish): state is the
+    /* Another tenant's branch, which it publishes to this one (cis_tenant_publish): state is the
      * branch's name, the workspace is its head as it is now, read-only. CIS_E_DENIED: published no
      * more; CIS_E_NOTFOUND: it never was, whether or not it exists. A workspace that is open when
      * it is taken back fails with CIS_E_DENIED within about a minute, for good. */
@@ -39,11 +49,11 @@ struct cis_workspace_options {
 };
 #define CIS_WORKSPACE_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        sizeof(struct cis_workspace_options), 0, 0, false, 0, 0                                    \
+        sizeof(struct cis_workspace_options), 0, false, 0, 0                                       \
     }
 
-/* options NULL: the defaults. CIS_E_USAGE: the runtime keeps nothing (no data_dir). */
-CIS_API enum cis_code cis_workspace_open(cis_runtime *runtime,
+/* options NULL: the defaults. */
+CIS_API enum cis_code cis_workspace_open(cis_tenant *tenant,
                                          const struct cis_workspace_options *options,
                                          cis_workspace **out_workspace, struct cis_error *err);
 /* Uncommitted changes are lost. NULL is allowed. */
@@ -105,67 +115,61 @@ typedef bool cis_workspace_change(void *self, char what, const char *path, const
 CIS_API enum cis_code cis_workspace_changes(cis_workspace *workspace, cis_workspace_change *each,
                                             void *self, struct cis_error *err);
 
-/* ---- history of a tenant (NULL: "default") ---- */
+/* ---- history of a tenant ---- */
 /* note: at most 1,024 bytes, may be NULL. */
-CIS_API enum cis_code cis_tenant_snapshot(cis_runtime *runtime, const char *tenant,
-                                          const char *state, const char *name, const char *note,
-                                          struct cis_error *err);
-CIS_API enum cis_code cis_tenant_snapshot_remove(cis_runtime *runtime, const char *tenant,
-                                                 const char *name, struct cis_error *err);
+CIS_API enum cis_code cis_tenant_snapshot(cis_tenant *tenant, const char *state, const char *name,
+                                          const char *note, struct cis_error *err);
+CIS_API enum cis_code cis_tenant_snapshot_remove(cis_tenant *tenant, const char *name,
+                                                 struct cis_error *err);
 /* One small durable write, whatever the tree holds. */
-CIS_API enum cis_code cis_tenant_fork(cis_runtime *runtime, const char *tenant, const char *state,
-                                      const char *branch, struct cis_error *err);
-CIS_API enum cis_code cis_tenant_switch(cis_runtime *runtime, const char *tenant,
-                                        const char *branch, struct cis_error *err);
+CIS_API enum cis_code cis_tenant_fork(cis_tenant *tenant, const char *state, const char *branch,
+                                      struct cis_error *err);
+CIS_API enum cis_code cis_tenant_switch(cis_tenant *tenant, const char *branch,
+                                        struct cis_error *err);
 /* The branch (NULL: the current one) is what it was at state; what it was before is "BRANCH@{1}",
  * and what came after the state stays reachable by its epoch until the branch has another one. */
-CIS_API enum cis_code cis_tenant_rollback(cis_runtime *runtime, const char *tenant,
-                                          const char *branch, const char *state,
+CIS_API enum cis_code cis_tenant_rollback(cis_tenant *tenant, const char *branch, const char *state,
                                           struct cis_error *err);
 /* Of a path of more than 4,096 bytes its end is told, behind "…/". */
-CIS_API enum cis_code cis_tenant_diff(cis_runtime *runtime, const char *tenant, const char *from,
-                                      const char *to, cis_workspace_change *each, void *self,
+CIS_API enum cis_code cis_tenant_diff(cis_tenant *tenant, const char *from, const char *to,
+                                      cis_workspace_change *each, void *self,
                                       struct cis_error *err);
 /* Newest first. */
 typedef bool cis_tenant_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
                                const char *note, const char *run);
-CIS_API enum cis_code cis_tenant_log(cis_runtime *runtime, const char *tenant, const char *state,
-                                     uint32_t limit, cis_tenant_commit *each, void *self,
-                                     struct cis_error *err);
+CIS_API enum cis_code cis_tenant_log(cis_tenant *tenant, const char *state, uint32_t limit,
+                                     cis_tenant_commit *each, void *self, struct cis_error *err);
 /* Takes what changed in `from` into the branch (NULL: the current one). CIS_E_CONFLICT names the
  * first path that changed on both sides. */
-CIS_API enum cis_code cis_tenant_merge(cis_runtime *runtime, const char *tenant, const char *branch,
-                                       const char *from, struct cis_error *err);
+CIS_API enum cis_code cis_tenant_merge(cis_tenant *tenant, const char *branch, const char *from,
+                                       struct cis_error *err);
 /* The inverse of what the state's last commit did, as a new commit. state NULL: of the newest
  * commit of the branch that is not taken back yet, so that each call goes further back.
  * CIS_E_NOTFOUND: there is none. */
-CIS_API enum cis_code cis_tenant_undo(cis_runtime *runtime, const char *tenant, const char *branch,
-                                      const char *state, struct cis_error *err);
+CIS_API enum cis_code cis_tenant_undo(cis_tenant *tenant, const char *branch, const char *state,
+                                      struct cis_error *err);
 /* Brings back what the newest undo took, each call one further. CIS_E_NOTFOUND: nothing was undone,
  * or something else was committed since. */
-CIS_API enum cis_code cis_tenant_redo(cis_runtime *runtime, const char *tenant, const char *branch,
+CIS_API enum cis_code cis_tenant_redo(cis_tenant *tenant, const char *branch,
                                       struct cis_error *err);
 /* path is again what it was at state, with everything below it. */
-CIS_API enum cis_code cis_tenant_restore(cis_runtime *runtime, const char *tenant,
-                                         const char *branch, const char *state, const char *path,
-                                         struct cis_error *err);
+CIS_API enum cis_code cis_tenant_restore(cis_tenant *tenant, const char *branch, const char *state,
+                                         const char *path, struct cis_error *err);
 
 /* ---- branches for other tenants to read ---- */
 /* branch NULL: the current one, by its name. What others read is the branch's head, as it is when
  * they open it: nothing of its history, no other branch. It goes with the branch's name and with
  * either tenant. Again is fine. CIS_E_NOTFOUND: no such branch, or no such tenant `to`. */
-CIS_API enum cis_code cis_tenant_publish(cis_runtime *runtime, const char *tenant,
-                                         const char *branch, const char *to, struct cis_error *err);
+CIS_API enum cis_code cis_tenant_publish(cis_tenant *tenant, const char *branch, const char *to,
+                                         struct cis_error *err);
 /* to NULL: from everybody. CIS_E_NOTFOUND: it was not published. */
-CIS_API enum cis_code cis_tenant_unpublish(cis_runtime *runtime, const char *tenant,
-                                           const char *branch, const char *to,
+CIS_API enum cis_code cis_tenant_unpublish(cis_tenant *tenant, const char *branch, const char *to,
                                            struct cis_error *err);
 /* What the tenant publishes, then what is published to it. false stops. */
 typedef bool cis_tenant_published_each(void *self, const char *from, const char *branch,
                                        const char *to, int64_t since_ms);
-CIS_API enum cis_code cis_tenant_published(cis_runtime *runtime, const char *tenant,
-                                           cis_tenant_published_each *each, void *self,
-                                           struct cis_error *err);
+CIS_API enum cis_code cis_tenant_published(cis_tenant *tenant, cis_tenant_published_each *each,
+                                           void *self, struct cis_error *err);
 
 #ifdef __cplusplus
 }

@@ -33,6 +33,11 @@ struct cis_runtime {
  * every function of the API. What is freed there stays as it is. */
 cis_code cis_lib_here(const cis_runtime *runtime, struct cis_error *err);
 
+struct cis_tenant_handle {
+    cis_runtime *runtime; /* borrowed; has a store */
+    char name[CIS_TENANT_MAX + 1];
+};
+
 /* An image for one way of running: metered or not, within a pool slot or larger. */
 struct cis_module {
     atomic_uint refs;

@@ -49,19 +49,19 @@ cis_code cis_lib_tenant(const char *name, struct cis_str *out, struct cis_error 
 
 /* ---- opening ---- */
 
-static cis_code open_view(cis_workspace *w, cis_forest *forest, cis_store *store,
+static cis_code open_view(cis_workspace *w, cis_forest *forest, const cis_tenant *tenant,
                           const struct cis_workspace_options *o, struct cis_error *err)
 {
     struct cis_layered_options layered = CIS_LAYERED_OPTIONS_INIT;
     struct cis_rev rev;
-    CIS_TRY(cis_lib_tenant(o->tenant, &layered.tenant, err));
+    layered.tenant = cis_str_of(tenant->name);
     layered.read_only = o->read_only;
     layered.kind = "fs";
     if (o->from_tenant != NULL) {
         CIS_TRY(cis_lib_tenant(o->from_tenant, &layered.from, err));
         layered.ref = cis_str_of(o->state != NULL ? o->state : "");
     } else if (o->state != NULL && o->state[0] != 0) {
-        struct cis_history h = {store, layered.tenant, &w->stop, 0};
+        struct cis_history h = {w->runtime->store, layered.tenant, &w->stop, 0};
         CIS_TRY(cis_history_resolve(&h, cis_str_of(o->state), &rev, err));
         layered.ref = cis_str_of(rev.ref);
         if (!rev.head) {
@@ -76,9 +76,10 @@ static cis_code open_view(cis_workspace *w, cis_forest *forest, cis_store *store
     return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "/");
 }
 
-cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_options *options,
+cis_code cis_workspace_open(cis_tenant *tenant, const struct cis_workspace_options *options,
                             cis_workspace **out_workspace, struct cis_error *err)
 {
+    cis_runtime *runtime = tenant->runtime;
     CIS_TRY(cis_lib_here(runtime, err));
     struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
     CIS_TRY(cis_sized_take(&cis_sized_workspace_options, options, &o, err));
@@ -91,7 +92,7 @@ cis_code cis_workspace_open(cis_runtime *runtime, const struct cis_workspace_opt
     w->runtime = runtime;
     w->stop = (struct cis_stop){CIS_NEVER, o.cancel};
     pthread_mutex_init(&w->made, NULL);
-    cis_code code = open_view(w, forest, runtime->store, &o, err);
+    cis_code code = open_view(w, forest, tenant, &o, err);
     if (code != CIS_OK) {
         cis_workspace_close(w);
         return code;

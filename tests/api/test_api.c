@@ -245,9 +245,11 @@ static enum cis_code reads(void *self, const struct cis_call *call, const char *
     if (t->runtime == NULL) {
         return CIS_E_OK;
     }
-    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    cis_tenant *tenant = NULL;
     cis_workspace *w = NULL;
-    enum cis_code code = cis_workspace_open(t->runtime, &o, &w, err);
+    enum cis_code code = cis_tenant_open(t->runtime, NULL, &tenant, err);
+    code = code == CIS_E_OK ? cis_workspace_open(tenant, NULL, &w, err) : code;
+    cis_tenant_close(tenant);
     if (code == CIS_E_OK) {
         code = cis_workspace_write(w, "/f", 0, "theirs", 6, true, err);
         code = code == CIS_E_OK ? cis_workspace_commit(w, "beside", NULL, err) : code;

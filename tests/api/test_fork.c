@@ -21,6 +21,7 @@ struct place {
     cis_module *module;
     cis_instance *instance;
     cis_skills *skills;
+    cis_tenant *tenant;
     cis_workspace *workspace;
     cis_wasi_config *run;
 };
@@ -38,7 +39,8 @@ static int setup(void **state)
     assert_ok(cis_instance_new(p->runtime, p->module, NULL, &p->instance, err));
     assert_ok(cis_skills_new(p->runtime, &p->skills, err));
     assert_ok(cis_skills_load_wasm(p->skills, "echo", GUEST_ECHO, strlen(GUEST_ECHO), NULL, err));
-    assert_ok(cis_workspace_open(p->runtime, NULL, &p->workspace, err));
+    assert_ok(cis_tenant_open(p->runtime, NULL, &p->tenant, err));
+    assert_ok(cis_workspace_open(p->tenant, NULL, &p->workspace, err));
     assert_ok(cis_workspace_write(p->workspace, "/kept", 0, "before", 6, false, err));
     assert_ok(cis_wasi_config_new(p->runtime, &p->run, err));
     *state = p;
@@ -49,6 +51,7 @@ static void free_all(struct place *p)
 {
     cis_wasi_config_free(p->run);
     cis_workspace_close(p->workspace);
+    cis_tenant_close(p->tenant);
     cis_skills_free(p->skills);
     cis_instance_free(p->instance);
     cis_module_unref(p->module);
@@ -83,6 +86,7 @@ static bool all_refused(struct place *p)
     cis_instance *instance = NULL;
     cis_result *result = NULL;
     cis_skills *skills = NULL;
+    cis_tenant *tenant = NULL;
     cis_workspace *workspace = NULL;
     cis_component *component = NULL;
     cis_wasi_host *host = NULL;
@@ -97,11 +101,12 @@ static bool all_refused(struct place *p)
         refused(cis_skills_new(p->runtime, &skills, &e), &e) &&
         refused(cis_skills_call(p->skills, "echo", NULL, "1", 1, NULL, &result, &e), &e) &&
         refused(cis_skills_remove(p->skills, "echo", &e), &e) &&
-        refused(cis_workspace_open(p->runtime, NULL, &workspace, &e), &e) &&
+        refused(cis_tenant_open(p->runtime, NULL, &tenant, &e), &e) &&
+        refused(cis_workspace_open(p->tenant, NULL, &workspace, &e), &e) &&
         refused(cis_workspace_read(p->workspace, "/kept", 0, &byte, 1, &n, &e), &e) &&
         refused(cis_workspace_write(p->workspace, "/kept", 0, "x", 1, false, &e), &e) &&
         refused(cis_workspace_commit(p->workspace, NULL, NULL, &e), &e) &&
-        refused(cis_tenant_snapshot(p->runtime, NULL, NULL, "s", NULL, &e), &e) &&
+        refused(cis_tenant_snapshot(p->tenant, NULL, "s", NULL, &e), &e) &&
         refused(cis_component_open(p->run, p->module, &component, &e), &e) &&
         refused(cis_wasi_run(p->run, p->module, &result, &e), &e) &&
         refused(cis_wasi_host_new(p->runtime, NULL, NULL, &host, &e), &e);

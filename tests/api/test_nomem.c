@@ -13,6 +13,7 @@
 struct place {
     char *dir;
     cis_runtime *runtime;
+    cis_tenant *tenant;
     cis_module *set, *get, *tool, *shop, *numbers;
     cis_provider *provider;
 };
@@ -167,7 +168,7 @@ static bool is_file(struct place *p, const char *path, size_t size)
 {
     cis_workspace *w = NULL;
     struct cis_file_info info = {0};
-    assert_ok(cis_workspace_open(p->runtime, NULL, &w, err));
+    assert_ok(cis_workspace_open(p->tenant, NULL, &w, err));
     cis_code code = cis_workspace_stat(w, path, &info, &why);
     cis_workspace_close(w);
     assert_true(code == CIS_OK || code == CIS_E_NOTFOUND);
@@ -216,7 +217,7 @@ static cis_code act_workspace(struct place *p, const char *name)
     for (size_t i = 0; i < sizeof data; i++) {
         data[i] = (char)(i * 7 + i / 251);
     }
-    cis_code code = cis_workspace_open(p->runtime, NULL, &w, &why);
+    cis_code code = cis_workspace_open(p->tenant, NULL, &w, &why);
     code = code == CIS_OK ? cis_workspace_mkdir(w, dir, &why) : code;
     code = code == CIS_OK ? cis_workspace_write(w, path, 0, data, sizeof data, true, &why) : code;
     code = code == CIS_OK ? cis_workspace_rename(w, path, moved, &why) : code;
@@ -315,6 +316,7 @@ static cis_code act_runtime(struct place *p, const char *name)
 {
     struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
     cis_runtime *runtime = NULL;
+    cis_tenant *tenant = NULL;
     cis_workspace *w = NULL;
     char got[8];
     size_t n = 0;
@@ -323,10 +325,12 @@ static cis_code act_runtime(struct place *p, const char *name)
     config.compile_in_process = true;
     config.pool_slots = 4;
     cis_code code = cis_runtime_new(&config, &runtime, &why);
-    code = code == CIS_OK ? cis_workspace_open(runtime, NULL, &w, &why) : code;
+    code = code == CIS_OK ? cis_tenant_open(runtime, NULL, &tenant, &why) : code;
+    code = code == CIS_OK ? cis_workspace_open(tenant, NULL, &w, &why) : code;
     code = code == CIS_OK ? cis_workspace_read(w, "/first", 0, got, sizeof got, &n, &why) : code;
     assert_true(code != CIS_OK || n == 5);
     cis_workspace_close(w);
+    cis_tenant_close(tenant);
     cis_runtime_free(runtime);
     return code;
 }
@@ -335,7 +339,7 @@ static cis_code act_runtime(struct place *p, const char *name)
 
 static cis_code act_fork(struct place *p, const char *name)
 {
-    return cis_tenant_fork(p->runtime, NULL, NULL, name, &why);
+    return cis_tenant_fork(p->tenant, NULL, name, &why);
 }
 
 static bool done_fork(struct place *p, const char *name)
@@ -343,7 +347,7 @@ static bool done_fork(struct place *p, const char *name)
     struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
     cis_workspace *w = NULL;
     o.state = name;
-    cis_code code = cis_workspace_open(p->runtime, &o, &w, &why);
+    cis_code code = cis_workspace_open(p->tenant, &o, &w, &why);
     cis_workspace_close(w);
     assert_true(code == CIS_OK || code == CIS_E_NOTFOUND);
     return code == CIS_OK;
@@ -351,7 +355,7 @@ static bool done_fork(struct place *p, const char *name)
 
 static cis_code act_snapshot(struct place *p, const char *name)
 {
-    return cis_tenant_snapshot(p->runtime, NULL, NULL, name, "a note", &why);
+    return cis_tenant_snapshot(p->tenant, NULL, name, "a note", &why);
 }
 
 static bool first_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
@@ -365,7 +369,7 @@ static bool first_commit(void *self, uint64_t epoch, int64_t time_ms, const char
 static uint64_t head(struct place *p)
 {
     uint64_t epoch = 0;
-    assert_ok(cis_tenant_log(p->runtime, NULL, NULL, 1, first_commit, &epoch, err));
+    assert_ok(cis_tenant_log(p->tenant, NULL, 1, first_commit, &epoch, err));
     return epoch;
 }
 
@@ -379,7 +383,7 @@ static bool any_change(void *self, char what, const char *path, const char *from
 static void commit_text(struct place *p, const char *text)
 {
     cis_workspace *w = NULL;
-    assert_ok(cis_workspace_open(p->runtime, NULL, &w, err));
+    assert_ok(cis_workspace_open(p->tenant, NULL, &w, err));
     assert_ok(cis_workspace_write(w, "/first", 0, text, strlen(text), true, err));
     assert_ok(cis_workspace_commit(w, NULL, NULL, err));
     cis_workspace_close(w);
@@ -392,11 +396,10 @@ static cis_code act_restore(struct place *p, const char *name)
 {
     int changes = 0;
     (void)name;
-    cis_code code =
-        cis_tenant_diff(p->runtime, NULL, "main@1", "main@2", any_change, &changes, &why);
+    cis_code code = cis_tenant_diff(p->tenant, "main@1", "main@2", any_change, &changes, &why);
     assert_true(code != CIS_OK || changes > 0);
     return code == CIS_OK
-               ? cis_tenant_restore(p->runtime, NULL, NULL,
+               ? cis_tenant_restore(p->tenant, NULL,
                                     head_before % 2 == 0 ? "snapshot:one" : "snapshot:two",
                                     "/first", &why)
                : code;
@@ -430,7 +433,7 @@ static bool done_restore(struct place *p, const char *name)
 static cis_code act_undo(struct place *p, const char *name)
 {
     (void)name;
-    return cis_tenant_undo(p->runtime, NULL, NULL, NULL, &why);
+    return cis_tenant_undo(p->tenant, NULL, NULL, &why);
 }
 
 /* ---- all of them ---- */
@@ -548,6 +551,7 @@ static int setup(void **state)
     config.compile_in_process = true;
     config.pool_slots = 8;
     assert_ok(cis_runtime_new(&config, &p->runtime, err));
+    assert_ok(cis_tenant_open(p->runtime, NULL, &p->tenant, err));
     assert_ok(cis_file_read(CIS_GUESTS_DIR "/verbs.wasm", &tool, err));
     p->tool = load(p, "tool", tool.ptr, tool.len);
     p->set = load(p, "set", GUEST_SET, strlen(GUEST_SET));
@@ -557,8 +561,8 @@ static int setup(void **state)
     p->provider = provider_new(f_hello);
     commit_text(p, "begin");
     commit_text(p, "other");
-    assert_ok(cis_tenant_snapshot(p->runtime, NULL, "main@1", "one", NULL, err));
-    assert_ok(cis_tenant_snapshot(p->runtime, NULL, "main@2", "two", NULL, err));
+    assert_ok(cis_tenant_snapshot(p->tenant, "main@1", "one", NULL, err));
+    assert_ok(cis_tenant_snapshot(p->tenant, "main@2", "two", NULL, err));
     *state = p;
     return 0;
 }
@@ -572,6 +576,7 @@ static int teardown(void **state)
         cis_module_unref(modules[i]);
     }
     cis_provider_free(p->provider);
+    cis_tenant_close(p->tenant);
     cis_runtime_free(p->runtime);
     int failed = cis_file_remove_tree(p->dir, &err) != CIS_OK;
     free(p->dir);

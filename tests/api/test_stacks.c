@@ -122,14 +122,17 @@ static void call_component(struct place *p)
 
 static void use_a_workspace(struct place *p)
 {
+    cis_tenant *tenant = NULL;
     cis_workspace *w = NULL;
     char got[16];
     size_t n = 0;
-    assert_ok(cis_workspace_open(p->runtime, NULL, &w, err));
+    assert_ok(cis_tenant_open(p->runtime, NULL, &tenant, err));
+    assert_ok(cis_workspace_open(tenant, NULL, &w, err));
     assert_ok(cis_workspace_read(w, "/file", 0, got, sizeof got, &n, err));
     assert_ok(cis_workspace_write(w, "/other", p->n * 100000ull, got, n, false, err));
     assert_ok(cis_workspace_commit(w, "a note", NULL, err));
     cis_workspace_close(w);
+    cis_tenant_close(tenant);
 }
 
 static void live(struct place *p)

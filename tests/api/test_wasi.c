@@ -93,7 +93,10 @@ static bool in_workspace(struct place *p, const char *state, const char *path, c
     char got[64];
     size_t n = 0;
     o.state = state;
-    assert_ok(cis_workspace_open(p->runtime, &o, &w, err));
+    cis_tenant *tenant = NULL;
+    assert_ok(cis_tenant_open(p->runtime, NULL, &tenant, err));
+    assert_ok(cis_workspace_open(tenant, &o, &w, err));
+    cis_tenant_close(tenant);
     bool there = cis_workspace_read(w, path, 0, got, sizeof got, &n, &why) == CIS_OK;
     cis_workspace_close(w);
     return there && n == strlen(text) && memcmp(got, text, n) == 0;

@@ -18,6 +18,7 @@ static struct pgcluster *cluster;
 struct place {
     char *dir, *where; /* where: the runtime's data_dir */
     cis_runtime *runtime;
+    cis_tenant *tenant; /* "default" */
 };
 
 static int setup(void **state)
@@ -34,13 +35,17 @@ static int setup(void **state)
     config.data_dir = p->where;
     config.compile_in_process = true;
     *state = p;
-    return cis_runtime_new(&config, &p->runtime, &err) == CIS_OK ? 0 : -1;
+    return cis_runtime_new(&config, &p->runtime, &err) == CIS_OK &&
+                   cis_tenant_open(p->runtime, NULL, &p->tenant, &err) == CIS_OK
+               ? 0
+               : -1;
 }
 
 static int teardown(void **state)
 {
     struct place *p = *state;
     struct cis_error err;
+    cis_tenant_close(p->tenant);
     cis_runtime_free(p->runtime);
     int failed = cis_file_remove_tree(p->dir, &err) != CIS_OK;
 #ifdef FX_POSTGRES
@@ -70,7 +75,7 @@ static cis_workspace *open_at(struct place *p, const char *state)
     struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
     cis_workspace *w = NULL;
     o.state = state;
-    assert_ok(cis_workspace_open(p->runtime, &o, &w, err));
+    assert_ok(cis_workspace_open(p->tenant, &o, &w, err));
     return w;
 }
 
@@ -197,38 +202,37 @@ static void states_are_kept_compared_and_brought_back(void **state)
 {
     struct place *p = *state;
     put_commit(p, "a", "one");
-    assert_ok(cis_tenant_snapshot(p->runtime, NULL, NULL, "before", "a note", err));
-    assert_fails(CIS_E_EXISTS, "before",
-                 cis_tenant_snapshot(p->runtime, NULL, NULL, "before", NULL, err));
+    assert_ok(cis_tenant_snapshot(p->tenant, NULL, "before", "a note", err));
+    assert_fails(CIS_E_EXISTS, "before", cis_tenant_snapshot(p->tenant, NULL, "before", NULL, err));
     put_commit(p, "a", "two");
     put_commit(p, "b", "new");
     char text[256] = "";
-    assert_ok(cis_tenant_diff(p->runtime, NULL, "before", "", note_change, text, err));
+    assert_ok(cis_tenant_diff(p->tenant, "before", "", note_change, text, err));
     assert_string_equal(text, "M a;A b;");
     text[0] = 0;
-    assert_ok(cis_tenant_log(p->runtime, NULL, "", 2, note_commit, text, err));
+    assert_ok(cis_tenant_log(p->tenant, "", 2, note_commit, text, err));
     assert_string_equal(text, "3 fs a test;2 fs a test;");
     cis_workspace *old = open_at(p, "before");
     assert_text(old, "a", "one");
     assert_fails(CIS_E_DENIED, "a", cis_workspace_write(old, "a", 0, "x", 1, true, err));
     cis_workspace_close(old);
-    assert_ok(cis_tenant_restore(p->runtime, NULL, NULL, "before", "a", err));
+    assert_ok(cis_tenant_restore(p->tenant, NULL, "before", "a", err));
     cis_workspace *now = open_at(p, NULL);
     assert_text(now, "a", "one");
     assert_text(now, "b", "new");
     cis_workspace_close(now);
-    assert_ok(cis_tenant_undo(p->runtime, NULL, NULL, "main@3", err));
+    assert_ok(cis_tenant_undo(p->tenant, NULL, "main@3", err));
     now = open_at(p, NULL);
     struct cis_file_info info;
     assert_fails(CIS_E_NOTFOUND, "b", cis_workspace_stat(now, "b", &info, err));
     cis_workspace_close(now);
-    assert_ok(cis_tenant_rollback(p->runtime, NULL, NULL, "main@2", err));
+    assert_ok(cis_tenant_rollback(p->tenant, NULL, "main@2", err));
     now = open_at(p, NULL);
     assert_text(now, "a", "two");
     cis_workspace_close(now);
-    assert_ok(cis_tenant_snapshot_remove(p->runtime, NULL, "before", err));
+    assert_ok(cis_tenant_snapshot_remove(p->tenant, "before", err));
     assert_fails(CIS_E_NOTFOUND, "before",
-                 cis_tenant_diff(p->runtime, NULL, "before", "", note_change, text, err));
+                 cis_tenant_diff(p->tenant, "before", "", note_change, text, err));
 }
 
 static void undo_goes_back_redo_comes_forward_and_a_rollback_is_taken_back(void **state)
@@ -242,21 +246,21 @@ static void undo_goes_back_redo_comes_forward_and_a_rollback_is_taken_back(void 
         assert_ok(cis_workspace_commit(w, "undo of @1: a [undoes 1@1]", NULL, err));
         cis_workspace_close(w);
     }
-    assert_fails(CIS_E_NOTFOUND, "nothing to redo", cis_tenant_redo(p->runtime, NULL, NULL, err));
-    assert_ok(cis_tenant_undo(p->runtime, NULL, NULL, NULL, err));
-    assert_ok(cis_tenant_undo(p->runtime, NULL, NULL, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "nothing to redo", cis_tenant_redo(p->tenant, NULL, err));
+    assert_ok(cis_tenant_undo(p->tenant, NULL, NULL, err));
+    assert_ok(cis_tenant_undo(p->tenant, NULL, NULL, err));
     cis_workspace *now = open_at(p, NULL);
     assert_ok(cis_workspace_stat(now, "a", &info, err));
     assert_fails(CIS_E_NOTFOUND, "b", cis_workspace_stat(now, "b", &info, err));
     cis_workspace_close(now);
-    assert_ok(cis_tenant_redo(p->runtime, NULL, NULL, err));
-    assert_ok(cis_tenant_redo(p->runtime, NULL, "main", err));
-    assert_fails(CIS_E_NOTFOUND, "nothing to redo", cis_tenant_redo(p->runtime, NULL, NULL, err));
-    assert_ok(cis_tenant_rollback(p->runtime, NULL, NULL, "main@1", err));
+    assert_ok(cis_tenant_redo(p->tenant, NULL, err));
+    assert_ok(cis_tenant_redo(p->tenant, "main", err));
+    assert_fails(CIS_E_NOTFOUND, "nothing to redo", cis_tenant_redo(p->tenant, NULL, err));
+    assert_ok(cis_tenant_rollback(p->tenant, NULL, "main@1", err));
     cis_workspace *was = open_at(p, "main@{1}");
     assert_text(was, "c", "text");
     cis_workspace_close(was);
-    assert_ok(cis_tenant_rollback(p->runtime, NULL, NULL, "@{1}", err));
+    assert_ok(cis_tenant_rollback(p->tenant, NULL, "@{1}", err));
     now = open_at(p, NULL);
     assert_text(now, "c", "text");
     cis_workspace_close(now);
@@ -277,7 +281,7 @@ static void notes_are_bounded(void **state)
     assert_ok(cis_workspace_commit(w, NULL, NULL, err));
     cis_workspace_close(w);
     note[1024] = 'n';
-    assert_fails(CIS_E_USAGE, "1024", cis_tenant_snapshot(p->runtime, NULL, "", "s", note, err));
+    assert_fails(CIS_E_USAGE, "1024", cis_tenant_snapshot(p->tenant, "", "s", note, err));
 }
 
 /* The log names what was restored: as much of it as a note holds. */
@@ -301,7 +305,7 @@ static void a_path_longer_than_a_note_is_restored(void **state)
     put(w, path, "new");
     assert_ok(cis_workspace_commit(w, NULL, NULL, err));
     cis_workspace_close(w);
-    assert_ok(cis_tenant_restore(p->runtime, NULL, NULL, "main@1", path, err));
+    assert_ok(cis_tenant_restore(p->tenant, NULL, "main@1", path, err));
     w = open_at(p, NULL);
     assert_text(w, path, "old");
     cis_workspace_close(w);
@@ -338,7 +342,7 @@ static void a_fork_goes_its_own_way_and_comes_back(void **state)
 {
     struct place *p = *state;
     put_commit(p, "shared", "base");
-    assert_ok(cis_tenant_fork(p->runtime, NULL, NULL, "trial", err));
+    assert_ok(cis_tenant_fork(p->tenant, NULL, "trial", err));
     cis_workspace *trial = open_at(p, "trial");
     put(trial, "tried", "it works");
     assert_ok(cis_workspace_commit(trial, NULL, NULL, err));
@@ -348,16 +352,16 @@ static void a_fork_goes_its_own_way_and_comes_back(void **state)
     struct cis_file_info info;
     assert_fails(CIS_E_NOTFOUND, "tried", cis_workspace_stat(now, "tried", &info, err));
     cis_workspace_close(now);
-    assert_ok(cis_tenant_merge(p->runtime, NULL, NULL, "trial", err));
+    assert_ok(cis_tenant_merge(p->tenant, NULL, "trial", err));
     now = open_at(p, NULL);
     assert_text(now, "tried", "it works");
     assert_text(now, "other", "meanwhile");
     cis_workspace_close(now);
-    assert_ok(cis_tenant_switch(p->runtime, NULL, "trial", err));
+    assert_ok(cis_tenant_switch(p->tenant, "trial", err));
     now = open_at(p, NULL);
     assert_fails(CIS_E_NOTFOUND, "other", cis_workspace_stat(now, "other", &info, err));
     cis_workspace_close(now);
-    assert_fails(CIS_E_USAGE, "no good", cis_tenant_fork(p->runtime, NULL, NULL, "no good", err));
+    assert_fails(CIS_E_USAGE, "no good", cis_tenant_fork(p->tenant, NULL, "no good", err));
 }
 
 static void who_comes_second_gets_a_conflict_and_loses_nothing(void **state)
@@ -395,7 +399,7 @@ static void *writer(void *self)
         cis_workspace *w;
         char path[64];
         snprintf(path, sizeof path, "t%d-%d", n, i);
-        if (cis_workspace_open(p->runtime, NULL, &w, &err) != CIS_OK ||
+        if (cis_workspace_open(p->tenant, NULL, &w, &err) != CIS_OK ||
             cis_workspace_write(w, path, 0, path, strlen(path), true, &err) != CIS_OK ||
             cis_workspace_commit(w, NULL, NULL, &err) != CIS_OK) {
             fprintf(stderr, "%s: %s\n", path, err.msg);
@@ -509,10 +513,13 @@ static cis_code open_published(struct place *p, const char *reader, const char *
                                cis_workspace **out, struct cis_error *err)
 {
     struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
-    o.tenant = reader;
+    cis_tenant *tenant = NULL;
     o.state = branch;
     o.from_tenant = "default";
-    return cis_workspace_open(p->runtime, &o, out, err);
+    cis_code code = cis_tenant_open(p->runtime, reader, &tenant, err);
+    code = code == CIS_OK ? cis_workspace_open(tenant, &o, out, err) : code;
+    cis_tenant_close(tenant); /* the workspace goes on */
+    return code;
 }
 
 static bool note_published(void *self, const char *from, const char *branch, const char *to,
@@ -528,36 +535,38 @@ static void a_published_branch_is_read_by_who_it_was_published_to(void **state)
 {
     struct place *p = *state;
     cis_workspace *bob = NULL, *w = NULL;
-    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
+    cis_tenant *reader = NULL;
     char rows[256] = "";
     put_commit(p, "/shared", "for bob");
     assert_fails(CIS_E_NOTFOUND, "bob: no such tenant",
-                 cis_tenant_publish(p->runtime, NULL, NULL, "bob", err));
-    o.tenant = "bob";
-    assert_ok(cis_workspace_open(p->runtime, &o, &bob, err)); /* which makes the tenant */
+                 cis_tenant_publish(p->tenant, NULL, "bob", err));
+    assert_ok(cis_tenant_open(p->runtime, "bob", &reader, err));
+    assert_string_equal(cis_tenant_name(reader), "bob");
+    assert_ok(cis_workspace_open(reader, NULL, &bob, err)); /* which makes the tenant */
     put(bob, "/mine", "bob's");
     assert_fails(CIS_E_NOTFOUND, "tenant default: no branch main is published to bob",
                  open_published(p, "bob", "main", &w, err));
-    assert_ok(cis_tenant_publish(p->runtime, NULL, NULL, "bob", err));
-    assert_ok(cis_tenant_publish(p->runtime, NULL, "main", "bob", err));
+    assert_ok(cis_tenant_publish(p->tenant, NULL, "bob", err));
+    assert_ok(cis_tenant_publish(p->tenant, "main", "bob", err));
     assert_ok(open_published(p, "bob", "main", &w, err));
     assert_text(w, "shared", "for bob");
     assert_fails(CIS_E_DENIED, "shared", cis_workspace_write(w, "shared", 0, "x", 1, true, err));
     assert_fails(CIS_E_DENIED, "", cis_workspace_commit(w, NULL, NULL, err));
     assert_fails(CIS_E_DENIED, "", cis_workspace_save(w, "stolen", err));
     cis_workspace_close(w);
-    assert_ok(cis_tenant_published(p->runtime, "bob", note_published, rows, err));
+    assert_ok(cis_tenant_published(reader, note_published, rows, err));
     assert_string_equal(rows, "default/main>bob ");
-    assert_ok(cis_tenant_unpublish(p->runtime, NULL, "main", NULL, err));
+    assert_ok(cis_tenant_unpublish(p->tenant, "main", NULL, err));
     assert_fails(CIS_E_DENIED, "branch main is no longer published to bob",
                  open_published(p, "bob", "main", &w, err));
     assert_fails(CIS_E_NOTFOUND, "not published to bob",
-                 cis_tenant_unpublish(p->runtime, NULL, "main", "bob", err));
-    assert_fails(CIS_E_USAGE, "to whom", cis_tenant_publish(p->runtime, NULL, "main", NULL, err));
+                 cis_tenant_unpublish(p->tenant, "main", "bob", err));
+    assert_fails(CIS_E_USAGE, "to whom", cis_tenant_publish(p->tenant, "main", NULL, err));
     assert_fails(CIS_E_USAGE, "by its name", open_published(p, "bob", NULL, &w, err));
     assert_fails(CIS_E_USAGE, "by its name", open_published(p, "bob", "main~1", &w, err));
-    assert_fails(CIS_E_USAGE, "tenant", cis_tenant_publish(p->runtime, NULL, NULL, "b#1", err));
+    assert_fails(CIS_E_USAGE, "tenant", cis_tenant_publish(p->tenant, NULL, "b#1", err));
     cis_workspace_close(bob);
+    cis_tenant_close(reader);
 }
 
 /* A program that was compiled before the last field came. */
@@ -568,27 +577,24 @@ static void options_of_an_earlier_size_are_taken(void **state)
     cis_workspace *w = NULL;
     o.size = offsetof(struct cis_workspace_options, from_tenant);
     o.from_tenant = "what lies behind it";
-    assert_ok(cis_workspace_open(p->runtime, &o, &w, err));
+    assert_ok(cis_workspace_open(p->tenant, &o, &w, err));
     put(w, "/f", "x");
     cis_workspace_close(w);
     o.size--;
     assert_fails(CIS_E_USAGE, "workspace options: size",
-                 cis_workspace_open(p->runtime, &o, &w, err));
+                 cis_workspace_open(p->tenant, &o, &w, err));
 }
 
 static void a_runtime_that_keeps_nothing_says_so(void **state)
 {
     (void)state;
     cis_runtime *runtime;
-    cis_workspace *w;
+    cis_tenant *tenant = NULL;
     struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
     config.compile_in_process = true;
     assert_ok(cis_runtime_new(&config, &runtime, err));
-    assert_fails(CIS_E_USAGE, "data_dir", cis_workspace_open(runtime, NULL, &w, err));
-    assert_fails(CIS_E_USAGE, "data_dir", cis_tenant_snapshot(runtime, NULL, NULL, "x", NULL, err));
-    struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
-    o.size = 1;
-    assert_fails(CIS_E_USAGE, "size", cis_workspace_open(runtime, &o, &w, err));
+    assert_fails(CIS_E_USAGE, "data_dir", cis_tenant_open(runtime, NULL, &tenant, err));
+    assert_null(tenant);
     cis_runtime_free(runtime);
 }
 
@@ -599,13 +605,15 @@ static void states_and_tenants_that_cannot_be_are_named(void **state)
     cis_workspace *w;
     o.state = "nowhere";
     put_commit(p, "f", "x");
-    assert_fails(CIS_E_NOTFOUND, "nowhere", cis_workspace_open(p->runtime, &o, &w, err));
+    assert_fails(CIS_E_NOTFOUND, "nowhere", cis_workspace_open(p->tenant, &o, &w, err));
+    cis_tenant *tenant = NULL;
+    assert_fails(CIS_E_USAGE, "tenant", cis_tenant_open(p->runtime, "Not/Valid", &tenant, err));
+    assert_null(tenant);
+    assert_ok(cis_tenant_open(p->runtime, "absent", &tenant, err));
     o.state = NULL;
-    o.tenant = "Not/Valid";
-    assert_fails(CIS_E_USAGE, "tenant", cis_workspace_open(p->runtime, &o, &w, err));
-    o.tenant = "absent";
     o.read_only = true;
-    assert_fails(CIS_E_NOTFOUND, "absent", cis_workspace_open(p->runtime, &o, &w, err));
+    assert_fails(CIS_E_NOTFOUND, "absent", cis_workspace_open(tenant, &o, &w, err));
+    cis_tenant_close(tenant);
 }
 
 static void caches_have_the_sizes_that_the_config_says(void **state)
@@ -613,7 +621,8 @@ static void caches_have_the_sizes_that_the_config_says(void **state)
     struct place *p = *state;
     struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT, wrong;
     CIS_CLEANUP(cis_freep) char *mib = cis_zalloc(1u << 20);
-    cis_runtime *runtime = NULL, *before = p->runtime;
+    cis_runtime *runtime = NULL;
+    cis_tenant *tenant = NULL, *before = p->tenant;
     struct cis_forest_stats stats;
     config.compile_in_process = true;
     config.data_dir = p->where;
@@ -629,7 +638,8 @@ static void caches_have_the_sizes_that_the_config_says(void **state)
         assert_fails(CIS_E_USAGE, "is not between", cis_runtime_new(&wrong, &runtime, err));
     }
     assert_ok(cis_runtime_new(&config, &runtime, err));
-    p->runtime = runtime;
+    assert_ok(cis_tenant_open(runtime, NULL, &tenant, err));
+    p->tenant = tenant;
     cis_workspace *w = open_at(p, NULL);
     for (int i = 0; i < 4; i++) {
         char name[8];
@@ -649,8 +659,9 @@ static void caches_have_the_sizes_that_the_config_says(void **state)
     assert_true(stats.chunk_bytes <= 1u << 20);
     assert_true(stats.chunk_misses > 0);
     cis_workspace_close(w);
+    cis_tenant_close(tenant);
     cis_runtime_free(runtime);
-    p->runtime = before;
+    p->tenant = before;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

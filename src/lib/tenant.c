@@ -1,25 +1,52 @@
-/* The history of a tenant for embedders: src/history with states given as text. */
+/* cis_tenant: the owner of branches, and their history for embedders: src/history with states given
+ * as text. */
 #include <stdio.h>
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "history/history.h"
 #include "lib/internal.h"
 
-static cis_code begin(cis_runtime *runtime, const char *tenant, struct cis_history *out,
-                      struct cis_error *err)
+cis_code cis_tenant_open(cis_runtime *runtime, const char *name, cis_tenant **out_tenant,
+                         struct cis_error *err)
 {
+    struct cis_str valid;
     CIS_TRY(cis_lib_here(runtime, err));
     if (runtime->store == NULL) {
         return cis_fail(err, CIS_E_USAGE, "the runtime keeps nothing: its config has no data_dir");
     }
-    *out = (struct cis_history){.store = runtime->store};
-    return cis_lib_tenant(tenant, &out->tenant, err);
+    CIS_TRY(cis_lib_tenant(name, &valid, err));
+    cis_tenant *tenant = cis_zalloc(sizeof *tenant);
+    if (tenant == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "tenant: out of memory");
+    }
+    tenant->runtime = runtime;
+    memcpy(tenant->name, valid.ptr, valid.len);
+    *out_tenant = tenant;
+    return CIS_OK;
 }
 
-static cis_code begin_at(cis_runtime *runtime, const char *tenant, const char *state,
-                         struct cis_history *out, struct cis_rev *out_rev, struct cis_error *err)
+void cis_tenant_close(cis_tenant *tenant)
 {
-    CIS_TRY(begin(runtime, tenant, out, err));
+    cis_free(tenant);
+}
+
+const char *cis_tenant_name(const cis_tenant *tenant)
+{
+    return tenant->name;
+}
+
+static cis_code begin(const cis_tenant *tenant, struct cis_history *out, struct cis_error *err)
+{
+    CIS_TRY(cis_lib_here(tenant->runtime, err));
+    *out =
+        (struct cis_history){.store = tenant->runtime->store, .tenant = cis_str_of(tenant->name)};
+    return CIS_OK;
+}
+
+static cis_code begin_at(const cis_tenant *tenant, const char *state, struct cis_history *out,
+                         struct cis_rev *out_rev, struct cis_error *err)
+{
+    CIS_TRY(begin(tenant, out, err));
     return cis_history_resolve(out, cis_str_of(state != NULL ? state : ""), out_rev, err);
 }
 
@@ -30,8 +57,8 @@ static cis_code name_check(const char *name, const char *what, struct cis_error 
                : cis_fail(err, CIS_E_USAGE, "%s %.100s: not a valid name", what, name);
 }
 
-cis_code cis_tenant_snapshot(cis_runtime *runtime, const char *tenant, const char *state,
-                             const char *name, const char *note, struct cis_error *err)
+cis_code cis_tenant_snapshot(cis_tenant *tenant, const char *state, const char *name,
+                             const char *note, struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev rev;
@@ -41,50 +68,48 @@ cis_code cis_tenant_snapshot(cis_runtime *runtime, const char *tenant, const cha
         return cis_fail(err, CIS_E_USAGE, "snapshot %s: a note of more than %u bytes", name,
                         CIS_FS_NOTE_MAX);
     }
-    CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
+    CIS_TRY(begin_at(tenant, state, &h, &rev, err));
     cis_id_new(s.id);
     memcpy(s.name, name, strlen(name) + 1); /* valid names fit */
     s.view = rev.view;
     return h.store->fs->snapshot_put(h.store, h.tenant, &s, NULL, err);
 }
 
-cis_code cis_tenant_snapshot_remove(cis_runtime *runtime, const char *tenant, const char *name,
-                                    struct cis_error *err)
+cis_code cis_tenant_snapshot_remove(cis_tenant *tenant, const char *name, struct cis_error *err)
 {
     struct cis_history h;
-    CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(begin(tenant, &h, err));
     return h.store->fs->snapshot_remove(h.store, h.tenant, cis_str_of(name), NULL, err);
 }
 
-cis_code cis_tenant_fork(cis_runtime *runtime, const char *tenant, const char *state,
-                         const char *branch, struct cis_error *err)
+cis_code cis_tenant_fork(cis_tenant *tenant, const char *state, const char *branch,
+                         struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev rev;
     struct cis_str name = cis_str_of(branch);
     CIS_TRY(name_check(branch, "branch", err));
     CIS_TRY(cis_fs_ref_check_free(name, err));
-    CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
+    CIS_TRY(begin_at(tenant, state, &h, &rev, err));
     return h.store->fs->fork(h.store, h.tenant, rev.view, &name, 1, NULL, err);
 }
 
-cis_code cis_tenant_switch(cis_runtime *runtime, const char *tenant, const char *branch,
-                           struct cis_error *err)
+cis_code cis_tenant_switch(cis_tenant *tenant, const char *branch, struct cis_error *err)
 {
     struct cis_history h;
-    CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(begin(tenant, &h, err));
     CIS_TRY(cis_fs_ref_check_writer(cis_str_of(branch), CIS_STR("switch"), err));
     return h.store->fs->ref_switch(h.store, h.tenant, cis_str_of(branch), NULL, err);
 }
 
-cis_code cis_tenant_rollback(cis_runtime *runtime, const char *tenant, const char *branch,
-                             const char *state, struct cis_error *err)
+cis_code cis_tenant_rollback(cis_tenant *tenant, const char *branch, const char *state,
+                             struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev rev;
     struct cis_view head;
     char why[CIS_FS_NOTE_MAX];
-    CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
+    CIS_TRY(begin_at(tenant, state, &h, &rev, err));
     snprintf(why, sizeof why, "rollback to %s", state != NULL ? state : "the current branch");
     return cis_history_rollback(&h, cis_str_of(branch != NULL ? branch : ""), rev.view,
                                 cis_str_of(why), &head, err);
@@ -95,12 +120,12 @@ static bool give_change(void *self, const struct cis_change *change)
     return cis_lib_change_tell(self, change->what, change->path, change->from);
 }
 
-cis_code cis_tenant_diff(cis_runtime *runtime, const char *tenant, const char *from, const char *to,
+cis_code cis_tenant_diff(cis_tenant *tenant, const char *from, const char *to,
                          cis_workspace_change *each, void *self, struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev a, b;
-    CIS_TRY(begin_at(runtime, tenant, from, &h, &a, err));
+    CIS_TRY(begin_at(tenant, from, &h, &a, err));
     CIS_TRY(cis_history_resolve(&h, cis_str_of(to != NULL ? to : ""), &b, err));
     struct cis_lib_changes c = CIS_LIB_CHANGES(each, self);
     cis_code code = cis_history_diff(&h, a.view, b.view, give_change, &c, err);
@@ -125,12 +150,12 @@ static bool give_commit(void *self, const struct cis_fs_commit_row *row)
                    cis_buf_cstr(&l->note), row->run);
 }
 
-cis_code cis_tenant_log(cis_runtime *runtime, const char *tenant, const char *state, uint32_t limit,
+cis_code cis_tenant_log(cis_tenant *tenant, const char *state, uint32_t limit,
                         cis_tenant_commit *each, void *self, struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev rev;
-    CIS_TRY(begin_at(runtime, tenant, state, &h, &rev, err));
+    CIS_TRY(begin_at(tenant, state, &h, &rev, err));
     struct log l = {each, self, CIS_BUF_INIT(65536), CIS_BUF_INIT(65536)};
     cis_code code = cis_history_log(&h, rev.view, limit, false, give_commit, &l, err);
     if (code == CIS_OK) {
@@ -147,49 +172,48 @@ static struct cis_history_commit commit_on(const char *branch, const char *note)
                                        .note = note};
 }
 
-cis_code cis_tenant_merge(cis_runtime *runtime, const char *tenant, const char *branch,
-                          const char *from, struct cis_error *err)
+cis_code cis_tenant_merge(cis_tenant *tenant, const char *branch, const char *from,
+                          struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev theirs;
     struct cis_history_done done;
     struct cis_history_commit how = commit_on(branch, from);
-    CIS_TRY(begin_at(runtime, tenant, from, &h, &theirs, err));
+    CIS_TRY(begin_at(tenant, from, &h, &theirs, err));
     return cis_history_merge(&h, theirs.view, &how, &done, err);
 }
 
-cis_code cis_tenant_undo(cis_runtime *runtime, const char *tenant, const char *branch,
-                         const char *state, struct cis_error *err)
+cis_code cis_tenant_undo(cis_tenant *tenant, const char *branch, const char *state,
+                         struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev commit = {.view = {0, 0}};
     struct cis_history_done done;
     struct cis_history_commit how = commit_on(branch, NULL);
-    CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(begin(tenant, &h, err));
     if (state != NULL) {
         CIS_TRY(cis_history_resolve(&h, cis_str_of(state), &commit, err));
     }
     return cis_history_undo(&h, commit.view, &how, &done, err);
 }
 
-cis_code cis_tenant_redo(cis_runtime *runtime, const char *tenant, const char *branch,
-                         struct cis_error *err)
+cis_code cis_tenant_redo(cis_tenant *tenant, const char *branch, struct cis_error *err)
 {
     struct cis_history h;
     struct cis_history_done done;
     struct cis_history_commit how = commit_on(branch, NULL);
-    CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(begin(tenant, &h, err));
     return cis_history_redo(&h, &how, &done, err);
 }
 
-cis_code cis_tenant_restore(cis_runtime *runtime, const char *tenant, const char *branch,
-                            const char *state, const char *path, struct cis_error *err)
+cis_code cis_tenant_restore(cis_tenant *tenant, const char *branch, const char *state,
+                            const char *path, struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev from;
     struct cis_history_done done;
     struct cis_history_commit how = commit_on(branch, path);
-    CIS_TRY(begin_at(runtime, tenant, state, &h, &from, err));
+    CIS_TRY(begin_at(tenant, state, &h, &from, err));
     return cis_history_restore(&h, from.view, cis_str_of(path), &how, &done, err);
 }
 
@@ -207,13 +231,13 @@ static cis_code branch_of(const struct cis_history *h, const char *branch, struc
     return CIS_OK;
 }
 
-cis_code cis_tenant_publish(cis_runtime *runtime, const char *tenant, const char *branch,
-                            const char *to, struct cis_error *err)
+cis_code cis_tenant_publish(cis_tenant *tenant, const char *branch, const char *to,
+                            struct cis_error *err)
 {
     struct cis_history h;
     struct cis_str reader;
     struct cis_fs_ref ref;
-    CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(begin(tenant, &h, err));
     if (to == NULL) {
         return cis_fail(err, CIS_E_USAGE, "publish: to whom?");
     }
@@ -222,13 +246,13 @@ cis_code cis_tenant_publish(cis_runtime *runtime, const char *tenant, const char
     return h.store->fs->publish_put(h.store, h.tenant, cis_str_of(ref.name), &reader, 1, NULL, err);
 }
 
-cis_code cis_tenant_unpublish(cis_runtime *runtime, const char *tenant, const char *branch,
-                              const char *to, struct cis_error *err)
+cis_code cis_tenant_unpublish(cis_tenant *tenant, const char *branch, const char *to,
+                              struct cis_error *err)
 {
     struct cis_history h;
     struct cis_str reader = {NULL, 0};
     struct cis_fs_ref ref;
-    CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(begin(tenant, &h, err));
     if (to != NULL) {
         CIS_TRY(cis_lib_tenant(to, &reader, err));
     }
@@ -250,12 +274,12 @@ static bool tell_published(void *self, const struct cis_fs_publish *row)
     return !p->ended;
 }
 
-cis_code cis_tenant_published(cis_runtime *runtime, const char *tenant,
-                              cis_tenant_published_each *each, void *self, struct cis_error *err)
+cis_code cis_tenant_published(cis_tenant *tenant, cis_tenant_published_each *each, void *self,
+                              struct cis_error *err)
 {
     struct cis_history h;
     struct published p = {each, self, false};
-    CIS_TRY(begin(runtime, tenant, &h, err));
+    CIS_TRY(begin(tenant, &h, err));
     CIS_TRY(h.store->fs->published_by(h.store, h.tenant, tell_published, &p, NULL, err));
     return p.ended ? CIS_OK
                    : h.store->fs->published_to(h.store, h.tenant, tell_published, &p, NULL, err);
