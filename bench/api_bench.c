@@ -119,7 +119,9 @@ static void open_runtime(void)
     struct cis_error err;
     no_memory.get = nothing;
     no_memory.commit = forget;
-    config.services.memory = &no_memory;
+    struct cis_services services = CIS_SERVICES_INIT;
+    config.services = &services;
+    services.memory = &no_memory;
     config.compile_in_process = true;
     config.max_memory = 128u << 20;
     if (cis_runtime_new(&config, &runtime, &err) != CIS_E_OK) {

@@ -92,9 +92,11 @@ int main(void)
 
     struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
     config.compile_in_process = true;
-    config.services.memory = &memory;
-    config.services.ai = &ai;
-    config.services.log = &log;
+    struct cis_services services = CIS_SERVICES_INIT;
+    config.services = &services;
+    services.memory = &memory;
+    services.ai = &ai;
+    services.log = &log;
 
     const char *const grants[] = {"memory", "ai", NULL};
     struct cis_run_options options = CIS_RUN_OPTIONS_INIT;

@@ -22,6 +22,7 @@ extern "C" {
 
 /* What the guest answers, before its body. */
 struct cis_http_head {
+    uint32_t size;
     uint16_t status; /* 200 to 999; 0: it has no answer, `fault` is why */
     enum cis_http_fault fault;
     const char *message;                   /* of a fault: what the guest said of it; "" */
@@ -29,6 +30,10 @@ struct cis_http_head {
     const struct cis_http_header *headers; /* none that frames the message: that is yours to do */
     size_t nheaders;
 };
+#define CIS_HTTP_HEAD_INIT                                                                         \
+    {                                                                                              \
+        .size = sizeof(struct cis_http_head), .message = "", .length = UINT64_MAX                  \
+    }
 
 struct cis_http_incoming {
     uint32_t size;
@@ -61,7 +66,7 @@ struct cis_http_incoming {
 };
 #define CIS_HTTP_INCOMING_INIT                                                                     \
     {                                                                                              \
-        sizeof(struct cis_http_incoming), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, -1      \
+        .size = sizeof(struct cis_http_incoming), .read_fd = -1, .write_fd = -1                    \
     }
 
 /* How it ended. */
@@ -74,12 +79,12 @@ struct cis_http_answer {
     enum cis_http_fault fault;
     char message[160];          /* what the guest said of it; "" */
     uint64_t body_in, body_out; /* bytes that the guest read, and that were told */
-    uint64_t
-        host_bytes; /* what the host holds for the instance now: one that keeps handles grows */
+    /* What the host holds for the instance now: one that keeps handles grows. */
+    uint64_t host_bytes;
 };
 #define CIS_HTTP_ANSWER_INIT                                                                       \
     {                                                                                              \
-        sizeof(struct cis_http_answer), 0, CIS_HTTP_FINE, "", 0, 0, 0                              \
+        .size = sizeof(struct cis_http_answer)                                                     \
     }
 
 /* Gives the guest one request and waits until it has returned and its answer was told. CIS_E_OK

@@ -37,14 +37,14 @@ struct cis_runtime_config {
     const char *compiler;        /* path of the `cis` program, run as a limited child to compile */
     const char *data_dir; /* store of memory, runs and skills: a folder (SQLite), or postgres://…;
                            * NULL: nothing is kept */
-    const char *cache_dir;        /* compiled code; NULL: in memory only */
-    const char *cache_key_file;   /* with cache_dir: its key, outside of it */
-    uint32_t cpu_slots;           /* guests executing at once; 0: cores */
-    uint32_t pool_slots;          /* pooled instances; 0: from the system's limits */
-    const char *dns_servers;      /* "192.0.2.53,[2001:db8::53]:5353"; NULL: the system's */
-    const char *wasi_features;    /* unstable parts of WASI 0.2 for every run, separated by commas:
-                                   * "clocks-timezone", "network-error-code"; NULL: none */
-    struct cis_services services; /* memory NULL: the store's; others NULL: absent */
+    const char *cache_dir;      /* compiled code; NULL: in memory only */
+    const char *cache_key_file; /* with cache_dir: its key, outside of it */
+    uint32_t cpu_slots;         /* guests executing at once; 0: cores */
+    uint32_t pool_slots;        /* pooled instances; 0: from the system's limits */
+    const char *dns_servers;    /* "192.0.2.53,[2001:db8::53]:5353"; NULL: the system's */
+    const char *wasi_features;  /* unstable parts of WASI 0.2 for every run, separated by commas:
+                                 * "clocks-timezone", "network-error-code"; NULL: none */
+    const struct cis_services *services; /* NULL, and memory NULL: the store's memory, no others */
     /* Caches; 0: the default. What is out of its range is CIS_E_USAGE. */
     uint64_t cache_max;     /* bytes of compiled code in cache_dir, 1 MiB to 1 PiB; 1 GiB */
     uint64_t cache_content; /* bytes of the contents of files, 1 MiB to 64 GiB; 24 MiB */
@@ -55,8 +55,8 @@ struct cis_runtime_config {
 };
 #define CIS_RUNTIME_CONFIG_INIT                                                                    \
     {                                                                                              \
-        sizeof(struct cis_runtime_config), 512ull << 20, 30000, true, false, false, false, 0, 0,   \
-            0, 0, 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0, 0, 0, 0, 0                                       \
+        .size = sizeof(struct cis_runtime_config), .max_memory = 512ull << 20,                     \
+        .max_execution_time = 30000, .enable_wasi = true                                           \
     }
 
 /* CIS_E_USAGE without `compiler` and without compile_in_process: then nothing could be compiled, so
@@ -146,7 +146,7 @@ struct cis_run_options {
 };
 #define CIS_RUN_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        sizeof(struct cis_run_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0, 0, 0   \
+        .size = sizeof(struct cis_run_options)                                                     \
     }
 
 /* Fresh memory; the time limit counts anew for each call. options NULL: defaults. */

@@ -4,7 +4,11 @@
  * of libcis and no CPU slot of the run, so it may run other skills. The structs are copied when
  * they are given. A code that is none of cis becomes CIS_E_PROVIDER, a message without its NUL is
  * cut. A callback that blocks must return soon after `deadline_ns` (CLOCK_MONOTONIC) or once
- * cis_call_cancelled says so. `size` is set by the INIT macros. */
+ * cis_call_cancelled says so.
+ *
+ * Structs begin with `size`, set by their INIT macro: whoever makes one sets it, whoever is given
+ * one reads and writes no field beyond it. What a callback fills (usage, response, state) it fills
+ * field by field, never as a whole: the struct may be shorter than in its header. */
 #ifndef CIS_SERVICE_H
 #define CIS_SERVICE_H
 
@@ -25,12 +29,18 @@ struct cis_sink {
 
 /* For whom a service works. All text NUL-terminated and valid for the call. */
 struct cis_call {
+    uint32_t size;
     const char *tenant; /* "default" */
     const char *skill;  /* memory namespace: installed name, or "file:STEM" */
     const char *run_id;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, UINT64_MAX: none */
     void *stop;           /* opaque (NULL: none): cis_call_cancelled, cis_call_wait_fd */
 };
+#define CIS_CALL_INIT                                                                              \
+    {                                                                                              \
+        .size = sizeof(struct cis_call), .tenant = "default", .skill = "", .run_id = "",           \
+        .deadline_ns = UINT64_MAX                                                                  \
+    }
 CIS_API bool cis_call_cancelled(const struct cis_call *call);
 /* Readable once the run is cancelled; -1 when there is none. Borrowed. */
 CIS_API int cis_call_wait_fd(const struct cis_call *call);
@@ -47,6 +57,7 @@ struct cis_memory_op { /* one change of a run; applied all together or not at al
 };
 
 struct cis_memory_hit {
+    uint32_t size;
     const char *skill; /* owner: another skill's public entry, or the caller's own */
     const char *key;
     size_t key_len;
@@ -55,6 +66,10 @@ struct cis_memory_hit {
     bool is_public;
     const char *category; /* "" when none */
 };
+#define CIS_MEMORY_HIT_INIT                                                                        \
+    {                                                                                              \
+        .size = sizeof(struct cis_memory_hit), .category = ""                                      \
+    }
 
 struct cis_memory_service {
     uint32_t size;
@@ -83,19 +98,29 @@ struct cis_memory_service {
 };
 #define CIS_MEMORY_SERVICE_INIT                                                                    \
     {                                                                                              \
-        sizeof(struct cis_memory_service), 0, 0, 0, 0, 0                                           \
+        .size = sizeof(struct cis_memory_service)                                                  \
     }
 
 /* ---- AI ---- */
 struct cis_ai_request {
+    uint32_t size;
     const char *prompt;
     size_t prompt_len;
     uint32_t max_tokens; /* 0: the service's default */
 };
+#define CIS_AI_REQUEST_INIT                                                                        \
+    {                                                                                              \
+        .size = sizeof(struct cis_ai_request)                                                      \
+    }
 struct cis_ai_usage {
-    uint64_t input_tokens,
-        output_tokens; /* as told by the provider, else estimated: 4 bytes a token */
+    uint32_t size;
+    uint64_t input_tokens; /* as told by the provider, else estimated: 4 bytes a token */
+    uint64_t output_tokens;
 };
+#define CIS_AI_USAGE_INIT                                                                          \
+    {                                                                                              \
+        .size = sizeof(struct cis_ai_usage)                                                        \
+    }
 struct cis_ai_service {
     uint32_t size;
     void *self;
@@ -105,7 +130,7 @@ struct cis_ai_service {
 };
 #define CIS_AI_SERVICE_INIT                                                                        \
     {                                                                                              \
-        sizeof(struct cis_ai_service), 0, 0                                                        \
+        .size = sizeof(struct cis_ai_service)                                                      \
     }
 
 /* ---- HTTP: the origin of the request is granted. The addresses behind the name are not checked
@@ -116,6 +141,7 @@ struct cis_http_header {
     const char *name, *value; /* NUL-terminated, no CR, LF or NUL inside */
 };
 struct cis_http_request {
+    uint32_t size;
     const char *method, *url;
     const struct cis_http_header *headers;
     size_t nheaders;
@@ -126,12 +152,21 @@ struct cis_http_request {
     uint32_t redirects_max; /* 0: none followed */
     const void *grants;     /* opaque to embedders: struct cis_grants of the run */
 };
+#define CIS_HTTP_REQUEST_INIT                                                                      \
+    {                                                                                              \
+        .size = sizeof(struct cis_http_request), .method = "GET"                                   \
+    }
 struct cis_http_response {
+    uint32_t size;
     uint16_t status;
     void *self;
     bool (*header)(void *self, const char *name, const char *value);
     struct cis_sink body;
 };
+#define CIS_HTTP_RESPONSE_INIT                                                                     \
+    {                                                                                              \
+        .size = sizeof(struct cis_http_response)                                                   \
+    }
 
 /* Why an exchange failed: the cases of wasi:http's error-code in their order, after "not". */
 enum cis_http_fault {
@@ -191,10 +226,16 @@ struct cis_http_opening {
     uint64_t between_ns;    /* between pieces of the response's body that somebody waits for */
     const void *grants;     /* as in struct cis_http_request */
 };
+#define CIS_HTTP_OPENING_INIT                                                                      \
+    {                                                                                              \
+        .size = sizeof(struct cis_http_opening), .method = "GET", .connect_ns = UINT64_MAX,        \
+        .first_byte_ns = UINT64_MAX, .between_ns = UINT64_MAX                                      \
+    }
 #define CIS_HTTP_FIELDS_MAX (256u * 1024u)    /* bytes of headers, and of trailers, either way */
 #define CIS_HTTP_EXCHANGE_MAX (1024u * 1024u) /* host memory that one exchange may take */
 
 struct cis_http_state {
+    uint32_t size;
     enum cis_http_fault fault; /* it has failed; everything else is as it was before */
     uint16_t status;           /* 0: no response yet */
     bool readable;             /* read has bytes, or the end */
@@ -202,11 +243,15 @@ struct cis_http_state {
     bool flushed;              /* nothing that was written waits here to be sent */
     bool closed;               /* the peer takes no more of the request's body */
     size_t room;               /* bytes that write takes now */
-    /* When to look again: the descriptor has events (POLLIN), or at this time (CLOCK_MONOTONIC;
+    /* When to poll again: the descriptor has events (POLLIN), or at this time (CLOCK_MONOTONIC;
      * UINT64_MAX: no time). -1: time alone. */
     int fd;
     uint64_t at_ns;
 };
+#define CIS_HTTP_STATE_INIT                                                                        \
+    {                                                                                              \
+        .size = sizeof(struct cis_http_state), .fd = -1, .at_ns = UINT64_MAX                       \
+    }
 
 /* send: a request whose bodies are collected. The others, together or not at all (then WASI's
  * programs are told that there is no HTTP): an exchange, used from one thread; none of them waits,
@@ -224,7 +269,7 @@ struct cis_http_service {
                           enum cis_http_fault *out_fault, struct cis_error *err);
     /* Does what can be done now, and says how it stands. wanted: somebody waits for the response,
      * so that a request whose body has not begun is sent as well. */
-    void (*look)(void *self, void *exchange, bool wanted, struct cis_http_state *out);
+    void (*poll)(void *self, void *exchange, bool wanted, struct cis_http_state *out_state);
     /* At most `room` bytes, all of them taken. */
     void (*write)(void *self, void *exchange, const void *data, size_t len);
     /* The end of the request's body. Not CIS_HTTP_FINE: these trailers cannot be sent. */
@@ -239,7 +284,7 @@ struct cis_http_service {
 };
 #define CIS_HTTP_SERVICE_INIT                                                                      \
     {                                                                                              \
-        sizeof(struct cis_http_service), 0, 0, 0, 0, 0, 0, 0, 0, 0                                 \
+        .size = sizeof(struct cis_http_service)                                                    \
     }
 
 /* ---- log: lines of a guest, already cut to the run's caps, control characters replaced ---- */
@@ -252,15 +297,20 @@ struct cis_log_service {
 };
 #define CIS_LOG_SERVICE_INIT                                                                       \
     {                                                                                              \
-        sizeof(struct cis_log_service), 0, 0                                                       \
+        .size = sizeof(struct cis_log_service)                                                     \
     }
 
 struct cis_services { /* NULL: that service is absent and its calls fail with a clear message */
+    uint32_t size;
     const struct cis_memory_service *memory;
     const struct cis_ai_service *ai;
     const struct cis_http_service *http;
     const struct cis_log_service *log;
 };
+#define CIS_SERVICES_INIT                                                                          \
+    {                                                                                              \
+        .size = sizeof(struct cis_services)                                                        \
+    }
 
 #ifdef __cplusplus
 }

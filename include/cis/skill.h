@@ -26,7 +26,7 @@ struct cis_skill_options {
 };
 #define CIS_SKILL_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(struct cis_skill_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                             \
+        .size = sizeof(struct cis_skill_options)                                                   \
     }
 
 /* A skill in C: method is NULL for a plain run. It writes its output (JSON) to out and returns

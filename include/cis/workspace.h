@@ -49,7 +49,7 @@ struct cis_workspace_options {
 };
 #define CIS_WORKSPACE_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        sizeof(struct cis_workspace_options), 0, false, 0, 0                                       \
+        .size = sizeof(struct cis_workspace_options)                                               \
     }
 
 /* options NULL: the defaults. */
@@ -61,11 +61,16 @@ CIS_API void cis_workspace_close(cis_workspace *workspace);
 
 /* ---- files ---- */
 struct cis_file_info {
-    uint64_t size, inode;
+    uint32_t size;                  /* of this struct */
     uint32_t mode, nlink, uid, gid; /* mode: type and permission bits as in stat(2) */
-    int64_t mtime_s;
     uint32_t mtime_ns;
+    int64_t mtime_s;
+    uint64_t inode, length; /* length: bytes of the file */
 };
+#define CIS_FILE_INFO_INIT                                                                         \
+    {                                                                                              \
+        .size = sizeof(struct cis_file_info)                                                       \
+    }
 /* Symlinks are followed. */
 CIS_API enum cis_code cis_workspace_stat(cis_workspace *workspace, const char *path,
                                          struct cis_file_info *out_info, struct cis_error *err);

@@ -258,7 +258,8 @@ cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_s
         CIS_TRY(open_http(app, err));
         CIS_TRY(open_ai(app, err));
     }
-    *out_services = (struct cis_services){.memory = &app->memory.service, .log = &app->log};
+    *out_services = (struct cis_services){
+        .size = sizeof *out_services, .memory = &app->memory.service, .log = &app->log};
     if (network) {
         out_services->ai = cis_ai_service(app->ai);
         out_services->http = cis_http_client_service(app->http);

@@ -38,14 +38,15 @@ cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str pro
                         "ai: no provider is configured; set [ai] provider in config.toml "
                         "(see cis config show)");
     }
-    struct cis_ai_request request = {.prompt = prompt.ptr, .prompt_len = prompt.len};
+    struct cis_ai_request request = {
+        .size = sizeof request, .prompt = prompt.ptr, .prompt_len = prompt.len};
     CIS_TRY(within(host, prompt, &request.max_tokens, err));
     host->ai_calls++;
     CIS_CLEANUP(cis_host_sink_done)
     struct cis_host_sink text = {.host = host, .buf = out, .what = "ai answer"};
     text.err = &text.own;
     struct cis_sink sink = {&text, cis_host_sink_write};
-    struct cis_ai_usage usage = {0, 0};
+    struct cis_ai_usage usage = CIS_AI_USAGE_INIT;
     size_t before = out->len;
     cis_host_block(guest);
     struct cis_error why = {0};

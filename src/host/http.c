@@ -194,7 +194,8 @@ cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str m
     if (address == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
     }
-    struct cis_http_request request = {.method = verb,
+    struct cis_http_request request = {.size = sizeof request,
+                                       .method = verb,
                                        .url = address,
                                        .headers = given.list,
                                        .nheaders = given.n,
@@ -211,8 +212,10 @@ cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str m
     struct response got = {.body = {.host = host, .buf = out_body, .what = "http response"},
                            .names = CIS_BUF_INIT(2u * CIS_HOST_HTTP_HEADERS_BYTES)};
     got.body.err = &got.body.own;
-    struct cis_http_response response = {
-        .self = &got, .header = take_header, .body = {&got.body, cis_host_sink_write}};
+    struct cis_http_response response = {.size = sizeof response,
+                                         .self = &got,
+                                         .header = take_header,
+                                         .body = {&got.body, cis_host_sink_write}};
     size_t before = out_body->len;
     host->http_calls++;
     host->http_bytes_out += body.len;

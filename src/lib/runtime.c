@@ -128,14 +128,14 @@ cis_code cis_runtime_new(const struct cis_runtime_config *config, cis_runtime **
     r->features =
         (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
     r->wasi = c->enable_wasi;
-    r->services = c->services;
+    r->services = (struct cis_services)CIS_SERVICES_INIT;
     pthread_mutex_init(&r->lock, NULL);
     cis_code code = cis_birth_open(&r->birth, err);
     if (code != CIS_OK) {
         cis_free(r);
         return code;
     }
-    code = cis_lib_services_take(&r->services, &r->given, err);
+    code = cis_lib_services_take(c->services, &r->services, &r->given, err);
     code = code == CIS_OK ? take_settings(r, c, err) : code;
     code = code == CIS_OK ? open_parts(r, c, err) : code;
     if (code != CIS_OK) {

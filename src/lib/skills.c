@@ -221,8 +221,12 @@ static cis_code call_native(struct entry *e, const char *method, const char *inp
         ns = CIS_NEVER;
     }
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), ns), o->cancel};
-    struct cis_call call = {o->tenant != NULL ? o->tenant : "default", e->name, "native",
-                            stop.deadline_ns, &stop};
+    struct cis_call call = {.size = sizeof call,
+                            .tenant = o->tenant != NULL ? o->tenant : "default",
+                            .skill = e->name,
+                            .run_id = "native",
+                            .deadline_ns = stop.deadline_ns,
+                            .stop = &stop};
     CIS_CLEANUP(cis_buf_done)
     struct cis_buf output =
         CIS_BUF_INIT(o->output_max != 0 ? o->output_max : CIS_OUTPUT_MAX_DEFAULT);

@@ -142,7 +142,8 @@ static cis_code end(const struct act *act, int no, struct cis_error *err)
 
 static void info_of(const struct cis_vfs_attr *attr, struct cis_file_info *out)
 {
-    *out = (struct cis_file_info){.size = attr->size,
+    *out = (struct cis_file_info){.size = sizeof *out,
+                                  .length = attr->size,
                                   .inode = attr->ino,
                                   .mode = attr->mode,
                                   .nlink = attr->nlink,
@@ -156,12 +157,15 @@ cis_code cis_workspace_stat(cis_workspace *workspace, const char *path,
                             struct cis_file_info *out_info, struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(workspace->runtime, err));
+    CIS_TRY(cis_sized_check(&cis_sized_file_info, out_info, err));
     struct act act;
     struct cis_vfs_attr attr;
+    struct cis_file_info info;
     begin(workspace, path, &act);
     CIS_TRY(
         end(&act, cis_at_stat(workspace->root, &act.call, act.path, CIS_WALK_CHROOT, &attr), err));
-    info_of(&attr, out_info);
+    info_of(&attr, &info);
+    cis_sized_give(&cis_sized_file_info, &info, out_info);
     return CIS_OK;
 }
 

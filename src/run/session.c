@@ -70,7 +70,8 @@ static void init_host(cis_session *s)
 {
     const struct cis_run_request *r = &s->request;
     struct cis_host *h = &s->host;
-    h->call = (struct cis_call){.tenant = r->tenant,
+    h->call = (struct cis_call){.size = sizeof h->call,
+                                .tenant = r->tenant,
                                 .skill = r->skill,
                                 .run_id = s->id,
                                 .deadline_ns = s->stop.deadline_ns,

@@ -85,6 +85,7 @@ static void list(char *to, size_t cap, const struct cis_http_header *headers, si
 static int take_head(void *self, const struct cis_http_head *head)
 {
     struct peer *peer = self;
+    assert_int_equal(head->size, sizeof *head);
     if (head->status != 0 && again(peer)) {
         return EAGAIN;
     }

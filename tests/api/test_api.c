@@ -303,7 +303,9 @@ static void a_kept_instance_forgets_the_writes_of_a_call_that_failed(void **stat
     char *dir = test_dir_new();
     struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
     c.data_dir = dir;
-    c.services.memory = &memory;
+    struct cis_services services = CIS_SERVICES_INIT;
+    c.services = &services;
+    services.memory = &memory;
     cis_runtime *r = runtime_new(&c);
     cis_module *m = load(
         r, "(module"
@@ -355,7 +357,9 @@ static void a_kept_instance_forgets_the_writes_of_a_call_that_did_not_return(voi
     char *dir = test_dir_new();
     struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
     c.data_dir = dir;
-    c.services.memory = &memory;
+    struct cis_services services = CIS_SERVICES_INIT;
+    c.services = &services;
+    services.memory = &memory;
     cis_runtime *r = runtime_new(&c);
     cis_module *m = load(
         r, "(module"
@@ -413,7 +417,9 @@ static void an_embedders_memory_commits_once_also_after_a_conflict_in_files(void
     char *dir = test_dir_new();
     struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
     c.data_dir = dir;
-    c.services.memory = &memory;
+    struct cis_services services = CIS_SERVICES_INIT;
+    c.services = &services;
+    services.memory = &memory;
     cis_runtime *r = runtime_new(&c);
     told.runtime = r;
     const char *const grants[] = {"memory", "fs=rw", NULL};
@@ -671,7 +677,9 @@ static void a_commit_that_meets_another_is_a_conflict_with_exit_8(void **state)
     memory.get = has_nothing;
     memory.commit = comes_too_late;
     struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
-    c.services.memory = &memory;
+    struct cis_services services = CIS_SERVICES_INIT;
+    c.services = &services;
+    services.memory = &memory;
     cis_runtime *r = runtime_new(&c);
     const char *const grants[] = {"memory", NULL};
     struct cis_run_options o = CIS_RUN_OPTIONS_INIT;

@@ -86,7 +86,9 @@ static int setup(void **state)
     c.compile_in_process = true;
     c.cpu_slots = 1;
     c.pool_slots = 8;
-    c.services.memory = &w->memory;
+    struct cis_services services = CIS_SERVICES_INIT;
+    c.services = &services;
+    services.memory = &w->memory;
     assert_ok(cis_runtime_new(&c, &w->runtime, err));
     assert_ok(cis_module_load(w->runtime, GETS, sizeof GETS - 1, "gets", &w->module, err));
     *state = w;

@@ -167,12 +167,12 @@ static bool done_run(struct place *p, const char *name)
 static bool is_file(struct place *p, const char *path, size_t size)
 {
     cis_workspace *w = NULL;
-    struct cis_file_info info = {0};
+    struct cis_file_info info = CIS_FILE_INFO_INIT;
     assert_ok(cis_workspace_open(p->tenant, NULL, &w, err));
     cis_code code = cis_workspace_stat(w, path, &info, &why);
     cis_workspace_close(w);
     assert_true(code == CIS_OK || code == CIS_E_NOTFOUND);
-    assert_true(code != CIS_OK || info.size == size);
+    assert_true(code != CIS_OK || info.length == size);
     return code == CIS_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "harness.h"
 
 #include <sys/mman.h>
+#include "base/file.h"
 #include "cis/cis.h"
 #include "cis/http_handler.h"
 #include "incoming.h"
@@ -84,6 +85,7 @@ static void every_struct_is_taken_by_its_own_size(void **state)
               &(struct cis_workspace_options)CIS_WORKSPACE_OPTIONS_INIT);
     try_sizes(e, &cis_sized_http_incoming, &(struct cis_http_incoming)CIS_HTTP_INCOMING_INIT);
     try_sizes(e, &cis_sized_http_answer, &(struct cis_http_answer)CIS_HTTP_ANSWER_INIT);
+    try_sizes(e, &cis_sized_file_info, &(struct cis_file_info)CIS_FILE_INFO_INIT);
 }
 
 static void what_is_given_ends_where_the_callers_struct_does(void **state)
@@ -106,7 +108,8 @@ static void what_is_given_ends_where_the_callers_struct_does(void **state)
 static enum cis_code get(void *self, const struct cis_call *call, const char *key, size_t key_len,
                          struct cis_sink *out, bool *out_found, struct cis_error *err)
 {
-    (void)call, (void)key, (void)key_len, (void)err;
+    (void)key, (void)key_len, (void)err;
+    assert_int_equal(call->size, sizeof *call);
     ++*(int *)self;
     *out_found = out->write(out->self, "v", 1);
     return CIS_E_OK;
@@ -146,8 +149,10 @@ static void services_of_other_versions_serve(void **state)
     struct cis_http_service http = CIS_HTTP_SERVICE_INIT;
     http.send = send;
     struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    struct cis_services services = CIS_SERVICES_INIT;
+    c.services = &services;
     c.compile_in_process = true;
-    c.services.memory = at_edge(e, &memory, sizeof memory, sizeof memory + 32, 0);
+    services.memory = at_edge(e, &memory, sizeof memory, sizeof memory + 32, 0);
     cis_runtime *r = NULL;
     assert_ok(cis_runtime_new(&c, &r, err));
     memset(e->pages, 0xee, 3 * PAGE); /* it was copied */
@@ -166,8 +171,8 @@ static void services_of_other_versions_serve(void **state)
     cis_instance_free(in);
     cis_module_unref(m);
     cis_runtime_free(r);
-    c.services.memory = NULL;
-    c.services.http = at_edge(e, &http, sizeof http, offsetof(struct cis_http_service, open), 0);
+    services.memory = NULL;
+    services.http = at_edge(e, &http, sizeof http, offsetof(struct cis_http_service, open), 0);
     assert_ok(cis_runtime_new(&c, &r, err));
     cis_runtime_free(r);
 }
@@ -176,7 +181,10 @@ static enum cis_code chat(void *self, const struct cis_call *call,
                           const struct cis_ai_request *request, struct cis_sink *out_text,
                           struct cis_ai_usage *out_usage, struct cis_error *err)
 {
-    (void)call, (void)request, (void)out_usage, (void)err;
+    (void)err;
+    assert_int_equal(call->size, sizeof *call);
+    assert_int_equal(request->size, sizeof *request);
+    assert_int_equal(out_usage->size, sizeof *out_usage);
     ++*(int *)self;
     return out_text->write(out_text->self, "a", 1) ? CIS_E_OK : CIS_E_LIMIT;
 }
@@ -211,17 +219,19 @@ static void ai_and_log_services_of_other_versions_serve(void **state)
         uint8_t wide[sizeof log + 32] = {0};
         uint32_t size = (uint32_t)(sizeof log + more);
         struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+        struct cis_services services = CIS_SERVICES_INIT;
+        c.services = &services;
         memcpy(wide, &log, sizeof log);
         memcpy(wide, &size, sizeof size);
         c.compile_in_process = true;
-        c.services.ai = at_edge(e, &ai, sizeof ai, sizeof ai + more, 0);
-        c.services.log = (const void *)memcpy(e->pages, wide, sizeof wide);
+        services.ai = at_edge(e, &ai, sizeof ai, sizeof ai + more, 0);
+        services.log = (const void *)memcpy(e->pages, wide, sizeof wide);
         cis_runtime *r = NULL;
         cis_module *m = NULL;
         cis_instance *in = NULL;
         assert_ok(cis_runtime_new(&c, &r, err));
-        c.services.ai = NULL;
-        c.services.log = at_edge(e, &log, sizeof log, sizeof log + more, 0);
+        services.ai = NULL;
+        services.log = at_edge(e, &log, sizeof log, sizeof log + more, 0);
         cis_runtime *other = NULL;
         assert_ok(cis_runtime_new(&c, &other, err));
         cis_runtime_free(other);
@@ -243,13 +253,85 @@ static void ai_and_log_services_of_other_versions_serve(void **state)
     }
     cis_runtime *r = NULL;
     struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
-    c.services.ai = at_edge(e, &ai, sizeof ai, sizeof ai - 1, 0);
+    struct cis_services services = CIS_SERVICES_INIT;
+    c.services = &services;
+    services.ai = at_edge(e, &ai, sizeof ai, sizeof ai - 1, 0);
     assert_fails(CIS_E_USAGE, "CIS_AI_SERVICE_INIT", cis_runtime_new(&c, &r, err));
-    c.services.ai = NULL;
-    c.services.log = at_edge(e, &log, sizeof log, sizeof log - 1, 0);
+    services.ai = NULL;
+    services.log = at_edge(e, &log, sizeof log, sizeof log - 1, 0);
     assert_fails(CIS_E_USAGE, "CIS_LOG_SERVICE_INIT", cis_runtime_new(&c, &r, err));
-    c.services.log = at_edge(e, &log, sizeof log, sizeof log + 8, 1);
+    services.log = at_edge(e, &log, sizeof log, sizeof log + 8, 1);
     assert_fails(CIS_E_USAGE, "newer libcis", cis_runtime_new(&c, &r, err));
+}
+
+/* The list of services, of this header and of newer ones, at its end; and what is no size. */
+static void the_list_of_services_is_taken_by_its_size(void **state)
+{
+    struct edge *e = *state;
+    int gets = 0;
+    struct cis_memory_service memory = CIS_MEMORY_SERVICE_INIT;
+    memory.self = &gets;
+    memory.get = get;
+    memory.commit = commit;
+    struct cis_services services = CIS_SERVICES_INIT;
+    services.memory = &memory;
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    c.compile_in_process = true;
+    cis_runtime *r = NULL;
+    for (size_t more = 0; more <= 32; more += 16) {
+        c.services = at_edge(e, &services, sizeof services, sizeof services + more, 0);
+        assert_ok(cis_runtime_new(&c, &r, err));
+        cis_runtime_free(r);
+    }
+    c.services = at_edge(e, &services, sizeof services, sizeof services - 1, 0);
+    assert_fails(CIS_E_USAGE, "CIS_SERVICES_INIT", cis_runtime_new(&c, &r, err));
+    c.services = at_edge(e, &services, sizeof services, sizeof services + 8, 1);
+    assert_fails(CIS_E_USAGE, "newer libcis", cis_runtime_new(&c, &r, err));
+}
+
+static bool same_sizes(void *self, const char *name, const struct cis_file_info *info)
+{
+    (void)name;
+    assert_int_equal(info->size, sizeof *info);
+    assert_int_equal(info->length, 4);
+    ++*(int *)self;
+    return true;
+}
+
+static void what_is_told_of_a_file_ends_where_the_callers_struct_does(void **state)
+{
+    struct edge *e = *state;
+    const struct cis_file_info none = CIS_FILE_INFO_INIT;
+    char *dir = test_dir_new();
+    struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
+    cis_runtime *r = NULL;
+    cis_tenant *tenant = NULL;
+    cis_workspace *w = NULL;
+    c.compile_in_process = true;
+    c.data_dir = dir;
+    assert_ok(cis_runtime_new(&c, &r, err));
+    assert_ok(cis_tenant_open(r, NULL, &tenant, err));
+    assert_ok(cis_workspace_open(tenant, NULL, &w, err));
+    assert_ok(cis_workspace_write(w, "f", 0, "text", 4, true, err));
+    const size_t sizes[] = {cis_sized_file_info.first, sizeof none, sizeof none + 64};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct cis_file_info *info = at_edge(e, &none, sizeof none, sizes[i], 0);
+        assert_ok(cis_workspace_stat(w, "f", info, err));
+        assert_int_equal(info->size, sizes[i]);
+        assert_int_equal(info->length, 4);
+    }
+    assert_fails(
+        CIS_E_USAGE, "CIS_FILE_INFO_INIT",
+        cis_workspace_stat(w, "f", at_edge(e, &none, sizeof none, cis_sized_file_info.first - 1, 0),
+                           err));
+    int entries = 0;
+    assert_ok(cis_workspace_list(w, "", same_sizes, &entries, err));
+    assert_int_equal(entries, 1);
+    cis_workspace_close(w);
+    cis_tenant_close(tenant);
+    cis_runtime_free(r);
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
 }
 
 /* An answer of the first version, which ends where memory does, and one of a newer header. */
@@ -289,15 +371,19 @@ static void services_without_what_they_need_are_refused(void **state)
     cis_runtime *r = NULL;
     for (int i = 0; i < 4; i++) {
         struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
-        c.services.memory = i == 0 ? &memory : NULL;
-        c.services.ai = i == 1 ? &ai : NULL;
-        c.services.http = i == 2 ? &http : NULL;
-        c.services.log = i == 3 ? &log : NULL;
+        struct cis_services services = CIS_SERVICES_INIT;
+        c.services = &services;
+        services.memory = i == 0 ? &memory : NULL;
+        services.ai = i == 1 ? &ai : NULL;
+        services.http = i == 2 ? &http : NULL;
+        services.log = i == 3 ? &log : NULL;
         assert_fails(CIS_E_USAGE, "has no ", cis_runtime_new(&c, &r, err));
     }
     memory.size = 4;
     struct cis_runtime_config c = CIS_RUNTIME_CONFIG_INIT;
-    c.services.memory = &memory;
+    struct cis_services services = CIS_SERVICES_INIT;
+    c.services = &services;
+    services.memory = &memory;
     assert_fails(CIS_E_USAGE, "CIS_MEMORY_SERVICE_INIT", cis_runtime_new(&c, &r, err));
 }
 
@@ -347,6 +433,8 @@ int main(void)
         T(what_is_given_ends_where_the_callers_struct_does),
         T(services_of_other_versions_serve),
         T(ai_and_log_services_of_other_versions_serve),
+        T(the_list_of_services_is_taken_by_its_size),
+        T(what_is_told_of_a_file_ends_where_the_callers_struct_does),
         T(an_answer_ends_where_the_callers_struct_does),
         T(options_of_a_native_skill_are_read_by_their_size),
         T(services_without_what_they_need_are_refused),

@@ -125,7 +125,7 @@ static void changes_are_seen_by_others_after_the_commit_only(void **state)
     cis_workspace *mine = open_at(p, NULL);
     put(mine, "/notes.txt", "mine");
     cis_workspace *early = open_at(p, NULL);
-    struct cis_file_info info;
+    struct cis_file_info info = CIS_FILE_INFO_INIT;
     assert_fails(CIS_E_NOTFOUND, "notes.txt", cis_workspace_stat(early, "notes.txt", &info, err));
     uint64_t epoch = 0;
     assert_ok(cis_workspace_commit(mine, "first", &epoch, err));
@@ -134,7 +134,7 @@ static void changes_are_seen_by_others_after_the_commit_only(void **state)
     cis_workspace *late = open_at(p, NULL);
     assert_text(late, "notes.txt", "mine");
     assert_ok(cis_workspace_stat(late, "notes.txt", &info, err));
-    assert_int_equal(info.size, 4);
+    assert_int_equal(info.length, 4);
     assert_int_equal(info.mode, 0100644);
     cis_workspace_close(early);
     cis_workspace_close(late);
@@ -170,7 +170,7 @@ static void files_directories_and_links_by_path(void **state)
     assert_ok(cis_workspace_remove(w, "d", err));
     assert_ok(cis_workspace_remove(w, "l", err));
     assert_ok(cis_workspace_symlink(w, "/../../etc/passwd", "out", err));
-    struct cis_file_info info;
+    struct cis_file_info info = CIS_FILE_INFO_INIT;
     assert_fails(CIS_E_NOTFOUND, "out", cis_workspace_stat(w, "out", &info, err));
     char byte;
     size_t got = 7;
@@ -223,7 +223,7 @@ static void states_are_kept_compared_and_brought_back(void **state)
     cis_workspace_close(now);
     assert_ok(cis_tenant_undo(p->tenant, NULL, "main@3", err));
     now = open_at(p, NULL);
-    struct cis_file_info info;
+    struct cis_file_info info = CIS_FILE_INFO_INIT;
     assert_fails(CIS_E_NOTFOUND, "b", cis_workspace_stat(now, "b", &info, err));
     cis_workspace_close(now);
     assert_ok(cis_tenant_rollback(p->tenant, NULL, "main@2", err));
@@ -238,7 +238,7 @@ static void states_are_kept_compared_and_brought_back(void **state)
 static void undo_goes_back_redo_comes_forward_and_a_rollback_is_taken_back(void **state)
 {
     struct place *p = *state;
-    struct cis_file_info info;
+    struct cis_file_info info = CIS_FILE_INFO_INIT;
     static const char *const files[] = {"a", "b", "c"};
     for (int i = 0; i < 3; i++) {
         cis_workspace *w = open_at(p, NULL);
@@ -321,7 +321,7 @@ static void a_write_above_the_quota_leaves_everything_as_it_was(void **state)
     assert_ok(store->fs->tenant_quota(store, CIS_STR("default"), &quota, NULL, err));
     store->ops->close(store);
     cis_workspace *w = open_at(p, NULL);
-    struct cis_file_info info;
+    struct cis_file_info info = CIS_FILE_INFO_INIT;
     assert_fails(CIS_E_QUOTA, "old", cis_workspace_write(w, "old", 0, big, sizeof big, true, err));
     assert_fails(CIS_E_QUOTA, "old", cis_workspace_write(w, "old", 4, big, sizeof big, true, err));
     assert_fails(CIS_E_QUOTA, "old", cis_workspace_write(w, "old", 0, big, sizeof big, false, err));
@@ -349,7 +349,7 @@ static void a_fork_goes_its_own_way_and_comes_back(void **state)
     cis_workspace_close(trial);
     put_commit(p, "other", "meanwhile");
     cis_workspace *now = open_at(p, NULL);
-    struct cis_file_info info;
+    struct cis_file_info info = CIS_FILE_INFO_INIT;
     assert_fails(CIS_E_NOTFOUND, "tried", cis_workspace_stat(now, "tried", &info, err));
     cis_workspace_close(now);
     assert_ok(cis_tenant_merge(p->tenant, NULL, "trial", err));
@@ -464,7 +464,7 @@ static void *write_that_fails(void *arg)
 static void a_write_that_fails_leaves_the_file_of_another_thread(void **state)
 {
     cis_workspace *w = open_at(*state, NULL);
-    struct cis_file_info info;
+    struct cis_file_info info = CIS_FILE_INFO_INIT;
     unsigned failed = 0;
     for (size_t i = 0; i < 400; i++) {
         struct race race = {w, 6 + i % 60, CIS_OK};

@@ -101,7 +101,7 @@ static enum cis_code http_open(void *self, const struct cis_call *call,
     return CIS_OK;
 }
 
-static void http_look(void *self, void *exchange, bool wanted, struct cis_http_state *out)
+static void http_poll(void *self, void *exchange, bool wanted, struct cis_http_state *out)
 {
     struct exchange *x = exchange;
     struct cis_http_state *s = &x->state;
@@ -190,7 +190,7 @@ static void http_close(void *self, void *exchange)
 
 static const struct cis_http_service service = {.size = sizeof service,
                                                 .open = http_open,
-                                                .look = http_look,
+                                                .poll = http_poll,
                                                 .write = http_write,
                                                 .finish = http_finish,
                                                 .read = http_read,

@@ -50,7 +50,10 @@ static enum cis_code chat(void *self, const struct cis_call *call,
     ai.calls++;
     ai.blocked_then = guest.blocked - guest.unblocked;
     ai.max_tokens = request->max_tokens;
-    *usage = ai.usage;
+    assert_int_equal(request->size, sizeof *request);
+    assert_int_equal(usage->size, sizeof *usage);
+    usage->input_tokens = ai.usage.input_tokens;
+    usage->output_tokens = ai.usage.output_tokens;
     if (ai.answer != NULL) {
         out->write(out->self, ai.answer, strlen(ai.answer));
     }
@@ -80,6 +83,8 @@ static enum cis_code send_http(void *self, const struct cis_call *call,
     (void)self;
     (void)call;
     http.calls++;
+    assert_int_equal(r->size, sizeof *r);
+    assert_int_equal(out->size, sizeof *out);
     assert_ptr_equal(r->grants, &host.grants);
     snprintf(http.method, sizeof http.method, "%s", r->method);
     snprintf(http.url, sizeof http.url, "%s", r->url);
@@ -127,14 +132,15 @@ static int setup(void **state)
     memset(&http, 0, sizeof http);
     http.body = "hello";
     http.many = 1;
-    host = (struct cis_host){.call = {.tenant = "default", .skill = "file:test", .run_id = "r"},
-                             .services = {NULL, &ai_service, &http_service, &log_service},
-                             .budget = {.limit = 16u << 20},
-                             .output = CIS_BUF_INIT(1000),
-                             .errors = CIS_BUF_INIT(CIS_LOG_LINE_MAX),
-                             .log = CIS_BUF_INIT(1u << 20),
-                             .log_lines_max = 100,
-                             .config = CIS_MAP_INIT};
+    host = (struct cis_host){
+        .call = {.tenant = "default", .skill = "file:test", .run_id = "r"},
+        .services = {.ai = &ai_service, .http = &http_service, .log = &log_service},
+        .budget = {.limit = 16u << 20},
+        .output = CIS_BUF_INIT(1000),
+        .errors = CIS_BUF_INIT(CIS_LOG_LINE_MAX),
+        .log = CIS_BUF_INIT(1u << 20),
+        .log_lines_max = 100,
+        .config = CIS_MAP_INIT};
     fake_guest_init(&guest, &host, 4096);
     return 0;
 }
@@ -307,7 +313,7 @@ static void an_ai_call_gives_the_slot_back_and_counts_tokens(void **state)
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(100);
     grant("ai");
     ai.answer = "fine";
-    ai.usage = (struct cis_ai_usage){10, 20};
+    ai.usage = (struct cis_ai_usage){.input_tokens = 10, .output_tokens = 20};
     assert_ok(ask("how?", &out, err));
     assert_string_equal(cis_buf_cstr(&out), "fine");
     assert_int_equal(ai.blocked_then, 1);
@@ -316,7 +322,7 @@ static void an_ai_call_gives_the_slot_back_and_counts_tokens(void **state)
     assert_int_equal(host.ai_tokens, 30);
     assert_int_equal(host.budget.used, host.log.len);
     assert_true(host.budget.peak >= 4);
-    ai.usage = (struct cis_ai_usage){0, 0}; /* estimated */
+    ai.usage = (struct cis_ai_usage){.input_tokens = 0, .output_tokens = 0}; /* estimated */
     assert_ok(ask("12345678", &out, err));
     assert_int_equal(host.ai_tokens, 35);
 }
@@ -341,7 +347,7 @@ static void the_ai_budget_of_calls_and_tokens_ends_the_asking(void **state)
     grant("ai");
     host.ai_calls_max = 2;
     host.ai_tokens_max = 100;
-    ai.usage = (struct cis_ai_usage){30, 30};
+    ai.usage = (struct cis_ai_usage){.input_tokens = 30, .output_tokens = 30};
     assert_ok(ask("abc", &out, err));
     assert_int_equal(ai.max_tokens, 99);
     assert_ok(ask("abc", &out, err));
@@ -355,7 +361,7 @@ static void the_ai_budget_of_calls_and_tokens_ends_the_asking(void **state)
     memset(prompt, 'x', sizeof prompt - 1);
     prompt[499] = 0;
     assert_fails(CIS_E_LIMIT, "100 tokens", ask(prompt, &out, err));
-    ai.usage = (struct cis_ai_usage){UINT64_MAX, 2};
+    ai.usage = (struct cis_ai_usage){.input_tokens = UINT64_MAX, .output_tokens = 2};
     assert_ok(ask("abc", &out, err));
     assert_int_equal(host.ai_tokens, UINT64_MAX);
 }

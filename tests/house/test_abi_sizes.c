@@ -15,13 +15,13 @@ static void public_structs_keep_their_sizes(void **state)
         const char *name;
         size_t is, was;
     } rows[] = {
-        SIZE(cis_error, 232),          SIZE(cis_sink, 16),         SIZE(cis_call, 40),
-        SIZE(cis_memory_op, 32),       SIZE(cis_memory_hit, 56),   SIZE(cis_memory_service, 48),
-        SIZE(cis_ai_request, 24),      SIZE(cis_ai_usage, 16),     SIZE(cis_ai_service, 24),
-        SIZE(cis_http_header, 16),     SIZE(cis_http_request, 72), SIZE(cis_http_response, 40),
-        SIZE(cis_http_service, 80),    SIZE(cis_log_service, 24),  SIZE(cis_services, 32),
-        SIZE(cis_runtime_config, 160), SIZE(cis_value, 16),        SIZE(cis_run_options, 152),
-        SIZE(cis_skill_options, 88),   SIZE(cis_http_head, 40),    SIZE(cis_http_incoming, 144),
+        SIZE(cis_error, 232),          SIZE(cis_sink, 16),         SIZE(cis_call, 48),
+        SIZE(cis_memory_op, 32),       SIZE(cis_memory_hit, 64),   SIZE(cis_memory_service, 48),
+        SIZE(cis_ai_request, 32),      SIZE(cis_ai_usage, 24),     SIZE(cis_ai_service, 24),
+        SIZE(cis_http_header, 16),     SIZE(cis_http_request, 80), SIZE(cis_http_response, 40),
+        SIZE(cis_http_service, 80),    SIZE(cis_log_service, 24),  SIZE(cis_services, 40),
+        SIZE(cis_runtime_config, 136), SIZE(cis_value, 16),        SIZE(cis_run_options, 152),
+        SIZE(cis_skill_options, 88),   SIZE(cis_http_head, 48),    SIZE(cis_http_incoming, 144),
         SIZE(cis_http_answer, 200),
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -33,13 +33,14 @@ static int setup(void **state)
     struct cis_http_client_options options = {0};
     assert_ok(cis_http_client_new(&options, &client, err));
     stop = (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), WAITS_NS), NULL};
-    call = (struct cis_call){.tenant = "default",
+    call = (struct cis_call){.size = sizeof call,
+                             .tenant = "default",
                              .skill = "file:test",
                              .run_id = "r",
                              .deadline_ns = stop.deadline_ns,
                              .stop = &stop};
     answer = CIS_BUF_INIT(1u << 20);
-    usage = (struct cis_ai_usage){0, 0};
+    usage = (struct cis_ai_usage)CIS_AI_USAGE_INIT;
     dir = test_dir_new();
     setenv("TMPDIR", dir, 1);
     return 0;
@@ -80,7 +81,9 @@ static cis_code ask(const struct cis_ai_config *config, const char *prompt, stru
     cis_ai *ai = NULL;
     cis_code code = cis_ai_new(config, client, &ai, err);
     if (code == CIS_OK) {
-        struct cis_ai_request request = {prompt, strlen(prompt), 0};
+        struct cis_ai_request request = CIS_AI_REQUEST_INIT;
+        request.prompt = prompt;
+        request.prompt_len = strlen(prompt);
         struct cis_sink sink = {&answer, take};
         const struct cis_ai_service *service = cis_ai_service(ai);
         code = service->chat(service->self, &call, &request, &sink, &usage, err);
@@ -189,7 +192,10 @@ static void a_request_may_ask_for_fewer_tokens_not_for_more(void **state)
     assert_ok(cis_ai_new(&c, client, &ai, err));
     const struct cis_ai_service *s = cis_ai_service(ai);
     struct cis_sink sink = {&answer, take};
-    struct cis_ai_request request = {"abc", 3, 10};
+    struct cis_ai_request request = CIS_AI_REQUEST_INIT;
+    request.prompt = "abc";
+    request.prompt_len = 3;
+    request.max_tokens = 10;
     assert_ok(s->chat(s->self, &call, &request, &sink, &usage, err));
     assert_sent("\"max_tokens\":10}");
     request.max_tokens = 1000000;
@@ -383,12 +389,12 @@ static void a_server_that_closes_after_reading_is_asked_once(void **state)
     serve(&(struct httpd_options){.raw = &nothing, .nraw = 1});
     for (unsigned i = 0; i < 3; i++) {
         struct cis_ai_config c = at("openai", "/v1");
-        usage = (struct cis_ai_usage){0, 0};
+        usage = (struct cis_ai_usage)CIS_AI_USAGE_INIT;
         cis_buf_reset(&answer);
         assert_ok(ask(&c, "abc", err));
         assert_string_equal(cis_buf_cstr(&answer), "cba");
         c = at("openai", "/raw/0");
-        usage = (struct cis_ai_usage){0, 0};
+        usage = (struct cis_ai_usage)CIS_AI_USAGE_INIT;
         cis_buf_reset(&answer);
         assert_fails(CIS_E_NET, "is not sent again", ask(&c, "pay", err));
         httpd_wait_closed(server);

@@ -33,7 +33,7 @@ static inline struct streaming streaming_open(cis_http_client *client,
 
 static inline void streaming_look(struct streaming *s, bool wanted)
 {
-    s->http->look(s->http->self, s->exchange, wanted, &s->state);
+    s->http->poll(s->http->self, s->exchange, wanted, &s->state);
 }
 
 /* Waits until there is something to look at. */

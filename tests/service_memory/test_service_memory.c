@@ -363,6 +363,54 @@ static cis_code around_search(void *self, const struct cis_call *call, const cha
     return CIS_OK;
 }
 
+/* A service of an embedder, whose hits have another size. */
+static cis_code odd_search(void *self, const struct cis_call *call, const char *query,
+                           size_t query_len, uint32_t limit, void *each_self,
+                           bool (*each)(void *each_self, const struct cis_memory_hit *hit),
+                           struct cis_error *error)
+{
+    (void)query, (void)query_len, (void)limit, (void)error;
+    struct {
+        struct cis_memory_hit hit;
+        uint64_t more;
+    } odd = {.hit = CIS_MEMORY_HIT_INIT};
+    odd.hit.size = *(const uint32_t *)self;
+    odd.hit.skill = call->skill;
+    odd.hit.key = "k";
+    odd.hit.key_len = 1;
+    odd.hit.value = "v";
+    odd.hit.value_len = 1;
+    each(each_self, &odd.hit);
+    return CIS_OK;
+}
+
+static void hits_of_a_service_are_taken_by_their_size(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_memory_service service = CIS_MEMORY_SERVICE_INIT;
+    uint32_t size = 0;
+    service.self = &size;
+    service.get = around_get;
+    service.search = odd_search;
+    const uint32_t good[] = {sizeof(struct cis_memory_hit), sizeof(struct cis_memory_hit) + 8};
+    for (size_t i = 0; i < 2; i++) {
+        cis_memory_view *view = NULL;
+        CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
+        size = good[i];
+        assert_ok(cis_memory_view_new(&service, &f->call, &f->budget, &view, err));
+        assert_ok(cis_memory_view_search(view, CIS_STR("v"), 5, &out, err));
+        assert_true(out.len > 2);
+        cis_memory_view_free(view);
+    }
+    cis_memory_view *view = NULL;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
+    size = sizeof(struct cis_memory_hit) - 1;
+    assert_ok(cis_memory_view_new(&service, &f->call, &f->budget, &view, err));
+    assert_fails(CIS_E_PROVIDER, "CIS_MEMORY_HIT_INIT",
+                 cis_memory_view_search(view, CIS_STR("v"), 5, &out, err));
+    cis_memory_view_free(view);
+}
+
 static void around_begin(void *self)
 {
     struct around *a = self;
@@ -619,6 +667,7 @@ int main(void)
         TEST(everything_held_is_charged_before_it_is_allocated),
         TEST(overwriting_gives_the_old_value_back_to_the_budget),
         TEST(without_a_service_every_call_says_so),
+        TEST(hits_of_a_service_are_taken_by_their_size),
         TEST(what_the_end_of_a_pause_answers_ends_the_call),
         TEST(the_service_of_a_store_is_recognised),
         TEST(the_quota_refuses_the_commit_of_the_service),

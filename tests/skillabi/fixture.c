@@ -105,7 +105,8 @@ static cis_code memory_search(void *self, const struct cis_call *call, const cha
         return cis_fail(err, f->memory_code, "memory is broken");
     }
     if (f->key != NULL && limit != 0) {
-        struct cis_memory_hit hit = {.skill = f->search_public ? "other" : call->skill,
+        struct cis_memory_hit hit = {.size = sizeof hit,
+                                     .skill = f->search_public ? "other" : call->skill,
                                      .key = f->key,
                                      .key_len = strlen(f->key),
                                      .value = f->value,
@@ -144,7 +145,7 @@ static cis_code ai_chat(void *self, const struct cis_call *call, const struct ci
     if (f->ai_code != CIS_OK) {
         return cis_fail(err, f->ai_code, "the provider is away");
     }
-    *usage = (struct cis_ai_usage){1, 1};
+    usage->input_tokens = usage->output_tokens = 1;
     out->write(out->self, f->answer, f->answer_len);
     return CIS_OK;
 }
@@ -208,12 +209,17 @@ void abi_init(struct abi *a)
     a->log.line = log_line;
     a->stop = (struct cis_stop){CIS_NEVER, NULL};
     struct cis_host *h = &a->host;
-    h->call = (struct cis_call){.tenant = "default",
+    h->call = (struct cis_call){.size = sizeof h->call,
+                                .tenant = "default",
                                 .skill = "file:test",
                                 .run_id = "r",
                                 .deadline_ns = CIS_NEVER,
                                 .stop = &a->stop};
-    h->services = (struct cis_services){&a->memory, &a->ai, &a->http, &a->log};
+    h->services = (struct cis_services){.size = sizeof h->services,
+                                        .memory = &a->memory,
+                                        .ai = &a->ai,
+                                        .http = &a->http,
+                                        .log = &a->log};
     h->budget.limit = 512u << 20;
     h->skill = "file:test";
     h->output = CIS_BUF_INIT(256u << 20);

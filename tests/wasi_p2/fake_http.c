@@ -60,10 +60,13 @@ static void move(struct fake_exchange *x, bool wanted)
     }
 }
 
-static void fake_look(void *self, void *exchange, bool wanted, struct cis_http_state *out)
+static void fake_poll(void *self, void *exchange, bool wanted, struct cis_http_state *out)
 {
     struct fake_exchange *x = exchange;
     (void)self;
+    if (out->size != sizeof *out) {
+        abort();
+    }
     move(x, wanted);
     bool open = !x->closed && !x->finished && x->fault == 0;
     uint64_t left = x->length - x->got;
@@ -72,7 +75,8 @@ static void fake_look(void *self, void *exchange, bool wanted, struct cis_http_s
     /* A service of an embedder may say so at one time and otherwise at the next. */
     bool says_closed = (x->closed || x->finished || x->fault != 0) && !one_in(20);
     bool over = x->fault != 0 || (x->ended && x->queued == 0 && (x->finished || !x->has_body));
-    *out = (struct cis_http_state){.fault = (enum cis_http_fault)x->fault,
+    *out = (struct cis_http_state){.size = sizeof *out,
+                                   .fault = (enum cis_http_fault)x->fault,
                                    .status = x->status,
                                    .readable = x->there != 0 || x->ended,
                                    .ended = x->ended,
@@ -143,7 +147,7 @@ static void fake_close(void *self, void *exchange)
 
 const struct cis_http_service fake_http = {.size = sizeof fake_http,
                                            .open = fake_open,
-                                           .look = fake_look,
+                                           .poll = fake_poll,
                                            .write = fake_write,
                                            .finish = fake_finish,
                                            .read = fake_read,

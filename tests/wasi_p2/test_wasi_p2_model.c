@@ -1474,10 +1474,10 @@ static void a_service_that_reads_more_than_there_is_room_for_is_not_believed(voi
 
 static enum cis_http_fault told_fault;
 
-static void look_with_a_fault(void *self, void *exchange, bool wanted, struct cis_http_state *out)
+static void poll_with_a_fault(void *self, void *exchange, bool wanted, struct cis_http_state *out)
 {
     (void)self, (void)exchange, (void)wanted;
-    *out = (struct cis_http_state){.fault = told_fault, .fd = -1};
+    *out = (struct cis_http_state){.size = sizeof *out, .fault = told_fault, .fd = -1};
 }
 
 /* What a guest is given names a case of wasi:http's error-code, whatever a service says. */
@@ -1488,7 +1488,7 @@ static void a_fault_that_is_none_is_not_passed_on(void **state)
     struct cis_http_service liar = fake_http;
     struct fake_exchange peer = {0};
     struct http_error error;
-    liar.look = look_with_a_fault;
+    liar.poll = poll_with_a_fault;
     liar.close = fake_close_nothing;
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         begin();

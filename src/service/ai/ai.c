@@ -60,7 +60,7 @@ static enum cis_code chat(void *self, const struct cis_call *call,
         max_tokens = request->max_tokens;
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_AI_ANSWER_MAX);
-    struct cis_ai_usage usage = {0, 0};
+    struct cis_ai_usage usage = CIS_AI_USAGE_INIT;
     if (ai->dialect != NULL) {
         CIS_TRY(cis_ai_http_chat(ai, &within, request, max_tokens, &text, &usage, err));
     } else {

@@ -99,7 +99,8 @@ cis_code cis_ai_http_chat(const struct cis_ai *ai, const struct cis_call *call,
         headers[n++] = (struct cis_http_header){anthropic ? "x-api-key" : "Authorization",
                                                 cis_buf_cstr(&bearer)};
     }
-    struct cis_http_request http = {.method = "POST",
+    struct cis_http_request http = {.size = sizeof http,
+                                    .method = "POST",
                                     .url = cis_buf_cstr(&url),
                                     .headers = headers,
                                     .nheaders = n,
@@ -107,7 +108,8 @@ cis_code cis_ai_http_chat(const struct cis_ai *ai, const struct cis_call *call,
                                     .body_len = body.len,
                                     .body_max = REPLY_MAX,
                                     .grants = &ai->grants};
-    struct cis_http_response response = {.self = NULL, .body = {&got, take_body}};
+    struct cis_http_response response = {
+        .size = sizeof response, .self = NULL, .body = {&got, take_body}};
     const struct cis_http_service *service = cis_http_client_service(ai->http);
     cis_code code = service->send(service->self, call, &http, &response, err);
     if (code != CIS_OK) {

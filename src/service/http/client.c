@@ -40,7 +40,7 @@ cis_code cis_http_client_new(const struct cis_http_client_options *options,
     client->service.self = client;
     client->service.send = cis_http_send;
     client->service.open = cis_http_stream_open;
-    client->service.look = cis_http_stream_look;
+    client->service.poll = cis_http_stream_poll;
     client->service.write = cis_http_stream_write;
     client->service.finish = cis_http_stream_finish;
     client->service.read = cis_http_stream_read;

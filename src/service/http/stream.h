@@ -65,7 +65,7 @@ uint64_t cis_http_stream_until(const struct cis_http_stream *s, enum cis_http_fa
 enum cis_code cis_http_stream_open(void *self, const struct cis_call *call,
                                    const struct cis_http_opening *request, void **out_exchange,
                                    enum cis_http_fault *out_fault, struct cis_error *err);
-void cis_http_stream_look(void *self, void *exchange, bool wanted, struct cis_http_state *out);
+void cis_http_stream_poll(void *self, void *exchange, bool wanted, struct cis_http_state *out);
 void cis_http_stream_write(void *self, void *exchange, const void *data, size_t len);
 enum cis_http_fault cis_http_stream_finish(void *self, void *exchange,
                                            const struct cis_http_header *trailers,

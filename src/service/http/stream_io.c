@@ -1,4 +1,4 @@
-/* What a user does with an exchange: look, write, finish, read, close. */
+/* What a user does with an exchange: poll, write, finish, read, close. */
 #include "service/http/stream.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static bool takes_more(const struct cis_http_stream *s)
            !(s->reply.final && s->reply.status >= 300);
 }
 
-void cis_http_stream_look(void *self, void *exchange, bool wanted, struct cis_http_state *out)
+void cis_http_stream_poll(void *self, void *exchange, bool wanted, struct cis_http_state *out)
 {
     (void)self;
     struct cis_http_stream *s = exchange;
@@ -24,7 +24,8 @@ void cis_http_stream_look(void *self, void *exchange, bool wanted, struct cis_ht
     size_t room = open && s->up.at != NULL ? CIS_HTTP_STREAM_BUF - s->up.len : 0;
     uint64_t left = s->length - s->up.total; /* of a known length */
     uint64_t until = cis_http_stream_until(s, &fault);
-    *out = (struct cis_http_state){.fault = s->fault,
+    *out = (struct cis_http_state){.size = sizeof *out,
+                                   .fault = s->fault,
                                    .status = s->reply.final ? s->reply.status : 0,
                                    .readable = s->down.len != 0 || s->whole,
                                    .ended = s->whole && s->down.len == 0,

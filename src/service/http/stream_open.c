@@ -124,7 +124,8 @@ static cis_code fill(struct cis_http_stream *s, const struct cis_http_opening *r
     s->between_ns = request->between_ns;
     s->length = body ? request->body_len : 0;
     s->finished = !body;
-    s->limits = (struct cis_http_request){.body_max = UINT64_MAX, .headers_max = UINT32_MAX};
+    s->limits = (struct cis_http_request){
+        .size = sizeof s->limits, .body_max = UINT64_MAX, .headers_max = UINT32_MAX};
     s->trailing = CIS_BUF_INIT(CIS_HTTP_FIELDS_MAX * 2);
     s->reply = (struct cis_http_reply){.request = &s->limits,
                                        .response = &s->nobody,

@@ -70,7 +70,8 @@ static bool give_hit(void *self, const struct cis_kv_entry *e)
     skill[e->ns.len] = 0;
     memcpy(category, e->category.ptr, e->category.len);
     category[e->category.len] = 0;
-    struct cis_memory_hit hit = {.skill = skill,
+    struct cis_memory_hit hit = {.size = sizeof hit,
+                                 .skill = skill,
                                  .key = e->key.ptr,
                                  .key_len = e->key.len,
                                  .value = e->value.ptr,

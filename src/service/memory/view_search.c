@@ -1,5 +1,6 @@
 /* Searching what the run sees: the service's hits with the run's own writes in their place. */
 #include "base/mem.h"
+#include "base/sized.h"
 #include "service/memory/internal.h"
 #include "store/text.h"
 
@@ -83,11 +84,21 @@ static bool emit_own(struct merge *m)
     return m->code == CIS_OK;
 }
 
-static bool on_hit(void *self, const struct cis_memory_hit *hit)
+static const struct cis_sized hit_kind =
+    CIS_SIZED(struct cis_memory_hit, "memory hit", "CIS_MEMORY_HIT_INIT");
+
+/* The service may be an embedder's, with another version of the struct. */
+static bool on_hit(void *self, const struct cis_memory_hit *given)
 {
     struct merge *m = self;
-    struct cis_str key = {hit->key, hit->key_len};
-    bool own = strcmp(hit->skill, m->view->call->skill) == 0;
+    struct cis_memory_hit hit = CIS_MEMORY_HIT_INIT;
+    struct cis_error why;
+    if (cis_sized_take(&hit_kind, given, &hit, &why) != CIS_OK) {
+        m->code = cis_fail(&m->error, CIS_E_PROVIDER, "memory: search: %s", why.msg);
+        return false;
+    }
+    struct cis_str key = {hit.key, hit.key_len};
+    bool own = strcmp(hit.skill, m->view->call->skill) == 0;
     const struct memory_entry *e = own ? cis_map_get(&m->view->entries, key) : NULL;
     if (e != NULL && e->dirty) {
         return true; /* the run's own write stands for it */
@@ -95,8 +106,8 @@ static bool on_hit(void *self, const struct cis_memory_hit *hit)
     if (!m->own_done && !cis_str_eq(key, m->query->whole) && !emit_own(m)) {
         return false;
     }
-    return emit(m, own ? NULL : hit->skill, key, (struct cis_str){hit->value, hit->value_len},
-                hit->is_public, hit->category);
+    return emit(m, own ? NULL : hit.skill, key, (struct cis_str){hit.value, hit.value_len},
+                hit.is_public, hit.category);
 }
 
 static cis_code search(struct merge *m, struct cis_str query, struct cis_error *err)

@@ -20,7 +20,8 @@ void cis_p2_exchange_fail(struct p2_exchange *x, enum cis_http_fault fault)
         x->fault = fault;
     }
     cis_p2_exchange_leave(x);
-    x->state = (struct cis_http_state){.status = x->state.status, .closed = true, .fd = -1};
+    x->state = (struct cis_http_state){
+        .size = sizeof x->state, .status = x->state.status, .closed = true, .fd = -1};
 }
 
 static bool settled(const struct p2_exchange *x)
@@ -29,17 +30,24 @@ static bool settled(const struct p2_exchange *x)
            (x->state.fd < 0 && x->state.at_ns == UINT64_MAX);
 }
 
+/* The service may be an embedder's: it fills what its header has, the rest stays as it is. */
+static void poll_service(struct p2_exchange *x, bool wanted)
+{
+    x->state.size = sizeof x->state;
+    x->http->poll(x->http->self, x->handle, wanted, &x->state);
+}
+
 void cis_p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
 {
     if (x->handle != NULL && x->fault == CIS_HTTP_FINE) {
-        x->http->look(x->http->self, x->handle, wanted, &x->state);
+        poll_service(x, wanted);
         x->fault = cis_p2_http_fault(x->state.fault);
     }
     if (x->body != NULL && x->fault == CIS_HTTP_FINE &&
         (x->body->held.len != 0 || (x->body->finished && !x->body->told))) {
         cis_p2_out_body_push(x->body);
         if (x->handle != NULL) {
-            x->http->look(x->http->self, x->handle, wanted, &x->state);
+            poll_service(x, wanted);
             x->fault = x->fault != CIS_HTTP_FINE ? x->fault : cis_p2_http_fault(x->state.fault);
         }
     }
@@ -239,7 +247,7 @@ static enum cis_http_fault open_exchange(struct p2_exchange *x, const struct p2_
 static const struct cis_http_service *service_of(const struct cis_host *host)
 {
     const struct cis_http_service *http = host->services.http;
-    return http != NULL && http->size >= sizeof *http && http->open != NULL && http->look != NULL &&
+    return http != NULL && http->size >= sizeof *http && http->open != NULL && http->poll != NULL &&
                    http->write != NULL && http->finish != NULL && http->read != NULL &&
                    http->fields != NULL && http->close != NULL
                ? http
@@ -263,7 +271,7 @@ struct p2_exchange *cis_p2_exchange_new(struct cis_host *host, const struct cis_
     x->host = host;
     x->http = http;
     x->charged = cost;
-    x->state.fd = -1;
+    x->state = (struct cis_http_state){.size = sizeof x->state, .fd = -1};
     host->wasi_p2->nexchanges++;
     return x;
 }

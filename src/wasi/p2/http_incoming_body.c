@@ -132,13 +132,14 @@ static size_t asked_read(void *self, void *handle, void *to, size_t cap)
     return n;
 }
 
-static void asked_look(void *self, void *handle, bool wanted, struct cis_http_state *out)
+static void asked_poll(void *self, void *handle, bool wanted, struct cis_http_state *out)
 {
     struct p2_incoming *c = handle;
     (void)self, (void)wanted;
     look_for_end(c);
     bool waits = paused(&c->read_pause, c->in->read_fd, POLLIN);
-    *out = (struct cis_http_state){.fault = c->asked_fault,
+    *out = (struct cis_http_state){.size = sizeof *out,
+                                   .fault = c->asked_fault,
                                    .readable = c->ended || !waits,
                                    .ended = c->ended,
                                    .flushed = true,
@@ -165,7 +166,7 @@ static void asked_close(void *self, void *handle)
 }
 
 const struct cis_http_service cis_p2_asked_service = {.size = sizeof cis_p2_asked_service,
-                                                      .look = asked_look,
+                                                      .poll = asked_poll,
                                                       .read = asked_read,
                                                       .fields = asked_fields,
                                                       .close = asked_close};
@@ -186,7 +187,7 @@ static bool took(struct p2_incoming *c, int no)
 void cis_p2_incoming_tell_error(struct p2_incoming *c)
 {
     const struct cis_http_head head = {
-        .fault = c->error, .message = c->message, .length = UINT64_MAX};
+        .size = sizeof head, .fault = c->error, .message = c->message, .length = UINT64_MAX};
     if (c->in->head != NULL) {
         lend(c);
         (void)c->in->head(c->in->self, &head); /* nothing would follow */
@@ -210,7 +211,8 @@ static bool list_of(struct p2_incoming *c, const struct p2_fields *fields,
 static bool tell_head(struct p2_incoming *c)
 {
     CIS_CLEANUP(cis_freep) struct cis_http_header *list = NULL;
-    struct cis_http_head head = {.status = c->status, .message = "", .length = c->told_length};
+    struct cis_http_head head = {
+        .size = sizeof head, .status = c->status, .message = "", .length = c->told_length};
     if (c->in->head != NULL) {
         if (!list_of(c, c->fields, &list, &head.nheaders)) {
             return false;
@@ -291,12 +293,13 @@ static void step(struct p2_incoming *c)
     }
 }
 
-static void told_look(void *self, void *handle, bool wanted, struct cis_http_state *out)
+static void told_poll(void *self, void *handle, bool wanted, struct cis_http_state *out)
 {
     struct p2_incoming *c = handle;
     (void)self, (void)wanted;
     step(c);
-    *out = (struct cis_http_state){.fault = c->told_fault,
+    *out = (struct cis_http_state){.size = sizeof *out,
+                                   .fault = c->told_fault,
                                    .flushed = c->held.len == 0 && c->fields == NULL,
                                    .room = p2_held_room(&c->held)};
     wait_for(&c->write_pause, c->in->write_fd, out);
@@ -339,7 +342,7 @@ static void told_close(void *self, void *handle)
 }
 
 const struct cis_http_service cis_p2_told_service = {.size = sizeof cis_p2_told_service,
-                                                     .look = told_look,
+                                                     .poll = told_poll,
                                                      .write = told_write,
                                                      .finish = told_finish,
                                                      .close = told_close};

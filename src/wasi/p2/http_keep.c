@@ -70,7 +70,8 @@ void cis_p2_exchange_keep(struct p2_exchange *x)
 {
     if (over(x)) {
         cis_p2_exchange_leave(x);
-        x->state = (struct cis_http_state){.status = x->state.status,
+        x->state = (struct cis_http_state){.size = sizeof x->state,
+                                           .status = x->state.status,
                                            .readable = true,
                                            .ended = true,
                                            .flushed = true,
