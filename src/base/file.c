@@ -379,8 +379,13 @@ static int remove_at(int dir, const char *name, int depth)
 
 cis_code cis_file_remove_tree(const char *path, struct cis_error *err)
 {
-    int sys = remove_at(AT_FDCWD, path, 0);
-    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: cannot remove", path);
+    return cis_file_remove_tree_at(AT_FDCWD, path, err);
+}
+
+cis_code cis_file_remove_tree_at(int dir, const char *name, struct cis_error *err)
+{
+    int sys = remove_at(dir, name, 0);
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: cannot remove", name);
 }
 
 bool cis_file_exists(const char *path)

@@ -53,6 +53,8 @@ cis_code cis_file_mkdirs(const char *path, unsigned mode, struct cis_error *err)
 uint32_t cis_file_umask(void);
 /* rm -rf that never follows a symlink. */
 cis_code cis_file_remove_tree(const char *path, struct cis_error *err);
+/* The same for a name in a folder that is open. */
+cis_code cis_file_remove_tree_at(int dir, const char *name, struct cis_error *err);
 bool cis_file_exists(const char *path);
 /* Is one of two folders the other, or does it lie within it? Judged by the folders themselves, all
  * the way up, so that it does not matter by which path each was named. CIS_E_NOTFOUND,

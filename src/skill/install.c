@@ -3,12 +3,7 @@
  */
 #include "skill/package.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "skill/inherit.h"
 #include "skill/place.h"
@@ -262,7 +257,7 @@ cis_code cis_install_plan_check(const struct cis_install_plan *plan,
 
 static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_str tenant,
                                  const struct cis_package *p, const struct cis_install_plan *plan,
-                                 char **out_old_dir, struct cis_error *err)
+                                 char **out_old, struct cis_error *err)
 {
     CIS_CLEANUP(cis_skill_close) struct cis_installed now = {0};
     struct cis_error why = {0};
@@ -283,35 +278,12 @@ static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_s
             p->name, p->name);
     }
     if (code == CIS_OK) {
-        *out_old_dir = cis_strdup(now.dir);
-        if (*out_old_dir == NULL) {
+        *out_old = cis_place_version(cis_str_of(now.manifest.version), cis_str_of(now.digest));
+        if (*out_old == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", p->name);
         }
     }
     return CIS_OK;
-}
-
-static cis_code sync_path(const char *path, bool whole, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_close_fd) int fd = -1;
-    CIS_TRY(cis_tree_open_root(path, &fd, err));
-    return (whole ? syncfs(fd) : fsync(fd)) == 0 ? CIS_OK
-                                                 : cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
-}
-
-/* The staged folder takes its place; a folder that is there already (the same content, installed
- * again) is exchanged in one step and goes with the stage. */
-static cis_code move_in(const struct cis_package *p, const char *parent, const char *target,
-                        struct cis_error *err)
-{
-    CIS_TRY(cis_file_mkdirs(parent, 0700, err));
-    CIS_TRY(cis_place_mark(p->dir, err));
-    CIS_TRY(sync_path(p->dir, true, err));
-    unsigned how = cis_file_exists(target) ? RENAME_EXCHANGE : RENAME_NOREPLACE;
-    if (renameat2(AT_FDCWD, p->dir, AT_FDCWD, target, how) != 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "%s", target);
-    }
-    return sync_path(parent, false, err);
 }
 
 static cis_code put_row(const struct cis_skill_home *home, struct cis_str tenant,
@@ -341,30 +313,30 @@ cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str te
 {
     CIS_TRY(cis_install_plan_check(plan, p, err));
     struct cis_str name = cis_str_of(p->name);
-    CIS_CLEANUP(cis_freep) char *parent = cis_place_skill(home, tenant, name);
     CIS_CLEANUP(cis_freep)
-    char *target = cis_place_version(home, tenant, name, cis_str_of(p->manifest.version),
-                                     cis_str_of(p->digest));
-    if (parent == NULL || target == NULL) {
+    char *version = cis_place_version(cis_str_of(p->manifest.version), cis_str_of(p->digest));
+    if (version == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", p->name);
     }
-    CIS_CLEANUP(cis_close_fd) int lock = -1;
-    CIS_TRY(cis_place_lock(home, tenant, &lock, err));
-    CIS_CLEANUP(cis_freep) char *old_dir = NULL;
-    CIS_TRY(still_as_planned(home, tenant, p, plan, &old_dir, err));
-    cis_place_sweep(home, tenant);
-    CIS_TRY(move_in(p, parent, target, err));
-    bool replaces = old_dir != NULL && strcmp(old_dir, target) != 0;
-    if (replaces && cis_file_exists(old_dir)) {
-        CIS_TRY(cis_place_mark(old_dir, err));
+    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
+    CIS_TRY(cis_place_lock(home, tenant, &place, err));
+    CIS_CLEANUP(cis_freep) char *old = NULL; /* the version's folder before */
+    CIS_TRY(still_as_planned(home, tenant, p, plan, &old, err));
+    cis_place_sweep(&place, home, tenant);
+    CIS_CLEANUP(cis_close_fd) int skill = -1;
+    CIS_TRY(cis_place_skill(&place, name, true, &skill, err));
+    CIS_TRY(cis_place_move_in(p, skill, version, err));
+    bool replaces = old != NULL && strcmp(old, version) != 0;
+    if (replaces) {
+        CIS_TRY(cis_place_mark_version(skill, old, err));
     }
     if (plan->inheritance.asked && plan->inheritance.answer == CIS_INHERIT_NO) {
         CIS_TRY(cis_inheritance_refuse(home, tenant, name, err));
     }
     CIS_TRY(put_row(home, tenant, p, plan, err)); /* from here on it is installed */
-    cis_place_unmark(target);
+    cis_place_unmark(p->root);
     if (replaces) {
-        cis_place_retire(home, tenant, old_dir);
+        cis_place_retire(&place, skill, old);
     }
     return CIS_OK;
 }

@@ -12,15 +12,16 @@
 #include "skill/place.h"
 #include "skill/tree.h"
 
+#define CONTENT "content"
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
 void cis_package_done(struct cis_package *p)
 {
-    if (p->stage != NULL) {
-        (void)cis_file_remove_tree(p->stage, NULL); /* else the next sweep does */
-    }
-    cis_close_fd(&p->lock);
+    cis_place_stage_done(&p->stage);
+    cis_close_fd(&p->root);
+    cis_close_fd(&p->from);
     cis_free(p->name);
-    cis_free(p->stage);
-    cis_free(p->dir);
+    cis_free(p->folder);
     cis_free(p->source);
     cis_manifest_done(&p->manifest);
     cis_package_files_free(p->files, p->nfiles);
@@ -72,9 +73,14 @@ static cis_code stage_module(struct cis_tree *tree, const char *path, const char
     return cis_tree_write(tree, fd, module.ptr, module.len, err);
 }
 
+static cis_code cannot_stage(const struct cis_package *p, struct cis_error *err)
+{
+    return cis_fail_sys(err, CIS_E_IO, errno, "%s: the folder in which it is unpacked",
+                        base_name(p->source));
+}
+
 /* An archive may hold the skill in one folder of its own ("name-1.0/skill.toml"). */
-static cis_code find_root(const struct cis_tree *tree, struct cis_package *p, const char *content,
-                          struct cis_error *err)
+static cis_code find_root(const struct cis_tree *tree, struct cis_package *p, struct cis_error *err)
 {
     const char *top = NULL;
     size_t tops = 0;
@@ -88,8 +94,13 @@ static cis_code find_root(const struct cis_tree *tree, struct cis_package *p, co
         }
     }
     bool inner = !here && tops == 1 && top[0] == 'd';
-    p->dir = inner ? cis_path_join(content, top + 1) : cis_strdup(content);
-    return p->dir != NULL ? CIS_OK : no_memory(content, err);
+    p->folder = cis_strdup(inner ? top + 1 : CONTENT);
+    if (p->folder == NULL) {
+        return no_memory(p->source, err);
+    }
+    p->from = fcntl(inner ? tree->root : p->stage.dir, F_DUPFD_CLOEXEC, 3);
+    p->root = p->from >= 0 ? openat(p->from, p->folder, FOLDER) : -1;
+    return p->root >= 0 ? CIS_OK : cannot_stage(p, err);
 }
 
 static cis_code fill(struct cis_package *p, const char *path, bool *out_bare, struct cis_error *err)
@@ -98,15 +109,12 @@ static cis_code fill(struct cis_package *p, const char *path, bool *out_bare, st
     if (stat(path, &st) != 0) {
         return cis_fail_sys(err, errno == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, errno, "%s", path);
     }
-    CIS_CLEANUP(cis_freep) char *content = cis_path_join(p->stage, "content");
-    if (content == NULL) {
-        return no_memory(path, err);
+    CIS_CLEANUP(cis_close_fd)
+    int root =
+        mkdirat(p->stage.dir, CONTENT, 0700) == 0 ? openat(p->stage.dir, CONTENT, FOLDER) : -1;
+    if (root < 0) {
+        return cannot_stage(p, err);
     }
-    if (mkdir(content, 0700) != 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "%s", content);
-    }
-    CIS_CLEANUP(cis_close_fd) int root = -1;
-    CIS_TRY(cis_tree_open_root(content, &root, err));
     CIS_CLEANUP(cis_tree_done) struct cis_tree tree = CIS_TREE_INIT(root, base_name(path));
     if (S_ISDIR(st.st_mode)) {
         CIS_TRY(cis_tree_copy(&tree, path, err));
@@ -121,7 +129,7 @@ static cis_code fill(struct cis_package *p, const char *path, bool *out_bare, st
                         ".tar.zst archive",
                         path);
     }
-    return find_root(&tree, p, content, err);
+    return find_root(&tree, p, err);
 }
 
 static cis_code read_manifest(struct cis_package *p, int root, struct cis_error *err)
@@ -255,8 +263,7 @@ static cis_code set_name(struct cis_package *p, struct cis_str name, struct cis_
 static cis_code check_all(const struct cis_skill_home *home, struct cis_package *p, bool bare,
                           struct cis_str name, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_close_fd) int root = -1;
-    CIS_TRY(cis_tree_open_root(p->dir, &root, err));
+    int root = p->root;
     const char *bare_entry = ends(p->source, ".wat") ? "skill.wat" : "skill.wasm";
     if (bare) {
         CIS_TRY(set_name(p, name.ptr != NULL ? name : stem(p->source), err));
@@ -294,7 +301,7 @@ cis_code cis_package_stage(const struct cis_skill_home *home, struct cis_str ten
     if (p.source == NULL) {
         return no_memory(path, err);
     }
-    CIS_TRY(cis_place_stage(home, tenant, &p.stage, &p.lock, err));
+    CIS_TRY(cis_place_stage(home, tenant, &p.stage, err));
     bool bare = false;
     CIS_TRY(fill(&p, p.source, &bare, err));
     CIS_TRY(check_all(home, &p, bare, name, err));

@@ -29,11 +29,19 @@ struct cis_package_file { /* a regular file of the package; sorted by path */
     char sha256[65];
 };
 
+/* A private folder, removed by cis_package_done. Its lock keeps sweepers away while we live. */
+struct cis_package_stage {
+    int incoming, dir; /* the folder that holds it, and itself; -1: none */
+    char id[27];       /* its name there */
+};
+#define CIS_PACKAGE_STAGE_INIT ((struct cis_package_stage){-1, -1, ""})
+
 struct cis_package {
-    char *name;   /* it will be installed as */
-    char *stage;  /* private folder, removed by cis_package_done */
-    char *dir;    /* the content inside */
-    int lock;     /* keeps sweepers away while we live; -1: none */
+    char *name; /* it will be installed as */
+    struct cis_package_stage stage;
+    int root;     /* the content, open */
+    int from;     /* the folder of the stage that holds it */
+    char *folder; /* ... by this name */
     char *source; /* as given by the user */
     struct cis_manifest manifest;
     struct cis_package_file *files; /* all but skill.toml */
@@ -44,7 +52,8 @@ struct cis_package {
     enum cis_package_signature signature;
     char key[65]; /* the key whose signature verifies, hex; "" unsigned */
 };
-#define CIS_PACKAGE_INIT ((struct cis_package){.lock = -1})
+#define CIS_PACKAGE_INIT                                                                           \
+    ((struct cis_package){.stage = CIS_PACKAGE_STAGE_INIT, .root = -1, .from = -1})
 
 /* Stages PATH: a folder, a .tar, .tar.gz, .tgz or .tar.zst archive, or a .wasm or .wat module. name
  * (ptr NULL: the manifest's, or the file's stem) renames it. Hidden files (.git) are not part of a

@@ -11,30 +11,15 @@
 #include "skill/tree.h"
 
 #define PATH_BYTES 65536
+#define INCOMING ".incoming"
 /* Above this a folder is named by the name's start and digest ('~' is in no skill's name). */
 #define NAME_PLAIN_MAX 200
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-static char *taken_path(struct cis_buf *path)
-{
-    size_t len;
-    char *text = (char *)cis_buf_take(path, &len);
-    return text;
-}
+/* ---- names ---- */
 
-char *cis_place_tenant(const struct cis_skill_home *home, struct cis_str tenant)
+static void add_skill(struct cis_buf *path, struct cis_str name)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
-    cis_buf_printf(&path, "%s/skills/", home->data_dir);
-    cis_buf_str(&path, tenant);
-    return taken_path(&path);
-}
-
-static void add_skill(struct cis_buf *path, const struct cis_skill_home *home,
-                      struct cis_str tenant, struct cis_str name)
-{
-    cis_buf_printf(path, "%s/skills/", home->data_dir);
-    cis_buf_str(path, tenant);
-    cis_buf_byte(path, '/');
     if (name.len <= NAME_PLAIN_MAX) {
         cis_buf_str(path, name);
         return;
@@ -47,29 +32,113 @@ static void add_skill(struct cis_buf *path, const struct cis_skill_home *home,
     cis_buf_printf(path, "~%s", hex);
 }
 
-char *cis_place_skill(const struct cis_skill_home *home, struct cis_str tenant, struct cis_str name)
+static void add_version(struct cis_buf *path, struct cis_str version, struct cis_str digest)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
-    add_skill(&path, home, tenant, name);
-    return taken_path(&path);
+    cis_buf_str(path, version);
+    cis_buf_byte(path, '-');
+    cis_buf_str(path, (struct cis_str){digest.ptr, digest.len > 16 ? 16 : digest.len});
 }
 
-char *cis_place_version(const struct cis_skill_home *home, struct cis_str tenant,
-                        struct cis_str name, struct cis_str version, struct cis_str digest)
+char *cis_place_version(struct cis_str version, struct cis_str digest)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(PATH_BYTES);
+    size_t len;
+    add_version(&name, version, digest);
+    return (char *)cis_buf_take(&name, &len);
+}
+
+char *cis_place_path(const struct cis_skill_home *home, struct cis_str tenant, struct cis_str name,
+                     struct cis_str version, struct cis_str digest)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
-    add_skill(&path, home, tenant, name);
+    size_t len;
+    cis_buf_printf(&path, "%s/skills/", home->data_dir);
+    cis_buf_str(&path, tenant);
     cis_buf_byte(&path, '/');
-    cis_buf_str(&path, version);
-    cis_buf_byte(&path, '-');
-    cis_buf_str(&path, (struct cis_str){digest.ptr, digest.len > 16 ? 16 : digest.len});
-    return taken_path(&path);
+    add_skill(&path, name);
+    cis_buf_byte(&path, '/');
+    add_version(&path, version, digest);
+    return (char *)cis_buf_take(&path, &len);
 }
+
+/* ---- open folders ---- */
 
 static cis_code no_memory(struct cis_error *err)
 {
     return cis_fail(err, CIS_E_NOMEM, "skills: out of memory");
 }
+
+static cis_code cannot_open(const char *name, int no, struct cis_error *err)
+{
+    if (no == ENOTDIR || no == ELOOP) {
+        return cis_fail(err, CIS_E_INVALID,
+                        "skills: %.120s is not a folder (symlinks below the data folder are not "
+                        "followed)",
+                        name);
+    }
+    return cis_fail_sys(err, no == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, no, "skills: %.120s", name);
+}
+
+/* The folder `name` in dir. */
+static cis_code folder_at(int dir, const char *name, bool make, int *out_fd, struct cis_error *err)
+{
+    if (make && mkdirat(dir, name, 0700) != 0 && errno != EEXIST) {
+        return cannot_open(name, errno, err);
+    }
+    int fd = openat(dir, name, FOLDER);
+    if (fd < 0) {
+        return cannot_open(name, errno, err);
+    }
+    *out_fd = fd;
+    return CIS_OK;
+}
+
+static cis_code open_tenant(const struct cis_skill_home *home, struct cis_str tenant, bool make,
+                            int *out_fd, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_close_fd) int data = -1, skills = -1;
+    CIS_CLEANUP(cis_freep) char *name = cis_strndup(tenant.ptr, tenant.len);
+    if (name == NULL) {
+        return no_memory(err);
+    }
+    if (make) {
+        CIS_TRY(cis_file_mkdirs(home->data_dir, 0700, err));
+    }
+    CIS_TRY(cis_tree_open_root(home->data_dir, &data, err));
+    CIS_TRY(folder_at(data, "skills", make, &skills, err));
+    return folder_at(skills, name, make, out_fd, err);
+}
+
+static cis_code open_skill(int tenant, struct cis_str name, bool make, int *out_fd,
+                           struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf folder = CIS_BUF_INIT(PATH_BYTES);
+    add_skill(&folder, name);
+    CIS_TRY(cis_buf_check(&folder, "skills", err));
+    return folder_at(tenant, cis_buf_cstr(&folder), make, out_fd, err);
+}
+
+cis_code cis_place_skill(const struct cis_place *place, struct cis_str name, bool make, int *out_fd,
+                         struct cis_error *err)
+{
+    return open_skill(place->tenant, name, make, out_fd, err);
+}
+
+cis_code cis_place_open(const struct cis_skill_home *home, struct cis_str tenant,
+                        struct cis_str name, struct cis_str version, struct cis_str digest,
+                        int *out_fd, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_close_fd) int at = -1, skill = -1;
+    CIS_CLEANUP(cis_freep) char *folder = cis_place_version(version, digest);
+    if (folder == NULL) {
+        return no_memory(err);
+    }
+    CIS_TRY(open_tenant(home, tenant, false, &at, err));
+    CIS_TRY(open_skill(at, name, false, &skill, err));
+    return folder_at(skill, folder, false, out_fd, err);
+}
+
+/* ---- the lock ---- */
 
 static int lock_wait(int fd)
 {
@@ -80,102 +149,144 @@ static int lock_wait(int fd)
     return rc;
 }
 
-cis_code cis_place_lock(const struct cis_skill_home *home, struct cis_str tenant, int *out_fd,
-                        struct cis_error *err)
+void cis_place_done(struct cis_place *place)
 {
-    CIS_CLEANUP(cis_freep) char *dir = cis_place_tenant(home, tenant);
-    CIS_CLEANUP(cis_freep) char *path = dir != NULL ? cis_path_join(dir, ".lock") : NULL;
-    if (path == NULL) {
-        return no_memory(err);
+    cis_close_fd(&place->lock);
+    cis_close_fd(&place->tenant);
+    *place = CIS_PLACE_INIT;
+}
+
+cis_code cis_place_lock(const struct cis_skill_home *home, struct cis_str tenant,
+                        struct cis_place *out, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
+    CIS_TRY(open_tenant(home, tenant, true, &place.tenant, err));
+    place.lock = openat(place.tenant, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (place.lock < 0 || lock_wait(place.lock) != 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s/skills/%.*s/.lock", home->data_dir,
+                            (int)tenant.len, tenant.ptr);
     }
-    CIS_TRY(cis_file_mkdirs(dir, 0700, err));
-    CIS_CLEANUP(cis_close_fd) int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || lock_wait(fd) != 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
-    }
-    *out_fd = fd;
-    fd = -1;
+    *out = place;
+    place = CIS_PLACE_INIT;
     return CIS_OK;
 }
 
-cis_code cis_place_stage(const struct cis_skill_home *home, struct cis_str tenant, char **out_path,
-                         int *out_lock, struct cis_error *err)
+/* ---- the stage ---- */
+
+void cis_place_stage_done(struct cis_package_stage *stage)
+{
+    if (stage->incoming >= 0) {
+        (void)cis_file_remove_tree_at(stage->incoming, stage->id, NULL);
+    }
+    cis_close_fd(&stage->dir); /* with its lock */
+    cis_close_fd(&stage->incoming);
+    *stage = CIS_PACKAGE_STAGE_INIT;
+}
+
+cis_code cis_place_stage(const struct cis_skill_home *home, struct cis_str tenant,
+                         struct cis_package_stage *out, struct cis_error *err)
 {
     /* Under the tenant's lock, so that no sweeper sees the folder before it is locked itself. */
-    CIS_CLEANUP(cis_close_fd) int lock = -1;
-    CIS_TRY(cis_place_lock(home, tenant, &lock, err));
-    char id[27];
-    cis_id_new(id);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
-    cis_buf_printf(&path, "%s/skills/", home->data_dir);
-    cis_buf_str(&path, tenant);
-    cis_buf_printf(&path, "/.incoming/%s", id);
-    CIS_TRY(cis_buf_check(&path, "skills", err));
-    CIS_TRY(cis_file_mkdirs(cis_buf_cstr(&path), 0700, err));
-    CIS_CLEANUP(cis_close_fd)
-    int fd = open(cis_buf_cstr(&path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "%s", cis_buf_cstr(&path));
+    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
+    CIS_CLEANUP(cis_place_stage_done) struct cis_package_stage stage = CIS_PACKAGE_STAGE_INIT;
+    CIS_TRY(cis_place_lock(home, tenant, &place, err));
+    cis_id_new(stage.id);
+    CIS_TRY(folder_at(place.tenant, INCOMING, true, &stage.incoming, err));
+    CIS_TRY(folder_at(stage.incoming, stage.id, true, &stage.dir, err));
+    if (flock(stage.dir, LOCK_EX | LOCK_NB) != 0) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s/skills: " INCOMING "/%s", home->data_dir,
+                            stage.id);
     }
-    *out_path = taken_path(&path);
-    *out_lock = fd;
-    fd = -1;
+    *out = stage;
+    stage = CIS_PACKAGE_STAGE_INIT;
     return CIS_OK;
+}
+
+static cis_code move_fail(const char *version, struct cis_error *err)
+{
+    return cis_fail_sys(err, CIS_E_IO, errno, "skills: %.120s", version);
+}
+
+cis_code cis_place_move_in(const struct cis_package *p, int skill, const char *version,
+                           struct cis_error *err)
+{
+    struct stat checked, moved;
+    CIS_TRY(cis_place_mark(p->root, p->name, err));
+    if (syncfs(p->root) != 0 || fstat(p->root, &checked) != 0) {
+        return move_fail(version, err);
+    }
+    bool there = fstatat(skill, version, &moved, AT_SYMLINK_NOFOLLOW) == 0;
+    unsigned how = there ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+    if (renameat2(p->from, p->folder, skill, version, how) != 0) {
+        return move_fail(version, err);
+    }
+    if (fstatat(skill, version, &moved, AT_SYMLINK_NOFOLLOW) != 0) {
+        return move_fail(version, err);
+    }
+    if (moved.st_dev != checked.st_dev || moved.st_ino != checked.st_ino) {
+        (void)renameat2(skill, version, p->from, p->folder, how);
+        return cis_fail(err, CIS_E_CONFLICT,
+                        "%.64s: the folder in which it was unpacked was replaced meanwhile: "
+                        "install it again",
+                        p->name);
+    }
+    return fsync(skill) == 0 ? CIS_OK : move_fail(version, err);
 }
 
 /* ---- the mark ---- */
 
-cis_code cis_place_mark(const char *dir, struct cis_error *err)
+cis_code cis_place_mark(int dir, const char *name, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) char *path = cis_path_join(dir, CIS_PLACE_UNUSED);
-    if (path == NULL) {
-        return no_memory(err);
-    }
     CIS_CLEANUP(cis_close_fd)
-    int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd >= 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, errno, "%s", path);
+    int fd = openat(dir, CIS_PLACE_UNUSED, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd >= 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, errno, "%.120s: " CIS_PLACE_UNUSED, name);
 }
 
-void cis_place_unmark(const char *dir)
+void cis_place_unmark(int dir)
 {
-    CIS_CLEANUP(cis_freep) char *path = cis_path_join(dir, CIS_PLACE_UNUSED);
-    if (path != NULL) {
-        unlink(path); /* left behind, the sweep finds that a row names the folder */
-    }
+    unlinkat(dir, CIS_PLACE_UNUSED, 0); /* left behind, the sweep finds that a row names it */
 }
 
-bool cis_place_marked(const char *dir)
+static bool marked(int dir)
 {
-    CIS_CLEANUP(cis_freep) char *path = cis_path_join(dir, CIS_PLACE_UNUSED);
-    return path != NULL && cis_file_exists(path);
+    struct stat st;
+    return fstatat(dir, CIS_PLACE_UNUSED, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-void cis_place_retire(const struct cis_skill_home *home, struct cis_str tenant, const char *dir)
+cis_code cis_place_mark_version(int skill, const char *version, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_close_fd) int dir = openat(skill, version, FOLDER);
+    return dir >= 0 ? cis_place_mark(dir, version, err) : CIS_OK;
+}
+
+void cis_place_retire(const struct cis_place *place, int skill, const char *version)
 {
     char id[27];
+    CIS_CLEANUP(cis_close_fd) int incoming = -1;
     cis_id_new(id);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(PATH_BYTES);
-    cis_buf_printf(&path, "%s/skills/", home->data_dir);
-    cis_buf_str(&path, tenant);
-    cis_buf_text(&path, "/.incoming");
-    if (cis_buf_check(&path, dir, NULL) != CIS_OK ||
-        cis_file_mkdirs(cis_buf_cstr(&path), 0700, NULL) != CIS_OK) {
-        return;
-    }
-    cis_buf_printf(&path, "/%s", id);
-    if (path.failed == CIS_OK && rename(dir, cis_buf_cstr(&path)) == 0) {
-        (void)cis_file_remove_tree(cis_buf_cstr(&path), NULL);
+    if (folder_at(place->tenant, INCOMING, true, &incoming, NULL) == CIS_OK &&
+        renameat(skill, version, incoming, id) == 0) {
+        (void)cis_file_remove_tree_at(incoming, id, NULL);
     }
 }
 
 /* ---- the sweep ---- */
 
 struct sweep {
-    const struct cis_skill_home *home;
-    struct cis_str tenant;
-    struct cis_map used; /* folders that rows name → themselves */
+    const struct cis_place *place;
+    struct cis_map used; /* SKILL/VERSION of folders that rows name → anything */
     bool complete;       /* used is all there is: only then anything may go */
 };
+
+static char *used_key(struct cis_str folder, struct cis_str version)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf key = CIS_BUF_INIT(PATH_BYTES);
+    size_t len;
+    cis_buf_str(&key, folder);
+    cis_buf_byte(&key, '/');
+    cis_buf_str(&key, version);
+    return (char *)cis_buf_take(&key, &len);
+}
 
 static bool note_row(void *self, const struct cis_skill_row *row)
 {
@@ -184,71 +295,83 @@ static bool note_row(void *self, const struct cis_skill_row *row)
         s->complete = false; /* which folder it means is not known */
         return false;
     }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf folder = CIS_BUF_INIT(PATH_BYTES);
+    add_skill(&folder, row->name);
+    CIS_CLEANUP(cis_freep) char *version = cis_place_version(row->version, row->digest);
     CIS_CLEANUP(cis_freep)
-    char *dir = cis_place_version(s->home, s->tenant, row->name, row->version, row->digest);
-    s->complete = dir != NULL && cis_map_set(&s->used, cis_str_of(dir), s, NULL, NULL) == CIS_OK;
+    char *key = version != NULL && folder.failed == CIS_OK
+                    ? used_key(cis_buf_view(&folder), cis_str_of(version))
+                    : NULL;
+    s->complete = key != NULL && cis_map_set(&s->used, cis_str_of(key), s, NULL, NULL) == CIS_OK;
     return s->complete;
 }
 
-/* Calls each(self, path) for the folders in dir; hidden ones only when asked. */
-static void each_folder(const char *dir, void (*each)(struct sweep *s, const char *path),
-                        struct sweep *s)
-{
-    DIR *list = opendir(dir);
-    for (struct dirent *e; list != NULL && (e = readdir(list)) != NULL;) {
-        if (e->d_name[0] == '.') {
-            continue;
-        }
-        CIS_CLEANUP(cis_freep) char *path = cis_path_join(dir, e->d_name);
-        struct stat st;
-        if (path != NULL && lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-            each(s, path);
-        }
-    }
-    if (list != NULL) {
-        closedir(list);
-    }
-}
+/* One of the folders in `in`: its name, itself, and the name of `in`. */
+typedef void each_in(struct sweep *s, int in, const char *in_name, const char *name, int dir);
 
-static void sweep_stage(struct sweep *s, const char *path)
+/* Calls each for the folders in `in` that are not hidden. */
+static void each_folder(struct sweep *s, int in, const char *in_name, each_in *each)
 {
-    (void)s;
-    CIS_CLEANUP(cis_close_fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) { /* its process is gone */
-        (void)cis_file_remove_tree(path, NULL);
-    }
-}
-
-static void sweep_version(struct sweep *s, const char *path)
-{
-    if (!cis_place_marked(path)) {
+    int fd = openat(in, ".", FOLDER);
+    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+    if (list == NULL) {
+        cis_close_fd(&fd);
         return;
     }
-    if (cis_map_get(&s->used, cis_str_of(path)) != NULL) {
-        cis_place_unmark(path);
-    } else {
-        cis_place_retire(s->home, s->tenant, path);
+    for (struct dirent *e; (e = readdir(list)) != NULL;) {
+        CIS_CLEANUP(cis_close_fd)
+        int dir = e->d_name[0] != '.' ? openat(in, e->d_name, FOLDER) : -1;
+        if (dir >= 0) {
+            each(s, in, in_name, e->d_name, dir);
+        }
+    }
+    closedir(list);
+}
+
+static void sweep_stage(struct sweep *s, int in, const char *in_name, const char *name, int dir)
+{
+    (void)s;
+    (void)in_name;
+    if (flock(dir, LOCK_EX | LOCK_NB) == 0) { /* its process is gone */
+        (void)cis_file_remove_tree_at(in, name, NULL);
     }
 }
 
-static void sweep_skill(struct sweep *s, const char *path)
+static void sweep_version(struct sweep *s, int in, const char *in_name, const char *name, int dir)
 {
-    each_folder(path, sweep_version, s);
-    rmdir(path); /* only when nothing is left in it */
+    if (!marked(dir)) {
+        return;
+    }
+    CIS_CLEANUP(cis_freep) char *key = used_key(cis_str_of(in_name), cis_str_of(name));
+    if (key == NULL) {
+        return;
+    }
+    if (cis_map_get(&s->used, cis_str_of(key)) != NULL) {
+        cis_place_unmark(dir);
+    } else {
+        cis_place_retire(s->place, in, name);
+    }
 }
 
-void cis_place_sweep(const struct cis_skill_home *home, struct cis_str tenant)
+static void sweep_skill(struct sweep *s, int in, const char *in_name, const char *name, int dir)
 {
-    CIS_CLEANUP(cis_freep) char *dir = cis_place_tenant(home, tenant);
-    CIS_CLEANUP(cis_freep) char *incoming = dir != NULL ? cis_path_join(dir, ".incoming") : NULL;
-    struct sweep s = {home, tenant, CIS_MAP_INIT, true};
-    if (incoming != NULL) {
-        each_folder(incoming, sweep_stage, &s);
-        if (home->store->ops->skill_list(home->store, tenant, note_row, &s, &home->stop, NULL) ==
-                CIS_OK &&
-            s.complete) {
-            each_folder(dir, sweep_skill, &s);
-        }
+    (void)in_name;
+    each_folder(s, dir, name, sweep_version);
+    unlinkat(in, name, AT_REMOVEDIR); /* only when nothing is left in it */
+}
+
+void cis_place_sweep(const struct cis_place *place, const struct cis_skill_home *home,
+                     struct cis_str tenant)
+{
+    CIS_CLEANUP(cis_close_fd) int incoming = -1;
+    struct sweep s = {place, CIS_MAP_INIT, true};
+    if (folder_at(place->tenant, INCOMING, false, &incoming, NULL) == CIS_OK) {
+        each_folder(&s, incoming, INCOMING, sweep_stage);
+    }
+    if (home->store->ops->skill_list(home->store, tenant, note_row, &s, &home->stop, NULL) ==
+            CIS_OK &&
+        s.complete) {
+        each_folder(&s, place->tenant, "", sweep_skill);
     }
     cis_map_done(&s.used, NULL);
 }

@@ -160,12 +160,20 @@ static cis_code check_signer(const struct cis_skill_home *home, const struct cis
     return CIS_OK;
 }
 
+static cis_code open_content(const struct cis_skill_home *home, struct cis_str tenant,
+                             const struct cis_installed *s, int *out_fd, struct cis_error *err)
+{
+    return cis_place_open(home, tenant, cis_str_of(s->name), cis_str_of(s->manifest.version),
+                          cis_str_of(s->digest), out_fd, err);
+}
+
 /* Reads the module once, into memory of ours, and judges those bytes: what is on disk may change.
  */
-static cis_code read_module(struct cis_installed *s, struct cis_error *err)
+static cis_code read_module(const struct cis_skill_home *home, struct cis_str tenant,
+                            struct cis_installed *s, struct cis_error *err)
 {
     CIS_CLEANUP(cis_close_fd) int root = -1, fd = -1;
-    CIS_TRY(cis_tree_open_root(s->dir, &root, err));
+    CIS_TRY(open_content(home, tenant, s, &root, err));
     CIS_TRY(cis_tree_open(root, s->manifest.entry, &fd, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf module = CIS_BUF_INIT(CIS_MODULE_MAX);
     CIS_TRY(cis_file_read_fd(fd, s->module_path, &module, err));
@@ -191,7 +199,7 @@ static cis_code open_once(const struct cis_skill_home *home, struct cis_str tena
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
     CIS_TRY(cis_skill_lookup(home, tenant, name, &s, err));
     CIS_TRY(check_signer(home, &s, err));
-    cis_code code = read_module(&s, err);
+    cis_code code = read_module(home, tenant, &s, err);
     *out_gone = code == CIS_E_NOTFOUND;
     if (code == CIS_E_NOTFOUND || code == CIS_E_INVALID) {
         /* Not what was installed: a folder or file that is gone, or something else in its place. */
@@ -240,8 +248,8 @@ static cis_code change_grants(const struct cis_skill_home *home, struct cis_str 
                               struct cis_str name, const struct cis_str *add, size_t nadd,
                               const struct cis_str *take, size_t ntake, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_close_fd) int lock = -1;
-    CIS_TRY(cis_place_lock(home, tenant, &lock, err));
+    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
+    CIS_TRY(cis_place_lock(home, tenant, &place, err));
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
     CIS_TRY(cis_row_read(home, tenant, name, &s, err));
     CIS_CLEANUP(cis_grants_done) struct cis_grants granted = CIS_GRANTS_INIT;
@@ -288,30 +296,40 @@ cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str 
 cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tenant,
                           struct cis_str name, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_close_fd) int lock = -1;
-    CIS_TRY(cis_place_lock(home, tenant, &lock, err));
+    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
+    CIS_TRY(cis_place_lock(home, tenant, &place, err));
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
     cis_code code = cis_row_read(home, tenant, name, &s, err);
     if (code == CIS_E_DAMAGED) { /* its folder stays: which one it is cannot be told */
         return home->store->ops->skill_remove(home->store, tenant, name, &home->stop, err);
     }
     CIS_TRY(code);
-    if (cis_file_exists(s.dir)) {
-        CIS_TRY(cis_place_mark(s.dir, err)); /* killed after the row is gone: the sweep sees it */
+    CIS_CLEANUP(cis_close_fd) int skill = -1;
+    CIS_CLEANUP(cis_freep)
+    char *version = cis_place_version(cis_str_of(s.manifest.version), cis_str_of(s.digest));
+    if (version == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", s.name);
+    }
+    /* Without its folder it is removed all the same. */
+    if (cis_place_skill(&place, name, false, &skill, NULL) == CIS_OK) {
+        CIS_TRY(cis_place_mark_version(skill, version, err)); /* killed after the row is gone: the
+                                                                 sweep sees it */
     }
     CIS_TRY(home->store->ops->skill_remove(home->store, tenant, name, &home->stop, err));
-    cis_place_retire(home, tenant, s.dir);
-    cis_place_sweep(home, tenant);
+    if (skill >= 0) {
+        cis_place_retire(&place, skill, version);
+    }
+    cis_place_sweep(&place, home, tenant);
     return CIS_OK;
 }
 
 /* ---- verifying ---- */
 
-static cis_code check_digest(const struct cis_skill_home *home, const struct cis_installed *s,
-                             struct cis_error *err)
+static cis_code check_digest(const struct cis_skill_home *home, struct cis_str tenant,
+                             const struct cis_installed *s, struct cis_error *err)
 {
     CIS_CLEANUP(cis_close_fd) int root = -1, fd = -1;
-    CIS_TRY(cis_tree_open_root(s->dir, &root, err));
+    CIS_TRY(open_content(home, tenant, s, &root, err));
     if (!s->manifest.bare) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_MANIFEST_MAX);
         CIS_CLEANUP(cis_manifest_done) struct cis_manifest m = CIS_MANIFEST_INIT;
@@ -352,5 +370,5 @@ cis_code cis_skill_verify(const struct cis_skill_home *home, struct cis_str tena
 {
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
     CIS_TRY(cis_skill_open(home, tenant, name, &s, err));
-    return check_digest(home, &s, err);
+    return check_digest(home, tenant, &s, err);
 }

@@ -137,7 +137,7 @@ static cis_code copy_row(struct reading *r, const struct cis_skill_row *row)
     CIS_TRY(judged(r, read_grants(row->grants, &s->granted, &why), &why));
     s->name = cis_strndup(row->name.ptr, row->name.len);
     s->source = cis_strndup(row->source.len > 0 ? row->source.ptr : "", row->source.len);
-    s->dir = cis_place_version(r->home, r->tenant, row->name, row->version, row->digest);
+    s->dir = cis_place_path(r->home, r->tenant, row->name, row->version, row->digest);
     if (s->name == NULL || s->source == NULL || s->dir == NULL) {
         return cis_fail(r->err, CIS_E_NOMEM, "registry: out of memory");
     }
