@@ -1,20 +1,18 @@
-/* The pages of docs/man as a table, and whether they say what the table of commands says. */
+/* The pages of docs/man as a table. */
 #include "cli/pages.h"
 
 #include <string.h>
 
-static const struct cis_cli_page pages[] = {
+const struct cis_cli_page cis_cli_pages[] = {
 #include "help_pages.inc"
-};
-
-#define PAGES (sizeof pages / sizeof *pages)
+    {.name = NULL}};
 
 const struct cis_cli_page *cis_cli_page(const char *name)
 {
     static const struct cis_cli_page none = {.name = "", .summary = ""};
-    for (size_t i = 0; i < PAGES; i++) {
-        if (strcmp(pages[i].name, name) == 0) {
-            return &pages[i];
+    for (size_t i = 0; cis_cli_pages[i].name != NULL; i++) {
+        if (strcmp(cis_cli_pages[i].name, name) == 0) {
+            return &cis_cli_pages[i];
         }
     }
     return &none;
@@ -43,70 +41,4 @@ const struct cis_cli_line *cis_cli_page_option(const struct cis_cli_command *com
         found = line_of(cis->options, option->name);
     }
     return found != NULL ? found : line_of(cis->shared, option->name);
-}
-
-static bool has_option(const struct cis_cli_option *rows, const char *name)
-{
-    for (; rows != NULL && rows->name != NULL; rows++) {
-        if (strcmp(rows->name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool options_agree(FILE *to, const struct cis_cli_command *command)
-{
-    bool ok = true;
-    for (const struct cis_cli_option *o = command->options; o != NULL && o->name != NULL; o++) {
-        char letter[8] = "", spec[256];
-        if (o->letter != 0) {
-            snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        }
-        snprintf(spec, sizeof spec, "%s--%s%s%s", letter, o->name, o->value != NULL ? " " : "",
-                 o->value != NULL ? o->value : "");
-        const struct cis_cli_line *line = cis_cli_page_option(command, o);
-        if (line == NULL || strcmp(line->spec, spec) != 0) {
-            fprintf(to, "cis %s: its page says %s, the command has %s\n", command->name,
-                    line != NULL ? line->spec : "nothing", spec);
-            ok = false;
-        }
-    }
-    const struct cis_cli_line *line = cis_cli_page(command->name)->options;
-    for (; line != NULL && line->name != NULL; line++) {
-        if (!has_option(command->options, line->name)) {
-            fprintf(to, "cis %s: its page has --%s, the command has not\n", command->name,
-                    line->name);
-            ok = false;
-        }
-    }
-    return ok;
-}
-
-bool cis_cli_pages_agree(FILE *to)
-{
-    bool ok = true;
-    for (int i = 0; cis_cli_commands[i] != NULL; i++) {
-        const struct cis_cli_command *command = cis_cli_commands[i];
-        if (command->hidden) {
-            continue;
-        }
-        if (*cis_cli_page(command->name)->name == 0) {
-            fprintf(to, "cis %s: no page in docs/man\n", command->name);
-            ok = false;
-        } else {
-            ok &= options_agree(to, command);
-        }
-    }
-    for (size_t i = 0; i < PAGES; i++) {
-        bool found = *pages[i].name == 0;
-        for (int k = 0; cis_cli_commands[k] != NULL && !found; k++) {
-            found = strcmp(cis_cli_commands[k]->name, pages[i].name) == 0;
-        }
-        if (!found) {
-            fprintf(to, "docs/man: a page for cis %s, which is no command\n", pages[i].name);
-            ok = false;
-        }
-    }
-    return ok;
 }

@@ -22,6 +22,8 @@ struct cis_cli_page {
     const struct cis_cli_line *options, *shared, *environment;
 };
 
+/* All pages; ends with a row whose name is NULL. */
+extern const struct cis_cli_page cis_cli_pages[];
 /* Hidden commands have an empty page. Never NULL. */
 const struct cis_cli_page *cis_cli_page(const char *name);
 /* What an option of a command does: its page's word, that of the page which it refers to, or what
