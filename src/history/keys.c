@@ -90,7 +90,7 @@ static bool collect_row(struct collecting *c, const struct cis_fs_commit_row *ro
     return c->code == CIS_OK;
 }
 
-/* A commit's keys are in memory as a whole while they are looked at. */
+/* A piece of a commit's keys is in memory while it is looked at. */
 static bool collect(void *self, const struct cis_fs_commit_row *row)
 {
     struct collecting *c = self;

@@ -46,6 +46,26 @@ void cis_keys_add(struct cis_buf *buf, const struct cis_key *key);
 cis_code cis_keys_next(struct cis_bytes keys, size_t *at, struct cis_key *out, bool *out_more,
                        struct cis_error *err);
 
+/* The keys of one commit may be 256 MiB. Nobody who reads them holds more of them at a time than
+ * this, and what a backend needs for it: */
+#define CIS_KEYS_PIECE (256u << 10)
+#define CIS_KEYS_HELD (1u << 20)
+/* A backend reads them in parts that end anywhere, of so many bytes at most, and one key that is
+ * cut waits for its rest. */
+#define CIS_KEY_MAX 2048u /* bytes of a key, packed; no key has as many */
+#define CIS_KEYS_PART (CIS_KEYS_PIECE - CIS_KEY_MAX)
+struct cis_keys_cut {
+    uint8_t *piece; /* CIS_KEYS_PIECE bytes; NULL: nothing waits */
+    size_t len;
+    uint64_t from; /* bytes of the commit's keys that were taken */
+};
+void cis_keys_cut_done(struct cis_keys_cut *cut);
+/* row->keys is the part that begins at cut->from of `total` bytes: gives the row with the keys that
+ * are whole. *out_wanted is what `each` said. CIS_E_DAMAGED: the part is not of these keys. */
+cis_code cis_keys_part(struct cis_keys_cut *cut, struct cis_fs_commit_row *row, uint64_t total,
+                       cis_fs_commit_each *each, void *self, bool *out_wanted,
+                       struct cis_error *err);
+
 /* ---- what a backend provides inside its transaction ---- */
 typedef struct cis_commit_txn cis_commit_txn;
 
@@ -89,7 +109,8 @@ struct cis_commit_txn_ops {
     /* How many bytes the keys of these commits are in all; reads none of them. */
     cis_code (*keys_bytes)(cis_commit_txn *, uint64_t branch, uint64_t after, uint64_t upto,
                            uint64_t *out, struct cis_error *err);
-    /* Keys of the branch's commits with after < epoch ≤ upto, oldest first, none left out. */
+    /* Keys of the branch's commits with after < epoch ≤ upto, oldest first, none left out, in
+     * pieces (cis_fs_commit_row). */
     cis_code (*keys)(cis_commit_txn *, uint64_t branch, uint64_t after, uint64_t upto,
                      cis_fs_commit_each *each, void *self, struct cis_error *err);
     cis_code (*inodes)(cis_commit_txn *, struct cis_view at, const uint64_t *inos, size_t n,

@@ -160,7 +160,9 @@ struct cis_fs_committed {
     uint64_t files, bytes;
 };
 
-/* A commit as the log shows it. keys: store/commit.h, decoded by cis_keys_next. */
+/* A commit as the log shows it. keys: store/commit.h, decoded by cis_keys_next; at most
+ * CIS_KEYS_PIECE bytes of them, and each whole. A commit that has more is given again and again,
+ * with the next ones; keys_more: it is not the last time. */
 struct cis_fs_commit_row {
     uint64_t branch, epoch;
     char run[27];        /* run id, "" for a change without a run */
@@ -169,6 +171,7 @@ struct cis_fs_commit_row {
     int64_t time_ms;
     uint64_t files, bytes; /* logical, after it */
     struct cis_bytes keys;
+    bool keys_more;
 };
 typedef bool cis_fs_commit_each(void *self, const struct cis_fs_commit_row *row);
 
@@ -382,11 +385,13 @@ struct cis_store_fs_ops {
 
     /* ---- commits and snapshots ---- */
     /* Commits of a branch with after < epoch ≤ upto (own branch only, not its ancestors'), oldest
-     * first; newest: newest first. limit 0: all. keys false: rows have empty keys. */
+     * first; newest: newest first. limit 0: all. keys false: rows have empty keys, and each commit
+     * comes once. */
     cis_code (*commits)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t after,
                         uint64_t upto, bool newest, uint32_t limit, bool keys,
                         cis_fs_commit_each *each, void *self, CIS_FS_ARGS);
-    /* The commit of a run; CIS_E_NOTFOUND: it changed nothing, or never committed. */
+    /* The commit of a run, with empty keys; CIS_E_NOTFOUND: it changed nothing, or never
+     * committed. */
     cis_code (*commit_of_run)(cis_store *, struct cis_str tenant, const char *run,
                               cis_fs_commit_each *each, void *self, CIS_FS_ARGS);
     cis_code (*snapshot_put)(cis_store *, struct cis_str tenant,

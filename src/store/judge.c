@@ -329,10 +329,28 @@ static cis_code key_judge(struct cis_judge *judge, const struct cis_key *key)
     return CIS_OK;
 }
 
+/* The names of a key are those of its piece, which goes. */
+static void keep_before(struct cis_judge *judge, const struct cis_key *key)
+{
+    judge->before = *key;
+    if (key->ns.len <= CIS_STORE_NAME_MAX && key->name.len <= CIS_STORE_KEY_MAX) {
+        char *at = judge->before_text;
+        if (key->ns.len != 0) {
+            memcpy(at, key->ns.ptr, key->ns.len);
+        }
+        judge->before.ns.ptr = at;
+        at += key->ns.len;
+        if (key->name.len != 0) {
+            memcpy(at, key->name.ptr, key->name.len);
+        }
+        judge->before.name.ptr = at;
+    }
+}
+
 static bool commit_judge(void *self, const struct cis_fs_commit_row *row)
 {
     struct cis_judge *judge = self;
-    struct cis_key key, before = {0};
+    struct cis_key key, before = judge->before;
     size_t at = 0;
     bool more = true;
     if (row->epoch != judge->next_epoch) {
@@ -341,8 +359,7 @@ static bool commit_judge(void *self, const struct cis_fs_commit_row *row)
                      (unsigned long long)judge->next_epoch, (unsigned long long)judge->base.branch);
         return false;
     }
-    judge->next_epoch++;
-    for (bool first = true; judge->code == CIS_OK; first = false) {
+    for (bool first = !judge->within; judge->code == CIS_OK; first = false) {
         judge->code = cis_keys_next(row->keys, &at, &key, &more, judge->err);
         if (judge->code != CIS_OK || !more) {
             break;
@@ -354,28 +371,34 @@ static bool commit_judge(void *self, const struct cis_fs_commit_row *row)
         judge->code = key_judge(judge, &key);
         before = key;
     }
+    judge->within = row->keys_more;
+    if (row->keys_more) {
+        keep_before(judge, &before);
+    } else {
+        judge->next_epoch++;
+    }
     return judge->code == CIS_OK;
 }
 
-/* Everybody waits meanwhile, and the keys of a commit are read whole: so it is bounded before
- * anything is read. A base that is one commit old can be judged when its keys fit into what the
- * commit may hold, an older one when besides all commits since together are no more than one may
- * be. Who cannot be judged has the way of a conflict: nothing of it is lost. */
+/* Everybody waits meanwhile, so what is looked at is bounded before anything is read: a base that
+ * is one commit old can be judged, an older one when all commits since together are no more than
+ * one may be. Who cannot be judged has the way of a conflict: nothing of it is lost. Keys are in
+ * memory in pieces. */
 static cis_code judge_room(const struct cis_judge *judge, const struct cis_commit_txn_ops *ops,
-                           cis_commit_txn *txn, struct cis_view head, uint64_t *out_bytes,
+                           cis_commit_txn *txn, struct cis_view head, uint64_t *out_held,
                            struct cis_error *err)
 {
     uint64_t bytes = 0, commits = head.epoch - judge->base.epoch;
     if (commits > 1 || judge->budget != NULL) {
         CIS_TRY(ops->keys_bytes(txn, head.branch, judge->base.epoch, head.epoch, &bytes, err));
     }
-    *out_bytes = bytes;
-    if (bytes > cis_budget_left(judge->budget)) {
+    *out_held = bytes < CIS_KEYS_HELD ? bytes : CIS_KEYS_HELD;
+    if (*out_held > cis_budget_left(judge->budget)) {
         return cis_fail(err, CIS_E_CONFLICT,
-                        "%llu commits since it began changed more names (%llu bytes of them) than "
-                        "there is memory to compare with (%llu are left): commit it as a branch "
-                        "and merge",
-                        (unsigned long long)commits, (unsigned long long)bytes,
+                        "%llu commits since it began changed more names than there is memory to "
+                        "compare with (%llu bytes are needed, %llu are left): commit it as a "
+                        "branch and merge",
+                        (unsigned long long)commits, (unsigned long long)*out_held,
                         (unsigned long long)cis_budget_left(judge->budget));
     }
     return commits <= 1 || bytes <= judge->most
@@ -395,16 +418,17 @@ cis_code cis_judge_since(struct cis_judge *judge, const struct cis_commit_txn_op
         return CIS_OK;
     }
     judge->next_epoch = after + 1;
+    judge->within = false;
     judge->err = err;
     judge->code = CIS_OK;
-    uint64_t bytes;
-    CIS_TRY(judge_room(judge, ops, txn, head, &bytes, err));
+    uint64_t held;
+    CIS_TRY(judge_room(judge, ops, txn, head, &held, err));
     if (judge->budget != NULL) {
-        CIS_TRY(cis_budget_charge(judge->budget, bytes, "commit of files", err));
+        CIS_TRY(cis_budget_charge(judge->budget, held, "commit of files", err));
     }
     cis_code code = ops->keys(txn, head.branch, after, head.epoch, commit_judge, judge, err);
     if (judge->budget != NULL) {
-        cis_budget_release(judge->budget, bytes);
+        cis_budget_release(judge->budget, held);
     }
     CIS_TRY(code);
     CIS_TRY(judge->code);

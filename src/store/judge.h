@@ -23,8 +23,11 @@ struct cis_judge {
         char text[CIS_FS_NAME_MAX];
     } * names;
     size_t nnames, names_cap;
-    /* While blobs are read. */
+    /* While keys are read: the commit that comes now, and its last key of the piece before. */
     uint64_t next_epoch;
+    bool within;
+    struct cis_key before;
+    char before_text[CIS_STORE_NAME_MAX + CIS_STORE_KEY_MAX];
     cis_code code;
     struct cis_error *err;
 };

@@ -1,6 +1,7 @@
 /* The packed form of changed keys: a version byte, then each key as kind u8 and varints; names with
  * their length before them. What names the key comes before what says how it changed. */
 #include <sys/stat.h>
+#include "base/mem.h"
 #include "base/varint.h"
 #include "store/commit.h"
 
@@ -153,5 +154,64 @@ cis_code cis_keys_next(struct cis_bytes keys, size_t *at, struct cis_key *out, b
     *at = pos;
     *out = key;
     *out_more = true;
+    return CIS_OK;
+}
+
+/* ---- in pieces ---- */
+void cis_keys_cut_done(struct cis_keys_cut *cut)
+{
+    cis_free(cut->piece);
+    *cut = (struct cis_keys_cut){NULL, 0, 0};
+}
+
+/* Where the last whole key ends. What is too long for the beginning of one is no key: whoever reads
+ * it says so. */
+static size_t whole(struct cis_bytes keys)
+{
+    struct cis_key key;
+    size_t at = 0;
+    bool more = true;
+    while (more && cis_keys_next(keys, &at, &key, &more, NULL) == CIS_OK) {
+    }
+    return keys.len - at < CIS_KEY_MAX ? at : keys.len;
+}
+
+cis_code cis_keys_part(struct cis_keys_cut *cut, struct cis_fs_commit_row *row, uint64_t total,
+                       cis_fs_commit_each *each, void *self, bool *out_wanted,
+                       struct cis_error *err)
+{
+    struct cis_bytes part = row->keys;
+    row->keys_more = false;
+    if (cut->from == 0 && part.len == total) {
+        *out_wanted = each(self, row);
+        return CIS_OK;
+    }
+    if (part.len == 0 || part.len > CIS_KEYS_PART || cut->from > total ||
+        part.len > total - cut->from) {
+        return cis_fail(err, CIS_E_DAMAGED, "changed keys: a part of %zu bytes at %llu of %llu",
+                        part.len, (unsigned long long)cut->from, (unsigned long long)total);
+    }
+    if (cut->piece == NULL) {
+        cut->piece = cis_alloc(CIS_KEYS_PIECE);
+        if (cut->piece == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "changed keys: out of memory");
+        }
+    }
+    memcpy(cut->piece + cut->len, part.ptr, part.len);
+    cut->len += part.len;
+    cut->from += part.len;
+    row->keys_more = cut->from != total;
+    row->keys = (struct cis_bytes){cut->piece, cut->len};
+    size_t end = row->keys_more ? whole(row->keys) : cut->len;
+    row->keys.len = end;
+    *out_wanted = each(self, row);
+    if (row->keys_more) { /* a piece is read as if it were all: it begins as all do */
+        memmove(cut->piece + 1, cut->piece + end, cut->len - end);
+        cut->piece[0] = VERSION;
+        cut->len = 1 + cut->len - end;
+    } else {
+        cut->len = 0;
+        cut->from = 0;
+    }
     return CIS_OK;
 }

@@ -4,7 +4,9 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include "base/budget.h"
 #include "contract_refs.h"
+#include "store/commit.h"
 
 /* ---- the log ---- */
 
@@ -38,7 +40,7 @@ static void the_log_lists_commits_of_a_branch_both_ways(void **state)
     assert_string_equal(cis_buf_cstr(&out), "3:import:a note:-:- ");
     cis_buf_reset(&out);
     assert_ok(s->fs->commit_of_run(s, T, run.id, note_commit, &out, NULL, err));
-    assert_string_equal(cis_buf_cstr(&out), "2:run:a note:run:keys ");
+    assert_string_equal(cis_buf_cstr(&out), "2:run:a note:run:- ");
     store_run_row(&run, "a", "ok");
     assert_fails(CIS_E_NOTFOUND, "no commit",
                  s->fs->commit_of_run(s, T, run.id, note_commit, &out, NULL, err));
@@ -381,6 +383,90 @@ static void inode_numbers_are_given_once(void **state)
     assert_fails(CIS_E_INVALID, "none", s->fs->reserve_inodes(s, T, 0, &two, NULL, err));
 }
 
+#define LONG_KEYS 1500
+
+struct seen_keys {
+    size_t keys, pieces, longest;
+    uint64_t epoch; /* the one that has to come */
+    bool newest;
+};
+
+static bool see_keys(void *self, const struct cis_fs_commit_row *row)
+{
+    struct seen_keys *seen = self;
+    struct cis_key key;
+    size_t at = 0;
+    assert_int_equal(row->epoch, seen->epoch);
+    for (bool more = true;;) {
+        assert_ok(cis_keys_next(row->keys, &at, &key, &more, err));
+        if (!more) {
+            break;
+        }
+        seen->keys++;
+    }
+    seen->pieces++;
+    seen->longest = row->keys.len > seen->longest ? row->keys.len : seen->longest;
+    if (!row->keys_more) {
+        seen->epoch = seen->newest ? seen->epoch - 1 : seen->epoch + 1;
+    }
+    return true;
+}
+
+/* A key of 1,000 bytes. */
+static struct cis_kv_op long_put(char text[CIS_STORE_KEY_MAX], int i)
+{
+    memset(text, 'k', CIS_STORE_KEY_MAX);
+    (void)!snprintf(text, 16, "%06d", i);
+    text[6] = 'k';
+    return (struct cis_kv_op){
+        .ns = CIS_STR("a"), .key = {text, 1000}, .value = cis_bytes_of("v", 1)};
+}
+
+static cis_code strict_put(cis_store *s, struct cis_view base, int i, uint64_t room,
+                           struct cis_error *err)
+{
+    char text[CIS_STORE_KEY_MAX];
+    struct cis_kv_op op = long_put(text, i);
+    struct cis_budget budget = {.limit = room};
+    struct cis_store_commit c = {
+        .kv = &op, .nkv = 1, .strict_memory = true, .base = base, .budget = &budget};
+    cis_code code = s->ops->commit(s, T, &c, NULL, err);
+    assert_int_equal(budget.used, 0);
+    return code;
+}
+
+static void the_keys_of_a_large_commit_are_read_in_pieces(void **state)
+{
+    cis_store *s = ((struct refs_fixture *)*state)->s;
+    struct cis_view one = refs_put(s, "", "a", "1");
+    static char texts[LONG_KEYS][CIS_STORE_KEY_MAX];
+    static struct cis_kv_op ops[LONG_KEYS];
+    for (int i = 0; i < LONG_KEYS; i++) {
+        ops[i] = long_put(texts[i], i);
+    }
+    struct cis_fs_committed done;
+    assert_ok(refs_commit(s, "", ops, LONG_KEYS, &done, err));
+    (void)refs_put(s, "", "b", "1");
+    for (int newest = 0; newest < 2; newest++) {
+        struct seen_keys seen = {.epoch = newest != 0 ? 3 : 1, .newest = newest != 0};
+        assert_ok(s->fs->commits(s, T, one.branch, 0, UINT64_MAX, newest != 0, 0, true, see_keys,
+                                 &seen, NULL, err));
+        assert_int_equal(seen.epoch, newest != 0 ? 0 : 4);
+        assert_int_equal(seen.keys, LONG_KEYS + 2);
+        assert_true(seen.pieces >= 6 && seen.longest <= CIS_KEYS_PIECE);
+        seen = (struct seen_keys){.epoch = newest != 0 ? 3 : 1, .newest = newest != 0};
+        assert_ok(s->fs->commits(s, T, one.branch, 0, UINT64_MAX, newest != 0, 2, true, see_keys,
+                                 &seen, NULL, err)); /* two commits, however many pieces */
+        assert_int_equal(seen.epoch, newest != 0 ? 1 : 3);
+    }
+    uint64_t room = CIS_KEYS_HELD + 65536; /* less than the keys are */
+    assert_fails(CIS_E_CONFLICT, "another run changed the memory key \"000000k",
+                 strict_put(s, one, 0, room, err));
+    assert_fails(CIS_E_CONFLICT, "another run changed the memory key \"001499k",
+                 strict_put(s, one, LONG_KEYS - 1, room, err));
+    assert_ok(strict_put(s, one, LONG_KEYS, room, err));
+}
+
 int refs_commits_run(const char *name)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, refs_setup, refs_teardown)
@@ -398,6 +484,7 @@ int refs_commits_run(const char *name)
         TEST(a_quota_is_filled_by_many_to_the_last_file_and_never_over),
         TEST(a_quota_is_filled_by_many_to_the_last_byte_and_never_over),
         TEST(inode_numbers_are_given_once),
+        TEST(the_keys_of_a_large_commit_are_read_in_pieces),
     };
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }

@@ -353,7 +353,7 @@ static void a_base_behind_too_many_changes_is_a_conflict_and_not_judged(void **s
     assert_true(tree_find(s, tree_head(s, "main"), "mine too") != 0);
 }
 
-/* The keys of a commit are read whole: they count by what the other commit may hold. */
+/* Pieces of a commit's keys count by what the other commit may hold. */
 static void a_base_behind_more_than_there_is_memory_for_is_a_conflict(void **state)
 {
     cis_store *s = fs_store(state);

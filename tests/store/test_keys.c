@@ -115,6 +115,107 @@ static void malformed_keys_are_damage(void **state)
     }
 }
 
+struct pieces {
+    struct cis_buf all; /* the keys of all pieces, packed as one */
+    size_t n, longest;
+    uint64_t stop_at; /* piece; 0: none */
+    bool ended;
+};
+
+static bool take_piece(void *self, const struct cis_fs_commit_row *row)
+{
+    struct pieces *p = self;
+    struct cis_key key;
+    size_t at = 0;
+    assert_false(p->ended);
+    for (bool more = true;;) {
+        assert_ok(cis_keys_next(row->keys, &at, &key, &more, err));
+        if (!more) {
+            break;
+        }
+        cis_keys_add(&p->all, &key);
+    }
+    p->longest = row->keys.len > p->longest ? row->keys.len : p->longest;
+    p->ended = !row->keys_more;
+    return ++p->n != p->stop_at;
+}
+
+static void long_keys(struct cis_buf *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char text[CIS_STORE_KEY_MAX + 1], ns[CIS_STORE_NAME_MAX + 1];
+        memset(text, 'k', sizeof text);
+        memset(ns, 'n', sizeof ns);
+        (void)!snprintf(ns, 16, "%08zu", i);
+        ns[8] = 'n';
+        struct cis_key key = {.kind = CIS_KEY_MEMORY,
+                              .ns = {ns, i % 3 == 0 ? CIS_STORE_NAME_MAX : 9},
+                              .name = {text, 1 + i * 7 % CIS_STORE_KEY_MAX}};
+        cis_keys_add(out, &key);
+    }
+}
+
+static void keys_in_parts_that_end_anywhere_are_given_whole(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(8u << 20);
+    static const size_t sizes[] = {CIS_KEYS_PART, CIS_KEYS_PART - 1, 100001, 4096};
+    long_keys(&all, 2000);
+    assert_true(all.len > 4 * CIS_KEYS_PIECE);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        CIS_CLEANUP(cis_keys_cut_done) struct cis_keys_cut cut = {NULL, 0, 0};
+        struct pieces p = {.all = CIS_BUF_INIT(8u << 20)};
+        for (int turn = 0; turn < 2; turn++) { /* of two commits, one after the other */
+            p.ended = false;
+            cis_buf_reset(&p.all);
+            for (size_t at = 0; at < all.len; at += sizes[i]) {
+                size_t len = all.len - at < sizes[i] ? all.len - at : sizes[i];
+                struct cis_fs_commit_row row = {.epoch = 1, .keys = {all.ptr + at, len}};
+                bool wanted = false;
+                assert_ok(cis_keys_part(&cut, &row, all.len, take_piece, &p, &wanted, err));
+                assert_true(wanted);
+            }
+            assert_true(p.ended && p.all.len == all.len);
+            assert_memory_equal(p.all.ptr, all.ptr, all.len);
+        }
+        assert_true(p.longest <= CIS_KEYS_PIECE);
+        cis_buf_done(&p.all);
+    }
+}
+
+static bool see_damage(void *self, const struct cis_fs_commit_row *row)
+{
+    struct cis_key key;
+    size_t at = 0;
+    bool more = true;
+    while (more && cis_keys_next(row->keys, &at, &key, &more, NULL) == CIS_OK) {
+    }
+    *(bool *)self = more;
+    return true;
+}
+
+static void malformed_keys_in_parts_are_damage(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(8u << 20);
+    long_keys(&all, 1000);
+    memset(all.ptr + all.len / 2, 0xee, 3000); /* no key is as long */
+    CIS_CLEANUP(cis_keys_cut_done) struct cis_keys_cut cut = {NULL, 0, 0};
+    bool told = false;
+    for (size_t at = 0; at < all.len && !told; at += CIS_KEYS_PART) {
+        size_t len = all.len - at < CIS_KEYS_PART ? all.len - at : CIS_KEYS_PART;
+        struct cis_fs_commit_row row = {.epoch = 1, .keys = {all.ptr + at, len}};
+        bool wanted = true;
+        assert_ok(cis_keys_part(&cut, &row, all.len, see_damage, &told, &wanted, err));
+    }
+    assert_true(told);
+    struct cis_fs_commit_row odd = {.epoch = 1, .keys = {all.ptr, 10}};
+    struct cis_keys_cut fresh = {NULL, 0, 0};
+    bool wanted;
+    assert_fails(CIS_E_DAMAGED, "a part of 10 bytes",
+                 cis_keys_part(&fresh, &odd, 9, take_piece, NULL, &wanted, err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +223,8 @@ int main(void)
         cmocka_unit_test(no_bytes_are_no_keys),
         cmocka_unit_test(a_cut_blob_is_damage_or_fewer_keys),
         cmocka_unit_test(malformed_keys_are_damage),
+        cmocka_unit_test(keys_in_parts_that_end_anywhere_are_given_whole),
+        cmocka_unit_test(malformed_keys_in_parts_are_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,16 +146,18 @@ static cis_code txn_keys_bytes(cis_commit_txn *txn, uint64_t branch, uint64_t af
     return CIS_OK;
 }
 
-/* Row by row: the keys of one commit may be 256 MiB, and there may be many. */
+/* Part by part: the keys of one commit may be 256 MiB, and there may be many. */
 static cis_code txn_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
                          cis_fs_commit_each *each, void *self, struct cis_error *err)
 {
+    CIS_CLEANUP(cis_keys_cut_done) struct cis_keys_cut cut = {NULL, 0, 0};
     struct pg_conn *conn = txn->conn;
     struct pg_args args = {0};
+    cis_code code = CIS_OK;
     cis_pg_args_view(&args, conn, (struct cis_view){branch, after});
     cis_pg_arg_u64(&args, upto);
     cis_pg_arg_int(&args, INT64_MAX);
-    cis_pg_arg_int(&args, 1);
+    cis_pg_arg_int(&args, CIS_KEYS_PART);
     CIS_TRY(cis_pg_send(conn, PG_COMMITS, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
     for (bool more = true;;) {
@@ -163,11 +165,13 @@ static cis_code txn_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, u
         CIS_TRY(cis_pg_next_row(conn, PG_COMMITS, &row, err));
         conn->told = false; /* the judge's own: the commit may begin again */
         if (row == NULL) {
-            return cis_pg_finish(conn, err);
+            return code != CIS_OK ? code : cis_pg_finish(conn, err);
         }
         struct cis_fs_commit_row commit;
         cis_pg_commit_row(row, 0, &commit);
-        more = more && each(self, &commit); /* the rest is read all the same */
+        if (code == CIS_OK && more) { /* the rest is read all the same */
+            code = cis_pg_commit_part(row, &cut, &commit, each, self, &more, err);
+        }
     }
 }
 

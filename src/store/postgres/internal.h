@@ -331,6 +331,11 @@ cis_code cis_pg_entry_inode(const PGresult *result, int row, int first,
 cis_code cis_pg_inodes_ask(struct pg_conn *conn, const struct pg_own *own, const uint64_t *inos,
                            size_t n, PGresult **out_rows, struct cis_error *err);
 void cis_pg_commit_row(const PGresult *result, int row, struct cis_fs_commit_row *out);
+/* One part of a commit's keys: row is that of cis_pg_commit_row. A part that was taken before is
+ * passed over. */
+cis_code cis_pg_commit_part(const PGresult *res, struct cis_keys_cut *cut,
+                            struct cis_fs_commit_row *row, cis_fs_commit_each *each, void *self,
+                            bool *out_wanted, struct cis_error *err);
 cis_code cis_pg_inode_row(const PGresult *result, int row, int first, uint64_t ino,
                           struct cis_fs_inode *out, struct cis_error *err);
 

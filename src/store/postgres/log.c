@@ -16,11 +16,31 @@ void cis_pg_commit_row(const PGresult *res, int row, struct cis_fs_commit_row *o
     cis_pg_text(res, row, 2, out->run, sizeof out->run);
 }
 
+cis_code cis_pg_commit_part(const PGresult *res, struct cis_keys_cut *cut,
+                            struct cis_fs_commit_row *row, cis_fs_commit_each *each, void *self,
+                            bool *out_wanted, struct cis_error *err)
+{
+    uint64_t total = cis_pg_u64(res, 0, 9), from = cis_pg_u64(res, 0, 10);
+    if (cut->from > total) {
+        return cis_fail(err, CIS_E_EXPIRED, "what the commit changed is no longer kept");
+    }
+    if (from < cut->from) { /* again, after a lost connection */
+        *out_wanted = row->keys_more = true;
+        return CIS_OK;
+    }
+    if (from != cut->from) {
+        return cis_fail(err, CIS_E_STORE, "commit %" PRIu64 ": its keys came out of order",
+                        row->epoch);
+    }
+    return cis_keys_part(cut, row, total, each, self, out_wanted, err);
+}
+
 struct log {
     uint64_t branch, after, upto; /* from where it goes on after a lost connection */
     bool newest, keys;
     int64_t left;
     const char *run;
+    struct cis_keys_cut cut;
     cis_fs_commit_each *each;
     void *self;
 };
@@ -29,9 +49,11 @@ static cis_code commit_tell(void *self, const PGresult *res, bool *out_more, str
 {
     struct log *l = self;
     struct cis_fs_commit_row row;
-    (void)err;
     cis_pg_commit_row(res, 0, &row);
-    *out_more = l->each(l->self, &row);
+    CIS_TRY(cis_pg_commit_part(res, &l->cut, &row, l->each, l->self, out_more, err));
+    if (row.keys_more) {
+        return CIS_OK;
+    }
     if (l->newest) {
         l->upto = row.epoch != 0 ? row.epoch - 1 : 0;
     } else {
@@ -49,7 +71,7 @@ static cis_code commits(struct pg_conn *conn, void *arg, struct cis_error *err)
     cis_pg_args_view(&args, conn, (struct cis_view){l->branch, l->after});
     cis_pg_arg_u64(&args, l->upto);
     cis_pg_arg_int(&args, l->left);
-    cis_pg_arg_int(&args, l->keys);
+    cis_pg_arg_int(&args, l->keys ? CIS_KEYS_PART : 0);
     conn->goes_on = true;
     CIS_TRY(cis_pg_send(conn, id, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
@@ -70,7 +92,10 @@ cis_code cis_pg_commits(cis_store *store, struct cis_str tenant, uint64_t branch
                     .each = each,
                     .self = self};
     bool absent;
-    return cis_pg_read_exact((struct pg_store *)store, tenant, commits, &l, &absent, stop, err);
+    cis_code code =
+        cis_pg_read_exact((struct pg_store *)store, tenant, commits, &l, &absent, stop, err);
+    cis_keys_cut_done(&l.cut);
+    return code;
 }
 
 static cis_code of_run(struct pg_conn *conn, void *arg, struct cis_error *err)

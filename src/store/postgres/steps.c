@@ -226,8 +226,19 @@ static const char *const version_5[] = {
 };
 #undef FIXED
 
-const char *const *const cis_pg_schema_steps[] = {version_1, version_2, version_3,
-                                                  version_4, version_5, NULL};
+/* Keys of commits are read in parts, so they are not compressed by the server: what was is written
+ * anew where it has several. */
+static const char *const version_6[] = {
+    "ALTER TABLE cis.epoch ALTER COLUMN keys SET STORAGE EXTERNAL",
+    "DO $$ DECLARE t bigint; BEGIN FOR t IN SELECT id FROM cis.tenant LOOP "
+    "PERFORM set_config('cis.tenant', t::text, true); "
+    "UPDATE cis.epoch SET keys = keys || ''::bytea WHERE tenant = t AND length(keys) > 250000; "
+    "END LOOP; END $$",
+    NULL,
+};
+
+const char *const *const cis_pg_schema_steps[] = {version_1, version_2, version_3, version_4,
+                                                  version_5, version_6, NULL};
 
 int cis_pg_schema_version(void)
 {

@@ -73,6 +73,32 @@ static void commit_row_of(sqlite3_stmt *st, struct cis_fs_commit_row *out)
     }
 }
 
+/* The keys of a commit that are too long for a row, by SQLite's pages. */
+static cis_code each_piece(struct sql_conn *conn, int64_t n, uint64_t len,
+                           struct cis_fs_commit_row *row, cis_fs_commit_each *each, void *self,
+                           bool *out_wanted, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_keys_cut_done) struct cis_keys_cut cut = {NULL, 0, 0};
+    CIS_CLEANUP(cis_freep) uint8_t *part = cis_alloc(CIS_KEYS_PART);
+    sqlite3_blob *blob = NULL;
+    if (part == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "reading commits: out of memory");
+    }
+    int rc = sqlite3_blob_open(conn->db, "main", "epoch", "keys", n, 0, &blob);
+    cis_code code = rc == SQLITE_OK ? CIS_OK : cis_sql_fail(conn, rc, "reading commits", err);
+    *out_wanted = true;
+    for (uint64_t at = 0; code == CIS_OK && *out_wanted && at < len;) {
+        size_t take = len - at < CIS_KEYS_PART ? (size_t)(len - at) : CIS_KEYS_PART;
+        rc = sqlite3_blob_read(blob, part, (int)take, (int)at);
+        row->keys = (struct cis_bytes){part, take};
+        code = rc == SQLITE_OK ? cis_keys_part(&cut, row, len, each, self, out_wanted, err)
+                               : cis_sql_fail(conn, rc, "reading commits", err);
+        at += take;
+    }
+    sqlite3_blob_close(blob);
+    return code;
+}
+
 static cis_code each_commit(struct sql_conn *conn, sqlite3_stmt *st, cis_fs_commit_each *each,
                             void *self, size_t *out_n, struct cis_error *err)
 {
@@ -85,8 +111,14 @@ static cis_code each_commit(struct sql_conn *conn, sqlite3_stmt *st, cis_fs_comm
         }
         struct cis_fs_commit_row commit;
         commit_row_of(st, &commit);
+        uint64_t len = (uint64_t)sqlite3_column_int64(st, 9);
         ++*out_n;
-        wanted = each(self, &commit);
+        if (len <= CIS_KEYS_PIECE) {
+            wanted = each(self, &commit);
+            continue;
+        }
+        CIS_TRY(
+            each_piece(conn, sqlite3_column_int64(st, 10), len, &commit, each, self, &wanted, err));
     }
     return CIS_OK;
 }
@@ -101,6 +133,7 @@ static cis_code log_read(struct sql_conn *conn, enum sql_id id, uint64_t branch,
     sqlite3_bind_int64(st, 3, cis_sql_i64(upto));
     sqlite3_bind_int64(st, 4, limit != 0 ? (int64_t)limit : -1);
     sqlite3_bind_int(st, 5, keys);
+    sqlite3_bind_int64(st, 6, CIS_KEYS_PIECE);
     size_t n;
     return each_commit(conn, st, each, self, &n, err);
 }

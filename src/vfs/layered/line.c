@@ -165,7 +165,7 @@ static bool forward_commit(void *self, const struct cis_fs_commit_row *row)
             close_inode(w, key.ino, row->epoch);
         }
     }
-    w->next++;
+    w->next += row->keys_more ? 0 : 1;
     return true;
 }
 
