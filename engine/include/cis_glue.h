@@ -20,6 +20,7 @@ extern "C" {
 struct cis_glue_text { /* owned, not NUL-terminated */
     char *ptr;
     size_t len;
+    size_t room; /* the library's */
 };
 void cis_glue_text_free(struct cis_glue_text *text);
 
@@ -115,13 +116,16 @@ size_t cis_glue_frames(const wasmtime_error_t *error, const wasm_trap_t *trap,
 /* Rust's collections end the process when an allocation fails. What the system refuses to this
  * library therefore comes from a reserve of 4 MiB, and the calling thread counts it. Whoever calls
  * this library compares the count before and after, frees what was made when it differs, and
- * answers that memory ran out. Only what is larger than the rest of the reserve ends the process.
+ * answers that memory ran out. Only what is larger than the rest of the reserve ends the process:
+ * lists whose length a guest decides therefore grow by a function that may fail (engine/src/lists.rs).
  */
 uint64_t cis_glue_heap_short(void);
 /* Blocks of the reserve that are in use, by all threads. */
 size_t cis_glue_heap_lent(void);
 /* Tests: the system refuses this thread the allocation after n more, once; SIZE_MAX: never. */
 void cis_glue_heap_fail_after(size_t n);
+/* The same, counting only those of at least `size` bytes. */
+void cis_glue_heap_fail_large_after(size_t size, size_t n);
 
 /* ---- scan ---- */
 enum cis_glue_scan_status {
@@ -129,7 +133,8 @@ enum cis_glue_scan_status {
     CIS_GLUE_SCAN_INVALID = 1,   /* not WebAssembly, or malformed: text is the reason */
     CIS_GLUE_SCAN_FEATURE = 2,   /* needs a feature that is off: text is its name */
     CIS_GLUE_SCAN_TOO_LARGE = 3, /* a count or the answer is above a bound: text says which */
-    CIS_GLUE_SCAN_STOPPED = 4    /* keep_going said no */
+    CIS_GLUE_SCAN_STOPPED = 4,   /* keep_going said no */
+    CIS_GLUE_SCAN_MEMORY = 5     /* no memory for what is in it */
 };
 /* Validates a binary with the features that the switches allow and describes it as JSON; never
  * compiles. `out` is the JSON (OK) or the text named above. Feature names: "memory64",

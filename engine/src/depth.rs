@@ -2,6 +2,7 @@
 //! events of TOML, the words of WIT, the types of a component), before the parser sees it: a stack
 //! that overflows ends the process, and no caller can stop that.
 
+use crate::lists;
 use std::collections::{HashMap, HashSet};
 use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, Source, Span};
@@ -188,60 +189,73 @@ type Owners = HashMap<ComponentAnyTypeId, Option<usize>>;
 
 impl Packages {
     /// The package of an interface: "a:b/c@1.0.0" is of "a:b@1.0.0". Another name is its own.
-    fn package(&mut self, name: &str) -> usize {
+    fn package(&mut self, name: &str) -> Result<usize> {
         let (head, version) = name.split_once('@').unwrap_or((name, ""));
         let package = head.split_once('/').map_or(head, |(package, _)| package);
         let key = format!("{package}@{version}");
         if let Some(id) = self.ids.get(&key) {
-            return *id;
+            return Ok(*id);
         }
         let id = self.names.len();
-        self.names.push(package.to_owned());
-        self.needs.push(HashSet::new());
-        self.ids.insert(key, id);
-        id
+        lists::push(&mut self.names, package.to_owned())?;
+        lists::push(&mut self.needs, HashSet::new())?;
+        lists::put(&mut self.ids, key, id)?;
+        Ok(id)
     }
 
-    fn item(&mut self, types: &Types, owners: &mut Owners, name: &str, item: &ComponentItem) {
+    fn item(
+        &mut self,
+        types: &Types,
+        owners: &mut Owners,
+        name: &str,
+        item: &ComponentItem,
+    ) -> Result<()> {
         match item.ty {
             ComponentEntityType::Component(id)
             | ComponentEntityType::Type { created: ComponentAnyTypeId::Component(id), .. } => {
                 // The validator bounds how deep this goes.
                 let ty = &types[id];
                 for (name, item) in ty.imports.iter().chain(ty.exports.iter()) {
-                    self.item(types, owners, name, item);
+                    self.item(types, owners, name, item)?;
                 }
             }
             ComponentEntityType::Instance(id)
             | ComponentEntityType::Type { created: ComponentAnyTypeId::Instance(id), .. } => {
-                let package = self.package(name);
+                let package = self.package(name)?;
                 for (_, item) in types[id].exports.iter() {
                     if let ComponentEntityType::Type { referenced, created } = item.ty {
-                        self.named(types, owners, package, referenced);
-                        owners.insert(created, Some(package));
+                        self.named(types, owners, package, referenced)?;
+                        lists::put(owners, created, Some(package))?;
                     }
                 }
             }
             ComponentEntityType::Type { created, .. } => {
-                owners.insert(created, None);
+                lists::put(owners, created, None)?;
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// `package` has a name for this type: it needs whoever named it before.
-    fn named(&mut self, types: &Types, owners: &Owners, package: usize, ty: ComponentAnyTypeId) {
+    fn named(
+        &mut self,
+        types: &Types,
+        owners: &Owners,
+        package: usize,
+        ty: ComponentAnyTypeId,
+    ) -> Result<()> {
         let mut at = ty;
         loop {
             if let Some(owner) = owners.get(&at) {
                 if let Some(other) = owner.filter(|other| *other != package) {
-                    self.needs[package].insert(other);
+                    lists::add(&mut self.needs[package], other)?;
                 }
-                return;
+                return Ok(());
             }
             match types.peel_alias(at) {
                 Some(next) => at = next,
-                None => return,
+                None => return Ok(()),
             }
         }
     }
@@ -266,12 +280,12 @@ impl Packages {
             match payload {
                 Payload::ComponentImportSection(s) if depth == 1 => {
                     for import in s {
-                        imports.push(import?.name.name);
+                        lists::push(&mut imports, import?.name.name)?;
                     }
                 }
                 Payload::ComponentExportSection(s) if depth == 1 => {
                     for export in s {
-                        exports.push(export?.name.name);
+                        lists::push(&mut exports, export?.name.name)?;
                     }
                 }
                 _ => {}
@@ -281,12 +295,12 @@ impl Packages {
         let mut owners = Owners::new();
         for name in imports {
             if let Some(item) = types.component_item_for_import(name) {
-                self.item(&types, &mut owners, name, item);
+                self.item(&types, &mut owners, name, item)?;
             }
         }
         for name in exports {
             if let Some(item) = types.component_item_for_export(name) {
-                self.item(&types, &mut owners, name, item);
+                self.item(&types, &mut owners, name, item)?;
             }
         }
         Ok(())
@@ -307,15 +321,18 @@ impl Packages {
     /// No circle, and no chain that is too long.
     pub fn check(&self) -> Result<()> {
         let n = self.names.len();
-        let mut users = vec![Vec::new(); n];
-        let mut left: Vec<usize> = self.needs.iter().map(HashSet::len).collect();
+        let mut users = lists::made((0..n).map(|_| Vec::new()))?;
+        let mut left = lists::made(self.needs.iter().map(HashSet::len))?;
         for (user, needs) in self.needs.iter().enumerate() {
             for needed in needs {
-                users[*needed].push(user);
+                lists::push(&mut users[*needed], user)?;
             }
         }
-        let mut ready: Vec<usize> = (0..n).filter(|i| left[*i] == 0).collect();
-        let mut chain = vec![1; n];
+        let mut ready = lists::room(n)?; // each is ready once
+        for i in (0..n).filter(|i| left[*i] == 0) {
+            lists::push(&mut ready, i)?;
+        }
+        let mut chain = lists::made((0..n).map(|_| 1))?;
         let mut done = 0;
         while let Some(i) = ready.pop() {
             done += 1;
@@ -326,7 +343,7 @@ impl Packages {
                 chain[*user] = chain[*user].max(chain[i] + 1);
                 left[*user] -= 1;
                 if left[*user] == 0 {
-                    ready.push(*user);
+                    lists::push(&mut ready, *user)?;
                 }
             }
         }

@@ -29,6 +29,7 @@ static GIVEN: Mutex<Given> = Mutex::new(Given { next: 0, live: 0 });
 thread_local! {
     static SHORT: Cell<u64> = const { Cell::new(0) };
     static FAIL_AFTER: Cell<usize> = const { Cell::new(usize::MAX) };
+    static FAIL_FROM: Cell<usize> = const { Cell::new(0) };
 }
 
 fn base() -> *mut u8 {
@@ -72,9 +73,10 @@ fn give(at: usize, layout: Layout) {
     }
 }
 
-fn told_to_fail() -> bool {
+fn told_to_fail(size: usize) -> bool {
     FAIL_AFTER.with(|n| match n.get() {
         usize::MAX => false,
+        _ if size < FAIL_FROM.with(Cell::get) => false,
         0 => {
             n.set(usize::MAX);
             true
@@ -91,7 +93,7 @@ struct Heap;
 // SAFETY: the system's allocator, or blocks of the reserve that do not overlap.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if !told_to_fail() {
+        if !told_to_fail(layout.size()) {
             // SAFETY: by the contract.
             let ptr = unsafe { System.alloc(layout) };
             if !ptr.is_null() {
@@ -102,7 +104,7 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if !told_to_fail() {
+        if !told_to_fail(layout.size()) {
             // SAFETY: by the contract.
             let ptr = unsafe { System.alloc_zeroed(layout) };
             if !ptr.is_null() {
@@ -127,7 +129,7 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let inside = offset(ptr).is_some();
-        if !inside && !told_to_fail() {
+        if !inside && !told_to_fail(size) {
             // SAFETY: by the contract.
             let more = unsafe { System.realloc(ptr, layout, size) };
             if !more.is_null() {
@@ -163,5 +165,11 @@ pub extern "C" fn cis_glue_heap_lent() -> usize {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cis_glue_heap_fail_after(n: usize) {
+    cis_glue_heap_fail_large_after(0, n);
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cis_glue_heap_fail_large_after(size: usize, n: usize) {
+    FAIL_FROM.with(|from| from.set(size));
     FAIL_AFTER.with(|at| at.set(n));
 }

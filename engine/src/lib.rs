@@ -9,6 +9,7 @@ mod depth;
 mod fault;
 mod heap;
 mod imports;
+mod lists;
 mod load;
 mod pre;
 mod scan;
@@ -27,15 +28,16 @@ use std::ffi::c_char;
 pub struct GlueText {
     ptr: *mut u8,
     len: usize,
+    room: usize,
 }
 
 impl GlueText {
     pub(crate) fn set(out: *mut GlueText, text: impl Into<Vec<u8>>) {
-        let bytes = text.into().into_boxed_slice();
-        let len = bytes.len();
-        let ptr = Box::into_raw(bytes) as *mut u8;
+        // With the room that it has: to give some of it back may take memory.
+        let mut bytes = std::mem::ManuallyDrop::new(text.into());
+        let (ptr, len, room) = (bytes.as_mut_ptr(), bytes.len(), bytes.capacity());
         // SAFETY: the header asks for a valid, writable struct.
-        unsafe { out.write(GlueText { ptr, len }) };
+        unsafe { out.write(GlueText { ptr, len, room }) };
     }
 }
 
@@ -46,16 +48,14 @@ pub unsafe extern "C" fn cis_glue_text_free(text: *mut GlueText) {
     if text.is_null() {
         return;
     }
-    // SAFETY: by the contract above; the pointer came from Box::into_raw of a slice of this length.
+    // SAFETY: by the contract above; these are the parts of a Vec.
     unsafe {
         let t = &mut *text;
         if !t.ptr.is_null() {
-            drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(
-                t.ptr, t.len,
-            )));
+            drop(Vec::from_raw_parts(t.ptr, t.len, t.room));
         }
         t.ptr = std::ptr::null_mut();
-        t.len = 0;
+        (t.len, t.room) = (0, 0);
     }
 }
 

@@ -17,23 +17,28 @@
 
 use crate::config::{EXCEPTIONS, MEMORY64, features};
 use crate::state::State;
-use crate::{GlueText, slice};
-use serde_json::{Map, Value, json};
+use crate::text::{Cut, Sheet};
+use crate::{GlueText, lists, slice};
 use std::ffi::c_void;
+use std::fmt::Write;
 use wasmparser::types::{EntityType, Types};
 use wasmparser::{
     Encoding, Error, Export, Import, Imports, KnownCustom, MemoryType, Name, Operator, Parser,
     Payload, TableType, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
 };
+use wasmtime::OutOfMemory;
 
 const OK: i32 = 0;
 const INVALID: i32 = 1;
 const FEATURE: i32 = 2;
 const TOO_LARGE: i32 = 3;
 const STOPPED: i32 = 4;
+const MEMORY: i32 = 5;
 
 /// Names, types and punctuation of all imports and exports.
 const MAX_JSON: usize = 32 << 20;
+/// The whole of it: a byte of a name may take six.
+const MAX_TEXT: usize = 8 * MAX_JSON;
 const MAX_EXTERNS: usize = 200_000;
 const MAX_CUSTOM: usize = 64;
 /// Instances that a component makes of its modules and components: the compiler lays each of them
@@ -44,15 +49,22 @@ const POOL_ELEMENTS: u64 = 20_000;
 /// Validated code between two questions whether to go on.
 const TICK_BYTES: usize = 1 << 18;
 
-enum Fault {
+pub enum Fault {
     Invalid(Error),
     TooLarge(String),
     Stopped,
+    NoMemory,
 }
 
 impl From<Error> for Fault {
     fn from(e: Error) -> Fault {
         Fault::Invalid(e)
+    }
+}
+
+impl From<OutOfMemory> for Fault {
+    fn from(_: OutOfMemory) -> Fault {
+        Fault::NoMemory
     }
 }
 
@@ -63,7 +75,7 @@ struct Scan<'a> {
     depth: usize,
     imports: Vec<Import<'a>>,
     exports: Vec<Export<'a>>,
-    component_externs: [Vec<(String, &'static str)>; 2],
+    component_externs: [Vec<(&'a str, &'static str)>; 2],
     memories: Vec<(MemoryType, bool)>,
     tables: Vec<(TableType, bool)>,
     tags: u64,
@@ -124,8 +136,8 @@ impl<'a> Scan<'a> {
     fn import(&mut self, import: Import<'a>) -> Result<(), Fault> {
         self.state.import(&import.ty);
         match import.ty {
-            TypeRef::Memory(m) => self.memories.push((m, true)),
-            TypeRef::Table(t) => self.tables.push((t, true)),
+            TypeRef::Memory(m) => lists::push(&mut self.memories, (m, true))?,
+            TypeRef::Table(t) => lists::push(&mut self.tables, (t, true))?,
             TypeRef::Func(_) | TypeRef::FuncExact(_) => self.functions += 1,
             TypeRef::Global(_) => self.globals += 1,
             TypeRef::Tag(_) => self.tags += 1,
@@ -139,14 +151,14 @@ impl<'a> Scan<'a> {
             )));
         }
         self.charge(import.module.len() + import.name.len())?;
-        self.imports.push(import);
+        lists::push(&mut self.imports, import)?;
         Ok(())
     }
 
     fn component_extern(
         &mut self,
         which: usize,
-        name: &str,
+        name: &'a str,
         kind: &'static str,
     ) -> Result<(), Fault> {
         if self.depth > 0 {
@@ -158,7 +170,7 @@ impl<'a> Scan<'a> {
             )));
         }
         self.charge(name.len())?;
-        self.component_externs[which].push((name.to_owned(), kind));
+        lists::push(&mut self.component_externs[which], (name, kind))?;
         Ok(())
     }
 
@@ -215,12 +227,12 @@ impl<'a> Scan<'a> {
             Payload::TagSection(s) => self.tags += u64::from(s.count()),
             Payload::MemorySection(s) => {
                 for m in s.clone() {
-                    self.memories.push((m?, false));
+                    lists::push(&mut self.memories, (m?, false))?;
                 }
             }
             Payload::TableSection(s) => {
                 for t in s.clone() {
-                    self.tables.push((t?.ty, false));
+                    lists::push(&mut self.tables, (t?.ty, false))?;
                 }
             }
             Payload::ExportSection(s) if self.depth == 0 => {
@@ -232,7 +244,7 @@ impl<'a> Scan<'a> {
                         )));
                     }
                     self.charge(export.name.len())?;
-                    self.exports.push(export);
+                    lists::push(&mut self.exports, export)?;
                 }
             }
             Payload::StartSection { .. } => self.start = true,
@@ -335,127 +347,141 @@ impl<'a> Scan<'a> {
     }
 
     fn json(mut self, used: u32) -> Result<String, Fault> {
-        let mut out = Map::new();
-        let layer = if self.component {
-            "component"
-        } else {
-            "module"
-        };
-        out.insert("layer".into(), layer.into());
-        let names: Vec<&str> = [(MEMORY64, "memory64"), (EXCEPTIONS, "exceptions")]
-            .iter()
-            .filter(|(bit, _)| used & bit != 0)
-            .map(|(_, name)| *name)
-            .collect();
-        out.insert("features".into(), json!(names));
+        let mut out = Sheet::new(MAX_TEXT);
+        let layer = if self.component { "component" } else { "module" };
+        let _ = write!(out, "{{\"layer\":\"{layer}\"");
+        let names = [(MEMORY64, "memory64"), (EXCEPTIONS, "exceptions")];
+        let used = names.iter().filter(|(bit, _)| used & bit != 0);
+        list(&mut out, "features", used, |out, (_, name)| out.push_json(name));
         if !self.name.is_empty() {
-            out.insert("name".into(), std::mem::take(&mut self.name).into());
+            out.push(",\"name\":");
+            out.push_json(&self.name);
         }
         if self.component {
             for (which, key) in [(0, "imports"), (1, "exports")] {
-                let list: Vec<Value> = self.component_externs[which]
-                    .iter()
-                    .map(|(name, kind)| json!({"name": name, "kind": kind, "type": kind}))
-                    .collect();
-                out.insert(key.into(), list.into());
+                list(&mut out, key, self.component_externs[which].iter(), |out, (name, kind)| {
+                    out.push("{\"name\":");
+                    out.push_json(name);
+                    let _ = write!(out, ",\"kind\":\"{kind}\",\"type\":\"{kind}\"}}");
+                });
             }
-            out.insert("modules".into(), self.modules.into());
-            out.insert("components".into(), self.components.into());
+            number(&mut out, "modules", self.modules);
+            number(&mut out, "components", self.components);
         } else {
-            let types = self.types.take();
-            let types = types.as_ref();
-            let mut imports = Vec::new();
-            for import in std::mem::take(&mut self.imports) {
-                let ty = types.and_then(|t| t.as_ref().entity_type_from_import(&import));
-                let mut item = self.entity(ty, types)?;
-                item.insert("module".into(), import.module.into());
-                item.insert("name".into(), import.name.into());
-                imports.push(Value::Object(item));
-            }
-            let mut exports = Vec::new();
-            for export in std::mem::take(&mut self.exports) {
-                let ty = types.and_then(|t| t.as_ref().entity_type_from_export(&export));
-                let mut item = self.entity(ty, types)?;
-                item.insert("name".into(), export.name.into());
-                exports.push(Value::Object(item));
-            }
-            out.insert("imports".into(), imports.into());
-            out.insert("exports".into(), exports.into());
+            self.externs(&mut out)?;
         }
-        let memories: Vec<Value> = self
-            .memories
-            .iter()
-            .map(|(m, imported)| {
-                let mut item = memory(m);
-                item.insert("imported".into(), (*imported).into());
-                item.insert("bits".into(), if m.memory64 { 64 } else { 32 }.into());
-                Value::Object(item)
-            })
-            .collect();
-        out.insert("memories".into(), memories.into());
-        let tables: Vec<Value> = self
-            .tables
-            .iter()
-            .map(|(t, imported)| {
-                let mut item = limits(t.initial, t.maximum);
-                item.insert("imported".into(), (*imported).into());
-                item.insert("type".into(), t.element_type.to_string().into());
-                Value::Object(item)
-            })
-            .collect();
-        out.insert("tables".into(), tables.into());
-        out.insert("table_grow".into(), self.grows.into());
-        out.insert("functions".into(), self.functions.into());
-        out.insert("globals".into(), self.globals.into());
-        out.insert("tags".into(), self.tags.into());
-        out.insert("start".into(), self.start.into());
-        out.insert("code_bytes".into(), self.code_bytes.into());
-        out.insert("data_bytes".into(), self.data_bytes.into());
-        out.insert("custom".into(), json!(self.custom));
-        out.insert("name_section".into(), self.name_section.into());
-        // Readers of JSON stop at 63 bits.
-        let state = self.state.bytes().min(i64::MAX as u64);
-        out.insert("state_bytes".into(), state.into());
-        Ok(Value::Object(out).to_string())
+        list(&mut out, "memories", self.memories.iter(), |out, (m, imported)| {
+            let bits = if m.memory64 { 64 } else { 32 };
+            let _ = write!(out, "{{\"imported\":{imported},\"bits\":{bits}");
+            memory(out, m);
+            out.push("}");
+        });
+        list(&mut out, "tables", self.tables.iter(), |out, (t, imported)| {
+            let _ = write!(out, "{{\"imported\":{imported},\"type\":\"{}\"", t.element_type);
+            limits(out, t.initial, t.maximum);
+            out.push("}");
+        });
+        let _ = write!(out, ",\"table_grow\":{},\"start\":{}", self.grows, self.start);
+        number(&mut out, "functions", self.functions);
+        number(&mut out, "globals", self.globals);
+        number(&mut out, "tags", self.tags);
+        number(&mut out, "code_bytes", self.code_bytes);
+        number(&mut out, "data_bytes", self.data_bytes);
+        list(&mut out, "custom", self.custom.iter(), |out, name| out.push_json(name));
+        let _ = write!(out, ",\"name_section\":\"{}\"", self.name_section);
+        number(&mut out, "state_bytes", self.state.bytes());
+        out.push("}");
+        out.whole().map_err(|cut| match cut {
+            Cut::Full => Fault::TooLarge(format!("what is in it is larger than {MAX_TEXT} bytes")),
+            Cut::NoMemory => Fault::NoMemory,
+        })
+    }
+
+    /// Imports and exports of a core module.
+    fn externs(&mut self, out: &mut Sheet) -> Result<(), Fault> {
+        let types = self.types.take();
+        let types = types.as_ref();
+        out.push(",\"imports\":[");
+        for (i, import) in std::mem::take(&mut self.imports).iter().enumerate() {
+            let ty = types.and_then(|t| t.as_ref().entity_type_from_import(import));
+            out.push(if i == 0 { "{\"module\":" } else { ",{\"module\":" });
+            out.push_json(import.module);
+            out.push(",\"name\":");
+            out.push_json(import.name);
+            self.entity(out, ty, types)?;
+            out.push("}");
+        }
+        out.push("],\"exports\":[");
+        for (i, export) in std::mem::take(&mut self.exports).iter().enumerate() {
+            let ty = types.and_then(|t| t.as_ref().entity_type_from_export(export));
+            out.push(if i == 0 { "{\"name\":" } else { ",{\"name\":" });
+            out.push_json(export.name);
+            self.entity(out, ty, types)?;
+            out.push("}");
+        }
+        out.push("]");
+        Ok(())
     }
 
     fn entity(
         &mut self,
+        out: &mut Sheet,
         ty: Option<EntityType>,
         types: Option<&Types>,
-    ) -> Result<Map<String, Value>, Fault> {
-        let (kind, text, mut item) = match ty {
-            Some(EntityType::Func(id) | EntityType::FuncExact(id)) => (
-                "func",
-                types.map_or(String::new(), |t| signature(t, id)),
-                Map::new(),
-            ),
-            Some(EntityType::Memory(m)) => ("memory", "memory".into(), memory(&m)),
-            Some(EntityType::Table(t)) => (
-                "table",
-                t.element_type.to_string(),
-                limits(t.initial, t.maximum),
-            ),
-            Some(EntityType::Global(g)) => {
-                let text = if g.mutable {
-                    format!("(mut {})", g.content_type)
-                } else {
-                    g.content_type.to_string()
-                };
-                ("global", text, Map::new())
+    ) -> Result<(), Fault> {
+        let before = out.len();
+        let _ = match ty {
+            Some(EntityType::Func(id) | EntityType::FuncExact(id)) => {
+                out.push(",\"kind\":\"func\",\"type\":\"");
+                signature(out, types, id);
+                Ok(())
             }
-            Some(EntityType::Tag(id)) => (
-                "tag",
-                types.map_or(String::new(), |t| signature(t, id)),
-                Map::new(),
-            ),
-            None => ("other", String::new(), Map::new()),
+            Some(EntityType::Memory(m)) => {
+                memory(out, &m);
+                write!(out, ",\"kind\":\"memory\",\"type\":\"memory")
+            }
+            Some(EntityType::Table(t)) => {
+                limits(out, t.initial, t.maximum);
+                write!(out, ",\"kind\":\"table\",\"type\":\"{}", t.element_type)
+            }
+            Some(EntityType::Global(g)) if g.mutable => {
+                write!(out, ",\"kind\":\"global\",\"type\":\"(mut {})", g.content_type)
+            }
+            Some(EntityType::Global(g)) => {
+                write!(out, ",\"kind\":\"global\",\"type\":\"{}", g.content_type)
+            }
+            Some(EntityType::Tag(id)) => {
+                out.push(",\"kind\":\"tag\",\"type\":\"");
+                signature(out, types, id);
+                Ok(())
+            }
+            None => write!(out, ",\"kind\":\"other\",\"type\":\""),
         };
-        self.charge(text.len())?;
-        item.insert("kind".into(), kind.into());
-        item.insert("type".into(), text.into());
-        Ok(item)
+        out.push("\"");
+        self.charge(out.len() - before)
     }
+}
+
+/// Members of an object are written behind the first one; what fails is the sheet, and it knows why.
+fn number(out: &mut Sheet, key: &str, n: u64) {
+    // Readers of JSON stop at 63 bits; nothing of that size can be had anyway.
+    let _ = write!(out, ",\"{key}\":{}", n.min(i64::MAX as u64));
+}
+
+fn list<T>(
+    out: &mut Sheet,
+    key: &str,
+    items: impl Iterator<Item = T>,
+    mut put: impl FnMut(&mut Sheet, T),
+) {
+    let _ = write!(out, ",\"{key}\":[");
+    for (i, item) in items.enumerate() {
+        if i != 0 {
+            out.push(",");
+        }
+        put(out, item);
+    }
+    out.push("]");
 }
 
 fn component_kind(kind: wasmparser::ComponentExternalKind) -> &'static str {
@@ -470,49 +496,40 @@ fn component_kind(kind: wasmparser::ComponentExternalKind) -> &'static str {
     }
 }
 
-fn letter(ty: &ValType) -> char {
+fn letter(ty: &ValType) -> &'static str {
     match ty {
-        ValType::I32 => 'i',
-        ValType::I64 => 'I',
-        ValType::F32 => 'f',
-        ValType::F64 => 'F',
-        ValType::V128 => 'v',
-        ValType::Ref(_) => 'r',
+        ValType::I32 => "i",
+        ValType::I64 => "I",
+        ValType::F32 => "f",
+        ValType::F64 => "F",
+        ValType::V128 => "v",
+        ValType::Ref(_) => "r",
     }
 }
 
-fn signature(types: &Types, id: wasmparser::types::CoreTypeId) -> String {
-    let sub = &types[id];
-    match &sub.composite_type.inner {
-        wasmparser::CompositeInnerType::Func(f) => {
-            let params = f.params().iter().map(letter);
-            params
-                .chain(std::iter::once(':'))
-                .chain(f.results().iter().map(letter))
-                .collect()
-        }
-        _ => String::new(),
+fn signature(out: &mut Sheet, types: Option<&Types>, id: wasmparser::types::CoreTypeId) {
+    let Some(types) = types else { return };
+    if let wasmparser::CompositeInnerType::Func(f) = &types[id].composite_type.inner {
+        f.params().iter().for_each(|ty| out.push(letter(ty)));
+        out.push(":");
+        f.results().iter().for_each(|ty| out.push(letter(ty)));
     }
 }
 
-fn limits(min: u64, max: Option<u64>) -> Map<String, Value> {
-    // Readers of JSON stop at 63 bits; nothing of that size can be had anyway.
-    let clamp = |n: u64| n.min(i64::MAX as u64);
-    let mut item = Map::new();
-    item.insert("min".into(), clamp(min).into());
+fn limits(out: &mut Sheet, min: u64, max: Option<u64>) {
+    number(out, "min", min);
     if let Some(max) = max {
-        item.insert("max".into(), clamp(max).into());
+        number(out, "max", max);
     }
-    item
 }
 
-fn memory(m: &MemoryType) -> Map<String, Value> {
+fn memory(out: &mut Sheet, m: &MemoryType) {
     let log2 = m.page_size_log2();
     let pages = |n: u64| {
         let bytes = u128::from(n) << log2;
         u64::try_from(bytes.div_ceil(65536)).unwrap_or(u64::MAX)
     };
-    limits(pages(m.initial), m.maximum.map(pages))
+    limits(out, pages(m.initial), m.maximum.map(pages));
 }
 
 /// Name of the feature without which validation failed, as the header lists them.
@@ -676,6 +693,7 @@ fn explain(fault: Fault) -> (i32, String) {
         }
         Fault::TooLarge(text) => (TOO_LARGE, text),
         Fault::Stopped => (STOPPED, "stopped".into()),
+        Fault::NoMemory => (MEMORY, "out of memory".into()),
     }
 }
 

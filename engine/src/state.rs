@@ -3,10 +3,14 @@
 //! scanned, so that a run is charged before anything is made. The sizes are those of the engine's
 //! own structs (wasmtime-environ, vmtypes.rs) on a 64-bit machine, rounded up.
 
+use crate::lists;
+use crate::scan::Fault;
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ElementItems,
-    ElementKind, Encoding, ExternalKind, Instance, Payload, Result, TypeRef,
+    ElementKind, Encoding, ExternalKind, Instance, Payload, TypeRef,
 };
+
+type Result<T> = std::result::Result<T, Fault>;
 
 /// Core instances that one store may have: CIS_COMPONENT_INSTANCES_MAX.
 const INSTANCES_MAX: u64 = 32;
@@ -172,7 +176,7 @@ impl State {
         None
     }
 
-    fn alias(&mut self, alias: &ComponentAlias<'_>) {
+    fn alias(&mut self, alias: &ComponentAlias<'_>) -> Result<()> {
         let (module, component) = match *alias {
             ComponentAlias::InstanceExport { kind, .. } => (
                 (kind == ComponentExternalKind::Module).then_some(None),
@@ -192,14 +196,19 @@ impl State {
                 }
             }
         };
-        self.push(module, component);
+        self.push(module, component)
     }
 
-    fn push(&mut self, module: Option<Option<u64>>, component: Option<Option<Cost>>) {
+    fn push(&mut self, module: Option<Option<u64>>, component: Option<Option<Cost>>) -> Result<()> {
         if let Some(c) = self.component() {
-            c.modules.extend(module);
-            c.components.extend(component);
+            if let Some(module) = module {
+                lists::push(&mut c.modules, module)?;
+            }
+            if let Some(component) = component {
+                lists::push(&mut c.components, component)?;
+            }
         }
+        Ok(())
     }
 
     fn make(&mut self, cost: Option<Cost>) {
@@ -219,7 +228,7 @@ impl State {
                     self.push(
                         (kind == ComponentExternalKind::Module).then_some(None),
                         (kind == ComponentExternalKind::Component).then_some(None),
-                    );
+                    )?;
                 }
             }
             Payload::ComponentExportSection(s) => {
@@ -229,10 +238,12 @@ impl State {
                     let i = export.index as usize;
                     match export.kind {
                         ComponentExternalKind::Module => {
-                            c.modules.push(c.modules.get(i).copied().flatten());
+                            let known = c.modules.get(i).copied().flatten();
+                            lists::push(&mut c.modules, known)?;
                         }
                         ComponentExternalKind::Component => {
-                            c.components.push(c.components.get(i).copied().flatten());
+                            let known = c.components.get(i).copied().flatten();
+                            lists::push(&mut c.components, known)?;
                         }
                         _ => {}
                     }
@@ -240,7 +251,7 @@ impl State {
             }
             Payload::ComponentAliasSection(s) => {
                 for alias in s.clone() {
-                    self.alias(&alias?);
+                    self.alias(&alias?)?;
                 }
             }
             Payload::InstanceSection(s) => {
@@ -278,27 +289,29 @@ impl State {
         Ok(())
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<()> {
         let (module, component) = match self.frames.pop() {
             Some(Frame::Module(m)) => (Some(m.bytes()), None),
             Some(Frame::Component(c)) => (None, Some(c.makes)),
-            None => return,
+            None => return Ok(()),
         };
         self.largest = self.largest.max(module.unwrap_or(0));
         if self.frames.is_empty() {
             self.whole = component.unwrap_or(Cost::module(module.unwrap_or(0)));
         }
-        self.push(module.map(Some), component.map(Some));
+        self.push(module.map(Some), component.map(Some))
     }
 
     /// After it was validated.
     pub fn payload(&mut self, payload: &Payload<'_>) -> Result<()> {
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } => {
-                self.frames.push(Frame::Module(Module::default()));
+                lists::push(&mut self.frames, Frame::Module(Module::default()))?;
             }
-            Payload::Version { .. } => self.frames.push(Frame::Component(Component::default())),
-            Payload::End(_) => self.end(),
+            Payload::Version { .. } => {
+                lists::push(&mut self.frames, Frame::Component(Component::default()))?;
+            }
+            Payload::End(_) => return self.end(),
             _ => {
                 return match self.frames.last_mut() {
                     Some(Frame::Module(m)) => State::in_module(m, payload),

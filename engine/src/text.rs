@@ -36,6 +36,23 @@ impl Sheet {
         }
     }
 
+    /// Appends it as a string of JSON.
+    pub fn push_json(&mut self, s: &str) {
+        self.push("\"");
+        let mut from = 0;
+        for (at, byte) in s.bytes().enumerate() {
+            if byte >= b' ' && byte != b'"' && byte != b'\\' {
+                continue;
+            }
+            self.push(&s[from..at]);
+            // What fails is the sheet, and it knows why.
+            let _ = fmt::Write::write_fmt(self, format_args!("\\u{byte:04x}"));
+            from = at + 1;
+        }
+        self.push(&s[from..]);
+        self.push("\"");
+    }
+
     pub fn len(&self) -> usize {
         self.text.len()
     }

@@ -6,7 +6,7 @@
 //! One C function serves all shapes: arguments and result are flat structs. What C hands back is
 //! borrowed until the callback's result has been lowered, which is before C runs again.
 
-use crate::slice;
+use crate::{lists, slice};
 use std::borrow::Cow;
 use std::ffi::c_void;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
@@ -421,40 +421,32 @@ impl Answer for &'static [u32] {
 impl Answer for Vec<&'static str> {
     fn of(out: &Out) -> Result<Vec<&'static str>> {
         // SAFETY: the contract of cis_glue_add_typed.
-        unsafe { out.pairs() }
-            .iter()
-            .map(|p| unsafe { p.first.text() })
-            .collect()
+        lists::all(unsafe { out.pairs() }.iter().map(|p| unsafe { p.first.text() }))
     }
 }
 
 impl Answer for Vec<&'static [u8]> {
     fn of(out: &Out) -> Result<Vec<&'static [u8]>> {
         // SAFETY: the contract of cis_glue_add_typed.
-        Ok(unsafe { out.pairs() }
-            .iter()
-            .map(|p| unsafe { p.first.bytes() })
-            .collect())
+        Ok(lists::made(unsafe { out.pairs() }.iter().map(|p| unsafe { p.first.bytes() }))?)
     }
 }
 
 impl Answer for Vec<(&'static str, &'static str)> {
     fn of(out: &Out) -> Result<Self> {
         // SAFETY: the contract of cis_glue_add_typed.
-        unsafe { out.pairs() }
-            .iter()
-            .map(|p| unsafe { Ok((p.first.text()?, p.second.text()?)) })
-            .collect()
+        let pairs = unsafe { out.pairs() }.iter();
+        // SAFETY: as above.
+        lists::all(pairs.map(|p| unsafe { Ok((p.first.text()?, p.second.text()?)) }))
     }
 }
 
 impl Answer for Vec<(&'static str, &'static [u8])> {
     fn of(out: &Out) -> Result<Self> {
         // SAFETY: the contract of cis_glue_add_typed.
-        unsafe { out.pairs() }
-            .iter()
-            .map(|p| unsafe { Ok((p.first.text()?, p.second.bytes())) })
-            .collect()
+        let pairs = unsafe { out.pairs() }.iter();
+        // SAFETY: as above.
+        lists::all(pairs.map(|p| unsafe { Ok((p.first.text()?, p.second.bytes())) }))
     }
 }
 
@@ -596,11 +588,11 @@ impl Answer for Vec<(ResourceDynamic, &'static str)> {
     fn of(out: &Out) -> Result<Self> {
         let reps = <&'static [u32] as Answer>::of(out)?;
         // SAFETY: the contract of cis_glue_add_typed.
-        unsafe { out.pairs() }
-            .iter()
-            .zip(reps)
-            .map(|(p, rep)| Ok((ResourceDynamic::new_own(*rep, out.kind), unsafe { p.first.text()? })))
-            .collect()
+        let named = unsafe { out.pairs() }.iter().zip(reps);
+        lists::all(named.map(|(p, rep)| {
+            // SAFETY: as above.
+            Ok((ResourceDynamic::new_own(*rep, out.kind), unsafe { p.first.text()? }))
+        }))
     }
 }
 
@@ -726,12 +718,11 @@ struct Outgoing {
 impl Answer for Vec<Incoming> {
     fn of(out: &Out) -> Result<Vec<Incoming>> {
         // SAFETY: the contract of cis_glue_add_typed.
-        unsafe { out.pairs() }
-            .iter()
-            .map(|p| unsafe {
-                Ok(Incoming { data: p.first.bytes(), remote: FlatAddress::read(p.second)? })
-            })
-            .collect()
+        let pairs = unsafe { out.pairs() }.iter();
+        lists::all(pairs.map(|p| {
+            // SAFETY: as above.
+            unsafe { Ok(Incoming { data: p.first.bytes(), remote: FlatAddress::read(p.second)? }) }
+        }))
     }
 }
 
@@ -905,7 +896,7 @@ fn poll(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: Host
     into.func_wrap(
         name,
         move |mut store: StoreContextMut<'_, WasmtimeStoreData>, (list,): (WasmList<Res>,)| {
-            let mut reps = Vec::with_capacity(few(list.len())?);
+            let mut reps = lists::room(few(list.len())?)?;
             let mut kind = 0;
             for r in list.iter(&mut store)? {
                 let one = Arg::lent(&r?)?;
@@ -949,7 +940,7 @@ fn names<'a>(
     got: &[(Text, WasmList<u8>)],
 ) -> Result<Option<Vec<Cow<'a, str>>>> {
     let mut room = NAMES_MAX;
-    let mut texts = Vec::with_capacity(got.len());
+    let mut texts = lists::room(got.len())?;
     for (key, _) in got {
         let text = key.read(store)?;
         if let Cow::Owned(made) = &text {
@@ -971,21 +962,17 @@ fn fields_from(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, hos
             if list.len() > ITEMS_MAX {
                 return refused(&host, &store, &[too_many(list.len())]);
             }
-            let mut got = Vec::with_capacity(list.len());
+            let mut got = lists::room(list.len())?;
             for pair in list.iter(&mut store)? {
                 got.push(pair?);
             }
             let Some(texts) = names(&store, &got)? else {
                 return refused(&host, &store, &[too_many(list.len())]);
             };
-            let items: Vec<Pair> = got
-                .iter()
-                .zip(&texts)
-                .map(|((_, value), key)| Pair {
-                    first: Span::of(key.as_bytes()),
-                    second: Span::of(value.as_le_slice(&store)),
-                })
-                .collect();
+            let items = lists::made(got.iter().zip(&texts).map(|((_, value), key)| Pair {
+                first: Span::of(key.as_bytes()),
+                second: Span::of(value.as_le_slice(&store)),
+            }))?;
             let out = host.call(&store, &[Arg::items(&items)])?;
             Ok((<Result<Res, HeaderError> as Answer>::of(&out)?,))
         },
@@ -1006,17 +993,14 @@ fn fields_set(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host
                 ];
                 return refused(&host, &store, &args);
             }
-            let mut got = Vec::with_capacity(list.len());
+            let mut got = lists::room(list.len())?;
             for value in list.iter(&mut store)? {
                 got.push(value?);
             }
-            let items: Vec<Pair> = got
-                .iter()
-                .map(|value| Pair {
-                    first: Span::of(value.as_le_slice(&store)),
-                    second: NOTHING,
-                })
-                .collect();
+            let items = lists::made(got.iter().map(|value| Pair {
+                first: Span::of(value.as_le_slice(&store)),
+                second: NOTHING,
+            }))?;
             let text = key.read(&store)?;
             let args = [
                 Arg::lent(&r)?,
@@ -1033,20 +1017,15 @@ fn net_send(into: &mut LinkerInstance<'_, WasmtimeStoreData>, name: &str, host: 
     into.func_wrap(
         name,
         move |mut store: StoreContextMut<'_, WasmtimeStoreData>, (r, list): (Res, WasmList<Outgoing>)| {
-            let mut got = Vec::with_capacity(few(list.len())?);
+            let mut got = lists::room(few(list.len())?)?;
             for datagram in list.iter(&mut store)? {
                 got.push(datagram?);
             }
-            let to: Vec<Option<FlatAddress>> =
-                got.iter().map(|d| d.remote.as_ref().map(FlatAddress::of)).collect();
-            let items: Vec<Pair> = got
-                .iter()
-                .zip(&to)
-                .map(|(d, to)| Pair {
-                    first: Span::of(d.data.as_le_slice(&store)),
-                    second: to.as_ref().map_or(NOTHING, FlatAddress::span),
-                })
-                .collect();
+            let to = lists::made(got.iter().map(|d| d.remote.as_ref().map(FlatAddress::of)))?;
+            let items = lists::made(got.iter().zip(&to).map(|(d, to)| Pair {
+                first: Span::of(d.data.as_le_slice(&store)),
+                second: to.as_ref().map_or(NOTHING, FlatAddress::span),
+            }))?;
             let args = [Arg::lent(&r)?, Arg::items(&items)];
             let out = host.call(&store, &args)?;
             Ok((<Result<u64, NetError> as Answer>::of(&out)?,))

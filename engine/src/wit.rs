@@ -3,7 +3,7 @@
 
 use crate::depth::{self, Packages};
 use crate::text::{Cut, Sheet};
-use crate::{GlueText, slice};
+use crate::{GlueText, lists, slice};
 use wasmtime::{Result, format_err};
 use wasmtime_c_api::wasmtime_error_t;
 use wasmparser::{Parser, Payload};
@@ -76,7 +76,7 @@ fn with_wit(module: &[u8]) -> Result<Option<Vec<u8>>> {
         .push_source(WIT, text)
         .and_then(|package| resolve.select_world(&[package], None))
         .map_err(|e| format_err!("section {WIT}: {e:#}"))?;
-    let mut out = module.to_vec();
+    let mut out = lists::copy(module)?;
     embed_component_metadata(&mut out, &resolve, world, StringEncoding::UTF8)
         .map_err(|e| format_err!("section {WIT}: {e:#}"))?;
     Ok(Some(out))

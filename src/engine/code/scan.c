@@ -242,6 +242,9 @@ cis_code cis_scan_json(struct cis_bytes binary, const struct cis_image_options *
     case CIS_GLUE_SCAN_STOPPED:
         code = cis_stop_check(&stop, name, err);
         break;
+    case CIS_GLUE_SCAN_MEMORY:
+        code = cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
+        break;
     default:
         code = cis_fail(err, CIS_E_INVALID, "%s: not a valid WebAssembly module: " CIS_STR_FMT,
                         name, CIS_STR_ARG(answer));
