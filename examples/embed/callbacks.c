@@ -18,7 +18,7 @@ static enum cis_code get(void *self, const struct cis_call *call, const char *ke
     (void)err;
     *out_found = strlen(shelf->key) == key_len && memcmp(shelf->key, key, key_len) == 0;
     if (*out_found) {
-        out->write(out->self, shelf->value, shelf->value_len);
+        return out->write(out->self, shelf->value, shelf->value_len);
     }
     return CIS_E_OK;
 }
@@ -50,10 +50,9 @@ static enum cis_code chat(void *self, const struct cis_call *call,
     (void)err;
     char text[128];
     int n = snprintf(text, sizeof text, "you asked %zu bytes", request->prompt_len);
-    out_text->write(out_text->self, text, (size_t)n);
     out_usage->input_tokens = request->prompt_len / 4;
     out_usage->output_tokens = (uint64_t)n / 4;
-    return CIS_E_OK;
+    return out_text->write(out_text->self, text, (size_t)n);
 }
 
 static void line(void *self, const struct cis_call *call, enum cis_log_level level,

@@ -19,7 +19,7 @@ static int fail(const char *what, const struct cis_error *err)
 
 /* ---- bank:ledger/books@1.0.0 ---- */
 
-static enum cis_code ledger_open(cis_wit_call *call, void *self)
+static enum cis_code ledger_open(void *self, cis_wit_call *call)
 {
     struct ledger *l = calloc(1, sizeof *l);
     size_t len;
@@ -34,7 +34,7 @@ static enum cis_code ledger_open(cis_wit_call *call, void *self)
 }
 
 /* An error that the guest shall see is part of the type. */
-static enum cis_code ledger_book(cis_wit_call *call, void *self)
+static enum cis_code ledger_book(void *self, cis_wit_call *call)
 {
     struct ledger *l = cis_wit_object(call, cis_wit_arg(call, 0));
     int64_t amount = cis_wit_int(cis_wit_arg(call, 1));

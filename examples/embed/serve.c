@@ -91,7 +91,8 @@ static bool read_head(struct connection *c)
 
 /* ---- what the guest reads and writes ---- */
 
-static int read_body(void *self, void *to, size_t cap, size_t *out_n)
+static enum cis_code read_body(void *self, void *to, size_t cap, size_t *out_n,
+                               struct cis_error *why)
 {
     struct connection *c = self;
     size_t left = c->len - c->body_at;
@@ -99,14 +100,14 @@ static int read_body(void *self, void *to, size_t cap, size_t *out_n)
         *out_n = left < cap ? left : cap;
         memcpy(to, c->head + c->body_at, *out_n);
         c->body_at += *out_n;
-        return 0;
+        return CIS_E_OK;
     }
     ssize_t n = recv(c->fd, to, cap, MSG_DONTWAIT);
     if (n == 0) {
-        return ECONNRESET; /* before the length was reached */
+        return cis_error_errno(why, ECONNRESET); /* before the length was reached */
     }
     *out_n = n > 0 ? (size_t)n : 0;
-    return n < 0 ? errno : 0;
+    return cis_error_errno(why, n < 0 ? errno : 0);
 }
 
 static int flush(struct connection *c)
@@ -137,13 +138,13 @@ static bool put_line(struct connection *c, const char *name, const char *value)
     return put(c, name, ": ", value) && put(c, "\r\n", "", "");
 }
 
-static int write_head(void *self, const struct cis_http_head *head)
+static enum cis_code write_head(void *self, const struct cis_http_head *head, struct cis_error *why)
 {
     struct connection *c = self;
     char text[24];
     bool fits = true;
     if (head->status == 0) { /* no answer: main says 502 */
-        return 0;
+        return CIS_E_OK;
     }
     c->begun = true;
     c->bodiless = head->status == 204 || head->status == 304 || strcmp(c->method, "HEAD") == 0;
@@ -159,21 +160,22 @@ static int write_head(void *self, const struct cis_http_head *head)
     } else if (head->length != UINT64_MAX) {
         fits = fits && put_line(c, "Content-Length", text);
     }
-    return fits && put(c, "Connection: close", "\r\n", "\r\n") ? 0 : EMSGSIZE;
+    return cis_error_errno(why, fits && put(c, "Connection: close", "\r\n", "\r\n") ? 0 : EMSGSIZE);
 }
 
-static int write_body(void *self, const void *data, size_t len, size_t *out_n)
+static enum cis_code write_body(void *self, const void *data, size_t len, size_t *out_n,
+                                struct cis_error *why)
 {
     struct connection *c = self;
     char size[24];
     int no = flush(c);
     size_t n = len < HEAD_MAX ? len : HEAD_MAX;
     if (no != 0) {
-        return no; /* EAGAIN: asked again when there is room */
+        return cis_error_errno(why, no); /* EAGAIN: asked again when there is room */
     }
     if (c->bodiless) {
         *out_n = len; /* whatever the guest wrote */
-        return 0;
+        return CIS_E_OK;
     }
     if (c->chunked) {
         snprintf(size, sizeof size, "%zx", n);
@@ -185,23 +187,24 @@ static int write_body(void *self, const void *data, size_t len, size_t *out_n)
         put(c, "\r\n", "", "");
     }
     *out_n = n;
-    return 0;
+    return CIS_E_OK;
 }
 
-static int write_end(void *self, const struct cis_http_header *trailers, size_t n)
+static enum cis_code write_end(void *self, const struct cis_http_header *trailers, size_t n,
+                               struct cis_error *why)
 {
     struct connection *c = self;
     bool fits = true;
     int no = flush(c);
     if (no != 0 || !c->chunked) {
-        return no;
+        return cis_error_errno(why, no);
     }
     c->chunked = false; /* once */
     fits = put(c, "0\r\n", "", "");
     for (size_t i = 0; i < n && fits; i++) {
         fits = put_line(c, trailers[i].name, trailers[i].value);
     }
-    return fits && put(c, "\r\n", "", "") ? flush(c) : EMSGSIZE;
+    return cis_error_errno(why, fits && put(c, "\r\n", "", "") ? flush(c) : EMSGSIZE);
 }
 
 /* ---- connections ---- */

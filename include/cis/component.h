@@ -35,10 +35,10 @@ typedef struct cis_component cis_component;
 /* Called from the thread of the run, by as many at once as there are runs. CIS_E_OK: the guest goes
  * on with the result that was built. Anything else ends the run with that code; say why with
  * cis_wit_fail. An error that the guest shall see is part of the function's type. */
-typedef enum cis_code cis_wit_function(cis_wit_call *call, void *self);
+typedef enum cis_code cis_wit_fn(void *self, cis_wit_call *call);
 /* The guest gave up its last handle, or its run ended, however it ended: called once for each
  * object that was handed out and not taken back. From the thread of the run. */
-typedef void cis_wit_drop(void *self, void *object);
+typedef void cis_wit_drop_fn(void *self, void *object);
 
 /* Filled in step by step, then used by any number of runs and threads at once; make it once and
  * keep it, as each one is linked with each module anew. Steps copy their texts and return nothing:
@@ -49,11 +49,11 @@ CIS_API void cis_provider_free(cis_provider *provider);
 /* "acme:shop/orders@1.2.0": what follows belongs to it. */
 CIS_API void cis_provider_interface(cis_provider *provider, const char *interface_name);
 /* "order"; drop may be NULL. Interfaces of the same package that `use` it need not say so. */
-CIS_API void cis_provider_resource(cis_provider *provider, const char *name, cis_wit_drop *drop,
+CIS_API void cis_provider_resource(cis_provider *provider, const char *name, cis_wit_drop_fn *drop,
                                    void *self);
 /* "total", or of a resource: "[constructor]order", "[method]order.add", "[static]order.find". */
 CIS_API void cis_provider_function(cis_provider *provider, const char *name, const char *type,
-                                   cis_wit_function *function, void *self);
+                                   cis_wit_fn *function, void *self);
 
 /* To this run's program, beside WASI. A function that WASI or another provider of the run has
  * already is CIS_E_EXISTS. At most 8 of them. */

@@ -39,6 +39,9 @@ struct cis_error {
     char msg[CIS_ERROR_MSG_MAX]; /* one line, NUL-terminated, names the object */
 };
 
+/* Fills err from an errno, and returns the code for it: what a callback that reads or writes
+ * returns. Nothing and CIS_E_OK for 0. EAGAIN, kept in err->sys, says "not now". */
+CIS_API enum cis_code cis_error_errno(struct cis_error *err, int sys);
 /* "INVALID", "DEADLINE", …; static storage. */
 CIS_API const char *cis_code_name(cis_code code);
 /* One-line text of the code; static storage. */

@@ -5,9 +5,10 @@
  * body is collected, whatever its length. All functions are called from the thread of
  * cis_component_handle, while it goes on, and never again after. They may wait; who does so for
  * long keeps the guest's time limit from being noticed, so a server's sockets are better
- * non-blocking: EAGAIN says "not now", and then the descriptor given for it is waited for, beside
- * whatever else the guest waits for, until its time limit or cancellation; without a descriptor it
- * is asked again after a millisecond. Any other errno: the peer is gone; it is asked no more.
+ * non-blocking: they return cis_error_errno(err, errno), of which EAGAIN says "not now", and then
+ * the descriptor given for it is waited for, beside whatever else the guest waits for, until its
+ * time limit or cancellation; without a descriptor it is asked again after a millisecond. Anything
+ * else: the peer is gone; it is asked no more.
  *
  * Texts are borrowed for the time of a call, in both directions. */
 #ifndef CIS_HTTP_HANDLER_H
@@ -54,14 +55,16 @@ struct cis_http_incoming {
     void *self;
     /* Up to cap bytes of the body; none and 0: it has ended. Not called for more than the
      * content-length. */
-    int (*read)(void *self, void *to, size_t cap, size_t *out_n);
+    enum cis_code (*read)(void *self, void *to, size_t cap, size_t *out_n, struct cis_error *err);
     int read_fd; /* for EAGAIN; -1: none */
     /* The answer in this order, each NULL when nobody wants it: `head` once, `write` as often as
      * there are bytes (*out_n of len were taken, at least one), `end` when the body is whole. An
      * answer whose `end` was not called is not a whole one: the peer must not take it for that. */
-    int (*head)(void *self, const struct cis_http_head *head);
-    int (*write)(void *self, const void *data, size_t len, size_t *out_n);
-    int (*end)(void *self, const struct cis_http_header *trailers, size_t ntrailers);
+    enum cis_code (*head)(void *self, const struct cis_http_head *head, struct cis_error *err);
+    enum cis_code (*write)(void *self, const void *data, size_t len, size_t *out_n,
+                           struct cis_error *err);
+    enum cis_code (*end)(void *self, const struct cis_http_header *trailers, size_t ntrailers,
+                         struct cis_error *err);
     int write_fd; /* for EAGAIN of these three; -1: none */
 };
 #define CIS_HTTP_INCOMING_INIT                                                                     \

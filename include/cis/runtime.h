@@ -122,6 +122,8 @@ struct cis_value {
     } of;
 };
 
+typedef void cis_trace_fn(void *self, const char *line);
+
 struct cis_run_options {
     uint32_t size;
     const char *tenant;        /* "default" */
@@ -136,7 +138,7 @@ struct cis_run_options {
     bool tx_always;     /* keep memory writes even when the skill reports failure */
     cis_cancel *cancel; /* borrowed until the run ends */
     /* One line a host call: "cis.memory_get(key=\"a\", …) = 3 [120 ns]". */
-    void (*trace)(void *self, const char *line);
+    cis_trace_fn *trace;
     void *trace_self;
     /* Taken away from grants for this run, and "clocks" and "random", which are on otherwise. */
     const char *const *deny; /* NULL-terminated; NULL: nothing */

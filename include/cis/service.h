@@ -21,10 +21,11 @@
 extern "C" {
 #endif
 
-/* Where a callback puts bytes. Returns false when no more is wanted (over the limit): stop then. */
+/* Where a callback puts bytes. Not CIS_E_OK: no more is wanted (over the limit); stop, and return
+ * that code. The same goes for all functions that a callback is given to call. */
 struct cis_sink {
     void *self;
-    bool (*write)(void *self, const void *data, size_t len);
+    enum cis_code (*write)(void *self, const void *data, size_t len);
 };
 
 /* For whom a service works. All text NUL-terminated and valid for the call. */
@@ -71,6 +72,10 @@ struct cis_memory_hit {
         .size = sizeof(struct cis_memory_hit), .category = ""                                      \
     }
 
+typedef enum cis_code cis_memory_hit_fn(void *self, const struct cis_memory_hit *hit);
+typedef enum cis_code cis_memory_key_fn(void *self, const char *key, size_t key_len,
+                                        size_t value_len);
+
 struct cis_memory_service {
     uint32_t size;
     void *self;
@@ -81,17 +86,14 @@ struct cis_memory_service {
      * and public entries of the tenant's other skills.
      */
     enum cis_code (*search)(void *self, const struct cis_call *call, const char *query,
-                            size_t query_len, uint32_t limit, void *each_self,
-                            bool (*each)(void *each_self, const struct cis_memory_hit *hit),
-                            struct cis_error *err);
+                            size_t query_len, uint32_t limit, cis_memory_hit_fn *each,
+                            void *each_self, struct cis_error *err);
     /* May be NULL. Own keys with the prefix, in byte order, at most limit, after `after` (NULL:
      * from the start).
      */
     enum cis_code (*list)(void *self, const struct cis_call *call, const char *prefix,
-                          size_t prefix_len, uint32_t limit, void *each_self,
-                          bool (*each)(void *each_self, const char *key, size_t key_len,
-                                       size_t value_len),
-                          struct cis_error *err);
+                          size_t prefix_len, uint32_t limit, cis_memory_key_fn *each,
+                          void *each_self, struct cis_error *err);
     /* Called once at the end of a run that is kept. CIS_E_QUOTA, CIS_E_CONFLICT. */
     enum cis_code (*commit)(void *self, const struct cis_call *call,
                             const struct cis_memory_op *ops, size_t nops, struct cis_error *err);
@@ -156,11 +158,13 @@ struct cis_http_request {
     {                                                                                              \
         .size = sizeof(struct cis_http_request), .method = "GET"                                   \
     }
+typedef enum cis_code cis_http_field_fn(void *self, const char *name, const char *value);
+
 struct cis_http_response {
     uint32_t size;
     uint16_t status;
     void *self;
-    bool (*header)(void *self, const char *name, const char *value);
+    cis_http_field_fn *header;
     struct cis_sink body;
 };
 #define CIS_HTTP_RESPONSE_INIT                                                                     \
@@ -272,14 +276,16 @@ struct cis_http_service {
     void (*poll)(void *self, void *exchange, bool wanted, struct cis_http_state *out_state);
     /* At most `room` bytes, all of them taken. */
     void (*write)(void *self, void *exchange, const void *data, size_t len);
-    /* The end of the request's body. Not CIS_HTTP_FINE: these trailers cannot be sent. */
-    enum cis_http_fault (*finish)(void *self, void *exchange,
-                                  const struct cis_http_header *trailers, size_t ntrailers);
+    /* The end of the request's body. Not CIS_E_OK: it cannot be sent with these trailers;
+     * *out_fault is why. */
+    enum cis_code (*finish)(void *self, void *exchange, const struct cis_http_header *trailers,
+                            size_t ntrailers, enum cis_http_fault *out_fault);
     /* Bytes of the response's body; 0: none are there now, or it has ended. */
-    size_t (*read)(void *self, void *exchange, void *to, size_t cap);
-    /* Headers once there is a status, trailers once it has ended; false: each said so. */
-    bool (*fields)(void *self, void *exchange, bool trailers, void *each_self,
-                   bool (*each)(void *each_self, const char *name, const char *value));
+    enum cis_code (*read)(void *self, void *exchange, void *to, size_t cap, size_t *out_n);
+    /* Headers once there is a status, trailers once it has ended. What `each` returned, when that
+     * was not CIS_E_OK. */
+    enum cis_code (*fields)(void *self, void *exchange, bool trailers, cis_http_field_fn *each,
+                            void *each_self);
     void (*close)(void *self, void *exchange);
 };
 #define CIS_HTTP_SERVICE_INIT                                                                      \

@@ -64,12 +64,15 @@ CIS_API void cis_wasi_config_env(cis_wasi_config *config, const char *name, cons
 CIS_API void cis_wasi_config_stdin(cis_wasi_config *config, const void *data, size_t len);
 /* A descriptor, used live; borrowed until the last run ends. */
 CIS_API void cis_wasi_config_fd(cis_wasi_config *config, int stream, int fd);
-/* Called from the thread of the run, so by several at once when several run. They return 0 or an
- * errno of this system; *out_n 0 with 0 is the end of input. */
-typedef int cis_wasi_read(void *self, void *buf, size_t len, size_t *out_n);
-typedef int cis_wasi_write(void *self, const void *data, size_t len, size_t *out_n);
-CIS_API void cis_wasi_config_reader(cis_wasi_config *config, cis_wasi_read *read, void *self);
-CIS_API void cis_wasi_config_writer(cis_wasi_config *config, int stream, cis_wasi_write *write,
+/* Called from the thread of the run, so by several at once when several run. CIS_E_OK with
+ * *out_n 0 is the end of input. What fails returns cis_error_errno(err, errno): the program sees
+ * that errno; without one it sees what stands for the code. */
+typedef enum cis_code cis_wasi_read_fn(void *self, void *buf, size_t len, size_t *out_n,
+                                       struct cis_error *err);
+typedef enum cis_code cis_wasi_write_fn(void *self, const void *data, size_t len, size_t *out_n,
+                                        struct cis_error *err);
+CIS_API void cis_wasi_config_reader(cis_wasi_config *config, cis_wasi_read_fn *read, void *self);
+CIS_API void cis_wasi_config_writer(cis_wasi_config *config, int stream, cis_wasi_write_fn *write,
                                     void *self);
 /* Keeps up to max bytes for the result; what is beyond is counted and dropped. 0: keeps nothing. */
 CIS_API void cis_wasi_config_keep(cis_wasi_config *config, int stream, uint64_t max);

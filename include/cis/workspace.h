@@ -94,11 +94,14 @@ CIS_API enum cis_code cis_workspace_remove(cis_workspace *workspace, const char 
 /* Replaces what is at `to` as rename(2) does. */
 CIS_API enum cis_code cis_workspace_rename(cis_workspace *workspace, const char *from,
                                            const char *to, struct cis_error *err);
-/* Without "." and ".."; false stops. name: NUL-terminated, valid for the call; the callback may not
- * use the workspace. */
-typedef bool cis_workspace_entry(void *self, const char *name, const struct cis_file_info *info);
+/* Callbacks of this header: a code other than CIS_E_OK ends the function that calls them, which
+ * returns it. */
+/* Without "." and "..". name: NUL-terminated, valid for the call; the callback may not use the
+ * workspace. */
+typedef enum cis_code cis_workspace_entry_fn(void *self, const char *name,
+                                             const struct cis_file_info *info);
 CIS_API enum cis_code cis_workspace_list(cis_workspace *workspace, const char *path,
-                                         cis_workspace_entry *each, void *self,
+                                         cis_workspace_entry_fn *each, void *self,
                                          struct cis_error *err);
 
 /* ---- committing ---- */
@@ -115,9 +118,9 @@ CIS_API void cis_workspace_discard(cis_workspace *workspace);
 
 /* ---- what changed ---- */
 /* what: 'A' added, 'M' changed, 'D' removed, 'R' renamed (from → path). Texts NUL-terminated. */
-typedef bool cis_workspace_change(void *self, char what, const char *path, const char *from);
+typedef enum cis_code cis_change_fn(void *self, char what, const char *path, const char *from);
 /* Not committed yet. */
-CIS_API enum cis_code cis_workspace_changes(cis_workspace *workspace, cis_workspace_change *each,
+CIS_API enum cis_code cis_workspace_changes(cis_workspace *workspace, cis_change_fn *each,
                                             void *self, struct cis_error *err);
 
 /* ---- history of a tenant ---- */
@@ -137,13 +140,12 @@ CIS_API enum cis_code cis_tenant_rollback(cis_tenant *tenant, const char *branch
                                           struct cis_error *err);
 /* Of a path of more than 4,096 bytes its end is told, behind "…/". */
 CIS_API enum cis_code cis_tenant_diff(cis_tenant *tenant, const char *from, const char *to,
-                                      cis_workspace_change *each, void *self,
-                                      struct cis_error *err);
+                                      cis_change_fn *each, void *self, struct cis_error *err);
 /* Newest first. */
-typedef bool cis_tenant_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
-                               const char *note, const char *run);
+typedef enum cis_code cis_commit_fn(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
+                                    const char *note, const char *run);
 CIS_API enum cis_code cis_tenant_log(cis_tenant *tenant, const char *state, uint32_t limit,
-                                     cis_tenant_commit *each, void *self, struct cis_error *err);
+                                     cis_commit_fn *each, void *self, struct cis_error *err);
 /* Takes what changed in `from` into the branch (NULL: the current one). CIS_E_CONFLICT names the
  * first path that changed on both sides. */
 CIS_API enum cis_code cis_tenant_merge(cis_tenant *tenant, const char *branch, const char *from,
@@ -170,11 +172,11 @@ CIS_API enum cis_code cis_tenant_publish(cis_tenant *tenant, const char *branch,
 /* to NULL: from everybody. CIS_E_NOTFOUND: it was not published. */
 CIS_API enum cis_code cis_tenant_unpublish(cis_tenant *tenant, const char *branch, const char *to,
                                            struct cis_error *err);
-/* What the tenant publishes, then what is published to it. false stops. */
-typedef bool cis_tenant_published_each(void *self, const char *from, const char *branch,
+/* What the tenant publishes, then what is published to it. */
+typedef enum cis_code cis_published_fn(void *self, const char *from, const char *branch,
                                        const char *to, int64_t since_ms);
-CIS_API enum cis_code cis_tenant_published(cis_tenant *tenant, cis_tenant_published_each *each,
-                                           void *self, struct cis_error *err);
+CIS_API enum cis_code cis_tenant_published(cis_tenant *tenant, cis_published_fn *each, void *self,
+                                           struct cis_error *err);
 
 #ifdef __cplusplus
 }

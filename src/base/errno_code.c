@@ -100,3 +100,17 @@ cis_code cis_code_of_errno(int no)
         return CIS_E_IO;
     }
 }
+
+cis_code cis_error_errno(struct cis_error *err, int sys)
+{
+    cis_code code = cis_code_of_errno(sys);
+    return code == CIS_OK ? CIS_OK : cis_fail_sys(err, code, sys, "input or output");
+}
+
+int cis_error_sys(cis_code code, const struct cis_error *err)
+{
+    enum { ERRNO_MAX = 4095 }; /* of Linux */
+    return code == CIS_OK                          ? 0
+           : err->sys > 0 && err->sys <= ERRNO_MAX ? err->sys
+                                                   : cis_code_errno(code);
+}

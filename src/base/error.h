@@ -30,6 +30,9 @@ cis_code cis_error_foreign(struct cis_error *err, cis_code code, const char *who
 int cis_code_errno(cis_code code);
 cis_code cis_code_of_errno(int no);
 
+/* The errno of what an embedder's callback returned with the error that it was given to fill. */
+int cis_error_sys(cis_code code, const struct cis_error *err);
+
 /* The only macro that returns. */
 #define CIS_TRY(call)                                                                              \
     do {                                                                                           \

@@ -63,20 +63,20 @@ cis_code cis_host_output(struct cis_host *host, cis_guest *guest, struct cis_byt
 }
 
 /* The text a service hands over goes to a buffer under its own maximum, each byte charged first. */
-bool cis_host_sink_write(void *self, const void *data, size_t len)
+cis_code cis_host_sink_write(void *self, const void *data, size_t len)
 {
     struct cis_host_sink *sink = self;
     if (sink->code != CIS_OK) {
-        return false;
+        return sink->code;
     }
     sink->code = cis_budget_charge(&sink->host->budget, len, sink->what, sink->err);
     if (sink->code != CIS_OK) {
-        return false;
+        return sink->code;
     }
     sink->charged += len;
     cis_buf_add(sink->buf, data, len);
     sink->code = cis_buf_check(sink->buf, sink->what, sink->err);
-    return sink->code == CIS_OK;
+    return sink->code;
 }
 
 void cis_host_sink_done(struct cis_host_sink *sink)

@@ -94,7 +94,7 @@ static void response_done(struct response *r)
     cis_buf_done(&r->names);
 }
 
-static bool take_header(void *self, const char *name, const char *value)
+static cis_code take_header(void *self, const char *name, const char *value)
 {
     struct response *r = self;
     for (const char *p = name; *p != 0; p++) {
@@ -102,7 +102,7 @@ static bool take_header(void *self, const char *name, const char *value)
     }
     cis_buf_byte(&r->names, 0);
     cis_buf_add(&r->names, value, strlen(value) + 1);
-    return r->names.failed == CIS_OK;
+    return r->names.failed;
 }
 
 static const char *next(const char *p)

@@ -23,7 +23,7 @@ struct cis_host_sink {
     struct cis_error *err; /* points to own */
     struct cis_error own;
 };
-bool cis_host_sink_write(void *self, const void *data, size_t len);
+cis_code cis_host_sink_write(void *self, const void *data, size_t len);
 void cis_host_sink_done(struct cis_host_sink *sink);
 
 #endif

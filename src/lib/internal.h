@@ -83,17 +83,20 @@ cis_code cis_lib_run(struct cis_lib_request *request, const char *input_json, si
                      cis_result **out_result, struct cis_error *err);
 /* The forest of the runtime's store. CIS_E_USAGE without a store. */
 cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct cis_error *err);
+/* code, or what a callback said that ended what it was called by. */
+cis_code cis_lib_ended(cis_code said, cis_code code, struct cis_error *err);
 /* NULL: "default". Judged. */
 cis_code cis_lib_tenant(const char *name, struct cis_str *out, struct cis_error *err);
 /* Changes told to an embedder, who wants texts with their NUL. */
 struct cis_lib_changes {
-    cis_workspace_change *each;
+    cis_change_fn *each;
     void *self;
+    cis_code said; /* by each */
     struct cis_buf path, from;
 };
 #define CIS_LIB_CHANGES(each, self)                                                                \
     {                                                                                              \
-        each, self, CIS_BUF_INIT(1u << 20), CIS_BUF_INIT(1u << 20)                                 \
+        each, self, CIS_OK, CIS_BUF_INIT(1u << 20), CIS_BUF_INIT(1u << 20)                         \
     }
 bool cis_lib_change_tell(struct cis_lib_changes *changes, char what, struct cis_str path,
                          struct cis_str from);

@@ -138,7 +138,7 @@ static bool is_name(cis_provider *p, const char *name)
     return p->first.code == CIS_OK;
 }
 
-void cis_provider_resource(cis_provider *p, const char *name, cis_wit_drop *drop, void *self)
+void cis_provider_resource(cis_provider *p, const char *name, cis_wit_drop_fn *drop, void *self)
 {
     const struct cis_lib_interface *in = current(p, name);
     if (in == NULL || !is_name(p, name)) {
@@ -188,7 +188,7 @@ static const struct cis_lib_function *function_of(const cis_provider *p, struct 
 }
 
 void cis_provider_function(cis_provider *p, const char *name, const char *type,
-                           cis_wit_function *function, void *self)
+                           cis_wit_fn *function, void *self)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
     const struct cis_lib_interface *in = current(p, name);

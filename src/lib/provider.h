@@ -23,7 +23,7 @@ struct cis_lib_function {
     char *in, *name, *type;
     const struct cis_lib_interface *interface;
     cis_provider *provider;
-    cis_wit_function *call;
+    cis_wit_fn *call;
     void *self;
     size_t nargs;
 };
@@ -33,7 +33,7 @@ struct cis_lib_resource {
     char *name; /* the row's */
     const cis_provider *provider;
     const struct cis_lib_interface *interface;
-    cis_wit_drop *drop;
+    cis_wit_drop_fn *drop;
     void *self;
 };
 

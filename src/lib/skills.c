@@ -13,7 +13,7 @@ struct entry {
     struct cis_memory_service own_memory; /* what services.memory points to, if it was given */
     struct cis_grants grants;
     uint64_t memory, time_ms, fuel;
-    cis_native_skill *native;
+    cis_native_skill_fn *native;
     void *self;
 };
 
@@ -143,8 +143,8 @@ cis_code cis_skills_load_wasm(cis_skills *skills, const char *name, const void *
     return insert(skills, e, err);
 }
 
-cis_code cis_skills_register_native(cis_skills *skills, const char *name, cis_native_skill *skill,
-                                    void *self, struct cis_error *err)
+cis_code cis_skills_register_native(cis_skills *skills, const char *name,
+                                    cis_native_skill_fn *skill, void *self, struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(skills->runtime, err));
     struct entry *e = NULL;
@@ -189,27 +189,30 @@ static struct entry **entries_now(cis_skills *skills, size_t *out_n)
     return list;
 }
 
-void cis_skills_each(cis_skills *skills, void *self,
-                     bool (*each)(void *self, const char *name, const char *version, bool native))
+cis_code cis_skills_each(cis_skills *skills, cis_skills_each_fn *each, void *self,
+                         struct cis_error *err)
 {
     size_t n;
-    if (cis_lib_here(skills->runtime, NULL) != CIS_OK) {
-        return;
-    }
+    CIS_TRY(cis_lib_here(skills->runtime, err));
     struct entry **list = entries_now(skills, &n);
-    bool more = list != NULL;
-    for (size_t i = 0; list != NULL && i < n; i++) {
-        more = more && each(self, list[i]->name, list[i]->version, list[i]->native != NULL);
+    if (list == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "skills: out of memory");
+    }
+    cis_code said = CIS_OK;
+    for (size_t i = 0; i < n; i++) {
+        const struct entry *e = list[i];
+        said = said == CIS_OK ? each(self, e->name, e->version, e->native != NULL) : said;
         entry_unref(list[i]);
     }
     cis_free(list);
+    return cis_lib_ended(said, CIS_OK, err);
 }
 
-static bool sink_write(void *self, const void *data, size_t len)
+static cis_code sink_write(void *self, const void *data, size_t len)
 {
     struct cis_buf *buf = self;
     cis_buf_add(buf, data, len);
-    return buf->failed == CIS_OK;
+    return buf->failed;
 }
 
 static cis_code call_native(struct entry *e, const char *method, const char *input, size_t len,

@@ -120,8 +120,8 @@ static bool give_change(void *self, const struct cis_change *change)
     return cis_lib_change_tell(self, change->what, change->path, change->from);
 }
 
-cis_code cis_tenant_diff(cis_tenant *tenant, const char *from, const char *to,
-                         cis_workspace_change *each, void *self, struct cis_error *err)
+cis_code cis_tenant_diff(cis_tenant *tenant, const char *from, const char *to, cis_change_fn *each,
+                         void *self, struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev a, b;
@@ -133,8 +133,9 @@ cis_code cis_tenant_diff(cis_tenant *tenant, const char *from, const char *to,
 }
 
 struct log {
-    cis_tenant_commit *each;
+    cis_commit_fn *each;
     void *self;
+    cis_code said;
     struct cis_buf kind, note;
 };
 
@@ -145,25 +146,28 @@ static bool give_commit(void *self, const struct cis_fs_commit_row *row)
     cis_buf_reset(&l->note);
     cis_buf_str(&l->kind, row->kind);
     cis_buf_str(&l->note, row->note);
-    return l->kind.failed == CIS_OK && l->note.failed == CIS_OK &&
-           l->each(l->self, row->epoch, row->time_ms, cis_buf_cstr(&l->kind),
-                   cis_buf_cstr(&l->note), row->run);
+    if (l->kind.failed != CIS_OK || l->note.failed != CIS_OK) {
+        return false;
+    }
+    l->said = l->each(l->self, row->epoch, row->time_ms, cis_buf_cstr(&l->kind),
+                      cis_buf_cstr(&l->note), row->run);
+    return l->said == CIS_OK;
 }
 
-cis_code cis_tenant_log(cis_tenant *tenant, const char *state, uint32_t limit,
-                        cis_tenant_commit *each, void *self, struct cis_error *err)
+cis_code cis_tenant_log(cis_tenant *tenant, const char *state, uint32_t limit, cis_commit_fn *each,
+                        void *self, struct cis_error *err)
 {
     struct cis_history h;
     struct cis_rev rev;
     CIS_TRY(begin_at(tenant, state, &h, &rev, err));
-    struct log l = {each, self, CIS_BUF_INIT(65536), CIS_BUF_INIT(65536)};
+    struct log l = {each, self, CIS_OK, CIS_BUF_INIT(65536), CIS_BUF_INIT(65536)};
     cis_code code = cis_history_log(&h, rev.view, limit, false, give_commit, &l, err);
     if (code == CIS_OK) {
         code = cis_buf_check(&l.note, "note of a commit", err);
     }
     cis_buf_done(&l.kind);
     cis_buf_done(&l.note);
-    return code;
+    return cis_lib_ended(l.said, code, err);
 }
 
 static struct cis_history_commit commit_on(const char *branch, const char *note)
@@ -262,25 +266,27 @@ cis_code cis_tenant_unpublish(cis_tenant *tenant, const char *branch, const char
 }
 
 struct published {
-    cis_tenant_published_each *each;
+    cis_published_fn *each;
     void *self;
-    bool ended;
+    cis_code said;
 };
 
 static bool tell_published(void *self, const struct cis_fs_publish *row)
 {
     struct published *p = self;
-    p->ended = !p->each(p->self, row->tenant, row->ref, row->to, row->since_ms);
-    return !p->ended;
+    p->said = p->each(p->self, row->tenant, row->ref, row->to, row->since_ms);
+    return p->said == CIS_OK;
 }
 
-cis_code cis_tenant_published(cis_tenant *tenant, cis_tenant_published_each *each, void *self,
+cis_code cis_tenant_published(cis_tenant *tenant, cis_published_fn *each, void *self,
                               struct cis_error *err)
 {
     struct cis_history h;
-    struct published p = {each, self, false};
+    struct published p = {each, self, CIS_OK};
     CIS_TRY(begin(tenant, &h, err));
     CIS_TRY(h.store->fs->published_by(h.store, h.tenant, tell_published, &p, NULL, err));
-    return p.ended ? CIS_OK
-                   : h.store->fs->published_to(h.store, h.tenant, tell_published, &p, NULL, err);
+    cis_code code = p.said == CIS_OK ? h.store->fs->published_to(h.store, h.tenant, tell_published,
+                                                                 &p, NULL, err)
+                                     : CIS_OK;
+    return cis_lib_ended(p.said, code, err);
 }

@@ -214,19 +214,41 @@ void cis_wasi_config_fd(cis_wasi_config *config, int stream, int fd)
     }
 }
 
-void cis_wasi_config_reader(cis_wasi_config *config, cis_wasi_read *read, void *self)
+/* The rooms below speak in errnos, as WASI does. */
+static int call_read(void *self, void *buf, size_t len, size_t *out_n)
+{
+    const struct cis_lib_stream *s = self;
+    struct cis_error why = {0};
+    cis_code code = s->read(s->self, buf, len, out_n, &why);
+    return cis_error_sys(code, &why);
+}
+
+static int call_write(void *self, const void *data, size_t len, size_t *out_n)
+{
+    const struct cis_lib_stream *s = self;
+    struct cis_error why = {0};
+    cis_code code = s->write(s->self, data, len, out_n, &why);
+    return cis_error_sys(code, &why);
+}
+
+void cis_wasi_config_reader(cis_wasi_config *config, cis_wasi_read_fn *read, void *self)
 {
     struct cis_host_stream *s = stream_of(config, 0, true);
     if (s != NULL) {
-        *s = (struct cis_host_stream){.kind = CIS_STREAM_CALL, .read = read, .self = self};
+        config->calls[0] = (struct cis_lib_stream){.read = read, .self = self};
+        *s = (struct cis_host_stream){
+            .kind = CIS_STREAM_CALL, .read = call_read, .self = &config->calls[0]};
     }
 }
 
-void cis_wasi_config_writer(cis_wasi_config *config, int stream, cis_wasi_write *write, void *self)
+void cis_wasi_config_writer(cis_wasi_config *config, int stream, cis_wasi_write_fn *write,
+                            void *self)
 {
     struct cis_host_stream *s = stream_of(config, stream, false);
     if (s != NULL) {
-        *s = (struct cis_host_stream){.kind = CIS_STREAM_CALL, .write = write, .self = self};
+        config->calls[stream] = (struct cis_lib_stream){.write = write, .self = self};
+        *s = (struct cis_host_stream){
+            .kind = CIS_STREAM_CALL, .write = call_write, .self = &config->calls[stream]};
     }
 }
 

@@ -25,6 +25,11 @@ struct cis_wasi_config {
     bool read_only;
     struct cis_host_stream std[3];
     uint64_t keep_max[3];
+    struct cis_lib_stream {
+        cis_wasi_read_fn *read;
+        cis_wasi_write_fn *write;
+        void *self;
+    } calls[3]; /* functions of the embedder, behind std */
     uint8_t *input;
     int listeners[LISTENERS_MAX];
     size_t nlisteners;

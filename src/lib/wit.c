@@ -25,7 +25,7 @@ cis_code cis_lib_wit_handler(cis_guest *guest, const cis_val *args, cis_val *res
     cis_wit_call call = {
         .guest = guest, .function = f, .args = args, .nargs = f->nargs, .result = result};
     cis_guest_block(guest); /* what the function does is its own: it may run other guests */
-    cis_code code = cis_error_foreign(NULL, f->call(&call, f->self), row->name);
+    cis_code code = cis_error_foreign(NULL, f->call(f->self, &call), row->name);
     cis_lib_objects_settle(guest);
     cis_code back = cis_guest_unblock(guest, code == CIS_OK ? err : NULL);
     if (code == CIS_OK && back != CIS_OK) {

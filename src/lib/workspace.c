@@ -328,14 +328,15 @@ cis_code cis_workspace_rename(cis_workspace *workspace, const char *from, const 
 }
 
 struct listing {
-    cis_workspace_entry *each;
+    cis_workspace_entry_fn *each;
     void *self;
+    cis_code said;
 };
 
 static bool give_entry(void *self, const struct cis_vfs_entry *entry,
                        const struct cis_vfs_attr *attr)
 {
-    const struct listing *l = self;
+    struct listing *l = self;
     struct cis_file_info info;
     char name[CIS_VFS_NAME_MAX + 1];
     if (cis_str_eq(entry->name, CIS_STR(".")) || cis_str_eq(entry->name, CIS_STR("..")) ||
@@ -345,11 +346,12 @@ static bool give_entry(void *self, const struct cis_vfs_entry *entry,
     memcpy(name, entry->name.ptr, entry->name.len);
     name[entry->name.len] = 0;
     info_of(attr, &info);
-    return l->each(l->self, name, &info);
+    l->said = l->each(l->self, name, &info);
+    return l->said == CIS_OK;
 }
 
-cis_code cis_workspace_list(cis_workspace *workspace, const char *path, cis_workspace_entry *each,
-                            void *self, struct cis_error *err)
+cis_code cis_workspace_list(cis_workspace *workspace, const char *path,
+                            cis_workspace_entry_fn *each, void *self, struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
@@ -360,10 +362,10 @@ cis_code cis_workspace_list(cis_workspace *workspace, const char *path, cis_work
                 cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT,
                             O_RDONLY | O_DIRECTORY, 0, &dir, &attr),
                 err));
-    struct listing l = {each, self};
+    struct listing l = {each, self, CIS_OK};
     int no = dir->vfs->ops->readdir(dir, &act.call, 0, true, give_entry, &l);
     cis_vfs_file_close(dir);
-    return end(&act, no, err);
+    return cis_lib_ended(l.said, end(&act, no, err), err);
 }
 
 /* ---- committing ---- */
@@ -406,9 +408,22 @@ bool cis_lib_change_tell(struct cis_lib_changes *changes, char what, struct cis_
     cis_buf_reset(&changes->from);
     cis_buf_str(&changes->path, path);
     cis_buf_str(&changes->from, from);
+    if (changes->path.failed == CIS_OK && changes->from.failed == CIS_OK) {
+        changes->said = changes->each(changes->self, what, cis_buf_cstr(&changes->path),
+                                      cis_buf_cstr(&changes->from));
+    }
     return changes->path.failed == CIS_OK && changes->from.failed == CIS_OK &&
-           changes->each(changes->self, what, cis_buf_cstr(&changes->path),
-                         cis_buf_cstr(&changes->from));
+           changes->said == CIS_OK;
+}
+
+cis_code cis_lib_ended(cis_code said, cis_code code, struct cis_error *err)
+{
+    if (said == CIS_OK) {
+        return code;
+    }
+    struct cis_error why = {0};
+    said = cis_error_foreign(&why, said, "callback");
+    return cis_fail(err, said, "%s", why.msg);
 }
 
 cis_code cis_lib_changes_done(struct cis_lib_changes *changes, cis_code code, struct cis_error *err)
@@ -421,7 +436,7 @@ cis_code cis_lib_changes_done(struct cis_lib_changes *changes, cis_code code, st
     }
     cis_buf_done(&changes->path);
     cis_buf_done(&changes->from);
-    return code;
+    return cis_lib_ended(changes->said, code, err);
 }
 
 static bool give_change(void *self, const struct cis_layered_change *change)
@@ -429,7 +444,7 @@ static bool give_change(void *self, const struct cis_layered_change *change)
     return cis_lib_change_tell(self, change->what, change->path, change->from);
 }
 
-cis_code cis_workspace_changes(cis_workspace *workspace, cis_workspace_change *each, void *self,
+cis_code cis_workspace_changes(cis_workspace *workspace, cis_change_fn *each, void *self,
                                struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(workspace->runtime, err));

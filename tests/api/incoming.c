@@ -82,26 +82,27 @@ static void list(char *to, size_t cap, const struct cis_http_header *headers, si
     }
 }
 
-static int take_head(void *self, const struct cis_http_head *head)
+static enum cis_code take_head(void *self, const struct cis_http_head *head, struct cis_error *why)
 {
     struct peer *peer = self;
     assert_int_equal(head->size, sizeof *head);
     if (head->status != 0 && again(peer)) {
-        return EAGAIN;
+        return cis_error_errno(why, EAGAIN);
     }
     peer->heads++;
     if (head->status == 0) {
         snprintf(peer->head, sizeof peer->head, "fault %d %s\n", (int)head->fault, head->message);
-        return 0;
+        return CIS_E_OK;
     }
     assert_int_equal(head->fault, CIS_HTTP_FINE);
     snprintf(peer->head, sizeof peer->head, "%d length=%lld\n", head->status,
              (long long)head->length);
     list(peer->head, sizeof peer->head, head->headers, head->nheaders);
-    return peer->head_error;
+    return cis_error_errno(why, peer->head_error);
 }
 
-static int take_bytes(void *self, const void *data, size_t len, size_t *out_n)
+static enum cis_code take_bytes(void *self, const void *data, size_t len, size_t *out_n,
+                                struct cis_error *why)
 {
     struct peer *peer = self;
     const uint8_t *at = data;
@@ -110,10 +111,10 @@ static int take_bytes(void *self, const void *data, size_t len, size_t *out_n)
     assert_int_equal(peer->ends, 0);
     assert_true(len > 0);
     if (peer->write_error != 0 && peer->taken >= peer->fail_at) {
-        return peer->write_error;
+        return cis_error_errno(why, peer->write_error);
     }
     if (again(peer)) {
-        return EAGAIN;
+        return cis_error_errno(why, EAGAIN);
     }
     for (size_t i = 0; peer->check && i < n; i++) {
         peer->wrong |= at[i] != (uint8_t)((peer->taken + i) % 251);
@@ -126,31 +127,33 @@ static int take_bytes(void *self, const void *data, size_t len, size_t *out_n)
     }
     peer->taken += n;
     *out_n = n;
-    return 0;
+    return CIS_E_OK;
 }
 
-static int take_end(void *self, const struct cis_http_header *trailers, size_t n)
+static enum cis_code take_end(void *self, const struct cis_http_header *trailers, size_t n,
+                              struct cis_error *why)
 {
     struct peer *peer = self;
     if (again(peer)) {
-        return EAGAIN;
+        return cis_error_errno(why, EAGAIN);
     }
     peer->ends++;
     list(peer->tail, sizeof peer->tail, trailers, n);
-    return 0;
+    return CIS_E_OK;
 }
 
-static int give_bytes(void *self, void *to, size_t cap, size_t *out_n)
+static enum cis_code give_bytes(void *self, void *to, size_t cap, size_t *out_n,
+                                struct cis_error *why)
 {
     struct peer *peer = self;
     uint64_t left = peer->give - peer->given;
     size_t n = peer->piece != 0 && peer->piece < cap ? peer->piece : cap;
     peer->reads++;
     if (peer->read_error != 0 && peer->given >= peer->fail_at) {
-        return peer->read_error;
+        return cis_error_errno(why, peer->read_error);
     }
     if (again(peer)) {
-        return EAGAIN;
+        return cis_error_errno(why, EAGAIN);
     }
     n = n < left ? n : (size_t)left;
     for (size_t i = 0; i < n; i++) {
@@ -162,7 +165,7 @@ static int give_bytes(void *self, void *to, size_t cap, size_t *out_n)
         peer->in.trailers = peer->late;
         peer->in.ntrailers = peer->nlate;
     }
-    return 0;
+    return CIS_E_OK;
 }
 
 void peer_init(struct peer *peer, const char *method, const char *path)

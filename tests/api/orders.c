@@ -14,7 +14,7 @@ static void drop_order(void *self, void *object)
     free(object);
 }
 
-enum cis_code f_new(cis_wit_call *call, void *self)
+enum cis_code f_new(void *self, cis_wit_call *call)
 {
     struct order *o = calloc(1, sizeof *o);
     (void)self;
@@ -24,7 +24,7 @@ enum cis_code f_new(cis_wit_call *call, void *self)
     return CIS_E_OK;
 }
 
-enum cis_code f_add(cis_wit_call *call, void *self)
+enum cis_code f_add(void *self, cis_wit_call *call)
 {
     struct order *o = cis_wit_object(call, cis_wit_arg(call, 0));
     uint32_t n = (uint32_t)cis_wit_uint(cis_wit_arg(call, 1));
@@ -45,7 +45,7 @@ enum cis_code f_add(cis_wit_call *call, void *self)
 }
 
 /* Takes the order itself when it is above 5; smaller ones are left to be dropped. */
-enum cis_code f_close(cis_wit_call *call, void *self)
+enum cis_code f_close(void *self, cis_wit_call *call)
 {
     const cis_wit *arg = cis_wit_arg(call, 0);
     struct order *o = cis_wit_object(call, arg);
@@ -62,7 +62,7 @@ enum cis_code f_close(cis_wit_call *call, void *self)
     return CIS_E_OK;
 }
 
-enum cis_code f_hello(cis_wit_call *call, void *self)
+enum cis_code f_hello(void *self, cis_wit_call *call)
 {
     char text[64];
     size_t len;
@@ -72,7 +72,7 @@ enum cis_code f_hello(cis_wit_call *call, void *self)
     return CIS_E_OK;
 }
 
-cis_provider *provider_new(cis_wit_function *hello)
+cis_provider *provider_new(cis_wit_fn *hello)
 {
     cis_provider *p = NULL;
     assert_ok(cis_provider_new(&p, err));

@@ -13,13 +13,13 @@ extern atomic_int made, dropped, closed;
 /* What cis_wit_data gave to f_add. */
 extern _Thread_local void *last_data;
 
-enum cis_code f_new(cis_wit_call *call, void *self);
-enum cis_code f_add(cis_wit_call *call, void *self);
-enum cis_code f_close(cis_wit_call *call, void *self);
-enum cis_code f_hello(cis_wit_call *call, void *self);
+enum cis_code f_new(void *self, cis_wit_call *call);
+enum cis_code f_add(void *self, cis_wit_call *call);
+enum cis_code f_close(void *self, cis_wit_call *call);
+enum cis_code f_hello(void *self, cis_wit_call *call);
 
 /* All of them as ORDERS; yours to free. */
-cis_provider *provider_new(cis_wit_function *hello);
+cis_provider *provider_new(cis_wit_fn *hello);
 
 /* many(n): n orders, each added to and dropped; the sum. give(n): an order of n is closed.
  * leave(n): n orders are made and kept; then n 7: a trap, 8: it goes on for ever. greet(x): what

@@ -713,12 +713,12 @@ static enum cis_code shout(void *self, const struct cis_call *call, const char *
     return CIS_E_OK;
 }
 
-static bool count(void *self, const char *name, const char *version, bool native)
+static enum cis_code count(void *self, const char *name, const char *version, bool native)
 {
     (void)name;
     (void)version;
     *(int *)self += native ? 10 : 1;
-    return true;
+    return CIS_E_OK;
 }
 
 static void skills_in_wasm_and_c_are_called_by_name(void **state)
@@ -742,7 +742,7 @@ static void skills_in_wasm_and_c_are_called_by_name(void **state)
     assert_fails(CIS_E_USAGE, "Bad/Name",
                  cis_skills_register_native(s, "Bad/Name", shout, NULL, err));
     int n = 0;
-    cis_skills_each(s, &n, count);
+    assert_ok(cis_skills_each(s, count, &n, err));
     assert_int_equal(n, 22);
     cis_result *result = NULL;
     assert_ok(cis_skills_call(s, "echo", NULL, "{\"x\":1}", 7, NULL, &result, err));

@@ -13,14 +13,14 @@ struct place {
 };
 
 /* Of another type than it says. */
-static enum cis_code f_wrong(cis_wit_call *call, void *self)
+static enum cis_code f_wrong(void *self, cis_wit_call *call)
 {
     (void)self;
     cis_wit_set_u8(cis_wit_result(call), 1);
     return CIS_E_OK;
 }
 
-static enum cis_code f_not_text(cis_wit_call *call, void *self)
+static enum cis_code f_not_text(void *self, cis_wit_call *call)
 {
     (void)self;
     cis_wit_set_text(call, cis_wit_result(call), "\xff", 1);
@@ -141,7 +141,7 @@ static void runs_with_interfaces_in_c_are_played_without_them(void **state)
     assert_true(made > 5 && closed == 1);
 }
 
-static enum cis_code f_dice(cis_wit_call *call, void *self)
+static enum cis_code f_dice(void *self, cis_wit_call *call)
 {
     (void)self;
     cis_wit_set_u64(cis_wit_result(call), 6);
@@ -266,7 +266,7 @@ static void many_objects_pass_in_constant_memory(void **state)
 }
 
 /* Of each kind one: read and built again, with a wait in between. */
-static enum cis_code f_echo(cis_wit_call *call, void *self)
+static enum cis_code f_echo(void *self, cis_wit_call *call)
 {
     static const char *const names[] = {"chr",  "data", "pair", "opt",  "mode", "perms",
                                         "what", "n",    "m",    "list", "more"};
@@ -657,7 +657,7 @@ static void step_that_cannot_be_done_is_the_error_of_the_run(void **state)
 static void mistakes_of_a_function_end_the_run_and_not_the_process(void **state)
 {
     struct place *p = *state;
-    cis_wit_function *const bad[] = {f_wrong, f_not_text};
+    cis_wit_fn *const bad[] = {f_wrong, f_not_text};
     for (size_t i = 0; i < 2; i++) {
         cis_provider_free(p->provider);
         p->provider = provider_new(bad[i]);

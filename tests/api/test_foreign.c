@@ -68,7 +68,7 @@ static enum cis_code commit(void *self, const struct cis_call *call,
     return enter(self, err);
 }
 
-static enum cis_code f(cis_wit_call *call, void *self)
+static enum cis_code f(void *self, cis_wit_call *call)
 {
     struct cis_error err;
     cis_wit_set_u32(cis_wit_result(call), 5);
@@ -341,7 +341,7 @@ struct looker {
     int seen;
 };
 
-static bool look(void *self, const char *name, const char *version, bool is_native)
+static enum cis_code look(void *self, const char *name, const char *version, bool is_native)
 {
     struct looker *l = self;
     struct cis_error err;
@@ -355,7 +355,7 @@ static bool look(void *self, const char *name, const char *version, bool is_nati
     snprintf(again, sizeof again, "%s2", name);
     assert_int_equal(cis_skills_register_native(l->skills, again, native, *(void **)(l + 1), &err),
                      CIS_OK);
-    return true;
+    return CIS_E_OK;
 }
 
 static void skills_may_be_changed_while_they_are_listed(void **state)
@@ -370,7 +370,7 @@ static void skills_may_be_changed_while_they_are_listed(void **state)
     assert_ok(cis_skills_register_native(s, "a", native, w, err));
     assert_ok(cis_skills_register_native(s, "b", native, w, err));
     with.l.skills = s;
-    cis_skills_each(s, &with, look);
+    assert_ok(cis_skills_each(s, look, &with, err));
     assert_int_equal(with.l.seen, 2);
     assert_ok(cis_skills_remove(s, "a2", err));
     assert_ok(cis_skills_remove(s, "b2", err));

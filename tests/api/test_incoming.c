@@ -187,21 +187,23 @@ struct pipes {
     bool wrong;
 };
 
-static int from_pipe(void *self, void *to, size_t cap, size_t *out_n)
+static enum cis_code from_pipe(void *self, void *to, size_t cap, size_t *out_n,
+                               struct cis_error *why)
 {
     struct pipes *s = self;
     ssize_t n = read(s->in[0], to, cap);
     *out_n = n > 0 ? (size_t)n : 0;
-    return n < 0 ? errno : 0;
+    return cis_error_errno(why, n < 0 ? errno : 0);
 }
 
-static int to_pipe(void *self, const void *data, size_t len, size_t *out_n)
+static enum cis_code to_pipe(void *self, const void *data, size_t len, size_t *out_n,
+                             struct cis_error *why)
 {
     struct pipes *s = self;
     ssize_t n = write(s->out[1], data, len);
     *out_n = n > 0 ? (size_t)n : 0;
     s->peer.taken += *out_n;
-    return n < 0 ? errno : 0;
+    return cis_error_errno(why, n < 0 ? errno : 0);
 }
 
 /* The other side: writes a piece, and only then reads what came back of it. */

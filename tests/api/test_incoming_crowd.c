@@ -66,10 +66,11 @@ struct meeting {
     bool inside, answered; /* this one is being read; the other request is */
 };
 
-static int read_after_the_other(void *self, void *to, size_t cap, size_t *out_n)
+static enum cis_code read_after_the_other(void *self, void *to, size_t cap, size_t *out_n,
+                                          struct cis_error *why)
 {
     struct meeting *m = self;
-    (void)to, (void)cap, (void)out_n;
+    (void)to, (void)cap, (void)out_n, (void)why;
     pthread_mutex_lock(&m->lock);
     m->inside = true;
     pthread_cond_broadcast(&m->other);
@@ -77,7 +78,7 @@ static int read_after_the_other(void *self, void *to, size_t cap, size_t *out_n)
         pthread_cond_wait(&m->other, &m->lock);
     }
     pthread_mutex_unlock(&m->lock);
-    return 0; /* the end */
+    return CIS_E_OK; /* the end */
 }
 
 struct waiter {

@@ -131,15 +131,17 @@ static void a_guest_that_goes_on_for_ever_ends_at_the_time_limit(void **state)
 }
 
 /* Nothing comes, or nothing is taken, for ever: by a descriptor, or without one. */
-static int never_read(void *self, void *to, size_t cap, size_t *out_n)
+static enum cis_code never_read(void *self, void *to, size_t cap, size_t *out_n,
+                                struct cis_error *why)
 {
     (void)self, (void)to, (void)cap, (void)out_n;
-    return EAGAIN;
+    return cis_error_errno(why, EAGAIN);
 }
-static int never_written(void *self, const void *data, size_t len, size_t *out_n)
+static enum cis_code never_written(void *self, const void *data, size_t len, size_t *out_n,
+                                   struct cis_error *why)
 {
     (void)self, (void)data, (void)len, (void)out_n;
-    return EAGAIN;
+    return cis_error_errno(why, EAGAIN);
 }
 
 static void the_time_limit_ends_every_wait_for_a_peer(void **state)
@@ -180,12 +182,13 @@ static void a_peer_that_never_takes_the_rest_costs_the_time_limit_and_not_the_in
     place_renew(p);
 }
 
-static int fire_at_read(void *self, void *to, size_t cap, size_t *out_n)
+static enum cis_code fire_at_read(void *self, void *to, size_t cap, size_t *out_n,
+                                  struct cis_error *why)
 {
     struct peer *peer = self;
     (void)to, (void)cap, (void)out_n;
     cis_cancel_fire((cis_cancel *)(uintptr_t)peer->in.body);
-    return EAGAIN;
+    return cis_error_errno(why, EAGAIN);
 }
 
 static void cancellation_ends_a_wait_for_a_peer(void **state)
@@ -325,19 +328,19 @@ static void who_answers_requests_may_still_send_none(void **state)
     assert_says(*state, "/out", "15"); /* HTTP-request-denied */
 }
 
-static int ask_again(void *self, const struct cis_http_head *head)
+static enum cis_code ask_again(void *self, const struct cis_http_head *head, struct cis_error *why)
 {
     struct place *p = self;
     struct cis_http_incoming in = CIS_HTTP_INCOMING_INIT;
     cis_wit_call *call = NULL;
     char *text = NULL;
-    (void)head;
+    (void)head, (void)why;
     in.method = "GET";
     assert_fails(CIS_E_USAGE, "another call", cis_component_handle(p->component, &in, NULL, err));
     assert_fails(CIS_E_USAGE, "another call", cis_component_eval(p->component, "f()", &text, err));
     assert_fails(CIS_E_USAGE, "another call",
                  cis_component_begin(p->component, "f", "func()", &call, err));
-    return 0;
+    return CIS_E_OK;
 }
 
 static void one_call_at_a_time(void **state)

@@ -123,7 +123,7 @@ static void unstable_parts_are_there_for_runs_that_ask(void **state)
     end(&p);
 }
 
-static enum cis_code offset(cis_wit_call *call, void *self)
+static enum cis_code offset(void *self, cis_wit_call *call)
 {
     (void)self;
     cis_wit_set_s32(cis_wit_result(call), 42);

@@ -358,12 +358,12 @@ static cis_code act_snapshot(struct place *p, const char *name)
     return cis_tenant_snapshot(p->tenant, NULL, name, "a note", &why);
 }
 
-static bool first_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
-                         const char *note, const char *run)
+static enum cis_code first_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
+                                  const char *note, const char *run)
 {
     (void)time_ms, (void)kind, (void)note, (void)run;
     *(uint64_t *)self = epoch;
-    return false;
+    return CIS_E_OK;
 }
 
 static uint64_t head(struct place *p)
@@ -373,11 +373,11 @@ static uint64_t head(struct place *p)
     return epoch;
 }
 
-static bool any_change(void *self, char what, const char *path, const char *from)
+static enum cis_code any_change(void *self, char what, const char *path, const char *from)
 {
     (void)what, (void)path, (void)from;
     ++*(int *)self;
-    return true;
+    return CIS_E_OK;
 }
 
 static void commit_text(struct place *p, const char *text)

@@ -21,7 +21,7 @@ static void drop_order(void *self, void *object)
     free(object);
 }
 
-static enum cis_code f_new(cis_wit_call *call, void *self)
+static enum cis_code f_new(void *self, cis_wit_call *call)
 {
     int *o = malloc(sizeof *o);
     (void)self;
@@ -226,7 +226,7 @@ static void a_type_that_is_none_is_the_error_of_the_next_run(void **state)
 
 /* ---- two providers of one package ---- */
 
-static cis_provider *shop(const char *interface, const char *name, cis_wit_function *function,
+static cis_provider *shop(const char *interface, const char *name, cis_wit_fn *function,
                           const char *type, bool has)
 {
     cis_provider *p = NULL;
@@ -239,7 +239,7 @@ static cis_provider *shop(const char *interface, const char *name, cis_wit_funct
     return p;
 }
 
-static enum cis_code f_made(cis_wit_call *call, void *self)
+static enum cis_code f_made(void *self, cis_wit_call *call)
 {
     (void)self;
     cis_wit_set_object(call, cis_wit_result(call), "order", &made);
@@ -247,7 +247,7 @@ static enum cis_code f_made(cis_wit_call *call, void *self)
 }
 
 static int looked, foreign;
-static enum cis_code f_look(cis_wit_call *call, void *self)
+static enum cis_code f_look(void *self, cis_wit_call *call)
 {
     (void)self;
     looked++;

@@ -19,7 +19,7 @@ struct place {
     long peak; /* KiB, at the start */
 };
 
-static enum cis_code f_log(cis_wit_call *call, void *self)
+static enum cis_code f_log(void *self, cis_wit_call *call)
 {
     (void)call;
     (void)self;

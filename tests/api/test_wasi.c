@@ -229,25 +229,28 @@ struct echo {
     size_t at, len;
 };
 
-static int echo_read(void *self, void *buf, size_t len, size_t *out_n)
+static enum cis_code echo_read(void *self, void *buf, size_t len, size_t *out_n,
+                               struct cis_error *why)
 {
     struct echo *e = self;
+    (void)why;
     *out_n = e->text[e->at] != 0 && len != 0;
     memcpy(buf, e->text + e->at, *out_n);
     e->at += *out_n;
-    return 0;
+    return CIS_E_OK;
 }
 
-static int echo_write(void *self, const void *data, size_t len, size_t *out_n)
+static enum cis_code echo_write(void *self, const void *data, size_t len, size_t *out_n,
+                                struct cis_error *why)
 {
     struct echo *e = self;
     if (len > sizeof e->got - e->len) {
-        return ENOSPC;
+        return cis_error_errno(why, ENOSPC);
     }
     memcpy(e->got + e->len, data, len);
     e->len += len;
     *out_n = len;
-    return 0;
+    return CIS_E_OK;
 }
 
 static void streams_are_bytes_descriptors_or_functions(void **state)

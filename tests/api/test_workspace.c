@@ -141,13 +141,13 @@ static void changes_are_seen_by_others_after_the_commit_only(void **state)
     cis_workspace_close(mine);
 }
 
-static bool count_entry(void *self, const char *name, const struct cis_file_info *info)
+static enum cis_code count_entry(void *self, const char *name, const struct cis_file_info *info)
 {
     int *n = self;
     assert_true(strcmp(name, "d") == 0 || strcmp(name, "l") == 0 || strcmp(name, "g") == 0);
     assert_true(info->inode > 1);
     (*n)++;
-    return true;
+    return CIS_E_OK;
 }
 
 static void files_directories_and_links_by_path(void **state)
@@ -179,23 +179,23 @@ static void files_directories_and_links_by_path(void **state)
     cis_workspace_close(w);
 }
 
-static bool note_change(void *self, char what, const char *path, const char *from)
+static enum cis_code note_change(void *self, char what, const char *path, const char *from)
 {
     char *text = self;
     size_t n = strlen(text);
     snprintf(text + n, 256 - n, "%c %s%s%s;", what, from, from[0] != 0 ? ">" : "", path);
-    return true;
+    return CIS_E_OK;
 }
 
-static bool note_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
-                        const char *note, const char *run)
+static enum cis_code note_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
+                                 const char *note, const char *run)
 {
     char *text = self;
     size_t n = strlen(text);
     assert_true(time_ms > 0);
     assert_string_equal(run, "");
     snprintf(text + n, 256 - n, "%d %s %s;", (int)epoch, kind, note);
-    return true;
+    return CIS_E_OK;
 }
 
 static void states_are_kept_compared_and_brought_back(void **state)
@@ -410,11 +410,72 @@ static void *writer(void *self)
     return NULL;
 }
 
-static bool count_any(void *self, const char *name, const struct cis_file_info *info)
+static enum cis_code count_any(void *self, const char *name, const struct cis_file_info *info)
 {
     (void)name, (void)info;
     (*(int *)self)++;
-    return true;
+    return CIS_E_OK;
+}
+
+static enum cis_code stop_at_once(void *self, const char *name, const struct cis_file_info *info)
+{
+    (void)name, (void)info;
+    (*(int *)self)++;
+    return CIS_E_LIMIT;
+}
+
+static enum cis_code stop_at_change(void *self, char what, const char *path, const char *from)
+{
+    (void)what, (void)path, (void)from;
+    (*(int *)self)++;
+    return CIS_E_LIMIT;
+}
+
+static enum cis_code stop_at_commit(void *self, uint64_t epoch, int64_t time_ms, const char *kind,
+                                    const char *note, const char *run)
+{
+    (void)epoch, (void)time_ms, (void)kind, (void)note, (void)run;
+    (*(int *)self)++;
+    return (enum cis_code)12345; /* no code of cis */
+}
+
+static enum cis_code stop_at_publish(void *self, const char *from, const char *branch,
+                                     const char *to, int64_t since_ms)
+{
+    (void)from, (void)branch, (void)to, (void)since_ms;
+    (*(int *)self)++;
+    return CIS_E_CANCELLED;
+}
+
+static void what_a_callback_returns_ends_the_function_that_calls_it(void **state)
+{
+    struct place *p = *state;
+    int n = 0;
+    put_commit(p, "a", "one");
+    put_commit(p, "b", "two");
+    cis_workspace *w = open_at(p, NULL);
+    assert_fails(CIS_E_LIMIT, "callback", cis_workspace_list(w, "", stop_at_once, &n, err));
+    assert_int_equal(n, 1);
+    put(w, "c", "three");
+    put(w, "d", "four");
+    assert_fails(CIS_E_LIMIT, "callback", cis_workspace_changes(w, stop_at_change, &n, err));
+    assert_int_equal(n, 2);
+    cis_workspace_close(w);
+    assert_fails(CIS_E_LIMIT, "callback",
+                 cis_tenant_diff(p->tenant, "main@1", "main@2", stop_at_change, &n, err));
+    assert_int_equal(n, 3);
+    assert_fails(CIS_E_PROVIDER, "callback",
+                 cis_tenant_log(p->tenant, NULL, 10, stop_at_commit, &n, err));
+    assert_int_equal(n, 4);
+    cis_tenant *bob = NULL;
+    assert_ok(cis_tenant_open(p->runtime, "bob", &bob, err));
+    assert_ok(cis_workspace_open(bob, NULL, &w, err)); /* which makes the tenant */
+    cis_workspace_close(w);
+    cis_tenant_close(bob);
+    assert_ok(cis_tenant_publish(p->tenant, NULL, "bob", err));
+    assert_fails(CIS_E_CANCELLED, "callback",
+                 cis_tenant_published(p->tenant, stop_at_publish, &n, err));
+    assert_int_equal(n, 5);
 }
 
 static void threads_with_files_of_their_own_all_commit(void **state)
@@ -522,13 +583,13 @@ static cis_code open_published(struct place *p, const char *reader, const char *
     return code;
 }
 
-static bool note_published(void *self, const char *from, const char *branch, const char *to,
-                           int64_t since_ms)
+static enum cis_code note_published(void *self, const char *from, const char *branch,
+                                    const char *to, int64_t since_ms)
 {
     char *text = self;
     assert_true(since_ms > 1600000000000ll);
     snprintf(text + strlen(text), 256 - strlen(text), "%s/%s>%s ", from, branch, to);
-    return true;
+    return CIS_E_OK;
 }
 
 static void a_published_branch_is_read_by_who_it_was_published_to(void **state)
@@ -682,6 +743,7 @@ int main(void)
         TEST(who_comes_second_gets_a_conflict_and_loses_nothing),
         TEST(a_published_branch_is_read_by_who_it_was_published_to),
         TEST(options_of_an_earlier_size_are_taken),
+        TEST(what_a_callback_returns_ends_the_function_that_calls_it),
         TEST(threads_with_files_of_their_own_all_commit),
         TEST(a_write_that_fails_leaves_the_file_of_another_thread),
         TEST(a_write_follows_a_symlink_that_leads_nowhere_yet),

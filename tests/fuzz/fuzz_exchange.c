@@ -136,8 +136,8 @@ static void http_write(void *self, void *exchange, const void *data, size_t len)
     require(x->body_len == UINT64_MAX || x->written <= x->body_len);
 }
 
-static enum cis_http_fault http_finish(void *self, void *exchange,
-                                       const struct cis_http_header *trailers, size_t n)
+static enum cis_code http_finish(void *self, void *exchange, const struct cis_http_header *trailers,
+                                 size_t n, enum cis_http_fault *out_fault)
 {
     struct exchange *x = exchange;
     (void)self;
@@ -147,34 +147,37 @@ static enum cis_http_fault http_finish(void *self, void *exchange,
         require(trailers[i].name[0] != 0 && trailers[i].value != NULL);
     }
     x->finished = true;
-    return next() % 16 == 15 ? CIS_HTTP_PROTOCOL : CIS_HTTP_FINE;
+    *out_fault = next() % 16 == 15 ? CIS_HTTP_PROTOCOL : CIS_HTTP_FINE;
+    return *out_fault == CIS_HTTP_FINE ? CIS_OK : CIS_E_NET;
 }
 
-static size_t http_read(void *self, void *exchange, void *to, size_t cap)
+static enum cis_code http_read(void *self, void *exchange, void *to, size_t cap, size_t *out_n)
 {
+    *out_n = 0;
     struct exchange *x = exchange;
     (void)self;
     if (!x->state.readable || x->state.ended) {
-        return 0;
+        return CIS_OK;
     }
     uint8_t what = next();
     if (what % 8 == 0) {
         x->state.ended = true;
-        return 0;
+        return CIS_OK;
     }
     size_t n = (size_t)what * 300 < cap ? (size_t)what * 300 : cap;
     memset(to, 'y', n);
-    return n;
+    *out_n = n;
+    return CIS_OK;
 }
 
-static bool http_fields(void *self, void *exchange, bool trailers, void *each_self,
-                        bool (*each)(void *each_self, const char *name, const char *value))
+static enum cis_code http_fields(void *self, void *exchange, bool trailers, cis_http_field_fn *each,
+                                 void *each_self)
 {
     const struct exchange *x = exchange;
     (void)self;
     require(x->state.status != 0 && (!trailers || x->state.ended));
-    bool all = true;
-    for (int n = next() % 4; n > 0 && all; n--) {
+    cis_code all = CIS_OK;
+    for (int n = next() % 4; n > 0 && all == CIS_OK; n--) {
         all = each(each_self, n == 2 ? "Content-Length" : "X-Field", "1");
     }
     return all;

@@ -20,7 +20,7 @@ struct seen {
     size_t headers, body;
 };
 
-static bool header(void *self, const char *name, const char *value)
+static enum cis_code header(void *self, const char *name, const char *value)
 {
     struct seen *seen = self;
     seen->headers++;
@@ -28,14 +28,14 @@ static bool header(void *self, const char *name, const char *value)
     for (const char *p = value; *p != 0; p++) {
         require(((unsigned char)*p >= 0x20 || *p == '\t') && *p != 0x7f);
     }
-    return true;
+    return CIS_E_OK;
 }
 
-static bool body(void *self, const void *data, size_t len)
+static enum cis_code body(void *self, const void *data, size_t len)
 {
     (void)data;
     ((struct seen *)self)->body += len;
-    return true;
+    return CIS_E_OK;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -466,7 +466,7 @@ static void cis_skill_links_with_its_own_types_alone(void **state)
     end();
 }
 
-static enum cis_code never(cis_wit_call *call, void *self)
+static enum cis_code never(void *self, cis_wit_call *call)
 {
     (void)self;
     return cis_wit_fail(call, CIS_E_INTERNAL, "called");

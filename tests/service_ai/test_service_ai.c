@@ -70,10 +70,10 @@ static void serve(const struct httpd_options *options)
     snprintf(base, sizeof base, "http://127.0.0.1:%u", httpd_port(server));
 }
 
-static bool take(void *self, const void *data, size_t len)
+static enum cis_code take(void *self, const void *data, size_t len)
 {
     cis_buf_add(self, data, len);
-    return ((struct cis_buf *)self)->failed == CIS_OK;
+    return ((struct cis_buf *)self)->failed;
 }
 
 static cis_code ask(const struct cis_ai_config *config, const char *prompt, struct cis_error *err)

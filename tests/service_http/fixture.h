@@ -32,18 +32,18 @@ struct fetch {
     cis_cancel *cancel;
 };
 
-static inline bool fetched_header(void *self, const char *name, const char *value)
+static inline enum cis_code fetched_header(void *self, const char *name, const char *value)
 {
     struct fetched *f = self;
     cis_buf_printf(&f->headers, "%s: %s\n", name, value);
-    return true;
+    return CIS_E_OK;
 }
 
-static inline bool fetched_body(void *self, const void *data, size_t len)
+static inline enum cis_code fetched_body(void *self, const void *data, size_t len)
 {
     struct fetched *f = self;
     cis_buf_add(&f->body, data, len);
-    return f->body.failed == CIS_OK;
+    return f->body.failed;
 }
 
 static inline struct fetched *fetch(struct fetch f)

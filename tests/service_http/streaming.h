@@ -74,6 +74,23 @@ static inline bool streaming_write(struct streaming *s, const void *data, size_t
     return true;
 }
 
+static inline size_t streaming_take(struct streaming *s, void *to, size_t cap)
+{
+    size_t n = 0;
+    assert_int_equal(s->http->read(s->http->self, s->exchange, to, cap, &n), CIS_OK);
+    return n;
+}
+
+static inline enum cis_http_fault streaming_finish(struct streaming *s,
+                                                   const struct cis_http_header *trailers,
+                                                   size_t ntrailers)
+{
+    enum cis_http_fault fault = CIS_HTTP_FINE;
+    cis_code code = s->http->finish(s->http->self, s->exchange, trailers, ntrailers, &fault);
+    assert_int_equal(code == CIS_OK, fault == CIS_HTTP_FINE);
+    return fault;
+}
+
 /* Reads to the end; the bytes into out unless it is NULL. Returns how many. */
 static inline uint64_t streaming_read(struct streaming *s, struct cis_buf *out)
 {
@@ -81,7 +98,7 @@ static inline uint64_t streaming_read(struct streaming *s, struct cis_buf *out)
     uint64_t total = 0;
     for (;;) {
         streaming_until(s, s->state.readable || s->state.ended);
-        size_t n = s->http->read(s->http->self, s->exchange, block, sizeof block);
+        size_t n = streaming_take(s, block, sizeof block);
         total += n;
         if (out != NULL) {
             cis_buf_add(out, block, n);
@@ -93,15 +110,16 @@ static inline uint64_t streaming_read(struct streaming *s, struct cis_buf *out)
     }
 }
 
-static inline bool streaming_line(void *self, const char *name, const char *value)
+static inline enum cis_code streaming_line(void *self, const char *name, const char *value)
 {
     cis_buf_printf(self, "%s: %s\n", name, value);
-    return true;
+    return CIS_E_OK;
 }
 
 static inline void streaming_fields(struct streaming *s, bool trailers, struct cis_buf *out)
 {
-    assert_true(s->http->fields(s->http->self, s->exchange, trailers, out, streaming_line));
+    assert_int_equal(s->http->fields(s->http->self, s->exchange, trailers, streaming_line, out),
+                     CIS_OK);
 }
 
 static inline void streaming_close(struct streaming *s)

@@ -102,7 +102,7 @@ static void every_method_has_its_framing(void **state)
             OPEN(w, .url = at(w.server, "/echo"), .method = rows[i].method,
                  .has_body = rows[i].has_body, .body_len = rows[i].length, NO_LIMITS);
         assert_true(streaming_write(&s, rows[i].body, strlen(rows[i].body)));
-        assert_int_equal(s.http->finish(s.http->self, s.exchange, NULL, 0), CIS_HTTP_FINE);
+        assert_int_equal(streaming_finish(&s, NULL, 0), CIS_HTTP_FINE);
         CIS_CLEANUP(cis_buf_done) struct cis_buf body = body_of(&s);
         assert_int_equal(s.state.fault, CIS_HTTP_FINE);
         streaming_close(&s);
@@ -143,7 +143,7 @@ static void trailers_go_both_ways(void **state)
     assert_true(streaming_write(&s, "hello", 5));
     streaming_until(&s, s.state.readable); /* the answer begins before the request ends */
     assert_false(s.state.ended);
-    assert_int_equal(s.http->finish(s.http->self, s.exchange, trailers, 2), CIS_HTTP_FINE);
+    assert_int_equal(streaming_finish(&s, trailers, 2), CIS_HTTP_FINE);
     assert_body(&s, "hello");
     CIS_CLEANUP(cis_buf_done) struct cis_buf fields = CIS_BUF_INIT(4096);
     streaming_fields(&s, true, &fields);
@@ -180,10 +180,10 @@ static void bodies_of_any_length_take_little_memory(void **state)
             s.http->write(s.http->self, s.exchange, block, n);
             sent += n;
             if (sent == total) {
-                s.http->finish(s.http->self, s.exchange, NULL, 0);
+                streaming_finish(&s, NULL, 0);
             }
         }
-        size_t n = s.http->read(s.http->self, s.exchange, back, sizeof back);
+        size_t n = streaming_take(&s, back, sizeof back);
         got += n;
         assert_true(n == 0 || (back[0] == 'x' && back[n - 1] == 'x'));
         before = before == 0 && got > total / 8 ? resident() : before;
@@ -226,9 +226,9 @@ static void pieces_of_any_size_come_back_in_their_order(void **state)
         s.http->write(s.http->self, s.exchange, block, n);
         sent += n;
         if (n != 0 && sent == total) {
-            s.http->finish(s.http->self, s.exchange, NULL, 0);
+            streaming_finish(&s, NULL, 0);
         }
-        n = s.http->read(s.http->self, s.exchange, block, 1 + (chance >> 4) % 65536);
+        n = streaming_take(&s, block, 1 + (chance >> 4) % 65536);
         for (size_t i = 0; i < n; i++) {
             assert_int_equal(block[i], byte_at(got + i));
         }
@@ -262,7 +262,7 @@ static void what_is_left_in_the_buffer_stays_when_more_comes(void **state)
         } while (!s.state.readable || poll(&fd, 1, 20) > 0);
         while (got + LEFT < sent) { /* what is left moves on through the buffer */
             streaming_until(&s, s.state.readable);
-            size_t n = s.http->read(s.http->self, s.exchange, block, sent - LEFT - got);
+            size_t n = streaming_take(&s, block, sent - LEFT - got);
             assert_true(n != 0);
             for (size_t i = 0; i < n; i++) {
                 assert_int_equal(block[i], byte_at(got + i));
@@ -288,7 +288,7 @@ static void a_reader_that_pauses_holds_the_server_back(void **state)
     char block[65536];
     for (int i = 0; i < 200; i++) {
         streaming_until(&s, s.state.readable);
-        assert_true(s.http->read(s.http->self, s.exchange, block, sizeof block) > 0);
+        assert_true(streaming_take(&s, block, sizeof block) > 0);
     }
     streaming_close(&s);
     world_done(&w);
@@ -310,7 +310,7 @@ static void exchanges_are_closed_at_any_moment(void **state)
                 if (n == 4 && s.state.room != 0) {
                     s.http->write(s.http->self, s.exchange, "some", 4);
                 } else if (n == 8) {
-                    s.http->finish(s.http->self, s.exchange, NULL, 0);
+                    streaming_finish(&s, NULL, 0);
                 }
                 struct pollfd fd = {.fd = s.state.fd, .events = POLLIN};
                 poll(&fd, 1, 1);
@@ -377,7 +377,7 @@ static void each_byte_that_comes_puts_the_time_limit_off(void **state)
                               .first_byte_ns = UINT64_MAX, .between_ns = hour_ns);
     for (int seen = 0; seen < 3;) {
         streaming_until(&s, s.state.readable);
-        assert_true(s.http->read(s.http->self, s.exchange, block, sizeof block) > 0);
+        assert_true(streaming_take(&s, block, sizeof block) > 0);
         streaming_look(&s, true);
         if (s.state.readable || s.state.at_ns < cis_clock_mono_ns() + hour_ns / 2) {
             continue; /* the next byte is here, or a timer of curl comes first */
@@ -511,7 +511,7 @@ static void lengths_that_are_not_kept_end_the_exchange(void **state)
     struct streaming s = OPEN(w, .url = at(w.server, "/echo"), .method = "POST", .has_body = true,
                               .body_len = 10, NO_LIMITS);
     assert_true(streaming_write(&s, "hello", 5));
-    assert_int_equal(s.http->finish(s.http->self, s.exchange, NULL, 0), CIS_HTTP_REQUEST_BODY_SIZE);
+    assert_int_equal(streaming_finish(&s, NULL, 0), CIS_HTTP_REQUEST_BODY_SIZE);
     streaming_look(&s, true);
     assert_int_equal(s.state.fault, CIS_HTTP_REQUEST_BODY_SIZE);
     streaming_close(&s);
@@ -539,14 +539,14 @@ static void trailers_that_frame_or_authorise_are_refused(void **state)
         struct streaming s = OPEN(w, .url = at(w.server, "/stream/sink"), .method = "POST",
                                   .has_body = true, .body_len = UINT64_MAX, NO_LIMITS);
         assert_true(streaming_write(&s, "x", 1));
-        assert_int_equal(s.http->finish(s.http->self, s.exchange, &trailer, 1), CIS_HTTP_PROTOCOL);
+        assert_int_equal(streaming_finish(&s, &trailer, 1), CIS_HTTP_PROTOCOL);
         streaming_close(&s);
     }
     const struct cis_http_header fine = {"X-Fine", "1"};
     struct streaming s = OPEN(w, .url = at(w.server, "/stream/sink"), .method = "POST",
                               .has_body = true, .body_len = 1, NO_LIMITS);
     assert_true(streaming_write(&s, "x", 1));
-    assert_int_equal(s.http->finish(s.http->self, s.exchange, &fine, 1), CIS_HTTP_PROTOCOL);
+    assert_int_equal(streaming_finish(&s, &fine, 1), CIS_HTTP_PROTOCOL);
     streaming_close(&s);
     world_done(&w);
 }
@@ -633,7 +633,7 @@ static void tls_is_verified_by_the_private_authority(void **state)
                  .method = "POST", .has_body = true, .body_len = UINT64_MAX, NO_LIMITS);
         if (trusted) {
             assert_true(streaming_write(&s, "secret", 6));
-            s.http->finish(s.http->self, s.exchange, NULL, 0);
+            streaming_finish(&s, NULL, 0);
             assert_body(&s, "secret");
         } else {
             streaming_read(&s, NULL);

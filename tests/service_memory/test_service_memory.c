@@ -347,14 +347,13 @@ static cis_code around_get(void *self, const struct cis_call *call, const char *
     (void)call, (void)key, (void)key_len, (void)error;
     struct around *a = self;
     assert_int_equal(a->begun, ++a->called);
-    *out_found = out->write(out->self, "v", 1);
+    *out_found = out->write(out->self, "v", 1) == CIS_OK;
     return CIS_OK;
 }
 
 static cis_code around_search(void *self, const struct cis_call *call, const char *query,
-                              size_t query_len, uint32_t limit, void *each_self,
-                              bool (*each)(void *each_self, const struct cis_memory_hit *hit),
-                              struct cis_error *error)
+                              size_t query_len, uint32_t limit, cis_memory_hit_fn *each,
+                              void *each_self, struct cis_error *error)
 {
     (void)call, (void)query, (void)query_len, (void)limit, (void)each_self, (void)each;
     (void)error;
@@ -365,9 +364,8 @@ static cis_code around_search(void *self, const struct cis_call *call, const cha
 
 /* A service of an embedder, whose hits have another size. */
 static cis_code odd_search(void *self, const struct cis_call *call, const char *query,
-                           size_t query_len, uint32_t limit, void *each_self,
-                           bool (*each)(void *each_self, const struct cis_memory_hit *hit),
-                           struct cis_error *error)
+                           size_t query_len, uint32_t limit, cis_memory_hit_fn *each,
+                           void *each_self, struct cis_error *error)
 {
     (void)query, (void)query_len, (void)limit, (void)error;
     struct {
@@ -380,8 +378,7 @@ static cis_code odd_search(void *self, const struct cis_call *call, const char *
     odd.hit.key_len = 1;
     odd.hit.value = "v";
     odd.hit.value_len = 1;
-    each(each_self, &odd.hit);
-    return CIS_OK;
+    return each(each_self, &odd.hit);
 }
 
 static void hits_of_a_service_are_taken_by_their_size(void **state)
@@ -470,10 +467,10 @@ static void the_quota_refuses_the_commit_of_the_service(void **state)
     assert_ok(f->memory.service.commit(f->memory.service.self, &f->call, &op, 1, err));
 }
 
-static bool note_key(void *self, const char *key, size_t key_len, size_t value_len)
+static enum cis_code note_key(void *self, const char *key, size_t key_len, size_t value_len)
 {
     cis_buf_printf(self, "%.*s:%zu ", (int)key_len, key, value_len);
-    return true;
+    return CIS_E_OK;
 }
 
 static void the_service_lists_own_keys_with_a_prefix(void **state)
@@ -485,16 +482,16 @@ static void the_service_lists_own_keys_with_a_prefix(void **state)
     store_set(f, "file:other", "a/3", "x", 1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
     assert_ok(
-        f->memory.service.list(f->memory.service.self, &f->call, "a/", 2, 10, &out, note_key, err));
+        f->memory.service.list(f->memory.service.self, &f->call, "a/", 2, 10, note_key, &out, err));
     assert_string_equal(cis_buf_cstr(&out), "a/1:3 a/2:4 ");
 }
 
 /* ---- export and import ---- */
 
-static bool to_buf(void *self, const void *data, size_t len)
+static enum cis_code to_buf(void *self, const void *data, size_t len)
 {
     cis_buf_add(self, data, len);
-    return ((struct cis_buf *)self)->failed == CIS_OK;
+    return ((struct cis_buf *)self)->failed;
 }
 
 static void export_all(struct fixture *f, const char *tenant, struct cis_buf *out)

@@ -94,9 +94,8 @@ static cis_code memory_get(void *self, const struct cis_call *call, const char *
 }
 
 static cis_code memory_search(void *self, const struct cis_call *call, const char *query,
-                              size_t query_len, uint32_t limit, void *each_self,
-                              bool (*each)(void *, const struct cis_memory_hit *),
-                              struct cis_error *err)
+                              size_t query_len, uint32_t limit, cis_memory_hit_fn *each,
+                              void *each_self, struct cis_error *err)
 {
     struct fake *f = self;
     (void)query, (void)query_len;
@@ -113,15 +112,14 @@ static cis_code memory_search(void *self, const struct cis_call *call, const cha
                                      .value_len = f->value_len,
                                      .is_public = f->search_public,
                                      .category = "notes"};
-        each(each_self, &hit);
+        return each(each_self, &hit);
     }
     return CIS_OK;
 }
 
 static cis_code memory_list(void *self, const struct cis_call *call, const char *prefix,
-                            size_t prefix_len, uint32_t limit, void *each_self,
-                            bool (*each)(void *, const char *, size_t, size_t),
-                            struct cis_error *err)
+                            size_t prefix_len, uint32_t limit, cis_memory_key_fn *each,
+                            void *each_self, struct cis_error *err)
 {
     (void)self, (void)call, (void)prefix, (void)prefix_len, (void)limit;
     (void)each_self, (void)each, (void)err;

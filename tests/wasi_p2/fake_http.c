@@ -100,20 +100,20 @@ static void fake_write(void *self, void *exchange, const void *data, size_t len)
     x->got += len;
 }
 
-static enum cis_http_fault fake_finish(void *self, void *exchange,
-                                       const struct cis_http_header *trailers, size_t ntrailers)
+static enum cis_code fake_finish(void *self, void *exchange, const struct cis_http_header *trailers,
+                                 size_t ntrailers, enum cis_http_fault *out_fault)
 {
     struct fake_exchange *x = exchange;
-    (void)self, (void)trailers, (void)ntrailers;
+    (void)self, (void)trailers, (void)ntrailers, (void)out_fault;
     assert_false(x->finished);
     if (!x->up->lossy && x->fault == 0) { /* a body that ends well is whole */
         assert_int_equal(x->up->len, 0);
     }
     x->finished = true;
-    return CIS_HTTP_FINE;
+    return CIS_OK;
 }
 
-static size_t fake_read(void *self, void *exchange, void *to, size_t cap)
+static enum cis_code fake_read(void *self, void *exchange, void *to, size_t cap, size_t *out_n)
 {
     struct fake_exchange *x = exchange;
     (void)self;
@@ -126,14 +126,15 @@ static size_t fake_read(void *self, void *exchange, void *to, size_t cap)
     x->down.at += n;
     x->there -= n;
     x->ended = x->status != 0 && x->there == 0 && x->down.at == x->down.len;
-    return n;
+    *out_n = n;
+    return CIS_OK;
 }
 
-static bool fake_fields(void *self, void *exchange, bool trailers, void *each_self,
-                        bool (*each)(void *each_self, const char *name, const char *value))
+static enum cis_code fake_fields(void *self, void *exchange, bool trailers, cis_http_field_fn *each,
+                                 void *each_self)
 {
     (void)self, (void)exchange;
-    return (trailers && one_in(2)) || each(each_self, "x-fake", "value");
+    return trailers && one_in(2) ? CIS_OK : each(each_self, "x-fake", "value");
 }
 
 static void fake_close(void *self, void *exchange)

@@ -1170,42 +1170,46 @@ cis_code cis_component_call(cis_guest *g, struct cis_str name, const char *type,
 
 static uint64_t told, asked, told_sum;
 
-static int incoming_read(void *self, void *to, size_t cap, size_t *out_n)
+static enum cis_code incoming_read(void *self, void *to, size_t cap, size_t *out_n,
+                                   struct cis_error *why)
 {
     (void)self;
     if (one_in(3)) {
-        return EAGAIN;
+        return cis_error_errno(why, EAGAIN);
     }
     size_t n = asked > 150000 || cap == 0 ? 0 : 1 + chance_size(cap - 1);
     memset(to, 7, n);
     asked += n;
     *out_n = n;
-    return one_in(300) ? EIO : 0;
+    return cis_error_errno(why, one_in(300) ? EIO : 0);
 }
-static int incoming_head(void *self, const struct cis_http_head *head)
+static enum cis_code incoming_head(void *self, const struct cis_http_head *head,
+                                   struct cis_error *why)
 {
     (void)self, (void)head;
-    return one_in(4) ? EAGAIN : 0;
+    return cis_error_errno(why, one_in(4) ? EAGAIN : 0);
 }
-static int incoming_write(void *self, const void *data, size_t len, size_t *out_n)
+static enum cis_code incoming_write(void *self, const void *data, size_t len, size_t *out_n,
+                                    struct cis_error *why)
 {
     (void)self;
     if (one_in(3)) {
-        return EAGAIN;
+        return cis_error_errno(why, EAGAIN);
     }
     if (one_in(300)) {
-        return EIO;
+        return cis_error_errno(why, EIO);
     }
     *out_n = 1 + chance((uint32_t)len);
     *out_n = *out_n < len ? *out_n : len;
     told_sum += ((const uint8_t *)data)[*out_n - 1]; /* so that the sanitizer sees the read */
     told += *out_n;
-    return 0;
+    return CIS_E_OK;
 }
-static int incoming_end(void *self, const struct cis_http_header *trailers, size_t ntrailers)
+static enum cis_code incoming_end(void *self, const struct cis_http_header *trailers,
+                                  size_t ntrailers, struct cis_error *why)
 {
     (void)self, (void)trailers, (void)ntrailers;
-    return one_in(4) ? EAGAIN : 0;
+    return cis_error_errno(why, one_in(4) ? EAGAIN : 0);
 }
 
 static void incoming(void)
@@ -1447,10 +1451,11 @@ static void fake_close_nothing(void *self, void *exchange)
     (void)self, (void)exchange;
 }
 
-static size_t read_too_much(void *self, void *exchange, void *to, size_t cap)
+static cis_code read_too_much(void *self, void *exchange, void *to, size_t cap, size_t *out_n)
 {
     (void)self, (void)exchange, (void)to;
-    return cap + 1;
+    *out_n = cap + 1;
+    return CIS_OK;
 }
 
 static void a_service_that_reads_more_than_there_is_room_for_is_not_believed(void **state)

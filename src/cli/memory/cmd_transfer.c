@@ -25,15 +25,15 @@ static void target_done(struct target *t)
     cis_file_beside_drop(&t->file);
 }
 
-static bool target_write(void *self, const void *data, size_t len)
+static cis_code target_write(void *self, const void *data, size_t len)
 {
     struct target *t = self;
     if (!t->to_file) {
         cis_cli_out(data, len);
-        return true; /* a full stdout is told at the end of main */
+        return CIS_OK; /* a full stdout is told at the end of main */
     }
     t->sys = cis_fd_write_all(t->file.fd, data, len);
-    return t->sys == 0;
+    return cis_code_of_errno(t->sys);
 }
 
 static cis_code export_verb(struct cis_memory_cmd *cmd, struct cis_error *err)

@@ -70,8 +70,9 @@ static enum cis_code chat(void *self, const struct cis_call *call,
         usage.input_tokens = request->prompt_len / 4 + 1;
         usage.output_tokens = text.len / 4 + 1;
     }
-    *out_usage = usage;
-    if (text.len != 0 && !out_text->write(out_text->self, text.ptr, text.len)) {
+    out_usage->input_tokens = usage.input_tokens;
+    out_usage->output_tokens = usage.output_tokens;
+    if (text.len != 0 && out_text->write(out_text->self, text.ptr, text.len) != CIS_OK) {
         return cis_fail(err, CIS_E_LIMIT, "ai: the answer of %zu bytes is too large", text.len);
     }
     return CIS_OK;

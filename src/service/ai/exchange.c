@@ -8,11 +8,11 @@
 #define REPLY_MAX (CIS_AI_ANSWER_MAX + 65536u)
 #define TOLD_MAX 1024u /* bytes of a provider's own words that are looked at */
 
-static bool take_body(void *self, const void *data, size_t len)
+static cis_code take_body(void *self, const void *data, size_t len)
 {
     struct cis_buf *body = self;
     cis_buf_add(body, data, len);
-    return body->failed == CIS_OK;
+    return body->failed;
 }
 
 /* The words of {"error":{"message":…}} or {"error":…}; nothing else of a body is ever shown. */

@@ -67,12 +67,11 @@ enum cis_code cis_http_stream_open(void *self, const struct cis_call *call,
                                    enum cis_http_fault *out_fault, struct cis_error *err);
 void cis_http_stream_poll(void *self, void *exchange, bool wanted, struct cis_http_state *out);
 void cis_http_stream_write(void *self, void *exchange, const void *data, size_t len);
-enum cis_http_fault cis_http_stream_finish(void *self, void *exchange,
-                                           const struct cis_http_header *trailers,
-                                           size_t ntrailers);
-size_t cis_http_stream_read(void *self, void *exchange, void *to, size_t cap);
-bool cis_http_stream_fields(void *self, void *exchange, bool trailers, void *each_self,
-                            bool (*each)(void *each_self, const char *name, const char *value));
+cis_code cis_http_stream_finish(void *self, void *exchange, const struct cis_http_header *trailers,
+                                size_t ntrailers, enum cis_http_fault *out_fault);
+cis_code cis_http_stream_read(void *self, void *exchange, void *to, size_t cap, size_t *out_n);
+cis_code cis_http_stream_fields(void *self, void *exchange, bool trailers, cis_http_field_fn *each,
+                                void *each_self);
 void cis_http_stream_close(void *self, void *exchange);
 
 /* Lines for curl; stops at what curl would read otherwise than it is written. */

@@ -103,13 +103,13 @@ static bool keep_trailers(struct cis_http_stream *s, const struct cis_http_heade
     return true;
 }
 
-enum cis_http_fault cis_http_stream_finish(void *self, void *exchange,
-                                           const struct cis_http_header *trailers, size_t ntrailers)
+cis_code cis_http_stream_finish(void *self, void *exchange, const struct cis_http_header *trailers,
+                                size_t ntrailers, enum cis_http_fault *out_fault)
 {
     (void)self;
     struct cis_http_stream *s = exchange;
     if (s->finished) {
-        return CIS_HTTP_FINE;
+        return CIS_OK;
     }
     enum cis_http_fault fault = check_trailers(s, trailers, ntrailers);
     if (fault == CIS_HTTP_FINE && s->length != UINT64_MAX && s->up.total != s->length &&
@@ -122,15 +122,16 @@ enum cis_http_fault cis_http_stream_finish(void *self, void *exchange,
     s->finished = true;
     if (fault != CIS_HTTP_FINE) { /* a request that is cut short must not look like a whole one */
         cis_http_stream_fail(s, fault);
-        return fault;
+        *out_fault = fault;
+        return CIS_E_NET;
     }
     cis_http_stream_advance(s, false);
-    return CIS_HTTP_FINE;
+    return CIS_OK;
 }
 
 /* ---- the response ---- */
 
-size_t cis_http_stream_read(void *self, void *exchange, void *to, size_t cap)
+cis_code cis_http_stream_read(void *self, void *exchange, void *to, size_t cap, size_t *out_n)
 {
     (void)self;
     struct cis_http_stream *s = exchange;
@@ -144,11 +145,12 @@ size_t cis_http_stream_read(void *self, void *exchange, void *to, size_t cap)
         down->len -= n;
         down->pos = down->len != 0 ? down->pos + n : 0;
     }
-    return n;
+    *out_n = n;
+    return CIS_OK;
 }
 
-bool cis_http_stream_fields(void *self, void *exchange, bool trailers, void *each_self,
-                            bool (*each)(void *each_self, const char *name, const char *value))
+cis_code cis_http_stream_fields(void *self, void *exchange, bool trailers, cis_http_field_fn *each,
+                                void *each_self)
 {
     (void)self;
     const struct cis_http_stream *s = exchange;
@@ -156,12 +158,10 @@ bool cis_http_stream_fields(void *self, void *exchange, bool trailers, void *eac
     const char *at = cis_buf_cstr(fields), *end = at + fields->len;
     while (at < end) {
         const char *value = at + strlen(at) + 1;
-        if (!each(each_self, at, value)) {
-            return false;
-        }
+        CIS_TRY(each(each_self, at, value));
         at = value + strlen(value) + 1;
     }
-    return true;
+    return CIS_OK;
 }
 
 void cis_http_stream_close(void *self, void *exchange)

@@ -15,6 +15,7 @@ static struct cis_stop stop_of(const struct cis_call *call)
 struct found {
     struct cis_sink *out;
     bool public_only, hit;
+    cis_code said; /* by the sink */
 };
 
 static bool give_value(void *self, const struct cis_kv_entry *entry)
@@ -22,7 +23,7 @@ static bool give_value(void *self, const struct cis_kv_entry *entry)
     struct found *f = self;
     if (!f->public_only || entry->is_public) {
         f->hit = true;
-        (void)f->out->write(f->out->self, entry->value.ptr, entry->value.len);
+        f->said = f->out->write(f->out->self, entry->value.ptr, entry->value.len);
     }
     return false;
 }
@@ -50,18 +51,20 @@ static enum cis_code memory_get(void *self, const struct cis_call *call, const c
                                           &there, &stop, err));
         }
     }
+    CIS_TRY(f.said);
     *out_found = f.hit;
     return CIS_OK;
 }
 
 struct hits {
+    cis_memory_hit_fn *each;
     void *each_self;
-    bool (*each)(void *each_self, const struct cis_memory_hit *hit);
+    cis_code said;
 };
 
 static bool give_hit(void *self, const struct cis_kv_entry *e)
 {
-    const struct hits *h = self;
+    struct hits *h = self;
     char skill[CIS_STORE_NAME_MAX + 1], category[CIS_STORE_CATEGORY_MAX + 1];
     if (e->ns.len >= sizeof skill || e->category.len >= sizeof category) {
         return true; /* not a row that a commit could have written */
@@ -78,48 +81,54 @@ static bool give_hit(void *self, const struct cis_kv_entry *e)
                                  .value_len = e->value.len,
                                  .is_public = e->is_public,
                                  .category = category};
-    return h->each(h->each_self, &hit);
+    h->said = h->each(h->each_self, &hit);
+    return h->said == CIS_OK;
 }
 
 static enum cis_code memory_search(void *self, const struct cis_call *call, const char *query,
-                                   size_t query_len, uint32_t limit, void *each_self,
-                                   bool (*each)(void *each_self, const struct cis_memory_hit *hit),
-                                   struct cis_error *err)
+                                   size_t query_len, uint32_t limit, cis_memory_hit_fn *each,
+                                   void *each_self, struct cis_error *err)
 {
     const struct cis_store_memory *m = self;
     struct cis_stop stop = stop_of(call);
-    struct hits h = {each_self, each};
-    return m->empty ? CIS_OK
-                    : m->store->ops->kv_search(
-                          m->store, cis_str_of(call->tenant), m->at, cis_str_of(call->skill),
-                          (struct cis_str){query, query_len}, limit, give_hit, &h, &stop, err);
+    struct hits h = {each, each_self, CIS_OK};
+    if (m->empty) {
+        return CIS_OK;
+    }
+    CIS_TRY(m->store->ops->kv_search(m->store, cis_str_of(call->tenant), m->at,
+                                     cis_str_of(call->skill), (struct cis_str){query, query_len},
+                                     limit, give_hit, &h, &stop, err));
+    return h.said;
 }
 
 struct keys {
+    cis_memory_key_fn *each;
     void *each_self;
-    bool (*each)(void *each_self, const char *key, size_t key_len, size_t value_len);
+    cis_code said;
 };
 
 static bool give_key(void *self, const struct cis_kv_entry *e)
 {
-    const struct keys *k = self;
-    return k->each(k->each_self, e->key.ptr, e->key.len, e->value.len);
+    struct keys *k = self;
+    k->said = k->each(k->each_self, e->key.ptr, e->key.len, e->value.len);
+    return k->said == CIS_OK;
 }
 
 static enum cis_code memory_list(void *self, const struct cis_call *call, const char *prefix,
-                                 size_t prefix_len, uint32_t limit, void *each_self,
-                                 bool (*each)(void *each_self, const char *key, size_t key_len,
-                                              size_t value_len),
-                                 struct cis_error *err)
+                                 size_t prefix_len, uint32_t limit, cis_memory_key_fn *each,
+                                 void *each_self, struct cis_error *err)
 {
     const struct cis_store_memory *m = self;
     struct cis_stop stop = stop_of(call);
-    struct keys k = {each_self, each};
+    struct keys k = {each, each_self, CIS_OK};
     struct cis_kv_query query = {
         .ns = cis_str_of(call->skill), .prefix = {prefix, prefix_len}, .limit = limit};
-    return m->empty ? CIS_OK
-                    : m->store->ops->kv_list(m->store, cis_str_of(call->tenant), m->at, &query,
-                                             give_key, &k, &stop, err);
+    if (m->empty) {
+        return CIS_OK;
+    }
+    CIS_TRY(m->store->ops->kv_list(m->store, cis_str_of(call->tenant), m->at, &query, give_key, &k,
+                                   &stop, err));
+    return k.said;
 }
 
 static enum cis_code memory_commit(void *self, const struct cis_call *call,

@@ -140,19 +140,19 @@ struct reader {
     struct cis_error error;
 };
 
-static bool take_bytes(void *self, const void *data, size_t len)
+static cis_code take_bytes(void *self, const void *data, size_t len)
 {
     struct reader *r = self;
     if (r->code == CIS_OK) {
         r->code = cis_memory_view_charge(r->view, len, &r->error);
     }
     if (r->code != CIS_OK) {
-        return false;
+        return r->code;
     }
     r->charged += len;
     cis_buf_add(&r->value, data, len);
     r->code = cis_buf_check(&r->value, "memory: value", &r->error);
-    return r->code == CIS_OK;
+    return r->code;
 }
 
 void cis_memory_view_fix(cis_memory_view *view, struct cis_view at)

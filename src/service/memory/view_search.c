@@ -12,6 +12,7 @@ struct merge {
     uint32_t left; /* hits still wanted */
     bool any, own_done;
     uint64_t charged;
+    bool ended; /* by ourselves, so the service may not have said why */
     cis_code code;
     struct cis_error error;
 };
@@ -88,9 +89,8 @@ static const struct cis_sized hit_kind =
     CIS_SIZED(struct cis_memory_hit, "memory hit", "CIS_MEMORY_HIT_INIT");
 
 /* The service may be an embedder's, with another version of the struct. */
-static bool on_hit(void *self, const struct cis_memory_hit *given)
+static bool take_hit(struct merge *m, const struct cis_memory_hit *given)
 {
-    struct merge *m = self;
     struct cis_memory_hit hit = CIS_MEMORY_HIT_INIT;
     struct cis_error why;
     if (cis_sized_take(&hit_kind, given, &hit, &why) != CIS_OK) {
@@ -110,6 +110,13 @@ static bool on_hit(void *self, const struct cis_memory_hit *given)
                 hit.is_public, hit.category);
 }
 
+static cis_code on_hit(void *self, const struct cis_memory_hit *hit)
+{
+    struct merge *m = self;
+    m->ended = m->ended || !take_hit(m, hit);
+    return !m->ended ? CIS_OK : m->code != CIS_OK ? m->code : CIS_E_LIMIT;
+}
+
 static cis_code search(struct merge *m, struct cis_str query, struct cis_error *err)
 {
     cis_memory_view *view = m->view;
@@ -123,8 +130,8 @@ static cis_code search(struct merge *m, struct cis_str query, struct cis_error *
     cis_memory_view_leave(view);
     cis_code code = view->service->search(
         view->service->self, view->call, query.ptr, query.len,
-        want < CIS_STORE_SEARCH_MAX ? (uint32_t)want : CIS_STORE_SEARCH_MAX, m, on_hit, &why);
-    code = cis_memory_view_return(view, code, &why);
+        want < CIS_STORE_SEARCH_MAX ? (uint32_t)want : CIS_STORE_SEARCH_MAX, on_hit, m, &why);
+    code = cis_memory_view_return(view, m->ended ? CIS_OK : code, &why);
     if (code != CIS_OK && err != NULL) {
         *err = why;
     }

@@ -91,8 +91,10 @@ static bool exchange_ready(cis_guest *guest, struct p2_source *self, enum p2_way
 
 size_t cis_p2_exchange_take(struct p2_exchange *x, uint8_t *to, size_t cap)
 {
-    size_t n = x->handle != NULL ? x->http->read(x->http->self, x->handle, to, cap) : 0;
-    if (n > cap) {
+    size_t n = 0;
+    cis_code code =
+        x->handle != NULL ? x->http->read(x->http->self, x->handle, to, cap, &n) : CIS_OK;
+    if (code != CIS_OK || n > cap) {
         cis_p2_exchange_fail(x, CIS_HTTP_INTERNAL);
         return 0;
     }

@@ -104,9 +104,11 @@ static size_t read_bytes(struct p2_incoming *c, void *to, size_t cap)
 static size_t read_more(struct p2_incoming *c, void *to, size_t cap)
 {
     size_t n = 0;
+    struct cis_error why = {0};
     lend(c);
-    int no = c->in->read(c->in->self, to, cap, &n);
+    cis_code code = c->in->read(c->in->self, to, cap, &n, &why);
     back(c);
+    int no = cis_error_sys(code, &why);
     if (no == EAGAIN) {
         pause_now(&c->read_pause);
     } else if (no != 0 || n > cap) {
@@ -117,19 +119,21 @@ static size_t read_more(struct p2_incoming *c, void *to, size_t cap)
     return no == 0 && n <= cap ? n : 0;
 }
 
-static size_t asked_read(void *self, void *handle, void *to, size_t cap)
+static cis_code asked_read(void *self, void *handle, void *to, size_t cap, size_t *out_n)
 {
     struct p2_incoming *c = handle;
     (void)self;
     look_for_end(c);
     if (c->ended || c->asked_fault != CIS_HTTP_FINE || cap == 0 ||
         paused(&c->read_pause, c->in->read_fd, POLLIN)) {
-        return 0;
+        *out_n = 0;
+        return CIS_OK;
     }
     size_t n = c->in->read != NULL ? read_more(c, to, most(c, cap)) : read_bytes(c, to, cap);
     c->got += n;
     look_for_end(c);
-    return n;
+    *out_n = n;
+    return CIS_OK;
 }
 
 static void asked_poll(void *self, void *handle, bool wanted, struct cis_http_state *out)
@@ -147,17 +151,15 @@ static void asked_poll(void *self, void *handle, bool wanted, struct cis_http_st
     wait_for(&c->read_pause, c->in->read_fd, out);
 }
 
-static bool asked_fields(void *self, void *handle, bool trailers, void *each_self,
-                         bool (*each)(void *each_self, const char *name, const char *value))
+static cis_code asked_fields(void *self, void *handle, bool trailers, cis_http_field_fn *each,
+                             void *each_self)
 {
     const struct p2_incoming *c = handle;
     (void)self;
     for (size_t i = 0; trailers && i < c->in->ntrailers; i++) {
-        if (!each(each_self, c->in->trailers[i].name, c->in->trailers[i].value)) {
-            return false;
-        }
+        CIS_TRY(each(each_self, c->in->trailers[i].name, c->in->trailers[i].value));
     }
-    return true;
+    return CIS_OK;
 }
 
 static void asked_close(void *self, void *handle)
@@ -174,8 +176,9 @@ const struct cis_http_service cis_p2_asked_service = {.size = sizeof cis_p2_aske
 /* ---- the answer ---- */
 
 /* What one of the three said: true when it took it. */
-static bool took(struct p2_incoming *c, int no)
+static bool took(struct p2_incoming *c, cis_code code, const struct cis_error *why)
 {
+    int no = cis_error_sys(code, why);
     if (no == EAGAIN) {
         pause_now(&c->write_pause);
     } else if (no != 0) {
@@ -189,8 +192,9 @@ void cis_p2_incoming_tell_error(struct p2_incoming *c)
     const struct cis_http_head head = {
         .size = sizeof head, .fault = c->error, .message = c->message, .length = UINT64_MAX};
     if (c->in->head != NULL) {
+        struct cis_error why;
         lend(c);
-        (void)c->in->head(c->in->self, &head); /* nothing would follow */
+        (void)c->in->head(c->in->self, &head, &why); /* nothing would follow */
         back(c);
     }
 }
@@ -218,10 +222,11 @@ static bool tell_head(struct p2_incoming *c)
             return false;
         }
         head.headers = list;
+        struct cis_error why = {0};
         lend(c);
-        int no = c->in->head(c->in->self, &head);
+        cis_code code = c->in->head(c->in->self, &head, &why);
         back(c);
-        if (!took(c, no)) {
+        if (!took(c, code, &why)) {
             return false;
         }
     }
@@ -239,10 +244,11 @@ static bool tell_end(struct p2_incoming *c)
         if (!list_of(c, body != NULL ? body->trailers : NULL, &list, &n)) {
             return false;
         }
+        struct cis_error why = {0};
         lend(c);
-        int no = c->in->end(c->in->self, list, n);
+        cis_code code = c->in->end(c->in->self, list, n, &why);
         back(c);
-        if (!took(c, no)) {
+        if (!took(c, code, &why)) {
             return false;
         }
     }
@@ -256,13 +262,14 @@ static size_t tell_bytes(struct p2_incoming *c, const uint8_t *data, size_t len)
     size_t at = 0;
     while (at < len && c->told_fault == CIS_HTTP_FINE && !c->write_pause.on) {
         size_t n = len - at;
-        int no = 0;
+        struct cis_error why = {0};
+        cis_code code = CIS_OK;
         if (c->in->write != NULL) {
             lend(c);
-            no = c->in->write(c->in->self, data + at, len - at, &n);
+            code = c->in->write(c->in->self, data + at, len - at, &n, &why);
             back(c);
         }
-        if (took(c, no)) {
+        if (took(c, code, &why)) {
             if (n == 0 || n > len - at) {
                 c->told_fault = CIS_HTTP_INTERNAL; /* it must not go on for ever */
                 break;
@@ -325,14 +332,15 @@ static void told_write(void *self, void *handle, const void *data, size_t len)
 }
 
 /* The trailers are those of the exchange's body, which lives as long as it. */
-static enum cis_http_fault told_finish(void *self, void *handle,
-                                       const struct cis_http_header *trailers, size_t ntrailers)
+static cis_code told_finish(void *self, void *handle, const struct cis_http_header *trailers,
+                            size_t ntrailers, enum cis_http_fault *out_fault)
 {
     struct p2_incoming *c = handle;
     (void)self, (void)trailers, (void)ntrailers;
     c->finishing = true;
     step(c);
-    return c->told_fault;
+    *out_fault = c->told_fault;
+    return c->told_fault == CIS_HTTP_FINE ? CIS_OK : CIS_E_NET;
 }
 
 static void told_close(void *self, void *handle)

@@ -9,10 +9,10 @@
 
 #define REST_MAX ((size_t)64 * 1024) /* of a response that nobody reads */
 
-static bool none(void *self, const char *name, const char *value)
+static cis_code none(void *self, const char *name, const char *value)
 {
     (void)self, (void)name, (void)value;
-    return false;
+    return CIS_E_LIMIT;
 }
 
 /* Trailers are read from the service: an exchange with some stays until its handles go. */
@@ -24,7 +24,7 @@ static bool over(const struct p2_exchange *x)
     }
     bool still = x->state.fd < 0 && x->state.at_ns == UINT64_MAX;
     return x->fault == CIS_HTTP_FINE && x->state.ended && still &&
-           x->http->fields(x->http->self, x->handle, true, NULL, none);
+           x->http->fields(x->http->self, x->handle, true, none, NULL) == CIS_OK;
 }
 
 void cis_p2_exchange_place(struct p2_exchange *x)

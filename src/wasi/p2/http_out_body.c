@@ -65,10 +65,12 @@ static enum cis_http_fault tell_end(struct p2_out_body *b)
     for (size_t i = 0; i < n; i++) {
         list[i] = (struct cis_http_header){b->trailers->at[i].name, b->trailers->at[i].value};
     }
-    enum cis_http_fault fault =
-        cis_p2_http_fault(x->http->finish(x->http->self, x->handle, list, n));
+    enum cis_http_fault fault = CIS_HTTP_FINE;
+    cis_code code = x->http->finish(x->http->self, x->handle, list, n, &fault);
     cis_free(list);
-    return fault;
+    return code == CIS_OK           ? CIS_HTTP_FINE
+           : fault != CIS_HTTP_FINE ? cis_p2_http_fault(fault)
+                                    : CIS_HTTP_INTERNAL;
 }
 
 /* No more than the exchange has room for. */

@@ -23,16 +23,16 @@ struct collect {
 };
 
 /* What is about the connection is the host's business; how long the body is, everybody's. */
-static bool collect_one(void *self, const char *name, const char *value)
+static cis_code collect_one(void *self, const char *name, const char *value)
 {
     struct collect *c = self;
     bool full;
     struct cis_str text = cis_str_of(name);
     if (cis_header_of_host(text) && strcasecmp(name, "content-length") != 0) {
-        return true;
+        return CIS_OK;
     }
     c->code = cis_p2_fields_add(c->guest, c->fields, text, cis_str_of(value), &full, c->err);
-    return c->code == CIS_OK && !full;
+    return c->code == CIS_OK && full ? CIS_E_LIMIT : c->code;
 }
 
 /* *out NULL: more of them than a set may have. */
@@ -41,7 +41,7 @@ static cis_code fields_of(cis_guest *guest, const struct p2_exchange *x, bool tr
 {
     struct collect c = {.guest = guest, .err = err};
     CIS_TRY(cis_p2_fields_new(guest, &c.fields, err));
-    bool all = x->http->fields(x->http->self, x->handle, trailers, &c, collect_one);
+    bool all = x->http->fields(x->http->self, x->handle, trailers, collect_one, &c) == CIS_OK;
     c.fields->immutable = true;
     *out = c.fields;
     if (c.code != CIS_OK || !all) {
