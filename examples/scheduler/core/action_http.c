@@ -1,0 +1,360 @@
+/* Actions that are HTTP requests over net.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "action.h"
+#include "http.h"
+
+#define REQUEST_MAX ((size_t)4 << 20)
+#define NAMES_MAX 1000
+
+/* A connection that is kept, and whose it is. */
+struct session {
+    struct net_socket *socket;
+    struct net_address peer;
+    char *bind;
+};
+
+enum stage { CONNECTING, SENDING, RECEIVING, OVER };
+
+struct action {
+    enum stage stage;
+    const char *method, *target;
+    struct session **session;
+    struct net_socket *socket;
+    struct net_address peer;
+    struct url url;
+    const char *bind;
+    struct text request;
+    size_t sent;
+    struct response response;
+    bool keep, reused, answered; /* answered: a byte has come */
+    uint64_t deadline;
+    struct outcome outcome;
+};
+
+void session_free(struct session *s)
+{
+    if (s != NULL) {
+        if (s->socket != NULL) {
+            net_close(s->socket);
+        }
+        free(s->bind);
+        free(s);
+    }
+}
+
+/* Names that were asked for, for the run. */
+static json_t *names;
+
+static enum net_error address_of(const char *host, struct net_address *out)
+{
+    if (net_address_of(host, out)) {
+        return NET_OK;
+    }
+    json_t *known = json_object_get(names, host);
+    if (known != NULL) {
+        memcpy(out, json_string_value(known), sizeof *out);
+        return NET_OK;
+    }
+    enum net_error e = net_resolve(host, out);
+    if (e == NET_OK) {
+        if (names == NULL || json_object_size(names) >= NAMES_MAX) {
+            json_decref(names);
+            names = json_object();
+        }
+        json_object_set_new(names, host, json_stringn_nocheck((const char *)out, sizeof *out));
+    }
+    return e;
+}
+
+/* "Failed to send get request to URL: cause". */
+static void fail(struct action *a, enum net_error e, const char *cause)
+{
+    struct text t = TEXT_INIT(2000);
+    text_format(&t, "Failed to send %s request to %.1000s: %s", a->method, a->target, cause);
+    a->outcome.error = text_take(&t);
+    a->outcome.net = e;
+    a->stage = OVER;
+}
+
+static void fail_net(struct action *a, enum net_error e, const char *what)
+{
+    struct text t = TEXT_INIT(600);
+    text_format(&t, "%s: %s", what, net_error_text(e));
+    fail(a, e, t.at);
+    text_done(&t);
+}
+
+static void fail_peer(struct action *a, enum net_error e)
+{
+    struct text t = TEXT_INIT(600);
+    text_format(&t, a->url.v6 ? "Failed to connect to [%s]:%u" : "Failed to connect to %s:%u",
+                a->url.host, a->url.port);
+    fail_net(a, e, t.at);
+    text_done(&t);
+}
+
+/* The body as text: a string as it is, anything else as JSON. */
+static void put_body(const json_t *with, struct request *r, char **out_owned)
+{
+    const json_t *body = json_object_get(with, "body");
+    *out_owned = NULL;
+    if (body == NULL) {
+        return;
+    }
+    r->has_body = true;
+    if (json_is_string(body)) {
+        r->body = json_string_value(body);
+        r->body_len = json_string_length(body);
+        return;
+    }
+    *out_owned = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
+    r->body = *out_owned != NULL ? *out_owned : "";
+    r->body_len = strlen(r->body);
+}
+
+static bool write_request(struct action *a, const json_t *with)
+{
+    struct request r = {.method = a->method,
+                        .url = &a->url,
+                        .keep = a->keep,
+                        .headers = json_object_get(with, "headers")};
+    char *owned;
+    put_body(with, &r, &owned);
+    const char *why = request_write(&r, &a->request);
+    free(owned);
+    if (why != NULL) {
+        fail(a, NET_OK, why);
+    }
+    return why == NULL;
+}
+
+static bool connect_new(struct action *a)
+{
+    enum net_error e = net_open(a->peer.v6, &a->socket);
+    if (e != NET_OK) {
+        fail_net(a, e, "Failed to create a socket");
+        return false;
+    }
+    if (a->bind != NULL) {
+        struct net_address from;
+        e = net_address_of(a->bind, &from) ? net_bind(a->socket, &from) : NET_INVALID;
+        if (e != NET_OK) {
+            struct text t = TEXT_INIT(600);
+            text_format(&t, "Failed to bind to %.300s", a->bind);
+            fail_net(a, e, t.at);
+            text_done(&t);
+            return false;
+        }
+    }
+    a->stage = CONNECTING;
+    e = net_connect(a->socket, &a->peer);
+    if (e == NET_OK) {
+        a->stage = SENDING;
+    } else if (e != NET_AGAIN) {
+        fail_peer(a, e);
+        return false;
+    }
+    return true;
+}
+
+/* The connection that the user kept, when it leads to the same place. */
+static bool take_kept(struct action *a)
+{
+    struct session *s = *a->session;
+    if (s == NULL) {
+        return false;
+    }
+    *a->session = NULL;
+    bool same = memcmp(&s->peer, &a->peer, sizeof a->peer) == 0 &&
+                (s->bind == NULL) == (a->bind == NULL) &&
+                (s->bind == NULL || strcmp(s->bind, a->bind) == 0);
+    if (same) {
+        a->socket = s->socket;
+        s->socket = NULL;
+        a->reused = true;
+        a->stage = SENDING;
+    }
+    session_free(s);
+    return same;
+}
+
+static void begin(struct action *a, const json_t *with)
+{
+    if (a->target == NULL) {
+        a->target = "";
+        fail(a, NET_OK, "missing `with.url`");
+        return;
+    }
+    const char *why = url_parse(a->target, &a->url);
+    if (why != NULL) {
+        fail(a, NET_OK, why);
+    } else if (a->url.tls) {
+        fail(a, NET_OK, "HTTPS not yet supported in socket-based implementation");
+    } else if (write_request(a, with)) {
+        enum net_error e = address_of(a->url.host, &a->peer);
+        a->peer.port = a->url.port;
+        if (e != NET_OK) {
+            fail_peer(a, e);
+        } else if (!take_kept(a)) {
+            connect_new(a);
+        }
+    }
+}
+
+struct action *action_begin(const struct action_def *def, const json_t *with,
+                            struct session **session)
+{
+    struct action *a = need(sizeof *a);
+    *a = (struct action){.method = def->call,
+                         .session = session,
+                         .target = json_string_value(json_object_get(with, "url")),
+                         .bind = json_string_value(json_object_get(with, "bind_ip")),
+                         .keep = json_is_true(json_object_get(with, "keep_alive")),
+                         .request = TEXT_INIT(REQUEST_MAX),
+                         .deadline = net_now() + def->timeout};
+    response_init(&a->response, strcasecmp(def->call, "head") == 0);
+    begin(a, with);
+    return a;
+}
+
+/* A kept connection that had ended before it was used is made anew, once. */
+static bool again(struct action *a)
+{
+    if (!a->reused || a->answered) {
+        return false;
+    }
+    a->reused = false;
+    a->sent = 0;
+    net_close(a->socket);
+    a->socket = NULL;
+    connect_new(a);
+    return true;
+}
+
+static void answered(struct action *a)
+{
+    struct response *r = &a->response;
+    a->outcome.status = r->status;
+    a->outcome.body_len = r->body_len;
+    a->outcome.body_kept = r->body.len;
+    a->outcome.body = text_take(&r->body);
+    a->outcome.from = a->bind != NULL ? need_text(a->bind, strlen(a->bind)) : NULL;
+    a->stage = OVER;
+    if (a->keep && r->keep) {
+        struct session *s = need(sizeof *s);
+        *s = (struct session){a->socket, a->peer,
+                              a->bind != NULL ? need_text(a->bind, strlen(a->bind)) : NULL};
+        a->socket = NULL;
+        session_free(*a->session);
+        *a->session = s;
+    }
+}
+
+/* true: something was done. */
+static bool send_some(struct action *a)
+{
+    size_t n = 0;
+    enum net_error e = net_send(a->socket, a->request.at + a->sent, a->request.len - a->sent, &n);
+    a->sent += n;
+    if (e == NET_AGAIN) {
+        return n > 0;
+    }
+    if (e != NET_OK && !again(a)) {
+        fail(a, e, net_error_text(e));
+    } else if (e == NET_OK && a->sent == a->request.len) {
+        a->stage = RECEIVING;
+    }
+    return true;
+}
+
+static bool receive_some(struct action *a)
+{
+    char buffer[16384];
+    size_t n, used;
+    enum net_error e = net_receive(a->socket, buffer, sizeof buffer, &n);
+    if (e == NET_AGAIN) {
+        return false;
+    }
+    if ((e != NET_OK || n == 0) && again(a)) {
+        return true;
+    }
+    if (e != NET_OK) {
+        fail(a, e, net_error_text(e));
+        return true;
+    }
+    if (n == 0) {
+        response_end(&a->response);
+    } else {
+        a->answered = true;
+        response_feed(&a->response, buffer, n, &used);
+        a->response.keep = a->response.keep && used == n;
+    }
+    if (a->response.state == RESPONSE_BAD) {
+        struct text t = TEXT_INIT(200);
+        text_format(&t, "%s (%llu bytes)", a->response.problem,
+                    (unsigned long long)a->response.body_len);
+        fail(a, NET_OK, a->answered ? t.at : a->response.problem);
+        text_done(&t);
+    } else if (a->response.state == RESPONSE_DONE) {
+        answered(a);
+    }
+    return true;
+}
+
+static bool connected(struct action *a)
+{
+    enum net_error e = net_connected(a->socket);
+    if (e == NET_AGAIN) {
+        return false;
+    }
+    if (e != NET_OK) {
+        fail_peer(a, e);
+    } else {
+        a->stage = SENDING;
+    }
+    return true;
+}
+
+bool action_step(struct action *a, struct outcome *out)
+{
+    bool went = true;
+    while (went && a->stage != OVER) {
+        went = a->stage == CONNECTING ? connected(a)
+               : a->stage == SENDING  ? send_some(a)
+                                      : receive_some(a);
+    }
+    if (a->stage != OVER && net_now() >= a->deadline) {
+        fail(a, NET_TIMEOUT, net_error_text(NET_TIMEOUT));
+    }
+    if (a->stage != OVER) {
+        return false;
+    }
+    *out = a->outcome;
+    a->outcome = (struct outcome){0};
+    return true;
+}
+
+struct net_socket *action_socket(const struct action *a)
+{
+    return a->socket;
+}
+
+uint64_t action_deadline(const struct action *a)
+{
+    return a->deadline;
+}
+
+void action_free(struct action *a)
+{
+    if (a->socket != NULL) {
+        net_close(a->socket);
+    }
+    outcome_done(&a->outcome);
+    url_done(&a->url);
+    text_done(&a->request);
+    response_done(&a->response);
+    free(a);
+}

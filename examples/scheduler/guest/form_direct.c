@@ -1,0 +1,3 @@
+#include "guest.h"
+
+GUEST_WIT("direct.wit", GUEST_PACKAGE("wasi.wit"));
