@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 /* The interfaces as text, which `cis component new` reads: a world, and the packages it names. */
 #define GUEST_WIT(world, ...)                                                                      \
@@ -20,6 +21,14 @@ struct guest_text {
     char *at;
     size_t len;
 };
+/* Frees what cabi_realloc gave; for nothing it gives no memory. */
+static inline void guest_free(void *at)
+{
+    if ((uintptr_t)at > 16) {
+        free(at);
+    }
+}
+
 /* result<string, string>, result<_, string> */
 struct guest_said {
     uint8_t failed;

@@ -186,7 +186,7 @@ enum net_error net_receive(struct net_socket *socket, char *at, size_t n, size_t
         return NET_AGAIN;
     }
     memcpy(at, data, len < n ? len : n);
-    free(data);
+    guest_free(data);
     *out_got = len < n ? len : n;
     return NET_OK;
 }
@@ -229,7 +229,7 @@ void net_wait(struct net_socket *const *list, size_t n, uint64_t until)
         }
     }
     drop_pollable(handles[n]);
-    free((void *)r.w[0]);
+    guest_free((void *)r.w[0]);
     free(handles);
 }
 

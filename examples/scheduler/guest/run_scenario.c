@@ -11,7 +11,7 @@ GUEST_EXPORT("run-scenario") struct guest_said *run_scenario_export(char *yaml, 
     char *text;
     said.failed = !run_scenario(yaml, n, &text);
     said.text = (struct guest_text){text, strlen(text)};
-    free(yaml);
+    guest_free(yaml);
     return &said;
 }
 

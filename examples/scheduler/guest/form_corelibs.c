@@ -1,0 +1,3 @@
+#include "guest.h"
+
+GUEST_WIT("corelibs.wit", GUEST_PACKAGE("wasi.wit") GUEST_PACKAGE("core-libs.wit"));

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""The load scheduler's components under `cis run`, in each of their forms, against the test server on
+loopback. Test names are sentences."""
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+CIS = os.environ["CIS_PROGRAM"]
+BUILT = os.path.join(os.environ["CIS_BUILD_DIR"], "scheduler")
+SCENARIOS = os.path.join(os.environ["CIS_SOURCE_DIR"], "examples", "scheduler", "scenarios")
+FORMS = ("direct", "corelibs")
+
+
+def not_tested():
+    with open(os.path.join(BUILT, "missing"), encoding="utf-8") as file:
+        why = " ".join(file.read().split())
+    with open(os.path.join(os.environ["CIS_BUILD_DIR"], "not-tested"), "a", encoding="utf-8") as out:
+        out.write(f"sources\tscheduler\t{why}\n")
+    sys.exit(77)
+
+
+class Server:
+    def __init__(self, folder):
+        self.log = os.path.join(folder, "log")
+        port_file = os.path.join(folder, "port")
+        self.process = subprocess.Popen([os.path.join(BUILT, "http-server"), "--port", "0", "--port-file", port_file,
+                                         "--log", self.log], stdout=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        while not os.path.exists(port_file) or os.path.getsize(port_file) < 2:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("http-server did not start")
+            time.sleep(0.01)
+        with open(port_file, encoding="ascii") as file:
+            self.port = int(file.read())
+
+    def requests(self):
+        """(method, path, peer, milliseconds, status) each."""
+        with open(self.log, encoding="utf-8") as file:
+            return [(m, p, peer, int(ms), int(status)) for m, p, peer, ms, status in map(str.split, file)]
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Said:
+    def __init__(self, done):
+        self.code, self.err = done.returncode, done.stderr
+        self.out, _, last = done.stdout.rpartition("\n") if not done.stdout.endswith("\n") \
+            else done.stdout[:-1].rpartition("\n")
+        self.ok = last.startswith("ok(")
+        text = re.fullmatch(r'(?:ok|err)\("(.*)"\)', last, re.S)
+        self.text = unescape(text.group(1)) if text else ""
+        if self.ok:
+            self.summary = json.loads(self.text.rstrip("\n").rpartition("\n")[2])
+
+    def lines(self):
+        """The text summary without its milliseconds."""
+        text = self.text.rstrip("\n").rpartition("\n")[0]
+        return re.sub(r"[0-9.]+ms", "Nms", text)
+
+
+def unescape(text):
+    return re.sub(r"\\(u\{([0-9a-f]+)\}|.)",
+                  lambda m: chr(int(m.group(2), 16)) if m.group(2) else {"n": "\n", "t": "\t", "r": "\r"}.get(
+                      m.group(1), m.group(1)), text)
+
+
+def quoted(text):
+    return json.dumps(text, ensure_ascii=False)
+
+
+class Case(unittest.TestCase):
+    cache = tempfile.TemporaryDirectory()  # compiled code is shared by all tests, data is not
+    maxDiff = None
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("CIS_", "XDG_"))}
+        self.env.update(XDG_DATA_HOME=self.folder.name, XDG_CONFIG_HOME=self.cache.name,
+                        XDG_CACHE_HOME=self.cache.name)
+
+    def serve(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        server = Server(folder.name)
+        self.addCleanup(server.close)
+        return server
+
+    def cis(self, *argv):
+        return subprocess.run([CIS, *argv], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=600, check=False)
+
+    def run_yaml(self, form, yaml, *argv):
+        component = form if os.path.sep in form else os.path.join(BUILT, form + ".wasm")
+        return Said(self.cis("run", *argv, "--invoke", f"run-scenario({quoted(yaml)})", component))
+
+    def scenario(self, name, port):
+        with open(os.path.join(SCENARIOS, name + ".yaml"), encoding="utf-8") as file:
+            return file.read().replace("port: 8080", f"port: {port}")
+
+
+def flow(actions, nodes, load="", resources="", users=1, iterations=1, life="once", think="0ms", pools="[]"):
+    return f"""
+version: "1"
+name: t
+workbook:
+  resources: [{resources}]
+  ip_pools: {pools}
+actions:
+  actions: [{actions}]
+workflows:
+  nodes: [{nodes}]
+load:
+  ramp_up: {{phases: [{{at_second: 0, spawn_users: {users}}}]}}
+  user_lifetime: {{mode: {life}, iterations: {iterations}, think_time: {think}}}
+{load}
+"""
+
+
+def get(name, url, more=""):
+    return f"{{id: {name}, call: get, with: {{url: '{url}'}}{more}}}"
+
+
+def node(name, action, *edges):
+    return f"{{id: {name}, type: action, action: {action}, edges: [{', '.join(edges)}]}}"
+
+
+END = "{id: end, type: end}"
+
+
+class Forms(Case):
+    def test_one_user_sends_one_request_in_every_form(self):
+        said = {}
+        for form in FORMS:
+            server = self.serve()
+            s = self.run_yaml(form, self.scenario("simple", server.port), "--net", f"tcp:127.0.0.1:{server.port}")
+            self.assertEqual((s.code, s.ok), (0, True), s.err)
+            self.assertIn(f"[HTTP] GET http://127.0.0.1:{server.port}/asset\n", s.out + "\n")
+            self.assertIn("[User-1] Completed 1 iterations\n", s.out)
+            self.assertIn("✓ User-1 completed 1 iterations, 1 actions", s.out)
+            self.assertIn("Total actions executed: 1\n", s.text)
+            self.assertEqual([r[:2] for r in server.requests()], [("GET", "/asset")])
+            said[form] = s.lines()
+        self.assertEqual(set(said.values()), {"""
+📈 Load Test Summary
+═══════════════════════════════════════
+Scenario: simple
+Total users spawned: 1
+Total actions executed: 1
+
+Latency Statistics:
+  Average: Nms
+  P50: Nms
+  P95: Nms
+  P99: Nms
+  Min: Nms
+  Max: Nms
+"""})
+
+    def test_thirty_users_in_three_phases_have_addresses_of_their_own(self):
+        for form in FORMS:
+            server = self.serve()
+            before = time.monotonic()
+            s = self.run_yaml(form, self.scenario("medium", server.port), "--net", f"tcp:127.0.0.1:{server.port}",
+                              "--net", "bind:127.0.1.0/26")
+            took = time.monotonic() - before
+            self.assertTrue(s.ok, s.err)
+            self.assertIn("Total users spawned: 30\nTotal actions executed: 180\n", s.text)
+            self.assertIn("  Pool 'eip-pool-1': 0 allocated, 64 available (total: 64)\n", s.text)
+            requests = server.requests()
+            paths = [r[1] for r in requests]
+            self.assertEqual((paths.count("/health"), paths.count("/json"), len(paths)), (90, 90, 180))
+            peers = {r[2] for r in requests}
+            self.assertTrue(all(re.fullmatch(r"127\.0\.1\.([0-9]|[1-5][0-9]|6[0-3])", p) for p in peers), peers)
+            self.assertGreaterEqual(len(peers), 10)
+            self.assertGreaterEqual(s.summary["pools"][0]["peak"], 10)
+            self.assertGreaterEqual(took, 4)
+            first = requests[0][3]
+            for phase, second in ((1, 2000), (2, 4000)):  # its users' first requests are not before its time
+                self.assertLessEqual(sum(r[3] - first < second - 200 for r in requests), phase * 60)
+
+    def test_a_form_without_its_provider_names_what_is_missing(self):
+        s = self.run_yaml("corelibs", self.scenario("simple", 1), "--without", "scheduler:core-libs")
+        self.assertEqual(s.code, 126)
+        self.assertIn("scheduler:core-libs/wasi-network@0.1.0", s.err)
+        self.assertIn("a matching implementation was not found in the linker", s.err)
+
+    def test_components_have_the_interfaces_of_their_packages(self):
+        expected = {
+            "direct": ["export run-scenario: func(scenario-yaml: string) -> result<string, string>;"],
+            "corelibs": ["import scheduler:core-libs/wasi-network@0.1.0;", "import scheduler:core-libs/wasi-tcp@0.1.0;",
+                         "export run-scenario: func(scenario-yaml: string) -> result<string, string>;"],
+            "wasi-socket-adapter": ["import wasi:sockets/tcp@0.2.12;", "import wasi:sockets/udp@0.2.12;"] +
+                                   [f"export scheduler:core-libs/wasi-{n}@0.1.0;" for n in ("network", "tcp", "udp")],
+        }
+        for name, lines in expected.items():
+            path = os.path.join(BUILT, name + ".wasm")
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(8)[4:], b"\x0d\x00\x01\x00", name)
+            wit = self.cis("component", "wit", path).stdout
+            for line in lines:
+                self.assertIn(line, wit, name)
+            if name != "corelibs":
+                self.assertNotIn("import scheduler:", wit)
+
+
+class Denied(Case):
+    def test_a_run_without_grants_says_which_it_needs(self):
+        server = self.serve()
+        for form in FORMS:
+            s = self.run_yaml(form, self.scenario("simple", server.port))
+            self.assertIn("Access denied", s.err)
+            self.assertIn(f"--allow net=tcp:127.0.0.1:{server.port}", s.err)
+            self.assertEqual(s.summary["errors"], {"Access denied": 1})
+        self.assertEqual(server.requests(), [])
+
+    def test_an_address_that_may_not_be_bound_is_not_sent_from(self):
+        server = self.serve()
+        for form in FORMS:
+            s = self.run_yaml(form, self.scenario("medium", server.port), "--net", f"tcp:127.0.0.1:{server.port}")
+            self.assertEqual(s.summary["errors"], {"Access denied": 30}, form)
+            self.assertIn("--allow net=listen:127.0.1.0:*", s.err)
+        self.assertEqual(server.requests(), [])
+
+
+class Failures(Case):
+    def test_a_server_that_is_not_there_fails_the_user_and_not_the_run(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        for form in FORMS:
+            s = self.run_yaml(form, self.scenario("simple", port), "--net", f"tcp:127.0.0.1:{port}")
+            self.assertTrue(s.ok)
+            self.assertIn("Total actions executed: 0\n", s.text)
+            self.assertNotIn("Latency", s.text)
+            self.assertIn(f"✗ User-1 failed: User 1 iteration 1 failed: Action 'get-asset' execution failed: Failed to "
+                          f"send get request to http://127.0.0.1:{port}/asset: Failed to connect to 127.0.0.1:{port}: "
+                          "Connection refused", s.err)
+            self.assertEqual((s.summary["failed"], s.summary["successful"]), (1, 0))
+
+    def test_addresses_that_the_machine_does_not_have_fail_each_user(self):
+        for form in FORMS:
+            s = self.run_yaml(form, self.scenario("medium", 1).replace("127.0.1.0/26", "192.0.2.0/26"),
+                              "--net", "tcp:127.0.0.1:1", "--net", "bind:192.0.2.0/26")
+            self.assertTrue(s.ok)
+            self.assertIn("Total users spawned: 30\nTotal actions executed: 0\n", s.text)
+            self.assertEqual(s.err.count("Address not available"), 30)
+            self.assertIn("Failed to bind to 192.0.2.0: Address not available", s.err)
+
+    def test_a_bad_scenario_is_an_error_with_its_place(self):
+        for form in FORMS:
+            s = self.run_yaml(form, "version: 1.0\nname: n\n")
+            self.assertFalse(s.ok)
+            self.assertTrue(s.text.startswith("Scenario execution failed: Failed to parse scenario YAML: "), s.text)
+            self.assertIn("at line 1 column 10", s.text)
+            for yaml, what in (("", "missing field `version`"), ("[" * 100000, "more than 64 levels"),
+                               ("a" * 100000, "expected a map"), ("version: '1'\nname: '", "at line 2")):
+                s = self.run_yaml(form, yaml)
+                self.assertEqual((s.code, s.ok), (0, False), s.err)
+                self.assertIn(what, s.text)
+
+
+class Language(Case):
+    """What only the direct form is asked: the others have the same core."""
+
+    def go(self, yaml, server, *more):
+        s = self.run_yaml("direct", yaml, "--net", f"tcp:127.0.0.1:{server.port}", *more)
+        self.assertTrue(s.ok, s.text + s.err)
+        return s
+
+    def test_edges_follow_the_status_and_what_was_exported(self):
+        server = self.serve()
+        base = f"http://127.0.0.1:{server.port}"
+        post = (f"{{id: push, call: post, with: {{url: '{base}/asset', body: '{{{{asset.body}}}}'}}, "
+                "export: [{type: assert, name: result.json, default: '{{asset.body}}'}]}")
+        probe = get("probe", base + "/asset", ", export: [{type: content, name: asset.version, default: none}]")
+        yaml = flow(f"{probe}, {post}, {get('bad', base + '/status/500')}",
+                    node("start", "probe", "{to: end, trigger: {}}",
+                         "{to: bad, trigger: {condition: '{{probe.status_code != 200}}'}}",
+                         "{to: push, trigger: {condition: '{{probe.asset.version == v1}}'}}", "{to: bad}") + ", " +
+                    node("push", "push", "{to: end, trigger: {condition: 'true'}}") + ", " +
+                    node("bad", "bad", "{to: end}") + ", " + END,
+                    resources="{id: asset, type: x, properties: {body: '{\"a\": [1, 2]}'}}", iterations=3, life="loop")
+        s = self.go(yaml, server)
+        self.assertEqual([r[:2] for r in server.requests()], [("GET", "/asset"), ("POST", "/asset")] * 3)
+        self.assertEqual((s.summary["assertions"], s.summary["assertions_failed"]), (3, 0))
+
+    def test_an_assertion_that_does_not_hold_is_counted_and_told(self):
+        server = self.serve()
+        url = f"http://127.0.0.1:{server.port}/asset"
+        yaml = flow(get("a", url, ", export: [{type: assert, name: asset.version, default: v2}]"),
+                    node("start", "a", "{to: end}") + ", " + END)
+        s = self.go(yaml, server)
+        self.assertEqual((s.summary["assertions"], s.summary["assertions_failed"]), (1, 1))
+        self.assertIn("✗ User-1: Assertion 'asset.version' of action 'a' failed: expected v2, got v1", s.err)
+
+    def test_no_edge_that_matches_is_an_error_of_the_user(self):
+        server = self.serve()
+        yaml = flow(get("a", f"http://127.0.0.1:{server.port}/status/404"),
+                    node("start", "a", "{to: end, trigger: {condition: '{{a.status_code == 200}}'}}") + ", " + END)
+        s = self.go(yaml, server)
+        self.assertIn("No matching edge found for node 'start'", s.err)
+        self.assertEqual((s.summary["statuses"], s.summary["failed"]), ({"404": 1}, 1))
+
+    def test_bodies_come_by_length_in_chunks_to_the_end_and_late(self):
+        server = self.serve()
+        base = f"http://127.0.0.1:{server.port}"
+        paths = ["health", "chunked", "eof", "delay/3000", "status/204", "status/404", "status/500"]
+        actions = ", ".join(get(f"a{i}", f"{base}/{p}") for i, p in enumerate(paths))
+        nodes = ", ".join(node("start" if i == 0 else f"n{i}", f"a{i}",
+                               "{to: " + (f"n{i + 1}" if i + 1 < len(paths) else "end") + "}")
+                          for i in range(len(paths)))
+        for form in FORMS:
+            s = self.run_yaml(form, flow(actions, nodes + ", " + END), "--net", f"tcp:127.0.0.1:{server.port}")
+            self.assertTrue(s.ok, s.text + s.err)
+            self.assertEqual(s.summary["statuses"], {"200": 4, "204": 1, "404": 1, "500": 1}, s.err)
+            self.assertGreaterEqual(s.summary["latency_max_ms"], 2900)
+
+    def test_answers_that_break_off_and_that_are_too_late_fail(self):
+        server = self.serve()
+        base = f"http://127.0.0.1:{server.port}"
+        for path, why in (("short", "incomplete HTTP response (62 bytes)"), ("close", "No response data received")):
+            s = self.go(flow(get("a", f"{base}/{path}"), node("start", "a", "{to: end}") + ", " + END), server)
+            self.assertIn(why[:24], s.err)
+            self.assertEqual(s.summary["failed"], 1)
+        late = f"{{id: a, call: get, with: {{url: '{base}/delay/20000', timeout: 300ms}}}}"
+        s = self.go(flow(late, node("start", "a", "{to: end}") + ", " + END), server)
+        self.assertIn("Operation timed out", s.err)
+        self.assertLess(s.summary["duration_seconds"], 15)
+
+    def test_users_wait_at_the_same_time(self):
+        server = self.serve()
+        yaml = flow(get("a", f"http://127.0.0.1:{server.port}/delay/1000"),
+                    node("start", "a", "{to: end}") + ", " + END, users=50)
+        s = self.go(yaml, server)
+        self.assertEqual((s.summary["successful"], s.summary["users_peak"]), (50, 50))
+        self.assertLess(s.summary["duration_seconds"], 25)
+
+    def test_no_more_users_than_allowed_are_there_and_no_faster(self):
+        server = self.serve()
+        yaml = flow(get("a", f"http://127.0.0.1:{server.port}/delay/100"),
+                    node("start", "a", "{to: end}") + ", " + END, users=12,
+                    load="  concurrency: {max_concurrent_users: 3, spawn_rate_limit: 10/s}")
+        s = self.go(yaml, server)
+        self.assertEqual(s.summary["users_completed"], 12)
+        self.assertLessEqual(s.summary["users_peak"], 3)
+        self.assertGreaterEqual(s.summary["duration_seconds"], 1.1)
+
+    def test_once_is_one_iteration_and_connections_are_kept_where_asked(self):
+        server = self.serve()
+        url = f"http://127.0.0.1:{server.port}/health"
+        once = flow(get("a", url), node("start", "a", "{to: end}") + ", " + END, iterations=5)
+        self.assertEqual(self.go(once, server).summary["successful"], 1)
+        kept = flow(f"{{id: a, call: get, with: {{url: '{url}', keep_alive: true}}}}",
+                    node("start", "a", "{to: end}") + ", " + END, iterations=20, life="loop")
+        self.assertEqual(self.go(kept, server, "--sockets", "1").summary["successful"], 20)
+
+    def test_names_are_looked_up_where_that_is_granted(self):
+        server = self.serve()
+        yaml = flow(get("a", f"http://localhost:{server.port}/health"), node("start", "a", "{to: end}") + ", " + END)
+        s = self.run_yaml("direct", yaml, "--net", f"tcp:localhost:{server.port}", "--allow", "dns")
+        self.assertEqual(s.summary["statuses"], {"200": 1}, s.err)
+
+    def test_the_short_form_runs(self):
+        server = self.serve()
+        yaml = (f"scenario:\n  id: short\n  load: {{total_users: 4, ramp_duration: 1, ip_pool: [127.0.3.0/30]}}\n"
+                f"  workflow:\n    - {{id: one, type: http, params: {{method: GET, url: 'http://127.0.0.1:{server.port}"
+                "/health'}}\n")
+        s = self.go(yaml, server, "--net", "bind:127.0.3.0/30")
+        self.assertEqual((s.summary["successful"], s.summary["users"]), (4, 4), s.err)
+        self.assertIn("Scenario: short\n", s.text)
+
+    def test_five_hundred_users_of_three_pools_keep_to_their_pools(self):
+        server = self.serve()
+        s = self.go(self.scenario("advanced", server.port), server, "--net", "bind:127.1.0.0/16",
+                    "--memory", "128MiB")
+        self.assertEqual((s.summary["users"], s.summary["users_completed"]), (500, 500), s.err)
+        first = {}
+        for _, path, peer, _, _ in server.requests():
+            first.setdefault(path, set()).add(peer)
+        pools = {p["id"]: p for p in s.summary["pools"]}
+        self.assertEqual({k: (p["allocated"], p["total"]) for k, p in pools.items()},
+                         {"tenant-a": (0, 256), "tenant-b": (0, 256), "shared": (0, 512)})
+        peers = set().union(*first.values())
+        self.assertEqual({p.rsplit(".", 1)[0] for p in peers} - {"127.1.1", "127.1.2", "127.1.3", "127.1.4"}, set())
+        # Which tenant a user is of is in its path; the pool is in the address that it came from.
+        for path, addresses in first.items():
+            pool = {"a": "127.1.1.", "b": "127.1.2.", "shared": "127.1.3."}[path.split("tenant=")[1]]
+            self.assertTrue(all(a.startswith(pool) for a in addresses), (path, addresses))
+
+
+if __name__ == "__main__":
+    if os.path.exists(os.path.join(BUILT, "missing")):
+        not_tested()
+    unittest.main()
