@@ -12,6 +12,7 @@
  *   GET  /eof          as /health, without a length: the end of the connection ends the body
  *   GET  /status/N     status N (100 to 599)
  *   GET  /short        announces more than it sends
+ *   GET  /long         status 500 and 1,000 bytes of text
  *   GET  /close        closes the connection without an answer
  * Anything else is 404. Each request is a line of the log: METHOD PATH PEER MILLISECONDS STATUS,
  * the time since the server began. SIGTERM and SIGINT end it. */
@@ -258,6 +259,14 @@ static bool route(struct connection *c, const char *method, const char *path, co
     }
     if (strcmp(path, "/short") == 0) {
         return answer(c, 200, healthy(c), SHORT);
+    }
+    if (strcmp(path, "/long") == 0) {
+        char many[1001];
+        memset(many, 'x', 1000);
+        many[1000] = '\0';
+        json_t *reply = described(c, *out_status = 500);
+        json_object_set_new(reply, "text", json_string(many));
+        return answer(c, 500, reply, LENGTH);
     }
     if (strcmp(path, "/close") == 0) {
         *out_status = 0;

@@ -200,6 +200,10 @@ Latency Statistics:
                          "export run-scenario: func(scenario-yaml: string) -> result<string, string>;"],
             "wasi-socket-adapter": ["import wasi:sockets/tcp@0.2.12;", "import wasi:sockets/udp@0.2.12;"] +
                                    [f"export scheduler:core-libs/wasi-{n}@0.1.0;" for n in ("network", "tcp", "udp")],
+            "actions-http": [f"export scheduler:actions-http/{n}@0.1.0;" for n in ("types", "http-component")],
+            "actions-log": [f"export scheduler:actions-http/{n}@0.1.0;" for n in ("types", "http-component")],
+            "plugged": ["import scheduler:actions-http/http-component@0.1.0;",
+                        "export run-scenario: func(scenario-yaml: string) -> result<string, string>;"],
         }
         for name, lines in expected.items():
             path = os.path.join(BUILT, name + ".wasm")
@@ -208,8 +212,72 @@ Latency Statistics:
             wit = self.cis("component", "wit", path).stdout
             for line in lines:
                 self.assertIn(line, wit, name)
-            if name != "corelibs":
+            if name not in ("corelibs", "plugged"):
                 self.assertNotIn("import scheduler:", wit)
+
+
+class Actions(Case):
+    """The component that does the actions, called directly."""
+
+    def act(self, with_params, *argv, call="get", component="actions-http"):
+        action = (f"{{id: \"a\", call: {quoted(call)}, with-params: {quoted(with_params)}, exports: [{{export-type: "
+                  "\"content\", name: \"x\", scope: none, default-value: some(\"1\")}]}")
+        done = self.cis("run", *argv, "--invoke", f"http-component.do-http-action({action})",
+                        os.path.join(BUILT, component + ".wasm"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return unescape(done.stdout.rstrip("\n"))
+
+    def test_an_outcome_says_what_was_answered(self):
+        server = self.serve()
+        at = f"127.0.0.1:{server.port}"
+        net = ("--net", f"tcp:{at}", "--net", "bind:127.0.4.0/24")
+        url = f"http://{at}/json"
+        n = 106 + len(str(server.port))
+        rows = [
+            ({"url": url}, f'ok({{status: success, detail: some("GET {url} status=200 body_len={n}")}})'),
+            ({"url": url, "bind_ip": "127.0.4.5"},
+             f'ok({{status: success, detail: some("GET {url} status=200 body_len={n} from_ip=127.0.4.5")}})'),
+            ({"url": f"http://{at}/status/404"}, f'ok({{status: failed, detail: some("GET http://{at}/status/404 '
+             f'status=404 body={{"ip":"127.0.0.1","port":{server.port},"status_code":404}}")}})'),
+            ({"url": url, "bind_ip": "192.0.2.1"}, 'ok({status: failed, detail: some("HTTP request failed: Failed to '
+             'bind to source IP 192.0.2.1: AccessDenied")})'),
+            ({"url": "http://{{x}}/"}, 'ok({status: success, detail: some("skip unresolved template '
+             'url=http://{{x}}/")})'),
+            ({"url": "https://h/"}, 'ok({status: failed, detail: some("HTTP request failed: HTTPS not yet supported '
+             '(TLS required)")})'),
+            ({"url": "ftp://h/"}, 'ok({status: failed, detail: some("HTTP request failed: Failed to parse URL: URL '
+             'must start with http:// or https://")})'),
+            ({"x": 1}, 'err("failed to extract url: action `a` missing `with.url`")'),
+        ]
+        for params, expected in rows:
+            self.assertEqual(self.act(json.dumps(params), *net), expected)
+        self.assertTrue(self.act("{", *net).startswith('err("failed to parse with-params: '))
+        self.assertEqual([r[2] for r in server.requests()], ["127.0.0.1", "127.0.4.5", "127.0.0.1"])
+
+    def test_a_long_answer_that_failed_is_cut_after_two_hundred_bytes(self):
+        server = self.serve()
+        text = "x" * 500
+        said = self.act(json.dumps({"url": f"http://127.0.0.1:{server.port}/asset", "body": "{" + text}),
+                        "--net", f"tcp:127.0.0.1:{server.port}", call="post")
+        self.assertIn("status=400 body={", said)
+        long = self.act(json.dumps({"url": f"http://127.0.0.1:{server.port}/long", "headers": {"X": text}}),
+                        "--net", f"tcp:127.0.0.1:{server.port}")
+        body = re.search(r"body=(.*)\"\)\}\)", long).group(1)
+        self.assertEqual((len(body), body[-3:]), (203, "..."))
+
+    def test_refused_is_a_failed_outcome(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            at = f"127.0.0.1:{free.getsockname()[1]}"
+        self.assertIn(f"HTTP request failed: Failed to connect to {at}: ConnectionRefused",
+                      self.act(json.dumps({"url": f"http://{at}/"}), "--net", f"tcp:{at}"))
+
+    def test_the_one_that_logs_has_no_network(self):
+        path = os.path.join(BUILT, "actions-log.wasm")
+        self.assertNotIn("wasi:sockets", self.cis("component", "wit", path).stdout)
+        said = self.act(json.dumps({"url": "http://127.0.0.1:1/"}), component="actions-log")
+        self.assertEqual(said, '[LOG] a: GET http://127.0.0.1:1/\nok({status: success, detail: some("GET '
+                         'http://127.0.0.1:1/ status=200 body_len=0")})')
 
 
 class Denied(Case):

@@ -12,8 +12,12 @@
 struct session;
 void session_free(struct session *s);
 
+enum failure { FAILED_OTHERWISE, FAILED_URL, FAILED_TLS, FAILED_BIND, FAILED_CONNECT };
+
 struct outcome {
-    char *error;        /* what kept it from being answered; NULL: it was. The receiver frees it */
+    char *error; /* what kept it from being answered; NULL: it was. The receiver frees it */
+    char *cause; /* the last part of the error; the receiver frees it, too */
+    enum failure failure;
     enum net_error net; /* of what kind, when it was the network */
     int status;
     uint64_t body_len;
@@ -22,6 +26,10 @@ struct outcome {
     char *from; /* the address it was sent from, when one was asked for */
 };
 void outcome_done(struct outcome *o);
+
+/* Before the first action of a run, and after its last. false: *out_error is the caller's. */
+bool actions_begin(char **out_error);
+void actions_end(void);
 
 struct action;
 /* `with` is expanded already; both must stay. *session may be NULL and is set. */

@@ -5,6 +5,7 @@
 void outcome_done(struct outcome *o)
 {
     free(o->error);
+    free(o->cause);
     free(o->body);
     free(o->from);
     *o = (struct outcome){0};

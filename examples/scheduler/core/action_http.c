@@ -48,6 +48,18 @@ void session_free(struct session *s)
 /* Names that were asked for, for the run. */
 static json_t *names;
 
+bool actions_begin(char **out_error)
+{
+    (void)out_error;
+    return true;
+}
+
+void actions_end(void)
+{
+    json_decref(names);
+    names = NULL;
+}
+
 static enum net_error address_of(const char *host, struct net_address *out)
 {
     if (net_address_of(host, out)) {
@@ -72,6 +84,7 @@ static enum net_error address_of(const char *host, struct net_address *out)
 /* "Failed to send get request to URL: cause". */
 static void fail(struct action *a, enum net_error e, const char *cause)
 {
+    a->outcome.cause = need_text(cause, strlen(cause));
     struct text t = TEXT_INIT(2000);
     text_format(&t, "Failed to send %s request to %.1000s: %s", a->method, a->target, cause);
     a->outcome.error = text_take(&t);
@@ -92,6 +105,7 @@ static void fail_peer(struct action *a, enum net_error e)
     struct text t = TEXT_INIT(600);
     text_format(&t, a->url.v6 ? "Failed to connect to [%s]:%u" : "Failed to connect to %s:%u",
                 a->url.host, a->url.port);
+    a->outcome.failure = FAILED_CONNECT;
     fail_net(a, e, t.at);
     text_done(&t);
 }
@@ -144,6 +158,7 @@ static bool connect_new(struct action *a)
         if (e != NET_OK) {
             struct text t = TEXT_INIT(600);
             text_format(&t, "Failed to bind to %.300s", a->bind);
+            a->outcome.failure = FAILED_BIND;
             fail_net(a, e, t.at);
             text_done(&t);
             return false;
@@ -190,8 +205,10 @@ static void begin(struct action *a, const json_t *with)
     }
     const char *why = url_parse(a->target, &a->url);
     if (why != NULL) {
+        a->outcome.failure = FAILED_URL;
         fail(a, NET_OK, why);
     } else if (a->url.tls) {
+        a->outcome.failure = FAILED_TLS;
         fail(a, NET_OK, "HTTPS not yet supported in socket-based implementation");
     } else if (write_request(a, with)) {
         enum net_error e = address_of(a->url.host, &a->peer);

@@ -592,6 +592,10 @@ bool run_load(const struct scenario *s, struct pools *pools, struct totals *t, c
     }
     tell_pools(pools);
     printf("\n⏱️  Starting ramp-up...\n");
+    if (!actions_begin(out_error)) {
+        free(r);
+        return false;
+    }
     make_vars(s, &r->vars);
     r->shared = json_object();
     r->order = need((s->load.nphases + 1) * sizeof *r->order);
@@ -606,6 +610,7 @@ bool run_load(const struct scenario *s, struct pools *pools, struct totals *t, c
     }
     loop(r);
     t->took = net_now() - r->start;
+    actions_end();
     if (r->shared_pool != NULL) {
         pool_give_back(r->shared_pool, r->shared_ip);
     }
