@@ -1,0 +1,230 @@
+/* Inside mcp/: one server, one request, one tool. */
+#ifndef CIS_MCP_INTERNAL_H
+#define CIS_MCP_INTERNAL_H
+
+#include <jansson.h>
+#include "base/lock.h"
+#include "history/history.h"
+#include "mcp/mcp.h"
+
+/* ---- line.c ---- */
+struct mcp_lines {
+    int fd;
+    const struct cis_stop *stop;
+    struct cis_buf buf;
+    size_t start, seen; /* the line begins at start; no newline up to seen */
+    bool skipping, ended;
+};
+enum mcp_line { MCP_LINE, MCP_LINE_LONG, MCP_LINE_END };
+/* The next line without its end; *out_text is valid until the next call. A line that is too long is
+ * told once and left out. */
+cis_code cis_mcp_line_next(struct mcp_lines *lines, enum mcp_line *out, struct cis_str *out_text,
+                           struct cis_error *err);
+
+/* ---- rpc.c ---- */
+enum mcp_error {
+    MCP_PARSE = -32700,
+    MCP_INVALID = -32600,
+    MCP_NO_METHOD = -32601,
+    MCP_PARAMS = -32602,
+    MCP_INTERNAL = -32603,
+    MCP_NO_RESOURCE = -32002, /* of the eras before 2026-07-28 */
+    MCP_VERSION = -32022,
+};
+/* What a request is answered with: a result, or an error. */
+struct mcp_reply {
+    json_t *result; /* owned */
+    int code;       /* not 0: an error */
+    char message[CIS_ERROR_MSG_MAX];
+    json_t *data; /* owned; may be NULL */
+};
+void cis_mcp_reply_done(struct mcp_reply *reply);
+void cis_mcp_refuse(struct mcp_reply *reply, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+enum mcp_kind { MCP_NOTHING, MCP_REQUEST, MCP_NOTIFICATION, MCP_BROKEN };
+struct mcp_message {
+    json_t *all;      /* owned */
+    const json_t *id; /* borrowed: a string or an integer; NULL: none */
+    const char *method;
+    const json_t *params; /* an object or NULL */
+};
+/* MCP_BROKEN: *reply says what is wrong. MCP_NOTHING: an empty line, or an answer to nobody. */
+enum mcp_kind cis_mcp_message_read(struct cis_str line, struct mcp_message *out,
+                                   struct mcp_reply *reply);
+/* One line with its end. Takes what is in the reply. */
+void cis_mcp_answer(const json_t *id, struct mcp_reply *reply, struct cis_buf *out);
+void cis_mcp_dump(json_t *value, struct cis_buf *out);
+/* Text as a JSON string, whatever its bytes are. */
+json_t *cis_mcp_text(struct cis_str text);
+static inline json_t *cis_mcp_text_of(const char *text)
+{
+    return cis_mcp_text(cis_str_of(text));
+}
+/* A text among params or arguments; ptr NULL: there is none. */
+struct cis_str cis_mcp_field(const json_t *object, const char *name);
+
+/* ---- a call ---- */
+struct mcp_call {
+    struct cis_mcp *mcp;
+    struct mcp_call *next;
+    struct mcp_message message; /* owned */
+    bool modern;
+    bool lane; /* of the tools that go one after the other */
+    size_t bytes;
+    cis_cancel *cancel; /* owned */
+    struct cis_stop stop;
+    const json_t *token; /* progress is told with it; NULL: nobody asked */
+    uint64_t began_ns, told_ns;
+    bool cancelled; /* no answer; guarded by mcp_lock */
+};
+
+/* ---- runs of this server ---- */
+struct mcp_run {
+    char id[27];
+    struct cis_view commit; /* branch 0: nothing was changed */
+    struct cis_view turned; /* its newest undo or redo; branch 0: none */
+    bool undone;
+    int64_t time_ms;
+    char status[12];
+    char branch[CIS_FS_REF_MAX + 1]; /* "": the one that is served */
+    char what[128];                  /* tool and path, one line */
+};
+
+/* ---- tools ---- */
+struct mcp_result {
+    struct cis_buf text;
+    json_t *structured; /* owned; NULL: none */
+    json_t *changes;    /* owned: an array; NULL: no run */
+    char run[27];       /* "": no run */
+    bool failed;
+};
+struct mcp_tool;
+typedef cis_code mcp_tool_run(struct mcp_call *call, const struct mcp_tool *tool,
+                              const json_t *arguments, struct mcp_result *out,
+                              struct cis_error *err);
+struct mcp_tool {
+    char *name;
+    json_t *spec;  /* as tools/list shows it; owned */
+    json_t *input; /* borrowed from spec */
+    mcp_tool_run *run;
+    bool lane;
+    char *skill, *method, *digest; /* of a skill's */
+    json_t *output;                /* borrowed from spec; NULL */
+};
+#define MCP_TOOLS_MAX 1000u
+#define MCP_TEXT_MAX ((size_t)4 << 20) /* of a file that is read or edited as text */
+
+struct cis_mcp {
+    struct cis_mcp_options o;
+    char branch[CIS_FS_REF_MAX + 1];
+    struct mcp_tool *tools; /* by name */
+    size_t ntools, tools_cap;
+    struct cis_mcp_world world;
+    /* Of the reader alone. */
+    const char *legacy; /* what initialize agreed on; NULL: not yet */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* work came, work ended, room came */
+    struct mcp_call *first, *last, *running;
+    size_t queued, queued_bytes;
+    bool lane_busy;
+    bool closing; /* nothing comes any more */
+    bool ending;  /* what waits is dropped */
+    bool flush;   /* nobody answers any more: the writer ends when all is written */
+    bool gone;    /* nobody reads the output */
+    struct cis_buf out;
+    struct mcp_run *runs; /* a ring */
+    size_t nruns, runs_cap, runs_at;
+};
+/* One lock: queue, running calls, answers, runs. Nothing is waited for with it held but `changed`.
+ */
+CIS_LOCK_CLASS(mcp_lock);
+
+/* serve.c */
+void cis_mcp_send(struct cis_mcp *mcp, struct cis_buf *line, bool wait);
+/* session.c */
+cis_code cis_mcp_branch_take(struct cis_mcp *mcp, struct cis_error *err);
+/* A copy of the run that is named so, by its whole id. CIS_E_NOTFOUND. */
+void cis_mcp_run_add(struct cis_mcp *mcp, const struct mcp_run *run);
+cis_code cis_mcp_run_find(struct cis_mcp *mcp, struct cis_str id, struct mcp_run *out,
+                          struct cis_error *err);
+void cis_mcp_run_turned(struct cis_mcp *mcp, const struct mcp_run *run);
+/* The n-th newest. */
+bool cis_mcp_run_nth(struct cis_mcp *mcp, size_t n, struct mcp_run *out);
+/* method.c */
+/* A request that is answered at once; false: it has to be queued. */
+bool cis_mcp_method_now(struct cis_mcp *mcp, struct mcp_call *call, struct mcp_reply *out);
+void cis_mcp_method_run(struct mcp_call *call, struct mcp_reply *out);
+bool cis_mcp_page(const json_t *params, size_t total, size_t *out_from, size_t *out_to,
+                  struct mcp_reply *reply);
+/* What every result has besides. */
+void cis_mcp_result(const struct mcp_call *call, json_t *result, bool cacheable,
+                    struct mcp_reply *out);
+
+/* tools.c */
+cis_code cis_mcp_tools_load(struct cis_mcp *mcp, struct cis_error *err);
+void cis_mcp_tools_done(struct cis_mcp *mcp);
+const struct mcp_tool *cis_mcp_tool_find(const struct cis_mcp *mcp, struct cis_str name);
+bool cis_mcp_tool_wanted(const struct cis_mcp *mcp, const char *name);
+/* Takes spec. */
+cis_code cis_mcp_tool_add(struct cis_mcp *mcp, json_t *spec, mcp_tool_run *run, bool lane,
+                          struct mcp_tool **out, struct cis_error *err);
+void cis_mcp_tools_list(const struct mcp_call *call, struct mcp_reply *out);
+void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out);
+cis_code cis_mcp_tools_of_skills(struct cis_mcp *mcp, struct cis_error *err);
+mcp_tool_run cis_mcp_fs_read, cis_mcp_fs_write, cis_mcp_fs_edit, cis_mcp_fs_list, cis_mcp_fs_search,
+    cis_mcp_runs_list, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo, cis_mcp_skill_call;
+
+/* resource.c */
+void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out);
+void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *out);
+void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out);
+void cis_mcp_complete(struct mcp_call *call, struct mcp_reply *out);
+
+/* ---- tree.c: the served tree as one call sees it ---- */
+struct mcp_tree {
+    struct mcp_call *call;
+    struct cis_mcp *mcp;
+    cis_run_files *files;
+    const cis_dir *root;
+    struct cis_vfs_call vfs;
+    struct cis_budget budget;
+    struct cis_error why;
+    char id[27]; /* of the run */
+    int64_t started_ms;
+    uint64_t started_ns;
+    const char *tool;
+    char what[128];
+    json_t *changes; /* owned: an array */
+};
+cis_code cis_mcp_tree_open(struct mcp_call *call, const char *tool, bool write,
+                           struct mcp_tree *out, struct cis_error *err);
+void cis_mcp_tree_close(struct mcp_tree *tree);
+/* Is it a path that a client may name? */
+cis_code cis_mcp_path_check(struct cis_str path, struct cis_error *err);
+cis_code cis_mcp_tree_fail(struct mcp_tree *tree, int no, struct cis_str path,
+                           struct cis_error *err);
+/* Up to most bytes, else CIS_E_LIMIT. */
+cis_code cis_mcp_tree_read(struct mcp_tree *tree, struct cis_str path, size_t most,
+                           struct cis_buf *out, struct cis_error *err);
+void cis_mcp_tree_changed(struct mcp_tree *tree, char what, struct cis_str path, uint64_t size);
+/* The run ends: code CIS_OK commits what changed with its record, anything else (and what the
+ * commit refuses) writes the record alone. Either way out has the run. */
+cis_code cis_mcp_tree_end(struct mcp_tree *tree, cis_code code, struct mcp_result *out,
+                          struct cis_error *err);
+
+/* turn.c: what differs between two states of the served branch. */
+cis_code cis_mcp_diff(struct mcp_call *call, struct cis_view before, struct cis_view after,
+                      struct cis_buf *text, json_t *changes, struct cis_error *err);
+cis_code cis_mcp_run_show(struct mcp_call *call, const struct mcp_run *run, struct cis_buf *text,
+                          struct cis_error *err);
+
+static inline struct cis_history cis_mcp_history(const struct mcp_call *call)
+{
+    const struct cis_mcp *m = call->mcp;
+    return (struct cis_history){cis_forest_store(m->o.forest), cis_str_of(m->o.tenant), &call->stop,
+                                m->o.history_bytes};
+}
+
+#endif

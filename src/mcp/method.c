@@ -1,0 +1,219 @@
+/* Methods of the protocol, and its eras. A request that says its version in _meta is of 2026-07-28,
+ * which knows no session; others belong to the session that initialize began. */
+#include "mcp/internal.h"
+
+#include <stdio.h>
+#include "base/mem.h"
+
+#define MODERN "2026-07-28"
+#define META "io.modelcontextprotocol/"
+
+static const char *const legacy_versions[] = {"2025-11-25", "2025-06-18"};
+
+static const char instructions[] =
+    "Files of one folder with undo. Paths begin with / which is the folder's root. Each call that "
+    "changes files is one run: its result names it (_meta \"cis/run\"), run_diff shows what it "
+    "changed and run_undo takes it back.";
+
+enum era { ERA_MODERN = 1, ERA_LEGACY = 2, ERA_BOTH = 3 };
+typedef void method_run(struct mcp_call *call, struct mcp_reply *out);
+struct method {
+    const char *name;
+    enum era eras;
+    bool queued; /* it asks the store, or runs something */
+    method_run *run;
+};
+
+static json_t *server_info(const struct cis_mcp *m)
+{
+    return json_pack("{s:s,s:s,s:s}", "name", "cis", "title", "cis: folders with undo", "version",
+                     m->o.version);
+}
+
+void cis_mcp_result(const struct mcp_call *call, json_t *result, bool cacheable,
+                    struct mcp_reply *out)
+{
+    if (result != NULL && call->modern) {
+        json_t *meta = json_object_get(result, "_meta");
+        if (meta == NULL) {
+            meta = json_object();
+            json_object_set_new(result, "_meta", meta);
+        }
+        json_object_set_new(meta, META "serverInfo", server_info(call->mcp));
+        json_object_set_new(result, "resultType", json_string("complete"));
+        if (cacheable) { /* what is listed and read may change with the next call */
+            json_object_set_new(result, "ttlMs", json_integer(0));
+            json_object_set_new(result, "cacheScope", json_string("private"));
+        }
+    }
+    out->result = result;
+}
+
+static json_t *capabilities(void)
+{
+    return json_pack("{s:{},s:{},s:{}}", "tools", "resources", "completions");
+}
+
+static void initialize(struct mcp_call *call, struct mcp_reply *out)
+{
+    struct cis_mcp *m = call->mcp;
+    struct cis_str asked = cis_mcp_field(call->message.params, "protocolVersion");
+    if (asked.ptr == NULL) {
+        cis_mcp_refuse(out, MCP_PARAMS, "initialize: protocolVersion is missing");
+        return;
+    }
+    m->legacy = legacy_versions[0];
+    for (size_t i = 0; i < sizeof legacy_versions / sizeof *legacy_versions; i++) {
+        m->legacy = cis_str_is(asked, legacy_versions[i]) ? legacy_versions[i] : m->legacy;
+    }
+    out->result =
+        json_pack("{s:s,s:o,s:o,s:s}", "protocolVersion", m->legacy, "capabilities", capabilities(),
+                  "serverInfo", server_info(m), "instructions", instructions);
+}
+
+static void discover(struct mcp_call *call, struct mcp_reply *out)
+{
+    json_t *result =
+        json_pack("{s:[s,s,s],s:o,s:s}", "supportedVersions", MODERN, legacy_versions[0],
+                  legacy_versions[1], "capabilities", capabilities(), "instructions", instructions);
+    cis_mcp_result(call, result, true, out);
+}
+
+static void ping(struct mcp_call *call, struct mcp_reply *out)
+{
+    cis_mcp_result(call, json_object(), false, out);
+}
+
+static void tools_list(struct mcp_call *call, struct mcp_reply *out)
+{
+    cis_mcp_tools_list(call, out);
+}
+
+static void resources_list(struct mcp_call *call, struct mcp_reply *out)
+{
+    cis_mcp_resources_list(call, out);
+}
+
+static void resources_templates(struct mcp_call *call, struct mcp_reply *out)
+{
+    cis_mcp_resources_templates(call, out);
+}
+
+static const struct method methods[] = {
+    {"initialize", ERA_LEGACY, false, initialize},
+    {"server/discover", ERA_MODERN, false, discover},
+    {"ping", ERA_LEGACY, false, ping},
+    {"tools/list", ERA_BOTH, false, tools_list},
+    {"tools/call", ERA_BOTH, true, cis_mcp_tools_call},
+    {"resources/list", ERA_BOTH, false, resources_list},
+    {"resources/templates/list", ERA_BOTH, false, resources_templates},
+    {"resources/read", ERA_BOTH, true, cis_mcp_resources_read},
+    {"completion/complete", ERA_BOTH, true, cis_mcp_complete},
+};
+
+static const struct method *find(const char *name, enum era era)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        if (strcmp(methods[i].name, name) == 0 && (methods[i].eras & era) != 0) {
+            return &methods[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- which era ---- */
+
+static void other_version(struct cis_str asked, struct mcp_reply *out)
+{
+    cis_mcp_refuse(out, MCP_VERSION, "protocol version %.40s: not one of this server's",
+                   asked.ptr != NULL ? asked.ptr : "");
+    out->data = json_pack("{s:[s,s,s],s:o}", "supported", MODERN, legacy_versions[0],
+                          legacy_versions[1], "requested", cis_mcp_text(asked));
+}
+
+/* False: refused. */
+static bool take_era(const struct cis_mcp *m, struct mcp_call *call, struct mcp_reply *out)
+{
+    const json_t *meta = json_object_get(call->message.params, "_meta");
+    const json_t *version = json_object_get(meta, META "protocolVersion");
+    const json_t *token = json_object_get(meta, "progressToken");
+    const char *name = call->message.method;
+    call->token = json_is_integer(token) || json_is_string(token) ? token : NULL;
+    call->modern = version != NULL;
+    if (!call->modern) {
+        bool first = strcmp(name, "initialize") == 0 || strcmp(name, "ping") == 0;
+        if (m->legacy == NULL && !first) {
+            cis_mcp_refuse(out, MCP_INVALID,
+                           "no session: begin with initialize, or give " META
+                           "protocolVersion in _meta");
+        }
+        return m->legacy != NULL || first;
+    }
+    struct cis_str asked = cis_mcp_field(meta, META "protocolVersion");
+    if (!cis_str_is(asked, MODERN)) {
+        other_version(asked, out);
+        return false;
+    }
+    if (!json_is_object(json_object_get(meta, META "clientCapabilities"))) {
+        cis_mcp_refuse(out, MCP_PARAMS, "_meta: " META "clientCapabilities is missing");
+        return false;
+    }
+    return true;
+}
+
+static bool in_lane(const struct cis_mcp *m, const struct mcp_call *call)
+{
+    if (strcmp(call->message.method, "tools/call") != 0) {
+        return true; /* what reads files sees what the call before it wrote */
+    }
+    const struct mcp_tool *tool = cis_mcp_tool_find(m, cis_mcp_field(call->message.params, "name"));
+    return tool == NULL || tool->lane;
+}
+
+bool cis_mcp_method_now(struct cis_mcp *m, struct mcp_call *call, struct mcp_reply *out)
+{
+    if (!take_era(m, call, out)) {
+        return true;
+    }
+    const struct method *method =
+        find(call->message.method, call->modern ? ERA_MODERN : ERA_LEGACY);
+    if (method == NULL) {
+        cis_mcp_refuse(out, MCP_NO_METHOD, "%.80s: no method of this server", call->message.method);
+        return true;
+    }
+    if (method->queued) {
+        call->lane = in_lane(m, call);
+        return false;
+    }
+    method->run(call, out);
+    return true;
+}
+
+void cis_mcp_method_run(struct mcp_call *call, struct mcp_reply *out)
+{
+    const struct method *method =
+        find(call->message.method, call->modern ? ERA_MODERN : ERA_LEGACY);
+    if (method != NULL) {
+        method->run(call, out);
+    }
+}
+
+/* ---- pages ---- */
+
+#define PAGE 100u
+
+/* A cursor is the number of what comes next. */
+bool cis_mcp_page(const json_t *params, size_t total, size_t *out_from, size_t *out_to,
+                  struct mcp_reply *reply)
+{
+    const json_t *cursor = json_object_get(params, "cursor");
+    uint64_t from = 0;
+    if (cursor != NULL && !json_is_null(cursor) &&
+        (!cis_str_u64(cis_mcp_field(params, "cursor"), &from) || from > total)) {
+        cis_mcp_refuse(reply, MCP_PARAMS, "cursor: not one of this server's");
+        return false;
+    }
+    *out_from = (size_t)from;
+    *out_to = total - *out_from > PAGE ? *out_from + PAGE : total;
+    return true;
+}

@@ -1,0 +1,200 @@
+/* Resources: files of the served tree, runs of this server and what they changed. */
+#include "mcp/internal.h"
+
+#include <stdio.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "history/text.h"
+
+#define FILES "cis:///files/"
+#define RUNS "cis:///runs/"
+#define DIFF "/diff"
+#define BYTES_MAX ((size_t)16 << 20) /* of a file as a resource */
+#define COMPLETED_MAX 100u
+
+/* ---- lists ---- */
+
+void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out)
+{
+    struct cis_mcp *m = call->mcp;
+    struct mcp_run run;
+    size_t total = 0, from, to;
+    while (total < CIS_MCP_RUNS_MAX && cis_mcp_run_nth(m, total, &run)) {
+        total++;
+    }
+    if (!cis_mcp_page(call->message.params, total, &from, &to, out)) {
+        return;
+    }
+    json_t *list = json_array();
+    for (size_t i = from; i < to && cis_mcp_run_nth(m, i, &run); i++) {
+        json_array_append_new(
+            list, json_pack("{s:o,s:o,s:s}", "uri", json_sprintf(RUNS "%s", run.id), "name",
+                            cis_mcp_text_of(run.what), "mimeType", "application/json"));
+    }
+    json_t *result = json_pack("{s:o}", "resources", list);
+    if (to < total) {
+        json_object_set_new(result, "nextCursor", json_sprintf("%zu", to));
+    }
+    cis_mcp_result(call, result, true, out);
+}
+
+void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *out)
+{
+    json_t *list =
+        json_pack("[{s:s,s:s,s:s},{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}]", "uriTemplate",
+                  FILES "{+path}", "name", "file", "description", "A file of the folder",
+                  "uriTemplate", RUNS "{id}", "name", "run", "description", "A run of this server",
+                  "mimeType", "application/json", "uriTemplate", RUNS "{id}" DIFF, "name", "diff",
+                  "description", "What a run of this server changed", "mimeType", "text/x-diff");
+    cis_mcp_result(call, json_pack("{s:o}", "resourceTemplates", list), true, out);
+}
+
+/* ---- reading ---- */
+
+static void base64(const struct cis_buf *bytes, struct cis_buf *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < bytes->len; i += 3) {
+        size_t n = bytes->len - i < 3 ? bytes->len - i : 3;
+        uint32_t v = (uint32_t)bytes->ptr[i] << 16;
+        v |= n > 1 ? (uint32_t)bytes->ptr[i + 1] << 8 : 0;
+        v |= n > 2 ? bytes->ptr[i + 2] : 0;
+        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63], digits[v & 63]};
+        four[3] = n < 3 ? '=' : four[3];
+        four[2] = n < 2 ? '=' : four[2];
+        cis_buf_add(out, four, sizeof four);
+    }
+}
+
+/* What stands behind the scheme, percent escapes resolved, with a slash before it. */
+static cis_code path_of(struct cis_str rest, struct cis_buf *out, struct cis_error *err)
+{
+    cis_buf_byte(out, '/');
+    for (size_t i = 0; i < rest.len; i++) {
+        uint8_t byte = (uint8_t)rest.ptr[i];
+        if (byte == '%') {
+            struct cis_str two = {rest.ptr + i + 1, 2};
+            if (rest.len - i < 3 || !cis_unhex(two, &byte, 1)) {
+                return cis_fail(err, CIS_E_USAGE, "uri: %% without two hexadecimal digits");
+            }
+            i += 2;
+        }
+        cis_buf_byte(out, byte);
+    }
+    CIS_TRY(cis_buf_check(out, "uri", err));
+    return cis_utf8_valid(out->ptr, out->len) ? cis_mcp_path_check(cis_buf_view(out), err)
+                                              : cis_fail(err, CIS_E_USAGE, "uri: no UTF-8");
+}
+
+static cis_code read_file(struct mcp_call *call, struct cis_str rest, struct cis_buf *out,
+                          struct cis_error *err)
+{
+    CIS_CLEANUP(cis_mcp_tree_close) struct mcp_tree t = {0};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX);
+    CIS_TRY(path_of(rest, &path, err));
+    CIS_TRY(cis_mcp_tree_open(call, "resource", false, &t, err));
+    return cis_mcp_tree_read(&t, cis_str_of(cis_buf_cstr(&path)), BYTES_MAX, out, err);
+}
+
+static void show_run(const struct mcp_run *run, struct cis_buf *out)
+{
+    char when[32];
+    cis_clock_iso(run->time_ms, when);
+    json_t *all = json_pack("{s:s,s:s,s:s,s:b,s:b,s:o}", "run", run->id, "time", when, "status",
+                            run->status, "changed", run->commit.branch != 0 ? 1 : 0, "undone",
+                            run->undone ? 1 : 0, "what", cis_mcp_text_of(run->what));
+    cis_mcp_dump(all, out);
+    json_decref(all);
+}
+
+static cis_code read_any(struct mcp_call *call, struct cis_str uri, struct cis_buf *out,
+                         const char **out_type, struct cis_error *err)
+{
+    struct mcp_run run;
+    if (cis_str_starts(uri, CIS_STR(FILES))) {
+        struct cis_str rest = {uri.ptr + strlen(FILES), uri.len - strlen(FILES)};
+        return read_file(call, rest, out, err);
+    }
+    if (!cis_str_starts(uri, CIS_STR(RUNS))) {
+        return cis_fail(err, CIS_E_NOTFOUND, "%.100s: no resource of this server", uri.ptr);
+    }
+    struct cis_str id = {uri.ptr + strlen(RUNS), uri.len - strlen(RUNS)};
+    bool diff =
+        id.len > strlen(DIFF) && memcmp(id.ptr + id.len - strlen(DIFF), DIFF, strlen(DIFF)) == 0;
+    id.len -= diff ? strlen(DIFF) : 0;
+    CIS_TRY(cis_mcp_run_find(call->mcp, id, &run, err));
+    *out_type = diff ? "text/x-diff" : "application/json";
+    if (!diff) {
+        show_run(&run, out);
+        return cis_buf_check(out, "run", err);
+    }
+    return cis_mcp_run_show(call, &run, out, err);
+}
+
+static json_t *contents(struct cis_str uri, const struct cis_buf *bytes, const char *type)
+{
+    bool text = cis_text_is(cis_buf_bytes(bytes));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf blob = CIS_BUF_INIT(2 * BYTES_MAX);
+    if (!text) {
+        base64(bytes, &blob);
+    }
+    json_t *one = json_pack("{s:o,s:o,s:s}", "uri", cis_mcp_text(uri), text ? "text" : "blob",
+                            cis_mcp_text(cis_buf_view(text ? bytes : &blob)), "mimeType",
+                            type != NULL ? type
+                            : text       ? "text/plain"
+                                         : "application/octet-stream");
+    return json_pack("{s:[o]}", "contents", one);
+}
+
+void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(BYTES_MAX + 65536);
+    struct cis_str uri = cis_mcp_field(call->message.params, "uri");
+    const char *type = NULL;
+    struct cis_error err = {0};
+    if (uri.ptr == NULL) {
+        cis_mcp_refuse(out, MCP_PARAMS, "resources/read: uri is missing");
+        return;
+    }
+    cis_code code = read_any(call, uri, &bytes, &type, &err);
+    if (code == CIS_OK) {
+        cis_mcp_result(call, contents(uri, &bytes, type), true, out);
+        return;
+    }
+    bool missing = code == CIS_E_NOTFOUND || code == CIS_E_DENIED || code == CIS_E_USAGE;
+    cis_mcp_refuse(out,
+                   !missing       ? MCP_INTERNAL
+                   : call->modern ? MCP_PARAMS
+                                  : MCP_NO_RESOURCE,
+                   "%s", err.msg);
+    out->data = json_pack("{s:o}", "uri", cis_mcp_text(uri));
+}
+
+/* ---- completion ---- */
+
+/* Ids of runs by their beginning. Paths: nothing yet, which is an answer too. */
+void cis_mcp_complete(struct mcp_call *call, struct mcp_reply *out)
+{
+    const json_t *argument = json_object_get(call->message.params, "argument");
+    struct cis_str name = cis_mcp_field(argument, "name"), value = cis_mcp_field(argument, "value");
+    json_t *values = json_array();
+    struct mcp_run run;
+    size_t n = 0;
+    if (name.ptr == NULL || value.ptr == NULL ||
+        !json_is_object(json_object_get(call->message.params, "ref"))) {
+        json_decref(values);
+        cis_mcp_refuse(out, MCP_PARAMS, "completion/complete: ref and argument are missing");
+        return;
+    }
+    for (size_t i = 0;
+         cis_str_is(name, "id") && n < COMPLETED_MAX && cis_mcp_run_nth(call->mcp, i, &run); i++) {
+        if (cis_str_starts(cis_str_of(run.id), value)) {
+            json_array_append_new(values, json_string(run.id));
+            n++;
+        }
+    }
+    cis_mcp_result(call,
+                   json_pack("{s:{s:o,s:b}}", "completion", "values", values, "hasMore",
+                             n == COMPLETED_MAX ? 1 : 0),
+                   false, out);
+}

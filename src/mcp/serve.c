@@ -1,0 +1,468 @@
+/* The server's threads: one reads and answers what needs no work, some run calls, one writes, one
+ * looks at the time and at the cancellation. */
+#include "mcp/internal.h"
+
+#include <errno.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define ANSWER_MAX ((size_t)64 << 20)
+#define QUEUE_BYTES ((size_t)32 << 20)
+#define PROGRESS_NS (5 * CIS_NS_PER_S)
+#define LAST_WORDS_NS (2 * CIS_NS_PER_S) /* for a client that does not read, once we are to end */
+#define WRITE_PIECE ((size_t)4096)       /* what a pipe takes when poll says that it takes any */
+
+static void call_free(struct mcp_call *call)
+{
+    json_decref(call->message.all);
+    cis_cancel_unref(call->cancel);
+    cis_free(call);
+}
+
+/* ---- answers ---- */
+
+void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    while (wait && m->out.len > CIS_MCP_OUT_MAX && !m->gone && !m->ending) {
+        pthread_cond_wait(&m->changed, &m->lock);
+    }
+    if (!m->gone && (wait || m->out.len <= CIS_MCP_OUT_MAX)) {
+        cis_buf_str(&m->out, cis_buf_view(line));
+        if (m->out.failed != CIS_OK) {
+            m->gone = true; /* an answer is lost: nothing that comes after it could be believed */
+        }
+    }
+    pthread_cond_broadcast(&m->changed);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+}
+
+static void answer(struct cis_mcp *m, const json_t *id, struct mcp_reply *reply)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(ANSWER_MAX);
+    cis_mcp_answer(id, reply, &line);
+    cis_mcp_send(m, &line, true);
+}
+
+static void answer_call(struct mcp_call *call, struct mcp_reply *reply) CIS_TAKES(mcp_lock)
+{
+    struct cis_mcp *m = call->mcp;
+    cis_mutex_lock(&m->lock, mcp_lock);
+    bool silent = call->cancelled;
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    if (silent) {
+        cis_mcp_reply_done(reply);
+        return;
+    }
+    answer(m, call->message.id, reply);
+}
+
+/* ---- the writer ---- */
+
+static bool write_out(struct cis_mcp *m, const struct cis_buf *text)
+{
+    struct cis_stop stop = {CIS_NEVER, m->o.cancel};
+    for (size_t at = 0; at < text->len;) {
+        size_t piece = text->len - at < WRITE_PIECE ? text->len - at : WRITE_PIECE;
+        if (cis_stop_wait(&stop, m->o.out, POLLOUT, "stdout", NULL) != CIS_OK) {
+            if (stop.cancel == NULL) {
+                return false;
+            }
+            stop = (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), LAST_WORDS_NS), NULL};
+            continue;
+        }
+        ssize_t n = write(m->o.out, text->ptr + at, piece);
+        if (n < 0 && errno != EINTR && errno != EAGAIN) {
+            return false;
+        }
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+static void *writer(void *self) CIS_TAKES(mcp_lock)
+{
+    struct cis_mcp *m = self;
+    struct cis_buf mine = CIS_BUF_INIT(0);
+    cis_mutex_lock(&m->lock, mcp_lock);
+    while (!m->gone && (m->out.len != 0 || !m->flush)) {
+        if (m->out.len == 0) {
+            pthread_cond_wait(&m->changed, &m->lock);
+            continue;
+        }
+        struct cis_buf full = m->out;
+        mine.max = full.max;
+        m->out = mine;
+        mine = full;
+        pthread_cond_broadcast(&m->changed);
+        cis_mutex_unlock(&m->lock, mcp_lock);
+        bool good = write_out(m, &mine);
+        if (mine.cap > CIS_MCP_OUT_MAX) {
+            cis_buf_done(&mine);
+        } else {
+            cis_buf_reset(&mine);
+        }
+        cis_mutex_lock(&m->lock, mcp_lock);
+        m->gone = m->gone || !good;
+    }
+    pthread_cond_broadcast(&m->changed);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    cis_buf_done(&mine);
+    return NULL;
+}
+
+/* ---- workers ---- */
+
+/* The first that may begin now, taken out of the queue. */
+static struct mcp_call *take(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
+{
+    struct mcp_call **at = &m->first, *before = NULL;
+    while (*at != NULL && (*at)->lane && m->lane_busy) {
+        before = *at;
+        at = &(*at)->next;
+    }
+    struct mcp_call *call = *at;
+    if (call == NULL) {
+        return NULL;
+    }
+    *at = call->next;
+    m->last = m->last == call ? before : m->last;
+    m->queued--;
+    m->queued_bytes -= call->bytes;
+    m->lane_busy = m->lane_busy || call->lane;
+    call->next = m->running;
+    m->running = call;
+    return call;
+}
+
+static void ended(struct cis_mcp *m, struct mcp_call *call) CIS_REQUIRES(mcp_lock)
+{
+    struct mcp_call **at = &m->running;
+    while (*at != call) {
+        at = &(*at)->next;
+    }
+    *at = call->next;
+    m->lane_busy = m->lane_busy && !call->lane;
+}
+
+static void *worker(void *self) CIS_TAKES(mcp_lock)
+{
+    struct cis_mcp *m = self;
+    cis_mutex_lock(&m->lock, mcp_lock);
+    for (;;) {
+        struct mcp_call *call = take(m);
+        if (call == NULL && (m->ending || (m->closing && m->first == NULL))) {
+            break;
+        }
+        if (call == NULL) {
+            pthread_cond_wait(&m->changed, &m->lock);
+            continue;
+        }
+        call->began_ns = call->told_ns = cis_clock_mono_ns();
+        pthread_cond_broadcast(&m->changed); /* there is room in the queue */
+        cis_mutex_unlock(&m->lock, mcp_lock);
+        struct mcp_reply reply = {0};
+        call->stop = (struct cis_stop){cis_clock_after(call->began_ns, m->o.time_ns), call->cancel};
+        cis_mcp_method_run(call, &reply);
+        answer_call(call, &reply);
+        cis_mutex_lock(&m->lock, mcp_lock);
+        ended(m, call);
+        pthread_cond_broadcast(&m->changed);
+        cis_mutex_unlock(&m->lock, mcp_lock);
+        call_free(call);
+        cis_mutex_lock(&m->lock, mcp_lock);
+    }
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    return NULL;
+}
+
+/* ---- time and cancellation ---- */
+
+/* Nothing more begins, what runs is cancelled. */
+static void end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    m->ending = true;
+    struct mcp_call *left = m->first;
+    m->first = m->last = NULL;
+    m->queued = m->queued_bytes = 0;
+    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
+        cis_cancel_fire(c->cancel);
+    }
+    pthread_cond_broadcast(&m->changed);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    while (left != NULL) {
+        struct mcp_call *next = left->next;
+        call_free(left);
+        left = next;
+    }
+}
+
+static void tell_progress(struct cis_mcp *m) CIS_TAKES(mcp_lock)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf lines = CIS_BUF_INIT((size_t)1 << 20);
+    uint64_t now = cis_clock_mono_ns();
+    cis_mutex_lock(&m->lock, mcp_lock);
+    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
+        if (c->token == NULL || c->cancelled || c->told_ns == 0 || now - c->told_ns < PROGRESS_NS) {
+            continue;
+        }
+        c->told_ns = now;
+        json_t *all = json_pack(
+            "{s:s,s:s,s:{s:o,s:f,s:s}}", "jsonrpc", "2.0", "method", "notifications/progress",
+            "params", "progressToken", json_deep_copy(c->token), "progress",
+            (double)(now - c->began_ns) / (double)CIS_NS_PER_S, "message", "seconds so far");
+        cis_mcp_dump(all, &lines);
+        cis_buf_byte(&lines, '\n');
+        json_decref(all);
+    }
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    if (lines.len != 0 && lines.failed == CIS_OK) {
+        cis_mcp_send(m, &lines, false);
+    }
+}
+
+struct ticker {
+    struct cis_mcp *mcp;
+    cis_cancel *done;
+};
+
+static void *ticker(void *self)
+{
+    struct ticker *t = self;
+    struct cis_stop stop = {CIS_NEVER, t->mcp->o.cancel};
+    struct pollfd fds[2] = {{.fd = cis_cancel_fd(t->done), .events = POLLIN}};
+    for (;;) {
+        size_t ready = 0;
+        uint64_t until = cis_clock_after(cis_clock_mono_ns(), CIS_NS_PER_S);
+        cis_code code = cis_stop_wait_many(&stop, fds, 1, until, "server", &ready, NULL);
+        if (cis_cancel_fired(t->done)) {
+            return NULL;
+        }
+        if (code != CIS_OK) {
+            end_now(t->mcp);
+            return NULL;
+        }
+        tell_progress(t->mcp);
+    }
+}
+
+/* ---- the reader ---- */
+
+static void cancel_call(struct cis_mcp *m, const json_t *id) CIS_TAKES(mcp_lock)
+{
+    struct mcp_call *left = NULL, *before = NULL;
+    cis_mutex_lock(&m->lock, mcp_lock);
+    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
+        if (json_equal(c->message.id, id)) {
+            c->cancelled = true;
+            cis_cancel_fire(c->cancel);
+        }
+    }
+    for (struct mcp_call **at = &m->first; *at != NULL;) {
+        struct mcp_call *c = *at;
+        if (!json_equal(c->message.id, id)) {
+            before = c;
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        m->last = m->last == c ? before : m->last;
+        m->queued--;
+        m->queued_bytes -= c->bytes;
+        c->next = left;
+        left = c;
+    }
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    while (left != NULL) {
+        struct mcp_call *next = left->next;
+        call_free(left);
+        left = next;
+    }
+}
+
+static void notified(struct cis_mcp *m, const struct mcp_message *message)
+{
+    const json_t *id = json_object_get(message->params, "requestId");
+    if (strcmp(message->method, "notifications/cancelled") == 0 && id != NULL) {
+        cancel_call(m, id);
+    }
+}
+
+static bool queue(struct cis_mcp *m, struct mcp_call *call) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    while ((m->queued >= CIS_MCP_QUEUE_MAX ||
+            (m->queued != 0 && m->queued_bytes + call->bytes > QUEUE_BYTES)) &&
+           !m->ending && !m->gone) {
+        pthread_cond_wait(&m->changed, &m->lock);
+    }
+    bool taken = !m->ending && !m->gone;
+    if (taken) {
+        *(m->last != NULL ? &m->last->next : &m->first) = call;
+        m->last = call;
+        m->queued++;
+        m->queued_bytes += call->bytes;
+    }
+    pthread_cond_broadcast(&m->changed);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    return taken;
+}
+
+static void requested(struct cis_mcp *m, struct mcp_message *message, size_t bytes)
+{
+    struct mcp_reply reply = {0};
+    struct mcp_call *call = cis_zalloc(sizeof *call);
+    if (call == NULL || cis_cancel_new(&call->cancel, NULL) != CIS_OK) {
+        cis_free(call);
+        cis_mcp_refuse(&reply, MCP_INTERNAL, "out of memory");
+        answer(m, message->id, &reply);
+        return;
+    }
+    call->mcp = m;
+    call->message = *message;
+    message->all = NULL;
+    call->bytes = bytes;
+    if (cis_mcp_method_now(m, call, &reply)) {
+        answer(m, call->message.id, &reply);
+        call_free(call);
+    } else if (!queue(m, call)) {
+        call_free(call);
+    }
+}
+
+static bool is_gone(struct cis_mcp *m) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    bool gone = m->gone;
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    return gone;
+}
+
+static cis_code read_all(struct cis_mcp *m, struct cis_error *err)
+{
+    struct cis_stop stop = {CIS_NEVER, m->o.cancel};
+    struct mcp_lines lines = {
+        .fd = m->o.in, .stop = &stop, .buf = CIS_BUF_INIT(CIS_MCP_LINE_MAX + ((size_t)1 << 18))};
+    cis_code code = CIS_OK;
+    while (!is_gone(m)) {
+        struct mcp_reply reply = {0};
+        struct mcp_message message = {0};
+        struct cis_str text;
+        enum mcp_line what;
+        code = cis_mcp_line_next(&lines, &what, &text, err);
+        if (code != CIS_OK || what == MCP_LINE_END) {
+            break;
+        }
+        if (what == MCP_LINE_LONG) {
+            cis_mcp_refuse(&reply, MCP_PARSE, "a line of more than %zu bytes", CIS_MCP_LINE_MAX);
+            answer(m, NULL, &reply);
+            continue;
+        }
+        switch (cis_mcp_message_read(text, &message, &reply)) {
+        case MCP_NOTHING:
+            break;
+        case MCP_BROKEN:
+            answer(m, message.id, &reply);
+            break;
+        case MCP_NOTIFICATION:
+            notified(m, &message);
+            break;
+        case MCP_REQUEST:
+            requested(m, &message, text.len);
+            break;
+        }
+        cis_mcp_reply_done(&reply);
+        json_decref(message.all);
+    }
+    cis_buf_done(&lines.buf);
+    return code == CIS_E_CANCELLED ? CIS_OK : code;
+}
+
+/* ---- all of it ---- */
+
+struct threads {
+    pthread_t worker[CIS_MCP_WORKERS], writer, ticker;
+    unsigned nworkers;
+    bool writes, ticks;
+    struct ticker tick;
+};
+
+static cis_code start(struct cis_mcp *m, struct threads *t, struct cis_error *err)
+{
+    t->tick.mcp = m;
+    CIS_TRY(cis_cancel_new(&t->tick.done, err));
+    int sys = pthread_create(&t->writer, NULL, writer, m);
+    t->writes = sys == 0;
+    if (sys == 0) {
+        sys = pthread_create(&t->ticker, NULL, ticker, &t->tick);
+        t->ticks = sys == 0;
+    }
+    while (sys == 0 && t->nworkers < CIS_MCP_WORKERS) {
+        sys = pthread_create(&t->worker[t->nworkers], NULL, worker, m);
+        t->nworkers += sys == 0;
+    }
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_INTERNAL, sys, "server: a thread");
+}
+
+static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    m->closing = true;
+    bool gone = m->gone;
+    pthread_cond_broadcast(&m->changed);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    if (gone || cis_cancel_fired(m->o.cancel)) {
+        end_now(m);
+    }
+    for (unsigned i = 0; i < t->nworkers; i++) {
+        pthread_join(t->worker[i], NULL);
+    }
+    cis_mutex_lock(&m->lock, mcp_lock);
+    m->flush = true;
+    pthread_cond_broadcast(&m->changed);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    if (t->writes) {
+        pthread_join(t->writer, NULL);
+    }
+    cis_cancel_fire(t->tick.done);
+    if (t->ticks) {
+        pthread_join(t->ticker, NULL);
+    }
+    cis_cancel_unref(t->tick.done);
+}
+
+static void mcp_done(struct cis_mcp *m)
+{
+    cis_mcp_tools_done(m);
+    cis_buf_done(&m->out);
+    cis_free(m->runs);
+    pthread_cond_destroy(&m->changed);
+    pthread_mutex_destroy(&m->lock);
+}
+
+cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *err)
+{
+    struct cis_mcp *m CIS_CLEANUP(cis_freep) = cis_zalloc(sizeof *m);
+    struct threads threads = {0};
+    if (m == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    m->o = *options;
+    m->out = CIS_BUF_INIT(CIS_MCP_OUT_MAX + 2 * ANSWER_MAX);
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->changed, NULL);
+    cis_code code = cis_mcp_branch_take(m, err);
+    code = code == CIS_OK ? cis_mcp_tools_load(m, err) : code;
+    if (code == CIS_OK) {
+        code = start(m, &threads, err);
+        code = code == CIS_OK ? read_all(m, err) : code;
+        finish(m, &threads);
+    }
+    if (code == CIS_OK && m->gone) {
+        code = cis_fail(err, CIS_E_IO, "stdout: nobody reads it any more");
+    }
+    mcp_done(m);
+    return code;
+}

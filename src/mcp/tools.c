@@ -1,0 +1,265 @@
+/* The table of tools: those of this server, then those that skills declare. */
+#include "mcp/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/mem.h"
+#include "skill/schema.h"
+
+#define READS "\"readOnlyHint\":true,\"openWorldHint\":false"
+#define CHANGES(idempotent)                                                                        \
+    "\"readOnlyHint\":false,\"destructiveHint\":true,\"openWorldHint\":false,"                     \
+    "\"idempotentHint\":" idempotent
+#define PATH                                                                                       \
+    "\"path\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":4095,\"description\":\"/ is the " \
+    "root\"}"
+#define RUN                                                                                        \
+    "\"run\":{\"type\":\"string\",\"minLength\":26,\"maxLength\":26,\"description\":\"the run's "  \
+    "id\"}"
+#define OBJECT(properties, required)                                                               \
+    "{\"type\":\"object\",\"properties\":{" properties "},\"required\":[" required                 \
+    "],\"additionalProperties\":false}"
+#define TOOL(name, title, description, schema, hints)                                              \
+    "{\"name\":\"" name "\",\"title\":\"" title "\",\"description\":\"" description                \
+    "\",\"inputSchema\":" schema ",\"annotations\":{" hints "}}"
+
+struct built_in {
+    mcp_tool_run *run;
+    const char *spec;
+};
+
+static const struct built_in built_in[] = {
+    {cis_mcp_fs_edit,
+     TOOL(
+         "fs_edit", "Edit a file",
+         "Replaces the one place where a file has the text old by new. Fails, and changes nothing, "
+         "when old is not there or is there more than once.",
+         OBJECT(PATH ",\"old\":{\"type\":\"string\",\"minLength\":1},\"new\":{\"type\":\"string\"}",
+                "\"path\",\"old\",\"new\""),
+         CHANGES("false"))},
+    {cis_mcp_fs_list, TOOL("fs_list", "List a folder", "What is in a folder: names, types, sizes.",
+                           OBJECT(PATH, "\"path\""), READS)},
+    {cis_mcp_fs_read, TOOL("fs_read", "Read a file", "The text of a file of at most 4 MiB.",
+                           OBJECT(PATH, "\"path\""), READS)},
+    {cis_mcp_fs_search,
+     TOOL("fs_search", "Search files",
+          "Lines of text files at or below path that have the text pattern in them, as it stands "
+          "(no wildcards).",
+          OBJECT(PATH ",\"pattern\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":1024}",
+                 "\"pattern\""),
+          READS)},
+    {cis_mcp_fs_write,
+     TOOL("fs_write", "Write a file",
+          "Makes a file, or replaces what is in it. Folders on the way are made.",
+          OBJECT(PATH ",\"content\":{\"type\":\"string\"}", "\"path\",\"content\""),
+          CHANGES("true"))},
+    {cis_mcp_run_diff,
+     TOOL("run_diff", "What a run changed", "What a run of this server changed, as a unified diff.",
+          OBJECT(RUN, "\"run\""), READS)},
+    {cis_mcp_run_redo, TOOL("run_redo", "Redo a run", "Brings back what run_undo took back.",
+                            OBJECT(RUN, "\"run\""), CHANGES("false"))},
+    {cis_mcp_run_undo,
+     TOOL(
+         "run_undo", "Undo a run",
+         "Takes back what a run of this server changed, also when others came after it. Fails, and "
+         "changes nothing, when they changed the same.",
+         OBJECT(RUN, "\"run\""), CHANGES("false"))},
+    {cis_mcp_runs_list, TOOL("runs_list", "List runs",
+                             "The runs of this server, newest first: id, status, what it was.",
+                             OBJECT("", ""), READS)},
+};
+
+/* ---- the table ---- */
+
+bool cis_mcp_tool_wanted(const struct cis_mcp *m, const char *name)
+{
+    struct cis_str rest = cis_str_of(m->o.tools != NULL ? m->o.tools : "all"), one;
+    for (bool more = true; more;) {
+        more = cis_str_split(&rest, ',', &one);
+        if (cis_str_is(one, "all") || cis_str_is(one, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+cis_code cis_mcp_tool_add(struct cis_mcp *m, json_t *spec, mcp_tool_run *run, bool lane,
+                          struct mcp_tool **out, struct cis_error *err)
+{
+    const char *name = json_string_value(json_object_get(spec, "name"));
+    char *copy = name != NULL ? cis_strdup(name) : NULL;
+    if (m->ntools == m->tools_cap && copy != NULL) {
+        size_t cap = cis_cap_next(m->tools_cap, 16, MCP_TOOLS_MAX);
+        struct mcp_tool *more = cis_realloc_array(m->tools, cap, sizeof *more);
+        m->tools = more != NULL ? more : m->tools;
+        m->tools_cap = more != NULL ? cap : m->tools_cap;
+    }
+    if (copy == NULL || m->ntools == m->tools_cap) {
+        cis_free(copy);
+        json_decref(spec);
+        return cis_fail(err, CIS_E_NOMEM, "tools: out of memory, or more than %u", MCP_TOOLS_MAX);
+    }
+    m->tools[m->ntools] = (struct mcp_tool){.name = copy,
+                                            .spec = spec,
+                                            .input = json_object_get(spec, "inputSchema"),
+                                            .output = json_object_get(spec, "outputSchema"),
+                                            .run = run,
+                                            .lane = lane};
+    *out = &m->tools[m->ntools++];
+    return CIS_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct mcp_tool *)a)->name, ((const struct mcp_tool *)b)->name);
+}
+
+/* What --tools names has to be there. */
+static cis_code check_wanted(const struct cis_mcp *m, struct cis_error *err)
+{
+    struct cis_str rest = cis_str_of(m->o.tools != NULL ? m->o.tools : "all"), one;
+    for (bool more = true; more;) {
+        more = cis_str_split(&rest, ',', &one);
+        if (!cis_str_is(one, "all") && cis_mcp_tool_find(m, one) == NULL) {
+            return cis_fail(err, CIS_E_USAGE,
+                            "--tools: \"%.*s\" is no tool: fs_edit, fs_list, fs_read, fs_search, "
+                            "fs_write, run_diff, run_redo, run_undo, runs_list, or one of a skill",
+                            one.len > 64 ? 64 : (int)one.len, one.ptr);
+        }
+    }
+    return CIS_OK;
+}
+
+cis_code cis_mcp_tools_load(struct cis_mcp *m, struct cis_error *err)
+{
+    struct mcp_tool *tool;
+    for (size_t i = 0; i < sizeof built_in / sizeof *built_in; i++) {
+        json_t *spec = json_loads(built_in[i].spec, 0, NULL);
+        if (spec == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
+        }
+        const char *name = json_string_value(json_object_get(spec, "name"));
+        if (!cis_mcp_tool_wanted(m, name != NULL ? name : "")) {
+            json_decref(spec);
+            continue;
+        }
+        CIS_TRY(cis_mcp_tool_add(m, spec, built_in[i].run, true, &tool, err));
+    }
+    CIS_TRY(cis_mcp_tools_of_skills(m, err));
+    if (m->ntools != 0) {
+        qsort(m->tools, m->ntools, sizeof *m->tools, by_name);
+    }
+    return check_wanted(m, err);
+}
+
+void cis_mcp_tools_done(struct cis_mcp *m)
+{
+    for (size_t i = 0; i < m->ntools; i++) {
+        struct mcp_tool *t = &m->tools[i];
+        cis_free(t->name);
+        cis_free(t->skill);
+        cis_free(t->method);
+        cis_free(t->digest);
+        json_decref(t->spec);
+    }
+    cis_free(m->tools);
+}
+
+const struct mcp_tool *cis_mcp_tool_find(const struct cis_mcp *m, struct cis_str name)
+{
+    for (size_t i = 0; i < m->ntools; i++) {
+        if (cis_str_is(name, m->tools[i].name)) {
+            return &m->tools[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- tools/list ---- */
+
+void cis_mcp_tools_list(const struct mcp_call *call, struct mcp_reply *out)
+{
+    const struct cis_mcp *m = call->mcp;
+    size_t from, to;
+    if (!cis_mcp_page(call->message.params, m->ntools, &from, &to, out)) {
+        return;
+    }
+    json_t *list = json_array();
+    for (size_t i = from; i < to; i++) {
+        json_array_append(list, m->tools[i].spec);
+    }
+    json_t *result = json_pack("{s:o}", "tools", list);
+    if (to < m->ntools) {
+        json_object_set_new(result, "nextCursor", json_sprintf("%zu", to));
+    }
+    cis_mcp_result(call, result, true, out);
+}
+
+/* ---- tools/call ---- */
+
+static json_t *content_of(struct mcp_result *r)
+{
+    json_t *content = json_array();
+    json_array_append_new(content, json_pack("{s:s,s:o}", "type", "text", "text",
+                                             cis_mcp_text(cis_buf_view(&r->text))));
+    if (r->run[0] != 0 && json_array_size(r->changes) != 0) {
+        json_array_append_new(content,
+                              json_pack("{s:s,s:o,s:s,s:s}", "type", "resource_link", "uri",
+                                        json_sprintf("cis:///runs/%s/diff", r->run), "name",
+                                        "what this run changed", "mimeType", "text/x-diff"));
+    }
+    return content;
+}
+
+static void give(const struct mcp_call *call, struct mcp_result *r, struct mcp_reply *out)
+{
+    json_t *result = json_pack("{s:o,s:b}", "content", content_of(r), "isError", r->failed ? 1 : 0);
+    if (result != NULL && r->structured != NULL) {
+        json_object_set(result, "structuredContent", r->structured);
+    }
+    if (result != NULL && r->run[0] != 0) {
+        json_t *changes = r->changes != NULL ? json_incref(r->changes) : json_array();
+        json_object_set_new(result, "_meta",
+                            json_pack("{s:s,s:o}", "cis/run", r->run, "cis/changes", changes));
+    }
+    cis_mcp_result(call, result, false, out);
+}
+
+static void failed(struct mcp_result *r, const struct cis_error *err)
+{
+    cis_buf_reset(&r->text);
+    cis_buf_printf(&r->text, "%s: %s", cis_code_name(err->code), err->msg);
+    json_decref(r->structured);
+    r->structured = NULL;
+    r->failed = true;
+}
+
+void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
+{
+    struct cis_str name = cis_mcp_field(call->message.params, "name");
+    json_t *given = json_object_get(call->message.params, "arguments");
+    const struct mcp_tool *tool = cis_mcp_tool_find(call->mcp, name);
+    struct mcp_result r = {.text = CIS_BUF_INIT(2 * CIS_MCP_LINE_MAX)};
+    struct cis_error err = {0};
+    if (tool == NULL || (given != NULL && !json_is_object(given))) {
+        cis_mcp_refuse(out, MCP_PARAMS,
+                       tool == NULL ? "%.64s: no tool of this server"
+                                    : "%.64s: arguments is not an object",
+                       name.ptr != NULL ? name.ptr : "");
+        return;
+    }
+    json_t *arguments = given != NULL ? json_incref(given) : json_object();
+    cis_code code = cis_schema_fits(tool->input, arguments, "arguments", &err);
+    if (code == CIS_OK) {
+        code = tool->run(call, tool, arguments, &r, &err);
+    }
+    code = code == CIS_OK ? cis_buf_check(&r.text, tool->name, &err) : code;
+    if (code != CIS_OK) {
+        failed(&r, &err);
+    }
+    give(call, &r, out);
+    json_decref(arguments);
+    json_decref(r.structured);
+    json_decref(r.changes);
+    cis_buf_done(&r.text);
+}
