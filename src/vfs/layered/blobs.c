@@ -127,11 +127,27 @@ static void list_newest(struct lay_blob_shard *s, struct lay_blob *b)
     s->newest = b;
 }
 
+void cis_lay_blobs_hold(struct lay_blobs *blobs, uint64_t bytes, bool more)
+{
+    if (more) {
+        atomic_fetch_add_explicit(&blobs->held, bytes, memory_order_relaxed);
+    } else {
+        atomic_fetch_sub_explicit(&blobs->held, bytes, memory_order_relaxed);
+    }
+}
+
+static uint64_t limit_of(const struct lay_blobs *blobs, const struct lay_blob_shard *s)
+{
+    uint64_t held = atomic_load_explicit(&blobs->held, memory_order_relaxed) / blobs->nshards;
+    uint64_t most = s->limit / 3 * 2;
+    return s->limit - (held < most ? held : most);
+}
+
 /* Takes blobs out until there is room; they are chained by `older` and unreferenced outside. */
-static struct lay_blob *make_room(struct lay_blob_shard *s, uint64_t need)
+static struct lay_blob *make_room(struct lay_blob_shard *s, uint64_t limit, uint64_t need)
 {
     struct lay_blob *out = NULL;
-    while (s->oldest != NULL && s->bytes + need > s->limit) {
+    while (s->oldest != NULL && s->bytes + need > limit) {
         struct lay_blob *b = s->oldest;
         unlist(s, b);
         if (b->used) {
@@ -159,7 +175,7 @@ void cis_lay_blob_put(struct lay_blobs *blobs, struct lay_blob *blob)
     struct lay_blob *out = NULL;
     cis_mutex_lock(&s->lock, lay_lock_blobs);
     if (*find(s, hash, &blob->key) == NULL) {
-        out = make_room(s, need);
+        out = make_room(s, limit_of(blobs, s), need);
         struct lay_blob **at = &s->buckets[(hash >> 8) & s->mask];
         atomic_fetch_add_explicit(&blob->refs, 1, memory_order_relaxed);
         blob->chain = *at;

@@ -27,6 +27,11 @@ static uint32_t under_of(const struct lay_node *node, uint64_t block)
     return node->keep > start ? lay_min32(node->keep - start, CIS_FS_BLOCK) : 0;
 }
 
+/* Of one block beside its content, until it is committed: its record, and what a commit has of it.
+ */
+#define HOLDS                                                                                      \
+    (sizeof(struct lay_block) + sizeof(struct lay_still) + sizeof(struct cis_fs_new_extent))
+
 int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
                        struct lay_block **out)
 {
@@ -45,6 +50,7 @@ int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
         cis_lay_release(op->v, sizeof *b);
         return ENOMEM;
     }
+    cis_lay_blobs_hold(&op->v->forest->blobs, HOLDS, true);
     b->block = block;
     b->node = node;
     b->under = under_of(node, block);
@@ -110,6 +116,7 @@ static void block_free(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay
 {
     cis_lay_block_clear(v, b);
     v->weight -= b->weight;
+    cis_lay_blobs_hold(&v->forest->blobs, HOLDS, false);
     cis_lay_release(v, sizeof *b);
     cis_free(b);
 }

@@ -83,6 +83,7 @@ struct lay_blob {
 struct lay_blobs {
     struct lay_blob_shard *shards;
     uint32_t nshards;
+    _Atomic uint64_t held; /* bytes that views hold in its place */
 };
 cis_code cis_lay_blobs_init(struct lay_blobs *blobs, uint64_t bytes, struct cis_error *err);
 void cis_lay_blobs_done(struct lay_blobs *blobs);
@@ -93,6 +94,9 @@ struct lay_blob *cis_lay_blob_get(struct lay_blobs *blobs, const struct lay_blob
 struct lay_blob *cis_lay_blob_new(const struct lay_blob_key *key, size_t len);
 /* Offers it to the cache; the caller keeps its reference. */
 void cis_lay_blob_put(struct lay_blobs *blobs, struct lay_blob *blob) CIS_TAKES(LAY_FROM_BLOBS);
+/* What a view of many changes has to hold, so much more or less now, is taken from what the cache
+ * may keep, up to two thirds of it: it gives way as it is used. */
+void cis_lay_blobs_hold(struct lay_blobs *blobs, uint64_t bytes, bool more);
 void cis_lay_blob_unref(struct lay_blob *blob);
 void cis_lay_blob_unrefp(struct lay_blob **blob);
 uint64_t cis_lay_blobs_bytes(struct lay_blobs *blobs) CIS_TAKES(LAY_FROM_BLOBS);

@@ -1108,6 +1108,49 @@ static void an_expired_view_is_stale(void **state)
     cis_vfs_close(v);
 }
 
+static uint64_t cached_bytes(struct fixture *f)
+{
+    struct cis_forest_stats stats;
+    cis_forest_stats(f->forest, &stats);
+    return stats.chunk_bytes;
+}
+
+static void read_all(cis_vfs *vfs, const char *name)
+{
+    size_t len;
+    free(must_read(vfs, 1, name, &len));
+}
+
+static void cached_content_gives_way_to_the_changes_of_a_long_file(void **state)
+{
+    struct fixture *f = *state;
+    enum { CACHE = 4 << 20, BLOCKS = 8000 };
+    struct cis_forest_options small = CIS_FOREST_OPTIONS_INIT;
+    small.chunk_bytes = CACHE;
+    fixture_reopen(f, &small);
+    uint8_t *data = malloc(2 * CACHE);
+    noise(1, data, 2 * CACHE);
+    cis_vfs *vfs = view_main(f);
+    must_write(vfs, 1, "content", data, 2 * CACHE);
+    must_write(vfs, 1, "long", "", 0);
+    must_commit(vfs);
+    read_all(vfs, "content");
+    uint64_t before = cached_bytes(f);
+    assert_true(before > CACHE / 4 * 3);
+    cis_vfs_file *file = must_open(vfs, must_find(vfs, 1, "long"), O_WRONLY);
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        assert_int_equal(write_at(file, i * CIS_FS_BLOCK, "x", 1), 0);
+    }
+    cis_vfs_file_close(file);
+    read_all(vfs, "content");
+    assert_true(cached_bytes(f) < before - BLOCKS * 200);
+    must_commit(vfs); /* nothing is held any more */
+    read_all(vfs, "content");
+    assert_true(cached_bytes(f) > CACHE / 4 * 3);
+    cis_vfs_close(vfs);
+    free(data);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1142,6 +1185,7 @@ int main(void)
         TEST(a_reference_that_finds_no_memory_holds_its_file),
         TEST(a_commit_waits_for_no_question_after_another),
         TEST(overlay_metadata_is_charged_to_the_budget),
+        TEST(cached_content_gives_way_to_the_changes_of_a_long_file),
         TEST(a_view_that_became_old_takes_a_pin_before_it_asks),
         TEST(an_expired_view_is_stale),
     };
