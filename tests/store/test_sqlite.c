@@ -921,6 +921,52 @@ static void readers_keep_as_many_pages_as_is_said(void **state)
     }
 }
 
+static const char *const statements[SQL_COUNT] = {
+#define SQL(id, text) [SQL_##id] = (text),
+#include "store/sqlite/statements.def"
+#undef SQL
+};
+
+static void no_function(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    (void)n;
+    (void)values;
+    sqlite3_result_null(context);
+}
+
+/* A branch that was rolled back a thousand times has a thousand rows in it for each. */
+static void nothing_looks_through_all_lineages(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *db = NULL;
+    size_t looked = 0;
+    assert_int_equal(sqlite3_open_v2(f->db, &db, SQLITE_OPEN_READONLY, CIS_SQL_VFS), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_create_function(db, "cis_pin_held", 1, SQLITE_UTF8, NULL, no_function, NULL, NULL),
+        SQLITE_OK);
+    for (size_t i = 0; i < SQL_COUNT; i++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
+        sqlite3_stmt *plan = NULL;
+        if (strstr(statements[i], "lineage") == NULL && i != SQL_BRANCH_USED) {
+            continue;
+        }
+        cis_buf_printf(&text, "EXPLAIN QUERY PLAN %s", statements[i]);
+        if (sqlite3_prepare_v2(db, cis_buf_cstr(&text), -1, &plan, NULL) != SQLITE_OK) {
+            fail_msg("%s: %s", statements[i], sqlite3_errmsg(db));
+        }
+        while (sqlite3_step(plan) == SQLITE_ROW) {
+            const char *line = (const char *)sqlite3_column_text(plan, 3);
+            if (strcmp(line, "SCAN lineage") == 0 || strcmp(line, "SCAN l") == 0) {
+                fail_msg("%s: %s", statements[i], line);
+            }
+        }
+        sqlite3_finalize(plan);
+        looked++;
+    }
+    assert_true(looked > 5);
+    sqlite3_close(db);
+}
+
 int main(void)
 {
     sqlite_can_run_out_of_memory();
@@ -956,6 +1002,7 @@ int main(void)
         TEST(a_tenant_that_another_process_reads_is_deleted_in_two_steps),
         TEST(old_versions_of_memory_are_squashed_in_short_transactions),
         TEST(when_sqlite_runs_out_of_memory_a_commit_is_there_or_not),
+        TEST(nothing_looks_through_all_lineages),
     };
     return cmocka_run_group_tests_name("store/sqlite", tests, NULL, NULL);
 }
