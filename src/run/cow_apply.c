@@ -133,6 +133,12 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
         .cow = cow, .how = how, .tried = {.parent = CIS_BUF_INIT(CIS_VFS_PATH_MAX)}};
     CIS_CLEANUP(cis_cow_work_done) struct cow_work w = {0};
     uint64_t done = 0;
+    if (!cis_utf8_valid(cow->folder, strlen(cow->folder))) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "%.140s: the path of a folder that an apply changes is UTF-8: the run's "
+                        "record names it; nothing was done",
+                        cow->folder);
+    }
     CIS_TRY(cis_cow_plan_make(&p, err));
     if (how->dry_run) {
         for (size_t i = 0; i < p.list.n && told(&p, &p.list.at[i], &done); i++) {

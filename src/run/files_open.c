@@ -189,6 +189,12 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
     struct cis_fs_ref ref;
     struct cis_error why;
     CIS_TRY(open_host(m, in, mount, err));
+    if (!cis_utf8_valid(m->host, strlen(m->host))) { /* diff, apply and undo go by the record */
+        return cis_fail(err, CIS_E_USAGE,
+                        "%.140s: the path of a folder that is mounted as cow is UTF-8: the run's "
+                        "record names it",
+                        m->host);
+    }
     if (in->read_only && mount->branch == NULL) {
         return CIS_OK; /* nothing has changed, nothing can: the folder alone shows the same */
     }

@@ -400,6 +400,53 @@ static void an_apply_is_taken_back_and_made_again(void **state)
     free(after);
 }
 
+/* A branch that is turned while a folder cannot be is neither undone nor redone. */
+static void a_redo_looks_at_its_folders_before_anything_is_changed(void **state)
+{
+    struct sys *s = *state;
+    char one[27];
+    shell(s, "mkdir a b && printf old > a/f && printf old > b/f");
+    run_ok(s, "--dir", here(s, "a::/a:cow=w"), TOOL, "write", "/a/f", "new");
+    last_run(s, one);
+    ok(s, "runs", "apply", one);
+    ok(s, "runs", "apply", one, "--to", here(s, "b"));
+    ok(s, "runs", "undo", one);
+    shell(s, "mv a away");
+    ok(s, "fs", "log", "--branch", "w");
+    char *log = strdup(sys_out(s));
+    for (int i = 0; i < 2; i++) {
+        assert_exit(s, 3, cis(s, "runs", "redo", one));
+        assert_contains(sys_err(s), here(s, "a: nothing was done"));
+        host_is(s, "b/f", "old");
+        ok(s, "fs", "log", "--branch", "w");
+        assert_string_equal(sys_out(s), log);
+    }
+    shell(s, "mv away a");
+    ok(s, "runs", "redo", one);
+    host_is(s, "a/f", "new");
+    host_is(s, "b/f", "new");
+    free(log);
+}
+
+/* The record of a run is JSON: of another path it would keep something else, and undo and redo
+ * would look for that. */
+static void a_folder_whose_path_is_not_utf8_is_refused_before_anything_is_done(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir a \"$(printf 'b\\377')\" && printf old > a/f && cp a/f b*");
+    assert_exit(s, 2,
+                cis(s, "run", "--dir", here(s, "b\377::/b:cow"), TOOL, "write", "/b/f", "new"));
+    assert_contains(sys_err(s), "mounted as cow is UTF-8");
+    run_ok(s, "--dir", here(s, "b\377::/b:ro"), TOOL, "read", "/b/f");
+    assert_string_equal(sys_out(s), "old");
+    run_ok(s, "--dir", here(s, "a::/a:cow"), TOOL, "write", "/a/f", "new");
+    assert_exit(s, 2, cis(s, "runs", "apply", "last", "--to", here(s, "b\377")));
+    assert_contains(sys_err(s), "is UTF-8: the run's record names it; nothing was done");
+    host_is(s, "b\377/f", "old");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "a/f", "new");
+}
+
 /* One run applied to more folders than any list in the program once held. */
 static void a_run_that_was_applied_to_many_folders_is_undone_in_all_of_them(void **state)
 {
@@ -791,6 +838,36 @@ static void symlinks_that_lead_out_are_shown_and_made_when_asked_for(void **stat
     shell(s, "test -L d/sub/out");
 }
 
+/* Where it is now it may stand for something else than where the user put it. */
+static void an_absolute_symlink_that_a_run_moves_is_shown_and_refused(void **state)
+{
+    struct sys *s = *state;
+    static const char *const moves[][3] = {
+        {"/d/far", "/d/sub/near",
+         "conflict: sub/near/abs: a symlink that leads out of the folder from where it is moved "
+         "to, to /etc/passwd\n"},
+        {"/d/own", "/d/sub/own",
+         "conflict: sub/own: a symlink that leads out of the folder, to /etc/group\n"}};
+    shell(s, "mkdir -p d/far d/sub && ln -s /etc/passwd d/far/abs && ln -s /etc/group d/own");
+    char *before = tree_of(s, "d");
+    for (int i = 0; i < 2; i++) {
+        run_ok(s, "--dir", here(s, "d::/d:cow"), TOOL, "mv", moves[i][0], moves[i][1]);
+        assert_exit(s, 8, cis(s, "runs", "apply", "last", "--force"));
+        assert_contains(sys_err(s), moves[i][2]);
+        char *still = tree_of(s, "d");
+        assert_string_equal(still, before);
+        ok(s, "runs", "apply", "last", "--outward-links");
+        shell(s, i == 0 ? "test $(readlink d/sub/near/abs) = /etc/passwd && test ! -e d/far"
+                        : "test $(readlink d/sub/own) = /etc/group && test ! -L d/own");
+        ok(s, "runs", "undo", "last");
+        free(still);
+        still = tree_of(s, "d");
+        assert_string_equal(still, before);
+        free(still);
+    }
+    free(before);
+}
+
 /* What a run did not make itself may lead out by what the run moved. */
 static void symlinks_that_come_to_lead_out_are_shown_and_refused(void **state)
 {
@@ -1110,6 +1187,8 @@ int main(void)
         TEST(what_a_guest_wrote_gets_no_set_id_bits),
         TEST(last_is_the_newest_run_in_every_command),
         TEST(an_apply_is_taken_back_and_made_again),
+        TEST(a_redo_looks_at_its_folders_before_anything_is_changed),
+        TEST(a_folder_whose_path_is_not_utf8_is_refused_before_anything_is_done),
         TEST(a_run_that_was_applied_to_many_folders_is_undone_in_all_of_them),
         TEST(what_was_changed_since_an_apply_is_not_taken_back),
         TEST(a_forced_apply_is_taken_back_to_what_the_user_had),
@@ -1132,6 +1211,7 @@ int main(void)
         TEST(a_record_that_something_else_wrote_to_is_not_used),
 #endif
         TEST(symlinks_that_lead_out_are_shown_and_made_when_asked_for),
+        TEST(an_absolute_symlink_that_a_run_moves_is_shown_and_refused),
         TEST(symlinks_that_come_to_lead_out_are_shown_and_refused),
         TEST(what_the_host_would_refuse_is_found_before_anything_moves),
         TEST(a_full_disk_leaves_the_folder_as_it_was),
