@@ -412,6 +412,10 @@ static void tls_is_verified(void **state)
 #define SECURE cis(&w->sys, "run", "--http", grant, w->guest, "GET", "https", authority, "/hello")
     assert_exit(&w->sys, 1, SECURE); /* the system does not know this authority */
     assert_out("response: TLS-certificate-error\n");
+    snprintf(config, sizeof config, "SSL_CERT_FILE=%s", ca_file); /* OpenSSL's own programs do */
+    w->sys.env[0] = config;
+    assert_exit(&w->sys, 1, SECURE);
+    assert_out("response: TLS-certificate-error\n");
     snprintf(config, sizeof config, "CIS_HTTP_CA_FILE=%s", ca_file);
     w->sys.env[0] = config;
     assert_exit(&w->sys, 0, SECURE);
