@@ -1,6 +1,6 @@
 #include "model.h"
 
-unsigned fake_exchanges;
+unsigned fake_exchanges, fake_finishes;
 struct spring fake_opened;
 
 static enum cis_code fake_open(void *self, const struct cis_call *call,
@@ -110,6 +110,7 @@ static enum cis_code fake_finish(void *self, void *exchange, const struct cis_ht
         assert_int_equal(x->up->len, 0);
     }
     x->finished = true;
+    fake_finishes++;
     return CIS_OK;
 }
 

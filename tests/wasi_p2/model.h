@@ -75,7 +75,7 @@ struct fake_exchange {
     struct spring down;
     size_t there; /* bytes of it that have come */
 };
-extern unsigned fake_exchanges;
+extern unsigned fake_exchanges, fake_finishes; /* that live; bodies that were ended */
 extern const struct cis_http_service fake_http;
 /* The line of the body of the request with this path, "/7". */
 struct line *model_line(const char *url);
