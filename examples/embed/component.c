@@ -140,7 +140,6 @@ static char *read_file(const char *path, size_t *out_len)
 int main(int argc, char **argv)
 {
     struct cis_error err = {CIS_E_OK, 0, ""};
-    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
     cis_runtime *runtime = NULL;
     cis_module *module = NULL;
     size_t len = 0;
@@ -149,8 +148,7 @@ int main(int argc, char **argv)
         return 2;
     }
     char *bytes = read_file(argv[1], &len);
-    config.compile_in_process = true; /* better: config.compiler = path of the `cis` program */
-    int status = cis_runtime_new(&config, &runtime, &err) != CIS_E_OK ||
+    int status = cis_runtime_new(NULL, &runtime, &err) != CIS_E_OK ||
                          cis_module_load(runtime, bytes, len, argv[1], &module, &err) != CIS_E_OK
                      ? fail(argv[1], &err)
                      : run(runtime, module);

@@ -1,5 +1,6 @@
 /* A WebAssembly skill run from C: load, run, print. Build:
  *   cc embed.c $(pkg-config --cflags --libs cis) -o embed
+ * The module is compiled by the installed program `cis`, in a child process with limits.
  * Run: ./embed skill.wasm '{"name":"Ada"}' */
 #include <cis/cis.h>
 #include <stdio.h>
@@ -15,12 +16,10 @@ int main(int argc, char **argv)
     }
     size_t len = fread(wasm, 1, sizeof wasm, file);
     fclose(file);
-    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
-    config.compile_in_process = true; /* the module is ours: no compiler child needed */
     cis_runtime *runtime = NULL;
     struct cis_error err;
     char *output = NULL;
-    enum cis_code code = cis_runtime_new(&config, &runtime, &err);
+    enum cis_code code = cis_runtime_new(NULL, &runtime, &err);
     if (code == CIS_E_OK) {
         code = cis_execute_wasm(runtime, wasm, len, argv[2], strlen(argv[2]), &output, NULL, &err);
     }

@@ -74,7 +74,6 @@ int main(int argc, char **argv)
     }
     char *bytes = read_file(argv[3], &len);
     config.data_dir = argv[1];
-    config.compile_in_process = true; /* better: config.compiler = path of the `cis` program */
     int status = 1;
     if (bytes == NULL) {
         fprintf(stderr, "%s: cannot be read\n", argv[3]);

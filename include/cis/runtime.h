@@ -33,8 +33,9 @@ struct cis_runtime_config {
     bool enable_wasi;            /* provide WASI, to skills and to programs */
     bool memory64;               /* accept modules with 64-bit memories */
     bool exceptions;             /* accept modules with exceptions */
-    bool compile_in_process;     /* without `compiler`: a hostile module then costs this process */
-    const char *compiler;        /* path of the `cis` program, run as a limited child to compile */
+    bool compile_in_process;     /* no child to compile: a hostile module then costs this process */
+    const char *compiler;        /* path of the `cis` program, run as a limited child to compile;
+                                  * NULL: the one that was installed with this library */
     const char *data_dir; /* store of memory, runs and skills: a folder (SQLite), or postgres://…;
                            * NULL: nothing is kept */
     const char *cache_dir;      /* compiled code; NULL: in memory only */
@@ -59,8 +60,9 @@ struct cis_runtime_config {
         .max_execution_time = 30000, .enable_wasi = true                                           \
     }
 
-/* CIS_E_USAGE without `compiler` and without compile_in_process: then nothing could be compiled, so
- * a config NULL is refused. */
+/* config NULL: the defaults, with which modules are compiled in a child process. CIS_E_USAGE: a
+ * setting that is out of its range, or without `compiler` and compile_in_process no program `cis`
+ * where this library was installed: then nothing could be compiled. */
 CIS_API enum cis_code cis_runtime_new(const struct cis_runtime_config *config,
                                       cis_runtime **out_runtime, struct cis_error *err);
 /* Everything made from it must be gone. NULL is allowed. */

@@ -81,6 +81,9 @@ void cis_lib_request_done(struct cis_lib_request *request);
 /* Runs it and wraps the outcome. */
 cis_code cis_lib_run(struct cis_lib_request *request, const char *input_json, size_t input_len,
                      cis_result **out_result, struct cis_error *err);
+/* The path of the program `cis` that belongs to this library; free it. CIS_E_USAGE: it is not
+ * there. */
+cis_code cis_lib_compiler_find(char **out_path, struct cis_error *err);
 /* The forest of the runtime's store. CIS_E_USAGE without a store. */
 cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct cis_error *err);
 /* code, or what a callback said that ended what it was called by. */

@@ -83,13 +83,17 @@ static cis_code take_settings(cis_runtime *r, const struct cis_runtime_config *c
 static cis_code open_parts(cis_runtime *r, const struct cis_runtime_config *c,
                            struct cis_error *err)
 {
+    CIS_CLEANUP(cis_freep) char *compiler = NULL;
+    if (c->compiler == NULL && !c->compile_in_process) {
+        CIS_TRY(cis_lib_compiler_find(&compiler, err));
+    }
     struct cis_engine_options o = {.pool_slots = c->pool_slots,
                                    .cpu_slots = c->cpu_slots,
                                    .cache_dir = c->cache_dir,
                                    .cache_key = c->cache_key_file,
                                    .cache_max_bytes = c->cache_max,
                                    .images = c->cache_modules,
-                                   .compiler = c->compiler,
+                                   .compiler = c->compiler != NULL ? c->compiler : compiler,
                                    .compile_in_process = c->compile_in_process};
     if (c->cache_dir != NULL && c->cache_key_file == NULL) {
         return cis_fail(err, CIS_E_USAGE, "cache_dir needs cache_key_file, outside of it");

@@ -66,6 +66,20 @@ static void headers_and_library_say_one_version(void **state)
     assert_int_equal(strncmp(cis_version(), start, sizeof start - 1), 0);
 }
 
+static void the_default_configuration_loads_and_runs_a_module(void **state)
+{
+    (void)state;
+    cis_runtime *r = NULL;
+    char *output = NULL;
+    size_t len = 0;
+    assert_ok(cis_runtime_new(NULL, &r, err)); /* the program cis is in ../bin */
+    assert_ok(
+        cis_execute_wasm(r, GUEST_ECHO, strlen(GUEST_ECHO), "{\"a\":1}", 7, &output, &len, err));
+    assert_string_equal(output, "{\"a\":1}");
+    cis_output_free(output);
+    cis_runtime_free(r);
+}
+
 static void execute_wasm_turns_bytes_and_inputs_into_a_value(void **state)
 {
     (void)state;
@@ -867,6 +881,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_are_those_of_the_design),
         cmocka_unit_test(headers_and_library_say_one_version),
+        cmocka_unit_test(the_default_configuration_loads_and_runs_a_module),
         cmocka_unit_test(execute_wasm_turns_bytes_and_inputs_into_a_value),
         cmocka_unit_test(a_limit_of_all_there_is_is_no_smaller_than_what_is_written),
         cmocka_unit_test(an_instance_is_called_and_its_memory_read_and_written),

@@ -48,17 +48,20 @@ example=$CIS_SOURCE_DIR/examples/embed/embed.c
 # shellcheck disable=SC2046 # flags are words
 {
     cc "$example" -o "$work/shared" $(pkg-config --cflags --libs cis) -Wl,-rpath,"$prefix/lib"
-    cc "$example" -o "$work/static" $(pkg-config --cflags --libs cis-static)
+    cc "$example" -o "$prefix/bin/static" $(pkg-config --cflags --libs cis-static)
     # libcis.so holds what it uses: --static must not drag in what Debian has as shared only.
     cc "$example" -o "$work/both" $(pkg-config --static --cflags --libs cis)
     printf '#include <cis/cis.h>\nint main() { return cis_version_number() != CIS_VERSION_NUMBER; }\n' >"$work/use.cc"
     c++ "$work/use.cc" -o "$work/cxx" $(pkg-config --cflags --libs cis) -Wl,-rpath,"$prefix/lib"
 }
-readelf -d "$work/static" | grep -q 'NEEDED.*libcis' && fail "the static program needs libcis.so"
+readelf -d "$prefix/bin/static" | grep -q 'NEEDED.*libcis' && fail "the static program needs libcis.so"
 "$work/cxx" || fail "the C++ program"
-for kind in shared static; do
-    [ "$("$work/$kind" "$work/answer.wat" '{}')" = '{"answer":42}' ] || fail "the $kind example"
+# Both find the program cis that compiles: the library from lib/, a program with libcis inside beside it.
+for program in "$work/shared" "$prefix/bin/static"; do
+    [ "$("$program" "$work/answer.wat" '{}')" = '{"answer":42}' ] || fail "the example $program"
 done
+mkdir "$work/else" && mv "$prefix/bin/static" "$work/else/"
+"$work/else/static" "$work/answer.wat" '{}' | grep -q 'set config.compiler' || fail "no program cis, and no word of it"
 
 for page in "$prefix"/share/man/man1/*.1; do
     warnings=$(groff -ww -man -Tascii -z "$page" 2>&1)
