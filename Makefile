@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 # Configuring builds the engine when there is none yet: with the Rust that tools/setup found.
 CMAKE = PATH="$$(tools/setup --rust-dir):$$PATH" cmake
 
-.PHONY: build demo examples check tsan wrap coverage torture acceptance mutants bench install format clean clean-engine setup help
+.PHONY: build demo examples check tsan wrap coverage torture acceptance mutants bench abi-baseline install format clean clean-engine setup help
 
 build: setup ## the program, at build/bin/cis
 	@test -f build/release/build.ninja || $(CMAKE) --preset release
@@ -61,6 +61,9 @@ bench: build ## figures, with ratios to the peers
 
 mutants: build/dev/.built build/asan/.built ## lines of src/ broken one by one: does a test fail? goes on where it ended
 	@tools/mutants.py --build build/dev --again build/asan --number 320 --jobs $(JOBS)
+
+abi-baseline: build/dev/.built ## the C API as it is becomes what `make check` compares with: at a release (docs/abi-policy.md)
+	tools/abi.py write build/dev
 
 install: build ## program, library, headers, man pages; PREFIX=/usr/local, DESTDIR=
 	@$(CMAKE) --build --preset release -j $(JOBS)

@@ -404,7 +404,22 @@ def check_headers():
             )
             if run.returncode != 0:
                 finding(f"include/cis/{name}", 1, f"{compiler} {standard}:\n{run.stderr.strip()}")
-    return 2 * len(headers)
+    text = ""
+    for name in headers:
+        with open(os.path.join(made.name if name == "version.h" else os.path.join(ROOT, "include"), "cis", name),
+                  encoding="utf-8") as handle:
+            text += handle.read()
+    inits = sorted(set(re.findall(r"#define (CIS_\w+)_INIT\b", text)))
+    source = "#include <cis/cis.h>\n" + "".join(
+        f"struct {name.lower()} make_{name.lower()}(void);\n"
+        f"struct {name.lower()} make_{name.lower()}(void) {{ struct {name.lower()} made = {name}_INIT; return made; }}\n"
+        for name in inits)
+    for compiler, standard, language in (compilers[0], ("c++", "-std=c++20", "c++")):
+        run = subprocess.run([compiler, standard, *common, "-Wno-missing-field-initializers", "-x", language, "-"],
+                             input=source, capture_output=True, text=True, check=False)
+        if run.returncode != 0 or not inits:
+            finding("include/cis", 1, f"INIT macros, {compiler} {standard}:\n{run.stderr.strip()}")
+    return 2 * len(headers) + 2 * len(inits)
 
 
 def check_format():

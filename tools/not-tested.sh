@@ -33,6 +33,7 @@ there() {
     device) can_mknod ;;
     locale) command -v localedef >/dev/null ;;
     namespace) unshare --mount true 2>/dev/null ;;
+    abidiff) command -v abidiff >/dev/null ;;
     clang) command -v clang >/dev/null ;;
     valgrind) command -v valgrind >/dev/null ;;
     clang-format) clang-format-14 --version >/dev/null 2>&1 || clang-format --version 2>/dev/null | grep -q ' 14\.' ;;
