@@ -8,6 +8,7 @@
 #include "pool.h"
 #include "run.h"
 #include "scenario.h"
+#include "tasks.h"
 #include "vars.h"
 
 static void durations_are_numbers_with_a_unit(void **state)
@@ -564,6 +565,79 @@ static void the_short_form_is_translated(void **state)
     scenario_done(&s);
 }
 
+/* ---- the executor's tasks ---- */
+static bool note(void *with, const json_t *action, char **out_detail)
+{
+    struct text *ran = with;
+    const char *id = json_string_value(json_object_get(action, "id"));
+    text_format(ran, "%s ", id);
+    *out_detail = need_text(id, strlen(id));
+    return strncmp(id, "bad", 3) != 0;
+}
+
+static void trace(void *with, const char *line)
+{
+    text_format(with, "<%s> ", line);
+}
+
+static json_t *task(const char *id, const char *action, const char *to)
+{
+    return json_pack("{s:s, s:s, s:b, s:[{s:s}]}", "id", id, "action", action, "end", 0, "outgoing",
+                     "target", to);
+}
+
+static void events_come_before_the_action_and_tasks_after_it(void **state)
+{
+    (void)state;
+    struct events e;
+    struct text ran = TEXT_INIT(4000);
+    char *detail;
+    json_t *probe = json_pack("{s:s}", "id", "probe-get");
+    events_init(&e);
+    events_put(&e, "register-action", "work", json_pack("{s:s}", "id", "work"));
+    events_put(&e, "add-task", "dynamic-node", task("dynamic-node", "work", "gone"));
+    events_put(&e, "add-task", "gone", task("gone", "work", "dynamic-node"));
+    events_put(&e, "add-task", "nobody", task("nobody", "unknown", "dynamic-node"));
+    events_put(&e, "remove-task", "gone", NULL);
+    events_put(&e, "remove-task", "never-was", NULL);
+    events_put(&e, "add-edge", "dynamic-node", json_pack("{s:s}", "target", "x"));
+    events_put(&e, "remove-edge", "dynamic-node", json_string("x"));
+    events_put(&e, "update-task", "dynamic-node", task("dynamic-node", "work", "x"));
+    assert_true(tasks_run(&e, probe, note, trace, &ran, &detail));
+    assert_string_equal(detail, "probe-get");
+    assert_string_equal(ran.at, "<register-action work> <add-task dynamic-node> <add-task gone> "
+                                "<add-task nobody> <remove-task gone> <remove-task never-was> "
+                                "<add-edge dynamic-node> <remove-edge dynamic-node> "
+                                "<update-task dynamic-node> <action probe-get> probe-get "
+                                "<task dynamic-node> work ");
+    free(detail);
+    text_done(&ran);
+    json_decref(probe);
+    events_done(&e);
+}
+
+static void the_first_task_that_fails_is_the_outcome(void **state)
+{
+    (void)state;
+    struct events e;
+    struct text ran = TEXT_INIT(4000);
+    char *detail;
+    json_t *probe = json_pack("{s:s}", "id", "probe");
+    events_init(&e);
+    static const char *const ids[] = {"a", "bad-1", "bad-2"};
+    for (size_t i = 0; i < 3; i++) {
+        events_put(&e, "register-action", ids[i], json_pack("{s:s}", "id", ids[i]));
+        events_put(&e, "add-task", ids[i], task(ids[i], ids[i], "x"));
+    }
+    assert_false(tasks_run(&e, probe, note, trace, &ran, &detail));
+    assert_string_equal(detail, "bad-1");
+    assert_non_null(strstr(ran.at, "<task bad-2> bad-2 "));
+    free(detail);
+    text_done(&ran);
+    json_decref(probe);
+    events_done(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -587,6 +661,8 @@ int main(void)
         cmocka_unit_test(deep_and_large_text_is_an_error),
         cmocka_unit_test(a_workflow_in_a_circle_ends),
         cmocka_unit_test(the_short_form_is_translated),
+        cmocka_unit_test(events_come_before_the_action_and_tasks_after_it),
+        cmocka_unit_test(the_first_task_that_fails_is_the_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ import unittest
 CIS = os.environ["CIS_PROGRAM"]
 BUILT = os.path.join(os.environ["CIS_BUILD_DIR"], "scheduler")
 SCENARIOS = os.path.join(os.environ["CIS_SOURCE_DIR"], "examples", "scheduler", "scenarios")
-FORMS = ("direct", "corelibs")
+FORMS = ("static", "direct", "corelibs")
 
 
 def not_tested():
@@ -202,6 +202,11 @@ Latency Statistics:
                                    [f"export scheduler:core-libs/wasi-{n}@0.1.0;" for n in ("network", "tcp", "udp")],
             "actions-http": [f"export scheduler:actions-http/{n}@0.1.0;" for n in ("types", "http-component")],
             "actions-log": [f"export scheduler:actions-http/{n}@0.1.0;" for n in ("types", "http-component")],
+            "executor": ["import scheduler:actions-http/http-component@0.1.0;"] +
+                        [f"export scheduler:executor/{n}@0.1.0;" for n in ("types", "context", "component-api")],
+            "static": ["export scheduler:core-libs/parser@0.1.0;", "export scheduler:executor/component-api@0.1.0;",
+                       "export scheduler:actions-http/http-component@0.1.0;",
+                       "export run-scenario: func(scenario-yaml: string) -> result<string, string>;"],
             "plugged": ["import scheduler:actions-http/http-component@0.1.0;",
                         "export run-scenario: func(scenario-yaml: string) -> result<string, string>;"],
         }
@@ -212,8 +217,40 @@ Latency Statistics:
             wit = self.cis("component", "wit", path).stdout
             for line in lines:
                 self.assertIn(line, wit, name)
-            if name not in ("corelibs", "plugged"):
+            if name not in ("corelibs", "plugged", "executor"):
                 self.assertNotIn("import scheduler:", wit)
+
+
+class Parser(Case):
+    """scheduler:core-libs/parser of the component that has all."""
+
+    def call(self, text):
+        done = self.cis("run", "--invoke", text, os.path.join(BUILT, "static.wasm"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.rstrip("\n")
+
+    def test_a_scenario_comes_as_records_and_is_valid(self):
+        yaml = flow(get("a", "http://h/", ", export: [{type: content, name: n, default: 1}]"),
+                    node("start", "a", "{to: end, label: l, trigger: {condition: 'true'}}") + ", " + END,
+                    resources="{id: r, type: t, properties: {p: [1, x]}}")
+        said = self.call(f"parser.parse-scenario({quoted(yaml)})")
+        for part in ('version: "1"', 'name: "t"', 'id: "r", resource-type: "t"',
+                     'exports: [{export-type: "content", name: "n", default-value: some("1")}]',
+                     'id: "start", node-type: action, action: some("a")',
+                     'edges: [{to: "end", condition: some("true"), label: some("l")}]',
+                     '{id: "end", node-type: end, edges: []}'):
+            self.assertIn(part, said)
+        self.assertEqual(self.call(f"parser.validate-scenario({said[3:-1]})"), "ok")
+        self.assertEqual(unescape(self.call("parser.validate-scenario(" + said[3:-1].replace('some("a")', 'some("b")')
+                                            + ")")),
+                         'err("unknown action `b` referenced by workflow node `start`")')
+        self.assertEqual(unescape(self.call("parser.validate-scenario(" + said[3:-1].replace('to: "end"', 'to: "no"')
+                                            + ")")),
+                         'err("unknown workflow node `no` referenced by edge")')
+
+    def test_what_is_no_scenario_is_an_error(self):
+        said = unescape(self.call('parser.parse-scenario("name: n")'))
+        self.assertEqual(said, 'err("failed to parse scenario: missing field `version` at line 1 column 1")')
 
 
 class Actions(Case):

@@ -23,7 +23,8 @@ struct outcome {
     uint64_t body_len;
     char *body; /* its first part, or NULL; the receiver frees it */
     size_t body_kept;
-    char *from; /* the address it was sent from, when one was asked for */
+    char *detail; /* a line that says all of it, where there is one; the receiver frees it */
+    char *from;   /* the address it was sent from, when one was asked for */
 };
 void outcome_done(struct outcome *o);
 

@@ -6,6 +6,7 @@ void outcome_done(struct outcome *o)
 {
     free(o->error);
     free(o->cause);
+    free(o->detail);
     free(o->body);
     free(o->from);
     *o = (struct outcome){0};

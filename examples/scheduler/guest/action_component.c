@@ -5,8 +5,6 @@
 #include "action.h"
 #include "actions.h"
 
-GUEST_WIT("plugged.wit", GUEST_PACKAGE("wasi.wit") GUEST_PACKAGE("actions-http.wit"));
-
 GUEST_IMPORT(ACTIONS, "init-component") void init_component(struct guest_said *out);
 GUEST_IMPORT(ACTIONS, "release-component") void release_component(struct guest_said *out);
 GUEST_IMPORT(ACTIONS, "do-http-action")
@@ -128,7 +126,7 @@ struct action *action_begin(const struct action_def *def, const json_t *with,
         a->outcome.error = detail;
     } else {
         read_detail(&a->outcome, detail, said.is.ok.failed);
-        free(detail);
+        a->outcome.detail = detail;
     }
     if (a->outcome.error != NULL) {
         a->outcome.net = kind_of(a->outcome.error);

@@ -1,100 +1,10 @@
-/* The component actions-http: each action is an HTTP request over wasi:sockets. */
-#include <string.h>
-#include "action.h"
+/* Each action is an HTTP request over wasi:sockets. */
 #include "actions_export.h"
+#include "detail.h"
 
-GUEST_WIT("actions-http.wit", GUEST_PACKAGE("wasi.wit") GUEST_PACKAGE("actions-http.wit"));
-
-/* "Connection refused" as one word: ConnectionRefused. */
-static void put_word(struct text *out, const char *s)
+void do_action(const struct action_def *def, const json_t *with, const char *url)
 {
-    bool begins = true;
-    for (; *s != '\0'; s++) {
-        if (*s != ' ') {
-            char c = begins && *s >= 'a' && *s <= 'z' ? (char)(*s - 32) : *s;
-            text_put(out, &c, 1);
-        }
-        begins = *s == ' ';
-    }
-}
-
-static void put_failure(struct text *out, const struct outcome *o, const char *bind)
-{
-    text_add(out, "HTTP request failed: ");
-    if (o->failure == FAILED_URL) {
-        text_format(out, "Failed to parse URL: %s", o->cause);
-    } else if (o->failure == FAILED_TLS) {
-        text_add(out, "HTTPS not yet supported (TLS required)");
-    } else if (o->failure == FAILED_BIND) {
-        text_format(out, "Failed to bind to source IP %.300s: ", bind);
-        put_word(out, net_error_text(o->net));
-    } else if (o->failure == FAILED_CONNECT) {
-        text_put(out, o->cause, strlen(o->cause) - strlen(net_error_text(o->net)));
-        put_word(out, net_error_text(o->net));
-    } else {
-        text_add(out, o->cause);
-    }
-}
-
-static void put_answer(struct text *out, const struct outcome *o)
-{
-    if (o->status >= 200 && o->status < 300) {
-        text_format(out, " status=%d body_len=%llu", o->status, (unsigned long long)o->body_len);
-        if (o->from != NULL) {
-            text_format(out, " from_ip=%s", o->from);
-        }
-        return;
-    }
-    size_t n = o->body_kept < 200 ? o->body_kept : 200;
-    while (n > 0 && n < o->body_kept && ((unsigned char)o->body[n] & 0xc0) == 0x80) {
-        n--; /* not in the middle of a character */
-    }
-    text_format(out, " status=%d body=", o->status);
-    text_put(out, o->body, n);
-    text_add(out, n < o->body_kept ? "..." : "");
-}
-
-/* UTF-8, for a detail is text: what is not becomes '?'. */
-static void make_text(char *s)
-{
-    json_t *is = json_string(s);
-    for (; is == NULL && *s != '\0'; s++) {
-        *s = (unsigned char)*s > 0x7e ? '?' : *s;
-    }
-    json_decref(is);
-}
-
-void do_action(const struct action_def *given, const json_t *with, const char *url)
-{
-    struct text detail = TEXT_INIT(8000);
-    struct action_def def = *given;
-    struct session *session = NULL;
-    struct outcome o = {0};
-    if (strstr(url, "{{") != NULL) {
-        text_format(&detail, "skip unresolved template url=%s", url);
-        outcome_is(false, text_take(&detail));
-        return;
-    }
-    const char *timeout = json_string_value(json_object_get(with, "timeout"));
-    if (timeout == NULL || !duration_of(timeout, &def.timeout)) {
-        def.timeout = 30 * SECOND;
-    }
-    struct action *a = action_begin(&def, with, &session);
-    while (!action_step(a, &o)) {
-        struct net_socket *s = action_socket(a);
-        net_wait(&s, s != NULL, action_deadline(a));
-    }
-    action_free(a);
-    session_free(session);
-    text_format(&detail, "%s %.4000s", def.call, url);
-    if (o.error != NULL) {
-        text_clear(&detail);
-        put_failure(&detail, &o, json_string_value(json_object_get(with, "bind_ip")));
-    } else {
-        put_answer(&detail, &o);
-    }
-    bool failed = o.error != NULL || o.status < 200 || o.status > 299;
-    outcome_done(&o);
-    make_text(detail.at);
-    outcome_is(failed, text_take(&detail));
+    char *detail;
+    bool good = action_run(def, with, url, &detail);
+    outcome_is(!good, detail);
 }
