@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include "base/mem.h"
 #include "history/text.h"
-#include "run/cow.h"
 
 #define CHANGES_MAX 1000u
 #define TEXT_MAX ((size_t)1 << 20)
@@ -97,16 +96,7 @@ static bool take_change(void *self, const struct cis_change *c)
 
 /* ---- one state, to read files of ---- */
 
-struct side {
-    struct mcp_call *call;
-    cis_vfs *view;
-    cis_ns *ns;
-    cis_dir *root;
-    cis_cow *cow;
-    struct cis_vfs_call vfs;
-};
-
-static void side_close(struct side *s)
+void cis_mcp_side_close(struct mcp_side *s)
 {
     cis_dir_free(s->root);
     cis_ns_free(s->ns);
@@ -114,11 +104,11 @@ static void side_close(struct side *s)
     cis_cow_close(s->cow);
 }
 
-static cis_code side_open(struct mcp_call *call, struct cis_view at, struct side *s,
-                          struct cis_error *err)
+cis_code cis_mcp_side_open(struct mcp_call *call, struct cis_view at, struct mcp_side *s,
+                           struct cis_error *err)
 {
     const struct cis_mcp_options *o = &call->mcp->o;
-    *s = (struct side){.call = call, .vfs = {.stop = &call->stop}};
+    *s = (struct mcp_side){.call = call, .vfs = {.stop = &call->stop}};
     if (o->folder != NULL) {
         struct cis_cow_options cow = {.forest = o->forest,
                                       .tenant = o->tenant,
@@ -138,7 +128,7 @@ static cis_code side_open(struct mcp_call *call, struct cis_view at, struct side
     return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "/");
 }
 
-static cis_code read_view(struct side *s, struct cis_str path, struct cis_buf *out,
+static cis_code read_view(struct mcp_side *s, struct cis_str path, struct cis_buf *out,
                           struct cis_error *err)
 {
     struct mcp_tree tree = {.call = s->call, .root = s->root, .vfs = s->vfs};
@@ -152,9 +142,8 @@ static cis_code read_view(struct side *s, struct cis_str path, struct cis_buf *o
                    : cis_mcp_tree_read(&tree, path, CIS_TEXT_DIFF_MAX, out, err);
 }
 
-/* *out_there: 0 it does not exist, 1 it is text, 2 it is something else. */
-static cis_code side_read(struct side *s, const char *path, struct cis_buf *out, int *out_there,
-                          struct cis_error *err)
+cis_code cis_mcp_side_read(struct mcp_side *s, const char *path, struct cis_buf *out,
+                           enum mcp_there *out_there, struct cis_error *err)
 {
     struct cis_error why = {0};
     cis_code code = s->cow != NULL ? cis_cow_read(s->cow, cis_str_of(path + 1), false, out, &why)
@@ -162,15 +151,13 @@ static cis_code side_read(struct side *s, const char *path, struct cis_buf *out,
     if (code == CIS_E_CANCELLED || code == CIS_E_DEADLINE || code == CIS_E_NOMEM) {
         return cis_fail(err, code, "%s", why.msg);
     }
-    *out_there = code == CIS_E_NOTFOUND                              ? 0
-                 : code == CIS_OK && cis_text_is(cis_buf_bytes(out)) ? 1
-                                                                     : 2;
+    *out_there = code == CIS_OK ? MCP_FILE : code == CIS_E_NOTFOUND ? MCP_ABSENT : MCP_OTHER;
     return CIS_OK;
 }
 
 /* ---- text ---- */
 
-static cis_code text_of(struct side *before, struct side *after, const struct change *c,
+static cis_code text_of(struct mcp_side *before, struct mcp_side *after, const struct change *c,
                         struct cis_buf *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf was = CIS_BUF_INIT(CIS_TEXT_DIFF_MAX + 65536);
@@ -178,15 +165,16 @@ static cis_code text_of(struct side *before, struct side *after, const struct ch
     CIS_CLEANUP(cis_buf_done) struct cis_buf a = CIS_BUF_INIT((size_t)1 << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT((size_t)1 << 20);
     const char *old = c->from != NULL ? c->from : c->path;
-    int had, has;
-    CIS_TRY(side_read(before, old, &was, &had, err));
-    CIS_TRY(side_read(after, c->path, &now, &has, err));
-    if (had == 2 || has == 2) {
+    enum mcp_there had, has;
+    CIS_TRY(cis_mcp_side_read(before, old, &was, &had, err));
+    CIS_TRY(cis_mcp_side_read(after, c->path, &now, &has, err));
+    if (had == MCP_OTHER || has == MCP_OTHER || !cis_text_is(cis_buf_bytes(&was)) ||
+        !cis_text_is(cis_buf_bytes(&now))) {
         cis_buf_printf(out, "%c %s (no text that could be compared)\n", c->what, c->path);
         return CIS_OK;
     }
-    cis_buf_printf(&a, had != 0 ? "a%s" : "/dev/null", old);
-    cis_buf_printf(&b, has != 0 ? "b%s" : "/dev/null", c->path);
+    cis_buf_printf(&a, had == MCP_FILE ? "a%s" : "/dev/null", old);
+    cis_buf_printf(&b, has == MCP_FILE ? "b%s" : "/dev/null", c->path);
     return cis_text_diff(cis_buf_bytes(&was), cis_buf_bytes(&now), cis_buf_view(&a),
                          cis_buf_view(&b), CONTEXT, out, &before->call->stop, err);
 }
@@ -194,11 +182,11 @@ static cis_code text_of(struct side *before, struct side *after, const struct ch
 static cis_code write_text(struct mcp_call *call, const struct changes *all, struct cis_view from,
                            struct cis_view to, struct cis_buf *text, struct cis_error *err)
 {
-    CIS_CLEANUP(side_close) struct side before = {0};
-    CIS_CLEANUP(side_close) struct side after = {0};
+    CIS_CLEANUP(cis_mcp_side_close) struct mcp_side before = {0};
+    CIS_CLEANUP(cis_mcp_side_close) struct mcp_side after = {0};
     size_t i = 0;
-    CIS_TRY(side_open(call, from, &before, err));
-    CIS_TRY(side_open(call, to, &after, err));
+    CIS_TRY(cis_mcp_side_open(call, from, &before, err));
+    CIS_TRY(cis_mcp_side_open(call, to, &after, err));
     for (; i < all->n && text->len < TEXT_MAX; i++) {
         const struct change *c = &all->at[i];
         if (c->from != NULL) {

@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "history/history.h"
 #include "mcp/mcp.h"
+#include "run/cow.h"
 
 /* ---- line.c ---- */
 struct mcp_lines {
@@ -85,6 +86,7 @@ struct mcp_run {
     struct cis_view commit; /* branch 0: nothing was changed */
     struct cis_view turned; /* its newest undo or redo; branch 0: none */
     bool undone;
+    bool skill; /* a skill's: what it did is not only what the tools of this server do */
     int64_t time_ms;
     char status[12];
     char branch[CIS_FS_REF_MAX + 1]; /* "": the one that is served */
@@ -214,11 +216,37 @@ void cis_mcp_tree_changed(struct mcp_tree *tree, char what, struct cis_str path,
 cis_code cis_mcp_tree_end(struct mcp_tree *tree, cis_code code, struct mcp_result *out,
                           struct cis_error *err);
 
-/* turn.c: what differs between two states of the served branch. */
+/* One state of the served branch, to read files of. */
+struct mcp_side {
+    struct mcp_call *call;
+    cis_vfs *view;
+    cis_ns *ns;
+    cis_dir *root;
+    cis_cow *cow;
+    struct cis_vfs_call vfs;
+};
+enum mcp_there { MCP_ABSENT, MCP_FILE, MCP_OTHER };
+cis_code cis_mcp_side_open(struct mcp_call *call, struct cis_view at, struct mcp_side *out,
+                           struct cis_error *err);
+void cis_mcp_side_close(struct mcp_side *side);
+/* path: with its slash. MCP_OTHER: no regular file, or one that cannot be read or is too long. */
+cis_code cis_mcp_side_read(struct mcp_side *side, const char *path, struct cis_buf *out,
+                           enum mcp_there *out_there, struct cis_error *err);
+
+/* diff.c: what differs between two states of the served branch. text and changes may be NULL. */
 cis_code cis_mcp_diff(struct mcp_call *call, struct cis_view before, struct cis_view after,
                       struct cis_buf *text, json_t *changes, struct cis_error *err);
 cis_code cis_mcp_run_show(struct mcp_call *call, const struct mcp_run *run, struct cis_buf *text,
                           struct cis_error *err);
+
+/* tool_fs.c */
+cis_code cis_mcp_tree_put(struct mcp_tree *tree, struct cis_str path, struct cis_str content,
+                          struct cis_error *err);
+/* turn_cow.c: takes a run back in the branch of a folder, by what its files were, or brings it
+ * back. By the branch's own rows (history) a folder that was only copied there counts as made by
+ * the run that copied it. */
+cis_code cis_mcp_turn_cow(struct mcp_call *call, const struct mcp_tool *tool, struct mcp_run *run,
+                          struct mcp_result *out, struct cis_error *err);
 
 static inline struct cis_history cis_mcp_history(const struct mcp_call *call)
 {

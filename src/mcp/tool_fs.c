@@ -75,8 +75,8 @@ static int write_all(struct mcp_tree *t, cis_vfs_file *file, struct cis_str text
     return 0;
 }
 
-static cis_code put_text(struct mcp_tree *t, struct cis_str path, struct cis_str text,
-                         struct cis_error *err)
+cis_code cis_mcp_tree_put(struct mcp_tree *t, struct cis_str path, struct cis_str text,
+                          struct cis_error *err)
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
@@ -107,7 +107,7 @@ cis_code cis_mcp_fs_write(struct mcp_call *call, const struct mcp_tool *tool,
     CIS_TRY(cis_mcp_path_check(path, err));
     CIS_TRY(cis_mcp_tree_open(call, tool->name, true, &t, err));
     note(&t, path);
-    CIS_TRY(cis_mcp_tree_end(&t, put_text(&t, path, text, err), out, err));
+    CIS_TRY(cis_mcp_tree_end(&t, cis_mcp_tree_put(&t, path, text, err), out, err));
     cis_buf_printf(&out->text, "wrote %zu bytes to %s (run %s)", text.len, path.ptr, t.id);
     return CIS_OK;
 }
@@ -146,7 +146,7 @@ static cis_code edit(struct mcp_tree *t, const json_t *arguments, struct cis_err
     cis_buf_str(&now, cis_mcp_field(arguments, "new"));
     cis_buf_add(&now, was.ptr + at + old.len, was.len - at - old.len);
     CIS_TRY(cis_buf_check(&now, path.ptr, err));
-    return put_text(t, path, cis_buf_view(&now), err);
+    return cis_mcp_tree_put(t, path, cis_buf_view(&now), err);
 }
 
 cis_code cis_mcp_fs_edit(struct mcp_call *call, const struct mcp_tool *tool,

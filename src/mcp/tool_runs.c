@@ -90,8 +90,9 @@ static cis_code turn(struct mcp_call *call, struct mcp_run *run, bool undo,
     return code;
 }
 
-static cis_code turn_run(struct mcp_call *call, const json_t *arguments, bool undo,
-                         struct mcp_result *out, struct cis_error *err)
+static cis_code turn_run(struct mcp_call *call, const struct mcp_tool *tool,
+                         const json_t *arguments, bool undo, struct mcp_result *out,
+                         struct cis_error *err)
 {
     struct cis_history_done done = {0};
     struct mcp_run run;
@@ -102,6 +103,13 @@ static cis_code turn_run(struct mcp_call *call, const json_t *arguments, bool un
     if (run.undone == undo) {
         return cis_fail(err, CIS_E_FAILED, "run %s: is %s", run.id,
                         undo ? "undone already (run_redo brings it back)" : "not undone");
+    }
+    if (call->mcp->o.folder != NULL) {
+        CIS_TRY(cis_mcp_turn_cow(call, tool, &run, out, err));
+        cis_buf_printf(&out->text, "%s run %s\n", undo ? "undid" : "redid", run.id);
+        run.undone = undo;
+        cis_mcp_run_turned(call->mcp, &run);
+        return CIS_OK;
     }
     CIS_TRY(turn(call, &run, undo, &done, err));
     struct cis_view after = done.at.view, before = {after.branch, after.epoch - 1};
@@ -120,13 +128,11 @@ static cis_code turn_run(struct mcp_call *call, const json_t *arguments, bool un
 cis_code cis_mcp_run_undo(struct mcp_call *call, const struct mcp_tool *tool,
                           const json_t *arguments, struct mcp_result *out, struct cis_error *err)
 {
-    (void)tool;
-    return turn_run(call, arguments, true, out, err);
+    return turn_run(call, tool, arguments, true, out, err);
 }
 
 cis_code cis_mcp_run_redo(struct mcp_call *call, const struct mcp_tool *tool,
                           const json_t *arguments, struct mcp_result *out, struct cis_error *err)
 {
-    (void)tool;
-    return turn_run(call, arguments, false, out, err);
+    return turn_run(call, tool, arguments, false, out, err);
 }

@@ -49,6 +49,7 @@ class Files(client.Case):
 
     def test_an_undo_brings_back_every_byte(self):
         before = bytes(range(256)) * 100
+        self.cis("fs", "mkdir", "/deep")
         self.cis("fs", "put", "-", "/deep/bin", stdin=before)
         self.cis("fs", "put", "-", "/text", stdin=b"a\r\nb\n\n\tc")
         server = self.server()
@@ -277,6 +278,22 @@ class Folders(client.Case):
         self.assertEqual(server.text("/src/a.c"), "int b;\n")
         server.good("run_undo", run=second)
         self.assertIn("NOTFOUND", server.bad("fs_read", path="/other"))
+
+    def test_an_undo_in_a_folder_leaves_what_other_runs_did_beside_it(self):
+        server = self.server("--dir", f"{self.folder}:cow")
+        first = run_of(server.good("fs_edit", path="/src/a.c", old="a", new="b"))
+        deep = run_of(server.good("fs_write", path="/src/made/x/y", content="y"))
+        server.good("fs_write", path="/src/b.c", content="b")
+        server.good("run_undo", run=deep)
+        server.good("run_undo", run=first)
+        self.assertEqual([(e["name"], e["size"]) for e in sorted(
+            server.good("fs_list", path="/src")["structuredContent"]["entries"], key=lambda e: e["name"])],
+            [("a.c", 7), ("b.c", 1)])
+        server.good("run_redo", run=deep)
+        self.assertEqual(server.text("/src/made/x/y"), "y")
+        server.good("fs_write", path="/src/made/x/y", content="later")
+        self.assertIn("/src/made/x/y", server.bad("run_undo", run=deep))
+        self.assertEqual(server.text("/src/made/x/y"), "later")
 
     def test_a_branch_that_is_named_goes_on_with_the_next_server(self):
         spec = f"{self.folder}:cow=agent"
