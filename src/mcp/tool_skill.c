@@ -1,8 +1,361 @@
-/* Tools that installed skills declare. */
+/* Tools that installed skills declare: listed once, with what they were then; called as runs. */
 #include "mcp/internal.h"
+
+#include <stdio.h>
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "skill/schema.h"
+
+#define OUTPUT_MAX ((uint64_t)8 << 20)
+#define STRUCTURED_MAX ((size_t)1 << 20)
+#define CONFIG_MAX 256u
+
+/* ---- the list ---- */
+
+struct names {
+    char **at;
+    size_t n, cap;
+    bool full;
+};
+
+static void names_done(struct names *names)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        cis_free(names->at[i]);
+    }
+    cis_free(names->at);
+}
+
+static bool take_name(void *self, const struct cis_skill_row *row)
+{
+    struct names *names = self;
+    char *name = cis_strndup(row->name.ptr, row->name.len);
+    if (names->n == names->cap) {
+        size_t cap = cis_cap_next(names->cap, 16, CIS_MEM_MAX);
+        char **more = cis_realloc_array(names->at, cap, sizeof *more);
+        names->at = more != NULL ? more : names->at;
+        names->cap = more != NULL ? cap : names->cap;
+    }
+    names->full = name == NULL || names->n == names->cap;
+    if (names->full) {
+        cis_free(name);
+        return false;
+    }
+    names->at[names->n++] = name;
+    return true;
+}
+
+/* By what it was granted, whatever the skill says of itself. */
+static json_t *annotations(const struct cis_grants *g)
+{
+    bool outside = cis_grants_has(g, CIS_GRANT_HTTP) || cis_grants_has(g, CIS_GRANT_NET) ||
+                   cis_grants_has(g, CIS_GRANT_AI);
+    bool changes = outside || cis_grants_has(g, CIS_GRANT_FS_WRITE) ||
+                   cis_grants_has(g, CIS_GRANT_MEMORY_WRITE);
+    return json_pack("{s:b,s:b,s:b,s:b}", "readOnlyHint", changes ? 0 : 1, "destructiveHint",
+                     changes ? 1 : 0, "openWorldHint", outside ? 1 : 0, "idempotentHint",
+                     changes ? 0 : 1);
+}
+
+static json_t *spec_of(const struct cis_installed *skill, const struct cis_manifest_tool *t)
+{
+    json_t *input = json_loads(t->input, 0, NULL);
+    json_t *spec = json_pack("{s:s,s:o,s:o,s:o,s:o}", "name", t->name, "title",
+                             cis_mcp_text_of(t->title[0] != 0 ? t->title : t->name), "description",
+                             cis_mcp_text_of(t->description), "inputSchema", input, "annotations",
+                             annotations(&skill->grants));
+    if (spec != NULL && t->output != NULL) {
+        json_object_set_new(spec, "outputSchema", json_loads(t->output, 0, NULL));
+    }
+    return spec;
+}
+
+static void left_out(struct cis_mcp *m, const char *skill, const char *why)
+{
+    char line[CIS_ERROR_MSG_MAX + 128];
+    snprintf(line, sizeof line, "skill %.64s: its tools are left out: %s", skill, why);
+    m->o.say(m->o.self, line);
+}
+
+static cis_code add_tools(struct cis_mcp *m, const struct cis_installed *skill,
+                          struct cis_error *err)
+{
+    for (size_t i = 0; i < skill->manifest.ntools; i++) {
+        const struct cis_manifest_tool *t = &skill->manifest.tools[i];
+        struct mcp_tool *tool;
+        if (!cis_mcp_tool_wanted(m, t->name)) {
+            continue;
+        }
+        if (cis_mcp_tool_find(m, cis_str_of(t->name)) != NULL) {
+            left_out(m, skill->name, "another skill has a tool of the same name");
+            continue;
+        }
+        json_t *spec = spec_of(skill, t);
+        if (spec == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
+        }
+        CIS_TRY(cis_mcp_tool_add(m, spec, cis_mcp_skill_call, false, &tool, err));
+        tool->skill = cis_strdup(skill->name);
+        tool->method = cis_strdup(t->method);
+        tool->digest = cis_strdup(skill->digest);
+        if (tool->skill == NULL || tool->method == NULL || tool->digest == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
+        }
+    }
+    return CIS_OK;
+}
 
 cis_code cis_mcp_tools_of_skills(struct cis_mcp *m, struct cis_error *err)
 {
-    (void)m, (void)err;
+    CIS_CLEANUP(names_done) struct names names = {0};
+    struct cis_str tenant = cis_str_of(m->o.tenant);
+    bool network = false;
+    size_t before = m->ntools;
+    CIS_TRY(cis_skill_list(&m->o.home, tenant, take_name, &names, err));
+    if (names.full) {
+        return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
+    }
+    for (size_t i = 0; i < names.n; i++) {
+        CIS_CLEANUP(cis_skill_close) struct cis_installed skill = {0};
+        struct cis_error why = {0};
+        cis_code code = cis_skill_lookup(&m->o.home, tenant, cis_str_of(names.at[i]), &skill, &why);
+        if (code != CIS_OK) { /* one that cannot be opened does not take the others along */
+            left_out(m, names.at[i], why.msg);
+            continue;
+        }
+        network = network || cis_grants_has(&skill.grants, CIS_GRANT_HTTP) ||
+                  cis_grants_has(&skill.grants, CIS_GRANT_AI);
+        CIS_TRY(add_tools(m, &skill, err));
+    }
+    return m->ntools != before ? m->o.world(m->o.self, network, &m->world, err) : CIS_OK;
+}
+
+/* ---- a call ---- */
+
+struct job {
+    struct mcp_call *call;
+    const struct mcp_tool *tool;
+    struct cis_installed skill;
+    struct cis_buf input;
+    struct cis_run_config_pair config[CONFIG_MAX];
+    struct cis_run_mount mount;
+    struct cis_run_request request;
+    cis_image *image;
+    struct cis_run_outcome outcome;
+};
+
+static void job_done(struct job *j)
+{
+    cis_run_outcome_done(&j->outcome);
+    cis_image_unref(j->image);
+    cis_skill_close(&j->skill);
+    cis_buf_done(&j->input);
+}
+
+static bool have_config(void *self, struct cis_str key)
+{
+    const struct job *j = self;
+    for (size_t i = 0; i < j->request.nconfig; i++) {
+        if (cis_str_eq(j->config[i].key, key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static cis_code check_config(const void *self, struct cis_str key, struct cis_str value,
+                             struct cis_error *err)
+{
+    return cis_manifest_setting_check(self, key, value, err);
+}
+
+static cis_code take_config(struct job *j, struct cis_error *err)
+{
+    struct cis_run_request *r = &j->request;
+    if (j->skill.nconfig > CONFIG_MAX) {
+        return cis_fail(err, CIS_E_USAGE, "%s: more than %u settings", j->skill.name, CONFIG_MAX);
+    }
+    for (size_t i = 0; i < j->skill.nconfig; i++) {
+        j->config[r->nconfig++] = (struct cis_run_config_pair){
+            cis_str_of(j->skill.config[i].key), cis_str_of(j->skill.config[i].value)};
+    }
+    r->config = j->config;
+    r->config_check = check_config;
+    r->config_self = &j->skill.manifest;
+    return cis_skill_config_complete(&j->skill.manifest, j->skill.name, have_config, j, err);
+}
+
+static void take_limits(struct job *j)
+{
+    const struct cis_mcp_options *o = &j->call->mcp->o;
+    struct cis_run_request *r = &j->request;
+    struct cis_skill_limits mine = cis_skill_limits_meet(&j->skill.manifest.limits, &o->usual);
+    mine = cis_skill_limits_meet(&o->most, &mine);
+    r->limits.memory_bytes = mine.memory_bytes;
+    r->limits.fuel = mine.fuel;
+    r->limits.host_bytes = o->host_bytes;
+    r->time_ns = mine.time_ns;
+    r->output_max =
+        mine.output_bytes != 0 && mine.output_bytes < OUTPUT_MAX ? mine.output_bytes : OUTPUT_MAX;
+    r->handles_max = o->handles_max;
+    r->ai_calls_max = o->ai_calls_max;
+    r->ai_tokens_max = o->ai_tokens_max;
+}
+
+/* The served tree is its workspace, as far as it was granted one. */
+static void take_files(struct job *j)
+{
+    const struct cis_mcp *m = j->call->mcp;
+    struct cis_run_request *r = &j->request;
+    bool reads = cis_grants_has(&j->skill.grants, CIS_GRANT_FS_READ);
+    bool writes = cis_grants_has(&j->skill.grants, CIS_GRANT_FS_WRITE);
+    if (!reads && !writes) {
+        return;
+    }
+    j->mount = (struct cis_run_mount){
+        .guest = CIS_RUN_SKILL_WORKSPACE, .host = m->o.folder, .branch = m->branch};
+    j->mount.mode = m->o.folder != NULL ? CIS_MOUNT_COW : writes ? CIS_MOUNT_RW : CIS_MOUNT_RO;
+    r->forest = m->o.forest;
+    r->mounts = &j->mount;
+    r->nmounts = 1;
+    r->read_only = !writes;
+}
+
+static void take_services(struct job *j)
+{
+    const struct cis_grants *g = &j->skill.grants;
+    struct cis_run_request *r = &j->request;
+    r->services = j->call->mcp->world.services;
+    if (!cis_grants_has(g, CIS_GRANT_HTTP) && !cis_grants_has(g, CIS_GRANT_AI)) {
+        r->services.http = NULL;
+        r->services.ai = NULL;
+    }
+}
+
+static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error *err)
+{
+    struct cis_mcp *m = j->call->mcp;
+    struct cis_run_request *r = &j->request;
+    CIS_TRY(cis_skill_open(&m->o.home, cis_str_of(m->o.tenant), cis_str_of(j->tool->skill),
+                           &j->skill, err));
+    if (strcmp(j->skill.digest, j->tool->digest) != 0) {
+        return cis_fail(err, CIS_E_DENIED,
+                        "%s: another version was installed since this server listed its tools: "
+                        "start the server again",
+                        j->skill.name);
+    }
+    cis_mcp_dump((json_t *)(uintptr_t)arguments, &j->input);
+    CIS_TRY(cis_buf_check(&j->input, "arguments", err));
+    CIS_TRY(take_config(j, err));
+    take_limits(j);
+    take_files(j);
+    take_services(j);
+    const struct cis_manifest *manifest = &j->skill.manifest;
+    r->engine = m->world.engine;
+    r->store = cis_forest_store(m->o.forest);
+    r->tenant = m->o.tenant;
+    r->skill = j->skill.name;
+    r->memory = j->skill.memory;
+    r->grants = &j->skill.grants;
+    r->dns_servers = m->o.dns_servers;
+    r->no_clock = m->o.no_clock && !cis_grants_has(r->grants, CIS_GRANT_CLOCKS);
+    r->no_random = m->o.no_random && !cis_grants_has(r->grants, CIS_GRANT_RANDOM);
+    r->cancel = j->call->cancel;
+    r->input = cis_buf_bytes(&j->input);
+    r->abi.abi = manifest->abi;
+    r->abi.method = j->tool->method;
+    r->abi.no_wasi = m->o.no_wasi;
+    r->abi.wasi = m->world.wasi;
+    r->abi.convention =
+        (enum cis_convention)cis_manifest_convention(manifest, cis_str_of(j->tool->method));
+    struct cis_image_options image = {.name = j->skill.name,
+                                      .fuel = r->limits.fuel != 0,
+                                      .memory_limit = r->limits.memory_bytes,
+                                      .features = m->world.features,
+                                      .stop = {CIS_NEVER, j->call->cancel}};
+    CIS_TRY(cis_image_load(r->engine, cis_buf_bytes(&j->skill.module), &image, &j->image, err));
+    r->image = j->image;
     return CIS_OK;
+}
+
+/* ---- what came of it ---- */
+
+static bool take_commit(void *self, const struct cis_fs_commit_row *row)
+{
+    *(struct cis_view *)self = (struct cis_view){row->branch, row->epoch};
+    return false;
+}
+
+/* Its commit may be of files, of memory, or of both. */
+static void note_run(const struct job *j, struct mcp_result *out)
+{
+    struct mcp_call *call = j->call;
+    struct cis_mcp *m = call->mcp;
+    const struct cis_run_outcome *o = &j->outcome;
+    cis_store *store = cis_forest_store(m->o.forest);
+    struct cis_stop stop = {CIS_NEVER, NULL};
+    struct mcp_run run = {.skill = true, .time_ms = cis_clock_wall_ms()};
+    struct cis_error ignored;
+    memcpy(run.id, o->id, sizeof run.id);
+    memcpy(out->run, o->id, sizeof out->run);
+    out->changes = json_array();
+    if (store->fs->commit_of_run(store, cis_str_of(m->o.tenant), o->id, take_commit, &run.commit,
+                                 &stop, &ignored) == CIS_OK &&
+        o->files.branch != 0 && o->files.epoch != 0) {
+        struct cis_view before = {o->files.branch, o->files.epoch - 1};
+        (void)cis_mcp_diff(call, before, o->files, NULL, out->changes, &ignored);
+    }
+    if (o->branch[0] != 0 && strcmp(o->branch, m->branch) != 0) {
+        snprintf(run.branch, sizeof run.branch, "%s", o->branch);
+    }
+    snprintf(run.status, sizeof run.status, "%s", cis_run_status(o->code));
+    snprintf(run.what, sizeof run.what, "%s (skill %.40s)", j->tool->name, j->skill.name);
+    cis_mcp_run_add(m, &run);
+}
+
+static cis_code take_structured(const struct job *j, struct mcp_result *out, struct cis_error *err)
+{
+    const struct cis_buf *text = &j->outcome.output;
+    if (!j->outcome.is_json || text->len > STRUCTURED_MAX ||
+        !cis_json_reads(text->ptr, text->len)) {
+        return cis_fail(err, CIS_E_FAILED, "%s: its result is no JSON of at most %zu bytes",
+                        j->tool->name, STRUCTURED_MAX);
+    }
+    out->structured = json_loadb((const char *)text->ptr, text->len,
+                                 JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+    return out->structured != NULL
+               ? cis_schema_fits(j->tool->output, out->structured, "result", err)
+               : cis_fail(err, CIS_E_FAILED, "%s: its result has a name twice", j->tool->name);
+}
+
+static cis_code give(const struct job *j, struct mcp_result *out, struct cis_error *err)
+{
+    const struct cis_run_outcome *o = &j->outcome;
+    if (o->code != CIS_OK && !(o->code == CIS_E_FAILED && o->output.len != 0)) {
+        return cis_fail(err, o->code, "run %s: %.180s", o->id, o->error.msg);
+    }
+    cis_buf_str(&out->text, cis_buf_view(&o->output));
+    out->failed = o->code != CIS_OK;
+    return j->tool->output != NULL && !out->failed ? take_structured(j, out, err) : CIS_OK;
+}
+
+cis_code cis_mcp_skill_call(struct mcp_call *call, const struct mcp_tool *tool,
+                            const json_t *arguments, struct mcp_result *out, struct cis_error *err)
+{
+    struct job *j CIS_CLEANUP(cis_freep) = cis_zalloc(sizeof *j);
+    if (j == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    j->call = call;
+    j->tool = tool;
+    j->input = CIS_BUF_INIT(2 * CIS_MCP_LINE_MAX);
+    cis_code code = prepare(j, arguments, err);
+    code = code == CIS_OK ? cis_run_execute(&j->request, &j->outcome, err) : code;
+    if (code == CIS_OK) {
+        note_run(j, out);
+        code = give(j, out, err);
+    }
+    job_done(j);
+    return code;
 }

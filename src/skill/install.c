@@ -286,6 +286,49 @@ static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_s
     return CIS_OK;
 }
 
+/* ---- names of tools ---- */
+
+struct collision {
+    const struct cis_package *package;
+    char skill[CIS_SKILL_NAME_MAX + 1], tool[CIS_TOOL_NAME_MAX + 1];
+};
+
+static bool see_tools(void *self, const struct cis_skill_row *row)
+{
+    struct collision *c = self;
+    CIS_CLEANUP(cis_manifest_done) struct cis_manifest m = CIS_MANIFEST_INIT;
+    if (cis_str_is(row->name, c->package->name) ||
+        cis_manifest_parse_row(row->manifest, &m, NULL) != CIS_OK) {
+        return true;
+    }
+    for (size_t i = 0; i < c->package->manifest.ntools; i++) {
+        const char *tool = c->package->manifest.tools[i].name;
+        if (cis_manifest_has_tool(&m, tool)) {
+            snprintf(c->skill, sizeof c->skill, "%.*s", CIS_STR_ARG(row->name));
+            snprintf(c->tool, sizeof c->tool, "%s", tool);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A tool's name is one skill's: another one's description could not say whose it is. */
+static cis_code check_tools(const struct cis_skill_home *home, struct cis_str tenant,
+                            const struct cis_package *p, struct cis_error *err)
+{
+    struct collision c = {.package = p};
+    if (p->manifest.ntools == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_skill_list(home, tenant, see_tools, &c, err));
+    return c.tool[0] == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_EXISTS,
+                          "%.64s: its tool %s has the name of one of skill %.64s: remove "
+                          "that skill, or have the tool renamed",
+                          p->name, c.tool, c.skill);
+}
+
 static cis_code put_row(const struct cis_skill_home *home, struct cis_str tenant,
                         const struct cis_package *p, const struct cis_install_plan *plan,
                         struct cis_error *err)
@@ -322,6 +365,7 @@ cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str te
     CIS_TRY(cis_place_lock(home, tenant, &place, err));
     CIS_CLEANUP(cis_freep) char *old = NULL; /* the version's folder before */
     CIS_TRY(still_as_planned(home, tenant, p, plan, &old, err));
+    CIS_TRY(check_tools(home, tenant, p, err));
     cis_place_sweep(&place, home, tenant);
     CIS_CLEANUP(cis_close_fd) int skill = -1;
     CIS_TRY(cis_place_skill(&place, name, true, &skill, err));

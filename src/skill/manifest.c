@@ -41,6 +41,7 @@ void cis_manifest_done(struct cis_manifest *m)
         cis_free(m->dependencies[i].version);
     }
     cis_free(m->dependencies);
+    cis_manifest_tools_done(m);
     free_list(m->warnings, m->nwarnings);
     *m = CIS_MANIFEST_INIT;
 }

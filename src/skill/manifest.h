@@ -59,6 +59,15 @@ struct cis_manifest_dependency {
     char *name, *version;
 };
 
+/* A method that models may call (`cis mcp`). Checked: docs/manifest.md, "[[tools]]". */
+struct cis_manifest_tool {
+    char *name, *method, *title, *description; /* title, description: "" when not given */
+    char *input;                               /* JSON Schema as JSON */
+    char *output;                              /* NULL: none */
+};
+#define CIS_TOOL_NAME_MAX 64u
+#define CIS_MANIFEST_TOOLS_MAX 100u
+
 struct cis_manifest {
     char *name, *version, *description, *author, *license, *homepage;
     enum cis_skill_type type;
@@ -81,6 +90,8 @@ struct cis_manifest {
     bool has_schema; /* [config.schema] present: only its keys may be set */
     struct cis_manifest_dependency *dependencies;
     size_t ndependencies;
+    struct cis_manifest_tool *tools;
+    size_t ntools;
     char **warnings; /* unknown keys, one line each, with file and line */
     size_t nwarnings;
     char *json;          /* canonical JSON of the whole manifest (sorted keys, compact) */
@@ -122,6 +133,8 @@ const struct cis_manifest_setting *cis_manifest_setting_find(const struct cis_ma
  * Fails: CIS_E_USAGE naming key and what is allowed. */
 cis_code cis_manifest_setting_check(const struct cis_manifest *manifest, struct cis_str key,
                                     struct cis_str value, struct cis_error *err);
+/* Is one of its tools named so? */
+bool cis_manifest_has_tool(const struct cis_manifest *manifest, const char *name);
 /* AUTO when the manifest says nothing about this export. */
 enum cis_export_convention cis_manifest_convention(const struct cis_manifest *manifest,
                                                    struct cis_str export_name);

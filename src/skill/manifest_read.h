@@ -57,6 +57,8 @@ cis_code cis_manifest_permissions(struct cis_manifest_reader *r, const char *pat
                                   const json_t *value);
 cis_code cis_manifest_dependencies(struct cis_manifest_reader *r, const char *path,
                                    const json_t *value);
+cis_code cis_manifest_tools(struct cis_manifest_reader *r, const char *path, const json_t *value);
+void cis_manifest_tools_done(struct cis_manifest *manifest);
 /* Every default fits its schema. */
 cis_code cis_manifest_config_check(struct cis_manifest_reader *r);
 

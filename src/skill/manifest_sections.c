@@ -237,6 +237,7 @@ const struct cis_manifest_key cis_manifest_top_keys[] = {
     {"exports", read_exports, 0, 0},
     {"config", read_config, 0, 0},
     {"dependencies", cis_manifest_dependencies, 0, 0},
+    {"tools", cis_manifest_tools, 0, 0},
     TEXT("abi", abi, 64),
     {NULL, NULL, 0, 0},
 };

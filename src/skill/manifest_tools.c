@@ -1,0 +1,205 @@
+/* [[tools]] of a manifest: methods that models may call. What is here is shown to a model, so it is
+ * checked when the skill is installed, and never again changed by the skill. */
+#include "skill/manifest_read.h"
+
+#include "base/mem.h"
+#include "skill/schema.h"
+
+#define TEXT_MAX 4096u
+#define TITLE_MAX 200u
+#define SCHEMA_MAX 65536u
+
+static cis_code no_memory(struct cis_manifest_reader *r)
+{
+    return cis_fail(r->err, CIS_E_NOMEM, "%s: out of memory", r->name);
+}
+
+void cis_manifest_tools_done(struct cis_manifest *m)
+{
+    for (size_t i = 0; i < m->ntools; i++) {
+        struct cis_manifest_tool *t = &m->tools[i];
+        cis_free(t->name);
+        cis_free(t->method);
+        cis_free(t->title);
+        cis_free(t->description);
+        cis_free(t->input);
+        cis_free(t->output);
+    }
+    cis_free(m->tools);
+    m->tools = NULL;
+    m->ntools = 0;
+}
+
+bool cis_manifest_has_tool(const struct cis_manifest *m, const char *name)
+{
+    for (size_t i = 0; i < m->ntools; i++) {
+        if (m->tools[i].name != NULL && strcmp(m->tools[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- one ---- */
+
+static bool name_valid(const char *name)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    return n != 0 && n <= CIS_TOOL_NAME_MAX && name[n] == 0;
+}
+
+/* Those of the server itself, now and later. */
+static bool name_reserved(const char *name)
+{
+    static const char *const beginnings[] = {"fs_", "run_", "runs_", "cis_"};
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
+        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0) {
+            return true;
+        }
+    }
+    return strcmp(name, "shell") == 0 || strcmp(name, "all") == 0;
+}
+
+static cis_code read_name(struct cis_manifest_reader *r, const char *path, const json_t *value,
+                          char **out)
+{
+    CIS_TRY(cis_manifest_text(r, path, value, 1024, out));
+    if (!name_valid(*out)) {
+        return cis_manifest_bad(r, path, "\"%.80s\" is not 1 to %u letters, digits and _", *out,
+                                CIS_TOOL_NAME_MAX);
+    }
+    return name_reserved(*out) ? cis_manifest_bad(r, path,
+                                                  "\"%s\": fs_…, run_…, runs_…, cis_…, shell and "
+                                                  "all are the server's own names",
+                                                  *out)
+                               : CIS_OK;
+}
+
+/* What is shown to a person and to a model has nothing that hides or turns around what it says. */
+static cis_code read_said(struct cis_manifest_reader *r, const char *path, const json_t *value,
+                          size_t max, char **out)
+{
+    CIS_TRY(cis_manifest_text(r, path, value, max, out));
+    size_t len = strlen(*out);
+    for (size_t i = 0, n; i < len; i += n) {
+        unsigned char c = (unsigned char)(*out)[i];
+        n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4; /* well-formed: it is JSON's */
+        if (c != '\n' && c != '\t' && cis_utf8_steers(*out + i, n < len - i ? n : len - i)) {
+            return cis_manifest_bad(r, path, "has control characters (at byte %zu)", i);
+        }
+    }
+    return len == json_string_length(value) ? CIS_OK : cis_manifest_bad(r, path, "has a zero byte");
+}
+
+static cis_code read_schema(struct cis_manifest_reader *r, const char *path, const json_t *value,
+                            char **out)
+{
+    struct cis_error why = {0};
+    const char *type = json_string_value(json_object_get(value, "type"));
+    if (cis_schema_check(value, strrchr(path, '.') + 1, &why) != CIS_OK) {
+        return cis_manifest_bad(r, path, "%s", why.msg);
+    }
+    if (type == NULL || strcmp(type, "object") != 0) {
+        return cis_manifest_bad(r, path, "is not of type \"object\"");
+    }
+    char *text = cis_manifest_json(value);
+    if (text == NULL) {
+        return no_memory(r);
+    }
+    cis_free(*out);
+    *out = text;
+    return strlen(text) <= SCHEMA_MAX
+               ? CIS_OK
+               : cis_manifest_bad(r, path, "longer than %u bytes", SCHEMA_MAX);
+}
+
+static cis_code read_field(struct cis_manifest_reader *r, const char *at, const char *key,
+                           const json_t *field, struct cis_manifest_tool *out)
+{
+    if (strcmp(key, "name") == 0) {
+        return read_name(r, at, field, &out->name);
+    }
+    if (strcmp(key, "method") == 0) {
+        return read_said(r, at, field, 256, &out->method);
+    }
+    if (strcmp(key, "title") == 0) {
+        return read_said(r, at, field, TITLE_MAX, &out->title);
+    }
+    if (strcmp(key, "description") == 0) {
+        return read_said(r, at, field, TEXT_MAX, &out->description);
+    }
+    if (strcmp(key, "input") == 0) {
+        return read_schema(r, at, field, &out->input);
+    }
+    if (strcmp(key, "output") == 0) {
+        return read_schema(r, at, field, &out->output);
+    }
+    return cis_manifest_bad(r, at, "unknown key: name, method, title, description, input, output");
+}
+
+static cis_code fallback(struct cis_manifest_reader *r, char **field, const char *text)
+{
+    if (*field == NULL) {
+        *field = cis_strdup(text);
+    }
+    return *field != NULL ? CIS_OK : no_memory(r);
+}
+
+static cis_code read_tool(struct cis_manifest_reader *r, const char *path, const json_t *value,
+                          struct cis_manifest_tool *out)
+{
+    const char *key;
+    json_t *field;
+    if (!json_is_object(value)) {
+        return cis_manifest_wrong_type(r, path, "a table", value);
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, key, field)
+    {
+        char at[CIS_MANIFEST_PATH_MAX];
+        cis_manifest_below(at, path, key);
+        CIS_TRY(read_field(r, at, key, field, out));
+    }
+    if (out->name == NULL || out->method == NULL || out->method[0] == 0) {
+        return cis_manifest_bad(r, path, "needs name and method");
+    }
+    CIS_TRY(fallback(r, &out->title, ""));
+    CIS_TRY(fallback(r, &out->description, ""));
+    return fallback(r, &out->input, "{\"type\":\"object\"}");
+}
+
+static cis_code read_all(struct cis_manifest_reader *r, const char *path, const json_t *value)
+{
+    CIS_TRY(cis_manifest_list(r, path, value));
+    size_t n = json_array_size(value);
+    if (n > CIS_MANIFEST_TOOLS_MAX) {
+        return cis_manifest_bad(r, path, "more than %u tools", CIS_MANIFEST_TOOLS_MAX);
+    }
+    r->m->tools = cis_calloc(n > 0 ? n : 1, sizeof *r->m->tools);
+    if (r->m->tools == NULL) {
+        return no_memory(r);
+    }
+    for (size_t i = 0; i < n; i++) {
+        char at[CIS_MANIFEST_PATH_MAX];
+        struct cis_manifest_tool *tool = &r->m->tools[r->m->ntools++];
+        cis_manifest_item(at, path, i);
+        CIS_TRY(read_tool(r, at, json_array_get(value, i), tool));
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(r->m->tools[k].name, tool->name) == 0) {
+                return cis_manifest_bad(r, at, "two tools are named %s", tool->name);
+            }
+        }
+    }
+    return CIS_OK;
+}
+
+cis_code cis_manifest_tools(struct cis_manifest_reader *r, const char *path, const json_t *value)
+{
+    cis_manifest_tools_done(r->m);
+    cis_code code = read_all(r, path, value);
+    if (code != CIS_OK && code != CIS_E_NOMEM && r->lines == NULL) {
+        /* Installed before anybody read this key, when it could say anything: it has no tools. */
+        cis_manifest_tools_done(r->m);
+        return CIS_OK;
+    }
+    return code;
+}
