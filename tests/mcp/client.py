@@ -38,7 +38,7 @@ class Postgres:
                 shutil.rmtree(folder, ignore_errors=True)
 
             unittest.addModuleCleanup(stop)
-            for argv in (["initdb", "-D", data, "-A", "trust", "-U", "admin", "--no-sync"],
+            for argv in (["initdb", "-k", "-D", data, "-A", "trust", "-U", "admin", "--no-sync"],
                          ["pg_ctl", "-D", data, "-l", os.path.join(folder, "log"), "-w", "-o",
                           f"-k {folder} -c listen_addresses='' -c fsync=off", "start"]):
                 subprocess.run([*who, os.path.join(server, argv[0]), *argv[1:]], stdout=subprocess.DEVNULL, cwd="/",
