@@ -117,6 +117,10 @@ struct mcp_tool {
 #define MCP_TOOLS_MAX 1000u
 #define MCP_TEXT_MAX ((size_t)4 << 20) /* of a file that is read or edited as text */
 
+/* One lock: queue, running calls, answers, runs. Nothing is waited for with it held but `changed`.
+ */
+CIS_LOCK_CLASS(mcp_lock);
+
 struct cis_mcp {
     struct cis_mcp_options o;
     char branch[CIS_FS_REF_MAX + 1];
@@ -128,23 +132,25 @@ struct cis_mcp {
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* work came, work ended, room came */
-    struct mcp_call *first, *last, *running;
-    size_t queued, queued_bytes;
-    bool lane_busy;
-    bool closing; /* nothing comes any more */
-    bool ending;  /* what waits is dropped */
-    bool flush;   /* nobody answers any more: the writer ends when all is written */
-    bool gone;    /* nobody reads the output */
-    struct cis_buf out;
-    struct mcp_run *runs; /* a ring */
-    size_t nruns, runs_cap, runs_at;
+    struct mcp_call *first CIS_GUARDED_BY(mcp_lock), *last CIS_GUARDED_BY(mcp_lock);
+    struct mcp_call *running CIS_GUARDED_BY(mcp_lock);
+    size_t queued CIS_GUARDED_BY(mcp_lock), queued_bytes CIS_GUARDED_BY(mcp_lock);
+    bool lane_busy CIS_GUARDED_BY(mcp_lock);
+    bool closing CIS_GUARDED_BY(mcp_lock); /* nothing comes any more */
+    bool ending CIS_GUARDED_BY(mcp_lock);  /* what waits is dropped */
+    bool flush CIS_GUARDED_BY(mcp_lock); /* nobody answers any more: all is written, then it ends */
+    bool gone CIS_GUARDED_BY(mcp_lock);  /* nobody reads the output */
+    struct cis_buf out CIS_GUARDED_BY(mcp_lock);
+    struct mcp_run *runs CIS_GUARDED_BY(mcp_lock); /* a ring */
+    size_t nruns CIS_GUARDED_BY(mcp_lock), runs_cap CIS_GUARDED_BY(mcp_lock);
+    size_t runs_at CIS_GUARDED_BY(mcp_lock);
 };
 /* One lock: queue, running calls, answers, runs. Nothing is waited for with it held but `changed`.
  */
 CIS_LOCK_CLASS(mcp_lock);
 
 /* serve.c */
-void cis_mcp_send(struct cis_mcp *mcp, struct cis_buf *line, bool wait);
+void cis_mcp_send(struct cis_mcp *mcp, struct cis_buf *line, bool wait) CIS_TAKES(mcp_lock);
 /* session.c */
 cis_code cis_mcp_branch_take(struct cis_mcp *mcp, struct cis_error *err);
 /* A copy of the run that is named so, by its whole id. CIS_E_NOTFOUND. */

@@ -435,11 +435,18 @@ static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
 
 static void mcp_done(struct cis_mcp *m)
 {
+    cis_lock_alone(mcp_lock);
     cis_mcp_tools_done(m);
     cis_buf_done(&m->out);
     cis_free(m->runs);
     pthread_cond_destroy(&m->changed);
     pthread_mutex_destroy(&m->lock);
+}
+
+static void mcp_init(struct cis_mcp *m)
+{
+    cis_lock_alone(mcp_lock);
+    m->out = CIS_BUF_INIT(CIS_MCP_OUT_MAX + 2 * ANSWER_MAX);
 }
 
 cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *err)
@@ -450,7 +457,7 @@ cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
     m->o = *options;
-    m->out = CIS_BUF_INIT(CIS_MCP_OUT_MAX + 2 * ANSWER_MAX);
+    mcp_init(m);
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->changed, NULL);
     cis_code code = cis_mcp_branch_take(m, err);
@@ -460,7 +467,7 @@ cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *
         code = code == CIS_OK ? read_all(m, err) : code;
         finish(m, &threads);
     }
-    if (code == CIS_OK && m->gone) {
+    if (code == CIS_OK && is_gone(m)) {
         code = cis_fail(err, CIS_E_IO, "stdout: nobody reads it any more");
     }
     mcp_done(m);

@@ -140,9 +140,6 @@ class Server:
         self.child.stdin.close()
         code = self.child.wait(WAIT)
         self.reader.join(WAIT)
-        self.child.stdout.close()
-        self.listener.join(WAIT)
-        self.child.stderr.close()
         return code
 
     def stderr(self):
@@ -177,14 +174,16 @@ class Case(unittest.TestCase):
         server = Server({**self.env, **(env or {})}, *args)
 
         def stop():
-            if server.child.poll() is None:
-                server.child.kill()
-                server.child.wait()
-            for pipe in (server.child.stdin, server.child.stdout, server.child.stderr):
-                try:
-                    pipe.close()
-                except OSError:
-                    pass
+            """It ends by itself once its input does, and a sanitizer has nothing to say of it."""
+            killed = server.child.poll() is not None
+            if not server.child.stdin.closed:
+                server.child.stdin.close()
+            code = server.child.wait(WAIT)
+            said = server.stderr()
+            for pipe in (server.child.stdout, server.child.stderr):
+                pipe.close()
+            self.assertNotIn("Sanitizer", said)
+            self.assertTrue(killed or code == 0, (code, said))
 
         self.addCleanup(stop)
         if era is not None:
