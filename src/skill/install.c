@@ -3,6 +3,7 @@
  */
 #include "skill/package.h"
 
+#include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
 #include "skill/inherit.h"
