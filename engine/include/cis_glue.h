@@ -288,6 +288,20 @@ wasmtime_error_t *cis_glue_component_new(const uint8_t *module, size_t len, cons
 /* The world of a component, or a package that was encoded, as WIT text of at most 16 MiB. */
 wasmtime_error_t *cis_glue_wit(const uint8_t *wasm, size_t len, struct cis_glue_text *out);
 
+/* Several components as one. text NULL: the first is the socket, the others are plugs, joined by
+ * what they import and export; parts that nothing needs are an error. Else a text in the WAC
+ * language (not NUL-terminated; at most 1 MiB, 64 brackets inside each other), and the parts are
+ * the packages that it may name ("a:b", "a:b@1.2.3"); what is wrong in it begins with "LINE:COLUMN:
+ * ". Parts are binary. The result is not validated: scan it. The same parts give the same bytes. */
+struct cis_glue_part {
+    const uint8_t *name;
+    size_t name_len;
+    const uint8_t *wasm;
+    size_t len;
+};
+wasmtime_error_t *cis_glue_compose(const struct cis_glue_part *parts, size_t n, const char *text,
+                                   size_t text_len, struct cis_glue_text *out);
+
 /* ---- calls as text ---- */
 /* "NAME: func(a: string) -> u32". A part that has no text form shows as <a resource>, one that does
  * not fit the max bytes as <too many parts>; names that do not fit leave out empty. */

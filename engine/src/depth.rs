@@ -171,6 +171,44 @@ pub fn wit(text: &str) -> Result<()> {
     Ok(())
 }
 
+// ---- WAC as text ----
+
+/// Brackets inside each other, of any kind: expressions and types nest by them alone.
+const WAC_DEPTH_MAX: usize = 64;
+const WAC_MAX: usize = 1 << 20;
+
+pub fn wac(text: &str) -> Result<()> {
+    let bytes = text.as_bytes();
+    if bytes.len() > WAC_MAX {
+        return Err(format_err!("the text is larger than {WAC_MAX} bytes"));
+    }
+    let (mut at, mut depth) = (0, 0usize);
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let until = |end: u8| rest[1..].iter().position(|b| *b == end).map_or(rest.len(), |n| n + 2);
+        at += match rest[0] {
+            b'/' if rest.starts_with(b"//") => until(b'\n'),
+            b'/' if rest.starts_with(b"/*") => comment(rest),
+            b'"' => until(b'"'),
+            b'-' if rest.starts_with(b"->") => 2,
+            b'(' | b'[' | b'{' | b'<' => {
+                depth += 1;
+                1
+            }
+            b')' | b']' | b'}' | b'>' => {
+                depth = depth.saturating_sub(1);
+                1
+            }
+            _ => 1,
+        };
+        if depth > WAC_DEPTH_MAX {
+            let line = text[..at].matches('\n').count() + 1;
+            return Err(format_err!("line {line}: more than {WAC_DEPTH_MAX} brackets inside each other"));
+        }
+    }
+    Ok(())
+}
+
 // ---- interfaces in binary form ----
 
 /// Packages that need one another in a row.
@@ -179,6 +217,7 @@ const CHAIN_MAX: usize = 256;
 /// Which package uses types of which. The decoder follows this to its end, and a circle has none.
 #[derive(Default)]
 pub struct Packages {
+    whole: bool, // interfaces by themselves, not the packages they are of
     names: Vec<String>,
     ids: HashMap<String, usize>,
     needs: Vec<HashSet<usize>>,
@@ -191,7 +230,10 @@ impl Packages {
     /// The package of an interface: "a:b/c@1.0.0" is of "a:b@1.0.0". Another name is its own.
     fn package(&mut self, name: &str) -> Result<usize> {
         let (head, version) = name.split_once('@').unwrap_or((name, ""));
-        let package = head.split_once('/').map_or(head, |(package, _)| package);
+        let package = match head.split_once('/') {
+            Some((package, _)) if !self.whole => package,
+            _ => head,
+        };
         let key = format!("{package}@{version}");
         if let Some(id) = self.ids.get(&key) {
             return Ok(*id);
@@ -300,7 +342,9 @@ impl Packages {
         }
         for name in exports {
             if let Some(item) = types.component_item_for_export(name) {
-                self.item(&types, &mut owners, name, item)?;
+                // What it exports may be made of what it imports by the same name.
+                let name = if self.whole { format!("{name}=") } else { name.to_owned() };
+                self.item(&types, &mut owners, &name, item)?;
             }
         }
         Ok(())
@@ -320,6 +364,7 @@ impl Packages {
 
     /// No circle, and no chain that is too long.
     pub fn check(&self) -> Result<()> {
+        let what = if self.whole { "interfaces" } else { "packages" };
         let n = self.names.len();
         let mut users = lists::made((0..n).map(|_| Vec::new()))?;
         let mut left = lists::made(self.needs.iter().map(HashSet::len))?;
@@ -337,7 +382,7 @@ impl Packages {
         while let Some(i) = ready.pop() {
             done += 1;
             if chain[i] > CHAIN_MAX {
-                return Err(format_err!("a chain of more than {CHAIN_MAX} packages"));
+                return Err(format_err!("a chain of more than {CHAIN_MAX} {what}"));
             }
             for user in &users[i] {
                 chain[*user] = chain[*user].max(chain[i] + 1);
@@ -352,4 +397,11 @@ impl Packages {
             None => Ok(()),
         }
     }
+}
+
+/// The interfaces of a component use types of one another: whoever follows that recurses as deep.
+pub fn interfaces(wasm: &[u8]) -> Result<()> {
+    let mut all = Packages { whole: true, ..Packages::default() };
+    all.component(wasm)?;
+    all.check()
 }

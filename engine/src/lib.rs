@@ -4,6 +4,7 @@
 
 pub use wasmtime_c_api::*;
 
+mod compose;
 mod config;
 mod depth;
 mod fault;
@@ -11,6 +12,7 @@ mod heap;
 mod imports;
 mod lists;
 mod load;
+mod parts;
 mod pre;
 mod scan;
 mod state;

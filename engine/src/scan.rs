@@ -13,9 +13,11 @@
 //! (state_bytes: what the engine keeps for the instances of a run, state.rs).
 //! A component has "layer":"component", imports and exports with "name" and "kind" (module, func,
 //! value, type, instance, component), "modules" and "components" (nested, counted at all depths),
-//! and memories, tables, functions summed over its modules. Imports have no "module".
+//! and memories, tables, functions summed over its modules. Imports have no "module". Of one that was
+//! composed of others, "composed" says of which (parts.rs).
 
 use crate::config::{EXCEPTIONS, MEMORY64, features};
+use crate::parts;
 use crate::state::State;
 use crate::text::{Cut, Sheet};
 use crate::{GlueText, lists, slice};
@@ -346,7 +348,7 @@ impl<'a> Scan<'a> {
         Ok(scan)
     }
 
-    fn json(mut self, used: u32) -> Result<String, Fault> {
+    fn json(mut self, used: u32, bytes: &[u8]) -> Result<String, Fault> {
         let mut out = Sheet::new(MAX_TEXT);
         let layer = if self.component { "component" } else { "module" };
         let _ = write!(out, "{{\"layer\":\"{layer}\"");
@@ -367,6 +369,9 @@ impl<'a> Scan<'a> {
             }
             number(&mut out, "modules", self.modules);
             number(&mut out, "components", self.components);
+            if let Some(composed) = parts::describe(bytes) {
+                let _ = write!(out, ",\"composed\":{}", serde_json::Value::Object(composed));
+            }
         } else {
             self.externs(&mut out)?;
         }
@@ -636,7 +641,7 @@ fn scan(bytes: &[u8], on: u32, keep: Keep, this: *mut c_void) -> (i32, String) {
     for used in [0, MEMORY64, EXCEPTIONS, MEMORY64 | EXCEPTIONS] {
         match Scan::run(bytes, features(used), keep, this) {
             Ok(found) if used & !on == 0 => {
-                return match found.json(used) {
+                return match found.json(used, bytes) {
                     Ok(json) => (OK, json),
                     Err(fault) => explain(fault),
                 };

@@ -13,7 +13,7 @@ use wasmparser::{
 type Result<T> = std::result::Result<T, Fault>;
 
 /// Core instances that one store may have: CIS_COMPONENT_INSTANCES_MAX.
-const INSTANCES_MAX: u64 = 32;
+const INSTANCES_MAX: u64 = 128;
 
 const INSTANCE: u64 = 512;
 const FUNC: u64 = 32; // an imported one, or a reference to one

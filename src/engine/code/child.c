@@ -68,6 +68,9 @@ static cis_code compile_request(struct cis_bytes input, uint64_t *out_fingerprin
     if (request.job == CIS_CHILD_WIT) {
         return cis_child_wit(binary, request.name, out, err);
     }
+    if (request.job == CIS_CHILD_COMPOSE) {
+        return cis_child_compose(binary, request.name, request.features, out, err);
+    }
     wasm_engine_t *engine = NULL;
     CIS_TRY(cis_profile_engine(request.features, request.fuel != 0, 0, request.slot_bytes, &engine,
                                err));

@@ -12,7 +12,8 @@ enum cis_child_job {
     CIS_CHILD_COMPILE,   /* a binary → the artefact */
     CIS_CHILD_SCAN,      /* text or binary → struct cis_child_scan, JSON, the binary of a text */
     CIS_CHILD_COMPONENT, /* an adapter of slot_bytes and a module behind it → a component */
-    CIS_CHILD_WIT        /* a component → its interfaces as text */
+    CIS_CHILD_WIT,       /* a component → its interfaces as text */
+    CIS_CHILD_COMPOSE    /* parts → struct cis_child_scan, JSON, one component */
 };
 
 struct cis_child_request { /* followed by `len` bytes of module */
@@ -48,5 +49,8 @@ cis_code cis_child_component(struct cis_bytes adapter, struct cis_bytes module, 
                              struct cis_buf *out, struct cis_error *err);
 cis_code cis_child_wit(struct cis_bytes wasm, const char *name, struct cis_buf *out,
                        struct cis_error *err);
+/* compose.c: as the body of an answer. */
+cis_code cis_child_compose(struct cis_bytes request, const char *name, unsigned features,
+                           struct cis_buf *out, struct cis_error *err);
 
 #endif

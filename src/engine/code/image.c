@@ -458,6 +458,26 @@ cis_code cis_image_load_file(cis_engine *e, int fd, const struct cis_image_optio
     return CIS_OK;
 }
 
+cis_code cis_image_load_made(cis_engine *e, const uint8_t key[CIS_SHA256_BYTES],
+                             const struct cis_image_options *options,
+                             cis_code (*make)(void *self, struct cis_bytes *out,
+                                              struct cis_error *err),
+                             void *self, cis_image **out_image, struct cis_error *err)
+{
+    uint8_t sha256[CIS_SHA256_BYTES];
+    if (cis_known_made_get(&e->cache, key, sha256)) {
+        cis_code code = load_named(e, sha256, cis_bytes_of(NULL, 0), options, out_image, err);
+        if (code != CIS_E_NOTFOUND) {
+            return code;
+        }
+    }
+    struct cis_bytes wasm;
+    CIS_TRY(make(self, &wasm, err));
+    CIS_TRY(cis_image_load(e, wasm, options, out_image, err));
+    cis_known_made_put(&e->cache, key, (*out_image)->info->sha256);
+    return CIS_OK;
+}
+
 void cis_images_done(struct cis_engine *e)
 {
     cis_lock_alone(engine_lock_images);

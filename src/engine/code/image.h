@@ -82,6 +82,13 @@ cis_code cis_image_load_file(cis_engine *engine, int fd, const struct cis_image_
                              cis_code (*read)(void *self, int fd, struct cis_bytes *out,
                                               struct cis_error *err),
                              void *self, cis_image **out_image, struct cis_error *err);
+/* The same of a module that `make` makes of what `key` is the hash of: it is not made again when
+ * the hash of the result is remembered, and its code is in a cache. */
+cis_code cis_image_load_made(cis_engine *engine, const uint8_t key[32],
+                             const struct cis_image_options *options,
+                             cis_code (*make)(void *self, struct cis_bytes *out,
+                                              struct cis_error *err),
+                             void *self, cis_image **out_image, struct cis_error *err);
 cis_image *cis_image_ref(cis_image *image);
 void cis_image_unref(cis_image *image);
 const struct cis_image_info *cis_image_info(const cis_image *image);

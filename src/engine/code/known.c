@@ -142,3 +142,79 @@ void cis_known_put(struct cis_cache *cache, int fd, const struct stat *before, u
     const struct cis_bytes whole = {(const uint8_t *)&k, sizeof k};
     cis_cache_file_write(cache, name, &whole, 1);
 }
+
+/* ---- what was made of other things (a composition) ---- */
+
+struct made {
+    char magic[8];
+    uint8_t mac[CIS_MAC_BYTES];
+    uint8_t key[CIS_SHA256_BYTES], sha256[CIS_SHA256_BYTES];
+};
+_Static_assert(sizeof(struct made) == 104, "layout of what is remembered");
+#define MADE_MAGIC "CISMADE1"
+
+static void made_mac(const struct cis_cache *cache, const struct made *m,
+                     uint8_t out[CIS_MAC_BYTES])
+{
+    static const char label[] = "cis made module 1";
+    const struct cis_bytes parts[] = {{(const uint8_t *)label, sizeof label},
+                                      {m->key, sizeof m->key},
+                                      {m->sha256, sizeof m->sha256}};
+    cis_mac(cache->key, parts, sizeof parts / sizeof *parts, out);
+}
+
+static void made_name(const uint8_t key[CIS_SHA256_BYTES], char out[CIS_CACHE_NAME])
+{
+    char hex[2 * CIS_SHA256_BYTES + 1];
+    cis_hex(key, CIS_SHA256_BYTES, hex);
+    snprintf(out, CIS_CACHE_NAME, CIS_CACHE_KNOWN "made-%s", hex);
+}
+
+bool cis_known_made_get(struct cis_cache *cache, const uint8_t key[CIS_SHA256_BYTES],
+                        uint8_t out_sha256[CIS_SHA256_BYTES])
+{
+    char name[CIS_CACHE_NAME];
+    if (cache->fd < 0) {
+        return false;
+    }
+    made_name(key, name);
+    int file = openat(cache->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0) {
+        return false;
+    }
+    struct made m;
+    struct stat own;
+    uint8_t mac[CIS_MAC_BYTES];
+    bool valid = cis_cache_file_trusted(file, &own) && own.st_size == (off_t)sizeof m &&
+                 read(file, &m, sizeof m) == (ssize_t)sizeof m &&
+                 memcmp(m.magic, MADE_MAGIC, sizeof m.magic) == 0 &&
+                 memcmp(m.key, key, sizeof m.key) == 0;
+    if (valid) {
+        made_mac(cache, &m, mac);
+        valid = cis_mac_eq(mac, m.mac);
+    }
+    if (valid) {
+        futimens(file, NULL); /* used now */
+        memcpy(out_sha256, m.sha256, sizeof m.sha256);
+    } else {
+        unlinkat(cache->fd, name, 0);
+    }
+    close(file);
+    return valid;
+}
+
+void cis_known_made_put(struct cis_cache *cache, const uint8_t key[CIS_SHA256_BYTES],
+                        const uint8_t sha256[CIS_SHA256_BYTES])
+{
+    char name[CIS_CACHE_NAME];
+    if (cache->fd < 0) {
+        return;
+    }
+    struct made m = {.magic = MADE_MAGIC};
+    memcpy(m.key, key, sizeof m.key);
+    memcpy(m.sha256, sha256, sizeof m.sha256);
+    made_mac(cache, &m, m.mac);
+    made_name(key, name);
+    const struct cis_bytes whole = {(const uint8_t *)&m, sizeof m};
+    cis_cache_file_write(cache, name, &whole, 1);
+}

@@ -16,4 +16,10 @@ bool cis_known_get(struct cis_cache *cache, int fd, uint8_t out_sha256[CIS_SHA25
 void cis_known_put(struct cis_cache *cache, int fd, const struct stat *before, uint64_t now_ns,
                    const uint8_t sha256[CIS_SHA256_BYTES]);
 
+/* The SHA-256 of what was made of the things that `key` is the hash of. */
+bool cis_known_made_get(struct cis_cache *cache, const uint8_t key[CIS_SHA256_BYTES],
+                        uint8_t out_sha256[CIS_SHA256_BYTES]);
+void cis_known_made_put(struct cis_cache *cache, const uint8_t key[CIS_SHA256_BYTES],
+                        const uint8_t sha256[CIS_SHA256_BYTES]);
+
 #endif

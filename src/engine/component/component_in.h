@@ -28,7 +28,7 @@ struct cis_bound_iface {
     struct cis_ifacefn *made; /* of a replay: `row`, as the guest imports it; owned */
 };
 
-#define CIS_COMPONENT_INSTANCES_MAX 32u /* core instances; tools make one to seven */
+#define CIS_COMPONENT_INSTANCES_MAX 128u /* core instances; tools make one to seven a part */
 
 struct cis_component_program {
     struct cis_program base;

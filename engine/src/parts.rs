@@ -1,0 +1,283 @@
+//! What a component was composed of: the components inside that have code, what each of them gets
+//! and from whom. Read from the valid binary alone, whoever made it.
+//!
+//! ```json
+//! {"parts":[{"name":"scheduler",
+//!            "imports":[{"name":"a:b/c@1.0.0","from":"adapter","export":"a:b/c@1.0.1"},
+//!                       {"name":"wasi:io/poll@0.2.0","import":"wasi:io/poll@0.2.3"}],
+//!            "parts":[…]}],
+//!  "exports":[{"name":"run","from":"scheduler","export":"run"}]}
+//! ```
+//! An import that is neither from a part nor the composition's own has its name alone.
+
+use serde_json::{Map, Value, json};
+use wasmparser::{
+    CanonicalFunction, Chunk, ComponentAlias, ComponentExternalKind as Kind, ComponentInstance,
+    ComponentName, ComponentTypeRef, KnownCustom, Parser, Payload,
+};
+
+/// Parts inside of parts are told down to this level.
+const LEVELS: usize = 8;
+/// Bytes of all names: more, and nothing is told.
+const NAMES_MAX: usize = 8 << 20;
+
+/// Where an item of an index space is from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Import(&'a str),
+    Export(u32, &'a str), // of an instance
+    Made(usize),          // an instance of a component: index into `made`
+    Other,
+}
+
+struct Made<'a> {
+    child: Option<usize>,
+    args: Vec<(&'a str, Kind, u32)>,
+    name: Option<&'a str>,
+}
+
+struct Child<'a> {
+    wasm: &'a [u8],
+    code: bool,
+}
+
+#[derive(Default)]
+struct Outer<'a> {
+    instances: Vec<Source<'a>>,
+    funcs: Vec<Source<'a>>,
+    components: Vec<Option<usize>>,
+    children: Vec<Child<'a>>,
+    made: Vec<Made<'a>>,
+    exports: Vec<(&'a str, Kind, u32)>,
+}
+
+/// Does it have a core module, at any depth?
+fn has_code(wasm: &[u8]) -> bool {
+    Parser::new(0)
+        .parse_all(wasm)
+        .any(|payload| matches!(payload, Ok(Payload::ModuleSection { .. })))
+}
+
+impl<'a> Outer<'a> {
+    fn space(&mut self, kind: Kind) -> Option<&mut Vec<Source<'a>>> {
+        match kind {
+            Kind::Instance => Some(&mut self.instances),
+            Kind::Func => Some(&mut self.funcs),
+            _ => None,
+        }
+    }
+
+    fn find(&self, kind: Kind, index: u32) -> Source<'a> {
+        let space = match kind {
+            Kind::Instance => &self.instances,
+            Kind::Func => &self.funcs,
+            _ => return Source::Other,
+        };
+        space.get(index as usize).copied().unwrap_or(Source::Other)
+    }
+
+    fn payload(&mut self, payload: Payload<'a>) -> wasmparser::Result<()> {
+        match payload {
+            Payload::ComponentImportSection(s) => {
+                for import in s {
+                    let import = import?;
+                    let source = Source::Import(import.name.name);
+                    match import.ty {
+                        ComponentTypeRef::Instance(_) => self.instances.push(source),
+                        ComponentTypeRef::Func(_) => self.funcs.push(source),
+                        ComponentTypeRef::Component(_) => self.components.push(None),
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ComponentAliasSection(s) => {
+                for alias in s {
+                    match alias? {
+                        ComponentAlias::InstanceExport { kind, instance_index, name } => {
+                            if kind == Kind::Component {
+                                self.components.push(None);
+                            } else if let Some(space) = self.space(kind) {
+                                space.push(Source::Export(instance_index, name));
+                            }
+                        }
+                        ComponentAlias::Outer {
+                            kind: wasmparser::ComponentOuterAliasKind::Component, ..
+                        } => self.components.push(None),
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(s) => {
+                for instance in s {
+                    let source = match instance? {
+                        ComponentInstance::Instantiate { component_index, args } => {
+                            let child = self.components.get(component_index as usize);
+                            self.made.push(Made {
+                                child: child.copied().flatten(),
+                                args: args.iter().map(|a| (a.name, a.kind, a.index)).collect(),
+                                name: None,
+                            });
+                            Source::Made(self.made.len() - 1)
+                        }
+                        ComponentInstance::FromExports(_) => Source::Other,
+                    };
+                    self.instances.push(source);
+                }
+            }
+            Payload::ComponentCanonicalSection(s) => {
+                for canonical in s {
+                    if let CanonicalFunction::Lift { .. } = canonical? {
+                        self.funcs.push(Source::Other);
+                    }
+                }
+            }
+            Payload::ComponentExportSection(s) => {
+                for export in s {
+                    let export = export?;
+                    let source = self.find(export.kind, export.index);
+                    if export.kind == Kind::Component {
+                        let child = self.components.get(export.index as usize).copied();
+                        self.components.push(child.flatten());
+                    } else if let Some(space) = self.space(export.kind) {
+                        space.push(source);
+                        self.exports.push((export.name.name, export.kind, export.index));
+                    }
+                }
+            }
+            Payload::CustomSection(s) => {
+                if let KnownCustom::ComponentName(names) = s.as_known() {
+                    for name in names {
+                        // Names are for people: a section that is broken is no reason to stop.
+                        let Ok(ComponentName::Instances(map)) = name else { continue };
+                        for naming in map {
+                            let Ok(naming) = naming else { break };
+                            let at = self.instances.get(naming.index as usize);
+                            if let Some(Source::Made(i)) = at.copied() {
+                                self.made[i].name = Some(naming.name);
+                            }
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn read(wasm: &'a [u8]) -> wasmparser::Result<Outer<'a>> {
+        let mut outer = Outer::default();
+        let mut parser = Parser::new(0);
+        let mut at = 0;
+        while at < wasm.len() {
+            let Chunk::Parsed { consumed, payload } = parser.parse(&wasm[at..], true)? else {
+                break;
+            };
+            at += consumed;
+            match payload {
+                // The parser goes on behind it.
+                Payload::ModuleSection { unchecked_range, .. } => at = unchecked_range.end,
+                Payload::ComponentSection { unchecked_range, .. } => {
+                    at = unchecked_range.end;
+                    let inner = wasm.get(unchecked_range).unwrap_or(&[]);
+                    outer.components.push(Some(outer.children.len()));
+                    outer.children.push(Child { wasm: inner, code: has_code(inner) });
+                }
+                Payload::End(_) => break,
+                payload => outer.payload(payload)?,
+            }
+        }
+        Ok(outer)
+    }
+
+    fn is_part(&self, made: &Made) -> bool {
+        made.child.is_some_and(|child| self.children[child].code)
+    }
+
+    fn name_of(&self, i: usize) -> String {
+        match self.made[i].name {
+            Some(name) => name.to_owned(),
+            None => format!("part {i}"),
+        }
+    }
+
+    fn describe(&self, name: &str, source: Source, left: &mut usize) -> Value {
+        let mut item = Map::new();
+        item.insert("name".into(), name.into());
+        let mut charge = name.len() + 32;
+        match source {
+            Source::Import(import) => {
+                charge += import.len();
+                item.insert("import".into(), import.into());
+            }
+            Source::Export(instance, export) => match self.find(Kind::Instance, instance) {
+                Source::Made(i) => {
+                    let from = self.name_of(i);
+                    charge += from.len() + export.len();
+                    item.insert("from".into(), from.into());
+                    item.insert("export".into(), export.into());
+                }
+                Source::Import(import) => {
+                    charge += import.len();
+                    item.insert("import".into(), import.into());
+                }
+                _ => {}
+            },
+            Source::Made(i) => {
+                let from = self.name_of(i);
+                charge += from.len();
+                item.insert("from".into(), from.into());
+            }
+            Source::Other => {}
+        }
+        *left = left.saturating_sub(charge);
+        Value::Object(item)
+    }
+
+    fn list(&self, items: &[(&str, Kind, u32)], left: &mut usize) -> Vec<Value> {
+        let mut list = Vec::new();
+        for (name, kind, index) in items {
+            if matches!(kind, Kind::Instance | Kind::Func) && *left > 0 {
+                list.push(self.describe(name, self.find(*kind, *index), left));
+            }
+        }
+        list
+    }
+}
+
+fn parts(wasm: &[u8], level: usize, left: &mut usize) -> Option<Map<String, Value>> {
+    let outer = Outer::read(wasm).ok()?;
+    let mut list = Vec::new();
+    for (i, made) in outer.made.iter().enumerate() {
+        if !outer.is_part(made) {
+            continue;
+        }
+        let mut part = Map::new();
+        let name = outer.name_of(i);
+        *left = left.saturating_sub(name.len() + 64);
+        part.insert("name".into(), name.into());
+        part.insert("imports".into(), outer.list(&made.args, left).into());
+        let inner = made.child.map(|child| outer.children[child].wasm);
+        if let Some(inner) = inner.filter(|_| level < LEVELS)
+            && let Some(mut inner) = parts(inner, level + 1, left)
+        {
+            part.insert("parts".into(), inner.remove("parts").unwrap_or(json!([])));
+        }
+        if *left == 0 {
+            return None;
+        }
+        list.push(Value::Object(part));
+    }
+    if list.is_empty() {
+        return None;
+    }
+    let exports = outer.list(&outer.exports, left);
+    let mut all = Map::new();
+    all.insert("parts".into(), list.into());
+    all.insert("exports".into(), exports.into());
+    (*left > 0).then_some(all)
+}
+
+/// Of a valid component; None when it was not composed.
+pub fn describe(wasm: &[u8]) -> Option<Map<String, Value>> {
+    parts(wasm, 0, &mut NAMES_MAX.clone())
+}

@@ -1,0 +1,359 @@
+/* Composing, on both sides of the pipe; see compose.h. */
+#include "engine/compose.h"
+
+#include <stdio.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/child.h"
+#include "engine/document.h"
+#include "engine/known.h"
+
+#define SCAN_JSON_MAX (64u << 20)
+#define PLUGS UINT64_MAX /* instead of the length of a text */
+
+/* A request: this, the sizes of each part, the text, then name and bytes of each part. */
+struct head {
+    uint64_t text_len, nparts;
+};
+struct sizes {
+    uint64_t name, wasm;
+};
+
+static cis_code check(const struct cis_composition *c, const char *name, struct cis_error *err)
+{
+    if (c->nparts > CIS_COMPOSE_PARTS_MAX || (c->nparts == 0 && c->wac.ptr == NULL)) {
+        return cis_fail(err, CIS_E_USAGE, "%s: %s", name,
+                        c->nparts == 0 ? "nothing to compose" : "more than 1,000 parts");
+    }
+    if (c->wac.ptr != NULL && c->wac.len > CIS_COMPOSE_TEXT_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes", name, CIS_COMPOSE_TEXT_MAX);
+    }
+    uint64_t all = 0;
+    for (size_t i = 0; i < c->nparts; i++) {
+        if (c->parts[i].name.len == 0 || c->parts[i].name.len > CIS_COMPOSE_NAME_MAX) {
+            return cis_fail(err, CIS_E_USAGE, "%s: a part's name has 1 to %u bytes", name,
+                            CIS_COMPOSE_NAME_MAX);
+        }
+        if (c->parts[i].wasm.len > CIS_MODULE_MAX ||
+            (all += c->parts[i].wasm.len) > CIS_MODULE_MAX) {
+            return cis_fail(err, CIS_E_LIMIT, "%s: the parts are larger than %u bytes together",
+                            name, CIS_MODULE_MAX);
+        }
+    }
+    return CIS_OK;
+}
+
+/* ---- the work itself, in the child or here ---- */
+
+/* A message that begins with a line is of the text, any other names its parts. */
+static cis_code cannot(wasmtime_error_t *error, const char *name, bool text, struct cis_error *err)
+{
+    char said[1024];
+    size_t n = cis_glue_error_text(error, NULL, said, sizeof said - 1);
+    said[n] = 0;
+    said[strcspn(said, "\n")] = 0;
+    wasmtime_error_delete(error);
+    if (text && said[0] >= '0' && said[0] <= '9') {
+        return cis_fail(err, CIS_E_INVALID, "%s:%s", name, said);
+    }
+    return text ? cis_fail(err, CIS_E_INVALID, "%s: %s", name, said)
+                : cis_fail(err, CIS_E_INVALID, "%s", said);
+}
+
+/* What the parts are to each other is known only when all of it is validated. */
+static cis_code result_of(const struct cis_glue_text *made, const char *name, unsigned features,
+                          struct cis_buf *out, struct cis_buf *json, struct cis_error *err)
+{
+    static const char invalid[] = "not a valid WebAssembly module: ";
+    const struct cis_image_options o = {.name = name, .features = features};
+    struct cis_bytes binary = {(const uint8_t *)made->ptr, made->len};
+    if (binary.len > CIS_MODULE_MAX) {
+        return cis_fail(err, CIS_E_LIMIT, "%s: the result is larger than %u bytes", name,
+                        CIS_MODULE_MAX);
+    }
+    struct cis_error why = {0};
+    cis_code code = cis_scan_json(binary, &o, json, &why);
+    const char *at = strstr(why.msg, invalid);
+    if (code == CIS_E_INVALID && at != NULL) {
+        return cis_fail(err, code, "%s: the parts do not fit together: %s", name,
+                        at + sizeof invalid - 1);
+    }
+    if (code != CIS_OK) {
+        return cis_fail(err, code, "%s", why.msg);
+    }
+    cis_buf_add(out, binary.ptr, binary.len);
+    return cis_buf_check(out, name, err);
+}
+
+static cis_code compose_binaries(const struct cis_glue_part *parts, size_t n,
+                                 const struct cis_composition *c, const char *name,
+                                 unsigned features, struct cis_buf *out, struct cis_buf *json,
+                                 struct cis_error *err)
+{
+    struct cis_glue_text made = {0};
+    uint64_t before = cis_glue_heap_short();
+    wasmtime_error_t *error = cis_glue_compose(parts, n, c->wac.ptr, c->wac.len, &made);
+    cis_code code = error != NULL ? cannot(error, name, c->wac.ptr != NULL, err) : CIS_OK;
+    if (cis_glue_heap_short() != before) {
+        code = cis_engine_enough(before, name, err);
+    }
+    code = code == CIS_OK ? result_of(&made, name, features, out, json, err) : code;
+    cis_glue_text_free(&made);
+    return code;
+}
+
+/* The binary of a part, which must be a component. out_text holds that of a text. */
+static cis_code binary_of(const struct cis_compose_part *part, struct cis_buf *out_text,
+                          struct cis_glue_part *out, struct cis_error *err)
+{
+    char name[CIS_COMPOSE_NAME_MAX + 1];
+    snprintf(name, sizeof name, CIS_STR_FMT, CIS_STR_ARG(part->name));
+    CIS_TRY(cis_module_binary(part->wasm, name, out_text, err));
+    struct cis_bytes binary = out_text->len != 0 ? cis_buf_bytes(out_text) : part->wasm;
+    if (binary.len < 8 || binary.ptr[6] != 1) {
+        return cis_fail(err, CIS_E_INVALID,
+                        "%s: is a core module; `cis component new` makes a component of it", name);
+    }
+    *out = (struct cis_glue_part){(const uint8_t *)part->name.ptr, part->name.len, binary.ptr,
+                                  binary.len};
+    return CIS_OK;
+}
+
+static cis_code make_here(const struct cis_composition *c, const char *name, unsigned features,
+                          struct cis_buf *out, struct cis_buf *json, struct cis_error *err)
+{
+    size_t n = c->nparts;
+    struct cis_glue_part *parts = cis_calloc(n != 0 ? n : 1, sizeof *parts);
+    struct cis_buf *texts = cis_calloc(n != 0 ? n : 1, sizeof *texts);
+    cis_code code = parts != NULL && texts != NULL
+                        ? CIS_OK
+                        : cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
+    for (size_t i = 0; code == CIS_OK && i < n; i++) {
+        texts[i] = CIS_BUF_INIT(CIS_MODULE_MAX);
+        code = binary_of(&c->parts[i], &texts[i], &parts[i], err);
+    }
+    code = code == CIS_OK ? compose_binaries(parts, n, c, name, features, out, json, err) : code;
+    for (size_t i = 0; texts != NULL && i < n; i++) {
+        cis_buf_done(&texts[i]);
+    }
+    cis_free(texts);
+    cis_free(parts);
+    return code;
+}
+
+/* ---- over the pipe ---- */
+
+static cis_code request_of(const struct cis_composition *c, const char *name, struct cis_buf *out,
+                           struct cis_error *err)
+{
+    struct head head = {c->wac.ptr != NULL ? c->wac.len : PLUGS, c->nparts};
+    cis_buf_add(out, &head, sizeof head);
+    for (size_t i = 0; i < c->nparts; i++) {
+        struct sizes sizes = {c->parts[i].name.len, c->parts[i].wasm.len};
+        cis_buf_add(out, &sizes, sizeof sizes);
+    }
+    if (c->wac.ptr != NULL) {
+        cis_buf_str(out, c->wac);
+    }
+    for (size_t i = 0; i < c->nparts; i++) {
+        cis_buf_str(out, c->parts[i].name);
+        cis_buf_add(out, c->parts[i].wasm.ptr, c->parts[i].wasm.len);
+    }
+    return cis_buf_check(out, name, err);
+}
+
+/* False: fewer are left. */
+static bool take(struct cis_bytes *left, uint64_t n, struct cis_bytes *out)
+{
+    if (n > left->len) {
+        return false;
+    }
+    *out = (struct cis_bytes){left->ptr, (size_t)n};
+    *left = (struct cis_bytes){left->ptr + n, left->len - (size_t)n};
+    return true;
+}
+
+/* The other way round; the parts point into the request. */
+static bool read_request(struct cis_bytes left, struct cis_composition *c,
+                         struct cis_compose_part *parts)
+{
+    struct head head;
+    struct cis_bytes at, sizes, text;
+    if (!take(&left, sizeof head, &at)) {
+        return false;
+    }
+    memcpy(&head, at.ptr, sizeof head);
+    if (head.nparts > CIS_COMPOSE_PARTS_MAX ||
+        !take(&left, head.nparts * sizeof(struct sizes), &sizes)) {
+        return false;
+    }
+    if (head.text_len != PLUGS) {
+        if (!take(&left, head.text_len, &text)) {
+            return false;
+        }
+        c->wac = (struct cis_str){(const char *)text.ptr, text.len};
+    }
+    for (size_t i = 0; i < head.nparts; i++) {
+        struct sizes size;
+        struct cis_bytes name;
+        memcpy(&size, sizes.ptr + i * sizeof size, sizeof size);
+        if (!take(&left, size.name, &name) || !take(&left, size.wasm, &parts[i].wasm)) {
+            return false;
+        }
+        parts[i].name = (struct cis_str){(const char *)name.ptr, name.len};
+    }
+    c->parts = parts;
+    c->nparts = (size_t)head.nparts;
+    return true;
+}
+
+cis_code cis_child_compose(struct cis_bytes request, const char *name, unsigned features,
+                           struct cis_buf *out, struct cis_error *err)
+{
+    struct cis_composition c = {0};
+    struct cis_compose_part *parts = cis_calloc(CIS_COMPOSE_PARTS_MAX, sizeof *parts);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf binary = CIS_BUF_INIT(CIS_MODULE_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(SCAN_JSON_MAX);
+    cis_code code = CIS_OK;
+    if (parts == NULL) {
+        code = cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
+    } else if (!read_request(request, &c, parts)) {
+        code = cis_fail(err, CIS_E_USAGE, "request with parts that are not there");
+    }
+    code = code == CIS_OK ? check(&c, name, err) : code;
+    code = code == CIS_OK ? make_here(&c, name, features, &binary, &json, err) : code;
+    if (code == CIS_OK) {
+        struct cis_child_scan head = {json.len};
+        cis_buf_add(out, &head, sizeof head);
+        cis_buf_add(out, json.ptr, json.len);
+        cis_buf_add(out, binary.ptr, binary.len);
+        code = cis_buf_check(out, name, err);
+    }
+    cis_free(parts);
+    return code;
+}
+
+static cis_code make_in_child(const struct cis_composition *c, const char *name,
+                              const struct cis_image_options *o,
+                              const struct cis_child_limits *limits, struct cis_buf *out,
+                              struct cis_buf *json, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf input = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + CIS_ADAPTER_MAX);
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf answer = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + SCAN_JSON_MAX);
+    CIS_TRY(request_of(c, name, &input, err));
+    const struct cis_child_work work = {
+        .job = CIS_CHILD_COMPOSE,
+        .input = cis_buf_bytes(&input),
+        .name = name,
+        .doing = "composing",
+        .features = o->features,
+        .stop = {o->stop.deadline_ns != 0 ? o->stop.deadline_ns : CIS_NEVER, o->stop.cancel}};
+    uint64_t unused;
+    struct cis_child_scan head;
+    CIS_TRY(cis_child_run(limits, &work, &unused, &answer, err));
+    struct cis_bytes left = cis_buf_bytes(&answer), at;
+    if (!take(&left, sizeof head, &at)) {
+        return cis_fail(err, CIS_E_INTERNAL, "%s: the composition's answer is damaged", name);
+    }
+    memcpy(&head, at.ptr, sizeof head);
+    if (!take(&left, head.json_len, &at)) {
+        return cis_fail(err, CIS_E_INTERNAL, "%s: the composition's answer is damaged", name);
+    }
+    cis_buf_add(json, at.ptr, at.len);
+    cis_buf_add(out, left.ptr, left.len);
+    CIS_TRY(cis_buf_check(json, name, err));
+    return cis_buf_check(out, name, err);
+}
+
+static cis_code make(const struct cis_composition *c, const struct cis_image_options *o,
+                     const struct cis_child_limits *limits, struct cis_buf *out,
+                     struct cis_buf *out_json, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf unwanted = CIS_BUF_INIT(SCAN_JSON_MAX);
+    struct cis_buf *json = out_json != NULL ? out_json : &unwanted;
+    const char *name = o->name != NULL ? o->name : "composition";
+    CIS_TRY(check(c, name, err));
+    return limits->program == NULL ? make_here(c, name, o->features, out, json, err)
+                                   : make_in_child(c, name, o, limits, out, json, err);
+}
+
+cis_code cis_composition_make(const struct cis_composition *c, const struct cis_image_options *o,
+                              struct cis_buf *out, struct cis_buf *out_json, struct cis_error *err)
+{
+    const struct cis_child_limits limits = {
+        .program = o->compiler, .memory_bytes = o->compile_memory, .ns = o->compile_ns};
+    return make(c, o, &limits, out, out_json, err);
+}
+
+cis_code cis_engine_compose(cis_engine *e, const struct cis_composition *c,
+                            const struct cis_image_options *options, struct cis_buf *out,
+                            struct cis_buf *out_json, struct cis_error *err)
+{
+    struct cis_image_options o = *options;
+    o.name = o.name != NULL ? o.name : "composition";
+    if (o.stop.deadline_ns == 0) {
+        o.stop.deadline_ns = CIS_NEVER;
+    }
+    const struct cis_child_limits limits = {
+        .program = e->options.compile_in_process ? NULL : e->options.compiler,
+        .memory_bytes = e->options.compile_memory,
+        .ns = e->options.compile_ns};
+    CIS_TRY(cis_child_turn_begin(e, &o.stop, o.name, err));
+    cis_code code = make(c, &o, &limits, out, out_json, err);
+    cis_child_turn_end(e);
+    return code;
+}
+
+/* ---- remembered ---- */
+
+void cis_composition_digest(const struct cis_composition *c, uint8_t out[CIS_SHA256_BYTES])
+{
+    static const char label[] = "cis composition 1";
+    uint8_t part[CIS_SHA256_BYTES];
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf all = CIS_BUF_INIT((size_t)CIS_COMPOSE_PARTS_MAX * 512 + CIS_COMPOSE_TEXT_MAX);
+    struct head head = {c->wac.ptr != NULL ? c->wac.len : PLUGS, c->nparts};
+    cis_buf_add(&all, label, sizeof label);
+    cis_buf_add(&all, &head, sizeof head);
+    if (c->wac.ptr != NULL) {
+        cis_buf_str(&all, c->wac);
+    }
+    for (size_t i = 0; i < c->nparts; i++) {
+        struct sizes sizes = {c->parts[i].name.len, c->parts[i].wasm.len};
+        cis_sha256(c->parts[i].wasm, part);
+        cis_buf_add(&all, &sizes, sizeof sizes);
+        cis_buf_str(&all, c->parts[i].name);
+        cis_buf_add(&all, part, sizeof part);
+    }
+    cis_sha256(cis_buf_bytes(&all), out);
+}
+
+struct making {
+    cis_engine *engine;
+    const struct cis_composition *c;
+    const struct cis_image_options *options;
+    struct cis_buf made;
+};
+
+static cis_code make_now(void *self, struct cis_bytes *out, struct cis_error *err)
+{
+    struct making *m = self;
+    CIS_TRY(cis_engine_compose(m->engine, m->c, m->options, &m->made, NULL, err));
+    *out = cis_buf_bytes(&m->made);
+    return CIS_OK;
+}
+
+cis_code cis_image_load_composed(cis_engine *engine, const struct cis_composition *c,
+                                 const struct cis_image_options *options, cis_image **out_image,
+                                 struct cis_error *err)
+{
+    uint8_t key[CIS_SHA256_BYTES];
+    CIS_TRY(check(c, options->name != NULL ? options->name : "composition", err));
+    cis_composition_digest(c, key);
+    struct making m = {engine, c, options, CIS_BUF_INIT(CIS_MODULE_MAX)};
+    cis_code code = cis_image_load_made(engine, key, options, make_now, &m, out_image, err);
+    cis_buf_done(&m.made);
+    return code;
+}
