@@ -4,6 +4,7 @@
 
 #include "cis/cancel.h"
 #include "cis/component.h"
+#include "cis/compose.h"
 #include "cis/error.h"
 #include "cis/http_handler.h"
 #include "cis/runtime.h"

@@ -21,6 +21,6 @@ cis_code cis_lib_memory_take(const struct cis_memory_service *from, struct cis_m
 
 extern const struct cis_sized cis_sized_runtime_config, cis_sized_run_options,
     cis_sized_skill_options, cis_sized_workspace_options, cis_sized_http_incoming,
-    cis_sized_http_answer, cis_sized_file_info;
+    cis_sized_http_answer, cis_sized_file_info, cis_sized_compose_options;
 
 #endif
