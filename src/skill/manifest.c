@@ -42,6 +42,10 @@ void cis_manifest_done(struct cis_manifest *m)
     }
     cis_free(m->dependencies);
     cis_manifest_tools_done(m);
+    for (size_t i = 0; i < m->nplugs; i++) {
+        cis_free(m->plugs[i].path);
+    }
+    cis_free(m->plugs);
     free_list(m->warnings, m->nwarnings);
     *m = CIS_MANIFEST_INIT;
 }

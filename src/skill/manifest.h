@@ -68,6 +68,12 @@ struct cis_manifest_tool {
 #define CIS_TOOL_NAME_MAX 64u
 #define CIS_MANIFEST_TOOLS_MAX 100u
 
+#define CIS_MANIFEST_PLUGS_MAX 100
+struct cis_manifest_plug { /* [compose] plug: a component in the skill's folder */
+    char *path;
+    char sha256[65];
+};
+
 struct cis_manifest {
     char *name, *version, *description, *author, *license, *homepage;
     enum cis_skill_type type;
@@ -92,6 +98,8 @@ struct cis_manifest {
     size_t ndependencies;
     struct cis_manifest_tool *tools;
     size_t ntools;
+    struct cis_manifest_plug *plugs;
+    size_t nplugs;
     char **warnings; /* unknown keys, one line each, with file and line */
     size_t nwarnings;
     char *json;          /* canonical JSON of the whole manifest (sorted keys, compact) */

@@ -52,7 +52,8 @@ char *cis_manifest_value_text(const json_t *value);
 
 /* Top level: always; when there is no [skill]. */
 extern const struct cis_manifest_key cis_manifest_top_keys[], cis_manifest_flat_keys[];
-extern const struct cis_manifest_key cis_manifest_exports_keys[], cis_manifest_config_keys[];
+extern const struct cis_manifest_key cis_manifest_exports_keys[], cis_manifest_config_keys[],
+    cis_manifest_compose_keys[];
 cis_code cis_manifest_permissions(struct cis_manifest_reader *r, const char *path,
                                   const json_t *value);
 cis_code cis_manifest_dependencies(struct cis_manifest_reader *r, const char *path,

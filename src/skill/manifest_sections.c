@@ -229,6 +229,11 @@ static cis_code read_config(struct cis_manifest_reader *r, const char *path, con
     return cis_manifest_table(r, path, value, cis_manifest_config_keys, NULL);
 }
 
+static cis_code read_compose(struct cis_manifest_reader *r, const char *path, const json_t *value)
+{
+    return cis_manifest_table(r, path, value, cis_manifest_compose_keys, NULL);
+}
+
 const struct cis_manifest_key cis_manifest_top_keys[] = {
     {"skill", read_skill, 0, 0},
     {"permissions", cis_manifest_permissions, 0, 0},
@@ -236,6 +241,7 @@ const struct cis_manifest_key cis_manifest_top_keys[] = {
     {"integrity", read_integrity, 0, 0},
     {"exports", read_exports, 0, 0},
     {"config", read_config, 0, 0},
+    {"compose", read_compose, 0, 0},
     {"dependencies", cis_manifest_dependencies, 0, 0},
     {"tools", cis_manifest_tools, 0, 0},
     TEXT("abi", abi, 64),

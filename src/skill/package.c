@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "engine/code/image.h"
 #include "skill/place.h"
+#include "skill/plugs.h"
 #include "skill/tree.h"
 
 #define CONTENT "content"
@@ -284,6 +285,12 @@ static cis_code check_all(const struct cis_skill_home *home, struct cis_package 
                         p->manifest.entry, component ? "component" : "core module",
                         cis_skill_type_name(p->manifest.type));
     }
+    if (p->manifest.nplugs != 0 && !component) {
+        return cis_fail(err, CIS_E_INVALID,
+                        "%s: compose.plug is for components; %s is a core module", p->manifest.name,
+                        p->manifest.entry);
+    }
+    CIS_TRY(cis_plugs_check(&p->manifest, root, err));
     CIS_TRY(cis_tree_files(root, base_name(p->source), &p->files, &p->nfiles, &p->bytes, err));
     return check_signature(home, p, err);
 }

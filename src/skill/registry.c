@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "skill/place.h"
+#include "skill/plugs.h"
 #include "skill/tree.h"
 
 bool cis_signature_policy_parse(struct cis_str text, enum cis_signature_policy *out)
@@ -32,6 +33,10 @@ void cis_skill_close(struct cis_installed *s)
     cis_free(s->source);
     cis_free(s->memory);
     cis_buf_done(&s->module);
+    for (size_t i = 0; s->plugs != NULL && i < s->manifest.nplugs; i++) {
+        cis_buf_done(&s->plugs[i]);
+    }
+    cis_free(s->plugs);
     cis_manifest_done(&s->manifest);
     cis_grants_done(&s->granted);
     cis_grants_done(&s->grants);
@@ -189,6 +194,13 @@ static cis_code read_module(const struct cis_skill_home *home, struct cis_str te
     }
     s->module = module;
     module = CIS_BUF_INIT(0);
+    if (s->manifest.nplugs != 0) {
+        s->plugs = cis_calloc(s->manifest.nplugs, sizeof *s->plugs);
+        if (s->plugs == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", s->name);
+        }
+        return cis_plugs_read(&s->manifest, root, s->plugs, err);
+    }
     return CIS_OK;
 }
 

@@ -42,6 +42,7 @@ struct cis_installed {
     char *dir;             /* its folder */
     char *module_path;     /* for messages: the bytes below are what was verified */
     struct cis_buf module; /* read once and checked against the row's sha256 */
+    struct cis_buf *plugs; /* of manifest.plugs, each checked against its own (plugs.h) */
     char sha256[65];       /* of the module */
     char digest[65];       /* of manifest and files */
     char signer[65];       /* trusted key that signed it, hex; "" unsigned */
