@@ -96,7 +96,7 @@ static void item(const char *line)
     }
     const char *name = strstr(line, "`--");
     name = name != NULL && name < end ? name + 3 : line + 3;
-    size_t len = strcspn(name, " `");
+    size_t len = strcspn(name, " [`");
     printf("    {\"%.*s\", \"", (int)len, name);
     for (const char *c = line + 3; c < end; c++) {
         if (*c != '`') {

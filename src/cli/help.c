@@ -12,7 +12,8 @@ static void option_help(const struct cis_cli_command *command, const struct cis_
         char left[64];
         snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter != 0 ? '-' : ' ',
                  o->letter != 0 ? o->letter : ' ', o->letter != 0 ? ", " : "  ", o->name,
-                 o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
+                 o->value == NULL || o->value[0] == '[' ? "" : " ",
+                 o->value != NULL ? o->value : "");
         cis_cli_printf("  %-30s %s%s\n", left, line != NULL ? line->help : "",
                        o->many ? " (may be repeated)" : "");
     }

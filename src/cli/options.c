@@ -80,7 +80,7 @@ static const struct cis_cli_option *find_option(const struct cis_cli_command *co
 static bool choice_ok(const struct cis_cli_option *option, const char *value)
 {
     struct cis_str rest = cis_str_of(option->choices), one;
-    if (option->choices == NULL) {
+    if (option->choices == NULL || (option->value[0] == '[' && *value == 0)) {
         return true;
     }
     for (bool more = true; more;) {
@@ -140,7 +140,9 @@ int cis_cli_parse(struct cis_cli *cli, int argc, char **argv)
             word[1] == *cli->command->alone) {
             inline_value = cli->command->alone + 1;
         }
-        if (option->value != NULL && inline_value == NULL) {
+        if (option->value != NULL && inline_value == NULL && option->value[0] == '[') {
+            inline_value = "";
+        } else if (option->value != NULL && inline_value == NULL) {
             if (i + 1 >= argc) {
                 return cis_cli_usage(cli, "--%s needs %s", option->name, option->value);
             }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/compose.h"
+#include "engine/code/compose.h"
 #include "lib/composed.h"
 #include "lib/internal.h"
 

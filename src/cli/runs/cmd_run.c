@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/parts.h"
 #include "cli/patience.h"
 #include "cli/runs/program.h"
 #include "cli/runs/tape.h"
@@ -22,8 +23,9 @@ struct job {
     struct cis_program_world world;
     int fd; /* of the module: read when it has to be; -1: it is in `module` */
     struct cis_buf module;
-    const char **args; /* the program's: its name, what follows on the command line */
-    char *skill;       /* "file:STEM" */
+    struct cis_cli_parts parts; /* --plug: the module first, then its plugs */
+    const char **args;          /* the program's: its name, what follows on the command line */
+    char *skill;                /* "file:STEM" */
     const char *label;
     struct cis_stop stop;
     cis_image *image;
@@ -43,6 +45,7 @@ static void job_done(struct job *j)
     }
     cis_grants_done(&j->grants);
     cis_buf_done(&j->module);
+    cis_cli_parts_done(&j->parts);
     cis_free(j->args);
     cis_free(j->skill);
     cis_app_close(j->app);
@@ -90,6 +93,12 @@ static cis_code open_module(struct job *j, struct cis_error *err)
 {
     const char *path = j->cli->args[0];
     struct stat st;
+    int plugs = cis_cli_count(j->cli, "plug");
+    if (plugs != 0) {
+        CIS_TRY(cis_cli_parts_init(&j->parts, (size_t)plugs + 1, err));
+        CIS_TRY(cannot_load(cis_cli_parts_add(&j->parts, NULL, path, err), err));
+        return cannot_load(cis_cli_parts_plugs(&j->parts, j->cli, err), err);
+    }
     if (strcmp(path, "-") != 0 && !cis_cli_has(j->cli, "record") && stat(path, &st) == 0 &&
         S_ISREG(st.st_mode)) {
         j->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -106,6 +115,19 @@ static cis_code read_module(void *self, int fd, struct cis_bytes *out, struct ci
     CIS_TRY(cannot_load(cis_file_read_fd(fd, j->label, &j->module, err), err));
     *out = cis_buf_bytes(&j->module);
     return CIS_OK;
+}
+
+/* A recording holds the module that ran. */
+static cis_code load_composed(struct job *j, const struct cis_image_options *o,
+                              struct cis_error *err)
+{
+    cis_engine *engine = j->request.engine;
+    const struct cis_composition *c = &j->parts.composition;
+    if (!cis_cli_has(j->cli, "record")) {
+        return cis_image_load_composed(engine, c, o, &j->image, err);
+    }
+    CIS_TRY(cis_engine_compose(engine, c, o, &j->module, NULL, err));
+    return cis_image_load(engine, cis_buf_bytes(&j->module), o, &j->image, err);
 }
 
 static cis_code load(struct job *j, struct cis_error *err)
@@ -125,7 +147,8 @@ static cis_code load(struct job *j, struct cis_error *err)
     }
     CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &r->engine, err));
     cis_patience *patience = cis_patience_begin(j->cli, "compiling", j->label);
-    cis_code code = j->fd >= 0
+    cis_code code = j->parts.n != 0 ? load_composed(j, &o, err)
+                    : j->fd >= 0
                         ? cis_image_load_file(r->engine, j->fd, &o, read_module, j, &j->image, err)
                         : cis_image_load(r->engine, cis_buf_bytes(&j->module), &o, &j->image, err);
     cis_patience_end(patience);
@@ -327,6 +350,27 @@ static void missing_imports(const struct job *j)
     }
 }
 
+/* What would give a component the interface that the message names. */
+static void advise_plug(const struct job *j, const char *message)
+{
+    const struct cis_image_info *info = cis_image_info(j->image);
+    const char *at = strstr(message, "imports ");
+    struct cis_str named = cis_str_of(at != NULL ? at + strlen("imports ") : "");
+    for (size_t i = 0; info->component && i < info->nimports; i++) {
+        struct cis_str name = info->imports[i].name;
+        if (name.len != 0 && cis_str_starts(named, name) &&
+            !cis_str_starts(name, CIS_STR("wasi:"))) {
+            CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
+            cis_buf_printf(&text,
+                           "a component that exports " CIS_STR_FMT " can be plugged in: `cis run "
+                           "--plug FILE`, or `cis compose --plug FILE`",
+                           CIS_STR_ARG(name));
+            line_out(j, cis_buf_cstr(&text));
+            return;
+        }
+    }
+}
+
 static void tell_files(const struct job *j, const struct cis_run_outcome *o)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
@@ -390,6 +434,7 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
         line_out(j, o->error.msg);
         if (o->code == CIS_E_IMPORT) {
             missing_imports(j);
+            advise_plug(j, o->error.msg);
         }
         CIS_CLEANUP(cis_buf_done) struct cis_buf trace = CIS_BUF_INIT(1 << 20);
         cis_cli_printable(&trace, cis_str_of(o->backtrace != NULL ? o->backtrace : ""));
@@ -462,6 +507,7 @@ static const struct cis_cli_option options[] = {
     {"trap-unknown-imports", 0, NULL, false, NULL},
     {"wasi", 0, "FEATURES", true, NULL},
     {"without", 0, "PACKAGE", false, NULL},
+    {"plug", 0, "FILE", true, NULL},
     {"enable", 0, "FEATURE", true, "memory64|exceptions"},
     {"trace", 0, "WHAT", false, "host"},
     {"report", 0, "FILE", false, NULL},

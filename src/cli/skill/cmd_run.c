@@ -1,5 +1,6 @@
 /* `cis skill run` and `cis skill call`: one run of a module file or an installed skill. */
 #include "cli/memory/file_memory.h"
+#include "cli/parts.h"
 #include "cli/patience.h"
 #include "cli/skill/skill.h"
 #include "cli/runs/tape.h"
@@ -25,6 +26,8 @@ struct job {
     struct cis_installed skill; /* an installed skill … */
     bool installed;
     struct cis_buf module;             /* … or a file */
+    struct cis_cli_parts parts;        /* with plugs: the module first */
+    struct cis_buf composed;           /* what a recording holds then */
     char *name;                        /* "file:STEM" or the installed name */
     char file_memory[CIS_FILE_NS_MAX]; /* of a file: the namespace of its memory */
     const char *label;                 /* for messages: the file, or the name */
@@ -43,6 +46,8 @@ static void job_done(struct job *j)
     if (j->installed) {
         cis_skill_close(&j->skill);
     }
+    cis_cli_parts_done(&j->parts);
+    cis_buf_done(&j->composed);
     cis_buf_done(&j->module);
     cis_buf_done(&j->input);
     cis_grants_done(&j->grants);
@@ -289,6 +294,42 @@ static void take_exports(struct job *j)
     }
 }
 
+/* The plugs of its manifest, and those of --plug. */
+static cis_code take_plugs(struct job *j, struct cis_error *err)
+{
+    const struct cis_manifest *m = &j->skill.manifest;
+    size_t own = j->installed ? m->nplugs : 0, given = (size_t)cis_cli_count(j->cli, "plug");
+    if (own + given == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_cli_parts_init(&j->parts, 1 + own + given, err));
+    CIS_TRY(j->installed
+                ? cis_cli_parts_give(&j->parts, m->entry, cis_buf_bytes(&j->skill.module), err)
+                : cis_cli_parts_give(&j->parts, j->label, cis_buf_bytes(&j->module), err));
+    for (size_t i = 0; i < own; i++) {
+        CIS_TRY(cis_cli_parts_give(&j->parts, m->plugs[i].path, cis_buf_bytes(&j->skill.plugs[i]),
+                                   err));
+    }
+    return cis_cli_parts_plugs(&j->parts, j->cli, err);
+}
+
+/* A recording holds the module that runs, so it is made then. */
+static cis_code load_whole(struct job *j, const struct cis_image_options *o, struct cis_error *err)
+{
+    cis_engine *engine = j->request.engine;
+    const struct cis_composition *c = &j->parts.composition;
+    const struct cis_buf *bytes = j->installed ? &j->skill.module : &j->module;
+    if (j->parts.n != 0 && !cis_cli_has(j->cli, "record")) {
+        return cis_image_load_composed(engine, c, o, &j->image, err);
+    }
+    if (j->parts.n != 0) {
+        j->composed = CIS_BUF_INIT(CIS_COMPOSED_MAX);
+        CIS_TRY(cis_engine_compose(engine, c, o, &j->composed, NULL, err));
+        bytes = &j->composed;
+    }
+    return cis_image_load(engine, cis_buf_bytes(bytes), o, &j->image, err);
+}
+
 static cis_code load_image(struct job *j, struct cis_error *err)
 {
     const struct cis_config *c = cis_app_config(j->app);
@@ -303,10 +344,10 @@ static cis_code load_image(struct job *j, struct cis_error *err)
     for (int i = 0; (feature = cis_cli_nth(j->cli, "enable", i)) != NULL; i++) {
         o.features |= feature[0] == 'm' ? CIS_FEATURE_MEMORY64 : CIS_FEATURE_EXCEPTIONS;
     }
-    const struct cis_buf *bytes = j->installed ? &j->skill.module : &j->module;
+    CIS_TRY(take_plugs(j, err));
     CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &j->request.engine, err));
     cis_patience *patience = cis_patience_begin(j->cli, "compiling", j->label);
-    cis_code code = cis_image_load(j->request.engine, cis_buf_bytes(bytes), &o, &j->image, err);
+    cis_code code = load_whole(j, &o, err);
     cis_patience_end(patience);
     CIS_TRY(code);
     struct cis_engine_stats stats;
@@ -317,10 +358,11 @@ static cis_code load_image(struct job *j, struct cis_error *err)
 
 static cis_code record(struct job *j, struct cis_error *err)
 {
-    struct cis_tape_source source = {
-        .module = cis_buf_bytes(j->installed ? &j->skill.module : &j->module),
-        .name = j->label,
-        .wasi = j->request.abi.wasi};
+    struct cis_tape_source source = {.module = cis_buf_bytes(j->composed.len != 0 ? &j->composed
+                                                             : j->installed       ? &j->skill.module
+                                                                                  : &j->module),
+                                     .name = j->label,
+                                     .wasi = j->request.abi.wasi};
     CIS_TRY(cis_cli_record(j->app, j->cli, j->image, &source, &j->tape, err));
     j->request.tape = j->tape;
     return CIS_OK;
@@ -454,7 +496,8 @@ static int skill_call(struct cis_cli *cli)
         {"convention", 0, "KIND", false, "auto|text|numbers"}, {"config", 0, "K=V", true, NULL},   \
         {"enable", 0, "FEATURE", true, "memory64|exceptions"}, CIS_CLI_COMPILE_OPTIONS,            \
         {"slots", 0, "N", false, NULL}, {"trace", 0, "WHAT", false, "host"},                       \
-        {"record", 0, "FILE", false, NULL}, {"record-max", 0, "SIZE", false, NULL},                \
+        {"plug", 0, "FILE", true, NULL}, {"record", 0, "FILE", false, NULL},                       \
+        {"record-max", 0, "SIZE", false, NULL},                                                    \
     {                                                                                              \
         "tx", 0, "WHEN", false, "commit-on-success|always|discard"                                 \
     }

@@ -98,7 +98,7 @@ static void bash_value(struct cis_buf *out, const struct cis_cli_command *comman
                        const struct cis_cli_option *o)
 {
     (void)command;
-    if (o->value == NULL) {
+    if (o->value == NULL || o->value[0] == '[') {
         return;
     }
     cis_buf_printf(out, "            --%s) ", o->name);
@@ -176,12 +176,14 @@ static void zsh_option(struct cis_buf *out, const struct cis_cli_command *comman
                        const struct cis_cli_option *o)
 {
     cis_buf_printf(out, " \\\n            '%s--%s%s[", o->many ? "*" : "", o->name,
-                   o->value != NULL ? "=" : "");
+                   o->value == NULL     ? ""
+                   : o->value[0] == '[' ? "=-"
+                                        : "=");
     const struct cis_cli_line *line = cis_cli_page_option(command, o);
     zsh_text(out, line != NULL ? line->help : "");
     cis_buf_text(out, "]");
     if (o->value != NULL) {
-        cis_buf_text(out, ":");
+        cis_buf_text(out, o->value[0] == '[' ? "::" : ":");
         zsh_text(out, o->value);
         cis_buf_text(out, ":");
         if (o->choices != NULL) {

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "engine/code/document.h"
+#include "lib/composed.h"
 #include "lib/lib.h"
 #include "skill/manifest.h"
 
@@ -65,6 +66,38 @@ static void print_words(const json_t *list, const char *title)
     cis_cli_printf("%s\n", json_array_size(list) == 0 ? " none" : "");
 }
 
+/* Of a composed component: who its parts are, and which of them asks for what. */
+static void print_parts(const json_t *composed)
+{
+    const json_t *parts = json_object_get(composed, "parts"), *part, *grant;
+    size_t i, j;
+    if (composed == NULL) {
+        return;
+    }
+    cis_cli_printf("parts: %zu, which share one set of grants: what is allowed, any of them may "
+                   "do\n",
+                   json_array_size(parts));
+    json_array_foreach(parts, i, part)
+    {
+        const json_t *needs = json_object_get(part, "needs");
+        CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1 << 20);
+        cis_buf_text(&line, "  ");
+        cis_cli_printable_line(&line, text_at(part, "name"));
+        cis_buf_text(&line, "  asks for:");
+        json_array_foreach(needs, j, grant)
+        {
+            cis_buf_printf(&line, " %s", json_string_value(grant));
+        }
+        cis_buf_text(&line, json_array_size(needs) == 0 ? " nothing\n" : "\n");
+        cis_cli_out(line.ptr, line.len);
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(64u << 20);
+    cis_composed_text(composed, &text);
+    cis_cli_printf("\n");
+    cis_cli_foreign(text.ptr, text.len);
+    cis_cli_printf("\n");
+}
+
 static void print_readable(const char *text, const char *name)
 {
     json_t *o = json_loads(text, JSON_ALLOW_NUL, NULL);
@@ -90,6 +123,7 @@ static void print_readable(const char *text, const char *name)
         print_line("entry: ", entry, cis_buf_cstr(&kind));
     }
     print_words(json_object_get(o, "needs"), "grants needed");
+    print_parts(json_object_get(o, "composed"));
     const char *why = json_string_value(json_object_get(o, "why_not"));
     print_line(why == NULL ? "runs: yes" : "runs: no: ", why == NULL ? "" : why, "");
     struct cis_str wit = text_at(o, "wit");

@@ -90,7 +90,7 @@ static void options(struct cis_buf *out, const struct cis_cli_command *command,
         plain_text(out, o->name);
         cis_buf_text(out, "\\fR");
         if (o->value != NULL) {
-            cis_buf_text(out, " \\fI");
+            cis_buf_text(out, o->value[0] == '[' ? "\\fI" : " \\fI");
             plain_text(out, o->value);
             cis_buf_text(out, "\\fR");
         }

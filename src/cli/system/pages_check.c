@@ -20,7 +20,8 @@ static bool options_agree(FILE *to, const struct cis_cli_command *command)
         if (o->letter != 0) {
             snprintf(letter, sizeof letter, "-%c, ", o->letter);
         }
-        snprintf(spec, sizeof spec, "%s--%s%s%s", letter, o->name, o->value != NULL ? " " : "",
+        snprintf(spec, sizeof spec, "%s--%s%s%s", letter, o->name,
+                 o->value == NULL || o->value[0] == '[' ? "" : " ",
                  o->value != NULL ? o->value : "");
         const struct cis_cli_line *line = cis_cli_page_option(command, o);
         if (line == NULL || strcmp(line->spec, spec) != 0) {

@@ -5,7 +5,7 @@
 #define CIS_ENGINE_COMPOSE_H
 
 #include "base/crypto.h"
-#include "engine/image.h"
+#include "engine/code/image.h"
 
 #define CIS_COMPOSE_PARTS_MAX 1000u
 #define CIS_COMPOSE_NAME_MAX 256u

@@ -1,12 +1,12 @@
 /* Composing, on both sides of the pipe; see compose.h. */
-#include "engine/compose.h"
+#include "engine/code/compose.h"
 
 #include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/child.h"
-#include "engine/document.h"
-#include "engine/known.h"
+#include "engine/code/child.h"
+#include "engine/code/document.h"
+#include "engine/code/known.h"
 
 #define SCAN_JSON_MAX (64u << 20)
 #define PLUGS UINT64_MAX /* instead of the length of a text */

@@ -1,0 +1,103 @@
+/* Parts of a composition from the command line; see parts.h. */
+#include "cli/parts.h"
+
+#include <string.h>
+#include "base/mem.h"
+#include "skill/manifest.h"
+
+cis_code cis_cli_parts_init(struct cis_cli_parts *p, size_t n, struct cis_error *err)
+{
+    *p = (struct cis_cli_parts){.room = n};
+    size_t room = n != 0 ? n : 1;
+    p->parts = cis_calloc(room, sizeof *p->parts);
+    p->bytes = cis_calloc(room, sizeof *p->bytes);
+    p->names = cis_calloc(room, sizeof *p->names);
+    if (p->parts == NULL || p->bytes == NULL || p->names == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    return CIS_OK;
+}
+
+void cis_cli_parts_done(struct cis_cli_parts *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        cis_buf_done(&p->bytes[i]);
+        cis_free(p->names[i]);
+    }
+    cis_free(p->parts);
+    cis_free(p->bytes);
+    cis_free(p->names);
+    *p = (struct cis_cli_parts){0};
+}
+
+int cis_cli_count(const struct cis_cli *cli, const char *option)
+{
+    int n = 0;
+    while (cis_cli_nth(cli, option, n) != NULL) {
+        n++;
+    }
+    return n;
+}
+
+/* "a/wasi-socket-adapter.component.wasm": wasi-socket-adapter. It goes into the component. */
+static char *stem(const char *path)
+{
+    static const char *const endings[] = {".wasm", ".wat", ".component"};
+    const char *slash = strrchr(path, '/');
+    struct cis_str name = cis_str_of(slash != NULL ? slash + 1 : path);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        struct cis_str end = cis_str_of(endings[i]);
+        if (name.len > end.len && memcmp(name.ptr + name.len - end.len, end.ptr, end.len) == 0) {
+            name.len -= end.len;
+        }
+    }
+    if (name.len == 0 || cis_str_is(name, "-") || !cis_utf8_valid(name.ptr, name.len) ||
+        cis_utf8_steers(name.ptr, name.len)) {
+        name = CIS_STR("component");
+    }
+    name.len = cis_utf8_floor(name.ptr, name.len, CIS_COMPOSE_NAME_MAX);
+    return cis_strndup(name.ptr, name.len);
+}
+
+static cis_code add(struct cis_cli_parts *p, char *name, struct cis_error *err)
+{
+    if (name == NULL || p->n == p->room) {
+        cis_free(name);
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    p->names[p->n] = name;
+    p->bytes[p->n] = CIS_BUF_INIT(CIS_MODULE_MAX);
+    p->parts[p->n].name = cis_str_of(name);
+    p->n++;
+    p->composition.parts = p->parts;
+    p->composition.nparts = p->n;
+    return CIS_OK;
+}
+
+cis_code cis_cli_parts_add(struct cis_cli_parts *p, const char *name, const char *path,
+                           struct cis_error *err)
+{
+    CIS_TRY(add(p, name != NULL ? cis_strdup(name) : stem(path), err));
+    struct cis_buf *bytes = &p->bytes[p->n - 1];
+    CIS_TRY(cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, bytes, err));
+    p->parts[p->n - 1].wasm = cis_buf_bytes(bytes);
+    return CIS_OK;
+}
+
+cis_code cis_cli_parts_give(struct cis_cli_parts *p, const char *path, struct cis_bytes wasm,
+                            struct cis_error *err)
+{
+    CIS_TRY(add(p, stem(path), err));
+    p->parts[p->n - 1].wasm = wasm;
+    return CIS_OK;
+}
+
+cis_code cis_cli_parts_plugs(struct cis_cli_parts *p, const struct cis_cli *cli,
+                             struct cis_error *err)
+{
+    const char *path;
+    for (int i = 0; (path = cis_cli_nth(cli, "plug", i)) != NULL; i++) {
+        CIS_TRY(cis_cli_parts_add(p, NULL, path, err));
+    }
+    return CIS_OK;
+}
