@@ -96,8 +96,8 @@ static cis_code refuse_import(const struct cis_extern *import, size_t more, bool
                         import->name.ptr, rest);
     }
     return cis_fail(err, CIS_E_IMPORT,
-                    "imports %.*s (%s)%s, which nothing provides; there is cis:skill@0.1.x: "
-                    "memory, ai, http, log, config; and WASI 0.2",
+                    "imports %.*s (%s)%s, which nothing provides; there is cis:skill@0.1.x, WASI "
+                    "0.2, and what is plugged in (cis compose --plug FILE)",
                     n, import->name.ptr, import->type, rest);
 }
 

@@ -65,6 +65,28 @@ static char *encoded(struct sys *s, const char *name, const char *wit, const cha
     return to;
 }
 
+#define COUNTERS_WIT                                                                               \
+    "package test:res@1.0.0; interface counters { resource counter { constructor(n: u32); "        \
+    "up: func() -> u32; } }"
+
+static char *counters(struct sys *s)
+{
+    return encoded(
+        s, "counters", COUNTERS_WIT " world w { export counters; }",
+        "(import \"[export]test:res/counters@1.0.0\" \"[resource-new]counter\""
+        "  (func $new (param i32) (result i32)))"
+        " (memory (export \"memory\") 1) (global $next (mut i32) (i32.const 16))"
+        " (func (export \"test:res/counters@1.0.0#[constructor]counter\") (param i32) (result i32)"
+        "  (local i32) (local.set 1 (global.get $next))"
+        "  (global.set $next (i32.add (global.get $next) (i32.const 4)))"
+        "  (i32.store (local.get 1) (local.get 0)) (call $new (local.get 1)))"
+        " (func (export \"test:res/counters@1.0.0#[method]counter.up\") (param i32) (result i32)"
+        "  (i32.store (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 1)))"
+        "  (i32.load (local.get 0)))"
+        " (func (export \"test:res/counters@1.0.0#[dtor]counter\") (param i32)"
+        "  (i32.store (local.get 0) (i32.const -1)))");
+}
+
 static void runs_as(struct sys *s, const char *component, const char *call, const char *result)
 {
     assert_exit(s, 0, cis(s, "run", "--invoke", call, component));
@@ -275,7 +297,97 @@ static void a_plug_may_stand_between_a_socket_and_the_same_interface(void **stat
     free(all);
 }
 
+static void a_plug_stands_in_for_an_interface_of_wasi(void **state)
+{
+    struct sys *s = *state;
+    static const char env[] =
+        "package wasi:cli@%s { interface environment { get-environment: func() -> "
+        "list<tuple<string, string>>; get-arguments: func() -> list<string>; initial-cwd: "
+        "func() -> option<string>; } }";
+    char wit[1024], old[512], new[512];
+    snprintf(old, sizeof old, env, "0.2.0");
+    snprintf(new, sizeof new, env, "0.2.12");
+    snprintf(wit, sizeof wit,
+             "package test:app; world w { import wasi:cli/environment@0.2.0; export name: func() "
+             "-> string; } %s",
+             old);
+    char *app = encoded(
+        s, "app", wit,
+        "(import \"wasi:cli/environment@0.2.0\" \"get-environment\" (func $get (param i32)))"
+        " (memory (export \"memory\") 1) (global $next (mut i32) (i32.const 4096))"
+        " (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (local i32)"
+        "  (local.set 4 (global.get $next))"
+        "  (global.set $next (i32.add (global.get $next) (i32.and (i32.add (local.get 3)"
+        "   (i32.const 7)) (i32.const -8)))) (local.get 4))"
+        " (func (export \"name\") (result i32) (call $get (i32.const 16))"
+        "  (i32.add (i32.load (i32.const 16)) (i32.const 8)))"); /* the first variable's value */
+    snprintf(wit, sizeof wit,
+             "package test:env; world w { export wasi:cli/environment@0.2.12; } %s", new);
+    char *plug =
+        encoded(s, "env", wit,
+                "(memory (export \"memory\") 1) (data (i32.const 64) \"NAMEvirtual\")"
+                " (data (i32.const 128) "
+                "\"\\40\\00\\00\\00\\04\\00\\00\\00\\44\\00\\00\\00\\07\\00\\00\\00\")"
+                " (data (i32.const 160) \"\\80\\00\\00\\00\\01\\00\\00\\00\")"
+                " (func (export \"wasi:cli/environment@0.2.12#get-arguments\") (result i32)"
+                "  (i32.const 192))"
+                " (func (export \"wasi:cli/environment@0.2.12#initial-cwd\") (result i32)"
+                "  (i32.const 192))"
+                " (func (export \"wasi:cli/environment@0.2.12#get-environment\") (result i32)"
+                "  (i32.const 160))");
+    assert_exit(s, 0, cis(s, "run", "--env", "NAME=of the host", "--invoke", "name()", app));
+    assert_string_equal(sys_out(s), "\"of the host\"\n");
+    assert_exit(
+        s, 0,
+        cis(s, "run", "--env", "NAME=of the host", "--plug", plug, "--invoke", "name()", app));
+    assert_string_equal(sys_out(s), "\"virtual\"\n");
+    free(app);
+    free(plug);
+}
+
 /* ---- refused ---- */
+
+static void a_chain_of_interfaces_has_a_largest_length(void **state)
+{
+    struct sys *s = *state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    cis_buf_text(&text, "(component (import \"t:t/i0\" (instance $i0 (export \"t\" (type (sub "
+                        "resource)))))");
+    for (int i = 1; i < 300; i++) {
+        cis_buf_printf(&text,
+                       " (alias export $i%d \"t\" (type $t%d)) (import \"t:t/i%d\" (instance $i%d "
+                       "(export \"t\" (type (eq $t%d)))))",
+                       i - 1, i, i, i, i);
+    }
+    cis_buf_text(&text, ")");
+    char *socket = sys_wat(s, "deep.wat", cis_buf_cstr(&text));
+    char *plug = giver(s, "plug.wat", "test:a/b", "f", 1, 0);
+    assert_exit(s, 3, cis(s, "compose", socket, "--plug", plug, "-o", "-"));
+    assert_contains(sys_err(s), "deep: a chain of more than 256 interfaces");
+    free(socket);
+    free(plug);
+}
+
+/* Whatever a part is: a result that is valid, or a reason. Never the crash of the process. */
+static void damaged_parts_are_refused(void **state)
+{
+    struct sys *s = *state;
+    char *low = counters(s), *out = below(s, "out.wasm");
+    char *app = link_of(s, "app.wat", "test:a/b", NULL);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(1u << 20);
+    assert_ok(cis_file_read(low, &bytes, err));
+    for (size_t i = 8; i < bytes.len; i += bytes.len / 60) {
+        uint8_t was = bytes.ptr[i];
+        bytes.ptr[i] = (uint8_t)(was ^ (1u << (i % 8)));
+        const char *file = sys_file(s, "damaged.wasm", bytes.ptr, bytes.len);
+        assert_exit(s, 3, cis(s, "compose", app, "--plug", file, "-o", out));
+        assert_lacks(sys_err(s), "crashed");
+        bytes.ptr[i] = was;
+    }
+    free(low);
+    free(out);
+    free(app);
+}
 
 static void refused(struct sys *s, const char *why, const char *a, const char *b, const char *c)
 {
@@ -403,28 +515,6 @@ static void what_is_no_component_is_refused_by_name(void **state)
 }
 
 /* ---- resources and strings ---- */
-
-#define COUNTERS_WIT                                                                               \
-    "package test:res@1.0.0; interface counters { resource counter { constructor(n: u32); "        \
-    "up: func() -> u32; } }"
-
-static char *counters(struct sys *s)
-{
-    return encoded(
-        s, "counters", COUNTERS_WIT " world w { export counters; }",
-        "(import \"[export]test:res/counters@1.0.0\" \"[resource-new]counter\""
-        "  (func $new (param i32) (result i32)))"
-        " (memory (export \"memory\") 1) (global $next (mut i32) (i32.const 16))"
-        " (func (export \"test:res/counters@1.0.0#[constructor]counter\") (param i32) (result i32)"
-        "  (local i32) (local.set 1 (global.get $next))"
-        "  (global.set $next (i32.add (global.get $next) (i32.const 4)))"
-        "  (i32.store (local.get 1) (local.get 0)) (call $new (local.get 1)))"
-        " (func (export \"test:res/counters@1.0.0#[method]counter.up\") (param i32) (result i32)"
-        "  (i32.store (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 1)))"
-        "  (i32.load (local.get 0)))"
-        " (func (export \"test:res/counters@1.0.0#[dtor]counter\") (param i32)"
-        "  (i32.store (local.get 0) (i32.const -1)))");
-}
 
 /* Takes a counter of the plug below it and hands it back, one up. */
 static char *middle(struct sys *s)
@@ -849,6 +939,9 @@ int main(void)
         T(a_skill_file_runs_with_a_plug),
         T(a_skill_brings_its_plugs_pinned_by_their_hashes),
         T(plugs_of_a_manifest_that_are_not_whole_are_refused),
+        T(a_plug_stands_in_for_an_interface_of_wasi),
+        T(a_chain_of_interfaces_has_a_largest_length),
+        T(damaged_parts_are_refused),
         T(two_that_export_the_same_and_one_that_is_given_twice_are_refused_by_name),
         T(a_circle_is_refused_and_told),
         T(a_plug_that_nothing_needs_is_refused),
