@@ -14,7 +14,7 @@ const struct cis_sized cis_sized_skill_options =
 const struct cis_sized cis_sized_workspace_options = CIS_SIZED_GROWN(
     struct cis_workspace_options, from_tenant, "workspace options", "CIS_WORKSPACE_OPTIONS_INIT");
 const struct cis_sized cis_sized_compose_options =
-    ROW(struct cis_compose_options, "compose options", "CIS_COMPOSE_OPTIONS_INIT");
+    CIS_SIZED(struct cis_compose_options, "compose options", "CIS_COMPOSE_OPTIONS_INIT");
 const struct cis_sized cis_sized_http_incoming =
     CIS_SIZED(struct cis_http_incoming, "HTTP request", "CIS_HTTP_INCOMING_INIT");
 const struct cis_sized cis_sized_http_answer =
