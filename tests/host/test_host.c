@@ -112,7 +112,7 @@ static enum cis_code send_http(void *self, const struct cis_call *call,
         out->header(out->self, "x-last", http.last);
     }
     for (unsigned i = 0; i < http.many; i++) {
-        if (!out->body.write(out->body.self, http.body, strlen(http.body))) {
+        if (out->body.write(out->body.self, http.body, strlen(http.body)) != CIS_OK) {
             return cis_fail(err, CIS_E_LIMIT, "body: the receiver wants no more");
         }
     }
