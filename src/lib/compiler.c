@@ -45,27 +45,20 @@ cis_code cis_lib_compiler_find(char **out_path, struct cis_error *err)
             "where libcis is installed is not known: set config.compiler to the path of "
             "the program cis");
     }
-    cis_code code = CIS_E_USAGE;
-    for (size_t i = 0; i < sizeof places / sizeof *places && code == CIS_E_USAGE; i++) {
-        size_t len = cis_size_add(strlen(own), strlen(places[i]) + 1);
-        char *path = cis_alloc(len);
-        if (path == NULL) {
-            code = cis_fail(err, CIS_E_NOMEM, "runtime: out of memory");
-            break;
-        }
-        snprintf(path, len, "%s%s", own, places[i]);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char path[PATH_MAX + 32];
+        snprintf(path, sizeof path, "%s%s", own, places[i]);
         if (usable(path)) {
-            *out_path = path;
-            code = CIS_OK;
-        } else {
-            cis_free(path);
+            char *copy = cis_strdup(path);
+            if (copy == NULL) {
+                return cis_fail(err, CIS_E_NOMEM, "runtime: out of memory");
+            }
+            *out_path = copy;
+            return CIS_OK;
         }
     }
-    if (code == CIS_E_USAGE) {
-        cis_fail(err, code,
-                 "no program cis beside %.120s: set config.compiler to its path, or "
-                 "compile_in_process for modules that you trust",
-                 own);
-    }
-    return code;
+    return cis_fail(err, CIS_E_USAGE,
+                    "no program cis beside %.120s: set config.compiler to its path, or "
+                    "compile_in_process for modules that you trust",
+                    own);
 }

@@ -61,7 +61,7 @@ for program in "$work/shared" "$prefix/bin/static"; do
     [ "$("$program" "$work/answer.wat" '{}')" = '{"answer":42}' ] || fail "the example $program"
 done
 mkdir "$work/else" && mv "$prefix/bin/static" "$work/else/"
-"$work/else/static" "$work/answer.wat" '{}' | grep -q 'set config.compiler' || fail "no program cis, and no word of it"
+{ "$work/else/static" "$work/answer.wat" '{}' || true; } | grep -q 'set config.compiler' || fail "no program cis, and no word of it"
 
 for page in "$prefix"/share/man/man1/*.1; do
     warnings=$(groff -ww -man -Tascii -z "$page" 2>&1)
