@@ -7,7 +7,10 @@ static enum cis_code fake_open(void *self, const struct cis_call *call,
                                const struct cis_http_opening *request, void **out_exchange,
                                enum cis_http_fault *out_fault, struct cis_error *err)
 {
-    (void)self, (void)call;
+    (void)self;
+    if (call->size != sizeof *call || request->size != sizeof *request) {
+        abort();
+    }
     if (one_in(40)) {
         *out_fault = CIS_HTTP_REFUSED;
         return cis_fail(err, CIS_E_NET, "refused");

@@ -1256,7 +1256,7 @@ static void open_file(void)
 
 static void begin(void)
 {
-    static struct cis_call call = {.tenant = "default", .skill = "model"};
+    static struct cis_call call = {.size = sizeof call, .tenant = "default", .skill = "model"};
     memset(handles, 0, sizeof handles);
     memset(children, 0, sizeof children);
     nlines = 0;
