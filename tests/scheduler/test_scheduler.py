@@ -8,13 +8,43 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
 CIS = os.environ["CIS_PROGRAM"]
 BUILT = os.path.join(os.environ["CIS_BUILD_DIR"], "scheduler")
 SCENARIOS = os.path.join(os.environ["CIS_SOURCE_DIR"], "examples", "scheduler", "scenarios")
-FORMS = ("static", "direct", "corelibs")
+FORMS = ["static", "direct", "corelibs"]
+COMPOSED = tempfile.TemporaryDirectory()  # what is composed of several: NAME.wasm
+HAS_COMPOSE = subprocess.run([CIS, "compose", "--help"], capture_output=True, check=False).returncode == 0
+
+
+def built(name):
+    for folder in (BUILT, COMPOSED.name):
+        path = os.path.join(folder, name + ".wasm")
+        if os.path.exists(path):
+            return path
+    raise FileNotFoundError(name)
+
+
+def compose(name, socket_name, *plugs):
+    argv = [CIS, "compose", os.path.join(BUILT, socket_name + ".wasm"), "-o", os.path.join(COMPOSED.name, name + ".wasm")]
+    for plug in plugs:
+        argv += ["--plug", os.path.join(BUILT, plug + ".wasm")]
+    with tempfile.TemporaryDirectory() as home:
+        subprocess.run(argv, check=True, env={**os.environ, "CIS_HOME": home})
+
+
+def compose_all():
+    """The forms that are several components, where `cis compose` is there to make one of them."""
+    if HAS_COMPOSE:
+        compose("composed", "corelibs", "wasi-socket-adapter")
+        compose("plugged-http", "plugged", "actions-http")
+        compose("plugged-log", "plugged", "actions-log")
+        compose("probe-http", "probe", "executor", "actions-http")
+        compose("conformance-adapter", "conformance", "wasi-socket-adapter")
+        FORMS.append("composed")
 
 
 def not_tested():
@@ -99,8 +129,7 @@ class Case(unittest.TestCase):
                               timeout=600, check=False)
 
     def run_yaml(self, form, yaml, *argv):
-        component = form if os.path.sep in form else os.path.join(BUILT, form + ".wasm")
-        return Said(self.cis("run", *argv, "--invoke", f"run-scenario({quoted(yaml)})", component))
+        return Said(self.cis("run", *argv, "--invoke", f"run-scenario({quoted(yaml)})", built(form)))
 
     def scenario(self, name, port):
         with open(os.path.join(SCENARIOS, name + ".yaml"), encoding="utf-8") as file:
@@ -219,6 +248,125 @@ Latency Statistics:
                 self.assertIn(line, wit, name)
             if name not in ("corelibs", "plugged", "executor"):
                 self.assertNotIn("import scheduler:", wit)
+
+
+@unittest.skipUnless(HAS_COMPOSE, "this cis has no compose")
+class Composed(Case):
+    def test_what_was_composed_imports_wasi_alone(self):
+        for name in ("composed", "plugged-http", "plugged-log", "probe-http"):
+            wit = self.cis("component", "wit", built(name)).stdout
+            self.assertIn("import wasi:", wit)
+            self.assertNotIn("import scheduler:", wit, name)
+        self.assertIn("wasi:sockets/tcp", self.cis("component", "wit", built("composed")).stdout)
+        self.assertNotIn("wasi:sockets", self.cis("component", "wit", built("plugged-log")).stdout)
+
+    def test_actions_of_another_component_give_the_same_summary(self):
+        for name, grants in (("simple", ()), ("medium", ("--net", "bind:127.0.1.0/26"))):
+            lines = []
+            for form in ("direct", "plugged-http"):
+                server = self.serve()
+                s = self.run_yaml(form, self.scenario(name, server.port), "--net", f"tcp:127.0.0.1:{server.port}",
+                                  *grants)
+                self.assertTrue(s.ok, s.err)
+                lines.append((s.lines(), sorted(r[:2] for r in server.requests())))
+            self.assertEqual(*lines)
+
+    def test_logging_in_place_of_requests_is_the_same_flow_without_a_network(self):
+        server = self.serve()
+        s = self.run_yaml("plugged-log", self.scenario("medium", server.port))
+        self.assertTrue(s.ok, s.err)
+        self.assertIn("Total users spawned: 30\nTotal actions executed: 180\n", s.text)
+        self.assertEqual((s.out.count("[LOG] health: GET"), s.out.count("[LOG] json: GET")), (90, 90))
+        self.assertEqual((server.requests(), s.err), ([], ""))
+
+    def test_an_executor_does_what_its_context_was_told_and_then_the_action(self):
+        server = self.serve()
+        done = self.cis("run", "--net", f"tcp:127.0.0.1:{server.port}", "--invoke",
+                        f'probe("http://127.0.0.1:{server.port}/asset")', built("probe-http"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([line for line in done.stdout.split("\n") if line.startswith("[Executor]")],
+                         ["[Executor] " + s for s in ("register-action dynamic", "add-task dynamic-node",
+                                                      "add-task gone", "remove-task gone", "action probe-get",
+                                                      "task dynamic-node")])
+        self.assertEqual([r[:2] for r in server.requests()], [("GET", "/asset"), ("POST", "/asset")])
+        self.assertIn(f"POST http://127.0.0.1:{server.port}/asset status=400", unescape(done.stdout))
+
+    def test_the_adapter_does_as_the_host_does(self):
+        for family, address in ((0, "127.0.0.1"), (1, "::1")):
+            grants = []
+            net = f"[{address}]" if family else address
+            with Echo(address) as echo:
+                for kind in ("tcp", "udp"):
+                    grants += ["--net", f"{kind}:{net}:*"]
+                grants += ["--net", f"listen:{net}:*", "--net", "bind:127.0.0.0/8", "--net", "bind:192.0.2.0/24",
+                           "--net", "bind:::1/128", "--net", "udp:0.0.0.0:*"]
+                for op, port in ((1, echo.tcp), (4, echo.closed), (6, echo.tcp), (8, echo.udp), (12, echo.tcp),
+                                 (13, 0)):
+                    for form in ("conformance", "conformance-adapter"):
+                        done = self.cis("run", *grants, "--invoke", f"go({op}, {family}, {port})", built(form))
+                        self.assertEqual((done.returncode, done.stdout), (0, "0\n"),
+                                         f"{form}, op {op}, family {family}, line "
+                                         f"{int(done.stdout or 0) >> 8}: {done.stderr}")
+        for form in ("conformance", "conformance-adapter"):
+            self.assertEqual(self.cis("run", "--invoke", "go(11, 0, 9)", built(form)).stdout, "0\n", form)
+
+
+class Echo:
+    """A TCP and a UDP server that send back what comes, and a port that nobody listens at."""
+
+    def __init__(self, address):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.listener, self.datagrams, self.free = (socket.socket(family, kind) for kind in (
+            socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_STREAM))
+        for s in (self.listener, self.datagrams, self.free):
+            s.bind((address, 0))
+        self.listener.listen()
+        self.tcp, self.udp, self.closed = (s.getsockname()[1] for s in (self.listener, self.datagrams, self.free))
+        self.threads = [threading.Thread(target=f, daemon=True) for f in (self.streams, self.packets)]
+
+    def streams(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.echo, args=(peer,), daemon=True).start()
+
+    @staticmethod
+    def echo(peer):
+        """All that comes until its end, then back: a peer that sends much before it reads is not held up."""
+        data = b""
+        with peer:
+            peer.settimeout(600)
+            while more := peer.recv(65536):
+                data += more
+                if len(data) < 1000:
+                    peer.sendall(more)
+                    data = b"" if len(data) < 1000 else data
+            peer.sendall(data)
+
+    def packets(self):
+        while True:
+            try:
+                data, peer = self.datagrams.recvfrom(65536)
+            except OSError:
+                return
+            if peer is None:  # it was shut down
+                return
+            self.datagrams.sendto(data, peer)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        for s in (self.listener, self.datagrams, self.free):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
 
 
 class Parser(Case):
@@ -353,12 +501,12 @@ class Failures(Case):
 
     def test_addresses_that_the_machine_does_not_have_fail_each_user(self):
         for form in FORMS:
-            s = self.run_yaml(form, self.scenario("medium", 1).replace("127.0.1.0/26", "192.0.2.0/26"),
-                              "--net", "tcp:127.0.0.1:1", "--net", "bind:192.0.2.0/26")
+            s = self.run_yaml(form, self.scenario("medium", 1).replace("127.0.1.0/26", "198.51.100.0/26"),
+                              "--net", "tcp:127.0.0.1:1", "--net", "bind:198.51.100.0/26")
             self.assertTrue(s.ok)
             self.assertIn("Total users spawned: 30\nTotal actions executed: 0\n", s.text)
             self.assertEqual(s.err.count("Address not available"), 30)
-            self.assertIn("Failed to bind to 192.0.2.0: Address not available", s.err)
+            self.assertIn("Failed to bind to 198.51.100.0: Address not available", s.err)
 
     def test_a_bad_scenario_is_an_error_with_its_place(self):
         for form in FORMS:
@@ -505,4 +653,5 @@ class Language(Case):
 if __name__ == "__main__":
     if os.path.exists(os.path.join(BUILT, "missing")):
         not_tested()
+    compose_all()
     unittest.main()
