@@ -117,6 +117,8 @@ static void a_pool_gives_the_lowest_free_address(void **state)
     assert_int_equal(p.allocated, 1);
     assert_int_equal(pool_available(&p), 3);
     assert_int_equal(p.peak, 4);
+    assert_true(pool_take(&p, &ip));
+    assert_int_equal(ip, ip_of("10.0.1.1"));
     pool_done(&p);
 }
 
@@ -235,6 +237,9 @@ static void a_request_has_its_host_with_the_port(void **state)
     assert_string_equal(t.at, "POST /a HTTP/1.1\r\nX-A: b\r\nHost: 127.0.0.1:8080\r\n"
                               "Content-Length: 2\r\nConnection: close\r\n\r\nhi");
     json_object_set_new(headers, "X-B", json_string("c\r\nX-Evil: 1"));
+    text_clear(&t);
+    assert_string_equal(request_write(&r, &t), "invalid header");
+    json_object_set_new(headers, "X-B", json_string("c\rX-Evil: 1"));
     text_clear(&t);
     assert_string_equal(request_write(&r, &t), "invalid header");
     json_decref(headers);
