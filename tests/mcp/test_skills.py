@@ -155,6 +155,22 @@ class Skills(client.Case):
         self.assertEqual(os.listdir(folder), [])
         self.assertIn("UNSUPPORTED", server.bad("run_undo", run=run))
 
+    def test_a_skill_that_may_read_does_not_write(self):
+        tools = '[[tools]]\nname = "note"\nmethod = "_start"\n'
+        self.install(tools, "--yes", name="notes", more='[permissions]\nfilesystem = "ro"',
+                     module=os.path.join(GUESTS, "notes.wasm"))
+        folder = os.path.join(self.home, "folder")
+        os.makedirs(folder)
+        self.cis("fs", "put", "-", "/log.txt", stdin=b"old\n")
+        with open(os.path.join(folder, "log.txt"), "w", encoding="utf-8") as file:
+            file.write("old\n")
+        for args in ((), ("--dir", f"{folder}:cow")):
+            server = self.server(*args)
+            self.assertTrue(self.spec(server, "note")["annotations"]["readOnlyHint"])
+            self.assertIn("error", server.tool("note", say="x")["content"][0]["text"])
+            self.assertEqual(json.loads(server.good("note", say="read")["content"][0]["text"]), {"lines": 1})
+            self.assertEqual(server.text("/log.txt"), "old\n")
+
     def test_a_skill_without_the_grant_has_no_files_and_no_call_gives_it_any(self):
         tools = '[[tools]]\nname = "note"\nmethod = "_start"\n'
         self.install(tools, "--deny", "fs=rw", name="notes", more='[permissions]\nfilesystem = "rw"',

@@ -352,7 +352,8 @@ class Ends(client.Case):
             with open(f"/proc/{server.child.pid}/status", encoding="ascii") as file:
                 peaks.append(next(int(line.split()[1]) for line in file if line.startswith("VmRSS")))
         self.assertEqual(server.end(), 0)
-        self.assertLess(peaks[1], peaks[0] + 8192, peaks)
+        if not os.environ.get("CIS_TEST_SANITIZED"):  # which keeps what is freed
+            self.assertLess(peaks[1], peaks[0] + 8192, peaks)
 
     def test_writes_in_a_row_are_done_in_their_order(self):
         server = self.server()
