@@ -439,6 +439,74 @@ static void clear_forgets_and_the_list_shows_code_alone(void **state)
     assert_false(known(f));
 }
 
+/* ---- what was made of other things ---- */
+
+struct maker {
+    const char *text;
+    unsigned calls;
+};
+
+static cis_code make(void *self, struct cis_bytes *out, struct cis_error *e)
+{
+    struct maker *m = self;
+    (void)e;
+    m->calls++;
+    *out = wat(m->text);
+    return CIS_OK;
+}
+
+/* By an engine that has nothing in memory; how often it was made. */
+static unsigned made(struct files *f, uint8_t of, const char *text)
+{
+    struct cis_engine_options options = place_options(f->place);
+    struct cis_image_options o = {.name = "m"};
+    struct maker m = {.text = text};
+    uint8_t parts[CIS_SHA256_BYTES] = {of}, sha256[CIS_SHA256_BYTES];
+    cis_engine *engine;
+    cis_image *image = NULL;
+    assert_ok(cis_engine_open(&options, &engine, err));
+    assert_ok(cis_image_load_made(engine, parts, &o, make, &m, &image, err));
+    cis_sha256(wat(text), sha256);
+    assert_memory_equal(cis_image_info(image)->sha256, sha256, sizeof sha256);
+    cis_image_unref(image);
+    cis_engine_close(engine);
+    return m.calls;
+}
+
+static void what_was_made_of_the_same_things_is_not_made_again(void **state)
+{
+    struct files *f = *state;
+    assert_int_equal(made(f, 1, ADD_WAT), 1);
+    assert_int_equal(made(f, 1, ADD_WAT), 0);
+    assert_int_equal(made(f, 2, SUB_WAT), 1); /* of other things */
+    assert_int_equal(made(f, 2, SUB_WAT), 0);
+    assert_int_equal(made(f, 1, ADD_WAT), 0);
+}
+
+static void without_its_code_or_what_is_remembered_it_is_made_again(void **state)
+{
+    struct files *f = *state;
+    uint64_t freed;
+    char path[600];
+    assert_int_equal(made(f, 1, ADD_WAT), 1);
+    assert_ok(cis_cache_clear(f->place->cache, &freed, err));
+    assert_int_equal(made(f, 1, ADD_WAT), 1);
+    assert_int_equal(made(f, 1, ADD_WAT), 0);
+    snprintf(path, sizeof path, "%s/" CIS_CACHE_KNOWN "made-01%062d", f->place->cache, 0);
+    for (off_t at = 0; at < 104; at += 13) { /* a byte of every field */
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        uint8_t byte;
+        assert_true(fd >= 0);
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= 4;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        close(fd);
+        assert_int_equal(made(f, 1, ADD_WAT), 1);
+    }
+    assert_int_equal(chmod(path, 0622), 0); /* others could have written it */
+    assert_int_equal(made(f, 1, ADD_WAT), 1);
+}
+
 #define C(f) cmocka_unit_test_setup_teardown(f, code_setup, code_teardown)
 #define F(f) cmocka_unit_test_setup_teardown(f, files_setup, files_teardown)
 
@@ -461,6 +529,8 @@ int main(void)
         F(what_is_remembered_of_another_file_or_key_never_passes),
         F(what_others_could_have_written_is_forgotten),
         F(without_its_code_a_remembered_file_is_read),
+        F(what_was_made_of_the_same_things_is_not_made_again),
+        F(without_its_code_or_what_is_remembered_it_is_made_again),
         F(clear_forgets_and_the_list_shows_code_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
