@@ -581,6 +581,25 @@ static void a_host_is_refused_for_its_own_reason_at_the_edges_of_its_grammar(voi
     assert_int_equal(port, 7);
 }
 
+/* What may hold a password is not repeated. */
+static void only_what_is_a_scheme_is_repeated(void **state)
+{
+    (void)state;
+    struct cis_url url;
+    static const char *const schemes[] = {"ftp", "z", "aZ9", "x+y", "x-y", "x.y"};
+    for (size_t i = 0; i < COUNT(schemes); i++) {
+        char text[64], why[64];
+        snprintf(text, sizeof text, "%s://a", schemes[i]);
+        snprintf(why, sizeof why, "scheme \"%s\":", schemes[i]);
+        assert_fails(CIS_E_DENIED, why, cis_url_parse(cis_str_of(text), &url, err));
+    }
+    static const char *const others[] = {"a!b://c", "me@you:pass", "a_b:c"};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_fails(CIS_E_DENIED, "does not start with http:// or https://",
+                     cis_url_parse(cis_str_of(others[i]), &url, err));
+    }
+}
+
 static void network_without_an_origin_leads_to_no_private_address(void **state)
 {
     (void)state;
@@ -597,6 +616,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_host_is_refused_for_its_own_reason_at_the_edges_of_its_grammar),
+        cmocka_unit_test(only_what_is_a_scheme_is_repeated),
         cmocka_unit_test(network_without_an_origin_leads_to_no_private_address),
         cmocka_unit_test(what_is_no_host_leaves_its_outputs_as_they_were),
         cmocka_unit_test(a_url_is_read_into_its_canonical_parts),

@@ -235,9 +235,20 @@ static void answers_that_are_not_public_are_told_only_when_granted(void **state)
     cis_grants_done(&local);
 }
 
+static void to_listen_on_every_address_is_to_listen_on_that_port(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_grants_done) struct cis_grants g = GRANTS("net=listen:0.0.0.0:8080");
+    assert_true(may_listen(&g, "0.0.0.0", 8080));
+    assert_true(may_listen(&g, "127.0.0.1", 8080));
+    assert_false(may_listen(&g, "127.0.0.1", 8081));
+    assert_false(may_listen(&g, "0.0.0.0", 8081));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(to_listen_on_every_address_is_to_listen_on_that_port),
         cmocka_unit_test(an_address_is_reached_as_that_very_address_and_port),
         cmocka_unit_test(any_port_is_every_port_but_none),
         cmocka_unit_test(localhost_is_two_addresses),
