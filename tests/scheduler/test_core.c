@@ -117,6 +117,9 @@ static void a_pool_gives_the_lowest_free_address(void **state)
     assert_int_equal(p.allocated, 1);
     assert_int_equal(pool_available(&p), 3);
     assert_int_equal(p.peak, 4);
+    assert_true(pool_take(&p, &ip) && pool_take(&p, &ip) && pool_take(&p, &ip));
+    pool_give_back(&p, ip_of("10.0.1.3"));
+    pool_give_back(&p, ip_of("10.0.1.1"));
     assert_true(pool_take(&p, &ip));
     assert_int_equal(ip, ip_of("10.0.1.1"));
     pool_done(&p);
