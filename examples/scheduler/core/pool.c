@@ -130,7 +130,7 @@ bool pool_take(struct pool *p, uint32_t *out_ip)
 static uint32_t place_in(const struct pool *p, uint32_t ip)
 {
     for (size_t r = 0; r < p->nranges; r++) {
-        if (ip - p->ranges[r].first < p->ranges[r].count) {
+        if (ip >= p->ranges[r].first && ip - p->ranges[r].first < p->ranges[r].count) {
             return p->ranges[r].offset + (ip - p->ranges[r].first);
         }
     }
