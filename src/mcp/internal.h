@@ -164,6 +164,9 @@ bool cis_mcp_run_nth(struct cis_mcp *mcp, size_t n, struct mcp_run *out);
 /* A request that is answered at once; false: it has to be queued. */
 bool cis_mcp_method_now(struct cis_mcp *mcp, struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_method_run(struct mcp_call *call, struct mcp_reply *out);
+/* reply.c */
+/* Name and version of this server. */
+json_t *cis_mcp_server_info(const struct cis_mcp *m);
 bool cis_mcp_page(const json_t *params, size_t total, size_t *out_from, size_t *out_to,
                   struct mcp_reply *reply);
 /* What every result has besides. */

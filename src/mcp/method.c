@@ -24,31 +24,6 @@ struct method {
     method_run *run;
 };
 
-static json_t *server_info(const struct cis_mcp *m)
-{
-    return json_pack("{s:s,s:s,s:s}", "name", "cis", "title", "cis: folders with undo", "version",
-                     m->o.version);
-}
-
-void cis_mcp_result(const struct mcp_call *call, json_t *result, bool cacheable,
-                    struct mcp_reply *out)
-{
-    if (result != NULL && call->modern) {
-        json_t *meta = json_object_get(result, "_meta");
-        if (meta == NULL) {
-            meta = json_object();
-            json_object_set_new(result, "_meta", meta);
-        }
-        json_object_set_new(meta, META "serverInfo", server_info(call->mcp));
-        json_object_set_new(result, "resultType", json_string("complete"));
-        if (cacheable) { /* what is listed and read may change with the next call */
-            json_object_set_new(result, "ttlMs", json_integer(0));
-            json_object_set_new(result, "cacheScope", json_string("private"));
-        }
-    }
-    out->result = result;
-}
-
 static json_t *capabilities(void)
 {
     return json_pack("{s:{},s:{},s:{}}", "tools", "resources", "completions");
@@ -68,7 +43,7 @@ static void initialize(struct mcp_call *call, struct mcp_reply *out)
     }
     out->result =
         json_pack("{s:s,s:o,s:o,s:s}", "protocolVersion", m->legacy, "capabilities", capabilities(),
-                  "serverInfo", server_info(m), "instructions", instructions);
+                  "serverInfo", cis_mcp_server_info(m), "instructions", instructions);
 }
 
 static void discover(struct mcp_call *call, struct mcp_reply *out)
@@ -196,24 +171,4 @@ void cis_mcp_method_run(struct mcp_call *call, struct mcp_reply *out)
     if (method != NULL) {
         method->run(call, out);
     }
-}
-
-/* ---- pages ---- */
-
-#define PAGE 100u
-
-/* A cursor is the number of what comes next. */
-bool cis_mcp_page(const json_t *params, size_t total, size_t *out_from, size_t *out_to,
-                  struct mcp_reply *reply)
-{
-    const json_t *cursor = json_object_get(params, "cursor");
-    uint64_t from = 0;
-    if (cursor != NULL && !json_is_null(cursor) &&
-        (!cis_str_u64(cis_mcp_field(params, "cursor"), &from) || from > total)) {
-        cis_mcp_refuse(reply, MCP_PARAMS, "cursor: not one of this server's");
-        return false;
-    }
-    *out_from = (size_t)from;
-    *out_to = total - *out_from > PAGE ? *out_from + PAGE : total;
-    return true;
 }

@@ -49,17 +49,17 @@ static void runs_with(cis_runtime *runtime, const cis_composed *made, const char
     size_t len;
     const void *wasm = cis_composed_wasm(made, &len);
     cis_module *module = NULL;
-    cis_wasi_run *run = NULL;
+    cis_wasi_config *config = NULL;
     cis_component *component = NULL;
     char *out = NULL;
     assert_ok(cis_module_load(runtime, wasm, len, "made", &module, err));
-    assert_ok(cis_wasi_run_new(runtime, &run, err));
-    assert_ok(cis_component_open(run, module, &component, err));
+    assert_ok(cis_wasi_config_new(runtime, &config, err));
+    assert_ok(cis_component_open(config, module, &component, err));
     assert_ok(cis_component_eval(component, call, &out, err));
     assert_string_equal(out, result);
     cis_output_free(out);
     cis_component_close(component);
-    cis_wasi_run_free(run);
+    cis_wasi_config_free(config);
     cis_module_unref(module);
 }
 
